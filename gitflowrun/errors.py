@@ -1,0 +1,203 @@
+"""The one tree of errors: what may go wrong, said to a person. No code but these classes belongs here.
+
+    GitflowrunError
+    ├── UsageError                a command or option was used wrongly
+    ├── RepositoryError           the repository can't be used, or git refused something
+    │   ├── NotARepository        there is no git repository here
+    │   └── RefConflict           somebody else moved or created a ref first
+    ├── CorruptRecord             stored bytes are not what they must be
+    ├── NotFound                  no such flow, run, step, task, artifact or tag
+    │   └── NamespaceMismatch     it exists, in another namespace
+    ├── InvalidPathspec           an address that can't be one
+    ├── FlowError                 the flow's source or its use is wrong
+    │   ├── InvalidNext           a transition (`self.next`) is wrong
+    │   ├── ParameterError        a parameter's declaration or value is wrong
+    │   └── MergeError            `merge_artifacts` can't decide or find
+    ├── UnserializableArtifact    a value that can't be stored
+    ├── UntrustedArtifact         a value that isn't loaded before the user trusts its source
+    ├── TaggingError              a tag that can't be
+    └── RunFailed                 a run stopped on a failed task or an interrupt
+
+Every error carries what happened and to which object (`message`), what to do next (`hint`) and the exit
+code of a flow script (`exit_code`); `git runs` ends with 128 for all but `UsageError` (129), as git does.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+__all__ = [
+    "CorruptRecord",
+    "FlowError",
+    "GitflowrunError",
+    "InvalidNext",
+    "InvalidPathspec",
+    "MergeError",
+    "NamespaceMismatch",
+    "NotARepository",
+    "NotFound",
+    "ParameterError",
+    "RefConflict",
+    "RepositoryError",
+    "RunFailed",
+    "TaggingError",
+    "UnserializableArtifact",
+    "UntrustedArtifact",
+    "UsageError",
+]
+
+
+class GitflowrunError(Exception):
+    """Base of every error that this package raises on purpose.
+
+    Args:
+        message: What happened, to which object. One line where one line can say it.
+        hint: What to do next, if anything can be done.
+        line: The line of the user's source the error speaks of, if any.
+        source: The file of that line.
+    """
+
+    headline: ClassVar[str] = "gitflowrun error"
+    exit_code: ClassVar[int] = 1
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        line: int | None = None,
+        source: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.line = line
+        self.source = source
+
+    def __str__(self) -> str:
+        where = ""
+        if self.line is not None:
+            where = f"{self.source}:{self.line}: " if self.source else f"line {self.line}: "
+        return where + self.message
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Exceptions cross the pipe between a task and the scheduler; keyword arguments need help there.
+        return (_rebuild, (type(self), self.args, self.__dict__.copy()))
+
+
+def _rebuild(
+    cls: type[GitflowrunError], args: tuple[object, ...], state: dict[str, object]
+) -> GitflowrunError:
+    error = cls.__new__(cls)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class UsageError(GitflowrunError):
+    """A command, option or function was used in a way it does not allow."""
+
+    headline = "Usage error"
+    exit_code = 2
+
+
+class RepositoryError(GitflowrunError):
+    """The repository can't be used, or git refused an operation on it."""
+
+    headline = "Repository error"
+
+
+class NotARepository(RepositoryError):  # noqa: N818  (the tree names situations, as httpx does)
+    """There is no git repository at or above the directory asked for."""
+
+    headline = "Not a git repository"
+
+
+class RefConflict(RepositoryError):  # noqa: N818
+    """A ref was created or moved by somebody else; nothing was overwritten."""
+
+    headline = "Ref conflict"
+
+
+class CorruptRecord(GitflowrunError):  # noqa: N818
+    """Stored bytes do not have the digest or the form they must have."""
+
+    headline = "Corrupt record"
+
+
+class NotFound(GitflowrunError):  # noqa: N818
+    """No such flow, run, step, task, artifact or tag."""
+
+    headline = "Object not found"
+
+
+class NamespaceMismatch(NotFound):
+    """The object exists, but not in the namespace in use."""
+
+    headline = "Object not in the current namespace"
+
+
+class InvalidPathspec(GitflowrunError):  # noqa: N818
+    """A pathspec with the wrong number or form of components."""
+
+    headline = "Invalid pathspec"
+
+
+class FlowError(GitflowrunError):
+    """The flow's source, or what a step does with it, breaks a rule of flows."""
+
+    headline = "Flow error"
+
+
+class InvalidNext(FlowError):
+    """A `self.next` that names no valid transition."""
+
+    headline = "Invalid self.next() transition detected"
+
+
+class ParameterError(FlowError):
+    """A parameter whose declaration or value can't be used."""
+
+    headline = "Parameter error"
+
+
+class MergeError(FlowError):
+    """`merge_artifacts` met conflicting or missing artifacts; nothing was set.
+
+    Args:
+        message: What happened.
+        artifact_names: The artifacts in question.
+        hint: What to do next.
+    """
+
+    headline = "Artifacts can't be merged"
+
+    def __init__(
+        self, message: str, artifact_names: list[str] | None = None, *, hint: str | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.artifact_names = artifact_names or []
+
+
+class UnserializableArtifact(GitflowrunError):  # noqa: N818
+    """A value that no codec can turn into bytes."""
+
+    headline = "Cannot store artifact"
+
+
+class UntrustedArtifact(GitflowrunError):  # noqa: N818
+    """A pickled value, or code, of a run that came from somewhere the user has not trusted."""
+
+    headline = "Untrusted artifact"
+
+
+class TaggingError(GitflowrunError):
+    """A tag that is empty, too long, not text, reserved, or one too many."""
+
+    headline = "Tagging error"
+
+
+class RunFailed(GitflowrunError):  # noqa: N818
+    """A run stopped before its end: a task failed, or the user interrupted it."""
+
+    headline = "Step failure"

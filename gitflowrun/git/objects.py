@@ -1,0 +1,223 @@
+"""Git's object model as values: ids, types, trees, commits. Bytes in, bytes out; no repository is touched.
+
+Formats: gitformat-pack(5), git-hash-object(1) and the commit and tree formats of git's own `commit.c` and
+`tree-walk.c`. The standard library suffices, so task processes can build objects without pygit2.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+
+from gitflowrun.errors import CorruptRecord
+
+__all__ = [
+    "Commit",
+    "ObjectType",
+    "Oid",
+    "Signature",
+    "TreeEntry",
+    "hash_object",
+    "parse_commit",
+    "parse_tree",
+    "tree_bytes",
+]
+
+Buffer = bytes | bytearray | memoryview
+
+
+class Oid(bytes):
+    """The id of a git object: 20 bytes, the SHA-1 of its type, size and content."""
+
+    __slots__ = ()
+    SIZE = 20
+
+    def __new__(cls, raw: bytes) -> Oid:
+        if len(raw) != cls.SIZE:
+            msg = f"an object id has {cls.SIZE} bytes, not {len(raw)}"
+            raise ValueError(msg)
+        return super().__new__(cls, raw)
+
+    @classmethod
+    def from_hex(cls, text: str | bytes) -> Oid:
+        """The id written as 40 hexadecimal digits."""
+        return cls(bytes.fromhex(text if isinstance(text, str) else text.decode("ascii")))
+
+    @property
+    def short(self) -> str:
+        """The first seven hexadecimal digits."""
+        return self.hex()[:7]
+
+    def __str__(self) -> str:
+        return self.hex()
+
+    def __repr__(self) -> str:
+        return f"Oid({self.hex()!r})"
+
+
+NULL_OID = Oid(bytes(Oid.SIZE))
+
+
+class ObjectType(IntEnum):
+    """The four object types, numbered as packs number them."""
+
+    COMMIT = 1
+    TREE = 2
+    BLOB = 3
+    TAG = 4
+
+    @property
+    def word(self) -> bytes:
+        """The type's name in object headers."""
+        return _WORDS[self]
+
+    @classmethod
+    def from_word(cls, word: bytes) -> ObjectType:
+        """The type that an object header names."""
+        return _TYPES[word]
+
+
+_WORDS = {kind: kind.name.lower().encode() for kind in ObjectType}
+_TYPES = {word: kind for kind, word in _WORDS.items()}
+
+
+class Mode(IntEnum):
+    """File modes that trees may hold."""
+
+    TREE = 0o040000
+    BLOB = 0o100644
+    EXECUTABLE = 0o100755
+    LINK = 0o120000
+    GITLINK = 0o160000
+
+
+@dataclass(frozen=True, slots=True)
+class TreeEntry:
+    """One row of a tree. Names stay bytes, as git keeps them."""
+
+    mode: int
+    name: bytes
+    oid: Oid
+
+    @property
+    def is_tree(self) -> bool:
+        """Whether the entry names another tree."""
+        return self.mode == Mode.TREE
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """Who, and when: seconds since 1970 and minutes east of UTC."""
+
+    name: str
+    email: str
+    seconds: int
+    offset: int = 0
+
+    def encode(self) -> bytes:
+        """The signature as commits write it, characters that would break the line left out."""
+        sign = "-" if self.offset < 0 else "+"
+        zone = f"{sign}{abs(self.offset) // 60:02d}{abs(self.offset) % 60:02d}"
+        return f"{_clean(self.name)} <{_clean(self.email)}> {self.seconds} {zone}".encode()
+
+    @classmethod
+    def decode(cls, line: bytes) -> Signature:
+        """The signature in a commit's header line.
+
+        Raises:
+            CorruptRecord: it has not the form `name <email> seconds zone`.
+        """
+        try:
+            who, _, rest = line.rpartition(b"> ")
+            name, _, email = who.partition(b" <")
+            seconds, zone = rest.split(b" ")
+            minutes = int(zone[1:3]) * 60 + int(zone[3:5])
+            return cls(
+                name.decode(errors="replace"),
+                email.decode(errors="replace"),
+                int(seconds),
+                -minutes if zone.startswith(b"-") else minutes,
+            )
+        except (ValueError, IndexError) as error:
+            raise CorruptRecord(f"malformed signature {line!r}") from error
+
+
+def _clean(text: str) -> str:
+    kept = "".join(char for char in text if char not in "<>\n\0").strip(" .,:;\"'")
+    return kept or "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A commit: a tree, its parents, who and when, and a message."""
+
+    tree: Oid
+    parents: tuple[Oid, ...]
+    author: Signature
+    committer: Signature
+    message: bytes
+
+    def encode(self) -> bytes:
+        """The commit as an object's content."""
+        lines = [b"tree " + self.tree.hex().encode()]
+        lines += [b"parent " + parent.hex().encode() for parent in self.parents]
+        lines += [b"author " + self.author.encode(), b"committer " + self.committer.encode()]
+        return b"\n".join(lines) + b"\n\n" + self.message
+
+
+def parse_commit(data: Buffer) -> Commit:
+    """The commit in an object's content; headers this model does not know are passed over.
+
+    Raises:
+        CorruptRecord: the content is no commit.
+    """
+    head, _, message = bytes(data).partition(b"\n\n")
+    fields: dict[bytes, list[bytes]] = {}
+    for line in head.split(b"\n"):
+        key, _, value = line.partition(b" ")
+        fields.setdefault(key, []).append(value)
+    try:
+        return Commit(
+            tree=Oid.from_hex(fields[b"tree"][0]),
+            parents=tuple(Oid.from_hex(parent) for parent in fields.get(b"parent", ())),
+            author=Signature.decode(fields[b"author"][0]),
+            committer=Signature.decode(fields[b"committer"][0]),
+            message=message,
+        )
+    except (KeyError, ValueError) as error:
+        raise CorruptRecord("malformed commit object") from error
+
+
+def tree_bytes(entries: Iterable[TreeEntry]) -> bytes:
+    """The content of the tree with `entries`, in git's order (directories sort as if they ended in `/`)."""
+    rows = sorted(entries, key=lambda entry: entry.name + b"/" if entry.is_tree else entry.name)
+    return b"".join(b"%o %s\0%s" % (entry.mode, entry.name, entry.oid) for entry in rows)
+
+
+def parse_tree(data: Buffer) -> Iterator[TreeEntry]:
+    """The rows of a tree's content.
+
+    Raises:
+        CorruptRecord: the content is no tree.
+    """
+    raw = bytes(data)
+    position = 0
+    while position < len(raw):
+        try:
+            space = raw.index(b" ", position)
+            zero = raw.index(b"\0", space)
+            mode = int(raw[position:space], 8)
+            oid = Oid(raw[zero + 1 : zero + 1 + Oid.SIZE])
+        except ValueError as error:
+            raise CorruptRecord("malformed tree object") from error
+        yield TreeEntry(mode, raw[space + 1 : zero], oid)
+        position = zero + 1 + Oid.SIZE
+
+
+def hash_object(kind: ObjectType, data: Buffer) -> Oid:
+    """The id that git gives to an object (as `git hash-object`)."""
+    digest = hashlib.sha1(b"%s %d\0" % (kind.word, len(data)), usedforsecurity=False)
+    digest.update(data)
+    return Oid(digest.digest())

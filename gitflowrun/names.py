@@ -1,0 +1,191 @@
+"""Names as types: pathspecs, run ids, ref names, digests, tags. Pure parsing; no repository is looked at.
+
+A name is checked once, where it enters, and carried as its type from there on; so a string that reached a
+ref, a path or an argument list of git has passed here.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from urllib.parse import quote, unquote
+
+from gitflowrun.errors import InvalidPathspec, TaggingError, UsageError
+
+__all__ = [
+    "Digest",
+    "Pathspec",
+    "RefName",
+    "RunId",
+    "check_flow_name",
+    "check_tag",
+    "decode_tag",
+    "encode_tag",
+    "nearest",
+]
+
+MAX_TAG_LENGTH = 500
+MAX_USER_TAGS = 50
+PARAMETERS_STEP = "_parameters"
+
+_RUN_ID = re.compile(r"[1-9][0-9]{0,17}(-[0-9a-f]{7,40})?\Z")
+_REF_FORBIDDEN = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|^\.|\.$|/$|^/|\.lock(/|$)")
+_TAG_SAFE = "_+=,-"
+_MAX_REF_COMPONENT = 250
+
+
+class RefName(str):
+    """A full ref name (`refs/...`) that git accepts and that fits a file system.
+
+    Raises:
+        UsageError: the text is no valid ref name (rules of git-check-ref-format(1)).
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, text: str) -> RefName:
+        bad = _REF_FORBIDDEN.search(text) or text.endswith("/@") or not text.startswith("refs/")
+        if bad or any(len(part.encode()) > _MAX_REF_COMPONENT for part in text.split("/")):
+            raise UsageError(
+                f"{text!r} is not a valid ref name", hint="git check-ref-format(1) lists the rules"
+            )
+        return super().__new__(cls, text)
+
+
+class RunId(str):
+    """The id of a run within its repository: `12`, or `12-3fa29c1` where two clones both made a run 12."""
+
+    __slots__ = ()
+
+    def __new__(cls, text: str) -> RunId:
+        if not _RUN_ID.match(text):
+            raise InvalidPathspec(
+                f"{text!r} is not a run id",
+                hint="run ids are numbers such as 12 or 12-3fa29c1; `git runs` lists them",
+            )
+        return super().__new__(cls, text)
+
+    @property
+    def number(self) -> int:
+        """The sequential number in front of a possible `-<uid>` suffix."""
+        return int(self.partition("-")[0])
+
+    @property
+    def sort_key(self) -> tuple[int, str]:
+        """Orders ids by number, a plain number before its suffixed namesakes."""
+        return (self.number, self.partition("-")[2])
+
+
+class Digest(bytes):
+    """A BLAKE3 digest: 32 bytes that address the content of an artifact or of a chunk of one."""
+
+    __slots__ = ()
+    SIZE = 32
+
+    def __new__(cls, raw: bytes) -> Digest:
+        if len(raw) != cls.SIZE:
+            msg = f"a BLAKE3 digest has {cls.SIZE} bytes, not {len(raw)}"
+            raise ValueError(msg)
+        return super().__new__(cls, raw)
+
+    def __str__(self) -> str:
+        return self.hex()
+
+
+@dataclass(frozen=True, slots=True)
+class Pathspec:
+    """An address in Metaflow's words: `Flow[/run[/step[/task[/artifact]]]]`."""
+
+    flow: str
+    run: str | None = None
+    step: str | None = None
+    task: str | None = None
+    artifact: str | None = None
+
+    @classmethod
+    def parse(cls, text: str, *, depth: int | None = None) -> Pathspec:
+        """Split `text` at its slashes.
+
+        Args:
+            text: The pathspec.
+            depth: How many components it must have; any number from 1 to 5 when None.
+
+        Raises:
+            InvalidPathspec: wrong number of components, or an empty one.
+        """
+        parts = text.split("/")
+        if depth is not None and len(parts) != depth:
+            forms = ("Flow", "Flow/run", "Flow/run/step", "Flow/run/step/task")
+            want = (*forms, "Flow/run/step/task/artifact")[depth - 1]
+            raise InvalidPathspec(f"{text!r} does not have the form {want}")
+        if not 1 <= len(parts) <= 5 or not all(parts):  # noqa: PLR2004  (five fields)
+            raise InvalidPathspec(f"{text!r} is not a pathspec", hint="use Flow/run/step/task/artifact")
+        return cls(*parts)
+
+    @property
+    def components(self) -> tuple[str, ...]:
+        """The components that are present, outermost first."""
+        parts = (self.flow, self.run, self.step, self.task, self.artifact)
+        return tuple(part for part in parts if part is not None)
+
+    def __str__(self) -> str:
+        return "/".join(self.components)
+
+
+def check_flow_name(name: str) -> str:
+    """Return `name` if it can name a flow: a Python identifier, NFC, short enough for a ref.
+
+    Raises:
+        UsageError: it can't.
+    """
+    if not name.isidentifier() or len(name.encode()) > _MAX_REF_COMPONENT:
+        raise UsageError(f"{name!r} can't name a flow", hint="a flow is named like a Python class")
+    return unicodedata.normalize("NFC", name)
+
+
+def check_tag(tag: object) -> str:
+    """Return `tag` as text if it can be one.
+
+    Raises:
+        TaggingError: it is not text, empty, or longer than 500 characters.
+    """
+    if isinstance(tag, bytes):
+        try:
+            tag = tag.decode()
+        except UnicodeDecodeError as error:
+            raise TaggingError(f"tag {tag!r} is not UTF-8") from error
+    if not isinstance(tag, str):
+        raise TaggingError(f"tag {tag!r} is {type(tag).__name__}, not text")
+    if not 0 < len(tag) <= MAX_TAG_LENGTH:
+        raise TaggingError(
+            f"tag {tag[:40]!r} has {len(tag)} characters", hint=f"use 1 to {MAX_TAG_LENGTH} characters"
+        )
+    try:
+        tag.encode()
+    except UnicodeEncodeError as error:
+        raise TaggingError(f"tag {tag!r} can't be written as UTF-8") from error
+    return tag
+
+
+def encode_tag(tag: str) -> str:
+    """Percent-encode `tag` into ref components outside `[A-Za-z0-9_+=,-]`; `decode_tag` undoes it.
+
+    An encoded tag longer than a file name allows is cut into several components by `%-` + `/`, which no
+    encoded tag contains by itself.
+    """
+    safe = quote(tag, safe=_TAG_SAFE).replace(".", "%2E").replace("~", "%7E")
+    pieces = [safe[i : i + 200] for i in range(0, len(safe), 200)]
+    return "%-/".join(pieces)
+
+
+def decode_tag(encoded: str) -> str:
+    """The tag that `encode_tag` made `encoded` of."""
+    return unquote(encoded.replace("%-/", ""))
+
+
+def nearest(name: str, candidates: list[str], limit: int = 3) -> list[str]:
+    """The candidates most like `name`, best first; for the hint of a "no such ..." error."""
+    import difflib
+
+    return difflib.get_close_matches(name, candidates, n=limit, cutoff=0.5)

@@ -1,0 +1,118 @@
+"""The `runs.*` settings: defaults, then git config, then environment, parsed once into one frozen value.
+
+Reading git config is git's work (`git.repository` hands the mapping in); nothing here runs anything.
+
+| git config | environment | default | meaning |
+|---|---|---|---|
+| runs.durability | GITFLOWRUN_DURABILITY | safe | `safe` fsyncs packs and refs; `fast` leaves that to the system |
+| runs.snapshot.maxFileSize | GITFLOWRUN_SNAPSHOT_MAXFILESIZE | 50m | larger untracked files are left out of `code/` |
+| runs.snapshot.exclude | | .env and keys | extra patterns left out (untracked files), separated by colons |
+| runs.maxLogSize | GITFLOWRUN_MAXLOGSIZE | 10m | bytes of output kept per task and stream |
+| runs.env | GITFLOWRUN_ENV | | names of more environment variables to record, separated by spaces |
+| runs.user | GITFLOWRUN_USER | login name | who runs; METAFLOW_USER is honoured too |
+| runs.isolation | GITFLOWRUN_ISOLATION | fork | `fork`, `fresh` or `inline` |
+| runs.autoPush | | false | the pre-push hook pushes the runs of the pushed commits |
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from gitflowrun.errors import UsageError
+
+__all__ = ["Durability", "Isolation", "Settings", "parse_size"]
+
+_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+_SIZE = re.compile(r"(\d+)([kmg]?)b?\Z", re.IGNORECASE)
+SECRET_PATTERNS = (
+    ".env", ".env.*", "*.pem", "*.key", "*.p12", "*.pfx", "id_rsa*", "id_dsa*", "id_ecdsa*",
+    "id_ed25519*", ".netrc", ".pypirc", "credentials.json", "*.kdbx",
+)  # fmt: skip
+
+
+class Durability(Enum):
+    """What survives a power cut: everything acknowledged (`safe`), or all but the last seconds (`fast`)."""
+
+    SAFE = "safe"
+    FAST = "fast"
+
+
+class Isolation(Enum):
+    """How a task gets its process: a fork of the zygote, a new interpreter, or none at all."""
+
+    FORK = "fork"
+    FRESH = "fresh"
+    INLINE = "inline"
+
+
+def parse_size(text: str) -> int:
+    """A number of bytes from git's notation (`50m`, `1g`, `4096`).
+
+    Raises:
+        UsageError: it is none.
+    """
+    match = _SIZE.match(text.strip())
+    if not match:
+        raise UsageError(f"{text!r} is not a size", hint="write bytes, or a number with k, m or g")
+    return int(match[1]) * _UNITS[match[2].lower()]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Every setting, resolved. Sizes are bytes."""
+
+    durability: Durability = Durability.SAFE
+    snapshot_max_file_size: int = 50 << 20
+    snapshot_exclude: tuple[str, ...] = SECRET_PATTERNS
+    max_log_size: int = 10 << 20
+    env: tuple[str, ...] = ()
+    user: str | None = None
+    isolation: Isolation = Isolation.FORK
+    auto_push: bool = False
+
+    @classmethod
+    def parse(cls, config: Mapping[str, str], environ: Mapping[str, str]) -> Settings:
+        """Resolve settings.
+
+        Args:
+            config: git config, keys in lower case as `git config --list` prints them.
+            environ: The environment.
+
+        Raises:
+            UsageError: a value is not of its setting's kind; the message names the setting.
+        """
+
+        def text(name: str) -> str | None:
+            env = environ.get("GITFLOWRUN_" + name.replace(".", "_").upper())
+            return env if env is not None else config.get("runs." + name.lower())
+
+        def choice(name: str, kind: type[Enum], default: Enum) -> Enum:
+            value = text(name)
+            try:
+                return default if value is None else kind(value.lower())
+            except ValueError as error:
+                names = ", ".join(str(member.value) for member in kind)
+                raise UsageError(f"runs.{name} is {value!r}", hint=f"use one of: {names}") from error
+
+        def size(name: str, default: int) -> int:
+            value = text(name)
+            return default if value is None else parse_size(value)
+
+        durability = choice("durability", Durability, Durability.SAFE)
+        isolation = choice("isolation", Isolation, Isolation.FORK)
+        assert isinstance(durability, Durability)
+        assert isinstance(isolation, Isolation)
+        exclude = tuple(part for part in (text("snapshot.exclude") or "").split(":") if part)
+        return cls(
+            durability=durability,
+            snapshot_max_file_size=size("snapshot.maxFileSize", 50 << 20),
+            snapshot_exclude=SECRET_PATTERNS + exclude,
+            max_log_size=size("maxLogSize", 10 << 20),
+            env=tuple((text("env") or "").split()),
+            user=text("user"),
+            isolation=isolation,
+            auto_push=(text("autoPush") or "false").lower() in {"true", "yes", "on", "1"},
+        )
