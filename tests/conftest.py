@@ -1,0 +1,58 @@
+"""Seals every test from the machine: its git config, HOME, identity, time zone and hooks; offers repositories."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests.helpers.repos import GitRepo, make_repo
+
+settings.register_profile(
+    "sealed", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("sealed")
+
+
+def _seal() -> None:
+    # At import, before libgit2 reads HOME for the first time.
+    home = Path(tempfile.mkdtemp(prefix="gitflowrun-home-"))
+    config = home / ".gitconfig"
+    config.write_text(
+        "[user]\n\tname = Ada Lovelace\n\temail = ada@example.org\n"
+        "[init]\n\tdefaultBranch = main\n[gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n"
+        "[protocol \"file\"]\n\tallow = always\n"
+    )
+    for name in [name for name in os.environ if name.startswith(("GIT_", "GITFLOWRUN_", "METAFLOW_"))]:
+        del os.environ[name]
+    os.environ.update(
+        HOME=str(home),
+        XDG_CONFIG_HOME=str(home / ".config"),
+        GIT_CONFIG_GLOBAL=str(config),
+        GIT_CONFIG_NOSYSTEM="1",
+        GIT_TERMINAL_PROMPT="0",
+        GIT_EDITOR="false",
+        TZ="UTC",
+        LC_ALL="C.UTF-8",
+        USER="ada",
+        PYTHONDONTWRITEBYTECODE="1",
+    )
+    for name in ("SUDO_USER", "USERNAME", "LOGNAME", "PAGER", "NO_COLOR", "FORCE_COLOR"):
+        os.environ.pop(name, None)
+
+
+_seal()
+
+
+@pytest.fixture(autouse=True)
+def _in_a_directory_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> GitRepo:
+    """A repository with one commit, in a directory whose name has a space."""
+    return make_repo(tmp_path / "a repo")

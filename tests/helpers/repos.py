@@ -1,0 +1,97 @@
+"""Real git repositories for tests, driven by the git executable."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["GitRepo", "Output", "make_repo"]
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a finished program left behind."""
+
+    code: int
+    out: str
+    err: str
+
+
+@dataclass(frozen=True)
+class GitRepo:
+    """A repository (or clone) at `path`."""
+
+    path: Path
+
+    def git(self, *args: str, stdin: bytes | None = None, check: bool = True) -> str:
+        """Run git here and return what it printed, without the last newline."""
+        done = subprocess.run(
+            ["git", *args], cwd=self.path, input=stdin, capture_output=True, check=False
+        )
+        if check and done.returncode:
+            raise AssertionError(f"git {args} failed:\n{done.stderr.decode(errors='replace')}")
+        return done.stdout.decode(errors="replace").removesuffix("\n")
+
+    def write(self, name: str, text: str | bytes) -> Path:
+        """Write a file of the work tree."""
+        target = self.path / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(text.encode() if isinstance(text, str) else text)
+        return target
+
+    def commit(self, message: str = "change") -> str:
+        """Commit everything in the work tree; return the commit's oid."""
+        self.git("add", "-A")
+        self.git("commit", "-q", "--allow-empty", "-m", message)
+        return self.git("rev-parse", "HEAD")
+
+    def python(self, *args: str, env: dict[str, str] | None = None, timeout: float = 120) -> Output:
+        """Run python here with gitflowrun importable."""
+        return run_program([sys.executable, *args], self.path, env, timeout)
+
+    def runs(self, *args: str, env: dict[str, str] | None = None, timeout: float = 120) -> Output:
+        """Run `git runs ARGS` here."""
+        return self.python("-m", "gitflowrun.cli.main", *args, env=env, timeout=timeout)
+
+    def flow(self, script: str, *args: str, env: dict[str, str] | None = None) -> Output:
+        """Run `python SCRIPT ARGS` here."""
+        return self.python(script, *args, env=env)
+
+    def fsck(self) -> None:
+        """Fail unless git finds the repository whole."""
+        done = subprocess.run(
+            ["git", "fsck", "--strict", "--full", "--no-dangling"],
+            cwd=self.path, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "error" not in done.stderr, done.stderr
+
+
+def run_program(
+    command: list[str], cwd: Path, env: dict[str, str] | None = None, timeout: float = 120
+) -> Output:
+    """Run a program to its end."""
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    done = subprocess.run(
+        command, cwd=cwd, capture_output=True, timeout=timeout, check=False,
+        stdin=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": path, **(env or {})},
+    )  # fmt: skip
+    return Output(
+        done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
+    )
+
+
+def make_repo(path: Path, *, files: dict[str, str] | None = None) -> GitRepo:
+    """Make a repository with one commit at `path`."""
+    path.mkdir(parents=True)
+    repo = GitRepo(path)
+    repo.git("init", "-q")
+    for name, text in (files or {"README": "a project\n"}).items():
+        repo.write(name, text)
+    repo.commit("first")
+    return repo
