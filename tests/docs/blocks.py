@@ -1,0 +1,136 @@
+"""Runs the fenced blocks of README and docs in a repository of their own and compares what they print.
+
+    ```python title="hello.py"     written to that file of the sandbox
+    ```python                      executed
+    ```console                     `$ command` lines are run by sh; the lines below are what they print
+    ```sh                          set-up commands: .ci/run must hold each line
+
+Ids, times, oids and pids differ from run to run: both sides are compared after `normal`. A line `...` stands for
+any lines. `python -m tests.docs.blocks FILE...` rewrites the outputs in place.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.helpers.repos import ROOT, GitRepo, make_repo
+
+FENCE = re.compile(r"^```(\w+)(?: title=\"([^\"]+)\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+VARIABLE = (
+    (re.compile(r"\b[0-9a-f]{7,64}\b"), "<oid>"),
+    (re.compile(r"\b\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d(\.\d+)?)?( ?[+-]\d{4}|Z)?"), "<time>"),
+    (re.compile(r"\b\w{3} \w{3} +\d+ \d\d:\d\d:\d\d \d{4} [+-]\d{4}"), "<time>"),
+    (re.compile(r"\b(\d+ (seconds?|minutes?) ago|just now)\b"), "<time>"),
+    (re.compile(r"\bpid \d+"), "pid <n>"),
+    (re.compile(r"\b\d+(\.\d+)? ?(ms|s)\b"), "<duration>"),
+    (re.compile(r"\b\d+(\.\d+)? ?([kKMG]i?B|bytes)\b"), "<size>"),
+    (re.compile(r"[ \t]+"), " "),
+)
+
+
+@dataclass(frozen=True)
+class Block:
+    """One fenced block of a document."""
+
+    kind: str
+    title: str | None
+    text: str
+    start: int
+    end: int
+
+
+def blocks(document: Path) -> Iterator[Block]:
+    """The fenced blocks of a document, in order."""
+    for match in FENCE.finditer(document.read_text()):
+        yield Block(match[1], match[2], match[3], match.start(3), match.end(3))
+
+
+def normal(text: str) -> list[str]:
+    """Lines of output with everything that varies from run to run replaced."""
+    for pattern, name in VARIABLE:
+        text = pattern.sub(name, text)
+    return [line.strip() for line in text.strip().split("\n")]
+
+
+def matches(expected: str, actual: str) -> bool:
+    """Whether `actual` is what the document shows; `...` in the document stands for any lines."""
+    pieces = [re.escape(line) if line != "..." else r"(?s:.*)" for line in normal(expected)]
+    return re.fullmatch(r"\n".join(pieces).replace("\n(?s:.*)", "(?s:.*)"), "\n".join(normal(actual))) is not None
+
+
+class Sandbox:
+    """A repository in which the blocks of one document run one after the other."""
+
+    def __init__(self, directory: Path) -> None:
+        self.repo: GitRepo = make_repo(directory / "project")
+        for example in (ROOT / "docs" / "examples").glob("*.py"):
+            self.repo.write(f"docs/examples/{example.name}", example.read_bytes())
+        self.repo.commit("the examples")
+        bin_ = directory / "bin"
+        bin_.mkdir()
+        self._program(bin_ / "git-runs", "-m gitflowrun.cli.main")
+        self._program(bin_ / "python", "")
+        self.env = {
+            **os.environ,
+            "PATH": f"{bin_}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": str(ROOT),
+            "COLUMNS": "100",
+        }
+
+    @staticmethod
+    def _program(path: Path, args: str) -> None:
+        path.write_text(f'#!/bin/sh\nexec "{sys.executable}" {args} "$@"\n')
+        path.chmod(0o755)
+
+    def shell(self, command: str) -> str:
+        """Run one command line; what it printed to both streams."""
+        done = subprocess.run(
+            ["sh", "-c", command], cwd=self.repo.path, env=self.env, check=False, text=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120,
+        )  # fmt: skip
+        return done.stdout
+
+    def run(self, block: Block) -> list[tuple[str, str, str]]:
+        """Run a block; (command, expected, actual) for each command of a console block."""
+        if block.kind == "python" and block.title:
+            self.repo.write(block.title, block.text)
+        elif block.kind == "python":
+            done = self.repo.python("-c", block.text)
+            assert done.code == 0, f"{block.text}\n{done.err}"
+        if block.kind != "console":
+            return []
+        parts = re.split(r"^\$ (.*)\n", block.text, flags=re.MULTILINE)
+        pairs = zip(parts[1::2], parts[2::2], strict=True)
+        return [(command, expected, self.shell(command)) for command, expected in pairs]
+
+
+def update(document: Path) -> None:
+    """Rewrite the outputs of a document's console blocks."""
+    with tempfile.TemporaryDirectory() as directory:
+        sandbox, text, shift = Sandbox(Path(directory)), document.read_text(), 0
+        for block in blocks(document):
+            rows = sandbox.run(block)
+            if not rows:
+                continue
+            body = "".join(
+                f"$ {command}\n{expected if matches(expected, actual) else actual.rstrip() + chr(10)}"
+                if actual.strip() else f"$ {command}\n"
+                for command, expected, actual in rows
+            )  # fmt: skip
+            text = text[: block.start + shift] + body + text[block.end + shift :]
+            shift += len(body) - (block.end - block.start)
+        document.write_text(text)
+
+
+if __name__ == "__main__":
+    import tests.conftest  # noqa: F401  (seals this process as it seals the tests)
+
+    for name in sys.argv[1:]:
+        update(Path(name))
