@@ -1,0 +1,238 @@
+"""msgpack, every option pinned and every length checked first: the bytes of records and messages.
+
+Only this file and the codecs touch msgpack. What the fields of a record mean is not its business.
+
+msgpack's defaults turn 10 MB of hostile input into 700 MB of memory, let a repeated key win over an
+earlier one and hand out extension objects. Here `scan` walks the structure first and allocates
+nothing; what passes costs memory in proportion to its nodes and bytes, which are limited. Whatever
+the bytes, the outcome is a value or `CorruptRecord`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgpack
+
+from gitflowrun.errors import CorruptRecord, UnserializableArtifact
+
+__all__ = ["MESSAGE", "RECORD", "Limits", "pack", "scan", "unpack"]
+
+Buffer = bytes | bytearray | memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much a packed value may hold.
+
+    Attributes:
+        total: Bytes altogether.
+        depth: Containers within containers.
+        nodes: Values altogether, keys included.
+        text: Bytes of one text.
+        binary: Bytes of one binary or extension value.
+        extensions: Whether extension values are allowed at all.
+        any_keys: Whether map keys may be other than text and binary.
+    """
+
+    total: int
+    depth: int
+    nodes: int
+    text: int
+    binary: int
+    extensions: bool = False
+    any_keys: bool = False
+
+
+# Records are read from anybody's repository: 64 MiB is the chunk list of an artifact of 1 TiB, and
+# half a million of the costliest nodes take less than 64 MB.
+RECORD = Limits(total=64 << 20, depth=64, nodes=500_000, text=16 << 20, binary=64 << 20)
+# Messages pass between processes of one run and may carry payloads.
+MESSAGE = Limits(total=2 << 30, depth=64, nodes=8_000_000, text=1 << 30, binary=2 << 30)
+
+
+def pack(value: Any, limits: Limits = MESSAGE) -> bytes:
+    """Pack maps, lists, text, binary, numbers, booleans and None; what is packed can be unpacked.
+
+    Tuples become lists and subclasses their base, as records mean them. Text that came from
+    undecodable file names or variables (lone surrogates) is kept.
+
+    Raises:
+        UnserializableArtifact: `value` holds something else, or more than `limits` allow; the
+            message says what and where.
+    """
+    try:
+        packed = _pack(value)
+        scan(packed, limits)
+    except CorruptRecord as error:
+        raise UnserializableArtifact(f"a record can't hold this: {error}") from error
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        culprit = _find_culprit(value)
+        raise UnserializableArtifact(
+            f"a record can't hold {culprit or error}", hint="records hold plain msgpack values"
+        ) from error
+    return packed
+
+
+def _pack(value: Any) -> bytes:
+    try:
+        packed = msgpack.packb(value, use_bin_type=True)
+    except UnicodeEncodeError:
+        packed = msgpack.packb(value, use_bin_type=True, unicode_errors="surrogatepass")
+    assert isinstance(packed, bytes)
+    return packed
+
+
+def _find_culprit(value: Any, path: str = "", depth: int = 0) -> str | None:
+    """What in `value` can't be packed, and where; looked for only once packing has failed."""
+    if isinstance(value, dict):
+        children = [(f"{path}[{key!r}]", item) for key, item in value.items()]
+        children += [(f"a key of {path or 'the map'}", key) for key in value]
+    elif isinstance(value, list | tuple):
+        children = [(f"{path}[{index}]", item) for index, item in enumerate(value)]
+    else:
+        try:
+            _pack(value)
+        except (TypeError, ValueError, OverflowError) as error:
+            where = f" at {path}" if path else ""
+            return f"{type(value).__qualname__} {repr(value)[:60]}{where} ({error})"
+        return None
+    if depth >= RECORD.depth:
+        return f"values nested deeper than {RECORD.depth} levels"
+    for where, child in children:
+        found = _find_culprit(child, where, depth + 1)
+        if found:
+            return found
+    return None
+
+
+def unpack(data: Buffer, limits: Limits = RECORD) -> Any:
+    """The value that `pack` turned into `data`.
+
+    Raises:
+        CorruptRecord: `data` is not exactly one value within `limits`, or a map repeats a key.
+    """
+    scan(data, limits)
+    try:
+        return msgpack.unpackb(
+            data,
+            raw=False,
+            use_list=True,
+            unicode_errors="surrogatepass",
+            strict_map_key=True,
+            object_pairs_hook=unique_map,
+            max_str_len=limits.text,
+            max_bin_len=limits.binary,
+            max_array_len=limits.nodes,
+            max_map_len=limits.nodes,
+            max_ext_len=0,
+        )
+    except (ValueError, TypeError, msgpack.UnpackException, RecursionError) as error:
+        raise CorruptRecord(f"malformed msgpack: {error}") from error
+
+
+def unique_map(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
+    """The map of `pairs`; a repeated key is an error: which of its values would be right?"""
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        msg = "a map repeats a key"
+        raise ValueError(msg)
+    return result
+
+
+_ARRAY, _MAP, _TEXT, _BINARY, _EXT = range(1, 6)
+
+
+def _tables() -> tuple[bytes, dict[int, tuple[int, int]]]:
+    """Sizes of scalars by first byte; kind and width of the length field of all other values."""
+    sizes = bytearray(256)
+    sizes[0x00:0x80] = b"\1" * 0x80
+    sizes[0xE0:0x100] = b"\1" * 0x20
+    for first, size in {
+        0xC0: 1, 0xC2: 1, 0xC3: 1, 0xCA: 5, 0xCB: 9, 0xCC: 2, 0xCD: 3, 0xCE: 5, 0xCF: 9,
+        0xD0: 2, 0xD1: 3, 0xD2: 5, 0xD3: 9,
+    }.items():  # fmt: skip
+        sizes[first] = size
+    for length in range(32):
+        sizes[0xA0 + length] = 1 + length
+    variable = {0x80 + n: (_MAP, 0) for n in range(16)} | {0x90 + n: (_ARRAY, 0) for n in range(16)}
+    for kind, firsts in {
+        _BINARY: {0xC4: 1, 0xC5: 2, 0xC6: 4},
+        _TEXT: {0xD9: 1, 0xDA: 2, 0xDB: 4},
+        _ARRAY: {0xDC: 2, 0xDD: 4},
+        _MAP: {0xDE: 2, 0xDF: 4},
+        _EXT: {0xC7: 1, 0xC8: 2, 0xC9: 4},
+    }.items():
+        variable |= {first: (kind, width) for first, width in firsts.items()}
+    # fixext: a length of 1, 2, 4, 8 or 16 without a length field
+    variable |= {0xD4 + n: (_EXT, -(1 << n)) for n in range(5)}
+    return bytes(sizes), variable
+
+
+_SIZES, _VARIABLE = _tables()
+
+
+def scan(data: Buffer, limits: Limits) -> None:  # noqa: C901  (one hot loop, kept in one piece)
+    """Check that `data` is one whole value within `limits`, before anything is allocated for it.
+
+    A container that announces more values than bytes are left is refused at once: that is what
+    makes decoders reserve gigabytes.
+
+    Raises:
+        CorruptRecord: it is not.
+    """
+    end = len(data)
+    if end > limits.total:
+        raise CorruptRecord(f"{end} bytes of msgpack are more than the {limits.total} allowed")
+    position = nodes = pending = 0  # pending: values announced by the enclosing containers
+    left = 1  # values to come in the innermost container
+    outer: list[int] = []
+    while True:
+        while not left:
+            if not outer:
+                if position != end:
+                    raise CorruptRecord(f"{end - position} bytes after the end of msgpack data")
+                return
+            left = outer.pop()
+            pending -= left
+        if position >= end:
+            raise CorruptRecord("msgpack data is cut short")
+        left -= 1
+        first = data[position]
+        size = _SIZES[first]
+        if size:
+            position += size
+            continue
+        kind, length, position = _head(data, position, first)
+        if kind <= _MAP:
+            count = length * kind  # a map announces twice its length
+            nodes += count
+            pending += left
+            outer.append(left)
+            left = count
+            if len(outer) > limits.depth:
+                raise CorruptRecord(f"msgpack data nests deeper than {limits.depth} levels")
+            if count + pending > end - position or nodes > limits.nodes:
+                raise CorruptRecord("msgpack data announces more values than it may hold")
+            continue
+        if kind == _EXT and not limits.extensions:
+            raise CorruptRecord("msgpack data holds an extension value, which records never do")
+        if length > (limits.text if kind == _TEXT else limits.binary):
+            raise CorruptRecord(f"msgpack data holds a value of {length} bytes, more than allowed")
+        position += length
+
+
+def _head(data: Buffer, position: int, first: int) -> tuple[int, int, int]:
+    """Kind and length of the variable value at `position`, and where its content begins."""
+    try:
+        kind, width = _VARIABLE[first]
+    except KeyError:
+        raise CorruptRecord(f"byte 0x{first:02x} begins no msgpack value") from None
+    if kind <= _MAP and not width:
+        return kind, first & 0x0F, position + 1
+    if width < 0:
+        return kind, -width, position + 2
+    content = position + 1 + width
+    length = int.from_bytes(data[position + 1 : content], "big")
+    return kind, length, content + (kind == _EXT)
