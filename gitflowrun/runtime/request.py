@@ -1,0 +1,61 @@
+"""What a person asks for when a flow is to run, as one frozen value. No parsing (`cli.flow`), no execution.
+
+The command line fills it in, `Launcher.run` takes it. `parameters` holds only what was *given*, by attribute
+name and already of the parameter's type; defaults and deploy-time functions are resolved by the launcher,
+once, because a clone takes what was not given from its origin instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+
+from gitflowrun.settings import Isolation
+
+__all__ = ["Kind", "RunRequest"]
+
+
+class Kind(Enum):
+    """How a run begins: anew, from a run that stopped, or anew with another run's parameters."""
+
+    RUN = "run"
+    RESUME = "resume"
+    CLONE = "clone"
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """A run as asked for.
+
+    Attributes:
+        kind: Anew, resumed or cloned.
+        parameters: Attribute name to value, of the parameters that were given.
+        tags: User tags of the new run.
+        max_workers: Tasks that may run at the same time.
+        max_num_splits: The most items a foreach may have.
+        max_log_size: Bytes of output kept per task and stream; the setting `runs.maxLogSize` when None.
+        step: resume: the step to run again (and whatever follows it).
+        origin: resume and clone: address of the run to start from; resume without one takes the flow's
+            newest run.
+        run_id_file: Where to write the run id, before any task starts.
+        runner_attribute_file: Where to write run id, flow name and metadata as JSON.
+        namespace: Namespace that tasks see; `user:<name>` when None.
+        argv: The command line, for the record.
+        isolation: How tasks get their processes; the setting `runs.isolation` when None.
+    """
+
+    kind: Kind = Kind.RUN
+    parameters: Mapping[str, object] = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+    max_workers: int = 16
+    max_num_splits: int = 100
+    max_log_size: int | None = None
+    step: str | None = None
+    origin: str | None = None
+    run_id_file: Path | None = None
+    runner_attribute_file: Path | None = None
+    namespace: str | None = None
+    argv: tuple[str, ...] = ()
+    isolation: Isolation | None = None
