@@ -10,6 +10,7 @@ Reading git config is git's work (`git.repository` hands the mapping in); nothin
 | runs.maxLogSize | GITFLOWRUN_MAXLOGSIZE | 10m | bytes of output kept per task and stream |
 | runs.env | GITFLOWRUN_ENV | | names of more environment variables to record, separated by spaces |
 | runs.user | GITFLOWRUN_USER | login name | who runs; METAFLOW_USER is honoured too |
+| runs.namespace | GITFLOWRUN_NAMESPACE | all runs | tag of the runs the client sees; `user`: one's own |
 | runs.isolation | GITFLOWRUN_ISOLATION | fork | `fork`, `fresh` or `inline` |
 | runs.autoPush | | false | the pre-push hook pushes the runs of the pushed commits |
 """
@@ -23,9 +24,10 @@ from enum import Enum
 
 from gitflowrun.errors import UsageError
 
-__all__ = ["Durability", "Isolation", "Settings", "parse_size"]
+__all__ = ["Durability", "Isolation", "Settings", "parse_size", "user_name"]
 
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+_USER_VARIABLES = ("METAFLOW_USER", "SUDO_USER", "USERNAME", "USER", "LOGNAME")
 _SIZE = re.compile(r"(\d+)([kmg]?)b?\Z", re.IGNORECASE)
 SECRET_PATTERNS = (
     ".env", ".env.*", "*.pem", "*.key", "*.p12", "*.pfx", "id_rsa*", "id_dsa*", "id_ecdsa*",
@@ -60,6 +62,22 @@ def parse_size(text: str) -> int:
     return int(match[1]) * _UNITS[match[2].lower()]
 
 
+def user_name(settings: Settings, environ: Mapping[str, str]) -> str:
+    """Who runs: the setting, METAFLOW_USER, the login name; never fails, `root` is a name too."""
+    names = (settings.user, *(environ.get(variable) for variable in _USER_VARIABLES))
+    return next(filter(None, names), None) or _name_of_uid()
+
+
+def _name_of_uid() -> str:
+    try:
+        import os
+        import pwd
+
+        return pwd.getpwuid(os.getuid()).pw_name
+    except (ImportError, KeyError):  # no such database, or a container's uid that is not in it
+        return "unknown"
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Every setting, resolved. Sizes are bytes."""
@@ -70,6 +88,7 @@ class Settings:
     max_log_size: int = 10 << 20
     env: tuple[str, ...] = ()
     user: str | None = None
+    namespace: str | None = None
     isolation: Isolation = Isolation.FORK
     auto_push: bool = False
 
@@ -95,7 +114,9 @@ class Settings:
                 return default if value is None else kind(value.lower())
             except ValueError as error:
                 names = ", ".join(str(member.value) for member in kind)
-                raise UsageError(f"runs.{name} is {value!r}", hint=f"use one of: {names}") from error
+                raise UsageError(
+                    f"runs.{name} is {value!r}", hint=f"use one of: {names}"
+                ) from error
 
         def size(name: str, default: int) -> int:
             value = text(name)
@@ -113,6 +134,7 @@ class Settings:
             max_log_size=size("maxLogSize", 10 << 20),
             env=tuple((text("env") or "").split()),
             user=text("user"),
+            namespace=text("namespace"),
             isolation=isolation,
             auto_push=(text("autoPush") or "false").lower() in {"true", "yes", "on", "1"},
         )
