@@ -107,25 +107,25 @@ class RepositoryError(GitflowrunError):
     headline = "Repository error"
 
 
-class NotARepository(RepositoryError):  # noqa: N818  (the tree names situations, as httpx does)
+class NotARepository(RepositoryError):
     """There is no git repository at or above the directory asked for."""
 
     headline = "Not a git repository"
 
 
-class RefConflict(RepositoryError):  # noqa: N818
+class RefConflict(RepositoryError):
     """A ref was created or moved by somebody else; nothing was overwritten."""
 
     headline = "Ref conflict"
 
 
-class CorruptRecord(GitflowrunError):  # noqa: N818
+class CorruptRecord(GitflowrunError):
     """Stored bytes do not have the digest or the form they must have."""
 
     headline = "Corrupt record"
 
 
-class NotFound(GitflowrunError):  # noqa: N818
+class NotFound(GitflowrunError):
     """No such flow, run, step, task, artifact or tag."""
 
     headline = "Object not found"
@@ -137,7 +137,7 @@ class NamespaceMismatch(NotFound):
     headline = "Object not in the current namespace"
 
 
-class InvalidPathspec(GitflowrunError):  # noqa: N818
+class InvalidPathspec(GitflowrunError):
     """A pathspec with the wrong number or form of components."""
 
     headline = "Invalid pathspec"
@@ -179,13 +179,13 @@ class MergeError(FlowError):
         self.artifact_names = artifact_names or []
 
 
-class UnserializableArtifact(GitflowrunError):  # noqa: N818
+class UnserializableArtifact(GitflowrunError):
     """A value that no codec can turn into bytes."""
 
     headline = "Cannot store artifact"
 
 
-class UntrustedArtifact(GitflowrunError):  # noqa: N818
+class UntrustedArtifact(GitflowrunError):
     """A pickled value, or code, of a run that came from somewhere the user has not trusted."""
 
     headline = "Untrusted artifact"
@@ -197,7 +197,7 @@ class TaggingError(GitflowrunError):
     headline = "Tagging error"
 
 
-class RunFailed(GitflowrunError):  # noqa: N818
+class RunFailed(GitflowrunError):
     """A run stopped before its end: a task failed, or the user interrupted it."""
 
     headline = "Step failure"

@@ -30,7 +30,9 @@ MAX_USER_TAGS = 50
 PARAMETERS_STEP = "_parameters"
 
 _RUN_ID = re.compile(r"[1-9][0-9]{0,17}(-[0-9a-f]{7,40})?\Z")
-_REF_FORBIDDEN = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|^\.|\.$|/$|^/|\.lock(/|$)")
+_REF_FORBIDDEN = re.compile(
+    r"[\x00-\x20\x7f~^:?*\[\\\ud800-\udfff]|\.\.|@\{|//|/\.|^\.|\.$|/$|^/|\.lock(/|$)"
+)
 _TAG_SAFE = "_+=,-"
 _MAX_REF_COMPONENT = 250
 
@@ -45,8 +47,11 @@ class RefName(str):
     __slots__ = ()
 
     def __new__(cls, text: str) -> RefName:
+        """Check, then make it."""
         bad = _REF_FORBIDDEN.search(text) or text.endswith("/@") or not text.startswith("refs/")
-        if bad or any(len(part.encode()) > _MAX_REF_COMPONENT for part in text.split("/")):
+        if bad or any(
+            len(part.encode(errors="replace")) > _MAX_REF_COMPONENT for part in text.split("/")
+        ):
             raise UsageError(
                 f"{text!r} is not a valid ref name", hint="git check-ref-format(1) lists the rules"
             )
@@ -59,6 +64,7 @@ class RunId(str):
     __slots__ = ()
 
     def __new__(cls, text: str) -> RunId:
+        """Check, then make it."""
         if not _RUN_ID.match(text):
             raise InvalidPathspec(
                 f"{text!r} is not a run id",
@@ -84,6 +90,7 @@ class Digest(bytes):
     SIZE = 32
 
     def __new__(cls, raw: bytes) -> Digest:
+        """Check, then make it."""
         if len(raw) != cls.SIZE:
             msg = f"a BLAKE3 digest has {cls.SIZE} bytes, not {len(raw)}"
             raise ValueError(msg)
@@ -120,7 +127,9 @@ class Pathspec:
             want = (*forms, "Flow/run/step/task/artifact")[depth - 1]
             raise InvalidPathspec(f"{text!r} does not have the form {want}")
         if not 1 <= len(parts) <= 5 or not all(parts):  # noqa: PLR2004  (five fields)
-            raise InvalidPathspec(f"{text!r} is not a pathspec", hint="use Flow/run/step/task/artifact")
+            raise InvalidPathspec(
+                f"{text!r} is not a pathspec", hint="use Flow/run/step/task/artifact"
+            )
         return cls(*parts)
 
     @property
@@ -159,7 +168,8 @@ def check_tag(tag: object) -> str:
         raise TaggingError(f"tag {tag!r} is {type(tag).__name__}, not text")
     if not 0 < len(tag) <= MAX_TAG_LENGTH:
         raise TaggingError(
-            f"tag {tag[:40]!r} has {len(tag)} characters", hint=f"use 1 to {MAX_TAG_LENGTH} characters"
+            f"tag {tag[:40]!r} has {len(tag)} characters",
+            hint=f"use 1 to {MAX_TAG_LENGTH} characters",
         )
     try:
         tag.encode()

@@ -18,11 +18,14 @@ Reading git config is git's work (`git.repository` hands the mapping in); nothin
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from gitflowrun.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["Durability", "Isolation", "Settings", "parse_size", "user_name"]
 

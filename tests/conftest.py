@@ -24,9 +24,11 @@ def _seal() -> None:
     config.write_text(
         "[user]\n\tname = Ada Lovelace\n\temail = ada@example.org\n"
         "[init]\n\tdefaultBranch = main\n[gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n"
-        "[protocol \"file\"]\n\tallow = always\n"
+        '[protocol "file"]\n\tallow = always\n'
     )
-    for name in [name for name in os.environ if name.startswith(("GIT_", "GITFLOWRUN_", "METAFLOW_"))]:
+    for name in [
+        name for name in os.environ if name.startswith(("GIT_", "GITFLOWRUN_", "METAFLOW_"))
+    ]:
         del os.environ[name]
     os.environ.update(
         HOME=str(home),

@@ -33,7 +33,7 @@ def _name(path: Path) -> str:
 
 
 def _room(module: str) -> str:
-    return module.split("/")[0].removesuffix(".py")
+    return module.split("/", maxsplit=1)[0].removesuffix(".py")
 
 
 def _imports(path: Path) -> Iterator[str]:

@@ -7,11 +7,14 @@ Formats: gitformat-pack(5), git-hash-object(1) and the commit and tree formats o
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
 from gitflowrun.errors import CorruptRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 __all__ = [
     "Commit",
@@ -35,6 +38,7 @@ class Oid(bytes):
     SIZE = 20
 
     def __new__(cls, raw: bytes) -> Oid:
+        """Check, then make it."""
         if len(raw) != cls.SIZE:
             msg = f"an object id has {cls.SIZE} bytes, not {len(raw)}"
             raise ValueError(msg)

@@ -62,7 +62,10 @@ def normal(text: str) -> list[str]:
 def matches(expected: str, actual: str) -> bool:
     """Whether `actual` is what the document shows; `...` in the document stands for any lines."""
     pieces = [re.escape(line) if line != "..." else r"(?s:.*)" for line in normal(expected)]
-    return re.fullmatch(r"\n".join(pieces).replace("\n(?s:.*)", "(?s:.*)"), "\n".join(normal(actual))) is not None
+    return (
+        re.fullmatch(r"\n".join(pieces).replace("\n(?s:.*)", "(?s:.*)"), "\n".join(normal(actual)))
+        is not None
+    )
 
 
 class Sandbox:

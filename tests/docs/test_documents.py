@@ -27,7 +27,12 @@ def test_blocks_print_what_the_document_shows(document: Path, tmp_path: Path) ->
 def test_ci_runs_the_commands_of_the_readme() -> None:
     """Every set-up and test command that the README gives stands in .ci/run as well."""
     ci = (ROOT / ".ci" / "run").read_text()
-    lines = [line for block in blocks(ROOT / "README.md") if block.kind == "sh" for line in block.text.splitlines()]
+    lines = [
+        line
+        for block in blocks(ROOT / "README.md")
+        if block.kind == "sh"
+        for line in block.text.splitlines()
+    ]
     assert lines
     missing = [line for line in lines if line.split("#")[0].strip().split("&& ")[-1] not in ci]
     assert not missing
@@ -42,4 +47,7 @@ def test_only_known_kinds_of_blocks() -> None:
     """A block is one the harness runs, or is marked as text."""
     for document in DOCUMENTS:
         for block in blocks(document):
-            assert block.kind in {"console", "python", "sh", "text", "mermaid"}, (document, block.kind)
+            assert block.kind in {"console", "python", "sh", "text", "mermaid"}, (
+                document,
+                block.kind,
+            )

@@ -35,7 +35,9 @@ def flow_repo(path: Path, source: str, *args: str) -> GitRepo:
     """A repository in which `python myflow.py run` made runs 1234 and 1235."""
     flow = adapt(source)
     name = re.findall(r"class (\w+)\(FlowSpec\)", flow)[-1]
-    repo = make_repo(path, files={"myflow.py": f'{flow}\n\nif __name__ == "__main__":\n    {name}()\n'})
+    repo = make_repo(
+        path, files={"myflow.py": f'{flow}\n\nif __name__ == "__main__":\n    {name}()\n'}
+    )
     assert repo.flow("myflow.py", "run", *args).code == 0
     repo.git("update-ref", f"refs/runs/{name}/1233", f"refs/runs/{name}/1")
     repo.git("update-ref", "-d", f"refs/runs/{name}/1")
@@ -47,7 +49,7 @@ def flow_repo(path: Path, source: str, *args: str) -> GitRepo:
     return repo
 
 
-MY_FLOW = '''
+MY_FLOW = """
 from metaflow import FlowSpec, step, Parameter
 
 class MyFlow(FlowSpec):
@@ -64,9 +66,9 @@ class MyFlow(FlowSpec):
     @step
     def end(self):
         pass
-'''
+"""
 
-VERSIONED_FLOW = '''
+VERSIONED_FLOW = """
 from metaflow import FlowSpec, step, Parameter
 
 class VersionedFlow(FlowSpec):
@@ -88,9 +90,9 @@ class VersionedFlow(FlowSpec):
     @step
     def end(self):
         pass
-'''  # noqa: W293  (as the document has it)
+"""  # noqa: W293  (as the document has it)
 
-DATA_FLOW = '''
+DATA_FLOW = """
 from metaflow import FlowSpec, step
 
 def load_data():
@@ -110,9 +112,9 @@ class DataFlow(FlowSpec):
     @step
     def end(self):
         pass
-'''  # noqa: W293
+"""  # noqa: W293
 
-GIT_FLOW = '''
+GIT_FLOW = """
 import subprocess
 from metaflow import FlowSpec, step
 
@@ -135,7 +137,7 @@ class GitVersionedFlow(FlowSpec):
     def end(self):
         print(f"Commit: {self.git_commit}")
         print(f"Branch: {self.git_branch}")
-'''  # noqa: W293
+"""  # noqa: W293
 
 
 @pytest.fixture(scope="module")
@@ -265,8 +267,8 @@ def test_comparing_code_versions(tmp_path: Path) -> None:
     repo.write("myflow.py", source)
     assert repo.flow("myflow.py", "run", "--model-version", "v2").code == 0
     done = repo.python("-m", "gitflowrun.cmd.diff", "1235", "1236")
-    assert "-        print(f\"Using model {self.model_version}\")" in done.out, done.err
-    assert "+        print(f\"Model in use: {self.model_version}\")" in done.out
+    assert '-        print(f"Using model {self.model_version}")' in done.out, done.err
+    assert '+        print(f"Model in use: {self.model_version}")' in done.out
     assert "v1" in done.out
     assert "v2" in done.out
 
@@ -307,7 +309,9 @@ print(model, model1 == model2)
 
 def test_resume_failed_runs(tmp_path: Path) -> None:
     """`resume 1234` finishes a failed run with today's code and does not repeat finished tasks."""
-    source = MY_FLOW.replace("    def end(self):\n        pass", "    def end(self):\n        1 / 0")
+    source = MY_FLOW.replace(
+        "    def end(self):\n        pass", "    def end(self):\n        1 / 0"
+    )
     path = tmp_path / "r"
     with pytest.raises(AssertionError):
         flow_repo(path, source)

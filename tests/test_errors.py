@@ -1,0 +1,28 @@
+"""Errors say what happened, where and what to do, also after crossing a process boundary."""
+
+from __future__ import annotations
+
+import pickle
+
+from gitflowrun import errors
+from gitflowrun.errors import FlowError, GitflowrunError, MergeError
+
+
+def test_an_error_names_the_line_it_speaks_of() -> None:
+    """File and line of the user's source stand in front of the message."""
+    assert str(FlowError("no end", line=3, source="f.py")) == "f.py:3: no end"
+    assert str(FlowError("no end", line=3)) == "line 3: no end"
+    assert str(FlowError("no end")) == "no end"
+
+
+def test_errors_can_be_pickled() -> None:
+    """Hint, line and names survive."""
+    error = pickle.loads(pickle.dumps(MergeError("conflict", ["x"], hint="set x")))
+    assert (str(error), error.artifact_names, error.hint) == ("conflict", ["x"], "set x")
+
+
+def test_the_tree_is_drawn_in_the_docstring() -> None:
+    """Every error class stands in the tree that the module's docstring draws."""
+    for name in errors.__all__:
+        assert name in (errors.__doc__ or "")
+        assert issubclass(getattr(errors, name), GitflowrunError)

@@ -1,0 +1,49 @@
+"""Settings come from git config and the environment, and say what is wrong with them."""
+
+from __future__ import annotations
+
+import pytest
+
+from gitflowrun.errors import UsageError
+from gitflowrun.settings import Durability, Isolation, Settings, parse_size
+
+
+def test_defaults() -> None:
+    """Without any configuration runs are durable and forked."""
+    settings = Settings.parse({}, {})
+    assert settings.durability is Durability.SAFE
+    assert settings.isolation is Isolation.FORK
+    assert settings.snapshot_max_file_size == 50 << 20
+
+
+def test_git_config_is_read_and_the_environment_wins() -> None:
+    """An environment variable overrides git config."""
+    config = {"runs.durability": "fast", "runs.snapshot.maxfilesize": "1k"}
+    assert Settings.parse(config, {}).durability is Durability.FAST
+    assert Settings.parse(config, {}).snapshot_max_file_size == 1024
+    assert Settings.parse(config, {"GITFLOWRUN_DURABILITY": "safe"}).durability is Durability.SAFE
+
+
+def test_patterns_are_added_to_the_secret_ones() -> None:
+    """runs.snapshot.exclude adds to what is left out anyway."""
+    patterns = Settings.parse({"runs.snapshot.exclude": "*.bin:data/*"}, {}).snapshot_exclude
+    assert {".env", "*.bin", "data/*"} <= set(patterns)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("runs.durability", "maybe"), ("runs.isolation", "x"), ("runs.maxlogsize", "many")],
+)
+def test_a_wrong_value_names_its_setting(key: str, value: str) -> None:
+    """The message says which value is wrong, the hint what it may be."""
+    with pytest.raises(UsageError, match=value) as caught:
+        Settings.parse({key: value}, {})
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("12", 12), ("4k", 4096), ("2M", 2 << 20), ("1g", 1 << 30), ("1kb", 1024)]
+)
+def test_sizes(text: str, size: int) -> None:
+    """Sizes are written as git writes them."""
+    assert parse_size(text) == size
