@@ -92,7 +92,7 @@ def test_run_ids(text: str) -> None:
     assert parse_run_ref(run_ref("F", RunId(text))) == ("F", text)
 
 
-@pytest.mark.parametrize("text", ["", "0", "01", "-1", "1-", "1-xyz", "abc", "1\n", "１"])
+@pytest.mark.parametrize("text", ["", "0", "01", "-1", "1-", "1-xyz", "abc", "1\n", "\uff11"])
 def test_what_is_no_run_id(text: str) -> None:
     """Anything else is refused."""
     with pytest.raises(InvalidPathspec):
