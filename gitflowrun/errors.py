@@ -7,6 +7,7 @@
     │   └── RefConflict           somebody else moved or created a ref first
     ├── CorruptRecord             stored bytes are not what they must be
     ├── NotFound                  no such flow, run, step, task, artifact or tag
+    │   ├── MissingKey            `parent[id]` found nothing; a KeyError too
     │   └── NamespaceMismatch     it exists, in another namespace
     ├── InvalidPathspec           an address that can't be one
     ├── FlowError                 the flow's source or its use is wrong
@@ -33,6 +34,7 @@ __all__ = [
     "InvalidNext",
     "InvalidPathspec",
     "MergeError",
+    "MissingKey",
     "NamespaceMismatch",
     "NotARepository",
     "NotFound",
@@ -129,6 +131,10 @@ class NotFound(GitflowrunError):
     """No such flow, run, step, task, artifact or tag."""
 
     headline = "Object not found"
+
+
+class MissingKey(NotFound, KeyError):
+    """`parent[id]` found nothing: NotFound to those who catch ours, KeyError to those who index."""
 
 
 class NamespaceMismatch(NotFound):
