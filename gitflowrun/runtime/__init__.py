@@ -1,1 +1,1 @@
-"""Executes flows: the scheduler, the zygote and its tasks, resume. Importing it imports nothing else."""
+"""Executes flows: scheduler, zygote, tasks, logs, resume. Importing it imports nothing else."""

@@ -1,7 +1,7 @@
 """What happens during a run, as frozen values for whoever shows it. Nothing here shows anything.
 
-The scheduler hands them to its listener in the order in which they happen. `TaskLine` of a task come after
-its `TaskStarted` and before its `TaskEnded`; `RunEnded` is the last one.
+The scheduler hands them to its listener in the order in which they happen. The `TaskLine`s of a task
+come after its `TaskStarted` and before its `TaskEnded`; `RunEnded` is the last one.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class RunStarted:
-    """The run exists: its birth commit is published. `origin` is the run it was resumed or cloned from."""
+    """The run exists: its birth commit is published. `origin`: what it was resumed or cloned from."""
 
     identity: RunIdentity
     origin: RunIdentity | None = None
@@ -94,7 +94,8 @@ class ForeachSplit:
 class Progress:
     """How far the run is; sent when counts changed, at most a few times a second.
 
-    `queued` counts the tasks known to follow and not yet started; `running` maps steps to running tasks.
+    `queued` counts the tasks known to follow and not yet started; `running` pairs steps with their
+    running tasks.
     """
 
     done: int
@@ -113,7 +114,7 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class RunEnded:
-    """The run's last commit is published. `tasks` counts those that finished in it, clones excluded."""
+    """The run's last commit is published. `tasks` counts those that finished in it, not clones."""
 
     status: Status
     tasks: int

@@ -1,18 +1,21 @@
-"""What a person asks for when a flow is to run, as one frozen value. No parsing (`cli.flow`), no execution.
+"""What a person asks for when a flow is to run, as one frozen value. Neither parses nor executes.
 
-The command line fills it in, `Launcher.run` takes it. `parameters` holds only what was *given*, by attribute
-name and already of the parameter's type; defaults and deploy-time functions are resolved by the launcher,
-once, because a clone takes what was not given from its origin instead.
+The command line fills it in, `Launcher.run` takes it. `parameters` holds only what was *given*, by
+attribute name and already of the parameter's type; defaults and deploy-time functions are resolved by
+the launcher, once, because a clone takes what was not given from its origin instead.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from gitflowrun.settings import Isolation
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from gitflowrun.settings import Isolation
 
 __all__ = ["Kind", "RunRequest"]
 
@@ -35,10 +38,11 @@ class RunRequest:
         tags: User tags of the new run.
         max_workers: Tasks that may run at the same time.
         max_num_splits: The most items a foreach may have.
-        max_log_size: Bytes of output kept per task and stream; the setting `runs.maxLogSize` when None.
+        max_log_size: Bytes of output kept per task and stream; the setting `runs.maxLogSize` when
+            None.
         step: resume: the step to run again (and whatever follows it).
-        origin: resume and clone: address of the run to start from; resume without one takes the flow's
-            newest run.
+        origin: resume and clone: address of the run to start from; resume without one takes the
+            flow's newest run.
         run_id_file: Where to write the run id, before any task starts.
         runner_attribute_file: Where to write run id, flow name and metadata as JSON.
         namespace: Namespace that tasks see; `user:<name>` when None.
