@@ -1,9 +1,14 @@
 """Where everything lies: ref names and the paths of a run's tree. The only room that knows them.
 
+Refs:
+
     refs/runs/<Flow>/<id>                     the run; its tip is the newest state
     refs/runs/@tags/<Flow>/<tag>/<id>         a tag of a run -> its birth commit
     refs/tags/runs/<Flow>/<tag>/<id>          the same as a git tag, for people
     refs/runs-remotes/<remote>/...            tracking copies of a remote's refs/runs/...
+    refs/runs-trash/<time>/<Flow>/<id>        deleted runs
+
+The tree of a run's commit:
 
     INFO                                      RunInfo
     code/                                     the work tree's snapshot
@@ -12,29 +17,50 @@
     steps/<step>/<task>/times                 line times of both streams, msgpack
     steps/<step>/<task>/blake3/<hex>          payload chunks, named by their digest
     data/<name><suffix>                       the end task's artifacts by name
+    data/<name><suffix>.chunks                text that lists the chunks of a larger one
 """
 
 from __future__ import annotations
 
-from gitflowrun.names import RefName, RunId, decode_tag, encode_tag
+import re
+from urllib.parse import quote
+
+from gitflowrun.errors import InvalidPathspec, TaggingError
+from gitflowrun.names import Digest, RefName, RunId, decode_tag, encode_tag
 
 __all__ = [
+    "ARCHIVE",
     "CODE",
     "DATA",
     "INFO",
+    "PAYLOADS",
+    "REMOTES",
+    "RUNS",
+    "STDERR",
+    "STDOUT",
     "STEPS",
+    "TAGS",
+    "TAG_MIRROR",
     "TASK",
+    "TIMES",
+    "TRASH",
+    "chunk_name",
+    "data_name",
+    "is_safe_component",
     "parse_run_ref",
     "parse_tag_ref",
+    "run_number",
     "run_ref",
     "tag_mirror_ref",
     "tag_ref",
+    "tracking_prefix",
     "tracking_ref",
 ]
 
 RUNS = "refs/runs/"
 TAGS = "refs/runs/@tags/"
 TAG_MIRROR = "refs/tags/runs/"
+ARCHIVE = "refs/runs/@archive/"
 REMOTES = "refs/runs-remotes/"
 TRASH = "refs/runs-trash/"
 
@@ -49,6 +75,12 @@ TIMES = b"times"
 PAYLOADS = b"blake3"
 
 
+# A tag's ref becomes a path below the git directory, and Linux ends paths at 4,096 bytes. One limit
+# for all clones, wherever they lie, leaves room for the directory, the flow and the id.
+_MAX_ENCODED_TAG = 3_000
+_SAFE_COMPONENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,199}\Z")
+
+
 def run_ref(flow: str, run: RunId) -> RefName:
     """The ref of a run."""
     return RefName(f"{RUNS}{flow}/{run}")
@@ -56,36 +88,58 @@ def run_ref(flow: str, run: RunId) -> RefName:
 
 def parse_run_ref(ref: str) -> tuple[str, RunId] | None:
     """Flow and id of a run's ref; None for any other ref."""
-    parts = ref.removeprefix(RUNS).split("/")
-    if not ref.startswith(RUNS) or len(parts) != 2 or parts[0].startswith("@"):  # noqa: PLR2004
+    flow, _, run = ref.removeprefix(RUNS).partition("/")
+    if not ref.startswith(RUNS) or flow.startswith("@"):
         return None
     try:
-        return parts[0], RunId(parts[1])
-    except Exception:  # noqa: BLE001  (a foreign ref under refs/runs is no run of ours)
+        return flow, RunId(run)
+    except InvalidPathspec:
         return None
+
+
+def run_number(ref: str) -> int:
+    """The number of the run that `ref` (its own, a tag, tracking, trash) speaks of, or 0."""
+    try:
+        return RunId(ref.rpartition("/")[2]).number
+    except InvalidPathspec:
+        return 0
 
 
 def tag_ref(flow: str, tag: str, run: RunId) -> RefName:
-    """The ref that says run `run` has tag `tag`."""
-    return RefName(f"{TAGS}{flow}/{encode_tag(tag)}/{run}")
+    """The ref that says run `run` has tag `tag`.
+
+    Raises:
+        TaggingError: the tag is too long for a ref once its special characters are encoded.
+    """
+    return RefName(f"{TAGS}{flow}/{_encoded(tag)}/{run}")
 
 
 def tag_mirror_ref(flow: str, tag: str, run: RunId) -> RefName:
-    """The git tag that mirrors `tag_ref`."""
-    return RefName(f"{TAG_MIRROR}{flow}/{encode_tag(tag)}/{run}")
+    """The git tag that mirrors `tag_ref`. Raises TaggingError as that does."""
+    return RefName(f"{TAG_MIRROR}{flow}/{_encoded(tag)}/{run}")
+
+
+def _encoded(tag: str) -> str:
+    encoded = encode_tag(tag)
+    if len(encoded) > _MAX_ENCODED_TAG:
+        raise TaggingError(
+            f"tag {tag[:40]!r}... is {len(encoded)} bytes long once it is encoded for a ref name",
+            hint=f"the limit is {_MAX_ENCODED_TAG}; a byte outside [A-Za-z0-9_+=,-] counts as three",
+        )
+    return encoded
 
 
 def parse_tag_ref(ref: str) -> tuple[str, str, RunId] | None:
     """Flow, tag and run id of a tag's ref or of its mirror; None for any other ref."""
-    for prefix in (TAGS, TAG_MIRROR):
-        if ref.startswith(prefix):
-            flow, _, rest = ref.removeprefix(prefix).partition("/")
-            encoded, _, run = rest.rpartition("/")
-            try:
-                return flow, decode_tag(encoded), RunId(run)
-            except Exception:  # noqa: BLE001  (a foreign ref is no tag of ours)
-                return None
-    return None
+    prefix = next((prefix for prefix in (TAGS, TAG_MIRROR) if ref.startswith(prefix)), None)
+    if prefix is None:
+        return None
+    flow, _, rest = ref.removeprefix(prefix).partition("/")
+    encoded, _, run = rest.rpartition("/")
+    try:
+        return (flow, decode_tag(encoded), RunId(run)) if encoded else None
+    except InvalidPathspec:
+        return None
 
 
 def tracking_ref(remote: str, ref: str) -> RefName:
@@ -96,3 +150,19 @@ def tracking_ref(remote: str, ref: str) -> RefName:
 def tracking_prefix(remote: str) -> str:
     """The prefix of all tracking copies of `remote`."""
     return f"{REMOTES}{remote}/"
+
+
+def is_safe_component(name: str) -> bool:
+    """Whether a step or task may be named so: a tree entry harmless on every file system."""
+    return bool(_SAFE_COMPONENT.match(name))
+
+
+def chunk_name(digest: Digest) -> bytes:
+    """The entry of a payload's chunk below `blake3/`."""
+    return digest.hex().encode()
+
+
+def data_name(artifact: str, suffix: str, *, chunked: bool = False) -> bytes:
+    """The entry of an artifact below `data/`; names that are no identifiers are percent-encoded."""
+    name = artifact if artifact.isidentifier() else quote(artifact, safe="").replace(".", "%2E")
+    return f"{name}{suffix}{'.chunks' if chunked else ''}".encode()

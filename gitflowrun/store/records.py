@@ -1,7 +1,8 @@
-"""The records of a run as frozen values, and their maps on the wire. No bytes (`wire`), no paths (`layout`).
+"""The records of a run as frozen values, and their maps on the wire.
 
-Every record is a map with a `schema` number. A reader takes what it knows, keeps what it does not know in
-`extra` and writes it back unchanged, so a newer release's fields survive an older one's rewrite.
+No bytes (`wire`), no paths (`layout`). Every record is a map with a `schema` number. A reader takes what it
+knows, keeps what it does not know in `extra` and writes it back unchanged, so a newer release's fields
+survive an older one's rewrite.
 
 Times are seconds since 1970, UTC, as floats. Sizes are bytes.
 """
@@ -12,9 +13,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gitflowrun.errors import CorruptRecord
+from gitflowrun.errors import CorruptRecord, InvalidPathspec
 from gitflowrun.git.objects import Oid
 from gitflowrun.names import Digest, RunId
+from gitflowrun.store import fields
 
 __all__ = [
     "ArtifactRef",
@@ -36,7 +38,7 @@ Map = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class RunIdentity:
-    """Which run: its flow, its id in this repository and, clone-independent, the oid of its birth commit."""
+    """Which run: its flow, its id in this repository and, clone-independent, its birth commit's oid."""
 
     flow: str
     id: RunId
@@ -54,8 +56,12 @@ class RunIdentity:
     @classmethod
     def from_map(cls, data: Map) -> RunIdentity:
         """The record in a decoded map. Raises CorruptRecord when it is none."""
-        with _reading("run identity"):
-            return cls(_text(data["flow"]), RunId(_text(data["id"])), Oid(data["uid"]))
+        with fields.reading("run identity"):
+            return cls(
+                fields.flow_name(data["flow"]),
+                RunId(fields.text(data["id"])),
+                fields.oid(data["uid"]),
+            )
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -67,8 +73,10 @@ class TaskName:
 
     @classmethod
     def parse(cls, text: str) -> TaskName:
-        """The name written `step/task`."""
+        """The name written `step/task`. Raises InvalidPathspec when it is none."""
         step, _, task = text.partition("/")
+        if not step or not task or "/" in task:
+            raise InvalidPathspec(f"{text!r} is not a task", hint="a task is written step/task")
         return cls(step, task)
 
     def __str__(self) -> str:
@@ -120,14 +128,14 @@ class ArtifactRef:
     @classmethod
     def from_map(cls, data: Map) -> ArtifactRef:
         """The record in a decoded map. Raises CorruptRecord when it is none."""
-        with _reading("artifact"):
+        with fields.reading("artifact"):
             ref = cls(
-                digest=Digest(data["blake3"]),
-                size=_number(data["size"]),
-                codec=_text(data["codec"]),
-                type=_text(data["type"]),
-                chunks=tuple(_chunks(data["chunks"])),
-                producer=TaskName.parse(_text(data["task"])),
+                digest=fields.digest(data["blake3"]),
+                size=fields.count(data["size"]),
+                codec=fields.text(data["codec"]),
+                type=fields.text(data["type"]),
+                chunks=tuple(_chunks(fields.binary(data["chunks"]))),
+                producer=TaskName.parse(fields.text(data["task"])),
             )
             if sum(chunk.size for chunk in ref.chunks) != ref.size:
                 raise CorruptRecord("an artifact's chunks do not add up to its size")
@@ -148,7 +156,7 @@ def _chunks(raw: bytes) -> list[Chunk]:
 
 @dataclass(frozen=True, slots=True)
 class ForeachFrame:
-    """One level of a foreach that a task is in. `value` is its item as text, cut to 30 characters."""
+    """One level of a foreach that a task is in; `value` is its item as text, cut to 30 characters."""
 
     step: str
     var: str
@@ -163,14 +171,20 @@ class ForeachFrame:
     @classmethod
     def from_list(cls, row: list[Any]) -> ForeachFrame:
         """The frame in a decoded list. Raises CorruptRecord when it is none."""
-        with _reading("foreach frame"):
+        with fields.reading("foreach frame"):
             step, var, splits, index, value = row
-            return cls(_text(step), _text(var), _number(splits), _number(index), _text(value))
+            return cls(
+                fields.text(step),
+                fields.text(var),
+                fields.count(splits),
+                fields.count(index),
+                fields.text(value),
+            )
 
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """What `self.next` said: the target steps and, for a foreach, its variable and number of items."""
+    """What `self.next` said: target steps and, for a foreach, its variable and number of items."""
 
     targets: tuple[str, ...] = ()
     foreach: str | None = None
@@ -185,8 +199,13 @@ class Transition:
     @classmethod
     def from_map(cls, data: Map) -> Transition:
         """The record in a decoded map. Raises CorruptRecord when it is none."""
-        with _reading("transition"):
-            return cls(tuple(data["targets"]), data["foreach"], data["num_splits"])
+        with fields.reading("transition"):
+            splits = data["num_splits"]
+            return cls(
+                fields.texts(data["targets"]),
+                fields.optional_text(data["foreach"]),
+                None if splits is None else fields.count(splits),
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,9 +225,15 @@ class Metadatum:
     @classmethod
     def from_list(cls, row: list[Any]) -> Metadatum:
         """The entry in a decoded list. Raises CorruptRecord when it is none."""
-        with _reading("metadata entry"):
+        with fields.reading("metadata entry"):
             name, value, kind, time, attempt = row
-            return cls(_text(name), _text(value), _text(kind), float(time), _number(attempt))
+            return cls(
+                fields.text(name),
+                fields.text(value),
+                fields.text(kind),
+                fields.real(time),
+                fields.count(attempt),
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,23 +263,29 @@ class Attempt:
     def to_map(self) -> dict[str, Any]:
         """The record as a map of msgpack's types."""
         return {
-            "number": self.number, "started": self.started, "finished": self.finished, "ok": self.ok,
-            "exit_code": self.exit_code, "cpu": self.cpu, "max_rss": self.max_rss, "error": self.error,
-        }  # fmt: skip
+            "number": self.number,
+            "started": self.started,
+            "finished": self.finished,
+            "ok": self.ok,
+            "exit_code": self.exit_code,
+            "cpu": self.cpu,
+            "max_rss": self.max_rss,
+            "error": self.error,
+        }
 
     @classmethod
     def from_map(cls, data: Map) -> Attempt:
         """The record in a decoded map. Raises CorruptRecord when it is none."""
-        with _reading("attempt"):
+        with fields.reading("attempt"):
             return cls(
-                number=_number(data["number"]),
-                started=float(data["started"]),
-                finished=float(data["finished"]),
+                number=fields.count(data["number"]),
+                started=fields.real(data["started"]),
+                finished=fields.real(data["finished"]),
                 ok=bool(data["ok"]),
-                exit_code=_number(data["exit_code"]),
-                cpu=float(data["cpu"]),
-                max_rss=_number(data["max_rss"]),
-                error=data["error"],
+                exit_code=fields.integer(data["exit_code"]),
+                cpu=fields.real(data["cpu"]),
+                max_rss=fields.count(data["max_rss"]),
+                error=fields.optional_text(data["error"]),
             )
 
 
@@ -308,27 +339,35 @@ class TaskRecord:
     @classmethod
     def from_map(cls, data: Map) -> TaskRecord:
         """The record in a decoded map. Raises CorruptRecord when it is none."""
-        _check_schema(data, "TASK")
-        with _reading("task"):
+        fields.check_schema(data, "TASK", SCHEMA)
+        with fields.reading("task"):
             jump = data["transition"]
             return cls(
-                name=TaskName(_text(data["step"]), _text(data["task"])),
+                name=TaskName.parse(f"{fields.text(data['step'])}/{fields.text(data['task'])}"),
                 run=RunIdentity.from_map(data["run"]),
-                parents=tuple(TaskName.parse(_text(parent)) for parent in data["parents"]),
-                attempts=tuple(Attempt.from_map(row) for row in data["attempts"]),
-                frames=tuple(ForeachFrame.from_list(row) for row in data["foreach"]),
+                parents=tuple(map(TaskName.parse, fields.texts(data["parents"]))),
+                attempts=tuple(Attempt.from_map(row) for row in fields.sequence(data["attempts"])),
+                frames=tuple(
+                    ForeachFrame.from_list(row) for row in fields.sequence(data["foreach"])
+                ),
                 transition=None if jump is None else Transition.from_map(jump),
                 artifacts={
-                    _text(name): ArtifactRef.from_map(row) for name, row in data["artifacts"].items()
+                    name: ArtifactRef.from_map(row)
+                    for name, row in fields.mapping(data["artifacts"]).items()
                 },
-                metadata=tuple(Metadatum.from_list(row) for row in data["metadata"]),
+                metadata=tuple(
+                    Metadatum.from_list(row) for row in fields.sequence(data["metadata"])
+                ),
                 extra={key: value for key, value in data.items() if key not in _TASK_FIELDS},
             )
 
 
 _TASK_FIELDS = frozenset(
-    "schema step task run parents attempts foreach transition artifacts metadata".split()
-)
+    {
+        "schema", "step", "task", "run", "parents", "attempts", "foreach", "transition", "artifacts",
+        "metadata",
+    }
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,13 +384,13 @@ class RunOrigin:
     @classmethod
     def from_map(cls, data: Map) -> RunOrigin:
         """The record in a decoded map. Raises CorruptRecord when it is none."""
-        with _reading("origin"):
-            return cls(_text(data["kind"]), RunIdentity.from_map(data["run"]))
+        with fields.reading("origin"):
+            return cls(fields.text(data["kind"]), RunIdentity.from_map(data["run"]))
 
 
 @dataclass(frozen=True, slots=True)
 class RunInfo:
-    """What is known when a run is born: the content of its INFO blob, which never changes afterwards.
+    """What is known when a run is born: the content of its INFO blob, which never changes.
 
     Attributes:
         flow: The flow's name.
@@ -361,10 +400,11 @@ class RunInfo:
         user: Who runs.
         host: Where.
         versions: `gitflowrun`, `metaflow` (API level) and `python`.
-        parameters: Parameter name to value as text for people; the values themselves are artifacts of the
-            `_parameters` task.
+        parameters: Parameter name to value as text for people; the values themselves are artifacts
+            of the `_parameters` task.
         git: `commit`, `branch`, `remote`, `dirty` (paths), `left_out` (path, size, reason).
-        environment: platform, cpu, packages, lock files' digests, environment variables, hash seed, argv.
+        environment: platform, cpu, packages, lock files' digests, environment variables, hash seed,
+            argv.
         graph: The flow's graph (METAFLOW's `_graph_info`).
         tags: User tags given at the start.
         system_tags: Tags that describe the run.
@@ -391,7 +431,7 @@ class RunInfo:
     extra: Map = field(default_factory=dict)
 
     def to_map(self) -> dict[str, Any]:
-        """The record as a map of msgpack's types; `flow_name`, `run_id` and versions as the seed names them."""
+        """The record as a map of msgpack's types, its first fields named as the seed names them."""
         return {
             **self.extra,
             "schema": SCHEMA,
@@ -417,73 +457,37 @@ class RunInfo:
     @classmethod
     def from_map(cls, data: Map) -> RunInfo:
         """The record in a decoded map. Raises CorruptRecord when it is none."""
-        _check_schema(data, "INFO")
-        with _reading("INFO"):
+        fields.check_schema(data, "INFO", SCHEMA)
+        with fields.reading("INFO"):
             origin = data["origin"]
             return cls(
-                flow=_text(data["flow_name"]),
-                id=RunId(_text(data["run_id"])),
-                nonce=_text(data["nonce"]),
-                created=float(data["created"]),
-                user=_text(data["user"]),
-                host=_text(data["host"]),
+                flow=fields.flow_name(data["flow_name"]),
+                id=RunId(fields.text(data["run_id"])),
+                nonce=fields.text(data["nonce"]),
+                created=fields.real(data["created"]),
+                user=fields.text(data["user"]),
+                host=fields.text(data["host"]),
                 versions={
-                    "gitflowrun": _text(data["gitflowrun_version"]),
-                    "metaflow": _text(data["metaflow_version"]),
-                    "python": _text(data["python_version"]),
+                    "gitflowrun": fields.text(data["gitflowrun_version"]),
+                    "metaflow": fields.text(data["metaflow_version"]),
+                    "python": fields.text(data["python_version"]),
                 },
-                parameters=dict(data["parameters"]),
-                git=dict(data["git"]),
-                environment=dict(data["environment"]),
-                graph=dict(data["graph"]),
-                tags=tuple(data["tags"]),
-                system_tags=tuple(data["system_tags"]),
+                parameters=fields.text_map(data["parameters"]),
+                git=fields.mapping(data["git"]),
+                environment=fields.mapping(data["environment"]),
+                graph=fields.mapping(data["graph"]),
+                tags=fields.texts(data["tags"]),
+                system_tags=fields.texts(data["system_tags"]),
                 origin=None if origin is None else RunOrigin.from_map(origin),
-                script=_text(data["script"]),
+                script=fields.text(data["script"]),
                 extra={key: value for key, value in data.items() if key not in _INFO_FIELDS},
             )
 
 
 _INFO_FIELDS = frozenset(
-    "schema flow_name run_id gitflowrun_version metaflow_version python_version nonce created user host "
-    "script parameters tags system_tags origin git environment graph".split()
-)
-
-
-class _reading:  # noqa: N801  (used as a statement)
-    """Turns the errors of a malformed map into CorruptRecord."""
-
-    def __init__(self, what: str) -> None:
-        self.what = what
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, (KeyError, TypeError, ValueError, AttributeError)):
-            raise CorruptRecord(f"malformed {self.what} record: {error!r}") from error
-
-
-def _check_schema(data: Map, what: str) -> None:
-    schema = data.get("schema") if isinstance(data, Mapping) else None
-    if not isinstance(schema, int):
-        raise CorruptRecord(f"this is no {what} record")
-    if schema > SCHEMA:
-        raise CorruptRecord(
-            f"this {what} record has schema {schema}; this release reads up to {SCHEMA}",
-            hint="install a newer gitflowrun",
-        )
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        msg = f"expected text, found {type(value).__name__}"
-        raise TypeError(msg)
-    return value
-
-
-def _number(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0 and value < -255:
-        msg = f"expected a number, found {value!r}"
-        raise TypeError(msg)
-    return value
+    {
+        "schema", "flow_name", "run_id", "gitflowrun_version", "metaflow_version", "python_version",
+        "nonce", "created", "user", "host", "script", "parameters", "tags", "system_tags", "origin",
+        "git", "environment", "graph",
+    }
+)  # fmt: skip
