@@ -1,0 +1,78 @@
+"""When each line of a task's output was written: the `times` blob. The lines themselves are plain text.
+
+A msgpack map: for each stream the deltas between its lines in microseconds, 8 bytes each, little-endian,
+the first counted from `start`. Deltas are mostly zero bytes, which git's compression removes.
+"""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+from gitflowrun.store import fields, wire
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+__all__ = ["decode_times", "encode_times"]
+
+SCHEMA = 1
+_MICROSECONDS = 1_000_000
+
+
+def encode_times(stdout: Sequence[float], stderr: Sequence[float]) -> bytes:
+    """The `times` blob of a task: one time (seconds since 1970) per line of each stream.
+
+    Empty when there are no lines: such a task has no `times` entry.
+    """
+    if not stdout and not stderr:
+        return b""
+    start = round(min([*stdout[:1], *stderr[:1]]) * _MICROSECONDS)
+    return wire.pack(
+        {
+            "schema": SCHEMA,
+            "start": start,
+            "stdout": _deltas(start, stdout),
+            "stderr": _deltas(start, stderr),
+        }
+    )
+
+
+def decode_times(data: bytes) -> tuple[list[float], list[float]]:
+    """The times in a `times` blob, of stdout's lines and of stderr's. Raises CorruptRecord."""
+    if not data:
+        return [], []
+    record = wire.unpack(data)
+    fields.check_schema(record, "times", SCHEMA)
+    with fields.reading("times"):
+        start = fields.count(record["start"])
+        return (
+            _times(start, fields.binary(record["stdout"])),
+            _times(start, fields.binary(record["stderr"])),
+        )
+
+
+def _deltas(start: int, times: Iterable[float]) -> bytes:
+    deltas = array("Q")
+    last = start
+    for time in times:
+        now = max(last, round(time * _MICROSECONDS))  # a clock set back must not make it negative
+        deltas.append(now - last)
+        last = now
+    return _little_endian(deltas).tobytes()
+
+
+def _times(start: int, raw: bytes) -> list[float]:
+    deltas = array("Q")
+    deltas.frombytes(raw)
+    moments = accumulate(_little_endian(deltas), initial=start)
+    next(moments)
+    return [moment / _MICROSECONDS for moment in moments]
+
+
+def _little_endian(numbers: array[int]) -> array[int]:
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers

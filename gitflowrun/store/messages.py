@@ -1,0 +1,169 @@
+"""The messages of a run's commits: written here, read here, and by `git log` and `git interpret-trailers`.
+
+    MyFlow/12: done, 5 tasks in 3.2 s
+
+    Run: MyFlow/12
+    Uid: 3fa29c1…                       the birth commit, which itself can't name its own oid
+    Status: done
+    Tasks: 5
+    Started: 2025-11-23T19:30:00.123Z
+    Finished: 2025-11-23T19:30:03.377Z
+    Code-Commit: 9c1e44a…+dirty
+    Origin: resume MyFlow/11 77ab310…
+    User: ada
+
+A list of runs is made of these messages alone, in one `git for-each-ref`, so they are parsed here and not by
+git: a user's `trailer.*` settings change what git makes of them, and one pass is cheaper than one per field.
+What a message says is for people and lists. Nobody trusts it: anybody can write one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from enum import Enum
+
+from gitflowrun.errors import InvalidPathspec
+from gitflowrun.git.objects import Oid
+
+__all__ = ["RunState", "Status", "format_message", "parse_message", "parse_time"]
+
+_MAX_VALUE = 200
+_MINUTE, _HOUR = 60, 3600
+
+
+class Status(Enum):
+    """How far a run is. `DEAD` is never written: it is what a run that says `running` is without a process."""
+
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+    DEAD = "dead"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the run wrote its last commit."""
+        return self not in {Status.RUNNING, Status.DEAD}
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """What a commit's message says of its run.
+
+    Attributes:
+        run: `Flow/id` as it was born; in another clone the ref may carry another id.
+        status: How far the run is.
+        started: When it was born.
+        finished: When it ended; None while it runs.
+        tasks: How many tasks are done, not counting those of private steps (`_parameters`).
+        user: Who runs it.
+        uid: The birth commit's oid; None in the birth commit's own message.
+        code_commit: HEAD when the run was born; None in a repository without commits.
+        dirty: Whether the work tree differed from `code_commit`.
+        origin: `resume Flow/id uid` of the run it was made from, if any.
+        failed_step: Where it failed, if it did.
+    """
+
+    run: str
+    status: Status
+    started: float
+    finished: float | None = None
+    tasks: int = 0
+    user: str = ""
+    uid: Oid | None = None
+    code_commit: Oid | None = None
+    dirty: bool = False
+    origin: str = ""
+    failed_step: str = ""
+
+
+def format_message(state: RunState) -> bytes:
+    """The commit message that says `state`."""
+    code = f"{state.code_commit}{'+dirty' if state.dirty else ''}" if state.code_commit else ""
+    trailers = {
+        "Run": state.run,
+        "Uid": str(state.uid or ""),
+        "Status": state.status.value,
+        "Tasks": str(state.tasks),
+        "Started": _format_time(state.started),
+        "Finished": "" if state.finished is None else _format_time(state.finished),
+        "Failed-Step": state.failed_step,
+        "Code-Commit": code,
+        "Origin": state.origin,
+        "User": state.user,
+    }
+    lines = [f"{key}: {value}" for key, text in trailers.items() if (value := _one_line(text))]
+    return "\n".join([_subject(state), "", *lines, ""]).encode(errors="replace")
+
+
+def parse_message(message: str) -> RunState | None:
+    """The state that `message` says; None when it is not the message of a run's commit."""
+    found: dict[str, str] = {}
+    for line in message.rstrip("\n").rpartition("\n\n")[2].split("\n"):
+        key, _, value = line.partition(": ")
+        found.setdefault(key, value)
+    commit, _, dirty = found.get("Code-Commit", "").partition("+")
+    try:
+        return RunState(
+            run=found["Run"],
+            status=Status(found["Status"]),
+            started=parse_time(found["Started"]),
+            finished=parse_time(found["Finished"]) if "Finished" in found else None,
+            tasks=int(found.get("Tasks", "0")),
+            user=found.get("User", ""),
+            uid=_optional_oid(found.get("Uid", "")),
+            code_commit=_optional_oid(commit),
+            dirty=dirty == "dirty",
+            origin=found.get("Origin", ""),
+            failed_step=found.get("Failed-Step", ""),
+        )
+    except (KeyError, ValueError, OverflowError, InvalidPathspec):
+        return None
+
+
+def _subject(state: RunState) -> str:
+    """The first line, which `git log --oneline` shows."""
+    tasks = f"{state.tasks} task{'' if state.tasks == 1 else 's'}"
+    took = _duration((state.finished or state.started) - state.started)
+    if state.status is Status.RUNNING:
+        words = f"running, {tasks} done" if state.tasks else "running"
+    elif state.status is Status.DONE:
+        words = f"done, {tasks} in {took}"
+    elif state.status is Status.FAILED and state.failed_step:
+        words = f"failed in {state.failed_step}, {tasks} done in {took}"
+    else:
+        words = f"{state.status.value}, {tasks} done in {took}"
+    return _one_line(f"{state.run}: {words}")
+
+
+def _one_line(text: str) -> str:
+    """`text` without anything that could end its line or hide in it, cut to a sensible length."""
+    kept = "".join(char if char.isprintable() else " " for char in text)
+    return " ".join(kept.split())[:_MAX_VALUE]
+
+
+def _duration(seconds: float) -> str:
+    """A span of time as people write it."""
+    if seconds < 10:  # noqa: PLR2004
+        return f"{max(seconds, 0):.2g} s"
+    whole = round(seconds)
+    if whole < _MINUTE:
+        return f"{whole} s"
+    if whole < _HOUR:
+        return f"{whole // _MINUTE} min {whole % _MINUTE} s"
+    return f"{whole // _HOUR} h {whole % _HOUR // _MINUTE} min"
+
+
+def _format_time(seconds: float) -> str:
+    moment = datetime.fromtimestamp(seconds, timezone.utc)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
+
+
+def parse_time(text: str) -> float:
+    """Seconds since 1970 of a time such as `2025-11-23T19:30:00.123Z`. Raises ValueError."""
+    return datetime.fromisoformat(text.removesuffix("Z") + "+00:00").timestamp()
+
+
+def _optional_oid(text: str) -> Oid | None:
+    return Oid.from_hex(text) if text else None
