@@ -4,6 +4,7 @@
     ├── UsageError                a command or option was used wrongly
     ├── RepositoryError           the repository can't be used, or git refused something
     │   ├── NotARepository        there is no git repository here
+    │   ├── MissingObject         a git object that should be there is not (also a KeyError)
     │   └── RefConflict           somebody else moved or created a ref first
     ├── CorruptRecord             stored bytes are not what they must be
     ├── NotFound                  no such flow, run, step, task, artifact or tag
@@ -34,6 +35,7 @@ __all__ = [
     "InvalidNext",
     "InvalidPathspec",
     "MergeError",
+    "MissingObject",
     "MissingKey",
     "NamespaceMismatch",
     "NotARepository",
@@ -113,6 +115,12 @@ class NotARepository(RepositoryError):
     """There is no git repository at or above the directory asked for."""
 
     headline = "Not a git repository"
+
+
+class MissingObject(RepositoryError, KeyError):  # noqa: N818
+    """A git object is not in the repository; a `KeyError` too, for readers that know what it was part of."""
+
+    headline = "Missing object"
 
 
 class RefConflict(RepositoryError):
