@@ -1,0 +1,129 @@
+"""From a zlib stream in memory to bytes whose number is known beforehand. Where streams lie is no matter here.
+
+A stream of our stored blocks is copied, not inflated. Anything else is inflated in steps: never more than the
+announced size comes out, whatever the stream holds, and no second copy of a large object is made.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from gitflowrun.errors import CorruptRecord
+from gitflowrun.git.framing import (
+    BLOCK,
+    BLOCK_FRAME,
+    BLOCK_HEADER,
+    FULL_BLOCK,
+    ZLIB_HEADER,
+    block_header,
+    tools,
+)
+
+__all__ = ["inflate", "inflate_head", "inflate_into"]
+
+Source = bytes | memoryview
+
+_FEED = 256 << 10
+_STEP = 1 << 20
+_SMALL = 64 << 10
+_STRIDED = 1 << 20  # from here on a vectorised copy pays
+
+
+def inflate(source: Source, start: int, size: int) -> bytes:
+    """The `size` bytes in the zlib stream at `start` of `source`.
+
+    Raises:
+        CorruptRecord: the stream is damaged, or holds more or fewer bytes.
+    """
+    if size <= _SMALL:
+        return _inflate_small(source, start, size)
+    out = bytearray(size)
+    inflate_into(source, start, memoryview(out))
+    return bytes(out)
+
+
+def inflate_into(source: Source, start: int, target: memoryview) -> None:
+    """Fill `target` exactly with what the zlib stream at `start` of `source` holds.
+
+    Raises:
+        CorruptRecord: the stream is damaged, or holds more or fewer bytes.
+    """
+    if _copy_stored(source, start, target):
+        return
+    stream = tools().decompressor()
+    done, size = 0, len(target)
+    while not stream.eof:
+        feed = source[start : start + _FEED]
+        piece = _decompress(stream, feed, min(_STEP, size - done + 1))
+        if done + len(piece) > size:
+            raise CorruptRecord(f"a zlib stream holds more than the {size} bytes announced")
+        target[done : done + len(piece)] = piece
+        done += len(piece)
+        taken = len(feed) - len(stream.unconsumed_tail)
+        if not (taken or piece or stream.eof):
+            raise CorruptRecord(f"a zlib stream ends after {done} of {size} bytes")
+        start += taken
+    if done != size:
+        raise CorruptRecord(f"a zlib stream holds {done} bytes, not the {size} announced")
+
+
+def inflate_head(source: Source, start: int, size: int) -> bytes:
+    """At most the first `size` bytes in the zlib stream at `start` of `source`."""
+    return _decompress(tools().decompressor(), source[start : start + 4096], size)
+
+
+def _inflate_small(source: Source, start: int, size: int) -> bytes:
+    stream = tools().decompressor()
+    out = _decompress(stream, source[start : start + size + size // 512 + 64], size + 1)
+    if len(out) == size and stream.eof:
+        return out
+    # An unusual framing, such as many empty blocks: take the long way.
+    target = bytearray(size)
+    inflate_into(source, start, memoryview(target))
+    return bytes(target)
+
+
+def _decompress(stream: Any, data: Source, limit: int) -> bytes:
+    try:
+        out: bytes = stream.decompress(data, limit)
+    except tools().errors as error:
+        raise CorruptRecord(f"a zlib stream is damaged: {error}") from error
+    return out
+
+
+def _copy_stored(source: Source, start: int, target: memoryview) -> bool:
+    """Copy a stream of full stored blocks and a last one; False, perhaps half done, if it is something else."""
+    size = len(target)
+    blocks = max(0, (size - 1) // BLOCK)
+    first = start + len(ZLIB_HEADER)
+    last = first + blocks * BLOCK_FRAME
+    rest = size - blocks * BLOCK
+    if bytes(source[last : last + BLOCK_HEADER]) != block_header(rest, last=True):
+        return False
+    if last + BLOCK_HEADER + rest > len(source):
+        return False
+    if not _copy_blocks(memoryview(source)[first:last], target[: blocks * BLOCK]):
+        return False
+    target[blocks * BLOCK :] = source[last + BLOCK_HEADER : last + BLOCK_HEADER + rest]
+    return True
+
+
+def _copy_blocks(source: memoryview, target: memoryview) -> bool:
+    # Numpy only where the process has it already: its import costs more than it saves.
+    if len(target) >= _STRIDED and "numpy" in sys.modules:
+        import numpy as np
+
+        rows = np.frombuffer(source, np.uint8).reshape(-1, BLOCK_FRAME)
+        headers_fit = bool((rows[:, :BLOCK_HEADER] == np.frombuffer(FULL_BLOCK, np.uint8)).all())
+        if headers_fit:
+            out = np.frombuffer(target, np.uint8).reshape(-1, BLOCK)
+            np.copyto(out, rows[:, BLOCK_HEADER:])
+        return headers_fit
+    position = 0
+    for start in range(0, len(target), BLOCK):
+        if source[position : position + BLOCK_HEADER] != FULL_BLOCK:
+            return False
+        target[start : start + BLOCK] = source[position + BLOCK_HEADER : position + BLOCK_FRAME]
+        position += BLOCK_FRAME
+    return True

@@ -1,0 +1,59 @@
+"""Loose objects: one zlib file per object below `objects/xx/`. We read what git wrote; we never write any."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from gitflowrun.errors import CorruptRecord
+from gitflowrun.git.inflate import inflate, inflate_head, inflate_into
+from gitflowrun.git.objects import ObjectType, Oid
+from gitflowrun.git.packdata import map_file
+
+__all__ = ["LooseObject", "loose_path"]
+
+_HEAD = 32  # type, space, up to 20 digits, NUL
+
+
+def loose_path(objects_dir: Path, oid: Oid) -> Path:
+    """Where the object lies if it is loose."""
+    name = oid.hex()
+    return objects_dir / name[:2] / name[2:]
+
+
+@dataclass(frozen=True, slots=True)
+class LooseObject:
+    """An opened loose object: its type and size are known, its content is not yet inflated."""
+
+    kind: ObjectType
+    size: int
+    _header: int
+    _data: bytes | memoryview
+
+    @classmethod
+    def open(cls, path: Path) -> LooseObject:
+        """Open the file and read the header.
+
+        Raises:
+            FileNotFoundError: there is none.
+            CorruptRecord: it is not a loose object.
+        """
+        data = map_file(path)
+        head, zero, _ = inflate_head(data, 0, _HEAD).partition(b"\0")
+        word, _, digits = head.partition(b" ")
+        try:
+            if not zero:
+                raise ValueError(head)
+            return cls(ObjectType.from_word(word), int(digits), len(head) + 1, data)
+        except (KeyError, ValueError) as error:
+            raise CorruptRecord(f"{path} is not a loose object") from error
+
+    def content(self) -> bytes:
+        """The object's content."""
+        return inflate(self._data, 0, self._header + self.size)[self._header :]
+
+    def content_into(self, target: memoryview) -> None:
+        """The same, into `target`, which has the object's size."""
+        whole = bytearray(self._header + self.size)
+        inflate_into(self._data, 0, memoryview(whole))
+        target[:] = memoryview(whole)[self._header :]

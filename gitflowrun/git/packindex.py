@@ -1,0 +1,127 @@
+"""Pack indexes, version 2: from entries to bytes, and lookups in a mapped index. No packs are opened here.
+
+Layout (gitformat-pack(5)): magic, fanout of 256 counts, sorted ids, CRC-32 of each entry, 31-bit offsets,
+64-bit offsets for those that do not fit, the pack's trailer, the index's own trailer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from gitflowrun.errors import CorruptRecord
+from gitflowrun.git.objects import Oid
+
+__all__ = ["IndexEntry", "PackIndex", "index_bytes"]
+
+_MAGIC = b"\xfftOc\x00\x00\x00\x02"
+_FANOUT = struct.Struct(">256I")
+_OIDS = len(_MAGIC) + _FANOUT.size
+_WIDE = 0x8000_0000
+_TRAILERS = 2 * Oid.SIZE
+
+
+@dataclass(frozen=True, slots=True)
+class IndexEntry:
+    """One object of a pack: its id, the CRC-32 of its entry as written, and where the entry begins."""
+
+    oid: Oid
+    crc: int
+    offset: int
+
+
+def index_bytes(entries: Sequence[IndexEntry], pack_trailer: bytes) -> bytes:
+    """The index of a pack with `entries`."""
+    rows = sorted(entries, key=lambda entry: entry.oid)
+    counts = [0] * 256
+    for row in rows:
+        counts[row.oid[0]] += 1
+    total, fanout = 0, []
+    for count in counts:
+        total += count
+        fanout.append(total)
+    narrow: list[int] = []
+    wide: list[int] = []
+    for row in rows:
+        if row.offset < _WIDE:
+            narrow.append(row.offset)
+        else:
+            narrow.append(_WIDE | len(wide))
+            wide.append(row.offset)
+    body = b"".join(
+        (
+            _MAGIC,
+            _FANOUT.pack(*fanout),
+            *(row.oid for row in rows),
+            struct.pack(f">{total}I", *(row.crc for row in rows)),
+            struct.pack(f">{total}I", *narrow),
+            struct.pack(f">{len(wide)}Q", *wide),
+            pack_trailer,
+        )
+    )
+    return body + hashlib.sha1(body, usedforsecurity=False).digest()
+
+
+class PackIndex:
+    """Lookups in the bytes of an index.
+
+    Args:
+        data: The whole index; a mapping is best.
+        name: What to call it in errors.
+
+    Raises:
+        CorruptRecord: it is no version 2 index, or is cut short.
+    """
+
+    __slots__ = ("_data", "_fanout", "_offsets", "_wide", "count", "name")
+
+    def __init__(self, data: bytes | memoryview, name: str) -> None:
+        if bytes(data[: len(_MAGIC)]) != _MAGIC or len(data) < _OIDS + _TRAILERS:
+            raise CorruptRecord(f"{name} is not a version 2 pack index")
+        self.name = name
+        self._data = data
+        self._fanout = (0, *_FANOUT.unpack_from(data, len(_MAGIC)))
+        self.count: int = self._fanout[256]
+        self._offsets = _OIDS + self.count * (Oid.SIZE + 4)
+        self._wide = self._offsets + self.count * 4
+        if self._wide + _TRAILERS > len(data) or any(
+            low > high for low, high in zip(self._fanout, self._fanout[1:], strict=False)
+        ):
+            raise CorruptRecord(f"pack index {name} is cut short or has a bad fanout table")
+
+    def find(self, oid: bytes) -> int | None:
+        """The offset of an object's entry in the pack; None when it is not there."""
+        low, high = self._fanout[oid[0]], self._fanout[oid[0] + 1]
+        data = self._data
+        while low < high:
+            middle = (low + high) >> 1
+            start = _OIDS + middle * Oid.SIZE
+            found = data[start : start + Oid.SIZE]
+            if found == oid:
+                return self._offset(middle)
+            if bytes(found) < oid:
+                low = middle + 1
+            else:
+                high = middle
+        return None
+
+    def __iter__(self) -> Iterator[Oid]:
+        for row in range(self.count):
+            start = _OIDS + row * Oid.SIZE
+            yield Oid(bytes(self._data[start : start + Oid.SIZE]))
+
+    @property
+    def pack_trailer(self) -> bytes:
+        """The trailer of the pack that this index belongs to."""
+        return bytes(self._data[len(self._data) - _TRAILERS : len(self._data) - Oid.SIZE])
+
+    def _offset(self, row: int) -> int:
+        offset = int.from_bytes(self._data[self._offsets + 4 * row : self._offsets + 4 * row + 4], "big")
+        if offset < _WIDE:
+            return offset
+        start = self._wide + 8 * (offset - _WIDE)
+        if start + 8 + _TRAILERS > len(self._data):
+            raise CorruptRecord(f"pack index {self.name} points beyond its table of 64-bit offsets")
+        return int.from_bytes(self._data[start : start + 8], "big")
