@@ -60,7 +60,7 @@ __all__ = [
 RUNS = "refs/runs/"
 TAGS = "refs/runs/@tags/"
 TAG_MIRROR = "refs/tags/runs/"
-ARCHIVE = "refs/runs/@archive/"
+ARCHIVE = "@archive"
 REMOTES = "refs/runs-remotes/"
 TRASH = "refs/runs-trash/"
 

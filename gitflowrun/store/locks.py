@@ -44,7 +44,7 @@ class FileLock:
     """An exclusive lock on a file, for one holder at a time. Not for threads of one process.
 
     Args:
-        path: The file; made when needed. Its directory too, for the owner alone.
+        path: The file; made when needed, and two levels of directories, for the owner alone.
     """
 
     def __init__(self, path: Path) -> None:
@@ -123,7 +123,8 @@ class FileLock:
         try:
             with contextlib.suppress(FileNotFoundError):
                 return os.open(self.path, flags, 0o600)
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for directory in (self.path.parent.parent, self.path.parent):
+                directory.mkdir(mode=0o700, exist_ok=True)
             return os.open(self.path, flags, 0o600)
         except OSError as error:
             raise RepositoryError(f"cannot lock {self.path}: {error.strerror}") from error
