@@ -1,0 +1,76 @@
+"""Lock files of refs that their owner left behind: tells them from live ones and moves them out of the way.
+
+git's protocol: `<ref>.lock`, created exclusively, is the right to change the ref. A writer that is killed
+while it holds one leaves it, and nobody ever removes it: neither git nor libgit2 knows whether its owner
+lives. git holds such a lock for milliseconds, so one that stays the same file (inode, times, size) for ten
+seconds has no owner. It is renamed away, never unlinked: of two processes that judge at once one finds
+nothing to rename, and neither takes away the fresh lock of a third.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["StaleLock"]
+
+_Identity = tuple[int, int, int, int]
+
+
+@dataclass(slots=True)
+class StaleLock:
+    """Watches one lock file over the attempts of a writer that it keeps waiting.
+
+    Args:
+        path: The lock file.
+        graveyard: Where stale locks go: a directory on the same file system.
+        patience: Seconds for which it must not change.
+    """
+
+    path: Path
+    graveyard: Path
+    patience: float
+    _seen: _Identity | None = None
+    _since: float = 0.0
+
+    def remove_if_stale(self) -> bool:
+        """Look at the lock; whether it is gone."""
+        identity = _identity(self.path)
+        if identity is None:
+            return True
+        now = time.monotonic()
+        if identity != self._seen:
+            self._seen, self._since = identity, now
+            return False
+        return now - self._since >= self.patience and self._bury(identity)
+
+    def _bury(self, identity: _Identity) -> bool:
+        self.graveyard.mkdir(mode=0o700, parents=True, exist_ok=True)
+        grave = self.graveyard / f"{os.getpid()}-{time.monotonic_ns()}.lock"
+        try:
+            self.path.rename(grave)
+        except FileNotFoundError:
+            return True
+        if _identity(grave) == identity:
+            grave.unlink(missing_ok=True)
+            return True
+        # Somebody else had buried the stale one and a third had made a new lock, all since we looked. Give
+        # it back; if even its owner's successor is there by now, that one's lock stands.
+        with contextlib.suppress(OSError):
+            os.link(grave, self.path)
+        grave.unlink(missing_ok=True)
+        return False
+
+
+def _identity(path: Path) -> _Identity | None:
+    try:
+        status = path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size

@@ -1,0 +1,310 @@
+"""The one door to the git executable: environment, errors, and a resident `cat-file`. No meaning of its own.
+
+Every other module of this room asks git through `Git` or `CatFile`, so what must hold for each call holds
+here once:
+
+- variables that hooks, `git rebase --exec` and `git bisect run` export (`GIT_DIR`, `GIT_INDEX_FILE`,
+  `GIT_AUTHOR_DATE`…) do not leak in; the repository is named explicitly;
+- no optional lock is taken, so the user's own commands never meet ours;
+- nothing that the repository's config names is executed behind the user's back: no fsmonitor, no hooks
+  (`git.remotes` lets them run for a push the user asked for). libgit2 runs none for the refs it writes, so
+  a hook would see half of our updates and could only break them;
+- messages are git's English ones, because some of them are recognised.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import threading
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, TypeAlias
+
+from gitflowrun.errors import RepositoryError
+from gitflowrun.git.objects import ObjectType, Oid
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+    from types import TracebackType
+
+__all__ = ["CatFile", "Completed", "Git", "Word", "clean_environment", "git_words"]
+
+Word: TypeAlias = "str | bytes | os.PathLike[str]"
+
+MINIMUM_VERSION = (2, 30)
+_USAGE = 129
+
+# `git rev-parse --local-env-vars` but for the config (which `git -c x=y runs ...` sets), and what hooks add.
+_LOCAL = frozenset({
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_COMMON_DIR", "GIT_CONFIG", "GIT_DIFF_OPTS", "GIT_DIR",
+    "GIT_EXTERNAL_DIFF", "GIT_GLOB_PATHSPECS", "GIT_GRAFT_FILE", "GIT_ICASE_PATHSPECS", "GIT_IMPLICIT_WORK_TREE",
+    "GIT_INDEX_FILE", "GIT_INDEX_VERSION", "GIT_LITERAL_PATHSPECS", "GIT_NAMESPACE", "GIT_NOGLOB_PATHSPECS",
+    "GIT_NO_REPLACE_OBJECTS", "GIT_OBJECT_DIRECTORY", "GIT_OPTIONAL_LOCKS", "GIT_PREFIX", "GIT_QUARANTINE_PATH",
+    "GIT_REFLOG_ACTION", "GIT_REPLACE_REF_BASE", "GIT_SHALLOW_FILE", "GIT_WORK_TREE",
+})  # fmt: skip
+_LOCAL_PREFIXES = ("GIT_AUTHOR_", "GIT_COMMITTER_", "GIT_INTERNAL_", "GIT_PUSH_OPTION_")
+
+
+def clean_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment without what git and its hooks export about *their* repository.
+
+    What a user sets about git itself stays: `GIT_SSH*`, `GIT_CONFIG_*`, `GIT_EXEC_PATH`, `GIT_TRACE*`,
+    `GIT_TERMINAL_PROMPT` and the like.
+    """
+    source = os.environ if environ is None else environ
+    return {
+        name: value
+        for name, value in source.items()
+        if name not in _LOCAL and not name.startswith(_LOCAL_PREFIXES)
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """How a git command ended."""
+
+    code: int
+    out: bytes
+    err: str
+
+    @property
+    def words(self) -> str:
+        """What git said went wrong, in one line."""
+        return git_words(self.err) or f"git exited with status {self.code}"
+
+
+def git_words(err: str) -> str:
+    """The decisive line of git's standard error, without its `fatal: `."""
+    lines = [line.strip() for line in err.splitlines() if line.strip()]
+    for marker in ("fatal: ", "error: "):
+        for line in lines:
+            if line.startswith(marker):
+                return line.removeprefix(marker)
+    return lines[-1] if lines else ""
+
+
+def launch_error(error: OSError, cwd: Path) -> RepositoryError:
+    """Why git could not even be started, for a person."""
+    if isinstance(error, FileNotFoundError) and not cwd.is_dir():
+        return RepositoryError(f"the directory {str(cwd)!r} does not exist")
+    if isinstance(error, FileNotFoundError):
+        return RepositoryError(
+            "git is not installed, or not on PATH", hint="install git 2.30 or newer"
+        )
+    return RepositoryError(f"git can't be started: {error.strerror or error}")
+
+
+class Git:
+    """Runs git commands in one repository.
+
+    Args:
+        git_dir: The repository's git directory (of a linked worktree: its own).
+        work_tree: The root of the work tree; None where there is none.
+        hooks: Whether the user's hooks run.
+    """
+
+    def __init__(self, git_dir: Path, work_tree: Path | None, *, hooks: bool = False) -> None:
+        self.git_dir = git_dir
+        self.work_tree = work_tree
+        self._config = ["-c", "core.fsmonitor=false"]
+        if not hooks:
+            self._config += ["-c", "core.hooksPath=/dev/null"]
+
+    def run(
+        self,
+        *args: Word,
+        stdin: bytes | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> bytes:
+        """Run `git ARGS` to its end and return its standard output.
+
+        Args:
+            args: The subcommand and its arguments.
+            stdin: What it reads; nothing when None.
+            env: Variables to add to the environment.
+
+        Raises:
+            RepositoryError: git failed; the message holds its words.
+        """
+        done = self.attempt(*args, stdin=stdin, env=env)
+        if done.code:
+            raise self.failure(args, done)
+        return done.out
+
+    def attempt(
+        self,
+        *args: Word,
+        stdin: bytes | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> Completed:
+        """As `run`, but a failure is a value."""
+        try:
+            done = subprocess.run(
+                self.command(args),
+                cwd=self.cwd,
+                env=self.environment(env),
+                capture_output=True,
+                check=False,
+                input=stdin,
+                stdin=subprocess.DEVNULL if stdin is None else None,
+            )
+        except OSError as error:
+            raise launch_error(error, self.cwd) from error
+        return Completed(done.returncode, done.stdout, done.stderr.decode(errors="replace"))
+
+    def start(
+        self,
+        *args: Word,
+        env: Mapping[str, str] | None = None,
+        stderr: int | None = subprocess.DEVNULL,
+    ) -> subprocess.Popen[bytes]:
+        """Start `git ARGS` with pipes to its standard input and output."""
+        try:
+            return subprocess.Popen(
+                self.command(args),
+                cwd=self.cwd,
+                env=self.environment(env),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+            )
+        except OSError as error:
+            raise launch_error(error, self.cwd) from error
+
+    def failure(self, args: Sequence[Word], done: Completed) -> RepositoryError:
+        """The error that says which command failed and what git said."""
+        command = next((_text(arg) for arg in args if not _text(arg).startswith("-")), "")
+        hint = None
+        if done.code == _USAGE and (version := self.version()) < MINIMUM_VERSION:
+            hint = f"this is git {version[0]}.{version[1]}; gitflowrun needs 2.30 or newer"
+        return RepositoryError(f"git {command}: {done.words}", hint=hint)
+
+    def version(self) -> tuple[int, int]:
+        """Major and minor version of the git executable."""
+        words = self.attempt("version").out.decode(errors="replace").split()
+        numbers = (words[2] if len(words) > 2 else "0.0").split(".")  # noqa: PLR2004  (git version X)
+        digits = [int(number) if number.isdigit() else 0 for number in [*numbers, "0"][:2]]
+        return digits[0], digits[1]
+
+    @property
+    def cwd(self) -> Path:
+        """Where commands run: the top of the work tree, so that paths mean what the index means."""
+        return self.work_tree or self.git_dir
+
+    def command(self, args: Sequence[Word]) -> list[Word]:
+        """The full argument list of a command."""
+        return ["git", *self._config, *args]
+
+    def environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
+        """The environment of a command."""
+        env = clean_environment()
+        env["GIT_DIR"] = str(self.git_dir)
+        if self.work_tree is not None:
+            env["GIT_WORK_TREE"] = str(self.work_tree)
+        env["GIT_OPTIONAL_LOCKS"] = "0"
+        env["LANGUAGE"] = "en"  # English messages without touching the character set of LC_CTYPE
+        env.update(extra or {})
+        return env
+
+
+class CatFile:
+    """A resident `git cat-file --batch`: reads any object git can reach, lazily fetched ones included.
+
+    Started at the first read. Safe to use from several threads, and in a child after a fork (which starts
+    its own).
+    """
+
+    def __init__(self, git: Git) -> None:
+        self._git = git
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._owner = 0
+
+    def read(self, oid: Oid) -> tuple[ObjectType, bytes]:
+        """The type and content of an object.
+
+        Raises:
+            KeyError: there is no such object.
+            RepositoryError: git can't read it.
+        """
+        with self._lock:
+            kind, size = self._ask(b"%s\n" % oid.hex().encode(), oid)
+            data = self._take(size + 1)
+        return kind, data[:-1]
+
+    def close(self) -> None:
+        """End the process; the next read starts another."""
+        with self._lock:
+            self._end()
+
+    def __enter__(self) -> CatFile:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if self._owner == os.getpid():
+            self._end()
+
+    def _ask(self, line: bytes, oid: Oid) -> tuple[ObjectType, int]:
+        pipe_in, pipe_out = self._pipes()
+        try:
+            pipe_in.write(line)
+            pipe_in.flush()
+            answer = pipe_out.readline().split()
+        except OSError as error:
+            self._end()
+            raise RepositoryError(f"git cat-file ended while asked for object {oid}") from error
+        if answer[1:] == [b"missing"]:
+            raise KeyError(oid)
+        if len(answer) != 3:  # noqa: PLR2004  (oid type size)
+            # git dies on an object it can't inflate, after telling standard error.
+            self._end()
+            raise RepositoryError(
+                f"git can't read object {oid}", hint="`git fsck --full` says what is damaged"
+            )
+        return ObjectType.from_word(answer[1]), int(answer[2])
+
+    def _take(self, size: int) -> bytes:
+        pipe = self._pipes()[1]
+        data = pipe.read(size)
+        if len(data) != size:
+            self._end()
+            raise RepositoryError(
+                "git cat-file ended in the middle of an object",
+                hint="`git fsck --full` says what is damaged",
+            )
+        return data
+
+    def _pipes(self) -> tuple[IO[bytes], IO[bytes]]:
+        if self._process is None or self._owner != os.getpid():
+            # Not `_end`: after a fork the process, and its answers, belong to the parent.
+            self._process = self._git.start("--no-replace-objects", "cat-file", "--batch")
+            self._owner = os.getpid()
+        process = self._process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        return process.stdin, process.stdout
+
+    def _end(self) -> None:
+        process, self._process = self._process, None
+        if process is None or self._owner != os.getpid():
+            return
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+        process.kill()
+        process.wait()
+
+
+def _text(word: Word) -> str:
+    return os.fsdecode(word)

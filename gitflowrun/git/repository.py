@@ -1,0 +1,302 @@
+"""Which repository we are in, and the doors to its parts. What the parts do is the business of their modules.
+
+Discovery asks git itself, once (`git rev-parse`), because git alone knows every rule: linked worktrees,
+submodules, `GIT_DIR`, `core.worktree`, `safe.directory`. No pygit2 here: a command that only lists should
+not pay for it.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+import subprocess
+import time
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gitflowrun.errors import NotARepository, RepositoryError
+from gitflowrun.git.objects import Oid, Signature
+from gitflowrun.git.objectstore import ObjectStore
+from gitflowrun.git.plumbing import Git, clean_environment, git_words, launch_error
+from gitflowrun.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gitflowrun.git.packs import PackStore
+    from gitflowrun.git.refs import Refs
+
+__all__ = ["Head", "Repository"]
+
+_STATE = "gitflowrun"
+# rev-parse echoes words it takes for flags of others. So a mark tells its answers apart even where a path
+# contains a newline, and a question that an old git does not know comes back as it was.
+_MARK = "--gitflowrun-mark"
+_REF_FORMAT = "--show-ref-format"
+_QUESTIONS = (
+    "--is-bare-repository", "--show-object-format", _REF_FORMAT, "--git-dir", "--git-common-dir", "--show-toplevel"
+)  # fmt: skip
+_PLACE = ("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR")
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Where HEAD is: its commit (None before the first one) and its branch (None when detached)."""
+
+    commit: Oid | None
+    branch: str | None
+    tree: Oid | None = None
+
+
+@dataclass(frozen=True)  # without slots: the doors are opened once each, and kept
+class Repository:
+    """A git repository that is open.
+
+    Attributes:
+        git_dir: Its git directory; of a linked worktree, that worktree's own.
+        common_dir: The git directory that all its worktrees share: objects, refs, config.
+        work_tree: The root of the work tree; None in a bare repository and inside a git directory.
+        is_bare: Whether it has no work tree at all.
+    """
+
+    git_dir: Path
+    common_dir: Path
+    work_tree: Path | None
+    is_bare: bool
+
+    @classmethod
+    def discover(cls, start: Path | None = None) -> Repository:
+        """Open the repository at or above a directory.
+
+        Args:
+            start: Where to look. When None, where the process is: the current directory, or what `GIT_DIR`
+                and `GIT_WORK_TREE` say, as for any git command.
+
+        Raises:
+            NotARepository: there is none.
+            RepositoryError: git does not trust it, or it is of a kind that can't be used.
+        """
+        env = clean_environment()
+        if start is None:
+            env.update({name: os.environ[name] for name in _PLACE if name in os.environ})
+        cwd = _current_directory() if start is None else start
+        answers = _ask(cwd, env)
+        _refuse_unknown_formats(answers["--show-object-format"], answers[_REF_FORMAT])
+        git_dir = _absolute(cwd, answers["--git-dir"])
+        bare = answers["--is-bare-repository"] == b"true"
+        if bare and "GIT_DIR" not in env:
+            _refuse_embedded(git_dir)
+        top = answers.get("--show-toplevel")
+        return cls(
+            git_dir=git_dir,
+            common_dir=_absolute(cwd, answers["--git-common-dir"]),
+            work_tree=_absolute(cwd, top) if top and not bare else None,
+            is_bare=bare,
+        )
+
+    @cached_property
+    def git(self) -> Git:
+        """Runs git here."""
+        return Git(self.git_dir, self.work_tree)
+
+    @cached_property
+    def config(self) -> Mapping[str, str]:
+        """All of git config, the last value of each key; keys in lower case but for subsections.
+
+        A key without a value reads `true`, as git takes it.
+        """
+        values: dict[str, str] = {}
+        for entry in os.fsdecode(self.git.run("config", "-z", "--list")).split("\0"):
+            key, newline, value = entry.partition("\n")
+            values[key] = value if newline else "true"
+        values.pop("", None)
+        return values
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The `runs.*` settings."""
+        return Settings.parse(self.config, os.environ)
+
+    @property
+    def objects_dir(self) -> Path:
+        """Where git keeps objects."""
+        return self.common_dir / "objects"
+
+    @cached_property
+    def objects(self) -> ObjectStore:
+        """Reads objects."""
+        return ObjectStore(self.objects_dir, self.git)
+
+    @cached_property
+    def packs(self) -> PackStore:
+        """Writes objects."""
+        from gitflowrun.git.packs import PackStore
+
+        return PackStore(
+            self.objects_dir, self.state_dir / "incoming", durability=self.settings.durability
+        )
+
+    @cached_property
+    def refs(self) -> Refs:
+        """Reads and moves refs."""
+        from gitflowrun.git.refs import Refs
+
+        return Refs(self)
+
+    @property
+    def state_dir(self) -> Path:
+        """Where our disposable state lies: locks, caches, temporary files. May not exist; see `state`."""
+        return self.common_dir / _STATE
+
+    def state(self, *parts: str) -> Path:
+        """A directory below `state_dir`, made, for the user's eyes only, when it is not there.
+
+        Raises:
+            RepositoryError: it can't be made.
+        """
+        path = self.state_dir.joinpath(*parts)
+        try:
+            self.state_dir.mkdir(mode=0o700, exist_ok=True)
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise RepositoryError(
+                f"can't write to the repository {self.common_dir}: {error.strerror}",
+                hint="recording runs needs a repository that you may write to",
+            ) from error
+        return path
+
+    def head(self) -> Head:
+        """Where HEAD is now."""
+        done = self.git.attempt("rev-parse", "HEAD", "HEAD^{tree}", "--symbolic-full-name", "HEAD")
+        if done.code:  # before the first commit
+            name = self.git.attempt("symbolic-ref", "--quiet", "HEAD")
+            return Head(None, _branch(name.out))
+        commit, tree, name_line = done.out.split(b"\n", 2)
+        return Head(Oid.from_hex(commit), _branch(name_line), Oid.from_hex(tree))
+
+    def signature(self) -> Signature:
+        """Who writes, now. Where git knows no name, the login name and host stand in: never a failure."""
+        env, config = os.environ, self.config
+        user = _login()
+        name = (
+            env.get("GIT_COMMITTER_NAME") or config.get("committer.name") or config.get("user.name")
+        )
+        email = (
+            env.get("GIT_COMMITTER_EMAIL")
+            or config.get("committer.email")
+            or config.get("user.email")
+            or env.get("EMAIL")
+        )
+        now = time.time()
+        return Signature(
+            _printable(name or user),
+            _printable(email or f"{user}@{socket.gethostname()}"),
+            int(now),
+            time.localtime(now).tm_gmtoff // 60,
+        )
+
+    def remotes(self) -> Mapping[str, str]:
+        """The configured remotes: name to URL."""
+        return {
+            key.removeprefix("remote.").removesuffix(".url"): url
+            for key, url in self.config.items()
+            if key.startswith("remote.") and key.endswith(".url")
+        }
+
+
+def _ask(cwd: Path, env: dict[str, str]) -> dict[str, bytes]:
+    words = [word for question in _QUESTIONS for word in (_MARK, question)]
+    env["LANGUAGE"] = "en"
+    try:
+        done = subprocess.run(
+            ["git", "rev-parse", *words],
+            cwd=cwd, env=env, stdin=subprocess.DEVNULL, capture_output=True, check=False,
+        )  # fmt: skip
+    except OSError as error:
+        raise launch_error(error, cwd) from error
+    answers = [
+        answer.removesuffix(b"\n") for answer in done.stdout.split(_MARK.encode() + b"\n")[1:]
+    ]
+    known = dict(zip(_QUESTIONS, answers, strict=False))
+    # The last question has no answer in a bare repository or inside a git directory; git says so and fails.
+    if "--git-common-dir" not in known or (done.returncode and b"work tree" not in done.stderr):
+        raise _refusal(done.stderr.decode(errors="replace"), cwd)
+    return known
+
+
+def _refusal(err: str, cwd: Path) -> RepositoryError:
+    words = git_words(err)
+    if words.startswith("not a git repository (or any"):
+        return NotARepository(
+            f"{str(cwd.absolute())!r} is not in a git repository",
+            hint="run `git init` there; runs are recorded in the repository of your code",
+        )
+    if "dubious ownership" in words or "unsafe repository" in words:
+        path = words.partition("'")[2].rpartition("'")[0] or str(cwd.absolute())
+        return RepositoryError(
+            f"git does not trust the repository {path!r}: it belongs to somebody else",
+            hint=f"if you do: git config --global --add safe.directory '{path}'",
+        )
+    if "extension" in words:
+        names = err.partition(words)[2].split()
+        if any("refstorage" in name.lower() for name in names):
+            _refuse_unknown_formats(b"sha1", b"reftable")
+        return RepositoryError(
+            f"this repository needs a newer git: {words} {' '.join(names)}".rstrip(),
+            hint="install the git that made it",
+        )
+    return RepositoryError(f"git can't use the repository at {str(cwd.absolute())!r}: {words}")
+
+
+def _refuse_unknown_formats(objects: bytes, refs: bytes) -> None:
+    if objects == b"sha256":
+        raise RepositoryError(
+            "this repository uses SHA-256 object ids, which are not supported yet",
+            hint="use a repository made by `git init --object-format=sha1`",
+        )
+    if refs == b"reftable":
+        raise RepositoryError(
+            "this repository keeps its refs in the reftable format, which is not supported yet",
+            hint="`git refs migrate --ref-format=files` converts it (git 2.46)",
+        )
+
+
+def _refuse_embedded(git_dir: Path) -> None:
+    # What `safe.bareRepository=explicit` guards against: a clone can bring along a directory that *is* a
+    # bare repository, with a config of its author's choice.
+    for parent in git_dir.parents:
+        if (parent / ".git").exists():
+            raise RepositoryError(
+                f"{str(git_dir)!r} is a bare repository inside the work tree {str(parent)!r}",
+                hint=f"if you trust it: GIT_DIR={str(git_dir)!r} git runs ...",
+            )
+
+
+def _absolute(cwd: Path, answer: bytes) -> Path:
+    return Path(os.path.realpath(cwd.absolute() / os.fsdecode(answer)))
+
+
+def _current_directory() -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError as error:
+        raise RepositoryError("the current directory does not exist any more") from error
+
+
+def _branch(line: bytes) -> str | None:
+    name = line.strip().decode(errors="replace")
+    return name.removeprefix("refs/heads/") if name.startswith("refs/") else None
+
+
+def _login() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user id without a name, as containers have
+        return f"uid{os.getuid()}" if hasattr(os, "getuid") else "unknown"
+
+
+def _printable(text: str) -> str:
+    return os.fsencode(text).decode(errors="replace")
