@@ -1,0 +1,161 @@
+"""How a mistake is told: the one place that turns exceptions into words on stderr and an exit code.
+
+`git runs` speaks as git does (`fatal:`, `hint:`, 128 and 129), a flow file as Metaflow does (headline,
+then message; 1 and 2). A mistake of the user's never shows a traceback; GITFLOWRUN_DEBUG=1 does. An
+error that nobody foresaw is a bug of ours and always shows one.
+
+Nothing here imports click before a click command is to be invoked: the scheduler tells errors too.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TextIO
+
+from gitflowrun.cli.style import style_for
+from gitflowrun.cli.text import printable
+from gitflowrun.errors import GitflowrunError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import click
+
+__all__ = ["FLOW", "GIT", "Dialect", "guarded", "invoke", "tell"]
+
+_INTERRUPTED = 130  # 128 + SIGINT, what a shell reports
+_BROKEN_PIPE = 141  # 128 + SIGPIPE, what git dies of when its reader has gone
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How a front end words its errors.
+
+    Attributes:
+        name: For messages about ourselves.
+        headline: Whether the kind of error comes first; otherwise the word `fatal`.
+        fatal: The exit code of an error; None when the error knows it itself.
+        usage: The exit code of a wrong command line.
+    """
+
+    name: str
+    headline: bool
+    fatal: int | None
+    usage: int
+
+
+GIT = Dialect("git runs", headline=False, fatal=128, usage=129)
+FLOW = Dialect("gitflowrun", headline=True, fatal=None, usage=2)
+
+
+def tell(error: GitflowrunError, dialect: Dialect, stream: TextIO | None = None) -> int:
+    """Write what happened and what to do next to stderr (or `stream`); return the exit code."""
+    stream = stream or sys.stderr
+    style = style_for(stream)
+    word = error.headline if dialect.headline else "fatal"
+    if isinstance(error, UsageError) and not dialect.headline:
+        word = "error"
+    lines = [f"{style.red(word + ':')} {_safe(str(error))}"]
+    if error.hint:
+        lines += [f"{style.yellow('hint:')} {line}" for line in _safe(error.hint).split("\n")]
+    _write("\n".join(lines), stream)
+    if isinstance(error, UsageError):
+        return dialect.usage
+    return error.exit_code if dialect.fatal is None else dialect.fatal
+
+
+def _safe(text: str) -> str:
+    return "\n".join(printable(line) for line in text.split("\n"))
+
+
+def _write(text: str, stream: TextIO | None = None) -> None:
+    stream = stream or sys.stderr
+    # A closed stderr is no reason to lose the exit code.
+    try:
+        stream.write(text + "\n")
+        stream.flush()
+    except (OSError, ValueError):
+        pass
+
+
+def _traceback() -> None:
+    import traceback
+
+    _write(traceback.format_exc().rstrip("\n"))
+
+
+def guarded(body: Callable[[], int], dialect: Dialect) -> int:
+    """Run `body` to its exit code, telling whatever goes wrong in it."""
+    _accept_any_text()
+    try:
+        code = body()
+        sys.stdout.flush()
+    except GitflowrunError as error:
+        if os.environ.get("GITFLOWRUN_DEBUG"):
+            _traceback()
+        return tell(error, dialect)
+    except KeyboardInterrupt:
+        _write("")
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # The reader has gone (`| head`); whatever Python still holds must go nowhere at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _BROKEN_PIPE
+    except OSError as error:
+        if os.environ.get("GITFLOWRUN_DEBUG"):
+            _traceback()
+        return tell(GitflowrunError(_system_words(error)), dialect)
+    except Exception:  # noqa: BLE001  (the last door before the shell)
+        _traceback()
+        _write(f"{dialect.name}: internal error; please report the lines above")
+        return dialect.fatal or 1
+    return code
+
+
+def _accept_any_text() -> None:
+    # A repository may hold names that the locale's encoding lacks; showing them must not fail.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _system_words(error: OSError) -> str:
+    what = error.strerror or str(error)
+    return f"{error.filename}: {what}" if error.filename else what
+
+
+def invoke(command: click.Command, args: Sequence[str], name: str, dialect: Dialect) -> int:
+    """Run a click command to its exit code."""
+    import click
+
+    def body() -> int:
+        try:
+            result = command.main(list(args), prog_name=name, standalone_mode=False)
+        except click.UsageError as error:
+            return _tell_usage(error, dialect)
+        except click.ClickException as error:
+            raise GitflowrunError(error.format_message()) from error
+        except click.Abort as error:
+            raise KeyboardInterrupt from error
+        return result if isinstance(result, int) else 0
+
+    return guarded(body, dialect)
+
+
+def _tell_usage(error: click.UsageError, dialect: Dialect) -> int:
+    style = style_for(sys.stderr)
+    message = _safe(error.format_message()).rstrip(".")
+    lines = [f"{style.red('error:')} {message}"]
+    if error.ctx is not None:
+        usage = error.ctx.get_usage()
+        more = f"see '{error.ctx.command_path} --help'"
+        lines = (
+            [usage, "", *lines, more[0].upper() + more[1:]]
+            if dialect.headline
+            else [*lines, usage[0].lower() + usage[1:], f"{style.yellow('hint:')} {more}"]
+        )
+    _write("\n".join(lines))
+    return dialect.usage

@@ -1,0 +1,1 @@
+"""The commands of a flow file, imported when they are typed."""

@@ -1,0 +1,148 @@
+"""Texts for people: durations, sizes, times, and stored text made safe for a terminal. No layout.
+
+Stored text (a tag, a parameter, a line of output, a traceback) may come from somebody else's run,
+and a terminal obeys what it reads. `printable` shows every control character as an escape, for
+names and table cells; `tame` is for lines of output on a terminal: it leaves tabs and colours alone
+and shows every other control character.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+
+__all__ = [
+    "ago",
+    "clock",
+    "counted",
+    "duration",
+    "printable",
+    "size",
+    "stamp",
+    "tame",
+    "width",
+]
+
+# C0 and C1 controls and DEL; marks that break lines, reorder or hide text; halves of surrogates.
+_CONTROLS = (
+    "\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff"
+)
+_UNSAFE = re.compile(f"[{_CONTROLS}]")
+_SAFE_IN_LINES = re.compile(f"\x1b\\[[0-9;:]*m|[{_CONTROLS}]")
+_SHORT_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\x1b": "\\e"}
+
+_MINUTE = 60
+_HOUR = 60 * _MINUTE
+_DAY = 24 * _HOUR
+_WEEK = 7 * _DAY
+_MONTH = 30 * _DAY
+_AGES = (  # younger than the first, an age is counted in the second
+    (_MINUTE, 1, "second"),
+    (_HOUR, _MINUTE, "minute"),
+    (2 * _DAY, _HOUR, "hour"),
+    (2 * _WEEK, _DAY, "day"),
+    (10 * _WEEK, _WEEK, "week"),
+    (24 * _MONTH, _MONTH, "month"),
+)
+
+_SPANS = ((_DAY, "d", _HOUR, "h"), (_HOUR, "h", _MINUTE, "min"), (_MINUTE, "min", 1, "s"))
+
+
+def _escape(match: re.Match[str]) -> str:
+    char = match[0]
+    code = ord(char)
+    return _SHORT_ESCAPES.get(char) or (f"\\x{code:02x}" if code <= 0xFF else f"\\u{code:04x}")  # noqa: PLR2004
+
+
+def printable(text: str) -> str:
+    """The text with every control character written as an escape, so that it stays in its cell."""
+    return text if text.isascii() and text.isprintable() else _UNSAFE.sub(_escape, text)
+
+
+def tame(line: str) -> str:
+    """A line of output for a terminal: colours stay, what would command the terminal is shown.
+
+    Of a line that rewrote itself with carriage returns (a progress bar) the last state is kept.
+    """
+    if line.isascii() and line.isprintable():
+        return line
+    line = line.rstrip("\r").rpartition("\r")[2]
+    coloured = False
+
+    def replace(match: re.Match[str]) -> str:
+        nonlocal coloured
+        found = match[0]
+        if len(found) > 1:
+            coloured = True
+            return found
+        return found if found == "\t" else _escape(match)
+
+    tamed = _SAFE_IN_LINES.sub(replace, line)
+    return tamed + "\x1b[m" if coloured else tamed
+
+
+def width(text: str) -> int:
+    """The columns that printable `text` takes on a terminal."""
+    if text.isascii():
+        return len(text)
+    import unicodedata
+
+    wide = sum(unicodedata.east_asian_width(char) in "WF" for char in text)
+    return len(text) + wide - sum(unicodedata.combining(char) != 0 for char in text)
+
+
+def duration(seconds: float) -> str:
+    """How long something took: `0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`."""
+    seconds = max(seconds, 0.0)
+    if seconds < 10:  # noqa: PLR2004  (below, a tenth of a second matters)
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    for unit, name, part, part_name in _SPANS:
+        if whole >= unit:
+            rest = whole % unit // part
+            return f"{whole // unit} {name}" + (f" {rest} {part_name}" if rest else "")
+    return f"{whole} s"
+
+
+def size(count: int) -> str:
+    """A number of bytes: `812 B`, `14.2 KiB`, `3.0 GiB`."""
+    if count < 1024:  # noqa: PLR2004  (the unit's own definition)
+        return f"{count} B"
+    value, units = count / 1024, "KMGTPE"
+    while value >= 1023.95 and len(units) > 1:  # noqa: PLR2004  (what rounds to 1024.0)
+        value, units = value / 1024, units[1:]
+    return f"{value:.1f} {units[0]}iB"
+
+
+def counted(count: int, noun: str, plural: str | None = None) -> str:
+    """`1 task`, `3 tasks`, `2 branches`."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def ago(then: float, now: float) -> str:
+    """How long ago in git's words: `12 seconds ago`, `3 weeks ago`; a date beyond two years."""
+    age = now - then
+    if age < 1:
+        return "just now"
+    for limit, unit, noun in _AGES:
+        if age < limit:
+            return counted(int(age // unit), noun) + " ago"
+    return time.strftime("%Y-%m-%d", time.localtime(then))
+
+
+def stamp(when: float) -> str:
+    """A local date and time, as `git log --date=iso` writes it, without the zone."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(when))
+
+
+_last_second = (-1, "")
+
+
+def clock(when: float) -> str:
+    """A local date and time to the millisecond, as the run log writes it."""
+    global _last_second  # noqa: PLW0603  (a run log has thousands of lines in one second)
+    milliseconds = int(when * 1000)
+    second = milliseconds // 1000
+    if second != _last_second[0]:
+        _last_second = (second, stamp(second))
+    return f"{_last_second[1]}.{milliseconds % 1000:03d}"

@@ -1,0 +1,153 @@
+"""How errors are told, and with which exit codes programs end."""
+
+from __future__ import annotations
+
+import errno
+import subprocess
+import sys
+
+import click
+import pytest
+
+from gitflowrun.cli.errors import FLOW, GIT, Dialect, guarded, invoke, tell
+from gitflowrun.errors import GitflowrunError, InvalidNext, NotFound, UsageError
+from tests.helpers.repos import ROOT
+
+
+def _raise(error: BaseException) -> int:
+    raise error
+
+
+def test_git_runs_speaks_as_git(capsys: pytest.CaptureFixture[str]) -> None:
+    """An error of `git runs` is `fatal:` and `hint:` lines on stderr and exit code 128."""
+    error = NotFound("no run 99", hint="the newest are 4 and 3\n`git runs` lists all")
+    assert guarded(lambda: _raise(error), GIT) == 128
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == ("fatal: no run 99\nhint: the newest are 4 and 3\nhint: `git runs` lists all\n")
+
+
+def test_a_wrong_use_of_git_runs_is_129(capsys: pytest.CaptureFixture[str]) -> None:
+    """A usage error ends `git runs` with git's 129."""
+    assert guarded(lambda: _raise(UsageError("'lst' is no command")), GIT) == 129
+    assert capsys.readouterr().err == "error: 'lst' is no command\n"
+
+
+def test_flow_files_speak_as_metaflow(capsys: pytest.CaptureFixture[str]) -> None:
+    """An error of a flow file starts with its headline and says where; exit code 1, or 2 for usage."""
+    error = InvalidNext("no step x", line=3, source="f.py", hint="define it")
+    assert tell(error, FLOW) == 1
+    assert tell(UsageError("what?"), FLOW) == 2
+    assert capsys.readouterr().err == (
+        f"{InvalidNext.headline}: f.py:3: no step x\nhint: define it\nUsage error: what?\n"
+    )
+
+
+def test_an_error_can_not_command_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """Control characters in messages and hints are shown as escapes; line breaks stay."""
+    tell(NotFound("tag \x1b]0;x\x07\nnext", hint="\x9b2J"), GIT)
+    assert capsys.readouterr().err == "fatal: tag \\e]0;x\\x07\nnext\nhint: \\x9b2J\n"
+
+
+def test_no_traceback_unless_asked(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A user's mistake shows a traceback only with GITFLOWRUN_DEBUG=1."""
+    guarded(lambda: _raise(NotFound("no")), GIT)
+    assert "Traceback" not in capsys.readouterr().err
+    monkeypatch.setenv("GITFLOWRUN_DEBUG", "1")
+    guarded(lambda: _raise(NotFound("no")), GIT)
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_the_system_is_quoted(capsys: pytest.CaptureFixture[str]) -> None:
+    """An error of the operating system names the file and what the system said."""
+    full = OSError(errno.ENOSPC, "No space left on device", "/repo/x")
+    assert guarded(lambda: _raise(full), GIT) == 128
+    assert capsys.readouterr().err == "fatal: /repo/x: No space left on device\n"
+
+
+@pytest.mark.parametrize(("dialect", "code"), [(GIT, 128), (FLOW, 1)])
+def test_a_bug_of_ours_shows_where(
+    dialect: Dialect, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An error that nobody foresaw shows its traceback and asks for a report."""
+    assert guarded(lambda: _raise(ZeroDivisionError("x")), dialect) == code
+    err = capsys.readouterr().err
+    assert "Traceback" in err
+    assert "internal error" in err
+
+
+def test_an_interrupt_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
+    """Ctrl-C ends a command with 130 and no words."""
+    assert guarded(lambda: _raise(KeyboardInterrupt()), GIT) == 130
+    assert capsys.readouterr().err == "\n"
+
+
+def test_a_reader_that_leaves_is_no_error() -> None:
+    """`| head` ends a command as SIGPIPE ends git: 141, nothing on stderr."""
+    code = (
+        "import sys\nfrom gitflowrun.cli.errors import GIT, guarded\n"
+        "def body():\n    for i in range(100000): print(i)\n    return 0\n"
+        "sys.exit(guarded(body, GIT))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait() == 141
+    process.stderr.close()
+
+
+@click.command()
+@click.option("--number", type=int)
+def _command(number: int | None) -> int:
+    if number is None:
+        raise click.Abort
+    if number < 0:
+        raise click.ClickException("negative")
+    return number
+
+
+def test_click_commands_return_their_exit_code() -> None:
+    """What a command returns is its exit code; None is 0."""
+    assert invoke(_command, ["--number", "1"], "git runs x", GIT) == 1
+    assert invoke(click.Command("x", callback=lambda: None), [], "git runs x", GIT) == 0
+
+
+def test_help_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
+    """--help prints to stdout and ends with 0."""
+    assert invoke(_command, ["--help"], "git runs x", GIT) == 0
+    assert "--number INTEGER" in capsys.readouterr().out
+
+
+def test_a_wrong_option_shows_the_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    """A wrong command line is 129 in git runs and 2 in flow files, on stderr, with the usage line."""
+    assert invoke(_command, ["--number", "x"], "git runs x", GIT) == 129
+    assert capsys.readouterr().err == (
+        "error: Invalid value for '--number': 'x' is not a valid integer\n"
+        "usage: git runs x [OPTIONS]\nhint: see 'git runs x --help'\n"
+    )
+    assert invoke(_command, ["--nunber", "1"], "f.py run", FLOW) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("Usage: f.py run [OPTIONS]\n")
+    assert "--nunber" in err
+
+
+def test_click_errors_and_aborts_are_told_like_ours(capsys: pytest.CaptureFixture[str]) -> None:
+    """Click's own errors take the dialect's form."""
+    assert invoke(_command, ["--number", "-1"], "git runs x", GIT) == 128
+    assert capsys.readouterr().err == "fatal: negative\n"
+    assert invoke(_command, [], "git runs x", GIT) == 130
+
+
+def test_every_error_has_an_exit_code_for_flow_files() -> None:
+    """No error of the tree ends a flow file with success."""
+    kinds = [GitflowrunError]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+    assert all(kind.exit_code in {1, 2} for kind in kinds)
