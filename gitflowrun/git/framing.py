@@ -8,39 +8,49 @@ Formats: gitformat-pack(5), RFC 1950, RFC 1951.
 
 from __future__ import annotations
 
+import contextlib
+import sys
 import zlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from typing import TYPE_CHECKING, Any
 
-from gitflowrun.git.objects import ObjectType
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gitflowrun.git.objects import Buffer, ObjectType
 
 __all__ = [
     "BLOCK",
     "BLOCK_FRAME",
+    "BLOCK_HEADER",
+    "FULL_BLOCK",
+    "ZLIB_HEADER",
     "Tools",
     "block_header",
     "entry_header",
+    "fill_blocks",
+    "fill_stored",
     "frame_small",
-    "frame_stored",
     "is_compressible",
+    "is_worth_keeping",
     "stored_size",
     "tools",
+    "use_numpy",
 ]
-
-Buffer = bytes | bytearray | memoryview
 
 BLOCK = 65_535
 """Bytes in a stored block: the most that deflate's 16-bit length allows."""
 BLOCK_HEADER = 5
 BLOCK_FRAME = BLOCK_HEADER + BLOCK
-ZLIB_HEADER = b"\x78\x01"
 FULL_BLOCK = b"\x00\xff\xff\x00\x00"
+ZLIB_HEADER = b"\x78\x01"
 CHECKSUM = 4
 
 _WORTH_TRYING = 128  # below, deflate rarely beats the 11 bytes of a stored frame
 _SAMPLES, _SAMPLE = 8, 4 << 10
 _SAMPLE_RATIO, _KEEP_RATIO = 0.90, 0.95
+_STRIDED = 512 << 10  # from here on a vectorised copy pays
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,29 +60,28 @@ class Tools:
     crc32: Callable[..., int]
     adler32: Callable[..., int]
     deflate: Callable[[Buffer], bytes]
-    compressor: Callable[[], zlib._Compress]
-    decompressor: Callable[[], zlib._Decompress]
+    compressor: Callable[[], Any]
+    decompressor: Callable[[], Any]
     errors: tuple[type[Exception], ...]
 
 
 @cache
 def tools() -> Tools:
     """Look for isal and zlib-ng once; the standard library stands in for what is missing."""
-    checks, codec = zlib, zlib
-    try:
-        from isal import isal_zlib as codec
+    codec: Any = zlib
+    with contextlib.suppress(ImportError):
+        from isal import isal_zlib
 
-        checks = codec
-    except ImportError:
-        pass
-    try:
-        from zlib_ng import zlib_ng as checks
-    except ImportError:
-        pass
+        codec = isal_zlib
+    checks: Any = codec
+    with contextlib.suppress(ImportError):
+        from zlib_ng import zlib_ng
+
+        checks = zlib_ng
     return Tools(
         crc32=checks.crc32,
         adler32=checks.adler32,
-        deflate=lambda data: codec.compress(data, 1),
+        deflate=lambda data: bytes(codec.compress(data, 1)),
         compressor=lambda: codec.compressobj(1),
         decompressor=codec.decompressobj,
         errors=(zlib.error, codec.error),
@@ -103,19 +112,38 @@ def stored_size(size: int) -> int:
     return len(ZLIB_HEADER) + blocks * BLOCK_HEADER + size + CHECKSUM
 
 
-def frame_stored(data: Buffer) -> bytes:
-    """A zlib stream of stored blocks that holds `data`."""
-    view = memoryview(data)
-    parts: list[Buffer] = [ZLIB_HEADER]
-    last = max(0, (len(view) - 1) // BLOCK * BLOCK)
-    for start in range(0, last, BLOCK):
-        parts += (FULL_BLOCK, view[start : start + BLOCK])
-    parts += (
-        block_header(len(view) - last, last=True),
-        view[last:],
-        tools().adler32(view).to_bytes(CHECKSUM, "big"),
+def fill_stored(data: memoryview, out: memoryview) -> None:
+    """Write a zlib stream of stored blocks that holds `data` into `out`, which has its `stored_size`."""
+    rest = data[max(0, (len(data) - 1) // BLOCK * BLOCK) :]
+    out[: len(ZLIB_HEADER)] = ZLIB_HEADER
+    position = len(ZLIB_HEADER) + fill_blocks(
+        data[: len(data) - len(rest)], out[len(ZLIB_HEADER) :]
     )
-    return b"".join(parts)
+    fill_end(rest, tools().adler32(data), out[position:])
+
+
+def fill_blocks(data: memoryview, out: memoryview) -> int:
+    """Write `data`, a multiple of `BLOCK` bytes, as full blocks to the start of `out`; how many bytes."""
+    count = len(data) // BLOCK
+    if len(data) >= _STRIDED and use_numpy():
+        import numpy as np
+
+        rows = np.frombuffer(out, np.uint8, count * BLOCK_FRAME).reshape(count, BLOCK_FRAME)
+        rows[:, :BLOCK_HEADER] = np.frombuffer(FULL_BLOCK, np.uint8)
+        np.copyto(rows[:, BLOCK_HEADER:], np.frombuffer(data, np.uint8).reshape(count, BLOCK))
+    else:
+        for row in range(count):
+            start = row * BLOCK_FRAME
+            out[start : start + BLOCK_HEADER] = FULL_BLOCK
+            out[start + BLOCK_HEADER : start + BLOCK_FRAME] = data[row * BLOCK : (row + 1) * BLOCK]
+    return count * BLOCK_FRAME
+
+
+def fill_end(rest: memoryview, adler: int, out: memoryview) -> None:
+    """Write the last block of a stream, which holds `rest`, and the stream's checksum into `out`."""
+    out[:BLOCK_HEADER] = block_header(len(rest), last=True)
+    out[BLOCK_HEADER : BLOCK_HEADER + len(rest)] = rest
+    out[BLOCK_HEADER + len(rest) :] = adler.to_bytes(CHECKSUM, "big")
 
 
 def frame_small(data: Buffer) -> bytes:
@@ -124,7 +152,12 @@ def frame_small(data: Buffer) -> bytes:
         packed = tools().deflate(data)
         if len(packed) < stored_size(len(data)):
             return packed
-    return frame_stored(data)
+    if len(data) <= BLOCK:
+        checksum = tools().adler32(data).to_bytes(CHECKSUM, "big")
+        return b"".join((ZLIB_HEADER, block_header(len(data), last=True), data, checksum))
+    out = bytearray(stored_size(len(data)))
+    fill_stored(memoryview(data), memoryview(out))
+    return bytes(out)
 
 
 def is_compressible(data: memoryview) -> bool:
@@ -139,3 +172,8 @@ def is_compressible(data: memoryview) -> bool:
 def is_worth_keeping(packed: int, size: int) -> bool:
     """Whether a deflated form is enough smaller than the data to pay for inflating it at every read."""
     return packed < _KEEP_RATIO * size
+
+
+def use_numpy() -> bool:
+    """Whether numpy may be used: only where the process has it already, for its import is dear."""
+    return "numpy" in sys.modules

@@ -6,7 +6,6 @@ announced size comes out, whatever the stream holds, and no second copy of a lar
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from gitflowrun.errors import CorruptRecord
@@ -18,6 +17,7 @@ from gitflowrun.git.framing import (
     ZLIB_HEADER,
     block_header,
     tools,
+    use_numpy,
 )
 
 __all__ = ["inflate", "inflate_head", "inflate_into"]
@@ -110,8 +110,7 @@ def _copy_stored(source: Source, start: int, target: memoryview) -> bool:
 
 
 def _copy_blocks(source: memoryview, target: memoryview) -> bool:
-    # Numpy only where the process has it already: its import costs more than it saves.
-    if len(target) >= _STRIDED and "numpy" in sys.modules:
+    if len(target) >= _STRIDED and use_numpy():
         import numpy as np
 
         rows = np.frombuffer(source, np.uint8).reshape(-1, BLOCK_FRAME)

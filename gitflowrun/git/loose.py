@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gitflowrun.errors import CorruptRecord
 from gitflowrun.git.inflate import inflate, inflate_head, inflate_into
 from gitflowrun.git.objects import ObjectType, Oid
 from gitflowrun.git.packdata import map_file
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 __all__ = ["LooseObject", "loose_path"]
 
+_WORDS = frozenset(kind.word for kind in ObjectType)
 _HEAD = 32  # type, space, up to 20 digits, NUL
 
 
@@ -41,12 +45,9 @@ class LooseObject:
         data = map_file(path)
         head, zero, _ = inflate_head(data, 0, _HEAD).partition(b"\0")
         word, _, digits = head.partition(b" ")
-        try:
-            if not zero:
-                raise ValueError(head)
-            return cls(ObjectType.from_word(word), int(digits), len(head) + 1, data)
-        except (KeyError, ValueError) as error:
-            raise CorruptRecord(f"{path} is not a loose object") from error
+        if not (zero and digits.isdigit() and word in _WORDS):
+            raise CorruptRecord(f"{path} is not a loose object")
+        return cls(ObjectType.from_word(word), int(digits), len(head) + 1, data)
 
     def content(self) -> bytes:
         """The object's content."""

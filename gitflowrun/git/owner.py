@@ -1,22 +1,28 @@
-"""Who owns a temporary file or a kept pack, and whether that process still lives. Decisions belong elsewhere.
+"""Who owns a temporary file or a kept pack, and whether that owner still lives. Decisions belong elsewhere.
 
-A pid alone says little: pids are reused, and the next boot starts over. So an owner is a host, a boot, a
-process and its start time. A task's pack outlives the task (the scheduler publishes it), hence the parent
-counts as an owner too.
+A pid alone says little: pids are reused, and the next boot starts over. So an owner is a host, a boot, and
+processes with their start times. A task's pack outlives the task, for the scheduler publishes it; hence the
+family of a process, itself and its parent, can be an owner too.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import socket
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 
 __all__ = ["Owner", "State"]
 
+_NO_START = "0"
+_PROC = Path("/proc")
+_BOOT_ID = _PROC / "sys/kernel/random/boot_id"
+
 
 class State(Enum):
-    """What is known about an owner from here."""
+    """What can be known about an owner from here."""
 
     ALIVE = "alive"
     DEAD = "dead"
@@ -26,63 +32,70 @@ class State(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """A process, and the parent that carries on its work, as `pid:start` pairs of one host and boot."""
+    """Processes, each with its start time, of one boot of one host; the owner lives while one of them does."""
 
     host: str
     boot: str
     processes: tuple[tuple[int, str], ...]
 
     @classmethod
-    def current(cls) -> Owner:
-        """This process and its parent."""
-        pids = [pid for pid in (os.getpid(), os.getppid()) if pid > 1]
-        return cls(
-            socket.gethostname().replace(" ", "_"),
-            _boot_id(),
-            tuple((pid, _start_time(pid) or "0") for pid in pids),
-        )
-
-    def encode(self) -> str:
-        """The owner as one line."""
-        processes = ",".join(f"{pid}:{start}" for pid, start in self.processes)
-        return f"host={self.host} boot={self.boot} processes={processes}"
+    def process(cls) -> Owner:
+        """This process."""
+        return cls._of(os.getpid())
 
     @classmethod
-    def decode(cls, line: str) -> Owner | None:
-        """The owner in a line that `encode` wrote; None when it is none."""
-        fields = dict(part.partition("=")[::2] for part in line.split())
+    def family(cls) -> Owner:
+        """This process and its parent, unless that is init."""
+        parent = os.getppid()
+        return cls._of(os.getpid(), parent) if parent > 1 else cls.process()
+
+    @classmethod
+    def _of(cls, *pids: int) -> Owner:
+        return cls(_host(), _boot(), tuple((pid, _start_time(pid) or _NO_START) for pid in pids))
+
+    def encode(self) -> str:
+        """The owner as text that may stand in a file name."""
+        return f"{self.host}~{self.boot}~" + "+".join(f"{pid}.{at}" for pid, at in self.processes)
+
+    @classmethod
+    def decode(cls, text: str) -> Owner | None:
+        """The owner in text that `encode` wrote; None when it is none."""
         try:
-            pairs = [pair.split(":") for pair in fields["processes"].split(",")]
-            return cls(fields["host"], fields["boot"], tuple((int(p), s) for p, s in pairs))
-        except (KeyError, ValueError):
+            host, boot, processes = text.split("~")
+            pairs = [process.split(".") for process in processes.split("+")]
+            return cls(host, boot, tuple((int(pid), at) for pid, at in pairs))
+        except ValueError:
             return None
 
     def state(self) -> State:
-        """Whether any of the processes still lives."""
-        if self.host != socket.gethostname().replace(" ", "_"):
+        """Whether one of the processes still lives."""
+        if self.host != _host():
             return State.UNKNOWN
-        if self.boot != _boot_id():
+        if self.boot != _boot():
             return State.GONE
-        alive = any(_start_time(pid) in {start, ""} for pid, start in self.processes)
+        alive = any(_start_time(pid) == at for pid, at in self.processes)
         return State.ALIVE if alive else State.DEAD
 
 
-def _boot_id() -> str:
+def _host() -> str:
+    return re.sub(r"[^A-Za-z0-9-]", "_", socket.gethostname())[:64]
+
+
+def _boot() -> str:
     try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-            return file.read().strip()
+        return _BOOT_ID.read_text(encoding="ascii")[:8]
     except OSError:
         return "unknown"
 
 
 def _start_time(pid: int) -> str | None:
-    """The start time of a process in the kernel's ticks, "" where the system has none, None if it is dead."""
+    """When a process started, in the kernel's ticks (0 where the system does not say); None if it is dead."""
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            # The command's name may hold spaces and brackets; the fields after it don't.
-            fields = file.read().rpartition(b")")[2].split()
+        stat = (_PROC / str(pid) / "stat").read_bytes()
     except OSError:
-        return "" if not os.path.isdir("/proc/self") and _answers(pid) else None
+        return _NO_START if not _BOOT_ID.exists() and _answers(pid) else None
+    # The command's name may hold spaces and brackets; the fields after it don't.
+    fields = stat.rpartition(b")")[2].split()
     return None if fields[0] in {b"Z", b"X"} else fields[19].decode("ascii")
 
 

@@ -10,7 +10,7 @@ import mmap
 import os
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gitflowrun.errors import CorruptRecord
 from gitflowrun.git.delta import delta_sizes
@@ -18,9 +18,13 @@ from gitflowrun.git.inflate import inflate, inflate_head, inflate_into
 from gitflowrun.git.objects import ObjectType, Oid
 from gitflowrun.git.packindex import PackIndex
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 __all__ = ["Entry", "Pack", "map_file"]
 
 _OFS_DELTA, _REF_DELTA = 6, 7
+_MORE = 0x80
 _SMALL_FILE = 64 << 10
 _PACK_HEADER = 12
 _DELTA_HEAD = 32
@@ -65,12 +69,12 @@ class Pack:
 
     def __init__(self, index_path: Path) -> None:
         self.path = index_path.with_suffix(".pack")
-        self._index_path = index_path
+        self.index_path = index_path
 
     @cached_property
     def index(self) -> PackIndex:
         """The pack's index."""
-        return PackIndex(map_file(self._index_path), str(self._index_path))
+        return PackIndex(map_file(self.index_path), str(self.index_path))
 
     @cached_property
     def _data(self) -> bytes | memoryview:
@@ -91,33 +95,34 @@ class Pack:
         Raises:
             CorruptRecord: there is no well-formed header.
         """
-        data = self._data
         try:
-            if offset < _PACK_HEADER:
-                raise IndexError(offset)
-            byte, position = data[offset], offset + 1
-            code, size, shift = (byte >> 4) & 7, byte & 15, 4
-            while byte & 0x80:
-                byte = data[position]
-                size |= (byte & 0x7F) << shift
-                shift += 7
-                position += 1
-            if code == _OFS_DELTA:
-                return self._offset_delta(offset, size, position)
-            if code == _REF_DELTA:
-                base = Oid(bytes(data[position : position + Oid.SIZE]))
-                return Entry(None, size, position + Oid.SIZE, base)
-            return Entry(ObjectType(code), size, position)
+            return self._entry(offset)
         except (IndexError, ValueError) as error:
             raise self._damaged(offset, "its header is malformed") from error
 
+    def _entry(self, offset: int) -> Entry:
+        data = self._data
+        byte, position = data[offset], offset + 1
+        code, size, shift = (byte >> 4) & 7, byte & 15, 4
+        while byte & _MORE:
+            byte = data[position]
+            size |= (byte & ~_MORE) << shift
+            shift += 7
+            position += 1
+        if code == _OFS_DELTA:
+            return self._offset_delta(offset, size, position)
+        if code == _REF_DELTA:
+            base = Oid(bytes(data[position : position + Oid.SIZE]))
+            return Entry(None, size, position + Oid.SIZE, base)
+        return Entry(ObjectType(code), size, position)
+
     def _offset_delta(self, offset: int, size: int, position: int) -> Entry:
         byte = self._data[position]
-        back = byte & 0x7F
-        while byte & 0x80:
+        back = byte & ~_MORE
+        while byte & _MORE:
             position += 1
             byte = self._data[position]
-            back = ((back + 1) << 7) | (byte & 0x7F)
+            back = ((back + 1) << 7) | (byte & ~_MORE)
         if not 0 < back < offset:
             raise self._damaged(offset, "its delta base lies outside the pack")
         return Entry(None, size, position + 1, offset - back)

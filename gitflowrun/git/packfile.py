@@ -11,6 +11,7 @@ changed: threads need no lock, and a forked child inherits none.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from gitflowrun.errors import CorruptRecord
+from gitflowrun.errors import CorruptRecord, MissingObject
 from gitflowrun.git.alternates import object_directories
 from gitflowrun.git.delta import apply_delta
 from gitflowrun.git.loose import LooseObject, loose_path
@@ -75,14 +76,14 @@ class PackReader:
         """An object's type and content.
 
         Raises:
-            KeyError: there is no such object.
+            MissingObject: there is no such object (a KeyError).
             CorruptRecord: what is stored is not what the id says.
         """
         found = self._first(oid, lambda place: self._checked(oid, place))
         if found is not None:
             return found
         if self._fallback is None:
-            raise KeyError(oid)
+            raise MissingObject(f"object {oid} is not in {self.objects_dir}", hint=_FSCK)
         return self._fallback(oid)
 
     def blob(self, oid: Oid) -> bytes:
@@ -101,7 +102,7 @@ class PackReader:
         """Fill `target`, a buffer of the object's exact size. The content's id is not checked.
 
         Raises:
-            KeyError: there is no such object.
+            MissingObject: there is no such object (a KeyError).
             CorruptRecord: its stored form is damaged, or it has another size.
         """
         view = target.cast("B") if target.format != "B" or target.ndim != 1 else target
@@ -257,24 +258,20 @@ def _list(objects_dir: Path, old: _Listing | None) -> _Listing:
     stamp = _stamp(objects_dir)
     if stamp and time.time_ns() - stamp < _RACY:
         stamp = None
-    known = {pack.path.name: pack for pack in old.packs} if old else {}
+    known = {pack.index_path.name: pack for pack in old.packs} if old else {}
     packs = []
-    try:
-        with os.scandir(objects_dir / "pack") as files:
-            for file in files:
-                if file.name.startswith("pack-") and file.name.endswith(".idx"):
-                    packs.append((_age(file), file.name))
-    except FileNotFoundError:
-        pass
+    with contextlib.suppress(FileNotFoundError), os.scandir(objects_dir / "pack") as files:
+        packs = [(_age(file), file.name) for file in files if _is_index(file.name)]
     packs.sort(reverse=True)
     return _Listing(
         objects_dir,
         stamp,
-        tuple(
-            known.get(name.removesuffix(".idx") + ".pack") or Pack(objects_dir / "pack" / name)
-            for _, name in packs
-        ),
+        tuple(known.get(name) or Pack(objects_dir / "pack" / name) for _, name in packs),
     )
+
+
+def _is_index(name: str) -> bool:
+    return name.startswith("pack-") and name.endswith(".idx")
 
 
 def _age(file: os.DirEntry[str]) -> int:
@@ -286,6 +283,6 @@ def _age(file: os.DirEntry[str]) -> int:
 
 def _stamp(objects_dir: Path) -> int | None:
     try:
-        return os.stat(objects_dir / "pack").st_mtime_ns
+        return (objects_dir / "pack").stat().st_mtime_ns
     except OSError:
         return 0

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from gitflowrun.errors import CorruptRecord
 from gitflowrun.git.objects import Oid
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 __all__ = ["IndexEntry", "PackIndex", "index_bytes"]
 
@@ -118,7 +121,9 @@ class PackIndex:
         return bytes(self._data[len(self._data) - _TRAILERS : len(self._data) - Oid.SIZE])
 
     def _offset(self, row: int) -> int:
-        offset = int.from_bytes(self._data[self._offsets + 4 * row : self._offsets + 4 * row + 4], "big")
+        offset = int.from_bytes(
+            self._data[self._offsets + 4 * row : self._offsets + 4 * row + 4], "big"
+        )
         if offset < _WIDE:
             return offset
         start = self._wide + 8 * (offset - _WIDE)

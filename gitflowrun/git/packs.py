@@ -6,8 +6,8 @@ concurrent `git gc --prune=now`, `git repack -ad` or `git prune` may take:
 1. The pack and then its index are written to temporary files in `incoming/`, never below `objects/`, where
    git prunes what it does not know.
 2. Both are fsynced (`durability = safe`).
-3. `pack-<name>.keep` is created beside the pack's future place: git leaves packs with a `.keep` alone. It
-   names its owner, so that a crashed one's can be told.
+3. `pack-<name>.keep` is renamed to beside the pack's future place: git leaves packs with a `.keep` alone. It
+   names its owner, so that a crashed one's can be told; it never appears half written.
 4. The pack is renamed into `objects/pack/`, then its index: git sees a pack once it sees its index.
 5. The directory is fsynced (`safe`).
 6. The caller publishes a ref that reaches the objects.
@@ -20,28 +20,42 @@ A pack's name is random, not its checksum: two processes that write the same obj
 from __future__ import annotations
 
 import contextlib
-import os
+import errno
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gitflowrun.errors import RepositoryError
-from gitflowrun.git.objects import Oid
+from gitflowrun.git.directio import Output, sync_directory
 from gitflowrun.git.owner import Owner, State
 from gitflowrun.git.packindex import index_bytes
-from gitflowrun.git.packwriter import PackObject, identify, write_pack
+from gitflowrun.git.packwriter import PackContents, PackObject, expected_size, write_pack
 from gitflowrun.settings import Durability
 
-__all__ = ["PackObject", "PackStore", "WrittenPack"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from gitflowrun.git.objects import Oid
+
+__all__ = ["GRACE", "PackObject", "PackStore", "WrittenPack"]
+
+GRACE = 3_600.0
+"""Seconds for which the packs of dead owners stay kept: the scheduler may be about to publish them."""
+FOREIGN_GRACE = 7 * 86_400.0
+"""The same for owners on other hosts, whose processes can't be asked."""
 
 _KEEP_WORD = "gitflowrun"
-_DAY = 86_400.0
-GRACE = 3_600.0
-"""Seconds for which a dead owner's files are left alone: the scheduler may be about to publish them."""
-FOREIGN_GRACE = 7 * _DAY
-"""The same for owners on other hosts, whose processes can't be asked."""
+_HINTS = {
+    errno.ENOSPC: "free some space and try again; nothing was published",
+    errno.EDQUOT: "your disk quota is used up; nothing was published",
+    errno.EFBIG: "the file size limit (`ulimit -f`) is too low; nothing was published",
+    errno.EACCES: "the repository's object directory must be writable",
+    errno.EPERM: "the repository's object directory must be writable",
+    errno.EROFS: "the repository is on a read-only file system",
+    errno.EIO: "the disk reports errors; check it before anything else",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,18 +73,38 @@ class WrittenPack:
     size: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """The names of a pack's files, first in `incoming/` and then in place."""
+
+    temporary_pack: Path
+    temporary_index: Path
+    temporary_keep: Path
+    pack: Path
+    index: Path
+    keep: Path
+
+    def remove(self) -> None:
+        """Take back whatever exists: what makes the pack visible first, what protects it last."""
+        temporary = (self.temporary_pack, self.temporary_index, self.temporary_keep)
+        for path in (self.index, self.pack, self.keep, *temporary):
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+
+
 class PackStore:
-    """Writes packs into an object directory. Safe to use from several processes, also after a fork.
+    """Writes packs into an object directory. Processes and forked children may share one.
 
     Args:
-        objects_dir: The repository's object directory (of the common git directory).
-        incoming: Directory for temporary files, made when needed; on the same file system.
+        objects_dir: The object directory of the common git directory.
+        incoming: Directory for temporary files, made when needed.
         durability: `SAFE` fsyncs before anything becomes visible, `FAST` does not.
     """
 
     def __init__(self, objects_dir: Path, incoming: Path, *, durability: Durability) -> None:
         self.pack_dir = objects_dir / "pack"
         self.incoming = incoming
+        self._stand_in = objects_dir / "gitflowrun-incoming"
         self._sync = durability is Durability.SAFE
 
     def write(self, objects: Sequence[PackObject]) -> WrittenPack:
@@ -83,120 +117,137 @@ class PackStore:
         if not objects:
             msg = "a pack holds at least one object"
             raise ValueError(msg)
-        known = identify(objects)
-        distinct = list({item.oid: item for item in known}.values())
         name = f"pack-{secrets.token_hex(20)}"
-        temporary = self.incoming / f"{Owner.current().processes[0][0]}-{name}"
-        pack, index = temporary.with_suffix(".pack"), temporary.with_suffix(".idx")
-        keep = self.pack_dir / f"{name}.keep"
-        with _cleaned_up(pack, index, keep):
-            self.incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self.pack_dir.mkdir(parents=True, exist_ok=True)
-            with _Output(pack, self._sync) as output:  # 1, 2
-                contents = write_pack(distinct, output)
-            with _Output(index, self._sync) as output:
-                output.write(index_bytes(contents.entries, contents.trailer))
-            keep.write_text(_keep_line(), encoding="utf-8")  # 3
-            os.rename(pack, self.pack_dir / f"{name}.pack")  # 4
-            os.rename(index, self.pack_dir / f"{name}.idx")
-            if self._sync:
-                _sync_directory(self.pack_dir)  # 5
-        oids = tuple(item.oid for item in known if item.oid is not None)
-        return WrittenPack(name, oids, contents.size)
+        with _explained(self.incoming):
+            files = self._files(name)
+        try:
+            contents = self._publish(objects, files)
+        except BaseException:
+            files.remove()
+            raise
+        return WrittenPack(name, contents.oids, contents.size)
 
     def release(self, names: Iterable[str]) -> None:
-        """Let git manage the packs from now on (step 7): a published ref reaches their objects."""
+        """Leave packs to git from now on (step 7): a published ref reaches what is in them."""
         for name in names:
-            with _explained(self.pack_dir / f"{name}.keep"):
-                (self.pack_dir / f"{name}.keep").unlink(missing_ok=True)
+            keep = self.pack_dir / f"{name}.keep"
+            with _explained(keep):
+                keep.unlink(missing_ok=True)
 
     def stale_keeps(self, grace: float = GRACE) -> list[str]:
-        """The names of packs kept by owners that died more than `grace` seconds ago without publishing."""
-        names = []
-        for keep in self.pack_dir.glob("pack-*.keep"):
-            with contextlib.suppress(OSError, UnicodeDecodeError):
-                line = keep.read_text(encoding="utf-8")
-                if line.startswith(_KEEP_WORD) and _is_stale(Owner.decode(line), keep, grace):
-                    names.append(keep.stem)
-        return sorted(names)
+        """The names of packs whose owners died without releasing them.
+
+        Args:
+            grace: Seconds that must have passed since an owner of this boot wrote the pack.
+        """
+        keeps = _listed(self.pack_dir, "pack-*.keep")
+        return sorted(keep.stem for keep in keeps if _is_stale(keep, _keeper(keep), grace))
 
     def sweep(self, grace: float = GRACE) -> list[Path]:
-        """Remove what dead owners left: their temporary files and `.keep`s. Returns what was removed."""
-        stale = [self.pack_dir / f"{name}.keep" for name in self.stale_keeps(grace)]
-        now = time.time()
-        for path in _files(self.incoming):
-            with contextlib.suppress(OSError):
-                if now - path.stat().st_mtime > grace:
-                    stale.append(path)
-        for path in stale:
-            path.unlink(missing_ok=True)
-        return stale
+        """Remove what dead owners left: temporary files, `.keep`s, packs without index. Returns them."""
+        swept = []
+        for directory in (self.incoming, self._stand_in):
+            for path in _listed(directory, "*~pack-*"):
+                owner = Owner.decode(path.name.rpartition("~")[0])
+                # Nobody takes over a temporary file: no grace for an owner that is dead.
+                if owner and _is_stale(path, owner, 0):
+                    swept.append(path)
+        for name in self.stale_keeps(grace):
+            keep = self.pack_dir / f"{name}.keep"
+            if not keep.with_suffix(".idx").exists():
+                swept.append(keep.with_suffix(".pack"))
+            swept.append(keep)
+        for path in swept:
+            with _explained(path):
+                path.unlink(missing_ok=True)
+        return swept
+
+    def _files(self, name: str) -> _Files:
+        self.incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.pack_dir.mkdir(parents=True, exist_ok=True)
+        incoming = self.incoming
+        if incoming.stat().st_dev != self.pack_dir.stat().st_dev:
+            # Renames stay within a file system; git leaves this name alone.
+            incoming = self._stand_in
+            incoming.mkdir(mode=0o700, exist_ok=True)
+        temporary = f"{Owner.process().encode()}~{name}"
+        return _Files(
+            temporary_pack=incoming / f"{temporary}.pack",
+            temporary_index=incoming / f"{temporary}.idx",
+            temporary_keep=incoming / f"{temporary}.keep",
+            pack=self.pack_dir / f"{name}.pack",
+            index=self.pack_dir / f"{name}.idx",
+            keep=self.pack_dir / f"{name}.keep",
+        )
+
+    def _publish(self, objects: Sequence[PackObject], files: _Files) -> PackContents:
+        with self._output(files.temporary_pack, expected_size(objects)) as output:  # 1, 2
+            contents = write_pack(objects, output)
+        index = index_bytes(contents.entries, contents.trailer)
+        with self._output(files.temporary_index, len(index)) as output:
+            output.append(index)
+            output.close()
+        with _explained(files.keep):
+            files.temporary_keep.write_text(_keep_line(), encoding="utf-8")
+            files.temporary_keep.rename(files.keep)  # 3
+        with _explained(files.pack):
+            files.temporary_pack.rename(files.pack)  # 4
+            files.temporary_index.rename(files.index)
+            if self._sync:
+                sync_directory(self.pack_dir)  # 5
+        return contents
+
+    @contextlib.contextmanager
+    def _output(self, path: Path, expected: int) -> Iterator[Output]:
+        with _explained(path):
+            output = Output(path, sync=self._sync, expected=expected, readable_as=self.pack_dir)
+            try:
+                yield output
+            finally:
+                output.abandon()
 
 
 def _keep_line() -> str:
-    return f"{_KEEP_WORD} {Owner.current().encode()} time={time.time():.0f}\n"
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    return f"{_KEEP_WORD} {Owner.family().encode()} {now}\n"
 
 
-def _is_stale(owner: Owner | None, path: Path, grace: float) -> bool:
-    age = time.time() - path.stat().st_mtime
-    state = owner.state() if owner else State.UNKNOWN
-    if state is State.UNKNOWN:
-        return age > max(grace, FOREIGN_GRACE)
-    return state is State.GONE or (state is State.DEAD and age > grace)
+def _keeper(keep: Path) -> Owner | None:
+    """Who wrote a `.keep`; None when it is not one of ours."""
+    with contextlib.suppress(OSError, ValueError):
+        words = keep.read_text(encoding="utf-8").split()
+        if words[:1] == [_KEEP_WORD] and len(words) > 1:
+            return Owner.decode(words[1])
+    return None
 
 
-def _files(directory: Path) -> Iterator[Path]:
-    with contextlib.suppress(OSError):
-        yield from directory.iterdir()
-
-
-class _Output:
-    def __init__(self, path: Path, sync: bool) -> None:
-        self.path = path
-        self.sync = sync
-        self.fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444)
-
-    def write(self, data: bytes | memoryview) -> None:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(self.fd, view) :]
-
-    def __enter__(self) -> _Output:
-        return self
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        try:
-            if error is None and self.sync:
-                os.fsync(self.fd)
-        finally:
-            os.close(self.fd)
-
-
-def _sync_directory(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def _is_stale(path: Path, owner: Owner | None, grace: float) -> bool:
+    if owner is None:
+        return False
+    state = owner.state()
+    if state in {State.ALIVE, State.GONE}:
+        return state is State.GONE
     try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+        age = time.time() - path.stat().st_mtime
+    except OSError:
+        return False
+    return age >= (grace if state is State.DEAD else max(grace, FOREIGN_GRACE))
 
 
-@contextlib.contextmanager
-def _cleaned_up(pack: Path, index: Path, keep: Path) -> Iterator[None]:
-    """Turn the system's errors into ours and leave nothing of an unpublished pack behind."""
+def _listed(directory: Path, pattern: str) -> list[Path]:
     try:
-        with _explained(pack):
-            yield
-    except BaseException:
-        for path in (pack, index, keep):
-            with contextlib.suppress(OSError):
-                path.unlink(missing_ok=True)
-        raise
+        return sorted(directory.glob(pattern))
+    except OSError:
+        return []
 
 
 @contextlib.contextmanager
 def _explained(path: Path) -> Iterator[None]:
+    """Say which file an error of the system is about, and what can be done."""
     try:
         yield
     except OSError as error:
         where = error.filename or path
-        raise RepositoryError(f"cannot write {where}: {error.strerror or error}") from error
+        raise RepositoryError(
+            f"cannot write {where}: {error.strerror or error}", hint=_HINTS.get(error.errno or 0)
+        ) from error
