@@ -1,0 +1,274 @@
+"""A flow's graph: steps as nodes, wired, with splits matched to joins; and the graph as plain data.
+
+`FlowGraph.of` reads a class without judging it (that is `lint`'s business), so it also holds graphs that are
+wrong. Once a graph is linted, `to_map` says everything a scheduler needs: it never imports the flow.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from gitflowrun.flow.members import constants, parameters_of
+from gitflowrun.flow.parse import Jump, ParsedStep, parse_step
+from gitflowrun.flow.steps import steps_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["FlowGraph", "Node"]
+
+_graphs: WeakKeyDictionary[type, FlowGraph] = WeakKeyDictionary()
+_MAP_TYPES = {"split": "split-static", "foreach": "split-foreach"}
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A step in its graph.
+
+    Attributes:
+        name: The step's name.
+        type: `start`, `linear`, `split`, `foreach`, `join` or `end`; a start step that splits is a split.
+        source_file: The file it is written in.
+        func_lineno: The line of its `def`.
+        tail_next_lineno: The line of its `self.next`; 0 without one.
+        num_args: How many arguments its function takes, `self` included.
+        in_funcs: The steps that lead to it.
+        out_funcs: The steps it leads to.
+        foreach_param: The attribute a foreach iterates over.
+        split_parents: The splits it is inside of, outermost first; a join is still inside the one it closes.
+        matching_join: Of a split: the join that closes it.
+        is_inside_foreach: Whether one of `split_parents` is a foreach.
+        doc: Its docstring.
+        decorators: The names of its decorators besides `@step`.
+        node_info: Facts the flow gave with `@step(node_info=...)`.
+        parsed: The step as written.
+    """
+
+    name: str
+    type: str
+    source_file: str
+    func_lineno: int
+    tail_next_lineno: int
+    num_args: int
+    in_funcs: tuple[str, ...]
+    out_funcs: tuple[str, ...]
+    foreach_param: str | None
+    split_parents: tuple[str, ...]
+    matching_join: str | None
+    is_inside_foreach: bool
+    doc: str
+    decorators: tuple[str, ...]
+    node_info: dict[str, object]
+    parsed: ParsedStep
+
+    @property
+    def parallel_step(self) -> bool:
+        """Whether the step runs as a gang of `num_parallel` tasks. It never does here."""
+        return False
+
+    def to_map(self) -> dict[str, Any]:
+        """The node as plain data, in METAFLOW's form."""
+        row: dict[str, Any] = {
+            "name": self.name,
+            "type": _MAP_TYPES.get(self.type, self.type),
+            "line": self.func_lineno,
+            "source_file": self.source_file,
+            "doc": self.doc,
+            "decorators": [
+                {"name": name, "attributes": {}, "statically_defined": True, "inserted_by": []}
+                for name in self.decorators
+            ],
+            "next": list(self.out_funcs),
+            "node_info": dict(self.node_info),
+        }
+        if self.foreach_param is not None:
+            row["foreach_artifact"] = self.foreach_param
+        if self.matching_join is not None:
+            row["matching_join"] = self.matching_join
+        return row
+
+
+class FlowGraph:
+    """The graph of a flow class: a mapping of step names to nodes. Use `FlowGraph.of`."""
+
+    def __init__(self, flow_cls: type) -> None:
+        parsed = {name: parse_step(name, function) for name, function in steps_of(flow_cls).items()}
+        self.name = flow_cls.__name__
+        self.doc = inspect.cleandoc(flow_cls.__dict__.get("__doc__") or "")
+        self.start_steps = _endpoints(parsed, "start")
+        self.end_steps = _endpoints(parsed, "end")
+        self.nodes = _wire(parsed, self.start_steps, self.end_steps)
+        self._parameters = [
+            {"name": parameter.name, "type": type(parameter).__name__}
+            for parameter in parameters_of(flow_cls).values()
+        ]
+        self._constants = [
+            {"name": name, "type": type(value).__name__}
+            for name, value in constants(flow_cls).items()
+        ]
+
+    @classmethod
+    def of(cls, flow_cls: type) -> FlowGraph:
+        """The graph of a flow class, read once from its source.
+
+        Raises:
+            FlowError: the source can't be had.
+        """
+        graph = _graphs.get(flow_cls)
+        if graph is None:
+            graph = _graphs[flow_cls] = cls(flow_cls)
+        return graph
+
+    @property
+    def start_step(self) -> str | None:
+        """The step that begins the flow; None while there is not exactly one."""
+        return self.start_steps[0] if len(self.start_steps) == 1 else None
+
+    @property
+    def end_step(self) -> str | None:
+        """The step that ends the flow; None while there is not exactly one."""
+        return self.end_steps[0] if len(self.end_steps) == 1 else None
+
+    @property
+    def sorted_nodes(self) -> list[str]:
+        """Step names from the start on, each after all that lead to it; unreachable ones last."""
+        order: list[str] = []
+        waiting = {name: len(node.in_funcs) for name, node in self.nodes.items()}
+        ready = [name for name, count in waiting.items() if count == 0]
+        ready.sort(key=lambda name: name != self.start_step)
+        while ready:
+            name = ready.pop(0)
+            order.append(name)
+            for target in self.nodes[name].out_funcs:
+                if target in waiting:
+                    waiting[target] -= 1
+                    if waiting[target] == 0:
+                        ready.append(target)
+        return order + [name for name in self.nodes if name not in order]
+
+    def __getitem__(self, name: str) -> Node:
+        return self.nodes[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.nodes
+
+    def __iter__(self) -> Iterator[Node]:
+        return iter(self.nodes.values())
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+    def to_map(self) -> dict[str, Any]:
+        """The graph as plain data: METAFLOW's `_graph_info`."""
+        start = self.nodes.get(self.start_step or "")
+        return {
+            "file": os.path.basename(start.source_file) if start else "",  # noqa: PTH119
+            "start_step": self.start_step,
+            "end_step": self.end_step,
+            "parameters": list(self._parameters),
+            "constants": list(self._constants),
+            "steps": {name: self.nodes[name].to_map() for name in self.sorted_nodes},
+            "graph_structure": self._structure(self.start_step, None),
+            "doc": self.doc,
+            "decorators": [],
+            "extensions": {"installed": {}},
+        }
+
+    def _structure(self, name: str | None, stop: str | None) -> list[Any]:
+        """Names in sequence; a split is followed by the list of its branches."""
+        rows: list[Any] = []
+        while name is not None and name != stop and name in self.nodes and len(rows) <= len(self):
+            node = self.nodes[name]
+            if node.type == "foreach":
+                inner = self._structure(node.out_funcs[0], node.matching_join)
+                rows += [name, [inner]]
+                name = node.matching_join
+            elif node.type == "split":
+                rows += [name, [self._structure(out, node.matching_join) for out in node.out_funcs]]
+                name = node.matching_join
+            else:
+                rows.append(name)
+                name = node.out_funcs[0] if node.out_funcs else None
+        return rows
+
+
+def _endpoints(parsed: dict[str, ParsedStep], which: str) -> list[str]:
+    """The steps that claim to be the start (or the end): by annotation, by name, or by being the only one."""
+    annotated = [name for name, step in parsed.items() if getattr(step, which)]
+    if annotated:
+        return annotated
+    if which in parsed:
+        return [which]
+    return list(parsed) if len(parsed) == 1 else []
+
+
+def _wire(parsed: dict[str, ParsedStep], starts: list[str], ends: list[str]) -> dict[str, Node]:
+    incoming: dict[str, list[str]] = {name: [] for name in parsed}
+    for name, step in parsed.items():
+        for target in _targets(step.jump):
+            if target in incoming and name not in incoming[target]:
+                incoming[target].append(name)
+    types = {name: _type(step, name in starts, name in ends) for name, step in parsed.items()}
+    splits, joins = _match(parsed, types, starts)
+    return {
+        name: Node(
+            name=name,
+            type=types[name],
+            source_file=step.source_file,
+            func_lineno=step.line,
+            tail_next_lineno=step.jump.line if step.jump else 0,
+            num_args=step.num_args,
+            in_funcs=tuple(incoming[name]),
+            out_funcs=_targets(step.jump),
+            foreach_param=step.jump.foreach if step.jump else None,
+            split_parents=splits.get(name, ()),
+            matching_join=joins.get(name),
+            is_inside_foreach=any(types[parent] == "foreach" for parent in splits.get(name, ())),
+            doc=step.doc,
+            decorators=step.decorators,
+            node_info=step.node_info,
+            parsed=step,
+        )
+        for name, step in parsed.items()
+    }
+
+
+def _targets(jump: Jump | None) -> tuple[str, ...]:
+    return jump.targets if jump is not None else ()
+
+
+def _type(step: ParsedStep, is_start: bool, is_end: bool) -> str:
+    if is_end:
+        return "end"
+    if step.num_args > 1:
+        return "join"
+    if step.jump is not None and step.jump.form == "foreach":
+        return "foreach"
+    if len(_targets(step.jump)) > 1:
+        return "split"
+    return "start" if is_start else "linear"
+
+
+def _match(
+    parsed: dict[str, ParsedStep], types: dict[str, str], starts: list[str]
+) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:
+    """The splits around each step, and the join of each split, as the first path to a step has them."""
+    around: dict[str, tuple[str, ...]] = {}
+    joins: dict[str, str] = {}
+    stack: list[tuple[str, tuple[str, ...]]] = [(name, ()) for name in starts[:1]]
+    while stack:
+        name, open_splits = stack.pop()
+        if name not in parsed or name in around:
+            continue
+        around[name] = open_splits
+        if types[name] == "join" and open_splits:
+            joins.setdefault(open_splits[-1], name)
+            open_splits = open_splits[:-1]
+        elif types[name] in {"split", "foreach"}:
+            open_splits = (*open_splits, name)
+        stack += [(target, open_splits) for target in reversed(_targets(parsed[name].jump))]
+    return around, joins

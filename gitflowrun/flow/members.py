@@ -1,0 +1,106 @@
+"""What a flow class holds besides steps: parameters and constants, and how they become read-only in tasks.
+
+A constant is a class attribute with a plain value: no method, property, class, module or parameter, and no
+name that begins with an underscore. Both kinds are artifacts of every task, so a task reads them from the
+run's `_parameters` task (a resumed run keeps its origin's values), never from the class.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from gitflowrun.flow.parameters import Parameter
+from gitflowrun.flow.steps import defining_classes, is_step
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gitflowrun.flow.state import State
+
+__all__ = ["ReadOnly", "constants", "parameters_of", "seal"]
+
+STATE = "_state"
+
+
+def parameters_of(flow_cls: type) -> dict[str, Parameter]:
+    """The parameters of a flow by attribute name, inherited ones first."""
+    members = _members(flow_cls)
+    return {name: member for name, member in members if isinstance(member, Parameter)}
+
+
+def constants(flow_cls: type) -> dict[str, Any]:
+    """The constants of a flow by name: what the launcher stores in the `_parameters` task beside parameters."""
+    return {name: member for name, member in _members(flow_cls) if _is_constant(name, member)}
+
+
+def seal(flow_cls: type) -> None:
+    """Make parameters and constants read-only in running tasks of this process. Doing it twice is harmless.
+
+    The class itself keeps its values for whoever reads them there: a `ReadOnly` hides them from running
+    instances alone.
+    """
+    for name in (*parameters_of(flow_cls), *constants(flow_cls)):
+        owner = defining_classes(flow_cls)[name]
+        if not isinstance(vars(owner)[name], ReadOnly):
+            setattr(flow_cls, name, ReadOnly(name, vars(owner)[name]))
+
+
+class ReadOnly:
+    """A parameter or constant of a sealed flow class."""
+
+    __slots__ = ("name", "original")
+
+    def __init__(self, name: str, original: object) -> None:
+        self.name = name
+        self.original = original
+
+    def __get__(self, flow: object | None, owner: type | None = None) -> Any:
+        if flow is None:
+            return self.original
+        state = _running(flow)
+        if state is None:
+            return vars(flow).get(self.name, self.original)
+        return state.read_only(self.name, self.original)
+
+    def __set__(self, flow: object, value: object) -> None:
+        if _running(flow):
+            raise self._refusal("assigned to")
+        vars(flow)[self.name] = value
+
+    def __delete__(self, flow: object) -> None:
+        if _running(flow):
+            raise self._refusal("deleted")
+        try:
+            del vars(flow)[self.name]
+        except KeyError:
+            raise AttributeError(self.name) from None
+
+    def _refusal(self, what: str) -> AttributeError:
+        kind = "parameter" if isinstance(self.original, Parameter) else "class constant"
+        return AttributeError(
+            f"{kind} {self.name!r} is read-only in steps: it can't be {what}. "
+            "Use an attribute of another name."
+        )
+
+
+def _running(flow: object) -> State | None:
+    state: State | None = vars(flow).get(STATE)
+    return state if state is not None and state.step is not None else None
+
+
+def _members(flow_cls: type) -> Iterator[tuple[str, Any]]:
+    for name, owner in defining_classes(flow_cls).items():
+        if "_flow_machinery" in vars(owner) or owner is object:
+            continue
+        member = vars(owner)[name]
+        yield name, member.original if isinstance(member, ReadOnly) else member
+
+
+def _is_constant(name: str, member: object) -> bool:
+    return not (
+        name.startswith("_")
+        or is_step(member)
+        or isinstance(member, (type, ModuleType, Parameter))
+        or hasattr(type(member), "__get__")
+    )

@@ -1,0 +1,105 @@
+"""`merge_artifacts`: which artifacts of a join's inputs agree, by the digests of their contents alone.
+
+Agreed artifacts are handed on by reference: neither loaded nor stored again. It is all or nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gitflowrun.errors import FlowError, MergeError
+from gitflowrun.flow.foreach import is_hidden_name
+from gitflowrun.flow.members import STATE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from gitflowrun.flow.flowspec import FlowSpec
+    from gitflowrun.flow.sources import ArtifactSource
+    from gitflowrun.flow.state import State
+
+__all__ = ["merge"]
+
+
+def merge(
+    flow: FlowSpec,
+    inputs: Iterable[FlowSpec],
+    exclude: Iterable[str] | None,
+    include: Iterable[str] | None,
+) -> None:
+    """See `FlowSpec.merge_artifacts`."""
+    state: State | None = vars(flow).get(STATE)
+    step = state.step if state is not None else None
+    if state is None or not state.is_join:
+        raise FlowError(
+            f"merge_artifacts works in joins only, and step {step!r} is none",
+            hint="a join takes a second argument: def join(self, inputs)",
+        )
+    left_out, wanted = _names("exclude", exclude), _names("include", include)
+    if left_out and wanted:
+        raise FlowError(
+            f"merge_artifacts in step {step!r} is given both exclude and include",
+            hint="name either the artifacts to take or those to leave out",
+        )
+    sources = [_source_of(entry) for entry in inputs]
+    settled = {*vars(flow), *(state.fixed.names() if state.fixed is not None else ())}
+    merged, disputed = _agreed(sources, settled | left_out, wanted)
+    missing = sorted(wanted - settled - merged.keys() - disputed)
+    if missing:
+        raise MergeError(
+            f"step {step!r} can't merge {_listed(missing)}: no input has such an artifact",
+            missing,
+            hint="take the names out of `include`, or set them before the join",
+        )
+    if disputed:
+        names = sorted(disputed)
+        raise MergeError(
+            f"step {step!r} can't merge {_listed(names)}: the inputs have different values",
+            names,
+            hint="assign them in the join before merge_artifacts, or name them in `exclude`",
+        )
+    state.merged.update(merged)
+    state.hidden.difference_update(merged)
+
+
+def _agreed(
+    sources: list[ArtifactSource], left_out: set[str], wanted: set[str]
+) -> tuple[dict[str, ArtifactSource], set[str]]:
+    """Where to take each artifact from that all inputs agree on, and the names they disagree about."""
+    first: dict[str, ArtifactSource] = {}
+    contents: dict[str, tuple[bytes, str, str]] = {}
+    disputed: set[str] = set()
+    for source in sources:
+        for name in source.names():
+            if name in left_out or (wanted and name not in wanted) or is_hidden_name(name):
+                continue
+            ref = source.ref(name)
+            # The codec belongs to the content: b"1" and "1" have the same payload.
+            content = (ref.digest, ref.codec, ref.type)
+            if contents.setdefault(name, content) != content:
+                disputed.add(name)
+            first.setdefault(name, source)
+    return {name: source for name, source in first.items() if name not in disputed}, disputed
+
+
+def _source_of(entry: FlowSpec) -> ArtifactSource:
+    state = vars(entry).get(STATE) if hasattr(entry, "__dict__") else None
+    if state is None or not state.sources:
+        raise FlowError(
+            f"merge_artifacts got {type(entry).__name__!r} among its inputs, which is no input of a join",
+            hint="pass the inputs of the join, or a selection of them",
+        )
+    source: ArtifactSource = state.sources[0]
+    return source
+
+
+def _names(which: str, names: Iterable[str] | None) -> set[str]:
+    if isinstance(names, str):
+        raise FlowError(
+            f"merge_artifacts: `{which}` is text", hint=f"pass a list: {which}=[{names!r}]"
+        )
+    return set(names or ())
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(repr(name) for name in names)

@@ -1,0 +1,252 @@
+"""From declared parameters to the values of a run: checks of declarations, environment, defaults.
+
+A value is what was given, else what the environment says, else the default; a deploy-time function is called
+only when it comes to that, once.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from gitflowrun.errors import ParameterError, UsageError
+from gitflowrun.flow.current import current
+from gitflowrun.flow.members import parameters_of
+from gitflowrun.names import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from gitflowrun.flow.flowspec import FlowSpec
+    from gitflowrun.flow.parameters import Parameter, ParameterSpec
+
+__all__ = ["RESERVED_PARAMETERS", "ParameterContext", "check_parameters", "resolve", "specs"]
+
+_RESERVED = (
+    "clone", "decospecs", "help", "max-log-size", "max-num-splits", "max-workers", "namespace", "obj",
+    "params", "run-id", "run-id-file", "runner-attribute-file", "tag", "tags", "task-id",
+    "user-namespace", "with",
+)  # fmt: skip
+RESERVED_PARAMETERS = frozenset(_RESERVED) | {name.replace("-", "_") for name in _RESERVED}
+_METHODS = frozenset({"foreach_stack", "merge_artifacts", "next"})
+_NAME = re.compile(r"[^\W\d_][\w-]*\Z")
+_CHECKED = {"str": str, "int": int, "float": float, "bool": bool}
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterContext:
+    """What a deploy-time function may know.
+
+    Attributes:
+        flow_name: The flow.
+        user_name: Who runs it.
+        parameter_name: The parameter it computes.
+        logger: Says a line to the user.
+        ds_type: The kind of datastore, in METAFLOW's words.
+        configs: METAFLOW's configurations; there are none.
+    """
+
+    flow_name: str
+    user_name: str
+    parameter_name: str
+    logger: Callable[..., None]
+    ds_type: str = "local"
+    configs: Mapping[str, Any] | None = None
+
+
+def specs(flow_cls: type[FlowSpec]) -> list[ParameterSpec]:
+    """The parameters of a flow as plain data, in order of declaration."""
+    return [parameter.spec(attribute) for attribute, parameter in parameters_of(flow_cls).items()]
+
+
+def check_parameters(flow_cls: type[FlowSpec]) -> None:
+    """Check the declarations of a flow's parameters.
+
+    Raises:
+        ParameterError: a name that can't be, is reserved or taken, a type that can't be, a default that is
+            not of the parameter's type.
+    """
+    names: dict[str, str] = {}
+    for attribute, parameter in parameters_of(flow_cls).items():
+        _check_name(attribute, parameter)
+        other = names.setdefault(parameter.name.lower(), parameter.name)
+        if list(names.values()).count(other) and other is not parameter.name:
+            raise ParameterError(
+                f"two parameters are named {parameter.name!r} (upper and lower case are the same)",
+                hint="give one of them another name",
+            )
+        _check_type(parameter)
+        _check_default(parameter, attribute)
+
+
+def resolve(
+    flow_cls: type[FlowSpec],
+    given: Mapping[str, object],
+    *,
+    username: str = "",
+    environ: Mapping[str, str] | None = None,
+    logger: Callable[..., None] = lambda *_lines, **_options: None,
+) -> dict[str, Any]:
+    """The value of every parameter of a run, by attribute.
+
+    Args:
+        flow_cls: The flow.
+        given: Attribute name to value, of the parameters that were given; taken as they are.
+        username: Who runs, for deploy-time functions.
+        environ: The environment.
+        logger: For deploy-time functions.
+
+    Raises:
+        UsageError: an unknown or missing parameter, or a bad value in the environment.
+        ParameterError: a declaration or a deploy-time function is wrong.
+    """
+    check_parameters(flow_cls)
+    parameters = parameters_of(flow_cls)
+    unknown = [name for name in given if name not in parameters]
+    if unknown:
+        close = nearest(unknown[0], list(parameters))
+        raise UsageError(
+            f"flow {flow_cls.__name__!r} has no parameter {unknown[0]!r}",
+            hint=f"did you mean {' or '.join(close)}?" if close else None,
+        )
+    environment = os.environ if environ is None else environ
+    values: dict[str, Any] = {}
+    for attribute, parameter in parameters.items():
+        spec = parameter.spec(attribute)
+        if attribute in given:
+            values[attribute] = given[attribute]
+            continue
+        found, value = _from_environment(spec, environment)
+        if not found:
+            context = ParameterContext(flow_cls.__name__, username, parameter.name, logger)
+            value = _default(parameter, spec, context)
+        values[attribute] = value
+    return values
+
+
+def _check_name(attribute: str, parameter: Parameter) -> None:
+    name = parameter.name
+    if not isinstance(name, str) or not _NAME.match(name):
+        raise ParameterError(
+            f"{name!r} can't name a parameter",
+            hint="use letters, digits, - and _, and begin with a letter",
+        )
+    if name in RESERVED_PARAMETERS:
+        raise ParameterError(
+            f"parameter {name!r}: the name is reserved for an option of `run`",
+            hint="give the parameter another name; the attribute may keep its own",
+        )
+    if attribute in _METHODS:
+        raise ParameterError(
+            f"parameter {name!r} hides self.{attribute}, which steps need",
+            hint="give the attribute another name",
+        )
+
+
+def _check_type(parameter: Parameter) -> None:
+    kind = parameter.type
+    if kind is not None and not callable(kind) and not hasattr(kind, "convert"):
+        raise ParameterError(
+            f"parameter {parameter.name!r}: {kind!r} is no type",
+            hint="use str, int, float, bool, JSONType or a click type",
+        )
+    if parameter.separator is None:
+        return
+    texts = parameter.type in {None, str} if not hasattr(kind, "convert") else False
+    if not texts or not (
+        parameter.default is None or parameter.deploy_time or isinstance(parameter.default, str)
+    ):
+        raise ParameterError(
+            f"parameter {parameter.name!r}: a separator is for text parameters only",
+            hint="leave out the separator, or use type=str and a text as the default",
+        )
+    if not isinstance(parameter.separator, str) or not parameter.separator:
+        raise ParameterError(
+            f"parameter {parameter.name!r}: the separator must be a text, not empty"
+        )
+
+
+def _check_default(parameter: Parameter, attribute: str) -> None:
+    if parameter.default is None or parameter.deploy_time or parameter.options:
+        return  # with click's options (`multiple`, `nargs`) only click knows the default's form
+    try:
+        parameter.spec(attribute).convert(parameter.default)
+    except UsageError as error:
+        raise ParameterError(
+            f"the default of {error.message}",
+            hint="make the default a value of the parameter's type",
+        ) from None
+
+
+def _from_environment(spec: ParameterSpec, environ: Mapping[str, str]) -> tuple[bool, Any]:
+    for variable in spec.envvars:
+        if variable in environ:
+            try:
+                return True, spec.convert(environ[variable])
+            except UsageError as error:
+                raise UsageError(
+                    f"{error.message} (from the environment variable {variable})", hint=error.hint
+                ) from None
+    return False, None
+
+
+def _default(parameter: Parameter, spec: ParameterSpec, context: ParameterContext) -> Any:
+    if parameter.deploy_time:
+        value = _call(parameter, context)
+        return _checked(value, spec)
+    if spec.required:
+        raise UsageError(f"parameter {spec.name!r} must be given", hint=f"add --{spec.name} VALUE")
+    if parameter.default is None or parameter.options:
+        return parameter.default
+    return spec.convert(parameter.default)
+
+
+def _call(parameter: Parameter, context: ParameterContext) -> Any:
+    arguments: tuple[Any, ...] = (context,)
+    if _takes_two(parameter.default):
+        arguments = (context, False)
+    facts = {"flow_name": context.flow_name, "username": context.user_name}
+    current._set(facts)  # noqa: SLF001  (this room sets it)
+    try:
+        return parameter.default(*arguments)
+    except Exception as error:  # noqa: BLE001  (the user's function may raise anything)
+        _refuse(parameter.name, error)
+    finally:
+        current._set(None)  # noqa: SLF001
+
+
+def _refuse(name: str, error: Exception) -> NoReturn:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    raise ParameterError(
+        f"the function that computes parameter {name!r} failed: {type(error).__name__}: {error}",
+        hint="it is called with one argument, a ParameterContext, when a run starts",
+        line=trace.tb_lineno if trace else None,
+        source=trace.tb_frame.f_code.co_filename if trace else None,
+    ) from error
+
+
+def _takes_two(function: Callable[..., Any]) -> bool:
+    import inspect
+
+    try:
+        inspect.signature(function).bind(None, None)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _checked(value: Any, spec: ParameterSpec) -> Any:
+    expected = _CHECKED.get(spec.kind)
+    if expected is None:  # JSON as text or as the value itself; a custom type judges for itself
+        return spec.convert(value)
+    if type(value) is not expected:
+        raise ParameterError(
+            f"the function that computes parameter {spec.name!r} returned {type(value).__name__}, "
+            f"not {expected.__name__}",
+            hint=f"return {expected.__name__}, or declare type={type(value).__name__}",
+        )
+    return spec.convert(value)

@@ -1,0 +1,187 @@
+"""What `self.next(...)` does at run time: check the call against the graph, count a foreach, keep the result.
+
+Every refusal is an InvalidNext with the user's file and line.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from gitflowrun.errors import InvalidNext
+from gitflowrun.flow.foreach import brief, hidden_name, needs_list, single_use
+from gitflowrun.flow.steps import is_step
+from gitflowrun.names import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from gitflowrun.flow.flowspec import FlowSpec
+    from gitflowrun.flow.graph import Node
+
+__all__ = ["Chosen", "choose"]
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A valid `self.next`: its targets and, for a foreach, the attribute and its items as short texts."""
+
+    targets: tuple[str, ...]
+    foreach: str | None = None
+    split_values: tuple[str, ...] = ()
+
+
+class _Call:
+    """A call of `self.next` under examination."""
+
+    def __init__(
+        self, flow: FlowSpec, step: str, node: Node | None, where: tuple[str, int]
+    ) -> None:
+        self.flow = flow
+        self.step = step
+        self.node = node
+        self.source, self.line = where
+
+    def refuse(self, message: str, hint: str | None = None) -> InvalidNext:
+        return InvalidNext(message, hint=hint, line=self.line, source=self.source)
+
+    def name_of(self, target: object) -> str:
+        function = getattr(target, "__func__", None)
+        if function is None or getattr(target, "__self__", None) is not self.flow:
+            raise self.refuse(
+                f"step {self.step!r} passes {brief(target)!r} to self.next, which is no step of this flow",
+                "pass steps as self.next(self.<step>)",
+            )
+        name = str(getattr(function, "name", function.__name__))
+        if not is_step(function):
+            raise self.refuse(
+                f"step {self.step!r} leads to {name!r}, which is no step",
+                f"put @step in front of `def {name}`",
+            )
+        return name
+
+    def check_graph(self, targets: tuple[str, ...], foreach: str | None) -> None:
+        node = self.node
+        if node is None:
+            return
+        if set(targets) != set(node.out_funcs) or len(targets) != len(node.out_funcs):
+            raise self.refuse(
+                f"step {self.step!r} leads to {_listed(targets)}, but its last statement says "
+                f"{_listed(node.out_funcs)}",
+                "a step has one self.next, as its last statement",
+            )
+        if foreach != node.foreach_param:
+            raise self.refuse(
+                f"step {self.step!r} splits by foreach={foreach!r}, but its last statement says "
+                f"foreach={node.foreach_param!r}"
+            )
+
+    def split(self, name: str, depth: int, limit: int) -> tuple[str, ...]:
+        """Count the items of a foreach; see to it that its children can find them again."""
+        items = self.items(name)
+        texts = [brief(item) for item in islice(items, limit + 1)]
+        if not texts:
+            raise self.refuse(
+                f"foreach over self.{name} in step {self.step!r} has no items",
+                "a foreach needs at least one item",
+            )
+        if len(texts) > limit:
+            raise self.refuse(
+                f"foreach over self.{name} in step {self.step!r} has more than {limit} items",
+                f"raise the maximum with --max-num-splits{_more(items)}",
+            )
+        if needs_list(items):
+            setattr(self.flow, hidden_name(depth), list(items))
+        return tuple(texts)
+
+    def items(self, name: str) -> Any:
+        flow = self.flow
+        try:
+            value = getattr(flow, name)
+        except AttributeError:
+            known = [key for key in dir(flow) if not key.startswith("_")]
+            close = " or ".join(f"self.{key}" for key in nearest(name, known))
+            raise self.refuse(
+                f"foreach over self.{name} in step {self.step!r}: there is no such attribute",
+                f"did you mean {close}?" if close else f"assign self.{name} before self.next",
+            ) from None
+        try:
+            iter(value)
+        except TypeError as error:
+            raise self.refuse(
+                f"foreach over self.{name} in step {self.step!r}: {error}",
+                "a foreach iterates over a list, a string, a range or anything else that can be iterated",
+            ) from None
+        return value
+
+
+def choose(
+    flow: FlowSpec,
+    targets: tuple[Any, ...],
+    options: dict[str, Any],
+    *,
+    step: str,
+    node: Node | None,
+    depth: int,
+    max_num_splits: int,
+    where: tuple[str, int],
+) -> Chosen:
+    """Examine a call of `self.next`.
+
+    Args:
+        flow: The running flow.
+        targets: The call's positional arguments.
+        options: The call's keyword arguments.
+        step: The step that calls.
+        node: The step in its graph; unchecked against it when None.
+        depth: How many foreach levels the step is in.
+        max_num_splits: The most items a foreach may have.
+        where: The user's file and line.
+
+    Raises:
+        InvalidNext: the call breaks a rule.
+    """
+    call = _Call(flow, step, node, where)
+    _check_form(call, targets, options)
+    names = tuple(call.name_of(target) for target in targets)
+    foreach = options.get("foreach")
+    call.check_graph(names, foreach)
+    if foreach is None:
+        return Chosen(names)
+    if single_use(getattr(flow, foreach, None)):
+        setattr(flow, foreach, list(islice(getattr(flow, foreach), max_num_splits + 1)))
+    return Chosen(names, foreach, call.split(foreach, depth, max_num_splits))
+
+
+def _check_form(call: _Call, targets: tuple[Any, ...], options: dict[str, Any]) -> None:
+    for name in options:
+        if name in {"condition", "num_parallel"}:
+            raise call.refuse(f"self.next(..., {name}=...) is not available in gitflowrun")
+        if name != "foreach":
+            raise call.refuse(
+                f"self.next has no argument {name!r}", "it takes steps and foreach='name'"
+            )
+    if not targets:
+        raise call.refuse(
+            f"self.next in step {call.step!r} names no step", "write self.next(self.<step>)"
+        )
+    if "foreach" not in options:
+        return
+    if not isinstance(options["foreach"], str):
+        raise call.refuse(
+            f"foreach in step {call.step!r} is {type(options['foreach']).__name__}, not text",
+            "pass the name of an attribute: foreach='items'",
+        )
+    if len(targets) != 1:
+        raise call.refuse(
+            f"foreach in step {call.step!r} leads to {len(targets)} steps, not to one"
+        )
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"self.{name}" for name in names) or "nothing"
+
+
+def _more(items: Any) -> str:
+    return f" {len(items)}" if hasattr(items, "__len__") else ""
