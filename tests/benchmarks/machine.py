@@ -1,0 +1,85 @@
+"""What the benchmarks share: a sealed repository to measure in, CPU time of child processes, and the machine's name."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a finished program cost: seconds of wall clock, and of CPU, all its children included."""
+
+    wall: float
+    cpu: float
+
+
+def measure(
+    command: list[str], cwd: Path, env: dict[str, str] | None = None, *, check: bool = True
+) -> Cost:
+    """Run a program to its end and say what it cost.
+
+    Raises:
+        RuntimeError: it failed.
+    """
+    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    done = subprocess.run(
+        command, cwd=cwd, env={**os.environ, **(env or {})}, capture_output=True, check=False
+    )
+    wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+    if check and done.returncode:
+        msg = f"{command} failed:\n{done.stdout.decode()}\n{done.stderr.decode()}"
+        raise RuntimeError(msg)
+    return Cost(wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+
+
+def best(command: list[str], cwd: Path, rounds: int, env: dict[str, str] | None = None) -> Cost:
+    """The least of several rounds, wall and CPU each, after one round that warms the caches."""
+    measure(command, cwd, env)
+    costs = [measure(command, cwd, env) for _ in range(rounds)]
+    return Cost(min(cost.wall for cost in costs), min(cost.cpu for cost in costs))
+
+
+def repository(path: Path, files: dict[str, str]) -> Path:
+    """A git repository with one commit of `files`."""
+    path.mkdir(parents=True)
+    for name, text in files.items():
+        (path / name).write_text(text)
+    for args in (
+        ["init", "-q", "-b", "main"],
+        ["config", "user.name", "Ada"],
+        ["config", "user.email", "ada@example.org"],
+        ["add", "-A"],
+        ["commit", "-q", "-m", "first"],
+    ):
+        subprocess.run(["git", *args], cwd=path, check=True)
+    return path
+
+
+def environment() -> dict[str, str]:
+    """The environment in which programs find this checkout's gitflowrun."""
+    return {"PYTHONPATH": str(ROOT), "USER": os.environ.get("USER", "ada")}
+
+
+def describe() -> str:
+    """The machine, in a line."""
+    return (
+        f"{os.cpu_count()} cores, {platform.system()} {platform.release()}, "
+        f"Python {platform.python_version()}, {time.strftime('%Y-%m-%d')}"
+    )
+
+
+def has(module: str) -> bool:
+    """Whether a peer is installed beside this interpreter."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"import {module}"], capture_output=True, check=False
+    )
+    return done.returncode == 0
