@@ -52,6 +52,7 @@ __all__ = [
     "run_number",
     "run_ref",
     "tag_mirror_ref",
+    "tag_prefix",
     "tag_ref",
     "tracking_prefix",
     "tracking_ref",
@@ -112,6 +113,11 @@ def tag_ref(flow: str, tag: str, run: RunId) -> RefName:
         TaggingError: the tag is too long for a ref once its special characters are encoded.
     """
     return RefName(f"{TAGS}{flow}/{_encoded(tag)}/{run}")
+
+
+def tag_prefix(flow: str, tag: str) -> str:
+    """The prefix of the refs of all runs of `flow` that have tag `tag`. Raises as `tag_ref`."""
+    return f"{TAGS}{flow}/{_encoded(tag)}/"
 
 
 def tag_mirror_ref(flow: str, tag: str, run: RunId) -> RefName:

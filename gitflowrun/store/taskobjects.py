@@ -1,0 +1,135 @@
+"""The git objects of a group of finished tasks, checked before anybody relies on them. Nothing is written here.
+
+A task's tree is self-contained: whatever its own artifacts consist of is an entry of it, or git would drop
+it sooner or later.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gitflowrun.errors import CorruptRecord, RepositoryError, UsageError
+from gitflowrun.git.objects import Mode, ObjectType, Oid, TreeEntry, hash_object, tree_bytes
+from gitflowrun.git.packs import PackObject
+from gitflowrun.store import layout, wire
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from gitflowrun.git.objectstore import ObjectStore
+    from gitflowrun.names import Digest
+    from gitflowrun.store.records import Chunk, TaskRecord
+    from gitflowrun.store.writer import FinishedTask
+
+__all__ = ["GroupObjects", "Remembered"]
+
+_REMEMBERED = 20_000
+
+
+class Remembered:
+    """Objects that are known to be reachable from this run; forgets the oldest of very many."""
+
+    def __init__(self, limit: int = _REMEMBERED) -> None:
+        self._limit = limit
+        self._oids: dict[Oid, None] = {}
+
+    def __contains__(self, oid: Oid) -> bool:
+        return oid in self._oids
+
+    def add(self, oids: Iterable[Oid]) -> None:
+        """Remember these."""
+        self._oids.update(dict.fromkeys(oids))
+        while len(self._oids) > self._limit:
+            del self._oids[next(iter(self._oids))]
+
+
+class GroupObjects:
+    """The objects of one group commit.
+
+    Args:
+        run: `Flow/id`, for messages.
+        existing: The repository's objects, in which chunks written by tasks must be.
+        remembered: What the run holds already and need not be written or looked for again.
+    """
+
+    def __init__(self, run: str, existing: ObjectStore, remembered: Remembered) -> None:
+        self._run = run
+        self._existing = existing
+        self._remembered = remembered
+        self._new: dict[Oid, PackObject] = {}
+        self.repeatable: set[Oid] = set()
+        """What other tasks may hold too, to be remembered once the group is published."""
+
+    def objects(self) -> list[PackObject]:
+        """What has to be written."""
+        return list(self._new.values())
+
+    def add_task(self, task: FinishedTask) -> Oid:
+        """The tree of a finished task.
+
+        Raises:
+            CorruptRecord: a payload is not what the record says.
+            RepositoryError: a payload is nowhere.
+        """
+        name = task.record.name
+        if not (layout.is_safe_component(name.step) and layout.is_safe_component(name.task)):
+            raise UsageError(f"{str(name)!r} can't name a task in git", hint="use [A-Za-z0-9_-]")
+        entries = [self._unique_blob(layout.TASK, wire.pack(task.record.to_map(), wire.RECORD))]
+        files = ((layout.STDOUT, task.stdout), (layout.STDERR, task.stderr))
+        entries += [self._blob(file, data) for file, data in files if data]
+        if task.times:
+            entries.append(self._unique_blob(layout.TIMES, task.times))
+        payloads = self._payloads(task.record, task.inline)
+        if payloads:
+            tree = self._put(ObjectType.TREE, tree_bytes(payloads))
+            entries.append(TreeEntry(Mode.TREE, layout.PAYLOADS, tree))
+        return self._put(ObjectType.TREE, tree_bytes(entries))
+
+    def _payloads(self, record: TaskRecord, inline: Mapping[Digest, bytes]) -> list[TreeEntry]:
+        """The entries of `blake3/`: the chunks of the artifacts that this task made."""
+        found: dict[bytes, TreeEntry] = {}
+        for artifact, ref in record.artifacts.items():
+            if ref.producer != record.name:
+                continue
+            for chunk in ref.chunks:
+                name = layout.chunk_name(chunk.digest)
+                if name not in found:
+                    self._secure(f"{self._run}/{record.name}/{artifact}", chunk, inline)
+                    found[name] = TreeEntry(Mode.BLOB, name, chunk.oid)
+        return list(found.values())
+
+    def _secure(self, artifact: str, chunk: Chunk, inline: Mapping[Digest, bytes]) -> None:
+        """Make sure that a chunk's blob is, or will be, in the repository."""
+        data = inline.get(chunk.digest)
+        if data is not None:
+            if hash_object(ObjectType.BLOB, data) != chunk.oid or len(data) != chunk.size:
+                raise CorruptRecord(f"the payload of {artifact} is not what its record says")
+            self._put(ObjectType.BLOB, data, chunk.oid)
+        elif not self._holds(chunk.oid):
+            raise RepositoryError(
+                f"the payload of {artifact} is not in the repository (blob {chunk.oid})",
+                hint="was a pack removed from .git/objects/pack while the run went on?",
+            )
+        self.repeatable.add(chunk.oid)
+
+    def _holds(self, oid: Oid) -> bool:
+        return oid in self._remembered or oid in self._new or self._existing.exists(oid)
+
+    def put(self, objects: Iterable[PackObject]) -> None:
+        """Add objects made elsewhere."""
+        for item in objects:
+            self._put(item.kind, bytes(item.data), item.oid)
+
+    def _blob(self, name: bytes, data: bytes) -> TreeEntry:
+        oid = self._put(ObjectType.BLOB, data)
+        self.repeatable.add(oid)
+        return TreeEntry(Mode.BLOB, name, oid)
+
+    def _unique_blob(self, name: bytes, data: bytes) -> TreeEntry:
+        return TreeEntry(Mode.BLOB, name, self._put(ObjectType.BLOB, data))
+
+    def _put(self, kind: ObjectType, data: bytes, oid: Oid | None = None) -> Oid:
+        oid = oid or hash_object(kind, data)
+        if oid not in self._remembered:
+            self._new.setdefault(oid, PackObject(kind, data, oid))
+        return oid
