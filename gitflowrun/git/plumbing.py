@@ -76,13 +76,11 @@ class Completed:
 
 
 def git_words(err: str) -> str:
-    """The decisive line of git's standard error, without its `fatal: `."""
+    """What git's standard error says, in one line: the first error, and what git gave up for it."""
     lines = [line.strip() for line in err.splitlines() if line.strip()]
-    for marker in ("fatal: ", "error: "):
-        for line in lines:
-            if line.startswith(marker):
-                return line.removeprefix(marker)
-    return lines[-1] if lines else ""
+    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    fatal = [line.removeprefix("fatal: ") for line in lines if line.startswith("fatal: ")]
+    return "; ".join(dict.fromkeys(errors[:1] + fatal[:1])) or (lines[-1] if lines else "")
 
 
 def launch_error(error: OSError, cwd: Path) -> RepositoryError:

@@ -1,0 +1,313 @@
+"""The work tree as a git tree, exactly as it is now. Never touches index, work tree, HEAD or loose objects.
+
+1. The index is copied (times kept: git's check for racily clean entries needs them). Everything below works
+   on the copy, and new objects go to a quarantine directory that sees the repository's objects as alternates.
+2. `git status` on the copy tells what differs from HEAD and from the index; `git ls-files -v` what it was
+   told not to look at (assume-unchanged, skip-worktree). Nothing at all: the tree is HEAD's own.
+3. `git update-index` takes every changed and every untracked file into the copy, as `git add` would: with
+   the user's filters and line endings. Untracked files that are too big or look like secrets stay out, and
+   what git can't read stays out as well: noted, never a failure.
+4. `git write-tree`. The new objects are read from the quarantine and handed to the caller, who writes them
+   into the pack that also gets the commit. Objects that so far lie loose in the repository (a `git add`
+   wrote them) come along: git does not fsync them, and our ref must not outlive them in a power cut.
+
+Left out, because no tree can hold them: repositories embedded in the work tree, and uncommitted changes
+inside submodules.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import stat
+import tempfile
+import time
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gitflowrun.errors import RepositoryError
+from gitflowrun.git.objects import ObjectType, Oid, hash_object
+from gitflowrun.git.packs import PackObject
+from gitflowrun.git.status import Change, Status, read_status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from gitflowrun.git.repository import Repository
+
+__all__ = ["LeftOut", "Snapshot", "take_snapshot"]
+
+_DAY = 86_400
+_EMPTY_TREE = hash_object(ObjectType.TREE, b"")
+# What makes git fail for every file alike; then the snapshot fails, instead of leaving all of them out.
+_NO_PLACE = (
+    "No space left", "Disk quota", "Read-only file system", "Input/output error", "unable to write",
+    "unable to create temporary", "insufficient permission for adding",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Something of the work tree that the snapshot does not hold, and why."""
+
+    path: str
+    size: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The work tree as it was.
+
+    Attributes:
+        tree: Its tree.
+        head: The commit that was checked out; None before the first one.
+        branch: The branch that was checked out; None when HEAD was detached.
+        dirty: The paths at which the tree differs from HEAD's. Bytes that are not UTF-8 are escaped.
+        left_out: What is not in the tree.
+        objects: The objects of the tree that the repository does not hold safely yet.
+    """
+
+    tree: Oid
+    head: Oid | None
+    branch: str | None
+    dirty: tuple[str, ...]
+    left_out: tuple[LeftOut, ...]
+    objects: tuple[PackObject, ...]
+
+
+def take_snapshot(repository: Repository) -> Snapshot:
+    """The work tree of `repository` as a tree; of a bare repository, the empty tree.
+
+    Raises:
+        RepositoryError: git can't do it, or there is no place for new objects.
+    """
+    if repository.work_tree is None:
+        head = repository.head()
+        empty = PackObject(ObjectType.TREE, b"", _EMPTY_TREE)
+        return Snapshot(_EMPTY_TREE, head.commit, head.branch, (), (), (empty,))
+    with _workshop(repository) as place:
+        return _Camera(repository, repository.work_tree, place).take()
+
+
+@contextlib.contextmanager
+def _workshop(repository: Repository) -> Iterator[Path]:
+    parent = repository.state("snapshots")
+    for old in parent.iterdir():  # a killed process left it
+        if time.time() - old.lstat().st_mtime > _DAY:
+            shutil.rmtree(old, ignore_errors=True)
+    place = Path(tempfile.mkdtemp(dir=parent))
+    try:
+        yield place
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+class _Camera:
+    """Takes one snapshot with a copy of the index and a quarantine for objects in `place`."""
+
+    def __init__(self, repository: Repository, work_tree: Path, place: Path) -> None:
+        self.repository = repository
+        self.git = repository.git
+        self.root = os.fsencode(work_tree)
+        self.index = place / "index"
+        self.quarantine = place / "objects"
+        self.left_out: list[LeftOut] = []
+        self.env = {
+            "GIT_INDEX_FILE": str(self.index),
+            "GIT_OBJECT_DIRECTORY": str(self.quarantine),
+            "GIT_ALTERNATE_OBJECT_DIRECTORIES": _quoted(repository.objects_dir),
+        }
+
+    def take(self) -> Snapshot:
+        self.quarantine.mkdir()
+        with contextlib.suppress(FileNotFoundError):  # before the first `git add`
+            shutil.copy2(self.repository.git_dir / "index", self.index)  # 1
+        status = read_status(self.git, self.env)  # 2
+        if status.trouble:
+            self.left_out.append(LeftOut(".gitmodules", 0, status.trouble))
+        hidden = self._hidden_edits()
+        head_tree = self.repository.objects.commit(status.head).tree if status.head else None
+        if head_tree and not status.changes and not hidden:
+            return Snapshot(head_tree, status.head, status.branch, (), tuple(self.left_out), ())
+        self._update(status, hidden)  # 3
+        tree = Oid.from_hex(self._write("write-tree", "--missing-ok").strip())  # 4
+        dirty, oids = self._compare(head_tree, tree)
+        return Snapshot(
+            tree, status.head, status.branch, dirty, tuple(self.left_out), self._collect(oids)
+        )
+
+    def _hidden_edits(self) -> list[bytes]:
+        """Files that exist though the index says not to look at them."""
+        out = self.git.run("ls-files", "-v", "-z", env=self.env)
+        rows = [row for row in out.split(b"\0") if row and row[:1] not in b"HM"]
+        found = []
+        for option, tags in (("--no-assume-unchanged", b"hs"), ("--no-skip-worktree", b"Ss")):
+            paths = [row[2:] for row in rows if row[:1] in tags]
+            paths = [path for path in paths if os.path.lexists(self._at(path))]
+            if paths:
+                self._write("update-index", option, "-z", "--stdin", stdin=_lines(paths))
+            found += paths
+        return list(dict.fromkeys(found))
+
+    def _update(self, status: Status, hidden: list[bytes]) -> None:
+        gone = [change.path for change in status.changes if change.in_work_tree and change.gone]
+        if gone:  # first: what comes may need the place
+            self._remove(gone)
+        paths = list(hidden)
+        for change in status.changes:
+            if change.submodule_dirty:
+                self._leave(change.path, "the submodule has uncommitted changes")
+            if change.untracked:
+                if self._wanted(change.path):
+                    paths.append(change.path)
+            elif change.in_work_tree and not change.gone and self._readable(change):
+                paths.append(change.path)
+        self._add(paths, {change.path for change in status.changes if change.unmerged})
+
+    def _wanted(self, path: bytes) -> bool:
+        """Whether an untracked file belongs into the snapshot."""
+        settings = self.repository.settings
+        if path.endswith(b"/"):
+            self._leave(path, "a git repository of its own")
+            return False
+        try:
+            status = os.lstat(self._at(path))
+        except OSError:
+            return False  # gone since we asked git
+        pattern = _secret(_text(path), settings.snapshot_exclude)
+        if pattern:
+            self._leave(path, f"may be a secret ({pattern})", status.st_size)
+            return False
+        if stat.S_ISREG(status.st_mode) and status.st_size > settings.snapshot_max_file_size:
+            limit = settings.snapshot_max_file_size
+            self._leave(path, f"untracked and larger than {limit} bytes", status.st_size)
+            return False
+        if not (stat.S_ISLNK(status.st_mode) or os.access(self._at(path), os.R_OK)):
+            self._leave(path, "can't be read", status.st_size)
+            return False
+        return True
+
+    def _readable(self, change: Change) -> bool:
+        place = self._at(change.path)
+        if os.path.isfile(place) and not os.access(place, os.R_OK):  # noqa: PTH113  (bytes)
+            self._leave_tracked(change.path, "can't be read", unmerged=change.unmerged)
+            return False
+        return True
+
+    def _add(self, paths: Sequence[bytes], unmerged: set[bytes]) -> None:
+        """Take files into the index; halve the list around a file that git can't take."""
+        if not paths:
+            return
+        command = ("update-index", "--add", "--remove", "--replace", "-z", "--stdin")
+        done = self.git.attempt(*_quick(), *command, stdin=_lines(paths), env=self.env)
+        if done.code == 0:
+            return
+        if any(words in done.err for words in _NO_PLACE):
+            raise RepositoryError(f"can't take a snapshot of the work tree: {done.words}")
+        if len(paths) == 1:
+            self._leave_tracked(paths[0], done.words, unmerged=paths[0] in unmerged)
+            return
+        middle = len(paths) // 2
+        self._add(paths[:middle], unmerged)
+        self._add(paths[middle:], unmerged)
+
+    def _leave_tracked(self, path: bytes, reason: str, *, unmerged: bool) -> None:
+        self._leave(path, reason)
+        if unmerged:  # an index with conflicts makes no tree
+            self._remove([path])
+
+    def _remove(self, paths: Sequence[bytes]) -> None:
+        self._write("update-index", "--force-remove", "-z", "--stdin", stdin=_lines(paths))
+
+    def _leave(self, path: bytes, reason: str, size: int = 0) -> None:
+        self.left_out.append(LeftOut(_text(path), size, reason))
+
+    def _compare(self, old: Oid | None, new: Oid) -> tuple[tuple[str, ...], set[Oid]]:
+        """The changed paths, and the ids of all objects that `new` has and `old` has not at that place."""
+        base = old or _EMPTY_TREE
+        if base == new:
+            return (), (set() if old else {new})
+        out = self._write(
+            "diff-tree", "-r", "-t", "-z", "--raw", "--no-renames", str(base), str(new)
+        )
+        cells = out.split(b"\0")
+        paths, oids = [], {new}
+        for header, path in zip(cells[:-1:2], cells[1::2], strict=True):
+            old_mode, new_mode, _, oid, _ = header[1:].split(b" ")
+            if new_mode not in {b"000000", b"160000"}:
+                oids.add(Oid.from_hex(oid))
+            if {old_mode, new_mode} - {b"000000", b"040000"}:
+                paths.append(_text(path))
+        return tuple(paths), oids
+
+    def _collect(self, oids: set[Oid]) -> tuple[PackObject, ...]:
+        """The objects in quarantine, and copies of those that lie loose in the repository."""
+        found = {item.oid: item for item in self._quarantined()}
+        reader = self.repository.objects.packs
+        for oid in sorted(oids - found.keys()):
+            home = reader.home(oid)
+            if home is not None and home.suffix != ".pack":
+                kind, data = reader.read(oid)
+                found[oid] = PackObject(kind, data, oid)
+        if _EMPTY_TREE in oids:  # git needs no object for it, but other readers do
+            found[_EMPTY_TREE] = PackObject(ObjectType.TREE, b"", _EMPTY_TREE)
+        return tuple(found.values())
+
+    def _quarantined(self) -> Iterator[PackObject]:
+        if not any(self.quarantine.iterdir()):
+            return
+        out = self.git.run(
+            "cat-file", "--batch-all-objects", "--batch",
+            env={"GIT_OBJECT_DIRECTORY": str(self.quarantine)},
+        )  # fmt: skip
+        position = 0
+        while position < len(out):
+            end = out.index(b"\n", position)
+            oid, kind, size = out[position:end].split(b" ")
+            position = end + 1 + int(size) + 1
+            data = memoryview(out)[end + 1 : position - 1]
+            yield PackObject(ObjectType.from_word(kind), data, Oid.from_hex(oid))
+
+    def _write(self, *args: str, stdin: bytes | None = None) -> bytes:
+        return self.git.run(*_quick(), *args, stdin=stdin, env=self.env)
+
+    def _at(self, path: bytes) -> bytes:
+        return os.path.join(self.root, path)  # noqa: PTH118  (bytes)
+
+
+def _quick() -> tuple[str, ...]:
+    # The quarantine lives for a moment: neither compress nor sync. A split index would put files beside the
+    # user's own; `safecrlf` would refuse files that the user's next `git add` refuses, too, but we only look.
+    return (
+        "-c", "core.looseCompression=0", "-c", "core.fsync=none", "-c", "core.fsyncObjectFiles=false",
+        "-c", "core.splitIndex=false", "-c", "core.safecrlf=false",
+    )  # fmt: skip
+
+
+def _secret(path: str, patterns: Iterable[str]) -> str | None:
+    """The pattern that says a file may be a secret; patterns with a slash see the whole path."""
+    lower = path.lower()
+    name = lower.rpartition("/")[2]
+    for pattern in patterns:
+        subject = lower if "/" in pattern else name
+        if fnmatchcase(subject, pattern.lower()):
+            return pattern
+    return None
+
+
+def _lines(paths: Iterable[bytes]) -> bytes:
+    return b"".join(path + b"\0" for path in paths)
+
+
+def _quoted(path: Path) -> str:
+    """A path for `GIT_ALTERNATE_OBJECT_DIRECTORIES`, where colons separate and C quotes protect."""
+    text = str(path).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{text}"'
+
+
+def _text(path: bytes) -> str:
+    return path.decode(errors="backslashreplace")

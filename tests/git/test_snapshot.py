@@ -1,0 +1,525 @@
+"""Snapshots of the work tree hold exactly what is there, and leave no trace in the repository."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gitflowrun.errors import RepositoryError
+from gitflowrun.git.repository import Repository
+from gitflowrun.git.snapshot import Snapshot, take_snapshot
+from gitflowrun.git.status import parse_status, read_status
+from tests.helpers.repos import GitRepo, make_repo
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A snapshot, and the files of its tree."""
+
+    snapshot: Snapshot
+    files: dict[bytes, bytes]
+    modes: dict[bytes, bytes]
+
+    def reasons(self) -> dict[str, str]:
+        """Why what was left out."""
+        return {item.path: item.reason for item in self.snapshot.left_out}
+
+
+def shoot(repo: GitRepo) -> Shot:
+    """Take a snapshot of `repo`, check that nothing of the user's changed, and read the tree back."""
+    before = traces(repo)
+    repository = Repository.discover(repo.path)
+    snapshot = take_snapshot(repository)
+    assert traces(repo) == before
+    assert not list(repository.state("snapshots").iterdir())
+    if snapshot.objects:
+        repository.packs.write(snapshot.objects)
+    rows = repository.git.run("ls-tree", "-r", "-z", str(snapshot.tree)).split(b"\0")[:-1]
+    files, modes = {}, {}
+    for row in rows:
+        header, name = row.split(b"\t", 1)
+        mode, kind, oid = header.split()
+        modes[name] = mode
+        files[name] = repository.git.run("cat-file", "blob", oid) if kind == b"blob" else oid
+    return Shot(snapshot, files, modes)
+
+
+def traces(repo: GitRepo) -> tuple[object, ...]:
+    """Everything of the user's that a snapshot must leave alone."""
+    git_dir = repo.path / repo.git("rev-parse", "--git-dir")
+    common = repo.path / repo.git("rev-parse", "--git-common-dir")
+    index = git_dir / "index"
+    loose = sorted(str(path) for path in (common / "objects").glob("??/*"))
+    metadata = sorted(str(path) for path in git_dir.glob("*") if path.name != "gitflowrun")
+    work = sorted(
+        (str(path), path.lstat().st_mtime_ns)
+        for path in repo.path.rglob("*")
+        if ".git" not in path.parts
+    )
+    return index.read_bytes() if index.exists() else b"", loose, metadata, work
+
+
+def test_clean_checkout_is_heads_own_tree(repo: GitRepo) -> None:
+    """Where nothing changed, the tree is HEAD's and there is nothing to write."""
+    shot = shoot(repo).snapshot
+    assert str(shot.tree) == repo.git("rev-parse", "HEAD^{tree}")
+    assert str(shot.head) == repo.git("rev-parse", "HEAD")
+    assert (shot.branch, shot.dirty, shot.left_out, shot.objects) == ("main", (), (), ())
+
+
+def test_touched_but_equal_files_are_clean(repo: GitRepo) -> None:
+    """A file with new times and old content is no change."""
+    os.utime(repo.path / "README", (1, 1))
+    assert shoot(repo).snapshot.dirty == ()
+
+
+def test_modified_staged_untracked_and_deleted_files(repo: GitRepo) -> None:
+    """The tree holds the work tree's version of all of them."""
+    for name in ("edited", "staged", "both", "gone", "rm"):
+        repo.write(name, "1")
+    repo.commit()
+    repo.write("edited", "2")
+    repo.write("staged", "2")
+    repo.write("both", "2")
+    repo.git("add", "staged", "both")
+    repo.write("both", "3")
+    repo.write("sub/new", "new")
+    (repo.path / "gone").unlink()
+    repo.git("rm", "-q", "rm")
+    shot = shoot(repo)
+    assert shot.files == {
+        b"README": b"a project\n", b"edited": b"2", b"staged": b"2", b"both": b"3", b"sub/new": b"new"
+    }  # fmt: skip
+    assert shot.snapshot.dirty == ("both", "edited", "gone", "rm", "staged", "sub/new")
+
+
+def test_only_new_objects_are_handed_over(repo: GitRepo) -> None:
+    """Of a tree with one change, only the blob and the trees above it are new."""
+    repo.write("a/b", "1")
+    repo.write("c/d", "1")
+    repo.commit()
+    repo.write("a/b", "2")
+    assert len(shoot(repo).snapshot.objects) == 3
+
+
+def test_staged_objects_come_along(repo: GitRepo) -> None:
+    """A blob that `git add` wrote loose is copied: git did not fsync it."""
+    repo.write("new", "staged content")
+    repo.git("add", "new")
+    shot = shoot(repo)
+    assert b"staged content" in [bytes(item.data) for item in shot.snapshot.objects]
+
+
+def test_ignored_files_stay_out(repo: GitRepo) -> None:
+    """Ignored files are no part of the code; tracked ones are, also when a pattern matches them."""
+    repo.write("forced.log", "1")
+    repo.git("add", "-f", "forced.log")
+    repo.write(".gitignore", "*.log\nbuild/\n")
+    repo.commit()
+    repo.write("other.log", "x")
+    repo.write("build/out", "x")
+    repo.write("forced.log", "2")
+    shot = shoot(repo)
+    assert shot.files[b"forced.log"] == b"2"
+    assert set(shot.files) == {b"README", b".gitignore", b"forced.log"}
+    assert shot.snapshot.left_out == ()
+
+
+def test_files_above_the_cap_are_left_out(repo: GitRepo) -> None:
+    """Big untracked files are reported with their size; big tracked files stay."""
+    repo.git("config", "runs.snapshot.maxFileSize", "1k")
+    repo.write("tracked.bin", b"1")
+    repo.commit()
+    repo.write("tracked.bin", b"x" * 5000)
+    repo.write("data.bin", b"x" * 5000)
+    shot = shoot(repo)
+    assert len(shot.files[b"tracked.bin"]) == 5000
+    assert b"data.bin" not in shot.files
+    (left,) = shot.snapshot.left_out
+    assert (left.path, left.size) == ("data.bin", 5000)
+    assert "1024" in left.reason
+    assert shot.snapshot.dirty == ("tracked.bin",)
+
+
+@pytest.mark.parametrize(
+    "name", [".env", "conf/.env.local", "server.pem", "ID_RSA", "k.key", "my/secret/thing", "a.tok"]
+)
+def test_secrets_are_left_out(repo: GitRepo, name: str) -> None:
+    """Untracked files whose names promise a secret stay out, by ours and by the user's patterns."""
+    repo.git("config", "runs.snapshot.exclude", "*/secret/*:*.tok")
+    repo.write(name, "hunter2")
+    shot = shoot(repo)
+    assert name.encode() not in shot.files
+    assert "secret" in shot.reasons()[name]
+    assert shot.snapshot.objects == ()
+
+
+def test_tracked_secrets_stay(repo: GitRepo) -> None:
+    """Who commits a file decides for it."""
+    repo.write("test.pem", "1")
+    repo.commit()
+    repo.write("test.pem", "2")
+    assert shoot(repo).files[b"test.pem"] == b"2"
+
+
+def test_unborn_head(tmp_path: Path) -> None:
+    """Before the first commit everything is dirty, and HEAD has no commit but a branch."""
+    repo = GitRepo(tmp_path / "new")
+    repo.path.mkdir()
+    repo.git("init", "-q")
+    empty = shoot(repo)
+    assert (empty.snapshot.head, empty.snapshot.branch, empty.files) == (None, "main", {})
+    assert len(empty.snapshot.objects) == 1
+    repo.write("staged", "1")
+    repo.git("add", "staged")
+    repo.write("d/other", "2")
+    shot = shoot(repo)
+    assert shot.files == {b"staged": b"1", b"d/other": b"2"}
+    assert shot.snapshot.dirty == ("d/other", "staged")
+
+
+def test_detached_head(repo: GitRepo) -> None:
+    """A detached HEAD has a commit and no branch."""
+    repo.git("checkout", "-q", "--detach")
+    shot = shoot(repo).snapshot
+    assert (str(shot.head), shot.branch) == (repo.git("rev-parse", "HEAD"), None)
+
+
+def test_merge_with_conflicts(repo: GitRepo) -> None:
+    """In a stopped merge the tree holds what lies in the work tree, conflict markers included."""
+    for name in ("text", "gone", "left"):
+        repo.write(name, "base\n")
+    base = repo.commit()
+    for side in ("ours", "theirs"):
+        repo.git("checkout", "-q", "-B", side, base)
+        for name in ("text", "gone"):
+            repo.write(name, side + "\n")
+        if side == "ours":
+            repo.git("rm", "-q", "left")
+        else:
+            repo.write("left", "theirs\n")
+        repo.commit()
+    repo.git("merge", "ours", check=False)
+    assert "UU text" in repo.git("status", "--short")
+    (repo.path / "gone").unlink()
+    shot = shoot(repo)
+    assert b"<<<<<<<" in shot.files[b"text"]
+    assert b"gone" not in shot.files
+    assert shot.files[b"left"] == b"theirs\n"
+
+
+def test_sparse_checkout_keeps_what_is_not_checked_out(repo: GitRepo) -> None:
+    """Files outside the sparse cone are part of the tree, with a full and with a sparse index."""
+    repo.write("in/a", "1")
+    repo.write("out/b", "1")
+    repo.commit()
+    for option in ("--no-sparse-index", "--sparse-index"):
+        repo.git("sparse-checkout", "set", "--cone", option, "in")
+        assert not (repo.path / "out").exists()
+        repo.write("in/a", "2")
+        shot = shoot(repo)
+        assert shot.files == {b"README": b"a project\n", b"in/a": b"2", b"out/b": b"1"}
+        assert shot.snapshot.dirty == ("in/a",)
+
+
+def test_split_index(repo: GitRepo) -> None:
+    """A split index is read, and stays as it is."""
+    repo.git("update-index", "--split-index")
+    repo.write("new", "1")
+    repo.git("add", "new")
+    repo.write("README", "2")
+    assert shoot(repo).files == {b"README": b"2", b"new": b"1"}
+
+
+def test_intent_to_add(repo: GitRepo) -> None:
+    """A file announced with `git add -N` is taken with its content."""
+    repo.write("planned", "1")
+    repo.git("add", "-N", "planned")
+    shot = shoot(repo)
+    assert shot.files[b"planned"] == b"1"
+    assert shot.snapshot.dirty == ("planned",)
+
+
+def test_edits_that_git_was_told_to_ignore(repo: GitRepo) -> None:
+    """Edits of assume-unchanged and skip-worktree files are what runs, so they are taken."""
+    for name in ("assumed", "skipped", "absent", "quiet"):
+        repo.write(name, "1")
+    repo.commit()
+    repo.git("update-index", "--assume-unchanged", "assumed", "quiet")
+    repo.git("update-index", "--skip-worktree", "skipped", "absent")
+    repo.write("assumed", "2")
+    repo.write("skipped", "2")
+    (repo.path / "absent").unlink()
+    shot = shoot(repo)
+    assert (shot.files[b"assumed"], shot.files[b"skipped"]) == (b"2", b"2")
+    assert shot.files[b"absent"] == b"1"
+    assert shot.snapshot.dirty == ("assumed", "skipped")
+
+
+def test_links_and_modes(repo: GitRepo) -> None:
+    """Symlinks are kept as links, dangling and outward ones too; the executable bit is kept."""
+    (repo.path / "dangling").symlink_to("nowhere")
+    (repo.path / "outward").symlink_to("/etc/hostname")
+    script = repo.write("script", "#!/bin/sh\n")
+    script.chmod(0o755)
+    shot = shoot(repo)
+    assert shot.files[b"dangling"] == b"nowhere"
+    assert shot.files[b"outward"] == b"/etc/hostname"
+    assert (shot.modes[b"dangling"], shot.modes[b"script"]) == (b"120000", b"100755")
+
+
+def test_files_and_directories_that_changed_places(repo: GitRepo) -> None:
+    """A file became a directory, a directory a file, another one a link."""
+    for name in ("file", "dir/x", "link/x", "target/x"):
+        repo.write(name, "1")
+    repo.commit()
+    (repo.path / "file").unlink()
+    repo.write("file/inside", "2")
+    shutil.rmtree(repo.path / "dir")
+    repo.write("dir", "2")
+    shutil.rmtree(repo.path / "link")
+    (repo.path / "link").symlink_to("target")
+    shot = shoot(repo)
+    assert shot.files == {
+        b"README": b"a project\n", b"file/inside": b"2", b"dir": b"2", b"link": b"target", b"target/x": b"1"
+    }  # fmt: skip
+    assert shot.snapshot.left_out == ()
+    assert len(set(shot.snapshot.dirty)) == len(shot.snapshot.dirty)
+
+
+def test_submodules(repo: GitRepo, tmp_path: Path) -> None:
+    """A submodule is the commit it is at; its uncommitted changes are reported."""
+    other = make_repo(tmp_path / "other")
+    repo.git("submodule", "--quiet", "add", str(other.path), "sub")
+    repo.commit()
+    inner = GitRepo(repo.path / "sub")
+    inner.write("more", "1")
+    moved = inner.commit()
+    inner.write("README", "dirty")
+    shot = shoot(repo)
+    assert shot.files[b"sub"].decode() == moved
+    assert shot.snapshot.dirty == ("sub",)
+    assert shot.reasons() == {"sub": "the submodule has uncommitted changes"}
+
+
+def test_broken_submodule_is_no_failure(repo: GitRepo, tmp_path: Path) -> None:
+    """A submodule that git can't enter is reported; the rest is taken."""
+    other = make_repo(tmp_path / "other")
+    repo.git("submodule", "--quiet", "add", str(other.path), "sub")
+    repo.commit()
+    (repo.path / "sub" / ".git").write_text("gitdir: /nonexistent\n")
+    repo.write("new", "1")
+    before = shoot_without_checks(repo)
+    assert before.files[b"new"] == b"1"
+    assert "submodules can't be read" in before.reasons()[".gitmodules"]
+
+
+def shoot_without_checks(repo: GitRepo) -> Shot:
+    """`shoot` for a repository that git itself has trouble with."""
+    repository = Repository.discover(repo.path)
+    snapshot = take_snapshot(repository)
+    repository.packs.write(snapshot.objects)
+    names = repository.git.run("ls-tree", "-r", "-z", "--name-only", str(snapshot.tree)).split(
+        b"\0"
+    )[:-1]
+    blobs = [name for name in names if name != b"sub"]
+    read = {
+        name: repository.git.run("show", b"%s:%s" % (str(snapshot.tree).encode(), name))
+        for name in blobs
+    }
+    return Shot(snapshot, read, {})
+
+
+def test_embedded_repositories_are_reported(repo: GitRepo) -> None:
+    """A repository inside the work tree that is no submodule stays out."""
+    make_repo(repo.path / "inner")
+    shot = shoot(repo)
+    assert shot.files == {b"README": b"a project\n"}
+    assert shot.reasons() == {"inner/": "a git repository of its own"}
+
+
+def test_linked_worktree(repo: GitRepo, tmp_path: Path) -> None:
+    """A linked worktree has its own index and HEAD."""
+    repo.git("worktree", "add", "-q", "-b", "side", str(tmp_path / "linked"))
+    linked = GitRepo(tmp_path / "linked")
+    linked.write("new", "1")
+    shot = shoot(linked)
+    assert shot.files == {b"README": b"a project\n", b"new": b"1"}
+    assert shot.snapshot.branch == "side"
+
+
+def test_filters_and_line_endings_apply(repo: GitRepo) -> None:
+    """Content is stored as `git add` would store it: clean filters, line endings."""
+    repo.write(".gitattributes", "*.up filter=upper\n*.txt text eol=crlf\n")
+    repo.git("config", "filter.upper.clean", "tr a-z A-Z")
+    repo.git("config", "core.safecrlf", "true")
+    repo.write("a.up", "abc")
+    repo.write("b.txt", "1\r\n2\n")
+    shot = shoot(repo)
+    assert (shot.files[b"a.up"], shot.files[b"b.txt"]) == (b"ABC", b"1\n2\n")
+
+
+def test_a_file_that_git_refuses_is_left_out(repo: GitRepo) -> None:
+    """One failing filter takes out its files, with git's words, and nothing else."""
+    repo.write(".gitattributes", "*.bad filter=bad\n")
+    repo.git("config", "filter.bad.clean", "false")
+    repo.git("config", "filter.bad.required", "true")
+    for number in range(5):
+        repo.write(f"{number}.txt", "x")
+    repo.write("1.bad", "x")
+    shot = shoot(repo)
+    assert {name for name in shot.files if name.endswith(b".txt")} == {
+        b"%d.txt" % i for i in range(5)
+    }
+    assert b"1.bad" not in shot.files
+    assert "clean filter" in shot.reasons()["1.bad"]
+
+
+def test_unreadable_files_are_left_out(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What may not be read is reported, tracked files keep their last known content."""
+    repo.write("README", "changed")
+    repo.write("private", "x")
+    monkeypatch.setattr("gitflowrun.git.snapshot.os.access", lambda *_: False)
+    snapshot = take_snapshot(Repository.discover(repo.path))
+    assert [item.reason for item in snapshot.left_out] == ["can't be read"] * 2
+    assert str(snapshot.tree) == repo.git("rev-parse", "HEAD^{tree}")
+
+
+def test_files_that_vanish_meanwhile(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that is deleted while we look is as if it had never been there."""
+    repo.write("tracked", "1")
+    repo.commit()
+    repo.write("tracked", "2")
+    repo.write("untracked", "1")
+    real = read_status
+
+    def slow(*args: object) -> object:
+        status = real(*args)  # type: ignore[arg-type]
+        (repo.path / "tracked").unlink()
+        (repo.path / "untracked").unlink()
+        return status
+
+    monkeypatch.setattr("gitflowrun.git.snapshot.read_status", slow)
+    snapshot = take_snapshot(Repository.discover(repo.path))
+    assert snapshot.left_out == ()
+    assert snapshot.dirty == ("tracked",)
+
+
+def test_names_of_any_bytes(repo: GitRepo) -> None:
+    """Newlines, leading dashes, quotes and bytes that are no UTF-8 survive."""
+    names = [
+        b"new\nline",
+        b"-n",
+        b'quo"te\\',
+        b"caf\xe9",
+        b"tab\there",
+        "ünïcode".encode(),
+        b" lead",
+    ]
+    for name in names:
+        (repo.path / os.fsdecode(name)).write_bytes(name)
+    shot = shoot(repo)
+    assert {name: shot.files[name] for name in names} == {name: name for name in names}
+    assert "caf\\xe9" in shot.snapshot.dirty
+    "".join(shot.snapshot.dirty).encode()
+
+
+def test_paths_with_colons_and_newlines(tmp_path: Path) -> None:
+    """The repository itself may lie anywhere."""
+    repo = make_repo(tmp_path / 'a:b "c"\n\\d')
+    repo.write("new", "1")
+    assert shoot(repo).files[b"new"] == b"1"
+
+
+def test_special_files_are_no_files(repo: GitRepo) -> None:
+    """Pipes and sockets are passed over, as git does."""
+    os.mkfifo(repo.path / "pipe")
+    assert shoot(repo).snapshot.dirty == ()
+
+
+def test_bare_repository(tmp_path: Path) -> None:
+    """Without a work tree the tree is empty."""
+    path = tmp_path / "bare.git"
+    subprocess.run(["git", "init", "-q", "--bare", str(path)], check=True)
+    snapshot = take_snapshot(Repository.discover(path))
+    assert str(snapshot.tree) == "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
+    assert len(snapshot.objects) == 1
+
+
+def test_variables_of_a_hook_do_not_matter(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The index and work tree are the repository's, whatever a hook exported."""
+    repo.write("new", "1")
+    monkeypatch.setenv("GIT_INDEX_FILE", "/nonexistent/index")
+    monkeypatch.setenv("GIT_WORK_TREE", "/")
+    monkeypatch.setenv("GIT_LITERAL_PATHSPECS", "1")
+    repository = Repository.discover(repo.path)
+    assert take_snapshot(repository).dirty == ("new",)
+
+
+def test_nothing_of_the_users_config_is_executed(repo: GitRepo) -> None:
+    """No fsmonitor and no hook runs for a snapshot."""
+    canary = repo.path / ".git" / "canary"
+    script = repo.write(".git/evil", f"#!/bin/sh\ntouch '{canary}'\n")
+    script.chmod(0o755)
+    repo.git("config", "core.fsmonitor", str(script))
+    shutil.copy2(script, repo.path / ".git/hooks/post-index-change")
+    repo.write("README", "2")
+    canary.unlink(missing_ok=True)
+    take_snapshot(Repository.discover(repo.path))
+    assert not canary.exists()
+
+
+def test_the_state_is_for_the_users_eyes_only(repo: GitRepo) -> None:
+    """Copies of the user's files lie where nobody else reads."""
+    repository = Repository.discover(repo.path)
+    take_snapshot(repository)
+    assert stat.S_IMODE(repository.state_dir.stat().st_mode) == 0o700
+
+
+def test_leavings_of_killed_snapshots_are_removed(repo: GitRepo) -> None:
+    """A quarantine older than a day goes with the next snapshot."""
+    repository = Repository.discover(repo.path)
+    old, young = repository.state("snapshots", "old"), repository.state("snapshots", "young")
+    (old / "objects").mkdir()
+    os.utime(old, (1, 1))
+    take_snapshot(repository)
+    assert (old.exists(), young.exists()) == (False, True)
+
+
+def test_a_full_disk_is_an_error(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files are not silently left out because there is no place for them."""
+    repo.write("new", "1")
+    repository = Repository.discover(repo.path)
+    real = repository.git.attempt
+
+    def full(*args: str, **options: object) -> object:
+        done = real(*args, **options)  # type: ignore[arg-type]
+        if "update-index" in args:
+            return type(done)(
+                128, b"", "error: unable to write file: No space left on device\nfatal: x"
+            )
+        return done
+
+    monkeypatch.setattr(repository.git, "attempt", full)
+    with pytest.raises(RepositoryError, match="No space left"):
+        take_snapshot(repository)
+
+
+@given(st.binary())
+def test_any_status_output_is_parsed_or_refused(data: bytes) -> None:
+    """The parser of git's status ends with a value or a ValueError, whatever it reads."""
+    try:
+        parse_status(data)
+    except (ValueError, IndexError):
+        return
