@@ -12,6 +12,7 @@
     │   └── NamespaceMismatch     it exists, in another namespace
     ├── InvalidPathspec           an address that can't be one
     ├── FlowError                 the flow's source or its use is wrong
+    │   ├── LintError             the graph that the source describes breaks a rule
     │   ├── InvalidNext           a transition (`self.next`) is wrong
     │   ├── ParameterError        a parameter's declaration or value is wrong
     │   └── MergeError            `merge_artifacts` can't decide or find
@@ -34,6 +35,7 @@ __all__ = [
     "GitflowrunError",
     "InvalidNext",
     "InvalidPathspec",
+    "LintError",
     "MergeError",
     "MissingObject",
     "MissingKey",
@@ -161,6 +163,12 @@ class FlowError(GitflowrunError):
     """The flow's source, or what a step does with it, breaks a rule of flows."""
 
     headline = "Flow error"
+
+
+class LintError(FlowError):
+    """The graph that a flow's source describes breaks a rule; nothing was run."""
+
+    headline = "The flow can't run as it is written"
 
 
 class InvalidNext(FlowError):
