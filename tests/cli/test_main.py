@@ -27,10 +27,10 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_an_unknown_command_suggests_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
     """A typing error is answered with the most similar command and 129."""
-    assert main(["cta"]) == 129
-    assert capsys.readouterr().err == (
-        "error: 'cta' is not a git runs command\nhint: the most similar commands are: cat\n"
-    )
+    assert main(["shwo"]) == 129
+    err = capsys.readouterr().err
+    assert err.startswith("error: 'shwo' is not a git runs command\nhint: ")
+    assert "show" in err
     assert main(["xyzzy"]) == 129
     assert "git runs -h" in capsys.readouterr().err
 
