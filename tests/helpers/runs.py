@@ -1,0 +1,150 @@
+"""Runs for tests, made through the store: drafts, finished tasks, whole runs. No scheduler, no flow."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from blake3 import blake3
+
+from gitflowrun.git.objects import ObjectType, hash_object
+from gitflowrun.git.repository import Repository
+from gitflowrun.git.snapshot import take_snapshot
+from gitflowrun.names import Digest
+from gitflowrun.store.birth import RunDraft
+from gitflowrun.store.linetimes import encode_times
+from gitflowrun.store.records import ArtifactRef, Attempt, Chunk, RunIdentity, TaskName, TaskRecord
+from gitflowrun.store.runs import RunStore, Status
+from gitflowrun.store.writer import FinishedTask, RunWriter
+from tests.helpers.repos import GitRepo
+
+__all__ = [
+    "GRAPH",
+    "artifact",
+    "digest",
+    "draft",
+    "finished_task",
+    "make_run",
+    "open_repo",
+    "start_run",
+    "store_of",
+]
+
+GRAPH = {
+    "start_step": "start",
+    "end_step": "end",
+    "steps": {
+        "start": {"next": ["train"]},
+        "train": {"next": ["end"]},
+        "end": {"next": []},
+    },
+}
+
+
+def open_repo(repo: GitRepo) -> Repository:
+    """The repository as the package opens it."""
+    return Repository.discover(repo.path)
+
+
+def store_of(repo: GitRepo) -> RunStore:
+    """The runs of a repository."""
+    return RunStore(open_repo(repo))
+
+
+def draft(flow: str = "MyFlow", *, tags: Sequence[str] = (), user: str = "ada") -> RunDraft:
+    """A run to be started."""
+    return RunDraft(
+        flow=flow,
+        user=user,
+        host="testhost",
+        versions={"gitflowrun": "0.1.0", "metaflow": "2.19.39", "python": "3.11.7"},
+        parameters={"alpha": "0.5"},
+        environment={"platform": "test"},
+        graph=GRAPH,
+        tags=tuple(tags),
+        system_tags=(f"user:{user}", "runtime:dev"),
+        script="flow.py",
+    )
+
+
+def start_run(
+    repo: GitRepo | Repository, flow: str = "MyFlow", *, tags: Sequence[str] = (), user: str = "ada"
+) -> RunWriter:
+    """Give birth to a run."""
+    repository = repo if isinstance(repo, Repository) else open_repo(repo)
+    return RunStore(repository).start(draft(flow, tags=tags, user=user), take_snapshot(repository))
+
+
+def digest(data: bytes) -> Digest:
+    """The BLAKE3 of `data`."""
+    return Digest(blake3(data).digest())
+
+
+def artifact(data: bytes, producer: TaskName, *pieces: bytes) -> ArtifactRef:
+    """The artifact whose payload is `data`, or the concatenation of `data` and `pieces` as chunks."""
+    parts = (data, *pieces)
+    chunks = [Chunk(digest(it), hash_object(ObjectType.BLOB, it), len(it)) for it in parts]
+    whole = b"".join(parts)
+    return ArtifactRef(
+        digest(whole), len(whole), "bytes/1", "builtins.bytes", tuple(chunks), producer
+    )
+
+
+def finished_task(
+    run: RunIdentity,
+    name: str,
+    values: Mapping[str, bytes] | None = None,
+    *,
+    inherited: Mapping[str, ArtifactRef] | None = None,
+    parents: Sequence[str] = (),
+    stdout: str = "",
+    stderr: str = "",
+    ok: bool = True,
+) -> FinishedTask:
+    """A task `step/id` that made `values`, small enough to travel with its record."""
+    task = TaskName.parse(name)
+    now = time.time()
+    refs = {key: artifact(data, task) for key, data in (values or {}).items()}
+    record = TaskRecord(
+        name=task,
+        run=run,
+        parents=tuple(map(TaskName.parse, parents)),
+        attempts=(Attempt(0, now - 1, now, ok, exit_code=0 if ok else 1),),
+        artifacts={**(inherited or {}), **refs},
+    )
+    lines = [[now] * text.count("\n") for text in (stdout, stderr)]
+    return FinishedTask(
+        record=record,
+        inline={digest(data): data for data in (values or {}).values()},
+        stdout=stdout.encode(),
+        stderr=stderr.encode(),
+        times=encode_times(*lines),
+    )
+
+
+def with_packs(task: FinishedTask, *packs: str) -> FinishedTask:
+    """The same task, its payloads in packs that its process wrote."""
+    return replace(task, inline={}, packs=packs)
+
+
+def make_run(
+    repo: GitRepo | Repository,
+    flow: str = "MyFlow",
+    *,
+    tags: Sequence[str] = (),
+    status: Status = Status.DONE,
+    result: bytes = b"42",
+) -> RunIdentity:
+    """A whole small run: `_parameters`, `start`, two of `train`, `end`."""
+    with start_run(repo, flow, tags=tags) as writer:
+        run = writer.identity
+        first = [
+            finished_task(run, "_parameters/0", {"alpha": b"0.5"}),
+            finished_task(run, "start/1", {"x": b"one"}, stdout="hello\n"),
+        ]
+        writer.commit(first)
+        writer.commit([finished_task(run, f"train/{n}", {"y": b"%d" % n}) for n in (2, 3)])
+        last = [finished_task(run, "end/4", {"result": result, "_private": b"p"})]
+        writer.commit(last if status is Status.DONE else [], status=status)
+    return run
