@@ -2,7 +2,7 @@
 
 from gitflowrun.flow.current import current
 from gitflowrun.flow.flowspec import FlowSpec
-from gitflowrun.flow.parameters import JSONType, JSONTypeClass, Parameter
+from gitflowrun.flow.parameter import JSONType, JSONTypeClass, Parameter
 from gitflowrun.flow.steps import step
 
 __all__ = ["FlowSpec", "JSONType", "JSONTypeClass", "Parameter", "current", "step"]

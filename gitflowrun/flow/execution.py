@@ -15,7 +15,7 @@ per task; the client derives it:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +46,8 @@ __all__ = [
     "prepare",
 ]
 
-_IMMUTABLE = frozenset({bool, bytes, complex, float, int, str, type(None)})
+_SMALL = frozenset({bool, complex, float, int, type(None)})
+_IMMUTABLE = _SMALL | {bytes, str}
 _NO_ARTIFACTS = (BuiltinFunctionType, FunctionType, MethodType)
 
 
@@ -148,9 +149,9 @@ def execute_step(flow_cls: type[FlowSpec], context: TaskContext) -> StepOutcome:
     try:
         with door.bolted():
             _call(flow, state, context, graph)
-        return _outcome(flow, state, error=None)
+        return _outcome(flow, state)
     except BaseException as error:  # noqa: BLE001  (the step's failure is this function's result)
-        return _outcome(flow, state, error)
+        return _failure(flow, state, error)
     finally:
         current._set(None)  # noqa: SLF001
 
@@ -206,7 +207,25 @@ def _call(flow: FlowSpec, state: State, context: TaskContext, graph: FlowGraph) 
         )
 
 
-def _outcome(flow: FlowSpec, state: State, error: BaseException | None) -> StepOutcome:
+def _failure(flow: FlowSpec, state: State, error: BaseException) -> StepOutcome:
+    """What a failed step left behind: what it had set until then, and why it failed."""
+    try:
+        left = _outcome(flow, state)
+    except Exception:  # noqa: BLE001  (an unreadable parent is told once, by `error`)
+        left = StepOutcome({})
+    told = exception_map(error)
+    return replace(
+        left,
+        values={**left.values, "_exception": told},
+        transition=None,
+        split_values=(),
+        error=error,
+        traceback=told["stacktrace"],
+        label=str(flow),
+    )
+
+
+def _outcome(flow: FlowSpec, state: State) -> StepOutcome:
     inherited = state.refs()
     values: dict[str, Any] = {}
     loaded: dict[str, Any] = {}
@@ -221,9 +240,7 @@ def _outcome(flow: FlowSpec, state: State, error: BaseException | None) -> StepO
             inherited[name] = ref
             loaded[name] = value
     _keep_items(state, values, loaded, inherited)
-    if error is not None:
-        values["_exception"] = exception_map(error)
-    chosen = state.chosen if error is None else None
+    chosen = state.chosen
     return StepOutcome(
         values=values,
         loaded=loaded,
@@ -232,8 +249,6 @@ def _outcome(flow: FlowSpec, state: State, error: BaseException | None) -> StepO
             chosen.targets, chosen.foreach, len(chosen.split_values) if chosen.foreach else None
         ),
         split_values=() if chosen is None else chosen.split_values,
-        error=error,
-        traceback=None if error is None else values["_exception"]["stacktrace"],
         label=str(flow),
     )  # fmt: skip
 
@@ -244,7 +259,9 @@ def _known_ref(
     """The ref that a value was loaded from, be it under another name or from an input of the join."""
     if name in state.loaded and state.loaded[name] is value:
         return inherited[name]
-    # Ids of values that are gone are used again: the one who compares payloads finds that out.
+    if type(value) in _SMALL:  # there is only one 1 in a process, wherever it was loaded from
+        return None
+    # The id may be that of a value that is gone: whoever compares the payloads finds that out.
     return state.seen.get(id(value))
 
 

@@ -240,10 +240,11 @@ def _joins(graph: FlowGraph) -> None:
                 "let the join lead to a step of its own that splits",
                 at_next=True,
             )
-        if node.type == "foreach" and graph[node.out_funcs[0]].num_args > 1:
+        straight = [out for out in node.out_funcs if _opens(node) and graph[out].num_args > 1]
+        if straight:
             raise _breach(
                 node,
-                f"the foreach of step {node.name!r} leads straight into the join {node.out_funcs[0]!r}",
+                f"step {node.name!r} splits straight into the join {straight[0]!r}",
                 "put a step between them that does the work",
                 at_next=True,
             )

@@ -1,188 +1,264 @@
-"""`Parameter`: what a run is given. Declaration, conversion of text to values, description as plain data.
+"""From declared parameters to the values of a run: checks of declarations, environment, defaults.
 
-The command line is built from `ParameterSpec`s elsewhere (`cli`); a type may be one of click's, which is used
-through its `convert` and never imported. How declarations are checked and values found is `resolution`'s.
+A value is what was given, else what the environment says, else the default; a deploy-time function is called
+only when it comes to that, once.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+import os
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from gitflowrun.errors import UsageError
-from gitflowrun.flow.jsontype import JSONType, JSONTypeClass
+from gitflowrun.errors import ParameterError, UsageError
+from gitflowrun.flow.current import current
+from gitflowrun.flow.members import parameters_of
+from gitflowrun.names import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-__all__ = ["JSONType", "JSONTypeClass", "Parameter", "ParameterSpec"]
+    from gitflowrun.flow.flowspec import FlowSpec
+from gitflowrun.flow.jsontype import JSONType, JSONTypeClass
+from gitflowrun.flow.parameter import Parameter, ParameterSpec
 
-_SCALARS: Mapping[type, str] = {str: "str", int: "int", float: "float", bool: "bool"}
-_BOOLEANS = {
-    **dict.fromkeys(("1", "true", "t", "yes", "y", "on"), True),
-    **dict.fromkeys(("0", "false", "f", "no", "n", "off"), False),
-}
+__all__ = [
+    "RESERVED_PARAMETERS",
+    "JSONType",
+    "JSONTypeClass",
+    "Parameter",
+    "ParameterContext",
+    "ParameterSpec",
+    "check_parameters",
+    "resolve",
+    "specs",
+]
 
-
-class Parameter:
-    """A parameter of a flow, declared as a class attribute.
-
-    Args:
-        name: Its name on the command line (`--name`); the attribute's name is its name in steps.
-        default: The value when none is given; a function is called once per run, when it starts, with a
-            `ParameterContext`.
-        type: `str`, `int`, `float`, `bool`, `JSONType`, a click type, or a function of text; that of
-            `default` when None.
-        help: A sentence for `--help`.
-        required: Whether a value must be given; ignored when there is a default.
-        show_default: Whether `--help` shows the default, or what it shows instead.
-        separator: Cut the text at this into a list.
-        **options: Passed to `click.option` as they are.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        default: Any = None,
-        type: Any = None,  # noqa: A002  (METAFLOW's name)
-        help: str | None = None,  # noqa: A002  (METAFLOW's name)
-        required: bool | None = None,
-        show_default: bool | str | None = None,
-        separator: str | None = None,
-        **options: Any,
-    ) -> None:
-        self.name = name
-        self.default = default
-        self.type = JSONType if type is JSONTypeClass else type
-        self.help = help
-        self.required = required
-        self.show_default = show_default
-        self.separator = separator
-        self.options = options
-
-    @property
-    def deploy_time(self) -> bool:
-        """Whether the default is a function, called when a run starts."""
-        return callable(self.default)
-
-    def spec(self, attribute: str) -> ParameterSpec:
-        """The parameter as plain data."""
-        kind, convert = self._kind()
-        has_default = self.default is not None
-        return ParameterSpec(
-            name=self.name,
-            attribute=attribute,
-            kind=kind,
-            type=convert,
-            default=None if self.deploy_time else self.default,
-            deploy_time=self.deploy_time,
-            required=bool(self.required) and not has_default,
-            help=self.help,
-            separator=self.separator,
-            show_default=self.show_default if self.show_default is not None else has_default,
-            options=dict(self.options),
-        )
-
-    def _kind(self) -> tuple[str, Any]:
-        if isinstance(self.type, JSONTypeClass):
-            return "json", self.type
-        if self.type is not None:
-            return _SCALARS.get(self.type, "custom") if _hashable(
-                self.type
-            ) else "custom", self.type
-        if self.default is None or self.deploy_time or self.separator is not None:
-            return "str", str
-        if type(self.default) in _SCALARS:
-            return _SCALARS[type(self.default)], type(self.default)
-        return "str", None  # a default of another type stays as it is; what is given is text
-
-    def __repr__(self) -> str:
-        return f"<Parameter {self.name!r}>"
+_RESERVED = (
+    "clone", "decospecs", "help", "max-log-size", "max-num-splits", "max-workers", "namespace", "obj",
+    "params", "run-id", "run-id-file", "runner-attribute-file", "tag", "tags", "task-id",
+    "user-namespace", "with",
+)  # fmt: skip
+RESERVED_PARAMETERS = frozenset(_RESERVED) | {name.replace("-", "_") for name in _RESERVED}
+_METHODS = frozenset({"foreach_stack", "merge_artifacts", "next"})
+_NAME = re.compile(r"[^\W\d_][\w-]*\Z")
+_CHECKED = {"str": str, "int": int, "float": float, "bool": bool}
 
 
 @dataclass(frozen=True, slots=True)
-class ParameterSpec:
-    """A parameter as plain data.
+class ParameterContext:
+    """What a deploy-time function may know.
 
     Attributes:
-        name: On the command line.
-        attribute: In steps.
-        kind: `str`, `int`, `float`, `bool`, `json` or `custom`.
-        type: What converts text: a Python type, `JSONType`, a click type, a function; None leaves it text.
-        default: The default as declared; None without one or with a deploy-time function.
-        deploy_time: Whether a function computes the default when the run starts.
-        required: Whether a value must be given.
-        help: A sentence about it.
-        separator: What to cut the text at.
-        show_default: Whether to show the default, or what to show instead.
-        options: Further arguments for `click.option`.
+        flow_name: The flow.
+        user_name: Who runs it.
+        parameter_name: The parameter it computes.
+        logger: Says a line to the user.
+        ds_type: The kind of datastore, in METAFLOW's words.
+        configs: METAFLOW's configurations; there are none.
     """
 
-    name: str
-    attribute: str
-    kind: str
-    type: Any
-    default: Any
-    deploy_time: bool
-    required: bool
-    help: str | None
-    separator: str | None
-    show_default: bool | str
-    options: Mapping[str, Any] = field(default_factory=dict)
+    flow_name: str
+    user_name: str
+    parameter_name: str
+    logger: Callable[..., None]
+    ds_type: str = "local"
+    configs: Mapping[str, Any] | None = None
 
-    @property
-    def envvars(self) -> tuple[str, str]:
-        """The environment variables that give a value, the first one winning."""
-        suffix = "RUN_" + self.name.upper().replace("-", "_")
-        return "GITFLOWRUN_" + suffix, "METAFLOW_" + suffix
 
-    def convert(self, value: Any) -> Any:
-        """The parameter's value for a text that was given (or for a declared default).
+def specs(flow_cls: type[FlowSpec]) -> list[ParameterSpec]:
+    """The parameters of a flow as plain data, in order of declaration."""
+    return [parameter.spec(attribute) for attribute, parameter in parameters_of(flow_cls).items()]
 
-        Raises:
-            UsageError: it is no value of the parameter's type.
-        """
-        try:
-            return self._convert(value)
-        except UsageError:
-            raise
-        except Exception as error:
-            # A type of the user's may raise anything; click's BadParameter says it in `message`.
-            told = getattr(error, "message", None) or str(error) or type(error).__name__
-            raise UsageError(f"parameter {self.name!r}: {told}") from error
 
-    def _convert(self, value: Any) -> Any:
-        if self.separator is not None and isinstance(value, str):
-            return value.split(self.separator)
-        if self.kind == "bool":
-            return self._boolean(value)
-        if self.kind in {"int", "float"}:
-            return self._number(value)
-        if hasattr(self.type, "convert"):
-            return self.type.convert(value, None, None)
-        if self.type is None or (self.kind == "custom" and not isinstance(value, str)):
-            return value
-        return self.type(value)
+def check_parameters(flow_cls: type[FlowSpec]) -> None:
+    """Check the declarations of a flow's parameters.
 
-    def _boolean(self, value: Any) -> bool:
-        known = _BOOLEANS.get(value.strip().lower()) if isinstance(value, str) else bool(value)
-        if known is None:
-            raise UsageError(
-                f"parameter {self.name!r}: {value!r} is not a boolean", hint="use true or false"
+    Raises:
+        ParameterError: a name that can't be, is reserved or taken, a type that can't be, a default that is
+            not of the parameter's type.
+    """
+    names: dict[str, str] = {}
+    for attribute, parameter in parameters_of(flow_cls).items():
+        _check_name(attribute, parameter)
+        other = names.setdefault(parameter.name.lower(), attribute)
+        if other != attribute:
+            raise ParameterError(
+                f"the parameters {other!r} and {attribute!r} have the same name {parameter.name!r} "
+                "(upper and lower case count as the same)",
+                hint="give one of them another name",
             )
-        return known
-
-    def _number(self, value: Any) -> int | float:
-        try:
-            return int(value) if self.kind == "int" else float(value)
-        except (TypeError, ValueError, OverflowError):
-            article = "an integer" if self.kind == "int" else "a number"
-            raise UsageError(f"parameter {self.name!r}: {value!r} is not {article}") from None
+        _check_type(parameter)
+        _check_default(parameter, attribute)
 
 
-def _hashable(value: object) -> bool:
+def resolve(
+    flow_cls: type[FlowSpec],
+    given: Mapping[str, object],
+    *,
+    username: str = "",
+    environ: Mapping[str, str] | None = None,
+    logger: Callable[..., None] = lambda *_lines, **_options: None,
+) -> dict[str, Any]:
+    """The value of every parameter of a run, by attribute.
+
+    Args:
+        flow_cls: The flow.
+        given: Attribute name to value, of the parameters that were given; taken as they are.
+        username: Who runs, for deploy-time functions.
+        environ: The environment.
+        logger: For deploy-time functions.
+
+    Raises:
+        UsageError: an unknown or missing parameter, or a bad value in the environment.
+        ParameterError: a declaration or a deploy-time function is wrong.
+    """
+    check_parameters(flow_cls)
+    parameters = parameters_of(flow_cls)
+    unknown = [name for name in given if name not in parameters]
+    if unknown:
+        close = nearest(unknown[0], list(parameters))
+        raise UsageError(
+            f"flow {flow_cls.__name__!r} has no parameter {unknown[0]!r}",
+            hint=f"did you mean {' or '.join(close)}?" if close else None,
+        )
+    environment = os.environ if environ is None else environ
+    values: dict[str, Any] = {}
+    for attribute, parameter in parameters.items():
+        spec = parameter.spec(attribute)
+        if attribute in given:
+            values[attribute] = given[attribute]
+            continue
+        found, value = _from_environment(spec, environment)
+        if not found:
+            context = ParameterContext(flow_cls.__name__, username, parameter.name, logger)
+            value = _default(parameter, spec, context)
+        values[attribute] = value
+    return values
+
+
+def _check_name(attribute: str, parameter: Parameter) -> None:
+    name = parameter.name
+    if not isinstance(name, str) or not _NAME.match(name):
+        raise ParameterError(
+            f"{name!r} can't name a parameter",
+            hint="use letters, digits, - and _, and begin with a letter",
+        )
+    if name in RESERVED_PARAMETERS:
+        raise ParameterError(
+            f"parameter {name!r}: the name is reserved for an option of `run`",
+            hint="give the parameter another name; the attribute may keep its own",
+        )
+    if attribute in _METHODS:
+        raise ParameterError(
+            f"parameter {name!r} hides self.{attribute}, which steps need",
+            hint="give the attribute another name",
+        )
+
+
+def _check_type(parameter: Parameter) -> None:
+    kind = parameter.type
+    if kind is not None and not callable(kind) and not hasattr(kind, "convert"):
+        raise ParameterError(
+            f"parameter {parameter.name!r}: {kind!r} is no type",
+            hint="use str, int, float, bool, JSONType or a click type",
+        )
+    if parameter.separator is None:
+        return
+    texts = parameter.type in {None, str} if not hasattr(kind, "convert") else False
+    if not texts or not (
+        parameter.default is None or parameter.deploy_time or isinstance(parameter.default, str)
+    ):
+        raise ParameterError(
+            f"parameter {parameter.name!r}: a separator is for text parameters only",
+            hint="leave out the separator, or use type=str and a text as the default",
+        )
+    if not isinstance(parameter.separator, str) or not parameter.separator:
+        raise ParameterError(
+            f"parameter {parameter.name!r}: the separator must be a text, not empty"
+        )
+
+
+def _check_default(parameter: Parameter, attribute: str) -> None:
+    if parameter.default is None or parameter.deploy_time or parameter.options:
+        return  # with click's options (`multiple`, `nargs`) only click knows the default's form
     try:
-        hash(value)
-    except TypeError:
+        parameter.spec(attribute).convert(parameter.default)
+    except UsageError as error:
+        raise ParameterError(
+            f"the default of {error.message}",
+            hint="make the default a value of the parameter's type",
+        ) from None
+
+
+def _from_environment(spec: ParameterSpec, environ: Mapping[str, str]) -> tuple[bool, Any]:
+    for variable in spec.envvars:
+        if variable in environ:
+            try:
+                return True, spec.convert(environ[variable])
+            except UsageError as error:
+                raise UsageError(
+                    f"{error.message} (from the environment variable {variable})", hint=error.hint
+                ) from None
+    return False, None
+
+
+def _default(parameter: Parameter, spec: ParameterSpec, context: ParameterContext) -> Any:
+    if parameter.deploy_time:
+        value = _call(parameter, context)
+        return _checked(value, spec)
+    if spec.required:
+        raise UsageError(f"parameter {spec.name!r} must be given", hint=f"add --{spec.name} VALUE")
+    if parameter.default is None or parameter.options:
+        return parameter.default
+    return spec.convert(parameter.default)
+
+
+def _call(parameter: Parameter, context: ParameterContext) -> Any:
+    arguments: tuple[Any, ...] = (context,)
+    if _takes_two(parameter.default):
+        arguments = (context, False)
+    facts = {"flow_name": context.flow_name, "username": context.user_name}
+    current._set(facts)  # noqa: SLF001  (this room sets it)
+    try:
+        return parameter.default(*arguments)
+    except Exception as error:  # noqa: BLE001  (the user's function may raise anything)
+        _refuse(parameter.name, error)
+    finally:
+        current._set(None)  # noqa: SLF001
+
+
+def _refuse(name: str, error: Exception) -> NoReturn:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    raise ParameterError(
+        f"the function that computes parameter {name!r} failed: {type(error).__name__}: {error}",
+        hint="it is called with one argument, a ParameterContext, when a run starts",
+        line=trace.tb_lineno if trace else None,
+        source=trace.tb_frame.f_code.co_filename if trace else None,
+    ) from error
+
+
+def _takes_two(function: Callable[..., Any]) -> bool:
+    import inspect
+
+    try:
+        inspect.signature(function).bind(None, None)
+    except (TypeError, ValueError):
         return False
     return True
+
+
+def _checked(value: Any, spec: ParameterSpec) -> Any:
+    expected = _CHECKED.get(spec.kind)
+    if expected is None:  # JSON as text or as the value itself; a custom type judges for itself
+        return spec.convert(value)
+    if type(value) is not expected:
+        raise ParameterError(
+            f"the function that computes parameter {spec.name!r} returned {type(value).__name__}, "
+            f"not {expected.__name__}",
+            hint=f"return {expected.__name__}, or declare type={type(value).__name__}",
+        )
+    return spec.convert(value)

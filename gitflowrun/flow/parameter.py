@@ -1,0 +1,188 @@
+"""`Parameter`: what a run is given. Declaration, conversion of text to values, description as plain data.
+
+The command line is built from `ParameterSpec`s elsewhere (`cli`); a type may be one of click's, which is used
+through its `convert` and never imported. How declarations are checked and values found is `parameters`' business.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from gitflowrun.errors import UsageError
+from gitflowrun.flow.jsontype import JSONType, JSONTypeClass
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["JSONType", "JSONTypeClass", "Parameter", "ParameterSpec"]
+
+_SCALARS: Mapping[type, str] = {str: "str", int: "int", float: "float", bool: "bool"}
+_BOOLEANS = {
+    **dict.fromkeys(("1", "true", "t", "yes", "y", "on"), True),
+    **dict.fromkeys(("0", "false", "f", "no", "n", "off"), False),
+}
+
+
+class Parameter:
+    """A parameter of a flow, declared as a class attribute.
+
+    Args:
+        name: Its name on the command line (`--name`); the attribute's name is its name in steps.
+        default: The value when none is given; a function is called once per run, when it starts, with a
+            `ParameterContext`.
+        type: `str`, `int`, `float`, `bool`, `JSONType`, a click type, or a function of text; that of
+            `default` when None.
+        help: A sentence for `--help`.
+        required: Whether a value must be given; ignored when there is a default.
+        show_default: Whether `--help` shows the default, or what it shows instead.
+        separator: Cut the text at this into a list.
+        **options: Passed to `click.option` as they are.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        default: Any = None,
+        type: Any = None,  # noqa: A002  (METAFLOW's name)
+        help: str | None = None,  # noqa: A002  (METAFLOW's name)
+        required: bool | None = None,
+        show_default: bool | str | None = None,
+        separator: str | None = None,
+        **options: Any,
+    ) -> None:
+        self.name = name
+        self.default = default
+        self.type = JSONType if type is JSONTypeClass else type
+        self.help = help
+        self.required = required
+        self.show_default = show_default
+        self.separator = separator
+        self.options = options
+
+    @property
+    def deploy_time(self) -> bool:
+        """Whether the default is a function, called when a run starts."""
+        return callable(self.default)
+
+    def spec(self, attribute: str) -> ParameterSpec:
+        """The parameter as plain data."""
+        kind, convert = self._kind()
+        has_default = self.default is not None
+        return ParameterSpec(
+            name=self.name,
+            attribute=attribute,
+            kind=kind,
+            type=convert,
+            default=None if self.deploy_time else self.default,
+            deploy_time=self.deploy_time,
+            required=bool(self.required) and not has_default,
+            help=self.help,
+            separator=self.separator,
+            show_default=self.show_default if self.show_default is not None else has_default,
+            options=dict(self.options),
+        )
+
+    def _kind(self) -> tuple[str, Any]:
+        if isinstance(self.type, JSONTypeClass):
+            return "json", self.type
+        if self.type is not None:
+            return _SCALARS.get(self.type, "custom") if _hashable(
+                self.type
+            ) else "custom", self.type
+        if self.default is None or self.deploy_time or self.separator is not None:
+            return "str", str
+        if type(self.default) in _SCALARS:
+            return _SCALARS[type(self.default)], type(self.default)
+        return "str", None  # a default of another type stays as it is; what is given is text
+
+    def __repr__(self) -> str:
+        return f"<Parameter {self.name!r}>"
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterSpec:
+    """A parameter as plain data.
+
+    Attributes:
+        name: On the command line.
+        attribute: In steps.
+        kind: `str`, `int`, `float`, `bool`, `json` or `custom`.
+        type: What converts text: a Python type, `JSONType`, a click type, a function; None leaves it text.
+        default: The default as declared; None without one or with a deploy-time function.
+        deploy_time: Whether a function computes the default when the run starts.
+        required: Whether a value must be given.
+        help: A sentence about it.
+        separator: What to cut the text at.
+        show_default: Whether to show the default, or what to show instead.
+        options: Further arguments for `click.option`.
+    """
+
+    name: str
+    attribute: str
+    kind: str
+    type: Any
+    default: Any
+    deploy_time: bool
+    required: bool
+    help: str | None
+    separator: str | None
+    show_default: bool | str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def envvars(self) -> tuple[str, str]:
+        """The environment variables that give a value, the first one winning."""
+        suffix = "RUN_" + self.name.upper().replace("-", "_")
+        return "GITFLOWRUN_" + suffix, "METAFLOW_" + suffix
+
+    def convert(self, value: Any) -> Any:
+        """The parameter's value for a text that was given (or for a declared default).
+
+        Raises:
+            UsageError: it is no value of the parameter's type.
+        """
+        try:
+            return self._convert(value)
+        except UsageError:
+            raise
+        except Exception as error:
+            # A type of the user's may raise anything; click's BadParameter says it in `message`.
+            told = getattr(error, "message", None) or str(error) or type(error).__name__
+            raise UsageError(f"parameter {self.name!r}: {told}") from error
+
+    def _convert(self, value: Any) -> Any:
+        if self.separator is not None and isinstance(value, str):
+            return value.split(self.separator)
+        if self.kind == "bool":
+            return self._boolean(value)
+        if self.kind in {"int", "float"}:
+            return self._number(value)
+        if hasattr(self.type, "convert"):
+            return self.type.convert(value, None, None)
+        if self.type is None or (self.kind == "custom" and not isinstance(value, str)):
+            return value
+        return self.type(value)
+
+    def _boolean(self, value: Any) -> bool:
+        known = _BOOLEANS.get(value.strip().lower()) if isinstance(value, str) else bool(value)
+        if known is None:
+            raise UsageError(
+                f"parameter {self.name!r}: {value!r} is not a boolean", hint="use true or false"
+            )
+        return known
+
+    def _number(self, value: Any) -> int | float:
+        try:
+            return int(value) if self.kind == "int" else float(value)
+        except (TypeError, ValueError, OverflowError):
+            article = "an integer" if self.kind == "int" else "a number"
+            raise UsageError(f"parameter {self.name!r}: {value!r} is not {article}") from None
+
+
+def _hashable(value: object) -> bool:
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
