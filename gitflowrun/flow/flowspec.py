@@ -205,7 +205,7 @@ class FlowSpec:
     def __delattr__(self, name: str) -> None:
         state: State | None = vars(self).get(STATE)
         inherited = state is not None and state.source_of(name) is not None
-        if name in vars(self) or not inherited:
+        if name in vars(self) or not inherited or _guards_deletion(type(self), name):
             super().__delattr__(name)
         if state is not None and inherited:
             state.hidden.add(name)
@@ -231,6 +231,12 @@ class FlowSpec:
             return f"{where}>"
         indices = ",".join(str(frame.index) for frame in state.frames)
         return f"{where}[{indices}] (input: {state.frames[-1].value[:20]})>"
+
+
+def _guards_deletion(flow_cls: type, name: str) -> bool:
+    """Whether the class has a property, parameter or constant of that name, which decides for itself."""
+    found = next((vars(base)[name] for base in flow_cls.__mro__ if name in vars(base)), None)
+    return hasattr(type(found), "__delete__")
 
 
 def _absent(flow_cls: type, name: str, state: State | None) -> str:

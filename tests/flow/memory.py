@@ -1,0 +1,169 @@
+"""A flow run in memory: schedules from the graph's plain data, keeps payloads in a dictionary."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from gitflowrun.flow.execution import RecordSource, StepOutcome, TaskContext, execute_step
+from gitflowrun.flow.graph import FlowGraph
+from gitflowrun.flow.lint import lint
+from gitflowrun.flow.members import constants
+from gitflowrun.flow.parameters import resolve
+from gitflowrun.git.objects import Oid
+from gitflowrun.names import Digest, RunId
+from gitflowrun.store.records import (
+    ArtifactRef,
+    Chunk,
+    ForeachFrame,
+    RunIdentity,
+    TaskName,
+    TaskRecord,
+)
+
+if TYPE_CHECKING:
+    from gitflowrun.flow import FlowSpec
+
+__all__ = ["MemoryRun", "StepFailedError", "run_flow"]
+
+NO_OID = Oid(bytes(20))
+
+
+class StepFailedError(AssertionError):
+    """A step of the flow failed; `outcome` says how."""
+
+    def __init__(self, outcome: StepOutcome) -> None:
+        super().__init__(outcome.report)
+        self.outcome = outcome
+
+
+@dataclass
+class MemoryRun:
+    """A run. `loads` lists what was loaded and `encoded` what was stored, as `step/task/name`."""
+
+    flow_cls: type[FlowSpec]
+    given: dict[str, object] = field(default_factory=dict)
+    max_num_splits: int = 100
+    payloads: dict[Digest, bytes] = field(default_factory=dict)
+    records: dict[str, list[TaskRecord]] = field(default_factory=dict)
+    outcomes: dict[str, list[StepOutcome]] = field(default_factory=dict)
+    loads: list[str] = field(default_factory=list)
+    encoded: list[str] = field(default_factory=list)
+    count: int = 0
+
+    def __post_init__(self) -> None:
+        self.identity = RunIdentity(self.flow_cls.__name__, RunId("1"), NO_OID)
+        values = {**resolve(self.flow_cls, self.given, environ={}), **constants(self.flow_cls)}
+        name = TaskName("_parameters", "0")
+        refs = {key: self.encode(value, name, key) for key, value in values.items()}
+        self.parameters = TaskRecord(name, self.identity, artifacts=refs)
+
+    def encode(self, value: object, task: TaskName, name: str) -> ArtifactRef:
+        """Store a value."""
+        payload = pickle.dumps(value)
+        digest = Digest(hashlib.blake2b(payload, digest_size=32).digest())
+        self.payloads[digest] = payload
+        self.encoded.append(f"{task}/{name}")
+        chunk = Chunk(digest, NO_OID, len(payload))
+        return ArtifactRef(digest, len(payload), "pickle/5", type(value).__name__, (chunk,), task)
+
+    def source(self, record: TaskRecord) -> RecordSource:
+        """A finished task as a source."""
+
+        def load(ref: ArtifactRef) -> object:
+            self.loads += [name for name, other in record.artifacts.items() if other is ref][:1]
+            return pickle.loads(self.payloads[ref.digest])
+
+        return RecordSource(record, load)
+
+    def execute(
+        self,
+        step: str,
+        parents: list[TaskRecord],
+        frames: tuple[ForeachFrame, ...] = (),
+        *,
+        is_join: bool = False,
+    ) -> StepOutcome:
+        """Execute one task; keep its outcome and its record."""
+        self.count += 1
+        context = TaskContext(
+            name=TaskName(step, str(self.count)),
+            run=self.identity,
+            parents=tuple(self.source(parent) for parent in parents),
+            parameters=self.source(self.parameters),
+            frames=frames,
+            is_join=is_join,
+            max_num_splits=self.max_num_splits,
+            username="ada",
+            namespace="user:ada",
+            tags=("a tag",),
+        )
+        outcome = execute_step(self.flow_cls, context)
+        self.outcomes.setdefault(step, []).append(outcome)
+        if outcome.error is not None:
+            raise StepFailedError(outcome)
+        refs = dict(outcome.inherited)
+        for name, value in {**outcome.values, **outcome.loaded}.items():
+            if name in outcome.loaded and pickle.dumps(value) == self.payloads[refs[name].digest]:
+                continue
+            refs[name] = self.encode(value, context.name, name)
+        record = TaskRecord(context.name, self.identity, frames=frames, artifacts=refs)
+        self.records.setdefault(step, []).append(record)
+        return outcome
+
+    def run(self) -> MemoryRun:
+        """Run from start to end."""
+        graph = FlowGraph.of(self.flow_cls)
+        lint(graph)
+        self.steps: dict[str, Any] = graph.to_map()["steps"]
+        self._path(str(graph.start_step), [], (), stop=None)
+        return self
+
+    def _path(
+        self, step: str, parents: list[TaskRecord], frames: tuple[ForeachFrame, ...], stop: str | None
+    ) -> TaskRecord:
+        """Run from `step` up to the join `stop`; return the last task's record."""
+        while True:
+            outcome = self.execute(step, parents, frames, is_join=self.steps[step]["type"] == "join")
+            record = self.records[step][-1]
+            jump = outcome.transition
+            if jump is None:
+                return record
+            join = self.steps[step].get("matching_join")
+            if join is not None:
+                parents = [
+                    self._path(target, [record], frames + levels, join)
+                    for target, levels in _children(outcome)
+                ]
+                step = join
+            elif jump.targets[0] == stop:
+                return record
+            else:
+                step, parents = jump.targets[0], [record]
+
+    def value(self, step: str, name: str, task: int = -1) -> Any:
+        """An artifact's value."""
+        return pickle.loads(self.payloads[self.records[step][task].artifacts[name].digest])
+
+    def names(self, step: str, task: int = -1) -> set[str]:
+        """The names of a task's artifacts."""
+        return set(self.records[step][task].artifacts)
+
+
+def _children(outcome: StepOutcome) -> list[tuple[str, tuple[ForeachFrame, ...]]]:
+    jump = outcome.transition
+    assert jump is not None
+    if jump.foreach is None:
+        return [(target, ()) for target in jump.targets]
+    target, total = jump.targets[0], len(outcome.split_values)
+    return [
+        (target, (ForeachFrame(target, jump.foreach, total, index, text),))
+        for index, text in enumerate(outcome.split_values)
+    ]
+
+
+def run_flow(flow_cls: type[FlowSpec], max_num_splits: int = 100, **given: object) -> MemoryRun:
+    """Run a flow in memory to its end."""
+    return MemoryRun(flow_cls, dict(given), max_num_splits).run()

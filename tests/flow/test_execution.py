@@ -1,0 +1,443 @@
+"""Steps see what they should, and leave behind what they set."""
+
+from __future__ import annotations
+
+import pickle
+import sys
+from typing import Any
+
+import pytest
+
+from gitflowrun.errors import FlowError
+from gitflowrun.flow import FlowSpec, Parameter, current, step
+from gitflowrun.flow.execution import RecordSource, TaskContext, execute_step
+from tests.flow.memory import MemoryRun, StepFailedError, run_flow
+
+
+class Linear(FlowSpec):
+    """Three steps in a row."""
+
+    RATE = 2
+    amount = Parameter("amount", default=3)
+
+    @step
+    def start(self) -> None:
+        """Set."""
+        self.total = self.amount * self.RATE
+        self.untouched = [1, 2]
+        self.only_read = [3, 4]
+        self.changed = [5]
+        self._private = "p"
+        self.next(self.middle)
+
+    @step
+    def middle(self) -> None:
+        """Read and change."""
+        self.seen = self.only_read[0]
+        self.changed.append(6)
+        self.next(self.end)
+
+    @step
+    def end(self) -> None:
+        """Finish."""
+        self.result = (self.total, self.changed, self._private)
+
+
+def failed(flow_cls: type[FlowSpec], **given: object) -> StepFailedError:
+    """How a flow fails."""
+    with pytest.raises(StepFailedError) as caught:
+        run_flow(flow_cls, **given)
+    return caught.value
+
+
+def test_artifacts_pass_from_step_to_step() -> None:
+    """What a step sets is there in the next ones; parameters and constants are there in all."""
+    run = run_flow(Linear, amount=5)
+    assert run.value("end", "result") == (10, [5, 6], "p")
+    assert {"total", "amount", "RATE", "_private"} <= run.names("end")
+    assert run.value("end", "amount") == 5
+
+
+def test_what_a_step_does_not_touch_is_handed_on_by_reference() -> None:
+    """Untouched artifacts are not loaded; artifacts merely read are not stored again; changed ones are."""
+    run = run_flow(Linear)
+    assert "untouched" not in run.loads
+    assert "middle/2/changed" in run.encoded
+    assert not {"middle/2/only_read", "middle/2/untouched"} & set(run.encoded)
+    start, middle = run.records["start"][0].artifacts, run.records["middle"][0].artifacts
+    assert start["only_read"] is middle["only_read"]
+    assert set(run.outcomes["middle"][0].loaded) == {"only_read", "changed"}
+
+
+def test_an_immutable_value_that_was_read_needs_no_second_look() -> None:
+    """Numbers and texts that are read stay references."""
+    outcome = run_flow(Linear).outcomes["end"][0]
+    assert {"total", "_private"} <= set(outcome.inherited)
+    assert not {"total", "_private"} & {*outcome.loaded, *outcome.values}
+
+
+def test_reading_an_absent_artifact_names_flow_and_step() -> None:
+    """An AttributeError says which flow and step lack which name."""
+
+    class Absent(FlowSpec):
+        @step
+        def start(self) -> None:
+            self.present = hasattr(self, "nothing")
+            self.next(self.end)
+
+        @step
+        def end(self) -> None:
+            print(self.nothing)
+
+    error = failed(Absent).outcome.error
+    assert isinstance(error, AttributeError)
+    assert "flow 'Absent' has no attribute 'nothing' in step 'end'" in str(error)
+
+
+def test_a_deleted_artifact_is_gone() -> None:
+    """After `del self.x` the name is absent, here and afterwards, whether it was loaded or not."""
+
+    class Deleting(FlowSpec):
+        @step
+        def start(self) -> None:
+            self.loaded, self.unloaded, self.kept = [1], [2], [3]
+            self.fresh = 1
+            del self.fresh
+            self.next(self.middle)
+
+        @step
+        def middle(self) -> None:
+            assert self.loaded
+            del self.loaded
+            del self.unloaded
+            with pytest.raises(AttributeError, match="it was deleted there"):
+                print(self.loaded)
+            with pytest.raises(AttributeError):
+                del self.never
+            self.next(self.end)
+
+        @step
+        def end(self) -> None:
+            self.there = [name for name in ("loaded", "unloaded", "kept") if hasattr(self, name)]
+
+    run = run_flow(Deleting)
+    assert run.value("end", "there") == ["kept"]
+    assert run.names("middle") == {"kept"}
+
+
+def test_an_artifact_may_be_deleted_and_set_again() -> None:
+    """Setting a deleted name makes a new artifact."""
+
+    class Again(FlowSpec):
+        @step
+        def start(self) -> None:
+            self.x = [1]
+            self.next(self.end)
+
+        @step
+        def end(self) -> None:
+            del self.x
+            self.x = [2]
+
+    assert run_flow(Again).value("end", "x") == [2]
+
+
+def test_functions_are_no_artifacts() -> None:
+    """Functions and methods assigned to self live until the step's end."""
+
+    class Functions(FlowSpec):
+        @step
+        def start(self) -> None:
+            self.double = lambda value: value * 2
+            self.method = self.helper
+            self.x = self.double(self.method())
+            self.next(self.end)
+
+        def helper(self) -> int:
+            return 2
+
+        @step
+        def end(self) -> None:
+            pass
+
+    assert run_flow(Functions).names("start") == {"x"}
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "flow.amount = 1", "flow.amount += 1", "setattr(flow, 'amount', 1)", "del flow.amount",
+        "flow.RATE = 1", "flow.RATE *= 2", "del flow.RATE", "flow.index = 1", "flow.input = 1",
+        "flow.amount, flow.x = 1, 2",
+    ],
+)  # fmt: skip
+def test_parameters_and_constants_are_read_only(code: str) -> None:
+    """Assigning or deleting one in a step is an AttributeError, however it is written."""
+
+    class Fixed(FlowSpec):
+        RATE = 2
+        amount = Parameter("amount", default=3)
+
+        @step
+        def start(self) -> None:
+            with pytest.raises(AttributeError):
+                exec(code, {"flow": self})
+            self.same = (self.amount, self.RATE)
+            self.next(self.end)
+
+        @step
+        def end(self) -> None:
+            pass
+
+    assert run_flow(Fixed).value("end", "same") == (3, 2)
+
+
+def test_read_only_values_come_from_the_run_not_from_the_class() -> None:
+    """A task reads the constant its run recorded, though the class has another value by now."""
+
+    class Moved(FlowSpec):
+        RATE = 2
+
+        @step
+        def start(self) -> None:
+            self.seen = self.RATE
+            self.next(self.end)
+
+        @step
+        def end(self) -> None:
+            pass
+
+    run = MemoryRun(Moved)
+    Moved.RATE = 99
+    assert run.run().value("end", "seen") == 2
+
+
+def test_a_changed_constant_is_never_stored() -> None:
+    """Changing a constant or a parameter in place changes it in that task alone."""
+
+    class Mutating(FlowSpec):
+        TABLE: dict[str, int] = {"a": 1}  # noqa: RUF012
+
+        @step
+        def start(self) -> None:
+            self.TABLE["b"] = 2
+            self.here = dict(self.TABLE)
+            self.next(self.end)
+
+        @step
+        def end(self) -> None:
+            self.there = dict(self.TABLE)
+
+    run = run_flow(Mutating)
+    assert (run.value("end", "here"), run.value("end", "there")) == ({"a": 1, "b": 2}, {"a": 1})
+    assert Mutating.TABLE == {"a": 1}
+
+
+def test_the_class_itself_keeps_its_attributes() -> None:
+    """Running a flow leaves constants and parameters readable, and assignable, on class and objects."""
+    run_flow(Linear)
+    flow = Linear(use_cli=False)
+    assert (Linear.RATE, flow.RATE) == (2, 2)
+    assert isinstance(Linear.amount, Parameter)
+    flow.RATE = 5
+    assert flow.RATE == 5
+    del flow.RATE
+    assert flow.RATE == 2
+    with pytest.raises(AttributeError):
+        del flow.RATE
+
+
+def test_a_failure_keeps_what_was_set_and_shows_the_users_frames() -> None:
+    """The traceback begins in the user's step; the artifacts set so far are kept, `_exception` with them."""
+
+    class Failing(FlowSpec):
+        @step
+        def start(self) -> None:
+            self.before = 1
+            self.helper()
+
+        def helper(self) -> None:
+            msg = "no luck"
+            raise ValueError(msg)
+
+        @step
+        def end(self) -> None:
+            pass
+
+    with pytest.raises(StepFailedError) as caught:
+        MemoryRun(Failing).execute("start", [])
+    outcome = caught.value.outcome
+    assert outcome.values["before"] == 1
+    assert outcome.values["_exception"]["type"] == "builtins.ValueError"
+    assert outcome.values["_exception"]["message"] == "no luck"
+    assert outcome.transition is None
+    lines = outcome.report.splitlines()
+    assert lines[0] == "<flow Failing step start> failed:"
+    assert lines[1] == "Traceback (most recent call last):"
+    assert ", in start" in lines[2]
+    assert lines[-1] == "ValueError: no luck"
+    assert "gitflowrun" not in outcome.report.replace(__file__, "")
+
+
+def test_causes_of_a_failure_are_told_too() -> None:
+    """A chained exception keeps its chain."""
+
+    class Chained(FlowSpec):
+        @step
+        def start(self) -> None:
+            try:
+                print({}["k"])
+            except KeyError as error:
+                msg = "outer"
+                raise RuntimeError(msg) from error
+
+        @step
+        def end(self) -> None:
+            pass
+
+    with pytest.raises(StepFailedError, match=r"KeyError: 'k'(.|\n)*RuntimeError: outer"):
+        MemoryRun(Chained).execute("start", [])
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), SystemExit(0), KeyboardInterrupt(), MemoryError()])
+def test_leaving_a_step_otherwise_is_a_failure(error: BaseException) -> None:
+    """sys.exit, an interrupt and the like end the step, never the caller."""
+
+    class Leaving(FlowSpec):
+        @step
+        def start(self) -> None:
+            raise error
+
+        @step
+        def end(self) -> None:
+            pass
+
+    with pytest.raises(StepFailedError) as caught:
+        MemoryRun(Leaving).execute("start", [])
+    assert caught.value.outcome.error is error
+    if isinstance(error, SystemExit):
+        assert f"sys.exit({error.code!r})" in caught.value.outcome.report
+
+
+def test_an_artifact_whose_class_is_gone_is_not_taken_for_absent() -> None:
+    """An AttributeError while loading is an error of its own: `hasattr` must not say no."""
+    run = MemoryRun(Linear)
+    run.execute("start", [])
+    record = run.records["start"][0]
+
+    def load(_ref: object) -> object:
+        msg = "module has no attribute 'Gone'"
+        raise AttributeError(msg)
+
+    context = TaskContext(
+        record.name.__class__("middle", "9"),
+        run.identity,
+        (RecordSource(record, load),),
+        run.source(run.parameters),
+    )
+    outcome = execute_step(Linear, context)
+    assert isinstance(outcome.error, FlowError)
+    assert "artifact 'only_read' of task start/1 can't be loaded" in str(outcome.error)
+
+
+def test_pickling_a_flow_or_an_input_is_refused() -> None:
+    """Neither `self` nor an input of a join can be stored as an artifact."""
+    with pytest.raises(FlowError, match="can't be pickled"):
+        pickle.dumps(Linear(use_cli=False))
+
+
+def test_current_describes_the_running_task_and_nothing_else() -> None:
+    """Every field is set in a step; outside of one all are None."""
+
+    class Facts(FlowSpec):
+        amount = Parameter("amount", default=3)
+        RATE = 1
+
+        @step
+        def start(self) -> None:
+            names = (
+                "is_running_flow", "flow_name", "run_id", "step_name", "task_id", "retry_count",
+                "origin_run_id", "pathspec", "namespace", "username", "tags", "tempdir",
+                "parameter_names",
+            )  # fmt: skip
+            self.facts = {name: getattr(current, name) for name in names}
+            self.known = ("run_id" in current, "origin_run_id" in current, "card" in current)
+            self.got = (current.get("step_name"), current.get("nothing", 7))
+            self.graph_steps = list(current.graph["steps"])
+            self.next(self.end)
+
+        @step
+        def end(self) -> None:
+            pass
+
+    run = run_flow(Facts)
+    assert run.value("start", "facts") == {
+        "is_running_flow": True, "flow_name": "Facts", "run_id": "1", "step_name": "start",
+        "task_id": "1", "retry_count": 0, "origin_run_id": None, "pathspec": "Facts/1/start/1",
+        "namespace": "user:ada", "username": "ada", "tags": {"a tag"}, "tempdir": ".",
+        "parameter_names": ["amount"],
+    }  # fmt: skip
+    assert run.value("start", "known") == (True, False, False)
+    assert run.value("start", "got") == ("start", 7)
+    assert run.value("start", "graph_steps") == ["start", "end"]
+    assert not current.is_running_flow
+    assert (current.run_id, current.pathspec, current.task, current.run) == (None,) * 4
+    assert current.graph_info is None
+    assert "graph" not in current
+    with pytest.raises(RuntimeError):
+        print(current.graph)
+
+
+def test_extensions_may_add_to_current() -> None:
+    """`_update_env` adds attributes, until the task ends."""
+
+    class Extended(FlowSpec):
+        @step
+        def start(self) -> None:
+            current._update_env({"project_name": "p"})
+            self.project: Any = current.project_name  # type: ignore[attr-defined]
+            self.next(self.end)
+
+        @step
+        def end(self) -> None:
+            self.later = "project_name" in current
+
+    run = run_flow(Extended)
+    assert (run.value("end", "project"), run.value("end", "later")) == ("p", False)
+
+
+def test_an_unknown_step_is_an_error_of_the_caller() -> None:
+    """Asking for a step the flow has not got is refused."""
+    with pytest.raises(FlowError, match="has no step 'nope'"):
+        MemoryRun(Linear).execute("nope", [])
+
+
+def test_names_that_flows_use_may_be_artifacts() -> None:
+    """`self.name` is the flow's name until it is assigned; then it is an artifact like any other."""
+
+    class Named(FlowSpec):
+        @step
+        def start(self) -> None:
+            self.first = (self.name, self.script_name)
+            self.name = "Ada"
+            self.next(self.end)
+
+        @step
+        def end(self) -> None:
+            self.last = self.name
+
+    run = run_flow(Named)
+    assert run.value("start", "first") == ("Named", "test_execution.py")
+    assert run.value("end", "last") == "Ada"
+
+
+def test_running_a_step_imports_neither_click_nor_pygit2() -> None:
+    """The rooms a task needs stay light."""
+    import subprocess
+
+    code = (
+        "import sys, gitflowrun.flow.execution, gitflowrun.flow.lint, gitflowrun.flow.parameters\n"
+        "heavy = {'click', 'pygit2', 'numpy', 'pandas', 'msgpack', 'asyncio', 'ssl'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=__file__.rsplit("/tests/", 1)[0])
