@@ -101,7 +101,7 @@ class FlowContext:
             FlowError: the flow breaks a rule.
         """
         from gitflowrun.flow.lint import lint
-        from gitflowrun.flow.resolution import check_parameters
+        from gitflowrun.flow.parameters import check_parameters
 
         check_parameters(self.flow_cls)
         lint(self.graph)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gitflowrun.cli.flow import FlowContext
-    from gitflowrun.flow.parameters import ParameterSpec
+    from gitflowrun.flow import FlowSpec
+    from gitflowrun.flow.parameter import ParameterSpec
+
+    _ParamType = click.ParamType[Any]  # generic since click 8.5
+else:
+    _ParamType = click.ParamType
 
 __all__ = ["command", "common_request", "run_options"]
 
@@ -25,7 +29,7 @@ _MEGABYTE = 1 << 20
 _METAVARS = {"str": "TEXT", "int": "INTEGER", "float": "FLOAT", "bool": "BOOLEAN", "json": "JSON"}
 
 
-class SpecType(click.ParamType):  # type: ignore[type-arg,unused-ignore]  (generic since click 8.5)
+class SpecType(_ParamType):
     """The type of a parameter, which converts as the parameter itself says."""
 
     def __init__(self, spec: ParameterSpec) -> None:
@@ -70,14 +74,18 @@ def _help(spec: ParameterSpec) -> str:
     return "  ".join(words)
 
 
-@functools.lru_cache(maxsize=8)
-def parameter_options(flow_cls: Any) -> list[ParameterOption]:
-    """The options for a flow's parameters, in alphabetical order."""
-    from gitflowrun.flow.resolution import check_parameters, specs
+_options: dict[type, list[ParameterOption]] = {}
 
-    check_parameters(flow_cls)
-    rows = sorted(specs(flow_cls), key=lambda spec: spec.name.lower())
-    return [ParameterOption(index, spec) for index, spec in enumerate(rows)]
+
+def parameter_options(flow_cls: type[FlowSpec]) -> list[ParameterOption]:
+    """The options for a flow's parameters, in alphabetical order; the same objects at every call."""
+    if flow_cls not in _options:
+        from gitflowrun.flow.parameters import check_parameters, specs
+
+        check_parameters(flow_cls)
+        rows = sorted(specs(flow_cls), key=lambda spec: spec.name.lower())
+        _options[flow_cls] = [ParameterOption(index, spec) for index, spec in enumerate(rows)]
+    return _options[flow_cls]
 
 
 class RunCommand(click.Command):

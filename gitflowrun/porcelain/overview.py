@@ -1,0 +1,301 @@
+"""Runs, steps, tasks and artifacts as people want to see them: plain values, gathered from records.
+
+Nothing is loaded: artifacts appear with name, type, size and digest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from gitflowrun.errors import NotFound
+from gitflowrun.names import PARAMETERS_STEP, nearest
+from gitflowrun.store.records import TaskName
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gitflowrun.git.objects import Oid
+    from gitflowrun.names import Digest
+    from gitflowrun.store.messages import Status
+    from gitflowrun.store.records import ArtifactRef, TaskRecord
+    from gitflowrun.store.stored import StoredRun, StoredTask
+
+__all__ = [
+    "ArtifactRow",
+    "CodeState",
+    "Failure",
+    "RunOverview",
+    "StepOverview",
+    "TaskOverview",
+    "artifact_ref",
+    "final_artifacts",
+    "is_private",
+    "run_overview",
+    "step_overview",
+    "task_overview",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactRow:
+    """An artifact in a list. `task` is the task that made it, as `step/task`."""
+
+    name: str
+    type: str
+    size: int
+    codec: str
+    blake3: Digest
+    task: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskOverview:
+    """A task.
+
+    Attributes:
+        pathspec: `Flow/run/step/task`.
+        ok: Whether its last attempt succeeded.
+        started: When its last attempt began.
+        seconds: How long its last attempt took.
+        attempts: How many there were.
+        cpu: CPU seconds of the last attempt.
+        max_rss: Its peak of resident bytes.
+        exit_code: How its process ended; minus the signal number when a signal ended it.
+        error: What ended it.
+        foreach: `variable[index]=value` of each foreach it is in.
+        parents: The tasks whose artifacts it saw.
+        goes_to: The steps it chose to go on with.
+        origin: The run that executed it, if this run adopted it.
+        artifacts: What it made, and what it inherited.
+    """
+
+    pathspec: str
+    ok: bool
+    started: float | None
+    seconds: float | None
+    attempts: int
+    cpu: float
+    max_rss: int
+    exit_code: int | None
+    error: str | None
+    foreach: tuple[str, ...]
+    parents: tuple[str, ...]
+    goes_to: tuple[str, ...]
+    origin: str | None
+    artifacts: tuple[ArtifactRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StepOverview:
+    """A step of a run: how many tasks it has, how many of them failed or were adopted, how long they took.
+
+    `seconds` spans from the first start to the last end of tasks that ran in this run; None when none did.
+    """
+
+    name: str
+    tasks: int
+    failed: int
+    adopted: int
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A task that failed, and why."""
+
+    task: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class CodeState:
+    """Which code a run used: the commit below it, and what had changed since.
+
+    `dirty` and `left_out` name some of the files, `dirty_count` and `left_out_count` say how many there were.
+    """
+
+    commit: str | None
+    branch: str | None
+    remote: str | None
+    script: str
+    dirty: tuple[str, ...]
+    dirty_count: int
+    left_out: tuple[str, ...]
+    left_out_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunOverview:
+    """A run."""
+
+    pathspec: str
+    uid: Oid
+    commit: Oid
+    status: Status
+    started: float
+    finished: float | None
+    user: str
+    host: str
+    tags: tuple[str, ...]
+    system_tags: tuple[str, ...]
+    origin: str | None
+    parameters: Mapping[str, str]
+    code: CodeState
+    versions: Mapping[str, str]
+    platform: str
+    packages: int
+    steps: tuple[StepOverview, ...]
+    failures: tuple[Failure, ...]
+    artifacts: tuple[ArtifactRow, ...]
+
+
+def is_private(name: str) -> bool:
+    """Whether a step or an artifact is bookkeeping, which lists leave out."""
+    return name.startswith("_")
+
+
+def run_overview(run: StoredRun, tags: tuple[str, ...]) -> RunOverview:
+    """A run with its steps, failures and final artifacts."""
+    info = run.info
+    records = {step: list(run.records(step)) for step in run.steps() if not is_private(step)}
+    origin = info.origin
+    return RunOverview(
+        pathspec=run.pathspec,
+        uid=run.identity.uid,
+        commit=run.commit,
+        status=run.status,
+        started=run.started,
+        finished=run.finished,
+        user=info.user,
+        host=info.host,
+        tags=tags,
+        system_tags=info.system_tags,
+        origin=f"{origin.kind} {origin.run.pathspec}" if origin else None,
+        parameters=dict(info.parameters),
+        code=_code(info.git, info.script),
+        versions=dict(info.versions),
+        platform=_text(info.environment.get("platform")),
+        packages=_length(info.environment.get("packages")),
+        steps=tuple(_step(run, step, tasks) for step, tasks in records.items()),
+        failures=tuple(
+            Failure(str(record.name), record.attempts[-1].error or "failed")
+            for tasks in records.values()
+            for record in tasks
+            if record.attempts and not record.ok
+        ),
+        artifacts=_rows(final_artifacts(run)),
+    )
+
+
+def step_overview(run: StoredRun, step: str) -> tuple[StepOverview, list[TaskOverview]]:
+    """A step and its tasks, in the order of their numbers. Raises NotFound."""
+    tasks = [run.task(TaskName(step, task)) for task in run.tasks(step)]
+    return _step(run, step, [task.record for task in tasks]), [
+        task_overview(task) for task in tasks
+    ]
+
+
+def task_overview(task: StoredTask) -> TaskOverview:
+    """A task with its artifacts, private ones left out."""
+    record = task.record
+    last = record.attempts[-1] if record.attempts else None
+    adopted = record.run.uid != task.run.identity.uid
+    return TaskOverview(
+        pathspec=task.pathspec,
+        ok=record.ok,
+        started=last.started if last else None,
+        seconds=last.finished - last.started if last else None,
+        attempts=len(record.attempts),
+        cpu=last.cpu if last else 0.0,
+        max_rss=last.max_rss if last else 0,
+        exit_code=last.exit_code if last else None,
+        error=last.error if last else None,
+        foreach=tuple(f"{frame.var}[{frame.index}]={frame.value}" for frame in record.frames),
+        parents=tuple(map(str, record.parents)),
+        goes_to=record.transition.targets if record.transition else (),
+        origin=record.run.pathspec if adopted else None,
+        artifacts=_rows(record.artifacts),
+    )
+
+
+def artifact_ref(task: StoredTask, name: str) -> ArtifactRef:
+    """An artifact of a task. Raises NotFound with the nearest names."""
+    artifacts = task.record.artifacts
+    ref = artifacts.get(name)
+    if ref is None:
+        public = [known for known in artifacts if not is_private(known)]
+        close = nearest(name, public) or public[:10]
+        hint = f"it has {', '.join(close)}" if close else "it has no artifacts"
+        raise NotFound(f"{task.pathspec} has no artifact {name!r}", hint=hint)
+    return ref
+
+
+def final_artifacts(run: StoredRun) -> Mapping[str, ArtifactRef]:
+    """What a run ended up with: the artifacts of its last step's only task.
+
+    Of a run that did not get to its end, those of the last step that has one task, and succeeded.
+    """
+    for step in reversed(run.steps()):
+        tasks = run.tasks(step)
+        if is_private(step) or len(tasks) != 1:
+            continue
+        record = run.task(TaskName(step, tasks[0])).record
+        if record.ok:
+            return record.artifacts
+    return {}
+
+
+def _rows(artifacts: Mapping[str, ArtifactRef]) -> tuple[ArtifactRow, ...]:
+    """The artifacts that steps made; bookkeeping, parameters and constants are shown elsewhere."""
+    return tuple(
+        ArtifactRow(name, ref.type, ref.size, ref.codec, ref.digest, str(ref.producer))
+        for name, ref in sorted(artifacts.items())
+        if not is_private(name) and ref.producer.step != PARAMETERS_STEP
+    )
+
+
+def _step(run: StoredRun, name: str, records: list[TaskRecord]) -> StepOverview:
+    own = [record for record in records if record.run.uid == run.identity.uid and record.attempts]
+    span = None
+    if own:
+        begin = min(record.attempts[0].started for record in own)
+        span = max(record.attempts[-1].finished for record in own) - begin
+    return StepOverview(
+        name=name,
+        tasks=len(records),
+        failed=sum(not record.ok for record in records),
+        adopted=len(records) - sum(record.run.uid == run.identity.uid for record in records),
+        seconds=span,
+    )
+
+
+def _code(git: Mapping[str, Any], script: str) -> CodeState:
+    dirty = _texts(git.get("dirty"))
+    left_out = _texts([row[0] for row in git.get("left_out") or () if row])
+    return CodeState(
+        commit=git.get("commit") or None,
+        branch=git.get("branch") or None,
+        remote=git.get("remote") or None,
+        script=script,
+        dirty=dirty,
+        dirty_count=_count(git.get("dirty_count"), len(dirty)),
+        left_out=left_out,
+        left_out_count=_count(git.get("left_out_count"), len(left_out)),
+    )
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    return tuple(str(item) for item in value) if isinstance(value, (list, tuple)) else ()
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _count(value: Any, otherwise: int) -> int:
+    return value if isinstance(value, int) else otherwise
+
+
+def _length(value: Any) -> int:
+    return len(value) if isinstance(value, (list, tuple, dict)) else 0
