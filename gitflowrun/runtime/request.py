@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gitflowrun.settings import Isolation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
-
-    from gitflowrun.settings import Isolation
 
 __all__ = ["Kind", "RunRequest"]
 
@@ -63,3 +63,27 @@ class RunRequest:
     namespace: str | None = None
     argv: tuple[str, ...] = ()
     isolation: Isolation | None = None
+
+    def to_map(self) -> dict[str, Any]:
+        """The request without its parameter values, as a map of msgpack's types."""
+        data = {name: getattr(self, name) for name in self.__slots__ if name != "parameters"}
+        data["kind"] = self.kind.value
+        data["isolation"] = self.isolation and self.isolation.value
+        for name in _PATHS:
+            data[name] = data[name] and str(data[name])
+        return data
+
+    @classmethod
+    def from_map(cls, data: Mapping[str, Any]) -> RunRequest:
+        """The request in a map of `to_map`."""
+        fields = dict(data)
+        fields["kind"] = Kind(fields["kind"])
+        fields["isolation"] = fields["isolation"] and Isolation(fields["isolation"])
+        for name in _PATHS:
+            fields[name] = fields[name] and Path(fields[name])
+        for name in ("tags", "argv"):
+            fields[name] = tuple(fields[name])
+        return cls(**fields)
+
+
+_PATHS = ("run_id_file", "runner_attribute_file")
