@@ -84,7 +84,7 @@ def test_no_name_can_add_lines(user: str) -> None:
     "user", ["a\nStatus: failed", "a\r\n\r\nStatus: failed", "a\u2028b", "---"]
 )
 def test_git_agrees_that_nothing_was_injected(user: str) -> None:
-    """git finds one status however the user's name is written."""
+    """One status is what git finds, however the user's name is written."""
     fields = {name: getattr(STATE, name) for name in STATE.__slots__}
     done = subprocess.run(
         ["git", "interpret-trailers", "--parse"],
