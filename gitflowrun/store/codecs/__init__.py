@@ -1,0 +1,23 @@
+"""Values to bytes and back: one codec a file, chosen by the value's exact type. No git, no files.
+
+    raw       str/1, bytes/1      the text or bytes themselves: `git show` reads them
+    plain     plain/1             what Python's literals and standard value types build, as msgpack
+    arrays    npy/1               numpy arrays in numpy's own file format
+    frames    arrow/1             pandas, polars and pyarrow as an Arrow IPC stream
+    tensors   safetensors/1       torch tensors and state dicts
+    files     file/1              a file or stream of bytes larger than memory
+    plugins                       users' codecs, found by entry point
+    pickles   pickle/5, cloudpickle/1   everything else; loaded only from trusted runs
+
+Bytes are deterministic: equal values give equal bytes in every process and under every hash seed. The
+order of a dict and the sharing of a mutable object inside one value are part of the value. Nothing is
+ever stored as something similar: a codec that can't give a value back exactly leaves it to the next one,
+pickle last.
+"""
+
+from __future__ import annotations
+
+from gitflowrun.store.codecs.encoded import Encoded
+from gitflowrun.store.codecs.registry import decode, encode, is_safe, suffix
+
+__all__ = ["Encoded", "decode", "encode", "is_safe", "suffix"]

@@ -1,0 +1,146 @@
+"""Which codec takes a value, and which one reads a payload. How they do it is in their files.
+
+A value goes to the codecs of its exact type, then to plain/1, then to users' codecs, then to pickle; the
+first that can give it back exactly takes it. Codecs are imported when they are needed.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from gitflowrun.errors import CorruptRecord, UntrustedArtifact
+from gitflowrun.store.codecs.encoded import Buffer, Encoded, Loading, Unencodable, flat, type_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["Codec", "decode", "encode", "encode_embedded", "is_safe", "suffix"]
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """A codec's place in the registry.
+
+    Attributes:
+        id: Name and version of the format, as manifests list it.
+        suffix: Of the payload's file name in the `data/` view.
+        encode: Where its encoder is: `module:function` within this package.
+        decode: Likewise its decoder.
+        safe: Whether decoding runs no code that the payload names.
+    """
+
+    id: str
+    suffix: str
+    encode: str
+    decode: str
+    safe: bool = True
+
+
+_BUILT_IN = (
+    Codec("str/1", ".txt", "raw:encode_str", "raw:decode_str"),
+    Codec("bytes/1", ".bin", "raw:encode_bytes", "raw:decode_bytes"),
+    Codec("plain/1", ".msgpack", "plain:encode_plain", "unplain:decode_plain"),
+    Codec("npy/1", ".npy", "arrays:encode_npy", "arrays:decode_npy"),
+    Codec("pickle/5", ".pickle", "pickles:encode_pickle", "pickles:decode_pickle", safe=False),
+    Codec(
+        "cloudpickle/1", ".pickle", "pickles:encode_cloudpickle", "pickles:decode_pickle",
+        safe=False,
+    ),
+)  # fmt: skip
+_CODECS = {codec.id: codec for codec in _BUILT_IN}
+
+# The codecs of a type, best first. Types are known by name: their modules may not be imported.
+_OF_TYPE = {
+    "builtins.str": ("str/1",),
+    "builtins.bytes": ("bytes/1",),
+    "numpy.ndarray": ("npy/1",),
+}
+_GENERAL = ("plain/1",)
+_LAST = ("pickle/5", "cloudpickle/1")
+
+
+def encode(value: Any) -> Encoded:
+    """The value as bytes.
+
+    Raises:
+        UnserializableArtifact: no codec takes it; the message says why.
+    """
+    name = type_name(value)
+    reasons = []
+    for codec in _codecs_for(name):
+        try:
+            return Encoded(codec.id, name, _call(codec.encode, value))
+        except Unencodable as reason:
+            reasons.append(str(reason))
+    from gitflowrun.store.codecs.pickles import refuse
+
+    raise refuse(name, reasons[-2:])
+
+
+def _codecs_for(name: str) -> Iterator[Codec]:
+    for id_ in (*_OF_TYPE.get(name, ()), *_GENERAL, *_LAST):
+        yield _CODECS[id_]
+
+
+def encode_embedded(value: Any) -> Encoded:
+    """The value as bytes by a data codec of its exact type, for a place within another value.
+
+    Raises:
+        Unencodable: there is none, or it declines.
+    """
+    name = type_name(value)
+    for id_ in _OF_TYPE.get(name, ()):
+        codec = _CODECS[id_]
+        return Encoded(codec.id, name, _call(codec.encode, value))
+    raise Unencodable(f"a {name}")
+
+
+def decode(codec: str, payload: Buffer, *, trusted: bool, writable: bool = True) -> Any:
+    """The value in a payload.
+
+    Args:
+        codec: Id of the codec that wrote it.
+        payload: All of it. Arrays view it where they can: it must not be changed afterwards.
+        trusted: Whether the payload may run code, as pickles do.
+        writable: Whether arrays must be writable; where not, they may be read-only views.
+
+    Raises:
+        UntrustedArtifact: the codec runs code, and the payload isn't trusted.
+        CorruptRecord: the payload is not what the codec writes, or the codec is unknown.
+        NotFound: something that the value needs is not installed here.
+    """
+    known = _find(codec)
+    if not trusted and not known.safe:
+        raise UntrustedArtifact(
+            f"a {known.id} value can run code when it is loaded, and its run isn't trusted",
+            hint="if you trust where it came from: git runs trust <run or remote>",
+        )
+    return _call(known.decode, flat(payload), Loading(trusted=trusted, writable=writable))
+
+
+def is_safe(codec: str) -> bool:
+    """Whether payloads of this codec are loaded from anywhere."""
+    return _find(codec).safe
+
+
+def suffix(codec: str) -> str:
+    """The file name suffix of payloads of this codec; `.bin` for one that isn't known here."""
+    known = _CODECS.get(codec)
+    return known.suffix if known else ".bin"
+
+
+def _find(codec: str) -> Codec:
+    known = _CODECS.get(codec)
+    if known is None:
+        raise CorruptRecord(
+            f"codec {codec!r} is unknown here",
+            hint="install the package that provides it, or a newer gitflowrun",
+        )
+    return known
+
+
+def _call(where: str, *args: Any) -> Any:
+    module, _, function = where.partition(":")
+    return getattr(importlib.import_module(f"{__package__}.{module}"), function)(*args)

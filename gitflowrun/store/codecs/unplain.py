@@ -1,0 +1,168 @@
+"""plain/1, reading: the value in a payload that `plain` wrote. Imports no module for an untrusted value.
+
+Whatever the bytes, the outcome is a value, `CorruptRecord`, or the refusal to look for a class.
+"""
+
+from __future__ import annotations
+
+import gc
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import msgpack
+
+from gitflowrun.errors import CorruptRecord
+from gitflowrun.store import wire
+from gitflowrun.store.codecs import arrays, framing, instances, plain
+from gitflowrun.store.codecs.values import BY_CODE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from gitflowrun.store.codecs.encoded import Buffer, Loading
+
+__all__ = ["decode_plain"]
+
+_GC_PAUSE = (
+    1 << 20
+)  # bytes from which the collector would look at the growing value again and again
+_LIMITS = wire.Limits(
+    total=1 << 40, depth=plain.MAX_DEPTH, nodes=1 << 40, text=1 << 32, binary=1 << 32,
+    extensions=True, any_keys=True,
+)  # fmt: skip
+_MALFORMED = (
+    ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError,
+    msgpack.UnpackException,
+)  # fmt: skip
+
+
+def decode_plain(payload: memoryview, loading: Loading) -> Any:
+    """The value in a payload.
+
+    Raises:
+        CorruptRecord: there is none.
+        UntrustedArtifact: a class would have to be imported for a value that isn't trusted.
+        NotFound: a class or a time zone doesn't exist here.
+    """
+    head, buffers, _ = framing.split(payload)
+    with _collector_paused(len(head)):
+        try:
+            return _Reader(payload, buffers, loading).read(head)
+        except _MALFORMED as error:
+            raise CorruptRecord(f"malformed value: {error}") from error
+
+
+@contextmanager
+def _collector_paused(size: int) -> Iterator[None]:
+    pause = size >= _GC_PAUSE and gc.isenabled()
+    if pause:
+        gc.disable()
+    try:
+        yield
+    finally:
+        if pause:
+            gc.enable()
+
+
+class _Reader:
+    """Rebuilds one value."""
+
+    def __init__(self, payload: memoryview, buffers: list[memoryview], loading: Loading) -> None:
+        self._payload = payload
+        self._buffers = buffers
+        self._loading = loading
+        self._table: list[Any] = []
+        self._depth = 0
+        self._special: dict[int, Callable[[Any], Any]] = {
+            plain.TUPLE: tuple,
+            plain.SET: self._set,
+            plain.FROZENSET: lambda items: frozenset(self._set(items)),
+            plain.BYTEARRAY: self._bytearray,
+            plain.ARRAY: self._array,
+            plain.SCALAR: self._scalar,
+            plain.DTYPE: arrays.parse_dtype,
+            plain.ENUM: lambda parts: instances.build_enum(parts, trusted=loading.trusted),
+            plain.DATACLASS: lambda parts: instances.build_dataclass(
+                parts, trusted=loading.trusted
+            ),
+            plain.NAMEDTUPLE: lambda parts: instances.build_namedtuple(
+                parts, trusted=loading.trusted
+            ),
+            plain.EMBEDDED: self._embedded,
+            plain.SHARED: self._shared,
+        }
+
+    def read(self, data: Buffer) -> Any:
+        """One packed value."""
+        if not self._loading.trusted:
+            wire.scan(data, _LIMITS)
+        return msgpack.unpackb(
+            data,
+            raw=False,
+            strict_map_key=False,
+            unicode_errors="surrogatepass",
+            ext_hook=self._extension,
+        )
+
+    def _extension(self, code: int, data: bytes) -> Any:
+        if code == plain.REF:
+            return self._table[int.from_bytes(data, "big")]
+        if code in {plain.BUFFER, plain.VIEW}:
+            buffer = self._buffers[int.from_bytes(data, "big")]
+            return bytes(buffer) if code == plain.BUFFER else buffer
+        self._depth += 1
+        if self._depth > plain.MAX_DEPTH + 1:  # SHARED and EMBEDDED wrap
+            raise CorruptRecord("a value nests too deep")
+        parts = self.read(data)
+        kind = BY_CODE.get(code)
+        if kind is not None:
+            value = kind.build(parts)
+        elif code in self._special:
+            value = self._special[code](parts)
+        else:
+            raise CorruptRecord(
+                f"a value of unknown kind {code}", hint="install a newer gitflowrun"
+            )
+        self._depth -= 1
+        return value
+
+    def _set(self, items: list[Any]) -> set[Any]:
+        result = set(items)
+        if len(result) != len(items):
+            raise CorruptRecord("a set repeats an element")
+        return result
+
+    def _bytearray(self, buffer: Buffer) -> bytearray:
+        if isinstance(buffer, int):
+            raise CorruptRecord("malformed bytearray")
+        return bytearray(buffer)
+
+    def _array(self, parts: list[Any]) -> Any:
+        *layout, buffer = parts
+        return arrays.build(
+            arrays.Layout.from_list(layout), buffer, writable=self._loading.writable
+        )
+
+    def _scalar(self, parts: list[Any]) -> Any:
+        *layout, buffer = parts
+        return arrays.build(arrays.Layout.from_list(layout), buffer, writable=True)[()]
+
+    def _shared(self, entries: list[bytes]) -> Any:
+        for entry in entries:
+            self._table.append(self.read(entry))
+        return self._table.pop()
+
+    def _embedded(self, parts: list[Any]) -> Any:
+        from gitflowrun.store.codecs.registry import decode
+
+        codec, payload, *count = parts
+        if count:
+            payload = self._region(payload, *count)
+        loading = self._loading
+        return decode(codec, payload, trusted=loading.trusted, writable=loading.writable)
+
+    def _region(self, first: int, count: int) -> memoryview:
+        """The payload of an embedded value: some buffers that lie one behind the other."""
+        sizes = [buffer.nbytes for buffer in self._buffers]
+        start = self._payload.nbytes - sum(sizes[first:])
+        return self._payload[start : start + sum(sizes[first : first + count])]
