@@ -34,7 +34,7 @@ class SpecType(_ParamType):
 
     def __init__(self, spec: ParameterSpec) -> None:
         self.spec = spec
-        self.name = _METAVARS.get(spec.kind, getattr(spec.type, "name", "text")).upper()
+        self.name = _METAVARS.get(spec.kind, "TEXT")
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The parameter's value for a text; a usage error when there is none."""
@@ -52,7 +52,8 @@ class ParameterOption(click.Option):
             key: value for key, value in spec.options.items() if key not in {"envvar", "default"}
         }
         if not foreign.get("is_flag"):
-            foreign.setdefault("type", SpecType(spec))
+            own = isinstance(spec.type, click.ParamType)
+            foreign.setdefault("type", spec.type if own else SpecType(spec))
         super().__init__(
             [f"--{spec.name}", f"parameter_{index}"],
             help=_help(spec),
