@@ -1,0 +1,125 @@
+"""`get_version` describes the user's repository, in Metaflow's form, and as PEP 440 has it when public."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import gitflowrun
+from gitflowrun import get_version
+from gitflowrun.version import Description
+from tests.helpers.repos import GitRepo, make_repo
+
+
+@pytest.fixture
+def here(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> GitRepo:
+    """A repository that is the current directory."""
+    monkeypatch.chdir(repo.path)
+    return repo
+
+
+def test_a_tagged_commit_is_the_tag(here: GitRepo) -> None:
+    """No post number and no hash; the dirty mark stays out of the public version."""
+    here.git("tag", "2.3.0")
+    assert get_version() == get_version(public=True) == "2.3.0"
+    here.write("README", "changed\n")
+    assert get_version() == "2.3.0-dirty"
+    assert get_version(public=True) == "2.3.0"
+
+
+def test_commits_since_the_tag_count(here: GitRepo) -> None:
+    """`.postN`, the hash and the dirty mark follow the tag, which may contain dashes."""
+    here.git("tag", "-a", "my-model-v1.0", "-m", "release")
+    here.commit()
+    commit = here.commit()[:7]
+    assert get_version() == f"my-model-v1.0.post2-git{commit}"
+    assert get_version(public=True) == "1.0.post2"
+    here.write("README", "changed\n")
+    assert get_version() == f"my-model-v1.0.post2-git{commit}-dirty"
+
+
+def test_without_a_tag_it_is_our_own(here: GitRepo, tmp_path: Path) -> None:
+    """No tag, no commit, no repository: the package's version."""
+    assert get_version() == gitflowrun.__version__
+    empty = GitRepo(tmp_path / "empty")
+    empty.path.mkdir()
+    empty.git("init", "-q")
+    for place in (empty.path, tmp_path):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(place)
+            assert get_version(public=True) == gitflowrun.__version__
+
+
+def test_tags_of_runs_are_no_versions(here: GitRepo) -> None:
+    """`runs/...` tags are passed over, also when they are nearer than a release."""
+    here.git("tag", "1.0")
+    here.commit()
+    here.git("tag", "runs/MyFlow/production/12")
+    assert get_version(public=True) == "1.0.post1"
+
+
+def test_the_index_stays_as_it_is(here: GitRepo) -> None:
+    """Asking does not refresh the user's index."""
+    here.git("tag", "1.0")
+    index = here.path / ".git" / "index"
+    before = index.read_bytes()
+    (here.path / "README").touch()
+    get_version()
+    assert index.read_bytes() == before
+
+
+def test_a_subdirectory_and_a_linked_worktree_are_described(here: GitRepo, tmp_path: Path) -> None:
+    """Where git finds the repository, so do we."""
+    here.git("tag", "1.0")
+    here.git("worktree", "add", "-q", str(tmp_path / "linked"))
+    (here.path / "sub").mkdir()
+    for place in (here.path / "sub", tmp_path / "linked"):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(place)
+            assert get_version() == "1.0"
+
+
+@pytest.mark.parametrize(
+    ("described", "full", "public"),
+    [
+        ("2.3.0-5-gabc1234-dirty", "2.3.0.post5-gitabc1234-dirty", "2.3.0.post5"),
+        ("2.3.0-0-gabc1234", "2.3.0", "2.3.0"),
+        ("v1.2-3-gabc1234", "v1.2.post3-gitabc1234", "1.2.post3"),
+        ("v2.0rc1-3-gabc1234", "v2.0rc1.post3-gitabc1234", "2.0rc1.post3"),
+        ("1.0.post2-3-gabc1234", "1.0.post2.post3-gitabc1234", "1.0.post5"),
+        ("1.0.dev4-3-gabc1234", "1.0.dev4.post3-gitabc1234", "1.0.dev7"),
+        ("1.0+cpu-3-gabc1234", "1.0+cpu.post3-gitabc1234", "1.0.post3"),
+        ("lib/v1.4.0-0-gabc1234", "lib/v1.4.0", "1.4.0"),
+        ("nightly-3-gabc1234", "nightly.post3-gitabc1234", "0.post3"),
+    ],
+)
+def test_forms(described: str, full: str, public: str) -> None:
+    """Tags of every fashion give both forms."""
+    found = Description.parse(described)
+    assert found is not None
+    assert (found.full, found.public) == (full, public)
+
+
+@given(st.text(max_size=30), st.integers(0, 999), st.booleans())
+def test_public_versions_are_pep_440(tag: str, post: int, dirty: bool) -> None:
+    """Whatever the tag is called, the public version is one that packaging tools read."""
+    version = pytest.importorskip("packaging.version")
+    version.Version(Description(tag, post, "abc1234", dirty).public)
+
+
+def test_what_is_no_description_is_none() -> None:
+    """Empty or strange words of git are not taken for a version."""
+    assert Description.parse("") is None
+    assert Description.parse("2.3.0") is None
+
+
+def test_a_broken_repository_is_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A version is asked for in set-up scripts: it never fails."""
+    broken = make_repo(tmp_path / "broken")
+    broken.git("tag", "1.0")
+    (broken.path / ".git" / "HEAD").write_text("nonsense")
+    monkeypatch.chdir(broken.path)
+    assert get_version() == gitflowrun.__version__
