@@ -51,6 +51,7 @@ __all__ = [
     "parse_tag_ref",
     "run_number",
     "run_ref",
+    "tag_component",
     "tag_mirror_ref",
     "tag_prefix",
     "tag_ref",
@@ -107,25 +108,26 @@ def run_number(ref: str) -> int:
 
 
 def tag_ref(flow: str, tag: str, run: RunId) -> RefName:
-    """The ref that says run `run` has tag `tag`.
+    """The ref that says run `run` has tag `tag`. Raises as `tag_component`."""
+    return RefName(f"{TAGS}{flow}/{tag_component(tag)}/{run}")
+
+
+def tag_prefix(flow: str, tag: str) -> str:
+    """The prefix of the refs of all runs of `flow` that have tag `tag`. Raises as `tag_component`."""
+    return f"{TAGS}{flow}/{tag_component(tag)}/"
+
+
+def tag_mirror_ref(flow: str, tag: str, run: RunId) -> RefName:
+    """The git tag that mirrors `tag_ref`. Raises as `tag_component`."""
+    return RefName(f"{TAG_MIRROR}{flow}/{tag_component(tag)}/{run}")
+
+
+def tag_component(tag: str) -> str:
+    """How a tag is written in refs.
 
     Raises:
         TaggingError: the tag is too long for a ref once its special characters are encoded.
     """
-    return RefName(f"{TAGS}{flow}/{_encoded(tag)}/{run}")
-
-
-def tag_prefix(flow: str, tag: str) -> str:
-    """The prefix of the refs of all runs of `flow` that have tag `tag`. Raises as `tag_ref`."""
-    return f"{TAGS}{flow}/{_encoded(tag)}/"
-
-
-def tag_mirror_ref(flow: str, tag: str, run: RunId) -> RefName:
-    """The git tag that mirrors `tag_ref`. Raises TaggingError as that does."""
-    return RefName(f"{TAG_MIRROR}{flow}/{_encoded(tag)}/{run}")
-
-
-def _encoded(tag: str) -> str:
     encoded = encode_tag(tag)
     if len(encoded) > _MAX_ENCODED_TAG:
         raise TaggingError(

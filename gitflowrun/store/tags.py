@@ -43,6 +43,8 @@ def check_tags(
     """
     wanted = dict.fromkeys(check_tag(tag) for tag in tags)
     added = tuple(tag for tag in wanted if tag not in system and tag not in present)
+    for tag in added:
+        layout.tag_component(tag)
     total = len(present) + len(added)
     if added and total > MAX_USER_TAGS:
         raise TaggingError(
