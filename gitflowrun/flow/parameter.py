@@ -7,7 +7,7 @@ through its `convert` and never imported. How declarations are checked and value
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from gitflowrun.errors import UsageError
 from gitflowrun.flow.jsontype import JSONType, JSONTypeClass
@@ -95,6 +95,15 @@ class Parameter:
         if type(self.default) in _SCALARS:
             return _SCALARS[type(self.default)], type(self.default)
         return "str", None  # a default of another type stays as it is; what is given is text
+
+    if TYPE_CHECKING:
+        # What a step reads through `self` is the parameter's value (see `members`).
+        @overload
+        def __get__(self, flow: None, owner: type) -> Parameter: ...
+        @overload
+        def __get__(self, flow: object, owner: type) -> Any: ...
+        def __get__(self, flow: object | None, owner: type) -> Any: ...
+        def __set__(self, flow: object, value: Any) -> None: ...
 
     def __repr__(self) -> str:
         return f"<Parameter {self.name!r}>"

@@ -122,11 +122,17 @@ class MemoryRun:
         return self
 
     def _path(
-        self, step: str, parents: list[TaskRecord], frames: tuple[ForeachFrame, ...], stop: str | None
+        self,
+        step: str,
+        parents: list[TaskRecord],
+        frames: tuple[ForeachFrame, ...],
+        stop: str | None,
     ) -> TaskRecord:
         """Run from `step` up to the join `stop`; return the last task's record."""
         while True:
-            outcome = self.execute(step, parents, frames, is_join=self.steps[step]["type"] == "join")
+            outcome = self.execute(
+                step, parents, frames, is_join=self.steps[step]["type"] == "join"
+            )
             record = self.records[step][-1]
             jump = outcome.transition
             if jump is None:
@@ -164,6 +170,6 @@ def _children(outcome: StepOutcome) -> list[tuple[str, tuple[ForeachFrame, ...]]
     ]
 
 
-def run_flow(flow_cls: type[FlowSpec], max_num_splits: int = 100, **given: object) -> MemoryRun:
+def run_flow(flow_cls: type[FlowSpec], **given: object) -> MemoryRun:
     """Run a flow in memory to its end."""
-    return MemoryRun(flow_cls, dict(given), max_num_splits).run()
+    return MemoryRun(flow_cls, given).run()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,6 +12,9 @@ from gitflowrun.errors import FlowError
 from gitflowrun.flow import FlowSpec, Parameter, current, step
 from gitflowrun.flow.execution import RecordSource, TaskContext, execute_step
 from tests.flow.memory import MemoryRun, StepFailedError, run_flow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Linear(FlowSpec):
@@ -87,7 +90,7 @@ def test_reading_an_absent_artifact_names_flow_and_step() -> None:
 
         @step
         def end(self) -> None:
-            print(self.nothing)
+            assert self.nothing
 
     error = failed(Absent).outcome.error
     assert isinstance(error, AttributeError)
@@ -111,7 +114,7 @@ def test_a_deleted_artifact_is_gone() -> None:
             del self.loaded
             del self.unloaded
             with pytest.raises(AttributeError, match="it was deleted there"):
-                print(self.loaded)
+                assert self.loaded
             with pytest.raises(AttributeError):
                 del self.never
             self.next(self.end)
@@ -148,7 +151,7 @@ def test_functions_are_no_artifacts() -> None:
     class Functions(FlowSpec):
         @step
         def start(self) -> None:
-            self.double = lambda value: value * 2
+            self.double: Callable[[int], int] = lambda value: value * 2
             self.method = self.helper
             self.x = self.double(self.method())
             self.next(self.end)
@@ -286,7 +289,7 @@ def test_causes_of_a_failure_are_told_too() -> None:
         @step
         def start(self) -> None:
             try:
-                print({}["k"])
+                assert {"": 1}["k"]
             except KeyError as error:
                 msg = "outer"
                 raise RuntimeError(msg) from error
@@ -299,7 +302,9 @@ def test_causes_of_a_failure_are_told_too() -> None:
         MemoryRun(Chained).execute("start", [])
 
 
-@pytest.mark.parametrize("error", [SystemExit(3), SystemExit(0), KeyboardInterrupt(), MemoryError()])
+@pytest.mark.parametrize(
+    "error", [SystemExit(3), SystemExit(0), KeyboardInterrupt(), MemoryError()]
+)
 def test_leaving_a_step_otherwise_is_a_failure(error: BaseException) -> None:
     """sys.exit, an interrupt and the like end the step, never the caller."""
 
@@ -385,7 +390,7 @@ def test_current_describes_the_running_task_and_nothing_else() -> None:
     assert current.graph_info is None
     assert "graph" not in current
     with pytest.raises(RuntimeError):
-        print(current.graph)
+        assert current.graph
 
 
 def test_extensions_may_add_to_current() -> None:

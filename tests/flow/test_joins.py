@@ -1,0 +1,341 @@
+"""Joins: how inputs are reached, what passes through, how artifacts are merged."""
+
+from __future__ import annotations
+
+import collections.abc
+import gc
+import pickle
+from typing import Any
+
+import pytest
+
+from gitflowrun.errors import FlowError, MergeError
+from gitflowrun.flow import FlowSpec, Parameter, step
+from gitflowrun.flow.inputs import Inputs
+from gitflowrun.store.records import ForeachFrame, TaskRecord
+from tests.flow.memory import MemoryRun, run_flow
+
+CHECKS: list[Any] = []
+
+
+class Diamond(FlowSpec):
+    """Two branches and a join that does what the last of `CHECKS` does."""
+
+    RATE = 3
+    amount = Parameter("amount", default=1)
+
+    @step
+    def start(self) -> None:
+        """Split."""
+        self.common = [1, 2]
+        self.touched = 0
+        self.both = "start"
+        self._private = "p"
+        self.next(self.left, self.right)
+
+    @step
+    def left(self) -> None:
+        """One branch."""
+        self.both = "left"
+        self.only_left = 1
+        self.touched = 1
+        self.next(self.join)
+
+    @step
+    def right(self) -> None:
+        """The other branch."""
+        self.both = "right"
+        self.touched = 1
+        self.next(self.join)
+
+    @step
+    def join(self, inputs: Any) -> None:
+        """Check something."""
+        CHECKS[-1](self, inputs)
+        self.next(self.end)
+
+    def helper(self) -> str:
+        """Available on inputs too."""
+        return f"{self.both}!"
+
+    @step
+    def end(self) -> None:
+        """Finish."""
+
+
+def joined(check: Any) -> MemoryRun:
+    """Run `Diamond` with a function in its join."""
+    CHECKS.append(check)
+    return run_flow(Diamond)
+
+
+def test_inputs_are_a_sequence_and_have_the_steps_names() -> None:
+    """Inputs are iterated in the order of the split, indexed, counted, sliced, and reached by step name."""
+
+    def check(_flow: Any, inputs: Any) -> None:
+        assert [entry.both for entry in inputs] == ["left", "right"]
+        assert (inputs[0].both, inputs[-1].both, len(inputs)) == ("left", "right", 2)
+        assert [entry.both for entry in inputs[1:]] == ["right"]
+        assert inputs.left.only_left == 1
+        assert inputs.left.helper() == "left!"
+        assert "left" in dir(inputs)
+        assert (str(inputs.left), str(inputs)) == (
+            "<flow Diamond step left>", "<inputs left, right: 2>",
+        )  # fmt: skip
+        assert (inputs.left.RATE, inputs.left.amount) == (3, 1)
+        with pytest.raises(IndexError):
+            assert inputs[2]
+        with pytest.raises(AttributeError, match="no input from a step 'lift'; it has left"):
+            assert inputs.lift
+        with pytest.raises(AttributeError, match="no attribute 'only_left' in step 'right'"):
+            assert inputs.right.only_left
+        with pytest.raises(AttributeError, match="read-only"):
+            inputs.left.amount = 2
+        with pytest.raises(FlowError, match="can't be pickled"):
+            pickle.dumps(inputs.left)
+        assert isinstance(inputs, collections.abc.Sequence)
+
+    joined(check)
+
+
+def test_an_input_may_be_changed_for_the_time_of_the_join() -> None:
+    """What is assigned to an input is seen there, and nowhere else."""
+
+    def check(flow: Any, inputs: Any) -> None:
+        inputs.left.both = "changed"
+        assert inputs[0].both == "changed"
+        flow.kept = inputs.left.both
+
+    run = joined(check)
+    assert run.value("end", "kept") == "changed"
+    assert run.value("left", "both") == "left"
+
+
+def test_only_what_the_join_says_passes_through() -> None:
+    """Artifacts stop at a join; parameters and constants do not; the message says so."""
+
+    def check(flow: Any, _inputs: Any) -> None:
+        assert (flow.amount, flow.RATE) == (1, 3)
+        with pytest.raises(
+            AttributeError, match="pass through a join only when assigned or merged"
+        ):
+            assert flow.common
+
+    assert joined(check).names("end") == {"amount", "RATE"}
+
+
+def test_merging_takes_what_agrees_without_loading_it() -> None:
+    """Equal contents are handed on by reference, private and one-sided ones included."""
+
+    def check(flow: Any, inputs: Any) -> None:
+        flow.both = "joined"
+        flow.merge_artifacts(inputs)
+        assert flow.common == [1, 2]
+
+    run = joined(check)
+    join = run.records["join"][0].artifacts
+    assert join["touched"] is run.records["left"][0].artifacts["touched"]
+    assert run.loads == ["common"]
+    assert not any(name.startswith("join/") and not name.endswith("/both") for name in run.encoded)
+    assert run.value("end", "both") == "joined"
+    assert run.names("end") == {
+        "amount", "RATE", "both", "common", "_private", "touched", "only_left",
+    }  # fmt: skip
+
+
+def test_merging_is_all_or_nothing() -> None:
+    """A conflict names the artifacts in question and sets none."""
+
+    def check(flow: Any, inputs: Any) -> None:
+        with pytest.raises(MergeError, match="'both': the inputs have different values") as caught:
+            flow.merge_artifacts(inputs)
+        assert caught.value.artifact_names == ["both"]
+        assert not hasattr(flow, "common")
+
+    assert joined(check).names("end") == {"amount", "RATE"}
+
+
+def test_include_and_exclude_choose() -> None:
+    """`exclude` leaves names out, known or not; `include` takes those alone, wherever they are."""
+
+    def excluding(flow: Any, inputs: Any) -> None:
+        flow.merge_artifacts(inputs, exclude=["both", "never heard of", "touched"])
+        assert (hasattr(flow, "touched"), flow.only_left) == (False, 1)
+
+    def including(flow: Any, inputs: Any) -> None:
+        flow.merge_artifacts(inputs, include=["only_left", "amount", "_private"])
+        flow.merge_artifacts(inputs, include=["only_left"])
+        assert not hasattr(flow, "common")
+        assert flow._private == "p"
+
+    joined(excluding)
+    joined(including)
+
+
+@pytest.mark.parametrize(
+    ("options", "names", "message"),
+    [
+        ({"include": ["common", "nope"]}, ["nope"], "no input has such an artifact"),
+        ({"include": ["both"]}, ["both"], "different values"),
+        ({"include": ["both", "nope"]}, ["nope"], "no input has such an artifact"),
+    ],
+)
+def test_names_that_cannot_be_merged(
+    options: dict[str, list[str]], names: list[str], message: str
+) -> None:
+    """Missing and conflicting names are listed in the error."""
+
+    def check(flow: Any, inputs: Any) -> None:
+        with pytest.raises(MergeError, match=message) as caught:
+            flow.merge_artifacts(inputs, **options)
+        assert caught.value.artifact_names == names
+        assert not hasattr(flow, "common")
+
+    joined(check)
+
+
+def test_merging_is_used_rightly() -> None:
+    """Both lists, a text for a list, things that are no inputs, and steps that are no joins are refused."""
+
+    def check(flow: Any, inputs: Any) -> None:
+        with pytest.raises(FlowError, match="both exclude and include"):
+            flow.merge_artifacts(inputs, exclude=["a"], include=["b"])
+        with pytest.raises(FlowError, match="`include` is text"):
+            flow.merge_artifacts(inputs, include="both")
+        with pytest.raises(FlowError, match="no input of a join"):
+            flow.merge_artifacts([1])
+
+    joined(check)
+    with pytest.raises(FlowError, match="in joins only"):
+        Diamond(use_cli=False).merge_artifacts([])
+
+
+def test_a_selection_of_inputs_can_be_merged() -> None:
+    """Inputs that are left out of the list do not conflict."""
+
+    def check(flow: Any, inputs: Any) -> None:
+        flow.merge_artifacts([inputs.left])
+        assert flow.both == "left"
+
+    joined(check)
+
+
+def test_the_same_bytes_of_another_type_are_a_conflict() -> None:
+    """Contents are equal only when the codec is: `b"1"` is not `"1"`."""
+
+    class Typed(FlowSpec):
+        @step
+        def start(self) -> None:
+            self.next(self.left, self.right)
+
+        @step
+        def left(self) -> None:
+            self.x: Any = "1"
+            self.next(self.join)
+
+        @step
+        def right(self) -> None:
+            self.x = b"1"
+            self.next(self.join)
+
+        @step
+        def join(self, inputs: Any) -> None:
+            self.merge_artifacts(inputs)
+            self.next(self.end)
+
+        @step
+        def end(self) -> None:
+            pass
+
+    run = MemoryRun(Typed)
+    run.execute("start", [])
+    start = run.records["start"]
+    run.execute("left", start)
+    run.execute("right", start)
+    left, right = run.records["left"][0], run.records["right"][0]
+    ref, other = left.artifacts["x"], right.artifacts["x"]
+    same = type(other)(
+        ref.digest, ref.size, "raw-bytes/1", "builtins.bytes", ref.chunks, right.name
+    )
+    right = TaskRecord(right.name, right.run, artifacts={"x": same})
+    with pytest.raises(AssertionError, match="'x': the inputs have different values"):
+        run.execute("join", [left, right], is_join=True)
+
+
+def test_what_is_taken_from_an_input_is_offered_by_reference() -> None:
+    """`self.model = best.model` hands on the stored payload, under whatever name."""
+
+    def check(flow: Any, inputs: Any) -> None:
+        flow.renamed = inputs.left.common
+        flow.changed = inputs.right.common
+        flow.changed.append(3)
+
+    run = joined(check)
+    outcome = run.outcomes["join"][0]
+    assert set(outcome.loaded) == {"renamed", "changed"}
+    assert (
+        run.records["join"][0].artifacts["renamed"] is run.records["start"][0].artifacts["common"]
+    )
+    assert run.value("end", "changed") == [1, 2, 3]
+
+
+class Big:
+    """A value whose copies in memory can be counted."""
+
+    alive = 0
+
+    def __init__(self) -> None:
+        Big.alive += 1
+
+    def __setstate__(self, state: object) -> None:
+        Big.alive += 1
+
+    def __getstate__(self) -> object:
+        return {"x": 1}
+
+    def __del__(self) -> None:
+        Big.alive -= 1
+
+
+def test_a_join_over_many_inputs_holds_one_at_a_time() -> None:
+    """What was loaded of one foreach input is gone when the step goes on to the next."""
+
+    class Many(FlowSpec):
+        @step
+        def start(self) -> None:
+            self.items = range(20)
+            self.next(self.body, foreach="items")
+
+        @step
+        def body(self) -> None:
+            self.big = Big()
+            self.next(self.join)
+
+        @step
+        def join(self, inputs: Any) -> None:
+            self.most = 0
+            for entry in inputs:
+                assert entry.big is entry.big
+                self.most = max(self.most, Big.alive)
+            self.next(self.end)
+
+        @step
+        def end(self) -> None:
+            pass
+
+    run = MemoryRun(Many)
+    run.execute("start", [])
+    for index in range(20):
+        frame = ForeachFrame("body", "items", 20, index, str(index))
+        run.execute("body", run.records["start"], (frame,))
+    run.outcomes.clear()
+    gc.collect()
+    run.execute("join", run.records["body"], is_join=True)
+    assert run.value("join", "most") <= 2
+
+
+def test_every_public_name_of_inputs_is_left_to_steps() -> None:
+    """Steps may be called `count` or anything else; only names with an underscore are taken."""
+    assert [name for name in vars(Inputs) if not name.startswith("_")] == []
+    with pytest.raises(AttributeError):
+        assert Inputs.__new__(Inputs)._sources
