@@ -67,8 +67,8 @@ def parse_size(text: str) -> int:
 
 def user_name(settings: Settings, environ: Mapping[str, str]) -> str:
     """Who runs: the setting, METAFLOW_USER, the login name; never fails, `root` is a name too."""
-    names = (settings.user, *(environ.get(variable) for variable in _USER_VARIABLES))
-    return next(filter(None, names), None) or _name_of_uid()
+    names = [settings.user, *(environ.get(variable) for variable in _USER_VARIABLES)]
+    return next((name.strip() for name in names if name and name.strip()), None) or _name_of_uid()
 
 
 def _name_of_uid() -> str:
