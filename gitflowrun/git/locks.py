@@ -2,7 +2,7 @@
 
 git's protocol: `<ref>.lock`, created exclusively, is the right to change the ref. A writer that is killed
 while it holds one leaves it, and nobody ever removes it: neither git nor libgit2 knows whether its owner
-lives. git holds such a lock for milliseconds, so one that stays the same file (inode, times, size) for ten
+lives. git holds such a lock for milliseconds, so one that stays the same file (inode, time, size) for ten
 seconds has no owner. It is renamed away, never unlinked: of two processes that judge at once one finds
 nothing to rename, and neither takes away the fresh lock of a third.
 """
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["StaleLock"]
 
-_Identity = tuple[int, int, int, int]
+_Identity = tuple[int, int, int]
 
 
 @dataclass(slots=True)
@@ -73,4 +73,4 @@ def _identity(path: Path) -> _Identity | None:
         status = path.lstat()
     except (FileNotFoundError, NotADirectoryError):
         return None
-    return status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size
+    return status.st_ino, status.st_mtime_ns, status.st_size  # not ctime: a rename changes it

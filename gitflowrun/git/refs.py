@@ -12,8 +12,9 @@ Creating and updating (`create`, `update`, `transaction` without deletions), by 
 4. Write all targets and let go. With `runs.durability = safe` every ref and its directory are fsynced.
 
 Never `references.create` (it looks before it locks, and in a linked worktree not even at the right place),
-`Reference.delete` and `rename` (they lose *other* refs while anybody packs refs). Deletions, and what is
-mixed with them, go to `git update-ref --stdin`: start, every command with its old value, prepare, commit.
+`Reference.delete` and `rename` (they lose *other* refs while anybody packs refs). Deletions, what is mixed
+with them and more than a hundred refs at once go to `git update-ref --stdin`: start, every command with its
+old value, prepare, commit.
 
 Neither way runs the repository's `reference-transaction` hook, see `git.plumbing`; neither writes a reflog.
 
@@ -26,7 +27,6 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
-import random
 import time
 from dataclasses import dataclass
 from functools import cached_property
@@ -35,7 +35,6 @@ from typing import TYPE_CHECKING, Any
 from gitflowrun.errors import RefConflict, RepositoryError
 from gitflowrun.git.locks import StaleLock
 from gitflowrun.git.objects import NULL_OID, Oid
-from gitflowrun.git.plumbing import git_words
 from gitflowrun.names import RefName
 from gitflowrun.settings import Durability
 
@@ -50,7 +49,18 @@ __all__ = ["RefUpdate", "Refs"]
 _PATIENCE = 30.0
 _STALE_AFTER = 10.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.001, 0.1
+_MANY = 100  # libgit2 keeps every lock file of a transaction open
 _SYMBOLIC = b"ref: "
+
+# How libgit2 and git tell that somebody holds the lock (or that a `git pack-refs --prune` has just removed
+# the empty directory in which it was to be made)...
+_LOCKED_SIGNS = (
+    "failed to lock file", "file exists", "unable to lock", "reference is locked", "no such file or directory"
+)  # fmt: skip
+# ... and that a ref would have to be a directory and a file at once.
+_CONFLICT_SIGNS = (
+    "refs beneath", "not directory", "not a directory", "exists; cannot create", "non-empty directory"
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,9 +183,8 @@ class Refs:
         for update in ordered:
             RefName(update.name)  # 1
         self._check_targets(ordered)
-        if any(update.new is None for update in ordered) or not hasattr(
-            self._libgit2, "transaction"
-        ):
+        deletes = any(update.new is None for update in ordered)
+        if deletes or len(ordered) > _MANY or not hasattr(self._libgit2, "transaction"):
             self._retry(ordered, self._update_by_git)
         else:
             self._retry(ordered, self._update_by_libgit2)
@@ -189,29 +198,33 @@ class Refs:
     def _retry(
         self, updates: Sequence[RefUpdate], attempt: Callable[[Sequence[RefUpdate]], None]
     ) -> None:
+        import random
+
         graveyard = self._repository.state_dir / "stale-locks"
-        paths = [self._root / f"{update.name}.lock" for update in updates]
-        paths.append(self._root / "packed-refs.lock")
-        watches = [StaleLock(path, graveyard, self._stale_after) for path in paths]
+        watches = [
+            StaleLock(self._root / f"{update.name}.lock", graveyard, self._stale_after)
+            for update in updates
+        ]
         deadline = time.monotonic() + self._patience
         pause = _FIRST_PAUSE
         while True:
             try:
                 attempt(updates)
             except _Locked as locked:
-                free = [watch.remove_if_stale() for watch in watches]
-                if time.monotonic() > deadline and not all(free):
-                    busy = next(path for path, gone in zip(paths, free, strict=True) if not gone)
-                    raise RepositoryError(
-                        f"{busy} is held by somebody for {self._patience:.0f} s",
-                        hint="if no git command is running there, remove that file",
-                    ) from locked
-                if time.monotonic() > deadline + self._patience:
-                    raise RepositoryError(f"can't lock {updates[0].name}: {locked}") from locked
+                held = [watch.path for watch in watches if not watch.remove_if_stale()]
+                if time.monotonic() > deadline:
+                    raise self._busy(held, locked) from locked
                 time.sleep(pause * (0.5 + random.random()))
                 pause = min(pause * 2, _LONGEST_PAUSE)
             else:
                 return
+
+    def _busy(self, held: list[Path], locked: _Locked) -> RepositoryError:
+        where = f"{held[0]} is held by somebody" if held else str(locked)
+        return RepositoryError(
+            f"can't lock the refs of {self._root} for {self._patience:.0f} s: {where}",
+            hint="if no git command is running there, remove the lock file",
+        )
 
     # By libgit2
 
@@ -273,7 +286,7 @@ class Refs:
 
     def _update_by_git(self, updates: Sequence[RefUpdate]) -> None:
         commands = ["start", *(_command(update) for update in updates), "prepare", "commit"]
-        # Without -z each value ends at a space or newline, which no RefName contains.
+        # without -z each value ends at a space or newline, which no RefName contains.
         flush = ["-c", "core.fsync=reference"] if self._syncs else []
         done = self._repository.git.attempt(
             *flush, "update-ref", "--stdin", stdin="\n".join([*commands, ""]).encode()
@@ -295,17 +308,12 @@ class Refs:
     def _explained(self, updates: Sequence[RefUpdate], words: str) -> Exception:
         """What to raise for the words of libgit2 or git about a transaction."""
         lower = words.lower()
-        blocked = (
-            "failed to lock file" in lower or "file exists" in lower or "unable to lock" in lower
-        )
-        if blocked or "reference is locked" in lower:
+        if any(sign in lower for sign in _LOCKED_SIGNS):
             return _Locked(words)
         names = updates[0].name if len(updates) == 1 else f"{len(updates)} refs"
-        if "refs beneath" in lower or "not directory" in lower or "is not directory" in lower:
-            return RefConflict(f"{names} can't be created: {words}")
-        if "cannot lock ref" in lower and ("exists" in lower or "non-empty directory" in lower):
-            return RefConflict(f"{names} can't be created: {words}")
-        return RepositoryError(f"can't write {names} in {self._root}: {git_words(words) or words}")
+        if any(sign in lower for sign in _CONFLICT_SIGNS):
+            return RefConflict(f"{names} can't be created beside other refs: {words}")
+        return RepositoryError(f"can't write {names} in {self._root}: {words}")
 
     def _loose(self, name: str) -> bytes | None:
         try:

@@ -7,9 +7,7 @@ not pay for it.
 
 from __future__ import annotations
 
-import getpass
 import os
-import socket
 import subprocess
 import time
 from dataclasses import dataclass
@@ -193,7 +191,7 @@ class Repository:
         now = time.time()
         return Signature(
             _printable(name or user),
-            _printable(email or f"{user}@{socket.gethostname()}"),
+            _printable(email or f"{user}@{os.uname().nodename}"),
             int(now),
             time.localtime(now).tm_gmtoff // 60,
         )
@@ -217,9 +215,8 @@ def _ask(cwd: Path, env: dict[str, str]) -> dict[str, bytes]:
         )  # fmt: skip
     except OSError as error:
         raise launch_error(error, cwd) from error
-    answers = [
-        answer.removesuffix(b"\n") for answer in done.stdout.split(_MARK.encode() + b"\n")[1:]
-    ]
+    parts = (b"\n" + done.stdout).split(b"\n%s\n" % _MARK.encode())
+    answers = [*parts[1:-1], parts[-1].removesuffix(b"\n")]
     known = dict(zip(_QUESTIONS, answers, strict=False))
     # The last question has no answer in a bare repository or inside a git directory; git says so and fails.
     if "--git-common-dir" not in known or (done.returncode and b"work tree" not in done.stderr):
@@ -292,6 +289,8 @@ def _branch(line: bytes) -> str | None:
 
 
 def _login() -> str:
+    import getpass
+
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a user id without a name, as containers have

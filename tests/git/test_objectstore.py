@@ -1,0 +1,105 @@
+"""Objects are read wherever git would find them."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gitflowrun.errors import CorruptRecord, MissingObject
+from gitflowrun.git.objects import Mode, ObjectType, Oid
+from gitflowrun.git.repository import Repository
+from tests.helpers.repos import GitRepo
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MISSING = Oid(b"\1" * 20)
+
+
+@pytest.fixture
+def oids(repo: GitRepo) -> dict[str, Oid]:
+    """The ids of a commit, its tree and a file below a directory."""
+    repo.write("dir/file", "content")
+    repo.commit()
+    names = {"commit": "HEAD", "tree": "HEAD^{tree}", "blob": "HEAD:dir/file"}
+    return {name: Oid.from_hex(repo.git("rev-parse", rev)) for name, rev in names.items()}
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_reads_every_type(repo: GitRepo, oids: dict[str, Oid], packed: bool) -> None:
+    """Loose and packed objects are read as what they are."""
+    if packed:
+        repo.git("gc", "-q")
+    objects = Repository.discover(repo.path).objects
+    assert objects.blob(oids["blob"]) == b"content"
+    assert objects.commit(oids["commit"]).tree == oids["tree"]
+    assert [entry.name for entry in objects.tree(oids["tree"])] == [b"README", b"dir"]
+    assert objects.read(oids["blob"]) == (ObjectType.BLOB, b"content")
+    buffer = bytearray(7)
+    objects.read_into(oids["blob"], memoryview(buffer))
+    assert buffer == b"content"
+
+
+def test_entry_walks_paths(repo: GitRepo, oids: dict[str, Oid]) -> None:
+    """A path leads to its row, or to nothing."""
+    objects = Repository.discover(repo.path).objects
+    found = objects.entry(oids["tree"], b"dir", b"file")
+    assert found is not None
+    assert (found.oid, found.mode) == (oids["blob"], Mode.BLOB)
+    for path in ([b"nothing"], [b"dir", b"nothing"], [b"README", b"below"], []):
+        assert objects.entry(oids["tree"], *path) is None
+
+
+def test_wrong_types_are_refused(repo: GitRepo, oids: dict[str, Oid]) -> None:
+    """A commit is no blob."""
+    objects = Repository.discover(repo.path).objects
+    with pytest.raises(CorruptRecord, match="is a commit, not a blob"):
+        objects.blob(oids["commit"])
+
+
+def test_missing_objects(repo: GitRepo, oids: dict[str, Oid]) -> None:
+    """What is nowhere is an error with a hint, and a KeyError."""
+    objects = Repository.discover(repo.path).objects
+    assert objects.exists(oids["blob"])
+    assert not objects.exists(MISSING)
+    for read in (objects.read, objects.blob, objects.tree, objects.commit):
+        with pytest.raises(MissingObject, match=str(MISSING)):
+            read(MISSING)
+    with pytest.raises(KeyError):
+        objects.read_into(MISSING, memoryview(bytearray(1)))
+
+
+def test_objects_that_appear_later(repo: GitRepo, oids: dict[str, Oid]) -> None:
+    """Objects that others write while we read are found, loose and packed."""
+    objects = Repository.discover(repo.path).objects
+    objects.blob(oids["blob"])
+    new = Oid.from_hex(repo.git("hash-object", "-w", "--stdin", stdin=b"new"))
+    assert objects.blob(new) == b"new"
+    repo.git("update-ref", "refs/keep", str(new))
+    repo.git("gc", "-q", "--prune=now")
+    assert objects.blob(new) == b"new"
+    assert objects.exists(new)
+
+
+def test_partial_clone_fetches_on_demand(
+    repo: GitRepo, oids: dict[str, Oid], tmp_path: Path
+) -> None:
+    """A blob that a partial clone has left on the remote is fetched by git."""
+    repo.git("config", "uploadpack.allowFilter", "true")
+    repo.git("config", "uploadpack.allowAnySHA1InWant", "true")
+    subprocess.run(
+        ["git", "clone", "-q", "--bare", "--filter=blob:none", f"file://{repo.path}", str(tmp_path / "part")],
+        check=True,
+    )  # fmt: skip
+    objects = Repository.discover(tmp_path / "part").objects
+    assert objects.blob(oids["blob"]) == b"content"
+    objects.close()
+
+
+def test_alternates(repo: GitRepo, oids: dict[str, Oid], tmp_path: Path) -> None:
+    """A clone that borrows its objects reads them."""
+    clone = tmp_path / "shared"
+    subprocess.run(["git", "clone", "-q", "--shared", str(repo.path), str(clone)], check=True)
+    assert Repository.discover(clone).objects.blob(oids["blob"]) == b"content"
