@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from gitflowrun.errors import NotFound
+from gitflowrun.errors import InvalidPathspec, NotFound
 from gitflowrun.names import PARAMETERS_STEP, nearest
 from gitflowrun.store.records import TaskName
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from gitflowrun.git.objects import Oid
     from gitflowrun.names import Digest
+    from gitflowrun.store.address import Address
     from gitflowrun.store.messages import Status
     from gitflowrun.store.records import ArtifactRef, TaskRecord
     from gitflowrun.store.stored import StoredRun, StoredTask
@@ -26,14 +27,17 @@ __all__ = [
     "CodeState",
     "Failure",
     "RunOverview",
+    "StepDetails",
     "StepOverview",
     "TaskOverview",
     "artifact_ref",
+    "artifact_row",
     "final_artifacts",
     "is_private",
     "run_overview",
     "step_overview",
     "task_overview",
+    "tasks_at",
 ]
 
 
@@ -98,6 +102,14 @@ class StepOverview:
     failed: int
     adopted: int
     seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class StepDetails:
+    """A step of a run and all its tasks."""
+
+    pathspec: str
+    tasks: tuple[TaskOverview, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,12 +200,10 @@ def run_overview(run: StoredRun, tags: tuple[str, ...]) -> RunOverview:
     )
 
 
-def step_overview(run: StoredRun, step: str) -> tuple[StepOverview, list[TaskOverview]]:
+def step_overview(run: StoredRun, step: str) -> StepDetails:
     """A step and its tasks, in the order of their numbers. Raises NotFound."""
     tasks = [run.task(TaskName(step, task)) for task in run.tasks(step)]
-    return _step(run, step, [task.record for task in tasks]), [
-        task_overview(task) for task in tasks
-    ]
+    return StepDetails(f"{run.pathspec}/{step}", tuple(map(task_overview, tasks)))
 
 
 def task_overview(task: StoredTask) -> TaskOverview:
@@ -231,6 +241,24 @@ def artifact_ref(task: StoredTask, name: str) -> ArtifactRef:
     return ref
 
 
+def artifact_row(task: StoredTask, name: str) -> ArtifactRow:
+    """An artifact of a task for a list. Raises NotFound."""
+    return _row(name, artifact_ref(task, name))
+
+
+def tasks_at(address: Address) -> list[StoredTask]:
+    """The tasks that an address names: one, those of a step, or all of a run but bookkeeping. Raises NotFound."""
+    run, step, task = address.run, address.step, address.task
+    if address.artifact is not None:
+        raise InvalidPathspec(
+            f"{run.pathspec}/{step}/{task}/{address.artifact} names an artifact, not a task"
+        )
+    if step is None:
+        return [task for task in run.all_tasks() if not is_private(task.name.step)]
+    names = run.tasks(step) if task is None else [task]
+    return [run.task(TaskName(step, name)) for name in names]
+
+
 def final_artifacts(run: StoredRun) -> Mapping[str, ArtifactRef]:
     """What a run ended up with: the artifacts of its last step's only task.
 
@@ -249,10 +277,14 @@ def final_artifacts(run: StoredRun) -> Mapping[str, ArtifactRef]:
 def _rows(artifacts: Mapping[str, ArtifactRef]) -> tuple[ArtifactRow, ...]:
     """The artifacts that steps made; bookkeeping, parameters and constants are shown elsewhere."""
     return tuple(
-        ArtifactRow(name, ref.type, ref.size, ref.codec, ref.digest, str(ref.producer))
+        _row(name, ref)
         for name, ref in sorted(artifacts.items())
         if not is_private(name) and ref.producer.step != PARAMETERS_STEP
     )
+
+
+def _row(name: str, ref: ArtifactRef) -> ArtifactRow:
+    return ArtifactRow(name, ref.type, ref.size, ref.codec, ref.digest, str(ref.producer))
 
 
 def _step(run: StoredRun, name: str, records: list[TaskRecord]) -> StepOverview:
