@@ -61,6 +61,11 @@ class FlowSpec:
     name = _Default(lambda owner: owner.__name__)
     script_name = _Default(_script_name)
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for name, function in steps_of(cls).items():
+            function.name = name  # type: ignore[attr-defined]  # whatever a decorator called it
+
     def __init__(self, use_cli: bool = True) -> None:
         if use_cli:
             door.open_cli(self)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from gitflowrun.errors import InvalidNext
 from gitflowrun.flow.foreach import brief, hidden_name, needs_list, single_use
-from gitflowrun.flow.steps import is_step
+from gitflowrun.flow.steps import is_step, steps_of
 from gitflowrun.names import nearest
 
 if TYPE_CHECKING:
@@ -53,7 +53,9 @@ class _Call:
                 f"step {self.step!r} passes {brief(target)!r} to self.next, which is no step of this flow",
                 "pass steps as self.next(self.<step>)",
             )
-        name = str(getattr(function, "name", function.__name__))
+        steps = steps_of(type(self.flow)).items()
+        known = (name for name, step in steps if step is function)
+        name = str(next(known, getattr(function, "name", function.__name__)))
         if not is_step(function):
             raise self.refuse(
                 f"step {self.step!r} leads to {name!r}, which is no step",
