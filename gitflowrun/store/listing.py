@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 from gitflowrun.git.objects import Oid
 from gitflowrun.store import layout
 from gitflowrun.store.locks import Locks
-from gitflowrun.store.messages import RunState, Status, parse_message
-from gitflowrun.store.stored import current_status
+from gitflowrun.store.messages import Status, parse_message
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -134,28 +133,18 @@ def _summary(
     state = parse_message(row[2]) if name else None
     if name is None or state is None:
         return None
-    return _make(locks, name, Oid.from_hex(row[1]), row[2].partition("\n")[0], state, tags)
-
-
-def _make(
-    locks: Locks,
-    name: tuple[str, RunId],
-    commit: Oid,
-    subject: str,
-    state: RunState,
-    tags: dict[tuple[str, RunId], list[str]],
-) -> RunSummary:
+    commit = Oid.from_hex(row[1])
     return RunSummary(
         flow=name[0],
         id=name[1],
         commit=commit,
         uid=state.uid or commit,
-        status=current_status(locks, name[1], state.status),
+        status=locks.current_status(name[1], state.status),
         started=state.started,
         finished=state.finished,
         tasks=state.tasks,
         user=state.user,
-        subject=subject,
+        subject=row[2].partition("\n")[0],
         tags=tuple(sorted(tags.get(name, ()))),
         code_commit=state.code_commit,
         dirty=state.dirty,

@@ -20,6 +20,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import RepositoryError
+from gitflowrun.store.messages import Status
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -166,3 +167,14 @@ class Locks:
     def run(self, run: RunId) -> FileLock:
         """The lock of the process that runs `run`; numbers are unique across flows."""
         return FileLock(self._directory / f"run-{run}")
+
+    def current_status(self, run: RunId, recorded: Status) -> Status:
+        """What a run whose newest commit says `recorded` is now.
+
+        `DEAD` when that says `running` and the lock file, which only this repository's scheduler makes,
+        is there and free. A run that was fetched while it ran stays `running`: it was, when it was last
+        heard of.
+        """
+        if recorded is Status.RUNNING and self.run(run).state() is LockState.FREE:
+            return Status.DEAD
+        return recorded

@@ -99,10 +99,8 @@ def format_message(state: RunState) -> bytes:
 
 def parse_message(message: str) -> RunState | None:
     """The state that `message` says; None when it is not the message of a run's commit."""
-    found: dict[str, str] = {}
-    for line in message.rstrip("\n").rpartition("\n\n")[2].split("\n"):
-        key, _, value = line.partition(": ")
-        found.setdefault(key, value)
+    lines = message.rstrip("\n").rpartition("\n\n")[2].split("\n")
+    found = dict([line.partition(": ")[::2] for line in lines])
     commit, _, dirty = found.get("Code-Commit", "").partition("+")
     try:
         return RunState(

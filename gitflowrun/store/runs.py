@@ -14,7 +14,6 @@ from gitflowrun.store import layout
 from gitflowrun.store.listing import RunSummary, list_flows, list_runs, run_names
 from gitflowrun.store.locks import Locks, LockState
 from gitflowrun.store.messages import Status
-from gitflowrun.store.stored import StoredRun, StoredTask
 
 if TYPE_CHECKING:
     from gitflowrun.git.repository import Repository
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from gitflowrun.store.address import Address
     from gitflowrun.store.birth import RunDraft
     from gitflowrun.store.records import RunIdentity
+    from gitflowrun.store.stored import StoredRun, StoredTask
     from gitflowrun.store.writer import FinishedTask, RunWriter
 
 __all__ = [
@@ -35,8 +35,14 @@ __all__ = [
     "StoredTask",
 ]
 
-# Writing is not loaded by those who only read.
-_LAZY = {"FinishedTask": "writer", "RunDraft": "birth", "RunWriter": "writer"}
+# Whoever only lists does not load what reads and writes.
+_LAZY = {
+    "FinishedTask": "writer",
+    "RunDraft": "birth",
+    "RunWriter": "writer",
+    "StoredRun": "stored",
+    "StoredTask": "stored",
+}
 
 
 def __getattr__(name: str) -> object:
@@ -73,6 +79,8 @@ class RunStore:
             NotFound: there is none.
             InvalidPathspec: `run` is no id.
         """
+        from gitflowrun.store.stored import StoredRun
+
         run = RunId(run)
         commit = self.repo.refs.get(layout.run_ref(flow, run))
         if commit is None:

@@ -14,8 +14,8 @@ from gitflowrun.errors import CorruptRecord, MissingObject, NotFound
 from gitflowrun.names import nearest
 from gitflowrun.store import layout, wire
 from gitflowrun.store.linetimes import decode_times
-from gitflowrun.store.locks import Locks, LockState
-from gitflowrun.store.messages import RunState, Status, parse_message
+from gitflowrun.store.locks import Locks
+from gitflowrun.store.messages import parse_message
 from gitflowrun.store.records import RunIdentity, RunInfo, TaskName, TaskRecord
 from gitflowrun.store.steporder import order_steps
 
@@ -26,21 +26,11 @@ if TYPE_CHECKING:
     from gitflowrun.git.objectstore import ObjectStore
     from gitflowrun.git.repository import Repository
     from gitflowrun.names import RunId
+    from gitflowrun.store.messages import RunState, Status
 
-__all__ = ["StoredRun", "StoredTask", "current_status"]
+__all__ = ["StoredRun", "StoredTask"]
 
 _STREAMS = {"stdout": layout.STDOUT, "stderr": layout.STDERR}
-
-
-def current_status(locks: Locks, run: RunId, recorded: Status) -> Status:
-    """What a run that says `recorded` is now.
-
-    `DEAD` when it says `running` and its lock file, which only this repository's scheduler makes, is there and
-    free. A run that was fetched while it ran stays `running`: it was when it was last heard of.
-    """
-    if recorded is Status.RUNNING and locks.run(run).state() is LockState.FREE:
-        return Status.DEAD
-    return recorded
 
 
 class StoredRun:
@@ -83,7 +73,7 @@ class StoredRun:
     @property
     def status(self) -> Status:
         """How far the run is now: `DEAD` if it says `running` and nobody runs it."""
-        return current_status(Locks(self._repo.state_dir), self.id, self.state.status)
+        return Locks(self._repo.state_dir).current_status(self.id, self.state.status)
 
     @property
     def started(self) -> float:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Mapping
 
 import pytest
 
@@ -84,14 +85,18 @@ def test_a_list_is_one_git_command(repo: GitRepo, monkeypatch: pytest.MonkeyPatc
     opened = open_repo(repo)
     calls: list[object] = []
     attempt = Git.attempt
-    monkeypatch.setattr(
-        Git,
-        "attempt",
-        lambda self, *args, **rest: calls.append(args) or attempt(self, *args, **rest),
-    )
-    store = type(store_of(repo))(opened)
-    calls.clear()
-    (run,) = store.summaries()
+
+    def counted(
+        self: Git,
+        *args: Word,
+        stdin: bytes | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> Completed:
+        calls.append(args)
+        return attempt(self, *args, stdin=stdin, env=env)
+
+    monkeypatch.setattr(Git, "attempt", counted)
+    (run,) = RunStore(opened).summaries()
     assert run.tags == ("best",)
     assert len(calls) == 1
 
