@@ -282,7 +282,7 @@ def _single_path(graph: FlowGraph, node: Node, arrivals: list[tuple[str, Path]])
 
 def _join_path(graph: FlowGraph, node: Node, arrivals: list[tuple[str, Path]]) -> Path:
     paths = [path for _, path in arrivals]
-    if not all(paths):
+    if not paths or not all(paths):
         raise _breach(
             node,
             f"step {node.name!r} is a join, but nothing has split before it",

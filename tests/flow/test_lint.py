@@ -1,0 +1,244 @@
+"""Every rule of graphs: what breaks it is named, with the line."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from gitflowrun.errors import LintError, UsageError
+from gitflowrun.flow import FlowSpec, step
+from gitflowrun.flow.graph import FlowGraph
+from gitflowrun.flow.lint import lint
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LINE, AB, JOIN, END = (
+    "start: self.next(self.end)",
+    "start: self.next(self.a, self.b)|a: self.next(self.j)|b: self.next(self.j)",
+    "j inputs: self.next(self.end)",
+    "end: pass",
+)
+
+
+def graph_of(rows: str, path: Path, name: str = "Linted") -> FlowGraph:
+    """A graph of steps written as `name arguments: body|...`; `!` before a name leaves `@step` away."""
+    lines = [f"class {name}(FlowSpec):"]
+    for row in rows.split("|"):
+        head, _, body = row.partition(": ")
+        words = head.split()
+        options = [word for word in words if "=" in word and not word.startswith("*")]
+        title, *arguments = [word for word in words if word not in options]
+        if not title.startswith("!"):
+            lines.append(f"    @step({', '.join(options)})" if options else "    @step")
+        keyword = "async def" if "~" in title else "def"
+        inner = "" if "none" in arguments else ", ".join(["self", *arguments])
+        lines.append(f"    {keyword} {title.strip('!~')}({inner}):")
+        lines += textwrap.indent(body.replace("; ", "\n"), " " * 8).splitlines()
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    space: dict[str, Any] = {"FlowSpec": FlowSpec, "step": step, "__name__": "linted"}
+    exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), space)
+    return FlowGraph.of(space[name])
+
+
+GOOD = {
+    "line": f"{LINE}|{END}",
+    "branches": f"{AB}|{JOIN}|{END}",
+    "three branches": (
+        "start: self.next(self.a, self.b, self.c)|a: self.next(self.j)|b: self.next(self.j)"
+        f"|c: self.next(self.j)|{JOIN}|{END}"
+    ),
+    "foreach": f"start: self.next(self.a, foreach='x')|a: self.next(self.j)|{JOIN}|{END}",
+    "nested foreach": (
+        "start: self.next(self.a, foreach='x')|a: self.next(self.b, foreach='y')|b: self.next(self.k)"
+        f"|k inputs: self.next(self.j)|{JOIN}|{END}"
+    ),
+    "branch in foreach": (
+        "start: self.next(self.f, foreach='x')|f: self.next(self.a, self.b)|a: self.next(self.k)"
+        f"|b: self.next(self.k)|k inputs: self.next(self.j)|{JOIN}|{END}"
+    ),
+    "foreach in one branch": (
+        "start: self.next(self.a, self.b)|a: self.next(self.c, foreach='x')|c: self.next(self.k)"
+        f"|k inputs: self.next(self.j)|b: self.next(self.j)|{JOIN}|{END}"
+    ),
+    "two splits in a row": (
+        f"{AB}|j inputs: self.next(self.s)|s: self.next(self.c, self.d)|c: self.next(self.k)"
+        f"|d: self.next(self.k)|k inputs: self.next(self.end)|{END}"
+    ),
+    "one step": "start: pass",
+    "other names": "first start=True: self.next(self.last)|last end=True: pass",
+    "start that is marked": f"start start=True: self.next(self.end)|{END}",
+    "digits": f"start: self.next(self.s2)|s2: self.next(self.end)|{END}",
+}
+
+
+@pytest.mark.parametrize("rows", GOOD.values(), ids=GOOD)
+def test_good_graphs_pass(rows: str, tmp_path: Path) -> None:
+    """Every shape that can run is accepted, and can be told as plain data."""
+    graph = graph_of(rows, tmp_path / "linted.py")
+    lint(graph)
+    assert graph.to_map()["graph_structure"][0] == graph.start_step
+
+
+BAD = {
+    "reserved": (f"start: self.next(self.cmd)|cmd: self.next(self.end)|{END}", "named 'cmd'", 6),
+    "taken": (f"start: self.next(self.end)|merge_artifacts: pass|{END}", "'merge_artifacts'", 6),
+    "upper case": (f"start: self.next(self.Big)|Big: self.next(self.end)|{END}", "'Big' can't", 6),
+    "unicode": (f"start: self.next(self.é)|é: self.next(self.end)|{END}", "'é' can't name", 6),
+    "underscore": (f"start: self.next(self._a)|_a: self.next(self.end)|{END}", "'_a' can't", 6),
+    "no start": (f"a: self.next(self.end)|{END}", "has no start step", None),
+    "no end": ("start: self.next(self.a)|a: pass", "has no end step", None),
+    "no steps": ("!helper: pass", "has no start step", None),
+    "two starts": (
+        f"a start=True: self.next(self.end)|b start=True: self.next(self.end)|{END}",
+        "has 2 start steps: 'a', 'b'", 6,
+    ),
+    "two ends": (
+        "start: self.next(self.a)|a end=True: pass|b end=True: pass", "has 2 end steps", 9,
+    ),
+    "start named and marked": (
+        f"a start=True: self.next(self.start)|start: self.next(self.end)|{END}",
+        "step 'start' is named like the start, but 'a' is marked", 6,
+    ),
+    "end named and marked": (
+        f"start: self.next(self.z)|z end=True: pass|{END}", "step 'end' is named like the end", 9,
+    ),
+    "no self": (f"start none: self.next(self.end)|{END}", "'start' takes the wrong arguments", 3),
+    "star": (f"{AB}|j *inputs: self.next(self.end)|{END}", "'j' takes the wrong arguments", 12),
+    "three arguments": (f"start: self.next(self.a)|a x y: pass|{END}", "takes 3 arguments", 6),
+    "async": (f"~start: self.next(self.end)|{END}", "'start' is asynchronous", 3),
+    "no next": (f"start: pass|{END}", "'start' has no self.next", 3),
+    "next in a branch": (
+        f"start: if 1:;     self.next(self.end)|{END}", "self.next is not the last statement", 5,
+    ),
+    "next before more": (
+        f"start: self.next(self.end); x = 1|{END}", "self.next is not the last statement", 4,
+    ),
+    "next returned": (
+        f"start: return self.next(self.end)|{END}", "self.next is not the last statement", 4,
+    ),
+    "end with next": (
+        "start: self.next(self.end)|end: self.next(self.start)", "ends with step 'end', but", 7,
+    ),
+    "switch": (
+        f"start: self.next({{'a': self.end}}, condition='x')|{END}", "conditional transitions", 4,
+    ),
+    "switch without condition": (
+        f"start: self.next({{'a': self.end}})|{END}", "conditional transitions", 4,
+    ),
+    "gang": (f"start: self.next(self.end, num_parallel=2)|{END}", "gangs of parallel tasks", 4),
+    "no target": (f"start: self.next()|{END}", "self.next names no step", 4),
+    "computed target": (f"start: self.next(getattr(self, 'end'))|{END}", "is no step: write", 4),
+    "starred targets": (f"start: self.next(*[self.end])|{END}", "is no step: write", 4),
+    "text target": (f"start: self.next('end')|{END}", "is no step: write", 4),
+    "foreign target": (f"start: self.next(other.end)|{END}", "'other.end' is no step", 4),
+    "unknown option": (f"start: self.next(self.end, each='x')|{END}", "no argument 'each'", 4),
+    "starred options": (f"start: self.next(self.end, **{{}})|{END}", "no argument '**'", 4),
+    "computed foreach": (f"start: self.next(self.a, foreach=X)|a: pass|{END}", "literal string", 4),
+    "foreach of two": (
+        f"start: self.next(self.a, self.b, foreach='x')|a: pass|b: pass|{END}",
+        "exactly one step", 4,
+    ),
+    "unknown target": (f"start: self.next(self.edn)|{END}", "leads to 'edn', which is no step", 4),
+    "undecorated target": (f"start: self.next(self.a)|!a: pass|{END}", "'a', which is no step", 4),
+    "same target twice": (
+        f"start: self.next(self.a, self.a)|a: self.next(self.j)|{JOIN}|{END}",
+        "leads to the same step twice", 4,
+    ),
+    "end is a join": (
+        ("start: self.next(self.a, self.b)|a: self.next(self.end)|b: self.next(self.end)"
+        "|end inputs: pass"), "the end step 'end' is a join", 12,
+    ),
+    "back to the start": (
+        f"start: self.next(self.a)|a: self.next(self.start)|{END}", "leads back to the start", 7,
+    ),
+    "circle": (
+        f"start: self.next(self.a)|a: self.next(self.b)|b: self.next(self.a)|{END}",
+        "the flow runs in a circle: ", 10,
+    ),
+    "circle of one": (
+        f"start: self.next(self.a)|a: self.next(self.a)|{END}", "in a circle: a -> a", 7,
+    ),
+    "orphan": (f"{LINE}|lost: self.next(self.end)|{END}", "nothing leads to step 'lost'", 6),
+    "unreached end": (
+        f"{AB}|{JOIN.replace('end', 'x')}|x: self.next(self.y)|y: self.next(self.x)|{END}",
+        "in a circle", 19,
+    ),
+    "join that splits": (
+        (f"{AB}|j inputs: self.next(self.c, self.d)|c: self.next(self.end)|d: self.next(self.end)"
+        f"|{END}"), "'j' is a join and a split at once", 13,
+    ),
+    "join with foreach": (
+        f"{AB}|j inputs: self.next(self.c, foreach='x')|c: self.next(self.end)|{END}",
+        "'j' is a join and a split at once", 13,
+    ),
+    "foreach into join": (
+        f"start: self.next(self.j, foreach='x')|{JOIN}|{END}", "straight into the join 'j'", 4,
+    ),
+    "split into join": (
+        f"start: self.next(self.a, self.j)|a: self.next(self.j)|{JOIN}|{END}",
+        "straight into the join 'j'", 4,
+    ),
+    "join without split": (
+        f"start: self.next(self.j)|{JOIN}|{END}", "nothing has split before it", 6,
+    ),
+    "second argument": (f"start k: self.next(self.end)|{END}", "nothing has split", 3),
+    "end inside a split": (
+        f"start: self.next(self.a, self.b)|a: self.next(self.end)|b: self.next(self.end)|{END}",
+        "ends before the branches of 'start' are joined", 12,
+    ),
+    "end inside a foreach": (
+        f"start: self.next(self.a, foreach='x')|a: self.next(self.end)|{END}",
+        "ends before the branches of 'start' are joined", 9,
+    ),
+    "branches meet": (
+        f"{AB}|j: self.next(self.end)|{END}", "branches meet in step 'j', which is no join", 12,
+    ),
+    "missing branch": (
+        (f"start: self.next(self.a, self.b, self.c)|a: self.next(self.j)|b: self.next(self.j)"
+        f"|c: self.next(self.k)|j inputs: self.next(self.k)|k inputs: self.next(self.end)|{END}"),
+        "does not join all branches of 'start': 'c'", 15,
+    ),
+    "uneven": (
+        ("start: self.next(self.a, self.b)|a: self.next(self.c, self.d)|c: self.next(self.j)"
+        f"|d: self.next(self.j)|b: self.next(self.j)|{JOIN}|{END}"),
+        "reached from branches of different splits", 18,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("rows", "message", "line"), BAD.values(), ids=BAD)
+def test_bad_graphs_are_refused(rows: str, message: str, line: int | None, tmp_path: Path) -> None:
+    """The first broken rule is told with file, line and a hint."""
+    path = tmp_path / "linted.py"
+    with pytest.raises(LintError) as caught:
+        lint(graph_of(rows, path))
+    error = caught.value
+    assert message in error.message
+    assert error.hint
+    assert error.line == line
+    assert error.source == (None if line is None else str(path))
+    assert error.exit_code == 1
+
+
+def test_a_misspelt_target_is_guessed(tmp_path: Path) -> None:
+    """The hint names the step that was meant."""
+    with pytest.raises(LintError) as caught:
+        lint(graph_of(f"start: self.next(self.edn)|{END}", tmp_path / "linted.py"))
+    assert caught.value.hint == "did you mean end?"
+
+
+def test_long_flows_are_no_matter(tmp_path: Path) -> None:
+    """Two thousand steps in a row are checked without recursion."""
+    steps = "|".join(f"s{n}: self.next(self.s{n + 1})" for n in range(2000))
+    rows = f"start: self.next(self.s0)|{steps}|s2000: self.next(self.end)|{END}"
+    lint(graph_of(rows, tmp_path / "linted.py"))
+
+
+def test_flow_names_may_be_unicode_but_not_endless(tmp_path: Path) -> None:
+    """A flow is named by any identifier that fits into a ref."""
+    lint(graph_of(f"{LINE}|{END}", tmp_path / "one.py", "Élan"))
+    with pytest.raises(UsageError, match="can't name a flow"):
+        lint(graph_of(f"{LINE}|{END}", tmp_path / "two.py", "L" * 300))
