@@ -19,7 +19,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gitflowrun.errors import InvalidPathspec, NotFound
+from gitflowrun.errors import InvalidPathspec, NotFound, UsageError
 from gitflowrun.git.objects import Oid
 from gitflowrun.names import RunId, nearest
 from gitflowrun.store import layout
@@ -65,6 +65,9 @@ def resolve(repo: Repository, text: str, flow: str | None = None) -> Address:
     parts = text.split("/")
     if not all(parts):
         raise InvalidPathspec(f"{text!r} is not the address of a run", hint=_FORMS)
+    direct = _directly(repo, parts, flow)
+    if direct is not None:
+        return direct
     catalog = _Catalog(repo)
     if flow is None and len(parts) > 1 and parts[0] in catalog.flows():
         flow, *parts = parts
@@ -77,9 +80,26 @@ def resolve(repo: Repository, text: str, flow: str | None = None) -> Address:
         raise catalog.not_found(text, parts[0], flow)
     if len(names) > 1:
         raise _ambiguous(repo, text, names)
-    if len(parts) > 1 + _MAX_PARTS:
-        raise InvalidPathspec(f"{text!r} is not an address", hint="it ends in step/task/artifact")
-    return Address(catalog.open(names[0]), *parts[1:])
+    return _address(catalog.open(names[0]), parts[1:])
+
+
+def _directly(repo: Repository, parts: list[str], flow: str | None) -> Address | None:
+    """The run whose flow and id are both said, without looking at any other."""
+    if flow is None or parts[0] == flow:
+        flow, *parts = parts
+    try:
+        run = RunId(parts[0] if parts else "")
+        commit = repo.refs.get(layout.run_ref(flow, run))
+    except (InvalidPathspec, UsageError):
+        return None
+    return _address(StoredRun(repo, flow, run, commit), parts[1:]) if commit else None
+
+
+def _address(run: StoredRun, parts: list[str]) -> Address:
+    if len(parts) > _MAX_PARTS:
+        where = "/".join([run.pathspec, *parts])
+        raise InvalidPathspec(f"{where!r} is not an address", hint="it ends in step/task/artifact")
+    return Address(run, *parts)
 
 
 _FORMS = "write 12, MyFlow/12, a tag or @latest; /step/task/artifact may follow"

@@ -6,6 +6,7 @@ was set back does not reorder anything.
 
 from __future__ import annotations
 
+import heapq
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RunSummary", "Status", "list_flows", "list_runs", "newest_first", "run_names"]
 
+_SPECIAL = f"{layout.RUNS}@"
 _FEW = 200
 """Up to so many runs are asked for by name, instead of reading the messages of all."""
 
@@ -83,9 +85,10 @@ def list_runs(
     tags_below = layout.TAGS if flow is None else f"{layout.TAGS}{flow}/"
     prefixes = {_below(flow), tags_below}
     if limit is not None and limit <= _FEW:
-        names = run_names(repo, flow)
-        if len(names) > limit:
-            prefixes = {tags_below, *(layout.run_ref(*name) for name in names[:limit])}
+        names = run_names(repo, flow, limit)
+        if not names:
+            return []
+        prefixes = {tags_below, *(layout.run_ref(*name) for name in names)}
     rows = repo.refs.rows(*sorted(prefixes), fields=("refname", "objectname", "contents"))
     tags = _tags_by_run(row[0] for row in rows)
     locks = Locks(repo.state_dir)
@@ -95,10 +98,30 @@ def list_runs(
     return found[:limit]
 
 
-def run_names(repo: Repository, flow: str | None = None) -> list[tuple[str, RunId]]:
-    """Flow and id of every run, newest first; no commit is read."""
+def run_names(
+    repo: Repository, flow: str | None = None, limit: int | None = None
+) -> list[tuple[str, RunId]]:
+    """Flow and id of the runs of a flow, or of all, newest first; no commit is read."""
     rows = repo.refs.rows(_below(flow), fields=("refname",))
-    return newest_first(name for row in rows if (name := layout.parse_run_ref(row[0])))
+    refs = [row[0] for row in rows if not row[0].startswith(_SPECIAL)]
+    if limit is not None:
+        refs = _newest(refs, limit)
+    return newest_first(name for ref in refs if (name := layout.parse_run_ref(ref)))[:limit]
+
+
+def _newest(refs: list[str], limit: int) -> list[str]:
+    """The refs with the `limit` highest numbers, and whatever shares the last of these."""
+    numbers = [_number(ref) for ref in refs]
+    highest = heapq.nlargest(limit, numbers)
+    if not highest:
+        return []
+    return [ref for ref, number in zip(refs, numbers, strict=True) if number >= highest[-1]]
+
+
+def _number(ref: str) -> int:
+    # Cheaper than `RunId`, for a choice among very many; what is chosen is parsed properly.
+    digits = ref.rpartition("/")[2].partition("-")[0]
+    return int(digits) if digits.isdecimal() else 0
 
 
 def newest_first(names: Iterable[tuple[str, RunId]]) -> list[tuple[str, RunId]]:

@@ -107,7 +107,7 @@ class RunStore:
 
     def latest(self, flow: str | None = None) -> StoredRun | None:
         """The newest run of a flow, or of all; None when there is none."""
-        names = run_names(self.repo, flow)
+        names = run_names(self.repo, flow, limit=1)
         return self.get(*names[0]) if names else None
 
     def summaries(self, flow: str | None = None, limit: int | None = None) -> list[RunSummary]:

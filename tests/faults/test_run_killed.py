@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+from gitflowrun.store.records import TaskName
+from gitflowrun.store.runs import Status
+from tests.helpers.repos import ROOT, GitRepo
+from tests.helpers.runs import make_run, open_repo, store_of
+
+# A scheduler reduced to its writes: says what was acknowledged, as soon as it was.
+WRITER = """
+import sys
+from tests.helpers.runs import finished_task, open_repo, start_run
+from tests.helpers.repos import GitRepo
+from pathlib import Path
+
+repo = open_repo(GitRepo(Path(sys.argv[1])))
+print("go", flush=True)
+for _ in range(20):
+    with start_run(repo, tags=["killed"]) as run:
+        print("born", run.identity.id, flush=True)
+        for number in range(3):
+            run.commit([finished_task(run.identity, f"train/{number}", {"x": b"%d" % number})])
+            print("done", run.identity.id, number, flush=True)
+"""
+ROUNDS = 12
+
+
+def killed_writer(repo: GitRepo, after: float) -> list[list[str]]:
+    """What a writer acknowledged before it was killed `after` seconds from its first write."""
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(repo.path)],
+        stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        assert process.stdout.readline() == "go\n"
+        time.sleep(after)
+        process.send_signal(signal.SIGKILL)
+        lines = process.stdout.read().split("\n")[:-1]
+    return [line.split() for line in lines]
+
+
+def test_a_killed_writer_loses_nothing_it_acknowledged(repo: GitRepo) -> None:
+    """Kills at random moments: git finds everything whole, and every acknowledged task is there."""
+    chance = random.Random(7)
+    acknowledged: list[list[str]] = []
+    for _ in range(ROUNDS):
+        acknowledged += killed_writer(repo, chance.uniform(0, 0.15))
+    repo.fsck()
+    store = store_of(repo)
+    for word, run, *task in acknowledged:
+        stored = store.get("MyFlow", run)
+        assert word == "born" or stored.task(TaskName("train", task[0])).record.ok
+        assert stored.status is Status.DEAD
+    assert acknowledged
+
+
+def test_life_goes_on_after_kills(repo: GitRepo) -> None:
+    """After kills the next run starts at once, with a number of its own, and housekeeping works."""
+    last = 0
+    for after in (0.0, 0.01, 0.03, 0.05):
+        for words in killed_writer(repo, after):
+            assert int(words[1]) >= last
+            last = int(words[1])
+    fresh = make_run(repo)
+    assert int(fresh.id) > last
+    opened = open_repo(repo)
+    opened.packs.sweep(grace=0)
+    repo.git("gc", "-q", "--prune=now")
+    repo.fsck()
+    assert store_of(repo).get("MyFlow", fresh.id).status is Status.DONE
+
+
+def test_a_stale_ref_lock_is_recovered(repo: GitRepo) -> None:
+    """The lock file of a killed process on the run's own ref does not stop its successor."""
+    opened = open_repo(repo)
+    opened.refs._stale_after = 0.2
+    run = make_run(opened)
+    lock = repo.path / ".git/refs/runs/MyFlow/2.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    lock.touch()
+    second = make_run(opened)
+    assert (run.id, second.id) == ("1", "2")
+    assert not lock.exists()
