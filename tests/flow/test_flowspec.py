@@ -1,0 +1,230 @@
+"""The flow object seen from outside, and the door to the command line."""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+from gitflowrun.flow import FlowSpec, Parameter, current, door, step
+from gitflowrun.flow.members import constants, parameters_of
+from gitflowrun.store.records import ForeachFrame
+from tests.flow.memory import MemoryRun, run_flow
+
+
+class Mixin:
+    """A class that is no flow."""
+
+    SHARED = "mixed in"
+
+
+class Looked(Mixin, FlowSpec):
+    """Looked at."""
+
+    RATE = 1.5
+    NOTHING = None
+    TABLE = ((1, 2), (3, 4))
+    _hidden = 1
+    amount = Parameter("amount", default=3)
+
+    class Inner:
+        """No constant."""
+
+    @property
+    def double(self) -> int:
+        """No constant either."""
+        return 2
+
+    @staticmethod
+    def static() -> None:
+        """Nor this."""
+
+    @classmethod
+    def method(cls) -> None:
+        """Nor this."""
+
+    @step
+    def start(self) -> None:
+        """Begin."""
+        self.next(self.end)
+
+    @step
+    def end(self) -> None:
+        """Finish."""
+
+
+def test_constants_are_plain_class_attributes() -> None:
+    """Methods, properties, classes, parameters and names with an underscore are none; mixins count."""
+    assert constants(Looked) == {
+        "SHARED": "mixed in", "RATE": 1.5, "NOTHING": None, "TABLE": ((1, 2), (3, 4)),
+    }  # fmt: skip
+    assert list(parameters_of(Looked)) == ["amount"]
+
+
+def test_constants_and_parameters_are_inherited() -> None:
+    """A subclass inherits, overrides and adds both, also after the base has run."""
+    run_flow(Looked)
+
+    class More(Looked):
+        RATE = 2.5
+        amount = Parameter("amount", default=4)
+        other = Parameter("other")
+
+    assert constants(More)["RATE"] == 2.5
+    assert constants(More)["SHARED"] == "mixed in"
+    assert list(parameters_of(More)) == ["amount", "other"]
+    assert run_flow(More).value("end", "RATE") == 2.5
+    assert run_flow(Looked).value("end", "RATE") == 1.5
+
+
+def test_what_third_party_code_reads_is_there() -> None:
+    """Name, script, steps, graph and text of a flow that does not run."""
+    flow = Looked(use_cli=False)
+    functions: list[Any] = list(flow)
+    assert (flow.name, flow.script_name) == ("Looked", "test_flowspec.py")
+    assert [(function.name, function.is_step, function.decorators) for function in functions] == [
+        ("start", True, []), ("end", True, []),
+    ]  # fmt: skip
+    assert flow._steps == functions
+    assert flow._graph["start"].out_funcs == ("end",)
+    assert flow._graph_info["steps"]["end"]["type"] == "end"
+    assert (flow._current_step, flow._foreach_stack, flow._transition) == (None, (), None)
+    assert (flow.index, flow.input, flow.foreach_stack()) == (None, None, [])
+    assert str(flow) == "<flow Looked>"
+    assert Looked.name == "Looked"
+    assert "_state" not in dir(flow)
+
+
+def test_a_running_flow_tells_where_it_is() -> None:
+    """Step, foreach levels and text of a flow in a task."""
+
+    class Where(FlowSpec):
+        @step
+        def start(self) -> None:
+            self.items = ["a long item that is cut somewhere"]
+            self.next(self.body, foreach="items")
+
+        @step
+        def body(self) -> None:
+            self.told: Any = (self._current_step, str(self), list(self._foreach_stack))
+            self.listed = [name for name in dir(self) if name in {"items", "told", "_state"}]
+            self.next(self.join)
+
+        @step
+        def join(self, inputs: Any) -> None:
+            self.told = (inputs[0]._current_step, str(inputs[0]))
+            self.next(self.end)
+
+        @step
+        def end(self) -> None:
+            pass
+
+    run = run_flow(Where)
+    frame = ForeachFrame("body", "items", 1, 0, "a long item that is cut somewh")
+    text = "<flow Where step body[0] (input: a long item that is )>"
+    assert run.value("body", "told") == ("body", text, [frame])
+    assert run.value("body", "listed") == ["items", "told"]
+    assert run.value("end", "told") == ("body", text)
+
+
+@pytest.fixture
+def launched(monkeypatch: pytest.MonkeyPatch) -> list[type]:
+    """What was handed to the command line."""
+    flows: list[type] = []
+    module: Any = ModuleType("gitflowrun.cli.launch")
+    module.main = flows.append
+    monkeypatch.setitem(sys.modules, "gitflowrun.cli.launch", module)
+    return flows
+
+
+def test_an_object_of_a_flow_is_its_command_line(launched: list[type]) -> None:
+    """`MyFlow()` opens the door; `MyFlow(use_cli=False)` does not."""
+    Looked(use_cli=False)
+    assert launched == []
+    Looked()
+    assert launched == [Looked]
+
+
+def test_the_door_is_bolted_in_tasks(launched: list[type]) -> None:
+    """A step may make objects of flows; afterwards the door opens again."""
+
+    class Maker(FlowSpec):
+        @step
+        def start(self) -> None:
+            Looked()
+            self.next(self.end)
+
+        @step
+        def end(self) -> None:
+            Looked()
+            msg = "out"
+            raise ValueError(msg)
+
+    run = MemoryRun(Maker)
+    run.execute("start", [])
+    with pytest.raises(AssertionError):
+        run.execute("end", [])
+    assert launched == []
+    Looked()
+    assert launched == [Looked]
+
+
+def test_what_a_flow_sets_before_it_opens_the_door_is_there_in_every_task(
+    launched: list[type],
+) -> None:
+    """Attributes of a flow's own `__init__` begin every step, joins too, and are artifacts."""
+
+    class Own(FlowSpec):
+        def __init__(self) -> None:
+            self.early = [1]
+            super().__init__()
+
+        @step
+        def start(self) -> None:
+            self.next(self.end)
+
+        @step
+        def end(self) -> None:
+            self.late = self.early
+
+    Own()
+    assert launched == [Own]
+    assert run_flow(Own).value("end", "late") == [1]
+
+
+def test_current_opens_the_client_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`current.run` and `current.task` are the client's objects, in whatever namespace."""
+    opened: list[tuple[str, str, bool]] = []
+
+    def make(kind: str) -> Any:
+        def construct(pathspec: str, *, _namespace_check: bool) -> str:
+            opened.append((kind, pathspec, _namespace_check))
+            return kind
+
+        return construct
+
+    client = SimpleNamespace(Run=make("Run"), Task=make("Task"))
+    monkeypatch.setitem(sys.modules, "gitflowrun.client", client)
+
+    class Asks(FlowSpec):
+        @step
+        def start(self) -> None:
+            self.kinds = (current.run, current.task)
+            self.next(self.end)
+
+        @step
+        def end(self) -> None:
+            pass
+
+    assert run_flow(Asks).value("start", "kinds") == ("Run", "Task")
+    assert opened == [("Run", "Asks/1", False), ("Task", "Asks/1/start/1", False)]
+
+
+def test_the_bolt_holds_when_steps_nest() -> None:
+    """Two bolts are undone one after the other."""
+    with door.bolted():
+        with door.bolted():
+            pass
+        Looked()
