@@ -6,6 +6,7 @@ is imported when it is typed: `git runs` must not feel slower than git.
 
 from __future__ import annotations
 
+import gc
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -50,7 +51,11 @@ _DEFAULT = "list"
 def main(args: Sequence[str] | None = None) -> int:
     """Run `git runs ARGS` and return its exit code."""
     words = list(sys.argv[1:] if args is None else args)
-    return guarded(lambda: _dispatch(words), GIT)
+    gc.disable()  # a command lives for milliseconds; looking for garbage would take a tenth of them
+    try:
+        return guarded(lambda: _dispatch(words), GIT)
+    finally:
+        gc.enable()
 
 
 def _dispatch(words: list[str]) -> int:
@@ -62,6 +67,11 @@ def _dispatch(words: list[str]) -> int:
         from gitflowrun import __version__
 
         sys.stdout.write(f"git-runs version {__version__}\n")
+        return 0
+    if words in ([], [_DEFAULT]):
+        from gitflowrun.cli.listing import list_runs
+
+        list_runs()
         return 0
     if first == "help":
         first, words = words[1], [words[1], "--help"]

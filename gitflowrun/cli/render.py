@@ -55,31 +55,35 @@ def table(
     columns: Sequence[Column], rows: Sequence[Sequence[Cell | str]], screen: Screen
 ) -> Iterator[str]:
     """The lines of a table with a heading; columns that are empty in every row are left out."""
+    titles = [Cell(column.title, screen.style.dim) for column in columns]
     cells = [[cell if isinstance(cell, Cell) else Cell(cell) for cell in row] for row in rows]
-    texts = [[printable(cell.text) for cell in row] for row in cells]
-    used = [index for index in range(len(columns)) if any(row[index] for row in texts)]
-    widths = {
-        index: max(width(columns[index].title), *(width(row[index]) for row in texts))
-        for index in used
-    }
+    texts = [[printable(cell.text) for cell in row] for row in [titles, *cells]]
+    sizes = [[len(text) if text.isascii() else width(text) for text in row] for row in texts]
+    used = [index for index in range(len(columns)) if any(row[index] for row in sizes[1:])]
+    widths = {index: max(row[index] for row in sizes) for index in used}
     if screen.person:
         _narrow(columns, widths, screen.columns)
+    for row, text, taken in zip([titles, *cells], texts, sizes, strict=True):
+        parts = [
+            _placed(
+                text[index], taken[index], widths[index], row[index].paint, columns[index].right
+            )
+            for index in used
+        ]
+        if used:
+            yield _GAP.join(parts).rstrip()
 
-    def line(row: Sequence[str], paints: Sequence[Callable[[str], str] | None]) -> str:
-        parts = []
-        for index in used:
-            text = fit(row[index], widths[index])
-            pad = " " * (widths[index] - width(text))
-            paint = paints[index]
-            shown = paint(text) if paint else text
-            parts.append(pad + shown if columns[index].right else shown + pad)
-        return _GAP.join(parts).rstrip()
 
-    if used:
-        titles = [column.title for column in columns]
-        yield line(titles, [screen.style.dim] * len(columns))
-    for row, text in zip(cells, texts, strict=True):
-        yield line(text, [cell.paint for cell in row])
+def _placed(
+    text: str, taken: int, room: int, paint: Callable[[str], str] | None, right: bool
+) -> str:
+    """A cell's text, which takes so many columns, cut or padded to its room."""
+    if taken > room:
+        text = fit(text, room)
+        taken = width(text)
+    shown = paint(text) if paint is not None else text
+    pad = " " * (room - taken)
+    return pad + shown if right else shown + pad
 
 
 def _narrow(columns: Sequence[Column], widths: dict[int, int], limit: int) -> None:
