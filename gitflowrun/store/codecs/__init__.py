@@ -17,7 +17,57 @@ pickle last.
 
 from __future__ import annotations
 
-from gitflowrun.store.codecs.encoded import Encoded
-from gitflowrun.store.codecs.registry import decode, encode, is_safe, suffix
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["Encoded", "decode", "encode", "is_safe", "suffix"]
+from gitflowrun.store.codecs.encoded import Encoded
+from gitflowrun.store.codecs.registry import (
+    ARRAY,
+    BYTES,
+    FILE,
+    check_safe,
+    decode,
+    encode,
+    is_safe,
+    is_volatile,
+    suffix,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import BinaryIO
+
+__all__ = [
+    "ARRAY",
+    "BYTES",
+    "FILE",
+    "Encoded",
+    "check_safe",
+    "decode",
+    "encode",
+    "is_file",
+    "is_safe",
+    "is_volatile",
+    "read_rows",
+    "stored_file",
+    "suffix",
+]
+
+
+def is_file(value: object) -> bool:
+    """Whether a value stands for a file, and so never changes."""
+    cls = type(value)
+    return cls.__name__ == "FileArtifact" and cls.__module__ == f"{__name__}.files"
+
+
+def stored_file(opener: Callable[[], BinaryIO], size: int) -> Any:
+    """The value of a stored file, of which nothing is read yet."""
+    from gitflowrun.store.codecs.files import FileArtifact
+
+    return FileArtifact(opener, size, "in the repository")
+
+
+def read_rows(stream: BinaryIO, rows: int | slice) -> Any:
+    """Some rows of the array in an npy payload; see `arrays.read_rows`."""
+    from gitflowrun.store.codecs import arrays
+
+    return arrays.read_rows(stream, rows)

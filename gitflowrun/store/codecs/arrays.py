@@ -13,7 +13,7 @@ import re
 import sys
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, BinaryIO
 
 from gitflowrun.errors import CorruptRecord
 from gitflowrun.store.codecs.encoded import Buffer, Loading, Unencodable, flat
@@ -30,11 +30,13 @@ __all__ = [
     "form_of",
     "parse_dtype",
     "read_npy_header",
+    "read_rows",
 ]
 
 _MAGIC = b"\x93NUMPY"
 _ALIGNMENT = 64
 _MAX_HEADER = 1 << 20
+_PREFIX = 12
 _SIMPLE = re.compile(r"[<>|=]?[biufcSUVmM][0-9]*(\[[0-9]*[a-zA-Zμ]+(/[0-9]+)?\])?\Z")
 _FIELD_KEYS = frozenset({"descr", "fortran_order", "shape"})
 
@@ -299,3 +301,46 @@ def decode_npy(payload: memoryview, loading: Loading) -> Any:
     """The array in an npy payload."""
     layout, start = read_npy_header(payload)
     return build(layout, payload[start:], writable=loading.writable)
+
+
+def read_rows(stream: BinaryIO, rows: int | slice) -> Any:
+    """`array[rows]` of the array in an npy file, of which only these rows are read.
+
+    The rows of an array in Fortran order lie scattered: it is read as a whole.
+
+    Raises:
+        IndexError: there is no such row.
+        CorruptRecord: the file is malformed.
+    """
+    head = stream.read(_PREFIX)
+    head += stream.read(int.from_bytes(head[8:_PREFIX], "little") if head[6:7] > b"\1" else 1 << 16)
+    layout, start = read_npy_header(memoryview(head))
+    size = parse_dtype(layout.descr).itemsize * math.prod(layout.shape[1:])
+    if layout.fortran or not layout.shape or not size:
+        stream.seek(start)
+        whole = _read(stream, math.prod(layout.shape) * parse_dtype(layout.descr).itemsize)
+        return build(layout, whole, writable=True)[rows]
+    wanted = range(layout.shape[0])[rows]
+    span = range(wanted, wanted + 1) if isinstance(wanted, int) else wanted
+    low, high = (min(span), max(span) + 1) if span else (0, 0)
+    stream.seek(start + low * size)
+    part = build(
+        Layout(layout.descr, fortran=False, shape=(high - low, *layout.shape[1:])),
+        _read(stream, (high - low) * size),
+        writable=True,
+    )
+    if isinstance(wanted, int):
+        return part[0]
+    return part[:: span.step] if span.step > 0 else part[::-1][:: -span.step]
+
+
+def _read(stream: BinaryIO, size: int) -> bytearray:
+    """So many bytes of a file, or what it has left."""
+    buffer = bytearray(size)
+    view, done = memoryview(buffer), 0
+    while done < size:
+        count = stream.readinto(view[done:])  # type: ignore[attr-defined]
+        if not count:
+            raise CorruptRecord("an npy file is cut short")
+        done += count
+    return buffer

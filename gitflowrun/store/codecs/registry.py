@@ -16,7 +16,19 @@ from gitflowrun.store.codecs.encoded import Buffer, Encoded, Loading, Unencodabl
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Codec", "decode", "encode", "encode_embedded", "is_safe", "suffix"]
+__all__ = [
+    "ARRAY",
+    "BYTES",
+    "FILE",
+    "Codec",
+    "check_safe",
+    "decode",
+    "encode",
+    "encode_embedded",
+    "is_safe",
+    "is_volatile",
+    "suffix",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +41,7 @@ class Codec:
         encode: Where its encoder is: `module:function` within this package.
         decode: Likewise its decoder.
         safe: Whether decoding runs no code that the payload names.
+        volatile: Whether parts view something that others may change while it is being stored.
     """
 
     id: str
@@ -36,13 +49,17 @@ class Codec:
     encode: str
     decode: str
     safe: bool = True
+    volatile: bool = False
 
+
+ARRAY, BYTES, FILE = "npy/1", "bytes/1", "file/1"
 
 _BUILT_IN = (
     Codec("str/1", ".txt", "raw:encode_str", "raw:decode_str"),
-    Codec("bytes/1", ".bin", "raw:encode_bytes", "raw:decode_bytes"),
+    Codec(BYTES, ".bin", "raw:encode_bytes", "raw:decode_bytes"),
     Codec("plain/1", ".msgpack", "plain:encode_plain", "unplain:decode_plain"),
-    Codec("npy/1", ".npy", "arrays:encode_npy", "arrays:decode_npy"),
+    Codec(ARRAY, ".npy", "arrays:encode_npy", "arrays:decode_npy"),
+    Codec(FILE, ".bin", "files:encode_file", "files:decode_file", volatile=True),
     Codec("pickle/5", ".pickle", "pickles:encode_pickle", "pickles:decode_pickle", safe=False),
     Codec(
         "cloudpickle/1", ".pickle", "pickles:encode_cloudpickle", "pickles:decode_pickle",
@@ -54,8 +71,9 @@ _CODECS = {codec.id: codec for codec in _BUILT_IN}
 # The codecs of a type, best first. Types are known by name: their modules may not be imported.
 _OF_TYPE = {
     "builtins.str": ("str/1",),
-    "builtins.bytes": ("bytes/1",),
-    "numpy.ndarray": ("npy/1",),
+    "builtins.bytes": (BYTES,),
+    "gitflowrun.store.codecs.files.FileArtifact": (FILE,),
+    "numpy.ndarray": (ARRAY,),
 }
 _GENERAL = ("plain/1",)
 _LAST = ("pickle/5", "cloudpickle/1")
@@ -111,18 +129,34 @@ def decode(codec: str, payload: Buffer, *, trusted: bool, writable: bool = True)
         CorruptRecord: the payload is not what the codec writes, or the codec is unknown.
         NotFound: something that the value needs is not installed here.
     """
+    if not trusted:
+        check_safe(codec)
     known = _find(codec)
-    if not trusted and not known.safe:
+    return _call(known.decode, flat(payload), Loading(trusted=trusted, writable=writable))
+
+
+def check_safe(codec: str) -> None:
+    """Refuse a payload that could run code.
+
+    Raises:
+        UntrustedArtifact: payloads of this codec can.
+        CorruptRecord: the codec is unknown.
+    """
+    if not _find(codec).safe:
         raise UntrustedArtifact(
-            f"a {known.id} value can run code when it is loaded, and its run isn't trusted",
+            f"a {codec} value can run code when it is loaded, and its run isn't trusted",
             hint="if you trust where it came from: git runs trust <run or remote>",
         )
-    return _call(known.decode, flat(payload), Loading(trusted=trusted, writable=writable))
 
 
 def is_safe(codec: str) -> bool:
     """Whether payloads of this codec are loaded from anywhere."""
     return _find(codec).safe
+
+
+def is_volatile(codec: str) -> bool:
+    """Whether parts by this codec view something that others may change meanwhile: a file."""
+    return _find(codec).volatile
 
 
 def suffix(codec: str) -> str:

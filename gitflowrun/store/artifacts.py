@@ -1,0 +1,251 @@
+"""Artifacts between a task and the repository: saved, loaded, compared. No paths, no refs, no pygit2.
+
+Saving, for all artifacts of a task at once:
+
+1. BLAKE3 of every payload. A payload that occurs twice is stored once.
+2. Small ones together are handed back `inline`: the scheduler writes them in the pack of its group commit.
+3. Otherwise what the index knows is not written again; the rest is cut into chunks, of which the unknown
+   ones become one kept pack. The scheduler names it in `release` once a ref reaches it.
+
+Task processes do this. It starts threads for large payloads, so a process that forks tasks must not.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+
+from gitflowrun.errors import CorruptRecord, UnserializableArtifact, UsageError
+from gitflowrun.git.objects import ObjectType, hash_object
+from gitflowrun.git.packs import PackObject
+from gitflowrun.store import codecs
+from gitflowrun.store.hashing import digest_all, digest_parts
+from gitflowrun.store.payloads import PayloadFile, read_bytes, read_payload
+from gitflowrun.store.records import ArtifactRef, Chunk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from gitflowrun.git.objects import Oid
+    from gitflowrun.git.packs import PackStore
+    from gitflowrun.names import Digest
+    from gitflowrun.store.codecs import Encoded
+    from gitflowrun.store.payloads import Blobs
+    from gitflowrun.store.records import TaskName
+
+__all__ = ["INLINE_LIMIT", "ArtifactReader", "ArtifactWriter", "Saved", "same_payload"]
+
+INLINE_LIMIT = 64 << 10
+
+_IMMUTABLE = frozenset({type(None), bool, int, float, complex, str, bytes})
+
+
+class Index(Protocol):
+    """What is in the repository already, by BLAKE3: a DedupIndex."""
+
+    def lookup(self, digests: Iterable[Digest], /) -> Mapping[Digest, Oid]:
+        """The blobs of those that are there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What became of a task's artifacts.
+
+    Attributes:
+        refs: Where each lies, by name.
+        inline: Payloads that are not written yet, by digest: the scheduler writes them.
+        packs: The pack that was written, if any; kept until the scheduler releases it.
+    """
+
+    refs: dict[str, ArtifactRef]
+    inline: dict[Digest, bytes] = field(default_factory=dict)
+    packs: tuple[str, ...] = ()
+
+
+class ArtifactWriter:
+    """Saves artifacts.
+
+    Args:
+        packs: Writes packs.
+        index: Knows what is stored already; without it, everything large is written.
+        inline_limit: Bytes up to which a task's payloads together are handed back.
+    """
+
+    def __init__(
+        self, packs: PackStore, index: Index | None = None, inline_limit: int = INLINE_LIMIT
+    ) -> None:
+        self._packs = packs
+        self._index = index
+        self._inline_limit = inline_limit
+
+    def save(self, values: Mapping[str, Encoded], producer: TaskName) -> Saved:
+        """Save all artifacts of a task.
+
+        Args:
+            values: The encoded values by name.
+            producer: The task.
+
+        Raises:
+            RepositoryError: a pack can't be written; nothing was.
+            UnserializableArtifact: a file changed while it was being stored.
+        """
+        digests = {name: digest_parts(value.parts) for name, value in values.items()}  # 1
+        payloads = {digests[name]: value for name, value in values.items()}
+        inline: dict[Digest, bytes] = {}
+        packs: tuple[str, ...] = ()
+        chunks: dict[Digest, tuple[Chunk, ...]]
+        if sum(value.size for value in payloads.values()) <= self._inline_limit:  # 2
+            inline = {found: value.payload() for found, value in payloads.items()}
+            chunks = {found: (_chunk(found, data),) for found, data in inline.items()}
+        else:  # 3
+            chunks, packs = self._store(payloads)
+            self._check_files(values, digests, packs)
+        refs = {
+            name: ArtifactRef(
+                digest=digests[name],
+                size=value.size,
+                codec=value.codec,
+                type=value.type,
+                chunks=chunks[digests[name]],
+                producer=producer,
+            )
+            for name, value in values.items()
+        }
+        return Saved(refs, inline, packs)
+
+    def _store(
+        self, payloads: Mapping[Digest, Encoded]
+    ) -> tuple[dict[Digest, tuple[Chunk, ...]], tuple[str, ...]]:
+        """The chunks of each payload, and the pack that was written for them."""
+        from gitflowrun.store.chunking import cut
+
+        pieces: dict[Digest, memoryview] = {}
+        order: dict[Digest, list[Digest]] = {}
+        for found, value in payloads.items():
+            views = list(cut(value.parts))
+            names = [found] if len(views) == 1 else digest_all(views)
+            pieces.update(zip(names, views, strict=True))
+            order[found] = names
+        oids = dict(self._index.lookup(pieces)) if self._index else {}
+        missing = {name: view for name, view in pieces.items() if name not in oids}
+        packs: tuple[str, ...] = ()
+        if missing:
+            pack = self._packs.write(
+                [PackObject(ObjectType.BLOB, view) for view in missing.values()]
+            )
+            oids |= zip(missing, pack.oids, strict=True)
+            packs = (pack.name,)
+        made = {name: Chunk(name, oids[name], view.nbytes) for name, view in pieces.items()}
+        return {found: tuple(made[name] for name in names) for found, names in order.items()}, packs
+
+    def _check_files(
+        self, values: Mapping[str, Encoded], digests: Mapping[str, Digest], packs: tuple[str, ...]
+    ) -> None:
+        """What was written of a file is what was hashed, or it is nothing."""
+        for name, value in values.items():
+            if codecs.is_volatile(value.codec) and digest_parts(value.parts) != digests[name]:
+                self._packs.release(packs)  # to git, which prunes what nothing reaches
+                raise UnserializableArtifact(
+                    f"the file stored as {name} changed while it was being stored",
+                    hint="let the step end only when nothing writes to the file any more",
+                )
+
+
+def _chunk(found: Digest, data: bytes) -> Chunk:
+    return Chunk(found, hash_object(ObjectType.BLOB, data), len(data))
+
+
+class ArtifactReader:
+    """Loads artifacts. Nothing is returned whose BLAKE3 is not the manifest's.
+
+    Args:
+        objects: Where blobs are read from: an ObjectStore or a PackReader.
+    """
+
+    def __init__(self, objects: Blobs) -> None:
+        self._objects = objects
+
+    def payload(self, ref: ArtifactRef) -> memoryview:
+        """The payload, in a writable buffer of its own.
+
+        Raises:
+            CorruptRecord: it is damaged; the message names its digest.
+            MissingObject: a part of it is nowhere.
+        """
+        return read_payload(self._objects, ref)
+
+    def load(self, ref: ArtifactRef, *, trusted: bool, writable: bool = True) -> Any:
+        """The value.
+
+        Args:
+            ref: The artifact.
+            trusted: Whether its run is trusted, so that pickles may run.
+            writable: Whether arrays must be writable; where not, they may be read-only views.
+
+        Raises:
+            UntrustedArtifact: it is a pickle, and not trusted.
+            CorruptRecord: it is damaged; the message names its digest.
+            MissingObject: a part of it is nowhere.
+            NotFound: a class or package that it needs is not here.
+        """
+        if not trusted:
+            codecs.check_safe(ref.codec)  # before gigabytes are read for nothing
+        if ref.codec == codecs.FILE:
+            return codecs.stored_file(lambda: self.open(ref), ref.size)
+        # Bytes are read into the very object that is returned.
+        read = read_bytes if ref.codec == codecs.BYTES else read_payload
+        payload = read(self._objects, ref)
+        try:
+            return codecs.decode(ref.codec, payload, trusted=trusted, writable=writable)
+        except CorruptRecord as error:
+            raise CorruptRecord(
+                f"payload blake3/{ref.digest.hex()[:12]} ({ref.codec}): {error.message}",
+                hint=error.hint,
+            ) from error
+
+    def open(self, ref: ArtifactRef) -> BinaryIO:
+        """The payload as a seekable file. Only chunks that are asked for are read.
+
+        Reading raises CorruptRecord and MissingObject as `payload` does.
+        """
+        return io.BufferedReader(PayloadFile(self._objects, ref), 64 << 10)
+
+    def read_array(self, ref: ArtifactRef, rows: int | slice) -> Any:
+        """Some rows of a numpy array (`array[rows]`), read without the rest where that is possible.
+
+        Raises:
+            UsageError: the artifact is no numpy array.
+            IndexError: there is no such row.
+            CorruptRecord: it is damaged.
+        """
+        if ref.codec != codecs.ARRAY:
+            raise UsageError(f"a {ref.type} has no rows", hint="load it as a whole")
+        with self.open(ref) as stream:
+            return codecs.read_rows(stream, rows)
+
+
+def same_payload(ref: ArtifactRef, value: object) -> bool:
+    """Whether an artifact that was loaded from `ref` still is what is stored there.
+
+    Values of immutable types are. The buffer of an array is hashed where it lies; all others are encoded
+    and hashed. So a step that only read an artifact hands its ref on and stores nothing.
+
+    Args:
+        ref: The artifact it was loaded from.
+        value: The very object that was loaded, which may have been changed in place since.
+    """
+    if _is_immutable(value):
+        return True
+    try:
+        encoded = codecs.encode(value)
+    except UnserializableArtifact:
+        return False  # saving it tells why
+    same_form = encoded.codec == ref.codec and encoded.size == ref.size
+    return same_form and digest_parts(encoded.parts) == ref.digest
+
+
+def _is_immutable(value: object) -> bool:
+    if type(value) is tuple or type(value) is frozenset:
+        return all(type(item) in _IMMUTABLE for item in value)
+    return type(value) in _IMMUTABLE or codecs.is_file(value)

@@ -1,0 +1,155 @@
+"""file/1: a file or a stream of bytes larger than memory as an artifact's value. The payload is its bytes.
+
+    self.corpus = from_file("corpus.txt")              stored without being read into memory
+    self.export = from_chunks(rows_as_bytes())         an iterator is spooled to a temporary file
+
+A later step, or a client, gets a `FileArtifact` that reads from the repository only what is asked for.
+"""
+
+from __future__ import annotations
+
+import io
+import mmap
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
+
+from gitflowrun.errors import UnserializableArtifact
+from gitflowrun.store.codecs.encoded import Unencodable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from gitflowrun.store.codecs.encoded import Buffer, Loading
+
+__all__ = ["FileArtifact", "decode_file", "encode_file", "from_chunks", "from_file"]
+
+_COPY = 4 << 20
+
+
+class FileArtifact:
+    """Bytes of any length as a value; made by `from_file` and `from_chunks`.
+
+    Args:
+        opener: Opens the bytes for reading, anew each time.
+        size: How many they are.
+        name: What to call them in messages.
+    """
+
+    __slots__ = ("_name", "_opener", "size")
+
+    def __init__(self, opener: Callable[[], BinaryIO], size: int, name: str) -> None:
+        self._opener = opener
+        self._name = name
+        self.size = size
+
+    def __repr__(self) -> str:
+        return f"<FileArtifact {self._name}, {self.size} bytes>"
+
+    def open(self) -> BinaryIO:
+        """The bytes as a seekable file, opened for reading."""
+        return self._opener()
+
+    def read(self) -> bytes:
+        """All the bytes, in memory."""
+        with self.open() as stream:
+            return stream.read()
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the bytes to a file, a few MiB at a time; returns its path."""
+        target = Path(path)
+        with self.open() as source, target.open("wb") as out:
+            shutil.copyfileobj(source, out, _COPY)
+        return target
+
+    def __reduce__(self) -> NoReturn:
+        msg = (
+            "a FileArtifact can't be pickled; store it as an artifact, or in a list or dict of one"
+        )
+        raise TypeError(msg)
+
+
+def from_file(path: str | os.PathLike[str]) -> FileArtifact:
+    """A file as an artifact's value; it must stay as it is until the step has ended.
+
+    Raises:
+        UnserializableArtifact: there is no such file, or it can't be read.
+    """
+    file = Path(path).absolute()
+    try:
+        with file.open("rb") as stream:
+            size = stream.seek(0, io.SEEK_END)
+    except OSError as error:
+        raise UnserializableArtifact(
+            f"{str(path)!r} can't be stored: {error.strerror or error}",
+            hint="give the path of a file that can be read",
+        ) from error
+    return FileArtifact(lambda: file.open("rb"), size, str(path))
+
+
+def from_chunks(
+    chunks: Iterable[Buffer], *, directory: str | os.PathLike[str] | None = None
+) -> FileArtifact:
+    """A stream of bytes as an artifact's value.
+
+    Args:
+        chunks: The bytes in pieces; consumed at once, one piece in memory at a time.
+        directory: Where to spool them; the system's temporary directory by default.
+    """
+    spool = tempfile.TemporaryFile(dir=directory)  # noqa: SIM115  (lives as long as the value)
+    for chunk in chunks:
+        spool.write(chunk)
+    spool.flush()
+    size = spool.tell()
+    return FileArtifact(lambda: io.BufferedReader(_Spooled(spool)), size, "from a stream")
+
+
+class _Spooled(io.RawIOBase):
+    """A temporary file that is read at a position of its own; it has no name to be opened by again."""
+
+    def __init__(self, spool: Any) -> None:
+        super().__init__()
+        self._spool = spool
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return int(self._spool.fileno())
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        size = os.fstat(self.fileno()).st_size
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: size}[whence]
+        self._position = max(0, base + offset)
+        return self._position
+
+    def readinto(self, buffer: Any, /) -> int:
+        count = os.preadv(self.fileno(), [buffer], self._position)
+        self._position += count
+        return count
+
+
+def encode_file(value: FileArtifact) -> tuple[memoryview, ...]:
+    """The file's pages as they are on disk: neither hashing nor storing reads them all into memory."""
+    if not value.size:
+        return ()
+    with value.open() as stream:
+        try:
+            descriptor = stream.fileno()
+        except OSError:  # it is read from a repository
+            return encode_file(from_chunks(iter(lambda: stream.read(_COPY), b"")))
+        try:
+            return (memoryview(mmap.mmap(descriptor, value.size, access=mmap.ACCESS_READ)),)
+        except (OSError, ValueError) as error:
+            raise Unencodable(f"{value!r} can't be read: {error}") from error
+
+
+def decode_file(payload: memoryview, _loading: Loading) -> FileArtifact:
+    """The bytes of a payload that is in memory, such as one within another value."""
+    return FileArtifact(lambda: io.BytesIO(payload), payload.nbytes, "in memory")

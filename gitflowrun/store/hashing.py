@@ -1,0 +1,66 @@
+"""BLAKE3 of payloads: one pass over their parts, by several threads where that is safe. No files, no git.
+
+BLAKE3's threads are a pool that lives until its process ends, and a child forked after that would wait for
+threads that it does not have. So a process from which tasks are forked never hashes large payloads, and a
+child of a process that did hashes with one thread.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from blake3 import blake3
+
+from gitflowrun.names import Digest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+__all__ = ["digest", "digest_all", "digest_parts", "usable_cpus"]
+
+_PARALLEL = 4 << 20  # bytes from which threads pay off
+_MAX_THREADS = 4
+
+_pool_owner: list[int] = []
+
+
+def digest(data: bytes | bytearray | memoryview) -> Digest:
+    """BLAKE3 of a buffer, by one thread: for pieces, of which callers hash several at a time."""
+    return Digest(blake3(data).digest())
+
+
+def digest_parts(parts: Iterable[memoryview]) -> Digest:
+    """BLAKE3 of the concatenation of `parts`, which is not made."""
+    views = list(parts)
+    size = sum(view.nbytes for view in views)
+    hasher = blake3(max_threads=_threads(size))
+    for view in views:
+        hasher.update(view)
+    return Digest(hasher.digest())
+
+
+def digest_all(views: Sequence[memoryview]) -> list[Digest]:
+    """BLAKE3 of each, by a few threads where they are large."""
+    threads = min(_MAX_THREADS, usable_cpus(), len(views))
+    if threads < 2 or sum(view.nbytes for view in views) < _PARALLEL:  # noqa: PLR2004
+        return [digest(view) for view in views]
+    from concurrent.futures import ThreadPoolExecutor
+
+    # Threads of this call alone: they are gone when it returns, and a later fork is safe.
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(digest, views))
+
+
+def usable_cpus() -> int:
+    """Processors that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def _threads(size: int) -> int:
+    if size < _PARALLEL:
+        return 1
+    if not _pool_owner:
+        _pool_owner.append(os.getpid())
+    return blake3.AUTO if _pool_owner[0] == os.getpid() else 1
