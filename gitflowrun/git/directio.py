@@ -21,8 +21,12 @@ __all__ = ["ALIGNMENT", "DIRECT_FROM", "Output", "sync_directory"]
 
 ALIGNMENT = 4096
 """Offsets, lengths and addresses of direct writes are multiples of this."""
-DIRECT_FROM = 64 << 20
-"""Packs expected to be at least this large are written past the page cache."""
+DIRECT_FROM = 16 << 20
+"""Packs expected to be at least this large are written past the page cache.
+
+Measured: from 4 MiB on, direct writes take half the time of buffered ones, a third from 64 MiB; the first read
+afterwards comes from the disk. At 16 MiB, writing and one reading together are faster than buffered.
+"""
 
 _AHEAD = 256 << 20
 _WRITE_BACK = 32 << 20

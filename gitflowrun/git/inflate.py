@@ -13,6 +13,7 @@ from gitflowrun.git.framing import (
     BLOCK,
     BLOCK_FRAME,
     BLOCK_HEADER,
+    CHECKSUM,
     FULL_BLOCK,
     ZLIB_HEADER,
     block_header,
@@ -27,38 +28,45 @@ Source = bytes | memoryview
 _FEED = 256 << 10
 _STEP = 1 << 20
 _SMALL = 64 << 10
+_COMPRESSED = 0b110  # the bits of a block's first byte that say how it is compressed
+_BEST_RATIO = 1040  # deflate shrinks 1,032 times at best
 _STRIDED = 1 << 20  # from here on a vectorised copy pays
 
 
-def inflate(source: Source, start: int, size: int) -> bytes:
-    """The `size` bytes in the zlib stream at `start` of `source`.
+def inflate(source: Source, start: int, size: int, *, skip: int = 0) -> bytes:
+    """The `size` bytes in the zlib stream at `start` of `source`, after `skip` others.
 
     Raises:
         CorruptRecord: the stream is damaged, or holds more or fewer bytes.
     """
-    if size <= _SMALL:
-        return _inflate_small(source, start, size)
+    if size > (len(source) - start) * _BEST_RATIO:
+        # Nothing is allocated for a lie.
+        raise CorruptRecord(f"a zlib stream can't hold the {size} bytes announced")
+    if size + skip <= _SMALL:
+        return _inflate_small(source, start, size + skip)[skip:]
     out = bytearray(size)
-    inflate_into(source, start, memoryview(out))
+    inflate_into(source, start, memoryview(out), skip=skip)
     return bytes(out)
 
 
-def inflate_into(source: Source, start: int, target: memoryview) -> None:
-    """Fill `target` exactly with what the zlib stream at `start` of `source` holds.
+def inflate_into(source: Source, start: int, target: memoryview, *, skip: int = 0) -> None:
+    """Fill `target` exactly with what the zlib stream at `start` of `source` holds after `skip` bytes.
 
     Raises:
         CorruptRecord: the stream is damaged, or holds more or fewer bytes.
     """
-    if _copy_stored(source, start, target):
+    if not skip and _copy_stored(source, start, target):
         return
     stream = tools().decompressor()
-    done, size = 0, len(target)
+    done, size = -skip, len(target)
     while not stream.eof:
         feed = source[start : start + _FEED]
-        piece = _decompress(stream, feed, min(_STEP, size - done + 1))
-        if done + len(piece) > size:
-            raise CorruptRecord(f"a zlib stream holds more than the {size} bytes announced")
-        target[done : done + len(piece)] = piece
+        # The first step ends where the bytes to be skipped end.
+        piece = _decompress(stream, feed, min(_STEP, size - done + 1) if done >= 0 else -done)
+        if done >= 0:
+            if done + len(piece) > size:
+                raise CorruptRecord(f"a zlib stream holds more than the {size} bytes announced")
+            target[done : done + len(piece)] = piece
         done += len(piece)
         taken = len(feed) - len(stream.unconsumed_tail)
         if not (taken or piece or stream.eof):
@@ -94,18 +102,19 @@ def _decompress(stream: Any, data: Source, limit: int) -> bytes:
 
 def _copy_stored(source: Source, start: int, target: memoryview) -> bool:
     """Copy a stream of full stored blocks and a last one; False, perhaps half done, if it is something else."""
-    size = len(target)
-    blocks = max(0, (size - 1) // BLOCK)
+    # From front to back: going to and fro would spoil the system's read-ahead in a pack that is not cached.
+    blocks = max(0, (len(target) - 1) // BLOCK)
     first = start + len(ZLIB_HEADER)
     last = first + blocks * BLOCK_FRAME
-    rest = size - blocks * BLOCK
-    if bytes(source[last : last + BLOCK_HEADER]) != block_header(rest, last=True):
-        return False
-    if last + BLOCK_HEADER + rest > len(source):
+    rest = len(target) - blocks * BLOCK
+    end = last + BLOCK_HEADER + rest
+    if end + CHECKSUM > len(source) or source[first] & _COMPRESSED:
         return False
     if not _copy_blocks(memoryview(source)[first:last], target[: blocks * BLOCK]):
         return False
-    target[blocks * BLOCK :] = source[last + BLOCK_HEADER : last + BLOCK_HEADER + rest]
+    if source[last : last + BLOCK_HEADER] != block_header(rest, last=True):
+        return False
+    target[blocks * BLOCK :] = source[last + BLOCK_HEADER : end]
     return True
 
 
@@ -114,11 +123,8 @@ def _copy_blocks(source: memoryview, target: memoryview) -> bool:
         import numpy as np
 
         rows = np.frombuffer(source, np.uint8).reshape(-1, BLOCK_FRAME)
-        headers_fit = bool((rows[:, :BLOCK_HEADER] == np.frombuffer(FULL_BLOCK, np.uint8)).all())
-        if headers_fit:
-            out = np.frombuffer(target, np.uint8).reshape(-1, BLOCK)
-            np.copyto(out, rows[:, BLOCK_HEADER:])
-        return headers_fit
+        np.copyto(np.frombuffer(target, np.uint8).reshape(-1, BLOCK), rows[:, BLOCK_HEADER:])
+        return bool((rows[:, :BLOCK_HEADER] == np.frombuffer(FULL_BLOCK, np.uint8)).all())
     position = 0
     for start in range(0, len(target), BLOCK):
         if source[position : position + BLOCK_HEADER] != FULL_BLOCK:

@@ -51,10 +51,8 @@ class LooseObject:
 
     def content(self) -> bytes:
         """The object's content."""
-        return inflate(self._data, 0, self._header + self.size)[self._header :]
+        return inflate(self._data, 0, self.size, skip=self._header)
 
     def content_into(self, target: memoryview) -> None:
         """The same, into `target`, which has the object's size."""
-        whole = bytearray(self._header + self.size)
-        inflate_into(self._data, 0, memoryview(whole))
-        target[:] = memoryview(whole)[self._header :]
+        inflate_into(self._data, 0, target, skip=self._header)
