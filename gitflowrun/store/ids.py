@@ -84,7 +84,11 @@ class RunIds:
                 if lock.try_acquire():
                     break
                 number += 1
-            self._write(_Mark(number, mark.stamp))  # 5
+            try:
+                self._write(_Mark(number, mark.stamp))  # 5
+            except RepositoryError:
+                lock.release(remove=True)
+                raise
         return Reservation(run, lock)  # 6
 
     def last(self) -> int:

@@ -128,7 +128,10 @@ class FileLock:
                 directory.mkdir(mode=0o700, exist_ok=True)
             return os.open(self.path, flags, 0o600)
         except OSError as error:
-            raise RepositoryError(f"cannot lock {self.path}: {error.strerror}") from error
+            raise RepositoryError(
+                f"cannot lock {self.path}: {error.strerror}",
+                hint="recording runs needs a repository that you may write to",
+            ) from error
 
     def _holder(self) -> str:
         with contextlib.suppress(OSError):

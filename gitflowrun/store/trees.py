@@ -56,6 +56,13 @@ class StepTree:
         else:
             self._rows.insert(place, key + tree)
 
+    def remove(self, task: str) -> None:
+        """Take a task away."""
+        key = f"{task}/".encode()
+        place = bisect_left(self._rows, key)
+        if place < len(self._rows) and self._rows[place].startswith(key):
+            del self._rows[place]
+
     def encode(self) -> bytes:
         """The content of the tree object."""
         end = -Oid.SIZE
@@ -64,6 +71,8 @@ class StepTree:
 
 class RunTree:
     """The root tree of a run, as far as it has grown.
+
+    What is put is provisional until `accept`: objects that could not be written must not stay in the tree.
 
     Args:
         info: The INFO blob.
@@ -79,11 +88,19 @@ class RunTree:
         self._step_oids: dict[str, Oid] = {}
         self._changed: set[str] = set()
         self._data: tuple[TreeEntry, ...] = ()
+        self._accepted_data: tuple[TreeEntry, ...] = ()
+        self._replaced: list[tuple[str, str, Oid | None]] = []
 
     def put(self, step: str, task: str, tree: Oid) -> None:
         """Add a task's tree."""
-        self._steps.setdefault(step, StepTree()).put(task, tree)
+        tasks = self._steps.setdefault(step, StepTree())
+        self._replaced.append((step, task, tasks.get(task)))
+        tasks.put(task, tree)
         self._changed.add(step)
+
+    def put_data(self, entries: Iterable[TreeEntry]) -> None:
+        """Set the entries of `data/`."""
+        self._data = tuple(entries)
 
     def has(self, step: str, task: str) -> bool:
         """Whether a task is there."""
@@ -93,29 +110,45 @@ class RunTree:
         """How many tasks are there, not counting those of private steps."""
         return sum(len(tasks) for step, tasks in self._steps.items() if not step.startswith("_"))
 
-    def put_data(self, entries: Iterable[TreeEntry]) -> None:
-        """Set the entries of `data/`."""
-        self._data = tuple(entries)
-
     def build(self) -> tuple[Oid, list[PackObject]]:
-        """The root tree's id, and all trees that have changed since the last `built`."""
+        """The root tree's id, and all trees that have changed since the last one that was published."""
         objects = []
         for step in sorted(self._changed):
             oid, item = make_object(ObjectType.TREE, self._steps[step].encode())
             self._step_oids[step] = oid
             objects.append(item)
         entries = list(self._fixed)
-        if self._steps:
-            steps = [TreeEntry(Mode.TREE, s.encode(), oid) for s, oid in self._step_oids.items()]
+        steps = [
+            TreeEntry(Mode.TREE, step.encode(), self._step_oids[step])
+            for step, tasks in self._steps.items()
+            if len(tasks)
+        ]
+        if steps:
             entries.append(_directory(layout.STEPS, objects, steps))
         if self._data:
             entries.append(_directory(layout.DATA, objects, self._data))
         root, item = make_object(ObjectType.TREE, tree_bytes(entries))
         return root, [*objects, item]
 
-    def built(self) -> None:
-        """What `build` returned last is published; until then it returns the same again."""
+    def accept(self) -> None:
+        """What was put is in the repository, or sure to be there."""
+        self._replaced.clear()
+        self._accepted_data = self._data
+
+    def published(self) -> None:
+        """What `build` returned last is in the repository."""
+        self.accept()
         self._changed.clear()
+
+    def revert(self) -> None:
+        """Forget what was put since the last `accept`."""
+        for step, task, tree in reversed(self._replaced):
+            if tree is None:
+                self._steps[step].remove(task)
+            else:
+                self._steps[step].put(task, tree)
+        self._replaced.clear()
+        self._data = self._accepted_data
 
 
 def _directory(name: bytes, objects: list[PackObject], entries: Iterable[TreeEntry]) -> TreeEntry:

@@ -121,6 +121,7 @@ class RunWriter:
             self._tree.put(name.step, name.task, task.tree)
             if name.step == self._end_step:
                 self._adopted += self._view(task.record)
+        self._tree.accept()
 
     def commit(self, finished: Sequence[FinishedTask], *, status: Status = Status.RUNNING) -> Oid:
         """Publish finished tasks, adopted ones and the run's status.
@@ -131,27 +132,15 @@ class RunWriter:
             RepositoryError: something that a task refers to is missing, or nothing can be written.
         """
         begun = time.perf_counter()
-        group = GroupObjects(self.identity.pathspec, self._repo.objects, self._remembered)
-        group.put(self._adopted)
-        for task in finished:  # 1
-            self._add(task.record, group.add_task(task))
-        for task in finished:
-            self._check_inherited(task.record)
-            group.put(self._view(task.record))
-        root, trees = self._tree.build()  # 2
-        state = self._next_state(status)
-        oid, commit = self._make_commit(root, state)
-        pack = self._repo.packs.write([*group.objects(), *trees, commit])  # 3
-        self._repo.refs.update(self._ref, oid, self.commit_oid)  # 4
-        self._repo.packs.release(
-            [pack.name, *(name for task in finished for name in task.packs)]
-        )  # 5
-        self._remembered.add(group.repeatable)
-        self._tree.built()
-        self._adopted.clear()
-        self._state, self.commit_oid, self.last_pack = state, oid, pack.name
+        try:
+            pack = self._publish(finished, status)
+        except BaseException:
+            self._tree.revert()
+            raise
+        packs = [pack, *(name for task in finished for name in task.packs)]
+        self._repo.packs.release(packs)  # 5
         self.last_commit_cost = time.perf_counter() - begun
-        return oid
+        return self.commit_oid
 
     def close(self) -> None:
         """Let go of the run. Without a last commit that says how it ended, it counts as dead."""
@@ -163,12 +152,32 @@ class RunWriter:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def _add(self, record: TaskRecord, tree: Oid) -> None:
-        self._tree.put(record.name.step, record.name.task, tree)
-        if record.ok:
-            self._failed.pop(record.name, None)
-        else:
-            self._failed[record.name] = None
+    def _publish(self, finished: Sequence[FinishedTask], status: Status) -> str:
+        """Steps 1 to 4; the name of the pack."""
+        group = GroupObjects(self.identity.pathspec, self._repo.objects, self._remembered)
+        group.put(self._adopted)
+        for task in finished:  # 1
+            name = task.record.name
+            self._tree.put(name.step, name.task, group.add_task(task))
+        for task in finished:
+            self._check_inherited(task.record)
+            group.put(self._view(task.record))
+        root, trees = self._tree.build()  # 2
+        failed = self._failed_after(finished)
+        state = self._state_after(failed, status)
+        oid, commit = self._make_commit(root, state)
+        pack = self._repo.packs.write([*group.objects(), *trees, commit])  # 3
+        try:
+            self._repo.refs.update(self._ref, oid, self.commit_oid)  # 4
+        except BaseException:
+            self._repo.packs.release([pack.name])
+            raise
+        self._tree.published()
+        self._remembered.add(group.repeatable)
+        self._adopted.clear()
+        self._failed, self._state = failed, state
+        self.commit_oid, self.last_pack = oid, pack.name
+        return pack.name
 
     def _check_inherited(self, record: TaskRecord) -> None:
         """An inherited artifact lies in the tree of its producer, which must be in this run."""
@@ -187,14 +196,23 @@ class RunWriter:
         self._tree.put_data(entries)
         return objects
 
-    def _next_state(self, status: Status) -> RunState:
-        failed = sum(not name.step.startswith("_") for name in self._failed)
+    def _failed_after(self, finished: Sequence[FinishedTask]) -> dict[TaskName, None]:
+        """The tasks that have failed, in the order in which they did; a later success counts."""
+        failed = dict(self._failed)
+        for task in finished:
+            failed.pop(task.record.name, None)
+            if not task.record.ok:
+                failed[task.record.name] = None
+        return failed
+
+    def _state_after(self, failed: Iterable[TaskName], status: Status) -> RunState:
+        steps = [name.step for name in failed]
         return replace(
             self._state,
             status=status,
-            tasks=self._tree.count() - failed,
+            tasks=self._tree.count() - sum(not step.startswith("_") for step in steps),
             finished=round(time.time(), 3) if status.is_final else None,
-            failed_step=next((name.step for name in self._failed), ""),
+            failed_step=next(iter(steps), ""),
         )
 
     def _make_commit(self, root: Oid, state: RunState) -> tuple[Oid, PackObject]:

@@ -250,6 +250,26 @@ def test_a_failed_commit_can_be_repeated(repo: GitRepo, monkeypatch: pytest.Monk
     repo.fsck()
 
 
+def test_a_group_that_failed_leaves_no_trace(repo: GitRepo) -> None:
+    """A group that is given up, and not repeated, is in no later commit either."""
+    with start_run(repo) as writer:
+        run = writer.identity
+        writer.commit([finished_task(run, "start/1", {"x": b"1"})])
+        good = finished_task(run, "train/2", {"y": b"2"})
+        again = finished_task(run, "start/1", {"x": b"other"})
+        end = finished_task(run, "end/4", {"z": b"4"})
+        bad = with_packs(finished_task(run, "train/3", {"y": b"lost"}, ok=False))
+        with pytest.raises(RepositoryError):
+            writer.commit([good, again, end, bad])
+        writer.commit([], status=Status.INTERRUPTED)
+    stored = store_of(repo).get("MyFlow", "1")
+    assert [str(task.name) for task in stored.all_tasks()] == ["start/1"]
+    assert stored.task(TaskName("start", "1")).record.artifacts["x"].size == 1
+    assert "interrupted, 1 task done" in repo.git("log", "-1", "--format=%s", TAIL)
+    assert repo.git("ls-tree", "--name-only", TAIL).split() == ["INFO", "code", "steps"]
+    repo.fsck()
+
+
 def _full_disk(*_: object) -> None:
     raise RepositoryError("cannot write x: No space left on device")
 
@@ -262,6 +282,7 @@ def test_a_ref_moved_by_somebody_else_is_not_overwritten(repo: GitRepo) -> None:
         with pytest.raises(RefConflict):
             writer.commit([finished_task(writer.identity, "start/1")])
         assert repo.git("rev-parse", TAIL) == head
+    assert not keeps(repo)
 
 
 def test_adopted_tasks_are_the_same_objects(repo: GitRepo) -> None:
