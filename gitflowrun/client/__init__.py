@@ -1,0 +1,47 @@
+"""What a person reads runs with: Metaflow's client API over git. Runs no flow, writes nothing but tags.
+
+The objects are views: each knows its address and its repository, reads when it is asked and holds no more
+than the record it has read. `from gitflowrun.client import Flow` loads neither pygit2, numpy nor pandas.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gitflowrun.client.artifact import DataArtifact, MetaflowData
+from gitflowrun.client.flow import Flow
+from gitflowrun.client.metaflow import Metaflow
+from gitflowrun.client.namespaces import default_namespace, get_namespace, namespace
+from gitflowrun.client.run import Run
+from gitflowrun.client.source import default_metadata, get_metadata, metadata
+from gitflowrun.client.step import Step
+from gitflowrun.client.task import Task
+
+if TYPE_CHECKING:
+    from gitflowrun.client.code import MetaflowCode
+
+__all__ = [
+    "DataArtifact",
+    "Flow",
+    "Metaflow",
+    "MetaflowCode",
+    "MetaflowData",
+    "Run",
+    "Step",
+    "Task",
+    "default_metadata",
+    "default_namespace",
+    "get_metadata",
+    "get_namespace",
+    "metadata",
+    "namespace",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "MetaflowCode":  # brings archives and temporary files along, which few need
+        from gitflowrun.client.code import MetaflowCode
+
+        return MetaflowCode
+    msg = f"module 'gitflowrun.client' has no attribute {name!r}"
+    raise AttributeError(msg)

@@ -1,0 +1,115 @@
+"""`Step`: the tasks that executed a step within a run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gitflowrun.client.base import Container, RunPart, local_time
+from gitflowrun.client.task import Task
+from gitflowrun.names import Pathspec
+from gitflowrun.store.records import TaskName
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from gitflowrun.client.run import Run
+    from gitflowrun.store.records import TaskRecord
+
+__all__ = ["Step"]
+
+
+class Step(RunPart, Container[Task]):
+    """A step of a run: iterate over its tasks, newest first, or index it by task id."""
+
+    _depth = 3
+
+    def _check_exists(self) -> None:
+        self._run._child(self.id)  # noqa: SLF001
+
+    def _task_ids(self) -> list[str]:
+        """Newest first."""
+        return self._run._now().tasks(self.id)[::-1]  # noqa: SLF001
+
+    def _records(self) -> Iterator[TaskRecord]:
+        return self._run._now().records(self.id)  # noqa: SLF001
+
+    def _task(self, name: str) -> Task:
+        return self._part(Task, Pathspec(self._path.flow, self._path.run, self.id, name))
+
+    @property
+    def parent(self) -> Run:
+        """The run."""
+        return self._run
+
+    def __iter__(self) -> Iterator[Task]:
+        return map(self._task, self._task_ids())
+
+    def _child(self, name: str) -> Task:
+        self._run._now().task(TaskName(self.id, name))  # noqa: SLF001
+        return self._task(name)
+
+    @property
+    def task(self) -> Task | None:
+        """The newest of its tasks: the only one, unless the step lies in a foreach."""
+        return next(iter(self), None)
+
+    def tasks(self, *tags: str) -> Iterator[Task]:
+        """Its tasks, newest first; none unless the run has all of `tags`."""
+        return iter(self) if all(map(self._run.has_tag, tags)) else iter(())
+
+    @property
+    def control_task(self) -> Task | None:
+        """The task that controls the others of a parallel step; None in any other step."""
+        return next(iter(self.control_tasks()), None)
+
+    def control_tasks(self, *tags: str) -> Iterator[Task]:
+        """The tasks that control others, newest first."""
+        return (task for task in self.tasks(*tags) if task.is_control)
+
+    @property
+    def created_at(self) -> datetime:
+        """When its first task started."""
+        return self._task(self._task_ids()[-1]).created_at
+
+    @property
+    def finished_at(self) -> datetime | None:
+        """When the last of its tasks ended."""
+        ends = [record.attempts[-1].finished for record in self._records() if record.attempts]
+        return local_time(max(ends)) if ends else None
+
+    @property
+    def origin_pathspec(self) -> str | None:
+        """The step its tasks were taken over from; None when they were executed in this run."""
+        task = self.task
+        origin = None if task is None else task.origin_pathspec
+        return None if origin is None else origin.rpartition("/")[0]
+
+    @property
+    def environment_info(self) -> dict[str, Any] | None:
+        """What its tasks ran in: python, platform, packages, environment variables."""
+        task = self.task
+        return None if task is None else task.environment_info
+
+    @property
+    def parent_steps(self) -> Iterator[Step]:
+        """The steps that led to it."""
+        mine = self.id
+        for step in self._run:
+            if any(child.id == mine for child in step.child_steps):
+                yield step
+
+    @property
+    def child_steps(self) -> Iterator[Step]:
+        """The steps it led to, as far as they have tasks."""
+        present = set(self._run._now().steps())  # noqa: SLF001
+        for name in self._next():
+            if name in present:
+                yield self._run[name]
+
+    def _next(self) -> list[str]:
+        node = self._run._now().info.graph.get("steps", {}).get(self.id, {})  # noqa: SLF001
+        if node.get("type") == "split-switch":  # which cases were taken, only the tasks know
+            jumps = [record.transition for record in self._records()]
+            return list(dict.fromkeys(name for jump in jumps if jump for name in jump.targets))
+        return list(node.get("next", ()))

@@ -1,0 +1,136 @@
+"""`Flow` and `Metaflow`: which runs there are, found by id, by tag, newest first."""
+
+from __future__ import annotations
+
+from unittest import mock
+
+import pytest
+
+from gitflowrun import Flow, Metaflow
+from gitflowrun.errors import InvalidPathspec, NotFound
+from gitflowrun.git.plumbing import Git
+from gitflowrun.store.runs import Status
+from tests.client.samples import make_failed_run, make_run, start
+from tests.helpers.repos import GitRepo
+
+
+def test_runs_come_newest_first(here: GitRepo) -> None:
+    """Iteration yields runs by descending id, across the numbers of other flows."""
+    for flow in ("MyFlow", "Other", "MyFlow"):
+        make_run(here, flow)
+    assert [run.id for run in Flow("MyFlow")] == ["3", "1"]
+    assert [run.pathspec for run in Flow("Other")] == ["Other/2"]
+
+
+def test_a_run_is_found_by_its_id(here: GitRepo) -> None:
+    """`flow['1']` is the run; numbers are taken, too; anything else is a KeyError that helps."""
+    make_run(here)
+    flow = Flow("MyFlow")
+    assert flow["1"].pathspec == flow[1].pathspec == "MyFlow/1"
+    assert "1" in flow
+    assert "2" not in flow
+    assert "production" not in flow
+    with pytest.raises(KeyError, match="flow MyFlow has no run 2") as caught:
+        flow["2"]
+    assert caught.value.hint == "its newest run is 1"  # type: ignore[attr-defined]
+    with pytest.raises(KeyError, match="is not a run id"):
+        flow["production"]
+
+
+def test_the_latest_runs(here: GitRepo) -> None:
+    """The newest of all, and the newest that reached its end."""
+    make_run(here)
+    make_failed_run(here)
+    flow = Flow("MyFlow")
+    assert flow.latest_run is not None
+    assert flow.latest_run.id == "2"
+    assert flow.latest_successful_run is not None
+    assert flow.latest_successful_run.id == "1"
+
+
+def test_no_successful_run_is_none(here: GitRepo) -> None:
+    """Where no run reached its end, there is no latest successful one."""
+    make_failed_run(here)
+    assert Flow("MyFlow").latest_successful_run is None
+
+
+def test_runs_are_filtered_by_tags(here: GitRepo) -> None:
+    """`runs` wants all of its tags, user's or system's."""
+    make_run(here, tags=["a"])
+    make_run(here, tags=["a", "b"], user="bob")
+    flow = Flow("MyFlow")
+    assert [run.id for run in flow.runs("a")] == ["2", "1"]
+    assert [run.id for run in flow.runs("a", "b")] == ["2"]
+    assert [run.id for run in flow.runs("user:ada")] == ["1"]
+    assert [run.id for run in flow.runs("python_version:3.11.7", "b")] == ["2"]
+    assert list(flow.runs("c")) == []
+
+
+def test_unknown_flows_name_the_nearest(here: GitRepo) -> None:
+    """A flow without runs is not found, and the hint has names like it."""
+    make_run(here, "TrainFlow")
+    with pytest.raises(NotFound, match="no runs of flow 'TrianFlow'") as caught:
+        Flow("TrianFlow")
+    assert caught.value.hint == "did you mean TrainFlow?"
+    for wrong in ("", "MyFlow/1", None):
+        with pytest.raises(InvalidPathspec):
+            Flow(wrong)  # type: ignore[arg-type]
+
+
+def test_a_flow_is_as_old_as_its_first_run(here: GitRepo) -> None:
+    """Its time is that of its first run; it has no tags, no parent, and stands for itself."""
+    make_run(here, tags=["x"])
+    make_run(here)
+    flow = Flow("MyFlow")
+    assert flow.created_at == flow["1"].created_at
+    assert (flow.tags, flow.parent, flow.id) == (frozenset(), None, "MyFlow")
+    assert flow.path_components == ["MyFlow"]
+    assert str(flow) == repr(flow) == "Flow('MyFlow')"
+
+
+def test_all_flows(here: GitRepo) -> None:
+    """`Metaflow()` yields the flows, the one begun last first."""
+    make_run(here, "First")
+    make_run(here, "Second")
+    make_run(here, "First")
+    assert Metaflow().flows == list(Metaflow()) == [Flow("Second"), Flow("First")]
+    assert Metaflow()["First"] == Flow("First")
+    assert "First" in Metaflow()
+    assert "Third" not in Metaflow()
+    with pytest.raises(KeyError, match="no runs of flow 'Third'"):
+        Metaflow()["Third"]
+
+
+def test_a_listing_asks_git_once(here: GitRepo) -> None:
+    """Status, times and tags of all runs come from one look at the refs."""
+    for _ in range(5):
+        make_run(here, tags=["x"])
+    flow = Flow("MyFlow")
+    with mock.patch.object(Git, "attempt", autospec=True, side_effect=Git.attempt) as asked:
+        runs = list(flow)
+        assert all(run.successful and run.finished_at for run in runs)
+        assert all("x" in run.tags for run in runs)
+    assert asked.call_count == 1
+
+
+def test_a_running_run_is_looked_at_again(here: GitRepo) -> None:
+    """A run found while it ran tells how it ended once it has."""
+    with start(here) as writer:
+        (run,) = Flow("MyFlow")
+        assert (run.status, run.successful, run.finished_at) == ("running", False, None)
+        writer.commit([], status=Status.DONE)
+    assert (run.status, run.successful, run.finished) == ("done", True, True)
+    assert run.finished_at is not None
+
+
+def test_listing_loads_no_heavy_library(here: GitRepo) -> None:
+    """Reading runs, artifacts and tags imports neither pygit2 nor numpy nor pandas."""
+    make_run(here, tags=["x"])
+    program = (
+        "import sys; from gitflowrun import Flow; run = Flow('MyFlow')['1']; "
+        "print(run.data.result, run.tags, run.successful, run['join'].task.metadata_dict); "
+        "print({'pygit2', 'numpy', 'pandas', 'click', 'asyncio'} & set(sys.modules))"
+    )
+    done = here.python("-c", program)
+    assert done.code == 0, done.err
+    assert done.out.splitlines()[-1] == "set()"
