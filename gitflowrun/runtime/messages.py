@@ -85,6 +85,7 @@ class Order:
         path: The front process' `sys.path`.
         objection: Why tasks can't be forked, if they can't.
         hash_seed: The front process' PYTHONHASHSEED, or "random".
+        seeds: What random generators are seeded from, by library (`seeds`).
     """
 
     flow: str
@@ -97,6 +98,7 @@ class Order:
     path: tuple[str, ...]
     objection: str | None
     hash_seed: str
+    seeds: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +156,8 @@ class Begin:
         durability: The setting of that name.
         untrusted: Tasks whose artifacts came from a run that isn't trusted.
         max_num_splits: The most items a foreach may have.
+        tempdir: A directory for temporary files.
+        seeds: What random generators are seeded from, by library (`seeds`).
     """
 
     run: RunIdentity
@@ -167,6 +171,8 @@ class Begin:
     durability: str
     untrusted: frozenset[str]
     max_num_splits: int
+    tempdir: str
+    seeds: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,10 +302,10 @@ def _pack_order(order: Order) -> Fields:
 
 
 def _parse_order(*fields: Any) -> Order:
-    flow, graph, request, parameters, texts, script, command, path, objection, seed = fields
+    flow, graph, request, parameters, texts, script, command, path, *rest = fields
     return Order(
         flow, graph, RunRequest.from_map(request), _values_from_map(parameters), texts, script,
-        tuple(command), tuple(path), objection, seed,
+        tuple(command), tuple(path), *rest,
     )  # fmt: skip
 
 
@@ -310,11 +316,11 @@ def _pack_begin(begin: Begin) -> Fields:
 
 
 def _parse_begin(*fields: Any) -> Begin:
-    run, origin, user, namespace, tags, objects, incoming, git_dir, durability, bad, splits = fields
+    run, origin, user, namespace, tags, objects, incoming, git_dir, durability, bad, *rest = fields
     return Begin(
         RunIdentity.from_map(run),
         None if origin is None else RunIdentity.from_map(origin),
-        user, namespace, tuple(tags), objects, incoming, git_dir, durability, frozenset(bad), splits,
+        user, namespace, tuple(tags), objects, incoming, git_dir, durability, frozenset(bad), *rest,
     )  # fmt: skip
 
 

@@ -8,7 +8,8 @@ no further rule.
 A foreach of ten thousand items is one entry of the queue, unrolled one task at a time. Each step costs
 the same however many there are.
 
-Task ids are not the plan's business: whoever takes a task names it.
+A task that has finished may not be followed before it is published: what it makes possible is held back
+until `release`. Task ids are not the plan's business: whoever takes a task names it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import FlowError
+from gitflowrun.names import PARAMETERS_STEP
 from gitflowrun.store.records import ForeachFrame
 
 if TYPE_CHECKING:
@@ -145,23 +147,38 @@ class _Items:
 class Plan:
     """The state of one run: what may run now, and what that makes possible when it finishes.
 
+    The first task is that of the private step `_parameters`; the start follows it.
+
     Args:
         shape: The flow's graph.
-        parameters: The finished `_parameters` task, which the start follows.
     """
 
-    def __init__(self, shape: Shape, parameters: Parent) -> None:
+    def __init__(self, shape: Shape) -> None:
         self.shape = shape
         self._queue: deque[PlannedTask | _Items] = deque()
         self._queued = 0
+        self._held: list[PlannedTask | _Items] = []
         self.finished = False
         """Whether the end step has finished."""
-        self._add(PlannedTask(shape.start, (parameters,), is_join=shape.start in shape.joins))
+        self.parameters: Parent | None = None
+        """The finished `_parameters` task."""
+        self.put_back([PlannedTask(PARAMETERS_STEP, ())])
 
     @property
     def queued(self) -> int:
         """How many tasks may run now."""
         return self._queued
+
+    @property
+    def held(self) -> int:
+        """How many tasks wait for `release`."""
+        return sum(len(item) if isinstance(item, _Items) else 1 for item in self._held)
+
+    def release(self) -> None:
+        """What has finished is published: let it be followed."""
+        self._queued += self.held
+        self._queue.extend(self._held)
+        self._held.clear()
 
     def take(self) -> PlannedTask | None:
         """The next task to run; None while there is none."""
@@ -200,6 +217,10 @@ class Plan:
         Raises:
             FlowError: the transition does not fit the graph.
         """
+        if task.step == PARAMETERS_STEP:
+            self.parameters = done
+            self._held.append(PlannedTask(self.shape.start, ()))
+            return
         if transition is None or not transition.targets:
             if task.step != self.shape.end:
                 raise FlowError(f"step {task.step!r} ended without saying where to go on")
@@ -228,14 +249,13 @@ class Plan:
             raise FlowError(f"the foreach in step {task.step!r} has no items")
         barrier = _Barrier(width, task.frames, task.place)
         frame = ForeachFrame(task.step, transition.foreach, width, 0)
-        self._queue.append(_Items(transition.targets[0], done, frame, values, barrier))
-        self._queued += width
+        self._held.append(_Items(transition.targets[0], done, frame, values, barrier))
 
     def _go(
         self, target: str, done: Parent, frames: tuple[ForeachFrame, ...], place: _Place | None
     ) -> None:
         if target not in self.shape.joins:
-            self._add(PlannedTask(target, (done,), frames, place=place))
+            self._held.append(PlannedTask(target, (done,), frames, place=place))
             return
         if place is None:
             raise FlowError(f"join {target!r} is reached without a split before it")
@@ -249,10 +269,6 @@ class Plan:
         barrier.missing -= 1
         if not barrier.missing:
             parents = tuple(parent for parent in barrier.arrived if parent is not None)
-            self._add(
+            self._held.append(
                 PlannedTask(target, parents, barrier.frames, is_join=True, place=barrier.place)
             )
-
-    def _add(self, task: PlannedTask) -> None:
-        self._queue.append(task)
-        self._queued += 1

@@ -89,7 +89,18 @@ blocks = st.recursive(
 
 
 def _plan(flow: Flow, first: str, last: str) -> Plan:
-    return Plan(Shape(first, last, frozenset(flow.joins), flow.following), PARAMETERS)
+    return _started(Shape(first, last, frozenset(flow.joins), flow.following))
+
+
+def _started(shape: Shape) -> Plan:
+    """A plan whose parameters are stored."""
+    plan = Plan(shape)
+    task = plan.take()
+    assert task is not None
+    assert task.step == "_parameters"
+    plan.finish(task, PARAMETERS, None)
+    plan.release()
+    return plan
 
 
 @given(
@@ -114,6 +125,7 @@ def test_every_task_runs_once_after_all_it_needs(
         name = TaskName(task.step, str(len(done)))
         done.add(name)
         plan.finish(task, Parent(name, NULL_OID), flow.transition(task.step), ("a", "b"))
+        plan.release()
     assert {step: len(tasks) for step, tasks in seen.items()} == flow.times
     assert plan.finished
     assert plan.take() is None
@@ -136,6 +148,7 @@ def _run(
         index = "" if task.index is None else f"{task.index}"
         done = Parent(TaskName(task.step, f"{task.step}{index}"), NULL_OID)
         plan.finish(task, done, transitions[task.step], ("x", "y", "z"))
+        plan.release()
     return tasks
 
 
@@ -151,14 +164,14 @@ STEPS = {
 @pytest.mark.parametrize("order", [1, -1])
 def test_inputs_come_in_split_order(order: int) -> None:
     """A join's parents are in the order of the items, in whatever order they finish."""
-    join = next(task for task in _run(Plan(FOREACH, PARAMETERS), STEPS, order) if task.is_join)
+    join = next(task for task in _run(_started(FOREACH), STEPS, order) if task.is_join)
     assert [parent.name.task for parent in join.parents] == ["b0", "b1", "b2"]
     assert join.frames == ()
 
 
 def test_frames_say_step_variable_width_index_and_value() -> None:
     """The child of a foreach knows its level."""
-    task = next(task for task in _run(Plan(FOREACH, PARAMETERS), STEPS) if task.index == 1)
+    task = next(task for task in _run(_started(FOREACH), STEPS) if task.index == 1)
     (frame,) = task.frames
     assert (frame.step, frame.var, frame.num_splits, frame.index, frame.value) == (
         "a",
@@ -169,12 +182,16 @@ def test_frames_say_step_variable_width_index_and_value() -> None:
     )
 
 
-def test_a_wide_foreach_is_unrolled_as_it_is_taken() -> None:
-    """Ten thousand items are counted, not built."""
-    plan = Plan(FOREACH, PARAMETERS)
+def test_a_wide_foreach_is_held_until_published_and_unrolled_as_it_is_taken() -> None:
+    """Ten thousand items are counted, not built, and none runs before its split is published."""
+    plan = _started(FOREACH)
     start = plan.take()
     assert start is not None
     plan.finish(start, PARAMETERS, Transition(("b",), "xs", 10_000))
+    assert plan.queued == 0
+    assert plan.held == 10_000
+    assert plan.take() is None
+    plan.release()
     assert plan.queued == 10_000
     assert len(plan._queue) == 1
     taken = [task for _ in range(3) if (task := plan.take())]
@@ -198,7 +215,7 @@ def test_a_transition_that_does_not_fit_is_refused(
     transition: Transition | None, message: str
 ) -> None:
     """A record of another version of the flow can't lead the plan astray."""
-    plan = Plan(FOREACH, PARAMETERS)
+    plan = _started(FOREACH)
     start = plan.take()
     assert start is not None
     with pytest.raises(FlowError, match=message):

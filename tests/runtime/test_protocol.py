@@ -40,15 +40,16 @@ REQUEST = RunRequest(
 )  # fmt: skip
 EXAMPLES: list[messages.Message] = [
     messages.Order(
-        "F", {"steps": {}}, REQUEST, {"x": VALUE}, {"x": "5"}, "f.py", ("python", "f.py"), ("/lib",), None, "0"
+        "F", {"steps": {}}, REQUEST, {"x": VALUE}, {"x": "5"}, "f.py", ("python", "f.py"), ("/lib",), None,
+        "0", {"random": 7},
     ),
     messages.Adopted(("x", "y")),
     messages.Defaults({"x": VALUE}, {"x": "5"}),
     messages.Interrupt(2),
     messages.Refusal("NotFound", "no such run", None),
     messages.Ended(1, "step 'train' failed"),
-    messages.Begin(RUN, None, "ada", None, ("t",), "/o", "/i", "/g", "safe", frozenset({"a/1"}), 100),
-    messages.Begin(RUN, RUN, "ada", "user:ada", (), "/o", "/i", "/g", "fast", frozenset(), 5),
+    messages.Begin(RUN, None, "a", None, ("t",), "/o", "/i", "/g", "safe", frozenset({"a/1"}), 9, ".", {"random": 1}),
+    messages.Begin(RUN, RUN, "ada", "user:ada", (), "/o", "/i", "/g", "fast", frozenset(), 5, "/tmp", {}),
     messages.Launch(7, TASK, 1, IS_JOIN, (ForeachFrame("s", "xs", 3, 1, "b"),), (PARENT, PARENT), PARENT),
     messages.Launch(0, TASK, 0, not IS_JOIN, (), (), None, {"x": VALUE}),
     messages.Kill(7, 9),

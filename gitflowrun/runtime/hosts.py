@@ -1,0 +1,263 @@
+"""Where tasks get their processes, seen from the scheduler: forks of the zygote, fresh interpreters, or none.
+
+All hosts are told the same (Begin, Launch, Kill) and tell the same (Started, Result, Exited, NotLaunched),
+through `deliver`. None of them ever makes the scheduler wait.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Protocol
+
+from gitflowrun.errors import CorruptRecord
+from gitflowrun.runtime.child import TASK_FD
+from gitflowrun.runtime.messages import (
+    Begin,
+    Exited,
+    Kill,
+    Launch,
+    Message,
+    NotLaunched,
+    Started,
+    encode,
+    parse,
+)
+from gitflowrun.runtime.protocol import Channel, channel_pair
+
+if TYPE_CHECKING:
+    from gitflowrun.runtime.loop import Loop
+
+__all__ = ["FreshHost", "Host", "Port", "RemoteHost"]
+
+Deliver = Callable[[Message], None]
+Gone = Callable[[], None]
+
+
+class Host(Protocol):
+    """What gives tasks their processes."""
+
+    def begin(self, begin: Begin) -> None:
+        """Say what all tasks of the run are told."""
+
+    def launch(self, launch: Launch, stdout: int, stderr: int) -> None:
+        """Start a task, whose output goes to copies of these descriptors."""
+
+    def kill(self, serial: int, number: int) -> None:
+        """Signal the process group of a launch."""
+
+    def close(self) -> None:
+        """End all tasks, and the host itself."""
+
+
+class Port:
+    """A channel in an event loop: messages in, messages out, no waiting.
+
+    Args:
+        loop: The event loop.
+        channel: A channel that does not block.
+        deliver: Called with every message, and the descriptors that came with it.
+        gone: Called once, when the other end is gone.
+    """
+
+    def __init__(self, loop: Loop, channel: Channel, deliver: Deliver, gone: Gone) -> None:
+        self._loop = loop
+        self._channel = channel
+        self._deliver = deliver
+        self._gone = gone
+        self._is_open = True
+        self._watch()
+
+    def send(self, message: Message, fds: tuple[int, ...] = ()) -> None:
+        """Send a message, now or as soon as the other end takes it."""
+        if not self._is_open:
+            return
+        try:
+            self._channel.send(encode(message), fds)
+        except OSError:
+            return  # its end will be seen when it is read
+        if self._channel.wants_write:
+            self._watch()
+
+    def _watch(self) -> None:
+        on_write = self._flush if self._channel.wants_write else None
+        self._loop.watch(self._channel.fileno(), self._read, on_write)
+
+    def _flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._channel.flush()
+        self._watch()
+
+    def _read(self) -> None:
+        while self._is_open:
+            try:
+                received = self._channel.receive()
+                message = None if received is None else parse(received.body)
+            except BlockingIOError:
+                return
+            except CorruptRecord:
+                message = None  # a peer that talks nonsense is as good as gone
+            if message is None:
+                self.close()
+                self._gone()
+                return
+            self._deliver(message)
+
+    def close(self) -> None:
+        """Close this end."""
+        if self._is_open:
+            self._is_open = False
+            self._loop.forget(self._channel.fileno())
+            self._channel.close()
+
+
+class RemoteHost:
+    """The zygote, or the front process that runs tasks itself: a process that was there before.
+
+    Args:
+        port: To it.
+    """
+
+    def __init__(self, port: Port) -> None:
+        self._port = port
+
+    def begin(self, begin: Begin) -> None:
+        """Say what all tasks of the run are told."""
+        self._port.send(begin)
+
+    def launch(self, launch: Launch, stdout: int, stderr: int) -> None:
+        """Start a task, whose output goes to copies of these descriptors."""
+        self._port.send(launch, (stdout, stderr))
+
+    def kill(self, serial: int, number: int) -> None:
+        """Signal the process group of a launch."""
+        self._port.send(Kill(serial, number))
+
+    def close(self) -> None:
+        """End all tasks, and the host itself."""
+        self._port.close()
+
+
+class FreshHost:
+    """Starts a new interpreter per task: for flows that can't be forked, and where fork is not wanted.
+
+    The interpreter runs the flow's program again, which opens its command line, which finds `TASK_FD` in the
+    environment and serves the one task that waits there. Programs are started by posix_spawn: nothing of
+    the scheduler's memory is copied.
+
+    Args:
+        loop: The event loop.
+        command: Program and arguments.
+        deliver: Called with every message.
+        environ: The environment of the interpreters.
+    """
+
+    def __init__(
+        self, loop: Loop, command: tuple[str, ...], deliver: Deliver, environ: Mapping[str, str]
+    ) -> None:
+        self._loop = loop
+        self._command = command
+        self._deliver = deliver
+        self._environ = {"PYTHONHASHSEED": "0", **environ}
+        self._begin: Begin | None = None
+        self._pids: dict[int, int] = {}
+        self._serials: dict[int, int] = {}
+        self._ports: dict[int, Port] = {}
+        self._woken, self._wake = os.pipe()
+        os.set_blocking(self._woken, False)
+        os.set_blocking(self._wake, False)
+        self._old_wakeup = signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
+        self._old_handler = signal.signal(signal.SIGCHLD, lambda *_: None)
+        loop.watch(self._woken, self._reap)
+
+    def begin(self, begin: Begin) -> None:
+        """Say what all tasks of the run are told."""
+        self._begin = begin
+
+    def launch(self, launch: Launch, stdout: int, stderr: int) -> None:
+        """Start a task, whose output goes to copies of these descriptors."""
+        assert self._begin is not None
+        ours, theirs = channel_pair()
+        try:
+            pid = self._spawn(theirs.fileno(), stdout, stderr)
+        except OSError as error:
+            ours.close()
+            theirs.close()
+            reason = error.strerror or str(error)
+            self._loop.after(0, lambda: self._deliver(NotLaunched(launch.serial, reason)))
+            return
+        theirs.close()
+        port = Port(self._loop, Channel(ours, blocking=False), self._deliver, lambda: None)
+        port.send(self._begin)
+        port.send(launch)
+        self._ports[launch.serial] = port
+        self._pids[launch.serial] = pid
+        self._serials[pid] = launch.serial
+        self._loop.after(0, lambda: self._deliver(Started(launch.serial, pid)))
+
+    def _spawn(self, channel: int, stdout: int, stderr: int) -> int:
+        os.set_inheritable(channel, True)  # noqa: FBT003  (closed again before anything else starts)
+        actions = [
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_DUP2, stdout, 1),
+            (os.POSIX_SPAWN_DUP2, stderr, 2),
+        ]
+        return os.posix_spawn(
+            self._command[0],
+            self._command,
+            {**self._environ, TASK_FD: str(channel)},
+            file_actions=actions,
+            setsid=True,
+            setsigdef=[
+                signal.SIGINT,
+                signal.SIGTERM,
+                signal.SIGHUP,
+                signal.SIGQUIT,
+                signal.SIGCHLD,
+            ],
+            setsigmask=[],
+        )
+
+    def kill(self, serial: int, number: int) -> None:
+        """Signal the process group of a launch."""
+        pid = self._pids.get(serial)
+        if pid is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(pid, number)
+
+    def _reap(self) -> None:
+        os.read(self._woken, 4096)
+        for pid in list(self._serials):  # and no others: git's own callers wait for git
+            if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+                self._bury(pid)
+
+    def _bury(self, pid: int) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, signal.SIGKILL)  # what the task has left behind
+        _, status, usage = os.wait4(pid, 0)
+        serial = self._serials.pop(pid)
+        del self._pids[serial]
+        port = self._ports.pop(serial)
+        port._read()  # noqa: SLF001  (a result that came before the end counts)
+        port.close()
+        cpu = usage.ru_utime + usage.ru_stime
+        self._deliver(Exited(serial, status, cpu, usage.ru_maxrss * 1024))
+
+    def close(self) -> None:
+        """End all tasks, and the host itself."""
+        for pid in list(self._serials):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(pid, signal.SIGKILL)
+        deadline = time.monotonic() + 2
+        while self._serials and time.monotonic() < deadline:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(next(iter(self._serials)), 0)
+            self._serials.popitem()
+        self._loop.forget(self._woken)
+        signal.set_wakeup_fd(self._old_wakeup)
+        signal.signal(signal.SIGCHLD, self._old_handler)
+        os.close(self._woken)
+        os.close(self._wake)

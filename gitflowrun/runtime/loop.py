@@ -1,0 +1,84 @@
+"""An event loop for one thread: descriptors to watch and times to wait for. Callbacks only, nothing is queued."""
+
+from __future__ import annotations
+
+import heapq
+import selectors
+import time
+from collections.abc import Callable
+from itertools import count
+
+__all__ = ["Loop", "Timer"]
+
+Callback = Callable[[], None]
+
+
+class Timer:
+    """A call that is due at some time; `cancel` lets it never happen."""
+
+    __slots__ = ("callback",)
+
+    def __init__(self, callback: Callback | None) -> None:
+        self.callback = callback
+
+    def cancel(self) -> None:
+        """Never call."""
+        self.callback = None
+
+
+class Loop:
+    """Calls back when descriptors are ready and when times have come."""
+
+    def __init__(self) -> None:
+        self._selector = selectors.DefaultSelector()
+        self._timers: list[tuple[float, int, Timer]] = []
+        self._order = count()
+
+    def watch(self, fd: int, on_read: Callback, on_write: Callback | None = None) -> None:
+        """Call `on_read` whenever `fd` can be read, and `on_write` whenever it can be written."""
+        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if on_write else 0)
+        callbacks = (on_read, on_write)
+        if fd in self._selector.get_map():
+            self._selector.modify(fd, events, callbacks)
+        else:
+            self._selector.register(fd, events, callbacks)
+
+    def forget(self, fd: int) -> None:
+        """Watch `fd` no longer; harmless when it is not watched."""
+        if fd in self._selector.get_map():
+            self._selector.unregister(fd)
+
+    def after(self, seconds: float, callback: Callback) -> Timer:
+        """Call back once, later."""
+        timer = Timer(callback)
+        heapq.heappush(self._timers, (time.monotonic() + seconds, next(self._order), timer))
+        return timer
+
+    def turn(self) -> None:
+        """Wait until something happens, and let everything know to whom it happened."""
+        for key, events in self._selector.select(self._patience()):
+            on_read, on_write = key.data
+            # A callback before this one may have closed this descriptor.
+            if events & selectors.EVENT_READ and self._is_current(key):
+                on_read()
+            if events & selectors.EVENT_WRITE and on_write and self._is_current(key):
+                on_write()
+        now = time.monotonic()
+        while self._timers and self._timers[0][0] <= now:
+            callback = heapq.heappop(self._timers)[2].callback
+            if callback is not None:
+                callback()
+
+    def _is_current(self, key: selectors.SelectorKey) -> bool:
+        return self._selector.get_map().get(key.fd) is key
+
+    def _patience(self) -> float | None:
+        while self._timers and self._timers[0][2].callback is None:
+            heapq.heappop(self._timers)
+        if not self._timers:
+            return None
+        return max(self._timers[0][0] - time.monotonic(), 0.0)
+
+    def close(self) -> None:
+        """Forget everything."""
+        self._selector.close()

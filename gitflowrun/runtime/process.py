@@ -1,0 +1,103 @@
+"""What a task's process is like: whom it dies with, where its output goes, which signals it heeds.
+
+System calls only; what a task does is `task`'s business.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import signal
+import sys
+from typing import Any
+
+__all__ = ["Lifeline", "detach_input", "flush_output", "redirect_output", "reset_signals", "settle"]
+
+_PR_SET_PDEATHSIG = 1
+_OOM_ADJUSTMENT = b"800"
+_RESET = (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGQUIT)
+
+
+class Lifeline:
+    """Ties children to the life of this process: made before the fork, grasped in the child.
+
+    Linux only; elsewhere the scheduler's own kill has to do.
+    """
+
+    def __init__(self) -> None:
+        self._owner = os.getpid()
+        self._prctl: Any = None
+        if sys.platform.startswith("linux"):
+            import ctypes
+
+            with contextlib.suppress(OSError, AttributeError):
+                self._prctl = ctypes.CDLL(None).prctl
+
+    def grasp(self) -> None:
+        """From now on the child is killed when the owner dies, however it dies."""
+        if self._prctl is None:
+            return
+        self._prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+        if os.getppid() != self._owner:  # it died before we held on
+            os._exit(1)
+
+
+def settle(stdout: int, stderr: int) -> None:
+    """Make this process a task's: a session of its own, its pipes as output, first to go when memory ends.
+
+    The session's processes can be signalled together, and a terminal's Ctrl-C does not reach them: the
+    scheduler decides who is interrupted.
+    """
+    with contextlib.suppress(PermissionError):  # it leads a session already
+        os.setsid()
+    redirect_output(stdout, stderr)
+    with contextlib.suppress(OSError):
+        fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
+        try:
+            os.write(fd, _OOM_ADJUSTMENT)
+        finally:
+            os.close(fd)
+
+
+def redirect_output(stdout: int, stderr: int) -> None:
+    """Let descriptors 1 and 2, and the text layers above them, write to these pipes; closes the originals.
+
+    Text layers that write straight to a descriptor stay what they are: logging handlers of the flow's
+    module hold on to them. From now on they pass on every line, and anything that is text at all.
+    """
+    os.dup2(stdout, 1)
+    os.dup2(stderr, 2)
+    for fd in {stdout, stderr} - {1, 2}:
+        os.close(fd)
+    for fd, name in ((1, "stdout"), (2, "stderr")):
+        for attribute in (f"__{name}__", name):
+            stream = getattr(sys, attribute)
+            if stream is None or getattr(stream, "closed", False):
+                setattr(sys, attribute, open(fd, "w", buffering=1, closefd=False))  # noqa: SIM115
+                stream = getattr(sys, attribute)
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
+
+
+def detach_input() -> None:
+    """Let nobody wait for a keyboard: descriptor 0 is at its end from now on."""
+    fd = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(fd, 0)
+    if fd:
+        os.close(fd)
+
+
+def flush_output() -> None:
+    """Write out what the text layers still hold."""
+    for name in ("stdout", "stderr", "__stdout__", "__stderr__"):
+        with contextlib.suppress(Exception):
+            getattr(sys, name).flush()
+
+
+def reset_signals() -> None:
+    """Undo what a zygote or a front process did to the signals of a task."""
+    signal.set_wakeup_fd(-1)
+    for number in _RESET:
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,0 +1,230 @@
+"""One attempt of one task: from what it was told to what it made. The process around it is others' business.
+
+The artifacts of parents are read straight from the repository's packs, when the step asks for them; what
+the step has set is encoded and, where it is large, written as a kept pack by the task itself. The
+repository's refs are none of its business: the scheduler publishes.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import OrderedDict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gitflowrun.errors import (
+    CorruptRecord,
+    GitflowrunError,
+    UnserializableArtifact,
+    UntrustedArtifact,
+)
+from gitflowrun.flow.execution import RecordSource, StepOutcome, TaskContext, execute_step, prepare
+from gitflowrun.flow.members import constants, parameters_of
+from gitflowrun.git.packfile import PackReader
+from gitflowrun.git.packs import PackStore
+from gitflowrun.names import PARAMETERS_STEP
+from gitflowrun.runtime.messages import Result
+from gitflowrun.runtime.seeds import reseed
+from gitflowrun.settings import Durability
+from gitflowrun.store import wire
+from gitflowrun.store.artifacts import ArtifactReader, ArtifactWriter
+from gitflowrun.store.codecs import decode, encode
+from gitflowrun.store.hashing import digest_parts
+from gitflowrun.store.records import ArtifactRef, TaskRecord
+
+if TYPE_CHECKING:
+    from gitflowrun.flow import FlowSpec
+    from gitflowrun.git.objects import ObjectType, Oid
+    from gitflowrun.runtime.messages import Begin, Launch, Parent
+    from gitflowrun.store.codecs import Encoded
+
+__all__ = ["TaskRunner"]
+
+_KEPT_RECORDS = 64
+_ERROR_LENGTH = 2_000
+
+
+class TaskRunner:
+    """Runs tasks of one run in this process or in forks of it.
+
+    Args:
+        flow_cls: The flow.
+        begin: What every task of the run is told.
+    """
+
+    def __init__(self, flow_cls: type[FlowSpec], begin: Begin) -> None:
+        self.begin = begin
+        self._flow_cls = flow_cls
+        self._objects = PackReader(Path(begin.objects_dir), self._ask_git)
+        self._artifacts = ArtifactReader(self._objects)
+        packs = PackStore(
+            Path(begin.objects_dir), Path(begin.incoming), durability=Durability(begin.durability)
+        )
+        self._writer = ArtifactWriter(packs)
+        self._records: OrderedDict[Oid, TaskRecord] = OrderedDict()
+
+    def warm_up(self) -> None:
+        """Do what is the same for all tasks, so that forks need not do it again."""
+        prepare(self._flow_cls)
+
+    def look_ahead(self, launch: Launch) -> None:
+        """Read the records that a fork will need first: all forks of a foreach need the same ones."""
+        for parent in (*launch.parents[:1], *filter(None, [launch.parameters])):
+            self._record(parent)
+
+    def run(self, launch: Launch) -> Result:
+        """Execute a task. Whatever goes wrong is in the result, and explained on standard error."""
+        try:
+            if launch.task.step == PARAMETERS_STEP:
+                return self._store_parameters(launch)
+            return self._run_step(launch)
+        except GitflowrunError as error:
+            _explain(error)
+            return _failure(launch, error)
+
+    def _run_step(self, launch: Launch) -> Result:
+        reseed(self.begin.seeds, _place(launch))
+        outcome = execute_step(self._flow_cls, self._context(launch))
+        if outcome.error is not None:
+            sys.stderr.write(outcome.report)
+        values, errors = self._encode(launch, outcome)
+        saved = self._writer.save(values, launch.task)
+        inherited = {name: ref for name, ref in outcome.inherited.items() if name not in values}
+        error = outcome.error or (errors[0] if errors else None)
+        return Result(
+            launch.serial,
+            {**inherited, **saved.refs},
+            saved.inline,
+            saved.packs,
+            None if error else outcome.transition,
+            () if error else outcome.split_values,
+            None if error is None else _summary(error),
+        )
+
+    def _encode(
+        self, launch: Launch, outcome: StepOutcome
+    ) -> tuple[dict[str, Encoded], list[UnserializableArtifact]]:
+        """The artifacts that the step made or changed, and complaints about those that can't be stored."""
+        encoded: dict[str, Encoded] = {}
+        errors: list[UnserializableArtifact] = []
+        for name, value in {**outcome.values, **outcome.loaded}.items():
+            try:
+                made = encode(value)
+            except UnserializableArtifact as error:
+                errors.append(_located(error, name, launch.task.step))
+                _explain(errors[-1])
+                continue
+            if name in outcome.loaded and _is_unchanged(made, outcome.inherited[name]):
+                continue
+            encoded[name] = made
+        return encoded, errors
+
+    def _store_parameters(self, launch: Launch) -> Result:
+        """Make the `_parameters` task: what was given, what the origin of a clone had, constants."""
+        values: dict[str, Any] = constants(self._flow_cls)
+        inherited: dict[str, ArtifactRef] = {}
+        origin = self._record(launch.parameters).artifacts if launch.parameters else {}
+        for name in parameters_of(self._flow_cls):
+            if name in launch.values:
+                given = launch.values[name]
+                values[name] = decode(given.codec, given.payload, trusted=True)
+            elif name in origin:
+                inherited[name] = origin[name]
+        outcome = StepOutcome(values=values, inherited=inherited)
+        encoded, errors = self._encode(launch, outcome)
+        saved = self._writer.save(encoded, launch.task)
+        refs = {**inherited, **saved.refs}
+        error = _summary(errors[0]) if errors else None
+        return Result(launch.serial, refs, saved.inline, saved.packs, None, (), error)
+
+    def _context(self, launch: Launch) -> TaskContext:
+        begin = self.begin
+        return TaskContext(
+            name=launch.task,
+            run=begin.run,
+            parents=tuple(self._source(parent) for parent in launch.parents),
+            parameters=None if launch.parameters is None else self._source(launch.parameters),
+            frames=launch.frames,
+            is_join=launch.is_join,
+            attempt=launch.attempt,
+            max_num_splits=begin.max_num_splits,
+            origin=begin.origin,
+            username=begin.user,
+            namespace=begin.namespace,
+            tags=begin.tags,
+            tempdir=begin.tempdir,
+        )
+
+    def _source(self, parent: Parent) -> RecordSource:
+        record = self._records.get(parent.blob)
+        return RecordSource(record or (lambda: self._record(parent)), self._load, task=parent.name)
+
+    def _record(self, parent: Parent) -> TaskRecord:
+        known = self._records.get(parent.blob)
+        if known is not None:
+            return known
+        data = wire.unpack(self._objects.blob(parent.blob), wire.RECORD)
+        record = TaskRecord.from_map(data)
+        if record.name != parent.name:
+            raise CorruptRecord(f"the record of task {parent.name} is that of {record.name}")
+        self._records[parent.blob] = record
+        while len(self._records) > _KEPT_RECORDS:
+            self._records.popitem(last=False)
+        return record
+
+    def _load(self, ref: ArtifactRef) -> object:
+        trusted = str(ref.producer) not in self.begin.untrusted
+        try:
+            return self._artifacts.load(ref, trusted=trusted)
+        except UntrustedArtifact as error:
+            raise _untrusted(error, ref, self.begin) from error
+
+    def _ask_git(self, oid: Oid) -> tuple[ObjectType, bytes]:
+        # Rare: an object that only git can read. A child process for one object is good enough.
+        from gitflowrun.git.plumbing import CatFile, Git
+
+        with CatFile(Git(Path(self.begin.git_dir), None)) as git:
+            return git.read(oid)
+
+
+def _place(launch: Launch) -> str:
+    indices = ",".join(str(frame.index) for frame in launch.frames)
+    return f"{launch.task.step}[{indices}]#{launch.attempt}"
+
+
+def _is_unchanged(made: Encoded, ref: ArtifactRef) -> bool:
+    """Whether a value that was loaded is what it was: then its payload need not be stored once more."""
+    same_form = made.codec == ref.codec and made.size == ref.size
+    return same_form and digest_parts(made.parts) == ref.digest
+
+
+def _located(error: UnserializableArtifact, name: str, step: str) -> UnserializableArtifact:
+    message = f"artifact {name!r} of step {step!r} can't be stored: {error.message}"
+    return UnserializableArtifact(message, hint=error.hint)
+
+
+def _untrusted(error: UntrustedArtifact, ref: ArtifactRef, begin: Begin) -> UntrustedArtifact:
+    origin = begin.origin.pathspec if begin.origin else str(begin.run.id)
+    return UntrustedArtifact(
+        f"an artifact of task {ref.producer} is a {ref.type} stored as a pickle, and it comes from run "
+        f"{origin}, which this clone has not made",
+        hint=error.hint
+        or f"`git runs trust {origin}` if you trust whoever made it, then resume again",
+    )
+
+
+def _explain(error: GitflowrunError) -> None:
+    hint = f"hint: {error.hint}\n" if error.hint else ""
+    sys.stderr.write(f"{error.headline}: {error}\n{hint}")
+
+
+def _failure(launch: Launch, error: BaseException) -> Result:
+    return Result(launch.serial, {}, {}, (), None, (), _summary(error))
+
+
+def _summary(error: BaseException) -> str:
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001  (a user's exception may fail to say what it is)
+        text = "<no text>"
+    return f"{type(error).__name__}: {text}"[:_ERROR_LENGTH].rstrip(": ")
