@@ -78,7 +78,7 @@ def give_birth(repo: Repository, draft: RunDraft, snapshot: Snapshot) -> Born:
         TaggingError: one of its tags can't be.
         RepositoryError: the repository can't be written to.
     """
-    check_flow_name(draft.flow)  # 1
+    flow = check_flow_name(draft.flow)  # 1
     tags = check_tags(draft.tags, system=draft.system_tags)
     ids = RunIds(repo)
     for attempt in range(_ATTEMPTS):
@@ -87,7 +87,8 @@ def give_birth(repo: Repository, draft: RunDraft, snapshot: Snapshot) -> Born:
             return _publish(repo, draft, snapshot, tags, reserved)
         except RefConflict:
             reserved.lock.release(remove=True)
-            if attempt == _ATTEMPTS - 1:
+            taken = repo.refs.get(layout.run_ref(flow, reserved.id)) is not None
+            if not taken or attempt == _ATTEMPTS - 1:
                 raise
         except BaseException:
             # The lock's file stays: if the ref was created after all, that tells that the run is dead.

@@ -388,6 +388,15 @@ def test_a_bad_tag_starts_no_run(repo: GitRepo, tag: str) -> None:
         assert str(writer.identity.id) == "1"
 
 
+def test_a_ref_in_the_way_is_named(repo: GitRepo) -> None:
+    """A ref called like the flow's directory leaves no room for runs; the error says which."""
+    repo.git("update-ref", "refs/runs/MyFlow", "HEAD")
+    with pytest.raises(RefConflict, match="refs/runs/MyFlow/1"):
+        start_run(repo)
+    assert not keeps(repo)
+    repo.fsck()
+
+
 @pytest.mark.parametrize("flow", ["", "a/b", "a b", "-x", "../x", "a.lock"])
 def test_a_flow_that_cannot_be_a_ref_starts_no_run(repo: GitRepo, flow: str) -> None:
     """Flow names become refs, so only identifiers are taken."""
