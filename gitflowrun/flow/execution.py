@@ -15,9 +15,12 @@ per task; the client derives it:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from gitflowrun.errors import FlowError, InvalidNext
 from gitflowrun.flow import door
@@ -26,13 +29,13 @@ from gitflowrun.flow.failure import exception_map
 from gitflowrun.flow.foreach import hidden_name, is_hidden_name
 from gitflowrun.flow.graph import FlowGraph
 from gitflowrun.flow.inputs import Inputs
-from gitflowrun.flow.members import STATE, parameters_of, seal
+from gitflowrun.flow.members import STATE, class_attribute, parameters_of, seal
 from gitflowrun.flow.sources import ArtifactSource, RecordSource
 from gitflowrun.flow.state import State
 from gitflowrun.store.records import Transition
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from gitflowrun.flow.flowspec import FlowSpec
     from gitflowrun.store.records import ArtifactRef, ForeachFrame, RunIdentity, TaskName
@@ -130,8 +133,27 @@ def prepare(flow_cls: type[FlowSpec]) -> FlowGraph:
     Raises:
         FlowError: the flow's source can't be had.
     """
-    seal(flow_cls)
-    return FlowGraph.of(flow_cls)
+    return _prepared(flow_cls).graph
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """What tasks of a flow share within a process."""
+
+    graph: FlowGraph
+    parameter_names: tuple[str, ...]
+
+
+_known: WeakKeyDictionary[type[FlowSpec], _Prepared] = WeakKeyDictionary()
+
+
+def _prepared(flow_cls: type[FlowSpec]) -> _Prepared:
+    known = _known.get(flow_cls)
+    if known is None:
+        names = tuple(parameters_of(flow_cls))
+        known = _known[flow_cls] = _Prepared(FlowGraph.of(flow_cls), names)
+        seal(flow_cls)
+    return known
 
 
 def execute_step(flow_cls: type[FlowSpec], context: TaskContext) -> StepOutcome:
@@ -140,12 +162,13 @@ def execute_step(flow_cls: type[FlowSpec], context: TaskContext) -> StepOutcome:
     Raises:
         FlowError: the flow's source can't be had, or the flow has no such step.
     """
-    graph = prepare(flow_cls)
+    prepared = _prepared(flow_cls)
+    graph = prepared.graph
     step = context.name.step
     if step not in graph:
         raise FlowError(f"flow {flow_cls.__name__!r} has no step {step!r}")
     flow, state = _make_flow(flow_cls, context)
-    current._set(_facts(flow_cls, context), graph.to_map)  # noqa: SLF001  (this room sets it)
+    current._set(_facts(context, prepared), graph.to_map)  # noqa: SLF001  (this room sets it)
     try:
         with door.bolted():
             _call(flow, state, context, graph)
@@ -173,9 +196,9 @@ def _make_flow(flow_cls: type[FlowSpec], context: TaskContext) -> tuple[FlowSpec
     return flow, state
 
 
-def _facts(flow_cls: type[FlowSpec], context: TaskContext) -> Mapping[str, Any]:
+def _facts(context: TaskContext, prepared: _Prepared) -> Mapping[str, Any]:
     return {
-        "flow_name": flow_cls.__name__,
+        "flow_name": prepared.graph.name,
         "run_id": str(context.run.id),
         "step_name": context.name.step,
         "task_id": context.name.task,
@@ -185,7 +208,7 @@ def _facts(flow_cls: type[FlowSpec], context: TaskContext) -> Mapping[str, Any]:
         "username": context.username,
         "tags": set(context.tags),
         "tempdir": context.tempdir,
-        "parameter_names": list(parameters_of(flow_cls)),
+        "parameter_names": list(prepared.parameter_names),
     }
 
 
@@ -193,7 +216,7 @@ def _call(flow: FlowSpec, state: State, context: TaskContext, graph: FlowGraph) 
     step = context.name.step
     if context.is_join:
         of_foreach = any(len(parent.frames) > len(context.frames) for parent in context.parents[:1])
-        inputs = Inputs(type(flow), context.parents, state.seen, of_foreach=of_foreach)
+        inputs = Inputs(type(flow), context.parents, state.shared, of_foreach=of_foreach)
         getattr(flow, step)(inputs)
     else:
         getattr(flow, step)()
@@ -229,9 +252,7 @@ def _outcome(flow: FlowSpec, state: State) -> StepOutcome:
     inherited = state.refs()
     values: dict[str, Any] = {}
     loaded: dict[str, Any] = {}
-    for name, value in vars(flow).items():
-        if name == STATE or isinstance(value, _NO_ARTIFACTS):
-            continue
+    for name, value in _assigned(flow):
         ref = _known_ref(state, name, value, inherited)
         if ref is None:
             values[name] = value
@@ -253,6 +274,20 @@ def _outcome(flow: FlowSpec, state: State) -> StepOutcome:
     )  # fmt: skip
 
 
+def _assigned(flow: FlowSpec) -> Iterator[tuple[str, Any]]:
+    """The attributes of the object that are artifacts."""
+    for name, value in vars(flow).items():
+        if name == STATE or isinstance(value, _NO_ARTIFACTS) or name.startswith("__"):
+            continue
+        if isinstance(class_attribute(type(flow), name), cached_property):
+            continue
+        if not name or "/" in name or "\0" in name:
+            raise FlowError(
+                f"{name!r} can't name an artifact", hint="leave slashes out: they divide pathspecs"
+            )
+        yield name, value
+
+
 def _known_ref(
     state: State, name: str, value: Any, inherited: Mapping[str, ArtifactRef]
 ) -> ArtifactRef | None:
@@ -262,7 +297,7 @@ def _known_ref(
     if type(value) in _SMALL:  # there is only one 1 in a process, wherever it was loaded from
         return None
     # The id may be that of a value that is gone: whoever compares the payloads finds that out.
-    return state.seen.get(id(value))
+    return state.shared.seen.get(id(value))
 
 
 def _keep_items(

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 __all__ = ["describe", "exception_map"]
 
-_OURS = os.path.dirname(os.path.abspath(__file__)) + os.sep  # noqa: PTH100, PTH120  (pathlib is an import)
+_ROOM = os.path.dirname(os.path.abspath(__file__)) + os.sep  # noqa: PTH100, PTH120  (pathlib is an import)
+_PACKAGE = os.path.dirname(os.path.dirname(_ROOM)) + os.sep  # noqa: PTH120
 
 
 def describe(error: BaseException) -> str:
@@ -26,7 +27,8 @@ def describe(error: BaseException) -> str:
     import traceback
 
     told = traceback.TracebackException.from_exception(error, compact=True)
-    _strip(told)
+    # Where our own errors were raised within the package helps nobody; where a codec failed may.
+    _strip(told, _PACKAGE if isinstance(error, GitflowrunError) else _ROOM)
     text = "".join(told.format())
     if isinstance(error, SystemExit):
         text += f"the step called sys.exit({error.code!r}): return from it instead\n"
@@ -40,7 +42,7 @@ def exception_map(error: BaseException) -> dict[str, str]:
     kind = type(error)
     return {
         "type": f"{kind.__module__}.{kind.__qualname__}",
-        "message": str(error),
+        "message": _message(error),
         "stacktrace": describe(error),
     }
 
@@ -50,9 +52,16 @@ def _sentence(error: FlowError) -> str:
     return f"{error.headline}: {error}\n{hint}"
 
 
-def _strip(told: traceback.TracebackException) -> None:
+def _strip(told: traceback.TracebackException, ours: str) -> None:
     for other in (told.__cause__, told.__context__):
         if other is not None:
-            _strip(other)
+            _strip(other, ours)
     stack = told.stack
-    stack[:] = [frame for frame in stack if not frame.filename.startswith(_OURS)] or stack[:]
+    stack[:] = [frame for frame in stack if not frame.filename.startswith(ours)] or stack[:]
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001  (a user's __str__ may raise anything)
+        return f"<a {type(error).__name__} that can't be shown>"

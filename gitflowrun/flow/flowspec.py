@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from gitflowrun.errors import FlowError
 from gitflowrun.flow import door
-from gitflowrun.flow.members import STATE
+from gitflowrun.flow.members import STATE, class_attribute
 from gitflowrun.flow.state import State
 from gitflowrun.flow.steps import steps_of
 
@@ -210,7 +210,9 @@ class FlowSpec:
     def __delattr__(self, name: str) -> None:
         state: State | None = vars(self).get(STATE)
         inherited = state is not None and state.source_of(name) is not None
-        if name in vars(self) or not inherited or _guards_deletion(type(self), name):
+        # A property, parameter or constant of the class decides for itself.
+        guarded = hasattr(type(class_attribute(type(self), name)), "__delete__")
+        if name in vars(self) or not inherited or guarded:
             super().__delattr__(name)
         if state is not None and inherited:
             state.hidden.add(name)
@@ -236,12 +238,6 @@ class FlowSpec:
             return f"{where}>"
         indices = ",".join(str(frame.index) for frame in state.frames)
         return f"{where}[{indices}] (input: {state.frames[-1].value[:20]})>"
-
-
-def _guards_deletion(flow_cls: type, name: str) -> bool:
-    """Whether the class has a property, parameter or constant of that name, which decides for itself."""
-    found = next((vars(base)[name] for base in flow_cls.__mro__ if name in vars(base)), None)
-    return hasattr(type(found), "__delete__")
 
 
 def _absent(flow_cls: type, name: str, state: State | None) -> str:

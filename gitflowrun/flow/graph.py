@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 
 from gitflowrun.flow.members import constants, parameters_of
 from gitflowrun.flow.parse import Jump, ParsedStep, parse_step
+from gitflowrun.flow.source import SourceFiles
 from gitflowrun.flow.steps import steps_of
 
 if TYPE_CHECKING:
@@ -96,7 +97,10 @@ class FlowGraph:
     """The graph of a flow class: a mapping of step names to nodes. Use `FlowGraph.of`."""
 
     def __init__(self, flow_cls: type) -> None:
-        parsed = {name: parse_step(name, function) for name, function in steps_of(flow_cls).items()}
+        files = SourceFiles()
+        parsed = {
+            name: parse_step(name, function, files) for name, function in steps_of(flow_cls).items()
+        }
         self.name = flow_cls.__name__
         self.doc = inspect.cleandoc(flow_cls.__dict__.get("__doc__") or "")
         self.start_steps = _endpoints(parsed, "start")

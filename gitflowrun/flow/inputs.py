@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, overload
 from weakref import WeakValueDictionary
 
 from gitflowrun.flow.members import STATE
-from gitflowrun.flow.state import State
+from gitflowrun.flow.state import Shared, State
 from gitflowrun.names import nearest
 
 if TYPE_CHECKING:
     from gitflowrun.flow.flowspec import FlowSpec
     from gitflowrun.flow.sources import ArtifactSource
-    from gitflowrun.store.records import ArtifactRef
 
 __all__ = ["Inputs"]
 
@@ -32,13 +31,13 @@ class Inputs:
         self,
         flow_cls: type[FlowSpec],
         sources: Sequence[ArtifactSource],
-        seen: dict[int, ArtifactRef],
+        shared: Shared,
         *,
         of_foreach: bool,
     ) -> None:
         self._flow_cls = flow_cls
         self._sources = sources
-        self._seen = seen
+        self._shared = shared
         self._views: MutableMapping[int, FlowSpec] = WeakValueDictionary() if of_foreach else {}
 
     def __len__(self) -> int:
@@ -89,7 +88,7 @@ class Inputs:
                 fixed=source,
                 ground=source,
                 frames=source.frames,
-                seen=self._seen,
+                shared=self._shared,
             )
             self._views[position] = view
         return view

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from gitflowrun.flow.state import State
 
-__all__ = ["ReadOnly", "constants", "parameters_of", "seal"]
+__all__ = ["ReadOnly", "class_attribute", "constants", "parameters_of", "seal"]
 
 STATE = "_state"
 
@@ -34,16 +34,22 @@ def constants(flow_cls: type) -> dict[str, Any]:
     return {name: member for name, member in _members(flow_cls) if _is_constant(name, member)}
 
 
+def class_attribute(cls: type, name: str) -> Any:
+    """What the class itself has under a name, descriptors untouched; None when there is nothing."""
+    return next((vars(base)[name] for base in cls.__mro__ if name in vars(base)), None)
+
+
 def seal(flow_cls: type) -> None:
     """Make parameters and constants read-only in running tasks of this process. Doing it twice is harmless.
 
     The class itself keeps its values for whoever reads them there: a `ReadOnly` hides them from running
     instances alone.
     """
+    owners = defining_classes(flow_cls)
     for name in (*parameters_of(flow_cls), *constants(flow_cls)):
-        owner = defining_classes(flow_cls)[name]
-        if not isinstance(vars(owner)[name], ReadOnly):
-            setattr(flow_cls, name, ReadOnly(name, vars(owner)[name]))
+        member = vars(owners[name])[name]
+        if not isinstance(member, ReadOnly):
+            setattr(flow_cls, name, ReadOnly(name, member))
 
 
 class ReadOnly:

@@ -10,11 +10,12 @@ import ast
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from gitflowrun.flow.source import Definition, definition_of
 from gitflowrun.flow.steps import unwrap
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from gitflowrun.flow.source import Definition, SourceFiles
 
 __all__ = ["Jump", "ParsedStep", "parse_step"]
 
@@ -58,13 +59,13 @@ class ParsedStep:
     node_info: dict[str, object]
 
 
-def parse_step(name: str, function: Callable[..., Any]) -> ParsedStep:
+def parse_step(name: str, function: Callable[..., Any], files: SourceFiles) -> ParsedStep:
     """Read a step's source.
 
     Raises:
         FlowError: the source can't be had.
     """
-    definition, filename = definition_of(name, unwrap(name, function))
+    definition, filename = files.definition_of(name, unwrap(name, function))
     arguments = definition.args
     positional = [*arguments.posonlyargs, *arguments.args]
     myself = positional[0].arg if positional else "self"

@@ -11,7 +11,6 @@ import ast
 import linecache
 import os
 import sys
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.errors import FlowError
@@ -19,37 +18,49 @@ from gitflowrun.errors import FlowError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Definition", "definition_of"]
+__all__ = ["Definition", "SourceFiles"]
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-def definition_of(name: str, function: Callable[..., Any]) -> tuple[Definition, str]:
-    """The syntax tree of a step's function and the file it is in.
+class SourceFiles:
+    """Source files, each parsed once for as long as this object lives.
 
-    Raises:
-        FlowError: the source can't be had, does not parse, or does not hold the function.
+    Syntax trees are large, and every task inherits the memory of the process it is forked from: so nothing
+    outlives the reading of one graph.
     """
-    code = getattr(function, "__code__", None)
-    if code is None:
-        raise FlowError(
-            f"step {name!r} is a {type(function).__name__}, not a function",
-            hint="put @step on a method written with `def`",
-        )
-    filename = code.co_filename
-    lines = _lines(filename, function)
-    if not lines:
-        raise FlowError(
-            f"the source of step {name!r} is not available ({filename})",
-            hint="a flow's graph is read from its source: put the flow into a .py file",
-        )
-    definition = _definitions(filename, "".join(lines)).get((code.co_name, code.co_firstlineno))
-    if definition is None:
-        raise FlowError(
-            f"step {name!r} is not in line {code.co_firstlineno} of {filename} any more",
-            hint="the file changed after it was imported: start again",
-        )
-    return definition, filename
+
+    def __init__(self) -> None:
+        self._parsed: dict[str, dict[tuple[str, int], Definition]] = {}
+
+    def definition_of(self, name: str, function: Callable[..., Any]) -> tuple[Definition, str]:
+        """The syntax tree of a step's function and the file it is in.
+
+        Raises:
+            FlowError: the source can't be had, does not parse, or does not hold the function.
+        """
+        code = getattr(function, "__code__", None)
+        if code is None:
+            raise FlowError(
+                f"step {name!r} is a {type(function).__name__}, not a function",
+                hint="put @step on a method written with `def`",
+            )
+        filename = code.co_filename
+        if filename not in self._parsed:
+            lines = _lines(filename, function)
+            if not lines:
+                raise FlowError(
+                    f"the source of step {name!r} is not available ({filename})",
+                    hint="a flow's graph is read from its source: put the flow into a .py file",
+                )
+            self._parsed[filename] = _definitions(filename, "".join(lines))
+        definition = self._parsed[filename].get((code.co_name, code.co_firstlineno))
+        if definition is None:
+            raise FlowError(
+                f"step {name!r} is not in line {code.co_firstlineno} of {filename} any more",
+                hint="the file changed after it was imported: start again",
+            )
+        return definition, filename
 
 
 def _lines(filename: str, function: Callable[..., Any]) -> list[str]:
@@ -62,7 +73,6 @@ def _lines(filename: str, function: Callable[..., Any]) -> list[str]:
     return linecache.getlines(getattr(module, "__file__", None) or filename, space)
 
 
-@lru_cache(maxsize=16)
 def _definitions(filename: str, text: str) -> dict[tuple[str, int], Definition]:
     """Every function of a file by name and first line, decorators included as `co_firstlineno` counts."""
     try:

@@ -16,11 +16,27 @@ if TYPE_CHECKING:
 
     from gitflowrun.flow.sources import ArtifactSource
     from gitflowrun.flow.transition import Chosen
+    from gitflowrun.names import Digest
     from gitflowrun.store.records import ArtifactRef, ForeachFrame
 
-__all__ = ["State"]
+__all__ = ["Shared", "State"]
 
 _MISSING = object()
+
+
+class Shared:
+    """What all flow objects of one task have in common.
+
+    Attributes:
+        seen: Ids of values that were loaded, and the refs they came from.
+        items: The items of foreach levels by digest: a join over thousands of inputs loads them once.
+    """
+
+    __slots__ = ("items", "seen")
+
+    def __init__(self) -> None:
+        self.seen: dict[int, ArtifactRef] = {}
+        self.items: dict[Digest, Any] = {}
 
 
 class State:
@@ -34,12 +50,12 @@ class State:
         frames: The foreach levels the step is in, outermost first.
         is_join: Whether the step takes inputs.
         max_num_splits: The most items a foreach may have.
-        seen: Ids of values loaded for any flow object of the task, and the refs they came from.
+        shared: What all flow objects of a task, a join's inputs among them, have in common.
     """
 
     __slots__ = (
         "carried", "chosen", "fixed", "frames", "ground", "hidden", "is_join", "items", "loaded",
-        "max_num_splits", "merged", "read", "seen", "sources", "step",
+        "max_num_splits", "merged", "read", "shared", "sources", "step",
     )  # fmt: skip
 
     def __init__(
@@ -52,7 +68,7 @@ class State:
         frames: tuple[ForeachFrame, ...] = (),
         is_join: bool = False,
         max_num_splits: int = 100,
-        seen: dict[int, ArtifactRef] | None = None,
+        shared: Shared | None = None,
     ) -> None:
         self.step = step
         self.sources = sources
@@ -61,7 +77,7 @@ class State:
         self.frames = frames
         self.is_join = is_join
         self.max_num_splits = max_num_splits
-        self.seen = {} if seen is None else seen
+        self.shared = Shared() if shared is None else shared
         self.loaded: dict[str, Any] = {}
         self.read: dict[str, Any] = {}
         self.items: dict[int, Any] = {}
@@ -121,7 +137,11 @@ class State:
         """The item that the foreach level `depth` gave to this task."""
         if depth not in self.items:
             source, name = self._items_at(depth)
-            self.items[depth] = item_at(self._load(source, name), self.frames[depth].index)
+            digest = source.ref(name).digest
+            if digest not in self.shared.items:
+                self.shared.items[digest] = self._load(source, name)
+            items = self.shared.items[digest]
+            self.items[depth] = item_at(items, self.frames[depth].index)
         return self.items[depth]
 
     def item_refs(self) -> list[ArtifactRef]:
@@ -154,5 +174,5 @@ class State:
                 f"artifact {name!r} of task {source.task} can't be loaded: {error}",
                 hint="the code that made it defined a class or function that is not there any more",
             ) from error
-        self.seen[id(value)] = source.ref(name)
+        self.shared.seen[id(value)] = source.ref(name)
         return value

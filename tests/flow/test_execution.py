@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import pickle
 import sys
 from typing import TYPE_CHECKING, Any
@@ -446,3 +447,64 @@ def test_running_a_step_imports_neither_click_nor_pygit2() -> None:
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=__file__.rsplit("/tests/", 1)[0])
+
+
+def test_names_that_are_no_pathspecs_are_no_artifacts() -> None:
+    """`setattr` may make odd names; only a slash is one too many."""
+
+    class Odd(FlowSpec):
+        @step
+        def start(self) -> None:
+            setattr(self, "model 0.1", 1)
+            self.__hidden__ = 2
+            self.next(self.end)
+
+        @step
+        def end(self) -> None:
+            setattr(self, "a/b", 1)
+
+    run = MemoryRun(Odd)
+    assert set(run.execute("start", []).values) == {"model 0.1"}
+    with pytest.raises(StepFailedError, match="'a/b' can't name an artifact"):
+        run.execute("end", run.records["start"])
+
+
+def test_cached_properties_are_no_artifacts() -> None:
+    """What a cached property keeps on the object belongs to the class's code."""
+
+    class Caching(FlowSpec):
+        @functools.cached_property
+        def connection(self) -> object:
+            return object()
+
+        @step
+        def start(self) -> None:
+            assert self.connection is self.connection
+            self.next(self.end)
+
+        @step
+        def end(self) -> None:
+            pass
+
+    assert run_flow(Caching).names("start") == set()
+
+
+def test_an_exception_that_cannot_be_shown_is_still_a_failure() -> None:
+    """A broken `__str__` does not hide that the step failed."""
+
+    class BrokenError(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError
+
+    class Breaking(FlowSpec):
+        @step
+        def start(self) -> None:
+            raise BrokenError
+
+        @step
+        def end(self) -> None:
+            pass
+
+    with pytest.raises(StepFailedError) as caught:
+        MemoryRun(Breaking).execute("start", [])
+    assert "BrokenError that can't be shown" in caught.value.outcome.values["_exception"]["message"]

@@ -349,6 +349,14 @@ def test_a_join_inside_a_loop_still_has_the_loops_attribute() -> None:
     assert run.value("end", "gone") is False
 
 
+def test_a_join_loads_the_items_of_its_inputs_once() -> None:
+    """Asking every input for its item does not load the items again and again."""
+    run = each(lambda: range(30))
+    before = run.loads.count("items")
+    run.execute("join", run.records["after"], is_join=True)
+    assert run.loads.count("items") == before + 1
+
+
 def test_labels_are_short_however_large_the_item() -> None:
     """A label has at most 30 characters and is made without rendering the whole item."""
 
