@@ -1,0 +1,157 @@
+"""`python -m gitflowrun.cmd.diff A B`: parameters and code that differ between two runs."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.client.samples import make_run
+from tests.helpers.repos import ROOT, GitRepo, Output
+
+PROGRAM = (sys.executable, "-m", "gitflowrun.cmd.diff")
+
+
+@pytest.fixture
+def runs(repo: GitRepo) -> GitRepo:
+    """Runs 1 and 2 are alike, 3 has other parameters, 4 other code as well."""
+    repo.write("flow.py", "a = 1\nb = 2\n")
+    repo.write("lib/util.py", "x = 1\n")
+    make_run(repo)
+    make_run(repo)
+    make_run(repo, parameters={"alpha": "0.7", "beta": "new"})
+    repo.write("flow.py", "a = 1\nb = 3\n")
+    repo.write("lib/util.py", "x = 2\n")
+    make_run(repo, "Other", parameters={"alpha": "0.7"})
+    return repo
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Variables for a program that imports gitflowrun from here."""
+    return {**os.environ, "PYTHONPATH": str(ROOT), **more}
+
+
+def diff(repo: GitRepo, *args: str) -> Output:
+    """Run the command."""
+    return repo.python("-m", "gitflowrun.cmd.diff", *args)
+
+
+def test_runs_that_are_alike(runs: GitRepo) -> None:
+    """Nothing is printed, and the exit code is 0."""
+    assert diff(runs, "1", "2") == Output(0, "", "")
+    assert diff(runs, "1", "2", "--exit-code").code == 0
+
+
+def test_parameters_that_differ(runs: GitRepo) -> None:
+    """Old and new value of each, also of those that only one run has."""
+    done = diff(runs, "1", "3")
+    assert done == Output(
+        0, "parameters MyFlow/1..MyFlow/3\n-alpha: 0.5\n+alpha: 0.7\n+beta: new\n", ""
+    )
+    assert diff(runs, "1", "3", "--exit-code").code == 1
+
+
+def test_code_that_differs(runs: GitRepo) -> None:
+    """The patch is git's, between the two code trees, whatever the work tree holds by now."""
+    runs.write("flow.py", "something else\n")
+    done = diff(runs, "MyFlow/1", "Other/4")
+    assert done.code == 0
+    assert "-b = 2\n+b = 3\n" in done.out
+    assert runs.git("diff", "runs/MyFlow/1:code", "runs/Other/4:code") in done.out
+    assert diff(runs, "1", "4", "--exit-code").code == 1
+
+
+def test_the_output_is_a_patch(runs: GitRepo) -> None:
+    """`git apply` takes it as it is, lines about parameters included."""
+    text = diff(runs, "1", "4").out
+    runs.write("flow.py", "a = 1\nb = 2\n")
+    runs.write("lib/util.py", "x = 1\n")
+    runs.git("apply", stdin=text.encode())
+    assert (runs.path / "flow.py").read_text() == "a = 1\nb = 3\n"
+
+
+def test_paths_and_forms(runs: GitRepo) -> None:
+    """Paths are taken from where one is; forms are those of git diff."""
+    names = diff(runs, "1", "4", "--name-only").out.splitlines()
+    assert names[-2:] == ["flow.py", "lib/util.py"]
+    inside = GitRepo(runs.path / "lib")
+    assert diff(inside, "1", "4", "--name-only", "util.py").out.splitlines()[3:] == ["lib/util.py"]
+    assert diff(runs, "1", "4", "--name-only", "--", "lib").out.endswith("\nlib/util.py\n")
+    assert "2 files changed" in diff(runs, "1", "4", "--stat").out
+    assert diff(runs, "1", "4", "--exit-code", "no such file").code == 1  # parameters differ
+    assert diff(runs, "3", "4", "no such file").out.count("\n") == 2
+
+
+def test_bytes_come_out_as_they_are(repo: GitRepo) -> None:
+    """A file in another encoding is shown by its own bytes."""
+    repo.write("latin", b"caf\xe9\n")
+    make_run(repo)
+    repo.write("latin", b"th\xe9\n")
+    make_run(repo)
+    out = repo.path / "out"
+    with out.open("wb") as file:
+        subprocess.run(
+            [*PROGRAM, "1", "2"], cwd=repo.path, stdout=file, check=True, env=environment()
+        )
+    assert b"-caf\xe9\n+th\xe9\n" in out.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "words"),
+    [
+        (("1", "99"), 128, "fatal: there is no run '99'"),
+        (("1", "nope/7"), 128, "fatal: there is no run"),
+        (("1",), 129, "error: the following arguments are required: RUN"),
+        (("1", "2", "--nope"), 129, "error: unrecognized arguments: --nope"),
+        (("1", "2", "-U", "x"), 129, "error: argument -U"),
+    ],
+)
+def test_mistakes_are_one_line_and_a_hint(
+    runs: GitRepo, args: tuple[str, ...], code: int, words: str
+) -> None:
+    """No traceback; exit codes as git's."""
+    done = diff(runs, *args)
+    assert (done.code, done.out) == (code, "")
+    assert done.err.startswith(words)
+    assert "hint: " in done.err
+    assert "Traceback" not in done.err
+
+
+def test_outside_of_a_repository(tmp_path: Path) -> None:
+    """The hint says how to make one."""
+    done = diff(GitRepo(tmp_path), "1", "2")
+    assert done.code == 128
+    assert "git init" in done.err
+
+
+def test_help(runs: GitRepo) -> None:
+    """`--help` says what there is, on stdout."""
+    done = diff(runs, "--help")
+    assert done.code == 0
+    assert "--exit-code" in done.out
+
+
+def test_a_terminal_gets_colour_and_a_pager(runs: GitRepo) -> None:
+    """As git does it: the user's pager, and colours."""
+    runs.git("config", "core.pager", "sed s/^/paged:/")
+    reader, writer = pty.openpty()
+    env = environment(TERM="xterm")
+    subprocess.run([*PROGRAM, "1", "4"], cwd=runs.path, stdout=writer, check=True, env=env)
+    os.close(writer)
+    shown = b""
+    while True:
+        try:
+            piece = os.read(reader, 65536)
+        except OSError:
+            break
+        if not piece:
+            break
+        shown += piece
+    os.close(reader)
+    text = shown.decode()
+    assert "paged:" in text
+    assert "\x1b[31m" in text
