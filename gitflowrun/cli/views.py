@@ -126,20 +126,24 @@ def artifact_lines(row: ArtifactRow, screen: Screen) -> Iterator[str]:
             ("Codec:", printable(row.codec)),
             ("Made by:", printable(row.task)),
             ("BLAKE3:", str(row.blake3)),
+            *([("Value:", printable(row.preview))] if row.preview is not None else []),
         ]
     )
 
 
 def artifact_table(rows: Sequence[ArtifactRow], screen: Screen) -> Iterator[str]:
-    """Artifacts by name, type, size and the beginning of their digest."""
+    """Artifacts by name, type, size, the beginning of their digest and, of small ones, value."""
     columns = [
         Column("NAME", gives=True), Column("TYPE", gives=True), Column("SIZE", right=True),
-        Column("BLAKE3"), Column("MADE BY"),
+        Column("BLAKE3"), Column("MADE BY"), Column("VALUE", gives=True),
     ]  # fmt: skip
     cells = [
-        [row.name, short_type(row.type), size(row.size), str(row.blake3)[:_SHORT], row.task]
+        [
+            row.name, short_type(row.type), size(row.size), str(row.blake3)[:_SHORT], row.task,
+            row.preview or "",
+        ]
         for row in rows
-    ]
+    ]  # fmt: skip
     return table(columns, cells, screen)
 
 

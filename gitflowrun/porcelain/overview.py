@@ -1,14 +1,11 @@
-"""Runs, steps, tasks and artifacts as people want to see them: plain values, gathered from records.
-
-Nothing is loaded: artifacts appear with name, type, size and digest.
-"""
+"""Runs, steps, tasks and artifacts as people want to see them: plain values, gathered from records."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from gitflowrun.errors import InvalidPathspec, NotFound
+from gitflowrun.errors import GitflowrunError, InvalidPathspec, NotFound
 from gitflowrun.names import PARAMETERS_STEP, nearest
 from gitflowrun.store.records import TaskName
 
@@ -30,20 +27,36 @@ __all__ = [
     "StepDetails",
     "StepOverview",
     "TaskOverview",
+    "artifact_at",
     "artifact_ref",
     "artifact_row",
     "final_artifacts",
+    "final_task",
     "is_private",
+    "is_result",
+    "make_row",
     "run_overview",
     "step_overview",
     "task_overview",
     "tasks_at",
 ]
 
+_SMALL = 256
+
 
 @dataclass(frozen=True, slots=True)
 class ArtifactRow:
-    """An artifact in a list. `task` is the task that made it, as `step/task`."""
+    """An artifact in a list.
+
+    Attributes:
+        name: Its name.
+        type: Its value's type.
+        size: Bytes of its payload.
+        codec: How the payload is written.
+        blake3: The payload's digest.
+        task: The task that made it, as `step/task`.
+        preview: A small value as text; None for others and for pickles, which nothing here loads.
+    """
 
     name: str
     type: str
@@ -51,6 +64,7 @@ class ArtifactRow:
     codec: str
     blake3: Digest
     task: str
+    preview: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +210,7 @@ def run_overview(run: StoredRun, tags: tuple[str, ...]) -> RunOverview:
             for record in tasks
             if record.attempts and not record.ok
         ),
-        artifacts=_rows(final_artifacts(run)),
+        artifacts=_rows(run, final_artifacts(run)),
     )
 
 
@@ -225,7 +239,7 @@ def task_overview(task: StoredTask) -> TaskOverview:
         parents=tuple(map(str, record.parents)),
         goes_to=record.transition.targets if record.transition else (),
         origin=record.run.pathspec if adopted else None,
-        artifacts=_rows(record.artifacts),
+        artifacts=_rows(task.run, record.artifacts),
     )
 
 
@@ -243,7 +257,7 @@ def artifact_ref(task: StoredTask, name: str) -> ArtifactRef:
 
 def artifact_row(task: StoredTask, name: str) -> ArtifactRow:
     """An artifact of a task for a list. Raises NotFound."""
-    return _row(name, artifact_ref(task, name))
+    return make_row(task.run, name, artifact_ref(task, name))
 
 
 def tasks_at(address: Address) -> list[StoredTask]:
@@ -259,32 +273,89 @@ def tasks_at(address: Address) -> list[StoredTask]:
     return [run.task(TaskName(step, name)) for name in names]
 
 
-def final_artifacts(run: StoredRun) -> Mapping[str, ArtifactRef]:
-    """What a run ended up with: the artifacts of its last step's only task.
+def artifact_at(address: Address) -> tuple[StoredTask, str]:
+    """The artifact that an address names: the task that has it, and its name.
 
-    Of a run that did not get to its end, those of the last step that has one task, and succeeded.
+    Two shorter forms are understood where no step or task is called so: RUN/ARTIFACT for what the run ended
+    up with, RUN/STEP/ARTIFACT for a step with one task.
+
+    Raises:
+        NotFound: there is none.
+        InvalidPathspec: the address names something else.
+    """
+    run, step, task, name = address.run, address.step, address.task, address.artifact
+    if step is not None and task is None and step not in run.steps():
+        last = final_task(run)
+        if last is not None and step in last.record.artifacts:
+            return last, step
+    if step is not None and task is not None and name is None:
+        tasks = run.tasks(step)
+        if len(tasks) == 1 and task not in tasks:
+            task, name = tasks[0], task
+    if step is None or task is None or name is None:
+        if step is not None:
+            run.tasks(step)  # an unknown step is the more likely mistake
+        raise InvalidPathspec(
+            f"this names no artifact: {'/'.join(filter(None, (run.pathspec, step, task)))}",
+            hint="write RUN/STEP/TASK/ARTIFACT, or RUN/ARTIFACT for what the run ended up with",
+        )
+    found = run.task(TaskName(step, task))
+    artifact_ref(found, name)
+    return found, name
+
+
+def final_artifacts(run: StoredRun) -> Mapping[str, ArtifactRef]:
+    """What a run ended up with, by name."""
+    last = final_task(run)
+    return last.record.artifacts if last is not None else {}
+
+
+def final_task(run: StoredRun) -> StoredTask | None:
+    """The task that holds what a run ended up with: the only one of its last step.
+
+    Of a run that did not get to its end, that of the last step which has one task, and succeeded.
     """
     for step in reversed(run.steps()):
         tasks = run.tasks(step)
         if is_private(step) or len(tasks) != 1:
             continue
-        record = run.task(TaskName(step, tasks[0])).record
-        if record.ok:
-            return record.artifacts
-    return {}
+        task = run.task(TaskName(step, tasks[0]))
+        if task.record.ok:
+            return task
+    return None
 
 
-def _rows(artifacts: Mapping[str, ArtifactRef]) -> tuple[ArtifactRow, ...]:
-    """The artifacts that steps made; bookkeeping, parameters and constants are shown elsewhere."""
-    return tuple(
-        _row(name, ref)
-        for name, ref in sorted(artifacts.items())
-        if not is_private(name) and ref.producer.step != PARAMETERS_STEP
+def is_result(name: str, ref: ArtifactRef) -> bool:
+    """Whether a step made an artifact; bookkeeping, parameters and constants are shown elsewhere."""
+    return not is_private(name) and ref.producer.step != PARAMETERS_STEP
+
+
+def make_row(run: StoredRun, name: str, ref: ArtifactRef) -> ArtifactRow:
+    """An artifact for a list."""
+    return ArtifactRow(
+        name, ref.type, ref.size, ref.codec, ref.digest, str(ref.producer), _preview(run, ref)
     )
 
 
-def _row(name: str, ref: ArtifactRef) -> ArtifactRow:
-    return ArtifactRow(name, ref.type, ref.size, ref.codec, ref.digest, str(ref.producer))
+def _rows(run: StoredRun, artifacts: Mapping[str, ArtifactRef]) -> tuple[ArtifactRow, ...]:
+    return tuple(
+        make_row(run, name, ref) for name, ref in sorted(artifacts.items()) if is_result(name, ref)
+    )
+
+
+def _preview(run: StoredRun, ref: ArtifactRef) -> str | None:
+    """A small value as text. Only codecs that run no code are asked."""
+    from gitflowrun.store.artifacts import ArtifactReader
+    from gitflowrun.store.codecs import is_safe
+
+    try:
+        if ref.size > _SMALL or not is_safe(ref.codec):
+            return None
+        value = ArtifactReader(run.objects).load(ref, trusted=False)
+    except GitflowrunError:  # damaged, or of a codec that is not here: the list shows the rest
+        return None
+    text = repr(value)
+    return text if len(text) <= _SMALL else text[: _SMALL - 1] + "…"
 
 
 def _step(run: StoredRun, name: str, records: list[TaskRecord]) -> StepOverview:
