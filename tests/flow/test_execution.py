@@ -387,6 +387,7 @@ def test_current_describes_the_running_task_and_nothing_else() -> None:
     assert run.value("start", "got") == ("start", 7)
     assert run.value("start", "graph_steps") == ["start", "end"]
     assert not current.is_running_flow
+    assert repr(current) == "<current (no task is running)>"
     assert (current.run_id, current.pathspec, current.task, current.run) == (None,) * 4
     assert current.graph_info is None
     assert "graph" not in current

@@ -95,6 +95,8 @@ def test_what_third_party_code_reads_is_there() -> None:
     assert str(flow) == "<flow Looked>"
     assert Looked.name == "Looked"
     assert "_state" not in dir(flow)
+    with pytest.raises(AttributeError, match=r"flow 'Looked' has no attribute 'nothing'$"):
+        assert flow.nothing
 
 
 def test_a_running_flow_tells_where_it_is() -> None:
