@@ -2,11 +2,12 @@
 
 1. Check the names that become refs, so that nothing has to be taken back.
 2. Reserve the next number and take the run's lock (`ids`).
-3. Make INFO, with a random nonce, and the birth commit: no parent, INFO and the snapshot as its tree.
+3. Make INFO, with a random nonce, and the birth commit: no parent, INFO and the snapshot as its tree; sealed,
+   so that this clone knows it for its own.
 4. Write them, and what is new in the snapshot, as one kept pack.
 5. Create the run's ref and its tags in one transaction. A run that is there already was put there by somebody
    who does not ask for numbers: release everything and begin again at 2, this time looking at all refs.
-6. Release the pack, and note that this run is our own.
+6. Release the pack.
 
 A process that is killed before 5 leaves a number that is never used and a pack that `PackStore.sweep` frees.
 """
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import RefConflict
@@ -28,12 +29,13 @@ from gitflowrun.store.messages import RunState, Status, format_message
 from gitflowrun.store.records import Map, RunIdentity, RunInfo
 from gitflowrun.store.tags import check_tags, tag_updates
 from gitflowrun.store.trees import make_object
+from gitflowrun.store.trust import Trust
 from gitflowrun.store.writer import Born
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gitflowrun.git.objects import Oid, Signature
+    from gitflowrun.git.objects import Oid
     from gitflowrun.git.packs import PackObject
     from gitflowrun.git.repository import Repository
     from gitflowrun.git.snapshot import Snapshot
@@ -107,7 +109,7 @@ def _publish(
     info = _make_info(draft, snapshot, reserved.id)  # 3
     state = _first_state(info, snapshot)
     info_oid, info_object = make_object(ObjectType.BLOB, wire.pack(info.to_map(), wire.RECORD))
-    uid, objects = _make_commit(repo.signature(), info_oid, snapshot.tree, state)
+    uid, objects = _make_commit(repo, info_oid, snapshot.tree, state)
     pack = repo.packs.write([*snapshot.objects, info_object, *objects])  # 4
     identity = RunIdentity(info.flow, info.id, uid)
     try:
@@ -161,11 +163,13 @@ def _first_state(info: RunInfo, snapshot: Snapshot) -> RunState:
 
 
 def _make_commit(
-    who: Signature, info: Oid, code: Oid, state: RunState
+    repo: Repository, info: Oid, code: Oid, state: RunState
 ) -> tuple[Oid, list[PackObject]]:
     """The birth commit's id, and the objects it needs besides INFO and the snapshot."""
     entries = [TreeEntry(Mode.BLOB, layout.INFO, info), TreeEntry(Mode.TREE, layout.CODE, code)]
     root, tree = make_object(ObjectType.TREE, tree_bytes(entries))
-    commit = Commit(root, (), who, who, format_message(state))
+    who = repo.signature()
+    sealed = replace(state, seal=Trust(repo).seal(root, ()))
+    commit = Commit(root, (), who, who, format_message(sealed))
     oid, item = make_object(ObjectType.COMMIT, commit.encode())
     return oid, [tree, item]

@@ -11,10 +11,12 @@
     Code-Commit: 9c1e44a…+dirty
     Origin: resume MyFlow/11 77ab310…
     User: ada
+    Seal: 5d0c…                         says to the clone that made it that it did (`trust`)
 
 A list of runs is made of these messages alone, in one `git for-each-ref`, so they are parsed here and not by
 git: a user's `trailer.*` settings change what git makes of them, and one pass is cheaper than one per field.
-What a message says is for people and lists. Nobody trusts it: anybody can write one.
+What a message says is for people and lists. Nobody trusts it: anybody can write one. The seal alone is proof,
+for the clone that has its key, that tree and parents were put together there.
 """
 
 from __future__ import annotations
@@ -63,6 +65,7 @@ class RunState:
         dirty: Whether the work tree differed from `code_commit`.
         origin: `resume Flow/id uid` of the run it was made from, if any.
         failed_step: Where it failed, if it did.
+        seal: What `Trust.seal` made of the commit's tree and parents; set when the commit is made.
     """
 
     run: str
@@ -76,6 +79,7 @@ class RunState:
     dirty: bool = False
     origin: str = ""
     failed_step: str = ""
+    seal: str = ""
 
 
 def format_message(state: RunState) -> bytes:
@@ -92,6 +96,7 @@ def format_message(state: RunState) -> bytes:
         "Code-Commit": code,
         "Origin": state.origin,
         "User": state.user,
+        "Seal": state.seal,
     }
     lines = [f"{key}: {value}" for key, text in trailers.items() if (value := _one_line(text))]
     return "\n".join([_subject(state), "", *lines, ""]).encode(errors="replace")
@@ -115,6 +120,7 @@ def parse_message(message: str) -> RunState | None:
             dirty=dirty == "dirty",
             origin=found.get("Origin", ""),
             failed_step=found.get("Failed-Step", ""),
+            seal=found.get("Seal", ""),
         )
     except (KeyError, ValueError, OverflowError, InvalidPathspec):
         return None

@@ -25,6 +25,7 @@ from gitflowrun.store.dataview import data_entries
 from gitflowrun.store.messages import RunState, Status, format_message
 from gitflowrun.store.taskobjects import GroupObjects, Remembered
 from gitflowrun.store.trees import RunTree, make_object
+from gitflowrun.store.trust import Trust
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -91,6 +92,7 @@ class RunWriter:
         self.last_pack: str | None = None
         self._repo = repo
         self._ref = layout.run_ref(born.identity.flow, born.identity.id)
+        self._trust = Trust(repo)
         self._lock = born.lock
         self._state = replace(born.state, uid=born.identity.uid)
         self._tree = RunTree(born.info_oid, born.code)
@@ -217,5 +219,7 @@ class RunWriter:
 
     def _make_commit(self, root: Oid, state: RunState) -> tuple[Oid, PackObject]:
         who = self._repo.signature()
-        commit = Commit(root, (self.commit_oid,), who, who, format_message(state))
+        parents = (self.commit_oid,)
+        sealed = replace(state, seal=self._trust.seal(root, parents))
+        commit = Commit(root, parents, who, who, format_message(sealed))
         return make_object(ObjectType.COMMIT, commit.encode())
