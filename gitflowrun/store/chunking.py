@@ -1,0 +1,193 @@
+"""Where payloads are cut into chunks. Each chunk becomes a blob; what is in it, and who has it, is no matter.
+
+A payload of up to 1 MiB stays whole. In larger ones a cut falls where the content says (FastCDC: 256 KiB to
+4 MiB, 1 MiB on average), so inserted rows change a chunk or two and not everything behind them. Every part of
+a value, such as a column, begins a chunk, so a changed column leaves its neighbours' chunks alone; only tiny
+parts that follow one another share chunks, for a blob of a few bytes costs more than it could ever save.
+
+Boundaries are data: manifests list them, and a reader needs none of this. Without `pyfastcdc`, cuts fall
+every 1 MiB, which costs sharing between versions and nothing else.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import io
+    from collections.abc import Iterable, Iterator, Sequence
+
+__all__ = ["MAX_CHUNK", "WHOLE", "cut", "cut_stream"]
+
+WHOLE = 1 << 20
+"""A payload, and a part of one, of up to this many bytes is not cut."""
+MIN_CHUNK = 256 << 10
+AVERAGE_CHUNK = 1 << 20
+MAX_CHUNK = 4 << 20
+"""No chunk is larger."""
+
+_TINY = 64 << 10
+_MAX_JOINED = 32 << 20  # joining copies, and nothing may be copied whole
+_SEGMENT = 64 << 20
+_MAX_THREADS = 4
+_WINDOW = 4 * MAX_CHUNK
+
+
+def cut(parts: Sequence[memoryview]) -> list[memoryview]:
+    """Cut a payload into chunks.
+
+    Args:
+        parts: The payload in pieces that are cut independently.
+
+    Returns:
+        Views of the parts, in order; tiny parts that were joined are copies. One chunk for an empty payload.
+    """
+    if sum(part.nbytes for part in parts) <= WHOLE:
+        return [parts[0] if len(parts) == 1 else memoryview(b"".join(parts))]
+    chunks: list[memoryview] = []
+    tiny: list[memoryview] = []
+    joined = held = 0
+    for part in parts:
+        view = part if part.format == "B" and part.ndim == 1 else part.cast("B")
+        is_tiny = len(view) < _TINY and joined < _MAX_JOINED
+        if tiny and (not is_tiny or held + len(view) > WHOLE):
+            chunks.append(_joined(tiny))
+            tiny, held = [], 0
+        if is_tiny:
+            tiny.append(view)
+            held += len(view)
+            joined += len(view)
+        else:
+            chunks += _cut_part(view)
+    if tiny:
+        chunks.append(_joined(tiny))
+    return [chunk for chunk in chunks if len(chunk)]
+
+
+def cut_stream(source: io.BufferedIOBase | Iterable[bytes]) -> Iterator[bytes]:
+    """Cut a payload that does not fit into memory, as `cut` would cut it were it one part.
+
+    Args:
+        source: An open file, or the payload in pieces of any size.
+    """
+    waiting = bytearray()
+    is_cut = False
+    for piece in _pieces(source):
+        waiting += piece
+        if len(waiting) >= _WINDOW:
+            is_cut = True
+            yield from _cut_settled(waiting)
+    if not is_cut and len(waiting) <= WHOLE:
+        yield bytes(waiting)
+        return
+    start = 0
+    with memoryview(waiting) as view:
+        for end in _ends(view):
+            yield bytes(view[start:end])
+            start = end
+
+
+def _cut_settled(waiting: bytearray) -> Iterator[bytes]:
+    """Cut off and remove the chunks whose ends no further byte can change: a largest chunk follows."""
+    start = 0
+    with memoryview(waiting) as view:
+        for end in _ends(view):
+            if len(view) - start < MAX_CHUNK:
+                break
+            yield bytes(view[start:end])
+            start = end
+    del waiting[:start]
+
+
+def _pieces(source: io.BufferedIOBase | Iterable[bytes]) -> Iterator[bytes]:
+    read = getattr(source, "read", None)
+    if read is None:
+        yield from source
+    else:
+        yield from iter(lambda: read(MAX_CHUNK), b"")
+
+
+def _joined(tiny: list[memoryview]) -> memoryview:
+    return tiny[0] if len(tiny) == 1 else memoryview(b"".join(tiny))
+
+
+def _cut_part(view: memoryview) -> list[memoryview]:
+    if len(view) <= WHOLE:
+        return [view]
+    ends = _content_ends(view) if _finds_content() else list(_ends(view))
+    return [view[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+
+
+def _content_ends(view: memoryview) -> list[int]:
+    """The ends of the chunks of `view`; large views are searched by several threads at once.
+
+    Each thread starts somewhere; where the chunks of one meet a boundary of the next, they go on alike, for
+    nothing before a boundary matters behind it. So threads make no difference to the result.
+    """
+    count = max(1, min(len(view) // _SEGMENT, _threads()))
+    if count == 1:
+        return list(_found_ends(view))
+    starts = [len(view) * number // count for number in range(count)]
+
+    def search(number: int) -> list[int]:
+        start = starts[number]
+        stop = starts[number + 1] if number + 1 < count else len(view)
+        ends = []
+        for end in _found_ends(view[start:]):
+            ends.append(start + end)
+            if start + end >= stop:
+                break
+        return ends
+
+    with ThreadPoolExecutor(count, "cut") as pool:
+        found = list(pool.map(search, range(count)))
+    ends = found[0]
+    for segment in found[1:]:
+        _continue(view, ends, segment)
+    return ends
+
+
+def _continue(view: memoryview, ends: list[int], segment: list[int]) -> None:
+    """Go on from the last of `ends` until a boundary that `segment` has too, and take over the rest of it."""
+    places = {end: place for place, end in enumerate(segment)}
+    while ends[-1] < segment[-1]:
+        place = places.get(ends[-1])
+        if place is not None:
+            ends += segment[place + 1 :]
+            return
+        ends.append(ends[-1] + next(_found_ends(view[ends[-1] :])))
+
+
+def _ends(view: memoryview) -> Iterator[int]:
+    return _found_ends(view) if _finds_content() else _fixed_ends(view)
+
+
+@cache
+def _finds_content() -> bool:
+    # Its stand-in in Python is a hundred times slower than writing what it would save.
+    try:
+        return importlib.util.find_spec("pyfastcdc.cy.fastcdc") is not None
+    except ImportError:
+        return False
+
+
+def _found_ends(view: memoryview) -> Iterator[int]:
+    from pyfastcdc.cy.fastcdc import FastCDC
+
+    cutter = FastCDC(AVERAGE_CHUNK, min_size=MIN_CHUNK, max_size=MAX_CHUNK)
+    for chunk in cutter.cut_buf(view):
+        yield chunk.offset + chunk.length
+
+
+def _fixed_ends(view: memoryview) -> Iterator[int]:
+    yield from range(WHOLE, len(view), WHOLE)
+    yield len(view)
+
+
+def _threads() -> int:
+    affinity = getattr(os, "sched_getaffinity", None)
+    return min(_MAX_THREADS, len(affinity(0)) if affinity else os.cpu_count() or 1)
