@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from gitflowrun.cli.pager import Screen
 
-__all__ = ["Cell", "Column", "as_json", "fit", "pairs", "table"]
+__all__ = ["Cell", "Column", "as_json", "columns", "fit", "pairs", "table"]
 
 _GAP = "  "
 _NARROWEST = 8
@@ -95,6 +95,20 @@ def _narrow(columns: Sequence[Column], widths: dict[int, int], limit: int) -> No
         if widest is None or widths[widest] <= _NARROWEST:
             return
         widths[widest] -= 1
+
+
+def columns(words: Sequence[str], screen: Screen) -> Iterator[str]:
+    """Words side by side for a person, sorted down the columns as `ls` does; one a line for a pipe."""
+    texts = [printable(word) for word in words]
+    if not screen.person:
+        yield from texts
+        return
+    room = max(map(width, texts), default=0) + len(_GAP)
+    across = max(screen.columns // room, 1)
+    down = -(-len(texts) // across)
+    for row in range(down):
+        line = (text + " " * (room - width(text)) for text in texts[row::down])
+        yield "".join(line).rstrip()
 
 
 def pairs(rows: Sequence[tuple[str, str]], indent: str = "") -> Iterator[str]:

@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 
 from gitflowrun.cli.pager import Screen
-from gitflowrun.cli.render import Cell, Column, as_json, fit, pairs, table
+from gitflowrun.cli.render import Cell, Column, as_json, columns, fit, pairs, table
 from gitflowrun.cli.style import Style
 from gitflowrun.git.objects import Oid
 
@@ -90,3 +90,11 @@ def test_json_takes_records_as_they_are() -> None:
     text = as_json([_Row(Oid(bytes(20)), ("é",))])
     assert json.loads(text) == [{"oid": "0" * 40, "tags": ["é"]}]
     assert text.isascii()
+
+
+def test_columns_are_filled_downwards() -> None:
+    """Words are sorted down the columns for a person, one a line for a pipe."""
+    words = ["a", "bb", "ccc", "d", "e"]
+    assert list(columns(words, _screen(12, person=True))) == ["a    d", "bb   e", "ccc"]
+    assert list(columns(words, _screen())) == words
+    assert list(columns([], _screen(person=True))) == []
