@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -113,8 +113,13 @@ class PackReader:
 
     def home(self, oid: Oid) -> Path | None:
         """The pack or loose file that holds an object at this moment; None when there is none."""
+        return self.homes([oid]).get(oid)
+
+    def homes(self, oids: Iterable[Oid]) -> dict[Oid, Path]:
+        """The pack or loose file of each object that exists at this moment."""
         self.refresh()
-        return self._first(oid, lambda place: place if isinstance(place, Path) else place.pack.path)
+        found = {oid: self._first(oid, _file) for oid in oids}
+        return {oid: home for oid, home in found.items() if home is not None}
 
     def __contains__(self, oid: Oid) -> bool:
         return self.home(oid) is not None
@@ -224,6 +229,10 @@ def _plain(pack: Pack, entry: Entry) -> tuple[ObjectType, bytes]:
 def _oid(base: Oid | None) -> Oid:
     assert base is not None
     return base
+
+
+def _file(place: Place) -> Path:
+    return place if isinstance(place, Path) else place.pack.path
 
 
 def _size(place: Place) -> int:
