@@ -1,0 +1,436 @@
+"""Runs and tags travel between clones through a remote; numbers may meet, and nothing is lost."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gitflowrun.errors import RepositoryError
+from gitflowrun.porcelain.sync import Outcome, SyncReport, fetch, push
+from gitflowrun.store.runs import RunStore, Status
+from gitflowrun.store.tags import Tags
+from tests.helpers.repos import ROOT, GitRepo, make_repo
+from tests.helpers.runs import finished_task, make_run, open_repo, start_run, store_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gitflowrun.store.stored import StoredRun
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> GitRepo:
+    """A bare repository that two people share."""
+    project = make_repo(tmp_path / "project")
+    path = tmp_path / "server.git"
+    subprocess.run(["git", "clone", "-q", "--bare", str(project.path), str(path)], check=True)
+    return GitRepo(path)
+
+
+def clone(server: GitRepo, name: str) -> GitRepo:
+    """A person's clone of the server."""
+    path = server.path.parent / name
+    subprocess.run(["git", "clone", "-q", str(server.path), str(path)], check=True)
+    return GitRepo(path)
+
+
+@pytest.fixture
+def ada(server: GitRepo) -> GitRepo:
+    """Ada's clone."""
+    return clone(server, "ada")
+
+
+@pytest.fixture
+def bob(server: GitRepo) -> GitRepo:
+    """Bob's clone."""
+    return clone(server, "bob")
+
+
+def send(repo: GitRepo, *runs: str) -> SyncReport:
+    """Push runs by address; all when none is named."""
+    repository = open_repo(repo)
+    store = RunStore(repository)
+    return push(repository, "origin", [store.find(run) for run in runs] if runs else None)
+
+
+def get(repo: GitRepo) -> SyncReport:
+    """Fetch everything."""
+    return fetch(open_repo(repo), "origin")
+
+
+def ids(repo: GitRepo) -> dict[str, str]:
+    """What runs a repository has: `Flow/id` to the first digits of the uid."""
+    store = store_of(repo)
+    return {
+        f"{flow}/{run}": str(store.get(flow, run).identity.uid)[:7] for flow, run in store.names()
+    }
+
+
+def refs(repo: GitRepo, prefix: str = "refs/runs/") -> dict[str, str]:
+    """Refs by name."""
+    rows = repo.git("for-each-ref", "--format=%(refname) %(objectname)", prefix).split("\n")
+    return dict(row.split(" ") for row in rows if row)
+
+
+def tags(repo: GitRepo) -> dict[str, tuple[str, ...]]:
+    """The tags of every tagged run."""
+    found = Tags(open_repo(repo)).all()
+    return {f"{flow}/{run}": names for (flow, run), names in found.items()}
+
+
+def outcomes(report: SyncReport) -> list[Outcome]:
+    """How the runs fared."""
+    return [run.outcome for run in report.runs]
+
+
+def test_a_run_travels(server: GitRepo, ada: GitRepo, bob: GitRepo) -> None:
+    """What one clone pushes, another fetches: same ref, same commit, readable there."""
+    run = make_run(ada, tags=["best"], result=b"1234")
+    assert outcomes(send(ada)) == [Outcome.NEW]
+    assert refs(server)["refs/runs/MyFlow/1"] == refs(ada)["refs/runs/MyFlow/1"]
+    report = get(bob)
+    assert outcomes(report) == [Outcome.NEW]
+    assert (report.tags_added, report.notices) == (1, ())
+    assert refs(bob) == refs(ada)
+    stored = store_of(bob).find("1")
+    assert stored.identity == run
+    assert stored.status is Status.DONE
+    assert stored.info.user == "ada"
+    assert refs(bob, "refs/runs-remotes/") == {
+        name.replace("refs/runs/", "refs/runs-remotes/origin/"): oid
+        for name, oid in refs(ada).items()
+    }
+    assert bob.git("tag", "-l", "runs/*") == "runs/MyFlow/best/1"
+    for repo in (server, ada, bob):
+        repo.fsck()
+
+
+def test_again_changes_nothing(ada: GitRepo, bob: GitRepo) -> None:
+    """A second push or fetch finds everything in place."""
+    make_run(ada, tags=["a"])
+    make_run(ada)
+    send(ada)
+    get(bob)
+    before = refs(ada, "refs/"), refs(bob, "refs/")
+    assert outcomes(send(ada)) == [Outcome.CURRENT] * 2
+    assert outcomes(get(bob)) == [Outcome.CURRENT] * 2
+    assert outcomes(send(bob)) == [Outcome.CURRENT] * 2
+    assert (refs(ada, "refs/"), refs(bob, "refs/")) == before
+
+
+def test_fetched_runs_leave_no_loose_objects(ada: GitRepo, bob: GitRepo) -> None:
+    """A fetched run is a pack, as our own are."""
+    make_run(ada)
+    send(ada)
+    loose = sorted((bob.path / ".git" / "objects").glob("??/*"))
+    get(bob)
+    assert sorted((bob.path / ".git" / "objects").glob("??/*")) == loose
+
+
+def test_chosen_runs_only(server: GitRepo, ada: GitRepo) -> None:
+    """Named runs travel with their tags; the others stay at home."""
+    for number in range(3):
+        make_run(ada, tags=[f"t{number}"])
+    report = send(ada, "2")
+    assert [(run.source, run.target) for run in report.runs] == [("2", "2")]
+    assert set(refs(server)) == {"refs/runs/MyFlow/2", "refs/runs/@tags/MyFlow/t1/2"}
+
+
+def test_a_running_run_moves_forward(server: GitRepo, ada: GitRepo, bob: GitRepo) -> None:
+    """A run may be pushed while it runs; its later states follow under the same name."""
+    with start_run(ada) as writer:
+        writer.commit([finished_task(writer.identity, "start/1")])
+        send(ada)
+        get(bob)
+        assert store_of(bob).find("1").status is Status.RUNNING
+        writer.commit([finished_task(writer.identity, "end/2")], status=Status.DONE)
+    assert outcomes(send(ada)) == [Outcome.UPDATED]
+    assert outcomes(get(bob)) == [Outcome.UPDATED]
+    assert store_of(bob).find("1").status is Status.DONE
+    assert refs(bob) == refs(ada) == refs(server)
+
+
+def test_an_old_copy_does_not_rewind(ada: GitRepo, bob: GitRepo) -> None:
+    """Who has only an older state of a run neither overwrites the newer one nor fails."""
+    with start_run(ada) as writer:
+        send(ada)
+        get(bob)
+        writer.commit([], status=Status.DONE)
+        assert outcomes(get(ada)) == [Outcome.AHEAD]
+    send(ada)
+    assert outcomes(send(bob)) == [Outcome.AHEAD]
+    assert outcomes(get(bob)) == [Outcome.UPDATED]
+
+
+def test_numbers_meet_on_the_remote(server: GitRepo, ada: GitRepo, bob: GitRepo) -> None:
+    """Whoever pushes second keeps the number at home and is published with its uid."""
+    ours, theirs = make_run(ada, result=b"ada"), make_run(bob, result=b"bob")
+    send(ada)
+    report = send(bob)
+    name = f"1-{theirs.uid.short}"
+    assert [(run.source, run.target, run.outcome) for run in report.runs] == [
+        ("1", name, Outcome.NEW)
+    ]
+    assert report.runs[0].renamed
+    assert set(refs(server)) == {"refs/runs/MyFlow/1", f"refs/runs/MyFlow/{name}"}
+    assert ids(bob) == {"MyFlow/1": theirs.uid.short}
+    # Ada receives Bob's run under its published name, Bob receives Ada's with hers.
+    get(ada)
+    get(bob)
+    assert ids(ada) == {
+        "MyFlow/1": ours.uid.short,
+        f"MyFlow/1-{theirs.uid.short}": theirs.uid.short,
+    }
+    assert ids(bob) == {"MyFlow/1": theirs.uid.short, f"MyFlow/1-{ours.uid.short}": ours.uid.short}
+    # From here on everybody recognises every run.
+    for repo in (ada, bob):
+        assert outcomes(send(repo)) == [Outcome.CURRENT] * 2
+        assert outcomes(get(repo)) == [Outcome.CURRENT] * 2
+    assert len(refs(server)) == 2
+    assert make_run(ada).id == make_run(bob).id == "2"
+
+
+def test_numbers_are_one_sequence_for_all_flows(
+    server: GitRepo, ada: GitRepo, bob: GitRepo
+) -> None:
+    """Run 1 of another flow takes the number as well, here and there."""
+    make_run(ada, "Train")
+    theirs = make_run(bob, "Score")
+    send(ada)
+    assert send(bob).runs[0].target == f"1-{theirs.uid.short}"
+    assert sorted(refs(server)) == [f"refs/runs/Score/1-{theirs.uid.short}", "refs/runs/Train/1"]
+    get(bob)
+    (fetched,) = [name for name in ids(bob) if name.startswith("Train/")]
+    assert fetched.startswith("Train/1-")
+
+
+def test_a_published_run_moves_forward_under_its_published_name(
+    server: GitRepo, ada: GitRepo, bob: GitRepo
+) -> None:
+    """A run that was published as `1-<uid7>` is updated there, not published again."""
+    make_run(ada)
+    send(ada)
+    with start_run(bob, tags=["mine"]) as writer:
+        send(bob)
+        writer.commit([], status=Status.DONE)
+    report = send(bob)
+    assert outcomes(report) == [Outcome.UPDATED]
+    name = f"1-{writer.identity.uid.short}"
+    assert sorted(refs(server)) == [
+        f"refs/runs/@tags/MyFlow/mine/{name}", "refs/runs/MyFlow/1", f"refs/runs/MyFlow/{name}"
+    ]  # fmt: skip
+    get(ada)
+    assert tags(ada) == {f"MyFlow/{name}": ("mine",)}
+
+
+def test_fifty_collisions(server: GitRepo, ada: GitRepo, bob: GitRepo) -> None:
+    """Two clones with many runs each: all of them arrive everywhere."""
+    for repo in (ada, bob):
+        for _ in range(12):
+            start_run(repo).close()
+    for repo in (ada, bob, ada):
+        send(repo)
+        get(repo)
+    everywhere = [set(ids(repo).values()) for repo in (server, ada, bob)]
+    assert everywhere[0] == everywhere[1] == everywhere[2]
+    assert len(everywhere[0]) == 24
+
+
+def test_second_remote(ada: GitRepo, bob: GitRepo, tmp_path: Path) -> None:
+    """A run that arrived as `1-<uid7>` goes to another remote under that name, and is known there."""
+    other = tmp_path / "other.git"
+    subprocess.run(["git", "init", "-q", "--bare", str(other)], check=True)
+    make_run(ada)
+    theirs = make_run(bob)
+    send(ada)
+    send(bob)
+    get(ada)
+    repository = open_repo(ada)
+    push(repository, str(other))
+    names = {"refs/runs/MyFlow/1", f"refs/runs/MyFlow/1-{theirs.uid.short}"}
+    assert set(refs(GitRepo(other))) == names
+    report = fetch(open_repo(bob), str(other))
+    assert outcomes(report) == [Outcome.NEW, Outcome.CURRENT]
+
+
+def test_racing_pushes_have_one_winner(server: GitRepo) -> None:
+    """Six clones push their run 1 at the same moment: one keeps the name, all runs are there."""
+    clones = [clone(server, f"racer{number}") for number in range(6)]
+    uids = {start_close(repo) for repo in clones}
+    script = (
+        "from gitflowrun.git.repository import Repository\n"
+        "from gitflowrun.porcelain.sync import push\n"
+        "report = push(Repository.discover())\n"
+        "assert [run.outcome.value for run in report.runs] == ['new'], report"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    racers = [
+        subprocess.Popen([sys.executable, "-c", script], cwd=repo.path, env=environment)
+        for repo in clones
+    ]  # fmt: skip
+    assert [racer.wait() for racer in racers] == [0] * 6
+    assert set(ids(server).values()) == uids
+    assert "MyFlow/1" in ids(server)
+
+
+def start_close(repo: GitRepo) -> str:
+    """The uid of a new run."""
+    writer = start_run(repo)
+    writer.close()
+    return writer.identity.uid.short
+
+
+CONFIGS = [
+    ("fetch.prune", "true"), ("fetch.pruneTags", "true"), ("push.default", "matching"),
+    ("remote.origin.mirror", "true"), ("push.followTags", "true"), ("remote.origin.prune", "true"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        (),
+        *itertools.combinations(CONFIGS, 1),
+        *itertools.combinations(CONFIGS[:4], 2),
+        tuple(CONFIGS),
+    ],
+    ids=lambda chosen: "+".join(name for name, _ in chosen) or "none",
+)
+def test_no_config_loses_runs(
+    server: GitRepo, ada: GitRepo, bob: GitRepo, chosen: tuple[tuple[str, str], ...]
+) -> None:
+    """Whatever is configured for branches, pushes and fetches of runs, and plain `git fetch`, lose nothing."""
+    make_run(ada, tags=["a"])
+    theirs = make_run(bob, tags=["b"])
+    for name, value in chosen:
+        bob.git("config", name, value)
+    send(ada)
+    send(bob)
+    heads = server.git("for-each-ref", "refs/heads")
+    for _ in range(2):
+        get(bob)
+        bob.git("fetch", "-q")
+    make_run(bob)
+    get(bob)
+    assert "runs/MyFlow/b/1" in bob.git("tag", "-l", "runs/*").split()
+    expected = {"MyFlow/1", f"MyFlow/1-{theirs.uid.short}", "MyFlow/2"}
+    assert set(ids(bob).values()) >= set(ids(server).values())
+    assert {name for name in ids(bob) if "-" not in name} == {"MyFlow/1", "MyFlow/2"}
+    assert set(ids(server)) == expected - {"MyFlow/2"}
+    assert tags(bob)["MyFlow/1"] == ("b",)
+    assert server.git("for-each-ref", "refs/heads") == heads
+    assert (
+        bob.git("config", "--get-all", "remote.origin.fetch")
+        == "+refs/heads/*:refs/remotes/origin/*"
+    )
+
+
+def test_branches_do_not_travel(server: GitRepo, ada: GitRepo) -> None:
+    """Pushing runs sends neither the user's unpushed commits nor their tags."""
+    secret = ada.commit("unpushed")
+    ada.git("tag", "-a", "-m", "x", "v1")
+    make_run(ada)
+    send(ada)
+    assert set(refs(server, "refs/")) == {"refs/heads/main", "refs/runs/MyFlow/1"}
+    assert server.git("cat-file", "-t", secret, check=False) == ""
+
+
+def test_without_a_remote(repo: GitRepo) -> None:
+    """What is missing is said, with what to do."""
+    with pytest.raises(RepositoryError, match="no remote") as caught:
+        push(open_repo(repo))
+    assert "git remote add" in (caught.value.hint or "")
+    with pytest.raises(RepositoryError, match="can't read from"):
+        fetch(open_repo(repo), "/nonexistent/repository")
+
+
+def test_bare_and_shallow_repositories(server: GitRepo, ada: GitRepo, tmp_path: Path) -> None:
+    """Runs arrive in bare and shallow clones, and leave them again."""
+    make_run(ada)
+    send(ada)
+    url = f"file://{server.path}"
+    for name, options in (("bare", ["--bare"]), ("shallow", ["--depth=1"])):
+        path = tmp_path / name
+        subprocess.run(["git", "clone", "-q", *options, url, str(path)], check=True)
+        copy = GitRepo(path)
+        assert outcomes(get(copy)) == [Outcome.NEW]
+        assert ids(copy) == ids(ada)
+        assert outcomes(send(copy)) == [Outcome.CURRENT]
+
+
+def add_tag(repo: GitRepo, address: str, *names: str, remove: bool = False) -> None:
+    """Change the tags of a run."""
+    repository = open_repo(repo)
+    run: StoredRun = RunStore(repository).find(address)
+    if remove:
+        Tags(repository).remove(run, names)
+    else:
+        Tags(repository).add(run, names)
+
+
+def test_tags_merge_from_both_sides(server: GitRepo, ada: GitRepo, bob: GitRepo) -> None:
+    """Tags that different people add and remove meanwhile come together."""
+    make_run(ada, tags=["old", "kept"])
+    send(ada)
+    get(bob)
+    add_tag(ada, "1", "from ada", "both")
+    add_tag(bob, "1", "from/bob", "both")
+    add_tag(bob, "1", "old", remove=True)
+    report = send(bob)
+    assert (report.tags_added, report.tags_removed) == (2, 1)
+    report = get(ada)
+    assert (report.tags_added, report.tags_removed) == (1, 1)
+    send(ada)
+    get(bob)
+    expected = {"MyFlow/1": ("both", "from ada", "from/bob", "kept")}
+    assert tags(ada) == tags(bob) == tags(server) == expected
+    assert ada.git("tag", "-l", "runs/*old*") == ""
+    assert outcomes(send(ada)) == outcomes(get(bob)) == [Outcome.CURRENT]
+
+
+def test_removed_tags_do_not_come_back(ada: GitRepo, bob: GitRepo) -> None:
+    """A tag removed here, not yet pushed, is not fetched again; one removed there is not pushed again."""
+    make_run(ada, tags=["a", "b"])
+    send(ada)
+    get(bob)
+    add_tag(bob, "1", "a", remove=True)
+    get(bob)
+    assert tags(bob) == {"MyFlow/1": ("b",)}
+    add_tag(ada, "1", "b", remove=True)
+    send(ada)
+    send(bob)
+    get(bob)
+    get(ada)
+    assert tags(ada) == tags(bob) == {}
+
+
+def test_tags_carry_the_id_of_their_side(server: GitRepo, ada: GitRepo, bob: GitRepo) -> None:
+    """A tag's ref names the id under which the run is known where the ref is."""
+    make_run(ada)
+    theirs = make_run(bob, tags=["mine"])
+    send(ada)
+    send(bob)
+    name = f"1-{theirs.uid.short}"
+    assert f"refs/runs/@tags/MyFlow/mine/{name}" in refs(server)
+    assert tags(bob) == {"MyFlow/1": ("mine",)}
+    get(ada)
+    add_tag(ada, name, "liked")
+    send(ada)
+    get(bob)
+    assert tags(bob) == {"MyFlow/1": ("liked", "mine")}
+    assert bob.git("tag", "-l", "runs/*").split() == ["runs/MyFlow/liked/1", "runs/MyFlow/mine/1"]
+
+
+def test_tags_of_runs_that_were_not_sent_stay(server: GitRepo, ada: GitRepo) -> None:
+    """A tag whose run is not on the remote does not go there."""
+    make_run(ada, tags=["a"])
+    make_run(ada, tags=["b"])
+    send(ada, "1")
+    assert tags(server) == {"MyFlow/1": ("a",)}
+    send(ada)
+    assert tags(server) == {"MyFlow/1": ("a",), "MyFlow/2": ("b",)}
