@@ -34,6 +34,7 @@ __all__ = [
     "DATA",
     "INFO",
     "PAYLOADS",
+    "PAYLOAD_PATTERN",
     "REMOTES",
     "RUNS",
     "STDERR",
@@ -75,6 +76,7 @@ STDOUT = b"stdout"
 STDERR = b"stderr"
 TIMES = b"times"
 PAYLOADS = b"blake3"
+PAYLOAD_PATTERN = "steps/*/*/blake3/*"  # as gitattributes(5) writes it
 
 
 # A tag's ref becomes a path below the git directory, and Linux ends paths at 4,096 bytes. One limit
