@@ -16,6 +16,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gitflowrun.store.hashing import digest
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -24,7 +26,7 @@ __all__ = [
     "installed_packages",
     "lock_files",
     "machine",
-    "user_name",
+    "redacted",
     "without_credentials",
 ]
 
@@ -34,30 +36,34 @@ ALLOWED = (
     "LC_ALL", "LC_CTYPE", "LC_NUMERIC", "VIRTUAL_ENV", "CONDA_DEFAULT_ENV", "SLURM_JOB_ID", "CI",
 )  # fmt: skip
 _DENIED = re.compile(r"KEY|TOKEN|SECRET|PASS|CRED|AUTH|COOKIE", re.IGNORECASE)
+_HIDDEN = "***"
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]*@")
 _LOCK_FILES = (
     "uv.lock", "poetry.lock", "pdm.lock", "pixi.lock", "Pipfile.lock", "conda-lock.yml", "requirements.txt",
     "environment.yml", "pyproject.toml", "setup.cfg", "setup.py",
 )  # fmt: skip
-_USER_VARIABLES = ("METAFLOW_USER", "SUDO_USER", "USERNAME", "USER", "LOGNAME")
-
-
-def user_name(configured: str | None, environ: Mapping[str, str]) -> str:
-    """Who runs: the setting, then METAFLOW_USER, then the login's variables, then the password database."""
-    for name in (configured, *(environ.get(variable) for variable in _USER_VARIABLES)):
-        if name and name.strip():
-            return name.strip()
-    try:
-        import pwd
-
-        return pwd.getpwuid(os.getuid()).pw_name
-    except (ImportError, KeyError):
-        return "unknown"
 
 
 def without_credentials(url: str) -> str:
     """A remote's URL without the user name, password or token that may stand in front of its host."""
     return _CREDENTIALS.sub("", url)
+
+
+def redacted(argv: Iterable[str]) -> list[str]:
+    """A command line without what options whose names speak of a secret were given."""
+    shown: list[str] = []
+    hides_next = False
+    for word in argv:
+        name, equals, _ = word.partition("=")
+        is_secret = word.startswith("-") and bool(_DENIED.search(name))
+        if hides_next:
+            shown.append(_HIDDEN)
+        elif is_secret and equals:
+            shown.append(f"{name}={_HIDDEN}")
+        else:
+            shown.append(without_credentials(word))
+        hides_next = is_secret and not equals
+    return shown
 
 
 def installed_packages(path: Iterable[str]) -> dict[str, str]:
@@ -101,14 +107,13 @@ def environment_variables(environ: Mapping[str, str], more: Iterable[str] = ()) 
 
 def lock_files(top: Path | None) -> dict[str, str]:
     """BLAKE3 of the files at a work tree's top that pin or name its dependencies."""
-    from blake3 import blake3
-
     found = {}
     for name in _LOCK_FILES if top else ():
         try:
-            found[name] = blake3((top or Path()).joinpath(name).read_bytes()).hexdigest()
+            content = (top or Path()).joinpath(name).read_bytes()
         except OSError:
             continue
+        found[name] = str(digest(content))
     return found
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
@@ -166,12 +165,7 @@ class FreshHost:
         self._pids: dict[int, int] = {}
         self._serials: dict[int, int] = {}
         self._ports: dict[int, Port] = {}
-        self._woken, self._wake = os.pipe()
-        os.set_blocking(self._woken, False)
-        os.set_blocking(self._wake, False)
-        self._old_wakeup = signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
-        self._old_handler = signal.signal(signal.SIGCHLD, lambda *_: None)
-        loop.watch(self._woken, self._reap)
+        loop.on_signal(signal.SIGCHLD, self._reap)
 
     def begin(self, begin: Begin) -> None:
         """Say what all tasks of the run are told."""
@@ -229,7 +223,6 @@ class FreshHost:
                 os.killpg(pid, number)
 
     def _reap(self) -> None:
-        os.read(self._woken, 4096)
         for pid in list(self._serials):  # and no others: git's own callers wait for git
             if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
                 self._bury(pid)
@@ -251,13 +244,6 @@ class FreshHost:
         for pid in list(self._serials):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(pid, signal.SIGKILL)
-        deadline = time.monotonic() + 2
-        while self._serials and time.monotonic() < deadline:
             with contextlib.suppress(ChildProcessError):
-                os.waitpid(next(iter(self._serials)), 0)
-            self._serials.popitem()
-        self._loop.forget(self._woken)
-        signal.set_wakeup_fd(self._old_wakeup)
-        signal.signal(signal.SIGCHLD, self._old_handler)
-        os.close(self._woken)
-        os.close(self._wake)
+                os.waitpid(pid, 0)
+        self._serials.clear()

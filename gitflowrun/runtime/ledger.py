@@ -14,6 +14,7 @@ from gitflowrun.git.objects import ObjectType, hash_object
 from gitflowrun.names import PARAMETERS_STEP
 from gitflowrun.runtime.events import ForeachSplit, TaskEnded
 from gitflowrun.runtime.messages import Parent
+from gitflowrun.runtime.resume import SPLIT_VALUES
 from gitflowrun.store import wire
 from gitflowrun.store.records import TaskRecord
 from gitflowrun.store.writer import FinishedTask
@@ -97,6 +98,9 @@ class Ledger:
             frames=job.planned.frames,
             transition=result.transition if result and is_success else None,
             artifacts=result.artifacts if result else {},
+            extra={SPLIT_VALUES: list(result.split_values)}
+            if result and result.split_values
+            else {},
         )
         task = FinishedTask(
             record,

@@ -1,9 +1,11 @@
-"""An event loop for one thread: descriptors to watch and times to wait for. Callbacks only, nothing is queued."""
+"""An event loop for one thread: descriptors to watch, signals and times to wait for. It only calls back."""
 
 from __future__ import annotations
 
 import heapq
+import os
 import selectors
+import signal
 import time
 from collections.abc import Callable
 from itertools import count
@@ -33,6 +35,8 @@ class Loop:
         self._selector = selectors.DefaultSelector()
         self._timers: list[tuple[float, int, Timer]] = []
         self._order = count()
+        self._on_signal: dict[int, Callback] = {}
+        self._woken: int | None = None
 
     def watch(self, fd: int, on_read: Callback, on_write: Callback | None = None) -> None:
         """Call `on_read` whenever `fd` can be read, and `on_write` whenever it can be written."""
@@ -53,6 +57,24 @@ class Loop:
         timer = Timer(callback)
         heapq.heappush(self._timers, (time.monotonic() + seconds, next(self._order), timer))
         return timer
+
+    def on_signal(self, number: int, callback: Callback) -> None:
+        """Call back in a turn of the loop, not in the midst of anything, when the signal has come."""
+        if self._woken is None:
+            self._woken, wake = os.pipe()
+            os.set_blocking(self._woken, False)
+            os.set_blocking(wake, False)
+            signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+            self.watch(self._woken, self._signalled)
+        self._on_signal[number] = callback
+        signal.signal(number, lambda *_: None)
+
+    def _signalled(self) -> None:
+        assert self._woken is not None
+        for number in set(os.read(self._woken, 4096)):
+            callback = self._on_signal.get(number)
+            if callback is not None:
+                callback()
 
     def turn(self) -> None:
         """Wait until something happens, and let everything know to whom it happened."""
@@ -81,4 +103,9 @@ class Loop:
 
     def close(self) -> None:
         """Forget everything."""
+        if self._woken is not None:
+            for number in self._on_signal:
+                signal.signal(number, signal.SIG_DFL)
+            os.close(signal.set_wakeup_fd(-1))
+            os.close(self._woken)
         self._selector.close()

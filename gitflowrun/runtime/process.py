@@ -25,14 +25,19 @@ class Lifeline:
     Linux only; elsewhere the scheduler's own kill has to do.
     """
 
-    def __init__(self) -> None:
-        self._owner = os.getpid()
+    def __init__(self, owner: int | None = None) -> None:
+        self._owner = os.getpid() if owner is None else owner
         self._prctl: Any = None
         if sys.platform.startswith("linux"):
             import ctypes
 
             with contextlib.suppress(OSError, AttributeError):
                 self._prctl = ctypes.CDLL(None).prctl
+
+    @classmethod
+    def hold_parent(cls) -> None:
+        """Die with the process that has started this one."""
+        cls(os.getppid()).grasp()
 
     def grasp(self) -> None:
         """From now on the child is killed when the owner dies, however it dies."""
@@ -63,21 +68,28 @@ def settle(stdout: int, stderr: int) -> None:
 def redirect_output(stdout: int, stderr: int) -> None:
     """Let descriptors 1 and 2, and the text layers above them, write to these pipes; closes the originals.
 
-    Text layers that write straight to a descriptor stay what they are: logging handlers of the flow's
-    module hold on to them. From now on they pass on every line, and anything that is text at all.
+    The old text layers go on to work, since logging handlers of the flow's module may hold them, and pass
+    on every line. What a module has put in place of `sys.stdout` is left alone.
     """
     os.dup2(stdout, 1)
     os.dup2(stderr, 2)
     for fd in {stdout, stderr} - {1, 2}:
         os.close(fd)
-    for fd, name in ((1, "stdout"), (2, "stderr")):
-        for attribute in (f"__{name}__", name):
-            stream = getattr(sys, attribute)
-            if stream is None or getattr(stream, "closed", False):
-                setattr(sys, attribute, open(fd, "w", buffering=1, closefd=False))  # noqa: SIM115
-                stream = getattr(sys, attribute)
-            if isinstance(stream, io.TextIOWrapper):
-                stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
+    sys.stdout = sys.__stdout__ = _text_layer(1, sys.stdout, sys.__stdout__)
+    sys.stderr = sys.__stderr__ = _text_layer(2, sys.stderr, sys.__stderr__)
+
+
+def _text_layer(fd: int, stream: Any, original: Any) -> Any:
+    """A text layer over a descriptor: lines leave at once, and anything that is text can be written."""
+    if isinstance(original, io.TextIOWrapper) and not original.closed:
+        original.reconfigure(line_buffering=True)
+        _kept.append(original)  # or its end would close the descriptor
+    if stream is not None and stream is not original and not getattr(stream, "closed", False):
+        return stream
+    return open(fd, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+
+
+_kept: list[Any] = []
 
 
 def detach_input() -> None:
@@ -90,9 +102,9 @@ def detach_input() -> None:
 
 def flush_output() -> None:
     """Write out what the text layers still hold."""
-    for name in ("stdout", "stderr", "__stdout__", "__stderr__"):
+    for stream in (*_kept, sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):
-            getattr(sys, name).flush()
+            stream.flush()
 
 
 def reset_signals() -> None:

@@ -69,6 +69,10 @@ class Channel:
         """The socket's descriptor, for event loops."""
         return self._socket.fileno()
 
+    def set_blocking(self, blocking: bool) -> None:
+        """Choose whether `send` and `receive` wait."""
+        self._socket.setblocking(blocking)
+
     @property
     def wants_write(self) -> bool:
         """Whether messages wait for the socket to become writable."""

@@ -230,7 +230,8 @@ class Scheduler:
             return
         if isinstance(message, Started):
             execution.pid = message.pid
-            self._tell(events.TaskStarted(execution.job.name, message.pid, execution.number))
+            if execution.job.planned.step != PARAMETERS_STEP:
+                self._tell(events.TaskStarted(execution.job.name, message.pid, execution.number))
         elif isinstance(message, Result):
             execution.result = message
         elif isinstance(message, Exited):

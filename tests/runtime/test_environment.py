@@ -12,7 +12,7 @@ from gitflowrun.runtime.environment import (
     installed_packages,
     lock_files,
     machine,
-    user_name,
+    redacted,
     without_credentials,
 )
 
@@ -56,13 +56,21 @@ def test_remotes_lose_their_credentials(url: str, clean: str) -> None:
     assert without_credentials(url) == clean
 
 
-def test_who_runs() -> None:
-    """The setting comes first, then METAFLOW_USER, then the login; without any the password database."""
-    environ = {"METAFLOW_USER": "mf", "USER": "ada"}
-    assert user_name("me", environ) == "me"
-    assert user_name(None, environ) == "mf"
-    assert user_name(None, {"USER": "ada"}) == "ada"
-    assert user_name(None, {})
+def test_secrets_on_the_command_line_are_hidden() -> None:
+    """What options whose names speak of a secret were given is not recorded."""
+    argv = [
+        "f.py",
+        "run",
+        "--api-key",
+        "abc",
+        "--alpha",
+        "3",
+        "--auth-token=xyz",
+        "https://u:p@h/x",
+    ]
+    assert redacted(argv) == [
+        "f.py", "run", "--api-key", "***", "--alpha", "3", "--auth-token=***", "https://h/x",
+    ]  # fmt: skip
 
 
 def test_lock_files_are_digested(tmp_path: Path) -> None:

@@ -1,0 +1,39 @@
+"""The door that a flow object opens when its program runs: to the command line, or to the task it is to be.
+
+Light on purpose: no click, no pygit2. What a run needs is started before the command line is even read.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from gitflowrun.runtime.child import TASK_FD
+from gitflowrun.runtime.launcher import Launcher
+
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from gitflowrun.flow import FlowSpec
+
+__all__ = ["main"]
+
+_RUNNING = frozenset({"run", "resume"})
+_ASKING = frozenset({"-h", "--help"})
+
+
+def main(flow_cls: type[FlowSpec]) -> NoReturn:
+    """Be the command line of a flow, or one of its tasks; the process ends here."""
+    if TASK_FD in os.environ:
+        from gitflowrun.runtime import fresh
+
+        fresh.serve(flow_cls)
+    launcher = Launcher(flow_cls)
+    words = set(sys.argv[1:])
+    # A guess is enough: what was started in vain ends by itself.
+    if words & _RUNNING and not words & _ASKING:
+        launcher.prepare()
+    from gitflowrun.cli import flow
+
+    sys.exit(flow.main(flow_cls, launcher))

@@ -1,0 +1,37 @@
+"""A fresh interpreter that runs one task: the flow's program, started again, arrives here."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING
+
+from gitflowrun.runtime.child import TASK_FD, run_task
+from gitflowrun.runtime.messages import Begin, Launch, parse
+from gitflowrun.runtime.process import Lifeline
+from gitflowrun.runtime.protocol import Channel
+from gitflowrun.runtime.task import TaskRunner
+
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from gitflowrun.flow import FlowSpec
+    from gitflowrun.runtime.messages import Message
+
+__all__ = ["serve"]
+
+
+def serve(flow_cls: type[FlowSpec]) -> NoReturn:
+    """Run the task that waits at the socket named in the environment, and end the process."""
+    Lifeline.hold_parent()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    channel = Channel.from_fd(int(os.environ.pop(TASK_FD)))
+    begin, launch = _message(channel), _message(channel)
+    if not isinstance(begin, Begin) or not isinstance(launch, Launch):
+        os._exit(1)  # the scheduler is gone
+    run_task(TaskRunner(flow_cls, begin), launch, channel, os.dup(1), os.dup(2))
+
+
+def _message(channel: Channel) -> Message | None:
+    received = channel.receive()
+    return None if received is None else parse(received.body)

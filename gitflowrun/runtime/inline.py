@@ -1,0 +1,87 @@
+"""Tasks in the front process itself, one after the other: for debuggers, which need the terminal.
+
+What a task writes goes to the terminal and, as ever, into the record. It is not isolated: what it changes in
+the process, the next task finds changed, and what ends it ends the run.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+from typing import TYPE_CHECKING, Any, TextIO
+
+from gitflowrun.runtime.child import set_environment
+from gitflowrun.runtime.messages import Exited, Launch, Started, encode
+from gitflowrun.runtime.task import TaskRunner
+
+if TYPE_CHECKING:
+    from gitflowrun.flow import FlowSpec
+    from gitflowrun.runtime.messages import Begin, Message
+    from gitflowrun.runtime.protocol import Channel
+
+__all__ = ["InlineTasks"]
+
+_KIB = 1024
+
+
+class InlineTasks:
+    """Runs the tasks that the scheduler launches here.
+
+    Args:
+        flow_cls: The flow.
+        begin: What every task is told.
+        channel: To the scheduler.
+    """
+
+    def __init__(self, flow_cls: type[FlowSpec], begin: Begin, channel: Channel) -> None:
+        self._runner = TaskRunner(flow_cls, begin)
+        self._channel = channel
+
+    def take(self, message: Message, fds: tuple[int, ...]) -> None:
+        """Run a task to its end; there is never one that could be killed."""
+        if not isinstance(message, Launch):
+            return
+        self._channel.send(encode(Started(message.serial, os.getpid())))
+        before = _cpu()
+        set_environment(self._runner.begin, message)
+        old = sys.stdout, sys.stderr
+        with open(fds[0], "w", buffering=1) as out, open(fds[1], "w", buffering=1) as err:  # noqa: PTH123
+            sys.stdout, sys.stderr = _Both(old[0], out), _Both(old[1], err)
+            try:
+                result = self._runner.run(message)
+            finally:
+                sys.stdout, sys.stderr = old
+        self._channel.send(encode(result))
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIB
+        self._channel.send(
+            encode(
+                Exited(message.serial, 0 if result.error is None else 256, _cpu() - before, peak)
+            )
+        )
+
+
+class _Both:
+    """A text stream that also writes to another one."""
+
+    def __init__(self, shown: TextIO, recorded: TextIO) -> None:
+        self._shown = shown
+        self._recorded = recorded
+
+    def write(self, text: str) -> int:
+        """Write to both."""
+        self._recorded.write(text)
+        return self._shown.write(text)
+
+    def flush(self) -> None:
+        """Flush both."""
+        self._recorded.flush()
+        self._shown.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._shown, name)
+
+
+def _cpu() -> float:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime

@@ -1,0 +1,199 @@
+"""Where a run is executed: the loop, the host, the way to the front process and back. It ties; others do.
+
+What the front process says during a run is an interrupt, and its end is one too: then nobody waits for the
+run any more, and its tasks are killed. Of an `inline` run the front process is the host as well.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING
+
+from gitflowrun.runtime.events import Notice
+from gitflowrun.runtime.hosts import FreshHost, Host, Port, RemoteHost
+from gitflowrun.runtime.logs import LiveLogs, sweep_live_logs
+from gitflowrun.runtime.loop import Loop
+from gitflowrun.runtime.messages import Interrupt, Message, Order
+from gitflowrun.runtime.scheduler import Rules, Scheduler
+from gitflowrun.settings import Isolation
+from gitflowrun.store.messages import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from gitflowrun.git.repository import Repository
+    from gitflowrun.runtime.events import Event
+    from gitflowrun.runtime.messages import Begin, Parent, Value
+    from gitflowrun.runtime.plan import Plan
+    from gitflowrun.runtime.protocol import Channel
+    from gitflowrun.store.writer import RunWriter
+
+__all__ = ["Lines", "Stage"]
+
+_FAILURE = 1
+
+
+class Lines:
+    """The ways to other processes that the scheduler's process was started with.
+
+    Args:
+        front: To the front process.
+        zygote: To the zygote, if there is one.
+        alive: A descriptor that comes to its end when the zygote dies.
+    """
+
+    def __init__(self, front: Channel, zygote: Channel | None, alive: int | None) -> None:
+        self.front = front
+        self.zygote = zygote
+        self.alive = alive
+
+    def drop_zygote(self) -> None:
+        """Do without the zygote, which ends then."""
+        if self.zygote is not None:
+            self.zygote.close()
+            self.zygote = None
+
+
+class Stage:
+    """Executes one run.
+
+    Args:
+        repo: The repository.
+        lines: To front process and zygote.
+        order: What was ordered.
+        isolation: How tasks get their processes.
+        tell: Told what happens.
+    """
+
+    def __init__(
+        self,
+        repo: Repository,
+        lines: Lines,
+        order: Order,
+        isolation: Isolation,
+        tell: Callable[[Event], None],
+    ) -> None:
+        self._repo = repo
+        self._lines = lines
+        self._order = order
+        self._isolation = isolation
+        self._tell = tell
+        self._loop = Loop()
+        self._scheduler: Scheduler | None = None
+        self._signal = int(signal.SIGTERM)
+        lines.front.set_blocking(False)
+        self._front = Port(self._loop, lines.front, self._hear_front, self._lose_front)
+        self._loop.on_signal(signal.SIGTERM, lambda: self._interrupt(signal.SIGTERM))
+
+    def execute(
+        self,
+        writer: RunWriter,
+        plan: Plan,
+        begin: Begin,
+        *,
+        first_id: int,
+        values: Mapping[str, Value],
+        source: Parent | None,
+    ) -> tuple[int, str | None]:
+        """Execute the run to its end; the exit code, and what ended it before its time.
+
+        Args:
+            writer: Writes the run.
+            plan: What is to be done.
+            begin: What all tasks are told.
+            first_id: The first task id that is free.
+            values: The parameters to store.
+            source: The `_parameters` task of a clone's origin.
+        """
+        sweep_live_logs(self._repo)
+        host, can_replace = self._host()
+        host.begin(begin)
+        self._scheduler = Scheduler(
+            self._loop,
+            writer,
+            plan,
+            host,
+            self._tell,
+            self._rules(),
+            LiveLogs(self._repo, writer.identity),
+            first_id=first_id,
+            values=values,
+            source=source,
+            substitute=(lambda: self._fresh(begin)) if can_replace else None,
+        )
+        try:
+            status, error = self._scheduler.run()
+        finally:
+            self._loop.close()
+            self._lines.front.set_blocking(True)
+        codes = {Status.DONE: 0, Status.INTERRUPTED: 128 + self._signal}
+        return codes.get(status, _FAILURE), error
+
+    def _rules(self) -> Rules:
+        request = self._order.request
+        is_inline = self._isolation is Isolation.INLINE
+        return Rules(
+            max_workers=1 if is_inline else request.max_workers,
+            max_log_size=request.max_log_size or self._repo.settings.max_log_size,
+            retries={},
+            echo=not is_inline,
+        )
+
+    def _host(self) -> tuple[Host, bool]:
+        """The host that was asked for, or the next best; and whether it can be replaced when it is lost."""
+        if self._isolation is Isolation.INLINE:
+            self._lines.drop_zygote()
+            return RemoteHost(self._front), False
+        if self._isolation is Isolation.FORK and self._lines.zygote is not None:
+            return self._zygote(self._lines.zygote), True
+        self._lines.drop_zygote()
+        if self._isolation is Isolation.FORK and self._order.objection is not None:
+            text = f"Each task gets a fresh interpreter: {self._order.objection}."
+            self._tell(Notice(text))
+        return FreshHost(self._loop, self._order.command, self._hear_host, os.environ), False
+
+    def _zygote(self, channel: Channel) -> Host:
+        channel.set_blocking(False)
+        port = Port(self._loop, channel, self._hear_host, self._lose_zygote)
+        if self._lines.alive is not None:
+            self._loop.watch(self._lines.alive, self._lose_zygote)
+        return RemoteHost(port)
+
+    def _fresh(self, begin: Begin) -> Host:
+        host = FreshHost(self._loop, self._order.command, self._hear_host, os.environ)
+        host.begin(begin)
+        return host
+
+    # ---- what is heard ----
+
+    def _hear_host(self, message: Message) -> None:
+        if self._scheduler is not None:
+            self._scheduler.deliver(message)
+
+    def _hear_front(self, message: Message) -> None:
+        if isinstance(message, Interrupt):
+            self._interrupt(message.signal)
+        else:
+            self._hear_host(message)  # it runs tasks itself
+
+    def _interrupt(self, number: int) -> None:
+        self._signal = number
+        if self._scheduler is not None:
+            self._scheduler.interrupt(number)
+
+    def _lose_front(self) -> None:
+        if self._scheduler is None:
+            return
+        self._scheduler.stop(Status.INTERRUPTED, "its front process was killed", signal.SIGKILL)
+        if self._isolation is Isolation.INLINE:
+            self._scheduler.host_gone()
+
+    def _lose_zygote(self) -> None:
+        if self._lines.alive is not None:
+            self._loop.forget(self._lines.alive)
+            os.close(self._lines.alive)
+            self._lines.alive = None
+        if self._lines.zygote is not None and self._scheduler is not None:
+            self._lines.zygote = None
+            self._scheduler.host_gone()
