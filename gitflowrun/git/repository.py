@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING
 
 from gitflowrun.errors import NotARepository, RepositoryError
 from gitflowrun.git.objects import Oid, Signature
-from gitflowrun.git.objectstore import ObjectStore
 from gitflowrun.git.plumbing import Git, clean_environment, git_words, launch_error
 from gitflowrun.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from gitflowrun.git.objectstore import ObjectStore
     from gitflowrun.git.packs import PackStore
     from gitflowrun.git.refs import Refs
 
@@ -126,6 +126,8 @@ class Repository:
     @cached_property
     def objects(self) -> ObjectStore:
         """Reads objects."""
+        from gitflowrun.git.objectstore import ObjectStore
+
         return ObjectStore(self.objects_dir, self.git)
 
     @cached_property
