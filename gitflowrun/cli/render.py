@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gitflowrun.cli.text import printable, width
 
@@ -33,9 +33,8 @@ class Column:
     gives: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """A text and the colour it gets."""
+class Cell(NamedTuple):
+    """A text and the colour it gets. A tuple, because a list of runs makes thousands of them."""
 
     text: str
     paint: Callable[[str], str] | None = None
