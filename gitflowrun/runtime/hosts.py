@@ -118,10 +118,12 @@ class RemoteHost:
 
     Args:
         port: To it.
+        lasts: Whether it has more to do when there are no more tasks for it.
     """
 
-    def __init__(self, port: Port) -> None:
+    def __init__(self, port: Port, *, lasts: bool = False) -> None:
         self._port = port
+        self._lasts = lasts
 
     def begin(self, begin: Begin) -> None:
         """Say what all tasks of the run are told."""
@@ -137,7 +139,8 @@ class RemoteHost:
 
     def close(self) -> None:
         """End all tasks, and the host itself."""
-        self._port.close()
+        if not self._lasts:
+            self._port.close()
 
 
 class FreshHost:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
 from gitflowrun.runtime.child import set_environment
-from gitflowrun.runtime.messages import Exited, Launch, Started, encode
+from gitflowrun.runtime.messages import Exited, Interrupt, Launch, Started, encode
 from gitflowrun.runtime.task import TaskRunner
 
 if TYPE_CHECKING:
@@ -48,10 +49,14 @@ class InlineTasks:
         old = sys.stdout, sys.stderr
         with open(fds[0], "w", buffering=1) as out, open(fds[1], "w", buffering=1) as err:  # noqa: PTH123
             sys.stdout, sys.stderr = _Both(old[0], out), _Both(old[1], err)
+            forwarding = signal.signal(signal.SIGINT, signal.default_int_handler)
             try:
                 result = self._runner.run(message)
             finally:
+                signal.signal(signal.SIGINT, forwarding)
                 sys.stdout, sys.stderr = old
+        if result.error is not None and result.error.startswith(KeyboardInterrupt.__name__):
+            self._channel.send(encode(Interrupt(signal.SIGINT)))
         self._channel.send(encode(result))
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIB
         self._channel.send(

@@ -86,7 +86,7 @@ def _text_layer(fd: int, stream: Any, original: Any) -> Any:
         _kept.append(original)  # or its end would close the descriptor
     if stream is not None and stream is not original and not getattr(stream, "closed", False):
         return stream
-    return open(fd, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+    return open(fd, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
 
 
 _kept: list[Any] = []

@@ -144,7 +144,7 @@ class Stage:
         """The host that was asked for, or the next best; and whether it can be replaced when it is lost."""
         if self._isolation is Isolation.INLINE:
             self._lines.drop_zygote()
-            return RemoteHost(self._front), False
+            return RemoteHost(self._front, lasts=True), False
         if self._isolation is Isolation.FORK and self._lines.zygote is not None:
             return self._zygote(self._lines.zygote), True
         self._lines.drop_zygote()
