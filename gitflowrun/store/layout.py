@@ -7,6 +7,7 @@ Refs:
     refs/tags/runs/<Flow>/<tag>/<id>          the same as a git tag, for people
     refs/runs-remotes/<remote>/...            tracking copies of a remote's refs/runs/...
     refs/runs-trash/<time>/<Flow>/<id>        deleted runs
+    refs/notes/runs                           git notes: which run's snapshot a commit is
 
 The tree of a run's commit:
 
@@ -33,6 +34,7 @@ __all__ = [
     "CODE",
     "DATA",
     "INFO",
+    "NOTES",
     "PAYLOADS",
     "PAYLOAD_PATTERN",
     "REMOTES",
@@ -66,6 +68,7 @@ TAG_MIRROR = "refs/tags/runs/"
 ARCHIVE = "@archive"
 REMOTES = "refs/runs-remotes/"
 TRASH = "refs/runs-trash/"
+NOTES = "refs/notes/runs"
 
 INFO = b"INFO"
 CODE = b"code"
