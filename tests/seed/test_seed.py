@@ -380,7 +380,7 @@ if info:
     print(f"Run ID: {info.get('run_id')}")
 """
     lines = run(my_flow, example).out.splitlines()
-    assert re.fullmatch(r"Metaflow version: \d+\.\d+\.\d+", lines[0])
+    assert re.fullmatch(r"Metaflow version: \d+\.\d+(\.\d+)?", lines[0])
     assert lines[1] == "Flow name: MyFlow"
     inside = "\n".join("        " + line for line in example.splitlines())
     source = MY_FLOW.replace("        self.accuracy", f"{inside}\n        self.accuracy")
