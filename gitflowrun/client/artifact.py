@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from gitflowrun.client.base import RunPart
 from gitflowrun.client.derived import DERIVED, as_exception
-from gitflowrun.client.trust import may_load
-from gitflowrun.errors import CorruptRecord, NotFound, UntrustedArtifact
+from gitflowrun.errors import GitflowrunError, NotFound, UntrustedArtifact
 from gitflowrun.names import Pathspec
 
 if TYPE_CHECKING:
@@ -63,7 +62,7 @@ class DataArtifact(RunPart):
             return self._implied()
         try:
             value = self._load(self._ref)
-        except (CorruptRecord, NotFound, UntrustedArtifact) as error:
+        except GitflowrunError as error:
             raise type(error)(f"{self.pathspec}: {error.message}", hint=error.hint) from error
         except AttributeError as error:
             # Unpickling met a class that is gone. Left alone, `hasattr(run.data, ...)` would say "absent".
@@ -82,13 +81,14 @@ class DataArtifact(RunPart):
             try:
                 return artifacts.load(ref, trusted=False)
             except UntrustedArtifact:
-                if not self._is_trusted():
+                if not self._is_trusted(ref):
                     raise
                 return artifacts.load(ref, trusted=True)
-        return artifacts.load(ref, trusted=self._is_trusted())
+        return artifacts.load(ref, trusted=self._is_trusted(ref))
 
-    def _is_trusted(self) -> bool:
-        return may_load(self._source, self._run._now(), self._task._record)  # noqa: SLF001
+    def _is_trusted(self, ref: ArtifactRef) -> bool:
+        task = self._task._stored  # noqa: SLF001
+        return self._source.trusts(lambda custody: custody.trusts_artifact(task, ref))
 
     def open(self) -> BinaryIO:
         """The stored bytes as a file; only what is read is fetched.

@@ -190,8 +190,12 @@ class ClientObject:
             "metadata": self._spec,
             "namespace": self._namespace,
             "namespace_check": self._checked,
-            "uid": self._uid and self._uid.hex(),
+            "uid": self._run_uid(),
         }
+
+    def _run_uid(self) -> str | None:
+        """The identity of the run it belongs to."""
+        return None
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         uid = state["uid"]
@@ -219,6 +223,9 @@ class RunPart(ClientObject):
         made = self._relative(kind, path)
         made._run = self._run  # noqa: SLF001  (so that they share what was read)
         return made
+
+    def _run_uid(self) -> str:
+        return self._run.uid
 
     @property
     def user_tags(self) -> frozenset[str]:

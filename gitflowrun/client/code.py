@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from gitflowrun.client.codetree import materialise, write_tar
 from gitflowrun.client.info import info_dict
-from gitflowrun.client.trust import may_load
 from gitflowrun.errors import NotFound, RepositoryError
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ class MetaflowCode:
 
     @property
     def _trusted(self) -> bool:
-        return may_load(self._source, self._stored)
+        return self._source.trusts(lambda custody: custody.trusts_run(self._stored))
 
     @property
     def path(self) -> str:

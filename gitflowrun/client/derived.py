@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from gitflowrun.client.task import Task
     from gitflowrun.store.records import RunInfo, TaskRecord
+    from gitflowrun.store.stored import StoredRun
 
 __all__ = [
     "DERIVED",
@@ -138,8 +139,10 @@ def metadata_entries(task: Task) -> list[Metadata]:
 def _implied(task: Task, record: TaskRecord) -> Iterator[tuple[str, Any, float]]:
     stored = task._run._now()  # noqa: SLF001
     started = record.attempts[0].started if record.attempts else stored.started
-    for name, value in _of_run(stored.info).items():
-        yield name, value, started
+    executor = _executor(task, record, stored)
+    if executor is not None:
+        for name, value in _of_run(executor.info).items():
+            yield name, value, started
     yield "ds-root", task._source.spec.partition("@")[2], started  # noqa: SLF001
     origin = stored.info.origin
     yield "origin-run-id", str(origin.run.id) if origin else "None", started
@@ -153,6 +156,13 @@ def _implied(task: Task, record: TaskRecord) -> Iterator[tuple[str, Any, float]]
         yield "attempt", str(attempt.number), attempt.started
         yield "attempt_ok", str(attempt.ok), attempt.finished
         yield "attempt-done", str(attempt.number), attempt.finished
+
+
+def _executor(task: Task, record: TaskRecord, stored: StoredRun) -> StoredRun | None:
+    """The run that executed a task; None when the task was taken over from one that is not here any more."""
+    if record.run.uid == stored.identity.uid:
+        return stored
+    return task._source.custody.find(record.run)  # noqa: SLF001
 
 
 def _of_run(info: RunInfo) -> dict[str, str]:

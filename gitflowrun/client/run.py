@@ -10,6 +10,7 @@ from gitflowrun.client.step import Step
 from gitflowrun.errors import InvalidPathspec, TaggingError
 from gitflowrun.names import Pathspec, RunId
 from gitflowrun.store.messages import Status
+from gitflowrun.store.stored import StoredRun
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from gitflowrun.client.source import Listing, Source
     from gitflowrun.client.task import Task
     from gitflowrun.store.listing import RunSummary
-    from gitflowrun.store.runs import StoredRun
 
 __all__ = ["Run", "Tagging"]
 
@@ -57,18 +57,22 @@ class Run(Container[Step]):
         self._now()
 
     def _adopt_row(self, listing: Listing, row: RunSummary) -> None:
-        self._listing, self._row, self._uid = listing, row, row.uid
+        self._listing, self._row = listing, row
 
     def _now(self) -> StoredRun:
         """The run as it is; what has ended stays as it was read."""
         if self._read is None or not self._read.state.status.is_final:
-            assert self._path.run is not None
-            runs = self._source.runs
-            self._read = runs.get(self._path.flow, RunId(self._path.run))
-            if self._uid not in {None, self._read.identity.uid}:  # unpickled in a clone
-                self._read = runs.find(str(self._uid), flow=self._path.flow)
-            self._uid = self._read.identity.uid
+            self._read = self._look()
         return self._read
+
+    def _look(self) -> StoredRun:
+        flow, number = self._path.flow, RunId(self.id)
+        if self._row is not None and self._row.status.is_final:
+            return StoredRun(self._source.repo, flow, number, self._row.commit)
+        found = self._source.runs.get(flow, number)
+        if self._uid is not None and self._uid != found.identity.uid:  # unpickled in a clone
+            return self._source.runs.find(str(self._uid), flow)
+        return found
 
     def _summary(self) -> RunSummary | StoredRun:
         """Status and times at the least cost: from the listing that the run came from, if it has ended."""
@@ -86,8 +90,7 @@ class Run(Container[Step]):
     @property
     def uid(self) -> str:
         """Its identity in all clones: the oid of its birth commit."""
-        self._now()
-        return str(self._uid)
+        return str(self._now().identity.uid)
 
     @property
     def commit(self) -> str:
@@ -236,6 +239,9 @@ class Run(Container[Step]):
             raise TaggingError("no tag was given", hint="add or remove at least one")
         source.tags.replace(self._now(), remove=remove, add=add)
         source.tag_changes += 1
+
+    def _run_uid(self) -> str:
+        return self.uid
 
     def _repr_html_(self) -> str:
         from gitflowrun.client.display import run_html

@@ -16,11 +16,13 @@ from gitflowrun.errors import RepositoryError, UsageError
 from gitflowrun.git.repository import Repository
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gitflowrun.names import RunId
     from gitflowrun.store.artifacts import ArtifactReader
+    from gitflowrun.store.custody import Custody
     from gitflowrun.store.runs import RunStore
     from gitflowrun.store.tags import Tags
-    from gitflowrun.store.trust import Trust
 
 __all__ = ["Listing", "Source", "default_metadata", "get_metadata", "metadata"]
 
@@ -94,11 +96,19 @@ class Source:
         return Tags(self.repo)
 
     @cached_property
-    def trust(self) -> Trust:
-        """Whom the user trusts."""
+    def custody(self) -> Custody:
+        """Judges what may be loaded."""
+        from gitflowrun.store.custody import Custody
         from gitflowrun.store.trust import Trust
 
-        return Trust(self.repo)
+        return Custody(self.runs, Trust(self.repo))
+
+    def trusts(self, ask: Callable[[Custody], bool]) -> bool:
+        """Whether something may be loaded. A "no" is asked again: the user may have said yes meanwhile."""
+        if ask(self.custody):
+            return True
+        del self.custody
+        return ask(self.custody)
 
     @cached_property
     def artifacts(self) -> ArtifactReader:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
 from unittest import mock
 
 import pytest
@@ -11,15 +10,8 @@ import pytest
 from gitflowrun import Flow
 from gitflowrun.client.frames import rows
 from gitflowrun.errors import UsageError
-from tests.client.samples import make_failed_run, make_run
+from tests.client.samples import Pickled, make_failed_run, make_run
 from tests.helpers.repos import GitRepo
-
-
-class Pickled:
-    """A value that only pickle stores; loading it would show."""
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (Pickled, ())
 
 
 def test_a_row_for_each_run(here: GitRepo) -> None:

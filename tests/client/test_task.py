@@ -206,7 +206,7 @@ def test_relatives(run: Run) -> None:
 
 def test_tasks_that_were_taken_over(here: GitRepo) -> None:
     """A task of the origin names it, and keeps its metadata; a task that ran anew does not."""
-    make_resumed_run(here, make_run(here))
+    make_resumed_run(here, make_run(here), user="bob")
     run, origin = Run("2"), Run("1")
     taken, anew = run["train"]["3"], run["end"]["5"]
     assert taken.origin_pathspec == "MyFlow/1/train/3"
@@ -219,7 +219,16 @@ def test_tasks_that_were_taken_over(here: GitRepo) -> None:
     assert (new.pop("origin-run-id"), new.pop("origin-task-id")) == ("1", "3")
     assert old.pop("origin-run-id") == "None"
     assert old == new
-    assert anew.metadata_dict["origin-run-id"] == "1"
+    assert (anew.metadata_dict["origin-run-id"], anew.metadata_dict["user"]) == ("1", "bob")
+
+
+def test_what_is_not_known_is_not_said(here: GitRepo) -> None:
+    """A taken-over task whose run is gone does not pretend to have run with this one's python."""
+    make_resumed_run(here, make_run(here))
+    here.git("update-ref", "-d", "refs/runs/MyFlow/1")
+    known = Run("2")["train"]["3"].metadata_dict
+    assert (known["origin-run-id"], known["attempt_ok"]) == ("1", "True")
+    assert "python_version" not in known
 
 
 def test_attempts(run: Run) -> None:
