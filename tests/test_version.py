@@ -41,13 +41,12 @@ def test_commits_since_the_tag_count(here: GitRepo) -> None:
     assert get_version() == f"my-model-v1.0.post2-git{commit}-dirty"
 
 
-def test_without_a_tag_it_is_our_own(here: GitRepo, tmp_path: Path) -> None:
+def test_without_a_tag_it_is_our_own(repo: GitRepo, tmp_path: Path) -> None:
     """No tag, no commit, no repository: the package's version."""
-    assert get_version() == gitflowrun.__version__
     empty = GitRepo(tmp_path / "empty")
     empty.path.mkdir()
     empty.git("init", "-q")
-    for place in (empty.path, tmp_path):
+    for place in (repo.path, empty.path, tmp_path):
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(place)
             assert get_version(public=True) == gitflowrun.__version__
