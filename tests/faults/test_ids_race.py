@@ -10,32 +10,37 @@ from tests.helpers.runs import store_of
 
 # Forks before pygit2 is imported; every child opens the repository by itself, as real schedulers do.
 STARTERS = """
-import os, sys
+import os, sys, traceback
+from pathlib import Path
 from gitflowrun.git.repository import Repository
 from gitflowrun.git.snapshot import take_snapshot
 from gitflowrun.store import birth, writer, tags
 from gitflowrun.store.runs import RunStore, Status
 from tests.helpers.runs import draft, finished_task
 
-assert "pygit2" not in sys.modules
 places, count = sys.argv[2:], int(sys.argv[1])
+snapshot = take_snapshot(Repository.discover(Path(places[0])))  # what races here is the birth
+assert "pygit2" not in sys.modules
 ready, go = os.pipe(), os.pipe()
 children = []
 for number in range(count):
     pid = os.fork()
     if pid == 0:
+        os.close(go[1])
         code = 1
         try:
-            import pygit2
-            os.chdir(places[number % len(places)])
-            repo = Repository.discover()
-            snapshot = take_snapshot(repo)
-            os.write(ready[1], b"x")
-            os.close(go[1])
+            try:
+                import pygit2
+                os.chdir(places[number % len(places)])
+                repo = Repository.discover()
+            finally:
+                os.write(ready[1], b"x")  # also when it failed: the others wait for all
             os.read(go[0], 1)
             with RunStore(repo).start(draft(f"F{number % 3}"), snapshot) as run:
                 run.commit([finished_task(run.identity, "start/1")], status=Status.DONE)
             code = 0
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(code)
     children.append(pid)
