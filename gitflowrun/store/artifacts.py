@@ -47,6 +47,9 @@ class Index(Protocol):
     def lookup(self, digests: Iterable[Digest], /) -> Mapping[Digest, Oid]:
         """The blobs of those that are there."""
 
+    def payloads(self, digests: Iterable[Digest], /) -> Mapping[Digest, tuple[Chunk, ...]]:
+        """The chunks of those payloads, of several chunks each, that are there completely."""
+
 
 @dataclass(frozen=True, slots=True)
 class Saved:
@@ -118,11 +121,15 @@ class ArtifactWriter:
         self, payloads: Mapping[Digest, Encoded]
     ) -> tuple[dict[Digest, tuple[Chunk, ...]], tuple[str, ...]]:
         """The chunks of each payload, and the pack that was written for them."""
-        from gitflowrun.store.chunking import cut
+        from gitflowrun.store.chunking import WHOLE, cut
 
+        large = [found for found, value in payloads.items() if value.size > WHOLE]
+        stored = dict(self._index.payloads(large)) if self._index else {}
         pieces: dict[Digest, memoryview] = {}
         order: dict[Digest, list[Digest]] = {}
         for found, value in payloads.items():
+            if found in stored:
+                continue  # its digest was all it took
             views = list(cut(value.parts))
             names = [found] if len(views) == 1 else digest_all(views)
             pieces.update(zip(names, views, strict=True))
@@ -137,7 +144,8 @@ class ArtifactWriter:
             oids |= zip(missing, pack.oids, strict=True)
             packs = (pack.name,)
         made = {name: Chunk(name, oids[name], view.nbytes) for name, view in pieces.items()}
-        return {found: tuple(made[name] for name in names) for found, names in order.items()}, packs
+        cut_now = {found: tuple(made[name] for name in names) for found, names in order.items()}
+        return stored | cut_now, packs
 
     def _check_files(
         self, values: Mapping[str, Encoded], digests: Mapping[str, Digest], packs: tuple[str, ...]
