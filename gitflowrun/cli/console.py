@@ -9,6 +9,7 @@ Used by the scheduler process: no click here.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from typing import TYPE_CHECKING, TextIO
@@ -58,7 +59,7 @@ class Console:
         out: TextIO | None = None,
         err: TextIO | None = None,
     ) -> None:
-        self._script = script or "FLOW.py"
+        self._script = _as_typed(script) or "FLOW.py"
         self._out = sys.stdout if out is None else out
         self._err = sys.stderr if err is None else err
         self._style = style_for(self._out, config)
@@ -66,6 +67,7 @@ class Console:
         self._terminal = is_terminal(self._out)
         self._live = is_terminal(self._err)
         self._status = ""
+        self._last: dict[TaskName, str] = {}
         self._run: RunIdentity | None = None
         self._started = self._summarized = time.time()
         self._shows: dict[type, Callable[..., None]] = {
@@ -125,18 +127,20 @@ class Console:
         self._task(event.task, event.pid, words, self._style.dim)
 
     def _task_line(self, event: TaskLine) -> None:
+        self._last[event.task] = event.text
         text = tame(event.text) if self._terminal else event.text
         self._task(
             event.task, event.pid, text, self._style.red if event.system else None, event.time
         )
 
     def _task_ended(self, event: TaskEnded) -> None:
+        last = self._last.pop(event.task, None)
         if event.ok:
             self._task(event.task, event.pid, "Task finished successfully.", self._style.green)
             return
-        if event.error:
-            error = printable(event.error.split("\n", 1)[0]) if self._terminal else event.error
-            self._task(event.task, event.pid, error, self._style.red)
+        error = (event.error or "").partition("\n")[0]
+        if error and error != last:  # a traceback ends with the same words
+            self._task(event.task, event.pid, printable(error), self._style.red)
         self._task(event.task, event.pid, "Task failed.", self._style.red)
 
     def _task_cloned(self, event: TaskCloned) -> None:
@@ -215,3 +219,12 @@ class Console:
         self._status = status[:width]
         self._err.write(_WIPE + self._err_style.dim(self._status))
         self._err.flush()
+
+
+def _as_typed(script: str) -> str:
+    """A path as one would type it here."""
+    try:
+        here = os.getcwd()  # noqa: PTH109  (as text; no file is looked at)
+    except OSError:
+        return script
+    return script.removeprefix(here.rstrip("/") + "/")

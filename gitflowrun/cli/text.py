@@ -92,8 +92,10 @@ def width(text: str) -> int:
 
 
 def duration(seconds: float) -> str:
-    """How long something took: `0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`."""
+    """How long something took: `40 ms`, `1.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`."""
     seconds = max(seconds, 0.0)
+    if seconds < 0.9995:  # noqa: PLR2004  (what rounds to 1000 ms)
+        return f"{seconds * 1000:.0f} ms"
     if seconds < 10:  # noqa: PLR2004  (below, a tenth of a second matters)
         return f"{seconds:.1f} s"
     whole = round(seconds)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from pathlib import Path
 
 import pytest
 
@@ -90,6 +91,15 @@ def test_a_retry_says_so() -> None:
     ]
 
 
+def test_an_error_is_told_once() -> None:
+    """What a task's traceback has ended with is not said again."""
+    words = "ValueError: no"
+    assert _log(
+        TaskLine(TASK, 9, "stderr", words, 1.5),
+        TaskEnded(TASK, 9, ok=False, attempt=0, seconds=1.0, error=f"{words}\nmore"),
+    ) == ["[12/work/3 (pid 9)] ValueError: no", "[12/work/3 (pid 9)] Task failed."]
+
+
 def test_clones_name_their_origin() -> None:
     """An adopted task names the task it comes from; it has no process."""
     assert _log(TaskCloned(TASK, ORIGIN)) == [
@@ -109,7 +119,7 @@ def test_success_is_done() -> None:
 def test_failure_tells_how_to_go_on(status: Status, last: str) -> None:
     """A stopped run ends its log on stdout, and says on stderr what happened and what to do."""
     out, err = io.StringIO(), io.StringIO()
-    console = Console("train.py", out=out, err=err)
+    console = Console(str(Path.cwd() / "train.py"), out=out, err=err)
     console(RunStarted(RUN))
     console(RunEnded(status, 3, 1.0, "Step work (task-id 3) failed."))
     assert out.getvalue().splitlines()[-1].endswith(last)

@@ -51,8 +51,9 @@ def test_tamed_lines_hold_no_escape_but_colours(value: str) -> None:
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [
-        (-1, "0.0 s"),
-        (0.04, "0.0 s"),
+        (-1, "0 ms"),
+        (0.0404, "40 ms"),
+        (0.9996, "1.0 s"),
         (3.24, "3.2 s"),
         (12.4, "12 s"),
         (59.7, "1 min"),

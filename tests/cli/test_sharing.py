@@ -1,0 +1,135 @@
+"""`git runs push`, `fetch`, `trust` and `hooks`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.helpers.repos import GitRepo
+from tests.helpers.runs import make_run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def other(tmp_path: Path, repo: GitRepo) -> GitRepo:
+    """A second clone of `origin`, a bare repository that `repo` pushes to."""
+    server = tmp_path / "server.git"
+    subprocess.run(["git", "init", "-q", "--bare", str(server)], check=True)
+    repo.git("remote", "add", "origin", str(server))
+    repo.git("push", "-q", "-u", "origin", "main")
+    subprocess.run(["git", "clone", "-q", str(server), str(tmp_path / "other")], check=True)
+    return GitRepo(tmp_path / "other")
+
+
+def test_push_and_fetch_tell_what_they_did(repo: GitRepo, other: GitRepo) -> None:
+    """Both print a line a run, as git does of branches, and a summary."""
+    make_run(repo, tags=["a"])
+    make_run(repo)
+    done = repo.runs("push")
+    assert (done.code, done.err) == (0, "")
+    assert done.out == (
+        "To origin\n * [new run]   MyFlow/1\n * [new run]   MyFlow/2\n2 runs new, 1 tag added\n"
+    )
+    assert repo.runs("push").out == "To origin\n2 up to date\n"
+    mine = make_run(other)
+    assert other.runs("push").out == (
+        f"To origin\n * [new run]   MyFlow/1 -> MyFlow/1-{mine.uid.short}  (1 is another run there)\n1 run new\n"
+    )
+    lines = other.runs("fetch").out.splitlines()
+    assert lines[0] == "From origin"
+    assert lines[1].startswith(" * [new run]   MyFlow/1 -> MyFlow/1-")
+    assert lines[-1] == "2 runs new, 1 up to date, 1 tag added"
+
+
+def test_runs_and_flows_can_be_chosen(repo: GitRepo, other: GitRepo) -> None:
+    """Addresses and names of flows choose what is pushed."""
+    del other
+    make_run(repo)
+    make_run(repo, "Score")
+    make_run(repo, "Score")
+    assert repo.runs("push", "origin", "1").out.splitlines()[1:] == [
+        " * [new run]   MyFlow/1", "1 run new"
+    ]  # fmt: skip
+    assert repo.runs("push", "origin", "Score", "@latest").out.endswith("2 runs new\n")
+
+
+def test_a_forgotten_remote_is_noticed(repo: GitRepo, other: GitRepo) -> None:
+    """`git runs push 1` says how it is meant."""
+    del other
+    make_run(repo)
+    done = repo.runs("push", "1")
+    assert done.code == 129
+    assert done.err == "error: '1' is a run, not a remote\nhint: git runs push origin 1\n"
+    done = repo.runs("push", "orgin")
+    assert (done.code, done.err) == (
+        128, "fatal: there is no remote 'orgin'\nhint: did you mean 'origin'?\n"
+    )  # fmt: skip
+
+
+def test_refusals_are_told_and_end_with_1(repo: GitRepo, other: GitRepo) -> None:
+    """A refused run has its reason; the exit code is git's."""
+    make_run(repo)
+    other.git("push", "-q", "origin", "HEAD:refs/runs/MyFlow/1", "HEAD:refs/runs/odd")
+    done = other.runs("fetch")
+    assert done.code == 1
+    assert " ! [refused]   MyFlow/1 (" in done.out
+    assert done.err == "warning: refs/runs/odd is not the ref of a run\n"
+
+
+def test_json(repo: GitRepo, other: GitRepo) -> None:
+    """--json prints the whole report."""
+    del other
+    run = make_run(repo)
+    report = json.loads(repo.runs("push", "--json").out)
+    assert report["remote"] == "origin"
+    assert report["runs"] == [
+        {"flow": "MyFlow", "source": "1", "target": "1", "uid": str(run.uid), "outcome": "new", "reason": ""}
+    ]  # fmt: skip
+
+
+def test_trust(repo: GitRepo, other: GitRepo) -> None:
+    """Runs and remotes are trusted by name, listed, and forgotten again."""
+    make_run(repo)
+    repo.runs("push")
+    other.runs("fetch")
+    assert "Only the runs of this clone" in other.runs("trust").out
+    assert other.runs("trust", "1", "origin").out.splitlines()[1] == (
+        "all runs of origin are trusted, now and later"
+    )
+    listed = other.runs("trust").out.splitlines()
+    assert listed[0] == "remote origin"
+    assert listed[1].startswith("run at ")
+    assert other.runs("trust", "-d", "origin", "1").out == (
+        "the runs of origin are no longer trusted\nMyFlow/1 is no longer trusted\n"
+    )
+    assert json.loads(other.runs("trust", "--json").out) == {"runs": [], "remotes": []}
+    done = other.runs("trust", "nobody")
+    assert (done.code, "no remote or run 'nobody'" in done.err) == (128, True)
+    assert other.runs("trust", "-d").code == 129
+
+
+def test_hooks(repo: GitRepo) -> None:
+    """Hooks are listed, installed and removed; one that can't be is told, with exit code 1."""
+    assert repo.runs("hooks").out.startswith("post-commit: not installed (")
+    assert repo.runs("hooks", "install").out.startswith("post-commit: installed (")
+    assert (repo.path / ".git/hooks/pre-push").exists()
+    assert repo.runs("hooks", "uninstall").code == 0
+    assert not (repo.path / ".git/hooks/pre-push").exists()
+    repo.write(".git/hooks/pre-push", "#!/usr/bin/perl\n").chmod(0o755)
+    done = repo.runs("hooks", "install")
+    assert done.code == 1
+    assert "pre-push: can't be installed: it is no shell script" in done.out
+    assert repo.runs("hooks", "upgrade").code == 129
+
+
+def test_a_hook_never_fails(repo: GitRepo, tmp_path: Path) -> None:
+    """`git runs hook` tells its troubles and ends with 0, also outside of any repository."""
+    assert repo.runs("hook", "post-commit").code == 0
+    done = GitRepo(tmp_path).runs("hook", "post-commit")
+    assert done.code == 0
+    assert "fatal: " in done.err
