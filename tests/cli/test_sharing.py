@@ -43,6 +43,7 @@ def test_push_and_fetch_tell_what_they_did(repo: GitRepo, other: GitRepo) -> Non
     lines = other.runs("fetch").out.splitlines()
     assert lines[0] == "From origin"
     assert lines[1].startswith(" * [new run]   MyFlow/1 -> MyFlow/1-")
+    assert lines[1].endswith("  (1 is another run here)")
     assert lines[-1] == "2 runs new, 1 up to date, 1 tag added"
 
 

@@ -1,0 +1,231 @@
+"""Our git hooks: putting them among the user's own and taking them away, and the work they do.
+
+A hook is a few lines of sh (`hooks/`), set between two marker lines directly below the first line of the hook
+script, whether that was there before or not. There it runs even if the user's script ends in `exit` or `exec`.
+Everything else in the script stays as it is. Where lines of sh can't simply be put in (a script of another
+language, a link, a file that git ignores because it is not executable), nothing is done and the user is told.
+
+No hook ever fails the user's command.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shlex
+import shutil
+import sys
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gitflowrun.errors import RepositoryError
+from gitflowrun.git.objects import NULL_OID, Oid
+from gitflowrun.git.plumbing import Git
+from gitflowrun.porcelain.sync import SyncReport, push
+from gitflowrun.store import layout
+from gitflowrun.store.listing import RunSummary, list_runs
+from gitflowrun.store.stored import StoredRun
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from gitflowrun.git.repository import Repository
+
+__all__ = ["HookState", "Installed", "install", "post_commit", "pre_push", "state", "uninstall"]
+
+_CLIENT = ("post-commit", "pre-push")
+_SERVER = ("pre-receive",)
+_BEGIN = "# >>> git runs >>> (`git runs hooks uninstall` removes these lines)"
+_END = "# <<< git runs <<<"
+_BLOCK = re.compile(
+    rf"^{re.escape(_BEGIN.partition('(')[0])}.*?^{re.escape(_END)}\n", re.MULTILINE | re.DOTALL
+)
+_SHELLS = re.compile(rb"#!\s*(/\S*/)?(env\s+)?(sh|bash|dash|ksh|zsh)\b")
+_SHEBANG = "#!/bin/sh\n"
+_RECENT = 20
+
+
+class Installed(Enum):
+    """How a hook is."""
+
+    YES = "installed"
+    NO = "not installed"
+    BLOCKED = "can't be installed"
+
+
+@dataclass(frozen=True, slots=True)
+class HookState:
+    """One hook: its script, whether our lines are in it, and whether that has just changed."""
+
+    name: str
+    path: Path
+    installed: Installed
+    changed: bool = False
+    reason: str = ""
+
+
+def install(repo: Repository) -> list[HookState]:
+    """Put our hooks among the user's; of a bare repository, the one that makes runs append-only.
+
+    Raises:
+        RepositoryError: a script can't be written.
+    """
+    return [_install(hook) for hook in state(repo)]
+
+
+def uninstall(repo: Repository) -> list[HookState]:
+    """Take our hooks away; a script that held nothing else goes, too.
+
+    Raises:
+        RepositoryError: a script can't be written.
+    """
+    return [_uninstall(hook) for hook in state(repo)]
+
+
+def state(repo: Repository) -> list[HookState]:
+    """How our hooks are, where the repository keeps its hooks (`core.hooksPath`)."""
+    git = Git(repo.git_dir, repo.work_tree, hooks=True)
+    found = os.fsdecode(git.run("rev-parse", "--git-path", "hooks")).removesuffix("\n")
+    directory = git.cwd / found
+    return [_look(name, directory / name) for name in (_SERVER if repo.is_bare else _CLIENT)]
+
+
+def post_commit(repo: Repository) -> list[str]:
+    """Note on HEAD, if its tree is what a recent run ran with uncommitted changes, which run that was.
+
+    Returns:
+        The pathspecs of these runs, newest first.
+    """
+    head = repo.head()
+    found = [
+        run
+        for run in list_runs(repo, limit=_RECENT)
+        if run.dirty and StoredRun(repo, run.flow, run.id, run.commit).code_tree == head.tree
+    ]
+    if found:
+        text = "\n".join(f"Run: {run.pathspec} {run.uid}" for run in found)
+        repo.git.run("notes", f"--ref={layout.NOTES}", "append", "-m", text, "HEAD")
+    return [run.pathspec for run in found]
+
+
+def pre_push(repo: Repository, remote: str, lines: Iterable[str]) -> SyncReport | None:
+    """Send the runs of pushed commits to the same remote, if `runs.autoPush` says so.
+
+    Args:
+        repo: The repository.
+        remote: The hook's first argument: a name, or a URL.
+        lines: The hook's standard input: `local-ref local-oid remote-ref remote-oid`.
+
+    Returns:
+        What was sent; None where there is nothing to send.
+    """
+    if not repo.settings.auto_push:
+        return None
+    pushed = set()
+    for line in lines:
+        with contextlib.suppress(ValueError, IndexError):
+            pushed.add(Oid.from_hex(line.split()[1]))
+    runs = _runs_of(repo, pushed - {NULL_OID})
+    if not runs:
+        return None
+    stored = [StoredRun(repo, run.flow, run.id, run.commit) for run in runs]
+    return push(repo, remote, stored, verify=False)
+
+
+def _runs_of(repo: Repository, pushed: set[Oid]) -> list[RunSummary]:
+    """The runs whose code is among the commits that `pushed` ones lead back to."""
+    runs = [(run, run.code_commit) for run in list_runs(repo) if run.code_commit]
+    commits = {commit for _, commit in runs}
+    if not pushed or not commits:
+        return []
+    # Of the runs' commits and all before them, what the pushed ones do not lead back to.
+    words = [*map(str, commits), *(f"^{oid}" for oid in pushed), ""]
+    out = repo.git.run("rev-list", "--ignore-missing", "--stdin", stdin="\n".join(words).encode())
+    apart = {Oid.from_hex(line) for line in out.split()}
+    found = {commit for commit in commits - apart if repo.objects.exists(commit)}
+    return [run for run, commit in runs if commit in found]
+
+
+def _look(name: str, path: Path) -> HookState:
+    if path.is_symlink():
+        return HookState(name, path, Installed.BLOCKED, reason="it is a link to another script")
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return HookState(name, path, Installed.NO)
+    except OSError as error:
+        return HookState(name, path, Installed.BLOCKED, reason=error.strerror or "can't be read")
+    if _BEGIN.encode() in content:
+        return HookState(name, path, Installed.YES)
+    if not _SHELLS.match(content):
+        reason = "it is no shell script; have it call `git runs hook` itself"
+    elif not os.access(path, os.X_OK):
+        reason = "it is not executable, so git ignores it"
+    elif name in _SERVER:
+        reason = "there is a script already, which needs its standard input for itself"
+    else:
+        return HookState(name, path, Installed.NO)
+    return HookState(name, path, Installed.BLOCKED, reason=reason)
+
+
+def _install(hook: HookState) -> HookState:
+    if hook.installed is not Installed.NO:
+        return hook
+    old = _read(hook.path) or _SHEBANG
+    first, _, rest = old.partition("\n")
+    _write(hook.path, f"{first}\n{_BEGIN}\n{_lines_of(hook.name)}{_END}\n{rest}")
+    return HookState(hook.name, hook.path, Installed.YES, changed=True)
+
+
+def _uninstall(hook: HookState) -> HookState:
+    if hook.installed is not Installed.YES:
+        return hook
+    rest = _BLOCK.sub("", _read(hook.path))
+    if rest == _SHEBANG:
+        hook.path.unlink()
+    else:
+        _write(hook.path, rest)
+    return HookState(hook.name, hook.path, Installed.NO, changed=True)
+
+
+def _lines_of(name: str) -> str:
+    """The lines of a hook's script below its first, able to find the `git-runs` that is in use now."""
+    for directory in (Path(__file__).parents[1] / "hooks", Path(__file__).parents[2] / "hooks"):
+        if (directory / name).is_file():
+            _, _, body = _read(directory / name).partition("\n")
+            break
+    else:
+        raise RepositoryError(f"the script of the hook {name} is not installed with gitflowrun")
+    program = shutil.which("git-runs", path=str(Path(sys.executable).parent)) or shutil.which(
+        "git-runs"
+    )
+    if program is None:
+        return body
+    # Where git is started from a menu, or the virtual environment is not active, PATH lacks it.
+    return body.replace(
+        "git runs hook", f'PATH="$PATH":{shlex.quote(str(Path(program).parent))} git runs hook'
+    )
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_bytes().decode(errors="surrogateescape")
+    except FileNotFoundError:
+        return ""
+
+
+def _write(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(text.encode(errors="surrogateescape"))
+        mode = path.stat().st_mode if path.exists() else 0o755
+        temporary.chmod(mode & 0o7777)
+        temporary.replace(path)
+    except OSError as error:
+        raise RepositoryError(f"can't write the hook {path}: {error.strerror}") from error
+    finally:
+        temporary.unlink(missing_ok=True)

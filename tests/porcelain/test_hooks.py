@@ -1,0 +1,346 @@
+"""Git hooks live beside the user's own, do their work quietly, and never fail a git command."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gitflowrun.porcelain.hooks import HookState, Installed, install, post_commit, state, uninstall
+from gitflowrun.store.runs import Status
+from tests.helpers.repos import ROOT, GitRepo
+from tests.helpers.runs import finished_task, make_run, open_repo, start_run
+
+HOOKS = ROOT / "hooks"
+
+
+@pytest.fixture(autouse=True)
+def _git_runs_is_on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Puts a `git-runs` of this source tree on PATH."""
+    program = tmp_path / "programs" / "git-runs"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m gitflowrun.cli.main "$@"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+
+
+def hook(repo: GitRepo, name: str) -> Path:
+    """The script of a hook."""
+    return repo.path / ".git" / "hooks" / name
+
+
+def own_hook(repo: GitRepo, name: str, text: str, mode: int = 0o755) -> Path:
+    """A hook of the user's."""
+    path = hook(repo, name)
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(text.encode())
+    path.chmod(mode)
+    return path
+
+
+def states(hooks: list[HookState]) -> dict[str, Installed]:
+    """How the hooks are."""
+    return {it.name: it.installed for it in hooks}
+
+
+def run_git(repo: GitRepo, *args: str) -> subprocess.CompletedProcess[str]:
+    """Run git and keep what it said."""
+    return subprocess.run(
+        ["git", *args], cwd=repo.path, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in HOOKS.iterdir()))
+@pytest.mark.parametrize("shell", ["sh", "dash", "bash"])
+def test_scripts_are_posix(name: str, shell: str) -> None:
+    """The shipped scripts are executable and parse in common shells."""
+    assert os.access(HOOKS / name, os.X_OK)
+    try:
+        subprocess.run([shell, "-n", str(HOOKS / name)], check=True)
+    except FileNotFoundError:
+        pytest.skip(f"no {shell} here")
+
+
+def test_install_and_uninstall(repo: GitRepo) -> None:
+    """Hooks are made executable, installing twice changes nothing, and uninstalling leaves nothing."""
+    repository = open_repo(repo)
+    before = sorted(path.name for path in (repo.path / ".git/hooks").iterdir())
+    assert states(state(repository)) == dict.fromkeys(("post-commit", "pre-push"), Installed.NO)
+    first = install(repository)
+    assert states(first) == dict.fromkeys(("post-commit", "pre-push"), Installed.YES)
+    assert all(it.changed for it in first)
+    texts = [hook(repo, it.name).read_text() for it in first]
+    assert stat.S_IMODE(hook(repo, "pre-push").stat().st_mode) == 0o755
+    assert not any(it.changed for it in install(repository))
+    assert [hook(repo, it.name).read_text() for it in first] == texts
+    uninstall(repository)
+    assert not any(it.changed for it in uninstall(repository))
+    assert sorted(path.name for path in (repo.path / ".git/hooks").iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "#!/bin/sh\necho mine\nexit 0\n",
+        "#!/usr/bin/env bash\nset -eu\nexec echo mine\n",
+        "#!/bin/sh\necho mine",
+        "#!/bin/sh\r\necho mine\r\n",
+    ],
+)
+def test_hooks_of_the_user_stay(repo: GitRepo, text: str) -> None:
+    """A script that was there keeps every byte and its mode, and gets them back."""
+    path = own_hook(repo, "post-commit", text, 0o750)
+    install(open_repo(repo))
+    assert path.read_text() != text
+    assert path.read_bytes().startswith(text.partition("\n")[0].encode() + b"\n")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o750
+    uninstall(open_repo(repo))
+    assert path.read_bytes() == text.encode()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o750
+
+
+def test_hooks_that_cannot_be_extended_are_left_alone(repo: GitRepo, tmp_path: Path) -> None:
+    """Scripts in other languages, links and disabled scripts are not touched, and the reason is given."""
+    python = own_hook(repo, "post-commit", "#!/usr/bin/python3\nprint('mine')\n")
+    target = tmp_path / "shared-hook"
+    target.write_text("#!/bin/sh\n")
+    hook(repo, "pre-push").symlink_to(target)
+    found = install(open_repo(repo))
+    assert states(found) == dict.fromkeys(("post-commit", "pre-push"), Installed.BLOCKED)
+    assert "git runs hook" in found[0].reason
+    assert (python.read_text(), target.read_text()) == (
+        "#!/usr/bin/python3\nprint('mine')\n",
+        "#!/bin/sh\n",
+    )
+    disabled = own_hook(repo, "post-commit", "#!/bin/sh\nexit 1\n", 0o644)
+    assert "not executable" in install(open_repo(repo))[0].reason
+    assert stat.S_IMODE(disabled.stat().st_mode) == 0o644
+
+
+@pytest.mark.parametrize("place", ["scripts/hooks", "{}/elsewhere"])
+def test_hooks_path_is_respected(repo: GitRepo, tmp_path: Path, place: str) -> None:
+    """Hooks go where `core.hooksPath` says, relative to the work tree or not."""
+    place = place.format(tmp_path)
+    repo.git("config", "core.hooksPath", place)
+    install(open_repo(repo))
+    assert (repo.path / place / "pre-push").exists()
+    assert not hook(repo, "pre-push").exists()
+
+
+def test_worktrees_share_hooks(repo: GitRepo, tmp_path: Path) -> None:
+    """Installed from a linked worktree, hooks are the repository's."""
+    repo.git("worktree", "add", "-q", "--detach", str(tmp_path / "linked"))
+    install(open_repo(GitRepo(tmp_path / "linked")))
+    assert hook(repo, "post-commit").exists()
+
+
+def dirty_run(repo: GitRepo, content: str = "x = 2\n") -> None:
+    """A run of uncommitted changes."""
+    repo.write("model.py", content)
+    with start_run(repo) as writer:
+        writer.commit([finished_task(writer.identity, "end/1")], status=Status.DONE)
+
+
+def test_a_commit_of_what_a_run_ran_is_noted(repo: GitRepo) -> None:
+    """Committing the work tree that a run saw says so, and leaves a git note."""
+    install(open_repo(repo))
+    own_text = hook(repo, "post-commit").read_text()
+    hook(repo, "post-commit").write_text(own_text + "touch .git/mine\n")
+    dirty_run(repo)
+    repo.git("add", "-A")
+    done = run_git(repo, "commit", "-q", "-m", "tune")
+    assert done.returncode == 0
+    assert done.stderr == "git runs: this commit is what run MyFlow/1 ran\n"
+    assert (repo.path / ".git/mine").exists()
+    assert repo.git("notes", "--ref=runs", "show", "HEAD").startswith("Run: MyFlow/1 ")
+    assert "Notes (runs):" in repo.git("log", "-1", "--notes=runs")
+
+
+def test_other_commits_are_not_noted(repo: GitRepo) -> None:
+    """A clean run, or a commit of something else, is no snapshot of a run."""
+    make_run(repo)
+    repo.commit("again")
+    assert post_commit(open_repo(repo)) == []
+    dirty_run(repo)
+    repo.write("more.py", "")
+    repo.commit("more than the run had")
+    assert post_commit(open_repo(repo)) == []
+    assert repo.git("for-each-ref", "refs/notes") == ""
+
+
+def test_without_runs_no_python_is_started(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a repository without runs a hook ends in sh."""
+    install(open_repo(repo))
+    repo.git("config", "runs.autoPush", "true")
+    monkeypatch.setenv("PYTHONPATH", "/nonexistent")
+    done = run_git(repo, "commit", "-q", "--allow-empty", "-m", "x")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.fixture
+def shared(tmp_path: Path, repo: GitRepo) -> GitRepo:
+    """A bare repository, `origin` of `repo`, to which hooks push runs."""
+    path = tmp_path / "shared.git"
+    subprocess.run(["git", "init", "-q", "--bare", str(path)], check=True)
+    repo.git("remote", "add", "origin", str(path))
+    repo.git("push", "-q", "-u", "origin", "main")
+    install(open_repo(repo))
+    return GitRepo(path)
+
+
+def runs_in(repo: GitRepo) -> list[str]:
+    """The refs of runs."""
+    return repo.git("for-each-ref", "--format=%(refname)", "refs/runs").split()
+
+
+def test_pushing_commits_takes_their_runs_along(repo: GitRepo, shared: GitRepo) -> None:
+    """With runs.autoPush a plain `git push` sends the runs of what it pushes, and only these."""
+    make_run(repo, tags=["a"])
+    assert run_git(repo, "push", "-q").returncode == 0
+    assert runs_in(shared) == []
+    repo.git("config", "runs.autoPush", "true")
+    repo.commit("on main")
+    make_run(repo)
+    repo.git("checkout", "-q", "-b", "side")
+    repo.commit("on side")
+    make_run(repo)
+    done = run_git(repo, "push", "-q", "origin", "main")
+    assert (done.returncode, done.stderr) == (
+        0,
+        "git runs: runs to origin: 2 runs new, 1 tag added\n",
+    )
+    expected = ["refs/runs/@tags/MyFlow/a/1", "refs/runs/MyFlow/1", "refs/runs/MyFlow/2"]
+    assert runs_in(shared) == expected
+    run_git(repo, "push", "-q", "origin", "side")
+    assert runs_in(shared) == [*expected, "refs/runs/MyFlow/3"]
+    assert run_git(repo, "push", "-q", "origin", "--delete", "side").returncode == 0
+
+
+def test_a_push_of_runs_does_not_push_again(repo: GitRepo, shared: GitRepo) -> None:
+    """`git runs push` with the hook installed does not enter it."""
+    repo.git("config", "runs.autoPush", "true")
+    make_run(repo)
+    out = repo.runs("push")
+    assert out.code == 0
+    assert "runs to" not in out.err
+    assert runs_in(shared) == ["refs/runs/MyFlow/1"]
+
+
+def test_hooks_behind_ours_read_their_input(repo: GitRepo, shared: GitRepo) -> None:
+    """The user's pre-push script still gets git's lines on its standard input, and its refusal counts."""
+    uninstall(open_repo(repo))
+    own_hook(repo, "pre-push", '#!/bin/sh\nread -r line; echo "$line" > .git/seen; exit 1\n')
+    install(open_repo(repo))
+    repo.git("config", "runs.autoPush", "true")
+    make_run(repo)
+    head = repo.commit("more")
+    done = run_git(repo, "push", "-q")
+    assert done.returncode == 1
+    assert (
+        (repo.path / ".git/seen").read_text().startswith(f"refs/heads/main {head} refs/heads/main ")
+    )
+    del shared
+
+
+def test_a_broken_hook_does_not_fail_a_push(repo: GitRepo, shared: GitRepo) -> None:
+    """When runs can't be sent, the push of the branch goes on, with a line about it."""
+    repo.git("config", "runs.autoPush", "true")
+    make_run(repo)
+    deny = shared.path / "hooks" / "update"
+    deny.write_text("#!/bin/sh\ncase $1 in refs/runs/*) exit 1;; esac\n")
+    deny.chmod(0o755)
+    head = repo.commit("more")
+    done = run_git(repo, "push", "-q")
+    assert done.returncode == 0
+    assert "1 refused" in done.stderr
+    assert shared.git("rev-parse", "main") == head
+    repo.git("config", "runs.durability", "nonsense")
+    head = repo.commit("even more")
+    done = run_git(repo, "push", "-q")
+    assert done.returncode == 0
+    assert "runs.durability" in done.stderr
+    assert shared.git("rev-parse", "main") == head
+
+
+def test_hooks_find_git_runs_without_path(
+    repo: GitRepo, shared: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The directory of `git-runs` at the time of installation is searched after PATH."""
+    repo.git("config", "runs.autoPush", "true")
+    make_run(repo)
+    repo.commit("more")
+    without = os.environ["PATH"].split(os.pathsep)[1:]
+    monkeypatch.setenv("PATH", os.pathsep.join(without))
+    assert run_git(repo, "push", "-q").returncode == 0
+    assert runs_in(shared) == ["refs/runs/MyFlow/1"]
+
+
+@pytest.fixture
+def guarded(repo: GitRepo, shared: GitRepo) -> GitRepo:
+    """The shared repository with its append-only hook, and a pushed run."""
+    (found,) = install(open_repo(shared))
+    assert found.installed is Installed.YES
+    make_run(repo, tags=["a"])
+    assert repo.runs("push").code == 0
+    return shared
+
+
+@pytest.mark.parametrize(
+    "refspec",
+    [
+        ":refs/runs/MyFlow/1",
+        "+HEAD:refs/runs/MyFlow/1",
+        "HEAD:refs/runs/MyFlow",
+        "HEAD:refs/runs/x/y",
+    ],
+)
+def test_a_guarded_remote_is_append_only(repo: GitRepo, guarded: GitRepo, refspec: str) -> None:
+    """Deleting, rewriting or misplacing a run is refused by name, whoever pushes."""
+    before = runs_in(guarded)
+    done = run_git(repo, "push", "--no-verify", "origin", refspec)
+    assert done.returncode == 1
+    assert "runs are append-only here" in done.stderr
+    assert runs_in(guarded) == before
+
+
+def test_a_guarded_remote_takes_runs_branches_and_tags(repo: GitRepo, guarded: GitRepo) -> None:
+    """New runs, later states, tags coming and going, and branches of any kind pass."""
+    with start_run(repo) as writer:
+        assert repo.runs("push").code == 0
+        writer.commit([finished_task(writer.identity, "end/1")], status=Status.DONE)
+    assert repo.runs("tag", "-d", "1", "a").code == 0
+    assert repo.runs("push").code == 0
+    assert runs_in(guarded) == ["refs/runs/MyFlow/1", "refs/runs/MyFlow/2"]
+    repo.git("commit", "-q", "--amend", "--allow-empty", "-m", "rewritten")
+    assert run_git(repo, "push", "-q", "--force").returncode == 0
+
+
+def test_a_guard_does_not_replace_another(tmp_path: Path) -> None:
+    """A bare repository with a pre-receive hook of its own keeps it."""
+    path = tmp_path / "bare.git"
+    subprocess.run(["git", "init", "-q", "--bare", str(path)], check=True)
+    script = path / "hooks" / "pre-receive"
+    script.write_text("#!/bin/sh\ncat >/dev/null\n")
+    script.chmod(0o755)
+    (found,) = install(open_repo(GitRepo(path)))
+    assert found.installed is Installed.BLOCKED
+    assert script.read_text() == "#!/bin/sh\ncat >/dev/null\n"
+
+
+def test_post_commit_in_a_rebase_stays_silent(repo: GitRepo) -> None:
+    """Replaying commits starts no Python for each of them."""
+    install(open_repo(repo))
+    dirty_run(repo)
+    base = repo.commit("one")
+    repo.write("b", "1")
+    repo.commit("two")
+    repo.git("notes", "--ref=runs", "remove", base)
+    done = run_git(
+        repo, "-c", "sequence.editor=sed -i s/^pick/reword/", "rebase", "-q", "-i", "HEAD~1"
+    )
+    assert "this commit is" not in done.stderr
