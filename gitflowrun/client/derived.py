@@ -26,6 +26,7 @@ __all__ = [
     "metadata_entries",
 ]
 
+_SPLIT_VALUES = "split_values"  # a field that the runtime adds to the record of a task that splits
 _TRACEBACK = "Traceback (most recent call last):"
 
 
@@ -87,8 +88,16 @@ def _exception(task: Task) -> TaskException | None:
 
 
 def _frames(task: Task) -> list[ForeachFrame]:
+    # Our records name the step that split; Metaflow names the first step inside.
+    steps = _graph(task).get("steps", {})
     return [
-        ForeachFrame(frame.step, frame.var, frame.num_splits, frame.index, frame.value)
+        ForeachFrame(
+            (steps.get(frame.step, {}).get("next") or [frame.step])[0],
+            frame.var,
+            frame.num_splits,
+            frame.index,
+            frame.value,
+        )
         for frame in task._record.frames  # noqa: SLF001
     ]
 
@@ -111,6 +120,7 @@ DERIVED: Mapping[str, Callable[[Task], Any]] = {
     "_exception": _exception,
     "_foreach_num_splits": _of_jump("num_splits"),
     "_foreach_stack": _frames,
+    "_foreach_values": lambda task: task._record.extra.get(_SPLIT_VALUES),  # noqa: SLF001
     "_foreach_var": _of_jump("foreach"),
     "_graph_info": _graph,
     "_iteration_stack": lambda _: [],
@@ -150,7 +160,7 @@ def _implied(task: Task, record: TaskRecord) -> Iterator[tuple[str, Any, float]]
         yield "origin-task-id", record.name.task, started
     if record.frames:
         yield "foreach-stack", [f"{frame.var}={frame.value}" for frame in record.frames], started
-        path = ",".join(f"{name}:{frame.index}" for name, frame in _levels(task))
+        path = ",".join(f"{frame.step}:{frame.index}" for frame in _frames(task))
         yield "foreach-execution-path", path, started
     for attempt in record.attempts:
         yield "attempt", str(attempt.number), attempt.started
@@ -186,14 +196,6 @@ def _of_run(info: RunInfo) -> dict[str, str]:
         "ds-type": "local",
         "git-info": json.dumps({name: value for name, value in git.items() if value is not None}),
     }
-
-
-def _levels(task: Task) -> Iterator[tuple[str, ForeachFrame]]:
-    """The foreach levels, each with the first step inside of it."""
-    steps = _graph(task).get("steps", {})
-    for frame in _frames(task):
-        inside = steps.get(frame.step, {}).get("next") or [frame.step]
-        yield inside[0], frame
 
 
 def _value(name: str, value: str) -> Any:

@@ -134,7 +134,7 @@ def test_private_artifacts_follow_from_the_record(run: Run) -> None:
     assert first["_exception"].data is None
     assert end["_transition"].data is None
     (frame,) = inner["_foreach_stack"].data
-    assert frame == ("start", "items", 2, 1, "20")
+    assert frame == ("train", "items", 2, 1, "20")
     assert (frame.var, frame.index, frame.value) == ("items", 1, "20")
     assert first["_graph_info"].data["end_step"] == "end"
     for name in ("_success", "_graph_info", "_foreach_stack"):
