@@ -42,6 +42,10 @@ _SUMMARY_EVERY = 300.0  # seconds between the log's summaries of a long run
 _WIPE = "\r\x1b[K"
 
 
+class _Interrupted(RunFailed):
+    headline = "Interrupted"
+
+
 class Console:
     """Writes the events of one run as they come.
 
@@ -107,10 +111,11 @@ class Console:
         if status == "done":
             self._log("Done!", self._style.green)
             return
-        words = "Workflow interrupted." if status == "interrupted" else "Workflow failed."
-        self._log(words, self._style.red)
-        message = event.error or ("the run was interrupted" if status == "interrupted" else words)
-        tell(RunFailed(message, hint=self._resume_hint()), FLOW, self._err)
+        interrupted = status == "interrupted"
+        kind, verb = (_Interrupted, "interrupted") if interrupted else (RunFailed, "failed")
+        self._log(f"Workflow {verb}.", self._style.red)
+        message = event.error or f"the run {'was ' if interrupted else ''}{verb}"
+        tell(kind(message, hint=self._resume_hint()), FLOW, self._err)
 
     def _resume_hint(self) -> str | None:
         if self._run is None:
@@ -154,23 +159,29 @@ class Console:
     # ---- in between ----
 
     def _progress(self, event: Progress) -> None:
-        running = sum(count for _, count in event.running)
         if self._live:
-            where = ", ".join(
-                step if count == 1 else f"{step} x{count}" for step, count in event.running
-            )
-            since = time.strftime("%H:%M:%S", time.localtime(self._started))
-            known = event.done + running + event.queued
-            name = self._run.pathspec if self._run is not None else ""
-            doing = f", running {where}" if where else ""
-            self._draw(f"{name}: {event.done:,} of {known:,} tasks{doing} (since {since})")
+            self._draw(self._status_line(event))
         now = time.time()
         if now - self._summarized >= _SUMMARY_EVERY:
             self._summarized = now
+            running = sum(count for _, count in event.running)
             self._log(
                 f"{counted(event.done, 'task')} done, {running:,} running, {event.queued:,} waiting, "
                 f"after {duration(event.seconds)}"
             )
+
+    def _status_line(self, event: Progress) -> str:
+        # The start and not the time since: the line must stay true while nothing happens.
+        since = time.strftime("%H:%M:%S", time.localtime(self._started))
+        running = ", ".join(
+            step if count == 1 else f"{step} x{count}"
+            for step, count in event.running
+            if not step.startswith("_")
+        )
+        name = self._run.pathspec if self._run is not None else ""
+        waiting = f", {event.queued:,} waiting" if event.queued else ""
+        doing = f", running {running}" if running else ""
+        return f"{name}: {counted(event.done, 'task')} done{waiting}{doing} (since {since})"
 
     def _notice(self, event: Notice) -> None:
         self._draw("")

@@ -113,17 +113,20 @@ def test_success_is_done() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "last"),
-    [(Status.FAILED, "Workflow failed."), (Status.INTERRUPTED, "Workflow interrupted.")],
+    ("status", "last", "headline"),
+    [
+        (Status.FAILED, "Workflow failed.", "Step failure"),
+        (Status.INTERRUPTED, "Workflow interrupted.", "Interrupted"),
+    ],
 )
-def test_failure_tells_how_to_go_on(status: Status, last: str) -> None:
+def test_failure_tells_how_to_go_on(status: Status, last: str, headline: str) -> None:
     """A stopped run ends its log on stdout, and says on stderr what happened and what to do."""
     out, err = io.StringIO(), io.StringIO()
     console = Console(str(Path.cwd() / "train.py"), out=out, err=err)
     console(RunStarted(RUN))
     console(RunEnded(status, 3, 1.0, "Step work (task-id 3) failed."))
     assert out.getvalue().splitlines()[-1].endswith(last)
-    assert "Step failure: Step work (task-id 3) failed." in err.getvalue()
+    assert f"{headline}: Step work (task-id 3) failed." in err.getvalue()
     assert "python train.py resume 12" in err.getvalue()
 
 
@@ -150,7 +153,7 @@ def test_a_terminal_sees_progress_below_the_log(monkeypatch: pytest.MonkeyPatch)
     console(TaskLine(TASK, 9, "stdout", "hello", 1.5))
     console(RunEnded(Status.DONE, 6, 2.0))
     shown = terminal.getvalue()
-    assert "Train/12: 1 of 7 tasks, running work x3, other (since " in shown
+    assert "Train/12: 1 task done, 2 waiting, running work x3, other (since " in shown
     assert re.search(r"\r\x1b\[K1970-01-01 [^\n]*hello\n\r\x1b\[K", shown)
     last_line = shown.split("\n")[-2]
     assert last_line.rpartition("\r\x1b[K")[2].endswith("Done!")

@@ -1,0 +1,226 @@
+"""Whole runs from the command line: what is printed where, files for programs, exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.repos import ROOT, GitRepo
+
+FLOW = '''
+"""A flow."""
+import sys, time
+from gitflowrun import FlowSpec, Parameter, step
+
+
+class Small(FlowSpec):
+    """Small, but with a foreach."""
+
+    fail = Parameter("fail", default=False)
+    pause = Parameter("pause", default=0.0)
+    wörd = Parameter("wörd", default="")
+
+    @step
+    def start(self):
+        print("from stdout", self.wörd)
+        self.items = "ab"
+        self.next(self.work, foreach="items")
+
+    @step
+    def work(self):
+        print("from stderr", file=sys.stderr)
+        time.sleep(self.pause)
+        if self.fail and self.input == "b":
+            raise ValueError("asked for")
+        self.next(self.join)
+
+    @step
+    def join(self, inputs):
+        self.next(self.end)
+
+    @step
+    def end(self):
+        self.answer = 42
+
+
+if __name__ == "__main__":
+    Small()
+'''
+STAMP = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}"
+
+
+@pytest.fixture
+def flow(repo: GitRepo) -> GitRepo:
+    """A repository with a flow."""
+    repo.write("small.py", FLOW)
+    repo.commit("a flow")
+    return repo
+
+
+def test_a_run(flow: GitRepo) -> None:
+    """The run log is stdout, beginning with the run's id; what is said about it is stderr."""
+    done = flow.flow("small.py", "run", "--tag", "a b", "--wörd", "schön")
+    assert done.code == 0, done.err
+    lines = done.out.splitlines()
+    assert lines[0] == "Run ID: 1"
+    assert re.fullmatch(rf"{STAMP} Workflow starting \(run-id 1\):", lines[1])
+    assert re.fullmatch(rf"{STAMP} \[1/start/1 \(pid \d+\)\] Task is starting\.", lines[2])
+    assert re.search(
+        rf"^{STAMP} \[1/start/1 \(pid \d+\)\] from stdout schön$", done.out, re.MULTILINE
+    )
+    assert re.search(rf"^{STAMP} \[1/work/\d \(pid \d+\)\] from stderr$", done.out, re.MULTILINE)
+    assert "Foreach yields 2 child steps." in done.out
+    assert done.out.count("Task finished successfully.") == 5
+    assert lines[-1].endswith(" Done!")
+    assert done.out.count("Run ID: ") == 1
+    assert done.err.splitlines()[0].endswith(" executing Small for user:ada")
+    assert "\x1b" not in done.out + done.err
+    assert flow.runs("tag").out == "TAG  RUNS\na b  Small/1\n"
+
+
+def test_a_failure_and_its_resume(flow: GitRepo) -> None:
+    """A failed run ends with 1 and says how to go on; resume by run id takes over what is done."""
+    done = flow.flow("small.py", "--quiet", "run", "--fail", "true")
+    assert done.code == 1
+    assert "ValueError: asked for" in done.out
+    assert done.out.splitlines()[-1].endswith(" Workflow failed.")
+    assert done.err.startswith("Step failure: ")
+    assert "'python small.py resume 1'" in done.err
+    assert "Traceback" not in done.err
+    flow.write("small.py", FLOW.replace("self.fail and", "False and"))
+    again = flow.flow("small.py", "--quiet", "resume", "1")
+    assert again.code == 0, again.out
+    assert again.out.splitlines()[0] == "Run ID: 2"
+    assert "Cloning previously run task Small/1/start/1" in again.out
+    assert "Origin:   resume Small/1" in flow.runs("show", "2").out
+
+
+def test_files_for_programs(flow: GitRepo) -> None:
+    """The run id file holds the id alone; the attribute file says run and flow as JSON."""
+    done = flow.flow(
+        "small.py", "run", "--run-id-file", "id", "--runner-attribute-file", "attributes"
+    )
+    assert done.code == 0
+    assert (flow.path / "id").read_text() == "1"
+    attributes = json.loads((flow.path / "attributes").read_text())
+    assert attributes["run_id"] == "1"
+    assert attributes["flow_name"] == "Small"
+
+
+def test_parameters_from_the_environment(flow: GitRepo) -> None:
+    """METAFLOW_RUN_<NAME> gives a parameter; a bad one is a usage error that names the variable."""
+    done = flow.flow("small.py", "--quiet", "run", env={"METAFLOW_RUN_WÖRD": "env"})
+    assert "from stdout env" in done.out
+    done = flow.flow("small.py", "--quiet", "run", env={"METAFLOW_RUN_PAUSE": "long"})
+    assert done.code == 2
+    assert "METAFLOW_RUN_PAUSE" in done.err
+    assert flow.runs("list", "--json").out.count('"id"') == 1
+
+
+def test_clone_takes_parameters(flow: GitRepo) -> None:
+    """`run --clone` starts again with the origin's parameters, of which options change some."""
+    flow.flow("small.py", "--quiet", "run", "--wörd", "first")
+    done = flow.flow("small.py", "--quiet", "run", "--clone", "1")
+    assert done.code == 0
+    assert "from stdout first" in done.out
+    done = flow.flow("small.py", "--quiet", "run", "--clone", "1", "--wörd", "other")
+    assert "from stdout other" in done.out
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["run", "--clone", "99"], 1, "there are no runs of flow Small"),
+        (["resume", "99"], 1, "there are no runs of flow Small"),
+        (["resume"], 1, "no run"),
+        (["run", "--fail", "maybe"], 2, "'maybe' is not a boolean"),
+    ],
+)
+def test_mistakes_make_no_run(flow: GitRepo, words: list[str], code: int, said: str) -> None:
+    """What can't be run is told without a traceback, and leaves no run behind."""
+    done = flow.flow("small.py", *words)
+    assert done.code == code
+    assert said in done.err
+    assert "Traceback" not in done.err
+    assert done.out == ""
+    assert flow.git("for-each-ref", "refs/runs") == ""
+
+
+def test_outside_a_repository(tmp_path: Path) -> None:
+    """Without a repository nothing runs, and the hint says how to make one."""
+    bare = GitRepo(tmp_path)
+    bare.write("small.py", FLOW)
+    done = bare.flow("small.py", "run")
+    assert done.code == 1
+    assert done.err.splitlines()[-2].startswith("Not a git repository: ")
+    assert "git init" in done.err.splitlines()[-1]
+    assert bare.flow("small.py", "show").code == 0
+
+
+def _on_terminal(flow: GitRepo, *words: str, interrupt_at: bytes = b"") -> tuple[int, str]:
+    """Run the flow with a terminal as its streams; press Ctrl-C once `interrupt_at` is seen."""
+    pid, terminal = os.forkpty()
+    if pid == 0:  # pragma: no cover  (the child)
+        os.chdir(flow.path)
+        env = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "100"}
+        os.execve(sys.executable, [sys.executable, "small.py", *words], env)
+    shown = b""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and select.select([terminal], [], [], 60)[0]:
+        try:
+            piece = os.read(terminal, 65536)
+        except OSError:
+            break
+        if not piece:
+            break
+        shown += piece
+        if interrupt_at and interrupt_at in shown:
+            interrupt_at = b""
+            os.write(terminal, b"\x03")
+    os.close(terminal)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown.decode()
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_terminal_shows_progress(flow: GitRepo) -> None:
+    """On a terminal a status line follows the log and is gone at the end."""
+    code, shown = _on_terminal(flow, "run", "--pause", "0.3")
+    assert code == 0
+    assert "Small/1: 1 task done, running work x2 (since " in shown
+    last = shown.rstrip("\r\n").rpartition("\n")[2].rpartition("\x1b[K")[2]
+    assert last.endswith("\x1b[32mDone!\x1b[m")
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_ctrl_c_interrupts(flow: GitRepo) -> None:
+    """Ctrl-C ends the run as interrupted, with a hint; it can be resumed."""
+    code, shown = _on_terminal(flow, "run", "--pause", "30", interrupt_at=b"from stderr")
+    assert code == 128 + signal.SIGINT
+    assert "Workflow interrupted." in shown
+    assert "Interrupted:" in shown
+    assert "resume 1" in shown
+    (row,) = json.loads(flow.runs("list", "--json").out)
+    assert row["status"] == "interrupted"
+
+
+def test_a_reader_that_leaves_does_not_end_the_run(flow: GitRepo) -> None:
+    """`python flow.py run | head -1` shows the run's id, and the run goes on to its end."""
+    process = subprocess.Popen(
+        [sys.executable, "small.py", "--quiet", "run"],
+        cwd=flow.path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"Run ID: 1\n"
+    process.stdout.close()
+    process.wait(60)
+    assert json.loads(flow.runs("list", "--json").out)[0]["status"] == "done"
