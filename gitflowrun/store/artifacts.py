@@ -152,7 +152,8 @@ class ArtifactWriter:
     ) -> None:
         """What was written of a file is what was hashed, or it is nothing."""
         for name, value in values.items():
-            if codecs.is_volatile(value.codec) and digest_parts(value.parts) != digests[name]:
+            is_volatile = value.is_volatile or codecs.is_volatile(value.codec)
+            if is_volatile and digest_parts(value.parts) != digests[name]:
                 self._packs.release(packs)  # to git, which prunes what nothing reaches
                 raise UnserializableArtifact(
                     f"the file stored as {name} changed while it was being stored",

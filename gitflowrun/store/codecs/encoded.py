@@ -25,11 +25,13 @@ class Encoded:
         parts: The payload in pieces: it is their concatenation. Chunks never span two parts, so a
             changed buffer leaves its neighbours' chunks alone. Parts view the value's own memory:
             store them before the value changes.
+        is_volatile: Whether parts view a file that others may change meanwhile, whatever the codec.
     """
 
     codec: str
     type: str
     parts: tuple[memoryview, ...]
+    is_volatile: bool = False
 
     @property
     def size(self) -> int:

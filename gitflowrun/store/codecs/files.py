@@ -11,8 +11,6 @@ from __future__ import annotations
 import io
 import mmap
 import os
-import shutil
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
@@ -27,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["FileArtifact", "decode_file", "encode_file", "from_chunks", "from_file"]
 
 _COPY = 4 << 20
+_SMALL = 1 << 20  # bytes up to which a file is read: nobody can change it while it is being stored
 
 
 class FileArtifact:
@@ -59,6 +58,8 @@ class FileArtifact:
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the bytes to a file, a few MiB at a time; returns its path."""
+        import shutil
+
         target = Path(path)
         with self.open() as source, target.open("wb") as out:
             shutil.copyfileobj(source, out, _COPY)
@@ -98,6 +99,8 @@ def from_chunks(
         chunks: The bytes in pieces; consumed at once, one piece in memory at a time.
         directory: Where to spool them; the system's temporary directory by default.
     """
+    import tempfile
+
     spool = tempfile.TemporaryFile(dir=directory)  # noqa: SIM115  (lives as long as the value)
     for chunk in chunks:
         spool.write(chunk)
@@ -140,6 +143,8 @@ def encode_file(value: FileArtifact) -> tuple[memoryview, ...]:
     if not value.size:
         return ()
     with value.open() as stream:
+        if value.size <= _SMALL:
+            return (_whole(value, stream),)
         try:
             descriptor = stream.fileno()
         except OSError:  # it is read from a repository
@@ -148,6 +153,13 @@ def encode_file(value: FileArtifact) -> tuple[memoryview, ...]:
             return (memoryview(mmap.mmap(descriptor, value.size, access=mmap.ACCESS_READ)),)
         except (OSError, ValueError) as error:
             raise Unencodable(f"{value!r} can't be read: {error}") from error
+
+
+def _whole(value: FileArtifact, stream: BinaryIO) -> memoryview:
+    content = stream.read(value.size + 1)
+    if len(content) != value.size:
+        raise Unencodable(f"{value!r} can't be read: it has another size now")
+    return memoryview(content)
 
 
 def decode_file(payload: memoryview, _loading: Loading) -> FileArtifact:
