@@ -24,7 +24,16 @@ if TYPE_CHECKING:
         metadata,
         namespace,
     )
-    from gitflowrun.flow import FlowSpec, JSONType, JSONTypeClass, Parameter, current, step
+    from gitflowrun.flow import (
+        FlowSpec,
+        IncludeFile,
+        JSONType,
+        JSONTypeClass,
+        Parameter,
+        current,
+        step,
+    )
+    from gitflowrun.store.codecs.files import FileArtifact, from_chunks, from_file
     from gitflowrun.version import get_version
 
 __version__ = "0.1.0"
@@ -34,15 +43,18 @@ _ROOMS = {
         "DataArtifact Flow Metaflow Run Step Task default_metadata default_namespace get_metadata "
         "get_namespace metadata namespace"
     ),
-    "gitflowrun.flow": "FlowSpec JSONType JSONTypeClass Parameter current step",
+    "gitflowrun.flow": "FlowSpec IncludeFile JSONType JSONTypeClass Parameter current step",
+    "gitflowrun.store.codecs.files": "FileArtifact from_chunks from_file",
     "gitflowrun.version": "get_version",
 }
 _HOME = {name: room for room, names in _ROOMS.items() for name in names.split()}
 
 __all__ = [
     "DataArtifact",
+    "FileArtifact",
     "Flow",
     "FlowSpec",
+    "IncludeFile",
     "JSONType",
     "JSONTypeClass",
     "Metaflow",
@@ -53,6 +65,8 @@ __all__ = [
     "current",
     "default_metadata",
     "default_namespace",
+    "from_chunks",
+    "from_file",
     "get_metadata",
     "get_namespace",
     "get_version",

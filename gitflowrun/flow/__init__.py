@@ -2,7 +2,16 @@
 
 from gitflowrun.flow.current import current
 from gitflowrun.flow.flowspec import FlowSpec
+from gitflowrun.flow.includefile import IncludeFile
 from gitflowrun.flow.parameter import JSONType, JSONTypeClass, Parameter
 from gitflowrun.flow.steps import step
 
-__all__ = ["FlowSpec", "JSONType", "JSONTypeClass", "Parameter", "current", "step"]
+__all__ = [
+    "FlowSpec",
+    "IncludeFile",
+    "JSONType",
+    "JSONTypeClass",
+    "Parameter",
+    "current",
+    "step",
+]

@@ -116,7 +116,7 @@ class ParameterSpec:
     Attributes:
         name: On the command line.
         attribute: In steps.
-        kind: `str`, `int`, `float`, `bool`, `json` or `custom`.
+        kind: `str`, `int`, `float`, `bool`, `json`, `file` or `custom`.
         type: What converts text: a Python type, `JSONType`, a click type, a function; None leaves it text.
         default: The default as declared; None without one or with a deploy-time function.
         deploy_time: Whether a function computes the default when the run starts.

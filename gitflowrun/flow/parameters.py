@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from gitflowrun.errors import ParameterError, UsageError
 from gitflowrun.flow.current import current
+from gitflowrun.flow.includefile import IncludeFile
 from gitflowrun.flow.members import parameters_of
 from gitflowrun.names import nearest
 
@@ -89,6 +90,9 @@ def check_parameters(flow_cls: type[FlowSpec]) -> None:
                 "(upper and lower case count as the same)",
                 hint="give one of them another name",
             )
+        if isinstance(parameter, IncludeFile):
+            parameter.check()  # its default is a file, which may be elsewhere now
+            continue
         _check_type(parameter)
         _check_default(parameter, attribute)
 

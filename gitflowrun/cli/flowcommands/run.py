@@ -26,7 +26,9 @@ else:
 __all__ = ["command", "common_request", "run_options"]
 
 _MEGABYTE = 1 << 20
-_METAVARS = {"str": "TEXT", "int": "INTEGER", "float": "FLOAT", "bool": "BOOLEAN", "json": "JSON"}
+_METAVARS = {
+    "str": "TEXT", "int": "INTEGER", "float": "FLOAT", "bool": "BOOLEAN", "json": "JSON", "file": "PATH",
+}  # fmt: skip
 
 
 class SpecType(_ParamType):
