@@ -139,6 +139,12 @@ class Pack:
         """The same, into `target`, which has the entry's size."""
         inflate_into(self._body, entry.data, target)
 
+    def release_pages(self) -> None:
+        """Leave what is mapped to the page cache; the next read maps it again."""
+        mapping = getattr(self._data, "obj", None)
+        if isinstance(mapping, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+            mapping.madvise(mmap.MADV_DONTNEED)
+
     def result_size(self, entry: Entry) -> int:
         """The size of the object that a delta makes."""
         return delta_sizes(inflate_head(self._body, entry.data, _DELTA_HEAD))[1]

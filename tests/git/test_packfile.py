@@ -378,3 +378,26 @@ def test_a_hundred_packs(tmp_path: Path) -> None:
     reader = PackReader(objects_dir(repo))
     assert [reader.blob(oid) for oid in oids] == [b"pack %d" % number for number in range(100)]
     assert len(list(Path("/proc/self/fd").iterdir())) <= before + 1
+
+
+def test_memory_does_not_grow_with_what_is_read(repo: GitRepo) -> None:
+    """Mapped pages of packs do not pile up in the reading process, however much it reads."""
+    store = pack_store(repo)
+    packs = [store.write([blob(noise(1 << 20, seed)) for seed in range(40)]) for _ in range(4)]
+    oids = ",".join(str(oid) for pack in packs for oid in pack.oids)
+    script = f"""if True:
+        from pathlib import Path
+        from gitflowrun.git.objects import Oid
+        from gitflowrun.git.packfile import PackReader
+        reader, target = PackReader(Path(".git/objects")), memoryview(bytearray(1 << 20))
+        def peak():
+            return int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0]) >> 10
+        before = peak()
+        for _ in range(2):
+            for oid in "{oids}".split(","):
+                reader.read_into(Oid.from_hex(oid), target)
+        print(peak() - before)
+    """
+    done = repo.python("-c", script)
+    assert done.code == 0, done.err
+    assert int(done.out) <= 48
