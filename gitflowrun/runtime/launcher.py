@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from gitflowrun import errors
 from gitflowrun.runtime import guard
 from gitflowrun.runtime.messages import (
+    INCLUDED,
     Adopted,
     Begin,
     Defaults,
@@ -150,6 +151,7 @@ class Launcher:
 
     def _encode(self, given: Mapping[str, Any]) -> tuple[dict[str, Value], dict[str, str]]:
         """Parameter values by attribute, and the same as text by the parameters' names."""
+        from gitflowrun.flow.filecontent import FileContent
         from gitflowrun.flow.members import parameters_of
         from gitflowrun.store import codecs
 
@@ -157,6 +159,10 @@ class Launcher:
         values, texts = {}, {}
         for attribute, value in given.items():
             name = parameters[attribute].name
+            texts[name] = _text(value)
+            if isinstance(value, FileContent):
+                values[attribute] = Value(INCLUDED, "", value.pack())
+                continue
             try:
                 made = codecs.encode(value)
             except errors.UnserializableArtifact as error:
@@ -164,7 +170,6 @@ class Launcher:
                     f"parameter {name!r} can't be stored: {error.message}", hint=error.hint
                 ) from error
             values[attribute] = Value(made.codec, made.type, made.payload())
-            texts[name] = _text(value)
         return values, texts
 
     def _defaults(self, adopted: Adopted, given: Mapping[str, Any]) -> Defaults:

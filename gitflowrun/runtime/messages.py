@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 __all__ = [
+    "INCLUDED",
     "Adopted",
     "Begin",
     "Defaults",
@@ -55,11 +56,15 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """An encoded value on its way to a task: what `store.artifacts.decode` takes."""
+    """An encoded value on its way to a task: what `store.codecs.decode` takes, or an INCLUDED file."""
 
     codec: str
     type: str
     payload: bytes
+
+
+INCLUDED = "included"
+"""Codec of a Value that is a file's content: the payload only says which file, the task reads it (`FileContent`)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,11 +19,12 @@ from gitflowrun.errors import (
     UntrustedArtifact,
 )
 from gitflowrun.flow.execution import RecordSource, StepOutcome, TaskContext, execute_step, prepare
+from gitflowrun.flow.filecontent import FileContent
 from gitflowrun.flow.members import constants, parameters_of
 from gitflowrun.git.packfile import PackReader
 from gitflowrun.git.packs import PackStore
 from gitflowrun.names import PARAMETERS_STEP
-from gitflowrun.runtime.messages import Result
+from gitflowrun.runtime.messages import INCLUDED, Result
 from gitflowrun.runtime.seeds import reseed
 from gitflowrun.settings import Durability
 from gitflowrun.store import wire
@@ -122,17 +123,21 @@ class TaskRunner:
     def _store_parameters(self, launch: Launch) -> Result:
         """Make the `_parameters` task: what was given, what the origin of a clone had, constants."""
         values: dict[str, Any] = constants(self._flow_cls)
+        files: dict[str, Encoded] = {}
         inherited: dict[str, ArtifactRef] = {}
         origin = self._record(launch.parameters).artifacts if launch.parameters else {}
         for name in parameters_of(self._flow_cls):
             if name in launch.values:
                 given = launch.values[name]
-                values[name] = decode(given.codec, given.payload, trusted=True)
+                if given.codec == INCLUDED:
+                    files[name] = FileContent.unpack(given.payload).encoded()
+                else:
+                    values[name] = decode(given.codec, given.payload, trusted=True)
             elif name in origin:
                 inherited[name] = origin[name]
         outcome = StepOutcome(values=values, inherited=inherited)
         encoded, errors = self._encode(launch, outcome)
-        saved = self._writer.save(encoded, launch.task)
+        saved = self._writer.save({**encoded, **files}, launch.task)
         refs = {**inherited, **saved.refs}
         error = _summary(errors[0]) if errors else None
         return Result(launch.serial, refs, saved.inline, saved.packs, None, (), error)
