@@ -27,9 +27,20 @@ def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that choose runs; `query_of` turns their values into a query."""
     for option in (
         click.option("--user", help="Only runs of this user."),
-        click.option("--status", "statuses", multiple=True, help="Only runs with this status."),
+        click.option(
+            "--status",
+            "statuses",
+            multiple=True,
+            help="Only runs with this status, or one of several: failed,dead.",
+        ),
         click.option("--tag", "tags", multiple=True, help="Only runs with this tag."),
-        click.option("-n", "limit", type=click.IntRange(min=0), help="At most so many runs."),
+        click.option(
+            "-n",
+            "limit",
+            type=click.IntRange(min=0),
+            metavar="NUMBER",
+            help="At most so many runs.",
+        ),
         click.argument("flow", required=False),
     ):
         command = option(command)

@@ -141,3 +141,4 @@ def test_log_shows_runs_one_after_the_other(repo: GitRepo) -> None:
     assert f"Code:    {repo.git('rev-parse', 'HEAD')}\n" in entries[1]
     assert entries[1].endswith("\n    alpha = 0.5\n")
     assert repo.runs("log", "-n", "1").out.count("Status:") == 1
+    assert repo.runs("log", "--json").out == repo.runs("list", "--params", "--json").out

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gitflowrun.cli.options import filter_options, open_repository, query_of
+from gitflowrun.cli.listing import list_runs
+from gitflowrun.cli.options import filter_options, json_option, open_repository, query_of
 from gitflowrun.cli.pager import open_screen
 from gitflowrun.cli.render import pairs
 from gitflowrun.cli.text import duration, printable, stamp
@@ -22,10 +23,14 @@ __all__ = ["command"]
 
 @click.command(name="log")
 @filter_options
-def command(**filters: Any) -> None:
+@json_option
+def command(as_json_: bool, **filters: Any) -> None:
     """Show runs one after the other, newest first; only those of FLOW when it is given."""
     from gitflowrun.porcelain.query import parameters_of, select
 
+    if as_json_:
+        list_runs(query_of(**filters), params=True, json=True)
+        return
     repo = open_repository()
     runs = select(repo, query_of(**filters))
     with open_screen(repo, page=True) as screen:
