@@ -7,17 +7,16 @@ large buffers is a pickle that any Python reads. Classes of the flow's own file 
 
 from __future__ import annotations
 
+import copyreg
 import io
 import pickle
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from gitflowrun.errors import CorruptRecord, GitflowrunError, NotFound, UnserializableArtifact
-from gitflowrun.store.codecs import framing
+from gitflowrun.store.codecs import framing, tensors
 from gitflowrun.store.codecs.classes import find, main_name
 from gitflowrun.store.codecs.encoded import OUT_OF_BAND, Loading, Unencodable, flat
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 __all__ = ["decode_pickle", "encode_cloudpickle", "encode_pickle"]
 
@@ -27,7 +26,7 @@ _MAIN = "__main__"
 def encode_pickle(value: Any) -> tuple[memoryview, ...]:
     """The parts of a pickle; what pickle can't do is declined."""
     try:
-        return _parts(pickle.dumps, value)
+        return _parts(pickle.Pickler, value)
     except Exception as error:
         raise Unencodable(f"{type(error).__name__}: {error}") from error
 
@@ -38,13 +37,22 @@ def encode_cloudpickle(value: Any) -> tuple[memoryview, ...]:
         import cloudpickle
     except ImportError as error:
         raise Unencodable("cloudpickle is not installed") from error
+
+    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+        def reducer_override(self, obj: Any) -> Any:
+            # cloudpickle would read an open file and store what it found as the value.
+            if isinstance(obj, io.IOBase) and not isinstance(obj, io.BytesIO | io.StringIO):
+                msg = "an open file"
+                raise pickle.PicklingError(msg)
+            return super().reducer_override(obj)
+
     try:
-        return _parts(cloudpickle.dumps, value)
+        return _parts(Pickler, value)
     except Exception as error:
         raise Unencodable(f"{type(error).__name__}: {error}") from error
 
 
-def _parts(dumps: Callable[..., bytes], value: Any) -> tuple[memoryview, ...]:
+def _parts(pickler: Any, value: Any) -> tuple[memoryview, ...]:
     buffers: list[memoryview] = []
 
     def keep_in_band(buffer: pickle.PickleBuffer) -> bool:
@@ -58,9 +66,23 @@ def _parts(dumps: Callable[..., bytes], value: Any) -> tuple[memoryview, ...]:
         buffers.append(flat(raw))
         return False
 
-    head = dumps(value, protocol=5, buffer_callback=keep_in_band)
+    out = io.BytesIO()
+    _with_reducers(pickler)(out, protocol=5, buffer_callback=keep_in_band).dump(value)
+    head = out.getvalue()
     notes = {"main": main_name()} if _MAIN.encode() in head else None
     return framing.join(head, buffers, notes)
+
+
+def _with_reducers(pickler: Any) -> Any:
+    """A pickler class that takes tensors apart our way. Picklers read their table when they are made."""
+    special = tensors.reducers()
+    if not special:
+        return pickler
+    own = getattr(
+        pickler, "dispatch_table", None
+    )  # cloudpickle's; C's pickler has a descriptor there
+    general = own if isinstance(own, Mapping) else copyreg.dispatch_table
+    return type("Pickler", (pickler,), {"dispatch_table": {**general, **special}})
 
 
 class _Unpickler(pickle.Unpickler):

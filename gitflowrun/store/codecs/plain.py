@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["encode_plain"]
 
-# Extension codes; `values` owns 4 to 29, `framing` 70. A code is never given a second meaning.
+# Extension codes; `values` owns 4 to 29 and 60 to 69, `framing` 70. A code is never given a second meaning.
 TUPLE, SET, FROZENSET = 1, 2, 3
 BIG_INT = 5
 BYTEARRAY, ARRAY, SCALAR, DTYPE = 30, 31, 32, 33

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from gitflowrun.errors import CorruptRecord, UntrustedArtifact
+from gitflowrun.errors import CorruptRecord, GitflowrunError, UntrustedArtifact
 from gitflowrun.store.codecs.encoded import Buffer, Encoded, Loading, Unencodable, flat, type_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from gitflowrun.store.codecs.plugins import UserCodec
 
 __all__ = [
     "ARRAY",
@@ -59,6 +62,8 @@ _BUILT_IN = (
     Codec(BYTES, ".bin", "raw:encode_bytes", "raw:decode_bytes"),
     Codec("plain/1", ".msgpack", "plain:encode_plain", "unplain:decode_plain"),
     Codec(ARRAY, ".npy", "arrays:encode_npy", "arrays:decode_npy"),
+    Codec("arrow/1", ".arrow", "arrow:encode_arrow", "arrow:decode_arrow"),
+    Codec("safetensors/1", ".safetensors", "tensors:encode_tensors", "tensors:decode_tensors"),
     Codec(FILE, ".bin", "files:encode_file", "files:decode_file", volatile=True),
     Codec("pickle/5", ".pickle", "pickles:encode_pickle", "pickles:decode_pickle", safe=False),
     Codec(
@@ -68,13 +73,33 @@ _BUILT_IN = (
 )  # fmt: skip
 _CODECS = {codec.id: codec for codec in _BUILT_IN}
 
-# The codecs of a type, best first. Types are known by name: their modules may not be imported.
+# The codecs of a type, best first, by its library and name: libraries may not be imported. Classes move
+# between a library's modules (`pandas.core.frame.DataFrame`, `pandas.DataFrame`), so those are left out.
 _OF_TYPE = {
     "builtins.str": ("str/1",),
     "builtins.bytes": (BYTES,),
-    "gitflowrun.store.codecs.files.FileArtifact": (FILE,),
+    "builtins.dict": ("safetensors/1",),
+    "collections.OrderedDict": ("safetensors/1",),
+    "gitflowrun.FileArtifact": (FILE,),
     "numpy.ndarray": (ARRAY,),
-}
+    **dict.fromkeys(
+        [
+            f"pandas.{name}"
+            for name in (
+                "DataFrame", "Series", "Index", "RangeIndex", "MultiIndex", "DatetimeIndex",
+                "TimedeltaIndex", "CategoricalIndex",
+            )
+        ],
+        ("arrow/1",),
+    ),
+    "polars.DataFrame": ("arrow/1",),
+    "polars.Series": ("arrow/1",),
+    "pyarrow.Table": ("arrow/1",),
+    "pyarrow.RecordBatch": ("arrow/1",),
+    "pyarrow.ChunkedArray": ("arrow/1",),
+    "torch.Tensor": ("safetensors/1",),
+    "torch.Parameter": ("safetensors/1",),
+}  # fmt: skip
 _GENERAL = ("plain/1",)
 _LAST = ("pickle/5", "cloudpickle/1")
 
@@ -87,9 +112,9 @@ def encode(value: Any) -> Encoded:
     """
     name = type_name(value)
     reasons = []
-    for codec in _codecs_for(name):
+    for id_, encoder in _encoders(type(value)):
         try:
-            return Encoded(codec.id, name, _call(codec.encode, value))
+            return Encoded(id_, name, encoder(value))
         except Unencodable as reason:
             reasons.append(str(reason))
     from gitflowrun.store.codecs.pickles import refuse
@@ -97,9 +122,28 @@ def encode(value: Any) -> Encoded:
     raise refuse(name, reasons[-2:])
 
 
-def _codecs_for(name: str) -> Iterator[Codec]:
-    for id_ in (*_OF_TYPE.get(name, ()), *_GENERAL, *_LAST):
-        yield _CODECS[id_]
+def _encoders(cls: type) -> Iterator[tuple[str, Callable[[Any], tuple[memoryview, ...]]]]:
+    """Codecs that may take values of a class, best first, and their encoders."""
+    for id_ in (*_of_type(cls), *_GENERAL):
+        yield id_, partial(_call, _CODECS[id_].encode)
+    if cls.__module__ != "builtins":
+        from gitflowrun.store.codecs import plugins
+
+        users = plugins.for_type(f"{cls.__module__}.{cls.__qualname__}")
+        if users is not None:
+            yield users.id, users.encode
+    for id_ in _LAST:
+        yield id_, partial(_call, _CODECS[id_].encode)
+
+
+def _of_type(cls: type) -> tuple[str, ...]:
+    """The data codecs of exactly this class, by id."""
+    library = cls.__module__.partition(".")[0]
+    known = _OF_TYPE.get(f"{library}.{cls.__qualname__}")
+    if known is not None:
+        return known
+    is_array = library == "pyarrow" and cls.__qualname__.endswith("Array")
+    return ("arrow/1",) if is_array and cls.__qualname__ != "ExtensionArray" else ()
 
 
 def encode_embedded(value: Any) -> Encoded:
@@ -109,7 +153,7 @@ def encode_embedded(value: Any) -> Encoded:
         Unencodable: there is none, or it declines.
     """
     name = type_name(value)
-    for id_ in _OF_TYPE.get(name, ()):
+    for id_ in _of_type(type(value)):
         codec = _CODECS[id_]
         return Encoded(codec.id, name, _call(codec.encode, value))
     raise Unencodable(f"a {name}")
@@ -131,7 +175,9 @@ def decode(codec: str, payload: Buffer, *, trusted: bool, writable: bool = True)
     """
     if not trusted:
         check_safe(codec)
-    known = _find(codec)
+    known = _CODECS.get(codec)
+    if known is None:
+        return _user_codec(codec).decode(flat(payload), trusted=trusted)
     return _call(known.decode, flat(payload), Loading(trusted=trusted, writable=writable))
 
 
@@ -142,7 +188,7 @@ def check_safe(codec: str) -> None:
         UntrustedArtifact: payloads of this codec can.
         CorruptRecord: the codec is unknown.
     """
-    if not _find(codec).safe:
+    if not is_safe(codec):
         raise UntrustedArtifact(
             f"a {codec} value can run code when it is loaded, and its run isn't trusted",
             hint="if you trust where it came from: git runs trust <run or remote>",
@@ -150,29 +196,42 @@ def check_safe(codec: str) -> None:
 
 
 def is_safe(codec: str) -> bool:
-    """Whether payloads of this codec are loaded from anywhere."""
-    return _find(codec).safe
+    """Whether payloads of this codec are loaded from anywhere.
+
+    Raises:
+        CorruptRecord: the codec is unknown.
+    """
+    known = _CODECS.get(codec)
+    return known.safe if known else _user_codec(codec).safe
 
 
 def is_volatile(codec: str) -> bool:
     """Whether parts by this codec view something that others may change meanwhile: a file."""
-    return _find(codec).volatile
+    known = _CODECS.get(codec)
+    return known is not None and known.volatile
 
 
 def suffix(codec: str) -> str:
     """The file name suffix of payloads of this codec; `.bin` for one that isn't known here."""
     known = _CODECS.get(codec)
-    return known.suffix if known else ".bin"
+    if known:
+        return known.suffix
+    try:
+        return _user_codec(codec).suffix
+    except GitflowrunError:
+        return ".bin"
 
 
-def _find(codec: str) -> Codec:
-    known = _CODECS.get(codec)
-    if known is None:
+def _user_codec(codec: str) -> UserCodec:
+    from gitflowrun.store.codecs import plugins
+
+    found = plugins.user_codecs().get(codec)
+    if found is None:
         raise CorruptRecord(
             f"codec {codec!r} is unknown here",
             hint="install the package that provides it, or a newer gitflowrun",
         )
-    return known
+    return found
 
 
 def _call(where: str, *args: Any) -> Any:

@@ -195,6 +195,37 @@ def _namespace(items: dict[str, Any]) -> Any:
     return types.SimpleNamespace(**items)
 
 
+def _timestamp(parts: list[Any]) -> Any:
+    import pandas as pd
+
+    count, unit, zone, fold = parts
+    moment = pd.Timestamp(count, unit=unit).as_unit(unit)
+    if zone is not None:
+        moment = moment.tz_localize("UTC").tz_convert(zone)
+    return moment.replace(fold=fold) if fold else moment
+
+
+def _pandas_timedelta(parts: list[Any]) -> Any:
+    import pandas as pd
+
+    count, unit = parts
+    return pd.Timedelta(count, unit=unit).as_unit(unit)
+
+
+def _pandas_constant(name: str) -> Callable[[Any], Any]:
+    def build(_: Any) -> Any:
+        import pandas as pd
+
+        return getattr(pd, name)
+
+    return build
+
+
+def _count(value: Any) -> int:
+    """The integer that a Timestamp or Timedelta counts its units with."""
+    return int(value.asm8.view("i8"))
+
+
 _KINDS = (
     Kind(4, "builtins", "complex", lambda v: [v.real, v.imag], lambda parts: complex(*parts)),
     Kind(5, "builtins", "int", _int_bytes, lambda raw: int.from_bytes(raw, "little", signed=True)),
@@ -229,6 +260,10 @@ _KINDS = (
     Kind(25, "collections", "defaultdict", _explode_defaultdict, _build_defaultdict, mutable=True),
     Kind(26, "collections", "deque", lambda v: [v.maxlen, *_bare(v)], _deque, mutable=True),
     Kind(27, "types", "SimpleNamespace", lambda v: dict(vars(v)), _namespace, mutable=True),
+    Kind(60, "pandas", "Timestamp", lambda v: [_count(v), v.unit, v.tzinfo, v.fold], _timestamp),
+    Kind(61, "pandas", "Timedelta", lambda v: [_count(v), v.unit], _pandas_timedelta),
+    Kind(62, "pandas.api.typing", "NaTType", lambda _: None, _pandas_constant("NaT")),
+    Kind(63, "pandas.api.typing", "NAType", lambda _: None, _pandas_constant("NA")),
 )  # fmt: skip
 
 BY_CODE = {kind.code: kind for kind in _KINDS}
