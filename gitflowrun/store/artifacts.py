@@ -45,7 +45,10 @@ class Index(Protocol):
     """What is in the repository already, by BLAKE3: a DedupIndex."""
 
     def lookup(self, digests: Iterable[Digest], /) -> Mapping[Digest, Oid]:
-        """The blobs of those that are there."""
+        """The blobs of those chunks, and payloads of one chunk, that are there."""
+
+    def payloads(self, digests: Iterable[Digest], /) -> Mapping[Digest, tuple[Chunk, ...]]:
+        """The chunks of those payloads of several chunks that are there as a whole."""
 
     def payloads(self, digests: Iterable[Digest], /) -> Mapping[Digest, tuple[Chunk, ...]]:
         """The chunks of those payloads, of several chunks each, that are there completely."""
