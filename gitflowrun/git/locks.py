@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["StaleLock"]
+__all__ = ["StaleLock", "bury_old_locks"]
 
 _Identity = tuple[int, int, int]
 
@@ -48,24 +48,36 @@ class StaleLock:
         if identity != self._seen:
             self._seen, self._since = identity, now
             return False
-        return now - self._since >= self.patience and self._bury(identity)
+        return now - self._since >= self.patience and _bury(self.path, identity, self.graveyard)
 
-    def _bury(self, identity: _Identity) -> bool:
-        self.graveyard.mkdir(mode=0o700, parents=True, exist_ok=True)
-        grave = self.graveyard / f"{os.getpid()}-{time.monotonic_ns()}.lock"
-        try:
-            self.path.rename(grave)
-        except FileNotFoundError:
-            return True
-        if _identity(grave) == identity:
-            grave.unlink(missing_ok=True)
-            return True
-        # Somebody else had buried the stale one and a third had made a new lock, all since we looked. Give
-        # it back; if even its owner's successor is there by now, that one's lock stands.
-        with contextlib.suppress(OSError):
-            os.link(grave, self.path)
+
+def bury_old_locks(directory: Path, graveyard: Path, age: float) -> int:
+    """Move away the lock files below a directory that are older than `age` seconds; how many there were."""
+    buried = 0
+    for path in directory.rglob("*.lock"):
+        identity = _identity(path)
+        if identity and time.time() - identity[1] / 1e9 > age:
+            buried += _bury(path, identity, graveyard)
+    return buried
+
+
+def _bury(path: Path, identity: _Identity, graveyard: Path) -> bool:
+    """Move a lock away, if it still is the one that was judged; whether it is gone."""
+    graveyard.mkdir(mode=0o700, parents=True, exist_ok=True)
+    grave = graveyard / f"{os.getpid()}-{time.monotonic_ns()}.lock"
+    try:
+        path.rename(grave)
+    except FileNotFoundError:
+        return True
+    if _identity(grave) == identity:
         grave.unlink(missing_ok=True)
-        return False
+        return True
+    # Somebody else had buried the stale one and a third had made a new lock, all since we looked. Give it
+    # back; if even its owner's successor is there by now, that one's lock stands.
+    with contextlib.suppress(OSError):
+        os.link(grave, path)
+    grave.unlink(missing_ok=True)
+    return False
 
 
 def _identity(path: Path) -> _Identity | None:

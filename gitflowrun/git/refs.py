@@ -1,45 +1,41 @@
 """The only writer of refs. What the refs mean is the store's business.
 
-Creating and updating (`create`, `update`, `transaction` without deletions), by libgit2:
+Creating and updating one ref, by libgit2:
 
 1. Every name is a `RefName` (libgit2's transactions accept `a..b`, `x.lock` and newlines) and every new
    target is an object that can be read (libgit2 does not look).
-2. Lock every ref, in the order of their names, so that two transactions can't wait for each other. libgit2
-   does not wait for a lock: let go of all, sleep a little, try again, for 30 s. A lock that a killed process
-   left is moved away (`git.locks`).
-3. Under the locks, read every ref afresh and compare it with the expected old value; a new ref also must
-   not be a directory of others, or the reverse (libgit2 does not look into packed refs).
-4. Write all targets and let go. With `runs.durability = safe` every ref and its directory are fsynced.
+2. Lock the ref. libgit2 does not wait for a lock: sleep a little, try again, for 30 s. A lock that a killed
+   process left is moved away (`git.locks`).
+3. Under the lock, read the ref afresh and compare it with the expected old value; a new ref also must not be
+   a directory of others, or the reverse (libgit2 does not look into packed refs).
+4. Write the target and let go. With `runs.durability = safe` the ref and its directory are fsynced.
+
+Deleting, and changing several refs at once, by `git update-ref --stdin`: start, every command with its old
+value, prepare, commit. libgit2's transactions are no match for it: they write the second target after the first
+is published, so a full disk leaves a half.
 
 Never `references.create` (it looks before it locks, and in a linked worktree not even at the right place),
-`Reference.delete` and `rename` (they lose *other* refs while anybody packs refs). Deletions, what is mixed
-with them and more than a hundred refs at once go to `git update-ref --stdin`: start, every command with its
-old value, prepare, commit.
+`Reference.delete` and `rename` (they lose *other* refs while anybody packs refs).
 
 Neither way runs the repository's `reference-transaction` hook, see `git.plumbing`; neither writes a reflog.
-
-Reading (`get`) follows git's order for its files backend: the loose file, then `packed-refs`, then the loose
-file again in case it was packed between the two. A listing (`rows`) is one `git for-each-ref`.
 """
 
 from __future__ import annotations
 
-import contextlib
-import mmap
-import os
 import time
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.errors import RefConflict, RepositoryError
-from gitflowrun.git.locks import StaleLock
+from gitflowrun.git.locks import StaleLock, bury_old_locks
 from gitflowrun.git.objects import NULL_OID, Oid
+from gitflowrun.git.refread import RefReader
 from gitflowrun.names import RefName
 from gitflowrun.settings import Durability
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from gitflowrun.git.repository import Repository
@@ -48,9 +44,8 @@ __all__ = ["RefUpdate", "Refs"]
 
 _PATIENCE = 30.0
 _STALE_AFTER = 10.0
+_ABANDONED = 3600.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.001, 0.1
-_MANY = 100  # libgit2 keeps every lock file of a transaction open
-_SYMBOLIC = b"ref: "
 
 # How libgit2 and git tell that somebody holds the lock (or that a `git pack-refs --prune` has just removed
 # the empty directory in which it was to be made)...
@@ -76,8 +71,8 @@ class _Locked(Exception):
     """Somebody holds the lock of a ref right now."""
 
 
-class Refs:
-    """The refs of a repository, shared by its worktrees.
+class Refs(RefReader):
+    """The refs of a repository, shared by its worktrees: reads, and the only writes.
 
     Args:
         repository: The repository.
@@ -92,55 +87,9 @@ class Refs:
         patience: float = _PATIENCE,
         stale_after: float = _STALE_AFTER,
     ) -> None:
-        self._repository = repository
-        self._root = repository.common_dir
+        super().__init__(repository)
         self._patience = patience
         self._stale_after = stale_after
-
-    # Reading
-
-    def get(self, name: str) -> Oid | None:
-        """What a ref points to; None when there is no such ref.
-
-        Raises:
-            RepositoryError: the ref is damaged.
-        """
-        for _ in range(5):  # symbolic refs, as deep as git follows them
-            value = self._loose(name) or self._packed(name) or self._loose(name)
-            if value is None or not value.startswith(_SYMBOLIC):
-                return None if value is None else _parse_oid(value, self._root / name)
-            name = RefName(os.fsdecode(value.removeprefix(_SYMBOLIC).strip()))
-        raise RepositoryError(f"the symbolic ref {name} leads nowhere")
-
-    def rows(
-        self,
-        *prefixes: str,
-        fields: tuple[str, ...] = ("refname", "objectname"),
-        sort: str | None = None,
-        count: int | None = None,
-    ) -> list[tuple[str, ...]]:
-        """The refs below `prefixes`, read by one `git for-each-ref`.
-
-        Args:
-            prefixes: Whole refs, or prefixes that end in a slash.
-            fields: What to tell of each, as git-for-each-ref(1) names it, without `%(...)`.
-            sort: Its key to sort by.
-            count: How many rows at most.
-
-        Returns:
-            A row per ref. Bytes that are not UTF-8 become lone surrogates.
-        """
-        options = [f"--sort={sort}"] if sort else []
-        options += [f"--count={count}"] if count is not None else []
-        form = "".join(f"%({field})%00" for field in fields)
-        out = self._repository.git.run("for-each-ref", f"--format={form}", *options, *prefixes)
-        cells = out.decode(errors="surrogateescape").split("\0")
-        width = len(fields)
-        columns = [cells[column:-1:width] for column in range(width)]
-        columns[0] = [cell.removeprefix("\n") for cell in columns[0]]
-        return list(zip(*columns, strict=True))
-
-    # Writing
 
     def create(self, name: str, oid: Oid) -> None:
         """Make a new ref.
@@ -183,8 +132,7 @@ class Refs:
         for update in ordered:
             RefName(update.name)  # 1
         self._check_targets(ordered)
-        deletes = any(update.new is None for update in ordered)
-        if deletes or len(ordered) > _MANY or not hasattr(self._libgit2, "transaction"):
+        if len(ordered) > 1 or ordered[0].new is None or self._libgit2 is None:
             self._retry(ordered, self._update_by_git)
         else:
             self._retry(ordered, self._update_by_libgit2)
@@ -226,6 +174,17 @@ class Refs:
             hint="if no git command is running there, remove the lock file",
         )
 
+    def sweep_locks(self, *prefixes: str, age: float = _ABANDONED) -> int:
+        """Move away the lock files below `prefixes` that nobody has touched for `age` seconds.
+
+        A lock of a ref that nobody writes any more bothers only `git pack-refs`, which complains of it.
+
+        Returns:
+            How many there were.
+        """
+        graveyard = self._repository.state_dir / "stale-locks"
+        return sum(bury_old_locks(self._root / prefix, graveyard, age) for prefix in prefixes)
+
     # By libgit2
 
     @cached_property
@@ -237,50 +196,33 @@ class Refs:
             pygit2.settings.enable_fsync_gitdir(True)  # noqa: FBT003  (pygit2's signature)
         try:
             # The common directory: in a linked worktree libgit2 looks for loose refs in the wrong place.
-            return pygit2.Repository(str(self._root))
-        except pygit2.GitError as error:
-            raise RepositoryError(f"can't open the repository {self._root}: {error}") from error
+            opened = pygit2.Repository(str(self._root))
+        except pygit2.GitError:  # a newer extension, or another owner; git could open it
+            return None
+        return opened if hasattr(opened, "transaction") else None  # pygit2 1.19 brought it
 
     def _update_by_libgit2(self, updates: Sequence[RefUpdate]) -> None:
         import pygit2
 
+        (update,) = updates
         transaction = self._libgit2.transaction()
         try:
-            for update in updates:
-                transaction.lock_ref(update.name)  # 2
-            for update in updates:
-                self._check_old(update)  # 3
-            for update in updates:
-                transaction.set_target(update.name, str(update.new))  # 4
+            transaction.lock_ref(update.name)  # 2
+            self._check_old(update)  # 3
+            transaction.set_target(update.name, str(update.new))  # 4
             transaction.commit()
         except (pygit2.GitError, OSError) as error:
             raise self._explained(updates, str(error)) from error
         finally:
-            # Lets go of what is still locked. (Leaving the `with` block by an error does not, at once.)
+            # Lets go of what is still locked. (Leaving a `with` block by an error does not, at once.)
             transaction.__exit__(RepositoryError, None, None)
 
     def _check_old(self, update: RefUpdate) -> None:
         current = self.get(update.name)
         if current != update.old:
             raise _moved(update, current)
-        if current is None and (other := self._in_the_way(update.name)):
+        if current is None and (other := self.in_the_way(update.name)):
             raise RefConflict(f"{update.name} can't be created: {other} exists")
-
-    def _in_the_way(self, name: str) -> str | None:
-        """A packed ref whose name needs `name` to be a directory, or is a directory of `name`."""
-        parts = name.split("/")
-        parents = ["/".join(parts[:length]) for length in range(3, len(parts))]
-        with self._packed_refs() as table:
-            if table is None:
-                return None
-            for parent in parents:
-                if _find_packed(table, parent):
-                    return parent
-            below = table.find(os.fsencode(f" {name}/"))
-            if below < 0:
-                return None
-            end = table.find(b"\n", below)
-            return os.fsdecode(table[below + 1 : end])
 
     # By git
 
@@ -303,8 +245,6 @@ class Refs:
     def _syncs(self) -> bool:
         return self._repository.settings.durability is Durability.SAFE
 
-    # Files
-
     def _explained(self, updates: Sequence[RefUpdate], words: str) -> Exception:
         """What to raise for the words of libgit2 or git about a transaction."""
         lower = words.lower()
@@ -314,49 +254,6 @@ class Refs:
         if any(sign in lower for sign in _CONFLICT_SIGNS):
             return RefConflict(f"{names} can't be created beside other refs: {words}")
         return RepositoryError(f"can't write {names} in {self._root}: {words}")
-
-    def _loose(self, name: str) -> bytes | None:
-        try:
-            return (self._root / name).read_bytes()
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-            return None
-        except OSError as error:
-            raise RepositoryError(f"can't read {self._root / name}: {error.strerror}") from error
-
-    def _packed(self, name: str) -> bytes | None:
-        with self._packed_refs() as table:
-            return None if table is None else _find_packed(table, name)
-
-    @contextlib.contextmanager
-    def _packed_refs(self) -> Iterator[mmap.mmap | None]:
-        try:
-            file = (self._root / "packed-refs").open("rb")
-        except FileNotFoundError:
-            yield None
-            return
-        with file:
-            try:
-                table = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            except ValueError:  # an empty file
-                yield None
-                return
-            with table:
-                yield table
-
-
-def _find_packed(table: mmap.mmap, name: str) -> bytes | None:
-    position = table.find(os.fsencode(f" {name}\n"))
-    return None if position < 0 else table[position - 2 * Oid.SIZE : position]
-
-
-def _parse_oid(value: bytes, path: Path) -> Oid:
-    try:
-        return Oid.from_hex(value.strip())
-    except ValueError as error:
-        raise RepositoryError(
-            f"the ref {path} is damaged: it does not hold an object id",
-            hint="`git fsck` lists such refs; after a power cut, remove the empty file",
-        ) from error
 
 
 def _moved(update: RefUpdate, current: Oid | None) -> RefConflict:

@@ -23,6 +23,7 @@ from gitflowrun.errors import RepositoryError, UsageError
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.plumbing import Completed, Git
 from gitflowrun.names import RefName, nearest
+from gitflowrun.settings import Durability
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -150,7 +151,9 @@ class Remote:
         Raises:
             RepositoryError: it can't be reached, lacks a ref, or what it sent is malformed.
         """
-        self._run((*_HARDENED, *_FETCH), [self.name, *refspecs])
+        safe = self._repository.settings.durability is Durability.SAFE
+        sync = ("-c", "core.fsync=reference") if safe else ()
+        self._run((*sync, *_HARDENED, *_FETCH), [self.name, *refspecs])
 
     def push(
         self, changes: Sequence[RefChange], *, atomic: bool = False, verify: bool = True

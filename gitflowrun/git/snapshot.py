@@ -89,8 +89,14 @@ def take_snapshot(repository: Repository) -> Snapshot:
         head = repository.head()
         empty = PackObject(ObjectType.TREE, b"", _EMPTY_TREE)
         return Snapshot(_EMPTY_TREE, head.commit, head.branch, (), (), (empty,))
-    with _workshop(repository) as place:
-        return _Camera(repository, repository.work_tree, place).take()
+    try:
+        with _workshop(repository) as place:
+            return _Camera(repository, repository.work_tree, place).take()
+    except OSError as error:
+        where = f": {os.fsdecode(error.filename)}" if error.filename else ""
+        raise RepositoryError(
+            f"can't take a snapshot of the work tree: {error.strerror}{where}"
+        ) from error
 
 
 @contextlib.contextmanager

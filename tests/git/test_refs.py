@@ -389,3 +389,59 @@ def test_a_killed_writer_does_not_block_the_next(repo: GitRepo, repository: Repo
         refs.create(f"refs/runs/K/{number}", head)
     repo.fsck()
     assert not list(Path(repo.path, ".git", "refs", "runs").rglob("*.lock"))
+
+
+def test_old_locks_are_swept(repo: GitRepo, repository: Repository) -> None:
+    """Locks that nobody has touched for long go, fresh ones and other people's stay."""
+    root = repo.path / ".git" / "refs"
+    locks = [root / name for name in ("runs/F/1.lock", "runs/F/2.lock", "heads/main.lock")]
+    for lock in locks:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        lock.touch()
+    for lock in (locks[0], locks[2]):
+        os.utime(lock, (1, 1))
+    assert repository.refs.sweep_locks("refs/runs/", "refs/tags/runs/") == 1
+    assert [lock.exists() for lock in locks] == [False, True, True]
+
+
+def test_a_missing_object_hides_only_its_own_ref(
+    repo: GitRepo, repository: Repository, commits: list[Oid]
+) -> None:
+    """A ref whose object is gone is left out of a listing that needs it; the others keep their order."""
+    for number, oid in enumerate(commits, 1):
+        repository.refs.create(f"refs/runs/F/{number}", oid)
+    repo.write(".git/refs/runs/F/10", "1" * 40 + "\n")
+    rows = repository.refs.rows("refs/runs/", fields=("subject",), sort="-version:refname")
+    assert rows == [("commit 2",), ("commit 1",), ("commit 0",)]
+    assert len(repository.refs.rows("refs/runs/")) == 4
+
+
+def test_without_libgit2(
+    repository: Repository, commits: list[Oid], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where libgit2 can't open a repository that git can, git does the work, with the same rules."""
+    import pygit2
+
+    def refuse(_path: str) -> None:
+        raise pygit2.GitError("unsupported extension name extensions.future")
+
+    monkeypatch.setattr(pygit2, "Repository", refuse)
+    refs = repository.refs
+    refs.create(NAME, commits[0])
+    with pytest.raises(RefConflict, match="exists already"):
+        refs.create(NAME, commits[1])
+    with pytest.raises(RefConflict, match="beside other refs"):
+        refs.create(f"{NAME}/x", commits[1])
+    refs.update(NAME, commits[1], commits[0])
+    assert refs.get(NAME) == commits[1]
+
+
+def test_an_empty_loose_ref_does_not_show_an_older_value(
+    repo: GitRepo, repository: Repository, commits: list[Oid]
+) -> None:
+    """What a power cut leaves of a ref is damage, not a reason to go back to its packed value."""
+    repository.refs.create(NAME, commits[0])
+    repo.git("pack-refs", "--all", "--prune")
+    repo.write(f".git/{NAME}", "")
+    with pytest.raises(RepositoryError, match="damaged"):
+        repository.refs.get(NAME)

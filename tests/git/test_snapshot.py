@@ -523,3 +523,22 @@ def test_any_status_output_is_parsed_or_refused(data: bytes) -> None:
         parse_status(data)
     except (ValueError, IndexError):
         return
+
+
+def test_partial_and_sparse_clone(repo: GitRepo, tmp_path: Path) -> None:
+    """Blobs that a partial clone has never fetched are part of the tree, and are not fetched for it."""
+    repo.write("in/a", "1")
+    repo.write("out/b", "never fetched")
+    repo.commit()
+    repo.git("config", "uploadpack.allowFilter", "true")
+    clone = GitRepo(tmp_path / "clone")
+    url = f"file://{repo.path}"
+    command = ["git", "clone", "-q", "--filter=blob:none", "--sparse", url, str(clone.path)]
+    subprocess.run(command, check=True)
+    clone.git("sparse-checkout", "set", "in")
+    clone.write("in/a", "2")
+    snapshot = take_snapshot(Repository.discover(clone.path))
+    assert snapshot.dirty == ("in/a",)
+    assert [bytes(item.data) for item in snapshot.objects].count(b"never fetched") == 0
+    missing = clone.git("rev-list", "--objects", "--missing=print", "HEAD")
+    assert "?" in missing

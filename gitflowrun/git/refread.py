@@ -1,0 +1,178 @@
+"""Reads refs as git's files backend keeps them, and lists them through git. Never writes: that is `refs`' alone.
+
+One ref is read in git's own order: the loose file, then `packed-refs`, then the loose file again in case it was
+packed between the two. It takes microseconds and no process, which a poll for a run's progress needs. A listing
+is one `git for-each-ref`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+from typing import TYPE_CHECKING
+
+from gitflowrun.errors import RepositoryError
+from gitflowrun.git.objects import Oid
+from gitflowrun.names import RefName
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from gitflowrun.git.repository import Repository
+
+__all__ = ["RefReader"]
+
+_SYMBOLIC = b"ref: "
+_ARGUMENTS = 1000
+
+
+class RefReader:
+    """Reads the refs of a repository, which its worktrees share.
+
+    Args:
+        repository: The repository.
+    """
+
+    def __init__(self, repository: Repository) -> None:
+        self._repository = repository
+        self._root = repository.common_dir
+
+    def get(self, name: str) -> Oid | None:
+        """What a ref points to; None when there is no such ref.
+
+        Raises:
+            RepositoryError: the ref is damaged.
+        """
+        for _ in range(5):  # symbolic refs, as deep as git follows them
+            value = self._value(name)
+            if value is None or not value.startswith(_SYMBOLIC):
+                return None if value is None else _parse_oid(value, self._root / name)
+            name = RefName(os.fsdecode(value.removeprefix(_SYMBOLIC).strip()))
+        raise RepositoryError(f"the symbolic ref {name} leads nowhere")
+
+    def rows(
+        self,
+        *prefixes: str,
+        fields: tuple[str, ...] = ("refname", "objectname"),
+        sort: str | None = None,
+        count: int | None = None,
+    ) -> list[tuple[str, ...]]:
+        """The refs below `prefixes`, read by one `git for-each-ref`.
+
+        Args:
+            prefixes: Whole refs, or prefixes that end in a slash.
+            fields: What to tell of each, as git-for-each-ref(1) names it, without `%(...)`.
+            sort: Its key to sort by.
+            count: How many rows at most.
+
+        Returns:
+            A row per ref. Bytes that are not UTF-8 become lone surrogates.
+        """
+        git = self._repository.git
+        options = [f"--sort={sort}"] if sort else []
+        options += [f"--count={count}"] if count is not None else []
+        done = git.attempt("for-each-ref", _format(fields), *options, *prefixes)
+        if done.code and "missing object" in done.err:
+            # One run with a hole in it must not hide all others.
+            return self._whole_rows(prefixes, fields, options)
+        if done.code:
+            raise git.failure(["for-each-ref"], done)
+        return _parse_rows(done.out, len(fields))
+
+    def _whole_rows(
+        self, prefixes: tuple[str, ...], fields: tuple[str, ...], options: list[str]
+    ) -> list[tuple[str, ...]]:
+        """`rows` without the refs whose objects are missing."""
+        git = self._repository.git
+        names = ("refname", "objectname")
+        out = git.run("for-each-ref", _format(names), *options, *prefixes)
+        objects = self._repository.objects
+        whole = [
+            name for name, oid in _parse_rows(out, len(names)) if objects.exists(Oid.from_hex(oid))
+        ]
+        found: dict[str, tuple[str, ...]] = {}
+        for start in range(0, len(whole), _ARGUMENTS):
+            chunk = whole[start : start + _ARGUMENTS]
+            out = git.run("for-each-ref", _format(("refname", *fields)), *chunk)
+            found.update({row[0]: row[1:] for row in _parse_rows(out, len(fields) + 1)})
+        return [found[name] for name in whole if name in found]
+
+    def in_the_way(self, name: str) -> str | None:
+        """A packed ref whose name needs `name` to be a directory, or is a directory of `name`."""
+        parts = name.split("/")
+        parents = ["/".join(parts[:length]) for length in range(3, len(parts))]
+        with self._packed_refs() as table:
+            if table is None:
+                return None
+            for parent in parents:
+                if _find_packed(table, parent):
+                    return parent
+            below = table.find(os.fsencode(f" {name}/"))
+            if below < 0:
+                return None
+            end = table.find(b"\n", below)
+            return os.fsdecode(table[below + 1 : end])
+
+    def _value(self, name: str) -> bytes | None:
+        for look in (self._loose, self._packed, self._loose):
+            value = look(name)
+            if value is not None:
+                return value
+        return None
+
+    def _loose(self, name: str) -> bytes | None:
+        try:
+            return (self._root / name).read_bytes()
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise RepositoryError(f"can't read {self._root / name}: {error.strerror}") from error
+
+    def _packed(self, name: str) -> bytes | None:
+        with self._packed_refs() as table:
+            return None if table is None else _find_packed(table, name)
+
+    @contextlib.contextmanager
+    def _packed_refs(self) -> Iterator[mmap.mmap | None]:
+        try:
+            file = (self._root / "packed-refs").open("rb")
+        except FileNotFoundError:
+            yield None
+            return
+        with file:
+            try:
+                table = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            except ValueError:  # an empty file
+                yield None
+                return
+            with table:
+                yield table
+
+
+def _format(fields: tuple[str, ...]) -> str:
+    return "--format=" + "".join(f"%({field})%00" for field in fields)
+
+
+def _parse_rows(out: bytes, width: int) -> list[tuple[str, ...]]:
+    """The rows that `_format` makes: every field ends in NUL, and a newline comes before all but the first."""
+    cells = out.decode(errors="surrogateescape").split("\0")
+    columns = [cells[column:-1:width] for column in range(width)]
+    columns[0] = [cell.removeprefix("\n") for cell in columns[0]]
+    return list(zip(*columns, strict=True))
+
+
+def _find_packed(table: mmap.mmap, name: str) -> bytes | None:
+    position = table.find(os.fsencode(f" {name}\n"))
+    return None if position < 0 else table[position - 2 * Oid.SIZE : position]
+
+
+def _parse_oid(value: bytes, path: Path) -> Oid:
+    try:
+        return Oid.from_hex(value.strip())
+    except ValueError as error:
+        raise RepositoryError(
+            f"the ref {path} is damaged: it does not hold an object id",
+            hint="`git fsck` lists such refs; after a power cut, remove the empty file",
+        ) from error
