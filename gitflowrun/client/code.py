@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 import tarfile
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.client.codetree import materialise, write_tar
 from gitflowrun.client.info import info_dict
 from gitflowrun.errors import NotFound, RepositoryError
+from gitflowrun.store import layout
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from gitflowrun.client.source import Source
     from gitflowrun.git.objects import Oid
     from gitflowrun.store.runs import StoredRun
@@ -54,24 +58,38 @@ class MetaflowCode:
     @property
     def path(self) -> str:
         """The path of a tar archive of the code; made at the first use, and a disposable copy."""
-        name = f"{self._tree}.tar"
-        try:
-            target = self._source.repo.state("code") / name
-        except RepositoryError:  # a repository that may only be read
-            target = _private_directory() / name
+        target = self._place() / f"{self._tree}.tar"
         if not target.exists():
             self._archive(target)
         return str(target)
 
-    def _archive(self, target: Path) -> None:
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=".code-")
+    def _place(self) -> Path:
         try:
-            with os.fdopen(handle, "wb") as out:
-                write_tar(self._source.repo.objects, self._tree, out, trusted=self._trusted)
-            Path(name).replace(target)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+            place = self._source.repo.state("code")
+        except RepositoryError:
+            return _private_directory()
+        return place if os.access(place, os.W_OK) else _private_directory()
+
+    def _archive(self, target: Path) -> None:
+        with self._writing():
+            handle, name = tempfile.mkstemp(dir=target.parent, prefix=".code-")
+            try:
+                with os.fdopen(handle, "wb") as out:
+                    write_tar(self._source.repo.objects, self._tree, out, trusted=self._trusted)
+                Path(name).replace(target)
+            except BaseException:
+                Path(name).unlink(missing_ok=True)
+                raise
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise RepositoryError(
+                f"the code of {self._stored.pathspec} can't be written: {error.strerror or error}",
+                hint=f"free some space, or use `git archive {layout.RUNS}{self._stored.pathspec}:code`",
+            ) from error
 
     @property
     def tarball(self) -> CodeArchive:
@@ -95,7 +113,7 @@ class MetaflowCode:
         found = objects.entry(self._tree, *map(os.fsencode, script.split("/"))) if script else None
         if found is None or found.is_tree:
             raise NotFound(
-                f"the code of {self._stored.identity.pathspec} has no file {script!r}",
+                f"the code of {self._stored.pathspec} has no file {script!r}",
                 hint="a snapshot has the files of the repository that git does not ignore",
             )
         return objects.blob(found.oid)
@@ -110,16 +128,17 @@ class MetaflowCode:
 
         Raises:
             UntrustedArtifact: it came from elsewhere and has files or links that could do harm here.
+            RepositoryError: it can't be written.
         """
-        holder = tempfile.TemporaryDirectory(prefix=f"{self._stored.identity.flow}-")
-        try:
-            materialise(
-                self._source.repo.objects, self._tree, Path(holder.name), trusted=self._trusted
-            )
-        except BaseException:
-            holder.cleanup()
-            raise
-        return holder
+        with self._writing():
+            holder = tempfile.TemporaryDirectory(prefix=f"{self._stored.flow}-")
+            try:
+                place = Path(holder.name)
+                materialise(self._source.repo.objects, self._tree, place, trusted=self._trusted)
+            except BaseException:
+                holder.cleanup()
+                raise
+            return holder
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, MetaflowCode) and self._tree == other._tree
@@ -134,9 +153,9 @@ class MetaflowCode:
 
 
 def _private_directory() -> Path:
-    """A directory that outlives the process no longer than the system's temporary files do."""
+    """Where archives of a repository lie that may only be read: among the user's temporary files."""
     path = Path(tempfile.gettempdir(), f"gitflowrun-{os.getuid() if hasattr(os, 'getuid') else ''}")
     path.mkdir(mode=0o700, exist_ok=True)
-    if hasattr(os, "getuid") and path.stat().st_uid != os.getuid():
+    if hasattr(os, "getuid") and path.lstat().st_uid != os.getuid():
         return Path(tempfile.mkdtemp())  # somebody else made it: a trap, or a bad joke
     return path

@@ -158,17 +158,14 @@ def metadata(spec: str) -> str:
         NotARepository: there is none at that path.
         UsageError: it is the address of a metadata service.
     """
-    kind, _, path = (
-        spec.partition("@") if spec.startswith((f"{_LOCAL}@", "service")) else ("", "", spec)
-    )
-    if kind.startswith("service") or "://" in path:
+    if "://" in spec or spec.partition("@")[0] == "service":
         raise UsageError(
             f"{spec!r} is no repository on this machine",
             hint="`git runs fetch` brings a remote's runs into a clone; give the clone's path",
         )
-    if path in {"", _LOCAL}:
+    if spec.removeprefix(f"{_LOCAL}@") in {"", _LOCAL}:
         return default_metadata()
-    chosen = Source(Repository.discover(Path(path))).spec
+    chosen = Source(Repository.discover(_path(spec))).spec
     _chosen[:] = [chosen]
     return chosen
 

@@ -11,7 +11,7 @@ import pytest
 
 from gitflowrun import Run
 from gitflowrun.client import MetaflowCode
-from gitflowrun.errors import NotFound
+from gitflowrun.errors import NotFound, RepositoryError
 from tests.client.samples import SCRIPT, make_run
 from tests.helpers.repos import GitRepo
 
@@ -109,3 +109,24 @@ def test_tasks_have_the_code_of_their_run(here: GitRepo) -> None:
     here.write("more.py", "")
     make_run(here)
     assert Run("3").code != Run("2").code
+
+
+def test_what_cannot_be_written_leaves_nothing(
+    here: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk in the middle of an archive, or of a directory, leaves no half of one."""
+    make_run(here)
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("gitflowrun.client.code.write_tar", fail)
+    monkeypatch.setattr("gitflowrun.client.code.materialise", fail)
+    monkeypatch.setattr("tempfile.tempdir", str(here.path))
+    before = sorted(item.name for item in here.path.iterdir())
+    with pytest.raises(RepositoryError, match="code of MyFlow/1 can't be written: No space left"):
+        _ = Run("1").code.path
+    with pytest.raises(RepositoryError, match="No space left"):
+        Run("1").code.extract()
+    assert list((here.path / ".git" / "gitflowrun" / "code").iterdir()) == []
+    assert sorted(item.name for item in here.path.iterdir()) == before

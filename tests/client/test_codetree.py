@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import tarfile
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gitflowrun.client.codetree import MAX_DEPTH, code_files, materialise, write_tar
 from gitflowrun.errors import CorruptRecord, UntrustedArtifact
@@ -185,3 +190,65 @@ def test_bombs_are_defused(objects: ObjectStore, plant: Callable[..., Oid]) -> N
         tree = plant((Mode.TREE, b"d", tree))
     with pytest.raises(CorruptRecord, match="too large or too deep"):
         list(code_files(objects, tree, trusted=True))
+
+
+class Memory:
+    """Objects that no git would write, kept in memory."""
+
+    def __init__(self) -> None:
+        self.blobs: dict[Oid, bytes] = {}
+        self.trees: dict[Oid, list[TreeEntry]] = {}
+
+    def blob(self, oid: Oid) -> bytes:
+        """The content of a blob."""
+        return self.blobs[oid]
+
+    def tree(self, oid: Oid) -> list[TreeEntry]:
+        """The rows of a tree."""
+        return self.trees[oid]
+
+    def plant(self, node: list[Any] | str | bytes) -> tuple[int, Oid]:
+        """Keep a directory (a list of names and nodes), a link (text) or a file (bytes)."""
+        oid = Oid((len(self.blobs) + len(self.trees)).to_bytes(20, "big"))
+        if isinstance(node, list):
+            rows = self.trees[oid] = []
+            for name, child in node:
+                mode, child_oid = self.plant(child)
+                rows.append(TreeEntry(mode, name, child_oid))
+            return Mode.TREE, oid
+        self.blobs[oid] = node.encode() if isinstance(node, str) else node
+        return (Mode.LINK if isinstance(node, str) else Mode.BLOB), oid
+
+
+NAMES = st.sampled_from(
+    [b"a", b"b", b"A", b"..", b".", b".git", b"a/b", b"a\\b", b"c:d", b".GIT ", b"x" * 300]
+)
+GOOD_NAMES = st.sampled_from([b"a", b"b", b"c", b"d"])
+TARGETS = st.sampled_from(
+    ["a", "..", "../..", "../../..", "a/..", "b/a", "../b", "/etc", "c/../.."]
+)
+TREES = st.recursive(
+    st.binary(max_size=3) | TARGETS,
+    lambda children: st.lists(st.tuples(GOOD_NAMES | NAMES, children), max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=200)
+@given(st.lists(st.tuples(GOOD_NAMES, TREES), max_size=4))
+def test_no_tree_gets_out_of_its_directory(rows: list[Any]) -> None:
+    """Whatever a stranger's tree is made of, nothing appears, or leads, outside of the directory."""
+    memory = Memory()
+    _, root = memory.plant(rows)
+    with tempfile.TemporaryDirectory() as place:
+        target = Path(place, "deep", "out")
+        target.mkdir(parents=True)
+        with contextlib.suppress(CorruptRecord, UntrustedArtifact, OSError):
+            materialise(cast("ObjectStore", memory), root, target, trusted=False)
+        outside = {path for path in Path(place).rglob("*") if not path.is_relative_to(target)}
+        assert outside == {target.parent}
+        for path in target.rglob("*"):
+            assert path.name.casefold().strip(" .") != "git"
+            if path.is_symlink():
+                with contextlib.suppress(RuntimeError):  # a loop of links leads nowhere
+                    assert path.resolve().is_relative_to(target.resolve())

@@ -79,11 +79,18 @@ def test_what_is_no_repository_is_refused(here: GitRepo, tmp_path: Path) -> None
     with pytest.raises(NotARepository) as caught:
         metadata(str(tmp_path))
     assert "git init" in (caught.value.hint or "")
-    for service in ("service@https://example.org", "https://example.org/metadata"):
+    for service in ("service@https://example.org", "https://example.org/metadata", "service"):
         with pytest.raises(UsageError) as refused:
             metadata(service)
         assert "git runs fetch" in (refused.value.hint or "")
     assert get_metadata() == f"local@{here.path}"
+
+
+def test_a_directory_may_be_called_like_a_service(tmp_path: Path) -> None:
+    """Only Metaflow's own spec is taken for one; paths may be relative and contain an `@`."""
+    make_run(make_repo(tmp_path / "service-runs@home"))
+    assert metadata("service-runs@home") == f"local@{tmp_path / 'service-runs@home'}"
+    assert Run("1").successful
 
 
 def test_without_a_repository_there_is_a_hint(tmp_path: Path) -> None:
