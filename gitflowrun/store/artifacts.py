@@ -48,9 +48,6 @@ class Index(Protocol):
         """The blobs of those chunks, and payloads of one chunk, that are there."""
 
     def payloads(self, digests: Iterable[Digest], /) -> Mapping[Digest, tuple[Chunk, ...]]:
-        """The chunks of those payloads of several chunks that are there as a whole."""
-
-    def payloads(self, digests: Iterable[Digest], /) -> Mapping[Digest, tuple[Chunk, ...]]:
         """The chunks of those payloads, of several chunks each, that are there completely."""
 
 
@@ -155,8 +152,7 @@ class ArtifactWriter:
     ) -> None:
         """What was written of a file is what was hashed, or it is nothing."""
         for name, value in values.items():
-            is_volatile = value.is_volatile or codecs.is_volatile(value.codec)
-            if is_volatile and digest_parts(value.parts) != digests[name]:
+            if value.is_volatile and digest_parts(value.parts) != digests[name]:
                 self._packs.release(packs)  # to git, which prunes what nothing reaches
                 raise UnserializableArtifact(
                     f"the file stored as {name} changed while it was being stored",

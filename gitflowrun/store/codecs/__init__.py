@@ -28,7 +28,6 @@ from gitflowrun.store.codecs.registry import (
     decode,
     encode,
     is_safe,
-    is_volatile,
     suffix,
 )
 
@@ -46,7 +45,6 @@ __all__ = [
     "encode",
     "is_file",
     "is_safe",
-    "is_volatile",
     "read_rows",
     "stored_file",
     "suffix",

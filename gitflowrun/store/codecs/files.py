@@ -163,5 +163,5 @@ def _whole(value: FileArtifact, stream: BinaryIO) -> memoryview:
 
 
 def decode_file(payload: memoryview, _loading: Loading) -> FileArtifact:
-    """The bytes of a payload that is in memory, such as one within another value."""
+    """The bytes of a payload that is in memory already."""
     return FileArtifact(lambda: io.BytesIO(payload), payload.nbytes, "in memory")

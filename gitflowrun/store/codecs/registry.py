@@ -29,7 +29,6 @@ __all__ = [
     "encode",
     "encode_embedded",
     "is_safe",
-    "is_volatile",
     "suffix",
 ]
 
@@ -44,7 +43,6 @@ class Codec:
         encode: Where its encoder is: `module:function` within this package.
         decode: Likewise its decoder.
         safe: Whether decoding runs no code that the payload names.
-        volatile: Whether parts view something that others may change while it is being stored.
     """
 
     id: str
@@ -52,7 +50,6 @@ class Codec:
     encode: str
     decode: str
     safe: bool = True
-    volatile: bool = False
 
 
 ARRAY, BYTES, FILE = "npy/1", "bytes/1", "file/1"
@@ -64,7 +61,7 @@ _BUILT_IN = (
     Codec(ARRAY, ".npy", "arrays:encode_npy", "arrays:decode_npy"),
     Codec("arrow/1", ".arrow", "arrow:encode_arrow", "arrow:decode_arrow"),
     Codec("safetensors/1", ".safetensors", "tensors:encode_tensors", "tensors:decode_tensors"),
-    Codec(FILE, ".bin", "files:encode_file", "files:decode_file", volatile=True),
+    Codec(FILE, ".bin", "files:encode_file", "files:decode_file"),
     Codec("pickle/5", ".pickle", "pickles:encode_pickle", "pickles:decode_pickle", safe=False),
     Codec(
         "cloudpickle/1", ".pickle", "pickles:encode_cloudpickle", "pickles:decode_pickle",
@@ -114,7 +111,7 @@ def encode(value: Any) -> Encoded:
     reasons = []
     for id_, encoder in _encoders(type(value)):
         try:
-            return Encoded(id_, name, encoder(value))
+            return Encoded(id_, name, encoder(value), is_volatile=id_ == FILE)
         except Unencodable as reason:
             reasons.append(str(reason))
     from gitflowrun.store.codecs.pickles import refuse
@@ -154,6 +151,8 @@ def encode_embedded(value: Any) -> Encoded:
     """
     name = type_name(value)
     for id_ in _of_type(type(value)):
+        if id_ == FILE:
+            raise Unencodable("a FileArtifact within another value: make it an artifact of its own")
         codec = _CODECS[id_]
         return Encoded(codec.id, name, _call(codec.encode, value))
     raise Unencodable(f"a {name}")
@@ -203,12 +202,6 @@ def is_safe(codec: str) -> bool:
     """
     known = _CODECS.get(codec)
     return known.safe if known else _user_codec(codec).safe
-
-
-def is_volatile(codec: str) -> bool:
-    """Whether parts by this codec view something that others may change meanwhile: a file."""
-    known = _CODECS.get(codec)
-    return known is not None and known.volatile
 
 
 def suffix(codec: str) -> str:
