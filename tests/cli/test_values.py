@@ -13,6 +13,7 @@ import pytest
 from gitflowrun.store import codecs
 from gitflowrun.store.runs import Status
 from gitflowrun.store.writer import FinishedTask
+from tests.cli.conftest import Runs
 from tests.helpers.repos import GitRepo
 from tests.helpers.runs import digest, finished_task, make_run, start_run
 
@@ -36,10 +37,10 @@ def _run(repo: GitRepo, **values: Any) -> None:
 
 
 @pytest.mark.parametrize("address", ["1/end/2/text", "MyFlow/1/end/text", "1/text"])
-def test_text_is_printed_as_it_is(repo: GitRepo, address: str) -> None:
+def test_text_is_printed_as_it_is(repo: GitRepo, runs: Runs, address: str) -> None:
     """A str goes out without quotes and without a newline of ours; short addresses work."""
     _run(repo, text="grüße\x1b[2J")
-    assert repo.runs("cat", address).out == "grüße\x1b[2J"
+    assert runs("cat", address).out == "grüße\x1b[2J"
 
 
 def test_bytes_are_printed_as_they_are(repo: GitRepo) -> None:
@@ -55,18 +56,18 @@ def test_bytes_are_printed_as_they_are(repo: GitRepo) -> None:
     )
 
 
-def test_other_values_are_shown_as_python_shows_them(repo: GitRepo) -> None:
+def test_other_values_are_shown_as_python_shows_them(repo: GitRepo, runs: Runs) -> None:
     """Containers are laid out, other values printed by repr."""
     _run(repo, rows={"b": list(range(40)), "a": None}, number=0.5)
-    assert repo.runs("cat", "1/number").out == "0.5\n"
-    assert eval(repo.runs("cat", "1/rows").out) == {"b": list(range(40)), "a": None}
-    assert max(map(len, repo.runs("cat", "1/rows").out.splitlines())) <= 80
+    assert runs("cat", "1/number").out == "0.5\n"
+    assert eval(runs("cat", "1/rows").out) == {"b": list(range(40)), "a": None}
+    assert max(map(len, runs("cat", "1/rows").out.splitlines())) <= 80
 
 
-def test_raw_prints_the_payload(repo: GitRepo) -> None:
+def test_raw_prints_the_payload(repo: GitRepo, runs: Runs) -> None:
     """--raw prints what is stored, whatever the codec."""
     _run(repo, text="abc", number=1)
-    assert repo.runs("cat", "--raw", "1/text").out == "abc"
+    assert runs("cat", "--raw", "1/text").out == "abc"
 
 
 def test_a_strangers_pickle_is_not_loaded(repo: GitRepo, tmp_path: Path) -> None:
@@ -97,30 +98,30 @@ def test_a_strangers_pickle_is_not_loaded(repo: GitRepo, tmp_path: Path) -> None
         ("1/end/2/txet", "it has text"),
     ],
 )
-def test_what_is_no_artifact(repo: GitRepo, address: str, words: str) -> None:
+def test_what_is_no_artifact(repo: GitRepo, runs: Runs, address: str, words: str) -> None:
     """An address of something else says what to write."""
     _run(repo, text="abc")
-    done = repo.runs("cat", address)
+    done = runs("cat", address)
     assert done.code == 128
     assert words in done.err
 
 
-def test_small_values_are_shown(repo: GitRepo) -> None:
+def test_small_values_are_shown(repo: GitRepo, runs: Runs) -> None:
     """`show` prints small values of codecs that run no code."""
     _run(repo, accuracy=0.93, big="x" * 1000)
-    out = repo.runs("show", "1").out
+    out = runs("show", "1").out
     assert "  end/2    0.93\n" in out
     assert "xxx" not in out
-    assert "Value:    0.93\n" in repo.runs("show", "1/end/2/accuracy").out
+    assert "Value:    0.93\n" in runs("show", "1/end/2/accuracy").out
 
 
-def test_diff_shows_only_what_differs(repo: GitRepo) -> None:
+def test_diff_shows_only_what_differs(repo: GitRepo, runs: Runs) -> None:
     """Parameters, artifacts and code that are the same are not mentioned."""
     repo.write("model.py", "a = 1\n")
     _run(repo, accuracy=0.9, same=1, gone=2, big=b"x" * 1000)
     repo.write("model.py", "a = 2\n")
     _run(repo, accuracy=0.95, same=1, new=3, big=b"y" * 2000)
-    done = repo.runs("diff", "1", "2")
+    done = runs("diff", "1", "2")
     assert done.code == 0
     one, two = (str(digest(data))[:7] for data in (b"x" * 1000, b"y" * 2000))
     assert done.out.splitlines()[:7] == [
@@ -135,33 +136,33 @@ def test_diff_shows_only_what_differs(repo: GitRepo) -> None:
     assert "same" not in done.out
     assert "Parameters" not in done.out
     assert " model.py | 2 +-" in done.out
-    assert "+a = 2" in repo.runs("diff", "-p", "1", "2").out
+    assert "+a = 2" in runs("diff", "-p", "1", "2").out
 
 
-def test_diff_compares_the_newest_by_default(repo: GitRepo) -> None:
+def test_diff_compares_the_newest_by_default(repo: GitRepo, runs: Runs) -> None:
     """Without runs the newest two are compared, with one it is compared with the newest."""
     for value in (1, 2, 3):
         _run(repo, value=value)
-    assert "  value  2 -> 3\n" in repo.runs("diff").out
-    assert "  value  1 -> 3\n" in repo.runs("diff", "1").out
+    assert "  value  2 -> 3\n" in runs("diff").out
+    assert "  value  1 -> 3\n" in runs("diff", "1").out
 
 
-def test_diff_of_equal_runs(repo: GitRepo) -> None:
+def test_diff_of_equal_runs(repo: GitRepo, runs: Runs) -> None:
     """Equal runs differ in nothing, and --exit-code tells."""
     _run(repo, value=1)
     _run(repo, value=1)
     _run(repo, value=2)
-    assert "They have the same" in repo.runs("diff", "1", "2").out
-    assert repo.runs("diff", "--exit-code", "1", "2").code == 0
-    assert repo.runs("diff", "--exit-code", "2", "3").code == 1
-    assert repo.runs("diff", "1", "2", "3").code == 129
+    assert "They have the same" in runs("diff", "1", "2").out
+    assert runs("diff", "--exit-code", "1", "2").code == 0
+    assert runs("diff", "--exit-code", "2", "3").code == 1
+    assert runs("diff", "1", "2", "3").code == 129
 
 
-def test_diff_as_json(repo: GitRepo) -> None:
+def test_diff_as_json(repo: GitRepo, runs: Runs) -> None:
     """--json has both sides of everything that differs."""
     _run(repo, value=1)
     _run(repo, value=2)
-    shown = json.loads(repo.runs("diff", "--json").out)
+    shown = json.loads(runs("diff", "--json").out)
     assert (shown["old"], shown["new"], shown["parameters"]) == ("MyFlow/1", "MyFlow/2", [])
     (row,) = shown["artifacts"]
     assert (row["name"], row["old"]["preview"], row["new"]["preview"]) == ("value", "1", "2")
