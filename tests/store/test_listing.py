@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from gitflowrun.errors import RepositoryError
+from gitflowrun.errors import CorruptRecord
 from gitflowrun.git.plumbing import Completed, Git, Word
 from gitflowrun.names import RunId
 from gitflowrun.store.listing import newest_first
@@ -134,12 +134,13 @@ def test_an_empty_repository_has_no_runs(repo: GitRepo) -> None:
     assert Tags(store.repo).all() == {}
 
 
-def test_a_damaged_ref_is_a_clear_error(repo: GitRepo) -> None:
-    """A ref to a missing object stops the list with git's words, not with a traceback."""
+def test_a_damaged_ref_hides_only_itself(repo: GitRepo) -> None:
+    """A ref to a missing object keeps nobody from seeing the other runs; asked for, it is a clear error."""
     make_run(repo)
     (repo.path / ".git/refs/runs/MyFlow/2").write_text("01" * 20 + "\n")
-    with pytest.raises(RepositoryError, match="missing object"):
-        store_of(repo).summaries()
+    assert [run.pathspec for run in store_of(repo).summaries()] == ["MyFlow/1"]
+    with pytest.raises(CorruptRecord, match="missing"):
+        _ = store_of(repo).get("MyFlow", "2").identity
 
 
 def test_namesakes_stand_together() -> None:
