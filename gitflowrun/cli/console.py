@@ -10,6 +10,7 @@ Used by the scheduler process: no click here.
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import time
 from typing import TYPE_CHECKING, TextIO
@@ -63,7 +64,7 @@ class Console:
         out: TextIO | None = None,
         err: TextIO | None = None,
     ) -> None:
-        self._script = _as_typed(script) or "FLOW.py"
+        self._script = shlex.quote(_as_typed(script) or "FLOW.py")
         self._out = sys.stdout if out is None else out
         self._err = sys.stderr if err is None else err
         self._style = style_for(self._out, config)
@@ -121,8 +122,8 @@ class Console:
         if self._run is None:
             return None
         return (
-            f"'python {self._script} resume {self._run.id}' continues it, "
-            f"'git runs show {self._run.id}' shows what is there"
+            f"`python {self._script} resume {self._run.id}` continues it, "
+            f"`git runs show {self._run.id}` shows what is there"
         )
 
     # ---- tasks ----

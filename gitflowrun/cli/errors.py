@@ -13,7 +13,7 @@ import io
 import os
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from gitflowrun.cli.style import style_for
 from gitflowrun.cli.text import printable
@@ -127,13 +127,16 @@ def _system_words(error: OSError) -> str:
     return f"{error.filename}: {what}" if error.filename else what
 
 
-def invoke(command: click.Command, args: Sequence[str], name: str, dialect: Dialect) -> int:
-    """Run a click command to its exit code."""
+def invoke(
+    command: click.Command, args: Sequence[str], name: str, dialect: Dialect, **settings: Any
+) -> int:
+    """Run a click command to its exit code; `settings` are those of its context."""
+    settings.setdefault("help_option_names", ["-h", "--help"])
     import click
 
     def body() -> int:
         try:
-            result = command.main(list(args), prog_name=name, standalone_mode=False)
+            result = command.main(list(args), prog_name=name, standalone_mode=False, **settings)
         except click.UsageError as error:
             return _tell_usage(error, dialect)
         except click.ClickException as error:
@@ -151,7 +154,7 @@ def _tell_usage(error: click.UsageError, dialect: Dialect) -> int:
     lines = [f"{style.red('error:')} {message}"]
     if error.ctx is not None:
         usage = error.ctx.get_usage()
-        more = f"see '{error.ctx.command_path} --help'"
+        more = f"see `{error.ctx.command_path} --help`"
         lines = (
             [usage, "", *lines, more[0].upper() + more[1:]]
             if dialect.headline

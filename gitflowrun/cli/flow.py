@@ -186,6 +186,7 @@ def _foreign_options(command: Any) -> Any:
 @_foreign_options
 @click.pass_context
 def _top(ctx: click.Context, quiet: bool) -> None:
+    """Run this flow, look at it and at its runs. Without a command the flow is checked."""
     from dataclasses import replace
 
     flow: FlowContext = replace(ctx.obj, quiet=quiet)
@@ -220,10 +221,6 @@ def main(flow_cls: type[FlowSpec], launcher: Launcher, argv: Sequence[str] | Non
     """
     script = sys.argv[0]
     words = list(sys.argv[1:] if argv is None else argv)
-    _top.help = f"The flow {flow_cls.__name__}. Without a command it is checked."
-    _top.context_settings = {
-        "obj": FlowContext(flow_cls, launcher, script),
-        "auto_envvar_prefix": "METAFLOW",
-        "help_option_names": ["-h", "--help"],
-    }
-    return invoke(_top, words, os.path.basename(script), FLOW)  # noqa: PTH119  (not resolved)
+    flow = FlowContext(flow_cls, launcher, script)
+    name = os.path.basename(script)  # noqa: PTH119  (as text)
+    return invoke(_top, words, name, FLOW, obj=flow, auto_envvar_prefix="METAFLOW")

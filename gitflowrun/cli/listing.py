@@ -107,7 +107,7 @@ def _say_none(repo: Repository, screen: Screen) -> None:
         screen.line("No run matches.")
         return
     screen.line("There are no runs in this repository yet.")
-    screen.line("'python FLOW.py run' makes one; 'git runs fetch' gets those of a remote.")
+    screen.line("`python FLOW.py run` makes one; `git runs fetch` gets those of a remote.")
 
 
 def _as_map(run: RunSummary, parameters: Mapping[str, str] | None) -> dict[str, Any]:

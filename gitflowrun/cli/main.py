@@ -91,7 +91,6 @@ def load(name: str) -> click.Command:
     import importlib
 
     command: click.Command = importlib.import_module(f"gitflowrun.cli.commands.{name}").command
-    command.context_settings.setdefault("help_option_names", ["-h", "--help"])
     return command
 
 
@@ -100,7 +99,7 @@ def _suggestion(name: str) -> str:
 
     similar = nearest(name, [known for known, entry in COMMANDS.items() if entry.heading])
     if not similar:
-        return "'git runs -h' lists the commands"
+        return "`git runs -h` lists the commands"
     return "the most similar commands are: " + ", ".join(similar)
 
 
@@ -118,8 +117,8 @@ def _overview() -> str:
         "",
         "Without a command, runs are listed. An address is a run's id (12), Flow/12, the first",
         "digits of its uid, @latest, @{-1} or a tag; 12/train/3/model reaches a step, a task, an",
-        "artifact. Every run is also a git revision: 'git show runs/Flow/12'.",
-        "'git runs <command> -h' tells more about a command.",
+        "artifact. Every run is also a git revision: `git show runs/Flow/12`.",
+        "`git runs <command> -h` tells more about a command.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -130,7 +130,7 @@ def test_a_wrong_option_shows_the_usage(capsys: pytest.CaptureFixture[str]) -> N
     assert invoke(_command, ["--number", "x"], "git runs x", GIT) == 129
     assert capsys.readouterr().err == (
         "error: Invalid value for '--number': 'x' is not a valid integer\n"
-        "usage: git runs x [OPTIONS]\nhint: see 'git runs x --help'\n"
+        "usage: git runs x [OPTIONS]\nhint: see `git runs x --help`\n"
     )
     assert invoke(_command, ["--nunber", "1"], "f.py run", FLOW) == 2
     err = capsys.readouterr().err

@@ -235,7 +235,7 @@ def test_without_a_command_the_flow_is_checked(
     out, err = capsys.readouterr()
     assert out == ""
     assert "The flow is valid: 4 steps." in err
-    assert " run' runs it" in err
+    assert " run` runs it" in err
 
 
 def test_show_describes_the_steps(capsys: pytest.CaptureFixture[str]) -> None:

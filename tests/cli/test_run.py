@@ -94,7 +94,7 @@ def test_a_failure_and_its_resume(flow: GitRepo) -> None:
     assert "ValueError: asked for" in done.out
     assert done.out.splitlines()[-1].endswith(" Workflow failed.")
     assert done.err.startswith("Step failure: ")
-    assert "'python small.py resume 1'" in done.err
+    assert "`python small.py resume 1`" in done.err
     assert "Traceback" not in done.err
     flow.write("small.py", FLOW.replace("self.fail and", "False and"))
     again = flow.flow("small.py", "--quiet", "resume", "1")
@@ -224,3 +224,11 @@ def test_a_reader_that_leaves_does_not_end_the_run(flow: GitRepo) -> None:
     process.stdout.close()
     process.wait(60)
     assert json.loads(flow.runs("list", "--json").out)[0]["status"] == "done"
+
+
+def test_a_script_with_a_space_in_its_name(flow: GitRepo) -> None:
+    """Commands in hints can be pasted, whatever the flow's file is called."""
+    flow.write("my flow.py", FLOW)
+    done = flow.flow("my flow.py", "--quiet", "run", "--fail", "true")
+    assert "`python 'my flow.py' resume 1`" in done.err
+    assert "`python 'my flow.py' run`" in flow.flow("my flow.py").err

@@ -29,7 +29,7 @@ def command(raw: bool, address: str) -> None:
     """Print an artifact: RUN/STEP/TASK/ARTIFACT, or RUN/ARTIFACT for what the run ended up with.
 
     Text and bytes are printed as they are. A pickle of somebody else's run is not loaded before
-    'git runs trust' allows it; its bytes can be had with --raw.
+    `git runs trust` allows it; its bytes can be had with --raw.
     """
     from gitflowrun.client import DataArtifact
     from gitflowrun.porcelain.overview import artifact_at

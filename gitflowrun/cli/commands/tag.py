@@ -72,7 +72,7 @@ def _list_all(repo: Repository, screen: Screen, as_json_: bool) -> None:
         screen.line(as_json(dict(sorted(found.items()))))
         return
     if not found:
-        screen.line("No run has a tag. 'git runs tag RUN TAG' adds one.")
+        screen.line("No run has a tag. `git runs tag RUN TAG` adds one.")
         return
     rows: list[list[Cell | str]] = [
         [Cell(tag, screen.style.cyan), " ".join(found[tag])] for tag in sorted(found)

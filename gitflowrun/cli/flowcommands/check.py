@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 import click
@@ -18,9 +19,9 @@ __all__ = ["command"]
 def command(flow: FlowContext) -> None:
     """Check the flow's parameters and graph without running it."""
     flow.check()
-    script = flow.script
+    script = shlex.quote(flow.script)
     flow.say()
-    flow.say(f"'python {script} run' runs it, 'python {script} run --help' lists its parameters.")
+    flow.say(f"`python {script} run` runs it, `python {script} run --help` lists its parameters.")
     flow.say(
-        f"'python {script} show' describes its steps, 'python {script} help' lists all commands."
+        f"`python {script} show` describes its steps, `python {script} help` lists all commands."
     )

@@ -121,4 +121,4 @@ def _text(artifact: DataArtifact, limit: int) -> Any:
     try:
         return artifact.data
     except UntrustedArtifact:
-        return "< not loaded: its run is not trusted, see 'git runs trust' >"
+        return "< not loaded: its run is not trusted, see `git runs trust` >"
