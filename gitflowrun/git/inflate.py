@@ -6,6 +6,7 @@ announced size comes out, whatever the stream holds, and no second copy of a lar
 
 from __future__ import annotations
 
+import zlib
 from typing import Any
 
 from gitflowrun.errors import CorruptRecord
@@ -57,8 +58,8 @@ def inflate_into(source: Source, start: int, target: memoryview, *, skip: int = 
     """
     if not skip and _copy_stored(source, start, target):
         return
-    stream = tools().decompressor()
     done, size = -skip, len(target)
+    stream = _decompressor(size)
     while not stream.eof:
         feed = source[start : start + _FEED]
         # The first step ends where the bytes to be skipped end.
@@ -78,11 +79,11 @@ def inflate_into(source: Source, start: int, target: memoryview, *, skip: int = 
 
 def inflate_head(source: Source, start: int, size: int) -> bytes:
     """At most the first `size` bytes in the zlib stream at `start` of `source`."""
-    return _decompress(tools().decompressor(), source[start : start + 4096], size)
+    return _decompress(_decompressor(size), source[start : start + 4096], size)
 
 
 def _inflate_small(source: Source, start: int, size: int) -> bytes:
-    stream = tools().decompressor()
+    stream = _decompressor(size)
     out = _decompress(stream, source[start : start + size + size // 512 + 64], size + 1)
     if len(out) == size and stream.eof:
         return out
@@ -90,6 +91,11 @@ def _inflate_small(source: Source, start: int, size: int) -> bytes:
     target = bytearray(size)
     inflate_into(source, start, memoryview(target))
     return bytes(target)
+
+
+def _decompressor(size: int) -> Any:
+    """The fast one where it pays: its state takes 300 KB, which a task would fill for a few bytes."""
+    return zlib.decompressobj() if size <= _SMALL else tools().decompressor()
 
 
 def _decompress(stream: Any, data: Source, limit: int) -> bytes:

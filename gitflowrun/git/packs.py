@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import secrets
+import os
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -117,7 +117,7 @@ class PackStore:
         if not objects:
             msg = "a pack holds at least one object"
             raise ValueError(msg)
-        name = f"pack-{secrets.token_hex(20)}"
+        name = f"pack-{os.urandom(20).hex()}"
         with _explained(self.incoming):
             files = self._files(name)
         try:

@@ -17,11 +17,9 @@ import hashlib
 import os
 import struct
 from collections import Counter, deque
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gitflowrun.git.conveyor import MAX_REGION, Conveyor
 from gitflowrun.git.framing import (
     BLOCK,
     BLOCK_FRAME,
@@ -43,8 +41,9 @@ from gitflowrun.git.packindex import IndexEntry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from concurrent.futures import Future
+    from concurrent.futures import Future, ThreadPoolExecutor
 
+    from gitflowrun.git.conveyor import Conveyor
     from gitflowrun.git.directio import Output
 
 __all__ = ["PackContents", "PackObject", "expected_size", "write_pack"]
@@ -155,6 +154,11 @@ def write_pack(objects: Sequence[PackObject], output: Output) -> PackContents:
         chosen = _without_equals(given, given)
         trailer, size = _write_small(_each_once(chosen), output)
     else:
+        # Task processes import this file, and few of them need threads, which make every fork dearer.
+        from concurrent.futures import ThreadPoolExecutor
+
+        from gitflowrun.git.conveyor import Conveyor
+
         with ThreadPoolExecutor(_threads(), "pack-prepare") as pool, Conveyor(output) as conveyor:
             chosen = _without_equals(given, _alike(given), pool)
             trailer, size = _Assembly(pool, conveyor).write(_each_once(chosen))
@@ -292,5 +296,7 @@ class _Assembly:
 
     def _put(self, item: _Item, data: bytes) -> None:
         item.crc = tools().crc32(data, item.crc)
+        from gitflowrun.git.conveyor import MAX_REGION
+
         for start in range(0, len(data), MAX_REGION):
             self._conveyor.put(data[start : start + MAX_REGION])

@@ -62,6 +62,7 @@ class _Crew:
     """The processes that were started for a run."""
 
     scheduler: int
+    zygote: int | None
     front: Channel
     objection: str | None
 
@@ -82,8 +83,9 @@ class Launcher:
         wanted = os.environ.get("GITFLOWRUN_ISOLATION", "fork").lower()
         objection = guard.objection() if wanted == Isolation.FORK.value else "it is not wanted"
         passed: dict[str, int] = {}
+        zygote = None
         if objection is None:
-            passed = self._fork_zygote()
+            zygote, passed = self._fork_zygote()
         ours, theirs = channel_pair()
         passed["front"] = theirs.fileno()
         scheduler = _start_scheduler(passed)
@@ -91,20 +93,20 @@ class Launcher:
         for name in ("zygote", "alive"):
             if name in passed:
                 os.close(passed[name])
-        self._crew = _Crew(scheduler, Channel(ours), objection)
+        self._crew = _Crew(scheduler, zygote, Channel(ours), objection)
 
-    def _fork_zygote(self) -> dict[str, int]:
-        """Fork the zygote; the descriptors that the scheduler needs of it."""
+    def _fork_zygote(self) -> tuple[int, dict[str, int]]:
+        """Fork the zygote; its number, and the descriptors that the scheduler needs of it."""
         ours, theirs = channel_pair()
         alive, only_zygote = os.pipe()
         for stream in (sys.stdout, sys.stderr):
             stream.flush()  # or every task would write it once more
-        if not os.fork():
+        pid = os.fork()
+        if not pid:
             _be_zygote(self._flow_cls, ours.detach(), alive, theirs.detach(), only_zygote)
-        theirs_fd = ours.detach()
         os.close(only_zygote)
         theirs.close()
-        return {"zygote": theirs_fd, "alive": alive}
+        return pid, {"zygote": ours.detach(), "alive": alive}
 
     def run(self, request: RunRequest) -> int:
         """Execute a run to its end and return the exit code.
@@ -198,6 +200,8 @@ class Launcher:
             finally:
                 crew.front.close()
                 status = os.waitstatus_to_exitcode(os.waitpid(crew.scheduler, 0)[1])
+                if crew.zygote is not None:
+                    os.waitpid(crew.zygote, 0)  # it has lost its scheduler
         if code is not None:
             return code
         if status > 0:

@@ -25,6 +25,7 @@ from gitflowrun.git.packfile import PackReader
 from gitflowrun.git.packs import PackStore
 from gitflowrun.names import PARAMETERS_STEP
 from gitflowrun.runtime.messages import INCLUDED, Result
+from gitflowrun.runtime.rehearsal import rehearse
 from gitflowrun.runtime.seeds import reseed
 from gitflowrun.settings import Durability
 from gitflowrun.store import wire
@@ -67,6 +68,7 @@ class TaskRunner:
     def warm_up(self) -> None:
         """Do what is the same for all tasks, so that forks need not do it again."""
         prepare(self._flow_cls)
+        rehearse()
 
     def look_ahead(self, launch: Launch) -> None:
         """Read the records that a fork will need first: all forks of a foreach need the same ones."""

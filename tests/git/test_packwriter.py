@@ -101,7 +101,7 @@ def test_slabs_of_any_size_make_the_same_pack(
         patch.setattr(packwriter, "_LARGE", slab // 4)
         patch.setattr(packwriter, "_PIECE", framing.BLOCK)
         patch.setattr(conveyor, "_SLAB", slab + (32 << 10))
-        patch.setattr(packwriter, "MAX_REGION", slab)
+        patch.setattr(conveyor, "MAX_REGION", slab)
         large = _write(tmp / "large", objects)
     assert small.oids == large.oids
     assert [entry.oid for entry in small.entries] == [entry.oid for entry in large.entries]
