@@ -2,34 +2,42 @@
 
 Whom the user trusts is `trust`'s business; a run is trusted as a whole. But a run that resumes another takes
 over its tasks with all they stored, so a run made here may hold a stranger's pickles, and the stranger wrote
-the records that tell where they come from. What is believed:
+the records that tell where they come from. What is believed instead is the *line*: the run that holds a task,
+the run it was made from, and so on, each named by the run before it in its own INFO.
 
-1. A task that the run itself executed, as its record says: nobody can name a run before it is born.
-2. Of any other task: the chain of origins, written by each run into its own INFO. From the run that holds
-   the task back to the one that executed it, every run must be trusted.
-3. An artifact that a task inherited was loaded by nobody yet: the task that made it must pass, and the one
-   that lists it, too, or a stranger's list could name one of ours as the maker.
+1. All runs of the line are trusted: no stranger had anything in hand.
+2. Otherwise a task counts only if one of the runs before the first stranger's executed it.
+3. And an artifact only if the task that lists it counts, and so does the one that made it; and the maker did
+   make it: a stranger's list that names a later task of ours as the maker is handed on by that very task.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gitflowrun.errors import GitflowrunError, NotFound
+from gitflowrun.errors import GitflowrunError
 
 if TYPE_CHECKING:
-    from gitflowrun.store.records import ArtifactRef, RunIdentity, TaskRecord
+    from gitflowrun.git.objects import Oid
+    from gitflowrun.store.records import ArtifactRef, RunIdentity
     from gitflowrun.store.runs import RunStore
     from gitflowrun.store.stored import StoredRun, StoredTask
     from gitflowrun.store.trust import Trust
 
 __all__ = ["Custody"]
 
-_LONGEST_CHAIN = 10_000
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """The runs from a holder back to the first stranger's: their uids, and whether there is no stranger."""
+
+    trusted: frozenset[Oid]
+    complete: bool
 
 
 class Custody:
-    """Judges payloads by where they come from.
+    """Judges payloads by where they come from. Remembers what it found: make another one to ask anew.
 
     Args:
         runs: The runs of the repository.
@@ -39,24 +47,25 @@ class Custody:
     def __init__(self, runs: RunStore, trust: Trust) -> None:
         self._runs = runs
         self._trust = trust
+        self._lines: dict[Oid, _Line] = {}
 
     def trusts_run(self, run: StoredRun) -> bool:
         """Whether the user trusts a run as it was read."""
         return self._trust.is_trusted(run.identity, commit=run.commit)
 
     def trusts_task(self, task: StoredTask) -> bool:
-        """Whether the user trusts all runs that had a task in their hands."""
-        return self._passes(task.run, task.record)
+        """Whether nobody but runs that the user trusts had a task in hand."""
+        line = self._line(task.run)
+        return line.complete or task.record.run.uid in line.trusted
 
     def trusts_artifact(self, task: StoredTask, ref: ArtifactRef) -> bool:
-        """Whether an artifact, as a task lists it, may be loaded if loading it could run code."""
-        if not self.trusts_task(task):
-            return False
-        if ref.producer == task.name:
+        """Whether an artifact that a task lists may be loaded if loading it could run code."""
+        if self._line(task.run).complete:
             return True
         try:
-            return self.trusts_task(task.run.task(ref.producer))
-        except NotFound:
+            maker = task.run.task(ref.producer)
+            return self.trusts_task(task) and self.trusts_task(maker) and not _is_framed(maker)
+        except GitflowrunError:  # the maker or a parent of it is not there
             return False
 
     def find(self, run: RunIdentity) -> StoredRun | None:
@@ -66,13 +75,24 @@ class Custody:
         except GitflowrunError:
             return None
 
-    def _passes(self, run: StoredRun, record: TaskRecord) -> bool:
+    def _line(self, run: StoredRun) -> _Line:
+        if run.commit not in self._lines:
+            self._lines[run.commit] = self._follow(run)
+        return self._lines[run.commit]
+
+    def _follow(self, run: StoredRun) -> _Line:
+        trusted: set[Oid] = set()
         holder: StoredRun | None = run
-        for _ in range(_LONGEST_CHAIN):
-            if holder is None or not self.trusts_run(holder):
-                return False
-            if record.run.uid == holder.identity.uid:
-                return True
+        while holder is not None and holder.identity.uid not in trusted and self.trusts_run(holder):
+            trusted.add(holder.identity.uid)
             origin = holder.info.origin
-            holder = None if origin is None else self.find(origin.run)
-        return False
+            if origin is None:
+                return _Line(frozenset(trusted), complete=True)
+            holder = self.find(origin.run)
+        return _Line(frozenset(trusted), complete=False)
+
+
+def _is_framed(maker: StoredTask) -> bool:
+    """Whether something that a task is said to have made was said so before it ran."""
+    parents = (maker.run.task(name).record for name in maker.record.parents)
+    return any(ref.producer == maker.name for it in parents for ref in it.artifacts.values())

@@ -12,15 +12,16 @@ import pytest
 from gitflowrun import Flow, Run
 from gitflowrun.client.frames import rows
 from gitflowrun.errors import UntrustedArtifact
-from gitflowrun.store.records import TaskRecord
+from gitflowrun.store.records import RunOrigin, TaskName, TaskRecord
 from gitflowrun.store.runs import RunStore, Status
 from gitflowrun.store.stored import StoredRun
 from gitflowrun.store.trust import Trust
-from gitflowrun.store.writer import FinishedTask
+from gitflowrun.store.writer import FinishedTask, RunWriter
 from tests.client.samples import (
     CANARY,
     SCRIPT,
     Pickled,
+    Tasks,
     make_resumed_run,
     make_run,
     open_repo,
@@ -159,6 +160,39 @@ def test_what_one_inherits_is_the_makers(clone: GitRepo) -> None:
     assert Run("2").end_task["_hidden"].data == 1  # type: ignore[index]
     with pytest.raises(UntrustedArtifact, match="MyFlow/2/end/5/result"):
         _ = data.result
+    assert CANARY == []
+
+
+def test_a_task_of_ours_is_not_framed(
+    here: GitRepo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stranger's pickle stays refused where a task of ours handed it on as what it made itself."""
+    other = make_repo(tmp_path / "stranger")
+    other.write("flow.py", SCRIPT)
+    with start(other) as writer:
+        done = sample_tasks(writer.identity, Pickled()).done
+        join = done[4].record
+        lie = replace(join.artifacts["result"], producer=TaskName("end", "9"))
+        writer.commit(done)
+        # Our writer refuses such a record; a stranger has one of their own.
+        monkeypatch.setattr(RunWriter, "_check_inherited", lambda *_: None)
+        writer.commit([forge(done[4], artifacts={"result": lie})], status=Status.FAILED)
+        monkeypatch.undo()
+    monkeypatch.chdir(here.path)
+    here.git("fetch", "-q", str(other.path), "refs/runs/MyFlow/1:refs/runs/MyFlow/7")
+    origin = stored(here, "7")
+    with start(here, origin=RunOrigin("resume", origin.identity)) as writer:
+        names = [task.name for task in origin.all_tasks() if task.name.step != "end"]
+        monkeypatch.setattr(RunWriter, "_check_inherited", lambda *_: None)
+        writer.adopt(origin, names)
+        tasks = Tasks(writer.identity, refs={"result": lie})
+        tasks.add("end/9", {"mine": 1}, parents=["join/4"])
+        writer.commit(tasks.done, status=Status.DONE)
+    end = Run("MyFlow/@latest")["end"].task
+    assert end is not None
+    assert end.data.mine == 1
+    with pytest.raises(UntrustedArtifact):
+        _ = end.data.result
     assert CANARY == []
 
 
