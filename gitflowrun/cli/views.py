@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from gitflowrun.cli.pager import Screen
+    from gitflowrun.porcelain.artifacts import ArtifactRow
     from gitflowrun.porcelain.overview import (
-        ArtifactRow,
         CodeState,
         RunOverview,
         StepDetails,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gitflowrun.porcelain.artifacts import ArtifactRow, final_artifacts, is_result, make_row
 from gitflowrun.porcelain.compare import Difference, differences
-from gitflowrun.porcelain.overview import ArtifactRow, final_artifacts, is_result, make_row
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -32,7 +32,7 @@ def command(raw: bool, address: str) -> None:
     `git runs trust` allows it; its bytes can be had with --raw.
     """
     from gitflowrun.client import DataArtifact
-    from gitflowrun.porcelain.overview import artifact_at
+    from gitflowrun.porcelain.artifacts import artifact_at
     from gitflowrun.store.runs import RunStore
 
     repo = open_repository()

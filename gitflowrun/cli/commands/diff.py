@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from gitflowrun.cli.pager import Screen
     from gitflowrun.git.repository import Repository
+    from gitflowrun.porcelain.artifacts import ArtifactRow
     from gitflowrun.porcelain.compare import Difference
-    from gitflowrun.porcelain.overview import ArtifactRow
     from gitflowrun.porcelain.results import ArtifactDifference
     from gitflowrun.store.stored import StoredRun
 

@@ -29,7 +29,7 @@ def command(streams: tuple[str, ...], timestamps: bool, address: str) -> None:
 
     ADDRESS is RUN, RUN/STEP or RUN/STEP/TASK; the newest run if it is left out.
     """
-    from gitflowrun.porcelain.overview import tasks_at
+    from gitflowrun.porcelain.artifacts import tasks_at
     from gitflowrun.store.runs import RunStore
 
     repo = open_repository()

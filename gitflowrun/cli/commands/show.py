@@ -52,6 +52,7 @@ class _View:
 
     def __init__(self, repo: Repository, address: Address) -> None:
         from gitflowrun.porcelain import overview
+        from gitflowrun.porcelain.artifacts import artifact_row
         from gitflowrun.store.records import TaskName
         from gitflowrun.store.tags import Tags
 
@@ -68,7 +69,7 @@ class _View:
             self._lines = task_lines
         else:
             task = run.task(TaskName(address.step, address.task))
-            self.value = overview.artifact_row(task, address.artifact)
+            self.value = artifact_row(task, address.artifact)
             self._lines = artifact_lines
 
     def lines(self, screen: Screen) -> Iterator[str]:
