@@ -30,14 +30,14 @@ from gitflowrun.runtime.seeds import reseed
 from gitflowrun.settings import Durability
 from gitflowrun.store import wire
 from gitflowrun.store.artifacts import ArtifactReader, ArtifactWriter
-from gitflowrun.store.codecs import decode, encode
+from gitflowrun.store.codecs import decode, encode, is_file
 from gitflowrun.store.hashing import digest_parts
 from gitflowrun.store.records import ArtifactRef, TaskRecord
 
 if TYPE_CHECKING:
     from gitflowrun.flow import FlowSpec
     from gitflowrun.git.objects import ObjectType, Oid
-    from gitflowrun.runtime.messages import Begin, Launch, Parent
+    from gitflowrun.runtime.messages import Begin, Launch, Parent, Value
     from gitflowrun.store.codecs import Encoded
 
 __all__ = ["TaskRunner"]
@@ -111,6 +111,8 @@ class TaskRunner:
         encoded: dict[str, Encoded] = {}
         errors: list[UnserializableArtifact] = []
         for name, value in {**outcome.values, **outcome.loaded}.items():
+            if name in outcome.loaded and _is_same_file(value, outcome.inherited[name]):
+                continue
             try:
                 made = encode(value)
             except UnserializableArtifact as error:
@@ -132,7 +134,7 @@ class TaskRunner:
             if name in launch.values:
                 given = launch.values[name]
                 if given.codec == INCLUDED:
-                    files[name] = FileContent.unpack(given.payload).encoded()
+                    files[name] = _included(name, given)
                 else:
                     values[name] = decode(given.codec, given.payload, trusted=True)
             elif name in origin:
@@ -203,6 +205,20 @@ def _is_unchanged(made: Encoded, ref: ArtifactRef) -> bool:
     """Whether a value that was loaded is what it was: then its payload need not be stored once more."""
     same_form = made.codec == ref.codec and made.size == ref.size
     return same_form and digest_parts(made.parts) == ref.digest
+
+
+def _included(parameter: str, given: Value) -> Encoded:
+    try:
+        return FileContent.unpack(given.payload).encoded()
+    except UnserializableArtifact as error:
+        raise UnserializableArtifact(
+            f"parameter {parameter!r} can't be stored: {error.message}", hint=error.hint
+        ) from error
+
+
+def _is_same_file(value: Any, ref: ArtifactRef) -> bool:
+    """Whether a value is the file it was loaded as: known without reading it."""
+    return is_file(value) and bool(value.digest == ref.digest)
 
 
 def _located(error: UnserializableArtifact, name: str, step: str) -> UnserializableArtifact:

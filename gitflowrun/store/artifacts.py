@@ -200,7 +200,7 @@ class ArtifactReader:
         if not trusted:
             codecs.check_safe(ref.codec)  # before gigabytes are read for nothing
         if ref.codec == codecs.FILE:
-            return codecs.stored_file(lambda: self.open(ref), ref.size)
+            return codecs.stored_file(lambda: self.open(ref), ref.size, ref.digest)
         # Bytes are read into the very object that is returned.
         read = read_bytes if ref.codec == codecs.BYTES else read_payload
         payload = read(self._objects, ref)
@@ -233,7 +233,7 @@ class ArtifactReader:
             return codecs.read_rows(stream, rows)
 
 
-def same_payload(ref: ArtifactRef, value: object) -> bool:
+def same_payload(ref: ArtifactRef, value: Any) -> bool:
     """Whether an artifact that was loaded from `ref` still is what is stored there.
 
     Values of immutable types are. The buffer of an array is hashed where it lies; all others are encoded
@@ -245,6 +245,8 @@ def same_payload(ref: ArtifactRef, value: object) -> bool:
     """
     if _is_immutable(value):
         return True
+    if codecs.is_file(value):
+        return bool(value.digest == ref.digest)
     try:
         encoded = codecs.encode(value)
     except UnserializableArtifact:
@@ -256,4 +258,4 @@ def same_payload(ref: ArtifactRef, value: object) -> bool:
 def _is_immutable(value: object) -> bool:
     if type(value) is tuple or type(value) is frozenset:
         return all(type(item) in _IMMUTABLE for item in value)
-    return type(value) in _IMMUTABLE or codecs.is_file(value)
+    return type(value) in _IMMUTABLE

@@ -52,16 +52,16 @@ __all__ = [
 
 
 def is_file(value: object) -> bool:
-    """Whether a value stands for a file, and so never changes."""
+    """Whether a value stands for a file."""
     cls = type(value)
     return cls.__name__ == "FileArtifact" and cls.__module__ == f"{__name__}.files"
 
 
-def stored_file(opener: Callable[[], BinaryIO], size: int) -> Any:
+def stored_file(opener: Callable[[], BinaryIO], size: int, digest: bytes) -> Any:
     """The value of a stored file, of which nothing is read yet."""
     from gitflowrun.store.codecs.files import FileArtifact
 
-    return FileArtifact(opener, size, "in the repository")
+    return FileArtifact(opener, size, "in the repository", digest)
 
 
 def read_rows(stream: BinaryIO, rows: int | slice) -> Any:

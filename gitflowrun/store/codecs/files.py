@@ -35,14 +35,22 @@ class FileArtifact:
         opener: Opens the bytes for reading, anew each time.
         size: How many they are.
         name: What to call them in messages.
+        digest: Their BLAKE3, if they lie in a repository.
     """
 
-    __slots__ = ("_name", "_opener", "size")
+    __slots__ = ("_name", "_opener", "digest", "size")
 
-    def __init__(self, opener: Callable[[], BinaryIO], size: int, name: str) -> None:
+    def __init__(
+        self,
+        opener: Callable[[], BinaryIO],
+        size: int,
+        name: str,
+        digest: bytes | None = None,
+    ) -> None:
         self._opener = opener
         self._name = name
         self.size = size
+        self.digest = digest
 
     def __repr__(self) -> str:
         return f"<FileArtifact {self._name}, {self.size} bytes>"
@@ -66,9 +74,7 @@ class FileArtifact:
         return target
 
     def __reduce__(self) -> NoReturn:
-        msg = (
-            "a FileArtifact can't be pickled; store it as an artifact, or in a list or dict of one"
-        )
+        msg = "a FileArtifact can't be part of another value; make it an artifact of its own"
         raise TypeError(msg)
 
 
