@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from gitflowrun.cli.render import Cell, Column, pairs, table
@@ -30,7 +31,8 @@ def run_lines(run: RunOverview, screen: Screen) -> Iterator[str]:
     """A run: facts, parameters, steps, failures, what it ended up with."""
     style = screen.style
     yield style.yellow(f"run {printable(run.pathspec)}")
-    yield from pairs([(f"{name}:", text) for name, text in _run_facts(run, screen) if text])
+    facts = [(f"{name}:", text) for name, text in _run_facts(run, screen) if text]
+    yield from pairs(facts)
     if run.parameters:
         yield from _heading("Parameters", screen)
         rows = [(name, printable(text)) for name, text in run.parameters.items()]
@@ -53,6 +55,7 @@ def _run_facts(run: RunOverview, screen: Screen) -> list[tuple[str, str]]:
     packages = f", {counted(run.packages, 'package')}" if run.packages else ""
     return [
         ("Status", screen.style.status(status, status + took)),
+        ("Go on with", _resume_command(run)),
         ("Started", _time(run.started, screen)),
         ("User", printable(f"{run.user} on {run.host}" if run.host else run.user)),
         ("Tags", screen.style.cyan(", ".join(map(printable, run.tags)))),
@@ -65,6 +68,15 @@ def _run_facts(run: RunOverview, screen: Screen) -> list[tuple[str, str]]:
         ("Uid", str(run.uid)),
         ("Commit", str(run.commit)),
     ]
+
+
+def _resume_command(run: RunOverview) -> str:
+    """What continues a run that stopped; nothing for others."""
+    if run.status.value not in {"failed", "interrupted", "dead"} or not run.code.script:
+        return ""
+    return (
+        f"python {shlex.quote(printable(run.code.script))} resume {run.pathspec.partition('/')[2]}"
+    )
 
 
 def step_lines(step: StepDetails, screen: Screen) -> Iterator[str]:

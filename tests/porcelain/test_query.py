@@ -1,0 +1,66 @@
+"""Which runs a query asks for, and in which parameters runs differ."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from gitflowrun.errors import NotFound, UsageError
+from gitflowrun.git.snapshot import take_snapshot
+from gitflowrun.porcelain.query import RunQuery, differing, parameters_of, parse_status, select
+from gitflowrun.store.runs import RunStore, Status
+from tests.helpers.repos import GitRepo
+from tests.helpers.runs import draft, make_run, open_repo
+
+
+def test_parameters_that_differ() -> None:
+    """A parameter differs when two runs of one flow have other values, or one has none."""
+    rows = [
+        ("A", {"same": "1", "rate": "0.1", "new": "x"}),
+        ("A", {"same": "1", "rate": "0.2"}),
+        ("B", {"same": "2"}),
+    ]
+    assert differing(rows) == ["rate", "new"]
+    assert differing([]) == []
+    assert differing(rows[1:]) == []
+
+
+def test_statuses_have_names() -> None:
+    """A status is named as it is shown, in any case."""
+    assert parse_status("Failed") is Status.FAILED
+    with pytest.raises(UsageError, match="'over' is not a status"):
+        parse_status("over")
+
+
+def test_the_limit_counts_what_matches(repo: GitRepo) -> None:
+    """Filters come first, then the limit."""
+    for tags in (["x"], [], ["x"], []):
+        make_run(repo, tags=tags)
+    found = select(open_repo(repo), RunQuery(tags=("x",), limit=1))
+    assert [run.id for run in found] == ["3"]
+    assert [run.id for run in select(open_repo(repo), RunQuery(limit=2))] == ["4", "3"]
+    assert select(open_repo(repo), RunQuery(limit=0)) == []
+
+
+def test_an_unknown_flow_is_an_error_where_others_have_runs(repo: GitRepo) -> None:
+    """Asking for a flow without runs names those that have some; without any run it finds none."""
+    assert select(open_repo(repo), RunQuery("MyFlow")) == []
+    make_run(repo)
+    with pytest.raises(NotFound) as caught:
+        select(open_repo(repo), RunQuery("Myflow"))
+    assert "MyFlow" in str(caught.value.hint)
+
+
+def test_parameters_of_a_run(repo: GitRepo) -> None:
+    """Parameters are read from the run's INFO."""
+    opened = open_repo(repo)
+    store = RunStore(opened)
+    for value in ("1", "2"):
+        made = replace(draft(), parameters={"alpha": value, "fixed": "x"})
+        store.start(made, take_snapshot(opened)).close()
+    runs = select(opened, RunQuery())
+    assert [parameters_of(opened, run)["alpha"] for run in runs] == ["2", "1"]
+    out = repo.runs("list", "--params").out.splitlines()
+    assert out[0].split()[-1] == "alpha"
+    assert [line.split()[-1] for line in out[1:]] == ["2", "1"]
