@@ -191,8 +191,7 @@ def scan(data: Buffer, limits: Limits) -> None:  # noqa: C901  (one hot loop, ke
     while True:
         while not left:
             if not outer:
-                if position != end:
-                    raise CorruptRecord(f"{end - position} bytes after the end of msgpack data")
+                _check_end(position, end)
                 return
             left = outer.pop()
             pending -= left
@@ -221,6 +220,13 @@ def scan(data: Buffer, limits: Limits) -> None:  # noqa: C901  (one hot loop, ke
         if length > (limits.text if kind == _TEXT else limits.binary):
             raise CorruptRecord(f"msgpack data holds a value of {length} bytes, more than allowed")
         position += length
+
+
+def _check_end(position: int, end: int) -> None:
+    if position > end:
+        raise CorruptRecord("msgpack data is cut short")
+    if position < end:
+        raise CorruptRecord(f"{end - position} bytes after the end of msgpack data")
 
 
 def _head(data: Buffer, position: int, first: int) -> tuple[int, int, int]:

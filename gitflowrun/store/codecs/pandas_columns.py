@@ -217,6 +217,8 @@ def _decode_category(array: Any, details: Recipe, memory: Memory) -> Any:
     values = decode_column(array.dictionary, recipe, memory)
     categories = pd.Index(values, dtype=values.dtype, copy=False)
     codes = array.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    if memory.loading.writable and not codes.flags.writeable:
+        codes = codes.copy()
     return pd.Categorical.from_codes(codes, categories=categories, ordered=ordered)
 
 
