@@ -45,6 +45,7 @@ _BLOCK = re.compile(
 )
 _SHELLS = re.compile(rb"#!\s*(/\S*/)?(env\s+)?(sh|bash|dash|ksh|zsh)\b")
 _SHEBANG = "#!/bin/sh\n"
+_PROBE = "command -v git-runs"
 _RECENT = 20
 
 
@@ -199,15 +200,14 @@ def _lines_of(name: str) -> str:
             break
     else:
         raise RepositoryError(f"the script of the hook {name} is not installed with gitflowrun")
-    program = shutil.which("git-runs", path=str(Path(sys.executable).parent)) or shutil.which(
-        "git-runs"
-    )
-    if program is None:
-        return body
+    beside = str(Path(sys.executable).parent)
+    program = shutil.which("git-runs", path=beside) or shutil.which("git-runs")
+    if program is None:  # not installed, but run from its sources
+        call = f"{shlex.quote(sys.executable)} -m gitflowrun.cli.main hook"
+        return body.replace(f"{_PROBE} >/dev/null && git runs hook", call)
     # Where git is started from a menu, or the virtual environment is not active, PATH lacks it.
-    return body.replace(
-        "git runs hook", f'PATH="$PATH":{shlex.quote(str(Path(program).parent))} git runs hook'
-    )
+    directory = shlex.quote(str(Path(program).parent))
+    return body.replace(_PROBE, f'PATH="$PATH":{directory}; {_PROBE}')
 
 
 def _read(path: Path) -> str:

@@ -280,6 +280,24 @@ def test_hooks_find_git_runs_without_path(
     assert runs_in(shared) == ["refs/runs/MyFlow/1"]
 
 
+def test_hooks_are_silent_without_git_runs(
+    repo: GitRepo, shared: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once gitflowrun is uninstalled, its hooks bother nobody."""
+    repo.git("config", "runs.autoPush", "true")
+    make_run(repo)
+    program = Path(os.environ["PATH"].split(os.pathsep)[0]) / "git-runs"
+    program.unlink()
+    assert run_git(repo, "commit", "-q", "--allow-empty", "-m", "x").stderr == ""
+    assert run_git(repo, "push", "-q").stderr == ""
+    assert runs_in(shared) == []
+    uninstall(open_repo(repo))
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    install(open_repo(repo))  # run from its sources: as a module of this Python
+    repo.commit("more")
+    assert "1 run new" in run_git(repo, "push", "-q").stderr
+
+
 @pytest.fixture
 def guarded(repo: GitRepo, shared: GitRepo) -> GitRepo:
     """The shared repository with its append-only hook, and a pushed run."""
