@@ -61,7 +61,8 @@ def inflate_into(source: Source, start: int, target: memoryview, *, skip: int = 
     done, size = -skip, len(target)
     stream = _decompressor(size)
     while not stream.eof:
-        feed = source[start : start + _FEED]
+        # Not more than can be needed: zlib copies what it is given too much of.
+        feed = source[start : start + min(_FEED, _bound(size - done))]
         # The first step ends where the bytes to be skipped end.
         piece = _decompress(stream, feed, min(_STEP, size - done + 1) if done >= 0 else -done)
         if done >= 0:
@@ -84,13 +85,18 @@ def inflate_head(source: Source, start: int, size: int) -> bytes:
 
 def _inflate_small(source: Source, start: int, size: int) -> bytes:
     stream = _decompressor(size)
-    out = _decompress(stream, source[start : start + size + size // 512 + 64], size + 1)
+    out = _decompress(stream, source[start : start + _bound(size)], size + 1)
     if len(out) == size and stream.eof:
         return out
     # An unusual framing, such as many empty blocks: take the long way.
     target = bytearray(size)
     inflate_into(source, start, memoryview(target))
     return bytes(target)
+
+
+def _bound(size: int) -> int:
+    """How long a zlib stream of `size` bytes may be, unless its framing is unusual."""
+    return size + size // 512 + 64
 
 
 def _decompressor(size: int) -> Any:

@@ -101,12 +101,12 @@ def test_a_bug_in_a_thread_reaches_the_caller(
     """An exception in the pool ends the write; no thread and no file is left waiting."""
     import threading
 
-    from gitflowrun.git import packwriter
+    from gitflowrun.git.packitem import Item
 
     def fail(_item: object, _region: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(packwriter._Item, "fill", fail)
+    monkeypatch.setattr(Item, "fill", fail)
     store = pack_store(repo)
     threads = threading.active_count()
     with pytest.raises(ZeroDivisionError):

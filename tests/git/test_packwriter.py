@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gitflowrun.git import conveyor, directio, framing, packwriter
+from gitflowrun.git import assembly, conveyor, directio, framing, packwriter
 from gitflowrun.git.objects import ObjectType, Oid, hash_object
 from gitflowrun.git.packfile import PackReader
 from gitflowrun.git.packs import PackObject
@@ -97,9 +97,9 @@ def test_slabs_of_any_size_make_the_same_pack(
         small = _write(tmp / "small", objects)
         patch.setattr(packwriter, "_ONE_THREAD", 0)
         patch.setattr(packwriter, "_FEW_BYTES", 0)
-        patch.setattr(packwriter, "_SMALL", 1 << 10)
-        patch.setattr(packwriter, "_LARGE", slab // 4)
-        patch.setattr(packwriter, "_PIECE", framing.BLOCK)
+        patch.setattr(assembly, "_SMALL", 1 << 10)
+        patch.setattr(assembly, "_LARGE", slab // 4)
+        patch.setattr(assembly, "_PIECE", framing.BLOCK)
         patch.setattr(conveyor, "_SLAB", slab + (32 << 10))
         patch.setattr(conveyor, "MAX_REGION", slab)
         large = _write(tmp / "large", objects)
