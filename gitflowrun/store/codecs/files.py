@@ -107,18 +107,28 @@ def from_chunks(
     """
     import tempfile
 
-    spool = tempfile.TemporaryFile(dir=directory)  # noqa: SIM115  (lives as long as the value)
-    for chunk in chunks:
-        spool.write(chunk)
-    spool.flush()
-    size = spool.tell()
+    with tempfile.TemporaryFile(dir=directory) as file:
+        for chunk in chunks:
+            file.write(chunk)
+        file.flush()
+        spool, size = _Spool(os.dup(file.fileno())), file.tell()
     return FileArtifact(lambda: io.BufferedReader(_Spooled(spool)), size, "from a stream")
 
 
-class _Spooled(io.RawIOBase):
-    """A temporary file that is read at a position of its own; it has no name to be opened by again."""
+class _Spool:
+    """A temporary file that has no name; it is there as long as the value or anybody who reads it."""
 
-    def __init__(self, spool: Any) -> None:
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+
+    def __del__(self) -> None:
+        os.close(self.descriptor)
+
+
+class _Spooled(io.RawIOBase):
+    """A spool that is read at a position of its own."""
+
+    def __init__(self, spool: _Spool) -> None:
         super().__init__()
         self._spool = spool
         self._position = 0
@@ -130,7 +140,7 @@ class _Spooled(io.RawIOBase):
         return True
 
     def fileno(self) -> int:
-        return int(self._spool.fileno())
+        return self._spool.descriptor
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         size = os.fstat(self.fileno()).st_size
