@@ -98,11 +98,18 @@ def _write(file: Path, wanted: dict[StoredTask, list[DataArtifact]]) -> None:
     import pickle
 
     values = {
-        f"{task.run.id}/{task.name}": {artifact.id: artifact.data for artifact in artifacts}
+        f"{task.run.id}/{task.name}": {artifact.id: _plain(artifact.data) for artifact in artifacts}
         for task, artifacts in wanted.items()
     }
     with file.open("wb") as stream:
         pickle.dump(values, stream, protocol=pickle.HIGHEST_PROTOCOL)
+
+
+def _plain(value: Any) -> Any:
+    """The value as whoever loads the pickle knows it: of a stored file its bytes."""
+    from gitflowrun.store.codecs import is_file
+
+    return value.read() if is_file(value) else value
 
 
 def _print(artifact: DataArtifact, limit: int) -> None:
