@@ -120,6 +120,12 @@ def _accept_any_text() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    # Closed by the caller (`>&-`): what is said goes nowhere, which is no error either.
+    if sys.stdout is None or sys.stderr is None:
+        from pathlib import Path
+
+        nowhere = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  (until the process ends)
+        sys.stdout, sys.stderr = sys.stdout or nowhere, sys.stderr or nowhere
 
 
 def _system_words(error: OSError) -> str:

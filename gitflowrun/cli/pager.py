@@ -14,7 +14,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TextIO, cast
 
-from gitflowrun.cli.style import PLAIN, Style, is_terminal, style_for
+from gitflowrun.cli.style import PLAIN, Style, is_terminal, says_no, style_for
 
 if TYPE_CHECKING:
     import subprocess
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from gitflowrun.git.repository import Repository
 
 __all__ = ["Screen", "open_screen"]
-
-_NO = frozenset({"false", "no", "off", "0"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +65,7 @@ def open_screen(repo: Repository | None = None, *, page: bool = False) -> Iterat
     if pager is None:
         yield Screen(sys.stdout, style, person, columns)
         return
-    if config.get("color.pager", "true").lower() in _NO:
+    if says_no(config.get("color.pager", "true")):
         style = PLAIN
     with _piped_to(pager) as stream:
         yield Screen(stream, style, person, columns)
@@ -81,7 +79,7 @@ def _columns() -> int:
 
 def _pager(repo: Repository) -> str | None:
     """The shell command that pages, or None when none is wanted."""
-    if repo.config.get("pager.runs", "true").lower() in _NO:
+    if says_no(repo.config.get("pager.runs", "true")):
         return None
     command = repo.git.run("var", "GIT_PAGER").decode(errors="surrogateescape").strip()
     return None if command in {"", "cat"} else command

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TextIO
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["PLAIN", "Style", "is_terminal", "style_for"]
+__all__ = ["PLAIN", "Style", "is_terminal", "says_no", "style_for"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,11 @@ PLAIN = Style(colour=False)
 _NO = frozenset({"never", "false", "no", "off", "0"})
 
 
+def says_no(value: str) -> bool:
+    """Whether a value of git config switches something off."""
+    return value.lower() in _NO
+
+
 def is_terminal(stream: TextIO) -> bool:
     """Whether `stream` is a terminal; a closed stream is none."""
     try:
@@ -91,9 +96,9 @@ def style_for(
         return PLAIN
     if environ.get("FORCE_COLOR"):
         return Style(colour=environ["FORCE_COLOR"] != "0")
-    wish = config.get("color.runs", config.get("color.ui", "auto")).lower()
-    if wish == "always" or wish in _NO:
-        return Style(colour=wish == "always")
+    wish = config.get("color.runs", config.get("color.ui", "auto"))
+    if wish.lower() == "always" or says_no(wish):
+        return Style(colour=not says_no(wish))
     if environ.get("GIT_PAGER_IN_USE") == "true":
-        return Style(colour=config.get("color.pager", "true").lower() not in _NO)
+        return Style(colour=not says_no(config.get("color.pager", "true")))
     return Style(colour=is_terminal(stream) and environ.get("TERM", "dumb") != "dumb")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from gitflowrun import __version__
 from gitflowrun.cli.main import COMMANDS, main
-from tests.helpers.repos import GitRepo
+from tests.helpers.repos import GitRepo, run_program
 
 
 @pytest.mark.parametrize("word", ["-h", "--help", "help"])
@@ -47,3 +49,10 @@ def test_help_imports_neither_click_nor_pygit2(repo: GitRepo) -> None:
 def test_git_finds_the_command(repo: GitRepo) -> None:
     """The module runs as a program."""
     assert repo.runs("--version").out == f"git-runs version {__version__}\n"
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_closed_streams_are_no_error(repo: GitRepo, closed: str) -> None:
+    """A caller that wants to hear nothing may close what it does not read."""
+    command = f"{sys.executable} -m gitflowrun.cli.main {closed}"
+    assert run_program(["sh", "-c", command], repo.path).code == 0
