@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -78,7 +77,7 @@ class Owner:
 
 
 def _host() -> str:
-    return re.sub(r"[^A-Za-z0-9-]", "_", socket.gethostname())[:64]
+    return re.sub(r"[^A-Za-z0-9-]", "_", os.uname().nodename)[:64]
 
 
 def _boot() -> str:

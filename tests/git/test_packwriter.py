@@ -63,6 +63,8 @@ def test_large_packs_go_over_the_conveyor(
     repo: GitRepo, with_numpy: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Noise, text, tiny and large objects, mixed, far beyond one slab."""
+    if with_numpy:
+        pytest.importorskip("numpy")
     monkeypatch.setattr(framing, "use_numpy", lambda: with_numpy)
     sizes = random.Random(5)
     datas = [noise(sizes.randrange(60_000, 3 << 20), seed) for seed in range(12)]
