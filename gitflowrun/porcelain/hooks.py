@@ -206,8 +206,8 @@ def _lines_of(name: str) -> str:
         call = f"{shlex.quote(sys.executable)} -m gitflowrun.cli.main hook"
         return body.replace(f"{_PROBE} >/dev/null && git runs hook", call)
     # Where git is started from a menu, or the virtual environment is not active, PATH lacks it.
-    directory = shlex.quote(str(Path(program).parent))
-    return body.replace(_PROBE, f'PATH="$PATH":{directory}; {_PROBE}')
+    place = shlex.quote(str(Path(program).parent))
+    return body.replace(_PROBE, f'PATH="$PATH":{place}; {_PROBE}')
 
 
 def _read(path: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -292,7 +293,9 @@ def test_hooks_are_silent_without_git_runs(
     assert run_git(repo, "push", "-q").stderr == ""
     assert runs_in(shared) == []
     uninstall(open_repo(repo))
-    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    git = shutil.which("git")
+    assert git is not None
+    monkeypatch.setenv("PATH", f"{Path(git).parent}:/usr/bin:/bin")
     install(open_repo(repo))  # run from its sources: as a module of this Python
     repo.commit("more")
     assert "1 run new" in run_git(repo, "push", "-q").stderr
