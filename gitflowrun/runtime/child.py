@@ -10,8 +10,8 @@ A task that ends before 3 (`os._exit`, a crash, a kill) has failed, whatever its
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import os
-import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -38,11 +38,10 @@ def run_task(
     code = 1
     try:
         process.settle(stdout, stderr)  # 1
-        process.reset_signals()
-        set_environment(runner.begin, launch)
+        os.environ["GITFLOWRUN_TASK"] = str(launch.task)
         result = runner.run(launch)  # 2
         process.flush_output()
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # too late: what is done shall count
+        _signal.signal(_signal.SIGINT, _signal.SIG_IGN)  # too late: what is done shall count
         channel.send(encode(result))  # 3
         code = 1 if result.error else 0
     except BaseException:  # noqa: BLE001  (nothing is above this but the end of the process)
@@ -52,13 +51,13 @@ def run_task(
         os._exit(code)  # 4
 
 
-def set_environment(begin: Begin, launch: Launch) -> None:
-    """The variables that a task and the programs it starts find."""
-    os.environ.pop(TASK_FD, None)
+def set_environment(begin: Begin) -> None:
+    """The variables that all tasks of a run, and the programs they start, find."""
     os.environ["PYTHONUNBUFFERED"] = "1"  # a program's lines arrive when they are written
     os.environ["METAFLOW_RUN_ID"] = str(begin.run.id)
     os.environ["GITFLOWRUN_RUN"] = begin.run.pathspec
-    os.environ["GITFLOWRUN_TASK"] = str(launch.task)
+    if begin.namespace is not None:
+        os.environ["GITFLOWRUN_NAMESPACE"] = begin.namespace
 
 
 def _complain() -> None:

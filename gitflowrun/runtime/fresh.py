@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import signal
 from typing import TYPE_CHECKING
 
-from gitflowrun.runtime.child import TASK_FD, run_task
+from gitflowrun.runtime import process
+from gitflowrun.runtime.child import TASK_FD, run_task, set_environment
 from gitflowrun.runtime.messages import Begin, Launch, parse
-from gitflowrun.runtime.process import Lifeline
 from gitflowrun.runtime.protocol import Channel
 from gitflowrun.runtime.task import TaskRunner
 
@@ -23,12 +22,13 @@ __all__ = ["serve"]
 
 def serve(flow_cls: type[FlowSpec]) -> NoReturn:
     """Run the task that waits at the socket named in the environment, and end the process."""
-    Lifeline.hold_parent()
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    process.Lifeline.hold_parent()
     channel = Channel.from_fd(int(os.environ.pop(TASK_FD)))
     begin, launch = _message(channel), _message(channel)
     if not isinstance(begin, Begin) or not isinstance(launch, Launch):
         os._exit(1)  # the scheduler is gone
+    process.prepare_output()
+    set_environment(begin)
     run_task(TaskRunner(flow_cls, begin), launch, channel, os.dup(1), os.dup(2))
 
 

@@ -38,6 +38,7 @@ class InlineTasks:
     def __init__(self, flow_cls: type[FlowSpec], begin: Begin, channel: Channel) -> None:
         self._runner = TaskRunner(flow_cls, begin)
         self._channel = channel
+        set_environment(begin)
 
     def take(self, message: Message, fds: tuple[int, ...]) -> None:
         """Run a task to its end; there is never one that could be killed."""
@@ -45,7 +46,7 @@ class InlineTasks:
             return
         self._channel.send(encode(Started(message.serial, os.getpid())))
         before = _cpu()
-        set_environment(self._runner.begin, message)
+        os.environ["GITFLOWRUN_TASK"] = str(message.task)
         old = sys.stdout, sys.stderr
         with open(fds[0], "w", buffering=1) as out, open(fds[1], "w", buffering=1) as err:  # noqa: PTH123
             sys.stdout, sys.stderr = _Both(old[0], out), _Both(old[1], err)

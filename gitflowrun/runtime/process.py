@@ -5,18 +5,24 @@ System calls only; what a task does is `task`'s business.
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import contextlib
 import io
 import os
-import signal
 import sys
 from typing import Any
 
-__all__ = ["Lifeline", "detach_input", "flush_output", "redirect_output", "reset_signals", "settle"]
+__all__ = [
+    "Lifeline",
+    "detach_input",
+    "flush_output",
+    "prepare_output",
+    "redirect_output",
+    "settle",
+]
 
 _PR_SET_PDEATHSIG = 1
 _OOM_ADJUSTMENT = b"800"
-_RESET = (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGQUIT)
 
 
 class Lifeline:
@@ -43,7 +49,7 @@ class Lifeline:
         """From now on the child is killed when the owner dies, however it dies."""
         if self._prctl is None:
             return
-        self._prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+        self._prctl(_PR_SET_PDEATHSIG, 9, 0, 0, 0)
         if os.getppid() != self._owner:  # it died before we held on
             os._exit(1)
 
@@ -52,31 +58,39 @@ def settle(stdout: int, stderr: int) -> None:
     """Make this process a task's: a session of its own, its pipes as output, first to go when memory ends.
 
     The session's processes can be signalled together, and a terminal's Ctrl-C does not reach them: the
-    scheduler decides who is interrupted.
+    scheduler decides who is interrupted. It is all system calls: what Python does in a fork, it pays for in
+    pages that are copied.
     """
-    with contextlib.suppress(PermissionError):  # it leads a session already
+    if os.getpid() != os.getsid(0):
         os.setsid()
     redirect_output(stdout, stderr)
-    with contextlib.suppress(OSError):
+    _signal.set_wakeup_fd(-1)
+    _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
+    _signal.signal(_signal.SIGINT, _signal.default_int_handler)
+    try:
         fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
-        try:
-            os.write(fd, _OOM_ADJUSTMENT)
-        finally:
-            os.close(fd)
+        os.write(fd, _OOM_ADJUSTMENT)
+        os.close(fd)
+    except OSError:
+        pass
 
 
 def redirect_output(stdout: int, stderr: int) -> None:
-    """Let descriptors 1 and 2, and the text layers above them, write to these pipes; closes the originals.
-
-    The old text layers go on to work, since logging handlers of the flow's module may hold them, and pass
-    on every line. What a module has put in place of `sys.stdout` is left alone.
-    """
+    """Let descriptors 1 and 2 write to these pipes; closes the originals."""
     os.dup2(stdout, 1)
     os.dup2(stderr, 2)
     for fd in {stdout, stderr} - {1, 2}:
         os.close(fd)
-    sys.stdout = sys.__stdout__ = _text_layer(1, sys.stdout, sys.__stdout__)
-    sys.stderr = sys.__stderr__ = _text_layer(2, sys.stderr, sys.__stderr__)
+
+
+def prepare_output() -> None:
+    """Make the text layers over descriptors 1 and 2 fit for pipes, wherever these lead then.
+
+    The old text layers go on to work, since logging handlers of the flow's module may hold them, and pass
+    on every line. What a module has put in place of `sys.stdout` is left alone.
+    """
+    sys.stdout = sys.__stdout__ = _text_layer(1, sys.stdout, sys.__stdout__)  # type: ignore[misc]
+    sys.stderr = sys.__stderr__ = _text_layer(2, sys.stderr, sys.__stderr__)  # type: ignore[misc]
 
 
 def _text_layer(fd: int, stream: Any, original: Any) -> Any:
@@ -105,11 +119,3 @@ def flush_output() -> None:
     for stream in (*_kept, sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):
             stream.flush()
-
-
-def reset_signals() -> None:
-    """Undo what a zygote or a front process did to the signals of a task."""
-    signal.set_wakeup_fd(-1)
-    for number in _RESET:
-        signal.signal(number, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -20,7 +20,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 from gitflowrun.runtime import process
-from gitflowrun.runtime.child import run_task
+from gitflowrun.runtime.child import run_task, set_environment
 from gitflowrun.runtime.messages import (
     Begin,
     Exited,
@@ -66,6 +66,7 @@ class _Zygote:
     def __init__(self, flow_cls: type[FlowSpec], channel: Channel, alive: int) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the scheduler decides who is interrupted
         process.detach_input()
+        process.prepare_output()
         self._flow_cls = flow_cls
         self._channel = channel
         self._alive = alive
@@ -101,6 +102,7 @@ class _Zygote:
         elif isinstance(message, Kill):
             self._signal(message)
         elif isinstance(message, Begin):
+            set_environment(message)
             self._runner = TaskRunner(self._flow_cls, message)
             self._runner.warm_up()
             gc.collect()
