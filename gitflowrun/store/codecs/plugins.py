@@ -12,19 +12,20 @@ The object (a class's attributes do) has
     encode     value -> the payload, in one buffer or a list of them
     decode     payload (a memoryview), trusted -> value
 
-They are looked for only when no codec of ours takes a value exactly, or a payload names an unknown one.
-Reading the metadata of all packages takes 30 ms; whether any package offers a codec is seen in 3.
+One that can't be loaded is warned about and left out. They are looked for only when no codec of ours takes a
+value exactly, or a payload names an unknown one. Reading the metadata of all packages takes 30 ms; whether
+any package offers a codec is seen in 3.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+import warnings
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from gitflowrun.errors import UnserializableArtifact
 from gitflowrun.store.codecs.encoded import flat
 
 if TYPE_CHECKING:
@@ -46,25 +47,18 @@ class UserCodec:
     made_by: Any
 
     @classmethod
-    def checked(cls, name: str, offered: Any) -> UserCodec:
-        """What an entry point offers, if it is a codec.
-
-        Raises:
-            UnserializableArtifact: it is none; the message says what is missing.
-        """
-        try:
-            codec = cls(
-                id=str(offered.id),
-                suffix=str(offered.suffix),
-                types=frozenset(offered.types),
-                safe=bool(offered.safe),
-                made_by=offered,
-            )
-            usable = callable(offered.encode) and callable(offered.decode)
-        except (AttributeError, TypeError) as error:
-            raise _refusal(name, str(error)) from error
-        if not usable or "/" not in codec.id:
-            raise _refusal(name, "it needs an id such as 'mesh/1' and functions encode and decode")
+    def checked(cls, offered: Any) -> UserCodec:
+        """What an entry point offers, if it is a codec; TypeError or AttributeError say what is missing."""
+        codec = cls(
+            id=str(offered.id),
+            suffix=str(offered.suffix),
+            types=frozenset(offered.types),
+            safe=bool(offered.safe),
+            made_by=offered,
+        )
+        if "/" not in codec.id or not callable(offered.encode) or not callable(offered.decode):
+            msg = "it needs an id such as 'mesh/1' and functions encode and decode"
+            raise TypeError(msg)
         return codec
 
     def encode(self, value: Any) -> tuple[memoryview, ...]:
@@ -76,13 +70,6 @@ class UserCodec:
     def decode(self, payload: memoryview, *, trusted: bool) -> Any:
         """The value in a payload."""
         return self.made_by.decode(payload, trusted=trusted)
-
-
-def _refusal(name: str, why: str) -> UnserializableArtifact:
-    return UnserializableArtifact(
-        f"entry point {name!r} of group {GROUP} offers no codec: {why}",
-        hint="gitflowrun/store/codecs/plugins.py says what a codec is",
-    )
 
 
 def for_type(name: str) -> UserCodec | None:
@@ -97,8 +84,17 @@ def user_codecs() -> Mapping[str, UserCodec]:
         return {}
     from importlib.metadata import entry_points
 
-    codecs = [UserCodec.checked(point.name, point.load()) for point in entry_points(group=GROUP)]
-    return {codec.id: codec for codec in codecs}
+    codecs = {}
+    for point in entry_points(group=GROUP):
+        try:
+            codec = UserCodec.checked(point.load())
+        except Exception as error:  # noqa: BLE001  (a broken package must not stop a run)
+            why = f"{type(error).__name__}: {error}"
+            msg = f"entry point {point.name!r} of group {GROUP} offers no codec: {why}"
+            warnings.warn(msg, RuntimeWarning, stacklevel=2)
+        else:
+            codecs[codec.id] = codec
+    return codecs
 
 
 def _offers_codecs(directory: str) -> bool:
