@@ -15,8 +15,8 @@ from gitflowrun.names import PARAMETERS_STEP
 from gitflowrun.runtime.events import ForeachSplit, TaskEnded
 from gitflowrun.runtime.messages import Parent
 from gitflowrun.runtime.resume import SPLIT_VALUES
-from gitflowrun.store import wire
 from gitflowrun.store.records import TaskRecord
+from gitflowrun.store.taskobjects import pack_record
 from gitflowrun.store.writer import FinishedTask
 
 if TYPE_CHECKING:
@@ -102,6 +102,7 @@ class Ledger:
             if result and result.split_values
             else {},
         )
+        packed = pack_record(record)
         task = FinishedTask(
             record,
             result.inline if result else {},
@@ -109,13 +110,13 @@ class Ledger:
             log.output("stderr"),
             log.times(),
             result.packs if result else (),
+            packed,
         )
         if not self._entries:
             self._loop.after(max(self._wait(), 0), _look_again)
         self._entries.append(_Entry(task, execution.pid, is_success, execution.is_live))
         self._output += log.size
-        blob = hash_object(ObjectType.BLOB, wire.pack(record.to_map(), wire.RECORD))
-        return record, Parent(job.name, blob)
+        return record, Parent(job.name, hash_object(ObjectType.BLOB, packed))
 
     def commit(self, status: Status) -> Iterator[Event]:
         """Publish what waits, and the run's status; then what there is to tell about it.

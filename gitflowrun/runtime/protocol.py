@@ -22,7 +22,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
-from gitflowrun.store.wire import MESSAGE, pack, unpack
+from gitflowrun.store.wire import pack_message, unpack_message
 
 __all__ = ["Channel", "Received", "channel_pair"]
 
@@ -84,7 +84,7 @@ class Channel:
         Raises:
             OSError: the other end is gone.
         """
-        payload = pack(body, MESSAGE)
+        payload = pack_message(body)
         if len(payload) <= _INLINE_LIMIT:
             self._put(b"I" + payload, fds)
             return
@@ -185,7 +185,7 @@ def channel_pair() -> tuple[socket.socket, socket.socket]:
 
 
 def _body(payload: bytes | memoryview) -> list[Any]:
-    body = unpack(payload, MESSAGE)
+    body = unpack_message(payload)
     assert isinstance(body, list)
     return body
 

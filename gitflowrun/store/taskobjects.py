@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gitflowrun.store.records import Chunk, TaskRecord
     from gitflowrun.store.writer import FinishedTask
 
-__all__ = ["GroupObjects", "Remembered"]
+__all__ = ["GroupObjects", "Remembered", "pack_record"]
 
 _REMEMBERED = 20_000
 
@@ -41,6 +41,11 @@ class Remembered:
         self._oids.update(dict.fromkeys(oids))
         while len(self._oids) > self._limit:
             del self._oids[next(iter(self._oids))]
+
+
+def pack_record(record: TaskRecord) -> bytes:
+    """The content of a task's TASK blob."""
+    return wire.pack(record.to_map(), wire.RECORD)
 
 
 class GroupObjects:
@@ -74,7 +79,8 @@ class GroupObjects:
         name = task.record.name
         if not (layout.is_safe_component(name.step) and layout.is_safe_component(name.task)):
             raise UsageError(f"{str(name)!r} can't name a task in git", hint="use [A-Za-z0-9_-]")
-        entries = [self._unique_blob(layout.TASK, wire.pack(task.record.to_map(), wire.RECORD))]
+        packed = pack_record(task.record) if task.packed is None else task.packed
+        entries = [self._unique_blob(layout.TASK, packed)]
         files = ((layout.STDOUT, task.stdout), (layout.STDERR, task.stderr))
         entries += [self._blob(file, data) for file, data in files if data]
         if task.times:

@@ -17,7 +17,16 @@ import msgpack
 
 from gitflowrun.errors import CorruptRecord, UnserializableArtifact
 
-__all__ = ["MESSAGE", "RECORD", "Limits", "pack", "scan", "unpack"]
+__all__ = [
+    "MESSAGE",
+    "RECORD",
+    "Limits",
+    "pack",
+    "pack_message",
+    "scan",
+    "unpack",
+    "unpack_message",
+]
 
 Buffer = bytes | bytearray | memoryview
 
@@ -114,6 +123,31 @@ def unpack(data: Buffer, limits: Limits = RECORD) -> Any:
         CorruptRecord: `data` is not exactly one value within `limits`, or a map repeats a key.
     """
     scan(data, limits)
+    return _unpack(data, limits)
+
+
+def pack_message(value: Any) -> bytes:
+    """Pack a message to another process of the same run, without looking at it once more.
+
+    Raises:
+        UnserializableArtifact: `value` holds something else than `pack` takes.
+    """
+    try:
+        return _pack(value)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise UnserializableArtifact(f"a message can't hold {error}") from error
+
+
+def unpack_message(data: Buffer) -> Any:
+    """The value that `pack_message` turned into `data`.
+
+    The sender is a process of this run and could do worse than to use up memory, so the structure is not
+    walked first; the outcome is a value or CorruptRecord all the same.
+    """
+    return _unpack(data, MESSAGE)
+
+
+def _unpack(data: Buffer, limits: Limits) -> Any:
     try:
         return msgpack.unpackb(
             data,

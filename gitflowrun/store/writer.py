@@ -51,6 +51,7 @@ class FinishedTask:
         stderr: Its error stream, as far as it is kept.
         times: When the lines were written, as `linetimes.encode_times` says it.
         packs: The kept packs that its process wrote.
+        packed: The record as `pack_record` packs it, where its oid was needed before.
     """
 
     record: TaskRecord
@@ -59,6 +60,7 @@ class FinishedTask:
     stderr: bytes = b""
     times: bytes = b""
     packs: tuple[str, ...] = ()
+    packed: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

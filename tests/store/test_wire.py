@@ -11,7 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gitflowrun.errors import CorruptRecord, UnserializableArtifact
-from gitflowrun.store.wire import MESSAGE, RECORD, Limits, pack, unpack
+from gitflowrun.store.wire import (
+    MESSAGE,
+    RECORD,
+    Limits,
+    pack,
+    pack_message,
+    unpack,
+    unpack_message,
+)
 
 PLAIN = st.recursive(
     st.none()
@@ -97,6 +105,23 @@ def test_bombs_cost_no_memory(bomb: bytes) -> None:
     finally:
         tracemalloc.stop()
     assert peak < 100_000
+
+
+def test_messages_are_what_was_sent_or_corrupt() -> None:
+    """Messages are not walked first, and still nothing but a value or CorruptRecord comes out."""
+    body = ["Kill", 7, {"a": [b"x", None, 1.5]}]
+    assert unpack_message(pack_message(body)) == body
+    for data in (
+        b"",
+        b"\xc1",
+        pack_message(body)[:-1],
+        pack_message(body) + b"\0",
+        b"\x91" * 2_000,
+    ):
+        with pytest.raises(CorruptRecord):
+            unpack_message(data)
+    with pytest.raises(UnserializableArtifact):
+        pack_message([object()])
 
 
 def test_limits_differ_for_messages() -> None:
