@@ -60,6 +60,7 @@ class _Finished:
     run: RunIdentity
     transition: Transition | None
     values: tuple[str, ...]
+    makers: frozenset[TaskName]
 
 
 def find_origin(runs: RunStore, flow: str, address: str | None) -> StoredRun:
@@ -100,7 +101,7 @@ def adopt(
     graph: Mapping[str, Any],
     origin: StoredRun,
     rerun: frozenset[str],
-    is_trusted: Callable[[RunIdentity], bool],
+    is_trusted: Callable[[TaskName], bool],
 ) -> Adoption:
     """Move `plan` on by what `origin` has done already.
 
@@ -109,10 +110,11 @@ def adopt(
         graph: The flow's `_graph_info`.
         origin: The run to take tasks from.
         rerun: Steps that must run again.
-        is_trusted: Whether pickles of a run may be loaded.
+        is_trusted: Whether nobody but trusted runs had a task of the origin in hand. It judges by the run
+            that executed the task, so one task of each run is asked about.
     """
     finished, last_id = _index(origin)
-    names: list[TaskName] = []
+    names: dict[TaskName, None] = {}
     postponed: list[PlannedTask] = []
     untrusted: set[str] = set()
     judged: dict[bytes, bool] = {}
@@ -129,12 +131,13 @@ def adopt(
             found is None
             or planned.step in rerun
             or not _still_says(graph, planned.step, found.transition)
+            or not found.makers <= names.keys()  # a record that lies about who made its artifacts
         ):
             postponed.append(planned)
             continue
-        names.append(found.task.name)
+        names[found.task.name] = None
         if found.run.uid not in judged:
-            judged[found.run.uid] = is_trusted(found.run)
+            judged[found.run.uid] = is_trusted(found.task.name)
         if not judged[found.run.uid]:
             untrusted.add(str(found.task.name))
         plan.finish(planned, found.task, found.transition, found.values)
@@ -154,8 +157,9 @@ def _index(origin: StoredRun) -> tuple[dict[_Place, _Finished], int]:
             continue
         values = tuple(record.extra.get(SPLIT_VALUES, ()))
         finished[record.name.step, record.parents, _index_among_children(record)] = _Finished(
-            Parent(record.name, stored.task_blob), record.run, record.transition, values
-        )
+            Parent(record.name, stored.task_blob), record.run, record.transition, values,
+            frozenset(ref.producer for ref in record.artifacts.values()) - {record.name},
+        )  # fmt: skip
     return finished, last_id
 
 

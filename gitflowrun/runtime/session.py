@@ -37,6 +37,7 @@ from gitflowrun.runtime.request import Kind
 from gitflowrun.runtime.resume import Adoption
 from gitflowrun.runtime.stage import Lines, Stage
 from gitflowrun.settings import user_name
+from gitflowrun.store.custody import Custody
 from gitflowrun.store.runs import RunStore
 from gitflowrun.store.trust import Trust
 
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from gitflowrun.git.snapshot import Snapshot
     from gitflowrun.runtime.events import Event
     from gitflowrun.settings import Isolation
+    from gitflowrun.store.records import TaskName
     from gitflowrun.store.stored import StoredRun
     from gitflowrun.store.writer import RunWriter
 
@@ -166,12 +168,16 @@ class _Run:
         if self.origin is None:
             return _NOTHING
         parameters = resume.first_parameters(self.origin)
-        trust = Trust(self.repo)
+        origin, custody = self.origin, Custody(RunStore(self.repo), Trust(self.repo))
+
+        def is_trusted(name: TaskName) -> bool:
+            return custody.trusts_task(origin.task(name))
+
         if request.kind is Kind.CLONE:
-            is_trusted = trust.is_trusted(self.origin.identity)
-            return Adoption((), 0, frozenset() if is_trusted else frozenset({str(parameters.name)}))
+            known = is_trusted(parameters.name)
+            return Adoption((), 0, frozenset() if known else frozenset({str(parameters.name)}))
         rerun = frozenset() if request.step is None else plan.shape.downstream(request.step)
-        return resume.adopt(plan, self.order.graph, self.origin, rerun, trust.is_trusted)
+        return resume.adopt(plan, self.order.graph, origin, rerun, is_trusted)
 
     def take_over(self, writer: RunWriter, adoption: Adoption, tell: Tell) -> None:
         """Let the run have the tasks that it adopts."""
