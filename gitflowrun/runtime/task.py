@@ -21,6 +21,7 @@ from gitflowrun.errors import (
 )
 from gitflowrun.flow.execution import RecordSource, StepOutcome, TaskContext, execute_step, prepare
 from gitflowrun.flow.filecontent import FileContent
+from gitflowrun.flow.foreach import hidden_name
 from gitflowrun.flow.members import constants, parameters_of
 from gitflowrun.git.packfile import PackReader
 from gitflowrun.git.packs import PackStore
@@ -38,12 +39,15 @@ from gitflowrun.store.records import ArtifactRef, TaskRecord
 if TYPE_CHECKING:
     from gitflowrun.flow import FlowSpec
     from gitflowrun.git.objects import ObjectType, Oid
+    from gitflowrun.names import Digest
     from gitflowrun.runtime.messages import Begin, Launch, Parent, Value
     from gitflowrun.store.codecs import Encoded
 
 __all__ = ["TaskRunner"]
 
 _KEPT_RECORDS = 64
+_PLAIN = frozenset({"plain/1", "str/1", "bytes/1"})
+_EXPECTED = 2 << 20
 _ERROR_LENGTH = 2_000
 
 
@@ -65,6 +69,7 @@ class TaskRunner:
         )
         self._writer = ArtifactWriter(packs)
         self._records: OrderedDict[Oid, TaskRecord] = OrderedDict()
+        self._expected: dict[Digest, object] = {}
 
     def warm_up(self) -> None:
         """Do what is the same for all tasks, so that forks need not do it again."""
@@ -72,9 +77,24 @@ class TaskRunner:
         rehearse()
 
     def look_ahead(self, launch: Launch) -> None:
-        """Read the records that a fork will need first: all forks of a foreach need the same ones."""
-        for parent in (*launch.parents[:1], *filter(None, [launch.parameters])):
-            self._record(parent)
+        """Read what a fork will need first: tasks of one step need the same records and mostly the same values.
+
+        Those are the parameters and the items of the innermost foreach, of which a child wants one. Only
+        plain values are loaded here, for that runs no code of anybody's.
+        """
+        parents = [self._record(parent) for parent in launch.parents[:1]]
+        wanted = []
+        if launch.parameters is not None:
+            wanted += self._record(launch.parameters).artifacts.values()
+        if parents and launch.frames:
+            found = parents[0].artifacts
+            names = (hidden_name(len(launch.frames) - 1), launch.frames[-1].var)
+            wanted += [found[name] for name in names if name in found][:1]
+        plain = {ref.digest: ref for ref in wanted if ref.codec in _PLAIN and ref.size <= _EXPECTED}
+        if plain.keys() != self._expected.keys():
+            self._expected = {
+                digest: self._artifacts.load(ref, trusted=False) for digest, ref in plain.items()
+            }
 
     def run(self, launch: Launch) -> Result:
         """Execute a task. Whatever goes wrong is in the result, and explained on standard error."""
@@ -184,6 +204,8 @@ class TaskRunner:
         return record
 
     def _load(self, listed_by: str, ref: ArtifactRef) -> object:
+        if ref.digest in self._expected:  # a fork's own copy: it takes it once
+            return self._expected.pop(ref.digest)
         # Whoever wrote the list could name any maker: both must be trusted.
         trusted = self.begin.untrusted.isdisjoint((listed_by, str(ref.producer)))
         try:
