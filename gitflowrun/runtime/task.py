@@ -83,7 +83,7 @@ class TaskRunner:
         plain values are loaded here, for that runs no code of anybody's.
         """
         parents = [self._record(parent) for parent in launch.parents[:1]]
-        wanted = []
+        wanted: list[ArtifactRef] = []
         if launch.parameters is not None:
             wanted += self._record(launch.parameters).artifacts.values()
         if parents and launch.frames:
