@@ -151,8 +151,14 @@ class Execution:
         name = _signal_name(-code)
         if -code == signal.SIGSEGV:
             return f"killed by {name}", "Task failed with a segmentation fault."
-        hint = ": not by us; was memory running out?" if -code == signal.SIGKILL else ""
+        hint = _LIKELY.get(-code, "")
         return f"killed by {name}", f"Task failed: its process was killed by {name}{hint}"
+
+
+_LIKELY = {
+    signal.SIGKILL: ": not by us; was memory running out?",
+    signal.SIGBUS: ": did a file become shorter while it was being stored or read?",
+}
 
 
 def _signal_name(number: int) -> str:

@@ -94,6 +94,31 @@ if __name__ == "__main__":
 '''
 
 
+CUT = """
+import os
+from gitflowrun import FlowSpec, from_file, step
+
+class Corpus:
+    def __reduce__(self):  # called when the step has ended, after the corpus was mapped
+        os.truncate("corpus", 100)
+        return str, ()
+
+class Cut(FlowSpec):
+    @step
+    def start(self):
+        self.corpus = from_file("corpus")
+        self.spoils = Corpus()
+        self.next(self.end)
+
+    @step
+    def end(self):
+        pass
+
+if __name__ == "__main__":
+    Cut()
+"""
+
+
 @pytest.fixture(autouse=True)
 def _inside(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.chdir(repo.path)
@@ -229,6 +254,16 @@ def test_a_file_that_changes_while_the_run_begins_fails_it(repo: GitRepo) -> Non
         "parameter 'text' can't be stored: the file 'notes.txt' was not stored: it was changed"
     )
     assert expected in " ".join((done.out + done.err).split())
+    repo.fsck()
+
+
+def test_a_file_that_is_cut_off_while_it_is_stored_fails_its_task(repo: GitRepo) -> None:
+    """The system kills whoever reads pages that are gone; the log says what that may mean."""
+    repo.write("cut.py", CUT)
+    repo.write("corpus", bytes(8 << 20))
+    done = repo.flow("cut.py", "run")
+    assert done.code == 1
+    assert "killed by SIGBUS: did a file become shorter" in done.out
     repo.fsck()
 
 
