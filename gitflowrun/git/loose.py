@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 from gitflowrun.errors import CorruptRecord
 from gitflowrun.git.inflate import inflate, inflate_head, inflate_into
 from gitflowrun.git.objects import ObjectType, Oid
-from gitflowrun.git.packdata import map_file
+from gitflowrun.git.readat import open_source
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from gitflowrun.git.readat import Source
 
 __all__ = ["LooseObject", "loose_path"]
 
@@ -32,7 +34,7 @@ class LooseObject:
     kind: ObjectType
     size: int
     _header: int
-    _data: bytes | memoryview
+    _source: Source
 
     @classmethod
     def open(cls, path: Path) -> LooseObject:
@@ -42,17 +44,17 @@ class LooseObject:
             FileNotFoundError: there is none.
             CorruptRecord: it is not a loose object.
         """
-        data = map_file(path)
-        head, zero, _ = inflate_head(data, 0, _HEAD).partition(b"\0")
+        source = open_source(path)
+        head, zero, _ = inflate_head(source, 0, _HEAD).partition(b"\0")
         word, _, digits = head.partition(b" ")
         if not (zero and digits.isdigit() and word in _WORDS):
             raise CorruptRecord(f"{path} is not a loose object")
-        return cls(ObjectType.from_word(word), int(digits), len(head) + 1, data)
+        return cls(ObjectType.from_word(word), int(digits), len(head) + 1, source)
 
     def content(self) -> bytes:
         """The object's content."""
-        return inflate(self._data, 0, self.size, skip=self._header)
+        return inflate(self._source, 0, self.size, skip=self._header)
 
     def content_into(self, target: memoryview) -> None:
         """The same, into `target`, which has the object's size."""
-        inflate_into(self._data, 0, target, skip=self._header)
+        inflate_into(self._source, 0, target, skip=self._header)

@@ -1,13 +1,12 @@
-"""One pack with its index, mapped on first use: entries and their contents. Which pack to ask is `packfile`'s.
+"""One pack with its index, opened on first use: entries and their contents. Which pack to ask is `packfile`'s.
 
-A mapping stays valid when somebody's repack removes the file; opening a removed one raises FileNotFoundError,
-which tells the reader to look around again.
+What is open stays readable when somebody's repack removes the file; opening a removed one raises
+FileNotFoundError, which tells the reader to look around again.
 """
 
 from __future__ import annotations
 
 import mmap
-import os
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -17,34 +16,30 @@ from gitflowrun.git.delta import delta_sizes
 from gitflowrun.git.inflate import inflate, inflate_head, inflate_into
 from gitflowrun.git.objects import ObjectType, Oid
 from gitflowrun.git.packindex import PackIndex
+from gitflowrun.git.readat import open_source
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Entry", "Pack", "map_file"]
+    from gitflowrun.git.readat import Source
+
+__all__ = ["Entry", "Pack"]
 
 _OFS_DELTA, _REF_DELTA = 6, 7
 _MORE = 0x80
-_SMALL_FILE = 64 << 10
+_SMALL_INDEX = 1 << 20
 _PACK_HEADER = 12
 _DELTA_HEAD = 32
+_ENTRY_HEAD = 64  # longer than the longest header
 
 
-def map_file(path: Path) -> bytes | memoryview:
-    """The content of a file that never changes: read if it is small, else mapped."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        size = os.fstat(fd).st_size
-        if size <= _SMALL_FILE:
-            # A mapping would hold a file descriptor, and there may be a hundred small packs.
-            return os.read(fd, size)
-        mapping = mmap.mmap(fd, size, access=mmap.ACCESS_READ)
-    finally:
-        os.close(fd)
-    if hasattr(mmap, "MADV_SEQUENTIAL"):
-        # Large packs were written past the page cache: reading one cold is then two to six times faster.
-        mapping.madvise(mmap.MADV_SEQUENTIAL)
-    return memoryview(mapping)
+def _index_data(path: Path) -> bytes | memoryview:
+    """An index: read, or mapped if it is large."""
+    source = open_source(path)
+    if source.size <= _SMALL_INDEX:
+        return source.read(0, source.size)
+    with path.open("rb") as file:
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +73,16 @@ class Pack:
     @cached_property
     def index(self) -> PackIndex:
         """The pack's index."""
-        return PackIndex(map_file(self.index_path), str(self.index_path))
+        return PackIndex(_index_data(self.index_path), str(self.index_path))
 
     @cached_property
-    def _data(self) -> bytes | memoryview:
-        data = map_file(self.path)
-        if bytes(data[:4]) != b"PACK" or len(data) < _PACK_HEADER + Oid.SIZE:
+    def _source(self) -> Source:
+        source = open_source(self.path)
+        if source.read(0, 4) != b"PACK" or source.size < _PACK_HEADER + Oid.SIZE:
             raise CorruptRecord(f"{self.path} is not a pack")
-        if bytes(data[-Oid.SIZE :]) != self.index.pack_trailer:
+        if source.read(source.size - Oid.SIZE, Oid.SIZE) != self.index.pack_trailer:
             raise CorruptRecord(f"{self.path} is cut short or does not belong to its index")
-        return data
+        return source
 
     def find(self, oid: Oid) -> int | None:
         """The offset of an object's entry; None when the pack does not have it."""
@@ -100,58 +95,50 @@ class Pack:
             CorruptRecord: there is no well-formed header.
         """
         try:
-            return self._entry(offset)
+            return self._parse(offset, self._source.read(offset, _ENTRY_HEAD))
         except (IndexError, ValueError) as error:
             raise self._damaged(offset, "its header is malformed") from error
 
-    def _entry(self, offset: int) -> Entry:
-        data = self._data
-        byte, position = data[offset], offset + 1
+    def _parse(self, offset: int, head: bytes) -> Entry:
+        byte, length = head[0], 1
         code, size, shift = (byte >> 4) & 7, byte & 15, 4
         while byte & _MORE:
-            byte = data[position]
+            byte = head[length]
             size |= (byte & ~_MORE) << shift
             shift += 7
-            position += 1
+            length += 1
         if code == _OFS_DELTA:
-            return self._offset_delta(offset, size, position)
+            back, length = _distance(head, length)
+            if not 0 < back < offset:
+                raise self._damaged(offset, "its delta base lies outside the pack")
+            return Entry(None, size, offset + length, offset - back)
         if code == _REF_DELTA:
-            base = Oid(bytes(data[position : position + Oid.SIZE]))
-            return Entry(None, size, position + Oid.SIZE, base)
-        return Entry(ObjectType(code), size, position)
-
-    def _offset_delta(self, offset: int, size: int, position: int) -> Entry:
-        byte = self._data[position]
-        back = byte & ~_MORE
-        while byte & _MORE:
-            position += 1
-            byte = self._data[position]
-            back = ((back + 1) << 7) | (byte & ~_MORE)
-        if not 0 < back < offset:
-            raise self._damaged(offset, "its delta base lies outside the pack")
-        return Entry(None, size, position + 1, offset - back)
+            base = Oid(head[length : length + Oid.SIZE])
+            return Entry(None, size, offset + length + Oid.SIZE, base)
+        return Entry(ObjectType(code), size, offset + length)
 
     def content(self, entry: Entry) -> bytes:
         """What the entry's zlib stream holds."""
-        return inflate(self._body, entry.data, entry.size)
+        return inflate(self._source, entry.data, entry.size)
 
     def content_into(self, entry: Entry, target: memoryview) -> None:
         """The same, into `target`, which has the entry's size."""
-        inflate_into(self._body, entry.data, target)
-
-    def release_pages(self) -> None:
-        """Leave what is mapped to the page cache; the next read maps it again."""
-        mapping = getattr(self._data, "obj", None)
-        if isinstance(mapping, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-            mapping.madvise(mmap.MADV_DONTNEED)
+        inflate_into(self._source, entry.data, target)
 
     def result_size(self, entry: Entry) -> int:
         """The size of the object that a delta makes."""
-        return delta_sizes(inflate_head(self._body, entry.data, _DELTA_HEAD))[1]
-
-    @cached_property
-    def _body(self) -> memoryview:
-        return memoryview(self._data)[: -Oid.SIZE]
+        return delta_sizes(inflate_head(self._source, entry.data, _DELTA_HEAD))[1]
 
     def _damaged(self, offset: int, why: str) -> CorruptRecord:
         return CorruptRecord(f"the entry at {offset} of {self.path} is damaged: {why}")
+
+
+def _distance(head: bytes, position: int) -> tuple[int, int]:
+    """How far back the base of an offset delta begins, and where its header ends."""
+    byte = head[position]
+    back = byte & ~_MORE
+    while byte & _MORE:
+        position += 1
+        byte = head[position]
+        back = ((back + 1) << 7) | (byte & ~_MORE)
+    return back, position + 1

@@ -32,9 +32,6 @@ Fallback = Callable[[Oid], tuple[ObjectType, bytes]]
 T = TypeVar("T")
 
 _ATTEMPTS = 5
-_COUNTED = 256 << 10
-_RESIDENT = 32 << 20
-"""Bytes of mapped packs that may pile up in our memory before they are left to the page cache alone."""
 _RACY = 100_000_000
 """Nanoseconds within which a directory may change and keep its time: such a listing is not relied on."""
 _FSCK = "`git fsck --full` lists what is damaged; a healthy copy may be fetched from another clone"
@@ -74,8 +71,6 @@ class PackReader:
         self._fallback = fallback
         self._listings: tuple[_Listing, ...] = ()
         self._recent: Pack | None = None
-        self._resident = 0
-        self._touched: set[Pack] = set()
 
     def read(self, oid: Oid) -> tuple[ObjectType, bytes]:
         """An object's type and content.
@@ -189,9 +184,7 @@ class PackReader:
             loose = LooseObject.open(place)
             return loose.kind, loose.content()
         pack, entry = place.pack, place.pack.entry(place.offset)
-        content = self._resolve(pack, entry) if entry.kind is None else _plain(pack, entry)
-        self._count(pack, entry.size)
-        return content
+        return self._resolve(pack, entry) if entry.kind is None else _plain(pack, entry)
 
     def _resolve(self, pack: Pack, entry: Entry) -> tuple[ObjectType, bytes]:
         """Follow a chain of deltas down to its base and apply them on the way back."""
@@ -225,19 +218,7 @@ class PackReader:
         else:
             _check_size(oid, entry.size, len(target))
             pack.content_into(entry, target)
-        self._count(pack, entry.size)
         return True
-
-    def _count(self, pack: Pack, size: int) -> None:
-        """Keep the pages of packs that were read from counting as memory of this process for long."""
-        if size < _COUNTED:
-            return
-        self._touched.add(pack)
-        self._resident += size
-        if self._resident > _RESIDENT:
-            touched, self._touched, self._resident = self._touched, set(), 0
-            for each in touched:
-                each.release_pages()
 
 
 def _plain(pack: Pack, entry: Entry) -> tuple[ObjectType, bytes]:
