@@ -155,7 +155,7 @@ class Execution:
         return f"killed by {name}", f"Task failed: its process was killed by {name}{hint}"
 
 
-_LIKELY = {
+_LIKELY: dict[int, str] = {
     signal.SIGKILL: ": not by us; was memory running out?",
     signal.SIGBUS: ": did a file become shorter while it was being stored or read?",
 }
