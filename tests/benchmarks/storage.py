@@ -13,11 +13,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -279,14 +282,15 @@ def reading(options: Options) -> None:
     target: Any = np.zeros(saved.refs["value"].size, np.uint8)
     view, source = memoryview(target), np.zeros_like(target)
 
-    def into_warm() -> float:
-        def work() -> None:
-            done = 0
-            for chunk in chunks:
-                store.reader.read_into(chunk.oid, view[done : done + chunk.size])
-                done += chunk.size
+    ends = list(accumulate(chunk.size for chunk in chunks))
 
-        return timed(work)
+    def fill(number: int) -> None:
+        chunk, end = chunks[number], ends[number]
+        store.reader.read_into(chunk.oid, view[end - chunk.size : end])
+
+    def into_warm() -> float:
+        with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+            return timed(lambda: list(pool.map(fill, range(len(chunks)))))
 
     def pygit2_data() -> float:
         import pygit2
