@@ -55,6 +55,8 @@ class InlineTasks:
                 result = self._runner.run(message)
             finally:
                 signal.signal(signal.SIGINT, forwarding)
+                sys.stdout.flush()
+                sys.stderr.flush()
                 sys.stdout, sys.stderr = old
         if result.error is not None and result.error.startswith(KeyboardInterrupt.__name__):
             self._channel.send(encode(Interrupt(signal.SIGINT)))
@@ -68,21 +70,28 @@ class InlineTasks:
 
 
 class _Both:
-    """A text stream that also writes to another one."""
+    """A text stream that also writes to another one; shown are whole lines, so that none is torn."""
 
     def __init__(self, shown: TextIO, recorded: TextIO) -> None:
         self._shown = shown
         self._recorded = recorded
+        self._begun = ""
 
     def write(self, text: str) -> int:
         """Write to both."""
         self._recorded.write(text)
-        return self._shown.write(text)
+        lines, newline, self._begun = (self._begun + text).rpartition("\n")
+        if newline:
+            self._shown.write(lines + newline)
+            self._shown.flush()
+        return len(text)
 
     def flush(self) -> None:
-        """Flush both."""
+        """Flush both; a prompt is shown now."""
         self._recorded.flush()
+        self._shown.write(self._begun)
         self._shown.flush()
+        self._begun = ""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._shown, name)

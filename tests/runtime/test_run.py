@@ -1,0 +1,264 @@
+"""Flows executed for real: what is recorded, printed, announced, and what the processes are like."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from gitflowrun.names import PARAMETERS_STEP
+from gitflowrun.store.records import TaskName
+from gitflowrun.store.runs import Status
+from tests.helpers.flows import foreach_flow, latest, linear_flow, one_task, value_of
+from tests.helpers.repos import ROOT, GitRepo, run_program
+
+KINDS = ("fork", "fresh", "inline")
+
+
+def isolated(kind: str) -> dict[str, str]:
+    """The environment that chooses how tasks get their processes."""
+    return {"GITFLOWRUN_ISOLATION": kind}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_foreach_gives_the_same_in_every_isolation(repo: GitRepo, kind: str) -> None:
+    """Tasks, parents, frames, artifacts and output are recorded however tasks get their processes."""
+    repo.write("f.py", foreach_flow("print('item', self.x)\nprint('error', file=sys.stderr)"))
+    done = repo.flow("f.py", "run", "--n", "3", env=isolated(kind))
+    assert done.code == 0, done.err
+    assert "total 3" in done.out
+    run = latest(repo)
+    assert run.status is Status.DONE
+    assert run.steps() == [PARAMETERS_STEP, "start", "work", "join", "end"]
+    assert value_of(one_task(run, "join"), "total") == 3
+    for index, task in enumerate(run.tasks("work")):
+        stored = run.task(TaskName("work", task))
+        assert stored.output("stdout") == b"item %d\n" % index
+        assert stored.output("stderr") == b"error\n"
+        (frame,) = stored.record.frames
+        assert (frame.step, frame.var, frame.num_splits) == ("start", "items", 3)
+        assert (frame.index, frame.value) == (index, str(index))
+        assert stored.record.parents == (TaskName("start", "1"),)
+        assert stored.record.attempts[0].ok
+        assert stored.record.attempts[0].max_rss > 1 << 20
+    join = one_task(run, "join").record
+    assert [str(parent) for parent in join.parents] == ["work/2", "work/3", "work/4"]
+    assert run.info.environment["isolation"] == kind
+    repo.fsck()
+
+
+def test_parameters_and_constants_are_the_first_task(repo: GitRepo) -> None:
+    """Task 0 of the private step holds them; every other task lists them without a copy."""
+    head = "class Base(FlowSpec):\n    n = Parameter('n', default=4)\n    rate = 0.5\n"
+    program = linear_flow("assert self.n == 7 and self.rate == 0.5", head=head)
+    repo.write("f.py", program.replace("F(FlowSpec)", "F(Base)"))
+    assert repo.flow("f.py", "run", "--n", "7").code == 0
+    run = latest(repo)
+    first = one_task(run, PARAMETERS_STEP)
+    assert first.name.task == "0"
+    assert (value_of(first, "n"), value_of(first, "rate")) == (7, 0.5)
+    assert run.info.parameters == {"n": "7"}
+    assert one_task(run, "end").record.artifacts["n"].producer == first.name
+
+
+def test_what_a_run_says_of_its_surroundings(repo: GitRepo) -> None:
+    """INFO holds versions, command line, packages, machine, git and graph; no secrets."""
+    repo.git("remote", "add", "origin", "https://ada:secret@example.org/x.git")
+    repo.write("sub/f.py", linear_flow())
+    repo.commit()
+    env = {"METAFLOW_USER": "grace", "API_TOKEN": "t0ken", "TZ": "UTC"}
+    assert repo.flow("sub/f.py", "run", "--tag", "one", env=env).code == 0
+    run = latest(repo)
+    info = run.info
+    assert (info.user, info.script, info.tags) == ("grace", "sub/f.py", ("one",))
+    assert info.git["remote"] == "https://example.org/x.git"
+    assert str(info.git["commit"]) == repo.git("rev-parse", "HEAD")
+    assert info.environment["packages"]["click"]
+    assert info.environment["argv"][1:] == ["run", "--tag", "one"]
+    assert info.environment["hash_seed"] == "random"
+    assert info.versions["python"] == ".".join(map(str, sys.version_info[:3]))
+    assert {"user:grace", "runtime:dev"} <= set(info.system_tags)
+    blob = repo.git("cat-file", "blob", f"runs/F/{run.identity.id}:INFO")
+    assert "secret" not in blob
+    assert "t0ken" not in blob
+
+
+def test_the_id_is_announced_before_any_task_starts(repo: GitRepo, tmp_path: Path) -> None:
+    """The id file, without a newline, and the facts as JSON are there when the first step looks."""
+    files = [tmp_path / "id", tmp_path / "facts"]
+    look = f"self.seen = [open(p).read() for p in {list(map(str, files))!r}]"
+    repo.write("f.py", linear_flow(look))
+    options = ["--run-id-file", str(files[0]), "--runner-attribute-file", str(files[1])]
+    assert repo.flow("f.py", "run", *options).code == 0
+    seen = value_of(one_task(latest(repo), "start"), "seen")
+    assert isinstance(seen, list)
+    assert seen[0] == "1"
+    facts = json.loads(seen[1])
+    assert (facts["run_id"], facts["flow_name"]) == ("1", "F")
+    assert facts["metadata"].endswith(".git")
+
+
+def test_a_file_that_cannot_be_written_is_told_before_there_is_a_run(repo: GitRepo) -> None:
+    """A mistake in an option leaves no run behind."""
+    repo.write("f.py", linear_flow())
+    done = repo.flow("f.py", "run", "--run-id-file", "nowhere/id")
+    assert done.code == 2
+    assert "nowhere/id" in done.err
+    assert repo.git("for-each-ref", "refs/runs") == ""
+
+
+def test_tasks_find_their_run_in_the_environment(repo: GitRepo) -> None:
+    """Programs that a step starts know where they are; the tasks' standard input is empty."""
+    look = (
+        "import subprocess\n"
+        "names = ('METAFLOW_RUN_ID', 'GITFLOWRUN_RUN', 'GITFLOWRUN_TASK', 'PYTHONUNBUFFERED')\n"
+        "self.env = [os.environ.get(name) for name in names]\n"
+        "self.fds = subprocess.run(['ls', '/proc/self/fd'], capture_output=True, text=True).stdout.split()\n"
+        "self.read = sys.stdin.read()\n"
+        "self.own = os.getsid(0) == os.getpid()"
+    )
+    repo.write("f.py", linear_flow(look))
+    assert repo.flow("f.py", "run").code == 0
+    task = one_task(latest(repo), "start")
+    assert value_of(task, "env") == ["1", "F/1", "start/1", "1"]
+    assert value_of(task, "read") == ""
+    assert value_of(task, "own") is True
+    # 0, 1, 2 and the directory `ls` itself reads: a program inherits nothing of the runtime's.
+    fds = value_of(task, "fds")
+    assert isinstance(fds, list)
+    assert len(fds) == 4
+
+
+def test_random_numbers_differ_between_tasks_and_follow_the_modules_seed(repo: GitRepo) -> None:
+    """Children of a foreach draw differently; a seed at module level makes runs draw alike."""
+    head = "import random\nif 'SEED' in os.environ:\n    random.seed(int(os.environ['SEED']))\n"
+    repo.write("f.py", foreach_flow("self.drawn = random.random()", head=head))
+    drawn = []
+    for seed in ("1", "1", None):
+        assert repo.flow("f.py", "run", env={} if seed is None else {"SEED": seed}).code == 0
+        run = latest(repo)
+        tasks = [run.task(TaskName("work", task)) for task in run.tasks("work")]
+        drawn.append([value_of(task, "drawn") for task in tasks])
+    assert len(set(drawn[0])) == 4
+    assert drawn[0] == drawn[1]
+    assert not set(drawn[0]) & set(drawn[2])
+
+
+def test_names_of_modules_in_the_users_directory_do_not_matter(repo: GitRepo) -> None:
+    """A user's `signal.py` or `gitflowrun.py` beside the repository's root is not imported by the scheduler."""
+    for name in ("selectors", "mmap", "msgpack", "pygit2", "console"):
+        repo.write(f"{name}.py", "raise SystemExit('imported the wrong module')")
+    repo.write("flows/f.py", linear_flow())
+    assert repo.flow("flows/f.py", "run").code == 0
+
+
+@pytest.mark.parametrize("name", ["a flow.py", "new\nline.py", "-f.py", "flöw.py"])
+def test_fresh_interpreters_start_files_of_any_name(repo: GitRepo, name: str) -> None:
+    """Spaces, newlines, leading dashes and other alphabets in paths are no obstacle."""
+    repo.write(name, linear_flow())
+    done = repo.python(f"./{name}", "run", env=isolated("fresh"))
+    assert done.code == 0, done.err
+    assert latest(repo).status is Status.DONE
+
+
+def test_a_module_is_run_again_as_a_module(repo: GitRepo) -> None:
+    """`python -m package.flow` works in fresh interpreters, too."""
+    repo.write("pack/__init__.py", "")
+    repo.write("pack/helper.py", "x = 5")
+    repo.write("pack/f.py", linear_flow("self.x = helper.x", head="from . import helper"))
+    done = repo.python("-m", "pack.f", "run", env=isolated("fresh"))
+    assert done.code == 0, done.err
+
+
+def test_threads_at_module_level_mean_fresh_interpreters(repo: GitRepo) -> None:
+    """A flow that can't be forked safely says so in a line and runs all the same."""
+    head = "import threading\nthreading.Thread(target=time.sleep, args=(1,), daemon=True, name='T9').start()"
+    repo.write("f.py", linear_flow("self.pid = os.getppid()", head=head))
+    done = repo.flow("f.py", "run")
+    assert done.code == 0, done.err
+    assert "T9" in done.err
+    assert latest(repo).status is Status.DONE
+
+
+def test_too_many_items_fail_the_step_and_name_the_option(repo: GitRepo) -> None:
+    """More items than --max-num-splits are a mistake until the user says otherwise."""
+    repo.write("f.py", foreach_flow(""))
+    done = repo.flow("f.py", "run", "--n", "101")
+    assert done.code == 1
+    assert "--max-num-splits" in done.out
+    assert repo.flow("f.py", "run", "--n", "101", "--max-num-splits", "101").code == 0
+
+
+def test_a_value_that_cannot_be_stored_names_artifact_and_step(repo: GitRepo) -> None:
+    """The step fails with a sentence; what could be stored is stored."""
+    repo.write("f.py", linear_flow("self.good = 1\nself.lock = __import__('threading').Lock()"))
+    done = repo.flow("f.py", "run")
+    assert done.code == 1
+    assert "artifact 'lock' of step 'start'" in done.out
+    assert "Traceback" not in done.out
+    assert value_of(one_task(latest(repo), "start"), "good") == 1
+
+
+def test_an_artifact_that_was_only_read_is_not_stored_again(repo: GitRepo) -> None:
+    """A large value passes through steps by reference, also one that could have been changed."""
+    program = linear_flow(
+        "self.big = [list(range(1000)) for _ in range(200)]", "assert self.big[7][3] == 3"
+    )
+    repo.write("f.py", program)
+    assert repo.flow("f.py", "run").code == 0
+    end = one_task(latest(repo), "end").record
+    assert end.artifacts["big"].producer.step == "start"
+
+
+def test_the_run_goes_on_when_nobody_reads_its_log(repo: GitRepo) -> None:
+    """`python flow.py run | head -1` does not break the run."""
+    repo.write("f.py", foreach_flow("print('x' * 1000)"))
+    command = f"{sys.executable} f.py run | head -1"
+    done = run_program(["bash", "-o", "pipefail", "-c", command], repo.path)
+    assert done.out == "Run ID: 1\n"
+    assert latest(repo).status is Status.DONE
+
+
+def test_outside_of_a_repository_the_hint_is_git_init(tmp_path: Path) -> None:
+    """Nothing runs where nothing can be recorded."""
+    (tmp_path / "f.py").write_text(linear_flow("print('ran')"))
+    done = run_program([sys.executable, "f.py", "run"], tmp_path)
+    assert done.code == 1
+    assert "git init" in done.err
+    assert "ran" not in done.out
+
+
+def test_a_mistake_on_the_command_line_starts_nothing(repo: GitRepo) -> None:
+    """What was started in advance ends by itself, without a word and without a run."""
+    repo.write("f.py", foreach_flow(""))
+    done = repo.flow("f.py", "run", "--n", "many")
+    assert done.code == 2
+    assert "Traceback" not in done.err
+    assert repo.git("for-each-ref", "refs/runs") == ""
+
+
+def test_steps_may_start_processes_of_their_own(repo: GitRepo) -> None:
+    """Pools and programs work inside of a forked task."""
+    work = (
+        "from concurrent.futures import ProcessPoolExecutor\n"
+        "with ProcessPoolExecutor(2) as pool:\n"
+        "    self.powers = list(pool.map(abs, [-1, -2, 3]))"
+    )
+    repo.write("f.py", linear_flow(work))
+    assert repo.flow("f.py", "run").code == 0
+    assert value_of(one_task(latest(repo), "start"), "powers") == [1, 2, 3]
+
+
+def test_a_flow_runs_with_the_package_found_where_it_was_found(repo: GitRepo) -> None:
+    """The scheduler uses the same copy of gitflowrun as the flow, also when only the script can see it."""
+    (repo.path / "vendor").mkdir()
+    (repo.path / "vendor" / "gitflowrun").symlink_to(ROOT / "gitflowrun")
+    head = "import gitflowrun.cli\nassert 'vendor' in gitflowrun.cli.__path__[0]"
+    program = "import sys\nsys.path.insert(0, 'vendor')\n" + linear_flow(head=head)
+    repo.write("f.py", program)
+    done = run_program(
+        [sys.executable, "f.py", "run"], repo.path, {"PYTHONPATH": "", "PYTHONSAFEPATH": "1"}
+    )
+    assert done.code == 0, done.err
