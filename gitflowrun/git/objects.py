@@ -6,7 +6,6 @@ Formats: gitformat-pack(5), git-hash-object(1) and the commit and tree formats o
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING
@@ -222,6 +221,9 @@ def parse_tree(data: Buffer) -> Iterator[TreeEntry]:
 
 def hash_object(kind: ObjectType, data: Buffer) -> Oid:
     """The id that git gives to an object (as `git hash-object`)."""
-    digest = hashlib.sha1(b"%s %d\0" % (kind.word, len(data)), usedforsecurity=False)
+    # Imported here: who only lists refs should not wait for OpenSSL to be loaded.
+    from hashlib import sha1
+
+    digest = sha1(b"%s %d\0" % (kind.word, len(data)), usedforsecurity=False)
     digest.update(data)
     return Oid(digest.digest())
