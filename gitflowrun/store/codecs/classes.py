@@ -73,9 +73,10 @@ def _candidates(module: str) -> tuple[str, ...]:
 
 
 def _look_up(module: object, qualname: str) -> Any:
+    """What is there already: asking for an attribute could run a module's `__getattr__`."""
     found = module
     for part in qualname.split("."):
-        found = getattr(found, part, None)
+        found = getattr(found, "__dict__", {}).get(part)
     return found
 
 

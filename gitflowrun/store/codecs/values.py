@@ -199,7 +199,7 @@ def _timestamp(parts: list[Any]) -> Any:
     import pandas as pd
 
     count, unit, zone, fold = parts
-    moment = pd.Timestamp(count, unit=unit).as_unit(unit)
+    moment = pd.Timestamp(operator.index(count), unit=unit).as_unit(unit)
     if zone is not None:
         moment = moment.tz_localize("UTC").tz_convert(zone)
     return moment.replace(fold=fold) if fold else moment
@@ -209,7 +209,7 @@ def _pandas_timedelta(parts: list[Any]) -> Any:
     import pandas as pd
 
     count, unit = parts
-    return pd.Timedelta(count, unit=unit).as_unit(unit)
+    return pd.Timedelta(operator.index(count), unit=unit).as_unit(unit)
 
 
 def _pandas_constant(name: str) -> Callable[[Any], Any]:
