@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DedupIndex"]
 
+_FILE = "dedup.sqlite"
 _SCHEMA = 1
 _TABLES = (
     "CREATE TABLE IF NOT EXISTS blob (digest BLOB PRIMARY KEY, row BLOB NOT NULL) WITHOUT ROWID",
@@ -56,6 +57,11 @@ class DedupIndex:
     def __init__(self, path: Path, objects: PackReader) -> None:
         self._path = path
         self._objects = objects
+
+    @classmethod
+    def of(cls, state_dir: Path, objects: PackReader) -> DedupIndex:
+        """The index of the repository with that state directory."""
+        return cls(state_dir / _FILE, objects)
 
     def lookup(self, digests: Iterable[Digest]) -> dict[Digest, Oid]:
         """The blobs of those chunks, or payloads of one chunk, that are stored."""

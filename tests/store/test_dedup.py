@@ -23,8 +23,7 @@ ABSENT = Digest(bytes(32))
 
 
 def _index(repo: GitRepo) -> DedupIndex:
-    path = repo.path / ".git" / "gitflowrun" / "dedup.sqlite"
-    return DedupIndex(path, PackReader(objects_dir(repo)))
+    return DedupIndex.of(repo.path / ".git" / "gitflowrun", PackReader(objects_dir(repo)))
 
 
 def _digest(data: bytes) -> Digest:

@@ -24,7 +24,7 @@ class _Room:
 
     def __init__(self, repo: GitRepo) -> None:
         self.objects = PackReader(objects_dir(repo))
-        self.index = DedupIndex(repo.path / ".git/gitflowrun/dedup.sqlite", self.objects)
+        self.index = DedupIndex.of(repo.path / ".git/gitflowrun", self.objects)
         self.packs = pack_store(repo)
 
     def save(self, **values: object) -> Saved:
