@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun import errors
-from gitflowrun.runtime import guard
+from gitflowrun.runtime import guard, process
 from gitflowrun.runtime.messages import (
     INCLUDED,
     Adopted,
@@ -194,6 +194,7 @@ class Launcher:
         with _Forwarding(crew.front):
             try:
                 crew.front.send(encode(order))
+                process.adopt_orphans()
                 code = self._converse(crew.front, given)
             except BrokenPipeError:
                 code = None
@@ -206,6 +207,7 @@ class Launcher:
             return code
         if status > 0:
             return status  # it has said why on standard error
+        process.kill_orphans()
         raise errors.RunFailed(
             "the scheduler was killed",
             hint=f"`python {sys.argv[0]} resume` goes on with what is finished",

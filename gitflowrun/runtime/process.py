@@ -10,18 +10,24 @@ import contextlib
 import io
 import os
 import sys
+import time
+from pathlib import Path
 from typing import Any
 
 __all__ = [
     "Lifeline",
+    "adopt_orphans",
     "detach_input",
     "flush_output",
+    "kill_orphans",
     "prepare_output",
     "redirect_output",
     "settle",
 ]
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+_PATIENCE = 2.0
 _OOM_ADJUSTMENT = b"800"
 
 
@@ -52,6 +58,41 @@ class Lifeline:
         self._prctl(_PR_SET_PDEATHSIG, 9, 0, 0, 0)
         if os.getppid() != self._owner:  # it died before we held on
             os._exit(1)
+
+
+def adopt_orphans() -> None:
+    """Be the parent of what descendants leave behind when they die (Linux only)."""
+    if sys.platform.startswith("linux"):
+        import ctypes
+
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def kill_orphans() -> None:
+    """Kill all children, adopted ones included, and what these leave behind in turn."""
+    deadline = time.monotonic() + _PATIENCE
+    while (children := _children()) and time.monotonic() < deadline:
+        for pid in children:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, 9)
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        time.sleep(0.01)
+
+
+def _children() -> list[int]:
+    """The processes whose parent is this one."""
+    own = os.getpid()
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            # The name of a program may hold anything; what follows its last bracket does not.
+            fields = entry.read_bytes().rpartition(b")")[2].split()
+            if int(fields[1]) == own:
+                found.append(int(entry.parent.name))
+    return found
 
 
 def settle(stdout: int, stderr: int) -> None:

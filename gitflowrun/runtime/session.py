@@ -7,6 +7,7 @@
 4. Write the run id to where it was asked for. No task has started yet.
 5. Execute (`stage`).
 6. Say how it ended.
+7. Tidy up the repository, if it is time: the run can't suffer from it any more.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ from gitflowrun.settings import user_name
 from gitflowrun.store.custody import Custody
 from gitflowrun.store.runs import RunStore
 from gitflowrun.store.trust import Trust
+from gitflowrun.store.upkeep import tidy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -86,6 +88,7 @@ class Session:
             self._say(Refusal(type(refused).__name__, refused.message, refused.hint))
             return refused.exit_code
         self._say(Ended(code, error))  # 6
+        tidy(found)  # 7
         return code
 
     def _ask(self) -> Message | None:
