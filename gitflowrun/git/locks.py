@@ -13,10 +13,7 @@ import contextlib
 import os
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from pathlib import Path
 
 __all__ = ["StaleLock", "bury_old_locks"]
 
@@ -54,10 +51,13 @@ class StaleLock:
 def bury_old_locks(directory: Path, graveyard: Path, age: float) -> int:
     """Move away the lock files below a directory that are older than `age` seconds; how many there were."""
     buried = 0
-    for path in directory.rglob("*.lock"):
-        identity = _identity(path)
-        if identity and time.time() - identity[1] / 1e9 > age:
-            buried += _bury(path, identity, graveyard)
+    # `os.walk` and not `rglob`, which gives up at a directory that is removed while it looks.
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            path = Path(folder, name)
+            identity = _identity(path) if name.endswith(".lock") else None
+            if identity and time.time() - identity[1] / 1e9 > age:
+                buried += _bury(path, identity, graveyard)
     return buried
 
 

@@ -5,6 +5,9 @@ have gathered they are folded into a few by `git repack --geometric`, which drop
 reaches yet stay, packs that are kept are left alone, and readers go on with what they have mapped. Never plain
 `git repack -a -d`, which does drop objects. Large packs stay as they are: copying gigabytes would save nobody
 anything.
+
+Only one fold at a time: a lock file says so, and git itself holds it, so that a fold goes on to count when
+whoever began it is killed.
 """
 
 from __future__ import annotations
@@ -12,19 +15,20 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import subprocess
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import RepositoryError
+from gitflowrun.git.plumbing import git_words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from gitflowrun.git.repository import Repository
 
-__all__ = ["FOLD_BEYOND", "Folded", "exempt_from_deltas", "fold", "tidy"]
+__all__ = ["FOLD_BEYOND", "Folded", "Folding", "exempt_from_deltas", "fold", "start_fold"]
 
 FOLD_BEYOND = 32
 """Small packs that may gather before they are folded."""
@@ -42,8 +46,41 @@ class Folded:
     after: int
 
 
-def tidy(repo: Repository) -> Folded | None:
-    """What is due between runs: sweep up after crashed processes, fold packs if many have gathered.
+class Folding:
+    """A fold that git is at, in a process of its own.
+
+    Args:
+        repo: The repository.
+        before: How many small packs there were.
+        process: git.
+    """
+
+    def __init__(self, repo: Repository, before: int, process: subprocess.Popen[bytes]) -> None:
+        self._repo = repo
+        self._before = before
+        self._process = process
+
+    @property
+    def is_over(self) -> bool:
+        """Whether git has ended; `finish` does not wait then."""
+        return self._process.poll() is not None
+
+    def finish(self) -> Folded:
+        """Wait for git to end.
+
+        Raises:
+            RepositoryError: it failed. Nothing is lost, and the next fold tries again.
+        """
+        _, err = self._process.communicate()
+        if self._process.returncode:
+            words = git_words(err.decode(errors="replace"))
+            raise RepositoryError(f"git repack: {words or f'status {self._process.returncode}'}")
+        small = sum(pack.is_small for pack in _packs(self._repo.packs.pack_dir))
+        return Folded(self._before, small)
+
+
+def fold(repo: Repository, *, beyond: int = 1) -> Folded | None:
+    """Fold small packs into few, if there are more than `beyond`, and wait for it.
 
     Returns:
         What was folded; None when nothing was due, or somebody else is at it.
@@ -51,27 +88,36 @@ def tidy(repo: Repository) -> Folded | None:
     Raises:
         RepositoryError: git refused. Nothing is lost, and the next call tries again.
     """
-    repo.packs.sweep()
-    return fold(repo, beyond=FOLD_BEYOND)
+    folding = start_fold(repo, beyond=beyond)
+    return folding.finish() if folding else None
 
 
-def fold(repo: Repository, *, beyond: int = 1) -> Folded | None:
-    """Fold small packs into few, if there are more than `beyond`. Returns and raises as `tidy`."""
+def start_fold(repo: Repository, *, beyond: int = 1) -> Folding | None:
+    """Begin to fold small packs into few, if there are more than `beyond`. Returns None as `fold` does.
+
+    Raises:
+        RepositoryError: git can't be started.
+    """
     packs = _packs(repo.packs.pack_dir)
     before = sum(pack.is_small for pack in packs)
     # In a partial clone folding would lose track of which objects the remote has promised.
     if before <= beyond or any(pack.is_promised for pack in packs) or _gc_is_running(repo):
         return None
-    with _alone(repo) as is_alone:
-        if not is_alone:
-            return None
-        large = [f"--keep-pack={pack.path.name}" for pack in packs if not pack.is_small]
-        # A bitmap over several packs would have to be made anew each time.
-        repo.git.run(
-            *("-c", "repack.writeBitmaps=false", "repack", "--quiet", "-d", "-l"),
-            *("--geometric=2", "--write-midx", *large),
+    lock = _lock(repo)
+    if lock is None:
+        return None
+    large = [f"--keep-pack={pack.path.name}" for pack in packs if not pack.is_small]
+    try:
+        process = repo.git.start(
+            # A bitmap over several packs would have to be made anew each time; tasks may want the processors.
+            *("-c", "repack.writeBitmaps=false", "-c", "pack.threads=1"),
+            *("repack", "--quiet", "-d", "-l", "--geometric=2", "--write-midx", *large),
+            stderr=subprocess.PIPE,
+            inherited=(lock,),
         )
-    return Folded(before, sum(pack.is_small for pack in _packs(repo.packs.pack_dir)))
+    finally:
+        os.close(lock)
+    return Folding(repo, before, process)
 
 
 def exempt_from_deltas(repo: Repository, *patterns: str) -> None:
@@ -129,15 +175,16 @@ def _gc_is_running(repo: Repository) -> bool:
     return age < _GC_IS_DEAD
 
 
-@contextlib.contextmanager
-def _alone(repo: Repository) -> Iterator[bool]:
-    """Whether no other process of ours folds at this moment."""
-    fd = os.open(repo.state() / "fold.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def _lock(repo: Repository) -> int | None:
+    """A descriptor of the lock that whoever folds must hold open; None when somebody does."""
+    path = repo.state() / "fold.lock"
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise RepositoryError(f"cannot lock {path}: {error.strerror}") from error
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        yield False
-    else:
-        yield True
-    finally:
         os.close(fd)
+        return None
+    return fd

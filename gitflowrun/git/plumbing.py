@@ -157,8 +157,9 @@ class Git:
         *args: Word,
         env: Mapping[str, str] | None = None,
         stderr: int | None = subprocess.DEVNULL,
+        inherited: tuple[int, ...] = (),
     ) -> subprocess.Popen[bytes]:
-        """Start `git ARGS` with pipes to its standard input and output."""
+        """Start `git ARGS` with pipes to its standard input and output, and those descriptors besides."""
         try:
             return subprocess.Popen(
                 self.command(args),
@@ -167,6 +168,7 @@ class Git:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
+                pass_fds=inherited,
             )
         except OSError as error:
             raise launch_error(error, self.cwd) from error

@@ -26,6 +26,7 @@ from gitflowrun.store.messages import RunState, Status, format_message
 from gitflowrun.store.taskobjects import GroupObjects, Remembered
 from gitflowrun.store.trees import RunTree, make_object
 from gitflowrun.store.trust import Trust
+from gitflowrun.store.upkeep import Upkeep
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -96,6 +97,7 @@ class RunWriter:
         self._ref = layout.run_ref(born.identity.flow, born.identity.id)
         self._trust = Trust(repo)
         self._lock = born.lock
+        self._upkeep = Upkeep(repo)
         self._state = replace(born.state, uid=born.identity.uid)
         self._tree = RunTree(born.info_oid, born.code)
         self._failed: dict[TaskName, None] = {}
@@ -143,11 +145,13 @@ class RunWriter:
             raise
         packs = [pack, *(name for task in finished for name in task.packs)]
         self._repo.packs.release(packs)  # 5
+        self._upkeep.released(len(packs))
         self.last_commit_cost = time.perf_counter() - begun
         return self.commit_oid
 
     def close(self) -> None:
         """Let go of the run. Without a last commit that says how it ended, it counts as dead."""
+        self._upkeep.finish()
         self._lock.release(remove=self.status.is_final)
 
     def __enter__(self) -> RunWriter:

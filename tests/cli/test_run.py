@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.packs import blob, pack_store
 from tests.helpers.repos import ROOT, GitRepo
 
 FLOW = '''
@@ -232,3 +233,18 @@ def test_a_script_with_a_space_in_its_name(flow: GitRepo) -> None:
     done = flow.flow("my flow.py", "--quiet", "run", "--fail", "true")
     assert "`python 'my flow.py' resume 1`" in done.err
     assert "`python 'my flow.py' run`" in flow.flow("my flow.py").err
+
+
+def test_a_run_leaves_a_tidy_repository(flow: GitRepo) -> None:
+    """After a run few packs are left, however many gathered before; nothing else of ours lies about."""
+    store = pack_store(flow)
+    store.release([store.write([blob(b"%d" % number)]).name for number in range(40)])
+    done = flow.flow("small.py", "--quiet", "run")
+    assert done.code == 0, done.err
+    assert not done.err
+    pack_dir = flow.path / ".git/objects/pack"
+    assert len(list(pack_dir.glob("*.pack"))) < 10
+    assert not list(pack_dir.glob("*.keep"))
+    assert not list((flow.path / ".git/gitflowrun/incoming").iterdir())
+    assert "blake3/* -delta" in (flow.path / ".git/info/attributes").read_text()
+    flow.fsck()

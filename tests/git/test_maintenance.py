@@ -1,4 +1,4 @@
-"""Folding packs, sweeping, and payloads without deltas."""
+"""Folding packs, and payloads without deltas."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gitflowrun.git import maintenance
-from gitflowrun.git.maintenance import FOLD_BEYOND, exempt_from_deltas, fold, tidy
+from gitflowrun.git.maintenance import FOLD_BEYOND, exempt_from_deltas, fold, start_fold
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.packfile import PackReader
 from gitflowrun.git.repository import Repository
@@ -36,7 +36,7 @@ def test_few_packs_are_left_alone(repo: GitRepo) -> None:
     """Up to the limit nothing is folded."""
     _many(repo, FOLD_BEYOND)
     before = _pack_files(repo)
-    assert tidy(_open(repo)) is None
+    assert fold(_open(repo), beyond=FOLD_BEYOND) is None
     assert _pack_files(repo) == before
 
 
@@ -46,7 +46,7 @@ def test_many_packs_become_few_and_nothing_is_dropped(repo: GitRepo) -> None:
     oids = _many(repo, 40)
     reader = PackReader(objects_dir(repo))
     assert reader.blob(oids[0]) == noise(300, 0)
-    folded = tidy(_open(repo))
+    folded = fold(_open(repo), beyond=FOLD_BEYOND)
     assert folded
     assert folded.before == 70
     assert folded.after == len(_pack_files(repo)) <= 3
@@ -60,9 +60,9 @@ def test_kept_packs_are_left_alone(repo: GitRepo) -> None:
     """A pack whose run is not published yet is not folded, and does not count."""
     store = pack_store(repo)
     kept = [store.write([blob(noise(100, 1000 + number))]) for number in range(40)]
-    assert tidy(_open(repo)) is None
+    assert fold(_open(repo), beyond=FOLD_BEYOND) is None
     _many(repo, 40)
-    assert tidy(_open(repo))
+    assert fold(_open(repo), beyond=FOLD_BEYOND)
     names = {path.stem for path in _pack_files(repo)}
     assert {pack.name for pack in kept} <= names
     repo.fsck()
@@ -75,7 +75,7 @@ def test_large_packs_are_left_alone(repo: GitRepo, monkeypatch: pytest.MonkeyPat
     large = store.write([blob(noise(60_000, 7))])
     store.release([large.name])
     _many(repo, 40)
-    folded = tidy(_open(repo))
+    folded = fold(_open(repo), beyond=FOLD_BEYOND)
     assert folded
     assert folded.after == 1
     assert large.name in {path.stem for path in _pack_files(repo)}
@@ -104,20 +104,20 @@ def test_partial_clones_are_not_folded(repo: GitRepo) -> None:
     assert fold(_open(repo)) is None
 
 
-def test_tidying_sweeps(repo: GitRepo) -> None:
-    """What a crashed process left behind is gone."""
+def test_a_fold_in_the_background_keeps_others_away(repo: GitRepo) -> None:
+    """While git folds nobody else begins to, whatever became of who began it; then anybody may."""
+    _many(repo, 40)
     opened = _open(repo)
-    left = opened.state("incoming") / f"{_owner_of_an_earlier_boot()}~pack-{'1' * 40}.pack"
-    left.write_bytes(b"half a pack")
-    tidy(opened)
-    assert not left.exists()
-
-
-def _owner_of_an_earlier_boot() -> str:
-    """An owner of this host from an earlier boot."""
-    from gitflowrun.git.owner import Owner
-
-    return Owner(Owner.process().host, "00000000", ((1, "1"),)).encode()
+    folding = start_fold(opened)
+    assert folding
+    while not folding.is_over:
+        assert start_fold(opened) is None or folding.is_over
+    folded = folding.finish()
+    assert folded.before == 40
+    assert folded.after == 1
+    _many(repo, 2)
+    assert fold(opened)
+    repo.fsck()
 
 
 def test_payloads_are_not_searched_for_deltas(repo: GitRepo) -> None:
