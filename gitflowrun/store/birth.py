@@ -26,6 +26,7 @@ from gitflowrun.names import check_flow_name, check_tag
 from gitflowrun.store import layout, wire
 from gitflowrun.store.ids import RunIds
 from gitflowrun.store.messages import RunState, Status, format_message
+from gitflowrun.store.publishing import publish
 from gitflowrun.store.records import Map, RunIdentity, RunInfo
 from gitflowrun.store.tags import check_tags, tag_updates
 from gitflowrun.store.trees import make_object
@@ -114,7 +115,7 @@ def _publish(
     identity = RunIdentity(info.flow, info.id, uid)
     try:
         birth = RefUpdate(layout.run_ref(info.flow, info.id), uid, None)
-        repo.refs.transaction([birth, *tag_updates(repo.refs, identity, add=tags)])  # 5
+        publish(repo.refs, [birth, *tag_updates(repo.refs, identity, add=tags)])  # 5
     finally:
         repo.packs.release([pack.name])  # 6
     return Born(identity, info, info_oid, snapshot.tree, state, reserved.lock)

@@ -21,6 +21,7 @@ from gitflowrun.git.refs import RefUpdate
 from gitflowrun.names import MAX_USER_TAGS, RunId, check_tag
 from gitflowrun.store import layout
 from gitflowrun.store.locks import Locks
+from gitflowrun.store.publishing import publish
 from gitflowrun.store.records import RunIdentity
 
 if TYPE_CHECKING:
@@ -128,9 +129,8 @@ class Tags:
             kept = [tag for tag in present if tag not in unwanted]
             added = check_tags(add, system=system, present=kept)
             removed = unwanted.intersection(present).difference(added)
-            self._refs.transaction(  # 3
-                tag_updates(self._refs, run.identity, add=added, remove=sorted(removed))
-            )
+            updates = tag_updates(self._refs, run.identity, add=added, remove=sorted(removed))
+            publish(self._refs, updates)  # 3
         return tuple(sorted({*kept, *added}))
 
     def mirror(self) -> int:
@@ -156,7 +156,7 @@ class Tags:
                 for name, oid in shown.items()
                 if name not in truth and oid in births
             ]
-            self._refs.transaction(updates)
+            publish(self._refs, updates)
         return len(updates)
 
 

@@ -20,9 +20,11 @@ from typing import TYPE_CHECKING
 
 from gitflowrun.errors import RepositoryError
 from gitflowrun.git.objects import Commit, ObjectType, Oid
+from gitflowrun.git.refs import RefUpdate
 from gitflowrun.store import layout
 from gitflowrun.store.dataview import data_entries
 from gitflowrun.store.messages import RunState, Status, format_message
+from gitflowrun.store.publishing import publish
 from gitflowrun.store.taskobjects import GroupObjects, Remembered
 from gitflowrun.store.trees import RunTree, make_object
 from gitflowrun.store.trust import Trust
@@ -176,7 +178,7 @@ class RunWriter:
         oid, commit = self._make_commit(root, state)
         pack = self._repo.packs.write([*group.objects(), *trees, commit])  # 3
         try:
-            self._repo.refs.update(self._ref, oid, self.commit_oid)  # 4
+            publish(self._repo.refs, [RefUpdate(self._ref, oid, self.commit_oid)])  # 4
         except BaseException:
             self._repo.packs.release([pack.name])
             raise
