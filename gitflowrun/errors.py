@@ -37,8 +37,8 @@ __all__ = [
     "InvalidPathspec",
     "LintError",
     "MergeError",
-    "MissingObject",
     "MissingKey",
+    "MissingObject",
     "NamespaceMismatch",
     "NotARepository",
     "NotFound",
@@ -119,7 +119,7 @@ class NotARepository(RepositoryError):
     headline = "Not a git repository"
 
 
-class MissingObject(RepositoryError, KeyError):  # noqa: N818
+class MissingObject(RepositoryError, KeyError):
     """A git object is not in the repository; a `KeyError` too, for readers that know what it was part of."""
 
     headline = "Missing object"

@@ -52,7 +52,7 @@ def test_show_and_cat(hello: GitRepo) -> None:
 
 
 def test_diff_of_two_runs(hello: GitRepo) -> None:
-    """git says which code and which results differ, uncommitted and untracked files included."""
+    """Git says which code and which results differ, uncommitted and untracked files included."""
     code = hello.git("diff", "runs/Hello/1:code", "runs/Hello/2:code")
     assert "+# a change" in code
     assert "notes.txt" in code
