@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from gitflowrun.errors import CorruptRecord, UnserializableArtifact, UsageError
 from gitflowrun.git.objects import ObjectType, hash_object
-from gitflowrun.git.packs import PackObject
 from gitflowrun.store import codecs
 from gitflowrun.store.hashing import digest_all, digest_parts
 from gitflowrun.store.payloads import PayloadFile, read_bytes, read_payload
@@ -121,6 +120,8 @@ class ArtifactWriter:
         self, payloads: Mapping[Digest, Encoded]
     ) -> tuple[dict[Digest, tuple[Chunk, ...]], tuple[str, ...]]:
         """The chunks of each payload, and the pack that was written for them."""
+        # Readers need none of this, nor tasks whose values are small.
+        from gitflowrun.git.packs import PackObject
         from gitflowrun.store.chunking import WHOLE, cut
 
         large = [found for found, value in payloads.items() if value.size > WHOLE]

@@ -46,12 +46,14 @@ def encode_plain(value: Any) -> tuple[memoryview, ...]:
     Raises:
         Unencodable: the value holds something that has no exact form here.
     """
-    writer = _Writer(frozenset())
-    head = writer.write(value)
-    if writer.shared:
-        writer = _Writer(frozenset(writer.shared))
-        head = writer.write(value)
-    return framing.join(head, writer.buffers)
+    first = _Writer(frozenset())
+    head = first.write(value)
+    if not first.shared:
+        return framing.join(head, first.buffers)
+    # The first one lives on meanwhile: what it took apart must not hand its ids on.
+    second = _Writer(frozenset(first.shared))
+    head = second.write(value)
+    return framing.join(head, second.buffers)
 
 
 def _packed(lowered: Any) -> bytes:
