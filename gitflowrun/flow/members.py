@@ -10,6 +10,7 @@ from __future__ import annotations
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from gitflowrun.errors import FlowError
 from gitflowrun.flow.parameter import Parameter
 from gitflowrun.flow.steps import defining_classes, is_step
 
@@ -67,7 +68,19 @@ class ReadOnly:
         state = _running(flow)
         if state is None:
             return vars(flow).get(self.name, self.original)
-        return state.read_only(self.name, self.original)
+        value = state.read_only(self.name, self.original)
+        return self._default(value) if isinstance(value, Parameter) else value
+
+    def _default(self, parameter: Parameter) -> Any:
+        """The value of a parameter that is newer than the parameters of the run: it was resumed."""
+        if parameter.deploy_time or (parameter.required and parameter.default is None):
+            raise FlowError(
+                f"parameter {parameter.name!r} has no value: the run that was resumed did not have it",
+                hint="start a new run with the same parameters: run --clone RUN-ID",
+            )
+        if parameter.default is None or parameter.options:
+            return parameter.default
+        return parameter.spec(self.name).convert(parameter.default)
 
     def __set__(self, flow: object, value: object) -> None:
         if _running(flow):

@@ -127,6 +127,7 @@ class Scheduler:
         self._serial = 0
         self._workers = rules.max_workers
         self._again: deque[Job] = deque()
+        self._postponed = 0
         self._running: dict[int, Execution] = {}
         self._begun = time.time()
         self._told = 0.0
@@ -166,7 +167,7 @@ class Scheduler:
         if self._is_urgent():
             self._commit()
             return self._is_over()
-        if not self._running and not self._again and not self._plan.queued:
+        if not (self._running or self._again or self._postponed or self._plan.queued):
             raise FlowError(
                 "the run has come to a halt: no task is left, and the end was not reached"
             )
@@ -263,8 +264,12 @@ class Scheduler:
             self._workers = max(1, min(self._workers, len(self._running)))
             self._again.append(job)
         else:
-            pause = 0.1 * 2**job.excused
-            self._loop.after(pause, lambda: self._excuse(job, f"no process can be made: {reason}"))
+            self._postponed += 1
+            self._loop.after(0.1 * 2**job.excused, lambda: self._resume(job, reason))
+
+    def _resume(self, job: Job, reason: str) -> None:
+        self._postponed -= 1
+        self._excuse(job, f"no process can be made: {reason}")
 
     def _excuse(self, job: Job, reason: str) -> None:
         job.excused += 1
