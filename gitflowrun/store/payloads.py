@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import sys
 from bisect import bisect_right
+from collections import deque
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -82,21 +83,32 @@ def _fill(blobs: Blobs, ref: ArtifactRef, buffer: memoryview) -> None:
         _check(ref, digest_parts([buffer]), ref.digest)
         return
 
-    def fill(index: int) -> None:
-        chunk, end = chunks[index], ends[index]
-        _read_chunk(blobs, ref, chunk, buffer[end - chunk.size : end])
+    # A future for every chunk would cost a tenth of the whole.
+    waiting = deque(range(len(chunks)))
+
+    def fill() -> None:
+        while waiting:
+            try:
+                index = waiting.popleft()
+            except IndexError:
+                return  # another thread took the last one
+            chunk, end = chunks[index], ends[index]
+            _read_chunk(blobs, ref, chunk, buffer[end - chunk.size : end])
 
     threads = min(_MAX_THREADS, usable_cpus()) if ref.size >= _THREADED else 1
     if threads == 1:
-        for index in range(len(chunks)):
-            fill(index)
+        fill()
         return
     from concurrent.futures import ThreadPoolExecutor
 
     # Threads of this call alone: they are gone when it returns, and a later fork is safe.
     with ThreadPoolExecutor(threads) as pool:
-        for _ in pool.map(fill, range(len(chunks))):
-            pass
+        fills = [pool.submit(fill) for _ in range(threads)]
+        try:
+            for each in fills:
+                each.result()
+        finally:
+            waiting.clear()  # after a failure the others need not go on
 
 
 def _read_chunk(blobs: Blobs, ref: ArtifactRef, chunk: Chunk, target: memoryview) -> None:
