@@ -103,8 +103,9 @@ def take_snapshot(repository: Repository) -> Snapshot:
 def _workshop(repository: Repository) -> Iterator[Path]:
     parent = repository.state("snapshots")
     for old in parent.iterdir():  # a killed process left it
-        if time.time() - old.lstat().st_mtime > _DAY:
-            shutil.rmtree(old, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):  # another process has just ended with its own
+            if time.time() - old.lstat().st_mtime > _DAY:
+                shutil.rmtree(old, ignore_errors=True)
     place = Path(tempfile.mkdtemp(dir=parent))
     try:
         yield place

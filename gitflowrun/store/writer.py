@@ -23,6 +23,7 @@ from gitflowrun.git.objects import Commit, ObjectType, Oid
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.store import layout
 from gitflowrun.store.dataview import data_entries
+from gitflowrun.store.known import payloads_of, remember
 from gitflowrun.store.messages import RunState, Status, format_message
 from gitflowrun.store.publishing import publish
 from gitflowrun.store.taskobjects import GroupObjects, Remembered
@@ -148,6 +149,9 @@ class RunWriter:
         packs = [pack, *(name for task in finished for name in task.packs)]
         self._repo.packs.release(packs)  # 5
         self._upkeep.released(len(packs))
+        heavy = [task.record for task in finished if task.packs]
+        if heavy:
+            remember(self._repo, payloads_of(heavy))
         self.last_commit_cost = time.perf_counter() - begun
         return self.commit_oid
 
