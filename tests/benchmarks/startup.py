@@ -80,7 +80,7 @@ def main() -> None:
         row(names[:34], best([python, "-c", names], repo, rounds, env), bare, "+60")
         runs = [python, "-m", "gitflowrun.cli.main"]
         row("git runs -h", best([*runs, "-h"], repo, rounds, env), bare, "60")
-        listing = best([*runs, "list", "-n", str(args.runs)], repo, rounds, env)
+        listing = best([*runs, "list"], repo, rounds, env)
         row(f"git runs list, {args.runs} runs", listing, bare, "80")
         hello = best([python, "hello.py", "run"], repo, max(3, rounds // 3), env)
         row("hello flow of three steps", hello, bare, "wall 350")
