@@ -50,7 +50,11 @@ if __name__ == "__main__":
 
 FORK = """
 import os, resource, time
-import gitflowrun, gitflowrun.flow, msgpack, blake3
+import gc
+import gitflowrun.cli.launch, gitflowrun.runtime.zygote, gitflowrun.runtime.task, blake3
+from gitflowrun import FlowSpec, Parameter, step
+gc.collect()
+gc.freeze()
 count = 2000
 start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF)
 child = 0.0
