@@ -17,6 +17,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -270,51 +271,74 @@ def with_rows_inserted(table: Any) -> Any:
     return np.concatenate([table[:half], rows, table[half:]])
 
 
+class Stored:
+    """An array that is stored, and ways to read it into memory that is warm."""
+
+    def __init__(self, store: Store, saved: Saved) -> None:
+        ref = saved.refs["value"]
+        self._store = store
+        self._chunks = ref.chunks
+        self._ends = list(accumulate(chunk.size for chunk in ref.chunks))
+        self.target: Any = np.zeros(ref.size, np.uint8)
+        self.view = memoryview(self.target)
+
+    def by_us(self) -> None:
+        """Our reader, by threads as loading does, without checking."""
+        threads = min(4, os.cpu_count() or 1)
+        waiting = deque(range(len(self._chunks)))
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(self._fill, [waiting] * threads))
+
+    def _fill(self, waiting: deque[int]) -> None:
+        with contextlib.suppress(IndexError):
+            while True:
+                number = waiting.popleft()
+                chunk, end = self._chunks[number], self._ends[number]
+                self._store.reader.read_into(chunk.oid, self.view[end - chunk.size : end])
+
+    def by_pygit2(self) -> None:
+        """pygit2's `.data` of every chunk."""
+        import pygit2
+
+        repo: Any = pygit2.Repository(str(self._store.path))
+        for chunk in self._chunks:
+            len(repo[str(chunk.oid)].data)
+
+    def by_cat_file(self) -> None:
+        """`git cat-file --batch`, read through its pipe."""
+        wanted = self._store.path / "wanted"
+        wanted.write_text("".join(f"{chunk.oid}\n" for chunk in self._chunks))
+        with wanted.open() as stdin, subprocess.Popen(
+            ["git", "cat-file", "--batch"], cwd=self._store.path, stdin=stdin, stdout=subprocess.PIPE
+        ) as process:  # fmt: skip
+            pipe: Any = process.stdout
+            for chunk in self._chunks:
+                pipe.readline()
+                pipe.readinto(self.view[: chunk.size])
+                pipe.read(1)
+
+
 def reading(options: Options) -> None:
     """The array back, from the page cache, with and without checking it."""
     store, size = Store(options.directory / "read"), options.size
     array = samples.make("floats", size)
     saved = store.save(array)
-    chunks = saved.refs["value"].chunks
     path, numbers = options.directory / "plain.npy", options.directory / "plain"
     np.save(path, array)
     array.tofile(numbers)
-    target: Any = np.zeros(saved.refs["value"].size, np.uint8)
-    view, source = memoryview(target), np.zeros_like(target)
-
-    ends = list(accumulate(chunk.size for chunk in chunks))
-
-    def fill(number: int) -> None:
-        chunk, end = chunks[number], ends[number]
-        store.reader.read_into(chunk.oid, view[end - chunk.size : end])
-
-    def into_warm() -> float:
-        with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-            return timed(lambda: list(pool.map(fill, range(len(chunks)))))
-
-    def pygit2_data() -> float:
-        import pygit2
-
-        repo: Any = pygit2.Repository(str(store.path))
-        return timed(lambda: [len(repo[str(chunk.oid)].data) for chunk in chunks])
-
-    def cat_file() -> float:
-        wanted = "".join(f"{chunk.oid}\n" for chunk in chunks).encode()
-        command = ["git", "cat-file", "--batch"]
-        return timed(lambda: subprocess.run(
-            command, input=wanted, cwd=store.path, stdout=subprocess.DEVNULL, check=True))  # fmt: skip
-
-    into_warm()
+    stored = Stored(store, saved)
+    source: Any = np.zeros_like(stored.target)
+    stored.by_us()
     best = race(
         [
-            Contender("into warm memory", into_warm),
-            Contender("memcpy", lambda: memcpy(source, target)),
-            Contender("read()", lambda: page_cache_read(path, view[:size])),
+            Contender("into warm memory", lambda: timed(stored.by_us)),
+            Contender("memcpy", lambda: memcpy(source, stored.target)),
+            Contender("read()", lambda: page_cache_read(path, stored.view[:size])),
             Contender("load", lambda: timed(lambda: store.load(saved))),
             Contender("np.fromfile", lambda: timed(lambda: np.fromfile(numbers))),
             Contender("np.load", lambda: timed(lambda: np.load(path))),
-            Contender("pygit2 .data", pygit2_data, 2),
-            Contender("git cat-file --batch", cat_file, 2),
+            Contender("pygit2 .data", lambda: timed(stored.by_pygit2), 2),
+            Contender("git cat-file --batch", lambda: timed(stored.by_cat_file), 2),
         ],
         options.rounds,
     )
