@@ -279,8 +279,9 @@ class Stored:
         self._store = store
         self._chunks = ref.chunks
         self._ends = list(accumulate(chunk.size for chunk in ref.chunks))
-        self.target: Any = np.zeros(ref.size, np.uint8)
-        self.view = memoryview(self.target)
+        target: Any = np.zeros(ref.size, np.uint8)
+        self.target = target
+        self.view = memoryview(target)
 
     def by_us(self) -> None:
         """Our reader, by threads as loading does, without checking."""
