@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from gitflowrun.client.base import Container, local_time
 from gitflowrun.client.step import Step
-from gitflowrun.errors import InvalidPathspec, TaggingError
+from gitflowrun.errors import InvalidPathspec, NotFound, TaggingError
 from gitflowrun.names import Pathspec, RunId
 from gitflowrun.store.messages import Status
 from gitflowrun.store.stored import StoredRun
@@ -46,7 +46,7 @@ class Run(Container[Step]):
         if not bare:
             path = super()._parse(pathspec, source)
             if _is_id(path.run):
-                return path
+                return _unless_absent(path, source)
         elif not (pathspec[:1].isdigit() or pathspec.startswith("@")):
             return super()._parse(pathspec, source)  # a flow's name: too few components
         flow, _, word = pathspec.rpartition("/")
@@ -247,6 +247,15 @@ class Run(Container[Step]):
         from gitflowrun.client.display import run_html
 
         return run_html(self)
+
+
+def _unless_absent(path: Pathspec, source: Source) -> Pathspec:
+    """The run of that id; where there is none, what else may be called so: a hash or tag of digits alone."""
+    try:
+        found = source.runs.find(path.run or "", path.flow)
+    except NotFound:
+        return path  # whoever looks it up says what there is instead
+    return Pathspec(found.flow, found.id)
 
 
 def _is_id(text: str | None) -> bool:

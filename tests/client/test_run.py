@@ -25,6 +25,17 @@ def test_a_run_is_found_by_any_address(here: GitRepo) -> None:
     assert Run("@latest").id == "2"
 
 
+def test_names_of_digits_alone(here: GitRepo) -> None:
+    """An id comes first; where no run has it, a tag or the beginning of a uid may be nothing but digits."""
+    while not (uid := str(make_run(here, tags=["2024"]).identity.uid))[:4].isdigit():
+        pass
+    newest = Run("@latest").id
+    assert Run("MyFlow/2024").id == newest
+    assert Run(f"MyFlow/{uid[:4]}").uid == uid
+    make_run(here, "Other", tags=["1"])
+    assert Run("MyFlow/1").id == "1"
+
+
 @pytest.mark.parametrize("wrong", ["MyFlow", "MyFlow/1/start", "", "a/b/c", "MyFlow/", 12, None])
 def test_a_malformed_address_is_refused(here: GitRepo, wrong: object) -> None:
     """The wrong number of components is an error of its own."""
