@@ -77,9 +77,14 @@ class Execution:
             reading, writing = os.pipe()
             os.set_blocking(reading, False)
             self._pipes[reading] = stream
-            self._loop.watch(reading, lambda fd=reading: self._read(fd))  # type: ignore[misc]
             ends.append(writing)
         return ends[0], ends[1]
+
+    def begin(self, pid: int) -> None:
+        """Its process is there: read what it writes from now on, so that no line comes before its start."""
+        self.pid = pid
+        for reading in self._pipes:
+            self._loop.watch(reading, lambda fd=reading: self._read(fd))  # type: ignore[misc]
 
     def _read(self, fd: int) -> None:
         try:

@@ -23,6 +23,7 @@ from gitflowrun.runtime.messages import (
     NotLaunched,
     Started,
     encode,
+    head_of,
     parse,
 )
 from gitflowrun.runtime.protocol import Channel, channel_pair
@@ -67,15 +68,17 @@ class Port:
         self._channel = channel
         self._deliver = deliver
         self._gone = gone
-        self._is_open = True
+        self.is_open = True
+        """Whether the other end can still be heard."""
         self._watch()
 
     def send(self, message: Message, fds: tuple[int, ...] = ()) -> None:
         """Send a message, now or as soon as the other end takes it."""
-        if not self._is_open:
+        if not self.is_open:
             return
         try:
-            self._channel.send(encode(message), fds)
+            head = head_of(message) if isinstance(message, Launch) else b""
+            self._channel.send(encode(message), fds, head)
         except OSError:
             return  # its end will be seen when it is read
         if self._channel.wants_write:
@@ -91,7 +94,7 @@ class Port:
         self._watch()
 
     def _read(self) -> None:
-        while self._is_open:
+        while self.is_open:
             try:
                 received = self._channel.receive()
                 message = None if received is None else parse(received.body)
@@ -107,8 +110,8 @@ class Port:
 
     def close(self) -> None:
         """Close this end."""
-        if self._is_open:
-            self._is_open = False
+        if self.is_open:
+            self.is_open = False
             self._loop.forget(self._channel.fileno())
             self._channel.close()
 

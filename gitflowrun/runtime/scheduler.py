@@ -230,7 +230,7 @@ class Scheduler:
         if execution is None:
             return
         if isinstance(message, Started):
-            execution.pid = message.pid
+            execution.begin(message.pid)
             if execution.job.planned.step != PARAMETERS_STEP:
                 self._tell(events.TaskStarted(execution.job.name, message.pid, execution.number))
         elif isinstance(message, Result):

@@ -126,7 +126,8 @@ class Stage:
             status, error = self._scheduler.run()
         finally:
             self._loop.close()
-            self._lines.front.set_blocking(True)
+            if self._front.is_open:
+                self._lines.front.set_blocking(True)
         codes = {Status.DONE: 0, Status.INTERRUPTED: 128 + self._signal}
         return codes.get(status, _FAILURE), error
 

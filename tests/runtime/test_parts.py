@@ -12,7 +12,8 @@ from collections.abc import Callable
 
 import pytest
 
-from gitflowrun.runtime.events import Event, RunEnded, TaskEnded
+from gitflowrun.names import PARAMETERS_STEP
+from gitflowrun.runtime.events import Event, RunEnded, TaskEnded, TaskLine, TaskStarted
 from gitflowrun.runtime.guard import objection
 from gitflowrun.runtime.hosts import FreshHost
 from gitflowrun.runtime.logs import LiveLogs
@@ -175,11 +176,14 @@ def good(launch: Launch) -> list[Message]:
 
 
 def schedule(
-    repo: GitRepo, answer: Callable[[Launch], list[Message]], retries: int = 0
+    repo: GitRepo,
+    answer: Callable[[Launch], list[Message]],
+    retries: int = 0,
+    kind: type[FakeHost] = FakeHost,
 ) -> tuple[Status, FakeHost, list[Event]]:
     """Run a flow of two steps on a fake host."""
     loop = Loop()
-    host = FakeHost(loop, answer)
+    host = kind(loop, answer)
     events: list[Event] = []
     with start_run(repo) as writer:
         scheduler = Scheduler(
@@ -217,6 +221,24 @@ def test_retries_are_attempts_of_one_task(repo: GitRepo) -> None:
         (True, False),
     ]
     assert schedule(repo, fails_twice, retries=1)[0] is Status.FAILED
+
+
+class HastyHost(FakeHost):
+    """A host whose tasks write before anybody hears that they have started."""
+
+    def launch(self, launch: Launch, stdout: int, stderr: int) -> None:
+        """Write now, answer later."""
+        os.write(stdout, b"early\n")
+        self.loop.after(0.02, lambda: FakeHost.launch(self, launch, stdout, stderr))
+
+
+def test_no_line_comes_before_its_task_has_started(repo: GitRepo) -> None:
+    """What a task writes before its process is announced waits for that, and is not lost."""
+    _, _, events = schedule(repo, good, kind=HastyHost)
+    told = [event for event in events if isinstance(event, (TaskStarted, TaskLine))]
+    seen = [event for event in told if event.task.step != PARAMETERS_STEP]
+    assert [type(event) for event in seen] == [TaskStarted, TaskLine] * 2
+    assert {event.pid for event in seen} == {7}
 
 
 def test_a_process_that_cannot_be_made_is_tried_again(repo: GitRepo) -> None:
