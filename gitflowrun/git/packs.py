@@ -46,6 +46,7 @@ GRACE = 3_600.0
 FOREIGN_GRACE = 7 * 86_400.0
 """The same for owners on other hosts, whose processes can't be asked."""
 
+_TRIES = 3
 _KEEP_WORD = "gitflowrun"
 _HINTS = {
     errno.ENOSPC: "free some space and try again; nothing was published",
@@ -117,15 +118,14 @@ class PackStore:
         if not objects:
             msg = "a pack holds at least one object"
             raise ValueError(msg)
-        name = f"pack-{os.urandom(20).hex()}"
-        with _explained(self.incoming):
-            files = self._files(name)
-        try:
-            contents = self._publish(objects, files)
-        except BaseException:
-            files.remove()
-            raise
-        return WrittenPack(name, contents.oids, contents.size)
+        for _ in range(_TRIES - 1):
+            try:
+                return self._write(objects)
+            except RepositoryError as error:
+                if not isinstance(error.__cause__, FileNotFoundError):
+                    raise
+                # `.git/gitflowrun` may be deleted at any time, and `incoming/` with it.
+        return self._write(objects)
 
     def release(self, names: Iterable[str]) -> None:
         """Leave packs to git from now on (step 7): a published ref reaches what is in them."""
@@ -161,6 +161,17 @@ class PackStore:
             with _explained(path):
                 path.unlink(missing_ok=True)
         return swept
+
+    def _write(self, objects: Sequence[PackObject]) -> WrittenPack:
+        name = f"pack-{os.urandom(20).hex()}"
+        with _explained(self.incoming):
+            files = self._files(name)
+        try:
+            contents = self._publish(objects, files)
+        except BaseException:
+            files.remove()
+            raise
+        return WrittenPack(name, contents.oids, contents.size)
 
     def _files(self, name: str) -> _Files:
         self.incoming.mkdir(mode=0o700, parents=True, exist_ok=True)

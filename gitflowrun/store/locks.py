@@ -6,7 +6,8 @@ that ran the run died or gave up before the run's last commit.
 
     ids          held while a run id is chosen
     tags         held while tags of a run are read, checked and written
-    run-<id>     held by the process that runs the run, from before its birth to its end
+    run-<id>     held by the process that runs the run, from before its birth to its end; renewed
+                 at every commit, as `.git/gitflowrun` may be deleted at any time
 """
 
 from __future__ import annotations
@@ -86,6 +87,16 @@ class FileLock:
                 )
             time.sleep(pause * (0.5 + random.random()))
             pause = min(pause * 2, 0.02)
+
+    def renew(self) -> None:
+        """Make the file of a held lock again where it was deleted: others would take the holder for gone."""
+        if self._fd is None or _is_file(self._fd, self.path):
+            return
+        again = FileLock(self.path)
+        with contextlib.suppress(RepositoryError):
+            if again.try_acquire():
+                os.close(self._fd)
+                self._fd, again._fd = again._fd, None
 
     def release(self, *, remove: bool = False) -> None:
         """Give the lock back, and its file up if `remove`. Nothing happens if it is not held."""

@@ -141,6 +141,7 @@ class RunWriter:
             RepositoryError: something that a task refers to is missing, or nothing can be written.
         """
         begun = time.perf_counter()
+        self._lock.renew()
         try:
             pack = self._publish(finished, status)
         except BaseException:

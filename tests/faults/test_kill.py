@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import resource
+import shutil
 import signal
 import time
 from collections import Counter
@@ -122,6 +123,7 @@ def test_a_killed_front_process_ends_the_run(repo: GitRepo, marker: Path) -> Non
     run = latest(repo)
     assert run.status is Status.INTERRUPTED
     assert finished(repo) == {"0"}
+    assert "error" not in flow.text()
     repo.fsck()
 
 
@@ -304,3 +306,26 @@ def test_a_full_disk_in_the_scheduler_ends_the_run_and_breaks_nothing(
     assert one_task(run, "start").record.ok
     repo.fsck()
     assert repo.flow("f.py", "resume").code == 0
+
+
+def test_deleting_our_state_during_a_run_loses_nothing(repo: GitRepo, marker: Path) -> None:
+    """`.git/gitflowrun` may go at any time: the run ends well, and a later kill is still told as one."""
+    repo.write("f.py", foreach_flow("while not os.path.exists('go'): time.sleep(0.01)"))
+    flow = start(repo, marker, "run")
+    flow.wait_for(r"work/5 .*starting")
+    shutil.rmtree(repo.path / ".git" / "gitflowrun")
+    repo.write("go", "")
+    assert flow.wait() == 0, flow.text()
+    assert latest(repo).status is Status.DONE
+    repo.fsck()
+
+    (repo.path / "go").unlink()
+    repo.write("f.py", foreach_flow("if self.input: time.sleep(60)"))
+    flow = start(repo, marker, "run")
+    flow.wait_for(r"work/10 .*starting|work/5 .*starting")
+    shutil.rmtree(repo.path / ".git" / "gitflowrun")
+    flow.wait_for(r"work/2 .*finished")
+    os.kill(flow.children()["scheduler"], signal.SIGKILL)
+    flow.wait()
+    assert latest(repo).status is Status.DEAD
+    nobody_is_left(marker)

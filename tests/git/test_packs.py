@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -116,6 +117,26 @@ def test_the_protocol_keeps_its_order(repo: GitRepo, monkeypatch: pytest.MonkeyP
     order.clear()
     pack_store(repo, Durability.FAST).write([blob(b"x")])
     assert order == ["rename .keep", "rename .pack", "rename .idx"]
+
+
+@pytest.mark.parametrize("moment", ["rename .keep", "rename .idx"])
+def test_the_place_of_temporary_files_may_be_deleted_at_any_time(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """Whoever deletes `.git/gitflowrun` while a pack is written does not lose the pack."""
+    store = pack_store(repo)
+    real_rename, deletions = Path.rename, iter([1])
+
+    def rename(self: Path, target: Path) -> Path:
+        if f"rename {self.suffix}" == moment and next(deletions, None):
+            shutil.rmtree(store.incoming.parent)
+        return real_rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", rename)
+    pack = store.write([blob(b"x")])
+    assert PackReader(objects_dir(repo)).blob(pack.oids[0]) == b"x"
+    assert len(list(store.pack_dir.glob("*.keep"))) == 1
+    repo.fsck()
 
 
 def test_the_keep_of_a_living_owner_is_not_stale(repo: GitRepo) -> None:

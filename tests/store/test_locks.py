@@ -125,3 +125,19 @@ def test_an_uncontended_lock_is_quick(path: Path) -> None:
         with FileLock(path):
             pass
     assert time.monotonic() - begun < 5
+
+
+def test_a_lock_whose_file_was_deleted_can_be_renewed(path: Path) -> None:
+    """The holder makes the file again, and then looks held again; others can't take what is renewed."""
+    lock = FileLock(path)
+    lock.acquire()
+    lock.renew()
+    path.unlink()
+    path.parent.rmdir()
+    assert lock.state() is LockState.ABSENT
+    lock.renew()
+    assert lock.state() is LockState.HELD
+    assert not FileLock(path).try_acquire()
+    lock.release(remove=True)
+    lock.renew()
+    assert lock.state() is LockState.ABSENT
