@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
-from urllib.parse import quote, unquote
 
 from gitflowrun.errors import InvalidPathspec, TaggingError, UsageError
 
@@ -184,6 +183,8 @@ def encode_tag(tag: str) -> str:
     An encoded tag longer than a file name allows is cut into several components by `%-` + `/`, which no
     encoded tag contains by itself.
     """
+    from urllib.parse import quote
+
     safe = quote(tag, safe=_TAG_SAFE).replace(".", "%2E").replace("~", "%7E")
     pieces = [safe[i : i + 200] for i in range(0, len(safe), 200)]
     return "%-/".join(pieces)
@@ -191,6 +192,8 @@ def encode_tag(tag: str) -> str:
 
 def decode_tag(encoded: str) -> str:
     """The tag that `encode_tag` made `encoded` of."""
+    from urllib.parse import unquote
+
     return unquote(encoded.replace("%-/", ""))
 
 
