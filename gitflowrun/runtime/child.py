@@ -38,7 +38,7 @@ def run_task(
     code = 1
     try:
         process.settle(stdout, stderr)  # 1
-        os.environ["GITFLOWRUN_TASK"] = str(launch.task)
+        runner.seed(launch)
         result = runner.run(launch)  # 2
         process.flush_output()
         _signal.signal(_signal.SIGINT, _signal.SIG_IGN)  # too late: what is done shall count

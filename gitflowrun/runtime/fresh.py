@@ -27,6 +27,7 @@ def serve(flow_cls: type[FlowSpec]) -> NoReturn:
     begin, launch = _message(channel), _message(channel)
     if not isinstance(begin, Begin) or not isinstance(launch, Launch):
         os._exit(1)  # the scheduler is gone
+    process.yield_memory()
     process.prepare_output()
     set_environment(begin)
     run_task(TaskRunner(flow_cls, begin), launch, channel, os.dup(1), os.dup(2))

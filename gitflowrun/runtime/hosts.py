@@ -22,16 +22,16 @@ from gitflowrun.runtime.messages import (
     Message,
     NotLaunched,
     Started,
+    Twin,
     encode,
-    head_of,
     parse,
 )
-from gitflowrun.runtime.protocol import Channel, channel_pair
+from gitflowrun.runtime.protocol import TWIN, Channel, channel_pair
 
 if TYPE_CHECKING:
     from gitflowrun.runtime.loop import Loop
 
-__all__ = ["FreshHost", "Host", "Port", "RemoteHost"]
+__all__ = ["FreshHost", "Host", "Port", "RemoteHost", "ZygoteHost"]
 
 Deliver = Callable[[Message], None]
 Gone = Callable[[], None]
@@ -77,8 +77,11 @@ class Port:
         if not self.is_open:
             return
         try:
-            head = head_of(message) if isinstance(message, Launch) else b""
-            self._channel.send(encode(message), fds, head)
+            if isinstance(message, Twin):
+                head = TWIN.pack(b"T", message.serial, message.number, message.index)
+                self._channel.put(head + message.value.encode(errors="replace"), fds)
+            else:
+                self._channel.send(encode(message), fds)
         except OSError:
             return  # its end will be seen when it is read
         if self._channel.wants_write:
@@ -144,6 +147,21 @@ class RemoteHost:
         """End all tasks, and the host itself."""
         if not self._lasts:
             self._port.close()
+
+
+class ZygoteHost(RemoteHost):
+    """The zygote, to which of the children of one foreach only the differences are told."""
+
+    def __init__(self, port: Port) -> None:
+        super().__init__(port)
+        self._last: Launch | None = None
+
+    def launch(self, launch: Launch, stdout: int, stderr: int) -> None:
+        """Start a task, whose output goes to copies of these descriptors."""
+        twin = Twin.of(launch, self._last)
+        if twin is None:
+            self._last = launch
+        self._port.send(launch if twin is None else twin, (stdout, stderr))
 
 
 class FreshHost:

@@ -46,12 +46,12 @@ class InlineTasks:
             return
         self._channel.send(encode(Started(message.serial, os.getpid())))
         before = _cpu()
-        os.environ["GITFLOWRUN_TASK"] = str(message.task)
         old = sys.stdout, sys.stderr
         with open(fds[0], "w", buffering=1) as out, open(fds[1], "w", buffering=1) as err:  # noqa: PTH123
             sys.stdout, sys.stderr = _Both(old[0], out), _Both(old[1], err)
             forwarding = signal.signal(signal.SIGINT, signal.default_int_handler)
             try:
+                self._runner.seed(message)
                 result = self._runner.run(message)
             finally:
                 signal.signal(signal.SIGINT, forwarding)

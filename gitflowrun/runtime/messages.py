@@ -2,8 +2,8 @@
 
 front -> scheduler      Order, Defaults, Interrupt
 scheduler -> front      Adopted, Refusal, Ended
-scheduler -> host       Begin, Launch, Kill
-host, task -> scheduler Ready, Started, Result, Exited, NotLaunched
+scheduler -> host       Begin, Launch, Twin, Kill
+host, task -> scheduler Started, Result, Exited, NotLaunched
 
 A *host* is whatever gives tasks their processes: the zygote, the scheduler's own starter of fresh
 interpreters, or the front process for `inline`. A task sends its Result itself, on the host's socket,
@@ -44,10 +44,10 @@ __all__ = [
     "NotLaunched",
     "Order",
     "Parent",
-    "Ready",
     "Refusal",
     "Result",
     "Started",
+    "Twin",
     "Value",
     "encode",
     "parse",
@@ -206,18 +206,45 @@ class Launch:
 
 
 @dataclass(frozen=True, slots=True)
+class Twin:
+    """A launch that differs from the last whole one in these alone: another item of the same foreach."""
+
+    serial: int
+    number: int
+    index: int
+    value: str
+
+    @classmethod
+    def of(cls, launch: Launch, last: Launch | None) -> Twin | None:
+        """What is left to say of a launch when `last` is known; None when it is no twin of that."""
+        if (
+            last is None
+            or launch.parents is not last.parents
+            or launch.task.step != last.task.step
+            or launch.attempt != last.attempt
+            or not launch.frames
+            or launch.is_join
+        ):
+            return None
+        frame = launch.frames[-1]
+        return cls(launch.serial, int(launch.task.task), frame.index, frame.value)
+
+    def launch(self, last: Launch) -> Launch:
+        """The launch that `of` was asked about."""
+        frame = last.frames[-1]
+        own = ForeachFrame(frame.step, frame.var, frame.num_splits, self.index, self.value)
+        return Launch(
+            self.serial, TaskName(last.task.step, str(self.number)), last.attempt, last.is_join,
+            (*last.frames[:-1], own), last.parents, last.parameters,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
 class Kill:
     """Send a signal to the process group of a launch."""
 
     serial: int
     signal: int
-
-
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """The host is there."""
-
-    pid: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,8 +297,8 @@ class Result:
 
 
 Message = (
-    Order | Adopted | Defaults | Interrupt | Refusal | Ended | Begin | Launch | Kill | Ready | Started
-    | NotLaunched | Exited | Result
+    Order | Adopted | Defaults | Interrupt | Refusal | Ended | Begin | Launch | Kill | Started
+    | NotLaunched | Exited | Result | Twin
 )  # fmt: skip
 Fields = list[Any]
 
@@ -410,8 +437,8 @@ _PARSERS: dict[str, Callable[..., Message]] = {
     "Begin": _parse_begin,
     "Launch": _parse_launch,
     "Kill": Kill,
-    "Ready": Ready,
     "Started": Started,
+    "Twin": Twin,
     "NotLaunched": NotLaunched,
     "Exited": Exited,
     "Result": _parse_result,

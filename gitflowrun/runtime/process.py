@@ -23,6 +23,7 @@ __all__ = [
     "prepare_output",
     "redirect_output",
     "settle",
+    "yield_memory",
 ]
 
 _PR_SET_PDEATHSIG = 1
@@ -96,7 +97,7 @@ def _children() -> list[int]:
 
 
 def settle(stdout: int, stderr: int) -> None:
-    """Make this process a task's: a session of its own, its pipes as output, first to go when memory ends.
+    """Make this process a task's: a session of its own, its pipes as output, signals as programs have them.
 
     The session's processes can be signalled together, and a terminal's Ctrl-C does not reach them: the
     scheduler decides who is interrupted. It is all system calls: what Python does in a fork, it pays for in
@@ -108,12 +109,12 @@ def settle(stdout: int, stderr: int) -> None:
     _signal.set_wakeup_fd(-1)
     _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
     _signal.signal(_signal.SIGINT, _signal.default_int_handler)
-    try:
-        fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
-        os.write(fd, _OOM_ADJUSTMENT)
-        os.close(fd)
-    except OSError:
-        pass
+
+
+def yield_memory() -> None:
+    """When memory ends, let this process and its children go before the scheduler and the user's shell."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_bytes(_OOM_ADJUSTMENT)
 
 
 def redirect_output(stdout: int, stderr: int) -> None:

@@ -4,8 +4,16 @@ What the messages mean is `messages`' business. A message is one datagram of a S
 that many tasks may write to one socket and none of their messages is ever torn or mixed. A message
 above 60 KiB travels as an anonymous memory file, whose descriptor the datagram carries.
 
-A datagram is: one byte (`I`nline or `M`emory file), then the packed message or its length. Descriptors
-follow by SCM_RIGHTS; of an `M` datagram the first one is the memory file.
+A datagram begins with one byte:
+
+    I   inline: the packed message
+    M   memory file: its length; of the descriptors, which follow by SCM_RIGHTS, it is the first
+    T   Twin, as a struct and a text
+    S   Started, as a struct
+    E   Exited, as a struct
+
+The last three are what passes between scheduler and zygote for each task of a foreach. What the zygote does
+not do for each task, it does not pay for in pages that are copied.
 
 Where datagrams with an end-of-file don't exist (macOS), the pair is a stream and each datagram has four
 bytes of length in front; such a pair must have one writer at each end.
@@ -13,24 +21,31 @@ bytes of length in front; such a pair must have one writer at each end.
 
 from __future__ import annotations
 
-import array
 import mmap
 import os
 import socket
+import struct
 import sys
+from array import array
 from collections import deque
 from dataclasses import dataclass
+from struct import Struct
 from typing import Any
 
+from gitflowrun.errors import CorruptRecord
 from gitflowrun.store.wire import pack_message, unpack_message
 
-__all__ = ["Channel", "Received", "channel_pair"]
+__all__ = ["EXITED", "STARTED", "TWIN", "Channel", "Received", "channel_pair", "read_datagram"]
 
 DATAGRAMS = sys.platform.startswith("linux")
+TWIN = Struct("<cqqi")
+STARTED = Struct("<cqi")
+EXITED = Struct("<cqidq")
+_SHORT = {b"T": ("Twin", TWIN), b"S": ("Started", STARTED), b"E": ("Exited", EXITED)}
 _INLINE_LIMIT = 60 << 10
 _BUFFER = 64 << 10
 _MAX_FDS = 8
-_INT = array.array("i").itemsize
+_INT = array("i").itemsize
 _ANCILLARY = socket.CMSG_SPACE(_MAX_FDS * _INT)
 _CLOSE_ON_EXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 
@@ -86,22 +101,23 @@ class Channel:
         """
         payload = pack_message(body)
         if len(payload) <= _INLINE_LIMIT:
-            self._put(b"I" + payload, fds)
+            self.put(b"I" + payload, fds)
             return
         memory = _memory_file(payload)
         try:
-            self._put(b"M%d" % len(payload), (memory, *fds))
+            self.put(b"M%d" % len(payload), (memory, *fds))
         finally:
             os.close(memory)
 
-    def _put(self, datagram: bytes, fds: tuple[int, ...]) -> None:
+    def put(self, datagram: bytes, fds: tuple[int, ...] = ()) -> None:
+        """Send what is a datagram already, and copies of open files. Raises as `send`."""
         if not DATAGRAMS:
             datagram = len(datagram).to_bytes(4, "big") + datagram
         if self._waiting or not self._offer(datagram, fds):
             self._waiting.append((datagram, tuple(os.dup(fd) for fd in fds)))
 
     def _offer(self, datagram: bytes, fds: tuple[int, ...]) -> bool:
-        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", fds))] if fds else []
         try:
             sent = self._socket.sendmsg([datagram], rights)
         except BlockingIOError:
@@ -130,20 +146,19 @@ class Channel:
             BlockingIOError: nothing has arrived, on a channel that does not block.
             CorruptRecord: what arrived is no message.
         """
+        datagram, fds = self.take()
+        return read_datagram(datagram, fds) if datagram else None
+
+    def take(self) -> tuple[bytes, tuple[int, ...]]:
+        """The next message unread, for `read_datagram`; empty at the end of the channel.
+
+        Raises:
+            BlockingIOError: nothing has arrived, on a channel that does not block.
+        """
         try:
-            datagram, fds = self._datagram() if DATAGRAMS else self._from_stream()
+            return self._datagram() if DATAGRAMS else self._from_stream()
         except ConnectionResetError:
-            return None
-        if not datagram:
-            return None
-        if datagram[:1] == b"I":
-            return Received(_body(memoryview(datagram)[1:]), fds)
-        memory, *rest = fds
-        try:
-            with mmap.mmap(memory, int(datagram[1:]), access=mmap.ACCESS_READ) as view:
-                return Received(_body(view[:]), tuple(rest))
-        finally:
-            os.close(memory)
+            return b"", ()
 
     def _datagram(self) -> tuple[bytes, tuple[int, ...]]:
         size, ancillary, _, _ = self._socket.recvmsg_into(
@@ -184,6 +199,34 @@ def channel_pair() -> tuple[socket.socket, socket.socket]:
     )
 
 
+def read_datagram(datagram: bytes, fds: tuple[int, ...]) -> Received:
+    """The message in a datagram.
+
+    Raises:
+        CorruptRecord: it is none.
+    """
+    kind = datagram[:1]
+    if kind == b"I":
+        return Received(_body(memoryview(datagram)[1:]), fds)
+    if kind in _SHORT:
+        return Received(_short(kind, datagram), fds)
+    memory, *rest = fds
+    try:
+        with mmap.mmap(memory, int(datagram[1:]), access=mmap.ACCESS_READ) as view:
+            return Received(_body(view[:]), tuple(rest))
+    finally:
+        os.close(memory)
+
+
+def _short(kind: bytes, datagram: bytes) -> list[Any]:
+    name, form = _SHORT[kind]
+    try:
+        body = [name, *form.unpack_from(datagram)[1:]]
+        return [*body, datagram[form.size :].decode()] if kind == b"T" else body
+    except (struct.error, UnicodeDecodeError) as error:
+        raise CorruptRecord(f"malformed datagram: {error}") from error
+
+
 def _body(payload: bytes | memoryview) -> list[Any]:
     body = unpack_message(payload)
     assert isinstance(body, list)
@@ -191,7 +234,9 @@ def _body(payload: bytes | memoryview) -> list[Any]:
 
 
 def _rights(ancillary: list[tuple[int, int, bytes]]) -> tuple[int, ...]:
-    fds = array.array("i")
+    if not ancillary:
+        return ()
+    fds = array("i")
     for level, kind, data in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
             fds.frombytes(data[: len(data) - len(data) % _INT])

@@ -201,9 +201,15 @@ class Scheduler:
             self._postpone(job, error.strerror or str(error))
             return
         self._running[self._serial] = execution
-        self._host.launch(self._order(job, self._serial), stdout, stderr)
-        os.close(stdout)
-        os.close(stderr)
+        try:
+            self._host.launch(self._order(job, self._serial), stdout, stderr)
+        except OSError as error:
+            self._retire(execution)
+            self._postpone(job, error.strerror or str(error))
+            return
+        finally:
+            os.close(stdout)
+            os.close(stderr)
         execution.timer = self._loop.after(LIVE_AFTER, lambda: self._go_live(execution))
         self._is_changed = True
 

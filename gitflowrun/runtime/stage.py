@@ -7,11 +7,12 @@ run any more, and its tasks are killed. Of an `inline` run the front process is 
 from __future__ import annotations
 
 import os
+import resource
 import signal
 from typing import TYPE_CHECKING
 
 from gitflowrun.runtime.events import Notice
-from gitflowrun.runtime.hosts import FreshHost, Host, Port, RemoteHost
+from gitflowrun.runtime.hosts import FreshHost, Host, Port, RemoteHost, ZygoteHost
 from gitflowrun.runtime.logs import LiveLogs, sweep_live_logs
 from gitflowrun.runtime.loop import Loop
 from gitflowrun.runtime.messages import Interrupt, Message, Order
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
 __all__ = ["Lines", "Stage"]
 
 _FAILURE = 1
+_FILES = 4
+"""Descriptors that a task takes of the scheduler: two pipes, a socket, and one of a message on its way."""
+_OWN_FILES = 64
+"""Descriptors that the scheduler may need for itself: packs it reads and writes, git, the way to others."""
 
 
 class Lines:
@@ -135,11 +140,25 @@ class Stage:
         request = self._order.request
         is_inline = self._isolation is Isolation.INLINE
         return Rules(
-            max_workers=1 if is_inline else request.max_workers,
+            max_workers=1 if is_inline else self._affordable(request.max_workers),
             max_log_size=request.max_log_size or self._repo.settings.max_log_size,
             retries={},
             echo=not is_inline,
         )
+
+    def _affordable(self, workers: int) -> int:
+        """As many tasks at a time as may be wanted, and as there are descriptors for."""
+        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if limit == resource.RLIM_INFINITY or workers * _FILES <= limit - _OWN_FILES:
+            return workers
+        affordable = max(1, (limit - _OWN_FILES) // _FILES)
+        self._tell(
+            Notice(
+                f"No more than {affordable} tasks run at a time: the system allows a process {limit} "
+                "open files (`ulimit -Hn`)."
+            )
+        )
+        return affordable
 
     def _host(self) -> tuple[Host, bool]:
         """The host that was asked for, or the next best; and whether it can be replaced when it is lost."""
@@ -159,7 +178,7 @@ class Stage:
         port = Port(self._loop, channel, self._hear_host, self._lose_zygote)
         if self._lines.alive is not None:
             self._loop.watch(self._lines.alive, self._lose_zygote)
-        return RemoteHost(port)
+        return ZygoteHost(port)
 
     def _fresh(self, begin: Begin) -> Host:
         host = FreshHost(self._loop, self._order.command, self._hear_host, os.environ)

@@ -19,7 +19,7 @@ from gitflowrun.errors import (
     UnserializableArtifact,
     UntrustedArtifact,
 )
-from gitflowrun.flow.execution import RecordSource, StepOutcome, TaskContext, execute_step, prepare
+from gitflowrun.flow.execution import RecordSource, StepOutcome, TaskContext, execute_step
 from gitflowrun.flow.filecontent import FileContent
 from gitflowrun.flow.foreach import hidden_name
 from gitflowrun.flow.members import constants, parameters_of
@@ -27,12 +27,12 @@ from gitflowrun.git.packfile import PackReader
 from gitflowrun.git.packs import PackStore
 from gitflowrun.names import PARAMETERS_STEP
 from gitflowrun.runtime.messages import INCLUDED, Result
-from gitflowrun.runtime.rehearsal import rehearse
 from gitflowrun.runtime.seeds import reseed
 from gitflowrun.settings import Durability
 from gitflowrun.store import wire
 from gitflowrun.store.artifacts import ArtifactReader, ArtifactWriter
 from gitflowrun.store.codecs import decode, encode, is_file
+from gitflowrun.store.dedup import DedupIndex
 from gitflowrun.store.hashing import digest_parts
 from gitflowrun.store.records import ArtifactRef, TaskRecord
 
@@ -67,14 +67,24 @@ class TaskRunner:
         packs = PackStore(
             Path(begin.objects_dir), Path(begin.incoming), durability=Durability(begin.durability)
         )
-        self._writer = ArtifactWriter(packs)
+        index = DedupIndex.of(Path(begin.incoming).parent, self._objects)
+        self._writer = ArtifactWriter(packs, index)
         self._records: OrderedDict[Oid, TaskRecord] = OrderedDict()
         self._expected: dict[Digest, object] = {}
 
-    def warm_up(self) -> None:
-        """Do what is the same for all tasks, so that forks need not do it again."""
-        prepare(self._flow_cls)
-        rehearse()
+    def seed(self, launch: Launch) -> None:
+        """Give a task random numbers of its own."""
+        reseed(self.begin.seeds, _place(launch))
+
+    def know(self, parent: Parent, record: TaskRecord) -> None:
+        """Take a task's record as read."""
+        self._records[parent.blob] = record
+        while len(self._records) > _KEPT_RECORDS:
+            self._records.popitem(last=False)
+
+    def expect(self, ref: ArtifactRef, value: object) -> None:
+        """Take an artifact as loaded, for the first who asks for it."""
+        self._expected[ref.digest] = value
 
     def look_ahead(self, launch: Launch) -> None:
         """Read what a fork will need first: tasks of one step need the same records and mostly the same values.
@@ -107,7 +117,6 @@ class TaskRunner:
             return _failure(launch, error)
 
     def _run_step(self, launch: Launch) -> Result:
-        reseed(self.begin.seeds, _place(launch))
         outcome = execute_step(self._flow_cls, self._context(launch))
         if outcome.error is not None:
             sys.stderr.write(outcome.report)
@@ -198,9 +207,7 @@ class TaskRunner:
         record = TaskRecord.from_map(data)
         if record.name != parent.name:
             raise CorruptRecord(f"the record of task {parent.name} is that of {record.name}")
-        self._records[parent.blob] = record
-        while len(self._records) > _KEPT_RECORDS:
-            self._records.popitem(last=False)
+        self.know(parent, record)
         return record
 
     def _load(self, listed_by: str, ref: ArtifactRef) -> object:

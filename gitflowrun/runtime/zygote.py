@@ -13,26 +13,19 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import operator
 import os
 import select
 import signal
 import warnings
 from typing import TYPE_CHECKING
 
+from gitflowrun.flow.execution import prepare
 from gitflowrun.runtime import process
 from gitflowrun.runtime.child import run_task, set_environment
-from gitflowrun.runtime.messages import (
-    Begin,
-    Exited,
-    Kill,
-    Launch,
-    Message,
-    NotLaunched,
-    Ready,
-    Started,
-    encode,
-    parse,
-)
+from gitflowrun.runtime.messages import Begin, Kill, Launch, NotLaunched, Twin, encode, parse
+from gitflowrun.runtime.protocol import EXITED, STARTED, TWIN, read_datagram
+from gitflowrun.runtime.rehearsal import rehearse
 from gitflowrun.runtime.task import TaskRunner
 
 if TYPE_CHECKING:
@@ -44,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["serve"]
 
 _KIB = 1024
+_TWIN = ord("T")
 
 
 def serve(flow_cls: type[FlowSpec], channel: Channel, alive: int) -> NoReturn:
@@ -63,21 +57,26 @@ def serve(flow_cls: type[FlowSpec], channel: Channel, alive: int) -> NoReturn:
 
 
 class _Zygote:
+    """The loop. What it touches for each task is copied for each task, so it touches little."""
+
     def __init__(self, flow_cls: type[FlowSpec], channel: Channel, alive: int) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the scheduler decides who is interrupted
+        process.yield_memory()
         process.detach_input()
         process.prepare_output()
         self._flow_cls = flow_cls
         self._channel = channel
         self._alive = alive
         self._runner: TaskRunner | None = None
+        self._last: Launch | None = None
         self._lifeline = process.Lifeline()
-        self._pids: dict[int, int] = {}  # serial -> pid
-        self._serials: dict[int, int] = {}  # pid -> serial
+        self._serials: dict[int, int] = {}  # pid -> number of the launch
         self._woken, self._wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
-        self._answer(Ready(os.getpid()))
+        # The pipe tells; a handler there must be, and one that is no Python code costs least.
+        signal.signal(signal.SIGCHLD, operator.is_)
+        prepare(flow_cls)
+        rehearse()
         warnings.filterwarnings("ignore", message=".*fork", category=DeprecationWarning)
 
     def loop(self) -> None:
@@ -86,64 +85,72 @@ class _Zygote:
         poll.register(self._channel, select.POLLIN)
         poll.register(self._woken, select.POLLIN)
         while True:
-            ready = {fd for fd, _ in poll.poll()}
-            if self._woken in ready:
-                self._reap()
-            if self._channel.fileno() in ready:
-                received = self._channel.receive()
-                if received is None:
+            for fd, _ in poll.poll():
+                if fd == self._woken:
+                    self._reap()
+                    continue
+                datagram, fds = self._channel.take()
+                if not datagram:
                     return
-                self._obey(received)
+                if datagram[0] == _TWIN:
+                    self._fork(TWIN.unpack_from(datagram)[1], fds, datagram)
+                else:
+                    self._obey(read_datagram(datagram, fds))
 
     def _obey(self, received: Received) -> None:
         message = parse(received.body)
         if isinstance(message, Launch):
-            self._launch(message, received.fds)
+            self._last = message
+            assert self._runner is not None
+            with contextlib.suppress(
+                Exception
+            ):  # the child meets the same error, and can explain it
+                self._runner.look_ahead(message)
+            self._fork(message.serial, received.fds)
         elif isinstance(message, Kill):
             self._signal(message)
         elif isinstance(message, Begin):
             set_environment(message)
             self._runner = TaskRunner(self._flow_cls, message)
-            self._runner.warm_up()
             gc.collect()
             gc.freeze()
+            gc.disable()  # nothing here makes cycles; children collect again
 
-    def _launch(self, launch: Launch, fds: tuple[int, ...]) -> None:
-        assert self._runner is not None
-        stdout, stderr = fds
-        with contextlib.suppress(Exception):  # the child meets the same error, and can explain it
-            self._runner.look_ahead(launch)
+    def _fork(self, serial: int, fds: tuple[int, ...], twin: bytes = b"") -> None:
+        """Fork a child for the launch that was read last, or for a twin of it, which the child reads."""
         try:
             pid = os.fork()
         except OSError as error:
-            self._answer(NotLaunched(launch.serial, str(error)))
+            self._channel.send(encode(NotLaunched(serial, str(error))))
         else:
             if not pid:
-                self._become(launch, stdout, stderr)
-            self._pids[launch.serial] = pid
-            self._serials[pid] = launch.serial
-            self._answer(Started(launch.serial, pid))
-        os.close(stdout)
-        os.close(stderr)
+                self._become(fds, twin)
+            self._serials[pid] = serial
+            self._channel.put(STARTED.pack(b"S", serial, pid))
+        for fd in fds:
+            os.close(fd)
 
-    def _become(self, launch: Launch, stdout: int, stderr: int) -> NoReturn:
-        assert self._runner is not None
+    def _become(self, fds: tuple[int, ...], twin: bytes) -> NoReturn:
         try:
+            gc.enable()
             self._lifeline.grasp()
             for fd in (self._alive, self._woken, self._wake):
                 os.close(fd)
-            run_task(self._runner, launch, self._channel, stdout, stderr)
+            launch = self._last
+            assert launch is not None
+            if twin:
+                _, number, task, index = TWIN.unpack_from(twin)
+                value = twin[TWIN.size :].decode()
+                launch = Twin(number, task, index, value).launch(launch)
+            assert self._runner is not None
+            run_task(self._runner, launch, self._channel, *fds)
         finally:
             os._exit(1)
 
     def _signal(self, kill: Kill) -> None:
-        pid = self._pids.get(kill.serial)
-        if pid is not None and not _signal_group(pid, kill.signal):
-            # It has not made its session yet.
-            try:
-                os.kill(pid, kill.signal)
-            except ProcessLookupError:
-                return
+        for pid, serial in self._serials.items():
+            if serial == kill.serial and not _signal_group(pid, kill.signal):
+                os.kill(pid, kill.signal)  # it has not made its session yet, and is not reaped
 
     def _reap(self) -> None:
         os.read(self._woken, 4096)
@@ -152,23 +159,19 @@ class _Zygote:
             if ended is None:
                 return
             pid = ended.si_pid
-            _signal_group(pid, signal.SIGKILL)  # what the task has left behind
+            _signal_group(pid, 9)  # what the task has left behind
             _, status, usage = os.wait4(pid, 0)
             serial = self._serials.pop(pid, None)
-            if serial is None:
-                continue
-            del self._pids[serial]
-            cpu = usage.ru_utime + usage.ru_stime
-            self._answer(Exited(serial, status, cpu, usage.ru_maxrss * _KIB))
-
-    def _answer(self, message: Message) -> None:
-        self._channel.send(encode(message))
+            if serial is not None:
+                cpu = usage.ru_utime + usage.ru_stime
+                peak = usage.ru_maxrss * _KIB
+                self._channel.put(EXITED.pack(b"E", serial, status, cpu, peak))
 
     def kill_all(self) -> None:
         """Kill every task and whatever belongs to it."""
         for pid in self._serials:
-            if not _signal_group(pid, signal.SIGKILL):
-                os.kill(pid, signal.SIGKILL)
+            if not _signal_group(pid, 9):
+                os.kill(pid, 9)
 
 
 def _signal_group(pid: int, number: int) -> bool:

@@ -113,7 +113,7 @@ def test_tasks_find_their_run_in_the_environment(repo: GitRepo) -> None:
     """Programs that a step starts know where they are; the tasks' standard input is empty."""
     look = (
         "import subprocess\n"
-        "names = ('METAFLOW_RUN_ID', 'GITFLOWRUN_RUN', 'GITFLOWRUN_TASK', 'PYTHONUNBUFFERED')\n"
+        "names = ('METAFLOW_RUN_ID', 'GITFLOWRUN_RUN', 'PYTHONUNBUFFERED')\n"
         "self.env = [os.environ.get(name) for name in names]\n"
         "self.fds = subprocess.run(['ls', '/proc/self/fd'], capture_output=True, text=True).stdout.split()\n"
         "self.read = sys.stdin.read()\n"
@@ -122,7 +122,7 @@ def test_tasks_find_their_run_in_the_environment(repo: GitRepo) -> None:
     repo.write("f.py", linear_flow(look))
     assert repo.flow("f.py", "run").code == 0
     task = one_task(latest(repo), "start")
-    assert value_of(task, "env") == ["1", "F/1", "start/1", "1"]
+    assert value_of(task, "env") == ["1", "F/1", "1"]
     assert value_of(task, "read") == ""
     assert value_of(task, "own") is True
     # 0, 1, 2 and the directory `ls` itself reads: a program inherits nothing of the runtime's.
