@@ -231,7 +231,7 @@ def _refusal(err: str, cwd: Path) -> RepositoryError:
     if words.startswith("not a git repository (or any"):
         return NotARepository(
             f"{str(cwd.absolute())!r} is not in a git repository",
-            hint="run `git init` there; runs are recorded in the repository of your code",
+            hint="run `git init` there, or go to your code: runs are recorded in the repository around you",
         )
     if "dubious ownership" in words or "unsafe repository" in words:
         path = words.partition("'")[2].rpartition("'")[0] or str(cwd.absolute())

@@ -12,7 +12,8 @@
    wrote them) come along: git does not fsync them, and our ref must not outlive them in a power cut.
 
 Left out, because no tree can hold them: repositories embedded in the work tree, and uncommitted changes
-inside submodules.
+inside submodules. Ignored files are left out in silence, with one exception: the program that is run. Where
+git ignores it, or where it lies elsewhere, the snapshot is not the whole answer to "which code was that?".
 """
 
 from __future__ import annotations
@@ -79,8 +80,12 @@ class Snapshot:
     objects: tuple[PackObject, ...]
 
 
-def take_snapshot(repository: Repository) -> Snapshot:
+def take_snapshot(repository: Repository, program: Path | None = None) -> Snapshot:
     """The work tree of `repository` as a tree; of a bare repository, the empty tree.
+
+    Args:
+        repository: The repository.
+        program: The file that is run: noted as left out whenever the tree does not hold it.
 
     Raises:
         RepositoryError: git can't do it, or there is no place for new objects.
@@ -88,14 +93,16 @@ def take_snapshot(repository: Repository) -> Snapshot:
     if repository.work_tree is None:
         head = repository.head()
         empty = PackObject(ObjectType.TREE, b"", _EMPTY_TREE)
-        return Snapshot(_EMPTY_TREE, head.commit, head.branch, (), (), (empty,))
+        left_out = _elsewhere(program, None)
+        return Snapshot(_EMPTY_TREE, head.commit, head.branch, (), left_out, (empty,))
     try:
         with _workshop(repository) as place:
-            return _Camera(repository, repository.work_tree, place).take()
+            return _Camera(repository, repository.work_tree, place).take(program)
     except OSError as error:
         where = f": {os.fsdecode(error.filename)}" if error.filename else ""
         raise RepositoryError(
-            f"can't take a snapshot of the work tree: {error.strerror}{where}"
+            f"can't take a snapshot of the work tree: {error.strerror}{where}",
+            hint="recording runs needs a repository that you may write to, and space on its disk",
         ) from error
 
 
@@ -129,7 +136,7 @@ class _Camera:
             "GIT_ALTERNATE_OBJECT_DIRECTORIES": _quoted(repository.objects_dir),
         }
 
-    def take(self) -> Snapshot:
+    def take(self, program: Path | None) -> Snapshot:
         self.quarantine.mkdir()
         with contextlib.suppress(FileNotFoundError):  # before the first `git add`
             shutil.copy2(self.repository.git_dir / "index", self.index)  # 1
@@ -138,6 +145,7 @@ class _Camera:
             self.left_out.append(LeftOut(".gitmodules", 0, status.trouble))
         hidden = self._hidden_edits()
         head_tree = self.repository.objects.commit(status.head).tree if status.head else None
+        self._look_for(program, status, head_tree)
         if head_tree and not status.changes and not hidden:
             return Snapshot(head_tree, status.head, status.branch, (), tuple(self.left_out), ())
         self._update(status, hidden)  # 3
@@ -146,6 +154,29 @@ class _Camera:
         return Snapshot(
             tree, status.head, status.branch, dirty, tuple(self.left_out), self._collect(oids)
         )
+
+    def _look_for(self, program: Path | None, status: Status, head_tree: Oid | None) -> None:
+        """Note the program if nothing else will say that the tree does not hold it."""
+        work_tree = Path(os.fsdecode(self.root))
+        self.left_out += _elsewhere(program, work_tree)
+        file = _real_file(program)
+        if file is None or not file.is_relative_to(work_tree):
+            return
+        names = [os.fsencode(name) for name in file.relative_to(work_tree).parts]
+        paths = {b"/".join(names[:count]) for count in range(1, len(names) + 1)}
+        changes = [change for change in status.changes if change.path.rstrip(b"/") in paths]
+        if changes:
+            is_there = any(change.untracked or not change.gone for change in changes)
+        else:
+            is_there = head_tree is not None and self._holds(head_tree, names)
+        if not is_there:
+            self._leave(b"/".join(names), "git ignores it", file.stat().st_size)
+
+    def _holds(self, tree: Oid, names: list[bytes]) -> bool:
+        """Whether a tree has a file, or a submodule that the file is in."""
+        find = self.repository.objects.entry
+        found = [find(tree, *names[:count]) for count in range(1, len(names) + 1)]
+        return any(entry is not None and not entry.is_tree for entry in found)
 
     def _hidden_edits(self) -> list[bytes]:
         """Files that exist though the index says not to look at them."""
@@ -286,6 +317,22 @@ class _Camera:
 
     def _at(self, path: bytes) -> bytes:
         return os.path.join(self.root, path)  # noqa: PTH118  (bytes)
+
+
+def _real_file(program: Path | None) -> Path | None:
+    """The file that a program is, if it is one: `-c` and `<stdin>` are none."""
+    with contextlib.suppress(OSError):
+        if program is not None and program.is_file():
+            return program.resolve()
+    return None
+
+
+def _elsewhere(program: Path | None, work_tree: Path | None) -> tuple[LeftOut, ...]:
+    """The note that the program lies outside of the work tree; none if it does not."""
+    file = _real_file(program)
+    if file is None or (work_tree is not None and file.is_relative_to(work_tree)):
+        return ()
+    return (LeftOut(str(program), file.stat().st_size, "it lies outside of the work tree"),)
 
 
 def _quick() -> tuple[str, ...]:

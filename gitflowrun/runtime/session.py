@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import GitflowrunError, UsageError
@@ -113,7 +114,7 @@ class Session:
         plan = Plan(Shape.of(order.graph))
         adoption = run.adopt(plan)
         tell = self._make_listener(order.script, repo.config)
-        snapshot = take_snapshot(repo)  # 3
+        snapshot = take_snapshot(repo, Path(order.script))  # 3
         info = draft.make_draft(order, repo, run.user, run.isolation, origin)
         with runs.start(info, snapshot) as writer:
             draft.announce(
@@ -227,6 +228,6 @@ def _look_around() -> Repository | GitflowrunError:
 def _tell_left_out(snapshot: Snapshot, tell: Tell) -> None:
     left = snapshot.left_out
     if left:
-        names = ", ".join(item.path for item in left[:3]) + (", ..." if len(left) > 3 else "")  # noqa: PLR2004
+        names = [f"{item.path} ({item.reason})" for item in left[:3]] + ["..."] * (len(left) > 3)  # noqa: PLR2004
         files = "1 file is" if len(left) == 1 else f"{len(left)} files are"
-        tell(Notice(f"{files} not in the run's snapshot of the code: {names} ({left[0].reason})."))
+        tell(Notice(f"{files} not in the run's snapshot of the code: {', '.join(names)}."))

@@ -227,6 +227,20 @@ def test_a_reader_that_leaves_does_not_end_the_run(flow: GitRepo) -> None:
     assert json.loads(flow.runs("list", "--json").out)[0]["status"] == "done"
 
 
+def test_a_flow_that_the_snapshot_does_not_hold(flow: GitRepo, tmp_path: Path) -> None:
+    """A flow from elsewhere, or one that git ignores, runs; that its code is not recorded is said and kept."""
+    far = tmp_path / "far.py"
+    far.write_text(FLOW)
+    done = flow.flow(str(far), "--quiet", "run")
+    assert done.code == 0
+    assert f"{far} (it lies outside of the work tree)" in done.err
+    assert f"Left out:  1 file: {far}" in flow.runs("show", "1").out
+    flow.write(".gitignore", "mine.py")
+    flow.write("mine.py", FLOW)
+    assert "mine.py (git ignores it)" in flow.flow("mine.py", "--quiet", "run").err
+    assert "not in the run's snapshot" not in flow.flow("small.py", "--quiet", "run").err
+
+
 def test_a_script_with_a_space_in_its_name(flow: GitRepo) -> None:
     """Commands in hints can be pasted, whatever the flow's file is called."""
     flow.write("my flow.py", FLOW)

@@ -136,6 +136,53 @@ def test_ignored_files_stay_out(repo: GitRepo) -> None:
     assert shot.snapshot.left_out == ()
 
 
+def left_out_of(repo: GitRepo, program: Path) -> list[tuple[str, str]]:
+    """What a snapshot for a program notes as left out, and why."""
+    snapshot = take_snapshot(Repository.discover(repo.path), program)
+    return [(item.path, item.reason) for item in snapshot.left_out]
+
+
+def test_the_program_that_is_run_is_never_left_out_in_silence(
+    repo: GitRepo, tmp_path: Path
+) -> None:
+    """Where git ignores it, or where it lies elsewhere, the snapshot says that it does not hold it."""
+    repo.write(".gitignore", "scratch/\n*.log\n")
+    repo.write("kept/f.py", "1")
+    repo.write("forced.log", "1")
+    repo.git("add", "-f", "forced.log")
+    repo.commit()
+    repo.write("new.py", "1")
+    repo.write("scratch/f.py", "1")
+    (tmp_path / "far.py").write_text("1")
+    for name in ("kept/f.py", "forced.log", "new.py", "nothing.py"):
+        assert left_out_of(repo, repo.path / name) == []
+    assert left_out_of(repo, repo.path / "scratch" / "f.py") == [("scratch/f.py", "git ignores it")]
+    far = tmp_path / "far.py"
+    assert left_out_of(repo, far) == [(str(far), "it lies outside of the work tree")]
+    (repo.path / "link.py").symlink_to(far)
+    assert len(left_out_of(repo, repo.path / "link.py")) == 1
+    repo.git("rm", "-q", "--cached", "forced.log")
+    assert left_out_of(repo, repo.path / "forced.log") == [("forced.log", "git ignores it")]
+
+
+def test_a_program_in_a_submodule_or_beside_a_bare_repository(
+    repo: GitRepo, tmp_path: Path
+) -> None:
+    """A submodule's commit stands for its files; a bare repository has no place for any."""
+    other = make_repo(tmp_path / "other")
+    other.write("f.py", "1")
+    other.commit()
+    repo.git(
+        "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(other.path), "sub"
+    )
+    assert left_out_of(repo, repo.path / "sub" / "f.py") == []
+    repo.commit()
+    assert left_out_of(repo, repo.path / "sub" / "f.py") == []
+    bare = GitRepo(tmp_path / "bare.git")
+    other.git("clone", "-q", "--bare", ".", str(bare.path))
+    assert len(left_out_of(bare, other.path / "f.py")) == 1
+
+
 def test_files_above_the_cap_are_left_out(repo: GitRepo) -> None:
     """Big untracked files are reported with their size; big tracked files stay."""
     repo.git("config", "runs.snapshot.maxFileSize", "1k")
