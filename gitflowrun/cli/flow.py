@@ -100,10 +100,10 @@ class FlowContext:
         Raises:
             FlowError: the flow breaks a rule.
         """
+        from gitflowrun.cli.flowcommands.run import parameter_options
         from gitflowrun.flow.lint import lint
-        from gitflowrun.flow.parameters import check_parameters
 
-        check_parameters(self.flow_cls)
+        parameter_options(self.flow_cls)
         lint(self.graph)
         self.say(f"The flow is valid: {counted(len(self.graph), 'step')}.")
 

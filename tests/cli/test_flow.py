@@ -80,6 +80,18 @@ class Clashing(FlowSpec):
         pass
 
 
+class Misspelt(FlowSpec):
+    limit = Parameter("limit", default=1, requred=True)
+
+    @step
+    def start(self) -> None:
+        self.next(self.end)
+
+    @step
+    def end(self) -> None:
+        pass
+
+
 class Recorder:
     """A launcher that remembers what it was asked for."""
 
@@ -199,7 +211,11 @@ def test_mistakes_are_told(
 
 @pytest.mark.parametrize(
     ("flow", "said"),
-    [(Broken, "end"), (Clashing, "'max-workers': the name is reserved")],
+    [
+        (Broken, "end"),
+        (Clashing, "'max-workers': the name is reserved"),
+        (Misspelt, "parameter 'limit': click.option got an unexpected keyword argument 'requred'"),
+    ],
 )
 def test_a_flow_that_breaks_a_rule_is_not_run(
     flow: type[FlowSpec], said: str, capsys: pytest.CaptureFixture[str]

@@ -147,6 +147,15 @@ def test_diff_compares_the_newest_by_default(repo: GitRepo, runs: Runs) -> None:
     assert "  value  1 -> 3\n" in runs("diff", "1").out
 
 
+def test_diff_of_the_only_run(repo: GitRepo, runs: Runs) -> None:
+    """Without a run to compare with, that is what is said."""
+    assert "no runs" in runs("diff").err
+    _run(repo, value=1)
+    done = runs("diff")
+    assert done.code == 128
+    assert "MyFlow/1 is the only run" in done.err
+
+
 def test_diff_of_equal_runs(repo: GitRepo, runs: Runs) -> None:
     """Equal runs differ in nothing, and --exit-code tells."""
     _run(repo, value=1)

@@ -10,7 +10,7 @@ from gitflowrun.cli.options import json_option, open_repository
 from gitflowrun.cli.pager import open_screen
 from gitflowrun.cli.render import as_json, pairs
 from gitflowrun.cli.text import printable, size
-from gitflowrun.errors import UsageError
+from gitflowrun.errors import NotFound, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -20,12 +20,14 @@ if TYPE_CHECKING:
     from gitflowrun.porcelain.artifacts import ArtifactRow
     from gitflowrun.porcelain.compare import Difference
     from gitflowrun.porcelain.results import ArtifactDifference
+    from gitflowrun.store.runs import RunStore
     from gitflowrun.store.stored import StoredRun
 
 __all__ = ["command"]
 
 _SHORT = 7
 _TWO = 2
+_BEFORE = "@{-1}"
 
 
 @click.command(name="diff")
@@ -43,7 +45,7 @@ def command(patch: bool, exit_code: bool, as_json_: bool, runs: tuple[str, ...])
     addresses = _addresses(runs)
     repo = open_repository()
     store = RunStore(repo)
-    old, new = map(store.find, addresses)
+    old, new = _find(store, addresses)
     with open_screen(repo, page=True) as screen:
         comparison = _Comparison(repo, old, new, patch=patch, colour=screen.style.colour)
         if as_json_:
@@ -60,7 +62,21 @@ def _addresses(runs: tuple[str, ...]) -> tuple[str, str]:
         raise UsageError("git runs diff compares two runs", hint="name one or two")
     if len(runs) == _TWO:
         return runs[0], runs[1]
-    return runs[0] if runs else "@{-1}", "@latest"
+    return runs[0] if runs else _BEFORE, "@latest"
+
+
+def _find(store: RunStore, addresses: tuple[str, str]) -> tuple[StoredRun, StoredRun]:
+    old, new = addresses
+    newest = store.find(new)
+    try:
+        return store.find(old), newest
+    except NotFound:
+        if old != _BEFORE:
+            raise
+        raise NotFound(
+            f"{newest.pathspec} is the only run: there is nothing to compare it with",
+            hint="`python FLOW.py run` makes another one; `git runs fetch` gets those of a remote",
+        ) from None
 
 
 class _Comparison:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from gitflowrun.errors import UsageError
+from gitflowrun.errors import ParameterError, UsageError
 from gitflowrun.runtime.request import Kind, RunRequest
 
 if TYPE_CHECKING:
@@ -56,11 +56,17 @@ class ParameterOption(click.Option):
         if not foreign.get("is_flag"):
             own = isinstance(spec.type, click.ParamType)
             foreign.setdefault("type", spec.type if own else SpecType(spec))
-        super().__init__(
-            [f"--{spec.name}", f"parameter_{index}"],
-            help=_help(spec),
-            **{"allow_from_autoenv": False, **foreign},
-        )
+        try:
+            super().__init__(
+                [f"--{spec.name}", f"parameter_{index}"],
+                help=_help(spec),
+                **{"allow_from_autoenv": False, **foreign},
+            )
+        except (TypeError, ValueError) as error:
+            raise ParameterError(
+                f"parameter {spec.name!r}: {str(error).replace('Parameter.__init__()', 'click.option')}",
+                hint="what Parameter does not know itself is passed to click.option as it is",
+            ) from error
         self.spec = spec
 
 
