@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from gitflowrun.git.repository import Repository
 
-__all__ = ["RefUpdate", "Refs"]
+__all__ = ["RefUpdate", "Refs", "warm_up"]
 
 _PATIENCE = 30.0
 _STALE_AFTER = 10.0
@@ -254,6 +254,11 @@ class Refs(RefReader):
         if any(sign in lower for sign in _CONFLICT_SIGNS):
             return RefConflict(f"{names} can't be created beside other refs: {words}")
         return RepositoryError(f"can't write {names} in {self._root}: {words}")
+
+
+def warm_up() -> None:
+    """Import libgit2 before it is needed: for a thread, while others wait for git."""
+    import pygit2  # noqa: F401
 
 
 def _moved(update: RefUpdate, current: Oid | None) -> RefConflict:
