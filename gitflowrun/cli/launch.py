@@ -29,6 +29,7 @@ def main(flow_cls: type[FlowSpec]) -> NoReturn:
         from gitflowrun.runtime import fresh
 
         fresh.serve(flow_cls)
+    _open_closed_streams()
     launcher = Launcher(flow_cls)
     words = set(sys.argv[1:])
     # A guess is enough: what was started in vain ends by itself.
@@ -37,3 +38,16 @@ def main(flow_cls: type[FlowSpec]) -> NoReturn:
     from gitflowrun.cli import flow
 
     sys.exit(flow.main(flow_cls, launcher))
+
+
+def _open_closed_streams() -> None:
+    """Let streams that the caller has closed (`>&-`) lead nowhere: what is opened next would become them."""
+    for fd, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free, which is this one
+            os.set_inheritable(fd, True)  # noqa: FBT003
+        if getattr(sys, name) is None:
+            mode = "w" if fd else "r"
+            setattr(sys, name, open(fd, mode, encoding="utf-8", closefd=False))  # noqa: SIM115

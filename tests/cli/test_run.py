@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.packs import blob, pack_store
-from tests.helpers.repos import ROOT, GitRepo
+from tests.helpers.repos import ROOT, GitRepo, run_program
 
 FLOW = '''
 """A flow."""
@@ -225,6 +225,20 @@ def test_a_reader_that_leaves_does_not_end_the_run(flow: GitRepo) -> None:
     process.stdout.close()
     process.wait(60)
     assert json.loads(flow.runs("list", "--json").out)[0]["status"] == "done"
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("kind", ["fork", "fresh", "inline"])
+def test_closed_streams_do_not_keep_a_flow_from_running(
+    flow: GitRepo, closed: str, kind: str
+) -> None:
+    """Who wants to hear nothing may close what it does not read; the run has everything all the same."""
+    command = f"GITFLOWRUN_ISOLATION={kind} {sys.executable} small.py run {closed}"
+    done = run_program(["sh", "-c", command], flow.path)
+    assert done.code == 0, done.err
+    assert "Traceback" not in done.err
+    assert flow.runs("logs", "1/work/2").out == "from stderr\n"
+    assert flow.runs("logs", "1/start").out == "from stdout \n"
 
 
 def test_a_flow_that_the_snapshot_does_not_hold(flow: GitRepo, tmp_path: Path) -> None:
