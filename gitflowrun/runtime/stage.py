@@ -154,7 +154,7 @@ class Stage:
         affordable = max(1, (limit - _OWN_FILES) // _FILES)
         self._tell(
             Notice(
-                f"No more than {affordable} tasks run at a time: the system allows a process {limit} "
+                f"Tasks run {affordable} at a time, not {workers}: the system allows a process {limit} "
                 "open files (`ulimit -Hn`)."
             )
         )
