@@ -234,7 +234,9 @@ def _call(parameter: Parameter, context: ParameterContext) -> Any:
 
 
 def _refuse(name: str, error: Exception) -> NoReturn:
-    trace = error.__traceback__
+    trace = (
+        error.__traceback__.tb_next if error.__traceback__ else None
+    )  # the first is our own call
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     raise ParameterError(

@@ -175,7 +175,10 @@ class Git:
 
     def failure(self, args: Sequence[Word], done: Completed) -> RepositoryError:
         """The error that says which command failed and what git said."""
-        command = next((_text(arg) for arg in args if not _text(arg).startswith("-")), "")
+        words = [_text(arg) for arg in args]
+        while words[:1] == ["-c"]:
+            del words[:2]
+        command = next((word for word in words if not word.startswith("-")), "")
         hint = None
         if done.code == _USAGE and (version := self.version()) < MINIMUM_VERSION:
             hint = f"this is git {version[0]}.{version[1]}; gitflowrun needs 2.30 or newer"

@@ -288,6 +288,17 @@ def test_a_failing_deploy_time_function_is_told_with_its_line() -> None:
     assert caught.value.source == __file__
 
 
+def test_a_deploy_time_function_that_cannot_be_called_has_no_line() -> None:
+    """A function that takes no context is not entered: no line of ours is shown in its place."""
+
+    class Wrong(FlowSpec):
+        when = Parameter("when", default=lambda: 1)
+
+    with pytest.raises(ParameterError, match="takes 0 positional arguments") as caught:
+        resolve(Wrong, {}, username="ada")
+    assert (caught.value.line, caught.value.source) == (None, None)
+
+
 def test_a_parameter_describes_itself_as_plain_data() -> None:
     """The command line needs nothing but the spec."""
     flow = flow_with(

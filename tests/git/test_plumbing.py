@@ -48,6 +48,12 @@ def test_attempt_returns_failures(git: Git) -> None:
     assert done.words == "git exited with status 1"
 
 
+def test_failure_names_the_command_and_not_its_settings(git: Git) -> None:
+    """What was set for one call (`-c`) is not what failed."""
+    with pytest.raises(RepositoryError, match=r"^git cat-file: "):
+        git.run("-c", "core.fsync=none", "-c", "core.x=y", "cat-file", "nonsense")
+
+
 def test_words_tell_cause_and_consequence() -> None:
     """The first error and the fatal line count; hints and noise don't."""
     err = "warning: x\nerror: no space\nerror: more\nhint: y\nfatal: gave up\n"

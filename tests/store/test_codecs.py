@@ -400,7 +400,7 @@ def test_what_nothing_can_store_says_why(monkeypatch: pytest.MonkeyPatch) -> Non
     with (
         pathlib.Path("f").open("w") as file,
         pytest.raises(
-            UnserializableArtifact, match=r"list can't be stored: .*TextIOWrapper"
+            UnserializableArtifact, match=r"list can't be pickled: .*TextIOWrapper"
         ) as refused,
     ):
         encode([file])

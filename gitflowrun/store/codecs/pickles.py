@@ -136,5 +136,5 @@ def refuse(type_: str, reasons: list[str]) -> UnserializableArtifact:
     if any("cloudpickle is not installed" in reason for reason in reasons):
         hint = "pip install cloudpickle stores functions and local classes; or " + hint
     return UnserializableArtifact(
-        f"a value of type {type_} can't be stored: {reasons[0]}", hint=hint
+        f"a value of type {type_} can't be pickled: {reasons[0]}", hint=hint
     )
