@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 import gitflowrun
 from gitflowrun.errors import UsageError
 from gitflowrun.runtime import environment
+from gitflowrun.runtime.hosts import fresh_hash_seed
+from gitflowrun.settings import Isolation
 from gitflowrun.store.birth import RunDraft
 from gitflowrun.store.records import RunOrigin
 
 if TYPE_CHECKING:
     from gitflowrun.git.repository import Repository
     from gitflowrun.runtime.messages import Order
-    from gitflowrun.settings import Isolation
     from gitflowrun.store.records import RunIdentity
     from gitflowrun.store.stored import StoredRun
 
@@ -67,7 +68,7 @@ def _environment(order: Order, repo: Repository, isolation: Isolation) -> dict[s
         "variables": environment.environment_variables(os.environ, repo.settings.env),
         "argv": environment.redacted(order.request.argv),
         "isolation": isolation.value,
-        "hash_seed": order.hash_seed,
+        "hash_seed": order.hash_seed if isolation is not Isolation.FRESH else fresh_hash_seed(),
         "random_seeds": {name: f"{seed:016x}" for name, seed in order.seeds.items()},
     }
 

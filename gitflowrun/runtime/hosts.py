@@ -10,9 +10,11 @@ import contextlib
 import os
 import signal
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from gitflowrun.errors import CorruptRecord
+from gitflowrun.runtime import process
 from gitflowrun.runtime.child import TASK_FD
 from gitflowrun.runtime.messages import (
     Begin,
@@ -31,8 +33,9 @@ from gitflowrun.runtime.protocol import TWIN, Channel, channel_pair
 if TYPE_CHECKING:
     from gitflowrun.runtime.loop import Loop
 
-__all__ = ["FreshHost", "Host", "Port", "RemoteHost", "ZygoteHost"]
+__all__ = ["FreshHost", "Host", "Port", "RemoteHost", "ZygoteHost", "fresh_hash_seed"]
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGCHLD)
 Deliver = Callable[[Message], None]
 Gone = Callable[[], None]
 
@@ -89,14 +92,15 @@ class Port:
 
     def _watch(self) -> None:
         on_write = self._flush if self._channel.wants_write else None
-        self._loop.watch(self._channel.fileno(), self._read, on_write)
+        self._loop.watch(self._channel.fileno(), self.read, on_write)
 
     def _flush(self) -> None:
         with contextlib.suppress(OSError):
             self._channel.flush()
         self._watch()
 
-    def _read(self) -> None:
+    def read(self) -> None:
+        """Deliver what has arrived."""
         while self.is_open:
             try:
                 received = self._channel.receive()
@@ -164,6 +168,11 @@ class ZygoteHost(RemoteHost):
         self._port.send(launch if twin is None else twin, (stdout, stderr))
 
 
+def fresh_hash_seed() -> str:
+    """The hash seed of fresh interpreters: the user's, or one for all, so that sets have one order."""
+    return os.environ.get("PYTHONHASHSEED") or "0"
+
+
 class FreshHost:
     """Starts a new interpreter per task: for flows that can't be forked, and where fork is not wanted.
 
@@ -184,7 +193,7 @@ class FreshHost:
         self._loop = loop
         self._command = command
         self._deliver = deliver
-        self._environ = {"PYTHONHASHSEED": "0", **environ}
+        self._environ = {**environ, "PYTHONHASHSEED": fresh_hash_seed()}
         self._begin: Begin | None = None
         self._pids: dict[int, int] = {}
         self._serials: dict[int, int] = {}
@@ -223,51 +232,44 @@ class FreshHost:
             (os.POSIX_SPAWN_DUP2, stdout, 1),
             (os.POSIX_SPAWN_DUP2, stderr, 2),
         ]
-        return os.posix_spawn(
+        spawn = partial(
+            os.posix_spawn,
             self._command[0],
             self._command,
             {**self._environ, TASK_FD: str(channel)},
             file_actions=actions,
-            setsid=True,
-            setsigdef=[
-                signal.SIGINT,
-                signal.SIGTERM,
-                signal.SIGHUP,
-                signal.SIGQUIT,
-                signal.SIGCHLD,
-            ],
+            setsigdef=_SIGNALS,
             setsigmask=[],
         )
+        try:
+            return spawn(setsid=True)
+        except NotImplementedError:  # an old C library: the task does it itself, a little later
+            return spawn()
 
     def kill(self, serial: int, number: int) -> None:
         """Signal the process group of a launch."""
         pid = self._pids.get(serial)
         if pid is not None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(pid, number)
+            process.signal_group(pid, number)
 
     def _reap(self) -> None:
         for pid in list(self._serials):  # and no others: git's own callers wait for git
-            if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
-                self._bury(pid)
+            ended = process.reap(pid)
+            if ended is not None:
+                self._bury(*ended)
 
-    def _bury(self, pid: int) -> None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(pid, signal.SIGKILL)  # what the task has left behind
-        _, status, usage = os.wait4(pid, 0)
+    def _bury(self, pid: int, status: int, cpu: float, peak: int) -> None:
         serial = self._serials.pop(pid)
         del self._pids[serial]
         port = self._ports.pop(serial)
-        port._read()  # noqa: SLF001  (a result that came before the end counts)
+        port.read()  # a result that came before the end counts
         port.close()
-        cpu = usage.ru_utime + usage.ru_stime
-        self._deliver(Exited(serial, status, cpu, usage.ru_maxrss * 1024))
+        self._deliver(Exited(serial, status, cpu, peak))
 
     def close(self) -> None:
         """End all tasks, and the host itself."""
         for pid in list(self._serials):
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(pid, signal.SIGKILL)
+            process.signal_group(pid, signal.SIGKILL)
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, 0)
         self._serials.clear()

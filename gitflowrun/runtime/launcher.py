@@ -81,7 +81,9 @@ class Launcher:
     def prepare(self) -> None:
         """Start what a run needs, now: the sooner, the smaller are the forks."""
         wanted = os.environ.get("GITFLOWRUN_ISOLATION", "fork").lower()
-        objection = guard.objection() if wanted == Isolation.FORK.value else "it is not wanted"
+        objection: str | None = f"GITFLOWRUN_ISOLATION is {wanted}"
+        if wanted == Isolation.FORK.value:
+            objection = guard.objection()
         passed: dict[str, int] = {}
         zygote = None
         if objection is None:

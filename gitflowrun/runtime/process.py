@@ -21,14 +21,17 @@ __all__ = [
     "flush_output",
     "kill_orphans",
     "prepare_output",
+    "reap",
     "redirect_output",
     "settle",
+    "signal_group",
     "yield_memory",
 ]
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _PATIENCE = 2.0
+_RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 _OOM_ADJUSTMENT = b"800"
 
 
@@ -59,6 +62,40 @@ class Lifeline:
         self._prctl(_PR_SET_PDEATHSIG, 9, 0, 0, 0)
         if os.getppid() != self._owner:  # it died before we held on
             os._exit(1)
+
+
+def reap(pid: int = 0) -> tuple[int, int, float, int] | None:
+    """Take leave of a child that has ended, and kill what it has left behind in its process group.
+
+    Args:
+        pid: The child; any one when 0.
+
+    Returns:
+        Its number, wait status, CPU seconds and peak resident bytes; None when none has ended.
+    """
+    if hasattr(os, "waitid"):
+        # Looked at first and reaped last: until then its number, and its group's, are nobody else's.
+        kind = os.P_PID if pid else os.P_ALL
+        ended = os.waitid(kind, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        if ended is None:
+            return None
+        signal_group(ended.si_pid, 9)
+        pid, status, usage = os.wait4(ended.si_pid, 0)
+    else:
+        pid, status, usage = os.wait4(pid or -1, os.WNOHANG)
+        if not pid:
+            return None
+        signal_group(pid, 9)
+    return pid, status, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * _RSS_UNIT
+
+
+def signal_group(pid: int, number: int) -> bool:
+    """Signal the process group that a task leads; False when there is none."""
+    try:
+        os.killpg(pid, number)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
 
 
 def adopt_orphans() -> None:

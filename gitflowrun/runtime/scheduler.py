@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 
 from gitflowrun.errors import FlowError
 from gitflowrun.names import PARAMETERS_STEP
-from gitflowrun.runtime import events
+from gitflowrun.runtime import events, process
 from gitflowrun.runtime.execution import Execution, Job
 from gitflowrun.runtime.ledger import Ledger
 from gitflowrun.runtime.messages import (
@@ -435,10 +435,6 @@ class Scheduler:
 
 
 def _kill_group(pid: int) -> None:
-    """Kill what a lost host's task has left behind."""
-    if pid <= 1:
-        return
-    try:
-        os.killpg(pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        return
+    """Kill what a lost host's task has left behind, if it had started."""
+    if pid > 1:
+        process.signal_group(pid, signal.SIGKILL)

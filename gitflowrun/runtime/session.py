@@ -40,7 +40,7 @@ from gitflowrun.runtime.plan import Plan, Shape
 from gitflowrun.runtime.request import Kind
 from gitflowrun.runtime.resume import Adoption
 from gitflowrun.runtime.stage import Lines, Stage
-from gitflowrun.settings import user_name
+from gitflowrun.settings import Isolation, user_name
 from gitflowrun.store.custody import Custody
 from gitflowrun.store.runs import RunStore
 from gitflowrun.store.trust import Trust
@@ -51,7 +51,6 @@ if TYPE_CHECKING:
 
     from gitflowrun.git.snapshot import Snapshot
     from gitflowrun.runtime.events import Event
-    from gitflowrun.settings import Isolation
     from gitflowrun.store.records import TaskName
     from gitflowrun.store.stored import StoredRun
     from gitflowrun.store.writer import RunWriter
@@ -127,6 +126,8 @@ class Session:
             tell(RunStarted(writer.identity, origin.identity if origin else None))
             _tell_left_out(snapshot, tell)
             run.take_over(writer, adoption, tell)
+            if run.objection:
+                tell(Notice(f"Each task gets a fresh interpreter: {run.objection}."))
             stage = Stage(repo, self._lines, order, run.isolation, tell)  # 5
             return stage.execute(
                 writer,
@@ -162,6 +163,16 @@ class _Run:
 
     @property
     def isolation(self) -> Isolation:
+        """How tasks get their processes: as was wanted, or the next best."""
+        return Isolation.FRESH if self.objection else self._wanted
+
+    @property
+    def objection(self) -> str | None:
+        """Why tasks can't be forked although that was wanted."""
+        return self.order.objection if self._wanted is Isolation.FORK else None
+
+    @property
+    def _wanted(self) -> Isolation:
         return self.order.request.isolation or self.repo.settings.isolation
 
     @property

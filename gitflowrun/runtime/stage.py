@@ -168,9 +168,6 @@ class Stage:
         if self._isolation is Isolation.FORK and self._lines.zygote is not None:
             return self._zygote(self._lines.zygote), True
         self._lines.drop_zygote()
-        if self._isolation is Isolation.FORK and self._order.objection is not None:
-            text = f"Each task gets a fresh interpreter: {self._order.objection}."
-            self._tell(Notice(text))
         return FreshHost(self._loop, self._order.command, self._hear_host, os.environ), False
 
     def _zygote(self, channel: Channel) -> Host:

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 __all__ = ["serve"]
 
-_KIB = 1024
 _TWIN = ord("T")
 
 
@@ -149,35 +148,19 @@ class _Zygote:
 
     def _signal(self, kill: Kill) -> None:
         for pid, serial in self._serials.items():
-            if serial == kill.serial and not _signal_group(pid, kill.signal):
+            if serial == kill.serial and not process.signal_group(pid, kill.signal):
                 os.kill(pid, kill.signal)  # it has not made its session yet, and is not reaped
 
     def _reap(self) -> None:
         os.read(self._woken, 4096)
-        while self._serials:
-            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            if ended is None:
-                return
-            pid = ended.si_pid
-            _signal_group(pid, 9)  # what the task has left behind
-            _, status, usage = os.wait4(pid, 0)
+        while self._serials and (ended := process.reap()) is not None:
+            pid, status, cpu, peak = ended
             serial = self._serials.pop(pid, None)
             if serial is not None:
-                cpu = usage.ru_utime + usage.ru_stime
-                peak = usage.ru_maxrss * _KIB
                 self._channel.put(EXITED.pack(b"E", serial, status, cpu, peak))
 
     def kill_all(self) -> None:
         """Kill every task and whatever belongs to it."""
         for pid in self._serials:
-            if not _signal_group(pid, 9):
+            if not process.signal_group(pid, 9):
                 os.kill(pid, 9)
-
-
-def _signal_group(pid: int, number: int) -> bool:
-    """Signal the process group that a task leads; False when there is none."""
-    try:
-        os.killpg(pid, number)
-    except (ProcessLookupError, PermissionError):
-        return False
-    return True

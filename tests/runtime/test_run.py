@@ -179,7 +179,9 @@ def test_threads_at_module_level_mean_fresh_interpreters(repo: GitRepo) -> None:
     done = repo.flow("f.py", "run")
     assert done.code == 0, done.err
     assert "T9" in done.err
-    assert latest(repo).status is Status.DONE
+    run = latest(repo)
+    assert run.status is Status.DONE
+    assert (run.info.environment["isolation"], run.info.environment["hash_seed"]) == ("fresh", "0")
 
 
 def test_too_many_items_fail_the_step_and_name_the_option(repo: GitRepo) -> None:
