@@ -62,6 +62,7 @@ class GroupObjects:
         self._existing = existing
         self._remembered = remembered
         self._new: dict[Oid, PackObject] = {}
+        self._relied_on: dict[Oid, str] = {}
         self.repeatable: set[Oid] = set()
         """What other tasks may hold too, to be remembered once the group is published."""
 
@@ -111,15 +112,28 @@ class GroupObjects:
             if hash_object(ObjectType.BLOB, data) != chunk.oid or len(data) != chunk.size:
                 raise CorruptRecord(f"the payload of {artifact} is not what its record says")
             self._put(ObjectType.BLOB, data, chunk.oid)
-        elif not self._holds(chunk.oid):
-            raise RepositoryError(
-                f"the payload of {artifact} is not in the repository (blob {chunk.oid})",
-                hint="was a pack removed from .git/objects/pack while the run went on?",
-            )
+        elif chunk.oid not in self._remembered and chunk.oid not in self._new:
+            self._check_exists(artifact, chunk.oid)
+            self._relied_on[chunk.oid] = artifact
         self.repeatable.add(chunk.oid)
 
-    def _holds(self, oid: Oid) -> bool:
-        return oid in self._remembered or oid in self._new or self._existing.exists(oid)
+    def check_again(self) -> None:
+        """Make sure, last thing before publication, that what was relied on is there still.
+
+        It may have been found in a pack that no ref reaches any more, and a gc may have run since.
+
+        Raises:
+            RepositoryError: something is gone.
+        """
+        for oid, artifact in self._relied_on.items():
+            self._check_exists(artifact, oid)
+
+    def _check_exists(self, artifact: str, oid: Oid) -> None:
+        if not self._existing.exists(oid):
+            raise RepositoryError(
+                f"the payload of {artifact} is not in the repository (blob {oid})",
+                hint="was a pack removed from .git/objects/pack while the run went on?",
+            )
 
     def put(self, objects: Iterable[PackObject]) -> None:
         """Add objects made elsewhere."""

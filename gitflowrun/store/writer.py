@@ -6,8 +6,9 @@ A group commit, which goes on from the protocol of `git.packs`:
    with them, chunks in the packs they wrote, chunks of earlier runs, inherited artifacts of this run.
 2. Make the trees of the changed steps, the root and the commit.
 3. Write all this as one kept pack.
-4. Move the run's ref from the last commit to this one. Now, and not before, the tasks are finished.
-5. Release the pack and the packs that the tasks wrote.
+4. Check once more that what was there before is there still: nothing may have reached it, and gc may have run.
+5. Move the run's ref from the last commit to this one. Now, and not before, the tasks are finished.
+6. Release the pack and the packs that the tasks wrote.
 
 When one of these fails, nothing is acknowledged and the same group may be committed again.
 """
@@ -148,7 +149,7 @@ class RunWriter:
             self._tree.revert()
             raise
         packs = [pack, *(name for task in finished for name in task.packs)]
-        self._repo.packs.release(packs)  # 5
+        self._repo.packs.release(packs)  # 6
         self._upkeep.released(len(packs))
         heavy = [task.record for task in finished if task.packs]
         if heavy:
@@ -168,7 +169,7 @@ class RunWriter:
         self.close()
 
     def _publish(self, finished: Sequence[FinishedTask], status: Status) -> str:
-        """Steps 1 to 4; the name of the pack."""
+        """Steps 1 to 5; the name of the pack."""
         group = GroupObjects(self.identity.pathspec, self._repo.objects, self._remembered)
         group.put(self._adopted)
         for task in finished:  # 1
@@ -183,7 +184,8 @@ class RunWriter:
         oid, commit = self._make_commit(root, state)
         pack = self._repo.packs.write([*group.objects(), *trees, commit])  # 3
         try:
-            publish(self._repo.refs, [RefUpdate(self._ref, oid, self.commit_oid)])  # 4
+            group.check_again()  # 4
+            publish(self._repo.refs, [RefUpdate(self._ref, oid, self.commit_oid)])  # 5
         except BaseException:
             self._repo.packs.release([pack.name])
             raise

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from gitflowrun.errors import (
     UsageError,
 )
 from gitflowrun.git.objects import ObjectType, hash_object
-from gitflowrun.git.packs import PackObject
+from gitflowrun.git.packs import PackObject, PackStore, WrittenPack
 from gitflowrun.git.snapshot import take_snapshot
 from gitflowrun.store.records import TaskName
 from gitflowrun.store.runs import RunStore, Status
@@ -194,6 +195,31 @@ def test_a_missing_payload_is_refused(repo: GitRepo) -> None:
         with pytest.raises(RepositoryError, match=r"payload of MyFlow/1/start/1/x is not"):
             writer.commit([task])
         assert repo.git("rev-parse", TAIL) == str(writer.identity.uid)
+
+
+def test_a_payload_that_gc_takes_meanwhile_is_noticed(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was found in a pack that nothing reaches is looked for again, last thing before publication."""
+    opened = open_repo(repo)
+    old = opened.packs.write([PackObject(ObjectType.BLOB, b"of a run that was deleted")])
+    opened.packs.release([old.name])
+    write = type(opened.packs).write
+
+    def write_while_gc_runs(store: PackStore, objects: Sequence[PackObject]) -> WrittenPack:
+        repo.git("gc", "-q", "--prune=now")
+        return write(store, objects)
+
+    with start_run(opened) as writer:
+        task = finished_task(writer.identity, "start/1", {"x": b"of a run that was deleted"})
+        with monkeypatch.context() as patch:
+            patch.setattr(type(opened.packs), "write", write_while_gc_runs)
+            with pytest.raises(RepositoryError, match=r"payload of MyFlow/1/start/1/x is not"):
+                writer.commit([with_packs(task)])
+        assert repo.git("rev-parse", TAIL) == str(writer.identity.uid)
+        assert not keeps(repo)
+        writer.commit([task], status=Status.DONE)
+    repo.fsck()
 
 
 def test_a_wrong_payload_is_refused(repo: GitRepo) -> None:
