@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections import OrderedDict
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -207,6 +208,8 @@ class TaskRunner:
         record = TaskRecord.from_map(data)
         if record.name != parent.name:
             raise CorruptRecord(f"the record of task {parent.name} is that of {record.name}")
+        # Of a wide foreach's split the rest is a long list, which nobody here reads and every fork would copy.
+        record = replace(record, extra={})
         self.know(parent, record)
         return record
 
