@@ -275,3 +275,25 @@ def test_an_interpreter_that_cannot_be_started_is_told() -> None:
     assert "No such file" in told[0].reason
     host.close()
     loop.close()
+
+
+def test_a_rehearsal_leaves_nothing_to_import_and_nothing_behind() -> None:
+    """What the zygote has done before its first fork starts no thread and keeps heavy modules out."""
+    code = (
+        "import os, sys, time\n"
+        "from gitflowrun.runtime import zygote\n"
+        "from gitflowrun.runtime.rehearsal import rehearse\n"
+        "rehearse()\n"
+        "loaded, files = set(sys.modules), len(os.listdir('/proc/self/fd'))\n"
+        "rehearse()\n"
+        "assert set(sys.modules) == loaded, set(sys.modules) - loaded\n"
+        "assert len(os.listdir('/proc/self/fd')) == files\n"
+        "assert len(os.listdir('/proc/self/task')) == 1\n"
+        "heavy = {'pygit2', 'click', 'numpy', 'pandas', 'threading', 'random', 'logging', 'subprocess'}\n"
+        "assert not heavy & loaded, heavy & loaded\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
