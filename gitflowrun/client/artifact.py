@@ -96,9 +96,23 @@ class DataArtifact(RunPart):
         Raises:
             NotFound: nothing is stored, Metaflow's private artifacts are implied by the task's record.
         """
+        return self._source.artifacts.open(self._stored_ref)
+
+    def rows(self, rows: int | slice) -> Any:
+        """Some rows of a numpy array, `.data[rows]`; only these are fetched.
+
+        Raises:
+            UsageError: it is no array.
+            IndexError: there is no such row.
+            NotFound: as for `open`.
+        """
+        return self._source.artifacts.read_array(self._stored_ref, rows)
+
+    @property
+    def _stored_ref(self) -> ArtifactRef:
         if self._ref is None:
             raise NotFound(f"{self.pathspec} is not stored by itself", hint="use `.data`")
-        return self._source.artifacts.open(self._ref)
+        return self._ref
 
     @property
     def sha(self) -> str:

@@ -9,7 +9,7 @@ from datetime import datetime
 import pytest
 
 from gitflowrun import DataArtifact, Run, Step, Task
-from gitflowrun.errors import CorruptRecord, InvalidPathspec, NotFound
+from gitflowrun.errors import CorruptRecord, InvalidPathspec, NotFound, UsageError
 from gitflowrun.store.codecs import encode
 from gitflowrun.store.hashing import digest_parts
 from tests.client.samples import make_failed_run, make_resumed_run, make_run, sample_tasks, start
@@ -124,6 +124,18 @@ def test_an_artifact_knows_its_bytes(run: Run) -> None:
     assert (inherited.sha, inherited.data) == (artifact.sha, "net")
 
 
+def test_rows_of_an_array(here: GitRepo) -> None:
+    """Rows of an array can be had without the rest; other values have none."""
+    np = pytest.importorskip("numpy")
+    array = np.arange(60).reshape(-1, 3)
+    make_run(here, result=array)
+    join = Run("MyFlow/1")["join"]["4"]
+    assert np.array_equal(join["result"].rows(slice(2, 5)), array[2:5])
+    assert np.array_equal(join["result"].rows(-1), array[-1])
+    with pytest.raises(UsageError, match="has no rows"):
+        join["name"].rows(0)
+
+
 def test_private_artifacts_follow_from_the_record(run: Run) -> None:
     """What Metaflow stores with each task can be asked for by Metaflow's names."""
     first, inner, end = run["start"]["1"], run["train"]["3"], run["end"]["5"]
@@ -144,6 +156,8 @@ def test_private_artifacts_follow_from_the_record(run: Run) -> None:
     assert "_nope" not in first
     with pytest.raises(NotFound, match="not stored by itself"):
         first["_success"].open()
+    with pytest.raises(NotFound, match="not stored by itself"):
+        first["_success"].rows(0)
 
 
 def test_metadata(run: Run) -> None:

@@ -205,3 +205,14 @@ def test_pandas_arrays_need_pyarrow(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(NotFound, match="pyarrow") as refused:
         decode("arrow/1", b"", trusted=False)
     assert "pip install" in str(refused.value.hint)
+
+
+@pytest.mark.parametrize("fortran", [False, True])
+def test_rows_that_a_header_only_claims_cost_no_memory(fortran: bool) -> None:
+    """A stranger's header that claims an exabyte is told a liar before memory is set aside."""
+    order = str(fortran).encode()
+    payload = encode(np.zeros((4, 4))).payload()
+    claim = b"{'descr': '<f8', 'fortran_order': " + order + b", 'shape': (1152921504606, 4), }"
+    lie = payload[:10] + claim.ljust(len(payload) - 16 * 8 - 11) + b"\n" + bytes(16 * 8)
+    with pytest.raises(CorruptRecord, match="cut short"):
+        read_rows(io.BufferedReader(io.BytesIO(lie)), slice(None))

@@ -8,6 +8,7 @@ Fortran order, and bytes that belong to no field (padding) are zero.
 from __future__ import annotations
 
 import ast
+import io
 import math
 import re
 import sys
@@ -316,6 +317,10 @@ def read_rows(stream: BinaryIO, rows: int | slice) -> Any:
     head += stream.read(int.from_bytes(head[8:_PREFIX], "little") if head[6:7] > b"\1" else 1 << 16)
     layout, start = read_npy_header(memoryview(head))
     size = parse_dtype(layout.descr).itemsize * math.prod(layout.shape[1:])
+    if size * math.prod(layout.shape[:1]) > stream.seek(0, io.SEEK_END) - start:
+        raise CorruptRecord(
+            "an npy file is cut short"
+        )  # before memory is set aside for what it claims
     if layout.fortran or not layout.shape or not size:
         stream.seek(start)
         whole = _read(stream, math.prod(layout.shape) * parse_dtype(layout.descr).itemsize)
