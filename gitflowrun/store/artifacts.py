@@ -1,4 +1,4 @@
-"""Artifacts between a task and the repository: saved, loaded, compared. No paths, no refs, no pygit2.
+"""Artifacts between a task and the repository: saved and loaded. No paths, no refs, no pygit2.
 
 Saving, for all artifacts of a task at once:
 
@@ -33,11 +33,9 @@ if TYPE_CHECKING:
     from gitflowrun.store.payloads import Blobs
     from gitflowrun.store.records import TaskName
 
-__all__ = ["INLINE_LIMIT", "ArtifactReader", "ArtifactWriter", "Saved", "same_payload"]
+__all__ = ["INLINE_LIMIT", "ArtifactReader", "ArtifactWriter", "Saved"]
 
 INLINE_LIMIT = 64 << 10
-
-_IMMUTABLE = frozenset({type(None), bool, int, float, complex, str, bytes})
 
 
 class Index(Protocol):
@@ -232,31 +230,3 @@ class ArtifactReader:
             raise UsageError(f"a {ref.type} has no rows", hint="load it as a whole")
         with self.open(ref) as stream:
             return codecs.read_rows(stream, rows)
-
-
-def same_payload(ref: ArtifactRef, value: Any) -> bool:
-    """Whether an artifact that was loaded from `ref` still is what is stored there.
-
-    Values of immutable types are. The buffer of an array is hashed where it lies; all others are encoded
-    and hashed. So a step that only read an artifact hands its ref on and stores nothing.
-
-    Args:
-        ref: The artifact it was loaded from.
-        value: The very object that was loaded, which may have been changed in place since.
-    """
-    if _is_immutable(value):
-        return True
-    if codecs.is_file(value):
-        return bool(value.digest == ref.digest)
-    try:
-        encoded = codecs.encode(value)
-    except UnserializableArtifact:
-        return False  # saving it tells why
-    same_form = encoded.codec == ref.codec and encoded.size == ref.size
-    return same_form and digest_parts(encoded.parts) == ref.digest
-
-
-def _is_immutable(value: object) -> bool:
-    if type(value) is tuple or type(value) is frozenset:
-        return all(type(item) in _IMMUTABLE for item in value)
-    return type(value) in _IMMUTABLE

@@ -18,10 +18,9 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import io
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
-__all__ = ["MAX_CHUNK", "WHOLE", "cut", "cut_stream"]
+__all__ = ["MAX_CHUNK", "WHOLE", "cut"]
 
 WHOLE = 1 << 20
 """A payload, and a part of one, of up to this many bytes is not cut."""
@@ -34,7 +33,6 @@ _TINY = 64 << 10
 _MAX_JOINED = 32 << 20  # joining copies, and nothing may be copied whole
 _SEGMENT = 64 << 20
 _MAX_THREADS = 4
-_WINDOW = 4 * MAX_CHUNK
 
 
 def cut(parts: Sequence[memoryview]) -> list[memoryview]:
@@ -66,49 +64,6 @@ def cut(parts: Sequence[memoryview]) -> list[memoryview]:
     if tiny:
         chunks.append(_joined(tiny))
     return [chunk for chunk in chunks if len(chunk)]
-
-
-def cut_stream(source: io.BufferedIOBase | Iterable[bytes]) -> Iterator[bytes]:
-    """Cut a payload that does not fit into memory, as `cut` would cut it were it one part.
-
-    Args:
-        source: An open file, or the payload in pieces of any size.
-    """
-    waiting = bytearray()
-    is_cut = False
-    for piece in _pieces(source):
-        waiting += piece
-        if len(waiting) >= _WINDOW:
-            is_cut = True
-            yield from _cut_settled(waiting)
-    if not is_cut and len(waiting) <= WHOLE:
-        yield bytes(waiting)
-        return
-    start = 0
-    with memoryview(waiting) as view:
-        for end in _ends(view):
-            yield bytes(view[start:end])
-            start = end
-
-
-def _cut_settled(waiting: bytearray) -> Iterator[bytes]:
-    """Cut off and remove the chunks whose ends no further byte can change: a largest chunk follows."""
-    start = 0
-    with memoryview(waiting) as view:
-        for end in _ends(view):
-            if len(view) - start < MAX_CHUNK:
-                break
-            yield bytes(view[start:end])
-            start = end
-    del waiting[:start]
-
-
-def _pieces(source: io.BufferedIOBase | Iterable[bytes]) -> Iterator[bytes]:
-    read = getattr(source, "read", None)
-    if read is None:
-        yield from source
-    else:
-        yield from iter(lambda: read(MAX_CHUNK), b"")
 
 
 def _joined(tiny: list[memoryview]) -> memoryview:

@@ -12,7 +12,6 @@ from gitflowrun.errors import InvalidPathspec, NotFound
 from gitflowrun.names import RunId, nearest
 from gitflowrun.store import layout
 from gitflowrun.store.listing import RunSummary, list_flows, list_runs, run_names
-from gitflowrun.store.locks import Locks, LockState
 from gitflowrun.store.messages import Status
 
 if TYPE_CHECKING:
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from gitflowrun.git.snapshot import Snapshot
     from gitflowrun.store.address import Address
     from gitflowrun.store.birth import RunDraft
-    from gitflowrun.store.records import RunIdentity
     from gitflowrun.store.stored import StoredRun, StoredTask
     from gitflowrun.store.writer import FinishedTask, RunWriter
 
@@ -121,10 +119,6 @@ class RunStore:
     def flows(self) -> list[str]:
         """The flows that have runs, sorted."""
         return list_flows(self.repo)
-
-    def is_alive(self, run: RunIdentity | StoredRun) -> bool:
-        """Whether a process of this repository runs it now."""
-        return Locks(self.repo.state_dir).run(run.id).state() is LockState.HELD
 
     def _not_found(self, flow: str, run: RunId) -> NotFound:
         names = self.names()

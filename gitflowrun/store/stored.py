@@ -132,10 +132,6 @@ class StoredRun:
                 hint=_tasks_hint(list(tasks)),
             ) from None
 
-    def has_task(self, name: TaskName) -> bool:
-        """Whether a task is there."""
-        return name.step in self._steps and name.task in self._step(name.step)
-
     def all_tasks(self) -> Iterator[StoredTask]:
         """Every task, step by step."""
         for step in self.steps():

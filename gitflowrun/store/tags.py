@@ -22,13 +22,13 @@ from gitflowrun.names import MAX_USER_TAGS, RunId, check_tag
 from gitflowrun.store import layout
 from gitflowrun.store.locks import Locks
 from gitflowrun.store.publishing import publish
-from gitflowrun.store.records import RunIdentity
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from gitflowrun.git.refs import Refs
     from gitflowrun.git.repository import Repository
+    from gitflowrun.store.records import RunIdentity
     from gitflowrun.store.stored import StoredRun
 
 __all__ = ["Tags", "check_tags", "tag_updates"]
@@ -90,16 +90,6 @@ class Tags:
             if parsed:
                 found.setdefault((parsed[0], parsed[2]), []).append(parsed[1])
         return {run: tuple(sorted(tags)) for run, tags in found.items()}
-
-    def runs_with(self, flow: str | None, tag: str) -> list[RunIdentity]:
-        """The runs of a flow, or of all flows, that have a tag; newest first."""
-        prefix = layout.TAGS if flow is None else layout.tag_prefix(flow, tag)
-        runs = []
-        for name, oid in self._refs.rows(prefix):
-            parsed = layout.parse_tag_ref(name)
-            if parsed and parsed[1] == tag:
-                runs.append(RunIdentity(parsed[0], parsed[2], Oid.from_hex(oid)))
-        return sorted(runs, key=lambda run: (*run.id.sort_key, run.flow), reverse=True)
 
     def add(self, run: StoredRun, tags: Iterable[object]) -> tuple[str, ...]:
         """Add tags to a run; the tags it then has. Raises TaggingError."""

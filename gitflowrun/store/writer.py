@@ -88,7 +88,6 @@ class RunWriter:
         info: Its INFO.
         commit_oid: Its newest commit.
         last_commit_cost: Seconds that the last commit took.
-        last_pack: The pack that the last commit is in; None at birth.
     """
 
     def __init__(self, repo: Repository, born: Born) -> None:
@@ -96,7 +95,6 @@ class RunWriter:
         self.info = born.info
         self.commit_oid = born.identity.uid
         self.last_commit_cost = 0.0
-        self.last_pack: str | None = None
         self._repo = repo
         self._ref = layout.run_ref(born.identity.flow, born.identity.id)
         self._trust = Trust(repo)
@@ -193,7 +191,7 @@ class RunWriter:
         self._remembered.add(group.repeatable)
         self._adopted.clear()
         self._failed, self._state = failed, state
-        self.commit_oid, self.last_pack = oid, pack.name
+        self.commit_oid = oid
         return pack.name
 
     def _check_inherited(self, record: TaskRecord) -> None:

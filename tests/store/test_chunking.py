@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import io
-import random
-from collections.abc import Iterator
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gitflowrun.store import chunking
-from gitflowrun.store.chunking import MAX_CHUNK, WHOLE, cut, cut_stream
+from gitflowrun.store.chunking import MAX_CHUNK, cut
 from tests.helpers.packs import noise
 
 MIB = 1 << 20
@@ -134,33 +130,6 @@ def test_threads_make_no_difference(threads: int, monkeypatch: pytest.MonkeyPatc
             patch.setattr(chunking, "_SEGMENT", 2 * MIB)
             patch.setattr(chunking, "_threads", lambda: threads)
             assert _bytes(cut(_views(data))) == one
-
-
-@pytest.mark.parametrize("size", [0, 5, WHOLE, WHOLE + 1, 16 * MIB, 45 * MIB])
-@pytest.mark.usefixtures("cutter")
-def test_a_stream_is_cut_like_the_whole(size: int) -> None:
-    """Files and iterators of any piece size give the chunks that the payload in memory gives."""
-    data = noise(size)
-    expected = _bytes(cut(_views(data)))
-    assert list(cut_stream(io.BytesIO(data))) == expected
-    chance = random.Random(size)
-
-    def pieces() -> Iterator[bytes]:
-        start = 0
-        while start < size:
-            length = chance.choice([1, 1000, MIB, 7 * MIB])
-            yield data[start : start + length]
-            start += length
-
-    assert list(cut_stream(pieces())) == expected
-
-
-@pytest.mark.usefixtures("cutter")
-def test_a_stream_may_come_in_crumbs() -> None:
-    """Tiny pieces are gathered."""
-    data = noise(2 * MIB)
-    crumbs = (data[start : start + 999] for start in range(0, len(data), 999))
-    assert list(cut_stream(crumbs)) == _bytes(cut(_views(data)))
 
 
 @pytest.mark.usefixtures("cutter")

@@ -111,15 +111,6 @@ def test_bytes_are_taken_as_utf8(tags: Tags, run: StoredRun) -> None:
     assert tags.add(run, ["ü".encode()]) == ("ü",)
 
 
-def test_runs_are_found_by_tag(repo: GitRepo, tags: Tags, run: StoredRun) -> None:
-    """The runs with a tag come newest first, of one flow or of all, each with its uid."""
-    second, other = make_run(repo, tags=["best"]), make_run(repo, "Other", tags=["best", "x"])
-    tags.add(run, ["best"])
-    assert tags.runs_with("MyFlow", "best") == [second, run.identity]
-    assert tags.runs_with(None, "best") == [other, second, run.identity]
-    assert tags.runs_with("MyFlow", "x") == []
-
-
 def test_all_tags_come_at_once(repo: GitRepo, tags: Tags, run: StoredRun) -> None:
     """Every tagged run with its tags, of one flow or of all."""
     make_run(repo, "Other", tags=["b", "a"])
