@@ -70,5 +70,8 @@ def fetch(repo: Repository, remote: str | None = None) -> SyncReport:
         RepositoryError: the remote can't be reached. What was fetched before stays.
     """
     from gitflowrun.porcelain.receiving import Receiver
+    from gitflowrun.store.upkeep import tidy
 
-    return Receiver(repo, Remote(repo, remote or default_remote(repo))).receive()
+    report = Receiver(repo, Remote(repo, remote or default_remote(repo))).receive()
+    tidy(repo)  # each batch came as a pack
+    return report

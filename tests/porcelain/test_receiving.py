@@ -12,6 +12,7 @@ from gitflowrun.names import RunId
 from gitflowrun.porcelain.remoteview import RemoteView, free_id, tags_of
 from gitflowrun.porcelain.sync import Outcome, fetch, push
 from gitflowrun.store.locks import Locks
+from tests.helpers.packs import blob, objects_dir, pack_store
 from tests.helpers.repos import GitRepo
 from tests.helpers.runs import make_run, open_repo, start_run, store_of
 from tests.porcelain.test_sync import (
@@ -247,3 +248,15 @@ def test_fetching_a_tag_beyond_the_limit_does_not_fail(ada: GitRepo, bob: GitRep
     send(ada)
     fetch(open_repo(bob))
     assert len(tags(bob)["MyFlow/1"]) == 100
+
+
+@pytest.mark.usefixtures("server")
+def test_a_clone_that_only_fetches_stays_tidy(ada: GitRepo, bob: GitRepo) -> None:
+    """Each fetch brings a pack; when many have gathered they are folded."""
+    store = pack_store(bob)
+    store.release([store.write([blob(b"%d" % number)]).name for number in range(40)])
+    make_run(ada)
+    send(ada)
+    get(bob)
+    assert len(list(objects_dir(bob).glob("pack/*.pack"))) < 10
+    bob.fsck()
