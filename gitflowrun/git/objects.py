@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cache
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import CorruptRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    import hashlib
+    from collections.abc import Callable, Iterable, Iterator
 
 __all__ = [
     "Commit",
@@ -221,9 +223,14 @@ def parse_tree(data: Buffer) -> Iterator[TreeEntry]:
 
 def hash_object(kind: ObjectType, data: Buffer) -> Oid:
     """The id that git gives to an object (as `git hash-object`)."""
-    # Imported here: who only lists refs should not wait for OpenSSL to be loaded.
-    from hashlib import sha1
-
-    digest = sha1(b"%s %d\0" % (kind.word, len(data)), usedforsecurity=False)
+    digest = _sha1()(b"%s %d\0" % (_WORDS[kind], len(data)), usedforsecurity=False)
     digest.update(data)
     return Oid(digest.digest())
+
+
+@cache
+def _sha1() -> Callable[..., hashlib._Hash]:
+    # Imported when first needed: who only lists refs should not wait for OpenSSL to be loaded.
+    import hashlib
+
+    return hashlib.sha1

@@ -220,6 +220,7 @@ def kinds(options: Options) -> None:
         def load(saved: list[Saved] = saved) -> float:
             return timed(lambda: store.load(saved[-1]))
 
+        save()
         best = race([Contender("save", save), Contender("load", load)], options.rounds)
         row(kind, f"store {speed(payload, best['save'])}; load {speed(payload, best['load'])}; "
             f"{store.stored / payload:.1%} of the size")  # fmt: skip
@@ -229,16 +230,31 @@ def again(options: Options) -> None:
     """The same array again, and changed ones: what they cost, and how many new bytes."""
     store = Store(options.directory / "again")
     table: Any = np.random.default_rng(0).random((options.size // 8 // COLUMNS, COLUMNS))
-    first = timed(lambda: store.save(table))
     heading(f"{options.size >> 20} MiB that are stored already, whole or for the most part")
+    again_inserted(options, store, table)
     again_identical(options, store, table)
-    before = store.stored
-    took = timed(lambda: store.save(with_rows_inserted(table)))
-    took -= timed(lambda: with_rows_inserted(table))
-    new = (store.stored - before) / options.size
-    row("1000 rows inserted: new bytes", f"{new:.2%}", "<= 2 %", met=new <= 0.02)
-    ratio = first / took
+    again_column(options, store, table)
+
+
+def again_inserted(options: Options, store: Store, table: Any) -> None:
+    """The array with some rows more, against the first time that it is stored."""
+    longer = with_rows_inserted(table)
+    new: list[float] = []
+    first: list[float] = []
+    second: list[float] = []
+    for _ in range(options.rounds):
+        store.clear()
+        first.append(timed(lambda: store.save(table)))
+        before = store.stored
+        second.append(timed(lambda: store.save(longer)))
+        new.append((store.stored - before) / options.size)
+    row("1000 rows inserted: new bytes", f"{max(new):.2%}", "<= 2 %", met=max(new) <= 0.02)
+    ratio = min(first) / min(second)
     row("1000 rows inserted: times the speed of the first", f"{ratio:.1f}", ">= 2", met=ratio >= 2)
+
+
+def again_column(options: Options, store: Store, table: Any) -> None:
+    """A list of columns, of which one is another."""
     columns = [np.ascontiguousarray(table[:, number]) for number in range(COLUMNS)]
     store.save(columns)
     before = store.stored

@@ -151,15 +151,18 @@ class Peers:
         """numpy.save and MLflow's log_artifact."""
         import mlflow
 
-        path = self.directory / "array.npy"
-        mlflow.set_tracking_uri((self.directory / "mlruns").as_uri())
+        path, root = self.directory / "array.npy", self.directory / "mlruns"
+        mlflow.set_tracking_uri(f"sqlite:///{self.directory / 'mlflow.db'}")
+        if mlflow.get_experiment_by_name("storage") is None:
+            mlflow.create_experiment("storage", artifact_location=root.as_uri())
+        mlflow.set_experiment("storage")
 
         def work() -> None:
             np.save(path, array)
             mlflow.log_artifact(str(path))
 
         with mlflow.start_run():
-            return self._cleaned(work, path, self.directory / "mlruns")
+            return self._cleaned(work, path, root)
 
     def small_loose(self, datas: list[bytes], *, synced: bool) -> float:
         """Loose objects by pygit2, one per payload."""
