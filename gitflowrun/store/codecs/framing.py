@@ -28,7 +28,7 @@ _LIMITS = wire.Limits(total=1 << 32, depth=4, nodes=1 << 24, text=1 << 16, binar
 
 
 def join(
-    head: bytes, buffers: Sequence[Buffer], notes: Mapping[str, str] | None = None
+    head: Buffer, buffers: Sequence[Buffer], notes: Mapping[str, str] | None = None
 ) -> tuple[memoryview, ...]:
     """The parts of a payload.
 
@@ -40,7 +40,7 @@ def join(
     if not buffers and not notes:
         return (memoryview(head),)
     views = [flat(buffer) for buffer in buffers]
-    fields = [head, [view.nbytes for view in views], dict(notes or {})]
+    fields = [bytes(head), [view.nbytes for view in views], dict(notes or {})]
     # The padding is a binary of up to 63 bytes; a binary of that size has a header of two bytes.
     bare = len(wire.pack([*fields, b""], _LIMITS))
     content = wire.pack([*fields, bytes(-(_PREFIX + bare) % ALIGNMENT)], _LIMITS)

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgpack
 
-from gitflowrun.store.codecs import arrays, framing, instances
+from gitflowrun.store.codecs import arrays, framing, instances, trees
 from gitflowrun.store.codecs.encoded import OUT_OF_BAND, Buffer, Unencodable, flat
 from gitflowrun.store.codecs.values import kind_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator, Sized
 
 __all__ = ["encode_plain"]
 
@@ -37,6 +37,7 @@ MAX_DEPTH = 64
 MAX_COPIES = 1_000_000
 
 _ATOMS = frozenset({type(None), bool, int, float, str, bytes})
+_BARE = _ATOMS - {bytes}
 _PLACEHOLDER = msgpack.ExtType(REF, b"")
 
 
@@ -58,17 +59,26 @@ def encode_plain(value: Any) -> tuple[memoryview, ...]:
 
 def _packed(lowered: Any) -> bytes:
     """What `_Writer` lowered, as bytes."""
+    return bytes(_packed_once(lowered))
+
+
+def _packed_once(lowered: Any) -> memoryview:
+    """The same in the packer's own memory: a copy of a large value would be half of what encoding takes."""
     try:
         try:
-            packed = msgpack.packb(lowered, default=_big_int, strict_types=True)
+            return _pack(lowered, "strict")
         except UnicodeEncodeError:
-            packed = msgpack.packb(
-                lowered, default=_big_int, strict_types=True, unicode_errors="surrogatepass"
-            )
+            return _pack(lowered, "surrogatepass")
     except (ValueError, OverflowError) as error:
         raise Unencodable(f"msgpack refuses it: {error}") from error
-    assert isinstance(packed, bytes)
-    return packed
+
+
+def _pack(lowered: Any, unicode_errors: str) -> memoryview:
+    packer = msgpack.Packer(
+        default=_big_int, strict_types=True, autoreset=False, unicode_errors=unicode_errors
+    )
+    packer.pack(lowered)
+    return memoryview(packer.getbuffer())
 
 
 def _big_int(value: Any) -> Any:
@@ -107,7 +117,7 @@ class _Writer:
         self._depth = 0
         self._in_set = 0
         self._ways: dict[type, _Way] = {
-            list: _Way(self._items, mutable=True),
+            list: _Way(self._list, mutable=True),
             dict: _Way(self._mapping, mutable=True),
             set: _Way(self._set, mutable=True),
             tuple: _Way(self._tuple, mutable=False),
@@ -115,11 +125,11 @@ class _Writer:
             bytearray: _Way(self._bytearray, mutable=True),
         }
 
-    def write(self, value: Any) -> bytes:
-        root = _packed(self._lower(value))
+    def write(self, value: Any) -> memoryview:
+        root = _packed_once(self._lower(value))
         if not self._table:
             return root
-        return _packed(_extension(SHARED, [*self._table, root]))
+        return _packed_once(_extension(SHARED, [*self._table, bytes(root)]))
 
     def _lower(self, value: Any) -> Any:
         """The value in msgpack's types; what msgpack would not keep exactly, as an extension."""
@@ -186,20 +196,36 @@ class _Writer:
             lowered = self._refs[key] = ref
         return lowered
 
+    def _list(self, items: list[Any]) -> list[Any]:
+        kinds = set(map(type, items))
+        return list(self._many(items)) if self._may_be_trees(items, kinds) else self._items(items)
+
     def _items(self, items: Any) -> list[Any]:
         kinds = set(map(type, items))
-        if kinds <= _ATOMS and bytes not in kinds:
+        if kinds <= _BARE:
             return items if type(items) is list else list(items)
         return [self._lower(item) for item in items]
 
     def _mapping(self, value: dict[Any, Any]) -> dict[Any, Any]:
-        kinds = {*map(type, value), *map(type, value.values())}
-        if kinds <= _ATOMS and bytes not in kinds:
+        keys, kinds = set(map(type, value)), set(map(type, value.values()))
+        if keys | kinds <= _BARE:
             return value
+        if keys <= _BARE and self._may_be_trees(value, kinds):
+            return dict(zip(value, self._many(value.values()), strict=True))
         result = {self._key(key): self._lower(item) for key, item in value.items()}
         if len(result) != len(value):
             raise Unencodable("a dict whose keys differ by identity only")
         return result
+
+    def _may_be_trees(self, container: Sized, kinds: set[type]) -> bool:
+        """Whether it pays to look at many values of a mutable container at once."""
+        many = len(container) >= trees.WORTH and not self._in_set
+        return many and kinds <= trees.KINDS and not kinds <= _BARE
+
+    def _many(self, values: Iterable[Any]) -> Iterator[Any]:
+        levels = MAX_DEPTH - self._depth
+        for batch in trees.batches(values):
+            yield from batch if trees.is_tree(batch, levels) else map(self._lower, batch)
 
     def _key(self, key: Any) -> Any:
         lowered = self._lower(key)
