@@ -14,7 +14,8 @@ The tree of a run's commit:
     INFO                                      RunInfo
     code/                                     the work tree's snapshot
     steps/<step>/<task>/TASK                  TaskRecord
-    steps/<step>/<task>/{stdout,stderr}       output, plain text
+    steps/<step>/<task>/{stdout,stderr}       output, plain text; what is beyond 4 MiB goes on in
+                                              stdout.2, stdout.3, ...
     steps/<step>/<task>/times                 line times of both streams, msgpack
     steps/<step>/<task>/blake3/<hex>          payload chunks, named by their digest
     data/<name><suffix>                       the end task's artifacts by name
@@ -34,6 +35,7 @@ __all__ = [
     "CODE",
     "DATA",
     "INFO",
+    "MAX_OUTPUT_PART",
     "NOTES",
     "PAYLOADS",
     "PAYLOAD_PATTERN",
@@ -50,6 +52,7 @@ __all__ = [
     "chunk_name",
     "data_name",
     "is_safe_component",
+    "output_part",
     "parse_run_ref",
     "parse_tag_ref",
     "run_number",
@@ -77,6 +80,8 @@ DATA = b"data"
 TASK = b"TASK"
 STDOUT = b"stdout"
 STDERR = b"stderr"
+MAX_OUTPUT_PART = 4 << 20
+"""Bytes of output in one blob, as much as in the largest chunk."""
 TIMES = b"times"
 PAYLOADS = b"blake3"
 PAYLOAD_PATTERN = "steps/*/*/blake3/*"  # as gitattributes(5) writes it
@@ -86,6 +91,11 @@ PAYLOAD_PATTERN = "steps/*/*/blake3/*"  # as gitattributes(5) writes it
 # for all clones, wherever they lie, leaves room for the directory, the flow and the id.
 _MAX_ENCODED_TAG = 3_000
 _SAFE_COMPONENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,199}\Z")
+
+
+def output_part(stream: bytes, part: int) -> bytes:
+    """The name of the n-th part, counted from 1, of `STDOUT` or `STDERR`."""
+    return stream if part == 1 else b"%s.%d" % (stream, part)
 
 
 def run_ref(flow: str, run: RunId) -> RefName:

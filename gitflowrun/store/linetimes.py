@@ -1,7 +1,8 @@
 """When each line of a task's output was written: the `times` blob. The lines themselves are plain text.
 
 A msgpack map: for each stream the deltas between its lines in microseconds, 8 bytes each, little-endian,
-the first counted from `start`. Deltas are mostly zero bytes, which git's compression removes.
+the first counted from `start`. Deltas are mostly zero bytes, which git's compression removes. Of millions
+of lines, only the first ones have times, so that the blob stays small.
 """
 
 from __future__ import annotations
@@ -14,16 +15,17 @@ from typing import TYPE_CHECKING
 from gitflowrun.store import fields, wire
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
 __all__ = ["decode_times", "encode_times"]
 
 SCHEMA = 1
+_MAX_LINES = 250_000  # of each stream: 4 MB together
 _MICROSECONDS = 1_000_000
 
 
 def encode_times(stdout: Sequence[float], stderr: Sequence[float]) -> bytes:
-    """The `times` blob of a task: one time (seconds since 1970) per line of each stream.
+    """The `times` blob of a task: one time (seconds since 1970) per line, of each stream's first 250,000.
 
     Empty when there are no lines: such a task has no `times` entry.
     """
@@ -54,10 +56,10 @@ def decode_times(data: bytes) -> tuple[list[float], list[float]]:
         )
 
 
-def _deltas(start: int, times: Iterable[float]) -> bytes:
+def _deltas(start: int, times: Sequence[float]) -> bytes:
     deltas = array("Q")
     last = start
-    for time in times:
+    for time in times[:_MAX_LINES]:
         now = max(last, round(time * _MICROSECONDS))  # a clock set back must not make it negative
         deltas.append(now - last)
         last = now

@@ -6,6 +6,7 @@ is missing or malformed is a `CorruptRecord` that names the run, the step and th
 
 from __future__ import annotations
 
+import itertools
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -246,9 +247,14 @@ class StoredTask:
 
     def output(self, stream: str) -> bytes:
         """What it wrote to `stdout` or `stderr`."""
-        oid = self._entries.get(_STREAMS[stream])
+        parts = []
         with _about(f"{stream} of {self.pathspec}"):
-            return self.run.objects.blob(oid) if oid else b""
+            for number in itertools.count(1):
+                oid = self._entries.get(layout.output_part(_STREAMS[stream], number))
+                if not oid:
+                    break
+                parts.append(self.run.objects.blob(oid))
+        return b"".join(parts)
 
     def lines(self, stream: str) -> list[tuple[float | None, str]]:
         """The lines of a stream, each with the time at which it was written, if that is known."""

@@ -14,7 +14,7 @@ from gitflowrun.git.packs import PackObject
 from gitflowrun.store import layout, wire
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from gitflowrun.git.objectstore import ObjectStore
     from gitflowrun.names import Digest
@@ -82,8 +82,9 @@ class GroupObjects:
             raise UsageError(f"{str(name)!r} can't name a task in git", hint="use [A-Za-z0-9_-]")
         packed = pack_record(task.record) if task.packed is None else task.packed
         entries = [self._unique_blob(layout.TASK, packed)]
-        files = ((layout.STDOUT, task.stdout), (layout.STDERR, task.stderr))
-        entries += [self._blob(file, data) for file, data in files if data]
+        for stream, output in ((layout.STDOUT, task.stdout), (layout.STDERR, task.stderr)):
+            for number, part in enumerate(_parts(output), start=1):
+                entries.append(self._blob(layout.output_part(stream, number), part))
         if task.times:
             entries.append(self._unique_blob(layout.TIMES, task.times))
         payloads = self._payloads(task.record, task.inline)
@@ -153,3 +154,14 @@ class GroupObjects:
         if oid not in self._remembered:
             self._new.setdefault(oid, PackObject(kind, data, oid))
         return oid
+
+
+def _parts(output: bytes) -> Iterator[bytes]:
+    """Output in pieces, cut at the ends of lines where there are any."""
+    start = 0
+    while start < len(output):
+        end = start + layout.MAX_OUTPUT_PART
+        if end < len(output):
+            end = output.rfind(b"\n", start, end) + 1 or end
+        yield output[start:end]
+        start = end
