@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FOLD_BEYOND", "Folded", "Folding", "exempt_from_deltas", "fold", "start_fold"]
 
-FOLD_BEYOND = 32
+FOLD_BEYOND = 16
 """Small packs that may gather before they are folded."""
 LARGE_PACK = 128 << 20
 """Packs of this size are never folded."""
