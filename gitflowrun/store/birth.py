@@ -158,7 +158,7 @@ def _first_state(info: RunInfo, snapshot: Snapshot) -> RunState:
         started=info.created,
         user=info.user,
         code_commit=snapshot.head,
-        dirty=bool(snapshot.dirty),
+        dirty=bool(snapshot.dirty) or snapshot.head is None,
         origin=f"{origin.kind} {origin.run.pathspec} {origin.run.uid}" if origin else "",
     )
 

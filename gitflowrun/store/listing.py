@@ -45,7 +45,7 @@ class RunSummary:
         subject: The first line of the message.
         tags: Its user tags, sorted.
         code_commit: HEAD when it was born.
-        dirty: Whether the work tree differed from that.
+        dirty: Whether the work tree differed from that, or there was no commit at all.
         origin: What it was resumed or cloned from, such as `resume MyFlow/11 <uid>`.
         failed_step: Where it failed, if it did.
     """

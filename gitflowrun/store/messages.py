@@ -62,7 +62,7 @@ class RunState:
         user: Who runs it.
         uid: The birth commit's oid; None in the birth commit's own message.
         code_commit: HEAD when the run was born; None in a repository without commits.
-        dirty: Whether the work tree differed from `code_commit`.
+        dirty: Whether the work tree differed from `code_commit`; so it does where there is none.
         origin: `resume Flow/id uid` of the run it was made from, if any.
         failed_step: Where it failed, if it did.
         seal: What `Trust.seal` made of the commit's tree and parents; set when the commit is made.
@@ -117,7 +117,7 @@ def parse_message(message: str) -> RunState | None:
             user=found.get("User", ""),
             uid=_optional_oid(found.get("Uid", "")),
             code_commit=_optional_oid(commit),
-            dirty=dirty == "dirty",
+            dirty=dirty == "dirty" or not commit,
             origin=found.get("Origin", ""),
             failed_step=found.get("Failed-Step", ""),
             seal=found.get("Seal", ""),

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from gitflowrun.porcelain.hooks import HookState, Installed, install, post_commit, state, uninstall
+from gitflowrun.store.listing import list_runs
 from gitflowrun.store.runs import Status
 from tests.helpers.repos import ROOT, GitRepo
 from tests.helpers.runs import finished_task, make_run, open_repo, start_run
@@ -160,6 +161,18 @@ def test_a_commit_of_what_a_run_ran_is_noted(repo: GitRepo) -> None:
     assert (repo.path / ".git/mine").exists()
     assert repo.git("notes", "--ref=runs", "show", "HEAD").startswith("Run: MyFlow/1 ")
     assert "Notes (runs):" in repo.git("log", "-1", "--notes=runs")
+
+
+def test_the_first_commit_of_all_may_be_what_a_run_ran(tmp_path: Path) -> None:
+    """A run from before it had no commit to be clean against, and is listed as such."""
+    repo = GitRepo(tmp_path / "young")
+    repo.path.mkdir()
+    repo.git("init", "-q")
+    dirty_run(repo)
+    (run,) = list_runs(open_repo(repo))
+    assert (run.code_commit, run.dirty) == (None, True)
+    repo.commit("first")
+    assert post_commit(open_repo(repo)) == ["MyFlow/1"]
 
 
 def test_other_commits_are_not_noted(repo: GitRepo) -> None:
