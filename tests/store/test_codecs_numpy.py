@@ -40,7 +40,7 @@ ARRAYS: dict[str, Any] = {
     "void": np.array([b"ab", b"cd"], "V2"),
     "datetimes": np.array(["2020-01-01", "NaT"], "M8[ns]"),
     "odd units": np.array([1, 2], "M8[25us]"),
-    "no unit": np.array([1], "m8"),
+    "no unit": np.array([1]).view("m8"),
     "timedeltas": np.array([1, -5], "m8[D]"),
     "fields": np.zeros(3, FIELDS),
     "gaps": np.zeros(3, GAPS),

@@ -102,9 +102,7 @@ def describe(dtype: Any) -> str:
     if dtype.names is None and dtype.subdtype is None:
         text = str(dtype.str)
     else:
-        from numpy.lib import format as npy
-
-        text = repr(npy.dtype_to_descr(dtype))
+        text = repr(_npy_format().dtype_to_descr(dtype))
     try:
         again = parse_dtype(text)
     except CorruptRecord as error:
@@ -123,7 +121,6 @@ def parse_dtype(text: str) -> Any:
         CorruptRecord: the text describes none.
     """
     import numpy as np
-    from numpy.lib import format as npy
 
     if _SIMPLE.match(text):
         descr: Any = text
@@ -134,12 +131,19 @@ def parse_dtype(text: str) -> Any:
             raise CorruptRecord(f"malformed dtype {text[:60]!r}") from error
         _check_descr(descr)
     try:
-        dtype = npy.descr_to_dtype(descr)
+        dtype = _npy_format().descr_to_dtype(descr)
     except Exception as error:
         raise CorruptRecord(f"malformed dtype {text[:60]!r}: {error}") from error
     if not isinstance(dtype, np.dtype) or dtype.hasobject:
         raise CorruptRecord(f"dtype {text[:60]!r} holds objects")
     return dtype
+
+
+def _npy_format() -> Any:
+    """The reader and writer of npy headers; `Any`, as numpy before 2.3 leaves it untyped."""
+    from numpy.lib import format as npy
+
+    return npy
 
 
 def _check_descr(descr: Any) -> None:
