@@ -22,6 +22,8 @@ Neither way runs the repository's `reference-transaction` hook, see `git.plumbin
 
 from __future__ import annotations
 
+import errno
+import os
 import time
 from dataclasses import dataclass
 from functools import cached_property
@@ -253,7 +255,16 @@ class Refs(RefReader):
         names = updates[0].name if len(updates) == 1 else f"{len(updates)} refs"
         if any(sign in lower for sign in _CONFLICT_SIGNS):
             return RefConflict(f"{names} can't be created beside other refs: {words}")
-        return RepositoryError(f"can't write {names} in {self._root}: {words}")
+        cause = self._unsaid_cause(words)
+        return RepositoryError(f"can't write {names} in {self._root}: {words}{cause}")
+
+    def _unsaid_cause(self, words: str) -> str:
+        """What git leaves out when the content of a lock file could not be written."""
+        full = os.strerror(errno.ENOSPC)
+        if full in words:
+            return ""
+        disk = os.statvfs(self._root)
+        return "" if disk.f_bavail and (disk.f_favail or not disk.f_files) else f": {full}"
 
 
 def warm_up() -> None:

@@ -9,8 +9,9 @@ import zoneinfo
 from typing import Any
 
 import pytest
+import pytz
 
-from gitflowrun.errors import CorruptRecord
+from gitflowrun.errors import CorruptRecord, NotFound
 from gitflowrun.store.codecs import decode, encode
 
 pa = pytest.importorskip("pyarrow")
@@ -213,6 +214,37 @@ def test_pandas_scalars_are_plain(scalar: Any) -> None:
     assert type(found) is type(scalar)
     assert found is scalar or (found == scalar and found.unit == scalar.unit)
     assert getattr(found, "tz", None) == getattr(scalar, "tz", None)
+
+
+@pytest.mark.parametrize(
+    "zone",
+    [pytz.utc, pytz.timezone("Europe/Berlin"), pytz.timezone("EST"), pytz.FixedOffset(90)],
+    ids=str,
+)
+def test_zones_of_pytz_come_back(zone: Any) -> None:
+    """They are what pandas 2 makes of a zone's name: in times, in columns, in plain datetimes."""
+    summer, winter = dt.datetime(2020, 7, 1, 12), dt.datetime(2020, 12, 1, 12)  # noqa: DTZ001
+    times = [zone.localize(summer), zone.localize(winter), pd.Timestamp(summer, tz=zone)]
+    frame = pd.DataFrame({"t": pd.date_range(summer, periods=3, tz=zone)})
+    made = encode([*times, zone, frame])
+    assert made.codec == "plain/1"
+    *found, again, table = decode("plain/1", made.payload(), trusted=False)
+    assert found == times
+    assert [each.tzinfo for each in found] == [each.tzinfo for each in times]
+    assert [each.utcoffset() for each in found] == [each.utcoffset() for each in times]
+    assert again is zone
+    assert table["t"].dtype.tz is frame["t"].dtype.tz
+    pd.testing.assert_frame_equal(table, frame)
+
+
+def test_unknown_zones_of_pytz() -> None:
+    """One that pytz read from a file goes to pickle; one that is not known here is named."""
+    with pytz.open_resource("Europe/Berlin") as file:
+        odd = pytz.tzfile.build_tzinfo("Here/There", file)
+    assert encode([dt.datetime(2020, 1, 1, tzinfo=odd)]).codec != "plain/1"
+    payload = encode(pytz.timezone("Europe/Berlin")).payload()
+    with pytest.raises(NotFound, match="Europe/Bonnnn"):
+        decode("plain/1", payload.replace(b"Europe/Berlin", b"Europe/Bonnnn"), trusted=False)
 
 
 ARROW = {

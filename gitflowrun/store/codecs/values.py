@@ -112,6 +112,38 @@ def _zone(key: str) -> Any:
         ) from error
 
 
+def _pytz_details(value: Any) -> list[Any]:
+    import pytz
+
+    try:
+        known = type(pytz.timezone(value.zone)) is type(value)
+    except pytz.UnknownTimeZoneError:
+        known = False
+    if not known:
+        raise Unencodable("a pytz time zone read from a file")
+    # Its name and, where the zone has several, the offsets and abbreviation of this one.
+    return [value.zone, *value.__reduce__()[1][1:]]
+
+
+def _pytz_zone(parts: list[Any]) -> Any:
+    import pytz
+    from pytz.tzinfo import unpickler
+
+    try:
+        return unpickler(*parts)
+    except pytz.UnknownTimeZoneError as error:
+        raise NotFound(
+            f"the value needs time zone {parts[0]!r}, which this pytz does not know",
+            hint="pip install --upgrade pytz",
+        ) from error
+
+
+def _pytz_offset(minutes: int) -> Any:
+    import pytz
+
+    return pytz.FixedOffset(minutes)
+
+
 def _decimal_text(value: Any) -> str:
     return str(value).upper()  # the letter of the exponent depends on the thread's context
 
@@ -264,6 +296,8 @@ _KINDS = (
     Kind(61, "pandas", "Timedelta", lambda v: [_count(v), v.unit], _pandas_timedelta),
     Kind(62, "pandas.api.typing", "NaTType", lambda _: None, _pandas_constant("NaT")),
     Kind(63, "pandas.api.typing", "NAType", lambda _: None, _pandas_constant("NA")),
+    Kind(64, "pytz.tzinfo", "BaseTzInfo", _pytz_details, _pytz_zone),
+    Kind(65, "pytz", "_FixedOffset", lambda v: v.__reduce__()[1][0], _pytz_offset),
 )  # fmt: skip
 
 BY_CODE = {kind.code: kind for kind in _KINDS}
@@ -278,4 +312,13 @@ def kind_of(cls: type) -> Kind | None:
         named = _BY_NAME.get(cls.__name__)
         if named is not None and getattr(sys.modules.get(named.module), named.name, None) is cls:
             kind = _BY_TYPE[cls] = named
+        elif _is_pytz_zone(cls):
+            kind = _BY_TYPE[cls] = BY_CODE[64]
     return kind
+
+
+def _is_pytz_zone(cls: type) -> bool:
+    """Whether pytz made this class: it makes one for each zone, under the zone's name."""
+    if cls.__module__ not in {"pytz", "pytz.tzfile"}:
+        return False
+    return issubclass(cls, sys.modules["pytz.tzinfo"].BaseTzInfo)
