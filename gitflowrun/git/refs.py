@@ -193,15 +193,16 @@ class Refs(RefReader):
     def _libgit2(self) -> Any:
         import pygit2
 
+        if not hasattr(pygit2.Repository, "transaction"):  # before pygit2 1.19
+            return None
         if self._repository.settings.durability is Durability.SAFE:
             # For the whole process, and before the repository opens its refs.
             pygit2.settings.enable_fsync_gitdir(True)  # noqa: FBT003  (pygit2's signature)
         try:
             # The common directory: in a linked worktree libgit2 looks for loose refs in the wrong place.
-            opened = pygit2.Repository(str(self._root))
+            return pygit2.Repository(str(self._root))
         except pygit2.GitError:  # a newer extension, or another owner; git could open it
             return None
-        return opened if hasattr(opened, "transaction") else None  # pygit2 1.19 brought it
 
     def _update_by_libgit2(self, updates: Sequence[RefUpdate]) -> None:
         import pygit2

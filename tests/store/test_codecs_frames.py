@@ -21,6 +21,14 @@ np = pytest.importorskip("numpy")
 DAYS = pd.date_range("2020-01-01", periods=5)
 
 
+def _inferred(values: list[Any]) -> Any:
+    """Strings as pandas 3 infers them, with NaN for missing ones; pandas 2 can, too."""
+    if pd.__version__ >= "3":
+        return pd.Series(values)
+    with pd.option_context("future.infer_string", True):  # noqa: FBT003
+        return pd.Series(values)
+
+
 def _columns() -> dict[str, Any]:
     return {
         "ints": np.arange(5),
@@ -44,6 +52,7 @@ def _columns() -> dict[str, Any]:
         "Float32": pd.array([1, None, 3, 4, 5], dtype="Float32"),
         "string": pd.array(["a", None, "c", "d", "e"], dtype="string"),
         "python string": pd.array(["a", None, "c", "d", "e"], dtype=pd.StringDtype("python")),
+        "inferred": _inferred(["a", None, "c", "d", "e"]),
         "arrow": pd.array([1, None, 3, 4, 5], dtype="int32[pyarrow]"),
         "category": pd.Categorical(
             ["a", "b", None, "a", "b"], categories=["z", "b", "a"], ordered=True

@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from gitflowrun.errors import NotFound
 from gitflowrun.store.codecs.encoded import Loading, Unencodable
 from gitflowrun.store.codecs.plain import encode_plain
 from gitflowrun.store.codecs.unplain import decode_plain
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 __all__ = ["Memory", "decode_column", "encode_column", "whole"]
 
 _MAX_PLAIN = 100_000  # objects, one by one: more of them are pickle's
-_STRING_NA = {"NA": pd.NA, "nan": float("nan")}
 
 Recipe = list[Any]
 
@@ -84,7 +84,8 @@ def _encode_zoned(column: Any) -> tuple[Any, Recipe]:
 def _encode_string(column: Any) -> tuple[Any, Recipe]:
     dtype = column.dtype
     na = "NA" if dtype.na_value is pd.NA else "nan"
-    return whole(pa.array(column, pa.large_string())), ["string", dtype.storage, na]
+    storage = dtype.storage.removesuffix("_numpy")  # as pandas before 2.3 names the one with NaN
+    return whole(pa.array(column, pa.large_string())), ["string", storage, na]
 
 
 def _encode_masked(column: Any) -> tuple[Any, Recipe]:
@@ -205,7 +206,21 @@ def _decode_zoned(array: Any, details: Recipe, memory: Memory) -> Any:
 
 def _decode_string(array: Any, details: Recipe, _memory: Memory) -> Any:
     storage, na = details
-    return pd.StringDtype(storage, na_value=_STRING_NA[na]).__from_arrow__(array)
+    return _string_dtype(storage, na).__from_arrow__(array)
+
+
+def _string_dtype(storage: str, na: str) -> Any:
+    if na == "NA":
+        return pd.StringDtype(storage)
+    try:
+        return pd.StringDtype(storage, na_value=float("nan"))
+    except TypeError:
+        if storage != "pyarrow":
+            raise NotFound(
+                f"strings of pandas in {storage}, with NaN for missing ones, need pandas 2.3",
+                hint="pip install --upgrade pandas",
+            ) from None
+        return pd.StringDtype("pyarrow_numpy")
 
 
 def _decode_masked(array: Any, details: Recipe, _memory: Memory) -> Any:
