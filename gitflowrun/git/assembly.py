@@ -64,9 +64,11 @@ def write_large(given: list[Item], output: Output) -> tuple[list[Item], bytes, i
 
 def _alike(given: list[Item]) -> list[Item]:
     """The items whose ids must be known first: they may be equal to another, or are too large to wait for."""
-    count = Counter((item.kind, len(item.data)) for item in given)
+    count = Counter((item.kind, item.size) for item in given)
     return [
-        item for item in given if len(item.data) > _LARGE or count[item.kind, len(item.data)] > 1
+        item
+        for item in given
+        if item.is_settled and (item.size > _LARGE or count[item.kind, item.size] > 1)
     ]
 
 
@@ -92,16 +94,16 @@ class _Assembly:
         held = 0
         for item in items:
             ahead.append((item, self._prepare(item)))
-            held += len(item.data)
+            held += item.size
             while ahead and held > _AHEAD:
-                held -= len(ahead[0][0].data)
+                held -= ahead[0][0].size
                 self._emit(*ahead.popleft())
         for item, prepared in ahead:
             self._emit(item, prepared)
         return self._conveyor.finish()
 
     def _prepare(self, item: Item) -> Future[bytes | None] | None:
-        if _SMALL < len(item.data) <= _LARGE:
+        if _SMALL < item.size <= _LARGE:
             return self._pool.submit(item.deflated)
         return None
 
@@ -109,20 +111,24 @@ class _Assembly:
         item.offset = self._conveyor.position
         if prepared is not None:
             self._emit_medium(item, prepared.result())
-        elif len(item.data) <= _SMALL:
+            return
+        item.settle()
+        item.identify()
+        if item.size <= _SMALL:
             self._conveyor.put(item.small_entry())
-            item.identify()
         elif is_compressible(item.data):
             self._stream_deflated(item)
         else:
             self._stream_stored(item)
+        item.let_go()
 
     def _emit_medium(self, item: Item, deflated: bytes | None) -> None:
         if deflated is not None:
             self._put(item, item.header)
             self._put(item, deflated)
+            item.let_go()
         else:
-            region = self._conveyor.reserve(len(item.header) + stored_size(len(item.data)))
+            region = self._conveyor.reserve(len(item.header) + stored_size(item.size))
             self._conveyor.expect(self._pool.submit(item.fill, region))
 
     def _stream_deflated(self, item: Item) -> None:

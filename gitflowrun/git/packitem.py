@@ -19,7 +19,7 @@ from gitflowrun.git.framing import (
 from gitflowrun.git.objects import ObjectType, Oid, hash_object
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 __all__ = ["Item", "PackObject", "each_once", "first_of_equals"]
 
@@ -32,29 +32,48 @@ class PackObject:
         kind: Commit, tree, blob or tag.
         data: Its content; a view of any size, which must not change while it is being written.
         oid: Its id if the caller has computed it already; it is trusted.
+        settle: Makes a copy of `data` where somebody may change it meanwhile. Called once, in any thread;
+            what it raises ends the writing. Such an object is never taken for equal to another.
     """
 
     kind: ObjectType
     data: bytes | memoryview
     oid: Oid | None = None
+    settle: Callable[[memoryview], memoryview] | None = None
 
 
 class Item:
     """An object on its way: its id, and its entry's offset and CRC-32, are filled in as they become known."""
 
-    __slots__ = ("crc", "data", "kind", "offset", "oid")
+    __slots__ = ("_settle", "crc", "data", "kind", "offset", "oid", "size")
 
     def __init__(self, given: PackObject) -> None:
         self.kind = given.kind
         view = memoryview(given.data)
         self.data = view if view.format == "B" and view.ndim == 1 else view.cast("B")
+        self.size = len(self.data)
         self.oid = given.oid
         self.offset = self.crc = 0
+        self._settle = given.settle
 
     @property
     def header(self) -> bytes:
         """The header of its entry."""
-        return entry_header(self.kind, len(self.data))
+        return entry_header(self.kind, self.size)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the data stays as it is."""
+        return self._settle is None
+
+    def settle(self) -> None:
+        """Make sure that the data stays as it is, by a copy if need be; to be done before anything else."""
+        if self._settle is not None:
+            self.data, self._settle = self._settle(self.data), None
+
+    def let_go(self) -> None:
+        """Forget the data: the entry is written, and a copy would only take memory."""
+        self.data = memoryview(b"")
 
     def identify(self) -> Oid:
         """The id, computed if it is not known yet."""
@@ -62,13 +81,14 @@ class Item:
         return self.oid
 
     def small_entry(self) -> bytes:
-        """The whole entry of a small object."""
+        """The whole entry of a small object, once it is settled and identified."""
         entry = self.header + frame_small(self.data)
         self.crc = tools().crc32(entry)
         return entry
 
     def deflated(self) -> bytes | None:
-        """The deflated form, if it is worth having; the id is computed along with it."""
+        """The deflated form, if it is worth having; the id is computed along with it. Settles the data."""
+        self.settle()
         if not is_compressible(self.data):
             return None
         packed = tools().deflate(self.data)
@@ -84,6 +104,7 @@ class Item:
         fill_stored(self.data, region[len(header) :])
         self.crc = tools().crc32(region)
         self.identify()
+        self.let_go()
 
 
 def first_of_equals(items: Sequence[Item]) -> list[Item]:

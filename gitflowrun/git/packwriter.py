@@ -81,6 +81,7 @@ def pack_header(count: int) -> bytes:
 def _write_small(given: list[Item], output: Output) -> tuple[list[Item], bytes, int]:
     """The whole pack in this thread, its writes joined. Returns as `assembly.write_large`."""
     for item in given:
+        item.settle()
         item.identify()
     written = first_of_equals(given)
     items = each_once(written)

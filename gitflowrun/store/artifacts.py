@@ -16,18 +16,19 @@ import io
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
-from gitflowrun.errors import CorruptRecord, UnserializableArtifact, UsageError
+from gitflowrun.errors import CorruptRecord, UsageError
 from gitflowrun.git.objects import ObjectType, hash_object
 from gitflowrun.store import codecs
-from gitflowrun.store.hashing import digest_all, digest_parts
+from gitflowrun.store.hashing import digest, digest_all, digest_parts
 from gitflowrun.store.payloads import PayloadFile, read_bytes, read_payload
 from gitflowrun.store.records import ArtifactRef, Chunk
+from gitflowrun.store.settling import changed, chunk_digests, may_change, settled
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from gitflowrun.git.objects import Oid
-    from gitflowrun.git.packs import PackStore
+    from gitflowrun.git.packs import PackObject, PackStore
     from gitflowrun.names import Digest
     from gitflowrun.store.codecs import Encoded
     from gitflowrun.store.payloads import Blobs
@@ -88,19 +89,18 @@ class ArtifactWriter:
 
         Raises:
             RepositoryError: a pack can't be written; nothing was.
-            UnserializableArtifact: a file changed while it was being stored.
+            UnserializableArtifact: a file, or memory, changed while it was being stored; nothing was.
         """
         digests = {name: digest_parts(value.parts) for name, value in values.items()}  # 1
-        payloads = {digests[name]: value for name, value in values.items()}
+        payloads = {digests[name]: _Payload(name, value) for name, value in values.items()}
         inline: dict[Digest, bytes] = {}
         packs: tuple[str, ...] = ()
         chunks: dict[Digest, tuple[Chunk, ...]]
-        if sum(value.size for value in payloads.values()) <= self._inline_limit:  # 2
-            inline = {found: value.payload() for found, value in payloads.items()}
+        if sum(payload.value.size for payload in payloads.values()) <= self._inline_limit:  # 2
+            inline = {found: payload.copied(found) for found, payload in payloads.items()}
             chunks = {found: (_chunk(found, data),) for found, data in inline.items()}
         else:  # 3
             chunks, packs = self._store(payloads)
-            self._check_files(values, digests, packs)
         refs = {
             name: ArtifactRef(
                 digest=digests[name],
@@ -115,48 +115,73 @@ class ArtifactWriter:
         return Saved(refs, inline, packs)
 
     def _store(
-        self, payloads: Mapping[Digest, Encoded]
+        self, payloads: Mapping[Digest, _Payload]
     ) -> tuple[dict[Digest, tuple[Chunk, ...]], tuple[str, ...]]:
         """The chunks of each payload, and the pack that was written for them."""
         # Readers need none of this, nor tasks whose values are small.
-        from gitflowrun.git.packs import PackObject
-        from gitflowrun.store.chunking import WHOLE, cut
+        from gitflowrun.store.chunking import WHOLE
 
-        large = [found for found, value in payloads.items() if value.size > WHOLE]
+        large = [found for found, payload in payloads.items() if payload.value.size > WHOLE]
         stored = dict(self._index.payloads(large)) if self._index else {}
-        pieces: dict[Digest, memoryview] = {}
+        pieces: dict[Digest, PackObject] = {}
         order: dict[Digest, list[Digest]] = {}
-        for found, value in payloads.items():
+        for found, payload in payloads.items():
             if found in stored:
                 continue  # its digest was all it took
-            views = list(cut(value.parts))
-            names = [found] if len(views) == 1 else digest_all(views)
-            pieces.update(zip(names, views, strict=True))
-            order[found] = names
+            cut = payload.cut(found)
+            pieces.update(cut)
+            order[found] = [name for name, _ in cut]
         oids = dict(self._index.lookup(pieces)) if self._index else {}
-        missing = {name: view for name, view in pieces.items() if name not in oids}
+        missing = {name: piece for name, piece in pieces.items() if name not in oids}
         packs: tuple[str, ...] = ()
         if missing:
-            pack = self._packs.write(
-                [PackObject(ObjectType.BLOB, view) for view in missing.values()]
-            )
+            pack = self._packs.write(list(missing.values()))
             oids |= zip(missing, pack.oids, strict=True)
             packs = (pack.name,)
-        made = {name: Chunk(name, oids[name], view.nbytes) for name, view in pieces.items()}
+        made = {
+            name: Chunk(name, oids[name], memoryview(piece.data).nbytes)
+            for name, piece in pieces.items()
+        }
         cut_now = {found: tuple(made[name] for name in names) for found, names in order.items()}
         return stored | cut_now, packs
 
-    def _check_files(
-        self, values: Mapping[str, Encoded], digests: Mapping[str, Digest], packs: tuple[str, ...]
-    ) -> None:
-        """What was written of a file is what was hashed, or it is nothing."""
-        for name, value in values.items():
-            if value.is_volatile and digest_parts(value.parts) != digests[name]:
-                self._packs.release(packs)  # to git, which prunes what nothing reaches
-                raise UnserializableArtifact(
-                    f"the file stored as {name} changed while it was being stored",
-                    hint="let the step end only when nothing writes to the file any more",
-                )
+
+class _Payload:
+    """An encoded value on its way into the repository, under the name of the first artifact that has it."""
+
+    def __init__(self, artifact: str, value: Encoded) -> None:
+        self.artifact = artifact
+        self.value = value
+        self._may_change = may_change(value)
+
+    def copied(self, found: Digest) -> bytes:
+        """All of it in memory."""
+        data = self.value.payload()
+        if self._may_change and digest(data) != found:
+            raise changed(self.artifact)
+        return data
+
+    def cut(self, found: Digest) -> list[tuple[Digest, PackObject]]:
+        """Its chunks in order, each with its digest and as the object to be written."""
+        from gitflowrun.git.packs import PackObject
+        from gitflowrun.store.chunking import cut
+
+        views = cut(self.value.parts)
+        if len(views) == 1:
+            names = [found]
+        elif self._may_change:
+            names = chunk_digests(views, found, self.artifact)
+        else:
+            names = digest_all(views)
+        return [
+            (name, PackObject(ObjectType.BLOB, view, settle=self._settling(name)))
+            for name, view in zip(names, views, strict=True)
+        ]
+
+    def _settling(self, name: Digest) -> Callable[[memoryview], memoryview] | None:
+        if not self._may_change:
+            return None
+        return lambda view: settled(view, name, self.artifact)
 
 
 def _chunk(found: Digest, data: bytes) -> Chunk:

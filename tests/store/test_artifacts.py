@@ -306,26 +306,6 @@ def test_files_that_cannot_be_stored(tmp_path: Path) -> None:
         encode([from_file(tmp_path / "f")])
 
 
-def test_a_file_that_changes_meanwhile_is_refused(repo: GitRepo, tmp_path: Path) -> None:
-    """What was hashed is what is stored, or the step fails and nothing is kept."""
-    path = tmp_path / "log"
-    path.write_bytes(noise(3 * MIB))
-    made = encode(from_file(path))
-    store = pack_store(repo)
-    write = store.write
-
-    def write_late(objects: Any) -> Any:
-        with path.open("r+b") as file:
-            file.seek(MIB)
-            file.write(b"changed")
-        return write(objects)
-
-    store.write = write_late  # type: ignore[method-assign]
-    with pytest.raises(UnserializableArtifact, match="stored as log changed"):
-        ArtifactWriter(store, inline_limit=0).save({"log": made}, TASK)
-    assert not list(store.pack_dir.glob("*.keep"))
-
-
 def _ref_of(value: Any) -> ArtifactRef:
     made = encode(value)
     found = digest_parts(made.parts)

@@ -1,0 +1,78 @@
+"""Payloads that somebody may still change while they are stored: pages of a file, memory that a thread writes to.
+
+What is stored of them is a copy whose BLAKE3 was computed after it was made, so that no blob, id or digest is
+ever of bytes that came and went. A copy is a chunk long; the payload as a whole is never copied.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from blake3 import blake3
+
+from gitflowrun.errors import UnserializableArtifact
+from gitflowrun.store.hashing import digest, digest_all
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gitflowrun.names import Digest
+    from gitflowrun.store.codecs import Encoded
+
+__all__ = ["changed", "chunk_digests", "may_change", "settled"]
+
+_TOGETHER = 8  # chunks, of 4 MiB at most
+_BY_NUMPY = 64 << 10
+
+
+def may_change(value: Encoded) -> bool:
+    """Whether a value's payload may change under our hands: it views a file, or other threads run."""
+    threading = sys.modules.get("threading")
+    return value.is_volatile or (threading is not None and threading.active_count() > 1)
+
+
+def chunk_digests(chunks: Sequence[memoryview], payload: Digest, artifact: str) -> list[Digest]:
+    """BLAKE3 of each chunk, of copies that together are `payload`.
+
+    Raises:
+        UnserializableArtifact: they are not.
+    """
+    whole = blake3()
+    digests: list[Digest] = []
+    for start in range(0, len(chunks), _TOGETHER):
+        copies = [_copy(chunk) for chunk in chunks[start : start + _TOGETHER]]
+        digests += digest_all(copies)
+        for copy in copies:
+            whole.update(copy)
+    if whole.digest() != payload:
+        raise changed(artifact)
+    return digests
+
+
+def settled(chunk: memoryview, name: Digest, artifact: str) -> memoryview:
+    """A copy of a chunk.
+
+    Raises:
+        UnserializableArtifact: its digest is not `name`, as it was.
+    """
+    copy = _copy(chunk)
+    if digest(copy) != name:
+        raise changed(artifact)
+    return copy
+
+
+def changed(artifact: str) -> UnserializableArtifact:
+    """The error to raise."""
+    return UnserializableArtifact(
+        f"artifact {artifact!r} changed while it was being stored",
+        hint="let the step end only when nothing writes to its value, or its file, any more",
+    )
+
+
+def _copy(chunk: memoryview) -> memoryview:
+    np: Any = sys.modules.get("numpy")
+    if np is not None and chunk.nbytes >= _BY_NUMPY:
+        # Other threads go on meanwhile, though the bytes may have to come from a disk first.
+        return memoryview(np.array(np.frombuffer(chunk, np.uint8)))
+    return memoryview(bytes(chunk))
