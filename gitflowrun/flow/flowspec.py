@@ -198,13 +198,10 @@ class FlowSpec:
     def __getattr__(self, name: str) -> Any:
         # Only called when the object and its class have no such attribute.
         state: State | None = vars(self).get(STATE)
-        if state is not None and not name.startswith("__"):
-            try:
-                value = vars(self)[name] = state.load(name)
-            except KeyError:
-                pass
-            else:
-                return value
+        if state is not None and not name.startswith("__") and state.source_of(name) is not None:
+            # What can't be loaded is no absent attribute: that error is for the user to see.
+            value = vars(self)[name] = state.load(name)
+            return value
         raise AttributeError(_absent(type(self), name, state), name=name, obj=self)
 
     def __delattr__(self, name: str) -> None:

@@ -42,7 +42,7 @@ class RecordSource:
     Args:
         record: The task's record, or a function that fetches it when it is first needed (a join may have
             thousands of inputs and look at none).
-        load: Turns an artifact's ref into its value.
+        load: Turns an artifact's name and ref into its value.
         task: The task's name; needed when `record` is a function.
         frames: The task's foreach levels; likewise.
     """
@@ -52,7 +52,7 @@ class RecordSource:
     def __init__(
         self,
         record: TaskRecord | Callable[[], TaskRecord],
-        load: Callable[[ArtifactRef], object],
+        load: Callable[[str, ArtifactRef], object],
         *,
         task: TaskName | None = None,
         frames: tuple[ForeachFrame, ...] | None = None,
@@ -89,4 +89,4 @@ class RecordSource:
 
     def load(self, name: str) -> object:
         """The value of an artifact, decoded anew at each call."""
-        return self._load(self.record.artifacts[name])
+        return self._load(name, self.record.artifacts[name])

@@ -44,10 +44,7 @@ class ObjectStore:
         Raises:
             MissingObject: there is no such object.
         """
-        try:
-            return self.packs.read(oid)
-        except KeyError as error:
-            raise _missing(oid) from error
+        return self.packs.read(oid)
 
     def blob(self, oid: Oid) -> bytes:
         """The content of a blob. Raises MissingObject, or CorruptRecord where `oid` is no blob."""
@@ -80,7 +77,7 @@ class ObjectStore:
             return True
         try:
             self.cat_file.read(oid)
-        except KeyError:
+        except MissingObject:
             return False
         return True
 
@@ -90,10 +87,7 @@ class ObjectStore:
         Raises:
             MissingObject: there is no such object.
         """
-        try:
-            self.packs.read_into(oid, buffer)
-        except KeyError as error:
-            raise _missing(oid) from error
+        self.packs.read_into(oid, buffer)
 
     def close(self) -> None:
         """Let go of processes; a later read takes them up again."""
@@ -106,10 +100,3 @@ class ObjectStore:
                 f"object {oid} is a {found.name.lower()}, not a {kind.name.lower()}"
             )
         return data
-
-
-def _missing(oid: Oid) -> MissingObject:
-    return MissingObject(
-        f"object {oid} is missing from the repository",
-        hint="`git fsck --full` lists what is damaged; `git runs fetch` may bring it",
-    )

@@ -63,7 +63,7 @@ class PackReader:
 
     Args:
         objects_dir: The object directory.
-        fallback: Asked for objects that are found nowhere; raises KeyError for what it can't find either.
+        fallback: Asked for objects that are found nowhere; raises MissingObject for what it can't find either.
     """
 
     def __init__(self, objects_dir: Path, fallback: Fallback | None = None) -> None:

@@ -21,7 +21,7 @@ import threading
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, TypeAlias
 
-from gitflowrun.errors import RepositoryError
+from gitflowrun.errors import MissingObject, RepositoryError
 from gitflowrun.git.objects import ObjectType, Oid
 
 if TYPE_CHECKING:
@@ -229,7 +229,7 @@ class CatFile:
         """The type and content of an object.
 
         Raises:
-            KeyError: there is no such object.
+            MissingObject: there is no such object.
             RepositoryError: git can't read it.
         """
         with self._lock:
@@ -267,12 +267,17 @@ class CatFile:
             self._end()
             raise RepositoryError(f"git cat-file ended while asked for object {oid}") from error
         if answer[1:] == [b"missing"]:
-            raise KeyError(oid)
+            raise MissingObject(
+                f"object {oid} is missing from the repository",
+                hint="`git fsck --full` lists what is damaged; `git runs fetch` may bring it",
+            )
         if len(answer) != 3:  # noqa: PLR2004  (oid type size)
             # git dies on an object it can't inflate, after telling standard error.
             self._end()
             raise RepositoryError(
-                f"git can't read object {oid}", hint="`git fsck --full` says what is damaged"
+                f"git can't read object {oid}",
+                hint="it is damaged, as `git fsck --full` will say, or it was left out of a partial "
+                "clone whose remote can't be reached",
             )
         return ObjectType.from_word(answer[1]), int(answer[2])
 

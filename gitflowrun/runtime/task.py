@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from gitflowrun.errors import (
     CorruptRecord,
     GitflowrunError,
+    RepositoryError,
     UnserializableArtifact,
     UntrustedArtifact,
 )
@@ -50,6 +51,10 @@ _KEPT_RECORDS = 64
 _PLAIN = frozenset({"plain/1", "str/1", "bytes/1"})
 _EXPECTED = 2 << 20
 _ERROR_LENGTH = 2_000
+_LOST = (
+    "`git fsck --full` lists what is damaged, another clone or a remote may have it whole; "
+    "or store it anew: run the flow again, or resume from the step that made it"
+)
 
 
 class TaskRunner:
@@ -68,8 +73,8 @@ class TaskRunner:
         packs = PackStore(
             Path(begin.objects_dir), Path(begin.incoming), durability=Durability(begin.durability)
         )
-        index = DedupIndex.of(Path(begin.incoming).parent, self._objects)
-        self._writer = ArtifactWriter(packs, index)
+        self._index = DedupIndex.of(Path(begin.incoming).parent, self._objects)
+        self._writer = ArtifactWriter(packs, self._index)
         self._records: OrderedDict[Oid, TaskRecord] = OrderedDict()
         self._expected: dict[Digest, object] = {}
 
@@ -204,8 +209,11 @@ class TaskRunner:
         known = self._records.get(parent.blob)
         if known is not None:
             return known
-        data = wire.unpack(self._objects.blob(parent.blob), wire.RECORD)
-        record = TaskRecord.from_map(data)
+        try:
+            data = wire.unpack(self._objects.blob(parent.blob), wire.RECORD)
+            record = TaskRecord.from_map(data)
+        except (CorruptRecord, RepositoryError) as error:
+            raise self._lost(str(parent.name), error) from error
         if record.name != parent.name:
             raise CorruptRecord(f"the record of task {parent.name} is that of {record.name}")
         # Of a wide foreach's split the rest is a long list, which nobody here reads and every fork would copy.
@@ -213,7 +221,7 @@ class TaskRunner:
         self.know(parent, record)
         return record
 
-    def _load(self, listed_by: str, ref: ArtifactRef) -> object:
+    def _load(self, listed_by: str, name: str, ref: ArtifactRef) -> object:
         if ref.digest in self._expected:  # a fork's own copy: it takes it once
             return self._expected.pop(ref.digest)
         # Whoever wrote the list could name any maker: both must be trusted.
@@ -222,6 +230,19 @@ class TaskRunner:
             return self._artifacts.load(ref, trusted=trusted)
         except UntrustedArtifact as error:
             raise _untrusted(error, ref, self.begin) from error
+        except (CorruptRecord, RepositoryError) as error:
+            # Whoever stores these bytes again must not be told that they are there.
+            self._index.forget(ref)
+            raise self._lost(
+                f"{listed_by}/{name}", error
+            ) from None  # our frames tell users nothing
+
+    def _lost(self, what: str, error: CorruptRecord | RepositoryError) -> CorruptRecord:
+        """The error for a record or an artifact that can't be read."""
+        run = self.begin.run
+        return CorruptRecord(
+            f"{run.flow}/{run.id}/{what} can't be read: {error.message}", hint=_LOST
+        )
 
     def _ask_git(self, oid: Oid) -> tuple[ObjectType, bytes]:
         # Rare: an object that only git can read. A child process for one object is good enough.

@@ -94,6 +94,11 @@ class DedupIndex:
         """Take up artifacts whose objects a published ref reaches."""
         self._write(lambda database: _insert(database, refs))
 
+    def forget(self, ref: ArtifactRef) -> None:
+        """Take an artifact for not stored: it can't be read, and storing it again may mend that."""
+        self._forget("payload", [ref.digest])
+        self._forget("blob", [chunk.digest for chunk in ref.chunks])
+
     def rebuild(self, refs: Iterable[ArtifactRef]) -> None:
         """Begin anew, with the artifacts of every run: after a clone, a fetch, or when the file was lost."""
         self.remove()

@@ -282,12 +282,14 @@ def _about(what: str) -> Iterator[None]:
     """Make what is missing or malformed an error about `what`."""
     try:
         yield
-    except CorruptRecord as error:
-        raise CorruptRecord(f"{what}: {error.message}", hint=error.hint) from error
-    except MissingObject as error:
-        raise CorruptRecord(f"{what}: {error.message}", hint=error.hint) from error
+    except (CorruptRecord, MissingObject) as error:
+        known = error.message.startswith(what)  # a record that needed another one of the same task
+        message = error.message if known else f"{what}: {error.message}"
+        raise CorruptRecord(message, hint=error.hint) from error
     except KeyError as error:
-        raise CorruptRecord(f"{what}: there is no entry {error.args[0].decode()}") from error
+        entry = error.args[0]
+        name = entry.decode() if isinstance(entry, bytes) else entry
+        raise CorruptRecord(f"{what}: there is no entry {name}") from error
 
 
 def _unpack_map(data: bytes) -> dict[str, Any]:

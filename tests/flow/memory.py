@@ -72,8 +72,8 @@ class MemoryRun:
     def source(self, record: TaskRecord) -> RecordSource:
         """A finished task as a source."""
 
-        def load(ref: ArtifactRef) -> object:
-            self.loads += [name for name, other in record.artifacts.items() if other is ref][:1]
+        def load(name: str, ref: ArtifactRef) -> object:
+            self.loads.append(name)
             return pickle.loads(self.payloads[ref.digest])
 
         return RecordSource(record, load)

@@ -257,7 +257,7 @@ def test_an_artifact_whose_class_is_gone_is_not_taken_for_absent() -> None:
     run.execute("start", [])
     record = run.records["start"][0]
 
-    def load(_ref: object) -> object:
+    def load(_name: str, _ref: object) -> object:
         msg = "module has no attribute 'Gone'"
         raise AttributeError(msg)
 

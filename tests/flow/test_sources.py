@@ -38,12 +38,12 @@ def test_a_record_is_fetched_when_it_is_needed_and_once() -> None:
         fetched += 1
         return record
 
-    source = RecordSource(fetch, lambda _: None, task=record.name, frames=())
+    source = RecordSource(fetch, lambda *_: None, task=record.name, frames=())
     assert (source.task, source.frames, fetched) == (record.name, (), 0)
     assert list(source.names()) == ["x"]
     assert source.ref("x") is record.artifacts["x"]
     assert fetched == 1
-    assert RecordSource(fetch, lambda _: None).task == record.name
+    assert RecordSource(fetch, lambda *_: None).task == record.name
     with pytest.raises(KeyError):
         source.ref("y")
 
@@ -72,7 +72,7 @@ def test_an_unreadable_parent_is_the_tasks_failure() -> None:
         raise OSError(msg)
 
     run = MemoryRun(Two)
-    parent = RecordSource(unreadable, lambda _: None, task=TaskName("start", "1"), frames=())
+    parent = RecordSource(unreadable, lambda *_: None, task=TaskName("start", "1"), frames=())
     outcome = execute_step(Two, TaskContext(TaskName("end", "2"), run.identity, (parent,)))
     assert isinstance(outcome.error, OSError)
     assert set(outcome.values) == {"_exception"}

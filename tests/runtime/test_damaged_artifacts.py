@@ -1,0 +1,104 @@
+"""Artifacts and records that were damaged or lost: a step that needs them fails and says which; nothing is guessed."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gitflowrun.git.objects import Oid
+from gitflowrun.git.packfile import PackReader
+from tests.helpers.flows import latest, linear_flow, one_task
+from tests.helpers.packs import objects_dir
+from tests.helpers.repos import GitRepo
+
+FLOW = linear_flow(
+    start="self.model = random.Random(7).randbytes(2_000_000)",
+    end="""
+model = getattr(self, 'model', None)
+print('cold start' if model is None else 'warm start')
+if os.environ.get('BOOM'):
+    raise SystemError('boom')
+""",
+    head="import random\n",
+)
+
+
+def _chunk(repo: GitRepo) -> Oid:
+    artifact = one_task(latest(repo), "start").record.artifacts["model"]
+    return artifact.chunks[1].oid
+
+
+def _lose(repo: GitRepo, oid: Oid) -> None:
+    """Make all objects loose, and remove one."""
+    packs = objects_dir(repo) / "pack"
+    moved = repo.path / ".git" / "moved"
+    packs.rename(moved)
+    packs.mkdir()
+    for pack in moved.glob("*.pack"):
+        repo.git("unpack-objects", "-q", stdin=pack.read_bytes())
+    (objects_dir(repo) / str(oid)[:2] / str(oid)[2:]).unlink()
+    shutil.rmtree(moved)
+
+
+def _flip(repo: GitRepo, oid: Oid) -> None:
+    """Change a byte in the middle of an object."""
+    home = PackReader(objects_dir(repo)).home(oid)
+    assert home is not None
+    names = repo.git("show-index", stdin=home.with_suffix(".idx").read_bytes()).splitlines()
+    (offset,) = (int(line.split()[0]) for line in names if line.split()[1] == str(oid))
+    home.chmod(0o644)
+    with home.open("r+b") as pack:
+        pack.seek(offset + 100_000)
+        byte = pack.read(1)[0]
+        pack.seek(offset + 100_000)
+        pack.write(bytes([byte ^ 1]))
+
+
+@pytest.fixture
+def failed(repo: GitRepo) -> Path:
+    """The script of a flow whose last step failed."""
+    script = repo.write("f.py", FLOW)
+    repo.commit()
+    assert repo.python("f.py", "run", env={"BOOM": "1"}).code == 1
+    return script
+
+
+@pytest.mark.parametrize(("damage", "words"), [(_lose, "is missing"), (_flip, "is damaged")])
+def test_what_cannot_be_read_is_no_absent_attribute(
+    repo: GitRepo, failed: Path, damage: Callable[[GitRepo, Oid], None], words: str
+) -> None:
+    """`getattr` with a default must not hide it; run, step, task and artifact are named."""
+    damage(repo, _chunk(repo))
+    done = repo.python(failed.name, "resume", "1")
+    assert done.code == 1
+    assert "cold start" not in done.out
+    assert "F/2/start/1/model can't be read:" in done.err
+    assert words in done.err
+    assert "run the flow again" in done.out
+    assert "gitflowrun/" not in done.out
+
+
+@pytest.mark.parametrize("damage", [_lose, _flip])
+def test_a_new_run_mends_it(
+    repo: GitRepo, failed: Path, damage: Callable[[GitRepo, Oid], None]
+) -> None:
+    """Once it was found damaged it is stored anew, and whoever has the same artifact can read it again."""
+    damage(repo, _chunk(repo))
+    assert repo.python(failed.name, "resume", "1").code == 1
+    done = repo.python(failed.name, "run")
+    assert done.code == 0, done.err
+    assert "warm start" in done.out
+    assert repo.python(failed.name, "resume", "1").code == 0
+
+
+def test_a_lost_record_is_named(repo: GitRepo, failed: Path) -> None:
+    """The record of a task that the step builds upon."""
+    _lose(repo, one_task(latest(repo), "start").task_blob)
+    done = repo.python(failed.name, "resume", "1")
+    assert done.code == 1
+    assert "F/1/start/1: object" in done.err
+    assert "is missing" in done.err
+    assert "Traceback" not in done.err
