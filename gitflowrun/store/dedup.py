@@ -197,7 +197,8 @@ def _select(database: sqlite3.Connection, table: str, digests: list[Digest]) -> 
         marks = ",".join("?" * len(batch))
         query = f"SELECT digest, row FROM {table} WHERE digest IN ({marks})"  # noqa: S608
         for digest, row in database.execute(query, batch):
-            found[Digest(digest)] = _checked(digest, row)
+            checked = _checked(digest, row)
+            found[Digest(digest)] = checked
     return found
 
 
@@ -218,6 +219,9 @@ def _sealed(digest: Digest, row: bytes) -> bytes:
 
 
 def _checked(digest: bytes, row: bytes) -> bytes:
+    # SQLite hands out numbers and text as well, if that is what it finds.
+    if not isinstance(digest, bytes) or not isinstance(row, bytes):
+        raise _Damaged
     if len(digest) != Digest.SIZE or row[:_CHECK] != _sealed(Digest(digest), row[_CHECK:])[:_CHECK]:
         raise _Damaged
     return row[_CHECK:]

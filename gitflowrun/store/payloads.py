@@ -58,8 +58,11 @@ def read_bytes(blobs: Blobs, ref: ArtifactRef) -> bytes:
         return b""
     # A BytesIO hands out the bytes object it wrote into, if nothing else views it.
     stream = io.BytesIO()
-    stream.seek(ref.size - 1)
-    stream.write(b"\0")
+    try:
+        stream.seek(ref.size - 1)
+        stream.write(b"\0")
+    except (MemoryError, OverflowError) as error:
+        raise _too_large(ref.size) from error
     with stream.getbuffer() as view:
         _fill(blobs, ref, view)
     return stream.getvalue()
@@ -73,9 +76,19 @@ def _check_claims(ref: ArtifactRef) -> None:
 def _allocate(size: int) -> memoryview:
     """Memory that is not cleared first where numpy can be had for nothing."""
     np: Any = sys.modules.get("numpy")
-    if np is not None and size >= _THREADED:
-        return memoryview(np.empty(size, np.uint8))
-    return memoryview(bytearray(size))
+    try:
+        if np is not None and size >= _THREADED:
+            return memoryview(np.empty(size, np.uint8))
+        return memoryview(bytearray(size))
+    except (MemoryError, OverflowError, ValueError) as error:
+        raise _too_large(size) from error
+
+
+def _too_large(size: int) -> CorruptRecord:
+    return CorruptRecord(
+        f"a payload of {size} bytes, as its manifest says, does not fit into memory",
+        hint="if that is its size, `open()` reads it piece by piece",
+    )
 
 
 def _fill(blobs: Blobs, ref: ArtifactRef, buffer: memoryview) -> None:

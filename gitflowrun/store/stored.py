@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["StoredRun", "StoredTask"]
 
+_DIGITS = 18  # of a task that is sorted as a number; Python refuses thousands of them
 _STREAMS = {"stdout": layout.STDOUT, "stderr": layout.STDERR}
 
 
@@ -301,7 +302,8 @@ def _unpack_map(data: bytes) -> dict[str, Any]:
 
 def _task_order(task: str) -> tuple[int, int, str]:
     """Numbers in their order, before everything else."""
-    return (0, int(task), task) if task.isascii() and task.isdecimal() else (1, 0, task)
+    is_number = task.isascii() and task.isdecimal() and len(task) <= _DIGITS
+    return (0, int(task), task) if is_number else (1, 0, task)
 
 
 def _steps_hint(steps: list[str]) -> str:

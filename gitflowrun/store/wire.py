@@ -207,11 +207,14 @@ def _tables() -> tuple[bytes, dict[int, tuple[int, int]]]:
 _SIZES, _VARIABLE = _tables()
 
 
-def scan(data: Buffer, limits: Limits) -> None:  # noqa: C901  (one hot loop, kept in one piece)
+def scan(data: Buffer, limits: Limits) -> int:  # noqa: C901  (one hot loop, kept in one piece)
     """Check that `data` is one whole value within `limits`, before anything is allocated for it.
 
     A container that announces more values than bytes are left is refused at once: that is what
     makes decoders reserve gigabytes.
+
+    Returns:
+        How many values it holds, keys included, the outermost not.
 
     Raises:
         CorruptRecord: it is not.
@@ -226,7 +229,7 @@ def scan(data: Buffer, limits: Limits) -> None:  # noqa: C901  (one hot loop, ke
         while not left:
             if not outer:
                 _check_end(position, end)
-                return
+                return nodes
             left = outer.pop()
             pending -= left
         if position >= end:

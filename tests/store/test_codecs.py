@@ -55,6 +55,13 @@ class Point:
     y: list[int]
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Node:
+    """A frozen one that only identity tells apart."""
+
+    name: str
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Frozen:
     """A frozen one with slots, a private one too."""
@@ -240,6 +247,13 @@ def test_shared_immutable_parts_make_no_difference() -> None:
     one = tuple([1, 2])  # noqa: C409
     two = tuple([1, 2])  # noqa: C409
     assert encode([one, one]).payload() == encode([one, two]).payload()
+
+
+def test_what_is_compared_by_identity_stays_one_object() -> None:
+    """A frozen dataclass without `==` is told apart by identity: a dict is looked up by it."""
+    node = Node("a")
+    found = through({"nodes": [node], "weight": {node: 3}}, trusted=True)
+    assert found["weight"][found["nodes"][0]] == 3
 
 
 def test_cycles_go_to_pickle() -> None:

@@ -6,6 +6,7 @@ import datetime as dt
 import decimal
 import io
 import zoneinfo
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -146,6 +147,63 @@ def test_indexes_come_back(place: int) -> None:
     assert made.codec == "arrow/1"
     found = decode("arrow/1", made.payload(), trusted=False)
     pd.testing.assert_index_equal(found, INDEXES[place], exact=True)
+
+
+@pytest.mark.parametrize(
+    "freq",
+    [
+        pd.offsets.CustomBusinessDay(holidays=["2020-01-02"]),
+        pd.DateOffset(months=1, days=2),
+        pd.offsets.BusinessHour(start="10:00"),
+    ],
+    ids=str,
+)
+def test_frequencies_that_are_more_than_a_name(freq: Any) -> None:
+    """They come back whole, by way of pickle."""
+    index = pd.date_range("2020-01-01 11:00", periods=3, freq=freq)
+    for value in (pd.DataFrame({"v": [1, 2, 3]}, index=index), index):
+        made = encode(value)
+        found = decode(made.codec, made.payload(), trusted=True)
+        again = found if value is index else found.index
+        assert again.freq == freq
+        assert list(again.shift(5)) == list(index.shift(5))
+
+
+def test_nan_is_not_missing() -> None:
+    """A masked float may be NaN without being missing."""
+    values = pd.arrays.FloatingArray(np.array([np.nan, 1.0, 2.0]), np.array([False, True, False]))
+    made = encode(pd.Series(values))
+    assert made.codec == "arrow/1"
+    found = decode("arrow/1", bytearray(made.payload()), trusted=False).array
+    assert found.dtype == values.dtype
+    assert list(found._mask) == [False, True, False]
+    assert np.isnan(found._data[0])
+    found[0] = 5
+    assert found[0] == 5
+
+
+@pytest.mark.parametrize("kind", [pa.int32(), pa.float64(), pa.timestamp("ns"), pa.string()])
+def test_what_lies_under_nulls_is_not_stored(kind: Any) -> None:
+    """Equal arrays have equal payloads, whatever was there before."""
+    plain = pa.array([1, None, 3] * 10).cast(pa.int32())
+    hidden = pa.array([1, 77, 3] * 10, mask=np.array([False, True, False] * 10), type=pa.int32())
+    one, two = (array.cast(pa.int64()).cast(kind) for array in (plain, hidden))
+    assert one.equals(two)
+    wraps: tuple[Callable[[Any], Any], ...] = (
+        lambda it: it,
+        lambda it: it[1:20],
+        lambda it: pa.table({"a": it}),
+        lambda it: pa.chunked_array([it, it]),
+        lambda it: pa.RecordBatch.from_arrays([it], ["a"]),
+        lambda it: pd.Series(pd.arrays.ArrowExtensionArray(pa.chunked_array([it]))),
+    )
+    for wrap in wraps:
+        first, second = encode(wrap(one)), encode(wrap(two))
+        assert first.codec == "arrow/1"
+        assert first.payload() == second.payload()
+        found = decode("arrow/1", first.payload(), trusted=False)
+        assert type(found) is type(wrap(one))
+        assert found.equals(wrap(one))
 
 
 def test_frames_may_be_written_to() -> None:

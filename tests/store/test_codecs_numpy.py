@@ -72,6 +72,45 @@ def test_arrays_come_back(name: str, writable: bool, nested: bool) -> None:
         assert found.flags.writeable == writable
 
 
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.zeros(3, FIELDS)[["c", "a"]],
+        np.zeros(2, np.dtype({"names": ["a", "b"], "formats": ["i4", "u1"], "offsets": [0, 0]})),
+        np.zeros(3, [("a", "S0")])["a"],
+    ],
+    ids=["another order", "a union", "no width"],
+)
+def test_dtypes_without_a_description_go_to_pickle(array: Any) -> None:
+    """Alone, within a value, as a scalar and bare: a step must not fail of them."""
+    for value in (array, {"x": [array]}, array[0], array.dtype):
+        made = encode(value)
+        assert made.codec == "pickle/5"
+        found = decode("pickle/5", made.payload(), trusted=True)
+        found = found["x"][0] if isinstance(found, dict) else found
+        assert getattr(found, "dtype", found) == array.dtype
+
+
+@pytest.mark.parametrize(
+    ("descr", "shape"),
+    [
+        ("'<f8'", (0,) * 100),
+        ("'<f8'", (0, 1 << 61, 1 << 61)),
+        ("'|S0'", (10**9,)),
+        ("'|V0'", (10**15,)),
+        ("[]", (10**15,)),
+    ],
+)
+def test_impossible_shapes(descr: str, shape: tuple[int, ...]) -> None:
+    """They are corrupt, and no memory is set aside for them."""
+    head = f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    payload = b"\x93NUMPY\1\0" + len(head).to_bytes(2, "little") + head
+    with pytest.raises(CorruptRecord):
+        decode("npy/1", payload, trusted=False)
+    with pytest.raises(CorruptRecord):
+        read_rows(io.BytesIO(payload), slice(0, 1))
+
+
 @pytest.mark.parametrize("name", [name for name in ARRAYS if name not in {"void", "gaps"}])
 def test_numpy_reads_the_payload(name: str) -> None:
     """`git show` and `np.load` are all it takes to read an artifact."""

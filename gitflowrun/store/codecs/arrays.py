@@ -97,15 +97,16 @@ def describe(dtype: Any) -> str:
         Unencodable: there is no such text (objects, metadata, dtypes of other packages).
     """
     known = dtype.kind in "biufcSUVmM" and not dtype.hasobject and not dtype.metadata
-    if not known or _is_extended(dtype):
+    # Without a width, numpy gives itself one.
+    if not known or _is_extended(dtype) or not dtype.itemsize:
         raise Unencodable(f"dtype {dtype}")
-    if dtype.names is None and dtype.subdtype is None:
-        text = str(dtype.str)
-    else:
-        text = repr(_npy_format().dtype_to_descr(dtype))
     try:
+        if dtype.names is None and dtype.subdtype is None:
+            text = str(dtype.str)
+        else:
+            text = repr(_npy_format().dtype_to_descr(dtype))
         again = parse_dtype(text)
-    except CorruptRecord as error:
+    except (CorruptRecord, ValueError) as error:  # fields that overlap, or lie in another order
         raise Unencodable(f"dtype {dtype}") from error
     # `long` and `long long` are one dtype under two types; a record dtype equals its plain namesake.
     same_type = again.type is dtype.type or dtype.kind in "iu"
@@ -243,14 +244,17 @@ def build(layout: Layout, buffer: Buffer, *, writable: bool) -> Any:
 
     dtype = parse_dtype(layout.descr)
     view = flat(buffer)
-    if max(layout.shape, default=0) >= 1 << 62:
-        raise CorruptRecord("an array's dimensions are beyond any memory")
+    if not dtype.itemsize:
+        raise CorruptRecord("an array's elements have no size")
     if math.prod(layout.shape) * dtype.itemsize != view.nbytes:
         raise CorruptRecord("an array's buffer does not have the size of its shape")
     order: Any = "F" if layout.fortran else "C"
-    if not view.nbytes:
-        return np.zeros(layout.shape, dtype, order)
-    array: Any = np.ndarray(layout.shape, dtype, view, 0, None, order)
+    try:
+        if not view.nbytes:
+            return np.zeros(layout.shape, dtype, order)
+        array: Any = np.ndarray(layout.shape, dtype, view, 0, None, order)
+    except (ValueError, OverflowError, MemoryError) as error:
+        raise CorruptRecord(f"an array can't have its shape: {error}") from error
     if (writable and not array.flags.writeable) or not array.flags.aligned:
         array = array.copy(order)
     array.flags.writeable = writable

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from gitflowrun.errors import CorruptRecord, GitflowrunError, NotFound
 from gitflowrun.store.codecs.encoded import Loading, Unencodable, flat, type_name
+from gitflowrun.store.codecs.nulls import cleaned
 from gitflowrun.store.codecs.plain import encode_plain
 from gitflowrun.store.codecs.unplain import decode_plain
 
@@ -43,7 +44,7 @@ def encode_arrow(value: Any) -> tuple[memoryview, ...]:
             from gitflowrun.store.codecs import polars_frames
 
             return polars_frames.encode_polars(value)
-        table = _table_of(value)
+        table = cleaned(_table_of(value))
         if table.num_rows and not table.num_columns:
             raise Unencodable("rows without columns")
         return write_table(table, {"kind": name})

@@ -50,10 +50,12 @@ class Loading:
     Attributes:
         trusted: Whether code that the payload names may be imported and run.
         writable: Whether arrays must be writable; where not, they may be read-only views.
+        depth: How many values the payload lies within.
     """
 
     trusted: bool
     writable: bool = True
+    depth: int = 0
 
 
 def type_name(value: object) -> str:

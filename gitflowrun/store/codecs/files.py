@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 from gitflowrun.errors import UnserializableArtifact
-from gitflowrun.store.codecs.encoded import Unencodable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -158,7 +157,11 @@ def encode_file(value: FileArtifact) -> tuple[memoryview, ...]:
     """The file's pages as they are on disk: neither hashing nor storing reads them all into memory."""
     if not value.size:
         return ()
-    with value.open() as stream:
+    try:
+        stream = value.open()
+    except OSError as error:
+        raise _unreadable(value, error.strerror or str(error)) from error
+    with stream:
         if value.size <= _SMALL:
             return (_whole(value, stream),)
         try:
@@ -168,13 +171,21 @@ def encode_file(value: FileArtifact) -> tuple[memoryview, ...]:
         try:
             return (memoryview(mmap.mmap(descriptor, value.size, access=mmap.ACCESS_READ)),)
         except (OSError, ValueError) as error:
-            raise Unencodable(f"{value!r} can't be read: {error}") from error
+            raise _unreadable(value, str(error)) from error
+
+
+def _unreadable(value: FileArtifact, why: str) -> UnserializableArtifact:
+    # No other codec could do better, or say it.
+    return UnserializableArtifact(
+        f"{value!r} can't be read any more: {why}",
+        hint="leave the file as it is until the step has ended",
+    )
 
 
 def _whole(value: FileArtifact, stream: BinaryIO) -> memoryview:
     content = stream.read(value.size + 1)
     if len(content) != value.size:
-        raise Unencodable(f"{value!r} can't be read: it has another size now")
+        raise _unreadable(value, "it has another size now")
     return memoryview(content)
 
 

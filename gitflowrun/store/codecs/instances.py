@@ -43,9 +43,10 @@ def is_dataclass(cls: type) -> bool:
 
 
 def is_frozen(cls: type) -> bool:
-    """Whether a dataclass promises that its instances don't change."""
+    """Whether a dataclass promises that its instances don't change, and that equal ones are as good as one."""
     params = getattr(cls, "__dataclass_params__", None)
-    return params is not None and bool(params.frozen)
+    is_compared = vars(object)["__eq__"] is not cls.__eq__
+    return params is not None and bool(params.frozen) and is_compared
 
 
 def is_namedtuple(cls: type) -> bool:

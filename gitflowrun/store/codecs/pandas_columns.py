@@ -25,6 +25,7 @@ import pyarrow as pa
 
 from gitflowrun.errors import NotFound
 from gitflowrun.store.codecs.encoded import Loading, Unencodable
+from gitflowrun.store.codecs.nulls import nothing_under_nulls
 from gitflowrun.store.codecs.plain import encode_plain
 from gitflowrun.store.codecs.unplain import decode_plain
 
@@ -110,7 +111,7 @@ def _encode_category(column: Any) -> tuple[Any, Recipe]:
 
 
 def _encode_arrow(column: Any) -> tuple[Any, Recipe]:
-    return whole(column.__arrow_array__()), ["arrow"]
+    return nothing_under_nulls(whole(column.__arrow_array__())), ["arrow"]
 
 
 def whole(array: Any) -> Any:
@@ -223,8 +224,13 @@ def _string_dtype(storage: str, na: str) -> Any:
         return pd.StringDtype("pyarrow_numpy")
 
 
-def _decode_masked(array: Any, details: Recipe, _memory: Memory) -> Any:
-    return pd.api.types.pandas_dtype(details[0]).__from_arrow__(array)
+def _decode_masked(array: Any, details: Recipe, memory: Memory) -> Any:
+    dtype = pd.api.types.pandas_dtype(details[0])
+    if dtype.kind != "f":
+        return dtype.__from_arrow__(array)
+    # pandas would take NaN, which is a value here, for a missing one.
+    values = memory.values(array, dtype.numpy_dtype)
+    return pd.arrays.FloatingArray(values, np.asarray(array.is_null()))
 
 
 def _decode_category(array: Any, details: Recipe, memory: Memory) -> Any:

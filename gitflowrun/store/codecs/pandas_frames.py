@@ -96,7 +96,17 @@ def _encode_index(index: Any, columns: _Columns) -> Recipe:
 
 
 def _frequency(index: Any) -> str | None:
-    return index.freqstr if isinstance(index, _WITH_FREQUENCY) else None
+    """Its frequency by name, where that says all of it: a calendar of holidays has a name, too."""
+    if not isinstance(index, _WITH_FREQUENCY) or index.freq is None:
+        return None
+    name: str = index.freqstr
+    try:
+        is_named = pd.tseries.frequencies.to_offset(name) == index.freq
+    except ValueError:
+        is_named = False
+    if not is_named:
+        raise Unencodable(f"an index of frequency {name}, which is more than its name")
+    return name
 
 
 def _encode_levels(index: Any, columns: _Columns) -> Recipe:

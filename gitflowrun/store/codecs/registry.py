@@ -26,6 +26,7 @@ __all__ = [
     "Codec",
     "check_safe",
     "decode",
+    "decode_embedded",
     "encode",
     "encode_embedded",
     "is_safe",
@@ -114,6 +115,10 @@ def encode(value: Any) -> Encoded:
             return Encoded(id_, name, encoder(value), is_volatile=id_ == FILE)
         except Unencodable as reason:
             reasons.append(str(reason))
+        except (GitflowrunError, MemoryError):
+            raise
+        except Exception as error:  # noqa: BLE001  (one codec's mistake must not cost a run: others follow)
+            reasons.append(f"{id_}: {type(error).__name__}: {error}")
     from gitflowrun.store.codecs.pickles import refuse
 
     raise refuse(name, reasons[-2:])
@@ -172,12 +177,17 @@ def decode(codec: str, payload: Buffer, *, trusted: bool, writable: bool = True)
         CorruptRecord: the payload is not what the codec writes, or the codec is unknown.
         NotFound: something that the value needs is not installed here.
     """
-    if not trusted:
+    return decode_embedded(codec, payload, Loading(trusted=trusted, writable=writable))
+
+
+def decode_embedded(codec: str, payload: Buffer, loading: Loading) -> Any:
+    """The value in a payload that lies within another one. Raises as `decode`."""
+    if not loading.trusted:
         check_safe(codec)
     known = _CODECS.get(codec)
     if known is None:
-        return _user_codec(codec).decode(flat(payload), trusted=trusted)
-    return _call(known.decode, flat(payload), Loading(trusted=trusted, writable=writable))
+        return _user_codec(codec).decode(flat(payload), trusted=loading.trusted)
+    return _call(known.decode, flat(payload), loading)
 
 
 def check_safe(codec: str) -> None:

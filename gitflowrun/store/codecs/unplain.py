@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import gc
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import msgpack
 
-from gitflowrun.errors import CorruptRecord
+from gitflowrun.errors import CorruptRecord, UntrustedArtifact
 from gitflowrun.store import wire
 from gitflowrun.store.codecs import arrays, framing, instances, plain
 from gitflowrun.store.codecs.values import BY_CODE
@@ -26,6 +27,9 @@ __all__ = ["decode_plain"]
 _GC_PAUSE = (
     1 << 20
 )  # bytes from which the collector would look at the growing value again and again
+_MANY = 4_000_000
+"""Values within a stranger's value: the costliest, empty containers of a byte each, take 300 MB."""
+_UNSHARED = (tuple, frozenset, slice)
 _LIMITS = wire.Limits(
     total=1 << 40, depth=plain.MAX_DEPTH, nodes=1 << 40, text=1 << 32, binary=1 << 32,
     extensions=True, any_keys=True,
@@ -72,7 +76,8 @@ class _Reader:
         self._buffers = buffers
         self._loading = loading
         self._table: list[Any] = []
-        self._depth = 0
+        self._depth = loading.depth
+        self._nodes = 0
         self._special: dict[int, Callable[[Any], Any]] = {
             plain.TUPLE: tuple,
             plain.SET: self._set,
@@ -95,7 +100,12 @@ class _Reader:
     def read(self, data: Buffer) -> Any:
         """One packed value."""
         if not self._loading.trusted:
-            wire.scan(data, _LIMITS)
+            self._nodes += wire.scan(data, _LIMITS)
+            if self._nodes > _MANY:
+                raise UntrustedArtifact(
+                    f"a value of more than {_MANY:,} parts could fill the memory, and its run isn't trusted",
+                    hint="if you trust where it came from: git runs trust <run or remote>",
+                )
         return msgpack.unpackb(
             data,
             raw=False,
@@ -148,18 +158,21 @@ class _Reader:
         return arrays.build(arrays.Layout.from_list(layout), buffer, writable=True)[()]
 
     def _shared(self, entries: list[bytes]) -> Any:
-        for entry in entries:
-            self._table.append(self.read(entry))
-        return self._table.pop()
+        for entry in entries[:-1]:
+            value = self.read(entry)
+            # The writer shares what can change. A few tuples of one another would take for ever to hash.
+            if isinstance(value, _UNSHARED) or instances.is_frozen(type(value)):
+                raise CorruptRecord("a value that can't change is shared")
+            self._table.append(value)
+        return self.read(entries[-1])
 
     def _embedded(self, parts: list[Any]) -> Any:
-        from gitflowrun.store.codecs.registry import decode
+        from gitflowrun.store.codecs.registry import decode_embedded
 
         codec, payload, *count = parts
         if count:
             payload = self._region(payload, *count)
-        loading = self._loading
-        return decode(codec, payload, trusted=loading.trusted, writable=loading.writable)
+        return decode_embedded(codec, payload, replace(self._loading, depth=self._depth))
 
     def _region(self, first: int, count: int) -> memoryview:
         """The payload of an embedded value: some buffers that lie one behind the other."""

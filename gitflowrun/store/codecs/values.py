@@ -105,7 +105,7 @@ def _zone(key: str) -> Any:
 
     try:
         return zoneinfo.ZoneInfo(key)
-    except zoneinfo.ZoneInfoNotFoundError as error:
+    except (zoneinfo.ZoneInfoNotFoundError, OSError) as error:
         raise NotFound(
             f"the value needs time zone {key!r}, which this system does not know",
             hint="pip install tzdata",
