@@ -23,6 +23,10 @@ def nothing_under_nulls(array: Any) -> Any:
 
     if not array.null_count or array.null_count == len(array):
         return array
+    if isinstance(array, pa.ChunkedArray):
+        return pa.chunked_array([nothing_under_nulls(chunk) for chunk in array.chunks], array.type)
+    if array.offset:  # of slices of text, some releases make arrays that are malformed
+        array = pa.concat_arrays([array, array[:0]])
     try:
         return pc.if_else(pc.is_valid(array), array, pa.scalar(None, array.type))
     except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
