@@ -17,6 +17,7 @@ __all__ = ["Owner", "State"]
 
 _NO_START = "0"
 _PROC = Path("/proc")
+_FIRST_SPACE = str(0xEFFFFFFC)  # PROC_PID_INIT_INO of the kernel's proc_ns.h
 _BOOT_ID = _PROC / "sys/kernel/random/boot_id"
 
 
@@ -77,7 +78,13 @@ class Owner:
 
 
 def _host() -> str:
-    return re.sub(r"[^A-Za-z0-9-]", "_", os.uname().nodename)[:64]
+    """The host's name; within a container its own numbers of processes, too, which mean nothing outside."""
+    name = re.sub(r"[^A-Za-z0-9-]", "_", os.uname().nodename)[:64]
+    try:
+        space = re.sub(r"\D", "", str((_PROC / "self/ns/pid").readlink()))
+    except OSError:
+        return name
+    return name if space == _FIRST_SPACE else f"{name}-{space}"
 
 
 def _boot() -> str:

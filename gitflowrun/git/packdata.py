@@ -7,16 +7,18 @@ FileNotFoundError, which tells the reader to look around again.
 from __future__ import annotations
 
 import mmap
+from collections import deque
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
+from weakref import ref
 
 from gitflowrun.errors import CorruptRecord
 from gitflowrun.git.delta import delta_sizes
 from gitflowrun.git.inflate import inflate, inflate_head, inflate_into
 from gitflowrun.git.objects import ObjectType, Oid
 from gitflowrun.git.packindex import PackIndex
-from gitflowrun.git.readat import open_source
+from gitflowrun.git.readat import TooManyOpenFiles, open_source
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,6 +26,10 @@ if TYPE_CHECKING:
     from gitflowrun.git.readat import Source
 
 __all__ = ["Entry", "Pack"]
+
+_MAX_OPEN = 100
+"""Packs of this process that are kept open: file descriptors are few, and packs may be thousands."""
+_others: deque[ref[Pack]] = deque()
 
 _OFS_DELTA, _REF_DELTA = 6, 7
 _MORE = 0x80
@@ -69,15 +75,32 @@ class Pack:
     def __init__(self, index_path: Path) -> None:
         self.path = index_path.with_suffix(".pack")
         self.index_path = index_path
+        self._opened: Source | None = None
 
     @cached_property
     def index(self) -> PackIndex:
         """The pack's index."""
         return PackIndex(_index_data(self.index_path), str(self.index_path))
 
-    @cached_property
+    @property
     def _source(self) -> Source:
-        source = open_source(self.path)
+        source = self._opened
+        if source is None:
+            source = self._opened = self._open()
+        return source
+
+    def close(self) -> None:
+        """Let go of the file; the next who needs it opens it again, if it is still there."""
+        self._opened = None
+
+    def _open(self) -> Source:
+        try:
+            source = open_source(self.path)
+        except TooManyOpenFiles:
+            _close_others(0)
+            source = open_source(self.path)
+        _others.append(ref(self))
+        _close_others(_MAX_OPEN)
         if source.read(0, 4) != b"PACK" or source.size < _PACK_HEADER + Oid.SIZE:
             raise CorruptRecord(f"{self.path} is not a pack")
         if source.read(source.size - Oid.SIZE, Oid.SIZE) != self.index.pack_trailer:
@@ -131,6 +154,17 @@ class Pack:
 
     def _damaged(self, offset: int, why: str) -> CorruptRecord:
         return CorruptRecord(f"the entry at {offset} of {self.path} is damaged: {why}")
+
+
+def _close_others(keep: int) -> None:
+    """Close the packs that were opened first. Whoever is reading one has it open until he is done."""
+    while len(_others) > keep:
+        try:
+            pack = _others.popleft()()
+        except IndexError:
+            return  # another thread took the last one
+        if pack is not None:
+            pack.close()
 
 
 def _distance(head: bytes, position: int) -> tuple[int, int]:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from gitflowrun.errors import CorruptRecord, MissingObject
+from gitflowrun.errors import CorruptRecord, MissingObject, RepositoryError
 from gitflowrun.git.alternates import object_directories
 from gitflowrun.git.delta import apply_delta
 from gitflowrun.git.loose import LooseObject, loose_path
@@ -79,12 +79,27 @@ class PackReader:
             MissingObject: there is no such object (a KeyError).
             CorruptRecord: what is stored is not what the id says.
         """
-        found = self._first(oid, lambda place: self._checked(oid, place))
+        try:
+            found = self._first(oid, lambda place: self._checked(oid, place))
+        except CorruptRecord as damage:
+            return self._by_git(oid, damage)
         if found is not None:
             return found
         if self._fallback is None:
             raise MissingObject(f"object {oid} is not in {self.objects_dir}", hint=_FSCK)
         return self._fallback(oid)
+
+    def _by_git(self, oid: Oid, damage: CorruptRecord) -> tuple[ObjectType, bytes]:
+        """A second opinion on what looks damaged: git knows older forms of packs."""
+        if self._fallback is None:
+            raise damage
+        try:
+            kind, data = self._fallback(oid)
+        except RepositoryError:
+            raise damage from None
+        if hash_object(kind, data) != oid:
+            raise damage
+        return kind, data
 
     def blob(self, oid: Oid) -> bytes:
         """The content of a blob. Raises as `read`, and CorruptRecord when it is no blob."""
@@ -95,7 +110,9 @@ class PackReader:
 
     def size(self, oid: Oid) -> int:
         """The size of an object's content, found without reading it. Raises as `read`."""
-        found = self._first(oid, _size)
+        found = None
+        with contextlib.suppress(CorruptRecord):  # which `read` looks into
+            found = self._first(oid, _size)
         return found if found is not None else len(self.read(oid)[1])
 
     def read_into(self, oid: Oid, target: memoryview) -> None:
@@ -106,7 +123,10 @@ class PackReader:
             CorruptRecord: its stored form is damaged, or it has another size.
         """
         view = target.cast("B") if target.format != "B" or target.ndim != 1 else target
-        if self._first(oid, lambda place: self._fill(oid, place, view)) is None:
+        found = None
+        with contextlib.suppress(CorruptRecord):  # which `read` looks into
+            found = self._first(oid, lambda place: self._fill(oid, place, view))
+        if found is None:
             data = self.read(oid)[1]
             _check_size(oid, len(data), len(view))
             view[:] = data
@@ -118,8 +138,13 @@ class PackReader:
     def homes(self, oids: Iterable[Oid]) -> dict[Oid, Path]:
         """The pack or loose file of each object that exists at this moment."""
         self.refresh()
-        found = {oid: self._first(oid, _file) for oid in oids}
+        found = {oid: self._home(oid) for oid in oids}
         return {oid: home for oid, home in found.items() if home is not None}
+
+    def _home(self, oid: Oid) -> Path | None:
+        with contextlib.suppress(CorruptRecord):  # an index that we can't read; git may
+            return self._first(oid, _file)
+        return None
 
     def __contains__(self, oid: Oid) -> bool:
         return self.home(oid) is not None
@@ -269,8 +294,13 @@ def _list(objects_dir: Path, old: _Listing | None) -> _Listing:
         stamp = None
     known = {pack.index_path.name: pack for pack in old.packs} if old else {}
     packs = []
-    with contextlib.suppress(FileNotFoundError), os.scandir(objects_dir / "pack") as files:
-        packs = [(_age(file), file.name) for file in files if _is_index(file.name)]
+    try:
+        with os.scandir(objects_dir / "pack") as files:
+            packs = [(_age(file), file.name) for file in files if _is_index(file.name)]
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise RepositoryError(f"can't list {objects_dir / 'pack'}: {error.strerror}") from error
     packs.sort(reverse=True)
     return _Listing(
         objects_dir,

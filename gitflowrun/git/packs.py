@@ -54,6 +54,7 @@ _HINTS = {
     errno.EFBIG: "the file size limit (`ulimit -f`) is too low; nothing was published",
     errno.EACCES: "the repository's object directory must be writable",
     errno.EPERM: "the repository's object directory must be writable",
+    errno.EXDEV: "`objects/pack` is a mount of its own; mount the whole object directory instead",
     errno.EROFS: "the repository is on a read-only file system",
     errno.EIO: "the disk reports errors; check it before anything else",
 }
@@ -107,6 +108,7 @@ class PackStore:
         self.incoming = incoming
         self._stand_in = objects_dir / "gitflowrun-incoming"
         self._sync = durability is Durability.SAFE
+        self._is_mounted = False  # the object directory, on its own, from the same file system
 
     def write(self, objects: Sequence[PackObject]) -> WrittenPack:
         """Write and publish one pack (steps 1 to 5); equal objects are written once.
@@ -122,10 +124,16 @@ class PackStore:
             try:
                 return self._write(objects)
             except RepositoryError as error:
-                if not isinstance(error.__cause__, FileNotFoundError):
+                if not self._can_try_again(error.__cause__):
                     raise
-                # `.git/gitflowrun` may be deleted at any time, and `incoming/` with it.
         return self._write(objects)
+
+    def _can_try_again(self, cause: BaseException | None) -> bool:
+        if isinstance(cause, OSError) and cause.errno == errno.EXDEV and not self._is_mounted:
+            self._is_mounted = True
+            return True
+        # `.git/gitflowrun` may be deleted at any time, and `incoming/` with it.
+        return isinstance(cause, FileNotFoundError)
 
     def release(self, names: Iterable[str]) -> None:
         """Leave packs to git from now on (step 7): a published ref reaches what is in them."""
@@ -177,7 +185,7 @@ class PackStore:
         self.incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.pack_dir.mkdir(parents=True, exist_ok=True)
         incoming = self.incoming
-        if incoming.stat().st_dev != self.pack_dir.stat().st_dev:
+        if self._is_mounted or incoming.stat().st_dev != self.pack_dir.stat().st_dev:
             # Renames stay within a file system; git leaves this name alone.
             incoming = self._stand_in
             incoming.mkdir(mode=0o700, exist_ok=True)

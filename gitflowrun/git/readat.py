@@ -7,19 +7,25 @@ Measured, that is faster than copying from a mapping whose pages are dropped in 
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import TYPE_CHECKING, Protocol
 
-from gitflowrun.errors import CorruptRecord
+from gitflowrun.errors import CorruptRecord, RepositoryError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["File", "Memory", "Source", "open_source"]
+__all__ = ["File", "Memory", "Source", "TooManyOpenFiles", "open_source"]
 
 _SMALL_FILE = 64 << 10
 _MAX_VIEWS = 1024
+_TOO_MANY = {errno.EMFILE, errno.ENFILE}
+
+
+class TooManyOpenFiles(RepositoryError):
+    """This process, or the system, has no file descriptor left."""
 
 
 class Source(Protocol):
@@ -114,6 +120,7 @@ def open_source(path: Path) -> Source:
 
     Raises:
         FileNotFoundError: there is none.
+        TooManyOpenFiles: some must be closed first.
         CorruptRecord: it can't be read.
     """
     try:
@@ -121,6 +128,7 @@ def open_source(path: Path) -> Source:
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise CorruptRecord(f"{path} can't be opened: {error.strerror}") from error
+        kind = TooManyOpenFiles if error.errno in _TOO_MANY else CorruptRecord
+        raise kind(f"{path} can't be opened: {error.strerror}") from error
     file = File(fd, path)
     return Memory(file.read(0, file.size)) if file.size <= _SMALL_FILE else file

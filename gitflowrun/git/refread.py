@@ -10,9 +10,10 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
+import re
 from typing import TYPE_CHECKING
 
-from gitflowrun.errors import RepositoryError
+from gitflowrun.errors import CorruptRecord, RepositoryError
 from gitflowrun.git.objects import Oid
 from gitflowrun.names import RefName
 
@@ -20,12 +21,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from gitflowrun.git.objectstore import ObjectStore
     from gitflowrun.git.repository import Repository
 
 __all__ = ["RefReader"]
 
 _SYMBOLIC = b"ref: "
 _ARGUMENTS = 1000
+_UNREADABLE = re.compile("missing object|parse_object_buffer failed|inflate|corrupt|bad object")
 
 
 class RefReader:
@@ -74,7 +77,7 @@ class RefReader:
         options = [f"--sort={sort}"] if sort else []
         options += [f"--count={count}"] if count is not None else []
         done = git.attempt("for-each-ref", _format(fields), *options, *prefixes)
-        if done.code and "missing object" in done.err:
+        if done.code and _UNREADABLE.search(done.err):
             # One run with a hole in it must not hide all others.
             return self._whole_rows(prefixes, fields, options)
         if done.code:
@@ -84,13 +87,15 @@ class RefReader:
     def _whole_rows(
         self, prefixes: tuple[str, ...], fields: tuple[str, ...], options: list[str]
     ) -> list[tuple[str, ...]]:
-        """`rows` without the refs whose objects are missing."""
+        """`rows` without the refs whose objects are missing or damaged."""
         git = self._repository.git
         names = ("refname", "objectname")
         out = git.run("for-each-ref", _format(names), *options, *prefixes)
         objects = self._repository.objects
         whole = [
-            name for name, oid in _parse_rows(out, len(names)) if objects.exists(Oid.from_hex(oid))
+            name
+            for name, oid in _parse_rows(out, len(names))
+            if _is_whole(objects, Oid.from_hex(oid))
         ]
         found: dict[str, tuple[str, ...]] = {}
         for start in range(0, len(whole), _ARGUMENTS):
@@ -149,6 +154,14 @@ class RefReader:
                 return
             with table:
                 yield table
+
+
+def _is_whole(objects: ObjectStore, oid: Oid) -> bool:
+    try:
+        objects.read(oid)
+    except (CorruptRecord, RepositoryError):
+        return False
+    return True
 
 
 def _format(fields: tuple[str, ...]) -> str:

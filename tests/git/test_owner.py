@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from gitflowrun.git.owner import Owner, State
 
 
@@ -47,6 +49,26 @@ def test_a_zombie_is_dead() -> None:
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
     assert owner.state() is State.DEAD
     child.communicate()
+
+
+def test_processes_of_another_container_are_not_judged() -> None:
+    """They have numbers of their own, though host and boot are the same."""
+    code = "from gitflowrun.git.owner import Owner as O; print(O.process().encode(), flush=True); input()"
+    child = subprocess.Popen(
+        ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", code],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        cwd=__file__.rpartition("/tests/")[0],
+    )  # fmt: skip
+    assert child.stdout is not None
+    line = child.stdout.readline().strip()
+    try:
+        if not line:
+            pytest.skip("no namespaces can be made here")
+        owner = Owner.decode(line)
+        assert owner is not None
+        assert owner.state() is State.UNKNOWN
+    finally:
+        child.communicate("\n")
 
 
 def test_what_is_no_owner() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 import zlib
@@ -14,8 +15,10 @@ from gitflowrun.errors import CorruptRecord, MissingObject
 from gitflowrun.git.alternates import object_directories
 from gitflowrun.git.objects import ObjectType, Oid
 from gitflowrun.git.packfile import PackReader
+from gitflowrun.git.repository import Repository
+from gitflowrun.settings import Durability
 from tests.helpers.packs import blob, loose_objects, noise, objects_dir, pack_store, publish
-from tests.helpers.repos import GitRepo, make_repo
+from tests.helpers.repos import GitRepo, make_repo, run_program
 
 ABSENT = Oid(b"\x12" * 20)
 
@@ -367,6 +370,49 @@ def test_no_heavy_imports(repo: GitRepo) -> None:
     )
     done = repo.python("-c", script)
     assert done.code == 0, done.err
+
+
+@pytest.mark.parametrize("is_index_of_ours", [False, True])
+def test_an_index_that_only_git_reads(repo: GitRepo, is_index_of_ours: bool) -> None:
+    """Indexes of version 1 are git's business, and what is in such packs can be read, and checked for."""
+    _history(repo)
+    version = "2" if is_index_of_ours else "1"
+    repo.git("-c", f"pack.indexVersion={version}", "repack", "-adq")
+    store = Repository.discover(repo.path).objects
+    for oid, (kind, size) in _all(repo).items():
+        assert store.exists(oid)
+        assert store.read(oid)[0] is kind
+        target = bytearray(size)
+        store.read_into(oid, memoryview(target))
+        assert bytes(target) == store.read(oid)[1]
+        assert store.packs.size(oid) == size
+        assert (oid in store.packs) is is_index_of_ours
+    with pytest.raises((MissingObject, CorruptRecord)):
+        store.read(ABSENT)
+    store.close()
+
+
+def test_many_packs_and_few_file_descriptors(repo: GitRepo) -> None:
+    """Packs are opened as they are needed, and those that were opened first make room."""
+    oids = publish(repo, "refs/runs/F/1", [noise(70_000, seed) for seed in range(2)])
+    store = pack_store(repo, Durability.FAST)
+    for seed in range(2, 160):
+        oids += store.write([blob(noise(70_000, seed))]).oids
+    code = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[2]),) * 2)\n"
+        "from pathlib import Path\nfrom gitflowrun.git.objects import Oid\n"
+        "from gitflowrun.git.packfile import PackReader\n"
+        "reader = PackReader(Path(sys.argv[1]))\n"
+        "for oid in sys.argv[3:] * 2: assert len(reader.read(Oid.from_hex(oid))[1]) == 70_000\n"
+        "print(len(list(Path('/proc/self/fd').iterdir())) if Path('/proc/self/fd').exists() else 0)"
+    )
+    for limit in (40, 1000):
+        done = run_program(
+            [sys.executable, "-c", code, str(objects_dir(repo)), str(limit), *map(str, oids)],
+            repo.path,
+        )
+        assert done.code == 0, done.err
+        assert int(done.out) < min(limit, 120)
 
 
 def test_a_hundred_packs(tmp_path: Path) -> None:

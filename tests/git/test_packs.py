@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -232,6 +233,26 @@ def test_incoming_on_another_file_system_has_a_stand_in(repo: GitRepo) -> None:
         repo.fsck()
     finally:
         store.incoming.rmdir()
+
+
+def test_objects_on_a_mount_of_the_same_file_system(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Renames into it fail though the device is the same: temporary files then lie within it."""
+    store = pack_store(repo)
+    rename = Path.rename
+
+    def across_mounts(path: Path, target: Path) -> Path:
+        if store.incoming in path.parents:
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), str(path))
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", across_mounts)
+    pack = store.write([blob(b"x")])
+    assert (store.pack_dir / f"{pack.name}.idx").exists()
+    assert not list(store.incoming.iterdir())
+    repo.git("gc", "-q", "--prune=now")
+    repo.fsck()
 
 
 def test_a_bare_repository_takes_packs(tmp_path: Path, repo: GitRepo) -> None:

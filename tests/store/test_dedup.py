@@ -138,7 +138,9 @@ def test_while_gc_runs_nothing_is_found(repo: GitRepo) -> None:
     assert index.payloads([ref.digest])
 
 
-@pytest.mark.parametrize("damage", ["junk", "empty", "cut", "rows", "schema", "directory"])
+@pytest.mark.parametrize(
+    "damage", ["junk", "empty", "cut", "rows", "numbers", "text", "schema", "directory"]
+)
 def test_a_damaged_file_is_replaced(repo: GitRepo, damage: str) -> None:
     """Whatever is in the file: no error, no wrong answer, and the next index works."""
     ref = _published(repo, 1, _pieces(1))
@@ -156,9 +158,11 @@ def test_a_damaged_file_is_replaced(repo: GitRepo, damage: str) -> None:
         path.mkdir()
     else:
         database = sqlite3.connect(path)
-        database.execute(
-            "UPDATE blob SET row = zeroblob(24)" if damage == "rows" else "PRAGMA user_version = 99"
-        )
+        values = {"rows": "zeroblob(24)", "numbers": "5", "text": "'twenty-four characters..'"}
+        if damage in values:
+            database.execute(f"UPDATE blob SET row = {values[damage]}")
+        else:
+            database.execute("PRAGMA user_version = 99")
         database.commit()
         database.close()
     assert index.lookup([ref.chunks[0].digest]) == {}

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import zlib
 from collections.abc import Mapping
 
 import pytest
@@ -140,6 +141,25 @@ def test_a_damaged_ref_hides_only_itself(repo: GitRepo) -> None:
     (repo.path / ".git/refs/runs/MyFlow/2").write_text("01" * 20 + "\n")
     assert [run.pathspec for run in store_of(repo).summaries()] == ["MyFlow/1"]
     with pytest.raises(CorruptRecord, match="missing"):
+        _ = store_of(repo).get("MyFlow", "2").identity
+
+
+def test_a_damaged_commit_hides_only_itself(repo: GitRepo) -> None:
+    """Git refuses to list anything at all then; asked for, it is a clear error."""
+    make_run(repo)
+    make_run(repo)
+    commit = repo.git("rev-parse", "refs/runs/MyFlow/2")
+    content = repo.git("cat-file", "commit", commit)
+    repo.git("update-ref", "refs/runs/MyFlow/2", repo.git("rev-parse", "HEAD"))
+    repo.git("-c", "gc.reflogExpire=now", "repack", "-adq")
+    loose = repo.path / ".git/objects" / commit[:2] / commit[2:]
+    loose.parent.mkdir(exist_ok=True)
+    loose.write_bytes(
+        zlib.compress(f"commit {len(content)}\0{content}".encode())[:-9] + b"damaged!!"
+    )
+    repo.write(".git/refs/runs/MyFlow/2", commit + "\n")
+    assert [run.pathspec for run in store_of(repo).summaries()] == ["MyFlow/1"]
+    with pytest.raises(CorruptRecord, match=f"MyFlow/2: object {commit}"):
         _ = store_of(repo).get("MyFlow", "2").identity
 
 
