@@ -12,12 +12,12 @@ type and size their ids are computed before anything is written; all other ids a
 
 from __future__ import annotations
 
-import os
 from collections import Counter, deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from gitflowrun.git.conveyor import MAX_REGION, Conveyor
+from gitflowrun.git.cpus import usable_cpus
 from gitflowrun.git.framing import (
     BLOCK,
     BLOCK_FRAME,
@@ -44,7 +44,6 @@ _SMALL = 64 << 10
 _LARGE = 4 << 20
 _PIECE = 64 * BLOCK
 _AHEAD = 16 << 20
-_MAX_THREADS = 4
 
 
 def write_large(given: list[Item], output: Output) -> tuple[list[Item], bytes, int]:
@@ -56,7 +55,7 @@ def write_large(given: list[Item], output: Output) -> tuple[list[Item], bytes, i
     Raises:
         OSError: the file could not be written.
     """
-    with ThreadPoolExecutor(_threads(), "pack-prepare") as pool, Conveyor(output) as conveyor:
+    with ThreadPoolExecutor(usable_cpus(), "pack-prepare") as pool, Conveyor(output) as conveyor:
         deque(pool.map(Item.identify, _alike(given)), maxlen=0)
         written = first_of_equals(given)
         return (written, *_Assembly(pool, conveyor).write(each_once(written)))
@@ -70,14 +69,6 @@ def _alike(given: list[Item]) -> list[Item]:
         for item in given
         if item.is_settled and (item.size > _LARGE or count[item.kind, item.size] > 1)
     ]
-
-
-def _threads() -> int:
-    try:
-        usable = len(os.sched_getaffinity(0))
-    except AttributeError:
-        usable = os.cpu_count() or 1
-    return min(usable, _MAX_THREADS)
 
 
 class _Assembly:

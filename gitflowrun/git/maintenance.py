@@ -16,11 +16,11 @@ import contextlib
 import fcntl
 import os
 import subprocess
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import RepositoryError
+from gitflowrun.git.owner import gc_is_running
 from gitflowrun.git.plumbing import git_words
 
 if TYPE_CHECKING:
@@ -34,8 +34,6 @@ FOLD_BEYOND = 16
 """Small packs that may gather before they are folded."""
 LARGE_PACK = 128 << 20
 """Packs of this size are never folded."""
-
-_GC_IS_DEAD = 12 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +99,11 @@ def start_fold(repo: Repository, *, beyond: int = 1) -> Folding | None:
     packs = _packs(repo.packs.pack_dir)
     before = sum(pack.is_small for pack in packs)
     # In a partial clone folding would lose track of which objects the remote has promised.
-    if before <= beyond or any(pack.is_promised for pack in packs) or _gc_is_running(repo):
+    if (
+        before <= beyond
+        or any(pack.is_promised for pack in packs)
+        or gc_is_running(repo.common_dir)
+    ):
         return None
     lock = _lock(repo)
     if lock is None:
@@ -165,14 +167,6 @@ def _packs(pack_dir: Path) -> list[_PackFile]:
             is_small = path.stat().st_size < LARGE_PACK
             found.append(_PackFile(path, is_small, f"{stem}.promisor" in names))
     return found
-
-
-def _gc_is_running(repo: Repository) -> bool:
-    try:
-        age = time.time() - (repo.common_dir / "gc.pid").stat().st_mtime
-    except OSError:
-        return False
-    return age < _GC_IS_DEAD
 
 
 def _lock(repo: Repository) -> int | None:

@@ -72,7 +72,7 @@ class ObjectStore:
         return found
 
     def exists(self, oid: Oid) -> bool:
-        """Whether the object can be read."""
+        """Whether the object can be read; one that was left out of a partial clone is fetched."""
         if oid in self.packs:
             return True
         try:

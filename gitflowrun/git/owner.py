@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-__all__ = ["Owner", "State"]
+__all__ = ["Owner", "State", "gc_is_running"]
 
 _NO_START = "0"
+_GC_IS_DEAD = 12 * 3600.0
 _PROC = Path("/proc")
 _FIRST_SPACE = str(0xEFFFFFFC)  # PROC_PID_INIT_INO of the kernel's proc_ns.h
 _BOOT_ID = _PROC / "sys/kernel/random/boot_id"
@@ -75,6 +77,15 @@ class Owner:
             return State.GONE
         alive = any(_start_time(pid) == at for pid, at in self.processes)
         return State.ALIVE if alive else State.DEAD
+
+
+def gc_is_running(git_dir: Path) -> bool:
+    """Whether a `git gc` is at work in a repository; its mark is believed for as long as git believes it."""
+    try:
+        age = time.time() - (git_dir / "gc.pid").stat().st_mtime
+    except OSError:
+        return False
+    return age < _GC_IS_DEAD
 
 
 def _host() -> str:

@@ -189,7 +189,7 @@ def _chunk(found: Digest, data: bytes) -> Chunk:
 
 
 class ArtifactReader:
-    """Loads artifacts. Nothing is returned whose BLAKE3 is not the manifest's.
+    """Loads artifacts. No chunk is returned whose BLAKE3 is not the manifest's.
 
     Args:
         objects: Where blobs are read from: an ObjectStore or a PackReader.

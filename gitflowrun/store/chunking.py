@@ -12,10 +12,11 @@ every 1 MiB, which costs sharing between versions and nothing else.
 from __future__ import annotations
 
 import importlib.util
-import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import TYPE_CHECKING
+
+from gitflowrun.git.cpus import usable_cpus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -32,7 +33,6 @@ MAX_CHUNK = 4 << 20
 _TINY = 64 << 10
 _MAX_JOINED = 32 << 20  # joining copies, and nothing may be copied whole
 _SEGMENT = 64 << 20
-_MAX_THREADS = 4
 
 
 def cut(parts: Sequence[memoryview]) -> list[memoryview]:
@@ -83,7 +83,7 @@ def _content_ends(view: memoryview) -> list[int]:
     Each thread starts somewhere; where the chunks of one meet a boundary of the next, they go on alike, for
     nothing before a boundary matters behind it. So threads make no difference to the result.
     """
-    count = max(1, min(len(view) // _SEGMENT, _threads()))
+    count = max(1, min(len(view) // _SEGMENT, usable_cpus()))
     if count == 1:
         return list(_found_ends(view))
     starts = [len(view) * number // count for number in range(count)]
@@ -141,8 +141,3 @@ def _found_ends(view: memoryview) -> Iterator[int]:
 def _fixed_ends(view: memoryview) -> Iterator[int]:
     yield from range(WHOLE, len(view), WHOLE)
     yield len(view)
-
-
-def _threads() -> int:
-    affinity = getattr(os, "sched_getaffinity", None)
-    return min(_MAX_THREADS, len(affinity(0)) if affinity else os.cpu_count() or 1)

@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 import zlib
 from typing import TYPE_CHECKING
 
 from gitflowrun.git.objects import Oid
+from gitflowrun.git.owner import gc_is_running
 from gitflowrun.names import Digest
-from gitflowrun.store.records import Chunk
+from gitflowrun.store.records import chunk_rows, read_chunk_rows
 
 if TYPE_CHECKING:
     import sqlite3
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gitflowrun.git.packfile import PackReader
-    from gitflowrun.store.records import ArtifactRef
+    from gitflowrun.store.records import ArtifactRef, Chunk
 
 __all__ = ["DedupIndex"]
 
@@ -40,9 +40,7 @@ _TABLES = (
 )
 _PATIENCE = 0.5
 """Seconds to wait for another process; storing something twice is cheaper than waiting longer."""
-_GC_IS_DEAD = 12 * 3600.0
 _BATCH = 500
-_CHUNK = Digest.SIZE + Oid.SIZE + 8
 _CHECK = 4
 
 
@@ -80,7 +78,7 @@ class DedupIndex:
         if not wanted or self._gc_is_running():
             return {}
         rows = self._rows("payload", wanted)
-        found = {digest: _chunks(row) for digest, row in rows.items()}
+        found = {digest: read_chunk_rows(row) for digest, row in rows.items()}
         alive = self._alive(chunk.oid for chunks in found.values() for chunk in chunks)
         whole = {
             digest: chunks
@@ -123,11 +121,7 @@ class DedupIndex:
         return {oid for oid, home in homes.items() if home in fresh}
 
     def _gc_is_running(self) -> bool:
-        try:
-            age = time.time() - (self._objects.objects_dir.parent / "gc.pid").stat().st_mtime
-        except OSError:
-            return False
-        return age < _GC_IS_DEAD
+        return gc_is_running(self._objects.objects_dir.parent)
 
     def _forget(self, table: str, digests: Iterable[Digest]) -> None:
         gone = [(digest,) for digest in digests]
@@ -207,10 +201,7 @@ def _insert(database: sqlite3.Connection, refs: Iterable[ArtifactRef]) -> None:
         blobs = [(chunk.digest, _sealed(chunk.digest, chunk.oid)) for chunk in ref.chunks]
         database.executemany("INSERT OR REPLACE INTO blob VALUES (?, ?)", blobs)
         if len(ref.chunks) > 1:
-            row = b"".join(
-                chunk.digest + chunk.oid + chunk.size.to_bytes(8, "big") for chunk in ref.chunks
-            )
-            sealed = (ref.digest, _sealed(ref.digest, row))
+            sealed = (ref.digest, _sealed(ref.digest, chunk_rows(ref.chunks)))
             database.execute("INSERT OR REPLACE INTO payload VALUES (?, ?)", sealed)
 
 
@@ -225,14 +216,6 @@ def _checked(digest: bytes, row: bytes) -> bytes:
     if len(digest) != Digest.SIZE or row[:_CHECK] != _sealed(Digest(digest), row[_CHECK:])[:_CHECK]:
         raise _Damaged
     return row[_CHECK:]
-
-
-def _chunks(row: bytes) -> tuple[Chunk, ...]:
-    rows = (row[start : start + _CHUNK] for start in range(0, len(row), _CHUNK))
-    return tuple(
-        Chunk(Digest(part[:32]), Oid(part[32:52]), int.from_bytes(part[52:], "big"))
-        for part in rows
-    )
 
 
 def _freshen(home: Path) -> bool:

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 
 from blake3 import blake3
 
+from gitflowrun.git.cpus import usable_cpus
 from gitflowrun.names import Digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["digest", "digest_all", "digest_parts", "usable_cpus"]
+__all__ = ["digest", "digest_all", "digest_parts"]
 
 _PARALLEL = 4 << 20  # bytes from which threads pay off
-_MAX_THREADS = 4
 
 _pool_owner: list[int] = []
 
@@ -42,7 +42,7 @@ def digest_parts(parts: Iterable[memoryview]) -> Digest:
 
 def digest_all(views: Sequence[memoryview]) -> list[Digest]:
     """BLAKE3 of each, by a few threads where they are large."""
-    threads = min(_MAX_THREADS, usable_cpus(), len(views))
+    threads = min(usable_cpus(), len(views))
     if threads < 2 or sum(view.nbytes for view in views) < _PARALLEL:  # noqa: PLR2004
         return [digest(view) for view in views]
     from concurrent.futures import ThreadPoolExecutor
@@ -50,12 +50,6 @@ def digest_all(views: Sequence[memoryview]) -> list[Digest]:
     # Threads of this call alone: they are gone when it returns, and a later fork is safe.
     with ThreadPoolExecutor(threads) as pool:
         return list(pool.map(digest, views))
-
-
-def usable_cpus() -> int:
-    """Processors that this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def _threads(size: int) -> int:

@@ -14,7 +14,8 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gitflowrun.errors import CorruptRecord
-from gitflowrun.store.hashing import digest, digest_parts, usable_cpus
+from gitflowrun.git.cpus import usable_cpus
+from gitflowrun.store.hashing import digest, digest_parts
 
 if TYPE_CHECKING:
     from gitflowrun.git.objects import ObjectType, Oid
@@ -23,9 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["Blobs", "PayloadFile", "read_bytes", "read_payload"]
 
 _THREADED = 8 << 20  # bytes from which threads pay off
-_MAX_THREADS = 4
 # Writers cut at 4 MiB. A manifest that claims more per blob is not ours, and memory is set aside by it.
-_MAX_CHUNK = 64 << 20
+_CREDIBLE_CHUNK = 64 << 20
 
 
 class Blobs(Protocol):
@@ -69,7 +69,7 @@ def read_bytes(blobs: Blobs, ref: ArtifactRef) -> bytes:
 
 
 def _check_claims(ref: ArtifactRef) -> None:
-    if any(chunk.size > _MAX_CHUNK for chunk in ref.chunks):
+    if any(chunk.size > _CREDIBLE_CHUNK for chunk in ref.chunks):
         raise CorruptRecord(f"payload {_short(ref)} lists a chunk larger than chunks are")
 
 
@@ -112,7 +112,7 @@ def _fill(blobs: Blobs, ref: ArtifactRef, buffer: memoryview) -> None:
             chunk, end = chunks[index], ends[index]
             _read_chunk(blobs, ref, chunk, buffer[end - chunk.size : end])
 
-    threads = min(_MAX_THREADS, usable_cpus()) if ref.size >= _THREADED else 1
+    threads = usable_cpus() if ref.size >= _THREADED else 1
     if threads == 1:
         fill()
         return

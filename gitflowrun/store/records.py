@@ -9,7 +9,7 @@ Times are seconds since 1970, UTC, as floats. Sizes are bytes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -120,9 +120,7 @@ class ArtifactRef:
             "codec": self.codec,
             "type": self.type,
             "task": str(self.producer),
-            "chunks": b"".join(
-                chunk.digest + chunk.oid + chunk.size.to_bytes(8, "big") for chunk in self.chunks
-            ),
+            "chunks": chunk_rows(self.chunks),
         }
 
     @classmethod
@@ -134,7 +132,7 @@ class ArtifactRef:
                 size=fields.count(data["size"]),
                 codec=fields.text(data["codec"]),
                 type=fields.text(data["type"]),
-                chunks=tuple(_chunks(fields.binary(data["chunks"]))),
+                chunks=read_chunk_rows(fields.binary(data["chunks"])),
                 producer=TaskName.parse(fields.text(data["task"])),
             )
             if sum(chunk.size for chunk in ref.chunks) != ref.size:
@@ -145,13 +143,19 @@ class ArtifactRef:
 _CHUNK_BYTES = Digest.SIZE + Oid.SIZE + 8
 
 
-def _chunks(raw: bytes) -> list[Chunk]:
+def chunk_rows(chunks: Iterable[Chunk]) -> bytes:
+    """Chunks as bytes: digest, oid and size of each."""
+    return b"".join(chunk.digest + chunk.oid + chunk.size.to_bytes(8, "big") for chunk in chunks)
+
+
+def read_chunk_rows(raw: bytes) -> tuple[Chunk, ...]:
+    """The chunks that `chunk_rows` wrote. Raises CorruptRecord: it did not."""
     if len(raw) % _CHUNK_BYTES:
         raise CorruptRecord("a chunk list is cut short")
     rows = [raw[i : i + _CHUNK_BYTES] for i in range(0, len(raw), _CHUNK_BYTES)]
-    return [
+    return tuple(
         Chunk(Digest(row[:32]), Oid(row[32:52]), int.from_bytes(row[52:], "big")) for row in rows
-    ]
+    )
 
 
 @dataclass(frozen=True, slots=True)

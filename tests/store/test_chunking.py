@@ -128,7 +128,7 @@ def test_threads_make_no_difference(threads: int, monkeypatch: pytest.MonkeyPatc
         one = _bytes(cut(_views(data)))
         with monkeypatch.context() as patch:
             patch.setattr(chunking, "_SEGMENT", 2 * MIB)
-            patch.setattr(chunking, "_threads", lambda: threads)
+            patch.setattr(chunking, "usable_cpus", lambda: threads)
             assert _bytes(cut(_views(data))) == one
 
 

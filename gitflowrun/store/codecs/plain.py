@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgpack
 
-from gitflowrun.store.codecs import arrays, framing, instances, trees
+from gitflowrun.store.codecs import arrays, bulk, framing, instances
 from gitflowrun.store.codecs.encoded import OUT_OF_BAND, Buffer, Unencodable, flat
 from gitflowrun.store.codecs.values import kind_of
 
@@ -219,13 +219,13 @@ class _Writer:
 
     def _may_be_trees(self, container: Sized, kinds: set[type]) -> bool:
         """Whether it pays to look at many values of a mutable container at once."""
-        many = len(container) >= trees.WORTH and not self._in_set
-        return many and kinds <= trees.KINDS and not kinds <= _BARE
+        many = len(container) >= bulk.WORTH and not self._in_set
+        return many and kinds <= bulk.KINDS and not kinds <= _BARE
 
     def _many(self, values: Iterable[Any]) -> Iterator[Any]:
         levels = MAX_DEPTH - self._depth
-        for batch in trees.batches(values):
-            yield from batch if trees.is_tree(batch, levels) else map(self._lower, batch)
+        for batch in bulk.batches(values):
+            yield from batch if bulk.is_tree(batch, levels) else map(self._lower, batch)
 
     def _key(self, key: Any) -> Any:
         lowered = self._lower(key)
