@@ -58,12 +58,18 @@ class FileContent:
             path = os.path.realpath(given)
             with open(path, "rb") as stream:  # noqa: PTH123
                 content = cls(name, path, encoding, _stamp(stream))
+                has_size = content.size or not stream.read(1)
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise UsageError(
                 f"can't read the file {name!r}: {reason}",
                 hint="give the path of a file that you can read",
             ) from error
+        if not has_size:  # as in /proc
+            raise UsageError(
+                f"can't read the file {name!r}: the system gives it no size",
+                hint="copy what it holds into a file",
+            )
         content._check_text()
         return content
 
@@ -109,7 +115,6 @@ class FileContent:
             UnserializableArtifact: it is not there any more, or not what it was.
         """
         from gitflowrun.store.codecs import Encoded
-        from gitflowrun.store.codecs.encoded import Unencodable
         from gitflowrun.store.codecs.files import FileArtifact, encode_file, from_chunks
 
         is_raw = self.encoding is None or self.is_utf8
@@ -119,11 +124,7 @@ class FileContent:
             else from_chunks(piece.encode() for piece in self._text())
         )
         codec, kind = ("bytes/1", bytes) if self.encoding is None else ("str/1", str)
-        try:
-            parts = encode_file(file)
-        except Unencodable as error:
-            raise self._changed(str(error)) from error
-        return Encoded(codec, f"builtins.{kind.__name__}", parts, is_volatile=is_raw)
+        return Encoded(codec, f"builtins.{kind.__name__}", encode_file(file), is_volatile=is_raw)
 
     def pack(self) -> bytes:
         """It in a few words, for a message."""

@@ -148,6 +148,13 @@ def test_directories_and_pipes_are_refused(tmp_path: Path) -> None:
             value_of(path)
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no such file system")
+def test_a_file_without_a_size_is_refused() -> None:
+    """The kernel's own files say they are empty, and are not."""
+    with pytest.raises(UsageError, match="no size"):
+        value_of("/proc/self/status")
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_an_unreadable_file_is_refused(file: Path) -> None:
     """Permissions are said to be the reason."""

@@ -312,6 +312,21 @@ def test_files_that_cannot_be_stored(tmp_path: Path) -> None:
         encode([from_file(tmp_path / "f")])
 
 
+@pytest.mark.parametrize("size", [1000, 2 * MIB])
+def test_files_that_are_gone_or_shorter_when_the_step_ends(tmp_path: Path, size: int) -> None:
+    """The error is about the file, not about what else could not be done with it."""
+    path = tmp_path / "f"
+    path.write_bytes(noise(size))
+    value = from_file(path)
+    for left in (size - 1, 0):
+        os.truncate(path, left)
+        with pytest.raises(UnserializableArtifact, match=r"/f, \d+ bytes> can't be read .* now$"):
+            encode(value)
+    path.unlink()
+    with pytest.raises(UnserializableArtifact, match="No such file"):
+        encode(value)
+
+
 def _ref_of(value: Any) -> ArtifactRef:
     made = encode(value)
     found = digest_parts(made.parts)

@@ -168,6 +168,8 @@ def encode_file(value: FileArtifact) -> tuple[memoryview, ...]:
             descriptor = stream.fileno()
         except OSError:  # it is read from a repository
             return encode_file(from_chunks(iter(lambda: stream.read(_COPY), b"")))
+        if os.fstat(descriptor).st_size < value.size:
+            raise _unreadable(value, "it is shorter now")
         try:
             return (memoryview(mmap.mmap(descriptor, value.size, access=mmap.ACCESS_READ)),)
         except (OSError, ValueError) as error:
