@@ -88,7 +88,10 @@ def _describe() -> Description | None:
         git = Repository.discover().git
     except RepositoryError:
         return None
-    done = git.attempt(
-        "describe", "--tags", "--long", "--dirty", "--abbrev=7", "--exclude", "runs/*"
-    )
-    return None if done.code else Description.parse(done.out.decode(errors="replace"))
+    done = git.attempt("describe", "--tags", "--long", "--abbrev=7", "--exclude", "runs/*")
+    if done.code:
+        return None
+    # `describe --dirty` would write the user's index, whatever GIT_OPTIONAL_LOCKS says.
+    changes = git.attempt("status", "--porcelain", "--untracked-files=no").out
+    dirty = "-dirty" if changes else ""
+    return Description.parse(done.out.decode(errors="replace").strip() + dirty)
