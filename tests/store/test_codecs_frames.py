@@ -6,7 +6,6 @@ import datetime as dt
 import decimal
 import io
 import zoneinfo
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -180,30 +179,6 @@ def test_nan_is_not_missing() -> None:
     assert np.isnan(found._data[0])
     found[0] = 5
     assert found[0] == 5
-
-
-@pytest.mark.parametrize("kind", [pa.int32(), pa.float64(), pa.timestamp("ns"), pa.string()])
-def test_what_lies_under_nulls_is_not_stored(kind: Any) -> None:
-    """Equal arrays have equal payloads, whatever was there before."""
-    plain = pa.array([1, None, 3] * 10).cast(pa.int32())
-    hidden = pa.array([1, 77, 3] * 10, mask=np.array([False, True, False] * 10), type=pa.int32())
-    one, two = (array.cast(pa.int64()).cast(kind) for array in (plain, hidden))
-    assert one.equals(two)
-    wraps: tuple[Callable[[Any], Any], ...] = (
-        lambda it: it,
-        lambda it: it[1:20],
-        lambda it: pa.table({"a": it}),
-        lambda it: pa.chunked_array([it, it]),
-        lambda it: pa.RecordBatch.from_arrays([it], ["a"]),
-        lambda it: pd.Series(pd.arrays.ArrowExtensionArray(pa.chunked_array([it]))),
-    )
-    for wrap in wraps:
-        first, second = encode(wrap(one)), encode(wrap(two))
-        assert first.codec == "arrow/1"
-        assert first.payload() == second.payload()
-        found = decode("arrow/1", first.payload(), trusted=False)
-        assert type(found) is type(wrap(one))
-        assert found.equals(wrap(one))
 
 
 def test_frames_may_be_written_to() -> None:

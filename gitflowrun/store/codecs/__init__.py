@@ -10,7 +10,8 @@
     pickles   pickle/5, cloudpickle/1   everything else; loaded only from trusted runs
 
 Bytes are deterministic: equal values give equal bytes in every process and under every hash seed. (Pickles
-may not: what is in a set within an object comes in the order of the hash seed.) The order of a dict and the
+may not: what is in a set within an object comes in the order of the hash seed. Nor may Arrow's views, runs and
+unions, which are stored with what lies in memory beside their values.) The order of a dict and the
 sharing of a mutable object inside one value are part of the value. Nothing is ever stored as something
 similar: a codec that can't give a value back exactly leaves it to the next one, pickle last.
 """

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from gitflowrun.errors import CorruptRecord, GitflowrunError, NotFound
 from gitflowrun.store.codecs.encoded import Loading, Unencodable, flat, type_name
-from gitflowrun.store.codecs.nulls import cleaned
 from gitflowrun.store.codecs.plain import encode_plain
 from gitflowrun.store.codecs.unplain import decode_plain
 
@@ -44,7 +43,7 @@ def encode_arrow(value: Any) -> tuple[memoryview, ...]:
             from gitflowrun.store.codecs import polars_frames
 
             return polars_frames.encode_polars(value)
-        table = cleaned(_table_of(value))
+        table = _table_of(value)
         if table.num_rows and not table.num_columns:
             raise Unencodable("rows without columns")
         return write_table(table, {"kind": name})
@@ -72,6 +71,8 @@ def write_table(table: Any, recipe: Recipe) -> tuple[memoryview, ...]:
     """
     import pyarrow as pa
 
+    from gitflowrun.store.codecs.nulls import cleaned
+
     for field in table.schema:
         if _has_extension(field.type):
             raise Unencodable(f"Arrow extension type {field.type}")
@@ -80,7 +81,7 @@ def write_table(table: Any, recipe: Recipe) -> tuple[memoryview, ...]:
     sink = _Sink()
     with pa.PythonFile(sink, mode="w") as file, pa.ipc.new_file(file, schema) as writer:
         for batch in _batches(table):
-            writer.write_batch(batch.replace_schema_metadata(schema.metadata))
+            writer.write_batch(cleaned(batch).replace_schema_metadata(schema.metadata))
     return sink.parts()
 
 

@@ -25,7 +25,6 @@ import pyarrow as pa
 
 from gitflowrun.errors import NotFound
 from gitflowrun.store.codecs.encoded import Loading, Unencodable
-from gitflowrun.store.codecs.nulls import nothing_under_nulls
 from gitflowrun.store.codecs.plain import encode_plain
 from gitflowrun.store.codecs.unplain import decode_plain
 
@@ -111,7 +110,7 @@ def _encode_category(column: Any) -> tuple[Any, Recipe]:
 
 
 def _encode_arrow(column: Any) -> tuple[Any, Recipe]:
-    return nothing_under_nulls(whole(column.__arrow_array__())), ["arrow"]
+    return whole(column.__arrow_array__()), ["arrow"]
 
 
 def whole(array: Any) -> Any:

@@ -12,7 +12,6 @@ import polars as pl
 
 from gitflowrun.store.codecs.arrow import write_table
 from gitflowrun.store.codecs.encoded import Unencodable
-from gitflowrun.store.codecs.nulls import cleaned
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,7 +35,7 @@ def encode_polars(value: Any) -> tuple[memoryview, ...]:
     if frame.height and not frame.width:
         raise Unencodable("rows without columns")
     table = frame.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
-    return write_table(cleaned(table), {"kind": _FRAME if value is frame else _SERIES})
+    return write_table(table, {"kind": _FRAME if value is frame else _SERIES})
 
 
 def _check(dtype: Any) -> None:
