@@ -132,7 +132,7 @@ def _read_chunk(blobs: Blobs, ref: ArtifactRef, chunk: Chunk, target: memoryview
     blobs.read_into(chunk.oid, target)
     if digest(target) != chunk.digest:
         _read_other(blobs, chunk, target)
-    _check(ref, digest(target), chunk.digest)
+        _check(ref, digest(target), chunk.digest)
 
 
 def _read_other(blobs: Blobs, chunk: Chunk, target: memoryview) -> None:
