@@ -18,7 +18,7 @@ from gitflowrun.names import Digest
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["digest", "digest_all", "digest_parts"]
+__all__ = ["digest", "digest_all", "digest_parts", "hasher"]
 
 _PARALLEL = 4 << 20  # bytes from which threads pay off
 
@@ -33,11 +33,10 @@ def digest(data: bytes | bytearray | memoryview) -> Digest:
 def digest_parts(parts: Iterable[memoryview]) -> Digest:
     """BLAKE3 of the concatenation of `parts`, which is not made."""
     views = list(parts)
-    size = sum(view.nbytes for view in views)
-    hasher = blake3(max_threads=_threads(size))
+    whole = hasher(sum(view.nbytes for view in views))
     for view in views:
-        hasher.update(view)
-    return Digest(hasher.digest())
+        whole.update(view)
+    return Digest(whole.digest())
 
 
 def digest_all(views: Sequence[memoryview]) -> list[Digest]:
@@ -50,6 +49,11 @@ def digest_all(views: Sequence[memoryview]) -> list[Digest]:
     # Threads of this call alone: they are gone when it returns, and a later fork is safe.
     with ThreadPoolExecutor(threads) as pool:
         return list(pool.map(digest, views))
+
+
+def hasher(size: int) -> blake3:
+    """A BLAKE3 that takes `size` bytes piece by piece."""
+    return blake3(max_threads=_threads(size))
 
 
 def _threads(size: int) -> int:

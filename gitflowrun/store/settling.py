@@ -9,10 +9,9 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from blake3 import blake3
-
 from gitflowrun.errors import UnserializableArtifact
-from gitflowrun.store.hashing import digest, digest_all
+from gitflowrun.git.cpus import usable_cpus
+from gitflowrun.store.hashing import digest, hasher
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,13 +37,16 @@ def chunk_digests(chunks: Sequence[memoryview], payload: Digest, artifact: str) 
     Raises:
         UnserializableArtifact: they are not.
     """
-    whole = blake3()
+    from concurrent.futures import ThreadPoolExecutor
+
+    whole = hasher(sum(chunk.nbytes for chunk in chunks))
     digests: list[Digest] = []
-    for start in range(0, len(chunks), _TOGETHER):
-        copies = [_copy(chunk) for chunk in chunks[start : start + _TOGETHER]]
-        digests += digest_all(copies)
-        for copy in copies:
-            whole.update(copy)
+    # Threads of this call alone: they are gone when it returns, and a later fork is safe.
+    with ThreadPoolExecutor(usable_cpus()) as pool:
+        for start in range(0, len(chunks), _TOGETHER):
+            for name, copy in pool.map(_named_copy, chunks[start : start + _TOGETHER]):
+                digests.append(name)
+                whole.update(copy)
     if whole.digest() != payload:
         raise changed(artifact)
     return digests
@@ -68,6 +70,11 @@ def changed(artifact: str) -> UnserializableArtifact:
         f"artifact {artifact!r} changed while it was being stored",
         hint="let the step end only when nothing writes to its value, or its file, any more",
     )
+
+
+def _named_copy(chunk: memoryview) -> tuple[Digest, memoryview]:
+    copy = _copy(chunk)
+    return digest(copy), copy
 
 
 def _copy(chunk: memoryview) -> memoryview:
