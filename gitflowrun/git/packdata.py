@@ -7,6 +7,7 @@ FileNotFoundError, which tells the reader to look around again.
 from __future__ import annotations
 
 import mmap
+import resource
 from collections import deque
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Entry", "Pack"]
 
 _MAX_OPEN = 100
-"""Packs of this process that are kept open: file descriptors are few, and packs may be thousands."""
+"""Packs of this process that are kept open, at most: packs may be thousands."""
 _others: deque[ref[Pack]] = deque()
 
 _OFS_DELTA, _REF_DELTA = 6, 7
@@ -100,7 +101,7 @@ class Pack:
             _close_others(0)
             source = open_source(self.path)
         _others.append(ref(self))
-        _close_others(_MAX_OPEN)
+        _close_others(_max_open())
         if source.read(0, 4) != b"PACK" or source.size < _PACK_HEADER + Oid.SIZE:
             raise CorruptRecord(f"{self.path} is not a pack")
         if source.read(source.size - Oid.SIZE, Oid.SIZE) != self.index.pack_trailer:
@@ -154,6 +155,12 @@ class Pack:
 
     def _damaged(self, offset: int, why: str) -> CorruptRecord:
         return CorruptRecord(f"the entry at {offset} of {self.path} is damaged: {why}")
+
+
+def _max_open() -> int:
+    """How many packs may be open: file descriptors are few, and most are for others."""
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return _MAX_OPEN if allowed == resource.RLIM_INFINITY else min(_MAX_OPEN, allowed // 4)
 
 
 def _close_others(keep: int) -> None:
