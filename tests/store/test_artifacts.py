@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import random
@@ -325,6 +326,22 @@ def test_files_that_are_gone_or_shorter_when_the_step_ends(tmp_path: Path, size:
     path.unlink()
     with pytest.raises(UnserializableArtifact, match="No such file"):
         encode(value)
+
+
+class _Failing(io.BytesIO):
+    """A stream that ends with an error."""
+
+    def read(self, _size: int | None = -1, /) -> bytes:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+@pytest.mark.parametrize(
+    ("size", "said"), [(1000, "can't be read any more"), (2 * MIB, "can't be copied")]
+)
+def test_files_whose_disk_fails(size: int, said: str) -> None:
+    """The error is the disk's; nothing else is tried with the file."""
+    with pytest.raises(UnserializableArtifact, match=f"{said}.*: Input/output error"):
+        encode(FileArtifact(_Failing, size, "broken"))
 
 
 def _ref_of(value: Any) -> ArtifactRef:

@@ -91,3 +91,15 @@ def test_without_codecs_no_metadata_is_read(site: Path, monkeypatch: pytest.Monk
     assert site.is_dir()
     monkeypatch.setitem(sys.modules, "importlib.metadata", None)
     assert encode(object()).codec == "pickle/5"
+
+
+def test_a_codec_that_fails_is_named(site: Path) -> None:
+    """The value is pickled, which its author is told."""
+    _install(site)
+    import meshes
+
+    mesh = meshes.Mesh("not bytes")
+    with pytest.warns(RuntimeWarning, match=r"mesh/1 failed: TypeError.* pickled instead"):
+        made = encode(mesh)
+    assert made.codec == "pickle/5"
+    assert decode("pickle/5", made.payload(), trusted=True).points == "not bytes"

@@ -234,7 +234,7 @@ def test_tidy_columns_are_not_copied() -> None:
         (lambda row: {"a": row, "b": None}, pa.struct([("a", pa.int16()), ("b", pa.int8())])),
         (lambda row: "ab"[row % 2], pa.dictionary(pa.int8(), pa.string())),
     ],
-    ids=str,
+    ids=lambda it: str(it) if isinstance(it, pa.DataType) else "",
 )
 @pytest.mark.parametrize("nulls", [False, True])
 def test_slices_have_nothing_of_what_they_are_cut_from(

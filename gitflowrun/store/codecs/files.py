@@ -158,22 +158,34 @@ def encode_file(value: FileArtifact) -> tuple[memoryview, ...]:
     if not value.size:
         return ()
     try:
-        stream = value.open()
+        with value.open() as stream:
+            return (_view(value, stream),)
+    except (OSError, ValueError) as error:
+        raise _unreadable(value, getattr(error, "strerror", None) or str(error)) from error
+
+
+def _view(value: FileArtifact, stream: BinaryIO) -> memoryview:
+    if value.size <= _SMALL:
+        return _whole(value, stream)
+    try:
+        descriptor = stream.fileno()
+    except OSError:  # it is read from a repository
+        spooled = _spooled(value, stream)
+        with spooled.open() as copy:
+            return _view(spooled, copy)
+    if os.fstat(descriptor).st_size < value.size:
+        raise _unreadable(value, "it is shorter now")
+    return memoryview(mmap.mmap(descriptor, value.size, access=mmap.ACCESS_READ))
+
+
+def _spooled(value: FileArtifact, stream: BinaryIO) -> FileArtifact:
+    try:
+        return from_chunks(iter(lambda: stream.read(_COPY), b""))
     except OSError as error:
-        raise _unreadable(value, error.strerror or str(error)) from error
-    with stream:
-        if value.size <= _SMALL:
-            return (_whole(value, stream),)
-        try:
-            descriptor = stream.fileno()
-        except OSError:  # it is read from a repository
-            return encode_file(from_chunks(iter(lambda: stream.read(_COPY), b"")))
-        if os.fstat(descriptor).st_size < value.size:
-            raise _unreadable(value, "it is shorter now")
-        try:
-            return (memoryview(mmap.mmap(descriptor, value.size, access=mmap.ACCESS_READ)),)
-        except (OSError, ValueError) as error:
-            raise _unreadable(value, str(error)) from error
+        raise UnserializableArtifact(
+            f"{value!r} can't be copied to the temporary directory: {error.strerror or error}",
+            hint="make room there, or name another directory in TMPDIR",
+        ) from error
 
 
 def _unreadable(value: FileArtifact, why: str) -> UnserializableArtifact:

@@ -12,7 +12,8 @@ The object (a class's attributes do) has
     encode     value -> the payload, in one buffer or a list of them
     decode     payload (a memoryview), trusted -> value
 
-One that can't be loaded is warned about and left out. They are looked for only when no codec of ours takes a
+One that can't be loaded is warned about and left out; of one that fails with a value, pickle takes over, with a
+warning too. They are looked for only when no codec of ours takes a
 value exactly, or a payload names an unknown one. Reading the metadata of all packages takes 30 ms; whether
 any package offers a codec is seen in 3.
 """
@@ -26,7 +27,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from gitflowrun.store.codecs.encoded import flat
+from gitflowrun.store.codecs.encoded import Unencodable, flat, type_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -62,10 +63,22 @@ class UserCodec:
         return codec
 
     def encode(self, value: Any) -> tuple[memoryview, ...]:
-        """The payload of a value, in parts."""
-        made = self.made_by.encode(value)
-        buffers = [made] if isinstance(made, bytes | bytearray | memoryview) else made
-        return tuple(flat(buffer) for buffer in buffers)
+        """The payload of a value, in parts.
+
+        Raises:
+            Unencodable: the package's function failed. Its author is warned, for a pickle will do as well.
+        """
+        try:
+            made = self.made_by.encode(value)
+            buffers = [made] if isinstance(made, bytes | bytearray | memoryview) else made
+            return tuple(flat(buffer) for buffer in buffers)
+        except MemoryError:
+            raise
+        except Exception as error:
+            why = f"codec {self.id} failed: {type(error).__name__}: {error}"
+            msg = f"{why}; the {type_name(value)} is pickled instead"
+            warnings.warn(msg, RuntimeWarning, stacklevel=2)
+            raise Unencodable(why) from error
 
     def decode(self, payload: memoryview, *, trusted: bool) -> Any:
         """The value in a payload."""
