@@ -41,10 +41,14 @@ def chunk_digests(chunks: Sequence[memoryview], payload: Digest, artifact: str) 
 
     whole = hasher(sum(chunk.nbytes for chunk in chunks))
     digests: list[Digest] = []
+    largest = max(chunk.nbytes for chunk in chunks)
+    targets = [memoryview(bytearray(largest)) for _ in chunks[:_TOGETHER]]
     # Threads of this call alone: they are gone when it returns, and a later fork is safe.
     with ThreadPoolExecutor(usable_cpus()) as pool:
         for start in range(0, len(chunks), _TOGETHER):
-            for name, copy in pool.map(_named_copy, chunks[start : start + _TOGETHER]):
+            group = chunks[start : start + _TOGETHER]
+            copies = [target[: chunk.nbytes] for target, chunk in zip(targets, group, strict=False)]
+            for name, copy in zip(pool.map(_copied, group, copies), copies, strict=True):
                 digests.append(name)
                 whole.update(copy)
     if whole.digest() != payload:
@@ -58,8 +62,8 @@ def settled(chunk: memoryview, name: Digest, artifact: str) -> memoryview:
     Raises:
         UnserializableArtifact: its digest is not `name`, as it was.
     """
-    copy = _copy(chunk)
-    if digest(copy) != name:
+    copy = memoryview(bytearray(chunk.nbytes))
+    if _copied(chunk, copy) != name:
         raise changed(artifact)
     return copy
 
@@ -72,14 +76,12 @@ def changed(artifact: str) -> UnserializableArtifact:
     )
 
 
-def _named_copy(chunk: memoryview) -> tuple[Digest, memoryview]:
-    copy = _copy(chunk)
-    return digest(copy), copy
-
-
-def _copy(chunk: memoryview) -> memoryview:
+def _copied(chunk: memoryview, target: memoryview) -> Digest:
+    """BLAKE3 of a chunk's copy, which is made in `target`."""
     np: Any = sys.modules.get("numpy")
     if np is not None and chunk.nbytes >= _BY_NUMPY:
         # Other threads go on meanwhile, though the bytes may have to come from a disk first.
-        return memoryview(np.array(np.frombuffer(chunk, np.uint8)))
-    return memoryview(bytes(chunk))
+        np.copyto(np.frombuffer(target, np.uint8), np.frombuffer(chunk, np.uint8))
+    else:
+        target[:] = chunk
+    return digest(target)
