@@ -64,8 +64,21 @@ def read_bytes(blobs: Blobs, ref: ArtifactRef) -> bytes:
     except (MemoryError, OverflowError) as error:
         raise _too_large(ref.size) from error
     with stream.getbuffer() as view:
-        _fill(blobs, ref, view)
+        try:
+            _fill(blobs, ref, view)
+        except BaseException as error:
+            _clear_frames(error)  # their views would keep the stream from being closed
+            raise
     return stream.getvalue()
+
+
+def _clear_frames(error: BaseException | None) -> None:
+    """Drop the local variables of the functions that an error has come through."""
+    import traceback
+
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__context__
 
 
 def _check_claims(ref: ArtifactRef) -> None:

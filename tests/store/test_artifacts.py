@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import io
 import os
 import random
@@ -24,6 +25,7 @@ from gitflowrun.errors import (
 )
 from gitflowrun.git.objects import ObjectType, hash_object
 from gitflowrun.git.packfile import PackReader
+from gitflowrun.store import payloads
 from gitflowrun.store.artifacts import ArtifactReader, ArtifactWriter, Saved
 from gitflowrun.store.codecs import Encoded, encode
 from gitflowrun.store.codecs.files import FileArtifact, from_chunks, from_file
@@ -181,6 +183,24 @@ def test_damage_is_never_returned(size: int) -> None:
         with pytest.raises(CorruptRecord, match=name) as refused:
             read()
         assert refused.value.hint
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_what_was_refused_leaves_nothing_open(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error may live on, in a cycle too, without a complaint when it goes."""
+    complaints: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", complaints.append)
+    pieces = [noise(1000, seed) for seed in range(count)]
+    blobs = _Blobs(*pieces)
+    ref = blobs.ref(*pieces)
+    blobs.pieces[ref.chunks[-1].oid] = bytes(1000)
+    with pytest.raises(CorruptRecord) as refused:
+        payloads.read_bytes(blobs, ref)
+    cycle: list[Any] = [refused.value]
+    cycle.append(cycle)
+    del refused, cycle
+    gc.collect()
+    assert not complaints
 
 
 def test_a_missing_chunk_is_named(repo: GitRepo) -> None:
