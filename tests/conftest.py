@@ -44,6 +44,9 @@ def _seal() -> None:
     )
     for name in ("SUDO_USER", "USERNAME", "LOGNAME", "PAGER", "NO_COLOR", "FORCE_COLOR"):
         os.environ.pop(name, None)
+    if paths := os.environ.get("PYTHONPATH"):  # `.` would be a test's repository
+        absolute = [str(Path(path).absolute()) for path in paths.split(os.pathsep) if path]
+        os.environ["PYTHONPATH"] = os.pathsep.join(absolute)
 
 
 _seal()
