@@ -9,12 +9,14 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from gitflowrun.errors import InvalidPathspec, TaggingError, UsageError
 
 __all__ = [
     "Digest",
     "Pathspec",
+    "PayloadIdentity",
     "RefName",
     "RunId",
     "check_flow_name",
@@ -97,6 +99,23 @@ class Digest(bytes):
 
     def __str__(self) -> str:
         return self.hex()
+
+
+class PayloadIdentity(NamedTuple):
+    """What a stored value is: refs whose identities are equal stand for equal values.
+
+    The digest alone does not say it: `"2"`, `b"2"` and `50` are the same byte in three codecs. Whoever caches,
+    compares or looks up values does it by this; what concerns bytes alone, as storing them once, by the digest.
+
+    Attributes:
+        digest: BLAKE3 of the payload.
+        codec: Id of the codec that reads it.
+        type: The value's type.
+    """
+
+    digest: Digest
+    codec: str
+    type: str
 
 
 @dataclass(frozen=True, slots=True)

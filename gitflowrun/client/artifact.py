@@ -116,7 +116,7 @@ class DataArtifact(RunPart):
 
     @property
     def sha(self) -> str:
-        """The BLAKE3 digest of the stored bytes: equal values have equal ones."""
+        """The BLAKE3 digest of the stored bytes: equal values have equal ones, and so may values of other types."""
         if self._ref is not None:
             return str(self._ref.digest)
         from gitflowrun.store.hashing import digest_parts

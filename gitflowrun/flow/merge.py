@@ -1,4 +1,4 @@
-"""`merge_artifacts`: which artifacts of a join's inputs agree, by the digests of their contents alone.
+"""`merge_artifacts`: which artifacts of a join's inputs agree. No value is loaded to find out.
 
 Agreed artifacts are handed on by reference: neither loaded nor stored again. It is all or nothing.
 """
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gitflowrun.flow.flowspec import FlowSpec
     from gitflowrun.flow.sources import ArtifactSource
     from gitflowrun.flow.state import State
+    from gitflowrun.names import PayloadIdentity
 
 __all__ = ["merge"]
 
@@ -67,15 +68,13 @@ def _agreed(
 ) -> tuple[dict[str, ArtifactSource], set[str]]:
     """Where to take each artifact from that all inputs agree on, and the names they disagree about."""
     first: dict[str, ArtifactSource] = {}
-    contents: dict[str, tuple[bytes, str, str]] = {}
+    contents: dict[str, PayloadIdentity] = {}
     disputed: set[str] = set()
     for source in sources:
         for name in source.names():
             if name in left_out or (wanted and name not in wanted) or is_hidden_name(name):
                 continue
-            ref = source.ref(name)
-            # The codec belongs to the content: b"1" and "1" have the same payload.
-            content = (ref.digest, ref.codec, ref.type)
+            content = source.ref(name).identity
             if contents.setdefault(name, content) != content:
                 disputed.add(name)
             first.setdefault(name, source)

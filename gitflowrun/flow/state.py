@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from gitflowrun.flow.sources import ArtifactSource
     from gitflowrun.flow.transition import Chosen
-    from gitflowrun.names import Digest
+    from gitflowrun.names import PayloadIdentity
     from gitflowrun.store.records import ArtifactRef, ForeachFrame
 
 __all__ = ["Shared", "State"]
@@ -29,14 +29,14 @@ class Shared:
 
     Attributes:
         seen: Ids of values that were loaded, and the refs they came from.
-        items: The items of foreach levels by digest: a join over thousands of inputs loads them once.
+        items: The items of foreach levels by their identity: a join over thousands of inputs loads them once.
     """
 
     __slots__ = ("items", "seen")
 
     def __init__(self) -> None:
         self.seen: dict[int, ArtifactRef] = {}
-        self.items: dict[Digest, Any] = {}
+        self.items: dict[PayloadIdentity, Any] = {}
 
 
 class State:
@@ -137,10 +137,10 @@ class State:
         """The item that the foreach level `depth` gave to this task."""
         if depth not in self.items:
             source, name = self._items_at(depth)
-            digest = source.ref(name).digest
-            if digest not in self.shared.items:
-                self.shared.items[digest] = self._load(source, name)
-            items = self.shared.items[digest]
+            identity = source.ref(name).identity
+            if identity not in self.shared.items:
+                self.shared.items[identity] = self._load(source, name)
+            items = self.shared.items[identity]
             self.items[depth] = item_at(items, self.frames[depth].index)
         return self.items[depth]
 

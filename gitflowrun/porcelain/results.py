@@ -26,12 +26,12 @@ class ArtifactDifference:
 
 
 def compare_artifacts(old: StoredRun, new: StoredRun) -> tuple[ArtifactDifference, ...]:
-    """The artifacts that two runs ended up with and that differ by digest, in alphabetical order."""
+    """The artifacts that two runs ended up with and that differ, in alphabetical order."""
     before, after = final_artifacts(old), final_artifacts(new)
     found = []
     for name in sorted({*before, *after}):
         one, two = before.get(name), after.get(name)
-        if one is not None and two is not None and one.digest == two.digest:
+        if one is not None and two is not None and one.identity == two.identity:
             continue
         if any(ref is not None and is_result(name, ref) for ref in (one, two)):
             found.append(

@@ -27,13 +27,13 @@ from gitflowrun.flow.foreach import hidden_name
 from gitflowrun.flow.members import constants, parameters_of
 from gitflowrun.git.packfile import PackReader
 from gitflowrun.git.packs import PackStore
-from gitflowrun.names import PARAMETERS_STEP
+from gitflowrun.names import PARAMETERS_STEP, PayloadIdentity
 from gitflowrun.runtime.messages import INCLUDED, Result
 from gitflowrun.runtime.seeds import reseed
 from gitflowrun.settings import Durability
 from gitflowrun.store import wire
 from gitflowrun.store.artifacts import ArtifactReader, ArtifactWriter
-from gitflowrun.store.codecs import decode, encode, is_file
+from gitflowrun.store.codecs import FILE, decode, encode, is_file, type_name
 from gitflowrun.store.dedup import DedupIndex
 from gitflowrun.store.hashing import digest_parts
 from gitflowrun.store.records import ArtifactRef, TaskRecord
@@ -41,7 +41,6 @@ from gitflowrun.store.records import ArtifactRef, TaskRecord
 if TYPE_CHECKING:
     from gitflowrun.flow import FlowSpec
     from gitflowrun.git.objects import ObjectType, Oid
-    from gitflowrun.names import Digest
     from gitflowrun.runtime.messages import Begin, Launch, Parent, Value
     from gitflowrun.store.codecs import Encoded
 
@@ -76,7 +75,7 @@ class TaskRunner:
         self._index = DedupIndex.of(Path(begin.incoming).parent, self._objects)
         self._writer = ArtifactWriter(packs, self._index)
         self._records: OrderedDict[Oid, TaskRecord] = OrderedDict()
-        self._expected: dict[Digest, object] = {}
+        self._expected: dict[PayloadIdentity, object] = {}
 
     def seed(self, launch: Launch) -> None:
         """Give a task random numbers of its own."""
@@ -90,7 +89,7 @@ class TaskRunner:
 
     def expect(self, ref: ArtifactRef, value: object) -> None:
         """Take an artifact as loaded, for the first who asks for it."""
-        self._expected[ref.digest] = value
+        self._expected[ref.identity] = value
 
     def look_ahead(self, launch: Launch) -> None:
         """Read what a fork will need first: tasks of one step need the same records and mostly the same values.
@@ -106,10 +105,13 @@ class TaskRunner:
             found = parents[0].artifacts
             names = (hidden_name(len(launch.frames) - 1), launch.frames[-1].var)
             wanted += [found[name] for name in names if name in found][:1]
-        plain = {ref.digest: ref for ref in wanted if ref.codec in _PLAIN and ref.size <= _EXPECTED}
+        plain = {
+            ref.identity: ref for ref in wanted if ref.codec in _PLAIN and ref.size <= _EXPECTED
+        }
         if plain.keys() != self._expected.keys():
             self._expected = {
-                digest: self._artifacts.load(ref, trusted=False) for digest, ref in plain.items()
+                identity: self._artifacts.load(ref, trusted=False)
+                for identity, ref in plain.items()
             }
 
     def run(self, launch: Launch) -> Result:
@@ -222,8 +224,9 @@ class TaskRunner:
         return record
 
     def _load(self, listed_by: str, name: str, ref: ArtifactRef) -> object:
-        if ref.digest in self._expected:  # a fork's own copy: it takes it once
-            return self._expected.pop(ref.digest)
+        identity = ref.identity
+        if identity in self._expected:  # a fork's own copy: it takes it once
+            return self._expected.pop(identity)
         # Whoever wrote the list could name any maker: both must be trusted.
         trusted = self.begin.untrusted.isdisjoint((listed_by, str(ref.producer)))
         try:
@@ -259,8 +262,9 @@ def _place(launch: Launch) -> str:
 
 def _is_unchanged(made: Encoded, ref: ArtifactRef) -> bool:
     """Whether a value that was loaded is what it was: then its payload need not be stored once more."""
-    same_form = made.codec == ref.codec and made.size == ref.size
-    return same_form and digest_parts(made.parts) == ref.digest
+    if made.size != ref.size:
+        return False
+    return PayloadIdentity(digest_parts(made.parts), made.codec, made.type) == ref.identity
 
 
 def _included(parameter: str, given: Value) -> Encoded:
@@ -274,7 +278,7 @@ def _included(parameter: str, given: Value) -> Encoded:
 
 def _is_same_file(value: Any, ref: ArtifactRef) -> bool:
     """Whether a value is the file it was loaded as: known without reading it."""
-    return is_file(value) and bool(value.digest == ref.digest)
+    return is_file(value) and PayloadIdentity(value.digest, FILE, type_name(value)) == ref.identity
 
 
 def _located(error: UnserializableArtifact, name: str, step: str) -> UnserializableArtifact:

@@ -15,7 +15,7 @@ from typing import Any
 
 from gitflowrun.errors import CorruptRecord, InvalidPathspec
 from gitflowrun.git.objects import Oid
-from gitflowrun.names import Digest, RunId
+from gitflowrun.names import Digest, PayloadIdentity, RunId
 from gitflowrun.store import fields
 
 __all__ = [
@@ -111,6 +111,11 @@ class ArtifactRef:
     type: str
     chunks: tuple[Chunk, ...]
     producer: TaskName
+
+    @property
+    def identity(self) -> PayloadIdentity:
+        """Which value it is, wherever the payload lies and whoever wrote it."""
+        return PayloadIdentity(self.digest, self.codec, self.type)
 
     def to_map(self) -> dict[str, Any]:
         """The record as a map of msgpack's types."""
@@ -366,12 +371,9 @@ class TaskRecord:
             )
 
 
-_TASK_FIELDS = frozenset(
-    {
-        "schema", "step", "task", "run", "parents", "attempts", "foreach", "transition", "artifacts",
-        "metadata",
-    }
-)  # fmt: skip
+_TASK_FIELDS = frozenset({
+    "schema", "step", "task", "run", "parents", "attempts", "foreach", "transition", "artifacts", "metadata",
+})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from gitflowrun.cli.options import json_option, open_repository
 from gitflowrun.cli.pager import open_screen
 from gitflowrun.cli.render import as_json, pairs
 from gitflowrun.cli.text import printable, size
+from gitflowrun.cli.views import short_type
 from gitflowrun.errors import NotFound, UsageError
 
 if TYPE_CHECKING:
@@ -143,15 +144,28 @@ def _pairs(rows: Iterable[Difference], screen: Screen) -> Iterator[str]:
 
 
 def _artifacts(rows: Iterable[ArtifactDifference], screen: Screen) -> Iterator[str]:
-    return pairs(
-        [(row.name, _change(_describe(row.old), _describe(row.new), screen)) for row in rows], "  "
-    )
+    return pairs([(row.name, _change(*_described(row), screen)) for row in rows], "  ")
+
+
+def _described(row: ArtifactDifference) -> tuple[str | None, str | None]:
+    """Both sides as text, each side's value if it is small."""
+    old, new = _describe(row.old), _describe(row.new)
+    if old == new:  # long values that begin alike, or values of two types that are written alike
+        return _facts(row.old), _facts(row.new)
+    return old, new
 
 
 def _describe(row: ArtifactRow | None) -> str | None:
     if row is None or row.preview is not None:
         return None if row is None else row.preview
-    return f"<{row.type.removeprefix('builtins.')}, {size(row.size)}, {str(row.blake3)[:_SHORT]}>"
+    return f"<{short_type(row.type)}, {size(row.size)}, {str(row.blake3)[:_SHORT]}>"
+
+
+def _facts(row: ArtifactRow | None) -> str | None:
+    """What tells values apart that read alike."""
+    if row is None:
+        return None
+    return f"<{short_type(row.type)}, {size(row.size)}, {str(row.blake3)[:_SHORT]}, {row.codec}>"
 
 
 def _change(old: str | None, new: str | None, screen: Screen) -> str:

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gitflowrun.store.codecs.encoded import Encoded
+from gitflowrun.store.codecs.encoded import Encoded, type_name
 from gitflowrun.store.codecs.registry import (
     ARRAY,
     BYTES,
@@ -49,6 +49,7 @@ __all__ = [
     "read_rows",
     "stored_file",
     "suffix",
+    "type_name",
 ]
 
 
