@@ -308,3 +308,35 @@ def test_diff_tells_apart_what_only_the_type_tells(repo: GitRepo) -> None:
     assert "They have the same" in repo.runs("diff", "1", "2").out
     assert "<lib.Mesh, 1 B, " in repo.runs("diff", "2", "3").out
     assert ", mesh/1> -> <lib.Mesh, 1 B, " in repo.runs("diff", "2", "4").out
+
+
+def test_diff_tells_parameters_apart_that_read_alike(repo: GitRepo) -> None:
+    """A number and its digits, long texts that begin alike, a file whose content has changed: both diffs say so."""
+    repo.write(
+        "f.py",
+        "from gitflowrun import FlowSpec, IncludeFile, JSONType, Parameter, step\n"
+        "class F(FlowSpec):\n"
+        "    a_number = Parameter('a-number', type=JSONType)\n"
+        "    long = Parameter('long')\n"
+        "    same = Parameter('same', default=7)\n"
+        "    notes = IncludeFile('notes')\n"
+        "    @step\n    def start(self):\n        self.next(self.end)\n"
+        "    @step\n    def end(self):\n        pass\n"
+        "if __name__ == '__main__':\n    F()\n",
+    )
+    notes = repo.path.parent / "notes.txt"
+    for number, end in (("2", "a"), ('"2"', "b"), ('"2"', "b")):
+        notes.write_text(end)
+        words = ("--a-number", number, "--long", "x" * 2000 + end, "--notes", str(notes))
+        done = repo.flow("f.py", "run", *words)
+        assert done.code == 0, done.err
+    shown = json.loads(repo.runs("diff", "--json", "1", "2").out)["parameters"]
+    assert [row["name"] for row in shown] == ["a-number", "long", "notes"]
+    assert shown[0]["old"].startswith("2 <int, 1 B, ")
+    assert shown[0]["new"].startswith("2 <str, 1 B, ")
+    for row in shown:
+        assert row["old"] != row["new"]
+    lines = repo.python("-m", "gitflowrun.cmd.diff", "1", "2").out.splitlines()
+    assert [line.split(":")[0] for line in lines[1:3]] == ["-a-number", "+a-number"]
+    assert len(lines) == 1 + 2 * len(shown)
+    assert "They have the same parameters" in repo.runs("diff", "2", "3").out
