@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["object_directories"]
+__all__ = ["object_directories", "quoted"]
 
 _MAX_DEPTH = 5  # as in git
 
@@ -19,6 +19,12 @@ def object_directories(objects_dir: Path) -> list[Path]:
     found: dict[Path, None] = {}
     _collect(objects_dir, 0, found)
     return list(found)
+
+
+def quoted(path: Path) -> str:
+    """A path for `GIT_ALTERNATE_OBJECT_DIRECTORIES`, where colons separate and C quotes protect."""
+    text = str(path).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{text}"'
 
 
 def _collect(directory: Path, depth: int, found: dict[Path, None]) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-__all__ = ["ALIGNMENT", "DIRECT_FROM", "Output", "sync_directory"]
+__all__ = ["ALIGNMENT", "DIRECT_FROM", "Output", "sync_directory", "sync_file"]
 
 ALIGNMENT = 4096
 """Offsets, lengths and addresses of direct writes are multiples of this."""
@@ -148,7 +148,16 @@ def _sync_file_range() -> Callable[[int, int, int], None]:
 
 def sync_directory(path: Path) -> None:
     """Make renames within a directory durable."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    _sync(path, os.O_DIRECTORY)
+
+
+def sync_file(path: Path) -> None:
+    """Make the content and the times of a file durable that somebody else has written."""
+    _sync(path, 0)
+
+
+def _sync(path: Path, flags: int) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | flags)
     try:
         os.fsync(fd)
     finally:

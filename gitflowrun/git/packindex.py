@@ -2,6 +2,9 @@
 
 Layout (gitformat-pack(5)): magic, fanout of 256 counts, sorted ids, CRC-32 of each entry, 31-bit offsets,
 64-bit offsets for those that do not fit, the pack's trailer, the index's own trailer.
+
+Of a multi-pack-index, version 1, only the names of its packs are read: header, table of chunks (each a word
+of four letters and where it begins; the last row says where the last chunk ends), chunk `PNAM`.
 """
 
 from __future__ import annotations
@@ -16,14 +19,19 @@ from gitflowrun.git.objects import Oid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from typing import BinaryIO
 
-__all__ = ["IndexEntry", "PackIndex", "index_bytes"]
+__all__ = ["IndexEntry", "PackIndex", "index_bytes", "names_in_multi_pack_index"]
 
 _MAGIC = b"\xfftOc\x00\x00\x00\x02"
 _FANOUT = struct.Struct(">256I")
 _OIDS = len(_MAGIC) + _FANOUT.size
 _WIDE = 0x8000_0000
 _TRAILERS = 2 * Oid.SIZE
+_MULTI_HEADER = struct.Struct(">4sBBBBI")
+_MULTI_ROW = struct.Struct(">4sQ")
+_MAX_NAMES = 16 << 20
+"""Bytes of pack names in a multi-pack-index; more is taken for damage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +73,34 @@ def index_bytes(entries: Sequence[IndexEntry], pack_trailer: bytes) -> bytes:
         )
     )
     return body + hashlib.sha1(body, usedforsecurity=False).digest()
+
+
+def names_in_multi_pack_index(file: BinaryIO) -> frozenset[str]:
+    """The packs that a multi-pack-index speaks of, without `.idx`.
+
+    Args:
+        file: The open file, at its beginning. Only its head is read: it has 36 bytes for each object.
+
+    Raises:
+        CorruptRecord: it is damaged, of another version, or goes on from another one.
+    """
+    try:
+        magic, version, hash_version, chunks, bases, _ = _MULTI_HEADER.unpack(
+            file.read(_MULTI_HEADER.size)
+        )
+        if (magic, version, hash_version, bases) != (b"MIDX", 1, 1, 0):
+            raise CorruptRecord("the multi-pack-index is of a kind that can't be read")
+        rows = list(_MULTI_ROW.iter_unpack(file.read((chunks + 1) * _MULTI_ROW.size)))
+        starts = dict(rows)
+        start, end = starts[b"PNAM"], min(at for _, at in rows if at > starts[b"PNAM"])
+    except (struct.error, KeyError, ValueError) as error:
+        raise CorruptRecord("the multi-pack-index is damaged") from error
+    file.seek(start)
+    data = file.read(min(end - start, _MAX_NAMES))
+    if len(data) != end - start:
+        raise CorruptRecord("the multi-pack-index is cut short")
+    names = data.decode(errors="surrogateescape").split("\0")
+    return frozenset(name.removesuffix(".idx") for name in names if name)
 
 
 class PackIndex:
@@ -114,6 +150,11 @@ class PackIndex:
         for row in range(self.count):
             start = _OIDS + row * Oid.SIZE
             yield Oid(bytes(self._data[start : start + Oid.SIZE]))
+
+    @property
+    def id_table(self) -> bytes:
+        """The ids of all objects, sorted, `Oid.SIZE` bytes each and nothing between them."""
+        return bytes(self._data[_OIDS : _OIDS + self.count * Oid.SIZE])
 
     @property
     def pack_trailer(self) -> bytes:

@@ -156,16 +156,25 @@ class Git:
         self,
         *args: Word,
         env: Mapping[str, str] | None = None,
+        stdin: IO[bytes] | int = subprocess.PIPE,
         stderr: int | None = subprocess.DEVNULL,
         inherited: tuple[int, ...] = (),
     ) -> subprocess.Popen[bytes]:
-        """Start `git ARGS` with pipes to its standard input and output, and those descriptors besides."""
+        """Start `git ARGS` with a pipe to its standard output, and those descriptors besides.
+
+        Args:
+            args: The subcommand and its arguments.
+            env: Variables to add to the environment.
+            stdin: What it reads: a file, or a pipe.
+            stderr: Where its messages go.
+            inherited: Descriptors that it holds open until it ends.
+        """
         try:
             return subprocess.Popen(
                 self.command(args),
                 cwd=self.cwd,
                 env=self.environment(env),
-                stdin=subprocess.PIPE,
+                stdin=stdin,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 pass_fds=inherited,

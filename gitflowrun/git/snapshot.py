@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import RepositoryError
+from gitflowrun.git.alternates import quoted
 from gitflowrun.git.objects import ObjectType, Oid, hash_object
 from gitflowrun.git.packs import PackObject
 from gitflowrun.git.status import Change, Status, read_status
@@ -133,7 +134,7 @@ class _Camera:
         self.env = {
             "GIT_INDEX_FILE": str(self.index),
             "GIT_OBJECT_DIRECTORY": str(self.quarantine),
-            "GIT_ALTERNATE_OBJECT_DIRECTORIES": _quoted(repository.objects_dir),
+            "GIT_ALTERNATE_OBJECT_DIRECTORIES": quoted(repository.objects_dir),
         }
 
     def take(self, program: Path | None) -> Snapshot:
@@ -357,12 +358,6 @@ def _secret(path: str, patterns: Iterable[str]) -> str | None:
 
 def _lines(paths: Iterable[bytes]) -> bytes:
     return b"".join(path + b"\0" for path in paths)
-
-
-def _quoted(path: Path) -> str:
-    """A path for `GIT_ALTERNATE_OBJECT_DIRECTORIES`, where colons separate and C quotes protect."""
-    text = str(path).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'"{text}"'
 
 
 def _text(path: bytes) -> str:
