@@ -14,10 +14,13 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-__all__ = ["Owner", "State", "gc_is_running"]
+__all__ = ["Owner", "State", "gc_is_running", "maintenance_is_running"]
 
 _NO_START = "0"
 _GC_IS_DEAD = 12 * 3600.0
+"""Seconds after which git itself takes `gc.pid` for a dead process's."""
+_MAINTENANCE_IS_DEAD = 6 * 3600.0
+"""The same for `maintenance.lock`, which git believes for ever; a killed one would stop us for ever."""
 _PROC = Path("/proc")
 _FIRST_SPACE = str(0xEFFFFFFC)  # PROC_PID_INIT_INO of the kernel's proc_ns.h
 _BOOT_ID = _PROC / "sys/kernel/random/boot_id"
@@ -80,12 +83,31 @@ class Owner:
 
 
 def gc_is_running(git_dir: Path) -> bool:
-    """Whether a `git gc` is at work in a repository; its mark is believed for as long as git believes it."""
+    """Whether a `git gc` is at work in a repository; its mark is believed for as long as git believes it.
+
+    Args:
+        git_dir: The common git directory.
+    """
+    path = git_dir / "gc.pid"
     try:
-        age = time.time() - (git_dir / "gc.pid").stat().st_mtime
+        age = time.time() - path.stat().st_mtime
+        words = path.read_text(encoding="utf-8", errors="replace").split()
     except OSError:
         return False
-    return age < _GC_IS_DEAD
+    if age >= _GC_IS_DEAD:
+        return False
+    # Of another host, or half written: nobody here can tell whether it lives.
+    is_here = len(words) == 2 and words[1] == os.uname().nodename and words[0].isdigit()  # noqa: PLR2004
+    return not is_here or _answers(int(words[0]))
+
+
+def maintenance_is_running(objects_dir: Path) -> bool:
+    """Whether a `git maintenance run` is at work in a repository."""
+    try:
+        age = time.time() - (objects_dir / "maintenance.lock").stat().st_mtime
+    except OSError:
+        return False
+    return age < _MAINTENANCE_IS_DEAD
 
 
 def _host() -> str:
