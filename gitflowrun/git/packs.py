@@ -13,6 +13,9 @@ concurrent `git gc --prune=now`, `git repack -ad` or `git prune` may take:
 6. The caller publishes a ref that reaches the objects.
 7. `release` removes the `.keep`.
 
+From step 4 on the pack is not taken back, whatever fails: a repack that sees it kept leaves out of its own
+pack what this one holds, and deletes the pack that held it before.
+
 A pack's name is random, not its checksum: two processes that write the same objects must not share one
 `.keep`, or the first to release would expose the other's unpublished pack.
 """
@@ -48,6 +51,7 @@ FOREIGN_GRACE = 7 * 86_400.0
 
 _TRIES = 3
 _KEEP_WORD = "gitflowrun"
+_REPLACED = "replaced"
 _HINTS = {
     errno.ENOSPC: "free some space and try again; nothing was published",
     errno.EDQUOT: "your disk quota is used up; nothing was published",
@@ -87,9 +91,14 @@ class _Files:
     keep: Path
 
     def remove(self) -> None:
-        """Take back whatever exists: what makes the pack visible first, what protects it last."""
+        """Take back what nobody has seen; what protects the pack goes last.
+
+        A pack whose index is in place stays and is git's from now on. A repack that began while it was kept
+        leaves out of its new pack what this one holds, and then deletes the pack that held it before.
+        """
         temporary = (self.temporary_pack, self.temporary_index, self.temporary_keep)
-        for path in (self.index, self.pack, self.keep, *temporary):
+        unseen = () if self.index.exists() else (self.pack,)
+        for path in (*unseen, self.keep, *temporary):
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
 
@@ -115,7 +124,8 @@ class PackStore:
 
         Raises:
             ValueError: there are no objects.
-            RepositoryError: the pack can't be written; nothing was published and nothing is left behind.
+            RepositoryError: the pack can't be written. Nothing is left behind, but for a pack that was
+                complete when its directory could not be fsynced: that one is git's to drop.
         """
         if not objects:
             msg = "a pack holds at least one object"
@@ -142,6 +152,26 @@ class PackStore:
             with _explained(keep):
                 keep.unlink(missing_ok=True)
 
+    def temporary_directory(self, name: str, replaced: Iterable[str] = ()) -> Path:
+        """Make a directory for the files of a pack that git writes.
+
+        If we are killed, `sweep` removes it, and of the packs named here those files that have lost their
+        index, or have not got it yet: git can't see them, and never removes them.
+
+        Args:
+            name: The name that the pack is going to have.
+            replaced: Packs that are going to be deleted for it. Only those whose names are random: under
+                a name that is a checksum another process may be writing the same pack again.
+
+        Raises:
+            RepositoryError: it can't be made.
+        """
+        with _explained(self.incoming):
+            place = self._writable_incoming() / f"{Owner.process().encode()}~{name}"
+            place.mkdir(mode=0o700)
+            (place / _REPLACED).write_text("".join(f"{other}\n" for other in replaced))
+        return place
+
     def stale_keeps(self, grace: float = GRACE) -> list[str]:
         """The names of packs whose owners died without releasing them.
 
@@ -156,9 +186,12 @@ class PackStore:
         swept = []
         for directory in (self.incoming, self._stand_in):
             for path in _listed(directory, "*~pack-*"):
-                owner = Owner.decode(path.name.rpartition("~")[0])
+                text, _, name = path.name.rpartition("~")
                 # Nobody takes over a temporary file: no grace for an owner that is dead.
-                if owner and _is_stale(path, owner, 0):
+                if (owner := Owner.decode(text)) and _is_stale(path, owner, 0):
+                    # Before the temporary files, which tell whose they are.
+                    for pack in (name, *_replaced(path)):
+                        swept += self._without_index(pack)
                     swept.append(path)
         for name in self.stale_keeps(grace):
             keep = self.pack_dir / f"{name}.keep"
@@ -167,8 +200,15 @@ class PackStore:
             swept.append(keep)
         for path in swept:
             with _explained(path):
-                path.unlink(missing_ok=True)
+                _remove(path)
         return swept
+
+    def _without_index(self, name: str) -> list[Path]:
+        """The files of a pack of ours that can't be seen, for its index is not in place."""
+        if any((self.pack_dir / f"{name}{suffix}").exists() for suffix in (".idx", ".keep")):
+            return []
+        files = (self.pack_dir / f"{name}{suffix}" for suffix in (".rev", ".pack"))
+        return [path for path in files if path.exists()]
 
     def _write(self, objects: Sequence[PackObject]) -> WrittenPack:
         name = f"pack-{os.urandom(20).hex()}"
@@ -181,14 +221,18 @@ class PackStore:
             raise
         return WrittenPack(name, contents.oids, contents.size)
 
-    def _files(self, name: str) -> _Files:
+    def _writable_incoming(self) -> Path:
+        """A directory from which files can be renamed into `pack_dir`."""
         self.incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.pack_dir.mkdir(parents=True, exist_ok=True)
-        incoming = self.incoming
-        if self._is_mounted or incoming.stat().st_dev != self.pack_dir.stat().st_dev:
+        if self._is_mounted or self.incoming.stat().st_dev != self.pack_dir.stat().st_dev:
             # Renames stay within a file system; git leaves this name alone.
-            incoming = self._stand_in
-            incoming.mkdir(mode=0o700, exist_ok=True)
+            self._stand_in.mkdir(mode=0o700, exist_ok=True)
+            return self._stand_in
+        return self.incoming
+
+    def _files(self, name: str) -> _Files:
+        incoming = self._writable_incoming()
         temporary = f"{Owner.process().encode()}~{name}"
         return _Files(
             temporary_pack=incoming / f"{temporary}.pack",
@@ -251,6 +295,24 @@ def _is_stale(path: Path, owner: Owner | None, grace: float) -> bool:
     except OSError:
         return False
     return age >= (grace if state is State.DEAD else max(grace, FOREIGN_GRACE))
+
+
+def _replaced(place: Path) -> list[str]:
+    """The packs that the owner of a temporary directory was about to delete."""
+    try:
+        return (place / _REPLACED).read_text(encoding="utf-8").split()
+    except (OSError, ValueError):
+        return []
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        import shutil  # slow to import, and hardly ever needed
+
+        # A git whose starter was killed may still write there; the next sweep gets the rest.
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _listed(directory: Path, pattern: str) -> list[Path]:
