@@ -1,13 +1,38 @@
-"""Keeps the object directory in shape: few packs, no leftovers, no search for deltas in payloads.
+"""Keeps the object directory in shape: few packs, no search for deltas in payloads.
 
 Every lookup asks pack after pack, and each pack costs whoever reads it a file or two. So when many small ones
-have gathered they are folded into a few by `git repack --geometric`, which drops nothing: objects that no ref
-reaches yet stay, packs that are kept are left alone, and readers go on with what they have mapped. Never plain
-`git repack -a -d`, which does drop objects. Large packs stay as they are: copying gigabytes would save nobody
-anything.
+have gathered they are folded into one. Objects that no ref reaches yet are folded like any other, and readers
+go on with what they have open. Large packs stay as they are: copying gigabytes would save nobody anything.
 
-Only one fold at a time: a lock file says so, and git itself holds it, so that a fold goes on to count when
-whoever began it is killed.
+**No fold deletes a pack unless a younger pack of ours holds every object of it.** git's own repacks do not
+keep to that, and two of them at once lose objects: a `git repack -a -d` of the user's that began while our
+pack was kept leaves out what ours holds, a `git repack --geometric -d` of ours leaves out what the user's old
+pack holds, and then each deletes the pack that the other relied on. A fold goes like this:
+
+1. Take `fold.lock`: one fold at a time. git inherits it, so that a fold goes on to count when whoever began
+   it is killed. Nothing is folded while a `git gc` or `git maintenance run` is at work, which fold themselves
+   and fail when packs vanish under them; nor in a partial clone, where git would lose track of which objects
+   the remote has promised; nor beside a chain of multi-pack-indexes, which is not read here.
+2. Choose the inputs: small packs that have an index and that nobody has marked (`_MARKS`) nor named in a
+   multi-pack-index, for that one is the user's and would point nowhere. One that names packs which are gone
+   is removed, as git does when it deletes a pack of it.
+3. `git pack-objects` writes all their objects, and excludes none, to a pack in `incoming/`. It copies entries
+   and searches no deltas.
+4. Check that the new pack holds every object of the inputs, and more objects than each of them: a geometric
+   repack of the user's deletes the packs with the fewest objects, so it never deletes the new pack in trust
+   of one that is about to be deleted here.
+5. Publish: set the pack's time beyond those of the inputs (a multi-pack-index takes an object from the newest
+   pack that has it), fsync the files, rename pack and reverse index and then the index to a random name, fsync
+   the directory. A name that is a checksum could be on a list of packs that somebody is about to delete.
+6. Ask for gc and maintenance again, look whether inputs have been marked or named meanwhile, and delete the
+   others, the index first. What has to stay is a duplicate, and an input of the next fold.
+
+Why no repack beside this loses an object X of input K, which went into the new pack N: a repack that keeps
+all that is reachable lists packs, reads refs, writes, and deletes packs from its list that were not kept. If K
+was kept when it listed, it may leave X out, but it deletes neither K nor N, which is not on its list; later
+folds of N hold X as well. If K was not kept, K's ref was there (refs are published before packs are released),
+so it writes X itself, whatever it deletes. A crash anywhere leaves duplicates, which the next gc drops, and
+files in `incoming/`, which `PackStore.sweep` removes.
 """
 
 from __future__ import annotations
@@ -15,15 +40,24 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import shutil
+import struct
 import subprocess
+import time
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from gitflowrun.errors import RepositoryError
-from gitflowrun.git.owner import gc_is_running
+from gitflowrun.errors import CorruptRecord, RepositoryError
+from gitflowrun.git.alternates import quoted
+from gitflowrun.git.directio import sync_directory, sync_file
+from gitflowrun.git.objects import Oid
+from gitflowrun.git.owner import gc_is_running, maintenance_is_running
+from gitflowrun.git.packindex import PackIndex, names_in_multi_pack_index
 from gitflowrun.git.plumbing import git_words
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from gitflowrun.git.repository import Repository
@@ -34,6 +68,25 @@ FOLD_BEYOND = 16
 """Small packs that may gather before they are folded."""
 LARGE_PACK = 128 << 20
 """Packs of this size are never folded."""
+LARGE_INDEX = 2 << 20
+"""Packs with an index of this size, which is 75,000 objects, are never folded: their ids are compared here."""
+FOLD_PACKS = 500
+"""Packs that one fold takes at most; of their bytes, and of their indexes', it takes twice the above."""
+FOLD_SECONDS = 120.0
+"""A fold that takes longer is given up."""
+
+_MARKS = (".keep", ".promisor", ".mtimes", ".bitmap")
+"""What lies beside a pack that is somebody's, holds promised objects or cruft, or carries a bitmap."""
+_MULTI = "multi-pack-index"
+_MULTI_CHAIN = "multi-pack-index.d"
+_OPTIONS = (
+    # Without the multi-pack-index: one that names a pack which is gone stands in the way of its objects.
+    "-c", "core.multiPackIndex=false",
+    # Tasks may want the processors.
+    "-c", "pack.threads=1",
+    "-c", "pack.packSizeLimit=0",
+    "pack-objects", "--quiet", "--window=0", "--delta-base-offset", "--index-version=2",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,37 +97,206 @@ class Folded:
     after: int
 
 
+@dataclass(frozen=True, slots=True)
+class _SmallPack:
+    """A pack that may be folded: its name without suffix, its bytes and its index's, when it was changed."""
+
+    name: str
+    size: int
+    index_size: int
+    time: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Input:
+    """A pack that is folded, the ids of its objects, and whether its name is random: not git's checksum."""
+
+    pack: _SmallPack
+    ids: bytes
+    has_random_name: bool
+
+    @property
+    def count(self) -> int:
+        return len(self.ids) // Oid.SIZE
+
+
+@dataclass(frozen=True, slots=True)
+class _Listing:
+    """The directory of packs at one instant.
+
+    Attributes:
+        path: The directory.
+        names: The files in it.
+        indexed: The packs named in the multi-pack-index; None when that can't be read.
+    """
+
+    path: Path
+    names: frozenset[str]
+    indexed: frozenset[str] | None
+
+    @classmethod
+    def read(cls, path: Path) -> _Listing:
+        try:
+            names = frozenset(os.listdir(path))  # noqa: PTH208  (names, not paths)
+        except FileNotFoundError:
+            names = frozenset()
+        return cls(path, names, None if _MULTI_CHAIN in names else _indexed(path / _MULTI))
+
+    @property
+    def is_partial(self) -> bool:
+        return any(name.endswith(".promisor") for name in self.names)
+
+    @property
+    def names_gone_packs(self) -> bool:
+        """Whether packs of the multi-pack-index are gone."""
+        return any(f"{name}.pack" not in self.names for name in self.indexed or ())
+
+    def is_free(self, name: str) -> bool:
+        """Whether nobody but us has a say in a pack."""
+        marked = any(name + mark in self.names for mark in _MARKS)
+        return self.indexed is not None and name not in self.indexed and not marked
+
+    def small(self) -> Iterator[_SmallPack]:
+        """The packs that may be folded."""
+        for index in self.names:
+            name, _, suffix = index.rpartition(".")
+            if suffix != "idx" or f"{name}.pack" not in self.names or not self.is_free(name):
+                continue
+            with contextlib.suppress(FileNotFoundError):  # somebody's repack has just taken it
+                status = (self.path / f"{name}.pack").stat()
+                index_size = (self.path / index).stat().st_size
+                if status.st_size < LARGE_PACK and index_size < LARGE_INDEX:
+                    yield _SmallPack(name, status.st_size, index_size, status.st_mtime)
+
+
 class Folding:
-    """A fold that git is at, in a process of its own.
+    """A fold that has been begun: git is at step 3, in a process of its own.
+
+    Exactly one of `finish` and `stop` must be called.
 
     Args:
         repo: The repository.
+        lock: A descriptor of `fold.lock`; closed at the end.
         before: How many small packs there were.
-        process: git.
+        inputs: The packs that are folded.
     """
 
-    def __init__(self, repo: Repository, before: int, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, repo: Repository, lock: int, before: int, inputs: Sequence[_Input]) -> None:
         self._repo = repo
+        self._lock = lock
         self._before = before
-        self._process = process
+        self._inputs = inputs
+        self._pack_dir = repo.packs.pack_dir
+        self._name = f"pack-{os.urandom(20).hex()}"
+        self._place = repo.packs.temporary_directory(
+            self._name, (given.pack.name for given in inputs if given.has_random_name)
+        )
+        self._deadline = time.monotonic() + FOLD_SECONDS
+        try:
+            self._process = self._start()
+        except BaseException:
+            shutil.rmtree(self._place, ignore_errors=True)
+            raise
 
     @property
     def is_over(self) -> bool:
-        """Whether git has ended; `finish` does not wait then."""
-        return self._process.poll() is not None
+        """Whether git has ended, or had its time; `finish` does not wait then."""
+        return self._process.poll() is not None or time.monotonic() > self._deadline
 
     def finish(self) -> Folded:
-        """Wait for git to end.
+        """Wait for git to end, and put its pack in the place of the inputs.
 
         Raises:
             RepositoryError: it failed. Nothing is lost, and the next fold tries again.
         """
-        _, err = self._process.communicate()
-        if self._process.returncode:
+        try:
+            written = self._written()
+            self._check(written)
+            self._publish(written)
+            self._delete_inputs()
+        except OSError as error:
+            where = error.filename or self._pack_dir
+            raise RepositoryError(f"cannot fold packs: {where}: {error.strerror}") from error
+        finally:
+            self.stop()
+        return Folded(self._before, sum(1 for _ in _Listing.read(self._pack_dir).small()))
+
+    def stop(self) -> None:
+        """End git if it is still at work, and leave all packs as they are."""
+        try:
+            self._process.kill()
+            self._process.communicate()
+            shutil.rmtree(self._place, ignore_errors=True)
+        finally:
+            os.close(self._lock)
+
+    def _start(self) -> subprocess.Popen[bytes]:  # 3
+        # git makes its temporary files in the object directory it is given. In the repository's own, a
+        # `git prune` removes them under its hands.
+        directories = {
+            "GIT_OBJECT_DIRECTORY": str(self._place),
+            "GIT_ALTERNATE_OBJECT_DIRECTORIES": quoted(self._repo.objects_dir),
+        }
+        # A file and not a pipe: nobody waits until git has read it.
+        with (self._place / "ids").open("w+b") as ids:
+            for given in self._inputs:
+                ids.write(given.ids.hex("\n", Oid.SIZE).encode() + b"\n")
+            ids.seek(0)
+            return self._repo.git.start(
+                *_OPTIONS, str(self._place / "new"),
+                env=directories, stdin=ids, stderr=subprocess.PIPE, inherited=(self._lock,),
+            )  # fmt: skip
+
+    def _written(self) -> Path:
+        """The pack that git has written, without suffix."""
+        try:
+            out, err = self._process.communicate(timeout=max(0, self._deadline - time.monotonic()))
+        except subprocess.TimeoutExpired as error:
+            raise RepositoryError(
+                f"git pack-objects: not done after {FOLD_SECONDS:.0f} seconds"
+            ) from error
+        digests = out.decode(errors="replace").split()
+        if self._process.returncode or len(digests) != 1:
             words = git_words(err.decode(errors="replace"))
-            raise RepositoryError(f"git repack: {words or f'status {self._process.returncode}'}")
-        small = sum(pack.is_small for pack in _packs(self._repo.packs.pack_dir))
-        return Folded(self._before, small)
+            raise RepositoryError(
+                f"git pack-objects: {words or f'status {self._process.returncode}'}"
+            )
+        return self._place / f"new-{digests[0]}"
+
+    def _check(self, written: Path) -> None:  # 4
+        held = set(_ids(_read_index(_with_suffix(written, ".idx")).id_table))
+        for given in self._inputs:
+            if given.count >= len(held) or not held.issuperset(_ids(given.ids)):
+                raise RepositoryError(
+                    f"git pack-objects left out objects of {given.pack.name}; nothing was folded"
+                )
+
+    def _publish(self, written: Path) -> None:  # 5
+        newest = max(time.time(), *(given.pack.time for given in self._inputs)) + 1
+        os.utime(_with_suffix(written, ".pack"), (newest, newest))
+        new = self._pack_dir / self._name
+        files = [
+            (path, _with_suffix(new, suffix))
+            for suffix in (".pack", ".rev", ".idx")
+            if (path := _with_suffix(written, suffix)).exists()
+        ]
+        # Whatever `runs.durability` says: the inputs may have been durable.
+        for path, _ in files:
+            sync_file(path)
+        for path, target in files:
+            path.rename(target)
+        sync_directory(self._pack_dir)
+
+    def _delete_inputs(self) -> None:  # 6
+        listing = _Listing.read(self._pack_dir)
+        # A new pack that is gone already was taken by a repack that saw the inputs too; it looks after them.
+        if _git_is_at_it(self._repo) or f"{self._name}.idx" not in listing.names:
+            return
+        for given in self._inputs:
+            if listing.is_free(given.pack.name):
+                for suffix in (".idx", ".pack", ".rev"):
+                    path = _with_suffix(self._pack_dir / given.pack.name, suffix)
+                    path.unlink(missing_ok=True)
 
 
 def fold(repo: Repository, *, beyond: int = 1) -> Folded | None:
@@ -84,7 +306,7 @@ def fold(repo: Repository, *, beyond: int = 1) -> Folded | None:
         What was folded; None when nothing was due, or somebody else is at it.
 
     Raises:
-        RepositoryError: git refused. Nothing is lost, and the next call tries again.
+        RepositoryError: it failed. Nothing is lost, and the next call tries again.
     """
     folding = start_fold(repo, beyond=beyond)
     return folding.finish() if folding else None
@@ -94,32 +316,101 @@ def start_fold(repo: Repository, *, beyond: int = 1) -> Folding | None:
     """Begin to fold small packs into few, if there are more than `beyond`. Returns None as `fold` does.
 
     Raises:
-        RepositoryError: git can't be started.
+        RepositoryError: git can't be started, or there is no place for its files.
     """
-    packs = _packs(repo.packs.pack_dir)
-    before = sum(pack.is_small for pack in packs)
-    # In a partial clone folding would lose track of which objects the remote has promised.
-    if (
-        before <= beyond
-        or any(pack.is_promised for pack in packs)
-        or gc_is_running(repo.common_dir)
-    ):
+    if sum(1 for _ in _Listing.read(repo.packs.pack_dir).small()) <= beyond:
         return None
-    lock = _lock(repo)
+    lock = _lock(repo)  # 1
     if lock is None:
         return None
-    large = [f"--keep-pack={pack.path.name}" for pack in packs if not pack.is_small]
+    folding = None
     try:
-        process = repo.git.start(
-            # A bitmap over several packs would have to be made anew each time; tasks may want the processors.
-            *("-c", "repack.writeBitmaps=false", "-c", "pack.threads=1"),
-            *("repack", "--quiet", "-d", "-l", "--geometric=2", "--write-midx", *large),
-            stderr=subprocess.PIPE,
-            inherited=(lock,),
-        )
+        folding = _begin(repo, beyond, lock)
     finally:
-        os.close(lock)
-    return Folding(repo, before, process)
+        if folding is None:
+            os.close(lock)
+    return folding
+
+
+def _begin(repo: Repository, beyond: int, lock: int) -> Folding | None:
+    """Steps 1 to 3, under the lock."""
+    listing = _Listing.read(repo.packs.pack_dir)
+    if listing.is_partial or _git_is_at_it(repo):
+        return None
+    if listing.names_gone_packs:
+        _remove_multi_pack_index(listing)
+        listing = _Listing.read(listing.path)
+    packs = list(listing.small())
+    if len(packs) <= beyond:
+        return None
+    inputs = [given for pack in _choose(packs) if (given := _input(listing.path, pack))]  # 2
+    objects = {oid for given in inputs for oid in _ids(given.ids)}
+    if all(given.count < len(objects) for given in inputs) and len(inputs) > 1:
+        return Folding(repo, lock, len(packs), inputs)
+    return None  # one of them holds all the others': step 4 would refuse
+
+
+def _choose(packs: Sequence[_SmallPack]) -> list[_SmallPack]:
+    """The packs to fold: the smallest ones, up to the last that is no larger than all before it together.
+
+    Those that stay more than double from one to the next, so there are few of them; and each object comes
+    into a pack of at least twice the size, so it is copied only a few times however many runs there are.
+    """
+    chosen = sorted(packs, key=lambda pack: (pack.size, pack.name))[:FOLD_PACKS]
+    sums = list(accumulate(pack.size for pack in chosen))
+    while chosen and (len(chosen) == 1 or chosen[-1].size > sums[len(chosen) - 2]):
+        chosen.pop()
+    # Two small packs are always within these limits.
+    while (
+        sum(pack.size for pack in chosen) > 2 * LARGE_PACK
+        or sum(pack.index_size for pack in chosen) > 2 * LARGE_INDEX
+    ):
+        chosen.pop()
+    return chosen
+
+
+def _input(pack_dir: Path, pack: _SmallPack) -> _Input | None:
+    """A pack with its ids; None when it is gone, or its index is one that only git can read."""
+    try:
+        index = _read_index(pack_dir / f"{pack.name}.idx")
+        return _Input(pack, index.id_table, not pack.name.endswith(index.pack_trailer.hex()))
+    except (FileNotFoundError, CorruptRecord):
+        return None
+
+
+def _read_index(path: Path) -> PackIndex:
+    return PackIndex(path.read_bytes(), str(path))
+
+
+def _ids(table: bytes) -> Iterator[bytes]:
+    return (oid for (oid,) in struct.iter_unpack(f"{Oid.SIZE}s", table))
+
+
+def _with_suffix(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
+
+
+def _git_is_at_it(repo: Repository) -> bool:
+    return gc_is_running(repo.common_dir) or maintenance_is_running(repo.objects_dir)
+
+
+def _indexed(path: Path) -> frozenset[str] | None:
+    """The packs that the multi-pack-index names, if there is one; None when it can't be read."""
+    try:
+        with path.open("rb") as file:
+            return names_in_multi_pack_index(file)
+    except FileNotFoundError:
+        return frozenset()
+    except (CorruptRecord, OSError):
+        return None
+
+
+def _remove_multi_pack_index(listing: _Listing) -> None:
+    for name in listing.names:
+        if name == _MULTI or name.startswith(
+            f"{_MULTI}-"
+        ):  # the index, its bitmap and reverse index
+            (listing.path / name).unlink(missing_ok=True)
 
 
 def exempt_from_deltas(repo: Repository, *patterns: str) -> None:
@@ -142,31 +433,6 @@ def exempt_from_deltas(repo: Repository, *patterns: str) -> None:
                 file.write(start + b"".join(line + b"\n" for line in missing))
     except OSError as error:
         raise RepositoryError(f"cannot write {path}: {error.strerror}") from error
-
-
-@dataclass(frozen=True, slots=True)
-class _PackFile:
-    path: Path
-    is_small: bool
-    is_promised: bool
-
-
-def _packs(pack_dir: Path) -> list[_PackFile]:
-    """The packs git may fold: those that are not kept and hold no cruft."""
-    try:
-        names = {path.name for path in pack_dir.iterdir()}
-    except FileNotFoundError:
-        return []
-    found = []
-    for name in sorted(names):
-        stem, _, suffix = name.rpartition(".")
-        if suffix != "idx" or names & {f"{stem}.keep", f"{stem}.mtimes"}:
-            continue
-        path = pack_dir / f"{stem}.pack"
-        with contextlib.suppress(FileNotFoundError):
-            is_small = path.stat().st_size < LARGE_PACK
-            found.append(_PackFile(path, is_small, f"{stem}.promisor" in names))
-    return found
 
 
 def _lock(repo: Repository) -> int | None:

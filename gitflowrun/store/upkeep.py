@@ -43,19 +43,22 @@ class Upkeep:
     def released(self, packs: int) -> None:
         """Hear that so many packs were left to git; let it fold them if they are many. Does not wait."""
         self._packs += packs
-        if self._packs <= FOLD_BEYOND or (self._folding and not self._folding.is_over):
+        if self._folding and self._folding.is_over:
+            folding, self._folding = self._folding, None
+            with contextlib.suppress(GitflowrunError, OSError):
+                folding.finish()
+        if self._folding or self._packs <= FOLD_BEYOND:
             return
-        self.finish()
         self._packs = 0
         with contextlib.suppress(GitflowrunError, OSError):
             self._folding = start_fold(self._repo, beyond=FOLD_BEYOND)
 
-    def finish(self) -> None:
-        """Wait for what was begun."""
+    def stop(self) -> None:
+        """Give up what was begun: nobody waits for it at the end of a run. `tidy` takes it up again."""
         folding, self._folding = self._folding, None
         if folding:
             with contextlib.suppress(GitflowrunError, OSError):
-                folding.finish()
+                folding.stop()
 
 
 def tidy(repo: Repository) -> None:

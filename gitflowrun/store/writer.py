@@ -157,7 +157,7 @@ class RunWriter:
 
     def close(self) -> None:
         """Let go of the run. Without a last commit that says how it ended, it counts as dead."""
-        self._upkeep.finish()
+        self._upkeep.stop()
         self._lock.release(remove=self.status.is_final)
 
     def __enter__(self) -> RunWriter:

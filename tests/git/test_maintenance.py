@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import os
+import random
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from gitflowrun.errors import RepositoryError
 from gitflowrun.git import maintenance
-from gitflowrun.git.maintenance import FOLD_BEYOND, exempt_from_deltas, fold, start_fold
+from gitflowrun.git.maintenance import (
+    FOLD_BEYOND,
+    _choose,
+    _SmallPack,
+    exempt_from_deltas,
+    fold,
+    start_fold,
+)
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.packfile import PackReader
 from gitflowrun.git.repository import Repository
 from gitflowrun.store.layout import PAYLOAD_PATTERN
 from tests.helpers.packs import blob, noise, objects_dir, pack_store, publish
+from tests.helpers.repacks import ids_of_packs
 from tests.helpers.repos import GitRepo
 
 
@@ -50,7 +67,7 @@ def test_many_packs_become_few_and_nothing_is_dropped(repo: GitRepo) -> None:
     assert folded
     assert folded.before == 70
     assert folded.after == len(_pack_files(repo)) <= 3
-    assert (objects_dir(repo) / "pack" / "multi-pack-index").exists()
+    assert not (objects_dir(repo) / "pack" / "multi-pack-index").exists()
     assert [reader.blob(oid) for oid in oids] == [noise(300, number) for number in range(40)]
     assert all(oid in reader for oid in referenced)
     repo.fsck()
@@ -105,19 +122,358 @@ def test_partial_clones_are_not_folded(repo: GitRepo) -> None:
 
 
 def test_a_fold_in_the_background_keeps_others_away(repo: GitRepo) -> None:
-    """While git folds nobody else begins to, whatever became of who began it; then anybody may."""
+    """Until a fold is finished nobody else begins one; then anybody may."""
     _many(repo, 40)
     opened = _open(repo)
     folding = start_fold(opened)
     assert folding
     while not folding.is_over:
-        assert start_fold(opened) is None or folding.is_over
+        assert start_fold(opened) is None
+    assert start_fold(opened) is None
     folded = folding.finish()
     assert folded.before == 40
     assert folded.after == 1
     _many(repo, 2)
     assert fold(opened)
     repo.fsck()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_is_deleted_is_in_one_younger_pack(repo: GitRepo, seed: int) -> None:
+    """Whatever packs share, among each other and with old ones: each deleted one is within one new pack."""
+    rng = random.Random(seed)
+    payloads = [rng.randbytes(rng.choice([10, 300, 5000])) for _ in range(60)]
+    store = pack_store(repo)
+    for _ in range(4):
+        for _ in range(rng.randrange(2, 12)):
+            chosen = rng.sample(payloads, rng.randrange(1, 20))
+            store.release([store.write([blob(data) for data in chosen]).name])
+        before = ids_of_packs(store.pack_dir)
+        times = {name: (store.pack_dir / f"{name}.pack").stat().st_mtime for name in before}
+        fold(_open(repo))
+        after = ids_of_packs(store.pack_dir)
+        new = after.keys() - before.keys()
+        for name in before.keys() - after.keys():
+            (heir,) = new
+            assert before[name] < after[heir]
+            assert (store.pack_dir / f"{heir}.pack").stat().st_mtime > times[name]
+            assert not any(heir.endswith(trailer) for trailer in _trailers(repo))
+        assert set().union(*after.values()) == set().union(*before.values())
+    repo.fsck()
+
+
+def _trailers(repo: GitRepo) -> list[str]:
+    return [path.read_bytes()[-20:].hex() for path in _pack_files(repo)]
+
+
+def test_deltas_and_packs_of_the_users_are_folded_too(repo: GitRepo) -> None:
+    """Small packs that git has made, with deltas and a reverse index, come along as they are."""
+    for number in range(3):
+        repo.write("text", "line\n" * 3000 + f"{number}\n")
+        repo.commit()
+    repo.git("-c", "pack.writeReverseIndex=true", "repack", "-adq")
+    _many(repo, 3, size=3000)
+    assert fold(_open(repo)) == maintenance.Folded(4, 1)
+    assert {path.suffix for path in (objects_dir(repo) / "pack").iterdir()} <= {
+        ".pack", ".idx", ".rev",
+    }  # fmt: skip
+    listing = repo.git("verify-pack", "-v", str(_pack_files(repo)[0].with_suffix(".idx")))
+    assert [line for line in listing.splitlines() if len(line.split()) == 7]
+    repo.fsck()
+
+
+def test_one_pack_that_holds_all_of_the_others_is_left_alone(repo: GitRepo) -> None:
+    """A copy of it would be no better, and the others could be what somebody relies on."""
+    store = pack_store(repo)
+    objects = [blob(noise(300, number)) for number in range(3)]
+    store.release([store.write(chosen).name for chosen in (objects, objects[:2], objects[2:])])
+    before = _pack_files(repo)
+    assert fold(_open(repo)) is None
+    assert _pack_files(repo) == before
+    _many(repo, 1, size=400)
+    assert fold(_open(repo)) is None or len(_pack_files(repo)) < 4
+
+
+def _small(*sizes: int, index_size: int = 1100) -> list[_SmallPack]:
+    return [_SmallPack(f"pack-{n:05}", size, index_size, 0.0) for n, size in enumerate(sizes)]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "chosen"),
+    [
+        ([], 0),
+        ([5], 0),
+        ([5, 5], 2),
+        ([1, 5], 0),
+        ([1, 3, 9, 30], 0),
+        ([1, 1, 3, 9, 30], 2),
+        ([1, 5, 100, 100, 300], 4),
+        ([100 << 20] * 9, 2),
+        ([1] * 10_000, 500),
+    ],
+)
+def test_which_packs_are_folded(sizes: list[int], chosen: int) -> None:
+    """The smallest up to the last that is no larger than all before it; what one fold copies is bounded."""
+    assert _choose(_small(*sizes)) == _small(*sizes)[:chosen]
+    assert len(_choose(_small(*[5] * 9, index_size=1 << 20))) == 4
+
+
+def test_an_object_is_copied_a_few_times_only(repo: GitRepo) -> None:
+    """Folding after each few packs copies each byte a number of times that grows like a logarithm."""
+    copied, sizes = 0, list[int]()
+    for _ in range(2000):
+        sizes = [*sizes, 1]
+        if len(sizes) > FOLD_BEYOND and (chosen := _choose(_small(*sorted(sizes)))):
+            total = sum(pack.size for pack in chosen)
+            copied += total
+            sizes = [*sorted(sizes)[len(chosen) :], total]
+    assert len(sizes) <= FOLD_BEYOND
+    assert copied < 2000 * 11
+    assert repo.path.exists()
+
+
+def test_packs_of_the_users_multi_pack_index_are_left_alone(repo: GitRepo) -> None:
+    """They are the user's maintenance's; ours are folded beside them, and the index stays right."""
+    indexed = _many(repo, 3)
+    repo.git("multi-pack-index", "write")
+    before = _pack_files(repo)
+    assert fold(_open(repo)) is None
+    others = _many(repo, 3, size=400)
+    assert fold(_open(repo)) == maintenance.Folded(3, 1)
+    assert set(before) < set(_pack_files(repo))
+    repo.git("multi-pack-index", "verify")
+    assert all(oid in PackReader(objects_dir(repo)) for oid in [*indexed, *others])
+    repo.fsck()
+
+
+def test_a_multi_pack_index_that_names_gone_packs_is_removed(repo: GitRepo) -> None:
+    """It would make `git fsck` complain; its bitmap and reverse index go with it."""
+    for run in range(3):
+        publish(repo, f"refs/runs/F/{run}", [b"%d" % run])
+    repo.git("multi-pack-index", "write")
+    multi = objects_dir(repo) / "pack" / "multi-pack-index"
+    for suffix in (".bitmap", ".rev"):
+        multi.with_name(f"multi-pack-index-{'1' * 40}{suffix}").write_bytes(b"")
+    gone = _many(repo, 1, size=50)
+    repo.git("multi-pack-index", "write")
+    path = PackReader(objects_dir(repo)).home(gone[0])
+    assert path
+    path.with_suffix(".idx").unlink()
+    path.unlink()
+    _many(repo, 3)
+    assert fold(_open(repo)) == maintenance.Folded(12, 1)
+    assert not list(multi.parent.glob("multi-pack-index*"))
+    repo.fsck()
+
+
+@pytest.mark.parametrize("damage", ["chain", "kind", "cut", "table"])
+def test_beside_a_multi_pack_index_that_cannot_be_read_nothing_is_folded(
+    repo: GitRepo, damage: str
+) -> None:
+    """A chain of them, a newer version, a damaged one: which packs it names is not known."""
+    _many(repo, 3)
+    repo.git("multi-pack-index", "write")
+    _many(repo, 3, size=400)
+    multi = objects_dir(repo) / "pack" / "multi-pack-index"
+    data = multi.read_bytes()
+    multi.unlink()
+    if damage == "chain":
+        (multi.parent / "multi-pack-index.d").mkdir()
+    else:
+        broken = {"kind": b"MIDX\x02" + data[5:], "cut": data[:100], "table": data[:20]}
+        multi.write_bytes(broken[damage])
+    before = _pack_files(repo)
+    assert fold(_open(repo)) is None
+    assert _pack_files(repo) == before
+
+
+@pytest.mark.parametrize("mark", [".keep", ".promisor", ".mtimes", ".bitmap"])
+def test_packs_that_are_marked_meanwhile_stay(repo: GitRepo, mark: str) -> None:
+    """An input that somebody has begun to keep while git copied it is not deleted."""
+    _many(repo, 5)
+    marked = _pack_files(repo)[0]
+    folding = start_fold(_open(repo))
+    assert folding
+    marked.with_suffix(mark).write_bytes(b"")
+    folding.finish()
+    assert len(_pack_files(repo)) == 2
+    assert marked.exists()
+    assert marked.with_suffix(".idx").exists()
+
+
+def test_packs_that_come_into_a_multi_pack_index_meanwhile_stay(repo: GitRepo) -> None:
+    """Deleting them would leave an index that points nowhere."""
+    _many(repo, 5)
+    before = _pack_files(repo)
+    folding = start_fold(_open(repo))
+    assert folding
+    repo.git("multi-pack-index", "write")
+    folding.finish()
+    assert set(before) < set(_pack_files(repo))
+    repo.git("multi-pack-index", "verify")
+
+
+def _gc(repo: GitRepo, pid: int) -> Path:
+    return repo.write(".git/gc.pid", f"{pid} {os.uname().nodename}")
+
+
+def _maintenance(repo: GitRepo, _pid: int) -> Path:
+    return repo.write(".git/objects/maintenance.lock", "")
+
+
+@pytest.mark.parametrize("begin", [_gc, _maintenance])
+def test_beside_gits_own_housekeeping(repo: GitRepo, begin: Callable[[GitRepo, int], Path]) -> None:
+    """No fold begins, and one that began before deletes nothing; the next one takes what was left."""
+    _many(repo, 5)
+    opened = _open(repo)
+    begun = begin(repo, os.getpid())
+    assert fold(opened) is None
+    begun.unlink()
+    folding = start_fold(opened)
+    assert folding
+    begin(repo, os.getpid())
+    assert folding.finish() == maintenance.Folded(5, 6)
+    begun.unlink()
+    _many(repo, 3, size=600)
+    assert fold(opened) == maintenance.Folded(9, 1)
+    repo.fsck()
+
+
+def test_housekeeping_that_was_killed_does_not_stop_us(repo: GitRepo) -> None:
+    """A dead process's gc.pid, and a lock that is hours old, are believed by nobody."""
+    _many(repo, 5)
+    child = subprocess.Popen(["true"])
+    child.wait()
+    _gc(repo, child.pid)
+    os.utime(_maintenance(repo, 0), (time.time() - 7 * 3600,) * 2)
+    assert fold(_open(repo)) == maintenance.Folded(5, 1)
+
+
+def _instead(monkeypatch: pytest.MonkeyPatch, repo: Repository, *command: str) -> None:
+    assert repo.settings  # which git is asked for only once
+    monkeypatch.setattr(type(repo.git), "command", lambda _git, _args: list(command))
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (("false",), "status 1"),
+        (("sh", "-c", "echo fatal: no room >&2; exit 128"), "no room"),
+        (("sh", "-c", "echo a; echo b"), "status 0"),
+        (("no-such-program",), "not installed"),
+    ],
+)
+def test_a_git_that_fails_costs_nothing(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...], words: str
+) -> None:
+    """All packs stay, no temporary file does, and the next fold may begin."""
+    _many(repo, 5)
+    before = _pack_files(repo)
+    opened = _open(repo)
+    with monkeypatch.context() as patch:
+        _instead(patch, opened, *command)
+        with pytest.raises(RepositoryError, match=words):
+            fold(opened)
+    assert _pack_files(repo) == before
+    assert list(opened.packs.incoming.iterdir()) == []
+    assert fold(opened) == maintenance.Folded(5, 1)
+
+
+def test_a_fold_that_takes_too_long_is_given_up(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then git is killed, and nothing is changed."""
+    _many(repo, 5)
+    opened = _open(repo)
+    monkeypatch.setattr(maintenance, "FOLD_SECONDS", 0.1)
+    _instead(monkeypatch, opened, "sleep", "60")
+    begun = time.monotonic()
+    with pytest.raises(RepositoryError, match="not done after"):
+        fold(opened)
+    assert time.monotonic() - begun < 30
+    assert len(_pack_files(repo)) == 5
+
+
+def test_a_pack_that_lacks_an_object_replaces_nothing(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever git says: an index that lacks an id is not published."""
+    _many(repo, 5)
+    before = _pack_files(repo)
+    opened = _open(repo)
+    command = opened.git.command
+    monkeypatch.setattr(
+        type(opened.git),
+        "command",
+        lambda _git, args: ["sh", "-c", 'head -n -1 | "$@"', "sh", *command(args)],
+    )
+    with pytest.raises(RepositoryError, match="left out objects"):
+        fold(opened)
+    assert _pack_files(repo) == before
+    assert list(opened.packs.incoming.iterdir()) == []
+
+
+@pytest.mark.parametrize("is_elsewhere", [True, False])
+def test_an_input_that_vanishes(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch, is_elsewhere: bool
+) -> None:
+    """Somebody took it after it was chosen: git finds its objects in another pack, or the fold fails."""
+    _many(repo, 5)
+    victim = _pack_files(repo)[2]
+    if is_elsewhere:
+        copy = victim.with_name(f"pack-{'1' * 40}.pack")
+        for suffix in (".pack", ".idx", ".keep"):
+            with contextlib.suppress(FileNotFoundError):
+                shutil.copy(victim.with_suffix(suffix), copy.with_suffix(suffix))
+        copy.with_suffix(".keep").write_bytes(b"")
+    opened = _open(repo)
+    start = opened.git.start
+
+    def vanish(_git: object, *args: str, **options: Any) -> Any:
+        victim.with_suffix(".idx").unlink()
+        victim.unlink()
+        return start(*args, **options)
+
+    monkeypatch.setattr(type(opened.git), "start", vanish)
+    if is_elsewhere:
+        assert fold(opened) == maintenance.Folded(5, 1)
+        assert len(_pack_files(repo)) == 2
+    else:
+        with pytest.raises(RepositoryError, match="pack-objects"):
+            fold(opened)
+        assert len(_pack_files(repo)) == 4
+    assert list(opened.packs.incoming.iterdir()) == []
+
+
+def test_everything_is_durable_before_an_input_goes(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files are fsynced, then named, the index last; then the directory; then inputs go, the index first."""
+    repo.git("config", "runs.durability", "fast")
+    _many(repo, 2)
+    order: list[str] = []
+    real_fsync, real_rename, real_unlink = os.fsync, Path.rename, Path.unlink
+
+    def fsync(fd: int) -> None:
+        order.append("fsync " + Path(f"/proc/self/fd/{fd}").readlink().suffix)
+        real_fsync(fd)
+
+    def rename(path: Path, target: Path) -> Path:
+        order.append("rename " + path.suffix)
+        return real_rename(path, target)
+
+    def unlink(path: Path, *, missing_ok: bool = False) -> None:
+        order.append("unlink " + path.suffix)
+        real_unlink(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(Path, "rename", rename)
+    monkeypatch.setattr(Path, "unlink", unlink)
+    assert fold(_open(repo))
+    assert [step for step in order if not step.endswith(".rev")] == [
+        "fsync .pack", "fsync .idx", "rename .pack", "rename .idx", "fsync ",
+        "unlink .idx", "unlink .pack", "unlink .idx", "unlink .pack",
+    ]  # fmt: skip
 
 
 def test_payloads_are_not_searched_for_deltas(repo: GitRepo) -> None:

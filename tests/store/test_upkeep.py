@@ -15,7 +15,7 @@ from gitflowrun.git.refs import Refs
 from gitflowrun.store import upkeep
 from gitflowrun.store.records import TaskName
 from gitflowrun.store.runs import Status
-from gitflowrun.store.upkeep import tidy
+from gitflowrun.store.upkeep import Upkeep, tidy
 from tests.helpers.packs import blob, noise, objects_dir, pack_store
 from tests.helpers.repos import GitRepo
 from tests.helpers.runs import finished_task, make_run, open_repo, start_run, store_of
@@ -133,7 +133,7 @@ def test_nothing_of_this_fails_a_run(repo: GitRepo, monkeypatch: pytest.MonkeyPa
 def test_a_git_that_cannot_fold_is_no_failure(
     repo: GitRepo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Before 2.34 git did not know the way to fold; then packs stay as they are."""
+    """Where git does not know an option, packs stay as they are."""
     _many(repo, FOLD_BEYOND + 1)
     opened = open_repo(repo)
     real = opened.git.command
@@ -143,6 +143,25 @@ def test_a_git_that_cannot_fold_is_no_failure(
     before = _packs(repo)
     tidy(opened)
     assert _packs(repo) == before
+
+
+def test_the_end_of_a_run_waits_for_no_fold(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fold that is not done by then is given up, and leaves nothing behind; `tidy` takes it up again."""
+    _many(repo, FOLD_BEYOND + 1)
+    opened = open_repo(repo)
+    keeper = Upkeep(opened)
+    assert opened.settings  # which git is asked for only once
+    with monkeypatch.context() as patch:
+        patch.setattr(type(opened.git), "command", lambda _git, _args: ["sleep", "60"])
+        keeper.released(FOLD_BEYOND + 1)
+    begun = time.monotonic()
+    keeper.released(FOLD_BEYOND + 1)
+    keeper.stop()
+    assert time.monotonic() - begun < 30
+    assert list(opened.packs.incoming.iterdir()) == []
+    assert len(_packs(repo)) == FOLD_BEYOND + 1
+    tidy(opened)
+    assert len(_packs(repo)) == 1
 
 
 def test_a_running_gc_is_respected(repo: GitRepo) -> None:
