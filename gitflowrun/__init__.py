@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gitflowrun.artifacts.codecs.files import FileArtifact, from_chunks, from_file
     from gitflowrun.client import (
         DataArtifact,
         Flow,
@@ -30,10 +31,9 @@ if TYPE_CHECKING:
         JSONType,
         JSONTypeClass,
         Parameter,
-        current,
         step,
     )
-    from gitflowrun.store.codecs.files import FileArtifact, from_chunks, from_file
+    from gitflowrun.flow.current import current
     from gitflowrun.version import get_version
 
 __version__ = "0.1.0"
@@ -44,7 +44,7 @@ _ROOMS = {
         "get_namespace metadata namespace"
     ),
     "gitflowrun.flow": "FlowSpec IncludeFile JSONType JSONTypeClass Parameter current step",
-    "gitflowrun.store.codecs.files": "FileArtifact from_chunks from_file",
+    "gitflowrun.artifacts.codecs.files": "FileArtifact from_chunks from_file",
     "gitflowrun.version": "get_version",
 }
 _HOME = {name: room for room, names in _ROOMS.items() for name in names.split()}

@@ -15,15 +15,16 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gitflowrun import msgpack
 from gitflowrun.client.info import info_dict, record_dict
-from gitflowrun.client.source import Source
+from gitflowrun.client.repository import Source
 from gitflowrun.errors import CorruptRecord, GitflowrunError, NotFound, RepositoryError
 from gitflowrun.names import Pathspec
-from gitflowrun.store import layout, wire
-from gitflowrun.store.records import RunInfo
+from gitflowrun.runs import layout
+from gitflowrun.runs.records import RunInfo
 
 if TYPE_CHECKING:
-    from gitflowrun.store.stored import StoredRun
+    from gitflowrun.runs.read import StoredRun
 
 __all__ = ["RUN_VARIABLE", "read_info_file"]
 
@@ -80,7 +81,7 @@ def _read(path: Path) -> dict[str, Any] | None:
     try:
         if path.stat().st_size > _MAX_INFO:
             return None
-        data = wire.unpack(path.read_bytes())
+        data = msgpack.unpack(path.read_bytes())
         return record_dict(RunInfo.from_map(data)) if isinstance(data, dict) else None
     except (CorruptRecord, OSError):
         return None

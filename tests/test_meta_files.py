@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gitflowrun.client import source as sources
+from gitflowrun.client import repository as sources
 from gitflowrun.meta_files import RUN_VARIABLE, read_info_file
 from tests.client.samples import make_run
 from tests.helpers.repos import GitRepo, run_program

@@ -20,7 +20,7 @@ from gitflowrun.names import (
     encode_tag,
     nearest,
 )
-from gitflowrun.store.layout import (
+from gitflowrun.runs.layout import (
     parse_run_ref,
     parse_tag_ref,
     run_ref,

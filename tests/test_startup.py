@@ -44,7 +44,7 @@ def test_listing_needs_no_pygit2(args: list[str], tmp_path_factory: pytest.TempP
     )
     assert repo.flow("hello.py", "run").code == 0
     code = (
-        "import sys\nfrom gitflowrun.cli.main import main\n"
+        "import sys\nfrom gitflowrun.cli.git_runs.main import main\n"
         f"sys.argv = ['git-runs', *{args!r}]\n"
         "try:\n    main()\nexcept SystemExit:\n    pass\n"
     )

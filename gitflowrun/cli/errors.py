@@ -15,8 +15,8 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
-from gitflowrun.cli.style import style_for
-from gitflowrun.cli.text import printable
+from gitflowrun.cli.output.style import style_for
+from gitflowrun.cli.output.text import printable
 from gitflowrun.errors import GitflowrunError, UsageError
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from gitflowrun.client.artifact import DataArtifact, MetaflowData
 from gitflowrun.client.flow import Flow
 from gitflowrun.client.metaflow import Metaflow
 from gitflowrun.client.namespaces import default_namespace, get_namespace, namespace
+from gitflowrun.client.repository import default_metadata, get_metadata, metadata
 from gitflowrun.client.run import Run
-from gitflowrun.client.source import default_metadata, get_metadata, metadata
 from gitflowrun.client.step import Step
 from gitflowrun.client.task import Task
 

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.client.base import RunPart
-from gitflowrun.client.derived import DERIVED, as_exception
+from gitflowrun.client.task_metadata import DERIVED, as_exception
 from gitflowrun.errors import GitflowrunError, NotFound, UntrustedArtifact
 from gitflowrun.names import Pathspec
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from datetime import datetime
     from typing import BinaryIO
 
+    from gitflowrun.artifacts.codecs import Encoded
     from gitflowrun.client.task import Task
-    from gitflowrun.store.codecs import Encoded
-    from gitflowrun.store.records import ArtifactRef
+    from gitflowrun.runs.records import ArtifactRef
 
 __all__ = ["DataArtifact", "MetaflowData"]
 
@@ -73,7 +73,7 @@ class DataArtifact(RunPart):
         return as_exception(value) if self.id == "_exception" else value
 
     def _load(self, ref: ArtifactRef) -> Any:
-        from gitflowrun.store.codecs import is_safe
+        from gitflowrun.artifacts.codecs import is_safe
 
         artifacts = self._source.artifacts
         if is_safe(ref.codec):
@@ -119,7 +119,7 @@ class DataArtifact(RunPart):
         """The BLAKE3 digest of the stored bytes: equal values have equal ones, and so may values of other types."""
         if self._ref is not None:
             return str(self._ref.digest)
-        from gitflowrun.store.hashing import digest_parts
+        from gitflowrun.artifacts.digest import digest_parts
 
         return str(digest_parts(self._encoded().parts))
 
@@ -147,7 +147,7 @@ class DataArtifact(RunPart):
         return self.created_at
 
     def _encoded(self) -> Encoded:
-        from gitflowrun.store.codecs import encode
+        from gitflowrun.artifacts.codecs import encode
 
         return encode(self._implied())
 

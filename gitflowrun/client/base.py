@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from gitflowrun.client.namespaces import get_namespace
-from gitflowrun.client.source import Source
+from gitflowrun.client.repository import Source
 from gitflowrun.errors import InvalidPathspec, MissingKey, NamespaceMismatch, NotFound
 from gitflowrun.git.objects import Oid
 from gitflowrun.names import Pathspec, nearest

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 from gitflowrun.client.codetree import materialise, write_tar
 from gitflowrun.client.info import info_dict
 from gitflowrun.errors import NotFound, RepositoryError
-from gitflowrun.store import layout
+from gitflowrun.runs import layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gitflowrun.client.source import Source
+    from gitflowrun.client.repository import Source
     from gitflowrun.git.objects import Oid
-    from gitflowrun.store.runs import StoredRun
+    from gitflowrun.runs.runs import StoredRun
 
 __all__ = ["CodeArchive", "MetaflowCode"]
 

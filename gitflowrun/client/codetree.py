@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gitflowrun.git.objects import Oid
-    from gitflowrun.git.objectstore import ObjectStore
+    from gitflowrun.git.odb import ObjectStore
 
 __all__ = ["CodeFile", "code_files", "materialise", "write_tar"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gitflowrun.client.base import Container, local_time, suggestion
+from gitflowrun.client.repository import Listing
 from gitflowrun.client.run import Run
-from gitflowrun.client.source import Listing
 from gitflowrun.errors import NotFound
 from gitflowrun.names import Pathspec, RunId
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gitflowrun.store.records import RunIdentity, RunInfo
-    from gitflowrun.store.runs import StoredRun
+    from gitflowrun.runs.records import RunIdentity, RunInfo
+    from gitflowrun.runs.runs import StoredRun
 
 __all__ = ["info_dict", "record_dict"]
 

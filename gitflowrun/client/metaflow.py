@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from gitflowrun.client.flow import Flow
 from gitflowrun.client.namespaces import get_namespace
-from gitflowrun.client.source import Source
+from gitflowrun.client.repository import Source
 from gitflowrun.errors import GitflowrunError, MissingKey
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 
-from gitflowrun.client.source import Source
+from gitflowrun.client.repository import Source
 from gitflowrun.errors import RepositoryError
 from gitflowrun.names import check_tag
 from gitflowrun.settings import Settings, user_name

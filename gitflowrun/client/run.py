@@ -9,8 +9,8 @@ from gitflowrun.client.base import Container, local_time
 from gitflowrun.client.step import Step
 from gitflowrun.errors import InvalidPathspec, NotFound, TaggingError
 from gitflowrun.names import Pathspec, RunId
-from gitflowrun.store.messages import Status
-from gitflowrun.store.stored import StoredRun
+from gitflowrun.runs.commit_message import Status
+from gitflowrun.runs.read import StoredRun
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from gitflowrun.client.artifact import MetaflowData
     from gitflowrun.client.code import MetaflowCode
     from gitflowrun.client.flow import Flow
-    from gitflowrun.client.source import Listing, Source
+    from gitflowrun.client.repository import Listing, Source
     from gitflowrun.client.task import Task
-    from gitflowrun.store.listing import RunSummary
+    from gitflowrun.runs.listing import RunSummary
 
 __all__ = ["Run", "Tagging"]
 

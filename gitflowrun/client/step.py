@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 from gitflowrun.client.base import Container, RunPart, local_time
 from gitflowrun.client.task import Task
 from gitflowrun.names import Pathspec
-from gitflowrun.store.records import TaskName
+from gitflowrun.runs.records import TaskName
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
     from gitflowrun.client.run import Run
-    from gitflowrun.store.records import TaskRecord
+    from gitflowrun.runs.records import TaskRecord
 
 __all__ = ["Step"]
 

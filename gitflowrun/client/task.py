@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 from gitflowrun.client.artifact import DataArtifact, MetaflowData
 from gitflowrun.client.base import Container, RunPart, local_time, suggestion
-from gitflowrun.client.derived import DERIVED, Metadata, as_exception, metadata_entries
+from gitflowrun.client.task_metadata import DERIVED, Metadata, as_exception, metadata_entries
 from gitflowrun.errors import NotFound
 from gitflowrun.names import Pathspec
-from gitflowrun.store.records import TaskName
+from gitflowrun.runs.records import TaskName
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from gitflowrun.client.code import MetaflowCode
-    from gitflowrun.client.derived import TaskException
     from gitflowrun.client.step import Step
-    from gitflowrun.store.records import Attempt, TaskRecord
-    from gitflowrun.store.stored import StoredTask
+    from gitflowrun.client.task_metadata import TaskException
+    from gitflowrun.runs.read import StoredTask
+    from gitflowrun.runs.records import Attempt, TaskRecord
 
 __all__ = ["Task"]
 

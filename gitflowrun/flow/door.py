@@ -27,7 +27,7 @@ def open_cli(flow: object) -> None:
     if _bolts:
         return
     _initial[type(flow)] = dict(vars(flow))
-    importlib.import_module("gitflowrun.cli.launch").main(type(flow))
+    importlib.import_module("gitflowrun.cli.flow.start").main(type(flow))
 
 
 def initial_attributes(flow_cls: type) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from gitflowrun.errors import UnserializableArtifact, UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gitflowrun.store.codecs import Encoded
+    from gitflowrun.artifacts.codecs import Encoded
 
 __all__ = ["FileContent"]
 
@@ -114,8 +114,8 @@ class FileContent:
         Raises:
             UnserializableArtifact: it is not there any more, or not what it was.
         """
-        from gitflowrun.store.codecs import Encoded
-        from gitflowrun.store.codecs.files import FileArtifact, encode_file, from_chunks
+        from gitflowrun.artifacts.codecs import Encoded
+        from gitflowrun.artifacts.codecs.files import FileArtifact, encode_file, from_chunks
 
         is_raw = self.encoding is None or self.is_utf8
         file = (
@@ -128,14 +128,14 @@ class FileContent:
 
     def pack(self) -> bytes:
         """It in a few words, for a message."""
-        from gitflowrun.store.wire import pack
+        from gitflowrun.msgpack import pack
 
         return pack([self.name, self.path, self.encoding, self.stamp])
 
     @classmethod
     def unpack(cls, data: bytes) -> FileContent:
         """What `pack` has packed."""
-        from gitflowrun.store.wire import MESSAGE, unpack
+        from gitflowrun.msgpack import MESSAGE, unpack
 
         name, path, encoding, stamp = unpack(data, MESSAGE)
         return cls(name, path, encoding, tuple(stamp))

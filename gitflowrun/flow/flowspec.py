@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 from gitflowrun.errors import FlowError
 from gitflowrun.flow import door
 from gitflowrun.flow.members import STATE, class_attribute
-from gitflowrun.flow.state import State
 from gitflowrun.flow.steps import steps_of
+from gitflowrun.flow.task_state import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from gitflowrun.flow.graph import FlowGraph
-    from gitflowrun.store.records import ForeachFrame
+    from gitflowrun.runs.records import ForeachFrame
 
 __all__ = ["FlowSpec"]
 

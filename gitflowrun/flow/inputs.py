@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, overload
 from weakref import WeakValueDictionary
 
 from gitflowrun.flow.members import STATE
-from gitflowrun.flow.state import Shared, State
+from gitflowrun.flow.task_state import Shared, State
 from gitflowrun.names import nearest
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from gitflowrun.flow.steps import defining_classes, is_step
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gitflowrun.flow.state import State
+    from gitflowrun.flow.task_state import State
 
 __all__ = ["ReadOnly", "class_attribute", "constants", "parameters_of", "seal"]
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from gitflowrun.flow.flowspec import FlowSpec
     from gitflowrun.flow.sources import ArtifactSource
-    from gitflowrun.flow.state import State
+    from gitflowrun.flow.task_state import State
     from gitflowrun.names import PayloadIdentity
 
 __all__ = ["merge"]

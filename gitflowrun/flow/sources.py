@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from gitflowrun.store.records import ArtifactRef, ForeachFrame, TaskName, TaskRecord
+    from gitflowrun.runs.records import ArtifactRef, ForeachFrame, TaskName, TaskRecord
 
 __all__ = ["ArtifactSource", "RecordSource"]
 

@@ -9,7 +9,7 @@ from gitflowrun.git.objects import Oid
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from gitflowrun.git.plumbing import Git
+    from gitflowrun.git.command import Git
 
 __all__ = ["History"]
 

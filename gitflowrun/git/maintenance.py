@@ -49,12 +49,12 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import CorruptRecord, RepositoryError
-from gitflowrun.git.alternates import quoted
-from gitflowrun.git.directio import sync_directory, sync_file
+from gitflowrun.git.command import git_words
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.owner import gc_is_running, maintenance_is_running
-from gitflowrun.git.packindex import PackIndex, names_in_multi_pack_index
-from gitflowrun.git.plumbing import git_words
+from gitflowrun.git.pack.alternates import quoted
+from gitflowrun.git.pack.index import PackIndex, names_in_multi_pack_index
+from gitflowrun.git.pack.output import sync_directory, sync_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

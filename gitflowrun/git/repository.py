@@ -16,16 +16,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import NotARepository, RepositoryError
+from gitflowrun.git.command import Git, clean_environment, git_words, launch_error
 from gitflowrun.git.objects import Oid, Signature
-from gitflowrun.git.plumbing import Git, clean_environment, git_words, launch_error
 from gitflowrun.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gitflowrun.git.objectstore import ObjectStore
-    from gitflowrun.git.packs import PackStore
-    from gitflowrun.git.refs import Refs
+    from gitflowrun.git.odb import ObjectStore
+    from gitflowrun.git.pack.publish import PackStore
+    from gitflowrun.git.ref_update import Refs
 
 __all__ = ["Head", "Repository"]
 
@@ -126,14 +126,14 @@ class Repository:
     @cached_property
     def objects(self) -> ObjectStore:
         """Reads objects."""
-        from gitflowrun.git.objectstore import ObjectStore
+        from gitflowrun.git.odb import ObjectStore
 
         return ObjectStore(self.objects_dir, self.git)
 
     @cached_property
     def packs(self) -> PackStore:
         """Writes objects."""
-        from gitflowrun.git.packs import PackStore
+        from gitflowrun.git.pack.publish import PackStore
 
         return PackStore(
             self.objects_dir, self.state_dir / "incoming", durability=self.settings.durability
@@ -142,7 +142,7 @@ class Repository:
     @cached_property
     def refs(self) -> Refs:
         """Reads and moves refs."""
-        from gitflowrun.git.refs import Refs
+        from gitflowrun.git.ref_update import Refs
 
         return Refs(self)
 

@@ -30,9 +30,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import RepositoryError
-from gitflowrun.git.alternates import quoted
 from gitflowrun.git.objects import ObjectType, Oid, hash_object
-from gitflowrun.git.packs import PackObject
+from gitflowrun.git.pack.alternates import quoted
+from gitflowrun.git.pack.publish import PackObject
 from gitflowrun.git.status import Change, Status, read_status
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from gitflowrun.git.objects import Oid
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gitflowrun.git.plumbing import Git
+    from gitflowrun.git.command import Git
 
 __all__ = ["Change", "Status", "parse_status", "read_status"]
 

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 
 from gitflowrun.errors import GitflowrunError, InvalidPathspec, NotFound
 from gitflowrun.names import PARAMETERS_STEP, nearest
-from gitflowrun.store.records import TaskName
+from gitflowrun.runs.records import TaskName
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gitflowrun.names import Digest
-    from gitflowrun.store.address import Address
-    from gitflowrun.store.records import ArtifactRef
-    from gitflowrun.store.stored import StoredRun, StoredTask
+    from gitflowrun.runs.read import StoredRun, StoredTask
+    from gitflowrun.runs.records import ArtifactRef
+    from gitflowrun.runs.resolve import Address
 
 __all__ = [
     "ArtifactRow",
@@ -169,8 +169,8 @@ def result_rows(run: StoredRun, artifacts: Mapping[str, ArtifactRef]) -> tuple[A
 
 def _preview(run: StoredRun, ref: ArtifactRef) -> str | None:
     """A small value as text. Only codecs that run no code are asked."""
-    from gitflowrun.store.artifacts import ArtifactReader
-    from gitflowrun.store.codecs import is_safe
+    from gitflowrun.artifacts.artifacts import ArtifactReader
+    from gitflowrun.artifacts.codecs import is_safe
 
     try:
         if ref.size > _SMALL or not is_safe(ref.codec):

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gitflowrun.names import PARAMETERS_STEP
-from gitflowrun.store.records import TaskName
+from gitflowrun.runs.records import TaskName
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gitflowrun.store.records import ArtifactRef
-    from gitflowrun.store.stored import StoredRun
+    from gitflowrun.runs.read import StoredRun
+    from gitflowrun.runs.records import ArtifactRef
 
 __all__ = ["Difference", "compare_parameters", "differences"]
 

@@ -22,12 +22,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import RepositoryError
+from gitflowrun.git.command import Git
 from gitflowrun.git.objects import NULL_OID, Oid
-from gitflowrun.git.plumbing import Git
 from gitflowrun.porcelain.sync import SyncReport, push
-from gitflowrun.store import layout
-from gitflowrun.store.listing import RunSummary, list_runs
-from gitflowrun.store.stored import StoredRun
+from gitflowrun.runs import layout
+from gitflowrun.runs.listing import RunSummary, list_runs
+from gitflowrun.runs.read import StoredRun
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -203,7 +203,7 @@ def _lines_of(name: str) -> str:
     beside = str(Path(sys.executable).parent)
     program = shutil.which("git-runs", path=beside) or shutil.which("git-runs")
     if program is None:  # not installed, but run from its sources
-        call = f"{shlex.quote(sys.executable)} -m gitflowrun.cli.main hook"
+        call = f"{shlex.quote(sys.executable)} -m gitflowrun.cli.git_runs.main hook"
         return body.replace(f"{_PROBE} >/dev/null && git runs hook", call)
     # Where git is started from a menu, or the virtual environment is not active, PATH lacks it.
     place = shlex.quote(str(Path(program).parent))

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.porcelain.artifacts import final_artifacts, is_private, result_rows
-from gitflowrun.store.records import TaskName
+from gitflowrun.runs.records import TaskName
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gitflowrun.git.objects import Oid
     from gitflowrun.porcelain.artifacts import ArtifactRow
-    from gitflowrun.store.messages import Status
-    from gitflowrun.store.records import TaskRecord
-    from gitflowrun.store.stored import StoredRun, StoredTask
+    from gitflowrun.runs.commit_message import Status
+    from gitflowrun.runs.read import StoredRun, StoredTask
+    from gitflowrun.runs.records import TaskRecord
 
 __all__ = [
     "CodeState",

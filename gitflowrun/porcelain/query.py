@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 from gitflowrun.errors import CorruptRecord, NotFound, UsageError
 from gitflowrun.names import nearest
-from gitflowrun.store.messages import Status
-from gitflowrun.store.runs import RunStore
+from gitflowrun.runs.commit_message import Status
+from gitflowrun.runs.runs import RunStore
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from gitflowrun.git.repository import Repository
-    from gitflowrun.store.listing import RunSummary
+    from gitflowrun.runs.listing import RunSummary
 
 __all__ = ["RunQuery", "differing", "parameters_of", "parse_status", "select"]
 
@@ -90,7 +90,7 @@ def _refuse_unknown_flow(flow: str, flows: list[str]) -> None:
 
 def parameters_of(repo: Repository, run: RunSummary) -> Mapping[str, str]:
     """The parameters of a run as text; none when its INFO can't be read."""
-    from gitflowrun.store.stored import StoredRun
+    from gitflowrun.runs.read import StoredRun
 
     try:
         return StoredRun(repo, run.flow, run.id, run.commit).info.parameters

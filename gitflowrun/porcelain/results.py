@@ -11,7 +11,7 @@ from gitflowrun.porcelain.compare import Difference, differences
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gitflowrun.store.stored import StoredRun
+    from gitflowrun.runs.read import StoredRun
 
 __all__ = ["ArtifactDifference", "compare_artifacts", "compare_environments"]
 

@@ -18,15 +18,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gitflowrun.git.remotes import Remote, default_remote
-from gitflowrun.porcelain.syncreport import Outcome, SyncedRun, SyncReport
-from gitflowrun.store.listing import list_runs
+from gitflowrun.git.transport import Remote, default_remote
+from gitflowrun.porcelain.sync_report import Outcome, SyncedRun, SyncReport
+from gitflowrun.runs.listing import list_runs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gitflowrun.git.repository import Repository
-    from gitflowrun.store.stored import StoredRun
+    from gitflowrun.runs.read import StoredRun
 
 __all__ = ["Outcome", "SyncReport", "SyncedRun", "fetch", "push"]
 
@@ -49,7 +49,7 @@ def push(
     Raises:
         RepositoryError: the remote can't be reached. What was sent before stays, and is not sent again.
     """
-    from gitflowrun.porcelain.sending import Run, Sender
+    from gitflowrun.porcelain.push import Run, Sender
 
     if runs is None:
         wanted = [Run(run.flow, run.id, run.commit) for run in list_runs(repo)]
@@ -69,8 +69,8 @@ def fetch(repo: Repository, remote: str | None = None) -> SyncReport:
     Raises:
         RepositoryError: the remote can't be reached. What was fetched before stays.
     """
-    from gitflowrun.porcelain.receiving import Receiver
-    from gitflowrun.store.upkeep import tidy
+    from gitflowrun.porcelain.fetch import Receiver
+    from gitflowrun.runs.maintenance import tidy
 
     report = Receiver(repo, Remote(repo, remote or default_remote(repo))).receive()
     tidy(repo)  # each batch came as a pack

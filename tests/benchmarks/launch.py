@@ -51,7 +51,7 @@ if __name__ == "__main__":
 FORK = """
 import os, resource, time
 import gc
-import gitflowrun.cli.launch, gitflowrun.runtime.zygote, gitflowrun.runtime.task, blake3
+import gitflowrun.cli.flow.start, gitflowrun.runtime.worker.zygote, gitflowrun.runtime.worker.task, blake3
 from gitflowrun import FlowSpec, Parameter, step
 gc.collect()
 gc.freeze()

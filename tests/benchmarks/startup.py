@@ -78,7 +78,7 @@ def main() -> None:
         )
         names = "from gitflowrun import FlowSpec, Parameter, step, current"
         row(names[:34], best([python, "-c", names], repo, rounds, env), bare, "+60")
-        runs = [python, "-m", "gitflowrun.cli.main"]
+        runs = [python, "-m", "gitflowrun.cli.git_runs.main"]
         row("git runs -h", best([*runs, "-h"], repo, rounds, env), bare, "60")
         listing = best([*runs, "list"], repo, rounds, env)
         row(f"git runs list, {args.runs} runs", listing, bare, "80")

@@ -28,13 +28,13 @@ from typing import Any
 import numpy as np
 from blake3 import blake3
 
-from gitflowrun.git.packfile import PackReader
-from gitflowrun.git.packs import PackStore
+from gitflowrun.artifacts import codecs
+from gitflowrun.artifacts.artifacts import ArtifactReader, ArtifactWriter, Saved
+from gitflowrun.artifacts.dedup import DedupIndex
+from gitflowrun.git.pack.publish import PackStore
+from gitflowrun.git.pack.reader import PackReader
+from gitflowrun.runs.records import TaskName
 from gitflowrun.settings import Durability, parse_size
-from gitflowrun.store import codecs
-from gitflowrun.store.artifacts import ArtifactReader, ArtifactWriter, Saved
-from gitflowrun.store.dedup import DedupIndex
-from gitflowrun.store.records import TaskName
 from tests.benchmarks import samples
 from tests.benchmarks.machine import describe, repository
 from tests.benchmarks.race import Best, Contender, peak_of, race, timed
@@ -375,7 +375,7 @@ def reading(options: Options) -> None:
 def small(options: Options) -> None:
     """Ten thousand payloads of 1 KB, durable."""
     from gitflowrun.git.objects import ObjectType
-    from gitflowrun.git.packs import PackObject
+    from gitflowrun.git.pack.publish import PackObject
 
     store, count = Store(options.directory / "small"), 10_000
     noise = np.random.default_rng(0).bytes(count * 1000)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
-from gitflowrun.cli.main import main
+from gitflowrun.cli.git_runs.main import main
 from tests.helpers.repos import Output
 
 if TYPE_CHECKING:

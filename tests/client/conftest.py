@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from gitflowrun.client import namespaces
-from gitflowrun.client import source as sources
+from gitflowrun.client import repository as sources
 from tests.client.samples import SCRIPT
 from tests.helpers.repos import GitRepo
 

@@ -9,14 +9,15 @@ from typing import Any
 
 from blake3 import blake3
 
+from gitflowrun.artifacts.codecs import encode
 from gitflowrun.git.objects import ObjectType, hash_object
 from gitflowrun.git.repository import Repository
 from gitflowrun.git.snapshot import take_snapshot
 from gitflowrun.names import Digest
-from gitflowrun.store.birth import RunDraft
-from gitflowrun.store.codecs import encode
-from gitflowrun.store.linetimes import encode_times
-from gitflowrun.store.records import (
+from gitflowrun.runs.create import RunDraft
+from gitflowrun.runs.line_times import encode_times
+from gitflowrun.runs.read import StoredRun
+from gitflowrun.runs.records import (
     ArtifactRef,
     Attempt,
     Chunk,
@@ -27,9 +28,8 @@ from gitflowrun.store.records import (
     TaskRecord,
     Transition,
 )
-from gitflowrun.store.runs import RunStore, Status
-from gitflowrun.store.stored import StoredRun
-from gitflowrun.store.writer import FinishedTask, RunWriter
+from gitflowrun.runs.runs import RunStore, Status
+from gitflowrun.runs.write import FinishedTask, RunWriter
 from tests.helpers.repos import GitRepo
 
 GRAPH = {

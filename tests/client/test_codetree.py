@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from gitflowrun.client.codetree import MAX_DEPTH, code_files, materialise, write_tar
 from gitflowrun.errors import CorruptRecord, UntrustedArtifact
 from gitflowrun.git.objects import Mode, ObjectType, Oid, TreeEntry, tree_bytes
-from gitflowrun.git.objectstore import ObjectStore
+from gitflowrun.git.odb import ObjectStore
 from gitflowrun.git.repository import Repository
 from tests.helpers.repos import GitRepo
 

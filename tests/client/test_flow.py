@@ -8,8 +8,8 @@ import pytest
 
 from gitflowrun import Flow, Metaflow
 from gitflowrun.errors import InvalidPathspec, NotFound
-from gitflowrun.git.plumbing import Git
-from gitflowrun.store.runs import Status
+from gitflowrun.git.command import Git
+from gitflowrun.runs.runs import Status
 from tests.client.samples import make_failed_run, make_run, start
 from tests.helpers.repos import GitRepo
 

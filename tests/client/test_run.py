@@ -9,7 +9,7 @@ import pytest
 
 from gitflowrun import Flow, Run
 from gitflowrun.errors import InvalidPathspec, NotFound, TaggingError
-from gitflowrun.store.runs import Status
+from gitflowrun.runs.runs import Status
 from tests.client.samples import make_failed_run, make_resumed_run, make_run, sample_tasks, start
 from tests.helpers.repos import GitRepo
 

@@ -9,9 +9,9 @@ from datetime import datetime
 import pytest
 
 from gitflowrun import DataArtifact, Run, Step, Task
+from gitflowrun.artifacts.codecs import encode
+from gitflowrun.artifacts.digest import digest_parts
 from gitflowrun.errors import CorruptRecord, InvalidPathspec, NotFound, UsageError
-from gitflowrun.store.codecs import encode
-from gitflowrun.store.hashing import digest_parts
 from tests.client.samples import make_failed_run, make_resumed_run, make_run, sample_tasks, start
 from tests.helpers.repos import GitRepo
 

@@ -12,11 +12,11 @@ import pytest
 from gitflowrun import Flow, Run
 from gitflowrun.client.frames import rows
 from gitflowrun.errors import UntrustedArtifact
-from gitflowrun.store.records import RunOrigin, TaskName, TaskRecord
-from gitflowrun.store.runs import RunStore, Status
-from gitflowrun.store.stored import StoredRun
-from gitflowrun.store.trust import Trust
-from gitflowrun.store.writer import FinishedTask, RunWriter
+from gitflowrun.runs.read import StoredRun
+from gitflowrun.runs.records import RunOrigin, TaskName, TaskRecord
+from gitflowrun.runs.runs import RunStore, Status
+from gitflowrun.runs.trust import Trust
+from gitflowrun.runs.write import FinishedTask, RunWriter
 from tests.client.samples import (
     CANARY,
     SCRIPT,

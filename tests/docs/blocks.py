@@ -78,7 +78,7 @@ class Sandbox:
         self.repo.commit("the examples")
         bin_ = directory / "bin"
         bin_.mkdir()
-        self._program(bin_ / "git-runs", "-m gitflowrun.cli.main")
+        self._program(bin_ / "git-runs", "-m gitflowrun.cli.git_runs.main")
         self._program(bin_ / "python", "")
         self.env = {
             **os.environ,

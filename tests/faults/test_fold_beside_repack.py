@@ -16,12 +16,12 @@ from pathlib import Path
 import pytest
 
 from gitflowrun.errors import RepositoryError
-from gitflowrun.git import packs as packs_module
-from gitflowrun.git.directio import sync_directory
 from gitflowrun.git.maintenance import fold
 from gitflowrun.git.objects import ObjectType, Oid, hash_object
 from gitflowrun.git.owner import Owner
-from gitflowrun.git.packfile import PackReader
+from gitflowrun.git.pack import publish as packs_module
+from gitflowrun.git.pack.output import sync_directory
+from gitflowrun.git.pack.reader import PackReader
 from gitflowrun.git.repository import Repository
 from tests.helpers.packs import blob, noise, objects_dir, pack_store
 from tests.helpers.repacks import add_bulk, ids_of_packs, kept_run, missing, stopped_while_writing

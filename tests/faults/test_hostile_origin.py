@@ -10,10 +10,10 @@ import pytest
 from gitflowrun.errors import GitflowrunError
 from gitflowrun.git.repository import Repository
 from gitflowrun.git.snapshot import take_snapshot
-from gitflowrun.store.birth import RunDraft
-from gitflowrun.store.records import RunIdentity, TaskName, TaskRecord
-from gitflowrun.store.runs import RunStore, Status
-from gitflowrun.store.writer import FinishedTask
+from gitflowrun.runs.create import RunDraft
+from gitflowrun.runs.records import RunIdentity, TaskName, TaskRecord
+from gitflowrun.runs.runs import RunStore, Status
+from gitflowrun.runs.write import FinishedTask
 from tests.helpers.repos import GitRepo, make_repo
 
 FLOW = """

@@ -14,8 +14,8 @@ import os, sys, traceback
 from pathlib import Path
 from gitflowrun.git.repository import Repository
 from gitflowrun.git.snapshot import take_snapshot
-from gitflowrun.store import birth, writer, tags
-from gitflowrun.store.runs import RunStore, Status
+from gitflowrun.runs import birth, writer, tags
+from gitflowrun.runs.runs import RunStore, Status
 from tests.helpers.runs import draft, finished_task
 
 places, count = sys.argv[2:], int(sys.argv[1])

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from gitflowrun.store.records import TaskName
-from gitflowrun.store.runs import Status
+from gitflowrun.runs.records import TaskName
+from gitflowrun.runs.runs import Status
 from tests.helpers.flows import (
     Background,
     background,

@@ -7,8 +7,8 @@ import subprocess
 import sys
 import time
 
-from gitflowrun.store.records import TaskName
-from gitflowrun.store.runs import Status
+from gitflowrun.runs.records import TaskName
+from gitflowrun.runs.runs import Status
 from tests.helpers.repos import ROOT, GitRepo
 from tests.helpers.runs import make_run, open_repo, store_of
 

@@ -7,14 +7,14 @@ import pickle
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from gitflowrun.flow.execution import RecordSource, StepOutcome, TaskContext, execute_step
+from gitflowrun.flow.execute import RecordSource, StepOutcome, TaskContext, execute_step
 from gitflowrun.flow.graph import FlowGraph
 from gitflowrun.flow.lint import lint
 from gitflowrun.flow.members import constants
-from gitflowrun.flow.parameters import resolve
+from gitflowrun.flow.parameter_values import resolve
 from gitflowrun.git.objects import Oid
 from gitflowrun.names import Digest, RunId
-from gitflowrun.store.records import (
+from gitflowrun.runs.records import (
     ArtifactRef,
     Chunk,
     ForeachFrame,

@@ -11,7 +11,7 @@ import pytest
 
 from gitflowrun.errors import FlowError
 from gitflowrun.flow import FlowSpec, Parameter, current, step
-from gitflowrun.flow.execution import RecordSource, TaskContext, execute_step
+from gitflowrun.flow.execute import RecordSource, TaskContext, execute_step
 from tests.flow.memory import MemoryRun, StepFailedError, run_flow
 
 if TYPE_CHECKING:
@@ -369,7 +369,7 @@ def test_running_a_step_imports_neither_click_nor_pygit2() -> None:
     import subprocess
 
     code = (
-        "import sys, gitflowrun.flow.execution, gitflowrun.flow.lint, gitflowrun.flow.parameters\n"
+        "import sys, gitflowrun.flow.execute, gitflowrun.flow.lint, gitflowrun.flow.parameter_values\n"
         "heavy = {'click', 'pygit2', 'numpy', 'pandas', 'msgpack', 'asyncio', 'ssl'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )

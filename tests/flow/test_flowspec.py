@@ -10,7 +10,7 @@ import pytest
 
 from gitflowrun.flow import FlowSpec, Parameter, current, door, step
 from gitflowrun.flow.members import constants, parameters_of
-from gitflowrun.store.records import ForeachFrame
+from gitflowrun.runs.records import ForeachFrame
 from tests.flow.memory import MemoryRun, run_flow
 
 
@@ -135,9 +135,9 @@ def test_a_running_flow_tells_where_it_is() -> None:
 def launched(monkeypatch: pytest.MonkeyPatch) -> list[type]:
     """What was handed to the command line."""
     flows: list[type] = []
-    module: Any = ModuleType("gitflowrun.cli.launch")
+    module: Any = ModuleType("gitflowrun.cli.flow.start")
     module.main = flows.append
-    monkeypatch.setitem(sys.modules, "gitflowrun.cli.launch", module)
+    monkeypatch.setitem(sys.modules, "gitflowrun.cli.flow.start", module)
     return flows
 
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gitflowrun import msgpack
 from gitflowrun.errors import FlowError
 from gitflowrun.flow import FlowSpec, Parameter, step
 from gitflowrun.flow.graph import FlowGraph
-from gitflowrun.store import wire
 from tests.flow.memory import run_flow
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def test_nodes_know_their_place() -> None:
 def test_the_map_is_plain_data_with_everything_a_scheduler_needs() -> None:
     """`to_map` survives the wire and says types, targets, foreach attributes and joins."""
     told = FlowGraph.of(Shapes).to_map()
-    assert wire.unpack(wire.pack(told)) == told
+    assert msgpack.unpack(msgpack.pack(told)) == told
     assert told["file"] == "test_graph.py"
     assert (told["start_step"], told["end_step"]) == ("start", "end")
     assert told["doc"] == "Every shape there is.\n\nOn two lines."

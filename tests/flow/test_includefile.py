@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gitflowrun.artifacts.codecs import decode
 from gitflowrun.errors import ParameterError, UnserializableArtifact, UsageError
 from gitflowrun.flow import FlowSpec, IncludeFile, step
 from gitflowrun.flow.filecontent import FileContent
 from gitflowrun.flow.graph import FlowGraph
-from gitflowrun.flow.parameters import ParameterContext, check_parameters, resolve, specs
-from gitflowrun.store.codecs import decode
+from gitflowrun.flow.parameter_values import ParameterContext, check_parameters, resolve, specs
 
 
 class ForGraph(FlowSpec):

@@ -12,7 +12,7 @@ import pytest
 from gitflowrun.errors import FlowError, MergeError
 from gitflowrun.flow import FlowSpec, Parameter, step
 from gitflowrun.flow.inputs import Inputs
-from gitflowrun.store.records import ForeachFrame, TaskRecord
+from gitflowrun.runs.records import ForeachFrame, TaskRecord
 from tests.flow.memory import MemoryRun, run_flow
 
 CHECKS: list[Any] = []

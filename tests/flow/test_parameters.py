@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gitflowrun.errors import ParameterError, UsageError
 from gitflowrun.flow import FlowSpec, JSONType, JSONTypeClass, Parameter, current, step
-from gitflowrun.flow.parameters import RESERVED_PARAMETERS, check_parameters, resolve, specs
+from gitflowrun.flow.parameter_values import RESERVED_PARAMETERS, check_parameters, resolve, specs
 
 
 def flow_with(**parameters: Parameter) -> type[FlowSpec]:

@@ -26,9 +26,9 @@ from gitflowrun.git.maintenance import (
     start_fold,
 )
 from gitflowrun.git.objects import Oid
-from gitflowrun.git.packfile import PackReader
+from gitflowrun.git.pack.reader import PackReader
 from gitflowrun.git.repository import Repository
-from gitflowrun.store.layout import PAYLOAD_PATTERN
+from gitflowrun.runs.layout import PAYLOAD_PATTERN
 from tests.helpers.packs import blob, noise, objects_dir, pack_store, publish
 from tests.helpers.repacks import ids_of_packs
 from tests.helpers.repos import GitRepo

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from gitflowrun.store.artifacts import ArtifactReader
-from gitflowrun.store.records import TaskName
-from gitflowrun.store.runs import StoredRun, StoredTask
+from gitflowrun.artifacts.artifacts import ArtifactReader
+from gitflowrun.runs.records import TaskName
+from gitflowrun.runs.runs import StoredRun, StoredTask
 from tests.helpers.repos import ROOT, GitRepo
 from tests.helpers.runs import store_of
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from gitflowrun.git.objects import ObjectType, Oid, TreeEntry, tree_bytes
-from gitflowrun.git.packs import PackObject, PackStore
+from gitflowrun.git.pack.publish import PackObject, PackStore
 from gitflowrun.settings import Durability
 from tests.helpers.repos import GitRepo
 

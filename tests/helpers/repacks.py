@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gitflowrun.git.objects import ObjectType, TreeEntry, hash_object, tree_bytes
-from gitflowrun.git.packindex import PackIndex
-from gitflowrun.git.packs import PackObject
+from gitflowrun.git.pack.index import PackIndex
+from gitflowrun.git.pack.publish import PackObject
 from tests.helpers.packs import blob, noise, objects_dir, pack_store
 from tests.helpers.repos import GitRepo
 

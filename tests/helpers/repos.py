@@ -56,7 +56,7 @@ class GitRepo:
 
     def runs(self, *args: str, env: dict[str, str] | None = None, timeout: float = 120) -> Output:
         """Run `git runs ARGS` here."""
-        return self.python("-m", "gitflowrun.cli.main", *args, env=env, timeout=timeout)
+        return self.python("-m", "gitflowrun.cli.git_runs.main", *args, env=env, timeout=timeout)
 
     def flow(self, script: str, *args: str, env: dict[str, str] | None = None) -> Output:
         """Run `python SCRIPT ARGS` here."""

@@ -12,11 +12,11 @@ from gitflowrun.git.objects import ObjectType, hash_object
 from gitflowrun.git.repository import Repository
 from gitflowrun.git.snapshot import take_snapshot
 from gitflowrun.names import Digest
-from gitflowrun.store.birth import RunDraft
-from gitflowrun.store.linetimes import encode_times
-from gitflowrun.store.records import ArtifactRef, Attempt, Chunk, RunIdentity, TaskName, TaskRecord
-from gitflowrun.store.runs import RunStore, Status
-from gitflowrun.store.writer import FinishedTask, RunWriter
+from gitflowrun.runs.create import RunDraft
+from gitflowrun.runs.line_times import encode_times
+from gitflowrun.runs.records import ArtifactRef, Attempt, Chunk, RunIdentity, TaskName, TaskRecord
+from gitflowrun.runs.runs import RunStore, Status
+from gitflowrun.runs.write import FinishedTask, RunWriter
 from tests.helpers.repos import GitRepo
 
 __all__ = [

@@ -24,8 +24,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gitflowrun.store.codecs import encode
-from gitflowrun.store.hashing import digest_parts
+from gitflowrun.artifacts.codecs import encode
+from gitflowrun.artifacts.digest import digest_parts
 
 __all__ = ["Colour", "Pair", "Point", "Values", "same"]
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from gitflowrun.porcelain.hooks import HookState, Installed, install, post_commit, state, uninstall
-from gitflowrun.store.listing import list_runs
-from gitflowrun.store.runs import Status
+from gitflowrun.runs.listing import list_runs
+from gitflowrun.runs.runs import Status
 from tests.helpers.repos import ROOT, GitRepo
 from tests.helpers.runs import finished_task, make_run, open_repo, start_run
 
@@ -25,7 +25,7 @@ def _git_runs_is_on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     """Puts a `git-runs` of this source tree on PATH."""
     program = tmp_path / "programs" / "git-runs"
     program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m gitflowrun.cli.main "$@"\n')
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m gitflowrun.cli.git_runs.main "$@"\n')
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))

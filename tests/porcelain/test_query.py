@@ -9,7 +9,7 @@ import pytest
 from gitflowrun.errors import NotFound, UsageError
 from gitflowrun.git.snapshot import take_snapshot
 from gitflowrun.porcelain.query import RunQuery, differing, parameters_of, parse_status, select
-from gitflowrun.store.runs import RunStore, Status
+from gitflowrun.runs.runs import RunStore, Status
 from tests.helpers.repos import GitRepo
 from tests.helpers.runs import draft, make_run, open_repo
 

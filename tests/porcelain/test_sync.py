@@ -12,15 +12,15 @@ import pytest
 
 from gitflowrun.errors import RepositoryError
 from gitflowrun.porcelain.sync import Outcome, SyncReport, fetch, push
-from gitflowrun.store.runs import RunStore, Status
-from gitflowrun.store.tags import Tags
+from gitflowrun.runs.runs import RunStore, Status
+from gitflowrun.runs.tags import Tags
 from tests.helpers.repos import ROOT, GitRepo, make_repo
 from tests.helpers.runs import finished_task, make_run, open_repo, start_run, store_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gitflowrun.store.stored import StoredRun
+    from gitflowrun.runs.read import StoredRun
 
 
 @pytest.fixture

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gitflowrun.artifacts.artifacts import ArtifactReader, ArtifactWriter
+from gitflowrun.artifacts.codecs import decode, encode
 from gitflowrun.errors import CorruptRecord, NotFound, UntrustedArtifact
-from gitflowrun.git.packfile import PackReader
-from gitflowrun.store.artifacts import ArtifactReader, ArtifactWriter
-from gitflowrun.store.codecs import decode, encode
-from gitflowrun.store.records import Attempt, TaskName, TaskRecord
-from gitflowrun.store.runs import Status
-from gitflowrun.store.writer import FinishedTask
+from gitflowrun.git.pack.reader import PackReader
+from gitflowrun.runs.records import Attempt, TaskName, TaskRecord
+from gitflowrun.runs.runs import Status
+from gitflowrun.runs.write import FinishedTask
 from tests.helpers.packs import objects_dir, pack_store
 from tests.helpers.repos import ROOT, GitRepo
 from tests.helpers.runs import start_run, store_of

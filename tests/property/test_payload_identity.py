@@ -19,12 +19,12 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from gitflowrun import FileArtifact, Run, from_chunks, metadata
-from gitflowrun.cli.main import main
-from gitflowrun.client import source as sources
+from gitflowrun.artifacts.codecs import Encoded, decode, encode
+from gitflowrun.cli.git_runs.main import main
+from gitflowrun.client import repository as sources
 from gitflowrun.errors import GitflowrunError
-from gitflowrun.store.codecs import Encoded, decode, encode
-from gitflowrun.store.runs import Status
-from gitflowrun.store.writer import FinishedTask
+from gitflowrun.runs.runs import Status
+from gitflowrun.runs.write import FinishedTask
 from tests.helpers.repos import GitRepo, make_repo
 from tests.helpers.runs import finished_task, start_run
 from tests.helpers.values import Point, same

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gitflowrun.git.objects import Oid
-from gitflowrun.git.packfile import PackReader
+from gitflowrun.git.pack.reader import PackReader
 from tests.helpers.flows import latest, linear_flow, one_task
 from tests.helpers.packs import objects_dir
 from tests.helpers.repos import GitRepo

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from gitflowrun.artifacts.codecs.files import FileArtifact
 from gitflowrun.client import Run, Task
-from gitflowrun.client import source as sources
-from gitflowrun.store.codecs.files import FileArtifact
+from gitflowrun.client import repository as sources
 from tests.helpers.repos import GitRepo
 
 NOTES = '''

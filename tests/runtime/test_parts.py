@@ -13,12 +13,11 @@ from collections.abc import Callable
 import pytest
 
 from gitflowrun.names import PARAMETERS_STEP
-from gitflowrun.runtime.events import Event, RunEnded, TaskEnded, TaskLine, TaskStarted
-from gitflowrun.runtime.guard import objection
-from gitflowrun.runtime.hosts import FreshHost
-from gitflowrun.runtime.logs import LiveLogs
-from gitflowrun.runtime.loop import Loop
-from gitflowrun.runtime.messages import (
+from gitflowrun.runs.records import Transition
+from gitflowrun.runs.runs import Status
+from gitflowrun.runtime.executors.local import FreshHost
+from gitflowrun.runtime.ipc.events import Event, RunEnded, TaskEnded, TaskLine, TaskStarted
+from gitflowrun.runtime.ipc.messages import (
     Begin,
     Exited,
     Launch,
@@ -27,18 +26,19 @@ from gitflowrun.runtime.messages import (
     Result,
     Started,
 )
-from gitflowrun.runtime.plan import Plan, Shape
-from gitflowrun.runtime.scheduler import Rules, Scheduler
-from gitflowrun.runtime.seeds import base_seeds, reseed
-from gitflowrun.store.records import Transition
-from gitflowrun.store.runs import Status
+from gitflowrun.runtime.launch.fork_check import objection
+from gitflowrun.runtime.scheduler.event_loop import Loop
+from gitflowrun.runtime.scheduler.logs import LiveLogs
+from gitflowrun.runtime.scheduler.plan import Plan, Shape
+from gitflowrun.runtime.scheduler.scheduler import Rules, Scheduler
+from gitflowrun.runtime.worker.random_seeds import base_seeds, reseed
 from tests.helpers.repos import ROOT, GitRepo
 from tests.helpers.runs import open_repo, start_run
 
 GUARDED = """
 import sys
 {code}
-from gitflowrun.runtime.guard import objection
+from gitflowrun.runtime.launch.fork_check import objection
 print(objection())
 """
 
@@ -282,7 +282,7 @@ def test_a_rehearsal_leaves_nothing_to_import_and_nothing_behind() -> None:
     code = (
         "import os, sys, time\n"
         "from gitflowrun.runtime import zygote\n"
-        "from gitflowrun.runtime.rehearsal import rehearse\n"
+        "from gitflowrun.runtime.worker.warmup import rehearse\n"
         "rehearse()\n"
         "loaded, files = set(sys.modules), len(os.listdir('/proc/self/fd'))\n"
         "rehearse()\n"

@@ -1,0 +1,1 @@
+"""Artifacts: values as payloads, payloads as blobs."""

@@ -1,0 +1,257 @@
+"""Artifacts between a task and the repository: saved and loaded. No paths, no refs, no pygit2.
+
+Saving, for all artifacts of a task at once:
+
+1. BLAKE3 of every payload. A payload that occurs twice is stored once.
+2. Small ones together are handed back `inline`: the scheduler writes them in the pack of its group commit.
+3. Otherwise what the index knows is not written again; the rest is cut into chunks, of which the unknown
+   ones become one kept pack. The scheduler names it in `release` once a ref reaches it.
+
+Task processes do this. It starts threads for large payloads, so a process that forks tasks must not.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+
+from gitflowrun.artifacts import codecs
+from gitflowrun.artifacts.digest import digest, digest_all, digest_parts
+from gitflowrun.artifacts.payloads import PayloadFile, read_bytes, read_payload
+from gitflowrun.artifacts.settling import changed, chunk_digests, may_change, settled
+from gitflowrun.errors import CorruptRecord, UsageError
+from gitflowrun.git.objects import ObjectType, hash_object
+from gitflowrun.runs.records import ArtifactRef, Chunk
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from gitflowrun.artifacts.codecs import Encoded
+    from gitflowrun.artifacts.payloads import Blobs
+    from gitflowrun.git.objects import Oid
+    from gitflowrun.git.pack.publish import PackObject, PackStore
+    from gitflowrun.names import Digest
+    from gitflowrun.runs.records import TaskName
+
+__all__ = ["INLINE_LIMIT", "ArtifactReader", "ArtifactWriter", "Saved"]
+
+INLINE_LIMIT = 64 << 10
+
+
+class Index(Protocol):
+    """What is in the repository already, by BLAKE3: a DedupIndex."""
+
+    def lookup(self, digests: Iterable[Digest], /) -> Mapping[Digest, Oid]:
+        """The blobs of those chunks, and payloads of one chunk, that are there."""
+
+    def payloads(self, digests: Iterable[Digest], /) -> Mapping[Digest, tuple[Chunk, ...]]:
+        """The chunks of those payloads, of several chunks each, that are there completely."""
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What became of a task's artifacts.
+
+    Attributes:
+        refs: Where each lies, by name.
+        inline: Payloads that are not written yet, by digest: the scheduler writes them.
+        packs: The pack that was written, if any; kept until the scheduler releases it.
+    """
+
+    refs: dict[str, ArtifactRef]
+    inline: dict[Digest, bytes] = field(default_factory=dict)
+    packs: tuple[str, ...] = ()
+
+
+class ArtifactWriter:
+    """Saves artifacts.
+
+    Args:
+        packs: Writes packs.
+        index: Knows what is stored already; without it, everything large is written.
+        inline_limit: Bytes up to which a task's payloads together are handed back.
+    """
+
+    def __init__(
+        self, packs: PackStore, index: Index | None = None, inline_limit: int = INLINE_LIMIT
+    ) -> None:
+        self._packs = packs
+        self._index = index
+        self._inline_limit = inline_limit
+
+    def save(self, values: Mapping[str, Encoded], producer: TaskName) -> Saved:
+        """Save all artifacts of a task.
+
+        Args:
+            values: The encoded values by name.
+            producer: The task.
+
+        Raises:
+            RepositoryError: a pack can't be written; nothing was.
+            UnserializableArtifact: a file, or memory, changed while it was being stored; nothing was.
+        """
+        digests = {name: digest_parts(value.parts) for name, value in values.items()}  # 1
+        payloads = {digests[name]: _Payload(name, value) for name, value in values.items()}
+        inline: dict[Digest, bytes] = {}
+        packs: tuple[str, ...] = ()
+        chunks: dict[Digest, tuple[Chunk, ...]]
+        if sum(payload.value.size for payload in payloads.values()) <= self._inline_limit:  # 2
+            inline = {found: payload.copied(found) for found, payload in payloads.items()}
+            chunks = {found: (_chunk(found, data),) for found, data in inline.items()}
+        else:  # 3
+            chunks, packs = self._store(payloads)
+        refs = {
+            name: ArtifactRef(
+                digest=digests[name],
+                size=value.size,
+                codec=value.codec,
+                type=value.type,
+                chunks=chunks[digests[name]],
+                producer=producer,
+            )
+            for name, value in values.items()
+        }
+        return Saved(refs, inline, packs)
+
+    def _store(
+        self, payloads: Mapping[Digest, _Payload]
+    ) -> tuple[dict[Digest, tuple[Chunk, ...]], tuple[str, ...]]:
+        """The chunks of each payload, and the pack that was written for them."""
+        # Readers need none of this, nor tasks whose values are small.
+        from gitflowrun.artifacts.chunking import WHOLE
+
+        large = [found for found, payload in payloads.items() if payload.value.size > WHOLE]
+        stored = dict(self._index.payloads(large)) if self._index else {}
+        pieces: dict[Digest, PackObject] = {}
+        order: dict[Digest, list[Digest]] = {}
+        for found, payload in payloads.items():
+            if found in stored:
+                continue  # its digest was all it took
+            cut = payload.cut(found)
+            pieces.update(cut)
+            order[found] = [name for name, _ in cut]
+        oids = dict(self._index.lookup(pieces)) if self._index else {}
+        missing = {name: piece for name, piece in pieces.items() if name not in oids}
+        packs: tuple[str, ...] = ()
+        if missing:
+            pack = self._packs.write(list(missing.values()))
+            oids |= zip(missing, pack.oids, strict=True)
+            packs = (pack.name,)
+        made = {
+            name: Chunk(name, oids[name], memoryview(piece.data).nbytes)
+            for name, piece in pieces.items()
+        }
+        cut_now = {found: tuple(made[name] for name in names) for found, names in order.items()}
+        return stored | cut_now, packs
+
+
+class _Payload:
+    """An encoded value on its way into the repository, under the name of the first artifact that has it."""
+
+    def __init__(self, artifact: str, value: Encoded) -> None:
+        self.artifact = artifact
+        self.value = value
+        self._may_change = may_change(value)
+
+    def copied(self, found: Digest) -> bytes:
+        """All of it in memory."""
+        data = self.value.payload()
+        if self._may_change and digest(data) != found:
+            raise changed(self.artifact)
+        return data
+
+    def cut(self, found: Digest) -> list[tuple[Digest, PackObject]]:
+        """Its chunks in order, each with its digest and as the object to be written."""
+        from gitflowrun.artifacts.chunking import cut
+        from gitflowrun.git.pack.publish import PackObject
+
+        views = cut(self.value.parts)
+        if len(views) == 1:
+            names = [found]
+        elif self._may_change:
+            names = chunk_digests(views, found, self.artifact)
+        else:
+            names = digest_all(views)
+        return [
+            (name, PackObject(ObjectType.BLOB, view, settle=self._settling(name)))
+            for name, view in zip(names, views, strict=True)
+        ]
+
+    def _settling(self, name: Digest) -> Callable[[memoryview], memoryview] | None:
+        if not self._may_change:
+            return None
+        return lambda view: settled(view, name, self.artifact)
+
+
+def _chunk(found: Digest, data: bytes) -> Chunk:
+    return Chunk(found, hash_object(ObjectType.BLOB, data), len(data))
+
+
+class ArtifactReader:
+    """Loads artifacts. No chunk is returned whose BLAKE3 is not the manifest's.
+
+    Args:
+        objects: Where blobs are read from: an ObjectStore or a PackReader.
+    """
+
+    def __init__(self, objects: Blobs) -> None:
+        self._objects = objects
+
+    def payload(self, ref: ArtifactRef) -> memoryview:
+        """The payload, in a writable buffer of its own.
+
+        Raises:
+            CorruptRecord: it is damaged; the message names its digest.
+            MissingObject: a part of it is nowhere.
+        """
+        return read_payload(self._objects, ref)
+
+    def load(self, ref: ArtifactRef, *, trusted: bool, writable: bool = True) -> Any:
+        """The value.
+
+        Args:
+            ref: The artifact.
+            trusted: Whether its run is trusted, so that pickles may run.
+            writable: Whether arrays must be writable; where not, they may be read-only views.
+
+        Raises:
+            UntrustedArtifact: it is a pickle, and not trusted.
+            CorruptRecord: it is damaged; the message names its digest.
+            MissingObject: a part of it is nowhere.
+            NotFound: a class or package that it needs is not here.
+        """
+        if not trusted:
+            codecs.check_safe(ref.codec)  # before gigabytes are read for nothing
+        if ref.codec == codecs.FILE:
+            return codecs.stored_file(lambda: self.open(ref), ref.size, ref.digest)
+        # Bytes are read into the very object that is returned.
+        read = read_bytes if ref.codec == codecs.BYTES else read_payload
+        payload = read(self._objects, ref)
+        try:
+            return codecs.decode(ref.codec, payload, trusted=trusted, writable=writable)
+        except CorruptRecord as error:
+            raise CorruptRecord(
+                f"payload blake3/{ref.digest.hex()[:12]} ({ref.codec}): {error.message}",
+                hint=error.hint,
+            ) from error
+
+    def open(self, ref: ArtifactRef) -> BinaryIO:
+        """The payload as a seekable file. Only chunks that are asked for are read.
+
+        Reading raises CorruptRecord and MissingObject as `payload` does.
+        """
+        return io.BufferedReader(PayloadFile(self._objects, ref), 64 << 10)
+
+    def read_array(self, ref: ArtifactRef, rows: int | slice) -> Any:
+        """Some rows of a numpy array (`array[rows]`), read without the rest where that is possible.
+
+        Raises:
+            UsageError: the artifact is no numpy array.
+            IndexError: there is no such row.
+            CorruptRecord: it is damaged.
+        """
+        if ref.codec != codecs.ARRAY:
+            raise UsageError(f"a {ref.type} has no rows", hint="load it as a whole")
+        with self.open(ref) as stream:
+            return codecs.read_rows(stream, rows)

@@ -1,0 +1,73 @@
+"""Values to bytes and back: one codec a file, chosen by the value's exact type. No git, no files.
+
+    raw       str/1, bytes/1      the text or bytes themselves: `git show` reads them
+    plain     plain/1             what Python's literals and standard value types build, as msgpack
+    arrays    npy/1               numpy arrays in numpy's own file format
+    frames    arrow/1             pandas, polars and pyarrow as an Arrow IPC stream
+    tensors   safetensors/1       torch tensors and state dicts
+    files     file/1              a file or stream of bytes larger than memory
+    plugins                       users' codecs, found by entry point
+    pickles   pickle/5, cloudpickle/1   everything else; loaded only from trusted runs
+
+Bytes are deterministic: equal values give equal bytes in every process and under every hash seed. (Pickles
+may not: what is in a set within an object comes in the order of the hash seed. Nor may Arrow's views, runs and
+unions, which are stored with what lies in memory beside their values.) The order of a dict and the
+sharing of a mutable object inside one value are part of the value. Nothing is ever stored as something
+similar: a codec that can't give a value back exactly leaves it to the next one, pickle last.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gitflowrun.artifacts.codecs.payload import Encoded, type_name
+from gitflowrun.artifacts.codecs.registry import (
+    ARRAY,
+    BYTES,
+    FILE,
+    check_safe,
+    decode,
+    encode,
+    is_safe,
+    suffix,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import BinaryIO
+
+__all__ = [
+    "ARRAY",
+    "BYTES",
+    "FILE",
+    "Encoded",
+    "check_safe",
+    "decode",
+    "encode",
+    "is_file",
+    "is_safe",
+    "read_rows",
+    "stored_file",
+    "suffix",
+    "type_name",
+]
+
+
+def is_file(value: object) -> bool:
+    """Whether a value stands for a file."""
+    cls = type(value)
+    return cls.__name__ == "FileArtifact" and cls.__module__ == f"{__name__}.files"
+
+
+def stored_file(opener: Callable[[], BinaryIO], size: int, digest: bytes) -> Any:
+    """The value of a stored file, of which nothing is read yet."""
+    from gitflowrun.artifacts.codecs.files import FileArtifact
+
+    return FileArtifact(opener, size, "in the repository", digest)
+
+
+def read_rows(stream: BinaryIO, rows: int | slice) -> Any:
+    """Some rows of the array in an npy payload; see `arrays.read_rows`."""
+    from gitflowrun.artifacts.codecs import numpy as numpy_codec
+
+    return numpy_codec.read_rows(stream, rows)

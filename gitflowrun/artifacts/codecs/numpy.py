@@ -1,0 +1,359 @@
+"""numpy arrays, scalars and dtypes as a layout and a buffer; npy/1 is numpy's own file format.
+
+Arrays of objects, subclasses of ndarray and dtypes that their description does not bring back are
+declined. Equal arrays give equal bytes: views are written in C order unless they are contiguous in
+Fortran order, and bytes that belong to no field (padding) are zero.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import math
+import re
+import sys
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, BinaryIO
+
+from gitflowrun.artifacts.codecs.payload import Buffer, Loading, Unencodable, flat
+from gitflowrun.errors import CorruptRecord
+
+__all__ = [
+    "Form",
+    "Layout",
+    "build",
+    "decode_npy",
+    "describe",
+    "encode_npy",
+    "explode",
+    "explode_scalar",
+    "form_of",
+    "parse_dtype",
+    "read_npy_header",
+    "read_rows",
+]
+
+_MAGIC = b"\x93NUMPY"
+_ALIGNMENT = 64
+_MAX_HEADER = 1 << 20
+_PREFIX = 12
+_SIMPLE = re.compile(r"[<>|=]?[biufcSUVmM][0-9]*(\[[0-9]*[a-zA-Zμ]+(/[0-9]+)?\])?\Z")
+_FIELD_KEYS = frozenset({"descr", "fortran_order", "shape"})
+
+
+class Form(Enum):
+    """What of numpy's a value is."""
+
+    ARRAY = "array"
+    SCALAR = "scalar"
+    DTYPE = "dtype"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How an array lies in its buffer.
+
+    Attributes:
+        descr: The dtype as text: `<f8`, or the list of fields that npy files use.
+        fortran: Whether the first index varies fastest.
+        shape: Its dimensions.
+    """
+
+    descr: str
+    fortran: bool
+    shape: tuple[int, ...]
+
+    def to_list(self) -> list[Any]:
+        """The layout as a list of msgpack's types."""
+        return [self.descr, self.fortran, list(self.shape)]
+
+    @classmethod
+    def from_list(cls, parts: list[Any]) -> Layout:
+        """The layout in a decoded list."""
+        descr, fortran, shape = parts
+        sizes_ok = all(type(size) is int and size >= 0 for size in shape)
+        if not isinstance(descr, str) or not isinstance(fortran, bool) or not sizes_ok:
+            raise CorruptRecord("malformed layout of an array")
+        return cls(descr, fortran, tuple(shape))
+
+
+def form_of(cls: type) -> Form | None:
+    """What of numpy's values of exactly this type are; None for everything else."""
+    np = sys.modules.get("numpy")
+    if np is None:
+        return None
+    if cls is np.ndarray:
+        return Form.ARRAY
+    if issubclass(cls, np.generic):
+        return Form.SCALAR if cls.__module__ == "numpy" else None
+    return Form.DTYPE if issubclass(cls, np.dtype) else None
+
+
+def describe(dtype: Any) -> str:
+    """The dtype as text that `parse_dtype` turns back into it.
+
+    Raises:
+        Unencodable: there is no such text (objects, metadata, dtypes of other packages).
+    """
+    known = dtype.kind in "biufcSUVmM" and not dtype.hasobject and not dtype.metadata
+    # Without a width, numpy gives itself one.
+    if not known or _is_extended(dtype) or not dtype.itemsize:
+        raise Unencodable(f"dtype {dtype}")
+    try:
+        if dtype.names is None and dtype.subdtype is None:
+            text = str(dtype.str)
+        else:
+            text = repr(_npy_format().dtype_to_descr(dtype))
+        again = parse_dtype(text)
+    except (CorruptRecord, ValueError) as error:  # fields that overlap, or lie in another order
+        raise Unencodable(f"dtype {dtype}") from error
+    # `long` and `long long` are one dtype under two types; a record dtype equals its plain namesake.
+    same_type = again.type is dtype.type or dtype.kind in "iu"
+    if again != dtype or again.isalignedstruct != dtype.isalignedstruct or not same_type:
+        raise Unencodable(f"dtype {dtype}")
+    return text
+
+
+def parse_dtype(text: str) -> Any:
+    """The dtype that `describe` wrote.
+
+    Raises:
+        CorruptRecord: the text describes none.
+    """
+    import numpy as np
+
+    if _SIMPLE.match(text):
+        descr: Any = text
+    else:
+        try:
+            descr = ast.literal_eval(text)
+        except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError) as error:
+            raise CorruptRecord(f"malformed dtype {text[:60]!r}") from error
+        _check_descr(descr)
+    try:
+        dtype = _npy_format().descr_to_dtype(descr)
+    except Exception as error:
+        raise CorruptRecord(f"malformed dtype {text[:60]!r}: {error}") from error
+    if not isinstance(dtype, np.dtype) or dtype.hasobject:
+        raise CorruptRecord(f"dtype {text[:60]!r} holds objects")
+    return dtype
+
+
+def _npy_format() -> Any:
+    """The reader and writer of npy headers; `Any`, as numpy before 2.3 leaves it untyped."""
+    from numpy.lib import format as npy
+
+    return npy
+
+
+def _check_descr(descr: Any) -> None:
+    """Refuse every dtype in a field list but plain ones: numpy reads much more into text."""
+    if isinstance(descr, str):
+        if not _SIMPLE.match(descr):
+            raise CorruptRecord(f"malformed dtype {descr[:60]!r}")
+    elif isinstance(descr, tuple):
+        _check_descr(descr[0] if descr else None)
+    elif isinstance(descr, list):
+        for field in descr:
+            if not isinstance(field, tuple) or len(field) not in {2, 3}:
+                raise CorruptRecord("malformed field of a dtype")
+            _check_descr(field[1])
+    else:
+        raise CorruptRecord("malformed dtype")
+
+
+def explode(array: Any) -> tuple[Layout, Buffer]:
+    """Layout and buffer of an array; the buffer is the array's own memory where it is contiguous.
+
+    Raises:
+        Unencodable: its dtype has no exact description.
+    """
+    import numpy as np
+
+    descr = describe(array.dtype)
+    flags = array.flags
+    fortran = bool(flags.f_contiguous and not flags.c_contiguous)
+    if _has_padding(array.dtype):
+        array = _without_padding(array)
+        fortran = False
+    layout = Layout(descr, fortran, tuple(map(int, array.shape)))
+    if not array.nbytes:
+        return layout, b""
+    ordered = array.T if fortran else np.ascontiguousarray(array)
+    return layout, flat(ordered.reshape(-1).view(np.uint8).data)
+
+
+def explode_scalar(scalar: Any) -> tuple[Layout, Buffer]:
+    """Layout and buffer of a numpy scalar."""
+    import numpy as np
+
+    array = np.asarray(scalar)
+    if type(array[()]) is not type(scalar) or array.dtype != scalar.dtype:
+        raise Unencodable("a scalar that is none of its array's")
+    if array.dtype.kind in "SU" and array[()] != scalar:
+        raise Unencodable("text with trailing zeros, which arrays drop")
+    layout, data = explode(array)
+    return layout, bytes(data)
+
+
+def _has_padding(dtype: Any) -> bool:
+    if dtype.subdtype is not None:
+        return _has_padding(dtype.base)
+    if dtype.names is None:
+        return False
+    fields = [dtype.fields[name][0] for name in dtype.names]
+    return sum(field.itemsize for field in fields) != dtype.itemsize or any(
+        map(_has_padding, fields)
+    )
+
+
+def _without_padding(array: Any) -> Any:
+    """A copy in C order whose padding is zero."""
+    import numpy as np
+
+    clean = np.zeros(array.shape, array.dtype)
+    _copy_fields(clean, array)
+    return clean
+
+
+def _copy_fields(target: Any, source: Any) -> None:
+    if target.dtype.names is None:
+        target[...] = source
+        return
+    for name in target.dtype.names:  # one by one: copied whole, padding would come along
+        _copy_fields(target[name], source[name])
+
+
+def _is_extended(dtype: Any) -> bool:
+    """Whether it is or holds x87 extended precision: 10 bytes and 6 of chance."""
+    if dtype.subdtype is not None:
+        return _is_extended(dtype.base)
+    if dtype.names is not None:
+        return any(_is_extended(dtype.fields[name][0]) for name in dtype.names)
+    return dtype.char in "gG"
+
+
+def build(layout: Layout, buffer: Buffer, *, writable: bool) -> Any:
+    """The array that `explode` took apart, a view of `buffer` where that is possible.
+
+    Raises:
+        CorruptRecord: the buffer has another size than the layout says.
+    """
+    import numpy as np
+
+    dtype = parse_dtype(layout.descr)
+    view = flat(buffer)
+    if not dtype.itemsize:
+        raise CorruptRecord("an array's elements have no size")
+    if math.prod(layout.shape) * dtype.itemsize != view.nbytes:
+        raise CorruptRecord("an array's buffer does not have the size of its shape")
+    order: Any = "F" if layout.fortran else "C"
+    try:
+        if not view.nbytes:
+            return np.zeros(layout.shape, dtype, order)
+        array: Any = np.ndarray(layout.shape, dtype, view, 0, None, order)
+    except (ValueError, OverflowError, MemoryError) as error:
+        raise CorruptRecord(f"an array can't have its shape: {error}") from error
+    if (writable and not array.flags.writeable) or not array.flags.aligned:
+        array = array.copy(order)
+    array.flags.writeable = writable
+    return array
+
+
+def encode_npy(array: Any) -> tuple[memoryview, ...]:
+    """The parts of an npy file: its header, and the array's memory."""
+    layout, data = explode(array)
+    header = _npy_header(layout)
+    return (memoryview(header), memoryview(data)) if data else (memoryview(header),)
+
+
+def _npy_header(layout: Layout) -> bytes:
+    descr = repr(layout.descr) if _SIMPLE.match(layout.descr) else layout.descr
+    text = f"{{'descr': {descr}, 'fortran_order': {layout.fortran}, 'shape': {layout.shape}, }}"
+    version, width = (1, 2) if len(text) < 65000 and text.isascii() else (3, 4)  # noqa: PLR2004
+    content = text.encode()
+    start = len(_MAGIC) + 2 + width
+    content += b" " * (-(start + len(content) + 1) % _ALIGNMENT) + b"\n"
+    return _MAGIC + bytes([version, 0]) + len(content).to_bytes(width, "little") + content
+
+
+def read_npy_header(payload: memoryview) -> tuple[Layout, int]:
+    """Layout of the array in an npy payload, and where its buffer begins.
+
+    Args:
+        payload: The payload, or as much of it as holds the header.
+
+    Raises:
+        CorruptRecord: there is no such header.
+    """
+    version = payload[6] if payload.nbytes > 12 and payload[:6] == _MAGIC else 0  # noqa: PLR2004
+    if version not in {1, 2, 3}:
+        raise CorruptRecord("the payload is no npy file")
+    start = 10 if version == 1 else 12
+    end = start + int.from_bytes(payload[8:start], "little")
+    if end > min(payload.nbytes, _MAX_HEADER):
+        raise CorruptRecord("an npy header is cut short")
+    try:
+        text = str(payload[start:end], "latin-1" if version < 3 else "utf-8")  # noqa: PLR2004
+        fields = ast.literal_eval(text.strip())
+        if not isinstance(fields, dict) or fields.keys() != _FIELD_KEYS:
+            raise CorruptRecord("malformed npy header")
+        descr = fields["descr"]
+        text = descr if isinstance(descr, str) else repr(descr)
+        return Layout.from_list([text, fields["fortran_order"], fields["shape"]]), end
+    except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError) as error:
+        raise CorruptRecord(f"malformed npy header: {error}") from error
+
+
+def decode_npy(payload: memoryview, loading: Loading) -> Any:
+    """The array in an npy payload."""
+    layout, start = read_npy_header(payload)
+    return build(layout, payload[start:], writable=loading.writable)
+
+
+def read_rows(stream: BinaryIO, rows: int | slice) -> Any:
+    """`array[rows]` of the array in an npy file, of which only these rows are read.
+
+    The rows of an array in Fortran order lie scattered: it is read as a whole.
+
+    Raises:
+        IndexError: there is no such row.
+        CorruptRecord: the file is malformed.
+    """
+    head = stream.read(_PREFIX)
+    head += stream.read(int.from_bytes(head[8:_PREFIX], "little") if head[6:7] > b"\1" else 1 << 16)
+    layout, start = read_npy_header(memoryview(head))
+    size = parse_dtype(layout.descr).itemsize * math.prod(layout.shape[1:])
+    if size * math.prod(layout.shape[:1]) > stream.seek(0, io.SEEK_END) - start:
+        raise CorruptRecord(
+            "an npy file is cut short"
+        )  # before memory is set aside for what it claims
+    if layout.fortran or not layout.shape or not size:
+        stream.seek(start)
+        whole = _read(stream, math.prod(layout.shape) * parse_dtype(layout.descr).itemsize)
+        return build(layout, whole, writable=True)[rows]
+    wanted = range(layout.shape[0])[rows]
+    span = range(wanted, wanted + 1) if isinstance(wanted, int) else wanted
+    low, high = (min(span), max(span) + 1) if span else (0, 0)
+    stream.seek(start + low * size)
+    part = build(
+        Layout(layout.descr, fortran=False, shape=(high - low, *layout.shape[1:])),
+        _read(stream, (high - low) * size),
+        writable=True,
+    )
+    if isinstance(wanted, int):
+        return part[0]
+    return part[:: span.step] if span.step > 0 else part[::-1][:: -span.step]
+
+
+def _read(stream: BinaryIO, size: int) -> bytearray:
+    """So many bytes of a file, or what it has left."""
+    buffer = bytearray(size)
+    view, done = memoryview(buffer), 0
+    while done < size:
+        count = stream.readinto(view[done:])  # type: ignore[attr-defined]
+        if not count:
+            raise CorruptRecord("an npy file is cut short")
+        done += count
+    return buffer

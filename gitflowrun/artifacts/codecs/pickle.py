@@ -1,0 +1,141 @@
+"""Everything else: pickle protocol 5 with its large buffers out of band, cloudpickle where pickle fails.
+
+Unpickling runs whatever the pickle says, so it happens for trusted payloads only. A payload without
+large buffers is a pickle that any Python reads. Classes of the flow's own file are pickled as
+`__main__`'s; a note in the payload says under which name others can import that file.
+"""
+
+from __future__ import annotations
+
+import copyreg
+import io
+import pickle
+from collections.abc import Mapping
+from typing import Any
+
+from gitflowrun.artifacts.codecs import framing
+from gitflowrun.artifacts.codecs import torch as torch_codec
+from gitflowrun.artifacts.codecs.classes import find, main_name
+from gitflowrun.artifacts.codecs.payload import OUT_OF_BAND, Loading, Unencodable, flat
+from gitflowrun.errors import CorruptRecord, GitflowrunError, NotFound, UnserializableArtifact
+
+__all__ = ["decode_pickle", "encode_cloudpickle", "encode_pickle"]
+
+_MAIN = "__main__"
+
+
+def encode_pickle(value: Any) -> tuple[memoryview, ...]:
+    """The parts of a pickle; what pickle can't do is declined."""
+    try:
+        return _parts(pickle.Pickler, value)
+    except Exception as error:
+        raise Unencodable(f"{type(error).__name__}: {error}") from error
+
+
+def encode_cloudpickle(value: Any) -> tuple[memoryview, ...]:
+    """The parts of a cloudpickle: functions and classes that can't be imported are stored whole."""
+    try:
+        import cloudpickle
+    except ImportError as error:
+        raise Unencodable("cloudpickle is not installed") from error
+
+    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+        def reducer_override(self, obj: Any) -> Any:
+            # cloudpickle would read an open file and store what it found as the value.
+            if isinstance(obj, io.IOBase) and not isinstance(obj, io.BytesIO | io.StringIO):
+                msg = "an open file"
+                raise pickle.PicklingError(msg)
+            return super().reducer_override(obj)
+
+    try:
+        return _parts(Pickler, value)
+    except Exception as error:
+        raise Unencodable(f"{type(error).__name__}: {error}") from error
+
+
+def _parts(pickler: Any, value: Any) -> tuple[memoryview, ...]:
+    buffers: list[memoryview] = []
+
+    def keep_in_band(buffer: pickle.PickleBuffer) -> bool:
+        try:
+            raw = buffer.raw()
+        except BufferError:  # not contiguous
+            return True
+        if raw.nbytes < OUT_OF_BAND:
+            return True
+        # Whether a buffer may be written to is told by pickle's own opcode.
+        buffers.append(flat(raw))
+        return False
+
+    out = io.BytesIO()
+    _with_reducers(pickler)(out, protocol=5, buffer_callback=keep_in_band).dump(value)
+    head = out.getvalue()
+    notes = {"main": main_name()} if _MAIN.encode() in head else None
+    return framing.join(head, buffers, notes)
+
+
+def _with_reducers(pickler: Any) -> Any:
+    """A pickler class that takes tensors apart our way. Picklers read their table when they are made."""
+    special = torch_codec.reducers()
+    if not special:
+        return pickler
+    own = getattr(
+        pickler, "dispatch_table", None
+    )  # cloudpickle's; C's pickler has a descriptor there
+    general = own if isinstance(own, Mapping) else copyreg.dispatch_table
+    return type("Pickler", (pickler,), {"dispatch_table": {**general, **special}})
+
+
+class _Unpickler(pickle.Unpickler):
+    """Finds classes of the flow's file in a process whose main script is another one."""
+
+    def __init__(self, head: bytes, buffers: list[memoryview], main: str) -> None:
+        super().__init__(io.BytesIO(head), buffers=buffers)
+        self._main = main
+
+    def find_class(self, module: str, name: str) -> Any:
+        if module == _MAIN:
+            return find(self._main, name, trusted=True)
+        try:
+            return super().find_class(module, name)
+        except (ImportError, AttributeError) as error:
+            raise NotFound(
+                f"the value needs {module}.{name}, which does not exist here: {error}",
+                hint=f"install or make importable what provides {module.partition('.')[0]}",
+            ) from error
+
+
+def decode_pickle(payload: memoryview, loading: Loading) -> Any:
+    """The value in a trusted payload.
+
+    Raises:
+        NotFound: a class or module it needs doesn't exist here.
+        CorruptRecord: the payload is no pickle, or a class of it refuses.
+    """
+    head, buffers, notes = framing.split(payload)
+    if not loading.writable:
+        buffers = [buffer.toreadonly() for buffer in buffers]
+    else:
+        buffers = [_writable(buffer) for buffer in buffers]
+    try:
+        return _Unpickler(bytes(head), buffers, notes.get("main", _MAIN)).load()
+    except GitflowrunError:
+        raise
+    except ImportError as error:
+        raise NotFound(f"the value needs a module that is missing here: {error}") from error
+    except Exception as error:
+        raise CorruptRecord(f"unpickling failed: {type(error).__name__}: {error}") from error
+
+
+def _writable(buffer: memoryview) -> memoryview:
+    return memoryview(bytearray(buffer)) if buffer.readonly else buffer
+
+
+def refuse(type_: str, reasons: list[str]) -> UnserializableArtifact:
+    """The error for a value that no codec takes."""
+    hint = "store what it was made from, or register a codec (entry point group gitflowrun.codecs)"
+    if any("cloudpickle is not installed" in reason for reason in reasons):
+        hint = "pip install cloudpickle stores functions and local classes; or " + hint
+    return UnserializableArtifact(
+        f"a value of type {type_} can't be pickled: {reasons[0]}", hint=hint
+    )

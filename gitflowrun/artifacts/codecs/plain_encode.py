@@ -1,0 +1,311 @@
+"""plain/1, writing: Python's own values as msgpack with extension types. Reading is `unplain`'s.
+
+What it holds: None, bool, int of any size, float to the bit, str, bytes, bytearray, list, tuple, dict in
+its order, set and frozenset in a canonical order, the types of `values`, enum members, dataclass
+instances and named tuples by their class's name, numpy arrays and scalars; and, embedded, every value
+that has a data codec of its own (frames, tensors).
+
+A mutable object met twice is written once and referred to, so the loaded value shares as the stored
+one did. Immutable ones are written each time: whether `(1, 2)` is one object or two is the compiler's
+affair and must not change the digest. Cycles are left to pickle.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgpack
+
+from gitflowrun.artifacts.codecs import bulk, framing, instances
+from gitflowrun.artifacts.codecs import numpy as numpy_codec
+from gitflowrun.artifacts.codecs.payload import OUT_OF_BAND, Buffer, Unencodable, flat
+from gitflowrun.artifacts.codecs.plain_types import kind_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sized
+
+__all__ = ["encode_plain"]
+
+# Extension codes; `values` owns 4 to 29 and 60 to 69, `framing` 70. A code is never given a second meaning.
+TUPLE, SET, FROZENSET = 1, 2, 3
+BIG_INT = 5
+BYTEARRAY, ARRAY, SCALAR, DTYPE = 30, 31, 32, 33
+ENUM, DATACLASS, NAMEDTUPLE = 40, 41, 42
+EMBEDDED, BUFFER, VIEW, SHARED, REF = 50, 51, 52, 53, 54
+
+MAX_DEPTH = 64
+# A tuple met in many places is written in each: values that explode by that are left to pickle.
+MAX_COPIES = 1_000_000
+
+_ATOMS = frozenset({type(None), bool, int, float, str, bytes})
+_BARE = _ATOMS - {bytes}
+_PLACEHOLDER = msgpack.ExtType(REF, b"")
+
+
+def encode_plain(value: Any) -> tuple[memoryview, ...]:
+    """The parts of a value's payload.
+
+    Raises:
+        Unencodable: the value holds something that has no exact form here.
+    """
+    first = _Writer(frozenset())
+    head = first.write(value)
+    if not first.shared:
+        return framing.join(head, first.buffers)
+    # The first one lives on meanwhile: what it took apart must not hand its ids on.
+    second = _Writer(frozenset(first.shared))
+    head = second.write(value)
+    return framing.join(head, second.buffers)
+
+
+def _packed(lowered: Any) -> bytes:
+    """What `_Writer` lowered, as bytes."""
+    return bytes(_packed_once(lowered))
+
+
+def _packed_once(lowered: Any) -> memoryview:
+    """The same in the packer's own memory: a copy of a large value would be half of what encoding takes."""
+    try:
+        try:
+            return _pack(lowered, "strict")
+        except UnicodeEncodeError:
+            return _pack(lowered, "surrogatepass")
+    except (ValueError, OverflowError) as error:
+        raise Unencodable(f"msgpack refuses it: {error}") from error
+
+
+def _pack(lowered: Any, unicode_errors: str) -> memoryview:
+    packer = msgpack.Packer(
+        default=_big_int, strict_types=True, autoreset=False, unicode_errors=unicode_errors
+    )
+    packer.pack(lowered)
+    return memoryview(packer.getbuffer())
+
+
+def _big_int(value: Any) -> Any:
+    """Integers beyond 64 bits, the one kind of atom that msgpack can't hold."""
+    assert type(value) is int
+    kind = kind_of(int)
+    assert kind is not None
+    return msgpack.ExtType(BIG_INT, _packed(kind.explode(value)))
+
+
+class _Way(NamedTuple):
+    """How values of one type are lowered, and whether sharing one can be observed."""
+
+    lower: Callable[[Any], Any]
+    mutable: bool
+
+
+class _Writer:
+    """One pass over a value.
+
+    The first pass learns which mutable objects are met twice. If there are any, a second one writes
+    each of them to a table, in the order in which they are completed, and a reference wherever it is
+    met.
+    """
+
+    def __init__(self, sharing: frozenset[int]) -> None:
+        self.buffers: list[Buffer] = []
+        self.shared: set[int] = set()
+        self._sharing = sharing
+        self._table: list[bytes] = []
+        self._refs: dict[int, Any] = {}
+        self._seen: set[int] = set()
+        self._open: set[int] = set()
+        self._keep: list[Any] = []  # ids are told apart only while their objects live
+        self._copies = 0
+        self._depth = 0
+        self._in_set = 0
+        self._ways: dict[type, _Way] = {
+            list: _Way(self._list, mutable=True),
+            dict: _Way(self._mapping, mutable=True),
+            set: _Way(self._set, mutable=True),
+            tuple: _Way(self._tuple, mutable=False),
+            frozenset: _Way(self._frozenset, mutable=False),
+            bytearray: _Way(self._bytearray, mutable=True),
+        }
+
+    def write(self, value: Any) -> memoryview:
+        root = _packed_once(self._lower(value))
+        if not self._table:
+            return root
+        return _packed_once(_extension(SHARED, [*self._table, bytes(root)]))
+
+    def _lower(self, value: Any) -> Any:
+        """The value in msgpack's types; what msgpack would not keep exactly, as an extension."""
+        cls = type(value)
+        if cls in _ATOMS:
+            return self._buffer(value, BUFFER) if cls is bytes else value
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise Unencodable(f"values nested deeper than {MAX_DEPTH} levels")
+        way = self._way(cls)
+        lowered = self._once(value, way.lower) if way.mutable else way.lower(value)
+        self._depth -= 1
+        return lowered
+
+    def _way(self, cls: type) -> _Way:
+        """How values of exactly this type are lowered, and whether they are mutable."""
+        way = self._ways.get(cls)
+        if way is None:
+            way = self._ways[cls] = self._way_of_values(cls) or self._way_of_instances(cls)
+        return way
+
+    def _way_of_values(self, cls: type) -> _Way | None:
+        kind, form = kind_of(cls), numpy_codec.form_of(cls)
+        if kind is not None:
+            return _Way(lambda it: self._exploded(kind.code, kind.explode(it)), kind.mutable)
+        if form is numpy_codec.Form.ARRAY:
+            return _Way(self._array, mutable=True)
+        if form is not None:
+            return _Way(
+                self._scalar if form is numpy_codec.Form.SCALAR else self._dtype, mutable=False
+            )
+        return None
+
+    def _way_of_instances(self, cls: type) -> _Way:
+        mutable = False
+        if instances.is_enum(cls):
+            code, explode = ENUM, instances.explode_enum
+        elif instances.is_namedtuple(cls):
+            code, explode = NAMEDTUPLE, instances.explode_namedtuple
+        elif instances.is_dataclass(cls):
+            code, explode = DATACLASS, instances.explode_dataclass
+            mutable = not instances.is_frozen(cls)
+        else:
+            return _Way(self._embedded, mutable=True)
+        return _Way(lambda it: self._exploded(code, explode(it)), mutable)
+
+    def _once(self, value: Any, lower: Callable[[Any], Any]) -> Any:
+        """A mutable object: lowered where it is met first, referred to where it is met again."""
+        key = id(value)
+        if key in self._refs:
+            return self._refs[key]
+        if key in self._open:
+            raise Unencodable("a value that contains itself")
+        if self._in_set:
+            raise Unencodable("a set of objects that are told apart by identity")
+        if key in self._seen:
+            self.shared.add(key)
+            return _PLACEHOLDER  # the second pass knows better
+        self._seen.add(key)
+        self._open.add(key)
+        lowered = lower(value)
+        self._open.remove(key)
+        if key in self._sharing:
+            ref = msgpack.ExtType(REF, len(self._table).to_bytes(4, "big"))
+            self._table.append(_packed(lowered))
+            lowered = self._refs[key] = ref
+        return lowered
+
+    def _list(self, items: list[Any]) -> list[Any]:
+        kinds = set(map(type, items))
+        return list(self._many(items)) if self._may_be_trees(items, kinds) else self._items(items)
+
+    def _items(self, items: Any) -> list[Any]:
+        kinds = set(map(type, items))
+        if kinds <= _BARE:
+            return items if type(items) is list else list(items)
+        return [self._lower(item) for item in items]
+
+    def _mapping(self, value: dict[Any, Any]) -> dict[Any, Any]:
+        keys, kinds = set(map(type, value)), set(map(type, value.values()))
+        if keys | kinds <= _BARE:
+            return value
+        if keys <= _BARE and self._may_be_trees(value, kinds):
+            return dict(zip(value, self._many(value.values()), strict=True))
+        result = {self._key(key): self._lower(item) for key, item in value.items()}
+        if len(result) != len(value):
+            raise Unencodable("a dict whose keys differ by identity only")
+        return result
+
+    def _may_be_trees(self, container: Sized, kinds: set[type]) -> bool:
+        """Whether it pays to look at many values of a mutable container at once."""
+        many = len(container) >= bulk.WORTH and not self._in_set
+        return many and kinds <= bulk.KINDS and not kinds <= _BARE
+
+    def _many(self, values: Iterable[Any]) -> Iterator[Any]:
+        levels = MAX_DEPTH - self._depth
+        for batch in bulk.batches(values):
+            yield from batch if bulk.is_tree(batch, levels) else map(self._lower, batch)
+
+    def _key(self, key: Any) -> Any:
+        lowered = self._lower(key)
+        if type(lowered) is not msgpack.ExtType and type(key) not in _ATOMS:
+            raise Unencodable("a dict key that could be no key when loaded")
+        return lowered
+
+    def _tuple(self, value: tuple[Any, ...]) -> Any:
+        self._count_copies(value)
+        return _extension(TUPLE, self._items(value))
+
+    def _set(self, value: set[Any]) -> Any:
+        return self._sorted(SET, value)
+
+    def _frozenset(self, value: frozenset[Any]) -> Any:
+        self._count_copies(value)
+        return self._sorted(FROZENSET, value)
+
+    def _count_copies(self, value: Any) -> None:
+        if id(value) in self._seen:
+            self._copies += len(value) + 1
+            if self._copies > MAX_COPIES:
+                raise Unencodable("a value of which millions of parts are one object")
+        self._seen.add(id(value))
+
+    def _sorted(self, code: int, value: Any) -> Any:
+        """A set: sorting what is packed is an order that depends on nothing but the elements."""
+        self._in_set += 1
+        items = sorted(_packed(self._lower(item)) for item in value)
+        self._in_set -= 1
+        header = msgpack.Packer().pack_array_header(len(items))
+        return msgpack.ExtType(code, b"".join([header, *items]))
+
+    def _exploded(self, code: int, parts: Any) -> Any:
+        if type(parts) is list:
+            self._keep.append(parts)
+            parts = self._items(parts)
+        elif type(parts) is dict:
+            parts = self._mapping(parts)
+        return _extension(code, parts)
+
+    def _bytearray(self, value: bytearray) -> Any:
+        return _extension(BYTEARRAY, self._buffer(value))
+
+    def _buffer(self, buffer: Buffer, code: int = VIEW) -> Any:
+        """Bytes that are large go on uncopied; not so within sets, whose order is not yet known.
+
+        Read back, a BUFFER is a bytes object and a VIEW what an array or the like is built upon.
+        """
+        view = flat(buffer)
+        if view.nbytes < OUT_OF_BAND or self._in_set:
+            return bytes(view)
+        self.buffers.append(view)
+        return msgpack.ExtType(code, (len(self.buffers) - 1).to_bytes(4, "big"))
+
+    def _array(self, value: Any) -> Any:
+        layout, data = numpy_codec.explode(value)
+        return _extension(ARRAY, [*layout.to_list(), self._buffer(data)])
+
+    def _scalar(self, value: Any) -> Any:
+        layout, data = numpy_codec.explode_scalar(value)
+        return _extension(SCALAR, [*layout.to_list(), bytes(data)])
+
+    def _dtype(self, value: Any) -> Any:
+        return _extension(DTYPE, numpy_codec.describe(value))
+
+    def _embedded(self, value: Any) -> Any:
+        """A value that has a codec of its own, such as a data frame."""
+        from gitflowrun.artifacts.codecs.registry import encode_embedded
+
+        encoded = encode_embedded(value)
+        if encoded.size < OUT_OF_BAND:
+            return _extension(EMBEDDED, [encoded.codec, encoded.payload()])
+        first = len(self.buffers)
+        self.buffers.extend(encoded.parts)
+        return _extension(EMBEDDED, [encoded.codec, first, len(encoded.parts)])
+
+
+def _extension(code: int, parts: Any) -> Any:
+    return msgpack.ExtType(code, _packed(parts))

@@ -1,0 +1,250 @@
+"""The bytes of an artifact, read from its chunks and checked by BLAKE3. What they mean is the codecs' business.
+
+Chunks are read straight into the one buffer that holds the payload, by a few threads where there are many:
+finding, copying and hashing all release the interpreter. No byte is handed out before its digest was checked.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from bisect import bisect_right
+from collections import deque
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any, Protocol
+
+from gitflowrun.artifacts.digest import digest, digest_parts
+from gitflowrun.errors import CorruptRecord
+from gitflowrun.git.cpus import usable_cpus
+
+if TYPE_CHECKING:
+    from gitflowrun.git.objects import ObjectType, Oid
+    from gitflowrun.runs.records import ArtifactRef, Chunk
+
+__all__ = ["Blobs", "PayloadFile", "read_bytes", "read_payload"]
+
+_THREADED = 8 << 20  # bytes from which threads pay off
+# Writers cut at 4 MiB. A manifest that claims more per blob is not ours, and memory is set aside by it.
+_CREDIBLE_CHUNK = 64 << 20
+
+
+class Blobs(Protocol):
+    """Where chunks are read from: an ObjectStore or a PackReader. Threads may share it."""
+
+    def read_into(self, oid: Oid, target: memoryview, /) -> None:
+        """Fill a buffer of a blob's exact size; its content is not checked."""
+
+    def read(self, oid: Oid, /) -> tuple[ObjectType, bytes]:
+        """An object whose content was checked to be what its id says."""
+
+
+def read_payload(blobs: Blobs, ref: ArtifactRef) -> memoryview:
+    """The payload in a writable buffer of its own.
+
+    Raises:
+        CorruptRecord: a chunk is not what the manifest says.
+        MissingObject: a chunk is nowhere.
+    """
+    _check_claims(ref)
+    buffer = _allocate(ref.size)
+    _fill(blobs, ref, buffer)
+    return buffer
+
+
+def read_bytes(blobs: Blobs, ref: ArtifactRef) -> bytes:
+    """The payload as a bytes object, with no second copy of it at any time. Raises as `read_payload`."""
+    _check_claims(ref)
+    if not ref.size:
+        return b""
+    # A BytesIO hands out the bytes object it wrote into, if nothing else views it.
+    stream = io.BytesIO()
+    try:
+        stream.seek(ref.size - 1)
+        stream.write(b"\0")
+    except (MemoryError, OverflowError) as error:
+        raise _too_large(ref.size) from error
+    with stream.getbuffer() as view:
+        try:
+            _fill(blobs, ref, view)
+        except BaseException as error:
+            _clear_frames(error)  # their views would keep the stream from being closed
+            raise
+    return stream.getvalue()
+
+
+def _clear_frames(error: BaseException | None) -> None:
+    """Drop the local variables of the functions that an error has come through."""
+    import traceback
+
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__context__
+
+
+def _check_claims(ref: ArtifactRef) -> None:
+    if any(chunk.size > _CREDIBLE_CHUNK for chunk in ref.chunks):
+        raise CorruptRecord(f"payload {_short(ref)} lists a chunk larger than chunks are")
+
+
+def _allocate(size: int) -> memoryview:
+    """Memory that is not cleared first where numpy can be had for nothing."""
+    np: Any = sys.modules.get("numpy")
+    try:
+        if np is not None and size >= _THREADED:
+            return memoryview(np.empty(size, np.uint8))
+        return memoryview(bytearray(size))
+    except (MemoryError, OverflowError, ValueError) as error:
+        raise _too_large(size) from error
+
+
+def _too_large(size: int) -> CorruptRecord:
+    return CorruptRecord(
+        f"a payload of {size} bytes, as its manifest says, does not fit into memory",
+        hint="if that is its size, `open()` reads it piece by piece",
+    )
+
+
+def _fill(blobs: Blobs, ref: ArtifactRef, buffer: memoryview) -> None:
+    chunks = ref.chunks
+    ends = list(accumulate(chunk.size for chunk in chunks))
+    if len(chunks) == 1:
+        _read_chunk(blobs, ref, chunks[0], buffer)
+        if chunks[0].digest != ref.digest:
+            _check(ref, digest_parts([buffer]), ref.digest)
+        return
+
+    # A future for every chunk would cost a tenth of the whole.
+    waiting = deque(range(len(chunks)))
+
+    def fill() -> None:
+        while waiting:
+            try:
+                index = waiting.popleft()
+            except IndexError:
+                return  # another thread took the last one
+            chunk, end = chunks[index], ends[index]
+            _read_chunk(blobs, ref, chunk, buffer[end - chunk.size : end])
+
+    threads = usable_cpus() if ref.size >= _THREADED else 1
+    if threads == 1:
+        fill()
+        return
+    from concurrent.futures import ThreadPoolExecutor
+
+    # Threads of this call alone: they are gone when it returns, and a later fork is safe.
+    with ThreadPoolExecutor(threads) as pool:
+        fills = [pool.submit(fill) for _ in range(threads)]
+        try:
+            for each in fills:
+                each.result()
+        finally:
+            waiting.clear()  # after a failure the others need not go on
+
+
+def _read_chunk(blobs: Blobs, ref: ArtifactRef, chunk: Chunk, target: memoryview) -> None:
+    blobs.read_into(chunk.oid, target)
+    if digest(target) != chunk.digest:
+        _read_other(blobs, chunk, target)
+        _check(ref, digest(target), chunk.digest)
+
+
+def _read_other(blobs: Blobs, chunk: Chunk, target: memoryview) -> None:
+    """Look for an undamaged copy in another pack: slower, for every copy's id is checked."""
+    try:
+        data = blobs.read(chunk.oid)[1]
+    except CorruptRecord:
+        return  # the caller says it better
+    if len(data) == len(target):
+        target[:] = data
+
+
+def _check(ref: ArtifactRef, found: bytes, expected: bytes) -> None:
+    if found != expected:
+        raise CorruptRecord(
+            f"payload {_short(ref)} is damaged: its content has BLAKE3 {found.hex()[:12]}, "
+            f"not {expected.hex()[:12]}",
+            hint="`git fsck --full` lists damaged objects; another clone or a remote may have them whole",
+        )
+
+
+def _short(ref: ArtifactRef) -> str:
+    return f"blake3/{ref.digest.hex()[:12]}"
+
+
+class PayloadFile(io.RawIOBase):
+    """A payload as a read-only file: seeking reads only the chunks that are asked for.
+
+    Args:
+        blobs: Where chunks are read from.
+        ref: The artifact.
+    """
+
+    def __init__(self, blobs: Blobs, ref: ArtifactRef) -> None:
+        super().__init__()
+        _check_claims(ref)
+        self._blobs = blobs
+        self._ref = ref
+        self._starts = [0, *accumulate(chunk.size for chunk in ref.chunks)]
+        self._position = 0
+        self._cached: tuple[int, memoryview] = (-1, memoryview(b""))
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def seekable(self) -> bool:
+        """Always."""
+        return True
+
+    def tell(self) -> int:
+        """The position of the next byte."""
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move to a position; beyond the end there is nothing to read."""
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._ref.size}
+        if whence not in base:
+            msg = f"invalid whence: {whence}"
+            raise ValueError(msg)
+        position = base[whence] + offset
+        if position < 0:
+            msg = f"negative seek position: {position}"
+            raise ValueError(msg)
+        self._position = position
+        return position
+
+    def readinto(self, buffer: Any, /) -> int:
+        """Fill `buffer` as far as the payload goes; returns the number of bytes.
+
+        Raises:
+            CorruptRecord: a chunk is not what the manifest says.
+        """
+        if self.closed:
+            msg = "I/O operation on closed file"
+            raise ValueError(msg)
+        target = memoryview(buffer).cast("B")
+        wanted = max(0, min(target.nbytes, self._ref.size - self._position))
+        done = 0
+        while done < wanted:
+            done += self._read_some(target[done:wanted])
+        return done
+
+    def _read_some(self, target: memoryview) -> int:
+        """Read from the chunk at the position, at least a byte; a chunk wanted whole goes uncached."""
+        index = bisect_right(self._starts, self._position) - 1
+        chunk = self._ref.chunks[index]
+        offset = self._position - self._starts[index]
+        size = min(target.nbytes, chunk.size - offset)
+        if size == chunk.size and self._cached[0] != index:
+            _read_chunk(self._blobs, self._ref, chunk, target[:size])
+        else:
+            target[:size] = self._chunk(index, chunk)[offset : offset + size]
+        self._position += size
+        return size
+
+    def _chunk(self, index: int, chunk: Chunk) -> memoryview:
+        if self._cached[0] != index:
+            data = memoryview(bytearray(chunk.size))
+            _read_chunk(self._blobs, self._ref, chunk, data)
+            self._cached = (index, data.toreadonly())
+        return self._cached[1]

@@ -1,0 +1,131 @@
+"""`dump`: the artifacts of tasks, printed or as one pickle. Values are the client's business."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gitflowrun.cli.output.style import is_terminal
+from gitflowrun.cli.output.text import counted, tame
+from gitflowrun.errors import InvalidPathspec, NotFound, UntrustedArtifact
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from gitflowrun.cli.flow.main import FlowContext
+    from gitflowrun.client import DataArtifact
+    from gitflowrun.runs.read import StoredTask
+
+__all__ = ["command"]
+
+
+def _names(_ctx: click.Context, _option: click.Parameter, value: str | None) -> frozenset[str]:
+    return frozenset(filter(None, (value or "").split(",")))
+
+
+@click.command(name="dump")
+@click.option("--private/--no-private", default=False, help="Also what begins with an underscore.")
+@click.option(
+    "--max-value-size", type=click.IntRange(min=0), default=1000, show_default=True, metavar="BYTES",
+    help="Do not print larger values.",
+)  # fmt: skip
+@click.option("--include", callback=_names, metavar="NAME,...", help="Only these artifacts.")
+@click.option(
+    "--file", type=click.Path(path_type=Path, dir_okay=False),
+    help="Write a pickle of {run/step/task: {name: value}} to this file instead, of any size.",
+)  # fmt: skip
+@click.argument("path", metavar="RUN/STEP[/TASK]")
+@click.pass_obj
+def command(
+    flow: FlowContext,
+    /,
+    private: bool,
+    max_value_size: int,
+    include: frozenset[str],
+    file: Path | None,
+    path: str,
+) -> None:
+    """Print the artifacts of a task, or of all tasks of a step."""
+    tasks = _tasks(flow, path)
+    wanted = {task: _artifacts(task, include, private=private) for task in tasks}
+    if file is not None:
+        _write(file, wanted)
+        flow.say(f"Artifacts of {counted(len(tasks), 'task')} written to {file}")
+        return
+    for task, artifacts in wanted.items():
+        flow.say(
+            f"Dumping output of run_id={task.run.id} step={task.name.step} task_id={task.name.task}"
+        )
+        for artifact in artifacts:
+            _print(artifact, max_value_size)
+
+
+def _tasks(flow: FlowContext, path: str) -> list[StoredTask]:
+    """The tasks that `path` names. Nothing is there to be dumped of a run that is not there: no error."""
+    from gitflowrun.porcelain.artifacts import tasks_at
+    from gitflowrun.runs.runs import RunStore
+
+    try:
+        address = RunStore(flow.repository()).resolve(path, flow.name)
+        if address.step is None:
+            raise InvalidPathspec(f"{path!r} names a run", hint="write RUN/STEP or RUN/STEP/TASK")
+        return tasks_at(address)
+    except NotFound as error:
+        flow.say(f"{error.message}{f' ({error.hint})' if error.hint else ''}")
+        return []
+
+
+def _artifacts(task: StoredTask, include: Collection[str], *, private: bool) -> list[DataArtifact]:
+    from gitflowrun.client import DataArtifact
+    from gitflowrun.client.task_metadata import DERIVED
+
+    names = set(task.record.artifacts)
+    if include:
+        names = {name for name in include if name in names or name in DERIVED}
+    elif private:
+        names.update(DERIVED)
+    else:
+        names = {name for name in names if not name.startswith("_")}
+    return [
+        DataArtifact(f"{task.pathspec}/{name}", _namespace_check=False) for name in sorted(names)
+    ]
+
+
+def _write(file: Path, wanted: dict[StoredTask, list[DataArtifact]]) -> None:
+    import pickle
+
+    values = {
+        f"{task.run.id}/{task.name}": {artifact.id: _plain(artifact.data) for artifact in artifacts}
+        for task, artifacts in wanted.items()
+    }
+    with file.open("wb") as stream:
+        pickle.dump(values, stream, protocol=pickle.HIGHEST_PROTOCOL)
+
+
+def _plain(value: Any) -> Any:
+    """The value as whoever loads the pickle knows it: of a stored file its bytes."""
+    from gitflowrun.artifacts.codecs import is_file
+
+    return value.read() if is_file(value) else value
+
+
+def _print(artifact: DataArtifact, limit: int) -> None:
+    kind = artifact.type.removeprefix("builtins.")
+    line = (
+        f"{artifact.id} [size: {artifact.size} type: <class '{kind}'>] = {_text(artifact, limit)}"
+    )
+    if is_terminal(sys.stdout):
+        line = "\n".join(map(tame, line.split("\n")))
+    click.echo(line)
+
+
+def _text(artifact: DataArtifact, limit: int) -> Any:
+    if artifact.size > limit or limit == 0:
+        return "< artifact too large >"
+    try:
+        return artifact.data
+    except UntrustedArtifact:
+        return "< not loaded: its run is not trusted, see `git runs trust` >"

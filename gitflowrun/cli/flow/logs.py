@@ -1,0 +1,70 @@
+"""`logs`: what tasks wrote, as `git runs logs` prints it, with Metaflow's options."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from gitflowrun.cli.git_runs.logs import print_stream
+from gitflowrun.cli.git_runs.options import stream_options
+from gitflowrun.cli.output.pager import open_screen
+from gitflowrun.errors import InvalidPathspec, NotFound
+
+if TYPE_CHECKING:
+    from gitflowrun.cli.flow.main import FlowContext
+    from gitflowrun.runs.read import StoredTask
+
+__all__ = ["command"]
+
+
+class _DefaultsToShow(click.Group):
+    """`logs PATH` is `logs show PATH`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        words = {*self.commands, *ctx.help_option_names}
+        return super().parse_args(ctx, args if args and args[0] in words else ["show", *args])
+
+
+@click.group(name="logs", cls=_DefaultsToShow)
+def command() -> None:
+    """Print what tasks wrote to stdout and stderr."""
+
+
+@command.command(name="show")
+@stream_options
+@click.option("--timestamps", is_flag=True, help="Begin each line with the time it was written.")
+@click.option(
+    "--attempt", type=click.IntRange(min=0), help="The attempt meant.  [default: the last]"
+)
+@click.argument("path", metavar="RUN/STEP[/TASK]")
+@click.pass_obj
+def show(
+    flow: FlowContext, /, streams: tuple[str, ...], timestamps: bool, attempt: int | None, path: str
+) -> None:
+    """Print the output of a task, or of all tasks of a step: stdout, then stderr."""
+    from gitflowrun.porcelain.artifacts import tasks_at
+    from gitflowrun.runs.runs import RunStore
+
+    repo = flow.repository()
+    address = RunStore(repo).resolve(path, flow.name)
+    if address.step is None:
+        raise InvalidPathspec(f"{path!r} names a run", hint="write RUN/STEP or RUN/STEP/TASK")
+    tasks = tasks_at(address)
+    with open_screen(repo) as screen:
+        for task in tasks:
+            _check_attempt(task, attempt)
+            flow.say(
+                f"Dumping logs of run_id={task.run.id} step={task.name.step} task_id={task.name.task}"
+            )
+            for stream in streams:
+                print_stream(task, stream, screen, timestamps=timestamps)
+            sys.stdout.flush()
+
+
+def _check_attempt(task: StoredTask, attempt: int | None) -> None:
+    tries = task.record.attempts
+    if attempt is not None and (not tries or tries[-1].number != attempt):
+        last = f"its last attempt is {tries[-1].number}" if tries else "it has none"
+        raise NotFound(f"there is no output of attempt {attempt} of {task.pathspec}", hint=last)

@@ -1,0 +1,67 @@
+"""`resume`: a run that goes on where another one stopped. Which tasks are reused is the runtime's business."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gitflowrun.cli.flow.run import common_request, run_options
+from gitflowrun.errors import FlowError, InvalidPathspec, UsageError
+from gitflowrun.names import RunId, nearest
+from gitflowrun.runtime.ipc.request import Kind
+
+if TYPE_CHECKING:
+    from gitflowrun.cli.flow.main import FlowContext
+
+__all__ = ["command"]
+
+
+@click.command(name="resume")
+@click.argument("step_or_run", required=False, metavar="[STEP | RUN-ID]")
+@click.option(
+    "--origin-run-id", metavar="RUN", help="The run to go on from.  [default: the latest]"
+)
+@run_options
+@click.pass_obj
+def command(
+    flow: FlowContext, /, step_or_run: str | None, origin_run_id: str | None, **options: Any
+) -> int:
+    """Run again what failed in a run and what follows it, with the code as it is now.
+
+    What is finished is reused, parameters are those of the origin. With STEP, that step and all that
+    follow it run again, even if they succeeded.
+    """
+    flow.check()
+    step, origin = _which(flow, step_or_run)
+    if origin is not None and origin_run_id is not None and origin != origin_run_id:
+        raise UsageError(
+            f"both {origin} and --origin-run-id {origin_run_id} are given", hint="name one run"
+        )
+    request = common_request(Kind.RESUME, options, step=step, origin=origin or origin_run_id)
+    return flow.launcher.run(request)
+
+
+def _which(flow: FlowContext, word: str | None) -> tuple[str | None, str | None]:
+    """The step and the run that the argument names: one of them, or neither."""
+    if word is None:
+        return None, None
+    if word in flow.graph:
+        return word, None
+    if "/" in word or word.startswith("@") or _is_run_id(word):
+        return None, word
+    close = nearest(word, [node.name for node in flow.graph])
+    raise FlowError(
+        f"{word!r} is neither a step of {flow.name} nor a run id",
+        hint=f"did you mean {' or '.join(close)}?"
+        if close
+        else "its steps are " + ", ".join(flow.graph.sorted_nodes),
+    )
+
+
+def _is_run_id(word: str) -> bool:
+    try:
+        RunId(word)
+    except InvalidPathspec:
+        return False
+    return True

@@ -1,0 +1,242 @@
+"""The run log: what a run does, as people and tools read it while it happens. Decides nothing.
+
+Standard output carries `Run ID: N`, then one line an event or line of a task's output; standard error
+what is said about the run as a whole. On a terminal a status line follows the log at its bottom. It is
+written to standard error and wiped before every line, so that no byte of it reaches a file or a pipe.
+
+Used by the scheduler process: no click here.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import time
+from typing import TYPE_CHECKING, TextIO
+
+from gitflowrun.cli.errors import FLOW, tell
+from gitflowrun.cli.output.style import is_terminal, style_for
+from gitflowrun.cli.output.text import clock, counted, duration, printable, tame
+from gitflowrun.errors import RunFailed
+from gitflowrun.runtime.ipc.events import (
+    Event,
+    ForeachSplit,
+    Notice,
+    Progress,
+    RunEnded,
+    RunStarted,
+    TaskCloned,
+    TaskEnded,
+    TaskLine,
+    TaskStarted,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from gitflowrun.runs.records import RunIdentity, TaskName
+
+__all__ = ["Console"]
+
+_SUMMARY_EVERY = 300.0  # seconds between the log's summaries of a long run
+_WIPE = "\r\x1b[K"
+
+
+class _Interrupted(RunFailed):
+    headline = "Interrupted"
+
+
+class Console:
+    """Writes the events of one run as they come.
+
+    Args:
+        script: The flow's file, for hints that name a command.
+        config: git config, for colours.
+        out: Where the run log goes.
+        err: Where the rest goes.
+    """
+
+    def __init__(
+        self,
+        script: str = "",
+        config: Mapping[str, str] | None = None,
+        out: TextIO | None = None,
+        err: TextIO | None = None,
+    ) -> None:
+        self._script = shlex.quote(_as_typed(script) or "FLOW.py")
+        self._out = sys.stdout if out is None else out
+        self._err = sys.stderr if err is None else err
+        self._style = style_for(self._out, config)
+        self._err_style = style_for(self._err, config)
+        self._terminal = is_terminal(self._out)
+        self._live = is_terminal(self._err)
+        self._status = ""
+        self._last: dict[TaskName, str] = {}
+        self._run: RunIdentity | None = None
+        self._started = self._summarized = time.time()
+        self._shows: dict[type, Callable[..., None]] = {
+            RunStarted: self._run_started,
+            TaskStarted: self._task_started,
+            TaskLine: self._task_line,
+            TaskEnded: self._task_ended,
+            TaskCloned: self._task_cloned,
+            ForeachSplit: self._foreach_split,
+            Progress: self._progress,
+            Notice: self._notice,
+            RunEnded: self._run_ended,
+        }
+
+    def __call__(self, event: Event) -> None:
+        """Show one event."""
+        self._shows[type(event)](event)
+
+    def close(self) -> None:
+        """Wipe the status line. For an end that no `RunEnded` announced."""
+        self._draw("")
+
+    # ---- the run ----
+
+    def _run_started(self, event: RunStarted) -> None:
+        self._run = event.identity
+        self._started = self._summarized = time.time()
+        self._emit(f"Run ID: {event.identity.id}")
+        self._log(f"Workflow starting (run-id {event.identity.id}):", self._style.bold)
+        if event.origin is not None:
+            self._log(f"Cloning {event.origin.pathspec}")
+
+    def _run_ended(self, event: RunEnded) -> None:
+        self._draw("")
+        self._live = False
+        status = event.status.value
+        if status == "done":
+            self._log("Done!", self._style.green)
+            return
+        interrupted = status == "interrupted"
+        kind, verb = (_Interrupted, "interrupted") if interrupted else (RunFailed, "failed")
+        self._log(f"Workflow {verb}.", self._style.red)
+        message = event.error or f"the run {'was ' if interrupted else ''}{verb}"
+        tell(kind(message, hint=self._resume_hint()), FLOW, self._err)
+
+    def _resume_hint(self) -> str | None:
+        if self._run is None:
+            return None
+        return (
+            f"`python {self._script} resume {self._run.id}` continues it, "
+            f"`git runs show {self._run.id}` shows what is there"
+        )
+
+    # ---- tasks ----
+
+    def _task_started(self, event: TaskStarted) -> None:
+        words = "Task is starting (retry)." if event.attempt else "Task is starting."
+        self._task(event.task, event.pid, words, self._style.dim)
+
+    def _task_line(self, event: TaskLine) -> None:
+        self._last[event.task] = event.text
+        text = tame(event.text) if self._terminal else event.text
+        self._task(
+            event.task, event.pid, text, self._style.red if event.system else None, event.time
+        )
+
+    def _task_ended(self, event: TaskEnded) -> None:
+        last = self._last.pop(event.task, None)
+        if event.ok:
+            self._task(event.task, event.pid, "Task finished successfully.", self._style.green)
+            return
+        error = (event.error or "").partition("\n")[0]
+        if error and error != last:  # a traceback ends with the same words
+            self._task(event.task, event.pid, printable(error), self._style.red)
+        self._task(event.task, event.pid, "Task failed.", self._style.red)
+
+    def _task_cloned(self, event: TaskCloned) -> None:
+        origin = f"{event.origin.pathspec}/{event.task}"
+        self._task(event.task, None, f"Cloning previously run task {origin}", self._style.dim)
+
+    def _foreach_split(self, event: ForeachSplit) -> None:
+        steps = counted(event.children, "child step")
+        self._task(event.task, event.pid, f"Foreach yields {steps}.", self._style.cyan)
+
+    # ---- in between ----
+
+    def _progress(self, event: Progress) -> None:
+        if self._live:
+            self._draw(self._status_line(event))
+        now = time.time()
+        if now - self._summarized >= _SUMMARY_EVERY:
+            self._summarized = now
+            running = sum(count for _, count in event.running)
+            self._log(
+                f"{counted(event.done, 'task')} done, {running:,} running, {event.queued:,} waiting, "
+                f"after {duration(event.seconds)}"
+            )
+
+    def _status_line(self, event: Progress) -> str:
+        # The start and not the time since: the line must stay true while nothing happens.
+        since = time.strftime("%H:%M:%S", time.localtime(self._started))
+        running = ", ".join(
+            step if count == 1 else f"{step} x{count}"
+            for step, count in event.running
+            if not step.startswith("_")
+        )
+        name = self._run.pathspec if self._run is not None else ""
+        waiting = f", {event.queued:,} waiting" if event.queued else ""
+        doing = f", running {running}" if running else ""
+        return f"{name}: {counted(event.done, 'task')} done{waiting}{doing} (since {since})"
+
+    def _notice(self, event: Notice) -> None:
+        self._draw("")
+        paint = self._err_style.red if event.bad else self._err_style.yellow
+        for line in event.text.split("\n"):
+            self._err.write(paint(printable(line)) + "\n")
+        self._err.flush()
+
+    # ---- lines ----
+
+    def _task(
+        self,
+        task: TaskName,
+        pid: int | None,
+        text: str,
+        paint: Callable[[str], str] | None = None,
+        when: float | None = None,
+    ) -> None:
+        run = self._run.id if self._run is not None else "?"
+        who = f"[{run}/{task} (pid {pid})]" if pid else f"[{run}/{task}]"
+        shown = paint(text) if paint else text
+        self._emit(f"{self._time(when)} {self._style.cyan(who)} {shown}")
+
+    def _log(self, text: str, paint: Callable[[str], str] | None = None) -> None:
+        self._emit(f"{self._time()} {paint(text) if paint else text}")
+
+    def _time(self, when: float | None = None) -> str:
+        return self._style.dim(clock(time.time() if when is None else when))
+
+    def _emit(self, line: str) -> None:
+        # Flushed line by line: whoever reads the pipe wants to see the run while it runs.
+        if self._status:
+            self._err.write(_WIPE)
+            self._err.flush()
+        self._out.write(line + "\n")
+        self._out.flush()
+        if self._status:
+            self._draw(self._status)
+
+    def _draw(self, status: str) -> None:
+        if not self._live or not (status or self._status):
+            return
+        import shutil
+
+        width = shutil.get_terminal_size().columns - 1
+        self._status = status[:width]
+        self._err.write(_WIPE + self._err_style.dim(self._status))
+        self._err.flush()
+
+
+def _as_typed(script: str) -> str:
+    """A path as one would type it here."""
+    try:
+        here = os.getcwd()  # noqa: PTH109  (as text; no file is looked at)
+    except OSError:
+        return script
+    return script.removeprefix(here.rstrip("/") + "/")

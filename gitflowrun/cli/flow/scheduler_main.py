@@ -1,0 +1,88 @@
+"""The program of the scheduler's process: `python .../cli/scheduler.py front=FD [zygote=FD] [alive=FD]`.
+
+Started by path and not with `-m`, because that would put the current directory, or the flow's, in front of
+the standard library: a user's `signal.py` must not become ours. The package is the one that this file is
+part of, whatever else is installed.
+"""
+
+import os
+import sys
+
+
+def main() -> int:
+    """Be the scheduler of one run."""
+    import signal
+
+    from gitflowrun.cli.errors import FLOW, guarded
+    from gitflowrun.cli.flow.run_log import Console
+    from gitflowrun.runtime.ipc.channel import Channel
+    from gitflowrun.runtime.scheduler.main import Session
+    from gitflowrun.runtime.scheduler.setup import Lines
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the front process decides who is interrupted
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+    _raise_limits()
+    fds = {name: int(fd) for name, _, fd in (word.partition("=") for word in sys.argv[1:])}
+    for fd in fds.values():
+        os.set_inheritable(fd, False)  # noqa: FBT003  (git must not hold them)
+    zygote = Channel.from_fd(fds["zygote"]) if "zygote" in fds else None
+    lines = Lines(Channel.from_fd(fds["front"]), zygote, fds.get("alive"))
+    return guarded(
+        Session(lines, lambda script, config: _Quiet(Console(script, config))).serve, FLOW
+    )
+
+
+class _Quiet:
+    """A listener that goes on in silence when nobody reads any more: a run does not end with its `| head`."""
+
+    def __init__(self, console: object) -> None:
+        self._console = console
+
+    def __call__(self, event: object) -> None:
+        """Show an event, if it can be shown."""
+        if self._console is None:
+            return
+        try:
+            self._console(event)  # type: ignore[operator]
+        except OSError:
+            self._console = None
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            for fd in (1, 2):
+                os.dup2(nowhere, fd)
+
+
+def _raise_limits() -> None:
+    """Allow as many open files as the system allows: every running task needs three."""
+    import resource
+
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    except (OSError, ValueError):
+        return
+
+
+def _find_package() -> None:
+    """Import the package that this file is in, and look for nothing else beside this file."""
+    from importlib.machinery import PathFinder
+    from importlib.util import module_from_spec
+
+    top = os.path.abspath(__file__)  # noqa: PTH100  (pathlib is an import)
+    for _ in range(4):
+        top = os.path.dirname(top)  # noqa: PTH120
+    sys.path[:1] = []
+    spec = PathFinder.find_spec("gitflowrun", [top])
+    assert spec is not None
+    assert spec.loader is not None
+    package = module_from_spec(spec)
+    sys.modules["gitflowrun"] = package
+    spec.loader.exec_module(package)
+
+
+if __name__ == "__main__":
+    _find_package()
+    code = main()
+    sys.stdout.flush()
+    # Somebody waits for this process, and nothing in it is left to be done: its end takes 20 ms otherwise.
+    os._exit(code)

@@ -1,0 +1,53 @@
+"""The door that a flow object opens when its program runs: to the command line, or to the task it is to be.
+
+Light on purpose: no click, no pygit2. What a run needs is started before the command line is even read.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from gitflowrun.runtime.launch.launcher import Launcher
+from gitflowrun.runtime.worker.child import TASK_FD
+
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from gitflowrun.flow import FlowSpec
+
+__all__ = ["main"]
+
+_RUNNING = frozenset({"run", "resume"})
+_ASKING = frozenset({"-h", "--help"})
+
+
+def main(flow_cls: type[FlowSpec]) -> NoReturn:
+    """Be the command line of a flow, or one of its tasks; the process ends here."""
+    if TASK_FD in os.environ:
+        from gitflowrun.runtime.worker import fresh
+
+        fresh.serve(flow_cls)
+    _open_closed_streams()
+    launcher = Launcher(flow_cls)
+    words = set(sys.argv[1:])
+    # A guess is enough: what was started in vain ends by itself.
+    if words & _RUNNING and not words & _ASKING:
+        launcher.prepare()
+    from gitflowrun.cli.flow import main
+
+    sys.exit(main.main(flow_cls, launcher))
+
+
+def _open_closed_streams() -> None:
+    """Let streams that the caller has closed (`>&-`) lead nowhere: what is opened next would become them."""
+    for fd, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free, which is this one
+            os.set_inheritable(fd, True)  # noqa: FBT003
+        if getattr(sys, name) is None:
+            mode = "w" if fd else "r"
+            setattr(sys, name, open(fd, mode, encoding="utf-8", closefd=False))  # noqa: SIM115

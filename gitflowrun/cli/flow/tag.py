@@ -1,0 +1,184 @@
+"""`tag`: tags of the flow's runs, with Metaflow's subcommands. Rules about tags are the store's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gitflowrun.cli.output.pager import open_screen
+from gitflowrun.cli.output.tables import columns as in_columns
+from gitflowrun.cli.output.text import printable
+from gitflowrun.errors import NotFound, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from gitflowrun.cli.flow.main import FlowContext
+    from gitflowrun.cli.output.pager import Screen
+    from gitflowrun.runs.read import StoredRun
+
+__all__ = ["command"]
+
+
+def _run_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    namespace = click.option("--namespace", hidden=True, expose_value=False)
+    return click.option("--run-id", metavar="RUN", help="The run.")(namespace(function))
+
+
+@click.group(name="tag")
+def command() -> None:
+    """Add, remove, replace or list tags of runs; they are git tags, too."""
+
+
+@command.command(name="add")
+@_run_options
+@click.argument("tags", nargs=-1, required=True)
+@click.pass_obj
+def add(flow: FlowContext, /, run_id: str | None, tags: tuple[str, ...]) -> None:
+    """Add TAGS to a run."""
+    _change(flow, run_id, add=tags)
+
+
+@command.command(name="remove")
+@_run_options
+@click.argument("tags", nargs=-1, required=True)
+@click.pass_obj
+def remove(flow: FlowContext, /, run_id: str | None, tags: tuple[str, ...]) -> None:
+    """Remove TAGS from a run; those it does not have are no error."""
+    _change(flow, run_id, remove=tags)
+
+
+@command.command(name="replace")
+@_run_options
+@click.option("--add", "added", multiple=True, required=True, metavar="TAG", help="Add this.")
+@click.option(
+    "--remove", "removed", multiple=True, required=True, metavar="TAG", help="Remove this."
+)
+@click.pass_obj
+def replace(
+    flow: FlowContext, /, run_id: str | None, added: tuple[str, ...], removed: tuple[str, ...]
+) -> None:
+    """Remove tags from a run and add others, all or nothing."""
+    _change(flow, run_id, add=added, remove=removed)
+
+
+def _change(
+    flow: FlowContext, run_id: str | None, *, add: Sequence[str] = (), remove: Sequence[str] = ()
+) -> None:
+    from gitflowrun.runs.runs import RunStore
+    from gitflowrun.runs.tags import Tags
+
+    repo = flow.repository()
+    store = RunStore(repo)
+    if run_id is None:
+        latest = store.latest(flow.name)
+        hint = f"the latest is --run-id {latest.id}" if latest else f"{flow.name} has no runs yet"
+        raise NotFound("which run is meant?", hint=hint)
+    run = store.find(run_id, flow.name)
+    tags = Tags(repo).replace(run, add=add, remove=remove)
+    flow.say(f"{run.pathspec} now has these tags:")
+    with open_screen(repo) as screen:
+        _table(run.info.system_tags, tags, screen)
+
+
+@command.command(name="list")
+@click.argument("run", required=False)
+@_run_options
+@click.option("--all", "all_", is_flag=True, help="Tags of all runs (the default without RUN).")
+@click.option("--my-runs", is_flag=True, help="Only tags of your own runs.")
+@click.option("--hide-system-tags", is_flag=True, help="Only tags that users gave.")
+@click.option("--group-by-tag", is_flag=True, help="Show the runs of each tag.")
+@click.option("--group-by-run", is_flag=True, help="Show the tags of each run.")
+@click.option("--flat", is_flag=True, hidden=True)
+@click.pass_obj
+def list_(
+    flow: FlowContext,
+    /,
+    run: str | None,
+    run_id: str | None,
+    all_: bool,
+    my_runs: bool,
+    hide_system_tags: bool,
+    group_by_tag: bool,
+    group_by_run: bool,
+    flat: bool,
+) -> None:
+    """List the tags of RUN, or of all runs of the flow."""
+    if run is not None and run_id is not None and run != run_id:
+        raise UsageError(f"both {run} and --run-id {run_id} are given", hint="name one run")
+    if group_by_tag and group_by_run:
+        raise UsageError("--group-by-tag and --group-by-run exclude each other", hint="choose one")
+    runs = _runs(flow, None if all_ else run or run_id, mine=my_runs)
+    rows = [
+        (found, () if hide_system_tags else found.info.system_tags, tags) for found, tags in runs
+    ]
+    if flat:
+        _list_flat(flow, rows)
+        return
+    with open_screen(flow.repository()) as screen:
+        if group_by_run:
+            for found, system, tags in rows:
+                screen.line(screen.style.yellow(printable(found.pathspec)))
+                _table(system, tags, screen)
+        elif group_by_tag:
+            _list_by_tag(rows, screen)
+        else:
+            user = {tag for _, _, tags in rows for tag in tags}
+            _table({tag for _, system, _ in rows for tag in system}, user, screen)
+
+
+_Row = tuple["StoredRun", "Sequence[str]", "Sequence[str]"]
+
+
+def _runs(
+    flow: FlowContext, address: str | None, *, mine: bool
+) -> list[tuple[StoredRun, tuple[str, ...]]]:
+    """The runs meant, with their user tags."""
+    from gitflowrun.runs.runs import RunStore
+    from gitflowrun.runs.tags import Tags
+    from gitflowrun.settings import user_name
+
+    repo = flow.repository()
+    store = RunStore(repo)
+    tags = Tags(repo).all(flow.name)
+    names = store.names(flow.name)
+    found = (
+        [store.get(*name) for name in names]
+        if address is None
+        else [store.find(address, flow.name)]
+    )
+    if mine:
+        import os
+
+        me = user_name(repo.settings, os.environ)
+        found = [run for run in found if run.info.user == me]
+    return [(run, tags.get((run.flow, run.id), ())) for run in found]
+
+
+def _list_flat(flow: FlowContext, rows: Iterable[_Row]) -> None:
+    """For programs, on standard error as Metaflow does it: a tag a line; of all runs when quiet."""
+    if flow.quiet:
+        for run, system, tags in rows:
+            click.echo(f"{run.id} ; {','.join(system)} ; {','.join(tags)}", err=True)
+        return
+    for tag in sorted({tag for _, system, tags in rows for tag in (*system, *tags)}):
+        click.echo(tag, err=True)
+
+
+def _list_by_tag(rows: Iterable[_Row], screen: Screen) -> None:
+    found: dict[str, list[str]] = {}
+    for run, system, tags in rows:
+        for tag in (*system, *tags):
+            found.setdefault(tag, []).append(run.pathspec)
+    for tag in sorted(found):
+        screen.line(screen.style.cyan(printable(tag)))
+        for line in in_columns(found[tag], screen):
+            screen.line(f"    {line}")
+
+
+def _table(system: Iterable[str], user: Iterable[str], screen: Screen) -> None:
+    """Tags in columns; a person sees a star at those that users gave, which can be changed."""
+    star = " *" if screen.person else ""
+    for line in in_columns(sorted({*system, *(tag + star for tag in user)}), screen):
+        screen.line(line)

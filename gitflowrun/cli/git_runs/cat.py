@@ -1,0 +1,77 @@
+"""`git runs cat`: the value of an artifact. Text and bytes as they are, all else as Python shows it."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gitflowrun.cli.git_runs.options import open_repository
+from gitflowrun.cli.output.pager import open_screen
+from gitflowrun.cli.output.style import is_terminal
+from gitflowrun.cli.output.text import tame
+from gitflowrun.errors import UsageError
+
+if TYPE_CHECKING:
+    from gitflowrun.cli.output.pager import Screen
+
+__all__ = ["command"]
+
+_CONTAINERS = (dict, list, tuple, set, frozenset)
+
+
+@click.command(name="cat")
+@click.option("--raw", is_flag=True, help="Print the stored bytes, whatever they mean.")
+@click.argument("address")
+def command(raw: bool, address: str) -> None:
+    """Print an artifact: RUN/STEP/TASK/ARTIFACT, or RUN/ARTIFACT for what the run ended up with.
+
+    Text and bytes are printed as they are. A pickle of somebody else's run is not loaded before
+    `git runs trust` allows it; its bytes can be had with --raw.
+    """
+    from gitflowrun.client import DataArtifact
+    from gitflowrun.porcelain.artifacts import artifact_at
+    from gitflowrun.runs.runs import RunStore
+
+    repo = open_repository()
+    task, name = artifact_at(RunStore(repo).resolve(address))
+    artifact = DataArtifact(f"{task.pathspec}/{name}", _namespace_check=False)
+    if raw:
+        _refuse_terminal(address)
+        with artifact.open() as stream:
+            shutil.copyfileobj(stream, sys.stdout.buffer, 1 << 20)
+        return
+    value = artifact.data
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        _refuse_terminal(address)
+        sys.stdout.buffer.write(value)
+        return
+    with open_screen(repo, page=True) as screen:
+        _print(value, screen)
+
+
+def _refuse_terminal(address: str) -> None:
+    if is_terminal(sys.stdout):
+        raise UsageError(
+            "these are bytes, and a terminal would obey them", hint=f"git runs cat {address} > FILE"
+        )
+
+
+def _print(value: Any, screen: Screen) -> None:
+    if isinstance(value, str) and not screen.person:
+        screen.out.write(value)
+        return
+    for line in _text(value, screen.columns or 80).split("\n"):
+        screen.line(tame(line) if screen.person else line)
+
+
+def _text(value: Any, columns: int) -> str:
+    if isinstance(value, str):
+        return value.removesuffix("\n")
+    if isinstance(value, _CONTAINERS):
+        from pprint import pformat
+
+        return pformat(value, width=columns, compact=True, sort_dicts=False)
+    return repr(value)

@@ -1,0 +1,174 @@
+"""`git runs diff`: what differs between two runs, and nothing else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gitflowrun.cli.git_runs.options import json_option, open_repository
+from gitflowrun.cli.git_runs.views import short_type
+from gitflowrun.cli.output.pager import open_screen
+from gitflowrun.cli.output.tables import as_json, pairs
+from gitflowrun.cli.output.text import printable, size
+from gitflowrun.errors import NotFound, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from gitflowrun.cli.output.pager import Screen
+    from gitflowrun.git.repository import Repository
+    from gitflowrun.porcelain.artifacts import ArtifactRow
+    from gitflowrun.porcelain.compare import Difference
+    from gitflowrun.porcelain.results import ArtifactDifference
+    from gitflowrun.runs.read import StoredRun
+    from gitflowrun.runs.runs import RunStore
+
+__all__ = ["command"]
+
+_SHORT = 7
+_TWO = 2
+_BEFORE = "@{-1}"
+
+
+@click.command(name="diff")
+@click.option("-p", "-u", "--patch", is_flag=True, help="Show the code's changes line by line.")
+@click.option("--exit-code", is_flag=True, help="Exit with 1 if anything differs.")
+@json_option
+@click.argument("runs", nargs=-1, metavar="[RUN [RUN]]")
+def command(patch: bool, exit_code: bool, as_json_: bool, runs: tuple[str, ...]) -> int:
+    """Show what differs between two runs: parameters, environment, artifacts, code.
+
+    One RUN is compared with the newest one; without any, the newest two are compared.
+    """
+    from gitflowrun.runs.runs import RunStore
+
+    addresses = _addresses(runs)
+    repo = open_repository()
+    store = RunStore(repo)
+    old, new = _find(store, addresses)
+    with open_screen(repo, page=True) as screen:
+        comparison = _Comparison(repo, old, new, patch=patch, colour=screen.style.colour)
+        if as_json_:
+            screen.line(as_json(comparison.to_map()))
+        else:
+            for line in comparison.lines(screen):
+                screen.line(line)
+    return int(exit_code and comparison.differs)
+
+
+def _addresses(runs: tuple[str, ...]) -> tuple[str, str]:
+    """The two runs to compare, the older one first."""
+    if len(runs) > _TWO:
+        raise UsageError("git runs diff compares two runs", hint="name one or two")
+    if len(runs) == _TWO:
+        return runs[0], runs[1]
+    return runs[0] if runs else _BEFORE, "@latest"
+
+
+def _find(store: RunStore, addresses: tuple[str, str]) -> tuple[StoredRun, StoredRun]:
+    old, new = addresses
+    newest = store.find(new)
+    try:
+        return store.find(old), newest
+    except NotFound:
+        if old != _BEFORE:
+            raise
+        raise NotFound(
+            f"{newest.pathspec} is the only run: there is nothing to compare it with",
+            hint="`python FLOW.py run` makes another one; `git runs fetch` gets those of a remote",
+        ) from None
+
+
+class _Comparison:
+    """Everything that differs between two runs."""
+
+    def __init__(
+        self, repo: Repository, old: StoredRun, new: StoredRun, *, patch: bool, colour: bool
+    ) -> None:
+        from gitflowrun.porcelain.codediff import code_diff
+        from gitflowrun.porcelain.compare import compare_parameters
+        from gitflowrun.porcelain.results import compare_artifacts, compare_environments
+
+        self.old, self.new = old, new
+        self.parameters = compare_parameters(old, new)
+        self.environment = compare_environments(old, new)
+        self.artifacts = compare_artifacts(old, new)
+        form = "patch" if patch else "stat"
+        self.code = code_diff(repo, old.code_tree, new.code_tree, form=form, colour=colour)
+
+    @property
+    def differs(self) -> bool:
+        """Whether the runs differ in anything but time."""
+        return bool(self.parameters or self.environment or self.artifacts or self.code.differs)
+
+    def to_map(self) -> dict[str, Any]:
+        """The comparison as `--json` shows it."""
+        return {
+            "old": self.old.pathspec,
+            "new": self.new.pathspec,
+            "parameters": self.parameters,
+            "environment": self.environment,
+            "artifacts": self.artifacts,
+            "code": {
+                "old": self.code.old,
+                "new": self.code.new,
+                "diff": self.code.text.decode(errors="replace"),
+            },
+        }
+
+    def lines(self, screen: Screen) -> Iterator[str]:
+        """The comparison for a person."""
+        yield screen.style.red(f"--- {printable(self.old.pathspec)}")
+        yield screen.style.green(f"+++ {printable(self.new.pathspec)}")
+        if not self.differs:
+            yield "They have the same parameters, environment, artifacts and code."
+        yield from _section("Parameters", _pairs(self.parameters, screen), screen)
+        yield from _section("Environment", _pairs(self.environment, screen), screen)
+        yield from _section("Artifacts", _artifacts(self.artifacts, screen), screen)
+        if self.code.differs:
+            text = self.code.text.decode(errors="replace").rstrip("\n")
+            yield from _section("Code", text.split("\n"), screen)
+
+
+def _section(title: str, lines: Iterable[str], screen: Screen) -> Iterator[str]:
+    found = list(lines)
+    if found:
+        yield ""
+        yield screen.style.bold(title)
+        yield from found
+
+
+def _pairs(rows: Iterable[Difference], screen: Screen) -> Iterator[str]:
+    return pairs([(row.name, _change(row.old, row.new, screen)) for row in rows], "  ")
+
+
+def _artifacts(rows: Iterable[ArtifactDifference], screen: Screen) -> Iterator[str]:
+    return pairs([(row.name, _change(*_described(row), screen)) for row in rows], "  ")
+
+
+def _described(row: ArtifactDifference) -> tuple[str | None, str | None]:
+    """Both sides as text, each side's value if it is small."""
+    old, new = _describe(row.old), _describe(row.new)
+    if old == new:  # long values that begin alike, or values of two types that are written alike
+        return _facts(row.old), _facts(row.new)
+    return old, new
+
+
+def _describe(row: ArtifactRow | None) -> str | None:
+    if row is None or row.preview is not None:
+        return None if row is None else row.preview
+    return f"<{short_type(row.type)}, {size(row.size)}, {str(row.blake3)[:_SHORT]}>"
+
+
+def _facts(row: ArtifactRow | None) -> str | None:
+    """What tells values apart that read alike."""
+    if row is None:
+        return None
+    return f"<{short_type(row.type)}, {size(row.size)}, {str(row.blake3)[:_SHORT]}, {row.codec}>"
+
+
+def _change(old: str | None, new: str | None, screen: Screen) -> str:
+    before = "(none)" if old is None else screen.style.red(printable(old))
+    after = "(none)" if new is None else screen.style.green(printable(new))
+    return f"{before} -> {after}"

@@ -1,0 +1,72 @@
+"""`git runs log`: runs one after the other, as `git log` shows commits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gitflowrun.cli.git_runs.listing import list_runs
+from gitflowrun.cli.git_runs.options import filter_options, json_option, open_repository, query_of
+from gitflowrun.cli.output.pager import open_screen
+from gitflowrun.cli.output.tables import pairs
+from gitflowrun.cli.output.text import duration, printable, stamp
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from gitflowrun.cli.output.pager import Screen
+    from gitflowrun.runs.listing import RunSummary
+
+__all__ = ["command"]
+
+
+@click.command(name="log")
+@filter_options
+@json_option
+def command(as_json_: bool, **filters: Any) -> None:
+    """Show runs one after the other, newest first; only those of FLOW when it is given."""
+    from gitflowrun.porcelain.query import parameters_of, select
+
+    if as_json_:
+        list_runs(query_of(**filters), params=True, json=True)
+        return
+    repo = open_repository()
+    runs = select(repo, query_of(**filters))
+    with open_screen(repo, page=True) as screen:
+        for index, run in enumerate(runs):
+            if index:
+                screen.line()
+            for line in _entry(run, parameters_of(repo, run), screen):
+                screen.line(line)
+
+
+def _entry(run: RunSummary, parameters: Mapping[str, str], screen: Screen) -> Iterator[str]:
+    style = screen.style
+    tags = f" ({style.cyan(', '.join(map(printable, run.tags)))})" if run.tags else ""
+    yield f"{style.yellow(f'run {printable(run.pathspec)} {run.uid.short}')}{tags}"
+    rows = [
+        ("Status:", style.status(run.status.value, _status_words(run))),
+        ("User:", printable(run.user)),
+        ("Date:", stamp(run.started)),
+    ]
+    if run.code_commit is not None:
+        rows.append(("Code:", f"{run.code_commit}{'+dirty' if run.dirty else ''}"))
+    if run.origin:
+        kind, _, rest = run.origin.partition(" ")
+        rows.append(("Origin:", printable(f"{kind} of {rest.partition(' ')[0]}")))
+    yield from pairs(rows)
+    if parameters:
+        yield ""
+        yield from (
+            f"    {printable(name)} = {printable(text)}" for name, text in parameters.items()
+        )
+
+
+def _status_words(run: RunSummary) -> str:
+    words = run.status.value
+    if run.failed_step:
+        words += f" in {printable(run.failed_step)}"
+    if run.finished is not None:
+        words += f" after {duration(run.finished - run.started)}"
+    return f"{words}, {run.tasks} tasks" if run.tasks != 1 else f"{words}, 1 task"

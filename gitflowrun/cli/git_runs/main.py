@@ -1,0 +1,142 @@
+"""The program `git runs`: which commands there are, and its exit code. The commands are modules.
+
+Help and version are answered from the table below, before click is imported, and a command's module
+is imported when it is typed: `git runs` must not feel slower than git.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn
+
+from gitflowrun.cli.errors import GIT, guarded, invoke
+from gitflowrun.cli.output.style import style_for
+from gitflowrun.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import click
+
+__all__ = ["COMMANDS", "load", "main", "program"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A command in the overview. Those without a heading are called by programs, not by people."""
+
+    heading: str
+    help: str
+
+
+COMMANDS = {
+    "list": Entry("Look at runs", "List runs, newest first"),
+    "show": Entry("Look at runs", "Show a run, a step, a task or an artifact"),
+    "log": Entry("Look at runs", "Show runs one after the other, as git log does"),
+    "diff": Entry("Look at runs", "Show what differs between two runs"),
+    "logs": Entry("Look at runs", "Print what tasks wrote to stdout and stderr"),
+    "cat": Entry("Look at runs", "Print the value of an artifact"),
+    "tag": Entry("Mark runs", "List, add or remove tags of a run"),
+    "push": Entry("Share runs", "Send runs and tags to a remote"),
+    "fetch": Entry("Share runs", "Get runs and tags from a remote"),
+    "trust": Entry("Share runs", "Allow loading pickles of somebody else's runs"),
+    "hooks": Entry("Set up", "Install or remove git hooks"),
+    "hook": Entry("", "Do the work of a git hook"),
+}
+_DEFAULT = "list"
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run `git runs ARGS` and return its exit code."""
+    words = list(sys.argv[1:] if args is None else args)
+    gc.disable()  # a command lives for milliseconds; looking for garbage would take a tenth of them
+    try:
+        return guarded(lambda: _dispatch(words), GIT)
+    finally:
+        gc.enable()
+
+
+def _dispatch(words: list[str]) -> int:
+    first = words[0] if words else _DEFAULT
+    if first in {"-h", "--help"} or words == ["help"]:
+        sys.stdout.write(_overview())
+        return 0
+    if first in {"--version", "version"}:
+        from gitflowrun import __version__
+
+        sys.stdout.write(f"git-runs version {__version__}\n")
+        return 0
+    if words in ([], [_DEFAULT]):
+        from gitflowrun.cli.git_runs.listing import list_runs
+
+        list_runs()
+        return 0
+    if first == "help":
+        first, words = words[1], [words[1], "--help"]
+    elif first.startswith("-"):
+        first, words = _DEFAULT, [_DEFAULT, *words]
+    return invoke(load(first), words[1:], f"git runs {first}", GIT)
+
+
+def load(name: str) -> click.Command:
+    """The command `name`.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if name not in COMMANDS:
+        raise UsageError(f"'{name}' is not a git runs command", hint=_suggestion(name))
+    import importlib
+
+    command: click.Command = importlib.import_module(f"gitflowrun.cli.git_runs.{name}").command
+    return command
+
+
+def _suggestion(name: str) -> str:
+    from gitflowrun.names import nearest
+
+    similar = nearest(name, [known for known, entry in COMMANDS.items() if entry.heading])
+    if not similar:
+        return "`git runs -h` lists the commands"
+    return "the most similar commands are: " + ", ".join(similar)
+
+
+def _overview() -> str:
+    style = style_for(sys.stdout)
+    lines = ["usage: git runs [<command>] [<options>] [<address>...]"]
+    heading = ""
+    for name, entry in COMMANDS.items():
+        if entry.heading and entry.heading != heading:
+            heading = entry.heading
+            lines += ["", style.bold(heading)]
+        if entry.heading:
+            lines.append(f"   {name:<7} {entry.help}")
+    lines += [
+        "",
+        "Without a command, runs are listed. An address is a run's id (12), Flow/12, the first",
+        "digits of its uid, @latest, @{-1} or a tag; 12/train/3/model reaches a step, a task, an",
+        "artifact. Every run is also a git revision: `git show runs/Flow/12`.",
+        "`git runs <command> -h` tells more about a command.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def program() -> NoReturn:
+    """Be the program: `main`, and out at once.
+
+    Python would first take apart every module it has loaded, which costs a tenth of a short command.
+    What ends with a command (pagers, temporary files, locks) has been ended by then.
+    """
+    code = main()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    program()

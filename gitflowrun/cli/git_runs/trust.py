@@ -1,0 +1,82 @@
+"""`git runs trust`: whose runs may execute code here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from gitflowrun.cli.git_runs.options import json_option, open_repository
+from gitflowrun.cli.output.pager import open_screen
+from gitflowrun.cli.output.tables import as_json
+from gitflowrun.cli.output.text import printable
+from gitflowrun.errors import NotFound, UsageError
+
+if TYPE_CHECKING:
+    from gitflowrun.git.repository import Repository
+    from gitflowrun.runs.read import StoredRun
+    from gitflowrun.runs.trust import Trust
+
+__all__ = ["command"]
+
+
+@click.command(name="trust")
+@click.option("-d", "--delete", is_flag=True, help="Take the trust back.")
+@json_option
+@click.argument("names", nargs=-1, metavar="[REMOTE|RUN]...")
+def command(delete: bool, as_json_: bool, names: tuple[str, ...]) -> None:
+    """Trust a run as it is now, or all runs of a remote; without a name, list what is trusted.
+
+    Loading a pickle, or running the code of a run, can do anything that you can do. Runs made in this clone are
+    trusted; those of others once you say so here.
+    """
+    from gitflowrun.runs.trust import Trust
+
+    if delete and not names:
+        raise UsageError("whose trust is to be taken back?", hint="git runs trust -d REMOTE|RUN")
+    repo = open_repository()
+    trust = Trust(repo)
+    said = [_change(repo, trust, name, delete=delete) for name in names]
+    with open_screen(repo) as screen:
+        if as_json_:
+            screen.line(as_json(trust.trusted))
+            return
+        for line in said or _all(trust):
+            screen.line(printable(line))
+
+
+def _change(repo: Repository, trust: Trust, name: str, *, delete: bool) -> str:
+    """Trust one, or no longer; returns what to say. A remote's name comes before a run's address."""
+    if name in repo.remotes() or (delete and name in trust.trusted.remotes):
+        if delete:
+            done = trust.distrust_remote(name)
+            return (
+                f"the runs of {name} are no longer trusted" if done else f"{name} was not trusted"
+            )
+        trust.trust_remote(name)
+        return f"all runs of {name} are trusted, now and later"
+    run = _find(repo, name)
+    if delete:
+        done = trust.distrust_run(run.identity)
+        return f"{run.pathspec} is no longer trusted" if done else f"{run.pathspec} was not trusted"
+    return f"{run.pathspec} is trusted as it is now, at {trust.trust_run(run.identity).short}"
+
+
+def _find(repo: Repository, name: str) -> StoredRun:
+    from gitflowrun.runs.runs import RunStore
+
+    try:
+        return RunStore(repo).find(name)
+    except NotFound as error:
+        remotes = ", ".join(repo.remotes())
+        hint = f"or a remote: {remotes}" if remotes else error.hint
+        raise NotFound(f"there is no remote or run {name!r}", hint=hint) from error
+
+
+def _all(trust: Trust) -> list[str]:
+    trusted = trust.trusted
+    lines = [f"remote {name}" for name in trusted.remotes]
+    lines += [f"run at {oid}" for oid in trusted.runs]
+    return lines or [
+        "Only the runs of this clone are trusted. 'git runs trust REMOTE|RUN' trusts others."
+    ]

@@ -1,0 +1,148 @@
+"""Layout: tables, key-value lists and JSON of plain values. No knowledge of runs, no streams opened.
+
+A table is aligned in columns wherever it goes. A person at a terminal gets it in colour and cut to the
+width of the window; a pipe gets every cell whole. Scripts should ask for JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from gitflowrun.cli.output.text import printable, width
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from gitflowrun.cli.output.pager import Screen
+
+__all__ = ["Cell", "Column", "as_json", "columns", "fit", "pairs", "table"]
+
+_GAP = "  "
+_NARROWEST = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column: its heading, whether it is numeric, and whether it gives way in a narrow window."""
+
+    title: str
+    right: bool = False
+    gives: bool = False
+
+
+class Cell(NamedTuple):
+    """A text and the colour it gets. A tuple, because a list of runs makes thousands of them."""
+
+    text: str
+    paint: Callable[[str], str] | None = None
+
+
+def fit(text: str, columns: int) -> str:
+    """The text cut to `columns` columns, with an ellipsis where something is missing."""
+    if width(text) <= columns:
+        return text
+    kept = text[: max(columns - 1, 0)]
+    while width(kept) > columns - 1:
+        kept = kept[:-1]
+    return kept + "…"
+
+
+def table(
+    columns: Sequence[Column], rows: Sequence[Sequence[Cell | str]], screen: Screen
+) -> Iterator[str]:
+    """The lines of a table with a heading; columns that are empty in every row are left out."""
+    titles = [Cell(column.title, screen.style.dim) for column in columns]
+    cells = [[cell if isinstance(cell, Cell) else Cell(cell) for cell in row] for row in rows]
+    texts = [[printable(cell.text) for cell in row] for row in [titles, *cells]]
+    sizes = [[len(text) if text.isascii() else width(text) for text in row] for row in texts]
+    used = [index for index in range(len(columns)) if any(row[index] for row in sizes[1:])]
+    widths = {index: max(row[index] for row in sizes) for index in used}
+    if screen.person:
+        _narrow(columns, widths, screen.columns)
+    for row, text, taken in zip([titles, *cells], texts, sizes, strict=True):
+        parts = [
+            _placed(
+                text[index], taken[index], widths[index], row[index].paint, columns[index].right
+            )
+            for index in used
+        ]
+        if used:
+            yield _GAP.join(parts).rstrip()
+
+
+def _placed(
+    text: str, taken: int, room: int, paint: Callable[[str], str] | None, right: bool
+) -> str:
+    """A cell's text, which takes so many columns, cut or padded to its room."""
+    if taken > room:
+        text = fit(text, room)
+        taken = width(text)
+    shown = paint(text) if paint is not None else text
+    pad = " " * (room - taken)
+    return pad + shown if right else shown + pad
+
+
+def _narrow(columns: Sequence[Column], widths: dict[int, int], limit: int) -> None:
+    """Take columns away from the cells that give way, the widest first, until the table fits."""
+    excess = sum(widths.values()) + len(_GAP) * (len(widths) - 1) - limit
+    giving = [index for index in widths if columns[index].gives]
+    for _ in range(excess):
+        widest = max(giving, key=lambda index: widths[index], default=None)
+        if widest is None or widths[widest] <= _NARROWEST:
+            return
+        widths[widest] -= 1
+
+
+def columns(words: Sequence[str], screen: Screen) -> Iterator[str]:
+    """Words side by side for a person, sorted down the columns as `ls` does; one a line for a pipe."""
+    texts = [printable(word) for word in words]
+    if not screen.person:
+        yield from texts
+        return
+    room = max(map(width, texts), default=0) + len(_GAP)
+    across = max(screen.columns // room, 1)
+    down = -(-len(texts) // across)
+    for row in range(down):
+        line = (text + " " * (room - width(text)) for text in texts[row::down])
+        yield "".join(line).rstrip()
+
+
+def pairs(rows: Sequence[tuple[str, str]], indent: str = "") -> Iterator[str]:
+    """Lines `name  value`, values aligned; a value of several lines is indented under its first."""
+    names = [printable(name) for name, _ in rows]
+    column = max(map(width, names), default=0)
+    for name, (_, value) in zip(names, rows, strict=True):
+        first, *rest = value.split("\n")
+        yield f"{indent}{name}{' ' * (column - width(name))}{_GAP}{first}".rstrip()
+        for line in rest:
+            yield f"{indent}{' ' * column}{_GAP}{line}".rstrip()
+
+
+def as_json(value: Any) -> str:
+    """`value` (dataclasses, ids, digests and enums welcome) as one indented JSON document in ASCII."""
+    import json
+
+    return json.dumps(_plain(value), indent=2)
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return {item.name: _plain(getattr(value, item.name)) for item in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_plain(item) for item in value]
+    return _scalar(value)
+
+
+def _scalar(value: Any) -> Any:
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, bytes):  # ids and digests
+        return value.hex()
+    if value is None or isinstance(value, (str, int, float)):
+        return value
+    return str(value)

@@ -1,0 +1,201 @@
+"""Which repository client objects read, and the parts of it that are open. What is read is not decided here.
+
+The repository is the one that the current directory lies in, as for any git command, until `metadata` names
+another. Objects remember theirs by its spec, `local@/path`, which is also all they take along when pickled.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gitflowrun.errors import RepositoryError, UsageError
+from gitflowrun.git.repository import Repository
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gitflowrun.artifacts.artifacts import ArtifactReader
+    from gitflowrun.names import RunId
+    from gitflowrun.runs.custody import Custody
+    from gitflowrun.runs.runs import RunStore
+    from gitflowrun.runs.tags import Tags
+
+__all__ = ["Listing", "Source", "default_metadata", "get_metadata", "metadata"]
+
+_LOCAL = "local"
+_FRESH = 1.0
+
+_chosen: list[str] = []
+_open: dict[object, Source] = {}
+
+
+class Source:
+    """A repository that is open for reading.
+
+    Attributes:
+        repo: The repository.
+        spec: `local@` and its work tree, or its git directory when it is bare.
+        tag_changes: How often a tag was changed through this object.
+    """
+
+    def __init__(self, repo: Repository) -> None:
+        self.repo = repo
+        self.spec = f"{_LOCAL}@{repo.work_tree or repo.git_dir}"
+        self.tag_changes = 0
+
+    @classmethod
+    def current(cls) -> Source:
+        """The repository that new objects read.
+
+        Raises:
+            NotARepository: there is none here, and none was chosen.
+            RepositoryError: it can't be used.
+        """
+        if _chosen:
+            return cls.at(_chosen[0])
+        # All that decides which repository git finds from here.
+        place = (_cwd(), *(os.environ.get(name) for name in ("GIT_DIR", "GIT_WORK_TREE")))
+        return _open.get(place) or cls._remember(place, Repository.discover())
+
+    @classmethod
+    def at(cls, spec: str) -> Source:
+        """The repository that `local@/path` names. Raises as `current` does."""
+        return _open.get(spec) or cls._remember(spec, Repository.discover(_path(spec)))
+
+    @classmethod
+    def of(cls, spec: str) -> Source:
+        """The repository of an object that names it so; one from elsewhere reads the current repository.
+
+        A run that was kept as an artifact is read in clones, where its path means nothing; its uid does.
+        """
+        return cls.at(spec) if _path(spec).exists() else cls.current()
+
+    @classmethod
+    def _remember(cls, key: object, repo: Repository) -> Source:
+        source = cls(repo)
+        # The same repository from two places is one source, with one set of open packs.
+        _open[key] = _open.setdefault(source.spec, source)
+        return _open[key]
+
+    @cached_property
+    def runs(self) -> RunStore:
+        """The runs."""
+        from gitflowrun.runs.runs import RunStore
+
+        return RunStore(self.repo)
+
+    @cached_property
+    def tags(self) -> Tags:
+        """Their tags."""
+        from gitflowrun.runs.tags import Tags
+
+        return Tags(self.repo)
+
+    @cached_property
+    def custody(self) -> Custody:
+        """Judges what may be loaded."""
+        from gitflowrun.runs.custody import Custody
+        from gitflowrun.runs.trust import Trust
+
+        return Custody(self.runs, Trust(self.repo))
+
+    def trusts(self, ask: Callable[[Custody], bool]) -> bool:
+        """Whether something may be loaded. A "no" is asked again: the user may have said yes meanwhile."""
+        if ask(self.custody):
+            return True
+        del self.custody
+        return ask(self.custody)
+
+    @cached_property
+    def artifacts(self) -> ArtifactReader:
+        """The artifacts."""
+        from gitflowrun.artifacts.artifacts import ArtifactReader
+
+        return ArtifactReader(self.repo.objects)
+
+
+class Listing:
+    """The runs of a flow as one look at the refs found them, and their tags as they are now.
+
+    A thousand runs must not cost a thousand looks for tags, and a loop that waits for a tag must not wait for
+    ever: what was found holds for a second, then the tags of all runs are read again, at once.
+    """
+
+    def __init__(self, source: Source, flow: str) -> None:
+        self._source = source
+        self._flow = flow
+        self._found()
+        self.rows = source.runs.summaries(flow)
+        self._tags = {row.id: row.tags for row in self.rows}
+
+    def tags(self, run: RunId) -> tuple[str, ...]:
+        """The user tags of a run."""
+        if time.monotonic() > self._stale or self._source.tag_changes != self._changes:
+            self._found()
+            tagged = self._source.tags.all(self._flow)
+            self._tags = {run: tags for (_, run), tags in tagged.items()}
+        return self._tags.get(run, ())
+
+    def _found(self) -> None:
+        self._changes = self._source.tag_changes
+        self._stale = time.monotonic() + _FRESH
+
+
+def metadata(spec: str) -> str:
+    """Read runs from another repository.
+
+    Args:
+        spec: Its path, or `local@` and its path.
+
+    Returns:
+        The repository now in use, as `get_metadata` tells it.
+
+    Raises:
+        NotARepository: there is none at that path.
+        UsageError: it is the address of a metadata service.
+    """
+    if "://" in spec or spec.partition("@")[0] == "service":
+        raise UsageError(
+            f"{spec!r} is no repository on this machine",
+            hint="`git runs fetch` brings a remote's runs into a clone; give the clone's path",
+        )
+    if spec.removeprefix(f"{_LOCAL}@") in {"", _LOCAL}:
+        return default_metadata()
+    chosen = Source(Repository.discover(_path(spec))).spec
+    _chosen[:] = [chosen]
+    return chosen
+
+
+def get_metadata() -> str:
+    """The repository that new objects read, as `local@/path`.
+
+    Raises:
+        NotARepository: there is none here, and none was chosen.
+    """
+    return Source.current().spec
+
+
+def default_metadata() -> str:
+    """Read runs from the repository of the current directory again, and return it. Raises as `get_metadata`."""
+    _chosen.clear()
+    return get_metadata()
+
+
+def _path(spec: str) -> Path:
+    return Path(spec.removeprefix(f"{_LOCAL}@"))
+
+
+def _cwd() -> str:
+    try:
+        return os.getcwd()  # noqa: PTH109  (a key, not a path to work with)
+    except FileNotFoundError as error:
+        raise RepositoryError("the current directory does not exist any more") from error
+
+
+# A task is a fork of the process that imported the flow. What that one had open is not the child's to use.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_open.clear)

@@ -1,0 +1,102 @@
+"""Reads objects of the repository: from packs by our own reader, whatever is unusual through git. No writing.
+
+Missing objects are an error that is also a `KeyError`, so that readers of records can say what the object
+was part of.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gitflowrun.errors import CorruptRecord, MissingObject
+from gitflowrun.git.command import CatFile, Git
+from gitflowrun.git.objects import (
+    Commit,
+    ObjectType,
+    Oid,
+    TreeEntry,
+    parse_commit,
+    parse_tree,
+)
+from gitflowrun.git.pack.reader import PackReader
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["ObjectStore"]
+
+
+class ObjectStore:
+    """The objects of a repository.
+
+    Args:
+        objects_dir: The object directory of the common git directory.
+        git: Runs git there, for objects that only git can reach (alternates, promised objects).
+    """
+
+    def __init__(self, objects_dir: Path, git: Git) -> None:
+        self.cat_file = CatFile(git)
+        self.packs = PackReader(objects_dir, self.cat_file.read)
+
+    def read(self, oid: Oid) -> tuple[ObjectType, bytes]:
+        """The type and content of an object.
+
+        Raises:
+            MissingObject: there is no such object.
+        """
+        return self.packs.read(oid)
+
+    def blob(self, oid: Oid) -> bytes:
+        """The content of a blob. Raises MissingObject, or CorruptRecord where `oid` is no blob."""
+        return self._typed(oid, ObjectType.BLOB)
+
+    def tree(self, oid: Oid) -> list[TreeEntry]:
+        """The rows of a tree. Raises MissingObject, or CorruptRecord where `oid` is no tree."""
+        return list(parse_tree(self._typed(oid, ObjectType.TREE)))
+
+    def commit(self, oid: Oid) -> Commit:
+        """A commit. Raises MissingObject, or CorruptRecord where `oid` is no commit."""
+        return parse_commit(self._typed(oid, ObjectType.COMMIT))
+
+    def entry(self, tree: Oid, *path: bytes) -> TreeEntry | None:
+        """The row at the end of a path below a tree; None where there is none."""
+        found = None
+        for name in path:
+            if found is not None:
+                if not found.is_tree:
+                    return None
+                tree = found.oid
+            found = next((entry for entry in self.tree(tree) if entry.name == name), None)
+            if found is None:
+                return None
+        return found
+
+    def exists(self, oid: Oid) -> bool:
+        """Whether the object can be read; one that was left out of a partial clone is fetched."""
+        if oid in self.packs:
+            return True
+        try:
+            self.cat_file.read(oid)
+        except MissingObject:
+            return False
+        return True
+
+    def read_into(self, oid: Oid, buffer: memoryview) -> None:
+        """Put the content of a blob into a buffer of its size.
+
+        Raises:
+            MissingObject: there is no such object.
+        """
+        self.packs.read_into(oid, buffer)
+
+    def close(self) -> None:
+        """Let go of processes; a later read takes them up again."""
+        self.cat_file.close()
+
+    def _typed(self, oid: Oid, kind: ObjectType) -> bytes:
+        found, data = self.read(oid)
+        if found is not kind:
+            raise CorruptRecord(
+                f"object {oid} is a {found.name.lower()}, not a {kind.name.lower()}"
+            )
+        return data

@@ -1,0 +1,334 @@
+"""The one writer of objects: a batch of objects becomes one published, kept pack. Reading is `packfile`'s.
+
+Publishing protocol. At every instant a crash leaves a repository that git finds whole, and nothing that a
+concurrent `git gc --prune=now`, `git repack -ad` or `git prune` may take:
+
+1. The pack and then its index are written to temporary files in `incoming/`, never below `objects/`, where
+   git prunes what it does not know.
+2. Both are fsynced (`durability = safe`).
+3. `pack-<name>.keep` is renamed to beside the pack's future place: git leaves packs with a `.keep` alone. It
+   names its owner, so that a crashed one's can be told; it never appears half written.
+4. The pack is renamed into `objects/pack/`, then its index: git sees a pack once it sees its index.
+5. The directory is fsynced (`safe`).
+6. The caller publishes a ref that reaches the objects.
+7. `release` removes the `.keep`.
+
+From step 4 on the pack is not taken back, whatever fails: a repack that sees it kept leaves out of its own
+pack what this one holds, and deletes the pack that held it before.
+
+A pack's name is random, not its checksum: two processes that write the same objects must not share one
+`.keep`, or the first to release would expose the other's unpublished pack.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gitflowrun.errors import RepositoryError
+from gitflowrun.git.owner import Owner, State
+from gitflowrun.git.pack.index import index_bytes
+from gitflowrun.git.pack.output import Output, sync_directory
+from gitflowrun.git.pack.writer import PackContents, PackObject, expected_size, write_pack
+from gitflowrun.settings import Durability
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from gitflowrun.git.objects import Oid
+
+__all__ = ["GRACE", "PackObject", "PackStore", "WrittenPack"]
+
+GRACE = 3_600.0
+"""Seconds for which the packs of dead owners stay kept: the scheduler may be about to publish them."""
+FOREIGN_GRACE = 7 * 86_400.0
+"""The same for owners on other hosts, whose processes can't be asked."""
+
+_TRIES = 3
+_KEEP_WORD = "gitflowrun"
+_REPLACED = "replaced"
+_HINTS = {
+    errno.ENOSPC: "free some space and try again; nothing was published",
+    errno.EDQUOT: "your disk quota is used up; nothing was published",
+    errno.EFBIG: "the file size limit (`ulimit -f`) is too low; nothing was published",
+    errno.EACCES: "the repository's object directory must be writable",
+    errno.EPERM: "the repository's object directory must be writable",
+    errno.EXDEV: "`objects/pack` is a mount of its own; mount the whole object directory instead",
+    errno.EROFS: "the repository is on a read-only file system",
+    errno.EIO: "the disk reports errors; check it before anything else",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenPack:
+    """A published pack that is still kept.
+
+    Attributes:
+        name: `pack-<40 hexadecimal digits>`; what `release` takes.
+        oids: The ids of the objects, in the order in which they were given.
+        size: Bytes of the pack.
+    """
+
+    name: str
+    oids: tuple[Oid, ...]
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """The names of a pack's files, first in `incoming/` and then in place."""
+
+    temporary_pack: Path
+    temporary_index: Path
+    temporary_keep: Path
+    pack: Path
+    index: Path
+    keep: Path
+
+    def remove(self) -> None:
+        """Take back what nobody has seen; what protects the pack goes last.
+
+        A pack whose index is in place stays and is git's from now on. A repack that began while it was kept
+        leaves out of its new pack what this one holds, and then deletes the pack that held it before.
+        """
+        temporary = (self.temporary_pack, self.temporary_index, self.temporary_keep)
+        unseen = () if self.index.exists() else (self.pack,)
+        for path in (*unseen, self.keep, *temporary):
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+
+
+class PackStore:
+    """Writes packs into an object directory. Processes and forked children may share one.
+
+    Args:
+        objects_dir: The object directory of the common git directory.
+        incoming: Directory for temporary files, made when needed.
+        durability: `SAFE` fsyncs before anything becomes visible, `FAST` does not.
+    """
+
+    def __init__(self, objects_dir: Path, incoming: Path, *, durability: Durability) -> None:
+        self.pack_dir = objects_dir / "pack"
+        self.incoming = incoming
+        self._stand_in = objects_dir / "gitflowrun-incoming"
+        self._sync = durability is Durability.SAFE
+        self._is_mounted = False  # the object directory, on its own, from the same file system
+
+    def write(self, objects: Sequence[PackObject]) -> WrittenPack:
+        """Write and publish one pack (steps 1 to 5); equal objects are written once.
+
+        Raises:
+            ValueError: there are no objects.
+            RepositoryError: the pack can't be written. Nothing is left behind, but for a pack that was
+                complete when its directory could not be fsynced: that one is git's to drop.
+        """
+        if not objects:
+            msg = "a pack holds at least one object"
+            raise ValueError(msg)
+        for _ in range(_TRIES - 1):
+            try:
+                return self._write(objects)
+            except RepositoryError as error:
+                if not self._can_try_again(error.__cause__):
+                    raise
+        return self._write(objects)
+
+    def _can_try_again(self, cause: BaseException | None) -> bool:
+        if isinstance(cause, OSError) and cause.errno == errno.EXDEV and not self._is_mounted:
+            self._is_mounted = True
+            return True
+        # `.git/gitflowrun` may be deleted at any time, and `incoming/` with it.
+        return isinstance(cause, FileNotFoundError)
+
+    def release(self, names: Iterable[str]) -> None:
+        """Leave packs to git from now on (step 7): a published ref reaches what is in them."""
+        for name in names:
+            keep = self.pack_dir / f"{name}.keep"
+            with _explained(keep):
+                keep.unlink(missing_ok=True)
+
+    def temporary_directory(self, name: str, replaced: Iterable[str] = ()) -> Path:
+        """Make a directory for the files of a pack that git writes.
+
+        If we are killed, `sweep` removes it, and of the packs named here those files that have lost their
+        index, or have not got it yet: git can't see them, and never removes them.
+
+        Args:
+            name: The name that the pack is going to have.
+            replaced: Packs that are going to be deleted for it. Only those whose names are random: under
+                a name that is a checksum another process may be writing the same pack again.
+
+        Raises:
+            RepositoryError: it can't be made.
+        """
+        with _explained(self.incoming):
+            place = self._writable_incoming() / f"{Owner.process().encode()}~{name}"
+            place.mkdir(mode=0o700)
+            (place / _REPLACED).write_text("".join(f"{other}\n" for other in replaced))
+        return place
+
+    def stale_keeps(self, grace: float = GRACE) -> list[str]:
+        """The names of packs whose owners died without releasing them.
+
+        Args:
+            grace: Seconds that must have passed since an owner of this boot wrote the pack.
+        """
+        keeps = _listed(self.pack_dir, "pack-*.keep")
+        return sorted(keep.stem for keep in keeps if _is_stale(keep, _keeper(keep), grace))
+
+    def sweep(self, grace: float = GRACE) -> list[Path]:
+        """Remove what dead owners left: temporary files, `.keep`s, packs without index. Returns them."""
+        swept = []
+        for directory in (self.incoming, self._stand_in):
+            for path in _listed(directory, "*~pack-*"):
+                text, _, name = path.name.rpartition("~")
+                # Nobody takes over a temporary file: no grace for an owner that is dead.
+                if (owner := Owner.decode(text)) and _is_stale(path, owner, 0):
+                    # Before the temporary files, which tell whose they are.
+                    for pack in (name, *_replaced(path)):
+                        swept += self._without_index(pack)
+                    swept.append(path)
+        for name in self.stale_keeps(grace):
+            keep = self.pack_dir / f"{name}.keep"
+            if not keep.with_suffix(".idx").exists():
+                swept.append(keep.with_suffix(".pack"))
+            swept.append(keep)
+        for path in swept:
+            with _explained(path):
+                _remove(path)
+        return swept
+
+    def _without_index(self, name: str) -> list[Path]:
+        """The files of a pack of ours that can't be seen, for its index is not in place."""
+        if any((self.pack_dir / f"{name}{suffix}").exists() for suffix in (".idx", ".keep")):
+            return []
+        files = (self.pack_dir / f"{name}{suffix}" for suffix in (".rev", ".pack"))
+        return [path for path in files if path.exists()]
+
+    def _write(self, objects: Sequence[PackObject]) -> WrittenPack:
+        name = f"pack-{os.urandom(20).hex()}"
+        with _explained(self.incoming):
+            files = self._files(name)
+        try:
+            contents = self._publish(objects, files)
+        except BaseException:
+            files.remove()
+            raise
+        return WrittenPack(name, contents.oids, contents.size)
+
+    def _writable_incoming(self) -> Path:
+        """A directory from which files can be renamed into `pack_dir`."""
+        self.incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.pack_dir.mkdir(parents=True, exist_ok=True)
+        if self._is_mounted or self.incoming.stat().st_dev != self.pack_dir.stat().st_dev:
+            # Renames stay within a file system; git leaves this name alone.
+            self._stand_in.mkdir(mode=0o700, exist_ok=True)
+            return self._stand_in
+        return self.incoming
+
+    def _files(self, name: str) -> _Files:
+        incoming = self._writable_incoming()
+        temporary = f"{Owner.process().encode()}~{name}"
+        return _Files(
+            temporary_pack=incoming / f"{temporary}.pack",
+            temporary_index=incoming / f"{temporary}.idx",
+            temporary_keep=incoming / f"{temporary}.keep",
+            pack=self.pack_dir / f"{name}.pack",
+            index=self.pack_dir / f"{name}.idx",
+            keep=self.pack_dir / f"{name}.keep",
+        )
+
+    def _publish(self, objects: Sequence[PackObject], files: _Files) -> PackContents:
+        with self._output(files.temporary_pack, expected_size(objects)) as output:  # 1, 2
+            contents = write_pack(objects, output)
+        index = index_bytes(contents.entries, contents.trailer)
+        with self._output(files.temporary_index, len(index)) as output:
+            output.append(index)
+            output.close()
+        with _explained(files.keep):
+            files.temporary_keep.write_text(_keep_line(), encoding="utf-8")
+            files.temporary_keep.rename(files.keep)  # 3
+        with _explained(files.pack):
+            files.temporary_pack.rename(files.pack)  # 4
+            files.temporary_index.rename(files.index)
+            if self._sync:
+                sync_directory(self.pack_dir)  # 5
+        return contents
+
+    @contextlib.contextmanager
+    def _output(self, path: Path, expected: int) -> Iterator[Output]:
+        with _explained(path):
+            output = Output(path, sync=self._sync, expected=expected, readable_as=self.pack_dir)
+            try:
+                yield output
+            finally:
+                output.abandon()
+
+
+def _keep_line() -> str:
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    return f"{_KEEP_WORD} {Owner.family().encode()} {now}\n"
+
+
+def _keeper(keep: Path) -> Owner | None:
+    """Who wrote a `.keep`; None when it is not one of ours."""
+    with contextlib.suppress(OSError, ValueError):
+        words = keep.read_text(encoding="utf-8").split()
+        if words[:1] == [_KEEP_WORD] and len(words) > 1:
+            return Owner.decode(words[1])
+    return None
+
+
+def _is_stale(path: Path, owner: Owner | None, grace: float) -> bool:
+    if owner is None:
+        return False
+    state = owner.state()
+    if state in {State.ALIVE, State.GONE}:
+        return state is State.GONE
+    try:
+        age = time.time() - path.stat().st_mtime
+    except OSError:
+        return False
+    return age >= (grace if state is State.DEAD else max(grace, FOREIGN_GRACE))
+
+
+def _replaced(place: Path) -> list[str]:
+    """The packs that the owner of a temporary directory was about to delete."""
+    try:
+        return (place / _REPLACED).read_text(encoding="utf-8").split()
+    except (OSError, ValueError):
+        return []
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        import shutil  # slow to import, and hardly ever needed
+
+        # A git whose starter was killed may still write there; the next sweep gets the rest.
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _listed(directory: Path, pattern: str) -> list[Path]:
+    try:
+        return sorted(directory.glob(pattern))
+    except OSError:
+        return []
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Say which file an error of the system is about, and what can be done."""
+    try:
+        yield
+    except OSError as error:
+        where = error.filename or path
+        raise RepositoryError(
+            f"cannot write {where}: {error.strerror or error}", hint=_HINTS.get(error.errno or 0)
+        ) from error

@@ -1,0 +1,327 @@
+"""The fast way to read objects: packs and loose objects of an object directory and its alternates.
+
+No pygit2 and no child processes, so that task processes can read; what is found nowhere (promisor objects,
+say) is the fallback's, which runs git. Small reads (`read`, `blob`) check the object's id; `read_into` fills a
+buffer at memcpy speed and leaves checking to the caller, who knows the content's BLAKE3.
+
+A directory is listed again when an object is missed and the directory has changed, so packs that appear while
+we read are seen, and objects that somebody's repack moved are found again. Listings are replaced, never
+changed: threads need no lock, and a forked child inherits none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from gitflowrun.errors import CorruptRecord, MissingObject, RepositoryError
+from gitflowrun.git.objects import ObjectType, Oid, hash_object
+from gitflowrun.git.pack.alternates import object_directories
+from gitflowrun.git.pack.delta import apply_delta
+from gitflowrun.git.pack.file import Entry, Pack
+from gitflowrun.git.pack.loose import LooseObject, loose_path
+
+__all__ = ["PackReader"]
+
+Fallback = Callable[[Oid], tuple[ObjectType, bytes]]
+T = TypeVar("T")
+
+_ATTEMPTS = 5
+_RACY = 100_000_000
+"""Nanoseconds within which a directory may change and keep its time: such a listing is not relied on."""
+_FSCK = "`git fsck --full` lists what is damaged; a healthy copy may be fetched from another clone"
+
+
+@dataclass(frozen=True, slots=True)
+class _Packed:
+    pack: Pack
+    offset: int
+
+
+Place = _Packed | Path
+
+
+@dataclass(frozen=True, slots=True)
+class _Listing:
+    """The packs of one object directory as they were at one time, newest first."""
+
+    objects_dir: Path
+    stamp: int | None
+    packs: tuple[Pack, ...]
+
+    def is_current(self) -> bool:
+        return self.stamp is not None and self.stamp == _stamp(self.objects_dir)
+
+
+class PackReader:
+    """Reads objects. Threads may share it, and forked children may go on using it.
+
+    Args:
+        objects_dir: The object directory.
+        fallback: Asked for objects that are found nowhere; raises MissingObject for what it can't find either.
+    """
+
+    def __init__(self, objects_dir: Path, fallback: Fallback | None = None) -> None:
+        self.objects_dir = objects_dir
+        self._fallback = fallback
+        self._listings: tuple[_Listing, ...] = ()
+        self._recent: Pack | None = None
+
+    def read(self, oid: Oid) -> tuple[ObjectType, bytes]:
+        """An object's type and content.
+
+        Raises:
+            MissingObject: there is no such object (a KeyError).
+            CorruptRecord: what is stored is not what the id says.
+        """
+        try:
+            found = self._first(oid, lambda place: self._checked(oid, place))
+        except CorruptRecord as damage:
+            return self._by_git(oid, damage)
+        if found is not None:
+            return found
+        if self._fallback is None:
+            raise MissingObject(f"object {oid} is not in {self.objects_dir}", hint=_FSCK)
+        return self._fallback(oid)
+
+    def _by_git(self, oid: Oid, damage: CorruptRecord) -> tuple[ObjectType, bytes]:
+        """A second opinion on what looks damaged: git knows older forms of packs."""
+        if self._fallback is None:
+            raise damage
+        try:
+            kind, data = self._fallback(oid)
+        except RepositoryError:
+            raise damage from None
+        if hash_object(kind, data) != oid:
+            raise damage
+        return kind, data
+
+    def blob(self, oid: Oid) -> bytes:
+        """The content of a blob. Raises as `read`, and CorruptRecord when it is no blob."""
+        kind, data = self.read(oid)
+        if kind is not ObjectType.BLOB:
+            raise CorruptRecord(f"object {oid} is a {kind.word.decode()}, not a blob")
+        return data
+
+    def size(self, oid: Oid) -> int:
+        """The size of an object's content, found without reading it. Raises as `read`."""
+        found = None
+        with contextlib.suppress(CorruptRecord):  # which `read` looks into
+            found = self._first(oid, _size)
+        return found if found is not None else len(self.read(oid)[1])
+
+    def read_into(self, oid: Oid, target: memoryview) -> None:
+        """Fill `target`, a buffer of the object's exact size. The content's id is not checked.
+
+        Raises:
+            MissingObject: there is no such object (a KeyError).
+            CorruptRecord: its stored form is damaged, or it has another size.
+        """
+        view = target.cast("B") if target.format != "B" or target.ndim != 1 else target
+        found = None
+        with contextlib.suppress(CorruptRecord):  # which `read` looks into
+            found = self._first(oid, lambda place: self._fill(oid, place, view))
+        if found is None:
+            data = self.read(oid)[1]
+            _check_size(oid, len(data), len(view))
+            view[:] = data
+
+    def home(self, oid: Oid) -> Path | None:
+        """The pack or loose file that holds an object at this moment; None when there is none."""
+        return self.homes([oid]).get(oid)
+
+    def homes(self, oids: Iterable[Oid]) -> dict[Oid, Path]:
+        """The pack or loose file of each object that exists at this moment."""
+        self.refresh()
+        found = {oid: self._home(oid) for oid in oids}
+        return {oid: home for oid, home in found.items() if home is not None}
+
+    def _home(self, oid: Oid) -> Path | None:
+        with contextlib.suppress(CorruptRecord):  # an index that we can't read; git may
+            return self._first(oid, _file)
+        return None
+
+    def __contains__(self, oid: Oid) -> bool:
+        return self.home(oid) is not None
+
+    def refresh(self) -> bool:
+        """List the pack directories again where they have changed; whether any had."""
+        if self._listings and all(listing.is_current() for listing in self._listings):
+            return False
+        old = {listing.objects_dir: listing for listing in self._listings}
+        self._listings = tuple(
+            _list(path, old.get(path)) for path in object_directories(self.objects_dir)
+        )
+        recent = self._recent
+        if not any(recent in listing.packs for listing in self._listings):
+            self._recent = None
+        return True
+
+    def _first(self, oid: Oid, use: Callable[[Place], T]) -> T | None:
+        """What `use` makes of the first undamaged copy of an object; None when there is no copy."""
+        if not self._listings:
+            self.refresh()
+        for _ in range(_ATTEMPTS):
+            vanished, damage = False, None
+            for source in self._sources():
+                try:
+                    place = _locate(source, oid)
+                    result = None if place is None else use(place)
+                except FileNotFoundError:
+                    vanished = vanished or isinstance(source, Pack)
+                except CorruptRecord as error:
+                    damage = damage or _named(oid, error)
+                else:
+                    if result is not None:
+                        self._recent = source if isinstance(source, Pack) else self._recent
+                        return result
+            # A pack that vanished under a repack, or one that was not there yet: look around once more.
+            if not self.refresh() and not vanished:
+                break
+        if damage:
+            raise damage
+        return None
+
+    def _sources(self) -> Iterator[Pack | Path]:
+        recent, listings = self._recent, self._listings
+        if recent:
+            yield recent
+        for listing in listings:
+            for pack in listing.packs:
+                if pack is not recent:
+                    yield pack
+        for listing in listings:
+            yield listing.objects_dir
+
+    def _checked(self, oid: Oid, place: Place) -> tuple[ObjectType, bytes]:
+        kind, data = self._content(place)
+        if hash_object(kind, data) != oid:
+            raise CorruptRecord("its content has another id")
+        return kind, data
+
+    def _content(self, place: Place) -> tuple[ObjectType, bytes]:
+        if isinstance(place, Path):
+            loose = LooseObject.open(place)
+            return loose.kind, loose.content()
+        pack, entry = place.pack, place.pack.entry(place.offset)
+        return self._resolve(pack, entry) if entry.kind is None else _plain(pack, entry)
+
+    def _resolve(self, pack: Pack, entry: Entry) -> tuple[ObjectType, bytes]:
+        """Follow a chain of deltas down to its base and apply them on the way back."""
+        deltas = []
+        seen = set()
+        while entry.kind is None:
+            if entry.data in seen:
+                raise CorruptRecord("its deltas go round in a circle")
+            seen.add(entry.data)
+            deltas.append(pack.content(entry))
+            base = entry.base if isinstance(entry.base, int) else pack.find(_oid(entry.base))
+            if base is None:
+                raise CorruptRecord(f"its delta base {entry.base} is not in {pack.path}")
+            entry = pack.entry(base)
+        kind, data = _plain(pack, entry)
+        for delta in reversed(deltas):
+            data = apply_delta(data, delta)
+        return kind, data
+
+    def _fill(self, oid: Oid, place: Place, target: memoryview) -> bool:
+        if isinstance(place, Path):
+            loose = LooseObject.open(place)
+            _check_size(oid, loose.size, len(target))
+            loose.content_into(target)
+            return True
+        pack, entry = place.pack, place.pack.entry(place.offset)
+        if entry.kind is None:
+            data = self._resolve(pack, entry)[1]
+            _check_size(oid, len(data), len(target))
+            target[:] = data
+        else:
+            _check_size(oid, entry.size, len(target))
+            pack.content_into(entry, target)
+        return True
+
+
+def _plain(pack: Pack, entry: Entry) -> tuple[ObjectType, bytes]:
+    assert entry.kind is not None
+    return entry.kind, pack.content(entry)
+
+
+def _oid(base: Oid | None) -> Oid:
+    assert base is not None
+    return base
+
+
+def _file(place: Place) -> Path:
+    return place if isinstance(place, Path) else place.pack.path
+
+
+def _size(place: Place) -> int:
+    if isinstance(place, Path):
+        return LooseObject.open(place).size
+    entry = place.pack.entry(place.offset)
+    return entry.size if entry.kind is not None else place.pack.result_size(entry)
+
+
+def _check_size(oid: Oid, size: int, expected: int) -> None:
+    if size != expected:
+        raise CorruptRecord(f"object {oid} has {size} bytes where {expected} were expected")
+
+
+def _named(oid: Oid, error: CorruptRecord) -> CorruptRecord:
+    named = CorruptRecord(f"object {oid} can't be read: {error.message}", hint=_FSCK)
+    named.__cause__ = error
+    return named
+
+
+def _locate(source: Pack | Path, oid: Oid) -> Place | None:
+    if isinstance(source, Path):
+        path = loose_path(source, oid)
+        return path if path.exists() else None
+    offset = source.find(oid)
+    return None if offset is None else _Packed(source, offset)
+
+
+def _list(objects_dir: Path, old: _Listing | None) -> _Listing:
+    if old and old.is_current():
+        return old
+    stamp = _stamp(objects_dir)
+    if stamp and time.time_ns() - stamp < _RACY:
+        stamp = None
+    known = {pack.index_path.name: pack for pack in old.packs} if old else {}
+    packs = []
+    try:
+        with os.scandir(objects_dir / "pack") as files:
+            packs = [(_age(file), file.name) for file in files if _is_index(file.name)]
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise RepositoryError(f"can't list {objects_dir / 'pack'}: {error.strerror}") from error
+    packs.sort(reverse=True)
+    return _Listing(
+        objects_dir,
+        stamp,
+        tuple(known.get(name) or Pack(objects_dir / "pack" / name) for _, name in packs),
+    )
+
+
+def _is_index(name: str) -> bool:
+    return name.startswith("pack-") and name.endswith(".idx")
+
+
+def _age(file: os.DirEntry[str]) -> int:
+    try:
+        return file.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _stamp(objects_dir: Path) -> int | None:
+    try:
+        return (objects_dir / "pack").stat().st_mtime_ns
+    except OSError:
+        return 0

@@ -1,0 +1,144 @@
+"""Tags of runs between clones: a three-way merge of sets, with the tracking copies as the common base.
+
+A tag is (flow, tag, uid of the run), whatever the run's id on either side. Against the base, what one side
+added is added to the other, and what one side removed is removed from the other; so nobody's tags come back
+from the dead, and two clones that add the same tag agree.
+
+Pushing changes only the remote, fetching only this repository. The base holds a tag from when both sides have
+it until both sides have dropped it; a tag that we could not take over never enters it, or its absence here
+would look like a removal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from gitflowrun.git.transport import RefChange
+from gitflowrun.porcelain.remote_runs import TagKey, Tracking, tags_of
+from gitflowrun.runs import layout
+from gitflowrun.runs.locks import Locks
+from gitflowrun.runs.records import RunIdentity
+from gitflowrun.runs.tags import tag_updates
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gitflowrun.git.objects import Oid
+    from gitflowrun.git.ref_update import Refs, RefUpdate
+    from gitflowrun.git.repository import Repository
+    from gitflowrun.git.transport import Remote
+    from gitflowrun.names import RunId
+
+__all__ = ["TagChanges", "fetch_tags", "push_tags"]
+
+
+@dataclass(slots=True)
+class TagChanges:
+    """What a merge changed on the receiving side."""
+
+    added: int = 0
+    removed: int = 0
+    notices: list[str] = field(default_factory=list)
+
+
+def push_tags(
+    repo: Repository,
+    remote: Remote,
+    tracking: Tracking,
+    theirs: Mapping[str, Oid],
+    there: Mapping[Oid, RunId],
+    *,
+    verify: bool,
+) -> TagChanges:
+    """Bring our changes to the tags of some runs to the remote.
+
+    Args:
+        repo: The repository.
+        remote: The remote.
+        tracking: Our copies of its refs.
+        theirs: Its refs below refs/runs.
+        there: The runs whose tags count: uid to id on the remote.
+        verify: Whether the user's pre-push hook is asked.
+    """
+    base = tags_of(tracking.known.items())
+    have = tags_of(theirs.items())
+    ours = _local_tags(repo.refs)
+    added = [
+        RefChange(layout.tag_ref(key[0], key[1], there[key[2]]), key[2], None)
+        for key in sorted(ours.keys() - have.keys() - base.keys())
+        if key[2] in there
+    ]
+    removed = [
+        RefChange(have[key], None, key[2])
+        for key in sorted((base.keys() - ours.keys()) & have.keys())
+        if key[2] in there
+    ]
+    results = remote.push([*removed, *added], atomic=True, verify=verify)
+    fine = {result.name for result in results if result.ok}
+    # What both sides have, or both have dropped, is common ground from now on.
+    notes: dict[str, Oid | None] = {change.name: change.new for change in [*added, *removed]}
+    notes = {name: new for name, new in notes.items() if name in fine}
+    notes |= {have[key]: key[2] for key in ours.keys() & have.keys()}
+    notes |= {base[key]: None for key in base.keys() - ours.keys() - have.keys()}
+    tracking.note(notes)
+    changes = TagChanges(
+        sum(change.name in fine for change in added), sum(change.name in fine for change in removed)
+    )
+    changes.notices = [
+        f"tag ref {result.name}: {'somebody else changed it; push again' if result.stale else result.reason}"
+        for result in results
+        if not result.ok
+    ]
+    return changes
+
+
+def fetch_tags(
+    repo: Repository,
+    tracking: Tracking,
+    theirs: Mapping[str, Oid],
+    here: Mapping[Oid, RunIdentity],
+) -> TagChanges:
+    """Bring the remote's changes to the tags of our runs here.
+
+    Args:
+        repo: The repository.
+        tracking: Our copies of the remote's refs, as they were before.
+        theirs: Its refs below refs/runs.
+        here: Our runs, by uid.
+    """
+    base = tags_of(tracking.known.items())
+    have = {key: name for key, name in tags_of(theirs.items()).items() if _is_of(key, here)}
+    changes = TagChanges()
+    with Locks(repo.state_dir).tags():
+        ours = _local_tags(repo.refs)
+        added = have.keys() - ours.keys() - base.keys()
+        removed = (base.keys() - have.keys()) & ours.keys()
+        updates: list[RefUpdate] = []
+        for key in sorted(added):
+            updates += tag_updates(repo.refs, here[key[2]], add=[key[1]])
+        for key in sorted(removed):
+            run = RunIdentity(key[0], ours[key], key[2])
+            updates += tag_updates(repo.refs, run, remove=[key[1]])
+        repo.refs.transaction(updates)
+        changes.added, changes.removed = len(added), len(removed)
+    notes: dict[str, Oid | None] = {name: key[2] for key, name in have.items()}
+    notes |= {base[key]: None for key in base.keys() - have.keys()}
+    tracking.note(notes)
+    return changes
+
+
+def _local_tags(refs: Refs) -> dict[TagKey, RunId]:
+    from gitflowrun.git.objects import Oid
+
+    found: dict[TagKey, RunId] = {}
+    for name, oid in refs.rows(layout.TAGS):
+        parsed = layout.parse_tag_ref(name)
+        if parsed:
+            found[parsed[0], parsed[1], Oid.from_hex(oid)] = parsed[2]
+    return found
+
+
+def _is_of(key: TagKey, here: Mapping[Oid, RunIdentity]) -> bool:
+    run = here.get(key[2])
+    return run is not None and run.flow == key[0]

@@ -1,0 +1,80 @@
+"""When each line of a task's output was written: the `times` blob. The lines themselves are plain text.
+
+A msgpack map: for each stream the deltas between its lines in microseconds, 8 bytes each, little-endian,
+the first counted from `start`. Deltas are mostly zero bytes, which git's compression removes. Of millions
+of lines, only the first ones have times, so that the blob stays small.
+"""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+from gitflowrun import msgpack, schema
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["decode_times", "encode_times"]
+
+SCHEMA = 1
+_MAX_LINES = 250_000  # of each stream: 4 MB together
+_MICROSECONDS = 1_000_000
+
+
+def encode_times(stdout: Sequence[float], stderr: Sequence[float]) -> bytes:
+    """The `times` blob of a task: one time (seconds since 1970) per line, of each stream's first 250,000.
+
+    Empty when there are no lines: such a task has no `times` entry.
+    """
+    if not stdout and not stderr:
+        return b""
+    start = round(min([*stdout[:1], *stderr[:1]]) * _MICROSECONDS)
+    return msgpack.pack(
+        {
+            "schema": SCHEMA,
+            "start": start,
+            "stdout": _deltas(start, stdout),
+            "stderr": _deltas(start, stderr),
+        }
+    )
+
+
+def decode_times(data: bytes) -> tuple[list[float], list[float]]:
+    """The times in a `times` blob, of stdout's lines and of stderr's. Raises CorruptRecord."""
+    if not data:
+        return [], []
+    record = msgpack.unpack(data)
+    schema.check_schema(record, "times", SCHEMA)
+    with schema.reading("times"):
+        start = schema.count(record["start"])
+        return (
+            _times(start, schema.binary(record["stdout"])),
+            _times(start, schema.binary(record["stderr"])),
+        )
+
+
+def _deltas(start: int, times: Sequence[float]) -> bytes:
+    deltas = array("Q")
+    last = start
+    for time in times[:_MAX_LINES]:
+        now = max(last, round(time * _MICROSECONDS))  # a clock set back must not make it negative
+        deltas.append(now - last)
+        last = now
+    return _little_endian(deltas).tobytes()
+
+
+def _times(start: int, raw: bytes) -> list[float]:
+    deltas = array("Q")
+    deltas.frombytes(raw)
+    moments = accumulate(_little_endian(deltas), initial=start)
+    next(moments)
+    return [moment / _MICROSECONDS for moment in moments]
+
+
+def _little_endian(numbers: array[int]) -> array[int]:
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers

@@ -1,0 +1,176 @@
+"""Which runs there are, from one `git for-each-ref`: commit messages and tags, no trees, no pygit2.
+
+The order is that of the numbers: the order in which runs were born here. Times are for people; a clock that
+was set back does not reorder anything.
+"""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gitflowrun.git.objects import Oid
+from gitflowrun.runs import layout
+from gitflowrun.runs.commit_message import Status, parse_message
+from gitflowrun.runs.locks import Locks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from gitflowrun.git.repository import Repository
+    from gitflowrun.names import RunId
+
+__all__ = ["RunSummary", "Status", "list_flows", "list_runs", "newest_first", "run_names"]
+
+_SPECIAL = f"{layout.RUNS}@"
+_FEW = 200
+"""Up to so many runs are asked for by name, instead of reading the messages of all."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """A run in a list.
+
+    Attributes:
+        flow: Its flow.
+        id: Its id here.
+        commit: Its newest commit.
+        uid: Its birth commit, as its message says.
+        status: How far it is now.
+        started: When it was born.
+        finished: When it ended; None if it has not.
+        tasks: How many tasks are done.
+        user: Who ran it.
+        subject: The first line of the message.
+        tags: Its user tags, sorted.
+        code_commit: HEAD when it was born.
+        dirty: Whether the work tree differed from that, or there was no commit at all.
+        origin: What it was resumed or cloned from, such as `resume MyFlow/11 <uid>`.
+        failed_step: Where it failed, if it did.
+    """
+
+    flow: str
+    id: RunId
+    commit: Oid
+    uid: Oid
+    status: Status
+    started: float
+    finished: float | None
+    tasks: int
+    user: str
+    subject: str
+    tags: tuple[str, ...] = ()
+    code_commit: Oid | None = None
+    dirty: bool = False
+    origin: str = ""
+    failed_step: str = ""
+
+    @property
+    def pathspec(self) -> str:
+        """`Flow/id`."""
+        return f"{self.flow}/{self.id}"
+
+
+def list_runs(
+    repo: Repository, flow: str | None = None, limit: int | None = None
+) -> list[RunSummary]:
+    """The runs of a flow, or of all, newest first.
+
+    Args:
+        repo: The repository.
+        flow: Only this flow's runs.
+        limit: Only so many. A few of very many runs are found by their names first.
+    """
+    tags_below = layout.TAGS if flow is None else f"{layout.TAGS}{flow}/"
+    prefixes = {_below(flow), tags_below}
+    if limit is not None and limit <= _FEW:
+        names = run_names(repo, flow, limit)
+        if not names:
+            return []
+        prefixes = {tags_below, *(layout.run_ref(*name) for name in names)}
+    rows = repo.refs.rows(*sorted(prefixes), fields=("refname", "objectname", "contents"))
+    tags = _tags_by_run(row[0] for row in rows)
+    locks = Locks(repo.state_dir)
+    runs = [_summary(locks, row, tags) for row in rows]
+    found = [run for run in runs if run is not None]
+    found.sort(key=lambda run: (*run.id.sort_key, run.flow), reverse=True)
+    return found[:limit]
+
+
+def run_names(
+    repo: Repository, flow: str | None = None, limit: int | None = None
+) -> list[tuple[str, RunId]]:
+    """Flow and id of the runs of a flow, or of all, newest first; no commit is read."""
+    rows = repo.refs.rows(_below(flow), fields=("refname",))
+    refs = [row[0] for row in rows if not row[0].startswith(_SPECIAL)]
+    if limit is not None:
+        refs = _newest(refs, limit)
+    return newest_first(name for ref in refs if (name := layout.parse_run_ref(ref)))[:limit]
+
+
+def _newest(refs: list[str], limit: int) -> list[str]:
+    """The refs with the `limit` highest numbers, and whatever shares the last of these."""
+    numbers = [_number(ref) for ref in refs]
+    highest = heapq.nlargest(limit, numbers)
+    if not highest:
+        return []
+    return [ref for ref, number in zip(refs, numbers, strict=True) if number >= highest[-1]]
+
+
+def _number(ref: str) -> int:
+    # Cheaper than `RunId`, for a choice among very many; what is chosen is parsed properly.
+    digits = ref.rpartition("/")[2].partition("-")[0]
+    return int(digits) if digits.isdecimal() else 0
+
+
+def newest_first(names: Iterable[tuple[str, RunId]]) -> list[tuple[str, RunId]]:
+    """Runs in the order of lists."""
+    return sorted(names, key=lambda name: (*name[1].sort_key, name[0]), reverse=True)
+
+
+def list_flows(repo: Repository) -> list[str]:
+    """The names of the flows that have runs, sorted."""
+    return sorted({flow for flow, _ in run_names(repo)})
+
+
+def _below(flow: str | None) -> str:
+    """The prefix of the refs of runs."""
+    return layout.RUNS if flow is None else f"{layout.RUNS}{flow}/"
+
+
+def _tags_by_run(names: Iterable[str]) -> dict[tuple[str, RunId], list[str]]:
+    tags: dict[tuple[str, RunId], list[str]] = {}
+    for name in names:
+        if name.startswith(layout.TAGS) and (parsed := layout.parse_tag_ref(name)):
+            flow, tag, run = parsed
+            tags.setdefault((flow, run), []).append(tag)
+    return tags
+
+
+def _summary(
+    locks: Locks, row: tuple[str, ...], tags: dict[tuple[str, RunId], list[str]]
+) -> RunSummary | None:
+    """The run of a row; None for a tag's row, and for a ref that holds no run."""
+    name = layout.parse_run_ref(row[0])
+    state = parse_message(row[2]) if name else None
+    if name is None or state is None:
+        return None
+    commit = Oid.from_hex(row[1])
+    return RunSummary(
+        flow=name[0],
+        id=name[1],
+        commit=commit,
+        uid=state.uid or commit,
+        status=locks.current_status(name[1], state.status),
+        started=state.started,
+        finished=state.finished,
+        tasks=state.tasks,
+        user=state.user,
+        subject=row[2].partition("\n")[0],
+        tags=tuple(sorted(tags.get(name, ()))),
+        code_commit=state.code_commit,
+        dirty=state.dirty,
+        origin=state.origin,
+        failed_step=state.failed_step,
+    )

@@ -1,0 +1,194 @@
+"""Locks between the processes of a repository: flock on files below `.git/gitflowrun/locks`, and what they guard.
+
+The kernel frees a lock when its process ends, however it ends, so no lock is ever stale. A lock file that is
+left behind says nothing by being there, with one exception: `run-<id>` stays behind exactly when the process
+that ran the run died or gave up before the run's last commit.
+
+    ids          held while a run id is chosen
+    tags         held while tags of a run are read, checked and written
+    run-<id>     held by the process that runs the run, from before its birth to its end; renewed
+                 at every commit, as `.git/gitflowrun` may be deleted at any time
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import random
+import time
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from gitflowrun.errors import RepositoryError
+from gitflowrun.runs.commit_message import Status
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gitflowrun.names import RunId
+
+__all__ = ["FileLock", "LockState", "Locks"]
+
+PATIENCE = 30.0
+"""Seconds to wait for locks that are held for milliseconds: longer means that something is wrong."""
+
+
+class LockState(Enum):
+    """What a look at a lock file shows."""
+
+    HELD = "held"
+    FREE = "free"
+    ABSENT = "absent"
+
+
+class FileLock:
+    """An exclusive lock on a file, for one holder at a time. Not for threads of one process.
+
+    Args:
+        path: The file; made when needed, and two levels of directories, for the owner alone.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._fd: int | None = None
+
+    def try_acquire(self) -> bool:
+        """Take the lock if it is free now."""
+        assert self._fd is None, "already held"
+        while True:
+            fd = self._open()
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(fd)
+                return False
+            if _is_file(fd, self.path):
+                break
+            os.close(fd)  # its last holder removed it between our open and our lock
+        self._fd = fd
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, b"%d\n" % os.getpid(), 0)
+        return True
+
+    def acquire(self, patience: float = PATIENCE) -> None:
+        """Wait for the lock.
+
+        Raises:
+            RepositoryError: somebody held it for all of `patience` seconds, or the file can't be made.
+        """
+        deadline = time.monotonic() + patience
+        pause = 0.0005
+        while not self.try_acquire():
+            if time.monotonic() > deadline:
+                raise RepositoryError(
+                    f"{self.path} has been locked for {patience:.0f} s by process {self._holder()}",
+                    hint="wait for that process, or end it",
+                )
+            time.sleep(pause * (0.5 + random.random()))
+            pause = min(pause * 2, 0.02)
+
+    def renew(self) -> None:
+        """Make the file of a held lock again where it was deleted: others would take the holder for gone."""
+        if self._fd is None or _is_file(self._fd, self.path):
+            return
+        again = FileLock(self.path)
+        with contextlib.suppress(RepositoryError):
+            if again.try_acquire():
+                os.close(self._fd)
+                self._fd, again._fd = again._fd, None
+
+    def release(self, *, remove: bool = False) -> None:
+        """Give the lock back, and its file up if `remove`. Nothing happens if it is not held."""
+        if self._fd is None:
+            return
+        if remove:
+            with contextlib.suppress(OSError):
+                self.path.unlink()  # while it is held: see `try_acquire`
+        os.close(self._fd)
+        self._fd = None
+
+    def state(self) -> LockState:
+        """Whether anybody, this process included, holds the lock."""
+        try:
+            fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return LockState.ABSENT
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            # A file removed since we opened it was given up on purpose.
+            return LockState.FREE if _is_file(fd, self.path) else LockState.ABSENT
+        except BlockingIOError:
+            return LockState.HELD
+        finally:
+            os.close(fd)
+
+    def __enter__(self) -> FileLock:
+        self.acquire()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.release()
+
+    def _open(self) -> int:
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                return os.open(self.path, flags, 0o600)
+            for directory in (self.path.parent.parent, self.path.parent):
+                directory.mkdir(mode=0o700, exist_ok=True)
+            return os.open(self.path, flags, 0o600)
+        except OSError as error:
+            raise RepositoryError(
+                f"cannot lock {self.path}: {error.strerror}",
+                hint="recording runs needs a repository that you may write to",
+            ) from error
+
+    def _holder(self) -> str:
+        with contextlib.suppress(OSError):
+            return self.path.read_text().strip() or "?"
+        return "?"
+
+
+def _is_file(fd: int, path: Path) -> bool:
+    """Whether `fd` is open on the file that is at `path` now."""
+    try:
+        there = path.stat()
+    except FileNotFoundError:
+        return False
+    here = os.fstat(fd)
+    return (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino)
+
+
+class Locks:
+    """The locks of one repository.
+
+    Args:
+        state_dir: `gitflowrun/` in the common git directory, so that linked worktrees share it.
+    """
+
+    def __init__(self, state_dir: Path) -> None:
+        self._directory = state_dir / "locks"
+
+    def ids(self) -> FileLock:
+        """The lock under which run ids are chosen."""
+        return FileLock(self._directory / "ids")
+
+    def tags(self) -> FileLock:
+        """The lock under which tags are changed."""
+        return FileLock(self._directory / "tags")
+
+    def run(self, run: RunId) -> FileLock:
+        """The lock of the process that runs `run`; numbers are unique across flows."""
+        return FileLock(self._directory / f"run-{run}")
+
+    def current_status(self, run: RunId, recorded: Status) -> Status:
+        """What a run whose newest commit says `recorded` is now.
+
+        `DEAD` when that says `running` and the lock file, which only this repository's scheduler makes,
+        is there and free. A run that was fetched while it ran stays `running`: it was, when it was last
+        heard of.
+        """
+        if recorded is Status.RUNNING and self.run(run).state() is LockState.FREE:
+            return Status.DEAD
+        return recorded

@@ -1,0 +1,317 @@
+"""A run as it is stored: read lazily, each part once. Everything in it may come from a stranger.
+
+Which runs there are is `listing`'s and `runs`' business; whose values may be loaded is `trust`'s. A part that
+is missing or malformed is a `CorruptRecord` that names the run, the step and the task.
+"""
+
+from __future__ import annotations
+
+import itertools
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from gitflowrun import msgpack
+from gitflowrun.errors import CorruptRecord, MissingObject, NotFound
+from gitflowrun.names import nearest
+from gitflowrun.runs import layout
+from gitflowrun.runs.commit_message import parse_message
+from gitflowrun.runs.line_times import decode_times
+from gitflowrun.runs.locks import Locks
+from gitflowrun.runs.records import RunIdentity, RunInfo, TaskName, TaskRecord
+from gitflowrun.runs.steporder import order_steps
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gitflowrun.git.objects import Commit, Oid
+    from gitflowrun.git.odb import ObjectStore
+    from gitflowrun.git.repository import Repository
+    from gitflowrun.names import RunId
+    from gitflowrun.runs.commit_message import RunState, Status
+
+__all__ = ["StoredRun", "StoredTask"]
+
+_DIGITS = 18  # of a task that is sorted as a number; Python refuses thousands of them
+_STREAMS = {"stdout": layout.STDOUT, "stderr": layout.STDERR}
+
+
+class StoredRun:
+    """A run at one of its commits; what is written later is seen by another `StoredRun`.
+
+    Args:
+        repo: The repository.
+        flow: The run's flow.
+        run: Its id here.
+        commit: The commit to read.
+    """
+
+    def __init__(self, repo: Repository, flow: str, run: RunId, commit: Oid) -> None:
+        self.flow = flow
+        self.id = run
+        self.commit = commit
+        self._repo = repo
+
+    def __repr__(self) -> str:
+        return f"StoredRun({self.pathspec!r} at {self.commit.short})"
+
+    @property
+    def pathspec(self) -> str:
+        """`Flow/id`."""
+        return f"{self.flow}/{self.id}"
+
+    @cached_property
+    def identity(self) -> RunIdentity:
+        """Which run, independent of ids: the oid of its birth commit, looked up, not believed."""
+        return RunIdentity(self.flow, self.id, self._birth())
+
+    @cached_property
+    def state(self) -> RunState:
+        """What the commit's message says."""
+        state = parse_message(self._commit.message.decode(errors="replace"))
+        if state is None:
+            raise CorruptRecord(f"the message of {self.pathspec}'s commit is not that of a run")
+        return state
+
+    @property
+    def status(self) -> Status:
+        """How far the run is now: `DEAD` if it says `running` and nobody runs it."""
+        return Locks(self._repo.state_dir).current_status(self.id, self.state.status)
+
+    @property
+    def started(self) -> float:
+        """When it was born; tagging and whatever else comes later never change it."""
+        return self.info.created
+
+    @property
+    def finished(self) -> float | None:
+        """When its last commit said that it ended; None before."""
+        return self.state.finished
+
+    @property
+    def code_commit(self) -> Oid | None:
+        """HEAD when the run was born."""
+        return self.state.code_commit
+
+    @cached_property
+    def info(self) -> RunInfo:
+        """Its INFO."""
+        with _about(f"INFO of {self.pathspec}"):
+            return RunInfo.from_map(_unpack_map(self.objects.blob(self._root[layout.INFO])))
+
+    @property
+    def info_blob(self) -> Oid:
+        """The blob of its INFO."""
+        with _about(self.pathspec):
+            return self._root[layout.INFO]
+
+    @property
+    def code_tree(self) -> Oid:
+        """The snapshot of the work tree."""
+        with _about(f"code of {self.pathspec}"):
+            return self._root[layout.CODE]
+
+    @property
+    def objects(self) -> ObjectStore:
+        """The objects it is read from."""
+        return self._repo.objects
+
+    def steps(self) -> list[str]:
+        """The steps that have tasks, in the graph's order."""
+        return order_steps(self.info.graph, self._steps)
+
+    def tasks(self, step: str) -> list[str]:
+        """The ids of a step's tasks, in the order of their numbers. Raises NotFound: no such step."""
+        return list(self._step(step))
+
+    def task(self, name: TaskName) -> StoredTask:
+        """A task. Raises NotFound."""
+        tasks = self._step(name.step)
+        try:
+            return StoredTask(self, name, tasks[name.task])
+        except KeyError:
+            raise NotFound(
+                f"{self.pathspec}/{name.step} has no task {name.task!r}",
+                hint=_tasks_hint(list(tasks)),
+            ) from None
+
+    def all_tasks(self) -> Iterator[StoredTask]:
+        """Every task, step by step."""
+        for step in self.steps():
+            for task, tree in self._step(step).items():
+                yield StoredTask(self, TaskName(step, task), tree)
+
+    def records(self, step: str) -> Iterator[TaskRecord]:
+        """The records of a step's tasks, one at a time. Raises NotFound: no such step."""
+        for task, tree in self._step(step).items():
+            yield StoredTask(self, TaskName(step, task), tree).record
+
+    @cached_property
+    def _commit(self) -> Commit:
+        with _about(self.pathspec):
+            return self.objects.commit(self.commit)
+
+    @cached_property
+    def _root(self) -> dict[bytes, Oid]:
+        return self._directory(self._commit.tree, self.pathspec)
+
+    @cached_property
+    def _steps(self) -> dict[str, Oid]:
+        tree = self._root.get(layout.STEPS)
+        found = self._directory(tree, self.pathspec) if tree else {}
+        return {name.decode(errors="replace"): oid for name, oid in found.items()}
+
+    @cached_property
+    def _step_tasks(self) -> dict[str, dict[str, Oid]]:
+        return {}
+
+    def _step(self, step: str) -> dict[str, Oid]:
+        known = self._step_tasks.get(step)
+        if known is not None:
+            return known
+        if step not in self._steps:
+            close = nearest(step, list(self._steps))
+            hint = f"did you mean {' or '.join(close)}?" if close else _steps_hint(self.steps())
+            raise NotFound(f"{self.pathspec} has no step {step!r}", hint=hint)
+        found = self._directory(self._steps[step], f"{self.pathspec}/{step}")
+        names = sorted((name.decode(errors="replace"), oid) for name, oid in found.items())
+        tasks = dict(sorted(names, key=lambda item: _task_order(item[0])))
+        self._step_tasks[step] = tasks
+        return tasks
+
+    def _directory(self, tree: Oid, what: str) -> dict[bytes, Oid]:
+        with _about(what):
+            return {entry.name: entry.oid for entry in self.objects.tree(tree)}
+
+    def _birth(self) -> Oid:
+        """The oid of the birth commit.
+
+        The message names it; to be believed, that commit must have no parent and the same INFO, whose nonce
+        nobody shares. Otherwise the history tells.
+        """
+        if not self._commit.parents:
+            return self.commit
+        claimed = self.state.uid
+        if claimed is not None and self._is_birth(claimed):
+            return claimed
+        oid, commit = self.commit, self._commit
+        with _about(f"history of {self.pathspec}"):
+            while commit.parents:
+                oid = commit.parents[0]
+                commit = self.objects.commit(oid)
+        return oid
+
+    def _is_birth(self, oid: Oid) -> bool:
+        try:
+            commit = self.objects.commit(oid)
+            info = self.objects.entry(commit.tree, layout.INFO)
+        except (MissingObject, CorruptRecord):
+            return False
+        return not commit.parents and info is not None and info.oid == self._root.get(layout.INFO)
+
+
+class StoredTask:
+    """A task of a stored run.
+
+    Args:
+        run: The run it is found in, which a clone's record does not name.
+        name: Which task.
+        tree: Its tree.
+    """
+
+    def __init__(self, run: StoredRun, name: TaskName, tree: Oid) -> None:
+        self.run = run
+        self.name = name
+        self.tree = tree
+
+    def __repr__(self) -> str:
+        return f"StoredTask({self.pathspec!r})"
+
+    @property
+    def pathspec(self) -> str:
+        """`Flow/id/step/task`."""
+        return f"{self.run.pathspec}/{self.name}"
+
+    @cached_property
+    def record(self) -> TaskRecord:
+        """Its TASK."""
+        with _about(self.pathspec):
+            record = TaskRecord.from_map(_unpack_map(self.run.objects.blob(self.task_blob)))
+            if record.name != self.name:
+                raise CorruptRecord(f"its record is that of task {record.name}")
+            return record
+
+    @property
+    def task_blob(self) -> Oid:
+        """The blob of its TASK."""
+        with _about(self.pathspec):
+            return self._entries[layout.TASK]
+
+    def output(self, stream: str) -> bytes:
+        """What it wrote to `stdout` or `stderr`."""
+        parts = []
+        with _about(f"{stream} of {self.pathspec}"):
+            for number in itertools.count(1):
+                oid = self._entries.get(layout.output_part(_STREAMS[stream], number))
+                if not oid:
+                    break
+                parts.append(self.run.objects.blob(oid))
+        return b"".join(parts)
+
+    def lines(self, stream: str) -> list[tuple[float | None, str]]:
+        """The lines of a stream, each with the time at which it was written, if that is known."""
+        lines = self.output(stream).decode(errors="replace").split("\n")
+        if lines[-1] == "":
+            lines.pop()
+        times = self._times[0 if stream == "stdout" else 1]
+        missing = [None] * (len(lines) - len(times))
+        return list(zip([*times, *missing], lines, strict=False))
+
+    @cached_property
+    def _times(self) -> tuple[list[float], list[float]]:
+        oid = self._entries.get(layout.TIMES)
+        with _about(f"line times of {self.pathspec}"):
+            return decode_times(self.run.objects.blob(oid)) if oid else ([], [])
+
+    @cached_property
+    def _entries(self) -> dict[bytes, Oid]:
+        with _about(self.pathspec):
+            return {entry.name: entry.oid for entry in self.run.objects.tree(self.tree)}
+
+
+@contextmanager
+def _about(what: str) -> Iterator[None]:
+    """Make what is missing or malformed an error about `what`."""
+    try:
+        yield
+    except (CorruptRecord, MissingObject) as error:
+        known = error.message.startswith(what)  # a record that needed another one of the same task
+        message = error.message if known else f"{what}: {error.message}"
+        raise CorruptRecord(message, hint=error.hint) from error
+    except KeyError as error:
+        entry = error.args[0]
+        name = entry.decode() if isinstance(entry, bytes) else entry
+        raise CorruptRecord(f"{what}: there is no entry {name}") from error
+
+
+def _unpack_map(data: bytes) -> dict[str, Any]:
+    value = msgpack.unpack(data)
+    if not isinstance(value, dict):
+        raise CorruptRecord("the record is no map")
+    return value
+
+
+def _task_order(task: str) -> tuple[int, int, str]:
+    """Numbers in their order, before everything else."""
+    is_number = task.isascii() and task.isdecimal() and len(task) <= _DIGITS
+    return (0, int(task), task) if is_number else (1, 0, task)
+
+
+def _steps_hint(steps: list[str]) -> str:
+    return f"its steps are {', '.join(steps)}" if steps else "none of its tasks has finished yet"
+
+
+def _tasks_hint(tasks: list[str]) -> str:
+    if len(tasks) > 3:  # noqa: PLR2004
+        return f"its tasks are {tasks[0]} … {tasks[-1]}"
+    return f"its tasks are {', '.join(tasks)}"

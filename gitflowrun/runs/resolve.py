@@ -1,0 +1,208 @@
+"""How people name a run, or a part of one. Which run that is is looked up here; parts are not.
+
+    12                     the run with that number
+    12-3fa29c1             the run of that number which was born in another clone
+    MyFlow/12              the same, when the flow is worth saying
+    production             the newest run with that tag
+    3fa29c1                the run whose birth commit, or newest commit, begins so (4 digits or more)
+    @latest                the newest run; MyFlow/@latest the newest of a flow
+    @{-1}                  the run before that one, @{-2} the one before it
+
+Each may be followed by /step, /step/task or /step/task/artifact. They are tried in this order and the first
+kind that finds anything decides, so digits alone are always an id before they are a tag or a hash. If it finds
+several runs, the address is ambiguous and the error lists them.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gitflowrun.errors import InvalidPathspec, NotFound, UsageError
+from gitflowrun.git.objects import Oid
+from gitflowrun.names import RunId, nearest
+from gitflowrun.runs import layout
+from gitflowrun.runs.listing import RunSummary, list_runs, newest_first
+from gitflowrun.runs.read import StoredRun
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from gitflowrun.git.repository import Repository
+
+__all__ = ["Address", "resolve"]
+
+_RunName = tuple[str, RunId]
+_BACK = re.compile(r"@\{-([0-9]{1,9})\}\Z")
+_HASH = re.compile(r"[0-9a-f]{4,40}\Z")
+_MAX_PARTS = 3
+_LATEST = "@latest"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A run, and the part of it that was meant."""
+
+    run: StoredRun
+    step: str | None = None
+    task: str | None = None
+    artifact: str | None = None
+
+
+def resolve(repo: Repository, text: str, flow: str | None = None) -> Address:
+    """What `text` names.
+
+    Args:
+        repo: The repository.
+        text: An address, see above.
+        flow: Look at the runs of this flow only.
+
+    Raises:
+        InvalidPathspec: it is no address, or an ambiguous one.
+        NotFound: there is no such run.
+    """
+    parts = text.split("/")
+    if not all(parts):
+        raise InvalidPathspec(f"{text!r} is not the address of a run", hint=_FORMS)
+    direct = _directly(repo, parts, flow)
+    if direct is not None:
+        return direct
+    catalog = _Catalog(repo)
+    if flow is None and len(parts) > 1 and parts[0] in catalog.flows():
+        flow, *parts = parts
+    elif flow is not None and len(parts) > 1 and parts[0] == flow:
+        parts = parts[1:]
+    names = catalog.find(parts[0], flow)
+    if not names and len(parts) > 1:
+        names, parts = catalog.tagged("/".join(parts), flow), parts[:1]  # a tag with slashes
+    if not names:
+        raise catalog.not_found(text, parts[0], flow)
+    if len(names) > 1:
+        raise _ambiguous(repo, text, names)
+    return _address(catalog.open(names[0]), parts[1:])
+
+
+def _directly(repo: Repository, parts: list[str], flow: str | None) -> Address | None:
+    """The run whose flow and id are both said, without looking at any other."""
+    if flow is None or parts[0] == flow:
+        flow, *parts = parts
+    try:
+        run = RunId(parts[0] if parts else "")
+        commit = repo.refs.get(layout.run_ref(flow, run))
+    except (InvalidPathspec, UsageError):
+        return None
+    return _address(StoredRun(repo, flow, run, commit), parts[1:]) if commit else None
+
+
+def _address(run: StoredRun, parts: list[str]) -> Address:
+    if len(parts) > _MAX_PARTS:
+        where = "/".join([run.pathspec, *parts])
+        raise InvalidPathspec(f"{where!r} is not an address", hint="it ends in step/task/artifact")
+    return Address(run, *parts)
+
+
+_FORMS = "write 12, MyFlow/12, a tag or @latest; /step/task/artifact may follow"
+
+
+class _Catalog:
+    """The names of all runs and tags, as one listing of refs shows them."""
+
+    def __init__(self, repo: Repository) -> None:
+        self._repo = repo
+        self._runs: dict[_RunName, Oid] = {}
+        self._tags: dict[str, list[_RunName]] = {}
+        for name, oid in repo.refs.rows(layout.RUNS):
+            run = layout.parse_run_ref(name)
+            tag = None if run else layout.parse_tag_ref(name)
+            if run:
+                self._runs[run] = Oid.from_hex(oid)
+            elif tag:
+                self._tags.setdefault(tag[1], []).append((tag[0], tag[2]))
+
+    def flows(self) -> set[str]:
+        """The flows that have runs."""
+        return {flow for flow, _ in self._runs}
+
+    def open(self, name: _RunName) -> StoredRun:
+        """The run of that name."""
+        return StoredRun(self._repo, *name, self._runs[name])
+
+    def find(self, word: str, flow: str | None) -> list[_RunName]:
+        """The runs that `word` may mean, of the first kind that finds any."""
+        runs = self._of(flow)
+        back = _BACK.match(word)
+        if word == _LATEST or back:
+            place = int(back[1]) if back else 0
+            return runs[place : place + 1]
+        return (
+            self._by_id(word, runs)
+            or self.tagged(word, flow)
+            or (self._by_hash(word, flow) if _HASH.match(word) else [])
+        )
+
+    def tagged(self, tag: str, flow: str | None) -> list[_RunName]:
+        """The newest run with a tag, of each flow."""
+        tagged = newest_first(self._within(flow, self._tags.get(tag, ())))
+        newest: dict[str, _RunName] = {}
+        for name in tagged:
+            if name in self._runs:
+                newest.setdefault(name[0], name)
+        return list(newest.values())
+
+    def not_found(self, text: str, word: str, flow: str | None) -> NotFound:
+        """The error that there is no such run."""
+        runs = self._of(flow)
+        where = f" of flow {flow}" if flow else ""
+        if not runs:
+            flows = nearest(flow, sorted(self.flows())) if flow else []
+            hint = f"did you mean {' or '.join(flows)}?" if flows else "`git runs` lists all runs"
+            return NotFound(f"there are no runs{where} in this repository", hint=hint)
+        if flow is None and text in self.flows():
+            return NotFound(f"{text} is a flow, not a run", hint=f"try {text}/{_LATEST}")
+        close = nearest(word, [*(str(run) for _, run in runs), *self._tags, *self.flows()])
+        hint = f"did you mean {' or '.join(close)}? " if close else ""
+        newest = "/".join(map(str, runs[0]))
+        return NotFound(f"there is no run {text!r}{where}", hint=f"{hint}the newest is {newest}")
+
+    def _by_id(self, word: str, runs: list[_RunName]) -> list[_RunName]:
+        try:
+            wanted = RunId(word)
+        except InvalidPathspec:
+            return []
+        exact = [name for name in runs if name[1] == wanted]
+        if exact:
+            return exact
+        suffix = wanted.partition("-")[2]
+        namesakes = [name for name in runs if name[1].number == wanted.number]
+        if not suffix:
+            return namesakes
+        # A run of this clone, by the name under which another clone knows it.
+        return [name for name in namesakes if str(self.open(name).identity.uid).startswith(suffix)]
+
+    def _by_hash(self, prefix: str, flow: str | None) -> list[_RunName]:
+        found = list_runs(self._repo, flow)
+        return [
+            (run.flow, run.id)
+            for run in found
+            if str(run.uid).startswith(prefix) or str(run.commit).startswith(prefix)
+        ]
+
+    def _of(self, flow: str | None) -> list[_RunName]:
+        return newest_first(self._within(flow, self._runs))
+
+    @staticmethod
+    def _within(flow: str | None, names: Iterable[_RunName]) -> list[_RunName]:
+        return [name for name in names if flow is None or name[0] == flow]
+
+
+def _ambiguous(repo: Repository, text: str, names: list[_RunName]) -> InvalidPathspec:
+    wanted = set(names)
+    lines = [_line(run) for run in list_runs(repo) if (run.flow, run.id) in wanted]
+    return InvalidPathspec(
+        f"{text!r} is ambiguous", hint="\n".join(["the candidates are:", *lines])
+    )
+
+
+def _line(run: RunSummary) -> str:
+    return f"  {run.uid.short} {run.subject}"

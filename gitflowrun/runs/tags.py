@@ -1,0 +1,158 @@
+"""The user tags of runs: one ref per tag and run, at the run's birth commit, mirrored as a git tag for people.
+
+Changing the tags of a run:
+
+1. Take the lock `tags`: the limit of tags per run is a rule about several refs.
+2. Read the run's tags; check the change as a whole; nothing is done unless all of it can be.
+3. Change refs/runs/@tags and its mirror in refs/tags/runs in one transaction.
+
+Rules (Metaflow's): 1 to 500 characters; a run has at most 50 user tags, and only growing beyond is refused;
+adding a tag that the system has set is ignored; removing one is an error; removing what is not there is fine;
+a replacement removes first.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gitflowrun.errors import TaggingError
+from gitflowrun.git.objects import Oid
+from gitflowrun.git.ref_update import RefUpdate
+from gitflowrun.names import MAX_USER_TAGS, RunId, check_tag
+from gitflowrun.runs import layout
+from gitflowrun.runs.locks import Locks
+from gitflowrun.runs.publishing import publish
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from gitflowrun.git.ref_update import Refs
+    from gitflowrun.git.repository import Repository
+    from gitflowrun.runs.read import StoredRun
+    from gitflowrun.runs.records import RunIdentity
+
+__all__ = ["Tags", "check_tags", "tag_updates"]
+
+
+def check_tags(
+    tags: Iterable[object], *, system: Collection[str] = (), present: Collection[str] = ()
+) -> tuple[str, ...]:
+    """The tags to add to a run that has `present` ones: each once, none that the run has.
+
+    Raises:
+        TaggingError: one of them can't be a tag, or they are too many.
+    """
+    wanted = dict.fromkeys(check_tag(tag) for tag in tags)
+    added = tuple(tag for tag in wanted if tag not in system and tag not in present)
+    for tag in added:
+        layout.tag_component(tag)
+    total = len(present) + len(added)
+    if added and total > MAX_USER_TAGS:
+        raise TaggingError(
+            f"the run would have {total} user tags",
+            hint=f"a run has at most {MAX_USER_TAGS}; remove some first",
+        )
+    return added
+
+
+def tag_updates(
+    refs: Refs, run: RunIdentity, *, add: Iterable[str] = (), remove: Iterable[str] = ()
+) -> list[RefUpdate]:
+    """What a transaction must do to add tags to a run and to remove others, mirrors included."""
+    wanted = [(tag, run.uid) for tag in add] + [(tag, None) for tag in remove]
+    updates = []
+    for tag, new in wanted:
+        for make in (layout.tag_ref, layout.tag_mirror_ref):
+            name = make(run.flow, tag, run.id)
+            old = refs.get(name)
+            if old != new:
+                updates.append(RefUpdate(name, new, old))
+    return updates
+
+
+class Tags:
+    """The tags of a repository's runs."""
+
+    def __init__(self, repo: Repository) -> None:
+        self._repo = repo
+        self._refs = repo.refs
+
+    def of(self, run: StoredRun) -> tuple[str, ...]:
+        """The user tags of a run, sorted."""
+        return self.all(run.flow).get((run.flow, run.id), ())
+
+    def all(self, flow: str | None = None) -> dict[tuple[str, RunId], tuple[str, ...]]:
+        """The user tags of every tagged run of a flow, or of all flows, by flow and id."""
+        found: dict[tuple[str, RunId], list[str]] = {}
+        prefix = layout.TAGS if flow is None else f"{layout.TAGS}{flow}/"
+        for (name,) in self._refs.rows(prefix, fields=("refname",)):
+            parsed = layout.parse_tag_ref(name)
+            if parsed:
+                found.setdefault((parsed[0], parsed[2]), []).append(parsed[1])
+        return {run: tuple(sorted(tags)) for run, tags in found.items()}
+
+    def add(self, run: StoredRun, tags: Iterable[object]) -> tuple[str, ...]:
+        """Add tags to a run; the tags it then has. Raises TaggingError."""
+        return self.replace(run, add=tags)
+
+    def remove(self, run: StoredRun, tags: Iterable[object]) -> tuple[str, ...]:
+        """Remove tags from a run; the tags it then has. Raises TaggingError."""
+        return self.replace(run, remove=tags)
+
+    def replace(
+        self, run: StoredRun, *, remove: Iterable[object] = (), add: Iterable[object] = ()
+    ) -> tuple[str, ...]:
+        """Remove tags from a run and add others, all or nothing; the tags it then has.
+
+        Raises:
+            TaggingError: a tag can't be one, would be one too many, or is the system's and can't go.
+        """
+        unwanted = {check_tag(tag) for tag in remove}
+        system = run.info.system_tags
+        fixed = sorted(unwanted.intersection(system))
+        if fixed:
+            raise TaggingError(
+                f"tag {fixed[0]!r} of {run.pathspec} describes the run and can't be removed"
+            )
+        with Locks(self._repo.state_dir).tags():  # 1
+            present = self.of(run)  # 2
+            kept = [tag for tag in present if tag not in unwanted]
+            added = check_tags(add, system=system, present=kept)
+            removed = unwanted.intersection(present).difference(added)
+            updates = tag_updates(self._refs, run.identity, add=added, remove=sorted(removed))
+            publish(self._refs, updates)  # 3
+        return tuple(sorted({*kept, *added}))
+
+    def mirror(self) -> int:
+        """Make refs/tags/runs what refs/runs/@tags says; how many git tags had to be changed.
+
+        A git tag below `runs/` that no run has stays if a user may have made it: one that does not point to
+        a birth commit of ours.
+        """
+        with Locks(self._repo.state_dir).tags():
+            truth = {
+                row[0].removeprefix(layout.TAGS): row[1] for row in self._refs.rows(layout.TAGS)
+            }
+            rows = self._refs.rows(layout.TAG_MIRROR)
+            shown = {row[0].removeprefix(layout.TAG_MIRROR): row[1] for row in rows}
+            updates = [
+                _mirror_update(name, truth[name], shown.get(name))
+                for name in truth
+                if truth[name] != shown.get(name)
+            ]
+            births = set(truth.values())
+            updates += [
+                _mirror_update(name, None, oid)
+                for name, oid in shown.items()
+                if name not in truth and oid in births
+            ]
+            publish(self._refs, updates)
+        return len(updates)
+
+
+def _mirror_update(name: str, new: str | None, old: str | None) -> RefUpdate:
+    return RefUpdate(
+        f"{layout.TAG_MIRROR}{name}",
+        Oid.from_hex(new) if new else None,
+        Oid.from_hex(old) if old else None,
+    )

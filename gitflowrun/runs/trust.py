@@ -1,0 +1,257 @@
+"""Whose runs may execute code here: this clone's own, and those the user vouches for. Loading is others' work.
+
+Pickles, and the code of a run, are executed only for a trusted run. A run is trusted as it was at one commit:
+somebody who publishes further commits of it does not inherit the trust. A commit is trusted when
+
+1. it was made in this clone: its message carries a seal, a keyed hash of its tree and parents; or
+2. the user trusts it, or a later state of the same run (`git runs trust 12`); or
+3. the user trusts a remote (`git runs trust origin`) whose runs, as last fetched, have it.
+
+The key of the seal lies beside the disposable state, in `gitflowrun-key-<user id>` of the common git
+directory, and is never copied by clone, fetch or push. So deleting `.git/gitflowrun/` loses no trust in one's
+own runs, and nothing that is deleted or fetched can make a stranger's run trusted; deleting the key makes own
+runs untrusted until the user vouches for them. What the user trusts is local git config: `runs.trustedRun` and
+`runs.trustedRemote`, which `git config` shows and edits.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import secrets
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from gitflowrun.errors import GitflowrunError, NotFound, UntrustedArtifact
+from gitflowrun.git.objects import Oid
+from gitflowrun.names import nearest
+from gitflowrun.runs import layout
+from gitflowrun.runs.commit_message import parse_message
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from gitflowrun.git.repository import Repository
+    from gitflowrun.runs.records import RunIdentity
+
+__all__ = ["Trust", "Trusted"]
+
+_RUN = "runs.trustedRun"
+_REMOTE = "runs.trustedRemote"
+_KEY_SIZE = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Trusted:
+    """What the user said they trust.
+
+    Attributes:
+        runs: Commits of runs, with all earlier states of these runs.
+        remotes: Names of remotes.
+    """
+
+    runs: tuple[Oid, ...]
+    remotes: tuple[str, ...]
+
+
+class Trust:
+    """Whom the user of a repository trusts.
+
+    Args:
+        repo: The repository.
+    """
+
+    def __init__(self, repo: Repository) -> None:
+        self._repo = repo
+        self._answers: dict[Oid, bool] = {}
+
+    def is_trusted(self, run: RunIdentity, *, commit: Oid | None = None) -> bool:
+        """Whether a run may execute code here.
+
+        Args:
+            run: The run.
+            commit: Its state in question; the newest when None.
+        """
+        state = commit or self._tip(run)
+        if state is None:
+            return False
+        if state not in self._answers:
+            self._answers[state] = (
+                self._is_sealed(state)
+                or self._is_vouched_for(state)
+                or any(self._has(remote, run.flow, state) for remote in self.trusted.remotes)
+            )
+        return self._answers[state]
+
+    def check(self, run: RunIdentity, *, commit: Oid | None = None) -> None:
+        """Refuse a run that may not execute code here.
+
+        Raises:
+            UntrustedArtifact: it may not; the message says why and what to do.
+        """
+        if not self.is_trusted(run, commit=commit):
+            remotes = self._remotes_with(run)
+            source = (
+                f", or `git runs trust {remotes[0]}` for all of that remote's" if remotes else ""
+            )
+            raise UntrustedArtifact(
+                f"run {run.pathspec} was not made in this clone, or not all of it, and is not trusted",
+                hint=f"if you trust who made it: `git runs trust {run.pathspec}`{source}",
+            )
+
+    def trust_run(self, run: RunIdentity) -> Oid:
+        """Trust a run as it is now; returns the commit that is trusted.
+
+        Raises:
+            NotFound: there is no such run.
+        """
+        tip = self._tip(run)
+        if tip is None:
+            raise NotFound(f"there is no run {run.pathspec}", hint="`git runs` lists them")
+        self._add(_RUN, str(tip))
+        return tip
+
+    def trust_remote(self, name: str) -> None:
+        """Trust all runs of a remote, as fetched from it now and later.
+
+        Raises:
+            NotFound: there is no such remote.
+        """
+        remotes = list(self._repo.remotes())
+        if name not in remotes:
+            near = nearest(name, remotes) or remotes
+            raise NotFound(
+                f"there is no remote {name!r}",
+                hint=f"remotes here: {', '.join(near)}" if near else "`git remote add` makes one",
+            )
+        self._add(_REMOTE, name)
+
+    def distrust_run(self, run: RunIdentity) -> bool:
+        """Take trust in a run back; whether there was any. Runs made in this clone stay trusted."""
+        removed = [it for it in self.trusted.runs if self._birth(it) == run.uid]
+        for commit in removed:
+            self._remove(_RUN, str(commit))
+        return bool(removed)
+
+    def distrust_remote(self, name: str) -> bool:
+        """Take trust in a remote back; whether there was any."""
+        known = name in self.trusted.remotes
+        if known:
+            self._remove(_REMOTE, name)
+        return known
+
+    @cached_property
+    def trusted(self) -> Trusted:
+        """What the user said they trust."""
+        runs = []
+        for text in self._config(_RUN):
+            with contextlib.suppress(ValueError):  # edited by hand
+                runs.append(Oid.from_hex(text))
+        return Trusted(tuple(runs), tuple(self._config(_REMOTE)))
+
+    def seal(self, tree: Oid, parents: Sequence[Oid]) -> str:
+        """The seal of a commit that is about to be made here; empty where no key can be kept."""
+        key = self._key or self._make_key()
+        return _seal(key, tree, parents) if key else ""
+
+    def _is_sealed(self, commit: Oid) -> bool:
+        if not self._key:
+            return False
+        try:
+            found = self._repo.objects.commit(commit)
+        except GitflowrunError:
+            return False
+        state = parse_message(found.message.decode(errors="replace"))
+        expected = _seal(self._key, found.tree, found.parents)
+        return state is not None and secrets.compare_digest(state.seal.encode(), expected.encode())
+
+    def _is_vouched_for(self, commit: Oid) -> bool:
+        return commit in self.trusted.runs or any(
+            self._repo.git.attempt("merge-base", "--is-ancestor", str(commit), str(it)).code == 0
+            for it in self.trusted.runs
+        )
+
+    def _has(self, remote: str, flow: str, commit: Oid) -> bool:
+        """Whether a remote's runs, as last fetched, have a commit."""
+        prefix = f"{layout.tracking_prefix(remote)}{flow}/"
+        done = self._repo.git.attempt("for-each-ref", "--count=1", f"--contains={commit}", prefix)
+        return done.code == 0 and bool(done.out)
+
+    def _remotes_with(self, run: RunIdentity) -> list[str]:
+        tip = self._tip(run)
+        return [it for it in self._repo.remotes() if tip and self._has(it, run.flow, tip)]
+
+    def _tip(self, run: RunIdentity) -> Oid | None:
+        return self._repo.refs.get(layout.run_ref(run.flow, run.id))
+
+    def _birth(self, commit: Oid) -> Oid:
+        """The first commit of the run that a commit is a state of."""
+        try:
+            while parents := self._repo.objects.commit(commit).parents:
+                commit = parents[0]
+        except GitflowrunError:
+            pass  # it is not here any more; nothing else has its id
+        return commit
+
+    def _config(self, name: str) -> list[str]:
+        done = self._repo.git.attempt("config", "--local", "--null", "--get-all", name)
+        return done.out.decode(errors="replace").split("\0")[:-1] if done.code == 0 else []
+
+    def _add(self, name: str, value: str) -> None:
+        if value not in self._config(name):
+            self._repo.git.run("config", "--local", "--add", name, value)
+        self._forget()
+
+    def _remove(self, name: str, value: str) -> None:
+        kept = [it for it in self._config(name) if it != value]
+        self._repo.git.run("config", "--local", "--unset-all", name)
+        for it in kept:
+            self._repo.git.run("config", "--local", "--add", name, it)
+        self._forget()
+
+    def _forget(self) -> None:
+        self.__dict__.pop("trusted", None)
+        self._answers.clear()
+
+    @property
+    def _key_file(self) -> Path:
+        user = os.getuid() if hasattr(os, "getuid") else 0
+        return self._repo.common_dir / f"gitflowrun-key-{user}"
+
+    @cached_property
+    def _key(self) -> bytes | None:
+        try:
+            key = self._key_file.read_bytes()
+        except OSError:
+            return None
+        return key if len(key) == _KEY_SIZE else None
+
+    def _make_key(self) -> bytes | None:
+        """Make the key, unless another process is faster: then that one is used."""
+        path = self._key_file
+        temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+        try:
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with open(descriptor, "wb") as out:  # noqa: PTH123  (a descriptor)
+                out.write(secrets.token_bytes(_KEY_SIZE))
+                out.flush()
+                os.fsync(out.fileno())
+            if path.exists() and path.stat().st_size != _KEY_SIZE:
+                path.unlink()  # what a power cut left of one
+            with contextlib.suppress(FileExistsError):
+                os.link(temporary, path)
+        except OSError:
+            return None
+        finally:
+            temporary.unlink(missing_ok=True)
+        self.__dict__.pop("_key", None)
+        return self._key
+
+
+def _seal(key: bytes, tree: Oid, parents: Sequence[Oid]) -> str:
+    mac = hashlib.blake2b(key=key, digest_size=16, person=b"gitflowrun seal")
+    mac.update(tree + b"".join(parents))
+    return mac.hexdigest()

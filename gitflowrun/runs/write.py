@@ -1,0 +1,238 @@
+"""The one writer of a run: after its birth, a commit per group of finished tasks.
+
+A group commit, which goes on from the protocol of `git.packs`:
+
+1. Make the objects of the tasks and check that everything they refer to is there: payloads that travelled
+   with them, chunks in the packs they wrote, chunks of earlier runs, inherited artifacts of this run.
+2. Make the trees of the changed steps, the root and the commit.
+3. Write all this as one kept pack.
+4. Check once more that what was there before is there still: nothing may have reached it, and gc may have run.
+5. Move the run's ref from the last commit to this one. Now, and not before, the tasks are finished.
+6. Release the pack and the packs that the tasks wrote.
+
+When one of these fails, nothing is acknowledged and the same group may be committed again.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from gitflowrun.errors import RepositoryError
+from gitflowrun.git.objects import Commit, ObjectType, Oid
+from gitflowrun.git.ref_update import RefUpdate
+from gitflowrun.runs import layout
+from gitflowrun.runs.commit_message import RunState, Status, format_message
+from gitflowrun.runs.dataview import data_entries
+from gitflowrun.runs.known import payloads_of, remember
+from gitflowrun.runs.maintenance import Upkeep
+from gitflowrun.runs.publishing import publish
+from gitflowrun.runs.taskobjects import GroupObjects, Remembered
+from gitflowrun.runs.trees import RunTree, make_object
+from gitflowrun.runs.trust import Trust
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from gitflowrun.git.pack.publish import PackObject
+    from gitflowrun.git.repository import Repository
+    from gitflowrun.names import Digest
+    from gitflowrun.runs.locks import FileLock
+    from gitflowrun.runs.read import StoredRun
+    from gitflowrun.runs.records import RunIdentity, RunInfo, TaskName, TaskRecord
+
+__all__ = ["Born", "FinishedTask", "RunWriter"]
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedTask:
+    """A task that ended, as its process and its supervisor left it.
+
+    Attributes:
+        record: Everything about it.
+        inline: Small payload chunks that travelled with the record, by their digest.
+        stdout: Its output, as far as it is kept.
+        stderr: Its error stream, as far as it is kept.
+        times: When the lines were written, as `linetimes.encode_times` says it.
+        packs: The kept packs that its process wrote.
+        packed: The record as `pack_record` packs it, where its oid was needed before.
+    """
+
+    record: TaskRecord
+    inline: Mapping[Digest, bytes]
+    stdout: bytes = b""
+    stderr: bytes = b""
+    times: bytes = b""
+    packs: tuple[str, ...] = ()
+    packed: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Born:
+    """A run that has just been born, and the lock of its writer."""
+
+    identity: RunIdentity
+    info: RunInfo
+    info_oid: Oid
+    code: Oid
+    state: RunState
+    lock: FileLock
+
+
+class RunWriter:
+    """Writes one run, and holds its lock until `close`.
+
+    Attributes:
+        identity: Which run.
+        info: Its INFO.
+        commit_oid: Its newest commit.
+        last_commit_cost: Seconds that the last commit took.
+    """
+
+    def __init__(self, repo: Repository, born: Born) -> None:
+        self.identity = born.identity
+        self.info = born.info
+        self.commit_oid = born.identity.uid
+        self.last_commit_cost = 0.0
+        self._repo = repo
+        self._ref = layout.run_ref(born.identity.flow, born.identity.id)
+        self._trust = Trust(repo)
+        self._lock = born.lock
+        self._upkeep = Upkeep(repo)
+        self._state = replace(born.state, uid=born.identity.uid)
+        self._tree = RunTree(born.info_oid, born.code)
+        self._failed: dict[TaskName, None] = {}
+        self._remembered = Remembered()
+        self._adopted: list[PackObject] = []
+        self._end_step = str(born.info.graph.get("end_step") or "end")
+
+    @property
+    def status(self) -> Status:
+        """What the newest commit says."""
+        return self._state.status
+
+    def adopt(self, origin: StoredRun, names: Iterable[TaskName]) -> None:
+        """Take finished tasks of another run as they are, into the next commit: no payload moves.
+
+        Raises:
+            NotFound: the origin has no such task.
+            RepositoryError: a task's tree is not in this repository.
+        """
+        for name in names:
+            task = origin.task(name)
+            if not self._repo.objects.exists(task.tree):
+                raise RepositoryError(
+                    f"task {origin.identity.pathspec}/{name} is not in this repository",
+                    hint="`git runs fetch` brings it",
+                )
+            self._tree.put(name.step, name.task, task.tree)
+            if name.step == self._end_step:
+                self._adopted += self._view(task.record)
+        self._tree.accept()
+
+    def commit(self, finished: Sequence[FinishedTask], *, status: Status = Status.RUNNING) -> Oid:
+        """Publish finished tasks, adopted ones and the run's status.
+
+        Raises:
+            RefConflict: somebody else moved or removed the run's ref.
+            CorruptRecord: a payload is not what its record says.
+            RepositoryError: something that a task refers to is missing, or nothing can be written.
+        """
+        begun = time.perf_counter()
+        self._lock.renew()
+        try:
+            pack = self._publish(finished, status)
+        except BaseException:
+            self._tree.revert()
+            raise
+        packs = [pack, *(name for task in finished for name in task.packs)]
+        self._repo.packs.release(packs)  # 6
+        self._upkeep.released(len(packs))
+        heavy = [task.record for task in finished if task.packs]
+        if heavy:
+            remember(self._repo, payloads_of(heavy))
+        self.last_commit_cost = time.perf_counter() - begun
+        return self.commit_oid
+
+    def close(self) -> None:
+        """Let go of the run. Without a last commit that says how it ended, it counts as dead."""
+        self._upkeep.stop()
+        self._lock.release(remove=self.status.is_final)
+
+    def __enter__(self) -> RunWriter:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def _publish(self, finished: Sequence[FinishedTask], status: Status) -> str:
+        """Steps 1 to 5; the name of the pack."""
+        group = GroupObjects(self.identity.pathspec, self._repo.objects, self._remembered)
+        group.put(self._adopted)
+        for task in finished:  # 1
+            name = task.record.name
+            self._tree.put(name.step, name.task, group.add_task(task))
+        for task in finished:
+            self._check_inherited(task.record)
+            group.put(self._view(task.record))
+        root, trees = self._tree.build()  # 2
+        failed = self._failed_after(finished)
+        state = self._state_after(failed, status)
+        oid, commit = self._make_commit(root, state)
+        pack = self._repo.packs.write([*group.objects(), *trees, commit])  # 3
+        try:
+            group.check_again()  # 4
+            publish(self._repo.refs, [RefUpdate(self._ref, oid, self.commit_oid)])  # 5
+        except BaseException:
+            self._repo.packs.release([pack.name])
+            raise
+        self._tree.published()
+        self._remembered.add(group.repeatable)
+        self._adopted.clear()
+        self._failed, self._state = failed, state
+        self.commit_oid = oid
+        return pack.name
+
+    def _check_inherited(self, record: TaskRecord) -> None:
+        """An inherited artifact lies in the tree of its producer, which must be in this run."""
+        for artifact, ref in record.artifacts.items():
+            if not self._tree.has(ref.producer.step, ref.producer.task):
+                raise RepositoryError(
+                    f"{self.identity.pathspec}/{record.name} has artifact {artifact!r} of task "
+                    f"{ref.producer}, which is not in this run"
+                )
+
+    def _view(self, record: TaskRecord) -> list[PackObject]:
+        """Make `data/` show the artifacts of the end task, if that is what `record` is of."""
+        if record.name.step != self._end_step or not record.ok:
+            return []
+        entries, objects = data_entries(record)
+        self._tree.put_data(entries)
+        return objects
+
+    def _failed_after(self, finished: Sequence[FinishedTask]) -> dict[TaskName, None]:
+        """The tasks that have failed, in the order in which they did; a later success counts."""
+        failed = dict(self._failed)
+        for task in finished:
+            failed.pop(task.record.name, None)
+            if not task.record.ok:
+                failed[task.record.name] = None
+        return failed
+
+    def _state_after(self, failed: Iterable[TaskName], status: Status) -> RunState:
+        steps = [name.step for name in failed]
+        return replace(
+            self._state,
+            status=status,
+            tasks=self._tree.count() - sum(not step.startswith("_") for step in steps),
+            finished=round(time.time(), 3) if status.is_final else None,
+            failed_step=next(iter(steps), ""),
+        )
+
+    def _make_commit(self, root: Oid, state: RunState) -> tuple[Oid, PackObject]:
+        who = self._repo.signature()
+        parents = (self.commit_oid,)
+        sealed = replace(state, seal=self._trust.seal(root, parents))
+        commit = Commit(root, parents, who, who, format_message(sealed))
+        return make_object(ObjectType.COMMIT, commit.encode())

@@ -1,0 +1,1 @@
+"""What gives tasks their processes."""

@@ -1,0 +1,261 @@
+"""The wire between front, scheduler, zygote and tasks: whole messages and open files over a socket pair.
+
+What the messages mean is `messages`' business. A message is one datagram of a SOCK_SEQPACKET pair, so
+that many tasks may write to one socket and none of their messages is ever torn or mixed. A message
+above 60 KiB travels as an anonymous memory file, whose descriptor the datagram carries.
+
+A datagram begins with one byte:
+
+    I   inline: the packed message
+    M   memory file: its length; of the descriptors, which follow by SCM_RIGHTS, it is the first
+    T   Twin, as a struct and a text
+    S   Started, as a struct
+    E   Exited, as a struct
+
+The last three are what passes between scheduler and zygote for each task of a foreach. What the zygote does
+not do for each task, it does not pay for in pages that are copied.
+
+Where datagrams with an end-of-file don't exist (macOS), the pair is a stream and each datagram has four
+bytes of length in front; such a pair must have one writer at each end.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import socket
+import struct
+import sys
+from array import array
+from collections import deque
+from dataclasses import dataclass
+from struct import Struct
+from typing import Any
+
+from gitflowrun.errors import CorruptRecord
+from gitflowrun.msgpack import pack_message, unpack_message
+
+__all__ = ["EXITED", "STARTED", "TWIN", "Channel", "Received", "channel_pair", "read_datagram"]
+
+DATAGRAMS = sys.platform.startswith("linux")
+TWIN = Struct("<cqqi")
+STARTED = Struct("<cqi")
+EXITED = Struct("<cqidq")
+_SHORT = {b"T": ("Twin", TWIN), b"S": ("Started", STARTED), b"E": ("Exited", EXITED)}
+_INLINE_LIMIT = 60 << 10
+_BUFFER = 64 << 10
+_MAX_FDS = 8
+_INT = array("i").itemsize
+_ANCILLARY = socket.CMSG_SPACE(_MAX_FDS * _INT)
+_CLOSE_ON_EXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A message that arrived, and the open files that came with it. Whoever takes it closes them."""
+
+    body: list[Any]
+    fds: tuple[int, ...] = ()
+
+
+class Channel:
+    """One end of a pair.
+
+    A blocking channel waits in `send` until the message is on its way. On one that does not block,
+    `send` never waits: what the kernel does not take yet is kept, `wants_write` says so, and `flush`
+    goes on when the socket is writable. Neither end of a pair of event loops can then wait for the
+    other.
+    """
+
+    def __init__(self, sock: socket.socket, *, blocking: bool = True) -> None:
+        sock.setblocking(blocking)
+        self._socket = sock
+        self._waiting: deque[tuple[bytes, tuple[int, ...]]] = deque()
+        self._buffer = bytearray(_BUFFER)
+        self._stream = b""
+        self._stream_fds: tuple[int, ...] = ()
+
+    @classmethod
+    def from_fd(cls, fd: int, *, blocking: bool = True) -> Channel:
+        """The channel over an inherited descriptor."""
+        return cls(socket.socket(fileno=fd), blocking=blocking)
+
+    def fileno(self) -> int:
+        """The socket's descriptor, for event loops."""
+        return self._socket.fileno()
+
+    def set_blocking(self, blocking: bool) -> None:
+        """Choose whether `send` and `receive` wait."""
+        self._socket.setblocking(blocking)
+
+    @property
+    def wants_write(self) -> bool:
+        """Whether messages wait for the socket to become writable."""
+        return bool(self._waiting)
+
+    def send(self, body: list[Any], fds: tuple[int, ...] = ()) -> None:
+        """Send a message and copies of open files; the caller keeps its own descriptors.
+
+        Raises:
+            OSError: the other end is gone.
+        """
+        payload = pack_message(body)
+        if len(payload) <= _INLINE_LIMIT:
+            self.put(b"I" + payload, fds)
+            return
+        memory = _memory_file(payload)
+        try:
+            self.put(b"M%d" % len(payload), (memory, *fds))
+        finally:
+            os.close(memory)
+
+    def put(self, datagram: bytes, fds: tuple[int, ...] = ()) -> None:
+        """Send what is a datagram already, and copies of open files. Raises as `send`."""
+        if not DATAGRAMS:
+            datagram = len(datagram).to_bytes(4, "big") + datagram
+        if self._waiting or not self._offer(datagram, fds):
+            self._waiting.append((datagram, tuple(os.dup(fd) for fd in fds)))
+
+    def _offer(self, datagram: bytes, fds: tuple[int, ...]) -> bool:
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", fds))] if fds else []
+        try:
+            sent = self._socket.sendmsg([datagram], rights)
+        except BlockingIOError:
+            return False
+        if sent < len(datagram):  # only a stream takes part of a message
+            if self._socket.getblocking():
+                self._socket.sendall(datagram[sent:])
+            else:
+                self._waiting.appendleft((datagram[sent:], ()))
+        return True
+
+    def flush(self) -> None:
+        """Send what waits, as far as the socket takes it."""
+        while self._waiting:
+            datagram, fds = self._waiting.popleft()
+            if not self._offer(datagram, fds):
+                self._waiting.appendleft((datagram, fds))
+                return
+            for fd in fds:
+                os.close(fd)
+
+    def receive(self) -> Received | None:
+        """The next message; None at the end of the channel.
+
+        Raises:
+            BlockingIOError: nothing has arrived, on a channel that does not block.
+            CorruptRecord: what arrived is no message.
+        """
+        datagram, fds = self.take()
+        return read_datagram(datagram, fds) if datagram else None
+
+    def take(self) -> tuple[bytes, tuple[int, ...]]:
+        """The next message unread, for `read_datagram`; empty at the end of the channel.
+
+        Raises:
+            BlockingIOError: nothing has arrived, on a channel that does not block.
+        """
+        try:
+            return self._datagram() if DATAGRAMS else self._from_stream()
+        except ConnectionResetError:
+            return b"", ()
+
+    def _datagram(self) -> tuple[bytes, tuple[int, ...]]:
+        size, ancillary, _, _ = self._socket.recvmsg_into(
+            [self._buffer], _ANCILLARY, _CLOSE_ON_EXEC
+        )
+        return bytes(memoryview(self._buffer)[:size]), _rights(ancillary)
+
+    def _from_stream(self) -> tuple[bytes, tuple[int, ...]]:
+        while True:
+            head = int.from_bytes(self._stream[:4], "big") + 4
+            if len(self._stream) >= max(head, 5):
+                datagram, self._stream = self._stream[4:head], self._stream[head:]
+                fds, self._stream_fds = self._stream_fds, ()
+                return datagram, fds
+            # Never read beyond the message: the next one's descriptors must stay with it.
+            wanted = 4 - len(self._stream) if len(self._stream) < 4 else head - len(self._stream)  # noqa: PLR2004
+            size, ancillary, _, _ = self._socket.recvmsg_into(
+                [memoryview(self._buffer)[: min(wanted, _BUFFER)]], _ANCILLARY
+            )
+            if not size:
+                return b"", ()
+            self._stream += bytes(memoryview(self._buffer)[:size])
+            self._stream_fds += _rights(ancillary)
+
+    def close(self) -> None:
+        """Close this end; messages that still wait are lost."""
+        for _, fds in self._waiting:
+            for fd in fds:
+                os.close(fd)
+        self._waiting.clear()
+        self._socket.close()
+
+
+def channel_pair() -> tuple[socket.socket, socket.socket]:
+    """Two connected sockets, neither inherited by programs that are started."""
+    return socket.socketpair(
+        socket.AF_UNIX, socket.SOCK_SEQPACKET if DATAGRAMS else socket.SOCK_STREAM
+    )
+
+
+def read_datagram(datagram: bytes, fds: tuple[int, ...]) -> Received:
+    """The message in a datagram.
+
+    Raises:
+        CorruptRecord: it is none.
+    """
+    kind = datagram[:1]
+    if kind == b"I":
+        return Received(_body(memoryview(datagram)[1:]), fds)
+    if kind in _SHORT:
+        return Received(_short(kind, datagram), fds)
+    memory, *rest = fds
+    try:
+        with mmap.mmap(memory, int(datagram[1:]), access=mmap.ACCESS_READ) as view:
+            return Received(_body(view[:]), tuple(rest))
+    finally:
+        os.close(memory)
+
+
+def _short(kind: bytes, datagram: bytes) -> list[Any]:
+    name, form = _SHORT[kind]
+    try:
+        body = [name, *form.unpack_from(datagram)[1:]]
+        return [*body, datagram[form.size :].decode()] if kind == b"T" else body
+    except (struct.error, UnicodeDecodeError) as error:
+        raise CorruptRecord(f"malformed datagram: {error}") from error
+
+
+def _body(payload: bytes | memoryview) -> list[Any]:
+    body = unpack_message(payload)
+    assert isinstance(body, list)
+    return body
+
+
+def _rights(ancillary: list[tuple[int, int, bytes]]) -> tuple[int, ...]:
+    if not ancillary:
+        return ()
+    fds = array("i")
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            fds.frombytes(data[: len(data) - len(data) % _INT])
+    if not _CLOSE_ON_EXEC:
+        for fd in fds:
+            os.set_inheritable(fd, False)  # noqa: FBT003
+    return tuple(fds)
+
+
+def _memory_file(payload: bytes) -> int:
+    """A descriptor of an anonymous file that holds `payload`."""
+    if DATAGRAMS:
+        fd = os.memfd_create("gitflowrun-message", os.MFD_CLOEXEC)
+    else:
+        import tempfile
+
+        with tempfile.TemporaryFile(buffering=0) as file:
+            fd = os.dup(file.fileno())
+    view = memoryview(payload)
+    while view:
+        view = view[os.write(fd, view) :]
+    return fd

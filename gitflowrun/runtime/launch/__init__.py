@@ -1,0 +1,1 @@
+"""Starting the processes of a run from the process of the flow file."""

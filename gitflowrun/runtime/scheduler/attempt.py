@@ -1,0 +1,173 @@
+"""One attempt of one task as the scheduler sees it: its pipes, its log, its result, its end. No decisions."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from gitflowrun.runs.records import Attempt
+from gitflowrun.runtime.scheduler.logs import STDERR, STDOUT, TaskLog
+
+if TYPE_CHECKING:
+    from gitflowrun.runs.records import TaskName
+    from gitflowrun.runtime.ipc.messages import Exited, Result
+    from gitflowrun.runtime.scheduler.event_loop import Loop, Timer
+    from gitflowrun.runtime.scheduler.plan import PlannedTask
+
+__all__ = ["Execution", "Job"]
+
+_READ = 64 << 10
+_LINGERING = 1 << 20  # bytes read from a pipe after its task's end: more can only come from others
+
+OnOutput = Callable[["Execution", str, bytes, list[str]], None]
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """A task that is to be done, over all its attempts.
+
+    Attributes:
+        planned: Its place in the plan.
+        name: Its name.
+        attempts: The attempts that have failed so far.
+        excused: How often its process was lost through no fault of its own.
+    """
+
+    planned: PlannedTask
+    name: TaskName
+    attempts: list[Attempt] = field(default_factory=list)
+    excused: int = 0
+
+
+class Execution:
+    """An attempt that has been launched.
+
+    Args:
+        loop: The event loop.
+        job: What is attempted.
+        serial: Number of the launch.
+        limit: Bytes of output kept per stream.
+        on_output: Told what the task writes: the stream, the bytes, the lines they complete.
+    """
+
+    def __init__(self, loop: Loop, job: Job, serial: int, limit: int, on_output: OnOutput) -> None:
+        self.job = job
+        self.serial = serial
+        self.pid = 0
+        self.started = time.time()
+        self.log = TaskLog(limit)
+        self.result: Result | None = None
+        self.is_live = False
+        self.timer: Timer | None = None
+        self.killed: str | None = None
+        """Why we have ended it ourselves, if we have."""
+        self._loop = loop
+        self._on_output = on_output
+        self._pipes: dict[int, str] = {}
+
+    def open_pipes(self) -> tuple[int, int]:
+        """Make the pipes of its output; the ends to write to, for the caller to close."""
+        ends = []
+        for stream in (STDOUT, STDERR):
+            reading, writing = os.pipe()
+            os.set_blocking(reading, False)
+            self._pipes[reading] = stream
+            ends.append(writing)
+        return ends[0], ends[1]
+
+    def begin(self, pid: int) -> None:
+        """Its process is there: read what it writes from now on, so that no line comes before its start."""
+        self.pid = pid
+        for reading in self._pipes:
+            self._loop.watch(reading, lambda fd=reading: self._read(fd))  # type: ignore[misc]
+
+    def _read(self, fd: int) -> None:
+        try:
+            data = os.read(fd, _READ)
+        except BlockingIOError:
+            return
+        if data:
+            self._take(self._pipes[fd], data)
+        else:
+            self._close(fd)
+
+    def _take(self, stream: str, data: bytes) -> None:
+        self._on_output(self, stream, data, self.log.feed(stream, data))
+
+    def _close(self, fd: int) -> None:
+        self._loop.forget(fd)
+        stream = self._pipes.pop(fd)
+        os.close(fd)
+        rest = self.log.end(stream)
+        if rest:
+            self._on_output(self, stream, b"", rest)
+
+    def drain(self) -> None:
+        """Read what the task has written before its end, and close the pipes.
+
+        Not to their end: processes that the task has left behind may hold them, for ever.
+        """
+        for fd, stream in list(self._pipes.items()):
+            taken = 0
+            with contextlib.suppress(BlockingIOError):
+                while taken < _LINGERING and (data := os.read(fd, _READ)):
+                    taken += len(data)
+                    self._take(stream, data)
+            self._close(fd)
+
+    @property
+    def number(self) -> int:
+        """The number of the attempt."""
+        return len(self.job.attempts)
+
+    def succeeded(self, exited: Exited) -> bool:
+        """Whether the task has done what it was to do: an exit status of 0 alone says nothing."""
+        done = self.result is not None and self.result.error is None
+        return done and exited.status == 0 and self.killed is None
+
+    def attempt(self, exited: Exited, error: str | None) -> Attempt:
+        """The record of this attempt."""
+        return Attempt(
+            number=self.number,
+            started=self.started,
+            finished=time.time(),
+            ok=error is None,
+            exit_code=os.waitstatus_to_exitcode(exited.status),
+            cpu=round(exited.cpu, 6),
+            max_rss=exited.max_rss,
+            error=error,
+        )
+
+    def explain(self, exited: Exited) -> tuple[str, str | None]:
+        """What ended the attempt, and what to add to its log: it may have had no time to say so itself."""
+        if self.killed is not None:
+            return self.killed, None
+        if self.result is not None and self.result.error is not None:
+            return self.result.error, None
+        code = os.waitstatus_to_exitcode(exited.status)
+        if code >= 0:
+            error = f"the process ended with exit status {code} before its step had returned"
+            return error, f"Task failed: {error}."
+        name = _signal_name(-code)
+        if -code == signal.SIGSEGV:
+            return f"killed by {name}", "Task failed with a segmentation fault."
+        hint = _LIKELY.get(-code, "")
+        return f"killed by {name}", f"Task failed: its process was killed by {name}{hint}"
+
+
+_LIKELY: dict[int, str] = {
+    signal.SIGKILL: ": not by us; was memory running out?",
+    signal.SIGBUS: ": did a file become shorter while it was being stored or read?",
+}
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -1,0 +1,151 @@
+"""What is done and not yet published: the records of tasks, and when it is time for a commit.
+
+Whether a commit would let something follow is the scheduler's to judge; without that one is made at most
+every max(0.2 s, 20 x what a commit costs), so that commits never take more than 5 % of a run.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gitflowrun.git.objects import ObjectType, hash_object
+from gitflowrun.names import PARAMETERS_STEP
+from gitflowrun.runs.records import TaskRecord
+from gitflowrun.runs.taskobjects import pack_record
+from gitflowrun.runs.write import FinishedTask
+from gitflowrun.runtime.ipc.events import ForeachSplit, TaskEnded
+from gitflowrun.runtime.ipc.messages import Parent
+from gitflowrun.runtime.scheduler.resume import SPLIT_VALUES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gitflowrun.runs.commit_message import Status
+    from gitflowrun.runs.records import TaskName
+    from gitflowrun.runs.write import RunWriter
+    from gitflowrun.runtime.ipc.events import Event
+    from gitflowrun.runtime.scheduler.attempt import Execution
+    from gitflowrun.runtime.scheduler.event_loop import Loop
+    from gitflowrun.runtime.scheduler.logs import LiveLogs
+
+__all__ = ["Ledger"]
+
+_INTERVAL = 0.2
+_SHARE = 20
+_MUCH_OUTPUT = 32 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A task that waits for its commit."""
+
+    task: FinishedTask
+    pid: int
+    is_success: bool
+    is_live: bool
+
+
+class Ledger:
+    """The tasks of a run that are done.
+
+    Args:
+        loop: The event loop: it must turn once a commit is due.
+        writer: Writes the run.
+        live: Where tasks can be watched until they are published.
+
+    Attributes:
+        finished: How many tasks are published.
+    """
+
+    def __init__(self, loop: Loop, writer: RunWriter, live: LiveLogs) -> None:
+        self._loop = loop
+        self._writer = writer
+        self._live = live
+        self._entries: list[_Entry] = []
+        self._output = 0
+        self._committed = time.monotonic()
+        self.finished = 0
+
+    @property
+    def waiting(self) -> bool:
+        """Whether anything waits for a commit."""
+        return bool(self._entries)
+
+    @property
+    def is_heavy(self) -> bool:
+        """Whether what waits takes so much memory that a commit should not wait."""
+        return self._output > _MUCH_OUTPUT
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time for a commit."""
+        return self.waiting and self._wait() <= 0
+
+    def _wait(self) -> float:
+        pause = max(_INTERVAL, _SHARE * self._writer.last_commit_cost)
+        return self._committed + pause - time.monotonic()
+
+    def add(self, execution: Execution, *, is_success: bool) -> tuple[TaskRecord, Parent]:
+        """Take a task that is done; its record, and the task as its followers will see it."""
+        job, result, log = execution.job, execution.result, execution.log
+        record = TaskRecord(
+            name=job.name,
+            run=self._writer.identity,
+            parents=tuple(parent.name for parent in job.planned.parents),
+            attempts=tuple(job.attempts),
+            frames=job.planned.frames,
+            transition=result.transition if result and is_success else None,
+            artifacts=result.artifacts if result else {},
+            extra={SPLIT_VALUES: list(result.split_values)}
+            if result and result.split_values
+            else {},
+        )
+        packed = pack_record(record)
+        task = FinishedTask(
+            record,
+            result.inline if result else {},
+            log.output("stdout"),
+            log.output("stderr"),
+            log.times(),
+            result.packs if result else (),
+            packed,
+        )
+        if not self._entries:
+            self._loop.after(max(self._wait(), 0), _look_again)
+        self._entries.append(_Entry(task, execution.pid, is_success, execution.is_live))
+        self._output += log.size
+        return record, Parent(job.name, hash_object(ObjectType.BLOB, packed))
+
+    def commit(self, status: Status) -> Iterator[Event]:
+        """Publish what waits, and the run's status; then what there is to tell about it.
+
+        Raises:
+            RepositoryError: the run can't be recorded any more.
+        """
+        if not self._entries and self._writer.status is status:
+            return
+        entries, self._entries, self._output = self._entries, [], 0
+        self._writer.commit([entry.task for entry in entries], status=status)
+        self._committed = time.monotonic()
+        for entry in entries:
+            name = entry.task.record.name
+            if entry.is_live:
+                self._live.drop(name)
+            if entry.is_success and name.step != PARAMETERS_STEP:
+                self.finished += 1
+                yield from _announce(name, entry)
+
+
+def _announce(name: TaskName, entry: _Entry) -> Iterator[Event]:
+    record = entry.task.record
+    jump, last = record.transition, record.attempts[-1]
+    if jump is not None and jump.foreach is not None:
+        yield ForeachSplit(name, entry.pid, jump.targets[0], jump.num_splits or 0)
+    seconds = last.finished - last.started
+    yield TaskEnded(name, entry.pid, ok=True, attempt=last.number, seconds=seconds)
+
+
+def _look_again() -> None:
+    """Nothing to do: the turn of the loop is what is wanted."""

@@ -1,0 +1,183 @@
+"""What tasks write: bytes kept up to a limit, lines with their times, live copies while a task runs long.
+
+The kept bytes are exactly what was written, whatever it is: text is made of them only for showing. A line
+without an end is shown in pieces, and counted once.
+
+Live logs: `.git/gitflowrun/live/<uid>/<step>/<task>.<stream>`, for tasks that run for more than a second,
+until they are published. `live_output` reads them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import time
+from array import array
+from typing import TYPE_CHECKING
+
+from gitflowrun.runs.line_times import encode_times
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gitflowrun.git.repository import Repository
+    from gitflowrun.runs.records import RunIdentity, TaskName
+
+__all__ = ["STDERR", "STDOUT", "LiveLogs", "TaskLog", "live_output", "sweep_live_logs"]
+
+STDOUT = "stdout"
+STDERR = "stderr"
+TRUNCATED = b"[TRUNCATED - MAXIMUM LOG FILE SIZE REACHED]\n"
+_LONGEST_LINE = 64 << 10
+_LIVE = "live"
+_LIVE_DAYS = 7 * 86_400.0
+
+
+class _Stream:
+    """One stream of one task."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self.kept = bytearray()
+        self.times: array[float] = array("d")
+        self._partial = b""
+        self._is_full = False
+
+    def feed(self, data: bytes, now: float) -> list[bytes]:
+        """Take what was written; the lines it completes."""
+        self._keep(data, now)
+        lines = (self._partial + data).split(b"\n") if self._partial else data.split(b"\n")
+        self._partial = lines.pop()
+        if len(self._partial) > _LONGEST_LINE:
+            lines.append(self._partial)
+            self._partial = b""
+        return lines
+
+    def end(self) -> list[bytes]:
+        """The last line, where nothing ended it."""
+        lines = [self._partial] if self._partial else []
+        self._partial = b""
+        return lines
+
+    def say(self, line: bytes, now: float) -> None:
+        """Add a line of our own, which no limit keeps out."""
+        if self.kept and not self.kept.endswith(b"\n"):
+            self.kept += b"\n"
+        self.kept += line + b"\n"
+        self.times.append(now)
+
+    def _keep(self, data: bytes, now: float) -> None:
+        if self._is_full:
+            return
+        begun = bool(self.kept) and not self.kept.endswith(b"\n")
+        room = self._limit - len(self.kept)
+        kept = data if len(data) <= room else data[:room]
+        self.kept += kept
+        # Lines begun before keep the time of their beginning.
+        lines = kept.count(b"\n") + (not kept.endswith(b"\n")) - begun if kept else 0
+        self.times.extend([now] * lines)
+        if len(data) > room:
+            self._is_full = True
+            self.say(TRUNCATED[:-1], now)
+
+
+class TaskLog:
+    """The output of one attempt of a task.
+
+    Args:
+        limit: Bytes kept of each stream.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._streams = {STDOUT: _Stream(limit), STDERR: _Stream(limit)}
+
+    def feed(self, stream: str, data: bytes, now: float | None = None) -> list[str]:
+        """Take what the task wrote to a stream; the lines it completes, as text."""
+        lines = self._streams[stream].feed(data, time.time() if now is None else now)
+        return [line.decode(errors="replace") for line in lines]
+
+    def end(self, stream: str) -> list[str]:
+        """The last line of a stream, where nothing ended it."""
+        return [line.decode(errors="replace") for line in self._streams[stream].end()]
+
+    def say(self, text: str, now: float | None = None) -> None:
+        """Add a line of the runtime's own to the task's standard error."""
+        line = text.encode(errors="replace")
+        self._streams[STDERR].say(line, time.time() if now is None else now)
+
+    def output(self, stream: str) -> bytes:
+        """What is kept of a stream."""
+        return bytes(self._streams[stream].kept)
+
+    @property
+    def size(self) -> int:
+        """Bytes kept of both streams."""
+        return sum(len(stream.kept) for stream in self._streams.values())
+
+    def times(self) -> bytes:
+        """The `times` blob of the task."""
+        return encode_times(self._streams[STDOUT].times, self._streams[STDERR].times)
+
+
+class LiveLogs:
+    """Copies of what running tasks write, for other processes to read.
+
+    Failing to write them is no failure of the run: they are a courtesy.
+    """
+
+    def __init__(self, repo: Repository, run: RunIdentity) -> None:
+        self._top = _live_directory(repo, run)
+
+    def begin(self, task: TaskName, log: TaskLog) -> None:
+        """Write what a task has written so far."""
+        for stream in (STDOUT, STDERR):
+            self._write(task, stream, log.output(stream), "wb")
+
+    def add(self, task: TaskName, stream: str, data: bytes) -> None:
+        """Add what it goes on to write."""
+        self._write(task, stream, data, "ab")
+
+    def drop(self, task: TaskName) -> None:
+        """The task is published: its logs are in git now."""
+        for stream in (STDOUT, STDERR):
+            with contextlib.suppress(OSError):
+                _live_file(self._top, task, stream).unlink()
+
+    def close(self) -> None:
+        """The run is over."""
+        shutil.rmtree(self._top, ignore_errors=True)
+
+    def _write(self, task: TaskName, stream: str, data: bytes, mode: str) -> None:
+        path = _live_file(self._top, task, stream)
+        with contextlib.suppress(OSError):
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with path.open(mode) as file:
+                file.write(data)
+
+
+def live_output(repo: Repository, run: RunIdentity, task: TaskName, stream: str) -> bytes | None:
+    """What a running task has written to `stdout` or `stderr` so far; None where no live log is kept.
+
+    A run that was killed leaves the live logs of its unfinished tasks behind for a week.
+    """
+    try:
+        return _live_file(_live_directory(repo, run), task, stream).read_bytes()
+    except OSError:
+        return None
+
+
+def sweep_live_logs(repo: Repository) -> None:
+    """Remove what runs that were killed left behind more than a week ago."""
+    oldest = time.time() - _LIVE_DAYS
+    with contextlib.suppress(OSError):
+        for directory in (repo.state_dir / _LIVE).iterdir():
+            if directory.stat().st_mtime < oldest:
+                shutil.rmtree(directory, ignore_errors=True)
+
+
+def _live_directory(repo: Repository, run: RunIdentity) -> Path:
+    return repo.state_dir / _LIVE / str(run.uid)
+
+
+def _live_file(top: Path, task: TaskName, stream: str) -> Path:
+    return top / task.step / f"{task.task}.{stream}"

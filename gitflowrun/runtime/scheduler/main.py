@@ -1,0 +1,248 @@
+"""The scheduler's process from its first message to its last: an order comes in, a run comes to be.
+
+1. Open the repository while the front process still reads its command line.
+2. Take the order. Find the run to resume or clone, check what can be checked: nothing exists yet that a
+   mistake could leave behind.
+3. Take the snapshot, look at the environment, give birth to the run.
+4. Write the run id to where it was asked for. No task has started yet.
+5. Execute (`stage`).
+6. Say how it ended.
+7. Tidy up the repository, if it is time: the run can't suffer from it any more.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gitflowrun.errors import GitflowrunError, UsageError
+from gitflowrun.git import ref_update
+from gitflowrun.git.repository import Repository
+from gitflowrun.git.snapshot import take_snapshot
+from gitflowrun.names import PARAMETERS_STEP
+from gitflowrun.runs.custody import Custody
+from gitflowrun.runs.maintenance import tidy
+from gitflowrun.runs.runs import RunStore
+from gitflowrun.runs.trust import Trust
+from gitflowrun.runtime.ipc.events import Notice, RunStarted, TaskCloned
+from gitflowrun.runtime.ipc.messages import (
+    Adopted,
+    Begin,
+    Defaults,
+    Ended,
+    Message,
+    Order,
+    Refusal,
+    encode,
+    parse,
+)
+from gitflowrun.runtime.ipc.request import Kind
+from gitflowrun.runtime.scheduler import resume, run_info
+from gitflowrun.runtime.scheduler.plan import Plan, Shape
+from gitflowrun.runtime.scheduler.resume import Adoption
+from gitflowrun.runtime.scheduler.setup import Lines, Stage
+from gitflowrun.settings import Isolation, user_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from gitflowrun.git.snapshot import Snapshot
+    from gitflowrun.runs.read import StoredRun
+    from gitflowrun.runs.records import TaskName
+    from gitflowrun.runs.write import RunWriter
+    from gitflowrun.runtime.ipc.events import Event
+
+    Tell = Callable[[Event], None]
+
+__all__ = ["Session"]
+
+_NOTHING = Adoption((), 0, frozenset())
+
+
+class Session:
+    """One order and its run.
+
+    Args:
+        lines: To the front process and the zygote.
+        make_listener: Makes who shows what happens, of the flow's file and git config.
+    """
+
+    def __init__(
+        self, lines: Lines, make_listener: Callable[[str, Mapping[str, str]], Tell]
+    ) -> None:
+        self._lines = lines
+        self._make_listener = make_listener
+
+    def serve(self) -> int:
+        """Take the order and execute it; the exit code."""
+        # Its 50 ms pass while this thread waits for git. Nothing is forked here.
+        threading.Thread(target=ref_update.warm_up, daemon=True).start()
+        found = _look_around()  # 1
+        order = self._ask()
+        if not isinstance(order, Order):
+            return 0  # it was `--help`, or a mistake on the command line
+        try:
+            if isinstance(found, GitflowrunError):
+                raise found
+            code, error = self._run(order, found)
+        except GitflowrunError as refused:
+            self._say(Refusal(type(refused).__name__, refused.message, refused.hint))
+            return refused.exit_code
+        self._say(Ended(code, error))  # 6
+        tidy(found)  # 7
+        return code
+
+    def _ask(self) -> Message | None:
+        received = self._lines.front.receive()
+        return None if received is None else parse(received.body)
+
+    def _say(self, message: Message) -> None:
+        try:
+            self._lines.front.send(encode(message))
+        except OSError:
+            return  # nobody is left who could hear it
+
+    def _run(self, order: Order, repo: Repository) -> tuple[int, str | None]:
+        request, runs = order.request, RunStore(repo)
+        run_info.check_files(request.run_id_file, request.runner_attribute_file)  # 2
+        origin = None
+        if request.kind is not Kind.RUN:
+            origin = resume.find_origin(runs, order.flow, request.origin)
+        if request.kind is Kind.CLONE and origin is not None:
+            order = self._with_defaults(order, origin)
+        run = _Run(repo, order, origin, user_name(repo.settings, os.environ))
+        plan = Plan(Shape.of(order.graph))
+        adoption = run.adopt(plan)
+        tell = self._make_listener(order.script, repo.config)
+        snapshot = take_snapshot(repo, Path(order.script))  # 3
+        info = run_info.make_draft(order, repo, run.user, run.isolation, origin)
+        with runs.start(info, snapshot) as writer:
+            run_info.announce(
+                writer.identity, repo, request.run_id_file, request.runner_attribute_file
+            )  # 4
+            tell(RunStarted(writer.identity, origin.identity if origin else None))
+            _tell_left_out(snapshot, tell)
+            run.take_over(writer, adoption, tell)
+            if run.objection:
+                tell(Notice(f"Each task gets a fresh interpreter: {run.objection}."))
+            stage = Stage(repo, self._lines, order, run.isolation, tell)  # 5
+            return stage.execute(
+                writer,
+                plan,
+                run.begin(writer, adoption),
+                first_id=adoption.first_id,
+                values=order.parameters,
+                source=run.source,
+            )
+
+    def _with_defaults(self, order: Order, origin: StoredRun) -> Order:
+        """Of a clone: ask the front process for the parameters that its origin does not have."""
+        record = origin.task(resume.first_parameters(origin).name).record
+        self._say(Adopted(tuple(record.artifacts)))
+        answer = self._ask()
+        if not isinstance(answer, Defaults):
+            raise UsageError("the command was given up before the run began")
+        return replace(
+            order,
+            parameters={**order.parameters, **answer.parameters},
+            texts={**order.texts, **answer.texts},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """A run that is about to be."""
+
+    repo: Repository
+    order: Order
+    origin: StoredRun | None
+    user: str
+
+    @property
+    def isolation(self) -> Isolation:
+        """How tasks get their processes: as was wanted, or the next best."""
+        return Isolation.FRESH if self.objection else self._wanted
+
+    @property
+    def objection(self) -> str | None:
+        """Why tasks can't be forked although that was wanted."""
+        return self.order.objection if self._wanted is Isolation.FORK else None
+
+    @property
+    def _wanted(self) -> Isolation:
+        return self.order.request.isolation or self.repo.settings.isolation
+
+    @property
+    def source(self) -> resume.Parent | None:
+        """The `_parameters` task of a clone's origin."""
+        is_clone = self.order.request.kind is Kind.CLONE
+        return resume.first_parameters(self.origin) if is_clone and self.origin else None
+
+    def adopt(self, plan: Plan) -> Adoption:
+        """Move the plan on by what the origin has done."""
+        request = self.order.request
+        if self.origin is None:
+            return _NOTHING
+        parameters = resume.first_parameters(self.origin)
+        origin, custody = self.origin, Custody(RunStore(self.repo), Trust(self.repo))
+
+        def is_trusted(name: TaskName) -> bool:
+            return custody.trusts_task(origin.task(name))
+
+        if request.kind is Kind.CLONE:
+            known = is_trusted(parameters.name)
+            return Adoption((), 0, frozenset() if known else frozenset({str(parameters.name)}))
+        rerun = frozenset() if request.step is None else plan.shape.downstream(request.step)
+        return resume.adopt(plan, self.order.graph, origin, rerun, is_trusted)
+
+    def take_over(self, writer: RunWriter, adoption: Adoption, tell: Tell) -> None:
+        """Let the run have the tasks that it adopts."""
+        if self.origin is None or not adoption.names:
+            return
+        writer.adopt(self.origin, adoption.names)
+        for name in adoption.names:
+            if name.step != PARAMETERS_STEP:
+                tell(TaskCloned(name, self.origin.identity))
+
+    def begin(self, writer: RunWriter, adoption: Adoption) -> Begin:
+        """What all tasks are told."""
+        request, repo = self.order.request, self.repo
+        return Begin(
+            run=writer.identity,
+            origin=self.origin.identity if self.origin else None,
+            user=self.user,
+            namespace=request.namespace if request.namespace is not None else self._namespace(),
+            tags=request.tags,
+            objects_dir=str(repo.objects_dir),
+            incoming=str(repo.packs.incoming),
+            git_dir=str(repo.git_dir),
+            durability=repo.settings.durability.value,
+            untrusted=adoption.untrusted,
+            max_num_splits=request.max_num_splits,
+            tempdir=os.environ.get("METAFLOW_TEMPDIR", "."),
+            seeds=self.order.seeds,
+        )
+
+    def _namespace(self) -> str | None:
+        setting = self.repo.settings.namespace
+        return f"user:{self.user}" if setting == "user" else setting
+
+
+def _look_around() -> Repository | GitflowrunError:
+    try:
+        repo = Repository.discover()
+        repo.settings  # noqa: B018  (read while there is time; the repository keeps it)
+    except GitflowrunError as error:
+        return error
+    return repo
+
+
+def _tell_left_out(snapshot: Snapshot, tell: Tell) -> None:
+    left = snapshot.left_out
+    if left:
+        names = [f"{item.path} ({item.reason})" for item in left[:3]] + ["..."] * (len(left) > 3)  # noqa: PLR2004
+        files = "1 file is" if len(left) == 1 else f"{len(left)} files are"
+        tell(Notice(f"{files} not in the run's snapshot of the code: {', '.join(names)}."))

@@ -1,0 +1,313 @@
+"""One attempt of one task: from what it was told to what it made. The process around it is others' business.
+
+The artifacts of parents are read straight from the repository's packs, when the step asks for them; what
+the step has set is encoded and, where it is large, written as a kept pack by the task itself. The
+repository's refs are none of its business: the scheduler publishes.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import OrderedDict
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gitflowrun import msgpack
+from gitflowrun.artifacts.artifacts import ArtifactReader, ArtifactWriter
+from gitflowrun.artifacts.codecs import FILE, decode, encode, is_file, type_name
+from gitflowrun.artifacts.dedup import DedupIndex
+from gitflowrun.artifacts.digest import digest_parts
+from gitflowrun.errors import (
+    CorruptRecord,
+    GitflowrunError,
+    RepositoryError,
+    UnserializableArtifact,
+    UntrustedArtifact,
+)
+from gitflowrun.flow.execute import RecordSource, StepOutcome, TaskContext, execute_step
+from gitflowrun.flow.filecontent import FileContent
+from gitflowrun.flow.foreach import hidden_name
+from gitflowrun.flow.members import constants, parameters_of
+from gitflowrun.git.pack.publish import PackStore
+from gitflowrun.git.pack.reader import PackReader
+from gitflowrun.names import PARAMETERS_STEP, PayloadIdentity
+from gitflowrun.runs.records import ArtifactRef, TaskRecord
+from gitflowrun.runtime.ipc.messages import INCLUDED, Result
+from gitflowrun.runtime.worker.random_seeds import reseed
+from gitflowrun.settings import Durability
+
+if TYPE_CHECKING:
+    from gitflowrun.artifacts.codecs import Encoded
+    from gitflowrun.flow import FlowSpec
+    from gitflowrun.git.objects import ObjectType, Oid
+    from gitflowrun.runtime.ipc.messages import Begin, Launch, Parent, Value
+
+__all__ = ["TaskRunner"]
+
+_KEPT_RECORDS = 64
+_PLAIN = frozenset({"plain/1", "str/1", "bytes/1"})
+_EXPECTED = 2 << 20
+_ERROR_LENGTH = 2_000
+_LOST = (
+    "`git fsck --full` lists what is damaged, another clone or a remote may have it whole; "
+    "or store it anew: run the flow again, or resume from the step that made it"
+)
+
+
+class TaskRunner:
+    """Runs tasks of one run in this process or in forks of it.
+
+    Args:
+        flow_cls: The flow.
+        begin: What every task of the run is told.
+    """
+
+    def __init__(self, flow_cls: type[FlowSpec], begin: Begin) -> None:
+        self.begin = begin
+        self._flow_cls = flow_cls
+        self._objects = PackReader(Path(begin.objects_dir), self._ask_git)
+        self._artifacts = ArtifactReader(self._objects)
+        packs = PackStore(
+            Path(begin.objects_dir), Path(begin.incoming), durability=Durability(begin.durability)
+        )
+        self._index = DedupIndex.of(Path(begin.incoming).parent, self._objects)
+        self._writer = ArtifactWriter(packs, self._index)
+        self._records: OrderedDict[Oid, TaskRecord] = OrderedDict()
+        self._expected: dict[PayloadIdentity, object] = {}
+
+    def seed(self, launch: Launch) -> None:
+        """Give a task random numbers of its own."""
+        reseed(self.begin.seeds, _place(launch))
+
+    def know(self, parent: Parent, record: TaskRecord) -> None:
+        """Take a task's record as read."""
+        self._records[parent.blob] = record
+        while len(self._records) > _KEPT_RECORDS:
+            self._records.popitem(last=False)
+
+    def expect(self, ref: ArtifactRef, value: object) -> None:
+        """Take an artifact as loaded, for the first who asks for it."""
+        self._expected[ref.identity] = value
+
+    def look_ahead(self, launch: Launch) -> None:
+        """Read what a fork will need first: tasks of one step need the same records and mostly the same values.
+
+        Those are the parameters and the items of the innermost foreach, of which a child wants one. Only
+        plain values are loaded here, for that runs no code of anybody's.
+        """
+        parents = [self._record(parent) for parent in launch.parents[:1]]
+        wanted: list[ArtifactRef] = []
+        if launch.parameters is not None:
+            wanted += self._record(launch.parameters).artifacts.values()
+        if parents and launch.frames:
+            found = parents[0].artifacts
+            names = (hidden_name(len(launch.frames) - 1), launch.frames[-1].var)
+            wanted += [found[name] for name in names if name in found][:1]
+        plain = {
+            ref.identity: ref for ref in wanted if ref.codec in _PLAIN and ref.size <= _EXPECTED
+        }
+        if plain.keys() != self._expected.keys():
+            self._expected = {
+                identity: self._artifacts.load(ref, trusted=False)
+                for identity, ref in plain.items()
+            }
+
+    def run(self, launch: Launch) -> Result:
+        """Execute a task. Whatever goes wrong is in the result, and explained on standard error."""
+        try:
+            if launch.task.step == PARAMETERS_STEP:
+                return self._store_parameters(launch)
+            return self._run_step(launch)
+        except GitflowrunError as error:
+            _explain(error)
+            return _failure(launch, error)
+
+    def _run_step(self, launch: Launch) -> Result:
+        outcome = execute_step(self._flow_cls, self._context(launch))
+        if outcome.error is not None:
+            sys.stderr.write(outcome.report)
+        values, errors = self._encode(launch, outcome)
+        saved = self._writer.save(values, launch.task)
+        inherited = {name: ref for name, ref in outcome.inherited.items() if name not in values}
+        error = outcome.error or (errors[0] if errors else None)
+        return Result(
+            launch.serial,
+            {**inherited, **saved.refs},
+            saved.inline,
+            saved.packs,
+            None if error else outcome.transition,
+            () if error else outcome.split_values,
+            None if error is None else _summary(error),
+        )
+
+    def _encode(
+        self, launch: Launch, outcome: StepOutcome
+    ) -> tuple[dict[str, Encoded], list[UnserializableArtifact]]:
+        """The artifacts that the step made or changed, and complaints about those that can't be stored."""
+        encoded: dict[str, Encoded] = {}
+        errors: list[UnserializableArtifact] = []
+        for name, value in {**outcome.values, **outcome.loaded}.items():
+            if name in outcome.loaded and _is_same_file(value, outcome.inherited[name]):
+                continue
+            try:
+                made = encode(value)
+            except UnserializableArtifact as error:
+                errors.append(_located(error, name, launch.task.step))
+                _explain(errors[-1])
+                continue
+            if name in outcome.loaded and _is_unchanged(made, outcome.inherited[name]):
+                continue
+            encoded[name] = made
+        return encoded, errors
+
+    def _store_parameters(self, launch: Launch) -> Result:
+        """Make the `_parameters` task: what was given, what the origin of a clone had, constants."""
+        values: dict[str, Any] = constants(self._flow_cls)
+        files: dict[str, Encoded] = {}
+        inherited: dict[str, ArtifactRef] = {}
+        origin = self._record(launch.parameters).artifacts if launch.parameters else {}
+        for name in parameters_of(self._flow_cls):
+            if name in launch.values:
+                given = launch.values[name]
+                if given.codec == INCLUDED:
+                    files[name] = _included(name, given)
+                else:
+                    values[name] = decode(given.codec, given.payload, trusted=True)
+            elif name in origin:
+                inherited[name] = origin[name]
+        outcome = StepOutcome(values=values, inherited=inherited)
+        encoded, errors = self._encode(launch, outcome)
+        saved = self._writer.save({**encoded, **files}, launch.task)
+        refs = {**inherited, **saved.refs}
+        error = _summary(errors[0]) if errors else None
+        return Result(launch.serial, refs, saved.inline, saved.packs, None, (), error)
+
+    def _context(self, launch: Launch) -> TaskContext:
+        begin = self.begin
+        return TaskContext(
+            name=launch.task,
+            run=begin.run,
+            parents=tuple(self._source(parent) for parent in launch.parents),
+            parameters=None if launch.parameters is None else self._source(launch.parameters),
+            frames=launch.frames,
+            is_join=launch.is_join,
+            attempt=launch.attempt,
+            max_num_splits=begin.max_num_splits,
+            origin=begin.origin,
+            username=begin.user,
+            namespace=begin.namespace,
+            tags=begin.tags,
+            tempdir=begin.tempdir,
+        )
+
+    def _source(self, parent: Parent) -> RecordSource:
+        record = self._records.get(parent.blob)
+        load = partial(self._load, str(parent.name))
+        return RecordSource(record or (lambda: self._record(parent)), load, task=parent.name)
+
+    def _record(self, parent: Parent) -> TaskRecord:
+        known = self._records.get(parent.blob)
+        if known is not None:
+            return known
+        try:
+            data = msgpack.unpack(self._objects.blob(parent.blob), msgpack.RECORD)
+            record = TaskRecord.from_map(data)
+        except (CorruptRecord, RepositoryError) as error:
+            raise self._lost(str(parent.name), error) from error
+        if record.name != parent.name:
+            raise CorruptRecord(f"the record of task {parent.name} is that of {record.name}")
+        # Of a wide foreach's split the rest is a long list, which nobody here reads and every fork would copy.
+        record = replace(record, extra={})
+        self.know(parent, record)
+        return record
+
+    def _load(self, listed_by: str, name: str, ref: ArtifactRef) -> object:
+        identity = ref.identity
+        if identity in self._expected:  # a fork's own copy: it takes it once
+            return self._expected.pop(identity)
+        # Whoever wrote the list could name any maker: both must be trusted.
+        trusted = self.begin.untrusted.isdisjoint((listed_by, str(ref.producer)))
+        try:
+            return self._artifacts.load(ref, trusted=trusted)
+        except UntrustedArtifact as error:
+            raise _untrusted(error, ref, self.begin) from error
+        except (CorruptRecord, RepositoryError) as error:
+            # Whoever stores these bytes again must not be told that they are there.
+            self._index.forget(ref)
+            raise self._lost(
+                f"{listed_by}/{name}", error
+            ) from None  # our frames tell users nothing
+
+    def _lost(self, what: str, error: CorruptRecord | RepositoryError) -> CorruptRecord:
+        """The error for a record or an artifact that can't be read."""
+        run = self.begin.run
+        return CorruptRecord(
+            f"{run.flow}/{run.id}/{what} can't be read: {error.message}", hint=_LOST
+        )
+
+    def _ask_git(self, oid: Oid) -> tuple[ObjectType, bytes]:
+        # Rare: an object that only git can read. A child process for one object is good enough.
+        from gitflowrun.git.command import CatFile, Git
+
+        with CatFile(Git(Path(self.begin.git_dir), None)) as git:
+            return git.read(oid)
+
+
+def _place(launch: Launch) -> str:
+    indices = ",".join(str(frame.index) for frame in launch.frames)
+    return f"{launch.task.step}[{indices}]#{launch.attempt}"
+
+
+def _is_unchanged(made: Encoded, ref: ArtifactRef) -> bool:
+    """Whether a value that was loaded is what it was: then its payload need not be stored once more."""
+    if made.size != ref.size:
+        return False
+    return PayloadIdentity(digest_parts(made.parts), made.codec, made.type) == ref.identity
+
+
+def _included(parameter: str, given: Value) -> Encoded:
+    try:
+        return FileContent.unpack(given.payload).encoded()
+    except UnserializableArtifact as error:
+        raise UnserializableArtifact(
+            f"parameter {parameter!r} can't be stored: {error.message}", hint=error.hint
+        ) from error
+
+
+def _is_same_file(value: Any, ref: ArtifactRef) -> bool:
+    """Whether a value is the file it was loaded as: known without reading it."""
+    return is_file(value) and PayloadIdentity(value.digest, FILE, type_name(value)) == ref.identity
+
+
+def _located(error: UnserializableArtifact, name: str, step: str) -> UnserializableArtifact:
+    message = f"artifact {name!r} of step {step!r} can't be stored: {error.message}"
+    return UnserializableArtifact(message, hint=error.hint)
+
+
+def _untrusted(error: UntrustedArtifact, ref: ArtifactRef, begin: Begin) -> UntrustedArtifact:
+    origin = begin.origin.pathspec if begin.origin else str(begin.run.id)
+    return UntrustedArtifact(
+        f"an artifact of task {ref.producer} is a {ref.type} stored as a pickle, and it comes from run "
+        f"{origin}, which this clone has not made",
+        hint=error.hint
+        or f"`git runs trust {origin}` if you trust whoever made it, then resume again",
+    )
+
+
+def _explain(error: GitflowrunError) -> None:
+    hint = f"hint: {error.hint}\n" if error.hint else ""
+    sys.stderr.write(f"{error.headline}: {error}\n{hint}")
+
+
+def _failure(launch: Launch, error: BaseException) -> Result:
+    return Result(launch.serial, {}, {}, (), None, (), _summary(error))
+
+
+def _summary(error: BaseException) -> str:
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001  (a user's exception may fail to say what it is)
+        text = "<no text>"
+    return f"{type(error).__name__}: {text}"[:_ERROR_LENGTH].rstrip(": ")

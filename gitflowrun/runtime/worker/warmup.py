@@ -1,0 +1,123 @@
+"""What every task would import and work out for itself, done before any of them is forked.
+
+Whatever Python does for the first time in a process, it writes down: modules, caches, the bytecode it adapts
+to the types it meets. In a fork each of these writes copies a page, which takes longer than the work itself.
+So the zygote runs a task of its own a few times, in memory: it stores and fetches nothing, starts no thread
+and opens no file, and nothing of the user's code runs in it. Codecs of libraries that the flow has loaded are
+imported, but not used.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import TYPE_CHECKING
+
+from gitflowrun.artifacts import codecs
+from gitflowrun.flow import FlowSpec, step
+from gitflowrun.git.objects import NULL_OID, Oid
+from gitflowrun.msgpack import pack_message, unpack_message
+from gitflowrun.names import PARAMETERS_STEP, Digest, RunId
+from gitflowrun.runs.records import (
+    ArtifactRef,
+    Chunk,
+    ForeachFrame,
+    RunIdentity,
+    TaskName,
+    TaskRecord,
+)
+from gitflowrun.runtime.ipc.messages import Begin, Launch, Parent, encode, parse
+from gitflowrun.runtime.worker.task import TaskRunner
+
+if TYPE_CHECKING:
+    from gitflowrun.runtime.ipc.messages import Message
+
+__all__ = ["rehearse"]
+
+_TIMES = 12  # an interpreter adapts a function when it has run eight times
+_ALWAYS = (
+    "gitflowrun.flow.failure",
+    "gitflowrun.flow.inputs",
+    "gitflowrun.flow.merge",
+    "gitflowrun.artifacts.codecs.numpy",
+    "gitflowrun.artifacts.codecs.pickle",
+)
+_WITH = {
+    "pandas": ("pyarrow", "gitflowrun.artifacts.codecs.arrow"),
+    "polars": ("pyarrow", "gitflowrun.artifacts.codecs.arrow"),
+    "pyarrow": ("gitflowrun.artifacts.codecs.arrow",),
+}
+_SAMPLE = ({"a": [1, 2.5, None, True, b"b", (1 << 70, {2})]}, "text", b"bytes")
+
+
+class _Rehearsal(FlowSpec):
+    """A flow whose middle step is rehearsed."""
+
+    factor = 2
+
+    @step
+    def start(self) -> None:
+        self.items = [1, 2]
+        self.next(self.work, foreach="items")
+
+    @step
+    def work(self) -> None:
+        self.x = self.input * self.factor
+        self.text = "x"
+        self.next(self.join)
+
+    @step
+    def join(self, inputs: object) -> None:  # noqa: ARG002  (what makes it a join)
+        self.next(self.end)
+
+    @step
+    def end(self) -> None:
+        pass
+
+
+def rehearse() -> None:
+    """Import, and do a few times, what tasks will need. What can't be imported is left to them."""
+    names = [name for library, more in _WITH.items() if library in sys.modules for name in more]
+    for name in (*_ALWAYS, *names):
+        try:
+            importlib.import_module(name)
+        except ImportError:
+            continue
+    for value in _SAMPLE:
+        made = codecs.encode(value)
+        codecs.decode(made.codec, made.payload(), trusted=True)
+    run = RunIdentity("Rehearsal", RunId("1"), NULL_OID)
+    runner = TaskRunner(
+        _Rehearsal,
+        Begin(run, None, "", None, (), "/", "/", "/", "fast", frozenset(), 9, ".", {}),
+    )
+    launch = _set_the_scene(runner, run)
+    for _ in range(_TIMES):
+        found = _carried(launch)
+        assert isinstance(found, Launch)
+        runner.expect(_ref("items", "start/1"), [1, 2])
+        runner.expect(_ref("factor", f"{PARAMETERS_STEP}/0"), 2)
+        _carried(runner.run(found))
+
+
+def _set_the_scene(runner: TaskRunner, run: RunIdentity) -> Launch:
+    parents = []
+    for number, (task, name) in enumerate(
+        ((f"{PARAMETERS_STEP}/0", "factor"), ("start/1", "items"))
+    ):
+        record = TaskRecord(TaskName.parse(task), run, artifacts={name: _ref(name, task)})
+        parents.append(Parent(record.name, Oid(bytes([number]) * Oid.SIZE)))
+        runner.know(parents[-1], record)
+    frames = (ForeachFrame("start", "items", 2, 0, "1"),)
+    return Launch(1, TaskName("work", "2"), 0, False, frames, (parents[1],), parents[0])  # noqa: FBT003
+
+
+def _ref(name: str, task: str) -> ArtifactRef:
+    digest = Digest(name.encode().ljust(Digest.SIZE))
+    chunk = Chunk(digest, NULL_OID, 1)
+    return ArtifactRef(digest, 1, "plain/1", "builtins.int", (chunk,), TaskName.parse(task))
+
+
+def _carried(message: Message) -> Message:
+    """A message as it arrives at the other end."""
+    return parse(unpack_message(pack_message(encode(message))))

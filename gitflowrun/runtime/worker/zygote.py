@@ -1,0 +1,166 @@
+"""The zygote: a fork of the front process that has read the flow and forks one child per task.
+
+It holds neither pygit2 nor click nor the repository's refs, so that a fork stays small: what a fork costs
+is the memory of the one who forks (0.1 ms per MB). Objects that exist at the start are frozen: a garbage
+collection in a child would otherwise copy all of them (144 ms instead of 17).
+
+It obeys one scheduler over one socket, and dies with it and with the front process. Its children die with
+it, whatever they do; when a task has ended, whatever it has left behind in its process group is killed. Only
+the zygote signals tasks: it has not reaped them yet, so their numbers can't have been given to others.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import operator
+import os
+import select
+import signal
+import warnings
+from typing import TYPE_CHECKING
+
+from gitflowrun.flow.execute import prepare
+from gitflowrun.runtime.ipc import process
+from gitflowrun.runtime.ipc.channel import EXITED, STARTED, TWIN, read_datagram
+from gitflowrun.runtime.ipc.messages import Begin, Kill, Launch, NotLaunched, Twin, encode, parse
+from gitflowrun.runtime.worker.child import run_task, set_environment
+from gitflowrun.runtime.worker.task import TaskRunner
+from gitflowrun.runtime.worker.warmup import rehearse
+
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from gitflowrun.flow import FlowSpec
+    from gitflowrun.runtime.ipc.channel import Channel, Received
+
+__all__ = ["serve"]
+
+_TWIN = ord("T")
+
+
+def serve(flow_cls: type[FlowSpec], channel: Channel, alive: int) -> NoReturn:
+    """Be the zygote until the scheduler is gone.
+
+    Args:
+        flow_cls: The flow.
+        channel: To the scheduler.
+        alive: A descriptor that only the zygote holds: who has its other end sees it die.
+    """
+    zygote = _Zygote(flow_cls, channel, alive)
+    try:
+        zygote.loop()
+    finally:
+        zygote.kill_all()
+        os._exit(0)
+
+
+class _Zygote:
+    """The loop. What it touches for each task is copied for each task, so it touches little."""
+
+    def __init__(self, flow_cls: type[FlowSpec], channel: Channel, alive: int) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the scheduler decides who is interrupted
+        process.yield_memory()
+        process.detach_input()
+        process.prepare_output()
+        self._flow_cls = flow_cls
+        self._channel = channel
+        self._alive = alive
+        self._runner: TaskRunner | None = None
+        self._last: Launch | None = None
+        self._lifeline = process.Lifeline()
+        self._serials: dict[int, int] = {}  # pid -> number of the launch
+        self._woken, self._wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
+        # The pipe tells; a handler there must be, and one that is no Python code costs least.
+        signal.signal(signal.SIGCHLD, operator.is_)
+        prepare(flow_cls)
+        rehearse()
+        warnings.filterwarnings("ignore", message=".*fork", category=DeprecationWarning)
+
+    def loop(self) -> None:
+        """Serve until the socket ends."""
+        poll = select.poll()
+        poll.register(self._channel, select.POLLIN)
+        poll.register(self._woken, select.POLLIN)
+        while True:
+            for fd, _ in poll.poll():
+                if fd == self._woken:
+                    self._reap()
+                    continue
+                datagram, fds = self._channel.take()
+                if not datagram:
+                    return
+                if datagram[0] == _TWIN:
+                    self._fork(TWIN.unpack_from(datagram)[1], fds, datagram)
+                else:
+                    self._obey(read_datagram(datagram, fds))
+
+    def _obey(self, received: Received) -> None:
+        message = parse(received.body)
+        if isinstance(message, Launch):
+            self._last = message
+            assert self._runner is not None
+            with contextlib.suppress(
+                Exception
+            ):  # the child meets the same error, and can explain it
+                self._runner.look_ahead(message)
+            self._fork(message.serial, received.fds)
+        elif isinstance(message, Kill):
+            self._signal(message)
+        elif isinstance(message, Begin):
+            set_environment(message)
+            self._runner = TaskRunner(self._flow_cls, message)
+            gc.collect()
+            gc.freeze()
+            gc.disable()  # nothing here makes cycles; children collect again
+
+    def _fork(self, serial: int, fds: tuple[int, ...], twin: bytes = b"") -> None:
+        """Fork a child for the launch that was read last, or for a twin of it, which the child reads."""
+        try:
+            pid = os.fork()
+        except OSError as error:
+            self._channel.send(encode(NotLaunched(serial, str(error))))
+        else:
+            if not pid:
+                self._become(fds, twin)
+            self._serials[pid] = serial
+            self._channel.put(STARTED.pack(b"S", serial, pid))
+        for fd in fds:
+            os.close(fd)
+
+    def _become(self, fds: tuple[int, ...], twin: bytes) -> NoReturn:
+        try:
+            gc.enable()
+            self._lifeline.grasp()
+            for fd in (self._alive, self._woken, self._wake):
+                os.close(fd)
+            launch = self._last
+            assert launch is not None
+            if twin:
+                _, number, task, index = TWIN.unpack_from(twin)
+                value = twin[TWIN.size :].decode()
+                launch = Twin(number, task, index, value).launch(launch)
+            assert self._runner is not None
+            run_task(self._runner, launch, self._channel, *fds)
+        finally:
+            os._exit(1)
+
+    def _signal(self, kill: Kill) -> None:
+        for pid, serial in self._serials.items():
+            if serial == kill.serial and not process.signal_group(pid, kill.signal):
+                os.kill(pid, kill.signal)  # it has not made its session yet, and is not reaped
+
+    def _reap(self) -> None:
+        os.read(self._woken, 4096)
+        while self._serials and (ended := process.reap()) is not None:
+            pid, status, cpu, peak = ended
+            serial = self._serials.pop(pid, None)
+            if serial is not None:
+                self._channel.put(EXITED.pack(b"E", serial, status, cpu, peak))
+
+    def kill_all(self) -> None:
+        """Kill every task and whatever belongs to it."""
+        for pid in self._serials:
+            if not process.signal_group(pid, 9):
+                os.kill(pid, 9)

@@ -1,0 +1,410 @@
+"""Artifacts between task and repository: saved once, read back whole or in part, never damaged."""
+
+from __future__ import annotations
+
+import errno
+import gc
+import io
+import os
+import random
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gitflowrun.artifacts import payloads
+from gitflowrun.artifacts.artifacts import ArtifactReader, ArtifactWriter, Saved
+from gitflowrun.artifacts.codecs import Encoded, encode
+from gitflowrun.artifacts.codecs.files import FileArtifact, from_chunks, from_file
+from gitflowrun.artifacts.digest import digest, digest_parts
+from gitflowrun.errors import (
+    CorruptRecord,
+    MissingObject,
+    RepositoryError,
+    UnserializableArtifact,
+    UntrustedArtifact,
+    UsageError,
+)
+from gitflowrun.git.objects import ObjectType, hash_object
+from gitflowrun.git.pack.reader import PackReader
+from gitflowrun.runs.records import ArtifactRef, Chunk, TaskName
+from tests.helpers.packs import noise, objects_dir, pack_store
+from tests.helpers.repos import ROOT, GitRepo
+
+TASK = TaskName("start", "1")
+MIB = 1 << 20
+
+
+def save(repo: GitRepo, **values: Any) -> Saved:
+    """Save values in packs."""
+    writer = ArtifactWriter(pack_store(repo), inline_limit=0)
+    return writer.save({name: encode(value) for name, value in values.items()}, TASK)
+
+
+def reader(repo: GitRepo) -> ArtifactReader:
+    """Reads what `save` saved."""
+    return ArtifactReader(PackReader(objects_dir(repo)))
+
+
+class _Blobs:
+    """Blobs in memory, that count what is read of them."""
+
+    def __init__(self, *pieces: bytes) -> None:
+        self.pieces = {hash_object(ObjectType.BLOB, piece): piece for piece in pieces}
+        self.sizes: list[int] = []
+
+    def read_into(self, oid: Any, target: memoryview, /) -> None:
+        """Fill the target."""
+        self.sizes.append(len(target))
+        target[:] = self.pieces[oid]
+
+    def read(self, oid: Any, /) -> tuple[ObjectType, bytes]:
+        """A blob, whose id is right."""
+        if hash_object(ObjectType.BLOB, self.pieces[oid]) != oid:
+            raise CorruptRecord("its content has another id")
+        return ObjectType.BLOB, self.pieces[oid]
+
+    def ref(self, *pieces: bytes, codec: str = "bytes/1") -> ArtifactRef:
+        """An artifact of these chunks."""
+        chunks = tuple(
+            Chunk(digest(it), hash_object(ObjectType.BLOB, it), len(it)) for it in pieces
+        )
+        whole = b"".join(pieces)
+        return ArtifactRef(digest(whole), len(whole), codec, "builtins.bytes", chunks, TASK)
+
+
+def test_small_payloads_travel_inline(repo: GitRepo) -> None:
+    """A task's few bytes are handed back with their blobs' ids; nothing is written."""
+    writer = ArtifactWriter(pack_store(repo))
+    saved = writer.save({"a": encode(1), "b": encode("x"), "empty": encode(b"")}, TASK)
+    assert saved.packs == ()
+    assert sorted(saved.inline.values()) == [b"", b"\x01", b"x"]
+    for ref in saved.refs.values():
+        (chunk,) = ref.chunks
+        data = saved.inline[chunk.digest]
+        assert chunk.digest == ref.digest == digest(data)
+        assert chunk.oid == hash_object(ObjectType.BLOB, data)
+        assert chunk.size == ref.size == len(data)
+        assert ref.producer == TASK
+
+
+def test_the_inline_limit_is_for_all_together(repo: GitRepo) -> None:
+    """Together beyond the limit, they become one kept pack."""
+    store = pack_store(repo)
+    writer = ArtifactWriter(store, inline_limit=10)
+    assert writer.save({"a": encode(b"12345"), "b": encode(b"67890")}, TASK).inline
+    saved = writer.save({"a": encode(b"12345"), "b": encode(b"67890!")}, TASK)
+    assert not saved.inline
+    (name,) = saved.packs
+    assert (store.pack_dir / f"{name}.keep").exists()
+
+
+def test_equal_payloads_are_stored_once(repo: GitRepo) -> None:
+    """Two names of one content share their chunks, inline and in packs."""
+    data = noise(3 * MIB)
+    saved = save(repo, a=data, b=bytes(data), c=bytearray(data))
+    assert saved.refs["a"].chunks == saved.refs["b"].chunks
+    (name,) = saved.packs
+    pack = pack_store(repo).pack_dir / f"{name}.pack"
+    assert pack.stat().st_size < 3.1 * MIB
+    inline = ArtifactWriter(pack_store(repo)).save({"a": encode(1), "b": encode(1)}, TASK)
+    assert list(inline.inline.values()) == [b"\x01"]
+
+
+@pytest.mark.parametrize("size", [0, 1, 100_000, MIB, MIB + 1, 20 * MIB])
+def test_payloads_come_back(repo: GitRepo, size: int) -> None:
+    """Text, bytes and byte arrays of any size, each as its type."""
+    data = noise(size)
+    text = "é" * (size // 2)
+    saved = save(repo, data=data, text=text, array=bytearray(data))
+    load = reader(repo).load
+    assert load(saved.refs["data"], trusted=False) == data
+    assert load(saved.refs["text"], trusted=False) == text
+    found = load(saved.refs["array"], trusted=False)
+    assert type(found) is bytearray
+    assert found == data
+    assert bytes(reader(repo).payload(saved.refs["data"])) == data
+
+
+def test_blobs_are_small_and_git_finds_them_whole(repo: GitRepo) -> None:
+    """No blob is larger than 4 MiB, and git agrees with every id."""
+    saved = save(repo, a=noise(20 * MIB))
+    for chunk in saved.refs["a"].chunks:
+        assert chunk.size <= 4 * MIB
+        assert repo.git("cat-file", "-s", str(chunk.oid)) == str(chunk.size)
+    repo.fsck()
+
+
+def test_arrays_are_loaded_into_one_buffer(repo: GitRepo) -> None:
+    """A loaded array views the buffer its payload was read into, and may be written to."""
+    np = pytest.importorskip("numpy")
+    array = np.arange(2_000_000.0)
+    saved = save(repo, a=array, values={"x": array[:1000]})
+    found = reader(repo).load(saved.refs["a"], trusted=False)
+    assert not found.flags.owndata
+    found += 1
+    assert np.array_equal(found, array + 1)
+    frozen = reader(repo).load(saved.refs["a"], trusted=False, writable=False)
+    with pytest.raises(ValueError, match="read-only"):
+        frozen[0] = 1
+
+
+def test_a_changed_buffer_leaves_the_others_alone(repo: GitRepo) -> None:
+    """Buffers are cut domains: the second version of a value shares the chunks of what is the same."""
+    np = pytest.importorskip("numpy")
+    one = {"a": np.random.default_rng(1).random(400_000), "b": np.zeros(400_000)}
+    two = {"a": one["a"], "b": np.ones(400_000)}
+    saved = save(repo, one=one, two=two)
+    first, second = ({it.digest for it in saved.refs[name].chunks} for name in ("one", "two"))
+    assert sum(it.size for it in saved.refs["one"].chunks if it.digest in second) >= 3_200_000
+    assert first != second
+
+
+@pytest.mark.parametrize("size", [10, 2 * MIB, 10 * MIB])
+def test_damage_is_never_returned(size: int) -> None:
+    """A flipped bit anywhere is CorruptRecord that names the payload, however it is read."""
+    pieces = [noise(min(size, MIB), seed) for seed in range(max(1, size // MIB))]
+    blobs = _Blobs(*pieces)
+    ref = blobs.ref(*pieces)
+    bad = random.Random(size).randrange(len(pieces))
+    oid = ref.chunks[bad].oid
+    flipped = bytearray(pieces[bad])
+    flipped[len(flipped) // 2] ^= 1
+    blobs.pieces[oid] = bytes(flipped)
+    name = f"blake3/{ref.digest.hex()[:12]}"
+    for read in (
+        lambda: ArtifactReader(blobs).payload(ref),
+        lambda: ArtifactReader(blobs).load(ref, trusted=False),
+        lambda: ArtifactReader(blobs).open(ref).read(),
+    ):
+        with pytest.raises(CorruptRecord, match=name) as refused:
+            read()
+        assert refused.value.hint
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_what_was_refused_leaves_nothing_open(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error may live on, in a cycle too, without a complaint when it goes."""
+    complaints: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", complaints.append)
+    pieces = [noise(1000, seed) for seed in range(count)]
+    blobs = _Blobs(*pieces)
+    ref = blobs.ref(*pieces)
+    blobs.pieces[ref.chunks[-1].oid] = bytes(1000)
+    with pytest.raises(CorruptRecord) as refused:
+        payloads.read_bytes(blobs, ref)
+    cycle: list[Any] = [refused.value]
+    cycle.append(cycle)
+    del refused, cycle
+    gc.collect()
+    assert not complaints
+
+
+def test_a_missing_chunk_is_named(repo: GitRepo) -> None:
+    """A pack that somebody removed is MissingObject, not a KeyError out of nowhere."""
+    saved = save(repo, a=noise(2 * MIB))
+    found = reader(repo)
+    for path in pack_store(repo).pack_dir.iterdir():
+        path.unlink()
+    with pytest.raises(MissingObject, match=str(saved.refs["a"].chunks[0].oid)):
+        found.load(saved.refs["a"], trusted=False)
+
+
+def test_undecodable_payloads_are_named() -> None:
+    """Bytes that are whole, but no value of their codec, name the payload and the codec."""
+    blobs = _Blobs(b"\xc1")
+    ref = blobs.ref(b"\xc1", codec="plain/1")
+    with pytest.raises(CorruptRecord, match=rf"blake3/{ref.digest.hex()[:12]} \(plain/1\)"):
+        ArtifactReader(blobs).load(ref, trusted=False)
+
+
+def test_manifests_cannot_reserve_memory() -> None:
+    """A chunk that claims gigabytes is refused before anything is set aside."""
+    ref = _Blobs().ref(b"x")
+    huge = replace(ref, size=1 << 40, chunks=(replace(ref.chunks[0], size=1 << 40),))
+    for read in (ArtifactReader(_Blobs()).payload, ArtifactReader(_Blobs()).open):
+        with pytest.raises(CorruptRecord, match="larger than chunks are"):
+            read(huge)
+
+
+def test_untrusted_pickles_are_not_even_read() -> None:
+    """Trust is asked before gigabytes are read for nothing."""
+    blobs = _Blobs(b"x")
+    with pytest.raises(UntrustedArtifact):
+        ArtifactReader(blobs).load(blobs.ref(b"x", codec="pickle/5"), trusted=False)
+    assert blobs.sizes == []
+
+
+def test_ranges_read_only_their_chunks() -> None:
+    """A seek and a read touch the chunks they need, each once, and give the file's bytes."""
+    pieces = [noise(1000 + 100 * seed, seed) for seed in range(10)]
+    whole = b"".join(pieces)
+    blobs = _Blobs(*pieces)
+    file = ArtifactReader(blobs).open(blobs.ref(*pieces))
+    file.seek(2500)
+    assert file.read(10) == whole[2500:2510]
+    assert len(blobs.sizes) <= 10
+    rng = random.Random(3)
+    for _ in range(100):
+        start, size = rng.randrange(len(whole) + 10), rng.randrange(5000)
+        assert file.seek(start) == start
+        assert file.read(size) == whole[start : start + size]
+    assert file.seek(-5, io.SEEK_END) == len(whole) - 5
+    assert file.read() == whole[-5:]
+    assert file.read(1) == b""
+    with pytest.raises((ValueError, OSError)):
+        file.seek(-1)
+    file.close()
+    with pytest.raises(ValueError, match="closed"):
+        file.read(1)
+
+
+def test_one_range_reads_one_chunk() -> None:
+    """Of a large payload, a small range costs one chunk."""
+    pieces = [noise(MIB, seed) for seed in range(8)]
+    blobs = _Blobs(*pieces)
+    file = ArtifactReader(blobs).open(blobs.ref(*pieces))
+    file.seek(3 * MIB + 1000)
+    assert file.read(1000) == pieces[3][1000:2000]
+    assert blobs.sizes == [MIB]
+    assert file.seek(3 * MIB + 500_000)
+    assert file.read(10) == pieces[3][500_000:500_010]
+    assert blobs.sizes == [MIB]
+
+
+def test_text_files_are_read_by_lines(repo: GitRepo) -> None:
+    """The opened payload is a file like any other."""
+    text = "".join(f"line {number}\n" for number in range(300_000))
+    saved = save(repo, a=text)
+    with io.TextIOWrapper(reader(repo).open(saved.refs["a"])) as lines:
+        assert sum(1 for _ in lines) == 300_000
+
+
+def test_rows_of_an_array_are_read_alone(repo: GitRepo) -> None:
+    """Some rows of a large array cost the chunks they lie in."""
+    np = pytest.importorskip("numpy")
+    array = np.arange(3_000_000).reshape(-1, 3)
+    saved = save(repo, a=array, no_array=[1])
+    found = reader(repo)
+    for rows in (5, -1, slice(10, 20), slice(None, None, -300_000), slice(7, 7)):
+        assert np.array_equal(found.read_array(saved.refs["a"], rows), array[rows])
+    with pytest.raises(UsageError, match="has no rows"):
+        found.read_array(saved.refs["no_array"], 0)
+
+
+def test_files_are_stored_without_being_read(repo: GitRepo, tmp_path: Path) -> None:
+    """A file's artifact is its bytes; what is loaded reads them piece by piece."""
+    data = noise(5 * MIB)
+    (tmp_path / "f.bin").write_bytes(data)
+    saved = save(repo, a=from_file(tmp_path / "f.bin"), b=data)
+    assert saved.refs["a"].codec == "file/1"
+    assert saved.refs["a"].chunks == saved.refs["b"].chunks
+    found = reader(repo).load(saved.refs["a"], trusted=False)
+    assert isinstance(found, FileArtifact)
+    assert found.size == 5 * MIB
+    assert found.read() == data
+    with found.open() as file:
+        file.seek(4 * MIB)
+        assert file.read(100) == data[4 * MIB : 4 * MIB + 100]
+    assert found.save(tmp_path / "copy.bin").read_bytes() == data
+    again = save(repo, c=found)
+    assert again.refs["c"].digest == saved.refs["a"].digest
+
+
+def test_streams_are_spooled(repo: GitRepo, tmp_path: Path) -> None:
+    """An iterator of bytes larger than memory is stored like a file."""
+    value = from_chunks((b"%d\n" % number for number in range(400_000)), directory=tmp_path)
+    saved = save(repo, a=value, empty=from_chunks([]))
+    found = reader(repo).load(saved.refs["a"], trusted=False)
+    assert found.open().readline() == b"0\n"
+    assert found.read() == value.read()
+    assert reader(repo).load(saved.refs["empty"], trusted=False).read() == b""
+
+
+def test_files_that_cannot_be_stored(tmp_path: Path) -> None:
+    """No such file, and a file hidden in another value, are said at once."""
+    with pytest.raises(UnserializableArtifact, match="No such file"):
+        from_file(tmp_path / "none")
+    (tmp_path / "f").write_bytes(b"x")
+    with pytest.raises(UnserializableArtifact, match="artifact of its own"):
+        encode([from_file(tmp_path / "f")])
+
+
+@pytest.mark.parametrize("size", [1000, 2 * MIB])
+def test_files_that_are_gone_or_shorter_when_the_step_ends(tmp_path: Path, size: int) -> None:
+    """The error is about the file, not about what else could not be done with it."""
+    path = tmp_path / "f"
+    path.write_bytes(noise(size))
+    value = from_file(path)
+    for left in (size - 1, 0):
+        os.truncate(path, left)
+        with pytest.raises(UnserializableArtifact, match=r"/f, \d+ bytes> can't be read .* now$"):
+            encode(value)
+    path.unlink()
+    with pytest.raises(UnserializableArtifact, match="No such file"):
+        encode(value)
+
+
+class _Failing(io.BytesIO):
+    """A stream that ends with an error."""
+
+    def read(self, _size: int | None = -1, /) -> bytes:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+@pytest.mark.parametrize(
+    ("size", "said"), [(1000, "can't be read any more"), (2 * MIB, "can't be copied")]
+)
+def test_files_whose_disk_fails(size: int, said: str) -> None:
+    """The error is the disk's; nothing else is tried with the file."""
+    with pytest.raises(UnserializableArtifact, match=f"{said}.*: Input/output error"):
+        encode(FileArtifact(_Failing, size, "broken"))
+
+
+def _ref_of(value: Any) -> ArtifactRef:
+    made = encode(value)
+    found = digest_parts(made.parts)
+    return ArtifactRef(found, made.size, made.codec, made.type, (), TASK)
+
+
+def test_a_full_disk_is_said_and_leaves_nothing(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ENOSPC while packing is a RepositoryError; no pack and no keep stay behind."""
+    store = pack_store(repo)
+
+    def fail(*_: object) -> int:
+        raise OSError(28, os.strerror(28))
+
+    monkeypatch.setattr(os, "write", fail)
+    monkeypatch.setattr(os, "pwrite", fail)
+    monkeypatch.setattr(os, "writev", fail)
+    monkeypatch.setattr(os, "pwritev", fail)
+    with pytest.raises(RepositoryError, match="No space left"):
+        ArtifactWriter(store, inline_limit=0).save({"a": encode(noise(2 * MIB))}, TASK)
+    monkeypatch.undo()
+    assert not list(store.pack_dir.glob("pack-*"))
+
+
+def test_a_child_forked_after_hashing_does_not_hang() -> None:
+    """BLAKE3's threads do not survive a fork; a child hashes without them."""
+    script = (
+        "import os, gitflowrun.artifacts.digest as h\n"
+        "data = [memoryview(bytes(8 << 20))]\n"
+        "first = h.digest_parts(data)\n"
+        "child = os.fork()\n"
+        "if not child: os._exit(h.digest_parts(data) != first)\n"
+        "raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, timeout=60, check=False)
+    assert done.returncode == 0
+
+
+def test_parts_are_hashed_as_one_payload() -> None:
+    """The digest of parts is that of their concatenation, in one thread or several."""
+    parts = [memoryview(noise(size, size)) for size in (0, 10, 5 * MIB, 3)]
+    assert digest_parts(parts) == digest(b"".join(parts))
+    assert Encoded("x/1", "x", tuple(parts)).size == 5 * MIB + 13

@@ -1,0 +1,183 @@
+"""The run log, line by line."""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+
+import pytest
+
+from gitflowrun.cli.flow.run_log import Console
+from gitflowrun.git.objects import Oid
+from gitflowrun.names import RunId
+from gitflowrun.runs.commit_message import Status
+from gitflowrun.runs.records import RunIdentity, TaskName
+from gitflowrun.runtime.ipc.events import (
+    Event,
+    ForeachSplit,
+    Notice,
+    Progress,
+    RunEnded,
+    RunStarted,
+    TaskCloned,
+    TaskEnded,
+    TaskLine,
+    TaskStarted,
+)
+
+RUN = RunIdentity("Train", RunId("12"), Oid(bytes(20)))
+ORIGIN = RunIdentity("Train", RunId("11"), Oid(bytes(20)))
+TASK = TaskName("work", "3")
+TIME = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} ", re.MULTILINE)
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def _log(*events: Event) -> list[str]:
+    """The lines of the log, times cut off."""
+    out, err = io.StringIO(), io.StringIO()
+    console = Console("train.py", out=out, err=err)
+    for event in (RunStarted(RUN), *events):
+        console(event)
+    assert err.getvalue() == ""
+    return TIME.sub("", out.getvalue()).splitlines()[2:]
+
+
+def test_the_log_begins_with_the_run_id() -> None:
+    """The first line is `Run ID: N` alone, the next Metaflow's."""
+    out = io.StringIO()
+    Console(out=out, err=io.StringIO())(RunStarted(RUN))
+    first, second = out.getvalue().splitlines()
+    assert first == "Run ID: 12"
+    assert TIME.match(second)
+    assert second.endswith(" Workflow starting (run-id 12):")
+
+
+def test_a_task_is_followed_from_start_to_end() -> None:
+    """Events and output lines of a task carry its name and process id."""
+    assert _log(
+        TaskStarted(TASK, 99, 0),
+        TaskLine(TASK, 99, "stdout", "hello", 1.5),
+        ForeachSplit(TASK, 99, "next", 3),
+        TaskEnded(TASK, 99, ok=True, attempt=0, seconds=1.0),
+    ) == [
+        "[12/work/3 (pid 99)] Task is starting.",
+        "[12/work/3 (pid 99)] hello",
+        "[12/work/3 (pid 99)] Foreach yields 3 child steps.",
+        "[12/work/3 (pid 99)] Task finished successfully.",
+    ]
+
+
+def test_a_line_has_the_time_it_was_written() -> None:
+    """The time of an output line is the task's, not the log's."""
+    out = io.StringIO()
+    Console(out=out, err=io.StringIO())(TaskLine(TASK, 9, "stderr", "x", 1.5))
+    assert out.getvalue().startswith("1970-01-01 00:00:01.500 ")
+
+
+def test_a_retry_says_so() -> None:
+    """A failed attempt is told with its error, the next one as a retry."""
+    assert _log(
+        TaskEnded(TASK, 9, ok=False, attempt=0, seconds=1.0, error="killed", retrying=True),
+        TaskStarted(TASK, 10, 1),
+    ) == [
+        "[12/work/3 (pid 9)] killed",
+        "[12/work/3 (pid 9)] Task failed.",
+        "[12/work/3 (pid 10)] Task is starting (retry).",
+    ]
+
+
+def test_an_error_is_told_once() -> None:
+    """What a task's traceback has ended with is not said again."""
+    words = "ValueError: no"
+    assert _log(
+        TaskLine(TASK, 9, "stderr", words, 1.5),
+        TaskEnded(TASK, 9, ok=False, attempt=0, seconds=1.0, error=f"{words}\nmore"),
+    ) == ["[12/work/3 (pid 9)] ValueError: no", "[12/work/3 (pid 9)] Task failed."]
+
+
+def test_clones_name_their_origin() -> None:
+    """An adopted task names the task it comes from; it has no process."""
+    assert _log(TaskCloned(TASK, ORIGIN)) == [
+        "[12/work/3] Cloning previously run task Train/11/work/3"
+    ]
+
+
+def test_success_is_done() -> None:
+    """The last line of a good run is `Done!`."""
+    assert _log(RunEnded(Status.DONE, 3, 1.0)) == ["Done!"]
+
+
+@pytest.mark.parametrize(
+    ("status", "last", "headline"),
+    [
+        (Status.FAILED, "Workflow failed.", "Step failure"),
+        (Status.INTERRUPTED, "Workflow interrupted.", "Interrupted"),
+    ],
+)
+def test_failure_tells_how_to_go_on(status: Status, last: str, headline: str) -> None:
+    """A stopped run ends its log on stdout, and says on stderr what happened and what to do."""
+    out, err = io.StringIO(), io.StringIO()
+    console = Console(str(Path.cwd() / "train.py"), out=out, err=err)
+    console(RunStarted(RUN))
+    console(RunEnded(status, 3, 1.0, "Step work (task-id 3) failed."))
+    assert out.getvalue().splitlines()[-1].endswith(last)
+    assert f"{headline}: Step work (task-id 3) failed." in err.getvalue()
+    assert "python train.py resume 12" in err.getvalue()
+
+
+def test_notices_go_to_stderr() -> None:
+    """What is said about the run is no part of its log."""
+    out, err = io.StringIO(), io.StringIO()
+    Console(out=out, err=err)(Notice("left out: big.bin\x1b[2J"))
+    assert out.getvalue() == ""
+    assert err.getvalue() == "left out: big.bin\\e[2J\n"
+
+
+def test_nothing_is_drawn_when_piped() -> None:
+    """Progress leaves no trace in a file or a pipe."""
+    assert _log(Progress(1, 2, (("work", 3),), 1.0)) == []
+
+
+def test_a_terminal_sees_progress_below_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The status line is wiped before each line of the log and at the end."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    terminal = _Terminal()
+    console = Console("train.py", out=terminal, err=terminal)
+    console(RunStarted(RUN))
+    console(Progress(1, 2, (("work", 3), ("other", 1)), 1.0))
+    console(TaskLine(TASK, 9, "stdout", "hello", 1.5))
+    console(RunEnded(Status.DONE, 6, 2.0))
+    shown = terminal.getvalue()
+    assert "Train/12: 1 task done, 2 waiting, running work x3, other (since " in shown
+    assert re.search(r"\r\x1b\[K1970-01-01 [^\n]*hello\n\r\x1b\[K", shown)
+    last_line = shown.split("\n")[-2]
+    assert last_line.rpartition("\r\x1b[K")[2].endswith("Done!")
+
+
+def test_output_can_not_command_the_terminal() -> None:
+    """A terminal gets a task's colours but no other escape; a pipe gets every byte."""
+    line = TaskLine(TASK, 9, "stdout", "\x1b[31mred\x1b[2J", 1.5)
+    piped, terminal = io.StringIO(), _Terminal()
+    Console(out=piped, err=io.StringIO())(line)
+    Console(out=terminal, err=io.StringIO())(line)
+    assert "\x1b[31mred\x1b[2J" in piped.getvalue()
+    assert "\x1b[31mred\\e[2J\x1b[m" in terminal.getvalue()
+
+
+def test_long_runs_are_summed_up_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every five minutes the log itself says how far the run is."""
+    now = 1000.0
+    monkeypatch.setattr("time.time", lambda: now)
+    out = io.StringIO()
+    console = Console(out=out, err=io.StringIO())
+    console(RunStarted(RUN))
+    for moment in (1100.0, 1301.0, 1302.0):
+        now = moment
+        console(Progress(4, 2, (("work", 3),), now - 1000))
+    lines = TIME.sub("", out.getvalue()).splitlines()
+    assert lines[2:] == ["4 tasks done, 3 running, 2 waiting, after 5 min 1 s"]

@@ -1,0 +1,145 @@
+"""`git runs list` and `git runs log`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from gitflowrun.runs.runs import Status
+from tests.cli.conftest import Runs
+from tests.helpers.repos import GitRepo
+from tests.helpers.runs import make_run, start_run
+
+
+def test_an_empty_repository_says_how_to_begin(runs: Runs) -> None:
+    """Without runs the list is a friendly line, not an error."""
+    done = runs()
+    assert done.code == 0
+    assert "no runs in this repository yet" in done.out
+    assert "python FLOW.py run" in done.out
+    assert json.loads(runs("list", "--json").out) == []
+
+
+def test_outside_a_repository(tmp_path: Path) -> None:
+    """Without a repository the list is a fatal error with git's remedy."""
+    done = GitRepo(tmp_path).runs()
+    assert done.code == 128
+    assert done.err.startswith("fatal: ")
+    assert "hint: " in done.err
+    assert "git init" in done.err
+
+
+def test_runs_are_listed_newest_first(repo: GitRepo, runs: Runs) -> None:
+    """A row says run, status, time, duration, tasks, user and tags."""
+    make_run(repo, tags=["production", "a b"])
+    make_run(repo, "Other", status=Status.FAILED)
+    lines = runs().out.splitlines()
+    assert lines[0].split() == ["RUN", "STATUS", "WHEN", "TOOK", "TASKS", "USER", "TAGS"]
+    assert lines[1].split()[:2] == ["Other/2", "failed"]
+    assert lines[2].split()[:2] == ["MyFlow/1", "done"]
+    assert lines[2].endswith("4  ada   a b, production")
+
+
+def test_list_is_the_default_command(repo: GitRepo, runs: Runs) -> None:
+    """`git runs` and `git runs -n 1` list."""
+    make_run(repo)
+    make_run(repo)
+    assert runs("-n", "1").out == runs("list", "-n", "1").out
+    assert len(runs("-n", "1").out.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        (["MyFlow"], ["3", "1"]),
+        (["--status", "failed"], ["3"]),
+        (["--status", "failed,done"], ["3", "2", "1"]),
+        (["--status", "running"], []),
+        (["--tag", "production"], ["2", "1"]),
+        (["--tag", "production", "--tag", "x"], ["1"]),
+        (["--tag", "production", "-n", "1"], ["2"]),
+        (["--user", "ada", "-n", "2"], ["3", "2"]),
+        (["--user", "bob"], []),
+    ],
+)
+def test_filters(repo: GitRepo, runs: Runs, words: list[str], found: list[str]) -> None:
+    """Flow, status, tags, user and number choose runs; the limit counts what is left."""
+    make_run(repo, tags=["production", "x"])
+    make_run(repo, "Other", tags=["production"])
+    make_run(repo, status=Status.FAILED)
+    assert [row["id"] for row in json.loads(runs("list", "--json", *words).out)] == found
+
+
+def test_json_has_stable_keys(repo: GitRepo, runs: Runs) -> None:
+    """`--json` is a list of objects; parameters are in it when asked for."""
+    run = make_run(repo)
+    (row,) = json.loads(runs("list", "--json", "--params").out)
+    assert row["uid"] == str(run.uid)
+    assert row["parameters"] == {"alpha": "0.5"}
+    assert list(row) == [
+        "flow", "id", "uid", "commit", "status", "started", "finished", "tasks", "user", "tags",
+        "code_commit", "dirty", "origin", "failed_step", "parameters",
+    ]  # fmt: skip
+
+
+def test_nothing_matches(repo: GitRepo, runs: Runs) -> None:
+    """When runs exist but none is asked for, that is what is said."""
+    make_run(repo)
+    assert runs("list", "--tag", "x").out == "No run matches.\n"
+
+
+def test_mistakes(repo: GitRepo, runs: Runs) -> None:
+    """An unknown flow names the nearest, an unknown status all of them."""
+    make_run(repo)
+    done = runs("list", "MyFlo")
+    assert done.code == 128
+    assert "hint: flows with runs: MyFlow" in done.err
+    done = runs("list", "--status", "finished")
+    assert done.code == 129
+    assert "hint: use one of: running, done, failed" in done.err
+
+
+def test_stored_text_is_shown_harmlessly(repo: GitRepo, runs: Runs) -> None:
+    """A tag with escape sequences cannot command the terminal."""
+    make_run(repo, tags=["\x1b[2Jevil"])
+    assert "\\e[2Jevil" in runs().out
+
+
+def test_a_terminal_gets_relative_times_and_colours(repo: GitRepo, runs: Runs) -> None:
+    """In git's pager the list is coloured, its times are relative and its lines fit."""
+    make_run(repo, tags=["x" * 100])
+    out = runs(env={"GIT_PAGER_IN_USE": "true", "COLUMNS": "60"}).out
+    assert "\x1b[33mMyFlow/1\x1b[m" in out
+    assert "just now" in out or "second" in out
+    assert "…" in out
+    plain = runs(env={"GIT_PAGER_IN_USE": "true", "COLUMNS": "60", "NO_COLOR": "1"}).out
+    assert max(map(len, plain.splitlines())) <= 60
+
+
+def test_listing_imports_nothing_heavy(repo: GitRepo) -> None:
+    """A list of runs needs neither pygit2 nor numpy."""
+    make_run(repo)
+    code = (
+        "import sys; from gitflowrun.cli.git_runs.main import main; main(['list']); "
+        "print([m for m in ('pygit2','cffi','numpy','blake3','asyncio','ssl',"
+        "'importlib.metadata') if m in sys.modules])"
+    )
+    assert repo.python("-c", code).out.splitlines()[-1] == "[]"
+
+
+def test_log_shows_runs_one_after_the_other(repo: GitRepo, runs: Runs) -> None:
+    """An entry has a heading as git log's, facts, and the parameters."""
+    run = make_run(repo, tags=["production"])
+    with start_run(repo):
+        pass
+    entries = runs("log").out.split("\n\nrun ")
+    assert entries[0].startswith("run MyFlow/2 ")
+    assert entries[1].splitlines()[0] == f"MyFlow/1 {run.uid.short} (production)"
+    assert "Status:  done after " in entries[1]
+    assert ", 4 tasks\n" in entries[1]
+    assert f"Code:    {repo.git('rev-parse', 'HEAD')}\n" in entries[1]
+    assert entries[1].endswith("\n    alpha = 0.5\n")
+    assert runs("log", "-n", "1").out.count("Status:") == 1
+    assert runs("log", "--json").out == runs("list", "--params", "--json").out

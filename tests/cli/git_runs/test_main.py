@@ -1,0 +1,58 @@
+"""The program `git runs` itself: help, version, dispatch, start-up."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from gitflowrun import __version__
+from gitflowrun.cli.git_runs.main import COMMANDS, main
+from tests.helpers.repos import GitRepo, run_program
+
+
+@pytest.mark.parametrize("word", ["-h", "--help", "help"])
+def test_help_lists_every_command(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """`git runs -h` names each command with a line about it, but those that only programs call."""
+    assert main([word]) == 0
+    out = capsys.readouterr().out
+    for name, entry in COMMANDS.items():
+        assert (f"   {name:<7} {entry.help}" in out) is bool(entry.heading)
+    assert max(map(len, out.splitlines())) <= 90
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    """--version prints ours as git prints its own."""
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"git-runs version {__version__}\n"
+
+
+def test_an_unknown_command_suggests_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    """A typing error is answered with the most similar command and 129."""
+    assert main(["shwo"]) == 129
+    err = capsys.readouterr().err
+    assert err.startswith("error: 'shwo' is not a git runs command\nhint: ")
+    assert "show" in err
+    assert main(["xyzzy"]) == 129
+    assert "git runs -h" in capsys.readouterr().err
+
+
+def test_help_imports_neither_click_nor_pygit2(repo: GitRepo) -> None:
+    """`git runs -h` is answered before anything heavy is imported."""
+    code = (
+        "import sys; from gitflowrun.cli.git_runs.main import main; main(['-h']); "
+        "print([m for m in ('click','pygit2','msgpack','subprocess','numpy') if m in sys.modules])"
+    )
+    assert repo.python("-c", code).out.splitlines()[-1] == "[]"
+
+
+def test_git_finds_the_command(repo: GitRepo) -> None:
+    """The module runs as a program."""
+    assert repo.runs("--version").out == f"git-runs version {__version__}\n"
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_closed_streams_are_no_error(repo: GitRepo, closed: str) -> None:
+    """A caller that wants to hear nothing may close what it does not read."""
+    command = f"{sys.executable} -m gitflowrun.cli.git_runs.main {closed}"
+    assert run_program(["sh", "-c", command], repo.path).code == 0

@@ -1,0 +1,187 @@
+"""`git runs show`, `logs` and `tag`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from gitflowrun.runs.runs import Status
+from tests.cli.conftest import Runs
+from tests.helpers.repos import GitRepo
+from tests.helpers.runs import finished_task, make_run, start_run
+
+
+def _failed_run(repo: GitRepo) -> None:
+    """Run 1 fails in a task of `train`, which said why, in colour, and tried to clear the screen."""
+    with start_run(repo) as writer:
+        writer.commit([finished_task(writer.identity, "start/1", {"x": b"one"})])
+        task = finished_task(
+            writer.identity, "train/2", stdout="a\nb\n", stderr="\x1b[31mbad\x1b[2J\n", ok=False
+        )
+        attempt = replace(task.record.attempts[-1], error="ValueError: \x1b[2Jbad\nvalue")
+        broken = replace(task, record=replace(task.record, attempts=(attempt,)))
+        writer.commit([broken], status=Status.FAILED)
+
+
+def test_a_run(repo: GitRepo, runs: Runs) -> None:
+    """A run shows status, code, parameters, steps and what it ended up with."""
+    run = make_run(repo, tags=["production"])
+    out = runs("show", "1").out
+    assert out.startswith("run MyFlow/1\nStatus:   done in ")
+    assert "User:     ada on testhost\n" in out
+    assert "Tags:     production\n" in out
+    assert f"Code:     {repo.git('rev-parse', 'HEAD')} on main\n" in out
+    assert f"Uid:      {run.uid}\n" in out
+    assert "\nParameters\n  alpha  0.5\n" in out
+    assert "\n  train      2  " in out
+    assert "_parameters" not in out
+    assert "\n  result  bytes   2 B  " in out
+    assert "_private" not in out
+
+
+def test_the_newest_run_is_shown_by_default(repo: GitRepo, runs: Runs) -> None:
+    """`git runs show` shows the newest run."""
+    make_run(repo)
+    make_run(repo, "Other")
+    assert runs("show").out.startswith("run Other/2\n")
+
+
+def test_a_failed_run_says_why(repo: GitRepo, runs: Runs) -> None:
+    """The error of a failed task is shown, harmlessly."""
+    _failed_run(repo)
+    out = runs("show", "1").out
+    assert "  train      1  " in out
+    assert "1 failed" in out
+    assert "\nFailed: train/2\n  ValueError: \\e[2Jbad\\nvalue\n" in out
+
+
+def test_a_step(repo: GitRepo, runs: Runs) -> None:
+    """A step shows a table of its tasks."""
+    make_run(repo)
+    lines = runs("show", "1/train").out.splitlines()
+    assert lines[0] == "step MyFlow/1/train"
+    assert lines[1].split()[:3] == ["TASK", "STATUS", "TOOK"]
+    assert [line.split()[:2] for line in lines[2:]] == [["2", "done"], ["3", "done"]]
+
+
+def test_a_task(repo: GitRepo, runs: Runs) -> None:
+    """A task shows its attempt and its artifacts."""
+    make_run(repo)
+    out = runs("show", "MyFlow/1/start/1").out
+    assert out.startswith("task MyFlow/1/start/1\nStatus:   done in 1.0 s\n")
+    assert "\nArtifacts\n" in out
+    assert "\n  x     bytes   3 B  " in out
+
+
+def test_an_artifact(repo: GitRepo, runs: Runs) -> None:
+    """An artifact shows type, size, codec, producer and digest, without being loaded."""
+    make_run(repo)
+    lines = runs("show", "1/start/1/x").out.splitlines()
+    assert lines[:5] == [
+        "artifact x", "Type:     builtins.bytes", "Size:     3 B (3 bytes)", "Codec:    bytes/1",
+        "Made by:  start/1",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("9", "there is no run '9'"),
+        ("1/trian", "did you mean train"),
+        ("1/train/9", "its tasks are 2, 3"),
+        ("1/start/1/y", "it has x"),
+    ],
+)
+def test_what_is_not_there(repo: GitRepo, runs: Runs, address: str, words: str) -> None:
+    """Unknown runs, steps, tasks and artifacts are errors that name the nearest."""
+    make_run(repo)
+    done = runs("show", address)
+    assert done.code == 128
+    assert words in done.err
+
+
+def test_json_at_every_level(repo: GitRepo, runs: Runs) -> None:
+    """`--json` shows the same facts; several addresses make a list."""
+    run = make_run(repo, tags=["t"])
+    shown = json.loads(runs("show", "--json", "1").out)
+    assert (shown["uid"], shown["status"], shown["tags"]) == (str(run.uid), "done", ["t"])
+    assert [step["name"] for step in shown["steps"]] == ["start", "train", "end"]
+    shown = json.loads(runs("show", "--json", "1/train", "1/start/1", "1/start/1/x").out)
+    assert [task["pathspec"] for task in shown[0]["tasks"]] == [
+        "MyFlow/1/train/2",
+        "MyFlow/1/train/3",
+    ]
+    assert shown[1]["artifacts"] == [shown[2]]
+    assert shown[2]["size"] == 3
+
+
+def test_logs_of_a_run(repo: GitRepo, runs: Runs) -> None:
+    """Without options the output of all tasks comes as it was written, stdout before stderr."""
+    _failed_run(repo)
+    assert runs("logs", "1").out == "a\nb\n\x1b[31mbad\x1b[2J\n"
+    assert runs("logs", "1/train/2", "--stdout").out == "a\nb\n"
+    assert runs("logs", "1/train", "--stderr").out == "\x1b[31mbad\x1b[2J\n"
+    assert runs("logs", "--both").out == runs("logs", "1").out
+
+
+def test_logs_with_times(repo: GitRepo, runs: Runs) -> None:
+    """--timestamps begins each line with its time."""
+    _failed_run(repo)
+    lines = runs("logs", "-t", "--stdout", "1/train/2").out.splitlines()
+    assert [line[24:] for line in lines] == ["a", "b"]
+    assert all(line[4] == line[7] == "-" and line[19] == "." for line in lines)
+
+
+def test_logs_can_not_command_the_terminal(repo: GitRepo, runs: Runs) -> None:
+    """In a pager colours are kept and other escapes shown; several tasks get headings."""
+    _failed_run(repo)
+    out = runs("logs", "1", env={"GIT_PAGER_IN_USE": "true"}).out
+    assert "\x1b[31mbad\\e[2J\x1b[m\n" in out
+    assert "==> MyFlow/1/train/2 <==" in out
+    assert "start/1" not in out
+
+
+def test_logs_of_an_artifact_are_refused(repo: GitRepo, runs: Runs) -> None:
+    """An artifact has no output."""
+    make_run(repo)
+    done = runs("logs", "1/start/1/x")
+    assert done.code == 128
+    assert "names an artifact" in done.err
+
+
+def test_tags_are_added_removed_and_listed(repo: GitRepo, runs: Runs) -> None:
+    """`git runs tag` changes tags, which are git tags, and prints what the run then has."""
+    make_run(repo)
+    make_run(repo)
+    assert runs("tag", "1", "b", "a c").out == "a c\nb\n"
+    assert "runs/MyFlow/b/1" in repo.git("tag", "-l")
+    assert runs("tag", "2", "b").out == "b\n"
+    assert runs("tag").out == "TAG  RUNS\na c  MyFlow/1\nb    MyFlow/2 MyFlow/1\n"
+    assert json.loads(runs("tag", "--json").out) == {
+        "a c": ["MyFlow/1"],
+        "b": ["MyFlow/2", "MyFlow/1"],
+    }
+    assert runs("tag", "-d", "1", "b", "absent").out == "a c\n"
+    assert json.loads(runs("tag", "1", "--json").out) == {"run": "MyFlow/1", "tags": ["a c"]}
+    assert runs("tag", "2", "--", "-x").out == "-x\nb\n"
+
+
+def test_tag_mistakes(repo: GitRepo, runs: Runs) -> None:
+    """System tags can't be removed, -d needs tags, and no tags is no error."""
+    make_run(repo)
+    assert "No run has a tag." in runs("tag").out
+    done = runs("tag", "-d", "1", "user:ada")
+    assert done.code == 128
+    assert "can't be removed" in done.err
+    assert runs("tag", "-d", "1").code == 129
+    assert runs("tag", "1", "").code == 128
+
+
+def test_a_run_that_was_killed_is_shown(repo: GitRepo, runs: Runs) -> None:
+    """A run without a process is neither running nor lost."""
+    make_run(repo, status=Status.RUNNING)
+    assert runs("show", "1").out.startswith(
+        "run MyFlow/1\nStatus:      dead\nGo on with:  python flow.py resume 1\n"
+    )

@@ -1,0 +1,72 @@
+"""Pack indexes: what we write git reads, and the reverse."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gitflowrun.errors import CorruptRecord
+from gitflowrun.git.objects import Oid
+from gitflowrun.git.pack.index import IndexEntry, PackIndex, index_bytes
+from tests.helpers.packs import noise, objects_dir
+from tests.helpers.repos import GitRepo
+
+OIDS = st.binary(min_size=20, max_size=20).map(Oid)
+ENTRIES = st.lists(
+    st.builds(IndexEntry, OIDS, st.integers(0, 2**32 - 1), st.integers(12, 2**62)),
+    max_size=50,
+    unique_by=lambda entry: entry.oid,
+)
+
+
+@given(ENTRIES, OIDS)
+def test_every_entry_is_found_and_nothing_else(entries: list[IndexEntry], other: Oid) -> None:
+    """Lookups give each object's offset, also beyond 2 and 4 GiB, and None for an absent one."""
+    index = PackIndex(index_bytes(entries, noise(20)), "an index")
+    assert index.count == len(entries)
+    assert [index.find(entry.oid) for entry in entries] == [entry.offset for entry in entries]
+    assert list(index) == sorted(entry.oid for entry in entries)
+    if other not in {entry.oid for entry in entries}:
+        assert index.find(other) is None
+    assert index.pack_trailer == noise(20)
+
+
+def test_gits_own_index_is_read(repo: GitRepo) -> None:
+    """An index that git wrote holds what git says it holds."""
+    for number in range(40):
+        repo.write(f"file{number}", f"content {number}\n" * number)
+    repo.commit()
+    repo.git("repack", "-adq")
+    path = next(objects_dir(repo).glob("pack/*.idx"))
+    index = PackIndex(path.read_bytes(), path.name)
+    for line in repo.git("show-index", stdin=path.read_bytes()).splitlines():
+        offset, oid, _ = line.split()
+        assert index.find(Oid.from_hex(oid)) == int(offset)
+
+
+@given(st.binary(max_size=2000))
+def test_junk_is_no_index(junk: bytes) -> None:
+    """Arbitrary bytes are refused when the index is opened."""
+    with pytest.raises(CorruptRecord):
+        PackIndex(junk, "junk")
+
+
+def test_a_cut_index_is_refused() -> None:
+    """An index that ends early is refused, not searched."""
+    entries = [IndexEntry(Oid(hashlib.sha1(b"%d" % i).digest()), i, 12 + i) for i in range(100)]
+    whole = index_bytes(entries, noise(20))
+    for length in (0, 7, 8, 1031, 1032, 2000, len(whole) - 41):
+        with pytest.raises(CorruptRecord):
+            PackIndex(whole[:length], "cut")
+
+
+def test_an_offset_beyond_the_wide_table_is_corruption() -> None:
+    """A 64-bit offset that is not there is CorruptRecord, not garbage."""
+    oid = Oid(noise(20))
+    whole = bytearray(index_bytes([IndexEntry(oid, 0, 12)], noise(20)))
+    whole[-44:-40] = (0x80000005).to_bytes(4, "big")
+    with pytest.raises(CorruptRecord):
+        PackIndex(bytes(whole), "bent").find(oid)

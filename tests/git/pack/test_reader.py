@@ -1,0 +1,449 @@
+"""Reading objects wherever git may have put them."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+import zlib
+from pathlib import Path
+
+import pytest
+
+from gitflowrun.errors import CorruptRecord, MissingObject
+from gitflowrun.git.objects import ObjectType, Oid
+from gitflowrun.git.pack.alternates import object_directories
+from gitflowrun.git.pack.reader import PackReader
+from gitflowrun.git.repository import Repository
+from gitflowrun.settings import Durability
+from tests.helpers.packs import blob, loose_objects, noise, objects_dir, pack_store, publish
+from tests.helpers.repos import GitRepo, make_repo, run_program
+
+ABSENT = Oid(b"\x12" * 20)
+
+
+def _all(repo: GitRepo) -> dict[Oid, tuple[ObjectType, int]]:
+    rows = repo.git("cat-file", "--batch-all-objects", "--batch-check").splitlines()
+    found = {}
+    for row in rows:
+        oid, kind, size = row.split()
+        found[Oid.from_hex(oid)] = (ObjectType.from_word(kind.encode()), int(size))
+    return found
+
+
+def _check_all(repo: GitRepo, reader: PackReader) -> None:
+    for oid, (kind, size) in _all(repo).items():
+        found, data = reader.read(oid)
+        assert (found, len(data)) == (kind, size)
+        assert reader.size(oid) == size
+        target = bytearray(size)
+        reader.read_into(oid, memoryview(target))
+        assert target == data
+        assert oid in reader
+
+
+def _history(repo: GitRepo) -> None:
+    """Commits whose files and trees git stores as deltas of one another."""
+    lines = [f"line {number} of a long file\n" for number in range(2000)]
+    for number in range(12):
+        lines[number * 7] = f"changed in {number}\n"
+        repo.write("long.txt", "".join(lines))
+        repo.write(f"dir/file{number}", "x" * number)
+        repo.commit(f"change {number}")
+
+
+def test_loose_objects(repo: GitRepo) -> None:
+    """What git writes one by one is read."""
+    _history(repo)
+    repo.write("large", noise(300_000))
+    repo.commit()
+    assert loose_objects(repo)
+    _check_all(repo, PackReader(objects_dir(repo)))
+
+
+@pytest.mark.parametrize("options", [["--delta-base-offset"], ["--no-delta-base-offset"]])
+def test_deltas(repo: GitRepo, options: list[str]) -> None:
+    """Chains of both kinds of deltas are resolved."""
+    _history(repo)
+    repo.git("config", "repack.useDeltaBaseOffset", "true" if "no" not in options[0] else "false")
+    repo.git("repack", "-adfq", "--depth=50", "--window=50")
+    assert "chain length" in repo.git(
+        "verify-pack", "-v", *map(str, objects_dir(repo).glob("pack/*.idx"))
+    )
+    repo.git("prune-packed")
+    assert not loose_objects(repo)
+    _check_all(repo, PackReader(objects_dir(repo)))
+
+
+def test_alternates(repo: GitRepo, tmp_path: Path) -> None:
+    """Packed and loose objects of other object directories are read, through any number of steps."""
+    _history(repo)
+    repo.git("repack", "-adq")
+    repo.write("loose", "loose in the first")
+    repo.commit()
+    repo.git("clone", "-q", "--shared", str(repo.path), str(tmp_path / "second"))
+    repo.git("clone", "-q", "--shared", str(tmp_path / "second"), str(tmp_path / "third"))
+    third = GitRepo(tmp_path / "third")
+    assert len(object_directories(objects_dir(third))) == 3
+    _check_all(third, PackReader(objects_dir(third)))
+
+
+def test_alternates_may_be_relative_quoted_commented_and_circular(tmp_path: Path) -> None:
+    """The forms that git accepts in info/alternates."""
+    one, two, three = (tmp_path / name / "objects" for name in ("one", "two", "t\nhree"))
+    for path in (one, two, three):
+        (path / "info").mkdir(parents=True)
+    (one / "info" / "alternates").write_text('# c\n../../two/objects\n\n"../../t\\nhree/objects"\n')
+    (two / "info" / "alternates").write_text(f"{one}\n")
+    found = [path.resolve() for path in object_directories(one)]
+    assert sorted(set(found)) == sorted([one, two, three])
+
+
+def test_a_pack_that_appears_later_is_seen(repo: GitRepo) -> None:
+    """A reader opened before a pack was published finds its objects."""
+    reader = PackReader(objects_dir(repo))
+    assert ABSENT not in reader
+    store = pack_store(repo)
+    for number in range(30):
+        pack = store.write([blob(b"later %d" % number)])
+        assert reader.blob(pack.oids[0]) == b"later %d" % number
+    loose = repo.git("hash-object", "-w", "--stdin", stdin=b"loose later")
+    assert reader.blob(Oid.from_hex(loose)) == b"loose later"
+
+
+def test_a_repack_while_we_read_changes_nothing(repo: GitRepo) -> None:
+    """Packs removed by somebody's repack, opened before or not, are replaced by the new ones."""
+    oids = [
+        publish(repo, f"refs/runs/F/{number}", [noise(70_000, number)])[0] for number in range(6)
+    ]
+    reader = PackReader(objects_dir(repo))
+    assert reader.blob(oids[0]) == noise(70_000, 0)
+    repo.git("repack", "-adq")
+    assert [reader.blob(oid) for oid in oids] == [noise(70_000, number) for number in range(6)]
+    repo.git("repack", "-adfq")
+    assert all(oid in reader for oid in oids)
+
+
+def test_reading_through_a_storm_of_repacks(repo: GitRepo) -> None:
+    """Readers in threads never miss an object while packs come and go."""
+    oids = [publish(repo, f"refs/runs/F/{number}", [noise(2000, number)])[0] for number in range(8)]
+    reader = PackReader(objects_dir(repo))
+    stop = threading.Event()
+    failures: list[BaseException] = []
+
+    def read() -> None:
+        while not stop.is_set():
+            for number, oid in enumerate(oids):
+                try:
+                    assert reader.blob(oid) == noise(2000, number)
+                except BaseException as error:  # noqa: BLE001  (reported below)
+                    failures.append(error)
+                    return
+
+    threads = [threading.Thread(target=read) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for round_ in range(6):
+        repo.git("repack", "-adfq")
+        publish(repo, f"refs/runs/G/{round_}", [b"more %d" % round_])
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert not failures
+
+
+def test_objects_that_gc_took_are_not_claimed(repo: GitRepo) -> None:
+    """`in` and `home` tell of this moment, also when a mapping of the old pack is still open."""
+    store = pack_store(repo)
+    pack = store.write([blob(noise(100_000))])
+    reader = PackReader(objects_dir(repo))
+    assert reader.home(pack.oids[0]) == store.pack_dir / f"{pack.name}.pack"
+    assert reader.blob(pack.oids[0])
+    store.release([pack.name])
+    repo.git("repack", "-adq")
+    repo.git("prune", "--expire=now")
+    assert pack.oids[0] not in reader
+    assert reader.home(pack.oids[0]) is None
+    with pytest.raises(KeyError):
+        reader.read(pack.oids[0])
+
+
+def test_the_fallback_is_asked_last(repo: GitRepo) -> None:
+    """Only objects found nowhere go to the fallback, whose KeyError passes through."""
+    asked = []
+
+    def fallback(oid: Oid) -> tuple[ObjectType, bytes]:
+        asked.append(oid)
+        if oid != ABSENT:
+            raise KeyError(oid)
+        return ObjectType.BLOB, b"promised"
+
+    reader = PackReader(objects_dir(repo), fallback)
+    head = Oid.from_hex(repo.git("rev-parse", "HEAD"))
+    assert reader.read(head)[0] is ObjectType.COMMIT
+    assert asked == []
+    assert reader.blob(ABSENT) == b"promised"
+    assert reader.size(ABSENT) == 8
+    target = bytearray(8)
+    reader.read_into(ABSENT, memoryview(target))
+    assert target == b"promised"
+    with pytest.raises(CorruptRecord):
+        reader.read_into(ABSENT, memoryview(bytearray(7)))
+    with pytest.raises(KeyError):
+        reader.read(Oid(bytes(20)))
+    assert ABSENT not in reader
+
+
+def test_a_missing_object_is_named(repo: GitRepo) -> None:
+    """Without a fallback, MissingObject says which object, where."""
+    with pytest.raises(MissingObject, match=str(ABSENT)):
+        PackReader(objects_dir(repo)).read(ABSENT)
+    with pytest.raises(KeyError):
+        PackReader(objects_dir(repo)).size(ABSENT)
+
+
+def test_an_object_of_another_kind_or_size_is_refused(repo: GitRepo) -> None:
+    """A tree is no blob, and a target must have the object's size."""
+    reader = PackReader(objects_dir(repo))
+    tree = Oid.from_hex(repo.git("rev-parse", "HEAD^{tree}"))
+    with pytest.raises(CorruptRecord, match="is a tree, not a blob"):
+        reader.blob(tree)
+    with pytest.raises(CorruptRecord, match="bytes where 3 were expected"):
+        reader.read_into(tree, memoryview(bytearray(3)))
+
+
+def test_typed_targets_are_filled(repo: GitRepo) -> None:
+    """A buffer of doubles is filled as its bytes."""
+    np = pytest.importorskip("numpy")
+    array = np.random.default_rng(1).random((400, 500))
+    pack = pack_store(repo).write([blob(memoryview(array).cast("B"))])
+    out = np.empty_like(array)
+    PackReader(objects_dir(repo)).read_into(pack.oids[0], memoryview(out))
+    assert (out == array).all()
+
+
+@pytest.mark.parametrize("size", [50, 5_000, 200_000])
+@pytest.mark.parametrize("hard", [True, False])
+def test_every_flipped_byte_is_noticed(repo: GitRepo, size: int, hard: bool) -> None:
+    """A flipped bit anywhere in a pack's entry yields the object or CorruptRecord, never other data."""
+    data = noise(size) if hard else (b"0123456789" * size)[:size]
+    store = pack_store(repo)
+    pack = store.write([blob(data)])
+    path = store.pack_dir / f"{pack.name}.pack"
+    whole = path.read_bytes()
+    path.chmod(0o600)
+    positions = range(12, len(whole) - 20)
+    for position in positions[:: max(1, len(positions) // 60)]:
+        with path.open("r+b") as file:
+            file.seek(position)
+            file.write(bytes((whole[position] ^ 0x10,)))
+        # Bits that deflate ignores may flip.
+        assert _read_or_error(repo, pack.oids[0]) in {data, str(pack.oids[0])}
+        with path.open("r+b") as file:
+            file.write(whole)
+    assert PackReader(objects_dir(repo)).blob(pack.oids[0]) == data
+
+
+def _read_or_error(repo: GitRepo, oid: Oid) -> bytes | str:
+    """The object, or the oid that the error names."""
+    try:
+        return PackReader(objects_dir(repo)).blob(oid)
+    except CorruptRecord as error:
+        return error.message.split()[1]
+
+
+def test_a_healthy_copy_replaces_a_damaged_one(repo: GitRepo) -> None:
+    """When an object lies in two packs, damage to one of them goes unnoticed."""
+    store = pack_store(repo)
+    first, second = (store.write([blob(b"twice " * 100)]) for _ in range(2))
+    for broken, whole in ((first, second), (second, first)):
+        path = store.pack_dir / f"{broken.name}.pack"
+        saved = path.read_bytes()
+        path.chmod(0o600)
+        path.write_bytes(saved[:-30] + bytes(10) + saved[-20:])
+        assert PackReader(objects_dir(repo)).blob(whole.oids[0]) == b"twice " * 100
+        path.write_bytes(saved)
+
+
+def test_a_cut_pack_is_corruption(repo: GitRepo) -> None:
+    """A pack that is shorter than its index says is refused, not read beyond its end."""
+    store = pack_store(repo)
+    pack = store.write([blob(noise(200_000))])
+    path = store.pack_dir / f"{pack.name}.pack"
+    path.chmod(0o600)
+    for length in (0, 10, 100, 100_000):
+        os.truncate(path, length)
+        with pytest.raises(CorruptRecord):
+            PackReader(objects_dir(repo)).read(pack.oids[0])
+
+
+def test_a_loose_object_that_lies_about_its_size(repo: GitRepo) -> None:
+    """A small file that claims to hold a terabyte costs no memory."""
+    path = objects_dir(repo) / ABSENT.hex()[:2] / ABSENT.hex()[2:]
+    path.parent.mkdir(exist_ok=True)
+    reader = PackReader(objects_dir(repo))
+    for content in (
+        b"blob 1000000000000\0x",
+        b"blob 3\0xyzzy",
+        b"blob 9\0x",
+        b"sponge 1\0x",
+        b"blob",
+        b"",
+    ):
+        path.write_bytes(zlib.compress(content))
+        with pytest.raises(CorruptRecord):
+            reader.read(ABSENT)
+    path.write_bytes(b"")
+    with pytest.raises(CorruptRecord):
+        reader.read(ABSENT)
+
+
+def test_a_directory_that_changed_a_moment_ago_is_not_relied_on(repo: GitRepo) -> None:
+    """Directory times are coarse: a pack that came within the same tick as a listing is found."""
+    store = pack_store(repo)
+    store.write([blob(b"first")])
+    now = time.time_ns()
+    os.utime(store.pack_dir, ns=(now, now))
+    reader = PackReader(objects_dir(repo))
+    reader.refresh()
+    pack = store.write([blob(b"same tick")])
+    os.utime(store.pack_dir, ns=(now, now))
+    assert reader.blob(pack.oids[0]) == b"same tick"
+
+
+def test_a_directory_that_did_not_change_is_listed_once(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Misses cost no listing while nothing changes."""
+    store = pack_store(repo)
+    store.write([blob(b"x")])
+    os.utime(store.pack_dir, (1e9, 1e9))
+    reader = PackReader(objects_dir(repo))
+    calls = []
+    real = os.scandir
+
+    def scandir(path: Path) -> object:
+        calls.append(path)
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    for _ in range(10):
+        assert ABSENT not in reader
+    assert len(calls) == 1
+
+
+def test_a_forked_child_reads_on(repo: GitRepo) -> None:
+    """Open packs serve the child, and new ones are found there."""
+    store = pack_store(repo)
+    old = store.write([blob(noise(100_000))]).oids[0]
+    reader = PackReader(objects_dir(repo))
+    assert reader.blob(old)
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            new = store.write([blob(b"child")]).oids[0]
+            code = 0 if (reader.blob(old), reader.blob(new)) == (noise(100_000), b"child") else 2
+        finally:
+            os._exit(code)
+    assert os.waitpid(pid, 0)[1] == 0
+    assert reader.blob(old) == noise(100_000)
+
+
+def test_no_heavy_imports(repo: GitRepo) -> None:
+    """Reading and writing packs in a task imports neither pygit2 nor numpy nor a child process."""
+    script = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from gitflowrun.git.pack.publish import PackObject, PackStore\n"
+        "from gitflowrun.git.pack.reader import PackReader\n"
+        "from gitflowrun.git.objects import ObjectType\n"
+        "from gitflowrun.settings import Durability\n"
+        "objects = Path('.git/objects')\n"
+        "store = PackStore(objects, Path('.git/in'), durability=Durability.SAFE)\n"
+        "data = bytes(range(256)) * 8192\n"
+        "pack = store.write([PackObject(ObjectType.BLOB, data)])\n"
+        "assert PackReader(objects).blob(pack.oids[0]) == data\n"
+        "heavy = {'pygit2', 'numpy', 'subprocess', 'click', 'asyncio', 'ssl'}\n"
+        "sys.exit(f'imported {heavy & set(sys.modules)}' if heavy & set(sys.modules) else 0)\n"
+    )
+    done = repo.python("-c", script)
+    assert done.code == 0, done.err
+
+
+@pytest.mark.parametrize("is_index_of_ours", [False, True])
+def test_an_index_that_only_git_reads(repo: GitRepo, is_index_of_ours: bool) -> None:
+    """Indexes of version 1 are git's business, and what is in such packs can be read, and checked for."""
+    _history(repo)
+    version = "2" if is_index_of_ours else "1"
+    repo.git("-c", f"pack.indexVersion={version}", "repack", "-adq")
+    store = Repository.discover(repo.path).objects
+    for oid, (kind, size) in _all(repo).items():
+        assert store.exists(oid)
+        assert store.read(oid)[0] is kind
+        target = bytearray(size)
+        store.read_into(oid, memoryview(target))
+        assert bytes(target) == store.read(oid)[1]
+        assert store.packs.size(oid) == size
+        assert (oid in store.packs) is is_index_of_ours
+    with pytest.raises((MissingObject, CorruptRecord)):
+        store.read(ABSENT)
+    store.close()
+
+
+def test_many_packs_and_few_file_descriptors(repo: GitRepo) -> None:
+    """Packs are opened as they are needed, and those that were opened first make room."""
+    oids = publish(repo, "refs/runs/F/1", [noise(70_000, seed) for seed in range(2)])
+    store = pack_store(repo, Durability.FAST)
+    for seed in range(2, 160):
+        oids += store.write([blob(noise(70_000, seed))]).oids
+    code = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[2]),) * 2)\n"
+        "from pathlib import Path\nfrom gitflowrun.git.objects import Oid\n"
+        "from gitflowrun.git.pack.reader import PackReader\n"
+        "reader = PackReader(Path(sys.argv[1]))\n"
+        "for oid in sys.argv[3:] * 2: assert len(reader.read(Oid.from_hex(oid))[1]) == 70_000\n"
+        "print(len(list(Path('/proc/self/fd').iterdir())) if Path('/proc/self/fd').exists() else 0)"
+    )
+    for limit in (40, 120, 1000):
+        done = run_program(
+            [sys.executable, "-c", code, str(objects_dir(repo)), str(limit), *map(str, oids)],
+            repo.path,
+        )
+        assert done.code == 0, done.err
+        assert int(done.out) < min(limit // 4 + 20, 120)
+
+
+def test_a_hundred_packs(tmp_path: Path) -> None:
+    """Every object is found in any of a hundred packs, with few file descriptors."""
+    repo = make_repo(tmp_path / "many")
+    store = pack_store(repo)
+    oids = [store.write([blob(b"pack %d" % number)]).oids[0] for number in range(100)]
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    reader = PackReader(objects_dir(repo))
+    assert [reader.blob(oid) for oid in oids] == [b"pack %d" % number for number in range(100)]
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before + 1
+
+
+def test_memory_does_not_grow_with_what_is_read(repo: GitRepo) -> None:
+    """Mapped pages of packs do not pile up in the reading process, however much it reads."""
+    store = pack_store(repo)
+    packs = [store.write([blob(noise(1 << 20, seed)) for seed in range(40)]) for _ in range(4)]
+    oids = ",".join(str(oid) for pack in packs for oid in pack.oids)
+    script = f"""if True:
+        from pathlib import Path
+        from gitflowrun.git.objects import Oid
+        from gitflowrun.git.packfile import PackReader
+        reader, target = PackReader(Path(".git/objects")), memoryview(bytearray(1 << 20))
+        def peak():
+            return int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0]) >> 10
+        before = peak()
+        for _ in range(2):
+            for oid in "{oids}".split(","):
+                reader.read_into(Oid.from_hex(oid), target)
+        print(peak() - before)
+    """
+    done = repo.python("-c", script)
+    assert done.code == 0, done.err
+    assert int(done.out) <= 48

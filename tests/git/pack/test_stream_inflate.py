@@ -1,0 +1,107 @@
+"""From zlib streams to bytes of a known number."""
+
+from __future__ import annotations
+
+import contextlib
+import zlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gitflowrun.errors import CorruptRecord
+from gitflowrun.git.pack import format as pack_format
+from gitflowrun.git.pack import inflate
+from gitflowrun.git.pack.stream import Memory
+from tests.helpers.packs import EDGES, noise
+
+
+def _stored(data: bytes) -> bytes:
+    out = bytearray(pack_format.stored_size(len(data)))
+    pack_format.fill_stored(memoryview(data), memoryview(out))
+    return bytes(out)
+
+
+def _into(stream: bytes, size: int) -> bytes:
+    out = bytearray(size)
+    inflate.inflate_into(Memory(b"??" + stream + b"the next entry"), 2, memoryview(out))
+    return bytes(out)
+
+
+@pytest.mark.parametrize("size", EDGES)
+@pytest.mark.parametrize("level", [0, 1, 9, "ours"])
+def test_every_framing_is_read(size: int, level: int | str) -> None:
+    """Streams of git's and of ours come out alike, small or large, compressed or not."""
+    for data in (noise(size), (b"0123456789abcdef" * (size // 16 + 1))[:size]):
+        stream = _stored(data) if level == "ours" else zlib.compress(data, int(level))
+        assert _into(stream, size) == data
+        assert inflate.inflate(Memory(stream + b"more"), 0, size) == data
+
+
+@given(st.binary(max_size=2000), st.lists(st.integers(0, 2000), max_size=20), st.integers(0, 9))
+def test_streams_with_odd_flushes_are_read(data: bytes, cuts: list[int], level: int) -> None:
+    """Empty and partial blocks within a stream make no difference."""
+    compressor = zlib.compressobj(level)
+    stream, start = b"", 0
+    for cut in sorted(cuts):
+        stream += compressor.compress(data[start:cut]) + compressor.flush(zlib.Z_FULL_FLUSH)
+        start = max(start, cut)
+    stream += compressor.compress(data[start:]) + compressor.flush()
+    assert _into(stream, len(data)) == data
+    assert inflate.inflate(Memory(stream), 0, len(data)) == data
+
+
+@pytest.mark.parametrize("kind", ["stored", "deflated"])
+@pytest.mark.parametrize("size", [100, 200_000])
+@pytest.mark.parametrize("off", [-1, 1])
+def test_a_wrong_size_is_corruption(kind: str, size: int, off: int) -> None:
+    """A stream must hold exactly what was announced."""
+    data = noise(size)
+    stream = _stored(data) if kind == "stored" else zlib.compress(data)
+    with pytest.raises(CorruptRecord):
+        _into(stream, size + off)
+    with pytest.raises(CorruptRecord):
+        inflate.inflate(Memory(stream), 0, size + off)
+
+
+@pytest.mark.parametrize("size", [100, 200_000])
+def test_a_cut_stream_is_corruption(size: int) -> None:
+    """A stream that ends early is never taken for its beginning."""
+    for stream in (zlib.compress(noise(size)), _stored(noise(size))):
+        for length in (0, 1, 2, 7, len(stream) // 2, len(stream) - 5, len(stream) - 1):
+            with pytest.raises(CorruptRecord):
+                inflate.inflate(Memory(stream[:length]), 0, size)
+
+
+def test_a_bomb_stays_within_its_announced_size() -> None:
+    """No more than announced is inflated from a stream that holds 200 MB of zeros."""
+    compressor = zlib.compressobj(1)
+    bomb = b"".join(compressor.compress(bytes(1 << 20)) for _ in range(200)) + compressor.flush()
+    import tracemalloc
+
+    tracemalloc.start()
+    for size in (10, 5 << 20):
+        with pytest.raises(CorruptRecord):
+            inflate.inflate(Memory(bomb), 0, size)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 16 << 20
+
+
+@given(st.binary(max_size=400), st.integers(0, 400))
+def test_damage_yields_the_data_or_corruption(junk: bytes, size: int) -> None:
+    """Arbitrary bytes are either a stream of that size or CorruptRecord; nothing else happens."""
+    with contextlib.suppress(CorruptRecord):
+        assert len(inflate.inflate(Memory(junk), 0, size)) == size
+
+
+@given(st.binary(min_size=1, max_size=3000), st.integers(1, 40), st.data())
+def test_a_beginning_may_be_skipped(data: bytes, repeat: int, draw: st.DataObject) -> None:
+    """The header of a loose object is left out without a second copy of the object."""
+    whole = data * repeat
+    skip = draw.draw(st.integers(0, min(40, len(whole))))
+    stream = zlib.compress(whole, draw.draw(st.integers(0, 9)))
+    out = bytearray(len(whole) - skip)
+    inflate.inflate_into(Memory(stream), 0, memoryview(out), skip=skip)
+    assert out == whole[skip:]
+    assert inflate.inflate(Memory(stream), 0, len(out), skip=skip) == out

@@ -1,0 +1,191 @@
+"""Packs of every shape, checked by git."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gitflowrun.git.objects import ObjectType, Oid, hash_object
+from gitflowrun.git.pack import assembly, parallel, writer
+from gitflowrun.git.pack import format as pack_format
+from gitflowrun.git.pack import output as output_module
+from gitflowrun.git.pack.publish import PackObject
+from gitflowrun.git.pack.reader import PackReader
+from tests.helpers.packs import EDGES, blob, noise, objects_dir, pack_store
+from tests.helpers.repos import GitRepo
+
+
+def _text(size: int, seed: int = 1) -> bytes:
+    words = [b"%d,%d\n" % (seed, i % 977) for i in range(size // 5 + 1)]
+    return b"".join(words)[:size]
+
+
+def _check(repo: GitRepo, datas: list[bytes]) -> None:
+    """Write `datas` as one pack; git and our reader must agree with them in every byte."""
+    store = pack_store(repo)
+    pack = store.write([blob(data) for data in datas])
+    assert list(pack.oids) == [hash_object(ObjectType.BLOB, data) for data in datas]
+    files = sorted(store.pack_dir.glob(f"{pack.name}.*"))
+    assert [path.suffix for path in files] == [".idx", ".keep", ".pack"]
+    assert files[2].stat().st_size == pack.size
+    repo.git("verify-pack", str(files[0]))
+    repo.fsck()
+    reader = PackReader(objects_dir(repo))
+    for oid, data in zip(pack.oids, datas, strict=True):
+        assert reader.read(oid) == (ObjectType.BLOB, data)
+        target = bytearray(len(data))
+        reader.read_into(oid, memoryview(target))
+        assert target == data
+        assert reader.size(oid) == len(data)
+    wanted = "\n".join(map(str, pack.oids)).encode()
+    sizes = repo.git(
+        "cat-file", "--batch-check=%(objectname) %(objecttype) %(objectsize)", stdin=wanted
+    )
+    assert sizes.splitlines() == [
+        f"{oid} blob {len(data)}" for oid, data in zip(pack.oids, datas, strict=True)
+    ]
+
+
+def test_blobs_at_the_edges_of_blocks(repo: GitRepo) -> None:
+    """Sizes around multiples of 65,535 are read back by git, as noise and as text."""
+    _check(repo, [noise(size) for size in EDGES] + [_text(size) for size in EDGES[1:]])
+
+
+def test_small_objects_make_a_small_pack(repo: GitRepo) -> None:
+    """Ten thousand small objects become one pack and one index."""
+    _check(repo, [b"artifact %d" % number for number in range(10_000)])
+
+
+@pytest.mark.parametrize("with_numpy", [True, False])
+def test_large_packs_go_over_the_conveyor(
+    repo: GitRepo, with_numpy: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Noise, text, tiny and large objects, mixed, far beyond one slab."""
+    if with_numpy:
+        pytest.importorskip("numpy")
+    monkeypatch.setattr(pack_format, "use_numpy", lambda: with_numpy)
+    sizes = random.Random(5)
+    datas = [noise(sizes.randrange(60_000, 3 << 20), seed) for seed in range(12)]
+    datas += [_text(sizes.randrange(60_000, 3 << 20), seed) for seed in range(6)]
+    datas += [noise(sizes.randrange(50_000), 100 + seed) for seed in range(20)]
+    datas += [noise(9 << 20, 7), _text(9 << 20, 7), noise(64 * 65_535 * 2, 8), bytes(5 << 20)]
+    sizes.shuffle(datas)
+    _check(repo, datas)
+
+
+def test_large_packs_past_the_page_cache(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Direct I/O writes the same bytes."""
+    monkeypatch.setattr(output_module, "DIRECT_FROM", 0)
+    _check(repo, [noise(1 << 20, seed) for seed in range(20)] + [b"tail"])
+
+
+@settings(max_examples=15)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 70_000), st.booleans(), st.integers(0, 3)), min_size=1, max_size=30
+    ),
+    st.sampled_from([64 << 10, 96 << 10, 200 << 10]),
+)
+def test_slabs_of_any_size_make_the_same_pack(
+    tmp_path_factory: pytest.TempPathFactory, shapes: list[tuple[int, bool, int]], slab: int
+) -> None:
+    """Where slabs end leaves no trace: the conveyor's pack holds what the one-thread writer's holds."""
+    tmp = tmp_path_factory.mktemp("packs")
+    datas = [noise(size, seed) if hard else _text(size, seed) for size, hard, seed in shapes]
+    objects = [blob(data) for data in datas]
+    with pytest.MonkeyPatch.context() as patch:
+        small = _write(tmp / "small", objects)
+        patch.setattr(writer, "_ONE_THREAD", 0)
+        patch.setattr(writer, "_FEW_BYTES", 0)
+        patch.setattr(assembly, "_SMALL", 1 << 10)
+        patch.setattr(assembly, "_LARGE", slab // 4)
+        patch.setattr(assembly, "_PIECE", pack_format.BLOCK)
+        patch.setattr(parallel, "_SLAB", slab + (32 << 10))
+        patch.setattr(parallel, "MAX_REGION", slab)
+        large = _write(tmp / "large", objects)
+    assert small.oids == large.oids
+    assert [entry.oid for entry in small.entries] == [entry.oid for entry in large.entries]
+    for contents, name in ((small, "small"), (large, "large")):
+        raw = (tmp / name).read_bytes()
+        assert len(raw) == contents.size
+        assert raw.endswith(contents.trailer)
+        ends = [entry.offset for entry in contents.entries[1:]] + [contents.size - 20]
+        for entry, end in zip(contents.entries, ends, strict=True):
+            assert pack_format.tools().crc32(raw[entry.offset : end]) == entry.crc
+
+
+def _write(path: Path, objects: list[PackObject]) -> writer.PackContents:
+    output = output_module.Output(path, sync=False, expected=0, readable_as=path.parent)
+    return writer.write_pack(objects, output)
+
+
+@pytest.mark.parametrize("size", [10, 100_000, 1 << 20])
+def test_equal_objects_are_written_once(repo: GitRepo, size: int) -> None:
+    """Duplicates in one write take one entry, whether their ids were given or not."""
+    one, other = noise(size, 1), noise(size, 2)
+    oid = hash_object(ObjectType.BLOB, one)
+    objects = [
+        blob(one),
+        blob(other),
+        PackObject(ObjectType.BLOB, one, oid),
+        blob(bytes(one)),
+        blob(other),
+    ]
+    store = pack_store(repo)
+    pack = store.write(objects)
+    assert pack.oids == (oid, pack.oids[1], oid, oid, pack.oids[1])
+    assert pack.size < 2 * size + 500
+    repo.fsck()
+
+
+def test_given_ids_are_trusted(repo: GitRepo) -> None:
+    """An id that the caller has computed is not computed again."""
+    data = noise(1000)
+    wrong = Oid(bytes(20))
+    assert pack_store(repo).write([PackObject(ObjectType.BLOB, data, wrong)]).oids == (wrong,)
+
+
+def test_views_of_any_shape_are_taken(repo: GitRepo) -> None:
+    """Buffers of other element types are written as their bytes, and need not be writable."""
+    np = pytest.importorskip("numpy")
+    matrix = np.random.default_rng(0).random((600, 600))
+    matrix.flags.writeable = False
+    pack = pack_store(repo).write([blob(memoryview(matrix)), blob(memoryview(matrix[:10]))])
+    assert PackReader(objects_dir(repo)).blob(pack.oids[0]) == matrix.tobytes()
+    repo.fsck()
+
+
+def test_all_kinds_of_objects(repo: GitRepo) -> None:
+    """Trees, commits and tags are written as such."""
+    store = pack_store(repo)
+    head = repo.git("rev-parse", "HEAD")
+    tag = f"object {head}\ntype commit\ntag v1\ntagger A <a@b> 1 +0000\n\nhello\n".encode()
+    pack = store.write([PackObject(ObjectType.TREE, b""), PackObject(ObjectType.TAG, tag)])
+    assert repo.git("cat-file", "-t", str(pack.oids[0])) == "tree"
+    assert repo.git("cat-file", "tag", str(pack.oids[1])).endswith("hello")
+
+
+def test_memory_does_not_grow_with_the_pack(repo: GitRepo) -> None:
+    """Writing far more than the slabs hold takes no more memory than the slabs and some."""
+    script = """if True:
+        import random, sys
+        from pathlib import Path
+        from gitflowrun.git.pack.publish import PackObject, PackStore
+        from gitflowrun.git.objects import ObjectType
+        from gitflowrun.settings import Durability
+        data = random.Random(1).randbytes(1 << 20)
+        view = memoryview(data)
+        store = PackStore(Path(".git/objects"), Path(".git/in"), durability=Durability.FAST)
+        def peak():
+            return int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0]) >> 10
+        before = peak()
+        store.write([PackObject(ObjectType.BLOB, view[i:]) for i in range(300)])
+        print(peak() - before)
+    """
+    done = repo.python("-c", script)
+    assert done.code == 0, done.err
+    assert int(done.out) <= 64

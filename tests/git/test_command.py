@@ -1,0 +1,213 @@
+"""The door to the git executable keeps other people's environment out and speaks git's words."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+
+from gitflowrun.errors import RepositoryError
+from gitflowrun.git.command import CatFile, Git, clean_environment, git_words
+from gitflowrun.git.objects import ObjectType, Oid
+from tests.helpers.repos import GitRepo
+
+
+@pytest.fixture
+def git(repo: GitRepo) -> Git:
+    """Runs git in the repository."""
+    return Git(repo.path / ".git", repo.path)
+
+
+def test_environment_of_hooks_is_dropped() -> None:
+    """What hooks export about their repository goes, what users set about git stays."""
+    local = subprocess.run(
+        ["git", "rev-parse", "--local-env-vars"], capture_output=True, text=True, check=True
+    )
+    dropped = {
+        *local.stdout.split(), "GIT_AUTHOR_DATE", "GIT_COMMITTER_NAME", "GIT_QUARANTINE_PATH", "GIT_PUSH_OPTION_0",
+    } - {"GIT_CONFIG_PARAMETERS", "GIT_CONFIG_COUNT"}  # fmt: skip
+    kept = {"GIT_SSH_COMMAND", "GIT_CONFIG_COUNT", "GIT_CONFIG_GLOBAL", "GIT_EXEC_PATH", "HOME"}
+    assert set(clean_environment(dict.fromkeys(dropped | kept, "x"))) == kept
+
+
+def test_failure_has_gits_words(git: Git) -> None:
+    """A failing command is an error with what git said, in one line."""
+    with pytest.raises(RepositoryError, match=r"^git cat-file: .*nonsense") as caught:
+        git.run("cat-file", "-p", "nonsense")
+    assert "\n" not in str(caught.value)
+    assert "fatal" not in str(caught.value)
+
+
+def test_attempt_returns_failures(git: Git) -> None:
+    """A failure can be a value."""
+    done = git.attempt("rev-parse", "--verify", "-q", "nonsense")
+    assert (done.code, done.out) == (1, b"")
+    assert done.words == "git exited with status 1"
+
+
+def test_failure_names_the_command_and_not_its_settings(git: Git) -> None:
+    """What was set for one call (`-c`) is not what failed."""
+    with pytest.raises(RepositoryError, match=r"^git cat-file: "):
+        git.run("-c", "core.fsync=none", "-c", "core.x=y", "cat-file", "nonsense")
+
+
+def test_words_tell_cause_and_consequence() -> None:
+    """The first error and the fatal line count; hints and noise don't."""
+    err = "warning: x\nerror: no space\nerror: more\nhint: y\nfatal: gave up\n"
+    assert git_words(err) == "no space; gave up"
+    assert git_words("something else\n") == "something else"
+    assert git_words("") == ""
+
+
+def test_input_and_variables(git: Git) -> None:
+    """A command reads what it is given and sees the variables that are added."""
+    assert (
+        git.run("hash-object", "--stdin", stdin=b"x")
+        == b"c1b0730e0133447badcfd47fd144e254807b06e1\n"
+    )
+    assert git.run("hash-object", "--stdin") == b"e69de29bb2d1d6434b8b29ae775ad8c2e48c5391\n"
+    assert git.run("var", "GIT_EDITOR", env={"GIT_EDITOR": "ours"}) == b"ours\n"
+
+
+def test_commands_run_in_their_repository(
+    git: Git, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the current directory nor GIT_DIR leads a command astray."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_DIR", "/nonexistent")
+    monkeypatch.setenv("GIT_INDEX_FILE", "/nonexistent")
+    assert git.run("ls-files") == b"README\n"
+
+
+def test_git_that_is_not_there(git: Git, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a git executable the error says so."""
+    monkeypatch.setenv("PATH", "/nonexistent")
+    with pytest.raises(RepositoryError, match="not installed") as caught:
+        git.run("version")
+    assert caught.value.hint == "install git 2.30 or newer"
+    with pytest.raises(RepositoryError, match="not installed"):
+        git.start("version")
+
+
+def test_work_tree_that_is_gone(repo: GitRepo) -> None:
+    """A directory that was removed is named."""
+    with pytest.raises(RepositoryError, match="gone' does not exist"):
+        Git(repo.path / ".git", repo.path / "gone").run("status")
+
+
+def test_old_git_is_named(git: Git, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that an old git does not understand brings the wanted version as a hint."""
+    fake = tmp_path / "bin" / "git"
+    fake.parent.mkdir()
+    fake.write_text(
+        '#!/bin/sh\nfor word; do [ $word = version ] && echo "git version 2.17.1" && exit\ndone\nexit 129\n'
+    )
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", str(fake.parent), prepend=os.pathsep)
+    with pytest.raises(RepositoryError) as caught:
+        git.run("update-ref")
+    assert caught.value.hint == "this is git 2.17; gitflowrun needs 2.30 or newer"
+
+
+@pytest.mark.parametrize("hooks", [False, True])
+def test_hooks_run_only_on_demand(repo: GitRepo, hooks: bool) -> None:
+    """The user's hooks run only where the caller wants them."""
+    hook = repo.write(".git/hooks/reference-transaction", "#!/bin/sh\ntouch canary\n")
+    hook.chmod(0o755)
+    Git(repo.path / ".git", repo.path, hooks=hooks).run("update-ref", "refs/x/y", "HEAD")
+    assert (repo.path / "canary").exists() == hooks or (repo.path / ".git/canary").exists() == hooks
+
+
+def test_cat_file_reads_all_types(repo: GitRepo, git: Git) -> None:
+    """Blobs, trees, commits and tags are read with their type; empty and big ones too."""
+    repo.write("big", b"\0\n" * 500_000)
+    repo.write("empty", b"")
+    repo.commit()
+    repo.git("tag", "-a", "-m", "x", "v1")
+    with CatFile(git) as cat:
+        for name, kind in (
+            ("HEAD", ObjectType.COMMIT), ("HEAD^{tree}", ObjectType.TREE), ("v1", ObjectType.TAG)
+        ):  # fmt: skip
+            assert cat.read(Oid.from_hex(repo.git("rev-parse", name)))[0] is kind
+        big = cat.read(Oid.from_hex(repo.git("rev-parse", "HEAD:big")))
+        assert big == (ObjectType.BLOB, b"\0\n" * 500_000)
+        assert cat.read(Oid.from_hex(repo.git("rev-parse", "HEAD:empty"))) == (ObjectType.BLOB, b"")
+
+
+def test_cat_file_misses_and_goes_on(repo: GitRepo, git: Git) -> None:
+    """A missing object is a KeyError; the process lives on, also after close."""
+    head = Oid.from_hex(repo.git("rev-parse", "HEAD"))
+    cat = CatFile(git)
+    with pytest.raises(KeyError):
+        cat.read(Oid(b"\1" * 20))
+    assert cat.read(head)[0] is ObjectType.COMMIT
+    cat.close()
+    cat.close()
+    assert cat.read(head)[0] is ObjectType.COMMIT
+    cat.close()
+
+
+def test_cat_file_reports_damage(repo: GitRepo, git: Git) -> None:
+    """An object that git can't inflate is an error that names it, and reading goes on."""
+    oid = repo.git("hash-object", "-w", "--stdin", stdin=os.urandom(3000))
+    path = repo.path / ".git/objects" / oid[:2] / oid[2:]
+    path.chmod(0o644)
+    data = bytearray(path.read_bytes())
+    data[200] ^= 255
+    path.write_bytes(data)
+    with CatFile(git) as cat:
+        with pytest.raises(RepositoryError):
+            cat.read(Oid.from_hex(oid))
+        assert cat.read(Oid.from_hex(repo.git("rev-parse", "HEAD")))[0] is ObjectType.COMMIT
+
+
+def test_cat_file_survives_its_process(repo: GitRepo, git: Git) -> None:
+    """A process that was killed is reported once and replaced."""
+    head = Oid.from_hex(repo.git("rev-parse", "HEAD"))
+    with CatFile(git) as cat:
+        cat.read(head)
+        assert cat._process is not None
+        cat._process.kill()
+        cat._process.wait()
+        with pytest.raises(RepositoryError):
+            cat.read(head)
+        assert cat.read(head)[0] is ObjectType.COMMIT
+
+
+def test_cat_file_in_threads_and_children(repo: GitRepo, git: Git) -> None:
+    """Threads share one process without mixing answers; a forked child does not steal them."""
+    oids = [
+        Oid.from_hex(repo.git("hash-object", "-w", "--stdin", stdin=b"%d" % n)) for n in range(20)
+    ]
+    cat = CatFile(git)
+    wrong: list[int] = []
+
+    def work() -> None:
+        for number, oid in enumerate(oids * 5):
+            if cat.read(oid)[1] != b"%d" % (number % 20):
+                wrong.append(number)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if cat.read(oids[3])[1] == b"3" else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert cat.read(oids[4])[1] == b"4"
+    assert not wrong
+    cat.close()
+
+
+def test_replaced_objects_are_read_as_they_are(repo: GitRepo, git: Git) -> None:
+    """`git replace` changes what people see, not what a record's id stands for."""
+    ours = repo.git("hash-object", "-w", "--stdin", stdin=b"ours")
+    other = repo.git("hash-object", "-w", "--stdin", stdin=b"other")
+    repo.git("replace", ours, other)
+    with CatFile(git) as cat:
+        assert cat.read(Oid.from_hex(ours))[1] == b"ours"

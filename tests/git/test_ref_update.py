@@ -1,0 +1,447 @@
+"""Refs are created, moved and deleted by one writer that never overwrites what it did not expect."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gitflowrun.errors import MissingObject, RefConflict, RepositoryError, UsageError
+from gitflowrun.git.objects import Oid
+from gitflowrun.git.ref_update import Refs, RefUpdate
+from gitflowrun.git.repository import Repository
+from gitflowrun.names import RefName
+from tests.helpers.repos import ROOT, GitRepo
+
+NAME = "refs/runs/F/1"
+
+
+@pytest.fixture
+def repository(repo: GitRepo) -> Repository:
+    """The repository, opened."""
+    return Repository.discover(repo.path)
+
+
+@pytest.fixture
+def commits(repo: GitRepo) -> list[Oid]:
+    """Three commits."""
+    return [Oid.from_hex(repo.commit(f"commit {number}")) for number in range(3)]
+
+
+def test_create_and_get(repo: GitRepo, repository: Repository, commits: list[Oid]) -> None:
+    """A created ref is there, for us and for git."""
+    repository.refs.create(NAME, commits[0])
+    assert repository.refs.get(NAME) == commits[0]
+    assert repo.git("rev-parse", "runs/F/1") == str(commits[0])
+    assert repository.refs.get("refs/runs/F/2") is None
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_create_never_overwrites(
+    repo: GitRepo, repository: Repository, commits: list[Oid], packed: bool
+) -> None:
+    """Creating a ref that exists, loose or packed, is a conflict that names it and changes nothing."""
+    repository.refs.create(NAME, commits[0])
+    if packed:
+        repo.git("pack-refs", "--all", "--prune")
+    with pytest.raises(RefConflict, match=NAME):
+        repository.refs.create(NAME, commits[1])
+    assert repository.refs.get(NAME) == commits[0]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_update_compares(
+    repo: GitRepo, repository: Repository, commits: list[Oid], packed: bool
+) -> None:
+    """A ref moves only from the value its mover has seen."""
+    repository.refs.create(NAME, commits[0])
+    if packed:
+        repo.git("pack-refs", "--all", "--prune")
+    repository.refs.update(NAME, commits[1], commits[0])
+    assert repository.refs.get(NAME) == commits[1]
+    with pytest.raises(RefConflict, match="somebody else"):
+        repository.refs.update(NAME, commits[2], commits[0])
+    with pytest.raises(RefConflict, match="does not exist"):
+        repository.refs.update("refs/runs/F/2", commits[2], commits[0])
+    assert repository.refs.get(NAME) == commits[1]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_delete_compares(
+    repo: GitRepo, repository: Repository, commits: list[Oid], packed: bool
+) -> None:
+    """A ref is deleted only at the value its deleter has seen; others stay."""
+    repository.refs.create(NAME, commits[0])
+    repository.refs.create("refs/runs/F/2", commits[0])
+    if packed:
+        repo.git("pack-refs", "--all", "--prune")
+    with pytest.raises(RefConflict):
+        repository.refs.delete(NAME, commits[1])
+    repository.refs.delete(NAME, commits[0])
+    assert [row[0] for row in repository.refs.rows("refs/runs/")] == ["refs/runs/F/2"]
+    with pytest.raises(RefConflict, match="does not exist"):
+        repository.refs.delete(NAME, commits[0])
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("name", ["refs/runs/F", "refs/runs/F/1/x", "refs/runs/F/1/x/y"])
+def test_directories_and_files_do_not_meet(
+    repo: GitRepo, repository: Repository, commits: list[Oid], packed: bool, name: str
+) -> None:
+    """A ref can't be created above or below another one, loose or packed."""
+    repository.refs.create(NAME, commits[0])
+    if packed:
+        repo.git("pack-refs", "--all", "--prune")
+    with pytest.raises(RefConflict, match=name):
+        repository.refs.create(name, commits[0])
+    assert [row[0] for row in repository.refs.rows("refs/runs/")] == [NAME]
+
+
+def test_target_must_exist(repository: Repository) -> None:
+    """No ref is published that points to nothing."""
+    with pytest.raises(MissingObject):
+        repository.refs.create(NAME, Oid(b"\1" * 20))
+    assert repository.refs.get(NAME) is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "refs/runs/a..b",
+        "refs/runs/x.lock",
+        "refs/runs/a\nb",
+        "runs/F/1",
+        "refs/runs/F/",
+        "refs/@{x",
+    ],
+)
+def test_bad_names_are_refused(repository: Repository, commits: list[Oid], name: str) -> None:
+    """Names that git would refuse are refused before libgit2 sees them."""
+    with pytest.raises(UsageError):
+        repository.refs.create(name, commits[0])
+
+
+@given(st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=12))
+def test_names_are_refused_as_git_refuses_them(text: str) -> None:
+    """What `RefName` lets pass, git does too."""
+    try:
+        name = RefName(f"refs/runs/{text}")
+    except UsageError:
+        return
+    subprocess.run(["git", "check-ref-format", name], check=True)
+
+
+def test_transaction_is_all_or_nothing(repository: Repository, commits: list[Oid]) -> None:
+    """One conflict keeps every ref of a transaction from changing, with and without deletions."""
+    refs = repository.refs
+    refs.create("refs/runs/F/2", commits[0])
+    creates = [RefUpdate(f"refs/runs/F/{number}", commits[1], None) for number in (1, 2, 3)]
+    with pytest.raises(RefConflict, match="refs/runs/F/2"):
+        refs.transaction(creates)
+    mixed = [creates[0], RefUpdate("refs/runs/F/2", None, commits[1])]
+    with pytest.raises(RefConflict, match="refs/runs/F/2"):
+        refs.transaction(mixed)
+    assert refs.rows("refs/runs/") == [("refs/runs/F/2", str(commits[0]))]
+
+
+def test_mixed_transaction(repository: Repository, commits: list[Oid]) -> None:
+    """Creating, moving and deleting go together."""
+    refs = repository.refs
+    refs.transaction([RefUpdate(f"refs/runs/F/{n}", commits[0], None) for n in (1, 2)])
+    refs.transaction(
+        [
+            RefUpdate("refs/runs/F/1", None, commits[0]),
+            RefUpdate("refs/runs/F/2", commits[1], commits[0]),
+            RefUpdate("refs/runs/F/3", commits[2], None),
+        ]
+    )
+    assert refs.rows("refs/runs/") == [
+        ("refs/runs/F/2", str(commits[1])), ("refs/runs/F/3", str(commits[2]))
+    ]  # fmt: skip
+    refs.transaction([])
+
+
+def test_many_refs_at_once(repo: GitRepo, repository: Repository, commits: list[Oid]) -> None:
+    """Hundreds of refs in one transaction do not run out of file descriptors."""
+    updates = [RefUpdate(f"refs/runs/F/{number}", commits[0], None) for number in range(1, 301)]
+    repository.refs.transaction(updates)
+    assert len(repository.refs.rows("refs/runs/")) == 300
+    with pytest.raises(RefConflict):
+        repository.refs.transaction([*updates, RefUpdate("refs/runs/F/301", commits[0], None)])
+    assert repository.refs.get("refs/runs/F/301") is None
+    repo.fsck()
+
+
+def test_rows_keep_newlines_and_odd_bytes(repo: GitRepo, repository: Repository) -> None:
+    """Fields may hold anything but NUL; sort and count are git's."""
+    message = "subject é\n\nbody\n\n  more\nStatus: done\n"
+    for name in ("9", "10", "caf\udce9"):
+        repo.git("commit", "-q", "--allow-empty", "-F", "-", stdin=message.encode())
+        repo.git("update-ref", f"refs/runs/F/{name}", "HEAD")
+    rows = repository.refs.rows(
+        "refs/runs/", fields=("refname", "contents", "objecttype"), sort="-version:refname", count=2
+    )
+    assert rows == [
+        ("refs/runs/F/caf\udce9", message, "commit"), ("refs/runs/F/10", message, "commit")
+    ]  # fmt: skip
+    assert repository.refs.rows("refs/nothing/") == []
+
+
+def test_symbolic_and_damaged_refs(repo: GitRepo, repository: Repository) -> None:
+    """Symbolic refs are followed, circles and empty files are errors that name the ref."""
+    head = repo.git("rev-parse", "HEAD")
+    assert str(repository.refs.get("HEAD")) == head
+    repo.git("symbolic-ref", "refs/runs/a", "refs/runs/b")
+    repo.git("symbolic-ref", "refs/runs/b", "refs/runs/a")
+    with pytest.raises(RepositoryError, match="leads nowhere"):
+        repository.refs.get("refs/runs/a")
+    repo.write(".git/refs/runs/c", "")
+    with pytest.raises(RepositoryError, match="refs/runs/c is damaged"):
+        repository.refs.get("refs/runs/c")
+
+
+def test_linked_worktrees_share_refs(
+    repo: GitRepo, repository: Repository, commits: list[Oid], tmp_path: Path
+) -> None:
+    """A linked worktree sees, and does not overwrite, a loose ref of the main one."""
+    repo.git("worktree", "add", "-q", "--detach", str(tmp_path / "linked"))
+    linked = Repository.discover(tmp_path / "linked")
+    repository.refs.create(NAME, commits[0])
+    assert linked.refs.get(NAME) == commits[0]
+    with pytest.raises(RefConflict):
+        linked.refs.create(NAME, commits[1])
+    linked.refs.create("refs/runs/F/2", commits[1])
+    assert repository.refs.get("refs/runs/F/2") == commits[1]
+
+
+def test_a_lock_left_behind_is_removed(repository: Repository, commits: list[Oid]) -> None:
+    """A lock that does not change for a while has no owner any more."""
+    lock = repository.common_dir / f"{NAME}.lock"
+    lock.parent.mkdir(parents=True)
+    lock.touch()
+    began = time.monotonic()
+    Refs(repository, stale_after=0.3).create(NAME, commits[0])
+    assert 0.3 <= time.monotonic() - began < 5
+    assert not lock.exists()
+    assert not list((repository.state_dir / "stale-locks").iterdir())
+    lock.touch()
+    Refs(repository, stale_after=0.3).delete(NAME, commits[0])
+    assert repository.refs.rows("refs/runs/") == []
+
+
+def test_a_live_lock_is_respected(repository: Repository, commits: list[Oid]) -> None:
+    """A lock that changes has an owner: wait for it, and at last say which file it is."""
+    lock = repository.common_dir / f"{NAME}.lock"
+    lock.parent.mkdir(parents=True)
+    lock.touch()
+    done = threading.Event()
+
+    def work() -> None:
+        while not done.wait(0.05):
+            os.utime(lock)
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    try:
+        with pytest.raises(RepositoryError, match=r"F/1\.lock is held") as caught:
+            Refs(repository, patience=0.8, stale_after=0.3).create(NAME, commits[0])
+    finally:
+        done.set()
+        worker.join()
+    assert caught.value.hint
+    assert lock.exists()
+
+
+def test_waits_for_a_lock(repository: Repository, commits: list[Oid]) -> None:
+    """A lock that is released in time goes unnoticed."""
+    lock = repository.common_dir / f"{NAME}.lock"
+    lock.parent.mkdir(parents=True)
+    lock.touch()
+    timer = threading.Timer(0.3, lock.unlink)
+    timer.start()
+    repository.refs.create(NAME, commits[0])
+    timer.join()
+    assert repository.refs.get(NAME) == commits[0]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of a few kilobytes."""
+    place = tmp_path / "small"
+    place.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=96k", "tmpfs", str(place)]
+    if subprocess.run(command, check=False, capture_output=True).returncode:
+        pytest.skip("needs the right to mount a tmpfs")
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def fill(path: Path) -> None:
+    """Write until there is no place left."""
+    file = os.open(path, os.O_CREAT | os.O_WRONLY)
+    try:
+        while os.write(file, b"x" * 512):
+            pass
+    except OSError:
+        os.close(file)
+
+
+def test_full_and_read_only_disks(small_disk: Path, repo: GitRepo) -> None:
+    """Errors name the repository and the cause; nothing is published; the next try succeeds."""
+    subprocess.run(["git", "init", "-q", "--bare", "--template=", str(small_disk)], check=True)
+    alternates = small_disk / "objects" / "info" / "alternates"
+    alternates.write_text(str(repo.path / ".git" / "objects"))
+    repository = Repository.discover(small_disk)
+    oid = Oid.from_hex(repo.git("rev-parse", "HEAD"))
+    fill(small_disk / "filler")
+    with pytest.raises(RepositoryError, match=r"small.*No space left on device"):
+        repository.refs.create(NAME, oid)
+    assert repository.refs.rows("refs/") == []
+    (small_disk / "filler").unlink()
+    repository.refs.create(NAME, oid)
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    with pytest.raises(RepositoryError, match=r"small.*Read-only file system"):
+        repository.refs.create("refs/runs/F/2", oid)
+    with pytest.raises(RepositoryError, match=r"small.*Read-only file system"):
+        repository.refs.delete(NAME, oid)
+    assert repository.refs.get(NAME) == oid
+
+
+RACER = """
+import sys
+from gitflowrun.errors import RefConflict
+from gitflowrun.git.objects import Oid
+from gitflowrun.git.ref_update import Refs
+from gitflowrun.git.repository import Repository
+oid, rounds, prefix = Oid.from_hex(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+refs = Refs(Repository.discover(), stale_after=0.2)
+for number in range(1, rounds + 1):
+    try:
+        refs.create(f"{prefix}{number}", oid)
+        print(number)
+    except RefConflict:
+        pass
+"""
+
+
+def race(
+    repo: GitRepo, oids: list[Oid], rounds: int, prefixes: list[str]
+) -> list[subprocess.Popen[str]]:
+    """Start one process per oid; each creates refs `prefix1`, `prefix2`… and prints those it made."""
+    return [
+        subprocess.Popen(
+            [sys.executable, "-c", RACER, str(oid), str(rounds), prefix],
+            cwd=repo.path, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        for oid, prefix in zip(oids, prefixes, strict=True)
+    ]  # fmt: skip
+
+
+def test_one_of_eight_wins(repo: GitRepo, repository: Repository) -> None:
+    """Eight processes create the same refs at once: each ref has exactly one winner, and keeps its value."""
+    repo.git("config", "runs.durability", "fast")
+    oids = [Oid.from_hex(repo.commit(f"racer {number}")) for number in range(8)]
+    racers = race(repo, oids, 40, ["refs/runs/F/"] * 8)
+    won = {oid: racer.communicate()[0].split() for oid, racer in zip(oids, racers, strict=True)}
+    winners = {number: oid for oid, numbers in won.items() for number in numbers}
+    assert sum(len(numbers) for numbers in won.values()) == 40
+    assert {name.rpartition("/")[2]: oid for name, oid in repository.refs.rows("refs/runs/")} == {
+        number: str(oid) for number, oid in winners.items()
+    }
+
+
+def test_nothing_is_lost_while_refs_are_packed(repo: GitRepo, repository: Repository) -> None:
+    """Refs created and deleted while git packs and prunes refs all the time are there, and gone."""
+    repo.git("config", "runs.durability", "fast")
+    head = Oid.from_hex(repo.git("rev-parse", "HEAD"))
+    doomed = [RefUpdate(f"refs/runs/D/{number}", head, None) for number in range(20)]
+    repository.refs.transaction(doomed)
+    racers = race(repo, [head, head], 60, ["refs/runs/A/", "refs/runs/B/"])
+    while any(racer.poll() is None for racer in racers):
+        repo.git("pack-refs", "--all", "--prune", check=False)
+        if doomed:
+            repository.refs.delete(doomed.pop().name, head)
+    assert [len((racer.communicate()[0]).split()) for racer in racers] == [60, 60]
+    rows = repository.refs.rows("refs/runs/A/", "refs/runs/B/", "refs/runs/D/")
+    assert len(rows) == 120 + len(doomed)
+
+
+def test_a_killed_writer_does_not_block_the_next(repo: GitRepo, repository: Repository) -> None:
+    """Whatever instant a writer is killed at, its successor creates and moves the same refs."""
+    head = Oid.from_hex(repo.git("rev-parse", "HEAD"))
+    for _ in range(3):
+        (racer,) = race(repo, [head], 100_000, ["refs/runs/K/"])
+        assert racer.stdout is not None
+        racer.stdout.readline()
+        racer.kill()
+        racer.communicate()
+    refs = Refs(repository, stale_after=0.2)
+    count = len(refs.rows("refs/runs/K/"))
+    for number in range(count + 1, count + 4):
+        refs.create(f"refs/runs/K/{number}", head)
+    repo.fsck()
+    assert not list(Path(repo.path, ".git", "refs", "runs").rglob("*.lock"))
+
+
+def test_old_locks_are_swept(repo: GitRepo, repository: Repository) -> None:
+    """Locks that nobody has touched for long go, fresh ones and other people's stay."""
+    root = repo.path / ".git" / "refs"
+    locks = [root / name for name in ("runs/F/1.lock", "runs/F/2.lock", "heads/main.lock")]
+    for lock in locks:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        lock.touch()
+    for lock in (locks[0], locks[2]):
+        os.utime(lock, (1, 1))
+    assert repository.refs.sweep_locks("refs/runs/", "refs/tags/runs/") == 1
+    assert [lock.exists() for lock in locks] == [False, True, True]
+
+
+def test_a_missing_object_hides_only_its_own_ref(
+    repo: GitRepo, repository: Repository, commits: list[Oid]
+) -> None:
+    """A ref whose object is gone is left out of a listing that needs it; the others keep their order."""
+    for number, oid in enumerate(commits, 1):
+        repository.refs.create(f"refs/runs/F/{number}", oid)
+    repo.write(".git/refs/runs/F/10", "1" * 40 + "\n")
+    rows = repository.refs.rows("refs/runs/", fields=("subject",), sort="-version:refname")
+    assert rows == [("commit 2",), ("commit 1",), ("commit 0",)]
+    assert len(repository.refs.rows("refs/runs/")) == 4
+
+
+def test_without_libgit2(
+    repository: Repository, commits: list[Oid], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where libgit2 can't open a repository that git can, git does the work, with the same rules."""
+    import pygit2
+
+    def refuse(_path: str) -> None:
+        raise pygit2.GitError("unsupported extension name extensions.future")
+
+    monkeypatch.setattr(pygit2, "Repository", refuse)
+    refs = repository.refs
+    refs.create(NAME, commits[0])
+    with pytest.raises(RefConflict, match="exists already"):
+        refs.create(NAME, commits[1])
+    with pytest.raises(RefConflict, match="beside other refs"):
+        refs.create(f"{NAME}/x", commits[1])
+    refs.update(NAME, commits[1], commits[0])
+    assert refs.get(NAME) == commits[1]
+
+
+def test_an_empty_loose_ref_does_not_show_an_older_value(
+    repo: GitRepo, repository: Repository, commits: list[Oid]
+) -> None:
+    """What a power cut leaves of a ref is damage, not a reason to go back to its packed value."""
+    repository.refs.create(NAME, commits[0])
+    repo.git("pack-refs", "--all", "--prune")
+    repo.write(f".git/{NAME}", "")
+    with pytest.raises(RepositoryError, match="damaged"):
+        repository.refs.get(NAME)

@@ -1,0 +1,262 @@
+"""What a remote offers is examined before it becomes a run; strange refs harm nobody."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gitflowrun.git.objects import Oid
+from gitflowrun.names import RunId
+from gitflowrun.porcelain.remote_runs import RemoteView, free_id, tags_of
+from gitflowrun.porcelain.sync import Outcome, fetch, push
+from gitflowrun.runs.locks import Locks
+from tests.helpers.packs import blob, objects_dir, pack_store
+from tests.helpers.repos import GitRepo
+from tests.helpers.runs import make_run, open_repo, start_run, store_of
+from tests.porcelain.test_sync import (
+    ada,
+    add_tag,
+    bob,
+    get,
+    ids,
+    outcomes,
+    refs,
+    send,
+    server,
+    tags,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["ada", "bob", "server"]
+
+
+def test_strange_refs_are_passed_over(server: GitRepo, ada: GitRepo, bob: GitRepo) -> None:
+    """Refs of other shapes are named in a notice, or ignored where they are ours to come."""
+    make_run(ada)
+    send(ada)
+    head = server.git("rev-parse", "main")
+    for name in (
+        "$(touch)/1",
+        "G",
+        "F/1/2/3",
+        "F/01",
+        "F/12-xyz",
+        "F/-1",
+        "<b>/2",
+        "@index/F",
+    ):
+        server.git("update-ref", f"refs/runs/{name}", head)
+    report = get(bob)
+    assert outcomes(report) == [Outcome.NEW]
+    assert len(report.notices) == 7
+    assert all("is not the ref of a run" in notice for notice in report.notices)
+    assert ids(bob) == ids(ada)
+
+
+def test_commits_that_are_no_runs_are_refused(server: GitRepo, ada: GitRepo, bob: GitRepo) -> None:
+    """A branch's commit, a blob or a tag under a run's name is refused with a reason; runs beside it arrive."""
+    make_run(ada)
+    send(ada)
+    head = server.git("rev-parse", "main")
+    blob = server.git("hash-object", "-w", "--stdin", stdin=b"x")
+    server.git("update-ref", "refs/runs/MyFlow/2", head)
+    server.git("update-ref", "refs/runs/MyFlow/3", blob)
+    server.git("-c", "user.name=x", "-c", "user.email=x", "tag", "-a", "-m", "x", "v1", head)
+    server.git("update-ref", "refs/runs/MyFlow/4", server.git("rev-parse", "v1"))
+    report = get(bob)
+    assert outcomes(report) == [Outcome.NEW] + [Outcome.REFUSED] * 3
+    assert all(run.reason for run in report.with_outcome(Outcome.REFUSED))
+    assert set(ids(bob)) == {"MyFlow/1"}
+    assert outcomes(send(bob)) == [Outcome.CURRENT]
+
+
+def test_runs_under_false_names_are_refused(server: GitRepo, ada: GitRepo, bob: GitRepo) -> None:
+    """A run that is offered as another flow, number or uid is not imported under it."""
+    run = make_run(ada)
+    send(ada)
+    tip = refs(server)["refs/runs/MyFlow/1"]
+    for name in ("MyFlow/7", "Other/1", "MyFlow/1-0123456"):
+        server.git("update-ref", f"refs/runs/{name}", tip)
+    report = get(bob)
+    assert len(report.with_outcome(Outcome.REFUSED)) == 3
+    assert ids(bob) == {"MyFlow/1": run.uid.short}
+    assert open_repo(bob).refs.get("refs/runs/MyFlow/7") is None
+
+
+def test_a_forged_history_does_not_move_a_run(server: GitRepo, ada: GitRepo, bob: GitRepo) -> None:
+    """A state that does not descend from ours never replaces it, on either side."""
+    make_run(ada)
+    send(ada)
+    get(bob)
+    before = refs(bob)
+    tree = server.git("rev-parse", "refs/runs/MyFlow/1^{tree}")
+    birth = str(store_of(bob).find("1").identity.uid)
+    message = server.git("log", "-1", "--format=%B", "refs/runs/MyFlow/1")
+    identity = ("-c", "user.name=Eve", "-c", "user.email=eve@example.org")
+    forged = server.git(*identity, "commit-tree", tree, "-p", birth, stdin=message.encode())
+    server.git("update-ref", "refs/runs/MyFlow/1", forged)
+    report = get(bob)
+    assert outcomes(report) == [Outcome.REFUSED]
+    assert "went on differently" in report.runs[0].reason
+    assert refs(bob) == before
+    report = send(bob)
+    assert outcomes(report) == [Outcome.REFUSED]
+    assert "another continuation" in report.runs[0].reason
+    assert refs(server)["refs/runs/MyFlow/1"] == forged
+    orphan = server.git(*identity, "commit-tree", tree, stdin=message.encode())
+    server.git("update-ref", "refs/runs/MyFlow/1", orphan)
+    assert outcomes(get(bob)) == [Outcome.REFUSED]
+    assert refs(bob) == before
+
+
+def test_malformed_objects_do_not_stop_the_others(
+    server: GitRepo, ada: GitRepo, bob: GitRepo
+) -> None:
+    """A run whose tree git's checks refuse is left out; the rest of its batch arrives."""
+    for _ in range(3):
+        start_run(ada).close()
+    send(ada)
+    blob = server.git("hash-object", "-w", "--stdin", stdin=b"[core]")
+    inner = server.git("mktree", stdin=f"100644 blob {blob}\tconfig\n".encode())
+    raw = b"40000 .git\0" + bytes.fromhex(inner)
+    tree = server.git("hash-object", "-w", "-t", "tree", "--literally", "--stdin", stdin=raw)
+    identity = ("-c", "user.name=Eve", "-c", "user.email=eve@example.org")
+    server.git(
+        "update-ref", "refs/runs/MyFlow/9", server.git(*identity, "commit-tree", tree, "-m", "x")
+    )
+    report = get(bob)
+    assert sorted(ids(bob)) == ["MyFlow/1", "MyFlow/2", "MyFlow/3"]
+    (refused,) = report.with_outcome(Outcome.REFUSED)
+    assert refused.source == "9"
+    assert "hasDotgit" in refused.reason or "git" in refused.reason
+    bob.fsck()
+
+
+def test_tags_that_are_none(server: GitRepo, ada: GitRepo, bob: GitRepo) -> None:
+    """Tag refs that point elsewhere, are encoded otherwise or name no run are passed over, and stay there."""
+    run = make_run(ada, tags=["good"])
+    send(ada)
+    head = server.git("rev-parse", "main")
+    server.git("update-ref", "refs/runs/@tags/MyFlow/evil/1", head)
+    server.git("update-ref", "refs/runs/@tags/MyFlow/%61/1", str(run.uid))
+    server.git("update-ref", "refs/runs/@tags/MyFlow/lonely/77", str(run.uid))
+    get(bob)
+    assert tags(bob) == {"MyFlow/1": ("good", "lonely")}
+    get(bob)
+    send(bob)
+    assert "refs/runs/@tags/MyFlow/evil/1" in refs(server)
+
+
+def test_a_reserved_number_is_taken(ada: GitRepo, bob: GitRepo) -> None:
+    """A number that was just given to a run being born here is not used for a fetched one."""
+    run = make_run(ada)
+    send(ada)
+    lock = Locks(open_repo(bob).state_dir).run(RunId("1"))
+    with lock:
+        get(bob)
+    assert list(ids(bob)) == [f"MyFlow/1-{run.uid.short}"]
+
+
+def test_tracking_copies_follow_the_remote(server: GitRepo, ada: GitRepo, bob: GitRepo) -> None:
+    """What the remote deletes disappears from the tracking copies, and from nowhere else."""
+    make_run(ada)
+    make_run(ada)
+    send(ada)
+    get(bob)
+    server.git("update-ref", "-d", "refs/runs/MyFlow/2")
+    get(bob)
+    assert set(refs(bob, "refs/runs-remotes/")) == {"refs/runs-remotes/origin/MyFlow/1"}
+    assert set(ids(bob)) == {"MyFlow/1", "MyFlow/2"}
+
+
+def test_a_push_that_is_refused_says_why(server: GitRepo, ada: GitRepo) -> None:
+    """The remote's hook may refuse a run; its words are the reason, and tags do not go without their run."""
+    hook = server.path / "hooks" / "update"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\ncase $1 in *MyFlow/1) exit 1;; esac\n")
+    hook.chmod(0o755)
+    make_run(ada, tags=["a"])
+    make_run(ada, tags=["b"])
+    report = send(ada)
+    assert outcomes(report) == [Outcome.REFUSED, Outcome.NEW]
+    assert "hook declined" in report.runs[0].reason
+    assert set(refs(server)) == {"refs/runs/MyFlow/2", "refs/runs/@tags/MyFlow/b/2"}
+
+
+def test_an_unknown_namesake_is_only_looked_at(ada: GitRepo, bob: GitRepo) -> None:
+    """Pushing fetches a namesake to know whether it is the same run, and does not import it."""
+    make_run(ada)
+    make_run(bob)
+    send(ada)
+    send(bob)
+    assert list(ids(bob)) == ["MyFlow/1"]
+    assert "refs/runs-remotes/origin/MyFlow/1" in refs(bob, "refs/runs-remotes/")
+
+
+def test_push_url_is_another_place(ada: GitRepo, tmp_path: Path) -> None:
+    """With a push URL of its own, a remote's state is looked up where the push goes."""
+    fork = tmp_path / "fork.git"
+    subprocess.run(["git", "init", "-q", "--bare", str(fork)], check=True)
+    make_run(ada)
+    send(ada)
+    ada.git("config", "remote.origin.pushurl", str(fork))
+    assert outcomes(send(ada)) == [Outcome.NEW]
+    assert set(refs(GitRepo(fork))) == {"refs/runs/MyFlow/1"}
+
+
+def test_hooks_are_asked_unless_the_push_is_theirs(ada: GitRepo) -> None:
+    """The user's pre-push hook sees a push of runs, but not one made from within a hook."""
+    hook = ada.write(".git/hooks/pre-push", "#!/bin/sh\ncat >> .git/pushed\n")
+    hook.chmod(0o755)
+    make_run(ada)
+    push(open_repo(ada), verify=False)
+    assert not (ada.path / ".git/pushed").exists()
+    make_run(ada)
+    push(open_repo(ada))
+    assert "refs/runs/MyFlow/2" in (ada.path / ".git/pushed").read_text()
+
+
+def test_free_ids() -> None:
+    """A taken id gets digits of the uid, as many as it takes."""
+    uid = Oid.from_hex("3fa29c1d" * 5)
+    one = RunId("1")
+    assert free_id(one, uid, ()) == "1"
+    assert free_id(one, uid, {one}) == "1-3fa29c1"
+    assert free_id(one, uid, {one, RunId("1-3fa29c1")}) == "1-3fa29c1d"
+
+
+@pytest.mark.parametrize("name", ["refs/runs/F/1", "refs/runs/@tags/F/a%2Eb/1"])
+def test_views_sort_refs(name: str) -> None:
+    """Runs and tags are told apart."""
+    oid = Oid(b"\1" * 20)
+    view = RemoteView({name: oid})
+    assert (len(view.runs), len(tags_of(view.refs.items()))) == ((0, 1) if "@" in name else (1, 0))
+    assert not view.foreign
+
+
+def test_fetching_a_tag_beyond_the_limit_does_not_fail(ada: GitRepo, bob: GitRepo) -> None:
+    """Two people may each add up to fifty tags; the union is taken as it is."""
+    make_run(ada)
+    send(ada)
+    get(bob)
+    add_tag(ada, "1", *(f"a{number}" for number in range(50)))
+    add_tag(bob, "1", *(f"b{number}" for number in range(50)))
+    send(ada)
+    fetch(open_repo(bob))
+    assert len(tags(bob)["MyFlow/1"]) == 100
+
+
+@pytest.mark.usefixtures("server")
+def test_a_clone_that_only_fetches_stays_tidy(ada: GitRepo, bob: GitRepo) -> None:
+    """Each fetch brings a pack; when many have gathered they are folded."""
+    store = pack_store(bob)
+    store.release([store.write([blob(b"%d" % number)]).name for number in range(40)])
+    make_run(ada)
+    send(ada)
+    get(bob)
+    assert len(list(objects_dir(bob).glob("pack/*.pack"))) < 10
+    bob.fsck()

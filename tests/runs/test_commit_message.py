@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gitflowrun.git.objects import Oid
+from gitflowrun.runs.commit_message import (
+    RunState,
+    Status,
+    format_message,
+    parse_message,
+    parse_time,
+)
+
+STATE = RunState(
+    run="MyFlow/12",
+    status=Status.DONE,
+    started=1_700_000_000.123,
+    finished=1_700_000_003.4,
+    tasks=5,
+    user="ada",
+    uid=Oid(b"\1" * 20),
+    code_commit=Oid(b"\2" * 20),
+    dirty=True,
+    origin="resume MyFlow/11 0101",
+)
+
+
+def subject(**changes: object) -> str:
+    """The subject of STATE with changes."""
+    fields = {name: getattr(STATE, name) for name in STATE.__slots__}
+    return format_message(RunState(**{**fields, **changes})).decode().split("\n")[0]
+
+
+def test_a_message_says_the_state() -> None:
+    """What was formatted is parsed back, field by field."""
+    assert parse_message(format_message(STATE).decode()) == STATE
+
+
+def test_subjects_read_well() -> None:
+    """Each status has a sentence of its own for `git log --oneline`."""
+    assert subject() == "MyFlow/12: done, 5 tasks in 3.3 s"
+    assert subject(tasks=1, finished=STATE.started + 65) == "MyFlow/12: done, 1 task in 1 min 5 s"
+    assert subject(status=Status.RUNNING, tasks=0) == "MyFlow/12: running"
+    assert subject(status=Status.RUNNING) == "MyFlow/12: running, 5 tasks done"
+    assert subject(status=Status.FAILED, failed_step="train") == (
+        "MyFlow/12: failed in train, 5 tasks done in 3.3 s"
+    )
+    assert subject(status=Status.INTERRUPTED, finished=STATE.started + 7300) == (
+        "MyFlow/12: interrupted, 5 tasks done in 2 h 1 min"
+    )
+    assert subject(finished=STATE.started + 119.7) == "MyFlow/12: done, 5 tasks in 2 min 0 s"
+
+
+def test_git_reads_the_trailers() -> None:
+    """`git interpret-trailers` finds the same trailers."""
+    done = subprocess.run(
+        ["git", "interpret-trailers", "--parse"],
+        input=format_message(STATE), capture_output=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.decode().splitlines() == [
+        "Run: MyFlow/12",
+        f"Uid: {'01' * 20}",
+        "Status: done",
+        "Tasks: 5",
+        "Started: 2023-11-14T22:13:20.123Z",
+        "Finished: 2023-11-14T22:13:23.400Z",
+        f"Code-Commit: {'02' * 20}+dirty",
+        "Origin: resume MyFlow/11 0101",
+        "User: ada",
+    ]
+
+
+@given(user=st.text(max_size=400))
+@settings(max_examples=200)
+def test_no_name_can_add_lines(user: str) -> None:
+    """Whatever a user is called, the message has the same lines, and no status but its own."""
+    fields = {name: getattr(STATE, name) for name in STATE.__slots__}
+    message = format_message(RunState(**{**fields, "user": user})).decode()
+    parsed = parse_message(message)
+    assert parsed is not None
+    assert parsed.status is Status.DONE
+    assert len(message.splitlines()) in {10, 11}
+
+
+@pytest.mark.parametrize(
+    "user", ["a\nStatus: failed", "a\r\n\r\nStatus: failed", "a\u2028b", "---"]
+)
+def test_git_agrees_that_nothing_was_injected(user: str) -> None:
+    """One status is what git finds, however the user's name is written."""
+    fields = {name: getattr(STATE, name) for name in STATE.__slots__}
+    done = subprocess.run(
+        ["git", "interpret-trailers", "--parse"],
+        input=format_message(RunState(**{**fields, "user": user})), capture_output=True, check=True,
+    )  # fmt: skip
+    lines = done.stdout.decode().split("\n")
+    assert [line for line in lines if line.startswith("Status:")] == ["Status: done"]
+
+
+@given(message=st.text())
+def test_any_message_can_be_parsed(message: str) -> None:
+    """A foreign message is no run's; it is never an error."""
+    parse_message(message)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "fix a bug\n",
+        "x\n\nRun: F/1\nStatus: odd\nStarted: 2023-11-14T22:13:20.123Z\n",
+        "x\n\nRun: F/1\nStatus: done\nStarted: yesterday\n",
+        "x\n\nRun: F/1\nStatus: done\nStarted: 2023-11-14T22:13:20.123Z\nUid: 12\n",
+        "x\n\nRun: F/1\nStatus: done\nStarted: 2023-11-14T22:13:20.123Z\n\nnot the last paragraph\n",
+    ],
+)
+def test_foreign_messages_are_no_runs(message: str) -> None:
+    """A message that lacks a field, or has a malformed one, is not a run's."""
+    assert parse_message(message) is None
+
+
+def test_times_are_utc() -> None:
+    """A written time is read as UTC wherever it is read."""
+    assert parse_time("1970-01-01T00:00:01.500Z") == 1.5
+
+
+def test_which_statuses_are_final() -> None:
+    """A running run, and one that died, have not written their last commit."""
+    assert [status for status in Status if not status.is_final] == [Status.RUNNING, Status.DEAD]

@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gitflowrun.git.repository import Repository
+from gitflowrun.runs.ids import RunIds
+from gitflowrun.runs.locks import LockState
+from tests.helpers.repos import GitRepo
+from tests.helpers.runs import open_repo, start_run, store_of
+
+
+def next_id(repo: GitRepo | Repository) -> str:
+    """Reserve a number and give its lock back."""
+    opened = repo if isinstance(repo, Repository) else open_repo(repo)
+    reserved = RunIds(opened).reserve()
+    reserved.lock.release(remove=True)
+    return str(reserved.id)
+
+
+def forget(repo: GitRepo) -> None:
+    """Delete the mark, as a user may."""
+    (repo.path / ".git" / "gitflowrun" / "high-water").unlink()
+
+
+def test_numbers_follow_each_other(repo: GitRepo) -> None:
+    """The first run is 1, and each next one is one more."""
+    assert [next_id(repo) for _ in range(3)] == ["1", "2", "3"]
+
+
+def test_all_flows_share_the_sequence(repo: GitRepo) -> None:
+    """A number names one run of the repository, whatever its flow."""
+    ids = []
+    for flow in ("A", "B", "A"):
+        with start_run(repo, flow) as writer:
+            ids.append(writer.identity.pathspec)
+    assert ids == ["A/1", "B/2", "A/3"]
+
+
+def test_a_reserved_number_is_locked(repo: GitRepo) -> None:
+    """Whoever reserves a number holds its run's lock at once."""
+    assert RunIds(open_repo(repo)).reserve().lock.state() is LockState.HELD
+
+
+def test_a_number_is_not_used_again(repo: GitRepo) -> None:
+    """Deleting the newest run, its trash and its tracking ref does not free its number."""
+    with start_run(repo):
+        pass
+    repo.git("update-ref", "-d", "refs/runs/MyFlow/1")
+    assert next_id(repo) == "2"
+
+
+@pytest.mark.parametrize(
+    "ref",
+    [
+        "refs/runs/Other/41",
+        "refs/runs/Other/41-3fa29c1",
+        "refs/runs-remotes/origin/Other/41",
+        "refs/runs-trash/2025-11-23T19:30/Other/41".replace(":", ""),
+        "refs/runs/@tags/Other/best/41",
+    ],
+)
+@pytest.mark.parametrize("packed", [False, True], ids=["loose", "packed"])
+@pytest.mark.parametrize("lost", [False, True], ids=["mark", "no-mark"])
+def test_refs_that_came_by_other_ways_count(
+    repo: GitRepo, ref: str, *, packed: bool, lost: bool
+) -> None:
+    """Fetched, deleted and hand-made refs are seen, with and without the mark, loose or packed."""
+    assert next_id(repo) == "1"
+    repo.git("update-ref", ref, "HEAD")
+    if packed:
+        repo.git("pack-refs", "--all")
+    if lost:
+        forget(repo)
+    assert next_id(repo) == "42"
+
+
+def test_archived_runs_count(repo: GitRepo) -> None:
+    """An archive commit says the highest number it has folded."""
+    repo.git("commit", "-q", "--allow-empty", "-m", "archive\n\nLast-Run: 41")
+    repo.git("update-ref", "refs/runs/@archive/Other", "HEAD")
+    assert next_id(repo) == "42"
+
+
+@pytest.mark.parametrize("content", ["", "x", "7", "7 none", "\xff", "-1 none\n"])
+def test_a_damaged_mark_is_no_mark(repo: GitRepo, content: str) -> None:
+    """A mark that a power cut or a person damaged is ignored."""
+    assert next_id(repo) == "1"
+    mark = repo.path / ".git" / "gitflowrun" / "high-water"
+    mark.write_text(content, encoding="latin-1")
+    repo.git("update-ref", "refs/runs/F/4", "HEAD")
+    assert next_id(repo) == "5"
+
+
+def test_made_up_numbers_do_not_use_up_the_sequence(repo: GitRepo) -> None:
+    """A ref with an absurd number does not push everybody's numbers there."""
+    repo.git("update-ref", "refs/runs/F/999999999999999999", "HEAD")
+    assert next_id(repo) == "1"
+
+
+def test_linked_worktrees_share_the_sequence(repo: GitRepo, tmp_path: Path) -> None:
+    """Runs of a linked worktree are runs of the repository."""
+    repo.git("worktree", "add", "-q", str(tmp_path / "other"))
+    other = GitRepo(tmp_path / "other")
+    ids = []
+    for place in (repo, other, repo):
+        with start_run(place) as writer:
+            ids.append(str(writer.identity.id))
+    assert ids == ["1", "2", "3"]
+    assert [str(run) for _, run in store_of(other).names()] == ["3", "2", "1"]
+
+
+def test_a_run_written_around_us_is_not_overwritten(repo: GitRepo) -> None:
+    """If the number's ref appears between reservation and birth, the run gets the next one."""
+    opened = open_repo(repo)
+    head = repo.git("rev-parse", "HEAD")
+    reserve = RunIds.reserve
+
+    def and_then_somebody_writes(self: RunIds, *, thorough: bool = False) -> object:
+        reserved = reserve(self, thorough=thorough)
+        if str(reserved.id) == "1":
+            repo.git("update-ref", "refs/runs/MyFlow/1", head)
+            repo.git("update-ref", "refs/runs/Other/7", head)
+            repo.git("pack-refs", "--all")
+        return reserved
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RunIds, "reserve", and_then_somebody_writes)
+        with start_run(opened) as writer:
+            assert str(writer.identity.id) == "8"
+    assert repo.git("rev-parse", "refs/runs/MyFlow/1") == head
+    assert not list((repo.path / ".git/objects/pack").glob("*.keep"))
+
+
+def test_a_held_number_is_passed_over(repo: GitRepo) -> None:
+    """A number that somebody reserved before the mark was lost is not given twice."""
+    ids = RunIds(open_repo(repo))
+    held = ids.reserve()
+    forget(repo)
+    assert str(held.id) == "1"
+    assert next_id(repo) == "2"
+
+
+def test_the_last_number_can_be_asked(repo: GitRepo) -> None:
+    """`last` tells the highest number without reserving one."""
+    ids = RunIds(open_repo(repo))
+    assert ids.last() == 0
+    next_id(repo)
+    assert (ids.last(), ids.last()) == (1, 1)

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gitflowrun import msgpack
+from gitflowrun.errors import CorruptRecord
+from gitflowrun.runs.line_times import decode_times, encode_times
+
+TIMES = st.lists(st.floats(min_value=0, max_value=4e9), max_size=20).map(sorted)
+
+
+@given(stdout=TIMES, stderr=TIMES)
+def test_times_come_back_to_the_microsecond(stdout: list[float], stderr: list[float]) -> None:
+    """Every line of both streams gets its time back."""
+    for given_times, found in zip(
+        (stdout, stderr), decode_times(encode_times(stdout, stderr)), strict=True
+    ):
+        assert found == pytest.approx(given_times, abs=2e-6)
+
+
+def test_no_lines_no_blob() -> None:
+    """A silent task has no times at all."""
+    assert encode_times([], []) == b""
+    assert decode_times(b"") == ([], [])
+
+
+def test_a_clock_set_back_keeps_the_order() -> None:
+    """Times never go backwards within a stream."""
+    assert decode_times(encode_times([5.0, 3.0, 6.0], []))[0] == [5.0, 5.0, 6.0]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xc1",
+        msgpack.pack([]),
+        msgpack.pack({"schema": 9}),
+        msgpack.pack({"schema": 1, "start": -1, "stdout": b"", "stderr": b""}),
+        msgpack.pack({"schema": 1, "start": 0, "stdout": b"123", "stderr": b""}),
+        msgpack.pack({"schema": 1, "start": 0, "stdout": "", "stderr": b""}),
+    ],
+)
+def test_malformed_times_are_corrupt(data: bytes) -> None:
+    """What is no times blob says so."""
+    with pytest.raises(CorruptRecord):
+        decode_times(data)

@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import zlib
+from collections.abc import Mapping
+
+import pytest
+
+from gitflowrun.errors import CorruptRecord
+from gitflowrun.git.command import Completed, Git, Word
+from gitflowrun.names import RunId
+from gitflowrun.runs.commit_message import Status
+from gitflowrun.runs.listing import newest_first
+from gitflowrun.runs.runs import RunStore
+from gitflowrun.runs.tags import Tags
+from tests.helpers.repos import ROOT, GitRepo
+from tests.helpers.runs import finished_task, make_run, open_repo, start_run, store_of
+
+
+def test_runs_are_listed_newest_first(repo: GitRepo) -> None:
+    """The order is that of the numbers, across flows, also beyond 9."""
+    for number in range(11):
+        start_run(repo, "AB"[number % 2]).close()
+    runs = store_of(repo).summaries()
+    assert [run.pathspec for run in runs[:3]] == ["A/11", "B/10", "A/9"]
+    assert [run.pathspec for run in store_of(repo).summaries("B")][:2] == ["B/10", "B/8"]
+    assert [str(run) for _, run in store_of(repo).names("A")] == ["11", "9", "7", "5", "3", "1"]
+    assert store_of(repo).flows() == ["A", "B"]
+
+
+def test_a_summary_says_what_a_list_shows(repo: GitRepo) -> None:
+    """Status, times, tasks, user, tags and code commit come without opening a tree."""
+    repo.write("new.txt", "x")
+    identity = make_run(repo, tags=["best", "a b"])
+    (run,) = store_of(repo).summaries()
+    assert (run.flow, run.id, run.uid) == (identity.flow, identity.id, identity.uid)
+    assert (run.status, run.tasks, run.user) == (Status.DONE, 4, "ada")
+    assert run.tags == ("a b", "best")
+    assert run.subject.startswith("MyFlow/1: done, 4 tasks in ")
+    assert str(run.commit) == repo.git("rev-parse", "runs/MyFlow/1")
+    assert str(run.code_commit) == repo.git("rev-parse", "HEAD")
+    assert run.dirty
+    stored = store_of(repo).get("MyFlow", "1")
+    assert (run.started, run.finished) == (stored.started, stored.finished)
+
+
+def test_a_run_without_commits_beyond_its_birth_has_its_uid(repo: GitRepo) -> None:
+    """The birth commit can't name itself; the list knows it all the same."""
+    with start_run(repo) as writer:
+        (run,) = store_of(repo).summaries()
+        assert run.uid == writer.identity.uid
+        assert run.status is Status.RUNNING
+
+
+def test_a_failed_run_says_where(repo: GitRepo) -> None:
+    """The step that failed is in the list."""
+    with start_run(repo) as writer:
+        tasks = [finished_task(writer.identity, "train/2", ok=False)]
+        writer.commit(tasks, status=Status.FAILED)
+    (run,) = store_of(repo).summaries()
+    assert (run.status, run.failed_step, run.tasks) == (Status.FAILED, "train", 0)
+
+
+def test_foreign_refs_are_not_listed(repo: GitRepo) -> None:
+    """A ref below refs/runs that holds no run of ours neither shows nor disturbs."""
+    make_run(repo)
+    repo.git("update-ref", "refs/runs/MyFlow/9", "HEAD")
+    repo.git("update-ref", "refs/runs/@index/MyFlow", "HEAD")
+    assert [run.pathspec for run in store_of(repo).summaries()] == ["MyFlow/1"]
+
+
+@pytest.mark.parametrize("limit", [0, 1, 3, 7])
+@pytest.mark.parametrize("flow", [None, "A"])
+def test_a_limit_shows_the_newest(repo: GitRepo, flow: str | None, limit: int) -> None:
+    """A limited list is the beginning of the whole one, tags included."""
+    for number in range(5):
+        make_run(repo, "AB"[number % 2], tags=[f"t{number}"])
+    store = store_of(repo)
+    assert store.summaries(flow, limit) == store.summaries(flow)[:limit]
+
+
+def test_a_list_is_one_git_command(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs, their states and their tags come from one `git for-each-ref`."""
+    make_run(repo, tags=["best"])
+    opened = open_repo(repo)
+    calls: list[object] = []
+    attempt = Git.attempt
+
+    def counted(
+        self: Git,
+        *args: Word,
+        stdin: bytes | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> Completed:
+        calls.append(args)
+        return attempt(self, *args, stdin=stdin, env=env)
+
+    monkeypatch.setattr(Git, "attempt", counted)
+    (run,) = RunStore(opened).summaries()
+    assert run.tags == ("best",)
+    assert len(calls) == 1
+
+
+def test_listing_loads_no_pygit2(repo: GitRepo) -> None:
+    """Whoever only lists does not pay for libgit2, msgpack or blake3."""
+    make_run(repo)
+    code = (
+        "import sys\n"
+        "from gitflowrun.git.repository import Repository\n"
+        "from gitflowrun.runs.runs import RunStore\n"
+        "assert len(RunStore(Repository.discover()).summaries()) == 1\n"
+        "print([name for name in ('pygit2', 'numpy', 'click') if name in sys.modules])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=repo.path, env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout == "[]\n"
+
+
+def test_users_trailer_settings_change_nothing(repo: GitRepo) -> None:
+    """A user's own idea of trailers does not hide the status of runs."""
+    make_run(repo)
+    repo.git("config", "trailer.separators", "=")
+    assert [run.status for run in store_of(repo).summaries()] == [Status.DONE]
+
+
+def test_an_empty_repository_has_no_runs(repo: GitRepo) -> None:
+    """Before the first run there is nothing to list, and no error."""
+    store = store_of(repo)
+    assert store.summaries() == store.summaries("X") == store.summaries(limit=5) == []
+    assert store.flows() == []
+    assert Tags(store.repo).all() == {}
+
+
+def test_a_damaged_ref_hides_only_itself(repo: GitRepo) -> None:
+    """A ref to a missing object keeps nobody from seeing the other runs; asked for, it is a clear error."""
+    make_run(repo)
+    (repo.path / ".git/refs/runs/MyFlow/2").write_text("01" * 20 + "\n")
+    assert [run.pathspec for run in store_of(repo).summaries()] == ["MyFlow/1"]
+    with pytest.raises(CorruptRecord, match="missing"):
+        _ = store_of(repo).get("MyFlow", "2").identity
+
+
+def test_a_damaged_commit_hides_only_itself(repo: GitRepo) -> None:
+    """Git refuses to list anything at all then; asked for, it is a clear error."""
+    make_run(repo)
+    make_run(repo)
+    commit = repo.git("rev-parse", "refs/runs/MyFlow/2")
+    content = repo.git("cat-file", "commit", commit)
+    repo.git("update-ref", "refs/runs/MyFlow/2", repo.git("rev-parse", "HEAD"))
+    repo.git("-c", "gc.reflogExpire=now", "repack", "-adq")
+    loose = repo.path / ".git/objects" / commit[:2] / commit[2:]
+    loose.parent.mkdir(exist_ok=True)
+    loose.write_bytes(
+        zlib.compress(f"commit {len(content)}\0{content}".encode())[:-9] + b"damaged!!"
+    )
+    repo.write(".git/refs/runs/MyFlow/2", commit + "\n")
+    assert [run.pathspec for run in store_of(repo).summaries()] == ["MyFlow/1"]
+    with pytest.raises(CorruptRecord, match=f"MyFlow/2: object {commit}"):
+        _ = store_of(repo).get("MyFlow", "2").identity
+
+
+def test_namesakes_stand_together() -> None:
+    """A run of another clone stands beside the run whose number it shares."""
+    names = [("F", RunId(text)) for text in ("2", "10", "2-3fa29c1", "1")]
+    assert [str(run) for _, run in newest_first(names)] == ["10", "2-3fa29c1", "2", "1"]

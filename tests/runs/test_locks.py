@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from gitflowrun.errors import RepositoryError
+from gitflowrun.names import RunId
+from gitflowrun.runs.locks import FileLock, Locks, LockState
+from tests.helpers.repos import ROOT
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from gitflowrun.runs.locks import FileLock
+lock = FileLock(Path(sys.argv[1]))
+lock.acquire()
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def other_process(path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that holds the lock at `path`."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(path)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A lock file that is not there yet, nor its directories."""
+    return tmp_path / "state" / "locks" / "one"
+
+
+def test_one_process_at_a_time(path: Path) -> None:
+    """While another process holds the lock it can't be taken, and looks held."""
+    with other_process(path):
+        assert FileLock(path).state() is LockState.HELD
+        assert not FileLock(path).try_acquire()
+    assert FileLock(path).try_acquire()
+
+
+def test_a_killed_holder_holds_nothing(path: Path) -> None:
+    """The kernel frees the lock of a killed process; its file stays, free."""
+    with other_process(path) as process:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert FileLock(path).state() is LockState.FREE
+        assert FileLock(path).try_acquire()
+
+
+def test_waiting_ends_when_the_holder_lets_go(path: Path) -> None:
+    """`acquire` waits for the holder."""
+    with other_process(path) as process:
+        assert process.stdin is not None
+        process.stdin.close()
+        FileLock(path).acquire(patience=20)
+
+
+def test_impatience_names_the_holder(path: Path) -> None:
+    """Whoever waits in vain learns which process to look at."""
+    with (
+        other_process(path) as process,
+        pytest.raises(RepositoryError, match=f"process {process.pid}"),
+    ):
+        FileLock(path).acquire(patience=0.05)
+
+
+def test_a_removed_file_is_not_a_lock(path: Path) -> None:
+    """Two holders of one name are impossible, also when the first removes the file as it goes."""
+    first, second = FileLock(path), FileLock(path)
+    first.acquire()
+    waiting = os.open(path, os.O_RDWR)  # as a process that opened the file before it was removed
+    first.release(remove=True)
+    assert second.state() is LockState.ABSENT
+    second.acquire()
+    assert os.fstat(waiting).st_ino != path.stat().st_ino
+    assert not FileLock(path).try_acquire()
+    os.close(waiting)
+    second.release()
+    assert second.state() is LockState.FREE
+
+
+def test_locks_are_private(path: Path) -> None:
+    """Lock files and their directories are the user's alone."""
+    with FileLock(path):
+        assert path.stat().st_mode & 0o077 == 0
+        assert path.parent.parent.stat().st_mode & 0o077 == 0
+
+
+def test_a_directory_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    """A lock that can't be made is a clear error, not a traceback."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RepositoryError, match="cannot lock"):
+        FileLock(tmp_path / "file" / "locks" / "x").acquire()
+
+
+def test_every_lock_has_its_name(tmp_path: Path) -> None:
+    """Ids, tags and each run have locks of their own."""
+    locks = Locks(tmp_path)
+    with locks.ids(), locks.tags(), locks.run(RunId("1")), locks.run(RunId("2")):
+        assert locks.run(RunId("1")).state() is LockState.HELD
+        assert locks.run(RunId("3")).state() is LockState.ABSENT
+
+
+def test_an_uncontended_lock_is_quick(path: Path) -> None:
+    """Taking a free lock does not sleep."""
+    begun = time.monotonic()
+    for _ in range(100):
+        with FileLock(path):
+            pass
+    assert time.monotonic() - begun < 5
+
+
+def test_a_lock_whose_file_was_deleted_can_be_renewed(path: Path) -> None:
+    """The holder makes the file again, and then looks held again; others can't take what is renewed."""
+    lock = FileLock(path)
+    lock.acquire()
+    lock.renew()
+    path.unlink()
+    path.parent.rmdir()
+    assert lock.state() is LockState.ABSENT
+    lock.renew()
+    assert lock.state() is LockState.HELD
+    assert not FileLock(path).try_acquire()
+    lock.release(remove=True)
+    lock.renew()
+    assert lock.state() is LockState.ABSENT

@@ -1,0 +1,173 @@
+"""Keeping a repository in shape while runs are written into it, and between them."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from gitflowrun.errors import RepositoryError
+from gitflowrun.git.maintenance import FOLD_BEYOND
+from gitflowrun.git.owner import Owner
+from gitflowrun.git.ref_update import Refs
+from gitflowrun.runs import maintenance
+from gitflowrun.runs.maintenance import Upkeep, tidy
+from gitflowrun.runs.records import TaskName
+from gitflowrun.runs.runs import Status
+from tests.helpers.packs import blob, noise, objects_dir, pack_store
+from tests.helpers.repos import GitRepo
+from tests.helpers.runs import finished_task, make_run, open_repo, start_run, store_of
+
+
+def _packs(repo: GitRepo) -> list[Path]:
+    return sorted(objects_dir(repo).glob("pack/*.pack"))
+
+
+def _many(repo: GitRepo, count: int) -> None:
+    store = pack_store(repo)
+    store.release([store.write([blob(noise(300, number))]).name for number in range(count)])
+
+
+def test_a_long_run_leaves_a_handful_of_packs(repo: GitRepo) -> None:
+    """However many group commits a run takes, its packs are folded beside it; every task stays readable."""
+    count = 4 * FOLD_BEYOND
+    with start_run(repo) as writer:
+        run = writer.identity
+        seen = 0
+        for number in range(count):
+            writer.commit([finished_task(run, f"train/{number}", {"x": b"%d" % number})])
+            seen = max(seen, len(_packs(repo)))
+        writer.commit([], status=Status.DONE)
+    assert seen < count
+    tidy(open_repo(repo))
+    assert len(_packs(repo)) <= FOLD_BEYOND
+    assert not list(objects_dir(repo).glob("pack/*.keep"))
+    stored = store_of(repo).get("MyFlow", run.id)
+    assert len(stored.tasks("train")) == count
+    assert all(stored.task(TaskName("train", task)).record.ok for task in stored.tasks("train"))
+    repo.fsck()
+
+
+def test_many_small_runs_leave_a_handful_of_packs(repo: GitRepo) -> None:
+    """Packs that many runs have left are folded between runs."""
+    for _ in range(FOLD_BEYOND // 4):
+        make_run(repo)
+        tidy(open_repo(repo))
+    assert len(_packs(repo)) <= FOLD_BEYOND + 4
+    repo.fsck()
+
+
+def test_payloads_are_exempt_from_deltas_from_the_first_run(repo: GitRepo) -> None:
+    """The first run tells git; later ones find it told."""
+    for _ in range(2):
+        make_run(repo)
+        lines = (repo.path / ".git/info/attributes").read_text().splitlines()
+        assert lines.count("steps/*/*/blake3/* -delta") == 1
+
+
+def test_what_crashed_processes_left_is_swept(repo: GitRepo) -> None:
+    """Half a pack, a kept pack and an old lock of processes that are no more: all gone."""
+    opened = open_repo(repo)
+    make_run(opened)
+    gone = Owner(Owner.process().host, "00000000", ((1, "1"),)).encode()
+    half = opened.state("incoming") / f"{gone}~pack-{'1' * 40}.pack"
+    half.write_bytes(b"half a pack")
+    kept = pack_store(repo).write([blob(b"never published")])
+    keep = objects_dir(repo) / "pack" / f"{kept.name}.keep"
+    keep.write_text(f"gitflowrun {gone} 2025-01-01T00:00:00Z\n")
+    locks = [
+        repo.path / ".git" / name
+        for name in (
+            "refs/runs/MyFlow/7.lock",
+            "refs/tags/runs/MyFlow/t/7.lock",
+            "refs/runs-remotes/origin/MyFlow/7.lock",
+            "refs/heads/main.lock",
+        )
+    ]
+    for lock in locks:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        lock.touch()
+        os.utime(lock, (1, 1))
+    tidy(opened)
+    assert not half.exists()
+    assert not keep.exists()
+    assert [lock.exists() for lock in locks] == [False, False, False, True]
+
+
+def test_locks_are_looked_for_once_a_day(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looking at the files of all runs is not done after each of them; a clock set back does not stop it."""
+    opened = open_repo(repo)
+    calls: list[tuple[str, ...]] = []
+    monkeypatch.setattr(Refs, "sweep_locks", lambda _refs, *prefixes: calls.append(prefixes))
+    mark = opened.state() / "swept-locks"
+    ages = [0.0, 86_500.0, -86_500.0]
+    for age in ages:
+        tidy(opened)
+        tidy(opened)
+        os.utime(mark, (time.time() - age, time.time() - age))
+    assert len(calls) == 2
+    tidy(opened)
+    assert len(calls) == 3
+
+
+def test_nothing_of_this_fails_a_run(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk without room, or a git that refuses: the run is written all the same."""
+
+    def fail(*_args: object, **_options: object) -> None:
+        raise RepositoryError("no room")
+
+    for name in ("exempt_from_deltas", "start_fold", "fold"):
+        monkeypatch.setattr(maintenance, name, fail)
+    opened = open_repo(repo)
+    monkeypatch.setattr(type(opened.packs), "sweep", fail)
+    with start_run(opened) as writer:
+        for number in range(FOLD_BEYOND + 2):
+            writer.commit([finished_task(writer.identity, f"train/{number}")])
+        writer.commit([], status=Status.DONE)
+    tidy(opened)
+    assert store_of(repo).get("MyFlow", "1").status is Status.DONE
+
+
+def test_a_git_that_cannot_fold_is_no_failure(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where git does not know an option, packs stay as they are."""
+    _many(repo, FOLD_BEYOND + 1)
+    opened = open_repo(repo)
+    real = opened.git.command
+    monkeypatch.setattr(
+        type(opened.git), "command", lambda _git, args: real([*args, "--no-such-option"])
+    )
+    before = _packs(repo)
+    tidy(opened)
+    assert _packs(repo) == before
+
+
+def test_the_end_of_a_run_waits_for_no_fold(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fold that is not done by then is given up, and leaves nothing behind; `tidy` takes it up again."""
+    _many(repo, FOLD_BEYOND + 1)
+    opened = open_repo(repo)
+    keeper = Upkeep(opened)
+    assert opened.settings  # which git is asked for only once
+    with monkeypatch.context() as patch:
+        patch.setattr(type(opened.git), "command", lambda _git, _args: ["sleep", "60"])
+        keeper.released(FOLD_BEYOND + 1)
+    begun = time.monotonic()
+    keeper.released(FOLD_BEYOND + 1)
+    keeper.stop()
+    assert time.monotonic() - begun < 30
+    assert list(opened.packs.incoming.iterdir()) == []
+    assert len(_packs(repo)) == FOLD_BEYOND + 1
+    tidy(opened)
+    assert len(_packs(repo)) == 1
+
+
+def test_a_running_gc_is_respected(repo: GitRepo) -> None:
+    """While the user's own gc runs, nothing is folded."""
+    _many(repo, FOLD_BEYOND + 1)
+    repo.write(".git/gc.pid", "1 host")
+    before = _packs(repo)
+    tidy(open_repo(repo))
+    assert _packs(repo) == before

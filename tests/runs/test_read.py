@@ -1,0 +1,222 @@
+from __future__ import annotations
+
+import pytest
+
+from gitflowrun import msgpack
+from gitflowrun.errors import CorruptRecord, NotFound
+from gitflowrun.git.objects import Commit, Mode, ObjectType, Oid, TreeEntry, tree_bytes
+from gitflowrun.git.pack.publish import PackObject
+from gitflowrun.git.repository import Repository
+from gitflowrun.runs.commit_message import RunState, Status, format_message
+from gitflowrun.runs.records import TaskName
+from gitflowrun.runs.runs import StoredRun
+from tests.helpers.repos import GitRepo
+from tests.helpers.runs import finished_task, make_run, open_repo, start_run, store_of
+
+
+def stored(repo: GitRepo, run: str = "1") -> StoredRun:
+    """The newest state of a run of MyFlow."""
+    return store_of(repo).get("MyFlow", run)
+
+
+def write(repo: Repository, kind: ObjectType, data: bytes) -> Oid:
+    """Write an object."""
+    pack = repo.packs.write([PackObject(kind, data)])
+    repo.packs.release([pack.name])
+    return pack.oids[0]
+
+
+def rewritten(run: StoredRun, repo: Repository, task: str, **entries: bytes) -> StoredRun:
+    """`run` as somebody could have forged it: a task `train/<task>` with other files; b"" removes one."""
+    objects = repo.objects
+    root = {entry.name: entry for entry in objects.tree(objects.commit(run.commit).tree)}
+    steps = {entry.name: entry for entry in objects.tree(root[b"steps"].oid)}
+    tasks = {entry.name: entry for entry in objects.tree(steps[b"train"].oid)}
+    files = {entry.name: entry for entry in objects.tree(tasks[task.encode()].oid)}
+    for file, data in entries.items():
+        del files[file.encode()]
+        if data:
+            oid = write(repo, ObjectType.BLOB, data)
+            files[file.encode()] = TreeEntry(Mode.BLOB, file.encode(), oid)
+    for directory, name, below in (
+        (tasks, task.encode(), files),
+        (steps, b"train", tasks),
+        (root, b"steps", steps),
+    ):
+        tree = write(repo, ObjectType.TREE, tree_bytes(below.values()))
+        directory[name] = TreeEntry(Mode.TREE, name, tree)
+    old = objects.commit(run.commit)
+    tree = write(repo, ObjectType.TREE, tree_bytes(root.values()))
+    forged = Commit(tree, (run.commit,), old.author, old.committer, old.message)
+    return StoredRun(repo, run.flow, run.id, write(repo, ObjectType.COMMIT, forged.encode()))
+
+
+def test_a_run_is_read_back(repo: GitRepo) -> None:
+    """INFO, status, times, steps and tasks come back as they were written."""
+    identity = make_run(repo)
+    run = stored(repo)
+    assert run.identity == identity
+    assert run.status is Status.DONE
+    assert run.info.parameters == {"alpha": "0.5"}
+    assert run.started == run.info.created
+    assert run.finished is not None
+    assert 0 <= run.finished - run.started < 60
+    assert str(run.code_commit) == repo.git("rev-parse", "HEAD")
+    assert str(run.code_tree) == repo.git("rev-parse", "HEAD^{tree}")
+    assert str(run.info_blob) == repo.git("rev-parse", "runs/MyFlow/1:INFO")
+    assert run.steps() == ["_parameters", "start", "train", "end"]
+    assert run.tasks("train") == ["2", "3"]
+    assert [str(record.name) for record in run.records("train")] == ["train/2", "train/3"]
+    assert [str(task.name) for task in run.all_tasks()] == [
+        "_parameters/0", "start/1", "train/2", "train/3", "end/4"
+    ]  # fmt: skip
+
+
+def test_a_task_is_read_back(repo: GitRepo) -> None:
+    """Record, output and line times of a task come back."""
+    make_run(repo)
+    task = stored(repo).task(TaskName("start", "1"))
+    assert task.record.ok
+    assert task.record.artifacts["x"].size == 3
+    assert task.output("stdout") == b"hello\n"
+    assert task.output("stderr") == b""
+    ((time, line),) = task.lines("stdout")
+    assert line == "hello"
+    assert time == pytest.approx(task.record.attempts[-1].finished, abs=1e-3)
+    assert str(task.tree) == repo.git("rev-parse", "runs/MyFlow/1:steps/start/1")
+    assert str(task.task_blob) == repo.git("rev-parse", "runs/MyFlow/1:steps/start/1/TASK")
+
+
+def test_tasks_stand_in_the_order_of_their_numbers(repo: GitRepo) -> None:
+    """Task 10 comes after task 9, named ones come last."""
+    with start_run(repo) as writer:
+        names = ["train/10", "train/9", "train/1", "train/1_node_1"]
+        writer.commit([finished_task(writer.identity, name) for name in names])
+    assert stored(repo).tasks("train") == ["1", "9", "10", "1_node_1"]
+
+
+def test_a_young_run_has_no_steps(repo: GitRepo) -> None:
+    """Between birth and first commit a run has no tasks, and that is no error."""
+    with start_run(repo):
+        run = stored(repo)
+        assert run.steps() == []
+        assert list(run.all_tasks()) == []
+        assert run.finished is None
+        with pytest.raises(NotFound) as caught:
+            run.tasks("start")
+        assert caught.value.hint == "none of its tasks has finished yet"
+
+
+def test_unknown_steps_and_tasks_name_their_neighbours(repo: GitRepo) -> None:
+    """What is not there is an error that says what is."""
+    make_run(repo)
+    run = stored(repo)
+    with pytest.raises(NotFound, match="MyFlow/1 has no step 'trian'") as caught:
+        run.tasks("trian")
+    assert caught.value.hint == "did you mean train?"
+    with pytest.raises(NotFound, match="MyFlow/1/train has no task '7'") as caught:
+        run.task(TaskName("train", "7"))
+    assert caught.value.hint == "its tasks are 2, 3"
+
+
+def test_a_stored_run_does_not_change(repo: GitRepo) -> None:
+    """A run that was read stays at its commit while the run goes on."""
+    with start_run(repo) as writer:
+        before = stored(repo)
+        writer.commit([finished_task(writer.identity, "start/1")], status=Status.DONE)
+        assert before.steps() == []
+        assert stored(repo).steps() == ["start"]
+
+
+def test_a_malformed_record_names_its_task(repo: GitRepo) -> None:
+    """Garbage instead of a record is a corrupt record of that task; the others are read."""
+    make_run(repo)
+    forged = rewritten(stored(repo), open_repo(repo), "3", TASK=b"\xc1garbage")
+    assert forged.task(TaskName("train", "2")).record.ok
+    with pytest.raises(CorruptRecord, match=r"MyFlow/1/train/3: "):
+        list(forged.records("train"))
+
+
+def test_a_record_without_its_blob_names_its_task(repo: GitRepo) -> None:
+    """A task's directory without record says what it lacks."""
+    make_run(repo)
+    forged = rewritten(stored(repo), open_repo(repo), "3", TASK=b"")
+    with pytest.raises(CorruptRecord, match=r"MyFlow/1/train/3: there is no entry TASK"):
+        _ = forged.task(TaskName("train", "3")).record
+
+
+def test_a_record_of_another_task_is_refused(repo: GitRepo) -> None:
+    """A task's record must be the task's own."""
+    make_run(repo)
+    run, opened = stored(repo), open_repo(repo)
+    other = opened.objects.blob(run.task(TaskName("train", "2")).task_blob)
+    forged = rewritten(run, opened, "3", TASK=other)
+    with pytest.raises(
+        CorruptRecord, match=r"MyFlow/1/train/3: its record is that of task train/2"
+    ):
+        _ = forged.task(TaskName("train", "3")).record
+
+
+def test_a_record_that_is_no_map_is_refused(repo: GitRepo) -> None:
+    """Valid msgpack of another kind is no record."""
+    make_run(repo)
+    forged = rewritten(stored(repo), open_repo(repo), "3", TASK=msgpack.pack([1]))
+    with pytest.raises(CorruptRecord, match="no map"):
+        list(forged.records("train"))
+
+
+def test_a_missing_object_names_what_it_was_part_of(repo: GitRepo) -> None:
+    """In a damaged repository the error says which task lost its record."""
+    make_run(repo)
+    opened = open_repo(repo)
+    run = StoredRun(opened, "MyFlow", stored(repo).id, stored(repo).commit)
+    task = run.task(TaskName("train", "3"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(task), "task_blob", Oid(b"\1" * 20))
+        with pytest.raises(CorruptRecord, match=r"MyFlow/1/train/3: object 0101"):
+            _ = task.record
+
+
+def test_a_foreign_commit_is_no_run(repo: GitRepo) -> None:
+    """A ref of the user's own below refs/runs reads as what it is."""
+    repo.git("update-ref", "refs/runs/MyFlow/1", "HEAD")
+    with pytest.raises(CorruptRecord, match="message of MyFlow/1's commit"):
+        _ = stored(repo).status
+    with pytest.raises(CorruptRecord, match="INFO of MyFlow/1: there is no entry INFO"):
+        _ = stored(repo).info
+
+
+def claim(repo: GitRepo, run: StoredRun, uid: Oid | None) -> StoredRun:
+    """A child of `run`'s commit whose message claims another birth commit."""
+    opened = open_repo(repo)
+    old = opened.objects.commit(run.commit)
+    message = format_message(RunState("MyFlow/1", Status.DONE, 1.0, 2.0, uid=uid))
+    forged = Commit(old.tree, (run.commit,), old.author, old.committer, message)
+    return StoredRun(opened, "MyFlow", run.id, write(opened, ObjectType.COMMIT, forged.encode()))
+
+
+def test_the_uid_is_the_birth_commit(repo: GitRepo) -> None:
+    """At birth and later, a run is identified by its first commit."""
+    with start_run(repo) as writer:
+        assert stored(repo).identity.uid == writer.identity.uid
+        writer.commit([])
+        writer.commit([], status=Status.DONE)
+        assert stored(repo).identity.uid == writer.identity.uid
+
+
+@pytest.mark.parametrize("lie", ["another run", "no commit", "nothing"])
+def test_a_claimed_uid_is_not_believed(repo: GitRepo, lie: str) -> None:
+    """A message that claims the identity of another run does not get it."""
+    first, second = make_run(repo), make_run(repo)
+    uids = {"another run": second.uid, "no commit": Oid(b"\1" * 20), "nothing": None}
+    assert claim(repo, stored(repo), uids[lie]).identity.uid == first.uid
+
+
+def test_lines_without_times(repo: GitRepo) -> None:
+    """Output that has lost its times is still read line by line, undecodable bytes replaced."""
+    with start_run(repo) as writer:
+        task = finished_task(writer.identity, "start/1", stdout="x")
+        odd = type(task)(task.record, {}, stdout=b"one\n\xfftwo\nthree", times=task.times)
+        writer.commit([odd], status=Status.DONE)
+    lines = stored(repo).task(TaskName("start", "1")).lines("stdout")
+    assert lines == [(None, "one"), (None, "\N{REPLACEMENT CHARACTER}two"), (None, "three")]

@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import contextlib
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gitflowrun import msgpack
+from gitflowrun.errors import CorruptRecord, GitflowrunError, InvalidPathspec
+from gitflowrun.git.objects import Oid
+from gitflowrun.names import Digest, RunId
+from gitflowrun.runs.records import (
+    ArtifactRef,
+    Attempt,
+    Chunk,
+    ForeachFrame,
+    Metadatum,
+    RunIdentity,
+    RunInfo,
+    RunOrigin,
+    TaskName,
+    TaskRecord,
+    Transition,
+)
+
+RUN = RunIdentity("MyFlow", RunId("12"), Oid(b"u" * 20))
+TASK = TaskName("train", "3")
+REF = ArtifactRef(
+    digest=Digest(b"w" * 32),
+    size=7,
+    codec="npy/1",
+    type="numpy.ndarray",
+    chunks=(
+        Chunk(Digest(b"a" * 32), Oid(b"1" * 20), 4),
+        Chunk(Digest(b"b" * 32), Oid(b"2" * 20), 3),
+    ),
+    producer=TASK,
+)
+RECORD = TaskRecord(
+    name=TASK,
+    run=RUN,
+    parents=(TaskName("start", "1"),),
+    attempts=(
+        Attempt(0, 1.5, 2.5, ok=False, exit_code=-9, error="killed"),
+        Attempt(1, 3.0, 4.0, ok=True, cpu=0.5, max_rss=1 << 20),
+    ),
+    frames=(ForeachFrame("start", "items", 3, 2, "c"),),
+    transition=Transition(("end",), "items", 3),
+    artifacts={"model": REF},
+    metadata=(Metadatum("attempt", "1", "attempt", 3.0, 1),),
+)
+INFO = RunInfo(
+    flow="MyFlow",
+    id=RunId("12"),
+    nonce="n",
+    created=1.0,
+    user="ada",
+    host="h",
+    versions={"gitflowrun": "0.1", "metaflow": "2.19.39", "python": "3.11"},
+    parameters={"alpha": "0.5"},
+    git={"commit": None, "dirty": ["a"]},
+    environment={"platform": "x"},
+    graph={"steps": {}},
+    tags=("t",),
+    system_tags=("user:ada",),
+    origin=RunOrigin("resume", RUN),
+    script="flow.py",
+)
+
+
+def test_records_survive_the_wire() -> None:
+    """Task and run records come back from bytes as they were."""
+    assert TaskRecord.from_map(msgpack.unpack(msgpack.pack(RECORD.to_map()))) == RECORD
+    assert RunInfo.from_map(msgpack.unpack(msgpack.pack(INFO.to_map()))) == INFO
+
+
+def test_only_the_last_attempt_counts() -> None:
+    """A task is ok when its last attempt was; without attempts it is not."""
+    assert RECORD.ok
+    assert not TaskRecord(TASK, RUN).ok
+    assert not TaskRecord(TASK, RUN, attempts=RECORD.attempts[:1]).ok
+
+
+@pytest.mark.parametrize("record", [RECORD, INFO], ids=["task", "info"])
+def test_newer_fields_survive_a_rewrite(record: TaskRecord | RunInfo) -> None:
+    """Fields that this release does not know are kept and written back."""
+    newer = {**record.to_map(), "resources": {"gpu": 1}}
+    read = type(record).from_map(newer)
+    assert read.extra == {"resources": {"gpu": 1}}
+    assert read.to_map() == newer
+
+
+def test_a_newer_schema_is_refused_with_a_hint() -> None:
+    """A record that this release can't understand says so, and what helps."""
+    with pytest.raises(CorruptRecord, match="schema 2") as caught:
+        TaskRecord.from_map({**RECORD.to_map(), "schema": 2})
+    assert caught.value.hint == "install a newer gitflowrun"
+
+
+@pytest.mark.parametrize("data", [None, [], "x", {}, {"schema": "1"}])
+def test_what_is_no_record_is_refused(data: Any) -> None:
+    """Other values than a record's map are corrupt records."""
+    with pytest.raises(CorruptRecord):
+        TaskRecord.from_map(data)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("step", "a/b"),
+        ("step", ""),
+        ("task", 3),
+        ("run", {"flow": "../x", "id": "1", "uid": bytes(20)}),
+        ("run", {"flow": "F", "id": "one", "uid": bytes(20)}),
+        ("run", {"flow": "F", "id": "1", "uid": bytes(19)}),
+        ("run", {"flow": "F", "id": "1", "uid": [1] * 20}),
+        ("parents", ["start"]),
+        ("parents", "start/1"),
+        ("attempts", {}),
+        ("attempts", [{"number": 0}]),
+        ("foreach", [[1, 2]]),
+        ("foreach", [["s", "v", -1, 0, ""]]),
+        ("transition", {"targets": "end", "foreach": None, "num_splits": None}),
+        ("transition", {"targets": [1], "foreach": None, "num_splits": None}),
+        ("artifacts", {"x": {}}),
+        ("artifacts", {1: REF.to_map()}),
+        ("artifacts", {"x": {**REF.to_map(), "size": 8}}),
+        ("artifacts", {"x": {**REF.to_map(), "chunks": b"short"}}),
+        ("artifacts", {"x": {**REF.to_map(), "blake3": "text" * 8}}),
+        ("metadata", [["n", "v", "t", math.nan, 0]]),
+        ("metadata", [["n", "v", "t", 10**400, 0]]),
+    ],
+)
+def test_malformed_fields_are_refused(field: str, value: Any) -> None:
+    """A field of the wrong kind makes the record corrupt, whatever it is."""
+    with pytest.raises(CorruptRecord):
+        TaskRecord.from_map({**RECORD.to_map(), field: value})
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(field=st.sampled_from(sorted(RECORD.to_map())), value=VALUES)
+def test_any_field_yields_a_record_or_a_corrupt_record(field: str, value: Any) -> None:
+    """Replacing any field of a task record by anything never raises another error."""
+    with contextlib.suppress(CorruptRecord):
+        TaskRecord.from_map({**RECORD.to_map(), field: value})
+
+
+@given(field=st.sampled_from(sorted(INFO.to_map())), value=VALUES)
+def test_any_info_field_yields_info_or_a_corrupt_record(field: str, value: Any) -> None:
+    """Replacing any field of INFO by anything never raises another error."""
+    with contextlib.suppress(CorruptRecord):
+        RunInfo.from_map({**INFO.to_map(), field: value})
+
+
+@pytest.mark.parametrize("text", ["", "train", "train/", "/3", "a/b/c"])
+def test_task_names_have_two_parts(text: str) -> None:
+    """What is not `step/task` names no task."""
+    with pytest.raises(InvalidPathspec):
+        TaskName.parse(text)
+
+
+def test_malformed_records_say_which_field_is_missing() -> None:
+    """The message names the record and the field."""
+    data = RECORD.to_map()
+    del data["parents"]
+    with pytest.raises(GitflowrunError, match="task record: no field 'parents'"):
+        TaskRecord.from_map(data)

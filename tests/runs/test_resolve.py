@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import pytest
+
+from gitflowrun.errors import InvalidPathspec, NotFound
+from gitflowrun.runs.records import RunIdentity
+from gitflowrun.runs.runs import RunStore
+from tests.helpers.repos import GitRepo
+from tests.helpers.runs import make_run, start_run, store_of
+
+
+@pytest.fixture
+def runs(repo: GitRepo) -> list[RunIdentity]:
+    """A/1 (best), B/2 (best, deadbeef), A/3 (2, release/1.0)."""
+    return [
+        make_run(repo, "A", tags=["best"]),
+        make_run(repo, "B", tags=["best", "deadbeef"]),
+        make_run(repo, "A", tags=["2", "release/1.0"]),
+    ]
+
+
+@pytest.fixture
+def store(repo: GitRepo, runs: list[RunIdentity]) -> RunStore:
+    """The runs."""
+    assert len(runs) == 3
+    return store_of(repo)
+
+
+@pytest.mark.parametrize(
+    ("address", "flow", "found"),
+    [
+        ("1", None, "A/1"),
+        ("A/1", None, "A/1"),
+        ("1", "A", "A/1"),
+        ("A/1", "A", "A/1"),
+        ("2", None, "B/2"),
+        ("2", "A", "A/3"),  # no run 2 of A, so the tag
+        ("@latest", None, "A/3"),
+        ("B/@latest", None, "B/2"),
+        ("@latest", "B", "B/2"),
+        ("@{-1}", None, "B/2"),
+        ("@{-2}", None, "A/1"),
+        ("A/@{-1}", None, "A/1"),
+        ("A/best", None, "A/1"),
+        ("best", "B", "B/2"),
+        ("deadbeef", None, "B/2"),
+        ("release/1.0", None, "A/3"),
+        ("A/release/1.0", None, "A/3"),
+    ],
+)
+def test_addresses(store: RunStore, address: str, flow: str | None, found: str) -> None:
+    """Every form of address finds the run it describes."""
+    assert store.find(address, flow).pathspec == found
+
+
+def test_hashes(store: RunStore, runs: list[RunIdentity]) -> None:
+    """A run is found by the beginning of its birth commit or of its newest commit."""
+    newest = store.get("B", "2").commit
+    for prefix in (str(runs[1].uid), str(runs[1].uid)[:12], str(newest)[:12]):
+        assert store.find(prefix).pathspec == "B/2"
+    assert store.find(f"B/{str(newest)[:12]}").pathspec == "B/2"
+    with pytest.raises(NotFound):
+        store.find(f"A/{str(newest)[:12]}")
+    with pytest.raises(NotFound):
+        store.find("fff")
+
+
+def test_parts_of_runs(store: RunStore) -> None:
+    """What follows the run names step, task and artifact."""
+    found = store.resolve("A/1/train/2/y")
+    assert (found.run.pathspec, found.step, found.task, found.artifact) == (
+        "A/1",
+        "train",
+        "2",
+        "y",
+    )
+    found = store.resolve("@latest/start")
+    assert (found.run.pathspec, found.step, found.task, found.artifact) == (
+        "A/3",
+        "start",
+        None,
+        None,
+    )
+    assert store.resolve("deadbeef/start/1").task == "1"
+
+
+def test_a_run_of_another_clone(store: RunStore, repo: GitRepo, runs: list[RunIdentity]) -> None:
+    """`12-3fa29c1` is the imported run; alone, it also answers to its number."""
+    short = runs[1].uid.short
+    repo.git("update-ref", f"refs/runs/B/2-{short}", str(store.get("B", "2").commit))
+    assert store.find(f"2-{short}").pathspec == f"B/2-{short}"
+    assert store.find("2").pathspec == "B/2"
+    repo.git("update-ref", "-d", "refs/runs/B/2")
+    assert store.find("2").pathspec == f"B/2-{short}"
+
+
+def test_the_name_that_other_clones_use(store: RunStore, runs: list[RunIdentity]) -> None:
+    """A run of this clone is found by the name under which it was published elsewhere."""
+    assert store.find(f"1-{runs[0].uid.short}").pathspec == "A/1"
+    with pytest.raises(NotFound):
+        store.find(f"1-{runs[1].uid.short}")
+
+
+def test_an_ambiguous_address_lists_the_candidates(
+    store: RunStore, runs: list[RunIdentity]
+) -> None:
+    """As git does for short hashes: which runs could be meant, newest first."""
+    with pytest.raises(InvalidPathspec, match="'best' is ambiguous") as caught:
+        store.find("best")
+    lines = (caught.value.hint or "").splitlines()
+    assert lines[0] == "the candidates are:"
+    assert lines[1].startswith(f"  {runs[1].uid.short} B/2: done, 4 tasks in ")
+    assert lines[2].startswith(f"  {runs[0].uid.short} A/1: done, 4 tasks in ")
+    assert len(lines) == 3
+
+
+def test_a_tag_names_the_newest_run_that_has_it(store: RunStore, repo: GitRepo) -> None:
+    """Within a flow a tag that several runs have means the newest of them."""
+    make_run(repo, "A", tags=["best"])
+    assert store.find("A/best").pathspec == "A/4"
+
+
+@pytest.mark.parametrize(
+    "address", ["", "/", "1/", "/1", "A//1", "1/start/1/x/y", "A/1/start/1/x/y"]
+)
+def test_what_is_no_address(store: RunStore, address: str) -> None:
+    """Malformed addresses are refused."""
+    with pytest.raises(InvalidPathspec):
+        store.resolve(address)
+
+
+@pytest.mark.parametrize(
+    ("address", "flow", "message", "hint"),
+    [
+        ("9", None, "there is no run '9'", "the newest is A/3"),
+        ("bets", None, "there is no run 'bets'", "did you mean best? the newest is A/3"),
+        ("9", "A", "there is no run '9' of flow A", "the newest is A/3"),
+        ("A/9/start", None, "there is no run 'A/9/start' of flow A", "the newest is A/3"),
+        ("A", None, "A is a flow, not a run", "try A/@latest"),
+        ("1", "C", "there are no runs of flow C in this repository", "`git runs` lists all runs"),
+        ("@{-3}", None, "there is no run '@{-3}'", "the newest is A/3"),
+        ("@{1}", None, "there is no run '@{1}'", "the newest is A/3"),
+    ],
+)
+def test_unknown_runs_say_what_is_near(
+    store: RunStore, address: str, flow: str | None, message: str, hint: str
+) -> None:
+    """An address of nothing names the nearest thing there is."""
+    with pytest.raises(NotFound) as caught:
+        store.find(address, flow)
+    assert (caught.value.message, caught.value.hint) == (message, hint)
+
+
+def test_a_repository_without_runs_says_so(repo: GitRepo) -> None:
+    """The first look at an empty list is an explanation."""
+    with pytest.raises(NotFound, match="no runs in this repository"):
+        store_of(repo).find("@latest")
+
+
+def test_a_tag_of_a_deleted_run_finds_nothing(repo: GitRepo) -> None:
+    """A tag that outlived its run leads nowhere."""
+    start_run(repo, "A", tags=["old"]).close()
+    make_run(repo, "A")
+    repo.git("update-ref", "-d", "refs/runs/A/1")
+    with pytest.raises(NotFound):
+        store_of(repo).find("old")

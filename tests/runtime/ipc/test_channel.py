@@ -1,0 +1,169 @@
+"""Messages between the processes of a run, over real sockets."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gitflowrun.errors import CorruptRecord
+from gitflowrun.git.objects import NULL_OID
+from gitflowrun.names import Digest, RunId
+from gitflowrun.runs.records import (
+    ArtifactRef,
+    Chunk,
+    ForeachFrame,
+    RunIdentity,
+    TaskName,
+    Transition,
+)
+from gitflowrun.runtime.ipc import channel, messages
+from gitflowrun.runtime.ipc.channel import Channel, Received, channel_pair
+from gitflowrun.runtime.ipc.request import Kind, RunRequest
+from gitflowrun.settings import Isolation
+
+TASK = TaskName("train", "3")
+IS_JOIN = True
+RUN = RunIdentity("F", RunId("12"), NULL_OID)
+PARENT = messages.Parent(TASK, NULL_OID)
+VALUE = messages.Value("plain/1", "builtins.int", b"\x05")
+DIGEST = Digest(bytes(32))
+ARTIFACT = ArtifactRef(DIGEST, 3, "plain/1", "builtins.int", (Chunk(DIGEST, NULL_OID, 3),), TASK)
+REQUEST = RunRequest(
+    Kind.CLONE, tags=("a",), origin="11", run_id_file=Path("id"), argv=("f.py", "run"), isolation=Isolation.FRESH
+)  # fmt: skip
+EXAMPLES: list[messages.Message] = [
+    messages.Order(
+        "F", {"steps": {}}, REQUEST, {"x": VALUE}, {"x": "5"}, "f.py", ("python", "f.py"), ("/lib",), None,
+        "0", {"random": 7},
+    ),
+    messages.Adopted(("x", "y")),
+    messages.Defaults({"x": VALUE}, {"x": "5"}),
+    messages.Interrupt(2),
+    messages.Refusal("NotFound", "no such run", None),
+    messages.Ended(1, "step 'train' failed"),
+    messages.Begin(RUN, None, "a", None, ("t",), "/o", "/i", "/g", "safe", frozenset({"a/1"}), 9, ".", {"random": 1}),
+    messages.Begin(RUN, RUN, "ada", "user:ada", (), "/o", "/i", "/g", "fast", frozenset(), 5, "/tmp", {}),
+    messages.Launch(7, TASK, 1, IS_JOIN, (ForeachFrame("s", "xs", 3, 1, "b"),), (PARENT, PARENT), PARENT),
+    messages.Launch(0, TASK, 0, not IS_JOIN, (), (), None, {"x": VALUE}),
+    messages.Twin(8, 4, 1, "bé"),
+    messages.Kill(7, 9),
+    messages.Started(7, 100),
+    messages.NotLaunched(7, "no more processes"),
+    messages.Exited(7, 9, 0.25, 1 << 20),
+    messages.Result(
+        7, {"x": ARTIFACT}, {DIGEST: b"abc"}, ("pack-1",), Transition(("a",), "xs", 2), ("p", "q")
+    ),
+    messages.Result(7, {}, {}, (), None, (), "ValueError: no"),
+]  # fmt: skip
+
+
+@pytest.fixture(params=[True, False], ids=["datagrams", "stream"])
+def ends(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[Channel, Channel]]:
+    """Both ends of a pair."""
+    monkeypatch.setattr(channel, "DATAGRAMS", request.param)
+    one, other = map(Channel, channel_pair())
+    yield one, other
+    one.close()
+    other.close()
+
+
+def _body(received: Received | None) -> list[Any]:
+    assert received is not None
+    return received.body
+
+
+def test_messages_arrive_whole_and_in_order(ends: tuple[Channel, Channel]) -> None:
+    """Small and large messages keep their order and their bytes."""
+    bodies: list[list[Any]] = [["a", 1], ["b", b"x" * 300_000], ["c"], ["d", "é" * 70_000]]
+
+    def send() -> None:
+        for body in bodies:
+            ends[0].send(body)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    assert [_body(ends[1].receive()) for _ in bodies] == bodies
+    sender.join()
+
+
+def test_open_files_travel_with_their_message(ends: tuple[Channel, Channel]) -> None:
+    """Descriptors arrive with the message they were sent with, also with a large one."""
+    for size in (10, 200_000):
+        reading, writing = os.pipe()
+        ends[0].send(["take", b"x" * size], (writing,))
+        ends[0].send(["next"])
+        os.close(writing)
+        received = ends[1].receive()
+        assert received is not None
+        os.write(received.fds[0], b"hello")
+        os.close(received.fds[0])
+        assert os.read(reading, 10) == b"hello"
+        assert os.read(reading, 10) == b""
+        os.close(reading)
+        following = ends[1].receive()
+        assert following == Received(["next"])
+
+
+def test_the_end_is_none(ends: tuple[Channel, Channel]) -> None:
+    """A closed other end is the end of the channel, not an error."""
+    ends[0].send(["last"])
+    ends[0].close()
+    assert _body(ends[1].receive()) == ["last"]
+    assert ends[1].receive() is None
+
+
+@pytest.mark.parametrize("datagrams", [True, False])
+def test_a_channel_that_does_not_block_keeps_what_the_kernel_does_not_take(
+    datagrams: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is lost or reordered while the other end does not read."""
+    monkeypatch.setattr(channel, "DATAGRAMS", datagrams)
+    one, other = channel_pair()
+    sender, receiver = Channel(one, blocking=False), Channel(other, blocking=False)
+    with pytest.raises(BlockingIOError):
+        receiver.receive()
+    for number in range(200):
+        sender.send([number, b"x" * 10_000])
+    assert sender.wants_write
+    numbers: list[int] = []
+    while len(numbers) < 200:
+        try:
+            numbers.append(_body(receiver.receive())[0])
+        except BlockingIOError:
+            sender.flush()
+    assert numbers == list(range(200))
+    assert not sender.wants_write
+    sender.close()
+    receiver.close()
+
+
+@pytest.mark.parametrize(
+    "message", [pytest.param(m, id=f"{i}-{type(m).__name__}") for i, m in enumerate(EXAMPLES)]
+)
+def test_every_message_survives_the_wire(message: messages.Message) -> None:
+    """What is sent is what arrives."""
+    one, other = map(Channel, channel_pair())
+    one.send(messages.encode(message))
+    assert messages.parse(_body(other.receive())) == message
+    one.close()
+    other.close()
+
+
+scalars = st.one_of(st.none(), st.integers(0, 9), st.text(max_size=5), st.binary(max_size=5))
+
+
+@given(st.recursive(scalars, lambda inner: st.lists(inner, max_size=12)))
+def test_anything_else_is_a_corrupt_record(body: object) -> None:
+    """A list that is no message never becomes one."""
+    for kind in ("Launch", "Result", "Begin", "Order", "nonsense"):
+        with pytest.raises(CorruptRecord):
+            messages.parse([kind, body])

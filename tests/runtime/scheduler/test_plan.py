@@ -1,0 +1,227 @@
+"""The order in which tasks may run, against a naive model of flows."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gitflowrun.errors import FlowError
+from gitflowrun.git.objects import NULL_OID
+from gitflowrun.runs.records import TaskName, Transition
+from gitflowrun.runtime.ipc.messages import Parent
+from gitflowrun.runtime.scheduler.plan import Plan, PlannedTask, Shape
+
+PARAMETERS = Parent(TaskName("_parameters", "0"), NULL_OID)
+
+
+@dataclass
+class Block:
+    """A piece of a flow: a step, followed by a foreach or static branches that end in a join."""
+
+    width: int = 0
+    branches: list[list[Block]] = field(default_factory=list)
+
+
+@dataclass
+class Flow:
+    """A graph drawn from blocks, and how often each of its steps runs."""
+
+    following: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    joins: set[str] = field(default_factory=set)
+    widths: dict[str, int] = field(default_factory=dict)
+    times: dict[str, int] = field(default_factory=dict)
+
+    def draw(self, blocks: list[Block], times: int) -> tuple[str, str]:
+        """Add blocks in a row; the first and the last step."""
+        first = last = ""
+        for block in blocks:
+            head = self._step(times)
+            tail = head
+            if block.branches:
+                tail = self._step(times, is_join=True)
+                inner = times * (block.width or 1)
+                ends = [self.draw(branch, inner) for branch in block.branches]
+                self.following[head] = tuple(start for start, _ in ends)
+                for _, end in ends:
+                    self.following[end] = (tail,)
+                if block.width:
+                    self.widths[head] = block.width
+            if last:
+                self.following[last] = (head,)
+            first, last = first or head, tail
+        return first, last
+
+    def _step(self, times: int, *, is_join: bool = False) -> str:
+        name = f"s{len(self.times)}"
+        self.times[name] = times
+        self.following[name] = ()
+        if is_join:
+            self.joins.add(name)
+        return name
+
+    def transition(self, step: str) -> Transition | None:
+        """What the step says with `self.next`."""
+        width = self.widths.get(step)
+        targets = self.following[step]
+        return Transition(targets, "items" if width else None, width) if targets else None
+
+
+blocks = st.recursive(
+    st.builds(Block),
+    lambda inner: st.one_of(
+        st.builds(
+            Block,
+            st.integers(1, 4),
+            st.lists(st.lists(inner, min_size=1, max_size=2), min_size=1, max_size=1),
+        ),
+        st.builds(
+            Block,
+            st.just(0),
+            st.lists(st.lists(inner, min_size=1, max_size=2), min_size=2, max_size=3),
+        ),
+    ),
+    max_leaves=6,
+)
+
+
+def _plan(flow: Flow, first: str, last: str) -> Plan:
+    return _started(Shape(first, last, frozenset(flow.joins), flow.following))
+
+
+def _started(shape: Shape) -> Plan:
+    """A plan whose parameters are stored."""
+    plan = Plan(shape)
+    task = plan.take()
+    assert task is not None
+    assert task.step == "_parameters"
+    plan.finish(task, PARAMETERS, None)
+    plan.release()
+    return plan
+
+
+@given(
+    st.lists(blocks, min_size=1, max_size=3), st.integers(1, 5), st.randoms(use_true_random=False)
+)
+def test_every_task_runs_once_after_all_it_needs(
+    drawn: list[Block], workers: int, chance: random.Random
+) -> None:
+    """Whatever the order of finishing, each step runs as often as its nesting says, parents first."""
+    flow = Flow()
+    first, last = flow.draw(drawn, 1)
+    plan = _plan(flow, first, last)
+    done: set[TaskName] = {PARAMETERS.name}
+    seen: dict[str, list[PlannedTask]] = {}
+    running: list[PlannedTask] = []
+    while running or plan.queued:
+        while len(running) < workers and (task := plan.take()):
+            running.append(task)
+        task = running.pop(chance.randrange(len(running)))
+        assert all(parent.name in done for parent in task.parents)
+        seen.setdefault(task.step, []).append(task)
+        name = TaskName(task.step, str(len(done)))
+        done.add(name)
+        plan.finish(task, Parent(name, NULL_OID), flow.transition(task.step), ("a", "b"))
+        plan.release()
+    assert {step: len(tasks) for step, tasks in seen.items()} == flow.times
+    assert plan.finished
+    assert plan.take() is None
+    for step, tasks in seen.items():
+        places = {tuple(frame.index for frame in task.frames) for task in tasks}
+        assert len(places) == len(tasks), "two tasks of a step at one place"
+        assert all(task.is_join == (step in flow.joins) for task in tasks)
+
+
+def _run(
+    plan: Plan, transitions: dict[str, Transition | None], order: int = 1
+) -> list[PlannedTask]:
+    tasks: list[PlannedTask] = []
+    ready: list[PlannedTask] = []
+    while plan.queued or ready:
+        while task := plan.take():
+            ready.append(task)
+        task = ready.pop(0 if order > 0 else -1)
+        tasks.append(task)
+        index = "" if task.index is None else f"{task.index}"
+        done = Parent(TaskName(task.step, f"{task.step}{index}"), NULL_OID)
+        plan.finish(task, done, transitions[task.step], ("x", "y", "z"))
+        plan.release()
+    return tasks
+
+
+FOREACH = Shape("a", "d", frozenset("c"), {"a": ("b",), "b": ("c",), "c": ("d",), "d": ()})
+STEPS = {
+    "a": Transition(("b",), "xs", 3),
+    "b": Transition(("c",)),
+    "c": Transition(("d",)),
+    "d": None,
+}
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_inputs_come_in_split_order(order: int) -> None:
+    """A join's parents are in the order of the items, in whatever order they finish."""
+    join = next(task for task in _run(_started(FOREACH), STEPS, order) if task.is_join)
+    assert [parent.name.task for parent in join.parents] == ["b0", "b1", "b2"]
+    assert join.frames == ()
+
+
+def test_frames_say_step_variable_width_index_and_value() -> None:
+    """The child of a foreach knows its level."""
+    task = next(task for task in _run(_started(FOREACH), STEPS) if task.index == 1)
+    (frame,) = task.frames
+    assert (frame.step, frame.var, frame.num_splits, frame.index, frame.value) == (
+        "a",
+        "xs",
+        3,
+        1,
+        "y",
+    )
+
+
+def test_a_wide_foreach_is_held_until_published_and_unrolled_as_it_is_taken() -> None:
+    """Ten thousand items are counted, not built, and none runs before its split is published."""
+    plan = _started(FOREACH)
+    start = plan.take()
+    assert start is not None
+    plan.finish(start, PARAMETERS, Transition(("b",), "xs", 10_000))
+    assert plan.queued == 0
+    assert plan.held == 10_000
+    assert plan.take() is None
+    plan.release()
+    assert plan.queued == 10_000
+    assert len(plan._queue) == 1
+    taken = [task for _ in range(3) if (task := plan.take())]
+    assert [task.index for task in taken] == [0, 1, 2]
+    plan.put_back(taken)
+    assert plan.queued == 10_000
+    again = plan.take()
+    assert again is taken[0]
+
+
+@pytest.mark.parametrize(
+    ("transition", "message"),
+    [
+        (None, "without saying where"),
+        (Transition(("gone",)), "no step of this flow"),
+        (Transition(("c",)), "without a split"),
+        (Transition(("b",), "xs", 0), "no items"),
+    ],
+)
+def test_a_transition_that_does_not_fit_is_refused(
+    transition: Transition | None, message: str
+) -> None:
+    """A record of another version of the flow can't lead the plan astray."""
+    plan = _started(FOREACH)
+    start = plan.take()
+    assert start is not None
+    with pytest.raises(FlowError, match=message):
+        plan.finish(start, PARAMETERS, transition)
+
+
+def test_downstream_of_a_step() -> None:
+    """A step and all that may follow it."""
+    assert FOREACH.downstream("b") == {"b", "c", "d"}
