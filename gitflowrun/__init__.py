@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gitflowrun.artifacts.codecs.files import FileArtifact, from_chunks, from_file
+    from gitflowrun.artifacts.codecs.bytes import FileArtifact, from_chunks, from_file
     from gitflowrun.client import (
         DataArtifact,
         Flow,
@@ -44,7 +44,7 @@ _ROOMS = {
         "get_namespace metadata namespace"
     ),
     "gitflowrun.flow": "FlowSpec IncludeFile JSONType JSONTypeClass Parameter current step",
-    "gitflowrun.artifacts.codecs.files": "FileArtifact from_chunks from_file",
+    "gitflowrun.artifacts.codecs.bytes": "FileArtifact from_chunks from_file",
     "gitflowrun.version": "get_version",
 }
 _HOME = {name: room for room, names in _ROOMS.items() for name in names.split()}

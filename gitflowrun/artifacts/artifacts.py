@@ -18,8 +18,15 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from gitflowrun.artifacts import codecs
 from gitflowrun.artifacts.digest import digest, digest_all, digest_parts
-from gitflowrun.artifacts.payloads import PayloadFile, read_bytes, read_payload
-from gitflowrun.artifacts.settling import changed, chunk_digests, may_change, settled
+from gitflowrun.artifacts.payloads import (
+    PayloadFile,
+    changed,
+    chunk_digests,
+    may_change,
+    read_bytes,
+    read_payload,
+    settled,
+)
 from gitflowrun.errors import CorruptRecord, UsageError
 from gitflowrun.git.objects import ObjectType, hash_object
 from gitflowrun.runs.records import ArtifactRef, Chunk

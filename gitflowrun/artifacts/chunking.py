@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import TYPE_CHECKING
 
-from gitflowrun.git.cpus import usable_cpus
+from gitflowrun.git.owner import usable_cpus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

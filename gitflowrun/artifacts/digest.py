@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from blake3 import blake3
 
-from gitflowrun.git.cpus import usable_cpus
+from gitflowrun.git.owner import usable_cpus
 from gitflowrun.names import Digest
 
 if TYPE_CHECKING:

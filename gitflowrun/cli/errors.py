@@ -15,7 +15,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
-from gitflowrun.cli.output.style import style_for
+from gitflowrun.cli.output.terminal import style_for
 from gitflowrun.cli.output.text import printable
 from gitflowrun.errors import GitflowrunError, UsageError
 

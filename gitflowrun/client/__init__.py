@@ -9,8 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.client.artifact import DataArtifact, MetaflowData
-from gitflowrun.client.flow import Flow
-from gitflowrun.client.metaflow import Metaflow
+from gitflowrun.client.flow import Flow, Metaflow
 from gitflowrun.client.namespaces import default_namespace, get_namespace, namespace
 from gitflowrun.client.repository import default_metadata, get_metadata, metadata
 from gitflowrun.client.run import Run

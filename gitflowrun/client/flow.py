@@ -1,13 +1,17 @@
-"""`Flow`: the runs of a flow. What a run is, `run` says."""
+"""`Flow`: the runs of a flow. What a run is, `run` says.
+
+`Metaflow`: all flows of the repository that have runs in the namespace.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from gitflowrun.client.base import Container, local_time, suggestion
-from gitflowrun.client.repository import Listing
+from gitflowrun.client.namespaces import get_namespace
+from gitflowrun.client.repository import Listing, Source
 from gitflowrun.client.run import Run
-from gitflowrun.errors import NotFound
+from gitflowrun.errors import GitflowrunError, MissingKey, NotFound
 from gitflowrun.names import Pathspec, RunId
 
 if TYPE_CHECKING:
@@ -16,7 +20,7 @@ if TYPE_CHECKING:
 
     from pandas import DataFrame
 
-__all__ = ["Flow"]
+__all__ = ["Flow", "Metaflow"]
 
 
 class Flow(Container[Run]):
@@ -93,7 +97,7 @@ class Flow(Container[Run]):
         Raises:
             UsageError: pandas is not installed.
         """
-        from gitflowrun.client.frames import to_pandas
+        from gitflowrun.client.display import to_pandas
 
         return to_pandas(self.runs(*tags))
 
@@ -101,3 +105,51 @@ class Flow(Container[Run]):
         from gitflowrun.client.display import flow_html
 
         return flow_html(self)
+
+
+class Metaflow:
+    """The flows of the repository: iterate over them, newest first, or index it by name."""
+
+    def __init__(self) -> None:
+        self._spec = Source.current().spec
+        self._namespace = get_namespace()
+
+    @property
+    def flows(self) -> list[Flow]:
+        """The flows that have runs in the namespace, the one whose first run is newest first."""
+        return list(self)
+
+    def __iter__(self) -> Iterator[Flow]:
+        # Ids count up across flows, so the first run of each says which is the oldest.
+        seen = [flow for flow, _ in reversed(Source.of(self._spec).runs.names())]
+        for name in reversed(dict.fromkeys(seen)):
+            flow = self._flow(name)
+            if flow.is_in_namespace():
+                yield flow
+
+    def __getitem__(self, name: str) -> Flow:
+        try:
+            flow = self._flow(name)
+            flow._check_exists()  # noqa: SLF001
+        except GitflowrunError as error:
+            raise MissingKey(error.message, hint=error.hint) from None
+        if not flow.is_in_namespace():
+            outside = flow._outside()  # noqa: SLF001
+            raise MissingKey(outside.message, hint=outside.hint)
+        return flow
+
+    def __contains__(self, name: object) -> bool:
+        try:
+            self[str(name)]
+        except KeyError:
+            return False
+        return True
+
+    def _flow(self, name: str) -> Flow:
+        source = Source.of(self._spec)
+        flow = Flow.__new__(Flow)
+        flow._begin(Flow._parse(name, source), source.spec, self._namespace)  # noqa: SLF001
+        return flow
+
+    def __repr__(self) -> str:
+        return f"Metaflow({self._spec!r})"

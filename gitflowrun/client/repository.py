@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from gitflowrun.artifacts.artifacts import ArtifactReader
     from gitflowrun.names import RunId
-    from gitflowrun.runs.custody import Custody
     from gitflowrun.runs.runs import RunStore
     from gitflowrun.runs.tags import Tags
+    from gitflowrun.runs.trust import Custody
 
 __all__ = ["Listing", "Source", "default_metadata", "get_metadata", "metadata"]
 
@@ -98,8 +98,7 @@ class Source:
     @cached_property
     def custody(self) -> Custody:
         """Judges what may be loaded."""
-        from gitflowrun.runs.custody import Custody
-        from gitflowrun.runs.trust import Trust
+        from gitflowrun.runs.trust import Custody, Trust
 
         return Custody(self.runs, Trust(self.repo))
 

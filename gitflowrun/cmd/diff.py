@@ -14,21 +14,19 @@ from io import TextIOWrapper
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from gitflowrun.cli.errors import GIT, guarded
-from gitflowrun.cli.output.pager import open_screen
+from gitflowrun.cli.output.terminal import open_screen
 from gitflowrun.cli.output.text import printable
 from gitflowrun.errors import UsageError
 from gitflowrun.git.repository import Repository
-from gitflowrun.porcelain.codediff import FORMATS, code_diff
-from gitflowrun.porcelain.compare import compare_parameters
+from gitflowrun.porcelain.compare import FORMATS, code_diff, compare_parameters
 from gitflowrun.runs.runs import RunStore
 
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Iterator, Sequence
 
-    from gitflowrun.cli.output.style import Style
-    from gitflowrun.porcelain.codediff import CodeDiff
-    from gitflowrun.porcelain.compare import Difference
+    from gitflowrun.cli.output.terminal import Style
+    from gitflowrun.porcelain.compare import CodeDiff, Difference
     from gitflowrun.runs.read import StoredRun
 
 __all__ = ["main"]

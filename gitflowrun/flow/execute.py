@@ -11,30 +11,30 @@ per task; the client derives it:
     _graph_info               RunInfo.graph
 
 `_foreach_items_<depth>` (see `foreach`) exists where a foreach's items can't be found in its attribute.
+
+A failed step told to the person who wrote it: their frames and their lines, none of ours.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from gitflowrun.errors import FlowError, InvalidNext
+from gitflowrun.errors import FlowError, GitflowrunError, InvalidNext
 from gitflowrun.flow import door
 from gitflowrun.flow.current import current
-from gitflowrun.flow.failure import exception_map
-from gitflowrun.flow.foreach import hidden_name, is_hidden_name
 from gitflowrun.flow.graph import FlowGraph
-from gitflowrun.flow.inputs import Inputs
 from gitflowrun.flow.members import STATE, class_attribute, parameters_of, seal
-from gitflowrun.flow.sources import ArtifactSource, RecordSource
-from gitflowrun.flow.task_state import State
+from gitflowrun.flow.task_state import ArtifactSource, Inputs, RecordSource, State
+from gitflowrun.flow.transition import hidden_name, is_hidden_name
 from gitflowrun.runs.records import Transition
 
 if TYPE_CHECKING:
+    import traceback
     from collections.abc import Iterator, Mapping
 
     from gitflowrun.flow.flowspec import FlowSpec
@@ -45,9 +45,67 @@ __all__ = [
     "RecordSource",
     "StepOutcome",
     "TaskContext",
+    "describe",
+    "exception_map",
     "execute_step",
     "prepare",
 ]
+
+
+_ROOM = os.path.dirname(os.path.abspath(__file__)) + os.sep  # noqa: PTH100, PTH120  (pathlib is an import)
+_PACKAGE = os.path.dirname(os.path.dirname(_ROOM)) + os.sep  # noqa: PTH120
+
+
+def describe(error: BaseException) -> str:
+    """The text that explains an exception of a step.
+
+    A flow's own mistakes (a wrong `self.next`, a merge that can't be) are a sentence with a line number;
+    everything else is a traceback from the user's outermost frame on.
+    """
+    if isinstance(error, FlowError) and (error.line is not None or error.__traceback__ is None):
+        return _sentence(error)
+    import traceback
+
+    told = traceback.TracebackException.from_exception(error, compact=True)
+    # Where our own errors were raised within the package helps nobody; where a codec failed may.
+    _strip(told, _PACKAGE if isinstance(error, GitflowrunError) else _ROOM)
+    text = "".join(told.format())
+    if isinstance(error, SystemExit):
+        text += f"the step called sys.exit({error.code!r}): return from it instead\n"
+    if isinstance(error, GitflowrunError) and error.hint:
+        text += f"hint: {error.hint}\n"
+    return text
+
+
+def exception_map(error: BaseException) -> dict[str, str]:
+    """An exception as plain data: the private artifact `_exception` of a failed task."""
+    kind = type(error)
+    return {
+        "type": f"{kind.__module__}.{kind.__qualname__}",
+        "message": _message(error),
+        "stacktrace": describe(error),
+    }
+
+
+def _sentence(error: FlowError) -> str:
+    hint = f"hint: {error.hint}\n" if error.hint else ""
+    return f"{error.headline}: {error}\n{hint}"
+
+
+def _strip(told: traceback.TracebackException, ours: str) -> None:
+    for other in (told.__cause__, told.__context__):
+        if other is not None:
+            _strip(other, ours)
+    stack = told.stack
+    stack[:] = [frame for frame in stack if not frame.filename.startswith(ours)] or stack[:]
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001  (a user's __str__ may raise anything)
+        return f"<a {type(error).__name__} that can't be shown>"
+
 
 _SMALL = frozenset({bool, complex, float, int, type(None)})
 _IMMUTABLE = _SMALL | {bytes, str}

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from gitflowrun.flow.members import constants, parameters_of
-from gitflowrun.flow.parse import Jump, ParsedStep, parse_step
-from gitflowrun.flow.source import SourceFiles
+from gitflowrun.flow.source import Jump, ParsedStep, SourceFiles, parse_step
 from gitflowrun.flow.steps import steps_of
 
 if TYPE_CHECKING:

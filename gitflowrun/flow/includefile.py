@@ -2,24 +2,204 @@
 
 The file is looked at when a run starts: by `--name PATH`, the environment or the default. Declaring one reads
 nothing, so the flow can be checked, shown and resumed where the default's file is not there.
+
+The content of a file, as it is when a run starts, on its way to the store without being read into memory.
+
+The process that reads the command line looks at the file and says which one it is; another one stores it a
+moment later. In between only `FileContent.pack` travels, so a file of any size costs a message of a few words.
+That the file is still the one that was looked at is checked when it is opened again.
+
+What is stored is raw: bytes as they are, text as UTF-8 with its line ends as they are.
 """
 
 from __future__ import annotations
 
 import codecs
 import os
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from gitflowrun.errors import ParameterError, UsageError
-from gitflowrun.flow.filecontent import FileContent
+from gitflowrun.errors import ParameterError, UnserializableArtifact, UsageError
 from gitflowrun.flow.parameter import Parameter
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gitflowrun.artifacts.codecs import Encoded
     from gitflowrun.flow.parameter import ParameterSpec
 
-__all__ = ["IncludeFile"]
+__all__ = ["FileContent", "IncludeFile"]
+
+
+_PIECE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class FileContent:
+    """What is in a file.
+
+    Attributes:
+        name: The file as it was given.
+        path: Where it is, links resolved.
+        encoding: Of its text; None of bytes.
+        stamp: Device, inode, size, times of modification and change: other content has another stamp.
+    """
+
+    name: str
+    path: str
+    encoding: str | None
+    stamp: tuple[int, ...]
+
+    @classmethod
+    def of(cls, name: str, encoding: str | None) -> FileContent:
+        """The content of a file that can be read, and that is text if it has to be.
+
+        Raises:
+            UsageError: it can't be read, is no regular file, or is no text in `encoding`.
+        """
+        try:
+            given = os.path.expanduser(name)  # noqa: PTH111  (bytes in names that are no text survive)
+            # Looked at first: to open a pipe would wait for a writer.
+            if not stat.S_ISREG(os.stat(given).st_mode):  # noqa: PTH116
+                raise UsageError(f"{name!r} is not a file", hint="give the path of a regular file")
+            path = os.path.realpath(given)
+            with open(path, "rb") as stream:  # noqa: PTH123
+                content = cls(name, path, encoding, _stamp(stream))
+                has_size = content.size or not stream.read(1)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise UsageError(
+                f"can't read the file {name!r}: {reason}",
+                hint="give the path of a file that you can read",
+            ) from error
+        if not has_size:  # as in /proc
+            raise UsageError(
+                f"can't read the file {name!r}: the system gives it no size",
+                hint="copy what it holds into a file",
+            )
+        content._check_text()
+        return content
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file."""
+        return self.stamp[2]
+
+    @property
+    def is_utf8(self) -> bool:
+        """Whether the file's bytes are what is stored of a text."""
+        return self.encoding is not None and codecs.lookup(self.encoding).name == "utf-8"
+
+    def open(self) -> BinaryIO:
+        """The file, opened for reading.
+
+        Raises:
+            UnserializableArtifact: it is not there any more, or not what it was.
+        """
+        try:
+            stream = open(self.path, "rb")  # noqa: PTH123, SIM115  (the caller closes it)
+        except OSError as error:
+            raise self._changed(error.strerror or str(error)) from error
+        if _stamp(stream) != self.stamp:
+            stream.close()
+            raise self._changed("it was changed")
+        return stream
+
+    def read(self) -> str | bytes:
+        """All of it, in memory: text or bytes. Raises as `open`."""
+        if self.encoding is not None:
+            return "".join(self._text())
+        with self.open() as stream:
+            return stream.read()
+
+    def encoded(self) -> Encoded:
+        """It as a text or bytes value of the store, viewed where it lies on disk.
+
+        Raises:
+            UnserializableArtifact: it is not there any more, or not what it was.
+        """
+        from gitflowrun.artifacts.codecs import Encoded
+        from gitflowrun.artifacts.codecs.bytes import FileArtifact, encode_file, from_chunks
+
+        is_raw = self.encoding is None or self.is_utf8
+        file = (
+            FileArtifact(self.open, self.size, repr(self.name))
+            if is_raw
+            else from_chunks(piece.encode() for piece in self._text())
+        )
+        codec, kind = ("bytes/1", bytes) if self.encoding is None else ("str/1", str)
+        return Encoded(codec, f"builtins.{kind.__name__}", encode_file(file), is_volatile=is_raw)
+
+    def pack(self) -> bytes:
+        """It in a few words, for a message."""
+        from gitflowrun.msgpack import pack
+
+        return pack([self.name, self.path, self.encoding, self.stamp])
+
+    @classmethod
+    def unpack(cls, data: bytes) -> FileContent:
+        """What `pack` has packed."""
+        from gitflowrun.msgpack import MESSAGE, unpack
+
+        name, path, encoding, stamp = unpack(data, MESSAGE)
+        return cls(name, path, encoding, tuple(stamp))
+
+    def _check_text(self) -> None:
+        """Read it through, if it is to be text."""
+        if self.encoding is None:
+            return
+        try:
+            for piece in self._text():
+                if not self.is_utf8:
+                    piece.encode()  # text that UTF-8 can't hold can't be stored
+        except UnicodeError as error:
+            raise UsageError(
+                f"the file {self.name!r} is no {self.encoding} text: {error}",
+                hint="declare the file's encoding, or is_text=False if it is no text",
+            ) from error
+
+    def _text(self) -> Iterator[str]:
+        assert self.encoding is not None
+        decoder = codecs.getincrementaldecoder(self.encoding)()
+        read = 0
+        with self.open() as stream:
+            for piece in iter(lambda: stream.read(_PIECE), b""):
+                yield _decode(decoder, piece, read)
+                read += len(piece)
+            yield _decode(decoder, b"", read)
+
+    def _changed(self, how: str) -> UnserializableArtifact:
+        return UnserializableArtifact(
+            f"the file {self.name!r} was not stored: {how} after the run was started",
+            hint="leave included files alone until the first step starts",
+        )
+
+
+def _decode(decoder: codecs.IncrementalDecoder, piece: bytes, offset: int) -> str:
+    """The next piece of a text, the last one being empty; errors say where in the file they are."""
+    waiting = decoder.getstate()[0]
+    try:
+        return decoder.decode(piece, final=not piece)
+    except UnicodeDecodeError as error:
+        place = offset - len(waiting) + error.start
+        raise UnicodeError(f"{error.reason} at byte {place}") from None
+
+
+def _stamp(stream: BinaryIO) -> tuple[int, ...]:
+    found = os.fstat(stream.fileno())
+    return (
+        found.st_dev,
+        found.st_ino,
+        found.st_size,
+        found.st_mtime_ns,
+        found.st_ctime_ns,
+    )
+
 
 Parser = str | Callable[[Any], Any]
 

@@ -8,15 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import FlowError, MergeError
-from gitflowrun.flow.foreach import is_hidden_name
 from gitflowrun.flow.members import STATE
+from gitflowrun.flow.transition import is_hidden_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from gitflowrun.flow.flowspec import FlowSpec
-    from gitflowrun.flow.sources import ArtifactSource
-    from gitflowrun.flow.task_state import State
+    from gitflowrun.flow.task_state import ArtifactSource, State
     from gitflowrun.names import PayloadIdentity
 
 __all__ = ["merge"]

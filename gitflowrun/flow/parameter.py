@@ -2,6 +2,8 @@
 
 The command line is built from `ParameterSpec`s elsewhere (`cli`); a type may be one of click's, which is used
 through its `convert` and never imported. How declarations are checked and values found is `parameters`' business.
+
+`JSONType`: the parameter type whose command-line form is JSON. Other types are Python's own.
 """
 
 from __future__ import annotations
@@ -10,12 +12,45 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, overload
 
 from gitflowrun.errors import UsageError
-from gitflowrun.flow.jsontype import JSONType, JSONTypeClass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = ["JSONType", "JSONTypeClass", "Parameter", "ParameterSpec"]
+
+
+class JSONTypeClass:
+    """Turns JSON text into a value. Values that are not text pass unchanged, so defaults may be either."""
+
+    name = "JSON"
+
+    def convert(self, value: Any, param: object = None, ctx: object = None) -> Any:  # noqa: ARG002
+        """The value that `value` says in JSON.
+
+        Args:
+            value: JSON text, or a value.
+            param: Ignored; click's types take it.
+            ctx: Likewise.
+
+        Raises:
+            ValueError: the text is no JSON.
+        """
+        if not isinstance(value, (str, bytes, bytearray)):
+            return value
+        import json
+
+        try:
+            return json.loads(value)
+        except ValueError as error:
+            msg = f"{value!r} is not valid JSON: {error}"
+            raise ValueError(msg) from None
+
+    def __repr__(self) -> str:
+        return "JSON"
+
+
+JSONType = JSONTypeClass()
+
 
 _SCALARS: Mapping[type, str] = {str: "str", int: "int", float: "float", bool: "bool"}
 _BOOLEANS = {

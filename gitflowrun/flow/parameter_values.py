@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from gitflowrun.flow.flowspec import FlowSpec
-from gitflowrun.flow.jsontype import JSONType, JSONTypeClass
-from gitflowrun.flow.parameter import Parameter, ParameterSpec
+from gitflowrun.flow.parameter import JSONType, JSONTypeClass, Parameter, ParameterSpec
 
 __all__ = [
     "RESERVED_PARAMETERS",

@@ -2,24 +2,35 @@
 
 The flow object's own `__dict__` holds what the step set or loaded; this holds everything else, so that a
 user's attribute names and ours never meet.
+
+Where a step's inherited artifacts come from: a finished task seen as names, refs and values.
+
+The runtime hands such sources in; this room neither knows a repository nor reads one.
+
+The `inputs` of a join: the finished tasks it joins, each seen as a flow object. Nothing is loaded early.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, MutableMapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, overload
+from weakref import WeakValueDictionary
 
 from gitflowrun.errors import FlowError
-from gitflowrun.flow.foreach import hidden_name, item_at
+from gitflowrun.flow.members import STATE
+from gitflowrun.flow.transition import hidden_name, item_at
+from gitflowrun.names import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Collection
 
-    from gitflowrun.flow.sources import ArtifactSource
+    from gitflowrun.flow.flowspec import FlowSpec
     from gitflowrun.flow.transition import Chosen
     from gitflowrun.names import PayloadIdentity
-    from gitflowrun.runs.records import ArtifactRef, ForeachFrame
+    from gitflowrun.runs.records import ArtifactRef, ForeachFrame, TaskName, TaskRecord
 
-__all__ = ["Shared", "State"]
+__all__ = ["ArtifactSource", "Inputs", "RecordSource", "Shared", "State"]
+
 
 _MISSING = object()
 
@@ -176,3 +187,157 @@ class State:
             ) from error
         self.shared.seen[id(value)] = source.ref(name)
         return value
+
+
+class ArtifactSource(Protocol):
+    """A finished task's artifacts. Nothing is loaded before `load` is called."""
+
+    @property
+    def task(self) -> TaskName:
+        """Which task."""
+
+    @property
+    def frames(self) -> tuple[ForeachFrame, ...]:
+        """The foreach levels the task was in, outermost first."""
+
+    def names(self) -> Collection[str]:
+        """The names of its artifacts, inherited ones included. Membership must be cheap."""
+
+    def ref(self, name: str) -> ArtifactRef:
+        """Where an artifact's payload lies; KeyError when there is none of that name."""
+
+    def load(self, name: str) -> object:
+        """The value of an artifact, decoded anew at each call; KeyError when there is none."""
+
+
+class RecordSource:
+    """The artifacts of a task record, whose payloads `load` fetches.
+
+    Args:
+        record: The task's record, or a function that fetches it when it is first needed (a join may have
+            thousands of inputs and look at none).
+        load: Turns an artifact's name and ref into its value.
+        task: The task's name; needed when `record` is a function.
+        frames: The task's foreach levels; likewise.
+    """
+
+    __slots__ = ("_frames", "_load", "_record", "_task")
+
+    def __init__(
+        self,
+        record: TaskRecord | Callable[[], TaskRecord],
+        load: Callable[[str, ArtifactRef], object],
+        *,
+        task: TaskName | None = None,
+        frames: tuple[ForeachFrame, ...] | None = None,
+    ) -> None:
+        self._record = record
+        self._load = load
+        self._task = task
+        self._frames = frames
+
+    @property
+    def record(self) -> TaskRecord:
+        """The task's record."""
+        if callable(self._record):
+            self._record = self._record()
+        return self._record
+
+    @property
+    def task(self) -> TaskName:
+        """Which task."""
+        return self._task if self._task is not None else self.record.name
+
+    @property
+    def frames(self) -> tuple[ForeachFrame, ...]:
+        """The foreach levels the task was in, outermost first."""
+        return self._frames if self._frames is not None else self.record.frames
+
+    def names(self) -> Collection[str]:
+        """The names of its artifacts, inherited ones included."""
+        return self.record.artifacts.keys()
+
+    def ref(self, name: str) -> ArtifactRef:
+        """Where an artifact's payload lies."""
+        return self.record.artifacts[name]
+
+    def load(self, name: str) -> object:
+        """The value of an artifact, decoded anew at each call."""
+        return self._load(name, self.record.artifacts[name])
+
+
+@Sequence.register
+class Inputs:
+    """The inputs of a join: iterable, indexable, and by step name (`inputs.train`) after a static split.
+
+    Those of a foreach come in the order of its items, and each is forgotten as soon as the step forgets it:
+    a join may go through thousands of large ones and hold one at a time.
+
+    A sequence without methods: every public name is left to steps.
+    """
+
+    def __init__(
+        self,
+        flow_cls: type[FlowSpec],
+        sources: Sequence[ArtifactSource],
+        shared: Shared,
+        *,
+        of_foreach: bool,
+    ) -> None:
+        self._flow_cls = flow_cls
+        self._sources = sources
+        self._shared = shared
+        self._views: MutableMapping[int, FlowSpec] = WeakValueDictionary() if of_foreach else {}
+
+    def __len__(self) -> int:
+        return len(self._sources)
+
+    @overload
+    def __getitem__(self, index: int) -> FlowSpec: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[FlowSpec]: ...
+    def __getitem__(self, index: int | slice) -> FlowSpec | list[FlowSpec]:
+        if isinstance(index, slice):
+            return [self._view(position) for position in range(*index.indices(len(self)))]
+        return self._view(range(len(self))[index])
+
+    def __iter__(self) -> Iterator[FlowSpec]:
+        return (self._view(position) for position in range(len(self)))
+
+    def __getattr__(self, step: str) -> FlowSpec:
+        if step.startswith("_"):
+            raise AttributeError(step)
+        for position, source in enumerate(self._sources):
+            if source.task.step == step:
+                return self._view(position)
+        steps = list(dict.fromkeys(source.task.step for source in self._sources))
+        close = nearest(step, steps) or steps
+        raise AttributeError(
+            f"this join has no input from a step {step!r}; it has {', '.join(close)}",
+            name=step,
+            obj=self,
+        )
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *(source.task.step for source in self._sources)})
+
+    def __repr__(self) -> str:
+        return (
+            f"<inputs {', '.join(dict.fromkeys(s.task.step for s in self._sources))}: {len(self)}>"
+        )
+
+    def _view(self, position: int) -> FlowSpec:
+        view = self._views.get(position)
+        if view is None:
+            source = self._sources[position]
+            view = self._flow_cls.__new__(self._flow_cls)
+            vars(view)[STATE] = State(
+                source.task.step,
+                sources=(source,),
+                fixed=source,
+                ground=source,
+                frames=source.frames,
+                shared=self._shared,
+            )
+            self._views[position] = view
+        return view

@@ -52,9 +52,9 @@ from gitflowrun.errors import CorruptRecord, RepositoryError
 from gitflowrun.git.command import git_words
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.owner import gc_is_running, maintenance_is_running
-from gitflowrun.git.pack.alternates import quoted
 from gitflowrun.git.pack.index import PackIndex, names_in_multi_pack_index
 from gitflowrun.git.pack.output import sync_directory, sync_file
+from gitflowrun.git.pack.reader import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -3,6 +3,8 @@
 A pid alone says little: pids are reused, and the next boot starts over. So an owner is a host, a boot, and
 processes with their start times. A task's pack outlives the task, for the scheduler publishes it; hence the
 family of a process, itself and its parent, can be an owner too.
+
+How many threads are worth starting here. What they do is others' business.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-__all__ = ["Owner", "State", "gc_is_running", "maintenance_is_running"]
+__all__ = ["Owner", "State", "gc_is_running", "maintenance_is_running", "usable_cpus"]
+
 
 _NO_START = "0"
 _GC_IS_DEAD = 12 * 3600.0
@@ -146,3 +149,12 @@ def _answers(pid: int) -> bool:
     except OSError:
         return True
     return True
+
+
+_MAX = 4
+
+
+def usable_cpus() -> int:
+    """Processors that this process may use; no more than 4, for beyond that memory is the limit."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return min(_MAX, len(affinity(0)) if affinity else os.cpu_count() or 1)

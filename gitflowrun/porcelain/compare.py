@@ -1,20 +1,43 @@
-"""What differs between the parameters of two runs. Code is `codediff`'s."""
+"""What differs between the parameters of two runs. Code is `codediff`'s.
+
+What differs between the code of two runs, as git tells it. Parameters are `compare`'s.
+
+The comparison is `git diff` of two trees, so the user's own settings hold (algorithm, renames, moved lines);
+external diff programs are left out, because they open windows.
+
+What differs between the results, and between the environments, of two runs.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gitflowrun.errors import UsageError
 from gitflowrun.names import PARAMETERS_STEP
+from gitflowrun.porcelain.artifacts import ArtifactRow, final_artifacts, is_result, make_row
 from gitflowrun.runs.records import TaskName
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from gitflowrun.git.objects import Oid
+    from gitflowrun.git.repository import Repository
     from gitflowrun.runs.read import StoredRun
     from gitflowrun.runs.records import ArtifactRef
 
-__all__ = ["Difference", "compare_parameters", "differences"]
+__all__ = [
+    "FORMATS",
+    "ArtifactDifference",
+    "CodeDiff",
+    "Difference",
+    "code_diff",
+    "compare_artifacts",
+    "compare_environments",
+    "compare_parameters",
+    "differences",
+]
+
 
 _SHORT = 7
 
@@ -67,3 +90,110 @@ def differences(old: Mapping[str, str], new: Mapping[str, str]) -> tuple[Differe
     names = dict.fromkeys([*new, *old])
     pairs = (Difference(name, old.get(name), new.get(name)) for name in names)
     return tuple(pair for pair in pairs if pair.old != pair.new)
+
+
+FORMATS = ("patch", "stat", "shortstat", "numstat", "name-only", "name-status", "word-diff")
+
+
+@dataclass(frozen=True, slots=True)
+class CodeDiff:
+    """How one code tree became another.
+
+    Attributes:
+        old: The tree before.
+        new: The tree after.
+        text: What git says of it; empty when the paths asked for do not differ.
+    """
+
+    old: Oid
+    new: Oid
+    text: bytes
+
+    @property
+    def differs(self) -> bool:
+        """Whether anything differs, of the paths asked for."""
+        return bool(self.text)
+
+
+def code_diff(
+    repo: Repository,
+    old: Oid,
+    new: Oid,
+    *,
+    paths: Sequence[str] = (),
+    form: str = "patch",
+    colour: bool = False,
+    context: int | None = None,
+) -> CodeDiff:
+    """Compare two code trees.
+
+    Args:
+        repo: The repository.
+        old: The tree before.
+        new: The tree after.
+        paths: Only these files and directories, from the top of the work tree.
+        form: How to tell it, one of `FORMATS`, which are options of git-diff(1).
+        colour: Whether to colour it as git's settings say.
+        context: Lines around a change; git's setting when None.
+
+    Raises:
+        UsageError: there is no such form.
+        RepositoryError: git can't read a tree.
+    """
+    if form not in FORMATS:
+        raise UsageError(f"there is no form {form!r} of a diff", hint=f"use {', '.join(FORMATS)}")
+    if old == new:
+        return CodeDiff(old, new, b"")
+    options = ["--no-ext-diff", f"--{form}", f"--color={'always' if colour else 'never'}"]
+    if context is not None:
+        options.append(f"--unified={context}")
+    text = repo.git.run("diff", *options, str(old), str(new), "--", *paths)
+    return CodeDiff(old, new, text)
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactDifference:
+    """An artifact whose content differs. A side is None where the artifact does not exist."""
+
+    name: str
+    old: ArtifactRow | None
+    new: ArtifactRow | None
+
+
+def compare_artifacts(old: StoredRun, new: StoredRun) -> tuple[ArtifactDifference, ...]:
+    """The artifacts that two runs ended up with and that differ, in alphabetical order."""
+    before, after = final_artifacts(old), final_artifacts(new)
+    found = []
+    for name in sorted({*before, *after}):
+        one, two = before.get(name), after.get(name)
+        if one is not None and two is not None and one.identity == two.identity:
+            continue
+        if any(ref is not None and is_result(name, ref) for ref in (one, two)):
+            found.append(
+                ArtifactDifference(
+                    name,
+                    None if one is None else make_row(old, name, one),
+                    None if two is None else make_row(new, name, two),
+                )
+            )
+    return tuple(found)
+
+
+def compare_environments(old: StoredRun, new: StoredRun) -> tuple[Difference, ...]:
+    """What differs between the interpreters, platforms and packages of two runs."""
+    return differences(_environment(old), _environment(new))
+
+
+def _environment(run: StoredRun) -> Mapping[str, str]:
+    """Versions, platform and packages as one flat mapping."""
+    environment = run.info.environment
+    packages = environment.get("packages")
+    facts = {name: version for name, version in run.info.versions.items() if version}
+    facts |= {
+        name: value
+        for name in ("platform", "architecture", "cpu")
+        if isinstance(value := environment.get(name), str)
+    }
+    if isinstance(packages, dict):
+        facts |= {f"package {name}": str(version) for name, version in packages.items()}
+    return facts

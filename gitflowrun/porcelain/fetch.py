@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import CorruptRecord, GitflowrunError, RefConflict, RepositoryError
-from gitflowrun.git.history import History
+from gitflowrun.git.odb import History
 from gitflowrun.git.transport import BATCH
 from gitflowrun.porcelain.remote_runs import RemoteView, Tracking, free_id
 from gitflowrun.porcelain.remote_tags import fetch_tags

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 from gitflowrun.errors import RepositoryError
 from gitflowrun.git.command import Git
 from gitflowrun.git.objects import NULL_OID, Oid
-from gitflowrun.porcelain.sync import SyncReport, push
+from gitflowrun.porcelain.push import SyncReport, push
 from gitflowrun.runs import layout
 from gitflowrun.runs.listing import RunSummary, list_runs
 from gitflowrun.runs.read import StoredRun

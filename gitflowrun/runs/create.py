@@ -27,9 +27,8 @@ from gitflowrun.names import check_flow_name, check_tag
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import RunState, Status, format_message
 from gitflowrun.runs.ids import RunIds
-from gitflowrun.runs.publishing import publish
 from gitflowrun.runs.records import Map, RunIdentity, RunInfo
-from gitflowrun.runs.tags import check_tags, tag_updates
+from gitflowrun.runs.tags import check_tags, publish, tag_updates
 from gitflowrun.runs.trees import make_object
 from gitflowrun.runs.trust import Trust
 from gitflowrun.runs.write import Born

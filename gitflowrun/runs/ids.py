@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import RepositoryError
-from gitflowrun.git.refnames import loose_names, packed_stamp
+from gitflowrun.git.refs import loose_names, packed_stamp
 from gitflowrun.names import RunId
 from gitflowrun.runs import layout
 from gitflowrun.runs.locks import FileLock, Locks

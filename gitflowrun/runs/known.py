@@ -50,9 +50,8 @@ def remember(repo: Repository, refs: Iterable[ArtifactRef]) -> None:
 
 
 def _records(repo: Repository) -> Iterator[TaskRecord]:
-    from gitflowrun.runs.custody import Custody
     from gitflowrun.runs.runs import RunStore
-    from gitflowrun.runs.trust import Trust
+    from gitflowrun.runs.trust import Custody, Trust
 
     store = RunStore(repo)
     custody = Custody(store, Trust(repo))

@@ -9,29 +9,48 @@ Changing the tags of a run:
 Rules (Metaflow's): 1 to 500 characters; a run has at most 50 user tags, and only growing beyond is refused;
 adding a tag that the system has set is ignored; removing one is an error; removing what is not there is fine;
 a replacement removes first.
+
+Moving refs to objects that only we can have made: tells "it was us" from "somebody else was faster".
+
+A ref can be written and its writer be told of a failure: between libgit2's rename of the ref and its fsync of
+the directory, a `git pack-refs --prune` packs the ref and removes the directory. The next attempt then finds
+the ref where it wanted to put it. A run's commits are unique (a nonce, a parent, a time, a seal), so a ref that
+is at ours was moved by us. Taking that for a conflict would stop the run for good, or give it a second number.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gitflowrun.errors import TaggingError
+from gitflowrun.errors import RefConflict, TaggingError
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.ref_update import RefUpdate
 from gitflowrun.names import MAX_USER_TAGS, RunId, check_tag
 from gitflowrun.runs import layout
 from gitflowrun.runs.locks import Locks
-from gitflowrun.runs.publishing import publish
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Sequence
 
     from gitflowrun.git.ref_update import Refs
     from gitflowrun.git.repository import Repository
     from gitflowrun.runs.read import StoredRun
     from gitflowrun.runs.records import RunIdentity
 
-__all__ = ["Tags", "check_tags", "tag_updates"]
+__all__ = ["Tags", "check_tags", "publish", "tag_updates"]
+
+
+def publish(refs: Refs, updates: Sequence[RefUpdate]) -> None:
+    """Change refs, all or none.
+
+    Raises:
+        RefConflict: one of them has not its expected old value, and they are not all as wanted either.
+    """
+    try:
+        refs.transaction(updates)
+    except RefConflict:
+        if any(refs.get(update.name) != update.new for update in updates):
+            raise
 
 
 def check_tags(

@@ -24,12 +24,10 @@ from gitflowrun.git.objects import Commit, ObjectType, Oid
 from gitflowrun.git.ref_update import RefUpdate
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import RunState, Status, format_message
-from gitflowrun.runs.dataview import data_entries
 from gitflowrun.runs.known import payloads_of, remember
 from gitflowrun.runs.maintenance import Upkeep
-from gitflowrun.runs.publishing import publish
-from gitflowrun.runs.taskobjects import GroupObjects, Remembered
-from gitflowrun.runs.trees import RunTree, make_object
+from gitflowrun.runs.tags import publish
+from gitflowrun.runs.trees import GroupObjects, Remembered, RunTree, data_entries, make_object
 from gitflowrun.runs.trust import Trust
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ import pytest
 from gitflowrun.artifacts import payloads
 from gitflowrun.artifacts.artifacts import ArtifactReader, ArtifactWriter, Saved
 from gitflowrun.artifacts.codecs import Encoded, encode
-from gitflowrun.artifacts.codecs.files import FileArtifact, from_chunks, from_file
+from gitflowrun.artifacts.codecs.bytes import FileArtifact, from_chunks, from_file
 from gitflowrun.artifacts.digest import digest, digest_parts
 from gitflowrun.errors import (
     CorruptRecord,

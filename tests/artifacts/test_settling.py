@@ -13,7 +13,7 @@ import pytest
 
 from gitflowrun.artifacts.artifacts import ArtifactReader, ArtifactWriter
 from gitflowrun.artifacts.codecs import encode
-from gitflowrun.artifacts.codecs.files import from_file
+from gitflowrun.artifacts.codecs.bytes import from_file
 from gitflowrun.errors import UnserializableArtifact
 from gitflowrun.git.objects import ObjectType, Oid, hash_object
 from gitflowrun.git.pack.publish import PackObject, PackStore, WrittenPack

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gitflowrun.client.codetree import MAX_DEPTH, code_files, materialise, write_tar
+from gitflowrun.client.code import MAX_DEPTH, code_files, materialise, write_tar
 from gitflowrun.errors import CorruptRecord, UntrustedArtifact
 from gitflowrun.git.objects import Mode, ObjectType, Oid, TreeEntry, tree_bytes
 from gitflowrun.git.odb import ObjectStore

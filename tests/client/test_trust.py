@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gitflowrun import Flow, Run
-from gitflowrun.client.frames import rows
+from gitflowrun.client.display import rows
 from gitflowrun.errors import UntrustedArtifact
 from gitflowrun.runs.read import StoredRun
 from gitflowrun.runs.records import RunOrigin, TaskName, TaskRecord

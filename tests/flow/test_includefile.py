@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from gitflowrun.artifacts.codecs import decode
 from gitflowrun.errors import ParameterError, UnserializableArtifact, UsageError
 from gitflowrun.flow import FlowSpec, IncludeFile, step
-from gitflowrun.flow.filecontent import FileContent
 from gitflowrun.flow.graph import FlowGraph
+from gitflowrun.flow.includefile import FileContent
 from gitflowrun.flow.parameter_values import ParameterContext, check_parameters, resolve, specs
 
 
@@ -98,7 +98,7 @@ def test_a_character_across_two_pieces_is_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Text is read in pieces; no character is torn."""
-    monkeypatch.setattr("gitflowrun.flow.filecontent._PIECE", 3)
+    monkeypatch.setattr("gitflowrun.flow.includefile._PIECE", 3)
     (tmp_path / "t").write_bytes("a\u20ac\U0001f600b".encode())
     assert value_of("t").read() == "a\u20ac\U0001f600b"
 
@@ -110,7 +110,7 @@ def test_what_is_no_text_is_refused_with_the_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: bytes, place: int
 ) -> None:
     """Bytes that can't be decoded are named by their place in the file, wherever pieces begin."""
-    monkeypatch.setattr("gitflowrun.flow.filecontent._PIECE", 2)
+    monkeypatch.setattr("gitflowrun.flow.includefile._PIECE", 2)
     (tmp_path / "t").write_bytes(data)
     with pytest.raises(UsageError, match=rf"'x': .*'t' is no utf-8 text: .* at byte {place}"):
         value_of("t")

@@ -11,7 +11,7 @@ import pytest
 
 from gitflowrun.errors import FlowError, MergeError
 from gitflowrun.flow import FlowSpec, Parameter, step
-from gitflowrun.flow.inputs import Inputs
+from gitflowrun.flow.task_state import Inputs
 from gitflowrun.runs.records import ForeachFrame, TaskRecord
 from tests.flow.memory import MemoryRun, run_flow
 

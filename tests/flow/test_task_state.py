@@ -7,7 +7,7 @@ import pytest
 from gitflowrun.errors import FlowError
 from gitflowrun.flow import FlowSpec, step
 from gitflowrun.flow.execute import RecordSource, TaskContext, execute_step
-from gitflowrun.flow.foreach import brief, item_at
+from gitflowrun.flow.transition import brief, item_at
 from gitflowrun.runs.records import ForeachFrame, TaskName, TaskRecord
 from tests.flow.memory import MemoryRun
 

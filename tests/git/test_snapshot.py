@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 
 from gitflowrun.errors import RepositoryError
 from gitflowrun.git.repository import Repository
-from gitflowrun.git.snapshot import take_snapshot
-from gitflowrun.git.status import parse_status, read_status
+from gitflowrun.git.snapshot import parse_status, read_status, take_snapshot
 from tests.helpers.repos import GitRepo, make_repo
 
 if TYPE_CHECKING:

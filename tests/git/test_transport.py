@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gitflowrun.errors import RepositoryError, UsageError
-from gitflowrun.git.history import History
 from gitflowrun.git.objects import Oid
+from gitflowrun.git.odb import History
 from gitflowrun.git.repository import Repository
 from gitflowrun.git.transport import RefChange, Remote, default_remote, parse_push
 from tests.helpers.repos import GitRepo

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gitflowrun.errors import RepositoryError
-from gitflowrun.porcelain.sync import Outcome, SyncReport, fetch, push
+from gitflowrun.porcelain.push import Outcome, SyncReport, fetch, push
 from gitflowrun.runs.runs import RunStore, Status
 from gitflowrun.runs.tags import Tags
 from tests.helpers.repos import ROOT, GitRepo, make_repo
@@ -264,7 +264,7 @@ def test_racing_pushes_have_one_winner(server: GitRepo) -> None:
     uids = {start_close(repo) for repo in clones}
     script = (
         "from gitflowrun.git.repository import Repository\n"
-        "from gitflowrun.porcelain.sync import push\n"
+        "from gitflowrun.porcelain.push import push\n"
         "report = push(Repository.discover())\n"
         "assert [run.outcome.value for run in report.runs] == ['new'], report"
     )

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gitflowrun.runs.steporder import order_steps
+from gitflowrun.runs.read import order_steps
 
 
 def graph(**edges: list[str]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gitflowrun.artifacts.codecs.files import FileArtifact
+from gitflowrun.artifacts.codecs.bytes import FileArtifact
 from gitflowrun.client import Run, Task
 from gitflowrun.client import repository as sources
 from tests.helpers.repos import GitRepo

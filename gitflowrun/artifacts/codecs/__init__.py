@@ -61,7 +61,7 @@ def is_file(value: object) -> bool:
 
 def stored_file(opener: Callable[[], BinaryIO], size: int, digest: bytes) -> Any:
     """The value of a stored file, of which nothing is read yet."""
-    from gitflowrun.artifacts.codecs.files import FileArtifact
+    from gitflowrun.artifacts.codecs.bytes import FileArtifact
 
     return FileArtifact(opener, size, "in the repository", digest)
 

@@ -1,13 +1,40 @@
-"""Text and bytes as they are, so that `git show` and `git diff` read them. Nothing inside containers."""
+"""Text and bytes as they are, so that `git show` and `git diff` read them. Nothing inside containers.
+
+file/1: a file or a stream of bytes larger than memory as an artifact's value. The payload is its bytes.
+
+    self.corpus = from_file("corpus.txt")              stored without being read into memory
+    self.export = from_chunks(rows_as_bytes())         an iterator is spooled to a temporary file
+
+A later step, or a client, gets a `FileArtifact` that reads from the repository only what is asked for.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import io
+import mmap
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 from gitflowrun.artifacts.codecs.payload import Loading, Unencodable
-from gitflowrun.errors import CorruptRecord
+from gitflowrun.errors import CorruptRecord, UnserializableArtifact
 
-__all__ = ["decode_bytes", "decode_str", "encode_bytes", "encode_str"]
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from gitflowrun.artifacts.codecs.payload import Buffer
+
+__all__ = [
+    "FileArtifact",
+    "decode_bytes",
+    "decode_file",
+    "decode_str",
+    "encode_bytes",
+    "encode_file",
+    "encode_str",
+    "from_chunks",
+    "from_file",
+]
 
 
 def encode_str(value: str) -> tuple[memoryview, ...]:
@@ -37,3 +64,188 @@ def decode_bytes(payload: memoryview, _loading: Loading) -> bytes:
     if type(whole) is bytes and len(whole) == payload.nbytes:
         return whole
     return bytes(payload)
+
+
+_COPY = 4 << 20
+_SMALL = 1 << 20  # bytes up to which a file is read: nobody can change it while it is being stored
+
+
+class FileArtifact:
+    """Bytes of any length as a value; made by `from_file` and `from_chunks`.
+
+    Args:
+        opener: Opens the bytes for reading, anew each time.
+        size: How many they are.
+        name: What to call them in messages.
+        digest: Their BLAKE3, if they lie in a repository.
+    """
+
+    __slots__ = ("_name", "_opener", "digest", "size")
+
+    def __init__(
+        self,
+        opener: Callable[[], BinaryIO],
+        size: int,
+        name: str,
+        digest: bytes | None = None,
+    ) -> None:
+        self._opener = opener
+        self._name = name
+        self.size = size
+        self.digest = digest
+
+    def __repr__(self) -> str:
+        return f"<FileArtifact {self._name}, {self.size} bytes>"
+
+    def open(self) -> BinaryIO:
+        """The bytes as a seekable file, opened for reading."""
+        return self._opener()
+
+    def read(self) -> bytes:
+        """All the bytes, in memory."""
+        with self.open() as stream:
+            return stream.read()
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the bytes to a file, a few MiB at a time; returns its path."""
+        import shutil
+
+        target = Path(path)
+        with self.open() as source, target.open("wb") as out:
+            shutil.copyfileobj(source, out, _COPY)
+        return target
+
+    def __reduce__(self) -> NoReturn:
+        msg = "a FileArtifact can't be part of another value; make it an artifact of its own"
+        raise TypeError(msg)
+
+
+def from_file(path: str | os.PathLike[str]) -> FileArtifact:
+    """A file as an artifact's value; it must stay as it is until the step has ended.
+
+    Raises:
+        UnserializableArtifact: there is no such file, or it can't be read.
+    """
+    file = Path(path).absolute()
+    try:
+        with file.open("rb") as stream:
+            size = stream.seek(0, io.SEEK_END)
+    except OSError as error:
+        raise UnserializableArtifact(
+            f"{str(path)!r} can't be stored: {error.strerror or error}",
+            hint="give the path of a file that can be read",
+        ) from error
+    return FileArtifact(lambda: file.open("rb"), size, str(path))
+
+
+def from_chunks(
+    chunks: Iterable[Buffer], *, directory: str | os.PathLike[str] | None = None
+) -> FileArtifact:
+    """A stream of bytes as an artifact's value.
+
+    Args:
+        chunks: The bytes in pieces; consumed at once, one piece in memory at a time.
+        directory: Where to spool them; the system's temporary directory by default.
+    """
+    import tempfile
+
+    with tempfile.TemporaryFile(dir=directory) as file:
+        for chunk in chunks:
+            file.write(chunk)
+        file.flush()
+        spool, size = _Spool(os.dup(file.fileno())), file.tell()
+    return FileArtifact(lambda: io.BufferedReader(_Spooled(spool)), size, "from a stream")
+
+
+class _Spool:
+    """A temporary file that has no name; it is there as long as the value or anybody who reads it."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+
+    def __del__(self) -> None:
+        os.close(self.descriptor)
+
+
+class _Spooled(io.RawIOBase):
+    """A spool that is read at a position of its own."""
+
+    def __init__(self, spool: _Spool) -> None:
+        super().__init__()
+        self._spool = spool
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._spool.descriptor
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        size = os.fstat(self.fileno()).st_size
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: size}[whence]
+        self._position = max(0, base + offset)
+        return self._position
+
+    def readinto(self, buffer: Any, /) -> int:
+        count = os.preadv(self.fileno(), [buffer], self._position)
+        self._position += count
+        return count
+
+
+def encode_file(value: FileArtifact) -> tuple[memoryview, ...]:
+    """The file's pages as they are on disk: neither hashing nor storing reads them all into memory."""
+    if not value.size:
+        return ()
+    try:
+        with value.open() as stream:
+            return (_view(value, stream),)
+    except (OSError, ValueError) as error:
+        raise _unreadable(value, getattr(error, "strerror", None) or str(error)) from error
+
+
+def _view(value: FileArtifact, stream: BinaryIO) -> memoryview:
+    if value.size <= _SMALL:
+        return _whole(value, stream)
+    try:
+        descriptor = stream.fileno()
+    except OSError:  # it is read from a repository
+        spooled = _spooled(value, stream)
+        with spooled.open() as copy:
+            return _view(spooled, copy)
+    if os.fstat(descriptor).st_size < value.size:
+        raise _unreadable(value, "it is shorter now")
+    return memoryview(mmap.mmap(descriptor, value.size, access=mmap.ACCESS_READ))
+
+
+def _spooled(value: FileArtifact, stream: BinaryIO) -> FileArtifact:
+    try:
+        return from_chunks(iter(lambda: stream.read(_COPY), b""))
+    except OSError as error:
+        raise UnserializableArtifact(
+            f"{value!r} can't be copied to the temporary directory: {error.strerror or error}",
+            hint="make room there, or name another directory in TMPDIR",
+        ) from error
+
+
+def _unreadable(value: FileArtifact, why: str) -> UnserializableArtifact:
+    # No other codec could do better, or say it.
+    return UnserializableArtifact(
+        f"{value!r} can't be read any more: {why}",
+        hint="leave the file as it is until the step has ended",
+    )
+
+
+def _whole(value: FileArtifact, stream: BinaryIO) -> memoryview:
+    content = stream.read(value.size + 1)
+    if len(content) != value.size:
+        raise _unreadable(value, "it has another size now")
+    return memoryview(content)
+
+
+def decode_file(payload: memoryview, _loading: Loading) -> FileArtifact:
+    """The bytes of a payload that is in memory already."""
+    return FileArtifact(lambda: io.BytesIO(payload), payload.nbytes, "in memory")

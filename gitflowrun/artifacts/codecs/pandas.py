@@ -3,10 +3,26 @@
 Kept: the order and names of columns (any labels, repeated ones too), the index with its names, levels and
 frequency, dtypes, categories and their order, time zones, `attrs`. Arrow's columns are named like pandas',
 for readers that know nothing of us. Periods, intervals and sparse columns are left to pickle.
+
+A pandas column as an Arrow array and a recipe that makes exactly this column of it again.
+
+Frames and indexes are put together in `pandas_frames`. Arrow's own conversion is not used: it guesses types,
+turns NaN into null and back, and changes its mind between releases. A recipe is a list of plain values, its
+first item the kind of column:
+
+    numpy DTYPE           bool, numbers, datetime64 and timedelta64 in numpy arrays
+    zoned UNIT TZ         datetimes with a time zone; Arrow has them in UTC
+    text [nan]            object arrays of str and None, or of str and NaN
+    string STORAGE NA     pandas' string dtype
+    masked DTYPE          Int64, boolean, Float32 and the like
+    category ORDERED ...  categories, in order, as a column of their own
+    arrow                 arrays that are Arrow's already
+    plain BYTES           object arrays of other plain values; no Arrow array at all
 """
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,19 +30,241 @@ import pandas as pd
 import pyarrow as pa
 
 from gitflowrun.artifacts.codecs.arrow import write_table
-from gitflowrun.artifacts.codecs.pandas_columns import (
-    Memory,
-    Recipe,
-    decode_column,
-    encode_column,
-    whole,
-)
 from gitflowrun.artifacts.codecs.payload import Loading, Unencodable
+from gitflowrun.artifacts.codecs.plain_decode import decode_plain
+from gitflowrun.artifacts.codecs.plain_encode import encode_plain
+from gitflowrun.errors import NotFound
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-__all__ = ["decode_pandas", "encode_pandas"]
+__all__ = ["Memory", "decode_column", "decode_pandas", "encode_column", "encode_pandas", "whole"]
+
+
+_MAX_PLAIN = 100_000  # objects, one by one: more of them are pickle's
+
+Recipe = list[Any]
+
+
+def encode_column(column: Any) -> tuple[Any, Recipe]:
+    """An Arrow array (None for `plain`) and the recipe.
+
+    Args:
+        column: A Series or an Index of one level.
+
+    Raises:
+        Unencodable: it can't be given back exactly.
+    """
+    dtype = column.dtype
+    if isinstance(dtype, np.dtype):
+        values = column.to_numpy()
+        return _encode_objects(values) if dtype.kind == "O" else _encode_numpy(values)
+    for kinds, encode in _ENCODERS:
+        if isinstance(dtype, kinds):
+            return encode(column.array)
+    raise Unencodable(f"pandas dtype {dtype}")
+
+
+def _encode_numpy(values: Any) -> tuple[Any, Recipe]:
+    if values.dtype.kind not in "biufmM" or not values.dtype.isnative:
+        raise Unencodable(f"a column of dtype {values.dtype}")
+    array = pa.array(values, from_pandas=False)
+    return array, ["numpy", values.dtype.str]
+
+
+def _encode_objects(values: Any) -> tuple[Any, Recipe]:
+    types = set(map(type, values))
+    if types <= {str, type(None)}:
+        return pa.array(values, pa.large_string()), ["text"]
+    if types <= {str, float} and all(map(math.isnan, (it for it in values if type(it) is float))):
+        return pa.array(values, pa.large_string(), from_pandas=True), ["text", "nan"]
+    if len(values) > _MAX_PLAIN:
+        raise Unencodable("a long column of Python objects")
+    return None, ["plain", b"".join(encode_plain(list(values)))]
+
+
+def _encode_zoned(column: Any) -> tuple[Any, Recipe]:
+    utc = column.tz_convert("UTC").tz_localize(None)
+    array = pa.array(np.asarray(utc)).cast(pa.timestamp(column.unit, "UTC"))
+    return array, ["zoned", column.unit, column.dtype.tz]
+
+
+def _encode_string(column: Any) -> tuple[Any, Recipe]:
+    dtype = column.dtype
+    na = "NA" if dtype.na_value is pd.NA else "nan"
+    storage = dtype.storage.removesuffix("_numpy")  # as pandas before 2.3 names the one with NaN
+    return whole(pa.array(column, pa.large_string())), ["string", storage, na]
+
+
+def _encode_masked(column: Any) -> tuple[Any, Recipe]:
+    mask = np.asarray(column.isna())
+    # What lies under the mask is nobody's business, and must not tell equal columns apart.
+    values = column.to_numpy(dtype=column.dtype.numpy_dtype, na_value=0)
+    return pa.array(values, mask=mask, from_pandas=False), ["masked", column.dtype.name]
+
+
+def _encode_category(column: Any) -> tuple[Any, Recipe]:
+    categories = column.categories
+    if categories.name is not None or getattr(categories, "freq", None) is not None:
+        raise Unencodable("categories that are more than their values")
+    dictionary, recipe = encode_column(categories)
+    if dictionary is None or isinstance(dictionary, pa.DictionaryArray):
+        raise Unencodable("categories of Python objects")
+    codes = np.asarray(column.codes)
+    array = pa.DictionaryArray.from_arrays(
+        pa.array(codes, mask=codes < 0), dictionary, ordered=bool(column.ordered)
+    )
+    return array, ["category", bool(column.ordered), recipe]
+
+
+def _encode_arrow(column: Any) -> tuple[Any, Recipe]:
+    return whole(column.__arrow_array__()), ["arrow"]
+
+
+def whole(array: Any) -> Any:
+    """An array that may have come in chunks, in one."""
+    if not isinstance(array, pa.ChunkedArray):
+        return array
+    single = array.chunk(0) if array.num_chunks == 1 else array.combine_chunks()
+    if isinstance(single, pa.ChunkedArray):
+        raise Unencodable("a column too large for one Arrow array")
+    return single
+
+
+_ENCODERS: tuple[tuple[Any, Callable[[Any], tuple[Any, Recipe]]], ...] = (
+    (pd.DatetimeTZDtype, _encode_zoned),
+    (pd.CategoricalDtype, _encode_category),
+    (pd.StringDtype, _encode_string),
+    (pd.ArrowDtype, _encode_arrow),
+    (
+        (
+            pd.BooleanDtype, pd.Int8Dtype, pd.Int16Dtype, pd.Int32Dtype, pd.Int64Dtype,
+            pd.UInt8Dtype, pd.UInt16Dtype, pd.UInt32Dtype, pd.UInt64Dtype,
+            pd.Float32Dtype, pd.Float64Dtype,
+        ),
+        _encode_masked,
+    ),
+)  # fmt: skip
+
+
+class Memory:
+    """The payload that arrays lie in. Arrow hands out read-only buffers even where it is writable.
+
+    Args:
+        payload: The payload.
+        loading: How it is being loaded.
+    """
+
+    def __init__(self, payload: memoryview, loading: Loading) -> None:
+        self.loading = loading
+        self._payload = payload
+        self._address = pa.py_buffer(payload).address
+
+    def values(self, array: Any, dtype: Any) -> Any:
+        """The values of an Arrow array of fixed width, writable if that is asked for."""
+        buffer = array.buffers()[1]
+        if buffer is None or not len(array):
+            return np.empty(0, dtype)
+        start = buffer.address - self._address
+        if 0 <= start <= self._payload.nbytes - buffer.size:
+            buffer = self._payload[start : start + buffer.size]
+        values = np.frombuffer(buffer, dtype, len(array), array.offset * dtype.itemsize)
+        writable = self.loading.writable
+        if not values.flags.aligned or (writable and not values.flags.writeable):
+            values = values.copy()
+        values.flags.writeable = writable
+        return values
+
+
+def decode_column(array: Any, recipe: Recipe, memory: Memory) -> Any:
+    """The column that `encode_column` took apart: a numpy array or a pandas extension array."""
+    kind, *details = recipe
+    decoder = _DECODERS[kind]
+    return decoder(None if array is None else whole(array), details, memory)
+
+
+def _decode_numpy(array: Any, details: Recipe, memory: Memory) -> Any:
+    dtype = np.dtype(details[0])
+    if array.null_count or dtype.kind == "b":
+        return array.to_numpy(zero_copy_only=False).astype(dtype, copy=False)
+    return memory.values(array, dtype)
+
+
+def _decode_text(array: Any, details: Recipe, _memory: Memory) -> Any:
+    values = np.empty(len(array), object)
+    values[:] = array.to_pylist()
+    if details:
+        values[np.asarray(array.is_null())] = float("nan")
+    return values
+
+
+def _decode_plain(_array: Any, details: Recipe, memory: Memory) -> Any:
+    items = decode_plain(memoryview(details[0]), memory.loading)
+    values = np.empty(len(items), object)
+    for index, item in enumerate(items):  # at once, numpy would look into nested lists
+        values[index] = item
+    return values
+
+
+def _decode_zoned(array: Any, details: Recipe, memory: Memory) -> Any:
+    unit, zone = details
+    values = _decode_numpy(array, [f"<M8[{unit}]"], memory)
+    return pd.DatetimeIndex(values).tz_localize("UTC").tz_convert(zone).array
+
+
+def _decode_string(array: Any, details: Recipe, _memory: Memory) -> Any:
+    storage, na = details
+    return _string_dtype(storage, na).__from_arrow__(array)
+
+
+def _string_dtype(storage: str, na: str) -> Any:
+    if na == "NA":
+        return pd.StringDtype(storage)
+    try:
+        return pd.StringDtype(storage, na_value=float("nan"))
+    except TypeError:
+        if storage != "pyarrow":
+            raise NotFound(
+                f"strings of pandas in {storage}, with NaN for missing ones, need pandas 2.3",
+                hint="pip install --upgrade pandas",
+            ) from None
+        return pd.StringDtype("pyarrow_numpy")
+
+
+def _decode_masked(array: Any, details: Recipe, memory: Memory) -> Any:
+    dtype = pd.api.types.pandas_dtype(details[0])
+    if dtype.kind != "f":
+        return dtype.__from_arrow__(array)
+    # pandas would take NaN, which is a value here, for a missing one.
+    values = memory.values(array, dtype.numpy_dtype)
+    return pd.arrays.FloatingArray(values, np.asarray(array.is_null()))
+
+
+def _decode_category(array: Any, details: Recipe, memory: Memory) -> Any:
+    ordered, recipe = details
+    values = decode_column(array.dictionary, recipe, memory)
+    categories = pd.Index(values, dtype=values.dtype, copy=False)
+    codes = array.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    if memory.loading.writable and not codes.flags.writeable:
+        codes = codes.copy()
+    return pd.Categorical.from_codes(codes, categories=categories, ordered=ordered)
+
+
+def _decode_arrow(array: Any, _details: Recipe, _memory: Memory) -> Any:
+    return pd.arrays.ArrowExtensionArray(pa.chunked_array([array]))
+
+
+_DECODERS: dict[str, Callable[[Any, Recipe, Memory], Any]] = {
+    "numpy": _decode_numpy,
+    "zoned": _decode_zoned,
+    "text": _decode_text,
+    "string": _decode_string,
+    "masked": _decode_masked,
+    "category": _decode_category,
+    "arrow": _decode_arrow,
+    "plain": _decode_plain,
+}
+
 
 _FRAME, _SERIES, _INDEX = "pandas.DataFrame", "pandas.Series", "pandas.Index"
 _INDEXES = frozenset(

@@ -1,10 +1,39 @@
-"""The words codecs share: an encoded value, how to load one, and how a codec declines. No codec."""
+"""The words codecs share: an encoded value, how to load one, and how a codec declines. No codec.
+
+A head and large buffers in one payload, told apart by the payload alone. What they hold is the codecs'.
+
+    0xC9 LENGTH(4, big-endian) 0x46 CONTENT     one msgpack extension value, LENGTH bytes of CONTENT
+        CONTENT = [head, [size, ...], notes, padding]
+    buffer, buffer, ...                         sizes as listed, nothing between them
+
+A payload without large buffers and notes is the head alone, so that small values stay readable by stock
+tools. The padding lets the first buffer begin at a multiple of 64: arrays can view it in place.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-__all__ = ["OUT_OF_BAND", "Buffer", "Encoded", "Loading", "Unencodable", "flat", "type_name"]
+from gitflowrun import msgpack
+from gitflowrun.errors import CorruptRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = [
+    "FRAME",
+    "OUT_OF_BAND",
+    "Buffer",
+    "Encoded",
+    "Loading",
+    "Unencodable",
+    "flat",
+    "join",
+    "split",
+    "type_name",
+]
+
 
 Buffer = bytes | bytearray | memoryview
 
@@ -68,3 +97,57 @@ def flat(buffer: Buffer) -> memoryview:
     """The bytes of a contiguous buffer."""
     view = memoryview(buffer)
     return view if view.format == "B" and view.ndim == 1 else view.cast("B")
+
+
+FRAME = 0x46
+ALIGNMENT = 64
+_PREFIX = 6
+_LIMITS = msgpack.Limits(total=1 << 32, depth=4, nodes=1 << 24, text=1 << 16, binary=1 << 32)
+
+
+def join(
+    head: Buffer, buffers: Sequence[Buffer], notes: Mapping[str, str] | None = None
+) -> tuple[memoryview, ...]:
+    """The parts of a payload.
+
+    Args:
+        head: What is not in buffers.
+        buffers: Large pieces, not copied.
+        notes: A few words for the decoder.
+    """
+    if not buffers and not notes:
+        return (memoryview(head),)
+    views = [flat(buffer) for buffer in buffers]
+    fields = [bytes(head), [view.nbytes for view in views], dict(notes or {})]
+    # The padding is a binary of up to 63 bytes; a binary of that size has a header of two bytes.
+    bare = len(msgpack.pack([*fields, b""], _LIMITS))
+    content = msgpack.pack([*fields, bytes(-(_PREFIX + bare) % ALIGNMENT)], _LIMITS)
+    if len(content) >= 1 << 32:
+        raise Unencodable("more than 4 GiB outside of buffers")
+    prefix = b"\xc9" + len(content).to_bytes(4, "big") + bytes([FRAME])
+    return (memoryview(prefix + content), *views)
+
+
+def split(payload: memoryview) -> tuple[memoryview | bytes, list[memoryview], dict[str, str]]:
+    """Head, buffers and notes of a payload that `join` made.
+
+    Raises:
+        CorruptRecord: it is none.
+    """
+    if payload.nbytes < _PREFIX or payload[0] != 0xC9 or payload[5] != FRAME:  # noqa: PLR2004
+        return payload, [], {}
+    start = _PREFIX + int.from_bytes(payload[1:5], "big")
+    content = msgpack.unpack(payload[_PREFIX:start], _LIMITS)
+    try:
+        head, sizes, notes, _ = content
+        if start + sum(sizes) != payload.nbytes or any(size < 0 for size in sizes):
+            raise CorruptRecord("a payload's buffers do not add up to its size")
+        if not isinstance(head, bytes) or not isinstance(notes, dict):
+            raise CorruptRecord("malformed frame of a payload")
+    except (TypeError, ValueError) as error:
+        raise CorruptRecord(f"malformed frame of a payload: {error}") from error
+    buffers = []
+    for size in sizes:
+        buffers.append(payload[start : start + size])
+        start += size
+    return head, buffers, notes

@@ -13,7 +13,7 @@ import pickle
 from collections.abc import Mapping
 from typing import Any
 
-from gitflowrun.artifacts.codecs import framing
+from gitflowrun.artifacts.codecs import payload as payload_module
 from gitflowrun.artifacts.codecs import torch as torch_codec
 from gitflowrun.artifacts.codecs.classes import find, main_name
 from gitflowrun.artifacts.codecs.payload import OUT_OF_BAND, Loading, Unencodable, flat
@@ -71,7 +71,7 @@ def _parts(pickler: Any, value: Any) -> tuple[memoryview, ...]:
     _with_reducers(pickler)(out, protocol=5, buffer_callback=keep_in_band).dump(value)
     head = out.getvalue()
     notes = {"main": main_name()} if _MAIN.encode() in head else None
-    return framing.join(head, buffers, notes)
+    return payload_module.join(head, buffers, notes)
 
 
 def _with_reducers(pickler: Any) -> Any:
@@ -112,7 +112,7 @@ def decode_pickle(payload: memoryview, loading: Loading) -> Any:
         NotFound: a class or module it needs doesn't exist here.
         CorruptRecord: the payload is no pickle, or a class of it refuses.
     """
-    head, buffers, notes = framing.split(payload)
+    head, buffers, notes = payload_module.split(payload)
     if not loading.writable:
         buffers = [buffer.toreadonly() for buffer in buffers]
     else:

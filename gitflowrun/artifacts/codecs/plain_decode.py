@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import msgpack
 
 from gitflowrun import msgpack as msgpack_module
-from gitflowrun.artifacts.codecs import framing, instances, plain_encode
+from gitflowrun.artifacts.codecs import classes, plain_encode
 from gitflowrun.artifacts.codecs import numpy as numpy_codec
+from gitflowrun.artifacts.codecs import payload as payload_module
 from gitflowrun.artifacts.codecs.plain_types import BY_CODE
 from gitflowrun.errors import CorruptRecord, UntrustedArtifact
 
@@ -49,7 +50,7 @@ def decode_plain(payload: memoryview, loading: Loading) -> Any:
         UntrustedArtifact: a class would have to be imported for a value that isn't trusted.
         NotFound: a class or a time zone doesn't exist here.
     """
-    head, buffers, _ = framing.split(payload)
+    head, buffers, _ = payload_module.split(payload)
     with _collector_paused(len(head)):
         try:
             return _Reader(payload, buffers, loading).read(head)
@@ -87,11 +88,11 @@ class _Reader:
             plain_encode.ARRAY: self._array,
             plain_encode.SCALAR: self._scalar,
             plain_encode.DTYPE: numpy_codec.parse_dtype,
-            plain_encode.ENUM: lambda parts: instances.build_enum(parts, trusted=loading.trusted),
-            plain_encode.DATACLASS: lambda parts: instances.build_dataclass(
+            plain_encode.ENUM: lambda parts: classes.build_enum(parts, trusted=loading.trusted),
+            plain_encode.DATACLASS: lambda parts: classes.build_dataclass(
                 parts, trusted=loading.trusted
             ),
-            plain_encode.NAMEDTUPLE: lambda parts: instances.build_namedtuple(
+            plain_encode.NAMEDTUPLE: lambda parts: classes.build_namedtuple(
                 parts, trusted=loading.trusted
             ),
             plain_encode.EMBEDDED: self._embedded,
@@ -163,7 +164,7 @@ class _Reader:
             value = self.read(entry)
             # The writer shares what can change. A few tuples of one another would take for ever to hash.
             if not self._loading.trusted and (
-                isinstance(value, _UNSHARED) or instances.is_frozen(type(value))
+                isinstance(value, _UNSHARED) or classes.is_frozen(type(value))
             ):
                 raise CorruptRecord("a value that can't change is shared")
             self._table.append(value)

@@ -8,15 +8,22 @@ that has a data codec of its own (frames, tensors).
 A mutable object met twice is written once and referred to, so the loaded value shares as the stored
 one did. Immutable ones are written each time: whether `(1, 2)` is one object or two is the compiler's
 affair and must not change the digest. Cycles are left to pickle.
+
+Values that msgpack holds exactly as they are, told apart many at a time and without looking at each.
+
+Such a tree consists of dicts and lists that nobody else refers to, so that no sharing is lost, and of
+None, bool, int, float and str. Records as JSON has them are of this kind, and there may be millions.
 """
 
 from __future__ import annotations
 
+import sys
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgpack
 
-from gitflowrun.artifacts.codecs import bulk, framing, instances
+from gitflowrun.artifacts.codecs import classes, payload
 from gitflowrun.artifacts.codecs import numpy as numpy_codec
 from gitflowrun.artifacts.codecs.payload import OUT_OF_BAND, Buffer, Unencodable, flat
 from gitflowrun.artifacts.codecs.plain_types import kind_of
@@ -24,7 +31,71 @@ from gitflowrun.artifacts.codecs.plain_types import kind_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sized
 
-__all__ = ["encode_plain"]
+__all__ = ["KINDS", "WORTH", "batches", "encode_plain", "is_tree"]
+
+
+KINDS = frozenset({type(None), bool, int, float, str, dict, list})
+"""The types that a tree consists of."""
+WORTH = 8
+"""Values from which it pays to look at all at once."""
+
+_KEYS = KINDS - {dict, list}
+_BATCH = 4096
+_count_references: Callable[[Any], int] | None = getattr(sys, "getrefcount", None)
+
+
+def batches(values: Iterable[Any]) -> Iterator[list[Any]]:
+    """The values, some at a time."""
+    waiting = iter(values)
+    while batch := list(islice(waiting, _BATCH)):
+        yield batch
+
+
+def is_tree(values: list[Any], levels: int) -> bool:
+    """Whether all of `values` are trees.
+
+    Args:
+        values: A list that refers to each of them, besides the container that they are from. That one must
+            be mutable: a tuple may be met twice, and each of its parts with it.
+        levels: How deep they may nest.
+    """
+    level = values
+    for _ in range(levels):
+        if not set(map(type, level)) <= KINDS:
+            return False
+        containers = [value for value in level if type(value) is dict or type(value) is list]
+        if not containers:
+            return True
+        if not _are_unshared(containers):
+            return False
+        dicts = [value for value in containers if type(value) is dict]
+        if not set(map(type, chain.from_iterable(dicts))) <= _KEYS:
+            return False
+        lists = [value for value in containers if type(value) is list]
+        level = list(chain(chain.from_iterable(map(dict.values, dicts)), *lists))
+    return False
+
+
+def _are_unshared(containers: list[Any]) -> bool:
+    """Whether nobody refers to any of them but its own container and the two lists of `is_tree`."""
+    if _count_references is None:
+        return False
+    return set(map(_count_references, containers)) == {_UNSHARED}
+
+
+def _probe() -> int:
+    """The references counted for a container of which `_are_unshared` is to be true."""
+    if _count_references is None:
+        return 0
+    parent = [[]]  # type: list[list[Any]]
+    level = list(parent)
+    containers = [value for value in level if type(value) is list]
+    (count,) = map(_count_references, containers)
+    return count
+
+
+_UNSHARED = _probe()
+
 
 # Extension codes; `values` owns 4 to 29 and 60 to 69, `framing` 70. A code is never given a second meaning.
 TUPLE, SET, FROZENSET = 1, 2, 3
@@ -51,11 +122,11 @@ def encode_plain(value: Any) -> tuple[memoryview, ...]:
     first = _Writer(frozenset())
     head = first.write(value)
     if not first.shared:
-        return framing.join(head, first.buffers)
+        return payload.join(head, first.buffers)
     # The first one lives on meanwhile: what it took apart must not hand its ids on.
     second = _Writer(frozenset(first.shared))
     head = second.write(value)
-    return framing.join(head, second.buffers)
+    return payload.join(head, second.buffers)
 
 
 def _packed(lowered: Any) -> bytes:
@@ -166,13 +237,13 @@ class _Writer:
 
     def _way_of_instances(self, cls: type) -> _Way:
         mutable = False
-        if instances.is_enum(cls):
-            code, explode = ENUM, instances.explode_enum
-        elif instances.is_namedtuple(cls):
-            code, explode = NAMEDTUPLE, instances.explode_namedtuple
-        elif instances.is_dataclass(cls):
-            code, explode = DATACLASS, instances.explode_dataclass
-            mutable = not instances.is_frozen(cls)
+        if classes.is_enum(cls):
+            code, explode = ENUM, classes.explode_enum
+        elif classes.is_namedtuple(cls):
+            code, explode = NAMEDTUPLE, classes.explode_namedtuple
+        elif classes.is_dataclass(cls):
+            code, explode = DATACLASS, classes.explode_dataclass
+            mutable = not classes.is_frozen(cls)
         else:
             return _Way(self._embedded, mutable=True)
         return _Way(lambda it: self._exploded(code, explode(it)), mutable)
@@ -222,13 +293,13 @@ class _Writer:
 
     def _may_be_trees(self, container: Sized, kinds: set[type]) -> bool:
         """Whether it pays to look at many values of a mutable container at once."""
-        many = len(container) >= bulk.WORTH and not self._in_set
-        return many and kinds <= bulk.KINDS and not kinds <= _BARE
+        many = len(container) >= WORTH and not self._in_set
+        return many and kinds <= KINDS and not kinds <= _BARE
 
     def _many(self, values: Iterable[Any]) -> Iterator[Any]:
         levels = MAX_DEPTH - self._depth
-        for batch in bulk.batches(values):
-            yield from batch if bulk.is_tree(batch, levels) else map(self._lower, batch)
+        for batch in batches(values):
+            yield from batch if is_tree(batch, levels) else map(self._lower, batch)
 
     def _key(self, key: Any) -> Any:
         lowered = self._lower(key)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gitflowrun.cli.output.style import is_terminal
+from gitflowrun.cli.output.terminal import is_terminal
 from gitflowrun.cli.output.text import counted, tame
 from gitflowrun.errors import InvalidPathspec, NotFound, UntrustedArtifact
 

@@ -9,7 +9,7 @@ import click
 
 from gitflowrun.cli.git_runs.logs import print_stream
 from gitflowrun.cli.git_runs.options import stream_options
-from gitflowrun.cli.output.pager import open_screen
+from gitflowrun.cli.output.terminal import open_screen
 from gitflowrun.errors import InvalidPathspec, NotFound
 
 if TYPE_CHECKING:

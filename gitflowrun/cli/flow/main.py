@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import click
 
 from gitflowrun.cli.errors import FLOW, invoke
-from gitflowrun.cli.output.style import Style, style_for
+from gitflowrun.cli.output.terminal import Style, style_for
 from gitflowrun.cli.output.text import counted
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ import time
 from typing import TYPE_CHECKING, TextIO
 
 from gitflowrun.cli.errors import FLOW, tell
-from gitflowrun.cli.output.style import is_terminal, style_for
+from gitflowrun.cli.output.terminal import is_terminal, style_for
 from gitflowrun.cli.output.text import clock, counted, duration, printable, tame
 from gitflowrun.errors import RunFailed
 from gitflowrun.runtime.ipc.events import (

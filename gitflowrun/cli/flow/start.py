@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from gitflowrun.runtime.launch.launcher import Launcher
-from gitflowrun.runtime.worker.child import TASK_FD
+from gitflowrun.runtime.worker.task_process import TASK_FD
 
 if TYPE_CHECKING:
     from typing import NoReturn
@@ -26,9 +26,9 @@ _ASKING = frozenset({"-h", "--help"})
 def main(flow_cls: type[FlowSpec]) -> NoReturn:
     """Be the command line of a flow, or one of its tasks; the process ends here."""
     if TASK_FD in os.environ:
-        from gitflowrun.runtime.worker import fresh
+        from gitflowrun.runtime.worker import task_process
 
-        fresh.serve(flow_cls)
+        task_process.serve(flow_cls)
     _open_closed_streams()
     launcher = Launcher(flow_cls)
     words = set(sys.argv[1:])

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gitflowrun.cli.output.pager import open_screen
 from gitflowrun.cli.output.tables import columns as in_columns
+from gitflowrun.cli.output.terminal import open_screen
 from gitflowrun.cli.output.text import printable
 from gitflowrun.errors import NotFound, UsageError
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from gitflowrun.cli.flow.main import FlowContext
-    from gitflowrun.cli.output.pager import Screen
+    from gitflowrun.cli.output.terminal import Screen
     from gitflowrun.runs.read import StoredRun
 
 __all__ = ["command"]

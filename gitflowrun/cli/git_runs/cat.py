@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gitflowrun.cli.git_runs.options import open_repository
-from gitflowrun.cli.output.pager import open_screen
-from gitflowrun.cli.output.style import is_terminal
+from gitflowrun.cli.output.terminal import is_terminal, open_screen
 from gitflowrun.cli.output.text import tame
 from gitflowrun.errors import UsageError
 
 if TYPE_CHECKING:
-    from gitflowrun.cli.output.pager import Screen
+    from gitflowrun.cli.output.terminal import Screen
 
 __all__ = ["command"]
 

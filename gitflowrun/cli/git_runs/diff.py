@@ -7,20 +7,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gitflowrun.cli.git_runs.options import json_option, open_repository
-from gitflowrun.cli.git_runs.views import short_type
-from gitflowrun.cli.output.pager import open_screen
+from gitflowrun.cli.git_runs.show import short_type
 from gitflowrun.cli.output.tables import as_json, pairs
+from gitflowrun.cli.output.terminal import open_screen
 from gitflowrun.cli.output.text import printable, size
 from gitflowrun.errors import NotFound, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from gitflowrun.cli.output.pager import Screen
+    from gitflowrun.cli.output.terminal import Screen
     from gitflowrun.git.repository import Repository
     from gitflowrun.porcelain.artifacts import ArtifactRow
-    from gitflowrun.porcelain.compare import Difference
-    from gitflowrun.porcelain.results import ArtifactDifference
+    from gitflowrun.porcelain.compare import ArtifactDifference, Difference
     from gitflowrun.runs.read import StoredRun
     from gitflowrun.runs.runs import RunStore
 
@@ -86,9 +85,12 @@ class _Comparison:
     def __init__(
         self, repo: Repository, old: StoredRun, new: StoredRun, *, patch: bool, colour: bool
     ) -> None:
-        from gitflowrun.porcelain.codediff import code_diff
-        from gitflowrun.porcelain.compare import compare_parameters
-        from gitflowrun.porcelain.results import compare_artifacts, compare_environments
+        from gitflowrun.porcelain.compare import (
+            code_diff,
+            compare_artifacts,
+            compare_environments,
+            compare_parameters,
+        )
 
         self.old, self.new = old, new
         self.parameters = compare_parameters(old, new)

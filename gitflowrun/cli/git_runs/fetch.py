@@ -19,7 +19,7 @@ def command(as_json_: bool, remote: str | None) -> int:
     A run whose number is taken here arrives as <number>-<uid>. Nothing here is overwritten, and nothing of a
     fetched run is executed: its pickles load after 'git runs trust'.
     """
-    from gitflowrun.porcelain.sync import fetch
+    from gitflowrun.porcelain.push import fetch
 
     repo = open_repository()
     return show_report(repo, fetch(repo, remote), "From", as_json_=as_json_)

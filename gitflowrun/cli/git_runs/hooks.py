@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from gitflowrun.cli.git_runs.options import json_option, open_repository
-from gitflowrun.cli.output.pager import open_screen
 from gitflowrun.cli.output.tables import as_json
+from gitflowrun.cli.output.terminal import open_screen
 from gitflowrun.cli.output.text import printable
 
 __all__ = ["command"]

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gitflowrun.cli.git_runs.listing import list_runs
+from gitflowrun.cli.git_runs.list import list_runs
 from gitflowrun.cli.git_runs.options import filter_options, json_option, open_repository, query_of
-from gitflowrun.cli.output.pager import open_screen
 from gitflowrun.cli.output.tables import pairs
+from gitflowrun.cli.output.terminal import open_screen
 from gitflowrun.cli.output.text import duration, printable, stamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from gitflowrun.cli.output.pager import Screen
+    from gitflowrun.cli.output.terminal import Screen
     from gitflowrun.runs.listing import RunSummary
 
 __all__ = ["command"]

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 from gitflowrun.cli.git_runs.options import open_repository, stream_options
-from gitflowrun.cli.output.pager import open_screen
+from gitflowrun.cli.output.terminal import open_screen
 from gitflowrun.cli.output.text import clock, tame
 
 if TYPE_CHECKING:
-    from gitflowrun.cli.output.pager import Screen
+    from gitflowrun.cli.output.terminal import Screen
     from gitflowrun.runs.read import StoredTask
 
 __all__ = ["command"]

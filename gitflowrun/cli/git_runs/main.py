@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from gitflowrun.cli.errors import GIT, guarded, invoke
-from gitflowrun.cli.output.style import style_for
+from gitflowrun.cli.output.terminal import style_for
 from gitflowrun.errors import UsageError
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def _dispatch(words: list[str]) -> int:
         sys.stdout.write(f"git-runs version {__version__}\n")
         return 0
     if words in ([], [_DEFAULT]):
-        from gitflowrun.cli.git_runs.listing import list_runs
+        from gitflowrun.cli.git_runs.list import list_runs
 
         list_runs()
         return 0

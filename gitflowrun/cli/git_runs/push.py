@@ -27,7 +27,7 @@ def command(as_json_: bool, remote: str | None, runs: tuple[str, ...]) -> int:
     A run whose number is taken there is published as <number>-<uid>; here it keeps its number. Nothing on the
     remote is overwritten.
     """
-    from gitflowrun.porcelain.sync import push
+    from gitflowrun.porcelain.push import push
 
     repo = open_repository()
     if remote is not None:

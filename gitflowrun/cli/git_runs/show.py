@@ -1,24 +1,224 @@
-"""`git runs show`: all about a run, a step, a task or an artifact. Layout; the facts are `overview`'s."""
+"""`git runs show`: all about a run, a step, a task or an artifact. Layout; the facts are `overview`'s.
+
+How a run, a step, a task and an artifact look in text. Facts come as values; nothing is read here.
+"""
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from gitflowrun.cli.git_runs.options import json_option, open_repository
-from gitflowrun.cli.git_runs.views import artifact_lines, run_lines, step_lines, task_lines
-from gitflowrun.cli.output.pager import open_screen
-from gitflowrun.cli.output.tables import as_json
+from gitflowrun.cli.output.tables import Cell, Column, as_json, pairs, table
+from gitflowrun.cli.output.terminal import open_screen
+from gitflowrun.cli.output.text import ago, counted, duration, printable, size, stamp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from gitflowrun.cli.output.pager import Screen
+    from gitflowrun.cli.output.terminal import Screen
     from gitflowrun.git.repository import Repository
+    from gitflowrun.porcelain.artifacts import ArtifactRow
+    from gitflowrun.porcelain.overview import (
+        CodeState,
+        RunOverview,
+        StepDetails,
+        StepOverview,
+        TaskOverview,
+    )
     from gitflowrun.runs.resolve import Address
 
-__all__ = ["command"]
+__all__ = ["artifact_lines", "artifact_table", "command", "run_lines", "step_lines", "task_lines"]
+
+
+_SHORT = 7
+_FILES = 3
+
+
+def run_lines(run: RunOverview, screen: Screen) -> Iterator[str]:
+    """A run: facts, parameters, steps, failures, what it ended up with."""
+    style = screen.style
+    yield style.yellow(f"run {printable(run.pathspec)}")
+    facts = [(f"{name}:", text) for name, text in _run_facts(run, screen) if text]
+    yield from pairs(facts)
+    if run.parameters:
+        yield from _heading("Parameters", screen)
+        rows = [(name, printable(text)) for name, text in run.parameters.items()]
+        yield from pairs(rows, "  ")
+    if run.steps:
+        yield from _heading("Steps", screen)
+        yield from _indented(_step_table(run.steps, screen))
+    for failure in run.failures:
+        yield from _heading(f"Failed: {printable(failure.task)}", screen)
+        yield f"  {style.red(printable(failure.error))}"
+    if run.artifacts:
+        yield from _heading("Artifacts", screen)
+        yield from _indented(artifact_table(run.artifacts, screen))
+
+
+def _run_facts(run: RunOverview, screen: Screen) -> list[tuple[str, str]]:
+    status = run.status.value
+    took = f" in {duration(run.finished - run.started)}" if run.finished is not None else ""
+    versions = run.versions
+    packages = f", {counted(run.packages, 'package')}" if run.packages else ""
+    return [
+        ("Status", screen.style.status(status, status + took)),
+        ("Go on with", _resume_command(run)),
+        ("Started", _time(run.started, screen)),
+        ("User", printable(f"{run.user} on {run.host}" if run.host else run.user)),
+        ("Tags", screen.style.cyan(", ".join(map(printable, run.tags)))),
+        ("Origin", printable(run.origin or "")),
+        ("Code", _code(run.code)),
+        ("Changed", _files(run.code.dirty, run.code.dirty_count)),
+        ("Left out", _files(run.code.left_out, run.code.left_out_count)),
+        ("Script", printable(run.code.script)),
+        ("Python", printable(f"{versions.get('python', '')} on {run.platform}{packages}")),
+        ("Uid", str(run.uid)),
+        ("Commit", str(run.commit)),
+    ]
+
+
+def _resume_command(run: RunOverview) -> str:
+    """What continues a run that stopped; nothing for others."""
+    if run.status.value not in {"failed", "interrupted", "dead"} or not run.code.script:
+        return ""
+    return (
+        f"python {shlex.quote(printable(run.code.script))} resume {run.pathspec.partition('/')[2]}"
+    )
+
+
+def step_lines(step: StepDetails, screen: Screen) -> Iterator[str]:
+    """A step: its tasks in a table."""
+    yield screen.style.yellow(f"step {printable(step.pathspec)}")
+    tasks = step.tasks
+    columns = [
+        Column("TASK"), Column("STATUS"), Column("TOOK", right=True), Column("CPU", right=True),
+        Column("MEMORY", right=True), Column("FOREACH", gives=True), Column("ERROR", gives=True),
+    ]  # fmt: skip
+    rows: list[list[Cell | str]] = [
+        [
+            Cell(task.pathspec.rpartition("/")[2], screen.style.yellow),
+            _task_status(task, screen),
+            "" if task.seconds is None else duration(task.seconds),
+            duration(task.cpu) if task.cpu else "",
+            size(task.max_rss) if task.max_rss else "",
+            ", ".join(task.foreach),
+            task.error or "",
+        ]
+        for task in tasks
+    ]
+    yield from table(columns, rows, screen)
+
+
+def task_lines(task: TaskOverview, screen: Screen) -> Iterator[str]:
+    """A task: facts and artifacts."""
+    yield screen.style.yellow(f"task {printable(task.pathspec)}")
+    status = _task_status(task, screen)
+    words = status.paint(status.text) if status.paint else status.text
+    took = f" in {duration(task.seconds)}" if task.seconds is not None else ""
+    attempts = f", {counted(task.attempts, 'attempt')}" if task.attempts > 1 else ""
+    usage = [f"{duration(task.cpu)} CPU"] if task.cpu else []
+    usage += [f"{size(task.max_rss)} memory"] if task.max_rss else []
+    facts = [
+        ("Status:", f"{words}{took}{attempts}"),
+        ("Started:", "" if task.started is None else _time(task.started, screen)),
+        ("Used:", ", ".join(usage)),
+        ("Exit code:", str(task.exit_code) if task.exit_code else ""),
+        ("Error:", screen.style.red(printable(task.error or ""))),
+        ("Foreach:", printable(", ".join(task.foreach))),
+        ("After:", printable(" ".join(task.parents))),
+        ("Then:", printable(" ".join(task.goes_to))),
+        ("Origin:", printable(task.origin or "")),
+    ]
+    yield from pairs([fact for fact in facts if fact[1]])
+    if task.artifacts:
+        yield from _heading("Artifacts", screen)
+        yield from _indented(artifact_table(task.artifacts, screen))
+
+
+def artifact_lines(row: ArtifactRow, screen: Screen) -> Iterator[str]:
+    """An artifact: what is known without loading it."""
+    yield screen.style.yellow(f"artifact {printable(row.name)}")
+    yield from pairs(
+        [
+            ("Type:", printable(row.type)),
+            ("Size:", f"{size(row.size)} ({row.size:,} bytes)"),
+            ("Codec:", printable(row.codec)),
+            ("Made by:", printable(row.task)),
+            ("BLAKE3:", str(row.blake3)),
+            *([("Value:", printable(row.preview))] if row.preview is not None else []),
+        ]
+    )
+
+
+def artifact_table(rows: Sequence[ArtifactRow], screen: Screen) -> Iterator[str]:
+    """Artifacts by name, type, size, the beginning of their digest and, of small ones, value."""
+    columns = [
+        Column("NAME", gives=True), Column("TYPE", gives=True), Column("SIZE", right=True),
+        Column("BLAKE3"), Column("MADE BY"), Column("VALUE", gives=True),
+    ]  # fmt: skip
+    cells = [
+        [
+            row.name, short_type(row.type), size(row.size), str(row.blake3)[:_SHORT], row.task,
+            row.preview or "",
+        ]
+        for row in rows
+    ]  # fmt: skip
+    return table(columns, cells, screen)
+
+
+def short_type(name: str) -> str:
+    """A type's name as Python programmers say it: `dict`, `numpy.ndarray`."""
+    return name.removeprefix("builtins.")
+
+
+def _step_table(steps: Sequence[StepOverview], screen: Screen) -> Iterator[str]:
+    columns = [
+        Column("STEP"), Column("TASKS", right=True), Column("TOOK", right=True), Column("NOTE"),
+    ]  # fmt: skip
+    rows: list[list[Cell | str]] = []
+    for step in steps:
+        notes = [f"{step.failed} failed"] if step.failed else []
+        notes += [f"{step.adopted} reused"] if step.adopted else []
+        took = "" if step.seconds is None else duration(step.seconds)
+        paint = screen.style.red if step.failed else None
+        rows.append([step.name, str(step.tasks), took, Cell(", ".join(notes), paint)])
+    return table(columns, rows, screen)
+
+
+def _task_status(task: TaskOverview, screen: Screen) -> Cell:
+    word = "done" if task.ok else "failed"
+    reused = " (reused)" if task.origin else ""
+    return Cell(word + reused, lambda text: screen.style.status(word, text))
+
+
+def _time(when: float, screen: Screen) -> str:
+    return stamp(when) + (f" ({ago(when, screen.now)})" if screen.person else "")
+
+
+def _code(code: CodeState) -> str:
+    if code.commit is None:
+        return "no commit yet"
+    where = f" on {printable(code.branch)}" if code.branch else ""
+    return f"{printable(code.commit)}{where}"
+
+
+def _files(names: Sequence[str], count: int) -> str:
+    if not count:
+        return ""
+    more = f" and {count - _FILES:,} more" if count > _FILES else ""
+    return f"{counted(count, 'file')}: {', '.join(map(printable, names[:_FILES]))}{more}"
+
+
+def _heading(text: str, screen: Screen) -> Iterator[str]:
+    yield ""
+    yield screen.style.bold(text)
+
+
+def _indented(lines: Iterator[str]) -> Iterator[str]:
+    return (f"  {line}" for line in lines)
 
 
 @click.command(name="show")

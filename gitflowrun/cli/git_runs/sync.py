@@ -5,17 +5,17 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from gitflowrun.cli.output.pager import open_screen
 from gitflowrun.cli.output.tables import as_json
+from gitflowrun.cli.output.terminal import open_screen
 from gitflowrun.cli.output.text import counted, printable
-from gitflowrun.porcelain.sync import Outcome
+from gitflowrun.porcelain.push import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gitflowrun.cli.output.pager import Screen
+    from gitflowrun.cli.output.terminal import Screen
     from gitflowrun.git.repository import Repository
-    from gitflowrun.porcelain.sync import SyncedRun, SyncReport
+    from gitflowrun.porcelain.push import SyncedRun, SyncReport
 
 __all__ = ["report_lines", "show_report", "summary"]
 

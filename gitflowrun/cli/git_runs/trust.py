@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from gitflowrun.cli.git_runs.options import json_option, open_repository
-from gitflowrun.cli.output.pager import open_screen
 from gitflowrun.cli.output.tables import as_json
+from gitflowrun.cli.output.terminal import open_screen
 from gitflowrun.cli.output.text import printable
 from gitflowrun.errors import NotFound, UsageError
 

@@ -16,7 +16,7 @@ from gitflowrun.cli.output.text import printable, width
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from gitflowrun.cli.output.pager import Screen
+    from gitflowrun.cli.output.terminal import Screen
 
 __all__ = ["Cell", "Column", "as_json", "columns", "fit", "pairs", "table"]
 

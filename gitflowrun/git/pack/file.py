@@ -16,10 +16,15 @@ from weakref import ref
 
 from gitflowrun.errors import CorruptRecord
 from gitflowrun.git.objects import ObjectType, Oid
-from gitflowrun.git.pack.delta import delta_sizes
+from gitflowrun.git.pack.format import delta_sizes
 from gitflowrun.git.pack.index import PackIndex
-from gitflowrun.git.pack.inflate import inflate, inflate_head, inflate_into
-from gitflowrun.git.pack.stream import TooManyOpenFiles, open_source
+from gitflowrun.git.pack.stream import (
+    TooManyOpenFiles,
+    inflate,
+    inflate_head,
+    inflate_into,
+    open_source,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,6 +4,8 @@ What deflate can't shrink (random floats, images, archives) is framed as stored 
 costs a copy instead of a compression and is read back with a copy. The rest takes the fastest deflate there
 is: igzip level 1 (`isal`), else zlib level 1; zlib level 6 would be 10 to 25 times slower for a few percent.
 Formats: gitformat-pack(5), RFC 1950, RFC 1951.
+
+Applying git's deltas: copy and insert instructions against a base object. Pure bytes; see gitformat-pack(5).
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ import zlib
 from dataclasses import dataclass
 from functools import cache, lru_cache, partial
 from typing import TYPE_CHECKING, Any
+
+from gitflowrun.errors import CorruptRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +31,9 @@ __all__ = [
     "FULL_BLOCK",
     "ZLIB_HEADER",
     "Tools",
+    "apply_delta",
     "block_header",
+    "delta_sizes",
     "entry_header",
     "fill_blocks",
     "fill_stored",
@@ -38,6 +44,7 @@ __all__ = [
     "tools",
     "use_numpy",
 ]
+
 
 BLOCK = 65_535
 """Bytes in a stored block: the most that deflate's 16-bit length allows."""
@@ -190,3 +197,78 @@ def is_worth_keeping(packed: int, size: int) -> bool:
 def use_numpy() -> bool:
     """Whether numpy may be used: only where the process has it already, for its import is dear."""
     return "numpy" in sys.modules
+
+
+_COPY = 0x80
+_DEFAULT_COPY = 0x10000
+
+
+def delta_sizes(delta: bytes) -> tuple[int, int, int]:
+    """Size of the base, size of the result, and where the instructions begin.
+
+    Raises:
+        CorruptRecord: the delta ends within its header.
+    """
+    base, position = _varint(delta, 0)
+    result, position = _varint(delta, position)
+    return base, result, position
+
+
+def apply_delta(base: bytes, delta: bytes) -> bytes:
+    """The object that `delta` describes in terms of `base`.
+
+    Raises:
+        CorruptRecord: the delta is malformed, or made for another base.
+    """
+    base_size, size, position = delta_sizes(delta)
+    if base_size != len(base):
+        raise CorruptRecord(f"a delta is for a base of {base_size} bytes, not {len(base)}")
+    view = memoryview(base)
+    parts: list[bytes | memoryview] = []
+    made = 0
+    while position < len(delta) and made <= size:
+        code = delta[position]
+        position += 1
+        if code & _COPY:
+            start, length, position = _copy_instruction(delta, code, position)
+            part = view[start : start + length]
+        else:
+            length = code
+            part = memoryview(delta)[position : position + length]
+            position += length
+        if len(part) != length or not length:
+            raise CorruptRecord("a delta has an instruction that points beyond its data")
+        parts.append(part)
+        made += length
+    if made != size:
+        raise CorruptRecord(f"a delta makes {made} bytes, not the {size} announced")
+    return b"".join(parts)
+
+
+def _copy_instruction(delta: bytes, code: int, position: int) -> tuple[int, int, int]:
+    start = length = 0
+    try:
+        for bit in range(4):
+            if code & (1 << bit):
+                start |= delta[position] << (8 * bit)
+                position += 1
+        for bit in range(3):
+            if code & (0x10 << bit):
+                length |= delta[position] << (8 * bit)
+                position += 1
+    except IndexError as error:
+        raise CorruptRecord("a delta ends within an instruction") from error
+    return start, length or _DEFAULT_COPY, position
+
+
+def _varint(data: bytes, position: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        if position >= len(data) or shift > 63:  # noqa: PLR2004  (64-bit sizes)
+            raise CorruptRecord("a delta has a malformed size")
+        byte = data[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        if not byte & 0x80:
+            return value, position

@@ -7,6 +7,10 @@ buffer at memcpy speed and leaves checking to the caller, who knows the content'
 A directory is listed again when an object is missed and the directory has changed, so packs that appear while
 we read are seen, and objects that somebody's repack moved are found again. Listings are replaced, never
 changed: threads need no lock, and a forked child inherits none.
+
+Loose objects: one zlib file per object below `objects/xx/`. We read what git wrote; we never write any.
+
+Which object directories a repository reads from: its own, then its alternates, recursively.
 """
 
 from __future__ import annotations
@@ -17,16 +21,95 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from gitflowrun.errors import CorruptRecord, MissingObject, RepositoryError
 from gitflowrun.git.objects import ObjectType, Oid, hash_object
-from gitflowrun.git.pack.alternates import object_directories
-from gitflowrun.git.pack.delta import apply_delta
 from gitflowrun.git.pack.file import Entry, Pack
-from gitflowrun.git.pack.loose import LooseObject, loose_path
+from gitflowrun.git.pack.format import apply_delta
+from gitflowrun.git.pack.stream import inflate, inflate_head, inflate_into, open_source
 
-__all__ = ["PackReader"]
+if TYPE_CHECKING:
+    from gitflowrun.git.pack.stream import Source
+
+__all__ = ["LooseObject", "PackReader", "loose_path", "object_directories", "quoted"]
+
+
+_WORDS = frozenset(kind.word for kind in ObjectType)
+_HEAD = 32  # type, space, up to 20 digits, NUL
+
+
+def loose_path(objects_dir: Path, oid: Oid) -> Path:
+    """Where the object lies if it is loose."""
+    name = oid.hex()
+    return objects_dir / name[:2] / name[2:]
+
+
+@dataclass(frozen=True, slots=True)
+class LooseObject:
+    """An opened loose object: its type and size are known, its content is not yet inflated."""
+
+    kind: ObjectType
+    size: int
+    _header: int
+    _source: Source
+
+    @classmethod
+    def open(cls, path: Path) -> LooseObject:
+        """Open the file and read the header.
+
+        Raises:
+            FileNotFoundError: there is none.
+            CorruptRecord: it is not a loose object.
+        """
+        source = open_source(path)
+        head, zero, _ = inflate_head(source, 0, _HEAD).partition(b"\0")
+        word, _, digits = head.partition(b" ")
+        if not (zero and digits.isdigit() and word in _WORDS):
+            raise CorruptRecord(f"{path} is not a loose object")
+        return cls(ObjectType.from_word(word), int(digits), len(head) + 1, source)
+
+    def content(self) -> bytes:
+        """The object's content."""
+        return inflate(self._source, 0, self.size, skip=self._header)
+
+    def content_into(self, target: memoryview) -> None:
+        """The same, into `target`, which has the object's size."""
+        inflate_into(self._source, 0, target, skip=self._header)
+
+
+_MAX_DEPTH = 5  # as in git
+
+
+def object_directories(objects_dir: Path) -> list[Path]:
+    """`objects_dir` and the directories in its `info/alternates`, and in theirs; each once."""
+    found: dict[Path, None] = {}
+    _collect(objects_dir, 0, found)
+    return list(found)
+
+
+def quoted(path: Path) -> str:
+    """A path for `GIT_ALTERNATE_OBJECT_DIRECTORIES`, where colons separate and C quotes protect."""
+    text = str(path).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{text}"'
+
+
+def _collect(directory: Path, depth: int, found: dict[Path, None]) -> None:
+    if directory in found or depth > _MAX_DEPTH:
+        return
+    found[directory] = None
+    with contextlib.suppress(OSError):
+        for line in (directory / "info" / "alternates").read_bytes().splitlines():
+            if line and not line.startswith(b"#"):
+                _collect(directory / os.fsdecode(_unquote(line)), depth + 1, found)
+
+
+def _unquote(line: bytes) -> bytes:
+    if not line.startswith(b'"'):
+        return line
+    inner = line.strip(b'"').decode("latin-1")
+    return inner.encode("latin-1").decode("unicode_escape").encode("latin-1")
+
 
 Fallback = Callable[[Oid], tuple[ObjectType, bytes]]
 T = TypeVar("T")

@@ -63,7 +63,7 @@ def write_pack(objects: Sequence[PackObject], output: Output) -> PackContents:
     if total < _ONE_THREAD or total < _FEW_BYTES * len(given):
         written, trailer, size = _write_small(given, output)
     else:
-        from gitflowrun.git.pack.assembly import write_large
+        from gitflowrun.git.pack.parallel import write_large
 
         written, trailer, size = write_large(given, output)
     output.close(size)

@@ -13,8 +13,8 @@ import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
 from gitflowrun.runtime.ipc.messages import Exited, Interrupt, Launch, Started, encode
-from gitflowrun.runtime.worker.child import set_environment
 from gitflowrun.runtime.worker.task import TaskRunner
+from gitflowrun.runtime.worker.task_process import set_environment
 
 if TYPE_CHECKING:
     from gitflowrun.flow import FlowSpec

@@ -28,7 +28,7 @@ from gitflowrun.runtime.ipc.messages import (
     encode,
     parse,
 )
-from gitflowrun.runtime.worker.child import TASK_FD
+from gitflowrun.runtime.worker.task_process import TASK_FD
 
 if TYPE_CHECKING:
     from gitflowrun.runtime.scheduler.event_loop import Loop

@@ -157,7 +157,7 @@ class Launcher:
     def _encode(self, given: Mapping[str, Any]) -> tuple[dict[str, Value], dict[str, str]]:
         """Parameter values by attribute, and the same as text by the parameters' names."""
         from gitflowrun.artifacts import codecs
-        from gitflowrun.flow.filecontent import FileContent
+        from gitflowrun.flow.includefile import FileContent
         from gitflowrun.flow.members import parameters_of
 
         parameters = parameters_of(self._flow_cls)

@@ -23,10 +23,9 @@ from gitflowrun.git import ref_update
 from gitflowrun.git.repository import Repository
 from gitflowrun.git.snapshot import take_snapshot
 from gitflowrun.names import PARAMETERS_STEP
-from gitflowrun.runs.custody import Custody
 from gitflowrun.runs.maintenance import tidy
 from gitflowrun.runs.runs import RunStore
-from gitflowrun.runs.trust import Trust
+from gitflowrun.runs.trust import Custody, Trust
 from gitflowrun.runtime.ipc.events import Notice, RunStarted, TaskCloned
 from gitflowrun.runtime.ipc.messages import (
     Adopted,

@@ -27,9 +27,9 @@ from gitflowrun.errors import (
     UntrustedArtifact,
 )
 from gitflowrun.flow.execute import RecordSource, StepOutcome, TaskContext, execute_step
-from gitflowrun.flow.filecontent import FileContent
-from gitflowrun.flow.foreach import hidden_name
+from gitflowrun.flow.includefile import FileContent
 from gitflowrun.flow.members import constants, parameters_of
+from gitflowrun.flow.transition import hidden_name
 from gitflowrun.git.pack.publish import PackStore
 from gitflowrun.git.pack.reader import PackReader
 from gitflowrun.names import PARAMETERS_STEP, PayloadIdentity

@@ -36,8 +36,8 @@ __all__ = ["rehearse"]
 
 _TIMES = 12  # an interpreter adapts a function when it has run eight times
 _ALWAYS = (
-    "gitflowrun.flow.failure",
-    "gitflowrun.flow.inputs",
+    "gitflowrun.flow.execute",
+    "gitflowrun.flow.task_state",
     "gitflowrun.flow.merge",
     "gitflowrun.artifacts.codecs.numpy",
     "gitflowrun.artifacts.codecs.pickle",

@@ -24,8 +24,8 @@ from gitflowrun.flow.execute import prepare
 from gitflowrun.runtime.ipc import process
 from gitflowrun.runtime.ipc.channel import EXITED, STARTED, TWIN, read_datagram
 from gitflowrun.runtime.ipc.messages import Begin, Kill, Launch, NotLaunched, Twin, encode, parse
-from gitflowrun.runtime.worker.child import run_task, set_environment
 from gitflowrun.runtime.worker.task import TaskRunner
+from gitflowrun.runtime.worker.task_process import run_task, set_environment
 from gitflowrun.runtime.worker.warmup import rehearse
 
 if TYPE_CHECKING:

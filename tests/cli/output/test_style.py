@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from gitflowrun.cli.output.style import PLAIN, Style, style_for
+from gitflowrun.cli.output.terminal import PLAIN, Style, style_for
 
 
 class _Terminal(io.StringIO):

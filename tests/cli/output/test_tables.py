@@ -6,9 +6,8 @@ import io
 import json
 from dataclasses import dataclass
 
-from gitflowrun.cli.output.pager import Screen
-from gitflowrun.cli.output.style import Style
 from gitflowrun.cli.output.tables import Cell, Column, as_json, columns, fit, pairs, table
+from gitflowrun.cli.output.terminal import Screen, Style
 from gitflowrun.git.objects import Oid
 
 COLUMNS = [Column("ID", right=True), Column("NAME", gives=True), Column("NOTE", gives=True)]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gitflowrun.errors import CorruptRecord
-from gitflowrun.git.pack.delta import apply_delta, delta_sizes
+from gitflowrun.git.pack.format import apply_delta, delta_sizes
 
 
 def _size(value: int) -> bytes:

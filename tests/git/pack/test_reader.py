@@ -13,8 +13,7 @@ import pytest
 
 from gitflowrun.errors import CorruptRecord, MissingObject
 from gitflowrun.git.objects import ObjectType, Oid
-from gitflowrun.git.pack.alternates import object_directories
-from gitflowrun.git.pack.reader import PackReader
+from gitflowrun.git.pack.reader import PackReader, object_directories
 from gitflowrun.git.repository import Repository
 from gitflowrun.settings import Durability
 from tests.helpers.packs import blob, loose_objects, noise, objects_dir, pack_store, publish

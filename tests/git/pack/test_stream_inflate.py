@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gitflowrun.errors import CorruptRecord
 from gitflowrun.git.pack import format as pack_format
-from gitflowrun.git.pack import inflate
+from gitflowrun.git.pack import stream as stream_module
 from gitflowrun.git.pack.stream import Memory
 from tests.helpers.packs import EDGES, noise
 
@@ -24,7 +24,7 @@ def _stored(data: bytes) -> bytes:
 
 def _into(stream: bytes, size: int) -> bytes:
     out = bytearray(size)
-    inflate.inflate_into(Memory(b"??" + stream + b"the next entry"), 2, memoryview(out))
+    stream_module.inflate_into(Memory(b"??" + stream + b"the next entry"), 2, memoryview(out))
     return bytes(out)
 
 
@@ -35,7 +35,7 @@ def test_every_framing_is_read(size: int, level: int | str) -> None:
     for data in (noise(size), (b"0123456789abcdef" * (size // 16 + 1))[:size]):
         stream = _stored(data) if level == "ours" else zlib.compress(data, int(level))
         assert _into(stream, size) == data
-        assert inflate.inflate(Memory(stream + b"more"), 0, size) == data
+        assert stream_module.inflate(Memory(stream + b"more"), 0, size) == data
 
 
 @given(st.binary(max_size=2000), st.lists(st.integers(0, 2000), max_size=20), st.integers(0, 9))
@@ -48,7 +48,7 @@ def test_streams_with_odd_flushes_are_read(data: bytes, cuts: list[int], level: 
         start = max(start, cut)
     stream += compressor.compress(data[start:]) + compressor.flush()
     assert _into(stream, len(data)) == data
-    assert inflate.inflate(Memory(stream), 0, len(data)) == data
+    assert stream_module.inflate(Memory(stream), 0, len(data)) == data
 
 
 @pytest.mark.parametrize("kind", ["stored", "deflated"])
@@ -61,7 +61,7 @@ def test_a_wrong_size_is_corruption(kind: str, size: int, off: int) -> None:
     with pytest.raises(CorruptRecord):
         _into(stream, size + off)
     with pytest.raises(CorruptRecord):
-        inflate.inflate(Memory(stream), 0, size + off)
+        stream_module.inflate(Memory(stream), 0, size + off)
 
 
 @pytest.mark.parametrize("size", [100, 200_000])
@@ -70,7 +70,7 @@ def test_a_cut_stream_is_corruption(size: int) -> None:
     for stream in (zlib.compress(noise(size)), _stored(noise(size))):
         for length in (0, 1, 2, 7, len(stream) // 2, len(stream) - 5, len(stream) - 1):
             with pytest.raises(CorruptRecord):
-                inflate.inflate(Memory(stream[:length]), 0, size)
+                stream_module.inflate(Memory(stream[:length]), 0, size)
 
 
 def test_a_bomb_stays_within_its_announced_size() -> None:
@@ -82,7 +82,7 @@ def test_a_bomb_stays_within_its_announced_size() -> None:
     tracemalloc.start()
     for size in (10, 5 << 20):
         with pytest.raises(CorruptRecord):
-            inflate.inflate(Memory(bomb), 0, size)
+            stream_module.inflate(Memory(bomb), 0, size)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 16 << 20
@@ -92,7 +92,7 @@ def test_a_bomb_stays_within_its_announced_size() -> None:
 def test_damage_yields_the_data_or_corruption(junk: bytes, size: int) -> None:
     """Arbitrary bytes are either a stream of that size or CorruptRecord; nothing else happens."""
     with contextlib.suppress(CorruptRecord):
-        assert len(inflate.inflate(Memory(junk), 0, size)) == size
+        assert len(stream_module.inflate(Memory(junk), 0, size)) == size
 
 
 @given(st.binary(min_size=1, max_size=3000), st.integers(1, 40), st.data())
@@ -102,6 +102,6 @@ def test_a_beginning_may_be_skipped(data: bytes, repeat: int, draw: st.DataObjec
     skip = draw.draw(st.integers(0, min(40, len(whole))))
     stream = zlib.compress(whole, draw.draw(st.integers(0, 9)))
     out = bytearray(len(whole) - skip)
-    inflate.inflate_into(Memory(stream), 0, memoryview(out), skip=skip)
+    stream_module.inflate_into(Memory(stream), 0, memoryview(out), skip=skip)
     assert out == whole[skip:]
-    assert inflate.inflate(Memory(stream), 0, len(out), skip=skip) == out
+    assert stream_module.inflate(Memory(stream), 0, len(out), skip=skip) == out

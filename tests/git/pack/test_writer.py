@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gitflowrun.git.objects import ObjectType, Oid, hash_object
-from gitflowrun.git.pack import assembly, parallel, writer
 from gitflowrun.git.pack import format as pack_format
 from gitflowrun.git.pack import output as output_module
+from gitflowrun.git.pack import parallel, writer
+from gitflowrun.git.pack import parallel as parallel_module
 from gitflowrun.git.pack.publish import PackObject
 from gitflowrun.git.pack.reader import PackReader
 from tests.helpers.packs import EDGES, blob, noise, objects_dir, pack_store
@@ -101,9 +102,9 @@ def test_slabs_of_any_size_make_the_same_pack(
         small = _write(tmp / "small", objects)
         patch.setattr(writer, "_ONE_THREAD", 0)
         patch.setattr(writer, "_FEW_BYTES", 0)
-        patch.setattr(assembly, "_SMALL", 1 << 10)
-        patch.setattr(assembly, "_LARGE", slab // 4)
-        patch.setattr(assembly, "_PIECE", pack_format.BLOCK)
+        patch.setattr(parallel_module, "_SMALL", 1 << 10)
+        patch.setattr(parallel_module, "_LARGE", slab // 4)
+        patch.setattr(parallel_module, "_PIECE", pack_format.BLOCK)
         patch.setattr(parallel, "_SLAB", slab + (32 << 10))
         patch.setattr(parallel, "MAX_REGION", slab)
         large = _write(tmp / "large", objects)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gitflowrun.runtime.scheduler.environment import (
+from gitflowrun.runtime.scheduler.run_info import (
     environment_variables,
     host,
     installed_packages,

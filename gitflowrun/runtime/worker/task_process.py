@@ -6,6 +6,8 @@
 4. End without finalisers: what the zygote has open is not the task's to close.
 
 A task that ends before 3 (`os._exit`, a crash, a kill) has failed, whatever its exit status.
+
+A fresh interpreter that runs one task: the flow's program, started again, arrives here.
 """
 
 from __future__ import annotations
@@ -16,16 +18,18 @@ import sys
 from typing import TYPE_CHECKING
 
 from gitflowrun.runtime.ipc import process
-from gitflowrun.runtime.ipc.messages import encode
+from gitflowrun.runtime.ipc.channel import Channel
+from gitflowrun.runtime.ipc.messages import Begin, Launch, encode, parse
+from gitflowrun.runtime.worker.task import TaskRunner
 
 if TYPE_CHECKING:
     from typing import NoReturn
 
-    from gitflowrun.runtime.ipc.channel import Channel
-    from gitflowrun.runtime.ipc.messages import Begin, Launch
-    from gitflowrun.runtime.worker.task import TaskRunner
+    from gitflowrun.flow import FlowSpec
+    from gitflowrun.runtime.ipc.messages import Message
 
-__all__ = ["TASK_FD", "run_task", "set_environment"]
+__all__ = ["TASK_FD", "run_task", "serve", "set_environment"]
+
 
 TASK_FD = "GITFLOWRUN_TASK_FD"
 """Names the socket of a fresh interpreter's task to it."""
@@ -65,3 +69,21 @@ def _complain() -> None:
     import traceback
 
     traceback.print_exc(file=sys.stderr)
+
+
+def serve(flow_cls: type[FlowSpec]) -> NoReturn:
+    """Run the task that waits at the socket named in the environment, and end the process."""
+    process.Lifeline.hold_parent()
+    channel = Channel.from_fd(int(os.environ.pop(TASK_FD)))
+    begin, launch = _message(channel), _message(channel)
+    if not isinstance(begin, Begin) or not isinstance(launch, Launch):
+        os._exit(1)  # the scheduler is gone
+    process.yield_memory()
+    process.prepare_output()
+    set_environment(begin)
+    run_task(TaskRunner(flow_cls, begin), launch, channel, os.dup(1), os.dup(2))
+
+
+def _message(channel: Channel) -> Message | None:
+    received = channel.receive()
+    return None if received is None else parse(received.body)
