@@ -10,12 +10,12 @@ the bytes, the outcome is a value or `CorruptRecord`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import msgpack
 
 from gitflowrun.errors import CorruptRecord, UnserializableArtifact
+from gitflowrun.values import frozen
 
 __all__ = [
     "MESSAGE",
@@ -31,7 +31,7 @@ __all__ = [
 Buffer = bytes | bytearray | memoryview
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Limits:
     """How much a packed value may hold.
 

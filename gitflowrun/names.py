@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from gitflowrun.errors import InvalidPathspec, TaggingError, UsageError
+from gitflowrun.values import frozen
 
 __all__ = [
     "Digest",
@@ -118,7 +118,7 @@ class PayloadIdentity(NamedTuple):
     type: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Pathspec:
     """An address in Metaflow's words: `Flow[/run[/step[/task[/artifact]]]]`."""
 

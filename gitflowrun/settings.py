@@ -18,11 +18,11 @@ Reading git config is git's work (`git.repository` hands the mapping in); nothin
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import UsageError
+from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,7 +81,7 @@ def _name_of_uid() -> str:
         return "unknown"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Settings:
     """Every setting, resolved. Sizes are bytes."""
 

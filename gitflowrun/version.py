@@ -10,9 +10,9 @@ The tags of runs (`runs/<Flow>/...`) are not versions and don't count.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from gitflowrun.errors import RepositoryError
+from gitflowrun.values import frozen
 
 __all__ = ["Description", "get_version"]
 
@@ -41,7 +41,7 @@ def get_version(public: bool = False) -> str:
     return described.public if public else described.full
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Description:
     """What `git describe --long --dirty` says: the tag, commits since, the commit, uncommitted changes."""
 

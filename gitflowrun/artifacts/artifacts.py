@@ -13,7 +13,6 @@ Task processes do this. It starts threads for large payloads, so a process that 
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from gitflowrun.artifacts import codecs
@@ -30,6 +29,7 @@ from gitflowrun.artifacts.payloads import (
 from gitflowrun.errors import CorruptRecord, UsageError
 from gitflowrun.git.objects import ObjectType, hash_object
 from gitflowrun.runs.records import ArtifactRef, Chunk
+from gitflowrun.values import field, frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -56,7 +56,7 @@ class Index(Protocol):
         """The chunks of those payloads, of several chunks each, that are there completely."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Saved:
     """What became of a task's artifacts.
 

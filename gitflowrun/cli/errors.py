@@ -12,12 +12,12 @@ from __future__ import annotations
 import io
 import os
 import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
 from gitflowrun.cli.output.terminal import style_for
 from gitflowrun.cli.output.text import printable
 from gitflowrun.errors import GitflowrunError, UsageError
+from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,7 +30,7 @@ _INTERRUPTED = 130  # 128 + SIGINT, what a shell reports
 _BROKEN_PIPE = 141  # 128 + SIGPIPE, what git dies of when its reader has gone
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Dialect:
     """How a front end words its errors.
 

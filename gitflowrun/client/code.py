@@ -23,7 +23,6 @@ import tarfile
 import tempfile
 import unicodedata
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +30,7 @@ from gitflowrun.client.info import info_dict
 from gitflowrun.errors import CorruptRecord, NotFound, RepositoryError, UntrustedArtifact
 from gitflowrun.git.objects import Mode
 from gitflowrun.runs import layout
+from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +53,7 @@ _NO_NAMES = frozenset({"", ".", ".."})
 _DIRECTORIES = frozenset({Mode.TREE, Mode.GITLINK})
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CodeFile:
     """A file, a link, or an empty directory where a submodule was."""
 

@@ -18,7 +18,6 @@ A failed step told to the person who wrote it: their frames and their lines, non
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
@@ -32,6 +31,7 @@ from gitflowrun.flow.members import STATE, class_attribute, parameters_of, seal
 from gitflowrun.flow.task_state import ArtifactSource, Inputs, RecordSource, State
 from gitflowrun.flow.transition import hidden_name, is_hidden_name
 from gitflowrun.runs.records import Transition
+from gitflowrun.values import field, frozen, replace
 
 if TYPE_CHECKING:
     import traceback
@@ -112,7 +112,7 @@ _IMMUTABLE = _SMALL | {bytes, str}
 _NO_ARTIFACTS = (BuiltinFunctionType, FunctionType, MethodType)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TaskContext:
     """Everything a step may see.
 
@@ -148,7 +148,7 @@ class TaskContext:
     tempdir: str = "."
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StepOutcome:
     """What a step left behind.
 
@@ -194,7 +194,7 @@ def prepare(flow_cls: type[FlowSpec]) -> FlowGraph:
     return _prepared(flow_cls).graph
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Prepared:
     """What tasks of a flow share within a process."""
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import inspect
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from gitflowrun.flow.members import constants, parameters_of
 from gitflowrun.flow.source import Jump, ParsedStep, SourceFiles, parse_step
 from gitflowrun.flow.steps import steps_of
+from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +25,7 @@ _graphs: WeakKeyDictionary[type, FlowGraph] = WeakKeyDictionary()
 _MAP_TYPES = {"split": "split-static", "foreach": "split-foreach"}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Node:
     """A step in its graph.
 

@@ -18,11 +18,11 @@ import codecs
 import os
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from gitflowrun.errors import ParameterError, UnserializableArtifact, UsageError
 from gitflowrun.flow.parameter import Parameter
+from gitflowrun.values import frozen, replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +36,7 @@ __all__ = ["FileContent", "IncludeFile"]
 _PIECE = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FileContent:
     """What is in a file.
 
@@ -286,7 +286,7 @@ class IncludeFile(Parameter):
         return f"<IncludeFile {self.name!r}>"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Reader:
     """What converts the path of a file to its content: a type in the manner of click's."""
 

@@ -8,10 +8,10 @@ through its `convert` and never imported. How declarations are checked and value
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, overload
 
 from gitflowrun.errors import UsageError
+from gitflowrun.values import field, frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -144,7 +144,7 @@ class Parameter:
         return f"<Parameter {self.name!r}>"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ParameterSpec:
     """A parameter as plain data.
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from gitflowrun.errors import ParameterError, UsageError
@@ -16,6 +15,7 @@ from gitflowrun.flow.current import current
 from gitflowrun.flow.includefile import IncludeFile
 from gitflowrun.flow.members import parameters_of
 from gitflowrun.names import nearest
+from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -46,7 +46,7 @@ _NAME = re.compile(r"[^\W\d_][\w-]*\Z")
 _CHECKED = {"str": str, "int": int, "float": float, "bool": bool}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ParameterContext:
     """What a deploy-time function may know.
 

@@ -16,11 +16,11 @@ import ast
 import linecache
 import os
 import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from gitflowrun.errors import FlowError
 from gitflowrun.flow.steps import unwrap
+from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,7 +96,7 @@ def _definitions(filename: str, text: str) -> dict[tuple[str, int], Definition]:
     }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Jump:
     """A `self.next(...)` as written.
 
@@ -117,7 +117,7 @@ class Jump:
     last: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ParsedStep:
     """A step as written."""
 

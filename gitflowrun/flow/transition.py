@@ -13,13 +13,13 @@ from __future__ import annotations
 
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, Sequence, ValuesView
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.errors import InvalidNext
 from gitflowrun.flow.steps import is_step, steps_of
 from gitflowrun.names import nearest
+from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from gitflowrun.flow.flowspec import FlowSpec
@@ -94,7 +94,7 @@ def _shortened(value: Any, depth: int) -> Any:
     return type(value)(head)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Chosen:
     """A valid `self.next`: its targets and, for a foreach, the attribute and its items as short texts."""
 

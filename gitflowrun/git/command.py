@@ -18,11 +18,11 @@ import contextlib
 import os
 import subprocess
 import threading
-from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, TypeAlias
 
 from gitflowrun.errors import MissingObject, RepositoryError
 from gitflowrun.git.objects import ObjectType, Oid
+from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -61,7 +61,7 @@ def clean_environment(environ: Mapping[str, str] | None = None) -> dict[str, str
     }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Completed:
     """How a git command ended."""
 

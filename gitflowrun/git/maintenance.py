@@ -44,7 +44,6 @@ import shutil
 import struct
 import subprocess
 import time
-from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -55,6 +54,7 @@ from gitflowrun.git.owner import gc_is_running, maintenance_is_running
 from gitflowrun.git.pack.index import PackIndex, names_in_multi_pack_index
 from gitflowrun.git.pack.output import sync_directory, sync_file
 from gitflowrun.git.pack.reader import quoted
+from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -89,7 +89,7 @@ _OPTIONS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Folded:
     """How many small packs there were, and how many there are now."""
 
@@ -97,7 +97,7 @@ class Folded:
     after: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _SmallPack:
     """A pack that may be folded: its name without suffix, its bytes and its index's, when it was changed."""
 
@@ -107,7 +107,7 @@ class _SmallPack:
     time: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Input:
     """A pack that is folded, the ids of its objects, and whether its name is random: not git's checksum."""
 
@@ -120,7 +120,7 @@ class _Input:
         return len(self.ids) // Oid.SIZE
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Listing:
     """The directory of packs at one instant.
 

@@ -6,12 +6,12 @@ Formats: gitformat-pack(5), git-hash-object(1) and the commit and tree formats o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import CorruptRecord
+from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     import hashlib
@@ -98,7 +98,7 @@ class Mode(IntEnum):
     GITLINK = 0o160000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TreeEntry:
     """One row of a tree. Names stay bytes, as git keeps them."""
 
@@ -112,7 +112,7 @@ class TreeEntry:
         return self.mode == Mode.TREE
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Signature:
     """Who, and when: seconds since 1970 and minutes east of UTC."""
 
@@ -154,7 +154,7 @@ def _clean(text: str) -> str:
     return kept or "unknown"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Commit:
     """A commit: a tree, its parents, who and when, and a message."""
 

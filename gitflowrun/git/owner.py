@@ -12,9 +12,10 @@ from __future__ import annotations
 import os
 import re
 import time
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+
+from gitflowrun.values import frozen
 
 __all__ = ["Owner", "State", "gc_is_running", "maintenance_is_running", "usable_cpus"]
 
@@ -38,7 +39,7 @@ class State(Enum):
     UNKNOWN = "unknown"  # on another host
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Owner:
     """Processes, each with its start time, of one boot of one host; the owner lives while one of them does."""
 

@@ -34,7 +34,6 @@ import contextlib
 import errno
 import os
 import time
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,6 +43,7 @@ from gitflowrun.git.objects import NULL_OID, Oid
 from gitflowrun.git.refs import RefReader
 from gitflowrun.names import RefName
 from gitflowrun.settings import Durability
+from gitflowrun.values import frozen, mutable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -56,7 +56,7 @@ __all__ = ["RefUpdate", "Refs", "StaleLock", "bury_old_locks", "warm_up"]
 _Identity = tuple[int, int, int]
 
 
-@dataclass(slots=True)
+@mutable
 class StaleLock:
     """Watches one lock file over the attempts of a writer that it keeps waiting.
 
@@ -140,7 +140,7 @@ _CONFLICT_SIGNS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RefUpdate:
     """One ref's part of a transaction: from `old` (None: it must not exist) to `new` (None: delete it)."""
 

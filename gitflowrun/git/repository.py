@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +18,7 @@ from gitflowrun.errors import NotARepository, RepositoryError
 from gitflowrun.git.command import Git, clean_environment, git_words, launch_error
 from gitflowrun.git.objects import Oid, Signature
 from gitflowrun.settings import Settings
+from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,7 +40,7 @@ _QUESTIONS = (
 _PLACE = ("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Head:
     """Where HEAD is: its commit (None before the first one) and its branch (None when detached)."""
 
@@ -49,7 +49,7 @@ class Head:
     tree: Oid | None = None
 
 
-@dataclass(frozen=True)  # without slots: the doors are opened once each, and kept
+@frozen(slots=False)
 class Repository:
     """A git repository that is open.
 

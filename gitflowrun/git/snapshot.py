@@ -26,7 +26,6 @@ import shutil
 import stat
 import tempfile
 import time
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,6 +34,7 @@ from gitflowrun.errors import RepositoryError
 from gitflowrun.git.objects import ObjectType, Oid, hash_object
 from gitflowrun.git.pack.publish import PackObject
 from gitflowrun.git.pack.reader import quoted
+from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -61,7 +61,7 @@ _MODE_AT = {b"1": 5, b"u": 6}
 _ABSENT = b"000000"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Change:
     """A path at which work tree, index and HEAD are not all the same.
 
@@ -83,7 +83,7 @@ class Change:
     submodule_dirty: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Status:
     """HEAD and all changes; `trouble` says why submodules were not looked at."""
 
@@ -147,7 +147,7 @@ _NO_PLACE = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LeftOut:
     """Something of the work tree that the snapshot does not hold, and why."""
 
@@ -156,7 +156,7 @@ class LeftOut:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Snapshot:
     """The work tree as it was.
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -24,6 +23,7 @@ from gitflowrun.git.command import Completed, Git
 from gitflowrun.git.objects import Oid
 from gitflowrun.names import RefName, nearest
 from gitflowrun.settings import Durability
+from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -52,7 +52,7 @@ _STALE = ("stale info", "failed to update ref", "cannot lock ref", "atomic push 
 _NO_ATOMIC = "does not support --atomic"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RefChange:
     """What a remote's ref shall become: from `old` (None: it must not exist) to `new` (None: deleted)."""
 
@@ -61,7 +61,7 @@ class RefChange:
     old: Oid | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PushResult:
     """How one ref fared.
 

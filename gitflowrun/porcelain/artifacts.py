@@ -6,12 +6,12 @@ which is what people look for.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import GitflowrunError, InvalidPathspec, NotFound
 from gitflowrun.names import PARAMETERS_STEP, nearest
 from gitflowrun.runs.records import TaskName
+from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,7 +38,7 @@ __all__ = [
 _SMALL = 256
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ArtifactRow:
     """An artifact in a list.
 

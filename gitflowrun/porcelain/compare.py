@@ -10,13 +10,13 @@ What differs between the results, and between the environments, of two runs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import UsageError
 from gitflowrun.names import PARAMETERS_STEP
 from gitflowrun.porcelain.artifacts import ArtifactRow, final_artifacts, is_result, make_row
 from gitflowrun.runs.records import TaskName
+from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,7 +42,7 @@ __all__ = [
 _SHORT = 7
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Difference:
     """A name whose value differs. A value is None where the name does not exist."""
 
@@ -95,7 +95,7 @@ def differences(old: Mapping[str, str], new: Mapping[str, str]) -> tuple[Differe
 FORMATS = ("patch", "stat", "shortstat", "numstat", "name-only", "name-status", "word-diff")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CodeDiff:
     """How one code tree became another.
 
@@ -151,7 +151,7 @@ def code_diff(
     return CodeDiff(old, new, text)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ArtifactDifference:
     """An artifact whose content differs. A side is None where the artifact does not exist."""
 

@@ -11,7 +11,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import CorruptRecord, GitflowrunError, RefConflict, RepositoryError
@@ -26,6 +25,7 @@ from gitflowrun.runs.locks import Locks, LockState
 from gitflowrun.runs.read import StoredRun
 from gitflowrun.runs.records import RunIdentity
 from gitflowrun.runs.tags import Tags
+from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,7 +41,7 @@ __all__ = ["Receiver"]
 _MAX_NOTICES = 20
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Here:
     """A run of this repository and its newest state."""
 

@@ -16,7 +16,6 @@ import re
 import shlex
 import shutil
 import sys
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +27,7 @@ from gitflowrun.porcelain.push import SyncReport, push
 from gitflowrun.runs import layout
 from gitflowrun.runs.listing import RunSummary, list_runs
 from gitflowrun.runs.read import StoredRun
+from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -57,7 +57,7 @@ class Installed(Enum):
     BLOCKED = "can't be installed"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HookState:
     """One hook: its script, whether our lines are in it, and whether that has just changed."""
 

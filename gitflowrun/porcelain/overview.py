@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.porcelain.artifacts import final_artifacts, is_private, result_rows
 from gitflowrun.runs.records import TaskName
+from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TaskOverview:
     """A task.
 
@@ -67,7 +67,7 @@ class TaskOverview:
     artifacts: tuple[ArtifactRow, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StepOverview:
     """A step of a run: how many tasks it has, how many of them failed or were adopted, how long they took.
 
@@ -81,7 +81,7 @@ class StepOverview:
     seconds: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StepDetails:
     """A step of a run and all its tasks."""
 
@@ -89,7 +89,7 @@ class StepDetails:
     tasks: tuple[TaskOverview, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Failure:
     """A task that failed, and why."""
 
@@ -97,7 +97,7 @@ class Failure:
     error: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CodeState:
     """Which code a run used: the commit below it, and what had changed since.
 
@@ -114,7 +114,7 @@ class CodeState:
     left_out_count: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunOverview:
     """A run."""
 

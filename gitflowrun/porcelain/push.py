@@ -26,7 +26,6 @@ So all names of a run, anywhere, begin with the number it was born with. `sendin
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import RepositoryError
@@ -37,6 +36,7 @@ from gitflowrun.porcelain.remote_tags import push_tags
 from gitflowrun.porcelain.sync_report import Outcome, SyncedRun, SyncReport
 from gitflowrun.runs import layout
 from gitflowrun.runs.listing import list_runs
+from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,7 +53,7 @@ __all__ = ["Outcome", "Run", "Sender", "SyncReport", "SyncedRun", "fetch", "push
 _ROUNDS = 5
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Run:
     """A run of this repository."""
 
@@ -62,7 +62,7 @@ class Run:
     tip: Oid
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Plan:
     """What is to become of a run on the remote."""
 

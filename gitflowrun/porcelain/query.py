@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import CorruptRecord, NotFound, UsageError
 from gitflowrun.names import nearest
 from gitflowrun.runs.commit_message import Status
 from gitflowrun.runs.runs import RunStore
+from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["RunQuery", "differing", "parameters_of", "parse_status", "select"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunQuery:
     """The runs that somebody wants to see. A field that is empty asks nothing.
 

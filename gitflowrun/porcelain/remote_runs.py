@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import GitflowrunError, UsageError
@@ -10,6 +9,7 @@ from gitflowrun.git.objects import Oid
 from gitflowrun.git.ref_update import RefUpdate
 from gitflowrun.names import RunId, check_flow_name
 from gitflowrun.runs import layout
+from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -25,7 +25,7 @@ TagKey = tuple[str, str, Oid]
 _UID_DIGITS = 7
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RemoteRun:
     """A run's ref on the remote."""
 

@@ -11,7 +11,6 @@ would look like a removal.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gitflowrun.git.transport import RefChange
@@ -20,6 +19,7 @@ from gitflowrun.runs import layout
 from gitflowrun.runs.locks import Locks
 from gitflowrun.runs.records import RunIdentity
 from gitflowrun.runs.tags import tag_updates
+from gitflowrun.values import field, mutable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["TagChanges", "fetch_tags", "push_tags"]
 
 
-@dataclass(slots=True)
+@mutable
 class TagChanges:
     """What a merge changed on the receiving side."""
 

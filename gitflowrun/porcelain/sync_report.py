@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
+
+from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from gitflowrun.git.objects import Oid
@@ -24,7 +25,7 @@ class Outcome(Enum):
     REFUSED = "refused"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SyncedRun:
     """One run of a push or fetch.
 
@@ -50,7 +51,7 @@ class SyncedRun:
         return self.target is not None and self.target != self.source
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SyncReport:
     """What a push or fetch did.
 

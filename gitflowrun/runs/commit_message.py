@@ -21,12 +21,12 @@ for the clone that has its key, that tree and parents were put together there.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from enum import Enum
 
 from gitflowrun.errors import InvalidPathspec
 from gitflowrun.git.objects import Oid
+from gitflowrun.values import frozen
 
 __all__ = ["RunState", "Status", "format_message", "parse_message", "parse_time"]
 
@@ -49,7 +49,7 @@ class Status(Enum):
         return self not in {Status.RUNNING, Status.DEAD}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunState:
     """What a commit's message says of its run.
 

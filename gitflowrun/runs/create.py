@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import secrets
 import time
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from gitflowrun import msgpack
@@ -32,6 +31,7 @@ from gitflowrun.runs.tags import check_tags, publish, tag_updates
 from gitflowrun.runs.trees import make_object
 from gitflowrun.runs.trust import Trust
 from gitflowrun.runs.write import Born
+from gitflowrun.values import field, frozen, replace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,7 +51,7 @@ _LISTED = 10_000
 """How many dirty or left-out files INFO names; it says how many there were."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunDraft:
     """What the launcher knows of a run that does not exist yet; fields as in `RunInfo`.
 

@@ -23,7 +23,6 @@ and have left the trash, so `git runs gc` must leave the newest run of the trash
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import RepositoryError
@@ -31,6 +30,7 @@ from gitflowrun.git.refs import loose_names, packed_stamp
 from gitflowrun.names import RunId
 from gitflowrun.runs import layout
 from gitflowrun.runs.locks import FileLock, Locks
+from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from gitflowrun.git.repository import Repository
@@ -44,7 +44,7 @@ _PREFIXES = (layout.RUNS, layout.REMOTES, layout.TRASH)
 _CEILING = 10**12
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reservation:
     """A number that is ours, and the lock of its run, which we hold."""
 
@@ -52,7 +52,7 @@ class Reservation:
     lock: FileLock
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Mark:
     number: int
     stamp: str

@@ -7,13 +7,13 @@ was set back does not reorder anything.
 from __future__ import annotations
 
 import heapq
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gitflowrun.git.objects import Oid
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import Status, parse_message
 from gitflowrun.runs.locks import Locks
+from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,7 +28,7 @@ _FEW = 200
 """Up to so many runs are asked for by name, instead of reading the messages of all."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunSummary:
     """A run in a list.
 

@@ -10,13 +10,13 @@ Times are seconds since 1970, UTC, as floats. Sizes are bytes.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from gitflowrun import schema
 from gitflowrun.errors import CorruptRecord, InvalidPathspec
 from gitflowrun.git.objects import Oid
 from gitflowrun.names import Digest, PayloadIdentity, RunId
+from gitflowrun.values import field, frozen
 
 __all__ = [
     "ArtifactRef",
@@ -36,7 +36,7 @@ SCHEMA = 1
 Map = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunIdentity:
     """Which run: its flow, its id in this repository and, clone-independent, its birth commit's oid."""
 
@@ -64,7 +64,7 @@ class RunIdentity:
             )
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@frozen(order=True)
 class TaskName:
     """Which task of a run: `step/task`."""
 
@@ -83,7 +83,7 @@ class TaskName:
         return f"{self.step}/{self.task}"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Chunk:
     """A piece of an artifact's payload: its BLAKE3, the oid of the blob that holds it, its size."""
 
@@ -92,7 +92,7 @@ class Chunk:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ArtifactRef:
     """Where an artifact's payload lies and how to turn it back into a value.
 
@@ -163,7 +163,7 @@ def read_chunk_rows(raw: bytes) -> tuple[Chunk, ...]:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ForeachFrame:
     """One level of a foreach that a task is in; `value` is its item as text, cut to 30 characters."""
 
@@ -191,7 +191,7 @@ class ForeachFrame:
             )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Transition:
     """What `self.next` said: target steps and, for a foreach, its variable and number of items."""
 
@@ -217,7 +217,7 @@ class Transition:
             )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Metadatum:
     """One entry of a task's metadata, in Metaflow's sense."""
 
@@ -245,7 +245,7 @@ class Metadatum:
             )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Attempt:
     """One try of a task.
 
@@ -298,7 +298,7 @@ class Attempt:
             )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TaskRecord:
     """Everything about a task but its payloads and output: the content of its TASK blob.
 
@@ -376,7 +376,7 @@ _TASK_FIELDS = frozenset({
 })  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunOrigin:
     """The run that a run was made from, and how: `resume` or `clone`."""
 
@@ -394,7 +394,7 @@ class RunOrigin:
             return cls(schema.text(data["kind"]), RunIdentity.from_map(data["run"]))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunInfo:
     """What is known when a run is born: the content of its INFO blob, which never changes.
 

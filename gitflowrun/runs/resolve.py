@@ -16,7 +16,6 @@ several runs, the address is ambiguous and the error lists them.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import InvalidPathspec, NotFound, UsageError
@@ -25,6 +24,7 @@ from gitflowrun.names import RunId, nearest
 from gitflowrun.runs import layout
 from gitflowrun.runs.listing import RunSummary, list_runs, newest_first
 from gitflowrun.runs.read import StoredRun
+from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -40,7 +40,7 @@ _MAX_PARTS = 3
 _LATEST = "@latest"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Address:
     """A run, and the part of it that was meant."""
 

@@ -32,7 +32,6 @@ import contextlib
 import hashlib
 import os
 import secrets
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -41,6 +40,7 @@ from gitflowrun.git.objects import Oid
 from gitflowrun.names import nearest
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import parse_message
+from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,7 +59,7 @@ _REMOTE = "runs.trustedRemote"
 _KEY_SIZE = 32
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Trusted:
     """What the user said they trust.
 
@@ -272,7 +272,7 @@ def _seal(key: bytes, tree: Oid, parents: Sequence[Oid]) -> str:
     return mac.hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Line:
     """The runs from a holder back to the first stranger's: their uids, and whether there is no stranger."""
 

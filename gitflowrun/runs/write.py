@@ -16,7 +16,6 @@ When one of these fails, nothing is acknowledged and the same group may be commi
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import RepositoryError
@@ -29,6 +28,7 @@ from gitflowrun.runs.maintenance import Upkeep
 from gitflowrun.runs.tags import publish
 from gitflowrun.runs.trees import GroupObjects, Remembered, RunTree, data_entries, make_object
 from gitflowrun.runs.trust import Trust
+from gitflowrun.values import frozen, replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 __all__ = ["Born", "FinishedTask", "RunWriter"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FinishedTask:
     """A task that ended, as its process and its supervisor left it.
 
@@ -66,7 +66,7 @@ class FinishedTask:
     packed: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Born:
     """A run that has just been born, and the lock of its writer."""
 

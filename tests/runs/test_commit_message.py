@@ -14,6 +14,7 @@ from gitflowrun.runs.commit_message import (
     parse_message,
     parse_time,
 )
+from gitflowrun.values import field_names
 
 STATE = RunState(
     run="MyFlow/12",
@@ -31,7 +32,7 @@ STATE = RunState(
 
 def subject(**changes: object) -> str:
     """The subject of STATE with changes."""
-    fields = {name: getattr(STATE, name) for name in STATE.__slots__}
+    fields = {name: getattr(STATE, name) for name in field_names(STATE)}
     return format_message(RunState(**{**fields, **changes})).decode().split("\n")[0]
 
 
@@ -78,7 +79,7 @@ def test_git_reads_the_trailers() -> None:
 @settings(max_examples=200)
 def test_no_name_can_add_lines(user: str) -> None:
     """Whatever a user is called, the message has the same lines, and no status but its own."""
-    fields = {name: getattr(STATE, name) for name in STATE.__slots__}
+    fields = {name: getattr(STATE, name) for name in field_names(STATE)}
     message = format_message(RunState(**{**fields, "user": user})).decode()
     parsed = parse_message(message)
     assert parsed is not None
@@ -91,7 +92,7 @@ def test_no_name_can_add_lines(user: str) -> None:
 )
 def test_git_agrees_that_nothing_was_injected(user: str) -> None:
     """One status is what git finds, however the user's name is written."""
-    fields = {name: getattr(STATE, name) for name in STATE.__slots__}
+    fields = {name: getattr(STATE, name) for name in field_names(STATE)}
     done = subprocess.run(
         ["git", "interpret-trailers", "--parse"],
         input=format_message(RunState(**{**fields, "user": user})), capture_output=True, check=True,

@@ -12,12 +12,12 @@ import io
 import math
 import re
 import sys
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any, BinaryIO
 
 from gitflowrun.artifacts.codecs.payload import Buffer, Loading, Unencodable, flat
 from gitflowrun.errors import CorruptRecord
+from gitflowrun.values import frozen
 
 __all__ = [
     "Form",
@@ -50,7 +50,7 @@ class Form(Enum):
     DTYPE = "dtype"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Layout:
     """How an array lies in its buffer.
 

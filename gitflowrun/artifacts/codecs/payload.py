@@ -12,11 +12,11 @@ tools. The padding lets the first buffer begin at a multiple of 64: arrays can v
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gitflowrun import msgpack
 from gitflowrun.errors import CorruptRecord
+from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,7 +44,7 @@ class Unencodable(Exception):
     """A codec can't give this value back exactly; the next one is asked."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Encoded:
     """A value as bytes.
 
@@ -72,7 +72,7 @@ class Encoded:
         return b"".join(self.parts)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Loading:
     """How a payload is to be decoded.
 

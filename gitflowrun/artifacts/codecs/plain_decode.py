@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gc
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import msgpack
@@ -18,6 +17,7 @@ from gitflowrun.artifacts.codecs import numpy as numpy_codec
 from gitflowrun.artifacts.codecs import payload as payload_module
 from gitflowrun.artifacts.codecs.plain_types import BY_CODE
 from gitflowrun.errors import CorruptRecord, UntrustedArtifact
+from gitflowrun.values import replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import operator
 import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.artifacts.codecs.payload import Unencodable
 from gitflowrun.errors import NotFound
+from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["BY_CODE", "Kind", "kind_of"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Kind:
     """How values of one type are written.
 

@@ -23,11 +23,11 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.artifacts.codecs.payload import Unencodable, flat, type_name
+from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -37,7 +37,7 @@ __all__ = ["GROUP", "UserCodec", "for_type", "user_codecs"]
 GROUP = "gitflowrun.codecs"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class UserCodec:
     """A codec that a package offers, checked."""
 

@@ -7,7 +7,6 @@ first that can give it back exactly takes it. Codecs are imported when they are 
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,7 @@ from gitflowrun.artifacts.codecs.payload import (
     type_name,
 )
 from gitflowrun.errors import CorruptRecord, GitflowrunError, UntrustedArtifact
+from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Codec:
     """A codec's place in the registry.
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import click
@@ -17,6 +16,7 @@ import click
 from gitflowrun.cli.errors import FLOW, invoke
 from gitflowrun.cli.output.terminal import Style, style_for
 from gitflowrun.cli.output.text import counted
+from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,7 +50,7 @@ class Launcher(Protocol):
         """Execute a run to its end and return the exit code."""
 
 
-@dataclass(frozen=True)
+@frozen(slots=False)
 class FlowContext:
     """What every command of a flow file knows.
 
@@ -187,7 +187,7 @@ def _foreign_options(command: Any) -> Any:
 @click.pass_context
 def _top(ctx: click.Context, quiet: bool) -> None:
     """Run this flow, look at it and at its runs. Without a command the flow is checked."""
-    from dataclasses import replace
+    from gitflowrun.values import replace
 
     flow: FlowContext = replace(ctx.obj, quiet=quiet)
     ctx.obj = flow

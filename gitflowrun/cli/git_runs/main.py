@@ -10,12 +10,12 @@ import gc
 import os
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from gitflowrun.cli.errors import GIT, guarded, invoke
 from gitflowrun.cli.output.terminal import style_for
 from gitflowrun.errors import UsageError
+from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["COMMANDS", "load", "main", "program"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Entry:
     """A command in the overview. Those without a heading are called by programs, not by people."""
 

@@ -13,8 +13,9 @@ import contextlib
 import os
 import sys
 import time
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TextIO, cast
+
+from gitflowrun.values import field, frozen
 
 if TYPE_CHECKING:
     import subprocess
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["PLAIN", "Screen", "Style", "is_terminal", "open_screen", "says_no", "style_for"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Style:
     """Wraps text in terminal colours, or leaves it alone when `colour` is off."""
 
@@ -117,7 +118,7 @@ def style_for(
     return Style(colour=is_terminal(stream) and environ.get("TERM", "dumb") != "dumb")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Screen:
     """What a command writes to.
 

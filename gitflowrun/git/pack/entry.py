@@ -5,7 +5,6 @@ Which objects go where in the pack, and by how many threads, is decided by those
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gitflowrun.git.objects import ObjectType, Oid, hash_object
@@ -17,6 +16,7 @@ from gitflowrun.git.pack.format import (
     is_worth_keeping,
     tools,
 )
+from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Item", "PackObject", "each_once", "first_of_equals"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PackObject:
     """An object to be written.
 

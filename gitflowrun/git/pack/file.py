@@ -9,7 +9,6 @@ from __future__ import annotations
 import mmap
 import resource
 from collections import deque
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 from weakref import ref
@@ -25,6 +24,7 @@ from gitflowrun.git.pack.stream import (
     inflate_into,
     open_source,
 )
+from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,7 +54,7 @@ def _index_data(path: Path) -> bytes | memoryview:
         return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Entry:
     """The header of a pack's entry.
 

@@ -13,11 +13,11 @@ from __future__ import annotations
 import contextlib
 import sys
 import zlib
-from dataclasses import dataclass
 from functools import cache, lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.errors import CorruptRecord
+from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,7 +61,7 @@ _UNIFORM = 1.25  # of its size is the estimate of what won't shrink
 _STRIDED = 512 << 10  # from here on a vectorised copy pays
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Tools:
     """The fastest functions installed for each job; all of them release the GIL on large buffers.
 

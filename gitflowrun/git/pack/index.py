@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import CorruptRecord
 from gitflowrun.git.objects import Oid
+from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,7 +34,7 @@ _MAX_NAMES = 16 << 20
 """Bytes of pack names in a multi-pack-index; more is taken for damage."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class IndexEntry:
     """One object of a pack: its id, the CRC-32 of its entry as written, and where the entry begins."""
 

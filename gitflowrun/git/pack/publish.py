@@ -26,7 +26,6 @@ import contextlib
 import errno
 import os
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import RepositoryError
@@ -35,6 +34,7 @@ from gitflowrun.git.pack.index import index_bytes
 from gitflowrun.git.pack.output import Output, sync_directory
 from gitflowrun.git.pack.writer import PackContents, PackObject, expected_size, write_pack
 from gitflowrun.settings import Durability
+from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -64,7 +64,7 @@ _HINTS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WrittenPack:
     """A published pack that is still kept.
 
@@ -79,7 +79,7 @@ class WrittenPack:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Files:
     """The names of a pack's files, first in `incoming/` and then in place."""
 

@@ -19,7 +19,6 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -28,6 +27,7 @@ from gitflowrun.git.objects import ObjectType, Oid, hash_object
 from gitflowrun.git.pack.file import Entry, Pack
 from gitflowrun.git.pack.format import apply_delta
 from gitflowrun.git.pack.stream import inflate, inflate_head, inflate_into, open_source
+from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from gitflowrun.git.pack.stream import Source
@@ -45,7 +45,7 @@ def loose_path(objects_dir: Path, oid: Oid) -> Path:
     return objects_dir / name[:2] / name[2:]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LooseObject:
     """An opened loose object: its type and size are known, its content is not yet inflated."""
 
@@ -120,7 +120,7 @@ _RACY = 100_000_000
 _FSCK = "`git fsck --full` lists what is damaged; a healthy copy may be fetched from another clone"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Packed:
     pack: Pack
     offset: int
@@ -129,7 +129,7 @@ class _Packed:
 Place = _Packed | Path
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Listing:
     """The packs of one object directory as they were at one time, newest first."""
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gitflowrun.git.pack.entry import Item, PackObject, each_once, first_of_equals
 from gitflowrun.git.pack.format import stored_size
 from gitflowrun.git.pack.index import IndexEntry
+from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +30,7 @@ _FEW_BYTES = 32 << 10
 _JOIN = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PackContents:
     """A written pack.
 

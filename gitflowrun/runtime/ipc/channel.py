@@ -28,12 +28,12 @@ import struct
 import sys
 from array import array
 from collections import deque
-from dataclasses import dataclass
 from struct import Struct
 from typing import Any
 
 from gitflowrun.errors import CorruptRecord
 from gitflowrun.msgpack import pack_message, unpack_message
+from gitflowrun.values import frozen
 
 __all__ = ["EXITED", "STARTED", "TWIN", "Channel", "Received", "channel_pair", "read_datagram"]
 
@@ -50,7 +50,7 @@ _ANCILLARY = socket.CMSG_SPACE(_MAX_FDS * _INT)
 _CLOSE_ON_EXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Received:
     """A message that arrived, and the open files that came with it. Whoever takes it closes them."""
 

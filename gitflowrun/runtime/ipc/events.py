@@ -6,8 +6,9 @@ come after its `TaskStarted` and before its `TaskEnded`; `RunEnded` is the last 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from gitflowrun.runs.records import RunIdentity, TaskName
@@ -27,7 +28,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunStarted:
     """The run exists: its birth commit is published. `origin`: what it was resumed or cloned from."""
 
@@ -35,7 +36,7 @@ class RunStarted:
     origin: RunIdentity | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TaskStarted:
     """A task's process runs. `attempt` counts from 0."""
 
@@ -44,7 +45,7 @@ class TaskStarted:
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TaskLine:
     """A task wrote a line, without its newline, to `stream` ("stdout" or "stderr").
 
@@ -59,7 +60,7 @@ class TaskLine:
     system: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TaskEnded:
     """A task's process has ended; `retrying` when another attempt follows."""
 
@@ -72,7 +73,7 @@ class TaskEnded:
     retrying: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TaskCloned:
     """A finished task of the origin run was adopted."""
 
@@ -80,7 +81,7 @@ class TaskCloned:
     origin: RunIdentity
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ForeachSplit:
     """A foreach was reached; it yields `children` tasks of `step`."""
 
@@ -90,7 +91,7 @@ class ForeachSplit:
     children: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Progress:
     """How far the run is; sent when counts changed, at most a few times a second.
 
@@ -104,7 +105,7 @@ class Progress:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Notice:
     """Something worth a line of its own. `bad` ones say that something is going wrong."""
 
@@ -112,7 +113,7 @@ class Notice:
     bad: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunEnded:
     """The run's last commit is published. `tasks` counts those that finished in it, not clones."""
 

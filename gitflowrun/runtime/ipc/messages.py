@@ -13,7 +13,6 @@ what is said of an old attempt can't be taken for a new one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.errors import CorruptRecord, InvalidPathspec
@@ -21,6 +20,7 @@ from gitflowrun.git.objects import Oid
 from gitflowrun.names import Digest
 from gitflowrun.runs.records import ArtifactRef, ForeachFrame, RunIdentity, TaskName, Transition
 from gitflowrun.runtime.ipc.request import RunRequest
+from gitflowrun.values import field, frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -48,7 +48,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Value:
     """An encoded value on its way to a task: what `store.codecs.decode` takes, or an INCLUDED file."""
 
@@ -61,7 +61,7 @@ INCLUDED = "included"
 """Codec of a Value that is a file's content: the payload only says which file, the task reads it (`FileContent`)."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Parent:
     """A finished task and the blob of its record."""
 
@@ -69,7 +69,7 @@ class Parent:
     blob: Oid
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Order:
     """The whole order for a run, as the front process places it.
 
@@ -100,14 +100,14 @@ class Order:
     seeds: Mapping[str, int]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Adopted:
     """To the front process: the origin has these parameters; resolve the defaults of all others."""
 
     names: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Defaults:
     """The answer to Adopted."""
 
@@ -115,14 +115,14 @@ class Defaults:
     texts: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Interrupt:
     """The user wants the run to end: the signal that said so."""
 
     signal: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Refusal:
     """The run can't be: an error of `gitflowrun.errors` by class name, and its fields."""
 
@@ -131,7 +131,7 @@ class Refusal:
     hint: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ended:
     """The run is over; the exit code of the flow's program, and what stopped it if anything did."""
 
@@ -139,7 +139,7 @@ class Ended:
     error: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Begin:
     """What every task of the run is told.
 
@@ -174,7 +174,7 @@ class Begin:
     seeds: Mapping[str, int]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Launch:
     """One attempt of one task.
 
@@ -199,7 +199,7 @@ class Launch:
     values: Mapping[str, Value] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Twin:
     """A launch that differs from the last whole one in these alone: another item of the same foreach."""
 
@@ -233,7 +233,7 @@ class Twin:
         )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Kill:
     """Send a signal to the process group of a launch."""
 
@@ -241,7 +241,7 @@ class Kill:
     signal: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Started:
     """A task's process runs; its process group has the same number."""
 
@@ -249,7 +249,7 @@ class Started:
     pid: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NotLaunched:
     """The host could not make a process; nothing of the task ran."""
 
@@ -257,7 +257,7 @@ class NotLaunched:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Exited:
     """A task's process has ended: its wait status, CPU seconds and peak resident bytes."""
 
@@ -267,7 +267,7 @@ class Exited:
     max_rss: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Result:
     """What a task made.
 

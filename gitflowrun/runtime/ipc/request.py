@@ -7,12 +7,12 @@ the launcher, once, because a clone takes what was not given from its origin ins
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.settings import Isolation
+from gitflowrun.values import field, field_names, frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,7 +28,7 @@ class Kind(Enum):
     CLONE = "clone"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunRequest:
     """A run as asked for.
 
@@ -66,7 +66,7 @@ class RunRequest:
 
     def to_map(self) -> dict[str, Any]:
         """The request without its parameter values, as a map of msgpack's types."""
-        data = {name: getattr(self, name) for name in self.__slots__ if name != "parameters"}
+        data = {name: getattr(self, name) for name in field_names(self) if name != "parameters"}
         data["kind"] = self.kind.value
         data["isolation"] = self.isolation and self.isolation.value
         for name in _PATHS:

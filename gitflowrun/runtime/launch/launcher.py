@@ -16,7 +16,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +41,7 @@ from gitflowrun.runtime.ipc.request import Kind
 from gitflowrun.runtime.launch import fork_check
 from gitflowrun.runtime.worker.random_seeds import base_seeds
 from gitflowrun.settings import Isolation, Settings, user_name
+from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -58,7 +58,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _TEXT_LENGTH = 1_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Crew:
     """The processes that were started for a run."""
 

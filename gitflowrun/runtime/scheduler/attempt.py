@@ -7,11 +7,11 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gitflowrun.runs.records import Attempt
 from gitflowrun.runtime.scheduler.logs import STDERR, STDOUT, TaskLog
+from gitflowrun.values import field, mutable
 
 if TYPE_CHECKING:
     from gitflowrun.runs.records import TaskName
@@ -27,7 +27,7 @@ _LINGERING = 1 << 20  # bytes read from a pipe after its task's end: more can on
 OnOutput = Callable[["Execution", str, bytes, list[str]], None]
 
 
-@dataclass(slots=True, eq=False)
+@mutable(eq=False)
 class Job:
     """A task that is to be done, over all its attempts.
 

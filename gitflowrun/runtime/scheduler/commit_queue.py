@@ -7,7 +7,6 @@ every max(0.2 s, 20 x what a commit costs), so that commits never take more than
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gitflowrun.git.objects import ObjectType, hash_object
@@ -18,6 +17,7 @@ from gitflowrun.runs.write import FinishedTask
 from gitflowrun.runtime.ipc.events import ForeachSplit, TaskEnded
 from gitflowrun.runtime.ipc.messages import Parent
 from gitflowrun.runtime.scheduler.resume import SPLIT_VALUES
+from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +37,7 @@ _SHARE = 20
 _MUCH_OUTPUT = 32 << 20
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Entry:
     """A task that waits for its commit."""
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import os
 import threading
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,6 +43,7 @@ from gitflowrun.runtime.scheduler.plan import Plan, Shape
 from gitflowrun.runtime.scheduler.resume import Adoption
 from gitflowrun.runtime.scheduler.setup import Lines, Stage
 from gitflowrun.settings import Isolation, user_name
+from gitflowrun.values import frozen, replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -151,7 +151,7 @@ class Session:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Run:
     """A run that is about to be."""
 

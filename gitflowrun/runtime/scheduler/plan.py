@@ -15,12 +15,12 @@ until `release`. Task ids are not the plan's business: whoever takes a task name
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import FlowError
 from gitflowrun.names import PARAMETERS_STEP
 from gitflowrun.runs.records import ForeachFrame
+from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["Plan", "PlannedTask", "Shape"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Shape:
     """What the plan needs to know of a graph.
 
@@ -88,7 +88,7 @@ _Place = tuple[_Barrier, int]
 """Where a task is: the innermost open split around it, and its slot there."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class PlannedTask:
     """A task that may run.
 

@@ -13,7 +13,6 @@ their ids; new ones are numbered after the origin's highest.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import NotFound
@@ -21,6 +20,7 @@ from gitflowrun.names import PARAMETERS_STEP
 from gitflowrun.runs.commit_message import Status
 from gitflowrun.runs.records import TaskName
 from gitflowrun.runtime.ipc.messages import Parent
+from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -39,7 +39,7 @@ SPLIT_VALUES = "split_values"
 _Place = tuple[str, tuple[TaskName, ...], int | None]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Adoption:
     """What a run takes over from its origin.
 
@@ -54,7 +54,7 @@ class Adoption:
     untrusted: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Finished:
     task: Parent
     run: RunIdentity

@@ -21,7 +21,6 @@ import os
 import signal
 import time
 from collections import Counter, deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import FlowError
@@ -32,6 +31,7 @@ from gitflowrun.runtime.ipc import events, process
 from gitflowrun.runtime.ipc.messages import Exited, Launch, Message, NotLaunched, Result, Started
 from gitflowrun.runtime.scheduler.attempt import Execution, Job
 from gitflowrun.runtime.scheduler.commit_queue import Ledger
+from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -57,7 +57,7 @@ _EXCUSES = 3
 _KILLED = "[KILLED BY ORCHESTRATOR]"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Rules:
     """How a run is to be executed.
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sys
 from collections import OrderedDict
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +36,7 @@ from gitflowrun.runs.records import ArtifactRef, TaskRecord
 from gitflowrun.runtime.ipc.messages import INCLUDED, Result
 from gitflowrun.runtime.worker.random_seeds import reseed
 from gitflowrun.settings import Durability
+from gitflowrun.values import replace
 
 if TYPE_CHECKING:
     from gitflowrun.artifacts.codecs import Encoded
