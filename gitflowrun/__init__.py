@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from gitflowrun._version import __version__
+
 if TYPE_CHECKING:
     from gitflowrun.artifacts.codecs.bytes import FileArtifact, from_chunks, from_file
     from gitflowrun.client import (
@@ -36,8 +38,6 @@ if TYPE_CHECKING:
     from gitflowrun.flow.current import current
     from gitflowrun.version import get_version
 
-__version__ = "0.1.0"
-
 _ROOMS = {
     "gitflowrun.client": (
         "DataArtifact Flow Metaflow Run Step Task default_metadata default_namespace get_metadata "
@@ -62,6 +62,7 @@ __all__ = [
     "Run",
     "Step",
     "Task",
+    "__version__",
     "current",
     "default_metadata",
     "default_namespace",

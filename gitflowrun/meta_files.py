@@ -21,7 +21,7 @@ from gitflowrun.client.repository import Source
 from gitflowrun.errors import CorruptRecord, GitflowrunError, NotFound, RepositoryError
 from gitflowrun.names import Pathspec
 from gitflowrun.runs import layout
-from gitflowrun.runs.records import RunInfo
+from gitflowrun.runs.records import INFO
 
 if TYPE_CHECKING:
     from gitflowrun.runs.read import StoredRun
@@ -82,6 +82,6 @@ def _read(path: Path) -> dict[str, Any] | None:
         if path.stat().st_size > _MAX_INFO:
             return None
         data = msgpack.unpack(path.read_bytes())
-        return record_dict(RunInfo.from_map(data)) if isinstance(data, dict) else None
+        return record_dict(INFO.load(data)) if isinstance(data, dict) else None
     except (CorruptRecord, OSError):
         return None

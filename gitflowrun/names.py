@@ -19,6 +19,7 @@ __all__ = [
     "PayloadIdentity",
     "RefName",
     "RunId",
+    "TaskName",
     "check_flow_name",
     "check_tag",
     "decode_tag",
@@ -99,6 +100,25 @@ class Digest(bytes):
 
     def __str__(self) -> str:
         return self.hex()
+
+
+@frozen(order=True)
+class TaskName:
+    """Which task of a run: `step/task`."""
+
+    step: str
+    task: str
+
+    @classmethod
+    def parse(cls, text: str) -> TaskName:
+        """The name written `step/task`. Raises InvalidPathspec when it is none."""
+        step, _, task = text.partition("/")
+        if not step or not task or "/" in task:
+            raise InvalidPathspec(f"{text!r} is not a task", hint="a task is written step/task")
+        return cls(step, task)
+
+    def __str__(self) -> str:
+        return f"{self.step}/{self.task}"
 
 
 class PayloadIdentity(NamedTuple):

@@ -1,148 +1,266 @@
-"""Strict readers of a decoded record's fields: the right kind of value or an error, never a guess.
+"""Tables that say how frozen values become msgpack's maps and arrays, and how they are read back.
 
-What fields a record has is `records`' business. Inside a `reading` block every complaint of these readers,
-a missing key and an invalid name become `CorruptRecord`.
+A `MapSchema` or `ArraySchema` lists the fields of a class, each with its `Kind`: how it is dumped, and a
+strict reader that takes the right kind of value or complains, and never guesses. What records and messages
+there are is said where their classes are; the bytes are `msgpack`'s.
+
+A map may carry a version number in its field `schema`. A reader takes the fields it knows and keeps what it
+does not know in the class' field `extra`, from where it is written back: a newer release's fields survive an
+older one's rewrite.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from gitflowrun.errors import CorruptRecord, InvalidPathspec, UsageError
-from gitflowrun.git.objects import Oid
-from gitflowrun.names import Digest, check_flow_name
+from gitflowrun.names import Digest, RunId, TaskName, check_flow_name
+from gitflowrun.values import field_names
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = [
-    "binary",
-    "check_schema",
-    "count",
-    "digest",
-    "flow_name",
-    "integer",
-    "mapping",
-    "oid",
-    "optional_text",
-    "reading",
-    "real",
-    "sequence",
-    "text",
-    "text_map",
-    "texts",
+    "ANY",
+    "BINARY",
+    "COUNT",
+    "DIGEST",
+    "FLAG",
+    "FLOW_NAME",
+    "INTEGER",
+    "MAP",
+    "REAL",
+    "RUN_ID",
+    "TASK_NAME",
+    "TEXT",
+    "TEXTS",
+    "TEXT_MAP",
+    "ArraySchema",
+    "Kind",
+    "MapSchema",
+    "many",
+    "map_of",
+    "optional",
 ]
+
+T = TypeVar("T")
 
 _MALFORMED = (
     KeyError, TypeError, ValueError, AttributeError, OverflowError, InvalidPathspec, UsageError,
 )  # fmt: skip
 
 
-class reading:  # noqa: N801  (used as a statement)
-    """Turns the errors of a malformed map into CorruptRecord."""
+class Kind(Generic[T]):
+    """A kind of field.
 
-    def __init__(self, what: str) -> None:
-        self.what = what
+    Args:
+        load: Makes the value of a decoded one. Raises one of Python's own errors, or a subclass of
+            GitflowrunError, when that is another kind of thing.
+        dump: Makes msgpack's types of the value; without it the value is one of them.
+    """
 
-    def __enter__(self) -> None:
-        return None
+    __slots__ = ("dump", "load")
 
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, KeyError):
-            raise CorruptRecord(f"malformed {self.what} record: no field {error}") from error
-        if isinstance(error, _MALFORMED):
-            raise CorruptRecord(f"malformed {self.what} record: {error}") from error
-
-
-def check_schema(data: object, what: str, newest: int) -> None:
-    """Raise CorruptRecord unless `data` is a map of a schema up to `newest`."""
-    schema = data.get("schema") if isinstance(data, Mapping) else None
-    if not isinstance(schema, int):
-        raise CorruptRecord(f"this is no {what} record")
-    if schema > newest:
-        raise CorruptRecord(
-            f"this {what} record has schema {schema}; this release reads up to {newest}",
-            hint="install a newer gitflowrun",
-        )
+    def __init__(self, load: Callable[[Any], T], dump: Callable[[Any], Any] | None = None) -> None:
+        self.load = load
+        self.dump = dump
 
 
-def text(value: Any) -> str:
-    """The text that `value` is."""
+def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise _unexpected("text", value)
     return value
 
 
-def optional_text(value: Any) -> str | None:
-    """The text that `value` is, or None."""
-    return None if value is None else text(value)
-
-
-def flow_name(value: Any) -> str:
-    """The name of a flow."""
-    return check_flow_name(text(value))
-
-
-def sequence(value: Any) -> list[Any]:
-    """The list that `value` is."""
-    if not isinstance(value, list | tuple):
-        raise _unexpected("a list", value)
-    return list(value)
-
-
-def texts(value: Any) -> tuple[str, ...]:
-    """The texts in a list."""
-    return tuple(text(item) for item in sequence(value))
-
-
-def mapping(value: Any) -> dict[str, Any]:
-    """The map with text keys that `value` is."""
-    if not isinstance(value, Mapping):
-        raise _unexpected("a map", value)
-    return {text(key): item for key, item in value.items()}
-
-
-def text_map(value: Any) -> dict[str, str]:
-    """The map from text to text that `value` is."""
-    return {key: text(item) for key, item in mapping(value).items()}
-
-
-def integer(value: Any) -> int:
-    """The whole number that `value` is."""
+def _integer(value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise _unexpected("a whole number", value)
     return value
 
 
-def count(value: Any) -> int:
-    """The whole number, 0 or more, that `value` is."""
-    if integer(value) < 0:
-        raise _unexpected("a count", value)
+def _count(value: Any) -> int:
+    if _integer(value) < 0:
+        raise _unexpected("a whole number, 0 or more", value)
     return int(value)
 
 
-def real(value: Any) -> float:
-    """The finite number that `value` is."""
+def _real(value: Any) -> float:
     if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
-        raise _unexpected("a number", value)
+        raise _unexpected("a finite number", value)
     return float(value)
 
 
-def binary(value: Any) -> bytes:
-    """The bytes that `value` is."""
+def _binary(value: Any) -> bytes:
     if not isinstance(value, bytes):
         raise _unexpected("binary", value)
     return value
 
 
-def oid(value: Any) -> Oid:
-    """The object id that `value` is."""
-    return Oid(binary(value))
+def _array(value: Any) -> list[Any]:
+    if not isinstance(value, list | tuple):
+        raise _unexpected("an array", value)
+    return list(value)
 
 
-def digest(value: Any) -> Digest:
-    """The BLAKE3 digest that `value` is."""
-    return Digest(binary(value))
+def _map(value: Any) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise _unexpected("a map", value)
+    return {_text(key): item for key, item in value.items()}
 
 
 def _unexpected(wanted: str, value: object) -> TypeError:
     return TypeError(f"expected {wanted}, found {repr(value)[:60]}")
+
+
+ANY: Kind[Any] = Kind(lambda value: value)
+TEXT = Kind(_text)
+INTEGER = Kind(_integer)
+COUNT = Kind(_count)
+REAL = Kind(_real)
+FLAG = Kind(bool)
+BINARY = Kind(_binary)
+MAP = Kind(_map, dict)
+TEXTS = Kind(lambda value: tuple(map(_text, _array(value))), list)
+TEXT_MAP = Kind(lambda value: {key: _text(item) for key, item in _map(value).items()}, dict)
+DIGEST = Kind(lambda value: Digest(_binary(value)), bytes)
+FLOW_NAME = Kind(lambda value: check_flow_name(_text(value)))
+RUN_ID = Kind(lambda value: RunId(_text(value)), str)
+TASK_NAME = Kind(lambda value: TaskName.parse(_text(value)), str)
+
+
+def optional(kind: Kind[T]) -> Kind[T | None]:
+    """A field that may be None."""
+    load, dump = kind.load, kind.dump
+    return Kind(
+        lambda value: None if value is None else load(value),
+        dump and (lambda value: None if value is None else dump(value)),
+    )
+
+
+def many(kind: Kind[T]) -> Kind[tuple[T, ...]]:
+    """A field that is a tuple of values of one kind."""
+    load, dump = kind.load, kind.dump
+    return Kind(
+        lambda value: tuple(map(load, _array(value))),
+        (lambda value: list(map(dump, value))) if dump else list,
+    )
+
+
+def map_of(kind: Kind[T]) -> Kind[dict[str, T]]:
+    """A field that is a map from text to values of one kind; it is dumped in the order of its keys."""
+    load, dump = kind.load, kind.dump
+    return Kind(
+        lambda value: {key: load(item) for key, item in _map(value).items()},
+        lambda value: {key: dump(value[key]) if dump else value[key] for key in sorted(value)},
+    )
+
+
+class MapSchema(Kind[T]):
+    """A frozen class as a msgpack map.
+
+    Args:
+        cls: The class, all of whose fields are listed but `extra`.
+        what: What messages call it.
+        fields: The kind of each field.
+        keys: Keys that are not the field's name.
+        version: The newest version of this map that is read and the one that is written, if it is a record of
+            its own.
+        check: Raises when fields that are right alone don't fit together.
+    """
+
+    __slots__ = ("_check", "_cls", "_fields", "_keeps_extra", "_known", "_version", "_what")
+    dump: Callable[[T], dict[str, Any]]
+
+    def __init__(
+        self,
+        cls: Callable[..., T],
+        what: str,
+        fields: Mapping[str, Kind[Any]],
+        *,
+        keys: Mapping[str, str] | None = None,
+        version: int | None = None,
+        check: Callable[[T], None] | None = None,
+    ) -> None:
+        super().__init__(self._read, self._write)
+        self._cls, self._what, self._version, self._check = cls, what, version, check
+        names = keys or {}
+        self._fields = tuple((name, names.get(name, name), kind) for name, kind in fields.items())
+        self._known = frozenset({"schema", *(key for _, key, _ in self._fields)})
+        self._keeps_extra = "extra" in field_names(cls)
+
+    def _write(self, value: Any) -> dict[str, Any]:
+        made: dict[str, Any] = dict(value.extra) if self._keeps_extra else {}
+        if self._version is not None:
+            made["schema"] = self._version
+        for name, key, kind in self._fields:
+            item = getattr(value, name)
+            made[key] = kind.dump(item) if kind.dump else item
+        return made
+
+    def _read(self, data: Any) -> T:
+        """The value in a decoded map. Raises CorruptRecord when it is none."""
+        if self._version is not None:
+            _check_version(data, self._what, self._version)
+        try:
+            fields = {name: kind.load(data[key]) for name, key, kind in self._fields}
+            if self._keeps_extra:
+                fields["extra"] = {
+                    key: item for key, item in data.items() if key not in self._known
+                }
+            value = self._cls(**fields)
+            if self._check:
+                self._check(value)
+        except _MALFORMED as error:
+            raise _malformed(self._what, error) from error
+        return value
+
+
+class ArraySchema(Kind[T]):
+    """A frozen class as a msgpack array of its fields in order.
+
+    Args:
+        cls: The class.
+        what: What messages call it.
+        kinds: The kind of each field, in the class' order.
+    """
+
+    __slots__ = ("_cls", "_kinds", "_names", "_what")
+    dump: Callable[[T], list[Any]]
+
+    def __init__(self, cls: Callable[..., T], what: str, *kinds: Kind[Any]) -> None:
+        super().__init__(self._read, self._write)
+        self._cls, self._what, self._kinds = cls, what, kinds
+        self._names = field_names(cls)
+
+    def _write(self, value: Any) -> list[Any]:
+        return [
+            kind.dump(getattr(value, name)) if kind.dump else getattr(value, name)
+            for name, kind in zip(self._names, self._kinds, strict=True)
+        ]
+
+    def _read(self, data: Any) -> T:
+        """The value in a decoded array. Raises CorruptRecord when it is none."""
+        try:
+            items = zip(self._kinds, _array(data), strict=True)
+            return self._cls(*(kind.load(item) for kind, item in items))
+        except _MALFORMED as error:
+            raise _malformed(self._what, error) from error
+
+
+def _malformed(what: str, error: Exception) -> CorruptRecord:
+    why = f"no field {error}" if isinstance(error, KeyError) else str(error)
+    return CorruptRecord(f"malformed {what} record: {why}")
+
+
+def _check_version(data: object, what: str, newest: int) -> None:
+    """Raise CorruptRecord unless `data` is a map of a version up to `newest`."""
+    version = data.get("schema") if isinstance(data, Mapping) else None
+    if not isinstance(version, int):
+        raise CorruptRecord(f"this is no {what} record")
+    if version > newest:
+        raise CorruptRecord(
+            f"this {what} record has schema {version}; this release reads up to {newest}",
+            hint="install a newer gitflowrun",
+        )

@@ -35,7 +35,7 @@ def get_version(public: bool = False) -> str:
     """
     described = _describe()
     if described is None:
-        from gitflowrun import __version__
+        from gitflowrun._version import __version__
 
         return __version__
     return described.public if public else described.full

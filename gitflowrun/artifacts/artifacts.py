@@ -26,9 +26,9 @@ from gitflowrun.artifacts.payloads import (
     read_payload,
     settled,
 )
+from gitflowrun.artifacts.reference import ArtifactRef, Chunk
 from gitflowrun.errors import CorruptRecord, UsageError
 from gitflowrun.git.objects import ObjectType, hash_object
-from gitflowrun.runs.records import ArtifactRef, Chunk
 from gitflowrun.values import field, frozen
 
 if TYPE_CHECKING:
@@ -38,8 +38,7 @@ if TYPE_CHECKING:
     from gitflowrun.artifacts.payloads import Blobs
     from gitflowrun.git.objects import Oid
     from gitflowrun.git.pack.publish import PackObject, PackStore
-    from gitflowrun.names import Digest
-    from gitflowrun.runs.records import TaskName
+    from gitflowrun.names import Digest, TaskName
 
 __all__ = ["INLINE_LIMIT", "ArtifactReader", "ArtifactWriter", "Saved"]
 

@@ -17,18 +17,18 @@ import os
 import zlib
 from typing import TYPE_CHECKING
 
+from gitflowrun.artifacts.reference import chunk_rows, read_chunk_rows
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.owner import gc_is_running
 from gitflowrun.names import Digest
-from gitflowrun.runs.records import chunk_rows, read_chunk_rows
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
+    from gitflowrun.artifacts.reference import ArtifactRef, Chunk
     from gitflowrun.git.pack.reader import PackReader
-    from gitflowrun.runs.records import ArtifactRef, Chunk
 
 __all__ = ["DedupIndex"]
 

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gitflowrun.artifacts.codecs import Encoded
+    from gitflowrun.artifacts.reference import ArtifactRef, Chunk
     from gitflowrun.git.objects import ObjectType, Oid
     from gitflowrun.names import Digest
-    from gitflowrun.runs.records import ArtifactRef, Chunk
 
 __all__ = [
     "Blobs",

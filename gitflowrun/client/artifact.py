@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from gitflowrun.artifacts.codecs import Encoded
+    from gitflowrun.artifacts.reference import ArtifactRef
     from gitflowrun.client.task import Task
-    from gitflowrun.runs.records import ArtifactRef
 
 __all__ = ["DataArtifact", "MetaflowData"]
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from gitflowrun.runs.records import INFO
+
 if TYPE_CHECKING:
     from gitflowrun.runs.records import RunIdentity, RunInfo
     from gitflowrun.runs.runs import StoredRun
@@ -23,7 +25,7 @@ def record_dict(info: RunInfo, identity: RunIdentity | None = None) -> dict[str,
         info: The record.
         identity: The run as this repository knows it; a fetched run may have another id than it was born with.
     """
-    data = info.to_map()
+    data = INFO.dump(info)
     tags = dict(tag.split(":", 1) for tag in info.system_tags if ":" in tag)
     data.update(
         username=info.user,

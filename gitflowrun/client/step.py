@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from gitflowrun.client.base import Container, RunPart, local_time
 from gitflowrun.client.task import Task
-from gitflowrun.names import Pathspec
-from gitflowrun.runs.records import TaskName
+from gitflowrun.names import Pathspec, TaskName
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,8 +11,7 @@ from gitflowrun.client.artifact import DataArtifact, MetaflowData
 from gitflowrun.client.base import Container, RunPart, local_time, suggestion
 from gitflowrun.client.task_metadata import DERIVED, Metadata, as_exception, metadata_entries
 from gitflowrun.errors import NotFound
-from gitflowrun.names import Pathspec
-from gitflowrun.runs.records import TaskName
+from gitflowrun.names import Pathspec, TaskName
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -37,8 +37,10 @@ if TYPE_CHECKING:
     import traceback
     from collections.abc import Iterator, Mapping
 
+    from gitflowrun.artifacts.reference import ArtifactRef
     from gitflowrun.flow.flowspec import FlowSpec
-    from gitflowrun.runs.records import ArtifactRef, ForeachFrame, RunIdentity, TaskName
+    from gitflowrun.names import TaskName
+    from gitflowrun.runs.records import ForeachFrame, RunIdentity
 
 __all__ = [
     "ArtifactSource",

@@ -24,10 +24,11 @@ from gitflowrun.names import nearest
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
+    from gitflowrun.artifacts.reference import ArtifactRef
     from gitflowrun.flow.flowspec import FlowSpec
     from gitflowrun.flow.transition import Chosen
-    from gitflowrun.names import PayloadIdentity
-    from gitflowrun.runs.records import ArtifactRef, ForeachFrame, TaskName, TaskRecord
+    from gitflowrun.names import PayloadIdentity, TaskName
+    from gitflowrun.runs.records import ForeachFrame, TaskRecord
 
 __all__ = ["ArtifactSource", "Inputs", "RecordSource", "Shared", "State"]
 

@@ -9,16 +9,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import GitflowrunError, InvalidPathspec, NotFound
-from gitflowrun.names import PARAMETERS_STEP, nearest
-from gitflowrun.runs.records import TaskName
+from gitflowrun.names import PARAMETERS_STEP, TaskName, nearest
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from gitflowrun.artifacts.reference import ArtifactRef
     from gitflowrun.names import Digest
     from gitflowrun.runs.read import StoredRun, StoredTask
-    from gitflowrun.runs.records import ArtifactRef
     from gitflowrun.runs.resolve import Address
 
 __all__ = [

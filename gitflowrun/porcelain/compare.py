@@ -13,18 +13,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import UsageError
-from gitflowrun.names import PARAMETERS_STEP
+from gitflowrun.names import PARAMETERS_STEP, TaskName
 from gitflowrun.porcelain.artifacts import ArtifactRow, final_artifacts, is_result, make_row
-from gitflowrun.runs.records import TaskName
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from gitflowrun.artifacts.reference import ArtifactRef
     from gitflowrun.git.objects import Oid
     from gitflowrun.git.repository import Repository
     from gitflowrun.runs.read import StoredRun
-    from gitflowrun.runs.records import ArtifactRef
 
 __all__ = [
     "FORMATS",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from gitflowrun.names import TaskName
 from gitflowrun.porcelain.artifacts import final_artifacts, is_private, result_rows
-from gitflowrun.runs.records import TaskName
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from gitflowrun.names import check_flow_name, check_tag
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import RunState, Status, format_message
 from gitflowrun.runs.ids import RunIds
-from gitflowrun.runs.records import Map, RunIdentity, RunInfo
+from gitflowrun.runs.records import INFO, Map, RunIdentity, RunInfo
 from gitflowrun.runs.tags import check_tags, publish, tag_updates
 from gitflowrun.runs.trees import make_object
 from gitflowrun.runs.trust import Trust
@@ -110,7 +110,7 @@ def _publish(
     info = _make_info(draft, snapshot, reserved.id)  # 3
     state = _first_state(info, snapshot)
     info_oid, info_object = make_object(
-        ObjectType.BLOB, msgpack.pack(info.to_map(), msgpack.RECORD)
+        ObjectType.BLOB, msgpack.pack(INFO.dump(info), msgpack.RECORD)
     )
     uid, objects = _make_commit(repo, info_oid, snapshot.tree, state)
     pack = repo.packs.write([*snapshot.objects, info_object, *objects])  # 4

@@ -18,8 +18,9 @@ from gitflowrun.errors import GitflowrunError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from gitflowrun.artifacts.reference import ArtifactRef
     from gitflowrun.git.repository import Repository
-    from gitflowrun.runs.records import ArtifactRef, TaskRecord
+    from gitflowrun.runs.records import TaskRecord
 
 __all__ = ["index_of", "payloads_of", "remember"]
 

@@ -12,7 +12,10 @@ from array import array
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from gitflowrun import msgpack, schema
+from gitflowrun import msgpack
+from gitflowrun.errors import CorruptRecord
+from gitflowrun.schema import BINARY, COUNT, MapSchema
+from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +27,18 @@ _MAX_LINES = 250_000  # of each stream: 4 MB together
 _MICROSECONDS = 1_000_000
 
 
+@frozen
+class _Deltas:
+    start: int
+    stdout: bytes
+    stderr: bytes
+
+
+_TIMES = MapSchema(
+    _Deltas, "times", {"start": COUNT, "stdout": BINARY, "stderr": BINARY}, version=SCHEMA
+)
+
+
 def encode_times(stdout: Sequence[float], stderr: Sequence[float]) -> bytes:
     """The `times` blob of a task: one time (seconds since 1970) per line, of each stream's first 250,000.
 
@@ -32,28 +47,19 @@ def encode_times(stdout: Sequence[float], stderr: Sequence[float]) -> bytes:
     if not stdout and not stderr:
         return b""
     start = round(min([*stdout[:1], *stderr[:1]]) * _MICROSECONDS)
-    return msgpack.pack(
-        {
-            "schema": SCHEMA,
-            "start": start,
-            "stdout": _deltas(start, stdout),
-            "stderr": _deltas(start, stderr),
-        }
-    )
+    deltas = _Deltas(start, _deltas(start, stdout), _deltas(start, stderr))
+    return msgpack.pack(_TIMES.dump(deltas))
 
 
 def decode_times(data: bytes) -> tuple[list[float], list[float]]:
     """The times in a `times` blob, of stdout's lines and of stderr's. Raises CorruptRecord."""
     if not data:
         return [], []
-    record = msgpack.unpack(data)
-    schema.check_schema(record, "times", SCHEMA)
-    with schema.reading("times"):
-        start = schema.count(record["start"])
-        return (
-            _times(start, schema.binary(record["stdout"])),
-            _times(start, schema.binary(record["stderr"])),
-        )
+    record = _TIMES.load(msgpack.unpack(data))
+    try:
+        return _times(record.start, record.stdout), _times(record.start, record.stderr)
+    except ValueError as error:
+        raise CorruptRecord(f"malformed times record: {error}") from error
 
 
 def _deltas(start: int, times: Sequence[float]) -> bytes:

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from gitflowrun import msgpack
 from gitflowrun.errors import CorruptRecord, MissingObject, NotFound
-from gitflowrun.names import nearest
+from gitflowrun.names import TaskName, nearest
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import parse_message
 from gitflowrun.runs.line_times import decode_times
 from gitflowrun.runs.locks import Locks
-from gitflowrun.runs.records import RunIdentity, RunInfo, TaskName, TaskRecord
+from gitflowrun.runs.records import INFO, TASK, RunIdentity, RunInfo, TaskRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -140,7 +140,7 @@ class StoredRun:
     def info(self) -> RunInfo:
         """Its INFO."""
         with _about(f"INFO of {self.pathspec}"):
-            return RunInfo.from_map(_unpack_map(self.objects.blob(self._root[layout.INFO])))
+            return INFO.load(_unpack_map(self.objects.blob(self._root[layout.INFO])))
 
     @property
     def info_blob(self) -> Oid:
@@ -279,7 +279,7 @@ class StoredTask:
     def record(self) -> TaskRecord:
         """Its TASK."""
         with _about(self.pathspec):
-            record = TaskRecord.from_map(_unpack_map(self.run.objects.blob(self.task_blob)))
+            record = TASK.load(_unpack_map(self.run.objects.blob(self.task_blob)))
             if record.name != self.name:
                 raise CorruptRecord(f"its record is that of task {record.name}")
             return record

@@ -29,13 +29,15 @@ from gitflowrun.errors import CorruptRecord, RepositoryError, UsageError
 from gitflowrun.git.objects import Mode, ObjectType, Oid, TreeEntry, hash_object, tree_bytes
 from gitflowrun.git.pack.publish import PackObject
 from gitflowrun.runs import layout
+from gitflowrun.runs.records import TASK
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from gitflowrun.artifacts.reference import ArtifactRef, Chunk
     from gitflowrun.git.odb import ObjectStore
     from gitflowrun.names import Digest
-    from gitflowrun.runs.records import ArtifactRef, Chunk, TaskRecord
+    from gitflowrun.runs.records import TaskRecord
     from gitflowrun.runs.write import FinishedTask
 
 __all__ = [
@@ -210,7 +212,7 @@ class Remembered:
 
 def pack_record(record: TaskRecord) -> bytes:
     """The content of a task's TASK blob."""
-    return msgpack.pack(record.to_map(), msgpack.RECORD)
+    return msgpack.pack(TASK.dump(record), msgpack.RECORD)
 
 
 class GroupObjects:

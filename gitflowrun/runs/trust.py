@@ -46,9 +46,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from gitflowrun.artifacts.reference import ArtifactRef
     from gitflowrun.git.repository import Repository
     from gitflowrun.runs.read import StoredRun, StoredTask
-    from gitflowrun.runs.records import ArtifactRef, RunIdentity
+    from gitflowrun.runs.records import RunIdentity
     from gitflowrun.runs.runs import RunStore
 
 __all__ = ["Custody", "Trust", "Trusted"]

@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 
     from gitflowrun.git.pack.publish import PackObject
     from gitflowrun.git.repository import Repository
-    from gitflowrun.names import Digest
+    from gitflowrun.names import Digest, TaskName
     from gitflowrun.runs.locks import FileLock
     from gitflowrun.runs.read import StoredRun
-    from gitflowrun.runs.records import RunIdentity, RunInfo, TaskName, TaskRecord
+    from gitflowrun.runs.records import RunIdentity, RunInfo, TaskRecord
 
 __all__ = ["Born", "FinishedTask", "RunWriter"]
 

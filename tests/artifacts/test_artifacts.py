@@ -20,6 +20,7 @@ from gitflowrun.artifacts.artifacts import ArtifactReader, ArtifactWriter, Saved
 from gitflowrun.artifacts.codecs import Encoded, encode
 from gitflowrun.artifacts.codecs.bytes import FileArtifact, from_chunks, from_file
 from gitflowrun.artifacts.digest import digest, digest_parts
+from gitflowrun.artifacts.reference import ArtifactRef, Chunk
 from gitflowrun.errors import (
     CorruptRecord,
     MissingObject,
@@ -30,7 +31,7 @@ from gitflowrun.errors import (
 )
 from gitflowrun.git.objects import ObjectType, hash_object
 from gitflowrun.git.pack.reader import PackReader
-from gitflowrun.runs.records import ArtifactRef, Chunk, TaskName
+from gitflowrun.names import TaskName
 from tests.helpers.packs import noise, objects_dir, pack_store
 from tests.helpers.repos import ROOT, GitRepo
 

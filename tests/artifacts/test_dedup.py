@@ -13,9 +13,9 @@ import pytest
 from blake3 import blake3
 
 from gitflowrun.artifacts.dedup import DedupIndex
+from gitflowrun.artifacts.reference import ArtifactRef, Chunk
 from gitflowrun.git.pack.reader import PackReader
-from gitflowrun.names import Digest
-from gitflowrun.runs.records import ArtifactRef, Chunk, TaskName
+from gitflowrun.names import Digest, TaskName
 from tests.helpers.packs import objects_dir, publish
 from tests.helpers.repos import GitRepo
 

@@ -11,7 +11,7 @@ from gitflowrun.artifacts import codecs
 from gitflowrun.artifacts.artifacts import ArtifactReader, ArtifactWriter, Saved
 from gitflowrun.artifacts.dedup import DedupIndex
 from gitflowrun.git.pack.reader import PackReader
-from gitflowrun.runs.records import TaskName
+from gitflowrun.names import TaskName
 from tests.helpers.packs import objects_dir, pack_store
 from tests.helpers.repos import GitRepo
 

@@ -14,12 +14,12 @@ import pytest
 from gitflowrun.artifacts.artifacts import ArtifactReader, ArtifactWriter
 from gitflowrun.artifacts.codecs import encode
 from gitflowrun.artifacts.codecs.bytes import from_file
+from gitflowrun.artifacts.reference import Chunk
 from gitflowrun.errors import UnserializableArtifact
 from gitflowrun.git.objects import ObjectType, Oid, hash_object
 from gitflowrun.git.pack.publish import PackObject, PackStore, WrittenPack
 from gitflowrun.git.pack.reader import PackReader
-from gitflowrun.names import Digest
-from gitflowrun.runs.records import Chunk, TaskName
+from gitflowrun.names import Digest, TaskName
 from gitflowrun.settings import Durability
 from tests.helpers.packs import noise, objects_dir
 from tests.helpers.repos import GitRepo

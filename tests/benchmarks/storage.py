@@ -33,7 +33,7 @@ from gitflowrun.artifacts.artifacts import ArtifactReader, ArtifactWriter, Saved
 from gitflowrun.artifacts.dedup import DedupIndex
 from gitflowrun.git.pack.publish import PackStore
 from gitflowrun.git.pack.reader import PackReader
-from gitflowrun.runs.records import TaskName
+from gitflowrun.names import TaskName
 from gitflowrun.settings import Durability, parse_size
 from tests.benchmarks import samples
 from tests.benchmarks.machine import describe, repository

@@ -10,21 +10,19 @@ from typing import Any
 from blake3 import blake3
 
 from gitflowrun.artifacts.codecs import encode
+from gitflowrun.artifacts.reference import ArtifactRef, Chunk
 from gitflowrun.git.objects import ObjectType, hash_object
 from gitflowrun.git.repository import Repository
 from gitflowrun.git.snapshot import take_snapshot
-from gitflowrun.names import Digest
+from gitflowrun.names import Digest, TaskName
 from gitflowrun.runs.create import RunDraft
 from gitflowrun.runs.line_times import encode_times
 from gitflowrun.runs.read import StoredRun
 from gitflowrun.runs.records import (
-    ArtifactRef,
     Attempt,
-    Chunk,
     ForeachFrame,
     RunIdentity,
     RunOrigin,
-    TaskName,
     TaskRecord,
     Transition,
 )

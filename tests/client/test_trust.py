@@ -12,8 +12,9 @@ import pytest
 from gitflowrun import Flow, Run
 from gitflowrun.client.display import rows
 from gitflowrun.errors import UntrustedArtifact
+from gitflowrun.names import TaskName
 from gitflowrun.runs.read import StoredRun
-from gitflowrun.runs.records import RunOrigin, TaskName, TaskRecord
+from gitflowrun.runs.records import RunOrigin, TaskRecord
 from gitflowrun.runs.runs import RunStore, Status
 from gitflowrun.runs.trust import Trust
 from gitflowrun.runs.write import FinishedTask, RunWriter

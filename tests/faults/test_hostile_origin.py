@@ -10,8 +10,9 @@ import pytest
 from gitflowrun.errors import GitflowrunError
 from gitflowrun.git.repository import Repository
 from gitflowrun.git.snapshot import take_snapshot
+from gitflowrun.names import TaskName
 from gitflowrun.runs.create import RunDraft
-from gitflowrun.runs.records import RunIdentity, TaskName, TaskRecord
+from gitflowrun.runs.records import RunIdentity, TaskRecord
 from gitflowrun.runs.runs import RunStore, Status
 from gitflowrun.runs.write import FinishedTask
 from tests.helpers.repos import GitRepo, make_repo

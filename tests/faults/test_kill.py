@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from gitflowrun.runs.records import TaskName
+from gitflowrun.names import TaskName
 from gitflowrun.runs.runs import Status
 from tests.helpers.flows import (
     Background,

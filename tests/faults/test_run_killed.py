@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 
-from gitflowrun.runs.records import TaskName
+from gitflowrun.names import TaskName
 from gitflowrun.runs.runs import Status
 from tests.helpers.repos import ROOT, GitRepo
 from tests.helpers.runs import make_run, open_repo, store_of

@@ -7,21 +7,15 @@ import pickle
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from gitflowrun.artifacts.reference import ArtifactRef, Chunk
 from gitflowrun.flow.execute import RecordSource, StepOutcome, TaskContext, execute_step
 from gitflowrun.flow.graph import FlowGraph
 from gitflowrun.flow.lint import lint
 from gitflowrun.flow.members import constants
 from gitflowrun.flow.parameter_values import resolve
 from gitflowrun.git.objects import Oid
-from gitflowrun.names import Digest, RunId
-from gitflowrun.runs.records import (
-    ArtifactRef,
-    Chunk,
-    ForeachFrame,
-    RunIdentity,
-    TaskName,
-    TaskRecord,
-)
+from gitflowrun.names import Digest, RunId, TaskName
+from gitflowrun.runs.records import ForeachFrame, RunIdentity, TaskRecord
 
 if TYPE_CHECKING:
     from gitflowrun.flow import FlowSpec

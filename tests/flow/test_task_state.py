@@ -8,7 +8,8 @@ from gitflowrun.errors import FlowError
 from gitflowrun.flow import FlowSpec, step
 from gitflowrun.flow.execute import RecordSource, TaskContext, execute_step
 from gitflowrun.flow.transition import brief, item_at
-from gitflowrun.runs.records import ForeachFrame, TaskName, TaskRecord
+from gitflowrun.names import TaskName
+from gitflowrun.runs.records import ForeachFrame, TaskRecord
 from tests.flow.memory import MemoryRun
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from gitflowrun.artifacts.artifacts import ArtifactReader
-from gitflowrun.runs.records import TaskName
+from gitflowrun.names import TaskName
 from gitflowrun.runs.runs import StoredRun, StoredTask
 from tests.helpers.repos import ROOT, GitRepo
 from tests.helpers.runs import store_of

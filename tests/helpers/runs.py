@@ -8,13 +8,14 @@ from dataclasses import replace
 
 from blake3 import blake3
 
+from gitflowrun.artifacts.reference import ArtifactRef, Chunk
 from gitflowrun.git.objects import ObjectType, hash_object
 from gitflowrun.git.repository import Repository
 from gitflowrun.git.snapshot import take_snapshot
-from gitflowrun.names import Digest
+from gitflowrun.names import Digest, TaskName
 from gitflowrun.runs.create import RunDraft
 from gitflowrun.runs.line_times import encode_times
-from gitflowrun.runs.records import ArtifactRef, Attempt, Chunk, RunIdentity, TaskName, TaskRecord
+from gitflowrun.runs.records import Attempt, RunIdentity, TaskRecord
 from gitflowrun.runs.runs import RunStore, Status
 from gitflowrun.runs.write import FinishedTask, RunWriter
 from tests.helpers.repos import GitRepo

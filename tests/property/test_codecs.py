@@ -16,7 +16,8 @@ from gitflowrun.artifacts.artifacts import ArtifactReader, ArtifactWriter
 from gitflowrun.artifacts.codecs import decode, encode
 from gitflowrun.errors import CorruptRecord, NotFound, UntrustedArtifact
 from gitflowrun.git.pack.reader import PackReader
-from gitflowrun.runs.records import Attempt, TaskName, TaskRecord
+from gitflowrun.names import TaskName
+from gitflowrun.runs.records import Attempt, TaskRecord
 from gitflowrun.runs.runs import Status
 from gitflowrun.runs.write import FinishedTask
 from tests.helpers.packs import objects_dir, pack_store

@@ -12,9 +12,9 @@ from gitflowrun.errors import RepositoryError
 from gitflowrun.git.maintenance import FOLD_BEYOND
 from gitflowrun.git.owner import Owner
 from gitflowrun.git.ref_update import Refs
+from gitflowrun.names import TaskName
 from gitflowrun.runs import maintenance
 from gitflowrun.runs.maintenance import Upkeep, tidy
-from gitflowrun.runs.records import TaskName
 from gitflowrun.runs.runs import Status
 from tests.helpers.packs import blob, noise, objects_dir, pack_store
 from tests.helpers.repos import GitRepo

@@ -15,7 +15,7 @@ from gitflowrun.errors import (
 )
 from gitflowrun.git.objects import ObjectType, hash_object
 from gitflowrun.git.pack.publish import PackObject, PackStore, WrittenPack
-from gitflowrun.runs.records import TaskName
+from gitflowrun.names import TaskName
 from gitflowrun.runs.runs import Status
 from gitflowrun.runs.write import FinishedTask
 from tests.helpers.repos import GitRepo

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
+from gitflowrun.names import TaskName
 from gitflowrun.runs.line_times import decode_times
-from gitflowrun.runs.records import TaskName
 from gitflowrun.runtime.scheduler.logs import LiveLogs, TaskLog, live_output, sweep_live_logs
 from tests.helpers.flows import background, eventually, latest, linear_flow, one_task
 from tests.helpers.repos import GitRepo

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gitflowrun.names import PARAMETERS_STEP
-from gitflowrun.runs.records import TaskName
+from gitflowrun.names import PARAMETERS_STEP, TaskName
 from gitflowrun.runs.runs import Status
 from tests.helpers.flows import foreach_flow, latest, linear_flow, one_task, value_of
 from tests.helpers.repos import ROOT, GitRepo, run_program

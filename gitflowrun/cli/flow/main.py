@@ -191,7 +191,7 @@ def _top(ctx: click.Context, quiet: bool) -> None:
 
     flow: FlowContext = replace(ctx.obj, quiet=quiet)
     ctx.obj = flow
-    from gitflowrun import __version__
+    from gitflowrun._version import __version__
 
     flow.say(flow.style.bold(f"gitflowrun {__version__} executing {flow.name} for user:{_user()}"))
     if ctx.invoked_subcommand is None:

@@ -9,7 +9,7 @@ import click
 from gitflowrun.cli.flow.run import common_request, run_options
 from gitflowrun.errors import FlowError, InvalidPathspec, UsageError
 from gitflowrun.names import RunId, nearest
-from gitflowrun.runtime.ipc.request import Kind
+from gitflowrun.runtime.ipc.request import RunKind
 
 if TYPE_CHECKING:
     from gitflowrun.cli.flow.main import FlowContext
@@ -38,7 +38,7 @@ def command(
         raise UsageError(
             f"both {origin} and --origin-run-id {origin_run_id} are given", hint="name one run"
         )
-    request = common_request(Kind.RESUME, options, step=step, origin=origin or origin_run_id)
+    request = common_request(RunKind.RESUME, options, step=step, origin=origin or origin_run_id)
     return flow.launcher.run(request)
 
 

@@ -10,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 from gitflowrun.errors import ParameterError, UsageError
-from gitflowrun.runtime.ipc.request import Kind, RunRequest
+from gitflowrun.runtime.ipc.request import RunKind, RunRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -142,7 +142,7 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def common_request(kind: Kind, options: dict[str, Any], **more: Any) -> RunRequest:
+def common_request(kind: RunKind, options: dict[str, Any], **more: Any) -> RunRequest:
     """The request that `run_options` describe."""
     from gitflowrun.names import check_tag
 
@@ -183,6 +183,6 @@ def command(ctx: click.Context, /, clone: str | None, **options: Any) -> int:
     flow.check()
     own = {key: value for key, value in options.items() if not key.startswith("parameter_")}
     request = common_request(
-        Kind.RUN if clone is None else Kind.CLONE, own, origin=clone, parameters=_given(ctx)
+        RunKind.RUN if clone is None else RunKind.CLONE, own, origin=clone, parameters=_given(ctx)
     )
     return flow.launcher.run(request)

@@ -35,7 +35,8 @@ from gitflowrun.runtime.ipc.events import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from gitflowrun.runs.records import RunIdentity, TaskName
+    from gitflowrun.names import TaskName
+    from gitflowrun.runs.records import RunIdentity
 
 __all__ = ["Console"]
 

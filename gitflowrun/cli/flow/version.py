@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from gitflowrun import __version__
+from gitflowrun._version import __version__
 
 __all__ = ["command"]
 

@@ -66,7 +66,7 @@ def _dispatch(words: list[str]) -> int:
         sys.stdout.write(_overview())
         return 0
     if first in {"--version", "version"}:
-        from gitflowrun import __version__
+        from gitflowrun._version import __version__
 
         sys.stdout.write(f"git-runs version {__version__}\n")
         return 0

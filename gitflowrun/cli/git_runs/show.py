@@ -251,9 +251,9 @@ class _View:
     """What an address names, gathered."""
 
     def __init__(self, repo: Repository, address: Address) -> None:
+        from gitflowrun.names import TaskName
         from gitflowrun.porcelain import overview
         from gitflowrun.porcelain.artifacts import artifact_row
-        from gitflowrun.runs.records import TaskName
         from gitflowrun.runs.tags import Tags
 
         self.value: Any

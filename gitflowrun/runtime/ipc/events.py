@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
-    from gitflowrun.runs.records import RunIdentity, TaskName
+    from gitflowrun.names import TaskName
+    from gitflowrun.runs.records import RunIdentity
     from gitflowrun.runs.runs import Status
 
 __all__ = [

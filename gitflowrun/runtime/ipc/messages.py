@@ -15,15 +15,42 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gitflowrun.errors import CorruptRecord, InvalidPathspec
-from gitflowrun.git.objects import Oid
-from gitflowrun.names import Digest
-from gitflowrun.runs.records import ArtifactRef, ForeachFrame, RunIdentity, TaskName, Transition
-from gitflowrun.runtime.ipc.request import RunRequest
+from gitflowrun.artifacts.reference import ARTIFACT_REF, ArtifactRef
+from gitflowrun.errors import CorruptRecord
+from gitflowrun.names import Digest, TaskName
+from gitflowrun.runs.records import (
+    FOREACH_FRAME,
+    OID,
+    RUN_IDENTITY,
+    TRANSITION,
+    ForeachFrame,
+    RunIdentity,
+    Transition,
+)
+from gitflowrun.runtime.ipc.request import RUN_REQUEST, RunRequest
+from gitflowrun.schema import (
+    BINARY,
+    COUNT,
+    FLAG,
+    INTEGER,
+    MAP,
+    REAL,
+    TASK_NAME,
+    TEXT,
+    TEXT_MAP,
+    TEXTS,
+    ArraySchema,
+    Kind,
+    many,
+    map_of,
+    optional,
+)
 from gitflowrun.values import field, frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
+
+    from gitflowrun.git.objects import Oid
 
 __all__ = [
     "INCLUDED",
@@ -294,17 +321,52 @@ Message = (
     Order | Adopted | Defaults | Interrupt | Refusal | Ended | Begin | Launch | Kill | Started
     | NotLaunched | Exited | Result | Twin
 )  # fmt: skip
-Fields = list[Any]
+
+_VALUE = ArraySchema(Value, "value", TEXT, TEXT, BINARY)
+_PARENT = ArraySchema(Parent, "parent", TASK_NAME, OID)
+_INLINE = Kind(
+    lambda data: {Digest(digest): payload for digest, payload in data.items()}, lambda value: value
+)
+_SCHEMAS: dict[str, ArraySchema[Any]] = {
+    cls.__name__: ArraySchema(cls, cls.__name__, *kinds)
+    for cls, *kinds in (
+        (
+            Order, TEXT, MAP, RUN_REQUEST, map_of(_VALUE), TEXT_MAP, TEXT, TEXTS, TEXTS,
+            optional(TEXT), TEXT, MAP,
+        ),
+        (Adopted, TEXTS),
+        (Defaults, map_of(_VALUE), TEXT_MAP),
+        (Interrupt, COUNT),
+        (Refusal, TEXT, TEXT, optional(TEXT)),
+        (Ended, INTEGER, optional(TEXT)),
+        (
+            Begin, RUN_IDENTITY, optional(RUN_IDENTITY), TEXT, optional(TEXT), TEXTS, TEXT, TEXT,
+            TEXT, TEXT, Kind(frozenset, sorted), COUNT, TEXT, MAP,
+        ),
+        (
+            Launch, COUNT, TASK_NAME, COUNT, FLAG, many(FOREACH_FRAME), many(_PARENT),
+            optional(_PARENT), map_of(_VALUE),
+        ),
+        (Twin, COUNT, COUNT, COUNT, TEXT),
+        (Kill, COUNT, COUNT),
+        (Started, COUNT, COUNT),
+        (NotLaunched, COUNT, TEXT),
+        (Exited, COUNT, INTEGER, REAL, COUNT),
+        (
+            Result, COUNT, map_of(ARTIFACT_REF), _INLINE, TEXTS, optional(TRANSITION), TEXTS,
+            optional(TEXT),
+        ),
+    )
+}  # fmt: skip
 
 
-def encode(message: Message) -> Fields:
+def encode(message: Message) -> list[Any]:
     """The message as a list of msgpack's types: its kind, then its fields in order."""
     kind = type(message).__name__
-    pack = _PACKERS.get(kind, _plain)
-    return [kind, *pack(message)]
+    return [kind, *_SCHEMAS[kind].dump(message)]
 
 
-def parse(body: Fields) -> Message:
+def parse(body: list[Any]) -> Message:
     """The message in a received list.
 
     Raises:
@@ -312,128 +374,8 @@ def parse(body: Fields) -> Message:
     """
     try:
         kind, *fields = body
-        message: Message = _PARSERS[kind](*fields)
-    except (KeyError, TypeError, ValueError, AttributeError, InvalidPathspec) as error:
+        schema = _SCHEMAS[kind]
+    except (KeyError, TypeError, ValueError) as error:
         raise CorruptRecord(f"malformed message: {error!r}") from error
+    message: Message = schema.load(fields)
     return message
-
-
-def _plain(message: Any) -> Fields:
-    return [getattr(message, name) for name in message.__slots__]
-
-
-def _pack_order(order: Order) -> Fields:
-    flow, graph, request, parameters, *rest = _plain(order)
-    return [flow, graph, request.to_map(), _values_to_map(parameters), *rest]
-
-
-def _parse_order(*fields: Any) -> Order:
-    flow, graph, request, parameters, texts, script, command, path, *rest = fields
-    return Order(
-        flow, graph, RunRequest.from_map(request), _values_from_map(parameters), texts, script,
-        tuple(command), tuple(path), *rest,
-    )  # fmt: skip
-
-
-def _pack_begin(begin: Begin) -> Fields:
-    run, origin, *rest = _plain(begin)
-    rest[rest.index(begin.untrusted)] = sorted(begin.untrusted)
-    return [run.to_map(), origin and origin.to_map(), *rest]
-
-
-def _parse_begin(*fields: Any) -> Begin:
-    run, origin, user, namespace, tags, objects, incoming, git_dir, durability, bad, *rest = fields
-    return Begin(
-        RunIdentity.from_map(run),
-        None if origin is None else RunIdentity.from_map(origin),
-        user, namespace, tuple(tags), objects, incoming, git_dir, durability, frozenset(bad), *rest,
-    )  # fmt: skip
-
-
-def _pack_launch(launch: Launch) -> Fields:
-    return [
-        launch.serial,
-        str(launch.task),
-        launch.attempt,
-        launch.is_join,
-        [frame.to_list() for frame in launch.frames],
-        [item for parent in launch.parents for item in (str(parent.name), parent.blob)],
-        launch.parameters and [str(launch.parameters.name), launch.parameters.blob],
-        _values_to_map(launch.values),
-    ]
-
-
-def _parse_launch(*fields: Any) -> Launch:
-    serial, task, attempt, is_join, frames, parents, parameters, values = fields
-    return Launch(
-        serial,
-        TaskName.parse(task),
-        attempt,
-        is_join,
-        tuple(ForeachFrame.from_list(frame) for frame in frames),
-        tuple(map(_parent, parents[::2], parents[1::2])),
-        None if parameters is None else _parent(*parameters),
-        _values_from_map(values),
-    )
-
-
-def _pack_result(result: Result) -> Fields:
-    return [
-        result.serial,
-        {name: ref.to_map() for name, ref in result.artifacts.items()},
-        result.inline,
-        result.packs,
-        result.transition and result.transition.to_map(),
-        result.split_values,
-        result.error,
-    ]
-
-
-def _parse_result(*fields: Any) -> Result:
-    serial, artifacts, inline, packs, transition, split_values, error = fields
-    return Result(
-        serial,
-        {name: ArtifactRef.from_map(ref) for name, ref in artifacts.items()},
-        {Digest(digest): payload for digest, payload in inline.items()},
-        tuple(packs),
-        None if transition is None else Transition.from_map(transition),
-        tuple(split_values),
-        error,
-    )
-
-
-def _parent(name: str, blob: bytes) -> Parent:
-    return Parent(TaskName.parse(name), Oid(blob))
-
-
-def _values_to_map(values: Mapping[str, Value]) -> dict[str, Fields]:
-    return {name: [value.codec, value.type, value.payload] for name, value in values.items()}
-
-
-def _values_from_map(data: Mapping[str, Fields]) -> dict[str, Value]:
-    return {name: Value(*fields) for name, fields in data.items()}
-
-
-_PACKERS: dict[str, Callable[[Any], Fields]] = {
-    "Order": _pack_order,
-    "Defaults": lambda message: [_values_to_map(message.parameters), message.texts],
-    "Begin": _pack_begin,
-    "Launch": _pack_launch,
-    "Result": _pack_result,
-}
-_PARSERS: dict[str, Callable[..., Message]] = {
-    "Order": _parse_order,
-    "Adopted": lambda names: Adopted(tuple(names)),
-    "Defaults": lambda parameters, texts: Defaults(_values_from_map(parameters), texts),
-    "Interrupt": Interrupt,
-    "Refusal": Refusal,
-    "Ended": Ended,
-    "Begin": _parse_begin,
-    "Launch": _parse_launch,
-    "Kill": Kill,
-    "Started": Started,
-    "Twin": Twin,
-    "NotLaunched": NotLaunched,
-    "Exited": Exited,
-    "Result": _parse_result,
-}

@@ -9,18 +9,19 @@ from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from gitflowrun.schema import COUNT, TEXT, TEXTS, Kind, MapSchema, optional
 from gitflowrun.settings import Isolation
-from gitflowrun.values import field, field_names, frozen
+from gitflowrun.values import field, frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Kind", "RunRequest"]
+__all__ = ["RUN_REQUEST", "RunKind", "RunRequest"]
 
 
-class Kind(Enum):
+class RunKind(Enum):
     """How a run begins: anew, from a run that stopped, or anew with another run's parameters."""
 
     RUN = "run"
@@ -50,7 +51,7 @@ class RunRequest:
         isolation: How tasks get their processes; the setting `runs.isolation` when None.
     """
 
-    kind: Kind = Kind.RUN
+    kind: RunKind = RunKind.RUN
     parameters: Mapping[str, object] = field(default_factory=dict)
     tags: tuple[str, ...] = ()
     max_workers: int = 16
@@ -64,26 +65,24 @@ class RunRequest:
     argv: tuple[str, ...] = ()
     isolation: Isolation | None = None
 
-    def to_map(self) -> dict[str, Any]:
-        """The request without its parameter values, as a map of msgpack's types."""
-        data = {name: getattr(self, name) for name in field_names(self) if name != "parameters"}
-        data["kind"] = self.kind.value
-        data["isolation"] = self.isolation and self.isolation.value
-        for name in _PATHS:
-            data[name] = data[name] and str(data[name])
-        return data
 
-    @classmethod
-    def from_map(cls, data: Mapping[str, Any]) -> RunRequest:
-        """The request in a map of `to_map`."""
-        fields = dict(data)
-        fields["kind"] = Kind(fields["kind"])
-        fields["isolation"] = fields["isolation"] and Isolation(fields["isolation"])
-        for name in _PATHS:
-            fields[name] = fields[name] and Path(fields[name])
-        for name in ("tags", "argv"):
-            fields[name] = tuple(fields[name])
-        return cls(**fields)
-
-
-_PATHS = ("run_id_file", "runner_attribute_file")
+_PATH = Kind(Path, str)
+RUN_REQUEST = MapSchema(
+    RunRequest,
+    "request",
+    {
+        "kind": Kind(RunKind, lambda kind: kind.value),
+        "tags": TEXTS,
+        "max_workers": COUNT,
+        "max_num_splits": COUNT,
+        "max_log_size": optional(COUNT),
+        "step": optional(TEXT),
+        "origin": optional(TEXT),
+        "run_id_file": optional(_PATH),
+        "runner_attribute_file": optional(_PATH),
+        "namespace": optional(TEXT),
+        "argv": TEXTS,
+        "isolation": optional(Kind(Isolation, lambda isolation: isolation.value)),
+    },
+)
+"""A request without the values of its parameters, which travel beside it, encoded."""

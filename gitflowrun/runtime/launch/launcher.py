@@ -37,7 +37,7 @@ from gitflowrun.runtime.ipc.messages import (
     encode,
     parse,
 )
-from gitflowrun.runtime.ipc.request import Kind
+from gitflowrun.runtime.ipc.request import RunKind
 from gitflowrun.runtime.launch import fork_check
 from gitflowrun.runtime.worker.random_seeds import base_seeds
 from gitflowrun.settings import Isolation, Settings, user_name
@@ -126,8 +126,8 @@ class Launcher:
         crew = self._crew
         assert crew is not None
         self._crew = None
-        given = {} if request.kind is Kind.RESUME else dict(request.parameters)
-        if request.kind is Kind.RUN:
+        given = {} if request.kind is RunKind.RESUME else dict(request.parameters)
+        if request.kind is RunKind.RUN:
             given = self._resolve(given)
         values, texts = self._encode(given)
         main = sys.modules["__main__"]

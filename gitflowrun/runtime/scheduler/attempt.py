@@ -14,7 +14,7 @@ from gitflowrun.runtime.scheduler.logs import STDERR, STDOUT, TaskLog
 from gitflowrun.values import field, mutable
 
 if TYPE_CHECKING:
-    from gitflowrun.runs.records import TaskName
+    from gitflowrun.names import TaskName
     from gitflowrun.runtime.ipc.messages import Exited, Result
     from gitflowrun.runtime.scheduler.event_loop import Loop, Timer
     from gitflowrun.runtime.scheduler.plan import PlannedTask

@@ -22,8 +22,8 @@ from gitflowrun.values import frozen
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from gitflowrun.names import TaskName
     from gitflowrun.runs.commit_message import Status
-    from gitflowrun.runs.records import TaskName
     from gitflowrun.runs.write import RunWriter
     from gitflowrun.runtime.ipc.events import Event
     from gitflowrun.runtime.scheduler.attempt import Execution

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gitflowrun.git.repository import Repository
-    from gitflowrun.runs.records import RunIdentity, TaskName
+    from gitflowrun.names import TaskName
+    from gitflowrun.runs.records import RunIdentity
 
 __all__ = ["STDERR", "STDOUT", "LiveLogs", "TaskLog", "live_output", "sweep_live_logs"]
 

@@ -37,7 +37,7 @@ from gitflowrun.runtime.ipc.messages import (
     encode,
     parse,
 )
-from gitflowrun.runtime.ipc.request import Kind
+from gitflowrun.runtime.ipc.request import RunKind
 from gitflowrun.runtime.scheduler import resume, run_info
 from gitflowrun.runtime.scheduler.plan import Plan, Shape
 from gitflowrun.runtime.scheduler.resume import Adoption
@@ -49,8 +49,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from gitflowrun.git.snapshot import Snapshot
+    from gitflowrun.names import TaskName
     from gitflowrun.runs.read import StoredRun
-    from gitflowrun.runs.records import TaskName
     from gitflowrun.runs.write import RunWriter
     from gitflowrun.runtime.ipc.events import Event
 
@@ -108,9 +108,9 @@ class Session:
         request, runs = order.request, RunStore(repo)
         run_info.check_files(request.run_id_file, request.runner_attribute_file)  # 2
         origin = None
-        if request.kind is not Kind.RUN:
+        if request.kind is not RunKind.RUN:
             origin = resume.find_origin(runs, order.flow, request.origin)
-        if request.kind is Kind.CLONE and origin is not None:
+        if request.kind is RunKind.CLONE and origin is not None:
             order = self._with_defaults(order, origin)
         run = _Run(repo, order, origin, user_name(repo.settings, os.environ))
         plan = Plan(Shape.of(order.graph))
@@ -177,7 +177,7 @@ class _Run:
     @property
     def source(self) -> resume.Parent | None:
         """The `_parameters` task of a clone's origin."""
-        is_clone = self.order.request.kind is Kind.CLONE
+        is_clone = self.order.request.kind is RunKind.CLONE
         return resume.first_parameters(self.origin) if is_clone and self.origin else None
 
     def adopt(self, plan: Plan) -> Adoption:
@@ -191,7 +191,7 @@ class _Run:
         def is_trusted(name: TaskName) -> bool:
             return custody.trusts_task(origin.task(name))
 
-        if request.kind is Kind.CLONE:
+        if request.kind is RunKind.CLONE:
             known = is_trusted(parameters.name)
             return Adoption((), 0, frozenset() if known else frozenset({str(parameters.name)}))
         rerun = frozenset() if request.step is None else plan.shape.downstream(request.step)

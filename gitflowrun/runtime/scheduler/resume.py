@@ -16,9 +16,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import NotFound
-from gitflowrun.names import PARAMETERS_STEP
+from gitflowrun.names import PARAMETERS_STEP, TaskName
 from gitflowrun.runs.commit_message import Status
-from gitflowrun.runs.records import TaskName
 from gitflowrun.runtime.ipc.messages import Parent
 from gitflowrun.values import frozen
 

@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import gitflowrun
+from gitflowrun._version import __version__
 from gitflowrun.artifacts.digest import digest
 from gitflowrun.errors import UsageError
 from gitflowrun.runs.create import RunDraft
@@ -186,7 +186,7 @@ def make_draft(
         user=user,
         host=socket.gethostname(),
         versions={
-            "gitflowrun": gitflowrun.__version__,
+            "gitflowrun": __version__,
             "metaflow": METAFLOW_LEVEL,
             "python": python,
         },

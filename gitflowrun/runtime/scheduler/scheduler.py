@@ -24,9 +24,8 @@ from collections import Counter, deque
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import FlowError
-from gitflowrun.names import PARAMETERS_STEP
+from gitflowrun.names import PARAMETERS_STEP, TaskName
 from gitflowrun.runs.commit_message import Status
-from gitflowrun.runs.records import TaskName
 from gitflowrun.runtime.ipc import events, process
 from gitflowrun.runtime.ipc.messages import Exited, Launch, Message, NotLaunched, Result, Started
 from gitflowrun.runtime.scheduler.attempt import Execution, Job

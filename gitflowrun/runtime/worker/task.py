@@ -32,7 +32,7 @@ from gitflowrun.flow.transition import hidden_name
 from gitflowrun.git.pack.publish import PackStore
 from gitflowrun.git.pack.reader import PackReader
 from gitflowrun.names import PARAMETERS_STEP, PayloadIdentity
-from gitflowrun.runs.records import ArtifactRef, TaskRecord
+from gitflowrun.runs.records import TASK, TaskRecord
 from gitflowrun.runtime.ipc.messages import INCLUDED, Result
 from gitflowrun.runtime.worker.random_seeds import reseed
 from gitflowrun.settings import Durability
@@ -40,6 +40,7 @@ from gitflowrun.values import replace
 
 if TYPE_CHECKING:
     from gitflowrun.artifacts.codecs import Encoded
+    from gitflowrun.artifacts.reference import ArtifactRef
     from gitflowrun.flow import FlowSpec
     from gitflowrun.git.objects import ObjectType, Oid
     from gitflowrun.runtime.ipc.messages import Begin, Launch, Parent, Value
@@ -213,7 +214,7 @@ class TaskRunner:
             return known
         try:
             data = msgpack.unpack(self._objects.blob(parent.blob), msgpack.RECORD)
-            record = TaskRecord.from_map(data)
+            record = TASK.load(data)
         except (CorruptRecord, RepositoryError) as error:
             raise self._lost(str(parent.name), error) from error
         if record.name != parent.name:

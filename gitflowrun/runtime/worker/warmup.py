@@ -14,18 +14,12 @@ import sys
 from typing import TYPE_CHECKING
 
 from gitflowrun.artifacts import codecs
+from gitflowrun.artifacts.reference import ArtifactRef, Chunk
 from gitflowrun.flow import FlowSpec, step
 from gitflowrun.git.objects import NULL_OID, Oid
 from gitflowrun.msgpack import pack_message, unpack_message
-from gitflowrun.names import PARAMETERS_STEP, Digest, RunId
-from gitflowrun.runs.records import (
-    ArtifactRef,
-    Chunk,
-    ForeachFrame,
-    RunIdentity,
-    TaskName,
-    TaskRecord,
-)
+from gitflowrun.names import PARAMETERS_STEP, Digest, RunId, TaskName
+from gitflowrun.runs.records import ForeachFrame, RunIdentity, TaskRecord
 from gitflowrun.runtime.ipc.messages import Begin, Launch, Parent, encode, parse
 from gitflowrun.runtime.worker.task import TaskRunner
 

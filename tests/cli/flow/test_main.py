@@ -12,7 +12,7 @@ import pytest
 from gitflowrun import __version__
 from gitflowrun.cli.flow.main import COMMANDS, main
 from gitflowrun.flow import FlowSpec, JSONType, Parameter, step
-from gitflowrun.runtime.ipc.request import Kind, RunRequest
+from gitflowrun.runtime.ipc.request import RunKind, RunRequest
 
 
 class Train(FlowSpec):
@@ -119,7 +119,7 @@ def test_run_hands_over_what_was_given() -> None:
         "--max-num-splits", "7", "--max-log-size", "3", "--run-id-file", "id.txt",
         "--runner-attribute-file", "attributes.json", "--namespace", "user:bob",
     )  # fmt: skip
-    assert request.kind is Kind.RUN
+    assert request.kind is RunKind.RUN
     assert request.parameters == {
         "rate": 0.5,
         "depth": 3,
@@ -149,7 +149,7 @@ def test_what_is_not_given_is_not_in_the_request() -> None:
 def test_a_required_parameter_may_come_from_a_clone() -> None:
     """`run --clone` takes the parameters of its origin, so none is required of the command line."""
     request = _request("run", "--clone", "12", flow=Needy)
-    assert (request.kind, request.origin) == (Kind.CLONE, "12")
+    assert (request.kind, request.origin) == (RunKind.CLONE, "12")
 
 
 def test_run_options_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,17 +161,17 @@ def test_run_options_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize(
     ("words", "kind", "step_", "origin"),
     [
-        (["resume"], Kind.RESUME, None, None),
-        (["resume", "work"], Kind.RESUME, "work", None),
-        (["resume", "1234"], Kind.RESUME, None, "1234"),
-        (["resume", "12-3fa29c1"], Kind.RESUME, None, "12-3fa29c1"),
-        (["resume", "@latest"], Kind.RESUME, None, "@latest"),
-        (["resume", "--origin-run-id", "7"], Kind.RESUME, None, "7"),
-        (["resume", "join", "--origin-run-id", "7"], Kind.RESUME, "join", "7"),
+        (["resume"], RunKind.RESUME, None, None),
+        (["resume", "work"], RunKind.RESUME, "work", None),
+        (["resume", "1234"], RunKind.RESUME, None, "1234"),
+        (["resume", "12-3fa29c1"], RunKind.RESUME, None, "12-3fa29c1"),
+        (["resume", "@latest"], RunKind.RESUME, None, "@latest"),
+        (["resume", "--origin-run-id", "7"], RunKind.RESUME, None, "7"),
+        (["resume", "join", "--origin-run-id", "7"], RunKind.RESUME, "join", "7"),
     ],
 )
 def test_resume_takes_a_step_or_a_run(
-    words: list[str], kind: Kind, step_: str | None, origin: str | None
+    words: list[str], kind: RunKind, step_: str | None, origin: str | None
 ) -> None:
     """The argument of resume is a step when the flow has it, else the address of a run."""
     request = _request(*words)
@@ -318,4 +318,4 @@ def test_metaflows_options_are_accepted() -> None:
         "--package-suffixes", ".py,.txt", "--event-logger", "nullSidecarLogger", "--monitor",
         "nullSidecarMonitor", "--metadata", "local@/tmp/x", "run",
     )  # fmt: skip
-    assert request.kind is Kind.RUN
+    assert request.kind is RunKind.RUN

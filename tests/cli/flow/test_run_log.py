@@ -10,9 +10,9 @@ import pytest
 
 from gitflowrun.cli.flow.run_log import Console
 from gitflowrun.git.objects import Oid
-from gitflowrun.names import RunId
+from gitflowrun.names import RunId, TaskName
 from gitflowrun.runs.commit_message import Status
-from gitflowrun.runs.records import RunIdentity, TaskName
+from gitflowrun.runs.records import RunIdentity
 from gitflowrun.runtime.ipc.events import (
     Event,
     ForeachSplit,

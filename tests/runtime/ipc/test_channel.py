@@ -12,20 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gitflowrun.artifacts.reference import ArtifactRef, Chunk
 from gitflowrun.errors import CorruptRecord
 from gitflowrun.git.objects import NULL_OID
-from gitflowrun.names import Digest, RunId
-from gitflowrun.runs.records import (
-    ArtifactRef,
-    Chunk,
-    ForeachFrame,
-    RunIdentity,
-    TaskName,
-    Transition,
-)
+from gitflowrun.names import Digest, RunId, TaskName
+from gitflowrun.runs.records import ForeachFrame, RunIdentity, Transition
 from gitflowrun.runtime.ipc import channel, messages
 from gitflowrun.runtime.ipc.channel import Channel, Received, channel_pair
-from gitflowrun.runtime.ipc.request import Kind, RunRequest
+from gitflowrun.runtime.ipc.request import RunKind, RunRequest
 from gitflowrun.settings import Isolation
 
 TASK = TaskName("train", "3")
@@ -36,7 +30,7 @@ VALUE = messages.Value("plain/1", "builtins.int", b"\x05")
 DIGEST = Digest(bytes(32))
 ARTIFACT = ArtifactRef(DIGEST, 3, "plain/1", "builtins.int", (Chunk(DIGEST, NULL_OID, 3),), TASK)
 REQUEST = RunRequest(
-    Kind.CLONE, tags=("a",), origin="11", run_id_file=Path("id"), argv=("f.py", "run"), isolation=Isolation.FRESH
+    RunKind.CLONE, tags=("a",), origin="11", run_id_file=Path("id"), argv=("f.py", "run"), isolation=Isolation.FRESH
 )  # fmt: skip
 EXAMPLES: list[messages.Message] = [
     messages.Order(

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from gitflowrun.errors import FlowError
 from gitflowrun.git.objects import NULL_OID
-from gitflowrun.runs.records import TaskName, Transition
+from gitflowrun.names import TaskName
+from gitflowrun.runs.records import Transition
 from gitflowrun.runtime.ipc.messages import Parent
 from gitflowrun.runtime.scheduler.plan import Plan, PlannedTask, Shape
 
