@@ -204,8 +204,8 @@ def test_a_repository_that_may_not_be_written(repo: GitRepo) -> None:
         from pathlib import Path
         from gitflowrun.errors import RepositoryError
         from gitflowrun.git.objects import ObjectType, Oid
-        from gitflowrun.git.packfile import PackReader
-        from gitflowrun.git.packs import PackObject, PackStore
+        from gitflowrun.git.pack.reader import PackReader
+        from gitflowrun.git.pack.publish import PackObject, PackStore
         from gitflowrun.settings import Durability
         if os.getuid() == 0:
             os.setuid(65534)
@@ -235,7 +235,7 @@ WRITER = """if True:
     from pathlib import Path
     from gitflowrun.git import directio
     from gitflowrun.git.objects import ObjectType
-    from gitflowrun.git.packs import PackObject, PackStore
+    from gitflowrun.git.pack.publish import PackObject, PackStore
     from gitflowrun.settings import Durability
     directio.DIRECT_FROM = int(sys.argv[1])
     store = PackStore(Path(".git/objects"), Path(".git/gitflowrun/incoming"), durability=Durability.SAFE)

@@ -11,6 +11,7 @@ Applying git's deltas: copy and insert instructions against a base object. Pure 
 from __future__ import annotations
 
 import contextlib
+import struct
 import sys
 import zlib
 from functools import cache, lru_cache, partial
@@ -40,6 +41,7 @@ __all__ = [
     "frame_small",
     "is_compressible",
     "is_worth_keeping",
+    "pack_header",
     "stored_size",
     "tools",
     "use_numpy",
@@ -53,6 +55,8 @@ BLOCK_FRAME = BLOCK_HEADER + BLOCK
 FULL_BLOCK = b"\x00\xff\xff\x00\x00"
 ZLIB_HEADER = b"\x78\x01"
 CHECKSUM = 4
+
+_PACK_HEADER = struct.Struct(">4sII")
 
 _WORTH_TRYING = 128  # below, deflate rarely beats the 11 bytes of a stored frame
 _SAMPLES, _SAMPLE = 8, 4 << 10
@@ -99,6 +103,11 @@ def tools() -> Tools:
         decompressor=codec.decompressobj,
         errors=(zlib.error, codec.error),
     )
+
+
+def pack_header(count: int) -> bytes:
+    """The twelve bytes in front of a pack of `count` objects."""
+    return _PACK_HEADER.pack(b"PACK", 2, count)
 
 
 @lru_cache(4096)

@@ -121,13 +121,13 @@ class PackIndex:
             raise CorruptRecord(f"{name} is not a version 2 pack index")
         self.name = name
         self._data = data
-        self._fanout = (0, *_FANOUT.unpack_from(data, len(_MAGIC)))
-        self.count: int = self._fanout[256]
+        fanout = [0, *_FANOUT.unpack_from(data, len(_MAGIC))]
+        self._fanout = fanout
+        self.count: int = fanout[256]
         self._offsets = _OIDS + self.count * (Oid.SIZE + 4)
         self._wide = self._offsets + self.count * 4
-        if self._wide + _TRAILERS > len(data) or any(
-            low > high for low, high in zip(self._fanout, self._fanout[1:], strict=False)
-        ):
+        # `sorted` compares in C: a loop over the counts was half of all Python calls of a client's read.
+        if self._wide + _TRAILERS > len(data) or fanout != sorted(fanout):
             raise CorruptRecord(f"pack index {name} is cut short or has a bad fanout table")
 
     def find(self, oid: bytes) -> int | None:

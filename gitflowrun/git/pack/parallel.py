@@ -41,11 +41,11 @@ from gitflowrun.git.pack.format import (
     fill_blocks,
     fill_end,
     is_compressible,
+    pack_header,
     stored_size,
     tools,
 )
 from gitflowrun.git.pack.output import ALIGNMENT
-from gitflowrun.git.pack.writer import pack_header
 
 if TYPE_CHECKING:
     from concurrent.futures import Future

@@ -8,11 +8,10 @@ objects are found before anything is written. Small packs are made here, in one 
 from __future__ import annotations
 
 import hashlib
-import struct
 from typing import TYPE_CHECKING
 
 from gitflowrun.git.pack.entry import Item, PackObject, each_once, first_of_equals
-from gitflowrun.git.pack.format import stored_size
+from gitflowrun.git.pack.format import pack_header, stored_size
 from gitflowrun.git.pack.index import IndexEntry
 from gitflowrun.values import frozen
 
@@ -22,9 +21,8 @@ if TYPE_CHECKING:
     from gitflowrun.git.objects import Oid
     from gitflowrun.git.pack.output import Output
 
-__all__ = ["PackContents", "PackObject", "expected_size", "pack_header", "write_pack"]
+__all__ = ["PackContents", "PackObject", "expected_size", "write_pack"]
 
-_HEADER = struct.Struct(">4sII")
 _ONE_THREAD = 1 << 20
 _FEW_BYTES = 32 << 10
 _JOIN = 1 << 20
@@ -71,11 +69,6 @@ def write_pack(objects: Sequence[PackObject], output: Output) -> PackContents:
         IndexEntry(item.identify(), item.crc, item.offset) for item in each_once(written)
     )
     return PackContents(tuple(item.identify() for item in written), entries, trailer, size)
-
-
-def pack_header(count: int) -> bytes:
-    """The beginning of a pack of `count` objects."""
-    return _HEADER.pack(b"PACK", 2, count)
 
 
 def _write_small(given: list[Item], output: Output) -> tuple[list[Item], bytes, int]:

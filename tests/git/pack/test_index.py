@@ -63,6 +63,14 @@ def test_a_cut_index_is_refused() -> None:
             PackIndex(whole[:length], "cut")
 
 
+def test_a_fanout_that_falls_is_refused() -> None:
+    """An index whose counts of objects do not rise from row to row is refused when it is opened."""
+    whole = bytearray(index_bytes([IndexEntry(Oid(noise(20)), 0, 12)], noise(20)))
+    whole[8:12] = (2).to_bytes(4, "big")
+    with pytest.raises(CorruptRecord, match="fanout"):
+        PackIndex(bytes(whole), "bent")
+
+
 def test_an_offset_beyond_the_wide_table_is_corruption() -> None:
     """A 64-bit offset that is not there is CorruptRecord, not garbage."""
     oid = Oid(noise(20))

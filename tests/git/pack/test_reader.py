@@ -433,7 +433,7 @@ def test_memory_does_not_grow_with_what_is_read(repo: GitRepo) -> None:
     script = f"""if True:
         from pathlib import Path
         from gitflowrun.git.objects import Oid
-        from gitflowrun.git.packfile import PackReader
+        from gitflowrun.git.pack.reader import PackReader
         reader, target = PackReader(Path(".git/objects")), memoryview(bytearray(1 << 20))
         def peak():
             return int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0]) >> 10
