@@ -1,17 +1,19 @@
 """Git-native run versioning: flows whose every run is a commit in the repository they live in.
 
-Importing this package imports nothing else: each public name is fetched from its room when it is first used,
-so a flow file starts as fast as its own imports allow.
+This is the package's facade: its public names, and the one module that ties the layers together. Importing it
+imports nothing else: each name is fetched from its module when it is first used, so a flow file starts as fast
+as its own imports allow.
 """
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from gitflowrun import entry_point
 
-from gitflowrun._version import __version__
-
+TYPE_CHECKING = False  # importing `typing` would cost more than all that is here
 if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
+    from gitflowrun._version import __version__
     from gitflowrun.artifacts.codecs.bytes import FileArtifact, from_chunks, from_file
     from gitflowrun.client import (
         DataArtifact,
@@ -38,7 +40,8 @@ if TYPE_CHECKING:
     from gitflowrun.flow.current import current
     from gitflowrun.version import get_version
 
-_ROOMS = {
+_MODULES = {
+    "gitflowrun._version": "__version__",
     "gitflowrun.client": (
         "DataArtifact Flow Metaflow Run Step Task default_metadata default_namespace get_metadata "
         "get_namespace metadata namespace"
@@ -47,7 +50,7 @@ _ROOMS = {
     "gitflowrun.artifacts.codecs.bytes": "FileArtifact from_chunks from_file",
     "gitflowrun.version": "get_version",
 }
-_HOME = {name: room for room, names in _ROOMS.items() for name in names.split()}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names.split()}
 
 __all__ = [
     "DataArtifact",
@@ -78,14 +81,24 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    room = _HOME.get(name)
-    if room is None:
+    module = _MODULE_OF.get(name)
+    if module is None:
         msg = f"module 'gitflowrun' has no attribute {name!r}"
         raise AttributeError(msg)
-    value = getattr(importlib.import_module(room), name)
-    globals()[name] = value
+    import importlib
+
+    value = globals()[name] = getattr(importlib.import_module(module), name)
     return value
 
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+def _run_program(flow_cls: type) -> NoReturn:
+    from gitflowrun.cli.flow.start import main
+
+    main(flow_cls)
+
+
+entry_point.run_program = _run_program

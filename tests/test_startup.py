@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import sys
+from pathlib import Path
 
 import pytest
 
+import gitflowrun
 from tests.helpers.repos import ROOT, GitRepo, make_repo
 
 HEAVY = ("pygit2", "numpy", "pandas", "sqlite3", "asyncio", "ssl", "rich", "importlib.metadata")
@@ -33,6 +36,50 @@ def test_a_flow_file_imports_little(repo: GitRepo) -> None:
         "-c", "from gitflowrun import FlowSpec, step; import sys; print('click' in sys.modules)"
     )
     assert done.out == "False\n"
+
+
+def test_a_flow_file_may_import_from_the_flow_package(repo: GitRepo) -> None:
+    """A program that never names the facade is a flow's program all the same."""
+    flow = """
+from gitflowrun.flow import FlowSpec, step
+class Direct(FlowSpec):
+    @step
+    def start(self): self.next(self.end)
+    @step
+    def end(self): Direct(); print("object made")
+if __name__ == "__main__":
+    Direct()
+"""
+    repo.write("direct.py", flow)
+    done = repo.flow("direct.py", "run")
+    assert done.code == 0, done.err
+    assert done.out.count("object made") == 1
+
+
+def _exports_named_like_modules() -> list[tuple[str, str]]:
+    """Packages and the names they export that are also names of modules in them."""
+    root = Path(gitflowrun.__file__).parent
+    found = []
+    for init in root.rglob("__init__.py"):
+        package = ".".join(init.parent.relative_to(root.parent).parts)
+        for node in ast.walk(ast.parse(init.read_text())):
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+                names = ast.literal_eval(node.value)
+                found += [(package, n) for n in names if (init.parent / f"{n}.py").exists()]
+    return found
+
+
+@pytest.mark.parametrize(("package", "name"), _exports_named_like_modules())
+def test_an_export_is_never_replaced_by_a_module(repo: GitRepo, package: str, name: str) -> None:
+    """Importing the module of the same name, before or after, leaves the exported object in place."""
+    for first, second in ((package, f"{package}.{name}"), (f"{package}.{name}", package)):
+        code = (
+            f"import importlib, types\nimportlib.import_module({first!r})\n"
+            f"importlib.import_module({second!r})\n"
+            f"from {package} import {name} as exported\n"
+            "print(isinstance(exported, types.ModuleType))"
+        )
+        assert repo.python("-c", code).out == "False\n", (first, second)
 
 
 @pytest.mark.parametrize("args", [["-h"], ["list"], ["--version"]])

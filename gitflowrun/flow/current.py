@@ -1,27 +1,30 @@
-"""`current`: which flow, run, step and task this code runs in. It is told (`execution`), it finds nothing out.
+"""`current`: the flow, run, step and task in which code is running, as Metaflow's object of that name.
 
-Outside a running task everything is None (`is_running_flow` is False), so that library code may ask freely.
+Outside of a running task every attribute is None and `is_running_flow` is False, so that a library may read
+them anywhere. `task_facts` sets them while a step or a parameter's function runs.
 """
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from gitflowrun.flow import door
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
-__all__ = ["Current", "current"]
+    from gitflowrun.client import Run, Task
+
+__all__ = ["Current", "current", "task_facts"]
 
 _FACTS = (
     "flow_name", "run_id", "step_name", "task_id", "retry_count", "origin_run_id", "namespace",
-    "username", "tags", "tempdir", "parameter_names",
+    "username", "tags", "tempdir", "parameter_names", "_graph",
 )  # fmt: skip
+_NO_TASK: Mapping[str, Any] = dict.fromkeys(_FACTS)
 
 
 class Current:
-    """What the running task is. One object serves a process, which runs one task at a time.
+    """The running task. A process has one such object (`current`), for it runs one task at a time.
 
     Attributes:
         flow_name: The flow's name.
@@ -51,7 +54,7 @@ class Current:
     _graph: Callable[[], dict[str, Any]] | None
 
     def __init__(self) -> None:
-        self._set(None)
+        self.__dict__ = dict(_NO_TASK)
 
     @property
     def is_running_flow(self) -> bool:
@@ -60,22 +63,28 @@ class Current:
 
     @property
     def pathspec(self) -> str | None:
-        """`Flow/run/step/task`."""
+        """The task's pathspec, `Flow/run/step/task`; None outside of a task."""
         if self.step_name is None:
             return None
         return f"{self.flow_name}/{self.run_id}/{self.step_name}/{self.task_id}"
 
     @property
-    def task(self) -> Any:
-        """The running task as a client object."""
-        return None if self.step_name is None else door.open_client("Task", str(self.pathspec))
+    def task(self) -> Task | None:
+        """The running task as a client object, whatever the namespace in use; None outside of a task."""
+        if self.pathspec is None:
+            return None
+        from gitflowrun.client import Task
+
+        return Task(self.pathspec, _namespace_check=False)
 
     @property
-    def run(self) -> Any:
-        """The run as a client object."""
+    def run(self) -> Run | None:
+        """The run as a client object, whatever the namespace in use; None outside of a task."""
         if self.step_name is None:
             return None
-        return door.open_client("Run", f"{self.flow_name}/{self.run_id}")
+        from gitflowrun.client import Run
+
+        return Run(f"{self.flow_name}/{self.run_id}", _namespace_check=False)
 
     @property
     def graph(self) -> dict[str, Any]:
@@ -111,13 +120,24 @@ class Current:
         """Add attributes; the hook of extensions."""
         self.__dict__.update(env)
 
-    def _set(
-        self, facts: Mapping[str, Any] | None, graph: Callable[[], dict[str, Any]] | None = None
-    ) -> None:
-        """Become the task with these facts; nothing at all when None."""
-        known = facts or {}
-        # One assignment: another thread sees the old task or the new one, never a mixture.
-        self.__dict__ = {**{name: known.get(name) for name in _FACTS}, "_graph": graph}
-
 
 current = Current()
+
+
+@contextmanager
+def task_facts(
+    facts: Mapping[str, Any], graph: Callable[[], dict[str, Any]] | None = None
+) -> Iterator[None]:
+    """While it lasts, `current` has these attributes.
+
+    Args:
+        facts: The attributes by name; those of `Current` that are left out are None.
+        graph: Makes the flow's graph as plain data.
+    """
+    before = current.__dict__
+    # One assignment: another thread sees the old task or the new one, never a mixture.
+    current.__dict__ = {**_NO_TASK, **facts, "_graph": graph}
+    try:
+        yield
+    finally:
+        current.__dict__ = before

@@ -24,11 +24,10 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from gitflowrun.errors import FlowError, GitflowrunError, InvalidNext
-from gitflowrun.flow import door
-from gitflowrun.flow.current import current
+from gitflowrun.flow.current import task_facts
 from gitflowrun.flow.graph import FlowGraph
-from gitflowrun.flow.members import STATE, class_attribute, parameters_of, seal
-from gitflowrun.flow.task_state import ArtifactSource, Inputs, RecordSource, State
+from gitflowrun.flow.members import class_attribute, initial_attributes, parameters_of, seal
+from gitflowrun.flow.task_state import STATE, ArtifactSource, Inputs, RecordSource, State
 from gitflowrun.flow.transition import hidden_name, is_hidden_name
 from gitflowrun.runs.records import Transition
 from gitflowrun.values import field, frozen, replace
@@ -228,15 +227,12 @@ def execute_step(flow_cls: type[FlowSpec], context: TaskContext) -> StepOutcome:
     if step not in graph:
         raise FlowError(f"flow {flow_cls.__name__!r} has no step {step!r}")
     flow, state = _make_flow(flow_cls, context)
-    current._set(_facts(context, prepared), graph.to_map)  # noqa: SLF001  (this room sets it)
-    try:
-        with door.bolted():
+    with task_facts(_facts(context, prepared), graph.to_map):
+        try:
             _call(flow, state, context, graph)
-        return _outcome(flow, state)
-    except BaseException as error:  # noqa: BLE001  (the step's failure is this function's result)
-        return _failure(flow, state, error)
-    finally:
-        current._set(None)  # noqa: SLF001
+            return _outcome(flow, state)
+        except BaseException as error:  # noqa: BLE001  (the step's failure is this function's result)
+            return _failure(flow, state, error)
 
 
 def _make_flow(flow_cls: type[FlowSpec], context: TaskContext) -> tuple[FlowSpec, State]:
@@ -251,7 +247,7 @@ def _make_flow(flow_cls: type[FlowSpec], context: TaskContext) -> tuple[FlowSpec
         max_num_splits=context.max_num_splits,
     )
     flow = flow_cls.__new__(flow_cls)
-    vars(flow).update(door.initial_attributes(flow_cls))
+    vars(flow).update(initial_attributes(flow_cls))
     vars(flow)[STATE] = state
     return flow, state
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
+from gitflowrun import entry_point
 from gitflowrun.errors import FlowError
-from gitflowrun.flow import door
-from gitflowrun.flow.members import STATE, class_attribute
+from gitflowrun.flow.current import current
+from gitflowrun.flow.members import class_attribute, keep_initial_attributes
 from gitflowrun.flow.steps import steps_of
-from gitflowrun.flow.task_state import State
+from gitflowrun.flow.task_state import STATE, State, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -35,7 +36,7 @@ class _Default:
 
     def __get__(self, flow: FlowSpec | None, owner: type[FlowSpec]) -> Any:
         if flow is not None:
-            state: State | None = vars(flow).get(STATE)
+            state = state_of(flow)
             if state is not None and state.source_of(self.attribute) is not None:
                 return flow.__getattr__(self.attribute)
         return self.compute(owner)
@@ -67,8 +68,10 @@ class FlowSpec:
             function.name = name  # type: ignore[attr-defined]  # whatever a decorator called it
 
     def __init__(self, use_cli: bool = True) -> None:
-        if use_cli:
-            door.open_cli(self)
+        # In a running step a flow object is a mere object: the program is that step's.
+        if use_cli and not current.is_running_flow:
+            keep_initial_attributes(self)
+            entry_point.run_program(type(self))
 
     # Where the step is
 
@@ -106,6 +109,7 @@ class FlowSpec:
         """
         from gitflowrun.errors import InvalidNext
         from gitflowrun.flow.transition import choose
+        from gitflowrun.runs.records import Transition
 
         frame = sys._getframe(1)  # noqa: SLF001  (the user's line)
         where = (frame.f_code.co_filename, frame.f_lineno)
@@ -118,10 +122,14 @@ class FlowSpec:
                 line=where[1],
                 source=where[0],
             )
+        written = None
+        if state.step is not None:
+            node = self._graph[step]
+            written = Transition(node.out_funcs, node.foreach_param)
         state.chosen = choose(
             self, targets, options,
             step=step,
-            node=self._graph.nodes.get(step) if state.step is not None else None,
+            written=written,
             depth=len(state.frames),
             max_num_splits=state.max_num_splits,
             where=where,
@@ -173,12 +181,12 @@ class FlowSpec:
 
     @property
     def _current_step(self) -> str | None:
-        state: State | None = vars(self).get(STATE)
+        state = state_of(self)
         return None if state is None else state.step
 
     @property
     def _foreach_stack(self) -> tuple[ForeachFrame, ...]:
-        state: State | None = vars(self).get(STATE)
+        state = state_of(self)
         return () if state is None else state.frames
 
     @property
@@ -188,7 +196,7 @@ class FlowSpec:
 
     def _task_state(self) -> State:
         """The state of the running task; an empty one for a flow object that runs none (a unit test's)."""
-        state: State | None = vars(self).get(STATE)
+        state = state_of(self)
         if state is None:
             state = vars(self)[STATE] = State()
         return state
@@ -197,7 +205,7 @@ class FlowSpec:
 
     def __getattr__(self, name: str) -> Any:
         # Only called when the object and its class have no such attribute.
-        state: State | None = vars(self).get(STATE)
+        state = state_of(self)
         if state is not None and not name.startswith("__") and state.source_of(name) is not None:
             # What can't be loaded is no absent attribute: that error is for the user to see.
             value = vars(self)[name] = state.load(name)
@@ -205,7 +213,7 @@ class FlowSpec:
         raise AttributeError(_absent(type(self), name, state), name=name, obj=self)
 
     def __delattr__(self, name: str) -> None:
-        state: State | None = vars(self).get(STATE)
+        state = state_of(self)
         inherited = state is not None and state.source_of(name) is not None
         # A property, parameter or constant of the class decides for itself.
         guarded = hasattr(type(class_attribute(type(self), name)), "__delete__")
@@ -216,7 +224,7 @@ class FlowSpec:
             state.loaded.pop(name, None)
 
     def __dir__(self) -> list[str]:
-        state: State | None = vars(self).get(STATE)
+        state = state_of(self)
         inherited = [] if state is None else state.names()
         return sorted({*super().__dir__(), *inherited} - {STATE})
 
@@ -227,7 +235,7 @@ class FlowSpec:
         )
 
     def __str__(self) -> str:
-        state: State | None = vars(self).get(STATE)
+        state = state_of(self)
         if state is None or state.step is None:
             return f"<flow {type(self).__name__}>"
         where = f"<flow {type(self).__name__} step {state.step}"

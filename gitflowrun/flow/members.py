@@ -13,15 +13,22 @@ from typing import TYPE_CHECKING, Any
 from gitflowrun.errors import FlowError
 from gitflowrun.flow.parameter import Parameter
 from gitflowrun.flow.steps import defining_classes, is_step
+from gitflowrun.flow.task_state import State, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gitflowrun.flow.task_state import State
+__all__ = [
+    "ReadOnly",
+    "class_attribute",
+    "constants",
+    "initial_attributes",
+    "keep_initial_attributes",
+    "parameters_of",
+    "seal",
+]
 
-__all__ = ["ReadOnly", "class_attribute", "constants", "parameters_of", "seal"]
-
-STATE = "_state"
+_initial: dict[type, dict[str, Any]] = {}
 
 
 def parameters_of(flow_cls: type) -> dict[str, Parameter]:
@@ -38,6 +45,16 @@ def constants(flow_cls: type) -> dict[str, Any]:
 def class_attribute(cls: type, name: str) -> Any:
     """What the class itself has under a name, descriptors untouched; None when there is nothing."""
     return next((vars(base)[name] for base in cls.__mro__ if name in vars(base)), None)
+
+
+def keep_initial_attributes(flow: object) -> None:
+    """Remember what a flow's own `__init__` has set before the flow's program runs."""
+    _initial[type(flow)] = dict(vars(flow))
+
+
+def initial_attributes(flow_cls: type) -> dict[str, Any]:
+    """What a flow's own `__init__` had set when the program began: every task begins with it."""
+    return dict(_initial.get(flow_cls, {}))
 
 
 def seal(flow_cls: type) -> None:
@@ -104,7 +121,7 @@ class ReadOnly:
 
 
 def _running(flow: object) -> State | None:
-    state: State | None = vars(flow).get(STATE)
+    state = state_of(flow)
     return state if state is not None and state.step is not None else None
 
 

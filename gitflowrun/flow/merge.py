@@ -8,27 +8,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import FlowError, MergeError
-from gitflowrun.flow.members import STATE
+from gitflowrun.flow.task_state import state_of
 from gitflowrun.flow.transition import is_hidden_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from gitflowrun.flow.flowspec import FlowSpec
-    from gitflowrun.flow.task_state import ArtifactSource, State
+    from gitflowrun.flow.task_state import ArtifactSource
     from gitflowrun.names import PayloadIdentity
 
 __all__ = ["merge"]
 
 
 def merge(
-    flow: FlowSpec,
-    inputs: Iterable[FlowSpec],
+    flow: object,
+    inputs: Iterable[object],
     exclude: Iterable[str] | None,
     include: Iterable[str] | None,
 ) -> None:
     """See `FlowSpec.merge_artifacts`."""
-    state: State | None = vars(flow).get(STATE)
+    state = state_of(flow)
     step = state.step if state is not None else None
     if state is None or not state.is_join:
         raise FlowError(
@@ -80,15 +79,14 @@ def _agreed(
     return {name: source for name, source in first.items() if name not in disputed}, disputed
 
 
-def _source_of(entry: FlowSpec) -> ArtifactSource:
-    state = vars(entry).get(STATE) if hasattr(entry, "__dict__") else None
+def _source_of(entry: object) -> ArtifactSource:
+    state = state_of(entry) if hasattr(entry, "__dict__") else None
     if state is None or not state.sources:
         raise FlowError(
             f"merge_artifacts got {type(entry).__name__!r} among its inputs, which is no input of a join",
             hint="pass the inputs of the join, or a selection of them",
         )
-    source: ArtifactSource = state.sources[0]
-    return source
+    return state.sources[0]
 
 
 def _names(which: str, names: Iterable[str] | None) -> set[str]:

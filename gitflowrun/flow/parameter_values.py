@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from gitflowrun.errors import ParameterError, UsageError
-from gitflowrun.flow.current import current
+from gitflowrun.flow.current import task_facts
 from gitflowrun.flow.includefile import IncludeFile
 from gitflowrun.flow.members import parameters_of
 from gitflowrun.names import nearest
@@ -223,13 +223,11 @@ def _call(parameter: Parameter, context: ParameterContext) -> Any:
     if _takes_two(parameter.default):
         arguments = (context, False)
     facts = {"flow_name": context.flow_name, "username": context.user_name}
-    current._set(facts)  # noqa: SLF001  (this room sets it)
-    try:
-        return parameter.default(*arguments)
-    except Exception as error:  # noqa: BLE001  (the user's function may raise anything)
-        _refuse(parameter.name, error)
-    finally:
-        current._set(None)  # noqa: SLF001
+    with task_facts(facts):
+        try:
+            return parameter.default(*arguments)
+        except Exception as error:  # noqa: BLE001  (the user's function may raise anything)
+            _refuse(parameter.name, error)
 
 
 def _refuse(name: str, error: Exception) -> NoReturn:

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Protocol, overload
 from weakref import WeakValueDictionary
 
 from gitflowrun.errors import FlowError
-from gitflowrun.flow.members import STATE
 from gitflowrun.flow.transition import hidden_name, item_at
 from gitflowrun.names import nearest
 
@@ -25,14 +24,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from gitflowrun.artifacts.reference import ArtifactRef
-    from gitflowrun.flow.flowspec import FlowSpec
     from gitflowrun.flow.transition import Chosen
     from gitflowrun.names import PayloadIdentity, TaskName
     from gitflowrun.runs.records import ForeachFrame, TaskRecord
 
-__all__ = ["ArtifactSource", "Inputs", "RecordSource", "Shared", "State"]
+__all__ = ["ArtifactSource", "Inputs", "RecordSource", "Shared", "State", "state_of"]
 
 
+STATE = "_state"
+"""The attribute of a flow object that holds its `State`."""
 _MISSING = object()
 
 
@@ -190,6 +190,11 @@ class State:
         return value
 
 
+def state_of(flow: object) -> State | None:
+    """The state behind a flow object; None when it runs no task."""
+    return vars(flow).get(STATE)
+
+
 class ArtifactSource(Protocol):
     """A finished task's artifacts. Nothing is loaded before `load` is called."""
 
@@ -279,7 +284,7 @@ class Inputs:
 
     def __init__(
         self,
-        flow_cls: type[FlowSpec],
+        flow_cls: Any,
         sources: Sequence[ArtifactSource],
         shared: Shared,
         *,
@@ -288,24 +293,24 @@ class Inputs:
         self._flow_cls = flow_cls
         self._sources = sources
         self._shared = shared
-        self._views: MutableMapping[int, FlowSpec] = WeakValueDictionary() if of_foreach else {}
+        self._views: MutableMapping[int, Any] = WeakValueDictionary() if of_foreach else {}
 
     def __len__(self) -> int:
         return len(self._sources)
 
     @overload
-    def __getitem__(self, index: int) -> FlowSpec: ...
+    def __getitem__(self, index: int) -> Any: ...
     @overload
-    def __getitem__(self, index: slice) -> list[FlowSpec]: ...
-    def __getitem__(self, index: int | slice) -> FlowSpec | list[FlowSpec]:
+    def __getitem__(self, index: slice) -> list[Any]: ...
+    def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):
             return [self._view(position) for position in range(*index.indices(len(self)))]
         return self._view(range(len(self))[index])
 
-    def __iter__(self) -> Iterator[FlowSpec]:
+    def __iter__(self) -> Iterator[Any]:
         return (self._view(position) for position in range(len(self)))
 
-    def __getattr__(self, step: str) -> FlowSpec:
+    def __getattr__(self, step: str) -> Any:
         if step.startswith("_"):
             raise AttributeError(step)
         for position, source in enumerate(self._sources):
@@ -327,7 +332,7 @@ class Inputs:
             f"<inputs {', '.join(dict.fromkeys(s.task.step for s in self._sources))}: {len(self)}>"
         )
 
-    def _view(self, position: int) -> FlowSpec:
+    def _view(self, position: int) -> Any:
         view = self._views.get(position)
         if view is None:
             source = self._sources[position]

@@ -22,8 +22,7 @@ from gitflowrun.names import nearest
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
-    from gitflowrun.flow.flowspec import FlowSpec
-    from gitflowrun.flow.graph import Node
+    from gitflowrun.runs.records import Transition
 
 __all__ = [
     "MAX_VALUE_CHARS",
@@ -107,11 +106,11 @@ class _Call:
     """A call of `self.next` under examination."""
 
     def __init__(
-        self, flow: FlowSpec, step: str, node: Node | None, where: tuple[str, int]
+        self, flow: object, step: str, written: Transition | None, where: tuple[str, int]
     ) -> None:
         self.flow = flow
         self.step = step
-        self.node = node
+        self.written = written
         self.source, self.line = where
 
     def refuse(self, message: str, hint: str | None = None) -> InvalidNext:
@@ -135,19 +134,19 @@ class _Call:
         return name
 
     def check_graph(self, targets: tuple[str, ...], foreach: str | None) -> None:
-        node = self.node
-        if node is None:
+        written = self.written
+        if written is None:
             return
-        if set(targets) != set(node.out_funcs) or len(targets) != len(node.out_funcs):
+        if set(targets) != set(written.targets) or len(targets) != len(written.targets):
             raise self.refuse(
                 f"step {self.step!r} leads to {_listed(targets)}, but its last statement says "
-                f"{_listed(node.out_funcs)}",
+                f"{_listed(written.targets)}",
                 "a step has one self.next, as its last statement",
             )
-        if foreach != node.foreach_param:
+        if foreach != written.foreach:
             raise self.refuse(
                 f"step {self.step!r} splits by foreach={foreach!r}, but its last statement says "
-                f"foreach={node.foreach_param!r}"
+                f"foreach={written.foreach!r}"
             )
 
     def split(self, name: str, depth: int, limit: int) -> tuple[str, ...]:
@@ -190,12 +189,12 @@ class _Call:
 
 
 def choose(
-    flow: FlowSpec,
+    flow: object,
     targets: tuple[Any, ...],
     options: dict[str, Any],
     *,
     step: str,
-    node: Node | None,
+    written: Transition | None,
     depth: int,
     max_num_splits: int,
     where: tuple[str, int],
@@ -207,7 +206,7 @@ def choose(
         targets: The call's positional arguments.
         options: The call's keyword arguments.
         step: The step that calls.
-        node: The step in its graph; unchecked against it when None.
+        written: The `self.next` in the step's source; unchecked against it when None.
         depth: How many foreach levels the step is in.
         max_num_splits: The most items a foreach may have.
         where: The user's file and line.
@@ -215,7 +214,7 @@ def choose(
     Raises:
         InvalidNext: the call breaks a rule.
     """
-    call = _Call(flow, step, node, where)
+    call = _Call(flow, step, written, where)
     _check_form(call, targets, options)
     names = tuple(call.name_of(target) for target in targets)
     foreach = options.get("foreach")

@@ -1,14 +1,16 @@
-"""The flow object seen from outside, and the door to the command line."""
+"""The flow object seen from outside, and how making one starts the flow's program."""
 
 from __future__ import annotations
 
 import sys
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from gitflowrun.flow import FlowSpec, Parameter, current, door, step
+from gitflowrun import entry_point
+from gitflowrun.flow import FlowSpec, Parameter, current, step
+from gitflowrun.flow.current import task_facts
 from gitflowrun.flow.members import constants, parameters_of
 from gitflowrun.runs.records import ForeachFrame
 from tests.flow.memory import MemoryRun, run_flow
@@ -133,24 +135,22 @@ def test_a_running_flow_tells_where_it_is() -> None:
 
 @pytest.fixture
 def launched(monkeypatch: pytest.MonkeyPatch) -> list[type]:
-    """What was handed to the command line."""
+    """The flows whose program was started."""
     flows: list[type] = []
-    module: Any = ModuleType("gitflowrun.cli.flow.start")
-    module.main = flows.append
-    monkeypatch.setitem(sys.modules, "gitflowrun.cli.flow.start", module)
+    monkeypatch.setattr(entry_point, "run_program", flows.append)
     return flows
 
 
-def test_an_object_of_a_flow_is_its_command_line(launched: list[type]) -> None:
-    """`MyFlow()` opens the door; `MyFlow(use_cli=False)` does not."""
+def test_an_object_of_a_flow_is_its_program(launched: list[type]) -> None:
+    """`MyFlow()` starts the flow's program; `MyFlow(use_cli=False)` does not."""
     Looked(use_cli=False)
     assert launched == []
     Looked()
     assert launched == [Looked]
 
 
-def test_the_door_is_bolted_in_tasks(launched: list[type]) -> None:
-    """A step may make objects of flows; afterwards the door opens again."""
+def test_a_flow_object_in_a_step_starts_nothing(launched: list[type]) -> None:
+    """A step may make objects of flows; after the task they start the program again."""
 
     class Maker(FlowSpec):
         @step
@@ -173,7 +173,7 @@ def test_the_door_is_bolted_in_tasks(launched: list[type]) -> None:
     assert launched == [Looked]
 
 
-def test_what_a_flow_sets_before_it_opens_the_door_is_there_in_every_task(
+def test_what_a_flow_sets_before_its_program_starts_is_there_in_every_task(
     launched: list[type],
 ) -> None:
     """Attributes of a flow's own `__init__` begin every step, joins too, and are artifacts."""
@@ -196,7 +196,7 @@ def test_what_a_flow_sets_before_it_opens_the_door_is_there_in_every_task(
     assert run_flow(Own).value("end", "late") == [1]
 
 
-def test_current_opens_the_client_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_current_has_client_objects(monkeypatch: pytest.MonkeyPatch) -> None:
     """`current.run` and `current.task` are the client's objects, in whatever namespace."""
     opened: list[tuple[str, str, bool]] = []
 
@@ -224,9 +224,12 @@ def test_current_opens_the_client_by_name(monkeypatch: pytest.MonkeyPatch) -> No
     assert opened == [("Run", "Asks/1", False), ("Task", "Asks/1/start/1", False)]
 
 
-def test_the_bolt_holds_when_steps_nest() -> None:
-    """Two bolts are undone one after the other."""
-    with door.bolted():
-        with door.bolted():
-            pass
+def test_tasks_nest(launched: list[type]) -> None:
+    """When a task within a task has ended, the outer one is the running one again."""
+    with task_facts({"step_name": "outer"}):
+        with task_facts({"step_name": "inner"}):
+            assert current.step_name == "inner"
+        assert current.step_name == "outer"
         Looked()
+    assert launched == []
+    assert not current.is_running_flow

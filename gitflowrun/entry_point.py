@@ -1,0 +1,19 @@
+"""The entry point of flow programs: the function that `MyFlow()` calls at the end of a flow file.
+
+`FlowSpec` stands far below the command line, and a module imports only what is below it. So the facade, which
+ties the layers together, assigns the command line's function here, and `FlowSpec.__init__` calls it. Python
+executes the facade (`gitflowrun/__init__.py`) before any other module of the package: the function is there
+whatever a program imports first.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False  # importing `typing` costs more than all of this package's facade
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import NoReturn
+
+__all__ = ["run_program"]
+
+run_program: Callable[[type], NoReturn]
+"""Be the program of a flow class: its command line, or one of its tasks. Ends the process."""
