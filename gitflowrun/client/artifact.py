@@ -88,7 +88,7 @@ class DataArtifact(RunPart):
 
     def _is_trusted(self, ref: ArtifactRef) -> bool:
         task = self._task._stored  # noqa: SLF001
-        return self._source.trusts(lambda custody: custody.trusts_artifact(task, ref))
+        return self._source.trusts(lambda provenance: provenance.trusts_artifact(task, ref))
 
     def open(self) -> BinaryIO:
         """The stored bytes as a file; only what is read is fetched.

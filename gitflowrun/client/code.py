@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from gitflowrun.client.repository import Source
     from gitflowrun.git.objects import Oid
     from gitflowrun.git.odb import ObjectStore
-    from gitflowrun.runs.runs import StoredRun
+    from gitflowrun.runs.read import StoredRun
 
 __all__ = ["CodeArchive", "CodeFile", "MetaflowCode", "code_files", "materialise", "write_tar"]
 
@@ -222,7 +222,7 @@ class MetaflowCode:
 
     @property
     def _trusted(self) -> bool:
-        return self._source.trusts(lambda custody: custody.trusts_run(self._stored))
+        return self._source.trusts(lambda provenance: provenance.trusts_run(self._stored))
 
     @property
     def path(self) -> str:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from gitflowrun.runs.records import INFO
 
 if TYPE_CHECKING:
+    from gitflowrun.runs.read import StoredRun
     from gitflowrun.runs.records import RunIdentity, RunInfo
-    from gitflowrun.runs.runs import StoredRun
 
 __all__ = ["info_dict", "record_dict"]
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from gitflowrun.names import RunId
     from gitflowrun.runs.runs import RunStore
     from gitflowrun.runs.tags import Tags
-    from gitflowrun.runs.trust import Custody
+    from gitflowrun.runs.trust import Provenance
 
 __all__ = ["Listing", "Source", "default_metadata", "get_metadata", "metadata"]
 
@@ -96,18 +96,18 @@ class Source:
         return Tags(self.repo)
 
     @cached_property
-    def custody(self) -> Custody:
+    def provenance(self) -> Provenance:
         """Judges what may be loaded."""
-        from gitflowrun.runs.trust import Custody, Trust
+        from gitflowrun.runs.trust import Provenance
 
-        return Custody(self.runs, Trust(self.repo))
+        return Provenance(self.repo)
 
-    def trusts(self, ask: Callable[[Custody], bool]) -> bool:
+    def trusts(self, ask: Callable[[Provenance], bool]) -> bool:
         """Whether something may be loaded. A "no" is asked again: the user may have said yes meanwhile."""
-        if ask(self.custody):
+        if ask(self.provenance):
             return True
-        del self.custody
-        return ask(self.custody)
+        del self.provenance
+        return ask(self.provenance)
 
     @cached_property
     def artifacts(self) -> ArtifactReader:

@@ -173,7 +173,7 @@ def _executor(task: Task, record: TaskRecord, stored: StoredRun) -> StoredRun | 
     """The run that executed a task; None when the task was taken over from one that is not here any more."""
     if record.run.uid == stored.identity.uid:
         return stored
-    return task._source.custody.find(record.run)  # noqa: SLF001
+    return task._source.provenance.find(record.run)  # noqa: SLF001
 
 
 def _of_run(info: RunInfo) -> dict[str, str]:

@@ -26,11 +26,11 @@ from gitflowrun.names import check_flow_name, check_tag
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import RunState, Status, format_message
 from gitflowrun.runs.ids import RunIds
+from gitflowrun.runs.pending import make_object
 from gitflowrun.runs.records import INFO, Map, RunIdentity, RunInfo
 from gitflowrun.runs.tags import check_tags, publish, tag_updates
-from gitflowrun.runs.trees import make_object
 from gitflowrun.runs.trust import Trust
-from gitflowrun.runs.write import Born
+from gitflowrun.runs.write import Born, RunWriter
 from gitflowrun.values import field, frozen, replace
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from gitflowrun.runs.ids import Reservation
     from gitflowrun.runs.records import RunOrigin
 
-__all__ = ["RunDraft", "give_birth"]
+__all__ = ["RunDraft", "create_run"]
 
 _ATTEMPTS = 10
 _LISTED = 10_000
@@ -73,8 +73,8 @@ class RunDraft:
     git_extra: Map = field(default_factory=dict)
 
 
-def give_birth(repo: Repository, draft: RunDraft, snapshot: Snapshot) -> Born:
-    """Make the run that `draft` describes.
+def create_run(repo: Repository, draft: RunDraft, snapshot: Snapshot) -> RunWriter:
+    """Make the run that `draft` describes; once this returns, git has it under its number, and it is locked.
 
     Raises:
         UsageError: its flow can't be a ref.
@@ -87,7 +87,7 @@ def give_birth(repo: Repository, draft: RunDraft, snapshot: Snapshot) -> Born:
     for attempt in range(_ATTEMPTS):
         reserved = ids.reserve(thorough=attempt > 0)  # 2
         try:
-            return _publish(repo, draft, snapshot, tags, reserved)
+            return RunWriter(repo, _publish(repo, draft, snapshot, tags, reserved))
         except RefConflict:
             reserved.lock.release(remove=True)
             taken = repo.refs.get(layout.run_ref(flow, reserved.id)) is not None

@@ -12,18 +12,28 @@ import contextlib
 import time
 from typing import TYPE_CHECKING
 
+from gitflowrun.artifacts.artifacts import INLINE_LIMIT
+from gitflowrun.artifacts.dedup import DedupIndex
 from gitflowrun.errors import GitflowrunError
 from gitflowrun.git.maintenance import FOLD_BEYOND, exempt_from_deltas, fold, start_fold
 from gitflowrun.runs import layout
+from gitflowrun.runs.runs import RunStore
+from gitflowrun.runs.trust import Provenance
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from gitflowrun.artifacts.reference import ArtifactRef
     from gitflowrun.git.maintenance import Folding
     from gitflowrun.git.repository import Repository
+    from gitflowrun.runs.records import TaskRecord
 
-__all__ = ["Upkeep", "tidy"]
+__all__ = ["Upkeep", "ensure_dedup_index", "shared_payloads", "tidy"]
 
 _LOCKS_EVERY = 86_400.0
 """Seconds between two searches for old locks of refs: they look at the file of every run."""
+_LOOK_BACK = 1.0
+"""Seconds that a run's start spends on reading older runs, newest first, when the dedup index was lost."""
 
 
 class Upkeep:
@@ -83,3 +93,39 @@ def _sweep_locks(repo: Repository) -> None:
 
 def _fold(repo: Repository) -> None:
     fold(repo, beyond=FOLD_BEYOND)
+
+
+def shared_payloads(records: Iterable[TaskRecord]) -> Iterator[ArtifactRef]:
+    """The artifacts that tasks have made and that the dedup index is for.
+
+    Small payloads travel with the group commit, where looking them up would cost more than storing them.
+    """
+    for record in records:
+        for ref in record.artifacts.values():
+            if ref.size > INLINE_LIMIT and ref.producer == record.name:
+                yield ref
+
+
+def ensure_dedup_index(repo: Repository) -> None:
+    """Make the index of payloads again where there is none: after a clone, or when local state was deleted.
+
+    What a limited time of reading does not reach is merely stored once more.
+    """
+    index = DedupIndex.of(repo.state_dir, repo.objects.packs)
+    if not index.exists:
+        index.rebuild(shared_payloads(_trusted_records(repo, time.monotonic() + _LOOK_BACK)))
+
+
+def _trusted_records(repo: Repository, deadline: float) -> Iterator[TaskRecord]:
+    """The records of trusted tasks, those of the newest runs first, until the deadline.
+
+    A stranger's record could name the digest of a payload that we are yet to make, with another blob.
+    """
+    runs, provenance = RunStore(repo), Provenance(repo)
+    for flow, run in runs.names():
+        with contextlib.suppress(GitflowrunError):  # a damaged run has nothing to share
+            for task in runs.get(flow, run).all_tasks():
+                if time.monotonic() > deadline:
+                    return
+                if provenance.trusts_task(task):
+                    yield task.record

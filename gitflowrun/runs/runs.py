@@ -1,7 +1,7 @@
-"""The door to the runs of a repository: start one, find one, list them. The work is done in the rooms behind it.
+"""The runs of a repository: found by id or address, and listed.
 
-`ids` numbers runs, `birth` starts them, `writer` writes them, `stored` reads them, `listing` lists them,
-`address` finds them, `tags` tags them.
+What only some callers need (`read`, `resolve`) is imported when it is asked for: whoever lists runs pays for
+neither.
 """
 
 from __future__ import annotations
@@ -16,39 +16,10 @@ from gitflowrun.runs.listing import RunSummary, list_flows, list_runs, run_names
 
 if TYPE_CHECKING:
     from gitflowrun.git.repository import Repository
-    from gitflowrun.git.snapshot import Snapshot
-    from gitflowrun.runs.create import RunDraft
-    from gitflowrun.runs.read import StoredRun, StoredTask
+    from gitflowrun.runs.read import StoredRun
     from gitflowrun.runs.resolve import Address
-    from gitflowrun.runs.write import FinishedTask, RunWriter
 
-__all__ = [
-    "FinishedTask",
-    "RunDraft",
-    "RunStore",
-    "RunSummary",
-    "RunWriter",
-    "Status",
-    "StoredRun",
-    "StoredTask",
-]
-
-# Whoever only lists does not load what reads and writes.
-_LAZY = {
-    "FinishedTask": "write",
-    "RunDraft": "create",
-    "RunWriter": "write",
-    "StoredRun": "read",
-    "StoredTask": "read",
-}
-
-
-def __getattr__(name: str) -> object:
-    if name in _LAZY:
-        import importlib
-
-        return getattr(importlib.import_module(f"gitflowrun.runs.{_LAZY[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__all__ = ["RunStore", "RunSummary", "Status"]
 
 
 class RunStore:
@@ -56,19 +27,6 @@ class RunStore:
 
     def __init__(self, repo: Repository) -> None:
         self.repo = repo
-
-    def start(self, draft: RunDraft, snapshot: Snapshot) -> RunWriter:
-        """Give birth to a run; once this returns, git has it under its number, and it is locked.
-
-        Raises:
-            UsageError: its flow can't name a ref.
-            TaggingError: one of its tags can't be.
-            RepositoryError: the repository can't be written to.
-        """
-        from gitflowrun.runs.create import give_birth
-        from gitflowrun.runs.write import RunWriter
-
-        return RunWriter(self.repo, give_birth(self.repo, draft, snapshot))
 
     def get(self, flow: str, run: RunId | str) -> StoredRun:
         """The run of a flow and an id.

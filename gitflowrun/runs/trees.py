@@ -24,12 +24,11 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import TYPE_CHECKING
 
-from gitflowrun import msgpack
 from gitflowrun.errors import CorruptRecord, RepositoryError, UsageError
 from gitflowrun.git.objects import Mode, ObjectType, Oid, TreeEntry, hash_object, tree_bytes
 from gitflowrun.git.pack.publish import PackObject
 from gitflowrun.runs import layout
-from gitflowrun.runs.records import TASK
+from gitflowrun.runs.pending import make_object, pack_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -37,8 +36,8 @@ if TYPE_CHECKING:
     from gitflowrun.artifacts.reference import ArtifactRef, Chunk
     from gitflowrun.git.odb import ObjectStore
     from gitflowrun.names import Digest
+    from gitflowrun.runs.pending import FinishedTask
     from gitflowrun.runs.records import TaskRecord
-    from gitflowrun.runs.write import FinishedTask
 
 __all__ = [
     "GroupObjects",
@@ -46,15 +45,7 @@ __all__ = [
     "RunTree",
     "StepTree",
     "data_entries",
-    "make_object",
-    "pack_record",
 ]
-
-
-def make_object(kind: ObjectType, data: bytes) -> tuple[Oid, PackObject]:
-    """An object ready to be written, and its id."""
-    oid = hash_object(kind, data)
-    return oid, PackObject(kind, data, oid)
 
 
 class StepTree:
@@ -208,11 +199,6 @@ class Remembered:
         self._oids.update(dict.fromkeys(oids))
         while len(self._oids) > self._limit:
             del self._oids[next(iter(self._oids))]
-
-
-def pack_record(record: TaskRecord) -> bytes:
-    """The content of a task's TASK blob."""
-    return msgpack.pack(TASK.dump(record), msgpack.RECORD)
 
 
 class GroupObjects:

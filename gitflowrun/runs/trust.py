@@ -40,6 +40,7 @@ from gitflowrun.git.objects import Oid
 from gitflowrun.names import nearest
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import parse_message
+from gitflowrun.runs.resolve import resolve
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
@@ -50,9 +51,8 @@ if TYPE_CHECKING:
     from gitflowrun.git.repository import Repository
     from gitflowrun.runs.read import StoredRun, StoredTask
     from gitflowrun.runs.records import RunIdentity
-    from gitflowrun.runs.runs import RunStore
 
-__all__ = ["Custody", "Trust", "Trusted"]
+__all__ = ["Provenance", "Trust", "Trusted"]
 
 
 _RUN = "runs.trustedRun"
@@ -281,17 +281,16 @@ class _Line:
     complete: bool
 
 
-class Custody:
+class Provenance:
     """Judges payloads by where they come from. Remembers what it found: make another one to ask anew.
 
     Args:
-        runs: The runs of the repository.
-        trust: Whom the user trusts.
+        repo: The repository.
     """
 
-    def __init__(self, runs: RunStore, trust: Trust) -> None:
-        self._runs = runs
-        self._trust = trust
+    def __init__(self, repo: Repository) -> None:
+        self._repo = repo
+        self._trust = Trust(repo)
         self._lines: dict[Oid, _Line] = {}
 
     def trusts_run(self, run: StoredRun) -> bool:
@@ -316,7 +315,7 @@ class Custody:
     def find(self, run: RunIdentity) -> StoredRun | None:
         """A run that another one names, under whatever number it has here; None when it is not here."""
         try:
-            return self._runs.find(str(run.uid), run.flow)
+            return resolve(self._repo, str(run.uid), run.flow).run
         except GitflowrunError:
             return None
 

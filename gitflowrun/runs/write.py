@@ -18,52 +18,31 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from gitflowrun.artifacts.dedup import DedupIndex
 from gitflowrun.errors import RepositoryError
 from gitflowrun.git.objects import Commit, ObjectType, Oid
 from gitflowrun.git.ref_update import RefUpdate
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import RunState, Status, format_message
-from gitflowrun.runs.known import payloads_of, remember
-from gitflowrun.runs.maintenance import Upkeep
+from gitflowrun.runs.maintenance import Upkeep, shared_payloads
+from gitflowrun.runs.pending import make_object
 from gitflowrun.runs.tags import publish
-from gitflowrun.runs.trees import GroupObjects, Remembered, RunTree, data_entries, make_object
+from gitflowrun.runs.trees import GroupObjects, Remembered, RunTree, data_entries
 from gitflowrun.runs.trust import Trust
 from gitflowrun.values import frozen, replace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from gitflowrun.git.pack.publish import PackObject
     from gitflowrun.git.repository import Repository
-    from gitflowrun.names import Digest, TaskName
+    from gitflowrun.names import TaskName
     from gitflowrun.runs.locks import FileLock
+    from gitflowrun.runs.pending import FinishedTask
     from gitflowrun.runs.read import StoredRun
     from gitflowrun.runs.records import RunIdentity, RunInfo, TaskRecord
 
-__all__ = ["Born", "FinishedTask", "RunWriter"]
-
-
-@frozen
-class FinishedTask:
-    """A task that ended, as its process and its supervisor left it.
-
-    Attributes:
-        record: Everything about it.
-        inline: Small payload chunks that travelled with the record, by their digest.
-        stdout: Its output, as far as it is kept.
-        stderr: Its error stream, as far as it is kept.
-        times: When the lines were written, as `linetimes.encode_times` says it.
-        packs: The kept packs that its process wrote.
-        packed: The record as `pack_record` packs it, where its oid was needed before.
-    """
-
-    record: TaskRecord
-    inline: Mapping[Digest, bytes]
-    stdout: bytes = b""
-    stderr: bytes = b""
-    times: bytes = b""
-    packs: tuple[str, ...] = ()
-    packed: bytes | None = None
+__all__ = ["Born", "RunWriter"]
 
 
 @frozen
@@ -147,9 +126,7 @@ class RunWriter:
         packs = [pack, *(name for task in finished for name in task.packs)]
         self._repo.packs.release(packs)  # 6
         self._upkeep.released(len(packs))
-        heavy = [task.record for task in finished if task.packs]
-        if heavy:
-            remember(self._repo, payloads_of(heavy))
+        self._index(finished)
         self.last_commit_cost = time.perf_counter() - begun
         return self.commit_oid
 
@@ -191,6 +168,14 @@ class RunWriter:
         self._failed, self._state = failed, state
         self.commit_oid = oid
         return pack.name
+
+    def _index(self, finished: Iterable[FinishedTask]) -> None:
+        """Let later tasks find the payloads that these have written, where there is an index to add them to."""
+        written = [task.record for task in finished if task.packs]
+        index = DedupIndex.of(self._repo.state_dir, self._repo.objects.packs)
+        # Where it was lost while the run goes on, the next run's start makes a whole one.
+        if written and index.exists:
+            index.add(shared_payloads(written))
 
     def _check_inherited(self, record: TaskRecord) -> None:
         """An inherited artifact lies in the tree of its producer, which must be in this run."""

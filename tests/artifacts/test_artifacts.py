@@ -9,7 +9,6 @@ import os
 import random
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ from gitflowrun.errors import (
 from gitflowrun.git.objects import ObjectType, hash_object
 from gitflowrun.git.pack.reader import PackReader
 from gitflowrun.names import TaskName
+from gitflowrun.values import replace
 from tests.helpers.packs import noise, objects_dir, pack_store
 from tests.helpers.repos import ROOT, GitRepo
 

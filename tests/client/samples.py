@@ -15,8 +15,9 @@ from gitflowrun.git.objects import ObjectType, hash_object
 from gitflowrun.git.repository import Repository
 from gitflowrun.git.snapshot import take_snapshot
 from gitflowrun.names import Digest, TaskName
-from gitflowrun.runs.create import RunDraft
+from gitflowrun.runs.create import RunDraft, create_run
 from gitflowrun.runs.line_times import encode_times
+from gitflowrun.runs.pending import FinishedTask
 from gitflowrun.runs.read import StoredRun
 from gitflowrun.runs.records import (
     Attempt,
@@ -27,7 +28,7 @@ from gitflowrun.runs.records import (
     Transition,
 )
 from gitflowrun.runs.runs import RunStore, Status
-from gitflowrun.runs.write import FinishedTask, RunWriter
+from gitflowrun.runs.write import RunWriter
 from tests.helpers.repos import GitRepo
 
 GRAPH = {
@@ -121,7 +122,7 @@ def start(
         script="flow.py",
         git_extra={"remote": "https://example.org/repo.git"},
     )
-    return RunStore(repository).start(draft, take_snapshot(repository))
+    return create_run(repository, draft, take_snapshot(repository))
 
 
 def sample_tasks(run: RunIdentity, result: object = 42) -> Tasks:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,13 @@ from gitflowrun import Flow, Run
 from gitflowrun.client.display import rows
 from gitflowrun.errors import UntrustedArtifact
 from gitflowrun.names import TaskName
+from gitflowrun.runs.pending import FinishedTask
 from gitflowrun.runs.read import StoredRun
 from gitflowrun.runs.records import RunOrigin, TaskRecord
 from gitflowrun.runs.runs import RunStore, Status
 from gitflowrun.runs.trust import Trust
-from gitflowrun.runs.write import FinishedTask, RunWriter
+from gitflowrun.runs.write import RunWriter
+from gitflowrun.values import replace
 from tests.client.samples import (
     CANARY,
     SCRIPT,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,10 +10,11 @@ from gitflowrun.errors import GitflowrunError
 from gitflowrun.git.repository import Repository
 from gitflowrun.git.snapshot import take_snapshot
 from gitflowrun.names import TaskName
-from gitflowrun.runs.create import RunDraft
+from gitflowrun.runs.create import RunDraft, create_run
+from gitflowrun.runs.pending import FinishedTask
 from gitflowrun.runs.records import RunIdentity, TaskRecord
 from gitflowrun.runs.runs import RunStore, Status
-from gitflowrun.runs.write import FinishedTask
+from gitflowrun.values import replace
 from tests.helpers.repos import GitRepo, make_repo
 
 FLOW = """
@@ -52,7 +52,7 @@ def forge(attacker: GitRepo, lie: str, victims: RunIdentity) -> str:
         flow="MyFlow", user="m", host="h", versions=info.versions, parameters=info.parameters,
         environment=info.environment, graph=info.graph, system_tags=info.system_tags, script=info.script,
     )  # fmt: skip
-    with store.start(draft, take_snapshot(repo)) as writer:
+    with create_run(repo, draft, take_snapshot(repo)) as writer:
         tasks = []
         for task in origin.all_tasks():
             record = task.record

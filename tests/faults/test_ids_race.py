@@ -15,6 +15,7 @@ from pathlib import Path
 from gitflowrun.git.repository import Repository
 from gitflowrun.git.snapshot import take_snapshot
 from gitflowrun.runs import birth, writer, tags
+from gitflowrun.runs.create import create_run
 from gitflowrun.runs.runs import RunStore, Status
 from tests.helpers.runs import draft, finished_task
 
@@ -36,7 +37,7 @@ for number in range(count):
             finally:
                 os.write(ready[1], b"x")  # also when it failed: the others wait for all
             os.read(go[0], 1)
-            with RunStore(repo).start(draft(f"F{number % 3}"), snapshot) as run:
+            with create_run(repo, draft(f"F{number % 3}"), snapshot) as run:
                 run.commit([finished_task(run.identity, "start/1")], status=Status.DONE)
             code = 0
         except BaseException:

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from gitflowrun.artifacts.artifacts import ArtifactReader
 from gitflowrun.names import TaskName
-from gitflowrun.runs.runs import StoredRun, StoredTask
+from gitflowrun.runs.read import StoredRun, StoredTask
 from tests.helpers.repos import ROOT, GitRepo
 from tests.helpers.runs import store_of
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from blake3 import blake3
 
@@ -13,11 +12,13 @@ from gitflowrun.git.objects import ObjectType, hash_object
 from gitflowrun.git.repository import Repository
 from gitflowrun.git.snapshot import take_snapshot
 from gitflowrun.names import Digest, TaskName
-from gitflowrun.runs.create import RunDraft
+from gitflowrun.runs.create import RunDraft, create_run
 from gitflowrun.runs.line_times import encode_times
+from gitflowrun.runs.pending import FinishedTask
 from gitflowrun.runs.records import Attempt, RunIdentity, TaskRecord
 from gitflowrun.runs.runs import RunStore, Status
-from gitflowrun.runs.write import FinishedTask, RunWriter
+from gitflowrun.runs.write import RunWriter
+from gitflowrun.values import replace
 from tests.helpers.repos import GitRepo
 
 __all__ = [
@@ -74,7 +75,7 @@ def start_run(
 ) -> RunWriter:
     """Give birth to a run."""
     repository = repo if isinstance(repo, Repository) else open_repo(repo)
-    return RunStore(repository).start(draft(flow, tags=tags, user=user), take_snapshot(repository))
+    return create_run(repository, draft(flow, tags=tags, user=user), take_snapshot(repository))
 
 
 def digest(data: bytes) -> Digest:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from gitflowrun.errors import NotFound, UsageError
 from gitflowrun.git.snapshot import take_snapshot
 from gitflowrun.porcelain.query import RunQuery, differing, parameters_of, parse_status, select
-from gitflowrun.runs.runs import RunStore, Status
+from gitflowrun.runs.create import create_run
+from gitflowrun.runs.runs import Status
+from gitflowrun.values import replace
 from tests.helpers.repos import GitRepo
 from tests.helpers.runs import draft, make_run, open_repo
 
@@ -55,10 +55,9 @@ def test_an_unknown_flow_is_an_error_where_others_have_runs(repo: GitRepo) -> No
 def test_parameters_of_a_run(repo: GitRepo) -> None:
     """Parameters are read from the run's INFO."""
     opened = open_repo(repo)
-    store = RunStore(opened)
     for value in ("1", "2"):
         made = replace(draft(), parameters={"alpha": value, "fixed": "x"})
-        store.start(made, take_snapshot(opened)).close()
+        create_run(opened, made, take_snapshot(opened)).close()
     runs = select(opened, RunQuery())
     assert [parameters_of(opened, run)["alpha"] for run in runs] == ["2", "1"]
     out = repo.runs("list", "--params").out.splitlines()

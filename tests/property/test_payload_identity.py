@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import pickle
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,8 +22,9 @@ from gitflowrun.artifacts.codecs import Encoded, decode, encode
 from gitflowrun.cli.git_runs.main import main
 from gitflowrun.client import repository as sources
 from gitflowrun.errors import GitflowrunError
+from gitflowrun.runs.pending import FinishedTask
 from gitflowrun.runs.runs import Status
-from gitflowrun.runs.write import FinishedTask
+from gitflowrun.values import replace
 from tests.helpers.repos import GitRepo, make_repo
 from tests.helpers.runs import finished_task, start_run
 from tests.helpers.values import Point, same

@@ -9,7 +9,7 @@ from gitflowrun.errors import (
     UsageError,
 )
 from gitflowrun.git.snapshot import take_snapshot
-from gitflowrun.runs.runs import RunStore
+from gitflowrun.runs.create import create_run
 from tests.helpers.repos import GitRepo
 from tests.helpers.runs import (
     draft,
@@ -82,6 +82,6 @@ def test_thousands_of_dirty_files_fit(repo: GitRepo) -> None:
     snapshot = take_snapshot(opened)
     dirty = tuple(map(str, range(20_000)))
     many = type(snapshot)(snapshot.tree, snapshot.head, "main", dirty, (), snapshot.objects)
-    with RunStore(opened).start(draft(), many) as writer:
+    with create_run(opened, draft(), many) as writer:
         assert len(writer.info.git["dirty"]) == 10_000
         assert writer.info.git["dirty_count"] == 20_000

@@ -9,7 +9,7 @@ from gitflowrun.git.pack.publish import PackObject
 from gitflowrun.git.repository import Repository
 from gitflowrun.names import TaskName
 from gitflowrun.runs.commit_message import RunState, Status, format_message
-from gitflowrun.runs.runs import StoredRun
+from gitflowrun.runs.read import StoredRun
 from tests.helpers.repos import GitRepo
 from tests.helpers.runs import finished_task, make_run, open_repo, start_run, store_of
 

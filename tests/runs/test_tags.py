@@ -4,7 +4,7 @@ import pytest
 
 from gitflowrun.errors import TaggingError
 from gitflowrun.git.repository import Repository
-from gitflowrun.runs.runs import StoredRun
+from gitflowrun.runs.read import StoredRun
 from gitflowrun.runs.tags import Tags
 from tests.helpers.repos import GitRepo
 from tests.helpers.runs import make_run, open_repo, store_of

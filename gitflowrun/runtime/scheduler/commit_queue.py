@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 
 from gitflowrun.git.objects import ObjectType, hash_object
 from gitflowrun.names import PARAMETERS_STEP
+from gitflowrun.runs.pending import FinishedTask, pack_record
 from gitflowrun.runs.records import TaskRecord
-from gitflowrun.runs.trees import pack_record
-from gitflowrun.runs.write import FinishedTask
 from gitflowrun.runtime.ipc.events import ForeachSplit, TaskEnded
 from gitflowrun.runtime.ipc.messages import Parent
 from gitflowrun.runtime.scheduler.resume import SPLIT_VALUES

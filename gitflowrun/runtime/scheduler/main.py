@@ -22,9 +22,10 @@ from gitflowrun.git import ref_update
 from gitflowrun.git.repository import Repository
 from gitflowrun.git.snapshot import take_snapshot
 from gitflowrun.names import PARAMETERS_STEP
-from gitflowrun.runs.maintenance import tidy
+from gitflowrun.runs.create import create_run
+from gitflowrun.runs.maintenance import ensure_dedup_index, tidy
 from gitflowrun.runs.runs import RunStore
-from gitflowrun.runs.trust import Custody, Trust
+from gitflowrun.runs.trust import Provenance
 from gitflowrun.runtime.ipc.events import Notice, RunStarted, TaskCloned
 from gitflowrun.runtime.ipc.messages import (
     Adopted,
@@ -118,7 +119,7 @@ class Session:
         tell = self._make_listener(order.script, repo.config)
         snapshot = take_snapshot(repo, Path(order.script))  # 3
         info = run_info.make_draft(order, repo, run.user, run.isolation, origin)
-        with runs.start(info, snapshot) as writer:
+        with create_run(repo, info, snapshot) as writer:
             run_info.announce(
                 writer.identity, repo, request.run_id_file, request.runner_attribute_file
             )  # 4
@@ -127,6 +128,7 @@ class Session:
             run.take_over(writer, adoption, tell)
             if run.objection:
                 tell(Notice(f"Each task gets a fresh interpreter: {run.objection}."))
+            ensure_dedup_index(repo)
             stage = Stage(repo, self._lines, order, run.isolation, tell)  # 5
             return stage.execute(
                 writer,
@@ -186,10 +188,10 @@ class _Run:
         if self.origin is None:
             return _NOTHING
         parameters = resume.first_parameters(self.origin)
-        origin, custody = self.origin, Custody(RunStore(self.repo), Trust(self.repo))
+        origin, provenance = self.origin, Provenance(self.repo)
 
         def is_trusted(name: TaskName) -> bool:
-            return custody.trusts_task(origin.task(name))
+            return provenance.trusts_task(origin.task(name))
 
         if request.kind is RunKind.CLONE:
             known = is_trusted(parameters.name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,9 @@ import pytest
 from gitflowrun.artifacts import codecs
 from gitflowrun.cli.flow.main import main
 from gitflowrun.flow import FlowSpec, step
+from gitflowrun.runs.pending import FinishedTask
 from gitflowrun.runs.runs import Status
-from gitflowrun.runs.write import FinishedTask
+from gitflowrun.values import replace
 from tests.helpers.repos import GitRepo
 from tests.helpers.runs import finished_task, make_run, start_run
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import pickle
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gitflowrun.artifacts import codecs
+from gitflowrun.runs.pending import FinishedTask
 from gitflowrun.runs.runs import Status
-from gitflowrun.runs.write import FinishedTask
+from gitflowrun.values import replace
 from tests.cli.conftest import Runs
 from tests.helpers.repos import GitRepo
 from tests.helpers.runs import digest, finished_task, make_run, start_run

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
 
 from gitflowrun.runs.runs import Status
+from gitflowrun.values import replace
 from tests.cli.conftest import Runs
 from tests.helpers.repos import GitRepo
 from tests.helpers.runs import finished_task, make_run, start_run

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gitflowrun.names import TaskName
-from gitflowrun.runs.runs import StoredRun
+from gitflowrun.runs.read import StoredRun
 from tests.helpers.flows import foreach_flow, latest, linear_flow, one_task, value_of
 from tests.helpers.repos import GitRepo
 
