@@ -16,6 +16,7 @@ from gitflowrun.names import PARAMETERS_STEP
 from gitflowrun.runs.records import Transition
 from gitflowrun.runs.runs import Status
 from gitflowrun.runtime.executors.local import FreshHost
+from gitflowrun.runtime.ipc.event_loop import Loop
 from gitflowrun.runtime.ipc.events import Event, RunEnded, TaskEnded, TaskLine, TaskStarted
 from gitflowrun.runtime.ipc.messages import (
     Begin,
@@ -27,7 +28,6 @@ from gitflowrun.runtime.ipc.messages import (
     Started,
 )
 from gitflowrun.runtime.launch.fork_check import objection
-from gitflowrun.runtime.scheduler.event_loop import Loop
 from gitflowrun.runtime.scheduler.logs import LiveLogs
 from gitflowrun.runtime.scheduler.plan import Plan, Shape
 from gitflowrun.runtime.scheduler.scheduler import Rules, Scheduler
@@ -281,7 +281,7 @@ def test_a_rehearsal_leaves_nothing_to_import_and_nothing_behind() -> None:
     """What the zygote has done before its first fork starts no thread and keeps heavy modules out."""
     code = (
         "import os, sys, time\n"
-        "from gitflowrun.runtime import zygote\n"
+        "from gitflowrun.runtime.worker import zygote\n"
         "from gitflowrun.runtime.worker.warmup import rehearse\n"
         "rehearse()\n"
         "loaded, files = set(sys.modules), len(os.listdir('/proc/self/fd'))\n"

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
+_SCHEDULER = f"{__file__.rpartition(os.sep)[0]}{os.sep}scheduler_main.py"
 _RUNNING = frozenset({"run", "resume"})
 _ASKING = frozenset({"-h", "--help"})
 
@@ -30,7 +31,7 @@ def main(flow_cls: type[FlowSpec]) -> NoReturn:
 
         task_process.serve(flow_cls)
     _open_closed_streams()
-    launcher = Launcher(flow_cls)
+    launcher = Launcher(flow_cls, _SCHEDULER)
     words = set(sys.argv[1:])
     # A guess is enough: what was started in vain ends by itself.
     if words & _RUNNING and not words & _ASKING:

@@ -31,7 +31,7 @@ from gitflowrun.runtime.ipc.messages import (
 from gitflowrun.runtime.worker.task_process import TASK_FD
 
 if TYPE_CHECKING:
-    from gitflowrun.runtime.scheduler.event_loop import Loop
+    from gitflowrun.runtime.ipc.event_loop import Loop
 
 __all__ = ["FreshHost", "Host", "Port", "RemoteHost", "ZygoteHost", "fresh_hash_seed"]
 

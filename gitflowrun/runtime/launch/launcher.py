@@ -16,7 +16,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun import errors
@@ -53,7 +52,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Launcher"]
 
-_SCHEDULER = Path(__file__).resolve().parents[2] / "cli" / "flow" / "scheduler_main.py"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _TEXT_LENGTH = 1_000
 
@@ -73,10 +71,12 @@ class Launcher:
 
     Args:
         flow_cls: The flow.
+        scheduler_program: Path of the scheduler's program.
     """
 
-    def __init__(self, flow_cls: type[FlowSpec]) -> None:
+    def __init__(self, flow_cls: type[FlowSpec], scheduler_program: str) -> None:
         self._flow_cls = flow_cls
+        self._scheduler_program = scheduler_program
         self._crew: _Crew | None = None
 
     def prepare(self) -> None:
@@ -91,7 +91,7 @@ class Launcher:
             zygote, passed = self._fork_zygote()
         ours, theirs = channel_pair()
         passed["front"] = theirs.fileno()
-        scheduler = _start_scheduler(passed)
+        scheduler = _start_scheduler(self._scheduler_program, passed)
         theirs.close()
         for name in ("zygote", "alive"):
             if name in passed:
@@ -273,14 +273,14 @@ def _be_zygote(
         os._exit(1)
 
 
-def _start_scheduler(passed: Mapping[str, int]) -> int:
+def _start_scheduler(program: str, passed: Mapping[str, int]) -> int:
     """Start the scheduler's interpreter: the same program, the same flags, these descriptors."""
     words = [f"{name}={fd}" for name, fd in passed.items()]
     for fd in passed.values():
         os.set_inheritable(fd, True)  # noqa: FBT003
     return os.posix_spawn(
         sys.executable,
-        [sys.executable, *_interpreter_flags(), str(_SCHEDULER), *words],
+        [sys.executable, *_interpreter_flags(), program, *words],
         os.environ,
         file_actions=[(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)],
         setsigmask=[signal.SIGINT],  # until it ignores it: the front process decides

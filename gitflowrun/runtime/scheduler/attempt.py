@@ -15,8 +15,8 @@ from gitflowrun.values import field, mutable
 
 if TYPE_CHECKING:
     from gitflowrun.names import TaskName
+    from gitflowrun.runtime.ipc.event_loop import Loop, Timer
     from gitflowrun.runtime.ipc.messages import Exited, Result
-    from gitflowrun.runtime.scheduler.event_loop import Loop, Timer
     from gitflowrun.runtime.scheduler.plan import PlannedTask
 
 __all__ = ["Execution", "Job"]

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from gitflowrun.names import TaskName
     from gitflowrun.runs.commit_message import Status
     from gitflowrun.runs.write import RunWriter
+    from gitflowrun.runtime.ipc.event_loop import Loop
     from gitflowrun.runtime.ipc.events import Event
     from gitflowrun.runtime.scheduler.attempt import Execution
-    from gitflowrun.runtime.scheduler.event_loop import Loop
     from gitflowrun.runtime.scheduler.logs import LiveLogs
 
 __all__ = ["Ledger"]

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
     from gitflowrun.runs.write import RunWriter
     from gitflowrun.runtime.executors.local import Host
+    from gitflowrun.runtime.ipc.event_loop import Loop
     from gitflowrun.runtime.ipc.messages import Parent, Value
-    from gitflowrun.runtime.scheduler.event_loop import Loop
     from gitflowrun.runtime.scheduler.logs import LiveLogs
     from gitflowrun.runtime.scheduler.plan import Plan
 

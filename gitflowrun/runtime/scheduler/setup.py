@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from gitflowrun.runs.commit_message import Status
 from gitflowrun.runtime.executors.local import FreshHost, Host, Port, RemoteHost, ZygoteHost
+from gitflowrun.runtime.ipc.event_loop import Loop
 from gitflowrun.runtime.ipc.events import Notice
 from gitflowrun.runtime.ipc.messages import Interrupt, Message, Order
-from gitflowrun.runtime.scheduler.event_loop import Loop
 from gitflowrun.runtime.scheduler.logs import LiveLogs, sweep_live_logs
 from gitflowrun.runtime.scheduler.scheduler import Rules, Scheduler
 from gitflowrun.settings import Isolation
