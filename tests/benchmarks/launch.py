@@ -76,7 +76,7 @@ def watch():
     global peak
     while True:
         out = subprocess.run(["ps", "-eo", "rss,args"], capture_output=True, text=True).stdout
-        rows = [int(l.split()[0]) for l in out.splitlines() if "gitflowrun/cli/scheduler.py" in l]
+        rows = [int(l.split()[0]) for l in out.splitlines() if "gitflowrun/cli/flow/scheduler_main.py" in l]
         peak = max([peak, *rows])
         time.sleep(0.2)
 threading.Thread(target=watch, daemon=True).start()

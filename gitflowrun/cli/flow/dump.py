@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gitflowrun.client import DataArtifact
     from gitflowrun.runs.read import StoredTask
 
-__all__ = ["command"]
+__all__ = ["dump_command"]
 
 
 def _names(_ctx: click.Context, _option: click.Parameter, value: str | None) -> frozenset[str]:
@@ -39,7 +39,7 @@ def _names(_ctx: click.Context, _option: click.Parameter, value: str | None) -> 
 )  # fmt: skip
 @click.argument("path", metavar="RUN/STEP[/TASK]")
 @click.pass_obj
-def command(
+def dump_command(
     flow: FlowContext,
     /,
     private: bool,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gitflowrun.cli.flow.main import FlowContext
     from gitflowrun.runs.read import StoredTask
 
-__all__ = ["command"]
+__all__ = ["logs_command"]
 
 
 class _DefaultsToShow(click.Group):
@@ -28,11 +28,11 @@ class _DefaultsToShow(click.Group):
 
 
 @click.group(name="logs", cls=_DefaultsToShow)
-def command() -> None:
+def logs_command() -> None:
     """Print what tasks wrote to stdout and stderr."""
 
 
-@command.command(name="show")
+@logs_command.command(name="show")
 @stream_options
 @click.option("--timestamps", is_flag=True, help="Begin each line with the time it was written.")
 @click.option(

@@ -28,18 +28,18 @@ if TYPE_CHECKING:
 
 __all__ = ["COMMANDS", "FlowContext", "Launcher", "main", "refuse_with"]
 
-# name: module in `flowcommands`, one line of help
+# name: module of this package, one line of help
 COMMANDS = {
     "run": ("run", "Run the flow."),
     "resume": ("resume", "Run again what failed in a run, reusing what is finished."),
-    "check": ("check", "Check the flow without running it."),
-    "show": ("show", "Show the steps of the flow."),
+    "check": ("info", "Check the flow without running it."),
+    "show": ("info", "Show the steps of the flow."),
     "dump": ("dump", "Print the artifacts of tasks."),
     "logs": ("logs", "Print what tasks wrote to stdout and stderr."),
     "tag": ("tag", "Add, remove, replace or list tags of runs."),
-    "output-dot": ("output_dot", "Print the graph for GraphViz."),
-    "version": ("version", "Print the version of gitflowrun."),
-    "help": ("help", "Show this help."),
+    "output-dot": ("info", "Print the graph for GraphViz."),
+    "version": ("info", "Print the version of gitflowrun."),
+    "help": ("info", "Show this help."),
 }
 
 
@@ -120,7 +120,7 @@ class _Commands(click.Group):
         import importlib
 
         module = importlib.import_module(f"gitflowrun.cli.flow.{COMMANDS[cmd_name][0]}")
-        command: click.Command = module.command
+        command: click.Command = getattr(module, f"{cmd_name.replace('-', '_')}_command")
         return command
 
     def resolve_command(

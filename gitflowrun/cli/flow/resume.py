@@ -14,7 +14,7 @@ from gitflowrun.runtime.ipc.request import RunKind
 if TYPE_CHECKING:
     from gitflowrun.cli.flow.main import FlowContext
 
-__all__ = ["command"]
+__all__ = ["resume_command"]
 
 
 @click.command(name="resume")
@@ -24,7 +24,7 @@ __all__ = ["command"]
 )
 @run_options
 @click.pass_obj
-def command(
+def resume_command(
     flow: FlowContext, /, step_or_run: str | None, origin_run_id: str | None, **options: Any
 ) -> int:
     """Run again what failed in a run and what follows it, with the code as it is now.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 else:
     _ParamType = click.ParamType
 
-__all__ = ["command", "common_request", "run_options"]
+__all__ = ["common_request", "run_command", "run_options"]
 
 _MEGABYTE = 1 << 20
 _METAVARS = {
@@ -177,7 +177,7 @@ def _given(ctx: click.Context) -> dict[str, object]:
 )
 @run_options
 @click.pass_context
-def command(ctx: click.Context, /, clone: str | None, **options: Any) -> int:
+def run_command(ctx: click.Context, /, clone: str | None, **options: Any) -> int:
     """Run the flow and record the run in the git repository."""
     flow: FlowContext = ctx.obj
     flow.check()

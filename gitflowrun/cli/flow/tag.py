@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gitflowrun.cli.output.terminal import Screen
     from gitflowrun.runs.read import StoredRun
 
-__all__ = ["command"]
+__all__ = ["tag_command"]
 
 
 def _run_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -27,11 +27,11 @@ def _run_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @click.group(name="tag")
-def command() -> None:
+def tag_command() -> None:
     """Add, remove, replace or list tags of runs; they are git tags, too."""
 
 
-@command.command(name="add")
+@tag_command.command(name="add")
 @_run_options
 @click.argument("tags", nargs=-1, required=True)
 @click.pass_obj
@@ -40,7 +40,7 @@ def add(flow: FlowContext, /, run_id: str | None, tags: tuple[str, ...]) -> None
     _change(flow, run_id, add=tags)
 
 
-@command.command(name="remove")
+@tag_command.command(name="remove")
 @_run_options
 @click.argument("tags", nargs=-1, required=True)
 @click.pass_obj
@@ -49,7 +49,7 @@ def remove(flow: FlowContext, /, run_id: str | None, tags: tuple[str, ...]) -> N
     _change(flow, run_id, remove=tags)
 
 
-@command.command(name="replace")
+@tag_command.command(name="replace")
 @_run_options
 @click.option("--add", "added", multiple=True, required=True, metavar="TAG", help="Add this.")
 @click.option(
@@ -82,7 +82,7 @@ def _change(
         _table(run.info.system_tags, tags, screen)
 
 
-@command.command(name="list")
+@tag_command.command(name="list")
 @click.argument("run", required=False)
 @_run_options
 @click.option("--all", "all_", is_flag=True, help="Tags of all runs (the default without RUN).")

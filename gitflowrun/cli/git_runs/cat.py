@@ -16,7 +16,7 @@ from gitflowrun.errors import UsageError
 if TYPE_CHECKING:
     from gitflowrun.cli.output.terminal import Screen
 
-__all__ = ["command"]
+__all__ = ["cat_command"]
 
 _CONTAINERS = (dict, list, tuple, set, frozenset)
 
@@ -24,7 +24,7 @@ _CONTAINERS = (dict, list, tuple, set, frozenset)
 @click.command(name="cat")
 @click.option("--raw", is_flag=True, help="Print the stored bytes, whatever they mean.")
 @click.argument("address")
-def command(raw: bool, address: str) -> None:
+def cat_command(raw: bool, address: str) -> None:
     """Print an artifact: RUN/STEP/TASK/ARTIFACT, or RUN/ARTIFACT for what the run ended up with.
 
     Text and bytes are printed as they are. A pickle of somebody else's run is not loaded before

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from gitflowrun.runs.read import StoredRun
     from gitflowrun.runs.runs import RunStore
 
-__all__ = ["command"]
+__all__ = ["diff_command"]
 
 _SHORT = 7
 _TWO = 2
@@ -35,7 +35,7 @@ _BEFORE = "@{-1}"
 @click.option("--exit-code", is_flag=True, help="Exit with 1 if anything differs.")
 @json_option
 @click.argument("runs", nargs=-1, metavar="[RUN [RUN]]")
-def command(patch: bool, exit_code: bool, as_json_: bool, runs: tuple[str, ...]) -> int:
+def diff_command(patch: bool, exit_code: bool, as_json_: bool, runs: tuple[str, ...]) -> int:
     """Show what differs between two runs: parameters, environment, artifacts, code.
 
     One RUN is compared with the newest one; without any, the newest two are compared.

@@ -1,21 +1,27 @@
-"""`git runs hooks`: installs and removes our git hooks."""
+"""`git runs hooks`: installs and removes our git hooks.
+
+`git runs hook`: what our git hooks call. Speaks on stderr, and never fails the user's command.
+"""
 
 from __future__ import annotations
 
+import sys
+
 import click
 
+from gitflowrun.cli.errors import GIT, guarded
 from gitflowrun.cli.git_runs.options import json_option, open_repository
 from gitflowrun.cli.output.tables import as_json
 from gitflowrun.cli.output.terminal import open_screen
 from gitflowrun.cli.output.text import printable
 
-__all__ = ["command"]
+__all__ = ["hook_command", "hooks_command"]
 
 
 @click.command(name="hooks")
 @json_option
 @click.argument("action", required=False, type=click.Choice(["install", "uninstall"]))
-def command(as_json_: bool, action: str | None) -> int:
+def hooks_command(as_json_: bool, action: str | None) -> int:
     """Install git hooks beside your own, remove them again, or show how they are.
 
     post-commit says so when a commit is what a run ran. pre-push sends the runs of pushed commits along when
@@ -38,3 +44,36 @@ def command(as_json_: bool, action: str | None) -> int:
             )
     blocked = any(hook.installed is hooks.Installed.BLOCKED for hook in found)
     return 1 if action == "install" and blocked else 0
+
+
+@click.command(name="hook", hidden=True)
+@click.argument("name", type=click.Choice(["post-commit", "pre-push"]))
+@click.argument("words", nargs=-1)
+def hook_command(name: str, words: tuple[str, ...]) -> int:
+    """Do the work of the git hook NAME, called with the arguments and the input that git gives it."""
+    guarded(_post_commit if name == "post-commit" else lambda: _pre_push(words), GIT)
+    return 0
+
+
+def _post_commit() -> int:
+    from gitflowrun.porcelain.hooks import post_commit
+
+    for pathspec in post_commit(open_repository()):
+        _tell(f"this commit is what run {pathspec} ran")
+    return 0
+
+
+def _pre_push(words: tuple[str, ...]) -> int:
+    from gitflowrun.cli.git_runs.sync import summary
+    from gitflowrun.porcelain.hooks import pre_push
+
+    report = pre_push(open_repository(), words[0] if words else "origin", sys.stdin)
+    if report is not None:
+        _tell(f"runs to {report.remote}: {summary(report)}")
+        for notice in report.notices:
+            _tell(notice)
+    return 0
+
+
+def _tell(text: str) -> None:
+    sys.stderr.write(f"git runs: {printable(text)}\n")

@@ -1,148 +1,21 @@
-"""`git runs list`: its options. The work is that of `cli.listing`, which needs no click.
-
-Runs in a table or as JSON, newest first: one `git for-each-ref`, and trees only for parameters.
-
-`git runs` alone is typed more often than everything else together, so nothing here imports click.
-"""
+"""`git runs list`: which runs to show; the table is `run_table`'s, which needs no click."""
 
 from __future__ import annotations
 
-from itertools import zip_longest
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from gitflowrun.cli.git_runs.options import filter_options, json_option, query_of
-from gitflowrun.cli.output.tables import Cell, Column, as_json, table
-from gitflowrun.cli.output.terminal import open_screen
-from gitflowrun.cli.output.text import ago, duration, stamp
+from gitflowrun.cli.git_runs.run_table import list_runs
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from gitflowrun.cli.output.terminal import Screen
-    from gitflowrun.git.repository import Repository
-    from gitflowrun.porcelain.query import RunQuery
-    from gitflowrun.runs.listing import RunSummary
-
-__all__ = ["command", "list_runs"]
-
-
-_COLUMNS = (
-    Column("RUN"),
-    Column("STATUS"),
-    Column("WHEN"),
-    Column("TOOK", right=True),
-    Column("TASKS", right=True),
-    Column("USER", gives=True),
-    Column("TAGS", gives=True),
-)
-
-
-def list_runs(query: RunQuery | None = None, *, params: bool = False, json: bool = False) -> None:
-    """Print the runs that `query` asks for, or all.
-
-    Args:
-        query: Which runs.
-        params: Whether to show parameters: in the table those in which runs differ.
-        json: Print JSON instead of a table.
-    """
-    from gitflowrun.git.repository import Repository
-    from gitflowrun.porcelain.query import RunQuery, parameters_of, select
-
-    repo = Repository.discover()
-    runs = select(repo, query or RunQuery())
-    parameters = [parameters_of(repo, run) for run in runs] if params else []
-    with open_screen(repo, page=True) as screen:
-        if json:
-            screen.line(as_json([_as_map(*row) for row in zip_longest(runs, parameters)]))
-        elif not runs:
-            _say_none(repo, screen)
-        else:
-            for line in _lines(runs, parameters, screen):
-                screen.line(line)
-
-
-def _lines(
-    runs: Sequence[RunSummary], parameters: Sequence[Mapping[str, str]], screen: Screen
-) -> Iterator[str]:
-    names = _differing(runs, parameters)
-    columns = [*_COLUMNS, *(Column(name, gives=True) for name in names)]
-    rows = [
-        [*_cells(run, screen), *(parameters[index].get(name, "") for name in names)]
-        for index, run in enumerate(runs)
-    ]
-    return table(columns, rows, screen)
-
-
-def _differing(runs: Sequence[RunSummary], parameters: Sequence[Mapping[str, str]]) -> list[str]:
-    if not parameters:
-        return []
-    from gitflowrun.porcelain.query import differing
-
-    return differing([(run.flow, row) for run, row in zip(runs, parameters, strict=True)])
-
-
-def _cells(run: RunSummary, screen: Screen) -> list[Cell | str]:
-    style = screen.style
-    word = run.status.value
-    step = f" in {run.failed_step}" if run.failed_step else ""
-    when = ago(run.started, screen.now) if screen.person else stamp(run.started)
-    took = _took(run, screen.now)
-    return [
-        Cell(run.pathspec, style.yellow),
-        Cell(word + step, lambda text: style.status(word, text)),
-        when,
-        took,
-        str(run.tasks),
-        run.user,
-        Cell(", ".join(run.tags), style.cyan),
-    ]
-
-
-def _took(run: RunSummary, now: float) -> str:
-    if run.finished is not None:
-        return duration(run.finished - run.started)
-    return duration(now - run.started) if run.status.value == "running" else ""
-
-
-def _say_none(repo: Repository, screen: Screen) -> None:
-    from gitflowrun.runs.runs import RunStore
-
-    if RunStore(repo).names():
-        screen.line("No run matches.")
-        return
-    screen.line("There are no runs in this repository yet.")
-    screen.line("`python FLOW.py run` makes one; `git runs fetch` gets those of a remote.")
-
-
-def _as_map(run: RunSummary, parameters: Mapping[str, str] | None) -> dict[str, Any]:
-    """The run as `--json` shows it."""
-    row: dict[str, Any] = {
-        "flow": run.flow,
-        "id": str(run.id),
-        "uid": run.uid,
-        "commit": run.commit,
-        "status": run.status,
-        "started": run.started,
-        "finished": run.finished,
-        "tasks": run.tasks,
-        "user": run.user,
-        "tags": run.tags,
-        "code_commit": run.code_commit,
-        "dirty": run.dirty,
-        "origin": run.origin or None,
-        "failed_step": run.failed_step or None,
-    }
-    if parameters is not None:
-        row["parameters"] = parameters
-    return row
+__all__ = ["list_command"]
 
 
 @click.command(name="list")
 @filter_options
 @click.option("-p", "--params", is_flag=True, help="Show the parameters in which runs differ.")
 @json_option
-def command(params: bool, as_json_: bool, **filters: Any) -> None:
+def list_command(params: bool, as_json_: bool, **filters: Any) -> None:
     """List runs, newest first; only those of FLOW when it is given."""
     list_runs(query_of(**filters), params=params, json=as_json_)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gitflowrun.cli.git_runs.list import list_runs
 from gitflowrun.cli.git_runs.options import filter_options, json_option, open_repository, query_of
+from gitflowrun.cli.git_runs.run_table import list_runs
 from gitflowrun.cli.output.tables import pairs
 from gitflowrun.cli.output.terminal import open_screen
 from gitflowrun.cli.output.text import duration, printable, stamp
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from gitflowrun.cli.output.terminal import Screen
     from gitflowrun.runs.listing import RunSummary
 
-__all__ = ["command"]
+__all__ = ["log_command"]
 
 
 @click.command(name="log")
 @filter_options
 @json_option
-def command(as_json_: bool, **filters: Any) -> None:
+def log_command(as_json_: bool, **filters: Any) -> None:
     """Show runs one after the other, newest first; only those of FLOW when it is given."""
     from gitflowrun.porcelain.query import parameters_of, select
 

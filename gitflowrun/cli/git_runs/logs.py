@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gitflowrun.cli.output.terminal import Screen
     from gitflowrun.runs.read import StoredTask
 
-__all__ = ["command"]
+__all__ = ["logs_command"]
 
 
 @click.command(name="logs")
@@ -24,7 +24,7 @@ __all__ = ["command"]
     "-t", "--timestamps", is_flag=True, help="Begin each line with the time it was written."
 )
 @click.argument("address", default="@latest")
-def command(streams: tuple[str, ...], timestamps: bool, address: str) -> None:
+def logs_command(streams: tuple[str, ...], timestamps: bool, address: str) -> None:
     """Print what the tasks of a run, of a step, or one task wrote.
 
     ADDRESS is RUN, RUN/STEP or RUN/STEP/TASK; the newest run if it is left out.

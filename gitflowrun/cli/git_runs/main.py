@@ -27,10 +27,17 @@ __all__ = ["COMMANDS", "load", "main", "program"]
 
 @frozen
 class Entry:
-    """A command in the overview. Those without a heading are called by programs, not by people."""
+    """A command in the overview. Those without a heading are called by programs, not by people.
+
+    Attributes:
+        heading: Under which it is listed.
+        help: What it does.
+        module: Where its function `<name>_command` is, below this package, if not in that of its own name.
+    """
 
     heading: str
     help: str
+    module: str = ""
 
 
 COMMANDS = {
@@ -41,11 +48,11 @@ COMMANDS = {
     "logs": Entry("Look at runs", "Print what tasks wrote to stdout and stderr"),
     "cat": Entry("Look at runs", "Print the value of an artifact"),
     "tag": Entry("Mark runs", "List, add or remove tags of a run"),
-    "push": Entry("Share runs", "Send runs and tags to a remote"),
-    "fetch": Entry("Share runs", "Get runs and tags from a remote"),
+    "push": Entry("Share runs", "Send runs and tags to a remote", "sync"),
+    "fetch": Entry("Share runs", "Get runs and tags from a remote", "sync"),
     "trust": Entry("Share runs", "Allow loading pickles of somebody else's runs"),
     "hooks": Entry("Set up", "Install or remove git hooks"),
-    "hook": Entry("", "Do the work of a git hook"),
+    "hook": Entry("", "Do the work of a git hook", "hooks"),
 }
 _DEFAULT = "list"
 
@@ -71,7 +78,7 @@ def _dispatch(words: list[str]) -> int:
         sys.stdout.write(f"git-runs version {__version__}\n")
         return 0
     if words in ([], [_DEFAULT]):
-        from gitflowrun.cli.git_runs.list import list_runs
+        from gitflowrun.cli.git_runs.run_table import list_runs
 
         list_runs()
         return 0
@@ -92,7 +99,8 @@ def load(name: str) -> click.Command:
         raise UsageError(f"'{name}' is not a git runs command", hint=_suggestion(name))
     import importlib
 
-    command: click.Command = importlib.import_module(f"gitflowrun.cli.git_runs.{name}").command
+    module = importlib.import_module(f"gitflowrun.cli.git_runs.{COMMANDS[name].module or name}")
+    command: click.Command = getattr(module, f"{name}_command")
     return command
 
 

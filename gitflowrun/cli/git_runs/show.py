@@ -30,7 +30,14 @@ if TYPE_CHECKING:
     )
     from gitflowrun.runs.resolve import Address
 
-__all__ = ["artifact_lines", "artifact_table", "command", "run_lines", "step_lines", "task_lines"]
+__all__ = [
+    "artifact_lines",
+    "artifact_table",
+    "run_lines",
+    "show_command",
+    "step_lines",
+    "task_lines",
+]
 
 
 _SHORT = 7
@@ -224,7 +231,7 @@ def _indented(lines: Iterator[str]) -> Iterator[str]:
 @click.command(name="show")
 @json_option
 @click.argument("addresses", nargs=-1, metavar="[ADDRESS]...")
-def command(as_json_: bool, addresses: tuple[str, ...]) -> None:
+def show_command(as_json_: bool, addresses: tuple[str, ...]) -> None:
     """Show what is recorded of runs, steps, tasks or artifacts; of the newest run without ADDRESS.
 
     ADDRESS is RUN, RUN/STEP, RUN/STEP/TASK or RUN/STEP/TASK/ARTIFACT.

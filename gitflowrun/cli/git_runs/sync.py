@@ -1,13 +1,22 @@
-"""How `git runs push` and `git runs fetch` tell what they did: as git tells it of branches, or as JSON."""
+"""How `git runs push` and `git runs fetch` tell what they did: as git tells it of branches, or as JSON.
+
+`git runs push`: sends runs to a remote.
+
+`git runs fetch`: gets runs from a remote.
+"""
 
 from __future__ import annotations
 
 import sys
 from typing import TYPE_CHECKING
 
+import click
+
+from gitflowrun.cli.git_runs.options import json_option, open_repository
 from gitflowrun.cli.output.tables import as_json
 from gitflowrun.cli.output.terminal import open_screen
 from gitflowrun.cli.output.text import counted, printable
+from gitflowrun.errors import InvalidPathspec, UsageError
 from gitflowrun.porcelain.push import Outcome
 
 if TYPE_CHECKING:
@@ -16,8 +25,10 @@ if TYPE_CHECKING:
     from gitflowrun.cli.output.terminal import Screen
     from gitflowrun.git.repository import Repository
     from gitflowrun.porcelain.push import SyncedRun, SyncReport
+    from gitflowrun.runs.read import StoredRun
 
-__all__ = ["report_lines", "show_report", "summary"]
+__all__ = ["fetch_command", "push_command", "report_lines", "show_report", "summary"]
+
 
 _SIGNS = {Outcome.NEW: ("*", "[new run]"), Outcome.UPDATED: (" ", "[updated]")}
 
@@ -74,3 +85,71 @@ def summary(report: SyncReport) -> str:
     if report.tags_removed:
         parts.append(f"{counted(report.tags_removed, 'tag')} removed")
     return ", ".join(parts) if parts else "No runs."
+
+
+@click.command(name="push")
+@json_option
+@click.argument("remote", required=False)
+@click.argument("runs", nargs=-1, metavar="[RUN|FLOW]...")
+def push_command(as_json_: bool, remote: str | None, runs: tuple[str, ...]) -> int:
+    """Send runs and their tags to REMOTE: all of them, or RUNs and all runs of FLOWs.
+
+    A run whose number is taken there is published as <number>-<uid>; here it keeps its number. Nothing on the
+    remote is overwritten.
+    """
+    from gitflowrun.porcelain.push import push
+
+    repo = open_repository()
+    if remote is not None:
+        _check_remote(repo, remote)
+    report = push(repo, remote, _chosen(repo, runs) if runs else None)
+    return show_report(repo, report, "To", as_json_=as_json_)
+
+
+def _chosen(repo: Repository, words: tuple[str, ...]) -> list[StoredRun]:
+    from gitflowrun.runs.runs import RunStore
+
+    store = RunStore(repo)
+    names = store.names()
+    flows = {flow for flow, _ in names}
+    found = {}
+    for word in words:
+        runs = (
+            [store.get(*name) for name in names if name[0] == word]
+            if word in flows
+            else [store.find(word)]
+        )
+        found.update({run.pathspec: run for run in runs})
+    return list(found.values())
+
+
+def _check_remote(repo: Repository, word: str) -> None:
+    """Answer `git runs push 12`, where the remote was forgotten."""
+    from gitflowrun.git.transport import default_remote
+    from gitflowrun.names import RunId
+
+    if word in repo.remotes():
+        return
+    try:
+        RunId(word)
+    except InvalidPathspec:
+        return
+    raise UsageError(
+        f"{word!r} is a run, not a remote",
+        hint=f"git runs push {default_remote(repo, push=True)} {word}",
+    )
+
+
+@click.command(name="fetch")
+@json_option
+@click.argument("remote", required=False)
+def fetch_command(as_json_: bool, remote: str | None) -> int:
+    """Get the runs and tags of REMOTE.
+
+    A run whose number is taken here arrives as <number>-<uid>. Nothing here is overwritten, and nothing of a
+    fetched run is executed: its pickles load after 'git runs trust'.
+    """
+    from gitflowrun.porcelain.push import fetch
+
+    repo = open_repository()
+    return show_report(repo, fetch(repo, remote), "From", as_json_=as_json_)

@@ -15,7 +15,7 @@ from gitflowrun.errors import UsageError
 if TYPE_CHECKING:
     from gitflowrun.git.repository import Repository
 
-__all__ = ["command"]
+__all__ = ["tag_command"]
 
 
 @click.command(name="tag")
@@ -23,7 +23,7 @@ __all__ = ["command"]
 @json_option
 @click.argument("address", required=False, metavar="[RUN]")
 @click.argument("tags", nargs=-1, metavar="[TAG]...")
-def command(delete: bool, as_json_: bool, address: str | None, tags: tuple[str, ...]) -> None:
+def tag_command(delete: bool, as_json_: bool, address: str | None, tags: tuple[str, ...]) -> None:
     """List the tags of all runs, or of RUN; add TAGs to RUN, or remove them with -d."""
     if delete and not tags:
         raise UsageError("which tags are to be removed?", hint="git runs tag -d RUN TAG...")

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from gitflowrun.runs.read import StoredRun
     from gitflowrun.runs.trust import Trust
 
-__all__ = ["command"]
+__all__ = ["trust_command"]
 
 
 @click.command(name="trust")
 @click.option("-d", "--delete", is_flag=True, help="Take the trust back.")
 @json_option
 @click.argument("names", nargs=-1, metavar="[REMOTE|RUN]...")
-def command(delete: bool, as_json_: bool, names: tuple[str, ...]) -> None:
+def trust_command(delete: bool, as_json_: bool, names: tuple[str, ...]) -> None:
     """Trust a run as it is now, or all runs of a remote; without a name, list what is trusted.
 
     Loading a pickle, or running the code of a run, can do anything that you can do. Runs made in this clone are

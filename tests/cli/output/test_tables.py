@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import io
 import json
-from dataclasses import dataclass
 
 from gitflowrun.cli.output.tables import Cell, Column, as_json, columns, fit, pairs, table
 from gitflowrun.cli.output.terminal import Screen, Style
 from gitflowrun.git.objects import Oid
+from gitflowrun.values import frozen
 
 COLUMNS = [Column("ID", right=True), Column("NAME", gives=True), Column("NOTE", gives=True)]
 
@@ -78,14 +78,14 @@ def test_pairs_align_values_and_indent_further_lines() -> None:
     ]
 
 
-@dataclass(frozen=True)
+@frozen
 class _Row:
     oid: Oid
     tags: tuple[str, ...]
 
 
 def test_json_takes_records_as_they_are() -> None:
-    """Dataclasses become objects, ids hexadecimal text, and the document is ASCII."""
+    """Values of the package become objects, ids hexadecimal text, and the document is ASCII."""
     text = as_json([_Row(Oid(bytes(20)), ("é",))])
     assert json.loads(text) == [{"oid": "0" * 40, "tags": ["é"]}]
     assert text.isascii()
