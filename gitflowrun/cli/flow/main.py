@@ -32,14 +32,14 @@ __all__ = ["COMMANDS", "FlowContext", "Launcher", "main", "refuse_with"]
 COMMANDS = {
     "run": ("run", "Run the flow."),
     "resume": ("resume", "Run again what failed in a run, reusing what is finished."),
-    "check": ("info", "Check the flow without running it."),
-    "show": ("info", "Show the steps of the flow."),
+    "check": ("describe", "Check the flow without running it."),
+    "show": ("describe", "Show the steps of the flow."),
     "dump": ("dump", "Print the artifacts of tasks."),
     "logs": ("logs", "Print what tasks wrote to stdout and stderr."),
     "tag": ("tag", "Add, remove, replace or list tags of runs."),
-    "output-dot": ("info", "Print the graph for GraphViz."),
-    "version": ("info", "Print the version of gitflowrun."),
-    "help": ("info", "Show this help."),
+    "output-dot": ("describe", "Print the graph for GraphViz."),
+    "version": ("describe", "Print the version of gitflowrun."),
+    "help": ("describe", "Show this help."),
 }
 
 
