@@ -14,7 +14,6 @@ from gitflowrun.runs.create import RunDraft, create_run
 from gitflowrun.runs.pending import FinishedTask
 from gitflowrun.runs.records import RunIdentity, TaskRecord
 from gitflowrun.runs.runs import RunStore, Status
-from gitflowrun.runs.write import FinishedTask
 from gitflowrun.values import replace
 from tests.helpers.repos import GitRepo, make_repo
 

@@ -17,7 +17,7 @@ from gitflowrun.runs.line_times import encode_times
 from gitflowrun.runs.pending import FinishedTask
 from gitflowrun.runs.records import Attempt, RunIdentity, TaskRecord
 from gitflowrun.runs.runs import RunStore, Status
-from gitflowrun.runs.write import FinishedTask, RunWriter
+from gitflowrun.runs.write import RunWriter
 from gitflowrun.values import replace
 from tests.helpers.repos import GitRepo
 
