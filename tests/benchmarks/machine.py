@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
 import resource
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+_PR_SET_CHILD_SUBREAPER = 36
 
 
 @dataclass(frozen=True)
@@ -30,15 +32,32 @@ def measure(
     Raises:
         RuntimeError: it failed.
     """
+    adopt_orphans()
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     done = subprocess.run(
         command, cwd=cwd, env={**os.environ, **(env or {})}, capture_output=True, check=False
     )
-    wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+    wall = time.perf_counter() - start
+    reap_orphans()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if check and done.returncode:
         msg = f"{command} failed:\n{done.stdout.decode()}\n{done.stderr.decode()}"
         raise RuntimeError(msg)
     return Cost(wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of processes whose own has ended, so that what they cost is counted, too (prctl(2))."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def reap_orphans() -> None:
+    """Wait for all processes that a program has left behind."""
+    while True:
+        try:
+            os.wait()
+        except ChildProcessError:
+            return
 
 
 def best(command: list[str], cwd: Path, rounds: int, env: dict[str, str] | None = None) -> Cost:

@@ -1,19 +1,26 @@
 """What starting costs: imports, `git runs -h`, listing 1,000 runs, a hello flow; against bare python and Metaflow.
 
     python -m tests.benchmarks.startup [--runs 1000] [--metaflow-python PATH]
+    python -m tests.benchmarks.startup --against PYTHON --against-root CHECKOUT [--rounds 15]
 
-CPU milliseconds, least of the rounds; bare python is measured in the same way.
+CPU milliseconds, least of the rounds; bare python is measured in the same way. With `--against`, another
+checkout (with an interpreter that has what it needs) does the same things in turn with this one, each in a
+repository of its own: the ratios are medians of the rounds' ratios. Where strace is installed, the calls
+that wait for the disk are counted.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
+import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from tests.benchmarks.machine import Cost, best, describe, environment, repository
+from tests.benchmarks.machine import ROOT, Cost, best, describe, environment, measure, repository
 
 HELLO = """
 from {package} import FlowSpec, step
@@ -37,10 +44,10 @@ if __name__ == "__main__":
 """
 
 
-def many_runs(repo: Path, count: int) -> None:
+def many_runs(repo: Path, count: int, python: str, env: dict[str, str]) -> None:
     """Give a repository `count` runs: one real run, its commits referenced under other ids and packed."""
-    subprocess.run([sys.executable, "hello.py", "run"], cwd=repo, check=True, capture_output=True, env={
-        **environment(), "PATH": "/usr/bin:/bin", "HOME": str(repo)})  # fmt: skip
+    subprocess.run([python, "hello.py", "run"], cwd=repo, check=True, capture_output=True, env={
+        **env, "PATH": "/usr/bin:/bin", "HOME": str(repo)})  # fmt: skip
     oid = subprocess.check_output(
         ["git", "rev-parse", "refs/runs/Hello/1"], cwd=repo, text=True
     ).strip()
@@ -55,19 +62,92 @@ def row(name: str, cost: Cost, bare: Cost, target: str = "") -> None:
     print(f"{name:34} {cost.cpu * 1e3:7.1f} {above:+8.1f} {cost.wall * 1e3:7.1f}   {target}")
 
 
+SYNCS = "fsync,fdatasync,syncfs,sync_file_range,sync"
+
+
+def count_syncs(command: list[str], repo: Path, env: dict[str, str]) -> int | None:
+    """How often a program and all its children waited for the disk, O_SYNC files included; None without strace."""
+    if shutil.which("strace") is None:
+        return None
+    log = repo.parent / "strace.log"
+    traced = ["strace", "-f", "-qq", "-o", str(log), "-e", f"trace={SYNCS},openat", *command]
+    measure(traced, repo, env)
+    lines = log.read_text(errors="replace").splitlines()
+    calls = [line for line in lines if re.search(rf"\b({SYNCS.replace(',', '|')})\(", line)]
+    return len(calls) + sum("O_SYNC" in line or "O_DSYNC" in line for line in lines)
+
+
+def commands(python: str) -> dict[str, list[str]]:
+    """What is compared between two checkouts."""
+    runs = [python, "-c", "from gitflowrun.{cli}.main import main; raise SystemExit(main())"]
+    return {
+        "python -c pass": [python, "-c", "pass"],
+        "import gitflowrun": [python, "-c", "import gitflowrun"],
+        "flow names": [python, "-c", "from gitflowrun import FlowSpec, Parameter, step, current"],
+        "git runs -h": [*runs, "-h"],
+        "git runs list": [*runs, "list"],
+        "git runs show": [*runs, "show", "1"],
+        "hello flow": [python, "hello.py", "run"],
+    }
+
+
+def compare(directory: Path, args: argparse.Namespace) -> None:
+    """Two checkouts do the same things in turn; print what each costs and the ratio of this one to the other."""
+    sides = {"this": (sys.executable, ROOT), "other": (args.against, Path(args.against_root))}
+    repos, envs, all_commands = {}, {}, {}
+    for side, (python, root) in sides.items():
+        text = HELLO.format(package="gitflowrun")
+        repos[side] = repository(directory / side, {"hello.py": text})
+        envs[side] = {**environment(), "PYTHONPATH": str(root)}
+        layout = "cli.git_runs" if (root / "gitflowrun/cli/git_runs").is_dir() else "cli"
+        all_commands[side] = {
+            name: [word.format(cli=layout) for word in words]
+            for name, words in commands(python).items()
+        }
+        many_runs(repos[side], args.runs, python, envs[side])
+    print(f"{'ms':20} {'CPU':>8} {'other':>8} {'ratio':>6}   {'wall':>7} {'other':>7} {'ratio':>6}")
+    for name in all_commands["this"]:
+        costs: dict[str, list[Cost]] = {"this": [], "other": []}
+        for number in range(args.rounds + 1):
+            for side in sorted(sides, reverse=bool(number % 2)):
+                cost = measure(all_commands[side][name], repos[side], envs[side])
+                if number:  # the first round warms the caches
+                    costs[side].append(cost)
+        print(f"{name:20} {_columns([c.cpu for c in costs['this']], [c.cpu for c in costs['other']])}"
+              f"   {_columns([c.wall for c in costs['this']], [c.wall for c in costs['other']])}")  # fmt: skip
+    for side in sides:
+        found = count_syncs(all_commands[side]["hello flow"], repos[side], envs[side])
+        print(
+            f"hello flow, {side}: {'strace is not installed' if found is None else f'{found} syncs'}"
+        )
+
+
+def _columns(ours: list[float], others: list[float]) -> str:
+    ratio = statistics.median(a / b for a, b in zip(ours, others, strict=True))
+    return (
+        f"{statistics.median(ours) * 1e3:8.1f} {statistics.median(others) * 1e3:8.1f} {ratio:6.2f}"
+    )
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--metaflow-python", help="an interpreter that has metaflow installed")
+    parser.add_argument("--against", help="an interpreter that has what another checkout needs")
+    parser.add_argument("--against-root", help="that checkout")
     args = parser.parse_args()
     python, env, rounds = sys.executable, environment(), args.rounds
     print(describe())
+    if args.against:
+        with tempfile.TemporaryDirectory() as directory:
+            compare(Path(directory), args)
+        return
     print(f"{'ms':34} {'CPU':>7} {'- bare':>8} {'wall':>7}   target")
     with tempfile.TemporaryDirectory() as directory:
         repo = repository(Path(directory) / "r", {"hello.py": HELLO.format(package="gitflowrun")})
-        many_runs(repo, args.runs)
+        many_runs(repo, args.runs, python, env)
         bare = best([python, "-c", "pass"], repo, rounds, env)
         row("python -c pass", bare, bare)
         row(
