@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun import msgpack
-from gitflowrun.client.info import info_dict, record_dict
+from gitflowrun.client.metaflow_names import info_dict, record_dict
 from gitflowrun.client.repository import Source
 from gitflowrun.errors import CorruptRecord, GitflowrunError, NotFound, RepositoryError
 from gitflowrun.names import Pathspec

@@ -42,10 +42,6 @@ FACADE = {"gitflowrun", "gitflowrun.runtime"}
 # Circles between files that are still to be cut.
 EXPECTED_CIRCLES: list[set[str]] = [
     {"git.ref_update", "git.refs", "git.repository"},
-    {
-        "client.artifact", "client.base", "client.display", "client.flow", "client.run",
-        "client.step", "client.task", "client.task_metadata",
-    },
     {"artifacts.codecs.arrow", "artifacts.codecs.pandas", "artifacts.codecs.polars"},
     {"cli.flow.main", "cli.flow.run"},
 ]  # fmt: skip

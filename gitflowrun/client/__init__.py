@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gitflowrun.client.artifact import DataArtifact, MetaflowData
+from gitflowrun.client.artifact import DataArtifact
 from gitflowrun.client.flow import Flow, Metaflow
 from gitflowrun.client.namespaces import default_namespace, get_namespace, namespace
 from gitflowrun.client.repository import default_metadata, get_metadata, metadata
 from gitflowrun.client.run import Run
 from gitflowrun.client.step import Step
-from gitflowrun.client.task import Task
+from gitflowrun.client.task import MetaflowData, Task
 
 if TYPE_CHECKING:
     from gitflowrun.client.code import MetaflowCode

@@ -1,14 +1,12 @@
-"""`DataArtifact` and `MetaflowData`: values of a task. Bytes become values in the store's codecs."""
+"""`DataArtifact`: a value of a task. What may be loaded is decided by `runs.trust`, how by the codecs."""
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from gitflowrun.client.base import RunPart
-from gitflowrun.client.task_metadata import DERIVED, as_exception
+from gitflowrun.client.base import TaskPart, local_time, suggestion
+from gitflowrun.client.metaflow_names import PRIVATE_ARTIFACTS, as_exception
 from gitflowrun.errors import GitflowrunError, NotFound, UntrustedArtifact
-from gitflowrun.names import Pathspec
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -16,38 +14,29 @@ if TYPE_CHECKING:
 
     from gitflowrun.artifacts.codecs import Encoded
     from gitflowrun.artifacts.reference import ArtifactRef
-    from gitflowrun.client.task import Task
 
-__all__ = ["DataArtifact", "MetaflowData"]
+__all__ = ["DataArtifact"]
 
 
-class DataArtifact(RunPart):
+class DataArtifact(TaskPart):
     """A value that a task stored, or inherited from the tasks before it."""
 
     _depth = 5
-    _has_attempts = True
 
     def _check_exists(self) -> None:
-        self._task._check_exists()  # noqa: SLF001
-        self._task._child(self.id)  # noqa: SLF001
-
-    @cached_property
-    def _task(self) -> Task:
-        from gitflowrun.client.task import Task
-
-        path = self._path
-        return self._part(Task, Pathspec(path.flow, path.run, path.step, path.task))
-
-    @cached_property
-    def _ref(self) -> ArtifactRef | None:
-        """Where its payload lies; None for one that only the task's record implies."""
-        task = self._task
-        return task._record.artifacts.get(self.id) if self.id in task._names() else None  # noqa: SLF001
+        super()._check_exists()
+        names = self._task.artifacts
+        if self.id not in names and self.id not in PRIVATE_ARTIFACTS:
+            public = [name for name in names if not name.startswith("_")]
+            raise NotFound(
+                f"{self._task.stored.pathspec} has no artifact {self.id!r}",
+                hint=suggestion(self.id, public),
+            )
 
     @property
-    def parent(self) -> Task:
-        """The task."""
-        return self._task
+    def _ref(self) -> ArtifactRef | None:
+        """Where its payload lies; None for one that is derived from the task's record."""
+        return self._task.artifacts.get(self.id)
 
     @property
     def data(self) -> Any:
@@ -58,10 +47,11 @@ class DataArtifact(RunPart):
             CorruptRecord: the stored bytes are not what was stored.
             NotFound: it needs code that is not there.
         """
-        if self._ref is None:
-            return self._implied()
+        ref = self._ref
+        if ref is None:
+            return self._derived()
         try:
-            value = self._load(self._ref)
+            value = self._load(ref)
         except GitflowrunError as error:
             raise type(error)(f"{self.pathspec}: {error.message}", hint=error.hint) from error
         except AttributeError as error:
@@ -87,14 +77,14 @@ class DataArtifact(RunPart):
         return artifacts.load(ref, trusted=self._is_trusted(ref))
 
     def _is_trusted(self, ref: ArtifactRef) -> bool:
-        task = self._task._stored  # noqa: SLF001
+        task = self._task.stored
         return self._source.trusts(lambda provenance: provenance.trusts_artifact(task, ref))
 
     def open(self) -> BinaryIO:
         """The stored bytes as a file; only what is read is fetched.
 
         Raises:
-            NotFound: nothing is stored, Metaflow's private artifacts are implied by the task's record.
+            NotFound: nothing is stored; Metaflow's private artifacts are derived from the task's record.
         """
         return self._source.artifacts.open(self._stored_ref)
 
@@ -130,16 +120,17 @@ class DataArtifact(RunPart):
 
     @property
     def type(self) -> str:
-        """The type of the value, such as `builtins.dict`, known without loading it."""
+        """The type of the value, such as `builtins.dict`, from the record; the value is not loaded."""
         if self._ref is not None:
             return self._ref.type
-        kind = type(self._implied())
+        kind = type(self._derived())
         return f"{kind.__module__}.{kind.__qualname__}"
 
     @property
     def created_at(self) -> datetime:
         """When it was stored: when its task ended."""
-        return self._task.finished_at or self._task.created_at
+        ended = self._task.finished
+        return local_time(self._task.started if ended is None else ended)
 
     @property
     def finished_at(self) -> datetime:
@@ -149,45 +140,7 @@ class DataArtifact(RunPart):
     def _encoded(self) -> Encoded:
         from gitflowrun.artifacts.codecs import encode
 
-        return encode(self._implied())
+        return encode(self._derived())
 
-    def _implied(self) -> Any:
-        return DERIVED[self.id](self._task)
-
-
-class MetaflowData:
-    """The artifacts of a task as attributes, loaded when they are used."""
-
-    __slots__ = ("_task",)
-
-    def __init__(self, task: Task) -> None:
-        self._task = task
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "_task":  # while being unpickled or copied
-            raise AttributeError(name)
-        task = self._task
-        try:
-            artifact = task._child(name)  # noqa: SLF001
-        except NotFound as error:
-            message = f"{error.message}; {error.hint}" if error.hint else error.message
-            raise AttributeError(message, name=name, obj=self) from None
-        return artifact.data
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._names()
-
-    def __dir__(self) -> list[str]:
-        return sorted({*object.__dir__(self), *self._names()})
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, MetaflowData) and self._task == other._task
-
-    def __hash__(self) -> int:
-        return hash((MetaflowData, self._task))
-
-    def __repr__(self) -> str:
-        return f"<MetaflowData: {', '.join(self._names())}>"
-
-    def _names(self) -> list[str]:
-        return [artifact.id for artifact in self._task]
+    def _derived(self) -> Any:
+        return PRIVATE_ARTIFACTS[self.id](self._task)

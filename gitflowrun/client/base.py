@@ -1,8 +1,11 @@
-"""What the client's objects have in common: address, namespace, tags, times, children. No object of its own.
+"""The base classes of the client's objects: address, namespace, tags, parent and children.
 
 An object is its address, its repository and the namespace it was made in; that is also all that is pickled.
 The rest is read when it is asked for, so an unpickled object opens its repository at first use, in whatever
 process and namespace that is.
+
+A class names the number of components of its addresses and is found by it, so that an object can make its
+parent and its children without importing their classes.
 """
 
 from __future__ import annotations
@@ -14,20 +17,49 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from gitflowrun.client.namespaces import get_namespace
 from gitflowrun.client.repository import Source
+from gitflowrun.client.run_reader import RunReader, TaskReader
 from gitflowrun.errors import InvalidPathspec, MissingKey, NamespaceMismatch, NotFound
 from gitflowrun.git.objects import Oid
-from gitflowrun.names import Pathspec, nearest
+from gitflowrun.names import Pathspec, RunId, TaskName, nearest
+from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gitflowrun.client.run import Run
-
-__all__ = ["MAX_ATTEMPTS", "ClientObject", "Container", "RunPart", "local_time", "suggestion"]
+__all__ = [
+    "ClientObject",
+    "Container",
+    "RunPart",
+    "Scope",
+    "TaskPart",
+    "local_time",
+    "make",
+    "outside",
+    "suggestion",
+]
 
 MAX_ATTEMPTS = 6
+"""Attempts that a task can have; Metaflow's limit."""
 _STATE_VERSION = 1
 _FEW = 8
+_TASK_DEPTH = 4
+
+_CLASSES: dict[int, type[ClientObject]] = {}
+
+
+@frozen
+class Scope:
+    """What an object and all those made from it have in common.
+
+    Attributes:
+        spec: The repository, `local@/path`.
+        namespace: The namespace in use when the first of them was made; None for all runs.
+        checked: Whether runs outside of that namespace are hidden.
+    """
+
+    spec: str
+    namespace: str | None
+    checked: bool = True
 
 
 class ClientObject:
@@ -44,42 +76,26 @@ class ClientObject:
     """
 
     _depth: ClassVar[int]
-    _has_attempts: ClassVar[bool] = False
+    _path: Pathspec
+    _scope: Scope
+    _attempt: int | None = None
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "_depth" in vars(cls):
+            _CLASSES[cls._depth] = cls
 
     def __init__(
         self, pathspec: str, attempt: int | None = None, *, _namespace_check: bool = True
     ) -> None:
         source = Source.current()
-        self._begin(self._parse(pathspec, source), source.spec, get_namespace(), attempt)
-        self._checked = _namespace_check
+        self._path = self._parse(pathspec, source)
+        self._scope = Scope(source.spec, get_namespace(), _namespace_check)
+        self._attempt = attempt
         self._check_attempt()
         self._check_exists()
-        if self._checked and not self.is_in_namespace():
-            raise self._outside()
-
-    def _begin(
-        self,
-        path: Pathspec,
-        spec: str,
-        namespace: str | None,
-        attempt: int | None = None,
-        uid: Oid | None = None,
-    ) -> None:
-        self._path = path
-        self._spec = spec
-        self._namespace = namespace
-        self._attempt = attempt
-        self._uid = uid
-        self._checked = True
-
-    def _relative(self, kind: type[_Object], path: Pathspec) -> _Object:
-        """An object of the same repository and namespace; nobody looks whether it exists."""
-        attempt = self._attempt if kind._has_attempts else None  # noqa: SLF001
-        made = kind.__new__(kind)
-        uid = self._uid if path.run is not None else None
-        made._begin(path, self._spec, self._namespace, attempt, uid)  # noqa: SLF001
-        made._checked = self._checked  # noqa: SLF001
-        return made
+        if _namespace_check and not self.is_in_namespace():
+            raise outside(self, self._scope)
 
     @classmethod
     def _parse(cls, pathspec: str, source: Source) -> Pathspec:  # noqa: ARG003  (runs look there)
@@ -90,7 +106,7 @@ class ClientObject:
     def _check_attempt(self) -> None:
         if self._attempt is None:
             return
-        if not self._has_attempts:
+        if self._depth < _TASK_DEPTH:
             raise NotFound(
                 f"{type(self).__name__} {self.pathspec} has no attempts",
                 hint="only tasks and artifacts have",
@@ -105,15 +121,18 @@ class ClientObject:
     def _check_exists(self) -> None:
         """Raise NotFound unless the object exists."""
 
-    def _outside(self) -> NamespaceMismatch:
-        return NamespaceMismatch(
-            f"{self.pathspec} is not in the namespace {self._namespace!r}",
-            hint="namespace(None) shows all runs",
-        )
+    def _at(self, *components: str, **known: Any) -> Any:
+        """The object at another address of the same repository and namespace, which need not exist."""
+        path = Pathspec(*components)
+        return make(path, self._scope, **self._shared(path), **known)
+
+    def _shared(self, path: Pathspec) -> dict[str, Any]:  # noqa: ARG002  (nothing is, by itself)
+        """What has been read and also belongs to the object at `path`."""
+        return {}
 
     @property
     def _source(self) -> Source:
-        return Source.of(self._spec)
+        return Source.of(self._scope.spec)
 
     @property
     def id(self) -> str:
@@ -131,14 +150,15 @@ class ClientObject:
         return list(self._path.components)
 
     @property
-    def parent(self) -> ClientObject | None:
-        """The object that contains it; None for a flow."""
-        return None
+    def parent(self) -> Any:
+        """The object that contains it: of an artifact its `Task`, and so on; None for a flow."""
+        above = self._path.components[:-1]
+        return self._at(*above) if above else None
 
     @property
     @abstractmethod
     def created_at(self) -> datetime:
-        """When it came to be: local time, without a time zone, as Metaflow tells it."""
+        """When it was created: local time, without a time zone, as in Metaflow."""
 
     @property
     def tags(self) -> frozenset[str]:
@@ -147,12 +167,12 @@ class ClientObject:
 
     @property
     def user_tags(self) -> frozenset[str]:
-        """The tags that people gave its run."""
+        """The tags that people gave its run, as they are now."""
         return frozenset()
 
     @property
     def system_tags(self) -> frozenset[str]:
-        """The tags that say how its run was made."""
+        """The tags that say how its run was made: `user:`, `python_version:` and the like."""
         return frozenset()
 
     @property
@@ -174,7 +194,7 @@ class ClientObject:
         return hash(self._key())
 
     def _key(self) -> tuple[object, ...]:
-        return self._spec, self._path, self._attempt
+        return self._scope.spec, self._path, self._attempt
 
     def __str__(self) -> str:
         attempt = "" if self._attempt is None else f", attempt={self._attempt}"
@@ -187,45 +207,38 @@ class ClientObject:
             "version": _STATE_VERSION,
             "pathspec": self.pathspec,
             "attempt": self._attempt,
-            "metadata": self._spec,
-            "namespace": self._namespace,
-            "namespace_check": self._checked,
-            "uid": self._run_uid(),
+            "metadata": self._scope.spec,
+            "namespace": self._scope.namespace,
+            "namespace_check": self._scope.checked,
+            "uid": None,
         }
 
-    def _run_uid(self) -> str | None:
-        """The identity of the run it belongs to."""
-        return None
-
     def __setstate__(self, state: dict[str, Any]) -> None:
-        uid = state["uid"]
-        self._begin(
-            Pathspec.parse(state["pathspec"], depth=self._depth),
-            state["metadata"],
-            state["namespace"],
-            state["attempt"],
-            uid and Oid.from_hex(uid),
-        )
-        self._checked = state["namespace_check"]
+        self._path = Pathspec.parse(state["pathspec"], depth=self._depth)
+        self._scope = Scope(state["metadata"], state["namespace"], state["namespace_check"])
+        self._attempt = state["attempt"]
 
 
 class RunPart(ClientObject):
-    """An object within a run: it has the run's tags and is in a namespace when its run is."""
+    """A run or an object within one: it has the run's tags and is in a namespace when the run is."""
+
+    _uid: Oid | None = None
 
     @cached_property
-    def _run(self) -> Run:
-        from gitflowrun.client.run import Run
+    def _run(self) -> RunReader:
+        path = self._path
+        return RunReader(self._scope.spec, path.flow, RunId(path.run or ""), uid=self._uid)
 
-        return self._relative(Run, Pathspec(self._path.flow, self._path.run))
+    def _shared(self, path: Pathspec) -> dict[str, Any]:
+        return {} if path.run is None else {"_run": self._run}
 
-    def _part(self, kind: type[_Part], path: Pathspec) -> _Part:
-        """Another object within the same run."""
-        made = self._relative(kind, path)
-        made._run = self._run  # noqa: SLF001  (so that they share what was read)
-        return made
+    def __getstate__(self) -> dict[str, Any]:
+        # In a clone the run may have another id, and a path of this machine means nothing; its uid does.
+        return {**super().__getstate__(), "uid": str(self._run.now().identity.uid)}
 
-    def _run_uid(self) -> str:
-        return self._run.uid
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._uid = Oid.from_hex(state["uid"])
 
     @property
     def user_tags(self) -> frozenset[str]:
@@ -234,16 +247,34 @@ class RunPart(ClientObject):
 
     @property
     def system_tags(self) -> frozenset[str]:
-        """The tags that say how the run was made."""
+        """The tags that say how the run was made: `user:`, `python_version:` and the like."""
         return self._run.system_tags
 
     def is_in_namespace(self) -> bool:
-        """Whether the run belongs to the namespace the object was made in."""
-        return self._run.is_in_namespace()
+        """Whether the run has the tag that is the namespace the object was made in."""
+        return self._scope.namespace is None or self._run.has_tag(self._scope.namespace)
 
 
-_Object = TypeVar("_Object", bound=ClientObject)
-_Part = TypeVar("_Part", bound=RunPart)
+class TaskPart(RunPart):
+    """A task or one of its artifacts: both are seen as one attempt of the task left them."""
+
+    @cached_property
+    def _task(self) -> TaskReader:
+        step, task = self._path.step, self._path.task
+        assert step is not None
+        assert task is not None
+        return TaskReader(self._run, TaskName(step, task), self._attempt)
+
+    def _shared(self, path: Pathspec) -> dict[str, Any]:
+        shared = super()._shared(path)
+        if path.components[:_TASK_DEPTH] == self._path.components[:_TASK_DEPTH]:
+            shared |= {"_task": self._task, "_attempt": self._attempt}
+        return shared
+
+    def _check_exists(self) -> None:
+        self._task.check_attempt()
+
+
 _Child = TypeVar("_Child", bound=ClientObject)
 
 
@@ -254,9 +285,11 @@ class Container(ClientObject, Generic[_Child]):
     def __iter__(self) -> Iterator[_Child]:
         """What is in it, newest first."""
 
-    @abstractmethod
     def _child(self, name: str) -> _Child:
         """The child of that id. Raises NotFound."""
+        child: _Child = self._at(*self._path.components, name)
+        child._check_exists()  # noqa: SLF001  (of a class of this module)
+        return child
 
     def __getitem__(self, name: str | int) -> _Child:
         try:
@@ -272,8 +305,30 @@ class Container(ClientObject, Generic[_Child]):
         return True
 
 
+def make(path: Pathspec, scope: Scope, **known: Any) -> Any:
+    """The object at an address; nothing is looked up.
+
+    Args:
+        path: The address; its depth decides which class it is of.
+        scope: Repository and namespace.
+        known: Attributes that another object has read already.
+    """
+    kind = _CLASSES[len(path.components)]
+    made = kind.__new__(kind)
+    vars(made).update(known, _path=path, _scope=scope)
+    return made
+
+
+def outside(item: ClientObject, scope: Scope) -> NamespaceMismatch:
+    """The error about an object that is not in the namespace of `scope`."""
+    return NamespaceMismatch(
+        f"{item.pathspec} is not in the namespace {scope.namespace!r}",
+        hint="namespace(None) shows all runs",
+    )
+
+
 def local_time(seconds: float) -> datetime:
-    """A time as Metaflow's client tells it: local, without a time zone."""
+    """A time as Metaflow's client gives it: local, without a time zone."""
     return datetime.fromtimestamp(seconds)  # noqa: DTZ006
 
 

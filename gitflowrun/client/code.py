@@ -26,7 +26,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gitflowrun.client.info import info_dict
+from gitflowrun.client.metaflow_names import info_dict
 from gitflowrun.errors import CorruptRecord, NotFound, RepositoryError, UntrustedArtifact
 from gitflowrun.git.objects import Mode
 from gitflowrun.runs import layout

@@ -1,26 +1,37 @@
-"""`Flow`: the runs of a flow. What a run is, `run` says.
-
-`Metaflow`: all flows of the repository that have runs in the namespace.
-"""
+"""`Flow`, the runs of a flow, and `Metaflow`, the flows of a repository."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from gitflowrun.client.base import Container, local_time, suggestion
+from gitflowrun.client.base import Container, Scope, local_time, make, outside, suggestion
+from gitflowrun.client.display import SHOWN, data_frame, table, title
 from gitflowrun.client.namespaces import get_namespace
-from gitflowrun.client.repository import Listing, Source
-from gitflowrun.client.run import Run
+from gitflowrun.client.repository import Source
+from gitflowrun.client.run import FACTS, Run, facts, seconds
+from gitflowrun.client.run_reader import Listing, RunReader
 from gitflowrun.errors import GitflowrunError, MissingKey, NotFound
-from gitflowrun.names import Pathspec, RunId
+from gitflowrun.names import PARAMETERS_STEP, Pathspec, RunId
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
 
     from pandas import DataFrame
 
-__all__ = ["Flow", "Metaflow"]
+    from gitflowrun.client.task import Task
+
+__all__ = ["Flow", "Metaflow", "rows"]
+
+# What becomes a cell of a data frame: nothing that needs unpickling, nothing long.
+_CELL_TYPES = tuple(f"builtins.{name}" for name in ("bool", "float", "int", "str", "NoneType"))
+_CELL_NUMPY = ("numpy.bool", "numpy.float", "numpy.int", "numpy.uint")
+_CELL_CODECS = ("plain/", "str/", "npy/")
+_CELL_BYTES = 4096
+
+_LEADING = (
+    "run_id", "status", "user", "created_at", "finished_at", "seconds", "tags"
+)  # fmt: skip
 
 
 class Flow(Container[Run]):
@@ -41,29 +52,27 @@ class Flow(Container[Run]):
 
     def is_in_namespace(self) -> bool:
         """Whether one of its runs belongs to the namespace the object was made in."""
-        return self._namespace is None or any(run.is_in_namespace() for run in self._all())
+        return self._scope.namespace is None or any(run.is_in_namespace() for run in self._all())
 
     @property
     def created_at(self) -> datetime:
-        """When its first run was born."""
+        """When its first run started."""
         first = self._source.runs.names(self.id)[-1]
         return local_time(self._source.runs.get(*first).started)
 
     def __iter__(self) -> Iterator[Run]:
-        return (run for run in self._all() if not self._checked or run.is_in_namespace())
+        return (run for run in self._all() if not self._scope.checked or run.is_in_namespace())
 
     def _all(self) -> Iterator[Run]:
         listing = Listing(self._source, self.id)
         for row in listing.rows:
-            run = self._relative(Run, Pathspec(self.id, row.id))
-            run._adopt_row(listing, row)  # noqa: SLF001
-            yield run
+            reader = RunReader(self._scope.spec, self.id, row.id, listing=listing, row=row)
+            yield self._at(self.id, row.id, _run=reader)
 
     def _child(self, name: str) -> Run:
-        run = self._relative(Run, Pathspec(self.id, RunId(name)))
-        run._check_exists()  # noqa: SLF001
-        if self._checked and not run.is_in_namespace():
-            raise run._outside()  # noqa: SLF001
+        run = super()._child(RunId(name))
+        if self._scope.checked and not run.is_in_namespace():
+            raise outside(run, self._scope)
         return run
 
     def runs(self, *tags: str) -> Iterator[Run]:
@@ -73,7 +82,7 @@ class Flow(Container[Run]):
     @property
     def latest_run(self) -> Run | None:
         """The newest run of the namespace; None when there is none."""
-        if self._namespace is not None:
+        if self._scope.namespace is not None:
             return next(iter(self), None)
         names = self._source.runs.names(self.id)
         return self._child(names[0][1]) if names else None
@@ -97,22 +106,19 @@ class Flow(Container[Run]):
         Raises:
             UsageError: pandas is not installed.
         """
-        from gitflowrun.client.display import to_pandas
-
-        return to_pandas(self.runs(*tags))
+        return data_frame(list(rows(self.runs(*tags))), _LEADING)
 
     def _repr_html_(self) -> str:
-        from gitflowrun.client.display import flow_html
-
-        return flow_html(self)
+        """A table of its newest runs."""
+        runs = ((run.id, *facts(run, run.user_tags)) for run in self)
+        return title(f"Flow {self.id}") + table(("run", *FACTS), runs, most=SHOWN)
 
 
 class Metaflow:
     """The flows of the repository: iterate over them, newest first, or index it by name."""
 
     def __init__(self) -> None:
-        self._spec = Source.current().spec
-        self._namespace = get_namespace()
+        self._scope = Scope(Source.current().spec, get_namespace())
 
     @property
     def flows(self) -> list[Flow]:
@@ -121,21 +127,20 @@ class Metaflow:
 
     def __iter__(self) -> Iterator[Flow]:
         # Ids count up across flows, so the first run of each says which is the oldest.
-        seen = [flow for flow, _ in reversed(Source.of(self._spec).runs.names())]
+        seen = [flow for flow, _ in reversed(Source.of(self._scope.spec).runs.names())]
         for name in reversed(dict.fromkeys(seen)):
-            flow = self._flow(name)
+            flow = make(Pathspec(name), self._scope)
             if flow.is_in_namespace():
                 yield flow
 
     def __getitem__(self, name: str) -> Flow:
         try:
-            flow = self._flow(name)
-            flow._check_exists()  # noqa: SLF001
+            flow: Flow = make(Pathspec.parse(name, depth=1), self._scope)
+            flow._check_exists()  # noqa: SLF001  (of a class of this module)
+            if not flow.is_in_namespace():
+                raise outside(flow, self._scope)
         except GitflowrunError as error:
             raise MissingKey(error.message, hint=error.hint) from None
-        if not flow.is_in_namespace():
-            outside = flow._outside()  # noqa: SLF001
-            raise MissingKey(outside.message, hint=outside.hint)
         return flow
 
     def __contains__(self, name: object) -> bool:
@@ -145,11 +150,43 @@ class Metaflow:
             return False
         return True
 
-    def _flow(self, name: str) -> Flow:
-        source = Source.of(self._spec)
-        flow = Flow.__new__(Flow)
-        flow._begin(Flow._parse(name, source), source.spec, self._namespace)  # noqa: SLF001
-        return flow
-
     def __repr__(self) -> str:
-        return f"Metaflow({self._spec!r})"
+        return f"Metaflow({self._scope.spec!r})"
+
+
+def rows(runs: Iterable[Run]) -> Iterator[dict[str, Any]]:
+    """A dictionary for each run: what every run has, then its parameters, then its metrics.
+
+    An artifact that is named like one of the columns of every run gets `data.` in front of its name.
+    """
+    for run in runs:
+        common = (
+            run.id,
+            run.status,
+            run.user,
+            run.created_at,
+            run.finished_at,
+            seconds(run),
+            tuple(sorted(run.user_tags)),
+        )
+        row: dict[str, Any] = dict(zip(_LEADING, common, strict=True))
+        for task in _reporting_tasks(run):
+            for name, value in _cells(task):
+                row[f"data.{name}" if name in _LEADING else name] = value
+        yield row
+
+
+def _reporting_tasks(run: Run) -> Iterator[Task]:
+    """The tasks that have a run's parameters and its metrics."""
+    for task in (run[PARAMETERS_STEP].task if PARAMETERS_STEP in run else None, run.end_task):
+        if task is not None:
+            yield task
+
+
+def _cells(task: Task) -> Iterator[tuple[str, Any]]:
+    for artifact in task:
+        ref = artifact._ref  # noqa: SLF001  (codec and size are no part of Metaflow's API)
+        if ref is None or ref.size > _CELL_BYTES or not ref.codec.startswith(_CELL_CODECS):
+            continue
+        if ref.type in _CELL_TYPES or ref.type.startswith(_CELL_NUMPY):
+            yield artifact.id, artifact.data

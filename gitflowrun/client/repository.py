@@ -1,4 +1,4 @@
-"""Which repository client objects read, and the parts of it that are open. What is read is not decided here.
+"""The repository that client objects read, and the parts of it that are open.
 
 The repository is the one that the current directory lies in, as for any git command, until `metadata` names
 another. Objects remember theirs by its spec, `local@/path`, which is also all they take along when pickled.
@@ -7,7 +7,6 @@ another. Objects remember theirs by its spec, `local@/path`, which is also all t
 from __future__ import annotations
 
 import os
-import time
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,15 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gitflowrun.artifacts.artifacts import ArtifactReader
-    from gitflowrun.names import RunId
     from gitflowrun.runs.runs import RunStore
     from gitflowrun.runs.tags import Tags
     from gitflowrun.runs.trust import Provenance
 
-__all__ = ["Listing", "Source", "default_metadata", "get_metadata", "metadata"]
+__all__ = ["Source", "default_metadata", "get_metadata", "metadata"]
 
 _LOCAL = "local"
-_FRESH = 1.0
 
 _chosen: list[str] = []
 _open: dict[object, Source] = {}
@@ -115,33 +112,6 @@ class Source:
         from gitflowrun.artifacts.artifacts import ArtifactReader
 
         return ArtifactReader(self.repo.objects)
-
-
-class Listing:
-    """The runs of a flow as one look at the refs found them, and their tags as they are now.
-
-    A thousand runs must not cost a thousand looks for tags, and a loop that waits for a tag must not wait for
-    ever: what was found holds for a second, then the tags of all runs are read again, at once.
-    """
-
-    def __init__(self, source: Source, flow: str) -> None:
-        self._source = source
-        self._flow = flow
-        self._found()
-        self.rows = source.runs.summaries(flow)
-        self._tags = {row.id: row.tags for row in self.rows}
-
-    def tags(self, run: RunId) -> tuple[str, ...]:
-        """The user tags of a run."""
-        if time.monotonic() > self._stale or self._source.tag_changes != self._changes:
-            self._found()
-            tagged = self._source.tags.all(self._flow)
-            self._tags = {run: tags for (_, run), tags in tagged.items()}
-        return self._tags.get(run, ())
-
-    def _found(self) -> None:
-        self._changes = self._source.tag_changes
-        self._stale = time.monotonic() + _FRESH
 
 
 def metadata(spec: str) -> str:

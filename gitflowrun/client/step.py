@@ -6,13 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from gitflowrun.client.base import Container, RunPart, local_time
 from gitflowrun.client.task import Task
-from gitflowrun.names import Pathspec, TaskName
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from gitflowrun.client.run import Run
     from gitflowrun.runs.records import TaskRecord
 
 __all__ = ["Step"]
@@ -24,29 +22,17 @@ class Step(RunPart, Container[Task]):
     _depth = 3
 
     def _check_exists(self) -> None:
-        self._run._child(self.id)  # noqa: SLF001
+        self._task_ids()
 
     def _task_ids(self) -> list[str]:
-        """Newest first."""
-        return self._run._now().tasks(self.id)[::-1]  # noqa: SLF001
+        """The ids of its tasks, newest first. Raises NotFound."""
+        return self._run.now().tasks(self.id)[::-1]
 
     def _records(self) -> Iterator[TaskRecord]:
-        return self._run._now().records(self.id)  # noqa: SLF001
-
-    def _task(self, name: str) -> Task:
-        return self._part(Task, Pathspec(self._path.flow, self._path.run, self.id, name))
-
-    @property
-    def parent(self) -> Run:
-        """The run."""
-        return self._run
+        return self._run.now().records(self.id)
 
     def __iter__(self) -> Iterator[Task]:
-        return map(self._task, self._task_ids())
-
-    def _child(self, name: str) -> Task:
-        self._run._now().task(TaskName(self.id, name))  # noqa: SLF001
-        return self._task(name)
+        return (self._at(*self._path.components, name) for name in self._task_ids())
 
     @property
     def task(self) -> Task | None:
@@ -69,7 +55,7 @@ class Step(RunPart, Container[Task]):
     @property
     def created_at(self) -> datetime:
         """When its first task started."""
-        return self._task(self._task_ids()[-1]).created_at
+        return self._child(self._task_ids()[-1]).created_at
 
     @property
     def finished_at(self) -> datetime | None:
@@ -93,21 +79,20 @@ class Step(RunPart, Container[Task]):
     @property
     def parent_steps(self) -> Iterator[Step]:
         """The steps that led to it."""
-        mine = self.id
-        for step in self._run:
-            if any(child.id == mine for child in step.child_steps):
-                yield step
+        return (
+            step for step in self.parent if any(child.id == self.id for child in step.child_steps)
+        )
 
     @property
     def child_steps(self) -> Iterator[Step]:
         """The steps it led to, as far as they have tasks."""
-        present = set(self._run._now().steps())  # noqa: SLF001
-        for name in self._next():
-            if name in present:
-                yield self._run[name]
+        present = set(self._run.now().steps())
+        return (
+            self._at(*self._path.components[:2], name) for name in self._next() if name in present
+        )
 
     def _next(self) -> list[str]:
-        node = self._run._now().info.graph.get("steps", {}).get(self.id, {})  # noqa: SLF001
+        node = self._run.now().info.graph.get("steps", {}).get(self.id, {})
         if node.get("type") == "split-switch":  # which cases were taken, only the tasks know
             jumps = [record.transition for record in self._records()]
             return list(dict.fromkeys(name for jump in jumps if jump for name in jump.targets))

@@ -1,98 +1,38 @@
-"""`Task`: one execution of a step, its artifacts, metadata and output. Derived values come from `derived`."""
+"""`Task`: one execution of a step, with its artifacts, metadata and output."""
 
 from __future__ import annotations
 
 from collections import namedtuple
 from datetime import datetime, timezone
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from gitflowrun.client.artifact import DataArtifact, MetaflowData
-from gitflowrun.client.base import Container, RunPart, local_time, suggestion
-from gitflowrun.client.task_metadata import DERIVED, Metadata, as_exception, metadata_entries
-from gitflowrun.errors import NotFound
-from gitflowrun.names import Pathspec, TaskName
+from gitflowrun.client.artifact import DataArtifact
+from gitflowrun.client.base import Container, TaskPart, local_time
+from gitflowrun.client.display import SHOWN, size_text, table, time_text, title
+from gitflowrun.client.metaflow_names import Metadata, as_exception, metadata_entries
+from gitflowrun.errors import MissingKey
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from gitflowrun.client.code import MetaflowCode
-    from gitflowrun.client.step import Step
-    from gitflowrun.client.task_metadata import TaskException
-    from gitflowrun.runs.read import StoredTask
-    from gitflowrun.runs.records import Attempt, TaskRecord
+    from gitflowrun.client.metaflow_names import TaskException
+    from gitflowrun.names import TaskName
 
-__all__ = ["Task"]
+__all__ = ["MetaflowData", "Task"]
 
 
-class Task(RunPart, Container[DataArtifact]):
+class Task(TaskPart, Container[DataArtifact]):
     """A task: iterate over its artifacts, or index it by their names.
 
     Names that start with `_` are passed over when iterating, but `task['_success']` works.
     """
 
     _depth = 4
-    _has_attempts = True
-
-    def _check_exists(self) -> None:
-        numbers = [str(attempt.number) for attempt in self._record.attempts]
-        if self._attempt is not None and str(self._attempt) not in numbers:
-            raise NotFound(
-                f"{self.pathspec} has no attempt {self._attempt}",
-                hint=f"it has {', '.join(numbers)}",
-            )
-
-    @property
-    def _name(self) -> TaskName:
-        assert self._path.step is not None
-        return TaskName(self._path.step, self.id)
-
-    @cached_property
-    def _stored(self) -> StoredTask:
-        return self._run._now().task(self._name)  # noqa: SLF001
-
-    @property
-    def _record(self) -> TaskRecord:
-        return self._stored.record
-
-    @property
-    def _try(self) -> Attempt | None:
-        attempts = self._record.attempts
-        if self._attempt is None:
-            return attempts[-1] if attempts else None
-        return next((item for item in attempts if item.number == self._attempt), None)
-
-    @property
-    def _is_last_try(self) -> bool:
-        attempts = self._record.attempts
-        return self._attempt is None or not attempts or attempts[-1].number == self._attempt
-
-    @property
-    def parent(self) -> Step:
-        """The step."""
-        from gitflowrun.client.step import Step
-
-        return self._part(Step, Pathspec(self._path.flow, self._path.run, self._path.step))
-
-    def _names(self) -> list[str]:
-        # A record lists the artifacts of the attempt that counts.
-        return list(self._record.artifacts) if self._is_last_try else []
-
-    def _artifact(self, name: str) -> DataArtifact:
-        path = self._path
-        return self._part(DataArtifact, Pathspec(path.flow, path.run, path.step, path.task, name))
 
     def __iter__(self) -> Iterator[DataArtifact]:
-        return (self._artifact(name) for name in self._names() if not name.startswith("_"))
-
-    def _child(self, name: str) -> DataArtifact:
-        names = self._names()
-        if name not in names and name not in DERIVED:
-            public = [name for name in names if not name.startswith("_")]
-            raise NotFound(
-                f"{self.pathspec} has no artifact {name!r}", hint=suggestion(name, public)
-            )
-        return self._artifact(name)
+        names = (name for name in self._task.artifacts if not name.startswith("_"))
+        return (self._at(*self._path.components, name) for name in names)
 
     @property
     def data(self) -> MetaflowData:
@@ -104,13 +44,13 @@ class Task(RunPart, Container[DataArtifact]):
         """Its artifacts as a named tuple of `DataArtifact`."""
         found = list(self)
         names = [item.id for item in found]
-        make: Any = namedtuple("MetaflowArtifacts", names, rename=True)  # type: ignore[misc]  # noqa: PYI024
-        return make(*found)
+        kind: Any = namedtuple("MetaflowArtifacts", names, rename=True)  # type: ignore[misc]  # noqa: PYI024
+        return kind(*found)
 
     @property
     def metadata(self) -> list[Metadata]:
         """What was noted about it, of all attempts, oldest first."""
-        return metadata_entries(self)
+        return metadata_entries(self._task, self)
 
     @property
     def metadata_dict(self) -> dict[str, Any]:
@@ -120,28 +60,28 @@ class Task(RunPart, Container[DataArtifact]):
     @property
     def current_attempt(self) -> int:
         """The number of the attempt that this object speaks of."""
-        return self._try.number if self._try else 0
+        return self._task.attempt.number if self._task.attempt else 0
 
     @property
     def successful(self) -> bool:
         """Whether its step returned and its artifacts were stored."""
-        return self._try is not None and self._try.ok
+        return self._task.ok
 
     @property
     def finished(self) -> bool:
         """Whether it is done; False for one that failed, as in Metaflow."""
-        return self.successful
+        return self._task.ok
 
     @property
     def created_at(self) -> datetime:
         """When it first started."""
-        attempts = self._record.attempts
-        return local_time(attempts[0].started) if attempts else self._run.created_at
+        return local_time(self._task.started)
 
     @property
     def finished_at(self) -> datetime | None:
         """When it ended."""
-        return local_time(self._try.finished) if self._try else None
+        ended = self._task.finished
+        return None if ended is None else local_time(ended)
 
     @property
     def exception(self) -> TaskException | None:
@@ -151,7 +91,7 @@ class Task(RunPart, Container[DataArtifact]):
     @property
     def index(self) -> int | None:
         """Its position in the innermost foreach; None outside of one."""
-        frames = self._record.frames
+        frames = self._task.record.frames
         return frames[-1].index if frames else None
 
     @property
@@ -159,7 +99,7 @@ class Task(RunPart, Container[DataArtifact]):
         """Whether it controls the other tasks of a parallel step."""
         return any(
             entry.name == "internal_task_type" and entry.value == "control_task"
-            for entry in self._record.metadata
+            for entry in self._task.record.metadata
         )
 
     @property
@@ -171,20 +111,19 @@ class Task(RunPart, Container[DataArtifact]):
     @property
     def origin_pathspec(self) -> str | None:
         """The task it was taken over from, with all it stored; None when it was executed in this run."""
-        stored = self._run._now()  # noqa: SLF001
-        if self._record.run.uid == stored.identity.uid or stored.info.origin is None:
-            return None
-        return f"{stored.info.origin.run.pathspec}/{self._name}"
+        return self._task.origin_pathspec
 
     @property
     def code(self) -> MetaflowCode:
         """The code of its run."""
-        return self._run.code
+        from gitflowrun.client.code import MetaflowCode
+
+        return MetaflowCode(self._source, self._run.now())
 
     @property
     def environment_info(self) -> dict[str, Any]:
         """What it ran in: python, platform, packages, environment variables."""
-        return dict(self._run._now().info.environment)  # noqa: SLF001
+        return dict(self._run.now().info.environment)
 
     @property
     def parent_task_pathspecs(self) -> Iterator[str]:
@@ -199,42 +138,40 @@ class Task(RunPart, Container[DataArtifact]):
     @property
     def parent_tasks(self) -> Iterator[Task]:
         """The tasks whose artifacts it saw; of a join, in the order of the split."""
-        names = self._record.parents
+        names = self._task.record.parents
         return (self._sibling(name) for name in names if not name.step.startswith("_"))
 
     @property
     def child_tasks(self) -> Iterator[Task]:
         """The tasks that saw its artifacts."""
         for step in self.parent.child_steps:
-            for record in step._records():  # noqa: SLF001
-                if self._name in record.parents:
+            for record in self._run.now().records(step.id):
+                if self._task.name in record.parents:
                     yield self._sibling(record.name)
 
     def _sibling(self, name: TaskName) -> Task:
-        return self._part(Task, Pathspec(self._path.flow, self._path.run, name.step, name.task))
-
-    def _output(self, stream: str) -> bytes:
-        return self._stored.output(stream) if self._is_last_try else b""
+        task: Task = self._at(*self._path.components[:2], name.step, name.task)
+        return task
 
     @property
     def stdout(self) -> str:
         """What it printed."""
-        return self._output("stdout").decode(errors="replace")
+        return self._task.output("stdout").decode(errors="replace")
 
     @property
     def stderr(self) -> str:
         """What it printed to standard error."""
-        return self._output("stderr").decode(errors="replace")
+        return self._task.output("stderr").decode(errors="replace")
 
     @property
     def stdout_size(self) -> int:
         """The bytes it printed."""
-        return len(self._output("stdout"))
+        return len(self._task.output("stdout"))
 
     @property
     def stderr_size(self) -> int:
         """The bytes it printed to standard error."""
-        return len(self._output("stderr"))
+        return len(self._task.output("stderr"))
 
     def loglines(
         self,
@@ -249,12 +186,52 @@ class Task(RunPart, Container[DataArtifact]):
             as_unicode: Lines as text; as UTF-8 bytes when False.
             meta_dict: Not used.
         """
-        last = self._record.attempts[-1].finished if self._record.attempts else 0.0
-        for seconds, line in self._stored.lines(stream) if self._is_last_try else ():
+        attempts = self._task.record.attempts
+        last = attempts[-1].finished if attempts else 0.0
+        for seconds, line in self._task.stored.lines(stream) if self._task.is_last else ():
             moment = datetime.fromtimestamp(last if seconds is None else seconds, timezone.utc)
             yield moment.replace(tzinfo=None), line if as_unicode else line.encode()
 
     def _repr_html_(self) -> str:
-        from gitflowrun.client.display import task_html
+        """A table of its artifacts; nothing is loaded."""
+        status = "done" if self.successful else "failed"
+        rows = ((item.id, item.type, size_text(item.size)) for item in self)
+        head = title(f"Task {self.pathspec}: {status}, {time_text(self.created_at)}")
+        return head + table(("artifact", "type", "size"), rows, most=SHOWN)
 
-        return task_html(self)
+
+class MetaflowData:
+    """The artifacts of a task as attributes, loaded when they are used."""
+
+    __slots__ = ("_task",)
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "_task":  # while being unpickled or copied
+            raise AttributeError(name)
+        try:
+            artifact = self._task[name]
+        except MissingKey as error:
+            message = f"{error.message}; {error.hint}" if error.hint else error.message
+            raise AttributeError(message, name=name, obj=self) from None
+        return artifact.data
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names()
+
+    def __dir__(self) -> list[str]:
+        return sorted({*object.__dir__(self), *self._names()})
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, MetaflowData) and self._task == other._task
+
+    def __hash__(self) -> int:
+        return hash((MetaflowData, self._task))
+
+    def __repr__(self) -> str:
+        return f"<MetaflowData: {', '.join(self._names())}>"
+
+    def _names(self) -> list[str]:
+        return [artifact.id for artifact in self._task]

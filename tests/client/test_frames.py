@@ -8,7 +8,7 @@ from unittest import mock
 import pytest
 
 from gitflowrun import Flow
-from gitflowrun.client.display import rows
+from gitflowrun.client.flow import rows
 from gitflowrun.errors import UsageError
 from tests.client.samples import Pickled, make_failed_run, make_run
 from tests.helpers.repos import GitRepo
@@ -51,7 +51,7 @@ def test_numpy_scalars_become_cells(here: GitRepo) -> None:
 def test_names_of_columns_do_not_collide(here: GitRepo) -> None:
     """An artifact called like a column of every run gets `data.` in front."""
     make_run(here)
-    with mock.patch("gitflowrun.client.display._scalars", return_value=[("status", 3)]):
+    with mock.patch("gitflowrun.client.flow._cells", return_value=[("status", 3)]):
         (row,) = rows(Flow("MyFlow"))
     assert (row["status"], row["data.status"]) == ("done", 3)
 

@@ -12,6 +12,11 @@ from gitflowrun import DataArtifact, Run, Step, Task
 from gitflowrun.artifacts.codecs import encode
 from gitflowrun.artifacts.digest import digest_parts
 from gitflowrun.errors import CorruptRecord, InvalidPathspec, NotFound, UsageError
+from gitflowrun.git.objects import Oid
+from gitflowrun.git.odb import ObjectStore
+from gitflowrun.git.repository import Repository
+from gitflowrun.names import RunId, TaskName
+from gitflowrun.runs.runs import RunStore
 from tests.client.samples import make_failed_run, make_resumed_run, make_run, sample_tasks, start
 from tests.helpers.repos import GitRepo
 
@@ -122,6 +127,24 @@ def test_an_artifact_knows_its_bytes(run: Run) -> None:
         assert file.read() == b"net"
     inherited = run["end"]["5"]["name"]
     assert (inherited.sha, inherited.data) == (artifact.sha, "net")
+
+
+def test_artifacts_share_what_was_read(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sizes, types and values of all artifacts of a task cost one read of its record."""
+    stored = RunStore(Repository.discover()).get("MyFlow", RunId(run.id))
+    record = stored.task(TaskName("end", "5")).task_blob
+    read: list[Oid] = []
+    blob = ObjectStore.blob
+
+    def count(store: ObjectStore, oid: Oid) -> bytes:
+        read.append(oid)
+        return blob(store, oid)
+
+    monkeypatch.setattr(ObjectStore, "blob", count)
+    task = run["end"]["5"]
+    sizes = [(item.size, item.type, item.data, item.parent.successful) for item in task]
+    assert len(sizes) == len(task.artifacts) == 3
+    assert read.count(record) == 1
 
 
 def test_rows_of_an_array(here: GitRepo) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gitflowrun import Flow, Run
-from gitflowrun.client.display import rows
+from gitflowrun.client.flow import rows
 from gitflowrun.errors import UntrustedArtifact
 from gitflowrun.names import TaskName
 from gitflowrun.runs.pending import FinishedTask

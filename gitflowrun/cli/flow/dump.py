@@ -80,13 +80,13 @@ def _tasks(flow: FlowContext, path: str) -> list[StoredTask]:
 
 def _artifacts(task: StoredTask, include: Collection[str], *, private: bool) -> list[DataArtifact]:
     from gitflowrun.client import DataArtifact
-    from gitflowrun.client.task_metadata import DERIVED
+    from gitflowrun.client.metaflow_names import PRIVATE_ARTIFACTS
 
     names = set(task.record.artifacts)
     if include:
-        names = {name for name in include if name in names or name in DERIVED}
+        names = {name for name in include if name in names or name in PRIVATE_ARTIFACTS}
     elif private:
-        names.update(DERIVED)
+        names.update(PRIVATE_ARTIFACTS)
     else:
         names = {name for name in names if not name.startswith("_")}
     return [

@@ -1,0 +1,249 @@
+"""What our records hold, by the names and in the forms of Metaflow: private artifacts, metadata, a run's INFO.
+
+Metaflow stores these with every task; a task's record holds each of them once, typed, and here they are
+derived from it. What a task stored under one of these names itself is found first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from gitflowrun.runs.records import INFO
+from gitflowrun.values import frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gitflowrun.client.run_reader import TaskReader
+    from gitflowrun.runs.read import StoredRun
+    from gitflowrun.runs.records import RunIdentity, RunInfo
+
+__all__ = [
+    "PRIVATE_ARTIFACTS",
+    "ForeachFrame",
+    "Metadata",
+    "TaskException",
+    "as_exception",
+    "info_dict",
+    "metadata_entries",
+    "record_dict",
+]
+
+_SPLIT_VALUES = "split_values"  # a field that the runtime adds to the record of a task that splits
+_TRACEBACK = "Traceback (most recent call last):"
+
+
+class ForeachFrame(NamedTuple):
+    """One level of a foreach, as in Metaflow's `_foreach_stack`."""
+
+    step: str
+    var: str
+    num_splits: int
+    index: int  # type: ignore[assignment]  # hides `tuple.index`, as Metaflow's does
+    value: str
+
+
+@frozen
+class TaskException:
+    """The exception that ended a task, as text: reading one must not need the code that raised it.
+
+    Attributes:
+        type: The exception's class, such as `builtins.ValueError`.
+        exception: Its message.
+        stacktrace: The traceback, where the task could still print one.
+    """
+
+    type: str
+    exception: str
+    stacktrace: str
+
+    def __str__(self) -> str:
+        return self.stacktrace
+
+
+class Metadata(NamedTuple):
+    """One thing that was noted about a task. `created_at` counts milliseconds since 1970, as in Metaflow."""
+
+    name: str
+    value: Any
+    created_at: int
+    type: str
+    task: Any
+
+
+def as_exception(stored: object) -> TaskException | None:
+    """The exception in what a failed task stored as `_exception`, a map of texts."""
+    if isinstance(stored, TaskException):
+        return stored
+    if not isinstance(stored, Mapping):
+        return None
+    words = [str(stored.get(name, "")) for name in ("type", "message", "stacktrace")]
+    return TaskException(*words)
+
+
+def _exception(task: TaskReader) -> TaskException | None:
+    if task.attempt is None or task.attempt.error is None:
+        return None
+    error = task.attempt.error
+    kind, _, message = error.partition(": ")
+    _, marker, trace = task.output("stderr").decode(errors="replace").rpartition(_TRACEBACK)
+    return TaskException(kind, message, (marker + trace).rstrip() if marker else error)
+
+
+def _graph(task: TaskReader) -> dict[str, Any]:
+    return dict(task.run.now().info.graph)
+
+
+def _frames(task: TaskReader) -> list[ForeachFrame]:
+    # Our records name the step that split; Metaflow names the first step inside.
+    steps = _graph(task).get("steps", {})
+    return [
+        ForeachFrame(
+            (steps.get(frame.step, {}).get("next") or [frame.step])[0],
+            frame.var,
+            frame.num_splits,
+            frame.index,
+            frame.value,
+        )
+        for frame in task.record.frames
+    ]
+
+
+def _transition(task: TaskReader) -> tuple[list[str], str | None] | None:
+    jump = task.record.transition
+    return None if jump is None else (list(jump.targets), jump.foreach)
+
+
+PRIVATE_ARTIFACTS: Mapping[str, Callable[[TaskReader], Any]] = {
+    "_current_step": lambda task: task.name.step,
+    "_exception": _exception,
+    "_foreach_num_splits": lambda task: getattr(task.record.transition, "num_splits", None),
+    "_foreach_stack": _frames,
+    "_foreach_values": lambda task: task.record.extra.get(_SPLIT_VALUES),
+    "_foreach_var": lambda task: getattr(task.record.transition, "foreach", None),
+    "_graph_info": _graph,
+    "_iteration_stack": lambda _: [],
+    "_success": lambda task: task.ok,
+    "_task_ok": lambda task: task.ok,
+    "_transition": _transition,
+}
+"""How each artifact that Metaflow stores with every task follows from the task's record."""
+
+
+def metadata_entries(task: TaskReader, of: object) -> list[Metadata]:
+    """A task's metadata, oldest first: the entries that its record holds, and those that follow from it.
+
+    Args:
+        task: The task.
+        of: The client object that the entries name as theirs.
+    """
+    stored = [
+        Metadata(entry.name, _value(entry.name, entry.value), _ms(entry.time), entry.type, of)
+        for entry in task.record.metadata
+    ]
+    names = {entry.name for entry in stored}
+    derived = [
+        Metadata(name, value, _ms(time), name, of)
+        for name, value, time in _derived_entries(task)
+        if name not in names
+    ]
+    return sorted(derived + stored, key=lambda entry: entry.created_at)
+
+
+def _derived_entries(task: TaskReader) -> Iterator[tuple[str, Any, float]]:
+    run, record, started = task.run.now(), task.record, task.started
+    executor = _executor(task, run)
+    if executor is not None:
+        for name, value in _run_entries(executor.info).items():
+            yield name, value, started
+    yield "ds-root", task.run.source.spec.partition("@")[2], started
+    yield "origin-run-id", str(run.info.origin.run.id) if run.info.origin else "None", started
+    if task.origin_pathspec is not None:
+        yield "origin-task-id", record.name.task, started
+    if record.frames:
+        yield "foreach-stack", [f"{frame.var}={frame.value}" for frame in record.frames], started
+        path = ",".join(f"{frame.step}:{frame.index}" for frame in _frames(task))
+        yield "foreach-execution-path", path, started
+    for attempt in record.attempts:
+        yield "attempt", str(attempt.number), attempt.started
+        yield "attempt_ok", str(attempt.ok), attempt.finished
+        yield "attempt-done", str(attempt.number), attempt.finished
+
+
+def _executor(task: TaskReader, run: StoredRun) -> StoredRun | None:
+    """The run that executed a task; None when it was taken over from one that is not here any more."""
+    if task.record.run.uid == run.identity.uid:
+        return run
+    return task.run.source.provenance.find(task.record.run)
+
+
+def _run_entries(info: RunInfo) -> dict[str, str]:
+    """The entries that are the same for every task of a run."""
+    import json
+
+    git = {name: value for name, value in _git(info).items() if value}
+    return {
+        "user": info.user,
+        "runtime": _runtime(info),
+        **_versions(info),
+        "script-name": info.script.rpartition("/")[2],
+        "ds-type": "local",
+        "git-info": json.dumps(git),
+    }
+
+
+def info_dict(run: StoredRun) -> dict[str, Any]:
+    """A run's INFO as a plain dictionary: our names, and Metaflow's for what Metaflow has names for."""
+    return record_dict(run.info, run.identity)
+
+
+def record_dict(info: RunInfo, identity: RunIdentity | None = None) -> dict[str, Any]:
+    """As `info_dict`, from the record.
+
+    Args:
+        info: The record.
+        identity: The run as this repository has it; a fetched run may have another id than the record says.
+    """
+    data = INFO.dump(info) | _git(info) | _versions(info)
+    data |= {
+        "username": info.user,
+        "runtime": _runtime(info),
+        "environment_type": "local",
+        "platform": info.environment.get("platform"),
+        "use_r": False,
+        "ext_info": {},
+    }
+    if identity is not None:
+        data |= {"run_id": str(identity.id), "uid": str(identity.uid)}
+    return data
+
+
+def _git(info: RunInfo) -> dict[str, Any]:
+    return {
+        "repo_url": info.git.get("remote"),
+        "branch_name": info.git.get("branch"),
+        "commit_sha": info.git.get("commit"),
+        "has_uncommitted_changes": bool(info.git.get("dirty")),
+    }
+
+
+def _versions(info: RunInfo) -> dict[str, str]:
+    names = ("python", "gitflowrun", "metaflow")
+    return {f"{name}_version": info.versions.get(name, "") for name in names}
+
+
+def _runtime(info: RunInfo) -> str:
+    """What executed a run: `dev` for this machine."""
+    tags = (tag.partition(":") for tag in info.system_tags)
+    return next((value for name, _, value in tags if name == "runtime"), "dev")
+
+
+def _value(name: str, value: str) -> Any:
+    import json
+
+    return json.loads(value) if name == "foreach-stack" and value.startswith("[") else value
+
+
+def _ms(seconds: float) -> int:
+    return int(seconds * 1000)

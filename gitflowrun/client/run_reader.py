@@ -1,0 +1,231 @@
+"""The run and the task behind client objects, read once and shared by all objects made from one another.
+
+`Run`, `Step`, `Task` and `DataArtifact` are views of the same two things. A thousand artifacts must not read
+their task's record a thousand times, and a thousand runs of a list must not look for tags a thousand times.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from gitflowrun.client.repository import Source
+from gitflowrun.errors import NotFound
+from gitflowrun.runs.read import StoredRun
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from gitflowrun.artifacts.reference import ArtifactRef
+    from gitflowrun.git.objects import Oid
+    from gitflowrun.names import RunId, TaskName
+    from gitflowrun.runs.listing import RunSummary
+    from gitflowrun.runs.read import StoredTask
+    from gitflowrun.runs.records import Attempt, TaskRecord
+
+__all__ = ["Listing", "RunReader", "TaskReader"]
+
+_FRESH = 1.0
+"""Seconds for which the tags of a listing hold."""
+
+
+class Listing:
+    """The runs of a flow as one look at the refs found them, and their tags as they are now.
+
+    What was found holds for a second, then the tags of all runs are read again, at once: a loop that waits
+    for a tag sees it, and a loop over all runs does not read the refs for each.
+
+    Args:
+        source: The repository.
+        flow: The flow's name.
+    """
+
+    def __init__(self, source: Source, flow: str) -> None:
+        self._source = source
+        self._flow = flow
+        self._set_age()
+        self.rows = source.runs.summaries(flow)
+        self._tags = {row.id: row.tags for row in self.rows}
+
+    def tags(self, run: RunId) -> tuple[str, ...]:
+        """The user tags of a run."""
+        if time.monotonic() > self._stale or self._source.tag_changes != self._changes:
+            self._set_age()
+            tagged = self._source.tags.all(self._flow)
+            self._tags = {run: tags for (_, run), tags in tagged.items()}
+        return self._tags.get(run, ())
+
+    def _set_age(self) -> None:
+        self._changes = self._source.tag_changes
+        self._stale = time.monotonic() + _FRESH
+
+
+class RunReader:
+    """A run as it is when it is asked; what has ended is read once.
+
+    Args:
+        spec: The repository, `local@/path`.
+        flow: The run's flow.
+        number: Its id.
+        uid: The oid of its first commit, where an unpickled object brings it along.
+        listing: The listing that it was found in.
+        row: Its row there.
+    """
+
+    def __init__(
+        self,
+        spec: str,
+        flow: str,
+        number: RunId,
+        *,
+        uid: Oid | None = None,
+        listing: Listing | None = None,
+        row: RunSummary | None = None,
+    ) -> None:
+        self._spec = spec
+        self._flow = flow
+        self._number = number
+        self._uid = uid
+        self._listing = listing
+        self._row = row
+        self._read: StoredRun | None = None
+
+    @property
+    def source(self) -> Source:
+        """The repository, opened again in a process that did not open it."""
+        return Source.of(self._spec)
+
+    def now(self) -> StoredRun:
+        """The run at its newest commit. Raises NotFound."""
+        if self._read is None or not self._read.state.status.is_final:
+            self._read = self._look()
+        return self._read
+
+    def _look(self) -> StoredRun:
+        if self._row is not None and self._row.status.is_final:
+            return StoredRun(self.source.repo, self._flow, self._number, self._row.commit)
+        found = self.source.runs.get(self._flow, self._number)
+        if self._uid is not None and self._uid != found.identity.uid:
+            # Unpickled in a clone, where another run has this id.
+            return self.source.runs.find(str(self._uid), self._flow)
+        return found
+
+    def summary(self) -> RunSummary | StoredRun:
+        """Status and times at the least cost: from the listing, if the run had ended by then."""
+        if self._row is not None and self._row.status.is_final:
+            return self._row
+        return self.now()
+
+    @property
+    def user(self) -> str:
+        """Who ran it."""
+        return self._row.user if self._row is not None else self.now().info.user
+
+    @property
+    def user_tags(self) -> frozenset[str]:
+        """The tags that people gave it, as they are now."""
+        if self._listing is not None:
+            return frozenset(self._listing.tags(self._number))
+        return frozenset(self.source.tags.of(self.now()))
+
+    @property
+    def system_tags(self) -> frozenset[str]:
+        """The tags that say how it was made: `user:`, `python_version:` and the like."""
+        return frozenset(self.now().info.system_tags)
+
+    def has_tag(self, tag: str) -> bool:
+        """Whether it has a tag of either kind; reads no more than is needed."""
+        if tag in self.user_tags or tag == f"user:{self.user}":
+            return True
+        return ":" in tag and tag in self.system_tags  # every system tag has a colon
+
+    def retag(self, remove: Iterable[str | bytes], add: Iterable[str | bytes]) -> None:
+        """Take away tags and give others, all or nothing. Raises TaggingError."""
+        source = self.source
+        source.tags.replace(self.now(), remove=remove, add=add)
+        source.tag_changes += 1
+
+
+class TaskReader:
+    """A task as one of its attempts left it.
+
+    Args:
+        run: Its run.
+        name: Its step and id.
+        number: Which attempt, from 0; the last one when None.
+    """
+
+    run: RunReader
+    name: TaskName
+
+    def __init__(self, run: RunReader, name: TaskName, number: int | None) -> None:
+        self.run = run
+        self.name = name
+        self._number = number
+
+    @cached_property
+    def stored(self) -> StoredTask:
+        """The stored task, whatever the attempt. Raises NotFound."""
+        return self.run.now().task(self.name)
+
+    @property
+    def record(self) -> TaskRecord:
+        """Its record, of all attempts."""
+        return self.stored.record
+
+    def check_attempt(self) -> None:
+        """Raise NotFound unless there is such a task, and such an attempt of it."""
+        numbers = [attempt.number for attempt in self.record.attempts]
+        if self._number is not None and self._number not in numbers:
+            raise NotFound(
+                f"{self.stored.pathspec} has no attempt {self._number}",
+                hint=f"it has {', '.join(map(str, numbers))}",
+            )
+
+    @property
+    def attempt(self) -> Attempt | None:
+        """The attempt; None for a task that never got to one."""
+        attempts = self.record.attempts
+        if self._number is None:
+            return attempts[-1] if attempts else None
+        return next((item for item in attempts if item.number == self._number), None)
+
+    @property
+    def is_last(self) -> bool:
+        """Whether it is the last attempt, the one whose artifacts and output were kept."""
+        attempts = self.record.attempts
+        return self._number is None or not attempts or attempts[-1].number == self._number
+
+    @property
+    def ok(self) -> bool:
+        """Whether the step returned and its artifacts were stored."""
+        return self.attempt is not None and self.attempt.ok
+
+    @property
+    def started(self) -> float:
+        """When its first attempt started, in seconds since 1970."""
+        attempts = self.record.attempts
+        return attempts[0].started if attempts else self.run.summary().started
+
+    @property
+    def finished(self) -> float | None:
+        """When the attempt ended, in seconds since 1970."""
+        return self.attempt.finished if self.attempt else None
+
+    @property
+    def artifacts(self) -> Mapping[str, ArtifactRef]:
+        """What is stored of it, by name."""
+        return self.record.artifacts if self.is_last else {}
+
+    def output(self, stream: str) -> bytes:
+        """What it wrote to `stdout` or `stderr`."""
+        return self.stored.output(stream) if self.is_last else b""
+
+    @property
+    def origin_pathspec(self) -> str | None:
+        """The task that it was taken over from by `resume`; None when it was executed in its run."""
+        run = self.run.now()
+        if self.record.run.uid == run.identity.uid or run.info.origin is None:
+            return None
+        return f"{run.info.origin.run.pathspec}/{self.name}"
