@@ -1,34 +1,46 @@
-"""msgpack, every option pinned and every length checked first: the bytes of records and messages.
+"""The one module that uses the msgpack library: every option pinned, every length checked before anything else.
 
-Only this file and the codecs touch msgpack. What the fields of a record mean is not its business.
+Three pairs of functions. `pack` and `unpack` are for records, which may be anybody's; `pack_message` and
+`unpack_message` for what processes of one run tell one another; `pack_exact` and `unpack_extended` for the
+codec of Python's values, which adds types of its own as extension values. What the fields of a record are is
+said in tables (`schema`).
 
-msgpack's defaults turn 10 MB of hostile input into 700 MB of memory, let a repeated key win over an
-earlier one and hand out extension objects. Here `scan` walks the structure first and allocates
-nothing; what passes costs memory in proportion to its nodes and bytes, which are limited. Whatever
-the bytes, the outcome is a value or `CorruptRecord`.
+msgpack's defaults turn 10 MB of hostile input into 700 MB of memory, let a repeated key win over an earlier
+one and return extension objects. Here `scan` walks the structure first and allocates nothing; what passes
+costs memory in proportion to its nodes and bytes, which are limited. Whatever the bytes, the outcome is a
+value or `CorruptRecord`.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgpack
 
 from gitflowrun.errors import CorruptRecord, UnserializableArtifact
 from gitflowrun.values import frozen
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 __all__ = [
     "MESSAGE",
     "RECORD",
+    "Extension",
     "Limits",
+    "array_header",
     "pack",
+    "pack_exact",
     "pack_message",
     "scan",
     "unpack",
+    "unpack_extended",
     "unpack_message",
 ]
 
 Buffer = bytes | bytearray | memoryview
+Extension: TypeAlias = msgpack.ExtType
+"""An extension value: a code from 0 to 127, and bytes."""
 
 
 @frozen
@@ -42,7 +54,6 @@ class Limits:
         text: Bytes of one text.
         binary: Bytes of one binary or extension value.
         extensions: Whether extension values are allowed at all.
-        any_keys: Whether map keys may be other than text and binary.
     """
 
     total: int
@@ -51,7 +62,6 @@ class Limits:
     text: int
     binary: int
     extensions: bool = False
-    any_keys: bool = False
 
 
 # Records are read from anybody's repository: 64 MiB is the chunk list of an artifact of 1 TiB, and
@@ -155,7 +165,7 @@ def _unpack(data: Buffer, limits: Limits) -> Any:
             use_list=True,
             unicode_errors="surrogatepass",
             strict_map_key=True,
-            object_pairs_hook=unique_map,
+            object_pairs_hook=_unique_map,
             max_str_len=limits.text,
             max_bin_len=limits.binary,
             max_array_len=limits.nodes,
@@ -166,7 +176,60 @@ def _unpack(data: Buffer, limits: Limits) -> Any:
         raise CorruptRecord(f"malformed msgpack: {error}") from error
 
 
-def unique_map(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
+def pack_exact(value: Any, extend: Callable[[Any], Extension]) -> memoryview:
+    """Pack a value of which no part may be taken for something similar, such as a tuple for a list.
+
+    Args:
+        value: The value.
+        extend: Makes an extension value of what has exactly none of msgpack's types; TypeError if it can't.
+
+    Returns:
+        The packer's own memory: a copy of a large value would be half of what packing takes.
+
+    Raises:
+        ValueError: it is too deep, or too large.
+        OverflowError: likewise.
+    """
+    try:
+        return _pack_exact(value, extend, "strict")
+    except UnicodeEncodeError:  # lone surrogates, which are rare: looking for them costs more
+        return _pack_exact(value, extend, "surrogatepass")
+
+
+def _pack_exact(value: Any, extend: Callable[[Any], Extension], errors: str) -> memoryview:
+    packer = msgpack.Packer(
+        default=extend, strict_types=True, autoreset=False, unicode_errors=errors
+    )
+    packer.pack(value)
+    return memoryview(packer.getbuffer())
+
+
+def array_header(count: int) -> bytes:
+    """How an array of so many values begins; the values, packed one by one, follow it."""
+    header: bytes = msgpack.Packer().pack_array_header(count)
+    return header
+
+
+def unpack_extended(data: Buffer, extension: Callable[[int, bytes], Any]) -> Any:
+    """The value that `pack_exact` turned into `data`, which only `scan` can have found to be small enough.
+
+    Args:
+        data: The packed value.
+        extension: Makes a value of an extension value's code and bytes. What it raises is passed on.
+
+    Raises:
+        ValueError: `data` is no packed value.
+    """
+    return msgpack.unpackb(
+        data,
+        raw=False,
+        strict_map_key=False,
+        unicode_errors="surrogatepass",
+        ext_hook=extension,
+    )
+
+
+def _unique_map(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
     """The map of `pairs`; a repeated key is an error: which of its values would be right?"""
     result = dict(pairs)
     if len(result) != len(pairs):

@@ -1,13 +1,13 @@
-"""Values to bytes and back: one codec a file, chosen by the value's exact type. No git, no files.
+"""Values to bytes and back: one codec a file, chosen by the value's exact type.
 
-    raw       str/1, bytes/1      the text or bytes themselves: `git show` reads them
-    plain     plain/1             what Python's literals and standard value types build, as msgpack
-    arrays    npy/1               numpy arrays in numpy's own file format
-    frames    arrow/1             pandas, polars and pyarrow as an Arrow IPC stream
-    tensors   safetensors/1       torch tensors and state dicts
-    files     file/1              a file or stream of bytes larger than memory
+    bytes     str/1, bytes/1      the text or bytes themselves: `git show` reads them
+              file/1              a file or stream of bytes larger than memory
+    plain_*   plain/1             what Python's literals and standard value types build, as msgpack
+    numpy     npy/1               numpy arrays in numpy's own file format
+    arrow, pandas, polars   arrow/1   pandas, polars and pyarrow as an Arrow IPC file
+    torch     safetensors/1       torch tensors and state dicts
     plugins                       users' codecs, found by entry point
-    pickles   pickle/5, cloudpickle/1   everything else; loaded only from trusted runs
+    pickle    pickle/5, cloudpickle/1   everything else; loaded only from trusted runs
 
 Bytes are deterministic: equal values give equal bytes in every process and under every hash seed. (Pickles
 may not: what is in a set within an object comes in the order of the hash seed. Nor may Arrow's views, runs and
@@ -25,6 +25,7 @@ from gitflowrun.artifacts.codecs.registry import (
     ARRAY,
     BYTES,
     FILE,
+    FILE_TYPE,
     check_safe,
     decode,
     encode,
@@ -54,20 +55,25 @@ __all__ = [
 
 
 def is_file(value: object) -> bool:
-    """Whether a value stands for a file."""
-    cls = type(value)
-    return cls.__name__ == "FileArtifact" and cls.__module__ == f"{__name__}.files"
+    """Whether a value is a FileArtifact; asked of every value, so its module is not imported for it."""
+    return type_name(value) == FILE_TYPE
 
 
 def stored_file(opener: Callable[[], BinaryIO], size: int, digest: bytes) -> Any:
-    """The value of a stored file, of which nothing is read yet."""
+    """The FileArtifact of a stored file, of which nothing is read yet.
+
+    Args:
+        opener: Opens the payload for reading.
+        size: Its bytes.
+        digest: Its BLAKE3.
+    """
     from gitflowrun.artifacts.codecs.bytes import FileArtifact
 
     return FileArtifact(opener, size, "in the repository", digest)
 
 
 def read_rows(stream: BinaryIO, rows: int | slice) -> Any:
-    """Some rows of the array in an npy payload; see `arrays.read_rows`."""
+    """Some rows of the array in an npy payload; see `numpy.read_rows`."""
     from gitflowrun.artifacts.codecs import numpy as numpy_codec
 
     return numpy_codec.read_rows(stream, rows)

@@ -1,14 +1,14 @@
-"""arrow/1: an Arrow IPC file, every large buffer a part of its own; pyarrow's and polars' values in it.
+"""arrow/1: tables as Arrow IPC files, and pyarrow's own values in them.
 
-How pandas' values become columns is `pandas_frames`' business. Any program that reads Arrow (or Feather)
-files reads the payload; what Arrow alone can't say stands in the schema's metadata under `gitflowrun`.
+pandas' and polars' codecs make tables of their values and values of their tables; here is the file between.
+Any program that reads Arrow (or Feather) files reads the payload, every large buffer of which is a part of
+its own. What Arrow alone can't say is the *recipe*: plain values in the schema's metadata under `gitflowrun`,
+of which `kind` names the type that was stored. How a table is divided into chunks is not kept: no comparison
+looks at it.
 
-Not kept: how a table is divided into chunks, which no comparison looks at.
-
-What Arrow arrays have in memory beside their values: nothing, so that equal arrays have equal bytes.
-
-Whatever was computed under a null before, and what lies behind the end of a slice, is nobody's business and
-would be published with the array. Arrow writes the first as it is, and of the second up to 63 bytes.
+Equal tables give equal bytes, for buffers are made canonical first: whatever was computed under a null, or
+lies behind the end of a slice, would be published with the array. Arrow writes the first as it is, and of the
+second up to 63 bytes.
 """
 
 from __future__ import annotations
@@ -22,65 +22,58 @@ import pyarrow.compute as pc
 from gitflowrun.artifacts.codecs.payload import Loading, Unencodable, flat, type_name
 from gitflowrun.artifacts.codecs.plain_decode import decode_plain
 from gitflowrun.artifacts.codecs.plain_encode import encode_plain
-from gitflowrun.errors import CorruptRecord, GitflowrunError, NotFound
+from gitflowrun.artifacts.codecs.registry import table_decoder
+from gitflowrun.errors import CorruptRecord, GitflowrunError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["cleaned", "decode_arrow", "encode_arrow", "write_table"]
-
+__all__ = ["canonical", "decode_file", "decode_table", "encode_table", "write_file"]
 
 _KEY = b"gitflowrun"
 _LONE = 256 << 10  # bytes from which a buffer is a part of its own; smaller neighbours are joined
+_PIECE = 1 << 16  # rows looked at, or rewritten, at a time
 
-Recipe = dict[str, Any]
-
-
-def encode_arrow(value: Any) -> tuple[memoryview, ...]:
-    """The parts of an Arrow file."""
-    try:
-        import pyarrow as pa
-    except ImportError as error:
-        raise Unencodable("pyarrow is not installed") from error
-    name = type_name(value)
-    library = name.partition(".")[0]
-    try:
-        if library == "pandas":
-            from gitflowrun.artifacts.codecs import pandas as pandas_codec
-
-            return pandas_codec.encode_pandas(value)
-        if library == "polars":
-            from gitflowrun.artifacts.codecs import polars as polars_codec
-
-            return polars_codec.encode_polars(value)
-        table = _table_of(value)
-        if table.num_rows and not table.num_columns:
-            raise Unencodable("rows without columns")
-        return write_table(table, {"kind": name})
-    except (pa.ArrowException, OverflowError, UnicodeEncodeError) as error:
-        raise Unencodable(f"Arrow can't hold it: {error}") from error
+_is = pa.types
 
 
-def _table_of(value: Any) -> Any:
-    """A pyarrow value as a table."""
-    import pyarrow as pa
-
+def encode_table(value: Any) -> tuple[memoryview, ...]:
+    """The parts of the Arrow file of a pyarrow Table, RecordBatch, ChunkedArray or Array."""
     if isinstance(value, pa.Table):
-        return value
-    if isinstance(value, pa.RecordBatch):
-        return pa.Table.from_batches([value])
-    return pa.table({"values": value})
+        table = value
+    elif isinstance(value, pa.RecordBatch):
+        table = pa.Table.from_batches([value])
+    else:
+        table = pa.table({"values": value})
+    if table.num_rows and not table.num_columns:
+        raise Unencodable("rows without columns")
+    return write_file(table, {"kind": type_name(value)})
 
 
-def write_table(table: Any, recipe: Recipe) -> tuple[memoryview, ...]:
+def decode_table(
+    table: Any, recipe: Mapping[str, Any], _loading: Loading, _payload: memoryview
+) -> Any:
+    """The pyarrow value that `encode_table` made a table of."""
+    kind = recipe["kind"]
+    if kind == "pyarrow.lib.Table":
+        return table
+    if kind == "pyarrow.lib.RecordBatch":
+        columns = [column.chunk(0) for column in table.columns]
+        return pa.RecordBatch.from_arrays(columns, schema=table.schema)
+    column = table.column(0)
+    return column if kind == "pyarrow.lib.ChunkedArray" else column.chunk(0)
+
+
+def write_file(table: Any, recipe: Mapping[str, Any]) -> tuple[memoryview, ...]:
     """The parts of a table's file.
 
     Args:
         table: The table.
-        recipe: How to make the value of it; plain values.
-    """
-    import pyarrow as pa
+        recipe: How to make the value of it; plain values, `kind` among them.
 
+    Raises:
+        Unencodable: the table has a column of an extension type.
+    """
     for field in table.schema:
         if _has_extension(field.type):
             raise Unencodable(f"Arrow extension type {field.type}")
@@ -89,14 +82,12 @@ def write_table(table: Any, recipe: Recipe) -> tuple[memoryview, ...]:
     sink = _Sink()
     with pa.PythonFile(sink, mode="w") as file, pa.ipc.new_file(file, schema) as writer:
         for batch in _batches(table):
-            writer.write_batch(cleaned(batch).replace_schema_metadata(schema.metadata))
+            writer.write_batch(canonical(batch).replace_schema_metadata(schema.metadata))
     return sink.parts()
 
 
 def _batches(table: Any) -> list[Any]:
     """The table in one piece, as far as Arrow can; a piece even of no rows, which may have dictionaries."""
-    import pyarrow as pa
-
     if table.num_rows:
         return list(table.combine_chunks().to_batches())
     columns = [
@@ -107,11 +98,9 @@ def _batches(table: Any) -> list[Any]:
 
 
 def _has_extension(kind: Any) -> bool:
-    import pyarrow as pa
-
     if isinstance(kind, pa.BaseExtensionType):
         return True
-    if pa.types.is_dictionary(kind):
+    if _is.is_dictionary(kind):
         return _has_extension(kind.value_type)
     return any(_has_extension(kind.field(index).type) for index in range(kind.num_fields))
 
@@ -164,15 +153,12 @@ class _Sink:
         return False
 
 
-def decode_arrow(payload: memoryview, loading: Loading) -> Any:
-    """The value in an Arrow file."""
-    try:
-        import pyarrow as pa
-    except ImportError as error:
-        raise NotFound(
-            "the value is an Arrow table, and pyarrow is not installed",
-            hint="pip install gitflowrun[pandas]",
-        ) from error
+def decode_file(payload: memoryview, loading: Loading) -> Any:
+    """The value in an Arrow file: what the recipe's library makes of the table.
+
+    Raises:
+        CorruptRecord: the payload is no such file.
+    """
     try:
         reader = pa.ipc.open_file(pa.py_buffer(payload))
         batches = [reader.get_batch(number) for number in range(reader.num_record_batches)]
@@ -182,68 +168,30 @@ def decode_arrow(payload: memoryview, loading: Loading) -> Any:
         metadata = dict(table.schema.metadata or {})
         recipe = decode_plain(memoryview(metadata.pop(_KEY)), loading)
         table = table.replace_schema_metadata(metadata or None)
-        return _builder(recipe["kind"])(table, recipe, loading, payload)
-    except GitflowrunError:
+        return table_decoder(recipe["kind"])(table, recipe, loading, payload)
+    except (GitflowrunError, ImportError):
         raise
-    except ImportError as error:
-        raise NotFound(f"the value needs a package that is not installed: {error}") from error
     except Exception as error:
         raise CorruptRecord(f"malformed Arrow payload: {error}") from error
 
 
-def _builder(kind: str) -> Callable[[Any, Mapping[str, Any], Loading, memoryview], Any]:
-    library = kind.partition(".")[0]
-    if library == "pandas":
-        from gitflowrun.artifacts.codecs import pandas as pandas_codec
-
-        return pandas_codec.decode_pandas
-    if library == "polars":
-        from gitflowrun.artifacts.codecs import polars as polars_codec
-
-        return polars_codec.decode_polars
-    return _value_of
-
-
-def _value_of(
-    table: Any, recipe: Mapping[str, Any], _loading: Loading, _payload: memoryview
-) -> Any:
-    """The pyarrow value that `_table_of` made a table of."""
-    import pyarrow as pa
-
-    kind = recipe["kind"]
-    if kind == "pyarrow.lib.Table":
-        return table
-    if kind == "pyarrow.lib.RecordBatch":
-        columns = [column.chunk(0) for column in table.columns]
-        return pa.RecordBatch.from_arrays(columns, schema=table.schema)
-    column = table.column(0)
-    if kind == "pyarrow.lib.ChunkedArray":
-        return column
-    return column.chunk(0)
-
-
-_PIECE = 1 << 16  # rows looked at or rewritten at a time
-
-_is = pa.types
-
-
-def cleaned(batch: Any) -> Any:
-    """An equal record batch with nothing beside its values; columns that have nothing there are not copied.
+def canonical(batch: Any) -> Any:
+    """An equal record batch with canonical buffers; columns that have nothing beside their values aren't copied.
 
     Arrays of views, of runs and of unions stay as they are.
     """
-    columns = [_cleaned(column) for column in batch.columns]
+    columns = [_canonical(column) for column in batch.columns]
     return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
 
 
-def _cleaned(array: Any) -> Any:
+def _canonical(array: Any) -> Any:
     kind = array.type
-    clean = next((clean for test, clean in _CLEANERS if test(kind)), None)
-    if clean is None:
+    make = next((make for test, make in _CANONICAL if test(kind)), None)
+    if make is None:
         return array
     if array.null_count == len(array) and not _is.is_dictionary(kind):
         return pa.nulls(len(array), kind)
-    return clean(array)
+    return make(array)
 
 
 def _made(array: Any, buffers: list[Any], children: list[Any]) -> Any:
@@ -266,24 +214,24 @@ def _bitmap(array: Any, number: int) -> Any:
     return pa.py_buffer(bits.to_bytes(size, "little"))
 
 
-def _cleaned_words(array: Any) -> Any:
+def _canonical_dictionary(array: Any) -> Any:
     """A dictionary array: what is in the dictionary stays, in its order, used or not."""
-    indices, words = _cleaned(array.indices), _cleaned(array.dictionary)
+    indices, words = _canonical(array.indices), _canonical(array.dictionary)
     return pa.DictionaryArray.from_arrays(indices, words, ordered=array.type.ordered)
 
 
-def _cleaned_struct(array: Any) -> Any:
+def _canonical_struct(array: Any) -> Any:
     children = array.flatten()  # null where the struct is
-    return _made(array, [], [_cleaned(child) for child in children])
+    return _made(array, [], [_canonical(child) for child in children])
 
 
-def _cleaned_bits(array: Any) -> Any:
+def _canonical_bits(array: Any) -> Any:
     if array.null_count:
         array = _rewritten(array)
     return _made(array, [_bitmap(array, 1)], [])
 
 
-def _cleaned_values(array: Any) -> Any:
+def _canonical_values(array: Any) -> Any:
     """An array of values of fixed width."""
     if array.null_count and _has_hidden_values(array):
         array = _rewritten(array)
@@ -308,7 +256,7 @@ def _has_hidden_values(array: Any) -> bool:
     return False
 
 
-def _cleaned_offsets(array: Any) -> Any:
+def _canonical_offsets(array: Any) -> Any:
     """An array of text, bytes, lists or maps."""
     if array.null_count and _has_hidden_lengths(array):
         array = _rewritten(array)
@@ -319,7 +267,7 @@ def _cleaned_offsets(array: Any) -> Any:
     width = offsets.type.bit_width // 8
     own = offsets.buffers()[1].slice(offsets.offset * width, len(offsets) * width)
     if array.type.num_fields:
-        return _made(array, [own], [_cleaned(array.values[first:last])])
+        return _made(array, [own], [_canonical(array.values[first:last])])
     data = array.buffers()[2]
     return _made(array, [own, data and data.slice(first, last - first)], [])
 
@@ -343,11 +291,11 @@ def _has_hidden_lengths(array: Any) -> bool:
     return False
 
 
-def _cleaned_fixed_list(array: Any) -> Any:
+def _canonical_fixed_list(array: Any) -> Any:
     if array.null_count:
         array = _rewritten(array)
     size = array.type.list_size
-    return _made(array, [], [_cleaned(array.values[array.offset * size :][: len(array) * size])])
+    return _made(array, [], [_canonical(array.values[array.offset * size :][: len(array) * size])])
 
 
 def _pieces(array: Any) -> list[Any]:
@@ -362,13 +310,13 @@ def _rewritten(array: Any) -> Any:
 
 
 _LARGE = (_is.is_large_string, _is.is_large_binary, _is.is_large_list)
-_CLEANERS: tuple[tuple[Callable[[Any], bool], Callable[[Any], Any]], ...] = (
-    (_is.is_dictionary, _cleaned_words),
-    (_is.is_struct, _cleaned_struct),
-    (_is.is_fixed_size_list, _cleaned_fixed_list),
-    *((test, _cleaned_offsets) for test in (_is.is_string, _is.is_binary, *_LARGE)),
-    *((test, _cleaned_offsets) for test in (_is.is_list, _is.is_map)),
-    (_is.is_boolean, _cleaned_bits),
-    *((test, _cleaned_values) for test in (_is.is_primitive, _is.is_decimal)),
-    (_is.is_fixed_size_binary, _cleaned_values),
+_CANONICAL: tuple[tuple[Callable[[Any], bool], Callable[[Any], Any]], ...] = (
+    (_is.is_dictionary, _canonical_dictionary),
+    (_is.is_struct, _canonical_struct),
+    (_is.is_fixed_size_list, _canonical_fixed_list),
+    *((test, _canonical_offsets) for test in (_is.is_string, _is.is_binary, *_LARGE)),
+    *((test, _canonical_offsets) for test in (_is.is_list, _is.is_map)),
+    (_is.is_boolean, _canonical_bits),
+    *((test, _canonical_values) for test in (_is.is_primitive, _is.is_decimal)),
+    (_is.is_fixed_size_binary, _canonical_values),
 )

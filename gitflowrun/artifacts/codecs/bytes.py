@@ -120,6 +120,10 @@ class FileArtifact:
         raise TypeError(msg)
 
 
+# Manifests record a value's type by this name, which must not change when this module moves.
+FileArtifact.__module__ = "gitflowrun"
+
+
 def from_file(path: str | os.PathLike[str]) -> FileArtifact:
     """A file as an artifact's value; it must stay as it is until the step has ended.
 

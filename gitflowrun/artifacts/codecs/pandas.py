@@ -29,7 +29,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from gitflowrun.artifacts.codecs.arrow import write_table
+from gitflowrun.artifacts.codecs.arrow import decode_file, write_file
 from gitflowrun.artifacts.codecs.payload import Loading, Unencodable
 from gitflowrun.artifacts.codecs.plain_decode import decode_plain
 from gitflowrun.artifacts.codecs.plain_encode import encode_plain
@@ -38,7 +38,7 @@ from gitflowrun.errors import NotFound
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["Memory", "decode_column", "decode_pandas", "encode_column", "encode_pandas", "whole"]
+__all__ = ["Memory", "decode_column", "decode_frame", "encode_column", "encode_frame", "whole"]
 
 
 _MAX_PLAIN = 100_000  # objects, one by one: more of them are pickle's
@@ -295,10 +295,10 @@ class _Columns:
         return len(self.arrays) - 1
 
     def parts(self, recipe: dict[str, Any]) -> tuple[memoryview, ...]:
-        return write_table(pa.Table.from_arrays(self.arrays, names=self.names), recipe)
+        return write_file(pa.Table.from_arrays(self.arrays, names=self.names), recipe)
 
 
-def encode_pandas(value: Any) -> tuple[memoryview, ...]:
+def encode_frame(value: Any) -> tuple[memoryview, ...]:
     """The parts of a frame's, series' or index's Arrow file."""
     columns = _Columns()
     if isinstance(value, pd.Index):
@@ -315,7 +315,7 @@ def encode_pandas(value: Any) -> tuple[memoryview, ...]:
         for position, label in enumerate(value.columns):
             array, how = encode_column(value.iloc[:, position])
             data.append([columns.add(label, array), how])
-        labels = b"".join(encode_pandas(value.columns))
+        labels = b"".join(encode_frame(value.columns))
         recipe |= {"kind": _FRAME, "data": data, "columns": labels}
     recipe["index"] = _encode_index(value.index, columns)
     return columns.parts(recipe)
@@ -363,10 +363,10 @@ def _encode_levels(index: Any, columns: _Columns) -> Recipe:
     return ["levels", levels, list(index.names)]
 
 
-def decode_pandas(
+def decode_frame(
     table: Any, recipe: Mapping[str, Any], loading: Loading, payload: memoryview
 ) -> Any:
-    """The value that `encode_pandas` took apart."""
+    """The value that `encode_frame` took apart."""
     memory = Memory(payload, loading)
     index = _decode_index(table, recipe["index"], memory)
     if recipe["kind"] == _INDEX:
@@ -390,9 +390,7 @@ def _series(values: Any, index: Any) -> Any:
 
 
 def _decode_labels(payload: bytes, loading: Loading) -> Any:
-    from gitflowrun.artifacts.codecs.arrow import decode_arrow
-
-    return decode_arrow(memoryview(payload), loading)
+    return decode_file(memoryview(payload), loading)
 
 
 def _column(table: Any, position: int | None) -> Any:

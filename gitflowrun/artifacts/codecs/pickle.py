@@ -1,4 +1,4 @@
-"""Everything else: pickle protocol 5 with its large buffers out of band, cloudpickle where pickle fails.
+"""pickle/5 and cloudpickle/1: what no other codec takes, large buffers out of band.
 
 Unpickling runs whatever the pickle says, so it happens for trusted payloads only. A payload without
 large buffers is a pickle that any Python reads. Classes of the flow's own file are pickled as
@@ -13,11 +13,10 @@ import pickle
 from collections.abc import Mapping
 from typing import Any
 
-from gitflowrun.artifacts.codecs import payload as payload_module
 from gitflowrun.artifacts.codecs import torch as torch_codec
 from gitflowrun.artifacts.codecs.classes import find, main_name
-from gitflowrun.artifacts.codecs.payload import OUT_OF_BAND, Loading, Unencodable, flat
-from gitflowrun.errors import CorruptRecord, GitflowrunError, NotFound, UnserializableArtifact
+from gitflowrun.artifacts.codecs.payload import OUT_OF_BAND, Loading, Unencodable, flat, join, split
+from gitflowrun.errors import CorruptRecord, GitflowrunError, NotFound
 
 __all__ = ["decode_pickle", "encode_cloudpickle", "encode_pickle"]
 
@@ -71,7 +70,7 @@ def _parts(pickler: Any, value: Any) -> tuple[memoryview, ...]:
     _with_reducers(pickler)(out, protocol=5, buffer_callback=keep_in_band).dump(value)
     head = out.getvalue()
     notes = {"main": main_name()} if _MAIN.encode() in head else None
-    return payload_module.join(head, buffers, notes)
+    return join(head, buffers, notes)
 
 
 def _with_reducers(pickler: Any) -> Any:
@@ -112,7 +111,7 @@ def decode_pickle(payload: memoryview, loading: Loading) -> Any:
         NotFound: a class or module it needs doesn't exist here.
         CorruptRecord: the payload is no pickle, or a class of it refuses.
     """
-    head, buffers, notes = payload_module.split(payload)
+    head, buffers, notes = split(payload)
     if not loading.writable:
         buffers = [buffer.toreadonly() for buffer in buffers]
     else:
@@ -129,13 +128,3 @@ def decode_pickle(payload: memoryview, loading: Loading) -> Any:
 
 def _writable(buffer: memoryview) -> memoryview:
     return memoryview(bytearray(buffer)) if buffer.readonly else buffer
-
-
-def refuse(type_: str, reasons: list[str]) -> UnserializableArtifact:
-    """The error for a value that no codec takes."""
-    hint = "store what it was made from, or register a codec (entry point group gitflowrun.codecs)"
-    if any("cloudpickle is not installed" in reason for reason in reasons):
-        hint = "pip install cloudpickle stores functions and local classes; or " + hint
-    return UnserializableArtifact(
-        f"a value of type {type_} can't be pickled: {reasons[0]}", hint=hint
-    )

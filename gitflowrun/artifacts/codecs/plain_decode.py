@@ -9,13 +9,12 @@ import gc
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import msgpack
-
-from gitflowrun import msgpack as msgpack_module
+from gitflowrun import msgpack
 from gitflowrun.artifacts.codecs import classes, plain_encode
 from gitflowrun.artifacts.codecs import numpy as numpy_codec
-from gitflowrun.artifacts.codecs import payload as payload_module
+from gitflowrun.artifacts.codecs.payload import split
 from gitflowrun.artifacts.codecs.plain_types import BY_CODE
+from gitflowrun.artifacts.codecs.registry import decode_embedded
 from gitflowrun.errors import CorruptRecord, UntrustedArtifact
 from gitflowrun.values import replace
 
@@ -32,13 +31,12 @@ _GC_PAUSE = (
 _MANY = 4_000_000
 """Values within a stranger's value: the costliest, empty containers of a byte each, take 300 MB."""
 _UNSHARED = (tuple, frozenset, slice)
-_LIMITS = msgpack_module.Limits(
+_LIMITS = msgpack.Limits(
     total=1 << 40, depth=plain_encode.MAX_DEPTH, nodes=1 << 40, text=1 << 32, binary=1 << 32,
-    extensions=True, any_keys=True,
+    extensions=True,
 )  # fmt: skip
 _MALFORMED = (
     ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError,
-    msgpack.UnpackException,
 )  # fmt: skip
 
 
@@ -50,7 +48,7 @@ def decode_plain(payload: memoryview, loading: Loading) -> Any:
         UntrustedArtifact: a class would have to be imported for a value that isn't trusted.
         NotFound: a class or a time zone doesn't exist here.
     """
-    head, buffers, _ = payload_module.split(payload)
+    head, buffers, _ = split(payload)
     with _collector_paused(len(head)):
         try:
             return _Reader(payload, buffers, loading).read(head)
@@ -102,19 +100,13 @@ class _Reader:
     def read(self, data: Buffer) -> Any:
         """One packed value."""
         if not self._loading.trusted:
-            self._nodes += msgpack_module.scan(data, _LIMITS)
+            self._nodes += msgpack.scan(data, _LIMITS)
             if self._nodes > _MANY:
                 raise UntrustedArtifact(
                     f"a value of more than {_MANY:,} parts could fill the memory, and its run isn't trusted",
                     hint="if you trust where it came from: git runs trust <run or remote>",
                 )
-        return msgpack.unpackb(
-            data,
-            raw=False,
-            strict_map_key=False,
-            unicode_errors="surrogatepass",
-            ext_hook=self._extension,
-        )
+        return msgpack.unpack_extended(data, self._extension)
 
     def _extension(self, code: int, data: bytes) -> Any:
         if code == plain_encode.REF:
@@ -171,8 +163,6 @@ class _Reader:
         return self.read(entries[-1])
 
     def _embedded(self, parts: list[Any]) -> Any:
-        from gitflowrun.artifacts.codecs.registry import decode_embedded
-
         codec, payload, *count = parts
         if count:
             payload = self._region(payload, *count)

@@ -21,12 +21,13 @@ import sys
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import msgpack
-
-from gitflowrun.artifacts.codecs import classes, payload
+from gitflowrun import msgpack
+from gitflowrun.artifacts.codecs import classes
 from gitflowrun.artifacts.codecs import numpy as numpy_codec
-from gitflowrun.artifacts.codecs.payload import OUT_OF_BAND, Buffer, Unencodable, flat
-from gitflowrun.artifacts.codecs.plain_types import kind_of
+from gitflowrun.artifacts.codecs.payload import OUT_OF_BAND, Buffer, Unencodable, flat, join
+from gitflowrun.artifacts.codecs.plain_types import int_bytes, kind_of
+from gitflowrun.artifacts.codecs.registry import encode_embedded
+from gitflowrun.msgpack import Extension
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sized
@@ -110,7 +111,7 @@ MAX_COPIES = 1_000_000
 
 _ATOMS = frozenset({type(None), bool, int, float, str, bytes})
 _BARE = _ATOMS - {bytes}
-_PLACEHOLDER = msgpack.ExtType(REF, b"")
+_PLACEHOLDER = Extension(REF, b"")
 
 
 def encode_plain(value: Any) -> tuple[memoryview, ...]:
@@ -122,43 +123,25 @@ def encode_plain(value: Any) -> tuple[memoryview, ...]:
     first = _Writer(frozenset())
     head = first.write(value)
     if not first.shared:
-        return payload.join(head, first.buffers)
+        return join(head, first.buffers)
     # The first one lives on meanwhile: what it took apart must not hand its ids on.
     second = _Writer(frozenset(first.shared))
     head = second.write(value)
-    return payload.join(head, second.buffers)
+    return join(head, second.buffers)
 
 
-def _packed(lowered: Any) -> bytes:
-    """What `_Writer` lowered, as bytes."""
-    return bytes(_packed_once(lowered))
-
-
-def _packed_once(lowered: Any) -> memoryview:
-    """The same in the packer's own memory: a copy of a large value would be half of what encoding takes."""
+def _packed(lowered: Any) -> memoryview:
+    """What `_Writer` lowered, in the packer's own memory."""
     try:
-        try:
-            return _pack(lowered, "strict")
-        except UnicodeEncodeError:
-            return _pack(lowered, "surrogatepass")
+        return msgpack.pack_exact(lowered, _big_int)
     except (ValueError, OverflowError) as error:
         raise Unencodable(f"msgpack refuses it: {error}") from error
-
-
-def _pack(lowered: Any, unicode_errors: str) -> memoryview:
-    packer = msgpack.Packer(
-        default=_big_int, strict_types=True, autoreset=False, unicode_errors=unicode_errors
-    )
-    packer.pack(lowered)
-    return memoryview(packer.getbuffer())
 
 
 def _big_int(value: Any) -> Any:
     """Integers beyond 64 bits, the one kind of atom that msgpack can't hold."""
     assert type(value) is int
-    kind = kind_of(int)
-    assert kind is not None
-    return msgpack.ExtType(BIG_INT, _packed(kind.explode(value)))
+    return _extension(BIG_INT, int_bytes(value))
 
 
 class _Way(NamedTuple):
@@ -198,10 +181,10 @@ class _Writer:
         }
 
     def write(self, value: Any) -> memoryview:
-        root = _packed_once(self._lower(value))
+        root = _packed(self._lower(value))
         if not self._table:
             return root
-        return _packed_once(_extension(SHARED, [*self._table, bytes(root)]))
+        return _packed(_extension(SHARED, [*self._table, bytes(root)]))
 
     def _lower(self, value: Any) -> Any:
         """The value in msgpack's types; what msgpack would not keep exactly, as an extension."""
@@ -265,8 +248,8 @@ class _Writer:
         lowered = lower(value)
         self._open.remove(key)
         if key in self._sharing:
-            ref = msgpack.ExtType(REF, len(self._table).to_bytes(4, "big"))
-            self._table.append(_packed(lowered))
+            ref = Extension(REF, len(self._table).to_bytes(4, "big"))
+            self._table.append(bytes(_packed(lowered)))
             lowered = self._refs[key] = ref
         return lowered
 
@@ -303,7 +286,7 @@ class _Writer:
 
     def _key(self, key: Any) -> Any:
         lowered = self._lower(key)
-        if type(lowered) is not msgpack.ExtType and type(key) not in _ATOMS:
+        if type(lowered) is not Extension and type(key) not in _ATOMS:
             raise Unencodable("a dict key that could be no key when loaded")
         return lowered
 
@@ -328,10 +311,9 @@ class _Writer:
     def _sorted(self, code: int, value: Any) -> Any:
         """A set: sorting what is packed is an order that depends on nothing but the elements."""
         self._in_set += 1
-        items = sorted(_packed(self._lower(item)) for item in value)
+        items = sorted(bytes(_packed(self._lower(item))) for item in value)
         self._in_set -= 1
-        header = msgpack.Packer().pack_array_header(len(items))
-        return msgpack.ExtType(code, b"".join([header, *items]))
+        return Extension(code, b"".join([msgpack.array_header(len(items)), *items]))
 
     def _exploded(self, code: int, parts: Any) -> Any:
         if type(parts) is list:
@@ -353,7 +335,7 @@ class _Writer:
         if view.nbytes < OUT_OF_BAND or self._in_set:
             return bytes(view)
         self.buffers.append(view)
-        return msgpack.ExtType(code, (len(self.buffers) - 1).to_bytes(4, "big"))
+        return Extension(code, (len(self.buffers) - 1).to_bytes(4, "big"))
 
     def _array(self, value: Any) -> Any:
         layout, data = numpy_codec.explode(value)
@@ -368,8 +350,6 @@ class _Writer:
 
     def _embedded(self, value: Any) -> Any:
         """A value that has a codec of its own, such as a data frame."""
-        from gitflowrun.artifacts.codecs.registry import encode_embedded
-
         encoded = encode_embedded(value)
         if encoded.size < OUT_OF_BAND:
             return _extension(EMBEDDED, [encoded.codec, encoded.payload()])
@@ -379,4 +359,4 @@ class _Writer:
 
 
 def _extension(code: int, parts: Any) -> Any:
-    return msgpack.ExtType(code, _packed(parts))
+    return Extension(code, bytes(_packed(parts)))

@@ -17,7 +17,7 @@ from gitflowrun.values import frozen
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["BY_CODE", "Kind", "kind_of"]
+__all__ = ["BY_CODE", "Kind", "int_bytes", "kind_of"]
 
 
 @frozen
@@ -56,7 +56,8 @@ def _unpair(items: list[Any]) -> list[tuple[Any, Any]]:
     return list(zip(items[::2], items[1::2], strict=True))
 
 
-def _int_bytes(value: int) -> bytes:
+def int_bytes(value: int) -> bytes:
+    """An integer of any size as bytes: little-endian, signed."""
     return value.to_bytes((value.bit_length() + 8) // 8, "little", signed=True)
 
 
@@ -260,7 +261,7 @@ def _count(value: Any) -> int:
 
 _KINDS = (
     Kind(4, "builtins", "complex", lambda v: [v.real, v.imag], lambda parts: complex(*parts)),
-    Kind(5, "builtins", "int", _int_bytes, lambda raw: int.from_bytes(raw, "little", signed=True)),
+    Kind(5, "builtins", "int", int_bytes, lambda raw: int.from_bytes(raw, "little", signed=True)),
     Kind(6, "builtins", "range", lambda v: [v.start, v.stop, v.step], lambda parts: range(*parts)),
     Kind(7, "builtins", "slice", lambda v: [v.start, v.stop, v.step], lambda parts: slice(*parts)),
     Kind(8, "builtins", "ellipsis", lambda _: None, lambda _: ...),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from gitflowrun.artifacts.codecs.arrow import write_table
+from gitflowrun.artifacts.codecs.arrow import write_file
 from gitflowrun.artifacts.codecs.payload import Unencodable
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from gitflowrun.artifacts.codecs.payload import Loading
 
-__all__ = ["decode_polars", "encode_polars"]
+__all__ = ["decode_frame", "encode_frame"]
 
 _FRAME, _SERIES = "polars.DataFrame", "polars.Series"
 _EXACT = (
@@ -27,7 +27,7 @@ _EXACT = (
 )  # fmt: skip
 
 
-def encode_polars(value: Any) -> tuple[memoryview, ...]:
+def encode_frame(value: Any) -> tuple[memoryview, ...]:
     """The parts of a frame's or series' Arrow file."""
     frame = value if isinstance(value, pl.DataFrame) else value.to_frame()
     for dtype in frame.dtypes:
@@ -35,7 +35,7 @@ def encode_polars(value: Any) -> tuple[memoryview, ...]:
     if frame.height and not frame.width:
         raise Unencodable("rows without columns")
     table = frame.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
-    return write_table(table, {"kind": _FRAME if value is frame else _SERIES})
+    return write_file(table, {"kind": _FRAME if value is frame else _SERIES})
 
 
 def _check(dtype: Any) -> None:
@@ -48,10 +48,10 @@ def _check(dtype: Any) -> None:
         raise Unencodable(f"polars type {dtype}")
 
 
-def decode_polars(
+def decode_frame(
     table: Any, recipe: Mapping[str, Any], _loading: Loading, _payload: memoryview
 ) -> Any:
-    """The value that `encode_polars` made a table of."""
+    """The value that `encode_frame` made a table of."""
     arrays = [column.chunk(0) for column in table.columns]
     columns = [
         pl.Series(name, pl.from_arrow(array))

@@ -1,7 +1,8 @@
-"""Which codec takes a value, and which one reads a payload. How they do it is in their files.
+"""The table of codecs: which one takes a value, and which one reads a payload.
 
-A value goes to the codecs of its exact type, then to plain/1, then to users' codecs, then to pickle; the
-first that can give it back exactly takes it. Codecs are imported when they are needed.
+A value goes to the codec of its exact type, then to plain/1, then to users' codecs, then to pickle; the first
+that can give it back exactly takes it. The tables name functions as `module:function` within this package, so
+that a codec, and the library it is for, are imported when the first value of their kind is met.
 """
 
 from __future__ import annotations
@@ -18,7 +19,13 @@ from gitflowrun.artifacts.codecs.payload import (
     flat,
     type_name,
 )
-from gitflowrun.errors import CorruptRecord, GitflowrunError, UntrustedArtifact
+from gitflowrun.errors import (
+    CorruptRecord,
+    GitflowrunError,
+    NotFound,
+    UnserializableArtifact,
+    UntrustedArtifact,
+)
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
@@ -30,6 +37,7 @@ __all__ = [
     "ARRAY",
     "BYTES",
     "FILE",
+    "FILE_TYPE",
     "Codec",
     "check_safe",
     "decode",
@@ -38,75 +46,89 @@ __all__ = [
     "encode_embedded",
     "is_safe",
     "suffix",
+    "table_decoder",
 ]
 
 
 @frozen
 class Codec:
-    """A codec's place in the registry.
+    """A format that payloads may have.
 
     Attributes:
         id: Name and version of the format, as manifests list it.
         suffix: Of the payload's file name in the `data/` view.
-        encode: Where its encoder is: `module:function` within this package.
-        decode: Likewise its decoder.
+        decode: The decoder.
         safe: Whether decoding runs no code that the payload names.
     """
 
     id: str
     suffix: str
-    encode: str
     decode: str
     safe: bool = True
 
 
-ARRAY, BYTES, FILE = "npy/1", "bytes/1", "file/1"
+TEXT, BYTES, FILE = "str/1", "bytes/1", "file/1"
+PLAIN, ARRAY, TABLE, TENSORS = "plain/1", "npy/1", "arrow/1", "safetensors/1"
 
-_BUILT_IN = (
-    Codec("str/1", ".txt", "bytes:encode_str", "bytes:decode_str"),
-    Codec(BYTES, ".bin", "bytes:encode_bytes", "bytes:decode_bytes"),
-    Codec("plain/1", ".msgpack", "plain_encode:encode_plain", "plain_decode:decode_plain"),
-    Codec(ARRAY, ".npy", "numpy:encode_npy", "numpy:decode_npy"),
-    Codec("arrow/1", ".arrow", "arrow:encode_arrow", "arrow:decode_arrow"),
-    Codec("safetensors/1", ".safetensors", "torch:encode_tensors", "torch:decode_tensors"),
-    Codec(FILE, ".bin", "files:encode_file", "files:decode_file"),
-    Codec("pickle/5", ".pickle", "pickle:encode_pickle", "pickle:decode_pickle", safe=False),
-    Codec(
-        "cloudpickle/1", ".pickle", "pickle:encode_cloudpickle", "pickle:decode_pickle",
-        safe=False,
-    ),
-)  # fmt: skip
-_CODECS = {codec.id: codec for codec in _BUILT_IN}
+_CODECS = {
+    codec.id: codec
+    for codec in (
+        Codec(TEXT, ".txt", "bytes:decode_str"),
+        Codec(BYTES, ".bin", "bytes:decode_bytes"),
+        Codec(FILE, ".bin", "bytes:decode_file"),
+        Codec(PLAIN, ".msgpack", "plain_decode:decode_plain"),
+        Codec(ARRAY, ".npy", "numpy:decode_npy"),
+        Codec(TABLE, ".arrow", "arrow:decode_file"),
+        Codec(TENSORS, ".safetensors", "torch:decode_tensors"),
+        Codec("pickle/5", ".pickle", "pickle:decode_pickle", safe=False),
+        Codec("cloudpickle/1", ".pickle", "pickle:decode_pickle", safe=False),
+    )
+}
 
-# The codecs of a type, best first, by its library and name: libraries may not be imported. Classes move
-# between a library's modules (`pandas.core.frame.DataFrame`, `pandas.DataFrame`), so those are left out.
-_OF_TYPE = {
-    "builtins.str": ("str/1",),
-    "builtins.bytes": (BYTES,),
-    "builtins.dict": ("safetensors/1",),
-    "collections.OrderedDict": ("safetensors/1",),
-    "gitflowrun.FileArtifact": (FILE,),
-    "numpy.ndarray": (ARRAY,),
-    **dict.fromkeys(
-        [
-            f"pandas.{name}"
-            for name in (
-                "DataFrame", "Series", "Index", "RangeIndex", "MultiIndex", "DatetimeIndex",
-                "TimedeltaIndex", "CategoricalIndex",
-            )
-        ],
-        ("arrow/1",),
-    ),
-    "polars.DataFrame": ("arrow/1",),
-    "polars.Series": ("arrow/1",),
-    "pyarrow.Table": ("arrow/1",),
-    "pyarrow.RecordBatch": ("arrow/1",),
-    "pyarrow.ChunkedArray": ("arrow/1",),
-    "torch.Tensor": ("safetensors/1",),
-    "torch.Parameter": ("safetensors/1",),
-}  # fmt: skip
-_GENERAL = ("plain/1",)
-_LAST = ("pickle/5", "cloudpickle/1")
+FILE_TYPE = "gitflowrun.FileArtifact"
+
+_Encoder = tuple[str, str]  # the codec's id, and the function
+_PYARROW: _Encoder = (TABLE, "arrow:encode_table")
+_PANDAS: _Encoder = (TABLE, "pandas:encode_frame")
+_POLARS: _Encoder = (TABLE, "polars:encode_frame")
+_TORCH: _Encoder = (TENSORS, "torch:encode_tensors")
+
+# The encoder of a type, by its library and name: libraries may not be imported. Classes move between a
+# library's modules (`pandas.core.frame.DataFrame`, `pandas.DataFrame`), so those are left out.
+_OF_TYPE: dict[str, _Encoder] = {
+    "builtins.str": (TEXT, "bytes:encode_str"),
+    "builtins.bytes": (BYTES, "bytes:encode_bytes"),
+    FILE_TYPE: (FILE, "bytes:encode_file"),
+    "numpy.ndarray": (ARRAY, "numpy:encode_npy"),
+    "pandas.DataFrame": _PANDAS,
+    "pandas.Series": _PANDAS,
+    "pandas.Index": _PANDAS,
+    "pandas.RangeIndex": _PANDAS,
+    "pandas.MultiIndex": _PANDAS,
+    "pandas.DatetimeIndex": _PANDAS,
+    "pandas.TimedeltaIndex": _PANDAS,
+    "pandas.CategoricalIndex": _PANDAS,
+    "polars.DataFrame": _POLARS,
+    "polars.Series": _POLARS,
+    "pyarrow.Table": _PYARROW,
+    "pyarrow.RecordBatch": _PYARROW,
+    "pyarrow.ChunkedArray": _PYARROW,
+    "builtins.dict": _TORCH,
+    "collections.OrderedDict": _TORCH,
+    "torch.Tensor": _TORCH,
+    "torch.Parameter": _TORCH,
+}
+_GENERAL: _Encoder = (PLAIN, "plain_encode:encode_plain")
+_LAST: tuple[_Encoder, ...] = (
+    ("pickle/5", "pickle:encode_pickle"),
+    ("cloudpickle/1", "pickle:encode_cloudpickle"),
+)
+# What makes a library's value of the table in an Arrow file.
+_FROM_TABLE = {
+    "pandas": "pandas:decode_frame",
+    "polars": "polars:decode_frame",
+    "pyarrow": "arrow:decode_table",
+}
 
 
 def encode(value: Any) -> Encoded:
@@ -126,48 +148,55 @@ def encode(value: Any) -> Encoded:
             raise
         except Exception as error:  # noqa: BLE001  (one codec's mistake must not cost a run: others follow)
             reasons.append(f"{id_}: {type(error).__name__}: {error}")
-    from gitflowrun.artifacts.codecs.pickle import refuse
-
-    raise refuse(name, reasons[-2:])
+    raise _unserializable(name, reasons[-2:])
 
 
 def _encoders(cls: type) -> Iterator[tuple[str, Callable[[Any], tuple[memoryview, ...]]]]:
     """Codecs that may take values of a class, best first, and their encoders."""
-    for id_ in (*_of_type(cls), *_GENERAL):
-        yield id_, partial(_call, _CODECS[id_].encode)
+    own = _of_type(cls)
+    for id_, where in (own, _GENERAL) if own else (_GENERAL,):
+        yield id_, partial(_call, where)
     if cls.__module__ != "builtins":
         from gitflowrun.artifacts.codecs import plugins
 
         users = plugins.for_type(f"{cls.__module__}.{cls.__qualname__}")
         if users is not None:
             yield users.id, users.encode
-    for id_ in _LAST:
-        yield id_, partial(_call, _CODECS[id_].encode)
+    for id_, where in _LAST:
+        yield id_, partial(_call, where)
 
 
-def _of_type(cls: type) -> tuple[str, ...]:
-    """The data codecs of exactly this class, by id."""
+def _of_type(cls: type) -> _Encoder | None:
+    """The encoder of exactly this class, if it has one of its own."""
     library = cls.__module__.partition(".")[0]
-    known = _OF_TYPE.get(f"{library}.{cls.__qualname__}")
-    if known is not None:
-        return known
+    own = _OF_TYPE.get(f"{library}.{cls.__qualname__}")
     is_array = library == "pyarrow" and cls.__qualname__.endswith("Array")
-    return ("arrow/1",) if is_array and cls.__qualname__ != "ExtensionArray" else ()
+    return _PYARROW if is_array and cls.__qualname__ != "ExtensionArray" else own
+
+
+def _unserializable(type_: str, reasons: list[str]) -> UnserializableArtifact:
+    hint = "store what it was made from, or register a codec (entry point group gitflowrun.codecs)"
+    if any("cloudpickle is not installed" in reason for reason in reasons):
+        hint = "pip install cloudpickle stores functions and local classes; or " + hint
+    return UnserializableArtifact(
+        f"a value of type {type_} can't be pickled: {reasons[0]}", hint=hint
+    )
 
 
 def encode_embedded(value: Any) -> Encoded:
-    """The value as bytes by a data codec of its exact type, for a place within another value.
+    """The value as bytes by the codec of its exact type, for a place within another value.
 
     Raises:
         Unencodable: there is none, or it declines.
     """
     name = type_name(value)
-    for id_ in _of_type(type(value)):
-        if id_ == FILE:
-            raise Unencodable("a FileArtifact within another value: make it an artifact of its own")
-        codec = _CODECS[id_]
-        return Encoded(codec.id, name, _call(codec.encode, value))
-    raise Unencodable(f"a {name}")
+    own = _of_type(type(value))
+    if own is None:
+        raise Unencodable(f"a {name}")
+    id_, where = own
+    if id_ == FILE:
+        raise Unencodable("a FileArtifact within another value: make it an artifact of its own")
+    return Encoded(id_, name, _call(where, value))
 
 
 def decode(codec: str, payload: Buffer, *, trusted: bool, writable: bool = True) -> Any:
@@ -191,10 +220,32 @@ def decode_embedded(codec: str, payload: Buffer, loading: Loading) -> Any:
     """The value in a payload that lies within another one. Raises as `decode`."""
     if not loading.trusted:
         check_safe(codec)
-    known = _CODECS.get(codec)
-    if known is None:
+    built_in = _CODECS.get(codec)
+    if built_in is None:
         return _user_codec(codec).decode(flat(payload), trusted=loading.trusted)
-    return _call(known.decode, flat(payload), loading)
+    try:
+        return _call(built_in.decode, flat(payload), loading)
+    except ImportError as error:
+        raise NotFound(
+            f"the value is stored as {codec}, which needs a package that is not installed: {error}",
+            hint=f"pip install {(error.name or 'what is missing').partition('.')[0]}",
+        ) from error
+
+
+def table_decoder(kind: str) -> Callable[..., Any]:
+    """The function that makes a value of the table in an Arrow file.
+
+    Args:
+        kind: The value's type as its recipe names it, such as `pandas.DataFrame`.
+
+    Raises:
+        CorruptRecord: no such type is stored as a table.
+    """
+    where = _FROM_TABLE.get(kind.partition(".")[0])
+    if where is None:
+        raise CorruptRecord(f"a table that is a {kind}", hint="install a newer gitflowrun")
+    decoder: Callable[..., Any] = _function(where)
+    return decoder
 
 
 def check_safe(codec: str) -> None:
@@ -217,15 +268,15 @@ def is_safe(codec: str) -> bool:
     Raises:
         CorruptRecord: the codec is unknown.
     """
-    known = _CODECS.get(codec)
-    return known.safe if known else _user_codec(codec).safe
+    built_in = _CODECS.get(codec)
+    return built_in.safe if built_in else _user_codec(codec).safe
 
 
 def suffix(codec: str) -> str:
     """The file name suffix of payloads of this codec; `.bin` for one that isn't known here."""
-    known = _CODECS.get(codec)
-    if known:
-        return known.suffix
+    built_in = _CODECS.get(codec)
+    if built_in:
+        return built_in.suffix
     try:
         return _user_codec(codec).suffix
     except GitflowrunError:
@@ -245,5 +296,9 @@ def _user_codec(codec: str) -> UserCodec:
 
 
 def _call(where: str, *args: Any) -> Any:
-    module, _, function = where.partition(":")
-    return getattr(importlib.import_module(f"{__package__}.{module}"), function)(*args)
+    return _function(where)(*args)
+
+
+def _function(where: str) -> Any:
+    module, _, name = where.partition(":")
+    return getattr(importlib.import_module(f"{__package__}.{module}"), name)

@@ -19,7 +19,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.artifacts.codecs.payload import OUT_OF_BAND, Unencodable, flat
-from gitflowrun.errors import CorruptRecord, GitflowrunError, NotFound
+from gitflowrun.errors import CorruptRecord, GitflowrunError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -136,13 +136,8 @@ def _memory(tensor: Any) -> memoryview:
 
 def decode_tensors(payload: memoryview, _loading: Loading) -> Any:
     """The tensor or state dict in a safetensors file. Torch knows no read-only tensors."""
-    try:
-        import torch
-    except ImportError as error:
-        raise NotFound(
-            "the value is a torch tensor, and torch is not installed",
-            hint="pip install gitflowrun[torch]",
-        ) from error
+    import torch
+
     if payload.readonly:
         payload = memoryview(bytearray(payload))
     try:

@@ -37,8 +37,8 @@ _ALWAYS = (
     "gitflowrun.artifacts.codecs.pickle",
 )
 _WITH = {
-    "pandas": ("pyarrow", "gitflowrun.artifacts.codecs.arrow"),
-    "polars": ("pyarrow", "gitflowrun.artifacts.codecs.arrow"),
+    "pandas": ("gitflowrun.artifacts.codecs.pandas",),
+    "polars": ("gitflowrun.artifacts.codecs.polars",),
     "pyarrow": ("gitflowrun.artifacts.codecs.arrow",),
 }
 _SAMPLE = ({"a": [1, 2.5, None, True, b"b", (1 << 70, {2})]}, "text", b"bytes")

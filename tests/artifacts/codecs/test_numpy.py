@@ -241,6 +241,7 @@ def test_malformed_headers_are_corrupt(header: bytes) -> None:
 def test_pandas_arrays_need_pyarrow(monkeypatch: pytest.MonkeyPatch) -> None:
     """A payload whose library is missing says what to install."""
     monkeypatch.setitem(sys.modules, "pyarrow", None)
+    monkeypatch.delitem(sys.modules, "gitflowrun.artifacts.codecs.arrow", raising=False)
     with pytest.raises(NotFound, match="pyarrow") as refused:
         decode("arrow/1", b"", trusted=False)
     assert "pip install" in str(refused.value.hint)
