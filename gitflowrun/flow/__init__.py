@@ -1,4 +1,7 @@
-"""What a user writes: flows, steps, parameters. It knows neither where runs are stored nor how they are run."""
+"""The language of flows: flow classes, steps, parameters, graphs, and the execution of one step.
+
+Where runs are stored and how their tasks get processes is decided in other packages.
+"""
 
 from gitflowrun.flow.current import current
 from gitflowrun.flow.flowspec import FlowSpec

@@ -1,7 +1,7 @@
 """`FlowSpec`, the class every flow derives from: what a step can say and see through `self`. No execution.
 
 Attributes that a step sets live in the object's `__dict__` and become artifacts; those of earlier steps are
-loaded when they are first read. All bookkeeping is one object beside them (`state`).
+loaded when they are first read. Everything else about the running task is one `TaskState` beside them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from gitflowrun.errors import FlowError
 from gitflowrun.flow.current import current
 from gitflowrun.flow.members import class_attribute, keep_initial_attributes
 from gitflowrun.flow.steps import steps_of
-from gitflowrun.flow.task_state import STATE, State, state_of
+from gitflowrun.flow.task_state import STATE, TaskState, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["FlowSpec"]
 
 
-class _Default:
-    """An attribute with a value of its own that a step may assign, and then inherit, like any other."""
+class _Overridable:
+    """A fact about the class under a name that a step may use for an artifact of its own nevertheless."""
 
     def __init__(self, compute: Callable[[type], Any]) -> None:
         self.compute = compute
@@ -38,7 +38,7 @@ class _Default:
         if flow is not None:
             state = state_of(flow)
             if state is not None and state.source_of(self.attribute) is not None:
-                return flow.__getattr__(self.attribute)
+                return flow.__getattr__(self.attribute)  # an earlier step has assigned it
         return self.compute(owner)
 
 
@@ -57,10 +57,10 @@ class FlowSpec:
         use_cli: False makes a mere object, to look at the flow from outside.
     """
 
-    _flow_machinery = True
+    _is_flow_base = True  # its attributes are no members of flows
 
-    name = _Default(lambda owner: owner.__name__)
-    script_name = _Default(_script_name)
+    name = _Overridable(lambda owner: owner.__name__)
+    script_name = _Overridable(_script_name)
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -107,33 +107,11 @@ class FlowSpec:
         Raises:
             InvalidNext: the call breaks a rule; nothing was chosen.
         """
-        from gitflowrun.errors import InvalidNext
         from gitflowrun.flow.transition import choose
-        from gitflowrun.runs.records import Transition
 
-        frame = sys._getframe(1)  # noqa: SLF001  (the user's line)
-        where = (frame.f_code.co_filename, frame.f_lineno)
         state = self._task_state()
-        step = state.step or frame.f_code.co_name
-        if state.chosen is not None:
-            raise InvalidNext(
-                f"step {step!r} calls self.next twice",
-                hint="a step has one self.next, as its last statement",
-                line=where[1],
-                source=where[0],
-            )
-        written = None
-        if state.step is not None:
-            node = self._graph[step]
-            written = Transition(node.out_funcs, node.foreach_param)
-        state.chosen = choose(
-            self, targets, options,
-            step=step,
-            written=written,
-            depth=len(state.frames),
-            max_num_splits=state.max_num_splits,
-            where=where,
-        )  # fmt: skip
+        caller = sys._getframe(1)  # noqa: SLF001  (Python has no other way to get the user's line)
+        state.transition, state.split_values = choose(self, state, targets, options, caller)
 
     def merge_artifacts(
         self,
@@ -191,14 +169,14 @@ class FlowSpec:
 
     @property
     def _transition(self) -> tuple[list[str], str | None] | None:
-        chosen = self._task_state().chosen
-        return None if chosen is None else (list(chosen.targets), chosen.foreach)
+        transition = self._task_state().transition
+        return None if transition is None else (list(transition.targets), transition.foreach)
 
-    def _task_state(self) -> State:
+    def _task_state(self) -> TaskState:
         """The state of the running task; an empty one for a flow object that runs none (a unit test's)."""
         state = state_of(self)
         if state is None:
-            state = vars(self)[STATE] = State()
+            state = vars(self)[STATE] = TaskState()
         return state
 
     # Artifacts
@@ -220,7 +198,7 @@ class FlowSpec:
         if name in vars(self) or not inherited or guarded:
             super().__delattr__(name)
         if state is not None and inherited:
-            state.hidden.add(name)
+            state.deleted.add(name)
             state.loaded.pop(name, None)
 
     def __dir__(self) -> list[str]:
@@ -245,12 +223,12 @@ class FlowSpec:
         return f"{where}[{indices}] (input: {state.frames[-1].value[:20]})>"
 
 
-def _absent(flow_cls: type, name: str, state: State | None) -> str:
+def _absent(flow_cls: type, name: str, state: TaskState | None) -> str:
     text = f"flow {flow_cls.__name__!r} has no attribute {name!r}"
     if state is None or state.step is None:
         return text
     text += f" in step {state.step!r}"
-    if name in state.hidden:
+    if name in state.deleted:
         return f"{text}: it was deleted there"
     if state.is_join:
         return f"{text}: artifacts pass through a join only when assigned or merged there"

@@ -1,7 +1,7 @@
-"""A flow's graph: steps as nodes, wired, with splits matched to joins; and the graph as plain data.
+"""The graph of a flow: its steps as nodes with edges, splits matched to joins; and the same as plain data.
 
-`FlowGraph.of` reads a class without judging it (that is `lint`'s business), so it also holds graphs that are
-wrong. Once a graph is linted, `to_map` says everything a scheduler needs: it never imports the flow.
+`FlowGraph.of` reads a class without judging it, so there are graphs that are wrong; `lint` finds those. The
+plain data of `to_map` are all that a scheduler needs, which never imports the flow.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from gitflowrun.flow.members import constants, parameters_of
-from gitflowrun.flow.source import Jump, ParsedStep, SourceFiles, parse_step
+from gitflowrun.flow.source import ParsedStep, SourceFiles, parse_step
 from gitflowrun.flow.steps import steps_of
-from gitflowrun.values import frozen
+from gitflowrun.values import field_names, frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,44 +26,22 @@ _MAP_TYPES = {"split": "split-static", "foreach": "split-foreach"}
 
 
 @frozen
-class Node:
+class Node(ParsedStep):
     """A step in its graph.
 
     Attributes:
-        name: The step's name.
         type: `start`, `linear`, `split`, `foreach`, `join` or `end`; a start step that splits is a split.
-        source_file: The file it is written in.
-        func_lineno: The line of its `def`.
-        tail_next_lineno: The line of its `self.next`; 0 without one.
-        num_args: How many arguments its function takes, `self` included.
         in_funcs: The steps that lead to it.
-        out_funcs: The steps it leads to.
-        foreach_param: The attribute a foreach iterates over.
         split_parents: The splits it is inside of, outermost first; a join is still inside the one it closes.
         matching_join: Of a split: the join that closes it.
         is_inside_foreach: Whether one of `split_parents` is a foreach.
-        doc: Its docstring.
-        decorators: The names of its decorators besides `@step`.
-        node_info: Facts the flow gave with `@step(node_info=...)`.
-        parsed: The step as written.
     """
 
-    name: str
     type: str
-    source_file: str
-    func_lineno: int
-    tail_next_lineno: int
-    num_args: int
     in_funcs: tuple[str, ...]
-    out_funcs: tuple[str, ...]
-    foreach_param: str | None
     split_parents: tuple[str, ...]
     matching_join: str | None
     is_inside_foreach: bool
-    doc: str
-    decorators: tuple[str, ...]
-    node_info: dict[str, object]
-    parsed: ParsedStep
 
     @property
     def parallel_step(self) -> bool:
@@ -71,7 +49,7 @@ class Node:
         return False
 
     def to_map(self) -> dict[str, Any]:
-        """The node as plain data, in METAFLOW's form."""
+        """The node as plain data, in Metaflow's form."""
         row: dict[str, Any] = {
             "name": self.name,
             "type": _MAP_TYPES.get(self.type, self.type),
@@ -166,7 +144,7 @@ class FlowGraph:
         return len(self.nodes)
 
     def to_map(self) -> dict[str, Any]:
-        """The graph as plain data: METAFLOW's `_graph_info`."""
+        """The graph as plain data: Metaflow's `_graph_info`."""
         start = self.nodes.get(self.start_step or "")
         return {
             "file": os.path.basename(start.source_file) if start else "",  # noqa: PTH119
@@ -201,7 +179,7 @@ class FlowGraph:
 
 def _endpoints(parsed: dict[str, ParsedStep], which: str) -> list[str]:
     """The steps that claim to be the start (or the end): by annotation, by name, or by being the only one."""
-    annotated = [name for name, step in parsed.items() if getattr(step, which)]
+    annotated = [name for name, step in parsed.items() if getattr(step, f"is_{which}")]
     if annotated:
         return annotated
     if which in parsed:
@@ -212,36 +190,22 @@ def _endpoints(parsed: dict[str, ParsedStep], which: str) -> list[str]:
 def _wire(parsed: dict[str, ParsedStep], starts: list[str], ends: list[str]) -> dict[str, Node]:
     incoming: dict[str, list[str]] = {name: [] for name in parsed}
     for name, step in parsed.items():
-        for target in _targets(step.jump):
-            if target in incoming and name not in incoming[target]:
+        for target in dict.fromkeys(step.out_funcs):
+            if target in incoming:
                 incoming[target].append(name)
     types = {name: _type(step, name in starts, name in ends) for name, step in parsed.items()}
     splits, joins = _match(parsed, types, starts)
     return {
         name: Node(
-            name=name,
+            **{field: getattr(step, field) for field in field_names(step)},
             type=types[name],
-            source_file=step.source_file,
-            func_lineno=step.line,
-            tail_next_lineno=step.jump.line if step.jump else 0,
-            num_args=step.num_args,
             in_funcs=tuple(incoming[name]),
-            out_funcs=_targets(step.jump),
-            foreach_param=step.jump.foreach if step.jump else None,
             split_parents=splits.get(name, ()),
             matching_join=joins.get(name),
             is_inside_foreach=any(types[parent] == "foreach" for parent in splits.get(name, ())),
-            doc=step.doc,
-            decorators=step.decorators,
-            node_info=step.node_info,
-            parsed=step,
         )
         for name, step in parsed.items()
     }
-
-
-def _targets(jump: Jump | None) -> tuple[str, ...]:
-    return jump.targets if jump is not None else ()
 
 
 def _type(step: ParsedStep, is_start: bool, is_end: bool) -> str:
@@ -249,9 +213,9 @@ def _type(step: ParsedStep, is_start: bool, is_end: bool) -> str:
         return "end"
     if step.num_args > 1:
         return "join"
-    if step.jump is not None and step.jump.form == "foreach":
+    if step.next_call is not None and step.next_call.form == "foreach":
         return "foreach"
-    if len(_targets(step.jump)) > 1:
+    if len(step.out_funcs) > 1:
         return "split"
     return "start" if is_start else "linear"
 
@@ -273,5 +237,5 @@ def _match(
             open_splits = open_splits[:-1]
         elif types[name] in {"split", "foreach"}:
             open_splits = (*open_splits, name)
-        stack += [(target, open_splits) for target in reversed(_targets(parsed[name].jump))]
+        stack += [(target, open_splits) for target in reversed(parsed[name].out_funcs)]
     return around, joins

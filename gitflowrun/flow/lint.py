@@ -1,7 +1,7 @@
-"""Whether a graph can run: every rule a flow may break, told with the line that breaks it. It changes nothing.
+"""The rules that a graph must keep to be able to run; a breach is an error with the line that breaks it.
 
-The rules are METAFLOW's §A1b without its switches and gangs, which are refused by name. Each is a function
-that raises at the first breach; later ones rely on earlier ones, so the order of `_RULES` matters.
+The rules are Metaflow's without its conditional transitions and gangs, which are refused by name. Each is a
+function that raises at the first breach; later ones rely on earlier ones, so the order of `_RULES` matters.
 """
 
 from __future__ import annotations
@@ -87,9 +87,9 @@ def _endpoints(graph: FlowGraph) -> None:
 
 def _arguments(graph: FlowGraph) -> None:
     for node in graph:
-        if node.parsed.asynchronous:
+        if node.is_async:
             raise _breach(node, f"step {node.name!r} is asynchronous", "write it with `def`")
-        if node.num_args == 0 or node.parsed.variadic:
+        if node.num_args == 0 or node.is_variadic:
             raise _breach(
                 node,
                 f"step {node.name!r} takes the wrong arguments",
@@ -108,7 +108,7 @@ def _transitions(graph: FlowGraph) -> None:
         if node.name != graph.end_step:
             _tail(node)
     end = graph[graph.end_step or ""]
-    if end.parsed.jump is not None:
+    if end.next_call is not None:
         raise _breach(
             end,
             f"the flow ends with step {end.name!r}, but the step calls self.next",
@@ -118,31 +118,31 @@ def _transitions(graph: FlowGraph) -> None:
 
 
 def _tail(node: Node) -> None:
-    jump = node.parsed.jump
-    if jump is None:
+    call = node.next_call
+    if call is None:
         raise _breach(
             node,
             f"step {node.name!r} has no self.next",
             "every step but the end says where to go on, in its last line: self.next(self.<step>)",
         )
-    if not jump.last:
+    if not call.last:
         raise _breach(
             node,
             f"self.next is not the last statement of step {node.name!r}",
             "move it to the end of the step, outside of any block",
             at_next=True,
         )
-    if jump.form in _UNAVAILABLE:
+    if call.form in _UNAVAILABLE:
         raise _breach(
             node,
-            f"step {node.name!r}: {_UNAVAILABLE[jump.form]} are not available in gitflowrun",
+            f"step {node.name!r}: {_UNAVAILABLE[call.form]} are not available in gitflowrun",
             "use branches, a foreach and joins",
             at_next=True,
         )
-    if jump.problem is not None:
+    if call.problem is not None:
         raise _breach(
             node,
-            f"step {node.name!r}: {jump.problem}",
+            f"step {node.name!r}: {call.problem}",
             "the graph is read from the source, so steps and names must stand there literally",
             at_next=True,
         )

@@ -1,4 +1,4 @@
-"""What a flow class holds besides steps: parameters and constants, and how they become read-only in tasks.
+"""The parameters and constants of a flow class, and how they become read-only while steps run.
 
 A constant is a class attribute with a plain value: no method, property, class, module or parameter, and no
 name that begins with an underscore. Both kinds are artifacts of every task, so a task reads them from the
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from gitflowrun.errors import FlowError
 from gitflowrun.flow.parameter import Parameter
 from gitflowrun.flow.steps import defining_classes, is_step
-from gitflowrun.flow.task_state import State, state_of
+from gitflowrun.flow.task_state import TaskState, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,8 +24,8 @@ __all__ = [
     "constants",
     "initial_attributes",
     "keep_initial_attributes",
+    "make_read_only",
     "parameters_of",
-    "seal",
 ]
 
 _initial: dict[type, dict[str, Any]] = {}
@@ -38,7 +38,7 @@ def parameters_of(flow_cls: type) -> dict[str, Parameter]:
 
 
 def constants(flow_cls: type) -> dict[str, Any]:
-    """The constants of a flow by name: what the launcher stores in the `_parameters` task beside parameters."""
+    """The constants of a flow by name: stored in the `_parameters` task beside the parameters."""
     return {name: member for name, member in _members(flow_cls) if _is_constant(name, member)}
 
 
@@ -57,11 +57,11 @@ def initial_attributes(flow_cls: type) -> dict[str, Any]:
     return dict(_initial.get(flow_cls, {}))
 
 
-def seal(flow_cls: type) -> None:
+def make_read_only(flow_cls: type) -> None:
     """Make parameters and constants read-only in running tasks of this process. Doing it twice is harmless.
 
-    The class itself keeps its values for whoever reads them there: a `ReadOnly` hides them from running
-    instances alone.
+    The class itself keeps its values for whoever reads them there: a `ReadOnly` replaces them in running
+    flow objects alone.
     """
     owners = defining_classes(flow_cls)
     for name in (*parameters_of(flow_cls), *constants(flow_cls)):
@@ -71,7 +71,12 @@ def seal(flow_cls: type) -> None:
 
 
 class ReadOnly:
-    """A parameter or constant of a sealed flow class."""
+    """The descriptor in front of a parameter or constant: in a running step it can be read and nothing else.
+
+    Args:
+        name: The attribute's name.
+        original: What the class had there.
+    """
 
     __slots__ = ("name", "original")
 
@@ -89,7 +94,7 @@ class ReadOnly:
         return self._default(value) if isinstance(value, Parameter) else value
 
     def _default(self, parameter: Parameter) -> Any:
-        """The value of a parameter that is newer than the parameters of the run: it was resumed."""
+        """The value of a parameter that is newer than the parameters of the run, which was resumed."""
         if parameter.deploy_time or (parameter.required and parameter.default is None):
             raise FlowError(
                 f"parameter {parameter.name!r} has no value: the run that was resumed did not have it",
@@ -120,14 +125,15 @@ class ReadOnly:
         )
 
 
-def _running(flow: object) -> State | None:
+def _running(flow: object) -> TaskState | None:
     state = state_of(flow)
     return state if state is not None and state.step is not None else None
 
 
 def _members(flow_cls: type) -> Iterator[tuple[str, Any]]:
+    """The attributes of a flow class and its mixins by name; not those of FlowSpec."""
     for name, owner in defining_classes(flow_cls).items():
-        if "_flow_machinery" in vars(owner) or owner is object:
+        if "_is_flow_base" in vars(owner) or owner is object:
             continue
         member = vars(owner)[name]
         yield name, member.original if isinstance(member, ReadOnly) else member

@@ -1,6 +1,6 @@
-"""`merge_artifacts`: which artifacts of a join's inputs agree. No value is loaded to find out.
+"""`merge_artifacts`: the artifacts on which a join's inputs agree become the join's. No value is loaded.
 
-Agreed artifacts are handed on by reference: neither loaded nor stored again. It is all or nothing.
+They are compared and passed on by reference: neither loaded nor stored again. All are taken over or none.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import FlowError, MergeError
+from gitflowrun.flow.foreach import is_items_artifact
 from gitflowrun.flow.task_state import state_of
-from gitflowrun.flow.transition import is_hidden_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,9 +41,9 @@ def merge(
             hint="name either the artifacts to take or those to leave out",
         )
     sources = [_source_of(entry) for entry in inputs]
-    settled = {*vars(flow), *(state.fixed.names() if state.fixed is not None else ())}
-    merged, disputed = _agreed(sources, settled | left_out, wanted)
-    missing = sorted(wanted - settled - merged.keys() - disputed)
+    assigned = {*vars(flow), *(state.parameters.names() if state.parameters is not None else ())}
+    merged, disputed = _agreed(sources, assigned | left_out, wanted)
+    missing = sorted(wanted - assigned - merged.keys() - disputed)
     if missing:
         raise MergeError(
             f"step {step!r} can't merge {_listed(missing)}: no input has such an artifact",
@@ -58,7 +58,7 @@ def merge(
             hint="assign them in the join before merge_artifacts, or name them in `exclude`",
         )
     state.merged.update(merged)
-    state.hidden.difference_update(merged)
+    state.deleted.difference_update(merged)
 
 
 def _agreed(
@@ -66,14 +66,14 @@ def _agreed(
 ) -> tuple[dict[str, ArtifactSource], set[str]]:
     """Where to take each artifact from that all inputs agree on, and the names they disagree about."""
     first: dict[str, ArtifactSource] = {}
-    contents: dict[str, PayloadIdentity] = {}
+    identities: dict[str, PayloadIdentity] = {}
     disputed: set[str] = set()
     for source in sources:
         for name in source.names():
-            if name in left_out or (wanted and name not in wanted) or is_hidden_name(name):
+            if name in left_out or (wanted and name not in wanted) or is_items_artifact(name):
                 continue
-            content = source.ref(name).identity
-            if contents.setdefault(name, content) != content:
+            identity = source.ref(name).identity
+            if identities.setdefault(name, identity) != identity:
                 disputed.add(name)
             first.setdefault(name, source)
     return {name: source for name, source in first.items() if name not in disputed}, disputed

@@ -1,13 +1,11 @@
-"""A step's source as a syntax tree with true line numbers. What the tree means is `parse`'s business.
+"""Steps as they are written: their syntax trees, their arguments and the `self.next` that ends them.
 
 A file is read and parsed once, whole, and a function is found in it by name and first line: so decorators,
 odd indentation, classes inside functions, the running `__main__` script and notebook cells need no special
-treatment. `linecache` knows the text of all of them.
-
-What a step's source says of the graph: its arguments and the `self.next` that ends it. No graph yet.
+treatment. `linecache` has the text of all of them.
 
 The transition is read statically, so it must be the last statement of the body. A form that is not
-understood is kept as a `problem` with its line for `lint` to tell.
+understood is kept as a `problem` with its line, which `lint` reports.
 """
 
 from __future__ import annotations
@@ -25,7 +23,7 @@ from gitflowrun.values import frozen
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Definition", "Jump", "ParsedStep", "SourceFiles", "parse_step"]
+__all__ = ["Definition", "NextCall", "ParsedStep", "SourceFiles", "parse_step"]
 
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef
@@ -76,7 +74,7 @@ def _lines(filename: str, function: Callable[..., Any]) -> list[str]:
     lines = linecache.getlines(filename, space)
     if lines or os.path.isabs(filename):  # noqa: PTH117  (pathlib is an import)
         return lines
-    # A relative path from before a chdir: the module knows better.
+    # A relative path from before a chdir: the module has the absolute one.
     module = sys.modules.get(str(space.get("__name__")))
     return linecache.getlines(getattr(module, "__file__", None) or filename, space)
 
@@ -97,8 +95,8 @@ def _definitions(filename: str, text: str) -> dict[tuple[str, int], Definition]:
 
 
 @frozen
-class Jump:
-    """A `self.next(...)` as written.
+class NextCall:
+    """A call of `self.next` as it is written.
 
     Attributes:
         line: Where it is.
@@ -119,24 +117,59 @@ class Jump:
 
 @frozen
 class ParsedStep:
-    """A step as written."""
+    """A step as it is written.
+
+    Attributes:
+        name: The step's name.
+        source_file: The file it is written in.
+        func_lineno: The line of its `def`.
+        num_args: How many positional arguments its function takes, `self` included.
+        is_variadic: Whether its function takes any other arguments.
+        is_async: Whether it is an `async def`.
+        next_call: The `self.next` that ends it; None when there is none anywhere in it.
+        doc: Its docstring.
+        decorators: The names of its decorators besides `@step`.
+        is_start: Whether it says `@step(start=True)`.
+        is_end: Whether it says `@step(end=True)`.
+        node_info: Facts the flow gave with `@step(node_info=...)`.
+    """
 
     name: str
-    line: int
     source_file: str
+    func_lineno: int
     num_args: int
-    variadic: bool
-    asynchronous: bool
-    jump: Jump | None
+    is_variadic: bool
+    is_async: bool
+    next_call: NextCall | None
     doc: str
     decorators: tuple[str, ...]
-    start: bool
-    end: bool
+    is_start: bool
+    is_end: bool
     node_info: dict[str, object]
+
+    @property
+    def out_funcs(self) -> tuple[str, ...]:
+        """The steps it leads to."""
+        return self.next_call.targets if self.next_call else ()
+
+    @property
+    def foreach_param(self) -> str | None:
+        """The attribute its foreach iterates over."""
+        return self.next_call.foreach if self.next_call else None
+
+    @property
+    def tail_next_lineno(self) -> int:
+        """The line of its `self.next`; 0 without one."""
+        return self.next_call.line if self.next_call else 0
 
 
 def parse_step(name: str, function: Callable[..., Any], files: SourceFiles) -> ParsedStep:
     """Read a step's source.
+
+    Args:
+        name: The step's name.
+        function: What the class has under that name.
+        files: The source files that have been read already.
 
     Raises:
         FlowError: the source can't be had.
@@ -144,19 +177,19 @@ def parse_step(name: str, function: Callable[..., Any], files: SourceFiles) -> P
     definition, filename = files.definition_of(name, unwrap(name, function))
     arguments = definition.args
     positional = [*arguments.posonlyargs, *arguments.args]
-    myself = positional[0].arg if positional else "self"
+    self_name = positional[0].arg if positional else "self"
     return ParsedStep(
         name=name,
-        line=definition.lineno,
         source_file=filename,
+        func_lineno=definition.lineno,
         num_args=len(positional),
-        variadic=bool(arguments.vararg or arguments.kwarg or arguments.kwonlyargs),
-        asynchronous=isinstance(definition, ast.AsyncFunctionDef),
-        jump=_jump(definition, myself),
+        is_variadic=bool(arguments.vararg or arguments.kwarg or arguments.kwonlyargs),
+        is_async=isinstance(definition, ast.AsyncFunctionDef),
+        next_call=_next_call(definition, self_name),
         doc=ast.get_docstring(definition) or "",
         decorators=tuple(_decorator_names(definition)),
-        start=bool(getattr(function, "is_start", False)),
-        end=bool(getattr(function, "is_end", False)),
+        is_start=bool(getattr(function, "is_start", False)),
+        is_end=bool(getattr(function, "is_end", False)),
         node_info=dict(getattr(function, "node_info", {})),
     )
 
@@ -166,33 +199,33 @@ def _decorator_names(definition: Definition) -> list[str]:
     return [name for node in nodes if (name := ast.unparse(node)).rpartition(".")[2] != "step"]
 
 
-def _jump(definition: Definition, myself: str) -> Jump | None:
+def _next_call(definition: Definition, self_name: str) -> NextCall | None:
     tail = definition.body[-1]
-    if isinstance(tail, ast.Expr) and _is_next(tail.value, myself):
-        return _read(tail.value, myself)
-    lines = [node.lineno for node in ast.walk(definition) if _is_next(node, myself)]
-    return Jump(max(lines), last=False) if lines else None
+    if isinstance(tail, ast.Expr) and _is_next(tail.value, self_name):
+        return _read(tail.value, self_name)
+    lines = [node.lineno for node in ast.walk(definition) if _is_next(node, self_name)]
+    return NextCall(max(lines), last=False) if lines else None
 
 
-def _is_next(node: ast.AST, myself: str) -> TypeGuard[ast.Call]:
+def _is_next(node: ast.AST, self_name: str) -> TypeGuard[ast.Call]:
     return (
         isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
         and node.func.attr == "next"
         and isinstance(node.func.value, ast.Name)
-        and node.func.value.id == myself
+        and node.func.value.id == self_name
     )
 
 
-def _read(call: ast.Call, myself: str) -> Jump:
+def _read(call: ast.Call, self_name: str) -> NextCall:
     line = call.lineno
     keywords = {keyword.arg: keyword.value for keyword in call.keywords}
     for form in ("condition", "num_parallel"):
         if form in keywords:
-            return Jump(line, form=form)
+            return NextCall(line, form=form)
     if any(isinstance(argument, ast.Dict) for argument in call.args):
-        return Jump(line, form="condition")
-    targets = [_target(argument, myself) for argument in call.args]
+        return NextCall(line, form="condition")
+    targets = [_target(argument, self_name) for argument in call.args]
     known = tuple(target for target in targets if target is not None)
     unknown = [str(name) if name else "**" for name in keywords if name != "foreach"]
     problem = None
@@ -202,20 +235,20 @@ def _read(call: ast.Call, myself: str) -> Jump:
         problem = "self.next names no step"
     elif len(known) < len(targets):
         argument = call.args[targets.index(None)]
-        problem = f"{ast.unparse(argument)!r} is no step: write self.next({myself}.<step>)"
+        problem = f"{ast.unparse(argument)!r} is no step: write self.next({self_name}.<step>)"
     if "foreach" not in keywords:
-        return Jump(line, known, problem=problem)
+        return NextCall(line, known, problem=problem)
     variable = keywords["foreach"]
     name = variable.value if isinstance(variable, ast.Constant) else None
     if not isinstance(name, str):
         problem = problem or "foreach takes the name of an attribute, written as a literal string"
-        return Jump(line, known, form="foreach", problem=problem)
+        return NextCall(line, known, form="foreach", problem=problem)
     if len(targets) > 1:
         problem = problem or "a foreach leads to exactly one step"
-    return Jump(line, known, name, "foreach", problem)
+    return NextCall(line, known, name, "foreach", problem)
 
 
-def _target(node: ast.expr, myself: str) -> str | None:
+def _target(node: ast.expr, self_name: str) -> str | None:
     if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-        return node.attr if node.value.id == myself else None
+        return node.attr if node.value.id == self_name else None
     return None

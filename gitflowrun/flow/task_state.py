@@ -1,73 +1,118 @@
-"""What stands behind a flow object while a step runs: its sources, what was loaded, what was said. No rules.
+"""The state of a flow object while a step runs: what it inherits and from where, what was loaded, what was said.
 
-The flow object's own `__dict__` holds what the step set or loaded; this holds everything else, so that a
-user's attribute names and ours never meet.
-
-Where a step's inherited artifacts come from: a finished task seen as names, refs and values.
-
-The runtime hands such sources in; this room neither knows a repository nor reads one.
-
-The `inputs` of a join: the finished tasks it joins, each seen as a flow object. Nothing is loaded early.
+The flow object's own `__dict__` holds the attributes that the step set or loaded; everything else is in one
+`TaskState` beside them, so that a user's attribute names and ours never meet. Inherited artifacts come from
+`ArtifactSource`s, which are finished tasks; whoever makes them decides how payloads are read. A join sees its
+finished tasks as `Inputs`, a sequence of flow objects. No value is loaded before it is asked for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, MutableMapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, overload
+from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from gitflowrun.errors import FlowError
-from gitflowrun.flow.transition import hidden_name, item_at
+from gitflowrun.flow.foreach import MAX_NUM_SPLITS, item_at, items_artifact
 from gitflowrun.names import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from gitflowrun.artifacts.reference import ArtifactRef
-    from gitflowrun.flow.transition import Chosen
     from gitflowrun.names import PayloadIdentity, TaskName
-    from gitflowrun.runs.records import ForeachFrame, TaskRecord
+    from gitflowrun.runs.records import ForeachFrame, TaskRecord, Transition
 
-__all__ = ["ArtifactSource", "Inputs", "RecordSource", "Shared", "State", "state_of"]
-
+__all__ = ["STATE", "ArtifactSource", "Inputs", "LoadedValues", "TaskState", "state_of"]
 
 STATE = "_state"
-"""The attribute of a flow object that holds its `State`."""
+"""The attribute of a flow object that holds its TaskState."""
 _MISSING = object()
 
 
-class Shared:
-    """What all flow objects of one task have in common.
+class ArtifactSource:
+    """The artifacts of a finished task.
 
-    Attributes:
-        seen: Ids of values that were loaded, and the refs they came from.
-        items: The items of foreach levels by their identity: a join over thousands of inputs loads them once.
+    Args:
+        task: Which task.
+        record: Fetches the task's record when it is first needed: a join may have thousands of inputs and
+            look at none.
+        load: Makes the value of the artifact with this name and reference, anew at each call.
     """
 
-    __slots__ = ("items", "seen")
+    __slots__ = ("_fetch", "_load", "_record", "task")
+
+    def __init__(
+        self,
+        task: TaskName,
+        record: Callable[[], TaskRecord],
+        load: Callable[[str, ArtifactRef], object],
+    ) -> None:
+        self.task = task
+        self._fetch = record
+        self._record: TaskRecord | None = None
+        self._load = load
+
+    @property
+    def record(self) -> TaskRecord:
+        """The task's record."""
+        if self._record is None:
+            self._record = self._fetch()
+        return self._record
+
+    def names(self) -> Collection[str]:
+        """The names of the task's artifacts, inherited ones included."""
+        return self.record.artifacts.keys()
+
+    def ref(self, name: str) -> ArtifactRef:
+        """The reference of an artifact; KeyError when there is none of that name."""
+        return self.record.artifacts[name]
+
+    def load(self, name: str) -> object:
+        """The value of an artifact; KeyError when there is none of that name."""
+        return self._load(name, self.ref(name))
+
+
+class LoadedValues:
+    """What the flow objects of one task, a join and its inputs, have loaded.
+
+    Attributes:
+        refs: The reference that a value was loaded from, by the value's `id()`.
+        items: The items of foreach levels: a join over thousands of inputs loads them once.
+    """
+
+    __slots__ = ("items", "refs")
 
     def __init__(self) -> None:
-        self.seen: dict[int, ArtifactRef] = {}
+        self.refs: dict[int, ArtifactRef] = {}
         self.items: dict[PayloadIdentity, Any] = {}
 
 
-class State:
+class TaskState:
     """The state of one flow object.
 
     Args:
-        step: The step it runs, or ran in the case of a join's input.
+        step: The step it runs, or ran in the case of a join's input; None when it runs none.
         sources: Where inherited artifacts come from, in the order in which they are asked.
-        fixed: Where parameters and constants come from.
-        ground: The task that knows the items of the foreach levels: the parent, or a join's first input.
+        parameters: Where parameters and constants come from.
+        foreach_source: The task that has the items of the foreach levels: the parent, or a join's first input.
         frames: The foreach levels the step is in, outermost first.
         is_join: Whether the step takes inputs.
         max_num_splits: The most items a foreach may have.
-        shared: What all flow objects of a task, a join's inputs among them, have in common.
+        loaded_values: What all flow objects of the task have loaded.
+
+    Attributes:
+        transition: What `self.next` said; None until then.
+        split_values: The items of a foreach as short texts, in order.
+        loaded: Inherited artifacts by name, as they were loaded.
+        merged: Where artifacts come from that `merge_artifacts` took over.
+        deleted: The names of inherited artifacts that the step has deleted.
     """
 
     __slots__ = (
-        "carried", "chosen", "fixed", "frames", "ground", "hidden", "is_join", "items", "loaded",
-        "max_num_splits", "merged", "read", "shared", "sources", "step",
+        "_foreach_items", "_items", "_read_only", "deleted", "foreach_source", "frames", "is_join",
+        "loaded", "loaded_values", "max_num_splits", "merged", "parameters", "sources",
+        "split_values", "step", "transition",
     )  # fmt: skip
 
     def __init__(
@@ -75,107 +120,103 @@ class State:
         step: str | None = None,
         *,
         sources: tuple[ArtifactSource, ...] = (),
-        fixed: ArtifactSource | None = None,
-        ground: ArtifactSource | None = None,
+        parameters: ArtifactSource | None = None,
+        foreach_source: ArtifactSource | None = None,
         frames: tuple[ForeachFrame, ...] = (),
         is_join: bool = False,
-        max_num_splits: int = 100,
-        shared: Shared | None = None,
+        max_num_splits: int = MAX_NUM_SPLITS,
+        loaded_values: LoadedValues | None = None,
     ) -> None:
         self.step = step
         self.sources = sources
-        self.fixed = fixed
-        self.ground = ground
+        self.parameters = parameters
+        self.foreach_source = foreach_source
         self.frames = frames
         self.is_join = is_join
         self.max_num_splits = max_num_splits
-        self.shared = Shared() if shared is None else shared
+        self.loaded_values = LoadedValues() if loaded_values is None else loaded_values
+        self.transition: Transition | None = None
+        self.split_values: tuple[str, ...] = ()
         self.loaded: dict[str, Any] = {}
-        self.read: dict[str, Any] = {}
-        self.items: dict[int, Any] = {}
         self.merged: dict[str, ArtifactSource] = {}
-        self.hidden: set[str] = set()
-        self.chosen: Chosen | None = None
-        self.carried: dict[str, ArtifactSource] | None = None
+        self.deleted: set[str] = set()
+        self._read_only: dict[str, Any] = {}
+        self._items: dict[int, Any] = {}
+        self._foreach_items: dict[str, ArtifactSource] | None = None
 
     def source_of(self, name: str) -> ArtifactSource | None:
         """The source that an inherited artifact is taken from; None when there is none of that name."""
-        if name in self.hidden:
+        if name in self.deleted:
             return None
         if name in self.merged:
             return self.merged[name]
         for source in self.sources:
             if name in source.names():
                 return source
-        return self._carried().get(name)
+        return self._items_in_joins().get(name)
 
     def names(self) -> Iterator[str]:
         """The names of all inherited artifacts."""
         inherited = (name for source in self.sources for name in source.names())
-        for name in dict.fromkeys([*self.merged, *inherited, *self._carried()]):
-            if name not in self.hidden:
+        for name in dict.fromkeys([*self.merged, *inherited, *self._items_in_joins()]):
+            if name not in self.deleted:
                 yield name
 
     def refs(self) -> dict[str, ArtifactRef]:
-        """Every inherited artifact's ref."""
-        refs: dict[str, ArtifactRef] = {}
-        for name in self.names():
-            source = self.source_of(name)
-            assert source is not None
-            refs[name] = source.ref(name)
-        return refs
+        """The reference of every inherited artifact."""
+        sources = ((name, self.source_of(name)) for name in self.names())
+        return {name: source.ref(name) for name, source in sources if source is not None}
 
     def load(self, name: str) -> Any:
         """Load an inherited artifact; the caller keeps it. KeyError when there is none of that name."""
         source = self.source_of(name)
         if source is None:
             raise KeyError(name)
-        value = self._load(source, name)
-        self.loaded[name] = value
+        value = self.loaded[name] = self._load(source, name)
         return value
 
     def read_only(self, name: str, default: Any) -> Any:
         """The value of a parameter or constant; `default` when the run's `_parameters` task has none."""
-        value = self.read.get(name, _MISSING)
+        value = self._read_only.get(name, _MISSING)
         if value is not _MISSING:
             return value
-        for source in (self.fixed, *self.sources):
+        for source in (self.parameters, *self.sources):
             if source is not None and name in source.names():
-                value = self.read[name] = self._load(source, name)
+                value = self._read_only[name] = self._load(source, name)
                 return value
         return default
 
     def item(self, depth: int) -> Any:
         """The item that the foreach level `depth` gave to this task."""
-        if depth not in self.items:
+        if depth not in self._items:
             source, name = self._items_at(depth)
             identity = source.ref(name).identity
-            if identity not in self.shared.items:
-                self.shared.items[identity] = self._load(source, name)
-            items = self.shared.items[identity]
-            self.items[depth] = item_at(items, self.frames[depth].index)
-        return self.items[depth]
+            items = self.loaded_values.items
+            if identity not in items:
+                items[identity] = self._load(source, name)
+            self._items[depth] = item_at(items[identity], self.frames[depth].index)
+        return self._items[depth]
 
     def item_refs(self) -> list[ArtifactRef]:
-        """The ref of each foreach level's items, outermost first."""
+        """The reference of each foreach level's items, outermost first."""
         places = [self._items_at(depth) for depth in range(len(self.frames))]
         return [source.ref(name) for source, name in places]
 
     def _items_at(self, depth: int) -> tuple[ArtifactSource, str]:
-        for source in (self.ground, self.fixed):
-            for name in (hidden_name(depth), self.frames[depth].var):
+        for source in (self.foreach_source, self.parameters):
+            for name in (items_artifact(depth), self.frames[depth].var):
                 if source is not None and name in source.names():
                     return source, name
         raise FlowError(
             f"step {self.step!r} can't find the items of the foreach over {self.frames[depth].var!r}"
         )
 
-    def _carried(self) -> dict[str, ArtifactSource]:
-        """What a join inside of a foreach inherits nevertheless: the items of the levels it is still in."""
-        if self.carried is None:
+    def _items_in_joins(self) -> dict[str, ArtifactSource]:
+        """The only artifacts that a join inherits: the items of the foreach levels it is still in."""
+        if self._foreach_items is None:
             places = [self._items_at(depth) for depth in range(len(self.frames) * self.is_join)]
-            self.carried = {name: source for source, name in places}
-        return self.carried
+            self._foreach_items = {name: source for source, name in places}
+        return self._foreach_items
 
     def _load(self, source: ArtifactSource, name: str) -> Any:
         try:
@@ -186,90 +227,13 @@ class State:
                 f"artifact {name!r} of task {source.task} can't be loaded: {error}",
                 hint="the code that made it defined a class or function that is not there any more",
             ) from error
-        self.shared.seen[id(value)] = source.ref(name)
+        self.loaded_values.refs[id(value)] = source.ref(name)
         return value
 
 
-def state_of(flow: object) -> State | None:
-    """The state behind a flow object; None when it runs no task."""
+def state_of(flow: object) -> TaskState | None:
+    """The state of a flow object; None when it has never run a step."""
     return vars(flow).get(STATE)
-
-
-class ArtifactSource(Protocol):
-    """A finished task's artifacts. Nothing is loaded before `load` is called."""
-
-    @property
-    def task(self) -> TaskName:
-        """Which task."""
-
-    @property
-    def frames(self) -> tuple[ForeachFrame, ...]:
-        """The foreach levels the task was in, outermost first."""
-
-    def names(self) -> Collection[str]:
-        """The names of its artifacts, inherited ones included. Membership must be cheap."""
-
-    def ref(self, name: str) -> ArtifactRef:
-        """Where an artifact's payload lies; KeyError when there is none of that name."""
-
-    def load(self, name: str) -> object:
-        """The value of an artifact, decoded anew at each call; KeyError when there is none."""
-
-
-class RecordSource:
-    """The artifacts of a task record, whose payloads `load` fetches.
-
-    Args:
-        record: The task's record, or a function that fetches it when it is first needed (a join may have
-            thousands of inputs and look at none).
-        load: Turns an artifact's name and ref into its value.
-        task: The task's name; needed when `record` is a function.
-        frames: The task's foreach levels; likewise.
-    """
-
-    __slots__ = ("_frames", "_load", "_record", "_task")
-
-    def __init__(
-        self,
-        record: TaskRecord | Callable[[], TaskRecord],
-        load: Callable[[str, ArtifactRef], object],
-        *,
-        task: TaskName | None = None,
-        frames: tuple[ForeachFrame, ...] | None = None,
-    ) -> None:
-        self._record = record
-        self._load = load
-        self._task = task
-        self._frames = frames
-
-    @property
-    def record(self) -> TaskRecord:
-        """The task's record."""
-        if callable(self._record):
-            self._record = self._record()
-        return self._record
-
-    @property
-    def task(self) -> TaskName:
-        """Which task."""
-        return self._task if self._task is not None else self.record.name
-
-    @property
-    def frames(self) -> tuple[ForeachFrame, ...]:
-        """The foreach levels the task was in, outermost first."""
-        return self._frames if self._frames is not None else self.record.frames
-
-    def names(self) -> Collection[str]:
-        """The names of its artifacts, inherited ones included."""
-        return self.record.artifacts.keys()
-
-    def ref(self, name: str) -> ArtifactRef:
-        """Where an artifact's payload lies."""
-        return self.record.artifacts[name]
-
-    def load(self, name: str) -> object:
-        """The value of an artifact, decoded anew at each call."""
-        return self._load(name, self.record.artifacts[name])
 
 
 @Sequence.register
@@ -279,45 +243,46 @@ class Inputs:
     Those of a foreach come in the order of its items, and each is forgotten as soon as the step forgets it:
     a join may go through thousands of large ones and hold one at a time.
 
-    A sequence without methods: every public name is left to steps.
+    A sequence without public methods (`index`, `count`): each public name may be that of a step.
+
+    Args:
+        flow_cls: The flow.
+        sources: The finished tasks, in the order of the split.
+        loaded_values: What the flow objects of the task have loaded.
+        of_foreach: Whether the inputs are tasks of one foreach.
     """
 
     def __init__(
         self,
         flow_cls: Any,
         sources: Sequence[ArtifactSource],
-        shared: Shared,
+        loaded_values: LoadedValues,
         *,
         of_foreach: bool,
     ) -> None:
         self._flow_cls = flow_cls
         self._sources = sources
-        self._shared = shared
-        self._views: MutableMapping[int, Any] = WeakValueDictionary() if of_foreach else {}
+        self._loaded_values = loaded_values
+        self._flows: MutableMapping[int, Any] = WeakValueDictionary() if of_foreach else {}
 
     def __len__(self) -> int:
         return len(self._sources)
 
-    @overload
-    def __getitem__(self, index: int) -> Any: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Any]: ...
     def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):
-            return [self._view(position) for position in range(*index.indices(len(self)))]
-        return self._view(range(len(self))[index])
+            return [self._flow(position) for position in range(*index.indices(len(self)))]
+        return self._flow(range(len(self))[index])
 
     def __iter__(self) -> Iterator[Any]:
-        return (self._view(position) for position in range(len(self)))
+        return (self._flow(position) for position in range(len(self)))
 
     def __getattr__(self, step: str) -> Any:
         if step.startswith("_"):
             raise AttributeError(step)
         for position, source in enumerate(self._sources):
             if source.task.step == step:
-                return self._view(position)
-        steps = list(dict.fromkeys(source.task.step for source in self._sources))
-        close = nearest(step, steps) or steps
+                return self._flow(position)
+        close = nearest(step, self._steps()) or self._steps()
         raise AttributeError(
             f"this join has no input from a step {step!r}; it has {', '.join(close)}",
             name=step,
@@ -325,25 +290,27 @@ class Inputs:
         )
 
     def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *(source.task.step for source in self._sources)})
+        return sorted({*super().__dir__(), *self._steps()})
 
     def __repr__(self) -> str:
-        return (
-            f"<inputs {', '.join(dict.fromkeys(s.task.step for s in self._sources))}: {len(self)}>"
-        )
+        return f"<inputs {', '.join(self._steps())}: {len(self)}>"
 
-    def _view(self, position: int) -> Any:
-        view = self._views.get(position)
-        if view is None:
+    def _steps(self) -> list[str]:
+        return list(dict.fromkeys(source.task.step for source in self._sources))
+
+    def _flow(self, position: int) -> Any:
+        """The flow object of an input; the same one for as long as somebody holds it."""
+        flow = self._flows.get(position)
+        if flow is None:
             source = self._sources[position]
-            view = self._flow_cls.__new__(self._flow_cls)
-            vars(view)[STATE] = State(
+            flow = self._flow_cls.__new__(self._flow_cls)
+            vars(flow)[STATE] = TaskState(
                 source.task.step,
                 sources=(source,),
-                fixed=source,
-                ground=source,
-                frames=source.frames,
-                shared=self._shared,
+                parameters=source,
+                foreach_source=source,
+                frames=source.record.frames,
+                loaded_values=self._loaded_values,
             )
-            self._views[position] = view
-        return view
+            self._flows[position] = flow
+        return flow

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.artifacts.reference import ArtifactRef, Chunk
-from gitflowrun.flow.execute import RecordSource, StepOutcome, TaskContext, execute_step
+from gitflowrun.flow.execute import StepOutcome, execute_step
 from gitflowrun.flow.graph import FlowGraph
 from gitflowrun.flow.lint import lint
 from gitflowrun.flow.members import constants
 from gitflowrun.flow.parameter_values import resolve
+from gitflowrun.flow.task_state import ArtifactSource
 from gitflowrun.git.objects import Oid
 from gitflowrun.names import Digest, RunId, TaskName
 from gitflowrun.runs.records import ForeachFrame, RunIdentity, TaskRecord
@@ -20,7 +21,7 @@ from gitflowrun.runs.records import ForeachFrame, RunIdentity, TaskRecord
 if TYPE_CHECKING:
     from gitflowrun.flow import FlowSpec
 
-__all__ = ["MemoryRun", "StepFailedError", "run_flow"]
+__all__ = ["MemoryRun", "StepFailedError", "Task", "run_flow"]
 
 NO_OID = Oid(bytes(20))
 
@@ -31,6 +32,29 @@ class StepFailedError(AssertionError):
     def __init__(self, outcome: StepOutcome) -> None:
         super().__init__(outcome.report)
         self.outcome = outcome
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the steps of a run see of it."""
+
+    run: RunIdentity
+    origin: RunIdentity | None = None
+    user: str = "ada"
+    namespace: str | None = "user:ada"
+    tags: tuple[str, ...] = ("a tag",)
+    max_num_splits: int = 100
+    tempdir: str = "."
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a step sees of its task."""
+
+    task: TaskName
+    frames: tuple[ForeachFrame, ...] = ()
+    is_join: bool = False
+    attempt: int = 0
 
 
 @dataclass
@@ -63,14 +87,19 @@ class MemoryRun:
         chunk = Chunk(digest, NO_OID, len(payload))
         return ArtifactRef(digest, len(payload), "pickle/5", type(value).__name__, (chunk,), task)
 
-    def source(self, record: TaskRecord) -> RecordSource:
+    @property
+    def facts(self) -> Run:
+        """What steps see of the run."""
+        return Run(self.identity, max_num_splits=self.max_num_splits)
+
+    def source(self, record: TaskRecord) -> ArtifactSource:
         """A finished task as a source."""
 
         def load(name: str, ref: ArtifactRef) -> object:
             self.loads.append(name)
             return pickle.loads(self.payloads[ref.digest])
 
-        return RecordSource(record, load)
+        return ArtifactSource(record.name, lambda: record, load)
 
     def execute(
         self,
@@ -82,19 +111,11 @@ class MemoryRun:
     ) -> StepOutcome:
         """Execute one task; keep its outcome and its record."""
         self.count += 1
-        context = TaskContext(
-            name=TaskName(step, str(self.count)),
-            run=self.identity,
-            parents=tuple(self.source(parent) for parent in parents),
-            parameters=self.source(self.parameters),
-            frames=frames,
-            is_join=is_join,
-            max_num_splits=self.max_num_splits,
-            username="ada",
-            namespace="user:ada",
-            tags=("a tag",),
+        task = Task(TaskName(step, str(self.count)), frames, is_join)
+        sources = [self.source(parent) for parent in parents]
+        outcome = execute_step(
+            self.flow_cls, self.facts, task, sources, self.source(self.parameters)
         )
-        outcome = execute_step(self.flow_cls, context)
         self.outcomes.setdefault(step, []).append(outcome)
         if outcome.error is not None:
             raise StepFailedError(outcome)
@@ -102,8 +123,8 @@ class MemoryRun:
         for name, value in {**outcome.values, **outcome.loaded}.items():
             if name in outcome.loaded and pickle.dumps(value) == self.payloads[refs[name].digest]:
                 continue
-            refs[name] = self.encode(value, context.name, name)
-        record = TaskRecord(context.name, self.identity, frames=frames, artifacts=refs)
+            refs[name] = self.encode(value, task.task, name)
+        record = TaskRecord(task.task, self.identity, frames=frames, artifacts=refs)
         self.records.setdefault(step, []).append(record)
         return outcome
 

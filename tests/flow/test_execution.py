@@ -11,8 +11,10 @@ import pytest
 
 from gitflowrun.errors import FlowError
 from gitflowrun.flow import FlowSpec, Parameter, current, step
-from gitflowrun.flow.execute import RecordSource, TaskContext, execute_step
-from tests.flow.memory import MemoryRun, StepFailedError, run_flow
+from gitflowrun.flow.execute import execute_step
+from gitflowrun.flow.task_state import ArtifactSource
+from gitflowrun.names import TaskName
+from tests.flow.memory import MemoryRun, StepFailedError, Task, run_flow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -261,13 +263,9 @@ def test_an_artifact_whose_class_is_gone_is_not_taken_for_absent() -> None:
         msg = "module has no attribute 'Gone'"
         raise AttributeError(msg)
 
-    context = TaskContext(
-        record.name.__class__("middle", "9"),
-        run.identity,
-        (RecordSource(record, load),),
-        run.source(run.parameters),
-    )
-    outcome = execute_step(Linear, context)
+    parent = ArtifactSource(record.name, lambda: record, load)
+    task = Task(TaskName("middle", "9"))
+    outcome = execute_step(Linear, run.facts, task, [parent], run.source(run.parameters))
     assert isinstance(outcome.error, FlowError)
     assert "artifact 'only_read' of task start/1 can't be loaded" in str(outcome.error)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gitflowrun.errors import InvalidNext
 from gitflowrun.flow import FlowSpec, JSONType, Parameter, step
-from gitflowrun.flow.transition import brief, item_at, needs_list
+from gitflowrun.flow.foreach import brief, item_at, needs_list
 from tests.flow.memory import MemoryRun, StepFailedError, run_flow
 
 if TYPE_CHECKING:

@@ -6,11 +6,12 @@ import pytest
 
 from gitflowrun.errors import FlowError
 from gitflowrun.flow import FlowSpec, step
-from gitflowrun.flow.execute import RecordSource, TaskContext, execute_step
-from gitflowrun.flow.transition import brief, item_at
+from gitflowrun.flow.execute import execute_step
+from gitflowrun.flow.foreach import brief, item_at
+from gitflowrun.flow.task_state import ArtifactSource
 from gitflowrun.names import TaskName
 from gitflowrun.runs.records import ForeachFrame, TaskRecord
-from tests.flow.memory import MemoryRun
+from tests.flow.memory import MemoryRun, Task
 
 
 class Two(FlowSpec):
@@ -29,7 +30,7 @@ class Two(FlowSpec):
 
 
 def test_a_record_is_fetched_when_it_is_needed_and_once() -> None:
-    """A source knows its task without the record, and its frames too when they are given."""
+    """A source has its task's name without the record."""
     run = MemoryRun(Two)
     run.execute("start", [])
     record, fetched = run.records["start"][0], 0
@@ -39,12 +40,11 @@ def test_a_record_is_fetched_when_it_is_needed_and_once() -> None:
         fetched += 1
         return record
 
-    source = RecordSource(fetch, lambda *_: None, task=record.name, frames=())
-    assert (source.task, source.frames, fetched) == (record.name, (), 0)
+    source = ArtifactSource(record.name, fetch, lambda *_: None)
+    assert (source.task, fetched) == (record.name, 0)
     assert list(source.names()) == ["x"]
     assert source.ref("x") is record.artifacts["x"]
     assert fetched == 1
-    assert RecordSource(fetch, lambda *_: None).task == record.name
     with pytest.raises(KeyError):
         source.ref("y")
 
@@ -53,13 +53,8 @@ def test_a_task_whose_items_are_gone_fails_clearly() -> None:
     """Records that lack the items of a foreach are told as such, not as a KeyError."""
     run = MemoryRun(Two)
     run.execute("start", [])
-    context = TaskContext(
-        TaskName("end", "2"),
-        run.identity,
-        (run.source(run.records["start"][0]),),
-        frames=(ForeachFrame("end", "lost", 2, 0, "a"),),
-    )
-    outcome = execute_step(Two, context)
+    task = Task(TaskName("end", "2"), (ForeachFrame("end", "lost", 2, 0, "a"),))
+    outcome = execute_step(Two, run.facts, task, [run.source(run.records["start"][0])])
     assert isinstance(outcome.error, FlowError)
     assert "can't find the items of the foreach over 'lost'" in outcome.report
     assert outcome.transition is None
@@ -73,8 +68,8 @@ def test_an_unreadable_parent_is_the_tasks_failure() -> None:
         raise OSError(msg)
 
     run = MemoryRun(Two)
-    parent = RecordSource(unreadable, lambda *_: None, task=TaskName("start", "1"), frames=())
-    outcome = execute_step(Two, TaskContext(TaskName("end", "2"), run.identity, (parent,)))
+    parent = ArtifactSource(TaskName("start", "1"), unreadable, lambda *_: None)
+    outcome = execute_step(Two, run.facts, Task(TaskName("end", "2")), [parent])
     assert isinstance(outcome.error, OSError)
     assert set(outcome.values) == {"_exception"}
 

@@ -25,10 +25,11 @@ from gitflowrun.errors import (
     UnserializableArtifact,
     UntrustedArtifact,
 )
-from gitflowrun.flow.execute import RecordSource, StepOutcome, TaskContext, execute_step
+from gitflowrun.flow.execute import StepOutcome, execute_step
+from gitflowrun.flow.foreach import items_artifact
 from gitflowrun.flow.includefile import FileContent
 from gitflowrun.flow.members import constants, parameters_of
-from gitflowrun.flow.transition import hidden_name
+from gitflowrun.flow.task_state import ArtifactSource
 from gitflowrun.git.pack.publish import PackStore
 from gitflowrun.git.pack.reader import PackReader
 from gitflowrun.names import PARAMETERS_STEP, PayloadIdentity
@@ -104,7 +105,7 @@ class TaskRunner:
             wanted += self._record(launch.parameters).artifacts.values()
         if parents and launch.frames:
             found = parents[0].artifacts
-            names = (hidden_name(len(launch.frames) - 1), launch.frames[-1].var)
+            names = (items_artifact(len(launch.frames) - 1), launch.frames[-1].var)
             wanted += [found[name] for name in names if name in found][:1]
         plain = {
             ref.identity: ref for ref in wanted if ref.codec in _PLAIN and ref.size <= _EXPECTED
@@ -126,7 +127,13 @@ class TaskRunner:
             return _failure(launch, error)
 
     def _run_step(self, launch: Launch) -> Result:
-        outcome = execute_step(self._flow_cls, self._context(launch))
+        outcome = execute_step(
+            self._flow_cls,
+            self.begin,
+            launch,
+            [self._source(parent) for parent in launch.parents],
+            None if launch.parameters is None else self._source(launch.parameters),
+        )
         if outcome.error is not None:
             sys.stderr.write(outcome.report)
         values, errors = self._encode(launch, outcome)
@@ -185,28 +192,9 @@ class TaskRunner:
         error = _summary(errors[0]) if errors else None
         return Result(launch.serial, refs, saved.inline, saved.packs, None, (), error)
 
-    def _context(self, launch: Launch) -> TaskContext:
-        begin = self.begin
-        return TaskContext(
-            name=launch.task,
-            run=begin.run,
-            parents=tuple(self._source(parent) for parent in launch.parents),
-            parameters=None if launch.parameters is None else self._source(launch.parameters),
-            frames=launch.frames,
-            is_join=launch.is_join,
-            attempt=launch.attempt,
-            max_num_splits=begin.max_num_splits,
-            origin=begin.origin,
-            username=begin.user,
-            namespace=begin.namespace,
-            tags=begin.tags,
-            tempdir=begin.tempdir,
-        )
-
-    def _source(self, parent: Parent) -> RecordSource:
-        record = self._records.get(parent.blob)
+    def _source(self, parent: Parent) -> ArtifactSource:
         load = partial(self._load, str(parent.name))
-        return RecordSource(record or (lambda: self._record(parent)), load, task=parent.name)
+        return ArtifactSource(parent.name, partial(self._record, parent), load)
 
     def _record(self, parent: Parent) -> TaskRecord:
         known = self._records.get(parent.blob)

@@ -1,0 +1,86 @@
+"""The items of a foreach: finding one, showing one as text, and the artifact that keeps them. Pure functions.
+
+An item is what iteration yields. A task of a foreach finds its item by index in the attribute that the foreach
+names, as it was stored with the task that split. Where that can't work, the items are stored once more, as a
+list, in the private artifact `_foreach_items_<depth>`: for what has no order or may come back in another one
+(sets, dictionaries, data frames), and where a step within the foreach has assigned the attribute anew.
+An iterator can be used only once, so a list replaces it as the attribute itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, Sequence, ValuesView
+from collections.abc import Set as AbstractSet
+from itertools import islice
+from typing import Any
+
+__all__ = [
+    "MAX_NUM_SPLITS",
+    "MAX_VALUE_CHARS",
+    "brief",
+    "is_items_artifact",
+    "is_single_use",
+    "item_at",
+    "items_artifact",
+    "needs_list",
+]
+
+MAX_NUM_SPLITS = 100
+"""The most items a foreach may have unless the user says otherwise: Metaflow's protection from mistakes."""
+MAX_VALUE_CHARS = 30
+"""The length of an item's text, as in Metaflow."""
+_MAX_NESTING = 3  # deeper containers are shown by their own str()
+
+_ITEMS = "_foreach_items_"
+
+
+def items_artifact(depth: int) -> str:
+    """The name of the private artifact for the items of the foreach level `depth`; 0 is the outermost."""
+    return f"{_ITEMS}{depth}"
+
+
+def is_items_artifact(name: str) -> bool:
+    """Whether an artifact's name is one that `items_artifact` gives."""
+    return name.startswith(_ITEMS)
+
+
+def is_single_use(value: object) -> bool:
+    """Whether a value can't be stored as it is: an iterator, or a view of a dictionary."""
+    return isinstance(value, (Iterator, KeysView, ValuesView, ItemsView))
+
+
+def needs_list(value: object) -> bool:
+    """Whether iteration and indexing of a value disagree, or its order may change in storage."""
+    if isinstance(value, (Mapping, AbstractSet)) or hasattr(value, "iloc"):
+        return True
+    return not hasattr(value, "__getitem__")
+
+
+def item_at(items: Any, index: int) -> Any:
+    """The item at a position, counted from 0."""
+    if isinstance(items, Sequence) or (hasattr(items, "__getitem__") and not needs_list(items)):
+        return items[index]
+    return next(islice(iter(items), index, None))
+
+
+def brief(value: object) -> str:
+    """A value as text of at most MAX_VALUE_CHARS characters; of a large one no more than that is rendered."""
+    try:
+        text = str(_shortened(value, 0))
+    except Exception:  # noqa: BLE001  (a user's __str__ may raise anything, and this is only a label)
+        text = f"<{type(value).__name__}>"
+    return text[:MAX_VALUE_CHARS]
+
+
+def _shortened(value: Any, depth: int) -> Any:
+    """A value whose text begins like that of `value`: an item takes at least one character."""
+    if type(value) in {str, bytes, bytearray}:
+        return value[: MAX_VALUE_CHARS + 1]
+    if type(value) not in {list, tuple, set, frozenset, dict} or depth > _MAX_NESTING:
+        return value
+    head: Iterable[Any] = islice(value, MAX_VALUE_CHARS + 1)
+    if isinstance(value, dict):
+        return {key: _shortened(value[key], depth + 1) for key in head}
+    if isinstance(value, (list, tuple)):
+        return type(value)([_shortened(item, depth + 1) for item in head])
+    return type(value)(head)
