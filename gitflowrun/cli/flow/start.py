@@ -9,8 +9,8 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from gitflowrun.runtime.ipc.process import TASK_FD
 from gitflowrun.runtime.launch.launcher import Launcher
-from gitflowrun.runtime.worker.task_process import TASK_FD
 
 if TYPE_CHECKING:
     from typing import NoReturn

@@ -28,7 +28,6 @@ from gitflowrun.runtime.ipc.messages import (
     encode,
     parse,
 )
-from gitflowrun.runtime.worker.task_process import TASK_FD
 
 if TYPE_CHECKING:
     from gitflowrun.runtime.ipc.event_loop import Loop
@@ -236,7 +235,7 @@ class FreshHost:
             os.posix_spawn,
             self._command[0],
             self._command,
-            {**self._environ, TASK_FD: str(channel)},
+            {**self._environ, process.TASK_FD: str(channel)},
             file_actions=actions,
             setsigdef=_SIGNALS,
             setsigmask=[],

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 __all__ = [
+    "TASK_FD",
     "Lifeline",
     "adopt_orphans",
     "detach_input",
@@ -28,6 +29,8 @@ __all__ = [
     "yield_memory",
 ]
 
+TASK_FD = "GITFLOWRUN_TASK_FD"
+"""Environment variable that tells a fresh interpreter the descriptor of its task's socket."""
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _PATIENCE = 2.0

@@ -28,11 +28,7 @@ if TYPE_CHECKING:
     from gitflowrun.flow import FlowSpec
     from gitflowrun.runtime.ipc.messages import Message
 
-__all__ = ["TASK_FD", "run_task", "serve", "set_environment"]
-
-
-TASK_FD = "GITFLOWRUN_TASK_FD"
-"""Names the socket of a fresh interpreter's task to it."""
+__all__ = ["run_task", "serve", "set_environment"]
 
 
 def run_task(
@@ -74,7 +70,7 @@ def _complain() -> None:
 def serve(flow_cls: type[FlowSpec]) -> NoReturn:
     """Run the task that waits at the socket named in the environment, and end the process."""
     process.Lifeline.hold_parent()
-    channel = Channel.from_fd(int(os.environ.pop(TASK_FD)))
+    channel = Channel.from_fd(int(os.environ.pop(process.TASK_FD)))
     begin, launch = _message(channel), _message(channel)
     if not isinstance(begin, Begin) or not isinstance(launch, Launch):
         os._exit(1)  # the scheduler is gone
