@@ -1,1 +1,1 @@
-"""What people type and read: `git runs` and flow files' commands. Only here is printed."""
+"""The command lines: `git runs` and the commands of a flow file. Only this layer and `cmd` print."""

@@ -1,10 +1,10 @@
-"""How a mistake is told: the one place that turns exceptions into words on stderr and an exit code.
+"""Rendering of errors on the command line, and all its exit codes.
 
-`git runs` speaks as git does (`fatal:`, `hint:`, 128 and 129), a flow file as Metaflow does (headline,
-then message; 1 and 2). A mistake of the user's never shows a traceback; GITFLOWRUN_DEBUG=1 does. An
-error that nobody foresaw is a bug of ours and always shows one.
+`git runs` words errors as git does (`fatal:`, `hint:`, exit codes 128 and 129), a flow file as Metaflow does
+(headline, then message; 1 and 2). A user's mistake never shows a traceback unless GITFLOWRUN_DEBUG=1 is set;
+an error that nobody foresaw is a bug of ours and always shows one.
 
-Nothing here imports click before a click command is to be invoked: the scheduler tells errors too.
+click is imported only when a click command is invoked: the scheduler renders errors, too.
 """
 
 from __future__ import annotations
@@ -24,8 +24,13 @@ if TYPE_CHECKING:
 
     import click
 
-__all__ = ["FLOW", "GIT", "Dialect", "guarded", "invoke", "tell"]
+__all__ = ["DIFFERS", "FLOW", "GIT", "REFUSED", "Dialect", "exit_code_of", "invoke", "report_error"]
 
+# All exit codes of both command lines, but those of errors that know their own (`GitflowrunError.exit_code`).
+DIFFERS = 1  # `diff --exit-code`, as git diff has it
+REFUSED = 1  # a run was not sent or a hook not installed, as git push has it
+_FATAL, _USAGE = 128, 129  # git's
+_FLOW_USAGE = 2  # Metaflow's, which is click's
 _INTERRUPTED = 130  # 128 + SIGINT, what a shell reports
 _BROKEN_PIPE = 141  # 128 + SIGPIPE, what git dies of when its reader has gone
 
@@ -47,11 +52,11 @@ class Dialect:
     usage: int
 
 
-GIT = Dialect("git runs", headline=False, fatal=128, usage=129)
-FLOW = Dialect("gitflowrun", headline=True, fatal=None, usage=2)
+GIT = Dialect("git runs", headline=False, fatal=_FATAL, usage=_USAGE)
+FLOW = Dialect("gitflowrun", headline=True, fatal=None, usage=_FLOW_USAGE)
 
 
-def tell(error: GitflowrunError, dialect: Dialect, stream: TextIO | None = None) -> int:
+def report_error(error: GitflowrunError, dialect: Dialect, stream: TextIO | None = None) -> int:
     """Write what happened and what to do next to stderr (or `stream`); return the exit code."""
     stream = stream or sys.stderr
     style = style_for(stream)
@@ -87,7 +92,7 @@ def _traceback() -> None:
     _write(traceback.format_exc().rstrip("\n"))
 
 
-def guarded(body: Callable[[], int], dialect: Dialect) -> int:
+def exit_code_of(body: Callable[[], int], dialect: Dialect) -> int:
     """Run `body` to its exit code, telling whatever goes wrong in it."""
     _accept_any_text()
     try:
@@ -96,7 +101,7 @@ def guarded(body: Callable[[], int], dialect: Dialect) -> int:
     except GitflowrunError as error:
         if os.environ.get("GITFLOWRUN_DEBUG"):
             _traceback()
-        return tell(error, dialect)
+        return report_error(error, dialect)
     except KeyboardInterrupt:
         _write("")
         return _INTERRUPTED
@@ -107,8 +112,8 @@ def guarded(body: Callable[[], int], dialect: Dialect) -> int:
     except OSError as error:
         if os.environ.get("GITFLOWRUN_DEBUG"):
             _traceback()
-        return tell(GitflowrunError(_system_words(error)), dialect)
-    except Exception:  # noqa: BLE001  (the last door before the shell)
+        return report_error(GitflowrunError(_system_words(error)), dialect)
+    except Exception:  # noqa: BLE001  (nothing above catches it but the shell)
         _traceback()
         _write(f"{dialect.name}: internal error; please report the lines above")
         return dialect.fatal or 1
@@ -151,7 +156,7 @@ def invoke(
             raise KeyboardInterrupt from error
         return result if isinstance(result, int) else 0
 
-    return guarded(body, dialect)
+    return exit_code_of(body, dialect)
 
 
 def _tell_usage(error: click.UsageError, dialect: Dialect) -> int:

@@ -1,1 +1,1 @@
-"""Programs that are started with `python -m gitflowrun.cmd.NAME`, as the seed and Metaflow name them."""
+"""Programs that are started with `python -m gitflowrun.cmd.NAME`, under Metaflow's module names."""

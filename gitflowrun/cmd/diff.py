@@ -1,8 +1,8 @@
-"""`python -m gitflowrun.cmd.diff RUN RUN`: what differs between two runs, in parameters and code.
+"""`python -m gitflowrun.cmd.diff RUN RUN`: the differences between two runs, in parameters and code.
 
-It ends as `git diff` does: with 0 whether or not anything differs, so that a script with `set -e` goes on;
-`--exit-code` makes it 1 when something does. 128 says that a run is not there, 129 that the command line is
-wrong. The output applies with `git apply`, which passes over the lines about parameters.
+The exit code is that of `git diff`: 0 whether or not anything differs, so that a script with `set -e` goes on;
+with `--exit-code` it is 1 when something does. 128: a run is not there; 129: the command line is wrong. The output
+applies with `git apply`, which skips the lines about parameters.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormat
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
-from gitflowrun.cli.errors import GIT, guarded
+from gitflowrun.cli.errors import DIFFERS, GIT, exit_code_of
 from gitflowrun.cli.output.terminal import open_screen
 from gitflowrun.cli.output.text import printable
 from gitflowrun.errors import UsageError
@@ -37,7 +37,7 @@ _PROGRAM = "python -m gitflowrun.cmd.diff"
 def main(args: Sequence[str] | None = None) -> int:
     """Show what differs between two runs and return the exit code."""
     words = list(sys.argv[1:] if args is None else args)
-    return guarded(lambda: _diff(_parser().parse_intermixed_args(words)), GIT)
+    return exit_code_of(lambda: _diff(_parser().parse_intermixed_args(words)), GIT)
 
 
 class _Parser(ArgumentParser):
@@ -87,7 +87,7 @@ def _diff(options: Namespace) -> int:
         for line in _parameter_lines(old, new, parameters, screen.style):
             screen.line(line)
         _write(code, screen.out)
-    return int(options.exit_code and bool(parameters or code.differs))
+    return DIFFERS if options.exit_code and (parameters or code.differs) else 0
 
 
 def _parameter_lines(

@@ -9,7 +9,7 @@ import sys
 import click
 import pytest
 
-from gitflowrun.cli.errors import FLOW, GIT, Dialect, guarded, invoke, tell
+from gitflowrun.cli.errors import FLOW, GIT, Dialect, exit_code_of, invoke, report_error
 from gitflowrun.errors import GitflowrunError, InvalidNext, NotFound, UsageError
 from tests.helpers.repos import ROOT
 
@@ -21,7 +21,7 @@ def _raise(error: BaseException) -> int:
 def test_git_runs_speaks_as_git(capsys: pytest.CaptureFixture[str]) -> None:
     """An error of `git runs` is `fatal:` and `hint:` lines on stderr and exit code 128."""
     error = NotFound("no run 99", hint="the newest are 4 and 3\n`git runs` lists all")
-    assert guarded(lambda: _raise(error), GIT) == 128
+    assert exit_code_of(lambda: _raise(error), GIT) == 128
     out, err = capsys.readouterr()
     assert out == ""
     assert err == ("fatal: no run 99\nhint: the newest are 4 and 3\nhint: `git runs` lists all\n")
@@ -29,15 +29,15 @@ def test_git_runs_speaks_as_git(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_wrong_use_of_git_runs_is_129(capsys: pytest.CaptureFixture[str]) -> None:
     """A usage error ends `git runs` with git's 129."""
-    assert guarded(lambda: _raise(UsageError("'lst' is no command")), GIT) == 129
+    assert exit_code_of(lambda: _raise(UsageError("'lst' is no command")), GIT) == 129
     assert capsys.readouterr().err == "error: 'lst' is no command\n"
 
 
 def test_flow_files_speak_as_metaflow(capsys: pytest.CaptureFixture[str]) -> None:
     """An error of a flow file starts with its headline and says where; exit code 1, or 2 for usage."""
     error = InvalidNext("no step x", line=3, source="f.py", hint="define it")
-    assert tell(error, FLOW) == 1
-    assert tell(UsageError("what?"), FLOW) == 2
+    assert report_error(error, FLOW) == 1
+    assert report_error(UsageError("what?"), FLOW) == 2
     assert capsys.readouterr().err == (
         f"{InvalidNext.headline}: f.py:3: no step x\nhint: define it\nUsage error: what?\n"
     )
@@ -45,7 +45,7 @@ def test_flow_files_speak_as_metaflow(capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_an_error_can_not_command_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     """Control characters in messages and hints are shown as escapes; line breaks stay."""
-    tell(NotFound("tag \x1b]0;x\x07\nnext", hint="\x9b2J"), GIT)
+    report_error(NotFound("tag \x1b]0;x\x07\nnext", hint="\x9b2J"), GIT)
     assert capsys.readouterr().err == "fatal: tag \\e]0;x\\x07\nnext\nhint: \\x9b2J\n"
 
 
@@ -53,17 +53,17 @@ def test_no_traceback_unless_asked(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A user's mistake shows a traceback only with GITFLOWRUN_DEBUG=1."""
-    guarded(lambda: _raise(NotFound("no")), GIT)
+    exit_code_of(lambda: _raise(NotFound("no")), GIT)
     assert "Traceback" not in capsys.readouterr().err
     monkeypatch.setenv("GITFLOWRUN_DEBUG", "1")
-    guarded(lambda: _raise(NotFound("no")), GIT)
+    exit_code_of(lambda: _raise(NotFound("no")), GIT)
     assert "Traceback" in capsys.readouterr().err
 
 
 def test_the_system_is_quoted(capsys: pytest.CaptureFixture[str]) -> None:
     """An error of the operating system names the file and what the system said."""
     full = OSError(errno.ENOSPC, "No space left on device", "/repo/x")
-    assert guarded(lambda: _raise(full), GIT) == 128
+    assert exit_code_of(lambda: _raise(full), GIT) == 128
     assert capsys.readouterr().err == "fatal: /repo/x: No space left on device\n"
 
 
@@ -72,7 +72,7 @@ def test_a_bug_of_ours_shows_where(
     dialect: Dialect, code: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """An error that nobody foresaw shows its traceback and asks for a report."""
-    assert guarded(lambda: _raise(ZeroDivisionError("x")), dialect) == code
+    assert exit_code_of(lambda: _raise(ZeroDivisionError("x")), dialect) == code
     err = capsys.readouterr().err
     assert "Traceback" in err
     assert "internal error" in err
@@ -80,16 +80,16 @@ def test_a_bug_of_ours_shows_where(
 
 def test_an_interrupt_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
     """Ctrl-C ends a command with 130 and no words."""
-    assert guarded(lambda: _raise(KeyboardInterrupt()), GIT) == 130
+    assert exit_code_of(lambda: _raise(KeyboardInterrupt()), GIT) == 130
     assert capsys.readouterr().err == "\n"
 
 
 def test_a_reader_that_leaves_is_no_error() -> None:
     """`| head` ends a command as SIGPIPE ends git: 141, nothing on stderr."""
     code = (
-        "import sys\nfrom gitflowrun.cli.errors import GIT, guarded\n"
+        "import sys\nfrom gitflowrun.cli.errors import GIT, exit_code_of\n"
         "def body():\n    for i in range(100000): print(i)\n    return 0\n"
-        "sys.exit(guarded(body, GIT))"
+        "sys.exit(exit_code_of(body, GIT))"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE

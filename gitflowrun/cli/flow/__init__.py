@@ -1,1 +1,1 @@
-"""The commands of a flow file, imported when they are typed."""
+"""The command line of a flow file: a module for each command, imported when it is typed."""

@@ -1,12 +1,7 @@
-"""`show`: the flow in words. Steps go to standard output, what is said about the flow to standard error.
+"""Commands that describe a flow without running it: `show`, `check`, `output-dot`, `help` and `version`.
 
-`check`: whether the flow can run, and what to type next.
-
-`output-dot`: the graph in GraphViz's language.
-
-`help`: the same as `--help`, for a command as well.
-
-`version`: which gitflowrun this is. On standard error, where Metaflow prints its own.
+What was asked for goes to standard output, what is said about the flow to standard error; `version` prints
+there as well, as Metaflow does.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`dump`: the artifacts of tasks, printed or as one pickle. Values are the client's business."""
+"""The command `dump`: artifacts of tasks, printed or written as one pickle."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gitflowrun.cli.output.terminal import is_terminal
-from gitflowrun.cli.output.text import counted, tame
+from gitflowrun.cli.output.text import counted, terminal_safe
 from gitflowrun.errors import InvalidPathspec, NotFound, UntrustedArtifact
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def _print(artifact: DataArtifact, limit: int) -> None:
         f"{artifact.id} [size: {artifact.size} type: <class '{kind}'>] = {_text(artifact, limit)}"
     )
     if is_terminal(sys.stdout):
-        line = "\n".join(map(tame, line.split("\n")))
+        line = "\n".join(map(terminal_safe, line.split("\n")))
     click.echo(line)
 
 

@@ -1,4 +1,4 @@
-"""`logs`: what tasks wrote, as `git runs logs` prints it, with Metaflow's options."""
+"""The command `logs`: the output of tasks, printed as `git runs logs` does, with Metaflow's options."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""The command line of a flow file: which commands there are, what is true for all of them, exit codes.
+"""The click group of a flow file's command line: its commands and the options that all of them have.
 
-`cli.launch` opens this room when a flow object is made. What a command says about itself goes to standard
-error; standard output belongs to the run log and to what was asked for. Exit codes are Metaflow's: 1 for
-errors and failed runs, 2 for a wrong command line.
+What a command says about itself goes to standard error; standard output belongs to the run log and to what was
+asked for. Exit codes are Metaflow's (`cli.errors`): 1 for errors and failed runs, 2 for a wrong command line.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`resume`: a run that goes on where another one stopped. Which tasks are reused is the runtime's business."""
+"""The command `resume`: a run that continues another one and reuses its finished tasks."""
 
 from __future__ import annotations
 

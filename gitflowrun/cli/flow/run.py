@@ -1,4 +1,4 @@
-"""`run`: a new run, with the flow's parameters as options. Execution is the launcher's."""
+"""The command `run`: a new run, with the flow's parameters as options."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             "--max-num-splits", type=click.IntRange(min=1), default=100, show_default=True,
-            help="The most items a foreach may have: a guard against mistakes.",
+            help="The most items a foreach may have: a limit against mistakes.",
         ),
         click.option(
             "--max-workers", type=click.IntRange(min=1), default=16, show_default=True,

@@ -1,10 +1,10 @@
-"""The run log: what a run does, as people and tools read it while it happens. Decides nothing.
+"""The run log: the events of a run as lines of text, while it happens.
 
-Standard output carries `Run ID: N`, then one line an event or line of a task's output; standard error
-what is said about the run as a whole. On a terminal a status line follows the log at its bottom. It is
+Standard output carries `Run ID: N`, then one line for each event or line of a task's output; standard error
+carries what is said about the run as a whole. On a terminal a status line follows the log at its bottom. It is
 written to standard error and wiped before every line, so that no byte of it reaches a file or a pipe.
 
-Used by the scheduler process: no click here.
+The scheduler process writes it, so click is not imported here.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import sys
 import time
 from typing import TYPE_CHECKING, TextIO
 
-from gitflowrun.cli.errors import FLOW, tell
+from gitflowrun.cli.errors import FLOW, report_error
 from gitflowrun.cli.output.terminal import is_terminal, style_for
-from gitflowrun.cli.output.text import clock, counted, duration, printable, tame
+from gitflowrun.cli.output.text import clock, counted, duration, printable, terminal_safe
 from gitflowrun.errors import RunFailed
 from gitflowrun.runtime.ipc.events import (
     Event,
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from gitflowrun.names import TaskName
     from gitflowrun.runs.records import RunIdentity
 
-__all__ = ["Console"]
+__all__ = ["RunLog"]
 
 _SUMMARY_EVERY = 300.0  # seconds between the log's summaries of a long run
 _WIPE = "\r\x1b[K"
@@ -48,7 +48,7 @@ class _Interrupted(RunFailed):
     headline = "Interrupted"
 
 
-class Console:
+class RunLog:
     """Writes the events of one run as they come.
 
     Args:
@@ -117,7 +117,7 @@ class Console:
         kind, verb = (_Interrupted, "interrupted") if interrupted else (RunFailed, "failed")
         self._log(f"Workflow {verb}.", self._style.red)
         message = event.error or f"the run {'was ' if interrupted else ''}{verb}"
-        tell(kind(message, hint=self._resume_hint()), FLOW, self._err)
+        report_error(kind(message, hint=self._resume_hint()), FLOW, self._err)
 
     def _resume_hint(self) -> str | None:
         if self._run is None:
@@ -135,7 +135,7 @@ class Console:
 
     def _task_line(self, event: TaskLine) -> None:
         self._last[event.task] = event.text
-        text = tame(event.text) if self._terminal else event.text
+        text = terminal_safe(event.text) if self._terminal else event.text
         self._task(
             event.task, event.pid, text, self._style.red if event.system else None, event.time
         )

@@ -13,8 +13,8 @@ def main() -> int:
     """Be the scheduler of one run."""
     import signal
 
-    from gitflowrun.cli.errors import FLOW, guarded
-    from gitflowrun.cli.flow.run_log import Console
+    from gitflowrun.cli.errors import FLOW, exit_code_of
+    from gitflowrun.cli.flow.run_log import RunLog
     from gitflowrun.runtime.ipc.channel import Channel
     from gitflowrun.runtime.scheduler.main import Session
     from gitflowrun.runtime.scheduler.setup import Lines
@@ -28,8 +28,8 @@ def main() -> int:
         os.set_inheritable(fd, False)  # noqa: FBT003  (git must not hold them)
     zygote = Channel.from_fd(fds["zygote"]) if "zygote" in fds else None
     lines = Lines(Channel.from_fd(fds["front"]), zygote, fds.get("alive"))
-    return guarded(
-        Session(lines, lambda script, config: _Quiet(Console(script, config))).serve, FLOW
+    return exit_code_of(
+        Session(lines, lambda script, config: _Quiet(RunLog(script, config))).serve, FLOW
     )
 
 

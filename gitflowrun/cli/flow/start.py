@@ -1,6 +1,7 @@
-"""The door that a flow object opens when its program runs: to the command line, or to the task it is to be.
+"""The entry point of a flow file: what `MyFlow()` calls when it is run as a program.
 
-Light on purpose: no click, no pygit2. What a run needs is started before the command line is even read.
+The process becomes the command line, or one task where it was started as a fresh interpreter. Neither click nor
+pygit2 is imported here: the processes of a run are started before the command line is read.
 """
 
 from __future__ import annotations

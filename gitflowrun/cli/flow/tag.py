@@ -1,4 +1,4 @@
-"""`tag`: tags of the flow's runs, with Metaflow's subcommands. Rules about tags are the store's."""
+"""The command `tag`: tags of the flow's runs, with Metaflow's subcommands."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The commands of `git runs`: a module each, with a click command named `command`."""
+"""The commands of `git runs`: a module for each, with a click command `<name>_command`."""

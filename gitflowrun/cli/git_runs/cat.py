@@ -1,4 +1,4 @@
-"""`git runs cat`: the value of an artifact. Text and bytes as they are, all else as Python shows it."""
+"""`git runs cat`: the value of an artifact; text and bytes as they are, anything else as Python shows it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 
 from gitflowrun.cli.git_runs.options import open_repository
 from gitflowrun.cli.output.terminal import is_terminal, open_screen
-from gitflowrun.cli.output.text import tame
+from gitflowrun.cli.output.text import terminal_safe
 from gitflowrun.errors import UsageError
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def _print(value: Any, screen: Screen) -> None:
         screen.out.write(value)
         return
     for line in _text(value, screen.columns or 80).split("\n"):
-        screen.line(tame(line) if screen.person else line)
+        screen.line(terminal_safe(line) if screen.person else line)
 
 
 def _text(value: Any, columns: int) -> str:

@@ -1,4 +1,4 @@
-"""`git runs diff`: what differs between two runs, and nothing else."""
+"""`git runs diff`: the differences between two runs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gitflowrun.cli.errors import DIFFERS
 from gitflowrun.cli.git_runs.options import json_option, open_repository
 from gitflowrun.cli.git_runs.show import short_type
 from gitflowrun.cli.output.tables import as_json, pairs
@@ -53,7 +54,7 @@ def diff_command(patch: bool, exit_code: bool, as_json_: bool, runs: tuple[str, 
         else:
             for line in comparison.lines(screen):
                 screen.line(line)
-    return int(exit_code and comparison.differs)
+    return DIFFERS if exit_code and comparison.differs else 0
 
 
 def _addresses(runs: tuple[str, ...]) -> tuple[str, str]:

@@ -1,6 +1,6 @@
-"""`git runs hooks`: installs and removes our git hooks.
+"""`git runs hooks`, which installs and removes our git hooks, and `git runs hook`, which they call.
 
-`git runs hook`: what our git hooks call. Speaks on stderr, and never fails the user's command.
+A hook writes to standard error and never makes the user's git command fail.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import sys
 
 import click
 
-from gitflowrun.cli.errors import GIT, guarded
+from gitflowrun.cli.errors import GIT, REFUSED, exit_code_of
 from gitflowrun.cli.git_runs.options import json_option, open_repository
 from gitflowrun.cli.output.tables import as_json
 from gitflowrun.cli.output.terminal import open_screen
@@ -43,7 +43,7 @@ def hooks_command(as_json_: bool, action: str | None) -> int:
                 f"{hook.name}: {hook.installed.value}{printable(why)} ({printable(str(hook.path))})"
             )
     blocked = any(hook.installed is hooks.Installed.BLOCKED for hook in found)
-    return 1 if action == "install" and blocked else 0
+    return REFUSED if action == "install" and blocked else 0
 
 
 @click.command(name="hook", hidden=True)
@@ -51,7 +51,7 @@ def hooks_command(as_json_: bool, action: str | None) -> int:
 @click.argument("words", nargs=-1)
 def hook_command(name: str, words: tuple[str, ...]) -> int:
     """Do the work of the git hook NAME, called with the arguments and the input that git gives it."""
-    guarded(_post_commit if name == "post-commit" else lambda: _pre_push(words), GIT)
+    exit_code_of(_post_commit if name == "post-commit" else lambda: _pre_push(words), GIT)
     return 0
 
 

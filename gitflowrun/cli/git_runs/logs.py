@@ -1,4 +1,4 @@
-"""`git runs logs`: what tasks wrote. A pipe gets every byte, a terminal no escapes but colours."""
+"""`git runs logs`: the output of tasks; every byte into a pipe, no escapes but colours on a terminal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 
 from gitflowrun.cli.git_runs.options import open_repository, stream_options
 from gitflowrun.cli.output.terminal import open_screen
-from gitflowrun.cli.output.text import clock, tame
+from gitflowrun.cli.output.text import clock, terminal_safe
 
 if TYPE_CHECKING:
     from gitflowrun.cli.output.terminal import Screen
@@ -49,7 +49,7 @@ def print_stream(task: StoredTask, stream: str, screen: Screen, *, timestamps: b
         sys.stdout.buffer.write(task.output(stream))
         return
     for when, text in task.lines(stream):
-        shown = tame(text) if screen.person else text
+        shown = terminal_safe(text) if screen.person else text
         time = (
             f"{screen.style.dim(clock(when)) if when is not None else '-'} " if timestamps else ""
         )

@@ -1,7 +1,7 @@
-"""The program `git runs`: which commands there are, and its exit code. The commands are modules.
+"""The program `git runs`: its commands, their overview and the exit code.
 
-Help and version are answered from the table below, before click is imported, and a command's module
-is imported when it is typed: `git runs` must not feel slower than git.
+Help and version are printed from the table below, before click is imported, and the module of a command is
+imported when it is typed: `git runs` must not feel slower than git.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
-from gitflowrun.cli.errors import GIT, guarded, invoke
+from gitflowrun.cli.errors import GIT, exit_code_of, invoke
 from gitflowrun.cli.output.terminal import style_for
 from gitflowrun.errors import UsageError
 from gitflowrun.values import frozen
@@ -62,7 +62,7 @@ def main(args: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if args is None else args)
     gc.disable()  # a command lives for milliseconds; looking for garbage would take a tenth of them
     try:
-        return guarded(lambda: _dispatch(words), GIT)
+        return exit_code_of(lambda: _dispatch(words), GIT)
     finally:
         gc.enable()
 

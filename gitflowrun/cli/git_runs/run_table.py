@@ -30,8 +30,8 @@ _COLUMNS = (
     Column("WHEN"),
     Column("TOOK", right=True),
     Column("TASKS", right=True),
-    Column("USER", gives=True),
-    Column("TAGS", gives=True),
+    Column("USER", shrinks=True),
+    Column("TAGS", shrinks=True),
 )
 
 
@@ -63,7 +63,7 @@ def _lines(
     runs: Sequence[RunSummary], parameters: Sequence[Mapping[str, str]], screen: Screen
 ) -> Iterator[str]:
     names = _differing(runs, parameters)
-    columns = [*_COLUMNS, *(Column(name, gives=True) for name in names)]
+    columns = [*_COLUMNS, *(Column(name, shrinks=True) for name in names)]
     rows = [
         [*_cells(run, screen), *(parameters[index].get(name, "") for name in names)]
         for index, run in enumerate(runs)

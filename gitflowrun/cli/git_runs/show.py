@@ -1,6 +1,6 @@
-"""`git runs show`: all about a run, a step, a task or an artifact. Layout; the facts are `overview`'s.
+"""`git runs show`: a run, a step, a task or an artifact as text or JSON.
 
-How a run, a step, a task and an artifact look in text. Facts come as values; nothing is read here.
+`porcelain.overview` collects the facts; here they are laid out.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def step_lines(step: StepDetails, screen: Screen) -> Iterator[str]:
     tasks = step.tasks
     columns = [
         Column("TASK"), Column("STATUS"), Column("TOOK", right=True), Column("CPU", right=True),
-        Column("MEMORY", right=True), Column("FOREACH", gives=True), Column("ERROR", gives=True),
+        Column("MEMORY", right=True), Column("FOREACH", shrinks=True), Column("ERROR", shrinks=True),
     ]  # fmt: skip
     rows: list[list[Cell | str]] = [
         [
@@ -163,8 +163,8 @@ def artifact_lines(row: ArtifactRow, screen: Screen) -> Iterator[str]:
 def artifact_table(rows: Sequence[ArtifactRow], screen: Screen) -> Iterator[str]:
     """Artifacts by name, type, size, the beginning of their digest and, of small ones, value."""
     columns = [
-        Column("NAME", gives=True), Column("TYPE", gives=True), Column("SIZE", right=True),
-        Column("BLAKE3"), Column("MADE BY"), Column("VALUE", gives=True),
+        Column("NAME", shrinks=True), Column("TYPE", shrinks=True), Column("SIZE", right=True),
+        Column("BLAKE3"), Column("MADE BY"), Column("VALUE", shrinks=True),
     ]  # fmt: skip
     cells = [
         [

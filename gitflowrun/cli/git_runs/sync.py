@@ -1,9 +1,4 @@
-"""How `git runs push` and `git runs fetch` tell what they did: as git tells it of branches, or as JSON.
-
-`git runs push`: sends runs to a remote.
-
-`git runs fetch`: gets runs from a remote.
-"""
+"""`git runs push` and `git runs fetch`, and their reports: as git reports branches, or as JSON."""
 
 from __future__ import annotations
 
@@ -12,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gitflowrun.cli.errors import REFUSED
 from gitflowrun.cli.git_runs.options import json_option, open_repository
 from gitflowrun.cli.output.tables import as_json
 from gitflowrun.cli.output.terminal import open_screen
@@ -43,7 +39,7 @@ def show_report(repo: Repository, report: SyncReport, verb: str, *, as_json_: bo
                 screen.line(line)
     for notice in report.notices:
         sys.stderr.write(f"warning: {printable(notice)}\n")
-    return 1 if report.with_outcome(Outcome.REFUSED) else 0
+    return REFUSED if report.with_outcome(Outcome.REFUSED) else 0
 
 
 def report_lines(report: SyncReport, verb: str, screen: Screen) -> Iterator[str]:

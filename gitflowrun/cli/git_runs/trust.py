@@ -1,4 +1,4 @@
-"""`git runs trust`: whose runs may execute code here."""
+"""`git runs trust`: lists and changes whose runs may execute code here."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What people read: terminal, tables, text."""
+"""Output for people: terminal and pager, tables, texts."""

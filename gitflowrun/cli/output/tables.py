@@ -1,7 +1,7 @@
-"""Layout: tables, key-value lists and JSON of plain values. No knowledge of runs, no streams opened.
+"""Tables, lists of names and values, and JSON, made of plain values.
 
-A table is aligned in columns wherever it goes. A person at a terminal gets it in colour and cut to the
-width of the window; a pipe gets every cell whole. Scripts should ask for JSON.
+A table is aligned in columns wherever it goes. On a terminal it is coloured and cut to the width of the window;
+a pipe gets every cell whole. Scripts should ask for JSON.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ _NARROWEST = 8
 
 @frozen
 class Column:
-    """A column: its heading, whether it is numeric, and whether it gives way in a narrow window."""
+    """A column: its heading, whether it is numeric, and whether it may shrink in a narrow window."""
 
     title: str
     right: bool = False
-    gives: bool = False
+    shrinks: bool = False
 
 
 class Cell(NamedTuple):
@@ -74,23 +74,23 @@ def table(
 
 
 def _placed(
-    text: str, taken: int, room: int, paint: Callable[[str], str] | None, right: bool
+    text: str, taken: int, space: int, paint: Callable[[str], str] | None, right: bool
 ) -> str:
-    """A cell's text, which takes so many columns, cut or padded to its room."""
-    if taken > room:
-        text = fit(text, room)
+    """A cell's text, which takes so many columns, cut or padded to its space."""
+    if taken > space:
+        text = fit(text, space)
         taken = width(text)
     shown = paint(text) if paint is not None else text
-    pad = " " * (room - taken)
+    pad = " " * (space - taken)
     return pad + shown if right else shown + pad
 
 
 def _narrow(columns: Sequence[Column], widths: dict[int, int], limit: int) -> None:
-    """Take columns away from the cells that give way, the widest first, until the table fits."""
+    """Take columns away from the columns that may shrink, the widest first, until the table fits."""
     excess = sum(widths.values()) + len(_GAP) * (len(widths) - 1) - limit
-    giving = [index for index in widths if columns[index].gives]
+    shrinking = [index for index in widths if columns[index].shrinks]
     for _ in range(excess):
-        widest = max(giving, key=lambda index: widths[index], default=None)
+        widest = max(shrinking, key=lambda index: widths[index], default=None)
         if widest is None or widths[widest] <= _NARROWEST:
             return
         widths[widest] -= 1
@@ -102,11 +102,11 @@ def columns(words: Sequence[str], screen: Screen) -> Iterator[str]:
     if not screen.person:
         yield from texts
         return
-    room = max(map(width, texts), default=0) + len(_GAP)
-    across = max(screen.columns // room, 1)
+    space = max(map(width, texts), default=0) + len(_GAP)
+    across = max(screen.columns // space, 1)
     down = -(-len(texts) // across)
     for row in range(down):
-        line = (text + " " * (room - width(text)) for text in texts[row::down])
+        line = (text + " " * (space - width(text)) for text in texts[row::down])
         yield "".join(line).rstrip()
 
 

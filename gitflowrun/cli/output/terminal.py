@@ -1,10 +1,8 @@
-"""Where a command's text goes: a pipe as it is, a terminal through the user's pager. No layout.
+"""The stream that a command writes to: standard output or a pager, with or without colours.
 
-git itself pages an external command when `pager.runs` or `git -p` say so and then exports
-GIT_PAGER_IN_USE; otherwise the command pages for itself, on a terminal only, with the program that
-`git var GIT_PAGER` names (so `git --no-pager runs` works, too).
-
-Whether to use colour, and the few colours there are. No layout, no commands, no click.
+git itself pages an external command when `pager.runs` or `git -p` say so and then exports GIT_PAGER_IN_USE;
+otherwise the command pages for itself, on a terminal only, with the program that `git var GIT_PAGER` names (so
+`git --no-pager runs` works, too).
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""Texts for people: durations, sizes, times, and stored text made safe for a terminal. No layout.
+"""Texts for people: durations, sizes, times, and stored text made safe for a terminal.
 
-Stored text (a tag, a parameter, a line of output, a traceback) may come from somebody else's run,
-and a terminal obeys what it reads. `printable` shows every control character as an escape, for
-names and table cells; `tame` is for lines of output on a terminal: it leaves tabs and colours alone
-and shows every other control character.
+Stored text (a tag, a parameter, a line of output, a traceback) may come from somebody else's run, and a terminal
+executes the escape sequences in it. `printable` writes every control character as an escape, for names and table
+cells; `terminal_safe` is for lines of output on a terminal: it keeps tabs and colours and escapes everything else.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ __all__ = [
     "printable",
     "size",
     "stamp",
-    "tame",
+    "terminal_safe",
     "width",
 ]
 
@@ -59,7 +58,7 @@ def printable(text: str) -> str:
     return text if text.isascii() and text.isprintable() else _UNSAFE.sub(_escape, text)
 
 
-def tame(line: str) -> str:
+def terminal_safe(line: str) -> str:
     """A line of output for a terminal: colours stay, what would command the terminal is shown.
 
     Of a line that rewrote itself with carriage returns (a progress bar) the last state is kept.
@@ -77,8 +76,8 @@ def tame(line: str) -> str:
             return found
         return found if found == "\t" else _escape(match)
 
-    tamed = _SAFE_IN_LINES.sub(replace, line)
-    return tamed + "\x1b[m" if coloured else tamed
+    safe = _SAFE_IN_LINES.sub(replace, line)
+    return safe + "\x1b[m" if coloured else safe
 
 
 def width(text: str) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gitflowrun.cli.flow.run_log import Console
+from gitflowrun.cli.flow.run_log import RunLog
 from gitflowrun.git.objects import Oid
 from gitflowrun.names import RunId, TaskName
 from gitflowrun.runs.commit_message import Status
@@ -40,7 +40,7 @@ class _Terminal(io.StringIO):
 def _log(*events: Event) -> list[str]:
     """The lines of the log, times cut off."""
     out, err = io.StringIO(), io.StringIO()
-    console = Console("train.py", out=out, err=err)
+    console = RunLog("train.py", out=out, err=err)
     for event in (RunStarted(RUN), *events):
         console(event)
     assert err.getvalue() == ""
@@ -50,7 +50,7 @@ def _log(*events: Event) -> list[str]:
 def test_the_log_begins_with_the_run_id() -> None:
     """The first line is `Run ID: N` alone, the next Metaflow's."""
     out = io.StringIO()
-    Console(out=out, err=io.StringIO())(RunStarted(RUN))
+    RunLog(out=out, err=io.StringIO())(RunStarted(RUN))
     first, second = out.getvalue().splitlines()
     assert first == "Run ID: 12"
     assert TIME.match(second)
@@ -75,7 +75,7 @@ def test_a_task_is_followed_from_start_to_end() -> None:
 def test_a_line_has_the_time_it_was_written() -> None:
     """The time of an output line is the task's, not the log's."""
     out = io.StringIO()
-    Console(out=out, err=io.StringIO())(TaskLine(TASK, 9, "stderr", "x", 1.5))
+    RunLog(out=out, err=io.StringIO())(TaskLine(TASK, 9, "stderr", "x", 1.5))
     assert out.getvalue().startswith("1970-01-01 00:00:01.500 ")
 
 
@@ -122,7 +122,7 @@ def test_success_is_done() -> None:
 def test_failure_tells_how_to_go_on(status: Status, last: str, headline: str) -> None:
     """A stopped run ends its log on stdout, and says on stderr what happened and what to do."""
     out, err = io.StringIO(), io.StringIO()
-    console = Console(str(Path.cwd() / "train.py"), out=out, err=err)
+    console = RunLog(str(Path.cwd() / "train.py"), out=out, err=err)
     console(RunStarted(RUN))
     console(RunEnded(status, 3, 1.0, "Step work (task-id 3) failed."))
     assert out.getvalue().splitlines()[-1].endswith(last)
@@ -133,7 +133,7 @@ def test_failure_tells_how_to_go_on(status: Status, last: str, headline: str) ->
 def test_notices_go_to_stderr() -> None:
     """What is said about the run is no part of its log."""
     out, err = io.StringIO(), io.StringIO()
-    Console(out=out, err=err)(Notice("left out: big.bin\x1b[2J"))
+    RunLog(out=out, err=err)(Notice("left out: big.bin\x1b[2J"))
     assert out.getvalue() == ""
     assert err.getvalue() == "left out: big.bin\\e[2J\n"
 
@@ -147,7 +147,7 @@ def test_a_terminal_sees_progress_below_the_log(monkeypatch: pytest.MonkeyPatch)
     """The status line is wiped before each line of the log and at the end."""
     monkeypatch.setenv("NO_COLOR", "1")
     terminal = _Terminal()
-    console = Console("train.py", out=terminal, err=terminal)
+    console = RunLog("train.py", out=terminal, err=terminal)
     console(RunStarted(RUN))
     console(Progress(1, 2, (("work", 3), ("other", 1)), 1.0))
     console(TaskLine(TASK, 9, "stdout", "hello", 1.5))
@@ -163,8 +163,8 @@ def test_output_can_not_command_the_terminal() -> None:
     """A terminal gets a task's colours but no other escape; a pipe gets every byte."""
     line = TaskLine(TASK, 9, "stdout", "\x1b[31mred\x1b[2J", 1.5)
     piped, terminal = io.StringIO(), _Terminal()
-    Console(out=piped, err=io.StringIO())(line)
-    Console(out=terminal, err=io.StringIO())(line)
+    RunLog(out=piped, err=io.StringIO())(line)
+    RunLog(out=terminal, err=io.StringIO())(line)
     assert "\x1b[31mred\x1b[2J" in piped.getvalue()
     assert "\x1b[31mred\\e[2J\x1b[m" in terminal.getvalue()
 
@@ -174,7 +174,7 @@ def test_long_runs_are_summed_up_now_and_then(monkeypatch: pytest.MonkeyPatch) -
     now = 1000.0
     monkeypatch.setattr("time.time", lambda: now)
     out = io.StringIO()
-    console = Console(out=out, err=io.StringIO())
+    console = RunLog(out=out, err=io.StringIO())
     console(RunStarted(RUN))
     for moment in (1100.0, 1301.0, 1302.0):
         now = moment

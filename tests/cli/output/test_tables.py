@@ -10,7 +10,7 @@ from gitflowrun.cli.output.terminal import Screen, Style
 from gitflowrun.git.objects import Oid
 from gitflowrun.values import frozen
 
-COLUMNS = [Column("ID", right=True), Column("NAME", gives=True), Column("NOTE", gives=True)]
+COLUMNS = [Column("ID", right=True), Column("NAME", shrinks=True), Column("NOTE", shrinks=True)]
 
 
 def _screen(columns: int = 80, *, person: bool = False, colour: bool = False) -> Screen:

@@ -32,18 +32,18 @@ def test_printable_text_never_holds_a_control_character(value: str) -> None:
 
 def test_tame_keeps_colours_and_tabs_only() -> None:
     """A line of output keeps its colours, which are reset at its end, and loses what moves the cursor."""
-    assert text.tame("\x1b[31mred\x1b[2J\tx") == "\x1b[31mred\\e[2J\tx\x1b[m"
+    assert text.terminal_safe("\x1b[31mred\x1b[2J\tx") == "\x1b[31mred\\e[2J\tx\x1b[m"
 
 
 def test_tame_keeps_the_last_state_of_a_progress_bar() -> None:
     """Of a line rewritten by carriage returns the last state is shown."""
-    assert text.tame(" 10%\r 90%\r100%\r") == "100%"
+    assert text.terminal_safe(" 10%\r 90%\r100%\r") == "100%"
 
 
 @given(st.text())
 def test_tamed_lines_hold_no_escape_but_colours(value: str) -> None:
     """The only escape sequences left are colours."""
-    left = re.sub(r"\x1b\[[0-9;:]*m", "", text.tame(value))
+    left = re.sub(r"\x1b\[[0-9;:]*m", "", text.terminal_safe(value))
     assert "\x1b" not in left
     assert not any(ord(char) < 0x20 and char != "\t" for char in left)
 
