@@ -18,6 +18,7 @@ import contextlib
 import os
 import subprocess
 import threading
+from functools import cached_property
 from typing import IO, TYPE_CHECKING, TypeAlias
 
 from gitflowrun.errors import MissingObject, RepositoryError
@@ -27,7 +28,6 @@ from gitflowrun.values import frozen
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
-    from types import TracebackType
 
 __all__ = ["CatFile", "Completed", "Git", "Word", "clean_environment", "git_words"]
 
@@ -106,9 +106,22 @@ class Git:
     def __init__(self, git_dir: Path, work_tree: Path | None, *, hooks: bool = False) -> None:
         self.git_dir = git_dir
         self.work_tree = work_tree
-        self._config = ["-c", "core.fsmonitor=false"]
+        self._options = ["-c", "core.fsmonitor=false"]
         if not hooks:
-            self._config += ["-c", "core.hooksPath=/dev/null"]
+            self._options += ["-c", "core.hooksPath=/dev/null"]
+
+    @cached_property
+    def config(self) -> Mapping[str, str]:
+        """All of git config, the last value of each key; keys in lower case but for subsections.
+
+        A key without a value reads `true`, as git takes it.
+        """
+        values: dict[str, str] = {}
+        for entry in os.fsdecode(self.run("config", "-z", "--list")).split("\0"):
+            key, newline, value = entry.partition("\n")
+            values[key] = value if newline else "true"
+        values.pop("", None)
+        return values
 
     def run(
         self,
@@ -157,8 +170,9 @@ class Git:
         *args: Word,
         env: Mapping[str, str] | None = None,
         stdin: IO[bytes] | int = subprocess.PIPE,
-        stderr: int | None = subprocess.DEVNULL,
+        stderr: int = subprocess.DEVNULL,
         inherited: tuple[int, ...] = (),
+        new_session: bool = False,
     ) -> subprocess.Popen[bytes]:
         """Start `git ARGS` with a pipe to its standard output, and those descriptors besides.
 
@@ -168,6 +182,7 @@ class Git:
             stdin: What it reads: a file, or a pipe.
             stderr: Where its messages go.
             inherited: Descriptors that it holds open until it ends.
+            new_session: Whether it gets a session of its own, away from the terminal's signals.
         """
         try:
             return subprocess.Popen(
@@ -178,6 +193,7 @@ class Git:
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 pass_fds=inherited,
+                start_new_session=new_session,
             )
         except OSError as error:
             raise launch_error(error, self.cwd) from error
@@ -207,7 +223,7 @@ class Git:
 
     def command(self, args: Sequence[Word]) -> list[Word]:
         """The full argument list of a command."""
-        return ["git", *self._config, *args]
+        return ["git", *self._options, *args]
 
     def environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
         """The environment of a command."""
@@ -221,18 +237,83 @@ class Git:
         return env
 
 
-class CatFile:
-    """A resident `git cat-file --batch`: reads any object git can reach, lazily fetched ones included.
+class Resident:
+    """A git process that stays, and answers one request after another over its pipes.
 
-    Started at the first read. Safe to use from several threads, and in a child after a fork (which starts
-    its own).
+    It is started by the first request, and again by the next one after it has ended. Safe to use from several
+    threads. After a fork the process, and its answers, belong to the parent: the child starts its own. It has a
+    session of its own, so that Ctrl-C at the terminal reaches us alone; it ends when its standard input does,
+    whatever kills us.
+
+    Args:
+        git: Runs git.
+        args: The subcommand that reads requests from its standard input.
     """
 
-    def __init__(self, git: Git) -> None:
+    def __init__(self, git: Git, *args: Word) -> None:
         self._git = git
+        self._args = args
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._owner = 0
+
+    def close(self) -> None:
+        """End the process; the next request starts another."""
+        with self._lock:
+            self._end()
+
+    def __del__(self) -> None:
+        if self._owner == os.getpid():
+            self._end()
+
+    def _pipes(self) -> tuple[IO[bytes], IO[bytes]]:
+        """Its standard input and output; of a new process, if there is none."""
+        if self._process is None or self._owner != os.getpid():
+            # Not `_end`: what is forgotten here may be the process of the parent.
+            self._process = self._start()
+            self._owner = os.getpid()
+        process = self._process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        return process.stdin, process.stdout
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        return self._git.start(*self._args, new_session=True)
+
+    def _end(self, patience: float = 0.0) -> int:
+        """End the process.
+
+        Args:
+            patience: Seconds to let it finish what it was asked; then it is told to stop.
+
+        Returns:
+            Its exit status; negative where a signal ended it, 0 where there was no process.
+        """
+        process, self._process = self._process, None
+        if process is None or self._owner != os.getpid():
+            return 0
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+        try:
+            return process.wait(patience)
+        except subprocess.TimeoutExpired:
+            process.terminate()  # git removes its lock files then, which it can't when it is killed
+            return process.wait()
+
+
+class CatFile(Resident):
+    """A resident `git cat-file --batch`: reads any object git can reach, lazily fetched ones included."""
+
+    def __init__(self, git: Git) -> None:
+        super().__init__(git, "--no-replace-objects", "cat-file", "--batch")
+
+    def __enter__(self) -> CatFile:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
 
     def read(self, oid: Oid) -> tuple[ObjectType, bytes]:
         """The type and content of an object.
@@ -245,26 +326,6 @@ class CatFile:
             kind, size = self._ask(b"%s\n" % oid.hex().encode(), oid)
             data = self._take(size + 1)
         return kind, data[:-1]
-
-    def close(self) -> None:
-        """End the process; the next read starts another."""
-        with self._lock:
-            self._end()
-
-    def __enter__(self) -> CatFile:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        if self._owner == os.getpid():
-            self._end()
 
     def _ask(self, line: bytes, oid: Oid) -> tuple[ObjectType, int]:
         pipe_in, pipe_out = self._pipes()
@@ -300,27 +361,6 @@ class CatFile:
                 hint="`git fsck --full` says what is damaged",
             )
         return data
-
-    def _pipes(self) -> tuple[IO[bytes], IO[bytes]]:
-        if self._process is None or self._owner != os.getpid():
-            # Not `_end`: after a fork the process, and its answers, belong to the parent.
-            self._process = self._git.start("--no-replace-objects", "cat-file", "--batch")
-            self._owner = os.getpid()
-        process = self._process
-        assert process.stdin is not None
-        assert process.stdout is not None
-        return process.stdin, process.stdout
-
-    def _end(self) -> None:
-        process, self._process = self._process, None
-        if process is None or self._owner != os.getpid():
-            return
-        for pipe in (process.stdin, process.stdout):
-            if pipe is not None:
-                with contextlib.suppress(OSError):
-                    pipe.close()
-        process.kill()
-        process.wait()
 
 
 def _text(word: Word) -> str:

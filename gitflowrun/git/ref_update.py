@@ -1,31 +1,26 @@
-"""The only writer of refs. What the refs mean is the store's business.
+"""The only writer of refs: transactions of one resident `git update-ref --stdin`.
 
-Creating and updating one ref, by libgit2:
+A transaction changes several refs, all or none:
 
-1. Every name is a `RefName` (libgit2's transactions accept `a..b`, `x.lock` and newlines) and every new
-   target is an object that can be read (libgit2 does not look).
-2. Lock the ref. libgit2 does not wait for a lock: sleep a little, try again, for 30 s. A lock that a killed
-   process left is moved away (`git.locks`).
-3. Under the lock, read the ref afresh and compare it with the expected old value; a new ref also must not be
-   a directory of others, or the reverse (libgit2 does not look into packed refs).
-4. Write the target and let go. With `runs.durability = safe` the ref and its directory are fsynced.
+1. Every name is a `RefName`, and each ref is compared with its expected old value: a conflict that can be seen
+   costs git no process.
+2. `start`, one command a ref, `prepare`. git locks the refs, compares them with their old values again, sees that
+   each target exists and that no ref would have to be a directory and a file at once, and writes the lock files.
+3. The lock files are fsynced (`runs.durability = safe`) before they become refs: an empty ref, which is what a
+   power cut can leave, makes the user's own `git gc` and `git clone` fail. Ours to do, since git syncs refs from
+   2.36 on only.
+4. `commit`. git renames the lock files.
+5. The directory of each ref is fsynced, and that of each directory that is new.
 
-Deleting, and changing several refs at once, by `git update-ref --stdin`: start, every command with its old
-value, prepare, commit. libgit2's transactions are no match for it: they write the second target after the first
-is published, so a full disk leaves a half.
+git ends at a transaction that it refuses; what it said becomes the error, and the next transaction starts
+another. A lock that somebody else holds is waited for; one whose holder was killed is moved away (`LockWatch`).
 
-Never `references.create` (it looks before it locks, and in a linked worktree not even at the right place),
-`Reference.delete` and `rename` (they lose *other* refs while anybody packs refs).
+The process runs with the user's `reference-transaction` hook off, which would see half of the updates or veto
+them, and writes no reflogs. It ends when we close it or die.
 
-Neither way runs the repository's `reference-transaction` hook, see `git.plumbing`; neither writes a reflog.
-
-Lock files of refs that their owner left behind: tells them from live ones and moves them out of the way.
-
-git's protocol: `<ref>.lock`, created exclusively, is the right to change the ref. A writer that is killed
-while it holds one leaves it, and nobody ever removes it: neither git nor libgit2 knows whether its owner
-lives. git holds such a lock for milliseconds, so one that stays the same file (inode, time, size) for ten
-seconds has no owner. It is renamed away, never unlinked: of two processes that judge at once one finds
-nothing to rename, and neither takes away the fresh lock of a third.
+libgit2 writes no refs here: its transactions check neither names nor targets and write the second ref after the
+first is published, its `references.create` looks before it locks, its deletions lose *other* refs while anybody
+packs refs. And loading it costs a run's start more than all of git's work.
 """
 
 from __future__ import annotations
@@ -36,142 +31,77 @@ import os
 import time
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from gitflowrun.errors import RefConflict, RepositoryError
+from gitflowrun.errors import MissingObject, RefConflict, RepositoryError
+from gitflowrun.git.command import Git, Resident, git_words
 from gitflowrun.git.objects import NULL_OID, Oid
-from gitflowrun.git.refs import RefReader
+from gitflowrun.git.refs import RefReader, RefUpdate
 from gitflowrun.names import RefName
-from gitflowrun.settings import Durability
-from gitflowrun.values import frozen, mutable
+from gitflowrun.settings import Durability, Settings
+from gitflowrun.values import mutable
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable, Sequence
 
-    from gitflowrun.git.repository import Repository
-
-__all__ = ["RefUpdate", "Refs", "StaleLock", "bury_old_locks", "warm_up"]
-
-
-_Identity = tuple[int, int, int]
-
-
-@mutable
-class StaleLock:
-    """Watches one lock file over the attempts of a writer that it keeps waiting.
-
-    Args:
-        path: The lock file.
-        graveyard: Where stale locks go: a directory on the same file system.
-        patience: Seconds for which it must not change.
-    """
-
-    path: Path
-    graveyard: Path
-    patience: float
-    _seen: _Identity | None = None
-    _since: float = 0.0
-
-    def remove_if_stale(self) -> bool:
-        """Look at the lock; whether it is gone."""
-        identity = _identity(self.path)
-        if identity is None:
-            return True
-        now = time.monotonic()
-        if identity != self._seen:
-            self._seen, self._since = identity, now
-            return False
-        return now - self._since >= self.patience and _bury(self.path, identity, self.graveyard)
-
-
-def bury_old_locks(directory: Path, graveyard: Path, age: float) -> int:
-    """Move away the lock files below a directory that are older than `age` seconds; how many there were."""
-    buried = 0
-    # `os.walk` and not `rglob`, which gives up at a directory that is removed while it looks.
-    for folder, _, names in os.walk(directory):
-        for name in names:
-            path = Path(folder, name)
-            identity = _identity(path) if name.endswith(".lock") else None
-            if identity and time.time() - identity[1] / 1e9 > age:
-                buried += _bury(path, identity, graveyard)
-    return buried
-
-
-def _bury(path: Path, identity: _Identity, graveyard: Path) -> bool:
-    """Move a lock away, if it still is the one that was judged; whether it is gone."""
-    graveyard.mkdir(mode=0o700, parents=True, exist_ok=True)
-    grave = graveyard / f"{os.getpid()}-{time.monotonic_ns()}.lock"
-    try:
-        path.rename(grave)
-    except FileNotFoundError:
-        return True
-    if _identity(grave) == identity:
-        grave.unlink(missing_ok=True)
-        return True
-    # Somebody else had buried the stale one and a third had made a new lock, all since we looked. Give it
-    # back; if even its owner's successor is there by now, that one's lock stands.
-    with contextlib.suppress(OSError):
-        os.link(grave, path)
-    grave.unlink(missing_ok=True)
-    return False
-
-
-def _identity(path: Path) -> _Identity | None:
-    try:
-        status = path.lstat()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    return status.st_ino, status.st_mtime_ns, status.st_size  # not ctime: a rename changes it
-
+__all__ = ["LockWatch", "Refs", "remove_old_locks"]
 
 _PATIENCE = 30.0
 _STALE_AFTER = 10.0
 _ABANDONED = 3600.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.001, 0.1
+_GRACE = 5.0
+"""Seconds that git gets to end what it has begun, when we are interrupted."""
 
-# How libgit2 and git tell that somebody holds the lock (or that a `git pack-refs --prune` has just removed
-# the empty directory in which it was to be made)...
-_LOCKED_SIGNS = (
-    "failed to lock file", "file exists", "unable to lock", "reference is locked", "no such file or directory"
-)  # fmt: skip
-# ... and that a ref would have to be a directory and a file at once.
-_CONFLICT_SIGNS = (
-    "refs beneath", "not directory", "not a directory", "exists; cannot create", "non-empty directory"
-)  # fmt: skip
+_OPTIONS = ("-c", "core.logAllRefUpdates=false", "--no-replace-objects")
+# Off, because each file is synced once, by us.
+_NO_SYNC = ("-c", "core.fsync=none")
 
-
-@frozen
-class RefUpdate:
-    """One ref's part of a transaction: from `old` (None: it must not exist) to `new` (None: delete it)."""
-
-    name: str
-    new: Oid | None
-    old: Oid | None
-
-
-class _Locked(Exception):
-    """Somebody holds the lock of a ref right now."""
+# How git tells that somebody holds a lock, or that a `git pack-refs --prune` has just removed the empty directory
+# in which it was to be made...
+_LOCKED_SIGNS = ("file exists", "no such file or directory")
+# ... that a ref would have to be a directory and a file at once...
+_CONFLICT_SIGNS = ("cannot create", "not a directory", "non-empty directory", "at the same time")
+# ... and that the new target is not there.
+_MISSING_SIGN = "nonexistent object"
 
 
 class Refs(RefReader):
-    """The refs of a repository, shared by its worktrees: reads, and the only writes.
+    """The refs of a repository, shared by its worktrees: reads, and the only writes. Safe to use by threads.
 
     Args:
-        repository: The repository.
+        git: Runs git there.
+        common_dir: The git directory that all worktrees share.
+        stale_locks: A directory for locks that are moved away, on the same file system. Need not exist.
         patience: Seconds to wait for a lock.
         stale_after: Seconds after which an unchanged lock counts as left behind.
     """
 
     def __init__(
         self,
-        repository: Repository,
+        git: Git,
+        common_dir: Path,
+        stale_locks: Path,
         *,
         patience: float = _PATIENCE,
         stale_after: float = _STALE_AFTER,
     ) -> None:
-        super().__init__(repository)
+        super().__init__(git, common_dir)
+        self._stale_locks = stale_locks
         self._patience = patience
         self._stale_after = stale_after
+        self._unsynced: set[Path] = set()
+        """Directories that have, or may get, an entry that a power cut would lose."""
+
+    @cached_property
+    def _syncs(self) -> bool:
+        # Not asked before the first change: who only reads refs needs no config.
+        return Settings.parse(self._git.config, os.environ).durability is Durability.SAFE
+
+    @cached_property
+    def _update_ref(self) -> _UpdateRef:
+        return _UpdateRef(self._git, *_OPTIONS, *(_NO_SYNC if self._syncs else ()))
 
     def create(self, name: str, oid: Oid) -> None:
         """Make a new ref.
@@ -210,51 +140,25 @@ class Refs(RefReader):
         """
         if not updates:
             return
-        ordered = sorted(updates, key=lambda update: update.name)
-        for update in ordered:
-            RefName(update.name)  # 1
-        self._check_targets(ordered)
-        if len(ordered) > 1 or ordered[0].new is None or self._libgit2 is None:
-            self._retry(ordered, self._update_by_git)
-        else:
-            self._retry(ordered, self._update_by_libgit2)
-
-    def _check_targets(self, updates: Sequence[RefUpdate]) -> None:
-        objects = self._repository.objects
-        for oid in {update.new for update in updates if update.new is not None}:
-            if not objects.exists(oid):
-                objects.read(oid)
-
-    def _retry(
-        self, updates: Sequence[RefUpdate], attempt: Callable[[Sequence[RefUpdate]], None]
-    ) -> None:
-        import random
-
-        graveyard = self._repository.state_dir / "stale-locks"
+        for update in updates:
+            RefName(update.name)
         watches = [
-            StaleLock(self._root / f"{update.name}.lock", graveyard, self._stale_after)
+            LockWatch(self._root / f"{update.name}.lock", self._stale_locks, self._stale_after)
             for update in updates
         ]
         deadline = time.monotonic() + self._patience
         pause = _FIRST_PAUSE
         while True:
             try:
-                attempt(updates)
+                self._attempt(updates)
             except _Locked as locked:
                 held = [watch.path for watch in watches if not watch.remove_if_stale()]
                 if time.monotonic() > deadline:
                     raise self._busy(held, locked) from locked
-                time.sleep(pause * (0.5 + random.random()))
+                time.sleep(_jittered(pause))
                 pause = min(pause * 2, _LONGEST_PAUSE)
             else:
                 return
-
-    def _busy(self, held: list[Path], locked: _Locked) -> RepositoryError:
-        where = f"{held[0]} is held by somebody" if held else str(locked)
-        return RepositoryError(
-            f"can't lock the refs of {self._root} for {self._patience:.0f} s: {where}",
-            hint="if no git command is running there, remove the lock file",
-        )
 
     def sweep_locks(self, *prefixes: str, age: float = _ABANDONED) -> int:
         """Move away the lock files below `prefixes` that nobody has touched for `age` seconds.
@@ -264,93 +168,181 @@ class Refs(RefReader):
         Returns:
             How many there were.
         """
-        graveyard = self._repository.state_dir / "stale-locks"
-        return sum(bury_old_locks(self._root / prefix, graveyard, age) for prefix in prefixes)
-
-    # By libgit2
-
-    @cached_property
-    def _libgit2(self) -> Any:
-        import pygit2
-
-        if not hasattr(pygit2.Repository, "transaction"):  # before pygit2 1.19
-            return None
-        if self._repository.settings.durability is Durability.SAFE:
-            # For the whole process, and before the repository opens its refs.
-            pygit2.settings.enable_fsync_gitdir(True)  # noqa: FBT003  (pygit2's signature)
-        try:
-            # The common directory: in a linked worktree libgit2 looks for loose refs in the wrong place.
-            return pygit2.Repository(str(self._root))
-        except pygit2.GitError:  # a newer extension, or another owner; git could open it
-            return None
-
-    def _update_by_libgit2(self, updates: Sequence[RefUpdate]) -> None:
-        import pygit2
-
-        (update,) = updates
-        transaction = self._libgit2.transaction()
-        try:
-            transaction.lock_ref(update.name)  # 2
-            self._check_old(update)  # 3
-            transaction.set_target(update.name, str(update.new))  # 4
-            transaction.commit()
-        except (pygit2.GitError, OSError) as error:
-            raise self._explained(updates, str(error)) from error
-        finally:
-            # Lets go of what is still locked. (Leaving a `with` block by an error does not, at once.)
-            transaction.__exit__(RepositoryError, None, None)
-
-    def _check_old(self, update: RefUpdate) -> None:
-        current = self.get(update.name)
-        if current != update.old:
-            raise _moved(update, current)
-        if current is None and (other := self.in_the_way(update.name)):
-            raise RefConflict(f"{update.name} can't be created: {other} exists")
-
-    # By git
-
-    def _update_by_git(self, updates: Sequence[RefUpdate]) -> None:
-        commands = ["start", *(_command(update) for update in updates), "prepare", "commit"]
-        # without -z each value ends at a space or newline, which no RefName contains.
-        flush = ["-c", "core.fsync=reference"] if self._syncs else []
-        done = self._repository.git.attempt(
-            *flush, "update-ref", "--stdin", stdin="\n".join([*commands, ""]).encode()
+        return sum(
+            remove_old_locks(self._root / prefix, self._stale_locks, age) for prefix in prefixes
         )
-        if done.code == 0:
-            return
+
+    def close(self) -> None:
+        """End git, if it runs; the next transaction starts it again."""
+        if "_update_ref" in vars(self):
+            self._update_ref.close()
+
+    def _attempt(self, updates: Sequence[RefUpdate]) -> None:
+        self._compare(updates)  # 1
+        if self._syncs:
+            self._unsynced.update(self._touched(updates))
+        try:
+            self._update_ref.run(
+                [_command(update) for update in updates], lambda: self._sync_locks(updates)
+            )  # 2, 3, 4
+        except _Refused as refused:
+            self._judge(updates, str(refused))
+        except OSError as error:
+            raise self._unwritable(updates, error.strerror or str(error)) from error
+        try:
+            self._sync_directories()  # 5
+        except OSError as error:
+            raise self._unwritable(updates, error.strerror or str(error)) from error
+
+    def _compare(self, updates: Sequence[RefUpdate]) -> None:
         for update in updates:
             current = self.get(update.name)
             if current != update.old:
                 raise _moved(update, current)
-        raise self._explained(updates, done.words)
 
-    @property
-    def _syncs(self) -> bool:
-        return self._repository.settings.durability is Durability.SAFE
-
-    def _explained(self, updates: Sequence[RefUpdate], words: str) -> Exception:
-        """What to raise for the words of libgit2 or git about a transaction."""
+    def _judge(self, updates: Sequence[RefUpdate], words: str) -> None:
+        """Raise what follows from git's words about a transaction; nothing if all of it was done after all."""
+        if not words:  # git was killed, before or after its last step
+            if all(self.get(update.name) == update.new for update in updates):
+                return
+            raise _Locked("git update-ref was killed")
+        self._compare(updates)
         lower = words.lower()
+        names = _names(updates)
+        if _MISSING_SIGN in lower:
+            raise MissingObject(f"{names} can't point to an object that is missing: {words}")
         if any(sign in lower for sign in _LOCKED_SIGNS):
-            return _Locked(words)
-        names = updates[0].name if len(updates) == 1 else f"{len(updates)} refs"
+            raise _Locked(words)
         if any(sign in lower for sign in _CONFLICT_SIGNS):
-            return RefConflict(f"{names} can't be created beside other refs: {words}")
-        cause = self._unsaid_cause(words)
-        return RepositoryError(f"can't write {names} in {self._root}: {words}{cause}")
+            raise RefConflict(f"{names} can't be created beside other refs: {words}")
+        raise self._unwritable(updates, words)
 
-    def _unsaid_cause(self, words: str) -> str:
-        """What git leaves out when the content of a lock file could not be written."""
+    def _unwritable(self, updates: Sequence[RefUpdate], words: str) -> RepositoryError:
+        cause = ""
         full = os.strerror(errno.ENOSPC)
-        if full in words:
-            return ""
-        disk = os.statvfs(self._root)
-        return "" if disk.f_bavail and (disk.f_favail or not disk.f_files) else f": {full}"
+        if full not in words:
+            # git does not say it where the content of a lock file could not be written.
+            disk = os.statvfs(self._root)
+            cause = "" if disk.f_bavail and (disk.f_favail or not disk.f_files) else f": {full}"
+        return RepositoryError(f"can't write {_names(updates)} in {self._root}: {words}{cause}")
+
+    def _busy(self, held: list[Path], locked: _Locked) -> RepositoryError:
+        where = f"{held[0]} is held by somebody" if held else str(locked)
+        return RepositoryError(
+            f"can't lock the refs of {self._root} for {self._patience:.0f} s: {where}",
+            hint="if no git command is running there, remove the lock file",
+        )
+
+    def _touched(self, updates: Sequence[RefUpdate]) -> set[Path]:
+        """The directories whose entries a transaction changes, those in which it makes directories included."""
+        touched = set()
+        for update in updates:
+            directory = (self._root / update.name).parent
+            touched.add(directory)
+            while not directory.exists():
+                directory = directory.parent
+                touched.add(directory)
+            if update.new is None:
+                touched.add(self._root)  # of `packed-refs`
+        return touched
+
+    def _sync_locks(self, updates: Sequence[RefUpdate]) -> None:
+        if not self._syncs:
+            return
+        from gitflowrun.git.pack.output import sync_file
+
+        for update in updates:
+            if update.new is not None:
+                sync_file(self._root / f"{update.name}.lock")
+        if any(update.new is None for update in updates):
+            with contextlib.suppress(FileNotFoundError):  # none of them is packed
+                sync_file(self._root / "packed-refs.new")
+
+    def _sync_directories(self) -> None:
+        from gitflowrun.git.pack.output import sync_directory
+
+        pending = list(self._unsynced)
+        for directory in pending:
+            # The nearest that exists: git removes the directory of the last ref that is deleted, or packed.
+            for existing in (directory, *directory.parents):
+                with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                    sync_directory(existing)
+                    break
+        self._unsynced.difference_update(pending)
 
 
-def warm_up() -> None:
-    """Import libgit2 before it is needed: for a thread, while others wait for git."""
-    import pygit2  # noqa: F401
+class _UpdateRef(Resident):
+    """A resident `git update-ref --stdin`."""
+
+    def __init__(self, git: Git, *options: str) -> None:
+        super().__init__(git, *options, "update-ref", "--stdin")
+        self._messages = -1
+
+    def run(self, commands: Sequence[str], before_commit: Callable[[], None]) -> None:
+        """Execute the commands as one transaction.
+
+        Args:
+            commands: What to do. Each value ends at a space or a newline, which no `RefName` contains.
+            before_commit: Called when all is locked and written, and nothing published.
+
+        Raises:
+            _Refused: nothing has changed; or, where there are no words, git was killed.
+        """
+        with self._lock:
+            try:
+                self._ask(["start", *commands, "prepare"], [b"start: ok\n", b"prepare: ok\n"])
+                before_commit()
+                self._ask(["commit"], [b"commit: ok\n"])
+            except BaseException:
+                # git drops the transaction at the end of its input, or has gone on to its end.
+                self._end(_GRACE)
+                raise
+
+    def _ask(self, lines: Sequence[str], answers: Sequence[bytes]) -> None:
+        pipe_in, pipe_out = self._pipes()
+        try:
+            pipe_in.write(os.fsencode("\n".join(lines) + "\n"))
+            pipe_in.flush()
+            ended = any(pipe_out.readline() != answer for answer in answers)
+        except BrokenPipeError:
+            ended = True
+        if ended:
+            messages = os.dup(self._messages)
+            self._end(_GRACE)
+            with os.fdopen(messages, "rb") as file:
+                file.seek(0)
+                raise _Refused(git_words(file.read().decode(errors="replace")))
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        # A file and not a pipe: with GIT_TRACE git may say more than a pipe holds while nobody reads it.
+        self._messages = os.memfd_create("git update-ref")
+        return self._git.start(*self._args, stderr=self._messages, new_session=True)
+
+    def _end(self, patience: float = 0.0) -> int:
+        status = super()._end(patience)
+        if self._messages >= 0:
+            os.close(self._messages)
+            self._messages = -1
+        return status
+
+
+class _Refused(Exception):
+    """git did not execute a transaction; its words, or none."""
+
+
+class _Locked(Exception):
+    """Somebody holds the lock of a ref right now."""
+
+
+def _command(update: RefUpdate) -> str:
+    old = update.old or NULL_OID
+    if update.new is None:
+        return f"delete {update.name} {old}"
+    return f"update {update.name} {update.new} {old}"
+
+
+def _names(updates: Sequence[RefUpdate]) -> str:
+    return updates[0].name if len(updates) == 1 else f"{len(updates)} refs"
 
 
 def _moved(update: RefUpdate, current: Oid | None) -> RefConflict:
@@ -360,8 +352,84 @@ def _moved(update: RefUpdate, current: Oid | None) -> RefConflict:
     return RefConflict(f"{update.name} {now}, not at {update.old}; somebody else changed it")
 
 
-def _command(update: RefUpdate) -> str:
-    old = update.old or NULL_OID
-    if update.new is None:
-        return f"delete {update.name} {old}"
-    return f"update {update.name} {update.new} {old}"
+def _jittered(seconds: float) -> float:
+    import random  # only who has to wait pays for it
+
+    return seconds * (0.5 + random.random())
+
+
+_Identity = tuple[int, int, int]
+
+
+@mutable
+class LockWatch:
+    """Watches one lock file over the attempts of a writer that it keeps waiting.
+
+    git's protocol: `<ref>.lock`, created exclusively, is the right to change the ref. A writer that is killed
+    while it holds one leaves it, and git never removes it, for it can't tell whether the owner lives. git holds
+    such a lock for milliseconds, so one that stays the same file (inode, time, size) for ten seconds has no
+    owner. It is renamed away, never unlinked: of two processes that judge at once one finds nothing to rename,
+    and neither takes away the fresh lock of a third.
+
+    Args:
+        path: The lock file.
+        stale_locks: Where stale locks go: a directory on the same file system.
+        patience: Seconds for which it must not change.
+    """
+
+    path: Path
+    stale_locks: Path
+    patience: float
+    _seen: _Identity | None = None
+    _since: float = 0.0
+
+    def remove_if_stale(self) -> bool:
+        """Look at the lock; whether it is gone."""
+        identity = _identity(self.path)
+        if identity is None:
+            return True
+        now = time.monotonic()
+        if identity != self._seen:
+            self._seen, self._since = identity, now
+            return False
+        return now - self._since >= self.patience and _remove(self.path, identity, self.stale_locks)
+
+
+def remove_old_locks(directory: Path, stale_locks: Path, age: float) -> int:
+    """Move away the lock files below a directory that are older than `age` seconds; how many there were."""
+    removed = 0
+    # `os.walk` and not `rglob`, which gives up at a directory that is removed while it looks.
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            path = Path(folder, name)
+            identity = _identity(path) if name.endswith(".lock") else None
+            if identity and time.time() - identity[1] / 1e9 > age:
+                removed += _remove(path, identity, stale_locks)
+    return removed
+
+
+def _remove(path: Path, identity: _Identity, stale_locks: Path) -> bool:
+    """Move a lock away, if it still is the one that was judged; whether it is gone."""
+    stale_locks.mkdir(mode=0o700, parents=True, exist_ok=True)
+    moved = stale_locks / f"{os.getpid()}-{time.monotonic_ns()}.lock"
+    try:
+        path.rename(moved)
+    except FileNotFoundError:
+        return True
+    if _identity(moved) == identity:
+        moved.unlink(missing_ok=True)
+        return True
+    # Somebody else had removed the stale one and a third had made a new lock, all since we looked. Give it
+    # back; if even its owner's successor is there by now, that one's lock stands.
+    with contextlib.suppress(OSError):
+        os.link(moved, path)
+    moved.unlink(missing_ok=True)
+    return False
+
+
+def _identity(path: Path) -> _Identity | None:
+    try:
+        status = path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return status.st_ino, status.st_mtime_ns, status.st_size  # not ctime: a rename changes it

@@ -1,53 +1,65 @@
-"""Reads refs as git's files backend keeps them, and lists them through git. Never writes: that is `refs`' alone.
+"""Refs and how they are read: one from the files of git's files backend, many by one `git for-each-ref`.
 
 One ref is read in git's own order: the loose file, then `packed-refs`, then the loose file again in case it was
-packed between the two. It takes microseconds and no process, which a poll for a run's progress needs. A listing
-is one `git for-each-ref`.
+packed between the two. That takes microseconds and no process, which a poll for a run's progress needs. Whether
+a ref has appeared since an earlier look is told by names alone: loose ones are listed (0.5 ms for 1,000), packed
+ones are unchanged as long as the stamp of their file is.
 
-The names of refs as the file system shows them, without running git or opening a ref.
-
-Answers one question: has a ref appeared that was not there at an earlier look? Loose refs are listed, which
-takes 0.5 ms for 1,000 of them; packed ones are known unchanged by the stamp of their file. What a ref says,
-and every write, is `refs`' business.
+Refs are written by `git.ref_update` alone.
 """
 
 from __future__ import annotations
 
-import contextlib
 import mmap
 import os
 import re
 from typing import TYPE_CHECKING
 
-from gitflowrun.errors import CorruptRecord, RepositoryError
+from gitflowrun.errors import MissingObject, RepositoryError
+from gitflowrun.git.command import CatFile
 from gitflowrun.git.objects import Oid
 from gitflowrun.names import RefName
+from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from gitflowrun.git.odb import ObjectStore
-    from gitflowrun.git.repository import Repository
+    from gitflowrun.git.command import Git
 
-__all__ = ["RefReader", "loose_names", "packed_stamp"]
-
+__all__ = ["RefReader", "RefUpdate", "loose_names", "packed_stamp"]
 
 _SYMBOLIC = b"ref: "
 _ARGUMENTS = 1000
 _UNREADABLE = re.compile("missing object|parse_object_buffer failed|inflate|corrupt|bad object")
 
 
+@frozen
+class RefUpdate:
+    """What one ref shall become, here or in a remote repository, and what it must be until then.
+
+    Attributes:
+        name: The ref's full name.
+        new: What it shall point to; None deletes it.
+        old: What it must point to; None if it must not exist.
+    """
+
+    name: str
+    new: Oid | None
+    old: Oid | None
+
+
 class RefReader:
     """Reads the refs of a repository, which its worktrees share.
 
     Args:
-        repository: The repository.
+        git: Runs git there.
+        common_dir: The git directory that all worktrees share.
     """
 
-    def __init__(self, repository: Repository) -> None:
-        self._repository = repository
-        self._root = repository.common_dir
+    def __init__(self, git: Git, common_dir: Path) -> None:
+        self._git = git
+        self._root = common_dir
 
     def get(self, name: str) -> Oid | None:
         """What a ref points to; None when there is no such ref.
@@ -80,7 +92,7 @@ class RefReader:
         Returns:
             A row per ref. Bytes that are not UTF-8 become lone surrogates.
         """
-        git = self._repository.git
+        git = self._git
         options = [f"--sort={sort}"] if sort else []
         options += [f"--count={count}"] if count is not None else []
         done = git.attempt("for-each-ref", _format(fields), *options, *prefixes)
@@ -95,37 +107,20 @@ class RefReader:
         self, prefixes: tuple[str, ...], fields: tuple[str, ...], options: list[str]
     ) -> list[tuple[str, ...]]:
         """`rows` without the refs whose objects are missing or damaged."""
-        git = self._repository.git
         names = ("refname", "objectname")
-        out = git.run("for-each-ref", _format(names), *options, *prefixes)
-        objects = self._repository.objects
-        whole = [
-            name
-            for name, oid in _parse_rows(out, len(names))
-            if _is_whole(objects, Oid.from_hex(oid))
-        ]
+        out = self._git.run("for-each-ref", _format(names), *options, *prefixes)
+        with CatFile(self._git) as objects:
+            whole = [
+                name
+                for name, oid in _parse_rows(out, len(names))
+                if _is_whole(objects, Oid.from_hex(oid))
+            ]
         found: dict[str, tuple[str, ...]] = {}
         for start in range(0, len(whole), _ARGUMENTS):
             chunk = whole[start : start + _ARGUMENTS]
-            out = git.run("for-each-ref", _format(("refname", *fields)), *chunk)
+            out = self._git.run("for-each-ref", _format(("refname", *fields)), *chunk)
             found.update({row[0]: row[1:] for row in _parse_rows(out, len(fields) + 1)})
         return [found[name] for name in whole if name in found]
-
-    def in_the_way(self, name: str) -> str | None:
-        """A packed ref whose name needs `name` to be a directory, or is a directory of `name`."""
-        parts = name.split("/")
-        parents = ["/".join(parts[:length]) for length in range(3, len(parts))]
-        with self._packed_refs() as table:
-            if table is None:
-                return None
-            for parent in parents:
-                if _find_packed(table, parent):
-                    return parent
-            below = table.find(os.fsencode(f" {name}/"))
-            if below < 0:
-                return None
-            end = table.find(b"\n", below)
-            return os.fsdecode(table[below + 1 : end])
 
     def _value(self, name: str) -> bytes | None:
         for look in (self._loose, self._packed, self._loose):
@@ -143,30 +138,24 @@ class RefReader:
             raise RepositoryError(f"can't read {self._root / name}: {error.strerror}") from error
 
     def _packed(self, name: str) -> bytes | None:
-        with self._packed_refs() as table:
-            return None if table is None else _find_packed(table, name)
-
-    @contextlib.contextmanager
-    def _packed_refs(self) -> Iterator[mmap.mmap | None]:
         try:
             file = (self._root / "packed-refs").open("rb")
         except FileNotFoundError:
-            yield None
-            return
+            return None
         with file:
             try:
                 table = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             except ValueError:  # an empty file
-                yield None
-                return
+                return None
             with table:
-                yield table
+                position = table.find(os.fsencode(f" {name}\n"))
+                return None if position < 0 else table[position - 2 * Oid.SIZE : position]
 
 
-def _is_whole(objects: ObjectStore, oid: Oid) -> bool:
+def _is_whole(objects: CatFile, oid: Oid) -> bool:
     try:
         objects.read(oid)
-    except (CorruptRecord, RepositoryError):
+    except (MissingObject, RepositoryError):
         return False
     return True
 
@@ -181,11 +170,6 @@ def _parse_rows(out: bytes, width: int) -> list[tuple[str, ...]]:
     columns = [cells[column:-1:width] for column in range(width)]
     columns[0] = [cell.removeprefix("\n") for cell in columns[0]]
     return list(zip(*columns, strict=True))
-
-
-def _find_packed(table: mmap.mmap, name: str) -> bytes | None:
-    position = table.find(os.fsencode(f" {name}\n"))
-    return None if position < 0 else table[position - 2 * Oid.SIZE : position]
 
 
 def _parse_oid(value: bytes, path: Path) -> Oid:

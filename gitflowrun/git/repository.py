@@ -100,18 +100,10 @@ class Repository:
         """Runs git here."""
         return Git(self.git_dir, self.work_tree)
 
-    @cached_property
+    @property
     def config(self) -> Mapping[str, str]:
-        """All of git config, the last value of each key; keys in lower case but for subsections.
-
-        A key without a value reads `true`, as git takes it.
-        """
-        values: dict[str, str] = {}
-        for entry in os.fsdecode(self.git.run("config", "-z", "--list")).split("\0"):
-            key, newline, value = entry.partition("\n")
-            values[key] = value if newline else "true"
-        values.pop("", None)
-        return values
+        """All of git config, as `Git.config` reads it."""
+        return self.git.config
 
     @cached_property
     def settings(self) -> Settings:
@@ -144,7 +136,7 @@ class Repository:
         """Reads and moves refs."""
         from gitflowrun.git.ref_update import Refs
 
-        return Refs(self)
+        return Refs(self.git, self.common_dir, self.state_dir / "stale-locks")
 
     @property
     def state_dir(self) -> Path:

@@ -29,9 +29,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+    from gitflowrun.git.refs import RefUpdate
     from gitflowrun.git.repository import Repository
 
-__all__ = ["PushResult", "RefChange", "Remote", "default_remote", "parse_push"]
+__all__ = ["PushResult", "Remote", "default_remote", "parse_push"]
 
 BATCH = 100
 """Refs a call: some hosts refuse more."""
@@ -50,15 +51,6 @@ _PUSH = ("push", "--porcelain", "--no-follow-tags", "--recurse-submodules=no")
 # What git says when the ref was not as expected, and what the remote says when somebody else is at it.
 _STALE = ("stale info", "failed to update ref", "cannot lock ref", "atomic push failed")
 _NO_ATOMIC = "does not support --atomic"
-
-
-@frozen
-class RefChange:
-    """What a remote's ref shall become: from `old` (None: it must not exist) to `new` (None: deleted)."""
-
-    name: str
-    new: Oid | None
-    old: Oid | None
 
 
 @frozen
@@ -156,7 +148,7 @@ class Remote:
         self._run((*sync, *_HARDENED, *_FETCH), [self.name, *refspecs])
 
     def push(
-        self, changes: Sequence[RefChange], *, atomic: bool = False, verify: bool = True
+        self, changes: Sequence[RefUpdate], *, atomic: bool = False, verify: bool = True
     ) -> list[PushResult]:
         """Change refs of the remote, in batches, each from the value it is expected to have.
 
@@ -175,7 +167,7 @@ class Remote:
         return results
 
     def _push(
-        self, changes: Sequence[RefChange], *, atomic: bool, verify: bool
+        self, changes: Sequence[RefUpdate], *, atomic: bool, verify: bool
     ) -> list[PushResult]:
         options = [*_HARDENED, *_PUSH]
         if self._configured:  # --mirror does not go together with refspecs

@@ -30,7 +30,8 @@ from typing import TYPE_CHECKING
 
 from gitflowrun.errors import RepositoryError
 from gitflowrun.git.odb import History
-from gitflowrun.git.transport import BATCH, RefChange, Remote, default_remote
+from gitflowrun.git.refs import RefUpdate
+from gitflowrun.git.transport import BATCH, Remote, default_remote
 from gitflowrun.porcelain.remote_runs import RemoteView, Tracking, free_id
 from gitflowrun.porcelain.remote_tags import push_tags
 from gitflowrun.porcelain.sync_report import Outcome, SyncedRun, SyncReport
@@ -70,7 +71,7 @@ class _Plan:
     uid: Oid | None
     target: RunId | None
     outcome: Outcome
-    change: RefChange | None = None
+    change: RefUpdate | None = None
     reason: str = ""
 
     def result(self) -> SyncedRun:
@@ -164,13 +165,13 @@ class Sender:
                 outcome = Outcome.CURRENT if mate.tip == run.tip else Outcome.AHEAD
                 return _Plan(run, uid, mate.id, outcome)
             if known.leads_to(run.tip, mate.tip):
-                change = RefChange(mate.ref, run.tip, mate.tip)
+                change = RefUpdate(mate.ref, run.tip, mate.tip)
                 return _Plan(run, uid, mate.id, Outcome.UPDATED, change)
             reason = f"the remote has another continuation of it ({mate.tip.short})"
             return _Plan(run, uid, None, Outcome.REFUSED, reason=reason)
         target = free_id(run.id, uid or run.tip, view.taken)
         view.taken.add(target)
-        change = RefChange(layout.run_ref(run.flow, target), run.tip, None)
+        change = RefUpdate(layout.run_ref(run.flow, target), run.tip, None)
         return _Plan(run, uid, target, Outcome.NEW, change)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from gitflowrun.errors import GitflowrunError, UsageError
 from gitflowrun.git.objects import Oid
-from gitflowrun.git.ref_update import RefUpdate
+from gitflowrun.git.refs import RefUpdate
 from gitflowrun.names import RunId, check_flow_name
 from gitflowrun.runs import layout
 from gitflowrun.values import frozen

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gitflowrun.git.transport import RefChange
+from gitflowrun.git.refs import RefUpdate
 from gitflowrun.porcelain.remote_runs import TagKey, Tracking, tags_of
 from gitflowrun.runs import layout
 from gitflowrun.runs.locks import Locks
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gitflowrun.git.objects import Oid
-    from gitflowrun.git.ref_update import Refs, RefUpdate
+    from gitflowrun.git.ref_update import Refs
     from gitflowrun.git.repository import Repository
     from gitflowrun.git.transport import Remote
     from gitflowrun.names import RunId
@@ -65,12 +65,12 @@ def push_tags(
     have = tags_of(theirs.items())
     ours = _local_tags(repo.refs)
     added = [
-        RefChange(layout.tag_ref(key[0], key[1], there[key[2]]), key[2], None)
+        RefUpdate(layout.tag_ref(key[0], key[1], there[key[2]]), key[2], None)
         for key in sorted(ours.keys() - have.keys() - base.keys())
         if key[2] in there
     ]
     removed = [
-        RefChange(have[key], None, key[2])
+        RefUpdate(have[key], None, key[2])
         for key in sorted((base.keys() - ours.keys()) & have.keys())
         if key[2] in there
     ]

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from gitflowrun import msgpack
 from gitflowrun.errors import RefConflict
 from gitflowrun.git.objects import Commit, Mode, ObjectType, TreeEntry, tree_bytes
-from gitflowrun.git.ref_update import RefUpdate
+from gitflowrun.git.refs import RefUpdate
 from gitflowrun.names import check_flow_name, check_tag
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import RunState, Status, format_message

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 from gitflowrun.errors import RefConflict, TaggingError
 from gitflowrun.git.objects import Oid
-from gitflowrun.git.ref_update import RefUpdate
+from gitflowrun.git.refs import RefUpdate
 from gitflowrun.names import MAX_USER_TAGS, RunId, check_tag
 from gitflowrun.runs import layout
 from gitflowrun.runs.locks import Locks

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from gitflowrun.artifacts.dedup import DedupIndex
 from gitflowrun.errors import RepositoryError
 from gitflowrun.git.objects import Commit, ObjectType, Oid
-from gitflowrun.git.ref_update import RefUpdate
+from gitflowrun.git.refs import RefUpdate
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import RunState, Status, format_message
 from gitflowrun.runs.maintenance import Upkeep, shared_payloads
@@ -133,6 +133,7 @@ class RunWriter:
     def close(self) -> None:
         """Let go of the run. Without a last commit that says how it ended, it counts as dead."""
         self._upkeep.stop()
+        self._repo.refs.close()
         self._lock.release(remove=self.status.is_final)
 
     def __enter__(self) -> RunWriter:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -16,12 +17,32 @@ from hypothesis import strategies as st
 
 from gitflowrun.errors import MissingObject, RefConflict, RepositoryError, UsageError
 from gitflowrun.git.objects import Oid
-from gitflowrun.git.ref_update import Refs, RefUpdate
+from gitflowrun.git.ref_update import Refs
+from gitflowrun.git.refs import RefUpdate
 from gitflowrun.git.repository import Repository
 from gitflowrun.names import RefName
 from tests.helpers.repos import ROOT, GitRepo
 
 NAME = "refs/runs/F/1"
+
+
+def opened(repository: Repository, *, patience: float = 30, stale_after: float = 10) -> Refs:
+    """The refs of a repository, with other times of waiting."""
+    stale_locks = repository.state_dir / "stale-locks"
+    return Refs(
+        repository.git,
+        repository.common_dir,
+        stale_locks,
+        patience=patience,
+        stale_after=stale_after,
+    )
+
+
+def git_children() -> list[int]:
+    """The numbers of the git processes that this process has started and that are there."""
+    lists = Path("/proc/self/task").glob("*/children")
+    pids = [int(pid) for children in lists for pid in children.read_text().split()]
+    return [pid for pid in pids if Path(f"/proc/{pid}/comm").read_text() == "git\n"]
 
 
 @pytest.fixture
@@ -124,7 +145,7 @@ def test_target_must_exist(repository: Repository) -> None:
     ],
 )
 def test_bad_names_are_refused(repository: Repository, commits: list[Oid], name: str) -> None:
-    """Names that git would refuse are refused before libgit2 sees them."""
+    """Names that git would refuse, or read as several words, are refused before it sees them."""
     with pytest.raises(UsageError):
         repository.refs.create(name, commits[0])
 
@@ -228,12 +249,12 @@ def test_a_lock_left_behind_is_removed(repository: Repository, commits: list[Oid
     lock.parent.mkdir(parents=True)
     lock.touch()
     began = time.monotonic()
-    Refs(repository, stale_after=0.3).create(NAME, commits[0])
+    opened(repository, stale_after=0.3).create(NAME, commits[0])
     assert 0.3 <= time.monotonic() - began < 5
     assert not lock.exists()
     assert not list((repository.state_dir / "stale-locks").iterdir())
     lock.touch()
-    Refs(repository, stale_after=0.3).delete(NAME, commits[0])
+    opened(repository, stale_after=0.3).delete(NAME, commits[0])
     assert repository.refs.rows("refs/runs/") == []
 
 
@@ -252,7 +273,7 @@ def test_a_live_lock_is_respected(repository: Repository, commits: list[Oid]) ->
     worker.start()
     try:
         with pytest.raises(RepositoryError, match=r"F/1\.lock is held") as caught:
-            Refs(repository, patience=0.8, stale_after=0.3).create(NAME, commits[0])
+            opened(repository, patience=0.8, stale_after=0.3).create(NAME, commits[0])
     finally:
         done.set()
         worker.join()
@@ -322,7 +343,10 @@ from gitflowrun.git.objects import Oid
 from gitflowrun.git.ref_update import Refs
 from gitflowrun.git.repository import Repository
 oid, rounds, prefix = Oid.from_hex(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
-refs = Refs(Repository.discover(), stale_after=0.2)
+it = Repository.discover()
+refs = Refs(
+    it.git, it.common_dir, it.state_dir / "stale-locks", stale_after=0.2
+)
 for number in range(1, rounds + 1):
     try:
         refs.create(f"{prefix}{number}", oid)
@@ -345,11 +369,11 @@ def race(
     ]  # fmt: skip
 
 
-def test_one_of_eight_wins(repo: GitRepo, repository: Repository) -> None:
-    """Eight processes create the same refs at once: each ref has exactly one winner, and keeps its value."""
+def test_one_of_many_wins(repo: GitRepo, repository: Repository) -> None:
+    """32 processes create the same refs at once: each ref has exactly one winner, and keeps its value."""
     repo.git("config", "runs.durability", "fast")
-    oids = [Oid.from_hex(repo.commit(f"racer {number}")) for number in range(8)]
-    racers = race(repo, oids, 40, ["refs/runs/F/"] * 8)
+    oids = [Oid.from_hex(repo.commit(f"racer {number}")) for number in range(32)]
+    racers = race(repo, oids, 40, ["refs/runs/F/"] * 32)
     won = {oid: racer.communicate()[0].split() for oid, racer in zip(oids, racers, strict=True)}
     winners = {number: oid for oid, numbers in won.items() for number in numbers}
     assert sum(len(numbers) for numbers in won.values()) == 40
@@ -383,7 +407,7 @@ def test_a_killed_writer_does_not_block_the_next(repo: GitRepo, repository: Repo
         racer.stdout.readline()
         racer.kill()
         racer.communicate()
-    refs = Refs(repository, stale_after=0.2)
+    refs = opened(repository, stale_after=0.2)
     count = len(refs.rows("refs/runs/K/"))
     for number in range(count + 1, count + 4):
         refs.create(f"refs/runs/K/{number}", head)
@@ -416,26 +440,6 @@ def test_a_missing_object_hides_only_its_own_ref(
     assert len(repository.refs.rows("refs/runs/")) == 4
 
 
-def test_without_libgit2(
-    repository: Repository, commits: list[Oid], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where libgit2 can't open a repository that git can, git does the work, with the same rules."""
-    import pygit2
-
-    def refuse(_path: str) -> None:
-        raise pygit2.GitError("unsupported extension name extensions.future")
-
-    monkeypatch.setattr(pygit2, "Repository", refuse)
-    refs = repository.refs
-    refs.create(NAME, commits[0])
-    with pytest.raises(RefConflict, match="exists already"):
-        refs.create(NAME, commits[1])
-    with pytest.raises(RefConflict, match="beside other refs"):
-        refs.create(f"{NAME}/x", commits[1])
-    refs.update(NAME, commits[1], commits[0])
-    assert refs.get(NAME) == commits[1]
-
-
 def test_an_empty_loose_ref_does_not_show_an_older_value(
     repo: GitRepo, repository: Repository, commits: list[Oid]
 ) -> None:
@@ -445,3 +449,249 @@ def test_an_empty_loose_ref_does_not_show_an_older_value(
     repo.write(f".git/{NAME}", "")
     with pytest.raises(RepositoryError, match="damaged"):
         repository.refs.get(NAME)
+
+
+def test_one_process_moves_all_refs(repository: Repository, commits: list[Oid]) -> None:
+    """Git is started by the first change, stays for the next ones, and is gone when the refs are closed."""
+    refs = repository.refs
+    assert git_children() == []
+    refs.create(NAME, commits[0])
+    (first,) = git_children()
+    refs.update(NAME, commits[1], commits[0])
+    refs.delete(NAME, commits[1])
+    assert git_children() == [first]
+    refs.close()
+    assert git_children() == []
+    refs.create(NAME, commits[2])
+    assert repository.refs.get(NAME) == commits[2]
+    refs.close()
+
+
+def test_a_conflict_that_is_seen_costs_no_process(
+    repository: Repository, commits: list[Oid]
+) -> None:
+    """A ref that is not at its old value is a conflict before git is asked."""
+    repository.refs.create(NAME, commits[0])
+    before = git_children()
+    with pytest.raises(RefConflict):
+        repository.refs.create(NAME, commits[1])
+    assert git_children() == before
+
+
+def test_after_a_refused_transaction_the_next_one_works(
+    repository: Repository, commits: list[Oid]
+) -> None:
+    """Git ends at what it refuses, whatever the cause, and leaves nothing behind that is in the way."""
+    refs = repository.refs
+    refs.create(NAME, commits[0])
+    for name, oid, error in (
+        (f"{NAME}/x", commits[0], RefConflict), ("refs/runs/F/2", Oid(b"\1" * 20), MissingObject)
+    ):  # fmt: skip
+        with pytest.raises(error):
+            refs.create(name, oid)
+        assert git_children() == []
+        refs.update(NAME, commits[1], commits[0])
+        refs.update(NAME, commits[0], commits[1])
+    assert not list((repository.common_dir / "refs" / "runs").rglob("*.lock"))
+
+
+def test_a_git_that_was_killed_is_replaced(repository: Repository, commits: list[Oid]) -> None:
+    """A process that somebody killed between two changes is not missed."""
+    refs = repository.refs
+    refs.create(NAME, commits[0])
+    (pid,) = git_children()
+    os.kill(pid, signal.SIGKILL)
+    refs.update(NAME, commits[1], commits[0])
+    assert refs.get(NAME) == commits[1]
+    assert git_children() != [pid]
+
+
+def test_a_git_that_is_killed_at_work_is_replaced(
+    repo: GitRepo, repository: Repository, commits: list[Oid]
+) -> None:
+    """A change during which git is killed, with a lock in its hands, is made by the next process."""
+    repo.git("config", "core.filesRefLockTimeout", "-1")  # git waits for a lock for ever
+    first, second = "refs/runs/F/1", "refs/runs/F/2"
+    lock = repository.common_dir / f"{second}.lock"
+    lock.parent.mkdir(parents=True)
+    lock.touch()
+
+    def kill() -> None:
+        while not (repository.common_dir / f"{first}.lock").exists():
+            time.sleep(0.01)
+        os.kill(git_children()[0], signal.SIGKILL)
+        lock.unlink()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    refs = opened(repository, stale_after=0.2)
+    repo.git("config", "core.filesRefLockTimeout", "100")
+    refs.transaction([RefUpdate(name, commits[0], None) for name in (first, second)])
+    killer.join()
+    assert [refs.get(first), refs.get(second)] == [commits[0], commits[0]]
+    assert not list(lock.parent.glob("*.lock"))
+
+
+LEAVER = """
+import os, signal
+from pathlib import Path
+from gitflowrun.git.objects import Oid
+from gitflowrun.git.repository import Repository
+repository = Repository.discover()
+repository.refs.create("refs/runs/F/1", repository.head().commit)
+for children in Path("/proc/self/task").glob("*/children"):
+    print(children.read_text(), flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_git_ends_with_whoever_started_it(repo: GitRepo) -> None:
+    """The process of a writer that was killed goes away by itself."""
+    done = subprocess.run(
+        [sys.executable, "-c", LEAVER], cwd=repo.path, stdout=subprocess.PIPE, text=True,
+        check=False, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == -signal.SIGKILL
+    (pid,) = map(int, done.stdout.split())
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_bytes():
+        assert time.monotonic() < deadline, "it is still there"
+        time.sleep(0.01)
+
+
+def test_git_is_out_of_reach_of_the_terminal(repository: Repository, commits: list[Oid]) -> None:
+    """Ctrl-C at the terminal, which kills what belongs to its session, does not kill git at work."""
+    repository.refs.create(NAME, commits[0])
+    (pid,) = git_children()
+    assert os.getsid(pid) == pid
+
+
+@pytest.mark.parametrize("verdict", [0, 1])
+def test_the_users_hook_is_not_asked(
+    repo: GitRepo, repository: Repository, commits: list[Oid], verdict: int
+) -> None:
+    """A reference-transaction hook neither runs nor can veto."""
+    hook = repo.path / ".git/hooks/reference-transaction"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(f"#!/bin/sh\ntouch {repo.path}/ran\nexit {verdict}\n")
+    hook.chmod(0o755)
+    repository.refs.create(NAME, commits[0])
+    repository.refs.delete(NAME, commits[0])
+    assert not (repo.path / "ran").exists()
+
+
+def test_there_are_no_reflogs(repo: GitRepo, repository: Repository, commits: list[Oid]) -> None:
+    """Refs of ours get no reflog, whatever the config says: it would keep what they pointed to for months."""
+    repo.git("config", "core.logAllRefUpdates", "always")
+    repository.refs.create(NAME, commits[0])
+    repository.refs.update(NAME, commits[1], commits[0])
+    assert not (repo.path / ".git/logs/refs/runs").exists()
+
+
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is fsynced from now on, by the last part of its path."""
+    paths: list[str] = []
+    real = os.fsync
+
+    def fsync(fd: int) -> None:
+        paths.append(str(Path(f"/proc/self/fd/{fd}").readlink()).rpartition(".git/")[2])
+        real(fd)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    return paths
+
+
+def test_what_is_synced(
+    repo: GitRepo, repository: Repository, commits: list[Oid], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A ref before it is published, its directory afterwards, and the directory of a directory that is new."""
+    paths = synced(monkeypatch)
+    repository.refs.create(NAME, commits[0])
+    assert paths[0] == f"{NAME}.lock"
+    assert sorted(paths[1:]) == ["refs", "refs/runs", "refs/runs/F"]
+    paths.clear()
+    repository.refs.update(NAME, commits[1], commits[0])
+    assert paths == [f"{NAME}.lock", "refs/runs/F"]
+    repo.git("pack-refs", "--all", "--prune")
+    paths.clear()
+    repository.refs.delete(NAME, commits[1])
+    assert paths[0] == "packed-refs.new"
+    assert {path.rpartition("/")[2] for path in paths[1:]} >= {".git"}
+
+
+def test_fast_syncs_nothing(
+    repo: GitRepo, commits: list[Oid], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`runs.durability = fast` leaves the time of writing to the system."""
+    repo.git("config", "runs.durability", "fast")
+    paths = synced(monkeypatch)
+    Repository.discover(repo.path).refs.create(NAME, commits[0])
+    assert paths == []
+
+
+def test_threads_share_a_writer(repository: Repository, commits: list[Oid]) -> None:
+    """Threads that create, move and read refs at once do so one after another."""
+    refs = repository.refs
+
+    def work(number: int) -> None:
+        for count in range(10):
+            name = f"refs/runs/T{number}/{count + 1}"
+            refs.create(name, commits[0])
+            refs.update(name, commits[1], commits[0])
+
+    threads = [threading.Thread(target=work, args=[number]) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [oid for _, oid in refs.rows("refs/runs/")] == [str(commits[1])] * 80
+    assert len(git_children()) == 1
+
+
+def test_a_forked_child_starts_its_own_git(repository: Repository, commits: list[Oid]) -> None:
+    """A child neither takes the answers of its parent's process nor ends it."""
+    refs = repository.refs
+    refs.create(NAME, commits[0])
+    parents = git_children()
+    pid = os.fork()
+    if not pid:
+        refs.update(NAME, commits[1], commits[0])
+        refs.close()
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
+    refs.update(NAME, commits[2], commits[1])
+    assert git_children() == parents
+
+
+def test_an_interrupted_change_leaves_no_lock(
+    repository: Repository, commits: list[Oid], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C between prepare and commit changes nothing, and git lets go of its locks."""
+
+    def interrupt(_fd: int) -> None:
+        raise KeyboardInterrupt
+
+    refs = repository.refs
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            refs.create(NAME, commits[0])
+    assert refs.get(NAME) is None
+    assert git_children() == []
+    refs.create(NAME, commits[0])
+    assert refs.get(NAME) == commits[0]
+
+
+def test_a_disk_that_fails_is_told(
+    repository: Repository, commits: list[Oid], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A ref that can't be synced is not published; the error names the repository and the cause."""
+
+    def fail(_fd: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", fail)
+        with pytest.raises(RepositoryError, match=rf"can't write {NAME}.*Input/output error"):
+            repository.refs.create(NAME, commits[0])
+    assert repository.refs.get(NAME) is None

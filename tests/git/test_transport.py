@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from gitflowrun.errors import RepositoryError, UsageError
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.odb import History
+from gitflowrun.git.refs import RefUpdate
 from gitflowrun.git.repository import Repository
-from gitflowrun.git.transport import RefChange, Remote, default_remote, parse_push
+from gitflowrun.git.transport import Remote, default_remote, parse_push
 from tests.helpers.repos import GitRepo
 
 if TYPE_CHECKING:
@@ -44,9 +45,9 @@ def test_push_creates_moves_and_deletes(repo: GitRepo, server: GitRepo, oids: li
     """Each change happens from the value that was expected."""
     origin = remote(repo)
     names = ["refs/runs/F/1", "refs/runs/F/2"]
-    assert all(it.ok for it in origin.push([RefChange(name, oids[0], None) for name in names]))
+    assert all(it.ok for it in origin.push([RefUpdate(name, oids[0], None) for name in names]))
     assert origin.refs("refs/runs/*") == dict.fromkeys(names, oids[0])
-    changes = [RefChange(names[0], oids[2], oids[0]), RefChange(names[1], None, oids[0])]
+    changes = [RefUpdate(names[0], oids[2], oids[0]), RefUpdate(names[1], None, oids[0])]
     assert all(it.ok for it in origin.push(changes))
     assert origin.refs() == {names[0]: oids[2]}
     assert server.git("for-each-ref", "--format=%(refname)") == names[0]
@@ -58,10 +59,10 @@ def test_push_never_overwrites(repo: GitRepo, server: GitRepo, oids: list[Oid]) 
     origin = remote(repo)
     newer = Oid.from_hex(repo.commit("newer"))
     for change in (
-        RefChange("refs/runs/F/1", newer, None),
-        RefChange("refs/runs/F/1", newer, oids[0]),
-        RefChange("refs/runs/F/1", None, oids[0]),
-        RefChange("refs/runs/F/2", newer, oids[0]),
+        RefUpdate("refs/runs/F/1", newer, None),
+        RefUpdate("refs/runs/F/1", newer, oids[0]),
+        RefUpdate("refs/runs/F/1", None, oids[0]),
+        RefUpdate("refs/runs/F/2", newer, oids[0]),
     ):
         (result,) = origin.push([change])
         assert (result.ok, result.stale) == (False, True)
@@ -71,7 +72,7 @@ def test_push_never_overwrites(repo: GitRepo, server: GitRepo, oids: list[Oid]) 
 def test_atomic_push(repo: GitRepo, server: GitRepo, oids: list[Oid]) -> None:
     """One stale ref keeps an atomic push from changing anything."""
     server.git("fetch", "-q", str(repo.path), "main:refs/runs/F/2")
-    changes = [RefChange(f"refs/runs/F/{number}", oids[0], None) for number in (1, 2, 3)]
+    changes = [RefUpdate(f"refs/runs/F/{number}", oids[0], None) for number in (1, 2, 3)]
     results = remote(repo).push(changes, atomic=True)
     assert [it.ok for it in results] == [False] * 3
     assert set(remote(repo).refs()) == {"refs/runs/F/2"}
@@ -83,7 +84,7 @@ def test_atomic_push(repo: GitRepo, server: GitRepo, oids: list[Oid]) -> None:
 def test_many_refs_go_in_batches(repo: GitRepo, server: GitRepo, oids: list[Oid]) -> None:
     """More refs than one push may have all arrive."""
     del server
-    changes = [RefChange(f"refs/runs/F/{number}", oids[0], None) for number in range(1, 251)]
+    changes = [RefUpdate(f"refs/runs/F/{number}", oids[0], None) for number in range(1, 251)]
     origin = remote(repo)
     assert [it.name for it in origin.push(changes)] == [change.name for change in changes]
     assert len(origin.refs("refs/runs/*")) == 250

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import pytest
 
 from gitflowrun.errors import RefConflict
-from gitflowrun.git.ref_update import Refs, RefUpdate
+from gitflowrun.git.ref_update import Refs
+from gitflowrun.git.refs import RefUpdate
 from gitflowrun.runs.runs import Status
 from tests.helpers.repos import GitRepo
 from tests.helpers.runs import finished_task, start_run, store_of

@@ -13,12 +13,10 @@
 from __future__ import annotations
 
 import os
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import GitflowrunError, UsageError
-from gitflowrun.git import ref_update
 from gitflowrun.git.repository import Repository
 from gitflowrun.git.snapshot import take_snapshot
 from gitflowrun.names import PARAMETERS_STEP
@@ -78,8 +76,6 @@ class Session:
 
     def serve(self) -> int:
         """Take the order and execute it; the exit code."""
-        # Its 50 ms pass while this thread waits for git. Nothing is forked here.
-        threading.Thread(target=ref_update.warm_up, daemon=True).start()
         found = _look_around()  # 1
         order = self._ask()
         if not isinstance(order, Order):
