@@ -3,7 +3,7 @@
 They are what `dataclasses.dataclass(frozen=True, slots=True)` makes, and type checkers treat them so, at a
 fraction of the start-up cost: the standard library generates and compiles five functions for each class when
 it is defined, which was 27 % of the CPU of a three-step run. Here a class costs one `type()` call, equality,
-hash, order and text are shared functions, and `__init__` is compiled when the first instance is made.
+hash, order and text are shared functions, and `__init__` is compiled when some instances have been made.
 Sixty classes took 107 ms as dataclasses, 25 as named tuples (which are also equal to other tuples), 115 with
 attrs and 35 with msgspec (`tests/benchmarks/values.py` compares them again).
 
@@ -31,6 +31,9 @@ __all__ = ["field", "field_names", "frozen", "mutable", "replace"]
 
 T = TypeVar("T")
 _MISSING: Any = object()
+_FEW = 10
+"""Instances of a class that are made before its `__init__` is compiled."""
+_write = object.__setattr__
 
 
 class _Factory:
@@ -119,6 +122,7 @@ def _made(cls: type, more: dict[str, Any], *, slots: bool) -> type:
         "__match_args__": names,
         "__value_defaults__": defaults,
         "__value_key__": staticmethod(attrgetter(*names)) if names else staticmethod(_no_key),
+        "__value_uses__": 0,
         "__init__": _first_init,
         "__repr__": _repr,
         "__reduce__": _reduce,
@@ -138,11 +142,25 @@ def _no_key(_value: object) -> tuple[()]:
 
 
 def _first_init(self: Any, /, *args: Any, **kwargs: Any) -> None:
-    """Compile the `__init__` of the class, put it into the place of this one and call it."""
-    owner = next(base for base in type(self).__mro__ if vars(base).get("__init__") is _first_init)
-    init = _compiled_init(owner)
-    owner.__init__ = init  # type: ignore[misc]
-    init(self, *args, **kwargs)
+    """Write the fields of one of a class' first instances; then put a compiled `__init__` into this one's place.
+
+    To compile one costs as much as 40 calls of this, and most classes have few instances in a short process.
+    """
+    mro = type(self).__mro__
+    owner: Any = next(base for base in mro if vars(base).get("__init__") is _first_init)
+    names = owner.__match_args__
+    given = {**owner.__value_defaults__, **dict(zip(names, args)), **kwargs}  # noqa: B905  (too many: see below)
+    owner.__value_uses__ = uses = owner.__value_uses__ + 1
+    is_sound = len(names) == len(given) and len(args) <= len(names)
+    if uses > _FEW or not is_sound or not kwargs.keys().isdisjoint(names[: len(args)]):
+        owner.__init__ = _compiled_init(owner)
+        owner.__init__(self, *args, **kwargs)  # which says what is wrong if anything is
+        return
+    for name in names:
+        value = given[name]
+        _write(self, name, value.make() if isinstance(value, _Factory) else value)
+    if hasattr(owner, "__post_init__"):
+        self.__post_init__()
 
 
 def _compiled_init(cls: Any) -> Any:
