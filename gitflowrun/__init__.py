@@ -46,7 +46,8 @@ _MODULES = {
         "DataArtifact Flow Metaflow Run Step Task default_metadata default_namespace get_metadata "
         "get_namespace metadata namespace"
     ),
-    "gitflowrun.flow": "FlowSpec IncludeFile JSONType JSONTypeClass Parameter current step",
+    "gitflowrun.flow.includefile": "IncludeFile",
+    "gitflowrun.flow": "FlowSpec JSONType JSONTypeClass Parameter current step",
     "gitflowrun.artifacts.codecs.bytes": "FileArtifact from_chunks from_file",
     "gitflowrun.version": "get_version",
 }

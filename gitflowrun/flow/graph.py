@@ -6,13 +6,12 @@ plain data of `to_map` are all that a scheduler needs, which never imports the f
 
 from __future__ import annotations
 
-import inspect
 import os
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from gitflowrun.flow.members import constants, parameters_of
-from gitflowrun.flow.source import ParsedStep, SourceFiles, parse_step
+from gitflowrun.flow.source import ParsedStep, SourceFiles, clean_docstring, parse_step
 from gitflowrun.flow.steps import steps_of
 from gitflowrun.values import field_names, frozen
 
@@ -79,7 +78,7 @@ class FlowGraph:
             name: parse_step(name, function, files) for name, function in steps_of(flow_cls).items()
         }
         self.name = flow_cls.__name__
-        self.doc = inspect.cleandoc(flow_cls.__dict__.get("__doc__") or "")
+        self.doc = clean_docstring(vars(flow_cls).get("__doc__"))
         self.start_steps = _endpoints(parsed, "start")
         self.end_steps = _endpoints(parsed, "end")
         self.nodes = _wire(parsed, self.start_steps, self.end_steps)

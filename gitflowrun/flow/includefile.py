@@ -1,15 +1,10 @@
-"""`IncludeFile`: a parameter that is the content of a file. How the content reaches the store is `filecontent`'s.
+"""`IncludeFile`: a parameter whose value is the content of a file, as it is when the run starts.
 
-The file is looked at when a run starts: by `--name PATH`, the environment or the default. Declaring one reads
-nothing, so the flow can be checked, shown and resumed where the default's file is not there.
-
-The content of a file, as it is when a run starts, on its way to the store without being read into memory.
-
-The process that reads the command line looks at the file and says which one it is; another one stores it a
-moment later. In between only `FileContent.pack` travels, so a file of any size costs a message of a few words.
-That the file is still the one that was looked at is checked when it is opened again.
-
-What is stored is raw: bytes as they are, text as UTF-8 with its line ends as they are.
+The path is given by `--name PATH`, the environment or the default. Declaring one reads nothing, so a flow can be
+checked, shown and resumed where the default's file is not there. The content is stored without being read into
+memory: the process that reads the command line opens the file and says which one it is (`FileContent.pack`, a
+few words, whatever the file's size), and another process stores it a moment later, after checking that it is
+still the file that was opened. What is stored is raw: bytes as they are, text as UTF-8 with its line ends.
 """
 
 from __future__ import annotations
@@ -33,18 +28,19 @@ if TYPE_CHECKING:
 __all__ = ["FileContent", "IncludeFile"]
 
 
-_PIECE = 1 << 20
+_PIECE = 1 << 20  # bytes of a file that are decoded at a time
 
 
 @frozen
 class FileContent:
-    """What is in a file.
+    """The content of a file, which stays on disk until it is read.
 
     Attributes:
-        name: The file as it was given.
-        path: Where it is, links resolved.
-        encoding: Of its text; None of bytes.
-        stamp: Device, inode, size, times of modification and change: other content has another stamp.
+        name: The file's path as it was given.
+        path: The file's path with links resolved.
+        encoding: The encoding of its text; None for bytes.
+        stamp: Device, inode, size in bytes, times of modification and change in nanoseconds: other content
+            has another stamp.
     """
 
     name: str
@@ -55,6 +51,10 @@ class FileContent:
     @classmethod
     def of(cls, name: str, encoding: str | None) -> FileContent:
         """The content of a file that can be read, and that is text if it has to be.
+
+        Args:
+            name: The file's path; `~` is the user's home.
+            encoding: The encoding of its text; None for bytes.
 
         Raises:
             UsageError: it can't be read, is no regular file, or is no text in `encoding`.
@@ -111,14 +111,14 @@ class FileContent:
         return stream
 
     def read(self) -> str | bytes:
-        """All of it, in memory: text or bytes. Raises as `open`."""
+        """The whole content in memory, text or bytes. Raises as `open`."""
         if self.encoding is not None:
             return "".join(self._text())
         with self.open() as stream:
             return stream.read()
 
     def encoded(self) -> Encoded:
-        """It as a text or bytes value of the store, viewed where it lies on disk.
+        """The content as a payload of text or bytes, read from the file while it is stored.
 
         Raises:
             UnserializableArtifact: it is not there any more, or not what it was.
@@ -136,14 +136,14 @@ class FileContent:
         return Encoded(codec, f"builtins.{kind.__name__}", encode_file(file), is_volatile=is_raw)
 
     def pack(self) -> bytes:
-        """It in a few words, for a message."""
+        """Which file this is, for a message; `unpack` makes a FileContent of it."""
         from gitflowrun.msgpack import pack
 
         return pack([self.name, self.path, self.encoding, self.stamp])
 
     @classmethod
     def unpack(cls, data: bytes) -> FileContent:
-        """What `pack` has packed."""
+        """The FileContent that `pack` has packed."""
         from gitflowrun.msgpack import MESSAGE, unpack
 
         name, path, encoding, stamp = unpack(data, MESSAGE)
@@ -214,7 +214,7 @@ class IncludeFile(Parameter):
         name: Its name on the command line: `--name PATH`.
         required: Whether a file must be given; without one the value is None. Ignored when there is a default.
         is_text: Whether the value is text, else bytes.
-        encoding: Of a text.
+        encoding: The encoding of a text.
         help: A sentence for `--help`.
         parser: Makes the value of the content; a function, or where one is: `package.module.function`.
         default: The path of a file; a function is called once per run, when it starts, with a
@@ -229,7 +229,7 @@ class IncludeFile(Parameter):
         required: bool | None = None,
         is_text: bool | None = True,
         encoding: str | None = "utf-8",
-        help: str | None = None,  # noqa: A002  (METAFLOW's name)
+        help: str | None = None,  # noqa: A002  (Metaflow's name)
         parser: Parser | None = None,
         default: str | os.PathLike[str] | Callable[..., Any] | None = None,
         show_default: bool | str | None = None,

@@ -100,9 +100,7 @@ class ReadOnly:
                 f"parameter {parameter.name!r} has no value: the run that was resumed did not have it",
                 hint="start a new run with the same parameters: run --clone RUN-ID",
             )
-        if parameter.default is None or parameter.options:
-            return parameter.default
-        return parameter.spec(self.name).convert(parameter.default)
+        return parameter.static_default()
 
     def __set__(self, flow: object, value: object) -> None:
         if _running(flow):

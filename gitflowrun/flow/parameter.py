@@ -1,16 +1,15 @@
-"""`Parameter`: what a run is given. Declaration, conversion of text to values, description as plain data.
+"""`Parameter`: a value that a run is given, as a flow declares it, and the conversion of text to such a value.
 
-The command line is built from `ParameterSpec`s elsewhere (`cli`); a type may be one of click's, which is used
-through its `convert` and never imported. How declarations are checked and values found is `parameters`' business.
-
-`JSONType`: the parameter type whose command-line form is JSON. Other types are Python's own.
+The command line makes its options of `ParameterSpec`s, a parameter as plain data. Types are Python's own, the
+`JSONType` for values that are written as JSON, and those of click, which are used through their `convert` and
+never imported. `parameter_values` finds the values of a run.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, overload
 
-from gitflowrun.errors import UsageError
+from gitflowrun.errors import ParameterError, UsageError
 from gitflowrun.values import field, frozen
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ __all__ = ["JSONType", "JSONTypeClass", "Parameter", "ParameterSpec"]
 
 
 class JSONTypeClass:
-    """Turns JSON text into a value. Values that are not text pass unchanged, so defaults may be either."""
+    """The type of parameters that are written as JSON. A default may be JSON text or the value itself."""
 
     name = "JSON"
 
@@ -79,8 +78,8 @@ class Parameter:
         self,
         name: str,
         default: Any = None,
-        type: Any = None,  # noqa: A002  (METAFLOW's name)
-        help: str | None = None,  # noqa: A002  (METAFLOW's name)
+        type: Any = None,  # noqa: A002  (Metaflow's name)
+        help: str | None = None,  # noqa: A002  (Metaflow's name)
         required: bool | None = None,
         show_default: bool | str | None = None,
         separator: str | None = None,
@@ -101,7 +100,11 @@ class Parameter:
         return callable(self.default)
 
     def spec(self, attribute: str) -> ParameterSpec:
-        """The parameter as plain data."""
+        """The parameter as plain data.
+
+        Args:
+            attribute: The name of the class attribute that declares it.
+        """
         kind, convert = self._kind()
         has_default = self.default is not None
         return ParameterSpec(
@@ -118,13 +121,60 @@ class Parameter:
             options=dict(self.options),
         )
 
+    def check(self) -> None:
+        """Check the declaration's type and default.
+
+        Raises:
+            ParameterError: a type that can't be, a default that is not of the type, or a separator for a
+                parameter that is no text.
+        """
+        self._check_type()
+        if self.deploy_time:
+            return
+        try:
+            self.static_default()
+        except UsageError as error:
+            raise ParameterError(
+                f"the default of {error.message}",
+                hint="make the default a value of the parameter's type",
+            ) from None
+
+    def static_default(self) -> Any:
+        """The value of a default that is no function; None without one.
+
+        Raises:
+            UsageError: the default is not of the parameter's type.
+        """
+        if self.default is None or self.options:
+            return self.default  # with click's options (`multiple`, `nargs`) only click can convert
+        return self.spec(self.name).convert(self.default)
+
+    def _check_type(self) -> None:
+        converts = hasattr(self.type, "convert")
+        if not (self.type is None or callable(self.type) or converts):
+            raise ParameterError(
+                f"parameter {self.name!r}: {self.type!r} is no type",
+                hint="use str, int, float, bool, JSONType or a click type",
+            )
+        if self.separator is None:
+            return
+        text_default = self.default is None or self.deploy_time or isinstance(self.default, str)
+        if converts or self.type not in (None, str) or not text_default:
+            raise ParameterError(
+                f"parameter {self.name!r}: a separator is for text parameters only",
+                hint="leave out the separator, or use type=str and a text as the default",
+            )
+        if not isinstance(self.separator, str) or not self.separator:
+            raise ParameterError(
+                f"parameter {self.name!r}: the separator must be a text, not empty"
+            )
+
     def _kind(self) -> tuple[str, Any]:
         if isinstance(self.type, JSONTypeClass):
             return "json", self.type
         if self.type is not None:
-            return _SCALARS.get(self.type, "custom") if _hashable(
-                self.type
-            ) else "custom", self.type
+            kinds = (kind for scalar, kind in _SCALARS.items() if self.type is scalar)
+            return next(kinds, "custom"), self.type
         if self.default is None or self.deploy_time or self.separator is not None:
             return "str", str
         if type(self.default) in _SCALARS:
@@ -132,7 +182,7 @@ class Parameter:
         return "str", None  # a default of another type stays as it is; what is given is text
 
     if TYPE_CHECKING:
-        # What a step reads through `self` is the parameter's value (see `members`).
+        # For type checkers: what a step reads through `self` is the parameter's value (see `members`).
         @overload
         def __get__(self, flow: None, owner: type) -> Parameter: ...
         @overload
@@ -192,8 +242,8 @@ class ParameterSpec:
             raise
         except Exception as error:
             # A type of the user's may raise anything; click's BadParameter says it in `message`.
-            told = getattr(error, "message", None) or str(error) or type(error).__name__
-            raise UsageError(f"parameter {self.name!r}: {told}") from error
+            reason = getattr(error, "message", None) or str(error) or type(error).__name__
+            raise UsageError(f"parameter {self.name!r}: {reason}") from error
 
     def _convert(self, value: Any) -> Any:
         if self.separator is not None and isinstance(value, str):
@@ -209,12 +259,12 @@ class ParameterSpec:
         return self.type(value)
 
     def _boolean(self, value: Any) -> bool:
-        known = _BOOLEANS.get(value.strip().lower()) if isinstance(value, str) else bool(value)
-        if known is None:
+        boolean = _BOOLEANS.get(value.strip().lower()) if isinstance(value, str) else bool(value)
+        if boolean is None:
             raise UsageError(
                 f"parameter {self.name!r}: {value!r} is not a boolean", hint="use true or false"
             )
-        return known
+        return boolean
 
     def _number(self, value: Any) -> int | float:
         try:
@@ -222,11 +272,3 @@ class ParameterSpec:
         except (TypeError, ValueError, OverflowError):
             article = "an integer" if self.kind == "int" else "a number"
             raise UsageError(f"parameter {self.name!r}: {value!r} is not {article}") from None
-
-
-def _hashable(value: object) -> bool:
-    try:
-        hash(value)
-    except TypeError:
-        return False
-    return True

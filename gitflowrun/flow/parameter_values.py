@@ -1,7 +1,7 @@
-"""From declared parameters to the values of a run: checks of declarations, environment, defaults.
+"""The values of a run's parameters: checks of the declarations, then command line, environment and defaults.
 
-A value is what was given, else what the environment says, else the default; a deploy-time function is called
-only when it comes to that, once.
+A value is what was given, else what the environment says, else the default; a deploy-time function (a default
+that is a function) is called only when it comes to that, once.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from gitflowrun.errors import ParameterError, UsageError
 from gitflowrun.flow.current import task_facts
-from gitflowrun.flow.includefile import IncludeFile
 from gitflowrun.flow.members import parameters_of
 from gitflowrun.names import nearest
 from gitflowrun.values import frozen
@@ -21,19 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from gitflowrun.flow.flowspec import FlowSpec
-from gitflowrun.flow.parameter import JSONType, JSONTypeClass, Parameter, ParameterSpec
+    from gitflowrun.flow.parameter import Parameter, ParameterSpec
 
-__all__ = [
-    "RESERVED_PARAMETERS",
-    "JSONType",
-    "JSONTypeClass",
-    "Parameter",
-    "ParameterContext",
-    "ParameterSpec",
-    "check_parameters",
-    "resolve",
-    "specs",
-]
+__all__ = ["RESERVED_PARAMETERS", "ParameterContext", "check_parameters", "resolve", "specs"]
 
 _RESERVED = (
     "clone", "decospecs", "help", "max-log-size", "max-num-splits", "max-workers", "namespace", "obj",
@@ -48,15 +37,15 @@ _CHECKED = {"str": str, "int": int, "float": float, "bool": bool}
 
 @frozen
 class ParameterContext:
-    """What a deploy-time function may know.
+    """The argument of a deploy-time function, Metaflow's class of that name.
 
     Attributes:
         flow_name: The flow.
         user_name: Who runs it.
         parameter_name: The parameter it computes.
-        logger: Says a line to the user.
-        ds_type: The kind of datastore, in METAFLOW's words.
-        configs: METAFLOW's configurations; there are none.
+        logger: Prints a line for the user.
+        ds_type: The kind of datastore, in Metaflow's words.
+        configs: Metaflow's configurations; there are none.
     """
 
     flow_name: str
@@ -89,11 +78,7 @@ def check_parameters(flow_cls: type[FlowSpec]) -> None:
                 "(upper and lower case count as the same)",
                 hint="give one of them another name",
             )
-        if isinstance(parameter, IncludeFile):
-            parameter.check()  # its default is a file, which may be elsewhere now
-            continue
-        _check_type(parameter)
-        _check_default(parameter, attribute)
+        parameter.check()
 
 
 def resolve(
@@ -110,8 +95,11 @@ def resolve(
         flow_cls: The flow.
         given: Attribute name to value, of the parameters that were given; taken as they are.
         username: Who runs, for deploy-time functions.
-        environ: The environment.
-        logger: For deploy-time functions.
+        environ: The environment; that of this process when None.
+        logger: Prints a line for the user, in deploy-time functions.
+
+    Returns:
+        A value for each parameter; None for one that is not required and has no default.
 
     Raises:
         UsageError: an unknown or missing parameter, or a bad value in the environment.
@@ -160,41 +148,6 @@ def _check_name(attribute: str, parameter: Parameter) -> None:
         )
 
 
-def _check_type(parameter: Parameter) -> None:
-    kind = parameter.type
-    if kind is not None and not callable(kind) and not hasattr(kind, "convert"):
-        raise ParameterError(
-            f"parameter {parameter.name!r}: {kind!r} is no type",
-            hint="use str, int, float, bool, JSONType or a click type",
-        )
-    if parameter.separator is None:
-        return
-    texts = parameter.type in {None, str} if not hasattr(kind, "convert") else False
-    if not texts or not (
-        parameter.default is None or parameter.deploy_time or isinstance(parameter.default, str)
-    ):
-        raise ParameterError(
-            f"parameter {parameter.name!r}: a separator is for text parameters only",
-            hint="leave out the separator, or use type=str and a text as the default",
-        )
-    if not isinstance(parameter.separator, str) or not parameter.separator:
-        raise ParameterError(
-            f"parameter {parameter.name!r}: the separator must be a text, not empty"
-        )
-
-
-def _check_default(parameter: Parameter, attribute: str) -> None:
-    if parameter.default is None or parameter.deploy_time or parameter.options:
-        return  # with click's options (`multiple`, `nargs`) only click knows the default's form
-    try:
-        parameter.spec(attribute).convert(parameter.default)
-    except UsageError as error:
-        raise ParameterError(
-            f"the default of {error.message}",
-            hint="make the default a value of the parameter's type",
-        ) from None
-
-
 def _from_environment(spec: ParameterSpec, environ: Mapping[str, str]) -> tuple[bool, Any]:
     for variable in spec.envvars:
         if variable in environ:
@@ -209,19 +162,15 @@ def _from_environment(spec: ParameterSpec, environ: Mapping[str, str]) -> tuple[
 
 def _default(parameter: Parameter, spec: ParameterSpec, context: ParameterContext) -> Any:
     if parameter.deploy_time:
-        value = _call(parameter, context)
-        return _checked(value, spec)
+        return _checked(_call(parameter, context), spec)
     if spec.required:
         raise UsageError(f"parameter {spec.name!r} must be given", hint=f"add --{spec.name} VALUE")
-    if parameter.default is None or parameter.options:
-        return parameter.default
-    return spec.convert(parameter.default)
+    return parameter.static_default()
 
 
 def _call(parameter: Parameter, context: ParameterContext) -> Any:
-    arguments: tuple[Any, ...] = (context,)
-    if _takes_two(parameter.default):
-        arguments = (context, False)
+    # Metaflow's own functions take a second argument: whether the flow is deployed.
+    arguments = (context, False) if _takes_two(parameter.default) else (context,)
     facts = {"flow_name": context.flow_name, "username": context.user_name}
     with task_facts(facts):
         try:
@@ -231,9 +180,8 @@ def _call(parameter: Parameter, context: ParameterContext) -> Any:
 
 
 def _refuse(name: str, error: Exception) -> NoReturn:
-    trace = (
-        error.__traceback__.tb_next if error.__traceback__ else None
-    )  # the first is our own call
+    # The first frame is our own call.
+    trace = error.__traceback__.tb_next if error.__traceback__ else None
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     raise ParameterError(

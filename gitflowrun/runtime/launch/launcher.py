@@ -156,6 +156,8 @@ class Launcher:
 
     def _encode(self, given: Mapping[str, Any]) -> tuple[dict[str, Value], dict[str, str]]:
         """Parameter values by attribute, and the same as text by the parameters' names."""
+        if not given:
+            return {}, {}
         from gitflowrun.artifacts import codecs
         from gitflowrun.flow.includefile import FileContent
         from gitflowrun.flow.members import parameters_of

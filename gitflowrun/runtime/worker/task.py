@@ -27,7 +27,6 @@ from gitflowrun.errors import (
 )
 from gitflowrun.flow.execute import StepOutcome, execute_step
 from gitflowrun.flow.foreach import items_artifact
-from gitflowrun.flow.includefile import FileContent
 from gitflowrun.flow.members import constants, parameters_of
 from gitflowrun.flow.task_state import ArtifactSource
 from gitflowrun.git.pack.publish import PackStore
@@ -257,6 +256,8 @@ def _is_unchanged(made: Encoded, ref: ArtifactRef) -> bool:
 
 
 def _included(parameter: str, given: Value) -> Encoded:
+    from gitflowrun.flow.includefile import FileContent  # few flows have files
+
     try:
         return FileContent.unpack(given.payload).encoded()
     except UnserializableArtifact as error:
