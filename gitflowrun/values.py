@@ -1,19 +1,21 @@
-"""Classes whose instances are values: typed fields, compared by content, frozen, in slots.
+"""Decorators that make classes of values: typed fields, compared by content, frozen, in slots.
 
-They are what `dataclasses.dataclass(frozen=True, slots=True)` makes, and type checkers treat them so, at a
-fraction of the start-up cost: the standard library generates and compiles five functions for each class when
-it is defined, which was 27 % of the CPU of a three-step run. Here a class costs one `type()` call, equality,
-hash, order and text are shared functions, and `__init__` is compiled when some instances have been made.
-Sixty classes took 107 ms as dataclasses, 25 as named tuples (which are also equal to other tuples), 115 with
-attrs and 35 with msgspec (`tests/benchmarks/values.py` compares them again).
+`frozen` makes what `dataclasses.dataclass(frozen=True, slots=True)` makes, and type checkers treat it so, at a
+fraction of the cost: the standard library generates and compiles five functions for each class when it is
+defined, which was 27 % of the CPU of a three-step run. Here a class costs one `type()` call; equality, hash and
+order are closures, and an `__init__` is compiled only for classes that are used more than a few times. Sixty
+classes took 49 ms as dataclasses, 9 as named tuples (which are also equal to other tuples) and 1.5 here
+(`tests/benchmarks/values.py` compares them again, with attrs and msgspec where these are installed).
 
 The words are those of attrs: `frozen` and `mutable` classes, `field` for a default that is made anew for each
-instance. Subclassing adds fields; `__post_init__` is called if there is one.
+instance. Subclassing adds fields; `__post_init__` is called if there is one; pickling and copying call
+`__init__`. As with all classes that get slots after they were made, methods can't call `super()` without
+arguments.
 """
 
 from __future__ import annotations
 
-from operator import attrgetter
+import operator
 from types import MemberDescriptorType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -31,9 +33,9 @@ __all__ = ["field", "field_names", "frozen", "mutable", "replace"]
 
 T = TypeVar("T")
 _MISSING: Any = object()
-_FEW = 10
-"""Instances of a class that are made before its `__init__` is compiled."""
-_write = object.__setattr__
+# Instances for which a class is not worth an `__init__` of its own: compiling one takes as long as setting the
+# fields of 20 without it. Most classes of a short run have two or three.
+_FEW = 8
 
 
 class _Factory:
@@ -65,11 +67,13 @@ def frozen(cls: Any = None, /, *, eq: bool = True, order: bool = False, slots: b
         eq: Whether instances with equal fields are equal; otherwise each equals itself alone.
         order: Whether instances are ordered by their fields.
         slots: Whether instances hold nothing but their fields; a `cached_property` needs more.
+
+    Raises:
+        ValueError: the default of a field is mutable.
     """
-    more = _FROZEN | (_EQUAL if eq else {}) | (_ORDERED if order else {})
     if cls is None:
-        return lambda cls: _made(cls, more, slots=slots)
-    return _made(cls, more, slots=slots)
+        return lambda cls: _made(cls, _FROZEN, eq=eq, order=order, slots=slots)
+    return _made(cls, _FROZEN, eq=eq, order=order, slots=slots)
 
 
 @overload
@@ -83,17 +87,20 @@ def mutable(cls: Any = None, /, *, eq: bool = True) -> Any:
     Args:
         cls: The class.
         eq: Whether instances with equal fields are equal, and then have no hash.
+
+    Raises:
+        ValueError: the default of a field is mutable.
     """
-    more = _EQUAL | {"__hash__": None} if eq else {}
+    more = {"__hash__": None} if eq else {}
     if cls is None:
-        return lambda cls: _made(cls, more, slots=True)
-    return _made(cls, more, slots=True)
+        return lambda cls: _made(cls, more, eq=eq, order=False, slots=True)
+    return _made(cls, more, eq=eq, order=False, slots=True)
 
 
 def field_names(value: object) -> tuple[str, ...]:
     """The names of the fields of a value or of its class, in order; none where it is no such class."""
     names: tuple[str, ...] = getattr(value, "__match_args__", ())
-    return names if hasattr(value, "__value_key__") else ()
+    return names if hasattr(value, "__value_defaults__") else ()
 
 
 def replace(value: T, /, **changes: Any) -> T:
@@ -102,7 +109,7 @@ def replace(value: T, /, **changes: Any) -> T:
     return type(value)(**kept, **changes)
 
 
-def _made(cls: type, more: dict[str, Any], *, slots: bool) -> type:
+def _made(cls: type, more: dict[str, Any], *, eq: bool, order: bool, slots: bool) -> type:
     """The class made again, with the methods of a value; slots can be added in no other way."""
     body = {key: item for key, item in vars(cls).items() if key not in {"__dict__", "__weakref__"}}
     own = [
@@ -112,74 +119,83 @@ def _made(cls: type, more: dict[str, Any], *, slots: bool) -> type:
     ]
     inherited = [name for base in cls.__bases__ for name in field_names(base)]
     names = tuple(dict.fromkeys((*inherited, *own)))
-    defaults = {
-        key: item
-        for base in reversed(cls.__mro__[1:])
-        for key, item in vars(base).get("__value_defaults__", {}).items()
-    }
-    defaults |= {name: body.pop(name) for name in own if name in body}
     made = {
         "__match_args__": names,
-        "__value_defaults__": defaults,
-        "__value_key__": staticmethod(attrgetter(*names)) if names else staticmethod(_no_key),
+        "__value_defaults__": _defaults(
+            cls, {name: body.pop(name) for name in own if name in body}
+        ),
         "__value_uses__": 0,
         "__init__": _first_init,
         "__repr__": _repr,
         "__reduce__": _reduce,
-        **more,
     }
+    content = operator.attrgetter(*names) if names else _nothing
+    if eq:
+        made |= {"__eq__": _equality(content), "__hash__": _hash(content)}
+    if order:
+        made |= {f"__{name}__": _order(content, getattr(operator, name)) for name in _COMPARISONS}
+    made |= more
     if slots:
         made["__slots__"] = tuple(name for name in own if name not in inherited)
     # What the class defines itself counts, but not the `__hash__ = None` that an `__eq__` of its own brings.
-    body = {key: item for key, item in body.items() if key != "__hash__" or item is not None}
-    new = type(cls)(cls.__name__, cls.__bases__, made | body)
+    made |= {key: item for key, item in body.items() if key != "__hash__" or item is not None}
+    new = type(cls)(cls.__name__, cls.__bases__, made)
     new.__qualname__ = cls.__qualname__
     return new
 
 
-def _no_key(_value: object) -> tuple[()]:
-    return ()
+def _defaults(cls: type, own: dict[str, Any]) -> dict[str, Any]:
+    """The defaults of a class and of those it is derived from, by field."""
+    for name, default in own.items():
+        if type(default).__hash__ is None:
+            msg = f"the default of {cls.__qualname__}.{name} is mutable: use field(default_factory=...)"
+            raise ValueError(msg)
+    defaults: dict[str, Any] = {}
+    for base in reversed(cls.__mro__[1:]):
+        defaults |= vars(base).get("__value_defaults__", {})
+    return defaults | own
 
 
 def _first_init(self: Any, /, *args: Any, **kwargs: Any) -> None:
-    """Write the fields of one of a class' first instances; then put a compiled `__init__` into this one's place.
+    """Set the fields of a class's first few instances; afterwards an `__init__` of its own takes this one's place.
 
-    To compile one costs as much as 40 calls of this, and most classes have few instances in a short process.
+    That one also tells wrong arguments, as Python does.
     """
-    mro = type(self).__mro__
-    owner: Any = next(base for base in mro if vars(base).get("__init__") is _first_init)
+    owner: Any = next(
+        base for base in type(self).__mro__ if vars(base).get("__init__") is _first_init
+    )
     names = owner.__match_args__
-    given = {**owner.__value_defaults__, **dict(zip(names, args)), **kwargs}  # noqa: B905  (too many: see below)
-    owner.__value_uses__ = uses = owner.__value_uses__ + 1
-    is_sound = len(names) == len(given) and len(args) <= len(names)
-    if uses > _FEW or not is_sound or not kwargs.keys().isdisjoint(names[: len(args)]):
+    given = dict(zip(names, args, strict=False)) | kwargs
+    contents = owner.__value_defaults__ | given
+    owner.__value_uses__ += 1
+    is_whole = contents.keys() == set(names) and len(given) == len(args) + len(kwargs)
+    if not is_whole or owner.__value_uses__ > _FEW:
         owner.__init__ = _compiled_init(owner)
-        owner.__init__(self, *args, **kwargs)  # which says what is wrong if anything is
+        owner.__init__(self, *args, **kwargs)
         return
     for name in names:
-        value = given[name]
-        _write(self, name, value.make() if isinstance(value, _Factory) else value)
-    if hasattr(owner, "__post_init__"):
+        item = contents[name]
+        object.__setattr__(self, name, item.make() if type(item) is _Factory else item)
+    if hasattr(self, "__post_init__"):
         self.__post_init__()
 
 
 def _compiled_init(cls: Any) -> Any:
     """An `__init__` that takes the fields in order and writes each, through its slot where it has one."""
-    names, defaults = cls.__match_args__, cls.__value_defaults__
     space: dict[str, Any] = {"_MISSING": _MISSING}
     arguments, lines = ["self"], []
-    for name in names:
+    for name in cls.__match_args__:
         space[f"_set_{name}"] = _setter(cls, name)
-        given = name
-        if name in defaults:
-            default = defaults[name]
-            space[f"_default_{name}"] = default.make if isinstance(default, _Factory) else default
-            if isinstance(default, _Factory):
-                given = f"_default_{name}() if {name} is _MISSING else {name}"
-            made = "_MISSING" if isinstance(default, _Factory) else f"_default_{name}"
-            arguments.append(f"{name}={made}")
-        else:
-            arguments.append(name)
+        default = cls.__value_defaults__.get(name, _MISSING)
+        argument, given = name, name
+        if isinstance(default, _Factory):
+            space[f"_make_{name}"] = default.make
+            argument = f"{name}=_MISSING"
+            given = f"_make_{name}() if {name} is _MISSING else {name}"
+        elif default is not _MISSING:
+            space[f"_default_{name}"] = default
+            argument = f"{name}=_default_{name}"
+        arguments.append(argument)
         lines.append(f"    _set_{name}(self, {given})")
     if hasattr(cls, "__post_init__"):
         lines.append("    self.__post_init__()")
@@ -206,16 +222,35 @@ def _reduce(self: Any) -> tuple[Any, ...]:
     return type(self), tuple(getattr(self, name) for name in self.__match_args__)
 
 
-def _eq(self: Any, other: Any) -> Any:
-    if self is other:
-        return True
-    if other.__class__ is not self.__class__:
-        return NotImplemented
-    return self.__value_key__(self) == self.__value_key__(other)
+def _nothing(_value: object) -> tuple[()]:
+    """The content of a value that has no fields."""
+    return ()
 
 
-def _hash(self: Any) -> int:
-    return hash(self.__value_key__(self))
+def _equality(content: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
+    def equals(self: Any, other: Any) -> Any:
+        if self is other:
+            return True
+        if other.__class__ is not self.__class__:
+            return NotImplemented
+        return content(self) == content(other)
+
+    return equals
+
+
+def _hash(content: Callable[[Any], Any]) -> Callable[[Any], int]:
+    return lambda self: hash(content(self))
+
+
+def _order(
+    content: Callable[[Any], Any], compare: Callable[[Any, Any], Any]
+) -> Callable[[Any, Any], Any]:
+    def compares(self: Any, other: Any) -> Any:
+        if other.__class__ is not self.__class__:
+            return NotImplemented
+        return compare(content(self), content(other))
+
+    return compares
 
 
 def _refuse_set(self: Any, name: str, value: object) -> None:  # noqa: ARG001  (Python's signature)
@@ -226,20 +261,5 @@ def _refuse_delete(self: Any, name: str) -> None:
     raise AttributeError(f"{type(self).__qualname__} is immutable: can't delete {name!r}")
 
 
-def _ordered(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], Any]:
-    def method(self: Any, other: Any) -> Any:
-        if other.__class__ is not self.__class__:
-            return NotImplemented
-        return compare(self.__value_key__(self), self.__value_key__(other))
-
-    return method
-
-
-_FROZEN = {"__setattr__": _refuse_set, "__delattr__": _refuse_delete}
-_EQUAL = {"__eq__": _eq, "__hash__": _hash}
-_ORDERED = {
-    "__lt__": _ordered(lambda one, two: one < two),
-    "__le__": _ordered(lambda one, two: one <= two),
-    "__gt__": _ordered(lambda one, two: one > two),
-    "__ge__": _ordered(lambda one, two: one >= two),
-}
+_FROZEN: dict[str, Any] = {"__setattr__": _refuse_set, "__delattr__": _refuse_delete}
+_COMPARISONS = ("lt", "le", "gt", "ge")

@@ -1,106 +1,347 @@
-"""Classes of values: what `frozen` and `mutable` classes promise, of their first instances and of later ones."""
+"""Classes of values behave as frozen dataclasses do, at less cost."""
 
 from __future__ import annotations
 
+import copy
+import dataclasses
+import itertools
 import pickle
+import re
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any, ClassVar
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gitflowrun.values import field, field_names, frozen, mutable, replace
 
-MANY = 30  # more instances than are made before `__init__` is compiled
 
-
-@frozen(order=True)
+@frozen
 class Point:
-    """A value with every kind of default."""
+    """Two numbers and a word."""
 
+    kind: ClassVar[str] = "point"
     x: int
-    y: int = 0
-    tags: list[str] = field(default_factory=list)
+    y: int = 2
+    note: str = ""
+
+    @property
+    def sum(self) -> int:
+        """Both."""
+        return self.x + self.y
 
 
 @frozen
-class Checked:
-    """A value that looks at itself."""
+class Place(Point):
+    """A point with a name and visitors."""
 
-    low: int
-    high: int
+    visitors: dict[str, int] = field(default_factory=dict)
+    name: str = "here"
+
+
+@frozen
+class Even:
+    """A number that must be even."""
+
+    number: int
 
     def __post_init__(self) -> None:
-        if self.low > self.high:
-            raise ValueError("empty")
+        if self.number % 2:
+            raise ValueError(f"{self.number} is odd")
 
 
 @mutable
 class Counter:
-    """A value that changes."""
+    """A number that may be changed."""
 
     count: int = 0
+    seen: list[str] = field(default_factory=list)
 
 
-def test_instances_are_values() -> None:
-    """Equal fields make equal, ordered, hashable and picklable instances, the first like the thirtieth."""
-    for number in range(MANY):
-        point = Point(number, y=2)
-        assert (point.x, point.y, point.tags) == (number, 2, [])
-        assert point == Point(number, 2, [])
-        assert point != Point(number, 3)
-        assert point < Point(number + 1)
-        assert pickle.loads(pickle.dumps(point)) == point
-        assert hash(Checked(1, number + 1)) == hash(Checked(1, number + 1))
+@frozen(order=True)
+class Version:
+    """Two numbers in order."""
+
+    major: int
+    minor: int = 0
 
 
-def test_defaults_are_made_anew() -> None:
-    """No two instances share what a factory makes."""
-    points = [Point(1) for _ in range(MANY)]
-    points[0].tags.append("a")
-    assert [point.tags for point in points[1:]] == [[]] * (MANY - 1)
+@frozen(eq=False)
+class Handle:
+    """Something that equals itself alone."""
+
+    number: int
 
 
-@pytest.mark.parametrize("before", [0, MANY])
-def test_wrong_arguments_are_refused(before: int) -> None:
-    """Missing, doubled, unknown and surplus arguments raise what a function would raise."""
+@frozen(slots=False)
+class Lazy:
+    """Something with a computed attribute."""
 
-    @frozen
-    class Pair:
-        left: int
-        right: int = 1
+    number: int
 
-    for _ in range(before):
-        Pair(1)
-    for arguments, options, words in (
-        ((), {}, "missing 1 required positional argument: 'left'"),
-        ((1,), {"left": 2}, "multiple values for argument 'left'"),
-        ((1, 2, 3), {}, "takes from 2 to 3 positional arguments but 4 were given"),
-        ((1,), {"other": 1}, "unexpected keyword argument 'other'"),
-    ):
-        with pytest.raises(TypeError, match=words):
-            Pair(*arguments, **options)
+    @cached_property
+    def square(self) -> int:
+        """Its square."""
+        return self.number**2
 
 
-def test_post_init_is_called() -> None:
-    """A class may check its instances, whichever they are."""
-    for _ in range(MANY):
-        assert Checked(1, 2).high == 2
-        with pytest.raises(ValueError, match="empty"):
-            Checked(2, 1)
+@frozen
+class Empty:
+    """No fields."""
 
 
-def test_frozen_means_frozen() -> None:
-    """Fields of frozen values can't be assigned or deleted; those of mutable ones can, and have no hash."""
-    with pytest.raises(AttributeError, match="immutable"):
-        Point(1).x = 2  # type: ignore[misc]
+class Nothing:
+    """No class of values."""
+
+
+def _many(make: Callable[[], Any]) -> list[Any]:
+    """More instances than a class has before it gets an `__init__` of its own."""
+    return [make() for _ in range(20)]
+
+
+def test_fields_are_set_by_place_and_by_name() -> None:
+    """The first instance and the twentieth take arguments alike."""
+    for value in _many(lambda: Point(1, note="n")):
+        assert (value.x, value.y, value.note, value.sum) == (1, 2, "n", 3)
+    assert Point.kind == "point"
+    assert field_names(Point) == field_names(Point(1)) == ("x", "y", "note")
+    assert field_names(Nothing) == field_names(Nothing()) == field_names(Empty()) == ()
+
+
+def test_a_made_default_is_made_for_each() -> None:
+    """No two instances share one; where a value is given, nothing is made."""
+    made = _many(lambda: Place(1))
+    assert all(value.visitors == {} for value in made)
+    assert len({id(value.visitors) for value in made}) == len(made)
+    given = {"a": 1}
+    assert all(value.visitors is given for value in _many(lambda: Place(1, visitors=given)))
+
+
+def test_equality_is_of_class_and_content() -> None:
+    """A subclass with the same fields is another value; hashes follow."""
+    assert Point(1) == Point(1, 2)
+    assert Point(1) != Point(2)
+    others: list[object] = [(1, 2, ""), Place(1), None]
+    assert all(Point(1) != other for other in others)
+    assert hash(Point(1)) == hash(Point(1))
+    assert len({Point(1), Point(1), Point(2)}) == 2
+    assert Empty() == Empty()
+    assert hash(Empty()) == hash(Empty())
+    assert repr(Empty()) == "Empty()"
+
+
+def test_a_mutable_class_has_equality_and_no_hash() -> None:
+    """Its fields may be assigned, but no others."""
     counter = Counter()
     counter.count += 1
     assert counter == Counter(1)
+    assert counter != Counter()
     with pytest.raises(TypeError, match="unhashable"):
         hash(counter)
+    with pytest.raises(AttributeError):
+        counter.other = 1  # type: ignore[attr-defined]
 
 
-def test_replace_changes_some_fields() -> None:
-    """A copy differs in what was named; a name that is no field is refused."""
-    assert replace(Point(1, 2), y=3) == Point(1, 3)
-    assert field_names(Point) == ("x", "y", "tags")
-    with pytest.raises(TypeError, match="unexpected keyword"):
-        replace(Point(1), z=1)
+def test_frozen_values_stay_what_they_are() -> None:
+    """Fields, new attributes and deletions are refused, and there is no `__dict__`."""
+    point = Point(1)
+    for name in ("x", "z"):
+        with pytest.raises(AttributeError, match="immutable"):
+            setattr(point, name, 2)
+        with pytest.raises(AttributeError, match="immutable"):
+            delattr(point, name)
+    assert point == Point(1)
+    assert not hasattr(point, "__dict__")
+    assert not hasattr(Place(1), "__dict__")
+
+
+def test_values_without_equality() -> None:
+    """They equal themselves alone, and have a hash."""
+    one, two = Handle(1), Handle(1)
+    assert one == one  # noqa: PLR0124
+    assert one != two
+    assert len({one, two}) == 2
+
+
+def test_values_without_slots() -> None:
+    """They have room for a computed attribute, and are frozen all the same."""
+    lazy = Lazy(3)
+    assert lazy.square == 9
+    assert lazy.__dict__ == {"number": 3, "square": 9}
+    with pytest.raises(AttributeError, match="immutable"):
+        lazy.number = 4  # type: ignore[misc]
+
+
+def test_order() -> None:
+    """By the fields in turn; other classes are not compared, and other values have no order."""
+    versions = [Version(2), Version(1, 9), Version(1)]
+    assert sorted(versions) == [Version(1), Version(1, 9), Version(2)]
+    assert Version(1) <= Version(1)
+    assert Version(1) >= Version(1)
+    assert not Version(1) > Version(1)
+    with pytest.raises(TypeError):
+        Version(1) < (1, 0)  # type: ignore[operator]  # noqa: B015
+    with pytest.raises(TypeError):
+        Point(1) < Point(2)  # type: ignore[operator]  # noqa: B015
+
+
+def test_representation() -> None:
+    """As an expression that makes the value."""
+    assert repr(Point(1, note="n")) == "Point(x=1, y=2, note='n')"
+    assert eval(repr(Place(1, 2)), {"Place": Place}) == Place(1, 2)
+
+
+def test_post_init_is_called_for_every_instance() -> None:
+    """And may refuse."""
+    assert [Even(number).number for number in range(0, 40, 2)] == list(range(0, 40, 2))
+    with pytest.raises(ValueError, match="3 is odd"):
+        Even(3)
+
+
+def test_inheritance() -> None:
+    """Fields are added behind the inherited ones; a class derived without the decorator has the same."""
+
+    class Named(Place):
+        """No field of its own."""
+
+        def shout(self) -> str:
+            """Its name."""
+            return self.name.upper()
+
+    assert field_names(Place) == ("x", "y", "note", "visitors", "name")
+    assert isinstance(Place(1), Point)
+    assert Place(1, 5).sum == 6
+    assert [named.shout() for named in _many(lambda: Named(1, name="a"))] == ["A"] * 20
+    assert Named(1) != Place(1)
+
+
+def test_own_methods_count() -> None:
+    """What a class defines itself is not replaced."""
+
+    @frozen
+    class Odd:  # noqa: PLW1641  (that the hash stays is what is tested)
+        number: int
+
+        def __init__(self) -> None:
+            object.__setattr__(self, "number", 7)
+
+        def __eq__(self, other: object) -> bool:
+            return True
+
+        def __repr__(self) -> str:
+            return "odd"
+
+    assert Odd().number == 7
+    assert Odd() == 1
+    assert repr(Odd()) == "odd"
+    assert isinstance(hash(Odd()), int)
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.copy, copy.deepcopy, lambda it: pickle.loads(pickle.dumps(it))]
+)
+def test_copies(copied: Callable[[Any], Any]) -> None:
+    """Copies and unpickled values are equal to the first, and frozen."""
+    for value in (Point(1), Place(1, visitors={"a": 1}), Counter(3), Even(2), Version(1)):
+        again = copied(value)
+        assert again == value
+        assert type(again) is type(value)
+    with pytest.raises(AttributeError, match="immutable"):
+        copied(Point(1)).x = 3
+
+
+def test_replace() -> None:
+    """A copy with some fields changed goes through `__init__` and knows its fields."""
+    place = Place(1, visitors={"a": 1})
+    assert replace(place, x=5) == Place(5, visitors={"a": 1})
+    assert place.x == 1
+    with pytest.raises(ValueError, match="odd"):
+        replace(Even(2), number=3)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'z'"):
+        replace(place, z=1)
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "complaint"),
+    [
+        ((), {}, "missing 1 required positional argument: 'x'"),
+        ((1, 2, "n", 4), {}, r"takes from 2 to 4 positional arguments but 5 were given"),
+        ((1,), {"z": 1}, "unexpected keyword argument 'z'"),
+        ((1,), {"x": 1}, "multiple values for argument 'x'"),
+        ((), {"y": 1}, "missing 1 required positional argument: 'x'"),
+    ],
+)
+def test_wrong_arguments(args: tuple[Any, ...], kwargs: dict[str, Any], complaint: str) -> None:
+    """The error is Python's, for the first instance as for later ones."""
+
+    @frozen
+    class New:
+        x: int
+        y: int = 2
+        note: str = ""
+
+    for _ in range(2):
+        with pytest.raises(TypeError, match=complaint) as caught:
+            New(*args, **kwargs)
+        assert "New.__init__()" in str(caught.value)
+    assert New(1) == New(1, 2, "")
+
+
+@pytest.mark.parametrize("default", [[], {}, set(), Counter()])
+def test_mutable_defaults_are_refused(default: Any) -> None:
+    """One object for all instances is never what was meant."""
+    with pytest.raises(ValueError, match="field\\(default_factory"):
+        frozen(type("Bad", (), {"__annotations__": {"a": "object"}, "a": default}))
+
+
+def test_names_and_documentation_are_kept() -> None:
+    """The class made again is found where the first one was."""
+    assert (Point.__module__, Point.__qualname__) == (__name__, "Point")
+    assert Point.__doc__ == "Two numbers and a word."
+    assert Point.__match_args__ == ("x", "y", "note")
+    match Point(3):
+        case Point(x, y):
+            assert (x, y) == (3, 2)
+
+
+CONTENTS = st.none() | st.integers(-2, 2) | st.text("ab", max_size=2) | st.tuples(st.booleans())
+
+
+@st.composite
+def _classes(draw: st.DrawFn) -> tuple[type, type, int]:
+    """The same class made by `frozen` and by `dataclass`, and how many fields it has."""
+    count, defaults = draw(st.integers(0, 5)), draw(st.integers(0, 5))
+    names = [f"f{number}" for number in range(count)]
+    body = {name: draw(CONTENTS) for name in names[max(0, count - defaults) :]}
+    annotations = dict.fromkeys(names, "object")
+    ours, theirs = (
+        type("Same", (), {"__annotations__": annotations, "__module__": __name__, **body})
+        for _ in range(2)
+    )
+    return frozen(ours), dataclasses.dataclass(frozen=True, slots=True)(theirs), count
+
+
+@given(_classes(), st.data())
+def test_values_are_as_dataclasses(classes: tuple[type, type, int], data: st.DataObject) -> None:
+    """For any fields, defaults and arguments: the same values, errors, text and equality."""
+    ours, theirs, count = classes
+    keys = st.sampled_from([f"f{number}" for number in range(count + 1)])
+    arguments = st.tuples(
+        st.lists(CONTENTS, max_size=count + 1), st.dictionaries(keys, CONTENTS, max_size=3)
+    )
+    pairs = []
+    for args, kwargs in data.draw(st.lists(arguments, min_size=1, max_size=12)):
+        try:
+            expected = theirs(*args, **kwargs)
+        except TypeError as refusal:
+            with pytest.raises(TypeError, match=re.escape(str(refusal))):
+                ours(*args, **kwargs)
+            continue
+        made = ours(*args, **kwargs)
+        assert repr(made) == repr(expected)
+        pairs.append((made, expected))
+    for (one, first), (two, second) in itertools.product(pairs, pairs):
+        assert (one == two) == (first == second)
+        assert hash(one) == hash(two) or first != second
