@@ -27,7 +27,7 @@ from gitflowrun.runtime.ipc.messages import (
     Result,
     Started,
 )
-from gitflowrun.runtime.launch.fork_check import objection
+from gitflowrun.runtime.launch.fork_check import why_not_fork
 from gitflowrun.runtime.scheduler.logs import LiveLogs
 from gitflowrun.runtime.scheduler.plan import Plan, Shape
 from gitflowrun.runtime.scheduler.scheduler import Rules, Scheduler
@@ -35,31 +35,31 @@ from gitflowrun.runtime.worker.random_seeds import base_seeds, reseed
 from tests.helpers.repos import ROOT, GitRepo
 from tests.helpers.runs import open_repo, start_run
 
-GUARDED = """
+CHECKED = """
 import sys
 {code}
-from gitflowrun.runtime.launch.fork_check import objection
-print(objection())
+from gitflowrun.runtime.launch.fork_check import why_not_fork
+print(why_not_fork())
 """
 
 
 def verdict(code: str) -> str:
-    """What the guard says in a process that has run `code`."""
+    """What the fork check says in a process that has run `code`."""
     done = subprocess.run(
-        [sys.executable, "-c", GUARDED.format(code=code)],
+        [sys.executable, "-c", CHECKED.format(code=code)],
         capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     return done.stdout.strip()
 
 
 @pytest.mark.parametrize("name", ["numpy", "pandas", "sklearn.linear_model"])
-def test_imported_libraries_are_no_objection(name: str) -> None:
+def test_imported_libraries_may_be_forked(name: str) -> None:
     """Their threads were started by loading them, and survive a fork."""
     pytest.importorskip(name)
     assert verdict(f"import {name}") == "None"
 
 
-def test_running_threads_are_an_objection() -> None:
+def test_running_threads_forbid_a_fork() -> None:
     """Python's own by name, those of libraries by number."""
     thread = "import threading, time; threading.Thread(target=time.sleep, args=(9,), daemon=True, name='T1').start()"
     assert "T1" in verdict(thread)
@@ -70,9 +70,9 @@ def test_running_threads_are_an_objection() -> None:
     )
 
 
-def test_the_guard_judges_this_process() -> None:
+def test_the_fork_check_looks_at_this_process() -> None:
     """It does so without an exception wherever it runs."""
-    assert objection() is None or isinstance(objection(), str)
+    assert why_not_fork() is None or isinstance(why_not_fork(), str)
 
 
 def test_seeds_depend_on_the_state_and_on_the_place() -> None:

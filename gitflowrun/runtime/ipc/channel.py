@@ -1,22 +1,19 @@
-"""The wire between front, scheduler, zygote and tasks: whole messages and open files over a socket pair.
+"""Socket pairs that carry whole messages and open files between the processes of a run.
 
-What the messages mean is `messages`' business. A message is one datagram of a SOCK_SEQPACKET pair, so
-that many tasks may write to one socket and none of their messages is ever torn or mixed. A message
-above 60 KiB travels as an anonymous memory file, whose descriptor the datagram carries.
+What the messages mean is in `messages`. Each message is one datagram of a SOCK_SEQPACKET pair, so many tasks
+may write to one socket and no message is ever torn or mixed with another. A message above 60 KiB travels as
+an anonymous memory file, whose descriptor the datagram carries.
 
 A datagram begins with one byte:
 
     I   inline: the packed message
-    M   memory file: its length; of the descriptors, which follow by SCM_RIGHTS, it is the first
+    M   memory file: its length as text; of the descriptors, which follow by SCM_RIGHTS, it is the first
     T   Twin, as a struct and a text
     S   Started, as a struct
     E   Exited, as a struct
 
-The last three are what passes between scheduler and zygote for each task of a foreach. What the zygote does
-not do for each task, it does not pay for in pages that are copied.
-
-Where datagrams with an end-of-file don't exist (macOS), the pair is a stream and each datagram has four
-bytes of length in front; such a pair must have one writer at each end.
+The last three pass between scheduler and zygote for each task of a foreach. They are packed without msgpack
+because whatever Python code the zygote runs for each task dirties pages, which the next fork copies.
 """
 
 from __future__ import annotations
@@ -25,34 +22,36 @@ import mmap
 import os
 import socket
 import struct
-import sys
 from array import array
 from collections import deque
 from struct import Struct
-from typing import Any
+from typing import TYPE_CHECKING
 
 from gitflowrun.errors import CorruptRecord
 from gitflowrun.msgpack import pack_message, unpack_message
 from gitflowrun.values import frozen
 
+if TYPE_CHECKING:
+    from typing import Any
+
 __all__ = ["EXITED", "STARTED", "TWIN", "Channel", "Received", "channel_pair", "read_datagram"]
 
-DATAGRAMS = sys.platform.startswith("linux")
 TWIN = Struct("<cqqi")
 STARTED = Struct("<cqi")
 EXITED = Struct("<cqidq")
 _SHORT = {b"T": ("Twin", TWIN), b"S": ("Started", STARTED), b"E": ("Exited", EXITED)}
 _INLINE_LIMIT = 60 << 10
+"""Bytes of a message that are sent inline: with its head it must fit into `_BUFFER`."""
 _BUFFER = 64 << 10
 _MAX_FDS = 8
+"""Descriptors that one message may carry."""
 _INT = array("i").itemsize
 _ANCILLARY = socket.CMSG_SPACE(_MAX_FDS * _INT)
-_CLOSE_ON_EXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 
 
 @frozen
 class Received:
-    """A message that arrived, and the open files that came with it. Whoever takes it closes them."""
+    """A message that arrived, and the open files that came with it; the receiver closes these."""
 
     body: list[Any]
     fds: tuple[int, ...] = ()
@@ -63,8 +62,11 @@ class Channel:
 
     A blocking channel waits in `send` until the message is on its way. On one that does not block,
     `send` never waits: what the kernel does not take yet is kept, `wants_write` says so, and `flush`
-    goes on when the socket is writable. Neither end of a pair of event loops can then wait for the
-    other.
+    goes on when the socket is writable. So two event loops never wait for each other.
+
+    Args:
+        sock: The socket, which the channel closes.
+        blocking: Whether `send` and `receive` wait.
     """
 
     def __init__(self, sock: socket.socket, *, blocking: bool = True) -> None:
@@ -72,8 +74,6 @@ class Channel:
         self._socket = sock
         self._waiting: deque[tuple[bytes, tuple[int, ...]]] = deque()
         self._buffer = bytearray(_BUFFER)
-        self._stream = b""
-        self._stream_fds: tuple[int, ...] = ()
 
     @classmethod
     def from_fd(cls, fd: int, *, blocking: bool = True) -> Channel:
@@ -111,32 +111,21 @@ class Channel:
 
     def put(self, datagram: bytes, fds: tuple[int, ...] = ()) -> None:
         """Send what is a datagram already, and copies of open files. Raises as `send`."""
-        if not DATAGRAMS:
-            datagram = len(datagram).to_bytes(4, "big") + datagram
         if self._waiting or not self._offer(datagram, fds):
             self._waiting.append((datagram, tuple(os.dup(fd) for fd in fds)))
 
     def _offer(self, datagram: bytes, fds: tuple[int, ...]) -> bool:
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", fds))] if fds else []
         try:
-            sent = self._socket.sendmsg([datagram], rights)
+            self._socket.sendmsg([datagram], rights)
         except BlockingIOError:
             return False
-        if sent < len(datagram):  # only a stream takes part of a message
-            if self._socket.getblocking():
-                self._socket.sendall(datagram[sent:])
-            else:
-                self._waiting.appendleft((datagram[sent:], ()))
         return True
 
     def flush(self) -> None:
         """Send what waits, as far as the socket takes it."""
-        while self._waiting:
-            datagram, fds = self._waiting.popleft()
-            if not self._offer(datagram, fds):
-                self._waiting.appendleft((datagram, fds))
-                return
-            for fd in fds:
+        while self._waiting and self._offer(*self._waiting[0]):
+            for fd in self._waiting.popleft()[1]:
                 os.close(fd)
 
     def receive(self) -> Received | None:
@@ -156,32 +145,12 @@ class Channel:
             BlockingIOError: nothing has arrived, on a channel that does not block.
         """
         try:
-            return self._datagram() if DATAGRAMS else self._from_stream()
+            size, ancillary, _, _ = self._socket.recvmsg_into(
+                [self._buffer], _ANCILLARY, socket.MSG_CMSG_CLOEXEC
+            )
         except ConnectionResetError:
             return b"", ()
-
-    def _datagram(self) -> tuple[bytes, tuple[int, ...]]:
-        size, ancillary, _, _ = self._socket.recvmsg_into(
-            [self._buffer], _ANCILLARY, _CLOSE_ON_EXEC
-        )
-        return bytes(memoryview(self._buffer)[:size]), _rights(ancillary)
-
-    def _from_stream(self) -> tuple[bytes, tuple[int, ...]]:
-        while True:
-            head = int.from_bytes(self._stream[:4], "big") + 4
-            if len(self._stream) >= max(head, 5):
-                datagram, self._stream = self._stream[4:head], self._stream[head:]
-                fds, self._stream_fds = self._stream_fds, ()
-                return datagram, fds
-            # Never read beyond the message: the next one's descriptors must stay with it.
-            wanted = 4 - len(self._stream) if len(self._stream) < 4 else head - len(self._stream)  # noqa: PLR2004
-            size, ancillary, _, _ = self._socket.recvmsg_into(
-                [memoryview(self._buffer)[: min(wanted, _BUFFER)]], _ANCILLARY
-            )
-            if not size:
-                return b"", ()
-            self._stream += bytes(memoryview(self._buffer)[:size])
-            self._stream_fds += _rights(ancillary)
+        return bytes(memoryview(self._buffer)[:size]), _descriptors(ancillary)
 
     def close(self) -> None:
         """Close this end; messages that still wait are lost."""
@@ -194,13 +163,15 @@ class Channel:
 
 def channel_pair() -> tuple[socket.socket, socket.socket]:
     """Two connected sockets, neither inherited by programs that are started."""
-    return socket.socketpair(
-        socket.AF_UNIX, socket.SOCK_SEQPACKET if DATAGRAMS else socket.SOCK_STREAM
-    )
+    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
 
 def read_datagram(datagram: bytes, fds: tuple[int, ...]) -> Received:
     """The message in a datagram.
+
+    Args:
+        datagram: What arrived.
+        fds: The descriptors that came with it.
 
     Raises:
         CorruptRecord: it is none.
@@ -233,28 +204,19 @@ def _body(payload: bytes | memoryview) -> list[Any]:
     return body
 
 
-def _rights(ancillary: list[tuple[int, int, bytes]]) -> tuple[int, ...]:
+def _descriptors(ancillary: list[tuple[int, int, bytes]]) -> tuple[int, ...]:
     if not ancillary:
         return ()
     fds = array("i")
     for level, kind, data in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
             fds.frombytes(data[: len(data) - len(data) % _INT])
-    if not _CLOSE_ON_EXEC:
-        for fd in fds:
-            os.set_inheritable(fd, False)  # noqa: FBT003
     return tuple(fds)
 
 
 def _memory_file(payload: bytes) -> int:
     """A descriptor of an anonymous file that holds `payload`."""
-    if DATAGRAMS:
-        fd = os.memfd_create("gitflowrun-message", os.MFD_CLOEXEC)
-    else:
-        import tempfile
-
-        with tempfile.TemporaryFile(buffering=0) as file:
-            fd = os.dup(file.fileno())
+    fd = os.memfd_create("gitflowrun-message", os.MFD_CLOEXEC)
     view = memoryview(payload)
     while view:
         view = view[os.write(fd, view) :]

@@ -1,6 +1,6 @@
-"""What a task's process is like: whom it dies with, where its output goes, which signals it heeds.
+"""System calls that make a process fit for tasks: its lifetime, its output, its signals, its end.
 
-System calls only; what a task does is `task`'s business.
+Linux only (`prctl`, `/proc`, `waitid`). What a task computes is in `runtime.worker`.
 """
 
 from __future__ import annotations
@@ -16,59 +16,57 @@ from typing import Any
 
 __all__ = [
     "TASK_FD",
-    "Lifeline",
+    "ParentDeathSignal",
     "adopt_orphans",
+    "become_task",
     "detach_input",
     "flush_output",
     "kill_orphans",
+    "prefer_as_oom_victim",
     "prepare_output",
     "reap",
-    "redirect_output",
-    "settle",
     "signal_group",
-    "yield_memory",
 ]
 
 TASK_FD = "GITFLOWRUN_TASK_FD"
-"""Environment variable that tells a fresh interpreter the descriptor of its task's socket."""
+"""Environment variable that gives a fresh interpreter the descriptor of its task's socket."""
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
-_PATIENCE = 2.0
-_RSS_UNIT = 1 if sys.platform == "darwin" else 1024
-_OOM_ADJUSTMENT = b"800"
+_KIB = 1024  # the unit of ru_maxrss
+_OOM_SCORE = b"800"
+"""Of 1000: above every ordinary process, so that the kernel kills a task before the user's shell."""
+_ORPHANS_TIME = 2.0
+"""Seconds in which orphans are killed; longer ones have children faster than they die."""
+_ORPHANS_PAUSE = 0.01
+"""Seconds between looks at which orphans are left."""
 
 
-class Lifeline:
-    """Ties children to the life of this process: made before the fork, grasped in the child.
+class ParentDeathSignal:
+    """Kills child processes when this process dies: made before the fork, set in the child.
 
-    Linux only; elsewhere the scheduler's own kill has to do.
+    Args:
+        parent: The process whose death counts; this one when None.
     """
 
-    def __init__(self, owner: int | None = None) -> None:
-        self._owner = os.getpid() if owner is None else owner
-        self._prctl: Any = None
-        if sys.platform.startswith("linux"):
-            import ctypes
+    def __init__(self, parent: int | None = None) -> None:
+        self._parent = os.getpid() if parent is None else parent
+        self._prctl = _prctl()
 
-            with contextlib.suppress(OSError, AttributeError):
-                self._prctl = ctypes.CDLL(None).prctl
-
-    @classmethod
-    def hold_parent(cls) -> None:
-        """Die with the process that has started this one."""
-        cls(os.getppid()).grasp()
-
-    def grasp(self) -> None:
-        """From now on the child is killed when the owner dies, however it dies."""
-        if self._prctl is None:
-            return
+    def set(self) -> None:
+        """From now on this process, a child, is killed when the parent dies, however it dies."""
         self._prctl(_PR_SET_PDEATHSIG, 9, 0, 0, 0)
-        if os.getppid() != self._owner:  # it died before we held on
+        if os.getppid() != self._parent:  # it died before the signal was set
             os._exit(1)
 
 
+def _prctl() -> Any:
+    import ctypes
+
+    return ctypes.CDLL(None).prctl
+
+
 def reap(pid: int = 0) -> tuple[int, int, float, int] | None:
-    """Take leave of a child that has ended, and kill what it has left behind in its process group.
+    """Wait, without blocking, for a child that has ended, and kill the rest of its process group.
 
     Args:
         pid: The child; any one when 0.
@@ -76,20 +74,14 @@ def reap(pid: int = 0) -> tuple[int, int, float, int] | None:
     Returns:
         Its number, wait status, CPU seconds and peak resident bytes; None when none has ended.
     """
-    if hasattr(os, "waitid"):
-        # Looked at first and reaped last: until then its number, and its group's, are nobody else's.
-        kind = os.P_PID if pid else os.P_ALL
-        ended = os.waitid(kind, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        if ended is None:
-            return None
-        signal_group(ended.si_pid, 9)
-        pid, status, usage = os.wait4(ended.si_pid, 0)
-    else:
-        pid, status, usage = os.wait4(pid or -1, os.WNOHANG)
-        if not pid:
-            return None
-        signal_group(pid, 9)
-    return pid, status, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * _RSS_UNIT
+    # WNOWAIT leaves the child a zombie until its group is killed: until then nobody gets its number.
+    kind = os.P_PID if pid else os.P_ALL
+    ended = os.waitid(kind, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    if ended is None:
+        return None
+    signal_group(ended.si_pid, 9)
+    pid, status, usage = os.wait4(ended.si_pid, 0)
+    return pid, status, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * _KIB
 
 
 def signal_group(pid: int, number: int) -> bool:
@@ -102,17 +94,13 @@ def signal_group(pid: int, number: int) -> bool:
 
 
 def adopt_orphans() -> None:
-    """Be the parent of what descendants leave behind when they die (Linux only)."""
-    if sys.platform.startswith("linux"):
-        import ctypes
-
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    """Make this process the parent of what its descendants leave behind when they die."""
+    _prctl()(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def kill_orphans() -> None:
     """Kill all children, adopted ones included, and what these leave behind in turn."""
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + _ORPHANS_TIME
     while (children := _children()) and time.monotonic() < deadline:
         for pid in children:
             with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -120,7 +108,7 @@ def kill_orphans() -> None:
         with contextlib.suppress(ChildProcessError):
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
-        time.sleep(0.01)
+        time.sleep(_ORPHANS_PAUSE)
 
 
 def _children() -> list[int]:
@@ -136,33 +124,32 @@ def _children() -> list[int]:
     return found
 
 
-def settle(stdout: int, stderr: int) -> None:
-    """Make this process a task's: a session of its own, its pipes as output, signals as programs have them.
+def become_task(stdout: int, stderr: int) -> None:
+    """Give this process a session of its own, pipes as output, and the signal handlers of a fresh program.
 
     The session's processes can be signalled together, and a terminal's Ctrl-C does not reach them: the
-    scheduler decides who is interrupted. It is all system calls: what Python does in a fork, it pays for in
-    pages that are copied.
+    scheduler decides who is interrupted. System calls only: Python code in a fork dirties pages, which
+    are copied then.
+
+    Args:
+        stdout: The pipe to write standard output to; closed.
+        stderr: The same for standard error.
     """
     if os.getpid() != os.getsid(0):
         os.setsid()
-    redirect_output(stdout, stderr)
+    os.dup2(stdout, 1)
+    os.dup2(stderr, 2)
+    for fd in {stdout, stderr} - {1, 2}:
+        os.close(fd)
     _signal.set_wakeup_fd(-1)
     _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
     _signal.signal(_signal.SIGINT, _signal.default_int_handler)
 
 
-def yield_memory() -> None:
-    """When memory ends, let this process and its children go before the scheduler and the user's shell."""
+def prefer_as_oom_victim() -> None:
+    """Let the kernel kill this process and its children before others when memory runs out."""
     with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_bytes(_OOM_ADJUSTMENT)
-
-
-def redirect_output(stdout: int, stderr: int) -> None:
-    """Let descriptors 1 and 2 write to these pipes; closes the originals."""
-    os.dup2(stdout, 1)
-    os.dup2(stderr, 2)
-    for fd in {stdout, stderr} - {1, 2}:
-        os.close(fd)
+        Path("/proc/self/oom_score_adj").write_bytes(_OOM_SCORE)
 
 
 def prepare_output() -> None:
@@ -179,17 +166,17 @@ def _text_layer(fd: int, stream: Any, original: Any) -> Any:
     """A text layer over a descriptor: lines leave at once, and anything that is text can be written."""
     if isinstance(original, io.TextIOWrapper) and not original.closed:
         original.reconfigure(line_buffering=True)
-        _kept.append(original)  # or its end would close the descriptor
+        _old_layers.append(original)  # its finalizer would close the descriptor
     if stream is not None and stream is not original and not getattr(stream, "closed", False):
         return stream
     return open(fd, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
 
 
-_kept: list[Any] = []
+_old_layers: list[Any] = []
 
 
 def detach_input() -> None:
-    """Let nobody wait for a keyboard: descriptor 0 is at its end from now on."""
+    """Put /dev/null in the place of standard input: no task waits for a keyboard."""
     fd = os.open(os.devnull, os.O_RDONLY)
     os.dup2(fd, 0)
     if fd:
@@ -198,6 +185,6 @@ def detach_input() -> None:
 
 def flush_output() -> None:
     """Write out what the text layers still hold."""
-    for stream in (*_kept, sys.stdout, sys.stderr):
+    for stream in (*_old_layers, sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):
             stream.flush()

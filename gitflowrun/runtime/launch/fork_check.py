@@ -1,9 +1,9 @@
-"""Decides whether this process may be forked: forking beside live threads hangs or aborts the child.
+"""The check whether this process may be forked: forking beside live threads hangs or aborts the child.
 
 Measured: forking after a library was *imported* is safe, after it was *used* often is not (OpenMP, rayon,
 XLA, grpc, any Python thread pool). What was used shows in threads that no import explains. OpenBLAS
-starts its threads when it is loaded and survives a fork; so does jemalloc's housekeeper. Whatever else
-runs beside the main thread is an objection: it makes tasks slower, never wrong.
+starts its threads when it is loaded and survives a fork; so does jemalloc's housekeeper. Any other thread
+beside the main one means fresh interpreters, which make tasks slower, never wrong.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["objection"]
+__all__ = ["why_not_fork"]
 
 _TASKS = "/proc/self/task"
 _HARMLESS = ("jemalloc_bg",)
@@ -29,10 +29,8 @@ _COUNTERS = (
 )
 
 
-def objection() -> str | None:
+def why_not_fork() -> str | None:
     """Why this process must not be forked; None when it may be."""
-    if not sys.platform.startswith("linux"):
-        return f"tasks are not forked on {sys.platform}"
     threading = sys.modules.get("threading")
     if threading is not None and threading.active_count() > 1:
         main = threading.main_thread()

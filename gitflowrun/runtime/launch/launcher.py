@@ -84,7 +84,7 @@ class Launcher:
         wanted = os.environ.get("GITFLOWRUN_ISOLATION", "fork").lower()
         objection: str | None = f"GITFLOWRUN_ISOLATION is {wanted}"
         if wanted == Isolation.FORK.value:
-            objection = fork_check.objection()
+            objection = fork_check.why_not_fork()
         passed: dict[str, int] = {}
         zygote = None
         if objection is None:

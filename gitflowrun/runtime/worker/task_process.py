@@ -1,6 +1,6 @@
-"""The body of a task's process, however the process came about: settle, run, answer, end.
+"""The body of a task's process, forked or started afresh: set it up, run, answer, end.
 
-1. Settle: a session of its own, output into the pipes, signals as a fresh program has them (`process`).
+1. Become a task: a session of its own, output into the pipes, signals as a fresh program has them (`process`).
 2. Run the task (`task`).
 3. Answer with a Result on the host's socket.
 4. End without finalisers: what the zygote has open is not the task's to close.
@@ -37,7 +37,7 @@ def run_task(
     """Be the task `launch` and end the process with it."""
     code = 1
     try:
-        process.settle(stdout, stderr)  # 1
+        process.become_task(stdout, stderr)  # 1
         runner.seed(launch)
         result = runner.run(launch)  # 2
         process.flush_output()
@@ -69,12 +69,12 @@ def _complain() -> None:
 
 def serve(flow_cls: type[FlowSpec]) -> NoReturn:
     """Run the task that waits at the socket named in the environment, and end the process."""
-    process.Lifeline.hold_parent()
+    process.ParentDeathSignal(os.getppid()).set()
     channel = Channel.from_fd(int(os.environ.pop(process.TASK_FD)))
     begin, launch = _message(channel), _message(channel)
     if not isinstance(begin, Begin) or not isinstance(launch, Launch):
         os._exit(1)  # the scheduler is gone
-    process.yield_memory()
+    process.prefer_as_oom_victim()
     process.prepare_output()
     set_environment(begin)
     run_task(TaskRunner(flow_cls, begin), launch, channel, os.dup(1), os.dup(2))

@@ -60,7 +60,7 @@ class _Zygote:
 
     def __init__(self, flow_cls: type[FlowSpec], channel: Channel, alive: int) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the scheduler decides who is interrupted
-        process.yield_memory()
+        process.prefer_as_oom_victim()
         process.detach_input()
         process.prepare_output()
         self._flow_cls = flow_cls
@@ -68,7 +68,7 @@ class _Zygote:
         self._alive = alive
         self._runner: TaskRunner | None = None
         self._last: Launch | None = None
-        self._lifeline = process.Lifeline()
+        self._death_signal = process.ParentDeathSignal()
         self._serials: dict[int, int] = {}  # pid -> number of the launch
         self._woken, self._wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
@@ -132,7 +132,7 @@ class _Zygote:
     def _become(self, fds: tuple[int, ...], twin: bytes) -> NoReturn:
         try:
             gc.enable()
-            self._lifeline.grasp()
+            self._death_signal.set()
             for fd in (self._alive, self._woken, self._wake):
                 os.close(fd)
             launch = self._last

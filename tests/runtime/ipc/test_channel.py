@@ -17,7 +17,7 @@ from gitflowrun.errors import CorruptRecord
 from gitflowrun.git.objects import NULL_OID
 from gitflowrun.names import Digest, RunId, TaskName
 from gitflowrun.runs.records import ForeachFrame, RunIdentity, Transition
-from gitflowrun.runtime.ipc import channel, messages
+from gitflowrun.runtime.ipc import messages
 from gitflowrun.runtime.ipc.channel import Channel, Received, channel_pair
 from gitflowrun.runtime.ipc.request import RunKind, RunRequest
 from gitflowrun.settings import Isolation
@@ -58,12 +58,9 @@ EXAMPLES: list[messages.Message] = [
 ]  # fmt: skip
 
 
-@pytest.fixture(params=[True, False], ids=["datagrams", "stream"])
-def ends(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[tuple[Channel, Channel]]:
+@pytest.fixture
+def ends() -> Iterator[tuple[Channel, Channel]]:
     """Both ends of a pair."""
-    monkeypatch.setattr(channel, "DATAGRAMS", request.param)
     one, other = map(Channel, channel_pair())
     yield one, other
     one.close()
@@ -115,12 +112,8 @@ def test_the_end_is_none(ends: tuple[Channel, Channel]) -> None:
     assert ends[1].receive() is None
 
 
-@pytest.mark.parametrize("datagrams", [True, False])
-def test_a_channel_that_does_not_block_keeps_what_the_kernel_does_not_take(
-    datagrams: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_channel_that_does_not_block_keeps_what_the_kernel_does_not_take() -> None:
     """Nothing is lost or reordered while the other end does not read."""
-    monkeypatch.setattr(channel, "DATAGRAMS", datagrams)
     one, other = channel_pair()
     sender, receiver = Channel(one, blocking=False), Channel(other, blocking=False)
     with pytest.raises(BlockingIOError):
