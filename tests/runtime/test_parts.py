@@ -277,15 +277,15 @@ def test_an_interpreter_that_cannot_be_started_is_told() -> None:
     loop.close()
 
 
-def test_a_rehearsal_leaves_nothing_to_import_and_nothing_behind() -> None:
+def test_a_warm_up_leaves_nothing_to_import_and_nothing_behind() -> None:
     """What the zygote has done before its first fork starts no thread and keeps heavy modules out."""
     code = (
         "import os, sys, time\n"
         "from gitflowrun.runtime.worker import zygote\n"
-        "from gitflowrun.runtime.worker.warmup import rehearse\n"
-        "rehearse()\n"
+        "from gitflowrun.runtime.worker.warmup import warm_up\n"
+        "warm_up(12)\n"
         "loaded, files = set(sys.modules), len(os.listdir('/proc/self/fd'))\n"
-        "rehearse()\n"
+        "warm_up(12)\n"
         "assert set(sys.modules) == loaded, set(sys.modules) - loaded\n"
         "assert len(os.listdir('/proc/self/fd')) == files\n"
         "assert len(os.listdir('/proc/self/task')) == 1\n"

@@ -1,12 +1,17 @@
-"""The zygote: a fork of the front process that has read the flow and forks one child per task.
+"""The zygote: a fork of the flow's program that has imported the flow and forks one child per task.
 
-It holds neither pygit2 nor click nor the repository's refs, so that a fork stays small: what a fork costs
-is the memory of the one who forks (0.1 ms per MB). Objects that exist at the start are frozen: a garbage
-collection in a child would otherwise copy all of them (144 ms instead of 17).
+It holds neither pygit2 nor click nor the repository's refs, because the price of a fork is the memory of the
+process that forks (0.1 ms per MB). Objects that exist at the start are frozen: a garbage collection in a
+child would otherwise copy all of them (144 ms instead of 17).
 
-It obeys one scheduler over one socket, and dies with it and with the front process. Its children die with
-it, whatever they do; when a task has ended, whatever it has left behind in its process group is killed. Only
-the zygote signals tasks: it has not reaped them yet, so their numbers can't have been given to others.
+1. Warm up: import and run what every task will need (`warmup`).
+2. Read Begin, freeze memory, and serve one scheduler over one socket until that ends:
+   a launch forks a child, which runs the task and answers itself (`task_process`); Kill signals one; a child
+   that ends is reported with Exited.
+3. When the socket ends, with the scheduler or the launcher process, kill all children and end.
+
+Children die with the zygote; when a task has ended, what it has left behind in its process group is killed.
+Only the zygote signals tasks: it has not reaped them yet, so the kernel can't have reused their numbers.
 """
 
 from __future__ import annotations
@@ -26,7 +31,7 @@ from gitflowrun.runtime.ipc.channel import EXITED, STARTED, TWIN, read_datagram
 from gitflowrun.runtime.ipc.messages import Begin, Kill, Launch, NotLaunched, Twin, encode, parse
 from gitflowrun.runtime.worker.task import TaskRunner
 from gitflowrun.runtime.worker.task_process import run_task, set_environment
-from gitflowrun.runtime.worker.warmup import rehearse
+from gitflowrun.runtime.worker.warmup import warm_up
 
 if TYPE_CHECKING:
     from typing import NoReturn
@@ -37,6 +42,8 @@ if TYPE_CHECKING:
 __all__ = ["serve"]
 
 _TWIN = ord("T")
+_MANY = 12
+"""Runs of the warm-up for a foreach: the interpreter adapts a function when it has run eight times."""
 
 
 def serve(flow_cls: type[FlowSpec], channel: Channel, alive: int) -> NoReturn:
@@ -45,7 +52,7 @@ def serve(flow_cls: type[FlowSpec], channel: Channel, alive: int) -> NoReturn:
     Args:
         flow_cls: The flow.
         channel: To the scheduler.
-        alive: A descriptor that only the zygote holds: who has its other end sees it die.
+        alive: The end of a pipe that only the zygote holds: its death closes it, which the scheduler sees.
     """
     zygote = _Zygote(flow_cls, channel, alive)
     try:
@@ -56,9 +63,10 @@ def serve(flow_cls: type[FlowSpec], channel: Channel, alive: int) -> NoReturn:
 
 
 class _Zygote:
-    """The loop. What it touches for each task is copied for each task, so it touches little."""
+    """The loop. Memory that it writes to for each task is copied for each task, so it writes little."""
 
     def __init__(self, flow_cls: type[FlowSpec], channel: Channel, alive: int) -> None:
+        gc.disable()  # nothing here makes cycles; children collect again
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the scheduler decides who is interrupted
         process.prefer_as_oom_victim()
         process.detach_input()
@@ -72,10 +80,10 @@ class _Zygote:
         self._serials: dict[int, int] = {}  # pid -> number of the launch
         self._woken, self._wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
-        # The pipe tells; a handler there must be, and one that is no Python code costs least.
+        # The pipe wakes `poll`; Python also needs a handler, and one that is no Python code costs least.
         signal.signal(signal.SIGCHLD, operator.is_)
-        prepare(flow_cls)
-        rehearse()
+        graph = prepare(flow_cls).graph
+        warm_up(_MANY if any(node.type == "foreach" for node in graph) else 1)  # 1
         warnings.filterwarnings("ignore", message=".*fork", category=DeprecationWarning)
 
     def loop(self) -> None:
@@ -111,9 +119,7 @@ class _Zygote:
         elif isinstance(message, Begin):
             set_environment(message)
             self._runner = TaskRunner(self._flow_cls, message)
-            gc.collect()
-            gc.freeze()
-            gc.disable()  # nothing here makes cycles; children collect again
+            gc.freeze()  # without a collection before, which takes 7 ms: garbage of imports stays
 
     def _fork(self, serial: int, fds: tuple[int, ...], twin: bytes = b"") -> None:
         """Fork a child for the launch that was read last, or for a twin of it, which the child reads."""
