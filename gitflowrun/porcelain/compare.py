@@ -1,11 +1,7 @@
-"""What differs between the parameters of two runs. Code is `codediff`'s.
+"""What differs between two runs: parameters, code, results, environments.
 
-What differs between the code of two runs, as git tells it. Parameters are `compare`'s.
-
-The comparison is `git diff` of two trees, so the user's own settings hold (algorithm, renames, moved lines);
-external diff programs are left out, because they open windows.
-
-What differs between the results, and between the environments, of two runs.
+Code is compared by `git diff` of the two snapshots, so the user's own settings hold (algorithm, renames, moved
+lines); external diff programs are left out, because they open windows.
 """
 
 from __future__ import annotations
@@ -14,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from gitflowrun.errors import UsageError
 from gitflowrun.names import PARAMETERS_STEP, TaskName
-from gitflowrun.porcelain.artifacts import ArtifactRow, final_artifacts, is_result, make_row
+from gitflowrun.porcelain.overview import ArtifactRow, is_result, make_row
+from gitflowrun.porcelain.query import final_artifacts
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
@@ -37,7 +34,8 @@ __all__ = [
     "differences",
 ]
 
-
+FORMATS = ("patch", "stat", "shortstat", "numstat", "name-only", "name-status", "word-diff")
+"""How a difference of code can be written; options of git-diff(1)."""
 _SHORT = 7
 
 
@@ -55,7 +53,7 @@ def compare_parameters(old: StoredRun, new: StoredRun) -> tuple[Difference, ...]
 
     A run's INFO has them as texts, and different values may have one text: `2` and `"2"`, a file whose content
     has changed, a long value that begins as before. So those of one text are told apart by what was stored,
-    and that is added to their texts. (An attribute that is called otherwise than its option is not found.)
+    and that is added to their texts. (An attribute whose name is not that of its option is not found.)
     """
     before, after = dict(old.info.parameters), dict(new.info.parameters)
     stored_before, stored_after = _stored(old), _stored(new)
@@ -89,9 +87,6 @@ def differences(old: Mapping[str, str], new: Mapping[str, str]) -> tuple[Differe
     names = dict.fromkeys([*new, *old])
     pairs = (Difference(name, old.get(name), new.get(name)) for name in names)
     return tuple(pair for pair in pairs if pair.old != pair.new)
-
-
-FORMATS = ("patch", "stat", "shortstat", "numstat", "name-only", "name-status", "word-diff")
 
 
 @frozen
@@ -131,7 +126,7 @@ def code_diff(
         old: The tree before.
         new: The tree after.
         paths: Only these files and directories, from the top of the work tree.
-        form: How to tell it, one of `FORMATS`, which are options of git-diff(1).
+        form: How to write it, one of `FORMATS`.
         colour: Whether to colour it as git's settings say.
         context: Lines around a change; git's setting when None.
 

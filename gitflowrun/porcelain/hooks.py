@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING
 from gitflowrun.errors import RepositoryError
 from gitflowrun.git.command import Git
 from gitflowrun.git.objects import NULL_OID, Oid
-from gitflowrun.porcelain.push import SyncReport, push
 from gitflowrun.runs import layout
 from gitflowrun.runs.listing import RunSummary, list_runs
 from gitflowrun.runs.read import StoredRun
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from gitflowrun.git.repository import Repository
+    from gitflowrun.porcelain.sync import SyncReport
 
 __all__ = ["HookState", "Installed", "install", "post_commit", "pre_push", "state", "uninstall"]
 
@@ -125,6 +125,8 @@ def pre_push(repo: Repository, remote: str, lines: Iterable[str]) -> SyncReport 
     """
     if not repo.settings.auto_push:
         return None
+    from gitflowrun.porcelain.push import push  # which the other hooks do not need
+
     pushed = set()
     for line in lines:
         with contextlib.suppress(ValueError, IndexError):

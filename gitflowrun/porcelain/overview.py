@@ -1,33 +1,70 @@
-"""Runs, steps, tasks and artifacts as people want to see them: plain values, gathered from records."""
+"""Runs, steps, tasks and artifacts as people want to see them: plain values, gathered from records.
+
+No artifact is loaded, with one exception: a small value whose codec runs no code is shown as text, because
+which number became which is what people look for.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gitflowrun.names import TaskName
-from gitflowrun.porcelain.artifacts import final_artifacts, is_private, result_rows
+from gitflowrun.errors import GitflowrunError
+from gitflowrun.names import PARAMETERS_STEP, TaskName
+from gitflowrun.porcelain.query import artifact_ref, final_artifacts, is_private
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from gitflowrun.artifacts.reference import ArtifactRef
     from gitflowrun.git.objects import Oid
-    from gitflowrun.porcelain.artifacts import ArtifactRow
+    from gitflowrun.names import Digest
     from gitflowrun.runs.commit_message import Status
     from gitflowrun.runs.read import StoredRun, StoredTask
     from gitflowrun.runs.records import TaskRecord
 
 __all__ = [
+    "ArtifactRow",
     "CodeState",
     "Failure",
     "RunOverview",
     "StepDetails",
     "StepOverview",
     "TaskOverview",
+    "artifact_row",
+    "is_result",
+    "make_row",
     "run_overview",
     "step_overview",
     "task_overview",
 ]
+
+
+_MAX_PREVIEW = 256
+"""Bytes of a stored value, and characters of its text, that are shown in a list."""
+
+
+@frozen
+class ArtifactRow:
+    """An artifact in a list.
+
+    Attributes:
+        name: Its name.
+        type: Its value's type.
+        size: Bytes of its payload.
+        codec: How the payload is written.
+        blake3: The payload's digest.
+        task: The task that made it, as `step/task`.
+        preview: A small value as text; None for others and for pickles, which nothing here loads.
+    """
+
+    name: str
+    type: str
+    size: int
+    codec: str
+    blake3: Digest
+    task: str
+    preview: str | None
 
 
 @frozen
@@ -245,3 +282,42 @@ def _count(value: Any, otherwise: int) -> int:
 
 def _length(value: Any) -> int:
     return len(value) if isinstance(value, (list, tuple, dict)) else 0
+
+
+def artifact_row(task: StoredTask, name: str) -> ArtifactRow:
+    """An artifact of a task for a list. Raises NotFound."""
+    return make_row(task.run, name, artifact_ref(task, name))
+
+
+def is_result(name: str, ref: ArtifactRef) -> bool:
+    """Whether a step made an artifact; bookkeeping, parameters and constants are shown elsewhere."""
+    return not is_private(name) and ref.producer.step != PARAMETERS_STEP
+
+
+def make_row(run: StoredRun, name: str, ref: ArtifactRef) -> ArtifactRow:
+    """An artifact for a list."""
+    return ArtifactRow(
+        name, ref.type, ref.size, ref.codec, ref.digest, str(ref.producer), _preview(run, ref)
+    )
+
+
+def result_rows(run: StoredRun, artifacts: Mapping[str, ArtifactRef]) -> tuple[ArtifactRow, ...]:
+    """What steps made, in alphabetical order."""
+    return tuple(
+        make_row(run, name, ref) for name, ref in sorted(artifacts.items()) if is_result(name, ref)
+    )
+
+
+def _preview(run: StoredRun, ref: ArtifactRef) -> str | None:
+    """A small value as text. Only codecs that run no code are asked."""
+    from gitflowrun.artifacts.artifacts import ArtifactReader
+    from gitflowrun.artifacts.codecs import is_safe
+
+    try:
+        if ref.size > _MAX_PREVIEW or not is_safe(ref.codec):
+            return None
+        value = ArtifactReader(run.objects).load(ref, trusted=False)
+    except GitflowrunError:  # damaged, or of a codec that is not here: the list shows the rest
+        return None
+    text = repr(value)
+    return text if len(text) <= _MAX_PREVIEW else text[: _MAX_PREVIEW - 1] + "…"

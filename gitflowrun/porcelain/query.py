@@ -1,14 +1,15 @@
-"""Which runs are asked for: filters over what a list knows of each run. Reads no trees but for parameters.
+"""What people ask for: the runs that filters select, the tasks and artifacts that an address names.
 
-`git runs list` and `log` ask here. Everything but parameters comes from one `git for-each-ref`.
+Filters look at what a listing has of each run, which comes from one `git for-each-ref`; only parameters are
+read from a run's INFO.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gitflowrun.errors import CorruptRecord, NotFound, UsageError
-from gitflowrun.names import nearest
+from gitflowrun.errors import CorruptRecord, InvalidPathspec, NotFound, UsageError
+from gitflowrun.names import TaskName, nearest
 from gitflowrun.runs.commit_message import Status
 from gitflowrun.runs.runs import RunStore
 from gitflowrun.values import frozen
@@ -16,10 +17,24 @@ from gitflowrun.values import frozen
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from gitflowrun.artifacts.reference import ArtifactRef
     from gitflowrun.git.repository import Repository
     from gitflowrun.runs.listing import RunSummary
+    from gitflowrun.runs.read import StoredRun, StoredTask
+    from gitflowrun.runs.resolve import Address
 
-__all__ = ["RunQuery", "differing", "parameters_of", "parse_status", "select"]
+__all__ = [
+    "RunQuery",
+    "artifact_at",
+    "artifact_ref",
+    "differing",
+    "final_artifacts",
+    "is_private",
+    "parameters_of",
+    "parse_status",
+    "select",
+    "tasks_at",
+]
 
 
 @frozen
@@ -110,3 +125,85 @@ def differing(rows: Sequence[tuple[str, Mapping[str, str]]]) -> list[str]:
     order = dict.fromkeys(name for _, parameters in rows for name in parameters)
     wanted = {name for (_, name), values in seen.items() if len(values) > 1}
     return [name for name in order if name in wanted]
+
+
+def is_private(name: str) -> bool:
+    """Whether a step or an artifact is bookkeeping, which lists leave out."""
+    return name.startswith("_")
+
+
+def tasks_at(address: Address) -> list[StoredTask]:
+    """The tasks that an address names: one, those of a step, or all of a run but bookkeeping. Raises NotFound."""
+    run, step, task = address.run, address.step, address.task
+    if address.artifact is not None:
+        raise InvalidPathspec(
+            f"{run.pathspec}/{step}/{task}/{address.artifact} names an artifact, not a task"
+        )
+    if step is None:
+        return [task for task in run.all_tasks() if not is_private(task.name.step)]
+    names = run.tasks(step) if task is None else [task]
+    return [run.task(TaskName(step, name)) for name in names]
+
+
+def artifact_at(address: Address) -> tuple[StoredTask, str]:
+    """The artifact that an address names: the task that has it, and its name.
+
+    Two shorter forms are understood where no step or task is called so: RUN/ARTIFACT for what the run ended
+    up with, RUN/STEP/ARTIFACT for a step with one task.
+
+    Raises:
+        NotFound: there is none.
+        InvalidPathspec: the address names something else.
+    """
+    run, step, task, name = address.run, address.step, address.task, address.artifact
+    if step is not None and task is None and step not in run.steps():
+        last = final_task(run)
+        if last is not None and step in last.record.artifacts:
+            return last, step
+    if step is not None and task is not None and name is None:
+        tasks = run.tasks(step)
+        if len(tasks) == 1 and task not in tasks:
+            task, name = tasks[0], task
+    if step is None or task is None or name is None:
+        if step is not None:
+            run.tasks(step)  # an unknown step is the more likely mistake
+        raise InvalidPathspec(
+            f"this names no artifact: {'/'.join(filter(None, (run.pathspec, step, task)))}",
+            hint="write RUN/STEP/TASK/ARTIFACT, or RUN/ARTIFACT for what the run ended up with",
+        )
+    found = run.task(TaskName(step, task))
+    artifact_ref(found, name)
+    return found, name
+
+
+def artifact_ref(task: StoredTask, name: str) -> ArtifactRef:
+    """An artifact of a task. Raises NotFound with the nearest names."""
+    artifacts = task.record.artifacts
+    ref = artifacts.get(name)
+    if ref is None:
+        public = [known for known in artifacts if not is_private(known)]
+        close = nearest(name, public) or public[:10]
+        hint = f"it has {', '.join(close)}" if close else "it has no artifacts"
+        raise NotFound(f"{task.pathspec} has no artifact {name!r}", hint=hint)
+    return ref
+
+
+def final_artifacts(run: StoredRun) -> Mapping[str, ArtifactRef]:
+    """What a run ended up with, by name."""
+    last = final_task(run)
+    return last.record.artifacts if last is not None else {}
+
+
+def final_task(run: StoredRun) -> StoredTask | None:
+    """The task that holds what a run ended up with: the only one of its last step.
+
+    Of a run that did not get to its end, that of the last step which has one task, and succeeded.
+    """
+    for step in reversed(run.steps()):
+        tasks = run.tasks(step)
+        if is_private(step) or len(tasks) != 1:
+            continue
+        task = run.task(TaskName(step, tasks[0]))
+        if task.record.ok:
+            return task
+    return None

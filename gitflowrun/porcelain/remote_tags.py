@@ -13,33 +13,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gitflowrun.git.objects import Oid
 from gitflowrun.git.refs import RefUpdate
-from gitflowrun.porcelain.remote_runs import TagKey, Tracking, tags_of
+from gitflowrun.porcelain.sync import RunTip, TagChanges, TagKey, Tracking, tags_of
 from gitflowrun.runs import layout
 from gitflowrun.runs.locks import Locks
 from gitflowrun.runs.records import RunIdentity
 from gitflowrun.runs.tags import tag_updates
-from gitflowrun.values import field, mutable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gitflowrun.git.objects import Oid
     from gitflowrun.git.ref_update import Refs
     from gitflowrun.git.repository import Repository
     from gitflowrun.git.transport import Remote
     from gitflowrun.names import RunId
 
-__all__ = ["TagChanges", "fetch_tags", "push_tags"]
-
-
-@mutable
-class TagChanges:
-    """What a merge changed on the receiving side."""
-
-    added: int = 0
-    removed: int = 0
-    notices: list[str] = field(default_factory=list)
+__all__ = ["fetch_tags", "push_tags"]
 
 
 def push_tags(
@@ -65,39 +55,40 @@ def push_tags(
     have = tags_of(theirs.items())
     ours = _local_tags(repo.refs)
     added = [
-        RefUpdate(layout.tag_ref(key[0], key[1], there[key[2]]), key[2], None)
+        RefUpdate(layout.tag_ref(key.flow, key.tag, there[key.uid]), key.uid, None)
         for key in sorted(ours.keys() - have.keys() - base.keys())
-        if key[2] in there
+        if key.uid in there
     ]
     removed = [
-        RefUpdate(have[key], None, key[2])
+        RefUpdate(have[key], None, key.uid)
         for key in sorted((base.keys() - ours.keys()) & have.keys())
-        if key[2] in there
+        if key.uid in there
     ]
     results = remote.push([*removed, *added], atomic=True, verify=verify)
     fine = {result.name for result in results if result.ok}
     # What both sides have, or both have dropped, is common ground from now on.
     notes: dict[str, Oid | None] = {change.name: change.new for change in [*added, *removed]}
     notes = {name: new for name, new in notes.items() if name in fine}
-    notes |= {have[key]: key[2] for key in ours.keys() & have.keys()}
+    notes |= {have[key]: key.uid for key in ours.keys() & have.keys()}
     notes |= {base[key]: None for key in base.keys() - ours.keys() - have.keys()}
     tracking.note(notes)
-    changes = TagChanges(
-        sum(change.name in fine for change in added), sum(change.name in fine for change in removed)
-    )
-    changes.notices = [
+    notices = (
         f"tag ref {result.name}: {'somebody else changed it; push again' if result.stale else result.reason}"
         for result in results
         if not result.ok
-    ]
-    return changes
+    )
+    return TagChanges(
+        sum(change.name in fine for change in added),
+        sum(change.name in fine for change in removed),
+        tuple(notices),
+    )
 
 
 def fetch_tags(
     repo: Repository,
     tracking: Tracking,
     theirs: Mapping[str, Oid],
-    here: Mapping[Oid, RunIdentity],
+    here: Mapping[Oid, RunTip],
 ) -> TagChanges:
     """Bring the remote's changes to the tags of our runs here.
 
@@ -109,36 +100,34 @@ def fetch_tags(
     """
     base = tags_of(tracking.known.items())
     have = {key: name for key, name in tags_of(theirs.items()).items() if _is_of(key, here)}
-    changes = TagChanges()
     with Locks(repo.state_dir).tags():
         ours = _local_tags(repo.refs)
         added = have.keys() - ours.keys() - base.keys()
         removed = (base.keys() - have.keys()) & ours.keys()
         updates: list[RefUpdate] = []
         for key in sorted(added):
-            updates += tag_updates(repo.refs, here[key[2]], add=[key[1]])
+            run = RunIdentity(key.flow, here[key.uid].id, key.uid)
+            updates += tag_updates(repo.refs, run, add=[key.tag])
         for key in sorted(removed):
-            run = RunIdentity(key[0], ours[key], key[2])
-            updates += tag_updates(repo.refs, run, remove=[key[1]])
+            run = RunIdentity(key.flow, ours[key], key.uid)
+            updates += tag_updates(repo.refs, run, remove=[key.tag])
         repo.refs.transaction(updates)
-        changes.added, changes.removed = len(added), len(removed)
-    notes: dict[str, Oid | None] = {name: key[2] for key, name in have.items()}
+    notes: dict[str, Oid | None] = {name: key.uid for key, name in have.items()}
     notes |= {base[key]: None for key in base.keys() - have.keys()}
     tracking.note(notes)
-    return changes
+    return TagChanges(len(added), len(removed))
 
 
 def _local_tags(refs: Refs) -> dict[TagKey, RunId]:
-    from gitflowrun.git.objects import Oid
-
+    """The tags of our runs, and the ids of these."""
     found: dict[TagKey, RunId] = {}
     for name, oid in refs.rows(layout.TAGS):
         parsed = layout.parse_tag_ref(name)
         if parsed:
-            found[parsed[0], parsed[1], Oid.from_hex(oid)] = parsed[2]
+            found[TagKey(parsed[0], parsed[1], Oid.from_hex(oid))] = parsed[2]
     return found
 
 
-def _is_of(key: TagKey, here: Mapping[Oid, RunIdentity]) -> bool:
-    run = here.get(key[2])
-    return run is not None and run.flow == key[0]
+def _is_of(key: TagKey, here: Mapping[Oid, RunTip]) -> bool:
+    run = here.get(key.uid)
+    return run is not None and run.flow == key.flow

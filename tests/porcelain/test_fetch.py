@@ -9,8 +9,9 @@ import pytest
 
 from gitflowrun.git.objects import Oid
 from gitflowrun.names import RunId
-from gitflowrun.porcelain.push import Outcome, fetch, push
-from gitflowrun.porcelain.remote_runs import RemoteView, free_id, tags_of
+from gitflowrun.porcelain.fetch import fetch
+from gitflowrun.porcelain.push import push
+from gitflowrun.porcelain.sync import Outcome, RemoteView, free_id, tags_of
 from gitflowrun.runs.locks import Locks
 from tests.helpers.packs import blob, objects_dir, pack_store
 from tests.helpers.repos import GitRepo

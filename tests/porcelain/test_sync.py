@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gitflowrun.errors import RepositoryError
-from gitflowrun.porcelain.push import Outcome, SyncReport, fetch, push
+from gitflowrun.porcelain.fetch import fetch
+from gitflowrun.porcelain.push import push
+from gitflowrun.porcelain.sync import Outcome, SyncReport
 from gitflowrun.runs.runs import RunStore, Status
 from gitflowrun.runs.tags import Tags
 from tests.helpers.repos import ROOT, GitRepo, make_repo

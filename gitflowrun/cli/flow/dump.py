@@ -65,7 +65,7 @@ def dump_command(
 
 def _tasks(flow: FlowContext, path: str) -> list[StoredTask]:
     """The tasks that `path` names. Nothing is there to be dumped of a run that is not there: no error."""
-    from gitflowrun.porcelain.artifacts import tasks_at
+    from gitflowrun.porcelain.query import tasks_at
     from gitflowrun.runs.runs import RunStore
 
     try:

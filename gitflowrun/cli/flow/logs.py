@@ -44,7 +44,7 @@ def show(
     flow: FlowContext, /, streams: tuple[str, ...], timestamps: bool, attempt: int | None, path: str
 ) -> None:
     """Print the output of a task, or of all tasks of a step: stdout, then stderr."""
-    from gitflowrun.porcelain.artifacts import tasks_at
+    from gitflowrun.porcelain.query import tasks_at
     from gitflowrun.runs.runs import RunStore
 
     repo = flow.repository()

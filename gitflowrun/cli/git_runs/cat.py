@@ -31,7 +31,7 @@ def cat_command(raw: bool, address: str) -> None:
     `git runs trust` allows it; its bytes can be had with --raw.
     """
     from gitflowrun.client import DataArtifact
-    from gitflowrun.porcelain.artifacts import artifact_at
+    from gitflowrun.porcelain.query import artifact_at
     from gitflowrun.runs.runs import RunStore
 
     repo = open_repository()

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from gitflowrun.cli.output.terminal import Screen
     from gitflowrun.git.repository import Repository
-    from gitflowrun.porcelain.artifacts import ArtifactRow
     from gitflowrun.porcelain.compare import ArtifactDifference, Difference
+    from gitflowrun.porcelain.overview import ArtifactRow
     from gitflowrun.runs.read import StoredRun
     from gitflowrun.runs.runs import RunStore
 

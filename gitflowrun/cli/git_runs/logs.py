@@ -29,7 +29,7 @@ def logs_command(streams: tuple[str, ...], timestamps: bool, address: str) -> No
 
     ADDRESS is RUN, RUN/STEP or RUN/STEP/TASK; the newest run if it is left out.
     """
-    from gitflowrun.porcelain.artifacts import tasks_at
+    from gitflowrun.porcelain.query import tasks_at
     from gitflowrun.runs.runs import RunStore
 
     repo = open_repository()

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from gitflowrun.cli.output.terminal import Screen
     from gitflowrun.git.repository import Repository
-    from gitflowrun.porcelain.artifacts import ArtifactRow
     from gitflowrun.porcelain.overview import (
+        ArtifactRow,
         CodeState,
         RunOverview,
         StepDetails,
@@ -260,7 +260,7 @@ class _View:
     def __init__(self, repo: Repository, address: Address) -> None:
         from gitflowrun.names import TaskName
         from gitflowrun.porcelain import overview
-        from gitflowrun.porcelain.artifacts import artifact_row
+        from gitflowrun.porcelain.overview import artifact_row
         from gitflowrun.runs.tags import Tags
 
         self.value: Any

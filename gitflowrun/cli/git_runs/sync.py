@@ -13,14 +13,14 @@ from gitflowrun.cli.output.tables import as_json
 from gitflowrun.cli.output.terminal import open_screen
 from gitflowrun.cli.output.text import counted, printable
 from gitflowrun.errors import InvalidPathspec, UsageError
-from gitflowrun.porcelain.push import Outcome
+from gitflowrun.porcelain.sync import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from gitflowrun.cli.output.terminal import Screen
     from gitflowrun.git.repository import Repository
-    from gitflowrun.porcelain.push import SyncedRun, SyncReport
+    from gitflowrun.porcelain.sync import SyncedRun, SyncReport
     from gitflowrun.runs.read import StoredRun
 
 __all__ = ["fetch_command", "push_command", "report_lines", "show_report", "summary"]
@@ -145,7 +145,7 @@ def fetch_command(as_json_: bool, remote: str | None) -> int:
     A run whose number is taken here arrives as <number>-<uid>. Nothing here is overwritten, and nothing of a
     fetched run is executed: its pickles load after 'git runs trust'.
     """
-    from gitflowrun.porcelain.push import fetch
+    from gitflowrun.porcelain.fetch import fetch
 
     repo = open_repository()
     return show_report(repo, fetch(repo, remote), "From", as_json_=as_json_)

@@ -1,0 +1,291 @@
+"""What pushes and fetches of runs share: the names of runs, a remote's refs, our copies of them, the report.
+
+Numbers are given out in each clone, so two clones can both have a run 12. Nothing is renumbered and nothing
+overwritten; a run is recognised by its uid, and the remote decides who was first:
+
+- A run goes to the remote under its own id. If another run has that id there, of whatever flow, it is
+  published as `<number>-<first 7 digits of its uid>`; in its own repository it stays 12.
+- A fetched run keeps the id it has on the remote, unless that is taken here: then it arrives as
+  `<number>-<uid7>`.
+- A run that is already here, or there, is recognised by its uid under any of these names, and is only ever
+  moved forward to a later state of itself.
+
+So all names of a run, anywhere, begin with the number it got first.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, NamedTuple
+
+from gitflowrun.errors import GitflowrunError, RepositoryError, UsageError
+from gitflowrun.git.objects import Oid
+from gitflowrun.git.refs import RefUpdate
+from gitflowrun.git.transport import BATCH
+from gitflowrun.names import RunId, check_flow_name
+from gitflowrun.runs import layout
+from gitflowrun.values import frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+
+    from gitflowrun.git.ref_update import Refs
+    from gitflowrun.git.repository import Repository
+    from gitflowrun.git.transport import Remote
+
+__all__ = [
+    "Outcome",
+    "RemoteView",
+    "RunTip",
+    "SyncReport",
+    "SyncedRun",
+    "TagChanges",
+    "TagKey",
+    "Tracking",
+    "Transfer",
+    "free_id",
+    "tags_of",
+]
+
+_UID_DIGITS = 7
+
+
+class Outcome(Enum):
+    """What became of a run on the other side."""
+
+    NEW = "new"
+    UPDATED = "updated"
+    CURRENT = "up to date"
+    AHEAD = "ahead"
+    """The other side has a later state of it already."""
+    REFUSED = "refused"
+
+
+@frozen
+class SyncedRun:
+    """One run of a push or fetch.
+
+    Attributes:
+        flow: Its flow.
+        source: Its id where it came from.
+        target: Its id where it went to; None when it did not get there.
+        uid: The oid of its first commit; None when what the remote has is no run.
+        outcome: What became of it.
+        reason: Why it was refused.
+    """
+
+    flow: str
+    source: RunId
+    target: RunId | None
+    uid: Oid | None
+    outcome: Outcome
+    reason: str = ""
+
+    @property
+    def renamed(self) -> bool:
+        """Whether its id was taken on the other side by another run."""
+        return self.target is not None and self.target != self.source
+
+
+@frozen
+class TagChanges:
+    """How a merge of tags changed the receiving side, and what was passed over."""
+
+    added: int
+    removed: int
+    notices: tuple[str, ...] = ()
+
+
+@frozen
+class SyncReport:
+    """What a push or fetch did.
+
+    Attributes:
+        remote: The other side, as it was named.
+        runs: Every run that was looked at, in the order of their numbers.
+        tags_added: How many tags the receiving side got.
+        tags_removed: How many it lost, because the other side had removed them.
+        notices: What was passed over, for people.
+    """
+
+    remote: str
+    runs: tuple[SyncedRun, ...]
+    tags_added: int = 0
+    tags_removed: int = 0
+    notices: tuple[str, ...] = ()
+
+    def with_outcome(self, *outcomes: Outcome) -> tuple[SyncedRun, ...]:
+        """The runs of which one of `outcomes` came."""
+        return tuple(run for run in self.runs if run.outcome in outcomes)
+
+
+@frozen
+class RunTip:
+    """The ref of a run, here or on a remote, and the commit it points to."""
+
+    flow: str
+    id: RunId
+    tip: Oid
+
+    @property
+    def ref(self) -> str:
+        """The ref's name."""
+        return layout.run_ref(self.flow, self.id)
+
+
+class RemoteView:
+    """What a remote has below refs/runs, as it was at one time.
+
+    Attributes:
+        refs: All its refs below refs/runs.
+        runs: Its runs, in the order of their numbers.
+        taken: Their ids.
+        foreign: The names of refs that are no run's, no tag's, and not reserved for us (`@...`).
+    """
+
+    def __init__(self, refs: Mapping[str, Oid]) -> None:
+        self.refs = refs
+        self.runs: list[RunTip] = []
+        self.foreign: list[str] = []
+        self._by_number: dict[int, list[RunTip]] = {}
+        for name, oid in refs.items():
+            run = _parse(name)
+            if run:
+                self.runs.append(RunTip(*run, oid))
+            elif not name.startswith(f"{layout.RUNS}@"):
+                self.foreign.append(name)
+        self.runs.sort(key=lambda run: (*run.id.sort_key, run.flow))
+        self.taken = {run.id for run in self.runs}
+        for tip in self.runs:
+            self._by_number.setdefault(tip.id.number, []).append(tip)
+
+    @classmethod
+    def of(cls, remote: Remote) -> RemoteView:
+        """Look at a remote. Raises RepositoryError: it can't be reached."""
+        return cls(remote.refs(f"{layout.RUNS}*"))
+
+    def namesakes(self, run: RunTip) -> list[RunTip]:
+        """The runs of the same flow and number: only these can be `run`."""
+        return [item for item in self._by_number.get(run.id.number, ()) if item.flow == run.flow]
+
+
+def _parse(name: str) -> tuple[str, RunId] | None:
+    run = layout.parse_run_ref(name)
+    try:
+        return run if run and check_flow_name(run[0]) == run[0] else None
+    except UsageError:
+        return None
+
+
+def free_id(run: RunId, uid: Oid, taken: Collection[RunId]) -> RunId:
+    """The id for a run where `taken` ones are: its own, or its number with as much of its uid as it takes."""
+    digits = _UID_DIGITS
+    wanted = run
+    while wanted in taken:
+        wanted = RunId(f"{run.number}-{str(uid)[:digits]}")
+        digits += 1
+        if digits > 2 * Oid.SIZE + 1:
+            return wanted
+    return wanted
+
+
+class TagKey(NamedTuple):
+    """A tag of a run, whatever the run's id on either side."""
+
+    flow: str
+    tag: str
+    uid: Oid
+
+
+def tags_of(refs: Iterable[tuple[str, Oid]]) -> dict[TagKey, str]:
+    """The tags among refs below refs/runs, and their names. Refs that we would not write are passed over."""
+    found: dict[TagKey, str] = {}
+    for name, oid in refs:
+        parsed = layout.parse_tag_ref(name) if name.startswith(layout.TAGS) else None
+        try:
+            if parsed and layout.tag_ref(*parsed) == name:
+                found[TagKey(parsed[0], parsed[1], oid)] = name
+        except GitflowrunError:
+            continue
+    return found
+
+
+class Tracking:
+    """Our copies of a remote's refs, below refs/runs-remotes/<remote>/: what we last saw of it."""
+
+    def __init__(self, refs: Refs, remote: Remote) -> None:
+        self._refs = refs
+        self._label = remote.label
+        prefix = layout.tracking_prefix(self._label)
+        self.known = {
+            layout.RUNS + name.removeprefix(prefix): Oid.from_hex(oid)
+            for name, oid in refs.rows(prefix)
+        }
+
+    def ref(self, name: str) -> str:
+        """Where the copy of a remote's ref lies."""
+        return layout.tracking_ref(self._label, name)
+
+    def refspec(self, name: str) -> str:
+        """What fetches a remote's ref into its copy, whatever that was before."""
+        return f"+{name}:{self.ref(name)}"
+
+    def note(self, changes: Mapping[str, Oid | None]) -> None:
+        """Note what the remote has (None: no longer)."""
+        changes = {name: new for name, new in changes.items() if self.known.get(name) != new}
+        updates = [
+            RefUpdate(self.ref(name), new, self._refs.get(self.ref(name)))
+            for name, new in changes.items()
+        ]
+        self._refs.transaction([update for update in updates if update.new != update.old])
+        for name, new in changes.items():
+            if new is None:
+                self.known.pop(name, None)
+            else:
+                self.known[name] = new
+
+
+class Transfer:
+    """One push to a remote, or one fetch from it.
+
+    Args:
+        repo: Our repository.
+        remote: The other one.
+    """
+
+    def __init__(self, repo: Repository, remote: Remote) -> None:
+        self.repo = repo
+        self.remote = remote
+        self.tracking = Tracking(repo.refs, remote)
+        self.done: list[SyncedRun] = []
+
+    def fetch_copies(self, runs: Sequence[RunTip]) -> dict[RunTip, str]:
+        """Fetch runs into their tracking copies, in batches; returns those that can't be had, and why.
+
+        Raises:
+            RepositoryError: the remote can't be reached.
+        """
+        lost: dict[RunTip, str] = {}
+        for start in range(0, len(runs), BATCH):
+            lost |= self._fetch_batch(runs[start : start + BATCH])
+        return lost
+
+    def _fetch_batch(self, runs: Sequence[RunTip]) -> dict[RunTip, str]:
+        """Fetch runs at once. Where git refuses them, halve the batch until the culprits are alone."""
+        try:
+            self.remote.fetch([self.tracking.refspec(run.ref) for run in runs])
+        except RepositoryError as error:
+            if len(runs) == 1:
+                return {runs[0]: error.message}
+            self.remote.refs(runs[0].ref)  # raises when it is the network, not the runs
+            middle = len(runs) // 2
+            return self._fetch_batch(runs[:middle]) | self._fetch_batch(runs[middle:])
+        self.tracking.known.update({run.ref: run.tip for run in runs})
+        return {}
+
+    def report(self, tags: TagChanges, notices: Iterable[str] = ()) -> SyncReport:
+        """What was done."""
+        runs = sorted(self.done, key=lambda run: (*run.source.sort_key, run.flow))
+        return SyncReport(
+            self.remote.name, tuple(runs), tags.added, tags.removed, (*notices, *tags.notices)
+        )
