@@ -94,7 +94,7 @@ class Current:
             RuntimeError: no task is running here.
         """
         if self._graph is None:
-            msg = "current.graph is known in a running task only"
+            msg = "current.graph is there in a running task only"
             raise RuntimeError(msg)
         return self._graph()
 

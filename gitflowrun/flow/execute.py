@@ -312,7 +312,7 @@ def _loaded_from(
         return inherited[name]
     if type(value) in _SMALL:  # there is only one 1 in a process, wherever it was loaded from
         return None
-    # The id may be that of a value that is gone: whoever compares the payloads finds that out.
+    # The id may be that of a value that is gone: the comparison of payloads afterwards finds that out.
     return state.loaded_values.refs.get(id(value))
 
 

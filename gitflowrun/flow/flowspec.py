@@ -54,7 +54,8 @@ class FlowSpec:
     Creating an object runs the command line of the flow and ends the process.
 
     Args:
-        use_cli: False makes a mere object, to look at the flow from outside.
+        use_cli: Whether to run the command line. False makes a mere object, for programs that look at the
+            flow from outside.
     """
 
     _is_flow_base = True  # its attributes are no members of flows
@@ -68,7 +69,7 @@ class FlowSpec:
             function.name = name  # type: ignore[attr-defined]  # whatever a decorator called it
 
     def __init__(self, use_cli: bool = True) -> None:
-        # In a running step a flow object is a mere object: the program is that step's.
+        # In a running step a flow object is a mere object: the process is that task.
         if use_cli and not current.is_running_flow:
             keep_initial_attributes(self)
             entry_point.run_program(type(self))
@@ -88,7 +89,7 @@ class FlowSpec:
         return self._task_state().item(len(frames) - 1) if frames else None
 
     def foreach_stack(self) -> list[tuple[int, int, Any]]:
-        """Index, number of items and item of each foreach this task is in, outermost first."""
+        """The foreach levels this task is in, outermost first, each as index, number of items, item."""
         state = self._task_state()
         return [
             (frame.index, frame.num_splits, state.item(depth))
@@ -185,7 +186,7 @@ class FlowSpec:
         # Only called when the object and its class have no such attribute.
         state = state_of(self)
         if state is not None and not name.startswith("__") and state.source_of(name) is not None:
-            # What can't be loaded is no absent attribute: that error is for the user to see.
+            # An artifact that can't be loaded is no absent attribute: the user should see that error.
             value = vars(self)[name] = state.load(name)
             return value
         raise AttributeError(_absent(type(self), name, state), name=name, obj=self)
@@ -193,9 +194,9 @@ class FlowSpec:
     def __delattr__(self, name: str) -> None:
         state = state_of(self)
         inherited = state is not None and state.source_of(name) is not None
-        # A property, parameter or constant of the class decides for itself.
-        guarded = hasattr(type(class_attribute(type(self), name)), "__delete__")
-        if name in vars(self) or not inherited or guarded:
+        # Properties, parameters and constants of the class are descriptors that allow or refuse it themselves.
+        is_descriptor = hasattr(type(class_attribute(type(self), name)), "__delete__")
+        if name in vars(self) or not inherited or is_descriptor:
             super().__delattr__(name)
         if state is not None and inherited:
             state.deleted.add(name)

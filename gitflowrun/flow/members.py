@@ -60,8 +60,8 @@ def initial_attributes(flow_cls: type) -> dict[str, Any]:
 def make_read_only(flow_cls: type) -> None:
     """Make parameters and constants read-only in running tasks of this process. Doing it twice is harmless.
 
-    The class itself keeps its values for whoever reads them there: a `ReadOnly` replaces them in running
-    flow objects alone.
+    Code that reads them from the class still gets the class's own values: a `ReadOnly` replaces them in
+    running flow objects alone.
     """
     owners = defining_classes(flow_cls)
     for name in (*parameters_of(flow_cls), *constants(flow_cls)):

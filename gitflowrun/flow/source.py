@@ -236,26 +236,26 @@ def _read(call: ast.Call, self_name: str) -> NextCall:
     if any(isinstance(argument, ast.Dict) for argument in call.args):
         return NextCall(line, form="condition")
     targets = [_target(argument, self_name) for argument in call.args]
-    known = tuple(target for target in targets if target is not None)
+    steps = tuple(target for target in targets if target is not None)
     unknown = [str(name) if name else "**" for name in keywords if name != "foreach"]
     problem = None
     if unknown:
         problem = f"self.next has no argument {unknown[0]!r}"
     elif not targets:
         problem = "self.next names no step"
-    elif len(known) < len(targets):
+    elif len(steps) < len(targets):
         argument = call.args[targets.index(None)]
         problem = f"{ast.unparse(argument)!r} is no step: write self.next({self_name}.<step>)"
     if "foreach" not in keywords:
-        return NextCall(line, known, problem=problem)
+        return NextCall(line, steps, problem=problem)
     variable = keywords["foreach"]
     name = variable.value if isinstance(variable, ast.Constant) else None
     if not isinstance(name, str):
         problem = problem or "foreach takes the name of an attribute, written as a literal string"
-        return NextCall(line, known, form="foreach", problem=problem)
+        return NextCall(line, steps, form="foreach", problem=problem)
     if len(targets) > 1:
         problem = problem or "a foreach leads to exactly one step"
-    return NextCall(line, known, name, "foreach", problem)
+    return NextCall(line, steps, name, "foreach", problem)
 
 
 def _target(node: ast.expr, self_name: str) -> str | None:

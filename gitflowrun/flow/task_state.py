@@ -2,8 +2,8 @@
 
 The flow object's own `__dict__` holds the attributes that the step set or loaded; everything else is in one
 `TaskState` beside them, so that a user's attribute names and ours never meet. Inherited artifacts come from
-`ArtifactSource`s, which are finished tasks; whoever makes them decides how payloads are read. A join sees its
-finished tasks as `Inputs`, a sequence of flow objects. No value is loaded before it is asked for.
+`ArtifactSource`s, which are finished tasks; the caller that makes them decides how payloads are read. A join
+sees its finished tasks as `Inputs`, a sequence of flow objects. No value is loaded before a step reads it.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class TaskState:
 
     Args:
         step: The step it runs, or ran in the case of a join's input; None when it runs none.
-        sources: Where inherited artifacts come from, in the order in which they are asked.
+        sources: Where inherited artifacts come from, in the order in which they are searched.
         parameters: Where parameters and constants come from.
         foreach_source: The task that has the items of the foreach levels: the parent, or a join's first input.
         frames: The foreach levels the step is in, outermost first.

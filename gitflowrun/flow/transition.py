@@ -109,8 +109,8 @@ class _Call:
                 "pass steps as self.next(self.<step>)",
             )
         steps = steps_of(type(self.flow)).items()
-        known = (name for name, step in steps if step is function)
-        name = str(next(known, getattr(function, "name", function.__name__)))
+        names = (name for name, step in steps if step is function)
+        name = str(next(names, getattr(function, "name", function.__name__)))
         if not is_step(function):
             raise self.refuse(
                 f"step {self.step!r} leads to {name!r}, which is no step",
@@ -159,8 +159,8 @@ class _Call:
         try:
             value = getattr(self.flow, name)
         except AttributeError:
-            known = [key for key in dir(self.flow) if not key.startswith("_")]
-            close = " or ".join(f"self.{key}" for key in nearest(name, known))
+            names = [key for key in dir(self.flow) if not key.startswith("_")]
+            close = " or ".join(f"self.{key}" for key in nearest(name, names))
             raise self.refuse(
                 f"foreach over self.{name} in step {self.step!r}: there is no such attribute",
                 f"did you mean {close}?" if close else f"assign self.{name} before self.next",

@@ -112,13 +112,13 @@ def test_a_running_flow_tells_where_it_is() -> None:
 
         @step
         def body(self) -> None:
-            self.told: Any = (self._current_step, str(self), list(self._foreach_stack))
-            self.listed = [name for name in dir(self) if name in {"items", "told", "_state"}]
+            self.seen: Any = (self._current_step, str(self), list(self._foreach_stack))
+            self.listed = [name for name in dir(self) if name in {"items", "seen", "_state"}]
             self.next(self.join)
 
         @step
         def join(self, inputs: Any) -> None:
-            self.told = (inputs[0]._current_step, str(inputs[0]))
+            self.seen = (inputs[0]._current_step, str(inputs[0]))
             self.next(self.end)
 
         @step
@@ -128,9 +128,9 @@ def test_a_running_flow_tells_where_it_is() -> None:
     run = run_flow(Where)
     frame = ForeachFrame("body", "items", 1, 0, "a long item that is cut somewh")
     text = "<flow Where step body[0] (input: a long item that is )>"
-    assert run.value("body", "told") == ("body", text, [frame])
-    assert run.value("body", "listed") == ["items", "told"]
-    assert run.value("end", "told") == ("body", text)
+    assert run.value("body", "seen") == ("body", text, [frame])
+    assert run.value("body", "listed") == ["items", "seen"]
+    assert run.value("end", "seen") == ("body", text)
 
 
 @pytest.fixture

@@ -98,24 +98,24 @@ def test_nodes_know_their_place() -> None:
 
 def test_the_map_is_plain_data_with_everything_a_scheduler_needs() -> None:
     """`to_map` survives the wire and says types, targets, foreach attributes and joins."""
-    told = FlowGraph.of(Shapes).to_map()
-    assert msgpack.unpack(msgpack.pack(told)) == told
-    assert told["file"] == "test_graph.py"
-    assert (told["start_step"], told["end_step"]) == ("start", "end")
-    assert told["doc"] == "Every shape there is.\n\nOn two lines."
-    assert told["parameters"] == [{"name": "amount", "type": "Parameter"}]
-    assert told["constants"] == [{"name": "RATE", "type": "float"}]
-    assert told["graph_structure"] == [
+    data = FlowGraph.of(Shapes).to_map()
+    assert msgpack.unpack(msgpack.pack(data)) == data
+    assert data["file"] == "test_graph.py"
+    assert (data["start_step"], data["end_step"]) == ("start", "end")
+    assert data["doc"] == "Every shape there is.\n\nOn two lines."
+    assert data["parameters"] == [{"name": "amount", "type": "Parameter"}]
+    assert data["constants"] == [{"name": "RATE", "type": "float"}]
+    assert data["graph_structure"] == [
         "start", [["fork", [["left"], ["right"]], "meet"]], "join", "end",
     ]  # fmt: skip
-    start, fork = told["steps"]["start"], told["steps"]["fork"]
+    start, fork = data["steps"]["start"], data["steps"]["fork"]
     assert (start["type"], start["foreach_artifact"], start["matching_join"]) == (
         "split-foreach", "items", "join",
     )  # fmt: skip
     assert (fork["type"], fork["next"], fork["matching_join"]) == (
         "split-static", ["left", "right"], "meet",
     )  # fmt: skip
-    assert told["steps"]["left"]["type"] == "linear"
+    assert data["steps"]["left"]["type"] == "linear"
     line = Path(__file__).read_text().splitlines()[start["line"] - 1]
     assert line.strip().startswith("def start")
 

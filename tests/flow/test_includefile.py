@@ -225,7 +225,7 @@ def test_declaring_reads_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ({"encoding": "klingon"}, "'klingon' is no encoding"),
         ({"encoding": "hex"}, "'hex' is no encoding"),
@@ -237,9 +237,11 @@ def test_declaring_reads_nothing() -> None:
         ({"default": b"x"}, "the default b'x' is not the path"),
     ],
 )
-def test_declarations_that_cannot_be_are_refused(options: dict[str, Any], told: str) -> None:
-    """A wrong declaration is told without a run."""
-    with pytest.raises(ParameterError, match=f"parameter 'x': .*{told}|parameter 'x': {told}"):
+def test_declarations_that_cannot_be_are_refused(options: dict[str, Any], message: str) -> None:
+    """A wrong declaration is refused without a run."""
+    with pytest.raises(
+        ParameterError, match=f"parameter 'x': .*{message}|parameter 'x': {message}"
+    ):
         check_parameters(flow_with(IncludeFile("x", **options)))
 
 
@@ -260,7 +262,7 @@ def test_a_parser_makes_the_value(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("parser", "told"),
+    ("parser", "message"),
     [
         ("json.loads", "the parser can't read the file 'notes.txt': JSONDecodeError"),
         ("no_such_package.load", "'no_such_package.load' can't be imported: ModuleNotFoundError"),
@@ -268,9 +270,9 @@ def test_a_parser_makes_the_value(tmp_path: Path) -> None:
         ("json.__name__", "'json.__name__' is not a function"),
     ],
 )
-def test_a_parser_that_fails_is_a_usage_error(file: Path, parser: str, told: str) -> None:
+def test_a_parser_that_fails_is_a_usage_error(file: Path, parser: str, message: str) -> None:
     """The parameter, the file and the parser's own words are in the message."""
-    with pytest.raises(UsageError, match=f"parameter 'x': .*{told}"):
+    with pytest.raises(UsageError, match=f"parameter 'x': .*{message}"):
         value_of(file.name, parser=parser)
 
 

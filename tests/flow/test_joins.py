@@ -125,7 +125,7 @@ def test_only_what_the_join_says_passes_through() -> None:
 
 
 def test_merging_takes_what_agrees_without_loading_it() -> None:
-    """Equal contents are handed on by reference, private and one-sided ones included."""
+    """Equal contents are passed on by reference, private and one-sided ones included."""
 
     def check(flow: Any, inputs: Any) -> None:
         flow.both = "joined"
@@ -156,7 +156,7 @@ def test_merging_is_all_or_nothing() -> None:
 
 
 def test_include_and_exclude_choose() -> None:
-    """`exclude` leaves names out, known or not; `include` takes those alone, wherever they are."""
+    """`exclude` leaves names out, artifacts or not; `include` takes those alone, wherever they are."""
 
     def excluding(flow: Any, inputs: Any) -> None:
         flow.merge_artifacts(inputs, exclude=["both", "never heard of", "touched"])

@@ -76,7 +76,7 @@ GOOD = {
 
 @pytest.mark.parametrize("rows", GOOD.values(), ids=GOOD)
 def test_good_graphs_pass(rows: str, tmp_path: Path) -> None:
-    """Every shape that can run is accepted, and can be told as plain data."""
+    """Every shape that can run is accepted, and can be written as plain data."""
     graph = graph_of(rows, tmp_path / "linted.py")
     lint(graph)
     assert graph.to_map()["graph_structure"][0] == graph.start_step
@@ -211,7 +211,7 @@ BAD = {
 
 @pytest.mark.parametrize(("rows", "message", "line"), BAD.values(), ids=BAD)
 def test_bad_graphs_are_refused(rows: str, message: str, line: int | None, tmp_path: Path) -> None:
-    """The first broken rule is told with file, line and a hint."""
+    """The first broken rule is reported with file, line and a hint."""
     path = tmp_path / "linted.py"
     with pytest.raises(LintError) as caught:
         lint(graph_of(rows, path))

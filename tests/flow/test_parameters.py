@@ -139,7 +139,7 @@ def test_bad_values_are_usage_errors(options: dict[str, Any], text: str, message
     ids=range(20),
 )
 def test_bad_declarations_are_refused(parameter: Parameter, message: str) -> None:
-    """Names, types, separators and defaults that can't be are told before anything runs."""
+    """Names, types, separators and defaults that can't be are refused before anything runs."""
     with pytest.raises(ParameterError) as caught:
         check_parameters(flow_with(x=parameter))
     assert message in caught.value.message
@@ -274,7 +274,7 @@ def test_a_deploy_time_value_has_the_parameters_type(
     ids=range(7),
 )
 def test_a_deploy_time_function_that_is_wrong(options: dict[str, Any], message: str) -> None:
-    """A failure and a value of another type are told with the parameter's name."""
+    """A failure and a value of another type are reported with the parameter's name."""
     with pytest.raises(ParameterError) as caught:
         value_of(**options)
     assert message in caught.value.message

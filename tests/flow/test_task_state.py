@@ -1,4 +1,4 @@
-"""Sources of inherited artifacts read no more than they are asked for."""
+"""Sources of inherited artifacts read no more than a step needs."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_a_record_is_fetched_when_it_is_needed_and_once() -> None:
 
 
 def test_a_task_whose_items_are_gone_fails_clearly() -> None:
-    """Records that lack the items of a foreach are told as such, not as a KeyError."""
+    """Records that lack the items of a foreach are reported as such, not as a KeyError."""
     run = MemoryRun(Two)
     run.execute("start", [])
     task = Task(TaskName("end", "2"), (ForeachFrame("end", "lost", 2, 0, "a"),))

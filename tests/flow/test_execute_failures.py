@@ -1,4 +1,4 @@
-"""Steps that fail: what is kept, and what people are told."""
+"""Steps that fail: what is kept, and what people read of them."""
 
 from __future__ import annotations
 

@@ -291,7 +291,7 @@ def test_current_describes_the_running_task_and_nothing_else() -> None:
                 "parameter_names",
             )  # fmt: skip
             self.facts = {name: getattr(current, name) for name in names}
-            self.known = ("run_id" in current, "origin_run_id" in current, "card" in current)
+            self.contained = ("run_id" in current, "origin_run_id" in current, "card" in current)
             self.got = (current.get("step_name"), current.get("nothing", 7))
             self.graph_steps = list(current.graph["steps"])
             self.next(self.end)
@@ -307,7 +307,7 @@ def test_current_describes_the_running_task_and_nothing_else() -> None:
         "namespace": "user:ada", "username": "ada", "tags": {"a tag"}, "tempdir": ".",
         "parameter_names": ["amount"],
     }  # fmt: skip
-    assert run.value("start", "known") == (True, False, False)
+    assert run.value("start", "contained") == (True, False, False)
     assert run.value("start", "got") == ("start", 7)
     assert run.value("start", "graph_steps") == ["start", "end"]
     assert not current.is_running_flow

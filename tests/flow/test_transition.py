@@ -35,7 +35,7 @@ class Talks(FlowSpec):
 
     @step
     def end(self) -> None:
-        """Say something in the end, if asked to."""
+        """Call what the test has put into SAY, if anything."""
         if SAY[-1] is not nothing:
             SAY[-1](self)
 
@@ -102,7 +102,7 @@ def test_wrong_transitions_are_refused_with_the_users_line(say: Any, message: st
 
 
 def test_a_step_that_ends_without_a_transition_failed() -> None:
-    """A step that returns early is told with the line of its `def`."""
+    """A step that returns early is reported with the line of its `def`."""
     error = error_of(lambda _flow: None)
     assert "step 'start' ended without self.next" in error.message
     assert "def start" in linecache.getline(__file__, error.line or 0)
