@@ -358,7 +358,7 @@ def test_names_that_flows_use_may_be_artifacts() -> None:
             self.last = self.name
 
     run = run_flow(Named)
-    assert run.value("start", "first") == ("Named", "test_execution.py")
+    assert run.value("start", "first") == ("Named", "test_execute.py")
     assert run.value("end", "last") == "Ada"
 
 
