@@ -1,19 +1,17 @@
-"""Where payloads are cut into chunks. Each chunk becomes a blob; what is in it, and who has it, is no matter.
+"""Cuts payloads into chunks, each of which becomes a blob.
 
 A payload of up to 1 MiB stays whole. In larger ones a cut falls where the content says (FastCDC: 256 KiB to
 4 MiB, 1 MiB on average), so inserted rows change a chunk or two and not everything behind them. Every part of
 a value, such as a column, begins a chunk, so a changed column leaves its neighbours' chunks alone; only tiny
 parts that follow one another share chunks, for a blob of a few bytes costs more than it could ever save.
 
-Boundaries are data: manifests list them, and a reader needs none of this. Without `pyfastcdc`, cuts fall
-every 1 MiB, which costs sharing between versions and nothing else.
+Boundaries are data: manifests list them, and a reader needs none of this. Another version of pyfastcdc that
+cut elsewhere would cost sharing with older payloads and nothing else.
 """
 
 from __future__ import annotations
 
-import importlib.util
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from typing import TYPE_CHECKING
 
 from gitflowrun.git.owner import usable_cpus
@@ -73,11 +71,11 @@ def _joined(tiny: list[memoryview]) -> memoryview:
 def _cut_part(view: memoryview) -> list[memoryview]:
     if len(view) <= WHOLE:
         return [view]
-    ends = _content_ends(view) if _finds_content() else list(_ends(view))
+    ends = _ends_by_threads(view)
     return [view[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
 
-def _content_ends(view: memoryview) -> list[int]:
+def _ends_by_threads(view: memoryview) -> list[int]:
     """The ends of the chunks of `view`; large views are searched by several threads at once.
 
     Each thread starts somewhere; where the chunks of one meet a boundary of the next, they go on alike, for
@@ -85,14 +83,14 @@ def _content_ends(view: memoryview) -> list[int]:
     """
     count = max(1, min(len(view) // _SEGMENT, usable_cpus()))
     if count == 1:
-        return list(_found_ends(view))
+        return list(_ends(view))
     starts = [len(view) * number // count for number in range(count)]
 
     def search(number: int) -> list[int]:
         start = starts[number]
         stop = starts[number + 1] if number + 1 < count else len(view)
         ends = []
-        for end in _found_ends(view[start:]):
+        for end in _ends(view[start:]):
             ends.append(start + end)
             if start + end >= stop:
                 break
@@ -114,30 +112,13 @@ def _continue(view: memoryview, ends: list[int], segment: list[int]) -> None:
         if place is not None:
             ends += segment[place + 1 :]
             return
-        ends.append(ends[-1] + next(_found_ends(view[ends[-1] :])))
+        ends.append(ends[-1] + next(_ends(view[ends[-1] :])))
 
 
 def _ends(view: memoryview) -> Iterator[int]:
-    return _found_ends(view) if _finds_content() else _fixed_ends(view)
-
-
-@cache
-def _finds_content() -> bool:
-    # Its stand-in in Python is a hundred times slower than writing what it would save.
-    try:
-        return importlib.util.find_spec("pyfastcdc.cy.fastcdc") is not None
-    except ImportError:
-        return False
-
-
-def _found_ends(view: memoryview) -> Iterator[int]:
-    from pyfastcdc.cy.fastcdc import FastCDC
+    """The ends of the chunks of `view`, searched one after the other."""
+    from pyfastcdc import FastCDC  # only large payloads need it
 
     cutter = FastCDC(AVERAGE_CHUNK, min_size=MIN_CHUNK, max_size=MAX_CHUNK)
     for chunk in cutter.cut_buf(view):
         yield chunk.offset + chunk.length
-
-
-def _fixed_ends(view: memoryview) -> Iterator[int]:
-    yield from range(WHOLE, len(view), WHOLE)
-    yield len(view)

@@ -6,6 +6,7 @@ import errno
 import gc
 import io
 import os
+import pickle
 import random
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+import gitflowrun
 from gitflowrun.artifacts import payloads
 from gitflowrun.artifacts.artifacts import ArtifactReader, ArtifactWriter, Saved
 from gitflowrun.artifacts.codecs import Encoded, encode
@@ -313,6 +315,14 @@ def test_files_are_stored_without_being_read(repo: GitRepo, tmp_path: Path) -> N
     assert found.save(tmp_path / "copy.bin").read_bytes() == data
     again = save(repo, c=found)
     assert again.refs["c"].digest == saved.refs["a"].digest
+
+
+def test_the_type_of_files_is_recorded_by_its_public_name(repo: GitRepo) -> None:
+    """What manifests say does not depend on where the class is defined, and names the class."""
+    saved = save(repo, a=from_chunks([b"x"]))
+    assert saved.refs["a"].type == "gitflowrun.FileArtifact"
+    assert gitflowrun.FileArtifact is FileArtifact
+    assert pickle.loads(pickle.dumps(FileArtifact)) is FileArtifact
 
 
 def test_streams_are_spooled(repo: GitRepo, tmp_path: Path) -> None:

@@ -13,16 +13,6 @@ from tests.helpers.packs import noise
 MIB = 1 << 20
 
 
-@pytest.fixture(params=["content", "fixed"])
-def cutter(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """With and without pyfastcdc."""
-    kind = str(request.param)
-    if kind == "content":
-        pytest.importorskip("pyfastcdc")
-    monkeypatch.setattr(chunking, "_finds_content", lambda: kind == "content")
-    return kind
-
-
 def _views(*parts: bytes) -> tuple[memoryview, ...]:
     return tuple(memoryview(part) for part in parts)
 
@@ -32,7 +22,6 @@ def _bytes(chunks: list[memoryview]) -> list[bytes]:
 
 
 @pytest.mark.parametrize("size", [0, 1, MIB - 1, MIB])
-@pytest.mark.usefixtures("cutter")
 def test_up_to_a_mebibyte_stays_whole(size: int) -> None:
     """Small payloads are one chunk, the very view given where it was one."""
     data = memoryview(noise(size))
@@ -47,22 +36,17 @@ def test_up_to_a_mebibyte_stays_whole(size: int) -> None:
 @given(
     st.lists(
         st.sampled_from([0, 1, 100, 60_000, 70_000, MIB, MIB + 1, 3 * MIB, 9 * MIB]), max_size=7
-    ),
-    st.booleans(),
+    )
 )
-def test_chunks_are_the_payload_and_small_enough(sizes: list[int], content: bool) -> None:
+def test_chunks_are_the_payload_and_small_enough(sizes: list[int]) -> None:
     """Whatever the parts, their chunks concatenate to the payload, and none is empty or above 4 MiB."""
     parts = [noise(size, number) for number, size in enumerate(sizes)]
-    with pytest.MonkeyPatch.context() as patch:
-        if not content:
-            patch.setattr(chunking, "_finds_content", lambda: False)
-        chunks = _bytes(cut(_views(*parts)))
+    chunks = _bytes(cut(_views(*parts)))
     assert b"".join(chunks) == b"".join(parts)
     assert all(len(chunk) <= MAX_CHUNK for chunk in chunks)
     assert all(chunks) or chunks == [b""]
 
 
-@pytest.mark.usefixtures("cutter")
 def test_data_without_cut_points_is_cut_all_the_same() -> None:
     """Zeros and short periods fall to the largest chunk."""
     for data in (bytes(20 * MIB), b"0123456789abcdef" * MIB):
@@ -73,14 +57,12 @@ def test_data_without_cut_points_is_cut_all_the_same() -> None:
 
 def test_inserted_bytes_change_a_chunk_or_two() -> None:
     """After an insertion all but a few chunks are the same."""
-    pytest.importorskip("pyfastcdc")
     data = noise(24 * MIB)
     changed = data[: 10 * MIB] + b"inserted rows" * 100 + data[10 * MIB :]
     before, after = (set(_bytes(cut(_views(version)))) for version in (data, changed))
     assert sum(map(len, after - before)) < 6 * MIB
 
 
-@pytest.mark.usefixtures("cutter")
 def test_a_changed_part_leaves_the_others_alone() -> None:
     """Every part begins a chunk: a longer first column moves nothing in the second."""
     columns = [noise(3 * MIB, number) for number in range(4)]
@@ -92,7 +74,6 @@ def test_a_changed_part_leaves_the_others_alone() -> None:
     assert before[-tail:] == after[-tail:]
 
 
-@pytest.mark.usefixtures("cutter")
 def test_tiny_parts_share_chunks() -> None:
     """Headers between columns make no dust, and do not disturb the columns."""
     columns = [noise(2 * MIB, number) for number in range(3)]
@@ -118,7 +99,6 @@ def test_many_tiny_parts_are_not_all_copied(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize("threads", [2, 3, 4])
 def test_threads_make_no_difference(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A payload is cut alike by one thread and by several, also where nothing is to be found."""
-    pytest.importorskip("pyfastcdc")
     for data in (
         noise(30 * MIB),
         bytes(13 * MIB) + noise(9 * MIB),
@@ -132,15 +112,8 @@ def test_threads_make_no_difference(threads: int, monkeypatch: pytest.MonkeyPatc
             assert _bytes(cut(_views(data))) == one
 
 
-@pytest.mark.usefixtures("cutter")
 def test_views_of_other_types_are_cut_as_bytes() -> None:
     """A view of doubles is cut as its bytes."""
     np = pytest.importorskip("numpy")
     array = np.random.default_rng(0).random(500_000)
     assert b"".join(cut([memoryview(array)])) == array.tobytes()
-
-
-def test_without_pyfastcdc_cuts_are_fixed() -> None:
-    """Where the package is missing, nothing else changes."""
-    chunks = list(chunking._fixed_ends(memoryview(bytes(2 * MIB + 5))))
-    assert chunks == [MIB, 2 * MIB, 2 * MIB + 5]

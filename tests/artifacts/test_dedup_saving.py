@@ -61,7 +61,6 @@ def test_the_same_value_again_writes_nothing(repo: GitRepo, size: int) -> None:
 
 def test_a_changed_value_writes_its_change(repo: GitRepo) -> None:
     """Rows inserted into a large value cost a few chunks."""
-    pytest.importorskip("pyfastcdc")
     room = _Room(repo)
     value = random.Random(1).randbytes(24 * MIB)
     room.save(a=value)
