@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun import msgpack
+from gitflowrun.client.limits import MAX_INFO_FILE
 from gitflowrun.client.metaflow_names import info_dict, record_dict
 from gitflowrun.client.repository import Source
 from gitflowrun.errors import CorruptRecord, GitflowrunError, NotFound, RepositoryError
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["RUN_VARIABLE", "read_info_file"]
 
 RUN_VARIABLE = "GITFLOWRUN_RUN"
-_MAX_INFO = 64 << 20
 
 
 def read_info_file() -> dict[str, Any] | None:
@@ -79,7 +79,7 @@ def _beside_script() -> dict[str, Any] | None:
 def _read(path: Path) -> dict[str, Any] | None:
     """The INFO in a file; None when it holds something else."""
     try:
-        if path.stat().st_size > _MAX_INFO:
+        if path.stat().st_size > MAX_INFO_FILE:
             return None
         data = msgpack.unpack(path.read_bytes())
         return record_dict(INFO.load(data)) if isinstance(data, dict) else None

@@ -54,7 +54,7 @@ LIBRARIES = {
 }
 # A name that occurs more than once stands for the same thing in another layer.
 SAME_THING = {
-    "diff", "errors", "hooks", "logs", "main", "maintenance", "repository", "resume", "run", "sync",
+    "diff", "errors", "hooks", "limits", "logs", "main", "maintenance", "repository", "resume", "run", "sync",
     "tag", "task", "trust",
 }  # fmt: skip
 MOST_FILES = 170

@@ -15,6 +15,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
+from gitflowrun.client.limits import MAX_ATTEMPTS, NAMES_IN_A_HINT
 from gitflowrun.client.namespaces import get_namespace
 from gitflowrun.client.repository import Source
 from gitflowrun.client.run_reader import RunReader, TaskReader
@@ -38,10 +39,7 @@ __all__ = [
     "suggestion",
 ]
 
-MAX_ATTEMPTS = 6
-"""Attempts that a task can have; Metaflow's limit."""
 _STATE_VERSION = 1
-_FEW = 8
 _TASK_DEPTH = 4
 
 _CLASSES: dict[int, type[ClientObject]] = {}
@@ -339,5 +337,5 @@ def suggestion(name: str, candidates: list[str]) -> str | None:
         return f"did you mean {' or '.join(near)}?"
     if not candidates:
         return None
-    more = "" if len(candidates) <= _FEW else ", …"
-    return f"there is {', '.join(candidates[:_FEW])}{more}"
+    more = "" if len(candidates) <= NAMES_IN_A_HINT else ", …"
+    return f"there is {', '.join(candidates[:NAMES_IN_A_HINT])}{more}"

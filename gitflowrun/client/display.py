@@ -14,10 +14,8 @@ if TYPE_CHECKING:
 
     from pandas import DataFrame
 
-__all__ = ["SHOWN", "data_frame", "size_text", "table", "time_text", "title"]
+__all__ = ["data_frame", "size_text", "table", "time_text", "title"]
 
-SHOWN = 20
-"""Rows of a table that may have thousands."""
 _KIB = 1024
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.client.base import Container, Scope, local_time, make, outside, suggestion
-from gitflowrun.client.display import SHOWN, data_frame, table, title
+from gitflowrun.client.display import data_frame, table, title
+from gitflowrun.client.limits import CELL_BYTES, ROWS_SHOWN
 from gitflowrun.client.namespaces import get_namespace
 from gitflowrun.client.repository import Source
 from gitflowrun.client.run import FACTS, Run, facts, seconds
@@ -27,7 +28,6 @@ __all__ = ["Flow", "Metaflow", "rows"]
 _CELL_TYPES = tuple(f"builtins.{name}" for name in ("bool", "float", "int", "str", "NoneType"))
 _CELL_NUMPY = ("numpy.bool", "numpy.float", "numpy.int", "numpy.uint")
 _CELL_CODECS = ("plain/", "str/", "npy/")
-_CELL_BYTES = 4096
 
 _LEADING = (
     "run_id", "status", "user", "created_at", "finished_at", "seconds", "tags"
@@ -111,7 +111,7 @@ class Flow(Container[Run]):
     def _repr_html_(self) -> str:
         """A table of its newest runs."""
         runs = ((run.id, *facts(run, run.user_tags)) for run in self)
-        return title(f"Flow {self.id}") + table(("run", *FACTS), runs, most=SHOWN)
+        return title(f"Flow {self.id}") + table(("run", *FACTS), runs, most=ROWS_SHOWN)
 
 
 class Metaflow:
@@ -186,7 +186,7 @@ def _reporting_tasks(run: Run) -> Iterator[Task]:
 def _cells(task: Task) -> Iterator[tuple[str, Any]]:
     for artifact in task:
         ref = artifact._ref  # noqa: SLF001  (codec and size are no part of Metaflow's API)
-        if ref is None or ref.size > _CELL_BYTES or not ref.codec.startswith(_CELL_CODECS):
+        if ref is None or ref.size > CELL_BYTES or not ref.codec.startswith(_CELL_CODECS):
             continue
         if ref.type in _CELL_TYPES or ref.type.startswith(_CELL_NUMPY):
             yield artifact.id, artifact.data

@@ -165,6 +165,6 @@ def _cwd() -> str:
         raise RepositoryError("the current directory does not exist any more") from error
 
 
-# A task is a fork of the process that imported the flow. What that one had open is not the child's to use.
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_open.clear)
+# A task is a fork of the process that imported the flow. Open packs of that process, with their locks and
+# file positions, are not for its children.
+os.register_at_fork(after_in_child=_open.clear)

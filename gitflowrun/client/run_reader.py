@@ -10,6 +10,7 @@ import time
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from gitflowrun.client.limits import TAGS_FRESH
 from gitflowrun.client.repository import Source
 from gitflowrun.errors import NotFound
 from gitflowrun.runs.read import StoredRun
@@ -26,14 +27,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Listing", "RunReader", "TaskReader"]
 
-_FRESH = 1.0
-"""Seconds for which the tags of a listing hold."""
-
 
 class Listing:
     """The runs of a flow as one look at the refs found them, and their tags as they are now.
 
-    What was found holds for a second, then the tags of all runs are read again, at once: a loop that waits
+    What was found holds for `TAGS_FRESH` seconds, then the tags of all runs are read again, at once: a loop that waits
     for a tag sees it, and a loop over all runs does not read the refs for each.
 
     Args:
@@ -58,7 +56,7 @@ class Listing:
 
     def _set_age(self) -> None:
         self._changes = self._source.tag_changes
-        self._stale = time.monotonic() + _FRESH
+        self._stale = time.monotonic() + TAGS_FRESH
 
 
 class RunReader:

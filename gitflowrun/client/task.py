@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from gitflowrun.client.artifact import DataArtifact
 from gitflowrun.client.base import Container, TaskPart, local_time
-from gitflowrun.client.display import SHOWN, size_text, table, time_text, title
+from gitflowrun.client.display import size_text, table, time_text, title
+from gitflowrun.client.limits import ROWS_SHOWN
 from gitflowrun.client.metaflow_names import Metadata, as_exception, metadata_entries
 from gitflowrun.errors import MissingKey
 
@@ -197,7 +198,7 @@ class Task(TaskPart, Container[DataArtifact]):
         status = "done" if self.successful else "failed"
         rows = ((item.id, item.type, size_text(item.size)) for item in self)
         head = title(f"Task {self.pathspec}: {status}, {time_text(self.created_at)}")
-        return head + table(("artifact", "type", "size"), rows, most=SHOWN)
+        return head + table(("artifact", "type", "size"), rows, most=ROWS_SHOWN)
 
 
 class MetaflowData:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from gitflowrun.errors import CorruptRecord, GitflowrunError, RefConflict
 from gitflowrun.git.odb import History
 from gitflowrun.git.transport import Remote, default_remote
+from gitflowrun.porcelain.limits import MAX_NOTICES
 from gitflowrun.porcelain.remote_tags import fetch_tags
 from gitflowrun.porcelain.sync import (
     Outcome,
@@ -41,8 +42,6 @@ if TYPE_CHECKING:
     from gitflowrun.names import RunId
 
 __all__ = ["fetch"]
-
-_MAX_NOTICES = 20
 
 
 def fetch(repo: Repository, remote: str | None = None) -> SyncReport:
@@ -157,6 +156,6 @@ class _Fetch(Transfer):
 
 
 def _foreign(view: RemoteView) -> list[str]:
-    named = [f"{name} is not the ref of a run" for name in sorted(view.foreign)[:_MAX_NOTICES]]
+    named = [f"{name} is not the ref of a run" for name in sorted(view.foreign)[:MAX_NOTICES]]
     more = len(view.foreign) - len(named)
     return [*named, f"{more} more refs are not of runs"] if more else named

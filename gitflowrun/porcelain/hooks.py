@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from gitflowrun.errors import RepositoryError
 from gitflowrun.git.command import Git
 from gitflowrun.git.objects import NULL_OID, Oid
+from gitflowrun.porcelain.limits import RECENT_RUNS
 from gitflowrun.runs import layout
 from gitflowrun.runs.listing import RunSummary, list_runs
 from gitflowrun.runs.read import StoredRun
@@ -46,7 +47,6 @@ _BLOCK = re.compile(
 _SHELLS = re.compile(rb"#!\s*(/\S*/)?(env\s+)?(sh|bash|dash|ksh|zsh)\b")
 _SHEBANG = "#!/bin/sh\n"
 _PROBE = "command -v git-runs"
-_RECENT = 20
 
 
 class Installed(Enum):
@@ -103,7 +103,7 @@ def post_commit(repo: Repository) -> list[str]:
     head = repo.head()
     found = [
         run
-        for run in list_runs(repo, limit=_RECENT)
+        for run in list_runs(repo, limit=RECENT_RUNS)
         if run.dirty and StoredRun(repo, run.flow, run.id, run.commit).code_tree == head.tree
     ]
     if found:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from gitflowrun.errors import GitflowrunError
 from gitflowrun.names import PARAMETERS_STEP, TaskName
+from gitflowrun.porcelain.limits import MAX_PREVIEW
 from gitflowrun.porcelain.query import artifact_ref, final_artifacts, is_private
 from gitflowrun.values import frozen
 
@@ -38,10 +39,6 @@ __all__ = [
     "step_overview",
     "task_overview",
 ]
-
-
-_MAX_PREVIEW = 256
-"""Bytes of a stored value, and characters of its text, that are shown in a list."""
 
 
 @frozen
@@ -314,10 +311,10 @@ def _preview(run: StoredRun, ref: ArtifactRef) -> str | None:
     from gitflowrun.artifacts.codecs import is_safe
 
     try:
-        if ref.size > _MAX_PREVIEW or not is_safe(ref.codec):
+        if ref.size > MAX_PREVIEW or not is_safe(ref.codec):
             return None
         value = ArtifactReader(run.objects).load(ref, trusted=False)
     except GitflowrunError:  # damaged, or of a codec that is not here: the list shows the rest
         return None
     text = repr(value)
-    return text if len(text) <= _MAX_PREVIEW else text[: _MAX_PREVIEW - 1] + "…"
+    return text if len(text) <= MAX_PREVIEW else text[: MAX_PREVIEW - 1] + "…"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from gitflowrun.git.odb import History
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.git.transport import Remote, default_remote
+from gitflowrun.porcelain.limits import PUSH_ROUNDS
 from gitflowrun.porcelain.remote_tags import push_tags
 from gitflowrun.porcelain.sync import (
     Outcome,
@@ -37,9 +38,6 @@ if TYPE_CHECKING:
     from gitflowrun.runs.read import StoredRun
 
 __all__ = ["push"]
-
-# Whoever keeps being slower than others is told so instead of trying for ever.
-_MOST_ROUNDS = 6
 
 
 def push(
@@ -87,7 +85,7 @@ class _Push(Transfer):
     def send(self, runs: Sequence[RunTip]) -> SyncReport:
         """Push `runs`, in this order, and their tags."""
         slower: dict[RunTip, SyncedRun] = {}
-        for _ in range(_MOST_ROUNDS):
+        for _ in range(PUSH_ROUNDS):
             view = RemoteView.of(self.remote)  # 1
             slower = self._round(view, list(slower) or runs)
             if not slower:

@@ -23,6 +23,7 @@ from gitflowrun.git.objects import Oid
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.git.transport import BATCH
 from gitflowrun.names import RunId, check_flow_name
+from gitflowrun.porcelain.limits import UID_DIGITS
 from gitflowrun.runs import layout
 from gitflowrun.values import frozen
 
@@ -46,8 +47,6 @@ __all__ = [
     "free_id",
     "tags_of",
 ]
-
-_UID_DIGITS = 7
 
 
 class Outcome(Enum):
@@ -179,7 +178,7 @@ def _parse(name: str) -> tuple[str, RunId] | None:
 
 def free_id(run: RunId, uid: Oid, taken: Collection[RunId]) -> RunId:
     """The id for a run where `taken` ones are: its own, or its number with as much of its uid as it takes."""
-    digits = _UID_DIGITS
+    digits = UID_DIGITS
     wanted = run
     while wanted in taken:
         wanted = RunId(f"{run.number}-{str(uid)[:digits]}")

@@ -15,7 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gitflowrun.client.code import MAX_DEPTH, code_files, materialise, write_tar
+from gitflowrun.client.code import code_files, materialise, write_tar
+from gitflowrun.client.limits import MAX_CODE_DEPTH
 from gitflowrun.errors import CorruptRecord, UntrustedArtifact
 from gitflowrun.git.objects import Mode, ObjectType, Oid, TreeEntry, tree_bytes
 from gitflowrun.git.odb import ObjectStore
@@ -186,7 +187,7 @@ def test_submodules_are_empty_directories(
 def test_bombs_are_defused(objects: ObjectStore, plant: Callable[..., Oid]) -> None:
     """A tree of absurd depth ends in an error, not in an absurd directory."""
     tree = plant((Mode.BLOB, b"x", b""))
-    for _ in range(MAX_DEPTH + 2):
+    for _ in range(MAX_CODE_DEPTH + 2):
         tree = plant((Mode.TREE, b"d", tree))
     with pytest.raises(CorruptRecord, match="too large or too deep"):
         list(code_files(objects, tree, trusted=True))
