@@ -1,8 +1,8 @@
-"""`read_info_file`: what is known about the run that this process belongs to. Reading only.
+"""`read_info_file`, of Metaflow's module of that name: the INFO of the run that this process belongs to.
 
-Three places are asked, the nearest first:
+Three places are looked at, the nearest first:
 
-1. The environment: the runtime tells a task's process its run (`GITFLOWRUN_RUN`, `Flow/id`).
+1. The environment: a task's process has its run there (`GITFLOWRUN_RUN`, `Flow/id`).
 2. The file system: a script that runs from a run's tree (`git worktree add X runs/Flow/12`, `git archive
    runs/Flow/12`) has `INFO` beside the directory `code` it lies in.
 3. The repository: the newest run.

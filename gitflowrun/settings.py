@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Durability", "Isolation", "Settings", "parse_size", "user_name"]
 
+OWN_NAMESPACE = "user"
+"""The value of `runs.namespace` that stands for the current user's tag."""
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _USER_VARIABLES = ("METAFLOW_USER", "SUDO_USER", "USERNAME", "USER", "LOGNAME")
 _SIZE = re.compile(r"(\d+)([kmg]?)b?\Z", re.IGNORECASE)
@@ -141,3 +143,13 @@ class Settings:
             isolation=isolation,
             auto_push=(text("autoPush") or "false").lower() in {"true", "yes", "on", "1"},
         )
+
+    def namespace_of(self, user: str) -> str | None:
+        """The namespace that a user's process starts in; None, all runs, unless `runs.namespace` is set.
+
+        Metaflow starts in `user:<name>` because its service holds the runs of a whole company. A repository
+        holds the runs that somebody made in it or chose to fetch, and there the same rule would hide those of
+        one's own other machine, of CI, of a container that runs as root, and of the colleague whose runs were
+        just fetched.
+        """
+        return f"user:{user}" if self.namespace == OWN_NAMESPACE else self.namespace or None

@@ -1,4 +1,4 @@
-"""The version of the user's repository, as `git describe` tells it. Our own version is `gitflowrun.__version__`.
+"""The version of the user's repository, made of what `git describe` says. Ours is `gitflowrun.__version__`.
 
     2.3.0                              the commit that has the tag
     2.3.0.post5-gitabc1234             five commits later

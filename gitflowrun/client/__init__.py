@@ -1,7 +1,7 @@
-"""What a person reads runs with: Metaflow's client API over git. Runs no flow, writes nothing but tags.
+"""Metaflow's client API over git: flows, runs, steps, tasks and artifacts. Only tags are written.
 
-The objects are views: each knows its address and its repository, reads when it is asked and holds no more
-than the record it has read. `from gitflowrun.client import Flow` loads neither pygit2, numpy nor pandas.
+The objects are views: each has its address and its repository, reads when it is asked and holds no more than
+the record it has read. `from gitflowrun.client import Flow` loads neither pygit2, numpy nor pandas.
 """
 
 from __future__ import annotations

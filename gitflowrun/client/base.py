@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ClientObject",
     "Container",
+    "Index",
     "RunPart",
     "Scope",
     "TaskPart",
@@ -276,18 +277,12 @@ class TaskPart(RunPart):
 _Child = TypeVar("_Child", bound=ClientObject)
 
 
-class Container(ClientObject, Generic[_Child]):
-    """An object that others are in: iterated newest first, indexed by id."""
+class Index(Generic[_Child]):
+    """What is in an object, found by its id: `parent[id]`, `id in parent`."""
 
     @abstractmethod
-    def __iter__(self) -> Iterator[_Child]:
-        """What is in it, newest first."""
-
     def _child(self, name: str) -> _Child:
         """The child of that id. Raises NotFound."""
-        child: _Child = self._at(*self._path.components, name)
-        child._check_exists()  # noqa: SLF001  (of a class of this module)
-        return child
 
     def __getitem__(self, name: str | int) -> _Child:
         try:
@@ -301,6 +296,19 @@ class Container(ClientObject, Generic[_Child]):
         except KeyError:
             return False
         return True
+
+
+class Container(ClientObject, Index[_Child]):
+    """An object that others are in: iterated newest first, indexed by id."""
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[_Child]:
+        """What is in it, newest first."""
+
+    def _child(self, name: str) -> _Child:
+        child: _Child = self._at(*self._path.components, name)
+        child._check_exists()  # noqa: SLF001  (of a class of this module)
+        return child
 
 
 def make(path: Pathspec, scope: Scope, **known: Any) -> Any:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gitflowrun.client.base import Container, Scope, local_time, make, outside, suggestion
+from gitflowrun.client.base import Container, Index, Scope, local_time, make, outside, suggestion
 from gitflowrun.client.display import data_frame, table, title
 from gitflowrun.client.limits import CELL_BYTES, ROWS_SHOWN
 from gitflowrun.client.namespaces import get_namespace
 from gitflowrun.client.repository import Source
 from gitflowrun.client.run import FACTS, Run, facts, seconds
 from gitflowrun.client.run_reader import Listing, RunReader
-from gitflowrun.errors import GitflowrunError, MissingKey, NotFound
+from gitflowrun.errors import NotFound
 from gitflowrun.names import PARAMETERS_STEP, Pathspec, RunId
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ class Flow(Container[Run]):
         return title(f"Flow {self.id}") + table(("run", *FACTS), runs, most=ROWS_SHOWN)
 
 
-class Metaflow:
+class Metaflow(Index[Flow]):
     """The flows of the repository: iterate over them, newest first, or index it by name."""
 
     def __init__(self) -> None:
@@ -133,22 +133,12 @@ class Metaflow:
             if flow.is_in_namespace():
                 yield flow
 
-    def __getitem__(self, name: str) -> Flow:
-        try:
-            flow: Flow = make(Pathspec.parse(name, depth=1), self._scope)
-            flow._check_exists()  # noqa: SLF001  (of a class of this module)
-            if not flow.is_in_namespace():
-                raise outside(flow, self._scope)
-        except GitflowrunError as error:
-            raise MissingKey(error.message, hint=error.hint) from None
+    def _child(self, name: str) -> Flow:
+        flow: Flow = make(Pathspec.parse(name, depth=1), self._scope)
+        flow._check_exists()  # noqa: SLF001  (of a class of this module)
+        if not flow.is_in_namespace():
+            raise outside(flow, self._scope)
         return flow
-
-    def __contains__(self, name: object) -> bool:
-        try:
-            self[str(name)]
-        except KeyError:
-            return False
-        return True
 
     def __repr__(self) -> str:
         return f"Metaflow({self._scope.spec!r})"

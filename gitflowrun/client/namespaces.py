@@ -1,12 +1,9 @@
-"""Which runs the client sees: the process's namespace, a tag that runs must have. No run is looked at here.
+"""The namespace of a process: the tag that runs must have for the client to see them.
 
-A fresh process sees every run of the repository. Metaflow starts in `user:<name>` because its service holds
-the runs of a whole company; a repository holds the runs somebody made in it or chose to fetch, and there the
-same rule would hide the runs of one's own other machine, of CI, of a container that runs as root, and those
-just fetched from a colleague. `Flow(...)['12']` and "all runs" mean what they say. Whoever prefers Metaflow's
-start says so once: `git config runs.namespace user`, GITFLOWRUN_NAMESPACE=user, or `default_namespace()`.
-
-All else is Metaflow's: objects remember the namespace they were made in, and `namespace(None)` is global.
+A fresh process sees every run of the repository (`Settings.namespace_of` says why). Whoever prefers Metaflow's
+start sets it once: `git config runs.namespace user`, GITFLOWRUN_NAMESPACE=user, or `default_namespace()`.
+Apart from that it is as in Metaflow: objects keep the namespace they were made in, and `namespace(None)`
+is global.
 """
 
 from __future__ import annotations
@@ -19,8 +16,6 @@ from gitflowrun.names import check_tag
 from gitflowrun.settings import Settings, user_name
 
 __all__ = ["default_namespace", "get_namespace", "namespace"]
-
-_OWN = "user"
 
 _chosen: list[str | None] = []
 
@@ -45,23 +40,19 @@ def get_namespace() -> str | None:
     """The namespace in use; None when all runs are seen."""
     if _chosen:
         return _chosen[0]
-    setting = _settings().namespace
-    return _own() if setting == _OWN else setting or None
+    settings = _settings()
+    return settings.namespace_of(user_name(settings, os.environ))
 
 
 def default_namespace() -> str:
     """Switch to the namespace of the current user, `user:<name>`, and return it."""
-    own = _own()
+    own = f"user:{user_name(_settings(), os.environ)}"
     _chosen[:] = [own]
     return own
-
-
-def _own() -> str:
-    return f"user:{user_name(_settings(), os.environ)}"
 
 
 def _settings() -> Settings:
     try:
         return Source.current().repo.settings
-    except RepositoryError:  # whoever reads a run without a repository is told so there
+    except RepositoryError:  # reading a run will raise it again, with a hint
         return Settings.parse({}, os.environ)

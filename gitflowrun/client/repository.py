@@ -31,7 +31,7 @@ _open: dict[object, Source] = {}
 
 
 class Source:
-    """A repository that is open for reading.
+    """A repository that is open for reading, shared by all objects that read it.
 
     Attributes:
         repo: The repository.
@@ -121,7 +121,7 @@ def metadata(spec: str) -> str:
         spec: Its path, or `local@` and its path.
 
     Returns:
-        The repository now in use, as `get_metadata` tells it.
+        The repository now in use, as `get_metadata` returns it.
 
     Raises:
         NotARepository: there is none at that path.

@@ -93,7 +93,7 @@ class Step(RunPart, Container[Task]):
 
     def _next(self) -> list[str]:
         node = self._run.now().info.graph.get("steps", {}).get(self.id, {})
-        if node.get("type") == "split-switch":  # which cases were taken, only the tasks know
+        if node.get("type") == "split-switch":  # only the tasks say which cases were taken
             jumps = [record.transition for record in self._records()]
             return list(dict.fromkeys(name for jump in jumps if jump for name in jump.targets))
         return list(node.get("next", ()))

@@ -1,1 +1,1 @@
-"""Verbs over runs that return values: query, compare, share. Nothing here prints or asks questions."""
+"""Verbs over runs that return values: query, overview, compare, push, fetch, hooks. Nothing here prints."""

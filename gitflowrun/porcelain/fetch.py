@@ -5,7 +5,7 @@
    object, a ref that was deleted meanwhile), halve it until the culprits are alone.
 3. Look at every run that is not here in this state: it must be one (INFO, flow, number, one first commit from
    which its state descends). Nothing of it is executed or believed.
-4. Under the lock of run ids, choose a free id for each new run and create its ref; move a known one forward.
+4. Under the lock of run ids, choose a free id for each new run and create its ref; move one that is here forward.
 5. Merge tags (`remote_tags`), then drop the tracking copies of runs that the remote no longer has.
 """
 
@@ -79,7 +79,7 @@ class _Fetch(Transfer):
                 news.append(run)
             else:
                 self._note(run, uid, Outcome.CURRENT)
-        copies = self.tracking.known
+        copies = self.tracking.seen
         lost = self.fetch_copies([run for run in view.runs if copies.get(run.ref) != run.tip])  # 2
         for run, reason in lost.items():
             self._refuse(run, reason)

@@ -1,9 +1,9 @@
-"""Our git hooks: putting them among the user's own and taking them away, and the work they do.
+"""Our git hooks: installing them beside the user's own, uninstalling them, and what they do.
 
 A hook is a few lines of sh (`hooks/`), set between two marker lines directly below the first line of the hook
 script, whether that was there before or not. There it runs even if the user's script ends in `exit` or `exec`.
 Everything else in the script stays as it is. Where lines of sh can't simply be put in (a script of another
-language, a link, a file that git ignores because it is not executable), nothing is done and the user is told.
+language, a link, a file that git ignores because it is not executable), nothing is done and the state says why.
 
 No hook ever fails the user's command.
 """

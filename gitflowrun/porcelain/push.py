@@ -2,7 +2,7 @@
 
 1. List the remote's refs below refs/runs.
 2. Find every run there. Only runs of the same flow and number can be it; those whose newest state is not here
-   are fetched into their tracking copies, for only their history tells.
+   are fetched into their tracking copies, for only their history says whether it is the same run.
 3. It is there: up to date, or to be moved forward, or ahead of us. It is not: it gets a free name.
 4. Push, expecting every ref to be as seen. Where somebody was faster, begin again at 1.
 5. Note in the tracking copies what the remote now has.
@@ -123,7 +123,7 @@ class _Push(Transfer):
         """The history of every run of the remote that may be one of `runs`, and of these."""
         ours = {run.tip for run in runs}
         theirs = [mate for run in runs for mate in view.namesakes(run)]
-        here = ours | set(self.tracking.known.values())
+        here = ours | set(self.tracking.seen.values())
         # What can't be read, because it is malformed or was just deleted, is not ours: its name is taken,
         # that is all.
         lost = self.fetch_copies(

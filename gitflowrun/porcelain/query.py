@@ -74,8 +74,8 @@ def parse_status(word: str) -> Status:
     try:
         return Status(word.lower())
     except ValueError:
-        known = ", ".join(status.value for status in Status)
-        raise UsageError(f"{word!r} is not a status of runs", hint=f"use one of: {known}") from None
+        words = ", ".join(status.value for status in Status)
+        raise UsageError(f"{word!r} is not a status of runs", hint=f"use one of: {words}") from None
 
 
 def select(repo: Repository, query: RunQuery) -> list[RunSummary]:
@@ -181,7 +181,7 @@ def artifact_ref(task: StoredTask, name: str) -> ArtifactRef:
     artifacts = task.record.artifacts
     ref = artifacts.get(name)
     if ref is None:
-        public = [known for known in artifacts if not is_private(known)]
+        public = [other for other in artifacts if not is_private(other)]
         close = nearest(name, public) or public[:10]
         hint = f"it has {', '.join(close)}" if close else "it has no artifacts"
         raise NotFound(f"{task.pathspec} has no artifact {name!r}", hint=hint)

@@ -51,7 +51,7 @@ def push_tags(
         there: The runs whose tags count: uid to id on the remote.
         verify: Whether the user's pre-push hook is asked.
     """
-    base = tags_of(tracking.known.items())
+    base = tags_of(tracking.seen.items())
     have = tags_of(theirs.items())
     ours = _local_tags(repo.refs)
     added = [
@@ -98,7 +98,7 @@ def fetch_tags(
         theirs: Its refs below refs/runs.
         here: Our runs, by uid.
     """
-    base = tags_of(tracking.known.items())
+    base = tags_of(tracking.seen.items())
     have = {key: name for key, name in tags_of(theirs.items()).items() if _is_of(key, here)}
     with Locks(repo.state_dir).tags():
         ours = _local_tags(repo.refs)

@@ -216,7 +216,7 @@ class Tracking:
         self._refs = refs
         self._label = remote.label
         prefix = layout.tracking_prefix(self._label)
-        self.known = {
+        self.seen = {
             layout.RUNS + name.removeprefix(prefix): Oid.from_hex(oid)
             for name, oid in refs.rows(prefix)
         }
@@ -231,7 +231,7 @@ class Tracking:
 
     def note(self, changes: Mapping[str, Oid | None]) -> None:
         """Note what the remote has (None: no longer)."""
-        changes = {name: new for name, new in changes.items() if self.known.get(name) != new}
+        changes = {name: new for name, new in changes.items() if self.seen.get(name) != new}
         updates = [
             RefUpdate(self.ref(name), new, self._refs.get(self.ref(name)))
             for name, new in changes.items()
@@ -239,9 +239,9 @@ class Tracking:
         self._refs.transaction([update for update in updates if update.new != update.old])
         for name, new in changes.items():
             if new is None:
-                self.known.pop(name, None)
+                self.seen.pop(name, None)
             else:
-                self.known[name] = new
+                self.seen[name] = new
 
 
 class Transfer:
@@ -279,7 +279,7 @@ class Transfer:
             self.remote.refs(runs[0].ref)  # raises when it is the network, not the runs
             middle = len(runs) // 2
             return self._fetch_batch(runs[:middle]) | self._fetch_batch(runs[middle:])
-        self.tracking.known.update({run.ref: run.tip for run in runs})
+        self.tracking.seen.update({run.ref: run.tip for run in runs})
         return {}
 
     def report(self, tags: TagChanges, notices: Iterable[str] = ()) -> SyncReport:

@@ -13,26 +13,13 @@ from gitflowrun.porcelain.fetch import fetch
 from gitflowrun.porcelain.push import push
 from gitflowrun.porcelain.sync import Outcome, RemoteView, free_id, tags_of
 from gitflowrun.runs.locks import Locks
+from tests.helpers.clones import add_tag, get, ids, outcomes, refs, send, tags
 from tests.helpers.packs import blob, objects_dir, pack_store
 from tests.helpers.repos import GitRepo
 from tests.helpers.runs import make_run, open_repo, start_run, store_of
-from tests.porcelain.test_sync import (
-    ada,
-    add_tag,
-    bob,
-    get,
-    ids,
-    outcomes,
-    refs,
-    send,
-    server,
-    tags,
-)
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-__all__ = ["ada", "bob", "server"]
 
 
 def test_strange_refs_are_passed_over(server: GitRepo, ada: GitRepo, bob: GitRepo) -> None:

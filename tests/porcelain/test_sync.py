@@ -13,81 +13,14 @@ import pytest
 from gitflowrun.errors import RepositoryError
 from gitflowrun.porcelain.fetch import fetch
 from gitflowrun.porcelain.push import push
-from gitflowrun.porcelain.sync import Outcome, SyncReport
-from gitflowrun.runs.runs import RunStore, Status
-from gitflowrun.runs.tags import Tags
-from tests.helpers.repos import ROOT, GitRepo, make_repo
+from gitflowrun.porcelain.sync import Outcome
+from gitflowrun.runs.runs import Status
+from tests.helpers.clones import add_tag, clone, get, ids, outcomes, refs, send, tags
+from tests.helpers.repos import ROOT, GitRepo
 from tests.helpers.runs import finished_task, make_run, open_repo, start_run, store_of
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from gitflowrun.runs.read import StoredRun
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> GitRepo:
-    """A bare repository that two people share."""
-    project = make_repo(tmp_path / "project")
-    path = tmp_path / "server.git"
-    subprocess.run(["git", "clone", "-q", "--bare", str(project.path), str(path)], check=True)
-    return GitRepo(path)
-
-
-def clone(server: GitRepo, name: str) -> GitRepo:
-    """A person's clone of the server."""
-    path = server.path.parent / name
-    subprocess.run(["git", "clone", "-q", str(server.path), str(path)], check=True)
-    return GitRepo(path)
-
-
-@pytest.fixture
-def ada(server: GitRepo) -> GitRepo:
-    """Ada's clone."""
-    return clone(server, "ada")
-
-
-@pytest.fixture
-def bob(server: GitRepo) -> GitRepo:
-    """Bob's clone."""
-    return clone(server, "bob")
-
-
-def send(repo: GitRepo, *runs: str) -> SyncReport:
-    """Push runs by address; all when none is named."""
-    repository = open_repo(repo)
-    store = RunStore(repository)
-    return push(repository, "origin", [store.find(run) for run in runs] if runs else None)
-
-
-def get(repo: GitRepo) -> SyncReport:
-    """Fetch everything."""
-    return fetch(open_repo(repo), "origin")
-
-
-def ids(repo: GitRepo) -> dict[str, str]:
-    """What runs a repository has: `Flow/id` to the first digits of the uid."""
-    store = store_of(repo)
-    return {
-        f"{flow}/{run}": str(store.get(flow, run).identity.uid)[:7] for flow, run in store.names()
-    }
-
-
-def refs(repo: GitRepo, prefix: str = "refs/runs/") -> dict[str, str]:
-    """Refs by name."""
-    rows = repo.git("for-each-ref", "--format=%(refname) %(objectname)", prefix).split("\n")
-    return dict(row.split(" ") for row in rows if row)
-
-
-def tags(repo: GitRepo) -> dict[str, tuple[str, ...]]:
-    """The tags of every tagged run."""
-    found = Tags(open_repo(repo)).all()
-    return {f"{flow}/{run}": names for (flow, run), names in found.items()}
-
-
-def outcomes(report: SyncReport) -> list[Outcome]:
-    """How the runs fared."""
-    return [run.outcome for run in report.runs]
 
 
 def test_a_run_travels(server: GitRepo, ada: GitRepo, bob: GitRepo) -> None:
@@ -363,16 +296,6 @@ def test_bare_and_shallow_repositories(server: GitRepo, ada: GitRepo, tmp_path: 
         assert outcomes(get(copy)) == [Outcome.NEW]
         assert ids(copy) == ids(ada)
         assert outcomes(send(copy)) == [Outcome.CURRENT]
-
-
-def add_tag(repo: GitRepo, address: str, *names: str, remove: bool = False) -> None:
-    """Change the tags of a run."""
-    repository = open_repo(repo)
-    run: StoredRun = RunStore(repository).find(address)
-    if remove:
-        Tags(repository).remove(run, names)
-    else:
-        Tags(repository).add(run, names)
 
 
 def test_tags_merge_from_both_sides(server: GitRepo, ada: GitRepo, bob: GitRepo) -> None:

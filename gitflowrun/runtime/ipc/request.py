@@ -46,7 +46,7 @@ class RunRequest:
             flow's newest run.
         run_id_file: Where to write the run id, before any task starts.
         runner_attribute_file: Where to write run id, flow name and metadata as JSON.
-        namespace: Namespace that tasks see; `user:<name>` when None.
+        namespace: Namespace that tasks see; the one that `runs.namespace` sets when None.
         argv: The command line, for the record.
         isolation: How tasks get their processes; the setting `runs.isolation` when None.
     """

@@ -211,7 +211,9 @@ class _Run:
             run=writer.identity,
             origin=self.origin.identity if self.origin else None,
             user=self.user,
-            namespace=request.namespace if request.namespace is not None else self._namespace(),
+            namespace=repo.settings.namespace_of(self.user)
+            if request.namespace is None
+            else request.namespace,
             tags=request.tags,
             objects_dir=str(repo.objects_dir),
             incoming=str(repo.packs.incoming),
@@ -222,10 +224,6 @@ class _Run:
             tempdir=os.environ.get("METAFLOW_TEMPDIR", "."),
             seeds=self.order.seeds,
         )
-
-    def _namespace(self) -> str | None:
-        setting = self.repo.settings.namespace
-        return f"user:{self.user}" if setting == "user" else setting
 
 
 def _look_around() -> Repository | GitflowrunError:
