@@ -12,11 +12,12 @@ import subprocess
 import time
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gitflowrun.errors import NotARepository, RepositoryError
 from gitflowrun.git.command import Git, clean_environment, git_words, launch_error
 from gitflowrun.git.objects import Oid, Signature
+from gitflowrun.schema import FLAG, Kind, MapSchema, optional
 from gitflowrun.settings import Settings
 from gitflowrun.values import frozen
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from gitflowrun.git.pack.publish import PackStore
     from gitflowrun.git.ref_update import Refs
 
-__all__ = ["Head", "Repository"]
+__all__ = ["REPOSITORY", "Head", "Repository"]
 
 _STATE = "gitflowrun"
 # rev-parse echoes words it takes for flags of others. So a mark tells its answers apart even where a path
@@ -94,6 +95,21 @@ class Repository:
             work_tree=_absolute(cwd, top) if top and not bare else None,
             is_bare=bare,
         )
+
+    @classmethod
+    def opened(cls, place: Mapping[str, Any], config: Mapping[str, str]) -> Repository:
+        """A repository that another process has discovered: git is not asked again.
+
+        Args:
+            place: What `REPOSITORY` has dumped.
+            config: Its `config`.
+
+        Raises:
+            CorruptRecord: `place` is no such thing.
+        """
+        repository = REPOSITORY.load(place)
+        repository.git.config = config
+        return repository
 
     @cached_property
     def git(self) -> Git:
@@ -197,6 +213,19 @@ class Repository:
             for key, url in self.config.items()
             if key.startswith("remote.") and key.endswith(".url")
         }
+
+
+REPOSITORY = MapSchema(
+    Repository,
+    "repository",
+    {
+        "git_dir": (_PATH := Kind(Path, str)),
+        "common_dir": _PATH,
+        "work_tree": optional(_PATH),
+        "is_bare": FLAG,
+    },
+)
+"""Where a repository is, for another process: see `Repository.opened`."""
 
 
 def _ask(cwd: Path, env: dict[str, str]) -> dict[str, bytes]:

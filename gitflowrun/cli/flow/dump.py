@@ -69,7 +69,7 @@ def _tasks(flow: FlowContext, path: str) -> list[StoredTask]:
     from gitflowrun.runs.runs import RunStore
 
     try:
-        address = RunStore(flow.repository()).resolve(path, flow.name)
+        address = RunStore(flow.repository).resolve(path, flow.name)
         if address.step is None:
             raise InvalidPathspec(f"{path!r} names a run", hint="write RUN/STEP or RUN/STEP/TASK")
         return tasks_at(address)

@@ -47,7 +47,7 @@ def show(
     from gitflowrun.porcelain.query import tasks_at
     from gitflowrun.runs.runs import RunStore
 
-    repo = flow.repository()
+    repo = flow.repository
     address = RunStore(repo).resolve(path, flow.name)
     if address.step is None:
         raise InvalidPathspec(f"{path!r} names a run", hint="write RUN/STEP or RUN/STEP/TASK")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 import click
@@ -45,7 +46,7 @@ COMMANDS = {
 class Launcher(Protocol):
     """What executes runs; `cli.launch` brings it."""
 
-    def run(self, request: RunRequest) -> int:
+    def run(self, request: RunRequest, repository: Repository) -> int:
         """Execute a run to its end and return the exit code."""
 
 
@@ -78,6 +79,18 @@ class FlowContext:
         return FlowGraph.of(self.flow_cls)
 
     @property
+    def user(self) -> str:
+        """Who runs, by the settings of the repository if there is one."""
+        from gitflowrun.errors import RepositoryError
+        from gitflowrun.settings import Settings, user_name
+
+        try:
+            settings = self.repository.settings
+        except RepositoryError:  # only a command that needs the repository should complain
+            settings = Settings.parse({}, os.environ)
+        return user_name(settings, os.environ)
+
+    @property
     def style(self) -> Style:
         """The colours of what is said on standard error."""
         return style_for(sys.stderr)
@@ -87,8 +100,9 @@ class FlowContext:
         if not self.quiet:
             click.echo(text, err=True)
 
+    @cached_property
     def repository(self) -> Repository:
-        """The repository of the flow's runs. Raises NotARepository."""
+        """The repository of the flow's runs, discovered once. Raises NotARepository."""
         from gitflowrun.git.repository import Repository
 
         return Repository.discover()
@@ -192,22 +206,11 @@ def _top(ctx: click.Context, quiet: bool) -> None:
     ctx.obj = flow
     from gitflowrun._version import __version__
 
-    flow.say(flow.style.bold(f"gitflowrun {__version__} executing {flow.name} for user:{_user()}"))
+    flow.say(
+        flow.style.bold(f"gitflowrun {__version__} executing {flow.name} for user:{flow.user}")
+    )
     if ctx.invoked_subcommand is None:
         ctx.invoke(_Commands.get_command(_top, ctx, "check"))  # type: ignore[arg-type]
-
-
-def _user() -> str:
-    """Who runs, by the settings of the repository if there is one."""
-    from gitflowrun.errors import RepositoryError
-    from gitflowrun.git.repository import Repository
-    from gitflowrun.settings import Settings, user_name
-
-    try:
-        settings = Repository.discover().settings
-    except RepositoryError:  # only a command that needs the repository should complain
-        settings = Settings.parse({}, os.environ)
-    return user_name(settings, os.environ)
 
 
 def main(flow_cls: type[FlowSpec], launcher: Launcher, argv: Sequence[str] | None = None) -> int:

@@ -39,7 +39,7 @@ def resume_command(
             f"both {origin} and --origin-run-id {origin_run_id} are given", hint="name one run"
         )
     request = common_request(RunKind.RESUME, options, step=step, origin=origin or origin_run_id)
-    return flow.launcher.run(request)
+    return flow.launcher.run(request, flow.repository)
 
 
 def _which(flow: FlowContext, word: str | None) -> tuple[str | None, str | None]:

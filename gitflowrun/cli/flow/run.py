@@ -185,4 +185,4 @@ def run_command(ctx: click.Context, /, clone: str | None, **options: Any) -> int
     request = common_request(
         RunKind.RUN if clone is None else RunKind.CLONE, own, origin=clone, parameters=_given(ctx)
     )
-    return flow.launcher.run(request)
+    return flow.launcher.run(request, flow.repository)

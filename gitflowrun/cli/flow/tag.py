@@ -69,7 +69,7 @@ def _change(
     from gitflowrun.runs.runs import RunStore
     from gitflowrun.runs.tags import Tags
 
-    repo = flow.repository()
+    repo = flow.repository
     store = RunStore(repo)
     if run_id is None:
         latest = store.latest(flow.name)
@@ -116,7 +116,7 @@ def list_(
     if flat:
         _list_flat(flow, rows)
         return
-    with open_screen(flow.repository()) as screen:
+    with open_screen(flow.repository) as screen:
         if group_by_run:
             for found, system, tags in rows:
                 screen.line(screen.style.yellow(printable(found.pathspec)))
@@ -139,7 +139,7 @@ def _runs(
     from gitflowrun.runs.tags import Tags
     from gitflowrun.settings import user_name
 
-    repo = flow.repository()
+    repo = flow.repository
     store = RunStore(repo)
     tags = Tags(repo).all(flow.name)
     names = store.names(flow.name)

@@ -112,6 +112,9 @@ class Order:
         objection: Why tasks can't be forked, if they can't.
         hash_seed: The front process' PYTHONHASHSEED, or "random".
         seeds: What random generators are seeded from, by library (`seeds`).
+        repository: Where the repository is, as `git.repository.REPOSITORY` dumps it. (The zygote, which reads
+            messages too, need not load what runs git.)
+        config: All of its git config.
     """
 
     flow: str
@@ -125,6 +128,8 @@ class Order:
     objection: str | None
     hash_seed: str
     seeds: Mapping[str, int]
+    repository: Mapping[str, Any]
+    config: Mapping[str, str]
 
 
 @frozen
@@ -332,7 +337,7 @@ _SCHEMAS: dict[str, ArraySchema[Any]] = {
     for cls, *kinds in (
         (
             Order, TEXT, MAP, RUN_REQUEST, map_of(_VALUE), TEXT_MAP, TEXT, TEXTS, TEXTS,
-            optional(TEXT), TEXT, MAP,
+            optional(TEXT), TEXT, MAP, MAP, TEXT_MAP,
         ),
         (Adopted, TEXTS),
         (Defaults, map_of(_VALUE), TEXT_MAP),

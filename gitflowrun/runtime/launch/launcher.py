@@ -39,7 +39,7 @@ from gitflowrun.runtime.ipc.messages import (
 from gitflowrun.runtime.ipc.request import RunKind
 from gitflowrun.runtime.launch import fork_check
 from gitflowrun.runtime.worker.random_seeds import base_seeds
-from gitflowrun.settings import Isolation, Settings, user_name
+from gitflowrun.settings import Isolation, user_name
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from gitflowrun.flow import FlowSpec
+    from gitflowrun.git.repository import Repository
     from gitflowrun.runtime.ipc.messages import Message
     from gitflowrun.runtime.ipc.request import RunRequest
 
@@ -111,8 +112,12 @@ class Launcher:
         theirs.close()
         return pid, {"zygote": ours.detach(), "alive": alive}
 
-    def run(self, request: RunRequest) -> int:
+    def run(self, request: RunRequest, repository: Repository) -> int:
         """Execute a run to its end and return the exit code.
+
+        Args:
+            request: What is to be run.
+            repository: Where it is recorded. The scheduler gets it as it is, so that git is asked once a run.
 
         Raises:
             UsageError: a parameter is missing or not of its type.
@@ -120,7 +125,9 @@ class Launcher:
             GitflowrunError: whatever else keeps the run from beginning.
         """
         from gitflowrun.flow.graph import FlowGraph
+        from gitflowrun.git.repository import REPOSITORY
 
+        user = user_name(repository.settings, os.environ)
         if self._crew is None:
             self.prepare()
         crew = self._crew
@@ -128,7 +135,7 @@ class Launcher:
         self._crew = None
         given = {} if request.kind is RunKind.RESUME else dict(request.parameters)
         if request.kind is RunKind.RUN:
-            given = self._resolve(given)
+            given = self._resolve(given, user)
         values, texts = self._encode(given)
         main = sys.modules["__main__"]
         order = Order(
@@ -143,15 +150,16 @@ class Launcher:
             objection=crew.objection,
             hash_seed=_hash_seed(),
             seeds=base_seeds(),
+            repository=REPOSITORY.dump(repository),
+            config=repository.config,
         )
-        return self._serve(crew, order, given)
+        return self._serve(crew, order, given, user)
 
     # ---- parameters ----
 
-    def _resolve(self, given: Mapping[str, object]) -> dict[str, Any]:
+    def _resolve(self, given: Mapping[str, object], user: str) -> dict[str, Any]:
         from gitflowrun.flow.parameter_values import resolve
 
-        user = user_name(Settings.parse({}, os.environ), os.environ)
         return resolve(self._flow_cls, given, username=user, logger=_log)
 
     def _encode(self, given: Mapping[str, Any]) -> tuple[dict[str, Value], dict[str, str]]:
@@ -179,12 +187,12 @@ class Launcher:
             values[attribute] = Value(made.codec, made.type, made.payload())
         return values, texts
 
-    def _defaults(self, adopted: Adopted, given: Mapping[str, Any]) -> Defaults:
+    def _defaults(self, adopted: Adopted, given: Mapping[str, Any], user: str) -> Defaults:
         """The parameters of a clone that neither the user nor the origin has given."""
         from gitflowrun.flow.members import parameters_of
 
         known = {name: None for name in parameters_of(self._flow_cls) if name in adopted.names}
-        resolved = self._resolve({**known, **given})
+        resolved = self._resolve({**known, **given}, user)
         missing = {
             name: value
             for name, value in resolved.items()
@@ -194,13 +202,13 @@ class Launcher:
 
     # ---- the run ----
 
-    def _serve(self, crew: _Crew, order: Order, given: Mapping[str, Any]) -> int:
+    def _serve(self, crew: _Crew, order: Order, given: Mapping[str, Any], user: str) -> int:
         """Place the order, and be there for the scheduler until it has ended."""
         with _Forwarding(crew.front):
             try:
                 crew.front.send(encode(order))
                 process.adopt_orphans()
-                code = self._converse(crew.front, given)
+                code = self._converse(crew.front, given, user)
             except BrokenPipeError:
                 code = None
             finally:
@@ -218,7 +226,7 @@ class Launcher:
             hint=f"`python {sys.argv[0]} resume` goes on with what is finished",
         )
 
-    def _converse(self, front: Channel, given: Mapping[str, Any]) -> int | None:
+    def _converse(self, front: Channel, given: Mapping[str, Any], user: str) -> int | None:
         """Answer the scheduler until it says how the run ended; None when it ends without a word."""
         tasks: Callable[[Message, tuple[int, ...]], None] | None = None
         while (received := front.receive()) is not None:
@@ -228,7 +236,7 @@ class Launcher:
             if isinstance(message, Refusal):
                 raise _rebuilt(message)
             if isinstance(message, Adopted):
-                front.send(encode(self._defaults(message, given)))
+                front.send(encode(self._defaults(message, given, user)))
             elif isinstance(message, Begin):
                 from gitflowrun.runtime.executors.inline import InlineTasks
 

@@ -1,7 +1,7 @@
 """The scheduler's process from its first message to its last: an order comes in, a run comes to be.
 
-1. Open the repository while the front process still reads its command line.
-2. Take the order. Find the run to resume or clone, check what can be checked: nothing exists yet that a
+1. Take the order; it says which repository, so that git is asked for it once a run.
+2. Find the run to resume or clone, check what can be checked: nothing exists yet that a
    mistake could leave behind.
 3. Take the snapshot, look at the environment, give birth to the run.
 4. Write the run id to where it was asked for. No task has started yet.
@@ -76,19 +76,17 @@ class Session:
 
     def serve(self) -> int:
         """Take the order and execute it; the exit code."""
-        found = _look_around()  # 1
-        order = self._ask()
+        order = self._ask()  # 1
         if not isinstance(order, Order):
             return 0  # it was `--help`, or a mistake on the command line
         try:
-            if isinstance(found, GitflowrunError):
-                raise found
-            code, error = self._run(order, found)
+            repo = Repository.opened(order.repository, order.config)
+            code, error = self._run(order, repo)
         except GitflowrunError as refused:
             self._say(Refusal(type(refused).__name__, refused.message, refused.hint))
             return refused.exit_code
         self._say(Ended(code, error))  # 6
-        tidy(found)  # 7
+        tidy(repo)  # 7
         return code
 
     def _ask(self) -> Message | None:
@@ -224,15 +222,6 @@ class _Run:
             tempdir=os.environ.get("METAFLOW_TEMPDIR", "."),
             seeds=self.order.seeds,
         )
-
-
-def _look_around() -> Repository | GitflowrunError:
-    try:
-        repo = Repository.discover()
-        repo.settings  # noqa: B018  (read while there is time; the repository keeps it)
-    except GitflowrunError as error:
-        return error
-    return repo
 
 
 def _tell_left_out(snapshot: Snapshot, tell: Tell) -> None:

@@ -13,6 +13,7 @@ from gitflowrun import __version__
 from gitflowrun.cli.flow.main import COMMANDS, main
 from gitflowrun.flow import FlowSpec, JSONType, Parameter, step
 from gitflowrun.runtime.ipc.request import RunKind, RunRequest
+from tests.helpers.repos import GitRepo
 
 
 class Train(FlowSpec):
@@ -99,9 +100,14 @@ class Recorder:
         self.code = code
         self.requests: list[RunRequest] = []
 
-    def run(self, request: RunRequest) -> int:
+    def run(self, request: RunRequest, repository: object) -> int:
         self.requests.append(request)
         return self.code
+
+
+@pytest.fixture(autouse=True)
+def _inside(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(repo.path)
 
 
 def _request(*words: str, flow: type[FlowSpec] = Train) -> RunRequest:

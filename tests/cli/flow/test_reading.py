@@ -31,7 +31,7 @@ class MyFlow(FlowSpec):
 
 
 class _NoLauncher:
-    def run(self, request: object) -> int:
+    def run(self, request: object, repository: object) -> int:  # noqa: ARG002
         raise AssertionError(request)
 
 

@@ -35,7 +35,7 @@ REQUEST = RunRequest(
 EXAMPLES: list[messages.Message] = [
     messages.Order(
         "F", {"steps": {}}, REQUEST, {"x": VALUE}, {"x": "5"}, "f.py", ("python", "f.py"), ("/lib",), None,
-        "0", {"random": 7},
+        "0", {"random": 7}, {"git_dir": "/r/.git", "work_tree": None}, {"user.name": "Ada"},
     ),
     messages.Adopted(("x", "y")),
     messages.Defaults({"x": VALUE}, {"x": "5"}),
