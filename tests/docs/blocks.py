@@ -3,7 +3,8 @@
     ```python title="hello.py"     written to that file of the sandbox
     ```python                      executed
     ```console                     `$ command` lines are run by sh; the lines below are what they print
-    ```sh                          set-up commands: .ci/run must hold each line
+    ```sh title=".ci/run"          set-up commands, each a line of .ci/run; of these, `python ...` runs here too
+    ```sh title="tests/..."        set-up commands that this file of tests runs, in environments of its own
 
 Ids, times, oids and pids differ from run to run: both sides are compared after `normal`. A line `...` stands for
 any lines. `python -m tests.docs.blocks FILE...` rewrites the outputs in place.
@@ -23,6 +24,7 @@ from pathlib import Path
 from tests.helpers.repos import ROOT, GitRepo, make_repo
 
 FENCE = re.compile(r"^```(\w+)(?: title=\"([^\"]+)\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+MAIN_JOB = re.compile(r"\bpython docs/.*")  # what a set-up line runs once everything is installed
 VARIABLE = (
     (re.compile(r"\b[0-9a-f]{7,64}\b"), "<oid>"),
     (re.compile(r"\b\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d(\.\d+)?)?( ?[+-]\d{4}|Z)?"), "<time>"),
@@ -50,6 +52,16 @@ def blocks(document: Path) -> Iterator[Block]:
     """The fenced blocks of a document, in order."""
     for match in FENCE.finditer(document.read_text()):
         yield Block(match[1], match[2], match[3], match.start(3), match.end(3))
+
+
+def lines_for(title: str) -> list[str]:
+    """The README's `sh` lines that are run by whatever `title` names, in order."""
+    return [
+        line
+        for block in blocks(ROOT / "README.md")
+        if block.kind == "sh" and block.title == title
+        for line in block.text.splitlines()
+    ]
 
 
 def normal(text: str) -> list[str]:
@@ -102,7 +114,10 @@ class Sandbox:
 
     def run(self, block: Block) -> list[tuple[str, str, str]]:
         """Run a block; (command, expected, actual) for each command of a console block."""
-        if block.kind == "python" and block.title:
+        if block.kind == "sh" and block.title == ".ci/run":
+            for command in MAIN_JOB.findall(block.text):
+                self.shell(command)
+        elif block.kind == "python" and block.title:
             self.repo.write(block.title, block.text)
         elif block.kind == "python":
             done = self.repo.python("-c", block.text)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from tests.docs.blocks import Sandbox, blocks, matches
+from tests.docs.blocks import Sandbox, blocks, lines_for, matches
 from tests.helpers.repos import ROOT
 
+# Paths in the user's repository, in a run's tree, and of what is planned.
+NOT_OURS = {
+    ".git/gitflowrun/", "incoming/", "code/", "data/", "cards/", "web/", "compat/", "objects/",
+}  # fmt: skip
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 
 
@@ -24,18 +29,38 @@ def test_blocks_print_what_the_document_shows(document: Path, tmp_path: Path) ->
             assert matches(expected, actual), f"$ {command}\n{actual}\n--- expected\n{expected}"
 
 
-def test_ci_runs_the_commands_of_the_readme() -> None:
-    """Every set-up and test command that the README gives stands in .ci/run as well."""
-    ci = (ROOT / ".ci" / "run").read_text()
-    lines = [
-        line
-        for block in blocks(ROOT / "README.md")
-        if block.kind == "sh"
-        for line in block.text.splitlines()
+def test_ci_runs_the_set_up_lines_of_the_readme() -> None:
+    """`.ci/run` begins with the README's set-up and test lines, word by word and in their order."""
+    commands = [
+        line.removesuffix(" || exit")
+        for line in (ROOT / ".ci" / "run").read_text().splitlines()
+        if line.endswith(" || exit")
     ]
-    assert lines
-    missing = [line for line in lines if line.split("#")[0].strip().split("&& ")[-1] not in ci]
-    assert not missing
+    assert commands == lines_for(".ci/run")
+
+
+def test_every_set_up_block_names_what_runs_it() -> None:
+    """A `sh` block is run by `.ci/run`, or by a file of tests that asks for its lines and is run there, too."""
+    titles = {block.title for name in DOCUMENTS for block in blocks(name) if block.kind == "sh"}
+    assert titles == {".ci/run", "tests/test_install.py"}
+    assert 'lines_for("tests/test_install.py")' in (ROOT / "tests" / "test_install.py").read_text()
+    assert "tests/test_install.py" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_links_lead_somewhere() -> None:
+    """Every relative link of README and docs names a file of the repository."""
+    for document in DOCUMENTS:
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text()):
+            assert (document.parent / target).exists(), f"{document.name}: {target}"
+
+
+def test_modules_have_the_names_they_have_in_the_package() -> None:
+    """Each path in backticks that ends in `.py` or a slash is a module, a folder or an example."""
+    for document in DOCUMENTS:
+        for name in re.findall(r"`([\w./-]+(?:\.py|/))`", document.read_text()):
+            places = (ROOT / "gitflowrun" / name, ROOT / name)
+            known = any(place.exists() for place in places) or name in NOT_OURS
+            assert known, f"{document.name}: {name}"
 
 
 def test_the_readme_is_short() -> None:
