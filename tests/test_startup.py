@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -101,6 +103,84 @@ def test_listing_needs_no_pygit2(args: list[str], tmp_path_factory: pytest.TempP
 def test_the_client_needs_no_pygit2(repo: GitRepo) -> None:
     """Reading runs through the client works on git's own executable and packs."""
     assert imported(repo, "from gitflowrun import Flow, Metaflow\nlist(Metaflow())") <= {"numpy"}
+
+
+WATCHED = """
+import os
+real = os.fsync
+def fsync(fd):
+    with open(os.environ["WATCHED"], "a") as log:
+        log.write("fsync " + os.readlink(f"/proc/self/fd/{fd}") + "\\n")
+    real(fd)
+os.fsync = fsync
+"""
+UNWANTED = """
+import os, sys
+with open(os.environ["WATCHED"], "a") as log:
+    log.write(f"pygit2 {sys.argv}\\n")
+raise ImportError("pygit2 is not wanted here")
+"""
+ASKED = """#!/bin/sh
+echo "git $*" >> "$WATCHED"
+exec {git} "$@"
+"""
+
+
+def watched(repo: GitRepo, place: Path) -> dict[str, str]:
+    """The environment that makes all processes of a run tell of fsyncs, of pygit2 and of git in a log."""
+    place.mkdir()
+    (place / "sitecustomize.py").write_text(WATCHED)
+    (place / "pygit2.py").write_text(UNWANTED)
+    program = place / "git"
+    program.write_text(ASKED.format(git=shutil.which("git")))
+    program.chmod(0o755)
+    repo.write("hello.py", (ROOT / "docs/examples/hello.py").read_text())
+    repo.commit("a flow")
+    return {
+        "PYTHONPATH": f"{place}{os.pathsep}{ROOT}",
+        "PATH": f"{place}{os.pathsep}{os.environ['PATH']}",
+        "WATCHED": str(place / "log"),
+    }
+
+
+def log_of(env: dict[str, str], what: str) -> list[str]:
+    """The lines about one thing in the log of `watched`."""
+    lines = Path(env["WATCHED"]).read_text().splitlines()
+    return [line.removeprefix(what).strip() for line in lines if line.startswith(f"{what} ")]
+
+
+def test_no_process_of_a_run_loads_libgit2(repo: GitRepo, tmp_path: Path) -> None:
+    """Neither launcher, scheduler nor tasks import pygit2: it would cost more than all of git's work."""
+    env = watched(repo, tmp_path / "watch")
+    assert repo.flow("hello.py", "run", env=env).code == 0
+    assert repo.flow("hello.py", "resume", "shout", env=env).code == 0
+    assert log_of(env, "pygit2") == []
+    assert repo.python("-c", "import pygit2", env=env).code == 1
+    assert len(log_of(env, "pygit2")) == 1
+
+
+def test_a_run_asks_git_each_question_once(repo: GitRepo, tmp_path: Path) -> None:
+    """Where the repository is, what its config says, two looks at the work tree, and one that moves refs."""
+    env = watched(repo, tmp_path / "watch")
+    for _ in range(2):  # the first run of a repository looks at all refs, too
+        assert repo.flow("hello.py", "run", env=env).code == 0
+        asked = log_of(env, "git")
+        Path(env["WATCHED"]).unlink()
+    for command in ("rev-parse", "config", "update-ref"):
+        assert sum(command in line.split() for line in asked) == 1, asked
+    assert len(asked) == 5, asked
+
+
+def test_a_commit_of_a_run_costs_five_fsyncs(repo: GitRepo, tmp_path: Path) -> None:
+    """Pack, index, their directory, ref, its directory: none of them can be spared, and nothing is added."""
+    env = watched(repo, tmp_path / "watch")
+    assert repo.flow("hello.py", "run", env=env).code == 0  # makes the directories
+    Path(env["WATCHED"]).unlink()
+    assert repo.flow("hello.py", "run", env=env).code == 0
+    synced = log_of(env, "fsync")
+    moves = sum(path.endswith("refs/runs/Hello/2.lock") for path in synced)
+    assert 4 <= moves <= 5
+    assert len(synced) == 5 * moves, synced
 
 
 def test_python_is_the_same(repo: GitRepo) -> None:
