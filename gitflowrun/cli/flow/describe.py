@@ -15,7 +15,7 @@ import click
 from gitflowrun._version import __version__
 
 if TYPE_CHECKING:
-    from gitflowrun.cli.flow.main import FlowContext
+    from gitflowrun.cli.flow.context import FlowContext
     from gitflowrun.flow.graph import Node
 
 __all__ = ["check_command", "help_command", "output_dot_command", "show_command", "version_command"]

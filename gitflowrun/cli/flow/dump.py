@@ -15,7 +15,7 @@ from gitflowrun.errors import InvalidPathspec, NotFound, UntrustedArtifact
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from gitflowrun.cli.flow.main import FlowContext
+    from gitflowrun.cli.flow.context import FlowContext
     from gitflowrun.client import DataArtifact
     from gitflowrun.runs.read import StoredTask
 

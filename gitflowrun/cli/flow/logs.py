@@ -13,7 +13,7 @@ from gitflowrun.cli.output.terminal import open_screen
 from gitflowrun.errors import InvalidPathspec, NotFound
 
 if TYPE_CHECKING:
-    from gitflowrun.cli.flow.main import FlowContext
+    from gitflowrun.cli.flow.context import FlowContext
     from gitflowrun.runs.read import StoredTask
 
 __all__ = ["logs_command"]

@@ -8,25 +8,19 @@ from __future__ import annotations
 
 import os
 import sys
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from gitflowrun.cli.errors import FLOW, invoke
-from gitflowrun.cli.output.terminal import Style, style_for
-from gitflowrun.cli.output.text import counted
-from gitflowrun.values import frozen
+from gitflowrun.cli.flow.context import FlowContext, Launcher, refuse_with
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gitflowrun.flow import FlowSpec
-    from gitflowrun.flow.graph import FlowGraph
-    from gitflowrun.git.repository import Repository
-    from gitflowrun.runtime.ipc.request import RunRequest
 
-__all__ = ["COMMANDS", "FlowContext", "Launcher", "main", "refuse_with"]
+__all__ = ["COMMANDS", "main"]
 
 # name: module of this package, one line of help
 COMMANDS = {
@@ -41,84 +35,6 @@ COMMANDS = {
     "version": ("describe", "Print the version of gitflowrun."),
     "help": ("describe", "Show this help."),
 }
-
-
-class Launcher(Protocol):
-    """What executes runs; `cli.launch` brings it."""
-
-    def run(self, request: RunRequest, repository: Repository) -> int:
-        """Execute a run to its end and return the exit code."""
-
-
-@frozen(slots=False)
-class FlowContext:
-    """What every command of a flow file knows.
-
-    Attributes:
-        flow_cls: The flow.
-        launcher: What executes runs.
-        script: The flow's file as it was typed.
-        quiet: Whether to leave out what is said about ourselves.
-    """
-
-    flow_cls: type[FlowSpec]
-    launcher: Launcher
-    script: str
-    quiet: bool = False
-
-    @property
-    def name(self) -> str:
-        """The flow's name."""
-        return self.flow_cls.__name__
-
-    @property
-    def graph(self) -> FlowGraph:
-        """The flow's graph."""
-        from gitflowrun.flow.graph import FlowGraph
-
-        return FlowGraph.of(self.flow_cls)
-
-    @property
-    def user(self) -> str:
-        """Who runs, by the settings of the repository if there is one."""
-        from gitflowrun.errors import RepositoryError
-        from gitflowrun.settings import Settings, user_name
-
-        try:
-            settings = self.repository.settings
-        except RepositoryError:  # only a command that needs the repository should complain
-            settings = Settings.parse({}, os.environ)
-        return user_name(settings, os.environ)
-
-    @property
-    def style(self) -> Style:
-        """The colours of what is said on standard error."""
-        return style_for(sys.stderr)
-
-    def say(self, text: str = "") -> None:
-        """Say something about ourselves, unless we are to be quiet."""
-        if not self.quiet:
-            click.echo(text, err=True)
-
-    @cached_property
-    def repository(self) -> Repository:
-        """The repository of the flow's runs, discovered once. Raises NotARepository."""
-        from gitflowrun.git.repository import Repository
-
-        return Repository.discover()
-
-    def check(self) -> None:
-        """Check parameters and graph.
-
-        Raises:
-            FlowError: the flow breaks a rule.
-        """
-        from gitflowrun.cli.flow.run import parameter_options
-        from gitflowrun.flow.lint import lint
-
-        parameter_options(self.flow_cls)
-        lint(self.graph)
-        self.say(f"The flow is valid: {counted(len(self.graph), 'step')}.")
 
 
 class _Commands(click.Group):
@@ -163,13 +79,6 @@ def _refuse_foreign(ctx: click.Context, option: click.Parameter, value: Any) -> 
         raise click.BadParameter(
             "runs live in the git repository of the flow; only 'local' is possible"
         )
-    return value
-
-
-def refuse_with(ctx: click.Context, option: click.Parameter, value: Any) -> Any:  # noqa: ARG001
-    """Say that `--with` is not there: to ignore a decorator silently would be a lie."""
-    if value:
-        raise click.BadParameter("decorators can't be added here; write them in the flow's file")
     return value
 
 

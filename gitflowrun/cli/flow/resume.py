@@ -12,7 +12,7 @@ from gitflowrun.names import RunId, nearest
 from gitflowrun.runtime.ipc.request import RunKind
 
 if TYPE_CHECKING:
-    from gitflowrun.cli.flow.main import FlowContext
+    from gitflowrun.cli.flow.context import FlowContext
 
 __all__ = ["resume_command"]
 

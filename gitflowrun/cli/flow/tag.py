@@ -14,7 +14,7 @@ from gitflowrun.errors import NotFound, UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from gitflowrun.cli.flow.main import FlowContext
+    from gitflowrun.cli.flow.context import FlowContext
     from gitflowrun.cli.output.terminal import Screen
     from gitflowrun.runs.read import StoredRun
 

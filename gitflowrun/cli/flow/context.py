@@ -1,0 +1,189 @@
+"""What the commands of a flow file share: the flow, what executes it, and its parameters as click options."""
+
+from __future__ import annotations
+
+import os
+import sys
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
+
+import click
+
+from gitflowrun.cli.output.terminal import Style, style_for
+from gitflowrun.cli.output.text import counted
+from gitflowrun.errors import ParameterError, UsageError
+from gitflowrun.values import frozen
+
+if TYPE_CHECKING:
+    from gitflowrun.flow import FlowSpec
+    from gitflowrun.flow.graph import FlowGraph
+    from gitflowrun.flow.parameter import ParameterSpec
+    from gitflowrun.git.repository import Repository
+    from gitflowrun.runtime.ipc.request import RunRequest
+
+    _ParamType = click.ParamType[Any]  # generic since click 8.5
+else:
+    _ParamType = click.ParamType
+
+_METAVARS = {
+    "str": "TEXT", "int": "INTEGER", "float": "FLOAT", "bool": "BOOLEAN", "json": "JSON", "file": "PATH",
+}  # fmt: skip
+
+
+class Launcher(Protocol):
+    """What executes runs: a `runtime.launch.launcher.Launcher`."""
+
+    def run(self, request: RunRequest, repository: Repository) -> int:
+        """Execute a run to its end and return the exit code."""
+
+
+@frozen(slots=False)
+class FlowContext:
+    """What every command of a flow file knows.
+
+    Attributes:
+        flow_cls: The flow.
+        launcher: What executes runs.
+        script: The flow's file as it was typed.
+        quiet: Whether to leave out what is said about ourselves.
+    """
+
+    flow_cls: type[FlowSpec]
+    launcher: Launcher
+    script: str
+    quiet: bool = False
+
+    @property
+    def name(self) -> str:
+        """The flow's name."""
+        return self.flow_cls.__name__
+
+    @property
+    def graph(self) -> FlowGraph:
+        """The flow's graph."""
+        from gitflowrun.flow.graph import FlowGraph
+
+        return FlowGraph.of(self.flow_cls)
+
+    @property
+    def user(self) -> str:
+        """Who runs, by the settings of the repository if there is one."""
+        from gitflowrun.errors import RepositoryError
+        from gitflowrun.settings import Settings, user_name
+
+        try:
+            settings = self.repository.settings
+        except RepositoryError:  # only a command that needs the repository should complain
+            settings = Settings.parse({}, os.environ)
+        return user_name(settings, os.environ)
+
+    @property
+    def style(self) -> Style:
+        """The colours of what is said on standard error."""
+        return style_for(sys.stderr)
+
+    def say(self, text: str = "") -> None:
+        """Say something about ourselves, unless we are to be quiet."""
+        if not self.quiet:
+            click.echo(text, err=True)
+
+    @cached_property
+    def repository(self) -> Repository:
+        """The repository of the flow's runs, discovered once. Raises NotARepository."""
+        from gitflowrun.git.repository import Repository
+
+        return Repository.discover()
+
+    def check(self) -> None:
+        """Check parameters and graph.
+
+        Raises:
+            FlowError: the flow breaks a rule.
+        """
+        from gitflowrun.flow.lint import lint
+
+        parameter_options(self.flow_cls)
+        lint(self.graph)
+        self.say(f"The flow is valid: {counted(len(self.graph), 'step')}.")
+
+
+def refuse_with(ctx: click.Context, option: click.Parameter, value: Any) -> Any:  # noqa: ARG001
+    """Say that `--with` is not there: to ignore a decorator silently would be a lie."""
+    if value:
+        raise click.BadParameter("decorators can't be added here; write them in the flow's file")
+    return value
+
+
+class SpecType(_ParamType):
+    """The type of a parameter, which converts as the parameter itself says."""
+
+    def __init__(self, spec: ParameterSpec) -> None:
+        self.spec = spec
+        self.name = _METAVARS.get(spec.kind, "TEXT")
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The parameter's value for a text; a usage error when there is none."""
+        try:
+            return self.spec.convert(value)
+        except UsageError as error:
+            self.fail(error.message.partition(": ")[2] or error.message, param, ctx)
+
+
+class ParameterOption(click.Option):
+    """A parameter of the flow as an option; its default and the environment are the launcher's business."""
+
+    def __init__(self, index: int, spec: ParameterSpec) -> None:
+        foreign = {
+            key: value for key, value in spec.options.items() if key not in {"envvar", "default"}
+        }
+        if not foreign.get("is_flag"):
+            own = isinstance(spec.type, click.ParamType)
+            foreign.setdefault("type", spec.type if own else SpecType(spec))
+        try:
+            super().__init__(
+                [f"--{spec.name}", f"parameter_{index}"],
+                help=_help(spec),
+                **{"allow_from_autoenv": False, **foreign},
+            )
+        except (TypeError, ValueError) as error:
+            raise ParameterError(
+                f"parameter {spec.name!r}: {str(error).replace('Parameter.__init__()', 'click.option')}",
+                hint="what Parameter does not know itself is passed to click.option as it is",
+            ) from error
+        self.spec = spec
+
+
+def _help(spec: ParameterSpec) -> str:
+    words = [spec.help] if spec.help else []
+    if spec.required:
+        words.append("[required]")
+    elif isinstance(spec.show_default, str):
+        words.append(f"[default: {spec.show_default}]")
+    elif spec.show_default and spec.deploy_time:
+        words.append("[default: computed when the run starts]")
+    elif spec.show_default and spec.default is not None:
+        words.append(f"[default: {spec.default}]")
+    return "  ".join(words)
+
+
+_options: dict[type, list[ParameterOption]] = {}
+
+
+def parameter_options(flow_cls: type[FlowSpec]) -> list[ParameterOption]:
+    """The options for a flow's parameters, in alphabetical order; the same objects at every call."""
+    if flow_cls not in _options:
+        from gitflowrun.flow.parameter_values import check_parameters, specs
+
+        check_parameters(flow_cls)
+        rows = sorted(specs(flow_cls), key=lambda spec: spec.name.lower())
+        _options[flow_cls] = [ParameterOption(index, spec) for index, spec in enumerate(rows)]
+    return _options[flow_cls]
+
+
+class RunCommand(click.Command):
+    """A command that has the flow's parameters as options, before its own."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """The options of the flow's parameters, then those of the command."""
+        flow: FlowContext = ctx.obj
+        return [*parameter_options(flow.flow_cls), *super().get_params(ctx)]
