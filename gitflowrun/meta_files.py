@@ -19,7 +19,7 @@ from gitflowrun import msgpack
 from gitflowrun.client.limits import MAX_INFO_FILE
 from gitflowrun.client.metaflow_names import info_dict, record_dict
 from gitflowrun.client.repository import Source
-from gitflowrun.errors import CorruptRecord, GitflowrunError, NotFound, RepositoryError
+from gitflowrun.errors import CorruptRecord, GitflowrunError, RepositoryError
 from gitflowrun.names import Pathspec
 from gitflowrun.runs import layout
 from gitflowrun.runs.records import INFO
@@ -61,7 +61,7 @@ def _stored() -> StoredRun | None:
         try:
             path = Pathspec.parse(own, depth=2)
             return runs.get(path.flow, path.run or "")
-        except (NotFound, GitflowrunError):
+        except GitflowrunError:
             pass  # a variable inherited from elsewhere, such as a task that works in another repository
     return runs.latest()
 

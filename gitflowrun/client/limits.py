@@ -2,17 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = [
-    "CELL_BYTES",
-    "MAX_ATTEMPTS",
-    "MAX_CODE_DEPTH",
-    "MAX_CODE_FILES",
-    "MAX_INFO_FILE",
-    "NAMES_IN_A_HINT",
-    "ROWS_SHOWN",
-    "TAGS_FRESH",
-]
-
 MAX_ATTEMPTS = 6
 """Attempts that a task can have; Metaflow's limit."""
 TAGS_FRESH = 1.0

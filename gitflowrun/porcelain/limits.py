@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["MAX_NOTICES", "MAX_PREVIEW", "PUSH_ROUNDS", "RECENT_RUNS", "UID_DIGITS"]
-
 MAX_PREVIEW = 256
 """Bytes of a stored value, and characters of its text, that are shown in a list."""
 RECENT_RUNS = 20

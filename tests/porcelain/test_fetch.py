@@ -13,10 +13,11 @@ from gitflowrun.porcelain.fetch import fetch
 from gitflowrun.porcelain.push import push
 from gitflowrun.porcelain.sync import Outcome, RemoteView, free_id, tags_of
 from gitflowrun.runs.locks import Locks
+from gitflowrun.runs.runs import Status
 from tests.helpers.clones import add_tag, get, ids, outcomes, refs, send, tags
 from tests.helpers.packs import blob, objects_dir, pack_store
 from tests.helpers.repos import GitRepo
-from tests.helpers.runs import make_run, open_repo, start_run, store_of
+from tests.helpers.runs import finished_task, make_run, open_repo, start_run, store_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -101,6 +102,16 @@ def test_a_forged_history_does_not_move_a_run(server: GitRepo, ada: GitRepo, bob
     assert refs(bob) == before
 
 
+def malformed_commit(server: GitRepo) -> str:
+    """A commit whose tree has a directory called `.git`."""
+    blob = server.git("hash-object", "-w", "--stdin", stdin=b"[core]")
+    inner = server.git("mktree", stdin=f"100644 blob {blob}\tconfig\n".encode())
+    raw = b"40000 .git\0" + bytes.fromhex(inner)
+    tree = server.git("hash-object", "-w", "-t", "tree", "--literally", "--stdin", stdin=raw)
+    identity = ("-c", "user.name=Eve", "-c", "user.email=eve@example.org")
+    return server.git(*identity, "commit-tree", tree, "-m", "x")
+
+
 def test_malformed_objects_do_not_stop_the_others(
     server: GitRepo, ada: GitRepo, bob: GitRepo
 ) -> None:
@@ -108,14 +119,7 @@ def test_malformed_objects_do_not_stop_the_others(
     for _ in range(3):
         start_run(ada).close()
     send(ada)
-    blob = server.git("hash-object", "-w", "--stdin", stdin=b"[core]")
-    inner = server.git("mktree", stdin=f"100644 blob {blob}\tconfig\n".encode())
-    raw = b"40000 .git\0" + bytes.fromhex(inner)
-    tree = server.git("hash-object", "-w", "-t", "tree", "--literally", "--stdin", stdin=raw)
-    identity = ("-c", "user.name=Eve", "-c", "user.email=eve@example.org")
-    server.git(
-        "update-ref", "refs/runs/MyFlow/9", server.git(*identity, "commit-tree", tree, "-m", "x")
-    )
+    server.git("update-ref", "refs/runs/MyFlow/9", malformed_commit(server))
     report = get(bob)
     assert sorted(ids(bob)) == ["MyFlow/1", "MyFlow/2", "MyFlow/3"]
     (refused,) = report.with_outcome(Outcome.REFUSED)
@@ -183,6 +187,22 @@ def test_an_unknown_namesake_is_only_looked_at(ada: GitRepo, bob: GitRepo) -> No
     send(bob)
     assert list(ids(bob)) == ["MyFlow/1"]
     assert "refs/runs-remotes/origin/MyFlow/1" in refs(bob, "refs/runs-remotes/")
+
+
+def test_a_malformed_namesake_does_not_hide_another(
+    server: GitRepo, ada: GitRepo, bob: GitRepo
+) -> None:
+    """A run whose newer state is on the remote is recognised, though its batch has objects git refuses."""
+    with start_run(ada) as writer:
+        make_run(ada)
+        send(ada)
+        get(bob)
+        writer.commit([finished_task(writer.identity, "start/1")], status=Status.DONE)
+    send(ada)
+    server.git("update-ref", "refs/runs/MyFlow/2", malformed_commit(server))
+    report = send(bob)
+    assert outcomes(report) == [Outcome.AHEAD, Outcome.NEW]
+    assert (report.runs[0].target, report.runs[1].renamed) == ("1", True)
 
 
 def test_push_url_is_another_place(ada: GitRepo, tmp_path: Path) -> None:
