@@ -74,13 +74,13 @@ class ArtifactWriter:
     """Saves artifacts.
 
     Args:
-        packs: Writes packs.
+        packs: Writes packs; None for values that are all small.
         index: Knows what is stored already; without it, everything large is written.
         inline_limit: Bytes up to which a task's payloads together are handed back.
     """
 
     def __init__(
-        self, packs: PackStore, index: Index | None = None, inline_limit: int = INLINE_LIMIT
+        self, packs: PackStore | None, index: Index | None = None, inline_limit: int = INLINE_LIMIT
     ) -> None:
         self._packs = packs
         self._index = index
@@ -141,6 +141,7 @@ class ArtifactWriter:
         missing = {name: piece for name, piece in pieces.items() if name not in oids}
         packs: tuple[str, ...] = ()
         if missing:
+            assert self._packs is not None, "large values need a pack to be written to"
             pack = self._packs.write(list(missing.values()))
             oids |= zip(missing, pack.oids, strict=True)
             packs = (pack.name,)

@@ -135,20 +135,6 @@ class FileContent:
         codec, kind = ("bytes/1", bytes) if self.encoding is None else ("str/1", str)
         return Encoded(codec, f"builtins.{kind.__name__}", encode_file(file), is_volatile=is_raw)
 
-    def pack(self) -> bytes:
-        """Which file this is, for a message; `unpack` makes a FileContent of it."""
-        from gitflowrun.msgpack import pack
-
-        return pack([self.name, self.path, self.encoding, self.stamp])
-
-    @classmethod
-    def unpack(cls, data: bytes) -> FileContent:
-        """The FileContent that `pack` has packed."""
-        from gitflowrun.msgpack import MESSAGE, unpack
-
-        name, path, encoding, stamp = unpack(data, MESSAGE)
-        return cls(name, path, encoding, tuple(stamp))
-
     def _check_text(self) -> None:
         """Read it through, if it is to be text."""
         if self.encoding is None:

@@ -117,7 +117,7 @@ class _Fetch(Transfer):
             raise CorruptRecord(f"{run.ref} is no commit")
         stored = StoredRun(self.repo, run.flow, run.id, run.tip)
         info, claimed = stored.info, stored.state.uid
-        if (info.flow, info.id.number) != (run.flow, run.id.number):
+        if info.id is None or (info.flow, info.id.number) != (run.flow, run.id.number):
             raise CorruptRecord(f"{run.ref} holds run {info.flow}/{info.id}")
         if not str(uid).startswith(run.id.partition("-")[2]) or (claimed or run.tip) != uid:
             raise CorruptRecord(f"{run.ref} holds a run with another uid, {uid.short}")

@@ -23,14 +23,27 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from gitflowrun.errors import InvalidPathspec
 from gitflowrun.git.objects import Oid
 from gitflowrun.values import frozen
 
-__all__ = ["RunState", "Status", "format_message", "parse_message", "parse_time"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = [
+    "RunState",
+    "Status",
+    "format_first_message",
+    "format_message",
+    "parse_message",
+    "parse_time",
+]
 
 _MAX_VALUE = 200
+_MAX_SHOWN = 40
+"""Characters of a parameter's value in a subject."""
 _MINUTE, _HOUR = 60, 3600
 
 
@@ -83,7 +96,17 @@ class RunState:
 
 
 def format_message(state: RunState) -> bytes:
-    """The commit message that says `state`."""
+    """The message of a commit at which a run is in `state`."""
+    return _format(state, _progress(state))
+
+
+def format_first_message(state: RunState, parameters: Mapping[str, str]) -> bytes:
+    """The message of a run's first commit, whose subject says the parameters as people read them."""
+    shown = [f"{name}={_shortened(value)}" for name, value in parameters.items()]
+    return _format(state, " ".join(shown) or "no parameters")
+
+
+def _format(state: RunState, subject: str) -> bytes:
     code = f"{state.code_commit}{'+dirty' if state.dirty else ''}" if state.code_commit else ""
     trailers = {
         "Run": state.run,
@@ -99,7 +122,8 @@ def format_message(state: RunState) -> bytes:
         "Seal": state.seal,
     }
     lines = [f"{key}: {value}" for key, text in trailers.items() if (value := _one_line(text))]
-    return "\n".join([_subject(state), "", *lines, ""]).encode(errors="replace")
+    head = _one_line(f"{state.run}: {subject}")
+    return "\n".join([head, "", *lines, ""]).encode(errors="replace")
 
 
 def parse_message(message: str) -> RunState | None:
@@ -126,19 +150,22 @@ def parse_message(message: str) -> RunState | None:
         return None
 
 
-def _subject(state: RunState) -> str:
-    """The first line, which `git log --oneline` shows."""
+def _progress(state: RunState) -> str:
+    """How far a run is, for the first line, which `git log --oneline` shows."""
     tasks = f"{state.tasks} task{'' if state.tasks == 1 else 's'}"
     took = _duration((state.finished or state.started) - state.started)
     if state.status is Status.RUNNING:
-        words = f"running, {tasks} done" if state.tasks else "running"
-    elif state.status is Status.DONE:
-        words = f"done, {tasks} in {took}"
-    elif state.status is Status.FAILED and state.failed_step:
-        words = f"failed in {state.failed_step}, {tasks} done in {took}"
-    else:
-        words = f"{state.status.value}, {tasks} done in {took}"
-    return _one_line(f"{state.run}: {words}")
+        return f"running, {tasks} done" if state.tasks else "running"
+    if state.status is Status.DONE:
+        return f"done, {tasks} in {took}"
+    where = (
+        f" in {state.failed_step}" if state.status is Status.FAILED and state.failed_step else ""
+    )
+    return f"{state.status.value}{where}, {tasks} done in {took}"
+
+
+def _shortened(value: str) -> str:
+    return value if len(value) <= _MAX_SHOWN else f"{value[: _MAX_SHOWN - 1]}…"
 
 
 def _one_line(text: str) -> str:

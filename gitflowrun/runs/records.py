@@ -172,13 +172,10 @@ class RunOrigin:
 
 @frozen
 class RunInfo:
-    """What is known when a run is born: the content of its INFO blob, which never changes.
+    """What is known when a run is created: the content of its INFO blob, which never changes.
 
     Attributes:
         flow: The flow's name.
-        id: The run's id in the repository it was born in.
-        nonce: Random text that makes two births distinct.
-        created: When the run was born.
         user: Who runs.
         host: Where.
         versions: `gitflowrun`, `metaflow` (API level) and `python`.
@@ -192,13 +189,13 @@ class RunInfo:
         system_tags: Tags that describe the run.
         origin: The run it was resumed or cloned from.
         script: Path of the flow's file within the repository's code tree.
+        id: The run's id in the repository it was created in; None before it has one (`create`).
+        nonce: Random text that tells two runs with equal descriptions apart.
+        created: When the run was created.
         extra: Fields of a newer schema, kept as they are.
     """
 
     flow: str
-    id: RunId
-    nonce: str
-    created: float
     user: str
     host: str
     versions: Mapping[str, str]
@@ -210,6 +207,9 @@ class RunInfo:
     system_tags: tuple[str, ...] = ()
     origin: RunOrigin | None = None
     script: str = ""
+    id: RunId | None = None
+    nonce: str = ""
+    created: float = 0.0
     extra: Map = field(default_factory=dict)
 
 

@@ -1,6 +1,6 @@
-"""The one writer of a run: after its birth, a commit per group of finished tasks.
+"""The one writer of a run: its first two commits, then a commit per group of finished tasks.
 
-A group commit, which goes on from the protocol of `git.packs`:
+A group commit, which goes on from the protocol of `git.pack.publish`:
 
 1. Make the objects of the tasks and check that everything they refer to is there: payloads that travelled
    with them, chunks in the packs they wrote, chunks of earlier runs, inherited artifacts of this run.
@@ -11,78 +11,88 @@ A group commit, which goes on from the protocol of `git.packs`:
 6. Release the pack and the packs that the tasks wrote.
 
 When one of these fails, nothing is acknowledged and the same group may be committed again.
+
+The first two commits (`create`) are made in the same way, as one group: the first one's objects, which nothing
+reaches yet, are in the pack of its child, and the ref is created at the child.
 """
 
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
+from gitflowrun import msgpack
 from gitflowrun.artifacts.dedup import DedupIndex
 from gitflowrun.errors import RepositoryError
-from gitflowrun.git.objects import Commit, ObjectType, Oid
+from gitflowrun.git.objects import Commit, Mode, ObjectType, Oid, TreeEntry, tree_bytes
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.runs import layout
-from gitflowrun.runs.commit_message import RunState, Status, format_message
+from gitflowrun.runs.commit_message import (
+    RunState,
+    Status,
+    format_first_message,
+    format_message,
+)
 from gitflowrun.runs.maintenance import Upkeep, shared_payloads
 from gitflowrun.runs.pending import make_object
-from gitflowrun.runs.tags import publish
+from gitflowrun.runs.records import INFO, RunIdentity
+from gitflowrun.runs.tags import publish, tag_updates
 from gitflowrun.runs.trees import GroupObjects, Remembered, RunTree, data_entries
 from gitflowrun.runs.trust import Trust
-from gitflowrun.values import frozen, replace
+from gitflowrun.values import replace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from gitflowrun.git.pack.publish import PackObject
     from gitflowrun.git.repository import Repository
+    from gitflowrun.git.snapshot import Snapshot
     from gitflowrun.names import TaskName
     from gitflowrun.runs.locks import FileLock
     from gitflowrun.runs.pending import FinishedTask
     from gitflowrun.runs.read import StoredRun
-    from gitflowrun.runs.records import RunIdentity, RunInfo, TaskRecord
+    from gitflowrun.runs.records import RunInfo, TaskRecord
 
-__all__ = ["Born", "RunWriter"]
-
-
-@frozen
-class Born:
-    """A run that has just been born, and the lock of its writer."""
-
-    identity: RunIdentity
-    info: RunInfo
-    info_oid: Oid
-    code: Oid
-    state: RunState
-    lock: FileLock
+__all__ = ["RunWriter"]
 
 
 class RunWriter:
     """Writes one run, and holds its lock until `close`.
 
+    Args:
+        repo: The repository.
+        info: Its INFO, complete with number and nonce.
+        snapshot: Its code.
+        lock: The run's lock, which is held.
+
     Attributes:
         identity: Which run.
         info: Its INFO.
         commit_oid: Its newest commit.
-        last_commit_cost: Seconds that the last commit took.
+        last_commit_cost: Seconds that the last commit took; 0 before the first group commit.
     """
 
-    def __init__(self, repo: Repository, born: Born) -> None:
-        self.identity = born.identity
-        self.info = born.info
-        self.commit_oid = born.identity.uid
+    def __init__(self, repo: Repository, info: RunInfo, snapshot: Snapshot, lock: FileLock) -> None:
+        assert info.id is not None, "a run has a number before it is written"
+        self.info = info
         self.last_commit_cost = 0.0
         self._repo = repo
-        self._ref = layout.run_ref(born.identity.flow, born.identity.id)
+        self._ref = layout.run_ref(info.flow, info.id)
         self._trust = Trust(repo)
-        self._lock = born.lock
+        self._lock = lock
         self._upkeep = Upkeep(repo)
-        self._state = replace(born.state, uid=born.identity.uid)
-        self._tree = RunTree(born.info_oid, born.code)
+        self._state = _first_state(info, snapshot)
+        self.commit_oid, info_oid, objects = self._first_commit()
+        self.identity = RunIdentity(info.flow, info.id, self.commit_oid)
+        self._state = replace(self._state, uid=self.commit_oid)
+        self._tree = RunTree(info_oid, snapshot.tree)
         self._failed: dict[TaskName, None] = {}
         self._remembered = Remembered()
-        self._adopted: list[PackObject] = []
-        self._end_step = str(born.info.graph.get("end_step") or "end")
+        self._pending = [*snapshot.objects, *objects]
+        """Objects that the next commit needs besides those of its tasks."""
+        self._published: Oid | None = None
+        self._end_step = str(info.graph.get("end_step") or "end")
 
     @property
     def status(self) -> Status:
@@ -105,11 +115,21 @@ class RunWriter:
                 )
             self._tree.put(name.step, name.task, task.tree)
             if name.step == self._end_step:
-                self._adopted += self._view(task.record)
+                self._pending += self._view(task.record)
         self._tree.accept()
 
+    def begin(self, finished: Sequence[FinishedTask], tags: Iterable[str] = ()) -> None:
+        """Publish the run: its first commit, its code, what was adopted and finished, and its tags.
+
+        Raises:
+            RefConflict: there is a run of this number already.
+            CorruptRecord: a payload is not what its record says.
+            RepositoryError: something that a task refers to is missing, or nothing can be written.
+        """
+        self._write(finished, Status.RUNNING, tag_updates(self._repo.refs, self.identity, add=tags))
+
     def commit(self, finished: Sequence[FinishedTask], *, status: Status = Status.RUNNING) -> Oid:
-        """Publish finished tasks, adopted ones and the run's status.
+        """Publish finished tasks and the run's status.
 
         Raises:
             RefConflict: somebody else moved or removed the run's ref.
@@ -118,15 +138,7 @@ class RunWriter:
         """
         begun = time.perf_counter()
         self._lock.renew()
-        try:
-            pack = self._publish(finished, status)
-        except BaseException:
-            self._tree.revert()
-            raise
-        packs = [pack, *(name for task in finished for name in task.packs)]
-        self._repo.packs.release(packs)  # 6
-        self._upkeep.released(len(packs))
-        self._index(finished)
+        self._write(finished, status)
         self.last_commit_cost = time.perf_counter() - begun
         return self.commit_oid
 
@@ -142,10 +154,25 @@ class RunWriter:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def _publish(self, finished: Sequence[FinishedTask], status: Status) -> str:
+    def _write(
+        self, finished: Sequence[FinishedTask], status: Status, updates: Iterable[RefUpdate] = ()
+    ) -> None:
+        """Steps 1 to 6, and what is due after them. `updates`: of other refs, in the same transaction."""
+        try:
+            pack = self._publish(finished, status, updates)
+        except BaseException:
+            self._tree.revert()
+            raise
+        packs = [pack, *(name for task in finished for name in task.packs)]
+        self._repo.packs.release(packs)  # 6
+        self._upkeep.released(len(packs))
+        self._index(finished)
+
+    def _publish(
+        self, finished: Sequence[FinishedTask], status: Status, updates: Iterable[RefUpdate]
+    ) -> str:
         """Steps 1 to 5; the name of the pack."""
         group = GroupObjects(self.identity.pathspec, self._repo.objects, self._remembered)
-        group.put(self._adopted)
         for task in finished:  # 1
             name = task.record.name
             self._tree.put(name.step, name.task, group.add_task(task))
@@ -155,19 +182,19 @@ class RunWriter:
         root, trees = self._tree.build()  # 2
         failed = self._failed_after(finished)
         state = self._state_after(failed, status)
-        oid, commit = self._make_commit(root, state)
-        pack = self._repo.packs.write([*group.objects(), *trees, commit])  # 3
+        oid, commit = self._make_commit(root, (self.commit_oid,), format_message, state)
+        pack = self._repo.packs.write([*self._pending, *group.objects(), *trees, commit])  # 3
         try:
             group.check_again()  # 4
-            publish(self._repo.refs, [RefUpdate(self._ref, oid, self.commit_oid)])  # 5
+            publish(self._repo.refs, [RefUpdate(self._ref, oid, self._published), *updates])  # 5
         except BaseException:
             self._repo.packs.release([pack.name])
             raise
         self._tree.published()
         self._remembered.add(group.repeatable)
-        self._adopted.clear()
+        self._pending.clear()
         self._failed, self._state = failed, state
-        self.commit_oid = oid
+        self.commit_oid = self._published = oid
         return pack.name
 
     def _index(self, finished: Iterable[FinishedTask]) -> None:
@@ -214,9 +241,34 @@ class RunWriter:
             failed_step=next(iter(steps), ""),
         )
 
-    def _make_commit(self, root: Oid, state: RunState) -> tuple[Oid, PackObject]:
+    def _first_commit(self) -> tuple[Oid, Oid, list[PackObject]]:
+        """The oids of the first commit and of INFO, and their objects with the tree between them."""
+        info, blob = make_object(
+            ObjectType.BLOB, msgpack.pack(INFO.dump(self.info), msgpack.RECORD)
+        )
+        entries = [TreeEntry(Mode.BLOB, layout.INFO, info)]
+        root, tree = make_object(ObjectType.TREE, tree_bytes(entries))
+        say = partial(format_first_message, parameters=self.info.parameters)
+        uid, commit = self._make_commit(root, (), say, self._state)
+        return uid, info, [blob, tree, commit]
+
+    def _make_commit(
+        self, root: Oid, parents: tuple[Oid, ...], say: Callable[[RunState], bytes], state: RunState
+    ) -> tuple[Oid, PackObject]:
         who = self._repo.signature()
-        parents = (self.commit_oid,)
-        sealed = replace(state, seal=self._trust.seal(root, parents))
-        commit = Commit(root, parents, who, who, format_message(sealed))
+        signed = replace(state, seal=self._trust.seal(root, parents))
+        commit = Commit(root, parents, who, who, say(signed))
         return make_object(ObjectType.COMMIT, commit.encode())
+
+
+def _first_state(info: RunInfo, snapshot: Snapshot) -> RunState:
+    origin = info.origin
+    return RunState(
+        run=f"{info.flow}/{info.id}",
+        status=Status.RUNNING,
+        started=info.created,
+        user=info.user,
+        code_commit=snapshot.head,
+        dirty=bool(snapshot.dirty) or snapshot.head is None,
+        origin=f"{origin.kind} {origin.run.pathspec} {origin.run.uid}" if origin else "",
+    )

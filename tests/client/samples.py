@@ -15,7 +15,7 @@ from gitflowrun.git.objects import ObjectType, hash_object
 from gitflowrun.git.repository import Repository
 from gitflowrun.git.snapshot import take_snapshot
 from gitflowrun.names import Digest, TaskName
-from gitflowrun.runs.create import RunDraft, create_run
+from gitflowrun.runs.create import create_run
 from gitflowrun.runs.line_times import encode_times
 from gitflowrun.runs.pending import FinishedTask
 from gitflowrun.runs.read import StoredRun
@@ -23,6 +23,7 @@ from gitflowrun.runs.records import (
     Attempt,
     ForeachFrame,
     RunIdentity,
+    RunInfo,
     RunOrigin,
     TaskRecord,
     Transition,
@@ -106,9 +107,9 @@ def start(
     parameters: Mapping[str, str] | None = None,
     origin: RunOrigin | None = None,
 ) -> RunWriter:
-    """Give birth to a run."""
+    """Create a run."""
     repository = open_repo(repo)
-    draft = RunDraft(
+    info = RunInfo(
         flow=flow,
         user=user,
         host="testhost",
@@ -120,9 +121,9 @@ def start(
         system_tags=(f"user:{user}", "runtime:dev", "python_version:3.11.7"),
         origin=origin,
         script="flow.py",
-        git_extra={"remote": "https://example.org/repo.git"},
+        git={"remote": "https://example.org/repo.git"},
     )
-    return create_run(repository, draft, take_snapshot(repository))
+    return create_run(repository, info, take_snapshot(repository))
 
 
 def sample_tasks(run: RunIdentity, result: object = 42) -> Tasks:

@@ -10,9 +10,9 @@ from gitflowrun.errors import GitflowrunError
 from gitflowrun.git.repository import Repository
 from gitflowrun.git.snapshot import take_snapshot
 from gitflowrun.names import TaskName
-from gitflowrun.runs.create import RunDraft, create_run
+from gitflowrun.runs.create import create_run
 from gitflowrun.runs.pending import FinishedTask
-from gitflowrun.runs.records import RunIdentity, TaskRecord
+from gitflowrun.runs.records import RunIdentity, RunInfo, TaskRecord
 from gitflowrun.runs.runs import RunStore, Status
 from gitflowrun.values import replace
 from tests.helpers.repos import GitRepo, make_repo
@@ -48,11 +48,11 @@ def forge(attacker: GitRepo, lie: str, victims: RunIdentity) -> str:
     store = RunStore(repo)
     origin = store.find("1", "MyFlow")
     info = origin.info
-    draft = RunDraft(
+    forged = RunInfo(
         flow="MyFlow", user="m", host="h", versions=info.versions, parameters=info.parameters,
-        environment=info.environment, graph=info.graph, system_tags=info.system_tags, script=info.script,
+        environment=info.environment, graph=info.graph, system_tags=info.system_tags, script=info.script, git={},
     )  # fmt: skip
-    with create_run(repo, draft, take_snapshot(repo)) as writer:
+    with create_run(repo, forged, take_snapshot(repo)) as writer:
         tasks = []
         for task in origin.all_tasks():
             record = task.record

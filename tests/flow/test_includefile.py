@@ -46,7 +46,7 @@ def value_of(text: str | None = None, **options: Any) -> Any:
 
 def stored(content: FileContent) -> tuple[str, bytes]:
     """Codec and payload that the store gets, after a message's journey."""
-    made = FileContent.unpack(content.pack()).encoded()
+    made = content.encoded()
     return made.codec, made.payload()
 
 

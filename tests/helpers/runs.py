@@ -12,10 +12,10 @@ from gitflowrun.git.objects import ObjectType, hash_object
 from gitflowrun.git.repository import Repository
 from gitflowrun.git.snapshot import take_snapshot
 from gitflowrun.names import Digest, TaskName
-from gitflowrun.runs.create import RunDraft, create_run
+from gitflowrun.runs.create import create_run
 from gitflowrun.runs.line_times import encode_times
 from gitflowrun.runs.pending import FinishedTask
-from gitflowrun.runs.records import Attempt, RunIdentity, TaskRecord
+from gitflowrun.runs.records import Attempt, RunIdentity, RunInfo, TaskRecord
 from gitflowrun.runs.runs import RunStore, Status
 from gitflowrun.runs.write import RunWriter
 from gitflowrun.values import replace
@@ -54,14 +54,15 @@ def store_of(repo: GitRepo) -> RunStore:
     return RunStore(open_repo(repo))
 
 
-def draft(flow: str = "MyFlow", *, tags: Sequence[str] = (), user: str = "ada") -> RunDraft:
-    """A run to be started."""
-    return RunDraft(
+def draft(flow: str = "MyFlow", *, tags: Sequence[str] = (), user: str = "ada") -> RunInfo:
+    """What describes a run to be created."""
+    return RunInfo(
         flow=flow,
         user=user,
         host="testhost",
         versions={"gitflowrun": "0.1.0", "metaflow": "2.19.39", "python": "3.11.7"},
         parameters={"alpha": "0.5"},
+        git={},
         environment={"platform": "test"},
         graph=GRAPH,
         tags=tuple(tags),
@@ -73,7 +74,7 @@ def draft(flow: str = "MyFlow", *, tags: Sequence[str] = (), user: str = "ada") 
 def start_run(
     repo: GitRepo | Repository, flow: str = "MyFlow", *, tags: Sequence[str] = (), user: str = "ada"
 ) -> RunWriter:
-    """Give birth to a run."""
+    """Create a run."""
     repository = repo if isinstance(repo, Repository) else open_repo(repo)
     return create_run(repository, draft(flow, tags=tags, user=user), take_snapshot(repository))
 

@@ -39,11 +39,16 @@ def keeps(repo: GitRepo) -> list[str]:
 
 
 def test_a_run_exists_before_anything_runs(repo: GitRepo) -> None:
-    """Starting a run leaves a commit without parent that holds INFO and the work tree as it is."""
+    """A run begins with a commit without parent that holds INFO alone, and a child that holds the work tree."""
     repo.write("new.py", "print()\n")
     with start_run(repo) as writer:
-        assert repo.git("rev-parse", TAIL) == str(writer.identity.uid) == str(writer.commit_oid)
-        assert repo.git("log", "--format=%P|%s", TAIL) == "|MyFlow/1: running"
+        uid = str(writer.identity.uid)
+        assert repo.git("rev-parse", TAIL) == str(writer.commit_oid)
+        assert repo.git("log", "--format=%H|%P|%s", TAIL).splitlines() == [
+            f"{writer.commit_oid}|{uid}|MyFlow/1: running",
+            f"{uid}||MyFlow/1: alpha=0.5",
+        ]
+        assert repo.git("ls-tree", "--name-only", uid) == "INFO"
         assert repo.git("show", f"{TAIL}:code/new.py") == "print()"
         assert repo.git("ls-tree", "--name-only", TAIL).split() == ["INFO", "code"]
         assert not keeps(repo)
@@ -63,6 +68,7 @@ def test_groups_of_tasks_are_commits(repo: GitRepo) -> None:
         "MyFlow/1: running, 3 tasks done",
         "MyFlow/1: running, 1 task done",
         "MyFlow/1: running",
+        "MyFlow/1: alpha=0.5",
     ]
     assert repo.git("log", "-1", "--format=%s", TAIL).startswith("MyFlow/1: done, 4 tasks in ")
     trailers = repo.git("log", "-1", "--format=%(trailers:key=Status,key=Uid,valueonly)", TAIL)
@@ -98,7 +104,7 @@ def test_stock_git_works_on_runs(repo: GitRepo) -> None:
     """Log, show, diff, archive and mirror clones need nothing of ours."""
     make_run(repo)
     make_run(repo, result=b"43")
-    assert repo.git("log", "--oneline", "runs/MyFlow/1").count("\n") == 3
+    assert repo.git("log", "--oneline", "runs/MyFlow/1").count("\n") == 4
     assert "MyFlow" in repo.git("show", "runs/MyFlow/1:INFO")
     diff = repo.git("diff", "runs/MyFlow/1", "runs/MyFlow/2", "--", "data")
     assert "-42" in diff
@@ -191,7 +197,7 @@ def test_a_missing_payload_is_refused(repo: GitRepo) -> None:
         task = with_packs(finished_task(writer.identity, "start/1", {"x": b"lost"}))
         with pytest.raises(RepositoryError, match=r"payload of MyFlow/1/start/1/x is not"):
             writer.commit([task])
-        assert repo.git("rev-parse", TAIL) == str(writer.identity.uid)
+        assert repo.git("rev-parse", f"{TAIL}~1") == str(writer.identity.uid)
 
 
 def test_a_payload_that_gc_takes_meanwhile_is_noticed(
@@ -213,7 +219,7 @@ def test_a_payload_that_gc_takes_meanwhile_is_noticed(
             patch.setattr(type(opened.packs), "write", write_while_gc_runs)
             with pytest.raises(RepositoryError, match=r"payload of MyFlow/1/start/1/x is not"):
                 writer.commit([with_packs(task)])
-        assert repo.git("rev-parse", TAIL) == str(writer.identity.uid)
+        assert repo.git("rev-parse", f"{TAIL}~1") == str(writer.identity.uid)
         assert not keeps(repo)
         writer.commit([task], status=Status.DONE)
     repo.fsck()
@@ -267,7 +273,7 @@ def test_a_failed_commit_can_be_repeated(repo: GitRepo, monkeypatch: pytest.Monk
             patch.setattr(type(opened.packs), "write", _full_disk)
             with pytest.raises(RepositoryError, match="No space left"):
                 writer.commit(group)
-        assert repo.git("rev-parse", TAIL) == str(writer.identity.uid)
+        assert repo.git("rev-parse", f"{TAIL}~1") == str(writer.identity.uid)
         writer.commit(group, status=Status.DONE)
     assert "done, 1 task in" in repo.git("log", "-1", "--format=%s", TAIL)
     repo.fsck()

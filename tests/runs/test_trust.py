@@ -48,12 +48,12 @@ def _extend(repo: GitRepo, run: RunIdentity, message: str | None = None) -> None
 
 
 def test_own_runs_are_trusted_in_every_state(repo: GitRepo) -> None:
-    """From birth on, each commit made here is."""
+    """From the first one on, each commit made here is."""
     run = make_run(repo)
     trust = _trust(repo)
     assert trust.is_trusted(run)
     commits = repo.git("rev-list", f"refs/runs/{run.flow}/{run.id}").split()
-    assert len(commits) == 4
+    assert len(commits) == 5
     assert all(trust.is_trusted(run, commit=Oid.from_hex(it)) for it in commits)
     trust.check(run)
 

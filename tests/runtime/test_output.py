@@ -125,7 +125,7 @@ def test_nothing_of_a_lot_of_output_is_lost(repo: GitRepo, kind: str) -> None:
     moments = [moment for moment, _ in lines if moment is not None]
     assert len(moments) == len(lines)
     assert begun <= moments[0] <= moments[-1] <= time.time()
-    assert done.out.count("module level") == 1 + 3 * (kind == "fresh")
+    assert done.out.count("module level") == 1 + 2 * (kind == "fresh")
 
 
 def test_logging_set_up_by_the_module_writes_into_the_tasks_log(repo: GitRepo) -> None:

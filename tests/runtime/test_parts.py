@@ -268,8 +268,8 @@ def test_an_interpreter_that_cannot_be_started_is_told() -> None:
     loop = Loop()
     told: list[Message] = []
     host = FreshHost(loop, ("/nowhere/python", "f.py"), told.append, {})
-    host.begin(Begin(*[None] * 13))  # type: ignore[arg-type]
-    host.launch(Launch(1, None, 0, False, (), (), None), 1, 2)  # type: ignore[arg-type]  # noqa: FBT003
+    host.begin(Begin(*[None] * 14))  # type: ignore[arg-type]
+    host.launch(Launch(1, None, 0, False, (), ()), 1, 2)  # type: ignore[arg-type]  # noqa: FBT003
     loop.turn()
     assert isinstance(told[0], NotLaunched)
     assert "No such file" in told[0].reason

@@ -1,6 +1,6 @@
 """The messages of a run, as frozen values and as the lists that `protocol` carries. No sockets here.
 
-front -> scheduler      Order, Defaults, Interrupt
+front -> scheduler      Order, Parameters, Interrupt
 scheduler -> front      Adopted, Refusal, Ended
 scheduler -> host       Begin, Launch, Twin, Kill
 host, task -> scheduler Started, Result, Exited, NotLaunched
@@ -29,7 +29,6 @@ from gitflowrun.runs.records import (
 )
 from gitflowrun.runtime.ipc.request import RUN_REQUEST, RunRequest
 from gitflowrun.schema import (
-    BINARY,
     COUNT,
     FLAG,
     INTEGER,
@@ -45,7 +44,7 @@ from gitflowrun.schema import (
     map_of,
     optional,
 )
-from gitflowrun.values import field, frozen
+from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,10 +52,8 @@ if TYPE_CHECKING:
     from gitflowrun.git.objects import Oid
 
 __all__ = [
-    "INCLUDED",
     "Adopted",
     "Begin",
-    "Defaults",
     "Ended",
     "Exited",
     "Interrupt",
@@ -64,28 +61,15 @@ __all__ = [
     "Launch",
     "NotLaunched",
     "Order",
+    "Parameters",
     "Parent",
     "Refusal",
     "Result",
     "Started",
     "Twin",
-    "Value",
     "encode",
     "parse",
 ]
-
-
-@frozen
-class Value:
-    """An encoded value on its way to a task: what `store.codecs.decode` takes, or an INCLUDED file."""
-
-    codec: str
-    type: str
-    payload: bytes
-
-
-INCLUDED = "included"
-"""Codec of a Value that is a file's content: the payload only says which file, the task reads it (`FileContent`)."""
 
 
 @frozen
@@ -97,15 +81,38 @@ class Parent:
 
 
 @frozen
+class Parameters:
+    """A run's parameters and constants, evaluated and stored before the run exists.
+
+    Attributes:
+        texts: The values that were given or resolved, as text for people, by the parameters' names.
+        artifacts: Where the values lie, by attribute.
+        inherited: Attributes whose values are those of a clone's origin.
+        inline: Payloads of chunks that are not written yet.
+        packs: Kept packs that hold the others.
+        started: When their evaluation began.
+        finished: When all of them were stored.
+    """
+
+    texts: Mapping[str, str]
+    artifacts: Mapping[str, ArtifactRef]
+    inherited: tuple[str, ...]
+    inline: Mapping[Digest, bytes]
+    packs: tuple[str, ...]
+    started: float
+    finished: float
+
+
+@frozen
 class Order:
     """The whole order for a run, as the front process places it.
 
     Attributes:
         flow: The flow's name.
         graph: Its `_graph_info`.
-        request: The request; its parameters are in `parameters`.
-        parameters: The parameter values; of a clone only those that were given.
-        texts: The same values as text for people.
+        request: The request.
+        parameters: The run's parameters. None when a run is resumed, which has its origin's, and of a clone: which
+            ones are missing is asked for with Adopted, once the origin was read.
         script: The flow's file.
         command: How to start a fresh interpreter on it: program and arguments.
         path: The front process' `sys.path`.
@@ -120,8 +127,7 @@ class Order:
     flow: str
     graph: Mapping[str, Any]
     request: RunRequest
-    parameters: Mapping[str, Value]
-    texts: Mapping[str, str]
+    parameters: Parameters | None
     script: str
     command: tuple[str, ...]
     path: tuple[str, ...]
@@ -134,17 +140,9 @@ class Order:
 
 @frozen
 class Adopted:
-    """To the front process: the origin has these parameters; resolve the defaults of all others."""
+    """To the front process: a clone's origin has these parameters; it answers with Parameters."""
 
     names: tuple[str, ...]
-
-
-@frozen
-class Defaults:
-    """The answer to Adopted."""
-
-    parameters: Mapping[str, Value]
-    texts: Mapping[str, str]
 
 
 @frozen
@@ -189,6 +187,7 @@ class Begin:
         max_num_splits: The most items a foreach may have.
         tempdir: A directory for temporary files.
         seeds: What random generators are seeded from, by library (`seeds`).
+        parameters: The run's `_parameters` task.
     """
 
     run: RunIdentity
@@ -204,6 +203,7 @@ class Begin:
     max_num_splits: int
     tempdir: str
     seeds: Mapping[str, int]
+    parameters: Parent
 
 
 @frozen
@@ -217,8 +217,6 @@ class Launch:
         is_join: Whether the step takes `inputs`.
         frames: The foreach levels the task is in.
         parents: The tasks whose artifacts it sees, in the order of the split.
-        parameters: The record of the `_parameters` task; None for that task itself and of no origin.
-        values: For the `_parameters` task: the parameters to store.
     """
 
     serial: int
@@ -227,8 +225,6 @@ class Launch:
     is_join: bool
     frames: tuple[ForeachFrame, ...]
     parents: tuple[Parent, ...]
-    parameters: Parent | None
-    values: Mapping[str, Value] = field(default_factory=dict)
 
 
 @frozen
@@ -261,7 +257,7 @@ class Twin:
         own = ForeachFrame(frame.step, frame.var, frame.num_splits, self.index, self.value)
         return Launch(
             self.serial, TaskName(last.task.step, str(self.number)), last.attempt, last.is_join,
-            (*last.frames[:-1], own), last.parents, last.parameters,
+            (*last.frames[:-1], own), last.parents,
         )  # fmt: skip
 
 
@@ -323,34 +319,34 @@ class Result:
 
 
 Message = (
-    Order | Adopted | Defaults | Interrupt | Refusal | Ended | Begin | Launch | Kill | Started
+    Order | Adopted | Parameters | Interrupt | Refusal | Ended | Begin | Launch | Kill | Started
     | NotLaunched | Exited | Result | Twin
 )  # fmt: skip
 
-_VALUE = ArraySchema(Value, "value", TEXT, TEXT, BINARY)
 _PARENT = ArraySchema(Parent, "parent", TASK_NAME, OID)
 _INLINE = Kind(
     lambda data: {Digest(digest): payload for digest, payload in data.items()}, lambda value: value
 )
+_PARAMETER_KINDS = (TEXT_MAP, map_of(ARTIFACT_REF), TEXTS, _INLINE, TEXTS, REAL, REAL)
+_PARAMETERS = ArraySchema(Parameters, "parameters", *_PARAMETER_KINDS)
 _SCHEMAS: dict[str, ArraySchema[Any]] = {
     cls.__name__: ArraySchema(cls, cls.__name__, *kinds)
     for cls, *kinds in (
         (
-            Order, TEXT, MAP, RUN_REQUEST, map_of(_VALUE), TEXT_MAP, TEXT, TEXTS, TEXTS,
+            Order, TEXT, MAP, RUN_REQUEST, optional(_PARAMETERS), TEXT, TEXTS, TEXTS,
             optional(TEXT), TEXT, MAP, MAP, TEXT_MAP,
         ),
         (Adopted, TEXTS),
-        (Defaults, map_of(_VALUE), TEXT_MAP),
+        (Parameters, *_PARAMETER_KINDS),
         (Interrupt, COUNT),
         (Refusal, TEXT, TEXT, optional(TEXT)),
         (Ended, INTEGER, optional(TEXT)),
         (
             Begin, RUN_IDENTITY, optional(RUN_IDENTITY), TEXT, optional(TEXT), TEXTS, TEXT, TEXT,
-            TEXT, TEXT, Kind(frozenset, sorted), COUNT, TEXT, MAP,
+            TEXT, TEXT, Kind(frozenset, sorted), COUNT, TEXT, MAP, _PARENT,
         ),
         (
             Launch, COUNT, TASK_NAME, COUNT, FLAG, many(FOREACH_FRAME), many(_PARENT),
-            optional(_PARENT), map_of(_VALUE),
         ),
         (Twin, COUNT, COUNT, COUNT, TEXT),
         (Kill, COUNT, COUNT),

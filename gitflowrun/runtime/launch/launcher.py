@@ -22,24 +22,22 @@ from gitflowrun import errors
 from gitflowrun.runtime.ipc import process
 from gitflowrun.runtime.ipc.channel import Channel, channel_pair
 from gitflowrun.runtime.ipc.messages import (
-    INCLUDED,
     Adopted,
     Begin,
-    Defaults,
     Ended,
     Interrupt,
     Kill,
     Launch,
     Order,
     Refusal,
-    Value,
     encode,
     parse,
 )
 from gitflowrun.runtime.ipc.request import RunKind
 from gitflowrun.runtime.launch import fork_check
+from gitflowrun.runtime.launch.store_parameters import store_parameters
 from gitflowrun.runtime.worker.random_seeds import base_seeds
-from gitflowrun.settings import Isolation, user_name
+from gitflowrun.settings import Isolation
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
@@ -54,7 +52,6 @@ if TYPE_CHECKING:
 __all__ = ["Launcher"]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_TEXT_LENGTH = 1_000
 
 
 @frozen
@@ -127,23 +124,20 @@ class Launcher:
         from gitflowrun.flow.graph import FlowGraph
         from gitflowrun.git.repository import REPOSITORY
 
-        user = user_name(repository.settings, os.environ)
         if self._crew is None:
             self.prepare()
         crew = self._crew
         assert crew is not None
         self._crew = None
-        given = {} if request.kind is RunKind.RESUME else dict(request.parameters)
+        parameters = None
         if request.kind is RunKind.RUN:
-            given = self._resolve(given, user)
-        values, texts = self._encode(given)
+            parameters = store_parameters(self._flow_cls, repository, request.parameters)
         main = sys.modules["__main__"]
         order = Order(
             flow=self._flow_cls.__name__,
             graph=FlowGraph.of(self._flow_cls).to_map(),
             request=request,
-            parameters=values,
-            texts=texts,
+            parameters=parameters,
             script=getattr(main, "__file__", None) or sys.argv[0],
             command=(sys.executable, *sys.orig_argv[1:]),
             path=tuple(sys.path),
@@ -153,62 +147,17 @@ class Launcher:
             repository=REPOSITORY.dump(repository),
             config=repository.config,
         )
-        return self._serve(crew, order, given, user)
-
-    # ---- parameters ----
-
-    def _resolve(self, given: Mapping[str, object], user: str) -> dict[str, Any]:
-        from gitflowrun.flow.parameter_values import resolve
-
-        return resolve(self._flow_cls, given, username=user, logger=_log)
-
-    def _encode(self, given: Mapping[str, Any]) -> tuple[dict[str, Value], dict[str, str]]:
-        """Parameter values by attribute, and the same as text by the parameters' names."""
-        if not given:
-            return {}, {}
-        from gitflowrun.artifacts import codecs
-        from gitflowrun.flow.includefile import FileContent
-        from gitflowrun.flow.members import parameters_of
-
-        parameters = parameters_of(self._flow_cls)
-        values, texts = {}, {}
-        for attribute, value in given.items():
-            name = parameters[attribute].name
-            texts[name] = _text(value)
-            if isinstance(value, FileContent):
-                values[attribute] = Value(INCLUDED, "", value.pack())
-                continue
-            try:
-                made = codecs.encode(value)
-            except errors.UnserializableArtifact as error:
-                raise errors.UnserializableArtifact(
-                    f"parameter {name!r} can't be stored: {error.message}", hint=error.hint
-                ) from error
-            values[attribute] = Value(made.codec, made.type, made.payload())
-        return values, texts
-
-    def _defaults(self, adopted: Adopted, given: Mapping[str, Any], user: str) -> Defaults:
-        """The parameters of a clone that neither the user nor the origin has given."""
-        from gitflowrun.flow.members import parameters_of
-
-        known = {name: None for name in parameters_of(self._flow_cls) if name in adopted.names}
-        resolved = self._resolve({**known, **given}, user)
-        missing = {
-            name: value
-            for name, value in resolved.items()
-            if name not in known and name not in given
-        }
-        return Defaults(*self._encode(missing))
+        return self._serve(crew, order, repository)
 
     # ---- the run ----
 
-    def _serve(self, crew: _Crew, order: Order, given: Mapping[str, Any], user: str) -> int:
+    def _serve(self, crew: _Crew, order: Order, repository: Repository) -> int:
         """Place the order, and be there for the scheduler until it has ended."""
         with _Forwarding(crew.front):
             try:
                 crew.front.send(encode(order))
                 process.adopt_orphans()
-                code = self._converse(crew.front, given, user)
+                code = self._converse(crew.front, order.request, repository)
             except BrokenPipeError:
                 code = None
             finally:
@@ -226,7 +175,7 @@ class Launcher:
             hint=f"`python {sys.argv[0]} resume` goes on with what is finished",
         )
 
-    def _converse(self, front: Channel, given: Mapping[str, Any], user: str) -> int | None:
+    def _converse(self, front: Channel, request: RunRequest, repository: Repository) -> int | None:
         """Answer the scheduler until it says how the run ended; None when it ends without a word."""
         tasks: Callable[[Message, tuple[int, ...]], None] | None = None
         while (received := front.receive()) is not None:
@@ -236,7 +185,10 @@ class Launcher:
             if isinstance(message, Refusal):
                 raise _rebuilt(message)
             if isinstance(message, Adopted):
-                front.send(encode(self._defaults(message, given, user)))
+                stored = store_parameters(
+                    self._flow_cls, repository, request.parameters, message.names
+                )
+                front.send(encode(stored))
             elif isinstance(message, Begin):
                 from gitflowrun.runtime.executors.inline import InlineTasks
 
@@ -310,24 +262,6 @@ def _hash_seed() -> str:
     if not sys.flags.hash_randomization:
         return "0"
     return os.environ.get("PYTHONHASHSEED") or "random"
-
-
-def _log(*words: object, **_options: object) -> None:
-    sys.stderr.write(" ".join(map(str, words)) + "\n")
-
-
-def _text(value: object) -> str:
-    """A parameter's value as people read it."""
-    if isinstance(value, str):
-        return value[:_TEXT_LENGTH]
-    if isinstance(value, list | dict | bool) or value is None:
-        import json
-
-        try:
-            return json.dumps(value, ensure_ascii=False)[:_TEXT_LENGTH]
-        except (TypeError, ValueError):
-            pass
-    return str(value)[:_TEXT_LENGTH]
 
 
 def _rebuilt(refusal: Refusal) -> errors.GitflowrunError:

@@ -10,7 +10,6 @@ import time
 from typing import TYPE_CHECKING
 
 from gitflowrun.git.objects import ObjectType, hash_object
-from gitflowrun.names import PARAMETERS_STEP
 from gitflowrun.runs.pending import FinishedTask, pack_record
 from gitflowrun.runs.records import TaskRecord
 from gitflowrun.runtime.ipc.events import ForeachSplit, TaskEnded
@@ -132,7 +131,7 @@ class Ledger:
             name = entry.task.record.name
             if entry.is_live:
                 self._live.drop(name)
-            if entry.is_success and name.step != PARAMETERS_STEP:
+            if entry.is_success:
                 self.finished += 1
                 yield from _announce(name, entry)
 

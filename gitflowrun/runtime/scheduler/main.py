@@ -3,7 +3,7 @@
 1. Take the order; it says which repository, so that git is asked for it once a run.
 2. Find the run to resume or clone, check what can be checked: nothing exists yet that a
    mistake could leave behind.
-3. Take the snapshot, look at the environment, give birth to the run.
+3. Take the snapshot, look at the environment, create the run with its `_parameters` task.
 4. Write the run id to where it was asked for. No task has started yet.
 5. Execute (`stage`).
 6. Say how it ended.
@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,16 +23,18 @@ from gitflowrun.git.snapshot import take_snapshot
 from gitflowrun.names import PARAMETERS_STEP
 from gitflowrun.runs.create import create_run
 from gitflowrun.runs.maintenance import ensure_dedup_index, tidy
+from gitflowrun.runs.read import StoredRun
 from gitflowrun.runs.runs import RunStore
 from gitflowrun.runs.trust import Provenance
 from gitflowrun.runtime.ipc.events import Notice, RunStarted, TaskCloned
 from gitflowrun.runtime.ipc.messages import (
     Adopted,
     Begin,
-    Defaults,
     Ended,
     Message,
     Order,
+    Parameters,
+    Parent,
     Refusal,
     encode,
     parse,
@@ -42,14 +45,14 @@ from gitflowrun.runtime.scheduler.plan import Plan, Shape
 from gitflowrun.runtime.scheduler.resume import Adoption
 from gitflowrun.runtime.scheduler.setup import Lines, Stage
 from gitflowrun.settings import Isolation, user_name
-from gitflowrun.values import frozen, replace
+from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from gitflowrun.git.snapshot import Snapshot
     from gitflowrun.names import TaskName
-    from gitflowrun.runs.read import StoredRun
+    from gitflowrun.runs.pending import FinishedTask
     from gitflowrun.runs.write import RunWriter
     from gitflowrun.runtime.ipc.events import Event
 
@@ -57,7 +60,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Session"]
 
-_NOTHING = Adoption((), 0, frozenset())
+_NOTHING = Adoption((), 1, frozenset())
 
 
 class Session:
@@ -105,46 +108,39 @@ class Session:
         origin = None
         if request.kind is not RunKind.RUN:
             origin = resume.find_origin(runs, order.flow, request.origin)
-        if request.kind is RunKind.CLONE and origin is not None:
-            order = self._with_defaults(order, origin)
         run = _Run(repo, order, origin, user_name(repo.settings, os.environ))
         plan = Plan(Shape.of(order.graph))
         adoption = run.adopt(plan)
+        stored = order.parameters
+        if request.kind is RunKind.CLONE and origin is not None:
+            stored = self._ask_parameters(origin)
         tell = self._make_listener(order.script, repo.config)
         snapshot = take_snapshot(repo, Path(order.script))  # 3
-        info = run_info.make_draft(order, repo, run.user, run.isolation, origin)
-        with create_run(repo, info, snapshot) as writer:
+        texts = stored.texts if stored else {}
+        info = run_info.describe(order, repo, run.user, run.isolation, origin, texts)
+        with create_run(
+            repo, info, snapshot, partial(run.first_tasks, stored, adoption.names)
+        ) as writer:
             run_info.announce(
                 writer.identity, repo, request.run_id_file, request.runner_attribute_file
             )  # 4
             tell(RunStarted(writer.identity, origin.identity if origin else None))
             _tell_left_out(snapshot, tell)
-            run.take_over(writer, adoption, tell)
+            run.tell_adopted(adoption, tell)
             if run.objection:
                 tell(Notice(f"Each task gets a fresh interpreter: {run.objection}."))
             ensure_dedup_index(repo)
             stage = Stage(repo, self._lines, order, run.isolation, tell)  # 5
-            return stage.execute(
-                writer,
-                plan,
-                run.begin(writer, adoption),
-                first_id=adoption.first_id,
-                values=order.parameters,
-                source=run.source,
-            )
+            begin = run.begin(writer, adoption)
+            return stage.execute(writer, plan, begin, first_id=adoption.first_id)
 
-    def _with_defaults(self, order: Order, origin: StoredRun) -> Order:
-        """Of a clone: ask the front process for the parameters that its origin does not have."""
-        record = origin.task(resume.first_parameters(origin).name).record
-        self._say(Adopted(tuple(record.artifacts)))
+    def _ask_parameters(self, origin: StoredRun) -> Parameters:
+        """Of a clone: let the front process evaluate the parameters that its origin does not have."""
+        self._say(Adopted(tuple(resume.parameters_task(origin).record.artifacts)))
         answer = self._ask()
-        if not isinstance(answer, Defaults):
+        if not isinstance(answer, Parameters):
             raise UsageError("the command was given up before the run began")
-        return replace(
-            order,
-            parameters={**order.parameters, **answer.parameters},
-            texts={**order.texts, **answer.texts},
-        )
+        return answer
 
 
 @frozen
@@ -170,43 +166,47 @@ class _Run:
     def _wanted(self) -> Isolation:
         return self.order.request.isolation or self.repo.settings.isolation
 
-    @property
-    def source(self) -> resume.Parent | None:
-        """The `_parameters` task of a clone's origin."""
-        is_clone = self.order.request.kind is RunKind.CLONE
-        return resume.first_parameters(self.origin) if is_clone and self.origin else None
-
     def adopt(self, plan: Plan) -> Adoption:
         """Move the plan on by what the origin has done."""
         request = self.order.request
         if self.origin is None:
             return _NOTHING
-        parameters = resume.first_parameters(self.origin)
         origin, provenance = self.origin, Provenance(self.repo)
 
         def is_trusted(name: TaskName) -> bool:
             return provenance.trusts_task(origin.task(name))
 
         if request.kind is RunKind.CLONE:
-            known = is_trusted(parameters.name)
-            return Adoption((), 0, frozenset() if known else frozenset({str(parameters.name)}))
+            parameters = resume.parameters_task(origin).name
+            known = is_trusted(parameters)
+            return Adoption((), 1, frozenset() if known else frozenset({str(parameters)}))
         rerun = frozenset() if request.step is None else plan.shape.downstream(request.step)
         return resume.adopt(plan, self.order.graph, origin, rerun, is_trusted)
 
-    def take_over(self, writer: RunWriter, adoption: Adoption, tell: Tell) -> None:
-        """Let the run have the tasks that it adopts."""
-        if self.origin is None or not adoption.names:
-            return
-        writer.adopt(self.origin, adoption.names)
-        for name in adoption.names:
-            if name.step != PARAMETERS_STEP:
+    def first_tasks(
+        self, stored: Parameters | None, adopted: Sequence[TaskName], writer: RunWriter
+    ) -> list[FinishedTask]:
+        """The tasks that the run begins with: its own `_parameters`, or all that it adopts."""
+        if stored is None:
+            if self.origin is not None:
+                writer.adopt(self.origin, adopted)
+            return []
+        known = resume.parameters_task(self.origin).record.artifacts if self.origin else {}
+        return [run_info.parameters_task(writer.identity, stored, known)]
+
+    def tell_adopted(self, adoption: Adoption, tell: Tell) -> None:
+        """Tell which tasks are the origin's."""
+        for name in adoption.names if self.origin else ():
+            if self.origin and name.step != PARAMETERS_STEP:
                 tell(TaskCloned(name, self.origin.identity))
 
     def begin(self, writer: RunWriter, adoption: Adoption) -> Begin:
         """What all tasks are told."""
-        request, repo = self.order.request, self.repo
+        request, repo, run = self.order.request, self.repo, writer.identity
+        stored = StoredRun(repo, run.flow, run.id, writer.commit_oid)
+        parameters = resume.parameters_task(stored)
         return Begin(
-            run=writer.identity,
+            run=run,
             origin=self.origin.identity if self.origin else None,
             user=self.user,
             namespace=repo.settings.namespace_of(self.user)
@@ -221,6 +221,7 @@ class _Run:
             max_num_splits=request.max_num_splits,
             tempdir=os.environ.get("METAFLOW_TEMPDIR", "."),
             seeds=self.order.seeds,
+            parameters=Parent(parameters.name, parameters.task_blob),
         )
 
 

@@ -18,7 +18,6 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import FlowError
-from gitflowrun.names import PARAMETERS_STEP
 from gitflowrun.runs.records import ForeachFrame
 from gitflowrun.values import frozen
 
@@ -147,8 +146,6 @@ class _Items:
 class Plan:
     """The state of one run: what may run now, and what that makes possible when it finishes.
 
-    The first task is that of the private step `_parameters`; the start follows it.
-
     Args:
         shape: The flow's graph.
     """
@@ -160,9 +157,7 @@ class Plan:
         self._held: list[PlannedTask | _Items] = []
         self.finished = False
         """Whether the end step has finished."""
-        self.parameters: Parent | None = None
-        """The finished `_parameters` task."""
-        self.put_back([PlannedTask(PARAMETERS_STEP, ())])
+        self.put_back([PlannedTask(shape.start, ())])
 
     @property
     def queued(self) -> int:
@@ -217,10 +212,6 @@ class Plan:
         Raises:
             FlowError: the transition does not fit the graph.
         """
-        if task.step == PARAMETERS_STEP:
-            self.parameters = done
-            self._held.append(PlannedTask(self.shape.start, ()))
-            return
         if transition is None or not transition.targets:
             if task.step != self.shape.end:
                 raise FlowError(f"step {task.step!r} ended without saying where to go on")

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gitflowrun.errors import NotFound
+from gitflowrun.errors import CorruptRecord, NotFound
 from gitflowrun.names import PARAMETERS_STEP, TaskName
 from gitflowrun.runs.commit_message import Status
 from gitflowrun.runtime.ipc.messages import Parent
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
-    from gitflowrun.runs.read import StoredRun
+    from gitflowrun.runs.read import StoredRun, StoredTask
     from gitflowrun.runs.records import RunIdentity, TaskRecord, Transition
     from gitflowrun.runs.runs import RunStore
     from gitflowrun.runtime.scheduler.plan import Plan, PlannedTask
 
-__all__ = ["SPLIT_VALUES", "Adoption", "Parent", "adopt", "find_origin", "first_parameters"]
+__all__ = ["SPLIT_VALUES", "Adoption", "Parent", "adopt", "find_origin", "parameters_task"]
 
 SPLIT_VALUES = "split_values"
 """Field of a task record: the items of its foreach as text, for the frames of tasks that run later."""
@@ -80,19 +80,19 @@ def find_origin(runs: RunStore, flow: str, address: str | None) -> StoredRun:
     )
 
 
-def first_parameters(origin: StoredRun) -> Parent:
+def parameters_task(origin: StoredRun) -> StoredTask:
     """The `_parameters` task of a run.
 
     Raises:
-        NotFound: the run ended before its parameters were stored.
+        CorruptRecord: it has none, or one that takes artifacts of other tasks for its own.
     """
     for task in origin.tasks(PARAMETERS_STEP) if PARAMETERS_STEP in origin.steps() else ():
         stored = origin.task(TaskName(PARAMETERS_STEP, task))
-        if stored.record.ok:
-            return Parent(stored.name, stored.task_blob)
-    raise NotFound(
-        f"run {origin.pathspec} ended before its parameters were stored", hint="start a new run"
-    )
+        if stored.record.ok and all(
+            ref.producer == stored.name for ref in stored.record.artifacts.values()
+        ):
+            return stored
+    raise CorruptRecord(f"run {origin.pathspec} has no parameters", hint="start a new run")
 
 
 def adopt(
@@ -113,10 +113,13 @@ def adopt(
             that executed the task, so one task of each run is asked about.
     """
     finished, last_id = _index(origin)
-    names: dict[TaskName, None] = {}
+    first = parameters_task(origin)
+    parameters = first.name
+    names: dict[TaskName, None] = {parameters: None}
     postponed: list[PlannedTask] = []
-    untrusted: set[str] = set()
-    judged: dict[bytes, bool] = {}
+    is_known = is_trusted(parameters)
+    judged: dict[bytes, bool] = {first.record.run.uid: is_known}
+    untrusted = set() if is_known else {str(parameters)}
     while True:
         planned = plan.take()
         if planned is None:
@@ -171,8 +174,6 @@ def _index_among_children(record: TaskRecord) -> int | None:
 
 def _still_says(graph: Mapping[str, Any], step: str, said: Transition | None) -> bool:
     """Whether a step, as it is now, would say with `self.next` what it said then."""
-    if step == PARAMETERS_STEP:
-        return True
     now = graph["steps"].get(step)
     if now is None:
         return False

@@ -1,10 +1,9 @@
-"""What a run is born with: its INFO as far as the launcher knows it, and the files that announce its id.
+"""What a run begins with: its INFO, its `_parameters` task, and the files that announce its id.
 
-What is recorded of the machine and the environment a run is made in. Looks; executes nothing.
-
-Refs get pushed, so what is recorded is treated as public: environment variables by an allow-list that deny
-patterns overrule, remote URLs without credentials, never the whole environment. Installed packages are read
-from the names of `*.dist-info` directories (0.3 ms; `importlib.metadata` takes 29, `pip freeze` 324).
+Refs get pushed, so what is recorded of machine and environment is treated as public: environment variables by an
+allow-list that deny patterns overrule, remote URLs without credentials, never the whole environment. Installed
+packages are read from the names of `*.dist-info` directories (0.3 ms; `importlib.metadata` takes 29, `pip freeze`
+324). Nothing is executed.
 """
 
 from __future__ import annotations
@@ -21,28 +20,31 @@ from typing import TYPE_CHECKING, Any
 from gitflowrun._version import __version__
 from gitflowrun.artifacts.digest import digest
 from gitflowrun.errors import UsageError
-from gitflowrun.runs.create import RunDraft
-from gitflowrun.runs.records import RunOrigin
+from gitflowrun.names import PARAMETERS_STEP, TaskName
+from gitflowrun.runs.pending import FinishedTask, pack_record
+from gitflowrun.runs.records import Attempt, RunInfo, RunOrigin, TaskRecord
 from gitflowrun.runtime.executors.local import fresh_hash_seed
 from gitflowrun.settings import Isolation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from gitflowrun.artifacts.reference import ArtifactRef
     from gitflowrun.git.repository import Repository
     from gitflowrun.runs.read import StoredRun
     from gitflowrun.runs.records import RunIdentity
-    from gitflowrun.runtime.ipc.messages import Order
+    from gitflowrun.runtime.ipc.messages import Order, Parameters
 
 __all__ = [
     "METAFLOW_LEVEL",
     "announce",
     "check_files",
+    "describe",
     "environment_variables",
     "installed_packages",
     "lock_files",
     "machine",
-    "make_draft",
+    "parameters_task",
     "redacted",
     "without_credentials",
 ]
@@ -175,22 +177,32 @@ METAFLOW_LEVEL = "2.19"
 """The release of Metaflow whose behaviour flows find here."""
 
 
-def make_draft(
-    order: Order, repo: Repository, user: str, isolation: Isolation, origin: StoredRun | None
-) -> RunDraft:
-    """What is known of the run before it exists."""
+def describe(
+    order: Order,
+    repo: Repository,
+    user: str,
+    isolation: Isolation,
+    origin: StoredRun | None,
+    texts: Mapping[str, str],
+) -> RunInfo:
+    """The INFO of a run that has no number yet.
+
+    Args:
+        order: The order for it.
+        repo: The repository.
+        user: Who runs.
+        isolation: How tasks get their processes.
+        origin: The run it is made from.
+        texts: Its parameters as text, as far as they are not its origin's.
+    """
     python = ".".join(map(str, sys.version_info[:3]))
-    texts = order.texts if origin is None else {**origin.info.parameters, **order.texts}
-    return RunDraft(
+    return RunInfo(
         flow=order.flow,
         user=user,
         host=socket.gethostname(),
-        versions={
-            "gitflowrun": __version__,
-            "metaflow": METAFLOW_LEVEL,
-            "python": python,
-        },
-        parameters=texts,
+        versions={"gitflowrun": __version__, "metaflow": METAFLOW_LEVEL, "python": python},
+        parameters={**(origin.info.parameters if origin else {}), **texts},
+        git=_remote(repo),
         environment=_environment(order, repo, isolation),
         graph=order.graph,
         tags=order.request.tags,
@@ -202,8 +214,26 @@ def make_draft(
         ),
         origin=None if origin is None else RunOrigin(order.request.kind.value, origin.identity),
         script=_within(order.script, repo.work_tree),
-        git_extra=_remote(repo),
     )
+
+
+def parameters_task(
+    run: RunIdentity, stored: Parameters, origin: Mapping[str, ArtifactRef]
+) -> FinishedTask:
+    """The `_parameters` task of a run.
+
+    Args:
+        run: The run.
+        stored: Its parameters, stored already.
+        origin: The artifacts of the `_parameters` task of a clone's origin.
+    """
+    record = TaskRecord(
+        name=TaskName(PARAMETERS_STEP, "0"),
+        run=run,
+        attempts=(Attempt(0, stored.started, stored.finished, ok=True),),
+        artifacts={**{name: origin[name] for name in stored.inherited}, **stored.artifacts},
+    )
+    return FinishedTask(record, stored.inline, packs=stored.packs, packed=pack_record(record))
 
 
 def _environment(order: Order, repo: Repository, isolation: Isolation) -> dict[str, object]:

@@ -24,7 +24,7 @@ from collections import Counter, deque
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import FlowError
-from gitflowrun.names import PARAMETERS_STEP, TaskName
+from gitflowrun.names import TaskName
 from gitflowrun.runs.commit_message import Status
 from gitflowrun.runtime.ipc import events, process
 from gitflowrun.runtime.ipc.messages import Exited, Launch, Message, NotLaunched, Result, Started
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from gitflowrun.runs.write import RunWriter
     from gitflowrun.runtime.executors.local import Host
     from gitflowrun.runtime.ipc.event_loop import Loop
-    from gitflowrun.runtime.ipc.messages import Parent, Value
     from gitflowrun.runtime.scheduler.logs import LiveLogs
     from gitflowrun.runtime.scheduler.plan import Plan
 
@@ -85,8 +84,6 @@ class Scheduler:
         rules: How.
         live: Where running tasks can be watched.
         first_id: The first task id that is free.
-        values: The parameters to store, for the `_parameters` task.
-        source: The `_parameters` task of a clone's origin.
         substitute: Makes another host when this one is lost.
     """
 
@@ -100,9 +97,7 @@ class Scheduler:
         rules: Rules,
         live: LiveLogs,
         *,
-        first_id: int = 0,
-        values: Mapping[str, Value] | None = None,
-        source: Parent | None = None,
+        first_id: int = 1,
         substitute: Callable[[], Host] | None = None,
     ) -> None:
         self._loop = loop
@@ -113,8 +108,6 @@ class Scheduler:
         self._live = live
         self._ledger = Ledger(loop, writer, live)
         self._next_id = first_id
-        self._values = values or {}
-        self._source = source
         self._substitute = substitute
         self._serial = 0
         self._workers = rules.max_workers
@@ -207,7 +200,6 @@ class Scheduler:
 
     def _order(self, job: Job, serial: int) -> Launch:
         planned = job.planned
-        is_parameters = planned.step == PARAMETERS_STEP
         return Launch(
             serial,
             job.name,
@@ -215,8 +207,6 @@ class Scheduler:
             planned.is_join,
             planned.frames,
             planned.parents,
-            self._source if is_parameters else self._plan.parameters,
-            self._values if is_parameters else {},
         )
 
     # ---- what hosts and tasks say ----
@@ -229,8 +219,7 @@ class Scheduler:
             return
         if isinstance(message, Started):
             execution.begin(message.pid)
-            if execution.job.planned.step != PARAMETERS_STEP:
-                self._tell(events.TaskStarted(execution.job.name, message.pid, execution.number))
+            self._tell(events.TaskStarted(execution.job.name, message.pid, execution.number))
         elif isinstance(message, Result):
             execution.result = message
         elif isinstance(message, Exited):

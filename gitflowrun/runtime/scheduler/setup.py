@@ -21,13 +21,13 @@ from gitflowrun.runtime.scheduler.scheduler import Rules, Scheduler
 from gitflowrun.settings import Isolation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from gitflowrun.git.repository import Repository
     from gitflowrun.runs.write import RunWriter
     from gitflowrun.runtime.ipc.channel import Channel
     from gitflowrun.runtime.ipc.events import Event
-    from gitflowrun.runtime.ipc.messages import Begin, Parent, Value
+    from gitflowrun.runtime.ipc.messages import Begin
     from gitflowrun.runtime.scheduler.plan import Plan
 
 __all__ = ["Lines", "Stage"]
@@ -98,8 +98,6 @@ class Stage:
         begin: Begin,
         *,
         first_id: int,
-        values: Mapping[str, Value],
-        source: Parent | None,
     ) -> tuple[int, str | None]:
         """Execute the run to its end; the exit code, and what ended it before its time.
 
@@ -108,8 +106,6 @@ class Stage:
             plan: What is to be done.
             begin: What all tasks are told.
             first_id: The first task id that is free.
-            values: The parameters to store.
-            source: The `_parameters` task of a clone's origin.
         """
         sweep_live_logs(self._repo)
         host, can_replace = self._host()
@@ -123,8 +119,6 @@ class Stage:
             self._rules(),
             LiveLogs(self._repo, writer.identity),
             first_id=first_id,
-            values=values,
-            source=source,
             substitute=(lambda: self._fresh(begin)) if can_replace else None,
         )
         try:

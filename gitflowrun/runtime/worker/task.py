@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from gitflowrun import msgpack
 from gitflowrun.artifacts.artifacts import ArtifactReader, ArtifactWriter
-from gitflowrun.artifacts.codecs import FILE, decode, encode, is_file, type_name
+from gitflowrun.artifacts.codecs import FILE, encode, is_file, type_name
 from gitflowrun.artifacts.dedup import DedupIndex
 from gitflowrun.artifacts.digest import digest_parts
 from gitflowrun.errors import (
@@ -27,13 +27,12 @@ from gitflowrun.errors import (
 )
 from gitflowrun.flow.execute import StepOutcome, execute_step
 from gitflowrun.flow.foreach import items_artifact
-from gitflowrun.flow.members import constants, parameters_of
 from gitflowrun.flow.task_state import ArtifactSource
 from gitflowrun.git.pack.publish import PackStore
 from gitflowrun.git.pack.reader import PackReader
-from gitflowrun.names import PARAMETERS_STEP, PayloadIdentity
+from gitflowrun.names import PayloadIdentity
 from gitflowrun.runs.records import TASK, TaskRecord
-from gitflowrun.runtime.ipc.messages import INCLUDED, Result
+from gitflowrun.runtime.ipc.messages import Result
 from gitflowrun.runtime.worker.random_seeds import reseed
 from gitflowrun.settings import Durability
 from gitflowrun.values import replace
@@ -43,7 +42,7 @@ if TYPE_CHECKING:
     from gitflowrun.artifacts.reference import ArtifactRef
     from gitflowrun.flow import FlowSpec
     from gitflowrun.git.objects import ObjectType, Oid
-    from gitflowrun.runtime.ipc.messages import Begin, Launch, Parent, Value
+    from gitflowrun.runtime.ipc.messages import Begin, Launch, Parent
 
 __all__ = ["TaskRunner"]
 
@@ -99,9 +98,7 @@ class TaskRunner:
         plain values are loaded here, for that runs no code of anybody's.
         """
         parents = [self._record(parent) for parent in launch.parents[:1]]
-        wanted: list[ArtifactRef] = []
-        if launch.parameters is not None:
-            wanted += self._record(launch.parameters).artifacts.values()
+        wanted = [*self._record(self.begin.parameters).artifacts.values()]
         if parents and launch.frames:
             found = parents[0].artifacts
             names = (items_artifact(len(launch.frames) - 1), launch.frames[-1].var)
@@ -118,8 +115,6 @@ class TaskRunner:
     def run(self, launch: Launch) -> Result:
         """Execute a task. Whatever goes wrong is in the result, and explained on standard error."""
         try:
-            if launch.task.step == PARAMETERS_STEP:
-                return self._store_parameters(launch)
             return self._run_step(launch)
         except GitflowrunError as error:
             _explain(error)
@@ -131,7 +126,7 @@ class TaskRunner:
             self.begin,
             launch,
             [self._source(parent) for parent in launch.parents],
-            None if launch.parameters is None else self._source(launch.parameters),
+            self._source(self.begin.parameters),
         )
         if outcome.error is not None:
             sys.stderr.write(outcome.report)
@@ -168,28 +163,6 @@ class TaskRunner:
                 continue
             encoded[name] = made
         return encoded, errors
-
-    def _store_parameters(self, launch: Launch) -> Result:
-        """Make the `_parameters` task: what was given, what the origin of a clone had, constants."""
-        values: dict[str, Any] = constants(self._flow_cls)
-        files: dict[str, Encoded] = {}
-        inherited: dict[str, ArtifactRef] = {}
-        origin = self._record(launch.parameters).artifacts if launch.parameters else {}
-        for name in parameters_of(self._flow_cls):
-            if name in launch.values:
-                given = launch.values[name]
-                if given.codec == INCLUDED:
-                    files[name] = _included(name, given)
-                else:
-                    values[name] = decode(given.codec, given.payload, trusted=True)
-            elif name in origin:
-                inherited[name] = origin[name]
-        outcome = StepOutcome(values=values, inherited=inherited)
-        encoded, errors = self._encode(launch, outcome)
-        saved = self._writer.save({**encoded, **files}, launch.task)
-        refs = {**inherited, **saved.refs}
-        error = _summary(errors[0]) if errors else None
-        return Result(launch.serial, refs, saved.inline, saved.packs, None, (), error)
 
     def _source(self, parent: Parent) -> ArtifactSource:
         load = partial(self._load, str(parent.name))
@@ -253,17 +226,6 @@ def _is_unchanged(made: Encoded, ref: ArtifactRef) -> bool:
     if made.size != ref.size:
         return False
     return PayloadIdentity(digest_parts(made.parts), made.codec, made.type) == ref.identity
-
-
-def _included(parameter: str, given: Value) -> Encoded:
-    from gitflowrun.flow.includefile import FileContent  # few flows have files
-
-    try:
-        return FileContent.unpack(given.payload).encoded()
-    except UnserializableArtifact as error:
-        raise UnserializableArtifact(
-            f"parameter {parameter!r} can't be stored: {error.message}", hint=error.hint
-        ) from error
 
 
 def _is_same_file(value: Any, ref: ArtifactRef) -> bool:

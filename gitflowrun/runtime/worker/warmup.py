@@ -87,29 +87,28 @@ def warm_up(rounds: int) -> None:
         made = codecs.encode(value)
         codecs.decode(made.codec, made.payload(), trusted=True)
     run = RunIdentity("Sample", RunId("1"), NULL_OID)
-    runner = TaskRunner(
-        _Sample,
-        Begin(run, None, "", None, (), "/", "/", "/", "fast", frozenset(), 9, ".", {}),
+    records = [
+        TaskRecord(TaskName.parse(task), run, artifacts={name: _ref(name, task)})
+        for task, name in ((f"{PARAMETERS_STEP}/0", "factor"), ("start/1", "items"))
+    ]
+    parameters, start = (
+        Parent(record.name, Oid(bytes([number]) * Oid.SIZE))
+        for number, record in enumerate(records)
     )
-    launch = _set_the_scene(runner, run)
+    begin = Begin(
+        run, None, "", None, (), "/", "/", "/", "fast", frozenset(), 9, ".", {}, parameters
+    )
+    runner = TaskRunner(_Sample, begin)
+    for parent, record in zip((parameters, start), records, strict=True):
+        runner.know(parent, record)
+    frames = (ForeachFrame("start", "items", 2, 0, "1"),)
+    launch = Launch(1, TaskName("work", "2"), 0, False, frames, (start,))  # noqa: FBT003
     for _ in range(rounds):
         found = _carried(launch)
         assert isinstance(found, Launch)
         runner.expect(_ref("items", "start/1"), [1, 2])
         runner.expect(_ref("factor", f"{PARAMETERS_STEP}/0"), 2)
         _carried(runner.run(found))
-
-
-def _set_the_scene(runner: TaskRunner, run: RunIdentity) -> Launch:
-    parents = []
-    for number, (task, name) in enumerate(
-        ((f"{PARAMETERS_STEP}/0", "factor"), ("start/1", "items"))
-    ):
-        record = TaskRecord(TaskName.parse(task), run, artifacts={name: _ref(name, task)})
-        parents.append(Parent(record.name, Oid(bytes([number]) * Oid.SIZE)))
-        runner.know(parents[-1], record)
-    frames = (ForeachFrame("start", "items", 2, 0, "1"),)
-    return Launch(1, TaskName("work", "2"), 0, False, frames, (parents[1],), parents[0])  # noqa: FBT003
 
 
 def _ref(name: str, task: str) -> ArtifactRef:

@@ -26,26 +26,29 @@ TASK = TaskName("train", "3")
 IS_JOIN = True
 RUN = RunIdentity("F", RunId("12"), NULL_OID)
 PARENT = messages.Parent(TASK, NULL_OID)
-VALUE = messages.Value("plain/1", "builtins.int", b"\x05")
 DIGEST = Digest(bytes(32))
 ARTIFACT = ArtifactRef(DIGEST, 3, "plain/1", "builtins.int", (Chunk(DIGEST, NULL_OID, 3),), TASK)
+PARAMETERS = messages.Parameters(
+    {"x": "5"}, {"x": ARTIFACT}, ("y",), {DIGEST: b"5"}, ("pack-0",), 1.5, 2.5
+)
 REQUEST = RunRequest(
     RunKind.CLONE, tags=("a",), origin="11", run_id_file=Path("id"), argv=("f.py", "run"), isolation=Isolation.FRESH
 )  # fmt: skip
 EXAMPLES: list[messages.Message] = [
     messages.Order(
-        "F", {"steps": {}}, REQUEST, {"x": VALUE}, {"x": "5"}, "f.py", ("python", "f.py"), ("/lib",), None,
+        "F", {"steps": {}}, REQUEST, PARAMETERS, "f.py", ("python", "f.py"), ("/lib",), None,
         "0", {"random": 7}, {"git_dir": "/r/.git", "work_tree": None}, {"user.name": "Ada"},
     ),
     messages.Adopted(("x", "y")),
-    messages.Defaults({"x": VALUE}, {"x": "5"}),
+    PARAMETERS,
     messages.Interrupt(2),
     messages.Refusal("NotFound", "no such run", None),
     messages.Ended(1, "step 'train' failed"),
-    messages.Begin(RUN, None, "a", None, ("t",), "/o", "/i", "/g", "safe", frozenset({"a/1"}), 9, ".", {"random": 1}),
-    messages.Begin(RUN, RUN, "ada", "user:ada", (), "/o", "/i", "/g", "fast", frozenset(), 5, "/tmp", {}),
-    messages.Launch(7, TASK, 1, IS_JOIN, (ForeachFrame("s", "xs", 3, 1, "b"),), (PARENT, PARENT), PARENT),
-    messages.Launch(0, TASK, 0, not IS_JOIN, (), (), None, {"x": VALUE}),
+    messages.Begin(RUN, None, "a", None, ("t",), "/o", "/i", "/g", "safe", frozenset({"a/1"}),
+                   9, ".", {"random": 1}, PARENT),
+    messages.Begin(RUN, RUN, "ada", "user:ada", (), "/o", "/i", "/g", "fast", frozenset(), 5, "/tmp", {}, PARENT),
+    messages.Launch(7, TASK, 1, IS_JOIN, (ForeachFrame("s", "xs", 3, 1, "b"),), (PARENT, PARENT)),
+    messages.Launch(0, TASK, 0, not IS_JOIN, (), ()),
     messages.Twin(8, 4, 1, "bé"),
     messages.Kill(7, 9),
     messages.Started(7, 100),

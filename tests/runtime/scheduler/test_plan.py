@@ -16,7 +16,7 @@ from gitflowrun.runs.records import Transition
 from gitflowrun.runtime.ipc.messages import Parent
 from gitflowrun.runtime.scheduler.plan import Plan, PlannedTask, Shape
 
-PARAMETERS = Parent(TaskName("_parameters", "0"), NULL_OID)
+START = Parent(TaskName("s0", "1"), NULL_OID)
 
 
 @dataclass
@@ -90,18 +90,7 @@ blocks = st.recursive(
 
 
 def _plan(flow: Flow, first: str, last: str) -> Plan:
-    return _started(Shape(first, last, frozenset(flow.joins), flow.following))
-
-
-def _started(shape: Shape) -> Plan:
-    """A plan whose parameters are stored."""
-    plan = Plan(shape)
-    task = plan.take()
-    assert task is not None
-    assert task.step == "_parameters"
-    plan.finish(task, PARAMETERS, None)
-    plan.release()
-    return plan
+    return Plan(Shape(first, last, frozenset(flow.joins), flow.following))
 
 
 @given(
@@ -114,7 +103,7 @@ def test_every_task_runs_once_after_all_it_needs(
     flow = Flow()
     first, last = flow.draw(drawn, 1)
     plan = _plan(flow, first, last)
-    done: set[TaskName] = {PARAMETERS.name}
+    done: set[TaskName] = set()
     seen: dict[str, list[PlannedTask]] = {}
     running: list[PlannedTask] = []
     while running or plan.queued:
@@ -165,14 +154,14 @@ STEPS = {
 @pytest.mark.parametrize("order", [1, -1])
 def test_inputs_come_in_split_order(order: int) -> None:
     """A join's parents are in the order of the items, in whatever order they finish."""
-    join = next(task for task in _run(_started(FOREACH), STEPS, order) if task.is_join)
+    join = next(task for task in _run(Plan(FOREACH), STEPS, order) if task.is_join)
     assert [parent.name.task for parent in join.parents] == ["b0", "b1", "b2"]
     assert join.frames == ()
 
 
 def test_frames_say_step_variable_width_index_and_value() -> None:
     """The child of a foreach knows its level."""
-    task = next(task for task in _run(_started(FOREACH), STEPS) if task.index == 1)
+    task = next(task for task in _run(Plan(FOREACH), STEPS) if task.index == 1)
     (frame,) = task.frames
     assert (frame.step, frame.var, frame.num_splits, frame.index, frame.value) == (
         "a",
@@ -185,10 +174,10 @@ def test_frames_say_step_variable_width_index_and_value() -> None:
 
 def test_a_wide_foreach_is_held_until_published_and_unrolled_as_it_is_taken() -> None:
     """Ten thousand items are counted, not built, and none runs before its split is published."""
-    plan = _started(FOREACH)
+    plan = Plan(FOREACH)
     start = plan.take()
     assert start is not None
-    plan.finish(start, PARAMETERS, Transition(("b",), "xs", 10_000))
+    plan.finish(start, START, Transition(("b",), "xs", 10_000))
     assert plan.queued == 0
     assert plan.held == 10_000
     assert plan.take() is None
@@ -216,11 +205,11 @@ def test_a_transition_that_does_not_fit_is_refused(
     transition: Transition | None, message: str
 ) -> None:
     """A record of another version of the flow can't lead the plan astray."""
-    plan = _started(FOREACH)
+    plan = Plan(FOREACH)
     start = plan.take()
     assert start is not None
     with pytest.raises(FlowError, match=message):
-        plan.finish(start, PARAMETERS, transition)
+        plan.finish(start, START, transition)
 
 
 def test_downstream_of_a_step() -> None:
