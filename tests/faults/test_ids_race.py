@@ -14,13 +14,13 @@ import os, sys, traceback
 from pathlib import Path
 from gitflowrun.git.repository import Repository
 from gitflowrun.git.snapshot import take_snapshot
-from gitflowrun.runs import birth, writer, tags
+from gitflowrun.runs import create, tags, write
 from gitflowrun.runs.create import create_run
 from gitflowrun.runs.runs import RunStore, Status
 from tests.helpers.runs import draft, finished_task
 
 places, count = sys.argv[2:], int(sys.argv[1])
-snapshot = take_snapshot(Repository.discover(Path(places[0])))  # what races here is the birth
+snapshot = take_snapshot(Repository.discover(Path(places[0])))  # what races here is the creation
 assert "pygit2" not in sys.modules
 ready, go = os.pipe(), os.pipe()
 children = []
