@@ -97,7 +97,9 @@ class ArtifactWriter:
             RepositoryError: a pack can't be written; nothing was.
             UnserializableArtifact: a file, or memory, changed while it was being stored; nothing was.
         """
-        digests = {name: digest_parts(value.parts) for name, value in values.items()}  # 1
+        digests = {  # 1
+            name: value.digest or digest_parts(value.parts) for name, value in values.items()
+        }
         payloads = {digests[name]: _Payload(name, value) for name, value in values.items()}
         inline: dict[Digest, bytes] = {}
         packs: tuple[str, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import CorruptRecord
@@ -51,22 +52,21 @@ class ArtifactRef:
         return PayloadIdentity(self.digest, self.codec, self.type)
 
 
-_CHUNK_BYTES = Digest.SIZE + Oid.SIZE + 8
+# A chunk as bytes: digest, oid, size. A list of maps would take three times the space and the time.
+_ROW = struct.Struct(f">{Digest.SIZE}s{Oid.SIZE}sQ")
 
 
 def chunk_rows(chunks: Iterable[Chunk]) -> bytes:
-    """Chunks as bytes: digest, oid and size of each."""
-    return b"".join(chunk.digest + chunk.oid + chunk.size.to_bytes(8, "big") for chunk in chunks)
+    """Chunks as bytes."""
+    return b"".join([_ROW.pack(chunk.digest, chunk.oid, chunk.size) for chunk in chunks])
 
 
 def read_chunk_rows(raw: bytes) -> tuple[Chunk, ...]:
     """The chunks that `chunk_rows` wrote. Raises CorruptRecord: it did not."""
-    if not isinstance(raw, bytes) or len(raw) % _CHUNK_BYTES:
+    if not isinstance(raw, bytes) or len(raw) % _ROW.size:
         raise CorruptRecord("a chunk list is cut short")
-    rows = [raw[i : i + _CHUNK_BYTES] for i in range(0, len(raw), _CHUNK_BYTES)]
-    return tuple(
-        Chunk(Digest(row[:32]), Oid(row[32:52]), int.from_bytes(row[52:], "big")) for row in rows
-    )
+    rows = _ROW.iter_unpack(raw)
+    return tuple([Chunk(Digest(digest), Oid(oid), size) for digest, oid, size in rows])
 
 
 def _check_sizes(ref: ArtifactRef) -> None:

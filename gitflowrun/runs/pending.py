@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gitflowrun import msgpack
-from gitflowrun.git.objects import hash_object
+from gitflowrun.git.objects import ObjectType, hash_object
 from gitflowrun.git.pack.publish import PackObject
 from gitflowrun.runs.records import TASK
 from gitflowrun.values import frozen
@@ -13,11 +13,11 @@ from gitflowrun.values import frozen
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gitflowrun.git.objects import ObjectType, Oid
+    from gitflowrun.git.objects import Oid
     from gitflowrun.names import Digest
     from gitflowrun.runs.records import TaskRecord
 
-__all__ = ["FinishedTask", "make_object", "pack_record"]
+__all__ = ["FinishedTask", "make_object", "task_blob"]
 
 
 @frozen
@@ -31,7 +31,7 @@ class FinishedTask:
         stderr: Its error stream, as far as it is kept.
         times: When the lines were written, as `line_times.encode_times` says it.
         packs: The kept packs that its process wrote.
-        packed: The record as `pack_record` packs it, where its oid was needed before.
+        blob: The record's blob, where its oid was needed before.
     """
 
     record: TaskRecord
@@ -40,7 +40,7 @@ class FinishedTask:
     stderr: bytes = b""
     times: bytes = b""
     packs: tuple[str, ...] = ()
-    packed: bytes | None = None
+    blob: PackObject | None = None
 
 
 def make_object(kind: ObjectType, data: bytes) -> tuple[Oid, PackObject]:
@@ -49,6 +49,6 @@ def make_object(kind: ObjectType, data: bytes) -> tuple[Oid, PackObject]:
     return oid, PackObject(kind, data, oid)
 
 
-def pack_record(record: TaskRecord) -> bytes:
-    """The content of a task's TASK blob."""
-    return msgpack.pack(TASK.dump(record), msgpack.RECORD)
+def task_blob(record: TaskRecord) -> tuple[Oid, PackObject]:
+    """The TASK blob of a task, and its id."""
+    return make_object(ObjectType.BLOB, msgpack.pack(TASK.dump(record), msgpack.RECORD))

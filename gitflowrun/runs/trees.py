@@ -28,7 +28,7 @@ from gitflowrun.errors import CorruptRecord, RepositoryError, UsageError
 from gitflowrun.git.objects import Mode, ObjectType, Oid, TreeEntry, hash_object, tree_bytes
 from gitflowrun.git.pack.publish import PackObject
 from gitflowrun.runs import layout
-from gitflowrun.runs.pending import make_object, pack_record
+from gitflowrun.runs.pending import make_object, task_blob
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -233,8 +233,9 @@ class GroupObjects:
         name = task.record.name
         if not (layout.is_safe_component(name.step) and layout.is_safe_component(name.task)):
             raise UsageError(f"{str(name)!r} can't name a task in git", hint="use [A-Za-z0-9_-]")
-        packed = pack_record(task.record) if task.packed is None else task.packed
-        entries = [self._unique_blob(layout.TASK, packed)]
+        blob = task.blob or task_blob(task.record)[1]
+        oid = self._put(blob.kind, bytes(blob.data), blob.oid)
+        entries = [TreeEntry(Mode.BLOB, layout.TASK, oid)]
         for stream, output in ((layout.STDOUT, task.stdout), (layout.STDERR, task.stderr)):
             for number, part in enumerate(_parts(output), start=1):
                 entries.append(self._blob(layout.output_part(stream, number), part))

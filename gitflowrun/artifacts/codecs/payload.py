@@ -21,6 +21,8 @@ from gitflowrun.values import frozen
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from gitflowrun.names import Digest
+
 __all__ = [
     "FRAME",
     "OUT_OF_BAND",
@@ -55,12 +57,14 @@ class Encoded:
             changed buffer leaves its neighbours' chunks alone. Parts view the value's own memory:
             store them before the value changes.
         is_volatile: Whether parts view a file that others may change meanwhile, whatever the codec.
+        digest: BLAKE3 of the payload where it has been computed, so that nobody does it again.
     """
 
     codec: str
     type: str
     parts: tuple[memoryview, ...]
     is_volatile: bool = False
+    digest: Digest | None = None
 
     @property
     def size(self) -> int:

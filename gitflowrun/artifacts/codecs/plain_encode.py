@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import sys
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from gitflowrun import msgpack
 from gitflowrun.artifacts.codecs import classes
@@ -147,7 +147,7 @@ def _big_int(value: Any) -> Any:
 class _Way(NamedTuple):
     """How values of one type are lowered, and whether sharing one can be observed."""
 
-    lower: Callable[[Any], Any]
+    lower: Callable[[_Writer, Any], Any]
     mutable: bool
 
 
@@ -171,14 +171,7 @@ class _Writer:
         self._copies = 0
         self._depth = 0
         self._in_set = 0
-        self._ways: dict[type, _Way] = {
-            list: _Way(self._list, mutable=True),
-            dict: _Way(self._mapping, mutable=True),
-            set: _Way(self._set, mutable=True),
-            tuple: _Way(self._tuple, mutable=False),
-            frozenset: _Way(self._frozenset, mutable=False),
-            bytearray: _Way(self._bytearray, mutable=True),
-        }
+        self._ways = self._CONTAINERS.copy()
 
     def write(self, value: Any) -> memoryview:
         root = _packed(self._lower(value))
@@ -195,7 +188,7 @@ class _Writer:
         if self._depth > MAX_DEPTH:
             raise Unencodable(f"values nested deeper than {MAX_DEPTH} levels")
         way = self._way(cls)
-        lowered = self._once(value, way.lower) if way.mutable else way.lower(value)
+        lowered = self._once(value, way.lower) if way.mutable else way.lower(self, value)
         self._depth -= 1
         return lowered
 
@@ -209,14 +202,8 @@ class _Writer:
     def _way_of_values(self, cls: type) -> _Way | None:
         kind, form = kind_of(cls), numpy_codec.form_of(cls)
         if kind is not None:
-            return _Way(lambda it: self._exploded(kind.code, kind.explode(it)), kind.mutable)
-        if form is numpy_codec.Form.ARRAY:
-            return _Way(self._array, mutable=True)
-        if form is not None:
-            return _Way(
-                self._scalar if form is numpy_codec.Form.SCALAR else self._dtype, mutable=False
-            )
-        return None
+            return self._exploding(kind.code, kind.explode, mutable=kind.mutable)
+        return None if form is None else self._OF_NUMPY[form]
 
     def _way_of_instances(self, cls: type) -> _Way:
         mutable = False
@@ -228,10 +215,10 @@ class _Writer:
             code, explode = DATACLASS, classes.explode_dataclass
             mutable = not classes.is_frozen(cls)
         else:
-            return _Way(self._embedded, mutable=True)
-        return _Way(lambda it: self._exploded(code, explode(it)), mutable)
+            return self._EMBEDDED
+        return self._exploding(code, explode, mutable=mutable)
 
-    def _once(self, value: Any, lower: Callable[[Any], Any]) -> Any:
+    def _once(self, value: Any, lower: Callable[[_Writer, Any], Any]) -> Any:
         """A mutable object: lowered where it is met first, referred to where it is met again."""
         key = id(value)
         if key in self._refs:
@@ -245,7 +232,7 @@ class _Writer:
             return _PLACEHOLDER  # the second pass knows better
         self._seen.add(key)
         self._open.add(key)
-        lowered = lower(value)
+        lowered = lower(self, value)
         self._open.remove(key)
         if key in self._sharing:
             ref = Extension(REF, len(self._table).to_bytes(4, "big"))
@@ -356,6 +343,26 @@ class _Writer:
         first = len(self.buffers)
         self.buffers.extend(encoded.parts)
         return _extension(EMBEDDED, [encoded.codec, first, len(encoded.parts)])
+
+    @staticmethod
+    def _exploding(code: int, explode: Callable[[Any], Any], *, mutable: bool) -> _Way:
+        """The way of values that are taken apart into simpler ones."""
+        return _Way(lambda self, value: self._exploded(code, explode(value)), mutable)
+
+    _CONTAINERS: ClassVar[dict[type, _Way]] = {
+        list: _Way(_list, mutable=True),
+        dict: _Way(_mapping, mutable=True),
+        set: _Way(_set, mutable=True),
+        tuple: _Way(_tuple, mutable=False),
+        frozenset: _Way(_frozenset, mutable=False),
+        bytearray: _Way(_bytearray, mutable=True),
+    }
+    _EMBEDDED: ClassVar[_Way] = _Way(_embedded, mutable=True)
+    _OF_NUMPY: ClassVar[dict[numpy_codec.Form, _Way]] = {
+        numpy_codec.Form.ARRAY: _Way(_array, mutable=True),
+        numpy_codec.Form.SCALAR: _Way(_scalar, mutable=False),
+        numpy_codec.Form.DTYPE: _Way(_dtype, mutable=False),
+    }
 
 
 def _extension(code: int, parts: Any) -> Any:

@@ -8,7 +8,7 @@ that a codec, and the library it is for, are imported when the first value of th
 from __future__ import annotations
 
 import importlib
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.artifacts.codecs.payload import (
@@ -299,6 +299,7 @@ def _call(where: str, *args: Any) -> Any:
     return _function(where)(*args)
 
 
+@cache
 def _function(where: str) -> Any:
     module, _, name = where.partition(":")
     return getattr(importlib.import_module(f"{__package__}.{module}"), name)

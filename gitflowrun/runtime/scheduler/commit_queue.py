@@ -9,8 +9,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from gitflowrun.git.objects import ObjectType, hash_object
-from gitflowrun.runs.pending import FinishedTask, pack_record
+from gitflowrun.runs.pending import FinishedTask, task_blob
 from gitflowrun.runs.records import TaskRecord
 from gitflowrun.runtime.ipc.events import ForeachSplit, TaskEnded
 from gitflowrun.runtime.ipc.messages import Parent
@@ -100,7 +99,7 @@ class Ledger:
             if result and result.split_values
             else {},
         )
-        packed = pack_record(record)
+        oid, blob = task_blob(record)
         task = FinishedTask(
             record,
             result.inline if result else {},
@@ -108,13 +107,13 @@ class Ledger:
             log.output("stderr"),
             log.times(),
             result.packs if result else (),
-            packed,
+            blob,
         )
         if not self._entries:
             self._loop.after(max(self._wait(), 0), _look_again)
         self._entries.append(_Entry(task, execution.pid, is_success, execution.is_live))
         self._output += log.size
-        return record, Parent(job.name, hash_object(ObjectType.BLOB, packed))
+        return record, Parent(job.name, oid)
 
     def commit(self, status: Status) -> Iterator[Event]:
         """Publish what waits, and the run's status; then what there is to tell about it.

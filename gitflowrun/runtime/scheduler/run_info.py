@@ -21,7 +21,7 @@ from gitflowrun._version import __version__
 from gitflowrun.artifacts.digest import digest
 from gitflowrun.errors import UsageError
 from gitflowrun.names import PARAMETERS_STEP, TaskName
-from gitflowrun.runs.pending import FinishedTask, pack_record
+from gitflowrun.runs.pending import FinishedTask
 from gitflowrun.runs.records import Attempt, RunInfo, RunOrigin, TaskRecord
 from gitflowrun.runtime.executors.local import fresh_hash_seed
 from gitflowrun.settings import Isolation
@@ -233,7 +233,7 @@ def parameters_task(
         attempts=(Attempt(0, stored.started, stored.finished, ok=True),),
         artifacts={**{name: origin[name] for name in stored.inherited}, **stored.artifacts},
     )
-    return FinishedTask(record, stored.inline, packs=stored.packs, packed=pack_record(record))
+    return FinishedTask(record, stored.inline, packs=stored.packs)
 
 
 def _environment(order: Order, repo: Repository, isolation: Isolation) -> dict[str, object]:

@@ -159,8 +159,10 @@ class TaskRunner:
                 errors.append(_located(error, name, launch.task.step))
                 _explain(errors[-1])
                 continue
-            if name in outcome.loaded and _is_unchanged(made, outcome.inherited[name]):
-                continue
+            if name in outcome.loaded:
+                made = _hashed_if_alike(made, outcome.inherited[name])
+                if made.digest == outcome.inherited[name].digest:
+                    continue  # only read: its payload need not be stored once more
             encoded[name] = made
         return encoded, errors
 
@@ -221,11 +223,11 @@ def _place(launch: Launch) -> str:
     return f"{launch.task.step}[{indices}]#{launch.attempt}"
 
 
-def _is_unchanged(made: Encoded, ref: ArtifactRef) -> bool:
-    """Whether a value that was loaded is what it was: then its payload need not be stored once more."""
-    if made.size != ref.size:
-        return False
-    return PayloadIdentity(digest_parts(made.parts), made.codec, made.type) == ref.identity
+def _hashed_if_alike(made: Encoded, ref: ArtifactRef) -> Encoded:
+    """A payload with its digest, if it could be the one that was loaded; saving it won't hash it again."""
+    if (made.size, made.codec, made.type) != (ref.size, ref.codec, ref.type):
+        return made
+    return replace(made, digest=digest_parts(made.parts))
 
 
 def _is_same_file(value: Any, ref: ArtifactRef) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gitflowrun.artifacts.codecs import decode, encode, read_rows
+from gitflowrun.artifacts.codecs import decode, encode, read_rows, registry
 from gitflowrun.errors import CorruptRecord, NotFound
 
 np = pytest.importorskip("numpy")
@@ -242,6 +242,7 @@ def test_pandas_arrays_need_pyarrow(monkeypatch: pytest.MonkeyPatch) -> None:
     """A payload whose library is missing says what to install."""
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     monkeypatch.delitem(sys.modules, "gitflowrun.artifacts.codecs.arrow", raising=False)
+    monkeypatch.setattr(registry, "_function", registry._function.__wrapped__)
     with pytest.raises(NotFound, match="pyarrow") as refused:
         decode("arrow/1", b"", trusted=False)
     assert "pip install" in str(refused.value.hint)
