@@ -29,6 +29,7 @@ LAYERS = (
     "client version",
     "meta_files",
     "flow porcelain",
+    "runtime.limits",
     "runtime.ipc",
     "runtime.worker",
     "runtime.executors",

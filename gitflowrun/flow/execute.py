@@ -1,4 +1,4 @@
-"""Execution of one step as one task: attributes in, a StepOutcome out. No storage, no process.
+"""TaskAttempt of one step as one task: attributes in, a StepOutcome out. No storage, no process.
 
 Of Metaflow's private artifacts only `_exception` is stored, and only with a failed task: a map of `type`,
 `message` and `stacktrace`. The others would say what the task's record or the run's INFO says already, so the
@@ -54,7 +54,7 @@ _PACKAGE_DIR = os.path.dirname(os.path.dirname(_FLOW_DIR)) + os.sep  # noqa: PTH
 
 
 class RunFacts(Protocol):
-    """What a step may see of its run. The runtime's message `Begin` has it all."""
+    """What a step may see of its run. The runtime's message `RunContext` has it all."""
 
     @property
     def run(self) -> RunIdentity:

@@ -1,1 +1,1 @@
-"""Executes flows: scheduler, zygote, tasks, logs, resume. Importing it imports nothing else."""
+"""Running flows: the processes of a run, and what passes between them."""

@@ -129,7 +129,7 @@ def test_nothing_of_a_lot_of_output_is_lost(repo: GitRepo, kind: str) -> None:
 
 
 def test_logging_set_up_by_the_module_writes_into_the_tasks_log(repo: GitRepo) -> None:
-    """A handler that holds the streams of the front process writes to the task that uses it."""
+    """A handler that holds the streams of the launcher process writes to the task that uses it."""
     head = "import logging\nlogging.basicConfig(format='LOG %(message)s')"
     repo.write(
         "f.py", linear_flow("logging.warning('careful')", "print('é€', flush=False)", head=head)

@@ -15,16 +15,16 @@ import pytest
 from gitflowrun.names import PARAMETERS_STEP
 from gitflowrun.runs.records import Transition
 from gitflowrun.runs.runs import Status
-from gitflowrun.runtime.executors.local import FreshHost
-from gitflowrun.runtime.ipc.event_loop import Loop
-from gitflowrun.runtime.ipc.events import Event, RunEnded, TaskEnded, TaskLine, TaskStarted
+from gitflowrun.runtime.executors.local import FreshExecutor
+from gitflowrun.runtime.ipc.event_loop import EventLoop
+from gitflowrun.runtime.ipc.events import Event, RunEnded, TaskLine, TaskStarted
 from gitflowrun.runtime.ipc.messages import (
-    Begin,
     Exited,
     Launch,
+    LaunchFailed,
     Message,
-    NotLaunched,
     Result,
+    RunContext,
     Started,
 )
 from gitflowrun.runtime.launch.fork_check import why_not_fork
@@ -110,7 +110,7 @@ def test_numpy_is_seeded_where_it_is_loaded() -> None:
 
 def test_the_loop_waits_for_times_signals_and_descriptors() -> None:
     """Everything is called back in a turn; what is cancelled or forgotten is not."""
-    loop = Loop()
+    loop = EventLoop()
     seen: list[str] = []
     reading, writing = os.pipe()
     loop.watch(reading, lambda: seen.append(os.read(reading, 9).decode()))
@@ -139,16 +139,16 @@ def test_the_loop_waits_for_times_signals_and_descriptors() -> None:
 SHAPE = Shape("start", "end", frozenset(), {"start": ("end",), "end": ()})
 
 
-class FakeHost:
-    """A host that answers as it is told to."""
+class FakeExecutor:
+    """An executor that answers as it is told to."""
 
-    def __init__(self, loop: Loop, answer: Callable[[Launch], list[Message]]) -> None:
+    def __init__(self, loop: EventLoop, answer: Callable[[Launch], list[Message]]) -> None:
         self.loop = loop
         self.answer = answer
         self.launched: list[Launch] = []
         self.deliver: Callable[[Message], None] = lambda _: None
 
-    def begin(self, begin: Begin) -> None:
+    def begin(self, begin: RunContext) -> None:
         """Nothing needs to be known."""
 
     def launch(self, launch: Launch, stdout: int, stderr: int) -> None:
@@ -178,63 +178,37 @@ def good(launch: Launch) -> list[Message]:
 def schedule(
     repo: GitRepo,
     answer: Callable[[Launch], list[Message]],
-    retries: int = 0,
-    kind: type[FakeHost] = FakeHost,
-) -> tuple[Status, FakeHost, list[Event]]:
-    """Run a flow of two steps on a fake host."""
-    loop = Loop()
-    host = kind(loop, answer)
+    kind: type[FakeExecutor] = FakeExecutor,
+) -> tuple[Status, FakeExecutor, list[Event]]:
+    """Run a flow of two steps on a fake executor."""
+    loop = EventLoop()
+    executor = kind(loop, answer)
     events: list[Event] = []
     with start_run(repo) as writer:
         scheduler = Scheduler(
-            loop, writer, Plan(SHAPE), host, events.append, Rules(4, 1000, {"start": retries}),
+            loop, writer, Plan(SHAPE), executor, events.append, Rules(4, 1000),
             LiveLogs(open_repo(repo), writer.identity),
         )  # fmt: skip
-        host.deliver = scheduler.deliver
+        executor.deliver = scheduler.deliver
         status, _ = scheduler.run()
     loop.close()
     assert isinstance(events[-1], RunEnded)
     assert events[-1].status is status
-    return status, host, events
+    return status, executor, events
 
 
-def test_retries_are_attempts_of_one_task(repo: GitRepo) -> None:
-    """A failed attempt is followed by another one, under the same id, as often as its step allows."""
-
-    def fails_twice(launch: Launch) -> list[Message]:
-        if launch.task.step == "start" and launch.attempt < 2:
-            return [Started(launch.serial, 7), Exited(launch.serial, 256, 0.0, 0)]
-        return good(launch)
-
-    status, host, events = schedule(repo, fails_twice, retries=2)
-    assert status is Status.DONE
-    starts = [launch for launch in host.launched if launch.task.step == "start"]
-    assert [launch.attempt for launch in starts] == [0, 1, 2]
-    assert len({launch.task for launch in starts}) == 1
-    assert len({launch.serial for launch in host.launched}) == len(host.launched)
-    ends = [
-        event for event in events if isinstance(event, TaskEnded) and event.task.step == "start"
-    ]
-    assert [(event.ok, event.retrying) for event in ends] == [
-        (False, True),
-        (False, True),
-        (True, False),
-    ]
-    assert schedule(repo, fails_twice, retries=1)[0] is Status.FAILED
-
-
-class HastyHost(FakeHost):
-    """A host whose tasks write before anybody hears that they have started."""
+class HastyExecutor(FakeExecutor):
+    """An executor whose tasks write before anybody hears that they have started."""
 
     def launch(self, launch: Launch, stdout: int, stderr: int) -> None:
         """Write now, answer later."""
         os.write(stdout, b"early\n")
-        self.loop.after(0.02, lambda: FakeHost.launch(self, launch, stdout, stderr))
+        self.loop.after(0.02, lambda: FakeExecutor.launch(self, launch, stdout, stderr))
 
 
 def test_no_line_comes_before_its_task_has_started(repo: GitRepo) -> None:
     """What a task writes before its process is announced waits for that, and is not lost."""
-    _, _, events = schedule(repo, good, kind=HastyHost)
+    _, _, events = schedule(repo, good, kind=HastyExecutor)
     told = [event for event in events if isinstance(event, (TaskStarted, TaskLine))]
     seen = [event for event in told if event.task.step != PARAMETERS_STEP]
     assert [type(event) for event in seen] == [TaskStarted, TaskLine] * 2
@@ -247,15 +221,19 @@ def test_a_process_that_cannot_be_made_is_tried_again(repo: GitRepo) -> None:
 
     def refuses(launch: Launch) -> list[Message]:
         if launch.task.step == "start" and next(refused, False):
-            return [NotLaunched(launch.serial, "no more processes")]
+            return [LaunchFailed(launch.serial, "no more processes")]
         return good(launch)
 
-    status, host, _ = schedule(repo, refuses)
+    status, executor, _ = schedule(repo, refuses)
     assert status is Status.DONE
-    assert [launch.attempt for launch in host.launched if launch.task.step == "start"] == [0, 0, 0]
+    assert [launch.attempt for launch in executor.launched if launch.task.step == "start"] == [
+        0,
+        0,
+        0,
+    ]
 
     status, _, events = schedule(
-        repo, lambda launch: [NotLaunched(launch.serial, "no more processes")]
+        repo, lambda launch: [LaunchFailed(launch.serial, "no more processes")]
     )
     assert status is Status.FAILED
     end = events[-1]
@@ -265,15 +243,15 @@ def test_a_process_that_cannot_be_made_is_tried_again(repo: GitRepo) -> None:
 
 def test_an_interpreter_that_cannot_be_started_is_told() -> None:
     """A command that is not there is a launch that was not made."""
-    loop = Loop()
+    loop = EventLoop()
     told: list[Message] = []
-    host = FreshHost(loop, ("/nowhere/python", "f.py"), told.append, {})
-    host.begin(Begin(*[None] * 14))  # type: ignore[arg-type]
-    host.launch(Launch(1, None, 0, False, (), ()), 1, 2)  # type: ignore[arg-type]  # noqa: FBT003
+    executor = FreshExecutor(loop, ("/nowhere/python", "f.py"), told.append, {})
+    executor.begin(RunContext(*[None] * 14))  # type: ignore[arg-type]
+    executor.launch(Launch(1, None, 0, False, (), ()), 1, 2)  # type: ignore[arg-type]  # noqa: FBT003
     loop.turn()
-    assert isinstance(told[0], NotLaunched)
+    assert isinstance(told[0], LaunchFailed)
     assert "No such file" in told[0].reason
-    host.close()
+    executor.close()
     loop.close()
 
 

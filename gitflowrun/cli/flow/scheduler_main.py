@@ -1,10 +1,11 @@
-"""The program of the scheduler's process: `python .../cli/scheduler.py front=FD [zygote=FD] [alive=FD]`.
+"""The program of the scheduler's process: `python .../scheduler_main.py launcher=FD [zygote=FD] [alive=FD]`.
 
 Started by path and not with `-m`, because that would put the current directory, or the flow's, in front of
 the standard library: a user's `signal.py` must not become ours. The package is the one that this file is
 part of, whatever else is installed.
 """
 
+import gc
 import os
 import sys
 
@@ -16,10 +17,12 @@ def main() -> int:
     from gitflowrun.cli.errors import FLOW, exit_code_of
     from gitflowrun.cli.flow.run_log import RunLog
     from gitflowrun.runtime.ipc.channel import Channel
-    from gitflowrun.runtime.scheduler.main import Session
-    from gitflowrun.runtime.scheduler.setup import Lines
+    from gitflowrun.runtime.scheduler.main import SchedulerMain
+    from gitflowrun.runtime.scheduler.setup import Channels
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the front process decides who is interrupted
+    gc.freeze()
+    gc.enable()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the launcher process decides who is interrupted
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     _raise_limits()
@@ -27,26 +30,25 @@ def main() -> int:
     for fd in fds.values():
         os.set_inheritable(fd, False)  # noqa: FBT003  (git must not hold them)
     zygote = Channel.from_fd(fds["zygote"]) if "zygote" in fds else None
-    lines = Lines(Channel.from_fd(fds["front"]), zygote, fds.get("alive"))
-    return exit_code_of(
-        Session(lines, lambda script, config: _Quiet(RunLog(script, config))).serve, FLOW
-    )
+    channels = Channels(Channel.from_fd(fds["launcher"]), zygote, fds.get("alive"))
+    scheduler = SchedulerMain(channels, lambda script, config: _Quiet(RunLog(script, config)))
+    return exit_code_of(scheduler.serve, FLOW)
 
 
 class _Quiet:
-    """A listener that goes on in silence when nobody reads any more: a run does not end with its `| head`."""
+    """A listener that stops showing events when nobody reads them any more: a run does not end with its `| head`."""
 
-    def __init__(self, console: object) -> None:
-        self._console = console
+    def __init__(self, run_log: object) -> None:
+        self._run_log = run_log
 
     def __call__(self, event: object) -> None:
         """Show an event, if it can be shown."""
-        if self._console is None:
+        if self._run_log is None:
             return
         try:
-            self._console(event)  # type: ignore[operator]
+            self._run_log(event)  # type: ignore[operator]
         except OSError:
-            self._console = None
+            self._run_log = None
             nowhere = os.open(os.devnull, os.O_WRONLY)
             for fd in (1, 2):
                 os.dup2(nowhere, fd)
@@ -81,6 +83,7 @@ def _find_package() -> None:
 
 
 if __name__ == "__main__":
+    gc.disable()  # imports leave next to no garbage, and looking for it takes 10 ms
     _find_package()
     code = main()
     sys.stdout.flush()

@@ -6,14 +6,16 @@ pygit2 is imported here: the processes of a run are started before the command l
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from gitflowrun.runtime.ipc.process import TASK_FD
-from gitflowrun.runtime.launch.launcher import Launcher
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import NoReturn
 
     from gitflowrun.flow import FlowSpec
@@ -32,14 +34,26 @@ def main(flow_cls: type[FlowSpec]) -> NoReturn:
 
         task_process.serve(flow_cls)
     _open_closed_streams()
-    launcher = Launcher(flow_cls, _SCHEDULER)
-    words = set(sys.argv[1:])
-    # A guess is enough: what was started in vain ends by itself.
-    if words & _RUNNING and not words & _ASKING:
-        launcher.prepare()
-    from gitflowrun.cli.flow import main
+    with _no_collection():
+        from gitflowrun.runtime.launch.launcher import Launcher
 
+        launcher = Launcher(flow_cls, _SCHEDULER)
+        words = set(sys.argv[1:])
+        # A guess is enough: what was started in vain ends by itself.
+        if words & _RUNNING and not words & _ASKING:
+            launcher.prepare()
+        from gitflowrun.cli.flow import main
     sys.exit(main.main(flow_cls, launcher))
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Collect no garbage in between: imports leave next to none, and looking for it takes 10 ms."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    yield
+    if was_enabled:
+        gc.enable()
 
 
 def _open_closed_streams() -> None:

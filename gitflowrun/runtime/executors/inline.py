@@ -1,7 +1,7 @@
-"""Tasks in the front process itself, one after the other: for debuggers, which need the terminal.
+"""The inline executor: tasks run in the launcher process, one after the other, for debuggers that need the terminal.
 
 What a task writes goes to the terminal and, as ever, into the record. It is not isolated: what it changes in
-the process, the next task finds changed, and what ends it ends the run.
+the process, the next task finds changed, and what ends the process ends the run.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from gitflowrun.runtime.worker.task_process import set_environment
 if TYPE_CHECKING:
     from gitflowrun.flow import FlowSpec
     from gitflowrun.runtime.ipc.channel import Channel
-    from gitflowrun.runtime.ipc.messages import Begin, Message
+    from gitflowrun.runtime.ipc.messages import Message, RunContext
 
 __all__ = ["InlineTasks"]
 
@@ -31,17 +31,17 @@ class InlineTasks:
 
     Args:
         flow_cls: The flow.
-        begin: What every task is told.
+        context: What all tasks have in common.
         channel: To the scheduler.
     """
 
-    def __init__(self, flow_cls: type[FlowSpec], begin: Begin, channel: Channel) -> None:
-        self._runner = TaskRunner(flow_cls, begin)
+    def __init__(self, flow_cls: type[FlowSpec], context: RunContext, channel: Channel) -> None:
+        self._runner = TaskRunner(flow_cls, context)
         self._channel = channel
-        set_environment(begin)
+        set_environment(context)
 
     def take(self, message: Message, fds: tuple[int, ...]) -> None:
-        """Run a task to its end; there is never one that could be killed."""
+        """Run the task of a Launch to its end; no other message concerns this executor, where nothing can be killed."""
         if not isinstance(message, Launch):
             return
         self._channel.send(encode(Started(message.serial, os.getpid())))

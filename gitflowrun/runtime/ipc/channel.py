@@ -8,7 +8,7 @@ A datagram begins with one byte:
 
     I   inline: the packed message
     M   memory file: its length as text; of the descriptors, which follow by SCM_RIGHTS, it is the first
-    T   Twin, as a struct and a text
+    L   LaunchItem, as a struct and a text
     S   Started, as a struct
     E   Exited, as a struct
 
@@ -29,24 +29,28 @@ from typing import TYPE_CHECKING
 
 from gitflowrun.errors import CorruptRecord
 from gitflowrun.msgpack import pack_message, unpack_message
+from gitflowrun.runtime import limits
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["EXITED", "STARTED", "TWIN", "Channel", "Received", "channel_pair", "read_datagram"]
+__all__ = [
+    "EXITED",
+    "LAUNCH_ITEM",
+    "STARTED",
+    "Channel",
+    "Received",
+    "channel_pair",
+    "read_datagram",
+]
 
-TWIN = Struct("<cqqi")
+LAUNCH_ITEM = Struct("<cqqi")
 STARTED = Struct("<cqi")
 EXITED = Struct("<cqidq")
-_SHORT = {b"T": ("Twin", TWIN), b"S": ("Started", STARTED), b"E": ("Exited", EXITED)}
-_INLINE_LIMIT = 60 << 10
-"""Bytes of a message that are sent inline: with its head it must fit into `_BUFFER`."""
-_BUFFER = 64 << 10
-_MAX_FDS = 8
-"""Descriptors that one message may carry."""
+_SHORT = {b"L": ("LaunchItem", LAUNCH_ITEM), b"S": ("Started", STARTED), b"E": ("Exited", EXITED)}
 _INT = array("i").itemsize
-_ANCILLARY = socket.CMSG_SPACE(_MAX_FDS * _INT)
+_ANCILLARY = socket.CMSG_SPACE(limits.MESSAGE_FILES * _INT)
 
 
 @frozen
@@ -73,7 +77,7 @@ class Channel:
         sock.setblocking(blocking)
         self._socket = sock
         self._waiting: deque[tuple[bytes, tuple[int, ...]]] = deque()
-        self._buffer = bytearray(_BUFFER)
+        self._buffer = bytearray(limits.MESSAGE_BUFFER)
 
     @classmethod
     def from_fd(cls, fd: int, *, blocking: bool = True) -> Channel:
@@ -100,7 +104,7 @@ class Channel:
             OSError: the other end is gone.
         """
         payload = pack_message(body)
-        if len(payload) <= _INLINE_LIMIT:
+        if len(payload) <= limits.INLINE_MESSAGE:
             self.put(b"I" + payload, fds)
             return
         memory = _memory_file(payload)
@@ -193,7 +197,7 @@ def _short(kind: bytes, datagram: bytes) -> list[Any]:
     name, form = _SHORT[kind]
     try:
         body = [name, *form.unpack_from(datagram)[1:]]
-        return [*body, datagram[form.size :].decode()] if kind == b"T" else body
+        return [*body, datagram[form.size :].decode()] if kind == b"L" else body
     except (struct.error, UnicodeDecodeError) as error:
         raise CorruptRecord(f"malformed datagram: {error}") from error
 

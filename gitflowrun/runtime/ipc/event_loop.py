@@ -1,4 +1,4 @@
-"""An event loop for one thread: descriptors to watch, signals and times to wait for. It only calls back."""
+"""An event loop for one thread: it calls back for descriptors, signals and timers."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import time
 from collections.abc import Callable
 from itertools import count
 
-__all__ = ["Loop", "Timer"]
+__all__ = ["EventLoop", "Timer"]
 
 Callback = Callable[[], None]
 
 
 class Timer:
-    """A call that is due at some time; `cancel` lets it never happen."""
+    """A call that is due at some time, unless it is cancelled."""
 
     __slots__ = ("callback",)
 
@@ -28,8 +28,8 @@ class Timer:
         self.callback = None
 
 
-class Loop:
-    """Calls back when descriptors are ready and when times have come."""
+class EventLoop:
+    """Calls back when descriptors are ready, when signals have come and when timers are due."""
 
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
@@ -53,13 +53,13 @@ class Loop:
             self._selector.unregister(fd)
 
     def after(self, seconds: float, callback: Callback) -> Timer:
-        """Call back once, later."""
+        """Call back once, when this time has passed."""
         timer = Timer(callback)
         heapq.heappush(self._timers, (time.monotonic() + seconds, next(self._order), timer))
         return timer
 
     def on_signal(self, number: int, callback: Callback) -> None:
-        """Call back in a turn of the loop, not in the midst of anything, when the signal has come."""
+        """Call back in a turn of the loop, not in the middle of other code, when the signal has come."""
         if self._woken is None:
             self._woken, wake = os.pipe()
             os.set_blocking(self._woken, False)
@@ -77,8 +77,8 @@ class Loop:
                 callback()
 
     def turn(self) -> None:
-        """Wait until something happens, and let everything know to whom it happened."""
-        for key, events in self._selector.select(self._patience()):
+        """Wait until something happens, and make the calls that are due then."""
+        for key, events in self._selector.select(self._time_left()):
             on_read, on_write = key.data
             # A callback before this one may have closed this descriptor.
             if events & selectors.EVENT_READ and self._is_current(key):
@@ -94,7 +94,8 @@ class Loop:
     def _is_current(self, key: selectors.SelectorKey) -> bool:
         return self._selector.get_map().get(key.fd) is key
 
-    def _patience(self) -> float | None:
+    def _time_left(self) -> float | None:
+        """Seconds until the next timer is due; None without one."""
         while self._timers and self._timers[0][2].callback is None:
             heapq.heappop(self._timers)
         if not self._timers:
@@ -102,7 +103,7 @@ class Loop:
         return max(self._timers[0][0] - time.monotonic(), 0.0)
 
     def close(self) -> None:
-        """Forget everything."""
+        """Watch nothing any more, and restore the default action of the signals."""
         if self._woken is not None:
             for number in self._on_signal:
                 signal.signal(number, signal.SIG_DFL)

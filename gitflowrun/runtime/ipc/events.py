@@ -1,11 +1,12 @@
-"""What happens during a run, as frozen values for whoever shows it. Nothing here shows anything.
+"""The events of a run, as frozen values for a listener that shows them.
 
-The scheduler hands them to its listener in the order in which they happen. The `TaskLine`s of a task
-come after its `TaskStarted` and before its `TaskEnded`; `RunEnded` is the last one.
+The scheduler calls its listener in the order in which they happen. The `TaskLine`s of a task come after its
+`TaskStarted` and before its `TaskEnded`; `RunEnded` is the last one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gitflowrun.values import frozen
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Event",
     "ForeachSplit",
+    "Listener",
     "Notice",
     "Progress",
     "RunEnded",
@@ -31,7 +33,7 @@ __all__ = [
 
 @frozen
 class RunStarted:
-    """The run exists: its birth commit is published. `origin`: what it was resumed or cloned from."""
+    """The run exists: its first commit is published. `origin`: what it was resumed or cloned from."""
 
     identity: RunIdentity
     origin: RunIdentity | None = None
@@ -50,7 +52,7 @@ class TaskStarted:
 class TaskLine:
     """A task wrote a line, without its newline, to `stream` ("stdout" or "stderr").
 
-    `system` lines are the runtime's own words in the task's log, such as why its process died.
+    `system` lines are added by the scheduler, such as why the task's process died.
     """
 
     task: TaskName
@@ -63,7 +65,7 @@ class TaskLine:
 
 @frozen
 class TaskEnded:
-    """A task's process has ended; `retrying` when another attempt follows."""
+    """A task's process has ended, after `seconds`; `error` is what made it fail."""
 
     task: TaskName
     pid: int
@@ -71,7 +73,6 @@ class TaskEnded:
     attempt: int
     seconds: float
     error: str | None = None
-    retrying: bool = False
 
 
 @frozen
@@ -108,7 +109,7 @@ class Progress:
 
 @frozen
 class Notice:
-    """Something worth a line of its own. `bad` ones say that something is going wrong."""
+    """A sentence for the user. `bad` ones say that something is going wrong."""
 
     text: str
     bad: bool = False
@@ -135,3 +136,5 @@ Event = (
     | Notice
     | RunEnded
 )
+
+Listener = Callable[[Event], None]

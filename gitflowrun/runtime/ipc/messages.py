@@ -1,14 +1,18 @@
-"""The messages of a run, as frozen values and as the lists that `protocol` carries. No sockets here.
+"""The messages between the processes of a run: frozen values, and how they become lists that `channel` carries.
 
-front -> scheduler      Order, Parameters, Interrupt
-scheduler -> front      Adopted, Refusal, Ended
-scheduler -> host       Begin, Launch, Twin, Kill
-host, task -> scheduler Started, Result, Exited, NotLaunched
+launcher process -> scheduler    StartRun, StoredParameters, Interrupt
+scheduler -> launcher process    InheritedParameters, RunRefused, RunFinished
+scheduler -> executor            RunContext, Launch, LaunchItem, Kill
+executor, task -> scheduler      Started, Result, Exited, LaunchFailed
 
-A *host* is whatever gives tasks their processes: the zygote, the scheduler's own starter of fresh
-interpreters, or the front process for `inline`. A task sends its Result itself, on the host's socket,
-before it exits; so a Result precedes the Exited of the same serial. Serials number launches, not tasks:
-what is said of an old attempt can't be taken for a new one.
+1. The launcher process says StartRun. Of a clone the scheduler answers InheritedParameters, and the launcher
+   process sends the others as StoredParameters. Until the run exists, RunRefused may end it.
+2. RunContext goes to the executor once, then Launch, or LaunchItem for more items of the same foreach.
+3. The executor says Started or LaunchFailed. The task itself sends its Result on the executor's socket before it
+   exits, so a Result precedes the Exited of the same serial.
+4. RunFinished gives the exit code. Interrupt may come at any time after 1.
+
+Serials number launches, not tasks: what arrives late from one attempt is never taken for another's.
 """
 
 from __future__ import annotations
@@ -52,21 +56,21 @@ if TYPE_CHECKING:
     from gitflowrun.git.objects import Oid
 
 __all__ = [
-    "Adopted",
-    "Begin",
-    "Ended",
     "Exited",
+    "InheritedParameters",
     "Interrupt",
     "Kill",
     "Launch",
-    "NotLaunched",
-    "Order",
-    "Parameters",
+    "LaunchFailed",
+    "LaunchItem",
     "Parent",
-    "Refusal",
     "Result",
+    "RunContext",
+    "RunFinished",
+    "RunRefused",
+    "StartRun",
     "Started",
-    "Twin",
+    "StoredParameters",
     "encode",
     "parse",
 ]
@@ -81,7 +85,7 @@ class Parent:
 
 
 @frozen
-class Parameters:
+class StoredParameters:
     """A run's parameters and constants, evaluated and stored before the run exists.
 
     Attributes:
@@ -104,20 +108,20 @@ class Parameters:
 
 
 @frozen
-class Order:
-    """The whole order for a run, as the front process places it.
+class StartRun:
+    """All that the scheduler needs to know for a run.
 
     Attributes:
         flow: The flow's name.
         graph: Its `_graph_info`.
         request: The request.
-        parameters: The run's parameters. None when a run is resumed, which has its origin's, and of a clone: which
-            ones are missing is asked for with Adopted, once the origin was read.
+        parameters: The run's parameters. None of a resumed run, which has its origin's, and of a clone, which
+            asks for those that its origin lacks once the origin was read.
         script: The flow's file.
         command: How to start a fresh interpreter on it: program and arguments.
-        path: The front process' `sys.path`.
-        objection: Why tasks can't be forked, if they can't.
-        hash_seed: The front process' PYTHONHASHSEED, or "random".
+        path: The flow program's `sys.path`.
+        why_not_fork: Why tasks can't be forked; None if they can.
+        hash_seed: The flow program's PYTHONHASHSEED, or "random".
         seeds: What random generators are seeded from, by library (`seeds`).
         repository: Where the repository is, as `git.repository.REPOSITORY` dumps it. (The zygote, which reads
             messages too, need not load what runs git.)
@@ -127,11 +131,11 @@ class Order:
     flow: str
     graph: Mapping[str, Any]
     request: RunRequest
-    parameters: Parameters | None
+    parameters: StoredParameters | None
     script: str
     command: tuple[str, ...]
     path: tuple[str, ...]
-    objection: str | None
+    why_not_fork: str | None
     hash_seed: str
     seeds: Mapping[str, int]
     repository: Mapping[str, Any]
@@ -139,22 +143,22 @@ class Order:
 
 
 @frozen
-class Adopted:
-    """To the front process: a clone's origin has these parameters; it answers with Parameters."""
+class InheritedParameters:
+    """The parameters that a clone has from its origin, by attribute."""
 
     names: tuple[str, ...]
 
 
 @frozen
 class Interrupt:
-    """The user wants the run to end: the signal that said so."""
+    """The user wants the run to end; the signal that the launcher process got."""
 
     signal: int
 
 
 @frozen
-class Refusal:
-    """The run can't be: an error of `gitflowrun.errors` by class name, and its fields."""
+class RunRefused:
+    """An error that kept the run from being made: its class in `gitflowrun.errors`, and its fields."""
 
     error: str
     message: str
@@ -162,22 +166,22 @@ class Refusal:
 
 
 @frozen
-class Ended:
-    """The run is over; the exit code of the flow's program, and what stopped it if anything did."""
+class RunFinished:
+    """The end of the run: the exit code of the flow's program, and what stopped the run if anything did."""
 
     code: int
     error: str | None
 
 
 @frozen
-class Begin:
-    """What every task of the run is told.
+class RunContext:
+    """What all tasks of a run have in common.
 
     Attributes:
         run: The run.
         origin: The run it was resumed or cloned from.
         user: Who runs.
-        namespace: The namespace that tasks see.
+        namespace: The namespace that tasks see through the client; None for all runs.
         tags: User tags given at the start.
         objects_dir: The repository's object directory.
         incoming: Where packs are written before they are moved there.
@@ -228,8 +232,8 @@ class Launch:
 
 
 @frozen
-class Twin:
-    """A launch that differs from the last whole one in these alone: another item of the same foreach."""
+class LaunchItem:
+    """A launch that differs from the last Launch in these fields alone: another item of the same foreach."""
 
     serial: int
     number: int
@@ -237,8 +241,8 @@ class Twin:
     value: str
 
     @classmethod
-    def of(cls, launch: Launch, last: Launch | None) -> Twin | None:
-        """What is left to say of a launch when `last` is known; None when it is no twin of that."""
+    def of(cls, launch: Launch, last: Launch | None) -> LaunchItem | None:
+        """The difference between a launch and the last whole one; None when they differ in more."""
         if (
             last is None
             or launch.parents is not last.parents
@@ -252,7 +256,7 @@ class Twin:
         return cls(launch.serial, int(launch.task.task), frame.index, frame.value)
 
     def launch(self, last: Launch) -> Launch:
-        """The launch that `of` was asked about."""
+        """The whole launch again."""
         frame = last.frames[-1]
         own = ForeachFrame(frame.step, frame.var, frame.num_splits, self.index, self.value)
         return Launch(
@@ -278,8 +282,8 @@ class Started:
 
 
 @frozen
-class NotLaunched:
-    """The host could not make a process; nothing of the task ran."""
+class LaunchFailed:
+    """The executor could not make a process; nothing of the task ran."""
 
     serial: int
     reason: str
@@ -297,7 +301,7 @@ class Exited:
 
 @frozen
 class Result:
-    """What a task made.
+    """What a task has computed and stored.
 
     Attributes:
         serial: Number of the launch.
@@ -319,8 +323,8 @@ class Result:
 
 
 Message = (
-    Order | Adopted | Parameters | Interrupt | Refusal | Ended | Begin | Launch | Kill | Started
-    | NotLaunched | Exited | Result | Twin
+    StartRun | InheritedParameters | StoredParameters | Interrupt | RunRefused | RunFinished | RunContext
+    | Launch | LaunchItem | Kill | Started | LaunchFailed | Exited | Result
 )  # fmt: skip
 
 _PARENT = ArraySchema(Parent, "parent", TASK_NAME, OID)
@@ -328,30 +332,30 @@ _INLINE = Kind(
     lambda data: {Digest(digest): payload for digest, payload in data.items()}, lambda value: value
 )
 _PARAMETER_KINDS = (TEXT_MAP, map_of(ARTIFACT_REF), TEXTS, _INLINE, TEXTS, REAL, REAL)
-_PARAMETERS = ArraySchema(Parameters, "parameters", *_PARAMETER_KINDS)
+_PARAMETERS = ArraySchema(StoredParameters, "parameters", *_PARAMETER_KINDS)
 _SCHEMAS: dict[str, ArraySchema[Any]] = {
     cls.__name__: ArraySchema(cls, cls.__name__, *kinds)
     for cls, *kinds in (
         (
-            Order, TEXT, MAP, RUN_REQUEST, optional(_PARAMETERS), TEXT, TEXTS, TEXTS,
+            StartRun, TEXT, MAP, RUN_REQUEST, optional(_PARAMETERS), TEXT, TEXTS, TEXTS,
             optional(TEXT), TEXT, MAP, MAP, TEXT_MAP,
         ),
-        (Adopted, TEXTS),
-        (Parameters, *_PARAMETER_KINDS),
+        (InheritedParameters, TEXTS),
+        (StoredParameters, *_PARAMETER_KINDS),
         (Interrupt, COUNT),
-        (Refusal, TEXT, TEXT, optional(TEXT)),
-        (Ended, INTEGER, optional(TEXT)),
+        (RunRefused, TEXT, TEXT, optional(TEXT)),
+        (RunFinished, INTEGER, optional(TEXT)),
         (
-            Begin, RUN_IDENTITY, optional(RUN_IDENTITY), TEXT, optional(TEXT), TEXTS, TEXT, TEXT,
+            RunContext, RUN_IDENTITY, optional(RUN_IDENTITY), TEXT, optional(TEXT), TEXTS, TEXT, TEXT,
             TEXT, TEXT, Kind(frozenset, sorted), COUNT, TEXT, MAP, _PARENT,
         ),
         (
             Launch, COUNT, TASK_NAME, COUNT, FLAG, many(FOREACH_FRAME), many(_PARENT),
         ),
-        (Twin, COUNT, COUNT, COUNT, TEXT),
+        (LaunchItem, COUNT, COUNT, COUNT, TEXT),
         (Kill, COUNT, COUNT),
         (Started, COUNT, COUNT),
-        (NotLaunched, COUNT, TEXT),
+        (LaunchFailed, COUNT, TEXT),
         (Exited, COUNT, INTEGER, REAL, COUNT),
         (
             Result, COUNT, map_of(ARTIFACT_REF), _INLINE, TEXTS, optional(TRANSITION), TEXTS,

@@ -14,6 +14,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from gitflowrun.runtime import limits
+
 __all__ = [
     "TASK_FD",
     "ParentDeathSignal",
@@ -35,10 +37,6 @@ _PR_SET_CHILD_SUBREAPER = 36
 _KIB = 1024  # the unit of ru_maxrss
 _OOM_SCORE = b"800"
 """Of 1000: above every ordinary process, so that the kernel kills a task before the user's shell."""
-_ORPHANS_TIME = 2.0
-"""Seconds in which orphans are killed; longer ones have children faster than they die."""
-_ORPHANS_PAUSE = 0.01
-"""Seconds between looks at which orphans are left."""
 
 
 class ParentDeathSignal:
@@ -100,7 +98,7 @@ def adopt_orphans() -> None:
 
 def kill_orphans() -> None:
     """Kill all children, adopted ones included, and what these leave behind in turn."""
-    deadline = time.monotonic() + _ORPHANS_TIME
+    deadline = time.monotonic() + limits.ORPHANS_TIME
     while (children := _children()) and time.monotonic() < deadline:
         for pid in children:
             with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -108,7 +106,7 @@ def kill_orphans() -> None:
         with contextlib.suppress(ChildProcessError):
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
-        time.sleep(_ORPHANS_PAUSE)
+        time.sleep(limits.ORPHANS_PAUSE)
 
 
 def _children() -> list[int]:

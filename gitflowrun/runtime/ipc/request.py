@@ -1,8 +1,7 @@
-"""What a person asks for when a flow is to run, as one frozen value. Neither parses nor executes.
+"""The request for a run, as one frozen value that the command line fills in and the launcher executes.
 
-The command line fills it in, `Launcher.run` takes it. `parameters` holds only what was *given*, by
-attribute name and already of the parameter's type; defaults and deploy-time functions are resolved by
-the launcher, once, because a clone takes what was not given from its origin instead.
+`parameters` holds only what was *given*, by attribute name and already of the parameter's type. Defaults and
+deploy-time functions are resolved by the launcher, once, because a clone takes what was not given from its origin.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gitflowrun.runtime import limits
 from gitflowrun.schema import COUNT, TEXT, TEXTS, Kind, MapSchema, optional
 from gitflowrun.settings import Isolation
 from gitflowrun.values import field, frozen
@@ -22,7 +22,7 @@ __all__ = ["RUN_REQUEST", "RunKind", "RunRequest"]
 
 
 class RunKind(Enum):
-    """How a run begins: anew, from a run that stopped, or anew with another run's parameters."""
+    """How a run begins: anew, from an earlier run's finished tasks, or anew with its parameters."""
 
     RUN = "run"
     RESUME = "resume"
@@ -54,8 +54,8 @@ class RunRequest:
     kind: RunKind = RunKind.RUN
     parameters: Mapping[str, object] = field(default_factory=dict)
     tags: tuple[str, ...] = ()
-    max_workers: int = 16
-    max_num_splits: int = 100
+    max_workers: int = limits.MAX_WORKERS
+    max_num_splits: int = limits.MAX_NUM_SPLITS
     max_log_size: int | None = None
     step: str | None = None
     origin: str | None = None

@@ -1,10 +1,10 @@
-"""The front process' part in a run: it has read the flow, so it lends itself to whoever needs the flow.
+"""The launcher process: the flow's program, which has imported the flow, starts a run's processes and waits.
 
-1. `prepare`, before the command line is read: fork the zygote while this process is still small, and start the
-   scheduler, whose imports then run beside the reading of the command line. Both end by themselves when no
-   run comes of it.
-2. `run`: resolve the parameters, place the order, wait. Signals become messages: the scheduler decides what
-   an interrupt means. Of an `inline` run the tasks are executed here (`inline`).
+1. `prepare`, before the command line is read: start the scheduler, whose imports then run beside the rest; import
+   what tasks need and fork the zygote while this process is still small. Both end by themselves when no run
+   comes of it.
+2. `run`: store the parameters, send StartRun, answer messages until RunFinished or RunRefused. Signals become
+   messages: the scheduler decides what an interrupt means. Of an inline run the tasks are executed here.
 3. The exit code is the scheduler's.
 
 PYTHONHASHSEED is taken as it is and recorded: forked tasks share this process' hash seed, whatever it is, and
@@ -13,39 +13,43 @@ to fix it would mean to start the interpreter again. Stored bytes do not depend 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gitflowrun import errors
 from gitflowrun.runtime.ipc import process
 from gitflowrun.runtime.ipc.channel import Channel, channel_pair
 from gitflowrun.runtime.ipc.messages import (
-    Adopted,
-    Begin,
-    Ended,
+    InheritedParameters,
     Interrupt,
     Kill,
     Launch,
-    Order,
-    Refusal,
+    RunContext,
+    RunFinished,
+    RunRefused,
+    StartRun,
+    StoredParameters,
     encode,
     parse,
 )
 from gitflowrun.runtime.ipc.request import RunKind
 from gitflowrun.runtime.launch import fork_check
-from gitflowrun.runtime.launch.store_parameters import store_parameters
 from gitflowrun.runtime.worker.random_seeds import base_seeds
 from gitflowrun.settings import Isolation
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
+    from socket import socket
     from types import FrameType
+    from typing import Any
 
     from gitflowrun.flow import FlowSpec
     from gitflowrun.git.repository import Repository
+    from gitflowrun.runtime.executors.inline import InlineTasks
     from gitflowrun.runtime.ipc.messages import Message
     from gitflowrun.runtime.ipc.request import RunRequest
 
@@ -55,13 +59,13 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @frozen
-class _Crew:
+class _Processes:
     """The processes that were started for a run."""
 
     scheduler: int
     zygote: int | None
-    front: Channel
-    objection: str | None
+    channel: Channel
+    why_not_fork: str | None
 
 
 class Launcher:
@@ -75,45 +79,51 @@ class Launcher:
     def __init__(self, flow_cls: type[FlowSpec], scheduler_program: str) -> None:
         self._flow_cls = flow_cls
         self._scheduler_program = scheduler_program
-        self._crew: _Crew | None = None
+        self._processes: _Processes | None = None
 
     def prepare(self) -> None:
-        """Start what a run needs, now: the sooner, the smaller are the forks."""
+        """Start what a run needs."""
         wanted = os.environ.get("GITFLOWRUN_ISOLATION", "fork").lower()
-        objection: str | None = f"GITFLOWRUN_ISOLATION is {wanted}"
+        why_not: str | None = f"GITFLOWRUN_ISOLATION is {wanted}"
         if wanted == Isolation.FORK.value:
-            objection = fork_check.why_not_fork()
-        passed: dict[str, int] = {}
-        zygote = None
-        if objection is None:
-            zygote, passed = self._fork_zygote()
+            why_not = fork_check.why_not_fork()
         ours, theirs = channel_pair()
-        passed["front"] = theirs.fileno()
-        scheduler = _start_scheduler(self._scheduler_program, passed)
-        theirs.close()
-        for name in ("zygote", "alive"):
-            if name in passed:
-                os.close(passed[name])
-        self._crew = _Crew(scheduler, zygote, Channel(ours), objection)
+        passed = {"launcher": theirs.detach()}
+        if why_not is not None:
+            scheduler, zygote = _start_scheduler(self._scheduler_program, passed), None
+        else:
+            to_zygote, of_zygote = channel_pair()
+            alive, zygote_end = os.pipe()
+            passed |= {"zygote": to_zygote.detach(), "alive": alive}
+            scheduler = _start_scheduler(self._scheduler_program, passed)
+            zygote = self._fork_zygote(Channel(of_zygote), zygote_end, ours)
+            os.close(zygote_end)
+            of_zygote.close()
+        self._processes = _Processes(scheduler, zygote, Channel(ours), why_not)
 
-    def _fork_zygote(self) -> tuple[int, dict[str, int]]:
-        """Fork the zygote; its number, and the descriptors that the scheduler needs of it."""
-        ours, theirs = channel_pair()
-        alive, only_zygote = os.pipe()
+    def _fork_zygote(self, channel: Channel, alive: int, ours: socket) -> int:
+        # Both processes need these, so they are loaded and computed once.
+        from gitflowrun.flow.graph import FlowGraph
+        from gitflowrun.runtime.worker import zygote
+
+        with contextlib.suppress(errors.FlowError):  # the command line says what is wrong
+            FlowGraph.of(self._flow_cls)
         for stream in (sys.stdout, sys.stderr):
             stream.flush()  # or every task would write it once more
         pid = os.fork()
         if not pid:
-            _be_zygote(self._flow_cls, ours.detach(), alive, theirs.detach(), only_zygote)
-        os.close(only_zygote)
-        theirs.close()
-        return pid, {"zygote": ours.detach(), "alive": alive}
+            try:
+                ours.close()  # or the scheduler would not notice the death of this process
+                zygote.serve(self._flow_cls, channel, alive)
+            finally:
+                os._exit(1)
+        return pid
 
     def run(self, request: RunRequest, repository: Repository) -> int:
         """Execute a run to its end and return the exit code.
 
         Args:
-            request: What is to be run.
+            request: What to run.
             repository: Where it is recorded. The scheduler gets it as it is, so that git is asked once a run.
 
         Raises:
@@ -124,85 +134,107 @@ class Launcher:
         from gitflowrun.flow.graph import FlowGraph
         from gitflowrun.git.repository import REPOSITORY
 
-        if self._crew is None:
+        if self._processes is None:
             self.prepare()
-        crew = self._crew
-        assert crew is not None
-        self._crew = None
-        parameters = None
-        if request.kind is RunKind.RUN:
-            parameters = store_parameters(self._flow_cls, repository, request.parameters)
+        processes = self._processes
+        assert processes is not None
+        self._processes = None
+        answers = _Answers(self._flow_cls, request, repository, processes.channel)
         main = sys.modules["__main__"]
-        order = Order(
+        start = StartRun(
             flow=self._flow_cls.__name__,
             graph=FlowGraph.of(self._flow_cls).to_map(),
             request=request,
-            parameters=parameters,
+            parameters=answers.stored() if request.kind is RunKind.RUN else None,
             script=getattr(main, "__file__", None) or sys.argv[0],
             command=(sys.executable, *sys.orig_argv[1:]),
             path=tuple(sys.path),
-            objection=crew.objection,
+            why_not_fork=processes.why_not_fork,
             hash_seed=_hash_seed(),
             seeds=base_seeds(),
             repository=REPOSITORY.dump(repository),
             config=repository.config,
         )
-        return self._serve(crew, order, repository)
+        return _serve(processes, start, answers)
 
-    # ---- the run ----
 
-    def _serve(self, crew: _Crew, order: Order, repository: Repository) -> int:
-        """Place the order, and be there for the scheduler until it has ended."""
-        with _Forwarding(crew.front):
-            try:
-                crew.front.send(encode(order))
-                process.adopt_orphans()
-                code = self._converse(crew.front, order.request, repository)
-            except BrokenPipeError:
-                code = None
-            finally:
-                crew.front.close()
-                status = os.waitstatus_to_exitcode(os.waitpid(crew.scheduler, 0)[1])
-                if crew.zygote is not None:
-                    os.waitpid(crew.zygote, 0)  # it has lost its scheduler
-        if code is not None:
-            return code
-        if status > 0:
-            return status  # it has said why on standard error
-        process.kill_orphans()
-        raise errors.RunFailed(
-            "the scheduler was killed",
-            hint=f"`python {sys.argv[0]} resume` goes on with what is finished",
+class _Answers:
+    """What the launcher process answers to the scheduler during one run."""
+
+    def __init__(
+        self,
+        flow_cls: type[FlowSpec],
+        request: RunRequest,
+        repository: Repository,
+        channel: Channel,
+    ) -> None:
+        self._flow_cls = flow_cls
+        self._request = request
+        self._repository = repository
+        self._channel = channel
+        self._tasks: InlineTasks | None = None
+
+    def stored(self, inherited: tuple[str, ...] = ()) -> StoredParameters:
+        """The run's parameters, stored."""
+        from gitflowrun.runtime.launch.store_parameters import store_parameters
+
+        return store_parameters(
+            self._flow_cls, self._repository, self._request.parameters, inherited
         )
 
-    def _converse(self, front: Channel, request: RunRequest, repository: Repository) -> int | None:
-        """Answer the scheduler until it says how the run ended; None when it ends without a word."""
-        tasks: Callable[[Message, tuple[int, ...]], None] | None = None
-        while (received := front.receive()) is not None:
+    def until_the_end(self) -> int | None:
+        """Answer until the run is over; its exit code, or None when the scheduler dies before."""
+        while (received := self._channel.receive()) is not None:
             message = parse(received.body)
-            if isinstance(message, Ended):
+            if isinstance(message, RunFinished):
                 return message.code
-            if isinstance(message, Refusal):
-                raise _rebuilt(message)
-            if isinstance(message, Adopted):
-                stored = store_parameters(
-                    self._flow_cls, repository, request.parameters, message.names
-                )
-                front.send(encode(stored))
-            elif isinstance(message, Begin):
-                from gitflowrun.runtime.executors.inline import InlineTasks
-
-                tasks = InlineTasks(self._flow_cls, message, front).take
-            elif isinstance(message, Launch | Kill) and tasks is not None:
-                tasks(message, received.fds)
+            if isinstance(message, RunRefused):
+                raise _error_of(message)
+            self._answer(message, received.fds)
         return None
 
+    def _answer(self, message: Message, fds: tuple[int, ...]) -> None:
+        if isinstance(message, InheritedParameters):
+            self._channel.send(encode(self.stored(message.names)))
+        elif isinstance(message, RunContext):
+            from gitflowrun.runtime.executors.inline import InlineTasks
 
-class _Forwarding:
+            self._tasks = InlineTasks(self._flow_cls, message, self._channel)
+        elif isinstance(message, Launch | Kill) and self._tasks is not None:
+            self._tasks.take(message, fds)
+
+
+def _serve(processes: _Processes, start: StartRun, answers: _Answers) -> int:
+    """Start the run, and answer the scheduler until it has ended."""
+    channel = processes.channel
+    with _ForwardedSignals(channel):
+        try:
+            channel.send(encode(start))
+            process.adopt_orphans()
+            code = answers.until_the_end()
+        except BrokenPipeError:
+            code = None
+        finally:
+            channel.close()
+            status = os.waitstatus_to_exitcode(os.waitpid(processes.scheduler, 0)[1])
+            if processes.zygote is not None:
+                os.waitpid(processes.zygote, 0)  # it ends with the scheduler
+    if code is not None:
+        return code
+    if status > 0:
+        return status  # it has said why on standard error
+    process.kill_orphans()
+    raise errors.RunFailed(
+        "the scheduler was killed",
+        hint=f"`python {sys.argv[0]} resume` goes on with what is finished",
+    )
+
+
+class _ForwardedSignals:
     """While it lasts, signals to this process become messages to the scheduler."""
 
-    def __init__(self, front: Channel) -> None:
-        self._front = front
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
         self._old: dict[int, Any] = {}
 
     def __enter__(self) -> None:
@@ -215,38 +247,29 @@ class _Forwarding:
             signal.signal(number, handler)
 
     def _forward(self, number: int, _frame: FrameType | None) -> None:
-        try:
-            self._front.send(encode(Interrupt(number)))
-        except OSError:
-            return  # the scheduler has ended already
-
-
-def _be_zygote(
-    flow_cls: type[FlowSpec], front_side: int, alive: int, zygote_side: int, only_zygote: int
-) -> None:
-    """In the forked child: never returns."""
-    try:
-        from gitflowrun.runtime.worker import zygote
-
-        os.close(front_side)
-        os.close(alive)
-        zygote.serve(flow_cls, Channel.from_fd(zygote_side), only_zygote)
-    finally:
-        os._exit(1)
+        with contextlib.suppress(OSError):  # the scheduler has ended already
+            self._channel.send(encode(Interrupt(number)))
 
 
 def _start_scheduler(program: str, passed: Mapping[str, int]) -> int:
-    """Start the scheduler's interpreter: the same program, the same flags, these descriptors."""
-    words = [f"{name}={fd}" for name, fd in passed.items()]
+    """Start the scheduler's interpreter with the same flags, and pass it descriptors, which are closed here.
+
+    Args:
+        program: Path of its program.
+        passed: Descriptors by the names that the program gives them.
+    """
     for fd in passed.values():
         os.set_inheritable(fd, True)  # noqa: FBT003
-    return os.posix_spawn(
+    pid = os.posix_spawn(
         sys.executable,
-        [sys.executable, *_interpreter_flags(), program, *words],
+        [sys.executable, *_interpreter_flags(), program, *(f"{k}={v}" for k, v in passed.items())],
         os.environ,
         file_actions=[(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)],
-        setsigmask=[signal.SIGINT],  # until it ignores it: the front process decides
+        setsigmask=[signal.SIGINT],  # until it ignores it: the launcher process decides
     )
+    for fd in passed.values():
+        os.close(fd)
+    return pid
 
 
 def _interpreter_flags() -> list[str]:
@@ -264,7 +287,7 @@ def _hash_seed() -> str:
     return os.environ.get("PYTHONHASHSEED") or "random"
 
 
-def _rebuilt(refusal: Refusal) -> errors.GitflowrunError:
-    kind = getattr(errors, refusal.error, errors.GitflowrunError)
-    error: errors.GitflowrunError = kind(refusal.message, hint=refusal.hint)
+def _error_of(refused: RunRefused) -> errors.GitflowrunError:
+    kind = getattr(errors, refused.error, errors.GitflowrunError)
+    error: errors.GitflowrunError = kind(refused.message, hint=refused.hint)
     return error

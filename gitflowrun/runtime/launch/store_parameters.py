@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from gitflowrun.errors import UnserializableArtifact
 from gitflowrun.names import PARAMETERS_STEP, TaskName
-from gitflowrun.runtime.ipc.messages import Parameters
+from gitflowrun.runtime import limits
+from gitflowrun.runtime.ipc.messages import StoredParameters
 from gitflowrun.settings import user_name
 
 if TYPE_CHECKING:
@@ -30,16 +31,13 @@ if TYPE_CHECKING:
 
 __all__ = ["store_parameters"]
 
-_TEXT_LENGTH = 1_000
-"""Characters that INFO keeps of a parameter's value."""
-
 
 def store_parameters(
     flow_cls: type[FlowSpec],
     repository: Repository,
     given: Mapping[str, object],
     origin: Collection[str] = (),
-) -> Parameters:
+) -> StoredParameters:
     """Evaluate a flow's parameters and store them with its constants.
 
     Args:
@@ -71,7 +69,7 @@ def store_parameters(
         name: _encode(f"parameter {parameters[name].name!r}", it) for name, it in values.items()
     }
     saved = _save(repository, encoded)
-    return Parameters(
+    return StoredParameters(
         {parameters[name].name: _text(value) for name, value in values.items()},
         saved.refs,
         inherited,
@@ -128,12 +126,12 @@ def _log(*words: object, **_options: object) -> None:
 def _text(value: object) -> str:
     """A parameter's value as people read it."""
     if isinstance(value, str):
-        return value[:_TEXT_LENGTH]
+        return value[: limits.PARAMETER_TEXT]
     if isinstance(value, list | dict | bool) or value is None:
         import json
 
         try:
-            return json.dumps(value, ensure_ascii=False)[:_TEXT_LENGTH]
+            return json.dumps(value, ensure_ascii=False)[: limits.PARAMETER_TEXT]
         except (TypeError, ValueError):
             pass
-    return str(value)[:_TEXT_LENGTH]
+    return str(value)[: limits.PARAMETER_TEXT]

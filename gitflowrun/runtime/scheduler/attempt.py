@@ -1,4 +1,7 @@
-"""One attempt of one task as the scheduler sees it: its pipes, its log, its result, its end. No decisions."""
+"""One attempt of one task as the scheduler sees it: its pipes, its log, its result and its end.
+
+The scheduler decides; here it is only observed.
+"""
 
 from __future__ import annotations
 
@@ -10,21 +13,19 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gitflowrun.runs.records import Attempt
+from gitflowrun.runtime import limits
 from gitflowrun.runtime.scheduler.logs import STDERR, STDOUT, TaskLog
 from gitflowrun.values import field, mutable
 
 if TYPE_CHECKING:
     from gitflowrun.names import TaskName
-    from gitflowrun.runtime.ipc.event_loop import Loop, Timer
+    from gitflowrun.runtime.ipc.event_loop import EventLoop, Timer
     from gitflowrun.runtime.ipc.messages import Exited, Result
     from gitflowrun.runtime.scheduler.plan import PlannedTask
 
-__all__ = ["Execution", "Job"]
+__all__ = ["Job", "TaskAttempt"]
 
-_READ = 64 << 10
-_LINGERING = 1 << 20  # bytes read from a pipe after its task's end: more can only come from others
-
-OnOutput = Callable[["Execution", str, bytes, list[str]], None]
+OnOutput = Callable[["TaskAttempt", str, bytes, list[str]], None]
 
 
 @mutable(eq=False)
@@ -35,16 +36,16 @@ class Job:
         planned: Its place in the plan.
         name: Its name.
         attempts: The attempts that have failed so far.
-        excused: How often its process was lost through no fault of its own.
+        lost: How often its process was lost or could not be made.
     """
 
     planned: PlannedTask
     name: TaskName
     attempts: list[Attempt] = field(default_factory=list)
-    excused: int = 0
+    lost: int = 0
 
 
-class Execution:
+class TaskAttempt:
     """An attempt that has been launched.
 
     Args:
@@ -52,10 +53,12 @@ class Execution:
         job: What is attempted.
         serial: Number of the launch.
         limit: Bytes of output kept per stream.
-        on_output: Told what the task writes: the stream, the bytes, the lines they complete.
+        on_output: Called with what the task writes: the stream, the bytes, the lines they complete.
     """
 
-    def __init__(self, loop: Loop, job: Job, serial: int, limit: int, on_output: OnOutput) -> None:
+    def __init__(
+        self, loop: EventLoop, job: Job, serial: int, limit: int, on_output: OnOutput
+    ) -> None:
         self.job = job
         self.serial = serial
         self.pid = 0
@@ -65,13 +68,13 @@ class Execution:
         self.is_live = False
         self.timer: Timer | None = None
         self.killed: str | None = None
-        """Why we have ended it ourselves, if we have."""
+        """Why the scheduler has ended it, if it has."""
         self._loop = loop
         self._on_output = on_output
         self._pipes: dict[int, str] = {}
 
     def open_pipes(self) -> tuple[int, int]:
-        """Make the pipes of its output; the ends to write to, for the caller to close."""
+        """Make the pipes of its output; the ends to write to, which the caller closes."""
         ends = []
         for stream in (STDOUT, STDERR):
             reading, writing = os.pipe()
@@ -81,14 +84,14 @@ class Execution:
         return ends[0], ends[1]
 
     def begin(self, pid: int) -> None:
-        """Its process is there: read what it writes from now on, so that no line comes before its start."""
+        """Its process runs: read what it writes from now on, so that no line comes before its start."""
         self.pid = pid
         for reading in self._pipes:
             self._loop.watch(reading, lambda fd=reading: self._read(fd))  # type: ignore[misc]
 
     def _read(self, fd: int) -> None:
         try:
-            data = os.read(fd, _READ)
+            data = os.read(fd, limits.PIPE_READ)
         except BlockingIOError:
             return
         if data:
@@ -115,7 +118,7 @@ class Execution:
         for fd, stream in list(self._pipes.items()):
             taken = 0
             with contextlib.suppress(BlockingIOError):
-                while taken < _LINGERING and (data := os.read(fd, _READ)):
+                while taken < limits.LINGERING_OUTPUT and (data := os.read(fd, limits.PIPE_READ)):
                     taken += len(data)
                     self._take(stream, data)
             self._close(fd)
@@ -126,12 +129,12 @@ class Execution:
         return len(self.job.attempts)
 
     def succeeded(self, exited: Exited) -> bool:
-        """Whether the task has done what it was to do: an exit status of 0 alone says nothing."""
+        """Whether the step has returned and its result arrived: an exit status of 0 alone says nothing."""
         done = self.result is not None and self.result.error is None
         return done and exited.status == 0 and self.killed is None
 
-    def attempt(self, exited: Exited, error: str | None) -> Attempt:
-        """The record of this attempt."""
+    def record(self, exited: Exited, error: str | None) -> Attempt:
+        """The record of this attempt; `error` is what made it fail."""
         return Attempt(
             number=self.number,
             started=self.started,

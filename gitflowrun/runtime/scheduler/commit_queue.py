@@ -1,6 +1,6 @@
-"""What is done and not yet published: the records of tasks, and when it is time for a commit.
+"""The queue of finished tasks that wait for the next commit, and when that is due.
 
-Whether a commit would let something follow is the scheduler's to judge; without that one is made at most
+Whether a commit would let something follow is for the scheduler to judge; without that one is made at most
 every max(0.2 s, 20 x what a commit costs), so that commits never take more than 5 % of a run.
 """
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from gitflowrun.runs.pending import FinishedTask, task_blob
 from gitflowrun.runs.records import TaskRecord
+from gitflowrun.runtime import limits
 from gitflowrun.runtime.ipc.events import ForeachSplit, TaskEnded
 from gitflowrun.runtime.ipc.messages import Parent
 from gitflowrun.runtime.scheduler.resume import SPLIT_VALUES
@@ -22,20 +23,16 @@ if TYPE_CHECKING:
     from gitflowrun.names import TaskName
     from gitflowrun.runs.commit_message import Status
     from gitflowrun.runs.write import RunWriter
-    from gitflowrun.runtime.ipc.event_loop import Loop
+    from gitflowrun.runtime.ipc.event_loop import EventLoop
     from gitflowrun.runtime.ipc.events import Event
-    from gitflowrun.runtime.scheduler.attempt import Execution
+    from gitflowrun.runtime.scheduler.attempt import TaskAttempt
     from gitflowrun.runtime.scheduler.logs import LiveLogs
 
-__all__ = ["Ledger"]
-
-_INTERVAL = 0.2
-_SHARE = 20
-_MUCH_OUTPUT = 32 << 20
+__all__ = ["CommitQueue"]
 
 
 @frozen
-class _Entry:
+class _Waiting:
     """A task that waits for its commit."""
 
     task: FinishedTask
@@ -44,23 +41,23 @@ class _Entry:
     is_live: bool
 
 
-class Ledger:
-    """The tasks of a run that are done.
+class CommitQueue:
+    """The finished tasks of a run that are not published yet.
 
     Args:
-        loop: The event loop: it must turn once a commit is due.
+        loop: The event loop, which wakes when a commit is due.
         writer: Writes the run.
-        live: Where tasks can be watched until they are published.
+        live: The live logs of tasks, which end with their commit.
 
     Attributes:
         finished: How many tasks are published.
     """
 
-    def __init__(self, loop: Loop, writer: RunWriter, live: LiveLogs) -> None:
+    def __init__(self, loop: EventLoop, writer: RunWriter, live: LiveLogs) -> None:
         self._loop = loop
         self._writer = writer
         self._live = live
-        self._entries: list[_Entry] = []
+        self._entries: list[_Waiting] = []
         self._output = 0
         self._committed = time.monotonic()
         self.finished = 0
@@ -73,7 +70,7 @@ class Ledger:
     @property
     def is_heavy(self) -> bool:
         """Whether what waits takes so much memory that a commit should not wait."""
-        return self._output > _MUCH_OUTPUT
+        return self._output > limits.UNCOMMITTED_OUTPUT
 
     @property
     def is_due(self) -> bool:
@@ -81,12 +78,16 @@ class Ledger:
         return self.waiting and self._wait() <= 0
 
     def _wait(self) -> float:
-        pause = max(_INTERVAL, _SHARE * self._writer.last_commit_cost)
+        pause = max(limits.COMMIT_INTERVAL, limits.COMMIT_SHARE * self._writer.last_commit_cost)
         return self._committed + pause - time.monotonic()
 
-    def add(self, execution: Execution, *, is_success: bool) -> tuple[TaskRecord, Parent]:
-        """Take a task that is done; its record, and the task as its followers will see it."""
-        job, result, log = execution.job, execution.result, execution.log
+    def add(self, attempt: TaskAttempt, *, is_success: bool) -> tuple[TaskRecord, Parent]:
+        """Add a task that has ended.
+
+        Returns:
+            Its record, and the task as those that follow it refer to it.
+        """
+        job, result, log = attempt.job, attempt.result, attempt.log
         record = TaskRecord(
             name=job.name,
             run=self._writer.identity,
@@ -111,12 +112,12 @@ class Ledger:
         )
         if not self._entries:
             self._loop.after(max(self._wait(), 0), _look_again)
-        self._entries.append(_Entry(task, execution.pid, is_success, execution.is_live))
+        self._entries.append(_Waiting(task, attempt.pid, is_success, attempt.is_live))
         self._output += log.size
         return record, Parent(job.name, oid)
 
     def commit(self, status: Status) -> Iterator[Event]:
-        """Publish what waits, and the run's status; then what there is to tell about it.
+        """Publish what waits, and the run's status; the events of what is published.
 
         Raises:
             RepositoryError: the run can't be recorded any more.
@@ -135,7 +136,7 @@ class Ledger:
                 yield from _announce(name, entry)
 
 
-def _announce(name: TaskName, entry: _Entry) -> Iterator[Event]:
+def _announce(name: TaskName, entry: _Waiting) -> Iterator[Event]:
     record = entry.task.record
     jump, last = record.transition, record.attempts[-1]
     if jump is not None and jump.foreach is not None:
@@ -145,4 +146,4 @@ def _announce(name: TaskName, entry: _Entry) -> Iterator[Event]:
 
 
 def _look_again() -> None:
-    """Nothing to do: the turn of the loop is what is wanted."""
+    """Do nothing: that the loop turns is enough."""

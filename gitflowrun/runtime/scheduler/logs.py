@@ -1,7 +1,7 @@
-"""What tasks write: bytes kept up to a limit, lines with their times, live copies while a task runs long.
+"""The output of tasks: bytes up to a limit, times of lines, and live copies of what long tasks have written so far.
 
-The kept bytes are exactly what was written, whatever it is: text is made of them only for showing. A line
-without an end is shown in pieces, and counted once.
+The kept bytes are exactly what was written; they are decoded only to be shown. A line without an end is shown
+in pieces, and counted once.
 
 Live logs: `.git/gitflowrun/live/<uid>/<step>/<task>.<stream>`, for tasks that run for more than a second,
 until they are published. `live_output` reads them.
@@ -10,12 +10,12 @@ until they are published. `live_output` reads them.
 from __future__ import annotations
 
 import contextlib
-import shutil
 import time
 from array import array
 from typing import TYPE_CHECKING
 
 from gitflowrun.runs.line_times import encode_times
+from gitflowrun.runtime import limits
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,9 +29,7 @@ __all__ = ["STDERR", "STDOUT", "LiveLogs", "TaskLog", "live_output", "sweep_live
 STDOUT = "stdout"
 STDERR = "stderr"
 TRUNCATED = b"[TRUNCATED - MAXIMUM LOG FILE SIZE REACHED]\n"
-_LONGEST_LINE = 64 << 10
 _LIVE = "live"
-_LIVE_DAYS = 7 * 86_400.0
 
 
 class _Stream:
@@ -45,11 +43,11 @@ class _Stream:
         self._is_full = False
 
     def feed(self, data: bytes, now: float) -> list[bytes]:
-        """Take what was written; the lines it completes."""
+        """Add what was written; the lines it completes."""
         self._keep(data, now)
         lines = (self._partial + data).split(b"\n") if self._partial else data.split(b"\n")
         self._partial = lines.pop()
-        if len(self._partial) > _LONGEST_LINE:
+        if len(self._partial) > limits.LONGEST_LINE:
             lines.append(self._partial)
             self._partial = b""
         return lines
@@ -61,7 +59,7 @@ class _Stream:
         return lines
 
     def say(self, line: bytes, now: float) -> None:
-        """Add a line of our own, which no limit keeps out."""
+        """Add a line of the scheduler's, whatever the limit."""
         if self.kept and not self.kept.endswith(b"\n"):
             self.kept += b"\n"
         self.kept += line + b"\n"
@@ -93,7 +91,7 @@ class TaskLog:
         self._streams = {STDOUT: _Stream(limit), STDERR: _Stream(limit)}
 
     def feed(self, stream: str, data: bytes, now: float | None = None) -> list[str]:
-        """Take what the task wrote to a stream; the lines it completes, as text."""
+        """Add what the task wrote to a stream; the lines it completes, as text."""
         lines = self._streams[stream].feed(data, time.time() if now is None else now)
         return [line.decode(errors="replace") for line in lines]
 
@@ -102,7 +100,7 @@ class TaskLog:
         return [line.decode(errors="replace") for line in self._streams[stream].end()]
 
     def say(self, text: str, now: float | None = None) -> None:
-        """Add a line of the runtime's own to the task's standard error."""
+        """Add a line of the scheduler's to the task's standard error."""
         line = text.encode(errors="replace")
         self._streams[STDERR].say(line, time.time() if now is None else now)
 
@@ -123,14 +121,14 @@ class TaskLog:
 class LiveLogs:
     """Copies of what running tasks write, for other processes to read.
 
-    Failing to write them is no failure of the run: they are a courtesy.
+    What can't be written is left out: a run does not fail for it.
     """
 
     def __init__(self, repo: Repository, run: RunIdentity) -> None:
         self._top = _live_directory(repo, run)
 
     def begin(self, task: TaskName, log: TaskLog) -> None:
-        """Write what a task has written so far."""
+        """Begin the copy with what a task has written so far."""
         for stream in (STDOUT, STDERR):
             self._write(task, stream, log.output(stream), "wb")
 
@@ -145,8 +143,8 @@ class LiveLogs:
                 _live_file(self._top, task, stream).unlink()
 
     def close(self) -> None:
-        """The run is over."""
-        shutil.rmtree(self._top, ignore_errors=True)
+        """Remove all: the run is over."""
+        _remove(self._top)
 
     def _write(self, task: TaskName, stream: str, data: bytes, mode: str) -> None:
         path = _live_file(self._top, task, stream)
@@ -169,11 +167,11 @@ def live_output(repo: Repository, run: RunIdentity, task: TaskName, stream: str)
 
 def sweep_live_logs(repo: Repository) -> None:
     """Remove what runs that were killed left behind more than a week ago."""
-    oldest = time.time() - _LIVE_DAYS
+    oldest = time.time() - limits.LIVE_KEPT
     with contextlib.suppress(OSError):
         for directory in (repo.state_dir / _LIVE).iterdir():
             if directory.stat().st_mtime < oldest:
-                shutil.rmtree(directory, ignore_errors=True)
+                _remove(directory)
 
 
 def _live_directory(repo: Repository, run: RunIdentity) -> Path:
@@ -182,3 +180,10 @@ def _live_directory(repo: Repository, run: RunIdentity) -> Path:
 
 def _live_file(top: Path, task: TaskName, stream: str) -> Path:
     return top / task.step / f"{task.task}.{stream}"
+
+
+def _remove(directory: Path) -> None:
+    if directory.exists():
+        import shutil  # an import of 3 ms, for runs that have live logs
+
+        shutil.rmtree(directory, ignore_errors=True)

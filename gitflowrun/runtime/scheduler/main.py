@@ -1,13 +1,13 @@
-"""The scheduler's process from its first message to its last: an order comes in, a run comes to be.
+"""The scheduler's process from StartRun to its end: a request becomes a run.
 
-1. Take the order; it says which repository, so that git is asked for it once a run.
-2. Find the run to resume or clone, check what can be checked: nothing exists yet that a
-   mistake could leave behind.
+1. Read StartRun; it says which repository, so that git is asked for it once a run.
+2. Find the run to resume or clone, check what can be checked: nothing exists yet that a mistake could leave
+   behind.
 3. Take the snapshot, look at the environment, create the run with its `_parameters` task.
 4. Write the run id to where it was asked for. No task has started yet.
-5. Execute (`stage`).
-6. Say how it ended.
-7. Tidy up the repository, if it is time: the run can't suffer from it any more.
+5. Execute (`setup`).
+6. Say how the run ended.
+7. Maintain the repository, if it is time: the run can't suffer from it any more.
 """
 
 from __future__ import annotations
@@ -28,22 +28,19 @@ from gitflowrun.runs.runs import RunStore
 from gitflowrun.runs.trust import Provenance
 from gitflowrun.runtime.ipc.events import Notice, RunStarted, TaskCloned
 from gitflowrun.runtime.ipc.messages import (
-    Adopted,
-    Begin,
-    Ended,
-    Message,
-    Order,
-    Parameters,
+    InheritedParameters,
     Parent,
-    Refusal,
-    encode,
-    parse,
+    RunContext,
+    RunFinished,
+    RunRefused,
+    StartRun,
+    StoredParameters,
 )
 from gitflowrun.runtime.ipc.request import RunKind
 from gitflowrun.runtime.scheduler import resume, run_info
 from gitflowrun.runtime.scheduler.plan import Plan, Shape
 from gitflowrun.runtime.scheduler.resume import Adoption
-from gitflowrun.runtime.scheduler.setup import Lines, Stage
+from gitflowrun.runtime.scheduler.setup import Channels, RunExecution
 from gitflowrun.settings import Isolation, user_name
 from gitflowrun.values import frozen
 
@@ -54,121 +51,111 @@ if TYPE_CHECKING:
     from gitflowrun.names import TaskName
     from gitflowrun.runs.pending import FinishedTask
     from gitflowrun.runs.write import RunWriter
-    from gitflowrun.runtime.ipc.events import Event
+    from gitflowrun.runtime.ipc.events import Listener
 
-    Tell = Callable[[Event], None]
 
-__all__ = ["Session"]
+__all__ = ["SchedulerMain"]
 
 _NOTHING = Adoption((), 1, frozenset())
 
 
-class Session:
-    """One order and its run.
+class SchedulerMain:
+    """One request and its run.
 
     Args:
-        lines: To the front process and the zygote.
-        make_listener: Makes who shows what happens, of the flow's file and git config.
+        channels: To the launcher process and the zygote.
+        make_listener: Makes the listener that shows events, of the flow's file and git config.
     """
 
     def __init__(
-        self, lines: Lines, make_listener: Callable[[str, Mapping[str, str]], Tell]
+        self, channels: Channels, make_listener: Callable[[str, Mapping[str, str]], Listener]
     ) -> None:
-        self._lines = lines
+        self._channels = channels
         self._make_listener = make_listener
 
     def serve(self) -> int:
-        """Take the order and execute it; the exit code."""
-        order = self._ask()  # 1
-        if not isinstance(order, Order):
+        """Read what is to run and run it; the exit code."""
+        start = self._channels.ask()  # 1
+        if not isinstance(start, StartRun):
             return 0  # it was `--help`, or a mistake on the command line
         try:
-            repo = Repository.opened(order.repository, order.config)
-            code, error = self._run(order, repo)
+            repo = Repository.opened(start.repository, start.config)
+            code, error = self._run(start, repo)
         except GitflowrunError as refused:
-            self._say(Refusal(type(refused).__name__, refused.message, refused.hint))
+            self._channels.say(RunRefused(type(refused).__name__, refused.message, refused.hint))
             return refused.exit_code
-        self._say(Ended(code, error))  # 6
+        self._channels.say(RunFinished(code, error))  # 6
         tidy(repo)  # 7
         return code
 
-    def _ask(self) -> Message | None:
-        received = self._lines.front.receive()
-        return None if received is None else parse(received.body)
-
-    def _say(self, message: Message) -> None:
-        try:
-            self._lines.front.send(encode(message))
-        except OSError:
-            return  # nobody is left who could hear it
-
-    def _run(self, order: Order, repo: Repository) -> tuple[int, str | None]:
-        request, runs = order.request, RunStore(repo)
+    def _run(self, start: StartRun, repo: Repository) -> tuple[int, str | None]:
+        request, runs = start.request, RunStore(repo)
         run_info.check_files(request.run_id_file, request.runner_attribute_file)  # 2
         origin = None
         if request.kind is not RunKind.RUN:
-            origin = resume.find_origin(runs, order.flow, request.origin)
-        run = _Run(repo, order, origin, user_name(repo.settings, os.environ))
-        plan = Plan(Shape.of(order.graph))
+            origin = resume.find_origin(runs, start.flow, request.origin)
+        run = _NewRun(repo, start, origin, user_name(repo.settings, os.environ))
+        plan = Plan(Shape.of(start.graph))
         adoption = run.adopt(plan)
-        stored = order.parameters
+        stored = start.parameters
         if request.kind is RunKind.CLONE and origin is not None:
             stored = self._ask_parameters(origin)
-        tell = self._make_listener(order.script, repo.config)
-        snapshot = take_snapshot(repo, Path(order.script))  # 3
+        notify = self._make_listener(start.script, repo.config)
+        snapshot = take_snapshot(repo, Path(start.script))  # 3
         texts = stored.texts if stored else {}
-        info = run_info.describe(order, repo, run.user, run.isolation, origin, texts)
+        info = run_info.describe(start, repo, run.user, run.isolation, origin, texts)
         with create_run(
             repo, info, snapshot, partial(run.first_tasks, stored, adoption.names)
         ) as writer:
             run_info.announce(
                 writer.identity, repo, request.run_id_file, request.runner_attribute_file
             )  # 4
-            tell(RunStarted(writer.identity, origin.identity if origin else None))
-            _tell_left_out(snapshot, tell)
-            run.tell_adopted(adoption, tell)
-            if run.objection:
-                tell(Notice(f"Each task gets a fresh interpreter: {run.objection}."))
+            notify(RunStarted(writer.identity, origin.identity if origin else None))
+            _notify_left_out(snapshot, notify)
+            run.notify_adopted(adoption, notify)
+            if run.why_not_fork:
+                notify(Notice(f"Each task gets a fresh interpreter: {run.why_not_fork}."))
             ensure_dedup_index(repo)
-            stage = Stage(repo, self._lines, order, run.isolation, tell)  # 5
-            begin = run.begin(writer, adoption)
-            return stage.execute(writer, plan, begin, first_id=adoption.first_id)
+            execution = RunExecution(repo, self._channels, start, run.isolation, notify)  # 5
+            context = run.context(writer, adoption)
+            return execution.execute(writer, plan, context, first_id=adoption.first_id)
 
-    def _ask_parameters(self, origin: StoredRun) -> Parameters:
-        """Of a clone: let the front process evaluate the parameters that its origin does not have."""
-        self._say(Adopted(tuple(resume.parameters_task(origin).record.artifacts)))
-        answer = self._ask()
-        if not isinstance(answer, Parameters):
+    def _ask_parameters(self, origin: StoredRun) -> StoredParameters:
+        """Of a clone: let the launcher process evaluate the parameters that its origin does not have."""
+        inherited = tuple(resume.parameters_task(origin).record.artifacts)
+        self._channels.say(InheritedParameters(inherited))
+        answer = self._channels.ask()
+        if not isinstance(answer, StoredParameters):
             raise UsageError("the command was given up before the run began")
         return answer
 
 
 @frozen
-class _Run:
-    """A run that is about to be."""
+class _NewRun:
+    """A run that is about to be created."""
 
     repo: Repository
-    order: Order
+    start: StartRun
     origin: StoredRun | None
     user: str
 
     @property
     def isolation(self) -> Isolation:
         """How tasks get their processes: as was wanted, or the next best."""
-        return Isolation.FRESH if self.objection else self._wanted
+        return Isolation.FRESH if self.why_not_fork else self._wanted
 
     @property
-    def objection(self) -> str | None:
+    def why_not_fork(self) -> str | None:
         """Why tasks can't be forked although that was wanted."""
-        return self.order.objection if self._wanted is Isolation.FORK else None
+        return self.start.why_not_fork if self._wanted is Isolation.FORK else None
 
     @property
     def _wanted(self) -> Isolation:
-        return self.order.request.isolation or self.repo.settings.isolation
+        return self.start.request.isolation or self.repo.settings.isolation
 
     def adopt(self, plan: Plan) -> Adoption:
-        """Move the plan on by what the origin has done."""
-        request = self.order.request
+        """Adopt what the origin has finished: the plan goes on from there."""
+        request = self.start.request
         if self.origin is None:
             return _NOTHING
         origin, provenance = self.origin, Provenance(self.repo)
@@ -181,10 +168,10 @@ class _Run:
             known = is_trusted(parameters)
             return Adoption((), 1, frozenset() if known else frozenset({str(parameters)}))
         rerun = frozenset() if request.step is None else plan.shape.downstream(request.step)
-        return resume.adopt(plan, self.order.graph, origin, rerun, is_trusted)
+        return resume.adopt(plan, self.start.graph, origin, rerun, is_trusted)
 
     def first_tasks(
-        self, stored: Parameters | None, adopted: Sequence[TaskName], writer: RunWriter
+        self, stored: StoredParameters | None, adopted: Sequence[TaskName], writer: RunWriter
     ) -> list[FinishedTask]:
         """The tasks that the run begins with: its own `_parameters`, or all that it adopts."""
         if stored is None:
@@ -194,18 +181,18 @@ class _Run:
         known = resume.parameters_task(self.origin).record.artifacts if self.origin else {}
         return [run_info.parameters_task(writer.identity, stored, known)]
 
-    def tell_adopted(self, adoption: Adoption, tell: Tell) -> None:
-        """Tell which tasks are the origin's."""
+    def notify_adopted(self, adoption: Adoption, notify: Listener) -> None:
+        """Say which tasks are the origin's."""
         for name in adoption.names if self.origin else ():
             if self.origin and name.step != PARAMETERS_STEP:
-                tell(TaskCloned(name, self.origin.identity))
+                notify(TaskCloned(name, self.origin.identity))
 
-    def begin(self, writer: RunWriter, adoption: Adoption) -> Begin:
-        """What all tasks are told."""
-        request, repo, run = self.order.request, self.repo, writer.identity
+    def context(self, writer: RunWriter, adoption: Adoption) -> RunContext:
+        """What all tasks have in common."""
+        request, repo, run = self.start.request, self.repo, writer.identity
         stored = StoredRun(repo, run.flow, run.id, writer.commit_oid)
         parameters = resume.parameters_task(stored)
-        return Begin(
+        return RunContext(
             run=run,
             origin=self.origin.identity if self.origin else None,
             user=self.user,
@@ -220,14 +207,14 @@ class _Run:
             untrusted=adoption.untrusted,
             max_num_splits=request.max_num_splits,
             tempdir=os.environ.get("METAFLOW_TEMPDIR", "."),
-            seeds=self.order.seeds,
+            seeds=self.start.seeds,
             parameters=Parent(parameters.name, parameters.task_blob),
         )
 
 
-def _tell_left_out(snapshot: Snapshot, tell: Tell) -> None:
+def _notify_left_out(snapshot: Snapshot, notify: Listener) -> None:
     left = snapshot.left_out
     if left:
         names = [f"{item.path} ({item.reason})" for item in left[:3]] + ["..."] * (len(left) > 3)  # noqa: PLR2004
         files = "1 file is" if len(left) == 1 else f"{len(left)} files are"
-        tell(Notice(f"{files} not in the run's snapshot of the code: {', '.join(names)}."))
+        notify(Notice(f"{files} not in the run's snapshot of the code: {', '.join(names)}."))

@@ -1,15 +1,15 @@
-"""Which task runs next: a flow's graph, unrolled as its tasks finish. Pure; no processes, no storage.
+"""The plan of a run: a flow's graph, unrolled as its tasks finish. A pure data structure.
 
-A split makes a *barrier* with one slot per branch or item. Every task knows the innermost barrier it is
-inside of and its slot there. Whoever arrives at a join fills its slot; the last one to arrive makes the
-join ready, whose parents are the slots in order and whose own place is where the split was. Nesting needs
-no further rule.
+A split makes a *barrier* with one slot per branch or item. Every task carries the innermost barrier it is
+inside of and its slot there. A task that arrives at a join fills its slot; the last one makes the join
+ready, whose parents are the slots in order and whose own place is that of the split. Nesting needs no further
+rule.
 
 A foreach of ten thousand items is one entry of the queue, unrolled one task at a time. Each step costs
 the same however many there are.
 
 A task that has finished may not be followed before it is published: what it makes possible is held back
-until `release`. Task ids are not the plan's business: whoever takes a task names it.
+until `release`. Task ids are given by the scheduler when it takes a task.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = ["Plan", "PlannedTask", "Shape"]
 
 @frozen
 class Shape:
-    """What the plan needs to know of a graph.
+    """The steps of a graph and how they follow each other.
 
     Attributes:
         start: The first step.
@@ -97,7 +97,7 @@ class PlannedTask:
         frames: The foreach levels it is in, outermost first.
         is_join: Whether its step takes inputs.
         index: Its position among the children of a foreach.
-        place: The plan's own business.
+        place: Where it is among open splits; for the plan alone.
     """
 
     step: str
@@ -205,7 +205,7 @@ class Plan:
 
         Args:
             task: The task as it was taken.
-            done: The same, as its followers will see it.
+            done: The same, as those that follow it refer to it.
             transition: What `self.next` said; None at the end.
             values: Of a foreach: its items as text.
 

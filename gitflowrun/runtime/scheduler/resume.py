@@ -1,4 +1,4 @@
-"""Which finished tasks of an earlier run a new one takes over. Looks at records; moves nothing.
+"""The choice of the finished tasks that a resumed run adopts from its origin.
 
 A task is adopted when all of this holds:
 
@@ -109,8 +109,8 @@ def adopt(
         graph: The flow's `_graph_info`.
         origin: The run to take tasks from.
         rerun: Steps that must run again.
-        is_trusted: Whether nobody but trusted runs had a task of the origin in hand. It judges by the run
-            that executed the task, so one task of each run is asked about.
+        is_trusted: Whether a task of the origin comes from trusted runs alone. That depends on the run that
+            executed the task, so it is called for one task of each run.
     """
     finished, last_id = _index(origin)
     first = parameters_task(origin)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from gitflowrun.git.repository import Repository
     from gitflowrun.runs.read import StoredRun
     from gitflowrun.runs.records import RunIdentity
-    from gitflowrun.runtime.ipc.messages import Order, Parameters
+    from gitflowrun.runtime.ipc.messages import StartRun, StoredParameters
 
 __all__ = [
     "METAFLOW_LEVEL",
@@ -178,7 +178,7 @@ METAFLOW_LEVEL = "2.19"
 
 
 def describe(
-    order: Order,
+    start: StartRun,
     repo: Repository,
     user: str,
     isolation: Isolation,
@@ -188,7 +188,7 @@ def describe(
     """The INFO of a run that has no number yet.
 
     Args:
-        order: The order for it.
+        start: What the launcher process said of it.
         repo: The repository.
         user: Who runs.
         isolation: How tasks get their processes.
@@ -197,28 +197,28 @@ def describe(
     """
     python = ".".join(map(str, sys.version_info[:3]))
     return RunInfo(
-        flow=order.flow,
+        flow=start.flow,
         user=user,
         host=socket.gethostname(),
         versions={"gitflowrun": __version__, "metaflow": METAFLOW_LEVEL, "python": python},
         parameters={**(origin.info.parameters if origin else {}), **texts},
         git=_remote(repo),
-        environment=_environment(order, repo, isolation),
-        graph=order.graph,
-        tags=order.request.tags,
+        environment=_environment(start, repo, isolation),
+        graph=start.graph,
+        tags=start.request.tags,
         system_tags=(
             f"user:{user}",
             "runtime:dev",
             f"python_version:{python}",
             f"metaflow_version:{METAFLOW_LEVEL}",
         ),
-        origin=None if origin is None else RunOrigin(order.request.kind.value, origin.identity),
-        script=_within(order.script, repo.work_tree),
+        origin=None if origin is None else RunOrigin(start.request.kind.value, origin.identity),
+        script=_within(start.script, repo.work_tree),
     )
 
 
 def parameters_task(
-    run: RunIdentity, stored: Parameters, origin: Mapping[str, ArtifactRef]
+    run: RunIdentity, stored: StoredParameters, origin: Mapping[str, ArtifactRef]
 ) -> FinishedTask:
     """The `_parameters` task of a run.
 
@@ -236,16 +236,16 @@ def parameters_task(
     return FinishedTask(record, stored.inline, packs=stored.packs)
 
 
-def _environment(order: Order, repo: Repository, isolation: Isolation) -> dict[str, object]:
+def _environment(start: StartRun, repo: Repository, isolation: Isolation) -> dict[str, object]:
     return {
         **machine(),
-        "packages": installed_packages(order.path),
+        "packages": installed_packages(start.path),
         "lock_files": lock_files(repo.work_tree),
         "variables": environment_variables(os.environ, repo.settings.env),
-        "argv": redacted(order.request.argv),
+        "argv": redacted(start.request.argv),
         "isolation": isolation.value,
-        "hash_seed": order.hash_seed if isolation is not Isolation.FRESH else fresh_hash_seed(),
-        "random_seeds": {name: f"{seed:016x}" for name, seed in order.seeds.items()},
+        "hash_seed": start.hash_seed if isolation is not Isolation.FRESH else fresh_hash_seed(),
+        "random_seeds": {name: f"{seed:016x}" for name, seed in start.seeds.items()},
     }
 
 

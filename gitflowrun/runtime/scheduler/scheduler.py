@@ -1,18 +1,17 @@
-"""Runs a flow: takes tasks from the plan, gives them to a host, records what they make. One thread.
+"""The scheduler of one run: takes tasks from the plan, gives them to an executor, commits what they make.
 
-It never forks, never imports the flow, and never waits for anything but its event loop and its own commits.
+It has one thread, never forks, never imports the flow, and waits for nothing but its event loop and its own
+commits.
 
-A task goes through these stages:
-
-1. The plan yields it; it is named, launched, and its output captured.
-2. Its process ends. Has it failed with retries left, it goes back to 1. Else its record is made.
+1. The plan yields a task; it gets an id and is launched, and its output is captured.
+2. Its process ends, and its record is made.
 3. The record is committed, with all others that are ready, when that lets something follow, or else at most
    every max(0.2 s, 20 x what a commit costs): so commits never take more than 5 % of a run.
 4. Only when the commit is published is the task finished, announced, and may be followed.
 
-When a task has failed for good, nothing more is launched; what still runs has a few seconds to end by itself,
-then it is killed. An interrupt asks all tasks to end at once. Whatever finished is committed in any case, and
-the last commit says how the run ended.
+When a task has failed, nothing more is launched; what still runs has a few seconds to end by itself, then it is
+killed. An interrupt asks all tasks to end at once. Whatever finished is committed in any case, and the last
+commit says how the run ended.
 """
 
 from __future__ import annotations
@@ -26,49 +25,39 @@ from typing import TYPE_CHECKING
 from gitflowrun.errors import FlowError
 from gitflowrun.names import TaskName
 from gitflowrun.runs.commit_message import Status
+from gitflowrun.runtime import limits
 from gitflowrun.runtime.ipc import events, process
-from gitflowrun.runtime.ipc.messages import Exited, Launch, Message, NotLaunched, Result, Started
-from gitflowrun.runtime.scheduler.attempt import Execution, Job
-from gitflowrun.runtime.scheduler.commit_queue import Ledger
+from gitflowrun.runtime.ipc.messages import Exited, Launch, LaunchFailed, Message, Result, Started
+from gitflowrun.runtime.scheduler.attempt import Job, TaskAttempt
+from gitflowrun.runtime.scheduler.commit_queue import CommitQueue
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from gitflowrun.runs.write import RunWriter
-    from gitflowrun.runtime.executors.local import Host
-    from gitflowrun.runtime.ipc.event_loop import Loop
+    from gitflowrun.runtime.executors.local import Executor
+    from gitflowrun.runtime.ipc.event_loop import EventLoop
     from gitflowrun.runtime.scheduler.logs import LiveLogs
     from gitflowrun.runtime.scheduler.plan import Plan
 
 __all__ = ["Rules", "Scheduler"]
 
-GRACE = 5.0
-"""Seconds that running tasks have to end by themselves once the run is over."""
-LAST_GRACE = 1.0
-"""Seconds between asking a task to end and killing it."""
-LIVE_AFTER = 1.0
-"""Seconds after which a task's output can be read while it runs."""
-_PROGRESS_INTERVAL = 0.2
-_HEARTBEAT = 10.0
-_EXCUSES = 3
 _KILLED = "[KILLED BY ORCHESTRATOR]"
 
 
 @frozen
 class Rules:
-    """How a run is to be executed.
+    """The limits and manners of a run.
 
     Attributes:
         max_workers: Tasks that run at the same time.
         max_log_size: Bytes of output kept per task and stream.
-        retries: Step to the number of attempts that may follow a failed first one.
-        echo: Whether output is shown; a task that runs in the front process shows its own.
+        echo: Whether output becomes events; a task that runs in the launcher process shows its own.
     """
 
     max_workers: int
     max_log_size: int
-    retries: Mapping[str, int]
     echo: bool = True
 
 
@@ -79,43 +68,43 @@ class Scheduler:
         loop: The event loop.
         writer: Writes the run.
         plan: What is to be done.
-        host: Gives tasks their processes; `deliver` must be told what it says.
-        listener: Told what happens.
-        rules: How.
-        live: Where running tasks can be watched.
+        executor: Gives tasks their processes; its messages go to `deliver`.
+        notify: Called with every event.
+        rules: Limits.
+        live: The live logs of running tasks.
         first_id: The first task id that is free.
-        substitute: Makes another host when this one is lost.
+        substitute: Makes another executor when this one is lost; None when none can take its place.
     """
 
     def __init__(
         self,
-        loop: Loop,
+        loop: EventLoop,
         writer: RunWriter,
         plan: Plan,
-        host: Host,
-        listener: Callable[[events.Event], None],
+        executor: Executor,
+        notify: events.Listener,
         rules: Rules,
         live: LiveLogs,
         *,
         first_id: int = 1,
-        substitute: Callable[[], Host] | None = None,
+        substitute: Callable[[], Executor] | None = None,
     ) -> None:
         self._loop = loop
         self._plan = plan
-        self._host = host
-        self._tell = listener
+        self._executor = executor
+        self._notify = notify
         self._rules = rules
         self._live = live
-        self._ledger = Ledger(loop, writer, live)
+        self._queue = CommitQueue(loop, writer, live)
         self._next_id = first_id
         self._substitute = substitute
         self._serial = 0
         self._workers = rules.max_workers
         self._again: deque[Job] = deque()
         self._postponed = 0
-        self._running: dict[int, Execution] = {}
+        self._running: dict[int, TaskAttempt] = {}
         self._begun = time.time()
-        self._told = 0.0
+        self._progress_time = 0.0
         self._is_changed = False
         self._ending: Status | None = None
         self._error: str | None = None
@@ -136,11 +125,11 @@ class Scheduler:
             status = self._ending or Status.DONE
             self._commit(status)
         finally:
-            self._host.close()
+            self._executor.close()
             self._live.close()
         self._progress(last=True)
         seconds = time.time() - self._begun
-        self._tell(events.RunEnded(status, self._ledger.finished, seconds, self._error))
+        self._notify(events.RunEnded(status, self._queue.finished, seconds, self._error))
         return status, self._error
 
     def _is_over(self) -> bool:
@@ -156,7 +145,7 @@ class Scheduler:
             raise FlowError(
                 "the run has come to a halt: no task is left, and the end was not reached"
             )
-        if self._ledger.is_due:
+        if self._queue.is_due:
             self._commit()
         self._progress()
         return False
@@ -178,30 +167,30 @@ class Scheduler:
 
     def _launch(self, job: Job) -> None:
         self._serial += 1
-        execution = Execution(self._loop, job, self._serial, self._rules.max_log_size, self._output)
+        attempt = TaskAttempt(self._loop, job, self._serial, self._rules.max_log_size, self._output)
         try:
-            stdout, stderr = execution.open_pipes()
+            stdout, stderr = attempt.open_pipes()
         except OSError as error:  # no descriptor is left
-            execution.drain()
+            attempt.drain()
             self._postpone(job, error.strerror or str(error))
             return
-        self._running[self._serial] = execution
+        self._running[self._serial] = attempt
         try:
-            self._host.launch(self._order(job, self._serial), stdout, stderr)
+            self._executor.launch(self._launch_message(job), stdout, stderr)
         except OSError as error:
-            self._retire(execution)
+            self._retire(attempt)
             self._postpone(job, error.strerror or str(error))
             return
         finally:
             os.close(stdout)
             os.close(stderr)
-        execution.timer = self._loop.after(LIVE_AFTER, lambda: self._go_live(execution))
+        attempt.timer = self._loop.after(limits.LIVE_AFTER, lambda: self._go_live(attempt))
         self._is_changed = True
 
-    def _order(self, job: Job, serial: int) -> Launch:
+    def _launch_message(self, job: Job) -> Launch:
         planned = job.planned
         return Launch(
-            serial,
+            self._serial,
             job.name,
             len(job.attempts),
             planned.is_join,
@@ -209,123 +198,117 @@ class Scheduler:
             planned.parents,
         )
 
-    # ---- what hosts and tasks say ----
+    # ---- messages ----
 
     def deliver(self, message: Message) -> None:
-        """Take a message from a host or a task."""
+        """Take a message from an executor or a task."""
         serial = getattr(message, "serial", None)
-        execution = self._running.get(serial) if serial is not None else None
-        if execution is None:
+        attempt = self._running.get(serial) if serial is not None else None
+        if attempt is None:
             return
         if isinstance(message, Started):
-            execution.begin(message.pid)
-            self._tell(events.TaskStarted(execution.job.name, message.pid, execution.number))
+            attempt.begin(message.pid)
+            self._notify(events.TaskStarted(attempt.job.name, message.pid, attempt.number))
         elif isinstance(message, Result):
-            execution.result = message
+            attempt.result = message
         elif isinstance(message, Exited):
-            self._end(execution, message)
-        elif isinstance(message, NotLaunched):
-            self._retire(execution)
-            self._postpone(execution.job, message.reason)
+            self._end(attempt, message)
+        elif isinstance(message, LaunchFailed):
+            self._retire(attempt)
+            self._postpone(attempt.job, message.reason)
 
-    def host_gone(self) -> None:
-        """The host is lost, and all its tasks with it: not their fault, they run again elsewhere."""
+    def executor_lost(self) -> None:
+        """Launch the tasks of an executor that was killed again, in fresh interpreters: it was not their fault."""
         lost = list(self._running.values())
-        for execution in lost:
-            self._retire(execution)
-            _kill_group(execution.pid)
+        for attempt in lost:
+            self._retire(attempt)
+            _kill_group(attempt.pid)
         if self._ending is not None or self._substitute is None:
             self.stop(Status.FAILED, "the processes that run tasks were killed from outside")
             return
-        self._tell(
+        self._notify(
             events.Notice("The zygote was killed; tasks get fresh interpreters now.", bad=True)
         )
-        self._host = self._substitute()
+        self._executor = self._substitute()
         self._substitute = None
-        for execution in lost:
-            self._excuse(execution.job, "its process was lost with the zygote")
+        for attempt in lost:
+            self._retry_lost(attempt.job, "its process was lost with the zygote")
 
     def _postpone(self, job: Job, reason: str) -> None:
-        """A process could not be made: try again with fewer at a time, later if need be."""
+        """Launch a task again, for which no process could be made: with fewer at a time, later if need be."""
         if self._running:
             self._workers = max(1, min(self._workers, len(self._running)))
             self._again.append(job)
         else:
             self._postponed += 1
-            self._loop.after(0.1 * 2**job.excused, lambda: self._resume(job, reason))
+            self._loop.after(limits.RELAUNCH_DELAY * 2**job.lost, lambda: self._resume(job, reason))
 
     def _resume(self, job: Job, reason: str) -> None:
         self._postponed -= 1
-        self._excuse(job, f"no process can be made: {reason}")
+        self._retry_lost(job, f"no process can be made: {reason}")
 
-    def _excuse(self, job: Job, reason: str) -> None:
-        job.excused += 1
-        if job.excused > _EXCUSES:
+    def _retry_lost(self, job: Job, reason: str) -> None:
+        job.lost += 1
+        if job.lost > limits.LOST_PROCESSES:
             self.stop(Status.FAILED, f"task {job.name} can't be run: {reason}")
         else:
             self._again.append(job)
 
     # ---- output ----
 
-    def _output(self, execution: Execution, stream: str, data: bytes, lines: list[str]) -> None:
-        if execution.is_live and data:
-            self._live.add(execution.job.name, stream, data)
+    def _output(self, attempt: TaskAttempt, stream: str, data: bytes, lines: list[str]) -> None:
+        if attempt.is_live and data:
+            self._live.add(attempt.job.name, stream, data)
         if self._rules.echo and lines:
-            name, pid, now = execution.job.name, execution.pid, time.time()
+            name, pid, now = attempt.job.name, attempt.pid, time.time()
             for line in lines:
-                self._tell(events.TaskLine(name, pid, stream, line, now))
+                self._notify(events.TaskLine(name, pid, stream, line, now))
 
-    def _say(self, execution: Execution, text: str) -> None:
-        """A word of ours in a task's log."""
-        execution.log.say(text)
+    def _say(self, attempt: TaskAttempt, text: str) -> None:
+        """Add a line to a task's log, and show it."""
+        attempt.log.say(text)
         now = time.time()
-        line = events.TaskLine(execution.job.name, execution.pid, "stderr", text, now, system=True)
-        self._tell(line)
+        line = events.TaskLine(attempt.job.name, attempt.pid, "stderr", text, now, system=True)
+        self._notify(line)
 
-    def _go_live(self, execution: Execution) -> None:
-        execution.is_live = True
-        self._live.begin(execution.job.name, execution.log)
+    def _go_live(self, attempt: TaskAttempt) -> None:
+        attempt.is_live = True
+        self._live.begin(attempt.job.name, attempt.log)
 
     # ---- the end of a task ----
 
-    def _retire(self, execution: Execution) -> None:
-        execution.drain()
-        del self._running[execution.serial]
-        if execution.timer is not None:
-            execution.timer.cancel()
+    def _retire(self, attempt: TaskAttempt) -> None:
+        attempt.drain()
+        del self._running[attempt.serial]
+        if attempt.timer is not None:
+            attempt.timer.cancel()
         self._is_changed = True
 
-    def _end(self, execution: Execution, exited: Exited) -> None:
-        self._retire(execution)
-        job = execution.job
-        if execution.succeeded(exited):
-            self._succeed(execution, exited)
+    def _end(self, attempt: TaskAttempt, exited: Exited) -> None:
+        self._retire(attempt)
+        job = attempt.job
+        if attempt.succeeded(exited):
+            self._succeed(attempt, exited)
             return
-        error, line = execution.explain(exited)
+        error, line = attempt.explain(exited)
         if line is not None:
-            self._say(execution, line)
-        job.attempts.append(execution.attempt(exited, error))
-        retrying = (
-            len(job.attempts) <= self._rules.retries.get(job.planned.step, 0) and not self._ending
-        )
-        took = job.attempts[-1].finished - execution.started
-        self._tell(
+            self._say(attempt, line)
+        job.attempts.append(attempt.record(exited, error))
+        took = job.attempts[-1].finished - attempt.started
+        self._notify(
             events.TaskEnded(
-                job.name, execution.pid, ok=False, attempt=execution.number - 1, seconds=took,
-                error=error, retrying=retrying,
+                job.name, attempt.pid, ok=False, attempt=attempt.number - 1, seconds=took,
+                error=error,
             )
         )  # fmt: skip
-        if retrying:
-            self._again.append(job)
-            return
-        self._ledger.add(execution, is_success=False)
+        self._queue.add(attempt, is_success=False)
         self.stop(Status.FAILED, f"step {job.name.step!r} (task {job.name.task}) failed: {error}")
 
-    def _succeed(self, execution: Execution, exited: Exited) -> None:
-        job = execution.job
-        job.attempts.append(execution.attempt(exited, None))
-        record, done = self._ledger.add(execution, is_success=True)
-        values = execution.result.split_values if execution.result else ()
+    def _succeed(self, attempt: TaskAttempt, exited: Exited) -> None:
+        job = attempt.job
+        job.attempts.append(attempt.record(exited, None))
+        record, done = self._queue.add(attempt, is_success=True)
+        values = attempt.result.split_values if attempt.result else ()
         try:
             self._plan.finish(job.planned, done, record.transition, values)
         except FlowError as error:
@@ -335,14 +318,14 @@ class Scheduler:
 
     def _is_urgent(self) -> bool:
         """Whether something could run if only what is done were published."""
-        if not self._ledger.waiting or self._ending:
+        if not self._queue.waiting or self._ending:
             return False
         idle = len(self._running) < self._workers and not self._plan.queued and not self._again
-        return (idle and self._plan.held > 0) or not self._running or self._ledger.is_heavy
+        return (idle and self._plan.held > 0) or not self._running or self._queue.is_heavy
 
     def _commit(self, status: Status = Status.RUNNING) -> None:
-        for event in self._ledger.commit(status):
-            self._tell(event)
+        for event in self._queue.commit(status):
+            self._notify(event)
         self._plan.release()
         self._is_changed = True
 
@@ -352,7 +335,7 @@ class Scheduler:
         """Launch nothing more, let what runs end, and end the run.
 
         Args:
-            status: How the run ends, unless that is settled already.
+            status: How the run ends, unless that is decided already.
             error: What ends it.
             number: A signal for the tasks that run, at once.
         """
@@ -360,14 +343,14 @@ class Scheduler:
             self._ending = status
             self._error = error
             if self._running:
-                self._loop.after(GRACE, self._ask_to_end)
+                self._loop.after(limits.GRACE, self._ask_to_end)
         if number is not None:
-            for execution in self._running.values():
-                execution.killed = execution.killed or "interrupted"
-                self._host.kill(execution.serial, number)
+            for attempt in self._running.values():
+                attempt.killed = attempt.killed or "interrupted"
+                self._executor.kill(attempt.serial, number)
 
     def interrupt(self, number: int) -> None:
-        """The user wants the run to end; wants it now, at the second time."""
+        """Interrupt all tasks; kill them at the second time."""
         if self._ending is Status.INTERRUPTED:
             self._kill()
             return
@@ -375,47 +358,49 @@ class Scheduler:
         self.stop(Status.INTERRUPTED, f"the run was interrupted ({name})", signal.SIGINT)
 
     def _ask_to_end(self) -> None:
-        for execution in self._running.values():
-            execution.killed = execution.killed or "killed because the run was over"
-            self._say(execution, _KILLED)
-            self._host.kill(execution.serial, signal.SIGTERM)
-        self._loop.after(LAST_GRACE, self._kill)
+        for attempt in self._running.values():
+            attempt.killed = attempt.killed or "killed because the run was over"
+            self._say(attempt, _KILLED)
+            self._executor.kill(attempt.serial, signal.SIGTERM)
+        self._loop.after(limits.LAST_GRACE, self._kill)
 
     def _kill(self) -> None:
-        """Kill what runs; give up on what does not die."""
-        for execution in self._running.values():
-            execution.killed = execution.killed or "killed because the run was over"
-            self._host.kill(execution.serial, signal.SIGKILL)
+        """Kill what runs; stop waiting for what does not die."""
+        for attempt in self._running.values():
+            attempt.killed = attempt.killed or "killed because the run was over"
+            self._executor.kill(attempt.serial, signal.SIGKILL)
         if not self._is_killing:
             self._is_killing = True
-            self._loop.after(2 * LAST_GRACE, self._abandon)
+            self._loop.after(2 * limits.LAST_GRACE, self._abandon)
 
     def _abandon(self) -> None:
-        for execution in list(self._running.values()):
-            _kill_group(execution.pid)
-            self.deliver(Exited(execution.serial, signal.SIGKILL, 0.0, 0))
+        for attempt in list(self._running.values()):
+            _kill_group(attempt.pid)
+            self.deliver(Exited(attempt.serial, signal.SIGKILL, 0.0, 0))
 
-    # ---- how far it is ----
+    # ---- progress ----
 
     def _beat(self) -> None:
         self._is_changed = True
-        self._loop.after(_HEARTBEAT, self._beat)
+        self._loop.after(limits.HEARTBEAT, self._beat)
 
     def _progress(self, *, last: bool = False) -> None:
         now = time.monotonic()
-        if not last and (not self._is_changed or now - self._told < _PROGRESS_INTERVAL):
+        if not last and (
+            not self._is_changed or now - self._progress_time < limits.PROGRESS_INTERVAL
+        ):
             return
-        self._told, self._is_changed = now, False
-        running = Counter(execution.job.name.step for execution in self._running.values())
+        self._progress_time, self._is_changed = now, False
+        running = Counter(attempt.job.name.step for attempt in self._running.values())
         queued = self._plan.queued + self._plan.held + len(self._again)
-        self._tell(
+        self._notify(
             events.Progress(
-                self._ledger.finished, queued, tuple(running.items()), time.time() - self._begun
+                self._queue.finished, queued, tuple(running.items()), time.time() - self._begun
             )
         )
 
 
 def _kill_group(pid: int) -> None:
-    """Kill what a lost host's task has left behind, if it had started."""
+    """Kill what the task of a killed executor has left behind, if it had started."""
     if pid > 1:
         process.signal_group(pid, signal.SIGKILL)

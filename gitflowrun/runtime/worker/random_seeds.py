@@ -1,7 +1,7 @@
 """Random numbers of tasks: independent of each other, and reproducible where the user made them so.
 
-Forked tasks begin with a copy of the zygote's generators, so without further ado all children of a foreach
-would draw the same numbers. Every task therefore seeds the generators that are loaded when it starts, from
+Forked tasks begin with a copy of the zygote's generators, so all children of a foreach would draw the same
+numbers. Every task therefore seeds the generators that are loaded when it starts, from
 the state they were in when the flow's module had been read, and from its own place in the flow. Hence
 
 - `random.seed(42)` or `numpy.random.seed(42)` at module level makes every run draw the same numbers;
@@ -9,7 +9,7 @@ the state they were in when the flow's module had been read, and from its own pl
 - and in both cases no two tasks draw the same.
 
 A second attempt of a task draws other numbers than the first. The seeds are recorded in INFO. A generator
-that a module makes for itself (`rng = default_rng()`) is its own affair.
+that a module makes for itself (`rng = default_rng()`) is not seeded.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""One attempt of one task: from what it was told to what it made. The process around it is others' business.
+"""The execution of one task with its storage: artifacts of parents are read, those of the step are encoded and stored.
 
-The artifacts of parents are read straight from the repository's packs, when the step asks for them; what
-the step has set is encoded and, where it is large, written as a kept pack by the task itself. The
-repository's refs are none of its business: the scheduler publishes.
+Artifacts are read straight from the repository's packs, when the step asks for them; what the step has set is
+encoded and, where it is large, written as a kept pack by the task itself. Refs are moved by the scheduler.
+The process around a task is made in `task_process`.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from gitflowrun.git.pack.publish import PackStore
 from gitflowrun.git.pack.reader import PackReader
 from gitflowrun.names import PayloadIdentity
 from gitflowrun.runs.records import TASK, TaskRecord
+from gitflowrun.runtime import limits
 from gitflowrun.runtime.ipc.messages import Result
 from gitflowrun.runtime.worker.random_seeds import reseed
 from gitflowrun.settings import Durability
@@ -42,14 +43,11 @@ if TYPE_CHECKING:
     from gitflowrun.artifacts.reference import ArtifactRef
     from gitflowrun.flow import FlowSpec
     from gitflowrun.git.objects import ObjectType, Oid
-    from gitflowrun.runtime.ipc.messages import Begin, Launch, Parent
+    from gitflowrun.runtime.ipc.messages import Launch, Parent, RunContext
 
 __all__ = ["TaskRunner"]
 
-_KEPT_RECORDS = 64
 _PLAIN = frozenset({"plain/1", "str/1", "bytes/1"})
-_EXPECTED = 2 << 20
-_ERROR_LENGTH = 2_000
 _LOST = (
     "`git fsck --full` lists what is damaged, another clone or a remote may have it whole; "
     "or store it anew: run the flow again, or resume from the step that made it"
@@ -61,59 +59,67 @@ class TaskRunner:
 
     Args:
         flow_cls: The flow.
-        begin: What every task of the run is told.
+        context: What all tasks of the run have in common.
     """
 
-    def __init__(self, flow_cls: type[FlowSpec], begin: Begin) -> None:
-        self.begin = begin
+    def __init__(self, flow_cls: type[FlowSpec], context: RunContext) -> None:
+        self.context = context
         self._flow_cls = flow_cls
-        self._objects = PackReader(Path(begin.objects_dir), self._ask_git)
+        self._objects = PackReader(Path(context.objects_dir), self._ask_git)
         self._artifacts = ArtifactReader(self._objects)
         packs = PackStore(
-            Path(begin.objects_dir), Path(begin.incoming), durability=Durability(begin.durability)
+            Path(context.objects_dir),
+            Path(context.incoming),
+            durability=Durability(context.durability),
         )
-        self._index = DedupIndex.of(Path(begin.incoming).parent, self._objects)
+        self._index = DedupIndex.of(Path(context.incoming).parent, self._objects)
         self._writer = ArtifactWriter(packs, self._index)
         self._records: OrderedDict[Oid, TaskRecord] = OrderedDict()
-        self._expected: dict[PayloadIdentity, object] = {}
+        self._preloaded: dict[PayloadIdentity, object] = {}
 
     def seed(self, launch: Launch) -> None:
         """Give a task random numbers of its own."""
-        reseed(self.begin.seeds, _place(launch))
+        reseed(self.context.seeds, _place(launch))
 
-    def know(self, parent: Parent, record: TaskRecord) -> None:
-        """Take a task's record as read."""
+    def keep_record(self, parent: Parent, record: TaskRecord) -> None:
+        """Keep a task's record, so that it is not read again."""
         self._records[parent.blob] = record
-        while len(self._records) > _KEPT_RECORDS:
+        while len(self._records) > limits.KEPT_RECORDS:
             self._records.popitem(last=False)
 
-    def expect(self, ref: ArtifactRef, value: object) -> None:
-        """Take an artifact as loaded, for the first who asks for it."""
-        self._expected[ref.identity] = value
+    def preload(self, ref: ArtifactRef, value: object) -> None:
+        """Keep an artifact's value for the first step that asks for it."""
+        self._preloaded[ref.identity] = value
 
     def look_ahead(self, launch: Launch) -> None:
         """Read what a fork will need first: tasks of one step need the same records and mostly the same values.
 
         Those are the parameters and the items of the innermost foreach, of which a child wants one. Only
-        plain values are loaded here, for that runs no code of anybody's.
+        plain values are loaded here: to decode them runs no code that comes with them.
         """
         parents = [self._record(parent) for parent in launch.parents[:1]]
-        wanted = [*self._record(self.begin.parameters).artifacts.values()]
+        wanted = [*self._record(self.context.parameters).artifacts.values()]
         if parents and launch.frames:
             found = parents[0].artifacts
             names = (items_artifact(len(launch.frames) - 1), launch.frames[-1].var)
             wanted += [found[name] for name in names if name in found][:1]
         plain = {
-            ref.identity: ref for ref in wanted if ref.codec in _PLAIN and ref.size <= _EXPECTED
+            ref.identity: ref
+            for ref in wanted
+            if ref.codec in _PLAIN and ref.size <= limits.PRELOADED_VALUE
         }
-        if plain.keys() != self._expected.keys():
-            self._expected = {
+        if plain.keys() != self._preloaded.keys():
+            self._preloaded = {
                 identity: self._artifacts.load(ref, trusted=False)
                 for identity, ref in plain.items()
             }
 
     def run(self, launch: Launch) -> Result:
-        """Execute a task. Whatever goes wrong is in the result, and explained on standard error."""
+        """Execute a task. Whatever goes wrong is in the result, and explained on standard error.
+
+        Args:
+            launch: The task.
+        """
         try:
             return self._run_step(launch)
         except GitflowrunError as error:
@@ -123,10 +129,10 @@ class TaskRunner:
     def _run_step(self, launch: Launch) -> Result:
         outcome = execute_step(
             self._flow_cls,
-            self.begin,
+            self.context,
             launch,
             [self._source(parent) for parent in launch.parents],
-            self._source(self.begin.parameters),
+            self._source(self.context.parameters),
         )
         if outcome.error is not None:
             sys.stderr.write(outcome.report)
@@ -181,23 +187,23 @@ class TaskRunner:
             raise self._lost(str(parent.name), error) from error
         if record.name != parent.name:
             raise CorruptRecord(f"the record of task {parent.name} is that of {record.name}")
-        # Of a wide foreach's split the rest is a long list, which nobody here reads and every fork would copy.
+        # The rest holds the items of a wide foreach, which no task reads and every fork would copy.
         record = replace(record, extra={})
-        self.know(parent, record)
+        self.keep_record(parent, record)
         return record
 
     def _load(self, listed_by: str, name: str, ref: ArtifactRef) -> object:
         identity = ref.identity
-        if identity in self._expected:  # a fork's own copy: it takes it once
-            return self._expected.pop(identity)
-        # Whoever wrote the list could name any maker: both must be trusted.
-        trusted = self.begin.untrusted.isdisjoint((listed_by, str(ref.producer)))
+        if identity in self._preloaded:  # in a fork's own memory: it is used once
+            return self._preloaded.pop(identity)
+        # The record that lists an artifact may name any task as its producer: both must be trusted.
+        trusted = self.context.untrusted.isdisjoint((listed_by, str(ref.producer)))
         try:
             return self._artifacts.load(ref, trusted=trusted)
         except UntrustedArtifact as error:
-            raise _untrusted(error, ref, self.begin) from error
+            raise _untrusted(error, ref, self.context) from error
         except (CorruptRecord, RepositoryError) as error:
-            # Whoever stores these bytes again must not be told that they are there.
+            # A later writer of the same bytes must store them again.
             self._index.forget(ref)
             raise self._lost(
                 f"{listed_by}/{name}", error
@@ -205,7 +211,7 @@ class TaskRunner:
 
     def _lost(self, what: str, error: CorruptRecord | RepositoryError) -> CorruptRecord:
         """The error for a record or an artifact that can't be read."""
-        run = self.begin.run
+        run = self.context.run
         return CorruptRecord(
             f"{run.flow}/{run.id}/{what} can't be read: {error.message}", hint=_LOST
         )
@@ -214,7 +220,7 @@ class TaskRunner:
         # Rare: an object that only git can read. A child process for one object is good enough.
         from gitflowrun.git.command import CatFile, Git
 
-        with CatFile(Git(Path(self.begin.git_dir), None)) as git:
+        with CatFile(Git(Path(self.context.git_dir), None)) as git:
             return git.read(oid)
 
 
@@ -240,8 +246,10 @@ def _located(error: UnserializableArtifact, name: str, step: str) -> Unserializa
     return UnserializableArtifact(message, hint=error.hint)
 
 
-def _untrusted(error: UntrustedArtifact, ref: ArtifactRef, begin: Begin) -> UntrustedArtifact:
-    origin = begin.origin.pathspec if begin.origin else str(begin.run.id)
+def _untrusted(
+    error: UntrustedArtifact, ref: ArtifactRef, context: RunContext
+) -> UntrustedArtifact:
+    origin = context.origin.pathspec if context.origin else str(context.run.id)
     return UntrustedArtifact(
         f"an artifact of task {ref.producer} is a {ref.type} stored as a pickle, and it comes from run "
         f"{origin}, which this clone has not made",
@@ -264,4 +272,4 @@ def _summary(error: BaseException) -> str:
         text = str(error)
     except Exception:  # noqa: BLE001  (a user's exception may fail to say what it is)
         text = "<no text>"
-    return f"{type(error).__name__}: {text}"[:_ERROR_LENGTH].rstrip(": ")
+    return f"{type(error).__name__}: {text}"[: limits.ERROR_TEXT].rstrip(": ")

@@ -23,7 +23,7 @@ from gitflowrun.git.objects import NULL_OID, Oid
 from gitflowrun.msgpack import pack_message, unpack_message
 from gitflowrun.names import PARAMETERS_STEP, Digest, RunId, TaskName
 from gitflowrun.runs.records import ForeachFrame, RunIdentity, TaskRecord
-from gitflowrun.runtime.ipc.messages import Begin, Launch, Parent, encode, parse
+from gitflowrun.runtime.ipc.messages import Launch, Parent, RunContext, encode, parse
 from gitflowrun.runtime.worker.task import TaskRunner
 
 if TYPE_CHECKING:
@@ -95,20 +95,20 @@ def warm_up(rounds: int) -> None:
         Parent(record.name, Oid(bytes([number]) * Oid.SIZE))
         for number, record in enumerate(records)
     )
-    begin = Begin(
+    context = RunContext(
         run, None, "", None, (), "/", "/", "/", "fast", frozenset(), 9, ".", {}, parameters
     )
-    runner = TaskRunner(_Sample, begin)
+    runner = TaskRunner(_Sample, context)
     for parent, record in zip((parameters, start), records, strict=True):
-        runner.know(parent, record)
+        runner.keep_record(parent, record)
     frames = (ForeachFrame("start", "items", 2, 0, "1"),)
     launch = Launch(1, TaskName("work", "2"), 0, False, frames, (start,))  # noqa: FBT003
     for _ in range(rounds):
-        found = _carried(launch)
+        found = _sent(launch)
         assert isinstance(found, Launch)
-        runner.expect(_ref("items", "start/1"), [1, 2])
-        runner.expect(_ref("factor", f"{PARAMETERS_STEP}/0"), 2)
-        _carried(runner.run(found))
+        runner.preload(_ref("items", "start/1"), [1, 2])
+        runner.preload(_ref("factor", f"{PARAMETERS_STEP}/0"), 2)
+        _sent(runner.run(found))
 
 
 def _ref(name: str, task: str) -> ArtifactRef:
@@ -117,6 +117,6 @@ def _ref(name: str, task: str) -> ArtifactRef:
     return ArtifactRef(digest, 1, "plain/1", "builtins.int", (chunk,), TaskName.parse(task))
 
 
-def _carried(message: Message) -> Message:
-    """A message as it arrives at the other end."""
+def _sent(message: Message) -> Message:
+    """A message as it arrives at the other end of a channel."""
     return parse(unpack_message(pack_message(encode(message))))

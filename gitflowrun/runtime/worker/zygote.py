@@ -5,7 +5,7 @@ process that forks (0.1 ms per MB). Objects that exist at the start are frozen: 
 child would otherwise copy all of them (144 ms instead of 17).
 
 1. Warm up: import and run what every task will need (`warmup`).
-2. Read Begin, freeze memory, and serve one scheduler over one socket until that ends:
+2. Read RunContext, freeze memory, and serve one scheduler over one socket until that ends:
    a launch forks a child, which runs the task and answers itself (`task_process`); Kill signals one; a child
    that ends is reported with Exited.
 3. When the socket ends, with the scheduler or the launcher process, kill all children and end.
@@ -26,9 +26,18 @@ import warnings
 from typing import TYPE_CHECKING
 
 from gitflowrun.flow.execute import prepare
+from gitflowrun.runtime import limits
 from gitflowrun.runtime.ipc import process
-from gitflowrun.runtime.ipc.channel import EXITED, STARTED, TWIN, read_datagram
-from gitflowrun.runtime.ipc.messages import Begin, Kill, Launch, NotLaunched, Twin, encode, parse
+from gitflowrun.runtime.ipc.channel import EXITED, LAUNCH_ITEM, STARTED, read_datagram
+from gitflowrun.runtime.ipc.messages import (
+    Kill,
+    Launch,
+    LaunchFailed,
+    LaunchItem,
+    RunContext,
+    encode,
+    parse,
+)
 from gitflowrun.runtime.worker.task import TaskRunner
 from gitflowrun.runtime.worker.task_process import run_task, set_environment
 from gitflowrun.runtime.worker.warmup import warm_up
@@ -41,9 +50,7 @@ if TYPE_CHECKING:
 
 __all__ = ["serve"]
 
-_TWIN = ord("T")
-_MANY = 12
-"""Runs of the warm-up for a foreach: the interpreter adapts a function when it has run eight times."""
+_LAUNCH_ITEM = ord("L")
 
 
 def serve(flow_cls: type[FlowSpec], channel: Channel, alive: int) -> NoReturn:
@@ -83,7 +90,7 @@ class _Zygote:
         # The pipe wakes `poll`; Python also needs a handler, and one that is no Python code costs least.
         signal.signal(signal.SIGCHLD, operator.is_)
         graph = prepare(flow_cls).graph
-        warm_up(_MANY if any(node.type == "foreach" for node in graph) else 1)  # 1
+        warm_up(limits.WARM_UP_ROUNDS if any(node.type == "foreach" for node in graph) else 1)  # 1
         warnings.filterwarnings("ignore", message=".*fork", category=DeprecationWarning)
 
     def loop(self) -> None:
@@ -99,8 +106,8 @@ class _Zygote:
                 datagram, fds = self._channel.take()
                 if not datagram:
                     return
-                if datagram[0] == _TWIN:
-                    self._fork(TWIN.unpack_from(datagram)[1], fds, datagram)
+                if datagram[0] == _LAUNCH_ITEM:
+                    self._fork(LAUNCH_ITEM.unpack_from(datagram)[1], fds, datagram)
                 else:
                     self._obey(read_datagram(datagram, fds))
 
@@ -116,26 +123,32 @@ class _Zygote:
             self._fork(message.serial, received.fds)
         elif isinstance(message, Kill):
             self._signal(message)
-        elif isinstance(message, Begin):
+        elif isinstance(message, RunContext):
             set_environment(message)
             self._runner = TaskRunner(self._flow_cls, message)
             gc.freeze()  # without a collection before, which takes 7 ms: garbage of imports stays
 
-    def _fork(self, serial: int, fds: tuple[int, ...], twin: bytes = b"") -> None:
-        """Fork a child for the launch that was read last, or for a twin of it, which the child reads."""
+    def _fork(self, serial: int, fds: tuple[int, ...], item: bytes = b"") -> None:
+        """Fork a child for the launch that was read last.
+
+        Args:
+            serial: The number of the launch.
+            fds: The pipes of its output.
+            item: A LaunchItem, unread, when it is for another item of the same foreach: the child reads it.
+        """
         try:
             pid = os.fork()
         except OSError as error:
-            self._channel.send(encode(NotLaunched(serial, str(error))))
+            self._channel.send(encode(LaunchFailed(serial, str(error))))
         else:
             if not pid:
-                self._become(fds, twin)
+                self._become(fds, item)
             self._serials[pid] = serial
             self._channel.put(STARTED.pack(b"S", serial, pid))
         for fd in fds:
             os.close(fd)
 
-    def _become(self, fds: tuple[int, ...], twin: bytes) -> NoReturn:
+    def _become(self, fds: tuple[int, ...], item: bytes) -> NoReturn:
         try:
             gc.enable()
             self._death_signal.set()
@@ -143,10 +156,10 @@ class _Zygote:
                 os.close(fd)
             launch = self._last
             assert launch is not None
-            if twin:
-                _, number, task, index = TWIN.unpack_from(twin)
-                value = twin[TWIN.size :].decode()
-                launch = Twin(number, task, index, value).launch(launch)
+            if item:
+                _, number, task, index = LAUNCH_ITEM.unpack_from(item)
+                value = item[LAUNCH_ITEM.size :].decode()
+                launch = LaunchItem(number, task, index, value).launch(launch)
             assert self._runner is not None
             run_task(self._runner, launch, self._channel, *fds)
         finally:

@@ -82,7 +82,7 @@ def test_a_line_has_the_time_it_was_written() -> None:
 def test_a_retry_says_so() -> None:
     """A failed attempt is told with its error, the next one as a retry."""
     assert _log(
-        TaskEnded(TASK, 9, ok=False, attempt=0, seconds=1.0, error="killed", retrying=True),
+        TaskEnded(TASK, 9, ok=False, attempt=0, seconds=1.0, error="killed"),
         TaskStarted(TASK, 10, 1),
     ) == [
         "[12/work/3 (pid 9)] killed",

@@ -28,31 +28,31 @@ RUN = RunIdentity("F", RunId("12"), NULL_OID)
 PARENT = messages.Parent(TASK, NULL_OID)
 DIGEST = Digest(bytes(32))
 ARTIFACT = ArtifactRef(DIGEST, 3, "plain/1", "builtins.int", (Chunk(DIGEST, NULL_OID, 3),), TASK)
-PARAMETERS = messages.Parameters(
+PARAMETERS = messages.StoredParameters(
     {"x": "5"}, {"x": ARTIFACT}, ("y",), {DIGEST: b"5"}, ("pack-0",), 1.5, 2.5
 )
 REQUEST = RunRequest(
     RunKind.CLONE, tags=("a",), origin="11", run_id_file=Path("id"), argv=("f.py", "run"), isolation=Isolation.FRESH
 )  # fmt: skip
 EXAMPLES: list[messages.Message] = [
-    messages.Order(
+    messages.StartRun(
         "F", {"steps": {}}, REQUEST, PARAMETERS, "f.py", ("python", "f.py"), ("/lib",), None,
         "0", {"random": 7}, {"git_dir": "/r/.git", "work_tree": None}, {"user.name": "Ada"},
     ),
-    messages.Adopted(("x", "y")),
+    messages.InheritedParameters(("x", "y")),
     PARAMETERS,
     messages.Interrupt(2),
-    messages.Refusal("NotFound", "no such run", None),
-    messages.Ended(1, "step 'train' failed"),
-    messages.Begin(RUN, None, "a", None, ("t",), "/o", "/i", "/g", "safe", frozenset({"a/1"}),
+    messages.RunRefused("NotFound", "no such run", None),
+    messages.RunFinished(1, "step 'train' failed"),
+    messages.RunContext(RUN, None, "a", None, ("t",), "/o", "/i", "/g", "safe", frozenset({"a/1"}),
                    9, ".", {"random": 1}, PARENT),
-    messages.Begin(RUN, RUN, "ada", "user:ada", (), "/o", "/i", "/g", "fast", frozenset(), 5, "/tmp", {}, PARENT),
+    messages.RunContext(RUN, RUN, "ada", "user:ada", (), "/o", "/i", "/g", "fast", frozenset(), 5, "/tmp", {}, PARENT),
     messages.Launch(7, TASK, 1, IS_JOIN, (ForeachFrame("s", "xs", 3, 1, "b"),), (PARENT, PARENT)),
     messages.Launch(0, TASK, 0, not IS_JOIN, (), ()),
-    messages.Twin(8, 4, 1, "bé"),
+    messages.LaunchItem(8, 4, 1, "bé"),
     messages.Kill(7, 9),
     messages.Started(7, 100),
-    messages.NotLaunched(7, "no more processes"),
+    messages.LaunchFailed(7, "no more processes"),
     messages.Exited(7, 9, 0.25, 1 << 20),
     messages.Result(
         7, {"x": ARTIFACT}, {DIGEST: b"abc"}, ("pack-1",), Transition(("a",), "xs", 2), ("p", "q")
@@ -154,6 +154,6 @@ scalars = st.one_of(st.none(), st.integers(0, 9), st.text(max_size=5), st.binary
 @given(st.recursive(scalars, lambda inner: st.lists(inner, max_size=12)))
 def test_anything_else_is_a_corrupt_record(body: object) -> None:
     """A list that is no message never becomes one."""
-    for kind in ("Launch", "Result", "Begin", "Order", "nonsense"):
+    for kind in ("Launch", "Result", "RunContext", "StartRun", "nonsense"):
         with pytest.raises(CorruptRecord):
             messages.parse([kind, body])

@@ -196,7 +196,7 @@ def test_a_bad_origin_leaves_no_run_behind(repo: GitRepo) -> None:
 
 
 def test_a_clone_starts_anew_with_the_parameters_of_its_origin(repo: GitRepo) -> None:
-    """Parameters that are given win; new ones have their defaults, computed once in the front process."""
+    """Parameters that are given win; new ones have their defaults, computed once in the launcher process."""
     head = "def late(context):\n    print('computed', os.getpid(), file=sys.stderr)\n    return 'late'\n"
     program = foreach_flow("self.k = self.kind", head=head)
     with_kind = program.replace(
