@@ -1,10 +1,10 @@
-"""Artifacts between a task and the repository: saved and loaded. No paths, no refs, no pygit2.
+"""The writer and the reader of artifacts: encoded values to blobs of the repository, and back.
 
 Saving, for all artifacts of a task at once:
 
 1. BLAKE3 of every payload. A payload that occurs twice is stored once.
-2. Small ones together are handed back `inline`: the scheduler writes them in the pack of its group commit.
-3. Otherwise what the index knows is not written again; the rest is cut into chunks, of which the unknown
+2. Small ones together are returned `inline`: the scheduler writes them in the pack of its group commit.
+3. Otherwise what the dedup index lists is not written again; the rest is cut into chunks, of which the new
    ones become one kept pack. The scheduler names it in `release` once a ref reaches it.
 
 Task processes do this. It starts threads for large payloads, so a process that forks tasks must not.
@@ -13,10 +13,11 @@ Task processes do this. It starts threads for large payloads, so a process that 
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from gitflowrun.artifacts import codecs
 from gitflowrun.artifacts.digest import digest, digest_all, digest_parts
+from gitflowrun.artifacts.limits import INLINE_LIMIT, WHOLE
 from gitflowrun.artifacts.payloads import (
     PayloadFile,
     changed,
@@ -24,7 +25,7 @@ from gitflowrun.artifacts.payloads import (
     may_change,
     read_bytes,
     read_payload,
-    settled,
+    stable_copy,
 )
 from gitflowrun.artifacts.reference import ArtifactRef, Chunk
 from gitflowrun.errors import CorruptRecord, UsageError
@@ -32,27 +33,15 @@ from gitflowrun.git.objects import ObjectType, hash_object
 from gitflowrun.values import field, frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
     from gitflowrun.artifacts.codecs import Encoded
+    from gitflowrun.artifacts.dedup import DedupIndex
     from gitflowrun.artifacts.payloads import Blobs
-    from gitflowrun.git.objects import Oid
     from gitflowrun.git.pack.publish import PackObject, PackStore
     from gitflowrun.names import Digest, TaskName
 
-__all__ = ["INLINE_LIMIT", "ArtifactReader", "ArtifactWriter", "Saved"]
-
-INLINE_LIMIT = 64 << 10
-
-
-class Index(Protocol):
-    """What is in the repository already, by BLAKE3: a DedupIndex."""
-
-    def lookup(self, digests: Iterable[Digest], /) -> Mapping[Digest, Oid]:
-        """The blobs of those chunks, and payloads of one chunk, that are there."""
-
-    def payloads(self, digests: Iterable[Digest], /) -> Mapping[Digest, tuple[Chunk, ...]]:
-        """The chunks of those payloads, of several chunks each, that are there completely."""
+__all__ = ["ArtifactReader", "ArtifactWriter", "Saved"]
 
 
 @frozen
@@ -75,12 +64,15 @@ class ArtifactWriter:
 
     Args:
         packs: Writes packs; None for values that are all small.
-        index: Knows what is stored already; without it, everything large is written.
-        inline_limit: Bytes up to which a task's payloads together are handed back.
+        index: What is stored already; without it, everything large is written.
+        inline_limit: Bytes up to which a task's payloads together are returned inline.
     """
 
     def __init__(
-        self, packs: PackStore | None, index: Index | None = None, inline_limit: int = INLINE_LIMIT
+        self,
+        packs: PackStore | None,
+        index: DedupIndex | None = None,
+        inline_limit: int = INLINE_LIMIT,
     ) -> None:
         self._packs = packs
         self._index = index
@@ -126,9 +118,6 @@ class ArtifactWriter:
         self, payloads: Mapping[Digest, _Payload]
     ) -> tuple[dict[Digest, tuple[Chunk, ...]], tuple[str, ...]]:
         """The chunks of each payload, and the pack that was written for them."""
-        # Readers need none of this, nor tasks whose values are small.
-        from gitflowrun.artifacts.chunking import WHOLE
-
         large = [found for found, payload in payloads.items() if payload.value.size > WHOLE]
         stored = dict(self._index.payloads(large)) if self._index else {}
         pieces: dict[Digest, PackObject] = {}
@@ -172,6 +161,7 @@ class _Payload:
 
     def cut(self, found: Digest) -> list[tuple[Digest, PackObject]]:
         """Its chunks in order, each with its digest and as the object to be written."""
+        # Readers need neither, nor tasks whose values are small.
         from gitflowrun.artifacts.chunking import cut
         from gitflowrun.git.pack.publish import PackObject
 
@@ -183,14 +173,14 @@ class _Payload:
         else:
             names = digest_all(views)
         return [
-            (name, PackObject(ObjectType.BLOB, view, settle=self._settling(name)))
+            (name, PackObject(ObjectType.BLOB, view, settle=self._stable_copy(name)))
             for name, view in zip(names, views, strict=True)
         ]
 
-    def _settling(self, name: Digest) -> Callable[[memoryview], memoryview] | None:
+    def _stable_copy(self, expected: Digest) -> Callable[[memoryview], memoryview] | None:
         if not self._may_change:
             return None
-        return lambda view: settled(view, name, self.artifact)
+        return lambda view: stable_copy(view, expected, self.artifact)
 
 
 def _chunk(found: Digest, data: bytes) -> Chunk:

@@ -1,4 +1,4 @@
-"""Cuts payloads into chunks, each of which becomes a blob.
+"""The cutting of payloads into chunks, each of which becomes a blob.
 
 A payload of up to 1 MiB stays whole. In larger ones a cut falls where the content says (FastCDC: 256 KiB to
 4 MiB, 1 MiB on average), so inserted rows change a chunk or two and not everything behind them. Every part of
@@ -14,23 +14,21 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from gitflowrun.artifacts.limits import (
+    AVERAGE_CHUNK,
+    CUT_BY_THREADS,
+    MAX_CHUNK,
+    MAX_JOINED,
+    MIN_CHUNK,
+    TINY_PART,
+    WHOLE,
+)
 from gitflowrun.git.owner import usable_cpus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["MAX_CHUNK", "WHOLE", "cut"]
-
-WHOLE = 1 << 20
-"""A payload, and a part of one, of up to this many bytes is not cut."""
-MIN_CHUNK = 256 << 10
-AVERAGE_CHUNK = 1 << 20
-MAX_CHUNK = 4 << 20
-"""No chunk is larger."""
-
-_TINY = 64 << 10
-_MAX_JOINED = 32 << 20  # joining copies, and nothing may be copied whole
-_SEGMENT = 64 << 20
+__all__ = ["cut"]
 
 
 def cut(parts: Sequence[memoryview]) -> list[memoryview]:
@@ -49,7 +47,7 @@ def cut(parts: Sequence[memoryview]) -> list[memoryview]:
     joined = held = 0
     for part in parts:
         view = part if part.format == "B" and part.ndim == 1 else part.cast("B")
-        is_tiny = len(view) < _TINY and joined < _MAX_JOINED
+        is_tiny = len(view) < TINY_PART and joined < MAX_JOINED
         if tiny and (not is_tiny or held + len(view) > WHOLE):
             chunks.append(_joined(tiny))
             tiny, held = [], 0
@@ -81,7 +79,7 @@ def _ends_by_threads(view: memoryview) -> list[int]:
     Each thread starts somewhere; where the chunks of one meet a boundary of the next, they go on alike, for
     nothing before a boundary matters behind it. So threads make no difference to the result.
     """
-    count = max(1, min(len(view) // _SEGMENT, usable_cpus()))
+    count = max(1, min(len(view) // CUT_BY_THREADS, usable_cpus()))
     if count == 1:
         return list(_ends(view))
     starts = [len(view) * number // count for number in range(count)]

@@ -1,8 +1,8 @@
-"""What is stored already, by BLAKE3, across all runs: a cache of manifests. It never decides what is kept.
+"""The index of what is stored already: from BLAKE3 digests, across all runs, to blobs.
 
-A SQLite file in the state directory. Any process may read and write it, and none keeps it open: connections
-do not survive a fork. It is a cache in every respect. It may be deleted at any time; it is deleted by us when
-it is damaged; when it is busy or not writable there simply is nothing to be found in it.
+It is a SQLite file in the state directory, and a cache in every respect: it may be deleted at any time, it is
+deleted by us when it is damaged, and when it is busy or not writable nothing is found in it. It never decides
+what is kept. Any process may read and write it, and none keeps it open: connections do not survive a fork.
 
 An answer is only given for objects that exist at this moment, and the pack they lie in is freshened, as git
 does before it relies on an object (git keeps recent ones). Objects in a cruft pack count as gone, for there
@@ -17,6 +17,7 @@ import os
 import zlib
 from typing import TYPE_CHECKING
 
+from gitflowrun.artifacts.limits import DIGESTS_AT_A_TIME, PATIENCE
 from gitflowrun.artifacts.reference import chunk_rows, read_chunk_rows
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.owner import gc_is_running
@@ -38,10 +39,7 @@ _TABLES = (
     "CREATE TABLE IF NOT EXISTS blob (digest BLOB PRIMARY KEY, row BLOB NOT NULL) WITHOUT ROWID",
     "CREATE TABLE IF NOT EXISTS payload (digest BLOB PRIMARY KEY, row BLOB NOT NULL) WITHOUT ROWID",
 )
-_PATIENCE = 0.5
-"""Seconds to wait for another process; storing something twice is cheaper than waiting longer."""
-_BATCH = 500
-_CHECK = 4
+_CHECKSUM = 4  # bytes
 
 
 class DedupIndex:
@@ -116,9 +114,9 @@ class DedupIndex:
 
     def _alive(self, oids: Iterable[Oid]) -> set[Oid]:
         """Those that exist and whose files could be marked as in use."""
-        homes = self._objects.homes(oids)
-        fresh = {home for home in set(homes.values()) if _freshen(home)}
-        return {oid for oid, home in homes.items() if home in fresh}
+        files = self._objects.homes(oids)
+        fresh = {file for file in set(files.values()) if _freshen(file)}
+        return {oid for oid, file in files.items() if file in fresh}
 
     def _gc_is_running(self) -> bool:
         return gc_is_running(self._objects.objects_dir.parent)
@@ -162,7 +160,7 @@ def _opened(path: Path, *, write: bool) -> Iterator[sqlite3.Connection]:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     mode = "rwc" if write else "rw"
     uri = f"{path.absolute().as_uri()}?mode={mode}"
-    database = sqlite3.connect(uri, uri=True, timeout=_PATIENCE, isolation_level=None)
+    database = sqlite3.connect(uri, uri=True, timeout=PATIENCE, isolation_level=None)
     try:
         # Rows check themselves, so the file need not survive a power cut.
         database.execute("PRAGMA synchronous = OFF")
@@ -186,8 +184,8 @@ def _opened(path: Path, *, write: bool) -> Iterator[sqlite3.Connection]:
 
 def _select(database: sqlite3.Connection, table: str, digests: list[Digest]) -> dict[Digest, bytes]:
     found = {}
-    for start in range(0, len(digests), _BATCH):
-        batch = digests[start : start + _BATCH]
+    for start in range(0, len(digests), DIGESTS_AT_A_TIME):
+        batch = digests[start : start + DIGESTS_AT_A_TIME]
         marks = ",".join("?" * len(batch))
         query = f"SELECT digest, row FROM {table} WHERE digest IN ({marks})"  # noqa: S608
         for digest, row in database.execute(query, batch):
@@ -198,32 +196,35 @@ def _select(database: sqlite3.Connection, table: str, digests: list[Digest]) -> 
 
 def _insert(database: sqlite3.Connection, refs: Iterable[ArtifactRef]) -> None:
     for ref in refs:
-        blobs = [(chunk.digest, _sealed(chunk.digest, chunk.oid)) for chunk in ref.chunks]
+        blobs = [(chunk.digest, _with_checksum(chunk.digest, chunk.oid)) for chunk in ref.chunks]
         database.executemany("INSERT OR REPLACE INTO blob VALUES (?, ?)", blobs)
         if len(ref.chunks) > 1:
-            sealed = (ref.digest, _sealed(ref.digest, chunk_rows(ref.chunks)))
-            database.execute("INSERT OR REPLACE INTO payload VALUES (?, ?)", sealed)
+            row = (ref.digest, _with_checksum(ref.digest, chunk_rows(ref.chunks)))
+            database.execute("INSERT OR REPLACE INTO payload VALUES (?, ?)", row)
 
 
-def _sealed(digest: Digest, row: bytes) -> bytes:
-    return zlib.crc32(digest + row).to_bytes(_CHECK, "big") + row
+def _with_checksum(digest: Digest, row: bytes) -> bytes:
+    return zlib.crc32(digest + row).to_bytes(_CHECKSUM, "big") + row
 
 
 def _checked(digest: bytes, row: bytes) -> bytes:
-    # SQLite hands out numbers and text as well, if that is what it finds.
+    # SQLite returns numbers and text as well, if that is what it finds.
     if not isinstance(digest, bytes) or not isinstance(row, bytes):
         raise _Damaged
-    if len(digest) != Digest.SIZE or row[:_CHECK] != _sealed(Digest(digest), row[_CHECK:])[:_CHECK]:
+    if (
+        len(digest) != Digest.SIZE
+        or row[:_CHECKSUM] != _with_checksum(Digest(digest), row[_CHECKSUM:])[:_CHECKSUM]
+    ):
         raise _Damaged
-    return row[_CHECK:]
+    return row[_CHECKSUM:]
 
 
-def _freshen(home: Path) -> bool:
+def _freshen(file: Path) -> bool:
     """Mark a pack or loose object as in use; False where git would not heed it."""
-    if home.suffix == ".pack" and home.with_suffix(".mtimes").exists():
+    if file.suffix == ".pack" and file.with_suffix(".mtimes").exists():
         return False
     try:
-        os.utime(home)
+        os.utime(file)
     except OSError:
         return False
     return True

@@ -1,4 +1,4 @@
-"""BLAKE3 of payloads: one pass over their parts, by several threads where that is safe. No files, no git.
+"""BLAKE3 of payloads: one pass over their parts, by several threads where that is safe.
 
 BLAKE3's threads are a pool that lives until its process ends, and a child forked after that would wait for
 threads that it does not have. So a process from which tasks are forked never hashes large payloads, and a
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from blake3 import blake3
 
+from gitflowrun.artifacts.limits import HASH_BY_THREADS
 from gitflowrun.git.owner import usable_cpus
 from gitflowrun.names import Digest
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 __all__ = ["digest", "digest_all", "digest_parts", "hasher"]
-
-_PARALLEL = 4 << 20  # bytes from which threads pay off
 
 _pool_owner: list[int] = []
 
@@ -33,7 +32,7 @@ def digest(data: bytes | bytearray | memoryview) -> Digest:
 def digest_parts(parts: Iterable[memoryview]) -> Digest:
     """BLAKE3 of the concatenation of `parts`, which is not made."""
     views = list(parts)
-    if len(views) == 1 and views[0].nbytes < _PARALLEL:
+    if len(views) == 1 and views[0].nbytes < HASH_BY_THREADS:
         return digest(views[0])
     whole = hasher(sum(view.nbytes for view in views))
     for view in views:
@@ -44,7 +43,7 @@ def digest_parts(parts: Iterable[memoryview]) -> Digest:
 def digest_all(views: Sequence[memoryview]) -> list[Digest]:
     """BLAKE3 of each, by a few threads where they are large."""
     threads = min(usable_cpus(), len(views))
-    if threads < 2 or sum(view.nbytes for view in views) < _PARALLEL:  # noqa: PLR2004
+    if threads < 2 or sum(view.nbytes for view in views) < HASH_BY_THREADS:  # noqa: PLR2004
         return [digest(view) for view in views]
     from concurrent.futures import ThreadPoolExecutor
 
@@ -59,7 +58,7 @@ def hasher(size: int) -> blake3:
 
 
 def _threads(size: int) -> int:
-    if size < _PARALLEL:
+    if size < HASH_BY_THREADS:
         return 1
     if not _pool_owner:
         _pool_owner.append(os.getpid())

@@ -1,12 +1,12 @@
-"""The bytes of an artifact, read from its chunks and checked by BLAKE3. What they mean is the codecs' business.
+"""Payloads as bytes: read from their chunks, and copied where they may change while they are stored.
 
-Chunks are read straight into the one buffer that holds the payload, by a few threads where there are many:
-finding, copying and hashing all release the interpreter. No byte is handed out before its digest was checked.
+Reading: chunks are read straight into the one buffer that holds the payload, by a few threads where there are
+many: finding, copying and hashing all release the interpreter. No byte is returned before its digest was
+checked.
 
-Payloads that somebody may still change while they are stored: pages of a file, memory that a thread writes to.
-
-What is stored of them is a copy whose BLAKE3 was computed after it was made, so that no blob, id or digest is
-ever of bytes that came and went. A copy is a chunk long; the payload as a whole is never copied.
+Storing: a payload may view pages of a file, or memory that another thread writes to. What is stored is then a
+*stable copy*, whose BLAKE3 was computed after it was made, so that no blob, id or digest is ever of bytes that
+came and went. Copies are made chunk by chunk; the payload as a whole is never copied.
 """
 
 from __future__ import annotations
@@ -19,6 +19,12 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gitflowrun.artifacts.digest import digest, digest_parts, hasher
+from gitflowrun.artifacts.limits import (
+    COPIES_AT_A_TIME,
+    COPY_BY_NUMPY,
+    CREDIBLE_CHUNK,
+    READ_BY_THREADS,
+)
 from gitflowrun.errors import CorruptRecord, UnserializableArtifact
 from gitflowrun.git.owner import usable_cpus
 
@@ -38,13 +44,8 @@ __all__ = [
     "may_change",
     "read_bytes",
     "read_payload",
-    "settled",
+    "stable_copy",
 ]
-
-
-_THREADED = 8 << 20  # bytes from which threads pay off
-# Writers cut at 4 MiB. A manifest that claims more per blob is not ours, and memory is set aside by it.
-_CREDIBLE_CHUNK = 64 << 20
 
 
 class Blobs(Protocol):
@@ -75,7 +76,7 @@ def read_bytes(blobs: Blobs, ref: ArtifactRef) -> bytes:
     _check_claims(ref)
     if not ref.size:
         return b""
-    # A BytesIO hands out the bytes object it wrote into, if nothing else views it.
+    # `getvalue` returns the bytes object that the stream wrote into, if nothing else views it.
     stream = io.BytesIO()
     try:
         stream.seek(ref.size - 1)
@@ -101,7 +102,7 @@ def _clear_frames(error: BaseException | None) -> None:
 
 
 def _check_claims(ref: ArtifactRef) -> None:
-    if any(chunk.size > _CREDIBLE_CHUNK for chunk in ref.chunks):
+    if any(chunk.size > CREDIBLE_CHUNK for chunk in ref.chunks):
         raise CorruptRecord(f"payload {_short(ref)} lists a chunk larger than chunks are")
 
 
@@ -109,7 +110,7 @@ def _allocate(size: int) -> memoryview:
     """Memory that is not cleared first where numpy can be had for nothing."""
     np: Any = sys.modules.get("numpy")
     try:
-        if np is not None and size >= _THREADED:
+        if np is not None and size >= READ_BY_THREADS:
             return memoryview(np.empty(size, np.uint8))
         return memoryview(bytearray(size))
     except (MemoryError, OverflowError, ValueError) as error:
@@ -144,7 +145,7 @@ def _fill(blobs: Blobs, ref: ArtifactRef, buffer: memoryview) -> None:
             chunk, end = chunks[index], ends[index]
             _read_chunk(blobs, ref, chunk, buffer[end - chunk.size : end])
 
-    threads = usable_cpus() if ref.size >= _THREADED else 1
+    threads = usable_cpus() if ref.size >= READ_BY_THREADS else 1
     if threads == 1:
         fill()
         return
@@ -269,32 +270,33 @@ class PayloadFile(io.RawIOBase):
         return self._cached[1]
 
 
-_TOGETHER = 8  # chunks, of 4 MiB at most
-_BY_NUMPY = 64 << 10
-
-
 def may_change(value: Encoded) -> bool:
-    """Whether a value's payload may change under our hands: it views a file, or other threads run."""
+    """Whether a value's payload may change while it is stored: it views a file, or other threads run."""
     threading = sys.modules.get("threading")
     return value.is_volatile or (threading is not None and threading.active_count() > 1)
 
 
 def chunk_digests(chunks: Sequence[memoryview], payload: Digest, artifact: str) -> list[Digest]:
-    """BLAKE3 of each chunk, of copies that together are `payload`.
+    """BLAKE3 of each chunk, computed of copies that together have the digest of the payload.
+
+    Args:
+        chunks: The payload in pieces, which may be changing.
+        payload: Its digest as it was found before.
+        artifact: The artifact's name, for the error.
 
     Raises:
-        UnserializableArtifact: they are not.
+        UnserializableArtifact: the copies together have another digest.
     """
     from concurrent.futures import ThreadPoolExecutor
 
     whole = hasher(sum(chunk.nbytes for chunk in chunks))
     digests: list[Digest] = []
     largest = max(chunk.nbytes for chunk in chunks)
-    targets = [memoryview(bytearray(largest)) for _ in chunks[:_TOGETHER]]
+    targets = [memoryview(bytearray(largest)) for _ in chunks[:COPIES_AT_A_TIME]]
     # Threads of this call alone: they are gone when it returns, and a later fork is safe.
     with ThreadPoolExecutor(usable_cpus()) as pool:
-        for start in range(0, len(chunks), _TOGETHER):
-            group = chunks[start : start + _TOGETHER]
+        for start in range(0, len(chunks), COPIES_AT_A_TIME):
+            group = chunks[start : start + COPIES_AT_A_TIME]
             copies = [target[: chunk.nbytes] for target, chunk in zip(targets, group, strict=False)]
             for name, copy in zip(pool.map(_copied, group, copies), copies, strict=True):
                 digests.append(name)
@@ -304,20 +306,25 @@ def chunk_digests(chunks: Sequence[memoryview], payload: Digest, artifact: str) 
     return digests
 
 
-def settled(chunk: memoryview, name: Digest, artifact: str) -> memoryview:
+def stable_copy(chunk: memoryview, expected: Digest, artifact: str) -> memoryview:
     """A copy of a chunk.
 
+    Args:
+        chunk: The chunk, which may be changing.
+        expected: Its digest as it was found before.
+        artifact: The artifact's name, for the error.
+
     Raises:
-        UnserializableArtifact: its digest is not `name`, as it was.
+        UnserializableArtifact: the copy has another digest.
     """
     copy = memoryview(bytearray(chunk.nbytes))
-    if _copied(chunk, copy) != name:
+    if _copied(chunk, copy) != expected:
         raise changed(artifact)
     return copy
 
 
 def changed(artifact: str) -> UnserializableArtifact:
-    """The error to raise."""
+    """The error for an artifact whose payload changed while it was stored."""
     return UnserializableArtifact(
         f"artifact {artifact!r} changed while it was being stored",
         hint="let the step end only when nothing writes to its value, or its file, any more",
@@ -327,7 +334,7 @@ def changed(artifact: str) -> UnserializableArtifact:
 def _copied(chunk: memoryview, target: memoryview) -> Digest:
     """BLAKE3 of a chunk's copy, which is made in `target`."""
     np: Any = sys.modules.get("numpy")
-    if np is not None and chunk.nbytes >= _BY_NUMPY:
+    if np is not None and chunk.nbytes >= COPY_BY_NUMPY:
         # Other threads go on meanwhile, though the bytes may have to come from a disk first.
         np.copyto(np.frombuffer(target, np.uint8), np.frombuffer(chunk, np.uint8))
     else:

@@ -1,4 +1,4 @@
-"""Where an artifact's payload lies: its reference, and the chunks that it lists."""
+"""The reference of an artifact: where its payload lies, in which chunks, and what it is."""
 
 from __future__ import annotations
 

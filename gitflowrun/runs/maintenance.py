@@ -12,8 +12,8 @@ import contextlib
 import time
 from typing import TYPE_CHECKING
 
-from gitflowrun.artifacts.artifacts import INLINE_LIMIT
 from gitflowrun.artifacts.dedup import DedupIndex
+from gitflowrun.artifacts.limits import INLINE_LIMIT
 from gitflowrun.errors import GitflowrunError
 from gitflowrun.git.maintenance import FOLD_BEYOND, exempt_from_deltas, fold, start_fold
 from gitflowrun.runs import layout

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gitflowrun.artifacts import chunking
-from gitflowrun.artifacts.chunking import MAX_CHUNK, cut
+from gitflowrun.artifacts.chunking import cut
+from gitflowrun.artifacts.limits import MAX_CHUNK
 from tests.helpers.packs import noise
 
 MIB = 1 << 20
@@ -88,7 +89,7 @@ def test_tiny_parts_share_chunks() -> None:
 
 def test_many_tiny_parts_are_not_all_copied(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond some megabytes parts are handed on uncopied, however small."""
-    monkeypatch.setattr(chunking, "_MAX_JOINED", 2 * MIB)
+    monkeypatch.setattr(chunking, "MAX_JOINED", 2 * MIB)
     parts = _views(*(noise(50_000, number) for number in range(100)))
     chunks = cut(parts)
     assert b"".join(chunks) == b"".join(parts)
@@ -107,7 +108,7 @@ def test_threads_make_no_difference(threads: int, monkeypatch: pytest.MonkeyPatc
     ):
         one = _bytes(cut(_views(data)))
         with monkeypatch.context() as patch:
-            patch.setattr(chunking, "_SEGMENT", 2 * MIB)
+            patch.setattr(chunking, "CUT_BY_THREADS", 2 * MIB)
             patch.setattr(chunking, "usable_cpus", lambda: threads)
             assert _bytes(cut(_views(data))) == one
 

@@ -193,7 +193,7 @@ def test_every_flipped_byte_is_harmless(repo: GitRepo) -> None:
 
 def test_a_busy_index_is_no_obstacle(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
     """While another process holds the file, nothing is found, nothing is added, nothing waits long."""
-    monkeypatch.setattr("gitflowrun.artifacts.dedup._PATIENCE", 0.01)
+    monkeypatch.setattr("gitflowrun.artifacts.dedup.PATIENCE", 0.01)
     ref = _published(repo, 1, _pieces(1))
     index = _index(repo)
     index.add([ref])

@@ -23,6 +23,7 @@ from gitflowrun.artifacts.codecs.payload import Loading, Unencodable, flat, type
 from gitflowrun.artifacts.codecs.plain_decode import decode_plain
 from gitflowrun.artifacts.codecs.plain_encode import encode_plain
 from gitflowrun.artifacts.codecs.registry import table_decoder
+from gitflowrun.artifacts.limits import ARROW_ROWS, LONE_BUFFER
 from gitflowrun.errors import CorruptRecord, GitflowrunError
 
 if TYPE_CHECKING:
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 __all__ = ["canonical", "decode_file", "decode_table", "encode_table", "write_file"]
 
 _KEY = b"gitflowrun"
-_LONE = 256 << 10  # bytes from which a buffer is a part of its own; smaller neighbours are joined
-_PIECE = 1 << 16  # rows looked at, or rewritten, at a time
 
 _is = pa.types
 
@@ -118,7 +117,7 @@ class _Sink:
     def write(self, piece: Any) -> int:
         view = flat(memoryview(piece))
         self._size += view.nbytes
-        if view.nbytes < _LONE:
+        if view.nbytes < LONE_BUFFER:
             self._small += view
         else:
             self._flush()
@@ -282,8 +281,8 @@ def _offsets(array: Any) -> Any:
 def _has_hidden_lengths(array: Any) -> bool:
     """Whether a null has a length."""
     offsets = _offsets(array)
-    for start in range(0, len(array), _PIECE):
-        nulls = array[start : start + _PIECE].is_null()
+    for start in range(0, len(array), ARROW_ROWS):
+        nulls = array[start : start + ARROW_ROWS].is_null()
         ends = offsets[start + 1 : start + 1 + len(nulls)]
         long = pc.not_equal(offsets[start : start + len(nulls)], ends)
         if pc.any(pc.and_(nulls, long)).as_py():
@@ -299,13 +298,13 @@ def _canonical_fixed_list(array: Any) -> Any:
 
 
 def _pieces(array: Any) -> list[Any]:
-    cuts = [*range(0, len(array), _PIECE), len(array)]
+    cuts = [*range(0, len(array), ARROW_ROWS), len(array)]
     return [array[start:end] for start, end in pairwise(cuts)]
 
 
 def _rewritten(array: Any) -> Any:
     """A copy made value by value: Arrow's `take` puts zeros, and nothing, where there is null."""
-    rows = pa.array(range(min(len(array), _PIECE)), pa.int32())
+    rows = pa.array(range(min(len(array), ARROW_ROWS)), pa.int32())
     return pa.concat_arrays([piece.take(rows[: len(piece)]) for piece in _pieces(array)])
 
 

@@ -1,6 +1,7 @@
-"""Text and bytes as they are, so that `git show` and `git diff` read them. Nothing inside containers.
+"""str/1, bytes/1 and file/1: payloads that are text or bytes as they are.
 
-file/1: a file or a stream of bytes larger than memory as an artifact's value. The payload is its bytes.
+So `git show` and `git diff` read them. Text and bytes within other values are written by plain/1. A file, or a
+stream of bytes, may be larger than memory:
 
     self.corpus = from_file("corpus.txt")              stored without being read into memory
     self.export = from_chunks(rows_as_bytes())         an iterator is spooled to a temporary file
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 from gitflowrun.artifacts.codecs.payload import Loading, Unencodable
+from gitflowrun.artifacts.limits import COPY_PIECE, SMALL_FILE
 from gitflowrun.errors import CorruptRecord, UnserializableArtifact
 
 if TYPE_CHECKING:
@@ -66,10 +68,6 @@ def decode_bytes(payload: memoryview, _loading: Loading) -> bytes:
     return bytes(payload)
 
 
-_COPY = 4 << 20
-_SMALL = 1 << 20  # bytes up to which a file is read: nobody can change it while it is being stored
-
-
 class FileArtifact:
     """Bytes of any length as a value; made by `from_file` and `from_chunks`.
 
@@ -112,7 +110,7 @@ class FileArtifact:
 
         target = Path(path)
         with self.open() as source, target.open("wb") as out:
-            shutil.copyfileobj(source, out, _COPY)
+            shutil.copyfileobj(source, out, COPY_PIECE)
         return target
 
     def __reduce__(self) -> NoReturn:
@@ -212,7 +210,7 @@ def encode_file(value: FileArtifact) -> tuple[memoryview, ...]:
 
 
 def _view(value: FileArtifact, stream: BinaryIO) -> memoryview:
-    if value.size <= _SMALL:
+    if value.size <= SMALL_FILE:
         return _whole(value, stream)
     try:
         descriptor = stream.fileno()
@@ -227,7 +225,7 @@ def _view(value: FileArtifact, stream: BinaryIO) -> memoryview:
 
 def _spooled(value: FileArtifact, stream: BinaryIO) -> FileArtifact:
     try:
-        return from_chunks(iter(lambda: stream.read(_COPY), b""))
+        return from_chunks(iter(lambda: stream.read(COPY_PIECE), b""))
     except OSError as error:
         raise UnserializableArtifact(
             f"{value!r} can't be copied to the temporary directory: {error.strerror or error}",

@@ -1,13 +1,11 @@
-"""Classes by name: naming them when a value is stored, finding them when it is loaded. Runs no class.
+"""Enum members, dataclass instances and named tuples in plain/1: the name of their class, and what they hold.
 
 A class of the flow's own file is a class of `__main__` while the flow runs, and of `myflow` for whoever
 imports the file; it is written as `myflow`, and looked for in `__main__` and in `myflow`. Without trust
 only modules that are imported already are looked into: naming a module must not execute it.
 
-Enum members, dataclass instances and named tuples: taken apart, and rebuilt without running code.
-
-Rebuilding sets attributes; no `__init__`, `__post_init__` or `__setattr__` of the class runs. A class
-that says how it wants to be pickled is left to pickle.
+Rebuilding sets attributes; no `__init__`, `__post_init__` or `__setattr__` of the class runs. A class that says
+how it wants to be pickled is left to pickle.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""numpy arrays, scalars and dtypes as a layout and a buffer; npy/1 is numpy's own file format.
+"""npy/1, numpy's own file format, and numpy arrays, scalars and dtypes in plain/1 as a layout and a buffer.
 
-Arrays of objects, subclasses of ndarray and dtypes that their description does not bring back are
-declined. Equal arrays give equal bytes: views are written in C order unless they are contiguous in
-Fortran order, and bytes that belong to no field (padding) are zero.
+Arrays of objects, subclasses of ndarray and dtypes that their description does not bring back are declined.
+Equal arrays give equal bytes: views are written in C order unless they are contiguous in Fortran order, and
+bytes that belong to no field (padding) are zero.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from enum import Enum
 from typing import Any, BinaryIO
 
 from gitflowrun.artifacts.codecs.payload import Buffer, Loading, Unencodable, flat
+from gitflowrun.artifacts.limits import MAX_NPY_HEADER
 from gitflowrun.errors import CorruptRecord
 from gitflowrun.values import frozen
 
@@ -36,7 +37,6 @@ __all__ = [
 
 _MAGIC = b"\x93NUMPY"
 _ALIGNMENT = 64
-_MAX_HEADER = 1 << 20
 _PREFIX = 12
 _SIMPLE = re.compile(r"[<>|=]?[biufcSUVmM][0-9]*(\[[0-9]*[a-zA-Zμ]+(/[0-9]+)?\])?\Z")
 _FIELD_KEYS = frozenset({"descr", "fortran_order", "shape"})
@@ -292,7 +292,7 @@ def read_npy_header(payload: memoryview) -> tuple[Layout, int]:
         raise CorruptRecord("the payload is no npy file")
     start = 10 if version == 1 else 12
     end = start + int.from_bytes(payload[8:start], "little")
-    if end > min(payload.nbytes, _MAX_HEADER):
+    if end > min(payload.nbytes, MAX_NPY_HEADER):
         raise CorruptRecord("an npy header is cut short")
     try:
         text = str(payload[start:end], "latin-1" if version < 3 else "utf-8")  # noqa: PLR2004

@@ -1,14 +1,12 @@
-"""pandas' DataFrame, Series and Index as an Arrow table and a recipe. Single columns are `pandas_columns`'.
+"""arrow/1 for pandas: a DataFrame, Series or Index as an Arrow table and a recipe to make it again.
 
 Kept: the order and names of columns (any labels, repeated ones too), the index with its names, levels and
-frequency, dtypes, categories and their order, time zones, `attrs`. Arrow's columns are named like pandas',
-for readers that know nothing of us. Periods, intervals and sparse columns are left to pickle.
+frequency, dtypes, categories and their order, time zones, `attrs`. Arrow's columns are named like pandas', for
+programs that know nothing of recipes. Periods, intervals and sparse columns are left to pickle.
 
-A pandas column as an Arrow array and a recipe that makes exactly this column of it again.
-
-Frames and indexes are put together in `pandas_frames`. Arrow's own conversion is not used: it guesses types,
-turns NaN into null and back, and changes its mind between releases. A recipe is a list of plain values, its
-first item the kind of column:
+Arrow's own conversion is not used: it guesses types, turns NaN into null and back, and changes its mind
+between releases. Each column, and each level of an index, is an Arrow array and a recipe of its own: a list
+of plain values, of which the first is the kind of column:
 
     numpy DTYPE           bool, numbers, datetime64 and timedelta64 in numpy arrays
     zoned UNIT TZ         datetimes with a time zone; Arrow has them in UTC
@@ -33,6 +31,7 @@ from gitflowrun.artifacts.codecs.arrow import decode_file, write_file
 from gitflowrun.artifacts.codecs.payload import Loading, Unencodable
 from gitflowrun.artifacts.codecs.plain_decode import decode_plain
 from gitflowrun.artifacts.codecs.plain_encode import encode_plain
+from gitflowrun.artifacts.limits import MAX_OBJECTS_IN_A_COLUMN
 from gitflowrun.errors import NotFound
 
 if TYPE_CHECKING:
@@ -40,8 +39,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Memory", "decode_column", "decode_frame", "encode_column", "encode_frame", "whole"]
 
-
-_MAX_PLAIN = 100_000  # objects, one by one: more of them are pickle's
 
 Recipe = list[Any]
 
@@ -78,7 +75,7 @@ def _encode_objects(values: Any) -> tuple[Any, Recipe]:
         return pa.array(values, pa.large_string()), ["text"]
     if types <= {str, float} and all(map(math.isnan, (it for it in values if type(it) is float))):
         return pa.array(values, pa.large_string(), from_pandas=True), ["text", "nan"]
-    if len(values) > _MAX_PLAIN:
+    if len(values) > MAX_OBJECTS_IN_A_COLUMN:
         raise Unencodable("a long column of Python objects")
     return None, ["plain", b"".join(encode_plain(list(values)))]
 
@@ -98,7 +95,7 @@ def _encode_string(column: Any) -> tuple[Any, Recipe]:
 
 def _encode_masked(column: Any) -> tuple[Any, Recipe]:
     mask = np.asarray(column.isna())
-    # What lies under the mask is nobody's business, and must not tell equal columns apart.
+    # What lies under the mask is no part of the value, and must not tell equal columns apart.
     values = column.to_numpy(dtype=column.dtype.numpy_dtype, na_value=0)
     return pa.array(values, mask=mask, from_pandas=False), ["masked", column.dtype.name]
 
@@ -148,7 +145,7 @@ _ENCODERS: tuple[tuple[Any, Callable[[Any], tuple[Any, Recipe]]], ...] = (
 
 
 class Memory:
-    """The payload that arrays lie in. Arrow hands out read-only buffers even where it is writable.
+    """The payload that arrays lie in. Arrow's buffers are read-only even where it is writable.
 
     Args:
         payload: The payload.
@@ -267,16 +264,9 @@ _DECODERS: dict[str, Callable[[Any, Recipe, Memory], Any]] = {
 
 
 _FRAME, _SERIES, _INDEX = "pandas.DataFrame", "pandas.Series", "pandas.Index"
-_INDEXES = frozenset(
-    {
-        pd.Index,
-        pd.RangeIndex,
-        pd.DatetimeIndex,
-        pd.TimedeltaIndex,
-        pd.CategoricalIndex,
-        pd.MultiIndex,
-    }
-)
+_INDEXES = {
+    pd.Index, pd.RangeIndex, pd.DatetimeIndex, pd.TimedeltaIndex, pd.CategoricalIndex, pd.MultiIndex,
+}  # fmt: skip
 _WITH_FREQUENCY = (pd.DatetimeIndex, pd.TimedeltaIndex)
 
 

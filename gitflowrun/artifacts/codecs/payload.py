@@ -1,13 +1,13 @@
-"""The words codecs share: an encoded value, how to load one, and how a codec declines. No codec.
+"""What all codecs share: an encoded value, how to load one, how to decline one, and payloads of several parts.
 
-A head and large buffers in one payload, told apart by the payload alone. What they hold is the codecs'.
+A payload may consist of a head, in which a value is described, and large buffers that were not copied:
 
     0xC9 LENGTH(4, big-endian) 0x46 CONTENT     one msgpack extension value, LENGTH bytes of CONTENT
         CONTENT = [head, [size, ...], notes, padding]
     buffer, buffer, ...                         sizes as listed, nothing between them
 
-A payload without large buffers and notes is the head alone, so that small values stay readable by stock
-tools. The padding lets the first buffer begin at a multiple of 64: arrays can view it in place.
+One without large buffers and notes is the head alone, so that small values stay readable by stock tools. The
+padding lets the first buffer begin at a multiple of 64: arrays can view it in place.
 """
 
 from __future__ import annotations
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from gitflowrun.names import Digest
 
 __all__ = [
-    "FRAME",
-    "OUT_OF_BAND",
     "Buffer",
     "Encoded",
     "Loading",
@@ -38,8 +36,6 @@ __all__ = [
 
 
 Buffer = bytes | bytearray | memoryview
-
-OUT_OF_BAND = 4096  # bytes from which a buffer is handed on uncopied, as a part of its own
 
 
 class Unencodable(Exception):
@@ -103,9 +99,10 @@ def flat(buffer: Buffer) -> memoryview:
     return view if view.format == "B" and view.ndim == 1 else view.cast("B")
 
 
-FRAME = 0x46
-ALIGNMENT = 64
+_EXTENSION = 0xC9  # msgpack's byte for an extension value with a length of four bytes
+_FRAME = 0x46
 _PREFIX = 6
+_ALIGNMENT = 64
 _LIMITS = msgpack.Limits(total=1 << 32, depth=4, nodes=1 << 24, text=1 << 16, binary=1 << 32)
 
 
@@ -125,10 +122,10 @@ def join(
     fields = [bytes(head), [view.nbytes for view in views], dict(notes or {})]
     # The padding is a binary of up to 63 bytes; a binary of that size has a header of two bytes.
     bare = len(msgpack.pack([*fields, b""], _LIMITS))
-    content = msgpack.pack([*fields, bytes(-(_PREFIX + bare) % ALIGNMENT)], _LIMITS)
+    content = msgpack.pack([*fields, bytes(-(_PREFIX + bare) % _ALIGNMENT)], _LIMITS)
     if len(content) >= 1 << 32:
         raise Unencodable("more than 4 GiB outside of buffers")
-    prefix = b"\xc9" + len(content).to_bytes(4, "big") + bytes([FRAME])
+    prefix = bytes([_EXTENSION]) + len(content).to_bytes(4, "big") + bytes([_FRAME])
     return (memoryview(prefix + content), *views)
 
 
@@ -138,7 +135,7 @@ def split(payload: memoryview) -> tuple[memoryview | bytes, list[memoryview], di
     Raises:
         CorruptRecord: it is none.
     """
-    if payload.nbytes < _PREFIX or payload[0] != 0xC9 or payload[5] != FRAME:  # noqa: PLR2004
+    if payload.nbytes < _PREFIX or payload[0] != _EXTENSION or payload[5] != _FRAME:
         return payload, [], {}
     start = _PREFIX + int.from_bytes(payload[1:5], "big")
     content = msgpack.unpack(payload[_PREFIX:start], _LIMITS)

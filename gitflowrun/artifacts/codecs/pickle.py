@@ -15,7 +15,8 @@ from typing import Any
 
 from gitflowrun.artifacts.codecs import torch as torch_codec
 from gitflowrun.artifacts.codecs.classes import find, main_name
-from gitflowrun.artifacts.codecs.payload import OUT_OF_BAND, Loading, Unencodable, flat, join, split
+from gitflowrun.artifacts.codecs.payload import Loading, Unencodable, flat, join, split
+from gitflowrun.artifacts.limits import OUT_OF_BAND
 from gitflowrun.errors import CorruptRecord, GitflowrunError, NotFound
 
 __all__ = ["decode_pickle", "encode_cloudpickle", "encode_pickle"]
@@ -78,9 +79,7 @@ def _with_reducers(pickler: Any) -> Any:
     special = torch_codec.reducers()
     if not special:
         return pickler
-    own = getattr(
-        pickler, "dispatch_table", None
-    )  # cloudpickle's; C's pickler has a descriptor there
+    own = getattr(pickler, "dispatch_table", None)  # cloudpickle's; C's has a descriptor there
     general = own if isinstance(own, Mapping) else copyreg.dispatch_table
     return type("Pickler", (pickler,), {"dispatch_table": {**general, **special}})
 

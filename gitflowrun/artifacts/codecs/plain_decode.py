@@ -1,12 +1,14 @@
-"""plain/1, reading: the value in a payload that `plain` wrote. Imports no module for an untrusted value.
+"""The reader of plain/1, which makes the value of a payload that `plain_encode` wrote.
 
-Whatever the bytes, the outcome is a value, `CorruptRecord`, or the refusal to look for a class.
+Whatever the bytes, the outcome is a value, `CorruptRecord`, or the refusal to import a module for a class: no
+module is imported for an untrusted value.
 """
 
 from __future__ import annotations
 
 import gc
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun import msgpack
@@ -15,6 +17,7 @@ from gitflowrun.artifacts.codecs import numpy as numpy_codec
 from gitflowrun.artifacts.codecs.payload import split
 from gitflowrun.artifacts.codecs.plain_types import BY_CODE
 from gitflowrun.artifacts.codecs.registry import decode_embedded
+from gitflowrun.artifacts.limits import GC_PAUSE, MAX_DEPTH, MAX_UNTRUSTED_PARTS
 from gitflowrun.errors import CorruptRecord, UntrustedArtifact
 from gitflowrun.values import replace
 
@@ -25,14 +28,9 @@ if TYPE_CHECKING:
 
 __all__ = ["decode_plain"]
 
-_GC_PAUSE = (
-    1 << 20
-)  # bytes from which the collector would look at the growing value again and again
-_MANY = 4_000_000
-"""Values within a stranger's value: the costliest, empty containers of a byte each, take 300 MB."""
 _UNSHARED = (tuple, frozenset, slice)
 _LIMITS = msgpack.Limits(
-    total=1 << 40, depth=plain_encode.MAX_DEPTH, nodes=1 << 40, text=1 << 32, binary=1 << 32,
+    total=1 << 40, depth=MAX_DEPTH, nodes=1 << 40, text=1 << 32, binary=1 << 32,
     extensions=True,
 )  # fmt: skip
 _MALFORMED = (
@@ -58,7 +56,7 @@ def decode_plain(payload: memoryview, loading: Loading) -> Any:
 
 @contextmanager
 def _collector_paused(size: int) -> Iterator[None]:
-    pause = size >= _GC_PAUSE and gc.isenabled()
+    pause = size >= GC_PAUSE and gc.isenabled()
     if pause:
         gc.disable()
     try:
@@ -86,13 +84,9 @@ class _Reader:
             plain_encode.ARRAY: self._array,
             plain_encode.SCALAR: self._scalar,
             plain_encode.DTYPE: numpy_codec.parse_dtype,
-            plain_encode.ENUM: lambda parts: classes.build_enum(parts, trusted=loading.trusted),
-            plain_encode.DATACLASS: lambda parts: classes.build_dataclass(
-                parts, trusted=loading.trusted
-            ),
-            plain_encode.NAMEDTUPLE: lambda parts: classes.build_namedtuple(
-                parts, trusted=loading.trusted
-            ),
+            plain_encode.ENUM: partial(classes.build_enum, trusted=loading.trusted),
+            plain_encode.DATACLASS: partial(classes.build_dataclass, trusted=loading.trusted),
+            plain_encode.NAMEDTUPLE: partial(classes.build_namedtuple, trusted=loading.trusted),
             plain_encode.EMBEDDED: self._embedded,
             plain_encode.SHARED: self._shared,
         }
@@ -101,9 +95,10 @@ class _Reader:
         """One packed value."""
         if not self._loading.trusted:
             self._nodes += msgpack.scan(data, _LIMITS)
-            if self._nodes > _MANY:
+            if self._nodes > MAX_UNTRUSTED_PARTS:
                 raise UntrustedArtifact(
-                    f"a value of more than {_MANY:,} parts could fill the memory, and its run isn't trusted",
+                    f"a value of more than {MAX_UNTRUSTED_PARTS:,} parts could fill the memory, "
+                    "and its run isn't trusted",
                     hint="if you trust where it came from: git runs trust <run or remote>",
                 )
         return msgpack.unpack_extended(data, self._extension)
@@ -115,7 +110,7 @@ class _Reader:
             buffer = self._buffers[int.from_bytes(data, "big")]
             return bytes(buffer) if code == plain_encode.BUFFER else buffer
         self._depth += 1
-        if self._depth > plain_encode.MAX_DEPTH + 1:  # SHARED and EMBEDDED wrap
+        if self._depth > MAX_DEPTH + 1:  # SHARED and EMBEDDED wrap
             raise CorruptRecord("a value nests too deep")
         parts = self.read(data)
         kind = BY_CODE.get(code)

@@ -1,18 +1,17 @@
-"""plain/1, writing: Python's own values as msgpack with extension types. Reading is `unplain`'s.
+"""The writer of plain/1, which holds Python's own values as msgpack with extension types.
 
-What it holds: None, bool, int of any size, float to the bit, str, bytes, bytearray, list, tuple, dict in
-its order, set and frozenset in a canonical order, the types of `values`, enum members, dataclass
-instances and named tuples by their class's name, numpy arrays and scalars; and, embedded, every value
-that has a data codec of its own (frames, tensors).
+What it holds: None, bool, int of any size, float to the bit, str, bytes, bytearray, list, tuple, dict in its
+order, set and frozenset in a canonical order, the types of `plain_types`, enum members, dataclass instances
+and named tuples by their class's name, numpy arrays and scalars; and, embedded, every value that has a codec
+of its own (frames, tensors).
 
-A mutable object met twice is written once and referred to, so the loaded value shares as the stored
-one did. Immutable ones are written each time: whether `(1, 2)` is one object or two is the compiler's
-affair and must not change the digest. Cycles are left to pickle.
+A mutable object met twice is written once and referred to, so the loaded value shares as the stored one did.
+Immutable ones are written each time: whether `(1, 2)` is one object or two is up to the compiler and must not
+change the digest. Cycles are left to pickle.
 
-Values that msgpack holds exactly as they are, told apart many at a time and without looking at each.
-
-Such a tree consists of dicts and lists that nobody else refers to, so that no sharing is lost, and of
-None, bool, int, float and str. Records as JSON has them are of this kind, and there may be millions.
+Values that msgpack holds exactly as they are, *trees*, are recognised many at a time without looking at each:
+dicts and lists that nobody else refers to, so that no sharing is lost, of None, bool, int, float and str.
+Records as JSON has them are of this kind, and there may be millions.
 """
 
 from __future__ import annotations
@@ -24,93 +23,29 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from gitflowrun import msgpack
 from gitflowrun.artifacts.codecs import classes
 from gitflowrun.artifacts.codecs import numpy as numpy_codec
-from gitflowrun.artifacts.codecs.payload import OUT_OF_BAND, Buffer, Unencodable, flat, join
+from gitflowrun.artifacts.codecs.payload import Buffer, Unencodable, flat, join
 from gitflowrun.artifacts.codecs.plain_types import int_bytes, kind_of
 from gitflowrun.artifacts.codecs.registry import encode_embedded
+from gitflowrun.artifacts.limits import MAX_COPIES, MAX_DEPTH, OUT_OF_BAND
 from gitflowrun.msgpack import Extension
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sized
 
-__all__ = ["KINDS", "WORTH", "batches", "encode_plain", "is_tree"]
+__all__ = ["encode_plain"]
 
-
-KINDS = frozenset({type(None), bool, int, float, str, dict, list})
-"""The types that a tree consists of."""
-WORTH = 8
-"""Values from which it pays to look at all at once."""
-
-_KEYS = KINDS - {dict, list}
-_BATCH = 4096
-_count_references: Callable[[Any], int] | None = getattr(sys, "getrefcount", None)
-
-
-def batches(values: Iterable[Any]) -> Iterator[list[Any]]:
-    """The values, some at a time."""
-    waiting = iter(values)
-    while batch := list(islice(waiting, _BATCH)):
-        yield batch
-
-
-def is_tree(values: list[Any], levels: int) -> bool:
-    """Whether all of `values` are trees.
-
-    Args:
-        values: A list that refers to each of them, besides the container that they are from. That one must
-            be mutable: a tuple may be met twice, and each of its parts with it.
-        levels: How deep they may nest.
-    """
-    level = values
-    for _ in range(levels):
-        if not set(map(type, level)) <= KINDS:
-            return False
-        containers = [value for value in level if type(value) is dict or type(value) is list]
-        if not containers:
-            return True
-        if not _are_unshared(containers):
-            return False
-        dicts = [value for value in containers if type(value) is dict]
-        if not set(map(type, chain.from_iterable(dicts))) <= _KEYS:
-            return False
-        lists = [value for value in containers if type(value) is list]
-        level = list(chain(chain.from_iterable(map(dict.values, dicts)), *lists))
-    return False
-
-
-def _are_unshared(containers: list[Any]) -> bool:
-    """Whether nobody refers to any of them but its own container and the two lists of `is_tree`."""
-    if _count_references is None:
-        return False
-    return set(map(_count_references, containers)) == {_UNSHARED}
-
-
-def _probe() -> int:
-    """The references counted for a container of which `_are_unshared` is to be true."""
-    if _count_references is None:
-        return 0
-    parent = [[]]  # type: list[list[Any]]
-    level = list(parent)
-    containers = [value for value in level if type(value) is list]
-    (count,) = map(_count_references, containers)
-    return count
-
-
-_UNSHARED = _probe()
-
-
-# Extension codes; `values` owns 4 to 29 and 60 to 69, `framing` 70. A code is never given a second meaning.
+# Extension codes; `plain_types` has 4 to 29 and 60 to 69, `payload` 70. A code is never given a second meaning.
 TUPLE, SET, FROZENSET = 1, 2, 3
 BIG_INT = 5
 BYTEARRAY, ARRAY, SCALAR, DTYPE = 30, 31, 32, 33
 ENUM, DATACLASS, NAMEDTUPLE = 40, 41, 42
 EMBEDDED, BUFFER, VIEW, SHARED, REF = 50, 51, 52, 53, 54
 
-MAX_DEPTH = 64
-# A tuple met in many places is written in each: values that explode by that are left to pickle.
-MAX_COPIES = 1_000_000
-
 _ATOMS = frozenset({type(None), bool, int, float, str, bytes})
-_BARE = _ATOMS - {bytes}
+_BARE = _ATOMS - {bytes}  # what msgpack holds exactly
+_IN_TREES = _BARE | {dict, list}
+_WORTH = 8  # values from which it pays to look at all at once
+_BATCH = 4096
 _PLACEHOLDER = Extension(REF, b"")
 
 
@@ -124,10 +59,59 @@ def encode_plain(value: Any) -> tuple[memoryview, ...]:
     head = first.write(value)
     if not first.shared:
         return join(head, first.buffers)
-    # The first one lives on meanwhile: what it took apart must not hand its ids on.
+    # The first one lives on meanwhile: the ids of what it took apart must not be given out again.
     second = _Writer(frozenset(first.shared))
     head = second.write(value)
     return join(head, second.buffers)
+
+
+def _batches(values: Iterable[Any]) -> Iterator[list[Any]]:
+    """The values, some at a time."""
+    waiting = iter(values)
+    while batch := list(islice(waiting, _BATCH)):
+        yield batch
+
+
+def _are_trees(values: list[Any], levels: int) -> bool:
+    """Whether all of `values` are trees.
+
+    Args:
+        values: A list that refers to each of them, besides the container that they are from. That one must
+            be mutable: a tuple may be met twice, and each of its parts with it.
+        levels: How deep they may nest.
+    """
+    level = values
+    for _ in range(levels):
+        if not set(map(type, level)) <= _IN_TREES:
+            return False
+        containers = [value for value in level if type(value) is dict or type(value) is list]
+        if not containers:
+            return True
+        if not _are_unshared(containers):
+            return False
+        dicts = [value for value in containers if type(value) is dict]
+        if not set(map(type, chain.from_iterable(dicts))) <= _BARE:
+            return False
+        lists = [value for value in containers if type(value) is list]
+        level = list(chain(chain.from_iterable(map(dict.values, dicts)), *lists))
+    return False
+
+
+def _are_unshared(containers: list[Any]) -> bool:
+    """Whether nobody refers to any of them but its own container and the two lists of `_are_trees`."""
+    return set(map(sys.getrefcount, containers)) == {_UNSHARED}
+
+
+def _references_of_unshared() -> int:
+    """The references counted for a container of which `_are_unshared` is to be true: it differs by Python."""
+    parent: list[list[Any]] = [[]]
+    level = list(parent)
+    containers = [value for value in level if type(value) is list]
+    (count,) = map(sys.getrefcount, containers)
+    return count
+
+
+_UNSHARED = _references_of_unshared()
 
 
 def _packed(lowered: Any) -> memoryview:
@@ -263,13 +247,13 @@ class _Writer:
 
     def _may_be_trees(self, container: Sized, kinds: set[type]) -> bool:
         """Whether it pays to look at many values of a mutable container at once."""
-        many = len(container) >= WORTH and not self._in_set
-        return many and kinds <= KINDS and not kinds <= _BARE
+        many = len(container) >= _WORTH and not self._in_set
+        return many and kinds <= _IN_TREES and not kinds <= _BARE
 
     def _many(self, values: Iterable[Any]) -> Iterator[Any]:
         levels = MAX_DEPTH - self._depth
-        for batch in batches(values):
-            yield from batch if is_tree(batch, levels) else map(self._lower, batch)
+        for batch in _batches(values):
+            yield from batch if _are_trees(batch, levels) else map(self._lower, batch)
 
     def _key(self, key: Any) -> Any:
         lowered = self._lower(key)

@@ -1,7 +1,7 @@
-"""Python's standard value types as lists of simpler values, and back; one row of a table for each.
+"""The table of Python's standard value types in plain/1: how each is written as simpler values, and read.
 
-Containers, buffers and classes of users belong to `plain`. No standard module is imported before a
-value of it is met: `explode` needs none, `build` imports its own.
+Containers, buffers and classes of users are in `plain_encode` and `plain_decode`. No standard module is
+imported before a value of it is met: `explode` needs none, `build` imports its own.
 """
 
 from __future__ import annotations

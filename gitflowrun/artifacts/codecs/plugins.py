@@ -12,10 +12,9 @@ The object (a class's attributes do) has
     encode     value -> the payload, in one buffer or a list of them
     decode     payload (a memoryview), trusted -> value
 
-One that can't be loaded is warned about and left out; of one that fails with a value, pickle takes over, with a
-warning too. They are looked for only when no codec of ours takes a
-value exactly, or a payload names an unknown one. Reading the metadata of all packages takes 30 ms; whether
-any package offers a codec is seen in 3.
+One that can't be loaded is warned about and left out; where one fails with a value, pickle takes over, with a
+warning too. They are looked for only when no built-in codec takes a value exactly, or a payload names an
+unknown one: reading the metadata of all packages takes 30 ms; whether any offers a codec is seen in 3.
 """
 
 from __future__ import annotations

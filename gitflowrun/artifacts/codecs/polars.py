@@ -1,7 +1,7 @@
-"""polars' DataFrame and Series as an Arrow table. Lazy frames are plans, not data: they are left to pickle.
+"""arrow/1 for polars: a DataFrame or Series as an Arrow table.
 
 Columns whose type Arrow does not give back exactly (categories, enums, Python objects, 128-bit integers,
-decimals) leave the whole value to pickle.
+decimals) leave the whole value to pickle; so do lazy frames, which are plans and no data.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""safetensors/1: torch tensors and state dicts in the file format of that name, buffers uncopied.
+"""safetensors/1: torch tensors and state dicts as files of that format, buffers uncopied.
 
-The format is simple enough to be written here, so that torch is all that is needed:
+The format is written here, so that torch is all that is needed:
 
     8 bytes: length N of the header, little-endian | N bytes of JSON | buffers
 
@@ -18,7 +18,8 @@ import math
 import sys
 from typing import TYPE_CHECKING, Any
 
-from gitflowrun.artifacts.codecs.payload import OUT_OF_BAND, Unencodable, flat
+from gitflowrun.artifacts.codecs.payload import Unencodable, flat
+from gitflowrun.artifacts.limits import MAX_TENSORS_HEADER, OUT_OF_BAND
 from gitflowrun.errors import CorruptRecord, GitflowrunError
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ _NAMES = {
     "F8_E5M2": ("float8_e5m2", 1), "F8_E4M3": ("float8_e4m3fn", 1),
 }  # fmt: skip
 _OF_TORCH = {torch_name: name for name, (torch_name, _) in _NAMES.items()}
-_MAX_HEADER = 100 << 20
 _SINGLE = "tensor"
 _KEY = "gitflowrun"
 _META = "__metadata__"
@@ -150,7 +150,7 @@ def decode_tensors(payload: memoryview, _loading: Loading) -> Any:
 
 def _rebuild(torch: Any, payload: memoryview) -> Any:
     start = 8 + int.from_bytes(payload[:8], "little")
-    if start > min(payload.nbytes, _MAX_HEADER):
+    if start > min(payload.nbytes, MAX_TENSORS_HEADER):
         raise CorruptRecord("a safetensors header is cut short")
     header = json.loads(bytes(payload[8:start]))
     note = json.loads(header[_META][_KEY])

@@ -106,7 +106,8 @@ def _encode(what: str, value: Any) -> Encoded:
 
 
 def _save(repository: Repository, values: Mapping[str, Encoded]) -> Saved:
-    from gitflowrun.artifacts.artifacts import INLINE_LIMIT, ArtifactWriter, Saved
+    from gitflowrun.artifacts.artifacts import ArtifactWriter, Saved
+    from gitflowrun.artifacts.limits import INLINE_LIMIT
 
     if not values:
         return Saved({})

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from gitflowrun.artifacts.codecs import Encoded, decode, encode, is_safe, suffix
-from gitflowrun.artifacts.codecs.payload import OUT_OF_BAND
+from gitflowrun.artifacts.limits import OUT_OF_BAND
 from gitflowrun.errors import (
     CorruptRecord,
     NotFound,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,10 @@ import pytest
 from gitflowrun.artifacts.artifacts import ArtifactReader, ArtifactWriter
 from gitflowrun.artifacts.codecs import encode
 from gitflowrun.artifacts.codecs.bytes import from_file
+from gitflowrun.artifacts.dedup import DedupIndex
 from gitflowrun.artifacts.reference import Chunk
 from gitflowrun.errors import UnserializableArtifact
-from gitflowrun.git.objects import ObjectType, Oid, hash_object
+from gitflowrun.git.objects import ObjectType, hash_object
 from gitflowrun.git.pack.publish import PackObject, PackStore, WrittenPack
 from gitflowrun.git.pack.reader import PackReader
 from gitflowrun.names import Digest, TaskName
@@ -54,20 +55,17 @@ class _Packs(PackStore):
         return [*self.pack_dir.glob("*"), *self.incoming.glob("*")]
 
 
-class _Index:
-    """Knows nothing, and does something when it is asked: between the first hash and the others."""
+class _Index(DedupIndex):
+    """An empty index that does something when it is asked: between the first hash and the others."""
 
-    def __init__(self, asked: Callable[[], object]) -> None:
+    def __init__(self, repo: GitRepo, asked: Callable[[], object]) -> None:
+        super().__init__(repo.path / "no index", PackReader(objects_dir(repo)))
         self.asked = asked
 
-    def lookup(self, _: Iterable[Digest], /) -> Mapping[Digest, Oid]:
-        """None."""
-        return {}
-
-    def payloads(self, _: Iterable[Digest], /) -> Mapping[Digest, tuple[Chunk, ...]]:
+    def payloads(self, digests: Iterable[Digest]) -> dict[Digest, tuple[Chunk, ...]]:
         """None."""
         self.asked()
-        return {}
+        return super().payloads(digests)
 
 
 def _overwrite(path: Path, data: bytes, offset: int = 5 * MIB) -> None:
@@ -119,7 +117,7 @@ def test_a_file_that_changes_before_it_is_packed(
 def test_a_file_that_changes_between_its_hash_and_its_chunks(repo: GitRepo, file: Path) -> None:
     """Chunks that are not together what was hashed are refused, too."""
     packs = _Packs(repo)
-    index = _Index(lambda: _overwrite(file, b"changed"))
+    index = _Index(repo, lambda: _overwrite(file, b"changed"))
     with pytest.raises(UnserializableArtifact, match="'log' changed"):
         ArtifactWriter(packs, index).save({"log": encode(from_file(file))}, TASK)
     assert not packs.files()
@@ -147,7 +145,7 @@ def test_an_array_that_another_thread_writes_to(repo: GitRepo, size: int, packin
 
     if packing:
         packs.before = flip
-    index = _Index(lambda: None if packing else flip())
+    index = _Index(repo, lambda: None if packing else flip())
     values = {"other": encode(noise(2 * MIB)), "array": encode(array)}
     with _thread(), pytest.raises(UnserializableArtifact, match="'array' changed"):
         ArtifactWriter(packs, index).save(values, TASK)
