@@ -1,4 +1,4 @@
-"""Seals every test from the machine: its git config, HOME, identity, time zone and hooks; offers repositories."""
+"""Keeps every test apart from the machine: its git config, HOME, identity, time zone and hooks; offers repositories."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from hypothesis import HealthCheck, settings
 from tests.helpers.repos import GitRepo, make_repo
 
 settings.register_profile(
-    "sealed", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+    "isolated", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
-settings.load_profile("sealed")
+settings.load_profile("isolated")
 
 
-def _seal() -> None:
+def _isolate() -> None:
     # At import, before libgit2 reads HOME for the first time.
     home = Path(tempfile.mkdtemp(prefix="gitflowrun-home-"))
     config = home / ".gitconfig"
@@ -49,7 +49,7 @@ def _seal() -> None:
         os.environ["PYTHONPATH"] = os.pathsep.join(absolute)
 
 
-_seal()
+_isolate()
 
 
 @pytest.fixture(autouse=True)

@@ -87,11 +87,11 @@ def test_mirror_bundle_and_gc(hello: GitRepo, tmp_path: Path) -> None:
 
 
 def test_tags_are_git_tags(hello: GitRepo) -> None:
-    """A run's tag is listed by `git tag` and names the run's birth commit."""
+    """A run's tag is listed by `git tag` and names the run's first commit."""
     assert hello.git("tag", "-l") == "runs/Hello/first%20try/2"
-    birth = hello.git("rev-list", "--max-parents=0", "runs/Hello/2")
-    assert hello.git("rev-parse", "runs/Hello/first%20try/2") == birth
-    assert hello.git("describe", "--all", "--exact-match", birth)
+    first = hello.git("rev-list", "--max-parents=0", "runs/Hello/2")
+    assert hello.git("rev-parse", "runs/Hello/first%20try/2") == first
+    assert hello.git("describe", "--all", "--exact-match", first)
 
 
 def test_the_runs_stay_out_of_a_plain_clone(hello: GitRepo, tmp_path: Path) -> None:

@@ -1,9 +1,9 @@
-"""The messages of a run's commits: written here, read here, and by `git log` and `git interpret-trailers`.
+"""The messages of a run's commits: a subject for people, and trailers for us, `git log` and `git for-each-ref`.
 
     MyFlow/12: done, 5 tasks in 3.2 s
 
     Run: MyFlow/12
-    Uid: 3fa29c1…                       the birth commit, which itself can't name its own oid
+    Uid: 3fa29c1…                       the first commit, whose own message can't name it
     Status: done
     Tasks: 5
     Started: 2025-11-23T19:30:00.123Z
@@ -11,12 +11,12 @@
     Code-Commit: 9c1e44a…+dirty
     Origin: resume MyFlow/11 77ab310…
     User: ada
-    Seal: 5d0c…                         says to the clone that made it that it did (`trust`)
+    Mac: 5d0c…                          keyed hash of tree and parents: made in this clone (`trust`)
 
 A list of runs is made of these messages alone, in one `git for-each-ref`, so they are parsed here and not by
 git: a user's `trailer.*` settings change what git makes of them, and one pass is cheaper than one per field.
-What a message says is for people and lists. Nobody trusts it: anybody can write one. The seal alone is proof,
-for the clone that has its key, that tree and parents were put together there.
+What a message says is for people and lists. Nothing is trusted because of it: anybody can write one. Its MAC alone
+proves, to the clone that has the key, that tree and parents were put together there.
 """
 
 from __future__ import annotations
@@ -67,18 +67,18 @@ class RunState:
     """What a commit's message says of its run.
 
     Attributes:
-        run: `Flow/id` as it was born; in another clone the ref may carry another id.
+        run: `Flow/id` where it was created; in another clone the ref may carry another id.
         status: How far the run is.
-        started: When it was born.
+        started: When it was created.
         finished: When it ended; None while it runs.
         tasks: How many tasks are done, not counting those of private steps (`_parameters`).
         user: Who runs it.
-        uid: The birth commit's oid; None in the birth commit's own message.
-        code_commit: HEAD when the run was born; None in a repository without commits.
+        uid: The first commit's oid; None in that commit's own message.
+        code_commit: HEAD when the run was created; None in a repository without commits.
         dirty: Whether the work tree differed from `code_commit`; so it does where there is none.
         origin: `resume Flow/id uid` of the run it was made from, if any.
         failed_step: Where it failed, if it did.
-        seal: What `Trust.seal` made of the commit's tree and parents; set when the commit is made.
+        mac: What `Trust.mac` makes of the commit's tree and parents; set when the commit is made.
     """
 
     run: str
@@ -92,7 +92,7 @@ class RunState:
     dirty: bool = False
     origin: str = ""
     failed_step: str = ""
-    seal: str = ""
+    mac: str = ""
 
 
 def format_message(state: RunState) -> bytes:
@@ -119,7 +119,7 @@ def _format(state: RunState, subject: str) -> bytes:
         "Code-Commit": code,
         "Origin": state.origin,
         "User": state.user,
-        "Seal": state.seal,
+        "Mac": state.mac,
     }
     lines = [f"{key}: {value}" for key, text in trailers.items() if (value := _one_line(text))]
     head = _one_line(f"{state.run}: {subject}")
@@ -144,7 +144,7 @@ def parse_message(message: str) -> RunState | None:
             dirty=dirty == "dirty" or not commit,
             origin=found.get("Origin", ""),
             failed_step=found.get("Failed-Step", ""),
-            seal=found.get("Seal", ""),
+            mac=found.get("Mac", ""),
         )
     except (KeyError, ValueError, OverflowError, InvalidPathspec):
         return None

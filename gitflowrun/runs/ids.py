@@ -1,4 +1,4 @@
-"""Which number a new run gets: one sequence for all flows of the repository, in which no number comes twice.
+"""The ids of new runs: one sequence of numbers for all flows of the repository, none of which comes twice.
 
 Choosing a number:
 
@@ -10,11 +10,11 @@ Choosing a number:
    0.2 s, once per `git pack-refs`). Take the stamp before asking: refs packed meanwhile make the next look a
    full one.
 4. The number is one more than all of these. Take its run's lock; if somebody holds it, the mark was lost
-   between his step 5 and his birth commit: take the next number.
+   between its step 5 and its first commits: take the next number.
 5. Write the mark.
 6. Give the lock back. The number is reserved: should its owner die now, it is never used.
-7. The owner publishes the birth commit under a ref that must not exist. If it does (somebody writes our refs
-   without asking us), start again.
+7. The owner publishes the run under a ref that must not exist. If it does (somebody writes our refs without
+   asking for a number), start again.
 
 The mark is a cache: whoever deletes it makes the next start slower. It alone knows of runs that were deleted
 and have left the trash, so `git runs gc` must leave the newest run of the trash there.
@@ -46,7 +46,7 @@ _CEILING = 10**12
 
 @frozen
 class Reservation:
-    """A number that is ours, and the lock of its run, which we hold."""
+    """A number that no other process gets, and the lock of its run, which is held."""
 
     id: RunId
     lock: FileLock
@@ -73,7 +73,7 @@ class RunIds:
             thorough: Don't trust the mark: all refs are looked at.
 
         Raises:
-            RepositoryError: the repository can't be written to, or somebody sits on the lock.
+            RepositoryError: the repository can't be written to, or the lock is held for too long.
         """
         with self._locks.ids():  # 1
             mark = self._look(thorough=thorough)  # 2, 3

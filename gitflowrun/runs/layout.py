@@ -1,9 +1,9 @@
-"""Where everything lies: ref names and the paths of a run's tree. The only room that knows them.
+"""The names of refs and the paths of a run's tree. No other module spells them.
 
 Refs:
 
     refs/runs/<Flow>/<id>                     the run; its tip is the newest state
-    refs/runs/@tags/<Flow>/<tag>/<id>         a tag of a run -> its birth commit
+    refs/runs/@tags/<Flow>/<tag>/<id>         a tag of a run -> its first commit
     refs/tags/runs/<Flow>/<tag>/<id>          the same as a git tag, for people
     refs/runs-remotes/<remote>/...            tracking copies of a remote's refs/runs/...
     refs/runs-trash/<time>/<Flow>/<id>        deleted runs
@@ -11,7 +11,7 @@ Refs:
 
 The tree of a run's commit:
 
-    INFO                                      RunInfo
+    INFO                                      RunInfo; alone in the first commit
     code/                                     the work tree's snapshot
     steps/<step>/<task>/TASK                  TaskRecord
     steps/<step>/<task>/{stdout,stderr}       output, plain text; what is beyond 4 MiB goes on in

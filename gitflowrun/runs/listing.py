@@ -1,7 +1,7 @@
-"""Which runs there are, from one `git for-each-ref`: commit messages and tags, no trees, no pygit2.
+"""The list of runs, from one `git for-each-ref`: commit messages and tags, no trees, no pygit2.
 
-The order is that of the numbers: the order in which runs were born here. Times are for people; a clock that
-was set back does not reorder anything.
+The order is that of the numbers, in which runs were created here. Times are for people; a clock that was set back
+does not reorder anything.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ class RunSummary:
         flow: Its flow.
         id: Its id here.
         commit: Its newest commit.
-        uid: Its birth commit, as its message says.
+        uid: Its first commit, as its message says.
         status: How far it is now.
-        started: When it was born.
+        started: When it was created.
         finished: When it ended; None if it has not.
         tasks: How many tasks are done.
         user: Who ran it.
         subject: The first line of the message.
         tags: Its user tags, sorted.
-        code_commit: HEAD when it was born.
+        code_commit: HEAD when it was created.
         dirty: Whether the work tree differed from that, or there was no commit at all.
         origin: What it was resumed or cloned from, such as `resume MyFlow/11 <uid>`.
         failed_step: Where it failed, if it did.

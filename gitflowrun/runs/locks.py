@@ -1,12 +1,12 @@
-"""Locks between the processes of a repository: flock on files below `.git/gitflowrun/locks`, and what they guard.
+"""Locks between the processes of a repository: `flock` on files below `.git/gitflowrun/locks`.
 
-The kernel frees a lock when its process ends, however it ends, so no lock is ever stale. A lock file that is
+The kernel frees a lock when its process ends, however it ends, so none is left locked. A lock file that is
 left behind says nothing by being there, with one exception: `run-<id>` stays behind exactly when the process
 that ran the run died or gave up before the run's last commit.
 
     ids          held while a run id is chosen
     tags         held while tags of a run are read, checked and written
-    run-<id>     held by the process that runs the run, from before its birth to its end; renewed
+    run-<id>     held by the process that runs the run, from before its first commit to its end; renewed
                  at every commit, as `.git/gitflowrun` may be deleted at any time
 """
 

@@ -1,9 +1,9 @@
-"""What a repository needs now and then because runs are written into it. Never fails: it can all wait.
+"""Maintenance that runs cause: packs folded, locks and temporary files of dead processes removed, a lost index rebuilt.
 
-Before a run, git is told once that payloads are no good for deltas. During a run, each group commit is a pack,
-and an hour has room for 18,000 of them: git folds them beside the run, whenever enough have gathered. After a
-run, what crashed processes have left behind is swept up, and packs are folded if many are left. When nothing
-is due, which is nearly always, all this costs a look at two directories.
+None of it can fail a run: it can all wait. When a run starts, git is told once that payloads are no good for deltas,
+and the dedup index is rebuilt where there is none. During a run each group commit is a pack, of which an hour has room
+for 18,000: git folds them beside the run whenever enough have gathered. After a run, what crashed processes have left
+is removed, and packs are folded if many are left. When nothing is due, all this costs a look at two directories.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from gitflowrun.git.repository import Repository
     from gitflowrun.runs.records import TaskRecord
 
-__all__ = ["Upkeep", "ensure_dedup_index", "shared_payloads", "tidy"]
+__all__ = ["RunMaintenance", "ensure_dedup_index", "shared_payloads", "tidy"]
 
 _LOCKS_EVERY = 86_400.0
 """Seconds between two searches for old locks of refs: they look at the file of every run."""
@@ -36,8 +36,8 @@ _LOOK_BACK = 1.0
 """Seconds that a run's start spends on reading older runs, newest first, when the dedup index was lost."""
 
 
-class Upkeep:
-    """Looks after a repository while a run is written into it.
+class RunMaintenance:
+    """The maintenance of a repository while a run is written into it: folds the packs of its commits.
 
     Args:
         repo: The repository.
@@ -50,8 +50,8 @@ class Upkeep:
         with contextlib.suppress(GitflowrunError, OSError):
             exempt_from_deltas(repo, layout.PAYLOAD_PATTERN)
 
-    def released(self, packs: int) -> None:
-        """Hear that so many packs were left to git; let it fold them if they are many. Does not wait."""
+    def packs_released(self, packs: int) -> None:
+        """Count packs that were left to git, and let it fold them if they are many. Does not wait."""
         self._packs += packs
         if self._folding and self._folding.is_over:
             folding, self._folding = self._folding, None
@@ -64,7 +64,7 @@ class Upkeep:
             self._folding = start_fold(self._repo, beyond=FOLD_BEYOND)
 
     def stop(self) -> None:
-        """Give up what was begun: nobody waits for it at the end of a run. `tidy` takes it up again."""
+        """Stop a fold that was begun: the end of a run does not wait for it, and `tidy` begins another."""
         folding, self._folding = self._folding, None
         if folding:
             with contextlib.suppress(GitflowrunError, OSError):
@@ -72,7 +72,7 @@ class Upkeep:
 
 
 def tidy(repo: Repository) -> None:
-    """What is due between runs: sweep up after crashed processes, fold packs if many have gathered."""
+    """Do what is due between runs: remove what crashed processes left, fold packs if many have gathered."""
     for chore in (_sweep_packs, _sweep_locks, _fold):
         with contextlib.suppress(GitflowrunError, OSError):
             chore(repo)

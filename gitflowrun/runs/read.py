@@ -1,9 +1,7 @@
-"""A run as it is stored: read lazily, each part once. Everything in it may come from a stranger.
+"""Runs and tasks as they are stored: read lazily, each part once, and checked, for a stranger may have written them.
 
-Which runs there are is `listing`'s and `runs`' business; whose values may be loaded is `trust`'s. A part that
-is missing or malformed is a `CorruptRecord` that names the run, the step and the task.
-
-The order in which people read the steps of a run: along the graph, branches side by side. A pure function.
+A part that is missing or malformed is a `CorruptRecord` that names the run, the step and the task. Whose values may be
+loaded is decided in `trust`.
 """
 
 from __future__ import annotations
@@ -33,46 +31,6 @@ if TYPE_CHECKING:
     from gitflowrun.runs.commit_message import RunState, Status
 
 __all__ = ["StoredRun", "StoredTask", "order_steps"]
-
-
-def order_steps(graph: Mapping[str, Any], names: Iterable[str]) -> list[str]:
-    """`names` in the order of `graph` (a run's `_graph_info`); private ones first, unknown ones last.
-
-    The graph may be anybody's data: what does not look like one is passed over.
-    """
-    present = set(names)
-    known = [name for name in _along(_edges(graph), graph.get("start_step")) if name in present]
-    rest = sorted(present - set(known))
-    private = [name for name in rest if name.startswith("_")]
-    return [*private, *known, *(name for name in rest if not name.startswith("_"))]
-
-
-def _edges(graph: Mapping[str, Any]) -> dict[str, list[str]]:
-    steps = graph.get("steps")
-    edges: dict[str, list[str]] = {}
-    for name, node in steps.items() if isinstance(steps, Mapping) else ():
-        following = node.get("next") if isinstance(node, Mapping) else None
-        found = following if isinstance(following, list | tuple) else ()
-        edges[str(name)] = [target for target in found if isinstance(target, str)]
-    return edges
-
-
-def _along(edges: Mapping[str, list[str]], start: object) -> list[str]:
-    """Topological order by depth-first search, a step's first target first; back edges don't count."""
-    first = [start] if isinstance(start, str) else []
-    done: dict[str, None] = {}
-    entered: set[str] = set()
-    # Reverse postorder turns siblings around, so they are visited last first. No recursion: graphs are data.
-    stack = [(name, False) for name in [*edges, *first]]
-    while stack:
-        name, leaving = stack.pop()
-        if leaving:
-            done[name] = None
-        elif name not in entered:
-            entered.add(name)
-            stack.append((name, True))
-            stack.extend((target, False) for target in edges.get(name, ()) if target not in entered)
-    return list(reversed(done))
 
 
 _DIGITS = 18  # of a task that is sorted as a number; Python refuses thousands of them
@@ -105,8 +63,8 @@ class StoredRun:
 
     @cached_property
     def identity(self) -> RunIdentity:
-        """Which run, independent of ids: the oid of its birth commit, looked up, not believed."""
-        return RunIdentity(self.flow, self.id, self._birth())
+        """Which run, independent of ids: the oid of its first commit, looked up, not believed."""
+        return RunIdentity(self.flow, self.id, self._first_commit())
 
     @cached_property
     def state(self) -> RunState:
@@ -123,7 +81,7 @@ class StoredRun:
 
     @property
     def started(self) -> float:
-        """When it was born; tagging and whatever else comes later never change it."""
+        """When it was created; tagging and whatever else comes later never change it."""
         return self.info.created
 
     @property
@@ -133,7 +91,7 @@ class StoredRun:
 
     @property
     def code_commit(self) -> Oid | None:
-        """HEAD when the run was born."""
+        """HEAD when the run was created."""
         return self.state.code_commit
 
     @cached_property
@@ -226,8 +184,8 @@ class StoredRun:
         with _about(what):
             return {entry.name: entry.oid for entry in self.objects.tree(tree)}
 
-    def _birth(self) -> Oid:
-        """The oid of the birth commit.
+    def _first_commit(self) -> Oid:
+        """The oid of the first commit.
 
         The message names it; to be believed, that commit must have no parent and the same INFO, whose nonce
         nobody shares. Otherwise the history tells.
@@ -235,7 +193,7 @@ class StoredRun:
         if not self._commit.parents:
             return self.commit
         claimed = self.state.uid
-        if claimed is not None and self._is_birth(claimed):
+        if claimed is not None and self._is_first_commit(claimed):
             return claimed
         oid, commit = self.commit, self._commit
         with _about(f"history of {self.pathspec}"):
@@ -244,7 +202,7 @@ class StoredRun:
                 commit = self.objects.commit(oid)
         return oid
 
-    def _is_birth(self, oid: Oid) -> bool:
+    def _is_first_commit(self, oid: Oid) -> bool:
         try:
             commit = self.objects.commit(oid)
             info = self.objects.entry(commit.tree, layout.INFO)
@@ -320,6 +278,50 @@ class StoredTask:
     def _entries(self) -> dict[bytes, Oid]:
         with _about(self.pathspec):
             return {entry.name: entry.oid for entry in self.run.objects.tree(self.tree)}
+
+
+def order_steps(graph: Mapping[str, Any], names: Iterable[str]) -> list[str]:
+    """Steps in the order in which people read them: along the graph, branches side by side.
+
+    Private steps come first, those that the graph does not have last.
+
+    Args:
+        graph: A run's `_graph_info`. It may be anybody's data: what does not look like a graph is passed over.
+        names: The steps.
+    """
+    present = set(names)
+    known = [name for name in _along(_edges(graph), graph.get("start_step")) if name in present]
+    rest = sorted(present - set(known))
+    private = [name for name in rest if name.startswith("_")]
+    return [*private, *known, *(name for name in rest if not name.startswith("_"))]
+
+
+def _edges(graph: Mapping[str, Any]) -> dict[str, list[str]]:
+    steps = graph.get("steps")
+    edges: dict[str, list[str]] = {}
+    for name, node in steps.items() if isinstance(steps, Mapping) else ():
+        following = node.get("next") if isinstance(node, Mapping) else None
+        found = following if isinstance(following, list | tuple) else ()
+        edges[str(name)] = [target for target in found if isinstance(target, str)]
+    return edges
+
+
+def _along(edges: Mapping[str, list[str]], start: object) -> list[str]:
+    """Topological order by depth-first search, a step's first target first; back edges don't count."""
+    first = [start] if isinstance(start, str) else []
+    done: dict[str, None] = {}
+    entered: set[str] = set()
+    # Reverse postorder turns siblings around, so they are visited last first. No recursion: graphs are data.
+    stack = [(name, False) for name in [*edges, *first]]
+    while stack:
+        name, leaving = stack.pop()
+        if leaving:
+            done[name] = None
+        elif name not in entered:
+            entered.add(name)
+            stack.append((name, True))
+            stack.extend((target, False) for target in edges.get(name, ()) if target not in entered)
+    return list(reversed(done))
 
 
 @contextmanager

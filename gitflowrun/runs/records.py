@@ -1,6 +1,6 @@
-"""The records of a run as frozen values, and the tables of their maps.
+"""The records of a run, INFO and TASK, as frozen values, and the tables of their maps.
 
-No bytes (`msgpack`), no paths (`layout`). INFO and TASK are maps with a `schema` number. A reader takes what
+INFO and TASK are maps with a `schema` number. A reader takes what
 it knows, keeps what it does not know in `extra` and writes it back unchanged, so a newer release's fields
 survive an older one's rewrite.
 
@@ -62,7 +62,7 @@ Map = Mapping[str, Any]
 
 @frozen
 class RunIdentity:
-    """Which run: its flow, its id in this repository and, clone-independent, its birth commit's oid."""
+    """Which run: its flow, its id in this repository and, clone-independent, its first commit's oid."""
 
     flow: str
     id: RunId

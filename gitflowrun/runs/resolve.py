@@ -1,16 +1,16 @@
-"""How people name a run, or a part of one. Which run that is is looked up here; parts are not.
+"""The addresses of runs and of their parts, and which run an address names.
 
     12                     the run with that number
-    12-3fa29c1             the run of that number which was born in another clone
+    12-3fa29c1             the run of that number that was created in another clone
     MyFlow/12              the same, when the flow is worth saying
     production             the newest run with that tag
-    3fa29c1                the run whose birth commit, or newest commit, begins so (4 digits or more)
+    3fa29c1                the run whose first commit, or newest commit, begins so (4 digits or more)
     @latest                the newest run; MyFlow/@latest the newest of a flow
     @{-1}                  the run before that one, @{-2} the one before it
 
-Each may be followed by /step, /step/task or /step/task/artifact. They are tried in this order and the first
-kind that finds anything decides, so digits alone are always an id before they are a tag or a hash. If it finds
-several runs, the address is ambiguous and the error lists them.
+Each may be followed by /step, /step/task or /step/task/artifact, which are not looked up here. The kinds are tried in
+this order and the first that finds anything decides, so digits alone are an id before they are a tag or a hash. If it
+finds several runs, the address is ambiguous and the error lists them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The user tags of runs: one ref per tag and run, at the run's birth commit, mirrored as a git tag for people.
+"""The user tags of runs: one ref per tag and run, at the run's first commit, mirrored as a git tag for people.
 
 Changing the tags of a run:
 
@@ -9,13 +9,6 @@ Changing the tags of a run:
 Rules (Metaflow's): 1 to 500 characters; a run has at most 50 user tags, and only growing beyond is refused;
 adding a tag that the system has set is ignored; removing one is an error; removing what is not there is fine;
 a replacement removes first.
-
-Moving refs to objects that only we can have made: tells "it was us" from "somebody else was faster".
-
-A ref can be written and its writer be told of a failure: between libgit2's rename of the ref and its fsync of
-the directory, a `git pack-refs --prune` packs the ref and removes the directory. The next attempt then finds
-the ref where it wanted to put it. A run's commits are unique (a nonce, a parent, a time, a seal), so a ref that
-is at ours was moved by us. Taking that for a conflict would stop the run for good, or give it a second number.
 """
 
 from __future__ import annotations
@@ -37,11 +30,16 @@ if TYPE_CHECKING:
     from gitflowrun.runs.read import StoredRun
     from gitflowrun.runs.records import RunIdentity
 
-__all__ = ["Tags", "check_tags", "publish", "tag_updates"]
+__all__ = ["Tags", "check_tags", "move_refs", "tag_updates"]
 
 
-def publish(refs: Refs, updates: Sequence[RefUpdate]) -> None:
-    """Change refs, all or none.
+def move_refs(refs: Refs, updates: Sequence[RefUpdate]) -> None:
+    """Change refs, all or none; refs that are as wanted already were moved by an earlier attempt of this process.
+
+    A ref can be moved and the attempt fail: when its directory can't be synced, or when git is killed between its
+    commit and its answer. The next attempt finds the ref where it wanted to put it. A run's commits are unique (a
+    nonce, a parent, a time, a MAC), so nobody else can have moved it there, and taking that for a conflict would
+    stop the run for good, or give it a second number.
 
     Raises:
         RefConflict: one of them has not its expected old value, and they are not all as wanted either.
@@ -139,14 +137,14 @@ class Tags:
             added = check_tags(add, system=system, present=kept)
             removed = unwanted.intersection(present).difference(added)
             updates = tag_updates(self._refs, run.identity, add=added, remove=sorted(removed))
-            publish(self._refs, updates)  # 3
+            move_refs(self._refs, updates)  # 3
         return tuple(sorted({*kept, *added}))
 
     def mirror(self) -> int:
         """Make refs/tags/runs what refs/runs/@tags says; how many git tags had to be changed.
 
         A git tag below `runs/` that no run has stays if a user may have made it: one that does not point to
-        a birth commit of ours.
+        the first commit of a tagged run.
         """
         with Locks(self._repo.state_dir).tags():
             truth = {
@@ -159,13 +157,13 @@ class Tags:
                 for name in truth
                 if truth[name] != shown.get(name)
             ]
-            births = set(truth.values())
+            first_commits = set(truth.values())
             updates += [
                 _mirror_update(name, None, oid)
                 for name, oid in shown.items()
-                if name not in truth and oid in births
+                if name not in truth and oid in first_commits
             ]
-            publish(self._refs, updates)
+            move_refs(self._refs, updates)
         return len(updates)
 
 

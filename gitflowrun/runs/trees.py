@@ -1,19 +1,14 @@
-"""The trees of a growing run: little memory for many tasks, and work only where something changed.
+"""The git objects of a growing run: its trees, the tasks' trees, and the view `data/` of the end task's artifacts.
 
-Which entries there are is `layout`'s business; objects are made here and written by `writer`.
-
-The git objects of a group of finished tasks, checked before anybody relies on them. Nothing is written here.
-
-A task's tree is self-contained: whatever its own artifacts consist of is an entry of it, or git would drop
-it sooner or later.
-
-The `data/` directory of a run: the end task's artifacts by name, so that git's own commands compare runs.
+Objects are made and checked here and written by `write`. A run's tree takes little memory for many tasks, and only
+what has changed is made again. A task's tree is self-contained: whatever its own artifacts consist of is an entry of
+it, or git would drop it sooner or later.
 
     data/<name><suffix>            an artifact of one chunk: the payload's own blob, under a name
     data/<name><suffix>.chunks     a larger one: a text that says what it is and lists its chunks
 
-A text rather than a directory of chunks: `git diff runs/F/11 runs/F/12 -- data` then says in words that size
-or type changed, and in which chunks the payloads differ. And stock tools can put a payload together:
+A text rather than a directory of chunks: `git diff runs/F/11 runs/F/12 -- data` then says in words that size or type
+changed, and in which chunks the payloads differ. And stock tools can put a payload together:
 
     git show runs/F/12:data/model.npy.chunks | sed -n 's/^chunk //p' |
         while read b; do git show runs/F/12:steps/train/3/blake3/$b; done > model.npy
@@ -41,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "GroupObjects",
-    "Remembered",
+    "ReachableObjects",
     "RunTree",
     "StepTree",
     "data_entries",
@@ -181,13 +176,14 @@ def _directory(name: bytes, objects: list[PackObject], entries: Iterable[TreeEnt
     return TreeEntry(Mode.TREE, name, oid)
 
 
-_REMEMBERED = 20_000
+_MOST_REACHABLE = 20_000
+"""Objects of a run that are remembered as written: 2 MB of memory at most."""
 
 
-class Remembered:
-    """Objects that are known to be reachable from this run; forgets the oldest of very many."""
+class ReachableObjects:
+    """Objects that this run reaches already, and that need not be written again; of very many, the newest."""
 
-    def __init__(self, limit: int = _REMEMBERED) -> None:
+    def __init__(self, limit: int = _MOST_REACHABLE) -> None:
         self._limit = limit
         self._oids: dict[Oid, None] = {}
 
@@ -207,13 +203,13 @@ class GroupObjects:
     Args:
         run: `Flow/id`, for messages.
         existing: The repository's objects, in which chunks written by tasks must be.
-        remembered: What the run holds already and need not be written or looked for again.
+        reachable: What the run holds already and need not be written or looked for again.
     """
 
-    def __init__(self, run: str, existing: ObjectStore, remembered: Remembered) -> None:
+    def __init__(self, run: str, existing: ObjectStore, reachable: ReachableObjects) -> None:
         self._run = run
         self._existing = existing
-        self._remembered = remembered
+        self._reachable = reachable
         self._new: dict[Oid, PackObject] = {}
         self._relied_on: dict[Oid, str] = {}
         self.repeatable: set[Oid] = set()
@@ -267,7 +263,7 @@ class GroupObjects:
             if hash_object(ObjectType.BLOB, data) != chunk.oid or len(data) != chunk.size:
                 raise CorruptRecord(f"the payload of {artifact} is not what its record says")
             self._put(ObjectType.BLOB, data, chunk.oid)
-        elif chunk.oid not in self._remembered and chunk.oid not in self._new:
+        elif chunk.oid not in self._reachable and chunk.oid not in self._new:
             self._check_exists(artifact, chunk.oid)
             self._relied_on[chunk.oid] = artifact
         self.repeatable.add(chunk.oid)
@@ -305,7 +301,7 @@ class GroupObjects:
 
     def _put(self, kind: ObjectType, data: bytes, oid: Oid | None = None) -> Oid:
         oid = oid or hash_object(kind, data)
-        if oid not in self._remembered:
+        if oid not in self._reachable:
             self._new.setdefault(oid, PackObject(kind, data, oid))
         return oid
 

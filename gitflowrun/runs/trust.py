@@ -1,29 +1,26 @@
-"""Whose runs may execute code here: this clone's own, and those the user vouches for. Loading is others' work.
+"""Trust: which runs may execute code here, and which of their payloads may be loaded if loading could run code.
 
 Pickles, and the code of a run, are executed only for a trusted run. A run is trusted as it was at one commit:
 somebody who publishes further commits of it does not inherit the trust. A commit is trusted when
 
-1. it was made in this clone: its message carries a seal, a keyed hash of its tree and parents; or
+1. it was made in this clone: its message carries a MAC, a keyed hash of its tree and parents; or
 2. the user trusts it, or a later state of the same run (`git runs trust 12`); or
 3. the user trusts a remote (`git runs trust origin`) whose runs, as last fetched, have it.
 
-The key of the seal lies beside the disposable state, in `gitflowrun-key-<user id>` of the common git
-directory, and is never copied by clone, fetch or push. So deleting `.git/gitflowrun/` loses no trust in one's
-own runs, and nothing that is deleted or fetched can make a stranger's run trusted; deleting the key makes own
-runs untrusted until the user vouches for them. What the user trusts is local git config: `runs.trustedRun` and
-`runs.trustedRemote`, which `git config` shows and edits.
+The key of the MAC lies beside the disposable state, in `gitflowrun-key-<user id>` of the common git directory, and is
+never copied by clone, fetch or push. So deleting `.git/gitflowrun/` loses no trust in one's own runs, and nothing that
+is deleted or fetched can make a stranger's run trusted; deleting the key makes own runs untrusted until the user
+vouches for them. What the user trusts is local git config: `runs.trustedRun` and `runs.trustedRemote`.
 
-Who made what a run holds, all the way back: whether a payload that could run code may be loaded.
+*Provenance.* A run that resumes another takes over its tasks with all they stored, so a run made here may hold a
+stranger's pickles, and the stranger wrote the records that tell where they come from. What is believed instead are the
+runs themselves: the one that holds a task, the one it was made from, and so on, each named by the run before it in its
+own INFO.
 
-Whom the user trusts is `trust`'s business; a run is trusted as a whole. But a run that resumes another takes
-over its tasks with all they stored, so a run made here may hold a stranger's pickles, and the stranger wrote
-the records that tell where they come from. What is believed instead is the *line*: the run that holds a task,
-the run it was made from, and so on, each named by the run before it in its own INFO.
-
-1. All runs of the line are trusted: no stranger had anything in hand.
+1. All these runs are trusted: no stranger had anything to do with the payload.
 2. Otherwise a task counts only if one of the runs before the first stranger's executed it.
-3. And an artifact only if the task that lists it counts, and so does the one that made it; and the maker did
-   make it: a stranger's list that names a later task of ours as the maker is handed on by that very task.
+3. And an artifact only if the task that lists it counts, and so does the one that made it; and the maker did make it:
+   where a stranger's list names a later task of ours as the maker, that very task inherits the artifact.
 """
 
 from __future__ import annotations
@@ -96,7 +93,7 @@ class Trust:
             return False
         if state not in self._answers:
             self._answers[state] = (
-                self._is_sealed(state)
+                self._was_made_here(state)
                 or self._is_vouched_for(state)
                 or any(self._has(remote, run.flow, state) for remote in self.trusted.remotes)
             )
@@ -147,7 +144,7 @@ class Trust:
 
     def distrust_run(self, run: RunIdentity) -> bool:
         """Take trust in a run back; whether there was any. Runs made in this clone stay trusted."""
-        removed = [it for it in self.trusted.runs if self._birth(it) == run.uid]
+        removed = [it for it in self.trusted.runs if self._first_commit(it) == run.uid]
         for commit in removed:
             self._remove(_RUN, str(commit))
         return bool(removed)
@@ -168,12 +165,12 @@ class Trust:
                 runs.append(Oid.from_hex(text))
         return Trusted(tuple(runs), tuple(self._config(_REMOTE)))
 
-    def seal(self, tree: Oid, parents: Sequence[Oid]) -> str:
-        """The seal of a commit that is about to be made here; empty where no key can be kept."""
+    def mac(self, tree: Oid, parents: Sequence[Oid]) -> str:
+        """The MAC of a commit that is about to be made here; empty where no key can be kept."""
         key = self._key or self._make_key()
-        return _seal(key, tree, parents) if key else ""
+        return _mac(key, tree, parents) if key else ""
 
-    def _is_sealed(self, commit: Oid) -> bool:
+    def _was_made_here(self, commit: Oid) -> bool:
         if not self._key:
             return False
         try:
@@ -181,8 +178,8 @@ class Trust:
         except GitflowrunError:
             return False
         state = parse_message(found.message.decode(errors="replace"))
-        expected = _seal(self._key, found.tree, found.parents)
-        return state is not None and secrets.compare_digest(state.seal.encode(), expected.encode())
+        expected = _mac(self._key, found.tree, found.parents)
+        return state is not None and secrets.compare_digest(state.mac.encode(), expected.encode())
 
     def _is_vouched_for(self, commit: Oid) -> bool:
         return commit in self.trusted.runs or any(
@@ -203,7 +200,7 @@ class Trust:
     def _tip(self, run: RunIdentity) -> Oid | None:
         return self._repo.refs.get(layout.run_ref(run.flow, run.id))
 
-    def _birth(self, commit: Oid) -> Oid:
+    def _first_commit(self, commit: Oid) -> Oid:
         """The first commit of the run that a commit is a state of."""
         try:
             while parents := self._repo.objects.commit(commit).parents:
@@ -267,22 +264,27 @@ class Trust:
         return self._key
 
 
-def _seal(key: bytes, tree: Oid, parents: Sequence[Oid]) -> str:
-    mac = hashlib.blake2b(key=key, digest_size=16, person=b"gitflowrun seal")
+def _mac(key: bytes, tree: Oid, parents: Sequence[Oid]) -> str:
+    mac = hashlib.blake2b(key=key, digest_size=16, person=b"gitflowrun mac")
     mac.update(tree + b"".join(parents))
     return mac.hexdigest()
 
 
 @frozen
-class _Line:
-    """The runs from a holder back to the first stranger's: their uids, and whether there is no stranger."""
+class _Ancestry:
+    """The runs that a run was made from, itself included, back to the first untrusted one.
+
+    Attributes:
+        trusted: Their uids.
+        complete: Whether none is untrusted.
+    """
 
     trusted: frozenset[Oid]
     complete: bool
 
 
 class Provenance:
-    """Judges payloads by where they come from. Remembers what it found: make another one to ask anew.
+    """Where payloads come from, and whether they may be loaded. Keeps what it found: make another one to ask anew.
 
     Args:
         repo: The repository.
@@ -291,20 +293,20 @@ class Provenance:
     def __init__(self, repo: Repository) -> None:
         self._repo = repo
         self._trust = Trust(repo)
-        self._lines: dict[Oid, _Line] = {}
+        self._ancestries: dict[Oid, _Ancestry] = {}
 
     def trusts_run(self, run: StoredRun) -> bool:
         """Whether the user trusts a run as it was read."""
         return self._trust.is_trusted(run.identity, commit=run.commit)
 
     def trusts_task(self, task: StoredTask) -> bool:
-        """Whether nobody but runs that the user trusts had a task in hand."""
-        line = self._line(task.run)
-        return line.complete or task.record.run.uid in line.trusted
+        """Whether a task was executed, and passed on, by runs that the user trusts alone."""
+        ancestry = self._ancestry(task.run)
+        return ancestry.complete or task.record.run.uid in ancestry.trusted
 
     def trusts_artifact(self, task: StoredTask, ref: ArtifactRef) -> bool:
         """Whether an artifact that a task lists may be loaded if loading it could run code."""
-        if self._line(task.run).complete:
+        if self._ancestry(task.run).complete:
             return True
         try:
             maker = task.run.task(ref.producer)
@@ -319,21 +321,21 @@ class Provenance:
         except GitflowrunError:
             return None
 
-    def _line(self, run: StoredRun) -> _Line:
-        if run.commit not in self._lines:
-            self._lines[run.commit] = self._follow(run)
-        return self._lines[run.commit]
+    def _ancestry(self, run: StoredRun) -> _Ancestry:
+        if run.commit not in self._ancestries:
+            self._ancestries[run.commit] = self._follow(run)
+        return self._ancestries[run.commit]
 
-    def _follow(self, run: StoredRun) -> _Line:
+    def _follow(self, run: StoredRun) -> _Ancestry:
         trusted: set[Oid] = set()
         holder: StoredRun | None = run
         while holder is not None and holder.identity.uid not in trusted and self.trusts_run(holder):
             trusted.add(holder.identity.uid)
             origin = holder.info.origin
             if origin is None:
-                return _Line(frozenset(trusted), complete=True)
+                return _Ancestry(frozenset(trusted), complete=True)
             holder = self.find(origin.run)
-        return _Line(frozenset(trusted), complete=False)
+        return _Ancestry(frozenset(trusted), complete=False)
 
 
 def _is_framed(maker: StoredTask) -> bool:

@@ -34,11 +34,11 @@ from gitflowrun.runs.commit_message import (
     format_first_message,
     format_message,
 )
-from gitflowrun.runs.maintenance import Upkeep, shared_payloads
+from gitflowrun.runs.maintenance import RunMaintenance, shared_payloads
 from gitflowrun.runs.pending import make_object
 from gitflowrun.runs.records import INFO, RunIdentity
-from gitflowrun.runs.tags import publish, tag_updates
-from gitflowrun.runs.trees import GroupObjects, Remembered, RunTree, data_entries
+from gitflowrun.runs.tags import move_refs, tag_updates
+from gitflowrun.runs.trees import GroupObjects, ReachableObjects, RunTree, data_entries
 from gitflowrun.runs.trust import Trust
 from gitflowrun.values import replace
 
@@ -81,14 +81,14 @@ class RunWriter:
         self._ref = layout.run_ref(info.flow, info.id)
         self._trust = Trust(repo)
         self._lock = lock
-        self._upkeep = Upkeep(repo)
+        self._maintenance = RunMaintenance(repo)
         self._state = _first_state(info, snapshot)
         self.commit_oid, info_oid, objects = self._first_commit()
         self.identity = RunIdentity(info.flow, info.id, self.commit_oid)
         self._state = replace(self._state, uid=self.commit_oid)
         self._tree = RunTree(info_oid, snapshot.tree)
         self._failed: dict[TaskName, None] = {}
-        self._remembered = Remembered()
+        self._reachable = ReachableObjects()
         self._pending = [*snapshot.objects, *objects]
         """Objects that the next commit needs besides those of its tasks."""
         self._published: Oid | None = None
@@ -143,8 +143,8 @@ class RunWriter:
         return self.commit_oid
 
     def close(self) -> None:
-        """Let go of the run. Without a last commit that says how it ended, it counts as dead."""
-        self._upkeep.stop()
+        """Release the run's lock. Without a last commit that says how it ended, the run counts as dead."""
+        self._maintenance.stop()
         self._repo.refs.close()
         self._lock.release(remove=self.status.is_final)
 
@@ -165,14 +165,14 @@ class RunWriter:
             raise
         packs = [pack, *(name for task in finished for name in task.packs)]
         self._repo.packs.release(packs)  # 6
-        self._upkeep.released(len(packs))
+        self._maintenance.packs_released(len(packs))
         self._index(finished)
 
     def _publish(
         self, finished: Sequence[FinishedTask], status: Status, updates: Iterable[RefUpdate]
     ) -> str:
         """Steps 1 to 5; the name of the pack."""
-        group = GroupObjects(self.identity.pathspec, self._repo.objects, self._remembered)
+        group = GroupObjects(self.identity.pathspec, self._repo.objects, self._reachable)
         for task in finished:  # 1
             name = task.record.name
             self._tree.put(name.step, name.task, group.add_task(task))
@@ -186,12 +186,12 @@ class RunWriter:
         pack = self._repo.packs.write([*self._pending, *group.objects(), *trees, commit])  # 3
         try:
             group.check_again()  # 4
-            publish(self._repo.refs, [RefUpdate(self._ref, oid, self._published), *updates])  # 5
+            move_refs(self._repo.refs, [RefUpdate(self._ref, oid, self._published), *updates])  # 5
         except BaseException:
             self._repo.packs.release([pack.name])
             raise
         self._tree.published()
-        self._remembered.add(group.repeatable)
+        self._reachable.add(group.repeatable)
         self._pending.clear()
         self._failed, self._state = failed, state
         self.commit_oid = self._published = oid
@@ -256,8 +256,8 @@ class RunWriter:
         self, root: Oid, parents: tuple[Oid, ...], say: Callable[[RunState], bytes], state: RunState
     ) -> tuple[Oid, PackObject]:
         who = self._repo.signature()
-        signed = replace(state, seal=self._trust.seal(root, parents))
-        commit = Commit(root, parents, who, who, say(signed))
+        state = replace(state, mac=self._trust.mac(root, parents))
+        commit = Commit(root, parents, who, who, say(state))
         return make_object(ObjectType.COMMIT, commit.encode())
 
 

@@ -148,7 +148,7 @@ def update(document: Path) -> None:
 
 
 if __name__ == "__main__":
-    import tests.conftest  # noqa: F401  (seals this process as it seals the tests)
+    import tests.conftest  # noqa: F401  (keeps this process apart as it keeps the tests)
 
     for name in sys.argv[1:]:
         update(Path(name))

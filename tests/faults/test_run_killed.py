@@ -23,7 +23,7 @@ repo = open_repo(GitRepo(Path(sys.argv[1])))
 print("go", flush=True)
 for _ in range(20):
     with start_run(repo, tags=["killed"]) as run:
-        print("born", run.identity.id, flush=True)
+        print("created", run.identity.id, flush=True)
         for number in range(3):
             run.commit([finished_task(run.identity, f"train/{number}", {"x": b"%d" % number})])
             print("done", run.identity.id, number, flush=True)
@@ -59,7 +59,7 @@ def test_a_killed_writer_loses_nothing_it_acknowledged(repo: GitRepo) -> None:
     store = store_of(repo)
     for word, run, *task in acknowledged:
         stored = store.get("MyFlow", run)
-        assert word == "born" or stored.task(TaskName("train", task[0])).record.ok
+        assert word == "created" or stored.task(TaskName("train", task[0])).record.ok
         assert stored.status is Status.DEAD
     assert acknowledged
 

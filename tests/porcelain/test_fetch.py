@@ -83,10 +83,10 @@ def test_a_forged_history_does_not_move_a_run(server: GitRepo, ada: GitRepo, bob
     get(bob)
     before = refs(bob)
     tree = server.git("rev-parse", "refs/runs/MyFlow/1^{tree}")
-    birth = str(store_of(bob).find("1").identity.uid)
+    first = str(store_of(bob).find("1").identity.uid)
     message = server.git("log", "-1", "--format=%B", "refs/runs/MyFlow/1")
     identity = ("-c", "user.name=Eve", "-c", "user.email=eve@example.org")
-    forged = server.git(*identity, "commit-tree", tree, "-p", birth, stdin=message.encode())
+    forged = server.git(*identity, "commit-tree", tree, "-p", first, stdin=message.encode())
     server.git("update-ref", "refs/runs/MyFlow/1", forged)
     report = get(bob)
     assert outcomes(report) == [Outcome.REFUSED]
@@ -144,7 +144,7 @@ def test_tags_that_are_none(server: GitRepo, ada: GitRepo, bob: GitRepo) -> None
 
 
 def test_a_reserved_number_is_taken(ada: GitRepo, bob: GitRepo) -> None:
-    """A number that was just given to a run being born here is not used for a fetched one."""
+    """A number that was just given to a run that is being created here is not used for a fetched one."""
     run = make_run(ada)
     send(ada)
     lock = Locks(open_repo(bob).state_dir).run(RunId("1"))

@@ -112,7 +112,7 @@ def test_linked_worktrees_share_the_sequence(repo: GitRepo, tmp_path: Path) -> N
 
 
 def test_a_run_written_around_us_is_not_overwritten(repo: GitRepo) -> None:
-    """If the number's ref appears between reservation and birth, the run gets the next one."""
+    """If the number's ref appears between reservation and publication, the run gets the next one."""
     opened = open_repo(repo)
     head = repo.git("rev-parse", "HEAD")
     reserve = RunIds.reserve

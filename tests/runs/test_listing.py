@@ -45,8 +45,8 @@ def test_a_summary_says_what_a_list_shows(repo: GitRepo) -> None:
     assert (run.started, run.finished) == (stored.started, stored.finished)
 
 
-def test_a_run_without_commits_beyond_its_birth_has_its_uid(repo: GitRepo) -> None:
-    """The birth commit can't name itself; the list knows it all the same."""
+def test_a_run_without_tasks_has_its_uid(repo: GitRepo) -> None:
+    """The first commit can't name itself; the list shows it all the same."""
     with start_run(repo) as writer:
         (run,) = store_of(repo).summaries()
         assert run.uid == writer.identity.uid

@@ -14,7 +14,7 @@ from gitflowrun.git.owner import Owner
 from gitflowrun.git.ref_update import Refs
 from gitflowrun.names import TaskName
 from gitflowrun.runs import maintenance
-from gitflowrun.runs.maintenance import Upkeep, tidy
+from gitflowrun.runs.maintenance import RunMaintenance, tidy
 from gitflowrun.runs.runs import Status
 from tests.helpers.packs import blob, noise, objects_dir, pack_store
 from tests.helpers.repos import GitRepo
@@ -149,13 +149,13 @@ def test_the_end_of_a_run_waits_for_no_fold(repo: GitRepo, monkeypatch: pytest.M
     """A fold that is not done by then is given up, and leaves nothing behind; `tidy` takes it up again."""
     _many(repo, FOLD_BEYOND + 1)
     opened = open_repo(repo)
-    keeper = Upkeep(opened)
+    keeper = RunMaintenance(opened)
     assert opened.settings  # which git is asked for only once
     with monkeypatch.context() as patch:
         patch.setattr(type(opened.git), "command", lambda _git, _args: ["sleep", "60"])
-        keeper.released(FOLD_BEYOND + 1)
+        keeper.packs_released(FOLD_BEYOND + 1)
     begun = time.monotonic()
-    keeper.released(FOLD_BEYOND + 1)
+    keeper.packs_released(FOLD_BEYOND + 1)
     keeper.stop()
     assert time.monotonic() - begun < 30
     assert list(opened.packs.incoming.iterdir()) == []

@@ -26,7 +26,7 @@ def _told_of_failure(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("_told_of_failure")
 def test_a_run_goes_on_when_its_own_move_looks_like_a_conflict(repo: GitRepo) -> None:
-    """Birth, commits and tags that happened count as done: one run, one number, all its tasks."""
+    """First commits, later ones and tags that happened count as done: one run, one number, all its tasks."""
     with start_run(repo, tags=["best"]) as writer:
         writer.commit([finished_task(writer.identity, "start/1")])
         writer.commit([finished_task(writer.identity, "train/2")], status=Status.DONE)

@@ -96,7 +96,7 @@ def test_tasks_stand_in_the_order_of_their_numbers(repo: GitRepo) -> None:
 
 
 def test_a_young_run_has_no_steps(repo: GitRepo) -> None:
-    """Between birth and first commit a run has no tasks, and that is no error."""
+    """Before its first group commit a run has no tasks, and that is no error."""
     with start_run(repo):
         run = stored(repo)
         assert run.steps() == []
@@ -187,7 +187,7 @@ def test_a_foreign_commit_is_no_run(repo: GitRepo) -> None:
 
 
 def claim(repo: GitRepo, run: StoredRun, uid: Oid | None) -> StoredRun:
-    """A child of `run`'s commit whose message claims another birth commit."""
+    """A child of `run`'s commit whose message claims another first commit."""
     opened = open_repo(repo)
     old = opened.objects.commit(run.commit)
     message = format_message(RunState("MyFlow/1", Status.DONE, 1.0, 2.0, uid=uid))
@@ -195,8 +195,8 @@ def claim(repo: GitRepo, run: StoredRun, uid: Oid | None) -> StoredRun:
     return StoredRun(opened, "MyFlow", run.id, write(opened, ObjectType.COMMIT, forged.encode()))
 
 
-def test_the_uid_is_the_birth_commit(repo: GitRepo) -> None:
-    """At birth and later, a run is identified by its first commit."""
+def test_the_uid_is_the_first_commit(repo: GitRepo) -> None:
+    """From the start, a run is identified by its first commit."""
     with start_run(repo) as writer:
         assert stored(repo).identity.uid == writer.identity.uid
         writer.commit([])

@@ -54,7 +54,7 @@ def test_addresses(store: RunStore, address: str, flow: str | None, found: str) 
 
 
 def test_hashes(store: RunStore, runs: list[RunIdentity]) -> None:
-    """A run is found by the beginning of its birth commit or of its newest commit."""
+    """A run is found by the beginning of its first commit or of its newest commit."""
     newest = store.get("B", "2").commit
     for prefix in (str(runs[1].uid), str(runs[1].uid)[:12], str(newest)[:12]):
         assert store.find(prefix).pathspec == "B/2"

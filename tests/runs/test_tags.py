@@ -41,7 +41,7 @@ def test_tags_are_added_and_removed(tags: Tags, run: StoredRun) -> None:
 
 
 def test_tags_are_git_tags(repo: GitRepo, tags: Tags, run: StoredRun) -> None:
-    """A tag shows in `git tag`, at the birth commit, and goes when it is removed."""
+    """A tag shows in `git tag`, at the first commit, and goes when it is removed."""
     tags.add(run, ["best", "x y"])
     assert repo.git("tag", "-l", "runs/*") == "runs/MyFlow/best/1\nruns/MyFlow/x%20y/1"
     assert repo.git("rev-parse", "runs/MyFlow/best/1^{commit}") == str(run.identity.uid)

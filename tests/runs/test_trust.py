@@ -164,11 +164,11 @@ def test_strangers_do_not_inherit_trust_in_runs(repo: GitRepo, colleague: GitRep
 
 
 def test_seals_cannot_be_copied(repo: GitRepo, colleague: GitRepo) -> None:
-    """A seal on another tree, or of another clone, proves nothing."""
+    """A MAC on another tree, or of another clone, proves nothing."""
     own = make_run(repo)
     _fetch(colleague, repo)
     message = repo.git("log", "-1", "--format=%B", f"refs/runs/{own.flow}/{own.id}")
-    assert "\nSeal: " in message
+    assert "\nMac: " in message
     foreign = make_run(colleague, "Foreign")
     _extend(colleague, foreign, message)
     _fetch(repo, colleague)
@@ -237,8 +237,8 @@ def test_one_key_among_many_processes(repo: GitRepo) -> None:
     """Whoever is first makes the key; all others use it."""
     stores = [_trust(repo) for _ in range(16)]
     with ThreadPoolExecutor(16) as pool:
-        seals = set(pool.map(lambda it: it.seal(ZERO, ()), stores))
-    assert len(seals) == 1
+        macs = set(pool.map(lambda it: it.mac(ZERO, ()), stores))
+    assert len(macs) == 1
     assert len(list((repo.path / ".git").glob("gitflowrun-key*"))) == 1
 
 
@@ -253,7 +253,7 @@ def test_a_torn_key_is_replaced(repo: GitRepo) -> None:
 def test_runs_are_made_where_no_key_can_be_kept(
     repo: GitRepo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without a key a run is not sealed, and nothing else is different."""
+    """Without a key a run has no MAC, and nothing else is different."""
     real = os.open
 
     def refuse(path: object, *args: int) -> int:
@@ -262,4 +262,4 @@ def test_runs_are_made_where_no_key_can_be_kept(
         return real(str(path), *args)
 
     monkeypatch.setattr(os, "open", refuse)
-    assert _trust(repo).seal(ZERO, ()) == ""
+    assert _trust(repo).mac(ZERO, ()) == ""

@@ -33,7 +33,7 @@ __all__ = [
 
 @frozen
 class RunStarted:
-    """The run exists: its first commit is published. `origin`: what it was resumed or cloned from."""
+    """The run exists: its first commits are published. `origin`: what it was resumed or cloned from."""
 
     identity: RunIdentity
     origin: RunIdentity | None = None
