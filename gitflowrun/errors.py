@@ -1,4 +1,4 @@
-"""The one tree of errors: what may go wrong, said to a person. No code but these classes belongs here.
+"""The errors of the package: one tree, whose messages speak to people.
 
     GitflowrunError
     ├── UsageError                a command or option was used wrongly
@@ -22,7 +22,7 @@
     └── RunFailed                 a run stopped on a failed task or an interrupt
 
 Every error carries what happened and to which object (`message`), what to do next (`hint`) and the exit
-code of a flow script (`exit_code`); `git runs` ends with 128 for all but `UsageError` (129), as git does.
+code of a flow script (`exit_code`). What both command lines make of them is in `cli.errors`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Names as types: pathspecs, run ids, ref names, digests, tags. Pure parsing; no repository is looked at.
+"""Names as types: pathspecs, run ids, ref names, digests and tags, parsed and checked without a repository.
 
 A name is checked once, where it enters, and carried as its type from there on; so a string that reached a
 ref, a path or an argument list of git has passed here.

@@ -1,6 +1,6 @@
 """The `runs.*` settings: defaults, then git config, then environment, parsed once into one frozen value.
 
-Reading git config is git's work (`git.repository` hands the mapping in); nothing here runs anything.
+git config comes as a mapping (`git.repository` reads it); nothing here runs anything.
 
 | git config | environment | default | meaning |
 |---|---|---|---|
@@ -31,6 +31,8 @@ __all__ = ["Durability", "Isolation", "Settings", "parse_size", "user_name"]
 
 OWN_NAMESPACE = "user"
 """The value of `runs.namespace` that stands for the current user's tag."""
+_MAX_FILE_SIZE = 50 << 20
+_MAX_LOG_SIZE = 10 << 20
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _USER_VARIABLES = ("METAFLOW_USER", "SUDO_USER", "USERNAME", "USER", "LOGNAME")
 _SIZE = re.compile(r"(\d+)([kmg]?)b?\Z", re.IGNORECASE)
@@ -88,9 +90,9 @@ class Settings:
     """Every setting, resolved. Sizes are bytes."""
 
     durability: Durability = Durability.SAFE
-    snapshot_max_file_size: int = 50 << 20
+    snapshot_max_file_size: int = _MAX_FILE_SIZE
     snapshot_exclude: tuple[str, ...] = SECRET_PATTERNS
-    max_log_size: int = 10 << 20
+    max_log_size: int = _MAX_LOG_SIZE
     env: tuple[str, ...] = ()
     user: str | None = None
     namespace: str | None = None
@@ -134,9 +136,9 @@ class Settings:
         exclude = tuple(part for part in (text("snapshot.exclude") or "").split(":") if part)
         return cls(
             durability=durability,
-            snapshot_max_file_size=size("snapshot.maxFileSize", 50 << 20),
+            snapshot_max_file_size=size("snapshot.maxFileSize", _MAX_FILE_SIZE),
             snapshot_exclude=SECRET_PATTERNS + exclude,
-            max_log_size=size("maxLogSize", 10 << 20),
+            max_log_size=size("maxLogSize", _MAX_LOG_SIZE),
             env=tuple((text("env") or "").split()),
             user=text("user"),
             namespace=text("namespace"),
