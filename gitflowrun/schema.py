@@ -1,12 +1,12 @@
-"""Tables that say how frozen values become msgpack's maps and arrays, and how they are read back.
+"""Schemas: tables of the fields of records and messages, by which values are written as msgpack's types and read.
 
-A `MapSchema` or `ArraySchema` lists the fields of a class, each with its `Kind`: how it is dumped, and a
-strict reader that takes the right kind of value or complains, and never guesses. What records and messages
-there are is said where their classes are; the bytes are `msgpack`'s.
+A `MapSchema` or `ArraySchema` lists the fields of a class, each with its `Kind`: how it is dumped, and a strict
+reader that takes the right kind of value or raises, and never guesses. The tables themselves stand beside
+their classes (`runs.records`, `runtime.ipc.messages`), the bytes are made by `msgpack`.
 
-A map may carry a version number in its field `schema`. A reader takes the fields it knows and keeps what it
-does not know in the class' field `extra`, from where it is written back: a newer release's fields survive an
-older one's rewrite.
+A map may carry a version number in its field `schema`. A reader takes the fields of its table and keeps all
+others in the class' field `extra`, from where they are written back: a newer release's fields survive an older
+one's rewrite.
 """
 
 from __future__ import annotations

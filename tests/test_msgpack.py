@@ -1,4 +1,4 @@
-"""msgpack behind one strict door: what passes is a value, everything else is refused before it costs memory."""
+"""What passes through the one msgpack module is a value; everything else is refused before it costs memory."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ TASK = TaskName("start", "1")
 MIB = 1 << 20
 
 
-class _Room:
+class _Storage:
     """A repository's artifacts, saved and published."""
 
     def __init__(self, repo: GitRepo) -> None:
@@ -47,50 +47,50 @@ class _Room:
 @pytest.mark.parametrize("size", [100_000, MIB, 12 * MIB])
 def test_the_same_value_again_writes_nothing(repo: GitRepo, size: int) -> None:
     """A value that any run has stored costs no pack, and loads."""
-    room = _Room(repo)
+    storage = _Storage(repo)
     value = random.Random(1).randbytes(size)
-    first = room.save(a=value)
-    before = room.stored
-    again = room.save(other_name=value)
+    first = storage.save(a=value)
+    before = storage.stored
+    again = storage.save(other_name=value)
     assert first.packs
     assert again.packs == ()
-    assert room.stored == before
+    assert storage.stored == before
     assert again.refs["other_name"].chunks == first.refs["a"].chunks
-    assert room.load(again, "other_name") == value
+    assert storage.load(again, "other_name") == value
 
 
 def test_a_changed_value_writes_its_change(repo: GitRepo) -> None:
     """Rows inserted into a large value cost a few chunks."""
-    room = _Room(repo)
+    storage = _Storage(repo)
     value = random.Random(1).randbytes(24 * MIB)
-    room.save(a=value)
-    before = room.stored
+    storage.save(a=value)
+    before = storage.stored
     changed = value[: 10 * MIB] + b"rows" * 1000 + value[10 * MIB :]
-    saved = room.save(a=changed)
-    assert 0 < room.stored - before < 6 * MIB
-    assert room.load(saved, "a") == changed
+    saved = storage.save(a=changed)
+    assert 0 < storage.stored - before < 6 * MIB
+    assert storage.load(saved, "a") == changed
 
 
 def test_a_changed_column_writes_that_column(repo: GitRepo) -> None:
     """Arrays in one value are cut apart: only the changed one is new."""
     np = pytest.importorskip("numpy")
-    room = _Room(repo)
+    storage = _Storage(repo)
     columns = [np.random.default_rng(seed).random(400_000) for seed in range(6)]
-    room.save(table=columns)
-    before = room.stored
+    storage.save(table=columns)
+    before = storage.stored
     columns[2] = columns[2] + 1
-    saved = room.save(table=columns)
-    assert room.stored - before < 3.5 * MIB
-    assert all((a == b).all() for a, b in zip(columns, room.load(saved, "table"), strict=True))  # type: ignore[call-overload]
+    saved = storage.save(table=columns)
+    assert storage.stored - before < 3.5 * MIB
+    assert all((a == b).all() for a, b in zip(columns, storage.load(saved, "table"), strict=True))  # type: ignore[call-overload]
 
 
 def test_what_gc_took_is_written_again(repo: GitRepo) -> None:
     """The index never stands in for an object that is gone."""
-    room = _Room(repo)
+    storage = _Storage(repo)
     value = random.Random(1).randbytes(3 * MIB)
-    first = room.save(a=value)
-    room.packs.release(first.packs)
+    first = storage.save(a=value)
+    storage.packs.release(first.packs)
     repo.git("gc", "-q", "--prune=now")
-    again = room.save(a=value)
+    again = storage.save(a=value)
     assert again.packs
-    assert room.load(again, "a") == value
+    assert storage.load(again, "a") == value

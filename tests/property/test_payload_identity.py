@@ -1,6 +1,6 @@
 """Values of different types whose payloads are the same bytes are never taken for each other.
 
-`"2"`, `b"2"` and `50` are one byte in three codecs. Such *twins* go through a whole flow here, many pairs at
+`"2"`, `b"2"` and `50` are one byte in three codecs. Such *lookalikes* go through a whole flow here, many pairs at
 a time: as parameters, constants, artifacts, included files and foreach items, copied, merged, resumed, read by
 the client and compared by `git runs diff`.
 """
@@ -38,7 +38,7 @@ from gitflowrun import FlowSpec, IncludeFile, Parameter, from_chunks, step
 from gitflowrun.errors import MergeError
 from tests.helpers.values import same
 
-GROUPS, ITEM = pickle.loads(Path("twins.pickle").read_bytes())
+GROUPS, ITEM = pickle.loads(Path("lookalikes.pickle").read_bytes())
 VALUES = [value for group in GROUPS for value in group]
 
 
@@ -59,7 +59,7 @@ def check(flow, *kinds):
     assert found == ("2", b"2", 50) and type(found[2]) is int, found
 
 
-class Twins(FlowSpec):
+class Lookalikes(FlowSpec):
     text = IncludeFile("text", default="two.txt")
     raw = IncludeFile("raw", is_text=False, default="two.txt")
     code = IncludeFile("code", parser=ord, default="two.txt")
@@ -112,7 +112,7 @@ class Twins(FlowSpec):
         except MergeError as error:
             assert set(error.artifact_names) == disputed, error
         else:
-            raise AssertionError("twins were merged")
+            raise AssertionError("lookalikes were merged")
         self.merge_artifacts(inputs, exclude=sorted(disputed))
         assert self.input == ITEM, self.input
         check(self, "parameter", "constant", "made", "copy", "other_copy")
@@ -131,7 +131,7 @@ class Twins(FlowSpec):
 
 
 if __name__ == "__main__":
-    Twins()
+    Lookalikes()
 """
 
 ANY = (
@@ -152,7 +152,7 @@ ANY = (
         )
     )
 )
-"""Values of most codecs; each has at least one twin, its payload."""
+"""Values of most codecs; each has at least one lookalike, its payload."""
 
 ZERO = np.zeros(2, "i8")
 KNOWN: list[Any] = [
@@ -167,7 +167,7 @@ ITEMS = st.characters(min_codepoint=0x80, max_codepoint=0x7FF)
 ISOLATIONS = ("fork", "fresh", "inline")
 
 
-def twins(value: Any) -> list[Any]:
+def lookalikes(value: Any) -> list[Any]:
     """Values that have the payload of `value`: `value`, and one of each other codec that reads and writes it."""
     made = encode(value)
     payload = made.payload()
@@ -184,16 +184,16 @@ def twins(value: Any) -> list[Any]:
 
 
 def grouped(values: list[Any]) -> list[list[Any]]:
-    """The twins of each value, each payload once."""
+    """The lookalikes of each value, each payload once."""
     groups = {encode(value).payload(): value for value in values}
-    return [group for value in groups.values() if len(group := twins(value)) > 1]
+    return [group for value in groups.values() if len(group := lookalikes(value)) > 1]
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> GitRepo:
     """A repository with the flow, shared by all examples."""
     return make_repo(
-        tmp_path_factory.mktemp("twins") / "r", files={"twins.py": FLOW, "two.txt": "2"}
+        tmp_path_factory.mktemp("lookalikes") / "r", files={"lookalikes.py": FLOW, "two.txt": "2"}
     )
 
 
@@ -205,12 +205,12 @@ def _no_repository_stays_chosen() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("isolation", ISOLATIONS)
-def test_known_twins_stay_what_they_are(project: GitRepo, isolation: str) -> None:
+def test_known_lookalikes_stay_what_they_are(project: GitRepo, isolation: str) -> None:
     """Steps, joins, a resumed run and the client see each value as it was given, however tasks are isolated."""
     _go_the_whole_way(project, isolation, KNOWN, "é")
 
 
-def test_any_twins_stay_what_they_are(project: GitRepo) -> None:
+def test_any_lookalikes_stay_what_they_are(project: GitRepo) -> None:
     """So do values that hypothesis thinks up."""
 
     @settings(max_examples=2, phases=[Phase.generate])
@@ -223,19 +223,19 @@ def test_any_twins_stay_what_they_are(project: GitRepo) -> None:
 
 def _go_the_whole_way(project: GitRepo, isolation: str, values: list[Any], item: str) -> None:
     groups = grouped(values)
-    project.write("twins.pickle", pickle.dumps((groups, item)))
+    project.write("lookalikes.pickle", pickle.dumps((groups, item)))
     env = {"GITFLOWRUN_ISOLATION": isolation}
-    first = project.flow("twins.py", "run", env={**env, "FAIL": "1"})
+    first = project.flow("lookalikes.py", "run", env={**env, "FAIL": "1"})
     assert "ValueError: as asked" in first.err, first.err
-    again = project.flow("twins.py", "resume", env=env)
+    again = project.flow("lookalikes.py", "resume", env=env)
     assert again.code == 0, again.err
     _check_by_client(project, groups, item)
 
 
 def _check_by_client(project: GitRepo, groups: list[list[Any]], item: str) -> None:
     metadata(str(project.path))
-    runs = project.git("for-each-ref", "--format=%(refname)", "refs/runs/Twins")
-    run = Run(f"Twins/{max(int(ref.rpartition('/')[2]) for ref in runs.split())}")
+    runs = project.git("for-each-ref", "--format=%(refname)", "refs/runs/Lookalikes")
+    run = Run(f"Lookalikes/{max(int(ref.rpartition('/')[2]) for ref in runs.split())}")
     assert run.successful
     values = [value for group in groups for value in group]
     end, middle = run["end"].task, run["middle"].task
@@ -267,10 +267,10 @@ def _ended(repo: GitRepo, values: dict[str, Encoded]) -> None:
         writer.commit([FinishedTask(record, task.inline)], status=Status.DONE)
 
 
-def test_diff_tells_twins_apart(
+def test_diff_tells_lookalikes_apart(
     repo: GitRepo, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever pairs of twins two runs end with, `git runs diff` lists each, and both sides differ in its text."""
+    """Whatever pairs of lookalikes two runs end with, `git runs diff` lists each, and both sides differ in its text."""
     monkeypatch.chdir(repo.path)
 
     @settings(max_examples=4, phases=[Phase.generate])
