@@ -223,7 +223,9 @@ class ArtifactReader:
         if not trusted:
             codecs.check_safe(ref.codec)  # before gigabytes are read for nothing
         if ref.codec == codecs.FILE:
-            return codecs.stored_file(lambda: self.open(ref), ref.size, ref.digest)
+            from gitflowrun.artifacts.codecs.bytes import FileArtifact
+
+            return FileArtifact(lambda: self.open(ref), ref.size, "in the repository", ref.digest)
         # Bytes are read into the very object that is returned.
         read = read_bytes if ref.codec == codecs.BYTES else read_payload
         payload = read(self._objects, ref)
@@ -252,5 +254,7 @@ class ArtifactReader:
         """
         if ref.codec != codecs.ARRAY:
             raise UsageError(f"a {ref.type} has no rows", hint="load it as a whole")
+        from gitflowrun.artifacts.codecs.numpy import read_rows
+
         with self.open(ref) as stream:
-            return codecs.read_rows(stream, rows)
+            return read_rows(stream, rows)

@@ -18,8 +18,6 @@ similar: a codec that can't give a value back exactly leaves it to the next one,
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from gitflowrun.artifacts.codecs.payload import Encoded, type_name
 from gitflowrun.artifacts.codecs.registry import (
     ARRAY,
@@ -33,10 +31,6 @@ from gitflowrun.artifacts.codecs.registry import (
     suffix,
 )
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import BinaryIO
-
 __all__ = [
     "ARRAY",
     "BYTES",
@@ -47,8 +41,6 @@ __all__ = [
     "encode",
     "is_file",
     "is_safe",
-    "read_rows",
-    "stored_file",
     "suffix",
     "type_name",
 ]
@@ -57,23 +49,3 @@ __all__ = [
 def is_file(value: object) -> bool:
     """Whether a value is a FileArtifact; asked of every value, so its module is not imported for it."""
     return type_name(value) == FILE_TYPE
-
-
-def stored_file(opener: Callable[[], BinaryIO], size: int, digest: bytes) -> Any:
-    """The FileArtifact of a stored file, of which nothing is read yet.
-
-    Args:
-        opener: Opens the payload for reading.
-        size: Its bytes.
-        digest: Its BLAKE3.
-    """
-    from gitflowrun.artifacts.codecs.bytes import FileArtifact
-
-    return FileArtifact(opener, size, "in the repository", digest)
-
-
-def read_rows(stream: BinaryIO, rows: int | slice) -> Any:
-    """Some rows of the array in an npy payload; see `numpy.read_rows`."""
-    from gitflowrun.artifacts.codecs import numpy as numpy_codec
-
-    return numpy_codec.read_rows(stream, rows)

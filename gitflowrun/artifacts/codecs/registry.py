@@ -11,14 +11,7 @@ import importlib
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
-from gitflowrun.artifacts.codecs.payload import (
-    Buffer,
-    Encoded,
-    Loading,
-    Unencodable,
-    flat,
-    type_name,
-)
+from gitflowrun.artifacts.codecs.payload import Encoded, Loading, Unencodable, flat, type_name
 from gitflowrun.errors import (
     CorruptRecord,
     GitflowrunError,
@@ -31,6 +24,7 @@ from gitflowrun.values import frozen
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from gitflowrun.artifacts.codecs.payload import Buffer
     from gitflowrun.artifacts.codecs.plugins import UserCodec
 
 __all__ = [
@@ -38,7 +32,6 @@ __all__ = [
     "BYTES",
     "FILE",
     "FILE_TYPE",
-    "Codec",
     "check_safe",
     "decode",
     "decode_embedded",
@@ -100,14 +93,14 @@ _OF_TYPE: dict[str, _Encoder] = {
     "builtins.bytes": (BYTES, "bytes:encode_bytes"),
     FILE_TYPE: (FILE, "bytes:encode_file"),
     "numpy.ndarray": (ARRAY, "numpy:encode_npy"),
-    "pandas.DataFrame": _PANDAS,
-    "pandas.Series": _PANDAS,
-    "pandas.Index": _PANDAS,
-    "pandas.RangeIndex": _PANDAS,
-    "pandas.MultiIndex": _PANDAS,
-    "pandas.DatetimeIndex": _PANDAS,
-    "pandas.TimedeltaIndex": _PANDAS,
-    "pandas.CategoricalIndex": _PANDAS,
+    **dict.fromkeys(
+        (
+            "pandas.DataFrame", "pandas.Series", "pandas.Index", "pandas.RangeIndex",
+            "pandas.MultiIndex", "pandas.DatetimeIndex", "pandas.TimedeltaIndex",
+            "pandas.CategoricalIndex",
+        ),
+        _PANDAS,
+    ),
     "polars.DataFrame": _POLARS,
     "polars.Series": _POLARS,
     "pyarrow.Table": _PYARROW,
@@ -117,7 +110,7 @@ _OF_TYPE: dict[str, _Encoder] = {
     "collections.OrderedDict": _TORCH,
     "torch.Tensor": _TORCH,
     "torch.Parameter": _TORCH,
-}
+}  # fmt: skip
 _GENERAL: _Encoder = (PLAIN, "plain_encode:encode_plain")
 _LAST: tuple[_Encoder, ...] = (
     ("pickle/5", "pickle:encode_pickle"),

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from gitflowrun.artifacts.codecs import decode, encode, read_rows, registry
+from gitflowrun.artifacts.codecs import decode, encode, registry
+from gitflowrun.artifacts.codecs.numpy import read_rows
 from gitflowrun.errors import CorruptRecord, NotFound
 
 np = pytest.importorskip("numpy")
