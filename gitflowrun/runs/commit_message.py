@@ -170,7 +170,9 @@ def _shortened(value: str) -> str:
 
 def _one_line(text: str) -> str:
     """`text` without anything that could end its line or hide in it, cut to a sensible length."""
-    kept = "".join(char if char.isprintable() else " " for char in text)
+    kept = text
+    if not text.isprintable():
+        kept = "".join(char if char.isprintable() else " " for char in text)
     return " ".join(kept.split())[:_MAX_VALUE]
 
 

@@ -87,6 +87,7 @@ class Launcher:
         why_not: str | None = f"GITFLOWRUN_ISOLATION is {wanted}"
         if wanted == Isolation.FORK.value:
             why_not = fork_check.why_not_fork()
+        process.adopt_orphans()
         ours, theirs = channel_pair()
         passed = {"launcher": theirs.detach()}
         if why_not is not None:
@@ -210,7 +211,6 @@ def _serve(processes: _Processes, start: StartRun, answers: _Answers) -> int:
     with _ForwardedSignals(channel):
         try:
             channel.send(encode(start))
-            process.adopt_orphans()
             code = answers.until_the_end()
         except BrokenPipeError:
             code = None

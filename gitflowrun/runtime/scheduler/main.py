@@ -23,7 +23,7 @@ from gitflowrun.git.snapshot import take_snapshot
 from gitflowrun.names import PARAMETERS_STEP
 from gitflowrun.runs.create import create_run
 from gitflowrun.runs.maintenance import ensure_dedup_index, tidy
-from gitflowrun.runs.read import StoredRun
+from gitflowrun.runs.pending import task_blob
 from gitflowrun.runs.runs import RunStore
 from gitflowrun.runs.trust import Provenance
 from gitflowrun.runtime.ipc.events import Notice, RunStarted, TaskCloned
@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     from gitflowrun.git.snapshot import Snapshot
     from gitflowrun.names import TaskName
     from gitflowrun.runs.pending import FinishedTask
+    from gitflowrun.runs.read import StoredRun
+    from gitflowrun.runs.records import RunIdentity
     from gitflowrun.runs.write import RunWriter
     from gitflowrun.runtime.ipc.events import Listener
 
@@ -117,7 +119,7 @@ class SchedulerMain:
                 notify(Notice(f"Each task gets a fresh interpreter: {run.why_not_fork}."))
             ensure_dedup_index(repo)
             execution = RunExecution(repo, self._channels, start, run.isolation, notify)  # 5
-            context = run.context(writer, adoption)
+            context = run.context(writer.identity, stored, adoption)
             return execution.execute(writer, plan, context, first_id=adoption.first_id)
 
     def _ask_parameters(self, origin: StoredRun) -> StoredParameters:
@@ -174,12 +176,24 @@ class _NewRun:
         self, stored: StoredParameters | None, adopted: Sequence[TaskName], writer: RunWriter
     ) -> list[FinishedTask]:
         """The tasks that the run begins with: its own `_parameters`, or all that it adopts."""
+        if stored is not None:
+            return [self._own_parameters(stored, writer.identity)]
+        if self.origin is not None:
+            writer.adopt(self.origin, adopted)
+        return []
+
+    def _own_parameters(self, stored: StoredParameters, identity: RunIdentity) -> FinishedTask:
+        inherited = resume.parameters_task(self.origin).record.artifacts if self.origin else {}
+        return run_info.parameters_task(identity, stored, inherited)
+
+    def _parameters(self, stored: StoredParameters | None, identity: RunIdentity) -> Parent:
+        """The run's `_parameters` task, as its tasks refer to it."""
         if stored is None:
-            if self.origin is not None:
-                writer.adopt(self.origin, adopted)
-            return []
-        known = resume.parameters_task(self.origin).record.artifacts if self.origin else {}
-        return [run_info.parameters_task(writer.identity, stored, known)]
+            assert self.origin is not None
+            adopted = resume.parameters_task(self.origin)
+            return Parent(adopted.name, adopted.task_blob)
+        own = self._own_parameters(stored, identity).record
+        return Parent(own.name, task_blob(own)[0])
 
     def notify_adopted(self, adoption: Adoption, notify: Listener) -> None:
         """Say which tasks are the origin's."""
@@ -187,13 +201,13 @@ class _NewRun:
             if self.origin and name.step != PARAMETERS_STEP:
                 notify(TaskCloned(name, self.origin.identity))
 
-    def context(self, writer: RunWriter, adoption: Adoption) -> RunContext:
+    def context(
+        self, identity: RunIdentity, stored: StoredParameters | None, adoption: Adoption
+    ) -> RunContext:
         """What all tasks have in common."""
-        request, repo, run = self.start.request, self.repo, writer.identity
-        stored = StoredRun(repo, run.flow, run.id, writer.commit_oid)
-        parameters = resume.parameters_task(stored)
+        request, repo = self.start.request, self.repo
         return RunContext(
-            run=run,
+            run=identity,
             origin=self.origin.identity if self.origin else None,
             user=self.user,
             namespace=repo.settings.namespace_of(self.user)
@@ -208,7 +222,7 @@ class _NewRun:
             max_num_splits=request.max_num_splits,
             tempdir=os.environ.get("METAFLOW_TEMPDIR", "."),
             seeds=self.start.seeds,
-            parameters=Parent(parameters.name, parameters.task_blob),
+            parameters=self._parameters(stored, identity),
         )
 
 
