@@ -20,7 +20,7 @@ MODULES = {
 LAYERS = (
     "_version entry_point errors values",
     "names",
-    "settings msgpack schema",
+    "settings msgpack schema git.limits",
     "git.objects git.owner",
     "git.pack",
     "git",

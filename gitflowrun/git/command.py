@@ -1,14 +1,12 @@
-"""The one door to the git executable: environment, errors, and a resident `cat-file`. No meaning of its own.
+"""The git executable: how commands are run, and what stays running.
 
-Every other module of this room asks git through `Git` or `CatFile`, so what must hold for each call holds
-here once:
+Whatever asks git does it through `Git`, `Resident` or `CatFile`, so what must hold for each call holds here once:
 
 - variables that hooks, `git rebase --exec` and `git bisect run` export (`GIT_DIR`, `GIT_INDEX_FILE`,
-  `GIT_AUTHOR_DATE`…) do not leak in; the repository is named explicitly;
+  `GIT_AUTHOR_DATE`...) do not leak in; the repository is named explicitly;
 - no optional lock is taken, so the user's own commands never meet ours;
-- nothing that the repository's config names is executed behind the user's back: no fsmonitor, no hooks
-  (`git.remotes` lets them run for a push the user asked for). libgit2 runs none for the refs it writes, so
-  a hook would see half of our updates and could only break them;
+- nothing that the repository's config names is executed behind the user's back: no fsmonitor, and no hooks but
+  those of a push that the user asked for;
 - messages are git's English ones, because some of them are recognised.
 """
 
@@ -22,6 +20,7 @@ from functools import cached_property
 from typing import IO, TYPE_CHECKING, TypeAlias
 
 from gitflowrun.errors import MissingObject, RepositoryError
+from gitflowrun.git.limits import MINIMUM_GIT
 from gitflowrun.git.objects import ObjectType, Oid
 from gitflowrun.values import frozen
 
@@ -29,14 +28,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-__all__ = ["CatFile", "Completed", "Git", "Word", "clean_environment", "git_words"]
+__all__ = ["Argument", "CatFile", "Completed", "Git", "clean_environment", "git_message"]
 
-Word: TypeAlias = "str | bytes | os.PathLike[str]"
+Argument: TypeAlias = "str | bytes | os.PathLike[str]"
 
-MINIMUM_VERSION = (2, 30)
 _USAGE = 129
+"""git's exit code for a command line that it does not understand."""
 
-# `git rev-parse --local-env-vars` but for the config (which `git -c x=y runs ...` sets), and what hooks add.
+# What `git rev-parse --local-env-vars` lists and what hooks add, but for the config, which `git -c x=y runs ...`
+# sets.
 _LOCAL = frozenset({
     "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_COMMON_DIR", "GIT_CONFIG", "GIT_DIFF_OPTS", "GIT_DIR",
     "GIT_EXTERNAL_DIFF", "GIT_GLOB_PATHSPECS", "GIT_GRAFT_FILE", "GIT_ICASE_PATHSPECS", "GIT_IMPLICIT_WORK_TREE",
@@ -63,19 +63,19 @@ def clean_environment(environ: Mapping[str, str] | None = None) -> dict[str, str
 
 @frozen
 class Completed:
-    """How a git command ended."""
+    """A git command that has ended: its exit code, its output, and its messages."""
 
     code: int
     out: bytes
     err: str
 
     @property
-    def words(self) -> str:
-        """What git said went wrong, in one line."""
-        return git_words(self.err) or f"git exited with status {self.code}"
+    def message(self) -> str:
+        """What git says went wrong, in one line."""
+        return git_message(self.err) or f"git exited with status {self.code}"
 
 
-def git_words(err: str) -> str:
+def git_message(err: str) -> str:
     """What git's standard error says, in one line: the first error, and what git gave up for it."""
     lines = [line.strip() for line in err.splitlines() if line.strip()]
     errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
@@ -84,7 +84,12 @@ def git_words(err: str) -> str:
 
 
 def launch_error(error: OSError, cwd: Path) -> RepositoryError:
-    """Why git could not even be started, for a person."""
+    """The error for a git that could not even be started.
+
+    Args:
+        error: What the system said.
+        cwd: The directory in which it was to run.
+    """
     if isinstance(error, FileNotFoundError) and not cwd.is_dir():
         return RepositoryError(f"the directory {str(cwd)!r} does not exist")
     if isinstance(error, FileNotFoundError):
@@ -125,7 +130,7 @@ class Git:
 
     def run(
         self,
-        *args: Word,
+        *args: Argument,
         stdin: bytes | None = None,
         env: Mapping[str, str] | None = None,
     ) -> bytes:
@@ -137,7 +142,7 @@ class Git:
             env: Variables to add to the environment.
 
         Raises:
-            RepositoryError: git failed; the message holds its words.
+            RepositoryError: git failed; the message holds what it said.
         """
         done = self.attempt(*args, stdin=stdin, env=env)
         if done.code:
@@ -146,11 +151,15 @@ class Git:
 
     def attempt(
         self,
-        *args: Word,
+        *args: Argument,
         stdin: bytes | None = None,
         env: Mapping[str, str] | None = None,
     ) -> Completed:
-        """As `run`, but a failure is a value."""
+        """As `run`, but a failure of git is a value.
+
+        Raises:
+            RepositoryError: git can't be started.
+        """
         try:
             done = subprocess.run(
                 self.command(args),
@@ -167,14 +176,14 @@ class Git:
 
     def start(
         self,
-        *args: Word,
+        *args: Argument,
         env: Mapping[str, str] | None = None,
         stdin: IO[bytes] | int = subprocess.PIPE,
         stderr: int = subprocess.DEVNULL,
         inherited: tuple[int, ...] = (),
         new_session: bool = False,
     ) -> subprocess.Popen[bytes]:
-        """Start `git ARGS` with a pipe to its standard output, and those descriptors besides.
+        """Start `git ARGS` with a pipe to its standard output, and do not wait for it.
 
         Args:
             args: The subcommand and its arguments.
@@ -183,6 +192,9 @@ class Git:
             stderr: Where its messages go.
             inherited: Descriptors that it holds open until it ends.
             new_session: Whether it gets a session of its own, away from the terminal's signals.
+
+        Raises:
+            RepositoryError: git can't be started.
         """
         try:
             return subprocess.Popen(
@@ -198,21 +210,21 @@ class Git:
         except OSError as error:
             raise launch_error(error, self.cwd) from error
 
-    def failure(self, args: Sequence[Word], done: Completed) -> RepositoryError:
+    def failure(self, args: Sequence[Argument], done: Completed) -> RepositoryError:
         """The error that says which command failed and what git said."""
-        words = [_text(arg) for arg in args]
-        while words[:1] == ["-c"]:
-            del words[:2]
-        command = next((word for word in words if not word.startswith("-")), "")
+        texts = [os.fsdecode(arg) for arg in args]
+        while texts[:1] == ["-c"]:
+            del texts[:2]
+        command = next((text for text in texts if not text.startswith("-")), "")
         hint = None
-        if done.code == _USAGE and (version := self.version()) < MINIMUM_VERSION:
+        if done.code == _USAGE and (version := self.version()) < MINIMUM_GIT:
             hint = f"this is git {version[0]}.{version[1]}; gitflowrun needs 2.30 or newer"
-        return RepositoryError(f"git {command}: {done.words}", hint=hint)
+        return RepositoryError(f"git {command}: {done.message}", hint=hint)
 
     def version(self) -> tuple[int, int]:
         """Major and minor version of the git executable."""
-        words = self.attempt("version").out.decode(errors="replace").split()
-        numbers = (words[2] if len(words) > 2 else "0.0").split(".")  # noqa: PLR2004  (git version X)
+        output = self.attempt("version").out.decode(errors="replace").split()
+        numbers = (output[2] if len(output) > 2 else "0.0").split(".")  # noqa: PLR2004  (git version X)
         digits = [int(number) if number.isdigit() else 0 for number in [*numbers, "0"][:2]]
         return digits[0], digits[1]
 
@@ -221,7 +233,7 @@ class Git:
         """Where commands run: the top of the work tree, so that paths mean what the index means."""
         return self.work_tree or self.git_dir
 
-    def command(self, args: Sequence[Word]) -> list[Word]:
+    def command(self, args: Sequence[Argument]) -> list[Argument]:
         """The full argument list of a command."""
         return ["git", *self._options, *args]
 
@@ -250,7 +262,7 @@ class Resident:
         args: The subcommand that reads requests from its standard input.
     """
 
-    def __init__(self, git: Git, *args: Word) -> None:
+    def __init__(self, git: Git, *args: Argument) -> None:
         self._git = git
         self._args = args
         self._lock = threading.Lock()
@@ -284,7 +296,7 @@ class Resident:
         """End the process.
 
         Args:
-            patience: Seconds to let it finish what it was asked; then it is told to stop.
+            patience: Seconds to let it finish what it was asked; then it is terminated.
 
         Returns:
             Its exit status; negative where a signal ended it, 0 where there was no process.
@@ -361,7 +373,3 @@ class CatFile(Resident):
                 hint="`git fsck --full` says what is damaged",
             )
         return data
-
-
-def _text(word: Word) -> str:
-    return os.fsdecode(word)

@@ -1,4 +1,4 @@
-"""Keeps the object directory in shape: few packs, no search for deltas in payloads.
+"""Maintenance of the object directory: the fold of small packs into one, and no search for deltas in payloads.
 
 Every lookup asks pack after pack, and each pack costs whoever reads it a file or two. So when many small ones
 have gathered they are folded into one. Objects that no ref reaches yet are folded like any other, and readers
@@ -48,7 +48,8 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import CorruptRecord, RepositoryError
-from gitflowrun.git.command import git_words
+from gitflowrun.git.command import git_message
+from gitflowrun.git.limits import FOLD_PACKS, FOLD_SECONDS, LARGE_INDEX, LARGE_PACK
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.owner import gc_is_running, maintenance_is_running
 from gitflowrun.git.pack.index import PackIndex, names_in_multi_pack_index
@@ -62,18 +63,7 @@ if TYPE_CHECKING:
 
     from gitflowrun.git.repository import Repository
 
-__all__ = ["FOLD_BEYOND", "Folded", "Folding", "exempt_from_deltas", "fold", "start_fold"]
-
-FOLD_BEYOND = 16
-"""Small packs that may gather before they are folded."""
-LARGE_PACK = 128 << 20
-"""Packs of this size are never folded."""
-LARGE_INDEX = 2 << 20
-"""Packs with an index of this size, which is 75,000 objects, are never folded: their ids are compared here."""
-FOLD_PACKS = 500
-"""Packs that one fold takes at most; of their bytes, and of their indexes', it takes twice the above."""
-FOLD_SECONDS = 120.0
-"""A fold that takes longer is given up."""
+__all__ = ["Folded", "Folding", "exempt_from_deltas", "fold", "start_fold"]
 
 _MARKS = (".keep", ".promisor", ".mtimes", ".bitmap")
 """What lies beside a pack that is somebody's, holds promised objects or cruft, or carries a bitmap."""
@@ -232,7 +222,7 @@ class Folding:
 
     def _start(self) -> subprocess.Popen[bytes]:  # 3
         # git makes its temporary files in the object directory it is given. In the repository's own, a
-        # `git prune` removes them under its hands.
+        # `git prune` removes them while it writes.
         directories = {
             "GIT_OBJECT_DIRECTORY": str(self._place),
             "GIT_ALTERNATE_OBJECT_DIRECTORIES": quoted(self._repo.objects_dir),
@@ -257,9 +247,9 @@ class Folding:
             ) from error
         digests = out.decode(errors="replace").split()
         if self._process.returncode or len(digests) != 1:
-            words = git_words(err.decode(errors="replace"))
+            message = git_message(err.decode(errors="replace"))
             raise RepositoryError(
-                f"git pack-objects: {words or f'status {self._process.returncode}'}"
+                f"git pack-objects: {message or f'status {self._process.returncode}'}"
             )
         return self._place / f"new-{digests[0]}"
 
@@ -290,7 +280,7 @@ class Folding:
     def _delete_inputs(self) -> None:  # 6
         listing = _Listing.read(self._pack_dir)
         # A new pack that is gone already was taken by a repack that saw the inputs too; it looks after them.
-        if _git_is_at_it(self._repo) or f"{self._name}.idx" not in listing.names:
+        if _git_repacks(self._repo) or f"{self._name}.idx" not in listing.names:
             return
         for given in self._inputs:
             if listing.is_free(given.pack.name):
@@ -335,7 +325,7 @@ def start_fold(repo: Repository, *, beyond: int = 1) -> Folding | None:
 def _begin(repo: Repository, beyond: int, lock: int) -> Folding | None:
     """Steps 1 to 3, under the lock."""
     listing = _Listing.read(repo.packs.pack_dir)
-    if listing.is_partial or _git_is_at_it(repo):
+    if listing.is_partial or _git_repacks(repo):
         return None
     if listing.names_gone_packs:
         _remove_multi_pack_index(listing)
@@ -390,7 +380,7 @@ def _with_suffix(path: Path, suffix: str) -> Path:
     return path.with_name(path.name + suffix)
 
 
-def _git_is_at_it(repo: Repository) -> bool:
+def _git_repacks(repo: Repository) -> bool:
     return gc_is_running(repo.common_dir) or maintenance_is_running(repo.objects_dir)
 
 

@@ -173,7 +173,7 @@ class Commit:
 
 
 def parse_commit(data: Buffer) -> Commit:
-    """The commit in an object's content; headers this model does not know are passed over.
+    """The commit in an object's content; other headers, such as signatures, are passed over.
 
     Raises:
         CorruptRecord: the content is no commit.

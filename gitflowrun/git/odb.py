@@ -1,9 +1,7 @@
-"""Reads objects of the repository: from packs by our own reader, whatever is unusual through git. No writing.
+"""The objects of a repository and the history of its commits along first parents, to be read.
 
-Missing objects are an error that is also a `KeyError`, so that readers of records can say what the object
-was part of.
-
-The history of commits along first parents: where each began, and what it passed through. Reads only.
+Objects come from packs by our own reader, whatever is unusual through git. A missing object is an error that is
+also a `KeyError`, so that readers of records can say what the object was part of.
 """
 
 from __future__ import annotations
@@ -86,7 +84,7 @@ class ObjectStore:
         self.packs.read_into(oid, buffer)
 
     def close(self) -> None:
-        """Let go of processes; a later read takes them up again."""
+        """End the git process that reads objects; a later read starts it again."""
         self.cat_file.close()
 
     def _typed(self, oid: Oid, kind: ObjectType) -> bytes:

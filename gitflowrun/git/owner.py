@@ -1,10 +1,8 @@
-"""Who owns a temporary file or a kept pack, and whether that owner still lives. Decisions belong elsewhere.
+"""Processes as owners of temporary files, kept packs and git's own locks: who they are and whether they live.
 
 A pid alone says little: pids are reused, and the next boot starts over. So an owner is a host, a boot, and
-processes with their start times. A task's pack outlives the task, for the scheduler publishes it; hence the
-family of a process, itself and its parent, can be an owner too.
-
-How many threads are worth starting here. What they do is others' business.
+processes with their start times. A task's pack outlives the task, for the scheduler publishes it; hence a
+process and its parent together can be an owner too.
 """
 
 from __future__ import annotations
@@ -15,16 +13,13 @@ import time
 from enum import Enum
 from pathlib import Path
 
+from gitflowrun.git.limits import GC_PID_VALID, MAINTENANCE_LOCK_VALID, USABLE_CPUS
 from gitflowrun.values import frozen
 
 __all__ = ["Owner", "State", "gc_is_running", "maintenance_is_running", "usable_cpus"]
 
 
 _NO_START = "0"
-_GC_IS_DEAD = 12 * 3600.0
-"""Seconds after which git itself takes `gc.pid` for a dead process's."""
-_MAINTENANCE_IS_DEAD = 6 * 3600.0
-"""The same for `maintenance.lock`, which git believes for ever; a killed one would stop us for ever."""
 _PROC = Path("/proc")
 _FIRST_SPACE = str(0xEFFFFFFC)  # PROC_PID_INIT_INO of the kernel's proc_ns.h
 _BOOT_ID = _PROC / "sys/kernel/random/boot_id"
@@ -95,14 +90,14 @@ def gc_is_running(git_dir: Path) -> bool:
     path = git_dir / "gc.pid"
     try:
         age = time.time() - path.stat().st_mtime
-        words = path.read_text(encoding="utf-8", errors="replace").split()
+        pid, _, host = path.read_text(encoding="utf-8", errors="replace").strip().partition(" ")
     except OSError:
         return False
-    if age >= _GC_IS_DEAD:
+    if age >= GC_PID_VALID:
         return False
     # Of another host, or half written: nobody here can tell whether it lives.
-    is_here = len(words) == 2 and words[1] == os.uname().nodename and words[0].isdigit()  # noqa: PLR2004
-    return not is_here or _answers(int(words[0]))
+    is_here = host == os.uname().nodename and pid.isdigit()
+    return not is_here or _answers(int(pid))
 
 
 def maintenance_is_running(objects_dir: Path) -> bool:
@@ -111,7 +106,7 @@ def maintenance_is_running(objects_dir: Path) -> bool:
         age = time.time() - (objects_dir / "maintenance.lock").stat().st_mtime
     except OSError:
         return False
-    return age < _MAINTENANCE_IS_DEAD
+    return age < MAINTENANCE_LOCK_VALID
 
 
 def _host() -> str:
@@ -132,7 +127,7 @@ def _boot() -> str:
 
 
 def _start_time(pid: int) -> str | None:
-    """When a process started, in the kernel's ticks (0 where the system does not say); None if it is dead."""
+    """When a process started, in the kernel's ticks; None if it is dead; 0 if it lives and /proc is not mounted."""
     try:
         stat = (_PROC / str(pid) / "stat").read_bytes()
     except OSError:
@@ -152,10 +147,6 @@ def _answers(pid: int) -> bool:
     return True
 
 
-_MAX = 4
-
-
 def usable_cpus() -> int:
-    """Processors that this process may use; no more than 4, for beyond that memory is the limit."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return min(_MAX, len(affinity(0)) if affinity else os.cpu_count() or 1)
+    """How many threads are worth starting: the processors that this process may use, up to `USABLE_CPUS`."""
+    return min(USABLE_CPUS, len(os.sched_getaffinity(0)))

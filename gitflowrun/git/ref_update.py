@@ -12,7 +12,7 @@ A transaction changes several refs, all or none:
 4. `commit`. git renames the lock files.
 5. The directory of each ref is fsynced, and that of each directory that is new.
 
-git ends at a transaction that it refuses; what it said becomes the error, and the next transaction starts
+git ends at a transaction that it refuses; its message becomes the error, and the next transaction starts
 another. A lock that somebody else holds is waited for; one whose holder was killed is moved away (`LockWatch`).
 
 The process runs with the user's `reference-transaction` hook off, which would see half of the updates or veto
@@ -34,7 +34,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import MissingObject, RefConflict, RepositoryError
-from gitflowrun.git.command import Git, Resident, git_words
+from gitflowrun.git.command import Git, Resident, git_message
+from gitflowrun.git.limits import (
+    LOCK_ABANDONED,
+    LOCK_PATIENCE,
+    LOCK_PAUSES,
+    LOCK_STALE,
+    TRANSACTION_GRACE,
+)
 from gitflowrun.git.objects import NULL_OID, Oid
 from gitflowrun.git.refs import RefReader, RefUpdate
 from gitflowrun.names import RefName
@@ -46,13 +53,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 __all__ = ["LockWatch", "Refs", "remove_old_locks"]
-
-_PATIENCE = 30.0
-_STALE_AFTER = 10.0
-_ABANDONED = 3600.0
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.001, 0.1
-_GRACE = 5.0
-"""Seconds that git gets to end what it has begun, when we are interrupted."""
 
 _OPTIONS = ("-c", "core.logAllRefUpdates=false", "--no-replace-objects")
 # Off, because each file is synced once, by us.
@@ -84,8 +84,8 @@ class Refs(RefReader):
         common_dir: Path,
         stale_locks: Path,
         *,
-        patience: float = _PATIENCE,
-        stale_after: float = _STALE_AFTER,
+        patience: float = LOCK_PATIENCE,
+        stale_after: float = LOCK_STALE,
     ) -> None:
         super().__init__(git, common_dir)
         self._stale_locks = stale_locks
@@ -147,7 +147,7 @@ class Refs(RefReader):
             for update in updates
         ]
         deadline = time.monotonic() + self._patience
-        pause = _FIRST_PAUSE
+        pause, longest = LOCK_PAUSES
         while True:
             try:
                 self._attempt(updates)
@@ -156,11 +156,11 @@ class Refs(RefReader):
                 if time.monotonic() > deadline:
                     raise self._busy(held, locked) from locked
                 time.sleep(_jittered(pause))
-                pause = min(pause * 2, _LONGEST_PAUSE)
+                pause = min(pause * 2, longest)
             else:
                 return
 
-    def sweep_locks(self, *prefixes: str, age: float = _ABANDONED) -> int:
+    def sweep_locks(self, *prefixes: str, age: float = LOCK_ABANDONED) -> int:
         """Move away the lock files below `prefixes` that nobody has touched for `age` seconds.
 
         A lock of a ref that nobody writes any more bothers only `git pack-refs`, which complains of it.
@@ -200,31 +200,31 @@ class Refs(RefReader):
             if current != update.old:
                 raise _moved(update, current)
 
-    def _judge(self, updates: Sequence[RefUpdate], words: str) -> None:
-        """Raise what follows from git's words about a transaction; nothing if all of it was done after all."""
-        if not words:  # git was killed, before or after its last step
+    def _judge(self, updates: Sequence[RefUpdate], message: str) -> None:
+        """Raise what follows from git's message about a transaction; nothing if all of it was done after all."""
+        if not message:  # git was killed, before or after its last step
             if all(self.get(update.name) == update.new for update in updates):
                 return
             raise _Locked("git update-ref was killed")
         self._compare(updates)
-        lower = words.lower()
+        lower = message.lower()
         names = _names(updates)
         if _MISSING_SIGN in lower:
-            raise MissingObject(f"{names} can't point to an object that is missing: {words}")
+            raise MissingObject(f"{names} can't point to an object that is missing: {message}")
         if any(sign in lower for sign in _LOCKED_SIGNS):
-            raise _Locked(words)
+            raise _Locked(message)
         if any(sign in lower for sign in _CONFLICT_SIGNS):
-            raise RefConflict(f"{names} can't be created beside other refs: {words}")
-        raise self._unwritable(updates, words)
+            raise RefConflict(f"{names} can't be created beside other refs: {message}")
+        raise self._unwritable(updates, message)
 
-    def _unwritable(self, updates: Sequence[RefUpdate], words: str) -> RepositoryError:
+    def _unwritable(self, updates: Sequence[RefUpdate], message: str) -> RepositoryError:
         cause = ""
         full = os.strerror(errno.ENOSPC)
-        if full not in words:
+        if full not in message:
             # git does not say it where the content of a lock file could not be written.
             disk = os.statvfs(self._root)
             cause = "" if disk.f_bavail and (disk.f_favail or not disk.f_files) else f": {full}"
-        return RepositoryError(f"can't write {_names(updates)} in {self._root}: {words}{cause}")
+        return RepositoryError(f"can't write {_names(updates)} in {self._root}: {message}{cause}")
 
     def _busy(self, held: list[Path], locked: _Locked) -> RepositoryError:
         where = f"{held[0]} is held by somebody" if held else str(locked)
@@ -286,7 +286,7 @@ class _UpdateRef(Resident):
             before_commit: Called when all is locked and written, and nothing published.
 
         Raises:
-            _Refused: nothing has changed; or, where there are no words, git was killed.
+            _Refused: nothing has changed; or, without a message, git was killed.
         """
         with self._lock:
             try:
@@ -295,7 +295,7 @@ class _UpdateRef(Resident):
                 self._ask(["commit"], [b"commit: ok\n"])
             except BaseException:
                 # git drops the transaction at the end of its input, or has gone on to its end.
-                self._end(_GRACE)
+                self._end(TRANSACTION_GRACE)
                 raise
 
     def _ask(self, lines: Sequence[str], answers: Sequence[bytes]) -> None:
@@ -308,10 +308,10 @@ class _UpdateRef(Resident):
             ended = True
         if ended:
             messages = os.dup(self._messages)
-            self._end(_GRACE)
+            self._end(TRANSACTION_GRACE)
             with os.fdopen(messages, "rb") as file:
                 file.seek(0)
-                raise _Refused(git_words(file.read().decode(errors="replace")))
+                raise _Refused(git_message(file.read().decode(errors="replace")))
 
     def _start(self) -> subprocess.Popen[bytes]:
         # A file and not a pipe: with GIT_TRACE git may say more than a pipe holds while nobody reads it.
@@ -327,7 +327,7 @@ class _UpdateRef(Resident):
 
 
 class _Refused(Exception):
-    """git did not execute a transaction; its words, or none."""
+    """git did not execute a transaction; its message, empty if it was killed."""
 
 
 class _Locked(Exception):

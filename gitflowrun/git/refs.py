@@ -2,7 +2,7 @@
 
 One ref is read in git's own order: the loose file, then `packed-refs`, then the loose file again in case it was
 packed between the two. That takes microseconds and no process, which a poll for a run's progress needs. Whether
-a ref has appeared since an earlier look is told by names alone: loose ones are listed (0.5 ms for 1,000), packed
+a ref has appeared since an earlier look shows in names alone: loose ones are listed (0.5 ms for 1,000), packed
 ones are unchanged as long as the stamp of their file is.
 
 Refs are written by `git.ref_update` alone.
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from gitflowrun.errors import MissingObject, RepositoryError
 from gitflowrun.git.command import CatFile
+from gitflowrun.git.limits import REFS_A_COMMAND, SYMBOLIC_DEPTH
 from gitflowrun.git.objects import Oid
 from gitflowrun.names import RefName
 from gitflowrun.values import frozen
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 __all__ = ["RefReader", "RefUpdate", "loose_names", "packed_stamp"]
 
 _SYMBOLIC = b"ref: "
-_ARGUMENTS = 1000
 _UNREADABLE = re.compile("missing object|parse_object_buffer failed|inflate|corrupt|bad object")
 
 
@@ -67,7 +67,7 @@ class RefReader:
         Raises:
             RepositoryError: the ref is damaged.
         """
-        for _ in range(5):  # symbolic refs, as deep as git follows them
+        for _ in range(SYMBOLIC_DEPTH):
             value = self._value(name)
             if value is None or not value.startswith(_SYMBOLIC):
                 return None if value is None else _parse_oid(value, self._root / name)
@@ -116,8 +116,8 @@ class RefReader:
                 if _is_whole(objects, Oid.from_hex(oid))
             ]
         found: dict[str, tuple[str, ...]] = {}
-        for start in range(0, len(whole), _ARGUMENTS):
-            chunk = whole[start : start + _ARGUMENTS]
+        for start in range(0, len(whole), REFS_A_COMMAND):
+            chunk = whole[start : start + REFS_A_COMMAND]
             out = self._git.run("for-each-ref", _format(("refname", *fields)), *chunk)
             found.update({row[0]: row[1:] for row in _parse_rows(out, len(fields) + 1)})
         return [found[name] for name in whole if name in found]

@@ -1,8 +1,8 @@
-"""Which repository we are in, and the doors to its parts. What the parts do is the business of their modules.
+"""A git repository: where it lies, its config and HEAD, and the objects that read and write its parts.
 
-Discovery asks git itself, once (`git rev-parse`), because git alone knows every rule: linked worktrees,
-submodules, `GIT_DIR`, `core.worktree`, `safe.directory`. No pygit2 here: a command that only lists should
-not pay for it.
+Discovery asks git itself, once (`git rev-parse`), because only git has every rule: linked worktrees, submodules,
+`GIT_DIR`, `core.worktree`, `safe.directory`. The processes of a run share the answer (`Repository.opened`). No
+libgit2 here: a command that only lists should not pay for loading it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.errors import NotARepository, RepositoryError
-from gitflowrun.git.command import Git, clean_environment, git_words, launch_error
+from gitflowrun.git.command import Git, clean_environment, git_message, launch_error
 from gitflowrun.git.objects import Oid, Signature
 from gitflowrun.schema import FLAG, Kind, MapSchema, optional
 from gitflowrun.settings import Settings
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["REPOSITORY", "Head", "Repository"]
 
 _STATE = "gitflowrun"
-# rev-parse echoes words it takes for flags of others. So a mark tells its answers apart even where a path
-# contains a newline, and a question that an old git does not know comes back as it was.
+# rev-parse echoes what it takes for flags of other commands. So a mark tells its answers apart even where a path
+# contains a newline, and a question that is new to an old git comes back as it was.
 _MARK = "--gitflowrun-mark"
 _REF_FORMAT = "--show-ref-format"
 _QUESTIONS = (
@@ -160,7 +160,10 @@ class Repository:
         return self.common_dir / _STATE
 
     def state(self, *parts: str) -> Path:
-        """A directory below `state_dir`, made, for the user's eyes only, when it is not there.
+        """A directory below `state_dir`; made if it is not there, readable by its owner alone.
+
+        Args:
+            parts: Its path from there.
 
         Raises:
             RepositoryError: it can't be made.
@@ -186,7 +189,7 @@ class Repository:
         return Head(Oid.from_hex(commit), _branch(name_line), Oid.from_hex(tree))
 
     def signature(self) -> Signature:
-        """Who writes, now. Where git knows no name, the login name and host stand in: never a failure."""
+        """Who writes, now. Where git has no name, the login name and host stand in: never a failure."""
         env, config = os.environ, self.config
         user = _login()
         name = (
@@ -229,11 +232,11 @@ REPOSITORY = MapSchema(
 
 
 def _ask(cwd: Path, env: dict[str, str]) -> dict[str, bytes]:
-    words = [word for question in _QUESTIONS for word in (_MARK, question)]
+    questions = [word for question in _QUESTIONS for word in (_MARK, question)]
     env["LANGUAGE"] = "en"
     try:
         done = subprocess.run(
-            ["git", "rev-parse", *words],
+            ["git", "rev-parse", *questions],
             cwd=cwd, env=env, stdin=subprocess.DEVNULL, capture_output=True, check=False,
         )  # fmt: skip
     except OSError as error:
@@ -248,27 +251,27 @@ def _ask(cwd: Path, env: dict[str, str]) -> dict[str, bytes]:
 
 
 def _refusal(err: str, cwd: Path) -> RepositoryError:
-    words = git_words(err)
-    if words.startswith("not a git repository (or any"):
+    message = git_message(err)
+    if message.startswith("not a git repository (or any"):
         return NotARepository(
             f"{str(cwd.absolute())!r} is not in a git repository",
             hint="run `git init` there, or go to your code: runs are recorded in the repository around you",
         )
-    if "dubious ownership" in words or "unsafe repository" in words:
-        path = words.partition("'")[2].rpartition("'")[0] or str(cwd.absolute())
+    if "dubious ownership" in message or "unsafe repository" in message:
+        path = message.partition("'")[2].rpartition("'")[0] or str(cwd.absolute())
         return RepositoryError(
             f"git does not trust the repository {path!r}: it belongs to somebody else",
             hint=f"if you do: git config --global --add safe.directory '{path}'",
         )
-    if "extension" in words:
-        names = err.partition(words)[2].split()
+    if "extension" in message:
+        names = err.partition(message)[2].split()
         if any("refstorage" in name.lower() for name in names):
             _refuse_unknown_formats(b"sha1", b"reftable")
         return RepositoryError(
-            f"this repository needs a newer git: {words} {' '.join(names)}".rstrip(),
+            f"this repository needs a newer git: {message} {' '.join(names)}".rstrip(),
             hint="install the git that made it",
         )
-    return RepositoryError(f"git can't use the repository at {str(cwd.absolute())!r}: {words}")
+    return RepositoryError(f"git can't use the repository at {str(cwd.absolute())!r}: {message}")
 
 
 def _refuse_unknown_formats(objects: bytes, refs: bytes) -> None:
@@ -317,7 +320,7 @@ def _login() -> str:
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a user id without a name, as containers have
-        return f"uid{os.getuid()}" if hasattr(os, "getuid") else "unknown"
+        return f"uid{os.getuid()}"
 
 
 def _printable(text: str) -> str:

@@ -1,21 +1,21 @@
-"""The work tree as a git tree, exactly as it is now. Never touches index, work tree, HEAD or loose objects.
+"""The snapshot of a work tree: a git tree of what is there now, and what `git status` says about it.
+
+Never touches the index, the work tree, HEAD or loose objects.
 
 1. The index is copied (times kept: git's check for racily clean entries needs them). Everything below works
    on the copy, and new objects go to a quarantine directory that sees the repository's objects as alternates.
-2. `git status` on the copy tells what differs from HEAD and from the index; `git ls-files -v` what it was
-   told not to look at (assume-unchanged, skip-worktree). Nothing at all: the tree is HEAD's own.
+2. `git status` on the copy tells what differs from HEAD and from the index; `git ls-files -v` what it
+   does not look at (assume-unchanged, skip-worktree). Nothing at all: the tree is HEAD's own.
 3. `git update-index` takes every changed and every untracked file into the copy, as `git add` would: with
    the user's filters and line endings. Untracked files that are too big or look like secrets stay out, and
    what git can't read stays out as well: noted, never a failure.
-4. `git write-tree`. The new objects are read from the quarantine and handed to the caller, who writes them
+4. `git write-tree`. The new objects are read from the quarantine and returned: the caller writes them
    into the pack that also gets the commit. Objects that so far lie loose in the repository (a `git add`
    wrote them) come along: git does not fsync them, and our ref must not outlive them in a power cut.
 
 Left out, because no tree can hold them: repositories embedded in the work tree, and uncommitted changes
 inside submodules. Ignored files are left out in silence, with one exception: the program that is run. Where
 git ignores it, or where it lies elsewhere, the snapshot is not the whole answer to "which code was that?".
-
-What `git status` says of the work tree, as values. What to do about it is `snapshot`'s business.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import RepositoryError
+from gitflowrun.git.limits import SNAPSHOT_ABANDONED
 from gitflowrun.git.objects import ObjectType, Oid, hash_object
 from gitflowrun.git.pack.publish import PackObject
 from gitflowrun.git.pack.reader import quoted
@@ -68,10 +69,10 @@ class Change:
     Attributes:
         path: The path from the top of the work tree. An untracked directory that is a repository of its
             own ends in a slash.
-        untracked: The index does not know it.
+        untracked: It is not in the index.
         unmerged: The index holds several versions of it.
         in_work_tree: The work tree differs from the index (or there is a conflict).
-        gone: The index knows it, the work tree does not have it.
+        gone: It is in the index and not in the work tree.
         submodule_dirty: It is a submodule with changes that it has not committed.
     """
 
@@ -94,16 +95,20 @@ class Status:
 
 
 def read_status(git: Git, env: Mapping[str, str]) -> Status:
-    """Ask git. A submodule that git can't enter is no reason to fail.
+    """What `git status` says. A submodule that git can't enter is no reason to fail.
+
+    Args:
+        git: Runs git.
+        env: Variables that say which index and object directory to look at.
 
     Raises:
-        RepositoryError: git can't say.
+        RepositoryError: git fails.
     """
     done = git.attempt(*_COMMAND, "--ignore-submodules=none", env=env)
     if done.code == 0:
         return parse_status(done.out)
     out = git.run(*_COMMAND, "--ignore-submodules=all", env=env)
-    return parse_status(out, f"submodules can't be read: {done.words}")
+    return parse_status(out, f"submodules can't be read: {done.message}")
 
 
 def parse_status(out: bytes, trouble: str | None = None) -> Status:
@@ -138,7 +143,6 @@ def _change(line: bytes) -> Change:
     )
 
 
-_DAY = 86_400
 _EMPTY_TREE = hash_object(ObjectType.TREE, b"")
 # What makes git fail for every file alike; then the snapshot fails, instead of leaving all of them out.
 _NO_PLACE = (
@@ -193,8 +197,8 @@ def take_snapshot(repository: Repository, program: Path | None = None) -> Snapsh
         left_out = _elsewhere(program, None)
         return Snapshot(_EMPTY_TREE, head.commit, head.branch, (), left_out, (empty,))
     try:
-        with _workshop(repository) as place:
-            return _Camera(repository, repository.work_tree, place).take(program)
+        with _temporary_directory(repository) as place:
+            return _SnapshotBuilder(repository, repository.work_tree, place).take(program)
     except OSError as error:
         where = f": {os.fsdecode(error.filename)}" if error.filename else ""
         raise RepositoryError(
@@ -204,11 +208,11 @@ def take_snapshot(repository: Repository, program: Path | None = None) -> Snapsh
 
 
 @contextlib.contextmanager
-def _workshop(repository: Repository) -> Iterator[Path]:
+def _temporary_directory(repository: Repository) -> Iterator[Path]:
     parent = repository.state("snapshots")
     for old in parent.iterdir():  # a killed process left it
         with contextlib.suppress(FileNotFoundError):  # another process has just ended with its own
-            if time.time() - old.lstat().st_mtime > _DAY:
+            if time.time() - old.lstat().st_mtime > SNAPSHOT_ABANDONED:
                 shutil.rmtree(old, ignore_errors=True)
     place = Path(tempfile.mkdtemp(dir=parent))
     try:
@@ -217,8 +221,14 @@ def _workshop(repository: Repository) -> Iterator[Path]:
         shutil.rmtree(place, ignore_errors=True)
 
 
-class _Camera:
-    """Takes one snapshot with a copy of the index and a quarantine for objects in `place`."""
+class _SnapshotBuilder:
+    """Takes one snapshot.
+
+    Args:
+        repository: The repository.
+        work_tree: The top of its work tree.
+        place: A directory for the copy of the index and the quarantine of new objects.
+    """
 
     def __init__(self, repository: Repository, work_tree: Path, place: Path) -> None:
         self.repository = repository
@@ -343,10 +353,10 @@ class _Camera:
         done = self.git.attempt(*_quick(), *command, stdin=_lines(paths), env=self.env)
         if done.code == 0:
             return
-        if any(words in done.err for words in _NO_PLACE):
-            raise RepositoryError(f"can't take a snapshot of the work tree: {done.words}")
+        if any(sign in done.err for sign in _NO_PLACE):
+            raise RepositoryError(f"can't take a snapshot of the work tree: {done.message}")
         if len(paths) == 1:
-            self._leave_tracked(paths[0], done.words, unmerged=paths[0] in unmerged)
+            self._leave_tracked(paths[0], done.message, unmerged=paths[0] in unmerged)
             return
         middle = len(paths) // 2
         self._add(paths[:middle], unmerged)

@@ -1,7 +1,7 @@
-"""Talking to other repositories: `git ls-remote`, `fetch` and `push`, hardened. What is sent is the caller's choice.
+"""Other repositories: `git ls-remote`, `fetch` and `push`, hardened.
 
-Always by the git executable: it knows credentials, proxies, `url.*.insteadOf` and hooks such as LFS's. Each call
-names its refspecs; nothing is configured in `remote.*`, and what is configured there for people's branches
+Always by the git executable, which has credential helpers, proxies, `url.*.insteadOf` and hooks such as LFS's.
+Each call names its refspecs; nothing is configured in `remote.*`, and what is configured there for people's branches
 (mirror, prune, tags) is switched off for the call, because each of these has been seen to delete runs.
 
 - A `+` refspec is used for tracking copies only. Refs on the remote are created if absent or moved from a known
@@ -20,6 +20,7 @@ from urllib.parse import quote
 
 from gitflowrun.errors import RepositoryError, UsageError
 from gitflowrun.git.command import Completed, Git
+from gitflowrun.git.limits import REFS_A_PUSH
 from gitflowrun.git.objects import Oid
 from gitflowrun.names import RefName, nearest
 from gitflowrun.settings import Durability
@@ -33,9 +34,6 @@ if TYPE_CHECKING:
     from gitflowrun.git.repository import Repository
 
 __all__ = ["PushResult", "Remote", "default_remote", "parse_push"]
-
-BATCH = 100
-"""Refs a call: some hosts refuse more."""
 
 PUSHING = "GITFLOWRUN_PUSHING"
 """Set for the hooks of a push of ours, so that our own hook does not push again."""
@@ -61,7 +59,7 @@ class PushResult:
         name: The ref on the remote.
         ok: Whether it is now as it should be.
         stale: It is worth another look: the ref had another value than expected, or was just changing.
-        reason: Why not, in git's or the remote's words.
+        reason: Why not, as git or the remote says.
     """
 
     name: str
@@ -138,7 +136,7 @@ class Remote:
         return found
 
     def fetch(self, refspecs: Sequence[str]) -> None:
-        """Fetch by explicit refspecs; at most `BATCH` of them make sense.
+        """Fetch by explicit refspecs; at most `REFS_A_PUSH` of them make sense.
 
         Raises:
             RepositoryError: it can't be reached, lacks a ref, or what it sent is malformed.
@@ -154,15 +152,15 @@ class Remote:
 
         Args:
             changes: The changes; the new objects must be here.
-            atomic: All of a batch or none, where the remote knows how.
-            verify: Whether the user's pre-push hook is asked. Not for a push that it made itself.
+            atomic: All of a batch or none, where the remote can do that.
+            verify: Whether the user's pre-push hook runs. Not for a push that it made itself.
 
         Raises:
             RepositoryError: the remote can't be reached. Earlier batches stay.
         """
         results: list[PushResult] = []
-        for start in range(0, len(changes), BATCH):
-            batch = changes[start : start + BATCH]
+        for start in range(0, len(changes), REFS_A_PUSH):
+            batch = changes[start : start + REFS_A_PUSH]
             results += self._push(batch, atomic=atomic, verify=verify)
         return results
 
@@ -187,19 +185,19 @@ class Remote:
             raise self._unreachable("push to", done)
         return [results[change.name] for change in changes]
 
-    def _run(self, options: Iterable[str], words: Sequence[str]) -> Completed:
-        done = self._git.attempt(*options, "--end-of-options", *words, env=_prompts())
+    def _run(self, options: Iterable[str], args: Sequence[str]) -> Completed:
+        done = self._git.attempt(*options, "--end-of-options", *args, env=_prompts())
         if done.code:
             raise self._unreachable("read from", done)
         return done
 
     def _unreachable(self, verb: str, done: Completed) -> RepositoryError:
-        words = done.err.strip().splitlines()
+        lines = done.err.strip().splitlines()
         hint = None
         if "read from remote repository" in done.err or "Could not resolve" in done.err:
             hint = "check the URL, the network and your access rights; nothing here was changed"
-        first = next((line for line in words if not line.startswith("hint:")), "")
-        reason = done.words if "fatal" in done.err or "error" in done.err else first
+        first = next((line for line in lines if not line.startswith("hint:")), "")
+        reason = done.message if "fatal" in done.err or "error" in done.err else first
         return RepositoryError(f"can't {verb} {self.name!r}: {reason}", hint=hint)
 
 
@@ -237,13 +235,13 @@ def parse_push(out: bytes) -> dict[str, PushResult]:
         name = refs.rpartition(":")[2]
         reason = summary.partition("(")[2].rpartition(")")[0] or summary
         ok = flag != "!"
-        stale = not ok and any(words in reason for words in _STALE)
+        stale = not ok and any(sign in reason for sign in _STALE)
         results[name] = PushResult(name, ok, stale, "" if ok else reason)
     return results
 
 
 def _is_location(name: str, cwd: Path) -> bool:
-    return any(char in name for char in "/:\\") or name in {".", ".."} or (cwd / name).is_dir()
+    return any(char in name for char in "/:") or name in {".", ".."} or (cwd / name).is_dir()
 
 
 def _prompts() -> dict[str, str]:

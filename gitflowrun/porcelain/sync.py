@@ -19,9 +19,9 @@ from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
 from gitflowrun.errors import GitflowrunError, RepositoryError, UsageError
+from gitflowrun.git.limits import REFS_A_PUSH
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.refs import RefUpdate
-from gitflowrun.git.transport import BATCH
 from gitflowrun.names import RunId, check_flow_name
 from gitflowrun.porcelain.limits import UID_DIGITS
 from gitflowrun.runs import layout
@@ -265,8 +265,8 @@ class Transfer:
             RepositoryError: the remote can't be reached.
         """
         lost: dict[RunTip, str] = {}
-        for start in range(0, len(runs), BATCH):
-            lost |= self._fetch_batch(runs[start : start + BATCH])
+        for start in range(0, len(runs), REFS_A_PUSH):
+            lost |= self._fetch_batch(runs[start : start + REFS_A_PUSH])
         return lost
 
     def _fetch_batch(self, runs: Sequence[RunTip]) -> dict[RunTip, str]:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from gitflowrun.artifacts.dedup import DedupIndex
 from gitflowrun.artifacts.limits import INLINE_LIMIT
 from gitflowrun.errors import GitflowrunError
-from gitflowrun.git.maintenance import FOLD_BEYOND, exempt_from_deltas, fold, start_fold
+from gitflowrun.git.limits import FOLD_BEYOND
+from gitflowrun.git.maintenance import exempt_from_deltas, fold, start_fold
 from gitflowrun.runs import layout
 from gitflowrun.runs.runs import RunStore
 from gitflowrun.runs.trust import Provenance

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gitflowrun.errors import RepositoryError
-from gitflowrun.git.command import CatFile, Git, clean_environment, git_words
+from gitflowrun.git.command import CatFile, Git, clean_environment, git_message
 from gitflowrun.git.objects import ObjectType, Oid
 from tests.helpers.repos import GitRepo
 
@@ -45,7 +45,7 @@ def test_attempt_returns_failures(git: Git) -> None:
     """A failure can be a value."""
     done = git.attempt("rev-parse", "--verify", "-q", "nonsense")
     assert (done.code, done.out) == (1, b"")
-    assert done.words == "git exited with status 1"
+    assert done.message == "git exited with status 1"
 
 
 def test_failure_names_the_command_and_not_its_settings(git: Git) -> None:
@@ -57,9 +57,9 @@ def test_failure_names_the_command_and_not_its_settings(git: Git) -> None:
 def test_words_tell_cause_and_consequence() -> None:
     """The first error and the fatal line count; hints and noise don't."""
     err = "warning: x\nerror: no space\nerror: more\nhint: y\nfatal: gave up\n"
-    assert git_words(err) == "no space; gave up"
-    assert git_words("something else\n") == "something else"
-    assert git_words("") == ""
+    assert git_message(err) == "no space; gave up"
+    assert git_message("something else\n") == "something else"
+    assert git_message("") == ""
 
 
 def test_input_and_variables(git: Git) -> None:

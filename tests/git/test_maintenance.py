@@ -17,8 +17,8 @@ import pytest
 
 from gitflowrun.errors import RepositoryError
 from gitflowrun.git import maintenance
+from gitflowrun.git.limits import FOLD_BEYOND
 from gitflowrun.git.maintenance import (
-    FOLD_BEYOND,
     _choose,
     _SmallPack,
     exempt_from_deltas,

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import pytest
 
 from gitflowrun.errors import CorruptRecord
-from gitflowrun.git.command import Completed, Git, Word
+from gitflowrun.git.command import Argument, Completed, Git
 from gitflowrun.names import RunId
 from gitflowrun.runs.commit_message import Status
 from gitflowrun.runs.listing import newest_first
@@ -89,7 +89,7 @@ def test_a_list_is_one_git_command(repo: GitRepo, monkeypatch: pytest.MonkeyPatc
 
     def counted(
         self: Git,
-        *args: Word,
+        *args: Argument,
         stdin: bytes | None = None,
         env: Mapping[str, str] | None = None,
     ) -> Completed:

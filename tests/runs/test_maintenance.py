@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gitflowrun.errors import RepositoryError
-from gitflowrun.git.maintenance import FOLD_BEYOND
+from gitflowrun.git.limits import FOLD_BEYOND
 from gitflowrun.git.owner import Owner
 from gitflowrun.git.ref_update import Refs
 from gitflowrun.names import TaskName
