@@ -152,6 +152,8 @@ class Refs(RefReader):
             try:
                 self._attempt(updates)
             except _Locked as locked:
+                if locked.was_killed:  # before its last step, in the middle of it, or after it
+                    updates = [it for it in updates if self.get(it.name) != it.new]
                 held = [watch.path for watch in watches if not watch.remove_if_stale()]
                 if time.monotonic() > deadline:
                     raise self._busy(held, locked) from locked
@@ -185,12 +187,9 @@ class Refs(RefReader):
             self._update_ref.run(
                 [_command(update) for update in updates], lambda: self._sync_locks(updates)
             )  # 2, 3, 4
-        except _Refused as refused:
-            self._judge(updates, str(refused))
-        except OSError as error:
-            raise self._unwritable(updates, error.strerror or str(error)) from error
-        try:
             self._sync_directories()  # 5
+        except _Refused as refused:
+            raise self._judged(updates, str(refused)) from None
         except OSError as error:
             raise self._unwritable(updates, error.strerror or str(error)) from error
 
@@ -200,22 +199,20 @@ class Refs(RefReader):
             if current != update.old:
                 raise _moved(update, current)
 
-    def _judge(self, updates: Sequence[RefUpdate], message: str) -> None:
-        """Raise what follows from git's message about a transaction; nothing if all of it was done after all."""
-        if not message:  # git was killed, before or after its last step
-            if all(self.get(update.name) == update.new for update in updates):
-                return
-            raise _Locked("git update-ref was killed")
+    def _judged(self, updates: Sequence[RefUpdate], message: str) -> Exception:
+        """The error for what git said about a transaction."""
+        if not message:
+            return _Locked("git update-ref was killed", was_killed=True)
         self._compare(updates)
         lower = message.lower()
         names = _names(updates)
         if _MISSING_SIGN in lower:
-            raise MissingObject(f"{names} can't point to an object that is missing: {message}")
+            return MissingObject(f"{names} can't point to an object that is missing: {message}")
         if any(sign in lower for sign in _LOCKED_SIGNS):
-            raise _Locked(message)
+            return _Locked(message)
         if any(sign in lower for sign in _CONFLICT_SIGNS):
-            raise RefConflict(f"{names} can't be created beside other refs: {message}")
-        raise self._unwritable(updates, message)
+            return RefConflict(f"{names} can't be created beside other refs: {message}")
+        return self._unwritable(updates, message)
 
     def _unwritable(self, updates: Sequence[RefUpdate], message: str) -> RepositoryError:
         cause = ""
@@ -331,7 +328,11 @@ class _Refused(Exception):
 
 
 class _Locked(Exception):
-    """Somebody holds the lock of a ref right now."""
+    """Another attempt may succeed: somebody holds the lock of a ref right now, or git was killed."""
+
+    def __init__(self, message: str, *, was_killed: bool = False) -> None:
+        super().__init__(message)
+        self.was_killed = was_killed
 
 
 def _command(update: RefUpdate) -> str:

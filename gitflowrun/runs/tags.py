@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gitflowrun.errors import RefConflict, TaggingError
+from gitflowrun.errors import TaggingError
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.names import MAX_USER_TAGS, RunId, check_tag
@@ -23,32 +23,14 @@ from gitflowrun.runs import layout
 from gitflowrun.runs.locks import Locks
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable
 
     from gitflowrun.git.ref_update import Refs
     from gitflowrun.git.repository import Repository
     from gitflowrun.runs.read import StoredRun
     from gitflowrun.runs.records import RunIdentity
 
-__all__ = ["Tags", "check_tags", "move_refs", "tag_updates"]
-
-
-def move_refs(refs: Refs, updates: Sequence[RefUpdate]) -> None:
-    """Change refs, all or none; refs that are as wanted already were moved by an earlier attempt of this process.
-
-    A ref can be moved and the attempt fail: when its directory can't be synced, or when git is killed between its
-    commit and its answer. The next attempt finds the ref where it wanted to put it. A run's commits are unique (a
-    nonce, a parent, a time, a MAC), so nobody else can have moved it there, and taking that for a conflict would
-    stop the run for good, or give it a second number.
-
-    Raises:
-        RefConflict: one of them has not its expected old value, and they are not all as wanted either.
-    """
-    try:
-        refs.transaction(updates)
-    except RefConflict:
-        if any(refs.get(update.name) != update.new for update in updates):
-            raise
+__all__ = ["Tags", "check_tags", "tag_updates"]
 
 
 def check_tags(
@@ -137,7 +119,7 @@ class Tags:
             added = check_tags(add, system=system, present=kept)
             removed = unwanted.intersection(present).difference(added)
             updates = tag_updates(self._refs, run.identity, add=added, remove=sorted(removed))
-            move_refs(self._refs, updates)  # 3
+            self._refs.transaction(updates)  # 3
         return tuple(sorted({*kept, *added}))
 
     def mirror(self) -> int:
@@ -163,7 +145,7 @@ class Tags:
                 for name, oid in shown.items()
                 if name not in truth and oid in first_commits
             ]
-            move_refs(self._refs, updates)
+            self._refs.transaction(updates)
         return len(updates)
 
 

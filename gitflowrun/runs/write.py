@@ -37,7 +37,7 @@ from gitflowrun.runs.commit_message import (
 from gitflowrun.runs.maintenance import RunMaintenance, shared_payloads
 from gitflowrun.runs.pending import make_object
 from gitflowrun.runs.records import INFO, RunIdentity
-from gitflowrun.runs.tags import move_refs, tag_updates
+from gitflowrun.runs.tags import tag_updates
 from gitflowrun.runs.trees import GroupObjects, ReachableObjects, RunTree, data_entries
 from gitflowrun.runs.trust import Trust
 from gitflowrun.values import replace
@@ -186,7 +186,8 @@ class RunWriter:
         pack = self._repo.packs.write([*self._pending, *group.objects(), *trees, commit])  # 3
         try:
             group.check_again()  # 4
-            move_refs(self._repo.refs, [RefUpdate(self._ref, oid, self._published), *updates])  # 5
+            move = RefUpdate(self._ref, oid, self._published)
+            self._repo.refs.transaction([move, *updates])  # 5
         except BaseException:
             self._repo.packs.release([pack.name])
             raise

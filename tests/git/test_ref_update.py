@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -530,6 +531,33 @@ def test_a_git_that_is_killed_at_work_is_replaced(
     killer.join()
     assert [refs.get(first), refs.get(second)] == [commits[0], commits[0]]
     assert not list(lock.parent.glob("*.lock"))
+
+
+KILLER = """#!/bin/sh
+case "$*" in *update-ref*)
+    if mkdir '{once}' 2>/dev/null; then
+        {git} "$@" | while read -r line; do
+            case $line in commit*) kill -9 $$; exit;; esac
+            echo "$line"
+        done
+    fi
+esac
+exec {git} "$@"
+"""
+
+
+def test_a_git_that_is_killed_after_its_last_step_has_done_it(
+    repository: Repository, commits: list[Oid], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Refs that git has moved before it was killed, and could not say so, are no conflict with ourselves."""
+    program = tmp_path / "bin" / "git"
+    program.parent.mkdir()
+    program.write_text(KILLER.format(once=tmp_path / "once", git=shutil.which("git")))
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
+    repository.refs.transaction([RefUpdate(f"refs/runs/F/{n}", commits[n], None) for n in (1, 2)])
+    assert (tmp_path / "once").exists()
+    assert [repository.refs.get(f"refs/runs/F/{n}") for n in (1, 2)] == commits[1:]
 
 
 LEAVER = """

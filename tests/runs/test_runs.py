@@ -446,3 +446,13 @@ def test_a_run_of_many_tasks_takes_little_memory() -> None:
     tracemalloc.stop()
     assert used < 2 << 20
     assert len(tree) == 10_000
+
+
+def test_a_real_conflict_is_one(repo: GitRepo) -> None:
+    """A ref that somebody else moved is still a conflict, and stays where it is."""
+    with start_run(repo) as writer:
+        head = repo.git("rev-parse", "HEAD")
+        repo.git("update-ref", "refs/runs/MyFlow/1", head)
+        with pytest.raises(RefConflict):
+            writer.commit([])
+    assert repo.git("rev-parse", "refs/runs/MyFlow/1") == head
