@@ -278,10 +278,10 @@ def announce(run: RunIdentity, repo: Repository, id_file: Path | None, facts: Pa
     if facts is not None:
         import json
 
-        told = {
+        content = {
             "run_id": str(run.id),
             "flow_name": run.flow,
             "metadata": f"local@{repo.common_dir}",
         }
 
-        facts.write_text(json.dumps(told), encoding="utf-8")
+        facts.write_text(json.dumps(content), encoding="utf-8")

@@ -81,9 +81,9 @@ def test_lock_files_are_digested(tmp_path: Path) -> None:
 
 
 def test_the_machine() -> None:
-    """Platform, processor, cores, memory and interpreter are told."""
-    told = machine()
-    assert told["cores"] > 0
-    assert told["memory"] > 0
-    assert told["cpu"]
+    """Platform, processor, cores, memory and interpreter are recorded."""
+    found = machine()
+    assert found["cores"] > 0
+    assert found["memory"] > 0
+    assert found["cpu"]
     assert host()

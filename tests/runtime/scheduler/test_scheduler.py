@@ -1,0 +1,148 @@
+"""The scheduler of a run, with an executor that makes no processes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+
+from gitflowrun.names import PARAMETERS_STEP
+from gitflowrun.runs.records import Transition
+from gitflowrun.runs.runs import Status
+from gitflowrun.runtime.ipc.event_loop import EventLoop
+from gitflowrun.runtime.ipc.events import Event, RunEnded, TaskLine, TaskStarted
+from gitflowrun.runtime.ipc.messages import (
+    Exited,
+    Launch,
+    LaunchFailed,
+    Message,
+    Result,
+    RunContext,
+    Started,
+)
+from gitflowrun.runtime.scheduler.logs import LiveLogs
+from gitflowrun.runtime.scheduler.plan import Plan, Shape
+from gitflowrun.runtime.scheduler.scheduler import Rules, Scheduler
+from tests.helpers.repos import ROOT, GitRepo
+from tests.helpers.runs import open_repo, start_run
+
+SHAPE = Shape("start", "end", frozenset(), {"start": ("end",), "end": ()})
+
+
+class FakeExecutor:
+    """An executor that answers each launch with messages made by the test."""
+
+    def __init__(self, loop: EventLoop, answer: Callable[[Launch], list[Message]]) -> None:
+        self.loop = loop
+        self.answer = answer
+        self.launched: list[Launch] = []
+        self.deliver: Callable[[Message], None] = lambda _: None
+
+    def begin(self, begin: RunContext) -> None:
+        """Nothing needs to be known."""
+
+    def launch(self, launch: Launch, stdout: int, stderr: int) -> None:
+        """Answer in the next turn."""
+        assert stdout != stderr
+        self.launched.append(launch)
+        for message in self.answer(launch):
+            self.loop.after(0, lambda message=message: self.deliver(message))  # type: ignore[misc]
+
+    def kill(self, serial: int, number: int) -> None:
+        """There is nothing to kill."""
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
+def good(launch: Launch) -> list[Message]:
+    """A task that does what it is to do."""
+    jump = {"start": Transition(("end",))}.get(launch.task.step)
+    return [
+        Started(launch.serial, 7),
+        Result(launch.serial, {}, {}, (), jump),
+        Exited(launch.serial, 0, 0.1, 1 << 20),
+    ]
+
+
+def schedule(
+    repo: GitRepo,
+    answer: Callable[[Launch], list[Message]],
+    kind: type[FakeExecutor] = FakeExecutor,
+) -> tuple[Status, FakeExecutor, list[Event]]:
+    """Run a flow of two steps on a fake executor."""
+    loop = EventLoop()
+    executor = kind(loop, answer)
+    events: list[Event] = []
+    with start_run(repo) as writer:
+        scheduler = Scheduler(
+            loop, writer, Plan(SHAPE), executor, events.append, Rules(4, 1000),
+            LiveLogs(open_repo(repo), writer.identity),
+        )  # fmt: skip
+        executor.deliver = scheduler.deliver
+        status, _ = scheduler.run()
+    loop.close()
+    assert isinstance(events[-1], RunEnded)
+    assert events[-1].status is status
+    return status, executor, events
+
+
+class HastyExecutor(FakeExecutor):
+    """An executor whose tasks write before anybody hears that they have started."""
+
+    def launch(self, launch: Launch, stdout: int, stderr: int) -> None:
+        """Write now, answer later."""
+        os.write(stdout, b"early\n")
+        self.loop.after(0.02, lambda: FakeExecutor.launch(self, launch, stdout, stderr))
+
+
+def test_no_line_comes_before_its_task_has_started(repo: GitRepo) -> None:
+    """What a task writes before its process is announced waits for that, and is not lost."""
+    _, _, events = schedule(repo, good, kind=HastyExecutor)
+    shown = [event for event in events if isinstance(event, (TaskStarted, TaskLine))]
+    seen = [event for event in shown if event.task.step != PARAMETERS_STEP]
+    assert [type(event) for event in seen] == [TaskStarted, TaskLine] * 2
+    assert {event.pid for event in seen} == {7}
+
+
+def test_a_process_that_cannot_be_made_is_tried_again(repo: GitRepo) -> None:
+    """It is nobody's attempt; when it goes on like that the run fails with the reason."""
+    refused = iter([True, True])
+
+    def refuses(launch: Launch) -> list[Message]:
+        if launch.task.step == "start" and next(refused, False):
+            return [LaunchFailed(launch.serial, "no more processes")]
+        return good(launch)
+
+    status, executor, _ = schedule(repo, refuses)
+    assert status is Status.DONE
+    assert [launch.attempt for launch in executor.launched if launch.task.step == "start"] == [
+        0,
+        0,
+        0,
+    ]
+
+    status, _, events = schedule(
+        repo, lambda launch: [LaunchFailed(launch.serial, "no more processes")]
+    )
+    assert status is Status.FAILED
+    end = events[-1]
+    assert isinstance(end, RunEnded)
+    assert "no more processes" in str(end.error)
+
+
+def test_the_scheduler_loads_neither_flows_nor_libgit2() -> None:
+    """Its process imports no module that only tasks need, and nothing that is slow to load."""
+    code = (
+        "import sys\n"
+        "import gitflowrun.cli.flow.run_log, gitflowrun.runtime.scheduler.main\n"
+        "heavy = ('pygit2', 'click', 'numpy', 'inspect', 'ctypes', 'platform', 'gitflowrun.flow',"
+        "'gitflowrun.runtime.worker')\n"
+        "print([name for name in heavy if name in sys.modules])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.stdout == "[]\n"
