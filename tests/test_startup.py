@@ -179,7 +179,7 @@ def test_a_commit_of_a_run_costs_five_fsyncs(repo: GitRepo, tmp_path: Path) -> N
     assert repo.flow("hello.py", "run", env=env).code == 0
     synced = log_of(env, "fsync")
     moves = sum(path.endswith("refs/runs/Hello/2.lock") for path in synced)
-    assert 4 <= moves <= 5
+    assert moves <= 4
     assert len(synced) == 5 * moves, synced
 
 

@@ -44,6 +44,11 @@ _LOCAL = frozenset({
     "GIT_NO_REPLACE_OBJECTS", "GIT_OBJECT_DIRECTORY", "GIT_OPTIONAL_LOCKS", "GIT_PREFIX", "GIT_QUARANTINE_PATH",
     "GIT_REFLOG_ACTION", "GIT_REPLACE_REF_BASE", "GIT_SHALLOW_FILE", "GIT_WORK_TREE",
 })  # fmt: skip
+_NO_HOOKS = (
+    "-c", "core.hooksPath=/dev/null",
+    # The one event that our commands have; since git 2.54 hooks come from the config, too.
+    "-c", "hook.reference-transaction.enabled=false",
+)  # fmt: skip
 _LOCAL_PREFIXES = ("GIT_AUTHOR_", "GIT_COMMITTER_", "GIT_INTERNAL_", "GIT_PUSH_OPTION_")
 
 
@@ -113,7 +118,7 @@ class Git:
         self.work_tree = work_tree
         self._options = ["-c", "core.fsmonitor=false"]
         if not hooks:
-            self._options += ["-c", "core.hooksPath=/dev/null"]
+            self._options += _NO_HOOKS
 
     @cached_property
     def config(self) -> Mapping[str, str]:

@@ -121,6 +121,15 @@ def test_hooks_run_only_on_demand(repo: GitRepo, hooks: bool) -> None:
     assert (repo.path / "canary").exists() == hooks or (repo.path / ".git/canary").exists() == hooks
 
 
+def test_hooks_of_the_config_do_not_run(repo: GitRepo, git: Git) -> None:
+    """Nor do hooks that git 2.54 takes from the config."""
+    repo.git("config", "hook.mine.event", "reference-transaction")
+    repo.git("config", "hook.mine.command", "touch canary; false")
+    git.run("update-ref", "refs/x/y", "HEAD")
+    assert not list(repo.path.rglob("canary"))
+    assert "hook.reference-transaction.enabled=false" in git.command(["update-ref"])
+
+
 def test_cat_file_reads_all_types(repo: GitRepo, git: Git) -> None:
     """Blobs, trees, commits and tags are read with their type; empty and big ones too."""
     repo.write("big", b"\0\n" * 500_000)
