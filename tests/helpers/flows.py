@@ -114,7 +114,7 @@ class Background:
         """The processes of the run by their part: `front`, `scheduler`, `zygote`."""
         parts = {"front": self.process.pid}
         for pid in _children(self.process.pid):
-            parts["scheduler" if b"scheduler.py" in _command(pid) else "zygote"] = pid
+            parts["scheduler" if b"scheduler_main.py" in _command(pid) else "zygote"] = pid
         return parts
 
 
