@@ -173,7 +173,7 @@ class _Payload:
         else:
             names = digest_all(views)
         return [
-            (name, PackObject(ObjectType.BLOB, view, settle=self._stable_copy(name)))
+            (name, PackObject(ObjectType.BLOB, view, stable_copy=self._stable_copy(name)))
             for name, view in zip(names, views, strict=True)
         ]
 

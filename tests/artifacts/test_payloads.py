@@ -164,7 +164,7 @@ def test_a_pack_holds_what_was_settled(repo: GitRepo) -> None:
         return copy
 
     pack = packs.write(
-        [PackObject(ObjectType.BLOB, memoryview(data), settle=settle) for data in originals]
+        [PackObject(ObjectType.BLOB, memoryview(data), stable_copy=settle) for data in originals]
     )
     assert originals == [bytearray(len(data)) for data in originals]
     assert list(pack.oids) == [hash_object(ObjectType.BLOB, data) for data in wanted]

@@ -54,8 +54,8 @@ def _nth(number: int, code: int, real: Callable[..., object]) -> Callable[..., o
 )
 @pytest.mark.parametrize(
     ("function", "number"),
-    [("pwrite", 0), ("pwrite", 1), ("pwrite", 2), ("fsync", 0), ("fsync", 1),
-     ("ftruncate", 0), ("ftruncate", 1), ("open", 0), ("open", 1)],
+    [("write", 0), ("write", 1), ("write", 2), ("fsync", 0), ("fsync", 1),
+     ("ftruncate", 0), ("open", 0), ("open", 1)],
 )  # fmt: skip
 def test_an_error_at_any_call_leaves_nothing(
     repo: GitRepo,
@@ -119,12 +119,12 @@ def test_a_bug_in_a_thread_reaches_the_caller(
     """An exception in the pool ends the write; no thread and no file is left waiting."""
     import threading
 
-    from gitflowrun.git.pack.entry import Item
+    from gitflowrun.git.pack.entry import PackedObject
 
-    def fail(_item: object, _region: object) -> None:
+    def fail(_given: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(Item, "fill", fail)
+    monkeypatch.setattr(PackedObject, "of", fail)
     store = pack_store(repo)
     threads = threading.active_count()
     with pytest.raises(ZeroDivisionError):

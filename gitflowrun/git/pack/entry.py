@@ -1,27 +1,23 @@
-"""Objects on their way into a pack: what is given, what becomes known, and the forms of one entry.
+"""An object as it is given to a pack writer, and the bytes of its entry in the pack.
 
-Which objects go where in the pack, and by how many threads, is decided by those who write it.
+Making an entry takes nothing but the object, so several threads can do it at once.
 """
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from gitflowrun.git.objects import ObjectType, Oid, hash_object
-from gitflowrun.git.pack.format import (
-    entry_header,
-    fill_stored,
-    frame_small,
-    is_compressible,
-    is_worth_keeping,
-    tools,
-)
+from gitflowrun.git.pack.format import entry_header, zlib_stream
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable
 
-__all__ = ["Item", "PackObject", "each_once", "first_of_equals"]
+    from gitflowrun.git.objects import Buffer
+
+__all__ = ["PackObject", "PackedObject"]
 
 
 @frozen
@@ -30,92 +26,50 @@ class PackObject:
 
     Attributes:
         kind: Commit, tree, blob or tag.
-        data: Its content; a view of any size, which must not change while it is being written.
+        data: Its content; a view of any shape, which must not change while it is being written.
         oid: Its id if the caller has computed it already; it is trusted.
-        settle: Makes a copy of `data` where somebody may change it meanwhile. Called once, in any thread;
-            what it raises ends the writing. Such an object is never taken for equal to another.
+        stable_copy: Copies `data` where somebody may change it meanwhile. Called once, in any thread; what it
+            raises ends the writing. Such an object is never taken for equal to another.
     """
 
     kind: ObjectType
     data: bytes | memoryview
     oid: Oid | None = None
-    settle: Callable[[memoryview], memoryview] | None = None
-
-
-class Item:
-    """An object on its way: its id, and its entry's offset and CRC-32, are filled in as they become known."""
-
-    __slots__ = ("_settle", "crc", "data", "kind", "offset", "oid", "size")
-
-    def __init__(self, given: PackObject) -> None:
-        self.kind = given.kind
-        view = memoryview(given.data)
-        self.data = view if view.format == "B" and view.ndim == 1 else view.cast("B")
-        self.size = len(self.data)
-        self.oid = given.oid
-        self.offset = self.crc = 0
-        self._settle = given.settle
+    stable_copy: Callable[[memoryview], memoryview] | None = None
 
     @property
-    def header(self) -> bytes:
-        """The header of its entry."""
-        return entry_header(self.kind, self.size)
+    def view(self) -> memoryview:
+        """The content as bytes."""
+        view = memoryview(self.data)
+        return view if view.format == "B" and view.ndim == 1 else view.cast("B")
 
     @property
-    def is_settled(self) -> bool:
-        """Whether the data stays as it is."""
-        return self._settle is None
-
-    def settle(self) -> None:
-        """Make sure that the data stays as it is, by a copy if need be; to be done before anything else."""
-        if self._settle is not None:
-            self.data, self._settle = self._settle(self.data), None
-
-    def let_go(self) -> None:
-        """Forget the data: the entry is written, and a copy would only take memory."""
-        self.data = memoryview(b"")
+    def size(self) -> int:
+        """Bytes of the content."""
+        return memoryview(self.data).nbytes
 
     def identify(self) -> Oid:
-        """The id, computed if it is not known yet."""
-        self.oid = self.oid or hash_object(self.kind, self.data)
-        return self.oid
-
-    def small_entry(self) -> bytes:
-        """The whole entry of a small object, once it is settled and identified."""
-        entry = self.header + frame_small(self.data)
-        self.crc = tools().crc32(entry)
-        return entry
-
-    def deflated(self) -> bytes | None:
-        """The deflated form, if it is worth having; the id is computed along with it. Settles the data."""
-        self.settle()
-        if not is_compressible(self.data):
-            return None
-        packed = tools().deflate(self.data)
-        if not is_worth_keeping(len(packed), len(self.data)):
-            return None
-        self.identify()
-        return packed
-
-    def fill(self, region: memoryview) -> None:
-        """Write the entry as stored blocks into `region`, which has its size, and compute the id."""
-        header = self.header
-        region[: len(header)] = header
-        fill_stored(self.data, region[len(header) :])
-        self.crc = tools().crc32(region)
-        self.identify()
-        self.let_go()
+        """Its id, computed unless it was given."""
+        return self.oid or hash_object(self.kind, self.view)
 
 
-def first_of_equals(items: Sequence[Item]) -> list[Item]:
-    """For each item the one that is written in its place: itself, or an equal one before it.
+@frozen
+class PackedObject:
+    """An object whose entry is ready to be written.
 
-    Items whose ids are not known yet count as different from all others.
+    Attributes:
+        oid: Its id.
+        pieces: The bytes of its entry, to be taken once. Of data that was not deflated they are views.
     """
-    first: dict[Oid, Item] = {}
-    return [first.setdefault(item.oid, item) if item.oid else item for item in items]
 
+    oid: Oid
+    pieces: Iterable[Buffer]
 
-def each_once(items: Sequence[Item]) -> list[Item]:
-    """The items without repetitions, in order."""
-    return list(dict.fromkeys(items))
+    @classmethod
+    def of(cls, given: PackObject) -> PackedObject:
+        """Make the entry of an object."""
+        data = given.view if given.stable_copy is None else given.stable_copy(given.view)
+        # Before the id: see `format` on SHA-1 after isal.
+        stream = zlib_stream(data)
+        oid = given.oid or hash_object(given.kind, data)
+        return cls(oid, chain((entry_header(given.kind, len(data)),), stream))

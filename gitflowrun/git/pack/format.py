@@ -1,27 +1,28 @@
-"""How one object's bytes lie in a pack: entry header, zlib framing, checksums. No files, no indexes.
+"""How objects lie in a pack file: headers, zlib streams, deltas (gitformat-pack(5), RFC 1950, RFC 1951).
 
-What deflate can't shrink (random floats, images, archives) is framed as stored blocks of 65,535 bytes, which
-costs a copy instead of a compression and is read back with a copy. The rest takes the fastest deflate there
-is: igzip level 1 (`isal`), else zlib level 1; zlib level 6 would be 10 to 25 times slower for a few percent.
-Formats: gitformat-pack(5), RFC 1950, RFC 1951.
+Pure functions from bytes to bytes. Data that deflate can't shrink (random floats, images, archives) is framed
+as stored blocks: no compression when written, one copy when read. The rest takes the fastest deflate there
+is, igzip level 1 of `isal`: zlib level 6 would be 10 to 25 times slower for a few percent.
 
-Applying git's deltas: copy and insert instructions against a base object. Pure bytes; see gitformat-pack(5).
+Both libraries are imported inside functions: whoever reads or writes small objects alone does without zlib-ng,
+and without isal who only reads them (3 ms together).
+
+isal leaves the upper halves of vector registers in use, and then hashlib's SHA-1 is a third slower in the same
+thread, until somebody clears them: zlib-ng does. So checksums are zlib-ng's, though isal has them too and is
+as fast, and that of a stream is computed before its object's id.
 """
 
 from __future__ import annotations
 
-import contextlib
 import struct
-import sys
 import zlib
-from functools import cache, lru_cache, partial
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from gitflowrun.errors import CorruptRecord
-from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterable, Iterator
 
     from gitflowrun.git.objects import Buffer, ObjectType
 
@@ -29,80 +30,45 @@ __all__ = [
     "BLOCK",
     "BLOCK_FRAME",
     "BLOCK_HEADER",
+    "CHECKSUM",
     "FULL_BLOCK",
     "ZLIB_HEADER",
-    "Tools",
     "apply_delta",
     "block_header",
+    "crc32",
     "delta_sizes",
     "entry_header",
-    "fill_blocks",
-    "fill_stored",
-    "frame_small",
-    "is_compressible",
-    "is_worth_keeping",
     "pack_header",
-    "stored_size",
-    "tools",
-    "use_numpy",
+    "stored_stream",
+    "zlib_stream",
 ]
-
 
 BLOCK = 65_535
 """Bytes in a stored block: the most that deflate's 16-bit length allows."""
 BLOCK_HEADER = 5
 BLOCK_FRAME = BLOCK_HEADER + BLOCK
 FULL_BLOCK = b"\x00\xff\xff\x00\x00"
+"""The header of a full stored block that is not the last one."""
 ZLIB_HEADER = b"\x78\x01"
 CHECKSUM = 4
+"""Bytes of the Adler-32 that ends a zlib stream."""
+
+# What decides whether data is deflated; sizes are bytes.
+_WORTH_TRYING = 128  # below, deflate rarely beats the 11 bytes of a stored frame
+_TINY = (
+    4 << 10
+)  # up to here a deflate with fixed codes is a cheap estimate: 3 us instead of 30 for noise
+_UNIFORM = 1.25  # by which fixed codes inflate data whose bytes are all equally frequent, and more
+_SAMPLES, _SAMPLE = 8, 4 << 10
+_SAMPLE_RATIO = 0.90  # to which a sample must shrink for the whole to be tried
+_KEEP_RATIO = 0.95  # to which the whole must shrink to pay for inflating it at every read
+_LARGE = 4 << 20  # from here on deflated in steps, so that memory does not grow with the object
+_STEP = 4 << 20
+_VECTORISED = 32 << 10  # from here on zlib-ng's checksums pay for its import
 
 _PACK_HEADER = struct.Struct(">4sII")
-
-_WORTH_TRYING = 128  # below, deflate rarely beats the 11 bytes of a stored frame
-_SAMPLES, _SAMPLE = 8, 4 << 10
-_SAMPLE_RATIO, _KEEP_RATIO = 0.90, 0.95
-_UNIFORM = 1.25  # of its size is the estimate of what won't shrink
-_STRIDED = 512 << 10  # from here on a vectorised copy pays
-
-
-@frozen
-class Tools:
-    """The fastest functions installed for each job; all of them release the GIL on large buffers.
-
-    `estimate`, if there is one, deflates with fixed codes: a fifth of the time, and uniform bytes grow by a third.
-    """
-
-    crc32: Callable[..., int]
-    adler32: Callable[..., int]
-    deflate: Callable[[Buffer], bytes]
-    estimate: Callable[[Buffer], bytes] | None
-    compressor: Callable[[], Any]
-    decompressor: Callable[[], Any]
-    errors: tuple[type[Exception], ...]
-
-
-@cache
-def tools() -> Tools:
-    """Look for isal and zlib-ng once; the standard library stands in for what is missing."""
-    codec: Any = zlib
-    with contextlib.suppress(ImportError):
-        from isal import isal_zlib
-
-        codec = isal_zlib
-    checks: Any = codec
-    with contextlib.suppress(ImportError):
-        from zlib_ng import zlib_ng
-
-        checks = zlib_ng
-    return Tools(
-        crc32=checks.crc32,
-        adler32=checks.adler32,
-        deflate=partial(codec.compress, level=1),
-        estimate=partial(codec.compress, level=0) if codec is not zlib else None,
-        compressor=lambda: codec.compressobj(1),
-        decompressor=codec.decompressobj,
-        errors=(zlib.error, codec.error),
-    )
+_COPY = 0x80  # the bit of a delta's instruction that says it copies from the base
+_DEFAULT_COPY = 0x10000  # bytes that are copied where an instruction does not say how many
 
 
 def pack_header(count: int) -> bytes:
@@ -130,86 +96,74 @@ def block_header(length: int, *, last: bool) -> bytes:
     return bytes((last,)) + length.to_bytes(2, "little") + (length ^ 0xFFFF).to_bytes(2, "little")
 
 
-def stored_size(size: int) -> int:
-    """Bytes of the zlib stream that frames `size` bytes as stored blocks."""
-    blocks = max(1, -(-size // BLOCK))
-    return len(ZLIB_HEADER) + blocks * BLOCK_HEADER + size + CHECKSUM
+def zlib_stream(data: memoryview) -> Iterable[Buffer]:
+    """A zlib stream that holds `data`, in pieces: deflated where that makes it smaller, else stored.
+
+    Args:
+        data: Bytes, which must not change before the pieces are used: stored pieces are views of them.
+    """
+    if _is_compressible(data):
+        if len(data) > _LARGE:
+            return _deflated_in_steps(data)
+        packed = _deflate(data)
+        most = len(data) * _KEEP_RATIO if len(data) > _SAMPLES * _SAMPLE else len(data)
+        if len(packed) < most:
+            return (packed,)
+    return stored_stream(data)
 
 
-def fill_stored(data: memoryview, out: memoryview) -> None:
-    """Write a zlib stream of stored blocks that holds `data` into `out`, which has its `stored_size`."""
-    rest = data[max(0, (len(data) - 1) // BLOCK * BLOCK) :]
-    out[: len(ZLIB_HEADER)] = ZLIB_HEADER
-    position = len(ZLIB_HEADER) + fill_blocks(
-        data[: len(data) - len(rest)], out[len(ZLIB_HEADER) :]
-    )
-    fill_end(rest, tools().adler32(data), out[position:])
+def stored_stream(data: memoryview) -> list[Buffer]:
+    """A zlib stream of stored blocks that hold `data`, in pieces, which are views of it."""
+    last = max(0, (len(data) - 1) // BLOCK * BLOCK)
+    pieces: list[Buffer] = [ZLIB_HEADER]
+    for start in range(0, last, BLOCK):
+        pieces += (FULL_BLOCK, data[start : start + BLOCK])
+    checksum = _adler32(data).to_bytes(CHECKSUM, "big")
+    pieces += (block_header(len(data) - last, last=True), data[last:], checksum)
+    return pieces
 
 
-def fill_blocks(data: memoryview, out: memoryview) -> int:
-    """Write `data`, a multiple of `BLOCK` bytes, as full blocks to the start of `out`; how many bytes."""
-    count = len(data) // BLOCK
-    if len(data) >= _STRIDED and use_numpy():
-        import numpy as np
+def crc32(data: Buffer, value: int = 0) -> int:
+    """The CRC-32 of `data`, going on from `value`, that of what is before it."""
+    if len(data) < _VECTORISED:
+        return zlib.crc32(data, value)
+    from zlib_ng import zlib_ng
 
-        rows = np.frombuffer(out, np.uint8, count * BLOCK_FRAME).reshape(count, BLOCK_FRAME)
-        rows[:, :BLOCK_HEADER] = np.frombuffer(FULL_BLOCK, np.uint8)
-        np.copyto(rows[:, BLOCK_HEADER:], np.frombuffer(data, np.uint8).reshape(count, BLOCK))
-    else:
-        for row in range(count):
-            start = row * BLOCK_FRAME
-            out[start : start + BLOCK_HEADER] = FULL_BLOCK
-            out[start + BLOCK_HEADER : start + BLOCK_FRAME] = data[row * BLOCK : (row + 1) * BLOCK]
-    return count * BLOCK_FRAME
+    return zlib_ng.crc32(data, value)
 
 
-def fill_end(rest: memoryview, adler: int, out: memoryview) -> None:
-    """Write the last block of a stream, which holds `rest`, and the stream's checksum into `out`."""
-    out[:BLOCK_HEADER] = block_header(len(rest), last=True)
-    out[BLOCK_HEADER : BLOCK_HEADER + len(rest)] = rest
-    out[BLOCK_HEADER + len(rest) :] = adler.to_bytes(CHECKSUM, "big")
+def _is_compressible(data: memoryview) -> bool:
+    """Whether deflate is likely to make `data` smaller."""
+    if len(data) <= _SAMPLES * _SAMPLE:
+        return len(data) >= _WORTH_TRYING and not (
+            len(data) <= _TINY and len(_deflate(data, 0)) > _UNIFORM * len(data)
+        )
+    step = (len(data) - _SAMPLE) // (_SAMPLES - 1)
+    sample = b"".join(data[i * step : i * step + _SAMPLE] for i in range(_SAMPLES))
+    return len(_deflate(sample)) < _SAMPLE_RATIO * len(sample)
 
 
-def frame_small(data: Buffer) -> bytes:
-    """A zlib stream that holds `data`: deflated if that makes it smaller, else stored."""
-    if len(data) >= _WORTH_TRYING and not _looks_uniform(data):
-        packed = tools().deflate(data)
-        if len(packed) < stored_size(len(data)):
-            return packed
-    if len(data) <= BLOCK:
-        checksum = tools().adler32(data).to_bytes(CHECKSUM, "big")
-        return b"".join((ZLIB_HEADER, block_header(len(data), last=True), data, checksum))
-    out = bytearray(stored_size(len(data)))
-    fill_stored(memoryview(data), memoryview(out))
-    return bytes(out)
+def _deflate(data: Buffer, level: int = 1) -> bytes:
+    from isal import isal_zlib
+
+    return isal_zlib.compress(data, level)
 
 
-def _looks_uniform(data: Buffer) -> bool:
-    estimate = tools().estimate
-    return estimate is not None and len(estimate(data)) > _UNIFORM * len(data)
+def _deflated_in_steps(data: memoryview) -> Iterator[bytes]:
+    from isal import isal_zlib
+
+    compressor = isal_zlib.compressobj(1)
+    for start in range(0, len(data), _STEP):
+        yield compressor.compress(data[start : start + _STEP])
+    yield compressor.flush()
 
 
-def is_compressible(data: memoryview) -> bool:
-    """Whether a sample of `data` shrinks by a tenth or more under deflate."""
-    sample: Buffer = data
-    if len(data) > _SAMPLES * _SAMPLE:
-        step = (len(data) - _SAMPLE) // (_SAMPLES - 1)
-        sample = b"".join(data[i * step : i * step + _SAMPLE] for i in range(_SAMPLES))
-    return len(tools().deflate(sample)) < _SAMPLE_RATIO * len(sample)
+def _adler32(data: Buffer) -> int:
+    if len(data) < _VECTORISED:
+        return zlib.adler32(data)
+    from zlib_ng import zlib_ng
 
-
-def is_worth_keeping(packed: int, size: int) -> bool:
-    """Whether a deflated form is enough smaller than the data to pay for inflating it at every read."""
-    return packed < _KEEP_RATIO * size
-
-
-def use_numpy() -> bool:
-    """Whether numpy may be used: only where the process has it already, for its import is dear."""
-    return "numpy" in sys.modules
-
-
-_COPY = 0x80
-_DEFAULT_COPY = 0x10000
+    return zlib_ng.adler32(data)
 
 
 def delta_sizes(delta: bytes) -> tuple[int, int, int]:

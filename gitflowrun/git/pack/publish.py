@@ -30,9 +30,10 @@ from typing import TYPE_CHECKING
 
 from gitflowrun.errors import RepositoryError
 from gitflowrun.git.owner import Owner, State
+from gitflowrun.git.pack.entry import PackObject
 from gitflowrun.git.pack.index import index_bytes
 from gitflowrun.git.pack.output import Output, sync_directory
-from gitflowrun.git.pack.writer import PackContents, PackObject, expected_size, write_pack
+from gitflowrun.git.pack.writer import PackContents, write_pack
 from gitflowrun.settings import Durability
 from gitflowrun.values import frozen
 
@@ -244,10 +245,12 @@ class PackStore:
         )
 
     def _publish(self, objects: Sequence[PackObject], files: _Files) -> PackContents:
-        with self._output(files.temporary_pack, expected_size(objects)) as output:  # 1, 2
+        with self._output(
+            files.temporary_pack, sum(given.size for given in objects)
+        ) as output:  # 1, 2
             contents = write_pack(objects, output)
         index = index_bytes(contents.entries, contents.trailer)
-        with self._output(files.temporary_index, len(index)) as output:
+        with self._output(files.temporary_index, 0) as output:
             output.append(index)
             output.close()
         with _explained(files.keep):

@@ -1,14 +1,12 @@
-"""Bytes at positions, of a file that never changes or of memory. What the bytes mean is no matter here.
+"""Zlib streams that lie in files, read into buffers of a size that is known beforehand.
 
-Files are read by `pread`, not mapped: a read may scatter the page cache straight into the places where bytes
+A file is read by `pread`, not mapped: a read may scatter the page cache straight into the places where bytes
 belong, pages do not count as memory of this process, and a disk that fails gives an error instead of SIGBUS.
 Measured, that is faster than copying from a mapping whose pages are dropped in time.
 
-From a zlib stream to bytes whose number is known beforehand. Where streams lie is the business of `readat`.
-
-A stream of our stored blocks is read straight to its place, not inflated: the five bytes in front of each
-block go elsewhere. Anything else is inflated in steps: never more than the
-announced size comes out, whatever the stream holds, and no second copy of a large object is made.
+A stream of stored blocks, as we write them, is read straight to its place: the five bytes in front of each
+block go elsewhere. Anything else is inflated in steps: never more than the announced size comes out, whatever
+the stream holds, and no second copy of a large object is made.
 """
 
 from __future__ import annotations
@@ -27,7 +25,6 @@ from gitflowrun.git.pack.format import (
     FULL_BLOCK,
     ZLIB_HEADER,
     block_header,
-    tools,
 )
 
 if TYPE_CHECKING:
@@ -46,9 +43,17 @@ __all__ = [
 ]
 
 
-_SMALL_FILE = 64 << 10
-_MAX_VIEWS = 1024
+# Limits, in bytes.
+_SMALL_FILE = 64 << 10  # read at once when it is opened
+_SMALL = 64 << 10  # inflated at once
+_FEED = 256 << 10  # read from the file for one step of inflating
+_STEP = 1 << 20  # that come out of one step
+_HEAD = 4096  # read where only the beginning of a stream is wanted
+_MAX_VIEWS = 1024  # a count: what Linux takes in one `preadv`
+_BEST_RATIO = 1040  # deflate shrinks 1,032 times at best
+
 _TOO_MANY = {errno.EMFILE, errno.ENFILE}
+_COMPRESSED = 0b110  # the bits of a block's first byte that say how it is compressed
 
 
 class TooManyOpenFiles(RepositoryError):
@@ -56,7 +61,11 @@ class TooManyOpenFiles(RepositoryError):
 
 
 class Source(Protocol):
-    """Something to read from; threads may share it."""
+    """Bytes that never change, to be read at any position; threads may share it.
+
+    Attributes:
+        size: How many bytes.
+    """
 
     size: int
 
@@ -64,11 +73,15 @@ class Source(Protocol):
         """The `size` bytes at `start`, or as many as there are."""
 
     def scatter(self, start: int, views: Sequence[memoryview]) -> bool:
-        """Fill `views` one after the other; False, perhaps half done, if there are not so many bytes."""
+        """Fill `views` one after the other with what begins at `start`.
+
+        Returns:
+            False, when some of it may have been filled, if there are not so many bytes.
+        """
 
 
 class Memory:
-    """Bytes that are in memory already."""
+    """A source whose bytes are in memory."""
 
     def __init__(self, data: bytes) -> None:
         self._data = memoryview(data)
@@ -90,7 +103,7 @@ class Memory:
 
 
 class File:
-    """An open file, closed when nobody uses it any more.
+    """A source that is an open file, closed when nobody uses it any more.
 
     Args:
         fd: Belongs to this object from now on.
@@ -118,7 +131,7 @@ class File:
             for first in range(0, len(views), _MAX_VIEWS):
                 some = views[first : first + _MAX_VIEWS]
                 wanted = sum(map(len, some))
-                if _preadv(self._fd, some, start) != wanted:
+                if os.preadv(self._fd, some, start) != wanted:
                     return False
                 start += wanted
         except OSError as error:
@@ -127,19 +140,6 @@ class File:
 
     def _failed(self, error: OSError) -> CorruptRecord:
         return CorruptRecord(f"{self._path} can't be read: {error.strerror}")
-
-
-def _preadv(fd: int, views: Sequence[memoryview], start: int) -> int:
-    if hasattr(os, "preadv"):
-        return os.preadv(fd, views, start)
-    done = 0
-    for view in views:
-        data = os.pread(fd, len(view), start + done)
-        view[: len(data)] = data
-        done += len(data)
-        if len(data) < len(view):
-            break
-    return done
 
 
 def open_source(path: Path) -> Source:
@@ -161,22 +161,20 @@ def open_source(path: Path) -> Source:
     return Memory(file.read(0, file.size)) if file.size <= _SMALL_FILE else file
 
 
-_FEED = 256 << 10
-_STEP = 1 << 20
-_SMALL = 64 << 10
-_COMPRESSED = 0b110  # the bits of a block's first byte that say how it is compressed
-_BEST_RATIO = 1040  # deflate shrinks 1,032 times at best
-_HEAD = 4096
-
-
 def inflate(source: Source, start: int, size: int, *, skip: int = 0) -> bytes:
-    """The `size` bytes in the zlib stream at `start` of `source`, after `skip` others.
+    """What a zlib stream holds.
+
+    Args:
+        source: Where it lies.
+        start: Where in `source` it begins.
+        size: How many bytes it holds after the first `skip`.
+        skip: How many bytes to leave out.
 
     Raises:
         CorruptRecord: the stream is damaged, or holds more or fewer bytes.
     """
+    # Checked before memory is set aside.
     if size > (source.size - start) * _BEST_RATIO:
-        # Nothing is allocated for a lie.
         raise CorruptRecord(f"a zlib stream can't hold the {size} bytes announced")
     if size + skip <= _SMALL:
         return _inflate_small(source, start, size + skip)[skip:]
@@ -186,7 +184,7 @@ def inflate(source: Source, start: int, size: int, *, skip: int = 0) -> bytes:
 
 
 def inflate_into(source: Source, start: int, target: memoryview, *, skip: int = 0) -> None:
-    """Fill `target` exactly with what the zlib stream at `start` of `source` holds after `skip` bytes.
+    """As `inflate`, into `target`, which has the size.
 
     Raises:
         CorruptRecord: the stream is damaged, or holds more or fewer bytes.
@@ -214,7 +212,7 @@ def inflate_into(source: Source, start: int, target: memoryview, *, skip: int = 
 
 
 def inflate_head(source: Source, start: int, size: int) -> bytes:
-    """At most the first `size` bytes in the zlib stream at `start` of `source`."""
+    """At most the first `size` bytes, and those only as far as they fill the first 4 KiB of the stream."""
     return _decompress(_decompressor(size), source.read(start, _HEAD), size)
 
 
@@ -235,20 +233,34 @@ def _bound(size: int) -> int:
 
 
 def _decompressor(size: int) -> Any:
-    """The fast one where it pays: its state takes 300 KB, which a task would fill for a few bytes."""
-    return zlib.decompressobj() if size <= _SMALL else tools().decompressor()
+    # The fast one has a state of 300 KB, which a task would fill for a few bytes.
+    if size <= _SMALL:
+        return zlib.decompressobj()
+    from isal import isal_zlib
+
+    return isal_zlib.decompressobj()
+
+
+def _errors() -> tuple[Any, ...]:
+    from isal import isal_zlib
+
+    return zlib.error, isal_zlib.error
 
 
 def _decompress(stream: Any, data: bytes, limit: int) -> bytes:
     try:
         out: bytes = stream.decompress(data, limit)
-    except tools().errors as error:
+    except _errors() as error:  # evaluated only when there is one
         raise CorruptRecord(f"a zlib stream is damaged: {error}") from error
     return out
 
 
 def _read_stored(source: Source, start: int, target: memoryview) -> bool:
-    """Read a stream of full stored blocks and a last one; False, perhaps half done, if it is something else."""
+    """Read a stream of full stored blocks and a last one.
+
+    Returns:
+        False, when `target` may hold anything, if the stream is something else.
+    """
     full = max(0, (len(target) - 1) // BLOCK)
     rest = len(target) - full * BLOCK
     start += len(ZLIB_HEADER)

@@ -1,4 +1,4 @@
-"""How objects are framed in packs."""
+"""How objects lie in packs: headers, streams, deltas."""
 
 from __future__ import annotations
 
@@ -8,31 +8,32 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gitflowrun.errors import CorruptRecord
 from gitflowrun.git.objects import ObjectType
 from gitflowrun.git.pack import format as pack_format
+from gitflowrun.git.pack.format import apply_delta, delta_sizes
 from tests.helpers.packs import EDGES, noise
 
 
 @pytest.mark.parametrize("size", EDGES)
-@pytest.mark.parametrize("with_numpy", [True, False])
-def test_stored_streams_are_zlib_streams(
-    size: int, with_numpy: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Any zlib inflates a stored stream to the data, whichever way it was framed."""
-    pytest.importorskip("numpy")
-    monkeypatch.setattr(pack_format, "use_numpy", lambda: with_numpy)
+def test_stored_streams_are_zlib_streams(size: int) -> None:
+    """Any zlib inflates a stored stream to the data, and it is the data's own memory but for the frames."""
     data = noise(size)
-    out = bytearray(pack_format.stored_size(size))
-    pack_format.fill_stored(memoryview(data), memoryview(out))
-    assert zlib.decompress(out) == data
+    pieces = pack_format.stored_stream(memoryview(data))
+    assert zlib.decompress(b"".join(pieces)) == data
+    assert (
+        sum(len(piece) for piece in pieces if not isinstance(piece, memoryview))
+        < 12 + size // 10_000
+    )
 
 
-@given(st.binary(max_size=300), st.integers(1, 40))
-def test_small_streams_are_zlib_streams(data: bytes, repeat: int) -> None:
-    """Small objects round-trip, and are never larger than their stored form."""
-    framed = pack_format.frame_small(data * repeat)
-    assert zlib.decompress(framed) == data * repeat
-    assert len(framed) <= pack_format.stored_size(len(data) * repeat)
+@given(st.binary(max_size=300), st.integers(1, 400))
+def test_streams_are_zlib_streams(data: bytes, repeat: int) -> None:
+    """Objects round-trip, and are never larger than their stored form."""
+    view = memoryview(data * repeat)
+    stream = b"".join(pack_format.zlib_stream(view))
+    assert zlib.decompress(stream) == view
+    assert len(stream) <= sum(map(len, pack_format.stored_stream(view)))
 
 
 @given(st.sampled_from(ObjectType), st.integers(0, 1 << 60))
@@ -48,19 +49,95 @@ def test_entry_headers_hold_type_and_size(kind: ObjectType, size: int) -> None:
     assert [bool(byte & 0x80) for byte in header] == [True] * (len(header) - 1) + [False]
 
 
-def test_noise_is_stored_and_text_is_deflated() -> None:
-    """The sample tells what is worth compressing."""
-    assert not pack_format.is_compressible(memoryview(noise(1 << 20)))
-    assert pack_format.is_compressible(memoryview(b"id,name,value\n" * 80_000))
-    assert pack_format.is_compressible(memoryview(bytes(1 << 20)))
+@pytest.mark.parametrize("size", [500, 20_000, 1 << 20, 9 << 20])
+def test_noise_is_stored_and_text_is_deflated(size: int) -> None:
+    """What is worth compressing is, and nothing else, whatever the size."""
+    for data in (b"id,name,value\n" * (size // 14), bytes(size)):
+        assert sum(map(len, pack_format.zlib_stream(memoryview(data)))) < size / 4
+    assert sum(map(len, pack_format.zlib_stream(memoryview(noise(size))))) > size
 
 
-def test_without_isal_and_zlib_ng_the_standard_library_serves(
-    monkeypatch: pytest.MonkeyPatch,
+def test_large_objects_are_deflated_in_steps() -> None:
+    """A large object is never held a second time, not even compressed."""
+    pieces = iter(pack_format.zlib_stream(memoryview(bytes(range(256)) * (64 << 10))))
+    assert len(next(pieces)) < 1 << 20
+    assert len(list(pieces)) > 1
+
+
+@given(st.binary(max_size=200), st.integers(0, 200))
+def test_checksums_go_on_where_others_ended(data: bytes, cut: int) -> None:
+    """The CRC-32 of an entry is that of its pieces, short or long."""
+    for whole in (data, data * 1000):
+        first = pack_format.crc32(whole[:cut])
+        assert pack_format.crc32(whole[cut:], first) == zlib.crc32(whole)
+
+
+def _size(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes(out) + bytes((value,))
+
+
+def _copy(start: int, length: int) -> bytes:
+    code, fields = 0x80, bytearray()
+    for bit, byte in enumerate(start.to_bytes(4, "little")):
+        if byte:
+            code |= 1 << bit
+            fields.append(byte)
+    for bit, byte in enumerate(length.to_bytes(3, "little")):
+        if byte:
+            code |= 0x10 << bit
+            fields.append(byte)
+    return bytes((code,)) + bytes(fields)
+
+
+@given(
+    st.binary(min_size=1, max_size=500),
+    st.lists(
+        st.one_of(st.binary(min_size=1, max_size=127), st.tuples(st.integers(0), st.integers(0)))
+    ),
+)
+def test_copies_and_inserts_make_the_object(
+    base: bytes, steps: list[bytes | tuple[int, int]]
 ) -> None:
-    """No extra package is needed to write packs."""
-    for name in ("isal", "isal.isal_zlib", "zlib_ng", "zlib_ng.zlib_ng"):
-        monkeypatch.setitem(__import__("sys").modules, name, None)
-    tools = pack_format.tools.__wrapped__()
-    assert tools.crc32 is zlib.crc32
-    assert zlib.decompress(tools.deflate(b"abc" * 100)) == b"abc" * 100
+    """A delta's result is its copies from the base and its inserts, in order."""
+    result, delta = b"", b""
+    for step in steps:
+        if isinstance(step, bytes):
+            result += step
+            delta += bytes((len(step),)) + step
+        else:
+            start = step[0] % len(base)
+            length = step[1] % (len(base) - start) + 1
+            result += base[start : start + length]
+            delta += _copy(start, length)
+    whole = _size(len(base)) + _size(len(result)) + delta
+    assert apply_delta(base, whole) == result
+    assert delta_sizes(whole)[:2] == (len(base), len(result))
+
+
+def test_a_copy_without_length_copies_64_kib() -> None:
+    """An absent length means 0x10000 bytes."""
+    base = bytes(range(256)) * 512
+    delta = _size(len(base)) + _size(0x10000) + b"\x80"
+    assert apply_delta(base, delta) == base[:0x10000]
+
+
+@given(st.binary(max_size=60), st.binary(max_size=60))
+def test_junk_is_corruption(base: bytes, delta: bytes) -> None:
+    """Arbitrary bytes are a delta for the base, or CorruptRecord."""
+    try:
+        result = apply_delta(base, delta)
+    except CorruptRecord:
+        return
+    assert len(result) == delta_sizes(delta)[1]
+
+
+def test_a_delta_cannot_blow_up() -> None:
+    """Copies beyond the announced size are refused before they are made."""
+    base = bytes(1 << 20)
+    delta = _size(len(base)) + _size(10) + _copy(0, 0xFFFFFF & (1 << 20)) * 100_000
+    with pytest.raises(CorruptRecord):
+        apply_delta(base, delta)

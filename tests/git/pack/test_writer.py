@@ -10,10 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gitflowrun.git.objects import ObjectType, Oid, hash_object
-from gitflowrun.git.pack import format as pack_format
 from gitflowrun.git.pack import output as output_module
-from gitflowrun.git.pack import parallel, writer
-from gitflowrun.git.pack import parallel as parallel_module
+from gitflowrun.git.pack import writer
+from gitflowrun.git.pack.format import crc32
 from gitflowrun.git.pack.publish import PackObject
 from gitflowrun.git.pack.reader import PackReader
 from tests.helpers.packs import EDGES, blob, noise, objects_dir, pack_store
@@ -61,14 +60,8 @@ def test_small_objects_make_a_small_pack(repo: GitRepo) -> None:
     _check(repo, [b"artifact %d" % number for number in range(10_000)])
 
 
-@pytest.mark.parametrize("with_numpy", [True, False])
-def test_large_packs_go_over_the_conveyor(
-    repo: GitRepo, with_numpy: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Noise, text, tiny and large objects, mixed, far beyond one slab."""
-    if with_numpy:
-        pytest.importorskip("numpy")
-    monkeypatch.setattr(pack_format, "use_numpy", lambda: with_numpy)
+def test_large_packs_are_written_by_threads(repo: GitRepo) -> None:
+    """Noise, text, tiny and large objects, mixed, far beyond one buffer."""
     sizes = random.Random(5)
     datas = [noise(sizes.randrange(60_000, 3 << 20), seed) for seed in range(12)]
     datas += [_text(sizes.randrange(60_000, 3 << 20), seed) for seed in range(6)]
@@ -90,11 +83,15 @@ def test_large_packs_past_the_page_cache(repo: GitRepo, monkeypatch: pytest.Monk
         st.tuples(st.integers(0, 70_000), st.booleans(), st.integers(0, 3)), min_size=1, max_size=30
     ),
     st.sampled_from([64 << 10, 96 << 10, 200 << 10]),
+    st.sampled_from([1 << 10, 100 << 10, 1 << 20]),
 )
-def test_slabs_of_any_size_make_the_same_pack(
-    tmp_path_factory: pytest.TempPathFactory, shapes: list[tuple[int, bool, int]], slab: int
+def test_buffers_of_any_size_make_the_same_pack(
+    tmp_path_factory: pytest.TempPathFactory,
+    shapes: list[tuple[int, bool, int]],
+    buffer: int,
+    ahead: int,
 ) -> None:
-    """Where slabs end leaves no trace: the conveyor's pack holds what the one-thread writer's holds."""
+    """Where buffers end leaves no trace: with threads or without, the same bytes are written."""
     tmp = tmp_path_factory.mktemp("packs")
     datas = [noise(size, seed) if hard else _text(size, seed) for size, hard, seed in shapes]
     objects = [blob(data) for data in datas]
@@ -102,21 +99,17 @@ def test_slabs_of_any_size_make_the_same_pack(
         small = _write(tmp / "small", objects)
         patch.setattr(writer, "_ONE_THREAD", 0)
         patch.setattr(writer, "_FEW_BYTES", 0)
-        patch.setattr(parallel_module, "_SMALL", 1 << 10)
-        patch.setattr(parallel_module, "_LARGE", slab // 4)
-        patch.setattr(parallel_module, "_PIECE", pack_format.BLOCK)
-        patch.setattr(parallel, "_SLAB", slab + (32 << 10))
-        patch.setattr(parallel, "MAX_REGION", slab)
+        patch.setattr(writer, "_LARGE_BUFFER", buffer)
+        patch.setattr(writer, "_AHEAD", ahead)
         large = _write(tmp / "large", objects)
-    assert small.oids == large.oids
-    assert [entry.oid for entry in small.entries] == [entry.oid for entry in large.entries]
-    for contents, name in ((small, "small"), (large, "large")):
-        raw = (tmp / name).read_bytes()
-        assert len(raw) == contents.size
-        assert raw.endswith(contents.trailer)
-        ends = [entry.offset for entry in contents.entries[1:]] + [contents.size - 20]
-        for entry, end in zip(contents.entries, ends, strict=True):
-            assert pack_format.tools().crc32(raw[entry.offset : end]) == entry.crc
+    assert small == large
+    raw = (tmp / "small").read_bytes()
+    assert raw == (tmp / "large").read_bytes()
+    assert len(raw) == small.size
+    assert raw.endswith(small.trailer)
+    ends = [entry.offset for entry in small.entries[1:]] + [small.size - 20]
+    for entry, end in zip(small.entries, ends, strict=True):
+        assert crc32(raw[entry.offset : end]) == entry.crc
 
 
 def _write(path: Path, objects: list[PackObject]) -> writer.PackContents:
@@ -171,7 +164,7 @@ def test_all_kinds_of_objects(repo: GitRepo) -> None:
 
 
 def test_memory_does_not_grow_with_the_pack(repo: GitRepo) -> None:
-    """Writing far more than the slabs hold takes no more memory than the slabs and some."""
+    """Writing far more than the buffers hold takes no more memory than they and some."""
     script = """if True:
         import random, sys
         from pathlib import Path
