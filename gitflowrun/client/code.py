@@ -22,7 +22,7 @@ import tempfile
 import unicodedata
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from gitflowrun.client.limits import MAX_CODE_DEPTH, MAX_CODE_FILES
 from gitflowrun.client.metaflow_names import info_dict
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from gitflowrun.client.repository import Source
+    from gitflowrun.git.diff import TreeDiff
     from gitflowrun.git.objects import Oid
     from gitflowrun.git.odb import ObjectStore
     from gitflowrun.runs.read import StoredRun
@@ -47,6 +48,14 @@ _IGNORED_BY_HFS = dict.fromkeys(
 )
 _NO_NAMES = frozenset({"", ".", ".."})
 _DIRECTORIES = frozenset({Mode.TREE, Mode.GITLINK})
+
+
+class HasCode(Protocol):
+    """A run or a task."""
+
+    @property
+    def code(self) -> MetaflowCode | None:
+        """Its code."""
 
 
 class MetaflowCode:
@@ -68,6 +77,24 @@ class MetaflowCode:
     @property
     def _trusted(self) -> bool:
         return self._source.trusts(lambda provenance: provenance.trusts_run(self._stored))
+
+    def diff(self, other: MetaflowCode | HasCode, *, context: int = 3) -> TreeDiff:
+        """What became of this code in another run's: files, renames, hunks and lines as values.
+
+        Args:
+            other: The code of the other run, or the run.
+            context: Lines around a change.
+
+        Raises:
+            NotFound: the other one has no code.
+            MissingObject: a file is not in this repository, and no remote has it.
+        """
+        from gitflowrun.git.diff import diff_trees
+
+        theirs = other if isinstance(other, MetaflowCode) else other.code
+        if theirs is None:
+            raise NotFound(f"{other} has no code")
+        return diff_trees(self._source.repo, self._tree, theirs._tree, context=context)  # noqa: SLF001
 
     @property
     def path(self) -> str:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gitflowrun.client.code import MetaflowCode
     from gitflowrun.client.repository import Source
     from gitflowrun.client.task import MetaflowData, Task
+    from gitflowrun.git.ancestry import AheadBehind
 
 __all__ = ["FACTS", "Run", "Tagging", "facts", "seconds"]
 
@@ -116,6 +117,38 @@ class Run(RunPart, Container[Step]):
         """The artifacts of the end task; None until it has ended."""
         task = self.end_task
         return None if task is None else task.data
+
+    @property
+    def code_commit(self) -> str | None:
+        """The commit that was checked out when it started; None before the first commit. See `code`."""
+        found = self._run.summary().code_commit
+        return None if found is None else str(found)
+
+    def is_on(self, revision: str) -> bool:
+        """Whether its code commit is in the history of a branch, a tag or another revision.
+
+        Raises:
+            NotFound: there is no such revision.
+        """
+        from gitflowrun.git.ancestry import commit_of, reachable
+
+        commit = self._run.summary().code_commit
+        repo = self._source.repo
+        return commit is not None and bool(reachable(repo, {commit}, commit_of(repo, revision)))
+
+    def ahead_behind(self, revision: str) -> AheadBehind | None:
+        """How many commits its code commit has that a revision has not, and the other way round.
+
+        None for a run from before the first commit.
+
+        Raises:
+            NotFound: there is no such revision.
+        """
+        from gitflowrun.git.ancestry import ahead_behind, commit_of
+
+        commit = self._run.summary().code_commit
+        repo = self._source.repo
+        return None if commit is None else ahead_behind(repo, commit, commit_of(repo, revision))
 
     @property
     def code(self) -> MetaflowCode:

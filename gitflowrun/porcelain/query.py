@@ -46,6 +46,7 @@ class RunQuery:
         tags: Runs that have all of these tags.
         statuses: Runs with one of these statuses.
         user: Runs of this user.
+        on: Runs whose code commit is in the history of this branch, tag or other revision.
         limit: At most so many, the newest ones.
     """
 
@@ -53,15 +54,16 @@ class RunQuery:
     tags: tuple[str, ...] = ()
     statuses: tuple[Status, ...] = ()
     user: str | None = None
+    on: str | None = None
     limit: int | None = None
 
     @property
     def is_plain(self) -> bool:
         """Whether flow and limit are all that is asked."""
-        return not (self.tags or self.statuses or self.user)
+        return not (self.tags or self.statuses or self.user or self.on)
 
     def matches(self, run: RunSummary) -> bool:
-        """Whether a run is one of those asked for, flow and limit aside."""
+        """Whether a run is one of those asked for; flow, limit and history aside."""
         return (
             set(self.tags).issubset(run.tags)
             and (not self.statuses or run.status in self.statuses)
@@ -82,7 +84,7 @@ def select(repo: Repository, query: RunQuery) -> list[RunSummary]:
     """The runs that `query` asks for, newest first.
 
     Raises:
-        NotFound: no run is of the flow asked for, and others are.
+        NotFound: no run is of the flow asked for, and others are; there is no such revision.
     """
     store = RunStore(repo)
     runs = store.summaries(query.flow, query.limit if query.is_plain else None)
@@ -90,7 +92,17 @@ def select(repo: Repository, query: RunQuery) -> list[RunSummary]:
         _refuse_unknown_flow(query.flow, store.flows())
     if query.is_plain:
         return runs
-    return [run for run in runs if query.matches(run)][: query.limit]
+    found = [run for run in runs if query.matches(run)]
+    return (found if query.on is None else _on(repo, found, query.on))[: query.limit]
+
+
+def _on(repo: Repository, runs: Sequence[RunSummary], revision: str) -> list[RunSummary]:
+    """The runs whose code commit is in the history of a revision."""
+    from gitflowrun.git.ancestry import commit_of, reachable
+
+    commits = {run.code_commit for run in runs if run.code_commit is not None}
+    there = reachable(repo, commits, commit_of(repo, revision))
+    return [run for run in runs if run.code_commit in there]
 
 
 def _refuse_unknown_flow(flow: str, flows: list[str]) -> None:

@@ -373,3 +373,29 @@ def test_no_tree_gets_out_of_its_directory(rows: list[Any]) -> None:
             if path.is_symlink():
                 with contextlib.suppress(RuntimeError):  # a loop of links leads nowhere
                     assert path.resolve().is_relative_to(target.resolve())
+
+
+def test_what_became_of_the_code(here: GitRepo) -> None:
+    """`run.code.diff(other)` has the files, lines and counts in which two runs' code differs."""
+    make_run(here)
+    here.write("flow.py", SCRIPT + "# one more line\n")
+    make_run(here)
+    [file] = Run("1").code.diff(Run("2")).files
+    assert (file.status, file.new_path) == ("modified", "flow.py")
+    assert (file.insertions, file.deletions) == (1, 0)
+    assert Run("1").code.diff(Run("1").code).files == ()
+
+
+def test_where_the_code_commit_lies(here: GitRepo) -> None:
+    """A run says on which branches and tags its code commit is, and how far it is from them."""
+    make_run(here)
+    here.git("tag", "v1")
+    here.git("commit", "-q", "--allow-empty", "-m", "later")
+    make_run(here)
+    assert Run("2").code_commit == here.git("rev-parse", "HEAD").strip()
+    assert (Run("1").is_on("v1"), Run("2").is_on("v1"), Run("2").is_on("HEAD")) == (
+        True, False, True,
+    )  # fmt: skip
+    assert Run("2").ahead_behind("v1") == (1, 0)
+    with pytest.raises(NotFound):
+        Run("1").is_on("nothing")

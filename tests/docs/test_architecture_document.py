@@ -47,15 +47,12 @@ def test_every_name_exists() -> None:
     missing = []
     for name in _names():
         if re.fullmatch(r"[a-z_]+(/[a-z_.]+)+/?", name):
-            if not _is_a_place(name):
-                missing.append(name)
+            missing += [name] * (not _is_a_place(name))
         elif dotted := re.fullmatch(r"((?:[a-z_]+\.)+)([A-Z]\w+|[a-z_]+\(\))", name):
             place = dotted[1].rstrip(".").replace(".", "/")
-            if not _is_a_place(place) or dotted[2].removesuffix("()") not in definitions:
-                missing.append(name)
+            missing += [name] * (not _is_a_place(place) or dotted[2] not in definitions)
         elif re.fullmatch(r"[A-Z][A-Za-z]+(\.\w+)?(\(\))?|[A-Z_]{3,}|\w+\(\)", name):
-            if name.removesuffix("()") not in definitions:
-                missing.append(name)
+            missing += [name] * (name.removesuffix("()") not in definitions)
     assert missing == []
 
 

@@ -63,3 +63,19 @@ def test_parameters_of_a_run(repo: GitRepo) -> None:
     out = repo.runs("list", "--params").out.splitlines()
     assert out[0].split()[-1] == "alpha"
     assert [line.split()[-1] for line in out[1:]] == ["2", "1"]
+
+
+def test_runs_on_a_branch(repo: GitRepo) -> None:
+    """`on` selects runs whose code commit is in the history of a revision; an unknown one is an error."""
+    make_run(repo)
+    repo.git("checkout", "-q", "-b", "side")
+    repo.git("commit", "-q", "--allow-empty", "-m", "on a side")
+    make_run(repo)
+    opened = open_repo(repo)
+    branch = repo.git("rev-parse", "--abbrev-ref", "@{-1}").strip()
+    assert [run.id for run in select(opened, RunQuery(on="side"))] == ["2", "1"]
+    assert [run.id for run in select(opened, RunQuery(on=branch))] == ["1"]
+    with pytest.raises(NotFound, match="'nowhere' names no commit"):
+        select(opened, RunQuery(on="nowhere"))
+    lines = repo.runs("list", "--on", branch).out.splitlines()
+    assert [line.split()[0] for line in lines[1:]] == ["MyFlow/1"]

@@ -35,6 +35,11 @@ def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option("--tag", "tags", multiple=True, help="Only runs with this tag."),
         click.option(
+            "--on",
+            metavar="REVISION",
+            help="Only runs whose code commit is in the history of this branch, tag or commit.",
+        ),
+        click.option(
             "-n",
             "limit",
             type=click.IntRange(min=0),
@@ -53,12 +58,13 @@ def query_of(
     tags: tuple[str, ...],
     statuses: tuple[str, ...],
     user: str | None,
+    on: str | None,
 ) -> Any:
     """The query that `filter_options` describe; several statuses, or several words in one, mean any of them."""
     from gitflowrun.porcelain.query import RunQuery, parse_status
 
     words = [word for status in statuses for word in status.split(",")]
-    return RunQuery(flow, tags, tuple(map(parse_status, words)), user, limit)
+    return RunQuery(flow, tags, tuple(map(parse_status, words)), user, on, limit)
 
 
 def stream_options(command: Callable[..., Any]) -> Callable[..., Any]:

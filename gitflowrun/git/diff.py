@@ -1,0 +1,227 @@
+"""The difference between two trees as values: files, renames, statistics, hunks and lines. Made by libgit2.
+
+Text that a person reads, or that `git apply` takes, comes from `git diff` (`porcelain.compare`); this is for
+programs. pygit2 is imported when a difference is asked for, and not before: loading it costs 60-90 ms of CPU.
+
+libgit2 knows nothing of partial clones: it raises KeyError for an object that git would fetch. So git is asked
+for the same difference then, which brings what is missing, and libgit2 is asked once more.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gitflowrun.errors import MissingObject, RepositoryError
+from gitflowrun.values import frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import TypeVar
+
+    import pygit2
+
+    from gitflowrun.git.objects import Oid
+    from gitflowrun.git.repository import Repository
+
+    T = TypeVar("T")
+
+_STATUS = {
+    "A": "added",
+    "D": "deleted",
+    "M": "modified",
+    "R": "renamed",
+    "C": "copied",
+    "T": "type",
+}
+
+
+@frozen
+class DiffLine:
+    """A line of a hunk.
+
+    Attributes:
+        origin: `+`, `-` or a space.
+        text: The line with its end, undecodable bytes as surrogate escapes.
+        old: Its number before; None for an added line.
+        new: Its number after; None for a deleted one.
+    """
+
+    origin: str
+    text: str
+    old: int | None
+    new: int | None
+
+
+@frozen
+class Hunk:
+    """Neighbouring changes of a file, with the lines around them; positions and lengths are in lines."""
+
+    header: str
+    old_start: int
+    old_lines: int
+    new_start: int
+    new_lines: int
+    lines: tuple[DiffLine, ...]
+
+
+@frozen
+class FileDiff:
+    """A file that differs.
+
+    Attributes:
+        status: `added`, `deleted`, `modified`, `renamed`, `copied` or `type` (a file became a link, say).
+        old_path: Its path before; None when it was added.
+        new_path: Its path after; None when it was deleted.
+        old_mode: git's mode before, 0 when it was added.
+        new_mode: git's mode after, 0 when it was deleted.
+        binary: Whether git takes its content for binary: then there are no hunks and no counts.
+        insertions: Lines added.
+        deletions: Lines deleted.
+        hunks: The changes.
+    """
+
+    status: str
+    old_path: str | None
+    new_path: str | None
+    old_mode: int
+    new_mode: int
+    binary: bool
+    insertions: int
+    deletions: int
+    hunks: tuple[Hunk, ...] = ()
+
+
+@frozen
+class TreeDiff:
+    """The difference between two trees: the files that differ, in the order of git."""
+
+    old: Oid
+    new: Oid
+    files: tuple[FileDiff, ...] = ()
+
+    @property
+    def insertions(self) -> int:
+        """Lines added in all files."""
+        return sum(file.insertions for file in self.files)
+
+    @property
+    def deletions(self) -> int:
+        """Lines deleted in all files."""
+        return sum(file.deletions for file in self.files)
+
+
+def diff_trees(
+    repo: Repository, old: Oid, new: Oid, *, paths: Sequence[str] = (), context: int = 3
+) -> TreeDiff:
+    """Compare two trees; renames are found as `git diff` finds them.
+
+    Args:
+        repo: The repository.
+        old: The tree before.
+        new: The tree after.
+        paths: Only these files and directories, from the top.
+        context: Lines around a change.
+
+    Raises:
+        MissingObject: a tree or a file is not there, and no remote has it.
+        RepositoryError: libgit2 can't read the repository.
+    """
+    if old == new:
+        return TreeDiff(old, new)
+
+    def compare(library: pygit2.Repository) -> TreeDiff:
+        import pygit2
+
+        before, after = library[str(old)].peel(pygit2.Tree), library[str(new)].peel(pygit2.Tree)
+        diff = before.diff_to_tree(after, context_lines=context)
+        diff.find_similar()
+        files = (_file(patch) for patch in diff if patch is not None)
+        return TreeDiff(old, new, tuple(file for file in files if _wanted(file, paths)))
+
+    return with_libgit2(
+        repo, compare, bring=lambda: repo.git.run("diff", "--numstat", "-M", str(old), str(new))
+    )
+
+
+def with_libgit2(
+    repo: Repository, work: Callable[[pygit2.Repository], T], *, bring: Callable[[], object]
+) -> T:
+    """What `work` makes of the repository, opened by libgit2.
+
+    Args:
+        repo: The repository.
+        work: Reads it.
+        bring: Has git fetch what a partial clone lacks; called when libgit2 misses an object.
+
+    Raises:
+        MissingObject: an object is not there, and git can't bring it.
+        RepositoryError: libgit2 can't read the repository.
+    """
+    import pygit2
+
+    def attempt() -> T:
+        return work(pygit2.Repository(str(repo.git_dir)))
+
+    try:
+        try:
+            return attempt()
+        except KeyError:
+            bring()
+            return attempt()  # by a repository opened anew: an open one does not look for new packs
+    except KeyError as error:
+        raise MissingObject(f"object {error} is not in this repository") from error
+    except (pygit2.GitError, ValueError) as error:
+        raise RepositoryError(f"libgit2 can't read {repo.git_dir}: {error}") from error
+
+
+def _file(patch: pygit2.Patch) -> FileDiff:
+    delta = patch.delta
+    status = _STATUS.get(delta.status_char(), "modified")
+    _, insertions, deletions = patch.line_stats
+    return FileDiff(
+        status,
+        None if status == "added" else _text(delta.old_file.raw_path),
+        None if status == "deleted" else _text(delta.new_file.raw_path),
+        delta.old_file.mode,
+        delta.new_file.mode,
+        bool(delta.is_binary),
+        insertions,
+        deletions,
+        tuple(map(_hunk, patch.hunks)),
+    )
+
+
+def _hunk(hunk: pygit2.DiffHunk) -> Hunk:
+    lines = tuple(
+        DiffLine(
+            line.origin,
+            _text(line.raw_content),
+            line.old_lineno if line.old_lineno > 0 else None,
+            line.new_lineno if line.new_lineno > 0 else None,
+        )
+        for line in hunk.lines
+        if line.origin in "+- "  # the others say that a file has no last newline
+    )
+    return Hunk(
+        hunk.header.rstrip("\n"),
+        hunk.old_start,
+        hunk.old_lines,
+        hunk.new_start,
+        hunk.new_lines,
+        lines,
+    )
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode(errors="surrogateescape")
+
+
+def _wanted(file: FileDiff, paths: Sequence[str]) -> bool:
+    wanted = [path.rstrip("/") for path in paths if path not in {"", "."}]
+    if len(wanted) < len(paths) or not paths:
+        return True
+    return any(
+        name is not None and (name == path or name.startswith(f"{path}/"))
+        for name in (file.old_path, file.new_path)
+        for path in wanted
+    )

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gitflowrun.errors import MissingObject
+from gitflowrun.git import diff
+from gitflowrun.git.diff import diff_trees
+from gitflowrun.git.objects import Oid
+from gitflowrun.git.repository import Repository
+from tests.helpers.repos import GitRepo, make_repo
+
+TEXT = "".join(f"line {number}\n" for number in range(40))
+
+
+def _tree(repo: GitRepo, files: dict[str, str | bytes | None]) -> Oid:
+    """The tree of the work tree after writing (or, for None, removing) files."""
+    for name, content in files.items():
+        path = repo.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if content is None:
+            path.unlink()
+        elif isinstance(content, bytes):
+            path.write_bytes(content)
+        else:
+            path.write_text(content)
+    repo.git("add", "-A")
+    return Oid.from_hex(repo.git("write-tree").strip())
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> GitRepo:
+    """A repository in a path with a space and an umlaut."""
+    return make_repo(tmp_path / "a réposi tory")
+
+
+def test_files_renames_counts_and_lines(repo: GitRepo) -> None:
+    """Added, deleted, changed, renamed and binary files, with the counts that `git diff --numstat` has."""
+    old = _tree(
+        repo,
+        {"keep.txt": TEXT, "old name.txt": TEXT * 2, "gone.txt": "x\n", "b.bin": b"\0\1\2" * 50},
+    )
+    new = _tree(
+        repo,
+        {
+            "keep.txt": TEXT.replace("line 7\n", "line seven\nmore\n"),
+            "old name.txt": None,
+            "new\nname.txt": TEXT * 2,
+            "gone.txt": None,
+            "fresh.txt": "1\n2\n",
+            "b.bin": b"\0\1\3" * 50,
+        },
+    )
+    found = diff_trees(Repository.discover(repo.path), old, new)
+    by_name = {file.new_path or file.old_path: file for file in found.files}
+    assert {name: file.status for name, file in by_name.items()} == {
+        "keep.txt": "modified", "new\nname.txt": "renamed", "gone.txt": "deleted",
+        "fresh.txt": "added", "b.bin": "modified",
+    }  # fmt: skip
+    assert by_name["new\nname.txt"].old_path == "old name.txt"
+    assert by_name["b.bin"].binary
+    assert by_name["b.bin"].hunks == ()
+    assert (by_name["fresh.txt"].old_path, by_name["gone.txt"].new_path) == (None, None)
+    numstat = repo.git("diff", "--numstat", "-M", "-z", str(old), str(new))
+    counts = [row.split("\t")[:2] for row in numstat.split("\0") if row.count("\t") == 2]
+    assert found.insertions == sum(int(added) for added, _ in counts if added != "-")
+    assert found.deletions == sum(int(deleted) for _, deleted in counts if deleted != "-")
+    [hunk] = by_name["keep.txt"].hunks
+    changed = [
+        (line.origin, line.text, line.old, line.new) for line in hunk.lines if line.origin != " "
+    ]
+    assert changed == [
+        ("-", "line 7\n", 8, None), ("+", "line seven\n", None, 8), ("+", "more\n", None, 9),
+    ]  # fmt: skip
+
+
+def test_paths_limit_the_difference(repo: GitRepo) -> None:
+    """Files below the paths asked for, and no others; the top is everything."""
+    old = _tree(repo, {"a/x": "1\n", "b/x": "1\n", "ab": "1\n"})
+    new = _tree(repo, {"a/x": "2\n", "b/x": "2\n", "ab": "2\n"})
+    opened = Repository.discover(repo.path)
+    for paths, expected in ((["a"], ["a/x"]), (["a/x", "ab"], ["a/x", "ab"]), (["nothing"], [])):
+        found = diff_trees(opened, old, new, paths=paths)
+        assert [file.new_path for file in found.files] == expected
+    assert len(diff_trees(opened, old, new, paths=["."]).files) == 3
+
+
+def test_equal_trees_open_no_library(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Equal trees have no difference, and libgit2 is not loaded to find that out."""
+    tree = _tree(repo, {"x": "1\n"})
+    monkeypatch.setattr(diff, "with_libgit2", None)
+    assert diff_trees(Repository.discover(repo.path), tree, tree).files == ()
+
+
+def test_libgit2_makes_the_difference(repo: GitRepo) -> None:
+    """The difference comes from pygit2: without it there is none."""
+    old, new = _tree(repo, {"x": "1\n"}), _tree(repo, {"x": "2\n"})
+    program = (
+        "import sys; sys.modules['pygit2'] = None\n"
+        "from gitflowrun.git.diff import diff_trees\n"
+        "from gitflowrun.git.objects import Oid\n"
+        "from gitflowrun.git.repository import Repository\n"
+        f"diff_trees(Repository.discover(), Oid.from_hex('{old}'), Oid.from_hex('{new}'))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=repo.path, capture_output=True, text=True, check=False
+    )
+    assert "pygit2" in done.stderr.splitlines()[-1]
+
+
+def test_a_partial_clone_fetches_what_it_lacks(repo: GitRepo, tmp_path: Path) -> None:
+    """Blobs that a partial clone has left out are fetched by git, then compared."""
+    old = _tree(repo, {"x": TEXT})
+    repo.git("commit", "-q", "-m", "one")
+    new = _tree(repo, {"x": TEXT + "more\n"})
+    repo.git("commit", "-q", "-m", "two")
+    repo.git("config", "uploadpack.allowFilter", "true")
+    repo.git("config", "uploadpack.allowAnySHA1InWant", "true")
+    clone = tmp_path / "clone"
+    subprocess.run(
+        [
+            "git",
+            "clone",
+            "-q",
+            "--no-checkout",
+            "--filter=blob:none",
+            repo.path.as_uri(),
+            str(clone),
+        ],
+        check=True,
+    )
+    [file] = diff_trees(Repository.discover(clone), old, new).files
+    assert (file.insertions, file.deletions) == (1, 0)
+
+
+def test_an_object_that_is_nowhere(repo: GitRepo) -> None:
+    """A tree that nobody has is an error of ours, not libgit2's."""
+    tree = _tree(repo, {"x": "1\n"})
+    with pytest.raises(Exception, match=r".") as caught:
+        diff_trees(Repository.discover(repo.path), tree, Oid(b"\1" * 20))
+    assert type(caught.value).__module__ == MissingObject.__module__
