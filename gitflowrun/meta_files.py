@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun import msgpack
-from gitflowrun.client.limits import MAX_INFO_FILE
 from gitflowrun.client.metaflow_names import info_dict, record_dict
 from gitflowrun.client.repository import Source
 from gitflowrun.errors import CorruptRecord, GitflowrunError, RepositoryError
+from gitflowrun.limits import MAX_INFO_FILE
 from gitflowrun.names import Pathspec
 from gitflowrun.runs import layout
 from gitflowrun.runs.records import INFO

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from gitflowrun.artifacts import codecs
 from gitflowrun.artifacts.digest import digest, digest_all, digest_parts
-from gitflowrun.artifacts.limits import INLINE_LIMIT, WHOLE
 from gitflowrun.artifacts.payloads import (
     PayloadFile,
     changed,
@@ -30,6 +29,7 @@ from gitflowrun.artifacts.payloads import (
 from gitflowrun.artifacts.reference import ArtifactRef, Chunk
 from gitflowrun.errors import CorruptRecord, UsageError
 from gitflowrun.git.objects import ObjectType, hash_object
+from gitflowrun.limits import INLINE_LIMIT, WHOLE
 from gitflowrun.values import field, frozen
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from gitflowrun.artifacts.limits import (
+from gitflowrun.git.owner import usable_cpus
+from gitflowrun.limits import (
     AVERAGE_CHUNK,
     CUT_BY_THREADS,
     MAX_CHUNK,
@@ -23,7 +24,6 @@ from gitflowrun.artifacts.limits import (
     TINY_PART,
     WHOLE,
 )
-from gitflowrun.git.owner import usable_cpus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

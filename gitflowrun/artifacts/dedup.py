@@ -17,10 +17,10 @@ import os
 import zlib
 from typing import TYPE_CHECKING
 
-from gitflowrun.artifacts.limits import DIGESTS_AT_A_TIME, PATIENCE
 from gitflowrun.artifacts.reference import chunk_rows, read_chunk_rows
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.owner import gc_is_running
+from gitflowrun.limits import DIGESTS_AT_A_TIME, PATIENCE
 from gitflowrun.names import Digest
 
 if TYPE_CHECKING:

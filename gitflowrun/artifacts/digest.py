@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from blake3 import blake3
 
-from gitflowrun.artifacts.limits import HASH_BY_THREADS
 from gitflowrun.git.owner import usable_cpus
+from gitflowrun.limits import HASH_BY_THREADS
 from gitflowrun.names import Digest
 
 if TYPE_CHECKING:

@@ -19,14 +19,9 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gitflowrun.artifacts.digest import digest, digest_parts, hasher
-from gitflowrun.artifacts.limits import (
-    COPIES_AT_A_TIME,
-    COPY_BY_NUMPY,
-    CREDIBLE_CHUNK,
-    READ_BY_THREADS,
-)
 from gitflowrun.errors import CorruptRecord, UnserializableArtifact
 from gitflowrun.git.owner import usable_cpus
+from gitflowrun.limits import COPIES_AT_A_TIME, COPY_BY_NUMPY, CREDIBLE_CHUNK, READ_BY_THREADS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,12 +15,12 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
-from gitflowrun.client.limits import MAX_ATTEMPTS, NAMES_IN_A_HINT
 from gitflowrun.client.namespaces import get_namespace
 from gitflowrun.client.repository import Source
 from gitflowrun.client.run_reader import RunReader, TaskReader
 from gitflowrun.errors import InvalidPathspec, MissingKey, NamespaceMismatch, NotFound
 from gitflowrun.git.objects import Oid
+from gitflowrun.limits import MAX_ATTEMPTS, NAMES_IN_A_HINT
 from gitflowrun.names import Pathspec, RunId, TaskName, nearest
 from gitflowrun.values import frozen
 

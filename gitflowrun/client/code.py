@@ -24,10 +24,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from gitflowrun.client.limits import MAX_CODE_DEPTH, MAX_CODE_FILES
 from gitflowrun.client.metaflow_names import info_dict
 from gitflowrun.errors import CorruptRecord, NotFound, RepositoryError, UntrustedArtifact
 from gitflowrun.git.objects import Mode
+from gitflowrun.limits import MAX_CODE_DEPTH, MAX_CODE_FILES
 from gitflowrun.runs import layout
 from gitflowrun.values import frozen
 

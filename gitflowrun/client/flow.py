@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from gitflowrun.client.base import Container, Index, Scope, local_time, make, outside, suggestion
 from gitflowrun.client.display import data_frame, table, title
-from gitflowrun.client.limits import CELL_BYTES, ROWS_SHOWN
 from gitflowrun.client.namespaces import get_namespace
 from gitflowrun.client.repository import Source
 from gitflowrun.client.run import FACTS, Run, facts, seconds
 from gitflowrun.client.run_reader import Listing, RunReader
 from gitflowrun.errors import NotFound
+from gitflowrun.limits import CELL_BYTES, ROWS_SHOWN
 from gitflowrun.names import PARAMETERS_STEP, Pathspec, RunId
 
 if TYPE_CHECKING:

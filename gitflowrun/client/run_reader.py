@@ -10,9 +10,9 @@ import time
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from gitflowrun.client.limits import TAGS_FRESH
 from gitflowrun.client.repository import Source
 from gitflowrun.errors import NotFound
+from gitflowrun.limits import TAGS_FRESH
 from gitflowrun.runs.read import StoredRun
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from gitflowrun.client.artifact import DataArtifact
 from gitflowrun.client.base import Container, TaskPart, local_time
 from gitflowrun.client.display import size_text, table, time_text, title
-from gitflowrun.client.limits import ROWS_SHOWN
 from gitflowrun.client.metaflow_names import Metadata, as_exception, metadata_entries
 from gitflowrun.errors import MissingKey
+from gitflowrun.limits import ROWS_SHOWN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

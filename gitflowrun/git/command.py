@@ -20,8 +20,8 @@ from functools import cached_property
 from typing import IO, TYPE_CHECKING, TypeAlias
 
 from gitflowrun.errors import MissingObject, RepositoryError
-from gitflowrun.git.limits import MINIMUM_GIT
 from gitflowrun.git.objects import ObjectType, Oid
+from gitflowrun.limits import MINIMUM_GIT
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import time
 from enum import Enum
 from pathlib import Path
 
-from gitflowrun.git.limits import GC_PID_VALID, MAINTENANCE_LOCK_VALID, USABLE_CPUS
+from gitflowrun.limits import GC_PID_VALID, MAINTENANCE_LOCK_VALID, USABLE_CPUS
 from gitflowrun.values import frozen
 
 __all__ = ["Owner", "State", "gc_is_running", "maintenance_is_running", "usable_cpus"]

@@ -35,15 +35,15 @@ from typing import TYPE_CHECKING
 
 from gitflowrun.errors import MissingObject, RefConflict, RepositoryError
 from gitflowrun.git.command import Git, Resident, git_message
-from gitflowrun.git.limits import (
+from gitflowrun.git.objects import NULL_OID, Oid
+from gitflowrun.git.refs import RefReader, RefUpdate
+from gitflowrun.limits import (
     LOCK_ABANDONED,
     LOCK_PATIENCE,
     LOCK_PAUSES,
     LOCK_STALE,
     TRANSACTION_GRACE,
 )
-from gitflowrun.git.objects import NULL_OID, Oid
-from gitflowrun.git.refs import RefReader, RefUpdate
 from gitflowrun.names import RefName
 from gitflowrun.settings import Durability, Settings
 from gitflowrun.values import mutable

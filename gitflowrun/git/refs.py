@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 from gitflowrun.errors import MissingObject, RepositoryError
 from gitflowrun.git.command import CatFile
-from gitflowrun.git.limits import REFS_A_COMMAND, SYMBOLIC_DEPTH
 from gitflowrun.git.objects import Oid
+from gitflowrun.limits import REFS_A_COMMAND, SYMBOLIC_DEPTH
 from gitflowrun.names import RefName
 from gitflowrun.values import frozen
 

@@ -31,10 +31,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import RepositoryError
-from gitflowrun.git.limits import SNAPSHOT_ABANDONED
 from gitflowrun.git.objects import ObjectType, Oid, hash_object
 from gitflowrun.git.pack.publish import PackObject
 from gitflowrun.git.pack.reader import quoted
+from gitflowrun.limits import SNAPSHOT_ABANDONED
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:

@@ -20,8 +20,8 @@ from urllib.parse import quote
 
 from gitflowrun.errors import RepositoryError, UsageError
 from gitflowrun.git.command import Completed, Git
-from gitflowrun.git.limits import REFS_A_PUSH
 from gitflowrun.git.objects import Oid
+from gitflowrun.limits import REFS_A_PUSH
 from gitflowrun.names import RefName, nearest
 from gitflowrun.settings import Durability
 from gitflowrun.values import frozen

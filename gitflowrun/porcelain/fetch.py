@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from gitflowrun.errors import CorruptRecord, GitflowrunError, RefConflict
 from gitflowrun.git.odb import History
 from gitflowrun.git.transport import Remote, default_remote
-from gitflowrun.porcelain.limits import MAX_NOTICES
+from gitflowrun.limits import MAX_NOTICES
 from gitflowrun.porcelain.remote_tags import fetch_tags
 from gitflowrun.porcelain.sync import (
     Outcome,

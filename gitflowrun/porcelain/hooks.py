@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from gitflowrun.errors import RepositoryError
 from gitflowrun.git.command import Git
 from gitflowrun.git.objects import NULL_OID, Oid
-from gitflowrun.porcelain.limits import RECENT_RUNS
+from gitflowrun.limits import RECENT_RUNS
 from gitflowrun.runs import layout
 from gitflowrun.runs.listing import RunSummary, list_runs
 from gitflowrun.runs.read import StoredRun

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.errors import GitflowrunError
+from gitflowrun.limits import MAX_PREVIEW
 from gitflowrun.names import PARAMETERS_STEP, TaskName
-from gitflowrun.porcelain.limits import MAX_PREVIEW
 from gitflowrun.porcelain.query import artifact_ref, final_artifacts, is_private
 from gitflowrun.values import frozen
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from gitflowrun.git.odb import History
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.git.transport import Remote, default_remote
-from gitflowrun.porcelain.limits import PUSH_ROUNDS
+from gitflowrun.limits import PUSH_ROUNDS
 from gitflowrun.porcelain.remote_tags import push_tags
 from gitflowrun.porcelain.sync import (
     Outcome,

@@ -19,11 +19,10 @@ from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
 from gitflowrun.errors import GitflowrunError, RepositoryError, UsageError
-from gitflowrun.git.limits import REFS_A_PUSH
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.refs import RefUpdate
+from gitflowrun.limits import REFS_A_PUSH, UID_DIGITS
 from gitflowrun.names import RunId, check_flow_name
-from gitflowrun.porcelain.limits import UID_DIGITS
 from gitflowrun.runs import layout
 from gitflowrun.values import frozen
 

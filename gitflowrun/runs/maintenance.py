@@ -13,10 +13,9 @@ import time
 from typing import TYPE_CHECKING
 
 from gitflowrun.artifacts.dedup import DedupIndex
-from gitflowrun.artifacts.limits import INLINE_LIMIT
 from gitflowrun.errors import GitflowrunError
-from gitflowrun.git.limits import FOLD_BEYOND
 from gitflowrun.git.maintenance import exempt_from_deltas, fold, start_fold
+from gitflowrun.limits import FOLD_BEYOND, INLINE_LIMIT
 from gitflowrun.runs import layout
 from gitflowrun.runs.runs import RunStore
 from gitflowrun.runs.trust import Provenance

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gitflowrun.artifacts import chunking
 from gitflowrun.artifacts.chunking import cut
-from gitflowrun.artifacts.limits import MAX_CHUNK
+from gitflowrun.limits import MAX_CHUNK
 from tests.helpers.packs import noise
 
 MIB = 1 << 20

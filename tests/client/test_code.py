@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 from gitflowrun import Run
 from gitflowrun.client import MetaflowCode
 from gitflowrun.client.code import code_files, materialise, write_tar
-from gitflowrun.client.limits import MAX_CODE_DEPTH
 from gitflowrun.errors import CorruptRecord, NotFound, RepositoryError, UntrustedArtifact
 from gitflowrun.git.objects import Mode, ObjectType, Oid, TreeEntry, tree_bytes
 from gitflowrun.git.odb import ObjectStore
 from gitflowrun.git.repository import Repository
+from gitflowrun.limits import MAX_CODE_DEPTH
 from tests.client.samples import SCRIPT, make_run
 from tests.helpers.repos import GitRepo
 

@@ -17,7 +17,6 @@ import pytest
 
 from gitflowrun.errors import RepositoryError
 from gitflowrun.git import maintenance
-from gitflowrun.git.limits import FOLD_BEYOND
 from gitflowrun.git.maintenance import (
     _choose,
     _SmallPack,
@@ -28,6 +27,7 @@ from gitflowrun.git.maintenance import (
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.pack.reader import PackReader
 from gitflowrun.git.repository import Repository
+from gitflowrun.limits import FOLD_BEYOND
 from gitflowrun.runs.layout import PAYLOAD_PATTERN
 from tests.helpers.packs import blob, noise, objects_dir, pack_store, publish
 from tests.helpers.repacks import ids_of_packs

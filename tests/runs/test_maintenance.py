@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from gitflowrun.errors import RepositoryError
-from gitflowrun.git.limits import FOLD_BEYOND
 from gitflowrun.git.owner import Owner
 from gitflowrun.git.ref_update import Refs
+from gitflowrun.limits import FOLD_BEYOND
 from gitflowrun.names import TaskName
 from gitflowrun.runs import maintenance
 from gitflowrun.runs.maintenance import RunMaintenance, tidy

@@ -23,8 +23,8 @@ from gitflowrun.artifacts.codecs.payload import Loading, Unencodable, flat, type
 from gitflowrun.artifacts.codecs.plain_decode import decode_plain
 from gitflowrun.artifacts.codecs.plain_encode import encode_plain
 from gitflowrun.artifacts.codecs.registry import table_decoder
-from gitflowrun.artifacts.limits import ARROW_ROWS, LONE_BUFFER
 from gitflowrun.errors import CorruptRecord, GitflowrunError
+from gitflowrun.limits import ARROW_ROWS, LONE_BUFFER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 from gitflowrun.artifacts.codecs.payload import Loading, Unencodable
-from gitflowrun.artifacts.limits import COPY_PIECE, SMALL_FILE
 from gitflowrun.errors import CorruptRecord, UnserializableArtifact
+from gitflowrun.limits import COPY_PIECE, SMALL_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

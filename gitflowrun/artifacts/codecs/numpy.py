@@ -16,8 +16,8 @@ from enum import Enum
 from typing import Any, BinaryIO
 
 from gitflowrun.artifacts.codecs.payload import Buffer, Loading, Unencodable, flat
-from gitflowrun.artifacts.limits import MAX_NPY_HEADER
 from gitflowrun.errors import CorruptRecord
+from gitflowrun.limits import MAX_NPY_HEADER
 from gitflowrun.values import frozen
 
 __all__ = [

@@ -31,8 +31,8 @@ from gitflowrun.artifacts.codecs.arrow import decode_file, write_file
 from gitflowrun.artifacts.codecs.payload import Loading, Unencodable
 from gitflowrun.artifacts.codecs.plain_decode import decode_plain
 from gitflowrun.artifacts.codecs.plain_encode import encode_plain
-from gitflowrun.artifacts.limits import MAX_OBJECTS_IN_A_COLUMN
 from gitflowrun.errors import NotFound
+from gitflowrun.limits import MAX_OBJECTS_IN_A_COLUMN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -16,8 +16,8 @@ from typing import Any
 from gitflowrun.artifacts.codecs import torch as torch_codec
 from gitflowrun.artifacts.codecs.classes import find, main_name
 from gitflowrun.artifacts.codecs.payload import Loading, Unencodable, flat, join, split
-from gitflowrun.artifacts.limits import OUT_OF_BAND
 from gitflowrun.errors import CorruptRecord, GitflowrunError, NotFound
+from gitflowrun.limits import OUT_OF_BAND
 
 __all__ = ["decode_pickle", "encode_cloudpickle", "encode_pickle"]
 

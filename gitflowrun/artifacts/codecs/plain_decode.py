@@ -17,8 +17,8 @@ from gitflowrun.artifacts.codecs import numpy as numpy_codec
 from gitflowrun.artifacts.codecs.payload import split
 from gitflowrun.artifacts.codecs.plain_types import BY_CODE
 from gitflowrun.artifacts.codecs.registry import decode_embedded
-from gitflowrun.artifacts.limits import GC_PAUSE, MAX_DEPTH, MAX_UNTRUSTED_PARTS
 from gitflowrun.errors import CorruptRecord, UntrustedArtifact
+from gitflowrun.limits import GC_PAUSE, MAX_DEPTH, MAX_UNTRUSTED_PARTS
 from gitflowrun.values import replace
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from gitflowrun.artifacts.codecs import numpy as numpy_codec
 from gitflowrun.artifacts.codecs.payload import Buffer, Unencodable, flat, join
 from gitflowrun.artifacts.codecs.plain_types import int_bytes, kind_of
 from gitflowrun.artifacts.codecs.registry import encode_embedded
-from gitflowrun.artifacts.limits import MAX_COPIES, MAX_DEPTH, OUT_OF_BAND
+from gitflowrun.limits import MAX_COPIES, MAX_DEPTH, OUT_OF_BAND
 from gitflowrun.msgpack import Extension
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.artifacts.codecs.payload import Unencodable, flat
-from gitflowrun.artifacts.limits import MAX_TENSORS_HEADER, OUT_OF_BAND
 from gitflowrun.errors import CorruptRecord, GitflowrunError
+from gitflowrun.limits import MAX_TENSORS_HEADER, OUT_OF_BAND
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -27,9 +27,9 @@ from collections import deque
 from struct import Struct
 from typing import TYPE_CHECKING
 
+from gitflowrun import limits
 from gitflowrun.errors import CorruptRecord
 from gitflowrun.msgpack import pack_message, unpack_message
-from gitflowrun.runtime import limits
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from gitflowrun.runtime import limits
+from gitflowrun import limits
 
 __all__ = [
     "TASK_FD",

@@ -10,7 +10,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gitflowrun.runtime import limits
+from gitflowrun import limits
 from gitflowrun.schema import COUNT, TEXT, TEXTS, Kind, MapSchema, optional
 from gitflowrun.settings import Isolation
 from gitflowrun.values import field, frozen

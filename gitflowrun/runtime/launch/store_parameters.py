@@ -15,9 +15,9 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from gitflowrun import limits
 from gitflowrun.errors import UnserializableArtifact
 from gitflowrun.names import PARAMETERS_STEP, TaskName
-from gitflowrun.runtime import limits
 from gitflowrun.runtime.ipc.messages import StoredParameters
 from gitflowrun.settings import user_name
 
@@ -107,7 +107,7 @@ def _encode(what: str, value: Any) -> Encoded:
 
 def _save(repository: Repository, values: Mapping[str, Encoded]) -> Saved:
     from gitflowrun.artifacts.artifacts import ArtifactWriter, Saved
-    from gitflowrun.artifacts.limits import INLINE_LIMIT
+    from gitflowrun.limits import INLINE_LIMIT
 
     if not values:
         return Saved({})

@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from gitflowrun import limits
 from gitflowrun.runs.records import Attempt
-from gitflowrun.runtime import limits
 from gitflowrun.runtime.scheduler.logs import STDERR, STDOUT, TaskLog
 from gitflowrun.values import field, mutable
 

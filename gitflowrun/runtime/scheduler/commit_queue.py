@@ -9,9 +9,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from gitflowrun import limits
 from gitflowrun.runs.pending import FinishedTask, task_blob
 from gitflowrun.runs.records import TaskRecord
-from gitflowrun.runtime import limits
 from gitflowrun.runtime.ipc.events import ForeachSplit, TaskEnded
 from gitflowrun.runtime.ipc.messages import Parent
 from gitflowrun.runtime.scheduler.resume import SPLIT_VALUES

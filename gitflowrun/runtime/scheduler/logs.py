@@ -14,8 +14,8 @@ import time
 from array import array
 from typing import TYPE_CHECKING
 
+from gitflowrun import limits
 from gitflowrun.runs.line_times import encode_times
-from gitflowrun.runtime import limits
 
 if TYPE_CHECKING:
     from pathlib import Path

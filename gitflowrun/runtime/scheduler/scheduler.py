@@ -22,10 +22,10 @@ import time
 from collections import Counter, deque
 from typing import TYPE_CHECKING
 
+from gitflowrun import limits
 from gitflowrun.errors import FlowError
 from gitflowrun.names import TaskName
 from gitflowrun.runs.commit_message import Status
-from gitflowrun.runtime import limits
 from gitflowrun.runtime.ipc import events, process
 from gitflowrun.runtime.ipc.messages import Exited, Launch, LaunchFailed, Message, Result, Started
 from gitflowrun.runtime.scheduler.attempt import Job, TaskAttempt

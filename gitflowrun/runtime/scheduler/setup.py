@@ -14,8 +14,8 @@ import signal
 from functools import partial
 from typing import TYPE_CHECKING
 
+from gitflowrun import limits
 from gitflowrun.runs.commit_message import Status
-from gitflowrun.runtime import limits
 from gitflowrun.runtime.executors.local import ForkExecutor, FreshExecutor, RemoteExecutor
 from gitflowrun.runtime.ipc.connection import Connection
 from gitflowrun.runtime.ipc.event_loop import EventLoop

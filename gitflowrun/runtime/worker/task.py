@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gitflowrun import msgpack
+from gitflowrun import limits, msgpack
 from gitflowrun.artifacts.artifacts import ArtifactReader, ArtifactWriter
 from gitflowrun.artifacts.codecs import FILE, encode, is_file, type_name
 from gitflowrun.artifacts.dedup import DedupIndex
@@ -32,7 +32,6 @@ from gitflowrun.git.pack.publish import PackStore
 from gitflowrun.git.pack.reader import PackReader
 from gitflowrun.names import PayloadIdentity
 from gitflowrun.runs.records import TASK, TaskRecord
-from gitflowrun.runtime import limits
 from gitflowrun.runtime.ipc.messages import Result
 from gitflowrun.runtime.worker.random_seeds import reseed
 from gitflowrun.settings import Durability

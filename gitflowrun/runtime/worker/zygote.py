@@ -25,8 +25,8 @@ import signal
 import warnings
 from typing import TYPE_CHECKING
 
+from gitflowrun import limits
 from gitflowrun.flow.execute import prepare
-from gitflowrun.runtime import limits
 from gitflowrun.runtime.ipc import process
 from gitflowrun.runtime.ipc.channel import EXITED, LAUNCH_ITEM, STARTED, read_datagram
 from gitflowrun.runtime.ipc.messages import (

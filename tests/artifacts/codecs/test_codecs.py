@@ -22,13 +22,13 @@ from typing import Any, NamedTuple
 import pytest
 
 from gitflowrun.artifacts.codecs import Encoded, decode, encode, is_safe, suffix
-from gitflowrun.artifacts.limits import OUT_OF_BAND
 from gitflowrun.errors import (
     CorruptRecord,
     NotFound,
     UnserializableArtifact,
     UntrustedArtifact,
 )
+from gitflowrun.limits import OUT_OF_BAND
 
 BERLIN = zoneinfo.ZoneInfo("Europe/Berlin")
 

@@ -1,0 +1,209 @@
+"""All limits of the package: sizes, counts and times, by layer, each with its unit.
+
+Settings that users change are in `settings`; limits of flows and of names stand with their rules.
+"""
+
+# ---- Git: objects, packs, refs, remotes ----
+
+MINIMUM_GIT = (2, 30)
+"""The oldest git that works: `git update-ref --stdin` takes several transactions since then."""
+
+REFS_A_COMMAND = 1_000
+"""Names of refs in one argument list."""
+REFS_A_PUSH = 100
+"""Refs that one push or fetch names: some hosts refuse more."""
+SYMBOLIC_DEPTH = 5
+"""Symbolic refs that are followed to one ref, as git follows them."""
+
+LOCK_PATIENCE = 30.0
+"""Seconds to wait for the lock of a ref."""
+LOCK_PAUSES = (0.001, 0.1)
+"""Seconds between two attempts to lock a ref: at first, and at most."""
+LOCK_STALE = 10.0
+"""Seconds after which a lock that does not change has no owner any more; git holds one for milliseconds."""
+LOCK_ABANDONED = 3_600.0
+"""The same for locks that nobody waits for."""
+TRANSACTION_GRACE = 5.0
+"""Seconds that git gets to end the transaction it has begun when we are interrupted."""
+
+SNAPSHOT_ABANDONED = 86_400.0
+"""Seconds after which the files of a snapshot are those of a process that was killed."""
+
+GC_PID_VALID = 12 * 3_600.0
+"""Seconds after which git itself takes `gc.pid` for a dead process's."""
+MAINTENANCE_LOCK_VALID = 6 * 3_600.0
+"""The same for `maintenance.lock`, which git believes for ever; a killed one would stop us for ever."""
+
+FOLD_BEYOND = 16
+"""Small packs that may gather before they are folded."""
+LARGE_PACK = 128 << 20
+"""Packs of this many bytes are never folded."""
+LARGE_INDEX = 2 << 20
+"""Packs whose index has this many bytes (75,000 objects) are never folded: their ids are compared in memory."""
+FOLD_PACKS = 500
+"""Packs that one fold takes at most; of their bytes, and of their indexes', it takes twice the above."""
+FOLD_SECONDS = 120.0
+"""A fold that takes longer is given up."""
+
+USABLE_CPUS = 4
+"""Threads that are worth starting: beyond that memory is the limit."""
+
+# ---- Artifacts: payloads, chunks, values ----
+
+INLINE_LIMIT = 64 << 10
+"""Payloads of a task that are, together, sent to the scheduler instead of being written as a pack."""
+
+# Chunks: far below the 100 MB that hosts of repositories accept for a blob, far above what a tree entry costs.
+WHOLE = 1 << 20
+"""A payload, and a part of one, of up to this size is not cut."""
+MIN_CHUNK = 256 << 10
+AVERAGE_CHUNK = 1 << 20
+MAX_CHUNK = 4 << 20
+CREDIBLE_CHUNK = 64 << 20
+"""The largest chunk that a manifest may list: memory is set aside by what it says."""
+TINY_PART = 64 << 10
+"""Parts below this share a chunk with their neighbours."""
+MAX_JOINED = 32 << 20
+"""Tiny parts of a payload that are joined; more would be a copy of the whole."""
+
+# From these sizes on, threads pay for being started.
+CUT_BY_THREADS = 64 << 20
+"""Bytes a thread that looks for boundaries."""
+HASH_BY_THREADS = 4 << 20
+READ_BY_THREADS = 8 << 20
+COPIES_AT_A_TIME = 8
+"""Chunks of which stable copies are hashed together; each takes up to `MAX_CHUNK`."""
+COPY_BY_NUMPY = 64 << 10
+"""Copying by numpy lets other threads go on, but takes longer to begin."""
+
+# Parts of payloads.
+OUT_OF_BAND = 4096
+"""A buffer from this size on is a part of its own and not copied."""
+LONE_BUFFER = 256 << 10
+"""An Arrow buffer from this size on is a part of its own; smaller neighbours are joined."""
+ARROW_ROWS = 1 << 16
+"""Rows that are looked at, or rewritten, at a time."""
+SMALL_FILE = 1 << 20
+"""A file up to this size is read: nobody can change it while it is being stored. Larger ones are mapped."""
+COPY_PIECE = 4 << 20
+"""Bytes of a file that are copied at a time."""
+
+# Python's values.
+MAX_DEPTH = 64
+"""Levels of values within one another; deeper ones are pickled."""
+MAX_COPIES = 1_000_000
+"""Parts that may be written again because an immutable object is met again; beyond, the value is pickled."""
+MAX_OBJECTS_IN_A_COLUMN = 100_000
+"""Python objects in a column of a frame that are stored one by one; frames with more are pickled."""
+GC_PAUSE = 1 << 20
+"""Payloads from which the collector would look at the growing value again and again."""
+MAX_UNTRUSTED_PARTS = 4_000_000
+"""Values within a stranger's value: the costliest, empty containers of a byte each, take 300 MB."""
+MAX_NPY_HEADER = 1 << 20
+MAX_TENSORS_HEADER = 100 << 20
+
+# The index of what is stored.
+PATIENCE = 0.5
+"""Seconds to wait for another process; storing something twice is cheaper than waiting longer."""
+DIGESTS_AT_A_TIME = 500
+"""Digests in a query; SQLite allows 999 variables at least."""
+
+# ---- Client: what is shown, kept and written ----
+
+MAX_ATTEMPTS = 6
+"""Attempts that a task can have; Metaflow's limit."""
+TAGS_FRESH = 1.0
+"""Seconds for which the tags of a listing hold before they are read again."""
+NAMES_IN_A_HINT = 8
+"""Names that the hint of a "no such" error lists."""
+ROWS_SHOWN = 20
+"""Rows of a notebook's table that may have thousands."""
+CELL_BYTES = 4096
+"""Stored bytes of an artifact that becomes a cell of a data frame."""
+MAX_CODE_FILES = 1_000_000
+"""Entries of a code tree that is written to disk or to an archive."""
+MAX_CODE_DEPTH = 256
+"""Directories inside each other in such a tree."""
+MAX_INFO_FILE = 64 << 20
+"""Bytes of an INFO file beside a script; as much as a record may have."""
+
+# ---- Verbs over runs ----
+
+MAX_PREVIEW = 256
+"""Bytes of a stored value, and characters of its text, that are shown in a list."""
+RECENT_RUNS = 20
+"""Runs whose code the post-commit hook compares with a new commit."""
+PUSH_ROUNDS = 6
+"""Times that a push is tried while others are faster; then it says so."""
+MAX_NOTICES = 20
+"""Strange refs of a remote that are named; the others are counted."""
+UID_DIGITS = 7
+"""Digits of its uid in the id of a run whose number was taken; more where they are taken, too."""
+
+# ---- Runtime: processes, messages, output ----
+
+# Messages between processes (`ipc`).
+INLINE_MESSAGE = 60 << 10
+"""A larger message travels as a memory file; with its head it must fit into MESSAGE_BUFFER."""
+MESSAGE_BUFFER = 64 << 10
+MESSAGE_FILES = 8
+"""Descriptors that one message may carry."""
+
+# A run as asked for, where the command line says nothing.
+MAX_WORKERS = 16
+"""Tasks that run at the same time."""
+MAX_NUM_SPLITS = 100
+"""Items that a foreach may have."""
+PARAMETER_TEXT = 1_000
+"""Characters that INFO keeps of a parameter's value."""
+
+# Processes.
+ORPHANS_TIME = 2.0
+"""After a killed scheduler its orphans are killed for that long: longer ones fork faster than they die."""
+ORPHANS_PAUSE = 0.01
+FILES_PER_TASK = 4
+"""Descriptors that a task takes of the scheduler: two pipes, a socket, and one of a message on its way."""
+SCHEDULER_FILES = 64
+"""Descriptors that the scheduler may need for itself: packs it reads and writes, git, channels."""
+LOST_PROCESSES = 3
+"""How often a task is launched again when its process was lost through no fault of its own."""
+RELAUNCH_DELAY = 0.1
+"""Before the first new try when no process can be made; doubled each time."""
+
+# Commits of the scheduler.
+COMMIT_INTERVAL = 0.2
+"""Between commits that let nothing follow."""
+COMMIT_SHARE = 20
+"""That interval is at least this many times what a commit costs: commits take at most 5 % of a run."""
+UNCOMMITTED_OUTPUT = 32 << 20
+"""More output than that is not kept in memory for a later commit."""
+
+# The end of a run.
+GRACE = 5.0
+"""Running tasks have that long to end by themselves once the run is over."""
+LAST_GRACE = 1.0
+"""Between asking a task to end and killing it."""
+
+# What is shown, and logs.
+PROGRESS_INTERVAL = 0.2
+HEARTBEAT = 10.0
+"""Between reports of progress when nothing changes."""
+LIVE_AFTER = 1.0
+"""A task that runs for longer can be read while it runs."""
+LIVE_KEPT = 7 * 86_400.0
+"""Live logs of killed runs are removed after that."""
+LONGEST_LINE = 64 << 10
+"""A longer line is shown in pieces."""
+PIPE_READ = 64 << 10
+LINGERING_OUTPUT = 1 << 20
+"""Read from a pipe after its task's end: more can only come from processes that the task left behind."""
+
+# Tasks.
+KEPT_RECORDS = 64
+"""Task records that a zygote keeps for the next fork."""
+PRELOADED_VALUE = 2 << 20
+"""A larger parameter or foreach item is not loaded before the fork."""
+ERROR_TEXT = 2_000
+"""Characters of an error that a record keeps."""
+WARM_UP_ROUNDS = 12
+"""Runs of the warm-up for a foreach: the interpreter adapts a function when it has run eight times."""
