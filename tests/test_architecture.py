@@ -18,9 +18,9 @@ MODULES = {
 
 # From the bottom up. A module imports from its own part and from rows below it, never from a neighbour.
 LAYERS = (
-    "_version entry_point errors values",
+    "_version entry_point errors limits values",
     "names",
-    "settings msgpack schema git.limits",
+    "settings msgpack schema",
     "git.objects git.owner",
     "git.pack",
     "git",
@@ -29,7 +29,6 @@ LAYERS = (
     "client version",
     "meta_files",
     "flow porcelain",
-    "runtime.limits",
     "runtime.ipc",
     "runtime.worker",
     "runtime.executors",
@@ -49,7 +48,7 @@ LIBRARIES = {
 }
 # A name that occurs more than once stands for the same thing in another layer.
 SAME_THING = {
-    "diff", "errors", "hooks", "limits", "logs", "main", "maintenance", "repository", "resume", "run", "sync",
+    "diff", "errors", "hooks", "logs", "main", "maintenance", "repository", "resume", "run", "sync",
     "tag", "task", "trust",
 }  # fmt: skip
 MOST_FILES = 170

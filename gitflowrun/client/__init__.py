@@ -10,8 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from gitflowrun.client.artifact import DataArtifact
 from gitflowrun.client.flow import Flow, Metaflow
-from gitflowrun.client.namespaces import default_namespace, get_namespace, namespace
-from gitflowrun.client.repository import default_metadata, get_metadata, metadata
+from gitflowrun.client.repository import (
+    default_metadata,
+    default_namespace,
+    get_metadata,
+    get_namespace,
+    metadata,
+    namespace,
+)
 from gitflowrun.client.run import Run
 from gitflowrun.client.step import Step
 from gitflowrun.client.task import MetaflowData, Task

@@ -15,8 +15,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
-from gitflowrun.client.namespaces import get_namespace
-from gitflowrun.client.repository import Source
+from gitflowrun.client.repository import Source, get_namespace
 from gitflowrun.client.run_reader import RunReader, TaskReader
 from gitflowrun.errors import InvalidPathspec, MissingKey, NamespaceMismatch, NotFound
 from gitflowrun.git.objects import Oid

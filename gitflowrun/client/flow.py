@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from gitflowrun.client.base import Container, Index, Scope, local_time, make, outside, suggestion
 from gitflowrun.client.display import data_frame, table, title
-from gitflowrun.client.namespaces import get_namespace
-from gitflowrun.client.repository import Source
+from gitflowrun.client.repository import Source, get_namespace
 from gitflowrun.client.run import FACTS, Run, facts, seconds
 from gitflowrun.client.run_reader import Listing, RunReader
 from gitflowrun.errors import NotFound

@@ -2,6 +2,11 @@
 
 The repository is the one that the current directory lies in, as for any git command, until `metadata` names
 another. Objects remember theirs by its spec, `local@/path`, which is also all they take along when pickled.
+
+A process also has a namespace, the tag that runs must have for the client to see them. A fresh process sees every run
+of the repository (`Settings.namespace_of` says why). Whoever prefers Metaflow's start sets it once: `git config
+runs.namespace user`, GITFLOWRUN_NAMESPACE=user, or `default_namespace()`. Apart from that it is as in Metaflow:
+objects keep the namespace they were made in, and `namespace(None)` is global.
 """
 
 from __future__ import annotations
@@ -13,6 +18,8 @@ from typing import TYPE_CHECKING
 
 from gitflowrun.errors import RepositoryError, UsageError
 from gitflowrun.git.repository import Repository
+from gitflowrun.names import check_tag
+from gitflowrun.settings import Settings, user_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +29,16 @@ if TYPE_CHECKING:
     from gitflowrun.runs.tags import Tags
     from gitflowrun.runs.trust import Provenance
 
-__all__ = ["Source", "default_metadata", "get_metadata", "metadata"]
+__all__ = [
+    "Source",
+    "default_metadata",
+    "default_namespace",
+    "get_metadata",
+    "get_namespace",
+    "metadata",
+    "namespace",
+]
+
 
 _LOCAL = "local"
 
@@ -168,3 +184,44 @@ def _cwd() -> str:
 # A task is a fork of the process that imported the flow. Open packs of that process, with their locks and
 # file positions, are not for its children.
 os.register_at_fork(after_in_child=_open.clear)
+
+
+_namespace: list[str | None] = []
+
+
+def namespace(ns: str | None) -> str | None:
+    """Switch to another namespace.
+
+    Args:
+        ns: The tag that runs must have to be seen; None for all runs.
+
+    Returns:
+        The namespace now in use.
+
+    Raises:
+        TaggingError: no tag can be named so.
+    """
+    _namespace[:] = [None if ns is None else check_tag(ns)]
+    return _namespace[0]
+
+
+def get_namespace() -> str | None:
+    """The namespace in use; None when all runs are seen."""
+    if _namespace:
+        return _namespace[0]
+    settings = _settings()
+    return settings.namespace_of(user_name(settings, os.environ))
+
+
+def default_namespace() -> str:
+    """Switch to the namespace of the current user, `user:<name>`, and return it."""
+    own = f"user:{user_name(_settings(), os.environ)}"
+    _namespace[:] = [own]
+    return own
+
+
+def _settings() -> Settings:
+    try:
+        return Source.current().repo.settings
+    except RepositoryError:  # reading a run will raise it again, with a hint
+        return Settings.parse({}, os.environ)

@@ -52,8 +52,8 @@ from gitflowrun.git.command import git_message
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.owner import gc_is_running, maintenance_is_running
 from gitflowrun.git.pack.index import PackIndex, names_in_multi_pack_index
-from gitflowrun.git.pack.output import sync_directory, sync_file
 from gitflowrun.git.pack.reader import quoted
+from gitflowrun.git.pack.writer import sync_directory, sync_file
 from gitflowrun.limits import FOLD_PACKS, FOLD_SECONDS, LARGE_INDEX, LARGE_PACK
 from gitflowrun.values import frozen
 

@@ -246,7 +246,7 @@ class Refs(RefReader):
     def _sync_locks(self, updates: Sequence[RefUpdate]) -> None:
         if not self._syncs:
             return
-        from gitflowrun.git.pack.output import sync_file
+        from gitflowrun.git.pack.writer import sync_file
 
         for update in updates:
             if update.new is not None:
@@ -256,7 +256,7 @@ class Refs(RefReader):
                 sync_file(self._root / "packed-refs.new")
 
     def _sync_directories(self) -> None:
-        from gitflowrun.git.pack.output import sync_directory
+        from gitflowrun.git.pack.writer import sync_directory
 
         pending = list(self._unsynced)
         for directory in pending:

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from gitflowrun.git.repository import Repository
     from gitflowrun.git.snapshot import Snapshot
     from gitflowrun.runs.ids import Reservation
-    from gitflowrun.runs.pending import FinishedTask
     from gitflowrun.runs.records import RunInfo
+    from gitflowrun.runs.trees import FinishedTask
 
     FirstTasks = Callable[[RunWriter], Sequence[FinishedTask]]
 

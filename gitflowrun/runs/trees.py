@@ -12,6 +12,8 @@ changed, and in which chunks the payloads differ. And stock tools can put a payl
 
     git show runs/F/12:data/model.npy.chunks | sed -n 's/^chunk //p' |
         while read b; do git show runs/F/12:steps/train/3/blake3/$b; done > model.npy
+
+A `FinishedTask` is a task on its way into a run: its record, output and payloads, not written yet.
 """
 
 from __future__ import annotations
@@ -19,11 +21,13 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import TYPE_CHECKING
 
+from gitflowrun import msgpack
 from gitflowrun.errors import CorruptRecord, RepositoryError, UsageError
 from gitflowrun.git.objects import Mode, ObjectType, Oid, TreeEntry, hash_object, tree_bytes
 from gitflowrun.git.pack.publish import PackObject
 from gitflowrun.runs import layout
-from gitflowrun.runs.pending import make_object, task_blob
+from gitflowrun.runs.records import TASK
+from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -31,16 +35,52 @@ if TYPE_CHECKING:
     from gitflowrun.artifacts.reference import ArtifactRef, Chunk
     from gitflowrun.git.odb import ObjectStore
     from gitflowrun.names import Digest
-    from gitflowrun.runs.pending import FinishedTask
     from gitflowrun.runs.records import TaskRecord
 
 __all__ = [
+    "FinishedTask",
     "GroupObjects",
     "ReachableObjects",
     "RunTree",
     "StepTree",
     "data_entries",
+    "make_object",
+    "task_blob",
 ]
+
+
+@frozen
+class FinishedTask:
+    """A task that ended, as its process and the scheduler left it.
+
+    Attributes:
+        record: Everything about it.
+        inline: Small payload chunks that travelled with the record, by their digest.
+        stdout: Its output, as far as it is kept.
+        stderr: Its error stream, as far as it is kept.
+        times: When the lines were written, as `line_times.encode_times` says it.
+        packs: The kept packs that its process wrote.
+        blob: The record's blob, where its oid was needed before.
+    """
+
+    record: TaskRecord
+    inline: Mapping[Digest, bytes]
+    stdout: bytes = b""
+    stderr: bytes = b""
+    times: bytes = b""
+    packs: tuple[str, ...] = ()
+    blob: PackObject | None = None
+
+
+def make_object(kind: ObjectType, data: bytes) -> tuple[Oid, PackObject]:
+    """An object ready to be written, and its id."""
+    oid = hash_object(kind, data)
+    return oid, PackObject(kind, data, oid)
+
+
+def task_blob(record: TaskRecord) -> tuple[Oid, PackObject]:
+    """The TASK blob of a task, and its id."""
+    return make_object(ObjectType.BLOB, msgpack.pack(TASK.dump(record), msgpack.RECORD))
 
 
 class StepTree:

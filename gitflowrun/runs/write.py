@@ -35,10 +35,9 @@ from gitflowrun.runs.commit_message import (
     format_message,
 )
 from gitflowrun.runs.maintenance import RunMaintenance, shared_payloads
-from gitflowrun.runs.pending import make_object
 from gitflowrun.runs.records import INFO, RunIdentity
 from gitflowrun.runs.tags import tag_updates
-from gitflowrun.runs.trees import GroupObjects, ReachableObjects, RunTree, data_entries
+from gitflowrun.runs.trees import GroupObjects, ReachableObjects, RunTree, data_entries, make_object
 from gitflowrun.runs.trust import Trust
 from gitflowrun.values import replace
 
@@ -50,9 +49,9 @@ if TYPE_CHECKING:
     from gitflowrun.git.snapshot import Snapshot
     from gitflowrun.names import TaskName
     from gitflowrun.runs.locks import FileLock
-    from gitflowrun.runs.pending import FinishedTask
     from gitflowrun.runs.read import StoredRun
     from gitflowrun.runs.records import RunInfo, TaskRecord
+    from gitflowrun.runs.trees import FinishedTask
 
 __all__ = ["RunWriter"]
 

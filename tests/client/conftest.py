@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gitflowrun.client import namespaces
+from gitflowrun.client import repository
 from gitflowrun.client import repository as sources
 from tests.client.samples import SCRIPT
 from tests.helpers.repos import GitRepo
@@ -15,7 +15,7 @@ from tests.helpers.repos import GitRepo
 @pytest.fixture(autouse=True)
 def _fresh() -> Iterator[None]:
     yield
-    namespaces._chosen.clear()
+    repository._chosen.clear()
     sources._chosen.clear()
     sources._open.clear()
 

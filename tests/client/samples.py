@@ -17,7 +17,6 @@ from gitflowrun.git.snapshot import take_snapshot
 from gitflowrun.names import Digest, TaskName
 from gitflowrun.runs.create import create_run
 from gitflowrun.runs.line_times import encode_times
-from gitflowrun.runs.pending import FinishedTask
 from gitflowrun.runs.read import StoredRun
 from gitflowrun.runs.records import (
     Attempt,
@@ -29,6 +28,7 @@ from gitflowrun.runs.records import (
     Transition,
 )
 from gitflowrun.runs.runs import RunStore, Status
+from gitflowrun.runs.trees import FinishedTask
 from gitflowrun.runs.write import RunWriter
 from tests.helpers.repos import GitRepo
 

@@ -12,10 +12,10 @@ from gitflowrun import Flow, Run
 from gitflowrun.client.flow import rows
 from gitflowrun.errors import UntrustedArtifact
 from gitflowrun.names import TaskName
-from gitflowrun.runs.pending import FinishedTask
 from gitflowrun.runs.read import StoredRun
 from gitflowrun.runs.records import RunOrigin, TaskRecord
 from gitflowrun.runs.runs import RunStore, Status
+from gitflowrun.runs.trees import FinishedTask
 from gitflowrun.runs.trust import Trust
 from gitflowrun.runs.write import RunWriter
 from gitflowrun.values import replace

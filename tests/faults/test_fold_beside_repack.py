@@ -20,8 +20,8 @@ from gitflowrun.git.maintenance import fold
 from gitflowrun.git.objects import ObjectType, Oid, hash_object
 from gitflowrun.git.owner import Owner
 from gitflowrun.git.pack import publish as packs_module
-from gitflowrun.git.pack.output import sync_directory
 from gitflowrun.git.pack.reader import PackReader
+from gitflowrun.git.pack.writer import sync_directory
 from gitflowrun.git.repository import Repository
 from tests.helpers.packs import blob, noise, objects_dir, pack_store
 from tests.helpers.repacks import add_bulk, ids_of_packs, kept_run, missing, stopped_while_writing

@@ -11,9 +11,9 @@ from gitflowrun.git.repository import Repository
 from gitflowrun.git.snapshot import take_snapshot
 from gitflowrun.names import TaskName
 from gitflowrun.runs.create import create_run
-from gitflowrun.runs.pending import FinishedTask
 from gitflowrun.runs.records import RunIdentity, RunInfo, TaskRecord
 from gitflowrun.runs.runs import RunStore, Status
+from gitflowrun.runs.trees import FinishedTask
 from gitflowrun.values import replace
 from tests.helpers.repos import GitRepo, make_repo
 

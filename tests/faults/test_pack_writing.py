@@ -17,7 +17,7 @@ import pytest
 
 from gitflowrun.errors import RepositoryError
 from gitflowrun.git.objects import ObjectType, Oid, hash_object
-from gitflowrun.git.pack import output
+from gitflowrun.git.pack import writer as writer_module
 from gitflowrun.git.pack.publish import PackObject, PackStore
 from gitflowrun.git.pack.reader import PackReader
 from gitflowrun.settings import Durability
@@ -68,7 +68,7 @@ def test_an_error_at_any_call_leaves_nothing(
     """Whichever call fails, on the disk's first refusal or a later one, the repository is as before."""
     store = pack_store(repo)
     objects = _batch(count=40)
-    monkeypatch.setattr(output, "DIRECT_FROM", 0 if direct else 1 << 60)
+    monkeypatch.setattr(writer_module, "DIRECT_FROM", 0 if direct else 1 << 60)
     monkeypatch.setattr(os, function, _nth(number, code, getattr(os, function)))
     with pytest.raises(RepositoryError) as caught:
         store.write(objects)
@@ -119,7 +119,7 @@ def test_a_bug_in_a_thread_reaches_the_caller(
     """An exception in the pool ends the write; no thread and no file is left waiting."""
     import threading
 
-    from gitflowrun.git.pack.entry import PackedObject
+    from gitflowrun.git.pack.writer import PackedObject
 
     def fail(_given: object) -> None:
         raise ZeroDivisionError
@@ -154,7 +154,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.parametrize("direct", [True, False])
 def test_a_full_disk(small_disk: Path, direct: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a disk that really is full: a clear error, everything acknowledged is there, git is content."""
-    monkeypatch.setattr(output, "DIRECT_FROM", 0 if direct else 1 << 60)
+    monkeypatch.setattr(writer_module, "DIRECT_FROM", 0 if direct else 1 << 60)
     repo = make_repo(small_disk / "repo")
     store = pack_store(repo)
     written: list[Oid] = []

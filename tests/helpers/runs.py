@@ -14,9 +14,9 @@ from gitflowrun.git.snapshot import take_snapshot
 from gitflowrun.names import Digest, TaskName
 from gitflowrun.runs.create import create_run
 from gitflowrun.runs.line_times import encode_times
-from gitflowrun.runs.pending import FinishedTask
 from gitflowrun.runs.records import Attempt, RunIdentity, RunInfo, TaskRecord
 from gitflowrun.runs.runs import RunStore, Status
+from gitflowrun.runs.trees import FinishedTask
 from gitflowrun.runs.write import RunWriter
 from gitflowrun.values import replace
 from tests.helpers.repos import GitRepo

@@ -17,9 +17,9 @@ from gitflowrun.artifacts.codecs import decode, encode
 from gitflowrun.errors import CorruptRecord, NotFound, UntrustedArtifact
 from gitflowrun.git.pack.reader import PackReader
 from gitflowrun.names import TaskName
-from gitflowrun.runs.pending import FinishedTask
 from gitflowrun.runs.records import Attempt, TaskRecord
 from gitflowrun.runs.runs import Status
+from gitflowrun.runs.trees import FinishedTask
 from tests.helpers.packs import objects_dir, pack_store
 from tests.helpers.repos import ROOT, GitRepo
 from tests.helpers.runs import start_run, store_of

@@ -22,8 +22,8 @@ from gitflowrun.artifacts.codecs import Encoded, decode, encode
 from gitflowrun.cli.git_runs.main import main
 from gitflowrun.client import repository as sources
 from gitflowrun.errors import GitflowrunError
-from gitflowrun.runs.pending import FinishedTask
 from gitflowrun.runs.runs import Status
+from gitflowrun.runs.trees import FinishedTask
 from gitflowrun.values import replace
 from tests.helpers.repos import GitRepo, make_repo
 from tests.helpers.runs import finished_task, start_run

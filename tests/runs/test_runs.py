@@ -16,8 +16,8 @@ from gitflowrun.errors import (
 from gitflowrun.git.objects import ObjectType, hash_object
 from gitflowrun.git.pack.publish import PackObject, PackStore, WrittenPack
 from gitflowrun.names import TaskName
-from gitflowrun.runs.pending import FinishedTask
 from gitflowrun.runs.runs import Status
+from gitflowrun.runs.trees import FinishedTask
 from tests.helpers.repos import GitRepo
 from tests.helpers.runs import (
     artifact,

@@ -30,10 +30,8 @@ from typing import TYPE_CHECKING
 
 from gitflowrun.errors import RepositoryError
 from gitflowrun.git.owner import Owner, State
-from gitflowrun.git.pack.entry import PackObject
 from gitflowrun.git.pack.index import index_bytes
-from gitflowrun.git.pack.output import Output, sync_directory
-from gitflowrun.git.pack.writer import PackContents, write_pack
+from gitflowrun.git.pack.writer import Output, PackContents, PackObject, sync_directory, write_pack
 from gitflowrun.settings import Durability
 from gitflowrun.values import frozen
 

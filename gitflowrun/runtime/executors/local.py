@@ -12,8 +12,7 @@ import signal
 from typing import TYPE_CHECKING, Protocol
 
 from gitflowrun.runtime.ipc import process
-from gitflowrun.runtime.ipc.channel import Channel, channel_pair
-from gitflowrun.runtime.ipc.connection import Connection, OnMessage
+from gitflowrun.runtime.ipc.channel import Channel, Connection, OnMessage, channel_pair
 from gitflowrun.runtime.ipc.messages import (
     Exited,
     Kill,

@@ -14,36 +14,46 @@ A datagram begins with one byte:
 
 The last three pass between scheduler and zygote for each task of a foreach. They are packed without msgpack
 because whatever Python code the zygote runs for each task dirties pages, which the next fork copies.
+
+A `Connection` is a channel in an event loop: it delivers messages as they come and sends without waiting.
 """
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import socket
 import struct
 from array import array
 from collections import deque
+from collections.abc import Callable
 from struct import Struct
 from typing import TYPE_CHECKING
 
 from gitflowrun import limits
 from gitflowrun.errors import CorruptRecord
 from gitflowrun.msgpack import pack_message, unpack_message
+from gitflowrun.runtime.ipc.messages import LaunchItem, Message, encode, parse
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from typing import Any
+
+    from gitflowrun.runtime.ipc.event_loop import EventLoop
 
 __all__ = [
     "EXITED",
     "LAUNCH_ITEM",
     "STARTED",
     "Channel",
+    "Connection",
+    "OnMessage",
     "Received",
     "channel_pair",
     "read_datagram",
 ]
+
 
 LAUNCH_ITEM = Struct("<cqqi")
 STARTED = Struct("<cqi")
@@ -225,3 +235,75 @@ def _memory_file(payload: bytes) -> int:
     while view:
         view = view[os.write(fd, view) :]
     return fd
+
+
+OnMessage = Callable[[Message], None]
+
+
+class Connection:
+    """The way to another process.
+
+    Args:
+        loop: The event loop.
+        channel: A channel that does not block.
+        on_message: Called with every message.
+        on_close: Called once, when the other end is gone.
+    """
+
+    def __init__(
+        self, loop: EventLoop, channel: Channel, on_message: OnMessage, on_close: Callable[[], None]
+    ) -> None:
+        self._loop = loop
+        self._channel = channel
+        self._on_message = on_message
+        self._on_close = on_close
+        self.is_open = True
+        """Whether messages may still come."""
+        self._watch()
+
+    def send(self, message: Message, fds: tuple[int, ...] = ()) -> None:
+        """Send a message, and copies of open files, now or as soon as the other end takes it."""
+        if not self.is_open:
+            return
+        try:
+            if isinstance(message, LaunchItem):
+                head = LAUNCH_ITEM.pack(b"L", message.serial, message.number, message.index)
+                self._channel.put(head + message.value.encode(errors="replace"), fds)
+            else:
+                self._channel.send(encode(message), fds)
+        except OSError:
+            return  # the end of the channel is noticed when it is read
+        if self._channel.wants_write:
+            self._watch()
+
+    def _watch(self) -> None:
+        on_write = self._flush if self._channel.wants_write else None
+        self._loop.watch(self._channel.fileno(), self.read, on_write)
+
+    def _flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._channel.flush()
+        self._watch()
+
+    def read(self) -> None:
+        """Deliver what has arrived."""
+        while self.is_open:
+            try:
+                received = self._channel.receive()
+                message = None if received is None else parse(received.body)
+            except BlockingIOError:
+                return
+            except CorruptRecord:
+                message = None  # a process that sends no messages is as good as gone
+            if message is None:
+                self.close()
+                self._on_close()
+                return
+            self._on_message(message)
+
+    def close(self) -> None:
+        """Close this end."""
+        if self.is_open:
+            self.is_open = False
+            self._loop.forget(self._channel.fileno())
+            self._channel.close()

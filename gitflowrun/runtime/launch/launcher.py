@@ -9,6 +9,12 @@
 
 PYTHONHASHSEED is taken as it is and recorded: forked tasks share this process' hash seed, whatever it is, and
 to fix it would mean to start the interpreter again. Stored bytes do not depend on it.
+
+Before it forks, the process checks whether it may (`why_not_fork`): forking beside live threads hangs or aborts the
+child. Measured: forking after a library was *imported* is safe, after it was *used* often is not (OpenMP, rayon,
+XLA, grpc, any Python thread pool). What was used shows in threads that no import explains. OpenBLAS
+starts its threads when it is loaded and survives a fork; so does jemalloc's housekeeper. Any other thread
+beside the main one means fresh interpreters, which make tasks slower, never wrong.
 """
 
 from __future__ import annotations
@@ -36,13 +42,12 @@ from gitflowrun.runtime.ipc.messages import (
     parse,
 )
 from gitflowrun.runtime.ipc.request import RunKind
-from gitflowrun.runtime.launch import fork_check
 from gitflowrun.runtime.worker.random_seeds import base_seeds
 from gitflowrun.settings import Isolation
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from socket import socket
     from types import FrameType
     from typing import Any
@@ -53,7 +58,87 @@ if TYPE_CHECKING:
     from gitflowrun.runtime.ipc.messages import Message
     from gitflowrun.runtime.ipc.request import RunRequest
 
-__all__ = ["Launcher"]
+__all__ = ["Launcher", "why_not_fork"]
+
+
+_TASKS = "/proc/self/task"
+_HARMLESS = ("jemalloc_bg",)
+_ACCELERATORS = ("/dev/nvidia", "/dev/kfd", "/dev/dri/render", "/dev/neuron")
+_COUNTERS = (
+    "openblas_get_num_threads",
+    "openblas_get_num_threads64_",
+    "scipy_openblas_get_num_threads",
+    "scipy_openblas_get_num_threads64_",
+)
+
+
+def why_not_fork() -> str | None:
+    """Why this process must not be forked; None when it may be."""
+    threading = sys.modules.get("threading")
+    if threading is not None and threading.active_count() > 1:
+        main = threading.main_thread()
+        names = [thread.name for thread in threading.enumerate() if thread is not main]
+        return f"the flow's module has left a thread running ({', '.join(names)})"
+    device = _open_accelerator()
+    if device is not None:
+        return f"the flow's module has opened {device}"
+    try:
+        unexplained = _native_threads()
+    except OSError:
+        return "/proc is not there, so nobody can tell whether threads are running"
+    if unexplained > 0:
+        unexplained -= _openblas_threads()
+    if unexplained > 0:
+        return f"code at module level has left {unexplained} native threads running"
+    return None
+
+
+def _native_threads() -> int:
+    """How many threads run beside the main one, harmless ones not counted."""
+    threads = os.listdir(_TASKS)  # noqa: PTH208  (pathlib is an import)
+    if len(threads) == 1:
+        return 0
+    names = [_read(f"{_TASKS}/{thread}/comm") for thread in threads]
+    return sum(not name.startswith(_HARMLESS) for name in names) - 1
+
+
+def _openblas_threads() -> int:
+    """How many threads the loaded copies of OpenBLAS have started."""
+    import ctypes
+
+    count = 0
+    for path in {path for path in _mapped_files() if "openblas" in os.path.basename(path)}:  # noqa: PTH119
+        with contextlib.suppress(OSError):
+            library = ctypes.CDLL(path)
+            counter = next((name for name in _COUNTERS if hasattr(library, name)), None)
+            count += max(getattr(library, counter)() - 1, 0) if counter else 0
+    return count
+
+
+def _mapped_files() -> Iterator[str]:
+    for line in _read("/proc/self/maps").splitlines():
+        path = line.partition("/")[2]
+        if path:
+            yield "/" + path
+
+
+def _open_accelerator() -> str | None:
+    with contextlib.suppress(OSError):
+        for fd in os.listdir("/proc/self/fd"):  # noqa: PTH208
+            with contextlib.suppress(OSError):
+                target = os.readlink(f"/proc/self/fd/{fd}")  # noqa: PTH115
+                if target.startswith(_ACCELERATORS):
+                    return target
+    return None
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:  # noqa: PTH123
+            return file.read()
+    except OSError:  # a thread that has just ended
+        return ""
+
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -86,7 +171,7 @@ class Launcher:
         wanted = os.environ.get("GITFLOWRUN_ISOLATION", "fork").lower()
         why_not: str | None = f"GITFLOWRUN_ISOLATION is {wanted}"
         if wanted == Isolation.FORK.value:
-            why_not = fork_check.why_not_fork()
+            why_not = why_not_fork()
         process.adopt_orphans()
         ours, theirs = channel_pair()
         passed = {"launcher": theirs.detach()}

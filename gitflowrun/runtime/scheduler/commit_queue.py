@@ -10,8 +10,8 @@ import time
 from typing import TYPE_CHECKING
 
 from gitflowrun import limits
-from gitflowrun.runs.pending import FinishedTask, task_blob
 from gitflowrun.runs.records import TaskRecord
+from gitflowrun.runs.trees import FinishedTask, task_blob
 from gitflowrun.runtime.ipc.events import ForeachSplit, TaskEnded
 from gitflowrun.runtime.ipc.messages import Parent
 from gitflowrun.runtime.scheduler.resume import SPLIT_VALUES

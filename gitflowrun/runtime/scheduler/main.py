@@ -23,8 +23,8 @@ from gitflowrun.git.snapshot import take_snapshot
 from gitflowrun.names import PARAMETERS_STEP
 from gitflowrun.runs.create import create_run
 from gitflowrun.runs.maintenance import ensure_dedup_index, tidy
-from gitflowrun.runs.pending import task_blob
 from gitflowrun.runs.runs import RunStore
+from gitflowrun.runs.trees import task_blob
 from gitflowrun.runs.trust import Provenance
 from gitflowrun.runtime.ipc.events import Notice, RunStarted, TaskCloned
 from gitflowrun.runtime.ipc.messages import (
@@ -49,9 +49,9 @@ if TYPE_CHECKING:
 
     from gitflowrun.git.snapshot import Snapshot
     from gitflowrun.names import TaskName
-    from gitflowrun.runs.pending import FinishedTask
     from gitflowrun.runs.read import StoredRun
     from gitflowrun.runs.records import RunIdentity
+    from gitflowrun.runs.trees import FinishedTask
     from gitflowrun.runs.write import RunWriter
     from gitflowrun.runtime.ipc.events import Listener
 

@@ -19,8 +19,8 @@ from gitflowrun._version import __version__
 from gitflowrun.artifacts.digest import digest
 from gitflowrun.errors import UsageError
 from gitflowrun.names import PARAMETERS_STEP, TaskName
-from gitflowrun.runs.pending import FinishedTask
 from gitflowrun.runs.records import Attempt, RunInfo, RunOrigin, TaskRecord
+from gitflowrun.runs.trees import FinishedTask
 from gitflowrun.runtime.executors.local import fresh_hash_seed
 from gitflowrun.settings import Isolation
 

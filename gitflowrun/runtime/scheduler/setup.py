@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from gitflowrun import limits
 from gitflowrun.runs.commit_message import Status
 from gitflowrun.runtime.executors.local import ForkExecutor, FreshExecutor, RemoteExecutor
-from gitflowrun.runtime.ipc.connection import Connection
+from gitflowrun.runtime.ipc.channel import Connection
 from gitflowrun.runtime.ipc.event_loop import EventLoop
 from gitflowrun.runtime.ipc.events import Notice
 from gitflowrun.runtime.ipc.messages import Interrupt, encode, parse

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gitflowrun.artifacts.codecs import decode, encode, is_safe, plugins, suffix
+from gitflowrun.artifacts.codecs import decode, encode, is_safe, registry, suffix
 from gitflowrun.errors import CorruptRecord, UntrustedArtifact
 
 MODULE = """
@@ -35,9 +35,9 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A directory of installed packages."""
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     (tmp_path / "site").mkdir()
-    plugins.user_codecs.cache_clear()
+    registry.user_codecs.cache_clear()
     yield tmp_path / "site"
-    plugins.user_codecs.cache_clear()
+    registry.user_codecs.cache_clear()
     sys.modules.pop("meshes", None)
 
 

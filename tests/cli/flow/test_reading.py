@@ -11,8 +11,8 @@ import pytest
 from gitflowrun.artifacts import codecs
 from gitflowrun.cli.flow.main import main
 from gitflowrun.flow import FlowSpec, step
-from gitflowrun.runs.pending import FinishedTask
 from gitflowrun.runs.runs import Status
+from gitflowrun.runs.trees import FinishedTask
 from gitflowrun.values import replace
 from tests.helpers.repos import GitRepo
 from tests.helpers.runs import finished_task, make_run, start_run

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from gitflowrun.artifacts import codecs
-from gitflowrun.runs.pending import FinishedTask
 from gitflowrun.runs.runs import Status
+from gitflowrun.runs.trees import FinishedTask
 from gitflowrun.values import replace
 from tests.cli.conftest import Runs
 from tests.helpers.repos import GitRepo

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from gitflowrun.git.pack import output as output_module
-from gitflowrun.git.pack.output import Output
+from gitflowrun.git.pack import writer as output_module
+from gitflowrun.git.pack.writer import Output
 from tests.helpers.packs import noise
 
 LARGE = 1 << 30

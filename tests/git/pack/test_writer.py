@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gitflowrun.git.objects import ObjectType, Oid, hash_object
-from gitflowrun.git.pack import output as output_module
 from gitflowrun.git.pack import writer
+from gitflowrun.git.pack import writer as output_module
 from gitflowrun.git.pack.format import crc32
 from gitflowrun.git.pack.publish import PackObject
 from gitflowrun.git.pack.reader import PackReader

@@ -8,13 +8,13 @@ import sys
 
 import pytest
 
-from gitflowrun.runtime.launch.fork_check import why_not_fork
+from gitflowrun.runtime.launch.launcher import why_not_fork
 from tests.helpers.repos import ROOT
 
 CHECKED = """
 import sys
 {code}
-from gitflowrun.runtime.launch.fork_check import why_not_fork
+from gitflowrun.runtime.launch.launcher import why_not_fork
 print(why_not_fork())
 """
 

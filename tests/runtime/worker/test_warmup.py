@@ -14,7 +14,7 @@ def test_a_warm_up_leaves_nothing_to_import_and_nothing_behind() -> None:
     code = (
         "import os, sys, time\n"
         "from gitflowrun.runtime.worker import zygote\n"
-        "from gitflowrun.runtime.worker.warmup import warm_up\n"
+        "from gitflowrun.runtime.worker.zygote import warm_up\n"
         "warm_up(12)\n"
         "loaded, files = set(sys.modules), len(os.listdir('/proc/self/fd'))\n"
         "warm_up(12)\n"
