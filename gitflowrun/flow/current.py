@@ -16,12 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Current", "current", "task_facts"]
 
-_FACTS = (
-    "flow_name", "run_id", "step_name", "task_id", "retry_count", "origin_run_id", "namespace",
-    "username", "tags", "tempdir", "parameter_names", "_graph",
-)  # fmt: skip
-_NO_TASK: Mapping[str, Any] = dict.fromkeys(_FACTS)
-
 
 class Current:
     """The running task. A process has one such object (`current`), for it runs one task at a time.
@@ -40,21 +34,18 @@ class Current:
         parameter_names: The attribute names of the flow's parameters.
     """
 
-    flow_name: str | None
-    run_id: str | None
-    step_name: str | None
-    task_id: str | None
-    retry_count: int | None
-    origin_run_id: str | None
-    namespace: str | None
-    username: str | None
-    tags: set[str] | None
-    tempdir: str | None
-    parameter_names: list[str] | None
-    _graph: Callable[[], dict[str, Any]] | None
-
-    def __init__(self) -> None:
-        self.__dict__ = dict(_NO_TASK)
+    flow_name: str | None = None
+    run_id: str | None = None
+    step_name: str | None = None
+    task_id: str | None = None
+    retry_count: int | None = None
+    origin_run_id: str | None = None
+    namespace: str | None = None
+    username: str | None = None
+    tags: set[str] | None = None
+    tempdir: str | None = None
+    parameter_names: list[str] | None = None
+    _graph: Callable[[], dict[str, Any]] | None = None
 
     @property
     def is_running_flow(self) -> bool:
@@ -136,7 +127,7 @@ def task_facts(
     """
     before = current.__dict__
     # One assignment: another thread sees the old task or the new one, never a mixture.
-    current.__dict__ = {**_NO_TASK, **facts, "_graph": graph}
+    current.__dict__ = {**facts, "_graph": graph}
     try:
         yield
     finally:

@@ -17,13 +17,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from gitflowrun.errors import ParameterError, UnserializableArtifact, UsageError
 from gitflowrun.flow.parameter import Parameter
-from gitflowrun.values import frozen, replace
+from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from gitflowrun.artifacts.codecs import Encoded
-    from gitflowrun.flow.parameter import ParameterSpec
 
 __all__ = ["FileContent", "IncludeFile"]
 
@@ -221,22 +220,12 @@ class IncludeFile(Parameter):
         show_default: bool | str | None = None,
         **options: Any,
     ) -> None:
-        super().__init__(
-            name,
-            default=default,
-            help=help,
-            required=required,
-            show_default=show_default,
-            **options,
-        )
         self.is_text = is_text is None or is_text
         self.encoding = encoding or "utf-8"
         self.parser = parser
-
-    def spec(self, attribute: str) -> ParameterSpec:
-        """The parameter as plain data."""
-        reader = _Reader(self.name, self.encoding if self.is_text else None, self.parser)
-        return replace(super().spec(attribute), kind="file", type=reader)
+        reader = _Reader(name, self.encoding if self.is_text else None, parser)
+        super().__init__(name, default, reader, help, required, show_default, **options)
+        self.kind = "file"
 
     def check(self) -> None:
         """Check what can be checked without any file.

@@ -95,7 +95,7 @@ class ReadOnly:
 
     def _default(self, parameter: Parameter) -> Any:
         """The value of a parameter that is newer than the parameters of the run, which was resumed."""
-        if parameter.deploy_time or (parameter.required and parameter.default is None):
+        if parameter.deploy_time or parameter.required:
             raise FlowError(
                 f"parameter {parameter.name!r} has no value: the run that was resumed did not have it",
                 hint="start a new run with the same parameters: run --clone RUN-ID",

@@ -1,6 +1,6 @@
 """`Parameter`: a value that a run is given, as a flow declares it, and the conversion of text to such a value.
 
-The command line makes its options of `ParameterSpec`s, a parameter as plain data. Types are Python's own, the
+The command line makes its options of `Parameter`s. Types are Python's own, the
 `JSONType` for values that are written as JSON, and those of click, which are used through their `convert` and
 never imported. `parameter_values` finds the values of a run.
 """
@@ -10,12 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, overload
 
 from gitflowrun.errors import ParameterError, UsageError
-from gitflowrun.values import field, frozen
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-__all__ = ["JSONType", "JSONTypeClass", "Parameter", "ParameterSpec"]
+__all__ = ["SCALARS", "JSONType", "JSONTypeClass", "Parameter"]
 
 
 class JSONTypeClass:
@@ -51,7 +47,7 @@ class JSONTypeClass:
 JSONType = JSONTypeClass()
 
 
-_SCALARS: Mapping[type, str] = {str: "str", int: "int", float: "float", bool: "bool"}
+SCALARS = (str, int, float, bool)
 _BOOLEANS = {
     **dict.fromkeys(("1", "true", "t", "yes", "y", "on"), True),
     **dict.fromkeys(("0", "false", "f", "no", "n", "off"), False),
@@ -72,6 +68,10 @@ class Parameter:
         show_default: Whether `--help` shows the default, or what it shows instead.
         separator: Cut the text at this into a list.
         **options: Passed to `click.option` as they are.
+
+    Attributes:
+        kind: `str`, `int`, `float`, `bool`, `json`, `file` or `custom`.
+        type: What converts text: a Python type, `JSONType`, a click type, a function; None leaves it text.
     """
 
     def __init__(
@@ -87,10 +87,10 @@ class Parameter:
     ) -> None:
         self.name = name
         self.default = default
-        self.type = JSONType if type is JSONTypeClass else type
+        self.kind, self.type = _kind(type, default, separator)
         self.help = help
-        self.required = required
-        self.show_default = show_default
+        self.required = bool(required) and default is None
+        self.show_default = default is not None if show_default is None else show_default
         self.separator = separator
         self.options = options
 
@@ -99,27 +99,26 @@ class Parameter:
         """Whether the default is a function, called when a run starts."""
         return callable(self.default)
 
-    def spec(self, attribute: str) -> ParameterSpec:
-        """The parameter as plain data.
+    @property
+    def envvars(self) -> tuple[str, str]:
+        """The environment variables that give a value, the first one winning."""
+        suffix = "RUN_" + self.name.upper().replace("-", "_")
+        return "GITFLOWRUN_" + suffix, "METAFLOW_" + suffix
 
-        Args:
-            attribute: The name of the class attribute that declares it.
+    def convert(self, value: Any) -> Any:
+        """The parameter's value for a text that was given (or for a declared default).
+
+        Raises:
+            UsageError: it is no value of the parameter's type.
         """
-        kind, convert = self._kind()
-        has_default = self.default is not None
-        return ParameterSpec(
-            name=self.name,
-            attribute=attribute,
-            kind=kind,
-            type=convert,
-            default=None if self.deploy_time else self.default,
-            deploy_time=self.deploy_time,
-            required=bool(self.required) and not has_default,
-            help=self.help,
-            separator=self.separator,
-            show_default=self.show_default if self.show_default is not None else has_default,
-            options=dict(self.options),
-        )
+        try:
+            return self._convert(value)
+        except UsageError:
+            raise
+        except Exception as error:
+            # A type of the user's may raise anything; click's BadParameter says it in `message`.
+            reason = getattr(error, "message", None) or str(error) or type(error).__name__
+            raise UsageError(f"parameter {self.name!r}: {reason}") from error
 
     def check(self) -> None:
         """Check the declaration's type and default.
@@ -147,7 +146,7 @@ class Parameter:
         """
         if self.default is None or self.options:
             return self.default  # with click's options (`multiple`, `nargs`) only click can convert
-        return self.spec(self.name).convert(self.default)
+        return self.convert(self.default)
 
     def _check_type(self) -> None:
         converts = hasattr(self.type, "convert")
@@ -168,82 +167,6 @@ class Parameter:
             raise ParameterError(
                 f"parameter {self.name!r}: the separator must be a text, not empty"
             )
-
-    def _kind(self) -> tuple[str, Any]:
-        if isinstance(self.type, JSONTypeClass):
-            return "json", self.type
-        if self.type is not None:
-            kinds = (kind for scalar, kind in _SCALARS.items() if self.type is scalar)
-            return next(kinds, "custom"), self.type
-        if self.default is None or self.deploy_time or self.separator is not None:
-            return "str", str
-        if type(self.default) in _SCALARS:
-            return _SCALARS[type(self.default)], type(self.default)
-        return "str", None  # a default of another type stays as it is; what is given is text
-
-    if TYPE_CHECKING:
-        # For type checkers: what a step reads through `self` is the parameter's value (see `members`).
-        @overload
-        def __get__(self, flow: None, owner: type) -> Parameter: ...
-        @overload
-        def __get__(self, flow: object, owner: type) -> Any: ...
-        def __get__(self, flow: object | None, owner: type) -> Any: ...
-        def __set__(self, flow: object, value: Any) -> None: ...
-
-    def __repr__(self) -> str:
-        return f"<Parameter {self.name!r}>"
-
-
-@frozen
-class ParameterSpec:
-    """A parameter as plain data.
-
-    Attributes:
-        name: On the command line.
-        attribute: In steps.
-        kind: `str`, `int`, `float`, `bool`, `json`, `file` or `custom`.
-        type: What converts text: a Python type, `JSONType`, a click type, a function; None leaves it text.
-        default: The default as declared; None without one or with a deploy-time function.
-        deploy_time: Whether a function computes the default when the run starts.
-        required: Whether a value must be given.
-        help: A sentence about it.
-        separator: What to cut the text at.
-        show_default: Whether to show the default, or what to show instead.
-        options: Further arguments for `click.option`.
-    """
-
-    name: str
-    attribute: str
-    kind: str
-    type: Any
-    default: Any
-    deploy_time: bool
-    required: bool
-    help: str | None
-    separator: str | None
-    show_default: bool | str
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def envvars(self) -> tuple[str, str]:
-        """The environment variables that give a value, the first one winning."""
-        suffix = "RUN_" + self.name.upper().replace("-", "_")
-        return "GITFLOWRUN_" + suffix, "METAFLOW_" + suffix
-
-    def convert(self, value: Any) -> Any:
-        """The parameter's value for a text that was given (or for a declared default).
-
-        Raises:
-            UsageError: it is no value of the parameter's type.
-        """
-        try:
-            return self._convert(value)
-        except UsageError:
-            raise
-        except Exception as error:
-            # A type of the user's may raise anything; click's BadParameter says it in `message`.
-            reason = getattr(error, "message", None) or str(error) or type(error).__name__
-            raise UsageError(f"parameter {self.name!r}: {reason}") from error
 
     def _convert(self, value: Any) -> Any:
         if self.separator is not None and isinstance(value, str):
@@ -272,3 +195,28 @@ class ParameterSpec:
         except (TypeError, ValueError, OverflowError):
             article = "an integer" if self.kind == "int" else "a number"
             raise UsageError(f"parameter {self.name!r}: {value!r} is not {article}") from None
+
+    if TYPE_CHECKING:
+        # For type checkers: what a step reads through `self` is the parameter's value (see `members`).
+        @overload
+        def __get__(self, flow: None, owner: type) -> Parameter: ...
+        @overload
+        def __get__(self, flow: object, owner: type) -> Any: ...
+        def __get__(self, flow: object | None, owner: type) -> Any: ...
+        def __set__(self, flow: object, value: Any) -> None: ...
+
+    def __repr__(self) -> str:
+        return f"<Parameter {self.name!r}>"
+
+
+def _kind(declared: Any, default: Any, separator: str | None) -> tuple[str, Any]:
+    """A parameter's kind and what converts text for it, as declared or as the default has it."""
+    if declared is JSONTypeClass or isinstance(declared, JSONTypeClass):
+        return "json", JSONType
+    if declared is not None:
+        return (declared.__name__ if declared in SCALARS else "custom"), declared
+    if default is None or callable(default) or separator is not None:
+        return "str", str
+    if type(default) in SCALARS:
+        return type(default).__name__, type(default)
+    return "str", None  # a default of another type stays as it is; what is given is text

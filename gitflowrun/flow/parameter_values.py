@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from gitflowrun.errors import ParameterError, UsageError
 from gitflowrun.flow.current import task_facts
 from gitflowrun.flow.members import parameters_of
+from gitflowrun.flow.parameter import SCALARS
 from gitflowrun.names import nearest
 from gitflowrun.values import frozen
 
@@ -20,9 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from gitflowrun.flow.flowspec import FlowSpec
-    from gitflowrun.flow.parameter import Parameter, ParameterSpec
+    from gitflowrun.flow.parameter import Parameter
 
-__all__ = ["RESERVED_PARAMETERS", "ParameterContext", "check_parameters", "resolve", "specs"]
+__all__ = ["RESERVED_PARAMETERS", "ParameterContext", "check_parameters", "resolve"]
 
 _RESERVED = (
     "clone", "decospecs", "help", "max-log-size", "max-num-splits", "max-workers", "namespace", "obj",
@@ -32,7 +33,6 @@ _RESERVED = (
 RESERVED_PARAMETERS = frozenset(_RESERVED) | {name.replace("-", "_") for name in _RESERVED}
 _METHODS = frozenset({"foreach_stack", "merge_artifacts", "next"})
 _NAME = re.compile(r"[^\W\d_][\w-]*\Z")
-_CHECKED = {"str": str, "int": int, "float": float, "bool": bool}
 
 
 @frozen
@@ -54,11 +54,6 @@ class ParameterContext:
     logger: Callable[..., None]
     ds_type: str = "local"
     configs: Mapping[str, Any] | None = None
-
-
-def specs(flow_cls: type[FlowSpec]) -> list[ParameterSpec]:
-    """The parameters of a flow as plain data, in order of declaration."""
-    return [parameter.spec(attribute) for attribute, parameter in parameters_of(flow_cls).items()]
 
 
 def check_parameters(flow_cls: type[FlowSpec]) -> None:
@@ -117,15 +112,11 @@ def resolve(
     environment = os.environ if environ is None else environ
     values: dict[str, Any] = {}
     for attribute, parameter in parameters.items():
-        spec = parameter.spec(attribute)
         if attribute in given:
             values[attribute] = given[attribute]
-            continue
-        found, value = _from_environment(spec, environment)
-        if not found:
+        else:
             context = ParameterContext(flow_cls.__name__, username, parameter.name, logger)
-            value = _default(parameter, spec, context)
-        values[attribute] = value
+            values[attribute] = _value(parameter, environment, context)
     return values
 
 
@@ -148,23 +139,21 @@ def _check_name(attribute: str, parameter: Parameter) -> None:
         )
 
 
-def _from_environment(spec: ParameterSpec, environ: Mapping[str, str]) -> tuple[bool, Any]:
-    for variable in spec.envvars:
+def _value(parameter: Parameter, environ: Mapping[str, str], context: ParameterContext) -> Any:
+    """The value of a parameter that was not given."""
+    for variable in parameter.envvars:
         if variable in environ:
             try:
-                return True, spec.convert(environ[variable])
+                return parameter.convert(environ[variable])
             except UsageError as error:
                 raise UsageError(
                     f"{error.message} (from the environment variable {variable})", hint=error.hint
                 ) from None
-    return False, None
-
-
-def _default(parameter: Parameter, spec: ParameterSpec, context: ParameterContext) -> Any:
     if parameter.deploy_time:
-        return _checked(_call(parameter, context), spec)
-    if spec.required:
-        raise UsageError(f"parameter {spec.name!r} must be given", hint=f"add --{spec.name} VALUE")
+        return _checked(parameter, _call(parameter, context))
+    if parameter.required:
+        name = parameter.name
+        raise UsageError(f"parameter {name!r} must be given", hint=f"add --{name} VALUE")
     return parameter.static_default()
 
 
@@ -202,14 +191,13 @@ def _takes_two(function: Callable[..., Any]) -> bool:
     return True
 
 
-def _checked(value: Any, spec: ParameterSpec) -> Any:
-    expected = _CHECKED.get(spec.kind)
-    if expected is None:  # JSON as text or as the value itself; a custom type judges for itself
-        return spec.convert(value)
-    if type(value) is not expected:
+def _checked(parameter: Parameter, value: Any) -> Any:
+    # JSON may come as text or as the value itself, and a custom type judges for itself.
+    expected = parameter.type
+    if expected in SCALARS and type(value) is not expected:
         raise ParameterError(
-            f"the function that computes parameter {spec.name!r} returned {type(value).__name__}, "
+            f"the function that computes parameter {parameter.name!r} returned {type(value).__name__}, "
             f"not {expected.__name__}",
             hint=f"return {expected.__name__}, or declare type={type(value).__name__}",
         )
-    return spec.convert(value)
+    return parameter.convert(value)

@@ -16,7 +16,7 @@ from gitflowrun.errors import ParameterError, UnserializableArtifact, UsageError
 from gitflowrun.flow import FlowSpec, IncludeFile, step
 from gitflowrun.flow.graph import FlowGraph
 from gitflowrun.flow.includefile import FileContent
-from gitflowrun.flow.parameter_values import ParameterContext, check_parameters, resolve, specs
+from gitflowrun.flow.parameter_values import ParameterContext, check_parameters, resolve
 
 
 class ForGraph(FlowSpec):
@@ -211,15 +211,10 @@ def test_the_default_is_a_path_or_a_function(file: Path) -> None:
 
 def test_declaring_reads_nothing() -> None:
     """A flow whose default file is not there can be checked and described."""
-    flow = flow_with(IncludeFile("x", default="gone", help="Some notes."))
-    check_parameters(flow)
-    (spec,) = specs(flow)
-    assert (spec.kind, spec.default, spec.help, spec.required) == (
-        "file",
-        "gone",
-        "Some notes.",
-        False,
-    )
+    notes = IncludeFile("x", default="gone", help="Some notes.")
+    check_parameters(flow_with(notes))
+    assert (notes.kind, notes.default, notes.help) == ("file", "gone", "Some notes.")
+    assert not notes.required
     info = FlowGraph.of(ForGraph).to_map()
     assert info["parameters"] == [{"name": "notes", "type": "IncludeFile"}]
 

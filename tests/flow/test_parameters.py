@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gitflowrun.errors import ParameterError, UsageError
 from gitflowrun.flow import FlowSpec, JSONType, JSONTypeClass, Parameter, current, step
-from gitflowrun.flow.parameter_values import RESERVED_PARAMETERS, check_parameters, resolve, specs
+from gitflowrun.flow.parameter_values import RESERVED_PARAMETERS, check_parameters, resolve
 
 
 def flow_with(**parameters: Parameter) -> type[FlowSpec]:
@@ -235,7 +235,6 @@ def test_a_deploy_time_function_is_called_once_and_only_when_needed() -> None:
     assert resolve(flow, {"x": "g"}, environ={}) == {"x": "g"}
     assert resolve(flow, {}, environ={"METAFLOW_RUN_X": "e"}) == {"x": "e"}
     check_parameters(flow)
-    specs(flow)
     assert len(calls) == 1
     assert current.flow_name is None
 
@@ -299,21 +298,18 @@ def test_a_deploy_time_function_that_cannot_be_called_has_no_line() -> None:
     assert (caught.value.line, caught.value.source) == (None, None)
 
 
-def test_a_parameter_describes_itself_as_plain_data() -> None:
-    """The command line needs nothing but the spec."""
-    flow = flow_with(
-        rate=Parameter("my-rate", default=0.1, help="How fast", hidden=True),
-        names=Parameter("names", separator=","),
-        seed=Parameter("seed", type=int, required=True),
-        when=Parameter("when", default=lambda _: "now"),
-    )
-    rate, names, seed, when = specs(flow)
-    assert (rate.name, rate.attribute, rate.kind, rate.default) == ("my-rate", "rate", "float", 0.1)
+def test_a_parameter_describes_itself() -> None:
+    """The command line makes its options of nothing else."""
+    rate = Parameter("my-rate", default=0.1, help="How fast", hidden=True)
+    names = Parameter("names", separator=",")
+    seed = Parameter("seed", type=int, required=True)
+    when = Parameter("when", default=lambda _: "now")
+    assert (rate.name, rate.kind, rate.type, rate.default) == ("my-rate", "float", float, 0.1)
     assert (rate.help, rate.options, rate.show_default) == ("How fast", {"hidden": True}, True)
     assert rate.envvars == ("GITFLOWRUN_RUN_MY_RATE", "METAFLOW_RUN_MY_RATE")
     assert (names.separator, names.convert("a,b"), names.required) == (",", ["a", "b"], False)
     assert (seed.required, seed.kind, seed.show_default) == (True, "int", False)
-    assert (when.deploy_time, when.default, when.kind) == (True, None, "str")
+    assert (when.deploy_time, when.required, when.kind) == (True, False, "str")
 
 
 def test_parameters_and_types_show_themselves() -> None:
@@ -333,6 +329,5 @@ def test_json_values_survive_the_command_line(value: Any) -> None:
 def test_any_text_is_a_value_or_a_usage_error(text: str) -> None:
     """No text makes a conversion fail otherwise."""
     for options in ({}, {"default": 1}, {"default": 0.5}, {"default": True}, {"type": JSONType}):
-        (spec,) = specs(flow_with(x=Parameter("x", **options)))
         with contextlib.suppress(UsageError):
-            spec.convert(text)
+            Parameter("x", **options).convert(text)

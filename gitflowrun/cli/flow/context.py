@@ -17,7 +17,7 @@ from gitflowrun.values import frozen
 if TYPE_CHECKING:
     from gitflowrun.flow import FlowSpec
     from gitflowrun.flow.graph import FlowGraph
-    from gitflowrun.flow.parameter import ParameterSpec
+    from gitflowrun.flow.parameter import Parameter
     from gitflowrun.git.repository import Repository
     from gitflowrun.runtime.ipc.request import RunRequest
 
@@ -94,6 +94,16 @@ class FlowContext:
 
         return Repository.discover()
 
+    @cached_property
+    def parameter_options(self) -> list[ParameterOption]:
+        """The options for the flow's parameters, in alphabetical order. Raises ParameterError."""
+        from gitflowrun.flow.members import parameters_of
+        from gitflowrun.flow.parameter_values import check_parameters
+
+        check_parameters(self.flow_cls)
+        rows = sorted(parameters_of(self.flow_cls).items(), key=lambda row: row[1].name.lower())
+        return [ParameterOption(index, *row) for index, row in enumerate(rows)]
+
     def check(self) -> None:
         """Check parameters and graph.
 
@@ -102,7 +112,7 @@ class FlowContext:
         """
         from gitflowrun.flow.lint import lint
 
-        parameter_options(self.flow_cls)
+        _ = self.parameter_options  # making them checks them
         lint(self.graph)
         self.say(f"The flow is valid: {counted(len(self.graph), 'step')}.")
 
@@ -114,70 +124,60 @@ def refuse_with(ctx: click.Context, option: click.Parameter, value: Any) -> Any:
     return value
 
 
-class SpecType(_ParamType):
+class ParameterType(_ParamType):
     """The type of a parameter, which converts as the parameter itself says."""
 
-    def __init__(self, spec: ParameterSpec) -> None:
-        self.spec = spec
-        self.name = _METAVARS.get(spec.kind, "TEXT")
+    def __init__(self, parameter: Parameter) -> None:
+        self.parameter = parameter
+        self.name = _METAVARS.get(parameter.kind, "TEXT")
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The parameter's value for a text; a usage error when there is none."""
         try:
-            return self.spec.convert(value)
+            return self.parameter.convert(value)
         except UsageError as error:
             self.fail(error.message.partition(": ")[2] or error.message, param, ctx)
 
 
 class ParameterOption(click.Option):
-    """A parameter of the flow as an option; its default and the environment are the launcher's business."""
+    """A parameter of the flow as an option, without its default and environment variables.
 
-    def __init__(self, index: int, spec: ParameterSpec) -> None:
-        foreign = {
-            key: value for key, value in spec.options.items() if key not in {"envvar", "default"}
+    Those are found when the run starts: a clone takes what was not given from its origin.
+    """
+
+    def __init__(self, index: int, attribute: str, parameter: Parameter) -> None:
+        self.attribute = attribute
+        options = {
+            key: it for key, it in parameter.options.items() if key not in {"envvar", "default"}
         }
-        if not foreign.get("is_flag"):
-            own = isinstance(spec.type, click.ParamType)
-            foreign.setdefault("type", spec.type if own else SpecType(spec))
+        if not options.get("is_flag"):
+            is_click_type = isinstance(parameter.type, click.ParamType)
+            options.setdefault(
+                "type", parameter.type if is_click_type else ParameterType(parameter)
+            )
         try:
             super().__init__(
-                [f"--{spec.name}", f"parameter_{index}"],
-                help=_help(spec),
-                **{"allow_from_autoenv": False, **foreign},
+                [f"--{parameter.name}", f"parameter_{index}"],
+                help=_help(parameter),
+                **{"allow_from_autoenv": False, **options},
             )
         except (TypeError, ValueError) as error:
             raise ParameterError(
-                f"parameter {spec.name!r}: {str(error).replace('Parameter.__init__()', 'click.option')}",
+                f"parameter {parameter.name!r}: {str(error).replace('Parameter.__init__()', 'click.option')}",
                 hint="what Parameter does not know itself is passed to click.option as it is",
             ) from error
-        self.spec = spec
 
 
-def _help(spec: ParameterSpec) -> str:
-    words = [spec.help] if spec.help else []
-    if spec.required:
+def _help(parameter: Parameter) -> str:
+    words = [parameter.help] if parameter.help else []
+    if parameter.required:
         words.append("[required]")
-    elif isinstance(spec.show_default, str):
-        words.append(f"[default: {spec.show_default}]")
-    elif spec.show_default and spec.deploy_time:
-        words.append("[default: computed when the run starts]")
-    elif spec.show_default and spec.default is not None:
-        words.append(f"[default: {spec.default}]")
+    elif isinstance(parameter.show_default, str):
+        words.append(f"[default: {parameter.show_default}]")
+    elif parameter.show_default and parameter.default is not None:
+        computed = "computed when the run starts"
+        words.append(f"[default: {computed if parameter.deploy_time else parameter.default}]")
     return "  ".join(words)
-
-
-_options: dict[type, list[ParameterOption]] = {}
-
-
-def parameter_options(flow_cls: type[FlowSpec]) -> list[ParameterOption]:
-    """The options for a flow's parameters, in alphabetical order; the same objects at every call."""
-    if flow_cls not in _options:
-        from gitflowrun.flow.parameter_values import check_parameters, specs
-
-        check_parameters(flow_cls)
-        rows = sorted(specs(flow_cls), key=lambda spec: spec.name.lower())
-        _options[flow_cls] = [ParameterOption(index, spec) for index, spec in enumerate(rows)]
-    return _options[flow_cls]
 
 
 class RunCommand(click.Command):
@@ -186,4 +186,4 @@ class RunCommand(click.Command):
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """The options of the flow's parameters, then those of the command."""
         flow: FlowContext = ctx.obj
-        return [*parameter_options(flow.flow_cls), *super().get_params(ctx)]
+        return [*flow.parameter_options, *super().get_params(ctx)]

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from gitflowrun.cli.flow.context import RunCommand, parameter_options, refuse_with
+from gitflowrun.cli.flow.context import RunCommand, refuse_with
+from gitflowrun.limits import MAX_NUM_SPLITS, MAX_WORKERS
 from gitflowrun.runtime.ipc.request import RunKind, RunRequest
 
 if TYPE_CHECKING:
@@ -44,11 +45,11 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="Megabytes of output kept per task and stream.  [default: runs.maxLogSize, or 10]",
         ),
         click.option(
-            "--max-num-splits", type=click.IntRange(min=1), default=100, show_default=True,
+            "--max-num-splits", type=click.IntRange(min=1), default=MAX_NUM_SPLITS, show_default=True,
             help="The most items a foreach may have: a limit against mistakes.",
         ),
         click.option(
-            "--max-workers", type=click.IntRange(min=1), default=16, show_default=True,
+            "--max-workers", type=click.IntRange(min=1), default=MAX_WORKERS, show_default=True,
             help="The most tasks that run at the same time.",
         ),
         click.option("--tag", "tags", multiple=True, help="Tag the new run. May be given several times."),
@@ -80,8 +81,8 @@ def _given(ctx: click.Context) -> dict[str, object]:
     """The parameters that the command line gives, by attribute."""
     flow: FlowContext = ctx.obj
     return {
-        option.spec.attribute: ctx.params[str(option.name)]
-        for option in parameter_options(flow.flow_cls)
+        option.attribute: ctx.params[str(option.name)]
+        for option in flow.parameter_options
         if ctx.get_parameter_source(str(option.name)) is ParameterSource.COMMANDLINE
     }
 

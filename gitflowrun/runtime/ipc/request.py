@@ -10,7 +10,6 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gitflowrun import limits
 from gitflowrun.schema import COUNT, TEXT, TEXTS, Kind, MapSchema, optional
 from gitflowrun.settings import Isolation
 from gitflowrun.values import field, frozen
@@ -35,10 +34,10 @@ class RunRequest:
 
     Attributes:
         kind: Anew, resumed or cloned.
-        parameters: Attribute name to value, of the parameters that were given.
-        tags: User tags of the new run.
         max_workers: Tasks that may run at the same time.
         max_num_splits: The most items a foreach may have.
+        parameters: Attribute name to value, of the parameters that were given.
+        tags: User tags of the new run.
         max_log_size: Bytes of output kept per task and stream; the setting `runs.maxLogSize` when
             None.
         step: resume: the step to run again (and whatever follows it).
@@ -51,11 +50,11 @@ class RunRequest:
         isolation: How tasks get their processes; the setting `runs.isolation` when None.
     """
 
-    kind: RunKind = RunKind.RUN
+    kind: RunKind
+    max_workers: int
+    max_num_splits: int
     parameters: Mapping[str, object] = field(default_factory=dict)
     tags: tuple[str, ...] = ()
-    max_workers: int = limits.MAX_WORKERS
-    max_num_splits: int = limits.MAX_NUM_SPLITS
     max_log_size: int | None = None
     step: str | None = None
     origin: str | None = None

@@ -32,7 +32,8 @@ PARAMETERS = messages.StoredParameters(
     {"x": "5"}, {"x": ARTIFACT}, ("y",), {DIGEST: b"5"}, ("pack-0",), 1.5, 2.5
 )
 REQUEST = RunRequest(
-    RunKind.CLONE, tags=("a",), origin="11", run_id_file=Path("id"), argv=("f.py", "run"), isolation=Isolation.FRESH
+    RunKind.CLONE, 16, 100, tags=("a",), origin="11", run_id_file=Path("id"), argv=("f.py", "run"),
+    isolation=Isolation.FRESH,
 )  # fmt: skip
 EXAMPLES: list[messages.Message] = [
     messages.StartRun(
