@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from gitflowrun.errors import InvalidPathspec, TaggingError, UsageError
 from gitflowrun.values import frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = [
     "Digest",
@@ -23,6 +26,7 @@ __all__ = [
     "check_flow_name",
     "check_tag",
     "decode_tag",
+    "did_you_mean",
     "encode_tag",
     "nearest",
 ]
@@ -234,6 +238,12 @@ def decode_tag(encoded: str) -> str:
     from urllib.parse import unquote
 
     return unquote(encoded.replace("%-/", ""))
+
+
+def did_you_mean(name: str, candidates: Iterable[str], otherwise: str) -> str:
+    """The hint of a "no such ..." error: the candidates most like `name`, or what to do where none is."""
+    close = nearest(name, list(candidates))
+    return f"did you mean {' or '.join(close)}?" if close else otherwise
 
 
 def nearest(name: str, candidates: list[str], limit: int = 3) -> list[str]:

@@ -114,8 +114,8 @@ class FlowGraph:
         return self.end_steps[0] if len(self.end_steps) == 1 else None
 
     @property
-    def sorted_nodes(self) -> list[str]:
-        """Step names from the start on, each after all that lead to it; unreachable ones last."""
+    def acyclic_nodes(self) -> list[str]:
+        """Step names from the start on, each after all that lead to it; none that a circle leads to."""
         order: list[str] = []
         waiting = {name: len(node.in_funcs) for name, node in self.nodes.items()}
         ready = [name for name, count in waiting.items() if count == 0]
@@ -128,7 +128,12 @@ class FlowGraph:
                     waiting[target] -= 1
                     if waiting[target] == 0:
                         ready.append(target)
-        return order + [name for name in self.nodes if name not in order]
+        return order
+
+    @property
+    def sorted_nodes(self) -> list[str]:
+        """Step names from the start on, each after all that lead to it; those of circles last."""
+        return list(dict.fromkeys([*self.acyclic_nodes, *self.nodes]))
 
     def __getitem__(self, name: str) -> Node:
         return self.nodes[name]

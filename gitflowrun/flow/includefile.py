@@ -177,13 +177,7 @@ def _decode(decoder: codecs.IncrementalDecoder, piece: bytes, offset: int) -> st
 
 def _stamp(stream: BinaryIO) -> tuple[int, ...]:
     found = os.fstat(stream.fileno())
-    return (
-        found.st_dev,
-        found.st_ino,
-        found.st_size,
-        found.st_mtime_ns,
-        found.st_ctime_ns,
-    )
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 Parser = str | Callable[[Any], Any]

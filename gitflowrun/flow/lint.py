@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from gitflowrun.errors import LintError
 from gitflowrun.flow.flowspec import FlowSpec
 from gitflowrun.flow.steps import RESERVED_STEPS
-from gitflowrun.names import check_flow_name, nearest
+from gitflowrun.names import check_flow_name, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -44,9 +44,12 @@ def lint(graph: FlowGraph) -> None:
         rule(graph)
 
 
-def _breach(node: Node, message: str, hint: str, *, at_next: bool = False) -> LintError:
-    line = node.tail_next_lineno if at_next and node.tail_next_lineno else node.func_lineno
-    return LintError(message, hint=hint, line=line, source=node.source_file)
+def _breach(node: Node, message: str, hint: str, line: int | None = None) -> LintError:
+    return LintError(message, hint=hint, line=line or node.func_lineno, source=node.source_file)
+
+
+def _at_next(node: Node, message: str, hint: str) -> LintError:
+    return _breach(node, message, hint, node.tail_next_lineno)
 
 
 def _names(graph: FlowGraph) -> None:
@@ -109,11 +112,10 @@ def _transitions(graph: FlowGraph) -> None:
             _tail(node)
     end = graph[graph.end_step or ""]
     if end.next_call is not None:
-        raise _breach(
+        raise _at_next(
             end,
             f"the flow ends with step {end.name!r}, but the step calls self.next",
             "take self.next out of it",
-            at_next=True,
         )
 
 
@@ -126,25 +128,22 @@ def _tail(node: Node) -> None:
             "every step but the end says where to go on, in its last line: self.next(self.<step>)",
         )
     if not call.last:
-        raise _breach(
+        raise _at_next(
             node,
             f"self.next is not the last statement of step {node.name!r}",
             "move it to the end of the step, outside of any block",
-            at_next=True,
         )
     if call.form in _UNAVAILABLE:
-        raise _breach(
+        raise _at_next(
             node,
             f"step {node.name!r}: {_UNAVAILABLE[call.form]} are not available in gitflowrun",
             "use branches, a foreach and joins",
-            at_next=True,
         )
     if call.problem is not None:
-        raise _breach(
+        raise _at_next(
             node,
             f"step {node.name!r}: {call.problem}",
             "the graph is read from the source, so steps and names must stand there literally",
-            at_next=True,
         )
 
 
@@ -153,21 +152,17 @@ def _targets(graph: FlowGraph) -> None:
         for target in node.out_funcs:
             if target in graph:
                 continue
-            close = nearest(target, list(graph.nodes))
-            raise _breach(
+            otherwise = f"add a step {target!r}, or put @step in front of it"
+            raise _at_next(
                 node,
                 f"step {node.name!r} leads to {target!r}, which is no step",
-                f"did you mean {' or '.join(close)}?"
-                if close
-                else f"add a step {target!r}, or put @step in front of it",
-                at_next=True,
+                did_you_mean(target, graph.nodes, otherwise),
             )
         if len(set(node.out_funcs)) < len(node.out_funcs):
-            raise _breach(
+            raise _at_next(
                 node,
                 f"step {node.name!r} leads to the same step twice",
                 "name each branch once, or use a foreach",
-                at_next=True,
             )
 
 
@@ -178,52 +173,36 @@ def _endpoint_degrees(graph: FlowGraph) -> None:
             end, f"the end step {end.name!r} is a join", "put a join before it that leads to it"
         )
     if start.in_funcs:
-        raise _breach(
+        raise _at_next(
             graph[start.in_funcs[0]],
             f"step {start.in_funcs[0]!r} leads back to the start step {start.name!r}",
             "nothing may lead to the start",
-            at_next=True,
         )
 
 
 def _cycles(graph: FlowGraph) -> None:
-    waiting = {node.name: len(node.in_funcs) for node in graph}
-    ready = [name for name, count in waiting.items() if not count]
-    while ready:
-        name = ready.pop()
-        del waiting[name]
-        for target in graph[name].out_funcs:
-            waiting[target] -= 1
-            if not waiting[target]:
-                ready.append(target)
+    waiting = graph.nodes.keys() - graph.acyclic_nodes
     if waiting:
         circle = _circle(graph, waiting)
-        raise _breach(
+        raise _at_next(
             graph[circle[-2]],
             f"the flow runs in a circle: {' -> '.join(circle)}",
             "change a self.next so that the flow gets to its end",
-            at_next=True,
         )
 
 
 def _circle(graph: FlowGraph, waiting: Collection[str]) -> list[str]:
     """A circle among steps each of which waits for another one: following them back must repeat."""
-    trail = [next(iter(waiting))]
+    trail = [next(name for name in graph.nodes if name in waiting)]
     while trail.count(trail[-1]) == 1:
         trail.append(next(name for name in graph[trail[-1]].in_funcs if name in waiting))
     return trail[trail.index(trail[-1]) :][::-1]
 
 
 def _orphans(graph: FlowGraph) -> None:
-    reached: set[str] = set()
-    waiting = [graph.start_step or ""]
-    while waiting:
-        name = waiting.pop()
-        if name not in reached:
-            reached.add(name)
-            waiting += graph[name].out_funcs
+    # Without circles, what the start does not reach hangs on a step that nothing leads to.
     for node in graph:
-        if node.name not in reached:
+        if not node.in_funcs and node.name != graph.start_step:
             raise _breach(
                 node,
                 f"nothing leads to step {node.name!r}",
@@ -234,19 +213,17 @@ def _orphans(graph: FlowGraph) -> None:
 def _joins(graph: FlowGraph) -> None:
     for node in graph:
         if node.num_args > 1 and _opens(node):
-            raise _breach(
+            raise _at_next(
                 node,
                 f"step {node.name!r} is a join and a split at once",
                 "let the join lead to a step of its own that splits",
-                at_next=True,
             )
         straight = [out for out in node.out_funcs if _opens(node) and graph[out].num_args > 1]
         if straight:
-            raise _breach(
+            raise _at_next(
                 node,
                 f"step {node.name!r} splits straight into the join {straight[0]!r}",
                 "put a step between them that does the work",
-                at_next=True,
             )
 
 

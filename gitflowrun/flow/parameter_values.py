@@ -14,7 +14,7 @@ from gitflowrun.errors import ParameterError, UsageError
 from gitflowrun.flow.current import task_facts
 from gitflowrun.flow.members import parameters_of
 from gitflowrun.flow.parameter import SCALARS
-from gitflowrun.names import nearest
+from gitflowrun.names import did_you_mean
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
@@ -104,10 +104,9 @@ def resolve(
     parameters = parameters_of(flow_cls)
     unknown = [name for name in given if name not in parameters]
     if unknown:
-        close = nearest(unknown[0], list(parameters))
         raise UsageError(
             f"flow {flow_cls.__name__!r} has no parameter {unknown[0]!r}",
-            hint=f"did you mean {' or '.join(close)}?" if close else None,
+            hint=did_you_mean(unknown[0], parameters, "`run --help` lists the parameters"),
         )
     environment = os.environ if environ is None else environ
     values: dict[str, Any] = {}

@@ -218,13 +218,7 @@ def _next_call(definition: Definition, self_name: str) -> NextCall | None:
 
 
 def _is_next(node: ast.AST, self_name: str) -> TypeGuard[ast.Call]:
-    return (
-        isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and node.func.attr == "next"
-        and isinstance(node.func.value, ast.Name)
-        and node.func.value.id == self_name
-    )
+    return isinstance(node, ast.Call) and _attribute(node.func, self_name) == "next"
 
 
 def _read(call: ast.Call, self_name: str) -> NextCall:
@@ -235,7 +229,7 @@ def _read(call: ast.Call, self_name: str) -> NextCall:
             return NextCall(line, form=form)
     if any(isinstance(argument, ast.Dict) for argument in call.args):
         return NextCall(line, form="condition")
-    targets = [_target(argument, self_name) for argument in call.args]
+    targets = [_attribute(argument, self_name) for argument in call.args]
     steps = tuple(target for target in targets if target is not None)
     unknown = [str(name) if name else "**" for name in keywords if name != "foreach"]
     problem = None
@@ -258,7 +252,8 @@ def _read(call: ast.Call, self_name: str) -> NextCall:
     return NextCall(line, steps, name, "foreach", problem)
 
 
-def _target(node: ast.expr, self_name: str) -> str | None:
+def _attribute(node: ast.expr, self_name: str) -> str | None:
+    """The name of an attribute of `self`; None of anything else."""
     if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
         return node.attr if node.value.id == self_name else None
     return None

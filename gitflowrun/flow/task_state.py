@@ -15,6 +15,7 @@ from weakref import WeakValueDictionary
 from gitflowrun.errors import FlowError
 from gitflowrun.flow.foreach import MAX_NUM_SPLITS, item_at, items_artifact
 from gitflowrun.names import nearest
+from gitflowrun.values import field, mutable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -30,34 +31,27 @@ STATE = "_state"
 _MISSING = object()
 
 
+@mutable(eq=False)
 class ArtifactSource:
     """The artifacts of a finished task.
 
-    Args:
+    Attributes:
         task: Which task.
-        record: Fetches the task's record when it is first needed: a join may have thousands of inputs and
-            look at none.
-        load: Makes the value of the artifact with this name and reference, anew at each call.
+        fetch_record: Fetches the task's record when it is first needed: a join may have thousands of inputs
+            and look at none.
+        load_value: Makes the value of the artifact with this name and reference, anew at each call.
     """
 
-    __slots__ = ("_fetch", "_load", "_record", "task")
-
-    def __init__(
-        self,
-        task: TaskName,
-        record: Callable[[], TaskRecord],
-        load: Callable[[str, ArtifactRef], object],
-    ) -> None:
-        self.task = task
-        self._fetch = record
-        self._record: TaskRecord | None = None
-        self._load = load
+    task: TaskName
+    fetch_record: Callable[[], TaskRecord]
+    load_value: Callable[[str, ArtifactRef], object]
+    _record: TaskRecord | None = None
 
     @property
     def record(self) -> TaskRecord:
         """The task's record."""
         if self._record is None:
-            self._record = self._fetch()
+            self._record = self.fetch_record()
         return self._record
 
     def names(self) -> Collection[str]:
@@ -70,9 +64,10 @@ class ArtifactSource:
 
     def load(self, name: str) -> object:
         """The value of an artifact; KeyError when there is none of that name."""
-        return self._load(name, self.ref(name))
+        return self.load_value(name, self.ref(name))
 
 
+@mutable(eq=False)
 class LoadedValues:
     """What the flow objects of one task, a join and its inputs, have loaded.
 
@@ -81,17 +76,15 @@ class LoadedValues:
         items: The items of foreach levels: a join over thousands of inputs loads them once.
     """
 
-    __slots__ = ("items", "refs")
-
-    def __init__(self) -> None:
-        self.refs: dict[int, ArtifactRef] = {}
-        self.items: dict[PayloadIdentity, Any] = {}
+    refs: dict[int, ArtifactRef] = field(default_factory=dict)
+    items: dict[PayloadIdentity, Any] = field(default_factory=dict)
 
 
+@mutable(eq=False)
 class TaskState:
     """The state of one flow object.
 
-    Args:
+    Attributes:
         step: The step it runs, or ran in the case of a join's input; None when it runs none.
         sources: Where inherited artifacts come from, in the order in which they are searched.
         parameters: Where parameters and constants come from.
@@ -100,8 +93,6 @@ class TaskState:
         is_join: Whether the step takes inputs.
         max_num_splits: The most items a foreach may have.
         loaded_values: What all flow objects of the task have loaded.
-
-    Attributes:
         transition: What `self.next` said; None until then.
         split_values: The items of a foreach as short texts, in order.
         loaded: Inherited artifacts by name, as they were loaded.
@@ -109,40 +100,22 @@ class TaskState:
         deleted: The names of inherited artifacts that the step has deleted.
     """
 
-    __slots__ = (
-        "_foreach_items", "_items", "_read_only", "deleted", "foreach_source", "frames", "is_join",
-        "loaded", "loaded_values", "max_num_splits", "merged", "parameters", "sources",
-        "split_values", "step", "transition",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        step: str | None = None,
-        *,
-        sources: tuple[ArtifactSource, ...] = (),
-        parameters: ArtifactSource | None = None,
-        foreach_source: ArtifactSource | None = None,
-        frames: tuple[ForeachFrame, ...] = (),
-        is_join: bool = False,
-        max_num_splits: int = MAX_NUM_SPLITS,
-        loaded_values: LoadedValues | None = None,
-    ) -> None:
-        self.step = step
-        self.sources = sources
-        self.parameters = parameters
-        self.foreach_source = foreach_source
-        self.frames = frames
-        self.is_join = is_join
-        self.max_num_splits = max_num_splits
-        self.loaded_values = LoadedValues() if loaded_values is None else loaded_values
-        self.transition: Transition | None = None
-        self.split_values: tuple[str, ...] = ()
-        self.loaded: dict[str, Any] = {}
-        self.merged: dict[str, ArtifactSource] = {}
-        self.deleted: set[str] = set()
-        self._read_only: dict[str, Any] = {}
-        self._items: dict[int, Any] = {}
-        self._foreach_items: dict[str, ArtifactSource] | None = None
+    step: str | None = None
+    sources: tuple[ArtifactSource, ...] = ()
+    parameters: ArtifactSource | None = None
+    foreach_source: ArtifactSource | None = None
+    frames: tuple[ForeachFrame, ...] = ()
+    is_join: bool = False
+    max_num_splits: int = MAX_NUM_SPLITS
+    loaded_values: LoadedValues = field(default_factory=LoadedValues)
+    transition: Transition | None = None
+    split_values: tuple[str, ...] = ()
+    loaded: dict[str, Any] = field(default_factory=dict)
+    merged: dict[str, ArtifactSource] = field(default_factory=dict)
+    deleted: set[str] = field(default_factory=set)
+    _read_only: dict[str, Any] = field(default_factory=dict)
+    _items: dict[int, Any] = field(default_factory=dict)
+    _foreach_items: dict[str, ArtifactSource] | None = None
 
     def source_of(self, name: str) -> ArtifactSource | None:
         """The source that an inherited artifact is taken from; None when there is none of that name."""
