@@ -105,9 +105,9 @@ def test_bytes_come_out_as_they_are(repo: GitRepo) -> None:
     [
         (("1", "99"), 128, "fatal: there is no run '99'"),
         (("1", "nope/7"), 128, "fatal: there is no run"),
-        (("1",), 129, "error: the following arguments are required: RUN"),
-        (("1", "2", "--nope"), 129, "error: unrecognized arguments: --nope"),
-        (("1", "2", "-U", "x"), 129, "error: argument -U"),
+        (("1",), 129, "error: Missing argument 'RUN'"),
+        (("1", "2", "--nope"), 129, "error: No such option"),
+        (("1", "2", "-U", "x"), 129, "error: Invalid value for '-U'"),
     ],
 )
 def test_mistakes_are_one_line_and_a_hint(

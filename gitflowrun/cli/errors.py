@@ -98,10 +98,6 @@ def exit_code_of(body: Callable[[], int], dialect: Dialect) -> int:
     try:
         code = body()
         sys.stdout.flush()
-    except GitflowrunError as error:
-        if os.environ.get("GITFLOWRUN_DEBUG"):
-            _traceback()
-        return report_error(error, dialect)
     except KeyboardInterrupt:
         _write("")
         return _INTERRUPTED
@@ -109,10 +105,10 @@ def exit_code_of(body: Callable[[], int], dialect: Dialect) -> int:
         # The reader has gone (`| head`); whatever Python still holds must go nowhere at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _BROKEN_PIPE
-    except OSError as error:
+    except (GitflowrunError, OSError) as error:
         if os.environ.get("GITFLOWRUN_DEBUG"):
             _traceback()
-        return report_error(GitflowrunError(_system_words(error)), dialect)
+        return report_error(_told(error), dialect)
     except Exception:  # noqa: BLE001  (nothing above catches it but the shell)
         _traceback()
         _write(f"{dialect.name}: internal error; please report the lines above")
@@ -133,9 +129,11 @@ def _accept_any_text() -> None:
         sys.stdout, sys.stderr = sys.stdout or nowhere, sys.stderr or nowhere
 
 
-def _system_words(error: OSError) -> str:
+def _told(error: GitflowrunError | OSError) -> GitflowrunError:
+    if isinstance(error, GitflowrunError):
+        return error
     what = error.strerror or str(error)
-    return f"{error.filename}: {what}" if error.filename else what
+    return GitflowrunError(f"{error.filename}: {what}" if error.filename else what)
 
 
 def invoke(

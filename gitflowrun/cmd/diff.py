@@ -9,25 +9,22 @@ from __future__ import annotations
 
 import os
 import sys
-from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
 from io import TextIOWrapper
-from typing import TYPE_CHECKING, NoReturn, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-from gitflowrun.cli.errors import DIFFERS, GIT, exit_code_of
+import click
+
+from gitflowrun.cli.errors import DIFFERS, GIT, invoke
 from gitflowrun.cli.output.terminal import open_screen
 from gitflowrun.cli.output.text import printable
-from gitflowrun.errors import UsageError
 from gitflowrun.git.repository import Repository
 from gitflowrun.porcelain.compare import FORMATS, code_diff, compare_parameters
 from gitflowrun.runs.runs import RunStore
 
 if TYPE_CHECKING:
-    from argparse import Namespace
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
-    from gitflowrun.cli.output.terminal import Style
-    from gitflowrun.porcelain.compare import CodeDiff, Difference
-    from gitflowrun.runs.read import StoredRun
+    from gitflowrun.porcelain.compare import CodeDiff
 
 __all__ = ["main"]
 
@@ -36,70 +33,52 @@ _PROGRAM = "python -m gitflowrun.cmd.diff"
 
 def main(args: Sequence[str] | None = None) -> int:
     """Show what differs between two runs and return the exit code."""
-    words = list(sys.argv[1:] if args is None else args)
-    return exit_code_of(lambda: _diff(_parser().parse_intermixed_args(words)), GIT)
+    return invoke(_diff, sys.argv[1:] if args is None else args, _PROGRAM, GIT)
 
 
-class _Parser(ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(message, hint=f"see {_PROGRAM} --help")
-
-
-def _parser() -> ArgumentParser:
-    parser = _Parser(
-        prog=_PROGRAM,
-        description="Show what differs between two runs, in parameters and code.",
-        epilog="A run is named as for `git runs`: 12, MyFlow/12, @latest, a tag.",
-        formatter_class=RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("old", metavar="RUN", help="the run before")
-    parser.add_argument("new", metavar="RUN", help="the run after")
-    parser.add_argument("paths", metavar="PATH", nargs="*", help="only these files of the code")
-    parser.add_argument(
-        "-U", dest="context", type=_lines, metavar="N", help="lines around a change"
-    )
-    parser.add_argument("--exit-code", action="store_true", help="exit with 1 if anything differs")
-    forms = parser.add_mutually_exclusive_group()
+def _forms(command: Callable[..., Any]) -> Callable[..., Any]:
     for form in FORMATS:
-        forms.add_argument(
-            f"--{form}", dest="form", action="store_const", const=form, default="patch",
-            help="as in git-diff(1)",
-        )  # fmt: skip
-    return parser
+        option = click.option(f"--{form}", "form", flag_value=form, help="As in git-diff(1).")
+        command = option(command)
+    return command
 
 
-def _lines(text: str) -> int:
-    if not text.isdecimal():
-        raise ArgumentTypeError(f"{text!r} is not a number of lines")
-    return int(text)
-
-
-def _diff(options: Namespace) -> int:
+@click.command(epilog="A run is named as for `git runs`: 12, MyFlow/12, @latest, a tag.")
+@click.option("--exit-code", is_flag=True, help="Exit with 1 if anything differs.")
+@click.option(
+    "-U", "context", type=click.IntRange(min=0), metavar="N", help="Lines around a change."
+)
+@_forms
+@click.argument("old", metavar="RUN")
+@click.argument("new", metavar="RUN")
+@click.argument("paths", nargs=-1, metavar="[PATH]...")
+def _diff(
+    exit_code: bool,
+    context: int | None,
+    form: str | None,
+    old: str,
+    new: str,
+    paths: tuple[str, ...],
+) -> int:
+    """Show what differs between two runs, in parameters and code; of the code only PATHs if any are given."""
     repo = Repository.discover()
-    runs = RunStore(repo)
-    old, new = runs.find(options.old), runs.find(options.new)
-    parameters = compare_parameters(old, new)
+    runs = [RunStore(repo).find(run) for run in (old, new)]
+    parameters = compare_parameters(*runs)
     with open_screen(repo, page=True) as screen:
         code = code_diff(
-            repo, old.code_tree, new.code_tree, paths=[_from_top(repo, path) for path in options.paths],
-            form=options.form, colour=screen.style.colour, context=options.context,
+            repo, *(run.code_tree for run in runs), paths=[_from_top(repo, path) for path in paths],
+            form=form or "patch", colour=screen.style.colour, context=context,
         )  # fmt: skip
-        for line in _parameter_lines(old, new, parameters, screen.style):
-            screen.line(line)
+        if parameters:
+            heading = "..".join(run.pathspec for run in runs)
+            screen.line(screen.style.bold(f"parameters {heading}"))
+        for item in parameters:
+            if item.old is not None:
+                screen.line(screen.style.red(printable(f"-{item.name}: {item.old}")))
+            if item.new is not None:
+                screen.line(screen.style.green(printable(f"+{item.name}: {item.new}")))
         _write(code, screen.out)
-    return DIFFERS if options.exit_code and (parameters or code.differs) else 0
-
-
-def _parameter_lines(
-    old: StoredRun, new: StoredRun, parameters: Sequence[Difference], style: Style
-) -> Iterator[str]:
-    if parameters:
-        yield style.bold(f"parameters {old.pathspec}..{new.pathspec}")
-    for item in parameters:
-        if item.old is not None:
-            yield style.red(printable(f"-{item.name}: {item.old}"))
-        if item.new is not None:
-            yield style.green(printable(f"+{item.name}: {item.new}"))
+    return DIFFERS if exit_code and (parameters or code.differs) else 0
 
 
 def _write(code: CodeDiff, out: TextIO) -> None:

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import os
-import sys
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
-from gitflowrun.cli.output.terminal import Style, style_for
 from gitflowrun.cli.output.text import counted
-from gitflowrun.errors import ParameterError, UsageError
+from gitflowrun.errors import InvalidPathspec, ParameterError, UsageError
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gitflowrun.flow import FlowSpec
     from gitflowrun.flow.graph import FlowGraph
     from gitflowrun.flow.parameter import Parameter
     from gitflowrun.git.repository import Repository
+    from gitflowrun.runs.read import StoredTask
     from gitflowrun.runtime.ipc.request import RunRequest
 
     _ParamType = click.ParamType[Any]  # generic since click 8.5
@@ -77,11 +78,6 @@ class FlowContext:
             settings = Settings.parse({}, os.environ)
         return user_name(settings, os.environ)
 
-    @property
-    def style(self) -> Style:
-        """The colours of what is said on standard error."""
-        return style_for(sys.stderr)
-
     def say(self, text: str = "") -> None:
         """Say something about ourselves, unless we are to be quiet."""
         if not self.quiet:
@@ -104,6 +100,16 @@ class FlowContext:
         rows = sorted(parameters_of(self.flow_cls).items(), key=lambda row: row[1].name.lower())
         return [ParameterOption(index, *row) for index, row in enumerate(rows)]
 
+    def tasks_at(self, path: str) -> list[StoredTask]:
+        """The tasks that `RUN/STEP` or `RUN/STEP/TASK` names. Raises NotFound, InvalidPathspec."""
+        from gitflowrun.porcelain.query import tasks_at
+        from gitflowrun.runs.runs import RunStore
+
+        address = RunStore(self.repository).resolve(path, self.name)
+        if address.step is None:
+            raise InvalidPathspec(f"{path!r} names a run", hint="write RUN/STEP or RUN/STEP/TASK")
+        return tasks_at(address)
+
     def check(self) -> None:
         """Check parameters and graph.
 
@@ -117,11 +123,23 @@ class FlowContext:
         self.say(f"The flow is valid: {counted(len(self.graph), 'step')}.")
 
 
-def refuse_with(ctx: click.Context, option: click.Parameter, value: Any) -> Any:  # noqa: ARG001
-    """Say that `--with` is not there: to ignore a decorator silently would be a lie."""
-    if value:
-        raise click.BadParameter("decorators can't be added here; write them in the flow's file")
-    return value
+def described(task: StoredTask) -> str:
+    """A task in Metaflow's words."""
+    return f"run_id={task.run.id} step={task.name.step} task_id={task.name.task}"
+
+
+def with_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Metaflow's option `--with`, which is refused: to ignore a decorator silently would be a lie."""
+
+    def refuse(_ctx: click.Context, _option: click.Parameter, value: Any) -> None:
+        if value:
+            raise click.BadParameter(
+                "decorators can't be added here; write them in the flow's file"
+            )
+
+    return click.option(
+        "--with", "decospecs", multiple=True, hidden=True, expose_value=False, callback=refuse
+    )(command)
 
 
 class ParameterType(_ParamType):

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gitflowrun.cli.flow.context import described
 from gitflowrun.cli.output.terminal import is_terminal
 from gitflowrun.cli.output.text import counted, terminal_safe
-from gitflowrun.errors import InvalidPathspec, NotFound, UntrustedArtifact
+from gitflowrun.errors import NotFound, UntrustedArtifact
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -56,23 +57,15 @@ def dump_command(
         flow.say(f"Artifacts of {counted(len(tasks), 'task')} written to {file}")
         return
     for task, artifacts in wanted.items():
-        flow.say(
-            f"Dumping output of run_id={task.run.id} step={task.name.step} task_id={task.name.task}"
-        )
+        flow.say(f"Dumping output of {described(task)}")
         for artifact in artifacts:
             _print(artifact, max_value_size)
 
 
 def _tasks(flow: FlowContext, path: str) -> list[StoredTask]:
     """The tasks that `path` names. Nothing is there to be dumped of a run that is not there: no error."""
-    from gitflowrun.porcelain.query import tasks_at
-    from gitflowrun.runs.runs import RunStore
-
     try:
-        address = RunStore(flow.repository).resolve(path, flow.name)
-        if address.step is None:
-            raise InvalidPathspec(f"{path!r} names a run", hint="write RUN/STEP or RUN/STEP/TASK")
-        return tasks_at(address)
+        return flow.tasks_at(path)
     except NotFound as error:
         flow.say(f"{error.message}{f' ({error.hint})' if error.hint else ''}")
         return []

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gitflowrun.cli.flow.context import described
 from gitflowrun.cli.git_runs.logs import print_stream
 from gitflowrun.cli.git_runs.options import stream_options
 from gitflowrun.cli.output.terminal import open_screen
-from gitflowrun.errors import InvalidPathspec, NotFound
+from gitflowrun.errors import NotFound
 
 if TYPE_CHECKING:
     from gitflowrun.cli.flow.context import FlowContext
@@ -34,7 +35,6 @@ def logs_command() -> None:
 
 @logs_command.command(name="show")
 @stream_options
-@click.option("--timestamps", is_flag=True, help="Begin each line with the time it was written.")
 @click.option(
     "--attempt", type=click.IntRange(min=0), help="The attempt meant.  [default: the last]"
 )
@@ -44,20 +44,10 @@ def show(
     flow: FlowContext, /, streams: tuple[str, ...], timestamps: bool, attempt: int | None, path: str
 ) -> None:
     """Print the output of a task, or of all tasks of a step: stdout, then stderr."""
-    from gitflowrun.porcelain.query import tasks_at
-    from gitflowrun.runs.runs import RunStore
-
-    repo = flow.repository
-    address = RunStore(repo).resolve(path, flow.name)
-    if address.step is None:
-        raise InvalidPathspec(f"{path!r} names a run", hint="write RUN/STEP or RUN/STEP/TASK")
-    tasks = tasks_at(address)
-    with open_screen(repo) as screen:
-        for task in tasks:
+    with open_screen(flow.repository) as screen:
+        for task in flow.tasks_at(path):
             _check_attempt(task, attempt)
-            flow.say(
-                f"Dumping logs of run_id={task.run.id} step={task.name.step} task_id={task.name.task}"
-            )
+            flow.say(f"Dumping logs of {described(task)}")
             for stream in streams:
                 print_stream(task, stream, screen, timestamps=timestamps)
             sys.stdout.flush()

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gitflowrun.cli.errors import FLOW, invoke
-from gitflowrun.cli.flow.context import FlowContext, Launcher, refuse_with
+from gitflowrun.cli.flow.context import FlowContext, Launcher, with_option
+from gitflowrun.cli.output.terminal import style_for
+from gitflowrun.values import replace
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from gitflowrun.flow import FlowSpec
 
@@ -57,11 +59,10 @@ class _Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
         if name not in COMMANDS:
-            from gitflowrun.names import nearest
+            from gitflowrun.names import did_you_mean
 
-            close = nearest(name, list(COMMANDS))
-            more = f" Did you mean {' or '.join(close)}?" if close else ""
-            raise click.UsageError(f"No such command '{name}'.{more}", ctx)
+            hint = did_you_mean(name, COMMANDS, "`help` lists all commands")
+            raise click.UsageError(f"No such command '{name}': {hint}", ctx)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
@@ -69,34 +70,27 @@ class _Commands(click.Group):
             formatter.write_dl([(name, help_) for name, (_, help_) in COMMANDS.items()])
 
 
-def _refuse_foreign(ctx: click.Context, option: click.Parameter, value: Any) -> Any:  # noqa: ARG001
-    """Accept Metaflow's words for "here, in this repository", and nothing else."""
-    if value and str(value).partition("@")[0] not in {
-        "local",
-        "nullSidecarLogger",
-        "nullSidecarMonitor",
-    }:
-        raise click.BadParameter(
-            "runs live in the git repository of the flow; only 'local' is possible"
-        )
-    return value
+# Options of Metaflow's that scripts may give and that change nothing here.
+_HERE = ("--metadata", "--environment", "--datastore", "--event-logger", "--monitor")
+_IGNORED = ("--datastore-root", "--package-suffixes", "--local-config-file")
+_IGNORED_FLAGS = ("--pylint/--no-pylint", "--force-rebuild-environments")
+_NAMES_OF_HERE = frozenset({"local", "nullSidecarLogger", "nullSidecarMonitor"})
 
 
-def _foreign_options(command: Any) -> Any:
-    """Options of Metaflow's that scripts may give and that change nothing here."""
-    local = ("--metadata", "--environment", "--datastore", "--event-logger", "--monitor")
-    ignored = ("--datastore-root", "--package-suffixes", "--local-config-file")
-    for name in local:
-        command = click.option(name, hidden=True, expose_value=False, callback=_refuse_foreign)(
-            command
-        )
-    for name in ignored:
-        command = click.option(name, hidden=True, expose_value=False)(command)
-    for name in ("--pylint/--no-pylint", "--force-rebuild-environments"):
-        command = click.option(name, is_flag=True, hidden=True, expose_value=False)(command)
-    return click.option(
-        "--with", "decospecs", multiple=True, hidden=True, expose_value=False, callback=refuse_with
-    )(command)
+def _metaflow_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    def refuse(_ctx: click.Context, _option: click.Parameter, value: str | None) -> None:
+        if value and value.partition("@")[0] not in _NAMES_OF_HERE:
+            raise click.BadParameter(
+                "runs live in the git repository of the flow; only 'local' is possible"
+            )
+
+    kinds: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
+        (_HERE, {"callback": refuse}), (_IGNORED, {}), (_IGNORED_FLAGS, {"is_flag": True}),
+    )  # fmt: skip
+    for names, settings in kinds:
+        for name in names:
+            command = click.option(name, hidden=True, expose_value=False, **settings)(command)
+    return command
 
 
 @click.command(cls=_Commands, invoke_without_command=True, no_args_is_help=False)
@@ -105,19 +99,17 @@ def _foreign_options(command: Any) -> Any:
     default=False,
     help="Say nothing about ourselves, only what was asked for.",
 )
-@_foreign_options
+@_metaflow_options
+@with_option
 @click.pass_context
 def _top(ctx: click.Context, quiet: bool) -> None:
     """Run this flow, look at it and at its runs. Without a command the flow is checked."""
-    from gitflowrun.values import replace
+    from gitflowrun._version import __version__
 
     flow: FlowContext = replace(ctx.obj, quiet=quiet)
     ctx.obj = flow
-    from gitflowrun._version import __version__
-
-    flow.say(
-        flow.style.bold(f"gitflowrun {__version__} executing {flow.name} for user:{flow.user}")
-    )
+    bold = style_for(sys.stderr).bold
+    flow.say(bold(f"gitflowrun {__version__} executing {flow.name} for user:{flow.user}"))
     if ctx.invoked_subcommand is None:
         ctx.invoke(_Commands.get_command(_top, ctx, "check"))  # type: ignore[arg-type]
 

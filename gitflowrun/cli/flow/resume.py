@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from gitflowrun.cli.flow.run import common_request, run_options
+from gitflowrun.cli.flow.run import run_options
 from gitflowrun.errors import FlowError, InvalidPathspec, UsageError
-from gitflowrun.names import RunId, nearest
-from gitflowrun.runtime.ipc.request import RunKind
+from gitflowrun.names import RunId, did_you_mean
+from gitflowrun.runtime.ipc.request import RunKind, RunRequest
 
 if TYPE_CHECKING:
     from gitflowrun.cli.flow.context import FlowContext
@@ -38,7 +39,9 @@ def resume_command(
         raise UsageError(
             f"both {origin} and --origin-run-id {origin_run_id} are given", hint="name one run"
         )
-    request = common_request(RunKind.RESUME, options, step=step, origin=origin or origin_run_id)
+    request = RunRequest(
+        RunKind.RESUME, step=step, origin=origin or origin_run_id, argv=tuple(sys.argv), **options
+    )
     return flow.launcher.run(request, flow.repository)
 
 
@@ -50,12 +53,10 @@ def _which(flow: FlowContext, word: str | None) -> tuple[str | None, str | None]
         return word, None
     if "/" in word or word.startswith("@") or _is_run_id(word):
         return None, word
-    close = nearest(word, [node.name for node in flow.graph])
+    steps = flow.graph.sorted_nodes
     raise FlowError(
         f"{word!r} is neither a step of {flow.name} nor a run id",
-        hint=f"did you mean {' or '.join(close)}?"
-        if close
-        else "its steps are " + ", ".join(flow.graph.sorted_nodes),
+        hint=did_you_mean(word, steps, f"its steps are {', '.join(steps)}"),
     )
 
 

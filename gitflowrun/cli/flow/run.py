@@ -9,24 +9,34 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from gitflowrun.cli.flow.context import RunCommand, refuse_with
+from gitflowrun.cli.flow.context import RunCommand, with_option
 from gitflowrun.limits import MAX_NUM_SPLITS, MAX_WORKERS
+from gitflowrun.names import check_tag
 from gitflowrun.runtime.ipc.request import RunKind, RunRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from gitflowrun.cli.flow.context import FlowContext
 
-__all__ = ["common_request", "run_command", "run_options"]
+__all__ = ["run_command", "run_options"]
 
 _MEGABYTE = 1 << 20
 
 
 def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that `run` and `resume` have in common."""
+    """The options that `run` and `resume` have in common: fields of a `RunRequest`."""
+
+    def checked(
+        _ctx: click.Context, _option: click.Parameter, tags: Iterable[str]
+    ) -> tuple[str, ...]:
+        return tuple(map(check_tag, tags))
+
+    def in_bytes(_ctx: click.Context, _option: click.Parameter, size: int | None) -> int | None:
+        return None if size is None else size * _MEGABYTE
+
     for option in (
-        click.option("--with", "decospecs", multiple=True, hidden=True, expose_value=False, callback=refuse_with),
+        with_option,
         click.option(
             "--namespace", metavar="TAG",
             help="The namespace that tasks see through the client; empty for all runs. "
@@ -41,7 +51,7 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="Write the run id to this file before any task starts.",
         ),
         click.option(
-            "--max-log-size", type=click.IntRange(min=1), metavar="MB",
+            "--max-log-size", type=click.IntRange(min=1), metavar="MB", callback=in_bytes,
             help="Megabytes of output kept per task and stream.  [default: runs.maxLogSize, or 10]",
         ),
         click.option(
@@ -52,29 +62,13 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--max-workers", type=click.IntRange(min=1), default=MAX_WORKERS, show_default=True,
             help="The most tasks that run at the same time.",
         ),
-        click.option("--tag", "tags", multiple=True, help="Tag the new run. May be given several times."),
+        click.option(
+            "--tag", "tags", multiple=True, callback=checked,
+            help="Tag the new run. May be given several times.",
+        ),
     ):  # fmt: skip
         command = option(command)
     return command
-
-
-def common_request(kind: RunKind, options: dict[str, Any], **more: Any) -> RunRequest:
-    """The request that `run_options` describe."""
-    from gitflowrun.names import check_tag
-
-    megabytes = options["max_log_size"]
-    return RunRequest(
-        kind=kind,
-        tags=tuple(check_tag(tag) for tag in options["tags"]),
-        max_workers=options["max_workers"],
-        max_num_splits=options["max_num_splits"],
-        max_log_size=None if megabytes is None else megabytes * _MEGABYTE,
-        run_id_file=options["run_id_file"],
-        runner_attribute_file=options["runner_attribute_file"],
-        namespace=options["namespace"],
-        argv=tuple(sys.argv),
-        **more,
-    )
 
 
 def _given(ctx: click.Context) -> dict[str, object]:
@@ -98,7 +92,6 @@ def run_command(ctx: click.Context, /, clone: str | None, **options: Any) -> int
     flow: FlowContext = ctx.obj
     flow.check()
     own = {key: value for key, value in options.items() if not key.startswith("parameter_")}
-    request = common_request(
-        RunKind.RUN if clone is None else RunKind.CLONE, own, origin=clone, parameters=_given(ctx)
-    )
+    kind = RunKind.RUN if clone is None else RunKind.CLONE
+    request = RunRequest(kind, origin=clone, parameters=_given(ctx), argv=tuple(sys.argv), **own)
     return flow.launcher.run(request, flow.repository)

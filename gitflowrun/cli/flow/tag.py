@@ -69,16 +69,15 @@ def _change(
     from gitflowrun.runs.runs import RunStore
     from gitflowrun.runs.tags import Tags
 
-    repo = flow.repository
-    store = RunStore(repo)
+    store = RunStore(flow.repository)
     if run_id is None:
         latest = store.latest(flow.name)
         hint = f"the latest is --run-id {latest.id}" if latest else f"{flow.name} has no runs yet"
         raise NotFound("which run is meant?", hint=hint)
     run = store.find(run_id, flow.name)
-    tags = Tags(repo).replace(run, add=add, remove=remove)
+    tags = Tags(flow.repository).replace(run, add=add, remove=remove)
     flow.say(f"{run.pathspec} now has these tags:")
-    with open_screen(repo) as screen:
+    with open_screen(flow.repository) as screen:
         _table(run.info.system_tags, tags, screen)
 
 
@@ -114,7 +113,7 @@ def list_(
         (found, () if hide_system_tags else found.info.system_tags, tags) for found, tags in runs
     ]
     if flat:
-        _list_flat(flow, rows)
+        _list_flat(rows, of_each_run=flow.quiet)
         return
     with open_screen(flow.repository) as screen:
         if group_by_run:
@@ -137,33 +136,25 @@ def _runs(
     """The runs meant, with their user tags."""
     from gitflowrun.runs.runs import RunStore
     from gitflowrun.runs.tags import Tags
-    from gitflowrun.settings import user_name
 
-    repo = flow.repository
-    store = RunStore(repo)
-    tags = Tags(repo).all(flow.name)
-    names = store.names(flow.name)
-    found = (
-        [store.get(*name) for name in names]
-        if address is None
-        else [store.find(address, flow.name)]
-    )
+    store = RunStore(flow.repository)
+    tags = Tags(flow.repository).all(flow.name)
+    if address is not None:
+        found = [store.find(address, flow.name)]
+    else:
+        found = [store.get(*name) for name in store.names(flow.name)]
     if mine:
-        import os
-
-        me = user_name(repo.settings, os.environ)
-        found = [run for run in found if run.info.user == me]
+        found = [run for run in found if run.info.user == flow.user]
     return [(run, tags.get((run.flow, run.id), ())) for run in found]
 
 
-def _list_flat(flow: FlowContext, rows: Iterable[_Row]) -> None:
-    """For programs, on standard error as Metaflow does it: a tag a line; of all runs when quiet."""
-    if flow.quiet:
-        for run, system, tags in rows:
-            click.echo(f"{run.id} ; {','.join(system)} ; {','.join(tags)}", err=True)
-        return
-    for tag in sorted({tag for _, system, tags in rows for tag in (*system, *tags)}):
-        click.echo(tag, err=True)
+def _list_flat(rows: Iterable[_Row], *, of_each_run: bool) -> None:
+    """For programs, on standard error as Metaflow does it: a tag a line; when quiet, a run a line."""
+    lines = [f"{run.id} ; {','.join(system)} ; {','.join(tags)}" for run, system, tags in rows]
+    if not of_each_run:
+        lines = sorted({tag for _, system, tags in rows for tag in (*system, *tags)})
+    for line in lines:
+        click.echo(line, err=True)
 
 
 def _list_by_tag(rows: Iterable[_Row], screen: Screen) -> None:
@@ -180,5 +171,4 @@ def _list_by_tag(rows: Iterable[_Row], screen: Screen) -> None:
 def _table(system: Iterable[str], user: Iterable[str], screen: Screen) -> None:
     """Tags in columns; a person sees a star at those that users gave, which can be changed."""
     star = " *" if screen.person else ""
-    for line in in_columns(sorted({*system, *(tag + star for tag in user)}), screen):
-        screen.line(line)
+    screen.lines(in_columns(sorted({*system, *(tag + star for tag in user)}), screen))

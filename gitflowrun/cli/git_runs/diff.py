@@ -52,8 +52,7 @@ def diff_command(patch: bool, exit_code: bool, as_json_: bool, runs: tuple[str, 
         if as_json_:
             screen.line(as_json(comparison.to_map()))
         else:
-            for line in comparison.lines(screen):
-                screen.line(line)
+            screen.lines(comparison.lines(screen))
     return DIFFERS if exit_code and comparison.differs else 0
 
 
@@ -152,23 +151,22 @@ def _artifacts(rows: Iterable[ArtifactDifference], screen: Screen) -> Iterator[s
 
 def _described(row: ArtifactDifference) -> tuple[str | None, str | None]:
     """Both sides as text, each side's value if it is small."""
-    old, new = _describe(row.old), _describe(row.new)
+    old, new = _value(row.old), _value(row.new)
     if old == new:  # long values that begin alike, or values of two types that are written alike
-        return _facts(row.old), _facts(row.new)
+        return _facts(row.old, codec=True), _facts(row.new, codec=True)
     return old, new
 
 
-def _describe(row: ArtifactRow | None) -> str | None:
-    if row is None or row.preview is not None:
-        return None if row is None else row.preview
-    return f"<{short_type(row.type)}, {size(row.size)}, {str(row.blake3)[:_SHORT]}>"
+def _value(row: ArtifactRow | None) -> str | None:
+    return _facts(row) if row is None or row.preview is None else row.preview
 
 
-def _facts(row: ArtifactRow | None) -> str | None:
-    """What tells values apart that read alike."""
+def _facts(row: ArtifactRow | None, *, codec: bool = False) -> str | None:
+    """What tells values apart that are large, and with the codec those that read alike."""
     if row is None:
         return None
-    return f"<{short_type(row.type)}, {size(row.size)}, {str(row.blake3)[:_SHORT]}, {row.codec}>"
+    more = f", {row.codec}" if codec else ""
+    return f"<{short_type(row.type)}, {size(row.size)}, {str(row.blake3)[:_SHORT]}{more}>"
 
 
 def _change(old: str | None, new: str | None, screen: Screen) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from gitflowrun.cli.git_runs.options import filter_options, json_option, query_of
+from gitflowrun.cli.git_runs.options import filter_options, json_option
 from gitflowrun.cli.git_runs.run_table import list_runs
 
 __all__ = ["list_command"]
@@ -18,4 +18,6 @@ __all__ = ["list_command"]
 @json_option
 def list_command(params: bool, as_json_: bool, **filters: Any) -> None:
     """List runs, newest first; only those of FLOW when it is given."""
-    list_runs(query_of(**filters), params=params, json=as_json_)
+    from gitflowrun.porcelain.query import RunQuery
+
+    list_runs(RunQuery(**filters), params=params, json=as_json_)

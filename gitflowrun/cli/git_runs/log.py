@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gitflowrun.cli.git_runs.options import filter_options, json_option, open_repository, query_of
+from gitflowrun.cli.git_runs.options import filter_options, json_option, open_repository
 from gitflowrun.cli.git_runs.run_table import list_runs
 from gitflowrun.cli.output.tables import pairs
 from gitflowrun.cli.output.terminal import open_screen
-from gitflowrun.cli.output.text import duration, printable, stamp
+from gitflowrun.cli.output.text import counted, duration, printable, stamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -26,19 +26,19 @@ __all__ = ["log_command"]
 @json_option
 def log_command(as_json_: bool, **filters: Any) -> None:
     """Show runs one after the other, newest first; only those of FLOW when it is given."""
-    from gitflowrun.porcelain.query import parameters_of, select
+    from gitflowrun.porcelain.query import RunQuery, parameters_of, select
 
+    query = RunQuery(**filters)
     if as_json_:
-        list_runs(query_of(**filters), params=True, json=True)
+        list_runs(query, params=True, json=True)
         return
     repo = open_repository()
-    runs = select(repo, query_of(**filters))
+    runs = select(repo, query)
     with open_screen(repo, page=True) as screen:
         for index, run in enumerate(runs):
             if index:
                 screen.line()
-            for line in _entry(run, parameters_of(repo, run), screen):
-                screen.line(line)
+            screen.lines(_entry(run, parameters_of(repo, run), screen))
 
 
 def _entry(run: RunSummary, parameters: Mapping[str, str], screen: Screen) -> Iterator[str]:
@@ -69,4 +69,4 @@ def _status_words(run: RunSummary) -> str:
         words += f" in {printable(run.failed_step)}"
     if run.finished is not None:
         words += f" after {duration(run.finished - run.started)}"
-    return f"{words}, {run.tasks} tasks" if run.tasks != 1 else f"{words}, 1 task"
+    return f"{words}, {counted(run.tasks, 'task')}"

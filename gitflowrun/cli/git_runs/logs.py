@@ -20,9 +20,6 @@ __all__ = ["logs_command"]
 
 @click.command(name="logs")
 @stream_options
-@click.option(
-    "-t", "--timestamps", is_flag=True, help="Begin each line with the time it was written."
-)
 @click.argument("address", default="@latest")
 def logs_command(streams: tuple[str, ...], timestamps: bool, address: str) -> None:
     """Print what the tasks of a run, of a step, or one task wrote.

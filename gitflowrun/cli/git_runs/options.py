@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from gitflowrun.git.repository import Repository
 
-__all__ = ["filter_options", "json_option", "open_repository", "query_of", "stream_options"]
+__all__ = ["filter_options", "json_option", "open_repository", "stream_options"]
 
 json_option = click.option("--json", "as_json_", is_flag=True, help="Print one JSON document.")
 
@@ -24,51 +24,35 @@ def open_repository() -> Repository:
 
 
 def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that choose runs; `query_of` turns their values into a query."""
+    """The options that choose runs: the fields of a `porcelain.query.RunQuery`."""
+
+    def parsed(_ctx: click.Context, _option: click.Parameter, value: tuple[str, ...]) -> Any:
+        from gitflowrun.porcelain.query import parse_status
+
+        return tuple(parse_status(word) for words in value for word in words.split(","))
+
     for option in (
         click.option("--user", help="Only runs of this user."),
         click.option(
-            "--status",
-            "statuses",
-            multiple=True,
+            "--status", "statuses", multiple=True, callback=parsed,
             help="Only runs with this status, or one of several: failed,dead.",
         ),
         click.option("--tag", "tags", multiple=True, help="Only runs with this tag."),
         click.option(
-            "--on",
-            metavar="REVISION",
+            "--on", metavar="REVISION",
             help="Only runs whose code commit is in the history of this branch, tag or commit.",
         ),
         click.option(
-            "-n",
-            "limit",
-            type=click.IntRange(min=0),
-            metavar="NUMBER",
-            help="At most so many runs.",
+            "-n", "limit", type=click.IntRange(min=0), metavar="NUMBER", help="At most so many runs.",
         ),
         click.argument("flow", required=False),
-    ):
+    ):  # fmt: skip
         command = option(command)
     return command
 
 
-def query_of(
-    flow: str | None,
-    limit: int | None,
-    tags: tuple[str, ...],
-    statuses: tuple[str, ...],
-    user: str | None,
-    on: str | None,
-) -> Any:
-    """The query that `filter_options` describe; several statuses, or several words in one, mean any of them."""
-    from gitflowrun.porcelain.query import RunQuery, parse_status
-
-    words = [word for status in statuses for word in status.split(",")]
-    return RunQuery(flow, tags, tuple(map(parse_status, words)), user, on, limit)
-
-
 def stream_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """`--stdout`, `--stderr` and `--both` (what is given nothing): the names of the streams wanted."""
+    """`--stdout`, `--stderr` and `--both` (without any: both), the names of the streams; and `--timestamps`."""
 
     def streams(
         _ctx: click.Context, _option: click.Parameter, value: str | None
@@ -83,4 +67,6 @@ def stream_options(command: Callable[..., Any]) -> Callable[..., Any]:
         command = click.option(
             f"--{name}", "streams", flag_value=name, callback=streams, help=help_
         )(command)
-    return command
+    return click.option(
+        "-t", "--timestamps", is_flag=True, help="Begin each line with the time it was written."
+    )(command)

@@ -55,8 +55,7 @@ def list_runs(query: RunQuery | None = None, *, params: bool = False, json: bool
         elif not runs:
             _say_none(repo, screen)
         else:
-            for line in _lines(runs, parameters, screen):
-                screen.line(line)
+            screen.lines(_lines(runs, parameters, screen))
 
 
 def _lines(

@@ -16,7 +16,7 @@ from gitflowrun.cli.output.terminal import open_screen
 from gitflowrun.cli.output.text import ago, counted, duration, printable, size, stamp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from gitflowrun.cli.output.terminal import Screen
     from gitflowrun.git.repository import Repository
@@ -30,15 +30,7 @@ if TYPE_CHECKING:
     )
     from gitflowrun.runs.resolve import Address
 
-__all__ = [
-    "artifact_lines",
-    "artifact_table",
-    "run_lines",
-    "show_command",
-    "step_lines",
-    "task_lines",
-]
-
+__all__ = ["short_type", "show_command"]
 
 _SHORT = 7
 _FILES = 3
@@ -240,46 +232,32 @@ def show_command(as_json_: bool, addresses: tuple[str, ...]) -> None:
 
     repo = open_repository()
     store = RunStore(repo)
-    found = [store.resolve(address) for address in addresses or ("@latest",)]
-    views = [_View(repo, address) for address in found]
+    found = [_gathered(repo, store.resolve(address)) for address in addresses or ("@latest",)]
     with open_screen(repo, page=True) as screen:
         if as_json_:
-            values = [view.value for view in views]
+            values = [value for value, _ in found]
             screen.line(as_json(values if len(values) > 1 else values[0]))
             return
-        for index, view in enumerate(views):
+        for index, (value, lines) in enumerate(found):
             if index:
                 screen.line()
-            for line in view.lines(screen):
-                screen.line(line)
+            screen.lines(lines(value, screen))
 
 
-class _View:
-    """What an address names, gathered."""
+def _gathered(
+    repo: Repository, address: Address
+) -> tuple[Any, Callable[[Any, Screen], Iterator[str]]]:
+    """What an address names, and what lays it out."""
+    from gitflowrun.names import TaskName
+    from gitflowrun.porcelain import overview
+    from gitflowrun.runs.tags import Tags
 
-    def __init__(self, repo: Repository, address: Address) -> None:
-        from gitflowrun.names import TaskName
-        from gitflowrun.porcelain import overview
-        from gitflowrun.porcelain.overview import artifact_row
-        from gitflowrun.runs.tags import Tags
-
-        self.value: Any
-        run = address.run
-        if address.step is None:
-            self.value = overview.run_overview(run, Tags(repo).of(run))
-            self._lines: Any = run_lines
-        elif address.task is None:
-            self.value = overview.step_overview(run, address.step)
-            self._lines = step_lines
-        elif address.artifact is None:
-            self.value = overview.task_overview(run.task(TaskName(address.step, address.task)))
-            self._lines = task_lines
-        else:
-            task = run.task(TaskName(address.step, address.task))
-            self.value = artifact_row(task, address.artifact)
-            self._lines = artifact_lines
-
-    def lines(self, screen: Screen) -> Iterator[str]:
-        """The lines that show it to a person."""
-        lines: Iterator[str] = self._lines(self.value, screen)
-        return lines
+    run = address.run
+    if address.step is None:
+        return overview.run_overview(run, Tags(repo).of(run)), run_lines
+    if address.task is None:
+        return overview.step_overview(run, address.step), step_lines
+    task = run.task(TaskName(address.step, address.task))
+    if address.artifact is None:
+        return overview.task_overview(task), task_lines
+    return overview.artifact_row(task, address.artifact), artifact_lines

@@ -35,8 +35,7 @@ def show_report(repo: Repository, report: SyncReport, verb: str, *, as_json_: bo
         if as_json_:
             screen.line(as_json(report))
         else:
-            for line in report_lines(report, verb, screen):
-                screen.line(line)
+            screen.lines(report_lines(report, verb, screen))
     for notice in report.notices:
         sys.stderr.write(f"warning: {printable(notice)}\n")
     return REFUSED if report.with_outcome(Outcome.REFUSED) else 0

@@ -77,5 +77,4 @@ def _list_all(repo: Repository, screen: Screen, as_json_: bool) -> None:
     rows: list[list[Cell | str]] = [
         [Cell(tag, screen.style.cyan), " ".join(found[tag])] for tag in sorted(found)
     ]
-    for line in table([Column("TAG", shrinks=True), Column("RUNS", shrinks=True)], rows, screen):
-        screen.line(line)
+    screen.lines(table([Column("TAG", shrinks=True), Column("RUNS", shrinks=True)], rows, screen))

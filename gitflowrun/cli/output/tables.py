@@ -135,14 +135,8 @@ def _plain(value: Any) -> Any:
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
         return [_plain(item) for item in value]
-    return _scalar(value)
-
-
-def _scalar(value: Any) -> Any:
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, bytes):  # ids and digests
         return value.hex()
-    if value is None or isinstance(value, (str, int, float)):
-        return value
-    return str(value)
+    return value if value is None or isinstance(value, (str, int, float)) else str(value)

@@ -17,7 +17,7 @@ from gitflowrun.values import field, frozen
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from gitflowrun.git.repository import Repository
 
@@ -137,6 +137,11 @@ class Screen:
     def line(self, text: str = "") -> None:
         """Write one line."""
         self.out.write(text + "\n")
+
+    def lines(self, lines: Iterable[str]) -> None:
+        """Write lines, each as it comes."""
+        for line in lines:
+            self.line(line)
 
 
 @contextlib.contextmanager

@@ -199,7 +199,7 @@ def test_resume_takes_a_step_or_a_run(
         (["run", "--max-workers", "0"], 2, "--max-workers"),
         (["run", "--with", "kubernetes"], 2, "decorators can't be added here"),
         (["--datastore", "s3", "run"], 2, "only 'local' is possible"),
-        (["rnu"], 2, "Did you mean run"),
+        (["rnu"], 2, "did you mean run"),
     ],
 )
 def test_mistakes_are_told(
