@@ -82,14 +82,8 @@ class FlowGraph:
         self.start_steps = _endpoints(parsed, "start")
         self.end_steps = _endpoints(parsed, "end")
         self.nodes = _wire(parsed, self.start_steps, self.end_steps)
-        self._parameters = [
-            {"name": parameter.name, "type": type(parameter).__name__}
-            for parameter in parameters_of(flow_cls).values()
-        ]
-        self._constants = [
-            {"name": name, "type": type(value).__name__}
-            for name, value in constants(flow_cls).items()
-        ]
+        self._parameters = [_typed(it.name, it) for it in parameters_of(flow_cls).values()]
+        self._constants = [_typed(name, value) for name, value in constants(flow_cls).items()]
 
     @classmethod
     def of(cls, flow_cls: type) -> FlowGraph:
@@ -168,17 +162,17 @@ class FlowGraph:
         rows: list[Any] = []
         while name is not None and name != stop and name in self.nodes and len(rows) <= len(self):
             node = self.nodes[name]
-            if node.type == "foreach":
-                inner = self._structure(node.out_funcs[0], node.matching_join)
-                rows += [name, [inner]]
-                name = node.matching_join
-            elif node.type == "split":
+            if node.type in {"split", "foreach"}:
                 rows += [name, [self._structure(out, node.matching_join) for out in node.out_funcs]]
                 name = node.matching_join
             else:
                 rows.append(name)
                 name = node.out_funcs[0] if node.out_funcs else None
         return rows
+
+
+def _typed(name: str, value: object) -> dict[str, str]:
+    return {"name": name, "type": type(value).__name__}
 
 
 def _endpoints(parsed: dict[str, ParsedStep], which: str) -> list[str]:

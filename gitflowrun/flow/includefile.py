@@ -285,9 +285,7 @@ class _Reader:
 
 
 def _is_path(value: object) -> bool:
-    return isinstance(value, str) or (
-        isinstance(value, os.PathLike) and isinstance(os.fspath(value), str)
-    )
+    return isinstance(value, (str, os.PathLike)) and isinstance(os.fspath(value), str)
 
 
 def _path(value: Any) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from gitflowrun.errors import ParameterError, UsageError
 from gitflowrun.flow.current import task_facts
@@ -163,21 +163,18 @@ def _call(parameter: Parameter, context: ParameterContext) -> Any:
     with task_facts(facts):
         try:
             return parameter.default(*arguments)
-        except Exception as error:  # noqa: BLE001  (the user's function may raise anything)
-            _refuse(parameter.name, error)
-
-
-def _refuse(name: str, error: Exception) -> NoReturn:
-    # The first frame is our own call.
-    trace = error.__traceback__.tb_next if error.__traceback__ else None
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    raise ParameterError(
-        f"the function that computes parameter {name!r} failed: {type(error).__name__}: {error}",
-        hint="it is called with one argument, a ParameterContext, when a run starts",
-        line=trace.tb_lineno if trace else None,
-        source=trace.tb_frame.f_code.co_filename if trace else None,
-    ) from error
+        except Exception as error:
+            # The first frame is our own call.
+            trace = error.__traceback__.tb_next if error.__traceback__ else None
+            while trace is not None and trace.tb_next is not None:
+                trace = trace.tb_next
+            raise ParameterError(
+                f"the function that computes parameter {parameter.name!r} failed: "
+                f"{type(error).__name__}: {error}",
+                hint="it is called with one argument, a ParameterContext, when a run starts",
+                line=trace.tb_lineno if trace else None,
+                source=trace.tb_frame.f_code.co_filename if trace else None,
+            ) from error
 
 
 def _takes_two(function: Callable[..., Any]) -> bool:

@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from gitflowrun.runs.read import StoredTask
     from gitflowrun.runtime.ipc.request import RunRequest
 
-    _ParamType = click.ParamType[Any]  # generic since click 8.5
-else:
-    _ParamType = click.ParamType
 
 _METAVARS = {
     "str": "TEXT", "int": "INTEGER", "float": "FLOAT", "bool": "BOOLEAN", "json": "JSON", "file": "PATH",
@@ -142,7 +139,7 @@ def with_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
-class ParameterType(_ParamType):
+class ParameterType(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.5
     """The type of a parameter, which converts as the parameter itself says."""
 
     def __init__(self, parameter: Parameter) -> None:

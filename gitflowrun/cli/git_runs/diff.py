@@ -49,10 +49,7 @@ def diff_command(patch: bool, exit_code: bool, as_json_: bool, runs: tuple[str, 
     old, new = _find(store, addresses)
     with open_screen(repo, page=True) as screen:
         comparison = _Comparison(repo, old, new, patch=patch, colour=screen.style.colour)
-        if as_json_:
-            screen.line(as_json(comparison.to_map()))
-        else:
-            screen.lines(comparison.lines(screen))
+        screen.lines([as_json(comparison.to_map())] if as_json_ else comparison.lines(screen))
     return DIFFERS if exit_code and comparison.differs else 0
 
 

@@ -6,14 +6,17 @@ A hook writes to standard error and never makes the user's git command fail.
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
 from gitflowrun.cli.errors import GIT, REFUSED, exit_code_of
 from gitflowrun.cli.git_runs.options import json_option, open_repository
-from gitflowrun.cli.output.tables import as_json
-from gitflowrun.cli.output.terminal import open_screen
+from gitflowrun.cli.output.tables import show
 from gitflowrun.cli.output.text import printable
+
+if TYPE_CHECKING:
+    from gitflowrun.porcelain.hooks import HookState
 
 __all__ = ["hook_command", "hooks_command"]
 
@@ -33,17 +36,14 @@ def hooks_command(as_json_: bool, action: str | None) -> int:
     repo = open_repository()
     work = {None: hooks.state, "install": hooks.install, "uninstall": hooks.uninstall}[action]
     found = work(repo)
-    with open_screen(repo) as screen:
-        if as_json_:
-            screen.line(as_json(found))
-            return 0
-        for hook in found:
-            why = f": {hook.reason}" if hook.reason else ""
-            screen.line(
-                f"{hook.name}: {hook.installed.value}{printable(why)} ({printable(str(hook.path))})"
-            )
+    show(repo, found, lambda _: map(_state, found), json=as_json_)
     blocked = any(hook.installed is hooks.Installed.BLOCKED for hook in found)
     return REFUSED if action == "install" and blocked else 0
+
+
+def _state(hook: HookState) -> str:
+    why = f": {hook.reason}" if hook.reason else ""
+    return printable(f"{hook.name}: {hook.installed.value}{why} ({hook.path})")
 
 
 @click.command(name="hook", hidden=True)

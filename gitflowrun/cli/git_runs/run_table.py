@@ -9,8 +9,7 @@ from __future__ import annotations
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
-from gitflowrun.cli.output.tables import Cell, Column, as_json, table
-from gitflowrun.cli.output.terminal import open_screen
+from gitflowrun.cli.output.tables import Cell, Column, show, table
 from gitflowrun.cli.output.text import ago, duration, stamp
 
 if TYPE_CHECKING:
@@ -49,13 +48,12 @@ def list_runs(query: RunQuery | None = None, *, params: bool = False, json: bool
     repo = Repository.discover()
     runs = select(repo, query or RunQuery())
     parameters = [parameters_of(repo, run) for run in runs] if params else []
-    with open_screen(repo, page=True) as screen:
-        if json:
-            screen.line(as_json([_as_map(*row) for row in zip_longest(runs, parameters)]))
-        elif not runs:
-            _say_none(repo, screen)
-        else:
-            screen.lines(_lines(runs, parameters, screen))
+    rows = [_as_map(*row) for row in zip_longest(runs, parameters)] if json else []
+
+    def lines(screen: Screen) -> Iterator[str]:
+        return _lines(runs, parameters, screen) if runs else _none(repo)
+
+    show(repo, rows, lines, json=json, page=True)
 
 
 def _lines(
@@ -101,14 +99,14 @@ def _took(run: RunSummary, now: float) -> str:
     return duration(now - run.started) if run.status.value == "running" else ""
 
 
-def _say_none(repo: Repository, screen: Screen) -> None:
+def _none(repo: Repository) -> Iterator[str]:
     from gitflowrun.runs.runs import RunStore
 
     if RunStore(repo).names():
-        screen.line("No run matches.")
-        return
-    screen.line("There are no runs in this repository yet.")
-    screen.line("`python FLOW.py run` makes one; `git runs fetch` gets those of a remote.")
+        yield "No run matches."
+    else:
+        yield "There are no runs in this repository yet."
+        yield "`python FLOW.py run` makes one; `git runs fetch` gets those of a remote."
 
 
 def _as_map(run: RunSummary, parameters: Mapping[str, str] | None) -> dict[str, Any]:

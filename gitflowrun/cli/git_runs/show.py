@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gitflowrun.cli.git_runs.options import json_option, open_repository
-from gitflowrun.cli.output.tables import Cell, Column, as_json, pairs, table
-from gitflowrun.cli.output.terminal import open_screen
+from gitflowrun.cli.output.tables import Cell, Column, pairs, show, table
 from gitflowrun.cli.output.text import ago, counted, duration, printable, size, stamp
 
 if TYPE_CHECKING:
@@ -29,6 +28,8 @@ if TYPE_CHECKING:
         TaskOverview,
     )
     from gitflowrun.runs.resolve import Address
+
+    _Lines = Callable[[Any, Screen], Iterator[str]]
 
 __all__ = ["short_type", "show_command"]
 
@@ -233,20 +234,19 @@ def show_command(as_json_: bool, addresses: tuple[str, ...]) -> None:
     repo = open_repository()
     store = RunStore(repo)
     found = [_gathered(repo, store.resolve(address)) for address in addresses or ("@latest",)]
-    with open_screen(repo, page=True) as screen:
-        if as_json_:
-            values = [value for value, _ in found]
-            screen.line(as_json(values if len(values) > 1 else values[0]))
-            return
-        for index, (value, lines) in enumerate(found):
-            if index:
-                screen.line()
-            screen.lines(lines(value, screen))
+    values = [value for value, _ in found]
+    value = values if len(values) > 1 else values[0]
+    show(repo, value, lambda screen: _all_lines(found, screen), json=as_json_, page=True)
 
 
-def _gathered(
-    repo: Repository, address: Address
-) -> tuple[Any, Callable[[Any, Screen], Iterator[str]]]:
+def _all_lines(found: Sequence[tuple[Any, _Lines]], screen: Screen) -> Iterator[str]:
+    for index, (value, lines) in enumerate(found):
+        if index:
+            yield ""
+        yield from lines(value, screen)
+
+
+def _gathered(repo: Repository, address: Address) -> tuple[Any, _Lines]:
     """What an address names, and what lays it out."""
     from gitflowrun.names import TaskName
     from gitflowrun.porcelain import overview

@@ -9,8 +9,7 @@ import click
 
 from gitflowrun.cli.errors import REFUSED
 from gitflowrun.cli.git_runs.options import json_option, open_repository
-from gitflowrun.cli.output.tables import as_json
-from gitflowrun.cli.output.terminal import open_screen
+from gitflowrun.cli.output.tables import show
 from gitflowrun.cli.output.text import counted, printable
 from gitflowrun.errors import InvalidPathspec, UsageError
 from gitflowrun.porcelain.sync import Outcome
@@ -31,11 +30,7 @@ _SIGNS = {Outcome.NEW: ("*", "[new run]"), Outcome.UPDATED: (" ", "[updated]")}
 
 def show_report(repo: Repository, report: SyncReport, verb: str, *, as_json_: bool) -> int:
     """Print what was done; returns 1 if a run was refused, as `git push` does."""
-    with open_screen(repo) as screen:
-        if as_json_:
-            screen.line(as_json(report))
-        else:
-            screen.lines(report_lines(report, verb, screen))
+    show(repo, report, lambda screen: report_lines(report, verb, screen), json=as_json_)
     for notice in report.notices:
         sys.stderr.write(f"warning: {printable(notice)}\n")
     return REFUSED if report.with_outcome(Outcome.REFUSED) else 0
@@ -66,20 +61,16 @@ def _moved(run: SyncedRun, where: str, screen: Screen) -> str:
 def summary(report: SyncReport) -> str:
     """What was done, in one line."""
     counts = {outcome: len(report.with_outcome(outcome)) for outcome in Outcome}
-    parts = [f"{counted(counts[Outcome.NEW], 'run')} new"] if counts[Outcome.NEW] else []
-    words = (
-        (Outcome.UPDATED, "updated"),
-        (Outcome.REFUSED, "refused"),
-        (Outcome.AHEAD, "newer there"),
+    parts = (
+        (counts[Outcome.NEW], f"{counted(counts[Outcome.NEW], 'run')} new"),
+        (counts[Outcome.UPDATED], f"{counts[Outcome.UPDATED]} updated"),
+        (counts[Outcome.REFUSED], f"{counts[Outcome.REFUSED]} refused"),
+        (counts[Outcome.AHEAD], f"{counts[Outcome.AHEAD]} newer there"),
+        (counts[Outcome.CURRENT], f"{counts[Outcome.CURRENT]:,} up to date"),
+        (report.tags_added, f"{counted(report.tags_added, 'tag')} added"),
+        (report.tags_removed, f"{counted(report.tags_removed, 'tag')} removed"),
     )
-    parts += [f"{counts[outcome]} {word}" for outcome, word in words if counts[outcome]]
-    if counts[Outcome.CURRENT]:
-        parts.append(f"{counts[Outcome.CURRENT]:,} up to date")
-    if report.tags_added:
-        parts.append(f"{counted(report.tags_added, 'tag')} added")
-    if report.tags_removed:
-        parts.append(f"{counted(report.tags_removed, 'tag')} removed")
-    return ", ".join(parts) if parts else "No runs."
+    return ", ".join(words for count, words in parts if count) or "No runs."
 
 
 @click.command(name="push")

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 import click
 
 from gitflowrun.cli.git_runs.options import json_option, open_repository
-from gitflowrun.cli.output.tables import Cell, Column, as_json, table
-from gitflowrun.cli.output.terminal import Screen, open_screen
+from gitflowrun.cli.output.tables import Cell, Column, show, table
 from gitflowrun.cli.output.text import printable
 from gitflowrun.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from gitflowrun.cli.output.terminal import Screen
     from gitflowrun.git.repository import Repository
 
 __all__ = ["tag_command"]
@@ -27,22 +29,14 @@ def tag_command(delete: bool, as_json_: bool, address: str | None, tags: tuple[s
     """List the tags of all runs, or of RUN; add TAGs to RUN, or remove them with -d."""
     if delete and not tags:
         raise UsageError("which tags are to be removed?", hint="git runs tag -d RUN TAG...")
-    repo = open_repository()
-    with open_screen(repo, page=address is None) as screen:
-        if address is None:
-            _list_all(repo, screen, as_json_)
-        else:
-            _one_run(repo, screen, address, tags, delete=delete, as_json_=as_json_)
+    if address is None:
+        _list_all(open_repository(), json=as_json_)
+    else:
+        _one_run(open_repository(), address, tags, delete=delete, json=as_json_)
 
 
 def _one_run(
-    repo: Repository,
-    screen: Screen,
-    address: str,
-    tags: tuple[str, ...],
-    *,
-    delete: bool,
-    as_json_: bool,
+    repo: Repository, address: str, tags: tuple[str, ...], *, delete: bool, json: bool
 ) -> None:
     from gitflowrun.runs.runs import RunStore
     from gitflowrun.runs.tags import Tags
@@ -51,14 +45,11 @@ def _one_run(
     store = Tags(repo)
     change = store.remove if delete else store.add
     current = change(run, tags) if tags else store.of(run)
-    if as_json_:
-        screen.line(as_json({"run": run.pathspec, "tags": current}))
-        return
-    for tag in current:
-        screen.line(screen.style.cyan(printable(tag)))
+    found = {"run": run.pathspec, "tags": current}
+    show(repo, found, lambda screen: map(screen.style.cyan, map(printable, current)), json=json)
 
 
-def _list_all(repo: Repository, screen: Screen, as_json_: bool) -> None:
+def _list_all(repo: Repository, *, json: bool) -> None:
     """Every tag, with the runs that have it."""
     from gitflowrun.runs.listing import newest_first
     from gitflowrun.runs.tags import Tags
@@ -68,13 +59,12 @@ def _list_all(repo: Repository, screen: Screen, as_json_: bool) -> None:
     for flow, run in newest_first(tagged):
         for tag in tagged[flow, run]:
             found.setdefault(tag, []).append(f"{flow}/{run}")
-    if as_json_:
-        screen.line(as_json(dict(sorted(found.items()))))
-        return
+    found = dict(sorted(found.items()))
+    show(repo, found, lambda screen: _table(found, screen), json=json, page=True)
+
+
+def _table(found: Mapping[str, Sequence[str]], screen: Screen) -> Iterator[str]:
     if not found:
-        screen.line("No run has a tag. `git runs tag RUN TAG` adds one.")
-        return
-    rows: list[list[Cell | str]] = [
-        [Cell(tag, screen.style.cyan), " ".join(found[tag])] for tag in sorted(found)
-    ]
-    screen.lines(table([Column("TAG", shrinks=True), Column("RUNS", shrinks=True)], rows, screen))
+        return iter(["No run has a tag. `git runs tag RUN TAG` adds one."])
+    rows = [(Cell(tag, screen.style.cyan), " ".join(runs)) for tag, runs in found.items()]
+    return table([Column("TAG", shrinks=True), Column("RUNS", shrinks=True)], rows, screen)

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gitflowrun.cli.git_runs.options import json_option, open_repository
-from gitflowrun.cli.output.tables import as_json
-from gitflowrun.cli.output.terminal import open_screen
+from gitflowrun.cli.output.tables import show
 from gitflowrun.cli.output.text import printable
 from gitflowrun.errors import NotFound, UsageError
 
@@ -36,13 +35,8 @@ def trust_command(delete: bool, as_json_: bool, names: tuple[str, ...]) -> None:
         raise UsageError("whose trust is to be taken back?", hint="git runs trust -d REMOTE|RUN")
     repo = open_repository()
     trust = Trust(repo)
-    said = [_change(repo, trust, name, delete=delete) for name in names]
-    with open_screen(repo) as screen:
-        if as_json_:
-            screen.line(as_json(trust.trusted))
-            return
-        for line in said or _all(trust):
-            screen.line(printable(line))
+    said = [_change(repo, trust, name, delete=delete) for name in names] or _all(trust)
+    show(repo, trust.trusted, lambda _: map(printable, said), json=as_json_)
 
 
 def _change(repo: Repository, trust: Trust, name: str, *, delete: bool) -> str:

@@ -10,15 +10,17 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from gitflowrun.cli.output.terminal import open_screen
 from gitflowrun.cli.output.text import printable, width
 from gitflowrun.values import field_names, frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from gitflowrun.cli.output.terminal import Screen
+    from gitflowrun.git.repository import Repository
 
-__all__ = ["Cell", "Column", "as_json", "columns", "fit", "pairs", "table"]
+__all__ = ["Cell", "Column", "as_json", "columns", "fit", "pairs", "show", "table"]
 
 _GAP = "  "
 _NARROWEST = 8
@@ -119,6 +121,27 @@ def pairs(rows: Sequence[tuple[str, str]], indent: str = "") -> Iterator[str]:
         yield f"{indent}{name}{' ' * (column - width(name))}{_GAP}{first}".rstrip()
         for line in rest:
             yield f"{indent}{' ' * column}{_GAP}{line}".rstrip()
+
+
+def show(
+    repo: Repository,
+    value: Any,
+    lines: Callable[[Screen], Iterable[str]],
+    *,
+    json: bool,
+    page: bool = False,
+) -> None:
+    """Write what a command found, as JSON or as text.
+
+    Args:
+        repo: The repository whose config decides about colour and pager.
+        value: What was found.
+        lines: Makes the text for a screen.
+        json: Whether to write JSON.
+        page: Whether the output may be long.
+    """
+    with open_screen(repo, page=page) as screen:
+        screen.lines([as_json(value)] if json else lines(screen))
 
 
 def as_json(value: Any) -> str:
