@@ -71,12 +71,17 @@ class RunId(str):
 
     def __new__(cls, text: str) -> RunId:
         """Check, then make it."""
-        if not _RUN_ID.match(text):
+        if not cls.matches(text):
             raise InvalidPathspec(
                 f"{text!r} is not a run id",
                 hint="run ids are numbers such as 12 or 12-3fa29c1; `git runs` lists them",
             )
         return super().__new__(cls, text)
+
+    @staticmethod
+    def matches(text: str) -> bool:
+        """Whether a text is a run id."""
+        return _RUN_ID.match(text) is not None
 
     @property
     def number(self) -> int:

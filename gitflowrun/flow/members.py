@@ -14,6 +14,7 @@ from gitflowrun.errors import FlowError
 from gitflowrun.flow.parameter import Parameter
 from gitflowrun.flow.steps import defining_classes, is_step
 from gitflowrun.flow.task_state import TaskState, state_of
+from gitflowrun.values import mutable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,19 +71,17 @@ def make_read_only(flow_cls: type) -> None:
             setattr(flow_cls, name, ReadOnly(name, member))
 
 
+@mutable(eq=False)
 class ReadOnly:
     """The descriptor in front of a parameter or constant: in a running step it can be read and nothing else.
 
-    Args:
+    Attributes:
         name: The attribute's name.
         original: What the class had there.
     """
 
-    __slots__ = ("name", "original")
-
-    def __init__(self, name: str, original: object) -> None:
-        self.name = name
-        self.original = original
+    name: str
+    original: object
 
     def __get__(self, flow: object | None, owner: type | None = None) -> Any:
         if flow is None:

@@ -232,6 +232,9 @@ def _read(call: ast.Call, self_name: str) -> NextCall:
     targets = [_attribute(argument, self_name) for argument in call.args]
     steps = tuple(target for target in targets if target is not None)
     unknown = [str(name) if name else "**" for name in keywords if name != "foreach"]
+    variable = keywords.get("foreach")
+    name = variable.value if isinstance(variable, ast.Constant) else None
+    foreach = name if isinstance(name, str) else None
     problem = None
     if unknown:
         problem = f"self.next has no argument {unknown[0]!r}"
@@ -240,16 +243,11 @@ def _read(call: ast.Call, self_name: str) -> NextCall:
     elif len(steps) < len(targets):
         argument = call.args[targets.index(None)]
         problem = f"{ast.unparse(argument)!r} is no step: write self.next({self_name}.<step>)"
-    if "foreach" not in keywords:
-        return NextCall(line, steps, problem=problem)
-    variable = keywords["foreach"]
-    name = variable.value if isinstance(variable, ast.Constant) else None
-    if not isinstance(name, str):
-        problem = problem or "foreach takes the name of an attribute, written as a literal string"
-        return NextCall(line, steps, form="foreach", problem=problem)
-    if len(targets) > 1:
-        problem = problem or "a foreach leads to exactly one step"
-    return NextCall(line, steps, name, "foreach", problem)
+    elif variable is not None and foreach is None:
+        problem = "foreach takes the name of an attribute, written as a literal string"
+    elif variable is not None and len(targets) > 1:
+        problem = "a foreach leads to exactly one step"
+    return NextCall(line, steps, foreach, "plain" if variable is None else "foreach", problem)
 
 
 def _attribute(node: ast.expr, self_name: str) -> str | None:

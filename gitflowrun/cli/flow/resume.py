@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gitflowrun.cli.flow.run import run_options
-from gitflowrun.errors import FlowError, InvalidPathspec, UsageError
+from gitflowrun.errors import FlowError, UsageError
 from gitflowrun.names import RunId, did_you_mean
 from gitflowrun.runtime.ipc.request import RunKind, RunRequest
 
@@ -51,18 +51,10 @@ def _which(flow: FlowContext, word: str | None) -> tuple[str | None, str | None]
         return None, None
     if word in flow.graph:
         return word, None
-    if "/" in word or word.startswith("@") or _is_run_id(word):
+    if "/" in word or word.startswith("@") or RunId.matches(word):
         return None, word
     steps = flow.graph.sorted_nodes
     raise FlowError(
         f"{word!r} is neither a step of {flow.name} nor a run id",
         hint=did_you_mean(word, steps, f"its steps are {', '.join(steps)}"),
     )
-
-
-def _is_run_id(word: str) -> bool:
-    try:
-        RunId(word)
-    except InvalidPathspec:
-        return False
-    return True

@@ -89,12 +89,13 @@ class RunLog:
         }
 
     def __call__(self, event: Event) -> None:
-        """Show one event."""
-        self._shows[type(event)](event)
-
-    def close(self) -> None:
-        """Wipe the status line. For an end that no `RunEnded` announced."""
-        self._draw("")
+        """Show one event; to nobody once the readers have gone, for a run does not end with its `| head`."""
+        try:
+            self._shows[type(event)](event)
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            for fd in (1, 2):
+                os.dup2(nowhere, fd)
 
     # ---- the run ----
 

@@ -31,27 +31,7 @@ def main() -> int:
         os.set_inheritable(fd, False)  # noqa: FBT003  (git must not hold them)
     zygote = Channel.from_fd(fds["zygote"]) if "zygote" in fds else None
     channels = Channels(Channel.from_fd(fds["launcher"]), zygote, fds.get("alive"))
-    scheduler = SchedulerMain(channels, lambda script, config: _Quiet(RunLog(script, config)))
-    return exit_code_of(scheduler.serve, FLOW)
-
-
-class _Quiet:
-    """A listener that stops showing events when nobody reads them any more: a run does not end with its `| head`."""
-
-    def __init__(self, run_log: object) -> None:
-        self._run_log = run_log
-
-    def __call__(self, event: object) -> None:
-        """Show an event, if it can be shown."""
-        if self._run_log is None:
-            return
-        try:
-            self._run_log(event)  # type: ignore[operator]
-        except OSError:
-            self._run_log = None
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            for fd in (1, 2):
-                os.dup2(nowhere, fd)
+    return exit_code_of(SchedulerMain(channels, RunLog).serve, FLOW)
 
 
 def _raise_limits() -> None:

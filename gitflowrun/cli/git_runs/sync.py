@@ -11,7 +11,7 @@ from gitflowrun.cli.errors import REFUSED
 from gitflowrun.cli.git_runs.options import json_option, open_repository
 from gitflowrun.cli.output.tables import show
 from gitflowrun.cli.output.text import counted, printable
-from gitflowrun.errors import InvalidPathspec, UsageError
+from gitflowrun.errors import UsageError
 from gitflowrun.porcelain.sync import Outcome
 
 if TYPE_CHECKING:
@@ -114,16 +114,11 @@ def _check_remote(repo: Repository, word: str) -> None:
     from gitflowrun.git.transport import default_remote
     from gitflowrun.names import RunId
 
-    if word in repo.remotes():
-        return
-    try:
-        RunId(word)
-    except InvalidPathspec:
-        return
-    raise UsageError(
-        f"{word!r} is a run, not a remote",
-        hint=f"git runs push {default_remote(repo, push=True)} {word}",
-    )
+    if RunId.matches(word) and word not in repo.remotes():
+        raise UsageError(
+            f"{word!r} is a run, not a remote",
+            hint=f"git runs push {default_remote(repo, push=True)} {word}",
+        )
 
 
 @click.command(name="fetch")
