@@ -29,15 +29,9 @@ if TYPE_CHECKING:
         metadata,
         namespace,
     )
-    from gitflowrun.flow import (
-        FlowSpec,
-        IncludeFile,
-        JSONType,
-        JSONTypeClass,
-        Parameter,
-        step,
-    )
+    from gitflowrun.flow import FlowSpec, JSONType, JSONTypeClass, Parameter, step
     from gitflowrun.flow.current import current
+    from gitflowrun.flow.includefile import IncludeFile
     from gitflowrun.version import get_version
 
 _MODULES = {

@@ -5,32 +5,10 @@ Where runs are stored and how their tasks get processes is decided in other pack
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 # Here and at once: a name that is a module's too must be the object before anybody asks for it.
 from gitflowrun.flow.current import current
 from gitflowrun.flow.flowspec import FlowSpec
 from gitflowrun.flow.parameter import JSONType, JSONTypeClass, Parameter
 from gitflowrun.flow.steps import step
 
-if TYPE_CHECKING:
-    from gitflowrun.flow.includefile import IncludeFile
-
-__all__ = [
-    "FlowSpec",
-    "IncludeFile",
-    "JSONType",
-    "JSONTypeClass",
-    "Parameter",
-    "current",
-    "step",
-]
-
-
-def __getattr__(name: str) -> Any:
-    if name == "IncludeFile":  # few flows have files
-        from gitflowrun.flow.includefile import IncludeFile
-
-        return IncludeFile
-    msg = f"module 'gitflowrun.flow' has no attribute {name!r}"
-    raise AttributeError(msg)
+__all__ = ["FlowSpec", "JSONType", "JSONTypeClass", "Parameter", "current", "step"]

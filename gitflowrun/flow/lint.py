@@ -23,7 +23,6 @@ __all__ = ["lint"]
 
 _STEP_NAME = re.compile(r"[a-z0-9][a-z0-9_]*\Z")
 _TAKEN = RESERVED_STEPS | {name for name in vars(FlowSpec) if not name.startswith("_")}
-_MAX_ARGUMENTS = 2
 _UNAVAILABLE = {
     "condition": "conditional transitions (a dictionary and condition=...)",
     "num_parallel": "gangs of parallel tasks (num_parallel=...)",
@@ -92,17 +91,11 @@ def _arguments(graph: FlowGraph) -> None:
     for node in graph:
         if node.is_async:
             raise _breach(node, f"step {node.name!r} is asynchronous", "write it with `def`")
-        if node.num_args == 0 or node.is_variadic:
+        if node.num_args not in {1, 2} or node.is_variadic:
             raise _breach(
                 node,
                 f"step {node.name!r} takes the wrong arguments",
                 f"write def {node.name}(self), or def {node.name}(self, inputs) for a join",
-            )
-        if node.num_args > _MAX_ARGUMENTS:
-            raise _breach(
-                node,
-                f"step {node.name!r} takes {node.num_args} arguments",
-                "a step takes `self`; a join takes `self` and `inputs`",
             )
 
 

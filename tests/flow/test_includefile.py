@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from gitflowrun.artifacts.codecs import decode
 from gitflowrun.errors import ParameterError, UnserializableArtifact, UsageError
-from gitflowrun.flow import FlowSpec, IncludeFile, step
+from gitflowrun.flow import FlowSpec, step
 from gitflowrun.flow.graph import FlowGraph
-from gitflowrun.flow.includefile import FileContent
+from gitflowrun.flow.includefile import FileContent, IncludeFile
 from gitflowrun.flow.parameter_values import ParameterContext, check_parameters, resolve
 
 

@@ -107,7 +107,7 @@ BAD = {
     ),
     "no self": (f"start none: self.next(self.end)|{END}", "'start' takes the wrong arguments", 3),
     "star": (f"{AB}|j *inputs: self.next(self.end)|{END}", "'j' takes the wrong arguments", 12),
-    "three arguments": (f"start: self.next(self.a)|a x y: pass|{END}", "takes 3 arguments", 6),
+    "three arguments": (f"start: self.next(self.a)|a x y: pass|{END}", "takes the wrong arguments", 6),
     "async": (f"~start: self.next(self.end)|{END}", "'start' is asynchronous", 3),
     "no next": (f"start: pass|{END}", "'start' has no self.next", 3),
     "next in a branch": (

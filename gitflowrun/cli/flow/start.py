@@ -9,13 +9,11 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from gitflowrun.runtime.ipc.process import TASK_FD
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from typing import NoReturn
 
     from gitflowrun.flow import FlowSpec
@@ -34,27 +32,22 @@ def main(flow_cls: type[FlowSpec]) -> NoReturn:
 
         task_process.serve(flow_cls)
     _open_closed_streams()
-    with _no_collection():
-        from gitflowrun.runtime.launch.launcher import Launcher
-
-        launcher = Launcher(flow_cls, _SCHEDULER)
-        words = set(sys.argv[1:])
-        # A guess is enough: what was started in vain ends by itself.
-        if words & _RUNNING and not words & _ASKING:
-            launcher.prepare()
-        from gitflowrun.cli.flow import main
-    sys.exit(main.main(flow_cls, launcher))
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Collect no garbage in between, nor among what was made: looking for it takes 10 ms, and there is next to none."""
+    # Imports leave next to no garbage, and looking for it, now or later among what they made, takes 10 ms.
     was_enabled = gc.isenabled()
     gc.disable()
-    yield
+    from gitflowrun.runtime.launch.launcher import Launcher
+
+    launcher = Launcher(flow_cls, _SCHEDULER)
+    words = set(sys.argv[1:])
+    # A guess is enough: what was started in vain ends by itself.
+    if words & _RUNNING and not words & _ASKING:
+        launcher.prepare()
+    from gitflowrun.cli.flow import main
+
     gc.freeze()
     if was_enabled:
         gc.enable()
+    sys.exit(main.main(flow_cls, launcher))
 
 
 def _open_closed_streams() -> None:
