@@ -1,4 +1,4 @@
-"""TaskAttempt of one step as one task: attributes in, a StepOutcome out. No storage, no process.
+"""The execution of one step as one task: attributes in, a StepOutcome out. No storage, no process.
 
 Of Metaflow's private artifacts only `_exception` is stored, and only with a failed task: a map of `type`,
 `message` and `stacktrace`. The others would say what the task's record or the run's INFO says already, so the
@@ -19,18 +19,13 @@ import os
 from functools import cached_property
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, Protocol
-from weakref import WeakKeyDictionary
+from weakref import WeakSet
 
 from gitflowrun.errors import FlowError, GitflowrunError, InvalidNext
 from gitflowrun.flow.current import task_facts
 from gitflowrun.flow.foreach import is_items_artifact, items_artifact
 from gitflowrun.flow.graph import FlowGraph
-from gitflowrun.flow.members import (
-    class_attribute,
-    initial_attributes,
-    make_read_only,
-    parameters_of,
-)
+from gitflowrun.flow.members import class_attribute, initial_attributes, make_read_only
 from gitflowrun.flow.task_state import STATE, ArtifactSource, Inputs, TaskState
 from gitflowrun.values import field, frozen, replace
 
@@ -137,29 +132,20 @@ class StepOutcome:
         return "" if self.error is None else f"{self.label} failed:\n{self.traceback}"
 
 
-@frozen
-class PreparedFlow:
-    """What the tasks of a flow share within a process."""
-
-    graph: FlowGraph
-    parameter_names: tuple[str, ...]
+_prepared: WeakSet[type] = WeakSet()
 
 
-_prepared: WeakKeyDictionary[type, PreparedFlow] = WeakKeyDictionary()
-
-
-def prepare(flow_cls: type[FlowSpec]) -> PreparedFlow:
-    """Do once per process what every task needs: read the graph, make parameters read-only.
+def prepare(flow_cls: type[FlowSpec]) -> FlowGraph:
+    """Do once per process what every task needs: read the graph, which is returned, make parameters read-only.
 
     Raises:
         FlowError: the flow's source can't be had.
     """
-    prepared = _prepared.get(flow_cls)
-    if prepared is None:
-        names = tuple(parameters_of(flow_cls))
-        prepared = _prepared[flow_cls] = PreparedFlow(FlowGraph.of(flow_cls), names)
+    graph = FlowGraph.of(flow_cls)
+    if flow_cls not in _prepared:
         make_read_only(flow_cls)
-    return prepared
+        _prepared.add(flow_cls)
+    return graph
 
 
 def execute_step(
@@ -182,9 +168,9 @@ def execute_step(
     Raises:
         FlowError: the flow's source can't be had, or the flow has no such step.
     """
-    prepared = prepare(flow_cls)
+    graph = prepare(flow_cls)
     step = task.task.step
-    if step not in prepared.graph:
+    if step not in graph:
         raise FlowError(f"flow {flow_cls.__name__!r} has no step {step!r}")
     fixed = () if parameters is None else (parameters,)
     state = TaskState(
@@ -199,17 +185,17 @@ def execute_step(
     flow = flow_cls.__new__(flow_cls)
     vars(flow).update(initial_attributes(flow_cls))
     vars(flow)[STATE] = state
-    with task_facts(_facts(run, task, prepared), prepared.graph.to_map):
+    with task_facts(_facts(run, task, graph), graph.to_map):
         try:
-            _call(flow, state, parents, prepared.graph)
+            _call(flow, state, parents, graph)
             return _outcome(flow, state)
         except BaseException as error:  # noqa: BLE001  (the step's failure is this function's result)
             return _failure(flow, state, error)
 
 
-def _facts(run: RunFacts, task: TaskFacts, prepared: PreparedFlow) -> Mapping[str, Any]:
+def _facts(run: RunFacts, task: TaskFacts, graph: FlowGraph) -> Mapping[str, Any]:
     return {
-        "flow_name": prepared.graph.name,
+        "flow_name": graph.name,
         "run_id": str(run.run.id),
         "step_name": task.task.step,
         "task_id": task.task.task,
@@ -219,7 +205,7 @@ def _facts(run: RunFacts, task: TaskFacts, prepared: PreparedFlow) -> Mapping[st
         "username": run.user,
         "tags": set(run.tags),
         "tempdir": run.tempdir,
-        "parameter_names": list(prepared.parameter_names),
+        "parameter_names": list(graph.parameter_names),
     }
 
 

@@ -70,7 +70,16 @@ class Node(ParsedStep):
 
 
 class FlowGraph:
-    """The graph of a flow class: a mapping of step names to nodes. Use `FlowGraph.of`."""
+    """The graph of a flow class: a mapping of step names to nodes. Use `FlowGraph.of`.
+
+    Attributes:
+        name: The flow's name.
+        doc: The flow's docstring.
+        start_steps: The steps that claim to be the start.
+        end_steps: The steps that claim to be the end.
+        nodes: The steps by name.
+        parameter_names: The attribute names of the flow's parameters.
+    """
 
     def __init__(self, flow_cls: type) -> None:
         files = SourceFiles()
@@ -82,7 +91,9 @@ class FlowGraph:
         self.start_steps = _endpoints(parsed, "start")
         self.end_steps = _endpoints(parsed, "end")
         self.nodes = _wire(parsed, self.start_steps, self.end_steps)
-        self._parameters = [_typed(it.name, it) for it in parameters_of(flow_cls).values()]
+        parameters = parameters_of(flow_cls)
+        self.parameter_names = tuple(parameters)
+        self._parameters = [_typed(it.name, it) for it in parameters.values()]
         self._constants = [_typed(name, value) for name, value in constants(flow_cls).items()]
 
     @classmethod

@@ -200,7 +200,7 @@ class _Zygote:
         signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
         # The pipe wakes `poll`; Python also needs a handler, and one that is no Python code costs least.
         signal.signal(signal.SIGCHLD, operator.is_)
-        graph = prepare(flow_cls).graph
+        graph = prepare(flow_cls)
         warm_up(limits.WARM_UP_ROUNDS if any(node.type == "foreach" for node in graph) else 1)  # 1
         warnings.filterwarnings("ignore", message=".*fork", category=DeprecationWarning)
 
