@@ -19,18 +19,7 @@ from gitflowrun.cli.errors import FLOW, report_error
 from gitflowrun.cli.output.terminal import is_terminal, style_for
 from gitflowrun.cli.output.text import clock, counted, duration, printable, terminal_safe
 from gitflowrun.errors import RunFailed
-from gitflowrun.runtime.ipc.events import (
-    Event,
-    ForeachSplit,
-    Notice,
-    Progress,
-    RunEnded,
-    RunStarted,
-    TaskCloned,
-    TaskEnded,
-    TaskLine,
-    TaskStarted,
-)
+from gitflowrun.runtime.ipc import events
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -77,18 +66,18 @@ class RunLog:
         self._run: RunIdentity | None = None
         self._started = self._summarized = time.time()
         self._shows: dict[type, Callable[..., None]] = {
-            RunStarted: self._run_started,
-            TaskStarted: self._task_started,
-            TaskLine: self._task_line,
-            TaskEnded: self._task_ended,
-            TaskCloned: self._task_cloned,
-            ForeachSplit: self._foreach_split,
-            Progress: self._progress,
-            Notice: self._notice,
-            RunEnded: self._run_ended,
+            events.RunStarted: self._run_started,
+            events.TaskStarted: self._task_started,
+            events.TaskLine: self._task_line,
+            events.TaskEnded: self._task_ended,
+            events.TaskCloned: self._task_cloned,
+            events.ForeachSplit: self._foreach_split,
+            events.Progress: self._progress,
+            events.Notice: self._notice,
+            events.RunEnded: self._run_ended,
         }
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: events.Event) -> None:
         """Show one event; to nobody once the readers have gone, for a run does not end with its `| head`."""
         try:
             self._shows[type(event)](event)
@@ -99,7 +88,7 @@ class RunLog:
 
     # ---- the run ----
 
-    def _run_started(self, event: RunStarted) -> None:
+    def _run_started(self, event: events.RunStarted) -> None:
         self._run = event.identity
         self._started = self._summarized = time.time()
         self._emit(f"Run ID: {event.identity.id}")
@@ -107,7 +96,7 @@ class RunLog:
         if event.origin is not None:
             self._log(f"Cloning {event.origin.pathspec}")
 
-    def _run_ended(self, event: RunEnded) -> None:
+    def _run_ended(self, event: events.RunEnded) -> None:
         self._draw("")
         self._live = False
         status = event.status.value
@@ -130,18 +119,18 @@ class RunLog:
 
     # ---- tasks ----
 
-    def _task_started(self, event: TaskStarted) -> None:
+    def _task_started(self, event: events.TaskStarted) -> None:
         words = "Task is starting (retry)." if event.attempt else "Task is starting."
         self._task(event.task, event.pid, words, self._style.dim)
 
-    def _task_line(self, event: TaskLine) -> None:
+    def _task_line(self, event: events.TaskLine) -> None:
         self._last[event.task] = event.text
         text = terminal_safe(event.text) if self._terminal else event.text
         self._task(
             event.task, event.pid, text, self._style.red if event.system else None, event.time
         )
 
-    def _task_ended(self, event: TaskEnded) -> None:
+    def _task_ended(self, event: events.TaskEnded) -> None:
         last = self._last.pop(event.task, None)
         if event.ok:
             self._task(event.task, event.pid, "Task finished successfully.", self._style.green)
@@ -151,17 +140,17 @@ class RunLog:
             self._task(event.task, event.pid, printable(error), self._style.red)
         self._task(event.task, event.pid, "Task failed.", self._style.red)
 
-    def _task_cloned(self, event: TaskCloned) -> None:
+    def _task_cloned(self, event: events.TaskCloned) -> None:
         origin = f"{event.origin.pathspec}/{event.task}"
         self._task(event.task, None, f"Cloning previously run task {origin}", self._style.dim)
 
-    def _foreach_split(self, event: ForeachSplit) -> None:
+    def _foreach_split(self, event: events.ForeachSplit) -> None:
         steps = counted(event.children, "child step")
         self._task(event.task, event.pid, f"Foreach yields {steps}.", self._style.cyan)
 
     # ---- in between ----
 
-    def _progress(self, event: Progress) -> None:
+    def _progress(self, event: events.Progress) -> None:
         if self._live:
             self._draw(self._status_line(event))
         now = time.time()
@@ -173,7 +162,7 @@ class RunLog:
                 f"after {duration(event.seconds)}"
             )
 
-    def _status_line(self, event: Progress) -> str:
+    def _status_line(self, event: events.Progress) -> str:
         # The start and not the time since: the line must stay true while nothing happens.
         since = time.strftime("%H:%M:%S", time.localtime(self._started))
         running = ", ".join(
@@ -186,7 +175,7 @@ class RunLog:
         doing = f", running {running}" if running else ""
         return f"{name}: {counted(event.done, 'task')} done{waiting}{doing} (since {since})"
 
-    def _notice(self, event: Notice) -> None:
+    def _notice(self, event: events.Notice) -> None:
         self._draw("")
         paint = self._err_style.red if event.bad else self._err_style.yellow
         for line in event.text.split("\n"):

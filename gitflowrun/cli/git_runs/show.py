@@ -19,14 +19,7 @@ if TYPE_CHECKING:
 
     from gitflowrun.cli.output.terminal import Screen
     from gitflowrun.git.repository import Repository
-    from gitflowrun.porcelain.overview import (
-        ArtifactRow,
-        CodeState,
-        RunOverview,
-        StepDetails,
-        StepOverview,
-        TaskOverview,
-    )
+    from gitflowrun.porcelain import overview
     from gitflowrun.runs.resolve import Address
 
     _Lines = Callable[[Any, Screen], Iterator[str]]
@@ -37,7 +30,7 @@ _SHORT = 7
 _FILES = 3
 
 
-def run_lines(run: RunOverview, screen: Screen) -> Iterator[str]:
+def run_lines(run: overview.RunOverview, screen: Screen) -> Iterator[str]:
     """A run: facts, parameters, steps, failures, what it ended up with."""
     style = screen.style
     yield style.yellow(f"run {printable(run.pathspec)}")
@@ -58,7 +51,7 @@ def run_lines(run: RunOverview, screen: Screen) -> Iterator[str]:
         yield from _indented(artifact_table(run.artifacts, screen))
 
 
-def _run_facts(run: RunOverview, screen: Screen) -> list[tuple[str, str]]:
+def _run_facts(run: overview.RunOverview, screen: Screen) -> list[tuple[str, str]]:
     status = run.status.value
     took = f" in {duration(run.finished - run.started)}" if run.finished is not None else ""
     versions = run.versions
@@ -80,7 +73,7 @@ def _run_facts(run: RunOverview, screen: Screen) -> list[tuple[str, str]]:
     ]
 
 
-def _resume_command(run: RunOverview) -> str:
+def _resume_command(run: overview.RunOverview) -> str:
     """What continues a run that stopped; nothing for others."""
     if run.status.value not in {"failed", "interrupted", "dead"} or not run.code.script:
         return ""
@@ -89,7 +82,7 @@ def _resume_command(run: RunOverview) -> str:
     )
 
 
-def step_lines(step: StepDetails, screen: Screen) -> Iterator[str]:
+def step_lines(step: overview.StepDetails, screen: Screen) -> Iterator[str]:
     """A step: its tasks in a table."""
     yield screen.style.yellow(f"step {printable(step.pathspec)}")
     tasks = step.tasks
@@ -112,7 +105,7 @@ def step_lines(step: StepDetails, screen: Screen) -> Iterator[str]:
     yield from table(columns, rows, screen)
 
 
-def task_lines(task: TaskOverview, screen: Screen) -> Iterator[str]:
+def task_lines(task: overview.TaskOverview, screen: Screen) -> Iterator[str]:
     """A task: facts and artifacts."""
     yield screen.style.yellow(f"task {printable(task.pathspec)}")
     status = _task_status(task, screen)
@@ -138,7 +131,7 @@ def task_lines(task: TaskOverview, screen: Screen) -> Iterator[str]:
         yield from _indented(artifact_table(task.artifacts, screen))
 
 
-def artifact_lines(row: ArtifactRow, screen: Screen) -> Iterator[str]:
+def artifact_lines(row: overview.ArtifactRow, screen: Screen) -> Iterator[str]:
     """An artifact: what is known without loading it."""
     yield screen.style.yellow(f"artifact {printable(row.name)}")
     yield from pairs(
@@ -153,7 +146,7 @@ def artifact_lines(row: ArtifactRow, screen: Screen) -> Iterator[str]:
     )
 
 
-def artifact_table(rows: Sequence[ArtifactRow], screen: Screen) -> Iterator[str]:
+def artifact_table(rows: Sequence[overview.ArtifactRow], screen: Screen) -> Iterator[str]:
     """Artifacts by name, type, size, the beginning of their digest and, of small ones, value."""
     columns = [
         Column("NAME", shrinks=True), Column("TYPE", shrinks=True), Column("SIZE", right=True),
@@ -174,7 +167,7 @@ def short_type(name: str) -> str:
     return name.removeprefix("builtins.")
 
 
-def _step_table(steps: Sequence[StepOverview], screen: Screen) -> Iterator[str]:
+def _step_table(steps: Sequence[overview.StepOverview], screen: Screen) -> Iterator[str]:
     columns = [
         Column("STEP"), Column("TASKS", right=True), Column("TOOK", right=True), Column("NOTE"),
     ]  # fmt: skip
@@ -188,7 +181,7 @@ def _step_table(steps: Sequence[StepOverview], screen: Screen) -> Iterator[str]:
     return table(columns, rows, screen)
 
 
-def _task_status(task: TaskOverview, screen: Screen) -> Cell:
+def _task_status(task: overview.TaskOverview, screen: Screen) -> Cell:
     word = "done" if task.ok else "failed"
     reused = " (reused)" if task.origin else ""
     return Cell(word + reused, lambda text: screen.style.status(word, text))
@@ -198,7 +191,7 @@ def _time(when: float, screen: Screen) -> str:
     return stamp(when) + (f" ({ago(when, screen.now)})" if screen.person else "")
 
 
-def _code(code: CodeState) -> str:
+def _code(code: overview.CodeState) -> str:
     if code.commit is None:
         return "no commit yet"
     where = f" on {printable(code.branch)}" if code.branch else ""
