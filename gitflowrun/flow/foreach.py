@@ -15,7 +15,6 @@ from itertools import islice
 from typing import Any
 
 __all__ = [
-    "MAX_NUM_SPLITS",
     "MAX_VALUE_CHARS",
     "brief",
     "is_items_artifact",
@@ -25,8 +24,6 @@ __all__ = [
     "needs_list",
 ]
 
-MAX_NUM_SPLITS = 100
-"""The most items a foreach may have unless the user says otherwise: Metaflow's protection from mistakes."""
 MAX_VALUE_CHARS = 30
 """The length of an item's text, as in Metaflow."""
 _MAX_NESTING = 3  # deeper containers are shown by their own str()

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from gitflowrun.errors import FlowError
-from gitflowrun.flow.foreach import MAX_NUM_SPLITS, item_at, items_artifact
+from gitflowrun.flow.foreach import item_at, items_artifact
+from gitflowrun.limits import MAX_NUM_SPLITS
 from gitflowrun.names import nearest
 from gitflowrun.values import field, mutable
 
