@@ -1,6 +1,8 @@
 """All limits of the package: sizes, counts and times, by layer, each with its unit.
 
-Settings that users change are in `settings`; limits of flows and of names stand with their rules.
+Elsewhere stand: what users may change, as the largest file of a snapshot and of a log (`settings`); the size of a
+record or message that is decoded (`msgpack.RECORD`, `msgpack.MESSAGE`); limits of tags and ref names (`names`), of
+output and its times (`runs.layout`, `runs.line_times`), and of run ids (`runs.ids`).
 """
 
 # ---- Git: objects, packs, refs, remotes ----

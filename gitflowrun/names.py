@@ -1,7 +1,7 @@
 """Names as types: pathspecs, run ids, ref names, digests and tags, parsed and checked without a repository.
 
 A name is checked once, where it enters, and carried as its type from there on; so a string that reached a
-ref, a path or an argument list of git has passed here.
+ref, a path or an argument list of git has passed here. Which refs there are is said in `runs.layout`.
 """
 
 from __future__ import annotations

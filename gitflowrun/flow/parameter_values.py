@@ -1,7 +1,8 @@
 """The values of a run's parameters: checks of the declarations, then command line, environment and defaults.
 
-A value is what was given, else what the environment says, else the default; a deploy-time function (a default
-that is a function) is called only when it comes to that, once.
+How a text becomes a value is said in `parameter` (`Parameter.convert`). A value is what was given, else what the
+environment says, else the default; a deploy-time function (a default that is a function) is called only when it comes
+to that, once.
 """
 
 from __future__ import annotations

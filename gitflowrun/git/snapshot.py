@@ -7,7 +7,8 @@ Never touches the index, the work tree, HEAD or loose objects.
 2. `git status` on the copy tells what differs from HEAD and from the index; `git ls-files -v` what it
    does not look at (assume-unchanged, skip-worktree). Nothing at all: the tree is HEAD's own.
 3. `git update-index` takes every changed and every untracked file into the copy, as `git add` would: with
-   the user's filters and line endings. Untracked files that are too big or look like secrets stay out, and
+   the user's filters and line endings. Untracked files that are too big or look like secrets
+   (`settings.SECRET_PATTERNS`) stay out, and
    what git can't read stays out as well: noted, never a failure.
 4. `git write-tree`. The new objects are read from the quarantine and returned: the caller writes them
    into the pack that also gets the commit. Objects that so far lie loose in the repository (a `git add`

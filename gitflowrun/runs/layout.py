@@ -5,6 +5,7 @@ Refs:
     refs/runs/<Flow>/<id>                     the run; its tip is the newest state
     refs/runs/@tags/<Flow>/<tag>/<id>         a tag of a run -> its first commit
     refs/tags/runs/<Flow>/<tag>/<id>          the same as a git tag, for people
+    refs/runs/@archive/<Flow>                 old runs folded together
     refs/runs-remotes/<remote>/...            tracking copies of a remote's refs/runs/...
     refs/runs-trash/<time>/<Flow>/<id>        deleted runs
     refs/notes/runs                           git notes: which run's snapshot a commit is

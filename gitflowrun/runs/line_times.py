@@ -1,8 +1,9 @@
-"""When each line of a task's output was written: the `times` blob. The lines themselves are plain text.
+"""The times of the lines of a task's output as bytes: the `times` blob. The lines themselves are plain text.
 
-A msgpack map: for each stream the deltas between its lines in microseconds, 8 bytes each, little-endian,
-the first counted from `start`. Deltas are mostly zero bytes, which git's compression removes. Of millions
-of lines, only the first ones have times, so that the blob stays small.
+The scheduler takes the times when output arrives (`runtime.scheduler.logs`). A msgpack map: for each stream the
+deltas between its lines in microseconds, 8 bytes each, little-endian, the first counted from `start`. Deltas are
+mostly zero bytes, which git's compression removes. Of millions of lines, only the first ones have times, so that the
+blob stays small.
 """
 
 from __future__ import annotations

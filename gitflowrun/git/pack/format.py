@@ -1,8 +1,9 @@
 """How objects lie in a pack file: headers, zlib streams, deltas (gitformat-pack(5), RFC 1950, RFC 1951).
 
-Pure functions from bytes to bytes. Data that deflate can't shrink (random floats, images, archives) is framed
-as stored blocks: no compression when written, one copy when read. The rest takes the fastest deflate there
-is, igzip level 1 of `isal`: zlib level 6 would be 10 to 25 times slower for a few percent.
+Pure functions from bytes to bytes; `reader` has those that read entry headers from files. Data that deflate can't
+shrink (random floats, images, archives) is framed as stored blocks: no compression when written, one copy when read.
+The rest takes the fastest deflate there is, igzip level 1 of `isal`: zlib level 6 would be 10 to 25 times slower for
+a few percent.
 
 Both libraries are imported inside functions: whoever reads or writes small objects alone does without zlib-ng,
 and without isal who only reads them (3 ms together).
