@@ -47,6 +47,11 @@ FOLD_PACKS = 500
 FOLD_SECONDS = 120.0
 """A fold that takes longer is given up."""
 
+MAX_DIFF_LINES = 20_000
+"""Changed lines of a file that a difference holds as values; of more it holds how many there are."""
+MAX_RENAMES = 1_000
+"""Files among which renames are looked for, as in git."""
+
 USABLE_CPUS = 4
 """Threads that are worth starting: beyond that memory is the limit."""
 

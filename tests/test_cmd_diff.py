@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import subprocess
@@ -72,6 +73,40 @@ def test_the_output_is_a_patch(runs: GitRepo) -> None:
     runs.write("lib/util.py", "x = 1\n")
     runs.git("apply", stdin=text.encode())
     assert (runs.path / "flow.py").read_text() == "a = 1\nb = 3\n"
+
+
+def test_the_output_is_a_patch_whatever_is_configured(runs: GitRepo) -> None:
+    """Settings with which `git apply` would not take it, and programs of the user's, play no part."""
+    plain = diff(runs, "1", "4").out
+    runs.write(".git/info/attributes", "*.py diff=upper\n")
+    for name, value in {
+        "diff.noprefix": "true", "diff.mnemonicPrefix": "true", "diff.external": "false",
+        "diff.upper.textconv": "tr a-z A-Z <", "diff.relative": "true",
+    }.items():  # fmt: skip
+        runs.git("config", name, value)
+    assert diff(runs, "1", "4").out == plain
+    assert diff(GitRepo(runs.path / "lib"), "1", "4").out == plain
+
+
+def test_json(runs: GitRepo) -> None:
+    """One document with both runs, the parameters, and the code file by file, line by line."""
+    done = diff(runs, "1", "4", "--json", "-U", "0", "--exit-code")
+    assert done.code == 1
+    found = json.loads(done.out)
+    assert (found["old"], found["new"]) == ("MyFlow/1", "Other/4")
+    assert found["parameters"] == [{"name": "alpha", "old": "0.5", "new": "0.7"}]
+    code = found["code"]
+    assert code["old"] == runs.git("rev-parse", "runs/MyFlow/1:code")
+    assert (code["insertions"], code["deletions"]) == (2, 2)
+    assert [file["new_path"] for file in code["files"]] == ["flow.py", "lib/util.py"]
+    (hunk,) = code["files"][0]["hunks"]
+    assert [(line["origin"], line["text"]) for line in hunk["lines"]] == [
+        ("-", "b = 2\n"), ("+", "b = 3\n"),
+    ]  # fmt: skip
+    inside = GitRepo(runs.path / "lib")
+    paths = json.loads(diff(inside, "1", "4", "--json", "util.py").out)["code"]["files"]
+    assert [file["new_path"] for file in paths] == ["lib/util.py"]
+    assert json.loads(diff(runs, "1", "2", "--json").out)["code"]["files"] == []
 
 
 def test_paths_and_forms(runs: GitRepo) -> None:

@@ -3,6 +3,14 @@
 The exit code is that of `git diff`: 0 whether or not anything differs, so that a script with `set -e` goes on;
 with `--exit-code` it is 1 when something does. 128: a run is not there; 129: the command line is wrong. The output
 applies with `git apply`, which skips the lines about parameters.
+
+With `--json` it is one document instead:
+
+    {"old": "MyFlow/1", "new": "MyFlow/2",                     the runs
+     "parameters": [{"name": ..., "old": ..., "new": ...}],    a side is null where it has no such parameter
+     "code": {"old": ..., "new": ...,                          ids of the trees
+              "insertions": ..., "deletions": ...,             lines, of all files
+              "files": [...]}}                                 as `gitflowrun.git.diff.FileDiff` describes them
 """
 
 from __future__ import annotations
@@ -15,8 +23,10 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from gitflowrun.cli.errors import DIFFERS, GIT, invoke
+from gitflowrun.cli.output.tables import as_json
 from gitflowrun.cli.output.terminal import open_screen
 from gitflowrun.cli.output.text import printable
+from gitflowrun.git.diff import diff_trees
 from gitflowrun.git.repository import Repository
 from gitflowrun.porcelain.compare import FORMATS, code_diff, compare_parameters
 from gitflowrun.runs.runs import RunStore
@@ -24,10 +34,12 @@ from gitflowrun.runs.runs import RunStore
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from gitflowrun.porcelain.compare import CodeDiff
+    from gitflowrun.cli.output.terminal import Screen
+    from gitflowrun.porcelain.compare import CodeDiff, Difference
 
 __all__ = ["main"]
 
+_JSON = "json"
 _PROGRAM = "python -m gitflowrun.cmd.diff"
 
 
@@ -40,7 +52,9 @@ def _forms(command: Callable[..., Any]) -> Callable[..., Any]:
     for form in FORMATS:
         option = click.option(f"--{form}", "form", flag_value=form, help="As in git-diff(1).")
         command = option(command)
-    return command
+    return click.option("--json", "form", flag_value=_JSON, help="Print one JSON document.")(
+        command
+    )
 
 
 @click.command(epilog="A run is named as for `git runs`: 12, MyFlow/12, @latest, a tag.")
@@ -62,23 +76,34 @@ def _diff(
 ) -> int:
     """Show what differs between two runs, in parameters and code; of the code only PATHs if any are given."""
     repo = Repository.discover()
-    runs = [RunStore(repo).find(run) for run in (old, new)]
-    parameters = compare_parameters(*runs)
+    before, after = (RunStore(repo).find(run) for run in (old, new))
+    parameters = compare_parameters(before, after)
+    trees, places = (before.code_tree, after.code_tree), [_from_top(repo, path) for path in paths]
     with open_screen(repo, page=True) as screen:
-        code = code_diff(
-            repo, *(run.code_tree for run in runs), paths=[_from_top(repo, path) for path in paths],
-            form=form or "patch", colour=screen.style.colour, context=context,
-        )  # fmt: skip
-        if parameters:
-            heading = "..".join(run.pathspec for run in runs)
-            screen.line(screen.style.bold(f"parameters {heading}"))
-        for item in parameters:
-            if item.old is not None:
-                screen.line(screen.style.red(printable(f"-{item.name}: {item.old}")))
-            if item.new is not None:
-                screen.line(screen.style.green(printable(f"+{item.name}: {item.new}")))
-        _write(code, screen.out)
-    return DIFFERS if exit_code and (parameters or code.differs) else 0
+        if form == _JSON:
+            code = diff_trees(repo, *trees, paths=places, context=3 if context is None else context)
+            names = {"old": before.pathspec, "new": after.pathspec}
+            screen.line(as_json({**names, "parameters": parameters, "code": code}))
+            differs = bool(code.files)
+        else:
+            text = code_diff(
+                repo, *trees, paths=places, form=form or "patch", colour=screen.style.colour, context=context
+            )  # fmt: skip
+            heading = f"parameters {before.pathspec}..{after.pathspec}"
+            _show(heading, parameters, text, screen)
+            differs = text.differs
+    return DIFFERS if exit_code and (parameters or differs) else 0
+
+
+def _show(heading: str, parameters: Sequence[Difference], code: CodeDiff, screen: Screen) -> None:
+    if parameters:
+        screen.line(screen.style.bold(heading))
+    for item in parameters:
+        if item.old is not None:
+            screen.line(screen.style.red(printable(f"-{item.name}: {item.old}")))
+        if item.new is not None:
+            screen.line(screen.style.green(printable(f"+{item.name}: {item.new}")))
+    _write(code, screen.out)
 
 
 def _write(code: CodeDiff, out: TextIO) -> None:

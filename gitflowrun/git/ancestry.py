@@ -63,6 +63,23 @@ def reachable(repo: Repository, commits: Collection[Oid], tip: Oid) -> set[Oid]:
     return with_libgit2(repo, walk, bring=lambda: repo.git.run("rev-list", "--count", str(tip)))
 
 
+def descendants(repo: Repository, commits: Collection[Oid], base: Oid) -> set[Oid]:
+    """Those of `commits` that have `base` in their history, `base` included; what is not here has not.
+
+    Raises:
+        RepositoryError: libgit2 can't read the repository.
+    """
+    here = set(repo.objects.packs.homes(commits))
+    listed = "".join(f"{oid}\n" for oid in here).encode()
+    return with_libgit2(
+        repo,
+        lambda library: {
+            oid for oid in here if oid == base or library.descendant_of(str(oid), str(base))
+        },
+        bring=lambda: repo.git.run("rev-list", "--count", "--stdin", stdin=listed),
+    )
+
+
 def ahead_behind(repo: Repository, one: Oid, other: Oid) -> AheadBehind:
     """How many commits only the history of `one`, and only that of `other`, has.
 

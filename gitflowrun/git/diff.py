@@ -1,7 +1,8 @@
 """The difference between two trees as values: files, renames, statistics, hunks and lines. Made by libgit2.
 
 Text that a person reads, or that `git apply` takes, comes from `git diff` (`porcelain.compare`); this is for
-programs. pygit2 is imported when a difference is asked for, and not before: loading it costs 60-90 ms of CPU.
+programs, and the user's settings play no part in it. pygit2 is imported when a difference is asked for, and not
+before: loading it costs 60-90 ms of CPU.
 
 libgit2 knows nothing of partial clones: it raises KeyError for an object that git would fetch. So git is asked
 for the same difference then, which brings what is missing, and libgit2 is asked once more.
@@ -12,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import MissingObject, RepositoryError
+from gitflowrun.limits import MAX_DIFF_LINES, MAX_RENAMES
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
@@ -77,7 +79,8 @@ class FileDiff:
         binary: Whether git takes its content for binary: then there are no hunks and no counts.
         insertions: Lines added.
         deletions: Lines deleted.
-        hunks: The changes.
+        hunks: The changes; none where more lines differ than are worth a value each.
+        complete: Whether `hunks` has them all.
     """
 
     status: str
@@ -89,25 +92,26 @@ class FileDiff:
     insertions: int
     deletions: int
     hunks: tuple[Hunk, ...] = ()
+    complete: bool = True
 
 
 @frozen
 class TreeDiff:
-    """The difference between two trees: the files that differ, in the order of git."""
+    """The difference between two trees.
+
+    Attributes:
+        old: The tree before.
+        new: The tree after.
+        insertions: Lines added in all files.
+        deletions: Lines deleted in all files.
+        files: The files that differ, in the order of git.
+    """
 
     old: Oid
     new: Oid
+    insertions: int = 0
+    deletions: int = 0
     files: tuple[FileDiff, ...] = ()
-
-    @property
-    def insertions(self) -> int:
-        """Lines added in all files."""
-        return sum(file.insertions for file in self.files)
-
-    @property
-    def deletions(self) -> int:
-        """Lines deleted in all files."""
-        return sum(file.deletions for file in self.files)
 
 
 def diff_trees(
@@ -119,7 +123,8 @@ def diff_trees(
         repo: The repository.
         old: The tree before.
         new: The tree after.
-        paths: Only these files and directories, from the top.
+        paths: Only what git takes these for, from the top: names, patterns, pathspecs. A file that was renamed
+            to or from such a place is there.
         context: Lines around a change.
 
     Raises:
@@ -129,14 +134,24 @@ def diff_trees(
     if old == new:
         return TreeDiff(old, new)
 
+    names = _names(repo, old, new, paths) if paths else None
+
+    def wanted(file: FileDiff) -> bool:
+        return names is None or file.old_path in names or file.new_path in names
+
     def compare(library: pygit2.Repository) -> TreeDiff:
         import pygit2
+        from pygit2.enums import DiffFind, DiffOption
 
         before, after = library[str(old)].peel(pygit2.Tree), library[str(new)].peel(pygit2.Tree)
-        diff = before.diff_to_tree(after, context_lines=context)
-        diff.find_similar()
-        files = (_file(patch) for patch in diff if patch is not None)
-        return TreeDiff(old, new, tuple(file for file in files if _wanted(file, paths)))
+        # Hunks begin where git lets them begin.
+        diff = before.diff_to_tree(after, DiffOption.INDENT_HEURISTIC, context)
+        # By itself it would do as `diff.renames` says.
+        diff.find_similar(DiffFind.FIND_RENAMES, rename_limit=MAX_RENAMES)
+        every = (_file(patch) for patch in diff if patch is not None)
+        files = tuple(file for file in every if wanted(file))
+        insertions = sum(file.insertions for file in files)
+        return TreeDiff(old, new, insertions, sum(file.deletions for file in files), files)
 
     return with_libgit2(
         repo, compare, bring=lambda: repo.git.run("diff", "--numstat", "-M", str(old), str(new))
@@ -178,6 +193,7 @@ def _file(patch: pygit2.Patch) -> FileDiff:
     delta = patch.delta
     status = _STATUS.get(delta.status_char(), "modified")
     _, insertions, deletions = patch.line_stats
+    complete = insertions + deletions <= MAX_DIFF_LINES
     return FileDiff(
         status,
         None if status == "added" else _text(delta.old_file.raw_path),
@@ -187,7 +203,8 @@ def _file(patch: pygit2.Patch) -> FileDiff:
         bool(delta.is_binary),
         insertions,
         deletions,
-        tuple(map(_hunk, patch.hunks)),
+        tuple(map(_hunk, patch.hunks)) if complete else (),
+        complete,
     )
 
 
@@ -216,12 +233,9 @@ def _text(raw: bytes) -> str:
     return raw.decode(errors="surrogateescape")
 
 
-def _wanted(file: FileDiff, paths: Sequence[str]) -> bool:
-    wanted = [path.rstrip("/") for path in paths if path not in {"", "."}]
-    if len(wanted) < len(paths) or not paths:
-        return True
-    return any(
-        name is not None and (name == path or name.startswith(f"{path}/"))
-        for name in (file.old_path, file.new_path)
-        for path in wanted
+def _names(repo: Repository, old: Oid, new: Oid, paths: Sequence[str]) -> frozenset[str]:
+    """The files that differ below `paths`: git alone has the rules of pathspecs."""
+    out = repo.git.run(
+        "diff-tree", "-r", "-z", "--name-only", "--no-renames", str(old), str(new), "--", *paths
     )
+    return frozenset(map(_text, out.split(b"\0")))

@@ -1,7 +1,6 @@
 """What differs between two runs: parameters, code, results, environments.
 
-Code is compared by `git diff` of the two snapshots, so the user's own settings hold (algorithm, renames, moved
-lines); external diff programs are left out, because they open windows.
+Code as text is what `git diff` of the two snapshots says; as values it comes from `git.diff`.
 """
 
 from __future__ import annotations
@@ -36,6 +35,10 @@ __all__ = [
 
 FORMATS = ("patch", "stat", "shortstat", "numstat", "name-only", "name-status", "word-diff")
 """How a difference of code can be written; options of git-diff(1)."""
+_APPLICABLE = (
+    "--no-ext-diff", "--no-textconv", "--src-prefix=a/", "--dst-prefix=b/", "--submodule=short", "--no-relative",
+)  # fmt: skip
+"""Options against settings with which `git apply` would not take a patch."""
 _SHORT = 7
 
 
@@ -119,7 +122,10 @@ def code_diff(
     colour: bool = False,
     context: int | None = None,
 ) -> CodeDiff:
-    """Compare two code trees.
+    """Compare two code trees for a person, or for `git apply`; values come from `git.diff`.
+
+    The user's own settings hold (algorithm, renames, moved lines) but for those that make a patch one that does
+    not apply, and for programs that they name: those open windows, or show something else than the files.
 
     Args:
         repo: The repository.
@@ -138,7 +144,7 @@ def code_diff(
         raise UsageError(f"there is no form {form!r} of a diff", hint=f"use {', '.join(FORMATS)}")
     if old == new:
         return CodeDiff(old, new, b"")
-    options = ["--no-ext-diff", f"--{form}", f"--color={'always' if colour else 'never'}"]
+    options = [*_APPLICABLE, f"--{form}", f"--color={'always' if colour else 'never'}"]
     if context is not None:
         options.append(f"--unified={context}")
     text = repo.git.run("diff", *options, str(old), str(new), "--", *paths)

@@ -1,3 +1,5 @@
+"""Where commits stand in the history."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -5,7 +7,13 @@ from pathlib import Path
 import pytest
 
 from gitflowrun.errors import NotFound
-from gitflowrun.git.ancestry import AheadBehind, ahead_behind, commit_of, reachable
+from gitflowrun.git.ancestry import (
+    AheadBehind,
+    ahead_behind,
+    commit_of,
+    descendants,
+    reachable,
+)
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.repository import Repository
 from tests.helpers.repos import GitRepo, make_repo
@@ -38,6 +46,24 @@ def test_what_is_in_a_history(repo: GitRepo) -> None:
     found = reachable(opened, {*oids.values(), Oid(b"\7" * 20)}, _oid(repo, "side"))
     assert {name for name, oid in oids.items() if oid in found} == {"side", "side~1", "main~2"}
     assert reachable(opened, set(), _oid(repo, "side")) == set()
+
+
+def test_what_came_after(repo: GitRepo) -> None:
+    """Commits that have another one in their history, that one included; what is nowhere came after nothing."""
+    opened = Repository.discover(repo.path)
+    oids = {name: _oid(repo, name) for name in ("main", "main~1", "main~2", "side")}
+    found = descendants(opened, {*oids.values(), Oid(b"\7" * 20)}, _oid(repo, "v1"))
+    assert {name for name, oid in oids.items() if oid in found} == {"main", "main~1"}
+
+
+def test_a_replaced_commit_is_the_one_that_was_made(repo: GitRepo) -> None:
+    """`git replace` changes what people see of the history, not what a run's code came from."""
+    old, new = _oid(repo, "main~2"), _oid(repo, "main")
+    repo.git("replace", "--graft", str(new))
+    opened = Repository.discover(repo.path)
+    assert reachable(opened, {old}, new) == {old}
+    assert descendants(opened, {new}, old) == {new}
+    assert ahead_behind(opened, new, old) == AheadBehind(2, 0)
 
 
 def test_ahead_and_behind(repo: GitRepo) -> None:

@@ -1,3 +1,5 @@
+"""Differences between trees as values."""
+
 from __future__ import annotations
 
 import subprocess
@@ -5,6 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from gitflowrun.errors import MissingObject
 from gitflowrun.git import diff
@@ -86,6 +90,9 @@ def test_paths_limit_the_difference(repo: GitRepo) -> None:
         found = diff_trees(opened, old, new, paths=paths)
         assert [file.new_path for file in found.files] == expected
     assert len(diff_trees(opened, old, new, paths=["."]).files) == 3
+    for paths, expected in ((["*/x"], ["a/x", "b/x"]), ([":!a"], ["ab", "b/x"])):
+        found = diff_trees(opened, old, new, paths=paths)
+        assert [file.new_path for file in found.files] == expected
 
 
 def test_equal_trees_open_no_library(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,3 +149,58 @@ def test_an_object_that_is_nowhere(repo: GitRepo) -> None:
     with pytest.raises(Exception, match=r".") as caught:
         diff_trees(Repository.discover(repo.path), tree, Oid(b"\1" * 20))
     assert type(caught.value).__module__ == MissingObject.__module__
+
+
+@settings(
+    max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+)
+@given(
+    st.lists(st.sampled_from(["a", "-- b", "", "@@ -1 +1 @@", "\r", "caf\xe9"]), max_size=12),
+    st.lists(st.sampled_from(["a", "++ b", "", "\\ No newline", "\r", "caf\xe9"]), max_size=12),
+    st.booleans(),
+    st.sampled_from(["utf-8", "latin-1"]),
+)
+def test_lines_are_those_of_the_files(
+    repo: GitRepo, before: list[str], after: list[str], ends: bool, encoding: str
+) -> None:
+    """Whatever is in them, the lines of a side make up its file, and the counts are git's."""
+    texts = ["\n".join(lines) + "\n" * (ends and bool(lines)) for lines in (before, after)]
+    datas = [text.encode(encoding) for text in texts]
+    old, new = (_tree(repo, {"f": data}) for data in datas)
+    found = diff_trees(Repository.discover(repo.path), old, new, context=100)
+    for file in found.files:
+        for origin, data in zip("-+", datas, strict=True):
+            lines = [
+                line.text.encode(errors="surrogateescape")
+                for hunk in file.hunks
+                for line in hunk.lines
+                if line.origin in {" ", origin}
+            ]
+            assert b"".join(lines) == data
+        numstat = repo.git("diff", "--numstat", str(old), str(new)).split()[:2]
+        assert [str(file.insertions), str(file.deletions)] == numstat
+
+
+def test_the_users_settings_play_no_part(repo: GitRepo) -> None:
+    """Renames, drivers and programs that are configured change nothing."""
+    old = _tree(repo, {"a.py": "a\n\nb\n", "old": TEXT})
+    new = _tree(repo, {"a.py": "a\n\nc\n", "old": None, "new": TEXT})
+    plain = diff_trees(Repository.discover(repo.path), old, new)
+    (repo.path / ".git" / "info" / "attributes").write_text("*.py diff=upper\n")
+    for name, value in {
+        "diff.renames": "false", "diff.upper.textconv": "tr a-z A-Z <", "diff.external": "false",
+        "diff.noprefix": "true", "diff.context": "0", "diff.algorithm": "patience",
+    }.items():  # fmt: skip
+        repo.git("config", name, value)
+    assert diff_trees(Repository.discover(repo.path), old, new) == plain
+
+
+def test_a_file_with_very_many_changes(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a file with more changed lines than are worth a value each, only the counts are there."""
+    monkeypatch.setattr(diff, "MAX_DIFF_LINES", 10)
+    old = _tree(repo, {"few": "1\n", "many": ""})
+    new = _tree(repo, {"few": "2\n", "many": TEXT})
+    few, many = diff_trees(Repository.discover(repo.path), old, new).files
+    assert (many.insertions, many.hunks, many.complete) == (40, (), False)
+    assert few.complete
+    assert few.hunks

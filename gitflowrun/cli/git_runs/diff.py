@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from gitflowrun.cli.output.terminal import Screen
+    from gitflowrun.git.diff import FileDiff, TreeDiff
     from gitflowrun.git.repository import Repository
     from gitflowrun.porcelain.compare import ArtifactDifference, Difference
     from gitflowrun.porcelain.overview import ArtifactRow
@@ -29,6 +31,8 @@ __all__ = ["diff_command"]
 _SHORT = 7
 _TWO = 2
 _BEFORE = "@{-1}"
+_BAR = 40
+"""Columns of the longest bar of `+` and `-`."""
 
 
 @click.command(name="diff")
@@ -82,6 +86,7 @@ class _Comparison:
     def __init__(
         self, repo: Repository, old: StoredRun, new: StoredRun, *, patch: bool, colour: bool
     ) -> None:
+        from gitflowrun.git.diff import diff_trees
         from gitflowrun.porcelain.compare import (
             code_diff,
             compare_artifacts,
@@ -93,28 +98,27 @@ class _Comparison:
         self.parameters = compare_parameters(old, new)
         self.environment = compare_environments(old, new)
         self.artifacts = compare_artifacts(old, new)
-        form = "patch" if patch else "stat"
-        self.code = code_diff(repo, old.code_tree, new.code_tree, form=form, colour=colour)
+        self.code = diff_trees(repo, old.code_tree, new.code_tree)
+        self.patch = (
+            code_diff(repo, old.code_tree, new.code_tree, colour=colour).text if patch else None
+        )
 
     @property
     def differs(self) -> bool:
         """Whether the runs differ in anything but time."""
-        return bool(self.parameters or self.environment or self.artifacts or self.code.differs)
+        return bool(self.parameters or self.environment or self.artifacts or self.code.files)
 
     def to_map(self) -> dict[str, Any]:
-        """The comparison as `--json` shows it."""
-        return {
+        """The comparison as `--json` shows it; the patch with `--patch` alone."""
+        found = {
             "old": self.old.pathspec,
             "new": self.new.pathspec,
             "parameters": self.parameters,
             "environment": self.environment,
             "artifacts": self.artifacts,
-            "code": {
-                "old": self.code.old,
-                "new": self.code.new,
-                "diff": self.code.text.decode(errors="replace"),
-            },
+            "code": self.code,
         }
+        return found if self.patch is None else {**found, "patch": _text(self.patch)}
 
     def lines(self, screen: Screen) -> Iterator[str]:
         """The comparison for a person."""
@@ -125,9 +129,9 @@ class _Comparison:
         yield from _section("Parameters", _pairs(self.parameters, screen), screen)
         yield from _section("Environment", _pairs(self.environment, screen), screen)
         yield from _section("Artifacts", _artifacts(self.artifacts, screen), screen)
-        if self.code.differs:
-            text = self.code.text.decode(errors="replace").rstrip("\n")
-            yield from _section("Code", text.split("\n"), screen)
+        if self.code.files:
+            patch = self.patch and _text(self.patch).rstrip("\n").split("\n")
+            yield from _section("Code", patch or _code(self.code, screen), screen)
 
 
 def _section(title: str, lines: Iterable[str], screen: Screen) -> Iterator[str]:
@@ -136,6 +140,31 @@ def _section(title: str, lines: Iterable[str], screen: Screen) -> Iterator[str]:
         yield ""
         yield screen.style.bold(title)
         yield from found
+
+
+def _code(code: TreeDiff, screen: Screen) -> Iterator[str]:
+    """The files that differ, as `git diff --stat` lists them."""
+    names = [_name(file) for file in code.files]
+    width = max(map(len, names), default=0)
+    most = max((file.insertions + file.deletions for file in code.files), default=0)
+    scale = min(1.0, _BAR / most) if most else 1.0
+    for name, file in zip(names, code.files, strict=True):
+        plus, minus = (ceil(count * scale) for count in (file.insertions, file.deletions))
+        bar = screen.style.green("+" * plus) + screen.style.red("-" * minus)
+        count = "Bin" if file.binary else f"{file.insertions + file.deletions:>{len(str(most))}}"
+        yield f" {name:<{width}} | {count} {bar}".rstrip()
+    if code.files:
+        files = f"{len(code.files)} file{'' if len(code.files) == 1 else 's'} changed"
+        yield f" {files}, {code.insertions} insertions(+), {code.deletions} deletions(-)"
+
+
+def _name(file: FileDiff) -> str:
+    old, new = (printable(path or "") for path in (file.old_path, file.new_path))
+    return f"{old} => {new}" if file.status == "renamed" else new or old
+
+
+def _text(patch: bytes) -> str:
+    return patch.decode(errors="replace")
 
 
 def _pairs(rows: Iterable[Difference], screen: Screen) -> Iterator[str]:

@@ -169,11 +169,16 @@ def test_diff_of_equal_runs(repo: GitRepo, runs: Runs) -> None:
 
 def test_diff_as_json(repo: GitRepo, runs: Runs) -> None:
     """--json has both sides of everything that differs."""
+    repo.write("model.py", "a = 1\n")
     _run(repo, value=1)
+    repo.write("model.py", "a = 2\n")
     _run(repo, value=2)
     shown = json.loads(runs("diff", "--json").out)
     assert (shown["old"], shown["new"], shown["parameters"]) == ("MyFlow/1", "MyFlow/2", [])
     (row,) = shown["artifacts"]
     assert (row["name"], row["old"]["preview"], row["new"]["preview"]) == ("value", "1", "2")
-    assert shown["code"]["old"] == shown["code"]["new"]
-    assert shown["code"]["diff"] == ""
+    assert (shown["code"]["insertions"], shown["code"]["deletions"]) == (1, 1)
+    (file,) = shown["code"]["files"]
+    assert (file["new_path"], file["status"], len(file["hunks"])) == ("model.py", "modified", 1)
+    assert "patch" not in shown
+    assert "+a = 2\n" in json.loads(runs("diff", "--json", "--patch").out)["patch"]
