@@ -26,7 +26,6 @@ The tree of a run's commit:
 from __future__ import annotations
 
 import re
-from urllib.parse import quote
 
 from gitflowrun.errors import InvalidPathspec, TaggingError
 from gitflowrun.names import Digest, RefName, RunId, decode_tag, encode_tag
@@ -188,5 +187,9 @@ def chunk_name(digest: Digest) -> bytes:
 
 def data_name(artifact: str, suffix: str, *, chunked: bool = False) -> bytes:
     """The entry of an artifact below `data/`; names that are no identifiers are percent-encoded."""
-    name = artifact if artifact.isidentifier() else quote(artifact, safe="").replace(".", "%2E")
+    name = artifact
+    if not artifact.isidentifier():
+        from urllib.parse import quote
+
+        name = quote(artifact, safe="").replace(".", "%2E")
     return f"{name}{suffix}{'.chunks' if chunked else ''}".encode()

@@ -84,8 +84,12 @@ def repository(path: Path, files: dict[str, str]) -> Path:
 
 
 def environment() -> dict[str, str]:
-    """The environment in which programs find this checkout's gitflowrun."""
-    return {"PYTHONPATH": str(ROOT), "USER": os.environ.get("USER", "ada")}
+    """The environment in which programs find this checkout's gitflowrun, and may keep what they compile."""
+    return {
+        "PYTHONPATH": str(ROOT),
+        "USER": os.environ.get("USER", "ada"),
+        "PYTHONDONTWRITEBYTECODE": "",
+    }
 
 
 def describe() -> str:
