@@ -112,7 +112,7 @@ def kill_after(flow: Background, seconds: float) -> int:
     return 1
 
 
-def test_a_killed_front_process_ends_the_run(repo: GitRepo, marker: Path) -> None:
+def test_a_killed_launcher_process_ends_the_run(repo: GitRepo, marker: Path) -> None:
     """The scheduler commits what is finished, kills what runs, and says interrupted."""
     repo.write("f.py", foreach_flow("if self.input: time.sleep(60)"))
     flow = start(repo, marker, "run")

@@ -111,8 +111,8 @@ class Background:
         return self.process.wait(seconds)
 
     def children(self) -> dict[str, int]:
-        """The processes of the run by their part: `front`, `scheduler`, `zygote`."""
-        parts = {"front": self.process.pid}
+        """The processes of the run by their part: `launcher`, `scheduler`, `zygote`."""
+        parts = {"launcher": self.process.pid}
         for pid in _children(self.process.pid):
             parts["scheduler" if b"scheduler_main.py" in _command(pid) else "zygote"] = pid
         return parts
