@@ -47,6 +47,71 @@ FOLD_PACKS = 500
 FOLD_SECONDS = 120.0
 """A fold that takes longer is given up."""
 
+# Packs. Where nothing else is said, bytes.
+KEEP_GRACE = 3_600.0
+"""Seconds for which the packs of dead owners stay kept: the scheduler may be about to publish them."""
+FOREIGN_KEEP_GRACE = 7 * 86_400.0
+"""The same for owners on other machines, whose processes can't be asked."""
+WRITE_TRIES = 3
+"""Times that a pack is written while somebody removes the place for it."""
+PACK_BY_THREADS = 1 << 20
+"""Packs from this size on are written by several threads, if the objects are not tiny."""
+OBJECTS_BY_THREADS = 32 << 10
+"""The average size from which on they are not tiny."""
+PACK_AHEAD = 16 << 20
+"""Objects whose entries are made before there is room for them."""
+PACK_BUFFER = 1 << 20
+"""Below the size of a huge page, which a forked task would fill with zeros for a few bytes."""
+LARGE_PACK_BUFFER = 8 << 20
+"""The same where threads write: half of it takes 10 % longer, for each direct write has its price."""
+PACK_BUFFERS = 3
+"""How many there are: one is filled while others are hashed and written."""
+DIRECT_FROM = 16 << 20
+"""Packs expected to be at least this large are written past the page cache.
+
+Measured: from 4 MiB on, direct writes take half the time of buffered ones, a third from 64 MiB; the first read
+afterwards comes from the disk. At 16 MiB, writing and one reading together are faster than buffered.
+"""
+WRITE_BACK = 32 << 20
+"""What others write is sent to the disk in such steps, so that the last fsync finds little to do."""
+DEFLATE_FROM = 128
+"""Smaller data is stored: deflate rarely beats the 11 bytes of its frame."""
+ESTIMATE_UP_TO = 4 << 10
+"""For data up to this size deflate with fixed codes is a cheap estimate: 3 us instead of 30 for noise."""
+SAMPLE = 4 << 10
+SAMPLES = 8
+"""How many samples of larger data are deflated before the whole is."""
+DEFLATE_BY_STEPS = 4 << 20
+"""Larger data is not held a second time while it is deflated."""
+DEFLATE_STEP = 4 << 20
+CHECKSUM_BY_VECTORS = 32 << 10
+"""From here on the checksums of zlib-ng pay for its import."""
+OPEN_PACKS = 100
+"""Packs of a process that are kept open, at most: packs may be thousands."""
+READ_INDEX_UP_TO = 1 << 20
+"""Larger indexes are mapped."""
+READ_FILE_UP_TO = 64 << 10
+"""Smaller packs and loose objects are read when they are opened: an open file takes a descriptor."""
+INFLATE_AT_ONCE = 64 << 10
+INFLATE_FEED = 256 << 10
+"""Read from a file for one step of inflating."""
+INFLATE_STEP = 1 << 20
+"""What comes out of one step, at most."""
+STREAM_HEAD = 4096
+"""Read where only the beginning of a stream is wanted."""
+BEST_RATIO = 1040
+"""How many times its size a zlib stream can hold, and a little more: deflate shrinks 1,032 times at best."""
+VIEWS_A_CALL = 1024
+"""Buffers that Linux fills in one `preadv`."""
+MAX_PACK_NAMES = 16 << 20
+"""Names of packs in a multi-pack-index; more is taken for damage."""
+ALTERNATES_DEPTH = 5
+"""Object directories that borrow from one another, as in git."""
+READ_ATTEMPTS = 5
+"""Times that an object is looked for while packs come and go."""
+RACY = 100_000_000
+"""Nanoseconds within which a directory may change and keep its time: such a listing is not relied on."""
+
 MAX_DIFF_LINES = 20_000
 """Changed lines of a file that a difference holds as values; of more it holds how many there are."""
 MAX_RENAMES = 1_000

@@ -4,7 +4,7 @@ Text that a person reads, or that `git apply` takes, comes from `git diff` (`por
 programs, and the user's settings play no part in it. pygit2 is imported when a difference is asked for, and not
 before: loading it costs 60-90 ms of CPU.
 
-libgit2 knows nothing of partial clones: it raises KeyError for an object that git would fetch. So git is asked
+libgit2 fetches nothing for a partial clone: it raises KeyError for an object that git would fetch. So git is asked
 for the same difference then, which brings what is missing, and libgit2 is asked once more.
 """
 

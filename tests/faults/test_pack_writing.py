@@ -233,11 +233,11 @@ def test_a_repository_that_may_not_be_written(repo: GitRepo) -> None:
 WRITER = """if True:
     import os, random, sys
     from pathlib import Path
-    from gitflowrun.git.pack import output
+    from gitflowrun.git.pack import writer
     from gitflowrun.git.objects import ObjectType
     from gitflowrun.git.pack.publish import PackObject, PackStore
     from gitflowrun.settings import Durability
-    output.DIRECT_FROM = int(sys.argv[1])
+    writer.DIRECT_FROM = int(sys.argv[1])
     store = PackStore(Path(".git/objects"), Path(".git/gitflowrun/incoming"), durability=Durability.SAFE)
     seed = 0
     while True:

@@ -5,11 +5,11 @@ shrink (random floats, images, archives) is framed as stored blocks: no compress
 The rest takes the fastest deflate there is, igzip level 1 of `isal`: zlib level 6 would be 10 to 25 times slower for
 a few percent.
 
-Both libraries are imported inside functions: whoever reads or writes small objects alone does without zlib-ng,
-and without isal who only reads them (3 ms together).
+Both libraries are imported inside functions (3 ms): small objects are read without them and written without
+zlib-ng.
 
 isal leaves the upper halves of vector registers in use, and then hashlib's SHA-1 is a third slower in the same
-thread, until somebody clears them: zlib-ng does. So checksums are zlib-ng's, though isal has them too and is
+thread, until a function of zlib-ng has cleared them. So checksums are zlib-ng's, though isal has them too and is
 as fast, and that of a stream is computed before its object's id.
 """
 
@@ -21,6 +21,15 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import CorruptRecord
+from gitflowrun.limits import (
+    CHECKSUM_BY_VECTORS,
+    DEFLATE_BY_STEPS,
+    DEFLATE_FROM,
+    DEFLATE_STEP,
+    ESTIMATE_UP_TO,
+    SAMPLE,
+    SAMPLES,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -54,18 +63,10 @@ ZLIB_HEADER = b"\x78\x01"
 CHECKSUM = 4
 """Bytes of the Adler-32 that ends a zlib stream."""
 
-# What decides whether data is deflated; sizes are bytes.
-_WORTH_TRYING = 128  # below, deflate rarely beats the 11 bytes of a stored frame
-_TINY = (
-    4 << 10
-)  # up to here a deflate with fixed codes is a cheap estimate: 3 us instead of 30 for noise
+# What decides, beside sizes, whether data is deflated.
 _UNIFORM = 1.25  # by which fixed codes inflate data whose bytes are all equally frequent, and more
-_SAMPLES, _SAMPLE = 8, 4 << 10
 _SAMPLE_RATIO = 0.90  # to which a sample must shrink for the whole to be tried
 _KEEP_RATIO = 0.95  # to which the whole must shrink to pay for inflating it at every read
-_LARGE = 4 << 20  # from here on deflated in steps, so that memory does not grow with the object
-_STEP = 4 << 20
-_VECTORISED = 32 << 10  # from here on zlib-ng's checksums pay for its import
 
 _PACK_HEADER = struct.Struct(">4sII")
 _COPY = 0x80  # the bit of a delta's instruction that says it copies from the base
@@ -104,10 +105,10 @@ def zlib_stream(data: memoryview) -> Iterable[Buffer]:
         data: Bytes, which must not change before the pieces are used: stored pieces are views of them.
     """
     if _is_compressible(data):
-        if len(data) > _LARGE:
+        if len(data) > DEFLATE_BY_STEPS:
             return _deflated_in_steps(data)
         packed = _deflate(data)
-        most = len(data) * _KEEP_RATIO if len(data) > _SAMPLES * _SAMPLE else len(data)
+        most = len(data) * _KEEP_RATIO if len(data) > SAMPLES * SAMPLE else len(data)
         if len(packed) < most:
             return (packed,)
     return stored_stream(data)
@@ -126,7 +127,7 @@ def stored_stream(data: memoryview) -> list[Buffer]:
 
 def crc32(data: Buffer, value: int = 0) -> int:
     """The CRC-32 of `data`, going on from `value`, that of what is before it."""
-    if len(data) < _VECTORISED:
+    if len(data) < CHECKSUM_BY_VECTORS:
         return zlib.crc32(data, value)
     from zlib_ng import zlib_ng
 
@@ -135,12 +136,12 @@ def crc32(data: Buffer, value: int = 0) -> int:
 
 def _is_compressible(data: memoryview) -> bool:
     """Whether deflate is likely to make `data` smaller."""
-    if len(data) <= _SAMPLES * _SAMPLE:
-        return len(data) >= _WORTH_TRYING and not (
-            len(data) <= _TINY and len(_deflate(data, 0)) > _UNIFORM * len(data)
+    if len(data) <= SAMPLES * SAMPLE:
+        return len(data) >= DEFLATE_FROM and not (
+            len(data) <= ESTIMATE_UP_TO and len(_deflate(data, 0)) > _UNIFORM * len(data)
         )
-    step = (len(data) - _SAMPLE) // (_SAMPLES - 1)
-    sample = b"".join(data[i * step : i * step + _SAMPLE] for i in range(_SAMPLES))
+    step = (len(data) - SAMPLE) // (SAMPLES - 1)
+    sample = b"".join(data[i * step : i * step + SAMPLE] for i in range(SAMPLES))
     return len(_deflate(sample)) < _SAMPLE_RATIO * len(sample)
 
 
@@ -154,13 +155,13 @@ def _deflated_in_steps(data: memoryview) -> Iterator[bytes]:
     from isal import isal_zlib
 
     compressor = isal_zlib.compressobj(1)
-    for start in range(0, len(data), _STEP):
-        yield compressor.compress(data[start : start + _STEP])
+    for start in range(0, len(data), DEFLATE_STEP):
+        yield compressor.compress(data[start : start + DEFLATE_STEP])
     yield compressor.flush()
 
 
 def _adler32(data: Buffer) -> int:
-    if len(data) < _VECTORISED:
+    if len(data) < CHECKSUM_BY_VECTORS:
         return zlib.adler32(data)
     from zlib_ng import zlib_ng
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from gitflowrun.errors import CorruptRecord
 from gitflowrun.git.objects import Oid
+from gitflowrun.limits import MAX_PACK_NAMES
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
@@ -30,8 +31,6 @@ _WIDE = 0x8000_0000
 _TRAILERS = 2 * Oid.SIZE
 _MULTI_HEADER = struct.Struct(">4sBBBBI")
 _MULTI_ROW = struct.Struct(">4sQ")
-_MAX_NAMES = 16 << 20
-"""Bytes of pack names in a multi-pack-index; more is taken for damage."""
 
 
 @frozen
@@ -96,7 +95,7 @@ def names_in_multi_pack_index(file: BinaryIO) -> frozenset[str]:
     except (struct.error, KeyError, ValueError) as error:
         raise CorruptRecord("the multi-pack-index is damaged") from error
     file.seek(start)
-    data = file.read(min(end - start, _MAX_NAMES))
+    data = file.read(min(end - start, MAX_PACK_NAMES))
     if len(data) != end - start:
         raise CorruptRecord("the multi-pack-index is cut short")
     names = data.decode(errors="surrogateescape").split("\0")

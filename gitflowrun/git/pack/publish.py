@@ -1,10 +1,10 @@
-"""The one writer of objects: a batch of objects becomes one published, kept pack. Reading is `packfile`'s.
+"""Publishes objects: each batch becomes one pack of the repository, kept until a ref reaches what is in it.
 
-Publishing protocol. At every instant a crash leaves a repository that git finds whole, and nothing that a
+The publishing protocol. At every instant a crash leaves a repository that git finds whole, and nothing that a
 concurrent `git gc --prune=now`, `git repack -ad` or `git prune` may take:
 
 1. The pack and then its index are written to temporary files in `incoming/`, never below `objects/`, where
-   git prunes what it does not know.
+   git prunes files of other names.
 2. Both are fsynced (`durability = safe`).
 3. `pack-<name>.keep` is renamed to beside the pack's future place: git leaves packs with a `.keep` alone. It
    names its owner, so that a crashed one's can be told; it never appears half written.
@@ -32,6 +32,7 @@ from gitflowrun.errors import RepositoryError
 from gitflowrun.git.owner import Owner, State
 from gitflowrun.git.pack.index import index_bytes
 from gitflowrun.git.pack.writer import Output, PackContents, PackObject, sync_directory, write_pack
+from gitflowrun.limits import FOREIGN_KEEP_GRACE, KEEP_GRACE, WRITE_TRIES
 from gitflowrun.settings import Durability
 from gitflowrun.values import frozen
 
@@ -41,14 +42,9 @@ if TYPE_CHECKING:
 
     from gitflowrun.git.objects import Oid
 
-__all__ = ["GRACE", "PackObject", "PackStore", "WrittenPack"]
+__all__ = ["PackObject", "PackStore", "WrittenPack"]
 
-GRACE = 3_600.0
-"""Seconds for which the packs of dead owners stay kept: the scheduler may be about to publish them."""
-FOREIGN_GRACE = 7 * 86_400.0
-"""The same for owners on other hosts, whose processes can't be asked."""
 
-_TRIES = 3
 _KEEP_WORD = "gitflowrun"
 _REPLACED = "replaced"
 _HINTS = {
@@ -90,7 +86,7 @@ class _Files:
     keep: Path
 
     def remove(self) -> None:
-        """Take back what nobody has seen; what protects the pack goes last.
+        """Remove what git has not seen; what protects the pack goes last.
 
         A pack whose index is in place stays and is git's from now on. A repack that began while it was kept
         leaves out of its new pack what this one holds, and then deletes the pack that held it before.
@@ -129,7 +125,7 @@ class PackStore:
         if not objects:
             msg = "a pack holds at least one object"
             raise ValueError(msg)
-        for _ in range(_TRIES - 1):
+        for _ in range(WRITE_TRIES - 1):
             try:
                 return self._write(objects)
             except RepositoryError as error:
@@ -171,7 +167,7 @@ class PackStore:
             (place / _REPLACED).write_text("".join(f"{other}\n" for other in replaced))
         return place
 
-    def stale_keeps(self, grace: float = GRACE) -> list[str]:
+    def stale_keeps(self, grace: float = KEEP_GRACE) -> list[str]:
         """The names of packs whose owners died without releasing them.
 
         Args:
@@ -180,7 +176,7 @@ class PackStore:
         keeps = _listed(self.pack_dir, "pack-*.keep")
         return sorted(keep.stem for keep in keeps if _is_stale(keep, _keeper(keep), grace))
 
-    def sweep(self, grace: float = GRACE) -> list[Path]:
+    def sweep(self, grace: float = KEEP_GRACE) -> list[Path]:
         """Remove what dead owners left: temporary files, `.keep`s, packs without index. Returns them."""
         swept = []
         for directory in (self.incoming, self._stand_in):
@@ -295,7 +291,7 @@ def _is_stale(path: Path, owner: Owner | None, grace: float) -> bool:
         age = time.time() - path.stat().st_mtime
     except OSError:
         return False
-    return age >= (grace if state is State.DEAD else max(grace, FOREIGN_GRACE))
+    return age >= (grace if state is State.DEAD else max(grace, FOREIGN_KEEP_GRACE))
 
 
 def _replaced(place: Path) -> list[str]:

@@ -1,16 +1,16 @@
-"""The fast way to read objects: packs and loose objects of an object directory and its alternates.
+"""Reads objects from the packs and loose objects of an object directory and its alternates.
 
 No pygit2 and no child processes, so that task processes can read; what is found nowhere (promisor objects,
 say) is left to a fallback, which runs git. Small reads (`read`, `blob`) check the object's id; `read_into` fills a
-buffer at memcpy speed and leaves checking to the caller, who knows the content's BLAKE3.
+buffer at memcpy speed and leaves checking to the caller, who has the content's BLAKE3.
 
 A directory is listed again when an object is missed and the directory has changed, so packs that appear while
-we read are seen, and objects that somebody's repack moved are found again. Listings are replaced, never
+we read are seen, and objects that a repack of the user's moved are found again. Listings are replaced, never
 changed: threads need no lock, and a forked child inherits none.
 
 Object directories are the repository's own, then its alternates, recursively. Loose objects are one zlib file
 each below `objects/xx/`: git wrote them, we never write any. A `Pack` and its index are opened on first use. What
-is open stays readable when somebody's repack removes the file; opening a removed one raises FileNotFoundError,
+is open stays readable when a repack removes the file; opening a removed one raises FileNotFoundError,
 which makes the reader list the directory again.
 """
 
@@ -39,13 +39,20 @@ from gitflowrun.git.pack.stream import (
     inflate_into,
     open_source,
 )
+from gitflowrun.limits import (
+    ALTERNATES_DEPTH,
+    OPEN_PACKS,
+    RACY,
+    READ_ATTEMPTS,
+    READ_INDEX_UP_TO,
+)
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from gitflowrun.git.pack.stream import Source
 
 __all__ = [
-    "Entry",
+    "EntryHeader",
     "LooseObject",
     "Pack",
     "PackReader",
@@ -55,29 +62,35 @@ __all__ = [
 ]
 
 
-_MAX_OPEN = 100
-"""Packs of this process that are kept open, at most: packs may be thousands."""
-_others: deque[ref[Pack]] = deque()
+Fallback = Callable[[Oid], tuple[ObjectType, bytes]]
+T = TypeVar("T")
 
+_FSCK = "`git fsck --full` lists what is damaged; a healthy copy may be fetched from another clone"
+
+# Forms of packs and loose objects. Heads are bytes that are read, at least as many as the longest has.
 _OFS_DELTA, _REF_DELTA = 6, 7
 _MORE = 0x80
-_SMALL_INDEX = 1 << 20
 _PACK_HEADER = 12
 _DELTA_HEAD = 32
-_ENTRY_HEAD = 64  # longer than the longest header
+_ENTRY_HEAD = 64
+_LOOSE_HEAD = 32  # type, space, up to 20 digits, NUL
+_WORDS = frozenset(kind.word for kind in ObjectType)
+
+_open_packs: deque[ref[Pack]] = deque()
+"""The packs that are open in this process; the one that was opened first comes first."""
 
 
 def _index_data(path: Path) -> bytes | memoryview:
     """An index: read, or mapped if it is large."""
     source = open_source(path)
-    if source.size <= _SMALL_INDEX:
+    if source.size <= READ_INDEX_UP_TO:
         return source.read(0, source.size)
     with path.open("rb") as file:
         return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
 @frozen
-class Entry:
+class EntryHeader:
     """The header of a pack's entry.
 
     Attributes:
@@ -94,7 +107,7 @@ class Entry:
 
 
 class Pack:
-    """A pack file.
+    """A pack file and its index, each opened at its first use.
 
     Args:
         index_path: Its `.idx` file.
@@ -118,17 +131,17 @@ class Pack:
         return source
 
     def close(self) -> None:
-        """Let go of the file; the next who needs it opens it again, if it is still there."""
+        """Close the file; the next read opens it again, if it is still there."""
         self._opened = None
 
     def _open(self) -> Source:
         try:
             source = open_source(self.path)
         except TooManyOpenFiles:
-            _close_others(0)
+            _close_packs(0)
             source = open_source(self.path)
-        _others.append(ref(self))
-        _close_others(_max_open())
+        _open_packs.append(ref(self))
+        _close_packs(_max_open())
         if source.read(0, 4) != b"PACK" or source.size < _PACK_HEADER + Oid.SIZE:
             raise CorruptRecord(f"{self.path} is not a pack")
         if source.read(source.size - Oid.SIZE, Oid.SIZE) != self.index.pack_trailer:
@@ -139,7 +152,7 @@ class Pack:
         """The offset of an object's entry; None when the pack does not have it."""
         return self.index.find(oid)
 
-    def entry(self, offset: int) -> Entry:
+    def entry(self, offset: int) -> EntryHeader:
         """The entry at `offset`.
 
         Raises:
@@ -150,7 +163,7 @@ class Pack:
         except (IndexError, ValueError) as error:
             raise self._damaged(offset, "its header is malformed") from error
 
-    def _parse(self, offset: int, head: bytes) -> Entry:
+    def _parse(self, offset: int, head: bytes) -> EntryHeader:
         byte, length = head[0], 1
         code, size, shift = (byte >> 4) & 7, byte & 15, 4
         while byte & _MORE:
@@ -162,21 +175,21 @@ class Pack:
             back, length = _distance(head, length)
             if not 0 < back < offset:
                 raise self._damaged(offset, "its delta base lies outside the pack")
-            return Entry(None, size, offset + length, offset - back)
+            return EntryHeader(None, size, offset + length, offset - back)
         if code == _REF_DELTA:
             base = Oid(head[length : length + Oid.SIZE])
-            return Entry(None, size, offset + length + Oid.SIZE, base)
-        return Entry(ObjectType(code), size, offset + length)
+            return EntryHeader(None, size, offset + length + Oid.SIZE, base)
+        return EntryHeader(ObjectType(code), size, offset + length)
 
-    def content(self, entry: Entry) -> bytes:
+    def content(self, entry: EntryHeader) -> bytes:
         """What the entry's zlib stream holds."""
         return inflate(self._source, entry.data, entry.size)
 
-    def content_into(self, entry: Entry, target: memoryview) -> None:
-        """The same, into `target`, which has the entry's size."""
+    def content_into(self, entry: EntryHeader, target: memoryview) -> None:
+        """As `content`, into `target`, which has the entry's size."""
         inflate_into(self._source, entry.data, target)
 
-    def result_size(self, entry: Entry) -> int:
+    def result_size(self, entry: EntryHeader) -> int:
         """The size of the object that a delta makes."""
         return delta_sizes(inflate_head(self._source, entry.data, _DELTA_HEAD))[1]
 
@@ -187,14 +200,14 @@ class Pack:
 def _max_open() -> int:
     """How many packs may be open: file descriptors are few, and most are for others."""
     allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return _MAX_OPEN if allowed == resource.RLIM_INFINITY else min(_MAX_OPEN, allowed // 4)
+    return OPEN_PACKS if allowed == resource.RLIM_INFINITY else min(OPEN_PACKS, allowed // 4)
 
 
-def _close_others(keep: int) -> None:
-    """Close the packs that were opened first. Whoever is reading one has it open until he is done."""
-    while len(_others) > keep:
+def _close_packs(keep: int) -> None:
+    """Close packs, those that were opened first; one that is being read stays open until that has ended."""
+    while len(_open_packs) > keep:
         try:
-            pack = _others.popleft()()
+            pack = _open_packs.popleft()()
         except IndexError:
             return  # another thread took the last one
         if pack is not None:
@@ -212,10 +225,6 @@ def _distance(head: bytes, position: int) -> tuple[int, int]:
     return back, position + 1
 
 
-_WORDS = frozenset(kind.word for kind in ObjectType)
-_HEAD = 32  # type, space, up to 20 digits, NUL
-
-
 def loose_path(objects_dir: Path, oid: Oid) -> Path:
     """Where the object lies if it is loose."""
     name = oid.hex()
@@ -224,7 +233,7 @@ def loose_path(objects_dir: Path, oid: Oid) -> Path:
 
 @frozen
 class LooseObject:
-    """An opened loose object: its type and size are known, its content is not yet inflated."""
+    """An opened loose object: its type and size are read, its content is not yet inflated."""
 
     kind: ObjectType
     size: int
@@ -240,7 +249,7 @@ class LooseObject:
             CorruptRecord: it is not a loose object.
         """
         source = open_source(path)
-        head, zero, _ = inflate_head(source, 0, _HEAD).partition(b"\0")
+        head, zero, _ = inflate_head(source, 0, _LOOSE_HEAD).partition(b"\0")
         word, _, digits = head.partition(b" ")
         if not (zero and digits.isdigit() and word in _WORDS):
             raise CorruptRecord(f"{path} is not a loose object")
@@ -251,11 +260,8 @@ class LooseObject:
         return inflate(self._source, 0, self.size, skip=self._header)
 
     def content_into(self, target: memoryview) -> None:
-        """The same, into `target`, which has the object's size."""
+        """As `content`, into `target`, which has the object's size."""
         inflate_into(self._source, 0, target, skip=self._header)
-
-
-_MAX_DEPTH = 5  # as in git
 
 
 def object_directories(objects_dir: Path) -> list[Path]:
@@ -272,7 +278,7 @@ def quoted(path: Path) -> str:
 
 
 def _collect(directory: Path, depth: int, found: dict[Path, None]) -> None:
-    if directory in found or depth > _MAX_DEPTH:
+    if directory in found or depth > ALTERNATES_DEPTH:
         return
     found[directory] = None
     with contextlib.suppress(OSError):
@@ -286,15 +292,6 @@ def _unquote(line: bytes) -> bytes:
         return line
     inner = line.strip(b'"').decode("latin-1")
     return inner.encode("latin-1").decode("unicode_escape").encode("latin-1")
-
-
-Fallback = Callable[[Oid], tuple[ObjectType, bytes]]
-T = TypeVar("T")
-
-_ATTEMPTS = 5
-_RACY = 100_000_000
-"""Nanoseconds within which a directory may change and keep its time: such a listing is not relied on."""
-_FSCK = "`git fsck --full` lists what is damaged; a healthy copy may be fetched from another clone"
 
 
 @frozen
@@ -350,7 +347,7 @@ class PackReader:
         return self._fallback(oid)
 
     def _by_git(self, oid: Oid, damage: CorruptRecord) -> tuple[ObjectType, bytes]:
-        """A second opinion on what looks damaged: git knows older forms of packs."""
+        """What git reads of an object that looks damaged: it also reads older forms of packs."""
         if self._fallback is None:
             raise damage
         try:
@@ -426,7 +423,7 @@ class PackReader:
         """What `use` makes of the first undamaged copy of an object; None when there is no copy."""
         if not self._listings:
             self.refresh()
-        for _ in range(_ATTEMPTS):
+        for _ in range(READ_ATTEMPTS):
             vanished, damage = False, None
             for source in self._sources():
                 try:
@@ -471,7 +468,7 @@ class PackReader:
         pack, entry = place.pack, place.pack.entry(place.offset)
         return self._resolve(pack, entry) if entry.kind is None else _plain(pack, entry)
 
-    def _resolve(self, pack: Pack, entry: Entry) -> tuple[ObjectType, bytes]:
+    def _resolve(self, pack: Pack, entry: EntryHeader) -> tuple[ObjectType, bytes]:
         """Follow a chain of deltas down to its base and apply them on the way back."""
         deltas = []
         seen = set()
@@ -506,7 +503,7 @@ class PackReader:
         return True
 
 
-def _plain(pack: Pack, entry: Entry) -> tuple[ObjectType, bytes]:
+def _plain(pack: Pack, entry: EntryHeader) -> tuple[ObjectType, bytes]:
     assert entry.kind is not None
     return entry.kind, pack.content(entry)
 
@@ -550,7 +547,7 @@ def _list(objects_dir: Path, old: _Listing | None) -> _Listing:
     if old and old.is_current():
         return old
     stamp = _stamp(objects_dir)
-    if stamp and time.time_ns() - stamp < _RACY:
+    if stamp and time.time_ns() - stamp < RACY:
         stamp = None
     known = {pack.index_path.name: pack for pack in old.packs} if old else {}
     packs = []

@@ -26,6 +26,15 @@ from gitflowrun.git.pack.format import (
     ZLIB_HEADER,
     block_header,
 )
+from gitflowrun.limits import (
+    BEST_RATIO,
+    INFLATE_AT_ONCE,
+    INFLATE_FEED,
+    INFLATE_STEP,
+    READ_FILE_UP_TO,
+    STREAM_HEAD,
+    VIEWS_A_CALL,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,15 +51,6 @@ __all__ = [
     "open_source",
 ]
 
-
-# Limits, in bytes.
-_SMALL_FILE = 64 << 10  # read at once when it is opened
-_SMALL = 64 << 10  # inflated at once
-_FEED = 256 << 10  # read from the file for one step of inflating
-_STEP = 1 << 20  # that come out of one step
-_HEAD = 4096  # read where only the beginning of a stream is wanted
-_MAX_VIEWS = 1024  # a count: what Linux takes in one `preadv`
-_BEST_RATIO = 1040  # deflate shrinks 1,032 times at best
 
 _TOO_MANY = {errno.EMFILE, errno.ENFILE}
 _COMPRESSED = 0b110  # the bits of a block's first byte that say how it is compressed
@@ -103,7 +103,7 @@ class Memory:
 
 
 class File:
-    """A source that is an open file, closed when nobody uses it any more.
+    """A source that is an open file, closed when the last reference to it goes.
 
     Args:
         fd: Belongs to this object from now on.
@@ -128,8 +128,8 @@ class File:
     def scatter(self, start: int, views: Sequence[memoryview]) -> bool:
         """As `Source.scatter`. Raises CorruptRecord when the disk fails."""
         try:
-            for first in range(0, len(views), _MAX_VIEWS):
-                some = views[first : first + _MAX_VIEWS]
+            for first in range(0, len(views), VIEWS_A_CALL):
+                some = views[first : first + VIEWS_A_CALL]
                 wanted = sum(map(len, some))
                 if os.preadv(self._fd, some, start) != wanted:
                     return False
@@ -158,7 +158,7 @@ def open_source(path: Path) -> Source:
         kind = TooManyOpenFiles if error.errno in _TOO_MANY else CorruptRecord
         raise kind(f"{path} can't be opened: {error.strerror}") from error
     file = File(fd, path)
-    return Memory(file.read(0, file.size)) if file.size <= _SMALL_FILE else file
+    return Memory(file.read(0, file.size)) if file.size <= READ_FILE_UP_TO else file
 
 
 def inflate(source: Source, start: int, size: int, *, skip: int = 0) -> bytes:
@@ -174,9 +174,9 @@ def inflate(source: Source, start: int, size: int, *, skip: int = 0) -> bytes:
         CorruptRecord: the stream is damaged, or holds more or fewer bytes.
     """
     # Checked before memory is set aside.
-    if size > (source.size - start) * _BEST_RATIO:
+    if size > (source.size - start) * BEST_RATIO:
         raise CorruptRecord(f"a zlib stream can't hold the {size} bytes announced")
-    if size + skip <= _SMALL:
+    if size + skip <= INFLATE_AT_ONCE:
         return _inflate_small(source, start, size + skip)[skip:]
     out = bytearray(size)
     inflate_into(source, start, memoryview(out), skip=skip)
@@ -195,9 +195,11 @@ def inflate_into(source: Source, start: int, target: memoryview, *, skip: int = 
     stream = _decompressor(size)
     while not stream.eof:
         # Not more than can be needed: zlib copies what it is given too much of.
-        feed = source.read(start, min(_FEED, _bound(size - done)))
+        feed = source.read(start, min(INFLATE_FEED, _bound(size - done)))
         # The first step ends where the bytes to be skipped end.
-        piece = _decompress(stream, feed, min(_STEP, size - done + 1) if done >= 0 else -done)
+        piece = _decompress(
+            stream, feed, min(INFLATE_STEP, size - done + 1) if done >= 0 else -done
+        )
         if done >= 0:
             if done + len(piece) > size:
                 raise CorruptRecord(f"a zlib stream holds more than the {size} bytes announced")
@@ -213,7 +215,7 @@ def inflate_into(source: Source, start: int, target: memoryview, *, skip: int = 
 
 def inflate_head(source: Source, start: int, size: int) -> bytes:
     """At most the first `size` bytes, and those only as far as they fill the first 4 KiB of the stream."""
-    return _decompress(_decompressor(size), source.read(start, _HEAD), size)
+    return _decompress(_decompressor(size), source.read(start, STREAM_HEAD), size)
 
 
 def _inflate_small(source: Source, start: int, size: int) -> bytes:
@@ -234,7 +236,7 @@ def _bound(size: int) -> int:
 
 def _decompressor(size: int) -> Any:
     # The fast one has a state of 300 KB, which a task would fill for a few bytes.
-    if size <= _SMALL:
+    if size <= INFLATE_AT_ONCE:
         return zlib.decompressobj()
     from isal import isal_zlib
 

@@ -1,4 +1,4 @@
-"""Writes objects as one pack into an open file.
+"""Writes objects as one pack into a new file.
 
 A pack's header holds the number of its objects, and its trailer is the SHA-1 of everything before, header
 included. So equal objects are found first. Then, unless the pack is small, four things go on at once:
@@ -11,14 +11,12 @@ included. So equal objects are found first. Then, unless the pack is small, four
 Buffers are page-aligned, are full, and begin in the file where a page does: so they suit direct I/O. There are
 a few, used over and over, and memory does not grow with the pack.
 
-A `PackObject` is an object as it is given to the writer, a `PackedObject` has the bytes of its entry. Making an
-entry takes nothing but the object, so several threads can do it at once.
+A `PackObject` is an object as it is given, a `PackedObject` has the bytes of its entry: making an entry takes
+nothing but the object, so several threads can do it at once.
 
-An `Output` is the new file of a pack or an index, written from its beginning to its end and made durable. Large
-files bypass the page cache (`O_DIRECT`) where the file system takes it. Measured on a pack of 1 GiB,
-that takes two thirds of the CPU and three quarters of the time, or less while others write, and it does not
-push out what others have cached. Everything else goes through the page cache, whose write-back is begun early
-so that the final fsync finds little left to do.
+An `Output` is the new file of a pack or an index, made durable at its end. Large ones bypass the page cache
+(`O_DIRECT`) where the file system takes it. Measured on a pack of 1 GiB, that takes two thirds of the CPU and
+three quarters of the time, or less while others write, and it does not push out what others have cached.
 """
 
 from __future__ import annotations
@@ -38,6 +36,16 @@ from gitflowrun.git.objects import ObjectType, Oid, hash_object
 from gitflowrun.git.owner import usable_cpus
 from gitflowrun.git.pack.format import crc32, entry_header, pack_header, zlib_stream
 from gitflowrun.git.pack.index import IndexEntry
+from gitflowrun.limits import (
+    DIRECT_FROM,
+    LARGE_PACK_BUFFER,
+    OBJECTS_BY_THREADS,
+    PACK_AHEAD,
+    PACK_BUFFER,
+    PACK_BUFFERS,
+    PACK_BY_THREADS,
+    WRITE_BACK,
+)
 from gitflowrun.values import frozen, replace
 
 if TYPE_CHECKING:
@@ -60,6 +68,14 @@ __all__ = [
 ]
 
 
+T = TypeVar("T")
+
+ALIGNMENT = 4096
+"""Offsets, lengths and addresses of direct writes are multiples of this."""
+_NOT_DIRECT = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}
+"""What file systems without direct I/O answer."""
+
+
 @frozen
 class PackObject:
     """An object to be written.
@@ -68,7 +84,7 @@ class PackObject:
         kind: Commit, tree, blob or tag.
         data: Its content; a view of any shape, which must not change while it is being written.
         oid: Its id if the caller has computed it already; it is trusted.
-        stable_copy: Copies `data` where somebody may change it meanwhile. Called once, in any thread; what it
+        stable_copy: Copies `data` where it may change meanwhile. Called once, in any thread; what it
             raises ends the writing. Such an object is never taken for equal to another.
     """
 
@@ -115,120 +131,6 @@ class PackedObject:
         return cls(oid, chain((entry_header(given.kind, len(data)),), stream))
 
 
-# Limits, in bytes.
-ALIGNMENT = 4096
-"""Offsets, lengths and addresses of direct writes are multiples of this."""
-DIRECT_FROM = 16 << 20
-"""Files expected to be at least this large are written past the page cache.
-
-Measured: from 4 MiB on, direct writes take half the time of buffered ones, a third from 64 MiB; the first read
-afterwards comes from the disk. At 16 MiB, writing and one reading together are faster than buffered.
-"""
-_WRITE_BACK = 32 << 20
-
-_NOT_DIRECT = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}
-
-
-class Output:
-    """A new file, written once and then read-only.
-
-    Args:
-        path: Where; nothing may be there. It becomes as readable as its directory.
-        sync: Whether `close` waits until the bytes are on the disk.
-        expected: About how many bytes will come; decides about direct I/O.
-        readable_as: The directory whose permissions say who may read the file.
-    """
-
-    def __init__(self, path: Path, *, sync: bool, expected: int, readable_as: Path) -> None:
-        self.is_direct = False
-        self._sync = sync
-        self._size = 0
-        self._written_back = 0
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        if sync and expected >= DIRECT_FROM:
-            self._set_direct(os.O_DIRECT)
-        with contextlib.suppress(OSError):
-            os.fchmod(self._fd, 0o444 & readable_as.stat().st_mode)
-
-    def append(self, data: bytes | memoryview) -> None:
-        """Write `data` behind what is there: for a direct file, whole pages of aligned memory."""
-        view = memoryview(data)
-        done = 0
-        while done < len(view):
-            try:
-                done += os.write(self._fd, view[done:])
-            except OSError as error:
-                # Some file systems refuse only the first write.
-                if not (self.is_direct and error.errno in _NOT_DIRECT):
-                    raise
-                self._set_direct(0)
-        self._size += done
-        if self._sync and not self.is_direct:
-            self._begin_write_back()
-
-    def close(self, size: int | None = None) -> None:
-        """Cut the file to `size` (None: leave it as long as it is) and make it durable."""
-        try:
-            if size is not None and size != self._size:
-                os.ftruncate(self._fd, size)
-            if self._sync:
-                os.fsync(self._fd)
-        finally:
-            self.abandon()
-
-    def abandon(self) -> None:
-        """Close the file as it is."""
-        fd, self._fd = self._fd, -1
-        if fd >= 0:
-            os.close(fd)
-
-    def _set_direct(self, flag: int) -> None:
-        others = fcntl.fcntl(self._fd, fcntl.F_GETFL) & ~os.O_DIRECT
-        with contextlib.suppress(OSError):  # a file system without direct I/O
-            fcntl.fcntl(self._fd, fcntl.F_SETFL, others | flag)
-        self.is_direct = bool(fcntl.fcntl(self._fd, fcntl.F_GETFL) & os.O_DIRECT)
-
-    def _begin_write_back(self) -> None:
-        # Linux begins to write back what it is told to drop; dirty pages it never drops.
-        length = self._size - self._written_back
-        if length >= _WRITE_BACK:
-            os.posix_fadvise(self._fd, self._written_back, length, os.POSIX_FADV_DONTNEED)
-            self._written_back = self._size
-
-
-def sync_directory(path: Path) -> None:
-    """Make renames within a directory durable."""
-    _sync(path, os.O_DIRECTORY)
-
-
-def sync_file(path: Path) -> None:
-    """Make the content and the times of a file durable that somebody else has written."""
-    _sync(path, 0)
-
-
-def _sync(path: Path, flags: int) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | flags)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-T = TypeVar("T")
-
-# Limits, in bytes.
-_ONE_THREAD = (
-    1 << 20
-)  # smaller packs, and those of objects smaller than the next on average, need no threads
-_FEW_BYTES = 32 << 10
-_AHEAD = 16 << 20  # of objects whose entries are made before there is room for them
-_BUFFER = (
-    1 << 20
-)  # below the size of a huge page, which a forked task would fill with zeros for a few bytes
-_LARGE_BUFFER = 8 << 20  # half of it takes 10 % longer, for direct writes have their price each
-_BUFFERS = 3  # not bytes: one is filled while others are hashed and written
-
-
 @frozen
 class PackContents:
     """What a pack that was written holds.
@@ -253,7 +155,7 @@ def write_pack(objects: Sequence[PackObject], output: Output) -> PackContents:
         OSError: the file could not be written.
     """
     total = sum(given.size for given in objects)
-    if total < _ONE_THREAD or total < _FEW_BYTES * len(objects):
+    if total < PACK_BY_THREADS or total < OBJECTS_BY_THREADS * len(objects):
         return _write(objects, map, _PackFile(output))
     # Imported only here: threads are dear in a forked task.
     from concurrent.futures import ThreadPoolExecutor
@@ -321,13 +223,13 @@ def _without_repetitions(objects: list[PackObject]) -> tuple[list[int], list[Pac
 def _map_ahead(
     pool: Executor, function: Callable[[PackObject], T], objects: Sequence[PackObject]
 ) -> Iterator[T]:
-    """As `map`, but by a pool that goes ahead by some objects: `_AHEAD` bytes of them."""
+    """As `map`, but by a pool that goes ahead by some objects: `PACK_AHEAD` bytes of them."""
     waiting: deque[tuple[int, Future[T]]] = deque()
     held = 0
     for given in objects:
         waiting.append((given.size, pool.submit(function, given)))
         held += given.size
-        while held > _AHEAD:
+        while held > PACK_AHEAD:
             size, future = waiting.popleft()
             held -= size
             yield future.result()
@@ -343,7 +245,7 @@ class _PackFile:
         capacity: Bytes of a buffer.
     """
 
-    def __init__(self, output: Output, capacity: int = _BUFFER) -> None:
+    def __init__(self, output: Output, capacity: int = PACK_BUFFER) -> None:
         self.size = 0
         self._capacity = capacity
         self._output = output
@@ -409,7 +311,7 @@ class _ThreadedPackFile(_PackFile):
     """
 
     def __init__(self, output: Output, hasher: Executor, writer: Executor) -> None:
-        super().__init__(output, _LARGE_BUFFER)
+        super().__init__(output, LARGE_PACK_BUFFER)
         self._hasher = hasher
         self._writer = writer
         self._busy: deque[tuple[memoryview, Future[None], Future[None]]] = deque()
@@ -425,7 +327,7 @@ class _ThreadedPackFile(_PackFile):
         hashing = self._hasher.submit(self._sha.update, full)
         writing = self._writer.submit(self._output.append, full)
         self._busy.append((self._buffer, hashing, writing))
-        self._buffer = self._wait() if len(self._busy) == _BUFFERS else self._new_buffer()
+        self._buffer = self._wait() if len(self._busy) == PACK_BUFFERS else self._new_buffer()
 
     def _wait(self) -> memoryview:
         """The buffer that was flushed first, once it is free. Raises what went wrong with it."""
@@ -433,3 +335,88 @@ class _ThreadedPackFile(_PackFile):
         hashing.result()
         writing.result()
         return buffer
+
+
+class Output:
+    """A new file, written once and then read-only.
+
+    Args:
+        path: Where; nothing may be there. It becomes as readable as its directory.
+        sync: Whether `close` waits until the bytes are on the disk.
+        expected: About how many bytes will come; decides about direct I/O.
+        readable_as: The directory whose permissions say who may read the file.
+    """
+
+    def __init__(self, path: Path, *, sync: bool, expected: int, readable_as: Path) -> None:
+        self.is_direct = False
+        self._sync = sync
+        self._size = 0
+        self._written_back = 0
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        if sync and expected >= DIRECT_FROM:
+            self._set_direct(os.O_DIRECT)
+        with contextlib.suppress(OSError):
+            os.fchmod(self._fd, 0o444 & readable_as.stat().st_mode)
+
+    def append(self, data: bytes | memoryview) -> None:
+        """Write `data` behind what is there: for a direct file, whole pages of aligned memory."""
+        view = memoryview(data)
+        done = 0
+        while done < len(view):
+            try:
+                done += os.write(self._fd, view[done:])
+            except OSError as error:
+                # Some file systems refuse only the first write.
+                if not (self.is_direct and error.errno in _NOT_DIRECT):
+                    raise
+                self._set_direct(0)
+        self._size += done
+        if self._sync and not self.is_direct:
+            self._begin_write_back()
+
+    def close(self, size: int | None = None) -> None:
+        """Cut the file to `size` (None: leave it as long as it is) and make it durable."""
+        try:
+            if size is not None and size != self._size:
+                os.ftruncate(self._fd, size)
+            if self._sync:
+                os.fsync(self._fd)
+        finally:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Close the file as it is."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def _set_direct(self, flag: int) -> None:
+        others = fcntl.fcntl(self._fd, fcntl.F_GETFL) & ~os.O_DIRECT
+        with contextlib.suppress(OSError):  # a file system without direct I/O
+            fcntl.fcntl(self._fd, fcntl.F_SETFL, others | flag)
+        self.is_direct = bool(fcntl.fcntl(self._fd, fcntl.F_GETFL) & os.O_DIRECT)
+
+    def _begin_write_back(self) -> None:
+        # Linux begins to write back what it is told to drop; dirty pages it never drops.
+        length = self._size - self._written_back
+        if length >= WRITE_BACK:
+            os.posix_fadvise(self._fd, self._written_back, length, os.POSIX_FADV_DONTNEED)
+            self._written_back = self._size
+
+
+def sync_directory(path: Path) -> None:
+    """Make renames within a directory durable."""
+    _sync(path, os.O_DIRECTORY)
+
+
+def sync_file(path: Path) -> None:
+    """Make the content and the times of a file durable that another program has written."""
+    _sync(path, 0)
+
+
+def _sync(path: Path, flags: int) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | flags)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

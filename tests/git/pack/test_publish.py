@@ -15,9 +15,9 @@ import pytest
 from gitflowrun.errors import RepositoryError
 from gitflowrun.git.objects import ObjectType
 from gitflowrun.git.owner import Owner
-from gitflowrun.git.pack import publish as publish_module
 from gitflowrun.git.pack.publish import PackObject, PackStore
 from gitflowrun.git.pack.reader import PackReader
+from gitflowrun.limits import KEEP_GRACE
 from gitflowrun.settings import Durability
 from tests.helpers.packs import blob, loose_objects, noise, objects_dir, pack_store, publish
 from tests.helpers.repos import GitRepo
@@ -149,7 +149,7 @@ def test_the_keep_of_a_living_owner_is_not_stale(repo: GitRepo) -> None:
     assert store.sweep(0) == []
 
 
-@pytest.mark.parametrize("seconds", [10, 2 * publish_module.GRACE])
+@pytest.mark.parametrize("seconds", [10, 2 * KEEP_GRACE])
 def test_the_keep_of_a_dead_owner_has_a_time_of_grace(repo: GitRepo, seconds: float) -> None:
     """The scheduler may publish a dead task's pack: only later is it given up."""
     store = pack_store(repo)
@@ -158,7 +158,7 @@ def test_the_keep_of_a_dead_owner_has_a_time_of_grace(repo: GitRepo, seconds: fl
     keep.chmod(0o600)
     keep.write_text(f"gitflowrun {_dead_owner().encode()} 2024-01-01T00:00:00Z\n")
     _age(keep, seconds)
-    stale = seconds > publish_module.GRACE
+    stale = seconds > KEEP_GRACE
     assert store.stale_keeps() == ([pack.name] if stale else [])
     store.sweep()
     assert keep.exists() is not stale
@@ -214,7 +214,7 @@ def test_sweep_removes_a_pack_that_never_got_its_index(repo: GitRepo) -> None:
     repo.fsck()
     keep.chmod(0o600)
     keep.write_text(f"gitflowrun {_dead_owner().encode()} then\n")
-    _age(keep, 2 * publish_module.GRACE)
+    _age(keep, 2 * KEEP_GRACE)
     assert store.sweep() == [keep.with_suffix(".pack"), keep]
     assert list(store.pack_dir.glob(f"{pack.name}*")) == []
 

@@ -39,7 +39,7 @@ def test_files_and_memory_read_alike(
 ) -> None:
     """Reads end where the bytes end; scattering more than there is fails."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stream_module, "_MAX_VIEWS", 5)
+        patch.setattr(stream_module, "VIEWS_A_CALL", 5)
         sources: list[Source] = [Memory(data), _file(tmp_path_factory.mktemp("f") / "f", data)]
         for source in sources:
             assert source.size == len(data)

@@ -1,7 +1,11 @@
-"""Packs of every shape, checked by git."""
+"""Packs of every shape, checked by git, and the files they are written into."""
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import mmap
+import os
 import random
 from pathlib import Path
 
@@ -11,12 +15,15 @@ from hypothesis import strategies as st
 
 from gitflowrun.git.objects import ObjectType, Oid, hash_object
 from gitflowrun.git.pack import writer
-from gitflowrun.git.pack import writer as output_module
 from gitflowrun.git.pack.format import crc32
 from gitflowrun.git.pack.publish import PackObject
 from gitflowrun.git.pack.reader import PackReader
+from gitflowrun.git.pack.writer import Output
+from gitflowrun.limits import DIRECT_FROM
 from tests.helpers.packs import EDGES, blob, noise, objects_dir, pack_store
 from tests.helpers.repos import GitRepo
+
+LARGE = 1 << 30
 
 
 def _text(size: int, seed: int = 1) -> bytes:
@@ -73,7 +80,7 @@ def test_large_packs_are_written_by_threads(repo: GitRepo) -> None:
 
 def test_large_packs_past_the_page_cache(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
     """Direct I/O writes the same bytes."""
-    monkeypatch.setattr(output_module, "DIRECT_FROM", 0)
+    monkeypatch.setattr(writer, "DIRECT_FROM", 0)
     _check(repo, [noise(1 << 20, seed) for seed in range(20)] + [b"tail"])
 
 
@@ -97,10 +104,10 @@ def test_buffers_of_any_size_make_the_same_pack(
     objects = [blob(data) for data in datas]
     with pytest.MonkeyPatch.context() as patch:
         small = _write(tmp / "small", objects)
-        patch.setattr(writer, "_ONE_THREAD", 0)
-        patch.setattr(writer, "_FEW_BYTES", 0)
-        patch.setattr(writer, "_LARGE_BUFFER", buffer)
-        patch.setattr(writer, "_AHEAD", ahead)
+        patch.setattr(writer, "PACK_BY_THREADS", 0)
+        patch.setattr(writer, "OBJECTS_BY_THREADS", 0)
+        patch.setattr(writer, "LARGE_PACK_BUFFER", buffer)
+        patch.setattr(writer, "PACK_AHEAD", ahead)
         large = _write(tmp / "large", objects)
     assert small == large
     raw = (tmp / "small").read_bytes()
@@ -113,7 +120,7 @@ def test_buffers_of_any_size_make_the_same_pack(
 
 
 def _write(path: Path, objects: list[PackObject]) -> writer.PackContents:
-    output = output_module.Output(path, sync=False, expected=0, readable_as=path.parent)
+    output = Output(path, sync=False, expected=0, readable_as=path.parent)
     return writer.write_pack(objects, output)
 
 
@@ -183,3 +190,98 @@ def test_memory_does_not_grow_with_the_pack(repo: GitRepo) -> None:
     done = repo.python("-c", script)
     assert done.code == 0, done.err
     assert int(done.out) <= 64
+
+
+def _page_aligned(data: bytes) -> memoryview:
+    memory = mmap.mmap(-1, len(data))
+    memory[:] = data
+    return memoryview(memory)
+
+
+@pytest.mark.parametrize("expected", [0, LARGE])
+def test_appended_bytes_arrive(tmp_path: Path, expected: int) -> None:
+    """Bytes are written one after the other, directly or not; the file is cut to its size."""
+    data = noise(64 << 10)
+    output = Output(tmp_path / "f", sync=True, expected=expected, readable_as=tmp_path)
+    half = 32 << 10
+    output.append(_page_aligned(data[:half]))
+    output.append(_page_aligned(data[half:]))
+    output.close(60_000)
+    assert (tmp_path / "f").read_bytes() == data[:60_000]
+
+
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.ENOTSUP])
+@pytest.mark.parametrize("when", ["set", "write"])
+def test_without_direct_io_the_page_cache_serves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, when: str
+) -> None:
+    """A file system that refuses direct I/O, at once or only at the first write, gets ordinary writes."""
+    real_fcntl, real_write = fcntl.fcntl, os.write
+    refused = []
+
+    def set_flags(fd: int, command: int, flags: int = 0) -> int:
+        if flags & os.O_DIRECT and when == "set":
+            refused.append("set")
+            raise OSError(code, os.strerror(code))
+        return real_fcntl(fd, command, flags)
+
+    def write(fd: int, data: memoryview) -> int:
+        if not refused:
+            refused.append("write")
+            raise OSError(code, os.strerror(code))
+        return real_write(fd, data)
+
+    monkeypatch.setattr(fcntl, "fcntl", set_flags)
+    monkeypatch.setattr(os, "write", write)
+    output = Output(tmp_path / "f", sync=True, expected=LARGE, readable_as=tmp_path)
+    output.append(_page_aligned(noise(8192)))
+    output.close(5000)
+    assert (tmp_path / "f").read_bytes() == noise(8192)[:5000]
+    assert len(refused) == 1
+    assert not output.is_direct
+
+
+def test_a_disk_that_takes_less_is_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A short write is gone on with where it ended."""
+    real_write = os.write
+    monkeypatch.setattr(os, "write", lambda fd, data: real_write(fd, data[:700]))
+    output = Output(tmp_path / "f", sync=False, expected=0, readable_as=tmp_path)
+    output.append(noise(5000))
+    output.close()
+    assert (tmp_path / "f").read_bytes() == noise(5000)
+
+
+def test_tmpfs_takes_large_files() -> None:
+    """On a memory file system, with whatever support it has, the bytes arrive."""
+    directory = Path("/dev/shm")
+    if not directory.is_dir():
+        pytest.skip("no /dev/shm")
+    path = directory / f"gitflowrun-test-{os.getpid()}"
+    try:
+        output = Output(path, sync=True, expected=DIRECT_FROM, readable_as=directory)
+        output.append(_page_aligned(noise(8192)))
+        output.close(8192)
+        assert path.read_bytes() == noise(8192)
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def test_early_write_back_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Appended bytes are written back early and arrive."""
+    monkeypatch.setattr(writer, "WRITE_BACK", 10_000)
+    output = Output(tmp_path / "f", sync=True, expected=0, readable_as=tmp_path)
+    for start in range(0, 50_000, 1000):
+        output.append(noise(50_000)[start : start + 1000])
+    output.close()
+    assert (tmp_path / "f").read_bytes() == noise(50_000)
+
+
+def test_an_existing_file_is_never_overwritten(tmp_path: Path) -> None:
+    """Names are random; should one be taken, nothing is lost."""
+    (tmp_path / "f").write_bytes(b"mine")
+    for expected in (0, LARGE):
+        with pytest.raises(FileExistsError):
+            Output(tmp_path / "f", sync=True, expected=expected, readable_as=tmp_path)
+    assert (tmp_path / "f").read_bytes() == b"mine"
