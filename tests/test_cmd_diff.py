@@ -88,6 +88,19 @@ def test_the_output_is_a_patch_whatever_is_configured(runs: GitRepo) -> None:
     assert diff(GitRepo(runs.path / "lib"), "1", "4").out == plain
 
 
+def test_binary_files_are_part_of_the_patch(repo: GitRepo) -> None:
+    """`git apply` makes the second run's code of the first one's; `--patch` is for reading."""
+    repo.write("data.bin", bytes(range(256)))
+    make_run(repo)
+    repo.write("data.bin", bytes(reversed(range(256))))
+    make_run(repo)
+    text = diff(repo, "1", "2").out
+    repo.write("data.bin", bytes(range(256)))
+    repo.git("apply", stdin=text.encode())
+    assert (repo.path / "data.bin").read_bytes() == bytes(reversed(range(256)))
+    assert "Binary files a/data.bin and b/data.bin differ" in diff(repo, "1", "2", "--patch").out
+
+
 def test_json(runs: GitRepo) -> None:
     """One document with both runs, the parameters, and the code file by file, line by line."""
     done = diff(runs, "1", "4", "--json", "-U", "0", "--exit-code")

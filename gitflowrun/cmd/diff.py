@@ -2,7 +2,8 @@
 
 The exit code is that of `git diff`: 0 whether or not anything differs, so that a script with `set -e` goes on;
 with `--exit-code` it is 1 when something does. 128: a run is not there; 129: the command line is wrong. The output
-applies with `git apply`, which skips the lines about parameters.
+applies with `git apply`, which skips the lines about parameters; on a terminal it is without the contents of
+binary files.
 
 With `--json` it is one document instead:
 
@@ -86,9 +87,9 @@ def _diff(
             screen.line(as_json({**names, "parameters": parameters, "code": code}))
             differs = bool(code.files)
         else:
-            text = code_diff(
-                repo, *trees, paths=places, form=form or "patch", colour=screen.style.colour, context=context
-            )  # fmt: skip
+            form = form or ("patch" if screen.person else "binary")
+            colour = screen.style.colour
+            text = code_diff(repo, *trees, paths=places, form=form, colour=colour, context=context)
             heading = f"parameters {before.pathspec}..{after.pathspec}"
             _show(heading, parameters, text, screen)
             differs = text.differs

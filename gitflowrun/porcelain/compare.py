@@ -33,7 +33,16 @@ __all__ = [
     "differences",
 ]
 
-FORMATS = ("patch", "stat", "shortstat", "numstat", "name-only", "name-status", "word-diff")
+FORMATS = (
+    "patch",
+    "binary",
+    "stat",
+    "shortstat",
+    "numstat",
+    "name-only",
+    "name-status",
+    "word-diff",
+)
 """How a difference of code can be written; options of git-diff(1)."""
 _APPLICABLE = (
     "--no-ext-diff", "--no-textconv", "--src-prefix=a/", "--dst-prefix=b/", "--submodule=short", "--no-relative",
