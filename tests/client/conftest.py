@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import pytest
 
 from gitflowrun.client import repository
-from gitflowrun.client import repository as sources
 from tests.client.samples import SCRIPT
 from tests.helpers.repos import GitRepo
 
@@ -15,9 +14,9 @@ from tests.helpers.repos import GitRepo
 @pytest.fixture(autouse=True)
 def _fresh() -> Iterator[None]:
     yield
+    repository._namespace.clear()
     repository._chosen.clear()
-    sources._chosen.clear()
-    sources._open.clear()
+    repository._open.clear()
 
 
 @pytest.fixture
