@@ -62,6 +62,31 @@ def row(name: str, cost: Cost, bare: Cost, target: str = "") -> None:
     print(f"{name:34} {cost.cpu * 1e3:7.1f} {above:+8.1f} {cost.wall * 1e3:7.1f}   {target}")
 
 
+MANY = """
+from gitflowrun import FlowSpec, step
+
+class Many(FlowSpec):
+    @step
+    def start(self):
+        self.items = list(range(300))
+        self.next(self.work, foreach="items")
+
+    @step
+    def work(self):
+        self.y = self.input * 2
+        self.next(self.join)
+
+    @step
+    def join(self, inputs):
+        self.next(self.end)
+
+    @step
+    def end(self):
+        pass
+
+if __name__ == "__main__":
+    Many()
+"""
 SYNCS = "fsync,fdatasync,syncfs,sync_file_range,sync"
 
 
@@ -88,6 +113,15 @@ def commands(python: str) -> dict[str, list[str]]:
         "git runs list": [*runs, "list"],
         "git runs show": [*runs, "show", "1"],
         "hello flow": [python, "hello.py", "run"],
+        "foreach of 300": [
+            python,
+            "many.py",
+            "run",
+            "--max-num-splits",
+            "300",
+            "--max-workers",
+            "2",
+        ],
     }
 
 
@@ -97,7 +131,7 @@ def compare(directory: Path, args: argparse.Namespace) -> None:
     repos, envs, all_commands = {}, {}, {}
     for side, (python, root) in sides.items():
         text = HELLO.format(package="gitflowrun")
-        repos[side] = repository(directory / side, {"hello.py": text})
+        repos[side] = repository(directory / side, {"hello.py": text, "many.py": MANY})
         envs[side] = {**environment(), "PYTHONPATH": str(root)}
         layout = "cli.git_runs" if (root / "gitflowrun/cli/git_runs").is_dir() else "cli"
         all_commands[side] = {
