@@ -59,7 +59,7 @@ PACK_BY_THREADS = 1 << 20
 OBJECTS_BY_THREADS = 32 << 10
 """The average size from which on they are not tiny."""
 PACK_AHEAD = 16 << 20
-"""Objects whose entries are made before there is room for them."""
+"""Objects whose entries are made before there is space for them."""
 PACK_BUFFER = 1 << 20
 """Below the size of a huge page, which a forked task would fill with zeros for a few bytes."""
 LARGE_PACK_BUFFER = 8 << 20

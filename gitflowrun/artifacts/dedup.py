@@ -143,7 +143,7 @@ class DedupIndex:
             with _opened(self._path, write=write) as database:
                 use(database)
         except (sqlite3.OperationalError, OSError):
-            return  # busy, not writable, or no room
+            return  # busy, not writable, or no space left
         except (sqlite3.DatabaseError, _Damaged):
             self.remove()
 

@@ -88,7 +88,7 @@ PAYLOAD_PATTERN = "steps/*/*/blake3/*"  # as gitattributes(5) writes it
 
 
 # A tag's ref becomes a path below the git directory, and Linux ends paths at 4,096 bytes. One limit
-# for all clones, wherever they lie, leaves room for the directory, the flow and the id.
+# for all clones, wherever they lie, leaves space for the directory, the flow and the id.
 _MAX_ENCODED_TAG = 3_000
 _SAFE_COMPONENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,199}\Z")
 

@@ -1,7 +1,7 @@
 """Maintenance that runs cause: packs folded, locks and temporary files of dead processes removed, a lost index rebuilt.
 
 None of it can fail a run: it can all wait. When a run starts, git is told once that payloads are no good for deltas,
-and the dedup index is rebuilt where there is none. During a run each group commit is a pack, of which an hour has room
+and the dedup index is rebuilt where there is none. During a run each group commit is a pack, of which an hour has space
 for 18,000: git folds them beside the run whenever enough have gathered. After a run, what crashed processes have left
 is removed, and packs are folded if many are left. When nothing is due, all this costs a look at two directories.
 """

@@ -229,7 +229,7 @@ def _spooled(value: FileArtifact, stream: BinaryIO) -> FileArtifact:
     except OSError as error:
         raise UnserializableArtifact(
             f"{value!r} can't be copied to the temporary directory: {error.strerror or error}",
-            hint="make room there, or name another directory in TMPDIR",
+            hint="free some space there, or name another directory in TMPDIR",
         ) from error
 
 

@@ -280,13 +280,13 @@ class _PackFile:
 
     def _copy(self, piece: memoryview) -> None:
         self.size += len(piece)
-        while len(piece) > (room := self._capacity - self._filled):
-            self._buffer[self._filled : self._capacity] = piece[:room]
+        while len(piece) > (space := self._capacity - self._filled):
+            self._buffer[self._filled : self._capacity] = piece[:space]
             self._filled = self._capacity
             self._sum()
             self._flush()
             self._filled = self._summed = 0
-            piece = piece[room:]
+            piece = piece[space:]
         end = self._filled + len(piece)
         self._buffer[self._filled : end] = piece
         self._filled = end

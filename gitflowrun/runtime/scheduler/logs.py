@@ -69,13 +69,13 @@ class _Stream:
         if self._is_full:
             return
         begun = bool(self.kept) and not self.kept.endswith(b"\n")
-        room = self._limit - len(self.kept)
-        kept = data if len(data) <= room else data[:room]
+        space = self._limit - len(self.kept)
+        kept = data if len(data) <= space else data[:space]
         self.kept += kept
         # Lines begun before keep the time of their beginning.
         lines = kept.count(b"\n") + (not kept.endswith(b"\n")) - begun if kept else 0
         self.times.extend([now] * lines)
-        if len(data) > room:
+        if len(data) > space:
             self._is_full = True
             self.say(TRUNCATED[:-1], now)
 
