@@ -1,4 +1,4 @@
-"""Keeps every test apart from the machine: its git config, HOME, identity, time zone and hooks; offers repositories."""
+"""Keeps every test apart from the machine: git config, HOME, PATH, identity, time zone, hooks; offers repositories."""
 
 from __future__ import annotations
 
@@ -44,6 +44,9 @@ def _isolate() -> None:
     )
     for name in ("SUDO_USER", "USERNAME", "LOGNAME", "PAGER", "NO_COLOR", "FORCE_COLOR"):
         os.environ.pop(name, None)
+    # The programs of an active virtual environment: a test says itself which git-runs it wants.
+    programs = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    os.environ["PATH"] = os.pathsep.join(it for it in programs if not Path(it, "git-runs").exists())
     if paths := os.environ.get("PYTHONPATH"):  # `.` would be a test's repository
         absolute = [str(Path(path).absolute()) for path in paths.split(os.pathsep) if path]
         os.environ["PYTHONPATH"] = os.pathsep.join(absolute)
