@@ -13,7 +13,5 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import NoReturn
 
-__all__ = ["run_program"]
-
 run_program: Callable[[type], NoReturn]
 """Be the program of a flow class: its command line, or one of its tasks. Ends the process."""

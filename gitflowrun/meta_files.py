@@ -27,8 +27,6 @@ from gitflowrun.runs.records import INFO
 if TYPE_CHECKING:
     from gitflowrun.runs.read import StoredRun
 
-__all__ = ["RUN_VARIABLE", "read_info_file"]
-
 RUN_VARIABLE = "GITFLOWRUN_RUN"
 
 

@@ -23,21 +23,6 @@ from gitflowrun.values import frozen
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = [
-    "MESSAGE",
-    "RECORD",
-    "Extension",
-    "Limits",
-    "array_header",
-    "pack",
-    "pack_exact",
-    "pack_message",
-    "scan",
-    "unpack",
-    "unpack_extended",
-    "unpack_message",
-]
-
 Buffer = bytes | bytearray | memoryview
 Extension: TypeAlias = msgpack.ExtType
 """An extension value: a code from 0 to 127, and bytes."""

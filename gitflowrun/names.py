@@ -16,21 +16,6 @@ from gitflowrun.values import frozen
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = [
-    "Digest",
-    "Pathspec",
-    "PayloadIdentity",
-    "RefName",
-    "RunId",
-    "TaskName",
-    "check_flow_name",
-    "check_tag",
-    "decode_tag",
-    "did_you_mean",
-    "encode_tag",
-    "nearest",
-]
-
 MAX_TAG_LENGTH = 500
 MAX_USER_TAGS = 50
 PARAMETERS_STEP = "_parameters"

@@ -22,29 +22,6 @@ from gitflowrun.values import field_names
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = [
-    "ANY",
-    "BINARY",
-    "COUNT",
-    "DIGEST",
-    "FLAG",
-    "FLOW_NAME",
-    "INTEGER",
-    "MAP",
-    "REAL",
-    "RUN_ID",
-    "TASK_NAME",
-    "TEXT",
-    "TEXTS",
-    "TEXT_MAP",
-    "ArraySchema",
-    "Kind",
-    "MapSchema",
-    "many",
-    "map_of",
-    "optional",
-]
-
 T = TypeVar("T")
 
 _MALFORMED = (

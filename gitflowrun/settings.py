@@ -27,8 +27,6 @@ from gitflowrun.values import frozen
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Durability", "Isolation", "Settings", "parse_size", "user_name"]
-
 OWN_NAMESPACE = "user"
 """The value of `runs.namespace` that stands for the current user's tag."""
 _MAX_FILE_SIZE = 50 << 20

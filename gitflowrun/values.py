@@ -29,8 +29,6 @@ else:
         return lambda decorator: decorator
 
 
-__all__ = ["field", "field_names", "frozen", "mutable", "replace"]
-
 T = TypeVar("T")
 _MISSING: Any = object()
 # Instances for which a class is not worth an `__init__` of its own: compiling one takes as long as setting the

@@ -14,8 +14,6 @@ import re
 from gitflowrun.errors import RepositoryError
 from gitflowrun.values import frozen
 
-__all__ = ["Description", "get_version"]
-
 _DESCRIBED = re.compile(r"(?P<tag>.+)-(?P<post>\d+)-g(?P<hash>[0-9a-f]+)(?P<dirty>-dirty)?\Z")
 _VERSION = re.compile(
     r"(?P<release>(?:\d+!)?\d+(?:\.\d+)*(?:[-_.]?(?:a|b|c|rc|alpha|beta|pre|preview)[-_.]?\d*)?)"

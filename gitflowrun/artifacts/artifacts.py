@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from gitflowrun.git.pack.publish import PackObject, PackStore
     from gitflowrun.names import Digest, TaskName
 
-__all__ = ["ArtifactReader", "ArtifactWriter", "Saved"]
-
 
 @frozen
 class Saved:

@@ -28,8 +28,6 @@ from gitflowrun.limits import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["cut"]
-
 
 def cut(parts: Sequence[memoryview]) -> list[memoryview]:
     """Cut a payload into chunks.

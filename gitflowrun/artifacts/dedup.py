@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from gitflowrun.artifacts.reference import ArtifactRef, Chunk
     from gitflowrun.git.pack.reader import PackReader
 
-__all__ = ["DedupIndex"]
-
 _FILE = "dedup.sqlite"
 _SCHEMA = 1
 _TABLES = (

@@ -19,8 +19,6 @@ from gitflowrun.names import Digest
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["digest", "digest_all", "digest_parts", "hasher"]
-
 _pool_owner: list[int] = []
 
 

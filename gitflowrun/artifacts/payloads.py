@@ -31,17 +31,6 @@ if TYPE_CHECKING:
     from gitflowrun.git.objects import ObjectType, Oid
     from gitflowrun.names import Digest
 
-__all__ = [
-    "Blobs",
-    "PayloadFile",
-    "changed",
-    "chunk_digests",
-    "may_change",
-    "read_bytes",
-    "read_payload",
-    "stable_copy",
-]
-
 
 class Blobs(Protocol):
     """Where chunks are read from: an ObjectStore or a PackReader. Threads may share it."""

@@ -14,8 +14,6 @@ from gitflowrun.values import frozen
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["ARTIFACT_REF", "ArtifactRef", "Chunk", "chunk_rows", "read_chunk_rows"]
-
 
 @frozen
 class Chunk:

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     import click
 
-__all__ = ["DIFFERS", "FLOW", "GIT", "REFUSED", "Dialect", "exit_code_of", "invoke", "report_error"]
-
 # All exit codes of both command lines, but those of errors that know their own (`GitflowrunError.exit_code`).
 DIFFERS = 1  # `diff --exit-code`, as git diff has it
 REFUSED = 1  # a run was not sent or a hook not installed, as git push has it

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from gitflowrun.artifacts.codecs import Encoded
     from gitflowrun.artifacts.reference import ArtifactRef
 
-__all__ = ["DataArtifact"]
-
 
 class DataArtifact(TaskPart):
     """A value that a task stored, or inherited from the tasks before it."""

@@ -26,19 +26,6 @@ from gitflowrun.values import frozen
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = [
-    "ClientObject",
-    "Container",
-    "Index",
-    "RunPart",
-    "Scope",
-    "TaskPart",
-    "local_time",
-    "make",
-    "outside",
-    "suggestion",
-]
-
 _STATE_VERSION = 1
 _TASK_DEPTH = 4
 

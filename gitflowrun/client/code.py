@@ -40,8 +40,6 @@ if TYPE_CHECKING:
     from gitflowrun.git.odb import ObjectStore
     from gitflowrun.runs.read import StoredRun
 
-__all__ = ["CodeArchive", "CodeFile", "MetaflowCode", "code_files", "materialise", "write_tar"]
-
 _EPOCH = 315_532_800  # 1980-01-01, the first day that every archive format knows
 _IGNORED_BY_HFS = dict.fromkeys(
     [*range(0x200C, 0x2010), *range(0x202A, 0x202F), *range(0x206A, 0x2070), 0xFEFF]

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from pandas import DataFrame
 
-__all__ = ["data_frame", "size_text", "table", "time_text", "title"]
-
 _KIB = 1024
 
 

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from gitflowrun.client.task import Task
 
-__all__ = ["Flow", "Metaflow", "rows"]
-
 # What becomes a cell of a data frame: nothing that needs unpickling, nothing long.
 _CELL_TYPES = tuple(f"builtins.{name}" for name in ("bool", "float", "int", "str", "NoneType"))
 _CELL_NUMPY = ("numpy.bool", "numpy.float", "numpy.int", "numpy.uint")

@@ -19,17 +19,6 @@ if TYPE_CHECKING:
     from gitflowrun.runs.read import StoredRun
     from gitflowrun.runs.records import RunIdentity, RunInfo
 
-__all__ = [
-    "PRIVATE_ARTIFACTS",
-    "ForeachFrame",
-    "Metadata",
-    "TaskException",
-    "as_exception",
-    "info_dict",
-    "metadata_entries",
-    "record_dict",
-]
-
 _SPLIT_VALUES = "split_values"  # a field that the runtime adds to the record of a task that splits
 _TRACEBACK = "Traceback (most recent call last):"
 

@@ -29,17 +29,6 @@ if TYPE_CHECKING:
     from gitflowrun.runs.tags import Tags
     from gitflowrun.runs.trust import Provenance
 
-__all__ = [
-    "Source",
-    "default_metadata",
-    "default_namespace",
-    "get_metadata",
-    "get_namespace",
-    "metadata",
-    "namespace",
-]
-
-
 _LOCAL = "local"
 
 _chosen: list[str] = []

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from gitflowrun.client.task import MetaflowData, Task
     from gitflowrun.git.ancestry import AheadBehind
 
-__all__ = ["FACTS", "Run", "Tagging", "facts", "seconds"]
-
 Tagging = str | bytes | Iterable[str]
 
 

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from gitflowrun.runs.read import StoredTask
     from gitflowrun.runs.records import Attempt, TaskRecord
 
-__all__ = ["Listing", "RunReader", "TaskReader"]
-
 
 class Listing:
     """The runs of a flow as one look at the refs found them, and their tags as they are now.

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from gitflowrun.runs.records import TaskRecord
 
-__all__ = ["Step"]
-
 
 class Step(RunPart, Container[Task]):
     """A step of a run: iterate over its tasks, newest first, or index it by task id."""

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from gitflowrun.client.metaflow_names import TaskException
     from gitflowrun.names import TaskName
 
-__all__ = ["MetaflowData", "Task"]
-
 
 class Task(TaskPart, Container[DataArtifact]):
     """A task: iterate over its artifacts, or index it by their names.

@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from gitflowrun.cli.output.terminal import Screen
     from gitflowrun.porcelain.compare import CodeDiff, Difference
 
-__all__ = ["main"]
-
 _JSON = "json"
 _PROGRAM = "python -m gitflowrun.cmd.diff"
 

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from gitflowrun.client import Run, Task
 
-__all__ = ["Current", "current", "task_facts"]
-
 
 class Current:
     """The running task. A process has one such object (`current`), for it runs one task at a time.

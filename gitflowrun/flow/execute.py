@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from gitflowrun.names import TaskName
     from gitflowrun.runs.records import ForeachFrame, RunIdentity, Transition
 
-__all__ = ["RunFacts", "StepOutcome", "TaskFacts", "execute_step", "prepare"]
-
 _SMALL = frozenset({bool, complex, float, int, type(None)})
 _IMMUTABLE = _SMALL | {bytes, str}
 _NO_ARTIFACTS = (BuiltinFunctionType, FunctionType, MethodType)

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from gitflowrun.flow.graph import FlowGraph
     from gitflowrun.runs.records import ForeachFrame
 
-__all__ = ["FlowSpec"]
-
 
 class _Overridable:
     """A fact about the class under a name that a step may use for an artifact of its own nevertheless."""

@@ -14,16 +14,6 @@ from collections.abc import Set as AbstractSet
 from itertools import islice
 from typing import Any
 
-__all__ = [
-    "MAX_VALUE_CHARS",
-    "brief",
-    "is_items_artifact",
-    "is_single_use",
-    "item_at",
-    "items_artifact",
-    "needs_list",
-]
-
 MAX_VALUE_CHARS = 30
 """The length of an item's text, as in Metaflow."""
 _MAX_NESTING = 3  # deeper containers are shown by their own str()

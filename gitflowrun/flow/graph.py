@@ -18,8 +18,6 @@ from gitflowrun.values import field_names, frozen
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["FlowGraph", "Node"]
-
 _graphs: WeakKeyDictionary[type, FlowGraph] = WeakKeyDictionary()
 _MAP_TYPES = {"split": "split-static", "foreach": "split-foreach"}
 

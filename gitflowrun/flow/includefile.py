@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 
     from gitflowrun.artifacts.codecs import Encoded
 
-__all__ = ["FileContent", "IncludeFile"]
-
-
 _PIECE = 1 << 20  # bytes of a file that are decoded at a time
 
 

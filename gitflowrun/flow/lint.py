@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from gitflowrun.flow.graph import FlowGraph, Node
 
-__all__ = ["lint"]
-
 _STEP_NAME = re.compile(r"[a-z0-9][a-z0-9_]*\Z")
 _TAKEN = RESERVED_STEPS | {name for name in vars(FlowSpec) if not name.startswith("_")}
 _UNAVAILABLE = {

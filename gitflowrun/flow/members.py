@@ -19,16 +19,6 @@ from gitflowrun.values import mutable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = [
-    "ReadOnly",
-    "class_attribute",
-    "constants",
-    "initial_attributes",
-    "keep_initial_attributes",
-    "make_read_only",
-    "parameters_of",
-]
-
 _initial: dict[type, dict[str, Any]] = {}
 
 

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from gitflowrun.flow.task_state import ArtifactSource
     from gitflowrun.names import PayloadIdentity
 
-__all__ = ["merge"]
-
 
 def merge(
     flow: object,

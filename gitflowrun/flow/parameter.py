@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any, overload
 
 from gitflowrun.errors import ParameterError, UsageError
 
-__all__ = ["SCALARS", "JSONType", "JSONTypeClass", "Parameter"]
-
 
 class JSONTypeClass:
     """The type of parameters that are written as JSON. A default may be JSON text or the value itself."""

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from gitflowrun.flow.flowspec import FlowSpec
     from gitflowrun.flow.parameter import Parameter
 
-__all__ = ["RESERVED_PARAMETERS", "ParameterContext", "check_parameters", "resolve"]
-
 _RESERVED = (
     "clone", "decospecs", "help", "max-log-size", "max-num-splits", "max-workers", "namespace", "obj",
     "params", "run-id", "run-id-file", "runner-attribute-file", "tag", "tags", "task-id",

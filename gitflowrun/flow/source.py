@@ -24,9 +24,6 @@ from gitflowrun.values import frozen
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["NextCall", "ParsedStep", "SourceFiles", "clean_docstring", "parse_step"]
-
-
 Definition = ast.FunctionDef | ast.AsyncFunctionDef
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, overload
 
-__all__ = ["RESERVED_STEPS", "defining_classes", "is_step", "step", "steps_of", "unwrap"]
-
 F = TypeVar("F", bound=Callable[..., Any])
 RESERVED_STEPS = frozenset({"name", "next", "input", "index", "cmd"})
 

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from gitflowrun.names import PayloadIdentity, TaskName
     from gitflowrun.runs.records import ForeachFrame, TaskRecord, Transition
 
-__all__ = ["STATE", "ArtifactSource", "Inputs", "LoadedValues", "TaskState", "state_of"]
-
 STATE = "_state"
 """The attribute of a flow object that holds its TaskState."""
 _MISSING = object()

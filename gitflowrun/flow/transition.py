@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from gitflowrun.flow.task_state import TaskState
 
-__all__ = ["choose"]
-
 
 def choose(
     flow: object,

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-__all__ = ["Argument", "CatFile", "Completed", "Git", "clean_environment", "git_message"]
-
 Argument: TypeAlias = "str | bytes | os.PathLike[str]"
 
 _USAGE = 129

@@ -63,8 +63,6 @@ if TYPE_CHECKING:
 
     from gitflowrun.git.repository import Repository
 
-__all__ = ["Folded", "Folding", "exempt_from_deltas", "fold", "start_fold"]
-
 _MARKS = (".keep", ".promisor", ".mtimes", ".bitmap")
 """What lies beside a pack that is somebody's, holds promised objects or cruft, or carries a bitmap."""
 _MULTI = "multi-pack-index"

@@ -17,18 +17,6 @@ if TYPE_CHECKING:
     import hashlib
     from collections.abc import Callable, Iterable, Iterator
 
-__all__ = [
-    "Commit",
-    "ObjectType",
-    "Oid",
-    "Signature",
-    "TreeEntry",
-    "hash_object",
-    "parse_commit",
-    "parse_tree",
-    "tree_bytes",
-]
-
 Buffer = bytes | bytearray | memoryview
 
 

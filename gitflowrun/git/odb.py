@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-__all__ = ["History", "ObjectStore"]
-
 
 class ObjectStore:
     """The objects of a repository.

@@ -16,9 +16,6 @@ from pathlib import Path
 from gitflowrun.limits import GC_PID_VALID, MAINTENANCE_LOCK_VALID, USABLE_CPUS
 from gitflowrun.values import frozen
 
-__all__ = ["Owner", "State", "gc_is_running", "maintenance_is_running", "usable_cpus"]
-
-
 _NO_START = "0"
 _PROC = Path("/proc")
 _FIRST_SPACE = str(0xEFFFFFFC)  # PROC_PID_INIT_INO of the kernel's proc_ns.h

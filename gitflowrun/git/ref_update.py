@@ -52,8 +52,6 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable, Sequence
 
-__all__ = ["LockWatch", "Refs", "remove_old_locks"]
-
 _OPTIONS = ("-c", "core.logAllRefUpdates=false", "--no-replace-objects")
 # Off, because each file is synced once, by us.
 _NO_SYNC = ("-c", "core.fsync=none")

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     from gitflowrun.git.command import Git
 
-__all__ = ["RefReader", "RefUpdate", "loose_names", "packed_stamp"]
-
 _SYMBOLIC = b"ref: "
 _UNREADABLE = re.compile("missing object|parse_object_buffer failed|inflate|corrupt|bad object")
 

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from gitflowrun.git.pack.publish import PackStore
     from gitflowrun.git.ref_update import Refs
 
-__all__ = ["REPOSITORY", "Head", "Repository"]
-
 _STATE = "gitflowrun"
 # rev-parse echoes what it takes for flags of other commands. So a mark tells its answers apart even where a path
 # contains a newline, and a question that is new to an old git comes back as it was.

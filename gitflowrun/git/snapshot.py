@@ -44,17 +44,6 @@ if TYPE_CHECKING:
     from gitflowrun.git.command import Git
     from gitflowrun.git.repository import Repository
 
-__all__ = [
-    "Change",
-    "LeftOut",
-    "Snapshot",
-    "Status",
-    "parse_status",
-    "read_status",
-    "take_snapshot",
-]
-
-
 _COMMAND = (
     "status", "--porcelain=v2", "-z", "--branch", "--no-ahead-behind", "--no-renames", "--untracked-files=all"
 )  # fmt: skip

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from gitflowrun.git.refs import RefUpdate
     from gitflowrun.git.repository import Repository
 
-__all__ = ["PushResult", "Remote", "default_remote", "parse_push"]
-
 PUSHING = "GITFLOWRUN_PUSHING"
 """Set for the hooks of a push of ours, so that our own hook does not push again."""
 

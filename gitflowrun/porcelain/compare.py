@@ -21,18 +21,6 @@ if TYPE_CHECKING:
     from gitflowrun.git.repository import Repository
     from gitflowrun.runs.read import StoredRun
 
-__all__ = [
-    "FORMATS",
-    "ArtifactDifference",
-    "CodeDiff",
-    "Difference",
-    "code_diff",
-    "compare_artifacts",
-    "compare_environments",
-    "compare_parameters",
-    "differences",
-]
-
 FORMATS = (
     "patch",
     "binary",

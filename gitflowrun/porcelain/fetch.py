@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from gitflowrun.git.repository import Repository
     from gitflowrun.names import RunId
 
-__all__ = ["fetch"]
-
 
 def fetch(repo: Repository, remote: str | None = None) -> SyncReport:
     """Get the runs and tags of a remote.

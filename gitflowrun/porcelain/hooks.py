@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from gitflowrun.git.repository import Repository
     from gitflowrun.porcelain.sync import SyncReport
 
-__all__ = ["HookState", "Installed", "install", "post_commit", "pre_push", "state", "uninstall"]
-
 _CLIENT = ("post-commit", "pre-push")
 _SERVER = ("pre-receive",)
 _BEGIN = "# >>> git runs >>> (`git runs hooks uninstall` removes these lines)"

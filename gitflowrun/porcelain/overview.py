@@ -24,22 +24,6 @@ if TYPE_CHECKING:
     from gitflowrun.runs.read import StoredRun, StoredTask
     from gitflowrun.runs.records import TaskRecord
 
-__all__ = [
-    "ArtifactRow",
-    "CodeState",
-    "Failure",
-    "RunOverview",
-    "StepDetails",
-    "StepOverview",
-    "TaskOverview",
-    "artifact_row",
-    "is_result",
-    "make_row",
-    "run_overview",
-    "step_overview",
-    "task_overview",
-]
-
 
 @frozen
 class ArtifactRow:

@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from gitflowrun.git.repository import Repository
     from gitflowrun.runs.read import StoredRun
 
-__all__ = ["push"]
-
 
 def push(
     repo: Repository,

@@ -23,19 +23,6 @@ if TYPE_CHECKING:
     from gitflowrun.runs.read import StoredRun, StoredTask
     from gitflowrun.runs.resolve import Address
 
-__all__ = [
-    "RunQuery",
-    "artifact_at",
-    "artifact_ref",
-    "differing",
-    "final_artifacts",
-    "is_private",
-    "parameters_of",
-    "parse_status",
-    "select",
-    "tasks_at",
-]
-
 
 @frozen
 class RunQuery:

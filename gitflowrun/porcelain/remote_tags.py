@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from gitflowrun.git.transport import Remote
     from gitflowrun.names import RunId
 
-__all__ = ["fetch_tags", "push_tags"]
-
 
 def push_tags(
     repo: Repository,

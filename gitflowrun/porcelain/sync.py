@@ -33,20 +33,6 @@ if TYPE_CHECKING:
     from gitflowrun.git.repository import Repository
     from gitflowrun.git.transport import Remote
 
-__all__ = [
-    "Outcome",
-    "RemoteView",
-    "RunTip",
-    "SyncReport",
-    "SyncedRun",
-    "TagChanges",
-    "TagKey",
-    "Tracking",
-    "Transfer",
-    "free_id",
-    "tags_of",
-]
-
 
 class Outcome(Enum):
     """What became of a run on the other side."""

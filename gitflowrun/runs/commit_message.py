@@ -32,15 +32,6 @@ from gitflowrun.values import frozen
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = [
-    "RunState",
-    "Status",
-    "format_first_message",
-    "format_message",
-    "parse_message",
-    "parse_time",
-]
-
 _MAX_VALUE = 200
 _MAX_SHOWN = 40
 """Characters of a parameter's value in a subject."""

@@ -40,8 +40,6 @@ if TYPE_CHECKING:
 
     FirstTasks = Callable[[RunWriter], Sequence[FinishedTask]]
 
-__all__ = ["create_run"]
-
 _ATTEMPTS = 10
 _LISTED = 10_000
 """How many dirty or left-out files INFO names; it says how many there were."""

@@ -35,8 +35,6 @@ from gitflowrun.values import frozen
 if TYPE_CHECKING:
     from gitflowrun.git.repository import Repository
 
-__all__ = ["Reservation", "RunIds"]
-
 _MARK = re.compile(r"([0-9]{1,18}) (\S+)\n\Z")
 _LAST_RUN = re.compile(r"^Last-Run: ([0-9]{1,18})$", re.MULTILINE)
 _PREFIXES = (layout.RUNS, layout.REMOTES, layout.TRASH)

@@ -30,41 +30,6 @@ import re
 from gitflowrun.errors import InvalidPathspec, TaggingError
 from gitflowrun.names import Digest, RefName, RunId, decode_tag, encode_tag
 
-__all__ = [
-    "ARCHIVE",
-    "CODE",
-    "DATA",
-    "INFO",
-    "MAX_OUTPUT_PART",
-    "NOTES",
-    "PAYLOADS",
-    "PAYLOAD_PATTERN",
-    "REMOTES",
-    "RUNS",
-    "STDERR",
-    "STDOUT",
-    "STEPS",
-    "TAGS",
-    "TAG_MIRROR",
-    "TASK",
-    "TIMES",
-    "TRASH",
-    "chunk_name",
-    "data_name",
-    "is_safe_component",
-    "output_part",
-    "parse_run_ref",
-    "parse_tag_ref",
-    "run_number",
-    "run_ref",
-    "tag_component",
-    "tag_mirror_ref",
-    "tag_prefix",
-    "tag_ref",
-    "tracking_prefix",
-    "tracking_ref",
-]
-
 RUNS = "refs/runs/"
 TAGS = "refs/runs/@tags/"
 TAG_MIRROR = "refs/tags/runs/"

@@ -21,8 +21,6 @@ from gitflowrun.values import frozen
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["decode_times", "encode_times"]
-
 SCHEMA = 1
 _MAX_LINES = 250_000  # of each stream: 4 MB together
 _MICROSECONDS = 1_000_000

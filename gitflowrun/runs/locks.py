@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     from gitflowrun.names import RunId
 
-__all__ = ["FileLock", "LockState", "Locks"]
-
 PATIENCE = 30.0
 """Seconds to wait for locks that are held for milliseconds: longer means that something is wrong."""
 

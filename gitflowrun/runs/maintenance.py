@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from gitflowrun.git.repository import Repository
     from gitflowrun.runs.records import TaskRecord
 
-__all__ = ["RunMaintenance", "ensure_dedup_index", "shared_payloads", "tidy"]
-
 _LOCKS_EVERY = 86_400.0
 """Seconds between two searches for old locks of refs: they look at the file of every run."""
 _LOOK_BACK = 1.0

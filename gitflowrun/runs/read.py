@@ -30,9 +30,6 @@ if TYPE_CHECKING:
     from gitflowrun.names import RunId
     from gitflowrun.runs.commit_message import RunState, Status
 
-__all__ = ["StoredRun", "StoredTask", "order_steps"]
-
-
 _DIGITS = 18  # of a task that is sorted as a number; Python refuses thousands of them
 _STREAMS = {"stdout": layout.STDOUT, "stderr": layout.STDERR}
 

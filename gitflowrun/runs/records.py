@@ -39,23 +39,6 @@ from gitflowrun.values import field, frozen
 if TYPE_CHECKING:
     from gitflowrun.names import RunId, TaskName
 
-__all__ = [
-    "FOREACH_FRAME",
-    "INFO",
-    "OID",
-    "RUN_IDENTITY",
-    "TASK",
-    "TRANSITION",
-    "Attempt",
-    "ForeachFrame",
-    "Metadatum",
-    "RunIdentity",
-    "RunInfo",
-    "RunOrigin",
-    "TaskRecord",
-    "Transition",
-]
-
 SCHEMA = 2
 Map = Mapping[str, Any]
 

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
     from gitflowrun.git.repository import Repository
 
-__all__ = ["Address", "resolve"]
-
 _RunName = tuple[str, RunId]
 _BACK = re.compile(r"@\{-([0-9]{1,9})\}\Z")
 _HASH = re.compile(r"[0-9a-f]{4,40}\Z")

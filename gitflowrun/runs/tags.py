@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from gitflowrun.runs.read import StoredRun
     from gitflowrun.runs.records import RunIdentity
 
-__all__ = ["Tags", "check_tags", "tag_updates"]
-
 
 def check_tags(
     tags: Iterable[object], *, system: Collection[str] = (), present: Collection[str] = ()

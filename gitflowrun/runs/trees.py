@@ -37,17 +37,6 @@ if TYPE_CHECKING:
     from gitflowrun.names import Digest
     from gitflowrun.runs.records import TaskRecord
 
-__all__ = [
-    "FinishedTask",
-    "GroupObjects",
-    "ReachableObjects",
-    "RunTree",
-    "StepTree",
-    "data_entries",
-    "make_object",
-    "task_blob",
-]
-
 
 @frozen
 class FinishedTask:

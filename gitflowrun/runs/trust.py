@@ -49,9 +49,6 @@ if TYPE_CHECKING:
     from gitflowrun.runs.read import StoredRun, StoredTask
     from gitflowrun.runs.records import RunIdentity
 
-__all__ = ["Provenance", "Trust", "Trusted"]
-
-
 _RUN = "runs.trustedRun"
 _REMOTE = "runs.trustedRemote"
 _KEY_SIZE = 32

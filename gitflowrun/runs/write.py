@@ -53,8 +53,6 @@ if TYPE_CHECKING:
     from gitflowrun.runs.records import RunInfo, TaskRecord
     from gitflowrun.runs.trees import FinishedTask
 
-__all__ = ["RunWriter"]
-
 
 class RunWriter:
     """Writes one run, and holds its lock until `close`.

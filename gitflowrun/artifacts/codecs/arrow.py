@@ -29,8 +29,6 @@ from gitflowrun.limits import ARROW_ROWS, LONE_BUFFER
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["canonical", "decode_file", "decode_table", "encode_table", "write_file"]
-
 _KEY = b"gitflowrun"
 
 _is = pa.types

@@ -26,18 +26,6 @@ if TYPE_CHECKING:
 
     from gitflowrun.artifacts.codecs.payload import Buffer
 
-__all__ = [
-    "FileArtifact",
-    "decode_bytes",
-    "decode_file",
-    "decode_str",
-    "encode_bytes",
-    "encode_file",
-    "encode_str",
-    "from_chunks",
-    "from_file",
-]
-
 
 def encode_str(value: str) -> tuple[memoryview, ...]:
     """The text as UTF-8; text that UTF-8 can't hold (lone surrogates) is declined."""

@@ -22,23 +22,6 @@ from gitflowrun.errors import CorruptRecord, NotFound, UntrustedArtifact
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = [
-    "build_dataclass",
-    "build_enum",
-    "build_namedtuple",
-    "explode_dataclass",
-    "explode_enum",
-    "explode_namedtuple",
-    "find",
-    "is_dataclass",
-    "is_enum",
-    "is_frozen",
-    "is_namedtuple",
-    "main_name",
-    "name_of",
-]
-
-
 _MAIN = "__main__"
 
 

@@ -20,21 +20,6 @@ from gitflowrun.errors import CorruptRecord
 from gitflowrun.limits import MAX_NPY_HEADER
 from gitflowrun.values import frozen
 
-__all__ = [
-    "Form",
-    "Layout",
-    "build",
-    "decode_npy",
-    "describe",
-    "encode_npy",
-    "explode",
-    "explode_scalar",
-    "form_of",
-    "parse_dtype",
-    "read_npy_header",
-    "read_rows",
-]
-
 _MAGIC = b"\x93NUMPY"
 _ALIGNMENT = 64
 _PREFIX = 12

@@ -37,9 +37,6 @@ from gitflowrun.limits import MAX_OBJECTS_IN_A_COLUMN
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["Memory", "decode_column", "decode_frame", "encode_column", "encode_frame", "whole"]
-
-
 Recipe = list[Any]
 
 

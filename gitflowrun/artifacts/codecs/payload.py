@@ -23,18 +23,6 @@ if TYPE_CHECKING:
 
     from gitflowrun.names import Digest
 
-__all__ = [
-    "Buffer",
-    "Encoded",
-    "Loading",
-    "Unencodable",
-    "flat",
-    "join",
-    "split",
-    "type_name",
-]
-
-
 Buffer = bytes | bytearray | memoryview
 
 

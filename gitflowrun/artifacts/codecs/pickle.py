@@ -19,8 +19,6 @@ from gitflowrun.artifacts.codecs.payload import Loading, Unencodable, flat, join
 from gitflowrun.errors import CorruptRecord, GitflowrunError, NotFound
 from gitflowrun.limits import OUT_OF_BAND
 
-__all__ = ["decode_pickle", "encode_cloudpickle", "encode_pickle"]
-
 _MAIN = "__main__"
 
 

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from gitflowrun.artifacts.codecs.payload import Buffer, Loading
 
-__all__ = ["decode_plain"]
-
 _UNSHARED = (tuple, frozenset, slice)
 _LIMITS = msgpack.Limits(
     total=1 << 40, depth=MAX_DEPTH, nodes=1 << 40, text=1 << 32, binary=1 << 32,

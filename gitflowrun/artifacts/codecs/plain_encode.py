@@ -32,8 +32,6 @@ from gitflowrun.msgpack import Extension
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sized
 
-__all__ = ["encode_plain"]
-
 # Extension codes; `plain_types` has 4 to 29 and 60 to 69, `payload` 70. A code is never given a second meaning.
 TUPLE, SET, FROZENSET = 1, 2, 3
 BIG_INT = 5

@@ -17,8 +17,6 @@ from gitflowrun.values import frozen
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["BY_CODE", "Kind", "int_bytes", "kind_of"]
-
 
 @frozen
 class Kind:

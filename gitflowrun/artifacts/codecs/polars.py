@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from gitflowrun.artifacts.codecs.payload import Loading
 
-__all__ = ["decode_frame", "encode_frame"]
-
 _FRAME, _SERIES = "polars.DataFrame", "polars.Series"
 _EXACT = (
     pl.Boolean, pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.UInt8, pl.UInt16, pl.UInt32, pl.UInt64,

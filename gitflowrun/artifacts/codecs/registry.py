@@ -47,25 +47,6 @@ if TYPE_CHECKING:
 
     from gitflowrun.artifacts.codecs.payload import Buffer
 
-__all__ = [
-    "ARRAY",
-    "BYTES",
-    "FILE",
-    "FILE_TYPE",
-    "GROUP",
-    "UserCodec",
-    "check_safe",
-    "decode",
-    "decode_embedded",
-    "encode",
-    "encode_embedded",
-    "for_type",
-    "is_safe",
-    "suffix",
-    "table_decoder",
-    "user_codecs",
-]
-
 
 @frozen
 class Codec:

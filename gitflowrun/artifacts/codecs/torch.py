@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
     from gitflowrun.artifacts.codecs.payload import Loading
 
-__all__ = ["decode_tensors", "encode_tensors", "reducers"]
-
 _NAMES = {
     "F64": ("float64", 8), "F32": ("float32", 4), "F16": ("float16", 2), "BF16": ("bfloat16", 2),
     "I64": ("int64", 8), "I32": ("int32", 4), "I16": ("int16", 2), "I8": ("int8", 1),

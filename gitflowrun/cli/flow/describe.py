@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from gitflowrun.cli.flow.context import FlowContext
     from gitflowrun.flow.graph import Node
 
-__all__ = ["check_command", "help_command", "output_dot_command", "show_command", "version_command"]
-
 
 @click.command(name="show")
 @click.pass_obj

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from gitflowrun.client import DataArtifact
     from gitflowrun.runs.read import StoredTask
 
-__all__ = ["dump_command"]
-
 
 def _names(_ctx: click.Context, _option: click.Parameter, value: str | None) -> frozenset[str]:
     return frozenset(filter(None, (value or "").split(",")))

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from gitflowrun.cli.flow.context import FlowContext
     from gitflowrun.runs.read import StoredTask
 
-__all__ = ["logs_command"]
-
 
 class _DefaultsToShow(click.Group):
     """`logs PATH` is `logs show PATH`."""

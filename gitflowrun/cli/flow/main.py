@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from gitflowrun.flow import FlowSpec
 
-__all__ = ["COMMANDS", "main"]
-
 # name: module of this package, one line of help
 COMMANDS = {
     "run": ("run", "Run the flow."),

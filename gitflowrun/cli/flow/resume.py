@@ -15,8 +15,6 @@ from gitflowrun.runtime.ipc.request import RunKind, RunRequest
 if TYPE_CHECKING:
     from gitflowrun.cli.flow.context import FlowContext
 
-__all__ = ["resume_command"]
-
 
 @click.command(name="resume")
 @click.argument("step_or_run", required=False, metavar="[STEP | RUN-ID]")

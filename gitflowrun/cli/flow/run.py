@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from gitflowrun.cli.flow.context import FlowContext
 
-__all__ = ["run_command", "run_options"]
-
 _MEGABYTE = 1 << 20
 
 

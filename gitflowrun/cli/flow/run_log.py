@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from gitflowrun.names import TaskName
     from gitflowrun.runs.records import RunIdentity
 
-__all__ = ["RunLog"]
-
 _SUMMARY_EVERY = 300.0  # seconds between the log's summaries of a long run
 _WIPE = "\r\x1b[K"
 

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from gitflowrun.flow import FlowSpec
 
-__all__ = ["main"]
-
 _SCHEDULER = f"{__file__.rpartition(os.sep)[0]}{os.sep}scheduler_main.py"
 _RUNNING = frozenset({"run", "resume"})
 _ASKING = frozenset({"-h", "--help"})

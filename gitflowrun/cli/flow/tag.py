@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from gitflowrun.cli.output.terminal import Screen
     from gitflowrun.runs.read import StoredRun
 
-__all__ = ["tag_command"]
-
 
 def _run_options(function: Callable[..., Any]) -> Callable[..., Any]:
     namespace = click.option("--namespace", hidden=True, expose_value=False)

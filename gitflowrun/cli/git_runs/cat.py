@@ -16,8 +16,6 @@ from gitflowrun.errors import UsageError
 if TYPE_CHECKING:
     from gitflowrun.cli.output.terminal import Screen
 
-__all__ = ["cat_command"]
-
 _CONTAINERS = (dict, list, tuple, set, frozenset)
 
 

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from gitflowrun.runs.read import StoredRun
     from gitflowrun.runs.runs import RunStore
 
-__all__ = ["diff_command"]
-
 _SHORT = 7
 _TWO = 2
 _BEFORE = "@{-1}"

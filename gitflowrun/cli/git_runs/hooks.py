@@ -18,8 +18,6 @@ from gitflowrun.cli.output.text import printable
 if TYPE_CHECKING:
     from gitflowrun.porcelain.hooks import HookState
 
-__all__ = ["hook_command", "hooks_command"]
-
 
 @click.command(name="hooks")
 @json_option

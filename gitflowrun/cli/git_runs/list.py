@@ -9,8 +9,6 @@ import click
 from gitflowrun.cli.git_runs.options import filter_options, json_option
 from gitflowrun.cli.git_runs.run_table import list_runs
 
-__all__ = ["list_command"]
-
 
 @click.command(name="list")
 @filter_options

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from gitflowrun.cli.output.terminal import Screen
     from gitflowrun.runs.listing import RunSummary
 
-__all__ = ["log_command"]
-
 
 @click.command(name="log")
 @filter_options

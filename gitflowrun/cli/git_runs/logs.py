@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from gitflowrun.cli.output.terminal import Screen
     from gitflowrun.runs.read import StoredTask
 
-__all__ = ["logs_command"]
-
 
 @click.command(name="logs")
 @stream_options

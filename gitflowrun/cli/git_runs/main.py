@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     import click
 
-__all__ = ["COMMANDS", "load", "main", "program"]
-
 
 @frozen
 class Entry:

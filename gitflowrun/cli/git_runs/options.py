@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 
     from gitflowrun.git.repository import Repository
 
-__all__ = ["filter_options", "json_option", "open_repository", "stream_options"]
-
 json_option = click.option("--json", "as_json_", is_flag=True, help="Print one JSON document.")
 
 

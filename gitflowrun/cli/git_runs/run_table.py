@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from gitflowrun.porcelain.query import RunQuery
     from gitflowrun.runs.listing import RunSummary
 
-__all__ = ["list_runs"]
-
-
 _COLUMNS = (
     Column("RUN"),
     Column("STATUS"),

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     _Lines = Callable[[Any, Screen], Iterator[str]]
 
-__all__ = ["short_type", "show_command"]
-
 _SHORT = 7
 _FILES = 3
 

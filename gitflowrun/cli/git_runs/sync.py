@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from gitflowrun.porcelain.sync import SyncedRun, SyncReport
     from gitflowrun.runs.read import StoredRun
 
-__all__ = ["fetch_command", "push_command", "report_lines", "show_report", "summary"]
-
-
 _SIGNS = {Outcome.NEW: ("*", "[new run]"), Outcome.UPDATED: (" ", "[updated]")}
 
 

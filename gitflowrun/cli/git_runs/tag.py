@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from gitflowrun.cli.output.terminal import Screen
     from gitflowrun.git.repository import Repository
 
-__all__ = ["tag_command"]
-
 
 @click.command(name="tag")
 @click.option("-d", "--delete", is_flag=True, help="Remove the tags instead of adding them.")

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from gitflowrun.runs.read import StoredRun
     from gitflowrun.runs.trust import Trust
 
-__all__ = ["trust_command"]
-
 
 @click.command(name="trust")
 @click.option("-d", "--delete", is_flag=True, help="Take the trust back.")

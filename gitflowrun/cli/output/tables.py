@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from gitflowrun.cli.output.terminal import Screen
     from gitflowrun.git.repository import Repository
 
-__all__ = ["Cell", "Column", "as_json", "columns", "fit", "pairs", "show", "table"]
-
 _GAP = "  "
 _NARROWEST = 8
 

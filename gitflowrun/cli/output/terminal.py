@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from gitflowrun.git.repository import Repository
 
-__all__ = ["PLAIN", "Screen", "Style", "is_terminal", "open_screen", "says_no", "style_for"]
-
 
 @frozen
 class Style:

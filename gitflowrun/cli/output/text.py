@@ -10,18 +10,6 @@ from __future__ import annotations
 import re
 import time
 
-__all__ = [
-    "ago",
-    "clock",
-    "counted",
-    "duration",
-    "printable",
-    "size",
-    "stamp",
-    "terminal_safe",
-    "width",
-]
-
 # C0 and C1 controls and DEL; marks that break lines, reorder or hide text; halves of surrogates.
 _CONTROLS = (
     "\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff"

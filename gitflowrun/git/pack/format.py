@@ -36,23 +36,6 @@ if TYPE_CHECKING:
 
     from gitflowrun.git.objects import Buffer, ObjectType
 
-__all__ = [
-    "BLOCK",
-    "BLOCK_FRAME",
-    "BLOCK_HEADER",
-    "CHECKSUM",
-    "FULL_BLOCK",
-    "ZLIB_HEADER",
-    "apply_delta",
-    "block_header",
-    "crc32",
-    "delta_sizes",
-    "entry_header",
-    "pack_header",
-    "stored_stream",
-    "zlib_stream",
-]
-
 BLOCK = 65_535
 """Bytes in a stored block: the most that deflate's 16-bit length allows."""
 BLOCK_HEADER = 5

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import BinaryIO
 
-__all__ = ["IndexEntry", "PackIndex", "index_bytes", "names_in_multi_pack_index"]
-
 _MAGIC = b"\xfftOc\x00\x00\x00\x02"
 _FANOUT = struct.Struct(">256I")
 _OIDS = len(_MAGIC) + _FANOUT.size

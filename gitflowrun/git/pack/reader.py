@@ -51,17 +51,6 @@ from gitflowrun.values import frozen
 if TYPE_CHECKING:
     from gitflowrun.git.pack.stream import Source
 
-__all__ = [
-    "EntryHeader",
-    "LooseObject",
-    "Pack",
-    "PackReader",
-    "loose_path",
-    "object_directories",
-    "quoted",
-]
-
-
 Fallback = Callable[[Oid], tuple[ObjectType, bytes]]
 T = TypeVar("T")
 

@@ -40,18 +40,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = [
-    "File",
-    "Memory",
-    "Source",
-    "TooManyOpenFiles",
-    "inflate",
-    "inflate_head",
-    "inflate_into",
-    "open_source",
-]
-
-
 _TOO_MANY = {errno.EMFILE, errno.ENFILE}
 _COMPRESSED = 0b110  # the bits of a block's first byte that say how it is compressed
 

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from gitflowrun.runtime.ipc.channel import Channel
     from gitflowrun.runtime.ipc.messages import Message, RunContext
 
-__all__ = ["InlineTasks"]
-
 _KIB = 1024
 
 

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     from gitflowrun.runtime.ipc.event_loop import EventLoop
 
-__all__ = ["Executor", "ForkExecutor", "FreshExecutor", "RemoteExecutor", "fresh_hash_seed"]
-
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGCHLD)
 
 

@@ -42,19 +42,6 @@ if TYPE_CHECKING:
 
     from gitflowrun.runtime.ipc.event_loop import EventLoop
 
-__all__ = [
-    "EXITED",
-    "LAUNCH_ITEM",
-    "STARTED",
-    "Channel",
-    "Connection",
-    "OnMessage",
-    "Received",
-    "channel_pair",
-    "read_datagram",
-]
-
-
 LAUNCH_ITEM = Struct("<cqqi")
 STARTED = Struct("<cqi")
 EXITED = Struct("<cqidq")

@@ -10,8 +10,6 @@ import time
 from collections.abc import Callable
 from itertools import count
 
-__all__ = ["EventLoop", "Timer"]
-
 Callback = Callable[[], None]
 
 

@@ -16,20 +16,6 @@ if TYPE_CHECKING:
     from gitflowrun.runs.records import RunIdentity
     from gitflowrun.runs.runs import Status
 
-__all__ = [
-    "Event",
-    "ForeachSplit",
-    "Listener",
-    "Notice",
-    "Progress",
-    "RunEnded",
-    "RunStarted",
-    "TaskCloned",
-    "TaskEnded",
-    "TaskLine",
-    "TaskStarted",
-]
-
 
 @frozen
 class RunStarted:

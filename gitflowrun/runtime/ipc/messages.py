@@ -55,26 +55,6 @@ if TYPE_CHECKING:
 
     from gitflowrun.git.objects import Oid
 
-__all__ = [
-    "Exited",
-    "InheritedParameters",
-    "Interrupt",
-    "Kill",
-    "Launch",
-    "LaunchFailed",
-    "LaunchItem",
-    "Parent",
-    "Result",
-    "RunContext",
-    "RunFinished",
-    "RunRefused",
-    "StartRun",
-    "Started",
-    "StoredParameters",
-    "encode",
-    "parse",
-]
-
 
 @frozen
 class Parent:

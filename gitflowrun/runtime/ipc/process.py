@@ -16,20 +16,6 @@ from typing import Any
 
 from gitflowrun import limits
 
-__all__ = [
-    "TASK_FD",
-    "ParentDeathSignal",
-    "adopt_orphans",
-    "become_task",
-    "detach_input",
-    "flush_output",
-    "kill_orphans",
-    "prefer_as_oom_victim",
-    "prepare_output",
-    "reap",
-    "signal_group",
-]
-
 TASK_FD = "GITFLOWRUN_TASK_FD"
 """Environment variable that gives a fresh interpreter the descriptor of its task's socket."""
 _PR_SET_PDEATHSIG = 1

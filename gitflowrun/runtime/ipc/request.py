@@ -17,8 +17,6 @@ from gitflowrun.values import field, frozen
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["RUN_REQUEST", "RunKind", "RunRequest"]
-
 
 class RunKind(Enum):
     """How a run begins: anew, from an earlier run's finished tasks, or anew with its parameters."""

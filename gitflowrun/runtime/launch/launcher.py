@@ -58,9 +58,6 @@ if TYPE_CHECKING:
     from gitflowrun.runtime.ipc.messages import Message
     from gitflowrun.runtime.ipc.request import RunRequest
 
-__all__ = ["Launcher", "why_not_fork"]
-
-
 _TASKS = "/proc/self/task"
 _HARMLESS = ("jemalloc_bg",)
 _ACCELERATORS = ("/dev/nvidia", "/dev/kfd", "/dev/dri/render", "/dev/neuron")

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from gitflowrun.flow import FlowSpec
     from gitflowrun.git.repository import Repository
 
-__all__ = ["store_parameters"]
-
 
 def store_parameters(
     flow_cls: type[FlowSpec],

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from gitflowrun.runtime.ipc.messages import Exited, Result
     from gitflowrun.runtime.scheduler.plan import PlannedTask
 
-__all__ = ["Job", "TaskAttempt"]
-
 OnOutput = Callable[["TaskAttempt", str, bytes, list[str]], None]
 
 

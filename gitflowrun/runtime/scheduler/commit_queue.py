@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from gitflowrun.runtime.scheduler.attempt import TaskAttempt
     from gitflowrun.runtime.scheduler.logs import LiveLogs
 
-__all__ = ["CommitQueue"]
-
 
 @frozen
 class _Waiting:

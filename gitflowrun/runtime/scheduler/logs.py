@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from gitflowrun.names import TaskName
     from gitflowrun.runs.records import RunIdentity
 
-__all__ = ["STDERR", "STDOUT", "LiveLogs", "TaskLog", "live_output", "sweep_live_logs"]
-
 STDOUT = "stdout"
 STDERR = "stderr"
 TRUNCATED = b"[TRUNCATED - MAXIMUM LOG FILE SIZE REACHED]\n"

@@ -56,8 +56,6 @@ if TYPE_CHECKING:
     from gitflowrun.runtime.ipc.events import Listener
 
 
-__all__ = ["SchedulerMain"]
-
 _NOTHING = Adoption((), 1, frozenset())
 
 

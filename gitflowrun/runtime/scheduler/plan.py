@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from gitflowrun.runs.records import Transition
     from gitflowrun.runtime.ipc.messages import Parent
 
-__all__ = ["Plan", "PlannedTask", "Shape"]
-
 
 @frozen
 class Shape:

@@ -33,21 +33,6 @@ if TYPE_CHECKING:
     from gitflowrun.runs.records import RunIdentity
     from gitflowrun.runtime.ipc.messages import StartRun, StoredParameters
 
-__all__ = [
-    "METAFLOW_LEVEL",
-    "announce",
-    "check_files",
-    "describe",
-    "environment_variables",
-    "installed_packages",
-    "lock_files",
-    "machine",
-    "parameters_task",
-    "redacted",
-    "without_credentials",
-]
-
-
 ALLOWED = (
     "PYTHONHASHSEED", "PYTHONPATH", "PYTHONOPTIMIZE", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS",
     "NUMEXPR_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "CUBLAS_WORKSPACE_CONFIG", "TZ", "LANG",

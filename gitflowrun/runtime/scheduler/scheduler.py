@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from gitflowrun.runtime.scheduler.logs import LiveLogs
     from gitflowrun.runtime.scheduler.plan import Plan
 
-__all__ = ["Rules", "Scheduler"]
-
 _KILLED = "[KILLED BY ORCHESTRATOR]"
 
 

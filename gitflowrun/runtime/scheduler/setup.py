@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from gitflowrun.runtime.ipc.messages import Message, RunContext, StartRun
     from gitflowrun.runtime.scheduler.plan import Plan
 
-__all__ = ["Channels", "RunExecution"]
-
 _FAILURE = 1
 
 

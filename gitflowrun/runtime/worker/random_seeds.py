@@ -21,8 +21,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["base_seeds", "reseed"]
-
 _MASK = (1 << 32) - 1  # what numpy's legacy generator takes
 
 

@@ -44,8 +44,6 @@ if TYPE_CHECKING:
     from gitflowrun.git.objects import ObjectType, Oid
     from gitflowrun.runtime.ipc.messages import Launch, Parent, RunContext
 
-__all__ = ["TaskRunner"]
-
 _PLAIN = frozenset({"plain/1", "str/1", "bytes/1"})
 _LOST = (
     "`git fsck --full` lists what is damaged, another clone or a remote may have it whole; "

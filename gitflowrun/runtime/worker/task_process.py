@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from gitflowrun.flow import FlowSpec
     from gitflowrun.runtime.ipc.messages import Message
 
-__all__ = ["run_task", "serve", "set_environment"]
-
 
 def run_task(
     runner: TaskRunner, launch: Launch, channel: Channel, stdout: int, stderr: int

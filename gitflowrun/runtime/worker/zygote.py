@@ -67,9 +67,6 @@ if TYPE_CHECKING:
     from gitflowrun.runtime.ipc.channel import Channel, Received
     from gitflowrun.runtime.ipc.messages import Message
 
-__all__ = ["serve", "warm_up"]
-
-
 _ALWAYS = (
     "gitflowrun.flow.execute",
     "gitflowrun.flow.task_state",
