@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from gitflowrun.artifacts.codecs import Encoded
     from gitflowrun.artifacts.dedup import DedupIndex
     from gitflowrun.artifacts.payloads import Blobs
-    from gitflowrun.git.pack.publish import PackObject, PackStore
+    from gitflowrun.git.pack.publish import PackStore
+    from gitflowrun.git.pack.writer import PackObject
     from gitflowrun.names import Digest, TaskName
 
 
@@ -161,7 +162,7 @@ class _Payload:
         """Its chunks in order, each with its digest and as the object to be written."""
         # Readers need neither, nor tasks whose values are small.
         from gitflowrun.artifacts.chunking import cut
-        from gitflowrun.git.pack.publish import PackObject
+        from gitflowrun.git.pack.writer import PackObject
 
         views = cut(self.value.parts)
         if len(views) == 1:

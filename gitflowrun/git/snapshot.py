@@ -33,8 +33,8 @@ from typing import TYPE_CHECKING
 
 from gitflowrun.errors import RepositoryError
 from gitflowrun.git.objects import ObjectType, Oid, hash_object
-from gitflowrun.git.pack.publish import PackObject
 from gitflowrun.git.pack.reader import quoted
+from gitflowrun.git.pack.writer import PackObject
 from gitflowrun.limits import SNAPSHOT_ABANDONED
 from gitflowrun.values import frozen
 

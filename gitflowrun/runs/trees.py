@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 from gitflowrun import msgpack
 from gitflowrun.errors import CorruptRecord, RepositoryError, UsageError
 from gitflowrun.git.objects import Mode, ObjectType, Oid, TreeEntry, hash_object, tree_bytes
-from gitflowrun.git.pack.publish import PackObject
+from gitflowrun.git.pack.writer import PackObject
 from gitflowrun.runs import layout
 from gitflowrun.runs.records import TASK
 from gitflowrun.values import frozen

@@ -44,7 +44,7 @@ from gitflowrun.values import replace
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from gitflowrun.git.pack.publish import PackObject
+    from gitflowrun.git.pack.writer import PackObject
     from gitflowrun.git.repository import Repository
     from gitflowrun.git.snapshot import Snapshot
     from gitflowrun.names import TaskName

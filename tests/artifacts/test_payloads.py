@@ -18,8 +18,9 @@ from gitflowrun.artifacts.dedup import DedupIndex
 from gitflowrun.artifacts.reference import Chunk
 from gitflowrun.errors import UnserializableArtifact
 from gitflowrun.git.objects import ObjectType, hash_object
-from gitflowrun.git.pack.publish import PackObject, PackStore, WrittenPack
+from gitflowrun.git.pack.publish import PackStore, WrittenPack
 from gitflowrun.git.pack.reader import PackReader
+from gitflowrun.git.pack.writer import PackObject
 from gitflowrun.names import Digest, TaskName
 from gitflowrun.settings import Durability
 from tests.helpers.packs import noise, objects_dir

@@ -375,7 +375,7 @@ def reading(options: Options) -> None:
 def small(options: Options) -> None:
     """Ten thousand payloads of 1 KB, durable."""
     from gitflowrun.git.objects import ObjectType
-    from gitflowrun.git.pack.publish import PackObject
+    from gitflowrun.git.pack.writer import PackObject
 
     store, count = Store(options.directory / "small"), 10_000
     noise = np.random.default_rng(0).bytes(count * 1000)

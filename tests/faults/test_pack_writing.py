@@ -18,8 +18,9 @@ import pytest
 from gitflowrun.errors import RepositoryError
 from gitflowrun.git.objects import ObjectType, Oid, hash_object
 from gitflowrun.git.pack import writer as writer_module
-from gitflowrun.git.pack.publish import PackObject, PackStore
+from gitflowrun.git.pack.publish import PackStore
 from gitflowrun.git.pack.reader import PackReader
+from gitflowrun.git.pack.writer import PackObject
 from gitflowrun.settings import Durability
 from tests.helpers.packs import blob, noise, objects_dir, pack_store, publish
 from tests.helpers.repos import ROOT, GitRepo, make_repo
@@ -180,7 +181,8 @@ def test_a_file_size_limit(repo: GitRepo) -> None:
         from pathlib import Path
         from gitflowrun.errors import RepositoryError
         from gitflowrun.git.objects import ObjectType
-        from gitflowrun.git.pack.publish import PackObject, PackStore
+        from gitflowrun.git.pack.publish import PackStore
+        from gitflowrun.git.pack.writer import PackObject
         from gitflowrun.settings import Durability
         import os
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -205,7 +207,8 @@ def test_a_repository_that_may_not_be_written(repo: GitRepo) -> None:
         from gitflowrun.errors import RepositoryError
         from gitflowrun.git.objects import ObjectType, Oid
         from gitflowrun.git.pack.reader import PackReader
-        from gitflowrun.git.pack.publish import PackObject, PackStore
+        from gitflowrun.git.pack.publish import PackStore
+        from gitflowrun.git.pack.writer import PackObject
         from gitflowrun.settings import Durability
         if os.getuid() == 0:
             os.setuid(65534)
@@ -235,7 +238,8 @@ WRITER = """if True:
     from pathlib import Path
     from gitflowrun.git.pack import writer
     from gitflowrun.git.objects import ObjectType
-    from gitflowrun.git.pack.publish import PackObject, PackStore
+    from gitflowrun.git.pack.publish import PackStore
+    from gitflowrun.git.pack.writer import PackObject
     from gitflowrun.settings import Durability
     writer.DIRECT_FROM = int(sys.argv[1])
     store = PackStore(Path(".git/objects"), Path(".git/gitflowrun/incoming"), durability=Durability.SAFE)

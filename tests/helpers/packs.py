@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from gitflowrun.git.objects import ObjectType, Oid, TreeEntry, tree_bytes
-from gitflowrun.git.pack.publish import PackObject, PackStore
+from gitflowrun.git.pack.publish import PackStore
+from gitflowrun.git.pack.writer import PackObject
 from gitflowrun.settings import Durability
 from tests.helpers.repos import GitRepo
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from gitflowrun.git.objects import ObjectType, TreeEntry, hash_object, tree_bytes
 from gitflowrun.git.pack.index import PackIndex
-from gitflowrun.git.pack.publish import PackObject
+from gitflowrun.git.pack.writer import PackObject
 from tests.helpers.packs import blob, noise, objects_dir, pack_store
 from tests.helpers.repos import GitRepo
 

@@ -5,7 +5,7 @@ import pytest
 from gitflowrun import msgpack
 from gitflowrun.errors import CorruptRecord, NotFound
 from gitflowrun.git.objects import Commit, Mode, ObjectType, Oid, TreeEntry, tree_bytes
-from gitflowrun.git.pack.publish import PackObject
+from gitflowrun.git.pack.writer import PackObject
 from gitflowrun.git.repository import Repository
 from gitflowrun.names import TaskName
 from gitflowrun.runs.commit_message import RunState, Status, format_message

@@ -14,7 +14,8 @@ from gitflowrun.errors import (
     UsageError,
 )
 from gitflowrun.git.objects import ObjectType, hash_object
-from gitflowrun.git.pack.publish import PackObject, PackStore, WrittenPack
+from gitflowrun.git.pack.publish import PackStore, WrittenPack
+from gitflowrun.git.pack.writer import PackObject
 from gitflowrun.names import TaskName
 from gitflowrun.runs.runs import Status
 from gitflowrun.runs.trees import FinishedTask

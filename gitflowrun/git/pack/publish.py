@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING
 from gitflowrun.errors import RepositoryError
 from gitflowrun.git.owner import Owner, State
 from gitflowrun.git.pack.index import index_bytes
-from gitflowrun.git.pack.writer import Output, PackContents, PackObject, sync_directory, write_pack
+from gitflowrun.git.pack.writer import Output, PackContents, sync_directory, write_pack
 from gitflowrun.limits import FOREIGN_KEEP_GRACE, KEEP_GRACE, WRITE_TRIES
 from gitflowrun.settings import Durability
 from gitflowrun.values import frozen
@@ -41,9 +41,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gitflowrun.git.objects import Oid
-
-__all__ = ["PackObject", "PackStore", "WrittenPack"]
-
+    from gitflowrun.git.pack.writer import PackObject
 
 _KEEP_WORD = "gitflowrun"
 _REPLACED = "replaced"

@@ -55,19 +55,6 @@ if TYPE_CHECKING:
 
     from gitflowrun.git.objects import Buffer
 
-__all__ = [
-    "ALIGNMENT",
-    "DIRECT_FROM",
-    "Output",
-    "PackContents",
-    "PackObject",
-    "PackedObject",
-    "sync_directory",
-    "sync_file",
-    "write_pack",
-]
-
-
 T = TypeVar("T")
 
 ALIGNMENT = 4096

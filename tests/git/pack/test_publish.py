@@ -15,8 +15,9 @@ import pytest
 from gitflowrun.errors import RepositoryError
 from gitflowrun.git.objects import ObjectType
 from gitflowrun.git.owner import Owner
-from gitflowrun.git.pack.publish import PackObject, PackStore
+from gitflowrun.git.pack.publish import PackStore
 from gitflowrun.git.pack.reader import PackReader
+from gitflowrun.git.pack.writer import PackObject
 from gitflowrun.limits import KEEP_GRACE
 from gitflowrun.settings import Durability
 from tests.helpers.packs import blob, loose_objects, noise, objects_dir, pack_store, publish

@@ -355,7 +355,8 @@ def test_no_heavy_imports(repo: GitRepo) -> None:
     script = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from gitflowrun.git.pack.publish import PackObject, PackStore\n"
+        "from gitflowrun.git.pack.publish import PackStore\n"
+        "from gitflowrun.git.pack.writer import PackObject\n"
         "from gitflowrun.git.pack.reader import PackReader\n"
         "from gitflowrun.git.objects import ObjectType\n"
         "from gitflowrun.settings import Durability\n"

@@ -16,9 +16,8 @@ from hypothesis import strategies as st
 from gitflowrun.git.objects import ObjectType, Oid, hash_object
 from gitflowrun.git.pack import writer
 from gitflowrun.git.pack.format import crc32
-from gitflowrun.git.pack.publish import PackObject
 from gitflowrun.git.pack.reader import PackReader
-from gitflowrun.git.pack.writer import Output
+from gitflowrun.git.pack.writer import Output, PackObject
 from gitflowrun.limits import DIRECT_FROM
 from tests.helpers.packs import EDGES, blob, noise, objects_dir, pack_store
 from tests.helpers.repos import GitRepo
@@ -175,7 +174,8 @@ def test_memory_does_not_grow_with_the_pack(repo: GitRepo) -> None:
     script = """if True:
         import random, sys
         from pathlib import Path
-        from gitflowrun.git.pack.publish import PackObject, PackStore
+        from gitflowrun.git.pack.publish import PackStore
+        from gitflowrun.git.pack.writer import PackObject
         from gitflowrun.git.objects import ObjectType
         from gitflowrun.settings import Durability
         data = random.Random(1).randbytes(1 << 20)
