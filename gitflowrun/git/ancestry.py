@@ -69,7 +69,7 @@ def descendants(repo: Repository, commits: Collection[Oid], base: Oid) -> set[Oi
     Raises:
         RepositoryError: libgit2 can't read the repository.
     """
-    here = set(repo.objects.packs.homes(commits))
+    here = set(repo.objects.homes(commits))
     listed = "".join(f"{oid}\n" for oid in here).encode()
     return with_libgit2(
         repo,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gitflowrun.errors import CorruptRecord, MissingObject
+from gitflowrun.errors import MissingObject
 from gitflowrun.git.command import CatFile, Git
 from gitflowrun.git.objects import Commit, ObjectType, Oid, TreeEntry, parse_commit, parse_tree
 from gitflowrun.git.pack.reader import PackReader
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-class ObjectStore:
+class ObjectStore(PackReader):
     """The objects of a repository.
 
     Args:
@@ -28,19 +28,7 @@ class ObjectStore:
 
     def __init__(self, objects_dir: Path, git: Git) -> None:
         self.cat_file = CatFile(git)
-        self.packs = PackReader(objects_dir, self.cat_file.read)
-
-    def read(self, oid: Oid) -> tuple[ObjectType, bytes]:
-        """The type and content of an object.
-
-        Raises:
-            MissingObject: there is no such object.
-        """
-        return self.packs.read(oid)
-
-    def blob(self, oid: Oid) -> bytes:
-        """The content of a blob. Raises MissingObject, or CorruptRecord where `oid` is no blob."""
-        return self._typed(oid, ObjectType.BLOB)
+        super().__init__(objects_dir, self.cat_file.read)
 
     def tree(self, oid: Oid) -> list[TreeEntry]:
         """The rows of a tree. Raises MissingObject, or CorruptRecord where `oid` is no tree."""
@@ -65,7 +53,7 @@ class ObjectStore:
 
     def exists(self, oid: Oid) -> bool:
         """Whether the object can be read; one that was left out of a partial clone is fetched."""
-        if oid in self.packs:
+        if oid in self:
             return True
         try:
             self.cat_file.read(oid)
@@ -73,25 +61,9 @@ class ObjectStore:
             return False
         return True
 
-    def read_into(self, oid: Oid, buffer: memoryview) -> None:
-        """Put the content of a blob into a buffer of its size.
-
-        Raises:
-            MissingObject: there is no such object.
-        """
-        self.packs.read_into(oid, buffer)
-
     def close(self) -> None:
         """End the git process that reads objects; a later read starts it again."""
         self.cat_file.close()
-
-    def _typed(self, oid: Oid, kind: ObjectType) -> bytes:
-        found, data = self.read(oid)
-        if found is not kind:
-            raise CorruptRecord(
-                f"object {oid} is a {found.name.lower()}, not a {kind.name.lower()}"
-            )
-        return data
 
 
 class History:

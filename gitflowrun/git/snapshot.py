@@ -384,7 +384,7 @@ class _SnapshotBuilder:
     def _collect(self, oids: set[Oid]) -> tuple[PackObject, ...]:
         """The objects in quarantine, and copies of those that lie loose in the repository."""
         found = {item.oid: item for item in self._quarantined()}
-        reader = self.repository.objects.packs
+        reader = self.repository.objects
         for oid in sorted(oids - found.keys()):
             home = reader.home(oid)
             if home is not None and home.suffix != ".pack":

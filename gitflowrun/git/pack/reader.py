@@ -137,10 +137,6 @@ class Pack:
             raise CorruptRecord(f"{self.path} is cut short or does not belong to its index")
         return source
 
-    def find(self, oid: Oid) -> int | None:
-        """The offset of an object's entry; None when the pack does not have it."""
-        return self.index.find(oid)
-
     def entry(self, offset: int) -> EntryHeader:
         """The entry at `offset`.
 
@@ -220,39 +216,6 @@ def loose_path(objects_dir: Path, oid: Oid) -> Path:
     return objects_dir / name[:2] / name[2:]
 
 
-@frozen
-class LooseObject:
-    """An opened loose object: its type and size are read, its content is not yet inflated."""
-
-    kind: ObjectType
-    size: int
-    _header: int
-    _source: Source
-
-    @classmethod
-    def open(cls, path: Path) -> LooseObject:
-        """Open the file and read the header.
-
-        Raises:
-            FileNotFoundError: there is none.
-            CorruptRecord: it is not a loose object.
-        """
-        source = open_source(path)
-        head, zero, _ = inflate_head(source, 0, _LOOSE_HEAD).partition(b"\0")
-        word, _, digits = head.partition(b" ")
-        if not (zero and digits.isdigit() and word in _WORDS):
-            raise CorruptRecord(f"{path} is not a loose object")
-        return cls(ObjectType.from_word(word), int(digits), len(head) + 1, source)
-
-    def content(self) -> bytes:
-        """The object's content."""
-        return inflate(self._source, 0, self.size, skip=self._header)
-
-    def content_into(self, target: memoryview) -> None:
-        """As `content`, into `target`, which has the object's size."""
-        inflate_into(self._source, 0, target, skip=self._header)
-
-
 def object_directories(objects_dir: Path) -> list[Path]:
     """`objects_dir` and the directories in its `info/alternates`, and in theirs; each once."""
     found: dict[Path, None] = {}
@@ -285,11 +248,87 @@ def _unquote(line: bytes) -> bytes:
 
 @frozen
 class _Packed:
+    """An object in a pack: the pack, and where its entry begins."""
+
     pack: Pack
     offset: int
 
+    @property
+    def path(self) -> Path:
+        """The file that holds it."""
+        return self.pack.path
 
-Place = _Packed | Path
+    def size(self) -> int:
+        """Bytes of the content, found without reading it all."""
+        entry = self.pack.entry(self.offset)
+        return entry.size if entry.base is None else self.pack.result_size(entry)
+
+    def read(self) -> tuple[ObjectType, bytes]:
+        """Type and content: down a chain of deltas to its base, and the deltas applied on the way back."""
+        pack, entry = self.pack, self.pack.entry(self.offset)
+        deltas = []
+        seen = set()
+        while entry.base is not None:
+            if entry.data in seen:
+                raise CorruptRecord("its deltas go round in a circle")
+            seen.add(entry.data)
+            deltas.append(pack.content(entry))
+            at = entry.base if isinstance(entry.base, int) else pack.index.find(entry.base)
+            if at is None:
+                raise CorruptRecord(f"its delta base {entry.base} is not in {pack.path}")
+            entry = pack.entry(at)
+        assert entry.kind is not None  # only deltas have none
+        data = pack.content(entry)
+        for delta in reversed(deltas):
+            data = apply_delta(data, delta)
+        return entry.kind, data
+
+    def read_into(self, target: memoryview) -> int:
+        """Fill `target` with the content, which has its size. Returns that."""
+        entry = self.pack.entry(self.offset)
+        if entry.base is None:
+            _check_size(entry.size, target)
+            self.pack.content_into(entry, target)
+        else:
+            data = self.read()[1]
+            _check_size(len(data), target)
+            target[:] = data
+        return len(target)
+
+
+@frozen
+class _Loose:
+    """A loose object: its file holds a zlib stream of type, size and content."""
+
+    path: Path
+
+    def size(self) -> int:
+        """As `_Packed.size`."""
+        return self._open()[1]
+
+    def read(self) -> tuple[ObjectType, bytes]:
+        """As `_Packed.read`."""
+        kind, size, start, source = self._open()
+        return kind, inflate(source, 0, size, skip=start)
+
+    def read_into(self, target: memoryview) -> int:
+        """As `_Packed.read_into`."""
+        _, size, start, source = self._open()
+        _check_size(size, target)
+        inflate_into(source, 0, target, skip=start)
+        return size
+
+    def _open(self) -> tuple[ObjectType, int, int, Source]:
+        """Type, size, where in the stream the content begins, and the file."""
+        source = open_source(self.path)
+        head, zero, _ = inflate_head(source, 0, _LOOSE_HEAD).partition(b"\0")
+        word, _, digits = head.partition(b" ")
+        if not (zero and digits.isdigit() and word in _WORDS):
+            raise CorruptRecord(f"{self.path} is not a loose object")
+        return ObjectType.from_word(word), int(digits), len(head) + 1, source
+
+
+Place = _Packed | _Loose
 
 
 @frozen
@@ -326,7 +365,7 @@ class PackReader:
             CorruptRecord: what is stored is not what the id says.
         """
         try:
-            found = self._first(oid, lambda place: self._checked(oid, place))
+            found = self._first(oid, lambda place: _checked(oid, place))
         except CorruptRecord as damage:
             return self._by_git(oid, damage)
         if found is not None:
@@ -349,16 +388,21 @@ class PackReader:
 
     def blob(self, oid: Oid) -> bytes:
         """The content of a blob. Raises as `read`, and CorruptRecord when it is no blob."""
-        kind, data = self.read(oid)
-        if kind is not ObjectType.BLOB:
-            raise CorruptRecord(f"object {oid} is a {kind.word.decode()}, not a blob")
+        return self._typed(oid, ObjectType.BLOB)
+
+    def _typed(self, oid: Oid, kind: ObjectType) -> bytes:
+        found, data = self.read(oid)
+        if found is not kind:
+            raise CorruptRecord(
+                f"object {oid} is a {found.name.lower()}, not a {kind.name.lower()}"
+            )
         return data
 
     def size(self, oid: Oid) -> int:
         """The size of an object's content, found without reading it. Raises as `read`."""
         found = None
         with contextlib.suppress(CorruptRecord):  # which `read` looks into
-            found = self._first(oid, _size)
+            found = self._first(oid, lambda place: place.size())
         return found if found is not None else len(self.read(oid)[1])
 
     def read_into(self, oid: Oid, target: memoryview) -> None:
@@ -371,10 +415,13 @@ class PackReader:
         view = target.cast("B") if target.format != "B" or target.ndim != 1 else target
         found = None
         with contextlib.suppress(CorruptRecord):  # which `read` looks into
-            found = self._first(oid, lambda place: self._fill(oid, place, view))
+            found = self._first(oid, lambda place: place.read_into(view))
         if found is None:
             data = self.read(oid)[1]
-            _check_size(oid, len(data), len(view))
+            if len(data) != len(view):
+                raise CorruptRecord(
+                    f"object {oid} has {len(data)} bytes where {len(view)} were expected"
+                )
             view[:] = data
 
     def home(self, oid: Oid) -> Path | None:
@@ -389,7 +436,7 @@ class PackReader:
 
     def _home(self, oid: Oid) -> Path | None:
         with contextlib.suppress(CorruptRecord):  # an index that we can't read; git may
-            return self._first(oid, _file)
+            return self._first(oid, lambda place: place.path)
         return None
 
     def __contains__(self, oid: Oid) -> bool:
@@ -444,78 +491,17 @@ class PackReader:
         for listing in listings:
             yield listing.objects_dir
 
-    def _checked(self, oid: Oid, place: Place) -> tuple[ObjectType, bytes]:
-        kind, data = self._content(place)
-        if hash_object(kind, data) != oid:
-            raise CorruptRecord("its content has another id")
-        return kind, data
 
-    def _content(self, place: Place) -> tuple[ObjectType, bytes]:
-        if isinstance(place, Path):
-            loose = LooseObject.open(place)
-            return loose.kind, loose.content()
-        pack, entry = place.pack, place.pack.entry(place.offset)
-        return self._resolve(pack, entry) if entry.kind is None else _plain(pack, entry)
-
-    def _resolve(self, pack: Pack, entry: EntryHeader) -> tuple[ObjectType, bytes]:
-        """Follow a chain of deltas down to its base and apply them on the way back."""
-        deltas = []
-        seen = set()
-        while entry.kind is None:
-            if entry.data in seen:
-                raise CorruptRecord("its deltas go round in a circle")
-            seen.add(entry.data)
-            deltas.append(pack.content(entry))
-            base = entry.base if isinstance(entry.base, int) else pack.find(_oid(entry.base))
-            if base is None:
-                raise CorruptRecord(f"its delta base {entry.base} is not in {pack.path}")
-            entry = pack.entry(base)
-        kind, data = _plain(pack, entry)
-        for delta in reversed(deltas):
-            data = apply_delta(data, delta)
-        return kind, data
-
-    def _fill(self, oid: Oid, place: Place, target: memoryview) -> bool:
-        if isinstance(place, Path):
-            loose = LooseObject.open(place)
-            _check_size(oid, loose.size, len(target))
-            loose.content_into(target)
-            return True
-        pack, entry = place.pack, place.pack.entry(place.offset)
-        if entry.kind is None:
-            data = self._resolve(pack, entry)[1]
-            _check_size(oid, len(data), len(target))
-            target[:] = data
-        else:
-            _check_size(oid, entry.size, len(target))
-            pack.content_into(entry, target)
-        return True
+def _checked(oid: Oid, place: Place) -> tuple[ObjectType, bytes]:
+    kind, data = place.read()
+    if hash_object(kind, data) != oid:
+        raise CorruptRecord("its content has another id")
+    return kind, data
 
 
-def _plain(pack: Pack, entry: EntryHeader) -> tuple[ObjectType, bytes]:
-    assert entry.kind is not None
-    return entry.kind, pack.content(entry)
-
-
-def _oid(base: Oid | None) -> Oid:
-    assert base is not None
-    return base
-
-
-def _file(place: Place) -> Path:
-    return place if isinstance(place, Path) else place.pack.path
-
-
-def _size(place: Place) -> int:
-    if isinstance(place, Path):
-        return LooseObject.open(place).size
-    entry = place.pack.entry(place.offset)
-    return entry.size if entry.kind is not None else place.pack.result_size(entry)
-
-
-def _check_size(oid: Oid, size: int, expected: int) -> None:
-    if size != expected:
-        raise CorruptRecord(f"object {oid} has {size} bytes where {expected} were expected")
+def _check_size(size: int, target: memoryview) -> None:
+    if size != len(target):
+        raise CorruptRecord(f"it has {size} bytes where {len(target)} were expected")
 
 
 def _named(oid: Oid, error: CorruptRecord) -> CorruptRecord:
@@ -527,8 +513,8 @@ def _named(oid: Oid, error: CorruptRecord) -> CorruptRecord:
 def _locate(source: Pack | Path, oid: Oid) -> Place | None:
     if isinstance(source, Path):
         path = loose_path(source, oid)
-        return path if path.exists() else None
-    offset = source.find(oid)
+        return _Loose(path) if path.exists() else None
+    offset = source.index.find(oid)
     return None if offset is None else _Packed(source, offset)
 
 

@@ -385,8 +385,8 @@ def test_an_index_that_only_git_reads(repo: GitRepo, is_index_of_ours: bool) -> 
         target = bytearray(size)
         store.read_into(oid, memoryview(target))
         assert bytes(target) == store.read(oid)[1]
-        assert store.packs.size(oid) == size
-        assert (oid in store.packs) is is_index_of_ours
+        assert store.size(oid) == size
+        assert (oid in store) is is_index_of_ours
     with pytest.raises((MissingObject, CorruptRecord)):
         store.read(ABSENT)
     store.close()
