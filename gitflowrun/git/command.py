@@ -324,12 +324,6 @@ class CatFile(Resident):
     def __init__(self, git: Git) -> None:
         super().__init__(git, "--no-replace-objects", "cat-file", "--batch")
 
-    def __enter__(self) -> CatFile:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
     def read(self, oid: Oid) -> tuple[ObjectType, bytes]:
         """The type and content of an object.
 
@@ -338,14 +332,20 @@ class CatFile(Resident):
             RepositoryError: git can't read it.
         """
         with self._lock:
-            kind, size = self._ask(b"%s\n" % oid.hex().encode(), oid)
-            data = self._take(size + 1)
+            kind, size = self._ask(oid)
+            data = self._pipes()[1].read(size + 1)
+            if len(data) <= size:
+                self._end()
+                raise RepositoryError(
+                    "git cat-file ended in the middle of an object",
+                    hint="`git fsck --full` says what is damaged",
+                )
         return kind, data[:-1]
 
-    def _ask(self, line: bytes, oid: Oid) -> tuple[ObjectType, int]:
+    def _ask(self, oid: Oid) -> tuple[ObjectType, int]:
         pipe_in, pipe_out = self._pipes()
         try:
-            pipe_in.write(line)
+            pipe_in.write(b"%s\n" % oid.hex().encode())
             pipe_in.flush()
             answer = pipe_out.readline().split()
         except OSError as error:
@@ -365,14 +365,3 @@ class CatFile(Resident):
                 "clone whose remote can't be reached",
             )
         return ObjectType.from_word(answer[1]), int(answer[2])
-
-    def _take(self, size: int) -> bytes:
-        pipe = self._pipes()[1]
-        data = pipe.read(size)
-        if len(data) != size:
-            self._end()
-            raise RepositoryError(
-                "git cat-file ended in the middle of an object",
-                hint="`git fsck --full` says what is damaged",
-            )
-        return data

@@ -52,6 +52,7 @@ from gitflowrun.git.command import git_message
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.owner import gc_is_running, maintenance_is_running
 from gitflowrun.git.pack.index import PackIndex, names_in_multi_pack_index
+from gitflowrun.git.pack.publish import suffixed
 from gitflowrun.git.pack.reader import quoted
 from gitflowrun.git.pack.writer import sync_directory, sync_file
 from gitflowrun.limits import FOLD_PACKS, FOLD_SECONDS, LARGE_INDEX, LARGE_PACK
@@ -252,7 +253,7 @@ class Folding:
         return self._place / f"new-{digests[0]}"
 
     def _check(self, written: Path) -> None:  # 4
-        held = set(_ids(_read_index(_with_suffix(written, ".idx")).id_table))
+        held = set(_ids(_read_index(suffixed(written, ".idx")).id_table))
         for given in self._inputs:
             if given.count >= len(held) or not held.issuperset(_ids(given.ids)):
                 raise RepositoryError(
@@ -261,12 +262,12 @@ class Folding:
 
     def _publish(self, written: Path) -> None:  # 5
         newest = max(time.time(), *(given.pack.time for given in self._inputs)) + 1
-        os.utime(_with_suffix(written, ".pack"), (newest, newest))
+        os.utime(suffixed(written, ".pack"), (newest, newest))
         new = self._pack_dir / self._name
         files = [
-            (path, _with_suffix(new, suffix))
+            (path, suffixed(new, suffix))
             for suffix in (".pack", ".rev", ".idx")
-            if (path := _with_suffix(written, suffix)).exists()
+            if (path := suffixed(written, suffix)).exists()
         ]
         # Whatever `runs.durability` says: the inputs may have been durable.
         for path, _ in files:
@@ -283,7 +284,7 @@ class Folding:
         for given in self._inputs:
             if listing.is_free(given.pack.name):
                 for suffix in (".idx", ".pack", ".rev"):
-                    path = _with_suffix(self._pack_dir / given.pack.name, suffix)
+                    path = suffixed(self._pack_dir / given.pack.name, suffix)
                     path.unlink(missing_ok=True)
 
 
@@ -372,10 +373,6 @@ def _read_index(path: Path) -> PackIndex:
 
 def _ids(table: bytes) -> Iterator[bytes]:
     return (oid for (oid,) in struct.iter_unpack(f"{Oid.SIZE}s", table))
-
-
-def _with_suffix(path: Path, suffix: str) -> Path:
-    return path.with_name(path.name + suffix)
 
 
 def _git_repacks(repo: Repository) -> bool:

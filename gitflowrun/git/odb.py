@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING
 
 from gitflowrun.errors import MissingObject
 from gitflowrun.git.command import CatFile, Git
-from gitflowrun.git.objects import Commit, ObjectType, Oid, TreeEntry, parse_commit, parse_tree
+from gitflowrun.git.objects import (
+    Commit,
+    Mode,
+    ObjectType,
+    Oid,
+    TreeEntry,
+    parse_commit,
+    parse_tree,
+)
 from gitflowrun.git.pack.reader import PackReader
 
 if TYPE_CHECKING:
@@ -40,15 +48,11 @@ class ObjectStore(PackReader):
 
     def entry(self, tree: Oid, *path: bytes) -> TreeEntry | None:
         """The row at the end of a path below a tree; None where there is none."""
-        found = None
+        found: TreeEntry | None = TreeEntry(Mode.TREE, b"", tree)
         for name in path:
-            if found is not None:
-                if not found.is_tree:
-                    return None
-                tree = found.oid
-            found = next((entry for entry in self.tree(tree) if entry.name == name), None)
-            if found is None:
+            if found is None or not found.is_tree:
                 return None
+            found = next((entry for entry in self.tree(found.oid) if entry.name == name), None)
         return found
 
     def exists(self, oid: Oid) -> bool:

@@ -13,9 +13,10 @@ from __future__ import annotations
 import mmap
 import os
 import re
+from contextlib import closing
 from typing import TYPE_CHECKING
 
-from gitflowrun.errors import MissingObject, RepositoryError
+from gitflowrun.errors import RepositoryError
 from gitflowrun.git.command import CatFile
 from gitflowrun.git.objects import Oid
 from gitflowrun.limits import REFS_A_COMMAND, SYMBOLIC_DEPTH
@@ -107,7 +108,7 @@ class RefReader:
         """`rows` without the refs whose objects are missing or damaged."""
         names = ("refname", "objectname")
         out = self._git.run("for-each-ref", _format(names), *options, *prefixes)
-        with CatFile(self._git) as objects:
+        with closing(CatFile(self._git)) as objects:
             whole = [
                 name
                 for name, oid in _parse_rows(out, len(names))
@@ -153,7 +154,7 @@ class RefReader:
 def _is_whole(objects: CatFile, oid: Oid) -> bool:
     try:
         objects.read(oid)
-    except (MissingObject, RepositoryError):
+    except RepositoryError:
         return False
     return True
 

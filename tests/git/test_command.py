@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -136,7 +137,7 @@ def test_cat_file_reads_all_types(repo: GitRepo, git: Git) -> None:
     repo.write("empty", b"")
     repo.commit()
     repo.git("tag", "-a", "-m", "x", "v1")
-    with CatFile(git) as cat:
+    with closing(CatFile(git)) as cat:
         for name, kind in (
             ("HEAD", ObjectType.COMMIT), ("HEAD^{tree}", ObjectType.TREE), ("v1", ObjectType.TAG)
         ):  # fmt: skip
@@ -167,7 +168,7 @@ def test_cat_file_reports_damage(repo: GitRepo, git: Git) -> None:
     data = bytearray(path.read_bytes())
     data[200] ^= 255
     path.write_bytes(data)
-    with CatFile(git) as cat:
+    with closing(CatFile(git)) as cat:
         with pytest.raises(RepositoryError):
             cat.read(Oid.from_hex(oid))
         assert cat.read(Oid.from_hex(repo.git("rev-parse", "HEAD")))[0] is ObjectType.COMMIT
@@ -176,7 +177,7 @@ def test_cat_file_reports_damage(repo: GitRepo, git: Git) -> None:
 def test_cat_file_survives_its_process(repo: GitRepo, git: Git) -> None:
     """A process that was killed is reported once and replaced."""
     head = Oid.from_hex(repo.git("rev-parse", "HEAD"))
-    with CatFile(git) as cat:
+    with closing(CatFile(git)) as cat:
         cat.read(head)
         assert cat._process is not None
         cat._process.kill()
@@ -218,5 +219,5 @@ def test_replaced_objects_are_read_as_they_are(repo: GitRepo, git: Git) -> None:
     ours = repo.git("hash-object", "-w", "--stdin", stdin=b"ours")
     other = repo.git("hash-object", "-w", "--stdin", stdin=b"other")
     repo.git("replace", ours, other)
-    with CatFile(git) as cat:
+    with closing(CatFile(git)) as cat:
         assert cat.read(Oid.from_hex(ours))[1] == b"ours"

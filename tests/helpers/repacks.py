@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gitflowrun.git.objects import ObjectType, TreeEntry, hash_object, tree_bytes
+from gitflowrun.git.objects import ObjectType, Oid, TreeEntry, hash_object, tree_bytes
 from gitflowrun.git.pack.index import PackIndex
 from gitflowrun.git.pack.writer import PackObject
 from tests.helpers.packs import blob, noise, objects_dir, pack_store
@@ -78,6 +78,11 @@ def missing(repo: GitRepo) -> list[str]:
 
 def ids_of_packs(pack_dir: Path) -> dict[str, set[bytes]]:
     """The ids of the objects of each pack, by its name."""
+    tables = {
+        path.stem: PackIndex(path.read_bytes(), path.name).id_table
+        for path in pack_dir.glob("*.idx")
+    }
     return {
-        path.stem: set(PackIndex(path.read_bytes(), path.name)) for path in pack_dir.glob("*.idx")
+        pack: {table[start : start + Oid.SIZE] for start in range(0, len(table), Oid.SIZE)}
+        for pack, table in tables.items()
     }

@@ -18,7 +18,7 @@ from __future__ import annotations
 import struct
 import zlib
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gitflowrun.errors import CorruptRecord
 from gitflowrun.limits import (
@@ -103,18 +103,14 @@ def stored_stream(data: memoryview) -> list[Buffer]:
     pieces: list[Buffer] = [ZLIB_HEADER]
     for start in range(0, last, BLOCK):
         pieces += (FULL_BLOCK, data[start : start + BLOCK])
-    checksum = _adler32(data).to_bytes(CHECKSUM, "big")
+    checksum = int(_checksums(data).adler32(data)).to_bytes(CHECKSUM, "big")
     pieces += (block_header(len(data) - last, last=True), data[last:], checksum)
     return pieces
 
 
 def crc32(data: Buffer, value: int = 0) -> int:
     """The CRC-32 of `data`, going on from `value`, that of what is before it."""
-    if len(data) < CHECKSUM_BY_VECTORS:
-        return zlib.crc32(data, value)
-    from zlib_ng import zlib_ng
-
-    return zlib_ng.crc32(data, value)
+    return int(_checksums(data).crc32(data, value))
 
 
 def _is_compressible(data: memoryview) -> bool:
@@ -143,12 +139,13 @@ def _deflated_in_steps(data: memoryview) -> Iterator[bytes]:
     yield compressor.flush()
 
 
-def _adler32(data: Buffer) -> int:
+def _checksums(data: Buffer) -> Any:
+    """The module whose checksums of `data` take less time, its import included."""
     if len(data) < CHECKSUM_BY_VECTORS:
-        return zlib.adler32(data)
+        return zlib
     from zlib_ng import zlib_ng
 
-    return zlib_ng.adler32(data)
+    return zlib_ng
 
 
 def delta_sizes(delta: bytes) -> tuple[int, int, int]:

@@ -72,30 +72,6 @@ class WrittenPack:
     size: int
 
 
-@frozen
-class _Files:
-    """The names of a pack's files, first in `incoming/` and then in place."""
-
-    temporary_pack: Path
-    temporary_index: Path
-    temporary_keep: Path
-    pack: Path
-    index: Path
-    keep: Path
-
-    def remove(self) -> None:
-        """Remove what git has not seen; what protects the pack goes last.
-
-        A pack whose index is in place stays and is git's from now on. A repack that began while it was kept
-        leaves out of its new pack what this one holds, and then deletes the pack that held it before.
-        """
-        temporary = (self.temporary_pack, self.temporary_index, self.temporary_keep)
-        unseen = () if self.index.exists() else (self.pack,)
-        for path in (*unseen, self.keep, *temporary):
-            with contextlib.suppress(OSError):
-                path.unlink(missing_ok=True)
-
-
 class PackStore:
     """Writes packs into an object directory. Processes and forked children may share one.
 
@@ -160,7 +136,7 @@ class PackStore:
             RepositoryError: it can't be made.
         """
         with _explained(self.incoming):
-            place = self._writable_incoming() / f"{Owner.process().encode()}~{name}"
+            place = self._temporary(name)
             place.mkdir(mode=0o700)
             (place / _REPLACED).write_text("".join(f"{other}\n" for other in replaced))
         return place
@@ -205,52 +181,40 @@ class PackStore:
 
     def _write(self, objects: Sequence[PackObject]) -> WrittenPack:
         name = f"pack-{os.urandom(20).hex()}"
+        final = self.pack_dir / name
         with _explained(self.incoming):
-            files = self._files(name)
+            temporary = self._temporary(name)
         try:
-            contents = self._publish(objects, files)
+            contents = self._publish(objects, temporary, final)
         except BaseException:
-            files.remove()
+            _take_back(temporary, final)
             raise
         return WrittenPack(name, contents.oids, contents.size)
 
-    def _writable_incoming(self) -> Path:
-        """A directory from which files can be renamed into `pack_dir`."""
-        self.incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
+    def _temporary(self, name: str) -> Path:
+        """Where the files of a pack are made: a place from which they can be renamed into `pack_dir`."""
+        incoming = self.incoming
+        incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.pack_dir.mkdir(parents=True, exist_ok=True)
-        if self._is_mounted or self.incoming.stat().st_dev != self.pack_dir.stat().st_dev:
+        if self._is_mounted or incoming.stat().st_dev != self.pack_dir.stat().st_dev:
             # Renames stay within a file system; git leaves this name alone.
             self._stand_in.mkdir(mode=0o700, exist_ok=True)
-            return self._stand_in
-        return self.incoming
+            incoming = self._stand_in
+        return incoming / f"{Owner.process().encode()}~{name}"
 
-    def _files(self, name: str) -> _Files:
-        incoming = self._writable_incoming()
-        temporary = f"{Owner.process().encode()}~{name}"
-        return _Files(
-            temporary_pack=incoming / f"{temporary}.pack",
-            temporary_index=incoming / f"{temporary}.idx",
-            temporary_keep=incoming / f"{temporary}.keep",
-            pack=self.pack_dir / f"{name}.pack",
-            index=self.pack_dir / f"{name}.idx",
-            keep=self.pack_dir / f"{name}.keep",
-        )
-
-    def _publish(self, objects: Sequence[PackObject], files: _Files) -> PackContents:
+    def _publish(self, objects: Sequence[PackObject], temporary: Path, final: Path) -> PackContents:
         with self._output(
-            files.temporary_pack, sum(given.size for given in objects)
+            suffixed(temporary, ".pack"), sum(given.size for given in objects)
         ) as output:  # 1, 2
             contents = write_pack(objects, output)
         index = index_bytes(contents.entries, contents.trailer)
-        with self._output(files.temporary_index, 0) as output:
+        with self._output(suffixed(temporary, ".idx"), 0) as output:
             output.append(index)
             output.close()
-        with _explained(files.keep):
-            files.temporary_keep.write_text(_keep_line(), encoding="utf-8")
-            files.temporary_keep.rename(files.keep)  # 3
-        with _explained(files.pack):
-            files.temporary_pack.rename(files.pack)  # 4
-            files.temporary_index.rename(files.index)
+        with _explained(suffixed(final, ".pack")):
+            suffixed(temporary, ".keep").write_text(_keep_line(), encoding="utf-8")
+            for suffix in (".keep", ".pack", ".idx"):  # 3, 4
+                suffixed(temporary, suffix).rename(suffixed(final, suffix))
             if self._sync:
                 sync_directory(self.pack_dir)  # 5
         return contents
@@ -263,6 +227,25 @@ class PackStore:
                 yield output
             finally:
                 output.abandon()
+
+
+def suffixed(path: Path, suffix: str) -> Path:
+    """One of the files of a pack; unlike `Path.with_suffix` it takes no dot of the name for a suffix."""
+    return path.with_name(path.name + suffix)
+
+
+def _take_back(temporary: Path, final: Path) -> None:
+    """Remove what git has not seen of a pack; what protects it goes last.
+
+    A pack whose index is in place stays and is git's from now on. A repack that began while it was kept
+    leaves out of its new pack what this one holds, and then deletes the pack that held it before.
+    """
+    seen = suffixed(final, ".idx").exists()
+    paths = [suffixed(final, suffix) for suffix in ((".keep",) if seen else (".pack", ".keep"))]
+    paths += [suffixed(temporary, suffix) for suffix in (".pack", ".idx", ".keep")]
+    for path in paths:
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
 
 
 def _keep_line() -> str:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import errno
 import os
 import zlib
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from gitflowrun.errors import CorruptRecord, RepositoryError
 from gitflowrun.git.pack.format import (
@@ -48,26 +48,6 @@ class TooManyOpenFiles(RepositoryError):
     """This process, or the system, has no file descriptor left."""
 
 
-class Source(Protocol):
-    """Bytes that never change, to be read at any position; threads may share it.
-
-    Attributes:
-        size: How many bytes.
-    """
-
-    size: int
-
-    def read(self, start: int, size: int) -> bytes:
-        """The `size` bytes at `start`, or as many as there are."""
-
-    def scatter(self, start: int, views: Sequence[memoryview]) -> bool:
-        """Fill `views` one after the other with what begins at `start`.
-
-        Returns:
-            False, when some of it may have been filled, if there are not so many bytes.
-        """
-
-
 class Memory:
     """A source whose bytes are in memory."""
 
@@ -76,11 +56,15 @@ class Memory:
         self.size = len(data)
 
     def read(self, start: int, size: int) -> bytes:
-        """As `Source.read`."""
+        """The `size` bytes at `start`, or as many as there are."""
         return bytes(self._data[start : start + size])
 
     def scatter(self, start: int, views: Sequence[memoryview]) -> bool:
-        """As `Source.scatter`."""
+        """Fill `views` one after the other with what begins at `start`.
+
+        Returns:
+            False, when some of it may have been filled, if there are not so many bytes.
+        """
         for view in views:
             part = self._data[start : start + len(view)]
             if len(part) != len(view):
@@ -107,14 +91,14 @@ class File:
         os.close(self._fd)
 
     def read(self, start: int, size: int) -> bytes:
-        """As `Source.read`. Raises CorruptRecord when the disk fails."""
+        """As `Memory.read`. Raises CorruptRecord when the disk fails."""
         try:
             return os.pread(self._fd, min(size, max(0, self.size - start)), start)
         except OSError as error:
             raise self._failed(error) from error
 
     def scatter(self, start: int, views: Sequence[memoryview]) -> bool:
-        """As `Source.scatter`. Raises CorruptRecord when the disk fails."""
+        """As `Memory.scatter`. Raises CorruptRecord when the disk fails."""
         try:
             for first in range(0, len(views), VIEWS_A_CALL):
                 some = views[first : first + VIEWS_A_CALL]
@@ -128,6 +112,10 @@ class File:
 
     def _failed(self, error: OSError) -> CorruptRecord:
         return CorruptRecord(f"{self._path} can't be read: {error.strerror}")
+
+
+Source: TypeAlias = Memory | File
+"""Bytes that never change, `size` of them, to be read at any position; threads may share it."""
 
 
 def open_source(path: Path) -> Source:

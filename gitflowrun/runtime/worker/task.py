@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections import OrderedDict
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -217,7 +218,7 @@ class TaskRunner:
         # Rare: an object that only git can read. A child process for one object is good enough.
         from gitflowrun.git.command import CatFile, Git
 
-        with CatFile(Git(Path(self.context.git_dir), None)) as git:
+        with closing(CatFile(Git(Path(self.context.git_dir), None))) as git:
             return git.read(oid)
 
 
