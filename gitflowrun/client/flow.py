@@ -55,7 +55,7 @@ class Flow(Container[Run]):
     def created_at(self) -> datetime:
         """When its first run started."""
         first = self._source.runs.names(self.id)[-1]
-        return local_time(self._source.runs.get(*first).started)
+        return local_time(self._source.runs.get(*first).info.created)
 
     def __iter__(self) -> Iterator[Run]:
         return (run for run in self._all() if not self._scope.checked or run.is_in_namespace())

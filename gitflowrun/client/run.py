@@ -82,15 +82,15 @@ class Run(RunPart, Container[Step]):
     @property
     def created_at(self) -> datetime:
         """When it started; tagging it later changes nothing."""
-        return local_time(self._run.summary().started)
+        return local_time(self._run.summary().state.started)
 
     @property
     def finished_at(self) -> datetime | None:
         """When its end was reached; None when it was not."""
         found = self._run.summary()
-        if found.status is not Status.DONE or found.finished is None:
+        if found.status is not Status.DONE or found.state.finished is None:
             return None
-        return local_time(found.finished)
+        return local_time(found.state.finished)
 
     @property
     def origin_pathspec(self) -> str | None:
@@ -119,7 +119,7 @@ class Run(RunPart, Container[Step]):
     @property
     def code_commit(self) -> str | None:
         """The commit that was checked out when it started; None before the first commit. See `code`."""
-        found = self._run.summary().code_commit
+        found = self._run.summary().state.code_commit
         return None if found is None else str(found)
 
     def is_on(self, revision: str) -> bool:
@@ -130,7 +130,7 @@ class Run(RunPart, Container[Step]):
         """
         from gitflowrun.git.ancestry import commit_of, reachable
 
-        commit = self._run.summary().code_commit
+        commit = self._run.summary().state.code_commit
         repo = self._source.repo
         return commit is not None and bool(reachable(repo, {commit}, commit_of(repo, revision)))
 
@@ -144,7 +144,7 @@ class Run(RunPart, Container[Step]):
         """
         from gitflowrun.git.ancestry import ahead_behind, commit_of
 
-        commit = self._run.summary().code_commit
+        commit = self._run.summary().state.code_commit
         repo = self._source.repo
         return None if commit is None else ahead_behind(repo, commit, commit_of(repo, revision))
 

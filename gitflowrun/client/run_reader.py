@@ -116,7 +116,7 @@ class RunReader:
     @property
     def user(self) -> str:
         """Who ran it."""
-        return self._row.user if self._row is not None else self.now().info.user
+        return self._row.state.user if self._row is not None else self.now().info.user
 
     @property
     def user_tags(self) -> frozenset[str]:
@@ -139,7 +139,7 @@ class RunReader:
     def retag(self, remove: Iterable[str | bytes], add: Iterable[str | bytes]) -> None:
         """Take away tags and give others, all or nothing. Raises TaggingError."""
         source = self.source
-        source.tags.replace(self.now(), remove=remove, add=add)
+        source.tags.change(self.now(), remove=remove, add=add)
         source.tag_changes += 1
 
 
@@ -202,7 +202,7 @@ class TaskReader:
     def started(self) -> float:
         """When its first attempt started, in seconds since 1970."""
         attempts = self.record.attempts
-        return attempts[0].started if attempts else self.run.summary().started
+        return attempts[0].started if attempts else self.run.summary().state.started
 
     @property
     def finished(self) -> float | None:

@@ -102,7 +102,7 @@ def post_commit(repo: Repository) -> list[str]:
     found = [
         run
         for run in list_runs(repo, limit=RECENT_RUNS)
-        if run.dirty and StoredRun(repo, run.flow, run.id, run.commit).code_tree == head.tree
+        if run.state.dirty and StoredRun(repo, run.flow, run.id, run.commit).code_tree == head.tree
     ]
     if found:
         text = "\n".join(f"Run: {run.pathspec} {run.uid}" for run in found)
@@ -138,7 +138,7 @@ def pre_push(repo: Repository, remote: str, lines: Iterable[str]) -> SyncReport 
 
 def _runs_of(repo: Repository, pushed: set[Oid]) -> list[RunSummary]:
     """The runs whose code is among the commits that `pushed` ones lead back to."""
-    runs = [(run, run.code_commit) for run in list_runs(repo) if run.code_commit]
+    runs = [(run, run.state.code_commit) for run in list_runs(repo) if run.state.code_commit]
     commits = {commit for _, commit in runs}
     if not pushed or not commits:
         return []

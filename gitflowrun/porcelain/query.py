@@ -54,7 +54,7 @@ class RunQuery:
         return (
             set(self.tags).issubset(run.tags)
             and (not self.statuses or run.status in self.statuses)
-            and (self.user is None or run.user == self.user)
+            and (self.user is None or run.state.user == self.user)
         )
 
 
@@ -87,9 +87,9 @@ def _on(repo: Repository, runs: Sequence[RunSummary], revision: str) -> list[Run
     """The runs whose code commit is in the history of a revision."""
     from gitflowrun.git.ancestry import commit_of, reachable
 
-    commits = {run.code_commit for run in runs if run.code_commit is not None}
+    commits = {run.state.code_commit for run in runs if run.state.code_commit is not None}
     there = reachable(repo, commits, commit_of(repo, revision))
-    return [run for run in runs if run.code_commit in there]
+    return [run for run in runs if run.state.code_commit in there]
 
 
 def _refuse_unknown_flow(flow: str, flows: list[str]) -> None:

@@ -23,6 +23,7 @@ and have left the trash, so `git runs gc` must leave the newest run of the trash
 from __future__ import annotations
 
 import re
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import RepositoryError
@@ -33,6 +34,8 @@ from gitflowrun.runs.locks import FileLock, Locks
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from gitflowrun.git.repository import Repository
 
 _MARK = re.compile(r"([0-9]{1,18}) (\S+)\n\Z")
@@ -96,31 +99,21 @@ class RunIds:
     def _look(self, *, thorough: bool) -> _Mark:
         mark = self._read()
         if not thorough and mark is not None:
-            loose = self._highest(self._loose_names())
+            directory = self._repo.common_dir
+            loose = chain.from_iterable(loose_names(directory, prefix) for prefix in _PREFIXES)
+            highest = _highest(map(layout.run_number, loose))
             # In this order: a ref that is packed meanwhile is seen, or its packing is.
-            if packed_stamp(self._repo.common_dir) == mark.stamp:
-                return _Mark(max(mark.number, loose), mark.stamp)
+            if packed_stamp(directory) == mark.stamp:
+                return _Mark(max(mark.number, highest), mark.stamp)
         stamp = packed_stamp(self._repo.common_dir)
         return _Mark(max(mark.number if mark else 0, self._scan()), stamp)
 
-    def _loose_names(self) -> list[str]:
-        return [name for prefix in _PREFIXES for name in loose_names(self._repo.common_dir, prefix)]
-
     def _scan(self) -> int:
         names = [row[0] for row in self._repo.refs.rows(*_PREFIXES, fields=("refname",))]
-        return max(self._highest(names), self._highest_archived(names))
-
-    def _highest(self, names: list[str]) -> int:
-        numbers = (layout.run_number(name) for name in names)
-        return max((number for number in numbers if number < _CEILING), default=0)
-
-    def _highest_archived(self, names: list[str]) -> int:
         archives = [name for name in names if f"/{layout.ARCHIVE}/" in name]
-        if not archives:
-            return 0
-        rows = self._repo.refs.rows(*archives, fields=("contents",))
-        found = (int(text) for (message,) in rows for text in _LAST_RUN.findall(message))
-        return max((number for number in found if number < _CEILING), default=0)
+        rows = self._repo.refs.rows(*archives, fields=("contents",)) if archives else []
+        archived = (int(text) for (message,) in rows for text in _LAST_RUN.findall(message))
+        return _highest(chain(map(layout.run_number, names), archived))
 
     def _read(self) -> _Mark | None:
         try:
@@ -137,3 +130,7 @@ class RunIds:
             temporary.replace(self._path)
         except OSError as error:
             raise RepositoryError(f"cannot write {self._path}: {error.strerror}") from error
+
+
+def _highest(numbers: Iterable[int]) -> int:
+    return max((number for number in numbers if number < _CEILING), default=0)

@@ -63,6 +63,11 @@ def output_part(stream: bytes, part: int) -> bytes:
     return stream if part == 1 else b"%s.%d" % (stream, part)
 
 
+def below(prefix: str, flow: str | None) -> str:
+    """The prefix of the refs of one flow below `prefix`; of those of all flows for None."""
+    return prefix if flow is None else f"{prefix}{flow}/"
+
+
 def run_ref(flow: str, run: RunId) -> RefName:
     """The ref of a run."""
     return RefName(f"{RUNS}{flow}/{run}")
@@ -90,11 +95,6 @@ def run_number(ref: str) -> int:
 def tag_ref(flow: str, tag: str, run: RunId) -> RefName:
     """The ref that says run `run` has tag `tag`. Raises as `tag_component`."""
     return RefName(f"{TAGS}{flow}/{tag_component(tag)}/{run}")
-
-
-def tag_prefix(flow: str, tag: str) -> str:
-    """The prefix of the refs of all runs of `flow` that have tag `tag`. Raises as `tag_component`."""
-    return f"{TAGS}{flow}/{tag_component(tag)}/"
 
 
 def tag_mirror_ref(flow: str, tag: str, run: RunId) -> RefName:

@@ -8,8 +8,7 @@ blob stays small.
 
 from __future__ import annotations
 
-import sys
-from array import array
+import struct
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -57,29 +56,21 @@ def decode_times(data: bytes) -> tuple[list[float], list[float]]:
     record = _TIMES.load(msgpack.unpack(data))
     try:
         return _times(record.start, record.stdout), _times(record.start, record.stderr)
-    except ValueError as error:
+    except struct.error as error:
         raise CorruptRecord(f"malformed times record: {error}") from error
 
 
 def _deltas(start: int, times: Sequence[float]) -> bytes:
-    deltas = array("Q")
+    deltas = []
     last = start
     for time in times[:_MAX_LINES]:
         now = max(last, round(time * _MICROSECONDS))  # a clock set back must not make it negative
         deltas.append(now - last)
         last = now
-    return _little_endian(deltas).tobytes()
+    return struct.pack(f"<{len(deltas)}Q", *deltas)
 
 
 def _times(start: int, raw: bytes) -> list[float]:
-    deltas = array("Q")
-    deltas.frombytes(raw)
-    moments = accumulate(_little_endian(deltas), initial=start)
+    moments = accumulate((delta for (delta,) in struct.iter_unpack("<Q", raw)), initial=start)
     next(moments)
     return [moment / _MICROSECONDS for moment in moments]
-
-
-def _little_endian(numbers: array[int]) -> array[int]:
-    if sys.byteorder == "big":
-        numbers.byteswap()
-    return numbers

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from gitflowrun.git.objects import Oid
 from gitflowrun.runs import layout
-from gitflowrun.runs.commit_message import Status, parse_message
+from gitflowrun.runs.commit_message import RunState, Status, parse_message
 from gitflowrun.runs.locks import Locks
 from gitflowrun.values import frozen
 
@@ -37,34 +37,20 @@ class RunSummary:
         id: Its id here.
         commit: Its newest commit.
         uid: Its first commit, as its message says.
-        status: How far it is now.
-        started: When it was created.
-        finished: When it ended; None if it has not.
-        tasks: How many tasks are done.
-        user: Who ran it.
+        state: What the message says.
+        status: How far it is now, which the message of a dead run can't say.
         subject: The first line of the message.
         tags: Its user tags, sorted.
-        code_commit: HEAD when it was created.
-        dirty: Whether the work tree differed from that, or there was no commit at all.
-        origin: What it was resumed or cloned from, such as `resume MyFlow/11 <uid>`.
-        failed_step: Where it failed, if it did.
     """
 
     flow: str
     id: RunId
     commit: Oid
     uid: Oid
+    state: RunState
     status: Status
-    started: float
-    finished: float | None
-    tasks: int
-    user: str
     subject: str
     tags: tuple[str, ...] = ()
-    code_commit: Oid | None = None
-    dirty: bool = False
-    origin: str = ""
-    failed_step: str = ""
 
     @property
     def pathspec(self) -> str:
@@ -82,15 +68,15 @@ def list_runs(
         flow: Only this flow's runs.
         limit: Only so many. A few of very many runs are found by their names first.
     """
-    tags_below = layout.TAGS if flow is None else f"{layout.TAGS}{flow}/"
-    prefixes = {_below(flow), tags_below}
+    tags_below = layout.below(layout.TAGS, flow)
+    prefixes = {layout.below(layout.RUNS, flow), tags_below}
     if limit is not None and limit <= _FEW:
         names = run_names(repo, flow, limit)
         if not names:
             return []
         prefixes = {tags_below, *(layout.run_ref(*name) for name in names)}
     rows = repo.refs.rows(*sorted(prefixes), fields=("refname", "objectname", "contents"))
-    tags = _tags_by_run(row[0] for row in rows)
+    tags = tags_by_run(row[0] for row in rows)
     locks = Locks(repo.state_dir)
     runs = [_summary(locks, row, tags) for row in rows]
     found = [run for run in runs if run is not None]
@@ -102,7 +88,7 @@ def run_names(
     repo: Repository, flow: str | None = None, limit: int | None = None
 ) -> list[tuple[str, RunId]]:
     """Flow and id of the runs of a flow, or of all, newest first; no commit is read."""
-    rows = repo.refs.rows(_below(flow), fields=("refname",))
+    rows = repo.refs.rows(layout.below(layout.RUNS, flow), fields=("refname",))
     refs = [row[0] for row in rows if not row[0].startswith(_SPECIAL)]
     if limit is not None:
         refs = _newest(refs, limit)
@@ -134,22 +120,18 @@ def list_flows(repo: Repository) -> list[str]:
     return sorted({flow for flow, _ in run_names(repo)})
 
 
-def _below(flow: str | None) -> str:
-    """The prefix of the refs of runs."""
-    return layout.RUNS if flow is None else f"{layout.RUNS}{flow}/"
-
-
-def _tags_by_run(names: Iterable[str]) -> dict[tuple[str, RunId], list[str]]:
+def tags_by_run(names: Iterable[str]) -> dict[tuple[str, RunId], tuple[str, ...]]:
+    """The tags, sorted, that refs say of runs, by the runs' flow and id. Other refs may be among `names`."""
     tags: dict[tuple[str, RunId], list[str]] = {}
     for name in names:
         if name.startswith(layout.TAGS) and (parsed := layout.parse_tag_ref(name)):
             flow, tag, run = parsed
             tags.setdefault((flow, run), []).append(tag)
-    return tags
+    return {run: tuple(sorted(found)) for run, found in tags.items()}
 
 
 def _summary(
-    locks: Locks, row: tuple[str, ...], tags: dict[tuple[str, RunId], list[str]]
+    locks: Locks, row: tuple[str, ...], tags: dict[tuple[str, RunId], tuple[str, ...]]
 ) -> RunSummary | None:
     """The run of a row; None for a tag's row, and for a ref that holds no run."""
     name = layout.parse_run_ref(row[0])
@@ -162,15 +144,8 @@ def _summary(
         id=name[1],
         commit=commit,
         uid=state.uid or commit,
+        state=state,
         status=locks.current_status(name[1], state.status),
-        started=state.started,
-        finished=state.finished,
-        tasks=state.tasks,
-        user=state.user,
         subject=row[2].partition("\n")[0],
-        tags=tuple(sorted(tags.get(name, ()))),
-        code_commit=state.code_commit,
-        dirty=state.dirty,
-        origin=state.origin,
-        failed_step=state.failed_step,
+        tags=tags.get(name, ()),
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from gitflowrun.artifacts.dedup import DedupIndex
@@ -71,7 +72,7 @@ class RunMaintenance:
 
 def tidy(repo: Repository) -> None:
     """Do what is due between runs: remove what crashed processes left, fold packs if many have gathered."""
-    for chore in (_sweep_packs, _sweep_locks, _fold):
+    for chore in (_sweep_packs, _sweep_locks, partial(fold, beyond=FOLD_BEYOND)):
         with contextlib.suppress(GitflowrunError, OSError):
             chore(repo)
 
@@ -87,10 +88,6 @@ def _sweep_locks(repo: Repository) -> None:
     repo.state()
     mark.touch()
     repo.refs.sweep_locks(layout.RUNS, layout.TAG_MIRROR, layout.REMOTES)
-
-
-def _fold(repo: Repository) -> None:
-    fold(repo, beyond=FOLD_BEYOND)
 
 
 def shared_payloads(records: Iterable[TaskRecord]) -> Iterator[ArtifactRef]:

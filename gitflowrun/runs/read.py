@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from gitflowrun import msgpack
 from gitflowrun.errors import CorruptRecord, MissingObject, NotFound
-from gitflowrun.names import TaskName, nearest
+from gitflowrun.names import TaskName, did_you_mean
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import parse_message
 from gitflowrun.runs.line_times import decode_times
@@ -49,6 +49,7 @@ class StoredRun:
         self.id = run
         self.commit = commit
         self._repo = repo
+        self._step_tasks: dict[str, dict[str, Oid]] = {}
 
     def __repr__(self) -> str:
         return f"StoredRun({self.pathspec!r} at {self.commit.short})"
@@ -75,21 +76,6 @@ class StoredRun:
     def status(self) -> Status:
         """How far the run is now: `DEAD` if it says `running` and nobody runs it."""
         return Locks(self._repo.state_dir).current_status(self.id, self.state.status)
-
-    @property
-    def started(self) -> float:
-        """When it was created; tagging and whatever else comes later never change it."""
-        return self.info.created
-
-    @property
-    def finished(self) -> float | None:
-        """When its last commit said that it ended; None before."""
-        return self.state.finished
-
-    @property
-    def code_commit(self) -> Oid | None:
-        """HEAD when the run was created."""
-        return self.state.code_commit
 
     @cached_property
     def info(self) -> RunInfo:
@@ -159,17 +145,12 @@ class StoredRun:
         found = self._directory(tree, self.pathspec) if tree else {}
         return {name.decode(errors="replace"): oid for name, oid in found.items()}
 
-    @cached_property
-    def _step_tasks(self) -> dict[str, dict[str, Oid]]:
-        return {}
-
     def _step(self, step: str) -> dict[str, Oid]:
         known = self._step_tasks.get(step)
         if known is not None:
             return known
         if step not in self._steps:
-            close = nearest(step, list(self._steps))
-            hint = f"did you mean {' or '.join(close)}?" if close else _steps_hint(self.steps())
+            hint = did_you_mean(step, self._steps, _steps_hint(self.steps()))
             raise NotFound(f"{self.pathspec} has no step {step!r}", hint=hint)
         found = self._directory(self._steps[step], f"{self.pathspec}/{step}")
         names = sorted((name.decode(errors="replace"), oid) for name, oid in found.items())
@@ -278,7 +259,7 @@ class StoredTask:
 
 
 def order_steps(graph: Mapping[str, Any], names: Iterable[str]) -> list[str]:
-    """Steps in the order in which people read them: along the graph, branches side by side.
+    """Steps in the order in which their graph lists them: each after those that lead to it.
 
     Private steps come first, those that the graph does not have last.
 
@@ -286,39 +267,12 @@ def order_steps(graph: Mapping[str, Any], names: Iterable[str]) -> list[str]:
         graph: A run's `_graph_info`. It may be anybody's data: what does not look like a graph is passed over.
         names: The steps.
     """
-    present = set(names)
-    known = [name for name in _along(_edges(graph), graph.get("start_step")) if name in present]
-    rest = sorted(present - set(known))
-    private = [name for name in rest if name.startswith("_")]
-    return [*private, *known, *(name for name in rest if not name.startswith("_"))]
-
-
-def _edges(graph: Mapping[str, Any]) -> dict[str, list[str]]:
     steps = graph.get("steps")
-    edges: dict[str, list[str]] = {}
-    for name, node in steps.items() if isinstance(steps, Mapping) else ():
-        following = node.get("next") if isinstance(node, Mapping) else None
-        found = following if isinstance(following, list | tuple) else ()
-        edges[str(name)] = [target for target in found if isinstance(target, str)]
-    return edges
-
-
-def _along(edges: Mapping[str, list[str]], start: object) -> list[str]:
-    """Topological order by depth-first search, a step's first target first; back edges don't count."""
-    first = [start] if isinstance(start, str) else []
-    done: dict[str, None] = {}
-    entered: set[str] = set()
-    # Reverse postorder turns siblings around, so they are visited last first. No recursion: graphs are data.
-    stack = [(name, False) for name in [*edges, *first]]
-    while stack:
-        name, leaving = stack.pop()
-        if leaving:
-            done[name] = None
-        elif name not in entered:
-            entered.add(name)
-            stack.append((name, True))
-            stack.extend((target, False) for target in edges.get(name, ()) if target not in entered)
-    return list(reversed(done))
+    listed = list(steps) if isinstance(steps, Mapping) else []
+    place = {name: number for number, name in enumerate(listed)}
+    return sorted(
+        names, key=lambda name: (not name.startswith("_"), place.get(name, len(place)), name)
+    )
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from gitflowrun.git.objects import Oid
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.names import MAX_USER_TAGS, RunId, check_tag
 from gitflowrun.runs import layout
+from gitflowrun.runs.listing import tags_by_run
 from gitflowrun.runs.locks import Locks
 
 if TYPE_CHECKING:
@@ -80,23 +81,10 @@ class Tags:
 
     def all(self, flow: str | None = None) -> dict[tuple[str, RunId], tuple[str, ...]]:
         """The user tags of every tagged run of a flow, or of all flows, by flow and id."""
-        found: dict[tuple[str, RunId], list[str]] = {}
-        prefix = layout.TAGS if flow is None else f"{layout.TAGS}{flow}/"
-        for (name,) in self._refs.rows(prefix, fields=("refname",)):
-            parsed = layout.parse_tag_ref(name)
-            if parsed:
-                found.setdefault((parsed[0], parsed[2]), []).append(parsed[1])
-        return {run: tuple(sorted(tags)) for run, tags in found.items()}
+        rows = self._refs.rows(layout.below(layout.TAGS, flow), fields=("refname",))
+        return tags_by_run(name for (name,) in rows)
 
-    def add(self, run: StoredRun, tags: Iterable[object]) -> tuple[str, ...]:
-        """Add tags to a run; the tags it then has. Raises TaggingError."""
-        return self.replace(run, add=tags)
-
-    def remove(self, run: StoredRun, tags: Iterable[object]) -> tuple[str, ...]:
-        """Remove tags from a run; the tags it then has. Raises TaggingError."""
-        return self.replace(run, remove=tags)
-
-    def replace(
+    def change(
         self, run: StoredRun, *, remove: Iterable[object] = (), add: Iterable[object] = ()
     ) -> tuple[str, ...]:
         """Remove tags from a run and add others, all or nothing; the tags it then has.
@@ -127,29 +115,17 @@ class Tags:
         the first commit of a tagged run.
         """
         with Locks(self._repo.state_dir).tags():
-            truth = {
-                row[0].removeprefix(layout.TAGS): row[1] for row in self._refs.rows(layout.TAGS)
-            }
-            rows = self._refs.rows(layout.TAG_MIRROR)
-            shown = {row[0].removeprefix(layout.TAG_MIRROR): row[1] for row in rows}
+            truth, shown = self._below(layout.TAGS), self._below(layout.TAG_MIRROR)
+            ours = set(truth.values())
+            wanted = {name: None for name, oid in shown.items() if oid in ours} | truth
             updates = [
-                _mirror_update(name, truth[name], shown.get(name))
-                for name in truth
-                if truth[name] != shown.get(name)
-            ]
-            first_commits = set(truth.values())
-            updates += [
-                _mirror_update(name, None, oid)
-                for name, oid in shown.items()
-                if name not in truth and oid in first_commits
+                RefUpdate(f"{layout.TAG_MIRROR}{name}", new, shown.get(name))
+                for name, new in wanted.items()
+                if new != shown.get(name)
             ]
             self._refs.transaction(updates)
         return len(updates)
 
-
-def _mirror_update(name: str, new: str | None, old: str | None) -> RefUpdate:
-    return RefUpdate(
-        f"{layout.TAG_MIRROR}{name}",
-        Oid.from_hex(new) if new else None,
-        Oid.from_hex(old) if old else None,
-    )
+    def _below(self, prefix: str) -> dict[str, Oid]:
+        rows = self._refs.rows(prefix)
+        return {row[0].removeprefix(prefix): Oid.from_hex(row[1]) for row in rows}

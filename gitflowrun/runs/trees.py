@@ -87,29 +87,22 @@ class StepTree:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def get(self, task: str) -> Oid | None:
-        """The tree of a task; None when it is not there."""
+    def put(self, task: str, tree: Oid | None) -> Oid | None:
+        """Add a task, give it another tree, or take it away for None; the tree it had."""
         key = f"{task}/".encode()
-        place = bisect_left(self._rows, key)
-        if place < len(self._rows) and self._rows[place].startswith(key):
-            return Oid(self._rows[place][-Oid.SIZE :])
-        return None
+        place = self._place(key)
+        rows = self._rows[place]
+        self._rows[place] = [key + tree] if tree else []
+        return Oid(rows[0][-Oid.SIZE :]) if rows else None
 
-    def put(self, task: str, tree: Oid) -> None:
-        """Add a task, or give it another tree."""
-        key = f"{task}/".encode()
-        place = bisect_left(self._rows, key)
-        if place < len(self._rows) and self._rows[place].startswith(key):
-            self._rows[place] = key + tree
-        else:
-            self._rows.insert(place, key + tree)
+    def __contains__(self, task: str) -> bool:
+        return bool(self._rows[self._place(f"{task}/".encode())])
 
-    def remove(self, task: str) -> None:
-        """Take a task away."""
-        key = f"{task}/".encode()
+    def _place(self, key: bytes) -> slice:
+        """Where the row that starts with `key` is; an empty slice, where it would be, if there is none."""
         place = bisect_left(self._rows, key)
-        if place < len(self._rows) and self._rows[place].startswith(key):
-            del self._rows[place]
+        found = place < len(self._rows) and self._rows[place].startswith(key)
+        return slice(place, place + found)
 
     def encode(self) -> bytes:
         """The content of the tree object."""
@@ -142,8 +135,7 @@ class RunTree:
     def put(self, step: str, task: str, tree: Oid) -> None:
         """Add a task's tree."""
         tasks = self._steps.setdefault(step, StepTree())
-        self._replaced.append((step, task, tasks.get(task)))
-        tasks.put(task, tree)
+        self._replaced.append((step, task, tasks.put(task, tree)))
         self._changed.add(step)
 
     def put_data(self, entries: Iterable[TreeEntry]) -> None:
@@ -152,7 +144,7 @@ class RunTree:
 
     def has(self, step: str, task: str) -> bool:
         """Whether a task is there."""
-        return step in self._steps and self._steps[step].get(task) is not None
+        return step in self._steps and task in self._steps[step]
 
     def count(self) -> int:
         """How many tasks are there, not counting those of private steps."""
@@ -191,10 +183,7 @@ class RunTree:
     def revert(self) -> None:
         """Forget what was put since the last `accept`."""
         for step, task, tree in reversed(self._replaced):
-            if tree is None:
-                self._steps[step].remove(task)
-            else:
-                self._steps[step].put(task, tree)
+            self._steps[step].put(task, tree)
         self._replaced.clear()
         self._data = self._accepted_data
 
@@ -263,9 +252,12 @@ class GroupObjects:
         entries = [TreeEntry(Mode.BLOB, layout.TASK, oid)]
         for stream, output in ((layout.STDOUT, task.stdout), (layout.STDERR, task.stderr)):
             for number, part in enumerate(_parts(output), start=1):
-                entries.append(self._blob(layout.output_part(stream, number), part))
+                oid = self._put(ObjectType.BLOB, part)
+                self.repeatable.add(oid)
+                entries.append(TreeEntry(Mode.BLOB, layout.output_part(stream, number), oid))
         if task.times:
-            entries.append(self._unique_blob(layout.TIMES, task.times))
+            times = self._put(ObjectType.BLOB, task.times)
+            entries.append(TreeEntry(Mode.BLOB, layout.TIMES, times))
         payloads = self._payloads(task.record, task.inline)
         if payloads:
             tree = self._put(ObjectType.TREE, tree_bytes(payloads))
@@ -314,19 +306,6 @@ class GroupObjects:
                 f"the payload of {artifact} is not in the repository (blob {oid})",
                 hint="was a pack removed from .git/objects/pack while the run went on?",
             )
-
-    def put(self, objects: Iterable[PackObject]) -> None:
-        """Add objects made elsewhere."""
-        for item in objects:
-            self._put(item.kind, bytes(item.data), item.oid)
-
-    def _blob(self, name: bytes, data: bytes) -> TreeEntry:
-        oid = self._put(ObjectType.BLOB, data)
-        self.repeatable.add(oid)
-        return TreeEntry(Mode.BLOB, name, oid)
-
-    def _unique_blob(self, name: bytes, data: bytes) -> TreeEntry:
-        return TreeEntry(Mode.BLOB, name, self._put(ObjectType.BLOB, data))
 
     def _put(self, kind: ObjectType, data: bytes, oid: Oid | None = None) -> Oid:
         oid = oid or hash_object(kind, data)

@@ -216,10 +216,7 @@ class Trust:
         self._forget()
 
     def _remove(self, name: str, value: str) -> None:
-        kept = [it for it in self._config(name) if it != value]
-        self._repo.git.run("config", "--local", "--unset-all", name)
-        for it in kept:
-            self._repo.git.run("config", "--local", "--add", name, it)
+        self._repo.git.run("config", "--local", "--fixed-value", "--unset-all", name, value)
         self._forget()
 
     def _forget(self) -> None:
@@ -228,8 +225,7 @@ class Trust:
 
     @property
     def _key_file(self) -> Path:
-        user = os.getuid() if hasattr(os, "getuid") else 0
-        return self._repo.common_dir / f"gitflowrun-key-{user}"
+        return self._repo.common_dir / f"gitflowrun-key-{os.getuid()}"
 
     @cached_property
     def _key(self) -> bytes | None:

@@ -173,14 +173,16 @@ class RunWriter:
         for task in finished:  # 1
             name = task.record.name
             self._tree.put(name.step, name.task, group.add_task(task))
+        views = []
         for task in finished:
             self._check_inherited(task.record)
-            group.put(self._view(task.record))
+            views += self._view(task.record)
         root, trees = self._tree.build()  # 2
         failed = self._failed_after(finished)
         state = self._state_after(failed, status)
         oid, commit = self._make_commit(root, (self.commit_oid,), format_message, state)
-        pack = self._repo.packs.write([*self._pending, *group.objects(), *trees, commit])  # 3
+        made = [*self._pending, *group.objects(), *views, *trees, commit]
+        pack = self._repo.packs.write(made)  # 3
         try:
             group.check_again()  # 4
             move = RefUpdate(self._ref, oid, self._published)

@@ -66,6 +66,6 @@ def add_tag(repo: GitRepo, address: str, *names: str, remove: bool = False) -> N
     repository = open_repo(repo)
     run: StoredRun = RunStore(repository).find(address)
     if remove:
-        Tags(repository).remove(run, names)
+        Tags(repository).change(run, remove=names)
     else:
-        Tags(repository).add(run, names)
+        Tags(repository).change(run, add=names)

@@ -170,7 +170,7 @@ def test_the_first_commit_of_all_may_be_what_a_run_ran(tmp_path: Path) -> None:
     repo.git("init", "-q")
     dirty_run(repo)
     (run,) = list_runs(open_repo(repo))
-    assert (run.code_commit, run.dirty) == (None, True)
+    assert (run.state.code_commit, run.state.dirty) == (None, True)
     repo.commit("first")
     assert post_commit(open_repo(repo)) == ["MyFlow/1"]
 

@@ -53,7 +53,7 @@ def test_runs_in_an_empty_repository(tmp_path_factory: pytest.TempPathFactory) -
     repo.write("flow.py", "x\n")
     make_run(repo)
     stored = store_of(repo).get("MyFlow", "1")
-    assert stored.code_commit is None
+    assert stored.state.code_commit is None
     assert stored.info.git["commit"] is None
     repo.fsck()
 

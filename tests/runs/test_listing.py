@@ -35,14 +35,13 @@ def test_a_summary_says_what_a_list_shows(repo: GitRepo) -> None:
     identity = make_run(repo, tags=["best", "a b"])
     (run,) = store_of(repo).summaries()
     assert (run.flow, run.id, run.uid) == (identity.flow, identity.id, identity.uid)
-    assert (run.status, run.tasks, run.user) == (Status.DONE, 4, "ada")
+    assert (run.status, run.state.tasks, run.state.user) == (Status.DONE, 4, "ada")
     assert run.tags == ("a b", "best")
     assert run.subject.startswith("MyFlow/1: done, 4 tasks in ")
     assert str(run.commit) == repo.git("rev-parse", "runs/MyFlow/1")
-    assert str(run.code_commit) == repo.git("rev-parse", "HEAD")
-    assert run.dirty
-    stored = store_of(repo).get("MyFlow", "1")
-    assert (run.started, run.finished) == (stored.started, stored.finished)
+    assert str(run.state.code_commit) == repo.git("rev-parse", "HEAD")
+    assert run.state.dirty
+    assert run.state == store_of(repo).get("MyFlow", "1").state
 
 
 def test_a_run_without_tasks_has_its_uid(repo: GitRepo) -> None:
@@ -59,7 +58,7 @@ def test_a_failed_run_says_where(repo: GitRepo) -> None:
         tasks = [finished_task(writer.identity, "train/2", ok=False)]
         writer.commit(tasks, status=Status.FAILED)
     (run,) = store_of(repo).summaries()
-    assert (run.status, run.failed_step, run.tasks) == (Status.FAILED, "train", 0)
+    assert (run.status, run.state.failed_step, run.state.tasks) == (Status.FAILED, "train", 0)
 
 
 def test_foreign_refs_are_not_listed(repo: GitRepo) -> None:

@@ -58,10 +58,10 @@ def test_a_run_is_read_back(repo: GitRepo) -> None:
     assert run.identity == identity
     assert run.status is Status.DONE
     assert run.info.parameters == {"alpha": "0.5"}
-    assert run.started == run.info.created
-    assert run.finished is not None
-    assert 0 <= run.finished - run.started < 60
-    assert str(run.code_commit) == repo.git("rev-parse", "HEAD")
+    assert run.state.started == run.info.created
+    assert run.state.finished is not None
+    assert 0 <= run.state.finished - run.state.started < 60
+    assert str(run.state.code_commit) == repo.git("rev-parse", "HEAD")
     assert str(run.code_tree) == repo.git("rev-parse", "HEAD^{tree}")
     assert str(run.info_blob) == repo.git("rev-parse", "runs/MyFlow/1:INFO")
     assert run.steps() == ["_parameters", "start", "train", "end"]
@@ -101,7 +101,7 @@ def test_a_young_run_has_no_steps(repo: GitRepo) -> None:
         run = stored(repo)
         assert run.steps() == []
         assert list(run.all_tasks()) == []
-        assert run.finished is None
+        assert run.state.finished is None
         with pytest.raises(NotFound) as caught:
             run.tasks("start")
         assert caught.value.hint == "none of its tasks has finished yet"

@@ -33,19 +33,19 @@ def tags(opened: Repository) -> Tags:
 
 def test_tags_are_added_and_removed(tags: Tags, run: StoredRun) -> None:
     """A run has the tags that were added and not removed; adding twice changes nothing."""
-    assert tags.add(run, ["best", "a b/ü", "best"]) == ("a b/ü", "best")
-    assert tags.add(run, ["best"]) == ("a b/ü", "best")
+    assert tags.change(run, add=["best", "a b/ü", "best"]) == ("a b/ü", "best")
+    assert tags.change(run, add=["best"]) == ("a b/ü", "best")
     assert tags.of(run) == ("a b/ü", "best")
-    assert tags.remove(run, ["best", "never there"]) == ("a b/ü",)
+    assert tags.change(run, remove=["best", "never there"]) == ("a b/ü",)
     assert tags.of(run) == ("a b/ü",)
 
 
 def test_tags_are_git_tags(repo: GitRepo, tags: Tags, run: StoredRun) -> None:
     """A tag shows in `git tag`, at the first commit, and goes when it is removed."""
-    tags.add(run, ["best", "x y"])
+    tags.change(run, add=["best", "x y"])
     assert repo.git("tag", "-l", "runs/*") == "runs/MyFlow/best/1\nruns/MyFlow/x%20y/1"
     assert repo.git("rev-parse", "runs/MyFlow/best/1^{commit}") == str(run.identity.uid)
-    tags.replace(run, remove=["best", "x y"])
+    tags.change(run, remove=["best", "x y"])
     assert repo.git("tag", "-l") == ""
     assert repo.git("for-each-ref", "refs/runs/@tags") == ""
 
@@ -53,38 +53,38 @@ def test_tags_are_git_tags(repo: GitRepo, tags: Tags, run: StoredRun) -> None:
 def test_tagging_changes_neither_run_nor_time(repo: GitRepo, tags: Tags, run: StoredRun) -> None:
     """The run's ref, and when it was made, stay."""
     before = repo.git("rev-parse", "runs/MyFlow/1")
-    tags.add(run, ["best"])
+    tags.change(run, add=["best"])
     assert repo.git("rev-parse", "runs/MyFlow/1") == before
     again = store_of(repo).get("MyFlow", "1")
-    assert again.started == run.started
+    assert again.state.started == run.state.started
 
 
 def test_system_tags_are_fixed(tags: Tags, run: StoredRun) -> None:
     """Adding a system tag is ignored; removing one refuses the whole operation."""
-    tags.add(run, ["best"])
-    assert tags.add(run, ["user:ada"]) == ("best",)
+    tags.change(run, add=["best"])
+    assert tags.change(run, add=["user:ada"]) == ("best",)
     with pytest.raises(TaggingError, match="'runtime:dev' of MyFlow/1 describes the run"):
-        tags.replace(run, remove=["best", "runtime:dev"], add=["new"])
+        tags.change(run, remove=["best", "runtime:dev"], add=["new"])
     assert tags.of(run) == ("best",)
 
 
 def test_a_replacement_removes_first(tags: Tags, run: StoredRun) -> None:
     """With 50 tags one can be replaced by another; what is removed and added stays."""
-    tags.add(run, NUMBERED)
-    replaced = tags.replace(run, remove=["t0"], add=["new"])
+    tags.change(run, add=NUMBERED)
+    replaced = tags.change(run, remove=["t0"], add=["new"])
     assert "new" in replaced
     assert "t0" not in replaced
     assert len(replaced) == 50
-    assert tags.replace(run, remove=["new"], add=["new"]) == replaced
+    assert tags.change(run, remove=["new"], add=["new"]) == replaced
 
 
 def test_a_run_has_at_most_50_user_tags(tags: Tags, run: StoredRun) -> None:
     """Only growing beyond 50 fails, and then nothing is added."""
-    tags.add(run, NUMBERED)
+    tags.change(run, add=NUMBERED)
     with pytest.raises(TaggingError, match="would have 52 user tags"):
-        tags.add(run, ["one", "more"])
+        tags.change(run, add=["one", "more"])
     assert len(tags.of(run)) == 50
-    assert len(tags.add(run, ["t1", "user:ada"])) == 50
+    assert len(tags.change(run, add=["t1", "user:ada"])) == 50
 
 
 @pytest.mark.parametrize(
@@ -93,28 +93,28 @@ def test_a_run_has_at_most_50_user_tags(tags: Tags, run: StoredRun) -> None:
 def test_a_bad_tag_changes_nothing(tags: Tags, run: StoredRun, bad: object) -> None:
     """One tag that can't be refuses the whole operation."""
     with pytest.raises(TaggingError):
-        tags.replace(run, add=["good", bad])
+        tags.change(run, add=["good", bad])
     assert tags.of(run) == ()
 
 
 def test_the_longest_tags_work(repo: GitRepo, tags: Tags, run: StoredRun) -> None:
     """500 characters are a tag, whatever their encoding, up to what a path holds."""
     long = ["x" * 500, "ü" * 300, "." * 500]
-    assert tags.add(run, long) == tuple(sorted(long))
+    assert tags.change(run, add=long) == tuple(sorted(long))
     assert tags.of(run) == tuple(sorted(long))
     repo.fsck()
-    assert tags.remove(run, long) == ()
+    assert tags.change(run, remove=long) == ()
 
 
 def test_bytes_are_taken_as_utf8(tags: Tags, run: StoredRun) -> None:
     """A tag may be given as bytes."""
-    assert tags.add(run, ["ü".encode()]) == ("ü",)
+    assert tags.change(run, add=["ü".encode()]) == ("ü",)
 
 
 def test_all_tags_come_at_once(repo: GitRepo, tags: Tags, run: StoredRun) -> None:
     """Every tagged run with its tags, of one flow or of all."""
     make_run(repo, "Other", tags=["b", "a"])
-    tags.add(run, ["best"])
+    tags.change(run, add=["best"])
     assert {f"{flow}/{number}": found for (flow, number), found in tags.all().items()} == {
         "MyFlow/1": ("best",),
         "Other/2": ("a", "b"),
@@ -124,7 +124,7 @@ def test_all_tags_come_at_once(repo: GitRepo, tags: Tags, run: StoredRun) -> Non
 
 def test_a_lost_mirror_is_rebuilt(repo: GitRepo, tags: Tags, run: StoredRun) -> None:
     """`git tag -d` and `fetch --prune-tags` lose no tag: the mirror comes back from the truth."""
-    tags.add(run, ["best", "good"])
+    tags.change(run, add=["best", "good"])
     repo.git("tag", "-d", "runs/MyFlow/best/1")
     repo.git("update-ref", "refs/tags/runs/MyFlow/good/1", "HEAD")
     assert tags.of(run) == ("best", "good")
@@ -138,7 +138,7 @@ def test_a_stale_mirror_goes_and_a_users_tag_stays(
     repo: GitRepo, tags: Tags, run: StoredRun
 ) -> None:
     """Only git tags that we made are removed when no run has the tag any more."""
-    tags.add(run, ["best", "kept"])
+    tags.change(run, add=["best", "kept"])
     repo.git("update-ref", "-d", "refs/runs/@tags/MyFlow/best/1")
     repo.git("tag", "runs/MyFlow/mine/1", "HEAD")
     repo.git("tag", "runs/notes", "HEAD")
@@ -152,8 +152,8 @@ def test_a_stale_mirror_goes_and_a_users_tag_stays(
 
 def test_removing_works_without_the_mirror(repo: GitRepo, tags: Tags, run: StoredRun) -> None:
     """A tag whose mirror is gone can be removed and added again."""
-    tags.add(run, ["best"])
+    tags.change(run, add=["best"])
     repo.git("tag", "-d", "runs/MyFlow/best/1")
-    assert tags.remove(run, ["best"]) == ()
-    assert tags.add(run, ["best"]) == ("best",)
+    assert tags.change(run, remove=["best"]) == ()
+    assert tags.change(run, add=["best"]) == ("best",)
     assert repo.git("tag", "-l") == "runs/MyFlow/best/1"

@@ -73,7 +73,7 @@ def _change(
         hint = f"the latest is --run-id {latest.id}" if latest else f"{flow.name} has no runs yet"
         raise NotFound("which run is meant?", hint=hint)
     run = store.find(run_id, flow.name)
-    tags = Tags(flow.repository).replace(run, add=add, remove=remove)
+    tags = Tags(flow.repository).change(run, add=add, remove=remove)
     flow.say(f"{run.pathspec} now has these tags:")
     with open_screen(flow.repository) as screen:
         _table(run.info.system_tags, tags, screen)

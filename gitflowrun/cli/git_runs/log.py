@@ -45,13 +45,13 @@ def _entry(run: RunSummary, parameters: Mapping[str, str], screen: Screen) -> It
     yield f"{style.yellow(f'run {printable(run.pathspec)} {run.uid.short}')}{tags}"
     rows = [
         ("Status:", style.status(run.status.value, _status_words(run))),
-        ("User:", printable(run.user)),
-        ("Date:", stamp(run.started)),
+        ("User:", printable(run.state.user)),
+        ("Date:", stamp(run.state.started)),
     ]
-    if run.code_commit is not None:
-        rows.append(("Code:", f"{run.code_commit}{'+dirty' if run.dirty else ''}"))
-    if run.origin:
-        kind, _, rest = run.origin.partition(" ")
+    if run.state.code_commit is not None:
+        rows.append(("Code:", f"{run.state.code_commit}{'+dirty' if run.state.dirty else ''}"))
+    if run.state.origin:
+        kind, _, rest = run.state.origin.partition(" ")
         rows.append(("Origin:", printable(f"{kind} of {rest.partition(' ')[0]}")))
     yield from pairs(rows)
     if parameters:
@@ -63,8 +63,8 @@ def _entry(run: RunSummary, parameters: Mapping[str, str], screen: Screen) -> It
 
 def _status_words(run: RunSummary) -> str:
     words = run.status.value
-    if run.failed_step:
-        words += f" in {printable(run.failed_step)}"
-    if run.finished is not None:
-        words += f" after {duration(run.finished - run.started)}"
-    return f"{words}, {counted(run.tasks, 'task')}"
+    if run.state.failed_step:
+        words += f" in {printable(run.state.failed_step)}"
+    if run.state.finished is not None:
+        words += f" after {duration(run.state.finished - run.state.started)}"
+    return f"{words}, {counted(run.state.tasks, 'task')}"

@@ -76,24 +76,24 @@ def _differing(runs: Sequence[RunSummary], parameters: Sequence[Mapping[str, str
 def _cells(run: RunSummary, screen: Screen) -> list[Cell | str]:
     style = screen.style
     word = run.status.value
-    step = f" in {run.failed_step}" if run.failed_step else ""
-    when = ago(run.started, screen.now) if screen.person else stamp(run.started)
+    step = f" in {run.state.failed_step}" if run.state.failed_step else ""
+    when = ago(run.state.started, screen.now) if screen.person else stamp(run.state.started)
     took = _took(run, screen.now)
     return [
         Cell(run.pathspec, style.yellow),
         Cell(word + step, lambda text: style.status(word, text)),
         when,
         took,
-        str(run.tasks),
-        run.user,
+        str(run.state.tasks),
+        run.state.user,
         Cell(", ".join(run.tags), style.cyan),
     ]
 
 
 def _took(run: RunSummary, now: float) -> str:
-    if run.finished is not None:
-        return duration(run.finished - run.started)
-    return duration(now - run.started) if run.status.value == "running" else ""
+    if run.state.finished is not None:
+        return duration(run.state.finished - run.state.started)
+    return duration(now - run.state.started) if run.status.value == "running" else ""
 
 
 def _none(repo: Repository) -> Iterator[str]:
@@ -114,15 +114,15 @@ def _as_map(run: RunSummary, parameters: Mapping[str, str] | None) -> dict[str, 
         "uid": run.uid,
         "commit": run.commit,
         "status": run.status,
-        "started": run.started,
-        "finished": run.finished,
-        "tasks": run.tasks,
-        "user": run.user,
+        "started": run.state.started,
+        "finished": run.state.finished,
+        "tasks": run.state.tasks,
+        "user": run.state.user,
         "tags": run.tags,
-        "code_commit": run.code_commit,
-        "dirty": run.dirty,
-        "origin": run.origin or None,
-        "failed_step": run.failed_step or None,
+        "code_commit": run.state.code_commit,
+        "dirty": run.state.dirty,
+        "origin": run.state.origin or None,
+        "failed_step": run.state.failed_step or None,
     }
     if parameters is not None:
         row["parameters"] = parameters

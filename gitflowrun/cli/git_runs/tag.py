@@ -41,8 +41,8 @@ def _one_run(
 
     run = RunStore(repo).find(address)
     store = Tags(repo)
-    change = store.remove if delete else store.add
-    current = change(run, tags) if tags else store.of(run)
+    added, removed = ((), tags) if delete else (tags, ())
+    current = store.change(run, add=added, remove=removed) if tags else store.of(run)
     found = {"run": run.pathspec, "tags": current}
     show(repo, found, lambda screen: map(screen.style.cyan, map(printable, current)), json=json)
 
