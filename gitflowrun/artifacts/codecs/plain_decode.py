@@ -113,7 +113,7 @@ class _Reader:
         parts = self.read(data)
         kind = BY_CODE.get(code)
         if kind is not None:
-            value = kind.build(parts)
+            value = kind.make(parts)
         elif code in self._special:
             value = self._special[code](parts)
         else:

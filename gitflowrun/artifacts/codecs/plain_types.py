@@ -1,13 +1,15 @@
 """The table of Python's standard value types in plain/1: how each is written as simpler values, and read.
 
 Containers, buffers and classes of users are in `plain_encode` and `plain_decode`. No standard module is
-imported before a value of it is met: `explode` needs none, `build` imports its own.
+imported before a value of it is met: `explode` is given one, and `make` imports the type's module first.
 """
 
 from __future__ import annotations
 
 import operator
 import sys
+from functools import cached_property
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.artifacts.codecs.payload import Unencodable
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-@frozen
+@frozen(slots=False)
 class Kind:
     """How values of one type are written.
 
@@ -27,7 +29,7 @@ class Kind:
         module: Where the type lives.
         name: Its name there.
         explode: The value as simpler values.
-        build: The value of what `explode` gave.
+        build: The value, made of its type and what `explode` gave.
         mutable: Whether sharing one such object between two places can be observed.
     """
 
@@ -35,8 +37,16 @@ class Kind:
     module: str
     name: str
     explode: Callable[[Any], Any]
-    build: Callable[[Any], Any]
+    build: Callable[[Any, Any], Any]
     mutable: bool = False
+
+    @cached_property
+    def _type(self) -> Any:
+        return getattr(import_module(self.module), self.name)
+
+    def make(self, parts: Any) -> Any:
+        """The value of which `explode` gave `parts`."""
+        return self.build(self._type, parts)
 
 
 def _bare(value: Any) -> Any:
@@ -50,8 +60,8 @@ def _pairs(value: Any) -> list[Any]:
     return [part for pair in _bare(value).items() for part in pair]
 
 
-def _unpair(items: list[Any]) -> list[tuple[Any, Any]]:
-    return list(zip(items[::2], items[1::2], strict=True))
+def _unpair(items: list[Any]) -> dict[Any, Any]:
+    return dict(zip(items[::2], items[1::2], strict=True))
 
 
 def int_bytes(value: int) -> bytes:
@@ -59,36 +69,27 @@ def int_bytes(value: int) -> bytes:
     return value.to_bytes((value.bit_length() + 8) // 8, "little", signed=True)
 
 
-def _datetime(parts: list[Any]) -> Any:
-    import datetime as dt
-
-    year, month, day, hour, minute, second, micro, fold, zone = parts
-    return dt.datetime(year, month, day, hour, minute, second, micro, zone, fold=fold)
+def _of_one(cls: Any, part: Any) -> Any:
+    return cls(part)
 
 
-def _time(parts: list[Any]) -> Any:
-    import datetime as dt
-
-    hour, minute, second, micro, fold, zone = parts
-    return dt.time(hour, minute, second, micro, zone, fold=fold)
+def _of_parts(cls: Any, parts: list[Any]) -> Any:
+    return cls(*parts)
 
 
-def _date(parts: list[int]) -> Any:
-    import datetime as dt
-
-    return dt.date(*parts)
-
-
-def _timedelta(parts: list[int]) -> Any:
-    import datetime as dt
-
-    return dt.timedelta(*parts)
+def _of_integers(cls: Any, parts: list[Any]) -> Any:
+    """A value of integers alone: dates also read bytes, and "1e999999999" would keep Fraction busy for ever."""
+    return cls(*map(operator.index, parts))
 
 
-def _timezone(parts: list[Any]) -> Any:
-    import datetime as dt
+def _of_pairs(cls: Any, items: list[Any]) -> Any:
+    return cls(_unpair(items))
 
-    return dt.timezone(*parts)
+
+def _moment(cls: Any, parts: list[Any]) -> Any:
+    """A datetime or time."""
+    *numbers, fold, zone = parts
+    return cls(*map(operator.index, numbers), zone, fold=fold)
 
 
 def _zone_key(value: Any) -> str:
@@ -99,11 +100,11 @@ def _zone_key(value: Any) -> str:
     return str(value.key)
 
 
-def _zone(key: str) -> Any:
+def _zone(cls: Any, key: str) -> Any:
     import zoneinfo
 
     try:
-        return zoneinfo.ZoneInfo(key)
+        return cls(key)
     except (zoneinfo.ZoneInfoNotFoundError, OSError) as error:
         raise NotFound(
             f"the value needs time zone {key!r}, which this system does not know",
@@ -124,7 +125,7 @@ def _pytz_details(value: Any) -> list[Any]:
     return [value.zone, *value.__reduce__()[1][1:]]
 
 
-def _pytz_zone(parts: list[Any]) -> Any:
+def _pytz_zone(_cls: Any, parts: list[Any]) -> Any:
     import pytz
     from pytz.tzinfo import unpickler
 
@@ -137,7 +138,7 @@ def _pytz_zone(parts: list[Any]) -> Any:
         ) from error
 
 
-def _pytz_offset(minutes: int) -> Any:
+def _pytz_offset(_cls: Any, minutes: int) -> Any:
     import pytz
 
     return pytz.FixedOffset(minutes)
@@ -147,37 +148,11 @@ def _decimal_text(value: Any) -> str:
     return str(value).upper()  # the letter of the exponent depends on the thread's context
 
 
-def _decimal(text: str) -> Any:
-    import decimal
-
-    return decimal.Decimal(text)
-
-
-def _fraction(parts: list[int]) -> Any:
-    import fractions
-
-    numerator, denominator = parts
-    # Fraction also reads text, and "1e999999999" would keep it busy for ever.
-    return fractions.Fraction(operator.index(numerator), operator.index(denominator))
-
-
-def _uuid(parts: list[Any]) -> Any:
-    import uuid
+def _uuid(cls: Any, parts: list[Any]) -> Any:
+    from uuid import SafeUUID
 
     raw, safe = parts
-    return uuid.UUID(bytes=raw, is_safe=uuid.SafeUUID(safe))
-
-
-def _path(name: str) -> Callable[[str], Any]:
-    def build(text: str) -> Any:
-        import os
-        import pathlib
-
-        # The other system's concrete paths can't exist here; its pure ones can.
-        foreign = (name == "WindowsPath") != (os.name == "nt") and not name.startswith("Pure")
-        return getattr(pathlib, "Pure" + name if foreign else name)(text)
-
-    return build
+    return cls(bytes=raw, is_safe=SafeUUID(safe))
 
 
 _FACTORIES = {
@@ -194,62 +169,31 @@ def _explode_defaultdict(value: Any) -> list[Any]:
     return [name, *_pairs(value)]
 
 
-def _build_defaultdict(parts: list[Any]) -> Any:
-    import collections
-
+def _build_defaultdict(cls: Any, parts: list[Any]) -> Any:
     name, *rest = parts
-    return collections.defaultdict(name if name is None else _FACTORIES[name], _unpair(rest))
+    return cls(name if name is None else _FACTORIES[name], _unpair(rest))
 
 
-def _ordered(items: list[Any]) -> Any:
-    import collections
-
-    return collections.OrderedDict(_unpair(items))
-
-
-def _counter(items: list[Any]) -> Any:
-    import collections
-
-    return collections.Counter(dict(_unpair(items)))
-
-
-def _deque(parts: list[Any]) -> Any:
-    import collections
-
+def _deque(cls: Any, parts: list[Any]) -> Any:
     limit, *items = parts
-    return collections.deque(items, limit)
+    return cls(items, limit)
 
 
-def _namespace(items: dict[str, Any]) -> Any:
-    import types
-
-    return types.SimpleNamespace(**items)
+def _namespace(cls: Any, items: dict[str, Any]) -> Any:
+    return cls(**items)
 
 
-def _timestamp(parts: list[Any]) -> Any:
-    import pandas as pd
-
+def _timestamp(cls: Any, parts: list[Any]) -> Any:
     count, unit, zone, fold = parts
-    moment = pd.Timestamp(operator.index(count), unit=unit).as_unit(unit)
+    moment = cls(operator.index(count), unit=unit).as_unit(unit)
     if zone is not None:
         moment = moment.tz_localize("UTC").tz_convert(zone)
     return moment.replace(fold=fold) if fold else moment
 
 
-def _pandas_timedelta(parts: list[Any]) -> Any:
-    import pandas as pd
-
+def _pandas_timedelta(cls: Any, parts: list[Any]) -> Any:
     count, unit = parts
-    return pd.Timedelta(operator.index(count), unit=unit).as_unit(unit)
-
-
-def _pandas_constant(name: str) -> Callable[[Any], Any]:
-    def build(_: Any) -> Any:
-        import pandas as pd
-
-        return getattr(pd, name)
-
-    return build
+    return cls(operator.index(count), unit=unit).as_unit(unit)
 
 
 def _count(value: Any) -> int:
@@ -258,43 +202,43 @@ def _count(value: Any) -> int:
 
 
 _KINDS = (
-    Kind(4, "builtins", "complex", lambda v: [v.real, v.imag], lambda parts: complex(*parts)),
-    Kind(5, "builtins", "int", int_bytes, lambda raw: int.from_bytes(raw, "little", signed=True)),
-    Kind(6, "builtins", "range", lambda v: [v.start, v.stop, v.step], lambda parts: range(*parts)),
-    Kind(7, "builtins", "slice", lambda v: [v.start, v.stop, v.step], lambda parts: slice(*parts)),
-    Kind(8, "builtins", "ellipsis", lambda _: None, lambda _: ...),
+    Kind(4, "builtins", "complex", lambda v: [v.real, v.imag], _of_parts),
+    Kind(5, "builtins", "int", int_bytes, lambda _, raw: int.from_bytes(raw, "little", signed=True)),
+    Kind(6, "builtins", "range", lambda v: [v.start, v.stop, v.step], _of_integers),
+    Kind(7, "builtins", "slice", lambda v: [v.start, v.stop, v.step], _of_parts),
+    Kind(8, "types", "EllipsisType", lambda _: None, lambda *_: ...),
     Kind(
         10, "datetime", "datetime",
         lambda v: [
             v.year, v.month, v.day, v.hour, v.minute, v.second, v.microsecond, v.fold, v.tzinfo
         ],
-        _datetime,
+        _moment,
     ),
-    Kind(11, "datetime", "date", lambda v: [v.year, v.month, v.day], _date),
+    Kind(11, "datetime", "date", lambda v: [v.year, v.month, v.day], _of_integers),
     Kind(
         12, "datetime", "time",
         lambda v: [v.hour, v.minute, v.second, v.microsecond, v.fold, v.tzinfo],
-        _time,
+        _moment,
     ),
-    Kind(13, "datetime", "timedelta", lambda v: [v.days, v.seconds, v.microseconds], _timedelta),
-    Kind(14, "datetime", "timezone", lambda v: list(v.__getinitargs__()), _timezone),
+    Kind(13, "datetime", "timedelta", lambda v: [v.days, v.seconds, v.microseconds], _of_integers),
+    Kind(14, "datetime", "timezone", lambda v: list(v.__getinitargs__()), _of_parts),
     Kind(15, "zoneinfo", "ZoneInfo", _zone_key, _zone),
-    Kind(16, "decimal", "Decimal", _decimal_text, _decimal),
-    Kind(17, "fractions", "Fraction", lambda v: [v.numerator, v.denominator], _fraction),
+    Kind(16, "decimal", "Decimal", _decimal_text, _of_one),
+    Kind(17, "fractions", "Fraction", lambda v: [v.numerator, v.denominator], _of_integers),
     Kind(18, "uuid", "UUID", lambda v: [v.bytes, v.is_safe.value], _uuid),
-    Kind(19, "pathlib", "PosixPath", str, _path("PosixPath")),
-    Kind(20, "pathlib", "WindowsPath", str, _path("WindowsPath")),
-    Kind(21, "pathlib", "PurePosixPath", str, _path("PurePosixPath")),
-    Kind(22, "pathlib", "PureWindowsPath", str, _path("PureWindowsPath")),
-    Kind(23, "collections", "OrderedDict", _pairs, _ordered, mutable=True),
-    Kind(24, "collections", "Counter", _pairs, _counter, mutable=True),
+    Kind(19, "pathlib", "PosixPath", str, _of_one),
+    # 20 was pathlib.WindowsPath, of which Linux has no values.
+    Kind(21, "pathlib", "PurePosixPath", str, _of_one),
+    Kind(22, "pathlib", "PureWindowsPath", str, _of_one),
+    Kind(23, "collections", "OrderedDict", _pairs, _of_pairs, mutable=True),
+    Kind(24, "collections", "Counter", _pairs, _of_pairs, mutable=True),
     Kind(25, "collections", "defaultdict", _explode_defaultdict, _build_defaultdict, mutable=True),
     Kind(26, "collections", "deque", lambda v: [v.maxlen, *_bare(v)], _deque, mutable=True),
     Kind(27, "types", "SimpleNamespace", lambda v: dict(vars(v)), _namespace, mutable=True),
     Kind(60, "pandas", "Timestamp", lambda v: [_count(v), v.unit, v.tzinfo, v.fold], _timestamp),
     Kind(61, "pandas", "Timedelta", lambda v: [_count(v), v.unit], _pandas_timedelta),
-    Kind(62, "pandas.api.typing", "NaTType", lambda _: None, _pandas_constant("NaT")),
-    Kind(63, "pandas.api.typing", "NAType", lambda _: None, _pandas_constant("NA")),
+    Kind(62, "pandas.api.typing", "NaTType", lambda _: None, lambda *_: sys.modules["pandas"].NaT),
+    Kind(63, "pandas.api.typing", "NAType", lambda _: None, lambda *_: sys.modules["pandas"].NA),
     Kind(64, "pytz.tzinfo", "BaseTzInfo", _pytz_details, _pytz_zone),
     Kind(65, "pytz", "_FixedOffset", lambda v: v.__reduce__()[1][0], _pytz_offset),
 )  # fmt: skip
