@@ -97,7 +97,10 @@ class ArtifactWriter:
         chunks: dict[Digest, tuple[Chunk, ...]]
         if sum(payload.value.size for payload in payloads.values()) <= self._inline_limit:  # 2
             inline = {found: payload.copied(found) for found, payload in payloads.items()}
-            chunks = {found: (_chunk(found, data),) for found, data in inline.items()}
+            chunks = {
+                found: (Chunk(found, hash_object(ObjectType.BLOB, data), len(data)),)
+                for found, data in inline.items()
+            }
         else:  # 3
             chunks, packs = self._store(payloads)
         refs = {
@@ -118,7 +121,7 @@ class ArtifactWriter:
     ) -> tuple[dict[Digest, tuple[Chunk, ...]], tuple[str, ...]]:
         """The chunks of each payload, and the pack that was written for them."""
         large = [found for found, payload in payloads.items() if payload.value.size > WHOLE]
-        stored = dict(self._index.payloads(large)) if self._index else {}
+        stored = self._index.lookup(large) if self._index else {}
         pieces: dict[Digest, PackObject] = {}
         order: dict[Digest, list[Digest]] = {}
         for found, payload in payloads.items():
@@ -127,19 +130,20 @@ class ArtifactWriter:
             cut = payload.cut(found)
             pieces.update(cut)
             order[found] = [name for name, _ in cut]
-        oids = dict(self._index.lookup(pieces)) if self._index else {}
-        missing = {name: piece for name, piece in pieces.items() if name not in oids}
+        # A piece may be stored in several chunks, as a payload of its own that was cut otherwise.
+        made = self._index.lookup(pieces) if self._index else {}
+        missing = {name: piece for name, piece in pieces.items() if name not in made}
         packs: tuple[str, ...] = ()
         if missing:
             assert self._packs is not None, "large values need a pack to be written to"
             pack = self._packs.write(list(missing.values()))
-            oids |= zip(missing, pack.oids, strict=True)
+            for (name, piece), oid in zip(missing.items(), pack.oids, strict=True):
+                made[name] = (Chunk(name, oid, memoryview(piece.data).nbytes),)
             packs = (pack.name,)
-        made = {
-            name: Chunk(name, oids[name], memoryview(piece.data).nbytes)
-            for name, piece in pieces.items()
+        cut_now = {
+            found: tuple(chunk for name in names for chunk in made[name])
+            for found, names in order.items()
         }
-        cut_now = {found: tuple(made[name] for name in names) for found, names in order.items()}
         return stored | cut_now, packs
 
 
@@ -182,10 +186,6 @@ class _Payload:
         return lambda view: stable_copy(view, expected, self.artifact)
 
 
-def _chunk(found: Digest, data: bytes) -> Chunk:
-    return Chunk(found, hash_object(ObjectType.BLOB, data), len(data))
-
-
 class ArtifactReader:
     """Loads artifacts. No chunk is returned whose BLAKE3 is not the manifest's.
 
@@ -195,15 +195,6 @@ class ArtifactReader:
 
     def __init__(self, objects: Blobs) -> None:
         self._objects = objects
-
-    def payload(self, ref: ArtifactRef) -> memoryview:
-        """The payload, in a writable buffer of its own.
-
-        Raises:
-            CorruptRecord: it is damaged; the message names its digest.
-            MissingObject: a part of it is nowhere.
-        """
-        return read_payload(self._objects, ref)
 
     def load(self, ref: ArtifactRef, *, trusted: bool, writable: bool = True) -> Any:
         """The value.
@@ -239,7 +230,7 @@ class ArtifactReader:
     def open(self, ref: ArtifactRef) -> BinaryIO:
         """The payload as a seekable file. Only chunks that are asked for are read.
 
-        Reading raises CorruptRecord and MissingObject as `payload` does.
+        Reading raises CorruptRecord and MissingObject as `load` does.
         """
         return io.BufferedReader(PayloadFile(self._objects, ref), 64 << 10)
 

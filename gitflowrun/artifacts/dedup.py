@@ -18,7 +18,6 @@ import zlib
 from typing import TYPE_CHECKING
 
 from gitflowrun.artifacts.reference import chunk_rows, read_chunk_rows
-from gitflowrun.git.objects import Oid
 from gitflowrun.git.owner import gc_is_running
 from gitflowrun.limits import DIGESTS_AT_A_TIME, PATIENCE
 from gitflowrun.names import Digest
@@ -31,67 +30,51 @@ if TYPE_CHECKING:
     from gitflowrun.artifacts.reference import ArtifactRef, Chunk
     from gitflowrun.git.pack.reader import PackReader
 
-_FILE = "dedup.sqlite"
-_SCHEMA = 1
-_TABLES = (
-    "CREATE TABLE IF NOT EXISTS blob (digest BLOB PRIMARY KEY, row BLOB NOT NULL) WITHOUT ROWID",
-    "CREATE TABLE IF NOT EXISTS payload (digest BLOB PRIMARY KEY, row BLOB NOT NULL) WITHOUT ROWID",
+_FILE = "dedup.sqlite"  # one of another form needs another name
+_TABLE = (
+    "CREATE TABLE IF NOT EXISTS stored (digest BLOB PRIMARY KEY, row BLOB NOT NULL) WITHOUT ROWID"
 )
 _CHECKSUM = 4  # bytes
 
 
 class DedupIndex:
-    """BLAKE3 digests of chunks and payloads -> the blobs that hold them.
+    """BLAKE3 digests of payloads and of their chunks -> the blobs that hold them.
+
+    A chunk is listed as a payload of one chunk: whoever stores such a one finds it under the same digest.
 
     Args:
-        path: The file; made when something is added.
+        state_dir: Where the file is; both are made when something is added.
         objects: Tells which objects exist.
     """
 
-    def __init__(self, path: Path, objects: PackReader) -> None:
-        self._path = path
+    def __init__(self, state_dir: Path, objects: PackReader) -> None:
+        self._path = state_dir / _FILE
         self._objects = objects
 
-    @classmethod
-    def of(cls, state_dir: Path, objects: PackReader) -> DedupIndex:
-        """The index of the repository with that state directory."""
-        return cls(state_dir / _FILE, objects)
-
-    def lookup(self, digests: Iterable[Digest]) -> dict[Digest, Oid]:
-        """The blobs of those chunks, or payloads of one chunk, that are stored."""
+    def lookup(self, digests: Iterable[Digest]) -> dict[Digest, tuple[Chunk, ...]]:
+        """The chunks of those payloads, or pieces of payloads, that are stored completely."""
         wanted = list(digests)
-        if not wanted or self._gc_is_running():
+        if not wanted or not self.exists or gc_is_running(self._objects.objects_dir.parent):
             return {}
-        rows = self._rows("blob", wanted)
-        found = {digest: Oid(row) for digest, row in rows.items() if len(row) == Oid.SIZE}
-        alive = self._alive(found.values())
-        self._forget("blob", (digest for digest, oid in found.items() if oid not in alive))
-        return {digest: oid for digest, oid in found.items() if oid in alive}
-
-    def payloads(self, digests: Iterable[Digest]) -> dict[Digest, tuple[Chunk, ...]]:
-        """The chunks of those payloads of several chunks that are stored completely."""
-        wanted = list(digests)
-        if not wanted or self._gc_is_running():
-            return {}
-        rows = self._rows("payload", wanted)
-        found = {digest: read_chunk_rows(row) for digest, row in rows.items()}
-        alive = self._alive(chunk.oid for chunks in found.values() for chunk in chunks)
+        found: dict[Digest, tuple[Chunk, ...]] = {}
+        self._use(lambda database: found.update(_select(database, wanted)), mode="rw")
+        files = self._objects.homes(chunk.oid for chunks in found.values() for chunk in chunks)
+        fresh = {file for file in set(files.values()) if _freshen(file)}
         whole = {
             digest: chunks
             for digest, chunks in found.items()
-            if all(chunk.oid in alive for chunk in chunks)
+            if all(files.get(chunk.oid) in fresh for chunk in chunks)
         }
-        self._forget("payload", found.keys() - whole.keys())
+        self._forget(found.keys() - whole.keys())
         return whole
 
     def add(self, refs: Iterable[ArtifactRef]) -> None:
         """Take up artifacts whose objects a published ref reaches."""
-        self._write(lambda database: _insert(database, refs))
+        self._write("INSERT OR REPLACE INTO stored VALUES (?, ?)", _rows(refs))
 
     def forget(self, ref: ArtifactRef) -> None:
         """Take an artifact for not stored: it can't be read, and storing it again may mend that."""
-        self._forget("payload", [ref.digest])
-        self._forget("blob", [chunk.digest for chunk in ref.chunks])
+        self._forget({ref.digest, *(chunk.digest for chunk in ref.chunks)})
 
     def rebuild(self, refs: Iterable[ArtifactRef]) -> None:
         """Begin anew, with the artifacts of every run: after a clone, a fetch, or when the file was lost."""
@@ -110,38 +93,33 @@ class DedupIndex:
         """Whether there is an index; where there is none, `rebuild` is worth its time."""
         return self._path.exists()
 
-    def _alive(self, oids: Iterable[Oid]) -> set[Oid]:
-        """Those that exist and whose files could be marked as in use."""
-        files = self._objects.homes(oids)
-        fresh = {file for file in set(files.values()) if _freshen(file)}
-        return {oid for oid, file in files.items() if file in fresh}
+    def _forget(self, digests: set[Digest]) -> None:
+        if digests:
+            self._write("DELETE FROM stored WHERE digest = ?", ((digest,) for digest in digests))
 
-    def _gc_is_running(self) -> bool:
-        return gc_is_running(self._objects.objects_dir.parent)
+    def _write(self, statement: str, rows: Iterable[tuple[bytes, ...]]) -> None:
+        def write(database: sqlite3.Connection) -> None:
+            database.execute("BEGIN IMMEDIATE")
+            database.execute(_TABLE)
+            database.executemany(statement, rows)
+            database.execute("COMMIT")
 
-    def _forget(self, table: str, digests: Iterable[Digest]) -> None:
-        gone = [(digest,) for digest in digests]
-        if gone:
-            statement = f"DELETE FROM {table} WHERE digest = ?"  # noqa: S608  (one of two constants)
-            self._write(lambda database: database.executemany(statement, gone))
+        self._use(write, mode="rwc")
 
-    def _rows(self, table: str, digests: list[Digest]) -> dict[Digest, bytes]:
-        rows: dict[Digest, bytes] = {}
-        if self.exists:
-            self._use(lambda database: rows.update(_select(database, table, digests)), write=False)
-        return rows
-
-    def _write(self, use: Callable[[sqlite3.Connection], object]) -> None:
-        self._use(use, write=True)
-
-    def _use(self, use: Callable[[sqlite3.Connection], object], *, write: bool) -> None:
+    def _use(self, use: Callable[[sqlite3.Connection], object], *, mode: str) -> None:
         import sqlite3
 
+        uri = f"{self._path.absolute().as_uri()}?mode={mode}"
         try:
-            with _opened(self._path, write=write) as database:
+            if mode == "rwc":
+                self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            database = sqlite3.connect(uri, uri=True, timeout=PATIENCE, isolation_level=None)
+            with contextlib.closing(database):
+                # Rows check themselves, so the file need not survive a power cut.
+                database.execute("PRAGMA synchronous = OFF")
                 use(database)
         except (sqlite3.OperationalError, OSError):
-            return  # busy, not writable, or no space left
+            return  # busy, not writable, no space left, or nothing was ever added
         except (sqlite3.DatabaseError, _Damaged):
             self.remove()
 
@@ -150,55 +128,22 @@ class _Damaged(Exception):
     """The file holds what we did not write."""
 
 
-@contextlib.contextmanager
-def _opened(path: Path, *, write: bool) -> Iterator[sqlite3.Connection]:
-    import sqlite3
-
-    if write:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    mode = "rwc" if write else "rw"
-    uri = f"{path.absolute().as_uri()}?mode={mode}"
-    database = sqlite3.connect(uri, uri=True, timeout=PATIENCE, isolation_level=None)
-    try:
-        # Rows check themselves, so the file need not survive a power cut.
-        database.execute("PRAGMA synchronous = OFF")
-        (schema,) = database.execute("PRAGMA user_version").fetchone()
-        if schema not in {0, _SCHEMA}:
-            raise _Damaged
-        if write:
-            database.execute("BEGIN IMMEDIATE")
-            for table in _TABLES:
-                database.execute(table)
-            database.execute(f"PRAGMA user_version = {_SCHEMA}")
-            yield database
-            database.execute("COMMIT")
-        elif schema:
-            yield database
-        else:
-            raise sqlite3.OperationalError
-    finally:
-        database.close()
-
-
-def _select(database: sqlite3.Connection, table: str, digests: list[Digest]) -> dict[Digest, bytes]:
+def _select(database: sqlite3.Connection, digests: list[Digest]) -> dict[Digest, tuple[Chunk, ...]]:
     found = {}
     for start in range(0, len(digests), DIGESTS_AT_A_TIME):
         batch = digests[start : start + DIGESTS_AT_A_TIME]
         marks = ",".join("?" * len(batch))
-        query = f"SELECT digest, row FROM {table} WHERE digest IN ({marks})"  # noqa: S608
+        query = f"SELECT digest, row FROM stored WHERE digest IN ({marks})"  # noqa: S608
         for digest, row in database.execute(query, batch):
-            checked = _checked(digest, row)
-            found[Digest(digest)] = checked
+            found[Digest(digest)] = read_chunk_rows(_checked(digest, row))
     return found
 
 
-def _insert(database: sqlite3.Connection, refs: Iterable[ArtifactRef]) -> None:
+def _rows(refs: Iterable[ArtifactRef]) -> Iterator[tuple[bytes, bytes]]:
     for ref in refs:
-        blobs = [(chunk.digest, _with_checksum(chunk.digest, chunk.oid)) for chunk in ref.chunks]
-        database.executemany("INSERT OR REPLACE INTO blob VALUES (?, ?)", blobs)
-        if len(ref.chunks) > 1:
-            row = (ref.digest, _with_checksum(ref.digest, chunk_rows(ref.chunks)))
-            database.execute("INSERT OR REPLACE INTO payload VALUES (?, ?)", row)
+        yield ref.digest, _with_checksum(ref.digest, chunk_rows(ref.chunks))
+        for chunk in ref.chunks:
+            yield chunk.digest, _with_checksum(chunk.digest, chunk_rows([chunk]))
 
 
 def _with_checksum(digest: Digest, row: bytes) -> bytes:

@@ -106,7 +106,7 @@ def ensure_dedup_index(repo: Repository) -> None:
 
     What a limited time of reading does not reach is merely stored once more.
     """
-    index = DedupIndex.of(repo.state_dir, repo.objects)
+    index = DedupIndex(repo.state_dir, repo.objects)
     if not index.exists:
         index.rebuild(shared_payloads(_trusted_records(repo, time.monotonic() + _LOOK_BACK)))
 

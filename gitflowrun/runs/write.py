@@ -200,7 +200,7 @@ class RunWriter:
     def _index(self, finished: Iterable[FinishedTask]) -> None:
         """Let later tasks find the payloads that these have written, where there is an index to add them to."""
         written = [task.record for task in finished if task.packs]
-        index = DedupIndex.of(self._repo.state_dir, self._repo.objects)
+        index = DedupIndex(self._repo.state_dir, self._repo.objects)
         # Where it was lost while the run goes on, the next run's start makes a whole one.
         if written and index.exists:
             index.add(shared_payloads(written))

@@ -10,9 +10,11 @@ import pytest
 from gitflowrun.artifacts import codecs
 from gitflowrun.artifacts.artifacts import ArtifactReader, ArtifactWriter, Saved
 from gitflowrun.artifacts.dedup import DedupIndex
+from gitflowrun.artifacts.digest import digest
+from gitflowrun.artifacts.reference import ArtifactRef, Chunk
 from gitflowrun.git.pack.reader import PackReader
 from gitflowrun.names import TaskName
-from tests.helpers.packs import objects_dir, pack_store
+from tests.helpers.packs import objects_dir, pack_store, publish
 from tests.helpers.repos import GitRepo
 
 TASK = TaskName("start", "1")
@@ -24,7 +26,7 @@ class _Storage:
 
     def __init__(self, repo: GitRepo) -> None:
         self.objects = PackReader(objects_dir(repo))
-        self.index = DedupIndex.of(repo.path / ".git/gitflowrun", self.objects)
+        self.index = DedupIndex(repo.path / ".git/gitflowrun", self.objects)
         self.packs = pack_store(repo)
 
     def save(self, **values: object) -> Saved:
@@ -82,6 +84,24 @@ def test_a_changed_column_writes_that_column(repo: GitRepo) -> None:
     saved = storage.save(table=columns)
     assert storage.stored - before < 3.5 * MIB
     assert all((a == b).all() for a, b in zip(columns, storage.load(saved, "table"), strict=True))  # type: ignore[call-overload]
+
+
+def test_a_piece_that_is_stored_in_several_chunks_is_not_written_again(repo: GitRepo) -> None:
+    """A chunk of one value may be another value as a whole, which was cut otherwise."""
+    storage = _Storage(repo)
+    whole = random.Random(1).randbytes(MIB)
+    halves = (memoryview(whole[: MIB // 2]), memoryview(whole[MIB // 2 :]))
+    oids = publish(repo, "refs/runs/F/1", [bytes(half) for half in halves])
+    chunks = tuple(
+        Chunk(digest(half), oid, half.nbytes) for half, oid in zip(halves, oids, strict=True)
+    )
+    storage.index.add([ArtifactRef(digest(whole), MIB, "bytes/1", "bytes", chunks, TASK)])
+    value = whole + random.Random(2).randbytes(MIB)
+    parts = (memoryview(whole), memoryview(value[MIB:]))
+    made = codecs.Encoded("bytes/1", "builtins.bytes", parts)
+    saved = ArtifactWriter(storage.packs, storage.index).save({"a": made}, TASK)
+    assert saved.refs["a"].chunks[:2] == chunks
+    assert storage.load(saved, "a") == value
 
 
 def test_what_gc_took_is_written_again(repo: GitRepo) -> None:

@@ -67,7 +67,7 @@ class Store:
         self.packs = PackStore(
             self.objects_dir, self._state / "incoming", durability=Durability.SAFE
         )
-        self.index = DedupIndex.of(self._state, self.reader)
+        self.index = DedupIndex(self._state, self.reader)
 
     def save(self, value: object) -> Saved:
         """Save as a task does, and take it up into the index as the scheduler does."""

@@ -144,46 +144,21 @@ def from_chunks(
             file.write(chunk)
         file.flush()
         spool, size = _Spool(os.dup(file.fileno())), file.tell()
-    return FileArtifact(lambda: io.BufferedReader(_Spooled(spool)), size, "from a stream")
+    return FileArtifact(spool.open, size, "from a stream")
 
 
 class _Spool:
     """A temporary file that has no name; it is there as long as the value or anybody who reads it."""
 
     def __init__(self, descriptor: int) -> None:
-        self.descriptor = descriptor
+        self._descriptor = descriptor
+
+    def open(self) -> BinaryIO:
+        """The file, opened anew: it is read at a position of its own."""
+        return Path(f"/proc/self/fd/{self._descriptor}").open("rb")
 
     def __del__(self) -> None:
-        os.close(self.descriptor)
-
-
-class _Spooled(io.RawIOBase):
-    """A spool that is read at a position of its own."""
-
-    def __init__(self, spool: _Spool) -> None:
-        super().__init__()
-        self._spool = spool
-        self._position = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def fileno(self) -> int:
-        return self._spool.descriptor
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        size = os.fstat(self.fileno()).st_size
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: size}[whence]
-        self._position = max(0, base + offset)
-        return self._position
-
-    def readinto(self, buffer: Any, /) -> int:
-        count = os.preadv(self.fileno(), [buffer], self._position)
-        self._position += count
-        return count
+        os.close(self._descriptor)
 
 
 def encode_file(value: FileArtifact) -> tuple[memoryview, ...]:
@@ -199,7 +174,10 @@ def encode_file(value: FileArtifact) -> tuple[memoryview, ...]:
 
 def _view(value: FileArtifact, stream: BinaryIO) -> memoryview:
     if value.size <= SMALL_FILE:
-        return _whole(value, stream)
+        content = stream.read(value.size + 1)
+        if len(content) != value.size:
+            raise _unreadable(value, "it has another size now")
+        return memoryview(content)
     try:
         descriptor = stream.fileno()
     except OSError:  # it is read from a repository
@@ -227,13 +205,6 @@ def _unreadable(value: FileArtifact, why: str) -> UnserializableArtifact:
         f"{value!r} can't be read any more: {why}",
         hint="leave the file as it is until the step has ended",
     )
-
-
-def _whole(value: FileArtifact, stream: BinaryIO) -> memoryview:
-    content = stream.read(value.size + 1)
-    if len(content) != value.size:
-        raise _unreadable(value, "it has another size now")
-    return memoryview(content)
 
 
 def decode_file(payload: memoryview, _loading: Loading) -> FileArtifact:

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 from gitflowrun.artifacts.codecs.payload import Unencodable
 from gitflowrun.errors import CorruptRecord, NotFound, UntrustedArtifact
+from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
 
 _MAIN = "__main__"
 
@@ -93,15 +94,76 @@ def _missing(module: str, qualname: str) -> NotFound:
     return NotFound(f"the value needs {module}.{qualname}, which does not exist here", hint=hint)
 
 
-def is_enum(cls: type) -> bool:
-    """Whether values of this class are enum members."""
+@frozen
+class ClassKind:
+    """A kind of classes whose values are written as the name of the class, and what the value holds.
+
+    Attributes:
+        name: What messages call such a class.
+        includes: Whether a class is of this kind.
+        content: What a value holds.
+        rebuild: The value of that class that holds what `content` gave.
+    """
+
+    name: str
+    includes: Callable[[type], bool]
+    content: Callable[[Any], list[Any]]
+    rebuild: Callable[[Any, list[Any]], Any]
+
+    def explode(self, value: Any) -> list[Any]:
+        """Module and name of the value's class, then what it holds."""
+        return [*name_of(type(value)), *self.content(value)]
+
+    def build(self, parts: list[Any], *, trusted: bool) -> Any:
+        """The value that `explode` took apart."""
+        module, qualname, *content = parts
+        cls = find(module, qualname, trusted=trusted)
+        if not isinstance(cls, type) or not self.includes(cls):
+            raise CorruptRecord(f"{module}.{qualname} is no {self.name}")
+        return self.rebuild(cls, content)
+
+
+def _is_enum(cls: type) -> bool:
     enum = sys.modules.get("enum")
     return enum is not None and isinstance(cls, enum.EnumMeta)
 
 
-def is_dataclass(cls: type) -> bool:
-    """Whether values of this class are dataclass instances."""
-    return hasattr(cls, "__dataclass_fields__")
+def _enum_content(value: Any) -> list[Any]:
+    """The name of a member; for a combination of flags, None and its value."""
+    if type(value).__members__.get(value.name) is value:
+        return [value.name]
+    from enum import Flag
+
+    if isinstance(value, Flag):
+        return [None, value.value]
+    raise Unencodable("an enum value that is no member")
+
+
+def _enum_member(cls: Any, content: list[Any]) -> Any:
+    name, *value = content
+    return cls[name] if name is not None else cls(*value)
+
+
+def _is_namedtuple(cls: type) -> bool:
+    return issubclass(cls, tuple) and isinstance(getattr(cls, "_fields", None), tuple)
+
+
+def _namedtuple_content(value: Any) -> list[Any]:
+    cls: Any = type(value)
+    if getattr(value, "__dict__", None) or cls.__reduce_ex__ is not object.__reduce_ex__:
+        raise Unencodable("a named tuple that is more than its items")
+    return list(value)
+
+
+def _namedtuple(cls: Any, items: list[Any]) -> Any:
+    if len(items) != len(cls._fields):
+        name = f"{cls.__module__}.{cls.__qualname__}"
+        raise CorruptRecord(f"{name} has other fields than were stored")
+    return tuple.__new__(cls, items)
+
+
+def _is_dataclass(cls: type) -> bool:
+    return hasattr(cls, "__dataclass_fields__") and _rebuildable(cls)
 
 
 def is_frozen(cls: type) -> bool:
@@ -111,60 +173,24 @@ def is_frozen(cls: type) -> bool:
     return params is not None and bool(params.frozen) and is_compared
 
 
-def is_namedtuple(cls: type) -> bool:
-    """Whether values of this class are named tuples."""
-    return issubclass(cls, tuple) and isinstance(getattr(cls, "_fields", None), tuple)
-
-
-def explode_enum(value: Any) -> list[Any]:
-    """Module, class and name of a member; for a combination of flags, its value."""
-    cls = type(value)
-    if cls.__members__.get(value.name) is value:
-        return [*name_of(cls), value.name]
-    from enum import Flag
-
-    if isinstance(value, Flag):
-        return [*name_of(cls), None, value.value]
-    raise Unencodable("an enum value that is no member")
-
-
-def build_enum(parts: list[Any], *, trusted: bool) -> Any:
-    """The member that `explode_enum` took apart."""
-    module, qualname, name, *value = parts
-    cls = find(module, qualname, trusted=trusted)
-    if not isinstance(cls, type) or not is_enum(cls):
-        raise CorruptRecord(f"{module}.{qualname} is no enum")
-    return cls[name] if name is not None else cls(*value)  # type: ignore[index]
-
-
-def explode_dataclass(value: Any) -> list[Any]:
-    """Module and class of an instance, then names and values of its attributes, fields first."""
-    cls: type = type(value)
-    if not _rebuildable(cls):
-        raise Unencodable(f"{cls.__qualname__} defines how it is to be pickled")
-    return [*name_of(cls), *(part for pair in _attributes(value, cls) for part in pair)]
-
-
-def _attributes(value: Any, cls: type) -> Iterator[tuple[str, Any]]:
+def _dataclass_content(value: Any) -> list[Any]:
+    """Names and values of an instance's attributes, fields first."""
+    cls: Any = type(value)
     attributes = getattr(value, "__dict__", {})
     slots = _slots(cls)
-    names = dict.fromkeys((*cls.__dataclass_fields__, *slots, *attributes))  # type: ignore[attr-defined]
-    for name in names:
+    content = []
+    for name in dict.fromkeys((*cls.__dataclass_fields__, *slots, *attributes)):
         if name in attributes:
-            yield name, attributes[name]
+            content += [name, attributes[name]]
         elif name in slots and hasattr(value, name):
-            yield name, getattr(value, name)
+            content += [name, getattr(value, name)]
+    return content
 
 
-def build_dataclass(parts: list[Any], *, trusted: bool) -> Any:
-    """The instance that `explode_dataclass` took apart."""
-    module, qualname, *pairs = parts
-    cls = find(module, qualname, trusted=trusted)
-    if not isinstance(cls, type) or not is_dataclass(cls) or not _rebuildable(cls):
-        raise CorruptRecord(f"{module}.{qualname} is no dataclass")
+def _instance(cls: Any, content: list[Any]) -> Any:
     instance: Any = object.__new__(cls)
     slots = _slots(cls)
-    for name, value in zip(pairs[::2], pairs[1::2], strict=True):
+    for name, value in zip(content[::2], content[1::2], strict=True):
         if name in slots:
             object.__setattr__(instance, name, value)
         else:
@@ -203,23 +229,10 @@ def _rebuildable(cls: type) -> bool:
     return plain and (default or generated)
 
 
-def explode_namedtuple(value: Any) -> list[Any]:
-    """Module and class of a named tuple, then its items."""
-    cls = type(value)
-    if (
-        getattr(value, "__dict__", None)
-        or getattr(cls, "__reduce_ex__", None) != object.__reduce_ex__
-    ):
-        raise Unencodable("a named tuple that is more than its items")
-    return [*name_of(cls), *value]
-
-
-def build_namedtuple(parts: list[Any], *, trusted: bool) -> Any:
-    """The named tuple that `explode_namedtuple` took apart."""
-    module, qualname, *items = parts
-    cls = find(module, qualname, trusted=trusted)
-    if not isinstance(cls, type) or not is_namedtuple(cls):
-        raise CorruptRecord(f"{module}.{qualname} is no named tuple")
-    if len(items) != len(cls._fields):  # type: ignore[attr-defined]
-        raise CorruptRecord(f"{module}.{qualname} has other fields than were stored")
-    return tuple.__new__(cls, items)
+DATACLASS = 41
+KINDS = {
+    40: ClassKind("enum", _is_enum, _enum_content, _enum_member),
+    42: ClassKind("named tuple", _is_namedtuple, _namedtuple_content, _namedtuple),
+    DATACLASS: ClassKind("dataclass", _is_dataclass, _dataclass_content, _instance),
+}
+"""The kinds by their extension code; the first that includes a class is its."""

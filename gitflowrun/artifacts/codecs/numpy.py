@@ -12,27 +12,21 @@ import io
 import math
 import re
 import sys
-from enum import Enum
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from gitflowrun.artifacts.codecs.payload import Buffer, Loading, Unencodable, flat
 from gitflowrun.errors import CorruptRecord
 from gitflowrun.limits import MAX_NPY_HEADER
 from gitflowrun.values import frozen
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 _MAGIC = b"\x93NUMPY"
 _ALIGNMENT = 64
 _PREFIX = 12
 _SIMPLE = re.compile(r"[<>|=]?[biufcSUVmM][0-9]*(\[[0-9]*[a-zA-Zμ]+(/[0-9]+)?\])?\Z")
 _FIELD_KEYS = frozenset({"descr", "fortran_order", "shape"})
-
-
-class Form(Enum):
-    """What of numpy's a value is."""
-
-    ARRAY = "array"
-    SCALAR = "scalar"
-    DTYPE = "dtype"
 
 
 @frozen
@@ -63,16 +57,16 @@ class Layout:
         return cls(descr, fortran, tuple(shape))
 
 
-def form_of(cls: type) -> Form | None:
-    """What of numpy's values of exactly this type are; None for everything else."""
+def form_of(cls: type) -> str | None:
+    """`array`, `scalar` or `dtype`: what of numpy's values of exactly this type are; None for all others."""
     np = sys.modules.get("numpy")
     if np is None:
         return None
     if cls is np.ndarray:
-        return Form.ARRAY
+        return "array"
     if issubclass(cls, np.generic):
-        return Form.SCALAR if cls.__module__ == "numpy" else None
-    return Form.DTYPE if issubclass(cls, np.dtype) else None
+        return "scalar" if cls.__module__ == "numpy" else None
+    return "dtype" if issubclass(cls, np.dtype) else None
 
 
 def describe(dtype: Any) -> str:
@@ -182,14 +176,23 @@ def explode_scalar(scalar: Any) -> tuple[Layout, Buffer]:
     return layout, bytes(data)
 
 
-def _has_padding(dtype: Any) -> bool:
+def _within(dtype: Any) -> Iterator[Any]:
+    """A dtype and those it is made of."""
+    yield dtype
     if dtype.subdtype is not None:
-        return _has_padding(dtype.base)
-    if dtype.names is None:
-        return False
-    fields = [dtype.fields[name][0] for name in dtype.names]
-    return sum(field.itemsize for field in fields) != dtype.itemsize or any(
-        map(_has_padding, fields)
+        yield from _within(dtype.base)
+    for field in _fields(dtype):
+        yield from _within(field)
+
+
+def _fields(dtype: Any) -> list[Any]:
+    return [dtype.fields[name][0] for name in dtype.names or ()]
+
+
+def _has_padding(dtype: Any) -> bool:
+    return any(
+        part.names is not None and sum(field.itemsize for field in _fields(part)) != part.itemsize
+        for part in _within(dtype)
     )
 
 
@@ -212,11 +215,7 @@ def _copy_fields(target: Any, source: Any) -> None:
 
 def _is_extended(dtype: Any) -> bool:
     """Whether it is or holds x87 extended precision: 10 bytes and 6 of chance."""
-    if dtype.subdtype is not None:
-        return _is_extended(dtype.base)
-    if dtype.names is not None:
-        return any(_is_extended(dtype.fields[name][0]) for name in dtype.names)
-    return dtype.char in "gG"
+    return any(part.char in "gG" for part in _within(dtype))
 
 
 def build(layout: Layout, buffer: Buffer, *, writable: bool) -> Any:
@@ -333,12 +332,8 @@ def read_rows(stream: BinaryIO, rows: int | slice) -> Any:
 
 
 def _read(stream: BinaryIO, size: int) -> bytearray:
-    """So many bytes of a file, or what it has left."""
+    """So many bytes of a file."""
     buffer = bytearray(size)
-    view, done = memoryview(buffer), 0
-    while done < size:
-        count = stream.readinto(view[done:])  # type: ignore[attr-defined]
-        if not count:
-            raise CorruptRecord("an npy file is cut short")
-        done += count
+    if stream.readinto(buffer) != size:  # type: ignore[attr-defined]
+        raise CorruptRecord("an npy file is cut short")
     return buffer

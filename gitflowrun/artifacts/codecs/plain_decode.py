@@ -79,12 +79,9 @@ class _Reader:
             plain_encode.SET: self._set,
             plain_encode.FROZENSET: lambda items: frozenset(self._set(items)),
             plain_encode.BYTEARRAY: self._bytearray,
-            plain_encode.ARRAY: self._array,
-            plain_encode.SCALAR: self._scalar,
+            plain_encode.ARRAY: partial(_array, writable=loading.writable),
+            plain_encode.SCALAR: lambda parts: _array(parts, writable=True)[()],
             plain_encode.DTYPE: numpy_codec.parse_dtype,
-            plain_encode.ENUM: partial(classes.build_enum, trusted=loading.trusted),
-            plain_encode.DATACLASS: partial(classes.build_dataclass, trusted=loading.trusted),
-            plain_encode.NAMEDTUPLE: partial(classes.build_namedtuple, trusted=loading.trusted),
             plain_encode.EMBEDDED: self._embedded,
             plain_encode.SHARED: self._shared,
         }
@@ -111,9 +108,10 @@ class _Reader:
         if self._depth > MAX_DEPTH + 1:  # SHARED and EMBEDDED wrap
             raise CorruptRecord("a value nests too deep")
         parts = self.read(data)
-        kind = BY_CODE.get(code)
-        if kind is not None:
-            value = kind.make(parts)
+        if code in BY_CODE:
+            value = BY_CODE[code].make(parts)
+        elif code in classes.KINDS:
+            value = classes.KINDS[code].build(parts, trusted=self._loading.trusted)
         elif code in self._special:
             value = self._special[code](parts)
         else:
@@ -133,16 +131,6 @@ class _Reader:
         if isinstance(buffer, int):
             raise CorruptRecord("malformed bytearray")
         return bytearray(buffer)
-
-    def _array(self, parts: list[Any]) -> Any:
-        *layout, buffer = parts
-        return numpy_codec.build(
-            numpy_codec.Layout.from_list(layout), buffer, writable=self._loading.writable
-        )
-
-    def _scalar(self, parts: list[Any]) -> Any:
-        *layout, buffer = parts
-        return numpy_codec.build(numpy_codec.Layout.from_list(layout), buffer, writable=True)[()]
 
     def _shared(self, entries: list[bytes]) -> Any:
         for entry in entries[:-1]:
@@ -166,3 +154,8 @@ class _Reader:
         sizes = [buffer.nbytes for buffer in self._buffers]
         start = self._payload.nbytes - sum(sizes[first:])
         return self._payload[start : start + sum(sizes[first : first + count])]
+
+
+def _array(parts: list[Any], *, writable: bool) -> Any:
+    *layout, buffer = parts
+    return numpy_codec.build(numpy_codec.Layout.from_list(layout), buffer, writable=writable)

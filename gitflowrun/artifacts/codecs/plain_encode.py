@@ -32,11 +32,11 @@ from gitflowrun.msgpack import Extension
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sized
 
-# Extension codes; `plain_types` has 4 to 29 and 60 to 69, `payload` 70. A code is never given a second meaning.
+# Extension codes; `plain_types` has 4 to 29 and 60 to 69, `classes` 40 to 42, `payload` 70. A code is never given a
+# second meaning.
 TUPLE, SET, FROZENSET = 1, 2, 3
 BIG_INT = 5
 BYTEARRAY, ARRAY, SCALAR, DTYPE = 30, 31, 32, 33
-ENUM, DATACLASS, NAMEDTUPLE = 40, 41, 42
 EMBEDDED, BUFFER, VIEW, SHARED, REF = 50, 51, 52, 53, 54
 
 _ATOMS = frozenset({type(None), bool, int, float, str, bytes})
@@ -188,17 +188,11 @@ class _Writer:
         return None if form is None else self._OF_NUMPY[form]
 
     def _way_of_instances(self, cls: type) -> _Way:
-        mutable = False
-        if classes.is_enum(cls):
-            code, explode = ENUM, classes.explode_enum
-        elif classes.is_namedtuple(cls):
-            code, explode = NAMEDTUPLE, classes.explode_namedtuple
-        elif classes.is_dataclass(cls):
-            code, explode = DATACLASS, classes.explode_dataclass
-            mutable = not classes.is_frozen(cls)
-        else:
-            return self._EMBEDDED
-        return self._exploding(code, explode, mutable=mutable)
+        for code, kind in classes.KINDS.items():
+            if kind.includes(cls):
+                mutable = code == classes.DATACLASS and not classes.is_frozen(cls)
+                return self._exploding(code, kind.explode, mutable=mutable)
+        return self._EMBEDDED
 
     def _once(self, value: Any, lower: Callable[[_Writer, Any], Any]) -> Any:
         """A mutable object: lowered where it is met first, referred to where it is met again."""
@@ -340,10 +334,10 @@ class _Writer:
         bytearray: _Way(_bytearray, mutable=True),
     }
     _EMBEDDED: ClassVar[_Way] = _Way(_embedded, mutable=True)
-    _OF_NUMPY: ClassVar[dict[numpy_codec.Form, _Way]] = {
-        numpy_codec.Form.ARRAY: _Way(_array, mutable=True),
-        numpy_codec.Form.SCALAR: _Way(_scalar, mutable=False),
-        numpy_codec.Form.DTYPE: _Way(_dtype, mutable=False),
+    _OF_NUMPY: ClassVar[dict[str, _Way]] = {
+        "array": _Way(_array, mutable=True),
+        "scalar": _Way(_scalar, mutable=False),
+        "dtype": _Way(_dtype, mutable=False),
     }
 
 

@@ -25,11 +25,13 @@ unknown one: reading the metadata of all packages takes 30 ms; whether any offer
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 import warnings
+from contextlib import suppress
 from functools import cache, partial
+from glob import iglob
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.artifacts.codecs.payload import Encoded, Loading, Unencodable, flat, type_name
@@ -55,14 +57,18 @@ class Codec:
     Attributes:
         id: Name and version of the format, as manifests list it.
         suffix: Of the payload's file name in the `data/` view.
-        decode: The decoder.
+        decoder: The function that decodes.
         safe: Whether decoding runs no code that the payload names.
     """
 
     id: str
     suffix: str
-    decode: str
+    decoder: str
     safe: bool = True
+
+    def decode(self, payload: memoryview, loading: Loading) -> Any:
+        """The value in a payload."""
+        return _call(self.decoder, payload, loading)
 
 
 TEXT, BYTES, FILE = "str/1", "bytes/1", "file/1"
@@ -155,9 +161,10 @@ def _encoders(cls: type) -> Iterator[tuple[str, Callable[[Any], tuple[memoryview
     for id_, where in (own, _GENERAL) if own else (_GENERAL,):
         yield id_, partial(_call, where)
     if cls.__module__ != "builtins":
-        users = for_type(f"{cls.__module__}.{cls.__qualname__}")
-        if users is not None:
-            yield users.id, users.encode
+        name = f"{cls.__module__}.{cls.__qualname__}"
+        for codec in user_codecs().values():
+            if name in codec.types:
+                yield codec.id, codec.encode
     for id_, where in _LAST:
         yield id_, partial(_call, where)
 
@@ -216,11 +223,8 @@ def decode_embedded(codec: str, payload: Buffer, loading: Loading) -> Any:
     """The value in a payload that lies within another one. Raises as `decode`."""
     if not loading.trusted:
         check_safe(codec)
-    built_in = _CODECS.get(codec)
-    if built_in is None:
-        return _user_codec(codec).decode(flat(payload), trusted=loading.trusted)
     try:
-        return _call(built_in.decode, flat(payload), loading)
+        return _codec(codec).decode(flat(payload), loading)
     except ImportError as error:
         raise NotFound(
             f"the value is stored as {codec}, which needs a package that is not installed: {error}",
@@ -240,8 +244,7 @@ def table_decoder(kind: str) -> Callable[..., Any]:
     where = _FROM_TABLE.get(kind.partition(".")[0])
     if where is None:
         raise CorruptRecord(f"a table that is a {kind}", hint="install a newer gitflowrun")
-    decoder: Callable[..., Any] = _function(where)
-    return decoder
+    return _function(where)
 
 
 def check_safe(codec: str) -> None:
@@ -264,27 +267,22 @@ def is_safe(codec: str) -> bool:
     Raises:
         CorruptRecord: the codec is unknown.
     """
-    built_in = _CODECS.get(codec)
-    return built_in.safe if built_in else _user_codec(codec).safe
+    return _codec(codec).safe
 
 
 def suffix(codec: str) -> str:
     """The file name suffix of payloads of this codec; `.bin` for one that isn't known here."""
-    built_in = _CODECS.get(codec)
-    if built_in:
-        return built_in.suffix
     try:
-        return _user_codec(codec).suffix
+        return _codec(codec).suffix
     except GitflowrunError:
         return ".bin"
 
 
-def _user_codec(codec: str) -> UserCodec:
-
-    found = user_codecs().get(codec)
+def _codec(id_: str) -> Codec | UserCodec:
+    found = _CODECS.get(id_) or user_codecs().get(id_)
     if found is None:
         raise CorruptRecord(
-            f"codec {codec!r} is unknown here",
+            f"codec {id_!r} is unknown here",
             hint="install the package that provides it, or a newer gitflowrun",
         )
     return found
@@ -295,9 +293,10 @@ def _call(where: str, *args: Any) -> Any:
 
 
 @cache
-def _function(where: str) -> Any:
+def _function(where: str) -> Callable[..., Any]:
     module, _, name = where.partition(":")
-    return getattr(importlib.import_module(f"{__package__}.{module}"), name)
+    function: Callable[..., Any] = getattr(import_module(f"{__package__}.{module}"), name)
+    return function
 
 
 GROUP = "gitflowrun.codecs"
@@ -346,14 +345,9 @@ class UserCodec:
             warnings.warn(msg, RuntimeWarning, stacklevel=2)
             raise Unencodable(why) from error
 
-    def decode(self, payload: memoryview, *, trusted: bool) -> Any:
+    def decode(self, payload: memoryview, loading: Loading) -> Any:
         """The value in a payload."""
-        return self.made_by.decode(payload, trusted=trusted)
-
-
-def for_type(name: str) -> UserCodec | None:
-    """The codec that takes values of a type, given by its full name."""
-    return next((codec for codec in user_codecs().values() if name in codec.types), None)
+        return self.made_by.decode(payload, trusted=loading.trusted)
 
 
 @cache
@@ -378,21 +372,8 @@ def user_codecs() -> Mapping[str, UserCodec]:
 
 def _offers_codecs(directory: str) -> bool:
     group = f"[{GROUP}]".encode()
-    for path in _entry_point_files(directory or "."):
-        try:
-            with open(path, "rb") as file:  # noqa: PTH123  (hundreds of them)
-                if group in file.read():
-                    return True
-        except OSError:
-            continue  # most packages have no entry points
+    for path in iglob("*-info/entry_points.txt", root_dir=directory or "."):  # noqa: PTH207  (hundreds)
+        with suppress(OSError), open(os.path.join(directory, path), "rb") as file:  # noqa: PTH118, PTH123
+            if group in file.read():
+                return True
     return False
-
-
-def _entry_point_files(directory: str) -> Iterator[str]:
-    try:
-        with os.scandir(directory) as entries:
-            for entry in entries:
-                if entry.name.endswith((".dist-info", ".egg-info")):
-                    yield f"{entry.path}/entry_points.txt"
-    except OSError:
-        return

@@ -114,7 +114,7 @@ def _save(repository: Repository, values: Mapping[str, Encoded]) -> Saved:
         return ArtifactWriter(None).save(values, producer)  # what writes packs need not be imported
     from gitflowrun.artifacts.dedup import DedupIndex
 
-    index = DedupIndex.of(repository.state_dir, repository.objects)
+    index = DedupIndex(repository.state_dir, repository.objects)
     return ArtifactWriter(repository.packs, index).save(values, producer)
 
 

@@ -70,7 +70,7 @@ class TaskRunner:
             Path(context.incoming),
             durability=Durability(context.durability),
         )
-        self._index = DedupIndex.of(Path(context.incoming).parent, self._objects)
+        self._index = DedupIndex(Path(context.incoming).parent, self._objects)
         self._writer = ArtifactWriter(packs, self._index)
         self._records: OrderedDict[Oid, TaskRecord] = OrderedDict()
         self._preloaded: dict[PayloadIdentity, object] = {}
