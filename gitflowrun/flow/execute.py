@@ -17,8 +17,8 @@ from __future__ import annotations
 
 import os
 from functools import cached_property
-from types import BuiltinFunctionType, FunctionType, MethodType
-from typing import TYPE_CHECKING, Any, Protocol
+from types import BuiltinFunctionType, FunctionType, MappingProxyType, MethodType
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from gitflowrun.errors import FlowError, GitflowrunError, InvalidNext
@@ -27,6 +27,7 @@ from gitflowrun.flow.foreach import is_items_artifact, items_artifact
 from gitflowrun.flow.graph import FlowGraph
 from gitflowrun.flow.members import class_attribute, initial_attributes, make_read_only
 from gitflowrun.flow.task_state import STATE, ArtifactSource, Inputs, TaskState
+from gitflowrun.limits import MAX_NUM_SPLITS
 from gitflowrun.values import field, frozen, replace
 
 if TYPE_CHECKING:
@@ -36,66 +37,15 @@ if TYPE_CHECKING:
     from gitflowrun.artifacts.reference import ArtifactRef
     from gitflowrun.flow.flowspec import FlowSpec
     from gitflowrun.names import TaskName
-    from gitflowrun.runs.records import ForeachFrame, RunIdentity, Transition
+    from gitflowrun.runs.records import ForeachFrame, Transition
 
 _SMALL = frozenset({bool, complex, float, int, type(None)})
 _IMMUTABLE = _SMALL | {bytes, str}
+_NO_FACTS: Mapping[str, Any] = MappingProxyType({})
 _NO_ARTIFACTS = (BuiltinFunctionType, FunctionType, MethodType)
 # Frames of these files are left out of tracebacks.
 _FLOW_DIR = os.path.dirname(os.path.abspath(__file__)) + os.sep  # noqa: PTH100, PTH120  (pathlib is an import)
 _PACKAGE_DIR = os.path.dirname(os.path.dirname(_FLOW_DIR)) + os.sep  # noqa: PTH120
-
-
-class RunFacts(Protocol):
-    """What a step may see of its run. The runtime's message `RunContext` has it all."""
-
-    @property
-    def run(self) -> RunIdentity:
-        """The run."""
-
-    @property
-    def origin(self) -> RunIdentity | None:
-        """The run that this one was resumed or cloned from."""
-
-    @property
-    def user(self) -> str:
-        """Who started the run."""
-
-    @property
-    def namespace(self) -> str | None:
-        """The namespace of the run."""
-
-    @property
-    def tags(self) -> tuple[str, ...]:
-        """The user tags the run was started with."""
-
-    @property
-    def max_num_splits(self) -> int:
-        """The most items a foreach may have."""
-
-    @property
-    def tempdir(self) -> str:
-        """A directory for temporary files."""
-
-
-class TaskFacts(Protocol):
-    """What a step may see of its task. The runtime's message `Launch` has it all."""
-
-    @property
-    def task(self) -> TaskName:
-        """The task."""
-
-    @property
-    def attempt(self) -> int:
-        """0 for the first try."""
-
-    @property
-    def is_join(self) -> bool:
-        """Whether the step takes inputs."""
-
-    @property
-    def frames(self) -> tuple[ForeachFrame, ...]:
-        """The foreach levels the task is in, outermost first."""
 
 
 @frozen
@@ -148,63 +98,58 @@ def prepare(flow_cls: type[FlowSpec]) -> FlowGraph:
 
 def execute_step(
     flow_cls: type[FlowSpec],
-    run: RunFacts,
-    task: TaskFacts,
+    task: TaskName,
     parents: Sequence[ArtifactSource] = (),
     parameters: ArtifactSource | None = None,
+    *,
+    frames: tuple[ForeachFrame, ...] = (),
+    max_num_splits: int = MAX_NUM_SPLITS,
+    facts: Mapping[str, Any] = _NO_FACTS,
 ) -> StepOutcome:
     """Run a step. Whatever its code raises, exits and interrupts included, is in the outcome.
 
     Args:
         flow_cls: The flow.
-        run: The run.
         task: The task.
         parents: The finished tasks it follows: one, or a join's inputs in split order (in the order of the
             split's targets after a static split); none for the start.
         parameters: The run's `_parameters` task.
+        frames: The foreach levels the task is in, outermost first.
+        max_num_splits: The most items a foreach may have.
+        facts: Attributes of `current` that say more of the run and the task than their names.
 
     Raises:
         FlowError: the flow's source can't be had, or the flow has no such step.
     """
     graph = prepare(flow_cls)
-    step = task.task.step
-    if step not in graph:
-        raise FlowError(f"flow {flow_cls.__name__!r} has no step {step!r}")
+    if task.step not in graph:
+        raise FlowError(f"flow {flow_cls.__name__!r} has no step {task.step!r}")
+    is_join = graph[task.step].num_args > 1
     fixed = () if parameters is None else (parameters,)
     state = TaskState(
-        step,
-        sources=fixed if task.is_join else (*parents[:1], *fixed),
+        task.step,
+        sources=fixed if is_join else (*parents[:1], *fixed),
         parameters=parameters,
         foreach_source=parents[0] if parents else None,
-        frames=task.frames,
-        is_join=task.is_join,
-        max_num_splits=run.max_num_splits,
+        frames=frames,
+        is_join=is_join,
+        max_num_splits=max_num_splits,
     )
     flow = flow_cls.__new__(flow_cls)
     vars(flow).update(initial_attributes(flow_cls))
     vars(flow)[STATE] = state
-    with task_facts(_facts(run, task, graph), graph.to_map):
+    own = {
+        "flow_name": graph.name,
+        "step_name": task.step,
+        "task_id": task.task,
+        "parameter_names": list(graph.parameter_names),
+    }
+    with task_facts({**facts, **own}, graph.to_map):
         try:
             _call(flow, state, parents, graph)
             return _outcome(flow, state)
         except BaseException as error:  # noqa: BLE001  (the step's failure is this function's result)
             return _failure(flow, state, error)
-
-
-def _facts(run: RunFacts, task: TaskFacts, graph: FlowGraph) -> Mapping[str, Any]:
-    return {
-        "flow_name": graph.name,
-        "run_id": str(run.run.id),
-        "step_name": task.task.step,
-        "task_id": task.task.task,
-        "retry_count": task.attempt,
-        "origin_run_id": str(run.origin.id) if run.origin else None,
-        "namespace": run.namespace,
-        "username": run.user,
-        "tags": set(run.tags),
-        "tempdir": run.tempdir,
-        "parameter_names": list(graph.parameter_names),
-    }
 
 
 def _call(

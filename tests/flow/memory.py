@@ -21,7 +21,7 @@ from gitflowrun.runs.records import ForeachFrame, RunIdentity, TaskRecord
 if TYPE_CHECKING:
     from gitflowrun.flow import FlowSpec
 
-__all__ = ["MemoryRun", "StepFailedError", "Task", "run_flow"]
+__all__ = ["MemoryRun", "StepFailedError", "run_flow"]
 
 NO_OID = Oid(bytes(20))
 
@@ -34,27 +34,15 @@ class StepFailedError(AssertionError):
         self.outcome = outcome
 
 
-@dataclass(frozen=True)
-class Run:
-    """What the steps of a run see of it."""
-
-    run: RunIdentity
-    origin: RunIdentity | None = None
-    user: str = "ada"
-    namespace: str | None = "user:ada"
-    tags: tuple[str, ...] = ("a tag",)
-    max_num_splits: int = 100
-    tempdir: str = "."
-
-
-@dataclass(frozen=True)
-class Task:
-    """What a step sees of its task."""
-
-    task: TaskName
-    frames: tuple[ForeachFrame, ...] = ()
-    is_join: bool = False
-    attempt: int = 0
+FACTS = {
+    "run_id": "1",
+    "retry_count": 0,
+    "namespace": "user:ada",
+    "username": "ada",
+    "tags": {"a tag"},
+    "tempdir": ".",
+}
+"""What the steps of a run see of it in `current`."""
 
 
 @dataclass
@@ -87,11 +75,6 @@ class MemoryRun:
         chunk = Chunk(digest, NO_OID, len(payload))
         return ArtifactRef(digest, len(payload), "pickle/5", type(value).__name__, (chunk,), task)
 
-    @property
-    def facts(self) -> Run:
-        """What steps see of the run."""
-        return Run(self.identity, max_num_splits=self.max_num_splits)
-
     def source(self, record: TaskRecord) -> ArtifactSource:
         """A finished task as a source."""
 
@@ -106,15 +89,18 @@ class MemoryRun:
         step: str,
         parents: list[TaskRecord],
         frames: tuple[ForeachFrame, ...] = (),
-        *,
-        is_join: bool = False,
     ) -> StepOutcome:
         """Execute one task; keep its outcome and its record."""
         self.count += 1
-        task = Task(TaskName(step, str(self.count)), frames, is_join)
-        sources = [self.source(parent) for parent in parents]
+        task = TaskName(step, str(self.count))
         outcome = execute_step(
-            self.flow_cls, self.facts, task, sources, self.source(self.parameters)
+            self.flow_cls,
+            task,
+            [self.source(parent) for parent in parents],
+            self.source(self.parameters),
+            frames=frames,
+            max_num_splits=self.max_num_splits,
+            facts=FACTS,
         )
         self.outcomes.setdefault(step, []).append(outcome)
         if outcome.error is not None:
@@ -123,8 +109,8 @@ class MemoryRun:
         for name, value in {**outcome.values, **outcome.loaded}.items():
             if name in outcome.loaded and pickle.dumps(value) == self.payloads[refs[name].digest]:
                 continue
-            refs[name] = self.encode(value, task.task, name)
-        record = TaskRecord(task.task, self.identity, frames=frames, artifacts=refs)
+            refs[name] = self.encode(value, task, name)
+        record = TaskRecord(task, self.identity, frames=frames, artifacts=refs)
         self.records.setdefault(step, []).append(record)
         return outcome
 
@@ -145,9 +131,7 @@ class MemoryRun:
     ) -> TaskRecord:
         """Run from `step` up to the join `stop`; return the last task's record."""
         while True:
-            outcome = self.execute(
-                step, parents, frames, is_join=self.steps[step]["type"] == "join"
-            )
+            outcome = self.execute(step, parents, frames)
             record = self.records[step][-1]
             jump = outcome.transition
             if jump is None:

@@ -14,7 +14,7 @@ from gitflowrun.flow import FlowSpec, Parameter, current, step
 from gitflowrun.flow.execute import execute_step
 from gitflowrun.flow.task_state import ArtifactSource
 from gitflowrun.names import TaskName
-from tests.flow.memory import MemoryRun, StepFailedError, Task, run_flow
+from tests.flow.memory import MemoryRun, StepFailedError, run_flow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -264,8 +264,8 @@ def test_an_artifact_whose_class_is_gone_is_not_taken_for_absent() -> None:
         raise AttributeError(msg)
 
     parent = ArtifactSource(record.name, lambda: record, load)
-    task = Task(TaskName("middle", "9"))
-    outcome = execute_step(Linear, run.facts, task, [parent], run.source(run.parameters))
+    task = TaskName("middle", "9")
+    outcome = execute_step(Linear, task, [parent], run.source(run.parameters))
     assert isinstance(outcome.error, FlowError)
     assert "artifact 'only_read' of task start/1 can't be loaded" in str(outcome.error)
 

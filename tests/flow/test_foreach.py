@@ -353,7 +353,7 @@ def test_a_join_loads_the_items_of_its_inputs_once() -> None:
     """Asking every input for its item does not load the items again and again."""
     run = each(lambda: range(30))
     before = run.loads.count("items")
-    run.execute("join", run.records["after"], is_join=True)
+    run.execute("join", run.records["after"])
     assert run.loads.count("items") == before + 1
 
 

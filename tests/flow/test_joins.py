@@ -259,7 +259,7 @@ def test_the_same_bytes_of_another_type_are_a_conflict() -> None:
     )
     right = TaskRecord(right.name, right.run, artifacts={"x": same})
     with pytest.raises(AssertionError, match="'x': the inputs have different values"):
-        run.execute("join", [left, right], is_join=True)
+        run.execute("join", [left, right])
 
 
 def test_what_is_taken_from_an_input_is_offered_by_reference() -> None:
@@ -330,7 +330,7 @@ def test_a_join_over_many_inputs_holds_one_at_a_time() -> None:
         run.execute("body", run.records["start"], (frame,))
     run.outcomes.clear()
     gc.collect()
-    run.execute("join", run.records["body"], is_join=True)
+    run.execute("join", run.records["body"])
     assert run.value("join", "most") <= 2
 
 

@@ -11,7 +11,7 @@ from gitflowrun.flow.foreach import brief, item_at
 from gitflowrun.flow.task_state import ArtifactSource
 from gitflowrun.names import TaskName
 from gitflowrun.runs.records import ForeachFrame, TaskRecord
-from tests.flow.memory import MemoryRun, Task
+from tests.flow.memory import MemoryRun
 
 
 class Two(FlowSpec):
@@ -53,8 +53,9 @@ def test_a_task_whose_items_are_gone_fails_clearly() -> None:
     """Records that lack the items of a foreach are reported as such, not as a KeyError."""
     run = MemoryRun(Two)
     run.execute("start", [])
-    task = Task(TaskName("end", "2"), (ForeachFrame("end", "lost", 2, 0, "a"),))
-    outcome = execute_step(Two, run.facts, task, [run.source(run.records["start"][0])])
+    frames = (ForeachFrame("end", "lost", 2, 0, "a"),)
+    parent = run.source(run.records["start"][0])
+    outcome = execute_step(Two, TaskName("end", "2"), [parent], frames=frames)
     assert isinstance(outcome.error, FlowError)
     assert "can't find the items of the foreach over 'lost'" in outcome.report
     assert outcome.transition is None
@@ -67,9 +68,8 @@ def test_an_unreadable_parent_is_the_tasks_failure() -> None:
         msg = "disk on fire"
         raise OSError(msg)
 
-    run = MemoryRun(Two)
     parent = ArtifactSource(TaskName("start", "1"), unreadable, lambda *_: None)
-    outcome = execute_step(Two, run.facts, Task(TaskName("end", "2")), [parent])
+    outcome = execute_step(Two, TaskName("end", "2"), [parent])
     assert isinstance(outcome.error, OSError)
     assert set(outcome.values) == {"_exception"}
 

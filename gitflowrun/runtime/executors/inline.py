@@ -10,61 +10,58 @@ import os
 import resource
 import signal
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any, TextIO
 
-from gitflowrun.runtime.ipc.messages import Exited, Interrupt, Launch, Started, encode
+from gitflowrun.runtime.ipc import process
+from gitflowrun.runtime.ipc.messages import Exited, Interrupt, Launch, RunContext, Started
 from gitflowrun.runtime.worker.task import TaskRunner
 from gitflowrun.runtime.worker.task_process import set_environment
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gitflowrun.flow import FlowSpec
     from gitflowrun.runtime.ipc.channel import Channel
-    from gitflowrun.runtime.ipc.messages import Message, RunContext
-
-_KIB = 1024
 
 
-class InlineTasks:
-    """Runs the tasks that the scheduler launches here.
+def inline_tasks(
+    flow_cls: type[FlowSpec], context: RunContext, channel: Channel
+) -> Callable[[Launch, tuple[int, ...]], None]:
+    """Make what runs the tasks of a run in this process, each to its end.
 
     Args:
         flow_cls: The flow.
         context: What all tasks have in common.
         channel: To the scheduler.
+
+    Returns:
+        A function of a launch and the pipes for its standard output and standard error, which it closes.
     """
+    set_environment(context)
+    return partial(_run, TaskRunner(flow_cls, context), channel)
 
-    def __init__(self, flow_cls: type[FlowSpec], context: RunContext, channel: Channel) -> None:
-        self._runner = TaskRunner(flow_cls, context)
-        self._channel = channel
-        set_environment(context)
 
-    def take(self, message: Message, fds: tuple[int, ...]) -> None:
-        """Run the task of a Launch to its end; no other message concerns this executor, where nothing can be killed."""
-        if not isinstance(message, Launch):
-            return
-        self._channel.send(encode(Started(message.serial, os.getpid())))
-        before = _cpu()
-        old = sys.stdout, sys.stderr
-        with open(fds[0], "w", buffering=1) as out, open(fds[1], "w", buffering=1) as err:  # noqa: PTH123
-            sys.stdout, sys.stderr = _Both(old[0], out), _Both(old[1], err)
-            forwarding = signal.signal(signal.SIGINT, signal.default_int_handler)
-            try:
-                self._runner.seed(message)
-                result = self._runner.run(message)
-            finally:
-                signal.signal(signal.SIGINT, forwarding)
-                sys.stdout.flush()
-                sys.stderr.flush()
-                sys.stdout, sys.stderr = old
-        if result.error is not None and result.error.startswith(KeyboardInterrupt.__name__):
-            self._channel.send(encode(Interrupt(signal.SIGINT)))
-        self._channel.send(encode(result))
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIB
-        self._channel.send(
-            encode(
-                Exited(message.serial, 0 if result.error is None else 256, _cpu() - before, peak)
-            )
-        )
+def _run(runner: TaskRunner, channel: Channel, launch: Launch, fds: tuple[int, ...]) -> None:
+    channel.send(Started(launch.serial, os.getpid()))
+    before, _ = process.usage(resource.getrusage(resource.RUSAGE_SELF))
+    old = sys.stdout, sys.stderr
+    with open(fds[0], "w", buffering=1) as out, open(fds[1], "w", buffering=1) as err:  # noqa: PTH123
+        sys.stdout, sys.stderr = _Both(old[0], out), _Both(old[1], err)
+        forwarding = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            runner.seed(launch)
+            result = runner.run(launch)
+        finally:
+            signal.signal(signal.SIGINT, forwarding)
+            sys.stdout.flush()
+            sys.stderr.flush()
+            sys.stdout, sys.stderr = old
+    if result.error is not None and result.error.startswith(KeyboardInterrupt.__name__):
+        channel.send(Interrupt(signal.SIGINT))
+    channel.send(result)
+    cpu, peak = process.usage(resource.getrusage(resource.RUSAGE_SELF))
+    channel.send(Exited(launch.serial, 0 if result.error is None else 256, cpu - before, peak))
 
 
 class _Both:
@@ -93,8 +90,3 @@ class _Both:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._shown, name)
-
-
-def _cpu() -> float:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime

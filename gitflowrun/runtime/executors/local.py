@@ -24,8 +24,6 @@ from gitflowrun.runtime.ipc.messages import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from gitflowrun.runtime.ipc.event_loop import EventLoop
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGCHLD)
@@ -33,9 +31,6 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal
 
 class Executor(Protocol):
     """What gives tasks their processes."""
-
-    def begin(self, run: RunContext) -> None:
-        """Take what all tasks of the run have in common; before the first launch."""
 
     def launch(self, launch: Launch, stdout: int, stderr: int) -> None:
         """Start a task, whose output goes to copies of these descriptors."""
@@ -52,14 +47,12 @@ class RemoteExecutor:
 
     Args:
         connection: To it.
+        run: What all tasks have in common.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, run: RunContext) -> None:
         self._connection = connection
-
-    def begin(self, run: RunContext) -> None:
-        """Take what all tasks of the run have in common."""
-        self._connection.send(run)
+        connection.send(run)
 
     def launch(self, launch: Launch, stdout: int, stderr: int) -> None:
         """Start a task, whose output goes to copies of these descriptors."""
@@ -76,9 +69,7 @@ class RemoteExecutor:
 class ForkExecutor(RemoteExecutor):
     """The zygote. Of the children of one foreach it gets the first one whole and of the others the differences."""
 
-    def __init__(self, connection: Connection) -> None:
-        super().__init__(connection)
-        self._last: Launch | None = None
+    _last: Launch | None = None
 
     def launch(self, launch: Launch, stdout: int, stderr: int) -> None:
         """Start a task, whose output goes to copies of these descriptors."""
@@ -110,33 +101,23 @@ class FreshExecutor:
         loop: The event loop.
         command: Program and arguments.
         on_message: Called with every message.
-        environ: The environment of the interpreters.
+        run: What all tasks have in common.
     """
 
     def __init__(
-        self,
-        loop: EventLoop,
-        command: tuple[str, ...],
-        on_message: OnMessage,
-        environ: Mapping[str, str],
+        self, loop: EventLoop, command: tuple[str, ...], on_message: OnMessage, run: RunContext
     ) -> None:
         self._loop = loop
         self._command = command
         self._on_message = on_message
-        self._environ = {**environ, "PYTHONHASHSEED": fresh_hash_seed()}
-        self._run: RunContext | None = None
-        self._pids: dict[int, int] = {}
-        self._serials: dict[int, int] = {}
-        self._connections: dict[int, Connection] = {}
-        loop.on_signal(signal.SIGCHLD, self._reap)
-
-    def begin(self, run: RunContext) -> None:
-        """Take what all tasks of the run have in common."""
         self._run = run
+        self._environ = {**os.environ, "PYTHONHASHSEED": fresh_hash_seed()}
+        self._pids: dict[int, int] = {}  # by the launch's serial
+        self._tasks: dict[int, tuple[int, Connection]] = {}  # serial and socket by pid
+        loop.on_signal(signal.SIGCHLD, self._reap)
 
     def launch(self, launch: Launch, stdout: int, stderr: int) -> None:
         """Start a task, whose output goes to copies of these descriptors."""
-        assert self._run is not None
         serial = launch.serial
         ours, theirs = channel_pair()
         try:
@@ -153,9 +134,8 @@ class FreshExecutor:
         )
         connection.send(self._run)
         connection.send(launch)
-        self._connections[serial] = connection
         self._pids[serial] = pid
-        self._serials[pid] = serial
+        self._tasks[pid] = serial, connection
         self._loop.after(0, lambda: self._on_message(Started(serial, pid)))
 
     def _spawn(self, channel: int, stdout: int, stderr: int) -> int:
@@ -181,23 +161,22 @@ class FreshExecutor:
             process.signal_group(pid, number)
 
     def _reap(self) -> None:
-        for pid in list(self._serials):  # and no others: whoever runs git waits for it
+        for pid in list(self._tasks):  # and no others: whoever runs git waits for it
             ended = process.reap(pid)
             if ended is not None:
                 self._end(*ended)
 
     def _end(self, pid: int, status: int, cpu: float, peak: int) -> None:
-        serial = self._serials.pop(pid)
+        serial, connection = self._tasks.pop(pid)
         del self._pids[serial]
-        connection = self._connections.pop(serial)
         connection.read()  # a result that came before the end counts
         connection.close()
         self._on_message(Exited(serial, status, cpu, peak))
 
     def close(self) -> None:
         """End all tasks."""
-        for pid in list(self._serials):
+        for pid in self._tasks:
             process.signal_group(pid, signal.SIGKILL)
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, 0)
-        self._serials.clear()
+        self._tasks.clear()

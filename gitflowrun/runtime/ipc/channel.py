@@ -35,11 +35,8 @@ from gitflowrun import limits
 from gitflowrun.errors import CorruptRecord
 from gitflowrun.msgpack import pack_message, unpack_message
 from gitflowrun.runtime.ipc.messages import LaunchItem, Message, encode, parse
-from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
-    from typing import Any
-
     from gitflowrun.runtime.ipc.event_loop import EventLoop
 
 LAUNCH_ITEM = Struct("<cqqi")
@@ -48,14 +45,6 @@ EXITED = Struct("<cqidq")
 _SHORT = {b"L": ("LaunchItem", LAUNCH_ITEM), b"S": ("Started", STARTED), b"E": ("Exited", EXITED)}
 _INT = array("i").itemsize
 _ANCILLARY = socket.CMSG_SPACE(limits.MESSAGE_FILES * _INT)
-
-
-@frozen
-class Received:
-    """A message that arrived, and the open files that came with it; the receiver closes these."""
-
-    body: list[Any]
-    fds: tuple[int, ...] = ()
 
 
 class Channel:
@@ -94,13 +83,13 @@ class Channel:
         """Whether messages wait for the socket to become writable."""
         return bool(self._waiting)
 
-    def send(self, body: list[Any], fds: tuple[int, ...] = ()) -> None:
+    def send(self, message: Message, fds: tuple[int, ...] = ()) -> None:
         """Send a message and copies of open files; the caller keeps its own descriptors.
 
         Raises:
             OSError: the other end is gone.
         """
-        payload = pack_message(body)
+        payload = pack_message(encode(message))
         if len(payload) <= limits.INLINE_MESSAGE:
             self.put(b"I" + payload, fds)
             return
@@ -129,15 +118,17 @@ class Channel:
             for fd in self._waiting.popleft()[1]:
                 os.close(fd)
 
-    def receive(self) -> Received | None:
-        """The next message; None at the end of the channel.
+    def receive(self) -> tuple[Message | None, tuple[int, ...]]:
+        """The next message, None at the end of the channel, and the open files that came with it.
+
+        The receiver closes these.
 
         Raises:
             BlockingIOError: nothing has arrived, on a channel that does not block.
             CorruptRecord: what arrived is no message.
         """
         datagram, fds = self.take()
-        return read_datagram(datagram, fds) if datagram else None
+        return read_datagram(datagram, fds) if datagram else (None, ())
 
     def take(self) -> tuple[bytes, tuple[int, ...]]:
         """The next message unread, for `read_datagram`; empty at the end of the channel.
@@ -167,8 +158,8 @@ def channel_pair() -> tuple[socket.socket, socket.socket]:
     return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
 
-def read_datagram(datagram: bytes, fds: tuple[int, ...]) -> Received:
-    """The message in a datagram.
+def read_datagram(datagram: bytes, fds: tuple[int, ...]) -> tuple[Message, tuple[int, ...]]:
+    """The message in a datagram, and the open files that belong to it.
 
     Args:
         datagram: What arrived.
@@ -179,30 +170,24 @@ def read_datagram(datagram: bytes, fds: tuple[int, ...]) -> Received:
     """
     kind = datagram[:1]
     if kind == b"I":
-        return Received(_body(memoryview(datagram)[1:]), fds)
+        return parse(unpack_message(memoryview(datagram)[1:])), fds
     if kind in _SHORT:
-        return Received(_short(kind, datagram), fds)
+        return _short(kind, datagram), fds
     memory, *rest = fds
     try:
         with mmap.mmap(memory, int(datagram[1:]), access=mmap.ACCESS_READ) as view:
-            return Received(_body(view[:]), tuple(rest))
+            return parse(unpack_message(view[:])), tuple(rest)
     finally:
         os.close(memory)
 
 
-def _short(kind: bytes, datagram: bytes) -> list[Any]:
+def _short(kind: bytes, datagram: bytes) -> Message:
     name, form = _SHORT[kind]
     try:
-        body = [name, *form.unpack_from(datagram)[1:]]
-        return [*body, datagram[form.size :].decode()] if kind == b"L" else body
+        text = [datagram[form.size :].decode()] if kind == b"L" else []
+        return parse([name, *form.unpack_from(datagram)[1:], *text])
     except (struct.error, UnicodeDecodeError) as error:
         raise CorruptRecord(f"malformed datagram: {error}") from error
-
-
-def _body(payload: bytes | memoryview) -> list[Any]:
-    body = unpack_message(payload)
-    assert isinstance(body, list)
-    return body
 
 
 def _descriptors(ancillary: list[tuple[int, int, bytes]]) -> tuple[int, ...]:
@@ -257,7 +242,7 @@ class Connection:
                 head = LAUNCH_ITEM.pack(b"L", message.serial, message.number, message.index)
                 self._channel.put(head + message.value.encode(errors="replace"), fds)
             else:
-                self._channel.send(encode(message), fds)
+                self._channel.send(message, fds)
         except OSError:
             return  # the end of the channel is noticed when it is read
         if self._channel.wants_write:
@@ -276,8 +261,7 @@ class Connection:
         """Deliver what has arrived."""
         while self.is_open:
             try:
-                received = self._channel.receive()
-                message = None if received is None else parse(received.body)
+                message, _ = self._channel.receive()
             except BlockingIOError:
                 return
             except CorruptRecord:

@@ -34,7 +34,6 @@ from gitflowrun.runs.records import (
 from gitflowrun.runtime.ipc.request import RUN_REQUEST, RunRequest
 from gitflowrun.schema import (
     COUNT,
-    FLAG,
     INTEGER,
     MAP,
     REAL,
@@ -198,7 +197,6 @@ class Launch:
         serial: Number of the launch.
         task: Which task.
         attempt: 0 for the first try.
-        is_join: Whether the step takes `inputs`.
         frames: The foreach levels the task is in.
         parents: The tasks whose artifacts it sees, in the order of the split.
     """
@@ -206,7 +204,6 @@ class Launch:
     serial: int
     task: TaskName
     attempt: int
-    is_join: bool
     frames: tuple[ForeachFrame, ...]
     parents: tuple[Parent, ...]
 
@@ -222,14 +219,16 @@ class LaunchItem:
 
     @classmethod
     def of(cls, launch: Launch, last: Launch | None) -> LaunchItem | None:
-        """The difference between a launch and the last whole one; None when they differ in more."""
+        """The difference between a launch and the last whole one; None when they differ in more.
+
+        Tasks that follow one tuple of parents are either the children of one foreach or one task, launched again.
+        """
         if (
             last is None
             or launch.parents is not last.parents
             or launch.task.step != last.task.step
             or launch.attempt != last.attempt
             or not launch.frames
-            or launch.is_join
         ):
             return None
         frame = launch.frames[-1]
@@ -240,7 +239,7 @@ class LaunchItem:
         frame = last.frames[-1]
         own = ForeachFrame(frame.step, frame.var, frame.num_splits, self.index, self.value)
         return Launch(
-            self.serial, TaskName(last.task.step, str(self.number)), last.attempt, last.is_join,
+            self.serial, TaskName(last.task.step, str(self.number)), last.attempt,
             (*last.frames[:-1], own), last.parents,
         )  # fmt: skip
 
@@ -329,9 +328,7 @@ _SCHEMAS: dict[str, ArraySchema[Any]] = {
             RunContext, RUN_IDENTITY, optional(RUN_IDENTITY), TEXT, optional(TEXT), TEXTS, TEXT, TEXT,
             TEXT, TEXT, Kind(frozenset, sorted), COUNT, TEXT, MAP, _PARENT,
         ),
-        (
-            Launch, COUNT, TASK_NAME, COUNT, FLAG, many(FOREACH_FRAME), many(_PARENT),
-        ),
+        (Launch, COUNT, TASK_NAME, COUNT, many(FOREACH_FRAME), many(_PARENT)),
         (LaunchItem, COUNT, COUNT, COUNT, TEXT),
         (Kill, COUNT, COUNT),
         (Started, COUNT, COUNT),
@@ -351,7 +348,7 @@ def encode(message: Message) -> list[Any]:
     return [kind, *_SCHEMAS[kind].dump(message)]
 
 
-def parse(body: list[Any]) -> Message:
+def parse(body: Any) -> Message:
     """The message in a received list.
 
     Raises:

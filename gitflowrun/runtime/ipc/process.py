@@ -64,8 +64,13 @@ def reap(pid: int = 0) -> tuple[int, int, float, int] | None:
     if ended is None:
         return None
     signal_group(ended.si_pid, 9)
-    pid, status, usage = os.wait4(ended.si_pid, 0)
-    return pid, status, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * _KIB
+    pid, status, used = os.wait4(ended.si_pid, 0)
+    return pid, status, *usage(used)
+
+
+def usage(used: Any) -> tuple[float, int]:
+    """CPU seconds and peak resident bytes in what `getrusage` or `wait4` gives."""
+    return used.ru_utime + used.ru_stime, used.ru_maxrss * _KIB
 
 
 def signal_group(pid: int, number: int) -> bool:

@@ -23,6 +23,7 @@ import contextlib
 import os
 import signal
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 from gitflowrun import errors
@@ -31,15 +32,11 @@ from gitflowrun.runtime.ipc.channel import Channel, channel_pair
 from gitflowrun.runtime.ipc.messages import (
     InheritedParameters,
     Interrupt,
-    Kill,
     Launch,
     RunContext,
     RunFinished,
     RunRefused,
     StartRun,
-    StoredParameters,
-    encode,
-    parse,
 )
 from gitflowrun.runtime.ipc.request import RunKind
 from gitflowrun.runtime.worker.random_seeds import base_seeds
@@ -47,14 +44,12 @@ from gitflowrun.settings import Isolation
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
     from socket import socket
     from types import FrameType
-    from typing import Any
 
     from gitflowrun.flow import FlowSpec
     from gitflowrun.git.repository import Repository
-    from gitflowrun.runtime.executors.inline import InlineTasks
     from gitflowrun.runtime.ipc.messages import Message
     from gitflowrun.runtime.ipc.request import RunRequest
 
@@ -149,6 +144,14 @@ class _Processes:
     channel: Channel
     why_not_fork: str | None
 
+    def end(self) -> int:
+        """Wait for their end; the scheduler's exit status, negative when a signal killed it."""
+        self.channel.close()
+        status = os.waitstatus_to_exitcode(os.waitpid(self.scheduler, 0)[1])
+        if self.zygote is not None:
+            os.waitpid(self.zygote, 0)  # it ends with the scheduler
+        return status
+
 
 class Launcher:
     """Starts runs of a flow.
@@ -216,20 +219,19 @@ class Launcher:
         """
         from gitflowrun.flow.graph import FlowGraph
         from gitflowrun.git.repository import REPOSITORY
+        from gitflowrun.runtime.launch.store_parameters import store_parameters
 
         if self._processes is None:
             self.prepare()
-        processes = self._processes
+        processes, self._processes = self._processes, None
         assert processes is not None
-        self._processes = None
-        answers = _Answers(self._flow_cls, request, repository, processes.channel)
-        main = sys.modules["__main__"]
+        store = partial(store_parameters, self._flow_cls, repository, request.parameters)
         start = StartRun(
             flow=self._flow_cls.__name__,
             graph=FlowGraph.of(self._flow_cls).to_map(),
             request=request,
-            parameters=answers.stored() if request.kind is RunKind.RUN else None,
-            script=getattr(main, "__file__", None) or sys.argv[0],
+            parameters=store() if request.kind is RunKind.RUN else None,
+            script=getattr(sys.modules["__main__"], "__file__", None) or sys.argv[0],
             command=(sys.executable, *sys.orig_argv[1:]),
             path=tuple(sys.path),
             why_not_fork=processes.why_not_fork,
@@ -238,99 +240,63 @@ class Launcher:
             repository=REPOSITORY.dump(repository),
             config=repository.config,
         )
-        return _serve(processes, start, answers)
-
-
-class _Answers:
-    """What the launcher process answers to the scheduler during one run."""
-
-    def __init__(
-        self,
-        flow_cls: type[FlowSpec],
-        request: RunRequest,
-        repository: Repository,
-        channel: Channel,
-    ) -> None:
-        self._flow_cls = flow_cls
-        self._request = request
-        self._repository = repository
-        self._channel = channel
-        self._tasks: InlineTasks | None = None
-
-    def stored(self, inherited: tuple[str, ...] = ()) -> StoredParameters:
-        """The run's parameters, stored."""
-        from gitflowrun.runtime.launch.store_parameters import store_parameters
-
-        return store_parameters(
-            self._flow_cls, self._repository, self._request.parameters, inherited
+        with _forwarded_signals(processes.channel):
+            try:
+                code = self._serve(processes.channel, start, store)
+            except BrokenPipeError:
+                code = None
+            finally:
+                status = processes.end()
+        if code is not None:
+            return code
+        if status > 0:
+            return status  # it has said why on standard error
+        process.kill_orphans()
+        raise errors.RunFailed(
+            "the scheduler was killed",
+            hint=f"`python {sys.argv[0]} resume` goes on with what is finished",
         )
 
-    def until_the_end(self) -> int | None:
-        """Answer until the run is over; its exit code, or None when the scheduler dies before."""
-        while (received := self._channel.receive()) is not None:
-            message = parse(received.body)
+    def _serve(
+        self, channel: Channel, start: StartRun, store: Callable[[Collection[str]], Message]
+    ) -> int | None:
+        """Start the run and answer until it is over; its exit code, or None when the scheduler dies before."""
+        channel.send(start)
+        run_task = None
+        while True:
+            message, fds = channel.receive()
+            if message is None:
+                return None
             if isinstance(message, RunFinished):
                 return message.code
             if isinstance(message, RunRefused):
                 raise _error_of(message)
-            self._answer(message, received.fds)
-        return None
+            if isinstance(message, InheritedParameters):
+                channel.send(store(message.names))
+            elif isinstance(message, RunContext):  # the run is inline
+                from gitflowrun.runtime.executors.inline import inline_tasks
 
-    def _answer(self, message: Message, fds: tuple[int, ...]) -> None:
-        if isinstance(message, InheritedParameters):
-            self._channel.send(encode(self.stored(message.names)))
-        elif isinstance(message, RunContext):
-            from gitflowrun.runtime.executors.inline import InlineTasks
-
-            self._tasks = InlineTasks(self._flow_cls, message, self._channel)
-        elif isinstance(message, Launch | Kill) and self._tasks is not None:
-            self._tasks.take(message, fds)
+                run_task = inline_tasks(self._flow_cls, message, channel)
+            elif isinstance(message, Launch) and run_task is not None:
+                run_task(message, fds)
 
 
-def _serve(processes: _Processes, start: StartRun, answers: _Answers) -> int:
-    """Start the run, and answer the scheduler until it has ended."""
-    channel = processes.channel
-    with _ForwardedSignals(channel):
-        try:
-            channel.send(encode(start))
-            code = answers.until_the_end()
-        except BrokenPipeError:
-            code = None
-        finally:
-            channel.close()
-            status = os.waitstatus_to_exitcode(os.waitpid(processes.scheduler, 0)[1])
-            if processes.zygote is not None:
-                os.waitpid(processes.zygote, 0)  # it ends with the scheduler
-    if code is not None:
-        return code
-    if status > 0:
-        return status  # it has said why on standard error
-    process.kill_orphans()
-    raise errors.RunFailed(
-        "the scheduler was killed",
-        hint=f"`python {sys.argv[0]} resume` goes on with what is finished",
-    )
-
-
-class _ForwardedSignals:
+@contextlib.contextmanager
+def _forwarded_signals(channel: Channel) -> Iterator[None]:
     """While it lasts, signals to this process become messages to the scheduler."""
 
-    def __init__(self, channel: Channel) -> None:
-        self._channel = channel
-        self._old: dict[int, Any] = {}
-
-    def __enter__(self) -> None:
-        for number in _SIGNALS:
-            if signal.getsignal(number) is not signal.SIG_IGN:  # `nohup` means it
-                self._old[number] = signal.signal(number, self._forward)
-
-    def __exit__(self, *exc: object) -> None:
-        for number, handler in self._old.items():
-            signal.signal(number, handler)
-
-    def _forward(self, number: int, _frame: FrameType | None) -> None:
+    def forward(number: int, _frame: FrameType | None) -> None:
         with contextlib.suppress(OSError):  # the scheduler has ended already
-            self._channel.send(encode(Interrupt(number)))
+            channel.send(Interrupt(number))
+
+    # `nohup` means it.
+    numbers = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    old = {number: signal.signal(number, forward) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
 
 
 def _start_scheduler(program: str, passed: Mapping[str, int]) -> int:

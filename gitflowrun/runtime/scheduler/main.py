@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING
 
 from gitflowrun.errors import GitflowrunError, UsageError
 from gitflowrun.git.repository import Repository
-from gitflowrun.git.snapshot import take_snapshot
-from gitflowrun.names import PARAMETERS_STEP
+from gitflowrun.git.snapshot import Snapshot, take_snapshot
+from gitflowrun.names import PARAMETERS_STEP, TaskName
 from gitflowrun.runs.create import create_run
 from gitflowrun.runs.maintenance import ensure_dedup_index, tidy
 from gitflowrun.runs.runs import RunStore
-from gitflowrun.runs.trees import task_blob
+from gitflowrun.runs.trees import FinishedTask, task_blob
 from gitflowrun.runs.trust import Provenance
-from gitflowrun.runtime.ipc.events import Notice, RunStarted, TaskCloned
+from gitflowrun.runtime.ipc.events import Listener, Notice, RunStarted, TaskCloned
 from gitflowrun.runtime.ipc.messages import (
     InheritedParameters,
     Parent,
@@ -38,6 +38,7 @@ from gitflowrun.runtime.ipc.messages import (
 )
 from gitflowrun.runtime.ipc.request import RunKind
 from gitflowrun.runtime.scheduler import resume, run_info
+from gitflowrun.runtime.scheduler.logs import sweep_live_logs
 from gitflowrun.runtime.scheduler.plan import Plan, Shape
 from gitflowrun.runtime.scheduler.resume import Adoption
 from gitflowrun.runtime.scheduler.setup import Channels, RunExecution
@@ -47,16 +48,9 @@ from gitflowrun.values import frozen
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from gitflowrun.git.snapshot import Snapshot
-    from gitflowrun.names import TaskName
-    from gitflowrun.runs.read import StoredRun
+    from gitflowrun.runs.read import StoredRun, StoredTask
     from gitflowrun.runs.records import RunIdentity
-    from gitflowrun.runs.trees import FinishedTask
     from gitflowrun.runs.write import RunWriter
-    from gitflowrun.runtime.ipc.events import Listener
-
-
-_NOTHING = Adoption((), 1, frozenset())
 
 
 class SchedulerMain:
@@ -75,7 +69,7 @@ class SchedulerMain:
 
     def serve(self) -> int:
         """Read what is to run and run it; the exit code."""
-        start = self._channels.ask()  # 1
+        start, _ = self._channels.launcher.receive()  # 1
         if not isinstance(start, StartRun):
             return 0  # it was `--help`, or a mistake on the command line
         try:
@@ -91,40 +85,47 @@ class SchedulerMain:
     def _run(self, start: StartRun, repo: Repository) -> tuple[int, str | None]:
         request, runs = start.request, RunStore(repo)
         run_info.check_files(request.run_id_file, request.runner_attribute_file)  # 2
-        origin = None
+        origin = inherited = None
         if request.kind is not RunKind.RUN:
             origin = resume.find_origin(runs, start.flow, request.origin)
-        run = _NewRun(repo, start, origin, user_name(repo.settings, os.environ))
+            inherited = resume.parameters_task(origin)
+        run = _NewRun(repo, start, origin, inherited, user_name(repo.settings, os.environ))
         plan = Plan(Shape.of(start.graph))
         adoption = run.adopt(plan)
         stored = start.parameters
-        if request.kind is RunKind.CLONE and origin is not None:
-            stored = self._ask_parameters(origin)
+        if request.kind is RunKind.CLONE and inherited is not None:
+            stored = self._ask_parameters(tuple(inherited.record.artifacts))
+        wanted = request.isolation or repo.settings.isolation
+        why_not_fork = start.why_not_fork if wanted is Isolation.FORK else None
+        isolation = Isolation.FRESH if why_not_fork else wanted
         notify = self._make_listener(start.script, repo.config)
         snapshot = take_snapshot(repo, Path(start.script))  # 3
         texts = stored.texts if stored else {}
-        info = run_info.describe(start, repo, run.user, run.isolation, origin, texts)
-        with create_run(
-            repo, info, snapshot, partial(run.first_tasks, stored, adoption.names)
-        ) as writer:
+        info = run_info.describe(start, repo, run.user, isolation, origin, texts)
+        first_tasks = partial(run.first_tasks, stored, adoption.names)
+        with create_run(repo, info, snapshot, first_tasks) as writer:
             run_info.announce(
                 writer.identity, repo, request.run_id_file, request.runner_attribute_file
             )  # 4
             notify(RunStarted(writer.identity, origin.identity if origin else None))
             _notify_left_out(snapshot, notify)
-            run.notify_adopted(adoption, notify)
-            if run.why_not_fork:
-                notify(Notice(f"Each task gets a fresh interpreter: {run.why_not_fork}."))
+            for name in adoption.names:
+                if origin and name.step != PARAMETERS_STEP:
+                    notify(TaskCloned(name, origin.identity))
+            if why_not_fork:
+                notify(Notice(f"Each task gets a fresh interpreter: {why_not_fork}."))
             ensure_dedup_index(repo)
-            execution = RunExecution(repo, self._channels, start, run.isolation, notify)  # 5
-            context = run.context(writer.identity, stored, adoption)
-            return execution.execute(writer, plan, context, first_id=adoption.first_id)
+            sweep_live_logs(repo)
+            context, first_id = run.context(writer.identity, stored, adoption), adoption.first_id
+            execution = RunExecution(
+                repo, self._channels, start, isolation, notify, writer, plan, context, first_id
+            )
+            return execution.execute()  # 5
 
-    def _ask_parameters(self, origin: StoredRun) -> StoredParameters:
+    def _ask_parameters(self, inherited: tuple[str, ...]) -> StoredParameters:
         """Of a clone: let the launcher process evaluate the parameters that its origin does not have."""
-        inherited = tuple(resume.parameters_task(origin).record.artifacts)
         self._channels.say(InheritedParameters(inherited))
-        answer = self._channels.ask()
+        answer, _ = self._channels.launcher.receive()
         if not isinstance(answer, StoredParameters):
             raise UsageError("the command was given up before the run began")
         return answer
@@ -132,41 +133,35 @@ class SchedulerMain:
 
 @frozen
 class _NewRun:
-    """A run that is about to be created."""
+    """A run that is about to be created.
+
+    Attributes:
+        repo: The repository.
+        start: What the launcher process said of it.
+        origin: The run it is made from.
+        inherited: The `_parameters` task of that run.
+        user: Who runs.
+    """
 
     repo: Repository
     start: StartRun
     origin: StoredRun | None
+    inherited: StoredTask | None
     user: str
-
-    @property
-    def isolation(self) -> Isolation:
-        """How tasks get their processes: as was wanted, or the next best."""
-        return Isolation.FRESH if self.why_not_fork else self._wanted
-
-    @property
-    def why_not_fork(self) -> str | None:
-        """Why tasks can't be forked although that was wanted."""
-        return self.start.why_not_fork if self._wanted is Isolation.FORK else None
-
-    @property
-    def _wanted(self) -> Isolation:
-        return self.start.request.isolation or self.repo.settings.isolation
 
     def adopt(self, plan: Plan) -> Adoption:
         """Adopt what the origin has finished: the plan goes on from there."""
         request = self.start.request
-        if self.origin is None:
-            return _NOTHING
+        if self.origin is None or self.inherited is None:
+            return Adoption((), 1, frozenset())
         origin, provenance = self.origin, Provenance(self.repo)
 
         def is_trusted(name: TaskName) -> bool:
             return provenance.trusts_task(origin.task(name))
 
         if request.kind is RunKind.CLONE:
-            parameters = resume.parameters_task(origin).name
-            known = is_trusted(parameters)
-            return Adoption((), 1, frozenset() if known else frozenset({str(parameters)}))
+            name = self.inherited.name
+            return Adoption((), 1, frozenset(() if is_trusted(name) else {str(name)}))
         rerun = frozenset() if request.step is None else plan.shape.downstream(request.step)
         return resume.adopt(plan, self.start.graph, origin, rerun, is_trusted)
 
@@ -181,36 +176,27 @@ class _NewRun:
         return []
 
     def _own_parameters(self, stored: StoredParameters, identity: RunIdentity) -> FinishedTask:
-        inherited = resume.parameters_task(self.origin).record.artifacts if self.origin else {}
+        inherited = self.inherited.record.artifacts if self.inherited else {}
         return run_info.parameters_task(identity, stored, inherited)
 
     def _parameters(self, stored: StoredParameters | None, identity: RunIdentity) -> Parent:
         """The run's `_parameters` task, as its tasks refer to it."""
         if stored is None:
-            assert self.origin is not None
-            adopted = resume.parameters_task(self.origin)
-            return Parent(adopted.name, adopted.task_blob)
+            assert self.inherited is not None
+            return Parent(self.inherited.name, self.inherited.task_blob)
         own = self._own_parameters(stored, identity).record
         return Parent(own.name, task_blob(own)[0])
-
-    def notify_adopted(self, adoption: Adoption, notify: Listener) -> None:
-        """Say which tasks are the origin's."""
-        for name in adoption.names if self.origin else ():
-            if self.origin and name.step != PARAMETERS_STEP:
-                notify(TaskCloned(name, self.origin.identity))
 
     def context(
         self, identity: RunIdentity, stored: StoredParameters | None, adoption: Adoption
     ) -> RunContext:
         """What all tasks have in common."""
-        request, repo = self.start.request, self.repo
+        request, repo, namespace = self.start.request, self.repo, self.start.request.namespace
         return RunContext(
             run=identity,
             origin=self.origin.identity if self.origin else None,
             user=self.user,
-            namespace=repo.settings.namespace_of(self.user)
-            if request.namespace is None
-            else request.namespace,
+            namespace=repo.settings.namespace_of(self.user) if namespace is None else namespace,
             tags=request.tags,
             objects_dir=str(repo.objects_dir),
             incoming=str(repo.packs.incoming),

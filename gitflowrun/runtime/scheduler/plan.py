@@ -15,17 +15,15 @@ until `release`. Task ids are given by the scheduler when it takes a task.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gitflowrun.errors import FlowError
-from gitflowrun.runs.records import ForeachFrame
-from gitflowrun.values import frozen
+from gitflowrun.runs.records import ForeachFrame, Transition
+from gitflowrun.values import frozen, mutable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from typing import Any
+    from collections.abc import Mapping
 
-    from gitflowrun.runs.records import Transition
     from gitflowrun.runtime.ipc.messages import Parent
 
 
@@ -68,17 +66,20 @@ class Shape:
         return frozenset(seen)
 
 
+@mutable(eq=False)
 class _Barrier:
     """A split that is open: who has arrived where its branches meet again."""
 
-    __slots__ = ("arrived", "frames", "join", "missing", "place")
+    arrived: list[Parent | None]
+    frames: tuple[ForeachFrame, ...]
+    place: _Place | None
+    missing: int
+    join: str | None = None
 
-    def __init__(self, width: int, frames: tuple[ForeachFrame, ...], place: _Place | None) -> None:
-        self.missing = width
-        self.arrived: list[Parent | None] = [None] * width
-        self.frames = frames
-        self.place = place
-        self.join: str | None = None
+    @classmethod
+    def of(cls, task: PlannedTask, width: int) -> _Barrier:
+        """The split that a task makes, into so many branches or items."""
+        return cls([None] * width, task.frames, task.place, width)
 
 
 _Place = tuple[_Barrier, int]
@@ -93,7 +94,6 @@ class PlannedTask:
         step: Its step.
         parents: The finished tasks it follows, in the order of the split.
         frames: The foreach levels it is in, outermost first.
-        is_join: Whether its step takes inputs.
         index: Its position among the children of a foreach.
         place: Where it is among open splits; for the plan alone.
     """
@@ -101,30 +101,20 @@ class PlannedTask:
     step: str
     parents: tuple[Parent, ...]
     frames: tuple[ForeachFrame, ...] = ()
-    is_join: bool = False
     index: int | None = None
     place: _Place | None = None
 
 
+@mutable(eq=False)
 class _Items:
     """The children of a foreach that have not been taken yet."""
 
-    __slots__ = ("barrier", "frame", "parents", "step", "taken", "values")
-
-    def __init__(
-        self,
-        step: str,
-        parent: Parent,
-        frame: ForeachFrame,
-        values: tuple[str, ...],
-        barrier: _Barrier,
-    ) -> None:
-        self.step = step
-        self.parents = (parent,)
-        self.frame = frame
-        self.values = values
-        self.barrier = barrier
-        self.taken = 0
+    step: str
+    parents: tuple[Parent]
+    frame: ForeachFrame
+    values: tuple[str, ...]
+    barrier: _Barrier
+    taken: int = 0
 
     def __len__(self) -> int:
         return self.frame.num_splits - self.taken
@@ -146,21 +136,18 @@ class Plan:
 
     Args:
         shape: The flow's graph.
+
+    Attributes:
+        queued: How many tasks may run now.
+        finished: Whether the end step has finished.
     """
 
     def __init__(self, shape: Shape) -> None:
         self.shape = shape
-        self._queue: deque[PlannedTask | _Items] = deque()
-        self._queued = 0
+        self._queue: deque[PlannedTask | _Items] = deque([PlannedTask(shape.start, ())])
         self._held: list[PlannedTask | _Items] = []
+        self.queued = 1
         self.finished = False
-        """Whether the end step has finished."""
-        self.put_back([PlannedTask(shape.start, ())])
-
-    @property
-    def queued(self) -> int:
-        """How many tasks may run now."""
-        return self._queued
 
     @property
     def held(self) -> int:
@@ -169,7 +156,7 @@ class Plan:
 
     def release(self) -> None:
         """What has finished is published: let it be followed."""
-        self._queued += self.held
+        self.queued += self.held
         self._queue.extend(self._held)
         self._held.clear()
 
@@ -177,7 +164,7 @@ class Plan:
         """The next task to run; None while there is none."""
         if not self._queue:
             return None
-        self._queued -= 1
+        self.queued -= 1
         first = self._queue[0]
         if isinstance(first, PlannedTask):
             return self._queue.popleft()  # type: ignore[return-value]
@@ -186,11 +173,10 @@ class Plan:
             self._queue.popleft()
         return task
 
-    def put_back(self, tasks: Iterable[PlannedTask]) -> None:
+    def put_back(self, tasks: list[PlannedTask]) -> None:
         """Let tasks that were taken be taken again, before all others."""
-        tasks = list(tasks)
         self._queue.extendleft(reversed(tasks))
-        self._queued += len(tasks)
+        self.queued += len(tasks)
 
     def finish(
         self,
@@ -224,7 +210,7 @@ class Plan:
         if transition.foreach is not None:
             self._split_foreach(task, done, transition, values)
         elif len(transition.targets) > 1:
-            barrier = _Barrier(len(transition.targets), task.frames, task.place)
+            barrier = _Barrier.of(task, len(transition.targets))
             for slot, target in enumerate(transition.targets):
                 self._go(target, done, task.frames, (barrier, slot))
         else:
@@ -236,9 +222,9 @@ class Plan:
         width = transition.num_splits or 0
         if not width or transition.foreach is None:
             raise FlowError(f"the foreach in step {task.step!r} has no items")
-        barrier = _Barrier(width, task.frames, task.place)
+        barrier = _Barrier.of(task, width)
         frame = ForeachFrame(task.step, transition.foreach, width, 0)
-        self._held.append(_Items(transition.targets[0], done, frame, values, barrier))
+        self._held.append(_Items(transition.targets[0], (done,), frame, values, barrier))
 
     def _go(
         self, target: str, done: Parent, frames: tuple[ForeachFrame, ...], place: _Place | None
@@ -258,6 +244,4 @@ class Plan:
         barrier.missing -= 1
         if not barrier.missing:
             parents = tuple(parent for parent in barrier.arrived if parent is not None)
-            self._held.append(
-                PlannedTask(target, parents, barrier.frames, is_join=True, place=barrier.place)
-            )
+            self._held.append(PlannedTask(target, parents, barrier.frames, place=barrier.place))

@@ -174,7 +174,9 @@ class Scheduler:
             return
         self._running[self._serial] = attempt
         try:
-            self._executor.launch(self._launch_message(job), stdout, stderr)
+            planned, number = job.planned, len(job.attempts)
+            launch = Launch(self._serial, job.name, number, planned.frames, planned.parents)
+            self._executor.launch(launch, stdout, stderr)
         except OSError as error:
             self._retire(attempt)
             self._postpone(job, error.strerror or str(error))
@@ -185,23 +187,11 @@ class Scheduler:
         attempt.timer = self._loop.after(limits.LIVE_AFTER, lambda: self._go_live(attempt))
         self._is_changed = True
 
-    def _launch_message(self, job: Job) -> Launch:
-        planned = job.planned
-        return Launch(
-            self._serial,
-            job.name,
-            len(job.attempts),
-            planned.is_join,
-            planned.frames,
-            planned.parents,
-        )
-
     # ---- messages ----
 
     def deliver(self, message: Message) -> None:
         """Take a message from an executor or a task."""
-        serial = getattr(message, "serial", None)
-        attempt = self._running.get(serial) if serial is not None else None
+        attempt = self._running.get(getattr(message, "serial", 0))  # serials begin with 1
         if attempt is None:
             return
         if isinstance(message, Started):

@@ -122,15 +122,26 @@ class TaskRunner:
             return self._run_step(launch)
         except GitflowrunError as error:
             _explain(error)
-            return _failure(launch, error)
+            return Result(launch.serial, {}, {}, (), None, error=_summary(error))
 
     def _run_step(self, launch: Launch) -> Result:
+        context = self.context
         outcome = execute_step(
             self._flow_cls,
-            self.context,
-            launch,
+            launch.task,
             [self._source(parent) for parent in launch.parents],
-            self._source(self.context.parameters),
+            self._source(context.parameters),
+            frames=launch.frames,
+            max_num_splits=context.max_num_splits,
+            facts={
+                "run_id": str(context.run.id),
+                "retry_count": launch.attempt,
+                "origin_run_id": str(context.origin.id) if context.origin else None,
+                "namespace": context.namespace,
+                "username": context.user,
+                "tags": set(context.tags),
+                "tempdir": context.tempdir,
+            },
         )
         if outcome.error is not None:
             sys.stderr.write(outcome.report)
@@ -203,9 +214,8 @@ class TaskRunner:
         except (CorruptRecord, RepositoryError) as error:
             # A later writer of the same bytes must store them again.
             self._index.forget(ref)
-            raise self._lost(
-                f"{listed_by}/{name}", error
-            ) from None  # our frames tell users nothing
+            # Our frames tell users nothing.
+            raise self._lost(f"{listed_by}/{name}", error) from None
 
     def _lost(self, what: str, error: CorruptRecord | RepositoryError) -> CorruptRecord:
         """The error for a record or an artifact that can't be read."""
@@ -259,10 +269,6 @@ def _untrusted(
 def _explain(error: GitflowrunError) -> None:
     hint = f"hint: {error.hint}\n" if error.hint else ""
     sys.stderr.write(f"{error.headline}: {error}\n{hint}")
-
-
-def _failure(launch: Launch, error: BaseException) -> Result:
-    return Result(launch.serial, {}, {}, (), None, (), _summary(error))
 
 
 def _summary(error: BaseException) -> str:

@@ -12,19 +12,15 @@ from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]
 import os
-import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from gitflowrun.runtime.ipc import process
 from gitflowrun.runtime.ipc.channel import Channel
-from gitflowrun.runtime.ipc.messages import Launch, RunContext, encode, parse
+from gitflowrun.runtime.ipc.messages import Launch, RunContext
 from gitflowrun.runtime.worker.task import TaskRunner
 
 if TYPE_CHECKING:
-    from typing import NoReturn
-
     from gitflowrun.flow import FlowSpec
-    from gitflowrun.runtime.ipc.messages import Message
 
 
 def run_task(
@@ -48,10 +44,13 @@ def run_task(
         _signal.signal(
             _signal.SIGINT, _signal.SIG_IGN
         )  # what is done counts, interrupts come too late
-        channel.send(encode(result))  # 3
+        channel.send(result)  # 3
         code = 1 if result.error else 0
     except BaseException:  # noqa: BLE001  (only the end of the process follows)
-        _complain()
+        # A failure of the package itself, or of the repository: for the task's log.
+        import traceback
+
+        traceback.print_exc()
     finally:
         process.flush_output()
         os._exit(code)  # 4
@@ -66,26 +65,14 @@ def set_environment(context: RunContext) -> None:
         os.environ["GITFLOWRUN_NAMESPACE"] = context.namespace
 
 
-def _complain() -> None:
-    """Write a failure of the package itself, or of the repository, to the task's log."""
-    import traceback
-
-    traceback.print_exc(file=sys.stderr)
-
-
 def serve(flow_cls: type[FlowSpec]) -> NoReturn:
     """Run the task that the socket named in the environment brings, in this fresh interpreter, and end it."""
     process.ParentDeathSignal(os.getppid()).set()
     channel = Channel.from_fd(int(os.environ.pop(process.TASK_FD)))
-    context, launch = _message(channel), _message(channel)
+    (context, _), (launch, _) = channel.receive(), channel.receive()
     if not isinstance(context, RunContext) or not isinstance(launch, Launch):
         os._exit(1)  # the scheduler is gone
     process.prefer_as_oom_victim()
     process.prepare_output()
     set_environment(context)
     run_task(TaskRunner(flow_cls, context), launch, channel, os.dup(1), os.dup(2))
-
-
-def _message(channel: Channel) -> Message | None:
-    received = channel.receive()
-    return None if received is None else parse(received.body)

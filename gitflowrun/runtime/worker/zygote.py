@@ -35,7 +35,7 @@ import select
 import signal
 import sys
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from gitflowrun import limits
 from gitflowrun.artifacts import codecs
@@ -53,6 +53,7 @@ from gitflowrun.runtime.ipc.messages import (
     Launch,
     LaunchFailed,
     LaunchItem,
+    Message,
     Parent,
     RunContext,
     encode,
@@ -62,23 +63,9 @@ from gitflowrun.runtime.worker.task import TaskRunner
 from gitflowrun.runtime.worker.task_process import run_task, set_environment
 
 if TYPE_CHECKING:
-    from typing import NoReturn
+    from gitflowrun.runtime.ipc.channel import Channel
 
-    from gitflowrun.runtime.ipc.channel import Channel, Received
-    from gitflowrun.runtime.ipc.messages import Message
-
-_ALWAYS = (
-    "gitflowrun.flow.execute",
-    "gitflowrun.flow.task_state",
-    "gitflowrun.flow.merge",
-)
-_FOR_MANY = ("gitflowrun.artifacts.codecs.pickle",)
-_WITH = {
-    "numpy": ("gitflowrun.artifacts.codecs.numpy",),
-    "pandas": ("gitflowrun.artifacts.codecs.pandas",),
-    "polars": ("gitflowrun.artifacts.codecs.polars",),
-    "pyarrow": ("gitflowrun.artifacts.codecs.arrow",),
-}
+_CODECS = {"numpy": "numpy", "pandas": "pandas", "polars": "polars", "pyarrow": "arrow"}
 _SAMPLE = ({"a": [1, 2.5, None, True, b"b", (1 << 70, {2})]}, "text", b"bytes")
 
 
@@ -113,12 +100,12 @@ def warm_up(rounds: int) -> None:
     Args:
         rounds: How often a task is run: once for a few tasks, more often for many of one step.
     """
-    names = [name for library, more in _WITH.items() if library in sys.modules for name in more]
-    for name in (*_ALWAYS, *(_FOR_MANY if rounds > 1 else ()), *names):
-        try:
-            importlib.import_module(name)
-        except ImportError:
-            continue
+    used = [codec for library, codec in _CODECS.items() if library in sys.modules]
+    if rounds > 1:
+        used.append("pickle")
+    for name in ("flow.merge", *(f"artifacts.codecs.{codec}" for codec in used)):
+        with contextlib.suppress(ImportError):
+            importlib.import_module(f"gitflowrun.{name}")
     for value in _SAMPLE:
         made = codecs.encode(value)
         codecs.decode(made.codec, made.payload(), trusted=True)
@@ -138,7 +125,7 @@ def warm_up(rounds: int) -> None:
     for parent, record in zip((parameters, start), records, strict=True):
         runner.keep_record(parent, record)
     frames = (ForeachFrame("start", "items", 2, 0, "1"),)
-    launch = Launch(1, TaskName("work", "2"), 0, False, frames, (start,))  # noqa: FBT003
+    launch = Launch(1, TaskName("work", "2"), 0, frames, (start,))
     for _ in range(rounds):
         found = _sent(launch)
         assert isinstance(found, Launch)
@@ -217,18 +204,16 @@ class _Zygote:
                 if datagram[0] == _LAUNCH_ITEM:
                     self._fork(LAUNCH_ITEM.unpack_from(datagram)[1], fds, datagram)
                 else:
-                    self._obey(read_datagram(datagram, fds))
+                    self._obey(*read_datagram(datagram, fds))
 
-    def _obey(self, received: Received) -> None:
-        message = parse(received.body)
+    def _obey(self, message: Message, fds: tuple[int, ...]) -> None:
         if isinstance(message, Launch):
             self._last = message
             assert self._runner is not None
-            with contextlib.suppress(
-                Exception
-            ):  # the child meets the same error, and can explain it
+            # The child meets the same error, and can explain it.
+            with contextlib.suppress(Exception):
                 self._runner.look_ahead(message)
-            self._fork(message.serial, received.fds)
+            self._fork(message.serial, fds)
         elif isinstance(message, Kill):
             self._signal(message)
         elif isinstance(message, RunContext):
@@ -247,7 +232,7 @@ class _Zygote:
         try:
             pid = os.fork()
         except OSError as error:
-            self._channel.send(encode(LaunchFailed(serial, str(error))))
+            self._channel.send(LaunchFailed(serial, str(error)))
         else:
             if not pid:
                 self._become(fds, item)

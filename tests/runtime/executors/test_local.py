@@ -16,9 +16,9 @@ def test_an_interpreter_that_cannot_be_started_is_reported() -> None:
     """A command that is not there is a launch that was not made."""
     loop = EventLoop()
     messages: list[Message] = []
-    executor = FreshExecutor(loop, ("/nowhere/python", "f.py"), messages.append, {})
-    executor.begin(RunContext(*[None] * 14))  # type: ignore[arg-type]
-    executor.launch(Launch(1, None, 0, False, (), ()), 1, 2)  # type: ignore[arg-type]  # noqa: FBT003
+    context = RunContext(*[None] * 14)  # type: ignore[arg-type]
+    executor = FreshExecutor(loop, ("/nowhere/python", "f.py"), messages.append, context)
+    executor.launch(Launch(1, None, 0, (), ()), 1, 2)  # type: ignore[arg-type]
     loop.turn()
     assert isinstance(messages[0], LaunchFailed)
     assert "No such file" in messages[0].reason

@@ -6,7 +6,6 @@ import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -18,12 +17,11 @@ from gitflowrun.git.objects import NULL_OID
 from gitflowrun.names import Digest, RunId, TaskName
 from gitflowrun.runs.records import ForeachFrame, RunIdentity, Transition
 from gitflowrun.runtime.ipc import messages
-from gitflowrun.runtime.ipc.channel import Channel, Received, channel_pair
+from gitflowrun.runtime.ipc.channel import Channel, channel_pair
 from gitflowrun.runtime.ipc.request import RunKind, RunRequest
 from gitflowrun.settings import Isolation
 
 TASK = TaskName("train", "3")
-IS_JOIN = True
 RUN = RunIdentity("F", RunId("12"), NULL_OID)
 PARENT = messages.Parent(TASK, NULL_OID)
 DIGEST = Digest(bytes(32))
@@ -48,8 +46,8 @@ EXAMPLES: list[messages.Message] = [
     messages.RunContext(RUN, None, "a", None, ("t",), "/o", "/i", "/g", "safe", frozenset({"a/1"}),
                    9, ".", {"random": 1}, PARENT),
     messages.RunContext(RUN, RUN, "ada", "user:ada", (), "/o", "/i", "/g", "fast", frozenset(), 5, "/tmp", {}, PARENT),
-    messages.Launch(7, TASK, 1, IS_JOIN, (ForeachFrame("s", "xs", 3, 1, "b"),), (PARENT, PARENT)),
-    messages.Launch(0, TASK, 0, not IS_JOIN, (), ()),
+    messages.Launch(7, TASK, 1, (ForeachFrame("s", "xs", 3, 1, "b"),), (PARENT, PARENT)),
+    messages.Launch(0, TASK, 0, (), ()),
     messages.LaunchItem(8, 4, 1, "bé"),
     messages.Kill(7, 9),
     messages.Started(7, 100),
@@ -71,22 +69,22 @@ def ends() -> Iterator[tuple[Channel, Channel]]:
     other.close()
 
 
-def _body(received: Received | None) -> list[Any]:
-    assert received is not None
-    return received.body
+def _sized(number: int, size: int) -> messages.LaunchFailed:
+    """A message of so many bytes and two-byte letters."""
+    return messages.LaunchFailed(number, "é" * (size // 4) + "x" * (size // 2))
 
 
 def test_messages_arrive_whole_and_in_order(ends: tuple[Channel, Channel]) -> None:
     """Small and large messages keep their order and their bytes."""
-    bodies: list[list[Any]] = [["a", 1], ["b", b"x" * 300_000], ["c"], ["d", "é" * 70_000]]
+    sent = [_sized(number, size) for number, size in enumerate((1, 300_000, 0, 140_000))]
 
     def send() -> None:
-        for body in bodies:
-            ends[0].send(body)
+        for message in sent:
+            ends[0].send(message)
 
     sender = threading.Thread(target=send)
     sender.start()
-    assert [_body(ends[1].receive()) for _ in bodies] == bodies
+    assert [ends[1].receive() for _ in sent] == [(message, ()) for message in sent]
     sender.join()
 
 
@@ -94,26 +92,25 @@ def test_open_files_travel_with_their_message(ends: tuple[Channel, Channel]) -> 
     """Descriptors arrive with the message they were sent with, also with a large one."""
     for size in (10, 200_000):
         reading, writing = os.pipe()
-        ends[0].send(["take", b"x" * size], (writing,))
-        ends[0].send(["next"])
+        ends[0].send(_sized(1, size), (writing,))
+        ends[0].send(_sized(2, 0))
         os.close(writing)
-        received = ends[1].receive()
-        assert received is not None
-        os.write(received.fds[0], b"hello")
-        os.close(received.fds[0])
+        message, (fd,) = ends[1].receive()
+        assert message == _sized(1, size)
+        os.write(fd, b"hello")
+        os.close(fd)
         assert os.read(reading, 10) == b"hello"
         assert os.read(reading, 10) == b""
         os.close(reading)
-        following = ends[1].receive()
-        assert following == Received(["next"])
+        assert ends[1].receive() == (_sized(2, 0), ())
 
 
 def test_the_end_is_none(ends: tuple[Channel, Channel]) -> None:
     """A closed other end is the end of the channel, not an error."""
-    ends[0].send(["last"])
+    ends[0].send(_sized(1, 0))
     ends[0].close()
-    assert _body(ends[1].receive()) == ["last"]
-    assert ends[1].receive() is None
+    assert ends[1].receive() == (_sized(1, 0), ())
+    assert ends[1].receive() == (None, ())
 
 
 def test_a_channel_that_does_not_block_keeps_what_the_kernel_does_not_take() -> None:
@@ -123,15 +120,15 @@ def test_a_channel_that_does_not_block_keeps_what_the_kernel_does_not_take() -> 
     with pytest.raises(BlockingIOError):
         receiver.receive()
     for number in range(200):
-        sender.send([number, b"x" * 10_000])
+        sender.send(_sized(number, 10_000))
     assert sender.wants_write
-    numbers: list[int] = []
-    while len(numbers) < 200:
+    received: list[messages.Message | None] = []
+    while len(received) < 200:
         try:
-            numbers.append(_body(receiver.receive())[0])
+            received.append(receiver.receive()[0])
         except BlockingIOError:
             sender.flush()
-    assert numbers == list(range(200))
+    assert received == [_sized(number, 10_000) for number in range(200)]
     assert not sender.wants_write
     sender.close()
     receiver.close()
@@ -143,8 +140,8 @@ def test_a_channel_that_does_not_block_keeps_what_the_kernel_does_not_take() -> 
 def test_every_message_survives_the_wire(message: messages.Message) -> None:
     """What is sent is what arrives."""
     one, other = map(Channel, channel_pair())
-    one.send(messages.encode(message))
-    assert messages.parse(_body(other.receive())) == message
+    one.send(message)
+    assert other.receive() == (message, ())
     one.close()
     other.close()
 

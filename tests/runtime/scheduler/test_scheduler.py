@@ -18,7 +18,6 @@ from gitflowrun.runtime.ipc.messages import (
     LaunchFailed,
     Message,
     Result,
-    RunContext,
     Started,
 )
 from gitflowrun.runtime.scheduler.logs import LiveLogs
@@ -38,9 +37,6 @@ class FakeExecutor:
         self.answer = answer
         self.launched: list[Launch] = []
         self.deliver: Callable[[Message], None] = lambda _: None
-
-    def begin(self, begin: RunContext) -> None:
-        """Nothing needs to be known."""
 
     def launch(self, launch: Launch, stdout: int, stderr: int) -> None:
         """Answer in the next turn."""
