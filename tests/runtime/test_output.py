@@ -66,7 +66,7 @@ def test_live_logs_come_and_go(repo: GitRepo) -> None:
     run, opened = make_run(repo), open_repo(repo)
     log, live = TaskLog(100), LiveLogs(opened, run)
     assert live_output(opened, run, TASK, "stdout") is None
-    log.feed("stdout", b"before\n")
+    log.feed("stdout", b"before\n", 1.0)
     live.begin(TASK, log)
     live.add(TASK, "stdout", b"after\n")
     assert live_output(opened, run, TASK, "stdout") == b"before\nafter\n"

@@ -99,19 +99,14 @@ def _openblas_threads() -> int:
     import ctypes
 
     count = 0
-    for path in {path for path in _mapped_files() if "openblas" in os.path.basename(path)}:  # noqa: PTH119
+    lines = _read("/proc/self/maps").splitlines()
+    mapped = {"/" + line.partition("/")[2] for line in lines}
+    for path in (path for path in mapped if "openblas" in os.path.basename(path)):  # noqa: PTH119
         with contextlib.suppress(OSError):
             library = ctypes.CDLL(path)
             counter = next((name for name in _COUNTERS if hasattr(library, name)), None)
             count += max(getattr(library, counter)() - 1, 0) if counter else 0
     return count
-
-
-def _mapped_files() -> Iterator[str]:
-    for line in _read("/proc/self/maps").splitlines():
-        path = line.partition("/")[2]
-        if path:
-            yield "/" + path
 
 
 def _open_accelerator() -> str | None:
@@ -270,7 +265,10 @@ class Launcher:
             if isinstance(message, RunFinished):
                 return message.code
             if isinstance(message, RunRefused):
-                raise _error_of(message)
+                kind: type[errors.GitflowrunError] = getattr(
+                    errors, message.error, errors.GitflowrunError
+                )
+                raise kind(message.message, hint=message.hint)
             if isinstance(message, InheritedParameters):
                 channel.send(store(message.names))
             elif isinstance(message, RunContext):  # the run is inline
@@ -333,9 +331,3 @@ def _hash_seed() -> str:
     if not sys.flags.hash_randomization:
         return "0"
     return os.environ.get("PYTHONHASHSEED") or "random"
-
-
-def _error_of(refused: RunRefused) -> errors.GitflowrunError:
-    kind = getattr(errors, refused.error, errors.GitflowrunError)
-    error: errors.GitflowrunError = kind(refused.message, hint=refused.hint)
-    return error

@@ -10,6 +10,7 @@ The scheduler makes the run's `_parameters` task of the result: no process is st
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -51,17 +52,16 @@ def store_parameters(
         RepositoryError: nothing can be written.
     """
     from gitflowrun.flow.members import constants, parameters_of
+    from gitflowrun.flow.parameter_values import resolve
 
     started = time.time()
     parameters = parameters_of(flow_cls)
     inherited = tuple(name for name in parameters if name in origin and name not in given)
-    values = {
-        name: value
-        for name, value in _resolve(
-            flow_cls, repository, {**dict.fromkeys(inherited), **given}
-        ).items()
-        if name not in inherited
-    }
+    user = user_name(repository.settings, os.environ)
+    known = {**dict.fromkeys(inherited), **given}
+    values = resolve(flow_cls, known, username=user, logger=_log)
+    for name in inherited:
+        del values[name]
     encoded = {name: _encode(f"constant {name!r}", it) for name, it in constants(flow_cls).items()}
     encoded |= {
         name: _encode(f"parameter {parameters[name].name!r}", it) for name, it in values.items()
@@ -76,15 +76,6 @@ def store_parameters(
         started,
         time.time(),
     )
-
-
-def _resolve(
-    flow_cls: type[FlowSpec], repository: Repository, given: Mapping[str, object]
-) -> dict[str, Any]:
-    from gitflowrun.flow.parameter_values import resolve
-
-    user = user_name(repository.settings, os.environ)
-    return resolve(flow_cls, given, username=user, logger=_log)
 
 
 def _encode(what: str, value: Any) -> Encoded:
@@ -124,13 +115,10 @@ def _log(*words: object, **_options: object) -> None:
 
 def _text(value: object) -> str:
     """A parameter's value as people read it."""
-    if isinstance(value, str):
-        return value[: limits.PARAMETER_TEXT]
+    text = str(value)
     if isinstance(value, list | dict | bool) or value is None:
         import json
 
-        try:
-            return json.dumps(value, ensure_ascii=False)[: limits.PARAMETER_TEXT]
-        except (TypeError, ValueError):
-            pass
-    return str(value)[: limits.PARAMETER_TEXT]
+        with contextlib.suppress(TypeError, ValueError):
+            text = json.dumps(value, ensure_ascii=False)
+    return text[: limits.PARAMETER_TEXT]

@@ -9,7 +9,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from gitflowrun import limits
@@ -71,15 +71,20 @@ class TaskAttempt:
         self._on_output = on_output
         self._pipes: dict[int, str] = {}
 
-    def open_pipes(self) -> tuple[int, int]:
-        """Make the pipes of its output; the ends to write to, which the caller closes."""
-        ends = []
-        for stream in (STDOUT, STDERR):
-            reading, writing = os.pipe()
-            os.set_blocking(reading, False)
-            self._pipes[reading] = stream
-            ends.append(writing)
-        return ends[0], ends[1]
+    @contextlib.contextmanager
+    def pipes(self) -> Iterator[list[int]]:
+        """Make the pipes of its output; the ends to write to are open while it lasts."""
+        ends: list[int] = []
+        try:
+            for stream in (STDOUT, STDERR):
+                reading, writing = os.pipe()
+                ends.append(writing)
+                self._pipes[reading] = stream
+                os.set_blocking(reading, False)
+            yield ends
+        finally:
+            for fd in ends:
+                os.close(fd)
 
     def begin(self, pid: int) -> None:
         """Its process runs: read what it writes from now on, so that no line comes before its start."""
@@ -98,7 +103,7 @@ class TaskAttempt:
             self._close(fd)
 
     def _take(self, stream: str, data: bytes) -> None:
-        self._on_output(self, stream, data, self.log.feed(stream, data))
+        self._on_output(self, stream, data, self.log.feed(stream, data, time.time()))
 
     def _close(self, fd: int) -> None:
         self._loop.forget(fd)

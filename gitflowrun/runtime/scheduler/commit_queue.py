@@ -12,31 +12,18 @@ from typing import TYPE_CHECKING
 from gitflowrun import limits
 from gitflowrun.runs.records import TaskRecord
 from gitflowrun.runs.trees import FinishedTask, task_blob
-from gitflowrun.runtime.ipc.events import ForeachSplit, TaskEnded
+from gitflowrun.runtime.ipc.events import Event, ForeachSplit, TaskEnded
 from gitflowrun.runtime.ipc.messages import Parent
 from gitflowrun.runtime.scheduler.resume import SPLIT_VALUES
-from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gitflowrun.names import TaskName
     from gitflowrun.runs.commit_message import Status
     from gitflowrun.runs.write import RunWriter
     from gitflowrun.runtime.ipc.event_loop import EventLoop
-    from gitflowrun.runtime.ipc.events import Event
     from gitflowrun.runtime.scheduler.attempt import TaskAttempt
     from gitflowrun.runtime.scheduler.logs import LiveLogs
-
-
-@frozen
-class _Waiting:
-    """A task that waits for its commit."""
-
-    task: FinishedTask
-    pid: int
-    is_success: bool
-    is_live: bool
 
 
 class CommitQueue:
@@ -55,7 +42,8 @@ class CommitQueue:
         self._loop = loop
         self._writer = writer
         self._live = live
-        self._entries: list[_Waiting] = []
+        # With each task its process' number, and whether it has live logs.
+        self._entries: list[tuple[FinishedTask, int, bool]] = []
         self._output = 0
         self._committed = time.monotonic()
         self.finished = 0
@@ -79,38 +67,31 @@ class CommitQueue:
         pause = max(limits.COMMIT_INTERVAL, limits.COMMIT_SHARE * self._writer.last_commit_cost)
         return self._committed + pause - time.monotonic()
 
-    def add(self, attempt: TaskAttempt, *, is_success: bool) -> tuple[TaskRecord, Parent]:
-        """Add a task that has ended.
+    def add(self, attempt: TaskAttempt) -> tuple[TaskRecord, Parent]:
+        """Add a task whose last attempt has ended.
 
         Returns:
             Its record, and the task as those that follow it refer to it.
         """
         job, result, log = attempt.job, attempt.result, attempt.log
+        values = result.split_values if result else ()
         record = TaskRecord(
             name=job.name,
             run=self._writer.identity,
             parents=tuple(parent.name for parent in job.planned.parents),
             attempts=tuple(job.attempts),
             frames=job.planned.frames,
-            transition=result.transition if result and is_success else None,
+            transition=result.transition if result and job.attempts[-1].ok else None,
             artifacts=result.artifacts if result else {},
-            extra={SPLIT_VALUES: list(result.split_values)}
-            if result and result.split_values
-            else {},
+            extra={SPLIT_VALUES: list(values)} if values else {},
         )
         oid, blob = task_blob(record)
-        task = FinishedTask(
-            record,
-            result.inline if result else {},
-            log.output("stdout"),
-            log.output("stderr"),
-            log.times(),
-            result.packs if result else (),
-            blob,
-        )
+        inline, packs = (result.inline, result.packs) if result else ({}, ())
+        output = log.output("stdout"), log.output("stderr"), log.times()
+        task = FinishedTask(record, inline, *output, packs, blob)
         if not self._entries:
-            self._loop.after(max(self._wait(), 0), _look_again)
-        self._entries.append(_Waiting(task, attempt.pid, is_success, attempt.is_live))
+            self._loop.after(max(self._wait(), 0), lambda: None)  # that the loop turns is enough
+        self._entries.append((task, attempt.pid, attempt.is_live))
         self._output += log.size
         return record, Parent(job.name, oid)
 
@@ -123,25 +104,20 @@ class CommitQueue:
         if not self._entries and self._writer.status is status:
             return
         entries, self._entries, self._output = self._entries, [], 0
-        self._writer.commit([entry.task for entry in entries], status=status)
+        self._writer.commit([task for task, _, _ in entries], status=status)
         self._committed = time.monotonic()
-        for entry in entries:
-            name = entry.task.record.name
-            if entry.is_live:
-                self._live.drop(name)
-            if entry.is_success:
+        for task, pid, is_live in entries:
+            record = task.record
+            if is_live:
+                self._live.drop(record.name)
+            if record.ok:
                 self.finished += 1
-                yield from _announce(name, entry)
+                yield from _announce(record, pid)
 
 
-def _announce(name: TaskName, entry: _Waiting) -> Iterator[Event]:
-    record = entry.task.record
+def _announce(record: TaskRecord, pid: int) -> Iterator[Event]:
     jump, last = record.transition, record.attempts[-1]
     if jump is not None and jump.foreach is not None:
-        yield ForeachSplit(name, entry.pid, jump.targets[0], jump.num_splits or 0)
+        yield ForeachSplit(record.name, pid, jump.targets[0], jump.num_splits or 0)
     seconds = last.finished - last.started
-    yield TaskEnded(name, entry.pid, ok=True, attempt=last.number, seconds=seconds)
-
-
-def _look_again() -> None:
-    """Do nothing: that the loop turns is enough."""
+    yield TaskEnded(record.name, pid, ok=True, attempt=last.number, seconds=seconds)

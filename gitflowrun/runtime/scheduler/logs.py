@@ -40,7 +40,7 @@ class _Stream:
         self._partial = b""
         self._is_full = False
 
-    def feed(self, data: bytes, now: float) -> list[bytes]:
+    def feed(self, data: bytes, now: float) -> list[str]:
         """Add what was written; the lines it completes."""
         self._keep(data, now)
         lines = (self._partial + data).split(b"\n") if self._partial else data.split(b"\n")
@@ -48,13 +48,11 @@ class _Stream:
         if len(self._partial) > limits.LONGEST_LINE:
             lines.append(self._partial)
             self._partial = b""
-        return lines
+        return [line.decode(errors="replace") for line in lines]
 
-    def end(self) -> list[bytes]:
+    def end(self) -> list[str]:
         """The last line, where nothing ended it."""
-        lines = [self._partial] if self._partial else []
-        self._partial = b""
-        return lines
+        return [self._partial.decode(errors="replace")] if self._partial else []
 
     def say(self, line: bytes, now: float) -> None:
         """Add a line of the scheduler's, whatever the limit."""
@@ -88,19 +86,17 @@ class TaskLog:
     def __init__(self, limit: int) -> None:
         self._streams = {STDOUT: _Stream(limit), STDERR: _Stream(limit)}
 
-    def feed(self, stream: str, data: bytes, now: float | None = None) -> list[str]:
+    def feed(self, stream: str, data: bytes, now: float) -> list[str]:
         """Add what the task wrote to a stream; the lines it completes, as text."""
-        lines = self._streams[stream].feed(data, time.time() if now is None else now)
-        return [line.decode(errors="replace") for line in lines]
+        return self._streams[stream].feed(data, now)
 
     def end(self, stream: str) -> list[str]:
-        """The last line of a stream, where nothing ended it."""
-        return [line.decode(errors="replace") for line in self._streams[stream].end()]
+        """The last line of a stream, which is closed, where nothing ended it."""
+        return self._streams[stream].end()
 
-    def say(self, text: str, now: float | None = None) -> None:
+    def say(self, text: str, now: float) -> None:
         """Add a line of the scheduler's to the task's standard error."""
-        line = text.encode(errors="replace")
-        self._streams[STDERR].say(line, time.time() if now is None else now)
+        self._streams[STDERR].say(text.encode(errors="replace"), now)
 
     def output(self, stream: str) -> bytes:
         """What is kept of a stream."""

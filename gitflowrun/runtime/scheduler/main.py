@@ -170,21 +170,17 @@ class _NewRun:
     ) -> list[FinishedTask]:
         """The tasks that the run begins with: its own `_parameters`, or all that it adopts."""
         if stored is not None:
-            return [self._own_parameters(stored, writer.identity)]
+            return [run_info.parameters_task(writer.identity, stored, self.inherited)]
         if self.origin is not None:
             writer.adopt(self.origin, adopted)
         return []
-
-    def _own_parameters(self, stored: StoredParameters, identity: RunIdentity) -> FinishedTask:
-        inherited = self.inherited.record.artifacts if self.inherited else {}
-        return run_info.parameters_task(identity, stored, inherited)
 
     def _parameters(self, stored: StoredParameters | None, identity: RunIdentity) -> Parent:
         """The run's `_parameters` task, as its tasks refer to it."""
         if stored is None:
             assert self.inherited is not None
             return Parent(self.inherited.name, self.inherited.task_blob)
-        own = self._own_parameters(stored, identity).record
+        own = run_info.parameters_task(identity, stored, self.inherited).record
         return Parent(own.name, task_blob(own)[0])
 
     def context(

@@ -13,7 +13,7 @@ their ids; new ones are numbered after the origin's highest.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gitflowrun.errors import CorruptRecord, NotFound
 from gitflowrun.names import PARAMETERS_STEP, TaskName
@@ -23,14 +23,11 @@ from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from typing import Any
 
     from gitflowrun.runs.read import StoredRun, StoredTask
     from gitflowrun.runs.records import RunIdentity, TaskRecord, Transition
     from gitflowrun.runs.runs import RunStore
     from gitflowrun.runtime.scheduler.plan import Plan, PlannedTask
-
-__all__ = ["SPLIT_VALUES", "Adoption", "Parent", "adopt", "find_origin", "parameters_task"]
 
 SPLIT_VALUES = "split_values"
 """Field of a task record: the items of its foreach as text, for the frames of tasks that run later."""

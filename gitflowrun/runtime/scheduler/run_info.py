@@ -8,9 +8,9 @@ packages are read from the names of `*.dist-info` directories (0.3 ms; `importli
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
-import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from gitflowrun._version import __version__
 from gitflowrun.artifacts.digest import digest
 from gitflowrun.errors import UsageError
 from gitflowrun.names import PARAMETERS_STEP, TaskName
-from gitflowrun.runs.records import Attempt, RunInfo, RunOrigin, TaskRecord
+from gitflowrun.runs.records import Attempt, RunIdentity, RunInfo, RunOrigin, TaskRecord
 from gitflowrun.runs.trees import FinishedTask
 from gitflowrun.runtime.executors.local import fresh_hash_seed
 from gitflowrun.settings import Isolation
@@ -27,10 +27,8 @@ from gitflowrun.settings import Isolation
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from gitflowrun.artifacts.reference import ArtifactRef
     from gitflowrun.git.repository import Repository
-    from gitflowrun.runs.read import StoredRun
-    from gitflowrun.runs.records import RunIdentity
+    from gitflowrun.runs.read import StoredRun, StoredTask
     from gitflowrun.runtime.ipc.messages import StartRun, StoredParameters
 
 ALLOWED = (
@@ -77,15 +75,12 @@ def installed_packages(path: Iterable[str]) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for folder in path:
-        try:
-            names = [
-                entry.name for entry in os.scandir(folder) if entry.name.endswith(".dist-info")
-            ]
-        except OSError:
-            continue
+        names: list[str] = []
+        with contextlib.suppress(OSError):
+            names = os.listdir(folder)  # noqa: PTH208  (half the time of pathlib's)
         for name in names:
             package, _, version = name.removesuffix(".dist-info").rpartition("-")
-            if package and package not in found:
+            if name.endswith(".dist-info") and package and package not in found:
                 found[package] = version + _direct_url(f"{folder}/{name}/direct_url.json")
     return dict(sorted(found.items(), key=lambda item: item[0].lower()))
 
@@ -113,13 +108,10 @@ def environment_variables(environ: Mapping[str, str], more: Iterable[str] = ()) 
 
 def lock_files(top: Path | None) -> dict[str, str]:
     """BLAKE3 of the files at a work tree's top that pin or name its dependencies."""
-    found = {}
-    for name in _LOCK_FILES if top else ():
-        try:
-            content = (top or Path()).joinpath(name).read_bytes()
-        except OSError:
-            continue
-        found[name] = str(digest(content))
+    found: dict[str, str] = {}
+    for path in (top / name for name in _LOCK_FILES) if top else ():
+        with contextlib.suppress(OSError):
+            found[path.name] = str(digest(path.read_bytes()))
     return found
 
 
@@ -136,11 +128,6 @@ def machine() -> dict[str, Any]:
         "implementation": sys.implementation.name,
         "executable": sys.executable,
     }
-
-
-def host() -> str:
-    """This machine's name."""
-    return socket.gethostname()
 
 
 def _processor() -> str:
@@ -175,7 +162,7 @@ def describe(
     return RunInfo(
         flow=start.flow,
         user=user,
-        host=socket.gethostname(),
+        host=os.uname().nodename,
         versions={"gitflowrun": __version__, "metaflow": METAFLOW_LEVEL, "python": python},
         parameters={**(origin.info.parameters if origin else {}), **texts},
         git=_remote(repo),
@@ -194,20 +181,21 @@ def describe(
 
 
 def parameters_task(
-    run: RunIdentity, stored: StoredParameters, origin: Mapping[str, ArtifactRef]
+    run: RunIdentity, stored: StoredParameters, origin: StoredTask | None
 ) -> FinishedTask:
     """The `_parameters` task of a run.
 
     Args:
         run: The run.
         stored: Its parameters, stored already.
-        origin: The artifacts of the `_parameters` task of a clone's origin.
+        origin: The `_parameters` task of a clone's origin.
     """
+    inherited = origin.record.artifacts if origin else {}
     record = TaskRecord(
         name=TaskName(PARAMETERS_STEP, "0"),
         run=run,
         attempts=(Attempt(0, stored.started, stored.finished, ok=True),),
-        artifacts={**{name: origin[name] for name in stored.inherited}, **stored.artifacts},
+        artifacts={**{name: inherited[name] for name in stored.inherited}, **stored.artifacts},
     )
     return FinishedTask(record, stored.inline, packs=stored.packs)
 

@@ -16,7 +16,6 @@ commit says how the run ended.
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from collections import Counter, deque
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
     from gitflowrun.runtime.scheduler.plan import Plan
 
 _KILLED = "[KILLED BY ORCHESTRATOR]"
+_OVER = "killed because the run was over"
 
 
 @frozen
@@ -166,26 +166,18 @@ class Scheduler:
     def _launch(self, job: Job) -> None:
         self._serial += 1
         attempt = TaskAttempt(self._loop, job, self._serial, self._rules.max_log_size, self._output)
-        try:
-            stdout, stderr = attempt.open_pipes()
-        except OSError as error:  # no descriptor is left
-            attempt.drain()
-            self._postpone(job, error.strerror or str(error))
-            return
+        planned, number = job.planned, len(job.attempts)
+        launch = Launch(self._serial, job.name, number, planned.frames, planned.parents)
         self._running[self._serial] = attempt
         try:
-            planned, number = job.planned, len(job.attempts)
-            launch = Launch(self._serial, job.name, number, planned.frames, planned.parents)
-            self._executor.launch(launch, stdout, stderr)
-        except OSError as error:
+            with attempt.pipes() as (stdout, stderr):
+                self._executor.launch(launch, stdout, stderr)
+        except OSError as error:  # no descriptor or no process is left
             self._retire(attempt)
             self._postpone(job, error.strerror or str(error))
-            return
-        finally:
-            os.close(stdout)
-            os.close(stderr)
-        attempt.timer = self._loop.after(limits.LIVE_AFTER, lambda: self._go_live(attempt))
-        self._is_changed = True
+        else:
+            attempt.timer = self._loop.after(limits.LIVE_AFTER, lambda: self._go_live(attempt))
+            self._is_changed = True
 
     # ---- messages ----
 
@@ -254,8 +246,8 @@ class Scheduler:
 
     def _say(self, attempt: TaskAttempt, text: str) -> None:
         """Add a line to a task's log, and show it."""
-        attempt.log.say(text)
         now = time.time()
+        attempt.log.say(text, now)
         line = events.TaskLine(attempt.job.name, attempt.pid, "stderr", text, now, system=True)
         self._notify(line)
 
@@ -289,13 +281,13 @@ class Scheduler:
                 error=error,
             )
         )  # fmt: skip
-        self._queue.add(attempt, is_success=False)
+        self._queue.add(attempt)
         self.stop(Status.FAILED, f"step {job.name.step!r} (task {job.name.task}) failed: {error}")
 
     def _succeed(self, attempt: TaskAttempt, exited: Exited) -> None:
         job = attempt.job
         job.attempts.append(attempt.record(exited, None))
-        record, done = self._queue.add(attempt, is_success=True)
+        record, done = self._queue.add(attempt)
         values = attempt.result.split_values if attempt.result else ()
         try:
             self._plan.finish(job.planned, done, record.transition, values)
@@ -333,9 +325,7 @@ class Scheduler:
             if self._running:
                 self._loop.after(limits.GRACE, self._ask_to_end)
         if number is not None:
-            for attempt in self._running.values():
-                attempt.killed = attempt.killed or "interrupted"
-                self._executor.kill(attempt.serial, number)
+            self._signal(number, "interrupted")
 
     def interrupt(self, number: int) -> None:
         """Interrupt all tasks; kill them at the second time."""
@@ -347,19 +337,22 @@ class Scheduler:
 
     def _ask_to_end(self) -> None:
         for attempt in self._running.values():
-            attempt.killed = attempt.killed or "killed because the run was over"
             self._say(attempt, _KILLED)
-            self._executor.kill(attempt.serial, signal.SIGTERM)
+        self._signal(signal.SIGTERM, _OVER)
         self._loop.after(limits.LAST_GRACE, self._kill)
 
     def _kill(self) -> None:
         """Kill what runs; stop waiting for what does not die."""
-        for attempt in self._running.values():
-            attempt.killed = attempt.killed or "killed because the run was over"
-            self._executor.kill(attempt.serial, signal.SIGKILL)
+        self._signal(signal.SIGKILL, _OVER)
         if not self._is_killing:
             self._is_killing = True
             self._loop.after(2 * limits.LAST_GRACE, self._abandon)
+
+    def _signal(self, number: int, reason: str) -> None:
+        """Signal all tasks that run, each of which then ends for the first reason it was given."""
+        for attempt in self._running.values():
+            attempt.killed = attempt.killed or reason
+            self._executor.kill(attempt.serial, number)
 
     def _abandon(self) -> None:
         for attempt in list(self._running.values()):

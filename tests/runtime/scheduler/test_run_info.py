@@ -8,7 +8,6 @@ import pytest
 
 from gitflowrun.runtime.scheduler.run_info import (
     environment_variables,
-    host,
     installed_packages,
     lock_files,
     machine,
@@ -86,4 +85,3 @@ def test_the_machine() -> None:
     assert found["cores"] > 0
     assert found["memory"] > 0
     assert found["cpu"]
-    assert host()
