@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun import msgpack
-from gitflowrun.client.metaflow_names import info_dict, record_dict
+from gitflowrun.client.metaflow_names import info_dict
 from gitflowrun.client.repository import Source
 from gitflowrun.errors import CorruptRecord, GitflowrunError, RepositoryError
 from gitflowrun.limits import MAX_INFO_FILE
@@ -46,7 +46,7 @@ def read_info_file() -> dict[str, Any] | None:
     if beside is not None:
         return beside
     stored = _stored()
-    return None if stored is None else info_dict(stored)
+    return None if stored is None else info_dict(stored.info, stored.identity)
 
 
 def _stored() -> StoredRun | None:
@@ -80,6 +80,6 @@ def _read(path: Path) -> dict[str, Any] | None:
         if path.stat().st_size > MAX_INFO_FILE:
             return None
         data = msgpack.unpack(path.read_bytes())
-        return record_dict(INFO.load(data)) if isinstance(data, dict) else None
+        return info_dict(INFO.load(data)) if isinstance(data, dict) else None
     except (CorruptRecord, OSError):
         return None

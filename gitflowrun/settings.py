@@ -67,6 +67,16 @@ def parse_size(text: str) -> int:
     return int(match[1]) * _UNITS[match[2].lower()]
 
 
+def format_size(count: int) -> str:
+    """A number of bytes: `812 B`, `14.2 KiB`, `3.0 GiB`."""
+    if count < 1024:  # noqa: PLR2004  (the unit's own definition)
+        return f"{count} B"
+    value, units = count / 1024, "KMGTPE"
+    while value >= 1023.95 and len(units) > 1:  # noqa: PLR2004  (what rounds to 1024.0)
+        value, units = value / 1024, units[1:]
+    return f"{value:.1f} {units[0]}iB"
+
+
 def user_name(settings: Settings, environ: Mapping[str, str]) -> str:
     """Who runs: the setting, METAFLOW_USER, the login name; never fails, `root` is a name too."""
     names = [settings.user, *(environ.get(variable) for variable in _USER_VARIABLES)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gitflowrun.errors import UsageError
-from gitflowrun.settings import Durability, Isolation, Settings, parse_size
+from gitflowrun.settings import Durability, Isolation, Settings, format_size, parse_size
 
 
 def test_defaults() -> None:
@@ -47,3 +47,19 @@ def test_a_wrong_value_names_its_setting(key: str, value: str) -> None:
 def test_sizes(text: str, size: int) -> None:
     """Sizes are written as git writes them."""
     assert parse_size(text) == size
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1024, "1.0 KiB"),
+        (1024 * 1024 - 1, "1.0 MiB"),
+        (5 << 30, "5.0 GiB"),
+        (1 << 70, "1024.0 EiB"),
+    ],
+)
+def test_sizes_use_binary_units(count: int, words: str) -> None:
+    """Sizes are named in the largest binary unit."""
+    assert format_size(count) == words

@@ -61,22 +61,14 @@ class DataArtifact(TaskPart):
         return as_exception(value) if self.id == "_exception" else value
 
     def _load(self, ref: ArtifactRef) -> Any:
-        from gitflowrun.artifacts.codecs import is_safe
-
-        artifacts = self._source.artifacts
-        if is_safe(ref.codec):
-            # Most values need nobody's trust. One that names a class does, if that must be imported first.
-            try:
-                return artifacts.load(ref, trusted=False)
-            except UntrustedArtifact:
-                if not self._is_trusted(ref):
-                    raise
-                return artifacts.load(ref, trusted=True)
-        return artifacts.load(ref, trusted=self._is_trusted(ref))
-
-    def _is_trusted(self, ref: ArtifactRef) -> bool:
-        task = self._task.stored
-        return self._source.trusts(lambda provenance: provenance.trusts_artifact(task, ref))
+        source, task = self._source, self._task.stored
+        try:
+            # Most values need nobody's trust. A pickle does, and one that names a class that must be imported first.
+            return source.artifacts.load(ref, trusted=False)
+        except UntrustedArtifact:
+            if not source.trusts(lambda provenance: provenance.trusts_artifact(task, ref)):
+                raise
+        return source.artifacts.load(ref, trusted=True)
 
     def open(self) -> BinaryIO:
         """The stored bytes as a file; only what is read is fetched.

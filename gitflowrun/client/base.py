@@ -20,7 +20,7 @@ from gitflowrun.client.run_reader import RunReader, TaskReader
 from gitflowrun.errors import InvalidPathspec, MissingKey, NamespaceMismatch, NotFound
 from gitflowrun.git.objects import Oid
 from gitflowrun.limits import MAX_ATTEMPTS, NAMES_IN_A_HINT
-from gitflowrun.names import Pathspec, RunId, TaskName, nearest
+from gitflowrun.names import Pathspec, RunId, TaskName, did_you_mean
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
@@ -326,10 +326,8 @@ def local_time(seconds: float) -> datetime:
 
 def suggestion(name: str, candidates: list[str]) -> str | None:
     """The hint of a "no such" error: the nearest names, or all of them where they are few."""
-    near = nearest(name, candidates)
-    if near:
-        return f"did you mean {' or '.join(near)}?"
     if not candidates:
         return None
     more = "" if len(candidates) <= NAMES_IN_A_HINT else ", …"
-    return f"there is {', '.join(candidates[:NAMES_IN_A_HINT])}{more}"
+    listed = f"there is {', '.join(candidates[:NAMES_IN_A_HINT])}{more}"
+    return did_you_mean(name, candidates, listed)

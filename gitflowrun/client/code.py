@@ -20,7 +20,8 @@ import os
 import tarfile
 import tempfile
 import unicodedata
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -52,7 +53,7 @@ class HasCode(Protocol):
     """A run or a task."""
 
     @property
-    def code(self) -> MetaflowCode | None:
+    def code(self) -> MetaflowCode:
         """Its code."""
 
 
@@ -84,14 +85,11 @@ class MetaflowCode:
             context: Lines around a change.
 
         Raises:
-            NotFound: the other one has no code.
             MissingObject: a file is not in this repository, and no remote has it.
         """
         from gitflowrun.git.diff import diff_trees
 
         theirs = other if isinstance(other, MetaflowCode) else other.code
-        if theirs is None:
-            raise NotFound(f"{other} has no code")
         return diff_trees(self._source.repo, self._tree, theirs._tree, context=context)  # noqa: SLF001
 
     @property
@@ -103,22 +101,21 @@ class MetaflowCode:
         return str(target)
 
     def _place(self) -> Path:
-        try:
+        with suppress(RepositoryError):
             place = self._source.repo.state("code")
-        except RepositoryError:
-            return _private_directory()
-        return place if os.access(place, os.W_OK) else _private_directory()
+            if os.access(place, os.W_OK):
+                return place
+        return _private_directory()
 
     def _archive(self, target: Path) -> None:
-        with self._writing():
-            handle, name = tempfile.mkstemp(dir=target.parent, prefix=".code-")
-            try:
-                with os.fdopen(handle, "wb") as out:
-                    write_tar(self._source.repo.objects, self._tree, out, trusted=self._trusted)
-                Path(name).replace(target)
-            except BaseException:
-                Path(name).unlink(missing_ok=True)
-                raise
+        with (
+            self._writing(),
+            tempfile.TemporaryDirectory(dir=target.parent, prefix=".code-") as place,
+        ):
+            made = Path(place, target.name)
+            with made.open("xb") as out:
+                write_tar(self._source.repo.objects, self._tree, out, trusted=self._trusted)
+            made.replace(target)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -160,7 +157,7 @@ class MetaflowCode:
     @property
     def info(self) -> dict[str, Any]:
         """What the run's INFO says, by the names that Metaflow uses."""
-        return info_dict(self._stored)
+        return info_dict(self._stored.info, self._stored.identity)
 
     def extract(self) -> tempfile.TemporaryDirectory[str]:
         """Write the code into a temporary directory, which is removed with the returned object.
@@ -206,11 +203,8 @@ def _private_directory() -> Path:
     """Where archives of a repository lie that may only be read: among the user's temporary files."""
     path = Path(tempfile.gettempdir(), f"gitflowrun-{os.getuid()}")
     path.mkdir(mode=0o700, exist_ok=True)
-    if path.lstat().st_uid != os.getuid():
-        return Path(
-            tempfile.mkdtemp()
-        )  # somebody else made it, perhaps to have archives of their choice read
-    return path
+    # Somebody else may have made it, perhaps to have archives of their choice read.
+    return path if path.lstat().st_uid == os.getuid() else Path(tempfile.mkdtemp())
 
 
 @frozen
@@ -291,7 +285,10 @@ def materialise(objects: ObjectStore, tree: Oid, target: Path, *, trusted: bool)
         elif item.is_link:
             links.append(item)
         else:
-            _write_file(path, objects.blob(item.oid), item.permissions)
+            data = objects.blob(item.oid)
+            # Mode `x`, O_EXCL to the kernel, follows no link.
+            with open(path, "xb", opener=partial(os.open, mode=item.permissions)) as file:
+                file.write(data)
     for item in links:
         (target / item.path).symlink_to(os.fsdecode(objects.blob(item.oid)))
 
@@ -310,12 +307,6 @@ def write_tar(objects: ObjectStore, tree: Oid, out: io.BufferedIOBase, *, truste
             else:
                 member.size = len(data)
             archive.addfile(member, io.BytesIO(data))
-
-
-def _write_file(path: Path, data: bytes, permissions: int) -> None:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-    with os.fdopen(os.open(path, flags, permissions), "wb") as file:
-        file.write(data)
 
 
 def _checked_name(raw: bytes, prefix: str, seen: set[tuple[str, str]], *, trusted: bool) -> str:

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from pandas import DataFrame
 
-_KIB = 1024
-
 
 def title(text: str) -> str:
     """The line above a table."""
@@ -43,15 +41,6 @@ def _row(kind: str, cells: Iterable[str]) -> str:
 def time_text(moment: datetime) -> str:
     """A time, to the second."""
     return f"{moment:%Y-%m-%d %H:%M:%S}"
-
-
-def size_text(count: float) -> str:
-    """A number of bytes in the unit that fits."""
-    for unit in ("B", "KiB", "MiB"):
-        if count < _KIB:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= _KIB
-    return f"{count:.1f} GiB"
 
 
 def data_frame(rows: Sequence[dict[str, Any]], leading: Iterable[str]) -> DataFrame:

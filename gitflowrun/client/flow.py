@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from gitflowrun.client.base import Container, Index, Scope, local_time, make, outside, suggestion
+from gitflowrun.client.base import Container, Index, Scope, local_time, make, outside
 from gitflowrun.client.display import data_frame, table, title
 from gitflowrun.client.repository import Source, get_namespace
 from gitflowrun.client.run import FACTS, Run, facts, seconds
 from gitflowrun.client.run_reader import Listing, RunReader
-from gitflowrun.errors import NotFound
 from gitflowrun.limits import CELL_BYTES, ROWS_SHOWN
 from gitflowrun.names import PARAMETERS_STEP, Pathspec, RunId
+from gitflowrun.runs.listing import no_runs_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from datetime import datetime
 
     from pandas import DataFrame
@@ -26,9 +27,16 @@ _CELL_TYPES = tuple(f"builtins.{name}" for name in ("bool", "float", "int", "str
 _CELL_NUMPY = ("numpy.bool", "numpy.float", "numpy.int", "numpy.uint")
 _CELL_CODECS = ("plain/", "str/", "npy/")
 
-_LEADING = (
-    "run_id", "status", "user", "created_at", "finished_at", "seconds", "tags"
-)  # fmt: skip
+_LEADING: Mapping[str, Callable[[Run], Any]] = {
+    "run_id": attrgetter("id"),
+    "status": attrgetter("status"),
+    "user": attrgetter("user"),
+    "created_at": attrgetter("created_at"),
+    "finished_at": attrgetter("finished_at"),
+    "seconds": seconds,
+    "tags": lambda run: tuple(sorted(run.user_tags)),
+}
+"""The columns of every run, in a data frame before all others."""
 
 
 class Flow(Container[Run]):
@@ -42,10 +50,7 @@ class Flow(Container[Run]):
     def _check_exists(self) -> None:
         flows = self._source.runs.flows()
         if self.id not in flows:
-            raise NotFound(
-                f"there are no runs of flow {self.id!r} in this repository",
-                hint=suggestion(self.id, flows) or "`git runs` lists the runs there are",
-            )
+            raise no_runs_of(self.id, flows)
 
     def is_in_namespace(self) -> bool:
         """Whether one of its runs belongs to the namespace the object was made in."""
@@ -147,27 +152,12 @@ def rows(runs: Iterable[Run]) -> Iterator[dict[str, Any]]:
     An artifact that is named like one of the columns of every run gets `data.` in front of its name.
     """
     for run in runs:
-        common = (
-            run.id,
-            run.status,
-            run.user,
-            run.created_at,
-            run.finished_at,
-            seconds(run),
-            tuple(sorted(run.user_tags)),
-        )
-        row: dict[str, Any] = dict(zip(_LEADING, common, strict=True))
-        for task in _reporting_tasks(run):
-            for name, value in _cells(task):
+        row = {name: read(run) for name, read in _LEADING.items()}
+        parameters = run[PARAMETERS_STEP].task if PARAMETERS_STEP in run else None
+        for task in (parameters, run.end_task):
+            for name, value in _cells(task) if task is not None else ():
                 row[f"data.{name}" if name in _LEADING else name] = value
         yield row
-
-
-def _reporting_tasks(run: Run) -> Iterator[Task]:
-    """The tasks that have a run's parameters and its metrics."""
-    for task in (run[PARAMETERS_STEP].task if PARAMETERS_STEP in run else None, run.end_task):
-        if task is not None:
-            yield task
 
 
 def _cells(task: Task) -> Iterator[tuple[str, Any]]:

@@ -13,7 +13,7 @@ from gitflowrun.runs.records import INFO
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from gitflowrun.client.run_reader import TaskReader
     from gitflowrun.runs.read import StoredRun
@@ -174,7 +174,7 @@ def _run_entries(info: RunInfo) -> dict[str, str]:
     git = {name: value for name, value in _git(info).items() if value}
     return {
         "user": info.user,
-        "runtime": _runtime(info),
+        "runtime": runtime_in(info.system_tags) or "dev",
         **_versions(info),
         "script-name": info.script.rpartition("/")[2],
         "ds-type": "local",
@@ -182,13 +182,8 @@ def _run_entries(info: RunInfo) -> dict[str, str]:
     }
 
 
-def info_dict(run: StoredRun) -> dict[str, Any]:
-    """A run's INFO as a plain dictionary: our names, and Metaflow's for what Metaflow has names for."""
-    return record_dict(run.info, run.identity)
-
-
-def record_dict(info: RunInfo, identity: RunIdentity | None = None) -> dict[str, Any]:
-    """As `info_dict`, from the record.
+def info_dict(info: RunInfo, identity: RunIdentity | None = None) -> dict[str, Any]:
+    """A run's INFO as a plain dictionary: our names, and Metaflow's for what Metaflow has names for.
 
     Args:
         info: The record.
@@ -197,7 +192,7 @@ def record_dict(info: RunInfo, identity: RunIdentity | None = None) -> dict[str,
     data = INFO.dump(info) | _git(info) | _versions(info)
     data |= {
         "username": info.user,
-        "runtime": _runtime(info),
+        "runtime": runtime_in(info.system_tags) or "dev",
         "environment_type": "local",
         "platform": info.environment.get("platform"),
         "use_r": False,
@@ -222,10 +217,10 @@ def _versions(info: RunInfo) -> dict[str, str]:
     return {f"{name}_version": info.versions.get(name, "") for name in names}
 
 
-def _runtime(info: RunInfo) -> str:
-    """What executed a run: `dev` for this machine."""
-    tags = (tag.partition(":") for tag in info.system_tags)
-    return next((value for name, _, value in tags if name == "runtime"), "dev")
+def runtime_in(system_tags: Iterable[str]) -> str | None:
+    """What executed a run, as its system tags say: `dev` for this machine."""
+    tags = (tag.partition(":") for tag in system_tags)
+    return next((value for name, _, value in tags if name == "runtime"), None)
 
 
 def _value(name: str, value: str) -> Any:

@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING
 from gitflowrun.errors import RepositoryError, UsageError
 from gitflowrun.git.repository import Repository
 from gitflowrun.names import check_tag
+from gitflowrun.runs.runs import RunStore
+from gitflowrun.runs.tags import Tags
 from gitflowrun.settings import Settings, user_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gitflowrun.artifacts.artifacts import ArtifactReader
-    from gitflowrun.runs.runs import RunStore
-    from gitflowrun.runs.tags import Tags
     from gitflowrun.runs.trust import Provenance
 
 _LOCAL = "local"
@@ -86,15 +86,11 @@ class Source:
     @cached_property
     def runs(self) -> RunStore:
         """The runs."""
-        from gitflowrun.runs.runs import RunStore
-
         return RunStore(self.repo)
 
     @cached_property
     def tags(self) -> Tags:
         """Their tags."""
-        from gitflowrun.runs.tags import Tags
-
         return Tags(self.repo)
 
     @cached_property

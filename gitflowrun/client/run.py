@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from gitflowrun.client.base import Container, RunPart, local_time
 from gitflowrun.client.display import table, time_text, title
 from gitflowrun.client.step import Step
-from gitflowrun.errors import InvalidPathspec, NotFound, TaggingError
+from gitflowrun.errors import NotFound, TaggingError
 from gitflowrun.names import Pathspec, RunId
 from gitflowrun.runs.commit_message import Status
 
@@ -38,7 +38,7 @@ class Run(RunPart, Container[Step]):
         bare = isinstance(pathspec, str) and "/" not in pathspec
         if not bare:
             path = super()._parse(pathspec, source)
-            if _is_id(path.run):
+            if RunId.matches(path.run or ""):
                 return _unless_absent(path, source)
         elif not (pathspec[:1].isdigit() or pathspec.startswith("@")):
             return super()._parse(pathspec, source)  # a flow's name: too few components
@@ -241,14 +241,6 @@ def _unless_absent(path: Pathspec, source: Source) -> Pathspec:
     except NotFound:
         return path  # whoever looks it up says what there is instead
     return Pathspec(found.flow, found.id)
-
-
-def _is_id(text: str | None) -> bool:
-    try:
-        RunId(text or "")
-    except InvalidPathspec:
-        return False
-    return True
 
 
 def _tag_list(tags: Tagging) -> list[str | bytes]:

@@ -14,6 +14,7 @@ from gitflowrun.client.repository import Source
 from gitflowrun.errors import NotFound
 from gitflowrun.limits import TAGS_FRESH
 from gitflowrun.runs.read import StoredRun
+from gitflowrun.values import frozen, mutable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -57,10 +58,11 @@ class Listing:
         self._stale = time.monotonic() + TAGS_FRESH
 
 
+@mutable(eq=False)
 class RunReader:
     """A run as it is when it is asked; what has ended is read once.
 
-    Args:
+    Attributes:
         spec: The repository, `local@/path`.
         flow: The run's flow.
         number: Its id.
@@ -69,28 +71,18 @@ class RunReader:
         row: Its row there.
     """
 
-    def __init__(
-        self,
-        spec: str,
-        flow: str,
-        number: RunId,
-        *,
-        uid: Oid | None = None,
-        listing: Listing | None = None,
-        row: RunSummary | None = None,
-    ) -> None:
-        self._spec = spec
-        self._flow = flow
-        self._number = number
-        self._uid = uid
-        self._listing = listing
-        self._row = row
-        self._read: StoredRun | None = None
+    spec: str
+    flow: str
+    number: RunId
+    uid: Oid | None = None
+    listing: Listing | None = None
+    row: RunSummary | None = None
+    _read: StoredRun | None = None
 
     @property
     def source(self) -> Source:
         """The repository, opened again in a process that did not open it."""
-        return Source.of(self._spec)
+        return Source.of(self.spec)
 
     def now(self) -> StoredRun:
         """The run at its newest commit. Raises NotFound."""
@@ -99,30 +91,30 @@ class RunReader:
         return self._read
 
     def _look(self) -> StoredRun:
-        if self._row is not None and self._row.status.is_final:
-            return StoredRun(self.source.repo, self._flow, self._number, self._row.commit)
-        found = self.source.runs.get(self._flow, self._number)
-        if self._uid is not None and self._uid != found.identity.uid:
+        if self.row is not None and self.row.status.is_final:
+            return StoredRun(self.source.repo, self.flow, self.number, self.row.commit)
+        found = self.source.runs.get(self.flow, self.number)
+        if self.uid is not None and self.uid != found.identity.uid:
             # Unpickled in a clone, where another run has this id.
-            return self.source.runs.find(str(self._uid), self._flow)
+            return self.source.runs.find(str(self.uid), self.flow)
         return found
 
     def summary(self) -> RunSummary | StoredRun:
         """Status and times at the least cost: from the listing, if the run had ended by then."""
-        if self._row is not None and self._row.status.is_final:
-            return self._row
+        if self.row is not None and self.row.status.is_final:
+            return self.row
         return self.now()
 
     @property
     def user(self) -> str:
         """Who ran it."""
-        return self._row.state.user if self._row is not None else self.now().info.user
+        return self.row.state.user if self.row is not None else self.now().info.user
 
     @property
     def user_tags(self) -> frozenset[str]:
         """The tags that people gave it, as they are now."""
-        if self._listing is not None:
-            return frozenset(self._listing.tags(self._number))
+        if self.listing is not None:
+            return frozenset(self.listing.tags(self.number))
         return frozenset(self.source.tags.of(self.now()))
 
     @property
@@ -143,10 +135,11 @@ class RunReader:
         source.tag_changes += 1
 
 
+@frozen(eq=False, slots=False)
 class TaskReader:
     """A task as one of its attempts left it.
 
-    Args:
+    Attributes:
         run: Its run.
         name: Its step and id.
         number: Which attempt, from 0; the last one when None.
@@ -154,11 +147,7 @@ class TaskReader:
 
     run: RunReader
     name: TaskName
-
-    def __init__(self, run: RunReader, name: TaskName, number: int | None) -> None:
-        self.run = run
-        self.name = name
-        self._number = number
+    number: int | None
 
     @cached_property
     def stored(self) -> StoredTask:
@@ -173,9 +162,9 @@ class TaskReader:
     def check_attempt(self) -> None:
         """Raise NotFound unless there is such a task, and such an attempt of it."""
         numbers = [attempt.number for attempt in self.record.attempts]
-        if self._number is not None and self._number not in numbers:
+        if self.number is not None and self.number not in numbers:
             raise NotFound(
-                f"{self.stored.pathspec} has no attempt {self._number}",
+                f"{self.stored.pathspec} has no attempt {self.number}",
                 hint=f"it has {', '.join(map(str, numbers))}",
             )
 
@@ -183,15 +172,15 @@ class TaskReader:
     def attempt(self) -> Attempt | None:
         """The attempt; None for a task that never got to one."""
         attempts = self.record.attempts
-        if self._number is None:
+        if self.number is None:
             return attempts[-1] if attempts else None
-        return next((item for item in attempts if item.number == self._number), None)
+        return next((item for item in attempts if item.number == self.number), None)
 
     @property
     def is_last(self) -> bool:
         """Whether it is the last attempt, the one whose artifacts and output were kept."""
         attempts = self.record.attempts
-        return self._number is None or not attempts or attempts[-1].number == self._number
+        return self.number is None or not attempts or attempts[-1].number == self.number
 
     @property
     def ok(self) -> bool:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from gitflowrun.client.artifact import DataArtifact
 from gitflowrun.client.base import Container, TaskPart, local_time
-from gitflowrun.client.display import size_text, table, time_text, title
-from gitflowrun.client.metaflow_names import Metadata, as_exception, metadata_entries
+from gitflowrun.client.display import table, time_text, title
+from gitflowrun.client.metaflow_names import Metadata, as_exception, metadata_entries, runtime_in
 from gitflowrun.errors import MissingKey
 from gitflowrun.limits import ROWS_SHOWN
+from gitflowrun.settings import format_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -104,8 +105,7 @@ class Task(TaskPart, Container[DataArtifact]):
     @property
     def runtime_name(self) -> str | None:
         """What executed it: `dev` for this machine."""
-        tags = (tag.partition(":") for tag in self.system_tags)
-        return next((value for name, _, value in tags if name == "runtime"), None)
+        return runtime_in(self.system_tags)
 
     @property
     def origin_pathspec(self) -> str | None:
@@ -194,7 +194,7 @@ class Task(TaskPart, Container[DataArtifact]):
     def _repr_html_(self) -> str:
         """A table of its artifacts; nothing is loaded."""
         status = "done" if self.successful else "failed"
-        rows = ((item.id, item.type, size_text(item.size)) for item in self)
+        rows = ((item.id, item.type, format_size(item.size)) for item in self)
         head = title(f"Task {self.pathspec}: {status}, {time_text(self.created_at)}")
         return head + table(("artifact", "type", "size"), rows, most=ROWS_SHOWN)
 

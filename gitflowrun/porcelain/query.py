@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from gitflowrun.errors import CorruptRecord, InvalidPathspec, NotFound, UsageError
 from gitflowrun.names import TaskName, nearest
 from gitflowrun.runs.commit_message import Status
+from gitflowrun.runs.listing import no_runs_of
 from gitflowrun.runs.runs import RunStore
 from gitflowrun.values import frozen
 
@@ -75,8 +76,9 @@ def select(repo: Repository, query: RunQuery) -> list[RunSummary]:
     """
     store = RunStore(repo)
     runs = store.summaries(query.flow, query.limit if query.is_plain else None)
-    if not runs and query.flow is not None:
-        _refuse_unknown_flow(query.flow, store.flows())
+    flows = store.flows() if query.flow and not runs else []
+    if query.flow and flows and query.flow not in flows:
+        raise no_runs_of(query.flow, flows)
     if query.is_plain:
         return runs
     found = [run for run in runs if query.matches(run)]
@@ -90,16 +92,6 @@ def _on(repo: Repository, runs: Sequence[RunSummary], revision: str) -> list[Run
     commits = {run.state.code_commit for run in runs if run.state.code_commit is not None}
     there = reachable(repo, commits, commit_of(repo, revision))
     return [run for run in runs if run.state.code_commit in there]
-
-
-def _refuse_unknown_flow(flow: str, flows: list[str]) -> None:
-    if flow in flows or not flows:
-        return
-    close = nearest(flow, flows) or flows[:5]
-    raise NotFound(
-        f"there are no runs of flow {flow!r} in this repository",
-        hint=f"flows with runs: {', '.join(close)}",
-    )
 
 
 def parameters_of(repo: Repository, run: RunSummary) -> Mapping[str, str]:

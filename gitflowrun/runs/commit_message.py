@@ -86,18 +86,14 @@ class RunState:
     mac: str = ""
 
 
-def format_message(state: RunState) -> bytes:
-    """The message of a commit at which a run is in `state`."""
-    return _format(state, _progress(state))
-
-
-def format_first_message(state: RunState, parameters: Mapping[str, str]) -> bytes:
-    """The message of a run's first commit, whose subject says the parameters as people read them."""
+def first_subject(parameters: Mapping[str, str]) -> str:
+    """The subject of a run's first commit: the parameters as people read them."""
     shown = [f"{name}={_shortened(value)}" for name, value in parameters.items()]
-    return _format(state, " ".join(shown) or "no parameters")
+    return " ".join(shown) or "no parameters"
 
 
-def _format(state: RunState, subject: str) -> bytes:
+def format_message(state: RunState, subject: str | None = None) -> bytes:
+    """The message of a commit at which a run is in `state`; without a `subject`, it says how far the run is."""
     code = f"{state.code_commit}{'+dirty' if state.dirty else ''}" if state.code_commit else ""
     trailers = {
         "Run": state.run,
@@ -113,7 +109,7 @@ def _format(state: RunState, subject: str) -> bytes:
         "Mac": state.mac,
     }
     lines = [f"{key}: {value}" for key, text in trailers.items() if (value := _one_line(text))]
-    head = _one_line(f"{state.run}: {subject}")
+    head = _one_line(f"{state.run}: {subject or _progress(state)}")
     return "\n".join([head, "", *lines, ""]).encode(errors="replace")
 
 

@@ -92,10 +92,6 @@ class RunIds:
                 raise
         return Reservation(run, lock)  # 6
 
-    def last(self) -> int:
-        """The highest number in use or used so far; 0 before the first run."""
-        return self._look(thorough=False).number
-
     def _look(self, *, thorough: bool) -> _Mark:
         mark = self._read()
         if not thorough and mark is not None:

@@ -9,7 +9,10 @@ from __future__ import annotations
 import heapq
 from typing import TYPE_CHECKING
 
+from gitflowrun.errors import NotFound
 from gitflowrun.git.objects import Oid
+from gitflowrun.limits import NAMES_IN_A_HINT
+from gitflowrun.names import did_you_mean
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import RunState, Status, parse_message
 from gitflowrun.runs.locks import Locks
@@ -20,8 +23,6 @@ if TYPE_CHECKING:
 
     from gitflowrun.git.repository import Repository
     from gitflowrun.names import RunId
-
-__all__ = ["RunSummary", "Status", "list_flows", "list_runs", "newest_first", "run_names"]
 
 _SPECIAL = f"{layout.RUNS}@"
 _FEW = 200
@@ -115,9 +116,14 @@ def newest_first(names: Iterable[tuple[str, RunId]]) -> list[tuple[str, RunId]]:
     return sorted(names, key=lambda name: (*name[1].sort_key, name[0]), reverse=True)
 
 
-def list_flows(repo: Repository) -> list[str]:
-    """The names of the flows that have runs, sorted."""
-    return sorted({flow for flow, _ in run_names(repo)})
+def no_runs_of(flow: str, flows: Iterable[str]) -> NotFound:
+    """The error that no run is of `flow`, where there are runs of `flows`."""
+    some = sorted(flows)[:NAMES_IN_A_HINT]
+    otherwise = f"flows with runs: {', '.join(some)}" if some else "`git runs` lists all runs"
+    return NotFound(
+        f"there are no runs of flow {flow!r} in this repository",
+        hint=did_you_mean(flow, flows, otherwise),
+    )
 
 
 def tags_by_run(names: Iterable[str]) -> dict[tuple[str, RunId], tuple[str, ...]]:

@@ -22,7 +22,7 @@ from gitflowrun.errors import InvalidPathspec, NotFound, UsageError
 from gitflowrun.git.objects import Oid
 from gitflowrun.names import RunId, nearest
 from gitflowrun.runs import layout
-from gitflowrun.runs.listing import RunSummary, list_runs, newest_first
+from gitflowrun.runs.listing import list_runs, newest_first, no_runs_of
 from gitflowrun.runs.read import StoredRun
 from gitflowrun.values import frozen
 
@@ -128,7 +128,7 @@ class _Catalog:
 
     def find(self, word: str, flow: str | None) -> list[_RunName]:
         """The runs that `word` may mean, of the first kind that finds any."""
-        runs = self._of(flow)
+        runs = _newest(self._runs, flow)
         back = _BACK.match(word)
         if word == _LATEST or back:
             place = int(back[1]) if back else 0
@@ -141,7 +141,7 @@ class _Catalog:
 
     def tagged(self, tag: str, flow: str | None) -> list[_RunName]:
         """The newest run with a tag, of each flow."""
-        tagged = newest_first(self._within(flow, self._tags.get(tag, ())))
+        tagged = _newest(self._tags.get(tag, ()), flow)
         newest: dict[str, _RunName] = {}
         for name in tagged:
             if name in self._runs:
@@ -150,12 +150,12 @@ class _Catalog:
 
     def not_found(self, text: str, word: str, flow: str | None) -> NotFound:
         """The error that there is no such run."""
-        runs = self._of(flow)
+        runs = _newest(self._runs, flow)
         where = f" of flow {flow}" if flow else ""
+        if flow and not runs:
+            return no_runs_of(flow, self.flows())
         if not runs:
-            flows = nearest(flow, sorted(self.flows())) if flow else []
-            hint = f"did you mean {' or '.join(flows)}?" if flows else "`git runs` lists all runs"
-            return NotFound(f"there are no runs{where} in this repository", hint=hint)
+            return NotFound("there are no runs in this repository", hint="a flow's `run` makes one")
         if flow is None and text in self.flows():
             return NotFound(f"{text} is a flow, not a run", hint=f"try {text}/{_LATEST}")
         close = nearest(word, [*(str(run) for _, run in runs), *self._tags, *self.flows()])
@@ -168,13 +168,11 @@ class _Catalog:
             wanted = RunId(word)
         except InvalidPathspec:
             return []
-        exact = [name for name in runs if name[1] == wanted]
-        if exact:
-            return exact
         suffix = wanted.partition("-")[2]
         namesakes = [name for name in runs if name[1].number == wanted.number]
-        if not suffix:
-            return namesakes
+        exact = [name for name in namesakes if name[1] == wanted]
+        if exact or not suffix:
+            return exact or namesakes
         # A run of this clone, by the name under which another clone knows it.
         return [name for name in namesakes if str(self.open(name).identity.uid).startswith(suffix)]
 
@@ -186,21 +184,14 @@ class _Catalog:
             if str(run.uid).startswith(prefix) or str(run.commit).startswith(prefix)
         ]
 
-    def _of(self, flow: str | None) -> list[_RunName]:
-        return newest_first(self._within(flow, self._runs))
 
-    @staticmethod
-    def _within(flow: str | None, names: Iterable[_RunName]) -> list[_RunName]:
-        return [name for name in names if flow is None or name[0] == flow]
+def _newest(names: Iterable[_RunName], flow: str | None) -> list[_RunName]:
+    """The runs of a flow, or of all, newest first."""
+    return newest_first(name for name in names if flow is None or name[0] == flow)
 
 
 def _ambiguous(repo: Repository, text: str, names: list[_RunName]) -> InvalidPathspec:
     wanted = set(names)
-    lines = [_line(run) for run in list_runs(repo) if (run.flow, run.id) in wanted]
-    return InvalidPathspec(
-        f"{text!r} is ambiguous", hint="\n".join(["the candidates are:", *lines])
-    )
-
-
-def _line(run: RunSummary) -> str:
-    return f"  {run.uid.short} {run.subject}"
+    found = [run for run in list_runs(repo) if (run.flow, run.id) in wanted]
+    lines = ["the candidates are:", *(f"  {run.uid.short} {run.subject}" for run in found)]
+    return InvalidPathspec(f"{text!r} is ambiguous", hint="\n".join(lines))

@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import InvalidPathspec, NotFound
-from gitflowrun.names import RunId, nearest
+from gitflowrun.names import RunId
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import Status
-from gitflowrun.runs.listing import RunSummary, list_flows, list_runs, run_names
+from gitflowrun.runs.listing import RunSummary, list_runs, no_runs_of, run_names
 
 if TYPE_CHECKING:
     from gitflowrun.git.repository import Repository
@@ -76,15 +76,13 @@ class RunStore:
 
     def flows(self) -> list[str]:
         """The flows that have runs, sorted."""
-        return list_flows(self.repo)
+        return sorted({flow for flow, _ in self.names()})
 
     def _not_found(self, flow: str, run: RunId) -> NotFound:
         names = self.names()
         flows = {name for name, _ in names}
         if flow not in flows:
-            close = nearest(flow, sorted(flows))
-            hint = f"did you mean {' or '.join(close)}?" if close else "`git runs` lists all runs"
-            return NotFound(f"there are no runs of flow {flow!r} in this repository", hint=hint)
+            return no_runs_of(flow, flows)
         newest = next(number for name, number in names if name == flow)
         elsewhere = [name for name, number in names if number == run]
         hint = f"run {run} is one of {elsewhere[0]}" if elsewhere else f"its newest run is {newest}"

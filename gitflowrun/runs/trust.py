@@ -32,7 +32,7 @@ import secrets
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from gitflowrun.errors import GitflowrunError, NotFound, UntrustedArtifact
+from gitflowrun.errors import GitflowrunError, NotFound
 from gitflowrun.git.objects import Oid
 from gitflowrun.names import nearest
 from gitflowrun.runs import layout
@@ -95,22 +95,6 @@ class Trust:
                 or any(self._has(remote, run.flow, state) for remote in self.trusted.remotes)
             )
         return self._answers[state]
-
-    def check(self, run: RunIdentity, *, commit: Oid | None = None) -> None:
-        """Refuse a run that may not execute code here.
-
-        Raises:
-            UntrustedArtifact: it may not; the message says why and what to do.
-        """
-        if not self.is_trusted(run, commit=commit):
-            remotes = self._remotes_with(run)
-            source = (
-                f", or `git runs trust {remotes[0]}` for all of that remote's" if remotes else ""
-            )
-            raise UntrustedArtifact(
-                f"run {run.pathspec} was not made in this clone, or not all of it, and is not trusted",
-                hint=f"if you trust who made it: `git runs trust {run.pathspec}`{source}",
-            )
 
     def trust_run(self, run: RunIdentity) -> Oid:
         """Trust a run as it is now; returns the commit that is trusted.
@@ -189,10 +173,6 @@ class Trust:
         prefix = f"{layout.tracking_prefix(remote)}{flow}/"
         done = self._repo.git.attempt("for-each-ref", "--count=1", f"--contains={commit}", prefix)
         return done.code == 0 and bool(done.out)
-
-    def _remotes_with(self, run: RunIdentity) -> list[str]:
-        tip = self._tip(run)
-        return [it for it in self._repo.remotes() if tip and self._has(it, run.flow, tip)]
 
     def _tip(self, run: RunIdentity) -> Oid | None:
         return self._repo.refs.get(layout.run_ref(run.flow, run.id))

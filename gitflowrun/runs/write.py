@@ -19,7 +19,6 @@ reaches yet, are in the pack of its child, and the ref is created at the child.
 from __future__ import annotations
 
 import time
-from functools import partial
 from typing import TYPE_CHECKING
 
 from gitflowrun import msgpack
@@ -28,12 +27,7 @@ from gitflowrun.errors import RepositoryError
 from gitflowrun.git.objects import Commit, Mode, ObjectType, Oid, TreeEntry, tree_bytes
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.runs import layout
-from gitflowrun.runs.commit_message import (
-    RunState,
-    Status,
-    format_first_message,
-    format_message,
-)
+from gitflowrun.runs.commit_message import RunState, Status, first_subject, format_message
 from gitflowrun.runs.maintenance import RunMaintenance, shared_payloads
 from gitflowrun.runs.records import INFO, RunIdentity
 from gitflowrun.runs.tags import tag_updates
@@ -42,7 +36,7 @@ from gitflowrun.runs.trust import Trust
 from gitflowrun.values import replace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from gitflowrun.git.pack.writer import PackObject
     from gitflowrun.git.repository import Repository
@@ -180,7 +174,7 @@ class RunWriter:
         root, trees = self._tree.build()  # 2
         failed = self._failed_after(finished)
         state = self._state_after(failed, status)
-        oid, commit = self._make_commit(root, (self.commit_oid,), format_message, state)
+        oid, commit = self._make_commit(root, (self.commit_oid,), state)
         made = [*self._pending, *group.objects(), *views, *trees, commit]
         pack = self._repo.packs.write(made)  # 3
         try:
@@ -248,16 +242,16 @@ class RunWriter:
         )
         entries = [TreeEntry(Mode.BLOB, layout.INFO, info)]
         root, tree = make_object(ObjectType.TREE, tree_bytes(entries))
-        say = partial(format_first_message, parameters=self.info.parameters)
-        uid, commit = self._make_commit(root, (), say, self._state)
+        subject = first_subject(self.info.parameters)
+        uid, commit = self._make_commit(root, (), self._state, subject)
         return uid, info, [blob, tree, commit]
 
     def _make_commit(
-        self, root: Oid, parents: tuple[Oid, ...], say: Callable[[RunState], bytes], state: RunState
+        self, root: Oid, parents: tuple[Oid, ...], state: RunState, subject: str | None = None
     ) -> tuple[Oid, PackObject]:
         who = self._repo.signature()
         state = replace(state, mac=self._trust.mac(root, parents))
-        commit = Commit(root, parents, who, who, say(state))
+        commit = Commit(root, parents, who, who, format_message(state, subject))
         return make_object(ObjectType.COMMIT, commit.encode())
 
 

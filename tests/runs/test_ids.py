@@ -140,11 +140,3 @@ def test_a_held_number_is_passed_over(repo: GitRepo) -> None:
     forget(repo)
     assert str(held.id) == "1"
     assert next_id(repo) == "2"
-
-
-def test_the_last_number_can_be_asked(repo: GitRepo) -> None:
-    """`last` tells the highest number without reserving one."""
-    ids = RunIds(open_repo(repo))
-    assert ids.last() == 0
-    next_id(repo)
-    assert (ids.last(), ids.last()) == (1, 1)

@@ -137,7 +137,7 @@ def test_what_is_no_address(store: RunStore, address: str) -> None:
         ("9", "A", "there is no run '9' of flow A", "the newest is A/3"),
         ("A/9/start", None, "there is no run 'A/9/start' of flow A", "the newest is A/3"),
         ("A", None, "A is a flow, not a run", "try A/@latest"),
-        ("1", "C", "there are no runs of flow C in this repository", "`git runs` lists all runs"),
+        ("1", "C", "there are no runs of flow 'C' in this repository", "flows with runs: A, B"),
         ("@{-3}", None, "there is no run '@{-3}'", "the newest is A/3"),
         ("@{1}", None, "there is no run '@{1}'", "the newest is A/3"),
     ],

@@ -12,8 +12,9 @@ from gitflowrun.cli.git_runs.options import json_option, open_repository
 from gitflowrun.cli.git_runs.show import short_type
 from gitflowrun.cli.output.tables import as_json, pairs
 from gitflowrun.cli.output.terminal import open_screen
-from gitflowrun.cli.output.text import printable, size
+from gitflowrun.cli.output.text import printable
 from gitflowrun.errors import NotFound, UsageError
+from gitflowrun.settings import format_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -190,7 +191,7 @@ def _facts(row: ArtifactRow | None, *, codec: bool = False) -> str | None:
     if row is None:
         return None
     more = f", {row.codec}" if codec else ""
-    return f"<{short_type(row.type)}, {size(row.size)}, {str(row.blake3)[:_SHORT]}{more}>"
+    return f"<{short_type(row.type)}, {format_size(row.size)}, {str(row.blake3)[:_SHORT]}{more}>"
 
 
 def _change(old: str | None, new: str | None, screen: Screen) -> str:

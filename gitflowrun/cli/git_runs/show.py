@@ -12,7 +12,8 @@ import click
 
 from gitflowrun.cli.git_runs.options import json_option, open_repository
 from gitflowrun.cli.output.tables import Cell, Column, pairs, show, table
-from gitflowrun.cli.output.text import ago, counted, duration, printable, size, stamp
+from gitflowrun.cli.output.text import ago, counted, duration, printable, stamp
+from gitflowrun.settings import format_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -94,7 +95,7 @@ def step_lines(step: overview.StepDetails, screen: Screen) -> Iterator[str]:
             _task_status(task, screen),
             "" if task.seconds is None else duration(task.seconds),
             duration(task.cpu) if task.cpu else "",
-            size(task.max_rss) if task.max_rss else "",
+            format_size(task.max_rss) if task.max_rss else "",
             ", ".join(task.foreach),
             task.error or "",
         ]
@@ -111,7 +112,7 @@ def task_lines(task: overview.TaskOverview, screen: Screen) -> Iterator[str]:
     took = f" in {duration(task.seconds)}" if task.seconds is not None else ""
     attempts = f", {counted(task.attempts, 'attempt')}" if task.attempts > 1 else ""
     usage = [f"{duration(task.cpu)} CPU"] if task.cpu else []
-    usage += [f"{size(task.max_rss)} memory"] if task.max_rss else []
+    usage += [f"{format_size(task.max_rss)} memory"] if task.max_rss else []
     facts = [
         ("Status:", f"{words}{took}{attempts}"),
         ("Started:", "" if task.started is None else _time(task.started, screen)),
@@ -135,7 +136,7 @@ def artifact_lines(row: overview.ArtifactRow, screen: Screen) -> Iterator[str]:
     yield from pairs(
         [
             ("Type:", printable(row.type)),
-            ("Size:", f"{size(row.size)} ({row.size:,} bytes)"),
+            ("Size:", f"{format_size(row.size)} ({row.size:,} bytes)"),
             ("Codec:", printable(row.codec)),
             ("Made by:", printable(row.task)),
             ("BLAKE3:", str(row.blake3)),
@@ -152,7 +153,7 @@ def artifact_table(rows: Sequence[overview.ArtifactRow], screen: Screen) -> Iter
     ]  # fmt: skip
     cells = [
         [
-            row.name, short_type(row.type), size(row.size), str(row.blake3)[:_SHORT], row.task,
+            row.name, short_type(row.type), format_size(row.size), str(row.blake3)[:_SHORT], row.task,
             row.preview or "",
         ]
         for row in rows

@@ -93,16 +93,6 @@ def duration(seconds: float) -> str:
     return f"{whole} s"
 
 
-def size(count: int) -> str:
-    """A number of bytes: `812 B`, `14.2 KiB`, `3.0 GiB`."""
-    if count < 1024:  # noqa: PLR2004  (the unit's own definition)
-        return f"{count} B"
-    value, units = count / 1024, "KMGTPE"
-    while value >= 1023.95 and len(units) > 1:  # noqa: PLR2004  (what rounds to 1024.0)
-        value, units = value / 1024, units[1:]
-    return f"{value:.1f} {units[0]}iB"
-
-
 def counted(count: int, noun: str, plural: str | None = None) -> str:
     """`1 task`, `3 tasks`, `2 branches`."""
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"

@@ -95,7 +95,7 @@ def test_mistakes(repo: GitRepo, runs: Runs) -> None:
     make_run(repo)
     done = runs("list", "MyFlo")
     assert done.code == 128
-    assert "hint: flows with runs: MyFlow" in done.err
+    assert "hint: did you mean MyFlow?" in done.err
     done = runs("list", "--status", "finished")
     assert done.code == 129
     assert "hint: use one of: running, done, failed" in done.err

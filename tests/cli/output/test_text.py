@@ -68,22 +68,6 @@ def test_durations_have_two_units_at_most(seconds: float, words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "words"),
-    [
-        (0, "0 B"),
-        (1023, "1023 B"),
-        (1024, "1.0 KiB"),
-        (1024 * 1024 - 1, "1.0 MiB"),
-        (5 << 30, "5.0 GiB"),
-        (1 << 70, "1024.0 EiB"),
-    ],
-)
-def test_sizes_use_binary_units(count: int, words: str) -> None:
-    """Sizes are named in the largest binary unit."""
-    assert text.size(count) == words
-
-
-@pytest.mark.parametrize(
     ("age", "words"),
     [
         (-5, "just now"),
