@@ -96,7 +96,7 @@ class Digest(bytes):
         return self.hex()
 
 
-@frozen(order=True)
+@frozen
 class TaskName:
     """Which task of a run: `step/task`."""
 

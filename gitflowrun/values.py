@@ -2,8 +2,8 @@
 
 `frozen` makes what `dataclasses.dataclass(frozen=True, slots=True)` makes, and type checkers treat it so, at a
 fraction of the cost: the standard library generates and compiles five functions for each class when it is
-defined, which was 27 % of the CPU of a three-step run. Here a class costs one `type()` call; equality, hash and
-order are closures, and an `__init__` is compiled only for classes that are used more than a few times. Sixty
+defined, which was 27 % of the CPU of a three-step run. Here a class costs one `type()` call; equality and hash
+are closures, and an `__init__` is compiled only for classes that are used more than a few times. Sixty
 classes took 49 ms as dataclasses, 9 as named tuples (which are also equal to other tuples) and 1.5 here
 (`tests/benchmarks/values.py` compares them again, with attrs and msgspec where these are installed).
 
@@ -53,46 +53,32 @@ def field(*, default_factory: Callable[[], T]) -> T:
 @overload
 def frozen(cls: type[T], /) -> type[T]: ...
 @overload
-def frozen(
-    *, eq: bool = True, order: bool = False, slots: bool = True
-) -> Callable[[type[T]], type[T]]: ...
+def frozen(*, eq: bool = True, slots: bool = True) -> Callable[[type[T]], type[T]]: ...
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
-def frozen(cls: Any = None, /, *, eq: bool = True, order: bool = False, slots: bool = True) -> Any:
+def frozen(cls: Any = None, /, *, eq: bool = True, slots: bool = True) -> Any:
     """Make of a class with annotated fields one of immutable values.
 
     Args:
         cls: The class.
         eq: Whether instances with equal fields are equal; otherwise each equals itself alone.
-        order: Whether instances are ordered by their fields.
         slots: Whether instances hold nothing but their fields; a `cached_property` needs more.
 
     Raises:
         ValueError: the default of a field is mutable.
     """
     if cls is None:
-        return lambda cls: _made(cls, _FROZEN, eq=eq, order=order, slots=slots)
-    return _made(cls, _FROZEN, eq=eq, order=order, slots=slots)
+        return lambda cls: _made(cls, _FROZEN, eq=eq, slots=slots)
+    return _made(cls, _FROZEN, eq=eq, slots=slots)
 
 
-@overload
-def mutable(cls: type[T], /) -> type[T]: ...
-@overload
-def mutable(*, eq: bool = True) -> Callable[[type[T]], type[T]]: ...
-@dataclass_transform(field_specifiers=(field,))
-def mutable(cls: Any = None, /, *, eq: bool = True) -> Any:
-    """Make of a class with annotated fields one whose instances' fields may be assigned.
-
-    Args:
-        cls: The class.
-        eq: Whether instances with equal fields are equal, and then have no hash.
+@dataclass_transform(eq_default=False, field_specifiers=(field,))
+def mutable(cls: type[T]) -> type[T]:
+    """Make of a class with annotated fields one whose instances' fields may be assigned; each equals itself alone.
 
     Raises:
         ValueError: the default of a field is mutable.
     """
-    more = {"__hash__": None} if eq else {}
-    if cls is None:
-        return lambda cls: _made(cls, more, eq=eq, order=False, slots=True)
-    return _made(cls, more, eq=eq, order=False, slots=True)
+    return _made(cls, {}, eq=False, slots=True)
 
 
 def field_names(value: object) -> tuple[str, ...]:
@@ -107,7 +93,7 @@ def replace(value: T, /, **changes: Any) -> T:
     return type(value)(**kept, **changes)
 
 
-def _made(cls: type, more: dict[str, Any], *, eq: bool, order: bool, slots: bool) -> type:
+def _made(cls: type, more: dict[str, Any], *, eq: bool, slots: bool) -> type:
     """The class made again, with the methods of a value; slots can be added in no other way."""
     body = {key: item for key, item in vars(cls).items() if key not in {"__dict__", "__weakref__"}}
     own = [
@@ -130,8 +116,6 @@ def _made(cls: type, more: dict[str, Any], *, eq: bool, order: bool, slots: bool
     content = operator.attrgetter(*names) if names else _nothing
     if eq:
         made |= {"__eq__": _equality(content), "__hash__": _hash(content)}
-    if order:
-        made |= {f"__{name}__": _order(content, getattr(operator, name)) for name in _COMPARISONS}
     made |= more
     if slots:
         made["__slots__"] = tuple(name for name in own if name not in inherited)
@@ -240,17 +224,6 @@ def _hash(content: Callable[[Any], Any]) -> Callable[[Any], int]:
     return lambda self: hash(content(self))
 
 
-def _order(
-    content: Callable[[Any], Any], compare: Callable[[Any, Any], Any]
-) -> Callable[[Any, Any], Any]:
-    def compares(self: Any, other: Any) -> Any:
-        if other.__class__ is not self.__class__:
-            return NotImplemented
-        return compare(content(self), content(other))
-
-    return compares
-
-
 def _refuse_set(self: Any, name: str, value: object) -> None:  # noqa: ARG001  (Python's signature)
     raise AttributeError(f"{type(self).__qualname__} is immutable: can't assign {name!r}")
 
@@ -260,4 +233,3 @@ def _refuse_delete(self: Any, name: str) -> None:
 
 
 _FROZEN: dict[str, Any] = {"__setattr__": _refuse_set, "__delattr__": _refuse_delete}
-_COMPARISONS = ("lt", "le", "gt", "ge")

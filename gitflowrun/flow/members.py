@@ -61,7 +61,7 @@ def make_read_only(flow_cls: type) -> None:
             setattr(flow_cls, name, ReadOnly(name, member))
 
 
-@mutable(eq=False)
+@mutable
 class ReadOnly:
     """The descriptor in front of a parameter or constant: in a running step it can be read and nothing else.
 

@@ -30,7 +30,7 @@ STATE = "_state"
 _MISSING = object()
 
 
-@mutable(eq=False)
+@mutable
 class ArtifactSource:
     """The artifacts of a finished task.
 
@@ -66,7 +66,7 @@ class ArtifactSource:
         return self.load_value(name, self.ref(name))
 
 
-@mutable(eq=False)
+@mutable
 class LoadedValues:
     """What the flow objects of one task, a join and its inputs, have loaded.
 
@@ -79,7 +79,7 @@ class LoadedValues:
     items: dict[PayloadIdentity, Any] = field(default_factory=dict)
 
 
-@mutable(eq=False)
+@mutable
 class TaskState:
     """The state of one flow object.
 

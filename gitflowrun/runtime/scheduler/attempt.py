@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 OnOutput = Callable[["TaskAttempt", str, bytes, list[str]], None]
 
 
-@mutable(eq=False)
+@mutable
 class Job:
     """A task that is to be done, over all its attempts.
 
