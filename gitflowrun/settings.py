@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import re
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from gitflowrun.errors import UsageError
 from gitflowrun.values import frozen
@@ -27,6 +27,7 @@ from gitflowrun.values import frozen
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+E = TypeVar("E", bound=Enum)
 OWN_NAMESPACE = "user"
 """The value of `runs.namespace` that stands for the current user's tag."""
 _MAX_FILE_SIZE = 50 << 20
@@ -84,12 +85,12 @@ def user_name(settings: Settings, environ: Mapping[str, str]) -> str:
 
 
 def _name_of_uid() -> str:
-    try:
-        import os
-        import pwd
+    import os
+    import pwd
 
+    try:
         return pwd.getpwuid(os.getuid()).pw_name
-    except (ImportError, KeyError):  # no such database, or a container's uid that is not in it
+    except KeyError:  # a container's uid that is not in the database
         return "unknown"
 
 
@@ -123,12 +124,12 @@ class Settings:
             env = environ.get("GITFLOWRUN_" + name.replace(".", "_").upper())
             return env if env is not None else config.get("runs." + name.lower())
 
-        def choice(name: str, kind: type[Enum], default: Enum) -> Enum:
+        def choice(name: str, default: E) -> E:
             value = text(name)
             try:
-                return default if value is None else kind(value.lower())
+                return default if value is None else type(default)(value.lower())
             except ValueError as error:
-                names = ", ".join(str(member.value) for member in kind)
+                names = ", ".join(str(member.value) for member in type(default))
                 raise UsageError(
                     f"runs.{name} is {value!r}", hint=f"use one of: {names}"
                 ) from error
@@ -137,20 +138,16 @@ class Settings:
             value = text(name)
             return default if value is None else parse_size(value)
 
-        durability = choice("durability", Durability, Durability.SAFE)
-        isolation = choice("isolation", Isolation, Isolation.FORK)
-        assert isinstance(durability, Durability)
-        assert isinstance(isolation, Isolation)
         exclude = tuple(part for part in (text("snapshot.exclude") or "").split(":") if part)
         return cls(
-            durability=durability,
+            durability=choice("durability", Durability.SAFE),
             snapshot_max_file_size=size("snapshot.maxFileSize", _MAX_FILE_SIZE),
             snapshot_exclude=SECRET_PATTERNS + exclude,
             max_log_size=size("maxLogSize", _MAX_LOG_SIZE),
             env=tuple((text("env") or "").split()),
             user=text("user"),
             namespace=text("namespace"),
-            isolation=isolation,
+            isolation=choice("isolation", Isolation.FORK),
             auto_push=(text("autoPush") or "false").lower() in {"true", "yes", "on", "1"},
         )
 

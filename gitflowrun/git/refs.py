@@ -10,7 +10,6 @@ Refs are written by `git.ref_update` alone.
 
 from __future__ import annotations
 
-import mmap
 import os
 import re
 from contextlib import closing
@@ -122,11 +121,10 @@ class RefReader:
         return [found[name] for name in whole if name in found]
 
     def _value(self, name: str) -> bytes | None:
-        for look in (self._loose, self._packed, self._loose):
-            value = look(name)
-            if value is not None:
+        for look in (self._loose, self._packed):
+            if (value := look(name)) is not None:
                 return value
-        return None
+        return self._loose(name)
 
     def _loose(self, name: str) -> bytes | None:
         try:
@@ -138,17 +136,11 @@ class RefReader:
 
     def _packed(self, name: str) -> bytes | None:
         try:
-            file = (self._root / "packed-refs").open("rb")
+            table = (self._root / "packed-refs").read_bytes()
         except FileNotFoundError:
             return None
-        with file:
-            try:
-                table = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            except ValueError:  # an empty file
-                return None
-            with table:
-                position = table.find(os.fsencode(f" {name}\n"))
-                return None if position < 0 else table[position - 2 * Oid.SIZE : position]
+        position = table.find(os.fsencode(f" {name}\n"))
+        return None if position < 0 else table[position - 2 * Oid.SIZE : position]
 
 
 def _is_whole(objects: CatFile, oid: Oid) -> bool:

@@ -33,13 +33,13 @@ from typing import TYPE_CHECKING
 
 from gitflowrun.errors import RepositoryError
 from gitflowrun.git.objects import ObjectType, Oid, hash_object
-from gitflowrun.git.pack.reader import quoted
+from gitflowrun.git.pack.reader import PackReader, quoted
 from gitflowrun.git.pack.writer import PackObject
 from gitflowrun.limits import SNAPSHOT_ABANDONED
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from gitflowrun.git.command import Git
     from gitflowrun.git.repository import Repository
@@ -187,8 +187,10 @@ def take_snapshot(repository: Repository, program: Path | None = None) -> Snapsh
         left_out = _elsewhere(program, None)
         return Snapshot(_EMPTY_TREE, head.commit, head.branch, (), left_out, (empty,))
     try:
-        with _temporary_directory(repository) as place:
-            return _SnapshotBuilder(repository, repository.work_tree, place).take(program)
+        parent = repository.state("snapshots")
+        _remove_abandoned(parent)
+        with tempfile.TemporaryDirectory(dir=parent, ignore_cleanup_errors=True) as place:
+            return _SnapshotBuilder(repository, repository.work_tree, Path(place)).take(program)
     except OSError as error:
         where = f": {os.fsdecode(error.filename)}" if error.filename else ""
         raise RepositoryError(
@@ -197,18 +199,11 @@ def take_snapshot(repository: Repository, program: Path | None = None) -> Snapsh
         ) from error
 
 
-@contextlib.contextmanager
-def _temporary_directory(repository: Repository) -> Iterator[Path]:
-    parent = repository.state("snapshots")
+def _remove_abandoned(parent: Path) -> None:
     for old in parent.iterdir():  # a killed process left it
         with contextlib.suppress(FileNotFoundError):  # another process has just ended with its own
             if time.time() - old.lstat().st_mtime > SNAPSHOT_ABANDONED:
                 shutil.rmtree(old, ignore_errors=True)
-    place = Path(tempfile.mkdtemp(dir=parent))
-    try:
-        yield place
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
 
 
 class _SnapshotBuilder:
@@ -383,31 +378,19 @@ class _SnapshotBuilder:
 
     def _collect(self, oids: set[Oid]) -> tuple[PackObject, ...]:
         """The objects in quarantine, and copies of those that lie loose in the repository."""
-        found = {item.oid: item for item in self._quarantined()}
-        reader = self.repository.objects
-        for oid in sorted(oids - found.keys()):
-            home = reader.home(oid)
-            if home is not None and home.suffix != ".pack":
-                kind, data = reader.read(oid)
-                found[oid] = PackObject(kind, data, oid)
-        if _EMPTY_TREE in oids:  # git needs no object for it, but other readers do
-            found[_EMPTY_TREE] = PackObject(ObjectType.TREE, b"", _EMPTY_TREE)
-        return tuple(found.values())
-
-    def _quarantined(self) -> Iterator[PackObject]:
-        if not any(self.quarantine.iterdir()):
-            return
-        out = self.git.run(
-            "cat-file", "--batch-all-objects", "--batch",
-            env={"GIT_OBJECT_DIRECTORY": str(self.quarantine)},
-        )  # fmt: skip
-        position = 0
-        while position < len(out):
-            end = out.index(b"\n", position)
-            oid, kind, size = out[position:end].split(b" ")
-            position = end + 1 + int(size) + 1
-            data = memoryview(out)[end + 1 : position - 1]
-            yield PackObject(ObjectType.from_word(kind), data, Oid.from_hex(oid))
+        quarantine, stored = PackReader(self.quarantine), self.repository.objects
+        fresh = quarantine.homes(sorted(oids))
+        loose = [
+            oid
+            for oid, home in stored.homes(sorted(oids - fresh.keys())).items()
+            if home.suffix != ".pack"
+        ]
+        found = [PackObject(*quarantine.read(oid), oid) for oid in fresh]
+        found += [PackObject(*stored.read(oid), oid) for oid in loose]
+        if _EMPTY_TREE in oids and _EMPTY_TREE not in (*fresh, *loose):
+            # git needs no object for it, but other readers do
+            found.append(PackObject(ObjectType.TREE, b"", _EMPTY_TREE))
+        return tuple(found)
 
     def _write(self, *args: str, stdin: bytes | None = None) -> bytes:
         return self.git.run(*_quick(), *args, stdin=stdin, env=self.env)
