@@ -45,16 +45,20 @@ class Kind(Generic[T]):
         self.dump = dump
 
 
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise _unexpected("text", value)
-    return value
+def _of(kind: type[T], wanted: str) -> Callable[[Any], T]:
+    """A reader that takes values of one of Python's types; a flag is no number."""
+
+    def load(value: Any) -> T:
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise _unexpected(wanted, value)
+        return value
+
+    return load
 
 
-def _integer(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise _unexpected("a whole number", value)
-    return value
+_text = _of(str, "text")
+_integer = _of(int, "a whole number")
+_binary = _of(bytes, "binary")
 
 
 def _count(value: Any) -> int:
@@ -67,12 +71,6 @@ def _real(value: Any) -> float:
     if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
         raise _unexpected("a finite number", value)
     return float(value)
-
-
-def _binary(value: Any) -> bytes:
-    if not isinstance(value, bytes):
-        raise _unexpected("binary", value)
-    return value
 
 
 def _array(value: Any) -> list[Any]:

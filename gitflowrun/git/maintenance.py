@@ -79,14 +79,6 @@ _OPTIONS = (
 
 
 @frozen
-class Folded:
-    """How many small packs there were, and how many there are now."""
-
-    before: int
-    after: int
-
-
-@frozen
 class _SmallPack:
     """A pack that may be folded: its name without suffix, its bytes and its index's, when it was changed."""
 
@@ -166,14 +158,12 @@ class Folding:
     Args:
         repo: The repository.
         lock: A descriptor of `fold.lock`; closed at the end.
-        before: How many small packs there were.
         inputs: The packs that are folded.
     """
 
-    def __init__(self, repo: Repository, lock: int, before: int, inputs: Sequence[_Input]) -> None:
+    def __init__(self, repo: Repository, lock: int, inputs: Sequence[_Input]) -> None:
         self._repo = repo
         self._lock = lock
-        self._before = before
         self._inputs = inputs
         self._pack_dir = repo.packs.pack_dir
         self._name = f"pack-{os.urandom(20).hex()}"
@@ -192,7 +182,7 @@ class Folding:
         """Whether git has ended, or had its time; `finish` does not wait then."""
         return self._process.poll() is not None or time.monotonic() > self._deadline
 
-    def finish(self) -> Folded:
+    def finish(self) -> None:
         """Wait for git to end, and put its pack in the place of the inputs.
 
         Raises:
@@ -208,7 +198,6 @@ class Folding:
             raise RepositoryError(f"cannot fold packs: {where}: {error.strerror}") from error
         finally:
             self.stop()
-        return Folded(self._before, sum(1 for _ in _Listing.read(self._pack_dir).small()))
 
     def stop(self) -> None:
         """End git if it is still at work, and leave all packs as they are."""
@@ -288,21 +277,23 @@ class Folding:
                     path.unlink(missing_ok=True)
 
 
-def fold(repo: Repository, *, beyond: int = 1) -> Folded | None:
+def fold(repo: Repository, *, beyond: int = 1) -> bool:
     """Fold small packs into few, if there are more than `beyond`, and wait for it.
 
     Returns:
-        What was folded; None when nothing was due, or somebody else is at it.
+        False when nothing was due, or somebody else is at it.
 
     Raises:
         RepositoryError: it failed. Nothing is lost, and the next call tries again.
     """
     folding = start_fold(repo, beyond=beyond)
-    return folding.finish() if folding else None
+    if folding:
+        folding.finish()
+    return folding is not None
 
 
 def start_fold(repo: Repository, *, beyond: int = 1) -> Folding | None:
-    """Begin to fold small packs into few, if there are more than `beyond`. Returns None as `fold` does.
+    """Begin to fold small packs into few, if there are more than `beyond`. None where `fold` returns False.
 
     Raises:
         RepositoryError: git can't be started, or there is no place for its files.
@@ -335,7 +326,7 @@ def _begin(repo: Repository, beyond: int, lock: int) -> Folding | None:
     inputs = [given for pack in _choose(packs) if (given := _input(listing.path, pack))]  # 2
     objects = {oid for given in inputs for oid in _ids(given.ids)}
     if all(given.count < len(objects) for given in inputs) and len(inputs) > 1:
-        return Folding(repo, lock, len(packs), inputs)
+        return Folding(repo, lock, inputs)
     return None  # one of them holds all the others': step 4 would refuse
 
 

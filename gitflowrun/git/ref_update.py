@@ -230,15 +230,13 @@ class Refs(RefReader):
 
     def _touched(self, updates: Sequence[RefUpdate]) -> set[Path]:
         """The directories whose entries a transaction changes, those in which it makes directories included."""
-        touched = set()
-        for update in updates:
+        touched = {self._root} if any(update.new is None for update in updates) else set()
+        for update in updates:  # the root is that of `packed-refs`
             directory = (self._root / update.name).parent
             touched.add(directory)
             while not directory.exists():
                 directory = directory.parent
                 touched.add(directory)
-            if update.new is None:
-                touched.add(self._root)  # of `packed-refs`
         return touched
 
     def _sync_locks(self, updates: Sequence[RefUpdate]) -> None:
