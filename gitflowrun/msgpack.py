@@ -175,15 +175,8 @@ def pack_exact(value: Any, extend: Callable[[Any], Extension]) -> memoryview:
         ValueError: it is too deep, or too large.
         OverflowError: likewise.
     """
-    try:
-        return _pack_exact(value, extend, "strict")
-    except UnicodeEncodeError:  # lone surrogates, which are rare: looking for them costs more
-        return _pack_exact(value, extend, "surrogatepass")
-
-
-def _pack_exact(value: Any, extend: Callable[[Any], Extension], errors: str) -> memoryview:
     packer = msgpack.Packer(
-        default=extend, strict_types=True, autoreset=False, unicode_errors=errors
+        default=extend, strict_types=True, autoreset=False, unicode_errors="surrogatepass"
     )
     packer.pack(value)
     return memoryview(packer.getbuffer())

@@ -81,10 +81,9 @@ def format_size(count: int) -> str:
 def user_name(settings: Settings, environ: Mapping[str, str]) -> str:
     """Who runs: the setting, METAFLOW_USER, the login name; never fails, `root` is a name too."""
     names = [settings.user, *(environ.get(variable) for variable in _USER_VARIABLES)]
-    return next((name.strip() for name in names if name and name.strip()), None) or _name_of_uid()
-
-
-def _name_of_uid() -> str:
+    for name in names:
+        if name and name.strip():
+            return name.strip()
     import os
     import pwd
 

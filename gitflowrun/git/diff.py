@@ -27,15 +27,6 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-_STATUS = {
-    "A": "added",
-    "D": "deleted",
-    "M": "modified",
-    "R": "renamed",
-    "C": "copied",
-    "T": "type",
-}
-
 
 @frozen
 class DiffLine:
@@ -191,7 +182,7 @@ def with_libgit2(
 
 def _file(patch: pygit2.Patch) -> FileDiff:
     delta = patch.delta
-    status = _STATUS.get(delta.status_char(), "modified")
+    status = delta.status.name.lower().removesuffix("change")
     _, insertions, deletions = patch.line_stats
     complete = insertions + deletions <= MAX_DIFF_LINES
     return FileDiff(

@@ -184,15 +184,7 @@ def packed_stamp(common_dir: Path) -> str:
 
 def loose_names(common_dir: Path, prefix: str) -> Iterator[str]:
     """The names of the loose refs below `prefix`, which ends in a slash."""
-    pending = [prefix]
-    while pending:
-        name = pending.pop()
-        try:
-            entries = list(os.scandir(common_dir / name))
-        except (FileNotFoundError, NotADirectoryError):
-            continue  # never made, or packed and pruned meanwhile
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                pending.append(f"{name}{entry.name}/")
-            elif not entry.name.endswith(".lock"):
-                yield name + entry.name
+    # A directory that was never made, or is packed and pruned meanwhile, has no names.
+    for folder, _, names in os.walk(common_dir / prefix):
+        inside = folder.removeprefix(f"{common_dir}/")
+        yield from (f"{inside}/{name}" for name in names if not name.endswith(".lock"))

@@ -53,6 +53,7 @@ _KEEP_RATIO = 0.95  # to which the whole must shrink to pay for inflating it at 
 
 _PACK_HEADER = struct.Struct(">4sII")
 _COPY = 0x80  # the bit of a delta's instruction that says it copies from the base
+_LONGEST_SIZE = 10  # bytes of a size of 64 bits
 _DEFAULT_COPY = 0x10000  # bytes that are copied where an instruction does not say how many
 
 
@@ -154,8 +155,11 @@ def delta_sizes(delta: bytes) -> tuple[int, int, int]:
     Raises:
         CorruptRecord: the delta ends within its header.
     """
-    base, position = _varint(delta, 0)
-    result, position = _varint(delta, position)
+    try:
+        base, position = varint(delta, 0)
+        result, position = varint(delta, position)
+    except ValueError as error:
+        raise CorruptRecord("a delta has a malformed size") from error
     return base, result, position
 
 
@@ -206,14 +210,13 @@ def _copy_instruction(delta: bytes, code: int, position: int) -> tuple[int, int,
     return start, length or _DEFAULT_COPY, position
 
 
-def _varint(data: bytes, position: int) -> tuple[int, int]:
+def varint(data: bytes, position: int) -> tuple[int, int]:
+    """A size in groups of seven bits, the lowest first, and where it ends. Raises ValueError where it does not."""
     value = shift = 0
-    while True:
-        if position >= len(data) or shift > 63:  # noqa: PLR2004  (64-bit sizes)
-            raise CorruptRecord("a delta has a malformed size")
-        byte = data[position]
-        position += 1
+    for end, byte in enumerate(data[position : position + _LONGEST_SIZE], position + 1):
         value |= (byte & 0x7F) << shift
         shift += 7
         if not byte & 0x80:
-            return value, position
+            return value, end
+    msg = "a size does not end"
+    raise ValueError(msg)

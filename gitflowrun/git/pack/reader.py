@@ -30,7 +30,7 @@ from weakref import ref
 
 from gitflowrun.errors import CorruptRecord, MissingObject, RepositoryError
 from gitflowrun.git.objects import ObjectType, Oid, hash_object
-from gitflowrun.git.pack.format import apply_delta, delta_sizes
+from gitflowrun.git.pack.format import apply_delta, delta_sizes, varint
 from gitflowrun.git.pack.index import PackIndex
 from gitflowrun.git.pack.stream import (
     TooManyOpenFiles,
@@ -149,13 +149,10 @@ class Pack:
             raise self._damaged(offset, "its header is malformed") from error
 
     def _parse(self, offset: int, head: bytes) -> EntryHeader:
-        byte, length = head[0], 1
-        code, size, shift = (byte >> 4) & 7, byte & 15, 4
-        while byte & _MORE:
-            byte = head[length]
-            size |= (byte & ~_MORE) << shift
-            shift += 7
-            length += 1
+        code, size, length = (head[0] >> 4) & 7, head[0] & 15, 1
+        if head[0] & _MORE:
+            rest, length = varint(head, 1)
+            size |= rest << 4
         if code == _OFS_DELTA:
             back, length = _distance(head, length)
             if not 0 < back < offset:
@@ -340,7 +337,7 @@ class _Listing:
     packs: tuple[Pack, ...]
 
     def is_current(self) -> bool:
-        return self.stamp is not None and self.stamp == _stamp(self.objects_dir)
+        return self.stamp is not None and self.stamp == _mtime(self.objects_dir / "pack")
 
 
 class PackReader:
@@ -521,14 +518,18 @@ def _locate(source: Pack | Path, oid: Oid) -> Place | None:
 def _list(objects_dir: Path, old: _Listing | None) -> _Listing:
     if old and old.is_current():
         return old
-    stamp = _stamp(objects_dir)
+    stamp: int | None = _mtime(objects_dir / "pack")
     if stamp and time.time_ns() - stamp < RACY:
         stamp = None
     known = {pack.index_path.name: pack for pack in old.packs} if old else {}
     packs = []
     try:
         with os.scandir(objects_dir / "pack") as files:
-            packs = [(_age(file), file.name) for file in files if _is_index(file.name)]
+            packs = [
+                (_mtime(file), file.name)
+                for file in files
+                if file.name.startswith("pack-") and file.name.endswith(".idx")
+            ]
     except FileNotFoundError:
         pass
     except OSError as error:
@@ -541,19 +542,8 @@ def _list(objects_dir: Path, old: _Listing | None) -> _Listing:
     )
 
 
-def _is_index(name: str) -> bool:
-    return name.startswith("pack-") and name.endswith(".idx")
-
-
-def _age(file: os.DirEntry[str]) -> int:
+def _mtime(path: os.PathLike[str]) -> int:
     try:
-        return file.stat().st_mtime_ns
-    except OSError:
-        return 0
-
-
-def _stamp(objects_dir: Path) -> int | None:
-    try:
-        return (objects_dir / "pack").stat().st_mtime_ns
+        return os.stat(path).st_mtime_ns  # noqa: PTH116  (an entry of a directory has no other name in common)
     except OSError:
         return 0
