@@ -58,7 +58,7 @@ class Listing:
         self._stale = time.monotonic() + TAGS_FRESH
 
 
-@mutable(eq=False)
+@mutable
 class RunReader:
     """A run as it is when it is asked; what has ended is read once.
 

@@ -66,7 +66,7 @@ class Shape:
         return frozenset(seen)
 
 
-@mutable(eq=False)
+@mutable
 class _Barrier:
     """A split that is open: who has arrived where its branches meet again."""
 
@@ -105,7 +105,7 @@ class PlannedTask:
     place: _Place | None = None
 
 
-@mutable(eq=False)
+@mutable
 class _Items:
     """The children of a foreach that have not been taken yet."""
 

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 _FAILURE = 1
 
 
-@mutable(eq=False)
+@mutable
 class Channels:
     """The ways to the launcher process and to the zygote.
 
