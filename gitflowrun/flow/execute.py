@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import os
 from functools import cached_property
-from types import BuiltinFunctionType, FunctionType, MappingProxyType, MethodType
+from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
 _SMALL = frozenset({bool, complex, float, int, type(None)})
 _IMMUTABLE = _SMALL | {bytes, str}
-_NO_FACTS: Mapping[str, Any] = MappingProxyType({})
 _NO_ARTIFACTS = (BuiltinFunctionType, FunctionType, MethodType)
 # Frames of these files are left out of tracebacks.
 _FLOW_DIR = os.path.dirname(os.path.abspath(__file__)) + os.sep  # noqa: PTH100, PTH120  (pathlib is an import)
@@ -104,7 +103,7 @@ def execute_step(
     *,
     frames: tuple[ForeachFrame, ...] = (),
     max_num_splits: int = MAX_NUM_SPLITS,
-    facts: Mapping[str, Any] = _NO_FACTS,
+    facts: Mapping[str, Any] | None = None,
 ) -> StepOutcome:
     """Run a step. Whatever its code raises, exits and interrupts included, is in the outcome.
 
@@ -144,7 +143,7 @@ def execute_step(
         "task_id": task.task,
         "parameter_names": list(graph.parameter_names),
     }
-    with task_facts({**facts, **own}, graph.to_map):
+    with task_facts({**(facts or {}), **own}, graph.to_map):
         try:
             _call(flow, state, parents, graph)
             return _outcome(flow, state)

@@ -43,7 +43,7 @@ class _Overridable:
 def _script_name(flow_cls: type) -> str:
     module = sys.modules.get(flow_cls.__module__)
     path = getattr(module, "__file__", None) or ""
-    return path.replace("\\", "/").rpartition("/")[2]
+    return path.rpartition("/")[2]
 
 
 class FlowSpec:

@@ -75,6 +75,8 @@ class FlowGraph:
         doc: The flow's docstring.
         start_steps: The steps that claim to be the start.
         end_steps: The steps that claim to be the end.
+        start_step: The step that begins the flow; None where there is not exactly one.
+        end_step: The step that ends the flow; None where there is not exactly one.
         nodes: The steps by name.
         parameter_names: The attribute names of the flow's parameters.
     """
@@ -88,6 +90,8 @@ class FlowGraph:
         self.doc = clean_docstring(vars(flow_cls).get("__doc__"))
         self.start_steps = _endpoints(parsed, "start")
         self.end_steps = _endpoints(parsed, "end")
+        self.start_step = self.start_steps[0] if len(self.start_steps) == 1 else None
+        self.end_step = self.end_steps[0] if len(self.end_steps) == 1 else None
         self.nodes = _wire(parsed, self.start_steps, self.end_steps)
         parameters = parameters_of(flow_cls)
         self.parameter_names = tuple(parameters)
@@ -105,16 +109,6 @@ class FlowGraph:
         if graph is None:
             graph = _graphs[flow_cls] = cls(flow_cls)
         return graph
-
-    @property
-    def start_step(self) -> str | None:
-        """The step that begins the flow; None while there is not exactly one."""
-        return self.start_steps[0] if len(self.start_steps) == 1 else None
-
-    @property
-    def end_step(self) -> str | None:
-        """The step that ends the flow; None while there is not exactly one."""
-        return self.end_steps[0] if len(self.end_steps) == 1 else None
 
     @property
     def acyclic_nodes(self) -> list[str]:

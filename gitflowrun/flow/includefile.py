@@ -12,7 +12,7 @@ from __future__ import annotations
 import codecs
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from gitflowrun.errors import ParameterError, UnserializableArtifact, UsageError
@@ -20,8 +20,6 @@ from gitflowrun.flow.parameter import Parameter
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from gitflowrun.artifacts.codecs import Encoded
 
 _PIECE = 1 << 20  # bytes of a file that are decoded at a time

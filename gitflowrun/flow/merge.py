@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 
 from gitflowrun.errors import FlowError, MergeError
 from gitflowrun.flow.foreach import is_items_artifact
-from gitflowrun.flow.task_state import state_of
+from gitflowrun.flow.task_state import ArtifactSource, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from gitflowrun.flow.task_state import ArtifactSource
     from gitflowrun.names import PayloadIdentity
 
 

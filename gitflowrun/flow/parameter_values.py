@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from gitflowrun.errors import ParameterError, UsageError
 from gitflowrun.flow.current import task_facts
 from gitflowrun.flow.members import parameters_of
-from gitflowrun.flow.parameter import SCALARS
+from gitflowrun.flow.parameter import SCALARS, Parameter
 from gitflowrun.names import did_you_mean
 from gitflowrun.values import frozen
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from gitflowrun.flow.flowspec import FlowSpec
-    from gitflowrun.flow.parameter import Parameter
 
 _RESERVED = (
     "clone", "decospecs", "help", "max-log-size", "max-num-splits", "max-workers", "namespace", "obj",

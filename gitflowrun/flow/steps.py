@@ -55,11 +55,7 @@ def is_step(member: object) -> bool:
 
 def defining_classes(cls: type) -> dict[str, type]:
     """Every attribute name of `cls` and the class it is taken from, bases first, in order of definition."""
-    owners: dict[str, type] = {}
-    for base in reversed(cls.__mro__):
-        for name in vars(base):
-            owners[name] = base
-    return owners
+    return {name: base for base in reversed(cls.__mro__) for name in vars(base)}
 
 
 def steps_of(cls: type) -> dict[str, Callable[..., Any]]:

@@ -8,26 +8,22 @@ sees its finished tasks as `Inputs`, a sequence of flow objects. No value is loa
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Iterator, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from gitflowrun.errors import FlowError
 from gitflowrun.flow.foreach import item_at, items_artifact
 from gitflowrun.limits import MAX_NUM_SPLITS
-from gitflowrun.names import nearest
+from gitflowrun.names import PayloadIdentity, TaskName, nearest
 from gitflowrun.values import field, mutable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
-
     from gitflowrun.artifacts.reference import ArtifactRef
-    from gitflowrun.names import PayloadIdentity, TaskName
     from gitflowrun.runs.records import ForeachFrame, TaskRecord, Transition
 
 STATE = "_state"
 """The attribute of a flow object that holds its TaskState."""
-_MISSING = object()
 
 
 @mutable
@@ -136,8 +132,7 @@ class TaskState:
 
     def refs(self) -> dict[str, ArtifactRef]:
         """The reference of every inherited artifact."""
-        sources = ((name, self.source_of(name)) for name in self.names())
-        return {name: source.ref(name) for name, source in sources if source is not None}
+        return {name: source.ref(name) for name in self.names() if (source := self.source_of(name))}
 
     def load(self, name: str) -> Any:
         """Load an inherited artifact; the caller keeps it. KeyError when there is none of that name."""
@@ -149,9 +144,8 @@ class TaskState:
 
     def read_only(self, name: str, default: Any) -> Any:
         """The value of a parameter or constant; `default` when the run's `_parameters` task has none."""
-        value = self._read_only.get(name, _MISSING)
-        if value is not _MISSING:
-            return value
+        if name in self._read_only:
+            return self._read_only[name]
         for source in (self.parameters, *self.sources):
             if source is not None and name in source.names():
                 value = self._read_only[name] = self._load(source, name)

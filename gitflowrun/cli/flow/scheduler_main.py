@@ -1,4 +1,4 @@
-"""The program of the scheduler's process: `python .../scheduler_main.py launcher=FD [zygote=FD] [alive=FD]`.
+"""The program of the scheduler's process: `python .../scheduler_main.py launcher=FD [zygote=FD alive=FD]`.
 
 Started by path and not with `-m`, because that would put the current directory, or the flow's, in front of
 the standard library: a user's `signal.py` must not become ours. The package is the one that this file is
@@ -29,8 +29,8 @@ def main() -> int:
     fds = {name: int(fd) for name, _, fd in (word.partition("=") for word in sys.argv[1:])}
     for fd in fds.values():
         os.set_inheritable(fd, False)  # noqa: FBT003  (git must not hold them)
-    zygote = Channel.from_fd(fds["zygote"]) if "zygote" in fds else None
-    channels = Channels(Channel.from_fd(fds["launcher"]), zygote, fds.get("alive"))
+    zygote = (Channel.from_fd(fds["zygote"]), fds["alive"]) if "zygote" in fds else None
+    channels = Channels(Channel.from_fd(fds["launcher"]), zygote)
     return exit_code_of(SchedulerMain(channels, RunLog).serve, FLOW)
 
 

@@ -66,9 +66,9 @@ class Channel:
         self._buffer = bytearray(limits.MESSAGE_BUFFER)
 
     @classmethod
-    def from_fd(cls, fd: int, *, blocking: bool = True) -> Channel:
+    def from_fd(cls, fd: int) -> Channel:
         """The channel over an inherited descriptor."""
-        return cls(socket.socket(fileno=fd), blocking=blocking)
+        return cls(socket.socket(fileno=fd))
 
     def fileno(self) -> int:
         """The socket's descriptor, for event loops."""

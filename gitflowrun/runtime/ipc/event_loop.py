@@ -10,16 +10,16 @@ import time
 from collections.abc import Callable
 from itertools import count
 
+from gitflowrun.values import mutable
+
 Callback = Callable[[], None]
 
 
+@mutable(eq=False)
 class Timer:
     """A call that is due at some time, unless it is cancelled."""
 
-    __slots__ = ("callback",)
-
-    def __init__(self, callback: Callback | None) -> None:
-        self.callback = callback
+    callback: Callback | None
 
     def cancel(self) -> None:
         """Never call."""
@@ -59,9 +59,7 @@ class EventLoop:
     def on_signal(self, number: int, callback: Callback) -> None:
         """Call back in a turn of the loop, not in the middle of other code, when the signal has come."""
         if self._woken is None:
-            self._woken, wake = os.pipe()
-            os.set_blocking(self._woken, False)
-            os.set_blocking(wake, False)
+            self._woken, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
             signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
             self.watch(self._woken, self._signalled)
         self._on_signal[number] = callback

@@ -33,12 +33,13 @@ from gitflowrun.runtime.ipc.messages import (
     InheritedParameters,
     Interrupt,
     Launch,
+    Message,
     RunContext,
     RunFinished,
     RunRefused,
     StartRun,
 )
-from gitflowrun.runtime.ipc.request import RunKind
+from gitflowrun.runtime.ipc.request import RunKind, RunRequest
 from gitflowrun.runtime.worker.random_seeds import base_seeds
 from gitflowrun.settings import Isolation
 from gitflowrun.values import frozen
@@ -50,8 +51,6 @@ if TYPE_CHECKING:
 
     from gitflowrun.flow import FlowSpec
     from gitflowrun.git.repository import Repository
-    from gitflowrun.runtime.ipc.messages import Message
-    from gitflowrun.runtime.ipc.request import RunRequest
 
 _TASKS = "/proc/self/task"
 _HARMLESS = ("jemalloc_bg",)

@@ -19,6 +19,7 @@ from __future__ import annotations
 import signal
 import time
 from collections import Counter, deque
+from itertools import count
 from typing import TYPE_CHECKING
 
 from gitflowrun import limits
@@ -94,7 +95,7 @@ class Scheduler:
         self._rules = rules
         self._live = live
         self._queue = CommitQueue(loop, writer, live)
-        self._next_id = first_id
+        self._ids = count(first_id)
         self._substitute = substitute
         self._serial = 0
         self._workers = rules.max_workers
@@ -150,24 +151,18 @@ class Scheduler:
 
     def _fill(self) -> None:
         while len(self._running) < self._workers:
-            job = self._again.popleft() if self._again else self._next_job()
-            if job is None:
+            if self._again:
+                self._launch(self._again.popleft())
+            elif (planned := self._plan.take()) is not None:
+                self._launch(Job(planned, TaskName(planned.step, str(next(self._ids)))))
+            else:
                 return
-            self._launch(job)
-
-    def _next_job(self) -> Job | None:
-        planned = self._plan.take()
-        if planned is None:
-            return None
-        name = TaskName(planned.step, str(self._next_id))
-        self._next_id += 1
-        return Job(planned, name)
 
     def _launch(self, job: Job) -> None:
         self._serial += 1
         attempt = TaskAttempt(self._loop, job, self._serial, self._rules.max_log_size, self._output)
-        planned, number = job.planned, len(job.attempts)
-        launch = Launch(self._serial, job.name, number, planned.frames, planned.parents)
+        frames, parents = job.planned.frames, job.planned.parents
+        launch = Launch(self._serial, job.name, attempt.number, frames, parents)
         self._running[self._serial] = attempt
         try:
             with attempt.pipes() as (stdout, stderr):

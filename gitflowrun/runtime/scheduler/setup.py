@@ -46,13 +46,11 @@ class Channels:
 
     Attributes:
         launcher: To the launcher process.
-        zygote: To the zygote, if there is one.
-        alive: The end of a pipe that the zygote's death closes.
+        zygote: To the zygote, if there is one, and the end of a pipe that its death closes.
     """
 
     launcher: Channel
-    zygote: Channel | None
-    alive: int | None
+    zygote: tuple[Channel, int] | None
 
     def say(self, message: Message) -> None:
         """Send a message to the launcher process, if that is still there."""
@@ -138,15 +136,13 @@ class RunExecution:
         """The executor that was asked for, or the next best."""
         channels = self._channels
         if isolation is Isolation.FORK and channels.zygote is not None:
-            channels.zygote.set_blocking(False)
-            if channels.alive is not None:
-                self._loop.watch(channels.alive, self._on_zygote_lost)
-            connection = Connection(
-                self._loop, channels.zygote, self._on_task_message, self._on_zygote_lost
-            )
+            zygote, alive = channels.zygote
+            zygote.set_blocking(False)
+            self._loop.watch(alive, self._on_zygote_lost)
+            connection = Connection(self._loop, zygote, self._on_task_message, self._on_zygote_lost)
             return ForkExecutor(connection, self._run)
         if channels.zygote is not None:  # it ends then
-            channels.zygote.close()
+            channels.zygote[0].close()
             channels.zygote = None
         return (
             RemoteExecutor(self._launcher, self._run) if self._is_inline else self._fresh_executor()
@@ -176,13 +172,11 @@ class RunExecution:
             self._scheduler.executor_lost()
 
     def _on_zygote_lost(self) -> None:
-        channels = self._channels
-        if channels.alive is not None:
-            self._loop.forget(channels.alive)
-            os.close(channels.alive)
-            channels.alive = None
-        if channels.zygote is not None:
-            channels.zygote = None
+        if self._channels.zygote is not None:
+            _, alive = self._channels.zygote
+            self._channels.zygote = None
+            self._loop.forget(alive)
+            os.close(alive)
             self._scheduler.executor_lost()
 
 

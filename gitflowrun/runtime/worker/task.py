@@ -8,7 +8,6 @@ The process around a task is made in `task_process`.
 from __future__ import annotations
 
 import sys
-from collections import OrderedDict
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from gitflowrun import limits, msgpack
 from gitflowrun.artifacts.artifacts import ArtifactReader, ArtifactWriter
-from gitflowrun.artifacts.codecs import FILE, encode, is_file, type_name
+from gitflowrun.artifacts.codecs import FILE, Encoded, encode, is_file, type_name
 from gitflowrun.artifacts.dedup import DedupIndex
 from gitflowrun.artifacts.digest import digest_parts
 from gitflowrun.errors import (
@@ -33,17 +32,15 @@ from gitflowrun.git.pack.publish import PackStore
 from gitflowrun.git.pack.reader import PackReader
 from gitflowrun.names import PayloadIdentity
 from gitflowrun.runs.records import TASK, TaskRecord
-from gitflowrun.runtime.ipc.messages import Result
+from gitflowrun.runtime.ipc.messages import Launch, Parent, Result, RunContext
 from gitflowrun.runtime.worker.random_seeds import reseed
 from gitflowrun.settings import Durability
 from gitflowrun.values import replace
 
 if TYPE_CHECKING:
-    from gitflowrun.artifacts.codecs import Encoded
     from gitflowrun.artifacts.reference import ArtifactRef
     from gitflowrun.flow import FlowSpec
     from gitflowrun.git.objects import ObjectType, Oid
-    from gitflowrun.runtime.ipc.messages import Launch, Parent, RunContext
 
 _PLAIN = frozenset({"plain/1", "str/1", "bytes/1"})
 _LOST = (
@@ -72,7 +69,7 @@ class TaskRunner:
         )
         self._index = DedupIndex(Path(context.incoming).parent, self._objects)
         self._writer = ArtifactWriter(packs, self._index)
-        self._records: OrderedDict[Oid, TaskRecord] = OrderedDict()
+        self._records: dict[Oid, TaskRecord] = {}
         self._preloaded: dict[PayloadIdentity, object] = {}
 
     def seed(self, launch: Launch) -> None:
@@ -83,7 +80,7 @@ class TaskRunner:
         """Keep a task's record, so that it is not read again."""
         self._records[parent.blob] = record
         while len(self._records) > limits.KEPT_RECORDS:
-            self._records.popitem(last=False)
+            del self._records[next(iter(self._records))]  # the oldest
 
     def preload(self, ref: ArtifactRef, value: object) -> None:
         """Keep an artifact's value for the first step that asks for it."""
@@ -171,12 +168,15 @@ class TaskRunner:
             try:
                 made = encode(value)
             except UnserializableArtifact as error:
-                errors.append(_located(error, name, launch.task.step))
+                what = f"artifact {name!r} of step {launch.task.step!r}"
+                message = f"{what} can't be stored: {error.message}"
+                errors.append(UnserializableArtifact(message, hint=error.hint))
                 _explain(errors[-1])
                 continue
-            if name in outcome.loaded:
-                made = _hashed_if_alike(made, outcome.inherited[name])
-                if made.digest == outcome.inherited[name].digest:
+            ref = outcome.inherited.get(name)  # of a value that was loaded
+            if ref and (made.size, made.codec, made.type) == (ref.size, ref.codec, ref.type):
+                made = replace(made, digest=digest_parts(made.parts))  # saving won't hash it again
+                if made.digest == ref.digest:
                     continue  # only read: its payload need not be stored once more
             encoded[name] = made
         return encoded, errors
@@ -237,21 +237,9 @@ def _place(launch: Launch) -> str:
     return f"{launch.task.step}[{indices}]#{launch.attempt}"
 
 
-def _hashed_if_alike(made: Encoded, ref: ArtifactRef) -> Encoded:
-    """A payload with its digest, if it could be the one that was loaded; saving it won't hash it again."""
-    if (made.size, made.codec, made.type) != (ref.size, ref.codec, ref.type):
-        return made
-    return replace(made, digest=digest_parts(made.parts))
-
-
 def _is_same_file(value: Any, ref: ArtifactRef) -> bool:
     """Whether a value is the file it was loaded as: known without reading it."""
     return is_file(value) and PayloadIdentity(value.digest, FILE, type_name(value)) == ref.identity
-
-
-def _located(error: UnserializableArtifact, name: str, step: str) -> UnserializableArtifact:
-    message = f"artifact {name!r} of step {step!r} can't be stored: {error.message}"
-    return UnserializableArtifact(message, hint=error.hint)
 
 
 def _untrusted(
