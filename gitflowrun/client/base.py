@@ -78,9 +78,7 @@ class ClientObject:
         self._scope = Scope(source.spec, get_namespace(), _namespace_check)
         self._attempt = attempt
         self._check_attempt()
-        self._check_exists()
-        if _namespace_check and not self.is_in_namespace():
-            raise outside(self, self._scope)
+        self._check_visible()
 
     @classmethod
     def _parse(cls, pathspec: str, source: Source) -> Pathspec:  # noqa: ARG003  (runs look there)
@@ -100,6 +98,15 @@ class ClientObject:
             raise NotFound(
                 f"{self.pathspec} has no attempt {self._attempt!r}",
                 hint=f"attempts are numbered from 0 to {MAX_ATTEMPTS - 1}",
+            )
+
+    def _check_visible(self) -> None:
+        """Raise NotFound unless it exists, and NamespaceMismatch unless it is in the namespace."""
+        self._check_exists()
+        if self._scope.checked and not self.is_in_namespace():
+            raise NamespaceMismatch(
+                f"{self.pathspec} is not in the namespace {self._scope.namespace!r}",
+                hint="namespace(None) shows all runs",
             )
 
     @abstractmethod
@@ -309,14 +316,6 @@ def make(path: Pathspec, scope: Scope, **known: Any) -> Any:
     made = kind.__new__(kind)
     vars(made).update(known, _path=path, _scope=scope)
     return made
-
-
-def outside(item: ClientObject, scope: Scope) -> NamespaceMismatch:
-    """The error about an object that is not in the namespace of `scope`."""
-    return NamespaceMismatch(
-        f"{item.pathspec} is not in the namespace {scope.namespace!r}",
-        hint="namespace(None) shows all runs",
-    )
 
 
 def local_time(seconds: float) -> datetime:

@@ -46,7 +46,6 @@ _IGNORED_BY_HFS = dict.fromkeys(
     [*range(0x200C, 0x2010), *range(0x202A, 0x202F), *range(0x206A, 0x2070), 0xFEFF]
 )
 _NO_NAMES = frozenset({"", ".", ".."})
-_DIRECTORIES = frozenset({Mode.TREE, Mode.GITLINK})
 
 
 class HasCode(Protocol):
@@ -216,14 +215,9 @@ class CodeFile:
     oid: Oid
 
     @property
-    def is_link(self) -> bool:
-        """Whether it is a symbolic link."""
-        return self.mode == Mode.LINK
-
-    @property
     def is_directory(self) -> bool:
         """Whether it is a directory."""
-        return self.mode in _DIRECTORIES
+        return self.mode in {Mode.TREE, Mode.GITLINK}
 
     @property
     def permissions(self) -> int:
@@ -254,7 +248,7 @@ def code_files(objects: ObjectStore, tree: Oid, *, trusted: bool) -> Iterator[Co
             if count > MAX_CODE_FILES or depth > MAX_CODE_DEPTH:
                 raise CorruptRecord(f"code tree {tree} is too large or too deep to be written")
             found = CodeFile(prefix + name, entry.mode, entry.oid)
-            if found.is_link and not trusted:
+            if found.mode == Mode.LINK and not trusted:
                 _check_link(found.path, objects.blob(found.oid))
             yield found
             if entry.is_tree:
@@ -282,7 +276,7 @@ def materialise(objects: ObjectStore, tree: Oid, target: Path, *, trusted: bool)
         path = target / item.path
         if item.is_directory:
             path.mkdir()
-        elif item.is_link:
+        elif item.mode == Mode.LINK:
             links.append(item)
         else:
             data = objects.blob(item.oid)
@@ -302,7 +296,7 @@ def write_tar(objects: ObjectStore, tree: Oid, out: io.BufferedIOBase, *, truste
             member.mtime, member.mode = _EPOCH, item.permissions
             if item.is_directory:
                 member.type = tarfile.DIRTYPE
-            elif item.is_link:
+            elif item.mode == Mode.LINK:
                 member.type, member.linkname = tarfile.SYMTYPE, os.fsdecode(data)
             else:
                 member.size = len(data)

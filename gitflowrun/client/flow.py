@@ -5,7 +5,7 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from gitflowrun.client.base import Container, Index, Scope, local_time, make, outside
+from gitflowrun.client.base import Container, Index, Scope, local_time, make
 from gitflowrun.client.display import data_frame, table, title
 from gitflowrun.client.repository import Source, get_namespace
 from gitflowrun.client.run import FACTS, Run, facts, seconds
@@ -72,9 +72,8 @@ class Flow(Container[Run]):
             yield self._at(self.id, row.id, _run=reader)
 
     def _child(self, name: str) -> Run:
-        run = super()._child(RunId(name))
-        if self._scope.checked and not run.is_in_namespace():
-            raise outside(run, self._scope)
+        run: Run = self._at(self.id, RunId(name))
+        run._check_visible()  # noqa: SLF001  (of a class of this module)
         return run
 
     def runs(self, *tags: str) -> Iterator[Run]:
@@ -137,9 +136,7 @@ class Metaflow(Index[Flow]):
 
     def _child(self, name: str) -> Flow:
         flow: Flow = make(Pathspec.parse(name, depth=1), self._scope)
-        flow._check_exists()  # noqa: SLF001  (of a class of this module)
-        if not flow.is_in_namespace():
-            raise outside(flow, self._scope)
+        flow._check_visible()  # noqa: SLF001  (of a class of this module)
         return flow
 
     def __repr__(self) -> str:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _MAX_VALUE = 200
 _MAX_SHOWN = 40
 """Characters of a parameter's value in a subject."""
-_MINUTE, _HOUR = 60, 3600
+_SPANS = ((86_400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s"))
 
 
 class Status(Enum):
@@ -140,7 +140,7 @@ def parse_message(message: str) -> RunState | None:
 def _progress(state: RunState) -> str:
     """How far a run is, for the first line, which `git log --oneline` shows."""
     tasks = f"{state.tasks} task{'' if state.tasks == 1 else 's'}"
-    took = _duration((state.finished or state.started) - state.started)
+    took = duration((state.finished or state.started) - state.started)
     if state.status is Status.RUNNING:
         return f"running, {tasks} done" if state.tasks else "running"
     if state.status is Status.DONE:
@@ -163,16 +163,19 @@ def _one_line(text: str) -> str:
     return " ".join(kept.split())[:_MAX_VALUE]
 
 
-def _duration(seconds: float) -> str:
-    """A span of time as people write it."""
-    if seconds < 10:  # noqa: PLR2004
-        return f"{max(seconds, 0):.2g} s"
+def duration(seconds: float) -> str:
+    """How long something took: `40 ms`, `1.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`."""
+    seconds = max(seconds, 0.0)
+    if seconds < 0.9995:  # noqa: PLR2004  (what rounds to 1000 ms)
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 10:  # noqa: PLR2004  (below, a tenth of a second matters)
+        return f"{seconds:.1f} s"
     whole = round(seconds)
-    if whole < _MINUTE:
-        return f"{whole} s"
-    if whole < _HOUR:
-        return f"{whole // _MINUTE} min {whole % _MINUTE} s"
-    return f"{whole // _HOUR} h {whole % _HOUR // _MINUTE} min"
+    for unit, name, part, part_name in _SPANS:
+        if whole >= unit:
+            rest = whole % unit // part
+            return f"{whole // unit} {name}" + (f" {rest} {part_name}" if rest else "")
+    return f"{whole} s"
 
 
 def _format_time(seconds: float) -> str:

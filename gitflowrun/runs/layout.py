@@ -86,10 +86,9 @@ def parse_run_ref(ref: str) -> tuple[str, RunId] | None:
 
 def run_number(ref: str) -> int:
     """The number of the run that `ref` (its own, a tag, tracking, trash) speaks of, or 0."""
-    try:
-        return RunId(ref.rpartition("/")[2]).number
-    except InvalidPathspec:
-        return 0
+    # Cheaper than `RunId`, for a look at very many refs.
+    digits = ref.rpartition("/")[2].partition("-")[0]
+    return int(digits) if digits.isdecimal() else 0
 
 
 def tag_ref(flow: str, tag: str, run: RunId) -> RefName:

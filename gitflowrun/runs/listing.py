@@ -79,8 +79,7 @@ def list_runs(
     rows = repo.refs.rows(*sorted(prefixes), fields=("refname", "objectname", "contents"))
     tags = tags_by_run(row[0] for row in rows)
     locks = Locks(repo.state_dir)
-    runs = [_summary(locks, row, tags) for row in rows]
-    found = [run for run in runs if run is not None]
+    found = [run for row in rows if (run := _summary(locks, row, tags))]
     found.sort(key=lambda run: (*run.id.sort_key, run.flow), reverse=True)
     return found[:limit]
 
@@ -98,17 +97,11 @@ def run_names(
 
 def _newest(refs: list[str], limit: int) -> list[str]:
     """The refs with the `limit` highest numbers, and whatever shares the last of these."""
-    numbers = [_number(ref) for ref in refs]
+    numbers = [layout.run_number(ref) for ref in refs]
     highest = heapq.nlargest(limit, numbers)
     if not highest:
         return []
     return [ref for ref, number in zip(refs, numbers, strict=True) if number >= highest[-1]]
-
-
-def _number(ref: str) -> int:
-    # Cheaper than `RunId`, for a choice among very many; what is chosen is parsed properly.
-    digits = ref.rpartition("/")[2].partition("-")[0]
-    return int(digits) if digits.isdecimal() else 0
 
 
 def newest_first(names: Iterable[tuple[str, RunId]]) -> list[tuple[str, RunId]]:

@@ -81,7 +81,7 @@ class StoredRun:
     def info(self) -> RunInfo:
         """Its INFO."""
         with _about(f"INFO of {self.pathspec}"):
-            return INFO.load(_unpack_map(self.objects.blob(self._root[layout.INFO])))
+            return INFO.load(msgpack.unpack(self.objects.blob(self._root[layout.INFO])))
 
     @property
     def info_blob(self) -> Oid:
@@ -215,7 +215,7 @@ class StoredTask:
     def record(self) -> TaskRecord:
         """Its TASK."""
         with _about(self.pathspec):
-            record = TASK.load(_unpack_map(self.run.objects.blob(self.task_blob)))
+            record = TASK.load(msgpack.unpack(self.run.objects.blob(self.task_blob)))
             if record.name != self.name:
                 raise CorruptRecord(f"its record is that of task {record.name}")
             return record
@@ -228,12 +228,9 @@ class StoredTask:
 
     def output(self, stream: str) -> bytes:
         """What it wrote to `stdout` or `stderr`."""
-        parts = []
+        name, parts = _STREAMS[stream], list[bytes]()
         with _about(f"{stream} of {self.pathspec}"):
-            for number in itertools.count(1):
-                oid = self._entries.get(layout.output_part(_STREAMS[stream], number))
-                if not oid:
-                    break
+            while oid := self._entries.get(layout.output_part(name, len(parts) + 1)):
                 parts.append(self.run.objects.blob(oid))
         return b"".join(parts)
 
@@ -243,8 +240,7 @@ class StoredTask:
         if lines[-1] == "":
             lines.pop()
         times = self._times[0 if stream == "stdout" else 1]
-        missing = [None] * (len(lines) - len(times))
-        return list(zip([*times, *missing], lines, strict=False))
+        return list(zip(itertools.chain(times, itertools.repeat(None)), lines, strict=False))
 
     @cached_property
     def _times(self) -> tuple[list[float], list[float]]:
@@ -288,13 +284,6 @@ def _about(what: str) -> Iterator[None]:
         entry = error.args[0]
         name = entry.decode() if isinstance(entry, bytes) else entry
         raise CorruptRecord(f"{what}: there is no entry {name}") from error
-
-
-def _unpack_map(data: bytes) -> dict[str, Any]:
-    value = msgpack.unpack(data)
-    if not isinstance(value, dict):
-        raise CorruptRecord("the record is no map")
-    return value
 
 
 def _task_order(task: str) -> tuple[int, int, str]:

@@ -201,8 +201,7 @@ _MOST_REACHABLE = 20_000
 class ReachableObjects:
     """Objects that this run reaches already, and that need not be written again; of very many, the newest."""
 
-    def __init__(self, limit: int = _MOST_REACHABLE) -> None:
-        self._limit = limit
+    def __init__(self) -> None:
         self._oids: dict[Oid, None] = {}
 
     def __contains__(self, oid: Oid) -> bool:
@@ -211,7 +210,7 @@ class ReachableObjects:
     def add(self, oids: Iterable[Oid]) -> None:
         """Remember these."""
         self._oids.update(dict.fromkeys(oids))
-        while len(self._oids) > self._limit:
+        while len(self._oids) > _MOST_REACHABLE:
             del self._oids[next(iter(self._oids))]
 
 

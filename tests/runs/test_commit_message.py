@@ -10,6 +10,7 @@ from gitflowrun.git.objects import Oid
 from gitflowrun.runs.commit_message import (
     RunState,
     Status,
+    duration,
     format_message,
     parse_message,
     parse_time,
@@ -53,7 +54,7 @@ def test_subjects_read_well() -> None:
     assert subject(status=Status.INTERRUPTED, finished=STATE.started + 7300) == (
         "MyFlow/12: interrupted, 5 tasks done in 2 h 1 min"
     )
-    assert subject(finished=STATE.started + 119.7) == "MyFlow/12: done, 5 tasks in 2 min 0 s"
+    assert subject(finished=STATE.started + 119.7) == "MyFlow/12: done, 5 tasks in 2 min"
 
 
 def test_git_reads_the_trailers() -> None:
@@ -130,3 +131,22 @@ def test_times_are_utc() -> None:
 def test_which_statuses_are_final() -> None:
     """A running run, and one that died, have not written their last commit."""
     assert [status for status in Status if not status.is_final] == [Status.RUNNING, Status.DEAD]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (-1, "0 ms"),
+        (0.0404, "40 ms"),
+        (0.9996, "1.0 s"),
+        (3.24, "3.2 s"),
+        (12.4, "12 s"),
+        (59.7, "1 min"),
+        (200, "3 min 20 s"),
+        (7500, "2 h 5 min"),
+        (86400 * 3 + 4 * 3600, "3 d 4 h"),
+    ],
+)
+def test_durations_have_two_units_at_most(seconds: float, words: str) -> None:
+    """A duration is as exact as a person wants it."""
+    assert duration(seconds) == words

@@ -161,7 +161,7 @@ def test_a_record_that_is_no_map_is_refused(repo: GitRepo) -> None:
     """Valid msgpack of another kind is no record."""
     make_run(repo)
     forged = rewritten(stored(repo), open_repo(repo), "3", TASK=msgpack.pack([1]))
-    with pytest.raises(CorruptRecord, match="no map"):
+    with pytest.raises(CorruptRecord, match="no TASK record"):
         list(forged.records("train"))
 
 

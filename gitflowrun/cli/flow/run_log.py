@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, TextIO
 
 from gitflowrun.cli.errors import FLOW, report_error
 from gitflowrun.cli.output.terminal import is_terminal, style_for
-from gitflowrun.cli.output.text import clock, counted, duration, printable, terminal_safe
+from gitflowrun.cli.output.text import clock, counted, printable, terminal_safe
 from gitflowrun.errors import RunFailed
+from gitflowrun.runs.commit_message import duration
 from gitflowrun.runtime.ipc import events
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from gitflowrun.cli.git_runs.options import filter_options, json_option, open_re
 from gitflowrun.cli.git_runs.run_table import list_runs
 from gitflowrun.cli.output.tables import pairs
 from gitflowrun.cli.output.terminal import open_screen
-from gitflowrun.cli.output.text import counted, duration, printable, stamp
+from gitflowrun.cli.output.text import counted, printable, stamp
+from gitflowrun.runs.commit_message import duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

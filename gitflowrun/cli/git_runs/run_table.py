@@ -10,7 +10,8 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.cli.output.tables import Cell, Column, show, table
-from gitflowrun.cli.output.text import ago, duration, stamp
+from gitflowrun.cli.output.text import ago, stamp
+from gitflowrun.runs.commit_message import duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

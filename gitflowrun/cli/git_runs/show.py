@@ -12,7 +12,8 @@ import click
 
 from gitflowrun.cli.git_runs.options import json_option, open_repository
 from gitflowrun.cli.output.tables import Cell, Column, pairs, show, table
-from gitflowrun.cli.output.text import ago, counted, duration, printable, stamp
+from gitflowrun.cli.output.text import ago, counted, printable, stamp
+from gitflowrun.runs.commit_message import duration
 from gitflowrun.settings import format_size
 
 if TYPE_CHECKING:

@@ -32,8 +32,6 @@ _AGES = (  # younger than the first, an age is counted in the second
     (24 * _MONTH, _MONTH, "month"),
 )
 
-_SPANS = ((_DAY, "d", _HOUR, "h"), (_HOUR, "h", _MINUTE, "min"), (_MINUTE, "min", 1, "s"))
-
 
 def _escape(match: re.Match[str]) -> str:
     char = match[0]
@@ -76,21 +74,6 @@ def width(text: str) -> int:
 
     wide = sum(unicodedata.east_asian_width(char) in "WF" for char in text)
     return len(text) + wide - sum(unicodedata.combining(char) != 0 for char in text)
-
-
-def duration(seconds: float) -> str:
-    """How long something took: `40 ms`, `1.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`."""
-    seconds = max(seconds, 0.0)
-    if seconds < 0.9995:  # noqa: PLR2004  (what rounds to 1000 ms)
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < 10:  # noqa: PLR2004  (below, a tenth of a second matters)
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    for unit, name, part, part_name in _SPANS:
-        if whole >= unit:
-            rest = whole % unit // part
-            return f"{whole // unit} {name}" + (f" {rest} {part_name}" if rest else "")
-    return f"{whole} s"
 
 
 def counted(count: int, noun: str, plural: str | None = None) -> str:

@@ -49,25 +49,6 @@ def test_tamed_lines_hold_no_escape_but_colours(value: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        (-1, "0 ms"),
-        (0.0404, "40 ms"),
-        (0.9996, "1.0 s"),
-        (3.24, "3.2 s"),
-        (12.4, "12 s"),
-        (59.7, "1 min"),
-        (200, "3 min 20 s"),
-        (7500, "2 h 5 min"),
-        (86400 * 3 + 4 * 3600, "3 d 4 h"),
-    ],
-)
-def test_durations_have_two_units_at_most(seconds: float, words: str) -> None:
-    """A duration is as exact as a person wants it."""
-    assert text.duration(seconds) == words
-
-
-@pytest.mark.parametrize(
     ("age", "words"),
     [
         (-5, "just now"),
