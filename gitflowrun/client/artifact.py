@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gitflowrun.client.base import TaskPart, local_time, suggestion
+from gitflowrun.client.base import TaskPart, local_time
 from gitflowrun.client.metaflow_names import PRIVATE_ARTIFACTS, as_exception
 from gitflowrun.errors import GitflowrunError, NotFound, UntrustedArtifact
+from gitflowrun.limits import NAMES_IN_A_HINT
+from gitflowrun.names import did_you_mean
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -26,9 +28,10 @@ class DataArtifact(TaskPart):
         names = self._task.artifacts
         if self.id not in names and self.id not in PRIVATE_ARTIFACTS:
             public = [name for name in names if not name.startswith("_")]
+            some = public[:NAMES_IN_A_HINT] + ["…"] * (len(public) > NAMES_IN_A_HINT)
             raise NotFound(
                 f"{self._task.stored.pathspec} has no artifact {self.id!r}",
-                hint=suggestion(self.id, public),
+                hint=did_you_mean(self.id, public, f"there is {', '.join(some)}") if some else None,
             )
 
     @property

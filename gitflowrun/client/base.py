@@ -19,8 +19,7 @@ from gitflowrun.client.repository import Source, get_namespace
 from gitflowrun.client.run_reader import RunReader, TaskReader
 from gitflowrun.errors import InvalidPathspec, MissingKey, NamespaceMismatch, NotFound
 from gitflowrun.git.objects import Oid
-from gitflowrun.limits import MAX_ATTEMPTS, NAMES_IN_A_HINT
-from gitflowrun.names import Pathspec, RunId, TaskName, did_you_mean
+from gitflowrun.names import Pathspec, RunId, TaskName
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
@@ -87,17 +86,10 @@ class ClientObject:
         return Pathspec.parse(pathspec, depth=cls._depth)
 
     def _check_attempt(self) -> None:
-        if self._attempt is None:
-            return
-        if self._depth < _TASK_DEPTH:
+        if self._attempt is not None and self._depth < _TASK_DEPTH:
             raise NotFound(
                 f"{type(self).__name__} {self.pathspec} has no attempts",
                 hint="only tasks and artifacts have",
-            )
-        if not (isinstance(self._attempt, int) and 0 <= self._attempt < MAX_ATTEMPTS):
-            raise NotFound(
-                f"{self.pathspec} has no attempt {self._attempt!r}",
-                hint=f"attempts are numbered from 0 to {MAX_ATTEMPTS - 1}",
             )
 
     def _check_visible(self) -> None:
@@ -321,12 +313,3 @@ def make(path: Pathspec, scope: Scope, **known: Any) -> Any:
 def local_time(seconds: float) -> datetime:
     """A time as Metaflow's client gives it: local, without a time zone."""
     return datetime.fromtimestamp(seconds)  # noqa: DTZ006
-
-
-def suggestion(name: str, candidates: list[str]) -> str | None:
-    """The hint of a "no such" error: the nearest names, or all of them where they are few."""
-    if not candidates:
-        return None
-    more = "" if len(candidates) <= NAMES_IN_A_HINT else ", …"
-    listed = f"there is {', '.join(candidates[:NAMES_IN_A_HINT])}{more}"
-    return did_you_mean(name, candidates, listed)

@@ -23,7 +23,7 @@ and have left the trash, so `git runs gc` must leave the newest run of the trash
 from __future__ import annotations
 
 import re
-from itertools import chain
+from itertools import chain, count
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import RepositoryError
@@ -78,13 +78,11 @@ class RunIds:
         """
         with self._locks.ids():  # 1
             mark = self._look(thorough=thorough)  # 2, 3
-            number = mark.number + 1
-            while True:  # 4
+            for number in count(mark.number + 1):  # 4
                 run = RunId(str(number))
                 lock = self._locks.run(run)
                 if lock.try_acquire():
                     break
-                number += 1
             try:
                 self._write(_Mark(number, mark.stamp))  # 5
             except RepositoryError:

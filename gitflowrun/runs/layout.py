@@ -91,14 +91,13 @@ def run_number(ref: str) -> int:
     return int(digits) if digits.isdecimal() else 0
 
 
-def tag_ref(flow: str, tag: str, run: RunId) -> RefName:
-    """The ref that says run `run` has tag `tag`. Raises as `tag_component`."""
-    return RefName(f"{TAGS}{flow}/{tag_component(tag)}/{run}")
+def tag_ref(flow: str, tag: str, run: RunId, prefix: str = TAGS) -> RefName:
+    """The ref that says run `run` has tag `tag`, or below `TAG_MIRROR` the git tag that mirrors it.
 
-
-def tag_mirror_ref(flow: str, tag: str, run: RunId) -> RefName:
-    """The git tag that mirrors `tag_ref`. Raises as `tag_component`."""
-    return RefName(f"{TAG_MIRROR}{flow}/{tag_component(tag)}/{run}")
+    Raises:
+        TaggingError: see `tag_component`.
+    """
+    return RefName(f"{prefix}{flow}/{tag_component(tag)}/{run}")
 
 
 def tag_component(tag: str) -> str:

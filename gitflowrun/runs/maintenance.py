@@ -52,15 +52,13 @@ class RunMaintenance:
     def packs_released(self, packs: int) -> None:
         """Count packs that were left to git, and let it fold them if they are many. Does not wait."""
         self._packs += packs
-        if self._folding and self._folding.is_over:
-            folding, self._folding = self._folding, None
-            with contextlib.suppress(GitflowrunError, OSError):
-                folding.finish()
-        if self._folding or self._packs <= FOLD_BEYOND:
-            return
-        self._packs = 0
         with contextlib.suppress(GitflowrunError, OSError):
-            self._folding = start_fold(self._repo, beyond=FOLD_BEYOND)
+            if self._folding and self._folding.is_over:
+                folding, self._folding = self._folding, None
+                folding.finish()
+            if not self._folding and self._packs > FOLD_BEYOND:
+                self._packs = 0
+                self._folding = start_fold(self._repo, beyond=FOLD_BEYOND)
 
     def stop(self) -> None:
         """Stop a fold that was begun: the end of a run does not wait for it, and `tidy` begins another."""

@@ -60,8 +60,8 @@ def tag_updates(
     wanted = [(tag, run.uid) for tag in add] + [(tag, None) for tag in remove]
     updates = []
     for tag, new in wanted:
-        for make in (layout.tag_ref, layout.tag_mirror_ref):
-            name = make(run.flow, tag, run.id)
+        for prefix in (layout.TAGS, layout.TAG_MIRROR):
+            name = layout.tag_ref(run.flow, tag, run.id, prefix)
             old = refs.get(name)
             if old != new:
                 updates.append(RefUpdate(name, new, old))
@@ -73,7 +73,6 @@ class Tags:
 
     def __init__(self, repo: Repository) -> None:
         self._repo = repo
-        self._refs = repo.refs
 
     def of(self, run: StoredRun) -> tuple[str, ...]:
         """The user tags of a run, sorted."""
@@ -81,7 +80,7 @@ class Tags:
 
     def all(self, flow: str | None = None) -> dict[tuple[str, RunId], tuple[str, ...]]:
         """The user tags of every tagged run of a flow, or of all flows, by flow and id."""
-        rows = self._refs.rows(layout.below(layout.TAGS, flow), fields=("refname",))
+        rows = self._repo.refs.rows(layout.below(layout.TAGS, flow), fields=("refname",))
         return tags_by_run(name for (name,) in rows)
 
     def change(
@@ -104,8 +103,8 @@ class Tags:
             kept = [tag for tag in present if tag not in unwanted]
             added = check_tags(add, system=system, present=kept)
             removed = unwanted.intersection(present).difference(added)
-            updates = tag_updates(self._refs, run.identity, add=added, remove=sorted(removed))
-            self._refs.transaction(updates)  # 3
+            updates = tag_updates(self._repo.refs, run.identity, add=added, remove=sorted(removed))
+            self._repo.refs.transaction(updates)  # 3
         return tuple(sorted({*kept, *added}))
 
     def mirror(self) -> int:
@@ -123,9 +122,9 @@ class Tags:
                 for name, new in wanted.items()
                 if new != shown.get(name)
             ]
-            self._refs.transaction(updates)
+            self._repo.refs.transaction(updates)
         return len(updates)
 
     def _below(self, prefix: str) -> dict[str, Oid]:
-        rows = self._refs.rows(prefix)
+        rows = self._repo.refs.rows(prefix)
         return {row[0].removeprefix(prefix): Oid.from_hex(row[1]) for row in rows}

@@ -34,7 +34,6 @@ from typing import TYPE_CHECKING
 
 from gitflowrun.errors import GitflowrunError, NotFound
 from gitflowrun.git.objects import Oid
-from gitflowrun.names import nearest
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import parse_message
 from gitflowrun.runs.resolve import resolve
@@ -109,18 +108,7 @@ class Trust:
         return tip
 
     def trust_remote(self, name: str) -> None:
-        """Trust all runs of a remote, as fetched from it now and later.
-
-        Raises:
-            NotFound: there is no such remote.
-        """
-        remotes = list(self._repo.remotes())
-        if name not in remotes:
-            near = nearest(name, remotes) or remotes
-            raise NotFound(
-                f"there is no remote {name!r}",
-                hint=f"remotes here: {', '.join(near)}" if near else "`git remote add` makes one",
-            )
+        """Trust all runs of a remote, one of `Repository.remotes`, as fetched from it now and later."""
         self._add(_REMOTE, name)
 
     def distrust_run(self, run: RunIdentity) -> bool:

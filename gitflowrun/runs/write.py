@@ -237,9 +237,8 @@ class RunWriter:
 
     def _first_commit(self) -> tuple[Oid, Oid, list[PackObject]]:
         """The oids of the first commit and of INFO, and their objects with the tree between them."""
-        info, blob = make_object(
-            ObjectType.BLOB, msgpack.pack(INFO.dump(self.info), msgpack.RECORD)
-        )
+        packed = msgpack.pack(INFO.dump(self.info), msgpack.RECORD)
+        info, blob = make_object(ObjectType.BLOB, packed)
         entries = [TreeEntry(Mode.BLOB, layout.INFO, info)]
         root, tree = make_object(ObjectType.TREE, tree_bytes(entries))
         subject = first_subject(self.info.parameters)

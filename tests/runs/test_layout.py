@@ -36,7 +36,7 @@ def test_foreign_refs_are_no_runs(ref: str) -> None:
 def test_any_tag_becomes_a_ref_and_comes_back(tag: str) -> None:
     """Whatever the characters of a tag, its ref and its mirror say it, or it is refused as too long."""
     try:
-        refs = [layout.tag_ref("F", tag, RUN), layout.tag_mirror_ref("F", tag, RUN)]
+        refs = [layout.tag_ref("F", tag, RUN), layout.tag_ref("F", tag, RUN, layout.TAG_MIRROR)]
     except TaggingError:
         assert len(tag.encode()) >= 1000
         return

@@ -203,18 +203,6 @@ def test_an_earlier_state_of_a_remotes_run_is_trusted(repo: GitRepo, colleague: 
     assert trust.is_trusted(run)
 
 
-def test_unknown_remotes_are_named(repo: GitRepo) -> None:
-    """The hint lists the remotes there are."""
-    trust = _trust(repo)
-    with pytest.raises(NotFound, match="'origin'") as refused:
-        trust.trust_remote("origin")
-    assert "git remote add" in str(refused.value.hint)
-    repo.git("remote", "add", "upstream", "elsewhere")
-    with pytest.raises(NotFound) as refused:
-        _trust(repo).trust_remote("upstraem")
-    assert "upstream" in str(refused.value.hint)
-
-
 def test_hand_written_config_does_no_harm(repo: GitRepo) -> None:
     """What is no commit is passed over; global config vouches for nobody."""
     run = make_run(repo)
