@@ -15,7 +15,7 @@ from gitflowrun.values import mutable
 Callback = Callable[[], None]
 
 
-@mutable(eq=False)
+@mutable
 class Timer:
     """A call that is due at some time, unless it is cancelled."""
 
