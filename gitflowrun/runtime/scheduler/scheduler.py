@@ -30,7 +30,6 @@ from gitflowrun.runtime.ipc import events, process
 from gitflowrun.runtime.ipc.messages import Exited, Launch, LaunchFailed, Message, Result, Started
 from gitflowrun.runtime.scheduler.attempt import Job, TaskAttempt
 from gitflowrun.runtime.scheduler.commit_queue import CommitQueue
-from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,21 +44,6 @@ _KILLED = "[KILLED BY ORCHESTRATOR]"
 _OVER = "killed because the run was over"
 
 
-@frozen
-class Rules:
-    """The limits and manners of a run.
-
-    Attributes:
-        max_workers: Tasks that run at the same time.
-        max_log_size: Bytes of output kept per task and stream.
-        echo: Whether output becomes events; a task that runs in the launcher process shows its own.
-    """
-
-    max_workers: int
-    max_log_size: int
-    echo: bool = True
-
-
 class Scheduler:
     """Executes one run.
 
@@ -69,8 +53,10 @@ class Scheduler:
         plan: What is to be done.
         executor: Gives tasks their processes; its messages go to `deliver`.
         notify: Called with every event.
-        rules: Limits.
         live: The live logs of running tasks.
+        max_workers: Tasks that run at the same time.
+        max_log_size: Bytes of output kept per task and stream.
+        echo: Whether output becomes events; a task that runs in the launcher process shows its own.
         first_id: The first task id that is free.
         substitute: Makes another executor when this one is lost; None when none can take its place.
     """
@@ -82,9 +68,11 @@ class Scheduler:
         plan: Plan,
         executor: Executor,
         notify: events.Listener,
-        rules: Rules,
         live: LiveLogs,
         *,
+        max_workers: int,
+        max_log_size: int,
+        echo: bool = True,
         first_id: int = 1,
         substitute: Callable[[], Executor] | None = None,
     ) -> None:
@@ -92,13 +80,14 @@ class Scheduler:
         self._plan = plan
         self._executor = executor
         self._notify = notify
-        self._rules = rules
+        self._workers = max_workers
+        self._max_log_size = max_log_size
+        self._echo = echo
         self._live = live
         self._queue = CommitQueue(loop, writer, live)
         self._ids = count(first_id)
         self._substitute = substitute
         self._serial = 0
-        self._workers = rules.max_workers
         self._again: deque[Job] = deque()
         self._postponed = 0
         self._running: dict[int, TaskAttempt] = {}
@@ -160,7 +149,7 @@ class Scheduler:
 
     def _launch(self, job: Job) -> None:
         self._serial += 1
-        attempt = TaskAttempt(self._loop, job, self._serial, self._rules.max_log_size, self._output)
+        attempt = TaskAttempt(self._loop, job, self._serial, self._max_log_size, self._output)
         frames, parents = job.planned.frames, job.planned.parents
         launch = Launch(self._serial, job.name, attempt.number, frames, parents)
         self._running[self._serial] = attempt
@@ -234,7 +223,7 @@ class Scheduler:
     def _output(self, attempt: TaskAttempt, stream: str, data: bytes, lines: list[str]) -> None:
         if attempt.is_live and data:
             self._live.add(attempt.job.name, stream, data)
-        if self._rules.echo and lines:
+        if self._echo and lines:
             name, pid, now = attempt.job.name, attempt.pid, time.time()
             for line in lines:
                 self._notify(events.TaskLine(name, pid, stream, line, now))

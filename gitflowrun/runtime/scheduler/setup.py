@@ -27,7 +27,7 @@ from gitflowrun.runtime.ipc.event_loop import EventLoop
 from gitflowrun.runtime.ipc.events import Listener, Notice
 from gitflowrun.runtime.ipc.messages import Interrupt, Message
 from gitflowrun.runtime.scheduler.logs import LiveLogs
-from gitflowrun.runtime.scheduler.scheduler import Rules, Scheduler
+from gitflowrun.runtime.scheduler.scheduler import Scheduler
 from gitflowrun.settings import Isolation
 from gitflowrun.values import mutable
 
@@ -105,12 +105,10 @@ class RunExecution:
             plan,
             executor,
             notify,
-            Rules(
-                max_workers=1 if self._is_inline else _affordable(wanted, notify),
-                max_log_size=start.request.max_log_size or repo.settings.max_log_size,
-                echo=not self._is_inline,
-            ),
             LiveLogs(repo, writer.identity),
+            max_workers=1 if self._is_inline else _affordable(wanted, notify),
+            max_log_size=start.request.max_log_size or repo.settings.max_log_size,
+            echo=not self._is_inline,
             first_id=first_id,
             substitute=self._fresh_executor if isinstance(executor, ForkExecutor) else None,
         )

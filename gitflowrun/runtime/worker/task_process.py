@@ -41,9 +41,8 @@ def run_task(
         runner.seed(launch)
         result = runner.run(launch)  # 2
         process.flush_output()
-        _signal.signal(
-            _signal.SIGINT, _signal.SIG_IGN
-        )  # what is done counts, interrupts come too late
+        # What is done counts: interrupts come too late.
+        _signal.signal(_signal.SIGINT, _signal.SIG_IGN)
         channel.send(result)  # 3
         code = 1 if result.error else 0
     except BaseException:  # noqa: BLE001  (only the end of the process follows)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
-from gitflowrun.names import PARAMETERS_STEP
+import pytest
+
+from gitflowrun.names import PARAMETERS_STEP, TaskName
 from gitflowrun.runs.records import Transition
 from gitflowrun.runs.runs import Status
 from gitflowrun.runtime.ipc.event_loop import EventLoop
@@ -20,9 +24,10 @@ from gitflowrun.runtime.ipc.messages import (
     Result,
     Started,
 )
+from gitflowrun.runtime.scheduler.attempt import Job, TaskAttempt
 from gitflowrun.runtime.scheduler.logs import LiveLogs
-from gitflowrun.runtime.scheduler.plan import Plan, Shape
-from gitflowrun.runtime.scheduler.scheduler import Rules, Scheduler
+from gitflowrun.runtime.scheduler.plan import Plan, PlannedTask, Shape
+from gitflowrun.runtime.scheduler.scheduler import Scheduler
 from tests.helpers.repos import ROOT, GitRepo
 from tests.helpers.runs import open_repo, start_run
 
@@ -73,8 +78,8 @@ def schedule(
     events: list[Event] = []
     with start_run(repo) as writer:
         scheduler = Scheduler(
-            loop, writer, Plan(SHAPE), executor, events.append, Rules(4, 1000),
-            LiveLogs(open_repo(repo), writer.identity),
+            loop, writer, Plan(SHAPE), executor, events.append,
+            LiveLogs(open_repo(repo), writer.identity), max_workers=4, max_log_size=1000,
         )  # fmt: skip
         executor.deliver = scheduler.deliver
         status, _ = scheduler.run()
@@ -126,6 +131,25 @@ def test_a_process_that_cannot_be_made_is_tried_again(repo: GitRepo) -> None:
     end = events[-1]
     assert isinstance(end, RunEnded)
     assert "no more processes" in str(end.error)
+
+
+def test_a_pipe_that_cannot_be_made_leaves_no_file_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a task's second pipe fails, both ends of the first one are closed again."""
+    loop, job = EventLoop(), Job(PlannedTask("start", ()), TaskName("start", "1"))
+    attempt = TaskAttempt(loop, job, 1, 1000, lambda *_: None)
+    before, made = sorted(Path("/proc/self/fd").iterdir()), [os.pipe()]
+
+    def pipe() -> tuple[int, int]:
+        if not made:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return made.pop()
+
+    monkeypatch.setattr(os, "pipe", pipe)
+    with pytest.raises(OSError, match="Too many"), attempt.pipes():
+        pass
+    attempt.drain()
+    assert sorted(Path("/proc/self/fd").iterdir()) == before
+    loop.close()
 
 
 def test_the_scheduler_loads_neither_flows_nor_libgit2() -> None:
