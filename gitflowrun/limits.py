@@ -1,9 +1,21 @@
 """All limits of the package: sizes, counts and times, by layer, each with its unit.
 
-Elsewhere stand: what users may change, as the largest file of a snapshot and of a log (`settings`); the size of a
-record or message that is decoded (`msgpack.RECORD`, `msgpack.MESSAGE`); limits of tags and ref names (`names`), of
-output and its times (`runs.layout`, `runs.line_times`), and of run ids (`runs.ids`).
+Elsewhere stand: the size of a record or message that is decoded (`msgpack.RECORD`, `msgpack.MESSAGE`), and limits of
+output and its times (`runs.layout`, `runs.line_times`) and of run ids (`runs.ids`).
 """
+
+# ---- Names, and what settings say where nobody has set them ----
+
+MAX_REF_COMPONENT = 250
+"""Bytes of a part of a ref's name: a file name has 255, and a lock's suffix comes on top."""
+MAX_TAG_LENGTH = 500
+"""Characters of a tag; Metaflow's limit."""
+MAX_USER_TAGS = 50
+"""Tags that users give one run; Metaflow's limit."""
+MAX_FILE_SIZE = 50 << 20
+"""Bytes of the largest untracked file that a snapshot takes (`runs.snapshot.maxFileSize`)."""
+MAX_LOG_SIZE = 10 << 20
+"""Bytes of a task's output that are kept (`runs.maxLogSize`)."""
 
 # ---- Git: objects, packs, refs, remotes ----
 

@@ -11,13 +11,12 @@ import unicodedata
 from typing import TYPE_CHECKING, NamedTuple
 
 from gitflowrun.errors import InvalidPathspec, TaggingError, UsageError
+from gitflowrun.limits import MAX_REF_COMPONENT, MAX_TAG_LENGTH
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-MAX_TAG_LENGTH = 500
-MAX_USER_TAGS = 50
 PARAMETERS_STEP = "_parameters"
 
 _RUN_ID = re.compile(r"[1-9][0-9]{0,17}(-[0-9a-f]{7,40})?\Z")
@@ -25,7 +24,6 @@ _REF_FORBIDDEN = re.compile(
     r"[\x00-\x20\x7f~^:?*\[\\\ud800-\udfff]|\.\.|@\{|//|/\.|^\.|\.$|/$|^/|\.lock(/|$)"
 )
 _TAG_SAFE = "_+=,-"
-_MAX_REF_COMPONENT = 250
 
 
 class RefName(str):
@@ -41,7 +39,7 @@ class RefName(str):
         """Check, then make it."""
         bad = _REF_FORBIDDEN.search(text) or text.endswith("/@") or not text.startswith("refs/")
         if bad or any(
-            len(part.encode(errors="replace")) > _MAX_REF_COMPONENT for part in text.split("/")
+            len(part.encode(errors="replace")) > MAX_REF_COMPONENT for part in text.split("/")
         ):
             raise UsageError(
                 f"{text!r} is not a valid ref name", hint="git check-ref-format(1) lists the rules"
@@ -180,7 +178,7 @@ def check_flow_name(name: str) -> str:
     Raises:
         UsageError: it can't.
     """
-    if not name.isidentifier() or len(name.encode()) > _MAX_REF_COMPONENT:
+    if not name.isidentifier() or len(name.encode()) > MAX_REF_COMPONENT:
         raise UsageError(f"{name!r} can't name a flow", hint="a flow is named like a Python class")
     return unicodedata.normalize("NFC", name)
 

@@ -22,6 +22,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, TypeVar
 
 from gitflowrun.errors import UsageError
+from gitflowrun.limits import MAX_FILE_SIZE, MAX_LOG_SIZE
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 E = TypeVar("E", bound=Enum)
 OWN_NAMESPACE = "user"
 """The value of `runs.namespace` that stands for the current user's tag."""
-_MAX_FILE_SIZE = 50 << 20
-_MAX_LOG_SIZE = 10 << 20
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _USER_VARIABLES = ("METAFLOW_USER", "SUDO_USER", "USERNAME", "USER", "LOGNAME")
 _SIZE = re.compile(r"(\d+)([kmg]?)b?\Z", re.IGNORECASE)
@@ -98,9 +97,9 @@ class Settings:
     """Every setting, resolved. Sizes are bytes."""
 
     durability: Durability = Durability.SAFE
-    snapshot_max_file_size: int = _MAX_FILE_SIZE
+    snapshot_max_file_size: int = MAX_FILE_SIZE
     snapshot_exclude: tuple[str, ...] = SECRET_PATTERNS
-    max_log_size: int = _MAX_LOG_SIZE
+    max_log_size: int = MAX_LOG_SIZE
     env: tuple[str, ...] = ()
     user: str | None = None
     namespace: str | None = None
@@ -140,9 +139,9 @@ class Settings:
         exclude = tuple(part for part in (text("snapshot.exclude") or "").split(":") if part)
         return cls(
             durability=choice("durability", Durability.SAFE),
-            snapshot_max_file_size=size("snapshot.maxFileSize", _MAX_FILE_SIZE),
+            snapshot_max_file_size=size("snapshot.maxFileSize", MAX_FILE_SIZE),
             snapshot_exclude=SECRET_PATTERNS + exclude,
-            max_log_size=size("maxLogSize", _MAX_LOG_SIZE),
+            max_log_size=size("maxLogSize", MAX_LOG_SIZE),
             env=tuple((text("env") or "").split()),
             user=text("user"),
             namespace=text("namespace"),

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 from gitflowrun.errors import TaggingError
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.refs import RefUpdate
-from gitflowrun.names import MAX_USER_TAGS, RunId, check_tag
+from gitflowrun.limits import MAX_USER_TAGS
+from gitflowrun.names import RunId, check_tag
 from gitflowrun.runs import layout
 from gitflowrun.runs.listing import tags_by_run
 from gitflowrun.runs.locks import Locks
