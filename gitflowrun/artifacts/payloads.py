@@ -200,10 +200,6 @@ class PayloadFile(io.RawIOBase):
         """Always."""
         return True
 
-    def tell(self) -> int:
-        """The position of the next byte."""
-        return self._position
-
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Move to a position; beyond the end there is nothing to read."""
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._ref.size}
@@ -223,9 +219,6 @@ class PayloadFile(io.RawIOBase):
         Raises:
             CorruptRecord: a chunk is not what the manifest says.
         """
-        if self.closed:
-            msg = "I/O operation on closed file"
-            raise ValueError(msg)
         target = memoryview(buffer).cast("B")
         wanted = max(0, min(target.nbytes, self._ref.size - self._position))
         done = 0

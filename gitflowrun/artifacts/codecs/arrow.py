@@ -13,6 +13,7 @@ second up to 63 bytes.
 
 from __future__ import annotations
 
+import io
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -102,52 +103,34 @@ def _has_extension(kind: Any) -> bool:
     return any(_has_extension(kind.field(index).type) for index in range(kind.num_fields))
 
 
-class _Sink:
+class _Sink(io.RawIOBase):
     """Takes what Arrow writes: small pieces copied and joined, large buffers as they are."""
 
-    closed = False
-
     def __init__(self) -> None:
+        super().__init__()
         self._parts: list[memoryview] = []
         self._small = bytearray()
-        self._size = 0
 
-    def write(self, piece: Any) -> int:
+    def writable(self) -> bool:
+        return True
+
+    def write(self, piece: Any, /) -> int:
         view = flat(memoryview(piece))
-        self._size += view.nbytes
         if view.nbytes < LONE_BUFFER:
             self._small += view
         else:
-            self._flush()
+            self._flush_small()
             self._parts.append(view)
         return view.nbytes
 
-    def _flush(self) -> None:
+    def _flush_small(self) -> None:
         if self._small:
             self._parts.append(memoryview(bytes(self._small)))
             self._small.clear()
 
     def parts(self) -> tuple[memoryview, ...]:
-        self._flush()
+        self._flush_small()
         return tuple(self._parts)
-
-    def tell(self) -> int:
-        return self._size
-
-    def flush(self) -> None:
-        """Nothing is held back."""
-
-    def close(self) -> None:
-        """There is nothing to close."""
-
-    def readable(self) -> bool:
-        return False
-
-    def writable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return False
 
 
 def decode_file(payload: memoryview, loading: Loading) -> Any:

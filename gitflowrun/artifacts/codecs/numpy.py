@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from gitflowrun.artifacts.codecs.payload import Buffer, Loading, Unencodable, flat
 from gitflowrun.errors import CorruptRecord
 from gitflowrun.limits import MAX_NPY_HEADER
-from gitflowrun.values import frozen
+from gitflowrun.values import frozen, replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -309,26 +309,19 @@ def read_rows(stream: BinaryIO, rows: int | slice) -> Any:
     head += stream.read(int.from_bytes(head[8:_PREFIX], "little") if head[6:7] > b"\1" else 1 << 16)
     layout, start = read_npy_header(memoryview(head))
     size = parse_dtype(layout.descr).itemsize * math.prod(layout.shape[1:])
-    if size * math.prod(layout.shape[:1]) > stream.seek(0, io.SEEK_END) - start:
-        raise CorruptRecord(
-            "an npy file is cut short"
-        )  # before memory is set aside for what it claims
+    total = size * math.prod(layout.shape[:1])
+    if total > stream.seek(0, io.SEEK_END) - start:  # before memory is set aside for what it claims
+        raise CorruptRecord("an npy file is cut short")
     if layout.fortran or not layout.shape or not size:
         stream.seek(start)
-        whole = _read(stream, math.prod(layout.shape) * parse_dtype(layout.descr).itemsize)
-        return build(layout, whole, writable=True)[rows]
+        return build(layout, _read(stream, total), writable=True)[rows]
     wanted = range(layout.shape[0])[rows]
     span = range(wanted, wanted + 1) if isinstance(wanted, int) else wanted
     low, high = (min(span), max(span) + 1) if span else (0, 0)
     stream.seek(start + low * size)
-    part = build(
-        Layout(layout.descr, fortran=False, shape=(high - low, *layout.shape[1:])),
-        _read(stream, (high - low) * size),
-        writable=True,
-    )
-    if isinstance(wanted, int):
-        return part[0]
-    return part[:: span.step] if span.step > 0 else part[::-1][:: -span.step]
+    part_layout = replace(layout, shape=(high - low, *layout.shape[1:]))
+    part = build(part_layout, _read(stream, (high - low) * size), writable=True)
+    return part[0] if isinstance(wanted, int) else part[:: span.step]
 
 
 def _read(stream: BinaryIO, size: int) -> bytearray:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 Recipe = list[Any]
+_Arrays = dict[int | None, Any]  # by position; None is the column of which there is no array
 
 
 def encode_column(column: Any) -> tuple[Any, Recipe]:
@@ -101,14 +102,19 @@ def _encode_category(column: Any) -> tuple[Any, Recipe]:
     categories = column.categories
     if categories.name is not None or getattr(categories, "freq", None) is not None:
         raise Unencodable("categories that are more than their values")
-    dictionary, recipe = encode_column(categories)
+    ordered = bool(column.ordered)
+    array, recipe = _encode_dictionary(column.codes, categories, ordered=ordered)
+    return array, ["category", ordered, recipe]
+
+
+def _encode_dictionary(codes: Any, values: Any, *, ordered: bool = False) -> tuple[Any, Recipe]:
+    """A dictionary array, and the recipe of what is in the dictionary."""
+    dictionary, recipe = encode_column(values)
     if dictionary is None or isinstance(dictionary, pa.DictionaryArray):
-        raise Unencodable("categories of Python objects")
-    codes = np.asarray(column.codes)
-    array = pa.DictionaryArray.from_arrays(
-        pa.array(codes, mask=codes < 0), dictionary, ordered=bool(column.ordered)
-    )
-    return array, ["category", bool(column.ordered), recipe]
+        raise Unencodable("categories, or a MultiIndex level, of Python objects or categories")
+    codes = np.asarray(codes)
+    indices = pa.array(codes, mask=codes < 0)
+    return pa.DictionaryArray.from_arrays(indices, dictionary, ordered=ordered), recipe
 
 
 def _encode_arrow(column: Any) -> tuple[Any, Recipe]:
@@ -236,12 +242,16 @@ def _decode_masked(array: Any, details: Recipe, memory: Memory) -> Any:
 
 def _decode_category(array: Any, details: Recipe, memory: Memory) -> Any:
     ordered, recipe = details
-    values = decode_column(array.dictionary, recipe, memory)
+    values, codes = _decode_dictionary(array, recipe, memory)
     categories = pd.Index(values, dtype=values.dtype, copy=False)
-    codes = array.indices.fill_null(-1).to_numpy(zero_copy_only=False)
     if memory.loading.writable and not codes.flags.writeable:
         codes = codes.copy()
     return pd.Categorical.from_codes(codes, categories=categories, ordered=ordered)
+
+
+def _decode_dictionary(array: Any, recipe: Recipe, memory: Memory) -> tuple[Any, Any]:
+    codes = array.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    return decode_column(array.dictionary, recipe, memory), codes
 
 
 def _decode_arrow(array: Any, _details: Recipe, _memory: Memory) -> Any:
@@ -338,12 +348,7 @@ def _encode_levels(index: Any, columns: _Columns) -> Recipe:
     """A MultiIndex: each level a dictionary, its codes the column."""
     levels = []
     for number, (level, codes) in enumerate(zip(index.levels, index.codes, strict=True)):
-        dictionary, how = encode_column(level)
-        if dictionary is None or isinstance(dictionary, pa.DictionaryArray):
-            raise Unencodable("a MultiIndex level of Python objects or categories")
-        array = pa.DictionaryArray.from_arrays(
-            pa.array(np.asarray(codes), mask=np.asarray(codes) < 0), dictionary
-        )
+        array, how = _encode_dictionary(codes, level)
         name = index.names[number]
         position = columns.add(f"level_{number}" if name is None else name, array)
         levels.append([position, how, _frequency(level)])
@@ -355,44 +360,31 @@ def decode_frame(
 ) -> Any:
     """The value that `encode_frame` took apart."""
     memory = Memory(payload, loading)
-    index = _decode_index(table, recipe["index"], memory)
+    columns: _Arrays = {None: None, **dict(enumerate(table.columns))}
+    index = _decode_index(columns, recipe["index"], memory)
     if recipe["kind"] == _INDEX:
         return index
-    data = [
-        _series(decode_column(_column(table, position), how, memory), index)
-        for position, how in recipe["data"]
-    ]
+    arrays = [decode_column(columns[position], how, memory) for position, how in recipe["data"]]
+    data = [pd.Series(array, index=index, dtype=array.dtype, copy=False) for array in arrays]
     if recipe["kind"] == _SERIES:
         value = data[0].rename(recipe["name"])
         value.name = recipe["name"]
     else:
         value = pd.DataFrame(dict(enumerate(data)), index=index, copy=False)
-        value.columns = _decode_labels(recipe["columns"], loading)
+        value.columns = decode_file(memoryview(recipe["columns"]), loading)
     value.attrs = dict(recipe["attrs"])
     return value
 
 
-def _series(values: Any, index: Any) -> Any:
-    return pd.Series(values, index=index, dtype=values.dtype, copy=False)
-
-
-def _decode_labels(payload: bytes, loading: Loading) -> Any:
-    return decode_file(memoryview(payload), loading)
-
-
-def _column(table: Any, position: int | None) -> Any:
-    return None if position is None else table.column(position)
-
-
-def _decode_index(table: Any, recipe: Recipe, memory: Memory) -> Any:
+def _decode_index(columns: _Arrays, recipe: Recipe, memory: Memory) -> Any:
     kind, *details = recipe
     if kind == "range":
         start, stop, step, name = details
         return pd.RangeIndex(start, stop, step, name=name)
     if kind == "levels":
-        return _decode_levels(table, details, memory)
+        return _decode_levels(columns, details, memory)
     position, how, name, frequency = details
-    values = decode_column(_column(table, position), how, memory)
+    values = decode_column(columns[position], how, memory)
     return _flat_index(values, name, frequency)
 
 
@@ -403,11 +395,10 @@ def _flat_index(values: Any, name: Any, frequency: str | None) -> Any:
     return index
 
 
-def _decode_levels(table: Any, details: Recipe, memory: Memory) -> Any:
+def _decode_levels(columns: _Arrays, details: Recipe, memory: Memory) -> Any:
     levels, codes = [], []
     for position, how, frequency in details[0]:
-        array = whole(table.column(position))
-        values = decode_column(array.dictionary, how, memory)
+        values, own_codes = _decode_dictionary(whole(columns[position]), how, memory)
         levels.append(_flat_index(values, None, frequency))
-        codes.append(array.indices.fill_null(-1).to_numpy(zero_copy_only=False))
+        codes.append(own_codes)
     return pd.MultiIndex(levels=levels, codes=codes, names=details[1])

@@ -87,6 +87,11 @@ def flat(buffer: Buffer) -> memoryview:
     return view if view.format == "B" and view.ndim == 1 else view.cast("B")
 
 
+def writable(view: memoryview) -> memoryview:
+    """The same bytes where they may be changed: a copy if they may not be here."""
+    return memoryview(bytearray(view)) if view.readonly else view
+
+
 _EXTENSION = 0xC9  # msgpack's byte for an extension value with a length of four bytes
 _FRAME = 0x46
 _PREFIX = 6

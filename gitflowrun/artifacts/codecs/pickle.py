@@ -15,7 +15,7 @@ from typing import Any
 
 from gitflowrun.artifacts.codecs import torch as torch_codec
 from gitflowrun.artifacts.codecs.classes import find, main_name
-from gitflowrun.artifacts.codecs.payload import Loading, Unencodable, flat, join, split
+from gitflowrun.artifacts.codecs.payload import Loading, Unencodable, flat, join, split, writable
 from gitflowrun.errors import CorruptRecord, GitflowrunError, NotFound
 from gitflowrun.limits import OUT_OF_BAND
 
@@ -24,10 +24,7 @@ _MAIN = "__main__"
 
 def encode_pickle(value: Any) -> tuple[memoryview, ...]:
     """The parts of a pickle; what pickle can't do is declined."""
-    try:
-        return _parts(pickle.Pickler, value)
-    except Exception as error:
-        raise Unencodable(f"{type(error).__name__}: {error}") from error
+    return _parts(pickle.Pickler, value)
 
 
 def encode_cloudpickle(value: Any) -> tuple[memoryview, ...]:
@@ -45,10 +42,7 @@ def encode_cloudpickle(value: Any) -> tuple[memoryview, ...]:
                 raise pickle.PicklingError(msg)
             return super().reducer_override(obj)
 
-    try:
-        return _parts(Pickler, value)
-    except Exception as error:
-        raise Unencodable(f"{type(error).__name__}: {error}") from error
+    return _parts(Pickler, value)
 
 
 def _parts(pickler: Any, value: Any) -> tuple[memoryview, ...]:
@@ -66,7 +60,10 @@ def _parts(pickler: Any, value: Any) -> tuple[memoryview, ...]:
         return False
 
     out = io.BytesIO()
-    _with_reducers(pickler)(out, protocol=5, buffer_callback=keep_in_band).dump(value)
+    try:
+        _with_reducers(pickler)(out, protocol=5, buffer_callback=keep_in_band).dump(value)
+    except Exception as error:
+        raise Unencodable(f"{type(error).__name__}: {error}") from error
     head = out.getvalue()
     notes = {"main": main_name()} if _MAIN.encode() in head else None
     return join(head, buffers, notes)
@@ -109,10 +106,7 @@ def decode_pickle(payload: memoryview, loading: Loading) -> Any:
         CorruptRecord: the payload is no pickle, or a class of it refuses.
     """
     head, buffers, notes = split(payload)
-    if not loading.writable:
-        buffers = [buffer.toreadonly() for buffer in buffers]
-    else:
-        buffers = [_writable(buffer) for buffer in buffers]
+    buffers = list(map(writable if loading.writable else memoryview.toreadonly, buffers))
     try:
         return _Unpickler(bytes(head), buffers, notes.get("main", _MAIN)).load()
     except GitflowrunError:
@@ -121,7 +115,3 @@ def decode_pickle(payload: memoryview, loading: Loading) -> Any:
         raise NotFound(f"the value needs a module that is missing here: {error}") from error
     except Exception as error:
         raise CorruptRecord(f"unpickling failed: {type(error).__name__}: {error}") from error
-
-
-def _writable(buffer: memoryview) -> memoryview:
-    return memoryview(bytearray(buffer)) if buffer.readonly else buffer

@@ -17,6 +17,7 @@ Records as JSON has them are of this kind, and there may be millions.
 from __future__ import annotations
 
 import sys
+from functools import lru_cache
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -153,7 +154,6 @@ class _Writer:
         self._copies = 0
         self._depth = 0
         self._in_set = 0
-        self._ways = self._CONTAINERS.copy()
 
     def write(self, value: Any) -> memoryview:
         root = _packed(self._lower(value))
@@ -163,36 +163,16 @@ class _Writer:
 
     def _lower(self, value: Any) -> Any:
         """The value in msgpack's types; what msgpack would not keep exactly, as an extension."""
-        cls = type(value)
+        cls: Any = type(value)
         if cls in _ATOMS:
             return self._buffer(value, BUFFER) if cls is bytes else value
         self._depth += 1
         if self._depth > MAX_DEPTH:
             raise Unencodable(f"values nested deeper than {MAX_DEPTH} levels")
-        way = self._way(cls)
+        way = _way(cls)
         lowered = self._once(value, way.lower) if way.mutable else way.lower(self, value)
         self._depth -= 1
         return lowered
-
-    def _way(self, cls: type) -> _Way:
-        """How values of exactly this type are lowered, and whether they are mutable."""
-        way = self._ways.get(cls)
-        if way is None:
-            way = self._ways[cls] = self._way_of_values(cls) or self._way_of_instances(cls)
-        return way
-
-    def _way_of_values(self, cls: type) -> _Way | None:
-        kind, form = kind_of(cls), numpy_codec.form_of(cls)
-        if kind is not None:
-            return self._exploding(kind.code, kind.explode, mutable=kind.mutable)
-        return None if form is None else self._OF_NUMPY[form]
-
-    def _way_of_instances(self, cls: type) -> _Way:
-        for code, kind in classes.KINDS.items():
-            if kind.includes(cls):
-                mutable = code == classes.DATACLASS and not classes.is_frozen(cls)
-                return self._exploding(code, kind.explode, mutable=mutable)
-        return self._EMBEDDED
 
     def _once(self, value: Any, lower: Callable[[_Writer, Any], Any]) -> Any:
         """A mutable object: lowered where it is met first, referred to where it is met again."""
@@ -257,9 +237,6 @@ class _Writer:
         self._count_copies(value)
         return _extension(TUPLE, self._items(value))
 
-    def _set(self, value: set[Any]) -> Any:
-        return self._sorted(SET, value)
-
     def _frozenset(self, value: frozenset[Any]) -> Any:
         self._count_copies(value)
         return self._sorted(FROZENSET, value)
@@ -286,9 +263,6 @@ class _Writer:
             parts = self._mapping(parts)
         return _extension(code, parts)
 
-    def _bytearray(self, value: bytearray) -> Any:
-        return _extension(BYTEARRAY, self._buffer(value))
-
     def _buffer(self, buffer: Buffer, code: int = VIEW) -> Any:
         """Bytes that are large go on uncopied; not so within sets, whose order is not yet known.
 
@@ -308,9 +282,6 @@ class _Writer:
         layout, data = numpy_codec.explode_scalar(value)
         return _extension(SCALAR, [*layout.to_list(), bytes(data)])
 
-    def _dtype(self, value: Any) -> Any:
-        return _extension(DTYPE, numpy_codec.describe(value))
-
     def _embedded(self, value: Any) -> Any:
         """A value that has a codec of its own, such as a data frame."""
         encoded = encode_embedded(value)
@@ -320,25 +291,47 @@ class _Writer:
         self.buffers.extend(encoded.parts)
         return _extension(EMBEDDED, [encoded.codec, first, len(encoded.parts)])
 
+    WAYS: ClassVar[dict[type, _Way]] = {
+        list: _Way(_list, mutable=True),
+        dict: _Way(_mapping, mutable=True),
+        set: _Way(lambda self, value: self._sorted(SET, value), mutable=True),
+        tuple: _Way(_tuple, mutable=False),
+        frozenset: _Way(_frozenset, mutable=False),
+        bytearray: _Way(
+            lambda self, value: _extension(BYTEARRAY, self._buffer(value)), mutable=True
+        ),
+    }
+    WAYS_OF_NUMPY: ClassVar[dict[str, _Way]] = {
+        "array": _Way(_array, mutable=True),
+        "scalar": _Way(_scalar, mutable=False),
+        "dtype": _Way(
+            lambda _, value: _extension(DTYPE, numpy_codec.describe(value)), mutable=False
+        ),
+    }
+    EMBEDDED_WAY: ClassVar[_Way] = _Way(_embedded, mutable=True)
+
     @staticmethod
-    def _exploding(code: int, explode: Callable[[Any], Any], *, mutable: bool) -> _Way:
+    def exploding(code: int, explode: Callable[[Any], Any], *, mutable: bool) -> _Way:
         """The way of values that are taken apart into simpler ones."""
         return _Way(lambda self, value: self._exploded(code, explode(value)), mutable)
 
-    _CONTAINERS: ClassVar[dict[type, _Way]] = {
-        list: _Way(_list, mutable=True),
-        dict: _Way(_mapping, mutable=True),
-        set: _Way(_set, mutable=True),
-        tuple: _Way(_tuple, mutable=False),
-        frozenset: _Way(_frozenset, mutable=False),
-        bytearray: _Way(_bytearray, mutable=True),
-    }
-    _EMBEDDED: ClassVar[_Way] = _Way(_embedded, mutable=True)
-    _OF_NUMPY: ClassVar[dict[str, _Way]] = {
-        "array": _Way(_array, mutable=True),
-        "scalar": _Way(_scalar, mutable=False),
-        "dtype": _Way(_dtype, mutable=False),
-    }
+
+@lru_cache(maxsize=1024)
+def _way(cls: type) -> _Way:
+    """How values of exactly this type are lowered, and whether they are mutable."""
+    if cls in _Writer.WAYS:
+        return _Writer.WAYS[cls]
+    kind = kind_of(cls)
+    if kind is not None:
+        return _Writer.exploding(kind.code, kind.explode, mutable=kind.mutable)
+    form = numpy_codec.form_of(cls)
+    if form is not None:
+        return _Writer.WAYS_OF_NUMPY[form]
+    for code, classes_kind in classes.KINDS.items():
+        if classes_kind.includes(cls):
+            mutable = code == classes.DATACLASS and not classes.is_frozen(cls)
+            return _Writer.exploding(code, classes_kind.explode, mutable=mutable)
+    return _Writer.EMBEDDED_WAY
 
 
 def _extension(code: int, parts: Any) -> Any:

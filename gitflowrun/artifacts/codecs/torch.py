@@ -18,7 +18,7 @@ import math
 import sys
 from typing import TYPE_CHECKING, Any
 
-from gitflowrun.artifacts.codecs.payload import Unencodable, flat
+from gitflowrun.artifacts.codecs.payload import Unencodable, flat, writable
 from gitflowrun.errors import CorruptRecord, GitflowrunError
 from gitflowrun.limits import MAX_TENSORS_HEADER, OUT_OF_BAND
 
@@ -136,10 +136,8 @@ def decode_tensors(payload: memoryview, _loading: Loading) -> Any:
     """The tensor or state dict in a safetensors file. Torch knows no read-only tensors."""
     import torch
 
-    if payload.readonly:
-        payload = memoryview(bytearray(payload))
     try:
-        return _rebuild(torch, payload)
+        return _rebuild(torch, writable(payload))
     except GitflowrunError:
         raise
     except Exception as error:
@@ -218,8 +216,7 @@ def rebuild(
     """The tensor that `reducers` took apart; pickles name this function, so it stays where it is."""
     import torch
 
-    view = memoryview(memory)
-    view = memoryview(bytearray(view)) if view.readonly else view
+    view = writable(memoryview(memory))
     tensor = torch.frombuffer(view, dtype=getattr(torch, dtype)).reshape(shape)
     if is_parameter:
         return torch.nn.Parameter(tensor, requires_grad)
