@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import UsageError
+from gitflowrun.git.diff import TreeDiff, diff_trees
 from gitflowrun.names import PARAMETERS_STEP, TaskName
 from gitflowrun.porcelain.overview import ArtifactRow, is_result, make_row
 from gitflowrun.porcelain.query import final_artifacts
@@ -37,6 +38,35 @@ _APPLICABLE = (
 )  # fmt: skip
 """Options against settings with which `git apply` would not take a patch."""
 _SHORT = 7
+
+
+@frozen
+class RunDifference:
+    """Everything in which two runs differ but time; the runs by their pathspecs."""
+
+    old: str
+    new: str
+    parameters: tuple[Difference, ...]
+    environment: tuple[Difference, ...]
+    artifacts: tuple[ArtifactDifference, ...]
+    code: TreeDiff
+
+    @property
+    def differs(self) -> bool:
+        """Whether the runs differ in anything."""
+        return bool(self.parameters or self.environment or self.artifacts or self.code.files)
+
+
+def compare(repo: Repository, old: StoredRun, new: StoredRun) -> RunDifference:
+    """Compare two runs. Raises CorruptRecord: one of them can't be read."""
+    return RunDifference(
+        old.pathspec,
+        new.pathspec,
+        compare_parameters(old, new),
+        differences(_environment(old), _environment(new)),
+        _compare_artifacts(old, new),
+        diff_trees(repo, old.code_tree, new.code_tree),
+    )
 
 
 @frozen
@@ -157,7 +187,7 @@ class ArtifactDifference:
     new: ArtifactRow | None
 
 
-def compare_artifacts(old: StoredRun, new: StoredRun) -> tuple[ArtifactDifference, ...]:
+def _compare_artifacts(old: StoredRun, new: StoredRun) -> tuple[ArtifactDifference, ...]:
     """The artifacts that two runs ended up with and that differ, in alphabetical order."""
     before, after = final_artifacts(old), final_artifacts(new)
     found = []
@@ -166,19 +196,10 @@ def compare_artifacts(old: StoredRun, new: StoredRun) -> tuple[ArtifactDifferenc
         if one is not None and two is not None and one.identity == two.identity:
             continue
         if any(ref is not None and is_result(name, ref) for ref in (one, two)):
-            found.append(
-                ArtifactDifference(
-                    name,
-                    None if one is None else make_row(old, name, one),
-                    None if two is None else make_row(new, name, two),
-                )
-            )
+            before_row = make_row(old, name, one) if one is not None else None
+            after_row = make_row(new, name, two) if two is not None else None
+            found.append(ArtifactDifference(name, before_row, after_row))
     return tuple(found)
-
-
-def compare_environments(old: StoredRun, new: StoredRun) -> tuple[Difference, ...]:
-    """What differs between the interpreters, platforms and packages of two runs."""
-    return differences(_environment(old), _environment(new))
 
 
 def _environment(run: StoredRun) -> Mapping[str, str]:

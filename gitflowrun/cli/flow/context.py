@@ -4,35 +4,28 @@ from __future__ import annotations
 
 import os
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from gitflowrun.cli.output.text import counted
-from gitflowrun.errors import InvalidPathspec, ParameterError, UsageError
+from gitflowrun.errors import InvalidPathspec, ParameterError, RepositoryError, UsageError
+from gitflowrun.flow.members import parameters_of
+from gitflowrun.flow.parameter_values import check_parameters
+from gitflowrun.git.repository import Repository
+from gitflowrun.settings import Settings, user_name
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from gitflowrun.flow import FlowSpec
     from gitflowrun.flow.graph import FlowGraph
     from gitflowrun.flow.parameter import Parameter
-    from gitflowrun.git.repository import Repository
     from gitflowrun.runs.read import StoredTask
-    from gitflowrun.runtime.ipc.request import RunRequest
-
+    from gitflowrun.runtime.launch.launcher import Launcher
 
 _METAVARS = {
     "str": "TEXT", "int": "INTEGER", "float": "FLOAT", "bool": "BOOLEAN", "json": "JSON", "file": "PATH",
 }  # fmt: skip
-
-
-class Launcher(Protocol):
-    """What executes runs: a `runtime.launch.launcher.Launcher`."""
-
-    def run(self, request: RunRequest, repository: Repository) -> int:
-        """Execute a run to its end and return the exit code."""
 
 
 @frozen(slots=False)
@@ -59,16 +52,13 @@ class FlowContext:
     @property
     def graph(self) -> FlowGraph:
         """The flow's graph."""
-        from gitflowrun.flow.graph import FlowGraph
+        from gitflowrun.flow.graph import FlowGraph  # not needed by all commands, and slow
 
         return FlowGraph.of(self.flow_cls)
 
     @property
     def user(self) -> str:
         """Who runs, by the settings of the repository if there is one."""
-        from gitflowrun.errors import RepositoryError
-        from gitflowrun.settings import Settings, user_name
-
         try:
             settings = self.repository.settings
         except RepositoryError:  # only a command that needs the repository should complain
@@ -83,16 +73,11 @@ class FlowContext:
     @cached_property
     def repository(self) -> Repository:
         """The repository of the flow's runs, discovered once. Raises NotARepository."""
-        from gitflowrun.git.repository import Repository
-
         return Repository.discover()
 
     @cached_property
     def parameter_options(self) -> list[ParameterOption]:
         """The options for the flow's parameters, in alphabetical order. Raises ParameterError."""
-        from gitflowrun.flow.members import parameters_of
-        from gitflowrun.flow.parameter_values import check_parameters
-
         check_parameters(self.flow_cls)
         rows = sorted(parameters_of(self.flow_cls).items(), key=lambda row: row[1].name.lower())
         return [ParameterOption(index, *row) for index, row in enumerate(rows)]
@@ -125,18 +110,16 @@ def described(task: StoredTask) -> str:
     return f"run_id={task.run.id} step={task.name.step} task_id={task.name.task}"
 
 
-def with_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Metaflow's option `--with`, which is refused: to ignore a decorator silently would be a lie."""
+def _refuse_decorators(_ctx: click.Context, _option: click.Parameter, value: Any) -> None:
+    if value:
+        raise click.BadParameter("decorators can't be added here; write them in the flow's file")
 
-    def refuse(_ctx: click.Context, _option: click.Parameter, value: Any) -> None:
-        if value:
-            raise click.BadParameter(
-                "decorators can't be added here; write them in the flow's file"
-            )
 
-    return click.option(
-        "--with", "decospecs", multiple=True, hidden=True, expose_value=False, callback=refuse
-    )(command)
+# Metaflow's option `--with`, which is refused: to ignore a decorator silently would be a lie.
+with_option = click.option(
+    "--with", "decospecs", multiple=True, hidden=True, expose_value=False,
+    callback=_refuse_decorators,
+)  # fmt: skip
 
 
 class ParameterType(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.5
@@ -166,10 +149,9 @@ class ParameterOption(click.Option):
             key: it for key, it in parameter.options.items() if key not in {"envvar", "default"}
         }
         if not options.get("is_flag"):
-            is_click_type = isinstance(parameter.type, click.ParamType)
-            options.setdefault(
-                "type", parameter.type if is_click_type else ParameterType(parameter)
-            )
+            kind = parameter.type
+            own = kind if isinstance(kind, click.ParamType) else ParameterType(parameter)
+            options.setdefault("type", own)
         try:
             super().__init__(
                 [f"--{parameter.name}", f"parameter_{index}"],

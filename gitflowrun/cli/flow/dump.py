@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import pickle
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from gitflowrun.cli.flow.context import described
+from gitflowrun.artifacts.codecs import is_file
+from gitflowrun.cli.flow.context import FlowContext, described
 from gitflowrun.cli.output.terminal import is_terminal
 from gitflowrun.cli.output.text import counted, terminal_safe
+from gitflowrun.client import DataArtifact
+from gitflowrun.client.metaflow_names import PRIVATE_ARTIFACTS
 from gitflowrun.errors import NotFound, UntrustedArtifact
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from gitflowrun.cli.flow.context import FlowContext
-    from gitflowrun.client import DataArtifact
     from gitflowrun.runs.read import StoredTask
 
 
@@ -70,9 +72,6 @@ def _tasks(flow: FlowContext, path: str) -> list[StoredTask]:
 
 
 def _artifacts(task: StoredTask, include: Collection[str], *, private: bool) -> list[DataArtifact]:
-    from gitflowrun.client import DataArtifact
-    from gitflowrun.client.metaflow_names import PRIVATE_ARTIFACTS
-
     names = set(task.record.artifacts)
     if include:
         names = {name for name in include if name in names or name in PRIVATE_ARTIFACTS}
@@ -86,8 +85,6 @@ def _artifacts(task: StoredTask, include: Collection[str], *, private: bool) -> 
 
 
 def _write(file: Path, wanted: dict[StoredTask, list[DataArtifact]]) -> None:
-    import pickle
-
     values = {
         f"{task.run.id}/{task.name}": {artifact.id: _plain(artifact.data) for artifact in artifacts}
         for task, artifacts in wanted.items()
@@ -98,8 +95,6 @@ def _write(file: Path, wanted: dict[StoredTask, list[DataArtifact]]) -> None:
 
 def _plain(value: Any) -> Any:
     """The value as whoever loads the pickle knows it: of a stored file its bytes."""
-    from gitflowrun.artifacts.codecs import is_file
-
     return value.read() if is_file(value) else value
 
 

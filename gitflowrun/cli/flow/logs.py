@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gitflowrun.cli.flow.context import described
+from gitflowrun.cli.flow.context import FlowContext, described
 from gitflowrun.cli.git_runs.logs import print_stream
-from gitflowrun.cli.git_runs.options import stream_options
+from gitflowrun.cli.options import stream_options
 from gitflowrun.cli.output.terminal import open_screen
 from gitflowrun.errors import NotFound
 
 if TYPE_CHECKING:
-    from gitflowrun.cli.flow.context import FlowContext
     from gitflowrun.runs.read import StoredTask
 
 

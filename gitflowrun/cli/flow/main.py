@@ -12,15 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gitflowrun._version import __version__
 from gitflowrun.cli.errors import FLOW, invoke
-from gitflowrun.cli.flow.context import FlowContext, Launcher, with_option
+from gitflowrun.cli.flow.context import FlowContext, with_option
+from gitflowrun.cli.options import together
 from gitflowrun.cli.output.terminal import style_for
+from gitflowrun.names import did_you_mean
 from gitflowrun.values import replace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from gitflowrun.flow import FlowSpec
+    from gitflowrun.runtime.launch.launcher import Launcher
 
 # name: module of this package, one line of help
 COMMANDS = {
@@ -57,8 +61,6 @@ class _Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
         if name not in COMMANDS:
-            from gitflowrun.names import did_you_mean
-
             hint = did_you_mean(name, COMMANDS, "`help` lists all commands")
             raise click.UsageError(f"No such command '{name}': {hint}", ctx)
         return super().resolve_command(ctx, args)
@@ -75,20 +77,23 @@ _IGNORED_FLAGS = ("--pylint/--no-pylint", "--force-rebuild-environments")
 _NAMES_OF_HERE = frozenset({"local", "nullSidecarLogger", "nullSidecarMonitor"})
 
 
-def _metaflow_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    def refuse(_ctx: click.Context, _option: click.Parameter, value: str | None) -> None:
-        if value and value.partition("@")[0] not in _NAMES_OF_HERE:
-            raise click.BadParameter(
-                "runs live in the git repository of the flow; only 'local' is possible"
-            )
+def _refuse_elsewhere(_ctx: click.Context, _option: click.Parameter, value: str | None) -> None:
+    if value and value.partition("@")[0] not in _NAMES_OF_HERE:
+        raise click.BadParameter(
+            "runs live in the git repository of the flow; only 'local' is possible"
+        )
 
-    kinds: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
-        (_HERE, {"callback": refuse}), (_IGNORED, {}), (_IGNORED_FLAGS, {"is_flag": True}),
-    )  # fmt: skip
-    for names, settings in kinds:
-        for name in names:
-            command = click.option(name, hidden=True, expose_value=False, **settings)(command)
-    return command
+
+_KINDS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
+    (_HERE, {"callback": _refuse_elsewhere}), (_IGNORED, {}), (_IGNORED_FLAGS, {"is_flag": True}),
+)  # fmt: skip
+_metaflow_options = together(
+    *(
+        click.option(name, hidden=True, expose_value=False, **settings)
+        for names, settings in _KINDS
+        for name in names
+    )
+)
 
 
 @click.command(cls=_Commands, invoke_without_command=True, no_args_is_help=False)
@@ -102,8 +107,6 @@ def _metaflow_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.pass_context
 def _top(ctx: click.Context, quiet: bool) -> None:
     """Run this flow, look at it and at its runs. Without a command the flow is checked."""
-    from gitflowrun._version import __version__
-
     flow: FlowContext = replace(ctx.obj, quiet=quiet)
     ctx.obj = flow
     bold = style_for(sys.stderr).bold

@@ -4,69 +4,57 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from click.core import ParameterSource
 
-from gitflowrun.cli.flow.context import RunCommand, with_option
+from gitflowrun.cli.flow.context import FlowContext, RunCommand, with_option
+from gitflowrun.cli.options import together
 from gitflowrun.limits import MAX_NUM_SPLITS, MAX_WORKERS
 from gitflowrun.names import check_tag
 from gitflowrun.runtime.ipc.request import RunKind, RunRequest
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from gitflowrun.cli.flow.context import FlowContext
-
 _MEGABYTE = 1 << 20
 
 
-def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that `run` and `resume` have in common: fields of a `RunRequest`."""
+def _in_bytes(_ctx: click.Context, _option: click.Parameter, size: int | None) -> int | None:
+    return None if size is None else size * _MEGABYTE
 
-    def checked(
-        _ctx: click.Context, _option: click.Parameter, tags: Iterable[str]
-    ) -> tuple[str, ...]:
-        return tuple(map(check_tag, tags))
 
-    def in_bytes(_ctx: click.Context, _option: click.Parameter, size: int | None) -> int | None:
-        return None if size is None else size * _MEGABYTE
-
-    for option in (
-        with_option,
-        click.option(
-            "--namespace", metavar="TAG",
-            help="The namespace that tasks see through the client; empty for all runs. "
-            "Tags of the new run are not affected.",
-        ),
-        click.option(
-            "--runner-attribute-file", type=click.Path(path_type=Path),
-            help="Write run id and flow name to this file as JSON, for programs.",
-        ),
-        click.option(
-            "--run-id-file", type=click.Path(path_type=Path),
-            help="Write the run id to this file before any task starts.",
-        ),
-        click.option(
-            "--max-log-size", type=click.IntRange(min=1), metavar="MB", callback=in_bytes,
-            help="Megabytes of output kept per task and stream.  [default: runs.maxLogSize, or 10]",
-        ),
-        click.option(
-            "--max-num-splits", type=click.IntRange(min=1), default=MAX_NUM_SPLITS, show_default=True,
-            help="The most items a foreach may have: a limit against mistakes.",
-        ),
-        click.option(
-            "--max-workers", type=click.IntRange(min=1), default=MAX_WORKERS, show_default=True,
-            help="The most tasks that run at the same time.",
-        ),
-        click.option(
-            "--tag", "tags", multiple=True, callback=checked,
-            help="Tag the new run. May be given several times.",
-        ),
-    ):  # fmt: skip
-        command = option(command)
-    return command
+# The options that `run` and `resume` have in common: fields of a `RunRequest`.
+run_options = together(
+    click.option(
+        "--tag", "tags", multiple=True, type=check_tag, metavar="TEXT",
+        help="Tag the new run. May be given several times.",
+    ),
+    click.option(
+        "--max-workers", type=click.IntRange(min=1), default=MAX_WORKERS, show_default=True,
+        help="The most tasks that run at the same time.",
+    ),
+    click.option(
+        "--max-num-splits", type=click.IntRange(min=1), default=MAX_NUM_SPLITS, show_default=True,
+        help="The most items a foreach may have: a limit against mistakes.",
+    ),
+    click.option(
+        "--max-log-size", type=click.IntRange(min=1), metavar="MB", callback=_in_bytes,
+        help="Megabytes of output kept per task and stream.  [default: runs.maxLogSize, or 10]",
+    ),
+    click.option(
+        "--run-id-file", type=click.Path(path_type=Path),
+        help="Write the run id to this file before any task starts.",
+    ),
+    click.option(
+        "--runner-attribute-file", type=click.Path(path_type=Path),
+        help="Write run id and flow name to this file as JSON, for programs.",
+    ),
+    click.option(
+        "--namespace", metavar="TAG",
+        help="The namespace that tasks see through the client; empty for all runs. "
+        "Tags of the new run are not affected.",
+    ),
+    with_option,
+)  # fmt: skip
 
 
 def _given(ctx: click.Context) -> dict[str, object]:

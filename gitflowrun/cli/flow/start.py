@@ -9,13 +9,11 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from gitflowrun.runtime.ipc.process import TASK_FD
 
 if TYPE_CHECKING:
-    from typing import NoReturn
-
     from gitflowrun.flow import FlowSpec
 
 _SCHEDULER = f"{__file__.rpartition(os.sep)[0]}{os.sep}scheduler_main.py"

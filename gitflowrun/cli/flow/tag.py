@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from gitflowrun.cli.options import together
 from gitflowrun.cli.output.tables import columns as in_columns
-from gitflowrun.cli.output.terminal import open_screen
+from gitflowrun.cli.output.terminal import Screen, open_screen
 from gitflowrun.cli.output.text import printable
 from gitflowrun.errors import NotFound, UsageError
+from gitflowrun.runs.runs import RunStore
+from gitflowrun.runs.tags import Tags
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from gitflowrun.cli.flow.context import FlowContext
-    from gitflowrun.cli.output.terminal import Screen
     from gitflowrun.runs.read import StoredRun
 
 
-def _run_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    namespace = click.option("--namespace", hidden=True, expose_value=False)
-    return click.option("--run-id", metavar="RUN", help="The run.")(namespace(function))
+_run_options = together(
+    click.option("--run-id", metavar="RUN", help="The run."),
+    click.option("--namespace", hidden=True, expose_value=False),
+)
 
 
 @click.group(name="tag")
@@ -64,9 +67,6 @@ def replace(
 def _change(
     flow: FlowContext, run_id: str | None, *, add: Sequence[str] = (), remove: Sequence[str] = ()
 ) -> None:
-    from gitflowrun.runs.runs import RunStore
-    from gitflowrun.runs.tags import Tags
-
     store = RunStore(flow.repository)
     if run_id is None:
         latest = store.latest(flow.name)
@@ -132,9 +132,6 @@ def _runs(
     flow: FlowContext, address: str | None, *, mine: bool
 ) -> list[tuple[StoredRun, tuple[str, ...]]]:
     """The runs meant, with their user tags."""
-    from gitflowrun.runs.runs import RunStore
-    from gitflowrun.runs.tags import Tags
-
     store = RunStore(flow.repository)
     tags = Tags(flow.repository).all(flow.name)
     if address is not None:

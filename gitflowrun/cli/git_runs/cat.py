@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import shutil
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from gitflowrun.cli.git_runs.options import open_repository
-from gitflowrun.cli.output.terminal import is_terminal, open_screen
+from gitflowrun.cli.output.terminal import Screen, is_terminal, open_screen
 from gitflowrun.cli.output.text import terminal_safe
+from gitflowrun.client import DataArtifact
 from gitflowrun.errors import UsageError
-
-if TYPE_CHECKING:
-    from gitflowrun.cli.output.terminal import Screen
+from gitflowrun.git.repository import Repository
+from gitflowrun.porcelain.query import artifact_at
+from gitflowrun.runs.runs import RunStore
 
 _CONTAINERS = (dict, list, tuple, set, frozenset)
 
@@ -28,11 +28,7 @@ def cat_command(raw: bool, address: str) -> None:
     Text and bytes are printed as they are. A pickle of somebody else's run is not loaded before
     `git runs trust` allows it; its bytes can be had with --raw.
     """
-    from gitflowrun.client import DataArtifact
-    from gitflowrun.porcelain.query import artifact_at
-    from gitflowrun.runs.runs import RunStore
-
-    repo = open_repository()
+    repo = Repository.discover()
     task, name = artifact_at(RunStore(repo).resolve(address))
     artifact = DataArtifact(f"{task.pathspec}/{name}", _namespace_check=False)
     if raw:

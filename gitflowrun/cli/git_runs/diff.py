@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 from math import ceil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from gitflowrun.cli.errors import DIFFERS
-from gitflowrun.cli.git_runs.options import json_option, open_repository
 from gitflowrun.cli.git_runs.show import short_type
-from gitflowrun.cli.output.tables import as_json, pairs
-from gitflowrun.cli.output.terminal import open_screen
-from gitflowrun.cli.output.text import printable
+from gitflowrun.cli.options import json_option
+from gitflowrun.cli.output.tables import as_json, pairs, section
+from gitflowrun.cli.output.terminal import Screen, open_screen
+from gitflowrun.cli.output.text import counted, printable
 from gitflowrun.errors import NotFound, UsageError
+from gitflowrun.git.repository import Repository
+from gitflowrun.porcelain.compare import RunDifference, code_diff, compare
+from gitflowrun.runs.runs import RunStore
 from gitflowrun.settings import format_size
+from gitflowrun.values import field_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from gitflowrun.cli.output.terminal import Screen
     from gitflowrun.git.diff import FileDiff, TreeDiff
-    from gitflowrun.git.repository import Repository
     from gitflowrun.porcelain.compare import ArtifactDifference, Difference
     from gitflowrun.porcelain.overview import ArtifactRow
     from gitflowrun.runs.read import StoredRun
-    from gitflowrun.runs.runs import RunStore
 
 _SHORT = 7
 _TWO = 2
@@ -44,16 +45,21 @@ def diff_command(patch: bool, exit_code: bool, as_json_: bool, runs: tuple[str, 
 
     One RUN is compared with the newest one; without any, the newest two are compared.
     """
-    from gitflowrun.runs.runs import RunStore
-
     addresses = _addresses(runs)
-    repo = open_repository()
-    store = RunStore(repo)
-    old, new = _find(store, addresses)
+    repo = Repository.discover()
+    old, new = _find(RunStore(repo), addresses)
+    found = compare(repo, old, new)
     with open_screen(repo, page=True) as screen:
-        comparison = _Comparison(repo, old, new, patch=patch, colour=screen.style.colour)
-        screen.lines([as_json(comparison.to_map())] if as_json_ else comparison.lines(screen))
-    return DIFFERS if exit_code and comparison.differs else 0
+        text = None
+        if patch:
+            colour = screen.style.colour and not as_json_
+            text = _text(code_diff(repo, old.code_tree, new.code_tree, colour=colour).text)
+        if as_json_:
+            document = {name: getattr(found, name) for name in field_names(found)}
+            screen.line(as_json(document if text is None else {**document, "patch": text}))
+        else:
+            screen.lines(_lines(found, text, screen))
+    return DIFFERS if exit_code and found.differs else 0
 
 
 def _addresses(runs: tuple[str, ...]) -> tuple[str, str]:
@@ -79,66 +85,17 @@ def _find(store: RunStore, addresses: tuple[str, str]) -> tuple[StoredRun, Store
         ) from None
 
 
-class _Comparison:
-    """Everything that differs between two runs."""
-
-    def __init__(
-        self, repo: Repository, old: StoredRun, new: StoredRun, *, patch: bool, colour: bool
-    ) -> None:
-        from gitflowrun.git.diff import diff_trees
-        from gitflowrun.porcelain.compare import (
-            code_diff,
-            compare_artifacts,
-            compare_environments,
-            compare_parameters,
-        )
-
-        self.old, self.new = old, new
-        self.parameters = compare_parameters(old, new)
-        self.environment = compare_environments(old, new)
-        self.artifacts = compare_artifacts(old, new)
-        self.code = diff_trees(repo, old.code_tree, new.code_tree)
-        self.patch = (
-            code_diff(repo, old.code_tree, new.code_tree, colour=colour).text if patch else None
-        )
-
-    @property
-    def differs(self) -> bool:
-        """Whether the runs differ in anything but time."""
-        return bool(self.parameters or self.environment or self.artifacts or self.code.files)
-
-    def to_map(self) -> dict[str, Any]:
-        """The comparison as `--json` shows it; the patch with `--patch` alone."""
-        found = {
-            "old": self.old.pathspec,
-            "new": self.new.pathspec,
-            "parameters": self.parameters,
-            "environment": self.environment,
-            "artifacts": self.artifacts,
-            "code": self.code,
-        }
-        return found if self.patch is None else {**found, "patch": _text(self.patch)}
-
-    def lines(self, screen: Screen) -> Iterator[str]:
-        """The comparison for a person."""
-        yield screen.style.red(f"--- {printable(self.old.pathspec)}")
-        yield screen.style.green(f"+++ {printable(self.new.pathspec)}")
-        if not self.differs:
-            yield "They have the same parameters, environment, artifacts and code."
-        yield from _section("Parameters", _pairs(self.parameters, screen), screen)
-        yield from _section("Environment", _pairs(self.environment, screen), screen)
-        yield from _section("Artifacts", _artifacts(self.artifacts, screen), screen)
-        if self.code.files:
-            patch = self.patch and _text(self.patch).rstrip("\n").split("\n")
-            yield from _section("Code", patch or _code(self.code, screen), screen)
-
-
-def _section(title: str, lines: Iterable[str], screen: Screen) -> Iterator[str]:
-    found = list(lines)
-    if found:
-        yield ""
-        yield screen.style.bold(title)
-        yield from found
+def _lines(found: RunDifference, patch: str | None, screen: Screen) -> Iterator[str]:
+    """What differs, for a person."""
+    yield screen.style.red(f"--- {printable(found.old)}")
+    yield screen.style.green(f"+++ {printable(found.new)}")
+    if not found.differs:
+        yield "They have the same parameters, environment, artifacts and code."
+    yield from section("Parameters", _pairs(found.parameters, screen), screen)
+    yield from section("Environment", _pairs(found.environment, screen), screen)
+    yield from section("Artifacts", _artifacts(found.artifacts, screen), screen)
+    code = patch.rstrip("\n").split("\n") if patch else _code(found.code, screen)
+    yield from section("Code", code, screen)
 
 
 def _code(code: TreeDiff, screen: Screen) -> Iterator[str]:
@@ -153,8 +110,8 @@ def _code(code: TreeDiff, screen: Screen) -> Iterator[str]:
         count = "Bin" if file.binary else f"{file.insertions + file.deletions:>{len(str(most))}}"
         yield f" {name:<{width}} | {count} {bar}".rstrip()
     if code.files:
-        files = f"{len(code.files)} file{'' if len(code.files) == 1 else 's'} changed"
-        yield f" {files}, {code.insertions} insertions(+), {code.deletions} deletions(-)"
+        files = counted(len(code.files), "file")
+        yield f" {files} changed, {code.insertions} insertions(+), {code.deletions} deletions(-)"
 
 
 def _name(file: FileDiff) -> str:

@@ -6,17 +6,15 @@ A hook writes to standard error and never makes the user's git command fail.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
 import click
 
 from gitflowrun.cli.errors import GIT, REFUSED, exit_code_of
-from gitflowrun.cli.git_runs.options import json_option, open_repository
+from gitflowrun.cli.options import json_option
 from gitflowrun.cli.output.tables import show
 from gitflowrun.cli.output.text import printable
-
-if TYPE_CHECKING:
-    from gitflowrun.porcelain.hooks import HookState
+from gitflowrun.git.repository import Repository
+from gitflowrun.porcelain import hooks
 
 
 @click.command(name="hooks")
@@ -29,9 +27,7 @@ def hooks_command(as_json_: bool, action: str | None) -> int:
     runs.autoPush is true. In a bare repository, pre-receive makes runs append-only. Your own hooks stay, and
     still run.
     """
-    from gitflowrun.porcelain import hooks
-
-    repo = open_repository()
+    repo = Repository.discover()
     work = {None: hooks.state, "install": hooks.install, "uninstall": hooks.uninstall}[action]
     found = work(repo)
     show(repo, found, lambda _: map(_state, found), json=as_json_)
@@ -39,7 +35,7 @@ def hooks_command(as_json_: bool, action: str | None) -> int:
     return REFUSED if action == "install" and blocked else 0
 
 
-def _state(hook: HookState) -> str:
+def _state(hook: hooks.HookState) -> str:
     why = f": {hook.reason}" if hook.reason else ""
     return printable(f"{hook.name}: {hook.installed.value}{why} ({hook.path})")
 
@@ -54,19 +50,16 @@ def hook_command(name: str, words: tuple[str, ...]) -> int:
 
 
 def _post_commit() -> int:
-    from gitflowrun.porcelain.hooks import post_commit
-
-    for pathspec in post_commit(open_repository()):
+    for pathspec in hooks.post_commit(Repository.discover()):
         _tell(f"this commit is what run {pathspec} ran")
     return 0
 
 
 def _pre_push(words: tuple[str, ...]) -> int:
-    from gitflowrun.cli.git_runs.sync import summary
-    from gitflowrun.porcelain.hooks import pre_push
-
-    report = pre_push(open_repository(), words[0] if words else "origin", sys.stdin)
+    report = hooks.pre_push(Repository.discover(), words[0] if words else "origin", sys.stdin)
     if report is not None:
+        from gitflowrun.cli.git_runs.sync import summary
+
         _tell(f"runs to {report.remote}: {summary(report)}")
         for notice in report.notices:
             _tell(notice)

@@ -1,4 +1,7 @@
-"""`git runs log`: runs one after the other, as `git log` shows commits."""
+"""`git runs list` and `git runs log`: runs as a table, or one after the other as `git log` shows commits.
+
+The table is in `run_table`, which needs no click.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +9,28 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gitflowrun.cli.git_runs.options import filter_options, json_option, open_repository
 from gitflowrun.cli.git_runs.run_table import list_runs
-from gitflowrun.cli.output.tables import pairs
-from gitflowrun.cli.output.terminal import open_screen
+from gitflowrun.cli.options import filter_options, json_option
+from gitflowrun.cli.output.tables import apart, facts
+from gitflowrun.cli.output.terminal import Screen, open_screen
 from gitflowrun.cli.output.text import counted, printable, stamp
+from gitflowrun.git.repository import Repository
+from gitflowrun.porcelain.query import RunQuery, parameters_of, select
 from gitflowrun.runs.commit_message import duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from gitflowrun.cli.output.terminal import Screen
     from gitflowrun.runs.listing import RunSummary
+
+
+@click.command(name="list")
+@filter_options
+@click.option("-p", "--params", is_flag=True, help="Show the parameters in which runs differ.")
+@json_option
+def list_command(params: bool, as_json_: bool, **filters: Any) -> None:
+    """List runs, newest first; only those of FLOW when it is given."""
+    list_runs(RunQuery(**filters), params=params, json=as_json_)
 
 
 @click.command(name="log")
@@ -25,41 +38,33 @@ if TYPE_CHECKING:
 @json_option
 def log_command(as_json_: bool, **filters: Any) -> None:
     """Show runs one after the other, newest first; only those of FLOW when it is given."""
-    from gitflowrun.porcelain.query import RunQuery, parameters_of, select
-
     query = RunQuery(**filters)
     if as_json_:
         list_runs(query, params=True, json=True)
         return
-    repo = open_repository()
+    repo = Repository.discover()
     runs = select(repo, query)
     with open_screen(repo, page=True) as screen:
-        for index, run in enumerate(runs):
-            if index:
-                screen.line()
-            screen.lines(_entry(run, parameters_of(repo, run), screen))
+        screen.lines(apart(_entry(run, parameters_of(repo, run), screen) for run in runs))
 
 
 def _entry(run: RunSummary, parameters: Mapping[str, str], screen: Screen) -> Iterator[str]:
     style = screen.style
     tags = f" ({style.cyan(', '.join(map(printable, run.tags)))})" if run.tags else ""
     yield f"{style.yellow(f'run {printable(run.pathspec)} {run.uid.short}')}{tags}"
-    rows = [
-        ("Status:", style.status(run.status.value, _status_words(run))),
-        ("User:", printable(run.state.user)),
-        ("Date:", stamp(run.state.started)),
-    ]
-    if run.state.code_commit is not None:
-        rows.append(("Code:", f"{run.state.code_commit}{'+dirty' if run.state.dirty else ''}"))
-    if run.state.origin:
-        kind, _, rest = run.state.origin.partition(" ")
-        rows.append(("Origin:", printable(f"{kind} of {rest.partition(' ')[0]}")))
-    yield from pairs(rows)
+    kind, _, origin = run.state.origin.partition(" ")
+    commit = f"{run.state.code_commit}{'+dirty' if run.state.dirty else ''}"
+    yield from facts(
+        ("Status", style.status(run.status.value, _status_words(run))),
+        ("User", printable(run.state.user)),
+        ("Date", stamp(run.state.started)),
+        ("Code", commit if run.state.code_commit else ""),
+        ("Origin", printable(f"{kind} of {origin.partition(' ')[0]}") if kind else ""),
+    )
     if parameters:
         yield ""
-        yield from (
-            f"    {printable(name)} = {printable(text)}" for name, text in parameters.items()
-        )
+        for name, text in parameters.items():
+            yield f"    {printable(name)} = {printable(text)}"
 
 
 def _status_words(run: RunSummary) -> str:

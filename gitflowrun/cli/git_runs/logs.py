@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gitflowrun.cli.git_runs.options import open_repository, stream_options
-from gitflowrun.cli.output.terminal import open_screen
+from gitflowrun.cli.options import stream_options
+from gitflowrun.cli.output.terminal import Screen, open_screen
 from gitflowrun.cli.output.text import clock, terminal_safe
+from gitflowrun.git.repository import Repository
+from gitflowrun.porcelain.query import tasks_at
+from gitflowrun.runs.runs import RunStore
 
 if TYPE_CHECKING:
-    from gitflowrun.cli.output.terminal import Screen
     from gitflowrun.runs.read import StoredTask
 
 
@@ -24,10 +26,7 @@ def logs_command(streams: tuple[str, ...], timestamps: bool, address: str) -> No
 
     ADDRESS is RUN, RUN/STEP or RUN/STEP/TASK; the newest run if it is left out.
     """
-    from gitflowrun.porcelain.query import tasks_at
-    from gitflowrun.runs.runs import RunStore
-
-    repo = open_repository()
+    repo = Repository.discover()
     tasks = tasks_at(RunStore(repo).resolve(address))
     with open_screen(repo, page=True) as screen:
         for task in tasks:

@@ -39,7 +39,7 @@ class Entry:
 
 
 COMMANDS = {
-    "list": Entry("Look at runs", "List runs, newest first"),
+    "list": Entry("Look at runs", "List runs, newest first", "log"),
     "show": Entry("Look at runs", "Show a run, a step, a task or an artifact"),
     "log": Entry("Look at runs", "Show runs one after the other, as git log does"),
     "diff": Entry("Look at runs", "Show what differs between two runs"),

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from gitflowrun.cli.output.tables import Cell, Column, show, table
 from gitflowrun.cli.output.text import ago, stamp
+from gitflowrun.git.repository import Repository
+from gitflowrun.porcelain.query import RunQuery, differing, parameters_of, select
 from gitflowrun.runs.commit_message import duration
+from gitflowrun.runs.runs import RunStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from gitflowrun.cli.output.terminal import Screen
-    from gitflowrun.git.repository import Repository
-    from gitflowrun.porcelain.query import RunQuery
     from gitflowrun.runs.listing import RunSummary
 
 _COLUMNS = (
@@ -40,9 +41,6 @@ def list_runs(query: RunQuery | None = None, *, params: bool = False, json: bool
         params: Whether to show parameters: in the table those in which runs differ.
         json: Print JSON instead of a table.
     """
-    from gitflowrun.git.repository import Repository
-    from gitflowrun.porcelain.query import RunQuery, parameters_of, select
-
     repo = Repository.discover()
     runs = select(repo, query or RunQuery())
     parameters = [parameters_of(repo, run) for run in runs] if params else []
@@ -57,21 +55,14 @@ def list_runs(query: RunQuery | None = None, *, params: bool = False, json: bool
 def _lines(
     runs: Sequence[RunSummary], parameters: Sequence[Mapping[str, str]], screen: Screen
 ) -> Iterator[str]:
-    names = _differing(runs, parameters)
+    # Without --params there are no parameters, and so no names.
+    names = differing([(run.flow, row) for run, row in zip(runs, parameters, strict=False)])
     columns = [*_COLUMNS, *(Column(name, shrinks=True) for name in names)]
     rows = [
         [*_cells(run, screen), *(parameters[index].get(name, "") for name in names)]
         for index, run in enumerate(runs)
     ]
     return table(columns, rows, screen)
-
-
-def _differing(runs: Sequence[RunSummary], parameters: Sequence[Mapping[str, str]]) -> list[str]:
-    if not parameters:
-        return []
-    from gitflowrun.porcelain.query import differing
-
-    return differing([(run.flow, row) for run, row in zip(runs, parameters, strict=True)])
 
 
 def _cells(run: RunSummary, screen: Screen) -> list[Cell | str]:
@@ -98,8 +89,6 @@ def _took(run: RunSummary, now: float) -> str:
 
 
 def _none(repo: Repository) -> Iterator[str]:
-    from gitflowrun.runs.runs import RunStore
-
     if RunStore(repo).names():
         yield "No run matches."
     else:

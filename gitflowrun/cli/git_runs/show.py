@@ -10,53 +10,50 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gitflowrun.cli.git_runs.options import json_option, open_repository
-from gitflowrun.cli.output.tables import Cell, Column, pairs, show, table
+from gitflowrun.cli.options import json_option
+from gitflowrun.cli.output.tables import Cell, Column, apart, facts, pairs, section, show, table
 from gitflowrun.cli.output.text import ago, counted, printable, stamp
+from gitflowrun.git.repository import Repository
+from gitflowrun.names import TaskName
+from gitflowrun.porcelain import overview
 from gitflowrun.runs.commit_message import duration
+from gitflowrun.runs.runs import RunStore
+from gitflowrun.runs.tags import Tags
 from gitflowrun.settings import format_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from gitflowrun.cli.output.terminal import Screen
-    from gitflowrun.git.repository import Repository
-    from gitflowrun.porcelain import overview
     from gitflowrun.runs.resolve import Address
 
     _Lines = Callable[[Any, Screen], Iterator[str]]
 
 _SHORT = 7
 _FILES = 3
+_INDENT = "  "
 
 
 def run_lines(run: overview.RunOverview, screen: Screen) -> Iterator[str]:
     """A run: facts, parameters, steps, failures, what it ended up with."""
     style = screen.style
     yield style.yellow(f"run {printable(run.pathspec)}")
-    facts = [(f"{name}:", text) for name, text in _run_facts(run, screen) if text]
-    yield from pairs(facts)
-    if run.parameters:
-        yield from _heading("Parameters", screen)
-        rows = [(name, printable(text)) for name, text in run.parameters.items()]
-        yield from pairs(rows, "  ")
-    if run.steps:
-        yield from _heading("Steps", screen)
-        yield from _indented(_step_table(run.steps, screen))
+    yield from _run_facts(run, screen)
+    parameters = [(name, printable(text)) for name, text in run.parameters.items()]
+    yield from section("Parameters", pairs(parameters, _INDENT), screen)
+    yield from section("Steps", _step_table(run.steps, screen), screen)
     for failure in run.failures:
-        yield from _heading(f"Failed: {printable(failure.task)}", screen)
-        yield f"  {style.red(printable(failure.error))}"
-    if run.artifacts:
-        yield from _heading("Artifacts", screen)
-        yield from _indented(artifact_table(run.artifacts, screen))
+        error = [_INDENT + style.red(printable(failure.error))]
+        yield from section(f"Failed: {printable(failure.task)}", error, screen)
+    yield from section("Artifacts", _artifact_table(run.artifacts, screen), screen)
 
 
-def _run_facts(run: overview.RunOverview, screen: Screen) -> list[tuple[str, str]]:
+def _run_facts(run: overview.RunOverview, screen: Screen) -> Iterator[str]:
     status = run.status.value
     took = f" in {duration(run.finished - run.started)}" if run.finished is not None else ""
     versions = run.versions
     packages = f", {counted(run.packages, 'package')}" if run.packages else ""
-    return [
+    return facts(
         ("Status", screen.style.status(status, status + took)),
         ("Go on with", _resume_command(run)),
         ("Started", _time(run.started, screen)),
@@ -70,7 +67,7 @@ def _run_facts(run: overview.RunOverview, screen: Screen) -> list[tuple[str, str
         ("Python", printable(f"{versions.get('python', '')} on {run.platform}{packages}")),
         ("Uid", str(run.uid)),
         ("Commit", str(run.commit)),
-    ]
+    )
 
 
 def _resume_command(run: overview.RunOverview) -> str:
@@ -85,7 +82,6 @@ def _resume_command(run: overview.RunOverview) -> str:
 def step_lines(step: overview.StepDetails, screen: Screen) -> Iterator[str]:
     """A step: its tasks in a table."""
     yield screen.style.yellow(f"step {printable(step.pathspec)}")
-    tasks = step.tasks
     columns = [
         Column("TASK"), Column("STATUS"), Column("TOOK", right=True), Column("CPU", right=True),
         Column("MEMORY", right=True), Column("FOREACH", shrinks=True), Column("ERROR", shrinks=True),
@@ -100,7 +96,7 @@ def step_lines(step: overview.StepDetails, screen: Screen) -> Iterator[str]:
             ", ".join(task.foreach),
             task.error or "",
         ]
-        for task in tasks
+        for task in step.tasks
     ]
     yield from table(columns, rows, screen)
 
@@ -114,39 +110,34 @@ def task_lines(task: overview.TaskOverview, screen: Screen) -> Iterator[str]:
     attempts = f", {counted(task.attempts, 'attempt')}" if task.attempts > 1 else ""
     usage = [f"{duration(task.cpu)} CPU"] if task.cpu else []
     usage += [f"{format_size(task.max_rss)} memory"] if task.max_rss else []
-    facts = [
-        ("Status:", f"{words}{took}{attempts}"),
-        ("Started:", "" if task.started is None else _time(task.started, screen)),
-        ("Used:", ", ".join(usage)),
-        ("Exit code:", str(task.exit_code) if task.exit_code else ""),
-        ("Error:", screen.style.red(printable(task.error or ""))),
-        ("Foreach:", printable(", ".join(task.foreach))),
-        ("After:", printable(" ".join(task.parents))),
-        ("Then:", printable(" ".join(task.goes_to))),
-        ("Origin:", printable(task.origin or "")),
-    ]
-    yield from pairs([fact for fact in facts if fact[1]])
-    if task.artifacts:
-        yield from _heading("Artifacts", screen)
-        yield from _indented(artifact_table(task.artifacts, screen))
+    yield from facts(
+        ("Status", f"{words}{took}{attempts}"),
+        ("Started", "" if task.started is None else _time(task.started, screen)),
+        ("Used", ", ".join(usage)),
+        ("Exit code", str(task.exit_code) if task.exit_code else ""),
+        ("Error", screen.style.red(printable(task.error or ""))),
+        ("Foreach", printable(", ".join(task.foreach))),
+        ("After", printable(" ".join(task.parents))),
+        ("Then", printable(" ".join(task.goes_to))),
+        ("Origin", printable(task.origin or "")),
+    )
+    yield from section("Artifacts", _artifact_table(task.artifacts, screen), screen)
 
 
 def artifact_lines(row: overview.ArtifactRow, screen: Screen) -> Iterator[str]:
     """An artifact: what is known without loading it."""
     yield screen.style.yellow(f"artifact {printable(row.name)}")
-    yield from pairs(
-        [
-            ("Type:", printable(row.type)),
-            ("Size:", f"{format_size(row.size)} ({row.size:,} bytes)"),
-            ("Codec:", printable(row.codec)),
-            ("Made by:", printable(row.task)),
-            ("BLAKE3:", str(row.blake3)),
-            *([("Value:", printable(row.preview))] if row.preview is not None else []),
-        ]
+    yield from facts(
+        ("Type", printable(row.type)),
+        ("Size", f"{format_size(row.size)} ({row.size:,} bytes)"),
+        ("Codec", printable(row.codec)),
+        ("Made by", printable(row.task)),
+        ("BLAKE3", str(row.blake3)),
+        ("Value", printable(row.preview or "")),
     )
 
 
-def artifact_table(rows: Sequence[overview.ArtifactRow], screen: Screen) -> Iterator[str]:
+def _artifact_table(rows: Sequence[overview.ArtifactRow], screen: Screen) -> Iterator[str]:
     """Artifacts by name, type, size, the beginning of their digest and, of small ones, value."""
     columns = [
         Column("NAME", shrinks=True), Column("TYPE", shrinks=True), Column("SIZE", right=True),
@@ -159,7 +150,7 @@ def artifact_table(rows: Sequence[overview.ArtifactRow], screen: Screen) -> Iter
         ]
         for row in rows
     ]  # fmt: skip
-    return table(columns, cells, screen)
+    return table(columns, cells, screen, _INDENT)
 
 
 def short_type(name: str) -> str:
@@ -178,7 +169,7 @@ def _step_table(steps: Sequence[overview.StepOverview], screen: Screen) -> Itera
         took = "" if step.seconds is None else duration(step.seconds)
         paint = screen.style.red if step.failed else None
         rows.append([step.name, str(step.tasks), took, Cell(", ".join(notes), paint)])
-    return table(columns, rows, screen)
+    return table(columns, rows, screen, _INDENT)
 
 
 def _task_status(task: overview.TaskOverview, screen: Screen) -> Cell:
@@ -205,15 +196,6 @@ def _files(names: Sequence[str], count: int) -> str:
     return f"{counted(count, 'file')}: {', '.join(map(printable, names[:_FILES]))}{more}"
 
 
-def _heading(text: str, screen: Screen) -> Iterator[str]:
-    yield ""
-    yield screen.style.bold(text)
-
-
-def _indented(lines: Iterator[str]) -> Iterator[str]:
-    return (f"  {line}" for line in lines)
-
-
 @click.command(name="show")
 @json_option
 @click.argument("addresses", nargs=-1, metavar="[ADDRESS]...")
@@ -222,29 +204,20 @@ def show_command(as_json_: bool, addresses: tuple[str, ...]) -> None:
 
     ADDRESS is RUN, RUN/STEP, RUN/STEP/TASK or RUN/STEP/TASK/ARTIFACT.
     """
-    from gitflowrun.runs.runs import RunStore
-
-    repo = open_repository()
+    repo = Repository.discover()
     store = RunStore(repo)
     found = [_gathered(repo, store.resolve(address)) for address in addresses or ("@latest",)]
     values = [value for value, _ in found]
     value = values if len(values) > 1 else values[0]
-    show(repo, value, lambda screen: _all_lines(found, screen), json=as_json_, page=True)
 
+    def blocks(screen: Screen) -> Iterator[str]:
+        return apart(lines(value, screen) for value, lines in found)
 
-def _all_lines(found: Sequence[tuple[Any, _Lines]], screen: Screen) -> Iterator[str]:
-    for index, (value, lines) in enumerate(found):
-        if index:
-            yield ""
-        yield from lines(value, screen)
+    show(repo, value, blocks, json=as_json_, page=True)
 
 
 def _gathered(repo: Repository, address: Address) -> tuple[Any, _Lines]:
     """What an address names, and what lays it out."""
-    from gitflowrun.names import TaskName
-    from gitflowrun.porcelain import overview
-    from gitflowrun.runs.tags import Tags
-
     run = address.run
     if address.step is None:
         return overview.run_overview(run, Tags(repo).of(run)), run_lines

@@ -8,18 +8,22 @@ from typing import TYPE_CHECKING
 import click
 
 from gitflowrun.cli.errors import REFUSED
-from gitflowrun.cli.git_runs.options import json_option, open_repository
+from gitflowrun.cli.options import json_option
 from gitflowrun.cli.output.tables import show
 from gitflowrun.cli.output.text import counted, printable
 from gitflowrun.errors import UsageError
-from gitflowrun.porcelain.sync import Outcome
+from gitflowrun.git.repository import Repository
+from gitflowrun.git.transport import default_remote
+from gitflowrun.names import RunId
+from gitflowrun.porcelain.fetch import fetch
+from gitflowrun.porcelain.push import push
+from gitflowrun.porcelain.sync import Outcome, SyncedRun, SyncReport
+from gitflowrun.runs.runs import RunStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from gitflowrun.cli.output.terminal import Screen
-    from gitflowrun.git.repository import Repository
-    from gitflowrun.porcelain.sync import SyncedRun, SyncReport
     from gitflowrun.runs.read import StoredRun
 
 _SIGNS = {Outcome.NEW: ("*", "[new run]"), Outcome.UPDATED: (" ", "[updated]")}
@@ -80,9 +84,7 @@ def push_command(as_json_: bool, remote: str | None, runs: tuple[str, ...]) -> i
     A run whose number is taken there is published as <number>-<uid>; here it keeps its number. Nothing on the
     remote is overwritten.
     """
-    from gitflowrun.porcelain.push import push
-
-    repo = open_repository()
+    repo = Repository.discover()
     if remote is not None:
         _check_remote(repo, remote)
     report = push(repo, remote, _chosen(repo, runs) if runs else None)
@@ -90,27 +92,17 @@ def push_command(as_json_: bool, remote: str | None, runs: tuple[str, ...]) -> i
 
 
 def _chosen(repo: Repository, words: tuple[str, ...]) -> list[StoredRun]:
-    from gitflowrun.runs.runs import RunStore
-
     store = RunStore(repo)
     names = store.names()
-    flows = {flow for flow, _ in names}
     found = {}
     for word in words:
-        runs = (
-            [store.get(*name) for name in names if name[0] == word]
-            if word in flows
-            else [store.find(word)]
-        )
+        runs = [store.get(*name) for name in names if name[0] == word] or [store.find(word)]
         found.update({run.pathspec: run for run in runs})
     return list(found.values())
 
 
 def _check_remote(repo: Repository, word: str) -> None:
     """Answer `git runs push 12`, where the remote was forgotten."""
-    from gitflowrun.git.transport import default_remote
-    from gitflowrun.names import RunId
-
     if RunId.matches(word) and word not in repo.remotes():
         raise UsageError(
             f"{word!r} is a run, not a remote",
@@ -127,7 +119,5 @@ def fetch_command(as_json_: bool, remote: str | None) -> int:
     A run whose number is taken here arrives as <number>-<uid>. Nothing here is overwritten, and nothing of a
     fetched run is executed: its pickles load after 'git runs trust'.
     """
-    from gitflowrun.porcelain.fetch import fetch
-
-    repo = open_repository()
+    repo = Repository.discover()
     return show_report(repo, fetch(repo, remote), "From", as_json_=as_json_)

@@ -6,16 +6,19 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gitflowrun.cli.git_runs.options import json_option, open_repository
+from gitflowrun.cli.options import json_option
 from gitflowrun.cli.output.tables import Cell, Column, show, table
 from gitflowrun.cli.output.text import printable
 from gitflowrun.errors import UsageError
+from gitflowrun.git.repository import Repository
+from gitflowrun.runs.listing import newest_first
+from gitflowrun.runs.runs import RunStore
+from gitflowrun.runs.tags import Tags
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from gitflowrun.cli.output.terminal import Screen
-    from gitflowrun.git.repository import Repository
 
 
 @click.command(name="tag")
@@ -27,31 +30,20 @@ def tag_command(delete: bool, as_json_: bool, address: str | None, tags: tuple[s
     """List the tags of all runs, or of RUN; add TAGs to RUN, or remove them with -d."""
     if delete and not tags:
         raise UsageError("which tags are to be removed?", hint="git runs tag -d RUN TAG...")
+    repo = Repository.discover()
     if address is None:
-        _list_all(open_repository(), json=as_json_)
-    else:
-        _one_run(open_repository(), address, tags, delete=delete, json=as_json_)
-
-
-def _one_run(
-    repo: Repository, address: str, tags: tuple[str, ...], *, delete: bool, json: bool
-) -> None:
-    from gitflowrun.runs.runs import RunStore
-    from gitflowrun.runs.tags import Tags
-
+        _list_all(repo, json=as_json_)
+        return
     run = RunStore(repo).find(address)
     store = Tags(repo)
     added, removed = ((), tags) if delete else (tags, ())
     current = store.change(run, add=added, remove=removed) if tags else store.of(run)
     found = {"run": run.pathspec, "tags": current}
-    show(repo, found, lambda screen: map(screen.style.cyan, map(printable, current)), json=json)
+    show(repo, found, lambda screen: map(screen.style.cyan, map(printable, current)), json=as_json_)
 
 
 def _list_all(repo: Repository, *, json: bool) -> None:
     """Every tag, with the runs that have it."""
-    from gitflowrun.runs.listing import newest_first
-    from gitflowrun.runs.tags import Tags
-
     found: dict[str, list[str]] = {}
     tagged = Tags(repo).all()
     for flow, run in newest_first(tagged):

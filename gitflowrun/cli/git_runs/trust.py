@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gitflowrun.cli.git_runs.options import json_option, open_repository
+from gitflowrun.cli.options import json_option
 from gitflowrun.cli.output.tables import show
 from gitflowrun.cli.output.text import printable
 from gitflowrun.errors import NotFound, UsageError
+from gitflowrun.git.repository import Repository
+from gitflowrun.runs.runs import RunStore
+from gitflowrun.runs.trust import Trust
 
 if TYPE_CHECKING:
-    from gitflowrun.git.repository import Repository
     from gitflowrun.runs.read import StoredRun
-    from gitflowrun.runs.trust import Trust
 
 
 @click.command(name="trust")
@@ -27,11 +28,9 @@ def trust_command(delete: bool, as_json_: bool, names: tuple[str, ...]) -> None:
     Loading a pickle, or running the code of a run, can do anything that you can do. Runs made in this clone are
     trusted; those of others once you say so here.
     """
-    from gitflowrun.runs.trust import Trust
-
     if delete and not names:
         raise UsageError("whose trust is to be taken back?", hint="git runs trust -d REMOTE|RUN")
-    repo = open_repository()
+    repo = Repository.discover()
     trust = Trust(repo)
     said = [_change(repo, trust, name, delete=delete) for name in names] or _all(trust)
     show(repo, trust.trusted, lambda _: map(printable, said), json=as_json_)
@@ -55,8 +54,6 @@ def _change(repo: Repository, trust: Trust, name: str, *, delete: bool) -> str:
 
 
 def _find(repo: Repository, name: str) -> StoredRun:
-    from gitflowrun.runs.runs import RunStore
-
     try:
         return RunStore(repo).find(name)
     except NotFound as error:

@@ -10,14 +10,13 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gitflowrun.cli.output.terminal import open_screen
+from gitflowrun.cli.output.terminal import Screen, open_screen
 from gitflowrun.cli.output.text import printable, width
 from gitflowrun.values import field_names, frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from gitflowrun.cli.output.terminal import Screen
     from gitflowrun.git.repository import Repository
 
 _GAP = "  "
@@ -51,7 +50,10 @@ def fit(text: str, columns: int) -> str:
 
 
 def table(
-    columns: Sequence[Column], rows: Sequence[Sequence[Cell | str]], screen: Screen
+    columns: Sequence[Column],
+    rows: Sequence[Sequence[Cell | str]],
+    screen: Screen,
+    indent: str = "",
 ) -> Iterator[str]:
     """The lines of a table with a heading; columns that are empty in every row are left out."""
     titles = [Cell(column.title, screen.style.dim) for column in columns]
@@ -61,7 +63,7 @@ def table(
     used = [index for index in range(len(columns)) if any(row[index] for row in sizes[1:])]
     widths = {index: max(row[index] for row in sizes) for index in used}
     if screen.person:
-        _narrow(columns, widths, screen.columns)
+        _narrow(columns, widths, screen.columns - len(indent))
     for row, text, taken in zip([titles, *cells], texts, sizes, strict=True):
         parts = [
             _placed(
@@ -70,7 +72,7 @@ def table(
             for index in used
         ]
         if used:
-            yield _GAP.join(parts).rstrip()
+            yield f"{indent}{_GAP.join(parts)}".rstrip()
 
 
 def _placed(
@@ -119,6 +121,26 @@ def pairs(rows: Sequence[tuple[str, str]], indent: str = "") -> Iterator[str]:
         yield f"{indent}{name}{' ' * (column - width(name))}{_GAP}{first}".rstrip()
         for line in rest:
             yield f"{indent}{' ' * column}{_GAP}{line}".rstrip()
+
+
+def facts(*rows: tuple[str, str]) -> Iterator[str]:
+    """Lines `Name:  value`, of those rows that have a value."""
+    return pairs([(f"{name}:", value) for name, value in rows if value])
+
+
+def section(title: str, lines: Iterable[str], screen: Screen) -> Iterator[str]:
+    """Lines below an empty line and a title; nothing where there are none."""
+    found = list(lines)
+    if found:
+        yield from ("", screen.style.bold(title), *found)
+
+
+def apart(blocks: Iterable[Iterable[str]]) -> Iterator[str]:
+    """The lines of all blocks, an empty line between two of them."""
+    for index, block in enumerate(blocks):
+        if index:
+            yield ""
+        yield from block
 
 
 def show(

@@ -13,6 +13,7 @@ from gitflowrun import __version__
 from gitflowrun.cli.flow.main import COMMANDS, main
 from gitflowrun.flow import FlowSpec, JSONType, Parameter, step
 from gitflowrun.runtime.ipc.request import RunKind, RunRequest
+from gitflowrun.runtime.launch.launcher import Launcher
 from tests.helpers.repos import GitRepo
 
 
@@ -93,7 +94,7 @@ class Misspelt(FlowSpec):
         pass
 
 
-class Recorder:
+class Recorder(Launcher):
     """A launcher that remembers what it was asked for."""
 
     def __init__(self, code: int = 0) -> None:

@@ -13,6 +13,7 @@ from gitflowrun.cli.flow.main import main
 from gitflowrun.flow import FlowSpec, step
 from gitflowrun.runs.runs import Status
 from gitflowrun.runs.trees import FinishedTask
+from gitflowrun.runtime.launch.launcher import Launcher
 from gitflowrun.values import replace
 from tests.helpers.repos import GitRepo
 from tests.helpers.runs import finished_task, make_run, start_run
@@ -30,18 +31,13 @@ class MyFlow(FlowSpec):
         pass
 
 
-class _NoLauncher:
-    def run(self, request: object, repository: object) -> int:  # noqa: ARG002
-        raise AssertionError(request)
-
-
 @pytest.fixture(autouse=True)
 def _inside(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(repo.path)
 
 
 def _flow(*words: str) -> int:
-    return main(MyFlow, _NoLauncher(), list(words))
+    return main(MyFlow, Launcher(MyFlow, "no scheduler"), list(words))
 
 
 def _task(run: Any, name: str, values: dict[str, Any], **more: Any) -> FinishedTask:

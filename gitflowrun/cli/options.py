@@ -1,0 +1,67 @@
+"""Options and arguments that several commands share, as decorators."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+_Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+json_option = click.option("--json", "as_json_", is_flag=True, help="Print one JSON document.")
+
+
+def together(*options: _Decorator) -> _Decorator:
+    """One decorator for several options and arguments, given in the order in which help lists them."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def _statuses(_ctx: click.Context, _option: click.Parameter, value: tuple[str, ...]) -> Any:
+    from gitflowrun.porcelain.query import parse_status
+
+    return tuple(parse_status(word) for words in value for word in words.split(","))
+
+
+def _streams(_ctx: click.Context, _option: click.Parameter, value: str | None) -> tuple[str, ...]:
+    return ("stdout", "stderr") if value in {None, "both"} else (str(value),)
+
+
+# The options that choose runs: the fields of a `porcelain.query.RunQuery`.
+filter_options = together(
+    click.argument("flow", required=False),
+    click.option(
+        "-n", "limit", type=click.IntRange(min=0), metavar="NUMBER", help="At most so many runs.",
+    ),
+    click.option(
+        "--on", metavar="REVISION",
+        help="Only runs whose code commit is in the history of this branch, tag or commit.",
+    ),
+    click.option("--tag", "tags", multiple=True, help="Only runs with this tag."),
+    click.option(
+        "--status", "statuses", multiple=True, callback=_statuses,
+        help="Only runs with this status, or one of several: failed,dead.",
+    ),
+    click.option("--user", help="Only runs of this user."),
+)  # fmt: skip
+
+# `--stdout`, `--stderr` and `--both` (without any: both), the names of the streams; and `--timestamps`.
+stream_options = together(
+    click.option(
+        "-t", "--timestamps", is_flag=True, help="Begin each line with the time it was written."
+    ),
+    *(
+        click.option(f"--{name}", "streams", flag_value=name, callback=_streams, help=help_)
+        for name, help_ in (
+            ("stdout", "Only standard output."),
+            ("stderr", "Only standard error."),
+            ("both", "Both streams, stdout first (the default)."),
+        )
+    ),
+)
