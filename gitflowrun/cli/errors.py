@@ -9,12 +9,13 @@ click is imported only when a click command is invoked: the scheduler renders er
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
-from gitflowrun.cli.output.terminal import style_for
+from gitflowrun.cli.output.terminal import open_closed_streams, style_for
 from gitflowrun.cli.output.text import printable
 from gitflowrun.errors import GitflowrunError, UsageError
 from gitflowrun.values import frozen
@@ -77,11 +78,9 @@ def _safe(text: str) -> str:
 def _write(text: str, stream: TextIO | None = None) -> None:
     stream = stream or sys.stderr
     # A closed stderr is no reason to lose the exit code.
-    try:
+    with contextlib.suppress(OSError, ValueError):
         stream.write(text + "\n")
         stream.flush()
-    except (OSError, ValueError):
-        pass
 
 
 def _traceback() -> None:
@@ -92,7 +91,11 @@ def _traceback() -> None:
 
 def exit_code_of(body: Callable[[], int], dialect: Dialect) -> int:
     """Run `body` to its exit code, telling whatever goes wrong in it."""
-    _accept_any_text()
+    open_closed_streams()
+    # A repository may hold names that the locale's encoding lacks; showing them must not fail.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = body()
         sys.stdout.flush()
@@ -112,19 +115,6 @@ def exit_code_of(body: Callable[[], int], dialect: Dialect) -> int:
         _write(f"{dialect.name}: internal error; please report the lines above")
         return dialect.fatal or 1
     return code
-
-
-def _accept_any_text() -> None:
-    # A repository may hold names that the locale's encoding lacks; showing them must not fail.
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-    # Closed by the caller (`>&-`): what is said goes nowhere, which is no error either.
-    if sys.stdout is None or sys.stderr is None:
-        from pathlib import Path
-
-        nowhere = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  (until the process ends)
-        sys.stdout, sys.stderr = sys.stdout or nowhere, sys.stderr or nowhere
 
 
 def _told(error: GitflowrunError | OSError) -> GitflowrunError:

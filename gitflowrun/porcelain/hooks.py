@@ -194,12 +194,9 @@ def _uninstall(hook: HookState) -> HookState:
 
 def _lines_of(name: str) -> str:
     """The lines of a hook's script below its first, able to find the `git-runs` that is in use now."""
-    for directory in (Path(__file__).parents[1] / "hooks", Path(__file__).parents[2] / "hooks"):
-        if (directory / name).is_file():
-            _, _, body = _read(directory / name).partition("\n")
-            break
-    else:
-        raise RepositoryError(f"the script of the hook {name} is not installed with gitflowrun")
+    package, checkout = Path(__file__).parents[1:3]  # hooks/ is in the wheel's package, beside ours
+    script = next(path for top in (package, checkout) if (path := top / "hooks" / name).is_file())
+    _, _, body = _read(script).partition("\n")
     beside = str(Path(sys.executable).parent)
     program = shutil.which("git-runs", path=beside) or shutil.which("git-runs")
     if program is None:  # not installed, but run from its sources

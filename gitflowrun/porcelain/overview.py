@@ -161,7 +161,7 @@ def run_overview(run: StoredRun, tags: tuple[str, ...]) -> RunOverview:
     """A run with its steps, failures and final artifacts."""
     info = run.info
     records = {step: list(run.records(step)) for step in run.steps() if not is_private(step)}
-    origin = info.origin
+    origin, packages = info.origin, info.environment.get("packages")
     return RunOverview(
         pathspec=run.pathspec,
         uid=run.identity.uid,
@@ -177,8 +177,8 @@ def run_overview(run: StoredRun, tags: tuple[str, ...]) -> RunOverview:
         parameters=dict(info.parameters),
         code=_code(info.git, info.script),
         versions=dict(info.versions),
-        platform=_text(info.environment.get("platform")),
-        packages=_length(info.environment.get("packages")),
+        platform=str(info.environment.get("platform") or ""),
+        packages=len(packages) if isinstance(packages, dict) else 0,
         steps=tuple(_step(run, step, tasks) for step, tasks in records.items()),
         failures=tuple(
             Failure(str(record.name), record.attempts[-1].error or "failed")
@@ -220,16 +220,16 @@ def task_overview(task: StoredTask) -> TaskOverview:
 
 
 def _step(run: StoredRun, name: str, records: list[TaskRecord]) -> StepOverview:
-    own = [record for record in records if record.run.uid == run.identity.uid and record.attempts]
+    own = [record.attempts for record in records if record.run.uid == run.identity.uid]
+    tries = [attempt for attempts in own for attempt in attempts]
     span = None
-    if own:
-        begin = min(record.attempts[0].started for record in own)
-        span = max(record.attempts[-1].finished for record in own) - begin
+    if tries:
+        span = max(it.finished for it in tries) - min(it.started for it in tries)
     return StepOverview(
         name=name,
         tasks=len(records),
         failed=sum(not record.ok for record in records),
-        adopted=len(records) - sum(record.run.uid == run.identity.uid for record in records),
+        adopted=len(records) - len(own),
         seconds=span,
     )
 
@@ -253,16 +253,8 @@ def _texts(value: Any) -> tuple[str, ...]:
     return tuple(str(item) for item in value) if isinstance(value, (list, tuple)) else ()
 
 
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
-
-
 def _count(value: Any, otherwise: int) -> int:
     return value if isinstance(value, int) else otherwise
-
-
-def _length(value: Any) -> int:
-    return len(value) if isinstance(value, (list, tuple, dict)) else 0
 
 
 def artifact_row(task: StoredTask, name: str) -> ArtifactRow:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import CorruptRecord, InvalidPathspec, NotFound, UsageError
-from gitflowrun.names import TaskName, nearest
+from gitflowrun.names import TaskName, did_you_mean
 from gitflowrun.runs.commit_message import Status
 from gitflowrun.runs.listing import no_runs_of
 from gitflowrun.runs.runs import RunStore
@@ -106,16 +106,15 @@ def parameters_of(repo: Repository, run: RunSummary) -> Mapping[str, str]:
 
 def differing(rows: Sequence[tuple[str, Mapping[str, str]]]) -> list[str]:
     """Of the parameters of (flow, parameters) rows, those in which runs of the same flow differ, in order."""
-    seen: dict[tuple[str, str], set[str | None]] = {}
-    names: dict[str, set[str]] = {}
+    runs_of: dict[str, list[Mapping[str, str]]] = {}
     for flow, parameters in rows:
-        names.setdefault(flow, set()).update(parameters)
-    for flow, parameters in rows:
-        for name in names[flow]:
-            seen.setdefault((flow, name), set()).add(parameters.get(name))
-    order = dict.fromkeys(name for _, parameters in rows for name in parameters)
-    wanted = {name for (_, name), values in seen.items() if len(values) > 1}
-    return [name for name in order if name in wanted]
+        runs_of.setdefault(flow, []).append(parameters)
+    names = dict.fromkeys(name for _, parameters in rows for name in parameters)
+    return [
+        name
+        for name in names
+        if any(len({run.get(name) for run in runs}) > 1 for runs in runs_of.values())
+    ]
 
 
 def is_private(name: str) -> bool:
@@ -173,8 +172,8 @@ def artifact_ref(task: StoredTask, name: str) -> ArtifactRef:
     ref = artifacts.get(name)
     if ref is None:
         public = [other for other in artifacts if not is_private(other)]
-        close = nearest(name, public) or public[:10]
-        hint = f"it has {', '.join(close)}" if close else "it has no artifacts"
+        some = f"it has {', '.join(public[:10]) or 'no artifacts'}"
+        hint = did_you_mean(name, public, some)
         raise NotFound(f"{task.pathspec} has no artifact {name!r}", hint=hint)
     return ref
 

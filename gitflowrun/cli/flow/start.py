@@ -11,6 +11,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
+from gitflowrun.cli.output.terminal import open_closed_streams
 from gitflowrun.runtime.ipc.process import TASK_FD
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def main(flow_cls: type[FlowSpec]) -> NoReturn:
         from gitflowrun.runtime.worker import task_process
 
         task_process.serve(flow_cls)
-    _open_closed_streams()
+    open_closed_streams()
     # Imports leave next to no garbage, and looking for it, now or later among what they made, takes 10 ms.
     was_enabled = gc.isenabled()
     gc.disable()
@@ -44,16 +45,3 @@ def main(flow_cls: type[FlowSpec]) -> NoReturn:
     if was_enabled:
         gc.enable()
     sys.exit(main.main(flow_cls, launcher))
-
-
-def _open_closed_streams() -> None:
-    """Let streams that the caller has closed (`>&-`) lead nowhere: what is opened next would become them."""
-    for fd, name in enumerate(("stdin", "stdout", "stderr")):
-        try:
-            os.fstat(fd)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free, which is this one
-            os.set_inheritable(fd, True)  # noqa: FBT003
-        if getattr(sys, name) is None:
-            mode = "w" if fd else "r"
-            setattr(sys, name, open(fd, mode, encoding="utf-8", closefd=False))  # noqa: SIM115

@@ -58,11 +58,7 @@ _DEFAULT = "list"
 def main(args: Sequence[str] | None = None) -> int:
     """Run `git runs ARGS` and return its exit code."""
     words = list(sys.argv[1:] if args is None else args)
-    gc.disable()  # a command lives for milliseconds; looking for garbage would take a tenth of them
-    try:
-        return exit_code_of(lambda: _dispatch(words), GIT)
-    finally:
-        gc.enable()
+    return exit_code_of(lambda: _dispatch(words), GIT)
 
 
 def _dispatch(words: list[str]) -> int:
@@ -94,21 +90,16 @@ def load(name: str) -> click.Command:
         UsageError: there is none.
     """
     if name not in COMMANDS:
-        raise UsageError(f"'{name}' is not a git runs command", hint=_suggestion(name))
+        from gitflowrun.names import did_you_mean
+
+        known = [known for known, entry in COMMANDS.items() if entry.heading]
+        hint = did_you_mean(name, known, "`git runs -h` lists the commands")
+        raise UsageError(f"'{name}' is not a git runs command", hint=hint)
     import importlib
 
     module = importlib.import_module(f"gitflowrun.cli.git_runs.{COMMANDS[name].module or name}")
     command: click.Command = getattr(module, f"{name}_command")
     return command
-
-
-def _suggestion(name: str) -> str:
-    from gitflowrun.names import nearest
-
-    similar = nearest(name, [known for known, entry in COMMANDS.items() if entry.heading])
-    if not similar:
-        return "`git runs -h` lists the commands"
-    return "the most similar commands are: " + ", ".join(similar)
 
 
 def _overview() -> str:
@@ -137,6 +128,7 @@ def program() -> NoReturn:
     Python would first take apart every module it has loaded, which costs a tenth of a short command.
     What ends with a command (pagers, temporary files, locks) has been ended by then.
     """
+    gc.disable()  # a command lives for milliseconds; looking for garbage would take a tenth of them
     code = main()
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):

@@ -98,22 +98,11 @@ def _none(repo: Repository) -> Iterator[str]:
 
 def _as_map(run: RunSummary, parameters: Mapping[str, str] | None) -> dict[str, Any]:
     """The run as `--json` shows it."""
-    row: dict[str, Any] = {
-        "flow": run.flow,
-        "id": str(run.id),
-        "uid": run.uid,
-        "commit": run.commit,
-        "status": run.status,
-        "started": run.state.started,
-        "finished": run.state.finished,
-        "tasks": run.state.tasks,
-        "user": run.state.user,
-        "tags": run.tags,
-        "code_commit": run.state.code_commit,
-        "dirty": run.state.dirty,
-        "origin": run.state.origin or None,
-        "failed_step": run.state.failed_step or None,
-    }
+    state = run.state
+    row = {name: getattr(run, name) for name in ("flow", "id", "uid", "commit", "status", "tags")}
+    names = ("started", "finished", "tasks", "user", "code_commit", "dirty")
+    row |= {name: getattr(state, name) for name in names}
+    row |= {"origin": state.origin or None, "failed_step": state.failed_step or None}
     if parameters is not None:
         row["parameters"] = parameters
     return row

@@ -16,10 +16,18 @@ from typing import TYPE_CHECKING, TextIO, cast
 from gitflowrun.values import field, frozen
 
 if TYPE_CHECKING:
-    import subprocess
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from gitflowrun.git.repository import Repository
+
+
+def _wrapped_in(code: int) -> Callable[[Style, str], str]:
+    """The method of a style that gives a text an attribute of SGR, the terminals' "select graphic rendition"."""
+
+    def paint(self: Style, text: str) -> str:
+        return f"\x1b[{code}m{text}\x1b[m" if self.colour and text else text
+
+    return paint
 
 
 @frozen
@@ -28,32 +36,12 @@ class Style:
 
     colour: bool
 
-    def _wrap(self, code: str, text: str) -> str:
-        return f"\x1b[{code}m{text}\x1b[m" if self.colour and text else text
-
-    def bold(self, text: str) -> str:
-        """Headings and names."""
-        return self._wrap("1", text)
-
-    def dim(self, text: str) -> str:
-        """What matters less."""
-        return self._wrap("2", text)
-
-    def red(self, text: str) -> str:
-        """Failure; what was removed."""
-        return self._wrap("31", text)
-
-    def green(self, text: str) -> str:
-        """Success; what was added."""
-        return self._wrap("32", text)
-
-    def yellow(self, text: str) -> str:
-        """Ids, as git colours object names; warnings."""
-        return self._wrap("33", text)
-
-    def cyan(self, text: str) -> str:
-        """What is going on; tags."""
-        return self._wrap("36", text)
+    bold = _wrapped_in(1)  # headings and names
+    dim = _wrapped_in(2)  # what matters less
+    red = _wrapped_in(31)  # failure; what was removed
+    green = _wrapped_in(32)  # success; what was added
+    yellow = _wrapped_in(33)  # ids, as git colours object names; warnings
+    cyan = _wrapped_in(36)  # what is going on; tags
 
     def status(self, word: str, text: str | None = None) -> str:
         """`text` (or the word itself) in the colour of a run's status."""
@@ -85,11 +73,20 @@ def is_terminal(stream: TextIO) -> bool:
         return False
 
 
-def style_for(
-    stream: TextIO,
-    config: Mapping[str, str] | None = None,
-    environ: Mapping[str, str] | None = None,
-) -> Style:
+def open_closed_streams() -> None:
+    """Let streams that the caller has closed (`>&-`) lead nowhere: what is opened next would become them."""
+    for fd, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free, which is this one
+            os.set_inheritable(fd, True)  # noqa: FBT003
+        if getattr(sys, name) is None:
+            mode = "w" if fd else "r"
+            setattr(sys, name, open(fd, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+
+
+def style_for(stream: TextIO, config: Mapping[str, str] | None = None) -> Style:
     """The style for what is written to `stream`.
 
     The first that speaks decides: NO_COLOR, FORCE_COLOR, `color.runs`, `color.ui`; then whether
@@ -98,10 +95,8 @@ def style_for(
     Args:
         stream: Where the text goes.
         config: git config, keys in lower case.
-        environ: The environment.
     """
-    config = config or {}
-    environ = os.environ if environ is None else environ
+    config, environ = config or {}, os.environ
     if environ.get("NO_COLOR"):
         return PLAIN
     if environ.get("FORCE_COLOR"):
@@ -143,23 +138,22 @@ class Screen:
 
 
 @contextlib.contextmanager
-def open_screen(repo: Repository | None = None, *, page: bool = False) -> Iterator[Screen]:
+def open_screen(repo: Repository, *, page: bool = False) -> Iterator[Screen]:
     """The screen for a command's output, for as long as the context lasts.
 
     Args:
         repo: The repository whose config decides about colour and pager.
         page: Whether the output may be long.
     """
-    config: Mapping[str, str] = repo.config if repo is not None else {}
-    style = style_for(sys.stdout, config)
+    style = style_for(sys.stdout, repo.config)
     terminal = is_terminal(sys.stdout)
     person = terminal or os.environ.get("GIT_PAGER_IN_USE") == "true"
     columns = _columns() if person else 0
-    pager = _pager(repo) if page and terminal and repo is not None else None
+    pager = _pager(repo) if page and terminal else None
     if pager is None:
         yield Screen(sys.stdout, style, person, columns)
         return
-    if says_no(config.get("color.pager", "true")):
+    if says_no(repo.config.get("color.pager", "true")):
         style = PLAIN
     with _piped_to(pager) as stream:
         yield Screen(stream, style, person, columns)
@@ -194,14 +188,9 @@ def _piped_to(command: str) -> Iterator[TextIO]:
     except BrokenPipeError:  # the reader quit before the end, as readers do
         pass
     finally:
-        _wait_for(process)
-
-
-def _wait_for(process: subprocess.Popen[str]) -> None:
-    assert process.stdin is not None
-    with contextlib.suppress(BrokenPipeError):
-        process.stdin.close()
-    while process.poll() is None:
-        # An interrupt is for the pager; it decides when the user has seen enough.
-        with contextlib.suppress(KeyboardInterrupt):
-            process.wait()
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
+        while process.poll() is None:
+            # An interrupt is for the pager; it decides when the user has seen enough.
+            with contextlib.suppress(KeyboardInterrupt):
+                process.wait()

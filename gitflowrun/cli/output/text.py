@@ -76,9 +76,9 @@ def width(text: str) -> int:
     return len(text) + wide - sum(unicodedata.combining(char) != 0 for char in text)
 
 
-def counted(count: int, noun: str, plural: str | None = None) -> str:
-    """`1 task`, `3 tasks`, `2 branches`."""
-    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+def counted(count: int, noun: str) -> str:
+    """`1 task`, `3 tasks`."""
+    return f"{count:,} {noun if count == 1 else noun + 's'}"
 
 
 def ago(then: float, now: float) -> str:

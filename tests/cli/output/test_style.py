@@ -30,18 +30,26 @@ class _Terminal(io.StringIO):
     ],
 )
 def test_colour_follows_gits_rules(
-    config: dict[str, str], environ: dict[str, str], terminal: bool, colour: bool
+    config: dict[str, str],
+    environ: dict[str, str],
+    terminal: bool,
+    colour: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """NO_COLOR, FORCE_COLOR, color.runs, color.ui, the pager and the terminal decide in that order."""
+    for name in ("NO_COLOR", "FORCE_COLOR", "TERM", "GIT_PAGER_IN_USE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
     stream = _Terminal() if terminal else io.StringIO()
-    assert style_for(stream, config, environ).colour is colour
+    assert style_for(stream, config).colour is colour
 
 
 def test_a_closed_stream_gets_no_colour() -> None:
     """A stream that is closed is no terminal."""
     stream = io.StringIO()
     stream.close()
-    assert style_for(stream, {}, {}) == PLAIN
+    assert style_for(stream) == PLAIN
 
 
 def test_statuses_have_colours_of_their_own() -> None:

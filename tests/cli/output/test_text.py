@@ -78,7 +78,7 @@ def test_clock_shows_milliseconds() -> None:
 def test_counted_agrees_in_number() -> None:
     """One thing is singular, several are plural, thousands are separated."""
     assert text.counted(1, "task") == "1 task"
-    assert text.counted(1200, "branch", "branches") == "1,200 branches"
+    assert text.counted(1200, "task") == "1,200 tasks"
 
 
 def test_width_counts_terminal_columns() -> None:
