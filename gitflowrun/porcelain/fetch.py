@@ -61,9 +61,9 @@ class _Fetch(Transfer):
     def __init__(self, repo: Repository, remote: Remote) -> None:
         super().__init__(repo, remote)
         self._locks = Locks(repo.state_dir)
-        self._here: dict[Oid, RunTip] = {}  # our runs, by uid
-        for run in list_runs(repo):
-            self._here[run.uid] = RunTip(run.flow, run.id, run.commit)
+        self._here = {  # our runs, by uid
+            run.uid: RunTip(run.flow, run.id, run.commit) for run in list_runs(repo)
+        }
         self._ids = {run.id for run in self._here.values()}
 
     def receive(self) -> SyncReport:

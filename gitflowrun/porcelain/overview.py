@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from gitflowrun.errors import GitflowrunError
 from gitflowrun.limits import MAX_PREVIEW
 from gitflowrun.names import PARAMETERS_STEP, TaskName
-from gitflowrun.porcelain.query import artifact_ref, final_artifacts, is_private
+from gitflowrun.porcelain.query import final_artifacts, is_private
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
@@ -255,11 +255,6 @@ def _texts(value: Any) -> tuple[str, ...]:
 
 def _count(value: Any, otherwise: int) -> int:
     return value if isinstance(value, int) else otherwise
-
-
-def artifact_row(task: StoredTask, name: str) -> ArtifactRow:
-    """An artifact of a task for a list. Raises NotFound."""
-    return make_row(task.run, name, artifact_ref(task, name))
 
 
 def is_result(name: str, ref: ArtifactRef) -> bool:

@@ -100,12 +100,10 @@ class _Push(Transfer):
         history = self._history(view, runs)  # 2
         plans = [self._plan(run, view, history) for run in runs]  # 3
         changes = [plan.change for plan in plans if plan.change]
-        results = {
-            result.name: result for result in self.remote.push(changes, verify=self._verify)
-        }  # 4
-        self.tracking.note(  # 5
-            {change.name: change.new for change in changes if results[change.name].ok}
-        )
+        pushed = self.remote.push(changes, verify=self._verify)  # 4
+        results = {result.name: result for result in pushed}
+        done = {change.name: change.new for change in changes if results[change.name].ok}
+        self.tracking.note(done)  # 5
         slower = {}
         for plan in plans:
             result = results[plan.change.name] if plan.change else None
@@ -124,13 +122,8 @@ class _Push(Transfer):
         here = ours | set(self.tracking.seen.values())
         # What can't be read, because it is malformed or was just deleted, is not ours: its name is taken,
         # that is all.
-        lost = self.fetch_copies(
-            [
-                mate
-                for mate in theirs
-                if mate.tip not in here and not self.repo.objects.exists(mate.tip)
-            ]
-        )
+        apart = [mate for mate in theirs if mate.tip not in here]
+        lost = self.fetch_copies([mate for mate in apart if not self.repo.objects.exists(mate.tip)])
         missing = {mate.tip for mate in lost}
         return History(self.repo.git, {*ours, *(mate.tip for mate in theirs)} - missing)
 

@@ -58,7 +58,7 @@ def push_tags(
         if key.uid in there
     ]
     removed = [
-        RefUpdate(have[key], None, key.uid)
+        RefUpdate(_ref(key, have), None, key.uid)
         for key in sorted((base.keys() - ours.keys()) & have.keys())
         if key.uid in there
     ]
@@ -67,8 +67,8 @@ def push_tags(
     # What both sides have, or both have dropped, is common ground from now on.
     notes: dict[str, Oid | None] = {change.name: change.new for change in [*added, *removed]}
     notes = {name: new for name, new in notes.items() if name in fine}
-    notes |= {have[key]: key.uid for key in ours.keys() & have.keys()}
-    notes |= {base[key]: None for key in base.keys() - ours.keys() - have.keys()}
+    notes |= {_ref(key, have): key.uid for key in ours.keys() & have.keys()}
+    notes |= {_ref(key, base): None for key in base.keys() - ours.keys() - have.keys()}
     tracking.note(notes)
     notices = (
         f"tag ref {result.name}: {'somebody else changed it; push again' if result.stale else result.reason}"
@@ -97,7 +97,9 @@ def fetch_tags(
         here: Our runs, by uid.
     """
     base = tags_of(tracking.seen.items())
-    have = {key: name for key, name in tags_of(theirs.items()).items() if _is_of(key, here)}
+    runs = {(run.flow, uid) for uid, run in here.items()}
+    theirs_here = tags_of(theirs.items()).items()
+    have = {key: run for key, run in theirs_here if (key.flow, key.uid) in runs}
     with Locks(repo.state_dir).tags():
         ours = _local_tags(repo.refs)
         added = have.keys() - ours.keys() - base.keys()
@@ -110,22 +112,17 @@ def fetch_tags(
             run = RunIdentity(key.flow, ours[key], key.uid)
             updates += tag_updates(repo.refs, run, remove=[key.tag])
         repo.refs.transaction(updates)
-    notes: dict[str, Oid | None] = {name: key.uid for key, name in have.items()}
-    notes |= {base[key]: None for key in base.keys() - have.keys()}
+    notes: dict[str, Oid | None] = {_ref(key, have): key.uid for key in have}
+    notes |= {_ref(key, base): None for key in base.keys() - have.keys()}
     tracking.note(notes)
     return TagChanges(len(added), len(removed))
 
 
 def _local_tags(refs: Refs) -> dict[TagKey, RunId]:
     """The tags of our runs, and the ids of these."""
-    found: dict[TagKey, RunId] = {}
-    for name, oid in refs.rows(layout.TAGS):
-        parsed = layout.parse_tag_ref(name)
-        if parsed:
-            found[TagKey(parsed[0], parsed[1], Oid.from_hex(oid))] = parsed[2]
-    return found
+    return tags_of((name, Oid.from_hex(oid)) for name, oid in refs.rows(layout.TAGS))
 
 
-def _is_of(key: TagKey, here: Mapping[Oid, RunTip]) -> bool:
-    run = here.get(key.uid)
-    return run is not None and run.flow == key.flow
+def _ref(key: TagKey, ids: Mapping[TagKey, RunId]) -> str:
+    """The ref of a tag where its run has the id that `ids` says."""
+    return layout.tag_ref(key.flow, key.tag, ids[key])

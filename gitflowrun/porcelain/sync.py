@@ -15,6 +15,7 @@ So all names of a run, anywhere, begin with the number it got first.
 
 from __future__ import annotations
 
+import contextlib
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -163,14 +164,9 @@ def _parse(name: str) -> tuple[str, RunId] | None:
 
 def free_id(run: RunId, uid: Oid, taken: Collection[RunId]) -> RunId:
     """The id for a run where `taken` ones are: its own, or its number with as much of its uid as it takes."""
-    digits = UID_DIGITS
-    wanted = run
-    while wanted in taken:
-        wanted = RunId(f"{run.number}-{str(uid)[:digits]}")
-        digits += 1
-        if digits > 2 * Oid.SIZE + 1:
-            return wanted
-    return wanted
+    lengths = range(UID_DIGITS, 2 * Oid.SIZE + 1)
+    names = [run, *(RunId(f"{run.number}-{str(uid)[:digits]}") for digits in lengths)]
+    return next((name for name in names if name not in taken), names[-1])
 
 
 class TagKey(NamedTuple):
@@ -181,16 +177,14 @@ class TagKey(NamedTuple):
     uid: Oid
 
 
-def tags_of(refs: Iterable[tuple[str, Oid]]) -> dict[TagKey, str]:
-    """The tags among refs below refs/runs, and their names. Refs that we would not write are passed over."""
-    found: dict[TagKey, str] = {}
+def tags_of(refs: Iterable[tuple[str, Oid]]) -> dict[TagKey, RunId]:
+    """The tags among refs below refs/runs, and the runs' ids. Refs that we would not write are passed over."""
+    found: dict[TagKey, RunId] = {}
     for name, oid in refs:
         parsed = layout.parse_tag_ref(name) if name.startswith(layout.TAGS) else None
-        try:
+        with contextlib.suppress(GitflowrunError):
             if parsed and layout.tag_ref(*parsed) == name:
-                found[TagKey(parsed[0], parsed[1], oid)] = name
-        except GitflowrunError:
-            continue
+                found[TagKey(parsed[0], parsed[1], oid)] = parsed[2]
     return found
 
 

@@ -36,13 +36,12 @@ def main() -> int:
 
 def _raise_limits() -> None:
     """Allow as many open files as the system allows: every running task needs three."""
+    import contextlib
     import resource
 
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    try:
+    with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    except (OSError, ValueError):
-        return
 
 
 def _find_package() -> None:

@@ -106,10 +106,7 @@ def list_(
         raise UsageError(f"both {run} and --run-id {run_id} are given", hint="name one run")
     if group_by_tag and group_by_run:
         raise UsageError("--group-by-tag and --group-by-run exclude each other", hint="choose one")
-    runs = _runs(flow, None if all_ else run or run_id, mine=my_runs)
-    rows = [
-        (found, () if hide_system_tags else found.info.system_tags, tags) for found, tags in runs
-    ]
+    rows = _rows(flow, None if all_ else run or run_id, mine=my_runs, system=not hide_system_tags)
     if flat:
         _list_flat(rows, of_each_run=flow.quiet)
         return
@@ -128,19 +125,19 @@ def list_(
 _Row = tuple["StoredRun", "Sequence[str]", "Sequence[str]"]
 
 
-def _runs(
-    flow: FlowContext, address: str | None, *, mine: bool
-) -> list[tuple[StoredRun, tuple[str, ...]]]:
-    """The runs meant, with their user tags."""
+def _rows(flow: FlowContext, address: str | None, *, mine: bool, system: bool) -> list[_Row]:
+    """The runs meant, with the system's tags, if these are wanted, and those of users."""
     store = RunStore(flow.repository)
     tags = Tags(flow.repository).all(flow.name)
     if address is not None:
         found = [store.find(address, flow.name)]
     else:
         found = [store.get(*name) for name in store.names(flow.name)]
-    if mine:
-        found = [run for run in found if run.info.user == flow.user]
-    return [(run, tags.get((run.flow, run.id), ())) for run in found]
+    return [
+        (run, run.info.system_tags if system else (), tags.get((run.flow, run.id), ()))
+        for run in found
+        if not mine or run.info.user == flow.user
+    ]
 
 
 def _list_flat(rows: Iterable[_Row], *, of_each_run: bool) -> None:

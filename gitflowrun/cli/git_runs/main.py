@@ -10,6 +10,7 @@ import gc
 import os
 import sys
 from contextlib import suppress
+from itertools import groupby
 from typing import TYPE_CHECKING, NoReturn
 
 from gitflowrun.cli.errors import GIT, exit_code_of, invoke
@@ -105,13 +106,10 @@ def load(name: str) -> click.Command:
 def _overview() -> str:
     style = style_for(sys.stdout)
     lines = ["usage: git runs [<command>] [<options>] [<address>...]"]
-    heading = ""
-    for name, entry in COMMANDS.items():
-        if entry.heading and entry.heading != heading:
-            heading = entry.heading
+    for heading, group in groupby(COMMANDS.items(), lambda command: command[1].heading):
+        if heading:
             lines += ["", style.bold(heading)]
-        if entry.heading:
-            lines.append(f"   {name:<7} {entry.help}")
+            lines += [f"   {name:<7} {entry.help}" for name, entry in group]
     lines += [
         "",
         "Without a command, runs are listed. An address is a run's id (12), Flow/12, the first",

@@ -16,6 +16,7 @@ from gitflowrun.cli.output.text import ago, counted, printable, stamp
 from gitflowrun.git.repository import Repository
 from gitflowrun.names import TaskName
 from gitflowrun.porcelain import overview
+from gitflowrun.porcelain.query import artifact_ref
 from gitflowrun.runs.commit_message import duration
 from gitflowrun.runs.runs import RunStore
 from gitflowrun.runs.tags import Tags
@@ -226,4 +227,5 @@ def _gathered(repo: Repository, address: Address) -> tuple[Any, _Lines]:
     task = run.task(TaskName(address.step, address.task))
     if address.artifact is None:
         return overview.task_overview(task), task_lines
-    return overview.artifact_row(task, address.artifact), artifact_lines
+    ref = artifact_ref(task, address.artifact)
+    return overview.make_row(run, address.artifact, ref), artifact_lines

@@ -6,7 +6,6 @@ a pipe gets every cell whole. Scripts should ask for JSON.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -168,18 +167,13 @@ def as_json(value: Any) -> str:
     """`value` (dataclasses, ids, digests and enums welcome) as one indented JSON document in ASCII."""
     import json
 
-    return json.dumps(_plain(value), indent=2)
+    return json.dumps(value, indent=2, default=_plain)
 
 
 def _plain(value: Any) -> Any:
-    if (names := field_names(value)) and not isinstance(value, type):
-        return {name: _plain(getattr(value, name)) for name in names}
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [_plain(item) for item in value]
-    if isinstance(value, Enum):
-        return value.value
+    """What stands for a value that JSON does not have."""
+    if names := field_names(value):
+        return {name: getattr(value, name) for name in names}
     if isinstance(value, bytes):  # ids and digests
         return value.hex()
-    return value if value is None or isinstance(value, (str, int, float)) else str(value)
+    return value.value if isinstance(value, Enum) else str(value)
