@@ -6,7 +6,7 @@
 3. Look at every run that is not here in this state: it must be one (INFO, flow, number, one first commit from
    which its state descends). Nothing of it is executed or believed.
 4. Under the lock of run ids, choose a free id for each new run and create its ref; move one that is here forward.
-5. Merge tags (`remote_tags`), then drop the tracking copies of runs that the remote no longer has.
+5. Merge tags, then drop the tracking copies of runs that the remote no longer has.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from gitflowrun.errors import CorruptRecord, GitflowrunError, RefConflict
 from gitflowrun.git.odb import History
 from gitflowrun.git.transport import Remote, default_remote
 from gitflowrun.limits import MAX_NOTICES
-from gitflowrun.porcelain.remote_tags import fetch_tags
 from gitflowrun.porcelain.sync import (
     Outcome,
     RemoteView,
@@ -26,18 +25,21 @@ from gitflowrun.porcelain.sync import (
     SyncReport,
     Transfer,
     free_id,
+    tags_of,
 )
 from gitflowrun.runs import layout
 from gitflowrun.runs.listing import list_runs
 from gitflowrun.runs.locks import Locks, LockState
 from gitflowrun.runs.maintenance import tidy
 from gitflowrun.runs.read import StoredRun
-from gitflowrun.runs.tags import Tags
+from gitflowrun.runs.records import RunIdentity
+from gitflowrun.runs.tags import Tags, tag_updates
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gitflowrun.git.objects import Oid
+    from gitflowrun.git.refs import RefUpdate
     from gitflowrun.git.repository import Repository
     from gitflowrun.names import RunId
 
@@ -85,11 +87,34 @@ class _Fetch(Transfer):
         history = self._history(fetched)
         for run in fetched:
             self._take(run, history)  # 3, 4
-        tags = fetch_tags(self.repo, self.tracking, view.refs, self._here)  # 5
+        tags = self._fetch_tags(view)  # 5
         Tags(self.repo).mirror()  # which a plain `git fetch` with fetch.pruneTags has deleted
         gone = [name for name in copies if layout.parse_run_ref(name) and name not in view.refs]
         self.tracking.note(dict.fromkeys(gone))
-        return self.report(tags, _foreign(view))
+        return self.report(*tags, _foreign(view))
+
+    def _fetch_tags(self, view: RemoteView) -> tuple[int, int]:
+        """Bring the remote's changes to the tags of our runs here; how many were added, and removed."""
+        base = tags_of(self.tracking.seen.items())
+        runs = {(run.flow, uid) for uid, run in self._here.items()}
+        theirs = tags_of(view.refs.items())
+        have = {key: run for key, run in theirs.items() if (key.flow, key.uid) in runs}
+        with self._locks.tags():
+            ours = self.our_tags()
+            added = have.keys() - ours.keys() - base.keys()
+            removed = (base.keys() - have.keys()) & ours.keys()
+            updates: list[RefUpdate] = []
+            for key in sorted(added):
+                run = RunIdentity(key.flow, self._here[key.uid].id, key.uid)
+                updates += tag_updates(self.repo.refs, run, add=[key.tag])
+            for key in sorted(removed):
+                run = RunIdentity(key.flow, ours[key], key.uid)
+                updates += tag_updates(self.repo.refs, run, remove=[key.tag])
+            self.repo.refs.transaction(updates)
+        notes: dict[str, Oid | None] = {key.ref(have[key]): key.uid for key in have}
+        notes |= {key.ref(base[key]): None for key in base.keys() - have.keys()}
+        self.tracking.note(notes)
+        return len(added), len(removed)
 
     def _history(self, runs: Sequence[RunTip]) -> History:
         """The history of `runs`, and of ours that may be one of them."""

@@ -6,7 +6,7 @@
 3. It is there: up to date, or to be moved forward, or ahead of us. It is not: it gets a free name.
 4. Push, expecting every ref to be as seen. Where somebody was faster, begin again at 1.
 5. Note in the tracking copies what the remote now has.
-6. Merge the tags of these runs (`remote_tags`).
+6. Merge the tags of these runs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from gitflowrun.git.odb import History
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.git.transport import Remote, default_remote
 from gitflowrun.limits import PUSH_ROUNDS
-from gitflowrun.porcelain.remote_tags import push_tags
 from gitflowrun.porcelain.sync import (
     Outcome,
     RemoteView,
@@ -26,15 +25,19 @@ from gitflowrun.porcelain.sync import (
     SyncReport,
     Transfer,
     free_id,
+    tags_of,
 )
 from gitflowrun.runs import layout
 from gitflowrun.runs.listing import list_runs
 from gitflowrun.values import frozen, replace
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from gitflowrun.git.objects import Oid
     from gitflowrun.git.repository import Repository
+    from gitflowrun.git.transport import PushResult
+    from gitflowrun.names import RunId
     from gitflowrun.runs.read import StoredRun
 
 
@@ -90,10 +93,7 @@ class _Push(Transfer):
                 break
         self.done += slower.values()
         there = {run.uid: run.target for run in self.done if run.uid and run.target}
-        tags = push_tags(
-            self.repo, self.remote, self.tracking, view.refs, there, verify=self._verify
-        )
-        return self.report(tags)
+        return self._push_tags(view, there)  # 6
 
     def _round(self, view: RemoteView, runs: Sequence[RunTip]) -> dict[RunTip, SyncedRun]:
         """Push once; returns the runs with which somebody else was faster, as refused."""
@@ -127,6 +127,34 @@ class _Push(Transfer):
         missing = {mate.tip for mate in lost}
         return History(self.repo.git, {*ours, *(mate.tip for mate in theirs)} - missing)
 
+    def _push_tags(self, view: RemoteView, there: Mapping[Oid, RunId]) -> SyncReport:
+        """Bring our changes to the tags of the runs that are there (uid to id) to the remote; report all."""
+        base = tags_of(self.tracking.seen.items())
+        have = tags_of(view.refs.items())
+        ours = self.our_tags()
+        added = [
+            RefUpdate(key.ref(there[key.uid]), key.uid, None)
+            for key in sorted(ours.keys() - have.keys() - base.keys())
+            if key.uid in there
+        ]
+        removed = [
+            RefUpdate(key.ref(have[key]), None, key.uid)
+            for key in sorted((base.keys() - ours.keys()) & have.keys())
+            if key.uid in there
+        ]
+        results = self.remote.push([*removed, *added], atomic=True, verify=self._verify)
+        fine = {result.name for result in results if result.ok}
+        # What both sides have, or both have dropped, is common ground from now on.
+        notes = {change.name: change.new for change in [*added, *removed] if change.name in fine}
+        notes |= {key.ref(have[key]): key.uid for key in ours.keys() & have.keys()}
+        notes |= {key.ref(base[key]): None for key in base.keys() - ours.keys() - have.keys()}
+        self.tracking.note(notes)
+        return self.report(
+            sum(change.name in fine for change in added),
+            sum(change.name in fine for change in removed),
+            (_tag_notice(result) for result in results if not result.ok),
+        )
+
     def _plan(self, run: RunTip, view: RemoteView, history: History) -> _Plan:
         uid = history.root(run.tip)
         result = SyncedRun(run.flow, run.id, None, uid, Outcome.REFUSED)
@@ -145,3 +173,8 @@ class _Push(Transfer):
         view.taken.add(target)
         change = RefUpdate(layout.run_ref(run.flow, target), run.tip, None)
         return _Plan(run, replace(result, target=target, outcome=Outcome.NEW), change)
+
+
+def _tag_notice(result: PushResult) -> str:
+    reason = "somebody else changed it; push again" if result.stale else result.reason
+    return f"tag ref {result.name}: {reason}"

@@ -11,6 +11,13 @@ overwritten; a run is recognised by its uid, and the remote decides who was firs
   moved forward to a later state of itself.
 
 So all names of a run, anywhere, begin with the number it got first.
+
+Tags are merged as sets, three-way, with the tracking copies as the common base. A tag is (flow, tag, uid of the
+run), whatever the run's id on either side. Against the base, what one side added is added to the other, and what
+one side removed is removed from the other; so nobody's tags come back from the dead, and two clones that add the
+same tag agree. Pushing changes only the remote, fetching only this repository. The base holds a tag from when both
+sides have it until both sides have dropped it; a tag that we could not take over never enters it, or its absence
+here would look like a removal.
 """
 
 from __future__ import annotations
@@ -70,15 +77,6 @@ class SyncedRun:
     def renamed(self) -> bool:
         """Whether its id was taken on the other side by another run."""
         return self.target is not None and self.target != self.source
-
-
-@frozen
-class TagChanges:
-    """How a merge of tags changed the receiving side, and what was passed over."""
-
-    added: int
-    removed: int
-    notices: tuple[str, ...] = ()
 
 
 @frozen
@@ -176,6 +174,10 @@ class TagKey(NamedTuple):
     tag: str
     uid: Oid
 
+    def ref(self, run: RunId) -> str:
+        """The tag's ref where its run has the id `run`."""
+        return layout.tag_ref(self.flow, self.tag, run)
+
 
 def tags_of(refs: Iterable[tuple[str, Oid]]) -> dict[TagKey, RunId]:
     """The tags among refs below refs/runs, and the runs' ids. Refs that we would not write are passed over."""
@@ -203,10 +205,6 @@ class Tracking:
     def ref(self, name: str) -> str:
         """Where the copy of a remote's ref lies."""
         return layout.tracking_ref(self._label, name)
-
-    def refspec(self, name: str) -> str:
-        """What fetches a remote's ref into its copy, whatever that was before."""
-        return f"+{name}:{self.ref(name)}"
 
     def note(self, changes: Mapping[str, Oid | None]) -> None:
         """Note what the remote has (None: no longer)."""
@@ -251,7 +249,8 @@ class Transfer:
     def _fetch_batch(self, runs: Sequence[RunTip]) -> dict[RunTip, str]:
         """Fetch runs at once. Where git refuses them, halve the batch until the culprits are alone."""
         try:
-            self.remote.fetch([self.tracking.refspec(run.ref) for run in runs])
+            # `+`: whatever the copies were before.
+            self.remote.fetch([f"+{run.ref}:{self.tracking.ref(run.ref)}" for run in runs])
         except RepositoryError as error:
             if len(runs) == 1:
                 return {runs[0]: error.message}
@@ -261,9 +260,12 @@ class Transfer:
         self.tracking.seen.update({run.ref: run.tip for run in runs})
         return {}
 
-    def report(self, tags: TagChanges, notices: Iterable[str] = ()) -> SyncReport:
+    def our_tags(self) -> dict[TagKey, RunId]:
+        """The tags of our runs, and the ids of these."""
+        rows = self.repo.refs.rows(layout.TAGS)
+        return tags_of((name, Oid.from_hex(oid)) for name, oid in rows)
+
+    def report(self, tags_added: int, tags_removed: int, notices: Iterable[str]) -> SyncReport:
         """What was done."""
         runs = sorted(self.done, key=lambda run: (*run.source.sort_key, run.flow))
-        return SyncReport(
-            self.remote.name, tuple(runs), tags.added, tags.removed, (*notices, *tags.notices)
-        )
+        return SyncReport(self.remote.name, tuple(runs), tags_added, tags_removed, tuple(notices))

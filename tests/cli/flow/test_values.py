@@ -95,7 +95,7 @@ def test_a_strangers_pickle_is_not_loaded(repo: GitRepo, tmp_path: Path) -> None
         ("1/end", "names no artifact"),
         ("1/end/2", "names no artifact"),
         ("1/nothing", "has no step 'nothing'"),
-        ("1/end/2/txet", "it has text"),
+        ("1/end/2/txet", "did you mean text?"),
     ],
 )
 def test_what_is_no_artifact(repo: GitRepo, runs: Runs, address: str, words: str) -> None:
