@@ -1,7 +1,8 @@
-"""Options and arguments that several commands share, as decorators."""
+"""What commands have in common: how they are found, and options and arguments, as decorators."""
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,13 @@ import click
 _Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 json_option = click.option("--json", "as_json_", is_flag=True, help="Print one JSON document.")
+
+
+def load_command(module: str, name: str) -> click.Command:
+    """The command `name`, which is `<name>_command` in a module below this package, imported only now."""
+    found = importlib.import_module(f"gitflowrun.cli.{module}")
+    command: click.Command = getattr(found, f"{name.replace('-', '_')}_command")
+    return command
 
 
 def together(*options: _Decorator) -> _Decorator:

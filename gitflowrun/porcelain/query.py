@@ -79,8 +79,6 @@ def select(repo: Repository, query: RunQuery) -> list[RunSummary]:
     flows = store.flows() if query.flow and not runs else []
     if query.flow and flows and query.flow not in flows:
         raise no_runs_of(query.flow, flows)
-    if query.is_plain:
-        return runs
     found = [run for run in runs if query.matches(run)]
     return (found if query.on is None else _on(repo, found, query.on))[: query.limit]
 

@@ -162,8 +162,10 @@ def _parse(name: str) -> tuple[str, RunId] | None:
 
 def free_id(run: RunId, uid: Oid, taken: Collection[RunId]) -> RunId:
     """The id for a run where `taken` ones are: its own, or its number with as much of its uid as it takes."""
+    if run not in taken:
+        return run
     lengths = range(UID_DIGITS, 2 * Oid.SIZE + 1)
-    names = [run, *(RunId(f"{run.number}-{str(uid)[:digits]}") for digits in lengths)]
+    names = [RunId(f"{run.number}-{str(uid)[:digits]}") for digits in lengths]
     return next((name for name in names if name not in taken), names[-1])
 
 

@@ -81,8 +81,7 @@ def output_dot_command(flow: FlowContext) -> None:
 @click.pass_context
 def help_command(ctx: click.Context, name: str | None) -> None:
     """Show all commands, or the options of one."""
-    parent = ctx.parent
-    assert parent is not None
+    parent = ctx.find_root()
     if name is None:
         click.echo(parent.get_help())
         return

@@ -15,7 +15,7 @@ import click
 from gitflowrun._version import __version__
 from gitflowrun.cli.errors import FLOW, invoke
 from gitflowrun.cli.flow.context import FlowContext, with_option
-from gitflowrun.cli.options import together
+from gitflowrun.cli.options import load_command, together
 from gitflowrun.cli.output.terminal import style_for
 from gitflowrun.names import did_you_mean
 from gitflowrun.values import replace
@@ -47,14 +47,8 @@ class _Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  (click's signature)
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        if cmd_name not in COMMANDS:
-            return None
-        import importlib
-
-        module = importlib.import_module(f"gitflowrun.cli.flow.{COMMANDS[cmd_name][0]}")
-        command: click.Command = getattr(module, f"{cmd_name.replace('-', '_')}_command")
-        return command
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:  # noqa: ARG002
+        return load_command(f"flow.{COMMANDS[cmd_name][0]}", cmd_name)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -112,7 +106,7 @@ def _top(ctx: click.Context, quiet: bool) -> None:
     bold = style_for(sys.stderr).bold
     flow.say(bold(f"gitflowrun {__version__} executing {flow.name} for user:{flow.user}"))
     if ctx.invoked_subcommand is None:
-        ctx.invoke(_Commands.get_command(_top, ctx, "check"))  # type: ignore[arg-type]
+        ctx.invoke(load_command("flow.describe", "check"))
 
 
 def main(flow_cls: type[FlowSpec], launcher: Launcher, argv: Sequence[str] | None = None) -> int:

@@ -53,7 +53,8 @@ def diff_command(patch: bool, exit_code: bool, as_json_: bool, runs: tuple[str, 
         text = None
         if patch:
             colour = screen.style.colour and not as_json_
-            text = _text(code_diff(repo, old.code_tree, new.code_tree, colour=colour).text)
+            code = code_diff(repo, old.code_tree, new.code_tree, colour=colour)
+            text = code.text.decode(errors="replace")
         if as_json_:
             document = {name: getattr(found, name) for name in field_names(found)}
             screen.line(as_json(document if text is None else {**document, "patch": text}))
@@ -117,10 +118,6 @@ def _code(code: TreeDiff, screen: Screen) -> Iterator[str]:
 def _name(file: FileDiff) -> str:
     old, new = (printable(path or "") for path in (file.old_path, file.new_path))
     return f"{old} => {new}" if file.status == "renamed" else new or old
-
-
-def _text(patch: bytes) -> str:
-    return patch.decode(errors="replace")
 
 
 def _pairs(rows: Iterable[Difference], screen: Screen) -> Iterator[str]:

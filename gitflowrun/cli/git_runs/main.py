@@ -96,11 +96,9 @@ def load(name: str) -> click.Command:
         known = [known for known, entry in COMMANDS.items() if entry.heading]
         hint = did_you_mean(name, known, "`git runs -h` lists the commands")
         raise UsageError(f"'{name}' is not a git runs command", hint=hint)
-    import importlib
+    from gitflowrun.cli.options import load_command
 
-    module = importlib.import_module(f"gitflowrun.cli.git_runs.{COMMANDS[name].module or name}")
-    command: click.Command = getattr(module, f"{name}_command")
-    return command
+    return load_command(f"git_runs.{COMMANDS[name].module or name}", name)
 
 
 def _overview() -> str:
