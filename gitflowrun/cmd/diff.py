@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from gitflowrun.cli.output.terminal import Screen
-    from gitflowrun.porcelain.compare import CodeDiff, Difference
+    from gitflowrun.porcelain.compare import Difference
 
 _JSON = "json"
 _PROGRAM = "python -m gitflowrun.cmd.diff"
@@ -90,11 +90,11 @@ def _diff(
             text = code_diff(repo, *trees, paths=places, form=form, colour=colour, context=context)
             heading = f"parameters {before.pathspec}..{after.pathspec}"
             _show(heading, parameters, text, screen)
-            differs = text.differs
+            differs = bool(text)
     return DIFFERS if exit_code and (parameters or differs) else 0
 
 
-def _show(heading: str, parameters: Sequence[Difference], code: CodeDiff, screen: Screen) -> None:
+def _show(heading: str, parameters: Sequence[Difference[str]], code: bytes, screen: Screen) -> None:
     if parameters:
         screen.line(screen.style.bold(heading))
     for item in parameters:
@@ -105,13 +105,13 @@ def _show(heading: str, parameters: Sequence[Difference], code: CodeDiff, screen
     _write(code, screen.out)
 
 
-def _write(code: CodeDiff, out: TextIO) -> None:
+def _write(code: bytes, out: TextIO) -> None:
     # A diff has the encodings of the files in it: git's bytes go out as they are.
     if isinstance(out, TextIOWrapper):
         out.flush()
-        out.buffer.write(code.text)
+        out.buffer.write(code)
     else:
-        out.write(code.text.decode(errors="replace"))
+        out.write(code.decode(errors="replace"))
 
 
 def _from_top(repo: Repository, path: str) -> str:

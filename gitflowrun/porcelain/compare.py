@@ -5,7 +5,7 @@ Code as text is what `git diff` of the two snapshots says; as values it comes fr
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from gitflowrun.errors import UsageError
 from gitflowrun.git.diff import TreeDiff, diff_trees
@@ -38,6 +38,7 @@ _APPLICABLE = (
 )  # fmt: skip
 """Options against settings with which `git apply` would not take a patch."""
 _SHORT = 7
+T = TypeVar("T")
 
 
 @frozen
@@ -46,9 +47,9 @@ class RunDifference:
 
     old: str
     new: str
-    parameters: tuple[Difference, ...]
-    environment: tuple[Difference, ...]
-    artifacts: tuple[ArtifactDifference, ...]
+    parameters: tuple[Difference[str], ...]
+    environment: tuple[Difference[str], ...]
+    artifacts: tuple[Difference[ArtifactRow], ...]
     code: TreeDiff
 
     @property
@@ -70,15 +71,15 @@ def compare(repo: Repository, old: StoredRun, new: StoredRun) -> RunDifference:
 
 
 @frozen
-class Difference:
-    """A name whose value differs. A value is None where the name does not exist."""
+class Difference(Generic[T]):
+    """A name whose value differs, or an artifact's content. A side is None where the name does not exist."""
 
     name: str
-    old: str | None
-    new: str | None
+    old: T | None
+    new: T | None
 
 
-def compare_parameters(old: StoredRun, new: StoredRun) -> tuple[Difference, ...]:
+def compare_parameters(old: StoredRun, new: StoredRun) -> tuple[Difference[str], ...]:
     """The parameters that differ between two runs, in the order in which the newer run has them.
 
     A run's INFO has them as texts, and different values may have one text: `2` and `"2"`, a file whose content
@@ -112,31 +113,11 @@ def _facts(ref: ArtifactRef) -> str:
     return f" <{kind}, {ref.size} B, {str(ref.digest)[:_SHORT]}, {ref.codec}>"
 
 
-def differences(old: Mapping[str, str], new: Mapping[str, str]) -> tuple[Difference, ...]:
+def differences(old: Mapping[str, str], new: Mapping[str, str]) -> tuple[Difference[str], ...]:
     """The names whose values differ, those of `new` first."""
     names = dict.fromkeys([*new, *old])
     pairs = (Difference(name, old.get(name), new.get(name)) for name in names)
     return tuple(pair for pair in pairs if pair.old != pair.new)
-
-
-@frozen
-class CodeDiff:
-    """How one code tree became another.
-
-    Attributes:
-        old: The tree before.
-        new: The tree after.
-        text: What git says of it; empty when the paths asked for do not differ.
-    """
-
-    old: Oid
-    new: Oid
-    text: bytes
-
-    @property
-    def differs(self) -> bool:
-        """Whether anything differs, of the paths asked for."""
-        return bool(self.text)
 
 
 def code_diff(
@@ -148,7 +129,7 @@ def code_diff(
     form: str = "patch",
     colour: bool = False,
     context: int | None = None,
-) -> CodeDiff:
+) -> bytes:
     """Compare two code trees for a person, or for `git apply`; values come from `git.diff`.
 
     The user's own settings hold (algorithm, renames, moved lines) but for those that make a patch one that does
@@ -163,6 +144,9 @@ def code_diff(
         colour: Whether to colour it as git's settings say.
         context: Lines around a change; git's setting when None.
 
+    Returns:
+        What git says of it; empty when the paths asked for do not differ.
+
     Raises:
         UsageError: there is no such form.
         RepositoryError: git can't read a tree.
@@ -170,24 +154,14 @@ def code_diff(
     if form not in FORMATS:
         raise UsageError(f"there is no form {form!r} of a diff", hint=f"use {', '.join(FORMATS)}")
     if old == new:
-        return CodeDiff(old, new, b"")
+        return b""
     options = [*_APPLICABLE, f"--{form}", f"--color={'always' if colour else 'never'}"]
     if context is not None:
         options.append(f"--unified={context}")
-    text = repo.git.run("diff", *options, str(old), str(new), "--", *paths)
-    return CodeDiff(old, new, text)
+    return repo.git.run("diff", *options, str(old), str(new), "--", *paths)
 
 
-@frozen
-class ArtifactDifference:
-    """An artifact whose content differs. A side is None where the artifact does not exist."""
-
-    name: str
-    old: ArtifactRow | None
-    new: ArtifactRow | None
-
-
-def _compare_artifacts(old: StoredRun, new: StoredRun) -> tuple[ArtifactDifference, ...]:
+def _compare_artifacts(old: StoredRun, new: StoredRun) -> tuple[Difference[ArtifactRow], ...]:
     """The artifacts that two runs ended up with and that differ, in alphabetical order."""
     before, after = final_artifacts(old), final_artifacts(new)
     found = []
@@ -198,7 +172,7 @@ def _compare_artifacts(old: StoredRun, new: StoredRun) -> tuple[ArtifactDifferen
         if any(ref is not None and is_result(name, ref) for ref in (one, two)):
             before_row = make_row(old, name, one) if one is not None else None
             after_row = make_row(new, name, two) if two is not None else None
-            found.append(ArtifactDifference(name, before_row, after_row))
+            found.append(Difference(name, before_row, after_row))
     return tuple(found)
 
 

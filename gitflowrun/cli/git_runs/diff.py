@@ -15,7 +15,7 @@ from gitflowrun.cli.output.terminal import Screen, open_screen
 from gitflowrun.cli.output.text import counted, printable
 from gitflowrun.errors import NotFound, UsageError
 from gitflowrun.git.repository import Repository
-from gitflowrun.porcelain.compare import RunDifference, code_diff, compare
+from gitflowrun.porcelain.compare import Difference, RunDifference, code_diff, compare
 from gitflowrun.runs.runs import RunStore
 from gitflowrun.settings import format_size
 from gitflowrun.values import field_names
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from gitflowrun.git.diff import FileDiff, TreeDiff
-    from gitflowrun.porcelain.compare import ArtifactDifference, Difference
     from gitflowrun.porcelain.overview import ArtifactRow
     from gitflowrun.runs.read import StoredRun
 
@@ -54,7 +53,7 @@ def diff_command(patch: bool, exit_code: bool, as_json_: bool, runs: tuple[str, 
         if patch:
             colour = screen.style.colour and not as_json_
             code = code_diff(repo, old.code_tree, new.code_tree, colour=colour)
-            text = code.text.decode(errors="replace")
+            text = code.decode(errors="replace")
         if as_json_:
             document = {name: getattr(found, name) for name in field_names(found)}
             screen.line(as_json(document if text is None else {**document, "patch": text}))
@@ -120,15 +119,15 @@ def _name(file: FileDiff) -> str:
     return f"{old} => {new}" if file.status == "renamed" else new or old
 
 
-def _pairs(rows: Iterable[Difference], screen: Screen) -> Iterator[str]:
+def _pairs(rows: Iterable[Difference[str]], screen: Screen) -> Iterator[str]:
     return pairs([(row.name, _change(row.old, row.new, screen)) for row in rows], "  ")
 
 
-def _artifacts(rows: Iterable[ArtifactDifference], screen: Screen) -> Iterator[str]:
+def _artifacts(rows: Iterable[Difference[ArtifactRow]], screen: Screen) -> Iterator[str]:
     return pairs([(row.name, _change(*_described(row), screen)) for row in rows], "  ")
 
 
-def _described(row: ArtifactDifference) -> tuple[str | None, str | None]:
+def _described(row: Difference[ArtifactRow]) -> tuple[str | None, str | None]:
     """Both sides as text, each side's value if it is small."""
     old, new = _value(row.old), _value(row.new)
     if old == new:  # long values that begin alike, or values of two types that are written alike

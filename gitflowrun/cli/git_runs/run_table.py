@@ -99,9 +99,9 @@ def _none(repo: Repository) -> Iterator[str]:
 def _as_map(run: RunSummary, parameters: Mapping[str, str] | None) -> dict[str, Any]:
     """The run as `--json` shows it."""
     state = run.state
-    row = {name: getattr(run, name) for name in ("flow", "id", "uid", "commit", "status", "tags")}
-    names = ("started", "finished", "tasks", "user", "code_commit", "dirty")
-    row |= {name: getattr(state, name) for name in names}
+    row = {name: getattr(run, name) for name in ("flow", "id", "uid", "commit", "status")}
+    row |= {name: getattr(state, name) for name in ("started", "finished", "tasks", "user")}
+    row |= {"tags": run.tags, "code_commit": state.code_commit, "dirty": state.dirty}
     row |= {"origin": state.origin or None, "failed_step": state.failed_step or None}
     if parameters is not None:
         row["parameters"] = parameters
