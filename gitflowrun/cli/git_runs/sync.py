@@ -15,8 +15,6 @@ from gitflowrun.errors import UsageError
 from gitflowrun.git.repository import Repository
 from gitflowrun.git.transport import default_remote
 from gitflowrun.names import RunId
-from gitflowrun.porcelain.fetch import fetch
-from gitflowrun.porcelain.push import push
 from gitflowrun.porcelain.sync import Outcome, SyncedRun, SyncReport
 from gitflowrun.runs.runs import RunStore
 
@@ -84,6 +82,8 @@ def push_command(as_json_: bool, remote: str | None, runs: tuple[str, ...]) -> i
     A run whose number is taken there is published as <number>-<uid>; here it keeps its number. Nothing on the
     remote is overwritten.
     """
+    from gitflowrun.porcelain.push import push  # one of the two is enough, and help needs neither
+
     repo = Repository.discover()
     if remote is not None:
         _check_remote(repo, remote)
@@ -119,5 +119,7 @@ def fetch_command(as_json_: bool, remote: str | None) -> int:
     A run whose number is taken here arrives as <number>-<uid>. Nothing here is overwritten, and nothing of a
     fetched run is executed: its pickles load after 'git runs trust'.
     """
+    from gitflowrun.porcelain.fetch import fetch
+
     repo = Repository.discover()
     return show_report(repo, fetch(repo, remote), "From", as_json_=as_json_)
