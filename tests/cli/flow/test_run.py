@@ -140,8 +140,8 @@ def test_clone_takes_parameters(flow: GitRepo) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (["run", "--clone", "99"], 1, "there are no runs of flow Small"),
-        (["resume", "99"], 1, "there are no runs of flow Small"),
+        (["run", "--clone", "99"], 1, "there are no runs of flow 'Small'"),
+        (["resume", "99"], 1, "there are no runs of flow 'Small'"),
         (["resume"], 1, "no run"),
         (["run", "--fail", "maybe"], 2, "'maybe' is not a boolean"),
     ],
