@@ -27,6 +27,7 @@ code of a flow script (`exit_code`). What both command lines make of them is in 
 
 from __future__ import annotations
 
+import copyreg
 from typing import ClassVar
 
 __all__ = [
@@ -87,17 +88,8 @@ class GitflowrunError(Exception):
         return where + self.message
 
     def __reduce__(self) -> tuple[object, ...]:
-        # Exceptions cross the pipe between a task and the scheduler; keyword arguments need help there.
-        return (_rebuild, (type(self), self.args, self.__dict__.copy()))
-
-
-def _rebuild(
-    cls: type[GitflowrunError], args: tuple[object, ...], state: dict[str, object]
-) -> GitflowrunError:
-    error = cls.__new__(cls)
-    error.args = args
-    error.__dict__.update(state)
-    return error
+        # Exceptions cross the pipe between a task and the scheduler: made without `__init__`, whatever it asks for.
+        return (copyreg.__newobj__, (type(self), *self.args), self.__dict__)  # type: ignore[attr-defined]
 
 
 class UsageError(GitflowrunError):

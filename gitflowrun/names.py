@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeVar
+
+from typing_extensions import Self
 
 from gitflowrun.errors import InvalidPathspec, TaggingError, UsageError
 from gitflowrun.limits import MAX_REF_COMPONENT, MAX_TAG_LENGTH
-from gitflowrun.values import frozen
+from gitflowrun.values import field_names, frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+B = TypeVar("B", bound="FixedBytes")
 
 PARAMETERS_STEP = "_parameters"
 
@@ -23,6 +27,7 @@ _RUN_ID = re.compile(r"[1-9][0-9]{0,17}(-[0-9a-f]{7,40})?\Z")
 _REF_FORBIDDEN = re.compile(
     r"[\x00-\x20\x7f~^:?*\[\\\ud800-\udfff]|\.\.|@\{|//|/\.|^\.|\.$|/$|^/|\.lock(/|$)"
 )
+_PATHSPEC = "Flow/run/step/task/artifact"
 _TAG_SAFE = "_+=,-"
 
 
@@ -77,21 +82,30 @@ class RunId(str):
         return (self.number, self.partition("-")[2])
 
 
-class Digest(bytes):
-    """A BLAKE3 digest: 32 bytes that address the content of an artifact or of a chunk of one."""
+class FixedBytes(bytes):
+    """Bytes of one length, which their class says; as text in hexadecimal digits."""
 
     __slots__ = ()
-    SIZE = 32
+    SIZE: ClassVar[int]
+    WHAT: ClassVar[str]
 
-    def __new__(cls, raw: bytes) -> Digest:
+    def __new__(cls, raw: bytes) -> Self:
         """Check, then make it."""
         if len(raw) != cls.SIZE:
-            msg = f"a BLAKE3 digest has {cls.SIZE} bytes, not {len(raw)}"
+            msg = f"{cls.WHAT} has {cls.SIZE} bytes, not {len(raw)}"
             raise ValueError(msg)
         return super().__new__(cls, raw)
 
     def __str__(self) -> str:
         return self.hex()
+
+
+class Digest(FixedBytes):
+    """A BLAKE3 digest: 32 bytes that address the content of an artifact or of a chunk of one."""
+
+    __slots__ = ()
+    SIZE = 32
+    WHAT = "a BLAKE3 digest"
 
 
 @frozen
@@ -153,19 +167,16 @@ class Pathspec:
         """
         parts = text.split("/")
         if depth is not None and len(parts) != depth:
-            forms = ("Flow", "Flow/run", "Flow/run/step", "Flow/run/step/task")
-            want = (*forms, "Flow/run/step/task/artifact")[depth - 1]
-            raise InvalidPathspec(f"{text!r} does not have the form {want}")
-        if not 1 <= len(parts) <= 5 or not all(parts):  # noqa: PLR2004  (five fields)
-            raise InvalidPathspec(
-                f"{text!r} is not a pathspec", hint="use Flow/run/step/task/artifact"
-            )
+            form = "/".join(_PATHSPEC.split("/")[:depth])
+            raise InvalidPathspec(f"{text!r} does not have the form {form}")
+        if len(parts) > len(field_names(cls)) or not all(parts):
+            raise InvalidPathspec(f"{text!r} is not a pathspec", hint=f"use {_PATHSPEC}")
         return cls(*parts)
 
     @property
     def components(self) -> tuple[str, ...]:
         """The components that are present, outermost first."""
-        parts = (self.flow, self.run, self.step, self.task, self.artifact)
+        parts = (getattr(self, name) for name in field_names(self))
         return tuple(part for part in parts if part is not None)
 
     def __str__(self) -> str:

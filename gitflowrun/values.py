@@ -113,9 +113,9 @@ def _made(cls: type, more: dict[str, Any], *, eq: bool, slots: bool) -> type:
         "__repr__": _repr,
         "__reduce__": _reduce,
     }
-    content = operator.attrgetter(*names) if names else _nothing
+    content: Callable[[Any], Any] = operator.attrgetter(*names) if names else lambda _: ()
     if eq:
-        made |= {"__eq__": _equality(content), "__hash__": _hash(content)}
+        made |= {"__eq__": _equality(content), "__hash__": lambda self: hash(content(self))}
     made |= more
     if slots:
         made["__slots__"] = tuple(name for name in own if name not in inherited)
@@ -204,11 +204,6 @@ def _reduce(self: Any) -> tuple[Any, ...]:
     return type(self), tuple(getattr(self, name) for name in self.__match_args__)
 
 
-def _nothing(_value: object) -> tuple[()]:
-    """The content of a value that has no fields."""
-    return ()
-
-
 def _equality(content: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
     def equals(self: Any, other: Any) -> Any:
         if self is other:
@@ -218,10 +213,6 @@ def _equality(content: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
         return content(self) == content(other)
 
     return equals
-
-
-def _hash(content: Callable[[Any], Any]) -> Callable[[Any], int]:
-    return lambda self: hash(content(self))
 
 
 def _refuse_set(self: Any, name: str, value: object) -> None:  # noqa: ARG001  (Python's signature)

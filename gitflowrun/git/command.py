@@ -86,7 +86,30 @@ def git_message(err: str) -> str:
     return "; ".join(dict.fromkeys(errors[:1] + fatal[:1])) or (lines[-1] if lines else "")
 
 
-def launch_error(error: OSError, cwd: Path) -> RepositoryError:
+def run_command(
+    command: Sequence[Argument], cwd: Path, env: Mapping[str, str], stdin: bytes | None = None
+) -> Completed:
+    """Run a git command to its end: `Git.attempt` where the repository is yet to be found.
+
+    Raises:
+        RepositoryError: git can't be started.
+    """
+    try:
+        done = subprocess.run(
+            command,
+            cwd=cwd,
+            env=env,
+            capture_output=True,
+            check=False,
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+        )
+    except OSError as error:
+        raise _launch_error(error, cwd) from error
+    return Completed(done.returncode, done.stdout, done.stderr.decode(errors="replace"))
+
+
+def _launch_error(error: OSError, cwd: Path) -> RepositoryError:
     """The error for a git that could not even be started.
 
     Args:
@@ -163,19 +186,7 @@ class Git:
         Raises:
             RepositoryError: git can't be started.
         """
-        try:
-            done = subprocess.run(
-                self.command(args),
-                cwd=self.cwd,
-                env=self.environment(env),
-                capture_output=True,
-                check=False,
-                input=stdin,
-                stdin=subprocess.DEVNULL if stdin is None else None,
-            )
-        except OSError as error:
-            raise launch_error(error, self.cwd) from error
-        return Completed(done.returncode, done.stdout, done.stderr.decode(errors="replace"))
+        return run_command(self.command(args), self.cwd, self.environment(env), stdin)
 
     def start(
         self,
@@ -211,7 +222,7 @@ class Git:
                 start_new_session=new_session,
             )
         except OSError as error:
-            raise launch_error(error, self.cwd) from error
+            raise _launch_error(error, self.cwd) from error
 
     def failure(self, args: Sequence[Argument], done: Completed) -> RepositoryError:
         """The error that says which command failed and what git said."""
@@ -295,27 +306,24 @@ class Resident:
     def _start(self) -> subprocess.Popen[bytes]:
         return self._git.start(*self._args, new_session=True)
 
-    def _end(self, patience: float = 0.0) -> int:
+    def _end(self, patience: float = 0.0) -> None:
         """End the process.
 
         Args:
             patience: Seconds to let it finish what it was asked; then it is terminated.
-
-        Returns:
-            Its exit status; negative where a signal ended it, 0 where there was no process.
         """
         process, self._process = self._process, None
         if process is None or self._owner != os.getpid():
-            return 0
+            return
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
                 with contextlib.suppress(OSError):
                     pipe.close()
         try:
-            return process.wait(patience)
+            process.wait(patience)
         except subprocess.TimeoutExpired:
             process.terminate()  # git removes its lock files then, which it can't when it is killed
-            return process.wait()
+            process.wait()
 
 
 class CatFile(Resident):

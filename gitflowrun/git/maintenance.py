@@ -123,15 +123,6 @@ class _Listing:
             names = frozenset()
         return cls(path, names, None if _MULTI_CHAIN in names else _indexed(path / _MULTI))
 
-    @property
-    def is_partial(self) -> bool:
-        return any(name.endswith(".promisor") for name in self.names)
-
-    @property
-    def names_gone_packs(self) -> bool:
-        """Whether packs of the multi-pack-index are gone."""
-        return any(f"{name}.pack" not in self.names for name in self.indexed or ())
-
     def is_free(self, name: str) -> bool:
         """Whether nobody but us has a say in a pack."""
         marked = any(name + mark in self.names for mark in _MARKS)
@@ -315,9 +306,10 @@ def start_fold(repo: Repository, *, beyond: int = 1) -> Folding | None:
 def _begin(repo: Repository, beyond: int, lock: int) -> Folding | None:
     """Steps 1 to 3, under the lock."""
     listing = _Listing.read(repo.packs.pack_dir)
-    if listing.is_partial or _git_repacks(repo):
+    is_partial = any(name.endswith(".promisor") for name in listing.names)
+    if is_partial or _git_repacks(repo):
         return None
-    if listing.names_gone_packs:
+    if any(f"{name}.pack" not in listing.names for name in listing.indexed or ()):
         _remove_multi_pack_index(listing)
         listing = _Listing.read(listing.path)
     packs = list(listing.small())

@@ -6,11 +6,13 @@ Formats: gitformat-pack(5), git-hash-object(1) and the commit and tree formats o
 
 from __future__ import annotations
 
+import re
 from enum import IntEnum
 from functools import cache
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import CorruptRecord
+from gitflowrun.names import FixedBytes
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
@@ -20,18 +22,12 @@ if TYPE_CHECKING:
 Buffer = bytes | bytearray | memoryview
 
 
-class Oid(bytes):
+class Oid(FixedBytes):
     """The id of a git object: 20 bytes, the SHA-1 of its type, size and content."""
 
     __slots__ = ()
     SIZE = 20
-
-    def __new__(cls, raw: bytes) -> Oid:
-        """Check, then make it."""
-        if len(raw) != cls.SIZE:
-            msg = f"an object id has {cls.SIZE} bytes, not {len(raw)}"
-            raise ValueError(msg)
-        return super().__new__(cls, raw)
+    WHAT = "an object id"
 
     @classmethod
     def from_hex(cls, text: str | bytes) -> Oid:
@@ -42,9 +38,6 @@ class Oid(bytes):
     def short(self) -> str:
         """The first seven hexadecimal digits."""
         return self.hex()[:7]
-
-    def __str__(self) -> str:
-        return self.hex()
 
     def __repr__(self) -> str:
         return f"Oid({self.hex()!r})"
@@ -189,24 +182,23 @@ def tree_bytes(entries: Iterable[TreeEntry]) -> bytes:
     return b"".join(b"%o %s\0%s" % (entry.mode, entry.name, entry.oid) for entry in rows)
 
 
+_TREE_ROW = re.compile(rb"([0-7]+) ([^\0]*)\0(.{20})", re.DOTALL)
+
+
 def parse_tree(data: Buffer) -> Iterator[TreeEntry]:
     """The rows of a tree's content.
 
     Raises:
         CorruptRecord: the content is no tree.
     """
-    raw = bytes(data)
     position = 0
-    while position < len(raw):
-        try:
-            space = raw.index(b" ", position)
-            zero = raw.index(b"\0", space)
-            mode = int(raw[position:space], 8)
-            oid = Oid(raw[zero + 1 : zero + 1 + Oid.SIZE])
-        except ValueError as error:
-            raise CorruptRecord("malformed tree object") from error
-        yield TreeEntry(mode, raw[space + 1 : zero], oid)
-        position = zero + 1 + Oid.SIZE
+    while position < len(data):
+        row = _TREE_ROW.match(data, position)
+        if row is None:
+            raise CorruptRecord("malformed tree object")
+        mode, name, oid = row.groups()
+        yield TreeEntry(int(mode, 8), name, Oid(oid))
+        position = row.end()
 
 
 def hash_object(kind: ObjectType, data: Buffer) -> Oid:

@@ -101,30 +101,6 @@ class Refs(RefReader):
     def _update_ref(self) -> _UpdateRef:
         return _UpdateRef(self._git, *_OPTIONS, *(_NO_SYNC if self._syncs else ()))
 
-    def create(self, name: str, oid: Oid) -> None:
-        """Make a new ref.
-
-        Raises:
-            RefConflict: it exists.
-        """
-        self.transaction([RefUpdate(name, oid, None)])
-
-    def update(self, name: str, new: Oid, old: Oid) -> None:
-        """Move a ref from `old` to `new`.
-
-        Raises:
-            RefConflict: it points elsewhere, or does not exist.
-        """
-        self.transaction([RefUpdate(name, new, old)])
-
-    def delete(self, name: str, old: Oid) -> None:
-        """Delete a ref that points to `old`.
-
-        Raises:
-            RefConflict: it points elsewhere, or does not exist.
-        """
-        self.transaction([RefUpdate(name, None, old)])
-
     def transaction(self, updates: Sequence[RefUpdate]) -> None:
         """Change several refs, all or none.
 
@@ -311,12 +287,11 @@ class _UpdateRef(Resident):
         self._messages = os.memfd_create("git update-ref")
         return self._git.start(*self._args, stderr=self._messages, new_session=True)
 
-    def _end(self, patience: float = 0.0) -> int:
-        status = super()._end(patience)
+    def _end(self, patience: float = 0.0) -> None:
+        super()._end(patience)
         if self._messages >= 0:
             os.close(self._messages)
             self._messages = -1
-        return status
 
 
 class _Refused(Exception):

@@ -8,14 +8,13 @@ libgit2 here: a command that only lists should not pay for loading it.
 from __future__ import annotations
 
 import os
-import subprocess
 import time
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.errors import NotARepository, RepositoryError
-from gitflowrun.git.command import Git, clean_environment, git_message, launch_error
+from gitflowrun.git.command import Git, clean_environment, git_message, run_command
 from gitflowrun.git.objects import Oid, Signature
 from gitflowrun.schema import FLAG, Kind, MapSchema, optional
 from gitflowrun.settings import Settings
@@ -232,19 +231,13 @@ REPOSITORY = MapSchema(
 def _ask(cwd: Path, env: dict[str, str]) -> dict[str, bytes]:
     questions = [word for question in _QUESTIONS for word in (_MARK, question)]
     env["LANGUAGE"] = "en"
-    try:
-        done = subprocess.run(
-            ["git", "rev-parse", *questions],
-            cwd=cwd, env=env, stdin=subprocess.DEVNULL, capture_output=True, check=False,
-        )  # fmt: skip
-    except OSError as error:
-        raise launch_error(error, cwd) from error
-    parts = (b"\n" + done.stdout).split(b"\n%s\n" % _MARK.encode())
+    done = run_command(["git", "rev-parse", *questions], cwd, env)
+    parts = (b"\n" + done.out).split(b"\n%s\n" % _MARK.encode())
     answers = [*parts[1:-1], parts[-1].removesuffix(b"\n")]
     known = dict(zip(_QUESTIONS, answers, strict=False))
     # The last question has no answer in a bare repository or inside a git directory; git says so and fails.
-    if "--git-common-dir" not in known or (done.returncode and b"work tree" not in done.stderr):
-        raise _refusal(done.stderr.decode(errors="replace"), cwd)
+    if "--git-common-dir" not in known or (done.code and "work tree" not in done.err):
+        raise _refusal(done.err, cwd)
     return known
 
 

@@ -141,6 +141,14 @@ _NO_PLACE = (
 )  # fmt: skip
 
 
+# The quarantine lives for a moment: neither compress nor sync. A split index would put files beside the
+# user's own; `safecrlf` would refuse files that the user's next `git add` refuses, too, but we only look.
+_QUICK = (
+    "-c", "core.looseCompression=0", "-c", "core.fsync=none", "-c", "core.fsyncObjectFiles=false",
+    "-c", "core.splitIndex=false", "-c", "core.safecrlf=false",
+)  # fmt: skip
+
+
 @frozen
 class LeftOut:
     """Something of the work tree that the snapshot does not hold, and why."""
@@ -335,7 +343,7 @@ class _SnapshotBuilder:
         if not paths:
             return
         command = ("update-index", "--add", "--remove", "--replace", "-z", "--stdin")
-        done = self.git.attempt(*_quick(), *command, stdin=_lines(paths), env=self.env)
+        done = self.git.attempt(*_QUICK, *command, stdin=_lines(paths), env=self.env)
         if done.code == 0:
             return
         if any(sign in done.err for sign in _NO_PLACE):
@@ -393,7 +401,7 @@ class _SnapshotBuilder:
         return tuple(found)
 
     def _write(self, *args: str, stdin: bytes | None = None) -> bytes:
-        return self.git.run(*_quick(), *args, stdin=stdin, env=self.env)
+        return self.git.run(*_QUICK, *args, stdin=stdin, env=self.env)
 
     def _at(self, path: bytes) -> bytes:
         return os.path.join(self.root, path)  # noqa: PTH118  (bytes)
@@ -413,15 +421,6 @@ def _elsewhere(program: Path | None, work_tree: Path | None) -> tuple[LeftOut, .
     if file is None or (work_tree is not None and file.is_relative_to(work_tree)):
         return ()
     return (LeftOut(str(program), file.stat().st_size, "it lies outside of the work tree"),)
-
-
-def _quick() -> tuple[str, ...]:
-    # The quarantine lives for a moment: neither compress nor sync. A split index would put files beside the
-    # user's own; `safecrlf` would refuse files that the user's next `git add` refuses, too, but we only look.
-    return (
-        "-c", "core.looseCompression=0", "-c", "core.fsync=none", "-c", "core.fsyncObjectFiles=false",
-        "-c", "core.splitIndex=false", "-c", "core.safecrlf=false",
-    )  # fmt: skip
 
 
 def _secret(path: str, patterns: Iterable[str]) -> str | None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from gitflowrun.errors import CorruptRecord, GitflowrunError, RefConflict
 from gitflowrun.git.odb import History
+from gitflowrun.git.refs import RefUpdate
 from gitflowrun.git.transport import Remote, default_remote
 from gitflowrun.limits import MAX_NOTICES
 from gitflowrun.porcelain.sync import (
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gitflowrun.git.objects import Oid
-    from gitflowrun.git.refs import RefUpdate
     from gitflowrun.git.repository import Repository
     from gitflowrun.names import RunId
 
@@ -152,7 +152,7 @@ class _Fetch(Transfer):
         with self._locks.ids():
             taken = {*self._ids, *self._reserved(run.id)}
             here = RunTip(run.flow, free_id(run.id, uid, taken), run.tip)
-            self.repo.refs.create(layout.run_ref(here.flow, here.id), here.tip)
+            self.repo.refs.transaction([RefUpdate(here.ref, here.tip, None)])
         self._here[uid] = here
         self._ids.add(here.id)
         self._note(run, uid, Outcome.NEW)
@@ -165,7 +165,7 @@ class _Fetch(Transfer):
         if history.leads_to(here.tip, run.tip):
             self._note(run, uid, Outcome.AHEAD)
         elif history.leads_to(run.tip, here.tip):
-            self.repo.refs.update(layout.run_ref(here.flow, here.id), run.tip, here.tip)
+            self.repo.refs.transaction([RefUpdate(here.ref, run.tip, here.tip)])
             self._here[uid] = RunTip(here.flow, here.id, run.tip)
             self._note(run, uid, Outcome.UPDATED)
         else:

@@ -27,6 +27,18 @@ from tests.helpers.repos import ROOT, GitRepo
 NAME = "refs/runs/F/1"
 
 
+def _create(refs: Refs, name: str, oid: Oid) -> None:
+    refs.transaction([RefUpdate(name, oid, None)])
+
+
+def _update(refs: Refs, name: str, new: Oid, old: Oid) -> None:
+    refs.transaction([RefUpdate(name, new, old)])
+
+
+def _delete(refs: Refs, name: str, old: Oid) -> None:
+    refs.transaction([RefUpdate(name, None, old)])
+
+
 def opened(repository: Repository, *, patience: float = 30, stale_after: float = 10) -> Refs:
     """The refs of a repository, with other times of waiting."""
     stale_locks = repository.state_dir / "stale-locks"
@@ -60,7 +72,7 @@ def commits(repo: GitRepo) -> list[Oid]:
 
 def test_create_and_get(repo: GitRepo, repository: Repository, commits: list[Oid]) -> None:
     """A created ref is there, for us and for git."""
-    repository.refs.create(NAME, commits[0])
+    _create(repository.refs, NAME, commits[0])
     assert repository.refs.get(NAME) == commits[0]
     assert repo.git("rev-parse", "runs/F/1") == str(commits[0])
     assert repository.refs.get("refs/runs/F/2") is None
@@ -71,11 +83,11 @@ def test_create_never_overwrites(
     repo: GitRepo, repository: Repository, commits: list[Oid], packed: bool
 ) -> None:
     """Creating a ref that exists, loose or packed, is a conflict that names it and changes nothing."""
-    repository.refs.create(NAME, commits[0])
+    _create(repository.refs, NAME, commits[0])
     if packed:
         repo.git("pack-refs", "--all", "--prune")
     with pytest.raises(RefConflict, match=NAME):
-        repository.refs.create(NAME, commits[1])
+        _create(repository.refs, NAME, commits[1])
     assert repository.refs.get(NAME) == commits[0]
 
 
@@ -84,15 +96,15 @@ def test_update_compares(
     repo: GitRepo, repository: Repository, commits: list[Oid], packed: bool
 ) -> None:
     """A ref moves only from the value its mover has seen."""
-    repository.refs.create(NAME, commits[0])
+    _create(repository.refs, NAME, commits[0])
     if packed:
         repo.git("pack-refs", "--all", "--prune")
-    repository.refs.update(NAME, commits[1], commits[0])
+    _update(repository.refs, NAME, commits[1], commits[0])
     assert repository.refs.get(NAME) == commits[1]
     with pytest.raises(RefConflict, match="somebody else"):
-        repository.refs.update(NAME, commits[2], commits[0])
+        _update(repository.refs, NAME, commits[2], commits[0])
     with pytest.raises(RefConflict, match="does not exist"):
-        repository.refs.update("refs/runs/F/2", commits[2], commits[0])
+        _update(repository.refs, "refs/runs/F/2", commits[2], commits[0])
     assert repository.refs.get(NAME) == commits[1]
 
 
@@ -101,16 +113,16 @@ def test_delete_compares(
     repo: GitRepo, repository: Repository, commits: list[Oid], packed: bool
 ) -> None:
     """A ref is deleted only at the value its deleter has seen; others stay."""
-    repository.refs.create(NAME, commits[0])
-    repository.refs.create("refs/runs/F/2", commits[0])
+    _create(repository.refs, NAME, commits[0])
+    _create(repository.refs, "refs/runs/F/2", commits[0])
     if packed:
         repo.git("pack-refs", "--all", "--prune")
     with pytest.raises(RefConflict):
-        repository.refs.delete(NAME, commits[1])
-    repository.refs.delete(NAME, commits[0])
+        _delete(repository.refs, NAME, commits[1])
+    _delete(repository.refs, NAME, commits[0])
     assert [row[0] for row in repository.refs.rows("refs/runs/")] == ["refs/runs/F/2"]
     with pytest.raises(RefConflict, match="does not exist"):
-        repository.refs.delete(NAME, commits[0])
+        _delete(repository.refs, NAME, commits[0])
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -119,18 +131,18 @@ def test_directories_and_files_do_not_meet(
     repo: GitRepo, repository: Repository, commits: list[Oid], packed: bool, name: str
 ) -> None:
     """A ref can't be created above or below another one, loose or packed."""
-    repository.refs.create(NAME, commits[0])
+    _create(repository.refs, NAME, commits[0])
     if packed:
         repo.git("pack-refs", "--all", "--prune")
     with pytest.raises(RefConflict, match=name):
-        repository.refs.create(name, commits[0])
+        _create(repository.refs, name, commits[0])
     assert [row[0] for row in repository.refs.rows("refs/runs/")] == [NAME]
 
 
 def test_target_must_exist(repository: Repository) -> None:
     """No ref is published that points to nothing."""
     with pytest.raises(MissingObject):
-        repository.refs.create(NAME, Oid(b"\1" * 20))
+        _create(repository.refs, NAME, Oid(b"\1" * 20))
     assert repository.refs.get(NAME) is None
 
 
@@ -148,7 +160,7 @@ def test_target_must_exist(repository: Repository) -> None:
 def test_bad_names_are_refused(repository: Repository, commits: list[Oid], name: str) -> None:
     """Names that git would refuse, or read as several words, are refused before it sees them."""
     with pytest.raises(UsageError):
-        repository.refs.create(name, commits[0])
+        _create(repository.refs, name, commits[0])
 
 
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=12))
@@ -164,7 +176,7 @@ def test_names_are_refused_as_git_refuses_them(text: str) -> None:
 def test_transaction_is_all_or_nothing(repository: Repository, commits: list[Oid]) -> None:
     """One conflict keeps every ref of a transaction from changing, with and without deletions."""
     refs = repository.refs
-    refs.create("refs/runs/F/2", commits[0])
+    _create(refs, "refs/runs/F/2", commits[0])
     creates = [RefUpdate(f"refs/runs/F/{number}", commits[1], None) for number in (1, 2, 3)]
     with pytest.raises(RefConflict, match="refs/runs/F/2"):
         refs.transaction(creates)
@@ -236,11 +248,11 @@ def test_linked_worktrees_share_refs(
     """A linked worktree sees, and does not overwrite, a loose ref of the main one."""
     repo.git("worktree", "add", "-q", "--detach", str(tmp_path / "linked"))
     linked = Repository.discover(tmp_path / "linked")
-    repository.refs.create(NAME, commits[0])
+    _create(repository.refs, NAME, commits[0])
     assert linked.refs.get(NAME) == commits[0]
     with pytest.raises(RefConflict):
-        linked.refs.create(NAME, commits[1])
-    linked.refs.create("refs/runs/F/2", commits[1])
+        _create(linked.refs, NAME, commits[1])
+    _create(linked.refs, "refs/runs/F/2", commits[1])
     assert repository.refs.get("refs/runs/F/2") == commits[1]
 
 
@@ -250,12 +262,12 @@ def test_a_lock_left_behind_is_removed(repository: Repository, commits: list[Oid
     lock.parent.mkdir(parents=True)
     lock.touch()
     began = time.monotonic()
-    opened(repository, stale_after=0.3).create(NAME, commits[0])
+    _create(opened(repository, stale_after=0.3), NAME, commits[0])
     assert 0.3 <= time.monotonic() - began < 5
     assert not lock.exists()
     assert not list((repository.state_dir / "stale-locks").iterdir())
     lock.touch()
-    opened(repository, stale_after=0.3).delete(NAME, commits[0])
+    _delete(opened(repository, stale_after=0.3), NAME, commits[0])
     assert repository.refs.rows("refs/runs/") == []
 
 
@@ -274,7 +286,7 @@ def test_a_live_lock_is_respected(repository: Repository, commits: list[Oid]) ->
     worker.start()
     try:
         with pytest.raises(RepositoryError, match=r"F/1\.lock is held") as caught:
-            opened(repository, patience=0.8, stale_after=0.3).create(NAME, commits[0])
+            _create(opened(repository, patience=0.8, stale_after=0.3), NAME, commits[0])
     finally:
         done.set()
         worker.join()
@@ -289,7 +301,7 @@ def test_waits_for_a_lock(repository: Repository, commits: list[Oid]) -> None:
     lock.touch()
     timer = threading.Timer(0.3, lock.unlink)
     timer.start()
-    repository.refs.create(NAME, commits[0])
+    _create(repository.refs, NAME, commits[0])
     timer.join()
     assert repository.refs.get(NAME) == commits[0]
 
@@ -325,15 +337,15 @@ def test_full_and_read_only_disks(small_disk: Path, repo: GitRepo) -> None:
     oid = Oid.from_hex(repo.git("rev-parse", "HEAD"))
     fill(small_disk / "filler")
     with pytest.raises(RepositoryError, match=r"small.*No space left on device"):
-        repository.refs.create(NAME, oid)
+        _create(repository.refs, NAME, oid)
     assert repository.refs.rows("refs/") == []
     (small_disk / "filler").unlink()
-    repository.refs.create(NAME, oid)
+    _create(repository.refs, NAME, oid)
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     with pytest.raises(RepositoryError, match=r"small.*Read-only file system"):
-        repository.refs.create("refs/runs/F/2", oid)
+        _create(repository.refs, "refs/runs/F/2", oid)
     with pytest.raises(RepositoryError, match=r"small.*Read-only file system"):
-        repository.refs.delete(NAME, oid)
+        _delete(repository.refs, NAME, oid)
     assert repository.refs.get(NAME) == oid
 
 
@@ -342,6 +354,7 @@ import sys
 from gitflowrun.errors import RefConflict
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.ref_update import Refs
+from gitflowrun.git.refs import RefUpdate
 from gitflowrun.git.repository import Repository
 oid, rounds, prefix = Oid.from_hex(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 it = Repository.discover()
@@ -350,7 +363,7 @@ refs = Refs(
 )
 for number in range(1, rounds + 1):
     try:
-        refs.create(f"{prefix}{number}", oid)
+        refs.transaction([RefUpdate(f"{prefix}{number}", oid, None)])
         print(number)
     except RefConflict:
         pass
@@ -393,7 +406,7 @@ def test_nothing_is_lost_while_refs_are_packed(repo: GitRepo, repository: Reposi
     while any(racer.poll() is None for racer in racers):
         repo.git("pack-refs", "--all", "--prune", check=False)
         if doomed:
-            repository.refs.delete(doomed.pop().name, head)
+            _delete(repository.refs, doomed.pop().name, head)
     assert [len((racer.communicate()[0]).split()) for racer in racers] == [60, 60]
     rows = repository.refs.rows("refs/runs/A/", "refs/runs/B/", "refs/runs/D/")
     assert len(rows) == 120 + len(doomed)
@@ -411,7 +424,7 @@ def test_a_killed_writer_does_not_block_the_next(repo: GitRepo, repository: Repo
     refs = opened(repository, stale_after=0.2)
     count = len(refs.rows("refs/runs/K/"))
     for number in range(count + 1, count + 4):
-        refs.create(f"refs/runs/K/{number}", head)
+        _create(refs, f"refs/runs/K/{number}", head)
     repo.fsck()
     assert not list(Path(repo.path, ".git", "refs", "runs").rglob("*.lock"))
 
@@ -434,7 +447,7 @@ def test_a_missing_object_hides_only_its_own_ref(
 ) -> None:
     """A ref whose object is gone is left out of a listing that needs it; the others keep their order."""
     for number, oid in enumerate(commits, 1):
-        repository.refs.create(f"refs/runs/F/{number}", oid)
+        _create(repository.refs, f"refs/runs/F/{number}", oid)
     repo.write(".git/refs/runs/F/10", "1" * 40 + "\n")
     rows = repository.refs.rows("refs/runs/", fields=("subject",), sort="-version:refname")
     assert rows == [("commit 2",), ("commit 1",), ("commit 0",)]
@@ -445,7 +458,7 @@ def test_an_empty_loose_ref_does_not_show_an_older_value(
     repo: GitRepo, repository: Repository, commits: list[Oid]
 ) -> None:
     """What a power cut leaves of a ref is damage, not a reason to go back to its packed value."""
-    repository.refs.create(NAME, commits[0])
+    _create(repository.refs, NAME, commits[0])
     repo.git("pack-refs", "--all", "--prune")
     repo.write(f".git/{NAME}", "")
     with pytest.raises(RepositoryError, match="damaged"):
@@ -456,14 +469,14 @@ def test_one_process_moves_all_refs(repository: Repository, commits: list[Oid]) 
     """Git is started by the first change, stays for the next ones, and is gone when the refs are closed."""
     refs = repository.refs
     assert git_children() == []
-    refs.create(NAME, commits[0])
+    _create(refs, NAME, commits[0])
     (first,) = git_children()
-    refs.update(NAME, commits[1], commits[0])
-    refs.delete(NAME, commits[1])
+    _update(refs, NAME, commits[1], commits[0])
+    _delete(refs, NAME, commits[1])
     assert git_children() == [first]
     refs.close()
     assert git_children() == []
-    refs.create(NAME, commits[2])
+    _create(refs, NAME, commits[2])
     assert repository.refs.get(NAME) == commits[2]
     refs.close()
 
@@ -472,10 +485,10 @@ def test_a_conflict_that_is_seen_costs_no_process(
     repository: Repository, commits: list[Oid]
 ) -> None:
     """A ref that is not at its old value is a conflict before git is asked."""
-    repository.refs.create(NAME, commits[0])
+    _create(repository.refs, NAME, commits[0])
     before = git_children()
     with pytest.raises(RefConflict):
-        repository.refs.create(NAME, commits[1])
+        _create(repository.refs, NAME, commits[1])
     assert git_children() == before
 
 
@@ -484,25 +497,25 @@ def test_after_a_refused_transaction_the_next_one_works(
 ) -> None:
     """Git ends at what it refuses, whatever the cause, and leaves nothing behind that is in the way."""
     refs = repository.refs
-    refs.create(NAME, commits[0])
+    _create(refs, NAME, commits[0])
     for name, oid, error in (
         (f"{NAME}/x", commits[0], RefConflict), ("refs/runs/F/2", Oid(b"\1" * 20), MissingObject)
     ):  # fmt: skip
         with pytest.raises(error):
-            refs.create(name, oid)
+            _create(refs, name, oid)
         assert git_children() == []
-        refs.update(NAME, commits[1], commits[0])
-        refs.update(NAME, commits[0], commits[1])
+        _update(refs, NAME, commits[1], commits[0])
+        _update(refs, NAME, commits[0], commits[1])
     assert not list((repository.common_dir / "refs" / "runs").rglob("*.lock"))
 
 
 def test_a_git_that_was_killed_is_replaced(repository: Repository, commits: list[Oid]) -> None:
     """A process that somebody killed between two changes is not missed."""
     refs = repository.refs
-    refs.create(NAME, commits[0])
+    _create(refs, NAME, commits[0])
     (pid,) = git_children()
     os.kill(pid, signal.SIGKILL)
-    refs.update(NAME, commits[1], commits[0])
+    _update(refs, NAME, commits[1], commits[0])
     assert refs.get(NAME) == commits[1]
     assert git_children() != [pid]
 
@@ -563,10 +576,11 @@ def test_a_git_that_is_killed_after_its_last_step_has_done_it(
 LEAVER = """
 import os, signal
 from pathlib import Path
-from gitflowrun.git.objects import Oid
+from gitflowrun.git.refs import RefUpdate
 from gitflowrun.git.repository import Repository
 repository = Repository.discover()
-repository.refs.create("refs/runs/F/1", repository.head().commit)
+head = repository.head().commit
+repository.refs.transaction([RefUpdate("refs/runs/F/1", head, None)])
 for children in Path("/proc/self/task").glob("*/children"):
     print(children.read_text(), flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
@@ -589,7 +603,7 @@ def test_git_ends_with_whoever_started_it(repo: GitRepo) -> None:
 
 def test_git_is_out_of_reach_of_the_terminal(repository: Repository, commits: list[Oid]) -> None:
     """Ctrl-C at the terminal, which kills what belongs to its session, does not kill git at work."""
-    repository.refs.create(NAME, commits[0])
+    _create(repository.refs, NAME, commits[0])
     (pid,) = git_children()
     assert os.getsid(pid) == pid
 
@@ -603,16 +617,16 @@ def test_the_users_hook_is_not_asked(
     hook.parent.mkdir(exist_ok=True)
     hook.write_text(f"#!/bin/sh\ntouch {repo.path}/ran\nexit {verdict}\n")
     hook.chmod(0o755)
-    repository.refs.create(NAME, commits[0])
-    repository.refs.delete(NAME, commits[0])
+    _create(repository.refs, NAME, commits[0])
+    _delete(repository.refs, NAME, commits[0])
     assert not (repo.path / "ran").exists()
 
 
 def test_there_are_no_reflogs(repo: GitRepo, repository: Repository, commits: list[Oid]) -> None:
     """Refs of ours get no reflog, whatever the config says: it would keep what they pointed to for months."""
     repo.git("config", "core.logAllRefUpdates", "always")
-    repository.refs.create(NAME, commits[0])
-    repository.refs.update(NAME, commits[1], commits[0])
+    _create(repository.refs, NAME, commits[0])
+    _update(repository.refs, NAME, commits[1], commits[0])
     assert not (repo.path / ".git/logs/refs/runs").exists()
 
 
@@ -634,15 +648,15 @@ def test_what_is_synced(
 ) -> None:
     """A ref before it is published, its directory afterwards, and the directory of a directory that is new."""
     paths = synced(monkeypatch)
-    repository.refs.create(NAME, commits[0])
+    _create(repository.refs, NAME, commits[0])
     assert paths[0] == f"{NAME}.lock"
     assert sorted(paths[1:]) == ["refs", "refs/runs", "refs/runs/F"]
     paths.clear()
-    repository.refs.update(NAME, commits[1], commits[0])
+    _update(repository.refs, NAME, commits[1], commits[0])
     assert paths == [f"{NAME}.lock", "refs/runs/F"]
     repo.git("pack-refs", "--all", "--prune")
     paths.clear()
-    repository.refs.delete(NAME, commits[1])
+    _delete(repository.refs, NAME, commits[1])
     assert paths[0] == "packed-refs.new"
     assert {path.rpartition("/")[2] for path in paths[1:]} >= {".git"}
 
@@ -653,7 +667,7 @@ def test_fast_syncs_nothing(
     """`runs.durability = fast` leaves the time of writing to the system."""
     repo.git("config", "runs.durability", "fast")
     paths = synced(monkeypatch)
-    Repository.discover(repo.path).refs.create(NAME, commits[0])
+    _create(Repository.discover(repo.path).refs, NAME, commits[0])
     assert paths == []
 
 
@@ -664,8 +678,8 @@ def test_threads_share_a_writer(repository: Repository, commits: list[Oid]) -> N
     def work(number: int) -> None:
         for count in range(10):
             name = f"refs/runs/T{number}/{count + 1}"
-            refs.create(name, commits[0])
-            refs.update(name, commits[1], commits[0])
+            _create(refs, name, commits[0])
+            _update(refs, name, commits[1], commits[0])
 
     threads = [threading.Thread(target=work, args=[number]) for number in range(8)]
     for thread in threads:
@@ -679,15 +693,15 @@ def test_threads_share_a_writer(repository: Repository, commits: list[Oid]) -> N
 def test_a_forked_child_starts_its_own_git(repository: Repository, commits: list[Oid]) -> None:
     """A child neither takes the answers of its parent's process nor ends it."""
     refs = repository.refs
-    refs.create(NAME, commits[0])
+    _create(refs, NAME, commits[0])
     parents = git_children()
     pid = os.fork()
     if not pid:
-        refs.update(NAME, commits[1], commits[0])
+        _update(refs, NAME, commits[1], commits[0])
         refs.close()
         os._exit(0)
     assert os.waitpid(pid, 0)[1] == 0
-    refs.update(NAME, commits[2], commits[1])
+    _update(refs, NAME, commits[2], commits[1])
     assert git_children() == parents
 
 
@@ -703,10 +717,10 @@ def test_an_interrupted_change_leaves_no_lock(
     with monkeypatch.context() as patched:
         patched.setattr(os, "fsync", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            refs.create(NAME, commits[0])
+            _create(refs, NAME, commits[0])
     assert refs.get(NAME) is None
     assert git_children() == []
-    refs.create(NAME, commits[0])
+    _create(refs, NAME, commits[0])
     assert refs.get(NAME) == commits[0]
 
 
@@ -721,5 +735,5 @@ def test_a_disk_that_fails_is_told(
     with monkeypatch.context() as patched:
         patched.setattr(os, "fsync", fail)
         with pytest.raises(RepositoryError, match=rf"can't write {NAME}.*Input/output error"):
-            repository.refs.create(NAME, commits[0])
+            _create(repository.refs, NAME, commits[0])
     assert repository.refs.get(NAME) is None

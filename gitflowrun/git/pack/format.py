@@ -195,19 +195,15 @@ def apply_delta(base: bytes, delta: bytes) -> bytes:
 
 
 def _copy_instruction(delta: bytes, code: int, position: int) -> tuple[int, int, int]:
-    start = length = 0
+    given = 0  # four bytes of the start and three of the length, each left out where it is 0
     try:
-        for bit in range(4):
+        for bit in range(7):
             if code & (1 << bit):
-                start |= delta[position] << (8 * bit)
-                position += 1
-        for bit in range(3):
-            if code & (0x10 << bit):
-                length |= delta[position] << (8 * bit)
+                given |= delta[position] << (8 * bit)
                 position += 1
     except IndexError as error:
         raise CorruptRecord("a delta ends within an instruction") from error
-    return start, length or _DEFAULT_COPY, position
+    return given & 0xFFFF_FFFF, given >> 32 or _DEFAULT_COPY, position
 
 
 def varint(data: bytes, position: int) -> tuple[int, int]:

@@ -26,6 +26,7 @@ import contextlib
 import errno
 import os
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import RepositoryError
@@ -203,14 +204,14 @@ class PackStore:
         return incoming / f"{Owner.process().encode()}~{name}"
 
     def _publish(self, objects: Sequence[PackObject], temporary: Path, final: Path) -> PackContents:
-        with self._output(
-            suffixed(temporary, ".pack"), sum(given.size for given in objects)
-        ) as output:  # 1, 2
+        pack, index = suffixed(temporary, ".pack"), suffixed(temporary, ".idx")
+        size = sum(given.size for given in objects)
+        with _explained(pack), closing(self._output(pack, size)) as output:  # 1, 2
             contents = write_pack(objects, output)
-        index = index_bytes(contents.entries, contents.trailer)
-        with self._output(suffixed(temporary, ".idx"), 0) as output:
-            output.append(index)
-            output.close()
+        entries = index_bytes(contents.entries, contents.trailer)
+        with _explained(index), closing(self._output(index, 0)) as output:
+            output.append(entries)
+            output.finish()
         with _explained(suffixed(final, ".pack")):
             suffixed(temporary, ".keep").write_text(_keep_line(), encoding="utf-8")
             for suffix in (".keep", ".pack", ".idx"):  # 3, 4
@@ -219,14 +220,8 @@ class PackStore:
                 sync_directory(self.pack_dir)  # 5
         return contents
 
-    @contextlib.contextmanager
-    def _output(self, path: Path, expected: int) -> Iterator[Output]:
-        with _explained(path):
-            output = Output(path, sync=self._sync, expected=expected, readable_as=self.pack_dir)
-            try:
-                yield output
-            finally:
-                output.abandon()
+    def _output(self, path: Path, expected: int) -> Output:
+        return Output(path, sync=self._sync, expected=expected, readable_as=self.pack_dir)
 
 
 def suffixed(path: Path, suffix: str) -> Path:

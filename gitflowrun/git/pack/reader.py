@@ -207,12 +207,6 @@ def _distance(head: bytes, position: int) -> tuple[int, int]:
     return back, position + 1
 
 
-def loose_path(objects_dir: Path, oid: Oid) -> Path:
-    """Where the object lies if it is loose."""
-    name = oid.hex()
-    return objects_dir / name[:2] / name[2:]
-
-
 def object_directories(objects_dir: Path) -> list[Path]:
     """`objects_dir` and the directories in its `info/alternates`, and in theirs; each once."""
     found: dict[Path, None] = {}
@@ -509,7 +503,7 @@ def _named(oid: Oid, error: CorruptRecord) -> CorruptRecord:
 
 def _locate(source: Pack | Path, oid: Oid) -> Place | None:
     if isinstance(source, Path):
-        path = loose_path(source, oid)
+        path = source / (name := oid.hex())[:2] / name[2:]
         return _Loose(path) if path.exists() else None
     offset = source.index.find(oid)
     return None if offset is None else _Packed(source, offset)

@@ -258,7 +258,7 @@ class _PackFile:
         # A direct write takes whole pages; what is too much is cut off.
         self._output.append(self._buffer[: -(-end // ALIGNMENT) * ALIGNMENT])
         self.size += len(trailer)
-        self._output.close(self.size)
+        self._output.finish(self.size)
         return trailer
 
     def _new_buffer(self) -> memoryview:
@@ -329,7 +329,7 @@ class Output:
 
     Args:
         path: Where; nothing may be there. It becomes as readable as its directory.
-        sync: Whether `close` waits until the bytes are on the disk.
+        sync: Whether `finish` waits until the bytes are on the disk.
         expected: About how many bytes will come; decides about direct I/O.
         readable_as: The directory whose permissions say who may read the file.
     """
@@ -361,7 +361,7 @@ class Output:
         if self._sync and not self.is_direct:
             self._begin_write_back()
 
-    def close(self, size: int | None = None) -> None:
+    def finish(self, size: int | None = None) -> None:
         """Cut the file to `size` (None: leave it as long as it is) and make it durable."""
         try:
             if size is not None and size != self._size:
@@ -369,9 +369,9 @@ class Output:
             if self._sync:
                 os.fsync(self._fd)
         finally:
-            self.abandon()
+            self.close()
 
-    def abandon(self) -> None:
+    def close(self) -> None:
         """Close the file as it is."""
         fd, self._fd = self._fd, -1
         if fd >= 0:

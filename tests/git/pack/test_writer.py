@@ -206,7 +206,7 @@ def test_appended_bytes_arrive(tmp_path: Path, expected: int) -> None:
     half = 32 << 10
     output.append(_page_aligned(data[:half]))
     output.append(_page_aligned(data[half:]))
-    output.close(60_000)
+    output.finish(60_000)
     assert (tmp_path / "f").read_bytes() == data[:60_000]
 
 
@@ -235,7 +235,7 @@ def test_without_direct_io_the_page_cache_serves(
     monkeypatch.setattr(os, "write", write)
     output = Output(tmp_path / "f", sync=True, expected=LARGE, readable_as=tmp_path)
     output.append(_page_aligned(noise(8192)))
-    output.close(5000)
+    output.finish(5000)
     assert (tmp_path / "f").read_bytes() == noise(8192)[:5000]
     assert len(refused) == 1
     assert not output.is_direct
@@ -249,7 +249,7 @@ def test_a_disk_that_takes_less_is_asked_again(
     monkeypatch.setattr(os, "write", lambda fd, data: real_write(fd, data[:700]))
     output = Output(tmp_path / "f", sync=False, expected=0, readable_as=tmp_path)
     output.append(noise(5000))
-    output.close()
+    output.finish()
     assert (tmp_path / "f").read_bytes() == noise(5000)
 
 
@@ -262,7 +262,7 @@ def test_tmpfs_takes_large_files() -> None:
     try:
         output = Output(path, sync=True, expected=DIRECT_FROM, readable_as=directory)
         output.append(_page_aligned(noise(8192)))
-        output.close(8192)
+        output.finish(8192)
         assert path.read_bytes() == noise(8192)
     finally:
         path.unlink(missing_ok=True)
@@ -274,7 +274,7 @@ def test_early_write_back_changes_nothing(tmp_path: Path, monkeypatch: pytest.Mo
     output = Output(tmp_path / "f", sync=True, expected=0, readable_as=tmp_path)
     for start in range(0, 50_000, 1000):
         output.append(noise(50_000)[start : start + 1000])
-    output.close()
+    output.finish()
     assert (tmp_path / "f").read_bytes() == noise(50_000)
 
 
