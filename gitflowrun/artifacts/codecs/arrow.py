@@ -272,10 +272,20 @@ def _has_hidden_lengths(array: Any) -> bool:
 
 
 def _canonical_fixed_list(array: Any) -> Any:
-    if array.null_count:
-        array = _rewritten(array)
     size = array.type.list_size
-    return _made(array, [], [_canonical(array.values[array.offset * size :][: len(array) * size])])
+    items = array.values[array.offset * size :][: len(array) * size]
+    if array.null_count and size:
+        # `take` of the lists would leave it to the items whether zeros or nulls are under a null.
+        items = pa.concat_arrays([_items(piece) for piece in _pieces(array)])
+    return _made(array, [], [_canonical(items)])
+
+
+def _items(array: Any) -> Any:
+    """The items of an array of lists of one size, null where the list is."""
+    size = array.type.list_size
+    places = pa.array(range(array.offset * size, (array.offset + len(array)) * size), pa.int64())
+    lists = pa.array([row for row in range(len(array)) for _ in range(size)], pa.int64())
+    return array.values.take(pc.if_else(array.is_valid().take(lists), places, None))
 
 
 def _pieces(array: Any) -> list[Any]:

@@ -150,6 +150,17 @@ def test_equal_arrays_have_equal_payloads(drawn: tuple[Any, Values, int]) -> Non
     assert found.to_pylist() == untidy.to_pylist()
 
 
+def test_items_under_a_null_of_fixed_size_have_one_form() -> None:
+    """Whether they are zeros, nulls or something else, with nulls among the other items or without."""
+    kind = pa.list_(pa.list_(pa.int8(), 2), 2)
+    values: Values = [[None, [0, 0]], None, [[1, None], None]]
+    made = {encode(make(values, kind)).payload() for make in (_tidy, _untidy)}
+    cut = _untidy([[[7, 7], [7, 7]], *values, None], kind)[1:4]
+    assert {encode(cut).payload()} == made
+    (payload,) = made
+    assert decode("arrow/1", payload, trusted=False).to_pylist() == values
+
+
 @pytest.mark.parametrize("length", [100, 200_000])
 @pytest.mark.parametrize(
     "kind",
