@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import subprocess
 import threading
 from functools import cached_property
@@ -50,16 +51,15 @@ _NO_HOOKS = (
 _LOCAL_PREFIXES = ("GIT_AUTHOR_", "GIT_COMMITTER_", "GIT_INTERNAL_", "GIT_PUSH_OPTION_")
 
 
-def clean_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+def clean_environment() -> dict[str, str]:
     """The environment without what git and its hooks export about *their* repository.
 
     What a user sets about git itself stays: `GIT_SSH*`, `GIT_CONFIG_*`, `GIT_EXEC_PATH`, `GIT_TRACE*`,
     `GIT_TERMINAL_PROMPT` and the like.
     """
-    source = os.environ if environ is None else environ
     return {
         name: value
-        for name, value in source.items()
+        for name, value in os.environ.items()
         if name not in _LOCAL and not name.startswith(_LOCAL_PREFIXES)
     }
 
@@ -237,10 +237,8 @@ class Git:
 
     def version(self) -> tuple[int, int]:
         """Major and minor version of the git executable."""
-        output = self.attempt("version").out.decode(errors="replace").split()
-        numbers = (output[2] if len(output) > 2 else "0.0").split(".")  # noqa: PLR2004  (git version X)
-        digits = [int(number) if number.isdigit() else 0 for number in [*numbers, "0"][:2]]
-        return digits[0], digits[1]
+        found = re.search(rb"(\d+)\.(\d+)", self.attempt("version").out)
+        return (int(found[1]), int(found[2])) if found else (0, 0)
 
     @property
     def cwd(self) -> Path:

@@ -127,9 +127,6 @@ def diff_trees(
 
     names = _names(repo, old, new, paths) if paths else None
 
-    def wanted(file: FileDiff) -> bool:
-        return names is None or file.old_path in names or file.new_path in names
-
     def compare(library: pygit2.Repository) -> TreeDiff:
         import pygit2
         from pygit2.enums import DiffFind, DiffOption
@@ -140,7 +137,9 @@ def diff_trees(
         # By itself it would do as `diff.renames` says.
         diff.find_similar(DiffFind.FIND_RENAMES, rename_limit=MAX_RENAMES)
         every = (_file(patch) for patch in diff if patch is not None)
-        files = tuple(file for file in every if wanted(file))
+        files = tuple(
+            file for file in every if names is None or names & {file.old_path, file.new_path}
+        )
         insertions = sum(file.insertions for file in files)
         return TreeDiff(old, new, insertions, sum(file.deletions for file in files), files)
 

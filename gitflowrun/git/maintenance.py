@@ -53,7 +53,7 @@ from gitflowrun.git.objects import Oid
 from gitflowrun.git.owner import gc_is_running, maintenance_is_running
 from gitflowrun.git.pack.index import PackIndex, names_in_multi_pack_index
 from gitflowrun.git.pack.publish import suffixed
-from gitflowrun.git.pack.reader import quoted
+from gitflowrun.git.pack.reader import quarantine
 from gitflowrun.git.pack.writer import sync_directory, sync_file
 from gitflowrun.limits import FOLD_PACKS, FOLD_SECONDS, LARGE_INDEX, LARGE_PACK
 from gitflowrun.values import frozen
@@ -202,10 +202,7 @@ class Folding:
     def _start(self) -> subprocess.Popen[bytes]:  # 3
         # git makes its temporary files in the object directory it is given. In the repository's own, a
         # `git prune` removes them while it writes.
-        directories = {
-            "GIT_OBJECT_DIRECTORY": str(self._place),
-            "GIT_ALTERNATE_OBJECT_DIRECTORIES": quoted(self._repo.objects_dir),
-        }
+        directories = quarantine(self._place, self._repo.objects_dir)
         # A file and not a pipe: nobody waits until git has read it.
         with (self._place / "ids").open("w+b") as ids:
             for given in self._inputs:

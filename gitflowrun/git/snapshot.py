@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING
 
 from gitflowrun.errors import RepositoryError
 from gitflowrun.git.objects import ObjectType, Oid, hash_object
-from gitflowrun.git.pack.reader import PackReader, quoted
+from gitflowrun.git.pack.reader import PackReader, quarantine
 from gitflowrun.git.pack.writer import PackObject
 from gitflowrun.limits import SNAPSHOT_ABANDONED
 from gitflowrun.values import frozen
@@ -230,11 +230,8 @@ class _SnapshotBuilder:
         self.index = place / "index"
         self.quarantine = place / "objects"
         self.left_out: list[LeftOut] = []
-        self.env = {
-            "GIT_INDEX_FILE": str(self.index),
-            "GIT_OBJECT_DIRECTORY": str(self.quarantine),
-            "GIT_ALTERNATE_OBJECT_DIRECTORIES": quoted(repository.objects_dir),
-        }
+        self.env = quarantine(self.quarantine, repository.objects_dir)
+        self.env["GIT_INDEX_FILE"] = str(self.index)
 
     def take(self, program: Path | None) -> Snapshot:
         self.quarantine.mkdir()
@@ -386,16 +383,16 @@ class _SnapshotBuilder:
 
     def _collect(self, oids: set[Oid]) -> tuple[PackObject, ...]:
         """The objects in quarantine, and copies of those that lie loose in the repository."""
-        quarantine, stored = PackReader(self.quarantine), self.repository.objects
-        fresh = quarantine.homes(sorted(oids))
+        fresh, stored = PackReader(self.quarantine), self.repository.objects
+        new = fresh.homes(sorted(oids))
         loose = [
             oid
-            for oid, home in stored.homes(sorted(oids - fresh.keys())).items()
+            for oid, home in stored.homes(sorted(oids - new.keys())).items()
             if home.suffix != ".pack"
         ]
-        found = [PackObject(*quarantine.read(oid), oid) for oid in fresh]
+        found = [PackObject(*fresh.read(oid), oid) for oid in new]
         found += [PackObject(*stored.read(oid), oid) for oid in loose]
-        if _EMPTY_TREE in oids and _EMPTY_TREE not in (*fresh, *loose):
+        if _EMPTY_TREE in oids and _EMPTY_TREE not in (*new, *loose):
             # git needs no object for it, but other readers do
             found.append(PackObject(ObjectType.TREE, b"", _EMPTY_TREE))
         return tuple(found)

@@ -22,7 +22,7 @@ def git(repo: GitRepo) -> Git:
     return Git(repo.path / ".git", repo.path)
 
 
-def test_environment_of_hooks_is_dropped() -> None:
+def test_environment_of_hooks_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     """What hooks export about their repository goes, what users set about git stays."""
     local = subprocess.run(
         ["git", "rev-parse", "--local-env-vars"], capture_output=True, text=True, check=True
@@ -31,7 +31,8 @@ def test_environment_of_hooks_is_dropped() -> None:
         *local.stdout.split(), "GIT_AUTHOR_DATE", "GIT_COMMITTER_NAME", "GIT_QUARANTINE_PATH", "GIT_PUSH_OPTION_0",
     } - {"GIT_CONFIG_PARAMETERS", "GIT_CONFIG_COUNT"}  # fmt: skip
     kept = {"GIT_SSH_COMMAND", "GIT_CONFIG_COUNT", "GIT_CONFIG_GLOBAL", "GIT_EXEC_PATH", "HOME"}
-    assert set(clean_environment(dict.fromkeys(dropped | kept, "x"))) == kept
+    monkeypatch.setattr(os, "environ", dict.fromkeys(dropped | kept, "x"))
+    assert set(clean_environment()) == kept
 
 
 def test_failure_has_gits_words(git: Git) -> None:

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from gitflowrun.git.pack.writer import PackObject
 
 _KEEP_WORD = "gitflowrun"
-_REPLACED = "replaced"
+_REPLACED = "replaced"  # the packs that the owner of a temporary directory was about to delete
 _HINTS = {
     errno.ENOSPC: "free some space and try again; nothing was published",
     errno.EDQUOT: "your disk quota is used up; nothing was published",
@@ -160,7 +160,7 @@ class PackStore:
                 # Nobody takes over a temporary file: no grace for an owner that is dead.
                 if (owner := Owner.decode(text)) and _is_stale(path, owner, 0):
                     # Before the temporary files, which tell whose they are.
-                    for pack in (name, *_replaced(path)):
+                    for pack in (name, *_words(path / _REPLACED)):
                         swept += self._without_index(pack)
                     swept.append(path)
         for name in self.stale_keeps(grace):
@@ -250,11 +250,15 @@ def _keep_line() -> str:
 
 def _keeper(keep: Path) -> Owner | None:
     """Who wrote a `.keep`; None when it is not one of ours."""
+    word, *text = _words(keep) or [""]
+    return Owner.decode(text[0]) if word == _KEEP_WORD and text else None
+
+
+def _words(path: Path) -> list[str]:
+    """The words in a small file of ours; none where it can't be read."""
     with contextlib.suppress(OSError, ValueError):
-        words = keep.read_text(encoding="utf-8").split()
-        if words[:1] == [_KEEP_WORD] and len(words) > 1:
-            return Owner.decode(words[1])
-    return None
+        return path.read_text(encoding="utf-8").split()
+    return []
 
 
 def _is_stale(path: Path, owner: Owner | None, grace: float) -> bool:
@@ -268,14 +272,6 @@ def _is_stale(path: Path, owner: Owner | None, grace: float) -> bool:
     except OSError:
         return False
     return age >= (grace if state is State.DEAD else max(grace, FOREIGN_KEEP_GRACE))
-
-
-def _replaced(place: Path) -> list[str]:
-    """The packs that the owner of a temporary directory was about to delete."""
-    try:
-        return (place / _REPLACED).read_text(encoding="utf-8").split()
-    except (OSError, ValueError):
-        return []
 
 
 def _remove(path: Path) -> None:

@@ -214,10 +214,14 @@ def object_directories(objects_dir: Path) -> list[Path]:
     return list(found)
 
 
-def quoted(path: Path) -> str:
-    """A path for `GIT_ALTERNATE_OBJECT_DIRECTORIES`, where colons separate and C quotes protect."""
-    text = str(path).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'"{text}"'
+def quarantine(place: Path, objects_dir: Path) -> dict[str, str]:
+    """The variables by which git writes new objects to `place`, and sees those of the repository beside them."""
+    # Colons separate, and C quotes protect.
+    text = str(objects_dir).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return {
+        "GIT_OBJECT_DIRECTORY": str(place),
+        "GIT_ALTERNATE_OBJECT_DIRECTORIES": f'"{text}"',
+    }
 
 
 def _collect(directory: Path, depth: int, found: dict[Path, None]) -> None:
