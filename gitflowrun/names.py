@@ -10,14 +10,14 @@ import re
 import unicodedata
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeVar
 
-from typing_extensions import Self
-
 from gitflowrun.errors import InvalidPathspec, TaggingError, UsageError
 from gitflowrun.limits import MAX_REF_COMPONENT, MAX_TAG_LENGTH
 from gitflowrun.values import field_names, frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from typing_extensions import Self
 
 B = TypeVar("B", bound="FixedBytes")
 

@@ -131,7 +131,7 @@ class Refs(RefReader):
                 held = [watch.path for watch in watches if not watch.remove_if_stale()]
                 if time.monotonic() > deadline:
                     raise self._busy(held, locked) from locked
-                time.sleep(_jittered(pause))
+                time.sleep(jittered(pause))
                 pause = min(pause * 2, longest)
             else:
                 return
@@ -324,7 +324,8 @@ def _moved(update: RefUpdate, current: Oid | None) -> RefConflict:
     return RefConflict(f"{update.name} {now}, not at {update.old}; somebody else changed it")
 
 
-def _jittered(seconds: float) -> float:
+def jittered(seconds: float) -> float:
+    """A pause of about that length: two that wait for one another would meet again and again."""
     import random  # only who has to wait pays for it
 
     return seconds * (0.5 + random.random())

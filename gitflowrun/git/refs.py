@@ -79,7 +79,7 @@ class RefReader:
         sort: str | None = None,
         count: int | None = None,
     ) -> list[tuple[str, ...]]:
-        """The refs below `prefixes`, read by one `git for-each-ref`.
+        """The refs below `prefixes`, read by one `git for-each-ref`; where there are none, by no process.
 
         Args:
             prefixes: Whole refs, or prefixes that end in a slash.
@@ -90,6 +90,9 @@ class RefReader:
         Returns:
             A row per ref. Bytes that are not UTF-8 become lone surrogates.
         """
+        # Most runs have no tags, and a process of git costs more than all else that is asked of a run.
+        if not any(map(self._may_exist, prefixes)):
+            return []
         git = self._git
         options = [f"--sort={sort}"] if sort else []
         options += [f"--count={count}"] if count is not None else []
@@ -134,11 +137,18 @@ class RefReader:
         except OSError as error:
             raise RepositoryError(f"can't read {self._root / name}: {error.strerror}") from error
 
-    def _packed(self, name: str) -> bytes | None:
+    def _may_exist(self, prefix: str) -> bool:
+        # Loose ones first: git removes them when it has packed them.
+        return (self._root / prefix).exists() or os.fsencode(f" {prefix}") in self._packed_refs()
+
+    def _packed_refs(self) -> bytes:
         try:
-            table = (self._root / "packed-refs").read_bytes()
+            return (self._root / "packed-refs").read_bytes()
         except FileNotFoundError:
-            return None
+            return b""
+
+    def _packed(self, name: str) -> bytes | None:
+        table = self._packed_refs()
         position = table.find(os.fsencode(f" {name}\n"))
         return None if position < 0 else table[position - 2 * Oid.SIZE : position]
 

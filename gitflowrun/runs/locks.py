@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import random
 import time
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -83,7 +82,9 @@ class FileLock:
                     f"{self.path} has been locked for {patience:.0f} s by process {self._holder()}",
                     hint="wait for that process, or end it",
                 )
-            time.sleep(pause * (0.5 + random.random()))
+            from gitflowrun.git.ref_update import jittered
+
+            time.sleep(jittered(pause))
             pause = min(pause * 2, 0.02)
 
     def renew(self) -> None:

@@ -108,13 +108,13 @@ class _Catalog:
 
     def __init__(self, repo: Repository) -> None:
         self._repo = repo
-        self._runs: dict[_RunName, Oid] = {}
+        self._runs: dict[_RunName, str] = {}
         self._tags: dict[str, list[_RunName]] = {}
         for name, oid in repo.refs.rows(layout.RUNS):
             run = layout.parse_run_ref(name)
             tag = None if run else layout.parse_tag_ref(name)
             if run:
-                self._runs[run] = Oid.from_hex(oid)
+                self._runs[run] = oid
             elif tag:
                 self._tags.setdefault(tag[1], []).append((tag[0], tag[2]))
 
@@ -124,7 +124,7 @@ class _Catalog:
 
     def open(self, name: _RunName) -> StoredRun:
         """The run of that name."""
-        return StoredRun(self._repo, *name, self._runs[name])
+        return StoredRun(self._repo, *name, Oid.from_hex(self._runs[name]))
 
     def find(self, word: str, flow: str | None) -> list[_RunName]:
         """The runs that `word` may mean, of the first kind that finds any."""

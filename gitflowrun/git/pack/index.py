@@ -9,7 +9,6 @@ of four letters and where it begins; the last row says where the last chunk ends
 
 from __future__ import annotations
 
-import hashlib
 import struct
 from collections import Counter
 from itertools import accumulate, count
@@ -60,6 +59,8 @@ def index_bytes(entries: Sequence[IndexEntry], pack_trailer: bytes) -> bytes:
             pack_trailer,
         )
     )
+    import hashlib  # readers should not wait for OpenSSL to be loaded
+
     return body + hashlib.sha1(body, usedforsecurity=False).digest()
 
 
