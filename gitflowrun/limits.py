@@ -16,6 +16,8 @@ MAX_FILE_SIZE = 50 << 20
 """Bytes of the largest untracked file that a snapshot takes (`runs.snapshot.maxFileSize`)."""
 MAX_LOG_SIZE = 10 << 20
 """Bytes of a task's output that are kept (`runs.maxLogSize`)."""
+LONGEST_VERSION_NUMBER = 1_000
+"""Digits of a number in a tag that is a version; Python converts no more than 4,300."""
 
 # ---- Git: objects, packs, refs, remotes ----
 

@@ -12,7 +12,7 @@ git config comes as a mapping (`git.repository` reads it); nothing here runs any
 | runs.user | GITFLOWRUN_USER | login name | who runs; METAFLOW_USER is honoured too |
 | runs.namespace | GITFLOWRUN_NAMESPACE | all runs | tag of the runs the client sees; `user`: one's own |
 | runs.isolation | GITFLOWRUN_ISOLATION | fork | `fork`, `fresh` or `inline` |
-| runs.autoPush | | false | the pre-push hook pushes the runs of the pushed commits |
+| runs.autoPush | GITFLOWRUN_AUTOPUSH | false | the pre-push hook pushes the runs of the pushed commits |
 """
 
 from __future__ import annotations
@@ -34,6 +34,9 @@ OWN_NAMESPACE = "user"
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _USER_VARIABLES = ("METAFLOW_USER", "SUDO_USER", "USERNAME", "USER", "LOGNAME")
 _SIZE = re.compile(r"(\d+)([kmg]?)b?\Z", re.IGNORECASE)
+# git's own words for a boolean.
+_TRUE = {"true", "yes", "on", "1"}
+_FALSE = {"false", "no", "off", "0", ""}
 SECRET_PATTERNS = (
     ".env", ".env.*", "*.pem", "*.key", "*.p12", "*.pfx", "id_rsa*", "id_dsa*", "id_ecdsa*",
     "id_ed25519*", ".netrc", ".pypirc", "credentials.json", "*.kdbx",
@@ -77,6 +80,58 @@ def format_size(count: int) -> str:
     return f"{value:.1f} {units[0]}iB"
 
 
+@frozen
+class _Given:
+    """What is set, in git config and in the environment, which comes first."""
+
+    config: Mapping[str, str]
+    environ: Mapping[str, str]
+
+    def _found(self, name: str) -> tuple[str, str | None]:
+        """Where a setting's value stands, and the value."""
+        variable = "GITFLOWRUN_" + name.replace(".", "_").upper()
+        if variable in self.environ:
+            return variable, self.environ[variable]
+        return f"runs.{name}", self.config.get("runs." + name.lower())
+
+    def text(self, name: str) -> str | None:
+        """A setting as it is written; None where nobody has set it."""
+        return self._found(name)[1]
+
+    def choice(self, name: str, default: E) -> E:
+        """A setting that is a word out of several."""
+        key, value = self._found(name)
+        try:
+            return default if value is None else type(default)(value.strip().lower())
+        except ValueError as error:
+            names = ", ".join(str(member.value) for member in type(default))
+            raise _unusable(key, value, f"use one of: {names}") from error
+
+    def size(self, name: str, default: int, *, least: int = 0) -> int:
+        """A setting that is a number of bytes."""
+        key, value = self._found(name)
+        allowed = f"write bytes, at least {least}, or a number with k, m or g, such as 50m"
+        try:
+            count = default if value is None else parse_size(value)
+        except UsageError as error:
+            raise _unusable(key, value, allowed) from error
+        if count < least:
+            raise _unusable(key, value, allowed)
+        return count
+
+    def flag(self, name: str) -> bool:
+        """A setting that is a boolean of git's, false where nobody has set it."""
+        key, value = self._found(name)
+        word = (value or "").strip().lower()
+        if word in _TRUE or word in _FALSE:
+            return word in _TRUE
+        raise _unusable(key, value, "use true or false")
+
+
+def _unusable(key: str, value: str | None, hint: str) -> UsageError:
+    return UsageError(f"{key} is {value!r}, which is no value of this setting", hint=hint)
+
+
 def user_name(settings: Settings, environ: Mapping[str, str]) -> str:
     """Who runs: the setting, METAFLOW_USER, the login name; never fails, `root` is a name too."""
     names = [settings.user, *(environ.get(variable) for variable in _USER_VARIABLES)]
@@ -115,38 +170,21 @@ class Settings:
             environ: The environment.
 
         Raises:
-            UsageError: a value is not of its setting's kind; the message names the setting.
+            UsageError: a value is not of its setting's kind; the message names where it stands, the hint what is
+                allowed.
         """
-
-        def text(name: str) -> str | None:
-            env = environ.get("GITFLOWRUN_" + name.replace(".", "_").upper())
-            return env if env is not None else config.get("runs." + name.lower())
-
-        def choice(name: str, default: E) -> E:
-            value = text(name)
-            try:
-                return default if value is None else type(default)(value.lower())
-            except ValueError as error:
-                names = ", ".join(str(member.value) for member in type(default))
-                raise UsageError(
-                    f"runs.{name} is {value!r}", hint=f"use one of: {names}"
-                ) from error
-
-        def size(name: str, default: int) -> int:
-            value = text(name)
-            return default if value is None else parse_size(value)
-
-        exclude = tuple(part for part in (text("snapshot.exclude") or "").split(":") if part)
+        given = _Given(config, environ)
+        exclude = tuple(part for part in (given.text("snapshot.exclude") or "").split(":") if part)
         return cls(
-            durability=choice("durability", Durability.SAFE),
-            snapshot_max_file_size=size("snapshot.maxFileSize", MAX_FILE_SIZE),
+            durability=given.choice("durability", Durability.SAFE),
+            snapshot_max_file_size=given.size("snapshot.maxFileSize", MAX_FILE_SIZE),
             snapshot_exclude=SECRET_PATTERNS + exclude,
-            max_log_size=size("maxLogSize", MAX_LOG_SIZE),
-            env=tuple((text("env") or "").split()),
-            user=text("user"),
-            namespace=text("namespace"),
-            isolation=choice("isolation", Isolation.FORK),
-            auto_push=(text("autoPush") or "false").lower() in {"true", "yes", "on", "1"},
+            max_log_size=given.size("maxLogSize", MAX_LOG_SIZE, least=1),
+            env=tuple((given.text("env") or "").split()),
+            user=given.text("user"),
+            namespace=given.text("namespace"),
+            isolation=given.choice("isolation", Isolation.FORK),
+            auto_push=given.flag("autoPush"),
         )
 
     def namespace_of(self, user: str) -> str | None:

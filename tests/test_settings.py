@@ -31,14 +31,36 @@ def test_patterns_are_added_to_the_secret_ones() -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "value"),
-    [("runs.durability", "maybe"), ("runs.isolation", "x"), ("runs.maxlogsize", "many")],
+    ("key", "value", "allowed"),
+    [
+        ("runs.durability", "maybe", "safe, fast"),
+        ("runs.isolation", "", "fork, fresh, inline"),
+        ("runs.maxLogSize", "many", "k, m or g"),
+        ("runs.maxLogSize", "0", "at least 1"),
+        ("runs.snapshot.maxFileSize", "-1", "k, m or g"),
+        ("runs.snapshot.maxFileSize", "", "k, m or g"),
+        ("runs.autoPush", "ture", "true or false"),
+    ],
 )
-def test_a_wrong_value_names_its_setting(key: str, value: str) -> None:
-    """The message says which value is wrong, the hint what it may be."""
-    with pytest.raises(UsageError, match=value) as caught:
-        Settings.parse({key: value}, {})
-    assert caught.value.hint
+def test_a_wrong_value_names_its_setting(key: str, value: str, allowed: str) -> None:
+    """The message says which setting is wrong, in git's spelling or as a variable; the hint what it may be."""
+    variable = "GITFLOWRUN_" + key.removeprefix("runs.").replace(".", "_").upper()
+    for name, config, environ in (
+        (key, {key.lower(): value}, {}),
+        (variable, {key.lower(): "1"}, {variable: value}),
+    ):
+        with pytest.raises(UsageError) as caught:
+            Settings.parse(config, environ)
+        assert str(caught.value).startswith(f"{name} is {value!r}")
+        assert allowed in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("word", "meaning"), [("YES", True), ("on", True), ("0", False), ("", False)]
+)
+def test_booleans_are_those_of_git(word: str, *, meaning: bool) -> None:
+    """A boolean has all the words that it has in git config."""
+    assert Settings.parse({"runs.autopush": word}, {}).auto_push is meaning
 
 
 @pytest.mark.parametrize(
