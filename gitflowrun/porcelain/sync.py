@@ -185,7 +185,7 @@ def tags_of(refs: Iterable[tuple[str, Oid]]) -> dict[TagKey, RunId]:
     """The tags among refs below refs/runs, and the runs' ids. Refs that we would not write are passed over."""
     found: dict[TagKey, RunId] = {}
     for name, oid in refs:
-        parsed = layout.parse_tag_ref(name) if name.startswith(layout.TAGS) else None
+        parsed = layout.parse_tag_ref(name)
         with contextlib.suppress(GitflowrunError):
             if parsed and layout.tag_ref(*parsed) == name:
                 found[TagKey(parsed[0], parsed[1], oid)] = parsed[2]

@@ -4,9 +4,9 @@ Refs:
 
     refs/runs/<Flow>/<id>                     the run; its tip is the newest state
     refs/runs/@tags/<Flow>/<tag>/<id>         a tag of a run -> its first commit
-    refs/tags/runs/<Flow>/<tag>/<id>          the same as a git tag, for people
+    refs/tags/runs/<Flow>/<tag>/<number>-<uid7>   the same as a git tag, for people
     refs/runs/@archive/<Flow>                 old runs folded together
-    refs/runs-remotes/<remote>/...            tracking copies of a remote's refs/runs/...
+    refs/runs-remotes/<digest of URL>/...     tracking copies of a remote's refs/runs/...
     refs/runs-trash/<time>/<Flow>/<id>        deleted runs
     refs/notes/runs                           git notes: which run's snapshot a commit is
 
@@ -26,9 +26,14 @@ The tree of a run's commit:
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from gitflowrun.errors import InvalidPathspec, TaggingError
+from gitflowrun.limits import UID_DIGITS
 from gitflowrun.names import Digest, RefName, RunId, decode_tag, encode_tag
+
+if TYPE_CHECKING:
+    from gitflowrun.git.objects import Oid
 
 RUNS = "refs/runs/"
 TAGS = "refs/runs/@tags/"
@@ -91,13 +96,24 @@ def run_number(ref: str) -> int:
     return int(digits) if digits.isdecimal() else 0
 
 
-def tag_ref(flow: str, tag: str, run: RunId, prefix: str = TAGS) -> RefName:
-    """The ref that says run `run` has tag `tag`, or below `TAG_MIRROR` the git tag that mirrors it.
+def tag_ref(flow: str, tag: str, run: RunId) -> RefName:
+    """The ref that says run `run` has tag `tag`.
 
     Raises:
         TaggingError: see `tag_component`.
     """
-    return RefName(f"{prefix}{flow}/{tag_component(tag)}/{run}")
+    return RefName(f"{TAGS}{flow}/{tag_component(tag)}/{run}")
+
+
+def tag_mirror(flow: str, tag: str, run: RunId, uid: Oid) -> RefName:
+    """The git tag that mirrors a tag of a run: the same name in every clone, whatever the run's id there.
+
+    git's own `fetch --tags` and `push --tags` carry these between clones, where one name must mean one object.
+
+    Raises:
+        TaggingError: see `tag_component`.
+    """
+    return RefName(f"{TAG_MIRROR}{flow}/{tag_component(tag)}/{run.number}-{str(uid)[:UID_DIGITS]}")
 
 
 def tag_component(tag: str) -> str:
@@ -116,11 +132,10 @@ def tag_component(tag: str) -> str:
 
 
 def parse_tag_ref(ref: str) -> tuple[str, str, RunId] | None:
-    """Flow, tag and run id of a tag's ref or of its mirror; None for any other ref."""
-    prefix = next((prefix for prefix in (TAGS, TAG_MIRROR) if ref.startswith(prefix)), None)
-    if prefix is None:
+    """Flow, tag and run id of a tag's ref; None for any other ref."""
+    if not ref.startswith(TAGS):
         return None
-    flow, _, rest = ref.removeprefix(prefix).partition("/")
+    flow, _, rest = ref.removeprefix(TAGS).partition("/")
     encoded, _, run = rest.rpartition("/")
     try:
         return (flow, decode_tag(encoded), RunId(run)) if encoded else None

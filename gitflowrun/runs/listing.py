@@ -123,7 +123,7 @@ def tags_by_run(names: Iterable[str]) -> dict[tuple[str, RunId], tuple[str, ...]
     """The tags, sorted, that refs say of runs, by the runs' flow and id. Other refs may be among `names`."""
     tags: dict[tuple[str, RunId], list[str]] = {}
     for name in names:
-        if name.startswith(layout.TAGS) and (parsed := layout.parse_tag_ref(name)):
+        if parsed := layout.parse_tag_ref(name):
             flow, tag, run = parsed
             tags.setdefault((flow, run), []).append(tag)
     return {run: tuple(sorted(found)) for run, found in tags.items()}

@@ -61,8 +61,8 @@ def tag_updates(
     wanted = [(tag, run.uid) for tag in add] + [(tag, None) for tag in remove]
     updates = []
     for tag, new in wanted:
-        for prefix in (layout.TAGS, layout.TAG_MIRROR):
-            name = layout.tag_ref(run.flow, tag, run.id, prefix)
+        mirror = layout.tag_mirror(run.flow, tag, run.id, run.uid)
+        for name in (layout.tag_ref(run.flow, tag, run.id), mirror):
             old = refs.get(name)
             if old != new:
                 updates.append(RefUpdate(name, new, old))
@@ -117,9 +117,14 @@ class Tags:
         with Locks(self._repo.state_dir).tags():
             truth, shown = self._below(layout.TAGS), self._below(layout.TAG_MIRROR)
             ours = set(truth.values())
-            wanted = {name: None for name, oid in shown.items() if oid in ours} | truth
+            wanted: dict[str, Oid | None] = {
+                name: None for name, oid in shown.items() if oid in ours
+            }
+            for name, uid in truth.items():
+                if parsed := layout.parse_tag_ref(name):
+                    wanted[layout.tag_mirror(*parsed, uid)] = uid
             updates = [
-                RefUpdate(f"{layout.TAG_MIRROR}{name}", new, shown.get(name))
+                RefUpdate(name, new, shown.get(name))
                 for name, new in wanted.items()
                 if new != shown.get(name)
             ]
@@ -128,4 +133,4 @@ class Tags:
 
     def _below(self, prefix: str) -> dict[str, Oid]:
         rows = self._repo.refs.rows(prefix)
-        return {row[0].removeprefix(prefix): Oid.from_hex(row[1]) for row in rows}
+        return {name: Oid.from_hex(oid) for name, oid in rows}

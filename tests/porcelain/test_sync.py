@@ -40,7 +40,7 @@ def test_a_run_travels(server: GitRepo, ada: GitRepo, bob: GitRepo) -> None:
         name.replace("refs/runs/", "refs/runs-remotes/origin/"): oid
         for name, oid in refs(ada).items()
     }
-    assert bob.git("tag", "-l", "runs/*") == "runs/MyFlow/best/1"
+    assert bob.git("tag", "-l", "runs/*") == f"runs/MyFlow/best/1-{run.uid.short}"
     for repo in (server, ada, bob):
         repo.fsck()
 
@@ -252,7 +252,7 @@ def test_no_config_loses_runs(
         bob.git("fetch", "-q")
     make_run(bob)
     get(bob)
-    assert "runs/MyFlow/b/1" in bob.git("tag", "-l", "runs/*").split()
+    assert f"runs/MyFlow/b/1-{theirs.uid.short}" in bob.git("tag", "-l", "runs/*").split()
     expected = {"MyFlow/1", f"MyFlow/1-{theirs.uid.short}", "MyFlow/2"}
     assert set(ids(bob).values()) >= set(ids(server).values())
     assert {name for name in ids(bob) if "-" not in name} == {"MyFlow/1", "MyFlow/2"}
@@ -348,7 +348,8 @@ def test_tags_carry_the_id_of_their_side(server: GitRepo, ada: GitRepo, bob: Git
     send(ada)
     get(bob)
     assert tags(bob) == {"MyFlow/1": ("liked", "mine")}
-    assert bob.git("tag", "-l", "runs/*").split() == ["runs/MyFlow/liked/1", "runs/MyFlow/mine/1"]
+    shown = bob.git("tag", "-l", "runs/*").split()
+    assert shown == [f"runs/MyFlow/liked/{name}", f"runs/MyFlow/mine/{name}"]
 
 
 def test_tags_of_runs_that_were_not_sent_stay(server: GitRepo, ada: GitRepo) -> None:

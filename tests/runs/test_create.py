@@ -26,8 +26,9 @@ def test_start_tags_are_refs_and_stay_in_info(repo: GitRepo) -> None:
     """Tags given at the start are tags like others; INFO keeps what was given."""
     with start_run(repo, tags=["best", "user:ada", "best"]) as writer:
         assert writer.info.tags == ("best", "user:ada", "best")
-    assert repo.git("tag", "-l") == "runs/MyFlow/best/1"
-    assert repo.git("rev-parse", "runs/MyFlow/best/1") == str(writer.identity.uid)
+    name = f"runs/MyFlow/best/1-{writer.identity.uid.short}"
+    assert repo.git("tag", "-l") == name
+    assert repo.git("rev-parse", name) == str(writer.identity.uid)
 
 
 @pytest.mark.parametrize("tag", ["", "x" * 501, "\N{PILE OF POO}" * 500])

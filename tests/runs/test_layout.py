@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gitflowrun.errors import TaggingError
+from gitflowrun.git.objects import NULL_OID
 from gitflowrun.names import Digest, RunId
 from gitflowrun.runs import layout
 
@@ -36,13 +37,14 @@ def test_foreign_refs_are_no_runs(ref: str) -> None:
 def test_any_tag_becomes_a_ref_and_comes_back(tag: str) -> None:
     """Whatever the characters of a tag, its ref and its mirror say it, or it is refused as too long."""
     try:
-        refs = [layout.tag_ref("F", tag, RUN), layout.tag_ref("F", tag, RUN, layout.TAG_MIRROR)]
+        ref, mirror = layout.tag_ref("F", tag, RUN), layout.tag_mirror("F", tag, RUN, NULL_OID)
     except TaggingError:
         assert len(tag.encode()) >= 1000
         return
-    for ref in refs:
-        assert layout.parse_tag_ref(ref) == ("F", tag, RUN)
-        assert layout.parse_run_ref(ref) is None
+    assert layout.parse_tag_ref(ref) == ("F", tag, RUN)
+    assert mirror == f"refs/tags/runs/F/{layout.tag_component(tag)}/{RUN.number}-0000000"
+    assert layout.parse_tag_ref(mirror) is None
+    assert layout.parse_run_ref(ref) is layout.parse_run_ref(mirror) is None
 
 
 @pytest.mark.parametrize(

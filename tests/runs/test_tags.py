@@ -43,8 +43,10 @@ def test_tags_are_added_and_removed(tags: Tags, run: StoredRun) -> None:
 def test_tags_are_git_tags(repo: GitRepo, tags: Tags, run: StoredRun) -> None:
     """A tag shows in `git tag`, at the first commit, and goes when it is removed."""
     tags.change(run, add=["best", "x y"])
-    assert repo.git("tag", "-l", "runs/*") == "runs/MyFlow/best/1\nruns/MyFlow/x%20y/1"
-    assert repo.git("rev-parse", "runs/MyFlow/best/1^{commit}") == str(run.identity.uid)
+    uid = run.identity.uid
+    names = [f"runs/MyFlow/best/1-{uid.short}", f"runs/MyFlow/x%20y/1-{uid.short}"]
+    assert repo.git("tag", "-l", "runs/*").split() == names
+    assert repo.git("rev-parse", f"{names[0]}^{{commit}}") == str(uid)
     tags.change(run, remove=["best", "x y"])
     assert repo.git("tag", "-l") == ""
     assert repo.git("for-each-ref", "refs/runs/@tags") == ""
@@ -125,12 +127,13 @@ def test_all_tags_come_at_once(repo: GitRepo, tags: Tags, run: StoredRun) -> Non
 def test_a_lost_mirror_is_rebuilt(repo: GitRepo, tags: Tags, run: StoredRun) -> None:
     """`git tag -d` and `fetch --prune-tags` lose no tag: the mirror comes back from the truth."""
     tags.change(run, add=["best", "good"])
-    repo.git("tag", "-d", "runs/MyFlow/best/1")
-    repo.git("update-ref", "refs/tags/runs/MyFlow/good/1", "HEAD")
+    name = f"1-{run.identity.uid.short}"
+    repo.git("tag", "-d", f"runs/MyFlow/best/{name}")
+    repo.git("update-ref", f"refs/tags/runs/MyFlow/good/{name}", "HEAD")
     assert tags.of(run) == ("best", "good")
     assert tags.mirror() == 2
     for tag in ("best", "good"):
-        assert repo.git("rev-parse", f"runs/MyFlow/{tag}/1") == str(run.identity.uid)
+        assert repo.git("rev-parse", f"runs/MyFlow/{tag}/{name}") == str(run.identity.uid)
     assert tags.mirror() == 0
 
 
@@ -144,7 +147,7 @@ def test_a_stale_mirror_goes_and_a_users_tag_stays(
     repo.git("tag", "runs/notes", "HEAD")
     assert tags.mirror() == 1
     assert repo.git("tag", "-l").split() == [
-        "runs/MyFlow/kept/1",
+        f"runs/MyFlow/kept/1-{run.identity.uid.short}",
         "runs/MyFlow/mine/1",
         "runs/notes",
     ]
@@ -153,7 +156,8 @@ def test_a_stale_mirror_goes_and_a_users_tag_stays(
 def test_removing_works_without_the_mirror(repo: GitRepo, tags: Tags, run: StoredRun) -> None:
     """A tag whose mirror is gone can be removed and added again."""
     tags.change(run, add=["best"])
-    repo.git("tag", "-d", "runs/MyFlow/best/1")
+    name = f"runs/MyFlow/best/1-{run.identity.uid.short}"
+    repo.git("tag", "-d", name)
     assert tags.change(run, remove=["best"]) == ()
     assert tags.change(run, add=["best"]) == ("best",)
-    assert repo.git("tag", "-l") == "runs/MyFlow/best/1"
+    assert repo.git("tag", "-l") == name

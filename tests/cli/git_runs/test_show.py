@@ -156,7 +156,7 @@ def test_tags_are_added_removed_and_listed(repo: GitRepo, runs: Runs) -> None:
     make_run(repo)
     make_run(repo)
     assert runs("tag", "1", "b", "a c").out == "a c\nb\n"
-    assert "runs/MyFlow/b/1" in repo.git("tag", "-l")
+    assert "runs/MyFlow/b/1-" in repo.git("tag", "-l")
     assert runs("tag", "2", "b").out == "b\n"
     assert runs("tag").out == "TAG  RUNS\na c  MyFlow/1\nb    MyFlow/2 MyFlow/1\n"
     assert json.loads(runs("tag", "--json").out) == {

@@ -88,7 +88,7 @@ def test_the_commits_of_a_run_of_three_steps(repo: GitRepo) -> None:
     assert subjects[4].startswith("Hello/1: done, 3 tasks in ")
     first, child = repo.git("rev-list", "--reverse", "runs/Hello/1").split()[:2]
     assert repo.git("ls-tree", "-r", "--name-only", first) == "INFO"
-    assert repo.git("rev-parse", "runs/Hello/best/1") == first
+    assert repo.git("rev-parse", f"runs/Hello/best/1-{first[:7]}") == first
     names = repo.git("ls-tree", "-r", "--name-only", child).splitlines()
     assert "code/f.py" in names
     assert "steps/_parameters/0/TASK" in names
@@ -158,7 +158,8 @@ def test_killed_at_each_step(repo: GitRepo, call: str, when: str) -> None:
     if exists:
         run = store_of(repo).get("MyFlow", "1")
         assert run.status.value == "dead"
-        assert repo.git("rev-parse", "runs/MyFlow/mine/1") == str(run.identity.uid)
+        uid = run.identity.uid
+        assert repo.git("rev-parse", f"runs/MyFlow/mine/1-{uid.short}") == str(uid)
         assert repo.git("ls-tree", "--name-only", "runs/MyFlow/1").split() == ["INFO", "code"]
     fresh = make_run(repo)
     assert int(fresh.id) in ({2} if exists else {1, 2})
