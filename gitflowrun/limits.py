@@ -147,6 +147,24 @@ AVERAGE_CHUNK = 1 << 20
 MAX_CHUNK = 4 << 20
 CREDIBLE_CHUNK = 64 << 20
 """The largest chunk that a manifest may list: memory is set aside by what it says."""
+PREVIEW_SIZE = 4 << 10
+"""Bytes of a preview in a manifest."""
+PREVIEW_TEXT = 2_400
+"""Characters, and bytes, of a preview's text."""
+PREVIEW_FACTS = 1_400
+"""Bytes of a preview's facts."""
+PREVIEW_ITEMS = 100
+"""Items of a container, and of a small array, that a preview shows."""
+PREVIEW_STRING = 400
+"""Characters of a text, and bytes of a string of bytes, that a preview shows."""
+PREVIEW_HEAD = 8
+"""Rows and columns of a table, and items of a long array, that a preview shows."""
+PREVIEW_DEPTH = 12
+"""How deep a preview looks into a value."""
+REPR_UP_TO = 1 << 20
+"""Bytes of a stored value whose classes are asked for a text: some take seconds for a large one."""
+STATISTICS_UP_TO = 32 << 20
+"""Bytes of an array whose least, greatest and mean value a preview has: 10 ms."""
 TINY_PART = 64 << 10
 """Parts below this share a chunk with their neighbours."""
 MAX_JOINED = 32 << 20

@@ -20,7 +20,7 @@ from gitflowrun.names import Digest, RunId, TaskName, check_flow_name
 from gitflowrun.values import field_names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
 T = TypeVar("T")
 
@@ -142,10 +142,13 @@ class MapSchema(Kind[T]):
         keys: Keys that are not the field's name.
         version: The newest version of this map that is read and the one that is written, if it is a record of
             its own.
+        sparse: Fields that are left out where they are empty, and get their default where they are not there.
         check: Raises when fields that are right alone don't fit together.
     """
 
-    __slots__ = ("_check", "_cls", "_fields", "_keeps_extra", "_known", "_version", "_what")
+    __slots__ = (
+        "_check", "_cls", "_fields", "_keeps_extra", "_known", "_sparse", "_version", "_what",
+    )  # fmt: skip
     dump: Callable[[T], dict[str, Any]]
 
     def __init__(
@@ -156,13 +159,16 @@ class MapSchema(Kind[T]):
         *,
         keys: Mapping[str, str] | None = None,
         version: int | None = None,
+        sparse: Collection[str] = (),
         check: Callable[[T], None] | None = None,
     ) -> None:
         super().__init__(self._read, self._write)
         self._cls, self._what, self._version, self._check = cls, what, version, check
         names = keys or {}
-        self._fields = tuple((name, names.get(name, name), kind) for name, kind in fields.items())
-        self._known = frozenset({"schema", *(key for _, key, _ in self._fields)})
+        rows = [(name, names.get(name, name), kind) for name, kind in fields.items()]
+        self._fields = tuple(row for row in rows if row[0] not in sparse)
+        self._sparse = tuple(row for row in rows if row[0] in sparse)
+        self._known = frozenset({"schema", *(key for _, key, _ in rows)})
         self._keeps_extra = "extra" in field_names(cls)
 
     def _write(self, value: Any) -> dict[str, Any]:
@@ -172,6 +178,9 @@ class MapSchema(Kind[T]):
         for name, key, kind in self._fields:
             item = getattr(value, name)
             made[key] = kind.dump(item) if kind.dump else item
+        for name, key, kind in self._sparse:
+            if item := getattr(value, name):
+                made[key] = kind.dump(item) if kind.dump else item
         return made
 
     def _read(self, data: Any) -> T:
@@ -180,6 +189,9 @@ class MapSchema(Kind[T]):
             _check_version(data, self._what, self._version)
         try:
             fields = {name: kind.load(data[key]) for name, key, kind in self._fields}
+            for name, key, kind in self._sparse:
+                if key in data:
+                    fields[name] = kind.load(data[key])
             if self._keeps_extra:
                 fields["extra"] = {
                     key: item for key, item in data.items() if key not in self._known

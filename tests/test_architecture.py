@@ -51,7 +51,8 @@ SAME_THING = {
     "diff", "errors", "hooks", "logs", "main", "maintenance", "repository", "resume", "run", "sync",
     "tag", "task", "trust",
 }  # fmt: skip
-MOST_FILES = 170
+# Two of them for previews: what makes one runs in tasks alone, what reads one everywhere.
+MOST_FILES = 172
 MOST_FILES_IN_A_FOLDER = 20
 MOST_LINES = 700
 
@@ -154,7 +155,7 @@ def test_the_test_sees_circles() -> None:
 
 
 def test_folders_can_be_overlooked() -> None:
-    """No folder holds more than 20 files, the package not more than 170."""
+    """No folder holds more than 20 files, the package not more than 172."""
     assert len(MODULES) <= MOST_FILES
     folders = Counter(path.parent for path in MODULES.values() if path.name != "__init__.py")
     assert {_name(folder): n for folder, n in folders.items() if n > MOST_FILES_IN_A_FOLDER} == {}

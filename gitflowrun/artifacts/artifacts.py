@@ -111,6 +111,7 @@ class ArtifactWriter:
                 type=value.type,
                 chunks=chunks[digests[name]],
                 producer=producer,
+                preview=value.preview,
             )
             for name, value in values.items()
         }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from gitflowrun.errors import CorruptRecord
 from gitflowrun.git.objects import Oid
 from gitflowrun.names import Digest, PayloadIdentity, TaskName
-from gitflowrun.schema import COUNT, DIGEST, TASK_NAME, TEXT, Kind, MapSchema
+from gitflowrun.schema import BINARY, COUNT, DIGEST, TASK_NAME, TEXT, Kind, MapSchema
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ class ArtifactRef:
         type: The value's type as people read it, such as `builtins.dict`.
         chunks: The payload's pieces in order; one for a payload of up to 1 MiB.
         producer: The task that wrote it. An inherited artifact names an earlier task of the run.
+        preview: What is shown of the value, see `artifacts.preview`. Where it is inherited, its producer's record
+            has that.
     """
 
     digest: Digest
@@ -43,6 +45,7 @@ class ArtifactRef:
     type: str
     chunks: tuple[Chunk, ...]
     producer: TaskName
+    preview: bytes = b""
 
     @property
     def identity(self) -> PayloadIdentity:
@@ -82,7 +85,9 @@ ARTIFACT_REF = MapSchema(
         "type": TEXT,
         "producer": TASK_NAME,
         "chunks": Kind(read_chunk_rows, chunk_rows),
+        "preview": BINARY,
     },
     keys={"digest": "blake3", "producer": "task"},
+    sparse=("preview",),
     check=_check_sizes,
 )

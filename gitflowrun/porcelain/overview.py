@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from gitflowrun.artifacts.preview import safe_repr
 from gitflowrun.errors import GitflowrunError
 from gitflowrun.limits import MAX_PREVIEW
 from gitflowrun.names import PARAMETERS_STEP, TaskName
@@ -36,7 +37,9 @@ class ArtifactRow:
         codec: How the payload is written.
         blake3: The payload's digest.
         task: The task that made it, as `step/task`.
-        preview: A small value as text; None for others and for pickles, which nothing here loads.
+        preview: The value as text, as its task or, of a small one, Python shows it; cut where it is long. None
+            where nothing is known of it: no pickle is loaded here, and no module for a class.
+        facts: What its task noted of it besides: shape, columns, statistics.
     """
 
     name: str
@@ -46,6 +49,7 @@ class ArtifactRow:
     blake3: Digest
     task: str
     preview: str | None
+    facts: Mapping[str, str]
 
 
 @frozen
@@ -264,9 +268,12 @@ def is_result(name: str, ref: ArtifactRef) -> bool:
 
 def make_row(run: StoredRun, name: str, ref: ArtifactRef) -> ArtifactRow:
     """An artifact for a list."""
+    noted = run.preview(name, ref)
+    text = _text(run, ref) if noted is None else noted.text
     return ArtifactRow(
-        name, ref.type, ref.size, ref.codec, ref.digest, str(ref.producer), _preview(run, ref)
-    )
+        name, ref.type, ref.size, ref.codec, ref.digest, str(ref.producer), text,
+        noted.facts if noted else {},
+    )  # fmt: skip
 
 
 def result_rows(run: StoredRun, artifacts: Mapping[str, ArtifactRef]) -> tuple[ArtifactRow, ...]:
@@ -276,8 +283,8 @@ def result_rows(run: StoredRun, artifacts: Mapping[str, ArtifactRef]) -> tuple[A
     )
 
 
-def _preview(run: StoredRun, ref: ArtifactRef) -> str | None:
-    """A small value as text. Only codecs that run no code are asked."""
+def _text(run: StoredRun, ref: ArtifactRef) -> str | None:
+    """A small value of which its task noted nothing as text. Only codecs that run no code are asked."""
     from gitflowrun.artifacts.artifacts import ArtifactReader
     from gitflowrun.artifacts.codecs import is_safe
 
@@ -287,5 +294,4 @@ def _preview(run: StoredRun, ref: ArtifactRef) -> str | None:
         value = ArtifactReader(run.objects).load(ref, trusted=False)
     except GitflowrunError:  # damaged, or of a codec that is not here: the list shows the rest
         return None
-    text = repr(value)
-    return text if len(text) <= MAX_PREVIEW else text[: MAX_PREVIEW - 1] + "…"
+    return safe_repr(value)

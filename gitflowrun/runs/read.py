@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun import msgpack
+from gitflowrun.artifacts.preview import read_preview
 from gitflowrun.errors import CorruptRecord, MissingObject, NotFound
 from gitflowrun.names import TaskName, did_you_mean
 from gitflowrun.runs import layout
@@ -24,6 +25,8 @@ from gitflowrun.runs.records import INFO, TASK, RunIdentity, RunInfo, TaskRecord
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from gitflowrun.artifacts.preview import Preview
+    from gitflowrun.artifacts.reference import ArtifactRef
     from gitflowrun.git.objects import Commit, Oid
     from gitflowrun.git.odb import ObjectStore
     from gitflowrun.git.repository import Repository
@@ -50,6 +53,7 @@ class StoredRun:
         self.commit = commit
         self._repo = repo
         self._step_tasks: dict[str, dict[str, Oid]] = {}
+        self._made: dict[TaskName, Mapping[str, ArtifactRef]] = {}
 
     def __repr__(self) -> str:
         return f"StoredRun({self.pathspec!r} at {self.commit.short})"
@@ -129,6 +133,27 @@ class StoredRun:
         """The records of a step's tasks, one at a time. Raises NotFound: no such step."""
         for task, tree in self._step(step).items():
             yield StoredTask(self, TaskName(step, task), tree).record
+
+    def preview(self, name: str, ref: ArtifactRef) -> Preview | None:
+        """What the task that made an artifact noted down of it; None where that is nothing.
+
+        Args:
+            name: The artifact.
+            ref: The artifact, as a task of this run lists it.
+        """
+        raw = ref.preview
+        if not raw:
+            if ref.producer not in self._made:
+                self._made[ref.producer] = self._artifacts_of(ref.producer)
+            made = self._made[ref.producer].get(name)
+            raw = made.preview if made is not None and made.identity == ref.identity else b""
+        return read_preview(raw)
+
+    def _artifacts_of(self, task: TaskName) -> Mapping[str, ArtifactRef]:
+        try:
+            return self.task(task).record.artifacts
+        except (NotFound, CorruptRecord):  # whoever asks shows the value without
+            return {}
 
     @cached_property
     def _commit(self) -> Commit:

@@ -42,6 +42,7 @@ class Encoded:
             store them before the value changes.
         is_volatile: Whether parts view a file that others may change meanwhile, whatever the codec.
         digest: BLAKE3 of the payload where it has been computed, so that nobody does it again.
+        preview: What manifests say of the value, see `artifacts.preview`.
     """
 
     codec: str
@@ -49,6 +50,7 @@ class Encoded:
     parts: tuple[memoryview, ...]
     is_volatile: bool = False
     digest: Digest | None = None
+    preview: bytes = b""
 
     @property
     def size(self) -> int:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gitflowrun.artifacts.codecs import is_file
+from gitflowrun.artifacts.preview import safe_repr
 from gitflowrun.cli.flow.context import FlowContext, described
 from gitflowrun.cli.output.terminal import is_terminal
 from gitflowrun.cli.output.text import counted, terminal_safe
@@ -108,10 +109,11 @@ def _print(artifact: DataArtifact, limit: int) -> None:
     click.echo(line)
 
 
-def _text(artifact: DataArtifact, limit: int) -> Any:
+def _text(artifact: DataArtifact, limit: int) -> str:
     if artifact.size > limit or limit == 0:
         return "< artifact too large >"
     try:
-        return artifact.data
+        value = artifact.data
+        return value if isinstance(value, str) else safe_repr(value)
     except UntrustedArtifact:
         return "< not loaded: its run is not trusted, see `git runs trust` >"

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from gitflowrun.artifacts.artifacts import ArtifactReader
+from gitflowrun.artifacts.codecs import is_file
+from gitflowrun.artifacts.preview import safe_repr
 from gitflowrun.cli.output.terminal import Screen, is_terminal, open_screen
 from gitflowrun.cli.output.text import terminal_safe
 from gitflowrun.client import DataArtifact
-from gitflowrun.errors import UsageError
+from gitflowrun.errors import NotFound, UntrustedArtifact, UsageError
 from gitflowrun.git.repository import Repository
-from gitflowrun.porcelain.query import artifact_at
+from gitflowrun.limits import COPY_PIECE
+from gitflowrun.porcelain.query import artifact_at, artifact_ref
 from gitflowrun.runs.runs import RunStore
+
+if TYPE_CHECKING:
+    from gitflowrun.artifacts.preview import Preview
+    from gitflowrun.errors import GitflowrunError
 
 _CONTAINERS = (dict, list, tuple, set, frozenset)
 
@@ -25,30 +34,60 @@ _CONTAINERS = (dict, list, tuple, set, frozenset)
 def cat_command(raw: bool, address: str) -> None:
     """Print an artifact: RUN/STEP/TASK/ARTIFACT, or RUN/ARTIFACT for what the run ended up with.
 
-    Text and bytes are printed as they are. A pickle of somebody else's run is not loaded before
-    `git runs trust` allows it; its bytes can be had with --raw.
+    Text and bytes are printed as they are. Of a value that needs the code of its flow, which nothing
+    here imports, is printed what its task noted down; so it is for a pickle of somebody else's run
+    until `git runs trust` allows it.
     """
     repo = Repository.discover()
     task, name = artifact_at(RunStore(repo).resolve(address))
     artifact = DataArtifact(f"{task.pathspec}/{name}", _namespace_check=False)
     if raw:
-        _refuse_terminal(address)
+        _refuse_terminal(address, "--raw ")
         with artifact.open() as stream:
-            shutil.copyfileobj(stream, sys.stdout.buffer, 1 << 20)
+            shutil.copyfileobj(stream, sys.stdout.buffer, COPY_PIECE)
         return
-    value = artifact.data
-    if isinstance(value, (bytes, bytearray, memoryview)):
+    ref = artifact_ref(task, name)
+    noted = task.run.preview(name, ref)
+    try:
+        if noted is not None and noted.whole:  # no reason to run anybody's code
+            value = ArtifactReader(task.run.objects).load(ref, trusted=False)
+        else:
+            value = artifact.data
+    except (NotFound, UntrustedArtifact) as error:
+        if noted is None:
+            raise
+        with open_screen(repo, page=True) as screen:
+            _print_noted(noted, error, screen)
+        return
+    if is_file(value):
+        _refuse_terminal(address)
+        with value.open() as stream:
+            shutil.copyfileobj(stream, sys.stdout.buffer, COPY_PIECE)
+    elif isinstance(value, (bytes, bytearray, memoryview)):
         _refuse_terminal(address)
         sys.stdout.buffer.write(value)
-        return
-    with open_screen(repo, page=True) as screen:
-        _print(value, screen)
+    else:
+        with open_screen(repo, page=True) as screen:
+            _print(value, screen)
 
 
-def _refuse_terminal(address: str) -> None:
+def _refuse_terminal(address: str, options: str = "") -> None:
     if is_terminal(sys.stdout):
         raise UsageError(
-            "these are bytes, and a terminal would obey them", hint=f"git runs cat {address} > FILE"
+            "these are bytes, and a terminal would obey them",
+            hint=f"git runs cat {options}{shlex.quote(address)} > FILE",
+        )
+
+
+def _print_noted(noted: Preview, error: GitflowrunError, screen: Screen) -> None:
+    """What a task noted down of a value, and unless that is all of it, why there is no more."""
+    lines = [] if noted.whole else [f"{name}: {text}" for name, text in noted.facts.items()]
+    for line in "\n".join([*lines, noted.text]).split("\n"):
+        screen.line(terminal_safe(line) if screen.person else line)
+    if not noted.whole:
+        hint = f"; {error.hint}" if error.hint else ""
+        click.echo(
+            f"note: this is what its task noted: {terminal_safe(error.message + hint)}", err=True
         )
 
 
@@ -66,5 +105,8 @@ def _text(value: Any, columns: int) -> str:
     if isinstance(value, _CONTAINERS):
         from pprint import pformat
 
-        return pformat(value, width=columns, compact=True, sort_dicts=False)
-    return repr(value)
+        try:
+            return pformat(value, width=columns, compact=True, sort_dicts=False)
+        except Exception:  # noqa: BLE001  (any class's `repr`, and numbers of too many digits)
+            return safe_repr(value)
+    return safe_repr(value)

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gitflowrun.artifacts.preview import Preview
 from gitflowrun.cli.options import json_option
 from gitflowrun.cli.output.tables import Cell, Column, apart, facts, pairs, section, show, table
 from gitflowrun.cli.output.text import ago, counted, printable, stamp
 from gitflowrun.git.repository import Repository
+from gitflowrun.limits import MAX_PREVIEW
 from gitflowrun.names import TaskName
 from gitflowrun.porcelain import overview
 from gitflowrun.porcelain.query import artifact_ref
@@ -134,7 +136,8 @@ def artifact_lines(row: overview.ArtifactRow, screen: Screen) -> Iterator[str]:
         ("Codec", printable(row.codec)),
         ("Made by", printable(row.task)),
         ("BLAKE3", str(row.blake3)),
-        ("Value", printable(row.preview or "")),
+        *((name, printable(text)) for name, text in row.facts.items()),
+        ("Value", "\n".join(map(printable, (row.preview or "").split("\n")))),
     )
 
 
@@ -147,11 +150,19 @@ def _artifact_table(rows: Sequence[overview.ArtifactRow], screen: Screen) -> Ite
     cells = [
         [
             row.name, short_type(row.type), format_size(row.size), str(row.blake3)[:_SHORT], row.task,
-            row.preview or "",
+            shown(row) or "",
         ]
         for row in rows
     ]  # fmt: skip
     return table(columns, cells, screen, _INDENT)
+
+
+def shown(row: overview.ArtifactRow) -> str | None:
+    """What is known of a value in one line, facts first, for the text may be long; None when that is nothing."""
+    if row.preview is None:
+        return None
+    line = Preview(row.preview, facts=row.facts).line
+    return line if len(line) <= MAX_PREVIEW else line[: MAX_PREVIEW - 1] + "…"
 
 
 def short_type(name: str) -> str:

@@ -18,6 +18,7 @@ from gitflowrun.artifacts.artifacts import ArtifactReader, ArtifactWriter
 from gitflowrun.artifacts.codecs import FILE, Encoded, encode, is_file, type_name
 from gitflowrun.artifacts.dedup import DedupIndex
 from gitflowrun.artifacts.digest import digest_parts
+from gitflowrun.artifacts.summary import preview_of
 from gitflowrun.errors import (
     CorruptRecord,
     GitflowrunError,
@@ -178,7 +179,7 @@ class TaskRunner:
                 made = replace(made, digest=digest_parts(made.parts))  # saving won't hash it again
                 if made.digest == ref.digest:
                     continue  # only read: its payload need not be stored once more
-            encoded[name] = made
+            encoded[name] = replace(made, preview=preview_of(value, made))
         return encoded, errors
 
     def _source(self, parent: Parent) -> ArtifactSource:
@@ -196,8 +197,13 @@ class TaskRunner:
             raise self._lost(str(parent.name), error) from error
         if record.name != parent.name:
             raise CorruptRecord(f"the record of task {parent.name} is that of {record.name}")
-        # The rest holds the items of a wide foreach, which no task reads and every fork would copy.
-        record = replace(record, extra={})
+        # The rest holds the items of a wide foreach, which no task reads and every fork would copy. Previews stay
+        # with their producer, or each of ten thousand tasks would list those of all it inherits.
+        artifacts = {
+            name: replace(ref, preview=b"") if ref.preview else ref
+            for name, ref in record.artifacts.items()
+        }
+        record = replace(record, artifacts=artifacts, extra={})
         self.keep_record(parent, record)
         return record
 
