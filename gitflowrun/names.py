@@ -10,8 +10,8 @@ import re
 import unicodedata
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeVar
 
-from gitflowrun.errors import InvalidPathspec, TaggingError, UsageError
-from gitflowrun.limits import MAX_REF_COMPONENT, MAX_TAG_LENGTH
+from gitflowrun.errors import FlowError, InvalidPathspec, TaggingError, UsageError
+from gitflowrun.limits import MAX_ARTIFACT_NAME, MAX_REF_COMPONENT, MAX_TAG_LENGTH
 from gitflowrun.values import field_names, frozen
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ _REF_FORBIDDEN = re.compile(
 )
 _PATHSPEC = "Flow/run/step/task/artifact"
 _TAG_SAFE = "_+=,-"
+_SHOWN_NAME = 60  # characters of a wrong name in a message
 
 
 class RefName(str):
@@ -192,6 +193,42 @@ def check_flow_name(name: str) -> str:
     if not name.isidentifier() or len(name.encode()) > MAX_REF_COMPONENT:
         raise UsageError(f"{name!r} can't name a flow", hint="a flow is named like a Python class")
     return unicodedata.normalize("NFC", name)
+
+
+def encode_artifact(name: str) -> str:
+    """An artifact's name as a file can have it: percent-encoded where it is no identifier."""
+    if name.isidentifier():
+        return name
+    from urllib.parse import quote
+
+    return quote(name, safe="").replace(".", "%2E")
+
+
+def check_artifact_name(name: object) -> str:
+    """Return `name` if it can name an artifact.
+
+    Raises:
+        FlowError: it is no text, empty, no UTF-8, too long for a file's name, or has a slash or a NUL.
+    """
+    hint = None
+    try:
+        if not isinstance(name, str):
+            hint = "attributes are named by text"
+        elif not name:
+            hint = "give the attribute a name"
+        elif "/" in name or "\0" in name:
+            hint = "leave slashes and NULs out: artifacts become files"
+        elif len(encode_artifact(name).encode()) > MAX_ARTIFACT_NAME:
+            hint = (
+                f"choose a shorter name: it has {MAX_ARTIFACT_NAME} bytes as a file's name, where a "
+                "character outside [A-Za-z0-9_] may count as several"
+            )
+    except UnicodeEncodeError:
+        hint = "it has bytes that are no UTF-8: os.fsencode(name).decode(errors='replace') makes it text"
+    if hint is not None or not isinstance(name, str):
+        shown = repr(name) if len(repr(name)) <= _SHOWN_NAME else repr(name)[:_SHOWN_NAME] + "..."
+        raise FlowError(f"{shown} can't name an artifact", hint=hint)
+    return name
 
 
 def check_tag(tag: object) -> str:

@@ -86,7 +86,8 @@ class Task(TaskPart, Container[DataArtifact]):
     @property
     def exception(self) -> TaskException | None:
         """The exception that ended it, with `type`, `exception` and `stacktrace`; None without one."""
-        return as_exception(self["_exception"].data)
+        # An artifact of this name that a step has assigned itself ended nothing.
+        return None if self._task.ok else as_exception(self["_exception"].data)
 
     @property
     def index(self) -> int | None:

@@ -16,8 +16,7 @@ client derives them:
 from __future__ import annotations
 
 import os
-from functools import cached_property
-from types import BuiltinFunctionType, FunctionType, MethodType
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
@@ -25,14 +24,16 @@ from gitflowrun.errors import FlowError, GitflowrunError, InvalidNext
 from gitflowrun.flow.current import task_facts
 from gitflowrun.flow.foreach import is_items_artifact, items_artifact
 from gitflowrun.flow.graph import FlowGraph
-from gitflowrun.flow.members import class_attribute, initial_attributes, make_read_only
-from gitflowrun.flow.task_state import STATE, ArtifactSource, Inputs, TaskState
+from gitflowrun.flow.members import initial_attributes, is_artifact, prepare_members, slots_of
+from gitflowrun.flow.source import assignment
+from gitflowrun.flow.steps import defining_classes
+from gitflowrun.flow.task_state import ArtifactSource, Inputs, TaskState, set_state, task_label
 from gitflowrun.limits import MAX_NUM_SPLITS
 from gitflowrun.values import field, frozen, replace
 
 if TYPE_CHECKING:
     import traceback
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from gitflowrun.artifacts.reference import ArtifactRef
     from gitflowrun.flow.flowspec import FlowSpec
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
 
 _SMALL = frozenset({bool, complex, float, int, type(None)})
 _IMMUTABLE = _SMALL | {bytes, str}
-_NO_ARTIFACTS = (BuiltinFunctionType, FunctionType, MethodType)
 # Frames of these files are left out of tracebacks.
 _FLOW_DIR = os.path.dirname(os.path.abspath(__file__)) + os.sep  # noqa: PTH100, PTH120  (pathlib is an import)
 _PACKAGE_DIR = os.path.dirname(os.path.dirname(_FLOW_DIR)) + os.sep  # noqa: PTH120
@@ -83,14 +83,14 @@ _prepared: WeakSet[type] = WeakSet()
 
 
 def prepare(flow_cls: type[FlowSpec]) -> FlowGraph:
-    """Do once per process what every task needs: read the graph, which is returned, make parameters read-only.
+    """Do once per process what every task needs: read the graph, which is returned, prepare the class's attributes.
 
     Raises:
         FlowError: the flow's source can't be had.
     """
     graph = FlowGraph.of(flow_cls)
     if flow_cls not in _prepared:
-        make_read_only(flow_cls)
+        prepare_members(flow_cls)
         _prepared.add(flow_cls)
     return graph
 
@@ -136,7 +136,7 @@ def execute_step(
     )
     flow = flow_cls.__new__(flow_cls)
     vars(flow).update(initial_attributes(flow_cls))
-    vars(flow)[STATE] = state
+    set_state(flow, state)
     own = {
         "flow_name": graph.name,
         "step_name": task.step,
@@ -146,7 +146,7 @@ def execute_step(
     with task_facts({**(facts or {}), **own}, graph.to_map):
         try:
             _call(flow, state, parents, graph)
-            return _outcome(flow, state)
+            return _outcome(flow, state, _assigned(flow, state))
         except BaseException as error:  # noqa: BLE001  (the step's failure is this function's result)
             return _failure(flow, state, error)
 
@@ -174,7 +174,7 @@ def _call(
 def _failure(flow: FlowSpec, state: TaskState, error: BaseException) -> StepOutcome:
     """What a failed step left behind: what it had set until then, and why it failed."""
     try:
-        left = _outcome(flow, state)
+        left = _outcome(flow, state, _what_can_be(flow, state))
     except Exception:  # noqa: BLE001  (an unreadable parent is reported once, by `error`)
         left = StepOutcome({})
     kind = type(error)
@@ -191,15 +191,15 @@ def _failure(flow: FlowSpec, state: TaskState, error: BaseException) -> StepOutc
         split_values=(),
         error=error,
         traceback=text,
-        label=str(flow),
+        label=task_label(flow),
     )
 
 
-def _outcome(flow: FlowSpec, state: TaskState) -> StepOutcome:
+def _outcome(flow: FlowSpec, state: TaskState, assigned: Iterable[tuple[str, Any]]) -> StepOutcome:
     inherited = state.refs()
     values: dict[str, Any] = {}
     loaded: dict[str, Any] = {}
-    for name, value in _assigned(flow):
+    for name, value in assigned:
         ref = _loaded_from(state, name, value, inherited)
         if ref is None:
             values[name] = value
@@ -208,28 +208,45 @@ def _outcome(flow: FlowSpec, state: TaskState) -> StepOutcome:
             inherited[name] = ref
             loaded[name] = value
     _keep_items(state, {*values, *loaded}, inherited)
+    values |= state.kept_items
     return StepOutcome(
         values=values,
         loaded=loaded,
         inherited=inherited,
         transition=state.transition,
         split_values=state.split_values,
-        label=str(flow),
+        label=task_label(flow),
     )
 
 
-def _assigned(flow: FlowSpec) -> Iterator[tuple[str, Any]]:
-    """The attributes of the object that are artifacts."""
-    for name, value in vars(flow).items():
-        if name == STATE or isinstance(value, _NO_ARTIFACTS) or name.startswith("__"):
-            continue
-        if isinstance(class_attribute(type(flow), name), cached_property):
-            continue
-        if not name or "/" in name or "\0" in name:
-            raise FlowError(
-                f"{name!r} can't name an artifact", hint="leave slashes out: they divide pathspecs"
-            )
-        yield name, value
+def _assigned(flow: FlowSpec, state: TaskState) -> Iterator[tuple[str, Any]]:
+    """The attributes of the object that are artifacts. Raises FlowError where one should be and can't."""
+    slots = slots_of(type(flow))
+    if slots:
+        raise FlowError(
+            f"attributes in slots are no artifacts, and {type(flow).__name__!r} has the slot {slots[0]!r}",
+            hint="take __slots__ out of the flow and its mixins",
+        )
+    for name, value in list(vars(flow).items()):
+        if _is_artifact(flow, state, name, value):
+            yield name, value
+
+
+def _what_can_be(flow: FlowSpec, state: TaskState) -> Iterator[tuple[str, Any]]:
+    """Of a failed step: the attributes that can be artifacts."""
+    for name, value in list(vars(flow).items()):
+        with suppress(FlowError):
+            if _is_artifact(flow, state, name, value):
+                yield name, value
+
+
+def _is_artifact(flow: FlowSpec, state: TaskState, name: str, value: object) -> bool:
+    try:
+        return is_artifact(flow, state, name, value)
+    except FlowError as error:
+        step = str(state.step)
+        line, source = assignment(step, vars(defining_classes(type(flow))[step])[step], name)
+        raise FlowError(error.message, hint=error.hint, line=line, source=source) from None
 
 
 def _loaded_from(
@@ -260,13 +277,13 @@ def _explained(error: BaseException) -> str:
     everything else is a traceback from the user's outermost frame on.
     """
     hint = f"hint: {error.hint}\n" if isinstance(error, GitflowrunError) and error.hint else ""
-    if isinstance(error, FlowError) and (error.line is not None or error.__traceback__ is None):
-        return f"{error.headline}: {error}\n{hint}"
     import traceback
 
     trace = traceback.TracebackException.from_exception(error, compact=True)
     # Where our own errors were raised within the package helps nobody; where a codec failed may.
     _leave_out(trace, _PACKAGE_DIR if isinstance(error, GitflowrunError) else _FLOW_DIR)
+    if isinstance(error, FlowError) and (error.line is not None or not trace.stack):
+        return f"{error.headline}: {error}\n{hint}"
     text = "".join(trace.format())
     if isinstance(error, SystemExit):
         text += f"the step called sys.exit({error.code!r}): return from it instead\n"
@@ -278,7 +295,7 @@ def _leave_out(trace: traceback.TracebackException, ours: str) -> None:
         if other is not None:
             _leave_out(other, ours)
     stack = trace.stack
-    stack[:] = [frame for frame in stack if not frame.filename.startswith(ours)] or stack[:]
+    stack[:] = [frame for frame in stack if not frame.filename.startswith(ours)]
 
 
 def _message(error: BaseException) -> str:

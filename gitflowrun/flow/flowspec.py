@@ -1,7 +1,9 @@
 """`FlowSpec`, the class every flow derives from: what a step can say and see through `self`. No execution.
 
 Attributes that a step sets live in the object's `__dict__` and become artifacts; those of earlier steps are
-loaded when they are first read. Everything else about the running task is one `TaskState` beside them.
+loaded when they are first read. Everything else about the running task is one `TaskState` in a slot of the object.
+Nothing of ours calls a method or reads an attribute through `self`: whatever a user's class defines under the
+names below replaces what users see under them, and nothing else.
 """
 
 from __future__ import annotations
@@ -12,32 +14,70 @@ from typing import TYPE_CHECKING, Any
 from gitflowrun import entry_point
 from gitflowrun.errors import FlowError
 from gitflowrun.flow.current import current
-from gitflowrun.flow.members import class_attribute, keep_initial_attributes
+from gitflowrun.flow.members import Overridable, class_attribute, inherited, keep_initial_attributes
 from gitflowrun.flow.steps import steps_of
-from gitflowrun.flow.task_state import STATE, TaskState, state_of
+from gitflowrun.flow.task_state import (
+    TASK_SLOT,
+    TaskHolder,
+    TaskState,
+    state_of,
+    task_label,
+    task_state,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from gitflowrun.flow.graph import FlowGraph
-    from gitflowrun.runs.records import ForeachFrame
 
 
-class _Overridable:
+class _ClassFact(Overridable):
     """A fact about the class under a name that a step may use for an artifact of its own nevertheless."""
 
     def __init__(self, compute: Callable[[type], Any]) -> None:
         self.compute = compute
 
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.attribute = name
-
-    def __get__(self, flow: FlowSpec | None, owner: type[FlowSpec]) -> Any:
-        if flow is not None:
-            state = state_of(flow)
-            if state is not None and state.source_of(self.attribute) is not None:
-                return flow.__getattr__(self.attribute)  # an earlier step has assigned it
+    def original(self, flow: object | None, owner: type) -> Any:  # noqa: ARG002  (the base's signature)
+        """The fact."""
         return self.compute(owner)
+
+
+class _TaskFact(Overridable):
+    """A fact about the running task under such a name, None where nothing runs."""
+
+    def __init__(self, compute: Callable[[TaskState], Any], otherwise: Any = None) -> None:
+        self.compute = compute
+        self.otherwise = otherwise
+
+    def original(self, flow: object | None, owner: type) -> Any:  # noqa: ARG002  (the base's signature)
+        """The fact."""
+        state = None if flow is None else state_of(flow)
+        return self.otherwise if state is None else self.compute(state)
+
+
+class _FixedFact(property):
+    """A fact about the running task that steps need, so that its name can be nothing else."""
+
+    def __set__(self, flow: object, value: object) -> None:
+        """Refuse."""
+        raise self._refusal("assigned to")
+
+    def __delete__(self, flow: object) -> None:
+        """Refuse."""
+        raise self._refusal("deleted")
+
+    def _refusal(self, what: str) -> AttributeError:
+        name = self.fget.__name__ if self.fget else ""
+        return AttributeError(
+            f"self.{name} says where the task is in its foreach: it can't be {what}. "
+            "Use an attribute of another name."
+        )
+
+
+def _graph(flow_cls: type) -> FlowGraph:
+    from gitflowrun.flow.graph import FlowGraph
+
+    return FlowGraph.of(flow_cls)
 
 
 def _script_name(flow_cls: type) -> str:
@@ -46,7 +86,12 @@ def _script_name(flow_cls: type) -> str:
     return path.rpartition("/")[2]
 
 
-class FlowSpec:
+def _said(state: TaskState) -> tuple[list[str], str | None] | None:
+    said = state.transition
+    return None if said is None else (list(said.targets), said.foreach)
+
+
+class FlowSpec(TaskHolder):
     """A flow: derive from it, mark methods with `@step`, end each with `self.next(...)`.
 
     Creating an object runs the command line of the flow and ends the process.
@@ -56,10 +101,16 @@ class FlowSpec:
             flow from outside.
     """
 
-    _is_flow_base = True  # its attributes are no members of flows
+    name = _ClassFact(lambda owner: owner.__name__)
+    script_name = _ClassFact(_script_name)
 
-    name = _Overridable(lambda owner: owner.__name__)
-    script_name = _Overridable(_script_name)
+    # Names of Metaflow's that tools read.
+    _steps = _ClassFact(lambda owner: list(steps_of(owner).values()))
+    _graph = _ClassFact(_graph)
+    _graph_info = _ClassFact(lambda owner: _graph(owner).to_map())
+    _current_step = _TaskFact(lambda state: state.step)
+    _foreach_stack = _TaskFact(lambda state: state.frames, ())
+    _transition = _TaskFact(_said)
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -74,21 +125,21 @@ class FlowSpec:
 
     # Where the step is
 
-    @property
+    @_FixedFact
     def index(self) -> int | None:
         """The position of this task in the innermost foreach it is in; None outside of one."""
-        frames = self._foreach_stack
+        frames = task_state(self).frames
         return frames[-1].index if frames else None
 
-    @property
+    @_FixedFact
     def input(self) -> Any:
         """The item of the innermost foreach that this task works on; None outside of one."""
-        frames = self._foreach_stack
-        return self._task_state().item(len(frames) - 1) if frames else None
+        state = task_state(self)
+        return state.item(len(state.frames) - 1) if state.frames else None
 
     def foreach_stack(self) -> list[tuple[int, int, Any]]:
         """The foreach levels this task is in, outermost first, each as index, number of items, item."""
-        state = self._task_state()
+        state = task_state(self)
         return [
             (frame.index, frame.num_splits, state.item(depth))
             for depth, frame in enumerate(state.frames)
@@ -108,7 +159,7 @@ class FlowSpec:
         """
         from gitflowrun.flow.transition import choose
 
-        state = self._task_state()
+        state = task_state(self)
         caller = sys._getframe(1)  # noqa: SLF001  (Python has no other way to get the user's line)
         state.transition, state.split_values = choose(self, state, targets, options, caller)
 
@@ -140,86 +191,41 @@ class FlowSpec:
     # What other code reads
 
     def __iter__(self) -> Iterator[Callable[..., Any]]:
-        return iter(self._steps)
-
-    @property
-    def _steps(self) -> list[Callable[..., Any]]:
-        return list(steps_of(type(self)).values())
-
-    @property
-    def _graph(self) -> FlowGraph:
-        from gitflowrun.flow.graph import FlowGraph
-
-        return FlowGraph.of(type(self))
-
-    @property
-    def _graph_info(self) -> dict[str, Any]:
-        return self._graph.to_map()
-
-    @property
-    def _current_step(self) -> str | None:
-        state = state_of(self)
-        return None if state is None else state.step
-
-    @property
-    def _foreach_stack(self) -> tuple[ForeachFrame, ...]:
-        state = state_of(self)
-        return () if state is None else state.frames
-
-    @property
-    def _transition(self) -> tuple[list[str], str | None] | None:
-        transition = self._task_state().transition
-        return None if transition is None else (list(transition.targets), transition.foreach)
-
-    def _task_state(self) -> TaskState:
-        """The state of the running task; an empty one for a flow object that runs none (a unit test's)."""
-        state = state_of(self)
-        if state is None:
-            state = vars(self)[STATE] = TaskState()
-        return state
+        return iter(steps_of(type(self)).values())
 
     # Artifacts
 
     def __getattr__(self, name: str) -> Any:
         # Only called when the object and its class have no such attribute.
         state = state_of(self)
-        if state is not None and not name.startswith("__") and state.source_of(name) is not None:
-            # An artifact that can't be loaded is no absent attribute: the user should see that error.
-            value = vars(self)[name] = state.load(name)
-            return value
+        if state is not None and state.source_of(name) is not None:
+            return inherited(self, state, name)
         raise AttributeError(_absent(type(self), name, state), name=name, obj=self)
 
     def __delattr__(self, name: str) -> None:
         state = state_of(self)
-        inherited = state is not None and state.source_of(name) is not None
+        is_inherited = state is not None and state.source_of(name) is not None
         # Properties, parameters and constants of the class are descriptors that allow or refuse it themselves.
         is_descriptor = hasattr(type(class_attribute(type(self), name)), "__delete__")
-        if name in vars(self) or not inherited or is_descriptor:
+        if name in vars(self) or not is_inherited or is_descriptor:
             super().__delattr__(name)
-        if state is not None and inherited:
+        if state is not None and is_inherited:
             state.deleted.add(name)
             state.loaded.pop(name, None)
 
     def __dir__(self) -> list[str]:
         state = state_of(self)
-        inherited = [] if state is None else state.names()
-        return sorted({*super().__dir__(), *inherited} - {STATE})
+        names = () if state is None else state.names()
+        return sorted({*super().__dir__(), *names} - {TASK_SLOT})
 
     def __getstate__(self) -> object:
         raise FlowError(
-            f"flow {type(self).__name__} can't be pickled, and neither can the inputs of a join",
+            f"{task_label(self)} can't be pickled",
             hint="store the attributes you need instead of the object",
         )
 
     def __str__(self) -> str:
-        state = state_of(self)
-        if state is None or state.step is None:
-            return f"<flow {type(self).__name__}>"
-        where = f"<flow {type(self).__name__} step {state.step}"
-        if not state.frames:
-            return f"{where}>"
-        indices = ",".join(str(frame.index) for frame in state.frames)
-        return f"{where}[{indices}] (input: {state.frames[-1].value[:20]})>"
+        return task_label(self)
 
 
 def _absent(flow_cls: type, name: str, state: TaskState | None) -> str:

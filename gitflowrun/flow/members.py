@@ -1,25 +1,47 @@
-"""The parameters and constants of a flow class, and how they become read-only while steps run.
+"""The attributes of a flow class, and what becomes of each in a running step that assigns to it.
 
 A constant is a class attribute with a plain value: no method, property, class, module or parameter, and no
-name that begins with an underscore. Both kinds are artifacts of every task, so a task reads them from the
-run's `_parameters` task (a resumed run keeps its origin's values), never from the class.
+name that begins with an underscore. Constants and parameters are artifacts of every task, so a task reads
+them from the run's `_parameters` task (a resumed run keeps its origin's values), never from the class, and can't
+assign to them. Plain values whose names begin with an underscore are defaults: what a step assigns is an artifact,
+which later steps see instead. Below any other attribute of the class (a method, a nested class) an artifact would be
+hidden from later steps, for Python finds the class's attribute first: it is refused when the step ends.
 """
 
 from __future__ import annotations
 
-from types import ModuleType
+from functools import cached_property
+from types import (
+    BuiltinFunctionType,
+    FunctionType,
+    MemberDescriptorType,
+    MethodType,
+    ModuleType,
+)
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.errors import FlowError
+from gitflowrun.flow.foreach import is_items_artifact
 from gitflowrun.flow.parameter import Parameter
 from gitflowrun.flow.steps import defining_classes, is_step
-from gitflowrun.flow.task_state import TaskState, state_of
+from gitflowrun.flow.task_state import TaskHolder, TaskState, state_of
+from gitflowrun.names import check_artifact_name
 from gitflowrun.values import mutable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _initial: dict[type, dict[str, Any]] = {}
+_NOTHING = object()
+_FUNCTIONS = (BuiltinFunctionType, FunctionType, MethodType)
+_KINDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
+    (cached_property, "a cached property"),
+    (_FUNCTIONS, "a method"),
+    (staticmethod, "a static method"),
+    (classmethod, "a class method"),
+    (type, "a class"),
+    (ModuleType, "a module"),
+)
 
 
 def parameters_of(flow_cls: type) -> dict[str, Parameter]:
@@ -33,9 +55,9 @@ def constants(flow_cls: type) -> dict[str, Any]:
     return {name: member for name, member in _members(flow_cls) if _is_constant(name, member)}
 
 
-def class_attribute(cls: type, name: str) -> Any:
-    """What the class itself has under a name, descriptors untouched; None when there is nothing."""
-    return next((vars(base)[name] for base in cls.__mro__ if name in vars(base)), None)
+def class_attribute(cls: type, name: str, default: Any = None) -> Any:
+    """What the class itself has under a name, descriptors untouched; `default` when there is nothing."""
+    return next((vars(base)[name] for base in cls.__mro__ if name in vars(base)), default)
 
 
 def keep_initial_attributes(flow: object) -> None:
@@ -48,17 +70,117 @@ def initial_attributes(flow_cls: type) -> dict[str, Any]:
     return dict(_initial.get(flow_cls, {}))
 
 
-def make_read_only(flow_cls: type) -> None:
-    """Make parameters and constants read-only in running tasks of this process. Doing it twice is harmless.
+def prepare_members(flow_cls: type) -> None:
+    """Make the class's attributes behave as above in running tasks of this process. Doing it twice is harmless.
 
-    Code that reads them from the class still gets the class's own values: a `ReadOnly` replaces them in
-    running flow objects alone.
+    Code that reads them from the class still gets the class's own values: what replaces them acts in running
+    flow objects alone.
     """
     owners = defining_classes(flow_cls)
-    for name in (*parameters_of(flow_cls), *constants(flow_cls)):
-        member = vars(owners[name])[name]
-        if not isinstance(member, ReadOnly):
+    for name, member in list(_members(flow_cls)):
+        if isinstance(vars(owners[name])[name], (ReadOnly, Default, _Computed)):
+            continue
+        if isinstance(member, Parameter) or _is_constant(name, member):
             setattr(flow_cls, name, ReadOnly(name, member))
+        elif _is_plain(member) and not name.startswith("__"):
+            setattr(flow_cls, name, Default(name, member))
+        elif type(member) is cached_property:
+            setattr(flow_cls, name, _Computed(name, member))
+
+
+def inherited(flow: object, state: TaskState, name: str) -> Any:
+    """The value of an inherited artifact, which becomes an attribute of the flow object."""
+    # An artifact that can't be loaded is no absent attribute: the user should see that error.
+    value = vars(flow)[name] = state.load(name)
+    return value
+
+
+def is_artifact(flow: object, state: TaskState, name: str, value: object) -> bool:
+    """Whether an attribute of a running flow object becomes an artifact.
+
+    Raises:
+        FlowError: it should, and can't: no later step would see it.
+    """
+    member = class_attribute(type(flow), name, _NOTHING)
+    if isinstance(member, cached_property):
+        if state.computed.get(name) is value or _is_initial(flow, name, value):
+            return False
+    elif member is _NOTHING or isinstance(member, Overridable) or hasattr(type(member), "__set__"):
+        if isinstance(value, _FUNCTIONS) and _is_initial(flow, name, value):
+            return False  # every task has it anyway
+        if not is_items_artifact(check_artifact_name(name)) or state.loaded.get(name) is value:
+            return True
+        raise FlowError(
+            f"self.{name} can't be assigned: the items of foreach levels are kept under such names",
+            hint="assign to another name",
+        )
+    raise FlowError(
+        f"self.{name} can't be assigned: {name!r} is {_kind(member)} of {type(flow).__name__}, which later steps "
+        "would see instead",
+        hint="assign to another name",
+    )
+
+
+def slots_of(flow_cls: type) -> list[str]:
+    """The slots that the user's classes define: attributes in them are not in the object's `__dict__`."""
+    return [name for name, member in _members(flow_cls) if isinstance(member, MemberDescriptorType)]
+
+
+def _is_initial(flow: object, name: str, value: object) -> bool:
+    return _initial.get(type(flow), {}).get(name, _NOTHING) is value
+
+
+def _kind(member: object) -> str:
+    if is_step(member):
+        return "a step"
+    return next((word for kind, word in _KINDS if isinstance(member, kind)), "an attribute")
+
+
+class Overridable:
+    """A descriptor for an attribute of the class that gives way to an artifact of the same name."""
+
+    attribute: str
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.attribute = name
+
+    def __get__(self, flow: object | None, owner: type) -> Any:
+        state = None if flow is None else state_of(flow)
+        if state is not None and state.source_of(self.attribute) is not None:
+            return inherited(flow, state, self.attribute)  # an earlier step has assigned it
+        return self.original(flow, owner)
+
+    def original(self, flow: object | None, owner: type) -> Any:
+        """What the attribute is otherwise."""
+        raise NotImplementedError
+
+
+class Default(Overridable):
+    """A plain value of the class whose name begins with an underscore: what steps see until one assigns to it."""
+
+    def __init__(self, name: str, value: object) -> None:
+        self.attribute = name
+        self.value = value
+
+    def original(self, flow: object | None, owner: type) -> Any:  # noqa: ARG002  (the base's signature)
+        """The value that the class has."""
+        return self.value
+
+
+class _Computed(cached_property[Any]):
+    """A cached property that notes what it has computed: what else stands there was assigned."""
+
+    def __init__(self, name: str, member: cached_property[Any]) -> None:
+        def compute(flow: object) -> Any:
+            value = member.func(flow)
+            state = state_of(flow)
+            if state is not None:
+                state.computed[name] = value
+            return value
+
+        super().__init__(compute)
+        self.__set_name__(type(self), name)
+        self.__doc__ = member.__doc__
 
 
 @mutable
@@ -120,16 +242,23 @@ def _running(flow: object) -> TaskState | None:
 def _members(flow_cls: type) -> Iterator[tuple[str, Any]]:
     """The attributes of a flow class and its mixins by name; not those of FlowSpec."""
     for name, owner in defining_classes(flow_cls).items():
-        if "_is_flow_base" in vars(owner) or owner is object:
+        if owner in {object, TaskHolder} or owner.__bases__ == (
+            TaskHolder,
+        ):  # the last is FlowSpec
             continue
         member = vars(owner)[name]
-        yield name, member.original if isinstance(member, ReadOnly) else member
+        if isinstance(member, ReadOnly):
+            member = member.original
+        yield name, member.value if isinstance(member, Default) else member
 
 
 def _is_constant(name: str, member: object) -> bool:
+    return not name.startswith("_") and _is_plain(member)
+
+
+def _is_plain(member: object) -> bool:
     return not (
-        name.startswith("_")
-        or is_step(member)
+        is_step(member)
         or isinstance(member, (type, ModuleType, Parameter))
         or hasattr(type(member), "__get__")
     )

@@ -5,15 +5,14 @@ They are compared and passed on by reference: neither loaded nor stored again. A
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import FlowError, MergeError
-from gitflowrun.flow.foreach import is_items_artifact
+from gitflowrun.flow.foreach import brief, is_items_artifact
 from gitflowrun.flow.task_state import ArtifactSource, state_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from gitflowrun.names import PayloadIdentity
 
 
@@ -37,7 +36,10 @@ def merge(
             f"merge_artifacts in step {step!r} is given both exclude and include",
             hint="name either the artifacts to take or those to leave out",
         )
-    sources = [_source_of(entry) for entry in inputs]
+    try:
+        sources = [_source_of(entry) for entry in inputs]
+    except TypeError:  # it can't be iterated
+        raise _no_input(inputs) from None
     assigned = {*vars(flow), *(state.parameters.names() if state.parameters is not None else ())}
     merged, disputed = _agreed(sources, assigned | left_out, wanted)
     missing = sorted(wanted - assigned - merged.keys() - disputed)
@@ -77,13 +79,17 @@ def _agreed(
 
 
 def _source_of(entry: object) -> ArtifactSource:
-    state = state_of(entry) if hasattr(entry, "__dict__") else None
+    state = state_of(entry)
     if state is None or not state.sources:
-        raise FlowError(
-            f"merge_artifacts got {type(entry).__name__!r} among its inputs, which is no input of a join",
-            hint="pass the inputs of the join, or a selection of them",
-        )
+        raise _no_input(entry)
     return state.sources[0]
+
+
+def _no_input(entry: object) -> FlowError:
+    return FlowError(
+        f"merge_artifacts got {brief(entry)!r}, which is no input of a join",
+        hint="pass the inputs of the join, or a selection of them",
+    )
 
 
 def _names(which: str, names: Iterable[str] | None) -> set[str]:
@@ -91,7 +97,19 @@ def _names(which: str, names: Iterable[str] | None) -> set[str]:
         raise FlowError(
             f"merge_artifacts: `{which}` is text", hint=f"pass a list: {which}=[{names!r}]"
         )
-    return set(names or ())
+    if names is not None and not isinstance(names, Iterable):
+        raise FlowError(
+            f"merge_artifacts: `{which}` is {type(names).__name__}",
+            hint=f"pass a list of names: {which}=['model']",
+        )
+    found = list(names or ())
+    for name in found:
+        if not isinstance(name, str):
+            raise FlowError(
+                f"merge_artifacts: `{which}` has {brief(name)!r} in it, which is no text",
+                hint=f"pass a list of names: {which}=['model']",
+            )
+    return set(found)
 
 
 def _listed(names: list[str]) -> str:

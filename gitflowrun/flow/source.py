@@ -192,6 +192,27 @@ def parse_step(name: str, function: Callable[..., Any], files: SourceFiles) -> P
     )
 
 
+def assignment(
+    name: str, function: Callable[..., Any], attribute: str
+) -> tuple[int | None, str | None]:
+    """Line and file where a step assigns to an attribute of `self`; None where nothing in it does.
+
+    Args:
+        name: The step's name.
+        function: What the class has under that name.
+        attribute: The attribute's name.
+    """
+    definition, filename = SourceFiles().definition_of(name, unwrap(name, function))
+    lines = [
+        node.lineno
+        for node in ast.walk(definition)
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.ctx, ast.Store)
+        and _attribute(node, definition.args.args[0].arg) == attribute
+    ]
+    return (max(lines), filename) if lines else (None, None)
+
+
 def clean_docstring(doc: str | None) -> str:
     """A docstring without its indentation, as `inspect.cleandoc` makes it; "" for None.
 

@@ -1,9 +1,9 @@
 """The state of a flow object while a step runs: what it inherits and from where, what was loaded, what was said.
 
-The flow object's own `__dict__` holds the attributes that the step set or loaded; everything else is in one
-`TaskState` beside them, so that a user's attribute names and ours never meet. Inherited artifacts come from
-`ArtifactSource`s, which are finished tasks; the caller that makes them decides how payloads are read. A join
-sees its finished tasks as `Inputs`, a sequence of flow objects. No value is loaded before a step reads it.
+The flow object's own `__dict__` holds the attributes that the step set or loaded, and nothing else: everything of
+ours is in one `TaskState` in a slot (`TaskHolder`), so that a user's attribute names and ours never meet. Inherited
+artifacts come from `ArtifactSource`s, which are finished tasks; the caller that makes them decides how payloads are
+read. A join sees its finished tasks as `Inputs`, a sequence of flow objects. No value is loaded before a step reads it.
 """
 
 from __future__ import annotations
@@ -19,11 +19,25 @@ from gitflowrun.names import PayloadIdentity, TaskName, nearest
 from gitflowrun.values import field, mutable
 
 if TYPE_CHECKING:
+    from typing_extensions import Never
+
     from gitflowrun.artifacts.reference import ArtifactRef
     from gitflowrun.runs.records import ForeachFrame, TaskRecord, Transition
 
-STATE = "_state"
-"""The attribute of a flow object that holds its TaskState."""
+TASK_SLOT = "__gitflowrun_task__"
+
+
+class TaskHolder:
+    """The base of `FlowSpec`: objects with a slot for their TaskState, out of reach of what users call things.
+
+    The slot is reached through this class's own descriptor: neither an attribute of the object nor one of a
+    derived class, whatever its name, can hide it, and `self.__dict__` may be cleared.
+    """
+
+    __slots__ = ("__dict__", "__weakref__", TASK_SLOT)
+
+
+_slot: Any = vars(TaskHolder)[TASK_SLOT]
 
 
 @mutable
@@ -93,6 +107,8 @@ class TaskState:
         loaded: Inherited artifacts by name, as they were loaded.
         merged: Where artifacts come from that `merge_artifacts` took over.
         deleted: The names of inherited artifacts that the step has deleted.
+        computed: What cached properties have computed, by name.
+        kept_items: The items of a foreach that its attribute can't keep, as `_foreach_items_<depth>`.
     """
 
     step: str | None = None
@@ -108,6 +124,8 @@ class TaskState:
     loaded: dict[str, Any] = field(default_factory=dict)
     merged: dict[str, ArtifactSource] = field(default_factory=dict)
     deleted: set[str] = field(default_factory=set)
+    computed: dict[str, Any] = field(default_factory=dict)
+    kept_items: dict[str, list[Any]] = field(default_factory=dict)
     _read_only: dict[str, Any] = field(default_factory=dict)
     _items: dict[int, Any] = field(default_factory=dict)
     _foreach_items: dict[str, ArtifactSource] | None = None
@@ -198,8 +216,35 @@ class TaskState:
 
 
 def state_of(flow: object) -> TaskState | None:
-    """The state of a flow object; None when it has never run a step."""
-    return vars(flow).get(STATE)
+    """The state of a flow object; None when it has never run a step, and of any other object."""
+    try:
+        state: TaskState = _slot.__get__(flow)
+    except (AttributeError, TypeError):
+        return None
+    return state
+
+
+def set_state(flow: object, state: TaskState) -> TaskState:
+    """Give a flow object its state, and return that."""
+    _slot.__set__(flow, state)
+    return state
+
+
+def task_state(flow: object) -> TaskState:
+    """The state of a flow object; an empty one, from now on, for one that runs no task (a unit test's)."""
+    return state_of(flow) or set_state(flow, TaskState())
+
+
+def task_label(flow: object) -> str:
+    """A flow object as Metaflow prints it: `<flow F step s[1] (input: x)>`."""
+    state = state_of(flow)
+    if state is None or state.step is None:
+        return f"<flow {type(flow).__name__}>"
+    where = f"<flow {type(flow).__name__} step {state.step}"
+    if not state.frames:
+        return f"{where}>"
+    indices = ",".join(str(frame.index) for frame in state.frames)
+    return f"{where}[{indices}] (input: {state.frames[-1].value[:20]})>"
 
 
 @Sequence.register
@@ -258,6 +303,12 @@ class Inputs:
     def __dir__(self) -> list[str]:
         return sorted({*super().__dir__(), *self._steps()})
 
+    def __reduce_ex__(self, _protocol: object) -> Never:
+        raise FlowError(
+            "the inputs of a join can't be stored",
+            hint="store the attributes you need: [inp.x for inp in inputs]",
+        )
+
     def __repr__(self) -> str:
         return f"<inputs {', '.join(self._steps())}: {len(self)}>"
 
@@ -270,7 +321,7 @@ class Inputs:
         if flow is None:
             source = self._sources[position]
             flow = self._flow_cls.__new__(self._flow_cls)
-            vars(flow)[STATE] = TaskState(
+            state = TaskState(
                 source.task.step,
                 sources=(source,),
                 parameters=source,
@@ -278,5 +329,6 @@ class Inputs:
                 frames=source.record.frames,
                 loaded_values=self._loaded_values,
             )
+            set_state(flow, state)
             self._flows[position] = flow
         return flow

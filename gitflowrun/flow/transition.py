@@ -150,7 +150,7 @@ class _Call:
                 f"raise the maximum with --max-num-splits{count}",
             )
         if needs_list(items):
-            setattr(self.flow, items_artifact(len(self.state.frames)), list(items))
+            self.state.kept_items[items_artifact(len(self.state.frames))] = list(items)
         return tuple(texts)
 
     def items(self, name: str) -> Any:

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING
 
 from gitflowrun.errors import InvalidPathspec, TaggingError
 from gitflowrun.limits import UID_DIGITS
-from gitflowrun.names import Digest, RefName, RunId, decode_tag, encode_tag
+from gitflowrun.names import Digest, RefName, RunId, decode_tag, encode_artifact, encode_tag
 
 if TYPE_CHECKING:
     from gitflowrun.git.objects import Oid
@@ -165,9 +165,4 @@ def chunk_name(digest: Digest) -> bytes:
 
 def data_name(artifact: str, suffix: str, *, chunked: bool = False) -> bytes:
     """The entry of an artifact below `data/`; names that are no identifiers are percent-encoded."""
-    name = artifact
-    if not artifact.isidentifier():
-        from urllib.parse import quote
-
-        name = quote(artifact, safe="").replace(".", "%2E")
-    return f"{name}{suffix}{'.chunks' if chunked else ''}".encode()
+    return f"{encode_artifact(artifact)}{suffix}{'.chunks' if chunked else ''}".encode()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import pickle
 import sys
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -148,25 +149,21 @@ def test_an_artifact_may_be_deleted_and_set_again() -> None:
     assert run_flow(Again).value("end", "x") == [2]
 
 
-def test_functions_are_no_artifacts() -> None:
-    """Functions and methods assigned to self live until the step's end."""
+def test_functions_are_artifacts() -> None:
+    """What can store a function decides whether it can be: none is dropped in silence."""
 
     class Functions(FlowSpec):
         @step
         def start(self) -> None:
-            self.double: Callable[[int], int] = lambda value: value * 2
-            self.method = self.helper
-            self.x = self.double(self.method())
+            self.metric: Callable[..., str] = textwrap.dedent
+            self.measure = len
             self.next(self.end)
-
-        def helper(self) -> int:
-            return 2
 
         @step
         def end(self) -> None:
-            pass
+            self.seen = (self.metric("  a"), self.measure("abc"))
 
-    assert run_flow(Functions).names("start") == {"x"}
+    assert run_flow(Functions).value("end", "seen") == ("a", 3)
 
 
 @pytest.mark.parametrize(
@@ -374,8 +371,9 @@ def test_running_a_step_imports_neither_click_nor_pygit2() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, cwd=__file__.rsplit("/tests/", 1)[0])
 
 
-def test_names_that_are_no_pathspecs_are_no_artifacts() -> None:
-    """`setattr` may make odd names; only a slash is one too many."""
+@pytest.mark.parametrize("name", ["a/b", "", "\0", "x" * 201, "ä " * 34, "f\udcff"])
+def test_names_that_no_file_can_have_are_no_artifacts(name: str) -> None:
+    """`setattr` may make odd names; what can't be a file's name is refused."""
 
     class Odd(FlowSpec):
         @step
@@ -386,12 +384,15 @@ def test_names_that_are_no_pathspecs_are_no_artifacts() -> None:
 
         @step
         def end(self) -> None:
-            setattr(self, "a/b", 1)
+            assert self.__hidden__ == 2
+            setattr(self, name, 1)
 
     run = MemoryRun(Odd)
-    assert set(run.execute("start", []).values) == {"model 0.1"}
-    with pytest.raises(StepFailedError, match="'a/b' can't name an artifact"):
+    assert set(run.execute("start", []).values) == {"model 0.1", "__hidden__"}
+    with pytest.raises(StepFailedError, match="can't name an artifact\nhint: ") as caught:
         run.execute("end", run.records["start"])
+    assert str(caught.value).count("\n") == 3
+    assert "Traceback" not in str(caught.value)
 
 
 def test_cached_properties_are_no_artifacts() -> None:
