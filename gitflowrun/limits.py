@@ -30,6 +30,10 @@ REFS_A_COMMAND = 1_000
 """Names of refs in one argument list."""
 REFS_A_PUSH = 100
 """Refs that one push or fetch names: some hosts refuse more."""
+CUT_DEPTH = 1_000
+"""Commits back from a branch's tip at which a fetch of runs says that our history begins."""
+PLACE_DIGITS = 20
+"""Hexadecimal digits of the digest of a remote's URL that its tracking copies lie under."""
 SYMBOLIC_DEPTH = 5
 """Symbolic refs that are followed to one ref, as git follows them."""
 
@@ -241,8 +245,10 @@ RECENT_RUNS = 20
 """Runs whose code the post-commit hook compares with a new commit."""
 PUSH_ROUNDS = 6
 """Times that a push is tried while others are faster; then it says so."""
+NOTE_ATTEMPTS = 10
+"""Times that the copies of a remote's refs are written while another push or fetch writes them."""
 MAX_NOTICES = 20
-"""Strange refs of a remote that are named; the others are counted."""
+"""Strange refs of a remote that are named, and lines of what it says that are passed on; others are counted."""
 UID_DIGITS = 7
 """Digits of its uid in the id of a run whose number was taken; more where they are taken, too."""
 

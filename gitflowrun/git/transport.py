@@ -9,25 +9,34 @@ Each call names its refspecs; nothing is configured in `remote.*`, and what is c
 - Received objects are checked (`fsckObjects`) and kept as a pack (`unpackLimit`), never as loose objects.
 - Names and URLs come after `--end-of-options`, since `--upload-pack=<command>` runs its argument; `ext::` URLs,
   which do the same, are off.
+
+*Code that the other side has is not sent again.* git leaves out what commits at the edge of a push or fetch have; a
+run has no parent, so there is no edge, and its whole code would travel each time. In a repository that git takes for
+shallow it leaves out the trees of every commit that the other side has. So a push is given an empty file of shallow
+commits: nothing is cut, no word of it goes over the wire. A fetch is given one with an old commit of the remote's,
+for the server looks at what it is told. In a repository that really is shallow git does so by itself, and its own
+file must not be hidden.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import tempfile
+from functools import cached_property
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 from gitflowrun.errors import RepositoryError, UsageError
 from gitflowrun.git.command import Completed, Git
 from gitflowrun.git.objects import Oid
-from gitflowrun.limits import REFS_A_PUSH
+from gitflowrun.limits import CUT_DEPTH, MAX_NOTICES, PLACE_DIGITS, REFS_A_PUSH
 from gitflowrun.names import RefName, nearest
 from gitflowrun.settings import Durability
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from gitflowrun.git.refs import RefUpdate
@@ -45,8 +54,17 @@ _FETCH = (
 )  # fmt: skip
 _PUSH = ("push", "--porcelain", "--no-follow-tags", "--recurse-submodules=no")
 # What git says when the ref was not as expected, and what the remote says when somebody else is at it.
-_STALE = ("stale info", "failed to update ref", "cannot lock ref", "atomic push failed")
+_STALE = (
+    "stale info", "failed to update ref", "cannot lock ref", "atomic push fail", "transaction failed",
+    "unable to migrate objects",
+)  # fmt: skip
 _NO_ATOMIC = "does not support --atomic"
+_SHALLOW = "GIT_SHALLOW_FILE"
+_REMOTE_WORDS = "remote: "
+_GITS_OWN = (
+    "hint:", "error:", "warning:", "To ", "Done",
+    f"{_REMOTE_WORDS}error: cannot lock ref", f"{_REMOTE_WORDS}error: hook declined to update",
+)  # fmt: skip
 
 
 @frozen
@@ -73,6 +91,9 @@ class Remote:
         repository: Ours.
         name: Its name, URL or path.
 
+    Attributes:
+        words: What it has said so far: the output of its hooks, for people.
+
     Raises:
         UsageError: `name` can't be one.
         RepositoryError: there is no such remote.
@@ -82,6 +103,7 @@ class Remote:
         if not name or name.startswith("-") or any(char in name for char in "\0\n"):
             raise UsageError(f"{name!r} can't be a remote", hint="`git remote` lists the remotes")
         self.name = name
+        self.words: list[str] = []
         self._repository = repository
         self._git = repository.git
         self._configured = name in repository.remotes()
@@ -93,29 +115,40 @@ class Remote:
             )
 
     @property
-    def label(self) -> str:
-        """The remote's name as components of a ref: what its tracking copies lie under."""
-        if self._configured:
-            try:
-                return RefName(f"refs/{self.name}/x").removeprefix("refs/").removesuffix("/x")
-            except UsageError:
-                return quote(self.name, safe="")
-        digest = hashlib.sha256(self.name.encode(errors="surrogateescape")).hexdigest()
-        return f"url-{digest[:12]}"
+    def title(self) -> str:
+        """What to call it before people: its name, or where it is."""
+        return self.name if self._configured else _without_password(self.name)
 
-    def for_push(self) -> Remote:
-        """Where `git push` would go: another place, where a push URL is configured."""
-        config = self._repository.config
-        apart = f"remote.{self.name}.pushurl" in config or any(
-            key.endswith(".pushinsteadof") for key in config
+    @cached_property
+    def place(self) -> str:
+        """Where it is, whatever it is called: its URL without credentials, or its absolute path."""
+        url = self._urls()[0] if self._configured else self.name
+        return _without_password(url) if _is_url(url) else os.path.realpath(self._git.cwd / url)
+
+    @property
+    def label(self) -> str:
+        """The component of refs that its tracking copies lie under."""
+        return label_of(self.place)
+
+    def for_push(self) -> list[Remote]:
+        """Where `git push` would go: to all push URLs, where there are any, else to itself."""
+        if not self._configured:
+            return [self]
+        urls = list(dict.fromkeys(self._urls("--push", "--all")))
+        return [self] if urls == self._urls() else [Remote(self._repository, url) for url in urls]
+
+    def at(self, url: str) -> Remote:
+        """The one of its push URLs that git calls `url`; for one that it does not have, that place."""
+        return (
+            self
+            if [url] == self._urls("--push", "--all") == self._urls()
+            else Remote(self._repository, url)
         )
-        if not (self._configured and apart):
-            return self
-        urls = [
-            os.fsdecode(self._git.run("remote", "get-url", *option, "--", self.name)).rstrip("\n")
-            for option in ((), ("--push",))
-        ]
-        return self if urls[0] == urls[1] else Remote(self._repository, urls[1])
+
+    def _urls(self, *options: str) -> list[str]:
+        """Its URLs as git uses them, `url.*.insteadOf` applied."""
+        done = self._git.attempt("remote", "get-url", *options, "--", self.name)
+        return [self.name] if done.code else os.fsdecode(done.out).splitlines()
 
     def refs(self, *patterns: str) -> dict[str, Oid]:
         """The remote's refs that match glob `patterns`, by name. Names that no ref can have are left out.
@@ -140,8 +173,14 @@ class Remote:
             RepositoryError: it can't be reached, lacks a ref, or what it sent is malformed.
         """
         safe = self._repository.settings.durability is Durability.SAFE
-        sync = ("-c", "core.fsync=reference") if safe else ()
-        self._run((*sync, *_HARDENED, *_FETCH), [self.name, *refspecs])
+        options = (*(("-c", "core.fsync=reference") if safe else ()), *_HARDENED, *_FETCH)
+        with self._old_commit() as known:
+            try:
+                self._run(options, [self.name, *refspecs], known)
+            except RepositoryError as error:
+                if not known or "shallow" not in error.message:
+                    raise
+                self._run(options, [self.name, *refspecs])
 
     def push(
         self, changes: Sequence[RefUpdate], *, atomic: bool = False, verify: bool = True
@@ -173,30 +212,69 @@ class Remote:
         options += [f"--force-with-lease={change.name}:{change.old or ''}" for change in changes]
         refspecs = [f"{change.new or ''}:{change.name}" for change in changes]
         git = Git(self._git.git_dir, self._git.work_tree, hooks=True) if verify else self._git
-        done = git.attempt(
-            *options, "--end-of-options", self.name, *refspecs, env={**_prompts(), PUSHING: "1"}
-        )
+        env = {**_prompts(), **self._trees_of_all(), PUSHING: "1"}
+        done = git.attempt(*options, "--end-of-options", self.name, *refspecs, env=env)
         results = parse_push(done.out)
         if atomic and not results and _NO_ATOMIC in done.err:
             return self._push(changes, atomic=False, verify=verify)
         if any(change.name not in results for change in changes):
             raise self._unreachable("push to", done)
+        self.words += [word for word in _words(done.err, _REMOTE_WORDS) if word not in self.words]
         return [results[change.name] for change in changes]
 
-    def _run(self, options: Iterable[str], args: Sequence[str]) -> Completed:
-        done = self._git.attempt(*options, "--end-of-options", *args, env=_prompts())
+    def _trees_of_all(self) -> dict[str, str]:
+        """The environment of a push that leaves out the trees of all commits that the remote has."""
+        # Of a clone without trees git would fetch those of each branch, to leave them out.
+        treeless = any(
+            key.endswith(".partialclonefilter") and "tree:" in value
+            for key, value in self._repository.config.items()
+        )
+        return {} if treeless or self._is_shallow() else {_SHALLOW: os.devnull}
+
+    @contextlib.contextmanager
+    def _old_commit(self) -> Iterator[dict[str, str]]:
+        """The environment of a fetch whose sender leaves out the trees of all commits that we have."""
+        commit = None if self._is_shallow() else self._oldest()
+        if commit is None:
+            yield {}
+            return
+        with tempfile.NamedTemporaryFile("wb", dir=self._repository.state()) as file:
+            file.write(commit + b"\n")
+            file.flush()
+            yield {_SHALLOW: file.name}
+
+    def _oldest(self) -> bytes | None:
+        """A commit that the remote is likely to have, far back: what is before it is hidden from the sender."""
+        for tip in (f"refs/remotes/{self.name}/HEAD", "HEAD"):
+            done = self._git.attempt("rev-list", f"--max-count={CUT_DEPTH}", tip)
+            if done.out and not done.code:
+                return done.out.split()[-1]
+        return None
+
+    def _is_shallow(self) -> bool:
+        try:
+            return (self._repository.common_dir / "shallow").stat().st_size > 0
+        except FileNotFoundError:
+            return False
+
+    def _run(
+        self, options: Iterable[str], args: Sequence[str], env: Mapping[str, str] | None = None
+    ) -> Completed:
+        env = {**_prompts(), **(env or {})}
+        done = self._git.attempt(*options, "--end-of-options", *args, env=env)
         if done.code:
             raise self._unreachable("read from", done)
         return done
 
     def _unreachable(self, verb: str, done: Completed) -> RepositoryError:
-        lines = done.err.strip().splitlines()
         hint = None
         if "read from remote repository" in done.err or "Could not resolve" in done.err:
             hint = "check the URL, the network and your access rights; nothing here was changed"
-        first = next((line for line in lines if not line.startswith("hint:")), "")
-        reason = done.message if "fatal" in done.err or "error" in done.err else first
-        return RepositoryError(f"can't {verb} {self.name!r}: {reason}", hint=hint)
+        # What stands before git's own error: the words of a hook, of a server, of ssh. A hook may use both streams.
+        before = done.err.partition("fatal: ")[0]
+        said = _words(f"{os.fsdecode(done.out)}\n{before}")
+        reason = "; ".join(dict.fromkeys([*said, done.message]))
+        return RepositoryError(f"can't {verb} {self.title!r}: {reason}", hint=hint)
 
 
 def default_remote(repository: Repository, *, push: bool = False) -> str:
@@ -247,3 +325,29 @@ def _prompts() -> dict[str, str]:
     if "GIT_TERMINAL_PROMPT" in os.environ or os.isatty(0) or os.isatty(2):
         return {}
     return {"GIT_TERMINAL_PROMPT": "0"}
+
+
+def _words(text: str, prefix: str = "") -> list[str]:
+    """The first of the lines that begin with `prefix` and are not git's own, without what marks them."""
+    lines = [line.rstrip() for line in text.splitlines() if line.startswith(prefix)]
+    others = [line.removeprefix(_REMOTE_WORDS) for line in lines if not line.startswith(_GITS_OWN)]
+    return [line.strip() for line in others if line.strip()][:MAX_NOTICES]
+
+
+def _is_url(text: str) -> bool:
+    """Whether git takes it for a URL, `host:path` included, and not for a path."""
+    return "://" in text or ":" in text.partition("/")[0]
+
+
+def _without_password(url: str) -> str:
+    """A URL without what may change while the place stays: the password, the user of http, a last slash."""
+    scheme, mark, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    user, at, name = host.rpartition("@")
+    kept = "" if scheme in {"http", "https"} else user.partition(":")[0] + at
+    return f"{scheme}{mark}{kept}{name}{slash}{path}".rstrip("/") if mark else url.rstrip("/")
+
+
+def label_of(place: str) -> str:
+    """What the tracking copies of the remote at a place lie under: the place may hold what no ref can."""
+    return hashlib.sha256(place.encode(errors="surrogateescape")).hexdigest()[:PLACE_DIGITS]

@@ -30,7 +30,7 @@ from gitflowrun.runs.read import StoredRun
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from gitflowrun.git.repository import Repository
     from gitflowrun.porcelain.sync import SyncReport
@@ -45,6 +45,17 @@ _BLOCK = re.compile(
 _SHELLS = re.compile(rb"#!\s*(/\S*/)?(env\s+)?(sh|bash|dash|ksh|zsh)\b")
 _SHEBANG = "#!/bin/sh\n"
 _PROBE = "command -v git-runs"
+# Options whose value is a word of its own.
+_GIT_VALUES = {
+    "-C",
+    "-c",
+    "--git-dir",
+    "--work-tree",
+    "--namespace",
+    "--config-env",
+    "--attr-source",
+}
+_PUSH_VALUES = {"--repo", "--push-option", "--receive-pack", "--exec", "--recurse-submodules"}
 
 
 class Installed(Enum):
@@ -89,7 +100,22 @@ def state(repo: Repository) -> list[HookState]:
     git = Git(repo.git_dir, repo.work_tree, hooks=True)
     found = os.fsdecode(git.run("rev-parse", "--git-path", "hooks")).removesuffix("\n")
     directory = git.cwd / found
-    return [_look(name, directory / name) for name in (_SERVER if repo.is_bare else _CLIENT)]
+    reason = _not_ours(git, directory)
+    names = _SERVER if repo.is_bare else _CLIENT
+    return [_look(name, directory / name, reason) for name in names]
+
+
+def _not_ours(git: Git, directory: Path) -> str:
+    """Why hooks do not belong into the directory that git takes them from; empty if they do."""
+    scope = git.attempt("config", "--show-scope", "--get", "core.hooksPath").out.split(b"\t")[0]
+    if scope in {b"global", b"system"}:
+        return (
+            f"core.hooksPath of your {scope.decode()} git config is for all repositories; "
+            "`git config core.hooksPath .git/hooks` gives this one hooks of its own"
+        )
+    if git.work_tree and git.attempt("ls-files", "--", f"{directory}/").out:
+        return "its directory is tracked, so everybody would get it; have a hook there call `git runs hook`"
+    return ""
 
 
 def post_commit(repo: Repository) -> list[str]:
@@ -110,20 +136,23 @@ def post_commit(repo: Repository) -> list[str]:
     return [run.pathspec for run in found]
 
 
-def pre_push(repo: Repository, remote: str, lines: Iterable[str]) -> SyncReport | None:
-    """Send the runs of pushed commits to the same remote, if `runs.autoPush` says so.
+def pre_push(repo: Repository, remote: str, url: str, lines: Iterable[str]) -> SyncReport | None:
+    """Send the runs of pushed commits to the same place, if `runs.autoPush` says so and git really pushes.
 
     Args:
         repo: The repository.
         remote: The hook's first argument: a name, or a URL.
+        url: Its second: of several push URLs of the remote, the one whose turn it is.
         lines: The hook's standard input: `local-ref local-oid remote-ref remote-oid`.
 
     Returns:
         What was sent; None where there is nothing to send.
     """
-    if not repo.settings.auto_push:
+    if not repo.settings.auto_push or _is_dry_run():
         return None
-    from gitflowrun.porcelain.push import push  # which the other hooks do not need
+    # Which the other hooks do not need.
+    from gitflowrun.git.transport import Remote
+    from gitflowrun.porcelain.push import push_to
 
     pushed = set()
     for line in lines:
@@ -133,7 +162,58 @@ def pre_push(repo: Repository, remote: str, lines: Iterable[str]) -> SyncReport 
     if not runs:
         return None
     stored = [StoredRun(repo, run.flow, run.id, run.commit) for run in runs]
-    return push(repo, remote, stored, verify=False)
+    return push_to(repo, Remote(repo, remote).at(url), stored, verify=False)
+
+
+def _is_dry_run() -> bool:
+    """Whether the `git push` that called this hook only tries. git tells no hook; its command line says it."""
+    pid = os.getppid()
+    while pid > 1:
+        try:
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[:-1]
+            parent = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[1]
+        except OSError:
+            return False
+        arguments = push_arguments([os.fsdecode(word) for word in words])
+        if arguments is not None:  # the nearest: a push of submodules is made by another one
+            return asks_for_dry_run(arguments)
+        pid = int(parent)
+    return False
+
+
+def push_arguments(words: Sequence[str]) -> Sequence[str] | None:
+    """What follows `push` in a command line of git; None for any other command."""
+    program = words[0].rpartition("/")[2] if words else ""
+    if program == "git-push":
+        return words[1:]
+    place = 1
+    while place < len(words) and words[place].startswith("-"):
+        place += 2 if words[place] in _GIT_VALUES else 1
+    is_push = program == "git" and words[place : place + 1] == ["push"]
+    return words[place + 1 :] if is_push else None
+
+
+def asks_for_dry_run(arguments: Sequence[str]) -> bool:
+    """Whether arguments of `git push` ask it to do nothing, in any of the ways that git understands."""
+    found = False
+    words = iter(arguments)
+    for word in words:
+        if word in {"--", "--end-of-options"}:
+            break
+        name = word.partition("=")[0]
+        if word.startswith("--"):
+            if len(name) > len("--d") and "--dry-run".startswith(name):
+                found = True
+            elif len(name) > len("--no-d") and "--no-dry-run".startswith(name):
+                found = False
+            elif word in _PUSH_VALUES:
+                next(words, None)
+        elif word.startswith("-"):
+            letters, option, value = word[1:].partition("o")
+            found = found or "n" in letters
+            if option and not value:
+                next(words, None)
+    return found
 
 
 def _runs_of(repo: Repository, pushed: set[Oid]) -> list[RunSummary]:
@@ -150,18 +230,22 @@ def _runs_of(repo: Repository, pushed: set[Oid]) -> list[RunSummary]:
     return [run for run, commit in runs if commit in found]
 
 
-def _look(name: str, path: Path) -> HookState:
+def _look(name: str, path: Path, not_ours: str) -> HookState:
     if path.is_symlink():
         return HookState(name, path, Installed.BLOCKED, reason="it is a link to another script")
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        return HookState(name, path, Installed.NO)
+        content = None
     except OSError as error:
         return HookState(name, path, Installed.BLOCKED, reason=error.strerror or "can't be read")
-    if _BEGIN.encode() in content:
+    if content is not None and _BEGIN.encode() in content:
         return HookState(name, path, Installed.YES)
-    if not _SHELLS.match(content):
+    if not_ours:
+        reason = not_ours
+    elif content is None:
+        return HookState(name, path, Installed.NO)
+    elif not _SHELLS.match(content):
         reason = "it is no shell script; have it call `git runs hook` itself"
     elif not os.access(path, os.X_OK):
         reason = "it is not executable, so git ignores it"
@@ -223,6 +307,9 @@ def _write(path: Path, text: str) -> None:
         temporary.chmod(mode & 0o7777)
         temporary.replace(path)
     except OSError as error:
-        raise RepositoryError(f"can't write the hook {path}: {error.strerror}") from error
+        raise RepositoryError(
+            f"can't write the hook {path}: {error.strerror}",
+            hint="hooks need a directory that you may write to; `git config core.hooksPath` names another",
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)

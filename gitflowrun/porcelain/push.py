@@ -1,18 +1,22 @@
 """Pushing runs: each is found on the remote, or gets a name there, and is sent.
 
+A remote may have several push URLs. Each is a repository of its own, with its own names for our runs, and gets all of
+them.
+
 1. List the remote's refs below refs/runs.
 2. Find every run there. Only runs of the same flow and number can be it; those whose newest state is not here
    are fetched into their tracking copies, for only their history says whether it is the same run.
 3. It is there: up to date, or to be moved forward, or ahead of us. It is not: it gets a free name.
 4. Push, expecting every ref to be as seen. Where somebody was faster, begin again at 1.
 5. Note in the tracking copies what the remote now has.
-6. Merge the tags of these runs.
+6. Merge the tags of these runs; begin again there, too, where somebody was faster.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gitflowrun.errors import RepositoryError
 from gitflowrun.git.odb import History
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.git.transport import Remote, default_remote
@@ -45,25 +49,62 @@ def push(
     repo: Repository,
     remote: str | None = None,
     runs: Sequence[StoredRun] | None = None,
-    *,
-    verify: bool = True,
-) -> SyncReport:
-    """Send runs and their tags to a remote.
+) -> list[SyncReport]:
+    """Send runs and their tags to a remote, to each of its push URLs.
 
     Args:
         repo: The repository.
         remote: A configured remote, a URL or a path; what git would push to when None.
         runs: Which runs; all when None.
-        verify: Whether the user's pre-push hook is asked.
+
+    Returns:
+        A report for each place.
 
     Raises:
-        RepositoryError: the remote can't be reached. What was sent before stays, and is not sent again.
+        RepositoryError: a place can't be reached; the others have got the runs. What was sent before stays, and is
+            not sent again.
+    """
+    reports: list[SyncReport] = []
+    failures: list[RepositoryError] = []
+    for place in Remote(repo, remote or default_remote(repo, push=True)).for_push():
+        try:
+            reports.append(push_to(repo, place, runs))
+        except RepositoryError as error:
+            failures.append(error)
+    if failures:
+        raise _some_failed(failures, reports)
+    return reports
+
+
+def push_to(
+    repo: Repository,
+    place: Remote,
+    runs: Sequence[StoredRun] | None = None,
+    *,
+    verify: bool = True,
+) -> SyncReport:
+    """Send runs and their tags to one place; see `push`.
+
+    Args:
+        repo: The repository.
+        place: Where to.
+        runs: Which runs; all when None.
+        verify: Whether the user's pre-push hook is asked.
     """
     wanted = [
         RunTip(run.flow, run.id, run.commit) for run in (list_runs(repo) if runs is None else runs)
     ]
-    place = Remote(repo, remote or default_remote(repo, push=True)).for_push()
     return _Push(repo, place, verify=verify).send(sorted(wanted, key=lambda run: run.id.sort_key))
+
+
+def _some_failed(
+    failures: Sequence[RepositoryError], reports: Sequence[SyncReport]
+) -> RepositoryError:
+    if len(failures) == 1 and not reports:
+        return failures[0]
+    message = "; ".join(error.message for error in failures)
+    there = f"; {', '.join(report.remote for report in reports)} got the runs" if reports else ""
+    return RepositoryError(f"{message}{there}", hint=failures[0].hint)
 
 
 @frozen
@@ -93,7 +134,12 @@ class _Push(Transfer):
                 break
         self.done += slower.values()
         there = {run.uid: run.target for run in self.done if run.uid and run.target}
-        return self._push_tags(view, there)  # 6
+        for _ in range(PUSH_ROUNDS):
+            report, again = self._push_tags(view, there)  # 6
+            if not again:
+                break
+            view = RemoteView.of(self.remote)
+        return report
 
     def _round(self, view: RemoteView, runs: Sequence[RunTip]) -> dict[RunTip, SyncedRun]:
         """Push once; returns the runs with which somebody else was faster, as refused."""
@@ -127,8 +173,12 @@ class _Push(Transfer):
         missing = {mate.tip for mate in lost}
         return History(self.repo.git, {*ours, *(mate.tip for mate in theirs)} - missing)
 
-    def _push_tags(self, view: RemoteView, there: Mapping[Oid, RunId]) -> SyncReport:
-        """Bring our changes to the tags of the runs that are there (uid to id) to the remote; report all."""
+    def _push_tags(self, view: RemoteView, there: Mapping[Oid, RunId]) -> tuple[SyncReport, bool]:
+        """Bring our changes to the tags of the runs that are there (uid to id) to the remote.
+
+        Returns:
+            The report of all, and whether somebody was faster.
+        """
         base = tags_of(self.tracking.seen.items())
         have = tags_of(view.refs.items())
         ours = self.our_tags()
@@ -149,11 +199,12 @@ class _Push(Transfer):
         notes |= {key.ref(have[key]): key.uid for key in ours.keys() & have.keys()}
         notes |= {key.ref(base[key]): None for key in base.keys() - ours.keys() - have.keys()}
         self.tracking.note(notes)
-        return self.report(
+        report = self.report(
             sum(change.name in fine for change in added),
             sum(change.name in fine for change in removed),
             (_tag_notice(result) for result in results if not result.ok),
         )
+        return report, any(result.stale for result in results)
 
     def _plan(self, run: RunTip, view: RemoteView, history: History) -> _Plan:
         uid = history.root(run.tip)

@@ -26,10 +26,10 @@ import contextlib
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
-from gitflowrun.errors import GitflowrunError, RepositoryError, UsageError
+from gitflowrun.errors import GitflowrunError, RefConflict, RepositoryError, UsageError
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.refs import RefUpdate
-from gitflowrun.limits import REFS_A_PUSH, UID_DIGITS
+from gitflowrun.limits import NOTE_ATTEMPTS, REFS_A_PUSH, UID_DIGITS
 from gitflowrun.names import RunId, check_flow_name
 from gitflowrun.runs import layout
 from gitflowrun.values import frozen
@@ -89,6 +89,7 @@ class SyncReport:
         tags_added: How many tags the receiving side got.
         tags_removed: How many it lost, because the other side had removed them.
         notices: What was passed over, for people.
+        words: What the remote itself said, as its hooks do.
     """
 
     remote: str
@@ -96,6 +97,7 @@ class SyncReport:
     tags_added: int = 0
     tags_removed: int = 0
     notices: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
 
     def with_outcome(self, *outcomes: Outcome) -> tuple[SyncedRun, ...]:
         """The runs of which one of `outcomes` came."""
@@ -193,7 +195,7 @@ def tags_of(refs: Iterable[tuple[str, Oid]]) -> dict[TagKey, RunId]:
 
 
 class Tracking:
-    """Our copies of a remote's refs, below refs/runs-remotes/<remote>/: what we last saw of it."""
+    """Our copies of a remote's refs, below refs/runs-remotes/<digest of its URL>/: what we last saw of it."""
 
     def __init__(self, refs: Refs, remote: Remote) -> None:
         self._refs = refs
@@ -211,11 +213,17 @@ class Tracking:
     def note(self, changes: Mapping[str, Oid | None]) -> None:
         """Note what the remote has (None: no longer)."""
         changes = {name: new for name, new in changes.items() if self.seen.get(name) != new}
-        updates = [
-            RefUpdate(self.ref(name), new, self._refs.get(self.ref(name)))
-            for name, new in changes.items()
-        ]
-        self._refs.transaction([update for update in updates if update.new != update.old])
+        for attempt in range(NOTE_ATTEMPTS):
+            updates = [
+                RefUpdate(self.ref(name), new, self._refs.get(self.ref(name)))
+                for name, new in changes.items()
+            ]
+            try:
+                self._refs.transaction([update for update in updates if update.new != update.old])
+                break
+            except RefConflict:  # another push or fetch of ours is noting the same
+                if attempt == NOTE_ATTEMPTS - 1:
+                    raise
         for name, new in changes.items():
             if new is None:
                 self.seen.pop(name, None)
@@ -270,4 +278,11 @@ class Transfer:
     def report(self, tags_added: int, tags_removed: int, notices: Iterable[str]) -> SyncReport:
         """What was done."""
         runs = sorted(self.done, key=lambda run: (*run.source.sort_key, run.flow))
-        return SyncReport(self.remote.name, tuple(runs), tags_added, tags_removed, tuple(notices))
+        return SyncReport(
+            remote=self.remote.title,
+            runs=tuple(runs),
+            tags_added=tags_added,
+            tags_removed=tags_removed,
+            notices=tuple(notices),
+            words=tuple(self.remote.words),
+        )

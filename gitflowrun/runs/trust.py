@@ -32,7 +32,7 @@ import secrets
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from gitflowrun.errors import GitflowrunError, NotFound
+from gitflowrun.errors import GitflowrunError, NotFound, RepositoryError
 from gitflowrun.git.objects import Oid
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import parse_message
@@ -59,7 +59,7 @@ class Trusted:
 
     Attributes:
         runs: Commits of runs, with all earlier states of these runs.
-        remotes: Names of remotes.
+        remotes: Where the remotes are, as `Remote.place` says it: a name can be given to another one.
     """
 
     runs: tuple[Oid, ...]
@@ -91,7 +91,7 @@ class Trust:
             self._answers[state] = (
                 self._was_made_here(state)
                 or self._is_vouched_for(state)
-                or any(self._has(remote, run.flow, state) for remote in self.trusted.remotes)
+                or any(self._has(place, run.flow, state) for place in self.trusted.remotes)
             )
         return self._answers[state]
 
@@ -107,9 +107,15 @@ class Trust:
         self._add(_RUN, str(tip))
         return tip
 
-    def trust_remote(self, name: str) -> None:
-        """Trust all runs of a remote, one of `Repository.remotes`, as fetched from it now and later."""
-        self._add(_REMOTE, name)
+    def trust_remote(self, name: str) -> str:
+        """Trust all runs of a remote, one of `Repository.remotes`, as fetched from where it is, now and later.
+
+        Returns:
+            Where that is.
+        """
+        place = self._place(name)
+        self._add(_REMOTE, place)
+        return place
 
     def distrust_run(self, run: RunIdentity) -> bool:
         """Take trust in a run back; whether there was any. Runs made in this clone stay trusted."""
@@ -119,10 +125,11 @@ class Trust:
         return bool(removed)
 
     def distrust_remote(self, name: str) -> bool:
-        """Take trust in a remote back; whether there was any."""
-        known = name in self.trusted.remotes
+        """Take trust in a remote, or in a place of `Trusted.remotes`, back; whether there was any."""
+        place = name if name in self.trusted.remotes else self._place(name)
+        known = place in self.trusted.remotes
         if known:
-            self._remove(_REMOTE, name)
+            self._remove(_REMOTE, place)
         return known
 
     @cached_property
@@ -156,9 +163,16 @@ class Trust:
             for it in self.trusted.runs
         )
 
-    def _has(self, remote: str, flow: str, commit: Oid) -> bool:
-        """Whether a remote's runs, as last fetched, have a commit."""
-        prefix = f"{layout.tracking_prefix(remote)}{flow}/"
+    def _place(self, name: str) -> str:
+        from gitflowrun.git.transport import Remote  # no run needs it
+
+        return Remote(self._repo, name).place
+
+    def _has(self, place: str, flow: str, commit: Oid) -> bool:
+        """Whether the runs of the remote at a place, as last fetched, have a commit."""
+        from gitflowrun.git.transport import label_of  # nobody needs it who trusts no remote
+
+        prefix = f"{layout.tracking_prefix(label_of(place))}{flow}/"
         done = self._repo.git.attempt("for-each-ref", "--count=1", f"--contains={commit}", prefix)
         return done.code == 0 and bool(done.out)
 
@@ -180,12 +194,21 @@ class Trust:
 
     def _add(self, name: str, value: str) -> None:
         if value not in self._config(name):
-            self._repo.git.run("config", "--local", "--add", name, value)
+            self._write("--add", name, value)
         self._forget()
 
     def _remove(self, name: str, value: str) -> None:
-        self._repo.git.run("config", "--local", "--fixed-value", "--unset-all", name, value)
+        self._write("--fixed-value", "--unset-all", name, value)
         self._forget()
+
+    def _write(self, *change: str) -> None:
+        done = self._repo.git.attempt("config", "--local", *change)
+        if done.code:
+            path = self._repo.common_dir / "config"
+            raise RepositoryError(
+                f"can't write what you trust into {path}: {done.message}",
+                hint=f"you need to be able to write there; if no git is running, remove {path}.lock",
+            )
 
     def _forget(self) -> None:
         self.__dict__.pop("trusted", None)

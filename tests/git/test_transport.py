@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gitflowrun.errors import RepositoryError, UsageError
+from gitflowrun.git.command import Completed, Git
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.odb import History
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.git.repository import Repository
 from gitflowrun.git.transport import Remote, default_remote, parse_push
 from tests.helpers.repos import GitRepo
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -132,15 +132,28 @@ def test_unknown_remotes(repo: GitRepo, server: GitRepo) -> None:
         remote(repo, "./nothing").refs()
 
 
-def test_labels_are_parts_of_refs(repo: GitRepo) -> None:
-    """Remotes with slashes keep them; odd names and URLs get a label that a ref can hold."""
-    repo.git("config", "remote.team/fork.url", "x")
-    repo.git("config", "remote.a b.url", "y")
-    assert remote(repo, "team/fork").label == "team/fork"
-    assert remote(repo, "a b").label == "a%20b"
-    label = remote(repo, "https://example.org/x.git").label
-    assert label.startswith("url-")
-    assert label == remote(repo, "https://example.org/x.git").label
+def test_the_label_tells_places_apart_and_not_names(repo: GitRepo, server: GitRepo) -> None:
+    """A remote that is renamed, or reached with another password, is the same; one that moved is not."""
+    repo.git("remote", "add", "again", os.path.relpath(server.path, repo.path))
+    assert remote(repo, "again").label == remote(repo).label == remote(repo, str(server.path)).label
+    first, *others = (
+        remote(repo, url).label
+        for url in (
+            "https://example.org/x",
+            "https://ada:secret@example.org/x/",
+            "https://token@example.org/x",
+            "https://example.org/y",
+            "ssh://ada@example.org/x",
+            "ssh://bob@example.org/x",
+            "example.org:x",
+        )
+    )
+    assert others[:2] == [first] * 2
+    assert len({first, *others[2:]}) == 5
+    assert "secret" not in remote(repo, "https://ada:secret@example.org/x").place
+    repo.git("config", "url.https://example.org/.insteadOf", "ex:")
+    repo.git("remote", "add", "short", "ex:x")
+    assert remote(repo, "short").label == first
 
 
 def test_default_remote(repo: GitRepo) -> None:
@@ -183,3 +196,132 @@ def test_history(repo: GitRepo, oids: list[Oid]) -> None:
     assert not history.leads_to(oids[0], oids[2])
     assert history.root(blob) is None
     assert History(repository.git, []).root(oids[0]) is None
+
+
+@pytest.fixture
+def code(repo: GitRepo, server: GitRepo) -> int:
+    """A branch with a megabyte of code, here and on the server; its size."""
+    size = 1 << 20
+    repo.write("weights.bin", os.urandom(size))
+    repo.commit("code")
+    repo.git("push", "-q", "origin", "HEAD:main")
+    repo.git("fetch", "-q")
+    server.git("symbolic-ref", "HEAD", "refs/heads/main")
+    server.git("config", "receive.unpackLimit", "1")
+    return size
+
+
+def without_parents(repo: GitRepo, ref: str) -> Oid:
+    """A commit of the code in HEAD that has no parents, as a run has none, and a ref for it."""
+    tree = repo.git(
+        "mktree", stdin=f"040000 tree {repo.git('rev-parse', 'HEAD^{tree}')}\tcode\n".encode()
+    )
+    commit = repo.git("commit-tree", "-m", ref, tree)
+    repo.git("update-ref", ref, commit)
+    return Oid.from_hex(commit)
+
+
+def stored(repo: GitRepo) -> int:
+    """Bytes of the object directory."""
+    top = Path(repo.git("rev-parse", "--absolute-git-dir")) / "objects"
+    return sum(path.stat().st_size for path in top.rglob("*") if path.is_file())
+
+
+def test_code_that_the_other_side_has_does_not_travel(
+    repo: GitRepo, server: GitRepo, code: int
+) -> None:
+    """A commit without parents whose tree a branch of the other side has costs 1 % of it, pushed or fetched."""
+    before = stored(server)
+    for number in (1, 2):
+        commit = without_parents(repo, f"refs/runs/F/{number}")
+        (result,) = remote(repo).push([RefUpdate(f"refs/runs/F/{number}", commit, None)])
+        assert result.ok
+    assert stored(server) - before < code / 100
+    without_parents(server, "refs/runs/F/3")
+    before = stored(repo)
+    remote(repo).fetch(["+refs/runs/F/3:refs/runs-remotes/x/F/3"])
+    assert 0 < stored(repo) - before < code / 100
+    for it in (repo, server):
+        it.fsck()
+        assert it.git("rev-parse", "--is-shallow-repository") == "false"
+    assert not (repo.path / ".git/shallow").exists()
+    assert len(repo.git("log", "--format=%h", "main").split()) == 2
+
+
+def test_code_that_the_other_side_lacks_travels(repo: GitRepo, server: GitRepo, code: int) -> None:
+    """Where nothing is known of the server's history, what it needs is sent."""
+    repo.write("more.bin", os.urandom(1000))
+    repo.commit("unpushed")
+    commit = without_parents(repo, "refs/runs/F/1")
+    (result,) = remote(repo).push([RefUpdate("refs/runs/F/1", commit, None)])
+    assert result.ok
+    assert server.git("cat-file", "-s", f"{commit}:code/more.bin") == "1000"
+    assert server.git("cat-file", "-s", f"{commit}:code/weights.bin") == str(code)
+    server.fsck()
+
+
+def test_a_partial_clone_stays_partial(
+    repo: GitRepo, server: GitRepo, code: int, tmp_path: Path
+) -> None:
+    """A push from a clone that left blobs out does not fetch them only to leave them out."""
+    del repo, code
+    server.git("config", "uploadpack.allowFilter", "true")
+    server.git("config", "uploadpack.allowAnySHA1InWant", "true")
+    options = ["-q", "--no-checkout", "--filter=blob:none"]
+    server.git("clone", *options, f"file://{server.path}", str(tmp_path / "partial"))
+    partial = GitRepo(tmp_path / "partial")
+
+    def missing() -> int:
+        listed = partial.git("rev-list", "--objects", "--missing=print", "HEAD")
+        return sum(line.startswith("?") for line in listed.splitlines())
+
+    before = missing()
+    assert before > 0
+    commit = without_parents(partial, "refs/runs/F/1")
+    (result,) = remote(partial).push([RefUpdate("refs/runs/F/1", commit, None)])
+    assert result.ok
+    assert missing() == before
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_a_shallow_clone_stays_as_it_is(
+    repo: GitRepo, server: GitRepo, code: int, tmp_path: Path, depth: int
+) -> None:
+    """The user's own shallow commits are neither hidden nor changed by pushes and fetches of runs."""
+    repo.commit("one more")
+    repo.git("push", "-q", "origin", "HEAD:main")
+    without_parents(server, "refs/runs/F/1")
+    server.git(
+        "clone", "-q", f"--depth={depth}", f"file://{server.path}", str(tmp_path / "shallow")
+    )
+    shallow = GitRepo(tmp_path / "shallow")
+    cut = (shallow.path / ".git/shallow").read_text()
+    before = stored(server)
+    commit = without_parents(shallow, "refs/runs/F/2")
+    (result,) = remote(shallow).push([RefUpdate("refs/runs/F/2", commit, None)])
+    assert result.ok
+    assert stored(server) - before < code / 100
+    remote(shallow).fetch(["+refs/runs/F/1:refs/runs-remotes/x/F/1"])
+    assert (shallow.path / ".git/shallow").read_text() == cut
+    shallow.fsck()
+
+
+def test_a_server_that_refuses_shallow_clones_is_fetched_from(
+    repo: GitRepo, server: GitRepo, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a server does not take the word of an old commit, all is fetched as git would."""
+    without_parents(server, "refs/runs/F/1")
+    attempt = Git.attempt
+    tried = []
+
+    def refusing(self: Git, *args: str, **how: Any) -> Completed:
+        tried.append("GIT_SHALLOW_FILE" in (how.get("env") or {}))
+        if tried[-1]:
+            return Completed(128, b"", "fatal: Server does not support shallow clients\n")
+        return attempt(self, *args, **how)
+
+    origin = remote(repo)
+    monkeypatch.setattr(Git, "attempt", refusing)
+    origin.fetch(["+refs/runs/F/1:refs/runs-remotes/x/F/1"])
+    assert tried.count(True) == 1
+    assert code

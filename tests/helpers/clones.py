@@ -28,7 +28,8 @@ def send(repo: GitRepo, *runs: str) -> SyncReport:
     """Push runs by address; all when none is named."""
     repository = open_repo(repo)
     store = RunStore(repository)
-    return push(repository, "origin", [store.find(run) for run in runs] if runs else None)
+    (report,) = push(repository, "origin", [store.find(run) for run in runs] if runs else None)
+    return report
 
 
 def get(repo: GitRepo) -> SyncReport:

@@ -11,7 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from gitflowrun.porcelain.hooks import HookState, Installed, install, post_commit, state, uninstall
+from gitflowrun.errors import RepositoryError
+from gitflowrun.porcelain.hooks import (
+    HookState,
+    Installed,
+    asks_for_dry_run,
+    install,
+    post_commit,
+    push_arguments,
+    state,
+    uninstall,
+)
 from gitflowrun.runs.listing import list_runs
 from gitflowrun.runs.runs import Status
 from tests.helpers.repos import ROOT, GitRepo
@@ -134,6 +144,49 @@ def test_hooks_path_is_respected(repo: GitRepo, tmp_path: Path, place: str) -> N
     assert not hook(repo, "pre-push").exists()
 
 
+@pytest.mark.parametrize("scope", ["--global", "--system"])
+def test_hooks_of_all_repositories_are_left_alone(
+    repo: GitRepo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scope: str
+) -> None:
+    """Where `core.hooksPath` is the user's or the machine's, nothing is installed, and the way out works."""
+    place = tmp_path / "all-hooks"
+    place.mkdir()
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "global"))
+    monkeypatch.setenv("GIT_CONFIG_SYSTEM", str(tmp_path / "system"))
+    monkeypatch.delenv("GIT_CONFIG_NOSYSTEM", raising=False)
+    repo.git("config", scope, "core.hooksPath", str(place))
+    found = install(open_repo(repo))
+    assert states(found) == dict.fromkeys(("post-commit", "pre-push"), Installed.BLOCKED)
+    assert "for all repositories" in found[0].reason
+    assert list(place.iterdir()) == []
+    command = found[0].reason.split("`")[1]
+    repo.git(*command.split()[1:])
+    assert states(install(open_repo(repo))) == dict.fromkeys(
+        ("post-commit", "pre-push"), Installed.YES
+    )
+    assert hook(repo, "pre-push").exists()
+
+
+def test_tracked_hooks_are_left_alone(repo: GitRepo) -> None:
+    """Hooks that the project shares by git do not get our lines, which name a path of this machine."""
+    repo.write("hooks/commit-msg", "#!/bin/sh\n")
+    repo.commit()
+    repo.git("config", "core.hooksPath", "hooks")
+    found = install(open_repo(repo))
+    assert states(found) == dict.fromkeys(("post-commit", "pre-push"), Installed.BLOCKED)
+    assert "tracked" in found[0].reason
+    assert repo.git("status", "--porcelain") == ""
+
+
+def test_hooks_that_cannot_be_written_say_what_to_do(repo: GitRepo) -> None:
+    """A directory that can't be made is named, with a hint."""
+    (repo.path / "lost").symlink_to("/nonexistent/hooks")
+    repo.git("config", "core.hooksPath", "lost")
+    with pytest.raises(RepositoryError, match="can't write the hook") as caught:
+        install(open_repo(repo))
+    assert "core.hooksPath" in (caught.value.hint or "")
+
+
 def test_worktrees_share_hooks(repo: GitRepo, tmp_path: Path) -> None:
     """Installed from a linked worktree, hooks are the repository's."""
     repo.git("worktree", "add", "-q", "--detach", str(tmp_path / "linked"))
@@ -233,6 +286,76 @@ def test_pushing_commits_takes_their_runs_along(repo: GitRepo, shared: GitRepo) 
     run_git(repo, "push", "-q", "origin", "side")
     assert runs_in(shared) == [*expected, "refs/runs/MyFlow/3"]
     assert run_git(repo, "push", "-q", "origin", "--delete", "side").returncode == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["push", "--dry-run"], ["push", "-q", "origin", "main", "-n"],
+        ["-c", "a.b=push", "push", "--dry-r", "-q"], ["try"],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_a_dry_run_sends_nothing(repo: GitRepo, shared: GitRepo, words: list[str]) -> None:
+    """However it is asked for, also by an alias: a push that only tries takes no run along; the next one does."""
+    repo.git("config", "runs.autoPush", "true")
+    repo.git("config", "alias.try", "push --dry-run")
+    repo.commit("more")
+    make_run(repo)
+    assert run_git(repo, *words).returncode == 0
+    assert runs_in(shared) == []
+    assert run_git(repo, "push", "-q").returncode == 0
+    assert runs_in(shared) == ["refs/runs/MyFlow/1"]
+
+
+@pytest.mark.parametrize(
+    ("line", "dry"),
+    [
+        ("git push origin main", False),
+        ("git push --dry-run --no-dry-run", False),
+        ("git push -o -n origin", False),
+        ("git push -o-n origin", False),
+        ("git push --push-option --dry-run", False),
+        ("git push --repo -n", False),
+        ("git push --delete origin x", False),
+        ("git push -- -n", False),
+        ("/usr/bin/git -C /x --no-pager push -fqn", True),
+        ("git-push --dry", True),
+        ("git push --no-dry-run -n", True),
+        ("git --git-dir push push -vno x", True),
+    ],
+)
+def test_command_lines_of_git_push(line: str, dry: bool) -> None:
+    """Options are told from their values, wherever they stand."""
+    arguments = push_arguments(line.split())
+    assert arguments is not None
+    assert asks_for_dry_run(arguments) is dry
+
+
+@pytest.mark.parametrize(
+    "line", ["", "git", "git fetch push", "sh -c push", "git -c push", "git-fetch -n"]
+)
+def test_command_lines_of_other_commands(line: str) -> None:
+    """Only `push` is one."""
+    assert push_arguments(line.split()) is None
+
+
+def test_each_push_url_gets_runs_from_its_own_hook(
+    repo: GitRepo, shared: GitRepo, tmp_path: Path
+) -> None:
+    """Git calls the hook once for each URL, and each call sends runs to that one."""
+    other = tmp_path / "other.git"
+    subprocess.run(["git", "init", "-q", "--bare", str(other)], check=True)
+    for path in (shared.path, other):
+        repo.git("config", "--add", "remote.origin.pushurl", str(path))
+    repo.git("config", "runs.autoPush", "true")
+    repo.commit("more")
+    make_run(repo)
+    done = run_git(repo, "push", "-q")
+    assert done.stderr.splitlines() == [
+        f"git runs: runs to {path}: 1 run new" for path in (shared.path, other)
+    ]
+    assert runs_in(shared) == runs_in(GitRepo(other)) == ["refs/runs/MyFlow/1"]
 
 
 def test_a_push_of_runs_does_not_push_again(repo: GitRepo, shared: GitRepo) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gitflowrun.errors import RepositoryError
+from gitflowrun.git.transport import label_of
 from gitflowrun.porcelain.fetch import fetch
 from gitflowrun.porcelain.push import push
 from gitflowrun.porcelain.sync import Outcome
@@ -36,9 +37,9 @@ def test_a_run_travels(server: GitRepo, ada: GitRepo, bob: GitRepo) -> None:
     assert stored.identity == run
     assert stored.status is Status.DONE
     assert stored.info.user == "ada"
+    tracking = f"refs/runs-remotes/{label_of(str(server.path))}/"
     assert refs(bob, "refs/runs-remotes/") == {
-        name.replace("refs/runs/", "refs/runs-remotes/origin/"): oid
-        for name, oid in refs(ada).items()
+        name.replace("refs/runs/", tracking): oid for name, oid in refs(ada).items()
     }
     assert bob.git("tag", "-l", "runs/*") == f"runs/MyFlow/best/1-{run.uid.short}"
     for repo in (server, ada, bob):
@@ -200,7 +201,7 @@ def test_racing_pushes_have_one_winner(server: GitRepo) -> None:
     script = (
         "from gitflowrun.git.repository import Repository\n"
         "from gitflowrun.porcelain.push import push\n"
-        "report = push(Repository.discover())\n"
+        "(report,) = push(Repository.discover())\n"
         "assert [run.outcome.value for run in report.runs] == ['new'], report"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from gitflowrun.errors import NotFound
+from gitflowrun.errors import NotFound, RepositoryError
 from gitflowrun.git.objects import Oid
+from gitflowrun.git.transport import label_of
 from gitflowrun.names import RunId
 from gitflowrun.runs.records import RunIdentity
 from gitflowrun.runs.trust import Trust
@@ -35,7 +36,7 @@ def _fetch(repo: GitRepo, source: GitRepo, remote: str | None = None) -> None:
     """Fetch runs as people do by hand or, with the name of a remote, as the tool does."""
     repo.git("fetch", "-q", str(source.path), "refs/runs/*:refs/runs/*")
     if remote:
-        target = f"refs/runs-remotes/{remote}/*"
+        target = f"refs/runs-remotes/{label_of(str(source.path))}/*"
         repo.git("fetch", "-q", str(source.path), f"+refs/runs/*:{target}")
 
 
@@ -190,13 +191,41 @@ def test_the_user_trusts_a_remote(repo: GitRepo, colleague: GitRepo) -> None:
     assert not _trust(repo).is_trusted(run)
 
 
+def test_trust_in_a_remote_belongs_to_where_it_is(
+    repo: GitRepo, colleague: GitRepo, tmp_path: Path
+) -> None:
+    """A renamed remote stays trusted; another repository that gets its name does not become so."""
+    run = make_run(colleague)
+    repo.git("remote", "add", "team", str(colleague.path))
+    _fetch(repo, colleague, "team")
+    _trust(repo).trust_remote("team")
+    repo.git("remote", "rename", "team", "old")
+    assert _trust(repo).is_trusted(run)
+    repo.git("clone", "-q", str(repo.path), str(tmp_path / "stranger"))
+    stranger = GitRepo(tmp_path / "stranger")
+    theirs = make_run(stranger, "Other")
+    repo.git("remote", "add", "team", str(stranger.path))
+    _fetch(repo, stranger, "team")
+    assert not _trust(repo).is_trusted(theirs)
+    assert _trust(repo).distrust_remote("old")
+
+
+def test_trust_that_cannot_be_written_is_told(repo: GitRepo) -> None:
+    """A lock that somebody left names itself and the way out."""
+    run = make_run(repo)
+    (repo.path / ".git/config.lock").touch()
+    with pytest.raises(RepositoryError, match="can't write what you trust") as caught:
+        _trust(repo).trust_run(run)
+    assert "config.lock" in (caught.value.hint or "")
+
+
 def test_an_earlier_state_of_a_remotes_run_is_trusted(repo: GitRepo, colleague: GitRepo) -> None:
     """What the remote has grown by since does not matter."""
     run = make_run(colleague)
     repo.git("remote", "add", "team", str(colleague.path))
     _fetch(repo, colleague, "team")
     _extend(colleague, run)
-    colleague_runs = "+refs/runs/*:refs/runs-remotes/team/*"
+    colleague_runs = f"+refs/runs/*:refs/runs-remotes/{label_of(str(colleague.path))}/*"
     repo.git("fetch", "-q", str(colleague.path), colleague_runs)
     trust = _trust(repo)
     trust.trust_remote("team")

@@ -30,9 +30,16 @@ def hooks_command(as_json_: bool, action: str | None) -> int:
     repo = Repository.discover()
     work = {None: hooks.state, "install": hooks.install, "uninstall": hooks.uninstall}[action]
     found = work(repo)
-    show(repo, found, lambda _: map(_state, found), json=as_json_)
+    lines = [_state(hook) for hook in found]
+    if not repo.settings.auto_push and any(_sends(hook) for hook in found):
+        lines.append("pre-push sends runs along once you say so: git config runs.autoPush true")
+    show(repo, found, lambda _: lines, json=as_json_)
     blocked = any(hook.installed is hooks.Installed.BLOCKED for hook in found)
     return REFUSED if action == "install" and blocked else 0
+
+
+def _sends(hook: hooks.HookState) -> bool:
+    return hook.name == "pre-push" and hook.installed is hooks.Installed.YES
 
 
 def _state(hook: hooks.HookState) -> str:
@@ -56,13 +63,17 @@ def _post_commit() -> int:
 
 
 def _pre_push(words: tuple[str, ...]) -> int:
-    report = hooks.pre_push(Repository.discover(), words[0] if words else "origin", sys.stdin)
+    remote, url = words
+    report = hooks.pre_push(Repository.discover(), remote, url, sys.stdin)
     if report is not None:
         from gitflowrun.cli.git_runs.sync import summary
+        from gitflowrun.porcelain.sync import Outcome
 
         _tell(f"runs to {report.remote}: {summary(report)}")
-        for notice in report.notices:
-            _tell(notice)
+        for run in report.with_outcome(Outcome.REFUSED):
+            _tell(f"{run.flow}/{run.source} was refused: {run.reason}")
+        for word in (*report.words, *report.notices):
+            _tell(word)
     return 0
 
 

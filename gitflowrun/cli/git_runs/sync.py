@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import click
@@ -27,9 +28,10 @@ if TYPE_CHECKING:
 _SIGNS = {Outcome.NEW: ("*", "[new run]"), Outcome.UPDATED: (" ", "[updated]")}
 
 
-def show_report(repo: Repository, report: SyncReport, verb: str, *, as_json_: bool) -> int:
-    """Print what was done; returns 1 if a run was refused, as `git push` does."""
-    show(repo, report, lambda screen: report_lines(report, verb, screen), json=as_json_)
+def _tell(report: SyncReport) -> int:
+    """Pass on what went not as asked; returns 1 if a run was refused, as `git push` does."""
+    for word in report.words:
+        sys.stderr.write(f"remote: {printable(word)}\n")
     for notice in report.notices:
         sys.stderr.write(f"warning: {printable(notice)}\n")
     return REFUSED if report.with_outcome(Outcome.REFUSED) else 0
@@ -79,6 +81,7 @@ def summary(report: SyncReport) -> str:
 def push_command(as_json_: bool, remote: str | None, runs: tuple[str, ...]) -> int:
     """Send runs and their tags to REMOTE: all of them, or RUNs and all runs of FLOWs.
 
+    Where REMOTE has several push URLs, each of them gets the runs, and --json has a report for each.
     A run whose number is taken there is published as <number>-<uid>; here it keeps its number. Nothing on the
     remote is overwritten.
     """
@@ -87,8 +90,13 @@ def push_command(as_json_: bool, remote: str | None, runs: tuple[str, ...]) -> i
     repo = Repository.discover()
     if remote is not None:
         _check_remote(repo, remote)
-    report = push(repo, remote, _chosen(repo, runs) if runs else None)
-    return show_report(repo, report, "To", as_json_=as_json_)
+    reports = push(repo, remote, _chosen(repo, runs) if runs else None)
+
+    def lines(screen: Screen) -> Iterator[str]:
+        return chain.from_iterable(report_lines(report, "To", screen) for report in reports)
+
+    show(repo, reports, lines, json=as_json_)
+    return max(map(_tell, reports))
 
 
 def _chosen(repo: Repository, words: tuple[str, ...]) -> list[StoredRun]:
@@ -122,4 +130,6 @@ def fetch_command(as_json_: bool, remote: str | None) -> int:
     from gitflowrun.porcelain.fetch import fetch
 
     repo = Repository.discover()
-    return show_report(repo, fetch(repo, remote), "From", as_json_=as_json_)
+    report = fetch(repo, remote)
+    show(repo, report, lambda screen: report_lines(report, "From", screen), json=as_json_)
+    return _tell(report)

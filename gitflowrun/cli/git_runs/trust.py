@@ -44,8 +44,7 @@ def _change(repo: Repository, trust: Trust, name: str, *, delete: bool) -> str:
             return (
                 f"the runs of {name} are no longer trusted" if done else f"{name} was not trusted"
             )
-        trust.trust_remote(name)
-        return f"all runs of {name} are trusted, now and later"
+        return f"all runs of {name} ({trust.trust_remote(name)}) are trusted, now and later"
     run = _find(repo, name)
     if delete:
         done = trust.distrust_run(run.identity)
@@ -58,7 +57,7 @@ def _find(repo: Repository, name: str) -> StoredRun:
         return RunStore(repo).find(name)
     except NotFound as error:
         remotes = ", ".join(repo.remotes())
-        hint = f"or a remote: {remotes}" if remotes else error.hint
+        hint = f"`git runs` lists the runs; the remotes are: {remotes}" if remotes else error.hint
         raise NotFound(f"there is no remote or run {name!r}", hint=hint) from error
 
 

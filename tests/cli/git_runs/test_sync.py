@@ -86,7 +86,7 @@ def test_json(repo: GitRepo, other: GitRepo) -> None:
     """--json prints the whole report."""
     del other
     run = make_run(repo)
-    report = json.loads(repo.runs("push", "--json").out)
+    (report,) = json.loads(repo.runs("push", "--json").out)
     assert report["remote"] == "origin"
     assert report["runs"] == [
         {"flow": "MyFlow", "source": "1", "target": "1", "uid": str(run.uid), "outcome": "new", "reason": ""}
@@ -99,11 +99,12 @@ def test_trust(repo: GitRepo, other: GitRepo) -> None:
     repo.runs("push")
     other.runs("fetch")
     assert "Only the runs of this clone" in other.runs("trust").out
+    url = other.git("remote", "get-url", "origin")
     assert other.runs("trust", "1", "origin").out.splitlines()[1] == (
-        "all runs of origin are trusted, now and later"
+        f"all runs of origin ({url}) are trusted, now and later"
     )
     listed = other.runs("trust").out.splitlines()
-    assert listed[0] == "remote origin"
+    assert listed[0] == f"remote {url}"
     assert listed[1].startswith("run at ")
     assert other.runs("trust", "-d", "origin", "1").out == (
         "the runs of origin are no longer trusted\nMyFlow/1 is no longer trusted\n"
@@ -111,6 +112,7 @@ def test_trust(repo: GitRepo, other: GitRepo) -> None:
     assert json.loads(other.runs("trust", "--json").out) == {"runs": [], "remotes": []}
     done = other.runs("trust", "nobody")
     assert (done.code, "no remote or run 'nobody'" in done.err) == (128, True)
+    assert done.err.endswith("hint: `git runs` lists the runs; the remotes are: origin\n")
     assert other.runs("trust", "-d").code == 129
 
 

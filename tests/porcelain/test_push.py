@@ -1,0 +1,166 @@
+"""Pushes go wherever git's go, say what the other side says, and end well beside others of the same runs."""
+
+from __future__ import annotations
+
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gitflowrun.errors import RepositoryError
+from gitflowrun.git.transport import Remote
+from gitflowrun.porcelain.push import push
+from gitflowrun.porcelain.sync import Outcome
+from tests.helpers.clones import add_tag, ids, outcomes, refs, send, tags
+from tests.helpers.repos import GitRepo
+from tests.helpers.runs import make_run, open_repo
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def bare(path: Path) -> GitRepo:
+    """An empty bare repository."""
+    subprocess.run(["git", "init", "-q", "--bare", str(path)], check=True)
+    return GitRepo(path)
+
+
+def hook(repo: GitRepo, name: str, text: str) -> None:
+    """Give a repository a hook."""
+    folder = repo.path / "hooks" if (repo.path / "hooks").is_dir() else repo.path / ".git" / "hooks"
+    (folder / name).write_text(f"#!/bin/sh\n{text}\n")
+    (folder / name).chmod(0o755)
+
+
+@pytest.mark.parametrize("key", ["pushurl", "url"])
+def test_every_url_gets_the_runs(ada: GitRepo, tmp_path: Path, key: str) -> None:
+    """A remote's push URLs, or its several URLs, are repositories that each get all runs, tags and later states."""
+    places = [bare(tmp_path / name) for name in ("one.git", "two.git")]
+    make_run(ada, tags=["a"])
+    if key == "url":
+        ada.git("config", "--unset", "remote.origin.url")
+    for place in places:
+        ada.git("config", "--add", f"remote.origin.{key}", str(place.path))
+    reports = push(open_repo(ada))
+    assert [(it.remote, *outcomes(it)) for it in reports] == [
+        (str(place.path), Outcome.NEW) for place in places
+    ]
+    third = bare(tmp_path / "three.git")
+    ada.git("config", "--add", f"remote.origin.{key}", str(third.path))
+    make_run(ada)
+    assert [outcomes(it)[0] for it in push(open_repo(ada))] == [
+        Outcome.CURRENT,
+        Outcome.CURRENT,
+        Outcome.NEW,
+    ]
+    for place in (*places, third):
+        assert refs(place) == refs(ada)
+
+
+def test_a_place_that_is_down_does_not_keep_the_others_from_runs(
+    ada: GitRepo, tmp_path: Path
+) -> None:
+    """The push fails, naming who is missing and who got the runs."""
+    up = bare(tmp_path / "up.git")
+    for path in (tmp_path / "down.git", up.path):
+        ada.git("config", "--add", "remote.origin.pushurl", str(path))
+    make_run(ada)
+    with pytest.raises(RepositoryError, match=r"down\.git.* got the runs") as caught:
+        push(open_repo(ada))
+    assert str(up.path) in caught.value.message
+    assert refs(up) == refs(ada)
+
+
+def test_a_renamed_remote_is_the_same_one(ada: GitRepo) -> None:
+    """What was last seen of a remote belongs to where it is: no tag comes back under its new name."""
+    make_run(ada, tags=["a", "b"])
+    send(ada)
+    add_tag(ada, "1", "a", remove=True)
+    ada.git("remote", "rename", "origin", "upstream")
+    (report,) = push(open_repo(ada), "upstream")
+    assert (report.tags_added, report.tags_removed) == (0, 1)
+
+
+def test_another_repository_under_the_same_name_starts_anew(ada: GitRepo, tmp_path: Path) -> None:
+    """A tag that the old place had and the new one never saw is sent, not taken for removed there."""
+    make_run(ada, tags=["a"])
+    send(ada)
+    moved = bare(tmp_path / "moved.git")
+    ada.git("remote", "set-url", "origin", str(moved.path))
+    assert send(ada).tags_added == 1
+    assert tags(moved) == {"MyFlow/1": ("a",)}
+
+
+@pytest.mark.parametrize("stream", [1, 2])
+def test_a_refusing_pre_push_hook_is_quoted(ada: GitRepo, stream: int) -> None:
+    """Why the user's own hook refused stands in the error, whichever stream it wrote to."""
+    make_run(ada)
+    hook(ada, "pre-push", f"echo 'freeze until monday' >&{stream}; exit 1")
+    with pytest.raises(RepositoryError, match="freeze until monday"):
+        send(ada)
+
+
+@pytest.mark.parametrize("name", ["pre-receive", "update"])
+def test_a_refusing_hook_of_the_remote_is_quoted(ada: GitRepo, server: GitRepo, name: str) -> None:
+    """Each run is refused, and the report has the hook's lines."""
+    make_run(ada)
+    hook(server, name, "echo 'quota used up'; echo 'ask ops' >&2; exit 1")
+    report = send(ada)
+    assert outcomes(report) == [Outcome.REFUSED]
+    assert report.words == ("quota used up", "ask ops")
+    done = ada.runs("push")
+    assert (done.code, done.err) == (1, "remote: quota used up\nremote: ask ops\n")
+
+
+def test_what_the_remote_says_of_a_push_that_succeeds_is_shown(
+    ada: GitRepo, server: GitRepo
+) -> None:
+    """A message of the day reaches the user once, however many pushes git made."""
+    make_run(ada, tags=["a"])
+    hook(server, "post-receive", "echo 'moving on friday'")
+    assert send(ada).words == ("moving on friday",)
+
+
+def test_an_error_says_what_the_server_said(ada: GitRepo, tmp_path: Path) -> None:
+    """Words before git's own error, as of ssh, are part of the message; a password is not."""
+    ssh = tmp_path / "ssh"
+    ssh.write_text("#!/bin/sh\necho 'Permission denied (publickey).' >&2; exit 255\n")
+    ssh.chmod(0o755)
+    ada.git("config", "core.sshCommand", str(ssh))
+    make_run(ada)
+    with pytest.raises(RepositoryError, match="Permission denied") as caught:
+        push(open_repo(ada), "ssh://ada:secret@example.org/x")
+    assert "secret" not in caught.value.message
+
+
+def test_pushes_of_the_same_runs_beside_one_another(ada: GitRepo, server: GitRepo) -> None:
+    """Several processes of one clone push the same runs and tags at once: all end well, nothing is there twice."""
+    for number in range(3):
+        make_run(ada, tags=[f"t{number}", "all"])
+    with ThreadPoolExecutor(4) as pool:
+        pushes = list(pool.map(lambda _: ada.runs("push"), range(4)))
+    assert [(it.code, it.err) for it in pushes] == [(0, "")] * 4
+    assert refs(server) == refs(ada)
+    assert len(ids(server)) == 3
+
+
+def test_a_push_that_the_server_completes_late(
+    ada: GitRepo, server: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Refs of ours that appear between the look at the remote and the push are found by the next look."""
+    make_run(ada, tags=["a"])
+    look = Remote.refs
+    late = iter([refs(ada)])
+
+    def slow(self: Remote, *patterns: str) -> object:
+        seen = look(self, *patterns)
+        if names := next(late, None):
+            server.git("fetch", "-q", str(ada.path), *(f"{name}:{name}" for name in names))
+        return seen
+
+    monkeypatch.setattr(Remote, "refs", slow)
+    report = send(ada)
+    assert outcomes(report) == [Outcome.NEW]
+    assert report.notices == report.words == ()
+    assert refs(server) == refs(ada)
