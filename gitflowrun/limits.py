@@ -205,6 +205,12 @@ MAX_COPIES = 1_000_000
 """Parts that may be written again because an immutable object is met again; beyond, the value is pickled."""
 MAX_OBJECTS_IN_A_COLUMN = 100_000
 """Python objects in a column of a frame that are stored one by one; frames with more are pickled."""
+CANONICAL_PICKLE = 1 << 20
+"""A pickle up to this size, without its large buffers, is made canonical: ten times the work of writing it."""
+CANONICAL_VARYING_PICKLE = 16 << 20
+"""The same for one that would differ between two processes: it holds a set or a class."""
+CANONICAL_WORK = 8
+"""How many times its size may be written to put the sets of a pickle in order."""
 GC_PAUSE = 1 << 20
 """Payloads from which the collector would look at the growing value again and again."""
 MAX_UNTRUSTED_PARTS = 4_000_000

@@ -228,6 +228,10 @@ class ArtifactReader:
                 hint=error.hint,
             ) from error
 
+    def encoded(self, ref: ArtifactRef) -> Encoded:
+        """The value as it is stored, in one part. Raises CorruptRecord and MissingObject as `load` does."""
+        return codecs.Encoded(ref.codec, ref.type, (read_payload(self._objects, ref),))
+
     def open(self, ref: ArtifactRef) -> BinaryIO:
         """The payload as a seekable file. Only chunks that are asked for are read.
 

@@ -171,8 +171,9 @@ class FlowSpec(TaskHolder):
     ) -> None:
         """In a join, take over the artifacts on which all inputs that have them agree.
 
-        Contents are compared by digest, codec and type; no value is loaded. Artifacts that this step has set
-        already are left alone, and so are parameters and constants, which pass through joins by themselves.
+        Contents are compared by digest, codec and type. Where two pickles of one type differ, the values are
+        loaded and compared: by what they are written as, then by `==`. Artifacts that this step has set already
+        are left alone, and so are parameters and constants, which pass through joins by themselves.
 
         Args:
             inputs: The inputs of the join.

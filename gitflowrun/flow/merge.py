@@ -1,6 +1,7 @@
-"""`merge_artifacts`: the artifacts on which a join's inputs agree become the join's. No value is loaded.
+"""`merge_artifacts`: the artifacts on which a join's inputs agree become the join's.
 
-They are compared and passed on by reference: neither loaded nor stored again. All are taken over or none.
+They are compared and passed on by reference, neither loaded nor stored again; pickles alone are loaded where they
+differ, because two of one value may. All are taken over or none.
 """
 
 from __future__ import annotations
@@ -8,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from gitflowrun.errors import FlowError, MergeError
+from gitflowrun.artifacts.same_value import are_equal, may_be_same
+from gitflowrun.errors import FlowError, GitflowrunError, MergeError
 from gitflowrun.flow.foreach import brief, is_items_artifact
 from gitflowrun.flow.task_state import ArtifactSource, state_of
 
@@ -65,17 +67,32 @@ def _agreed(
 ) -> tuple[dict[str, ArtifactSource], set[str]]:
     """Where to take each artifact from that all inputs agree on, and the names they disagree about."""
     first: dict[str, ArtifactSource] = {}
-    identities: dict[str, PayloadIdentity] = {}
+    agreeing: dict[str, set[PayloadIdentity]] = {}
     disputed: set[str] = set()
     for source in sources:
         for name in source.names():
             if name in left_out or (wanted and name not in wanted) or is_items_artifact(name):
                 continue
             identity = source.ref(name).identity
-            if identities.setdefault(name, identity) != identity:
+            origin = first.setdefault(name, source)
+            agrees = agreeing.setdefault(name, {identity})
+            if identity in agrees or name in disputed:
+                continue
+            if _have_same_value(name, origin, source):
+                agrees.add(identity)
+            else:
                 disputed.add(name)
-            first.setdefault(name, source)
     return {name: source for name, source in first.items() if name not in disputed}, disputed
+
+
+def _have_same_value(name: str, first: ArtifactSource, second: ArtifactSource) -> bool:
+    """Whether two inputs agree about an artifact of which their payloads differ, as pickles of one value may."""
+    if not may_be_same(first.ref(name), second.ref(name)):
+        return False
+    try:
+        return are_equal(first.load(name), second.load(name))
+    except GitflowrunError:  # not trusted, or its class is gone
+        return False
 
 
 def _source_of(entry: object) -> ArtifactSource:

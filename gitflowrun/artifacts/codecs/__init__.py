@@ -8,10 +8,12 @@
     torch     safetensors/1       torch tensors and state dicts
     plugins                       users' codecs, found by entry point
     pickle    pickle/5, cloudpickle/1   everything else; loaded only from trusted runs
+    canonical, reducers                 what makes pickles canonical: the order of sets, memory of nobody
 
-Bytes are deterministic: equal values give equal bytes in every process and under every hash seed. (Pickles
-may not: what is in a set within an object comes in the order of the hash seed. Nor may Arrow's views, runs and
-unions, which are stored with what lies in memory beside their values.) The order of a dict and the
+Bytes are deterministic: equal values give equal bytes in every process and under every hash seed, and no byte is
+stored that belongs to no value. Pickles are made so by `canonical` and `reducers`, except where a class pickles
+something else than its value: addresses, the time, a cache. (Nor may Arrow's views, runs and unions be, which are
+stored with what lies in memory beside their values.) The order of a dict and the
 sharing of a mutable object inside one value are part of the value. Nothing is ever stored as something
 similar: a codec that can't give a value back exactly leaves it to the next one, pickle last.
 """

@@ -12,6 +12,7 @@ import io
 import math
 import re
 import sys
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from gitflowrun.artifacts.codecs.payload import Buffer, Loading, Unencodable, flat
@@ -20,11 +21,12 @@ from gitflowrun.limits import MAX_NPY_HEADER
 from gitflowrun.values import frozen, replace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 _MAGIC = b"\x93NUMPY"
 _ALIGNMENT = 64
 _PREFIX = 12
+_X87_BYTES = 10  # of an extended number; the rest of its 12 or 16 is chance
 _SIMPLE = re.compile(r"[<>|=]?[biufcSUVmM][0-9]*(\[[0-9]*[a-zA-Zμ]+(/[0-9]+)?\])?\Z")
 _FIELD_KEYS = frozenset({"descr", "fortran_order", "shape"})
 
@@ -153,9 +155,9 @@ def explode(array: Any) -> tuple[Layout, Buffer]:
     descr = describe(array.dtype)
     flags = array.flags
     fortran = bool(flags.f_contiguous and not flags.c_contiguous)
-    if _has_padding(array.dtype):
-        array = _without_padding(array)
-        fortran = False
+    clean = without_padding(array)
+    if clean is not array:
+        array, fortran = clean, False
     layout = Layout(descr, fortran, tuple(map(int, array.shape)))
     if not array.nbytes:
         return layout, b""
@@ -181,40 +183,64 @@ def _within(dtype: Any) -> Iterator[Any]:
     yield dtype
     if dtype.subdtype is not None:
         yield from _within(dtype.base)
-    for field in _fields(dtype):
-        yield from _within(field)
+    for name in dtype.names or ():
+        yield from _within(dtype.fields[name][0])
 
 
-def _fields(dtype: Any) -> list[Any]:
-    return [dtype.fields[name][0] for name in dtype.names or ()]
+def padding(dtype: Any) -> tuple[tuple[int, int], ...]:
+    """Where in an element of a dtype lie bytes that no value uses, as pairs of start and end."""
+    if dtype.kind != "V" and not _is_extended(dtype):
+        return ()
+    return _gaps(dtype)
 
 
-def _has_padding(dtype: Any) -> bool:
-    return any(
-        part.names is not None and sum(field.itemsize for field in _fields(part)) != part.itemsize
-        for part in _within(dtype)
-    )
+@lru_cache(maxsize=256)
+def _gaps(dtype: Any) -> tuple[tuple[int, int], ...]:
+    used = [False, *_used(dtype), False]
+    edges = [place - 1 for place in range(1, len(used)) if used[place] != used[place - 1]]
+    edges = [0, *edges, dtype.itemsize]
+    return tuple(pair for pair in zip(edges[::2], edges[1::2], strict=True) if pair[0] < pair[1])
 
 
-def _without_padding(array: Any) -> Any:
-    """A copy in C order whose padding is zero."""
+def _used(dtype: Any) -> list[bool]:
+    """Which bytes of an element belong to its value."""
+    if dtype.subdtype is not None:
+        return _used(dtype.base) * int(math.prod(dtype.shape))
+    if dtype.names is None:
+        number = [True] * _X87_BYTES + [False] * 16
+        count = {"g": 1, "G": 2}.get(dtype.char, 0)
+        return number[: dtype.itemsize // count] * count if count else [True] * dtype.itemsize
+    used = [False] * dtype.itemsize
+    for field, offset, *_ in dtype.fields.values():
+        for place, is_used in enumerate(_used(field), offset):
+            used[place] |= is_used
+    return used
+
+
+def without_padding(array: Any) -> Any:
+    """The array itself, or a copy in C order whose padding is zero."""
     import numpy as np
 
-    clean = np.zeros(array.shape, array.dtype)
-    _copy_fields(clean, array)
+    gaps = padding(array.dtype)
+    if not gaps or array.dtype.hasobject:
+        return array
+    clean = array.copy()
+    elements = clean.view(np.ndarray).reshape(-1).view(np.uint8).reshape(-1, array.dtype.itemsize)
+    for start, end in gaps:
+        elements[:, start:end] = 0
     return clean
 
 
-def _copy_fields(target: Any, source: Any) -> None:
-    if target.dtype.names is None:
-        target[...] = source
-        return
-    for name in target.dtype.names:  # one by one: copied whole, padding would come along
-        _copy_fields(target[name], source[name])
+def with_gaps_of_zeros(element: bytes, gaps: Iterable[tuple[int, int]]) -> bytes:
+    """The bytes of an element whose padding, which lies in `gaps`, is zero."""
+    clean = bytearray(element)
+    for start, end in gaps:
+        clean[start:end] = bytes(end - start)
+    return bytes(clean)
 
 
 def _is_extended(dtype: Any) -> bool:
-    """Whether it is or holds x87 extended precision: 10 bytes and 6 of chance."""
+    """Whether it is or holds x87 extended precision."""
     return any(part.char in "gG" for part in _within(dtype))
 
 

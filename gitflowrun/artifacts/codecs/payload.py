@@ -12,14 +12,17 @@ padding lets the first buffer begin at a multiple of 64: arrays can view it in p
 
 from __future__ import annotations
 
+import gc
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from gitflowrun import msgpack
 from gitflowrun.errors import CorruptRecord
+from gitflowrun.limits import GC_PAUSE
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from gitflowrun.names import Digest
 
@@ -92,6 +95,19 @@ def flat(buffer: Buffer) -> memoryview:
 def writable(view: memoryview) -> memoryview:
     """The same bytes where they may be changed: a copy if they may not be here."""
     return memoryview(bytearray(view)) if view.readonly else view
+
+
+@contextmanager
+def collector_paused(size: int) -> Iterator[None]:
+    """Let no collection of garbage look at a growing value again and again, where its payload has this size."""
+    pause = size >= GC_PAUSE and gc.isenabled()
+    if pause:
+        gc.disable()
+    try:
+        yield
+    finally:
+        if pause:
+            gc.enable()
 
 
 _EXTENSION = 0xC9  # msgpack's byte for an extension value with a length of four bytes

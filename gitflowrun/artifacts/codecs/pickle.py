@@ -7,15 +7,22 @@ large buffers is a pickle that any Python reads. Classes of the flow's own file 
 
 from __future__ import annotations
 
-import copyreg
 import io
 import pickle
-from collections.abc import Mapping
 from typing import Any
 
-from gitflowrun.artifacts.codecs import torch as torch_codec
+from gitflowrun.artifacts.codecs import reducers
+from gitflowrun.artifacts.codecs.canonical import canonical
 from gitflowrun.artifacts.codecs.classes import find, main_name
-from gitflowrun.artifacts.codecs.payload import Loading, Unencodable, flat, join, split, writable
+from gitflowrun.artifacts.codecs.payload import (
+    Loading,
+    Unencodable,
+    flat,
+    join,
+    split,
+    type_name,
+    writable,
+)
 from gitflowrun.errors import CorruptRecord, GitflowrunError, NotFound
 from gitflowrun.limits import OUT_OF_BAND
 
@@ -24,7 +31,12 @@ _MAIN = "__main__"
 
 def encode_pickle(value: Any) -> tuple[memoryview, ...]:
     """The parts of a pickle; what pickle can't do is declined."""
-    return _parts(pickle.Pickler, value)
+
+    class Pickler(pickle.Pickler):
+        def reducer_override(self, obj: Any) -> Any:
+            return _reduce(obj)
+
+    return _parts(Pickler, value)
 
 
 def encode_cloudpickle(value: Any) -> tuple[memoryview, ...]:
@@ -36,13 +48,21 @@ def encode_cloudpickle(value: Any) -> tuple[memoryview, ...]:
 
     class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         def reducer_override(self, obj: Any) -> Any:
-            # cloudpickle would read an open file and store what it found as the value.
-            if isinstance(obj, io.IOBase) and not isinstance(obj, io.BytesIO | io.StringIO):
-                msg = "an open file"
-                raise pickle.PicklingError(msg)
-            return super().reducer_override(obj)
+            reduced = _reduce(obj)
+            return super().reducer_override(obj) if reduced is NotImplemented else reduced
 
     return _parts(Pickler, value)
+
+
+def _reduce(value: Any) -> Any:
+    # cloudpickle would store what it finds in an open file or in a view: another value.
+    if isinstance(value, io.IOBase) and not isinstance(value, io.BytesIO | io.StringIO):
+        msg = f"an open file ({type_name(value)})"
+        raise pickle.PicklingError(msg)
+    if isinstance(value, memoryview):
+        msg = "a memoryview: store bytes(view), or the array that it views"
+        raise pickle.PicklingError(msg)
+    return reducers.reduce(value)
 
 
 def _parts(pickler: Any, value: Any) -> tuple[memoryview, ...]:
@@ -61,22 +81,12 @@ def _parts(pickler: Any, value: Any) -> tuple[memoryview, ...]:
 
     out = io.BytesIO()
     try:
-        _with_reducers(pickler)(out, protocol=5, buffer_callback=keep_in_band).dump(value)
+        pickler(out, protocol=5, buffer_callback=keep_in_band).dump(value)
     except Exception as error:
         raise Unencodable(f"{type(error).__name__}: {error}") from error
-    head = out.getvalue()
+    head, buffers = canonical(out.getvalue(), buffers)
     notes = {"main": main_name()} if _MAIN.encode() in head else None
     return join(head, buffers, notes)
-
-
-def _with_reducers(pickler: Any) -> Any:
-    """A pickler class that takes tensors apart our way. Picklers read their table when they are made."""
-    special = torch_codec.reducers()
-    if not special:
-        return pickler
-    own = getattr(pickler, "dispatch_table", None)  # cloudpickle's; C's has a descriptor there
-    general = own if isinstance(own, Mapping) else copyreg.dispatch_table
-    return type("Pickler", (pickler,), {"dispatch_table": {**general, **special}})
 
 
 class _Unpickler(pickle.Unpickler):

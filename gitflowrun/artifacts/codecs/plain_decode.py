@@ -6,23 +6,21 @@ module is imported for an untrusted value.
 
 from __future__ import annotations
 
-import gc
-from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun import msgpack
 from gitflowrun.artifacts.codecs import classes, plain_encode
 from gitflowrun.artifacts.codecs import numpy as numpy_codec
-from gitflowrun.artifacts.codecs.payload import split
+from gitflowrun.artifacts.codecs.payload import collector_paused, split
 from gitflowrun.artifacts.codecs.plain_types import BY_CODE
 from gitflowrun.artifacts.codecs.registry import decode_embedded
 from gitflowrun.errors import CorruptRecord, UntrustedArtifact
-from gitflowrun.limits import GC_PAUSE, MAX_DEPTH, MAX_UNTRUSTED_PARTS
+from gitflowrun.limits import MAX_DEPTH, MAX_UNTRUSTED_PARTS
 from gitflowrun.values import replace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from gitflowrun.artifacts.codecs.payload import Buffer, Loading
 
@@ -45,23 +43,11 @@ def decode_plain(payload: memoryview, loading: Loading) -> Any:
         NotFound: a class or a time zone doesn't exist here.
     """
     head, buffers, _ = split(payload)
-    with _collector_paused(len(head)):
+    with collector_paused(len(head)):
         try:
             return _Reader(payload, buffers, loading).read(head)
         except _MALFORMED as error:
             raise CorruptRecord(f"malformed value: {error}") from error
-
-
-@contextmanager
-def _collector_paused(size: int) -> Iterator[None]:
-    pause = size >= GC_PAUSE and gc.isenabled()
-    if pause:
-        gc.disable()
-    try:
-        yield
-    finally:
-        if pause:
-            gc.enable()
 
 
 class _Reader:

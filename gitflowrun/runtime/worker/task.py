@@ -18,6 +18,7 @@ from gitflowrun.artifacts.artifacts import ArtifactReader, ArtifactWriter
 from gitflowrun.artifacts.codecs import FILE, Encoded, encode, is_file, type_name
 from gitflowrun.artifacts.dedup import DedupIndex
 from gitflowrun.artifacts.digest import digest_parts
+from gitflowrun.artifacts.same_value import is_same, may_be_same
 from gitflowrun.artifacts.summary import preview_of
 from gitflowrun.errors import (
     CorruptRecord,
@@ -177,10 +178,16 @@ class TaskRunner:
             ref = outcome.inherited.get(name)  # of a value that was loaded
             if ref and (made.size, made.codec, made.type) == (ref.size, ref.codec, ref.type):
                 made = replace(made, digest=digest_parts(made.parts))  # saving won't hash it again
-                if made.digest == ref.digest:
-                    continue  # only read: its payload need not be stored once more
+            if ref and (made.digest == ref.digest or self._is_unchanged(made, ref)):
+                continue  # only read: its payload need not be stored once more
             encoded[name] = replace(made, preview=preview_of(value, made))
         return encoded, errors
+
+    def _is_unchanged(self, made: Encoded, ref: ArtifactRef) -> bool:
+        """Whether a value that was loaded from a pickle is still what it was, though pickled to other bytes."""
+        if not may_be_same(made, ref):
+            return False
+        return is_same(made, self._artifacts.encoded(ref))
 
     def _source(self, parent: Parent) -> ArtifactSource:
         load = partial(self._load, str(parent.name))
