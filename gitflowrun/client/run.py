@@ -9,7 +9,7 @@ from gitflowrun.client.base import Container, RunPart, local_time
 from gitflowrun.client.display import table, time_text, title
 from gitflowrun.client.step import Step
 from gitflowrun.errors import NotFound, TaggingError
-from gitflowrun.names import Pathspec, RunId
+from gitflowrun.names import Pathspec, RunId, check_tag
 from gitflowrun.runs.commit_message import Status
 
 if TYPE_CHECKING:
@@ -243,5 +243,7 @@ def _unless_absent(path: Pathspec, source: Source) -> Pathspec:
     return Pathspec(found.flow, found.id)
 
 
-def _tag_list(tags: Tagging) -> list[str | bytes]:
-    return [tags] if isinstance(tags, str | bytes) else list(tags)
+def _tag_list(tags: Tagging) -> list[str]:
+    if isinstance(tags, str | bytes) or not isinstance(tags, Iterable):
+        return [check_tag(tags)]
+    return [check_tag(tag) for tag in tags]

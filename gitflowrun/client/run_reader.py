@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from gitflowrun.client.repository import Source
 from gitflowrun.errors import NotFound
 from gitflowrun.limits import TAGS_FRESH
+from gitflowrun.names import check_tag
 from gitflowrun.runs.read import StoredRun
 from gitflowrun.values import frozen, mutable
 
@@ -123,7 +124,8 @@ class RunReader:
         return frozenset(self.now().info.system_tags)
 
     def has_tag(self, tag: str) -> bool:
-        """Whether it has a tag of either kind; reads no more than is needed."""
+        """Whether it has a tag of either kind; reads no more than is needed. Raises TaggingError for what is none."""
+        tag = check_tag(tag)
         if tag in self.user_tags or tag == f"user:{self.user}":
             return True
         return ":" in tag and tag in self.system_tags  # every system tag has a colon

@@ -222,6 +222,11 @@ class IncludeFile(Parameter):
         Raises:
             ParameterError: encoding, parser or default can't be what they are.
         """
+        if not self.is_scalar:
+            raise ParameterError(
+                f"parameter {self.name!r}: an IncludeFile is one file",
+                hint="declare one for each file, or a text parameter with multiple=True for their paths",
+            )
         if self.is_text:
             self._check_encoding()
         dotted = isinstance(self.parser, str) and all(self.parser.split(".")) and "." in self.parser

@@ -2,7 +2,9 @@
 
 The command line makes its options of `Parameter`s. Types are Python's own, the
 `JSONType` for values that are written as JSON, and those of click, which are used through their `convert` and
-never imported. `parameter_values` finds the values of a run.
+never imported. What click's options `multiple`, `nargs`, `count`, `is_flag`, `flag_value`, `envvar` and `callback`
+mean is said here, so that a value means the same wherever it comes from: the command line, the environment, a
+default, a function. `parameter_values` finds the values of a run.
 """
 
 from __future__ import annotations
@@ -10,6 +12,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, overload
 
 from gitflowrun.errors import ParameterError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class JSONTypeClass:
@@ -65,7 +70,7 @@ class Parameter:
         required: Whether a value must be given; ignored when there is a default.
         show_default: Whether `--help` shows the default, or what it shows instead.
         separator: Cut the text at this into a list.
-        **options: Passed to `click.option` as they are.
+        **options: Those of `click.option`.
 
     Attributes:
         kind: `str`, `int`, `float`, `bool`, `json`, `file` or `custom`.
@@ -85,7 +90,7 @@ class Parameter:
     ) -> None:
         self.name = name
         self.default = default
-        self.kind, self.type = _kind(type, default, separator)
+        self.kind, self.type = _kind(type, _example(default, options), separator, options)
         self.help = help
         self.required = bool(required) and default is None
         self.show_default = default is not None if show_default is None else show_default
@@ -101,16 +106,56 @@ class Parameter:
     def envvars(self) -> tuple[str, str]:
         """The environment variables that give a value, the first one winning."""
         suffix = "RUN_" + self.name.upper().replace("-", "_")
-        return "GITFLOWRUN_" + suffix, "METAFLOW_" + suffix
+        own = self.options.get("envvar") or ()
+        return (
+            "GITFLOWRUN_" + suffix,
+            "METAFLOW_" + suffix,
+            *([own] if isinstance(own, str) else own),
+        )
+
+    @property
+    def is_flag(self) -> bool:
+        """Whether its option takes no value."""
+        flag = self.options.get("is_flag")
+        return "flag_value" in self.options if flag is None else bool(flag)
+
+    @property
+    def is_scalar(self) -> bool:
+        """Whether its value is one value of its type."""
+        options = self.options
+        return (
+            not (options.get("multiple") or options.get("count") or self.is_flag)
+            and self._arity == 1
+        )
+
+    @property
+    def _arity(self) -> int:
+        """How many texts make one value."""
+        arity = self.options.get("nargs") or getattr(self.type, "arity", 1)
+        return arity if isinstance(arity, int) else 1
 
     def convert(self, value: Any) -> Any:
-        """The parameter's value for a text that was given (or for a declared default).
+        """The parameter's value for a text, or for a value from a default or a function.
 
         Raises:
             UsageError: it is no value of the parameter's type.
         """
+        return self._checked(self._whole, value)
+
+    def convert_one(self, value: Any) -> Any:
+        """The same for one of the texts that make a value; `callback` is left out."""
+        return self._checked(self._convert, value)
+
+    def called_back(self, value: Any) -> Any:
+        """What click's option `callback` makes of the value; the value itself without one."""
+        callback = self.options.get("callback")
+        return (
+            value if callback is None else self._checked(lambda it: callback(None, None, it), value)
+        )
+
+    def _checked(self, conversion: Callable[[Any], Any], value: Any) -> Any:
         try:
-            return self._convert(value)
+            return conversion(value)
         except UsageError:
             raise
         except Exception as error:
@@ -137,14 +182,18 @@ class Parameter:
             ) from None
 
     def static_default(self) -> Any:
-        """The value of a default that is no function; None without one.
+        """The value of a default that is no function; without one None, or what click's options say.
 
         Raises:
             UsageError: the default is not of the parameter's type.
         """
-        if self.default is None or self.options:
-            return self.default  # with click's options (`multiple`, `nargs`) only click can convert
-        return self.convert(self.default)
+        if self.default is not None:
+            return self.convert(self.default)
+        if self.options.get("multiple"):
+            return ()
+        if self.options.get("count"):
+            return 0
+        return False if self.is_flag and self.kind == "bool" else None
 
     def _check_type(self) -> None:
         converts = hasattr(self.type, "convert")
@@ -165,6 +214,53 @@ class Parameter:
             raise ParameterError(
                 f"parameter {self.name!r}: the separator must be a text, not empty"
             )
+
+    def _whole(self, value: Any) -> Any:
+        if self.options.get("count"):
+            return self._number(value)
+        if self.is_flag:
+            return self._flag(value)
+        if self.is_scalar:
+            return self._convert(value)
+        values = self._listed(value)
+        if not self.options.get("multiple"):
+            return self._group(values)
+        if self._arity == 1:
+            return tuple(self._convert(item) for item in values)
+        if isinstance(value, str):
+            starts = range(0, len(values), self._arity)
+            values = [values[start : start + self._arity] for start in starts]
+        return tuple(self._group(self._listed(item)) for item in values)
+
+    def _listed(self, value: Any) -> list[Any]:
+        """The parts of a value, which a text has one behind the other as click has it."""
+        if isinstance(value, str):
+            split = getattr(self.type, "split_envvar_value", str.split)
+            return list(split(value))
+        try:
+            return list(value)
+        except TypeError:
+            raise UsageError(f"parameter {self.name!r}: {value!r} is no list") from None
+
+    def _group(self, values: list[Any]) -> tuple[Any, ...]:
+        if len(values) != self._arity:
+            raise UsageError(
+                f"parameter {self.name!r}: {self._arity} values are needed, not {len(values)}"
+            )
+        if getattr(self.type, "is_composite", False):
+            return tuple(self.type.convert(values, None, None))
+        return tuple(self._convert(item) for item in values)
+
+    def _flag(self, value: Any) -> Any:
+        """The value of a flag: what the environment or a default says is whether it is given, or that value."""
+        given = self.options.get("flag_value", True)
+        if isinstance(given, bool) or value == given:
+            return self._boolean(value) if isinstance(given, bool) else given
+        if isinstance(value, str) and value == str(given):
+            return given
+        if isinstance(value, str) and value.strip().lower() in _BOOLEANS:
+            return given if self._boolean(value) else None
+        return value if self.type is None else self._convert(value)
 
     def _convert(self, value: Any) -> Any:
         if self.separator is not None and isinstance(value, str):
@@ -207,8 +303,22 @@ class Parameter:
         return f"<Parameter {self.name!r}>"
 
 
-def _kind(declared: Any, default: Any, separator: str | None) -> tuple[str, Any]:
+def _example(default: Any, options: dict[str, Any]) -> Any:
+    """A value whose type is that of what converts: of a default of several values, the first that is none itself."""
+    if options.get("multiple") or (options.get("nargs") or 1) != 1:
+        while isinstance(default, (list, tuple)):
+            default = default[0] if default else None
+    return default
+
+
+def _kind(
+    declared: Any, default: Any, separator: str | None, options: dict[str, Any]
+) -> tuple[str, Any]:
     """A parameter's kind and what converts text for it, as declared or as the default has it."""
+    if options.get("count"):
+        declared = int
+    elif options.get("is_flag") and isinstance(options.get("flag_value", True), bool):
+        declared = bool
     if declared is JSONTypeClass or isinstance(declared, JSONTypeClass):
         return "json", JSONType
     if declared is not None:

@@ -113,7 +113,7 @@ def resolve(
             values[attribute] = given[attribute]
         else:
             context = ParameterContext(flow_cls.__name__, username, parameter.name, logger)
-            values[attribute] = _value(parameter, environment, context)
+            values[attribute] = parameter.called_back(_value(parameter, environment, context))
     return values
 
 
@@ -188,7 +188,7 @@ def _takes_two(function: Callable[..., Any]) -> bool:
 def _checked(parameter: Parameter, value: Any) -> Any:
     # JSON may come as text or as the value itself, and a custom type judges for itself.
     expected = parameter.type
-    if expected in SCALARS and type(value) is not expected:
+    if parameter.is_scalar and expected in SCALARS and type(value) is not expected:
         raise ParameterError(
             f"the function that computes parameter {parameter.name!r} returned {type(value).__name__}, "
             f"not {expected.__name__}",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -154,6 +156,22 @@ def test_tagging_changes_nothing_else(here: GitRepo) -> None:
     before = (run.created_at, run.commit, Flow("MyFlow").latest_run)
     run.add_tag("x")
     assert (run.created_at, run.commit, Flow("MyFlow").latest_run) == before
+
+
+@pytest.mark.parametrize("tag", [5, None, [5], {None: 1}, object()])
+def test_tags_of_a_wrong_type_are_tagging_errors(here: GitRepo, tag: Any) -> None:
+    """Whatever takes a tag refuses what is none by an error of ours that names it; nothing changes."""
+    make_run(here)
+    run = Run("MyFlow/1")
+    calls: list[Callable[[], object]] = [
+        lambda: run.add_tag(tag), lambda: run.remove_tags(tag), lambda: run.replace_tag("a", tag),
+        lambda: run.has_tag(tag), lambda: list(run.steps(tag)), lambda: list(Flow("MyFlow").runs(tag)),
+        lambda: list(run["start"].tasks(tag)),
+    ]  # fmt: skip
+    for call in calls:
+        with pytest.raises(TaggingError, match="not text"):
+            call()
+    assert run.user_tags == set()
 
 
 def test_all_ways_to_tag(here: GitRepo) -> None:

@@ -132,7 +132,7 @@ class ParameterType(click.ParamType):  # type: ignore[type-arg]  # generic since
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The parameter's value for a text; a usage error when there is none."""
         try:
-            return self.parameter.convert(value)
+            return self.parameter.convert_one(value)
         except UsageError as error:
             self.fail(error.message.partition(": ")[2] or error.message, param, ctx)
 
@@ -145,16 +145,24 @@ class ParameterOption(click.Option):
 
     def __init__(self, index: int, attribute: str, parameter: Parameter) -> None:
         self.attribute = attribute
+        self.parameter = parameter
         options = {
-            key: it for key, it in parameter.options.items() if key not in {"envvar", "default"}
+            key: it
+            for key, it in parameter.options.items()
+            if key not in {"envvar", "default", "callback"}
         }
-        if not options.get("is_flag"):
+        if any(variable in os.environ for variable in parameter.envvars):
+            options.pop("prompt", None)  # there is a value
+        if not options.get("count") and not (parameter.is_flag and parameter.kind == "bool"):
             kind = parameter.type
             own = kind if isinstance(kind, click.ParamType) else ParameterType(parameter)
             options.setdefault("type", own)
+        # What is on by default can be turned off.
+        is_switch = parameter.is_flag and "flag_value" not in options
+        name = f"--{parameter.name}" + f"/--no-{parameter.name}" * is_switch
         try:
             super().__init__(
-                [f"--{parameter.name}", f"parameter_{index}"],
+                [name, f"parameter_{index}"],
                 help=_help(parameter),
                 **{"allow_from_autoenv": False, **options},
             )

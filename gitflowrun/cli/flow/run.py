@@ -16,6 +16,7 @@ from gitflowrun.names import check_tag
 from gitflowrun.runtime.ipc.request import RunKind, RunRequest
 
 _MEGABYTE = 1 << 20
+_TYPED = (ParameterSource.COMMANDLINE, ParameterSource.PROMPT)
 
 
 def _in_bytes(_ctx: click.Context, _option: click.Parameter, size: int | None) -> int | None:
@@ -61,9 +62,9 @@ def _given(ctx: click.Context) -> dict[str, object]:
     """The parameters that the command line gives, by attribute."""
     flow: FlowContext = ctx.obj
     return {
-        option.attribute: ctx.params[str(option.name)]
+        option.attribute: option.parameter.called_back(ctx.params[str(option.name)])
         for option in flow.parameter_options
-        if ctx.get_parameter_source(str(option.name)) is ParameterSource.COMMANDLINE
+        if ctx.get_parameter_source(str(option.name)) in _TYPED
     }
 
 
