@@ -264,6 +264,8 @@ UID_DIGITS = 7
 INLINE_MESSAGE = 60 << 10
 """A larger message travels as a memory file; with its head it must fit into MESSAGE_BUFFER."""
 MESSAGE_BUFFER = 64 << 10
+HIGH_DESCRIPTOR = 1_000
+"""The least descriptor of a task's socket: the system's usual limit is 1,024."""
 MESSAGE_FILES = 8
 """Descriptors that one message may carry."""
 
@@ -287,6 +289,18 @@ LOST_PROCESSES = 3
 """How often a task is launched again when its process was lost through no fault of its own."""
 RELAUNCH_DELAY = 0.1
 """Before the first new try when no process can be made; doubled each time."""
+
+# The end of a task's process.
+THREAD_PATIENCE = 10.0
+"""After that the task's log names the threads that its process waits for."""
+EXIT_PATIENCE = 30.0
+"""An exit handler that takes longer is interrupted."""
+LEFT_BEHIND_GRACE = 1.0
+"""Processes that a task has left behind may end by themselves that long; then they are killed."""
+LEFT_BEHIND_PAUSE = 0.02
+"""Between two looks whether they have."""
+LEFT_BEHIND_NAMED = 8
+"""So many of them are named."""
 
 # Commits of the scheduler.
 COMMIT_INTERVAL = 0.2

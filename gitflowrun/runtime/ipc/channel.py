@@ -21,6 +21,7 @@ A `Connection` is a channel in an event loop: it delivers messages as they come 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import mmap
 import os
 import socket
@@ -73,6 +74,13 @@ class Channel:
     def fileno(self) -> int:
         """The socket's descriptor, for event loops."""
         return self._socket.fileno()
+
+    def move_away(self) -> None:
+        """Give the socket a high descriptor: programs that make a daemon of themselves close the low ones."""
+        with contextlib.suppress(OSError):  # so many may not be allowed
+            high = fcntl.fcntl(self._socket, fcntl.F_DUPFD_CLOEXEC, limits.HIGH_DESCRIPTOR)
+            self._socket.close()
+            self._socket = socket.socket(fileno=high)
 
     def set_blocking(self, blocking: bool) -> None:
         """Choose whether `send` and `receive` wait."""

@@ -12,12 +12,17 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gitflowrun import limits
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 TASK_FD = "GITFLOWRUN_TASK_FD"
 """Environment variable that gives a fresh interpreter the descriptor of its task's socket."""
+RESULT_LOST = os.EX_PROTOCOL
+"""Exit status of a task whose step has returned, and which can't send its result."""
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _KIB = 1024  # the unit of ru_maxrss
@@ -50,7 +55,7 @@ def _prctl() -> Any:
 
 
 def reap(pid: int = 0) -> tuple[int, int, float, int] | None:
-    """Wait, without blocking, for a child that has ended, and kill the rest of its process group.
+    """Wait, without blocking, for a child that has ended.
 
     Args:
         pid: The child; any one when 0.
@@ -58,14 +63,8 @@ def reap(pid: int = 0) -> tuple[int, int, float, int] | None:
     Returns:
         Its number, wait status, CPU seconds and peak resident bytes; None when none has ended.
     """
-    # WNOWAIT leaves the child a zombie until its group is killed: until then nobody gets its number.
-    kind = os.P_PID if pid else os.P_ALL
-    ended = os.waitid(kind, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    if ended is None:
-        return None
-    signal_group(ended.si_pid, 9)
-    pid, status, used = os.wait4(ended.si_pid, 0)
-    return pid, status, *usage(used)
+    pid, status, used = os.wait4(pid or -1, os.WNOHANG)
+    return (pid, status, *usage(used)) if pid else None
 
 
 def usage(used: Any) -> tuple[float, int]:
@@ -80,6 +79,22 @@ def signal_group(pid: int, number: int) -> bool:
     except (ProcessLookupError, PermissionError):
         return False
     return True
+
+
+def left_behind(group: int) -> list[tuple[int, str]]:
+    """What is left of a process group whose leader has ended: numbers and command lines of its processes.
+
+    As long as there are any, the kernel gives nobody else the group's number.
+    """
+    if not signal_group(group, 0) or Path(f"/proc/{group}").exists():
+        return []
+    found = []
+    for pid, state, _, its_group in _processes():
+        if its_group == group and state not in {b"Z", b"X"}:
+            with contextlib.suppress(OSError):
+                words = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
+                found.append((pid, b" ".join(words).decode(errors="replace")))
+    return found
 
 
 def adopt_orphans() -> None:
@@ -103,14 +118,16 @@ def kill_orphans() -> None:
 def _children() -> list[int]:
     """The processes whose parent is this one."""
     own = os.getpid()
-    found = []
+    return [pid for pid, _, parent, _ in _processes() if parent == own]
+
+
+def _processes() -> Iterator[tuple[int, bytes, int, int]]:
+    """All processes: number, state, parent and group."""
     for entry in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError, ValueError, IndexError):
             # The name of a program may hold anything; what follows its last bracket does not.
             fields = entry.read_bytes().rpartition(b")")[2].split()
-            if int(fields[1]) == own:
-                found.append(int(entry.parent.name))
-    return found
+            yield int(entry.parent.name), fields[0], int(fields[1]), int(fields[2])
 
 
 def become_task(stdout: int, stderr: int) -> None:

@@ -185,16 +185,18 @@ class Launcher:
         # Both processes need these, so they are loaded and computed once.
         from gitflowrun.flow.graph import FlowGraph
         from gitflowrun.runtime.worker import zygote
+        from gitflowrun.runtime.worker.program_end import ProgramEnd, flush_files
 
         with contextlib.suppress(errors.FlowError):  # the command line says what is wrong
             FlowGraph.of(self._flow_cls)
         for stream in (sys.stdout, sys.stderr):
             stream.flush()  # or every task would write it once more
+        files = flush_files({channel.fileno(), alive, ours.fileno()})
         pid = os.fork()
         if not pid:
             try:
                 ours.close()  # or the scheduler would not notice the death of this process
-                zygote.serve(self._flow_cls, channel, alive)
+                zygote.serve(self._flow_cls, channel, alive, ProgramEnd(files))
             finally:
                 os._exit(1)
         return pid

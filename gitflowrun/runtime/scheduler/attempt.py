@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from gitflowrun import limits
 from gitflowrun.runs.records import Attempt
+from gitflowrun.runtime.ipc import process
 from gitflowrun.runtime.scheduler.logs import STDERR, STDOUT, TaskLog
 from gitflowrun.values import field, mutable
 
@@ -64,6 +65,8 @@ class TaskAttempt:
         self.log = TaskLog(limit)
         self.result: Result | None = None
         self.is_live = False
+        self.exited: float | None = None
+        """When its process was seen to have left others behind."""
         self.timer: Timer | None = None
         self.killed: str | None = None
         """Why the scheduler has ended it, if it has."""
@@ -136,6 +139,23 @@ class TaskAttempt:
         done = self.result is not None and self.result.error is None
         return done and exited.status == 0 and self.killed is None
 
+    def end_rest(self, exited: Exited) -> tuple[bool, str | None]:
+        """End what the process has left behind in its process group, after a while if it has ended well.
+
+        Returns:
+            Whether to wait and ask again, and what to say in the task's log.
+        """
+        rest = process.left_behind(self.pid)
+        if not rest:
+            return False, None
+        if self.exited is None:
+            self.exited = time.monotonic()
+        if self.succeeded(exited) and time.monotonic() < self.exited + limits.LEFT_BEHIND_GRACE:
+            return True, None
+        process.signal_group(self.pid, signal.SIGKILL)
+        names = ", ".join(f"{pid} ({command})" for pid, command in rest[: limits.LEFT_BEHIND_NAMED])
+        return False, f"Processes that the step left behind were ended: {names}."
+
     def record(self, exited: Exited, error: str | None) -> Attempt:
         """The record of this attempt; `error` is what made it fail."""
         return Attempt(
@@ -156,8 +176,12 @@ class TaskAttempt:
         if self.result is not None and self.result.error is not None:
             return self.result.error, None
         code = os.waitstatus_to_exitcode(exited.status)
+        if code == process.RESULT_LOST and self.result is None:
+            error = "the step has closed the descriptors of its process, so its result is lost"
+            return error, f"Task failed: {error}."
         if code >= 0:
-            error = f"the process ended with exit status {code} before its step had returned"
+            when = "before its step had returned" if self.result is None else "after its step"
+            error = f"the process ended with exit status {code} {when}"
             return error, f"Task failed: {error}."
         name = _signal_name(-code)
         if -code == signal.SIGSEGV:

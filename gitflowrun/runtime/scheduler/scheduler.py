@@ -176,7 +176,7 @@ class Scheduler:
         elif isinstance(message, Result):
             attempt.result = message
         elif isinstance(message, Exited):
-            self._end(attempt, message)
+            self._exited(attempt, message)
         elif isinstance(message, LaunchFailed):
             self._retire(attempt)
             self._postpone(attempt.job, message.reason)
@@ -248,8 +248,20 @@ class Scheduler:
             attempt.timer.cancel()
         self._is_changed = True
 
-    def _end(self, attempt: TaskAttempt, exited: Exited) -> None:
+    def _exited(self, attempt: TaskAttempt, exited: Exited) -> None:
+        """Its process has ended; the attempt ends with what that has left behind."""
+        if attempt.serial not in self._running:
+            return
+        wait, words = attempt.end_rest(exited)
+        if wait:
+            self._loop.after(limits.LEFT_BEHIND_PAUSE, lambda: self._exited(attempt, exited))
+            return
         self._retire(attempt)
+        if words is not None:
+            self._say(attempt, words)
+        self._end(attempt, exited)
+
+    def _end(self, attempt: TaskAttempt, exited: Exited) -> None:
         job = attempt.job
         if attempt.succeeded(exited):
             self._succeed(attempt, exited)

@@ -3,28 +3,39 @@
 1. Take a session of its own, the pipes as output, and the signal handlers of a fresh program (`process`).
 2. Run the task (`task`).
 3. Send its Result on the executor's socket.
-4. End without finalizers: what the zygote has open is not the task's to close.
+4. End what the step has begun, as a Python program does (`program_end`).
+5. End without finalizers: what the zygote has open is not the task's to close.
 
-A task that ends before 3 (`os._exit`, a crash, a kill) has failed, whatever its exit status.
+A task that ends before 3 (`os._exit`, a crash, a kill) has failed, whatever its exit status; one that ends before 5
+has failed unless that is 0.
 """
 
 from __future__ import annotations
 
-import _signal  # type: ignore[import-not-found]
+import errno
 import os
+import sys
 from typing import TYPE_CHECKING, NoReturn
 
 from gitflowrun.runtime.ipc import process
 from gitflowrun.runtime.ipc.channel import Channel
-from gitflowrun.runtime.ipc.messages import Launch, RunContext
+from gitflowrun.runtime.ipc.messages import Launch, Result, RunContext
+from gitflowrun.runtime.worker.program_end import ProgramEnd
 from gitflowrun.runtime.worker.task import TaskRunner
 
 if TYPE_CHECKING:
     from gitflowrun.flow import FlowSpec
 
+_INTERRUPTED = 130  # as a shell reports SIGINT
+
 
 def run_task(
-    runner: TaskRunner, launch: Launch, channel: Channel, stdout: int, stderr: int
+    runner: TaskRunner,
+    launch: Launch,
+    channel: Channel,
+    program: ProgramEnd,
+    stdout: int,
+    stderr: int,
 ) -> NoReturn:
     """Run a task in this process and end the process with it.
 
@@ -32,27 +43,44 @@ def run_task(
         runner: Runs the tasks of this run.
         launch: The task.
         channel: To the scheduler.
+        program: Ends what the step has begun.
         stdout: The pipe for standard output.
         stderr: The pipe for standard error.
     """
     code = 1
     try:
         process.become_task(stdout, stderr)  # 1
+        program.begin()
         runner.seed(launch)
         result = runner.run(launch)  # 2
         process.flush_output()
-        # What is done counts: interrupts come too late.
-        _signal.signal(_signal.SIGINT, _signal.SIG_IGN)
-        channel.send(result)  # 3
-        code = 1 if result.error else 0
+        code = _send(channel, result)  # 3
+        program.end()  # 4
+    except KeyboardInterrupt:  # outside of the step, which has nothing to say about it
+        code = _INTERRUPTED
     except BaseException:  # noqa: BLE001  (only the end of the process follows)
         # A failure of the package itself, or of the repository: for the task's log.
         import traceback
 
+        code = 1
         traceback.print_exc()
     finally:
         process.flush_output()
-        os._exit(code)  # 4
+        os._exit(code)  # 5
+
+
+def _send(channel: Channel, result: Result) -> int:
+    """Send a result; the exit status that goes with it."""
+    try:
+        channel.send(result)
+    except OSError as error:
+        if error.errno not in {errno.EBADF, errno.ENOTSOCK}:
+            return 1  # the scheduler is gone
+        sys.stderr.write(
+            "The step has closed the descriptors of its process; its result is lost.\n"
+        )
+        return process.RESULT_LOST
+    return 1 if result.error else 0
 
 
 def set_environment(context: RunContext) -> None:
@@ -68,10 +96,11 @@ def serve(flow_cls: type[FlowSpec]) -> NoReturn:
     """Run the task that the socket named in the environment brings, in this fresh interpreter, and end it."""
     process.ParentDeathSignal(os.getppid()).set()
     channel = Channel.from_fd(int(os.environ.pop(process.TASK_FD)))
+    channel.move_away()
     (context, _), (launch, _) = channel.receive(), channel.receive()
     if not isinstance(context, RunContext) or not isinstance(launch, Launch):
         os._exit(1)  # the scheduler is gone
     process.prefer_as_oom_victim()
     process.prepare_output()
     set_environment(context)
-    run_task(TaskRunner(flow_cls, context), launch, channel, os.dup(1), os.dup(2))
+    run_task(TaskRunner(flow_cls, context), launch, channel, ProgramEnd(), os.dup(1), os.dup(2))

@@ -10,8 +10,8 @@ child would otherwise copy all of them (144 ms instead of 17).
    that ends is reported with Exited.
 3. When the socket ends, with the scheduler or the launcher process, kill all children and end.
 
-Children die with the zygote; when a task has ended, what it has left behind in its process group is killed.
-Only the zygote signals tasks: it has not reaped them yet, so the kernel can't have reused their numbers.
+Children die with the zygote. Only the zygote signals tasks: it has not reaped them yet, so the kernel can't have
+reused their numbers.
 
 The warm-up imports and computes what every task would do for itself. Whatever Python does for the first time in a
 process changes memory: modules, caches, the bytecode it adapts to the types it meets. In a fork each of these writes
@@ -64,6 +64,7 @@ from gitflowrun.runtime.worker.task_process import run_task, set_environment
 
 if TYPE_CHECKING:
     from gitflowrun.runtime.ipc.channel import Channel
+    from gitflowrun.runtime.worker.program_end import ProgramEnd
 
 _CODECS = {"numpy": "numpy", "pandas": "pandas", "polars": "polars", "pyarrow": "arrow"}
 _SAMPLE = ({"a": [1, 2.5, None, True, b"b", (1 << 70, {2})]}, "text", b"bytes")
@@ -148,15 +149,16 @@ def _sent(message: Message) -> Message:
 _LAUNCH_ITEM = ord("L")
 
 
-def serve(flow_cls: type[FlowSpec], channel: Channel, alive: int) -> NoReturn:
+def serve(flow_cls: type[FlowSpec], channel: Channel, alive: int, program: ProgramEnd) -> NoReturn:
     """Be the zygote until the scheduler is gone.
 
     Args:
         flow_cls: The flow.
         channel: To the scheduler.
         alive: The end of a pipe that only the zygote holds: its death closes it, which the scheduler sees.
+        program: Ends what tasks have begun.
     """
-    zygote = _Zygote(flow_cls, channel, alive)
+    zygote = _Zygote(flow_cls, channel, alive, program)
     try:
         zygote.loop()
     finally:
@@ -167,7 +169,9 @@ def serve(flow_cls: type[FlowSpec], channel: Channel, alive: int) -> NoReturn:
 class _Zygote:
     """The loop. Memory that it writes to for each task is copied for each task, so it writes little."""
 
-    def __init__(self, flow_cls: type[FlowSpec], channel: Channel, alive: int) -> None:
+    def __init__(
+        self, flow_cls: type[FlowSpec], channel: Channel, alive: int, program: ProgramEnd
+    ) -> None:
         gc.disable()  # nothing here makes cycles; children collect again
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the scheduler decides who is interrupted
         process.prefer_as_oom_victim()
@@ -175,7 +179,9 @@ class _Zygote:
         process.prepare_output()
         self._flow_cls = flow_cls
         self._channel = channel
+        channel.move_away()
         self._alive = alive
+        self._program = program
         self._runner: TaskRunner | None = None
         self._last: Launch | None = None
         self._death_signal = process.ParentDeathSignal()
@@ -219,6 +225,7 @@ class _Zygote:
         elif isinstance(message, RunContext):
             set_environment(message)
             self._runner = TaskRunner(self._flow_cls, message)
+            self._program.disown()
             gc.freeze()  # without a collection before, which takes 7 ms: garbage of imports stays
 
     def _fork(self, serial: int, fds: tuple[int, ...], item: bytes = b"") -> None:
@@ -254,7 +261,7 @@ class _Zygote:
                 value = item[LAUNCH_ITEM.size :].decode()
                 launch = LaunchItem(number, task, index, value).launch(launch)
             assert self._runner is not None
-            run_task(self._runner, launch, self._channel, *fds)
+            run_task(self._runner, launch, self._channel, self._program, *fds)
         finally:
             os._exit(1)
 

@@ -1,0 +1,155 @@
+"""The end of a task's process: as a Python program's for what the step began; what the module began ends once."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.helpers.flows import eventually, latest, linear_flow, one_task
+from tests.helpers.repos import GitRepo
+
+pytestmark = pytest.mark.parametrize("kind", ["fork", "fresh"])
+
+BEGUN = """
+global KEPT, OTHER, LOOSE, ZIP, PACKED
+import atexit, gzip, logging, tempfile, threading, weakref, zipfile
+atexit.register(note, 'atexit')
+weakref.finalize(THING, note, 'finalize')
+KEPT = tempfile.TemporaryDirectory(dir='.', prefix='dir-')
+OTHER = tempfile.NamedTemporaryFile(dir='.', prefix='file-')
+PACKED = gzip.open('packed.gz', 'wt'); PACKED.write('packed')
+ZIP = zipfile.ZipFile('some.zip', 'w'); ZIP.writestr('member', 'text')
+LOOSE = Deleted()
+REPORT.write('row\\n')
+logging.getLogger('mine').warning('a record')
+threading.Thread(target=lambda: (time.sleep(0.1), note('thread'))).start()
+"""
+HEAD = """
+import logging.handlers
+REPORT = open('report.txt', 'a')
+REPORT.write('head\\n')
+log = logging.getLogger('mine')
+log.addHandler(logging.handlers.MemoryHandler(100, target=logging.FileHandler('my.log')))
+log.warning('from the module')
+
+class Thing:
+    pass
+
+class Deleted:
+    def __del__(self):
+        note('del')
+
+def note(name):
+    with open('notes.txt', 'a') as file:
+        file.write(name + '\\n')
+
+THING = Thing()
+"""
+
+
+@pytest.mark.parametrize("failure", ["", "raise ValueError('no luck')"])
+def test_what_a_step_began_ends_with_its_process(repo: GitRepo, kind: str, failure: str) -> None:
+    """Threads, handlers, finalizers, temporary files, buffers: as in a program, after success and after failure."""
+    repo.write("f.py", linear_flow(BEGUN + failure, head=HEAD))
+    done = repo.flow("f.py", "run", env={"GITFLOWRUN_ISOLATION": kind})
+    assert done.code == (1 if failure else 0), done.out
+    notes = (repo.path / "notes.txt").read_text().split()
+    assert sorted(notes) == ["atexit", "del", "finalize", "thread"]
+    assert notes[0] == "thread"  # before the handlers
+    assert "row\n" in (repo.path / "report.txt").read_text()
+    assert "a record\n" in (repo.path / "my.log").read_text()
+    assert [*repo.path.glob("dir-*"), *repo.path.glob("file-*")] == []
+    assert repo.python("-m", "gzip", "-d", "packed.gz").code == 0
+    assert "member" in repo.python("-m", "zipfile", "-l", "some.zip").out
+    if kind == "fork":  # a fresh interpreter imports the module itself
+        assert (repo.path / "report.txt").read_text().count("head") == 1
+        assert (repo.path / "my.log").read_text().count("from the module") == 1
+
+
+def test_what_the_module_registered_is_left_to_its_process(repo: GitRepo, kind: str) -> None:
+    """It runs once in each process that imported the module: a task does not delete its parent's directory."""
+    head = (
+        "import atexit, shutil, tempfile, weakref\n"
+        "KEPT = tempfile.TemporaryDirectory(dir='.', prefix='dir-')\n"
+        "OWN = tempfile.mkdtemp(dir='.', prefix='dir-')\n"
+        "def note(name):\n"
+        "    with open('notes.txt', 'a') as file: file.write(f'{name} {os.getpid()}\\n')\n"
+        "class Thing: pass\n"
+        "THING = Thing()\n"
+        "atexit.register(note, 'atexit')\n"
+        "atexit.register(shutil.rmtree, OWN)\n"
+        "weakref.finalize(THING, note, 'finalize')\n"
+    )
+    seen = "global KEPT, THING; KEPT = THING = None; assert os.path.isdir(OWN)"
+    repo.write("f.py", linear_flow(seen, "assert os.path.isdir(KEPT.name)", head=head))
+    done = repo.flow("f.py", "run", env={"GITFLOWRUN_ISOLATION": kind})
+    assert done.code == 0, done.out
+    notes = (repo.path / "notes.txt").read_text().splitlines()
+    processes = 1 if kind == "fork" else 3
+    assert len(set(notes)) == len(notes) == 2 * processes
+    assert list(repo.path.glob("dir-*")) == []
+
+
+def test_pools_that_nobody_closed_end(repo: GitRepo, kind: str) -> None:
+    """The handlers of Python's own pools and managers stay."""
+    start = (
+        "global LEFT\n"
+        "import concurrent.futures, multiprocessing\n"
+        "context = multiprocessing.get_context('fork')\n"
+        "LEFT = [concurrent.futures.ThreadPoolExecutor(2), multiprocessing.Pool(1),\n"
+        "        concurrent.futures.ProcessPoolExecutor(1, mp_context=context), context.Manager()]\n"
+        "self.x = [LEFT[0].submit(int, '1').result(), LEFT[1].apply(int, '2'),\n"
+        "          LEFT[2].submit(int, '3').result(), len(LEFT[3].list([1]))]"
+    )
+    head = "import concurrent.futures, logging, multiprocessing.pool"
+    repo.write("f.py", linear_flow(start, "print(self.x)", head=head))
+    done = repo.flow("f.py", "run", env={"GITFLOWRUN_ISOLATION": kind})
+    assert done.code == 0, done.out
+    assert "[1, 2, 3, 1]" in done.out
+    assert "left behind" not in done.out
+
+
+def test_a_handler_that_hangs_is_ended_and_named(repo: GitRepo, kind: str) -> None:
+    """The task has done its work; its log says what did not end."""
+    head = (
+        "from gitflowrun import limits\n"
+        "limits.EXIT_PATIENCE = limits.THREAD_PATIENCE = 0.2\n"
+        "def forever(): time.sleep(3600)"
+    )
+    start = (
+        "import atexit, threading\n"
+        "atexit.register(forever)\n"
+        "threading.Thread(target=time.sleep, args=(0.6,), name='slow one').start()"
+    )
+    repo.write("f.py", linear_flow(start, head=head))
+    done = repo.flow("f.py", "run", env={"GITFLOWRUN_ISOLATION": kind})
+    assert done.code == 0, done.out
+    log = one_task(latest(repo), "start").output("stderr").decode()
+    assert "waits for threads: slow one" in log
+    assert "forever" in log
+    assert "interrupted after 0.2 s" in log
+
+
+def test_a_handler_that_ends_the_process_badly_fails_the_task(repo: GitRepo, kind: str) -> None:
+    """The exit status counts, also after the step has returned."""
+    repo.write("f.py", linear_flow("import atexit\natexit.register(os._exit, 3)"))
+    done = repo.flow("f.py", "run", env={"GITFLOWRUN_ISOLATION": kind})
+    assert done.code == 1
+    assert "exit status 3 after its step" in done.out
+
+
+def test_processes_that_a_step_leaves_behind_are_ended_and_named(repo: GitRepo, kind: str) -> None:
+    """But not one that has a session of its own, and nobody hears of one that ends by itself soon."""
+    start = (
+        "import subprocess\n"
+        "subprocess.Popen(['sleep', '0.2'])\n"
+        "subprocess.Popen(['sleep', '3600.25'])\n"
+        "subprocess.Popen('sleep 2; echo on > lives', shell=True, start_new_session=True)"
+    )
+    repo.write("f.py", linear_flow(start))
+    done = repo.flow("f.py", "run", env={"GITFLOWRUN_ISOLATION": kind})
+    assert done.code == 0, done.out
+    log = one_task(latest(repo), "start").output("stderr").decode()
+    assert "left behind were ended" in log
+    assert "(sleep 3600.25)" in log
+    assert "sleep 0.2" not in log
+    assert eventually((repo.path / "lives").exists)
