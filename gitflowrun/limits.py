@@ -247,6 +247,14 @@ MAX_INFO_FILE = 64 << 20
 
 MAX_PREVIEW = 256
 """Bytes of a stored value, and characters of its text, that are shown in a list."""
+COMPARE_UP_TO = 8 << 20
+"""Bytes of two stored values that `git runs diff` loads to say in what they differ."""
+CHANGES_SHOWN = 10
+"""Differences of one value that it lists; of a text four times as many lines."""
+CHANGE_LINES = 5_000
+"""Lines of two texts that it compares: what takes time grows with their square."""
+CHANGE_WIDTH = 120
+"""Characters of either side of a difference."""
 RECENT_RUNS = 20
 """Runs whose code the post-commit hook compares with a new commit."""
 PUSH_ROUNDS = 6

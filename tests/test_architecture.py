@@ -53,7 +53,8 @@ SAME_THING = {
 }  # fmt: skip
 # Of pickles: what makes them canonical, what they leave out, and when two hold one value.
 # Two for previews: what makes one runs in tasks alone, what reads one everywhere.
-MOST_FILES = 175
+# Two for what differs between runs: parameters of many runs, and values.
+MOST_FILES = 177
 MOST_FILES_IN_A_FOLDER = 20
 MOST_LINES = 700
 
@@ -156,7 +157,7 @@ def test_the_test_sees_circles() -> None:
 
 
 def test_folders_can_be_overlooked() -> None:
-    """No folder holds more than 20 files, the package not more than 172."""
+    """No folder holds more than 20 files, the package not more than 177."""
     assert len(MODULES) <= MOST_FILES
     folders = Counter(path.parent for path in MODULES.values() if path.name != "__init__.py")
     assert {_name(folder): n for folder, n in folders.items() if n > MOST_FILES_IN_A_FOLDER} == {}

@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from gitflowrun.errors import UsageError
 from gitflowrun.git.diff import TreeDiff, diff_trees
-from gitflowrun.names import PARAMETERS_STEP, TaskName
+from gitflowrun.porcelain.changes import changes
 from gitflowrun.porcelain.overview import ArtifactRow, is_result, make_row
-from gitflowrun.porcelain.query import final_artifacts
+from gitflowrun.porcelain.parameters import attribute_of, stored_parameters, told_apart
+from gitflowrun.porcelain.query import final_artifacts, is_private
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from gitflowrun.artifacts.reference import ArtifactRef
     from gitflowrun.git.objects import Oid
     from gitflowrun.git.repository import Repository
+    from gitflowrun.names import PayloadIdentity
     from gitflowrun.runs.read import StoredRun
 
 FORMATS = (
@@ -37,37 +39,88 @@ _APPLICABLE = (
     "--no-ext-diff", "--no-textconv", "--src-prefix=a/", "--dst-prefix=b/", "--submodule=short", "--no-relative",
 )  # fmt: skip
 """Options against settings with which `git apply` would not take a patch."""
-_SHORT = 7
 T = TypeVar("T")
 
 
 @frozen
 class RunDifference:
-    """Everything in which two runs differ but time; the runs by their pathspecs."""
+    """Everything in which two runs differ but time; the runs by their pathspecs.
+
+    Attributes:
+        old: The run before.
+        new: The run after.
+        status: How far each got, if that differs.
+        parameters: Parameters, and constants of the class, as texts.
+        environment: Versions, platform, packages, variables.
+        artifacts: What the runs ended up with.
+        steps: The steps whose tasks made other values, of which the runs did not end up with, or are more or less.
+        code: Their snapshots.
+        changes: In what parameters and artifacts differ, in words, by name.
+    """
 
     old: str
     new: str
+    status: Difference[str] | None
     parameters: tuple[Difference[str], ...]
     environment: tuple[Difference[str], ...]
     artifacts: tuple[Difference[ArtifactRow], ...]
+    steps: tuple[StepDifference, ...]
     code: TreeDiff
+    changes: Mapping[str, tuple[str, ...]]
 
     @property
     def differs(self) -> bool:
         """Whether the runs differ in anything."""
-        return bool(self.parameters or self.environment or self.artifacts or self.code.files)
+        found = (self.status, self.parameters, self.environment, self.artifacts, self.steps)
+        return any(found) or bool(self.code.files)
 
 
 def compare(repo: Repository, old: StoredRun, new: StoredRun) -> RunDifference:
     """Compare two runs. Raises CorruptRecord: one of them can't be read."""
+    texts, artifacts = compare_parameters(old, new), _compare_artifacts(old, new)
+    one, two = old.status.value, new.status.value
     return RunDifference(
         old.pathspec,
         new.pathspec,
-        compare_parameters(old, new),
+        None if one == two else Difference("status", one, two),
+        texts,
         differences(_environment(old), _environment(new)),
-        _compare_artifacts(old, new),
+        artifacts,
+        _compare_steps(old, new, {row.name for row in artifacts}),
         diff_trees(repo, old.code_tree, new.code_tree),
+        {
+            **_changes(
+                old,
+                new,
+                (stored_parameters(old), stored_parameters(new)),
+                [row.name for row in texts],
+            ),
+            **_changes(
+                old,
+                new,
+                (final_artifacts(old), final_artifacts(new)),
+                [row.name for row in artifacts],
+            ),
+        },
     )
+
+
+def _changes(
+    old: StoredRun,
+    new: StoredRun,
+    stored: tuple[Mapping[str, ArtifactRef], Mapping[str, ArtifactRef]],
+    names: Iterable[str],
+) -> dict[str, tuple[str, ...]]:
+    """In what artifacts of two runs differ, by name; without those of which there is nothing to say."""
+    said = {}
+    for name in names:
+        attribute = attribute_of(name, stored)
+        one, two = stored[0].get(attribute), stored[1].get(attribute)
+        if one is not None and two is not None and one.identity != two.identity:
+            rows = make_row(old, attribute, one), make_row(new, attribute, two)
+            if lines := changes(old.objects, one, two, rows):
+                said[name] = lines
+    return said
 
 
 @frozen
@@ -79,38 +132,29 @@ class Difference(Generic[T]):
     new: T | None
 
 
-def compare_parameters(old: StoredRun, new: StoredRun) -> tuple[Difference[str], ...]:
-    """The parameters that differ between two runs, in the order in which the newer run has them.
+@frozen
+class StepDifference:
+    """A step whose tasks made other values, or are more or fewer.
 
-    A run's INFO has them as texts, and different values may have one text: `2` and `"2"`, a file whose content
-    has changed, a long value that begins as before. So those of one text are told apart by what was stored,
-    and that is added to their texts. (An attribute whose name is not that of its option is not found.)
+    Attributes:
+        step: The step.
+        old: Its tasks in the older run.
+        new: Its tasks in the newer run.
+        tasks: How many of those that both runs have made other values.
+        artifacts: The names of these values.
     """
-    before, after = dict(old.info.parameters), dict(new.info.parameters)
-    stored_before, stored_after = _stored(old), _stored(new)
-    for name in [name for name, text in after.items() if before.get(name) == text]:
-        one, two = _of_option(stored_before, name), _of_option(stored_after, name)
-        if one is not None and two is not None and one.identity != two.identity:
-            before[name] += _facts(one)
-            after[name] += _facts(two)
+
+    step: str
+    old: int
+    new: int
+    tasks: int
+    artifacts: tuple[str, ...]
+
+
+def compare_parameters(old: StoredRun, new: StoredRun) -> tuple[Difference[str], ...]:
+    """The parameters that differ between two runs, in the order in which the newer run has them."""
+    before, after = told_apart([old, new])
     return differences(before, after)
-
-
-def _stored(run: StoredRun) -> Mapping[str, ArtifactRef]:
-    """The parameters and constants of a run by attribute; none of a run that ended before they were stored."""
-    if PARAMETERS_STEP not in run.steps():
-        return {}
-    first, *_ = run.tasks(PARAMETERS_STEP)
-    return run.task(TaskName(PARAMETERS_STEP, first)).record.artifacts
-
-
-def _of_option(stored: Mapping[str, ArtifactRef], name: str) -> ArtifactRef | None:
-    return stored.get(name) or stored.get(name.replace("-", "_"))
-
-
-def _facts(ref: ArtifactRef) -> str:
-    kind = ref.type.removeprefix("builtins.")
-    return f" <{kind}, {ref.size} B, {str(ref.digest)[:_SHORT]}, {ref.codec}>"
 
 
 def differences(old: Mapping[str, str], new: Mapping[str, str]) -> tuple[Difference[str], ...]:
@@ -176,16 +220,55 @@ def _compare_artifacts(old: StoredRun, new: StoredRun) -> tuple[Difference[Artif
     return tuple(found)
 
 
+def _compare_steps(
+    old: StoredRun, new: StoredRun, listed: Collection[str]
+) -> tuple[StepDifference, ...]:
+    """What the tasks of each step made otherwise, but for the artifacts that are listed already."""
+    found = []
+    steps = dict.fromkeys(
+        step for run in (new, old) for step in run.steps() if not is_private(step)
+    )
+    for step in steps:
+        before, after = _made(old, step), _made(new, step)
+        both = [place for place in after if place in before]
+        changed = [
+            {name for name, _ in before[place] ^ after[place] if name not in listed}
+            for place in both
+        ]
+        tasks, names = sum(map(bool, changed)), sorted(set().union(*changed))
+        if tasks or len(before) != len(after):
+            found.append(StepDifference(step, len(before), len(after), tasks, tuple(names)))
+    return tuple(found)
+
+
+def _made(
+    run: StoredRun, step: str
+) -> dict[tuple[int, ...], frozenset[tuple[str, PayloadIdentity]]]:
+    """What each task of a step made, by the task's place in its foreach."""
+    made: dict[tuple[int, ...], frozenset[tuple[str, PayloadIdentity]]] = {}
+    for record in run.records(step) if step in run.steps() else ():
+        place = tuple(frame.index for frame in record.frames)
+        while place in made:  # a step that is entered again and again
+            place = (*place[:-1], place[-1] + 1) if place else (0,)
+        made[place] = frozenset(
+            (name, ref.identity)
+            for name, ref in record.artifacts.items()
+            if ref.producer == record.name and not is_private(name)
+        )
+    return made
+
+
 def _environment(run: StoredRun) -> Mapping[str, str]:
-    """Versions, platform and packages as one flat mapping."""
+    """Versions, platform, packages, variables and lock files as one flat mapping."""
     environment = run.info.environment
-    packages = environment.get("packages")
     facts = {name: version for name, version in run.info.versions.items() if version}
     facts |= {
-        name: value
-        for name in ("platform", "architecture", "cpu")
+        name: str(value)
+        for name in ("platform", "architecture", "cpu", "implementation", "isolation")
         if isinstance(value := environment.get(name), str)
     }
-    if isinstance(packages, dict):
-        facts |= {f"package {name}": str(version) for name, version in packages.items()}
+    for kind, noun in (("packages", "package"), ("variables", "variable"), ("lock_files", "file")):
+        found = environment.get(kind)
+        if isinstance(found, dict):
+            facts |= {f"{noun} {name}": str(value) for name, value in found.items()}
     return facts

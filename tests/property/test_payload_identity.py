@@ -293,7 +293,9 @@ def _compare(repo: GitRepo, capsys: pytest.CaptureFixture[str], values: list[Any
     rows = json.loads(capsys.readouterr().out)["artifacts"]
     assert {row["name"] for row in rows} == {f"x{at}" for at in range(len(pairs))}
     assert main(("diff",)) == 0
-    shown = [line for line in capsys.readouterr().out.splitlines() if " -> " in line]
+    shown = [
+        line for line in capsys.readouterr().out.splitlines() if " -> " in line and line[2] == "x"
+    ]
     assert len(shown) == len(pairs)
     for line in shown:
         old, new = line.strip().partition(" ")[2].strip().split(" -> ", 1)

@@ -8,14 +8,21 @@ from typing import TYPE_CHECKING
 import click
 
 from gitflowrun.cli.errors import DIFFERS
-from gitflowrun.cli.git_runs.show import short_type
+from gitflowrun.cli.git_runs.show import short_type, shown
 from gitflowrun.cli.options import json_option
 from gitflowrun.cli.output.tables import as_json, pairs, section
 from gitflowrun.cli.output.terminal import Screen, open_screen
 from gitflowrun.cli.output.text import counted, printable
 from gitflowrun.errors import NotFound, UsageError
 from gitflowrun.git.repository import Repository
-from gitflowrun.porcelain.compare import Difference, RunDifference, code_diff, compare
+from gitflowrun.porcelain.changes import delta
+from gitflowrun.porcelain.compare import (
+    Difference,
+    RunDifference,
+    StepDifference,
+    code_diff,
+    compare,
+)
 from gitflowrun.runs.runs import RunStore
 from gitflowrun.settings import format_size
 from gitflowrun.values import field_names
@@ -90,10 +97,13 @@ def _lines(found: RunDifference, patch: str | None, screen: Screen) -> Iterator[
     yield screen.style.red(f"--- {printable(found.old)}")
     yield screen.style.green(f"+++ {printable(found.new)}")
     if not found.differs:
-        yield "They have the same parameters, environment, artifacts and code."
-    yield from section("Parameters", _pairs(found.parameters, screen), screen)
-    yield from section("Environment", _pairs(found.environment, screen), screen)
-    yield from section("Artifacts", _artifacts(found.artifacts, screen), screen)
+        yield "They have the same parameters, environment, artifacts and code, and ended alike."
+    if (status := found.status) is not None:
+        yield from section("Status", _pairs([status], found, screen), screen)
+    yield from section("Parameters", _pairs(found.parameters, found, screen), screen)
+    yield from section("Environment", _pairs(found.environment, found, screen), screen)
+    yield from section("Artifacts", _artifacts(found, screen), screen)
+    yield from section("Steps", map(_step, found.steps), screen)
     code = patch.rstrip("\n").split("\n") if patch else _code(found.code, screen)
     yield from section("Code", code, screen)
 
@@ -119,12 +129,29 @@ def _name(file: FileDiff) -> str:
     return f"{old} => {new}" if file.status == "renamed" else new or old
 
 
-def _pairs(rows: Iterable[Difference[str]], screen: Screen) -> Iterator[str]:
-    return pairs([(row.name, _change(row.old, row.new, screen)) for row in rows], "  ")
+def _step(row: StepDifference) -> str:
+    counts = f"{row.old:,} -> {counted(row.new, 'task')}" if row.old != row.new else ""
+    both = counted(min(row.old, row.new), "task")
+    made = (
+        f"{', '.join(map(printable, row.artifacts))} in {row.tasks:,} of {both}"
+        if row.tasks
+        else ""
+    )
+    return f"  {printable(row.step)}: {'; '.join(filter(None, (counts, made)))}"
 
 
-def _artifacts(rows: Iterable[Difference[ArtifactRow]], screen: Screen) -> Iterator[str]:
-    return pairs([(row.name, _change(*_described(row), screen)) for row in rows], "  ")
+def _pairs(rows: Iterable[Difference[str]], found: RunDifference, screen: Screen) -> Iterator[str]:
+    return pairs(
+        [(row.name, _change(row.name, row.old, row.new, found, screen)) for row in rows], "  "
+    )
+
+
+def _artifacts(found: RunDifference, screen: Screen) -> Iterator[str]:
+    rows = []
+    for row in found.artifacts:
+        old, new = _described(row)
+        rows.append((row.name, _change(row.name, old, new, found, screen, delta(old, new))))
+    return pairs(rows, "  ")
 
 
 def _described(row: Difference[ArtifactRow]) -> tuple[str | None, str | None]:
@@ -136,7 +163,8 @@ def _described(row: Difference[ArtifactRow]) -> tuple[str | None, str | None]:
 
 
 def _value(row: ArtifactRow | None) -> str | None:
-    return _facts(row) if row is None or row.preview is None else row.preview
+    """A value if it is short; a larger one by what it is, for below it stands in what it differs."""
+    return _facts(row) if row is None or row.preview is None or row.facts else shown(row)
 
 
 def _facts(row: ArtifactRow | None, *, codec: bool = False) -> str | None:
@@ -147,7 +175,18 @@ def _facts(row: ArtifactRow | None, *, codec: bool = False) -> str | None:
     return f"<{short_type(row.type)}, {format_size(row.size)}, {str(row.blake3)[:_SHORT]}{more}>"
 
 
-def _change(old: str | None, new: str | None, screen: Screen) -> str:
-    before = "(none)" if old is None else screen.style.red(printable(old))
-    after = "(none)" if new is None else screen.style.green(printable(new))
-    return f"{before} -> {after}"
+def _change(
+    name: str,
+    old: str | None,
+    new: str | None,
+    found: RunDifference,
+    screen: Screen,
+    amount: str = "",
+) -> str:
+    """Both sides, and below them in what they differ."""
+    style = screen.style
+    before = "(none)" if old is None else style.red(printable(old))
+    after = "(none)" if new is None else style.green(printable(new))
+    paint = {"-": style.red, "+": style.green}
+    more = [paint.get(line[:1], str)(printable(line)) for line in found.changes.get(name, ())]
+    return "\n".join([f"{before} -> {after}{amount}", *more])

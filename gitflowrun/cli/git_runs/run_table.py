@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from gitflowrun.cli.output.tables import Cell, Column, show, table
 from gitflowrun.cli.output.text import ago, stamp
 from gitflowrun.git.repository import Repository
-from gitflowrun.porcelain.query import RunQuery, differing, parameters_of, select
+from gitflowrun.porcelain.query import RunQuery, differing, select
 from gitflowrun.runs.commit_message import duration
 from gitflowrun.runs.runs import RunStore
 
@@ -43,13 +43,19 @@ def list_runs(query: RunQuery | None = None, *, params: bool = False, json: bool
     """
     repo = Repository.discover()
     runs = select(repo, query or RunQuery())
-    parameters = [parameters_of(repo, run) for run in runs] if params else []
+    parameters = _parameters(repo, runs) if params else []
     rows = [_as_map(*row) for row in zip_longest(runs, parameters)] if json else []
 
     def lines(screen: Screen) -> Iterator[str]:
         return _lines(runs, parameters, screen) if runs else _none(repo)
 
     show(repo, rows, lines, json=json, page=True)
+
+
+def _parameters(repo: Repository, runs: Sequence[RunSummary]) -> list[Mapping[str, str]]:
+    from gitflowrun.porcelain.parameters import parameters_of_all
+
+    return parameters_of_all(repo, runs)
 
 
 def _lines(

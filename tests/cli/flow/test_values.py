@@ -129,7 +129,7 @@ def test_diff_shows_only_what_differs(repo: GitRepo, runs: Runs) -> None:
         "+++ MyFlow/2",
         "",
         "Artifacts",
-        "  accuracy  0.9 -> 0.95",
+        "  accuracy  0.9 -> 0.95 (+0.05)",
         f"  big       <bytes, 1000 B, {one}> -> <bytes, 2.0 KiB, {two}>",
         "  gone      2 -> (none)",
     ]
@@ -143,8 +143,8 @@ def test_diff_compares_the_newest_by_default(repo: GitRepo, runs: Runs) -> None:
     """Without runs the newest two are compared, with one it is compared with the newest."""
     for value in (1, 2, 3):
         _run(repo, value=value)
-    assert "  value  2 -> 3\n" in runs("diff").out
-    assert "  value  1 -> 3\n" in runs("diff", "1").out
+    assert "  value  2 -> 3 (+1)\n" in runs("diff").out
+    assert "  value  1 -> 3 (+2)\n" in runs("diff", "1").out
 
 
 def test_diff_of_the_only_run(repo: GitRepo, runs: Runs) -> None:

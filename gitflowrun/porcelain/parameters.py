@@ -1,0 +1,92 @@
+"""The parameters of runs as texts that tell different values apart, for lists and comparisons."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gitflowrun.errors import CorruptRecord, NotFound
+from gitflowrun.limits import PARAMETER_TEXT
+from gitflowrun.names import PARAMETERS_STEP, TaskName
+from gitflowrun.porcelain.overview import make_row
+from gitflowrun.runs.read import StoredRun
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from gitflowrun.artifacts.reference import ArtifactRef
+    from gitflowrun.git.repository import Repository
+    from gitflowrun.runs.listing import RunSummary
+
+_SHORT = 7
+
+
+def parameters_of_all(repo: Repository, runs: Sequence[RunSummary]) -> list[Mapping[str, str]]:
+    """The parameters of runs, those of one flow told apart; none of a run that can't be read."""
+    found: list[Mapping[str, str]] = [{} for _ in runs]
+    flows: dict[str, dict[int, StoredRun]] = {}
+    for number, row in enumerate(runs):
+        run = StoredRun(repo, row.flow, row.id, row.commit)
+        try:
+            run.info, stored_parameters(run)
+        except (CorruptRecord, NotFound):  # a list shows the other runs all the same
+            continue
+        flows.setdefault(row.flow, {})[number] = run
+    for numbered in flows.values():
+        for number, texts in zip(numbered, told_apart(list(numbered.values())), strict=True):
+            found[number] = texts
+    return found
+
+
+def told_apart(runs: Sequence[StoredRun]) -> list[Mapping[str, str]]:
+    """The parameters of runs of one flow as texts, of which no two are equal where the values are not.
+
+    A run's INFO has them as texts, and different values may have one text: `2` and `"2"`, a file whose content
+    has changed, a long value that begins as before. So those of one text are told apart by what was stored,
+    and that is added to their texts. Constants of the class, and parameters whose attribute is not called like
+    their option, are listed by their attributes where they differ.
+    """
+    texts = [dict(run.info.parameters) for run in runs]
+    stored = [stored_parameters(run) for run in runs]
+    options = dict.fromkeys(name for row in texts for name in row)
+    for option in options:
+        attribute = attribute_of(option, stored)
+        for text in {row[option] for row in texts if option in row}:
+            same = [
+                (row, refs[attribute])
+                for row, refs in zip(texts, stored, strict=True)
+                if row.get(option) == text and attribute in refs
+            ]
+            if len({ref.identity for _, ref in same}) > 1:
+                for row, ref in same:
+                    row[option] += _facts(ref)
+    known = {attribute_of(option, stored) for option in options}
+    for name in dict.fromkeys(name for refs in stored for name in refs if name not in known):
+        if len({refs[name].identity for refs in stored if name in refs}) > 1:
+            for run, row, refs in zip(runs, texts, stored, strict=True):
+                if name in refs:
+                    row[name] = _described(run, name, refs[name])
+    return list(texts)
+
+
+def _described(run: StoredRun, name: str, ref: ArtifactRef) -> str:
+    """A stored constant or parameter as text: the beginning of its value, and what tells it from others."""
+    text = (make_row(run, name, ref).preview or "").partition("\n")[0]
+    return f"{text[:PARAMETER_TEXT]}{_facts(ref)}".strip()
+
+
+def attribute_of(option: str, stored: Iterable[Mapping[str, ArtifactRef]]) -> str:
+    """The attribute that a parameter has, unless it is called quite otherwise."""
+    return option if any(option in refs for refs in stored) else option.replace("-", "_")
+
+
+def stored_parameters(run: StoredRun) -> Mapping[str, ArtifactRef]:
+    """The parameters and constants of a run by attribute; none of a run that ended before they were stored."""
+    if PARAMETERS_STEP not in run.steps():
+        return {}
+    first, *_ = run.tasks(PARAMETERS_STEP)
+    return run.task(TaskName(PARAMETERS_STEP, first)).record.artifacts
+
+
+def _facts(ref: ArtifactRef) -> str:
+    kind = ref.type.removeprefix("builtins.")
+    return f" <{kind}, {ref.size} B, {str(ref.digest)[:_SHORT]}, {ref.codec}>"

@@ -1,0 +1,133 @@
+"""What differs between two runs, whatever it is."""
+
+from __future__ import annotations
+
+import pytest
+
+from gitflowrun.git.repository import Repository
+from gitflowrun.porcelain.changes import delta
+from gitflowrun.porcelain.compare import RunDifference, StepDifference, compare
+from gitflowrun.runs.runs import RunStore
+from tests.helpers.flows import foreach_flow, linear_flow
+from tests.helpers.repos import GitRepo
+
+
+def _two(
+    repo: GitRepo, script: str, first: str, second: str, *, codes: tuple[int, int] = (0, 0)
+) -> RunDifference:
+    """The difference of two runs of one code, of which only the variable V differs."""
+    repo.write("f.py", script)
+    for value, code in zip((first, second), codes, strict=True):
+        assert repo.flow("f.py", "--quiet", "run", env={"V": value}).code == code
+    opened = Repository.discover(repo.path)
+    old, new = (RunStore(opened).find(run) for run in ("1", "2"))
+    found = compare(opened, old, new)
+    assert found.differs
+    assert not found.code.files
+    return found
+
+
+def test_an_included_file_whose_attribute_has_another_name(repo: GitRepo) -> None:
+    """A file's content is compared, with its lines, whatever its attribute and its option are called."""
+    head = "from gitflowrun import IncludeFile\n"
+    script = linear_flow(head=head).replace(
+        "(FlowSpec):\n", "(FlowSpec):\n    cfg = IncludeFile('config', default=os.environ['V'])\n"
+    )
+    first, second = repo.path.parent / "1", repo.path.parent / "2"
+    for path, text in ((first, "rate: 1\nsame\n"), (second, "rate: 2\nsame\n")):
+        path.mkdir()
+        (path / "c").write_text(text)
+    found = _two(repo, script, str(first / "c"), str(second / "c"))
+    assert found.changes["cfg"] == ("@@ -1 +1 @@", "-rate: 1", "+rate: 2")
+    listed = repo.runs("list", "-p").out
+    assert listed.splitlines()[0].split()[-2:] == ["config", "cfg"]
+
+
+def test_a_constant_that_is_not_in_the_code(repo: GitRepo) -> None:
+    """A constant of the class differs where the code is the same."""
+    script = linear_flow().replace("(FlowSpec):\n", "(FlowSpec):\n    place = os.environ['V']\n")
+    (row,) = _two(repo, script, "a", "b").parameters
+    assert row.name == "place"
+    assert row.old is not None
+    assert row.new is not None
+    assert (row.old[:4], row.new[:4]) == ("'a' ", "'b' ")
+
+
+def test_how_runs_ended(repo: GitRepo) -> None:
+    """A run that failed differs from one that did not, if in nothing else."""
+    script = linear_flow("if os.environ['V'] == '2':\n    raise ValueError")
+    found = _two(repo, script, "1", "2", codes=(0, 1))
+    assert found.status is not None
+    assert (found.status.old, found.status.new) == ("done", "failed")
+    assert "  status  done -> failed\n" in repo.runs("diff", "1", "2").out
+
+
+def test_values_that_no_later_task_has(repo: GitRepo) -> None:
+    """What the tasks of a foreach made and the join did not keep is compared task by task."""
+    script = foreach_flow("self.lost = self.x + (self.x > 1) * int(os.environ['V'])")
+    found = _two(repo, script, "0", "1")
+    assert found.steps == (StepDifference("work", 4, 4, 2, ("lost",)),)
+    assert "\nSteps\n  work: lost in 2 of 4 tasks\n" in repo.runs("diff", "1", "2").out
+
+
+@pytest.mark.parametrize(
+    ("value", "lines"),
+    [
+        ("{'a': {'b': [1, int(v)]}, 'same': 1}", ("['a']['b'][1]: 1 -> 3 (+2)",)),
+        ("{'a' + v: 1}", ("['a3']: (none) -> 1", "['a1']: 1 -> (none)")),
+        ("'x' * 5000 + v", ("at character 5,000: '…xxxxxxxxxxxxxxxxxxxx1' -> '…xxxxxxxxxxxxxxxxxxxx3'",)),
+        ("'one\\ntwo ' + v", ("@@ -2 +2 @@", "-two 1", "+two 3")),
+        ("list(range(1000)) + [v]", ("[1000]: '1' -> '3'",)),
+        ("{1, int(v) + 1}", ("items: 2 -> (none)", "items: (none) -> 4")),
+    ],
+)  # fmt: skip
+def test_places_within_a_value(repo: GitRepo, value: str, lines: tuple[str, ...]) -> None:
+    """Of a container the places are listed that differ, of a text the lines or the place where it begins to."""
+    found = _two(repo, linear_flow(f"v = os.environ['V']; self.v = {value}"), "1", "3")
+    assert found.changes["v"] == lines
+
+
+def test_arrays(repo: GitRepo) -> None:
+    """Of arrays it is said how many elements differ and how much, or shape and dtype."""
+    pytest.importorskip("numpy")
+    script = linear_flow(
+        "v = int(os.environ['V'])\nself.a = np.arange(100.0)\nself.a[:v] -= v\nself.b = np.zeros((2, v), 'i4')",
+        head="import numpy as np",
+    )
+    found = _two(repo, script, "1", "3")
+    assert found.changes == {
+        "a": ("3 of 100 elements differ, by up to 3",),
+        "b": ("shape: (2, 1) -> (2, 3)",),
+    }
+
+
+def test_frames_by_what_their_tasks_noted(repo: GitRepo) -> None:
+    """Of frames what their tasks noted is compared: shape, columns, statistics."""
+    pytest.importorskip("pandas")
+    script = linear_flow(
+        "v = int(os.environ['V'])\nself.f = pd.DataFrame({'a': range(v)})",
+        head="import pandas as pd",
+    )
+    found = _two(repo, script, "2", "4")
+    assert found.changes["f"] == (
+        "shape: (2, 1) -> (4, 1)",
+        "a: min 0, max 1, mean 0.5 -> min 0, max 3, mean 1.5",
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "text"),
+    [
+        ("1", "3", " (+2)"),
+        ("0.5", "0.25", " (-0.25)"),
+        ("1" * 30, "1" * 29 + "2", " (+1)"),
+        ("nan", "1.0", ""),
+        ("1", "1.0", ""),
+        ("'1'", "'2'", ""),
+        ("True", "False", ""),
+        (None, "1", ""),
+    ],
+)
+def test_numbers_have_their_difference(old: str | None, new: str, text: str) -> None:
+    """Between two numbers stands by how much they differ."""
+    assert delta(old, new) == text
