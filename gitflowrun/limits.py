@@ -48,6 +48,12 @@ LOCK_ABANDONED = 3_600.0
 TRANSACTION_GRACE = 5.0
 """Seconds that git gets to end the transaction it has begun when we are interrupted."""
 
+SNAPSHOT_IN_MEMORY = 16 << 20
+"""Bytes of new objects that a snapshot holds in memory; more lie in a file until they are written."""
+SNAPSHOT_RELEASED = 4 << 20
+"""Bytes of that file that are in memory at a time."""
+SNAPSHOT_TRIES = 5
+"""Times that git is asked again when it ends because somebody has written a file that it was reading."""
 SNAPSHOT_ABANDONED = 86_400.0
 """Seconds after which the files of a snapshot are those of a process that was killed."""
 

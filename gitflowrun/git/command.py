@@ -4,6 +4,7 @@ Whatever asks git does it through `Git`, `Resident` or `CatFile`, so what must h
 
 - variables that hooks, `git rebase --exec` and `git bisect run` export (`GIT_DIR`, `GIT_INDEX_FILE`,
   `GIT_AUTHOR_DATE`...) do not leak in; the repository is named explicitly;
+- objects are what their ids say, whatever `git replace` shows instead;
 - no optional lock is taken, so the user's own commands never meet ours;
 - nothing that the repository's config names is executed behind the user's back: no fsmonitor, and no hooks but
   those of a push that the user asked for;
@@ -87,26 +88,33 @@ def git_message(err: str) -> str:
 
 
 def run_command(
-    command: Sequence[Argument], cwd: Path, env: Mapping[str, str], stdin: bytes | None = None
+    command: Sequence[Argument],
+    cwd: Path,
+    env: Mapping[str, str],
+    stdin: bytes | IO[bytes] | None = None,
+    stdout: IO[bytes] | int = subprocess.PIPE,
 ) -> Completed:
     """Run a git command to its end: `Git.attempt` where the repository is yet to be found.
 
     Raises:
         RepositoryError: git can't be started.
     """
+    given = stdin if isinstance(stdin, bytes) else None
+    file = subprocess.DEVNULL if stdin is None else stdin
     try:
         done = subprocess.run(
             command,
             cwd=cwd,
             env=env,
-            capture_output=True,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
             check=False,
-            input=stdin,
-            stdin=subprocess.DEVNULL if stdin is None else None,
+            input=given,
+            stdin=None if isinstance(file, bytes) else file,
         )
     except OSError as error:
         raise _launch_error(error, cwd) from error
-    return Completed(done.returncode, done.stdout, done.stderr.decode(errors="replace"))
+    return Completed(done.returncode, done.stdout or b"", done.stderr.decode(errors="replace"))
 
 
 def _launch_error(error: OSError, cwd: Path) -> RepositoryError:
@@ -178,15 +186,16 @@ class Git:
     def attempt(
         self,
         *args: Argument,
-        stdin: bytes | None = None,
+        stdin: bytes | IO[bytes] | None = None,
         env: Mapping[str, str] | None = None,
+        stdout: IO[bytes] | int = subprocess.PIPE,
     ) -> Completed:
-        """As `run`, but a failure of git is a value.
+        """As `run`, but a failure of git is a value, and its output may go to a file.
 
         Raises:
             RepositoryError: git can't be started.
         """
-        return run_command(self.command(args), self.cwd, self.environment(env), stdin)
+        return run_command(self.command(args), self.cwd, self.environment(env), stdin, stdout)
 
     def start(
         self,
@@ -256,6 +265,7 @@ class Git:
         if self.work_tree is not None:
             env["GIT_WORK_TREE"] = str(self.work_tree)
         env["GIT_OPTIONAL_LOCKS"] = "0"
+        env["GIT_NO_REPLACE_OBJECTS"] = "1"
         env["LANGUAGE"] = "en"  # English messages without touching the character set of LC_CTYPE
         env.update(extra or {})
         return env
@@ -328,7 +338,7 @@ class CatFile(Resident):
     """A resident `git cat-file --batch`: reads any object git can reach, lazily fetched ones included."""
 
     def __init__(self, git: Git) -> None:
-        super().__init__(git, "--no-replace-objects", "cat-file", "--batch")
+        super().__init__(git, "cat-file", "--batch")
 
     def read(self, oid: Oid) -> tuple[ObjectType, bytes]:
         """The type and content of an object.

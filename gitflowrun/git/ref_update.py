@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable, Sequence
 
-_OPTIONS = ("-c", "core.logAllRefUpdates=false", "--no-replace-objects")
+_OPTIONS = ("-c", "core.logAllRefUpdates=false")
 # Off, because each file is synced once, by us.
 _NO_SYNC = ("-c", "core.fsync=none")
 

@@ -8,6 +8,7 @@ libgit2 here: a command that only lists should not pay for loading it.
 from __future__ import annotations
 
 import os
+import shlex
 import time
 from functools import cached_property
 from pathlib import Path
@@ -280,13 +281,27 @@ def _refuse_unknown_formats(objects: bytes, refs: bytes) -> None:
 
 def _refuse_embedded(git_dir: Path) -> None:
     # What `safe.bareRepository=explicit` guards against: a clone can bring along a directory that *is* a
-    # bare repository, with a config of its author's choice.
+    # bare repository, with a config of its author's choice. But no clone brings a `.git` along that leads there:
+    # so worktrees beside a `.bare` are laid out.
     for parent in git_dir.parents:
+        if _target(parent / ".git") == git_dir:
+            return
         if (parent / ".git").exists():
             raise RepositoryError(
                 f"{str(git_dir)!r} is a bare repository inside the work tree {str(parent)!r}",
-                hint=f"if you trust it: GIT_DIR={str(git_dir)!r} git runs ...",
+                hint=f"if you trust it: GIT_DIR={shlex.quote(str(git_dir))} git runs",
             )
+
+
+def _target(dot_git: Path) -> Path | None:
+    """Where a `.git` that is a file or a link leads."""
+    try:
+        if dot_git.is_file():
+            line = dot_git.read_bytes().removeprefix(b"gitdir:").strip()
+            return _absolute(dot_git.parent, line)
+        return dot_git.resolve() if dot_git.is_symlink() else None
+    except OSError:
+        return None
 
 
 def _absolute(cwd: Path, answer: bytes) -> Path:

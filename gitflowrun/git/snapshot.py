@@ -22,7 +22,9 @@ git ignores it, or where it lies elsewhere, the snapshot is not the whole answer
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -35,117 +37,31 @@ from gitflowrun.errors import RepositoryError
 from gitflowrun.git.objects import ObjectType, Oid, hash_object
 from gitflowrun.git.pack.reader import PackReader, quarantine
 from gitflowrun.git.pack.writer import PackObject
-from gitflowrun.limits import SNAPSHOT_ABANDONED
-from gitflowrun.values import frozen
+from gitflowrun.git.status import QUICK, Change, Status, Unstable, changed_meanwhile, read_status
+from gitflowrun.limits import (
+    SNAPSHOT_ABANDONED,
+    SNAPSHOT_IN_MEMORY,
+    SNAPSHOT_RELEASED,
+    SNAPSHOT_TRIES,
+)
+from gitflowrun.values import frozen, replace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
+    from typing import IO
 
-    from gitflowrun.git.command import Git
+    from gitflowrun.git.command import Argument, Completed
     from gitflowrun.git.repository import Repository
 
-_COMMAND = (
-    "status", "--porcelain=v2", "-z", "--branch", "--no-ahead-behind", "--no-renames", "--untracked-files=all"
-)  # fmt: skip
-_NAME_AT = {b"1": 8, b"u": 10}
-_MODE_AT = {b"1": 5, b"u": 6}
-_ABSENT = b"000000"
-
-
-@frozen
-class Change:
-    """A path at which work tree, index and HEAD are not all the same.
-
-    Attributes:
-        path: The path from the top of the work tree. An untracked directory that is a repository of its
-            own ends in a slash.
-        untracked: It is not in the index.
-        unmerged: The index holds several versions of it.
-        in_work_tree: The work tree differs from the index (or there is a conflict).
-        gone: It is in the index and not in the work tree.
-        submodule_dirty: It is a submodule with changes that it has not committed.
-    """
-
-    path: bytes
-    untracked: bool = False
-    unmerged: bool = False
-    in_work_tree: bool = False
-    gone: bool = False
-    submodule_dirty: bool = False
-
-
-@frozen
-class Status:
-    """HEAD and all changes; `trouble` says why submodules were not looked at."""
-
-    head: Oid | None
-    branch: str | None
-    changes: tuple[Change, ...]
-    trouble: str | None = None
-
-
-def read_status(git: Git, env: Mapping[str, str]) -> Status:
-    """What `git status` says. A submodule that git can't enter is no reason to fail.
-
-    Args:
-        git: Runs git.
-        env: Variables that say which index and object directory to look at.
-
-    Raises:
-        RepositoryError: git fails.
-    """
-    done = git.attempt(*_COMMAND, "--ignore-submodules=none", env=env)
-    if done.code == 0:
-        return parse_status(done.out)
-    out = git.run(*_COMMAND, "--ignore-submodules=all", env=env)
-    return parse_status(out, f"submodules can't be read: {done.message}")
-
-
-def parse_status(out: bytes, trouble: str | None = None) -> Status:
-    """The values in the output of `git status --porcelain=v2 -z --branch --no-renames`."""
-    head: Oid | None = None
-    branch: str | None = None
-    changes = []
-    for line in out.split(b"\0"):
-        kind = line[:1]
-        if line.startswith(b"# branch.oid ") and not line.endswith(b"(initial)"):
-            head = Oid.from_hex(line.split(b" ")[2])
-        elif line.startswith(b"# branch.head ") and not line.endswith(b" (detached)"):
-            branch = line.split(b" ", 2)[2].decode(errors="replace")
-        elif kind == b"?":
-            changes.append(Change(line[2:], untracked=True))
-        elif kind in _NAME_AT:
-            changes.append(_change(line))
-    return Status(head, branch, tuple(changes), trouble)
-
-
-def _change(line: bytes) -> Change:
-    kind = line[:1]
-    fields = line.split(b" ", _NAME_AT[kind])
-    states, submodule, path = fields[1], fields[2], fields[-1]
-    unmerged = kind == b"u"
-    return Change(
-        path,
-        unmerged=unmerged,
-        in_work_tree=unmerged or states[1:2] != b".",
-        gone=fields[_MODE_AT[kind]] == _ABSENT,
-        submodule_dirty=submodule[:1] == b"S" and submodule[2:] != b"..",
-    )
-
-
+_REQUIRED = re.compile(r"filter\..+\.required\Z")
+_LATER = 10**15  # nanoseconds
+_LONGEST_HEADER = 128
+"""Bytes that an id, a type and a size take at most."""
 _EMPTY_TREE = hash_object(ObjectType.TREE, b"")
 # What makes git fail for every file alike; then the snapshot fails, instead of leaving all of them out.
 _NO_PLACE = (
     "No space left", "Disk quota", "Read-only file system", "Input/output error", "unable to write",
     "unable to create temporary", "insufficient permission for adding",
-)  # fmt: skip
-
-
-# The quarantine lives for a moment: neither compress nor sync. A split index would put files beside the
-# user's own; `safecrlf` would refuse files that the user's next `git add` refuses, too, but we only look.
-_QUICK = (
-    "-c", "core.looseCompression=0", "-c", "core.fsync=none", "-c", "core.fsyncObjectFiles=false",
-    "-c", "core.splitIndex=false", "-c", "core.safecrlf=false",
 )  # fmt: skip
 
 
@@ -232,14 +148,17 @@ class _SnapshotBuilder:
         self.left_out: list[LeftOut] = []
         self.env = quarantine(self.quarantine, repository.objects_dir)
         self.env["GIT_INDEX_FILE"] = str(self.index)
+        self.options: tuple[str, ...] = ()
+        self.unstable = b""
+        """Files that somebody is writing, and all as young as the index: git must not look at their content."""
+        self.broken: dict[str, str] = {}
+        """Filters that can't be run, and why."""
 
     def take(self, program: Path | None) -> Snapshot:
         self.quarantine.mkdir()
         with contextlib.suppress(FileNotFoundError):  # before the first `git add`
             shutil.copy2(self.repository.git_dir / "index", self.index)  # 1
-        status = read_status(self.git, self.env)  # 2
-        if status.trouble:
-            self.left_out.append(LeftOut(".gitmodules", 0, status.trouble))
+        status = self._status()  # 2
         hidden = self._hidden_edits()
         head_tree = self.repository.objects.commit(status.head).tree if status.head else None
         self._look_for(program, status, head_tree)
@@ -251,6 +170,114 @@ class _SnapshotBuilder:
         return Snapshot(
             tree, status.head, status.branch, dirty, tuple(self.left_out), self._collect(oids)
         )
+
+    def _status(self) -> Status:
+        """What differs, without what belongs to git; what git can't look at is noted."""
+        try:
+            status = read_status(self.git, self.env)
+        except Unstable:
+            # Later each of them is taken as it is at one instant, like others that git does not look at.
+            self.unstable = _lines(self._touched())
+            self._write("update-index", "--assume-unchanged", "-z", "--stdin", stdin=self.unstable)
+            status = read_status(self.git, self.env)
+        except RepositoryError:
+            # A filter that is required and can't be run makes git give up everything.
+            if not self._without_broken_filters():
+                raise
+            status = read_status(self.git, self.env, self.options)
+        if status.trouble:
+            self.left_out.append(LeftOut(".gitmodules", 0, status.trouble))
+        for path in status.unreadable:
+            self._leave(path, "the directory can't be read")
+        hidden = self._git_directories(status)
+        kept = [it for it in status.changes if not it.path.startswith(hidden)] if hidden else None
+        return status if kept is None else replace(status, changes=tuple(kept))
+
+    def _git_directories(self, status: Status) -> tuple[bytes, ...]:
+        """The directories in the work tree, with a slash, that are our git directory or another bare repository."""
+        work_tree = Path(os.fsdecode(self.root))
+        ours = {self.repository.git_dir, self.repository.common_dir}
+        found = {
+            os.fsencode(directory.relative_to(work_tree)) + b"/"
+            for directory in ours
+            if directory.is_relative_to(work_tree)
+            and directory.parts[len(work_tree.parts) :] != (".git",)
+        }
+        for change in status.changes:
+            parent, _, name = change.path.rpartition(b"/")
+            if change.untracked and name == b"HEAD" and parent and parent + b"/" not in found:
+                place = Path(os.fsdecode(self._at(parent)))
+                if (place / "objects").is_dir() and (place / "refs").is_dir():
+                    found.add(parent + b"/")
+                    self._leave(parent + b"/", "a git repository of its own")
+        return tuple(found)
+
+    def _without_broken_filters(self) -> bool:
+        """From now on do without the filters that can't be run; whether there are any.
+
+        git asks them for the files that were touched. These stay as they are in the index, and are noted.
+        """
+        required = [key for key, value in self.git.config.items() if _is_required(key, value)]
+        if not required:
+            return False
+        for path, name in self._filters(self._tracked()).items():
+            if f"filter.{name}.required" not in required or not os.path.isfile(self._at(path)):  # noqa: PTH113  (bytes)
+                continue
+            clean = self.git.attempt("hash-object", "--", os.fsdecode(path), env=self.env)
+            if clean.code:
+                self.broken[name] = f"its filter {name!r} can't be run: {clean.message}"
+                self.options += (
+                    "-c", f"filter.{name}.required=false", "-c", f"filter.{name}.process=", "-c",
+                    f"filter.{name}.clean=",
+                )  # fmt: skip
+            required.remove(f"filter.{name}.required")
+        if self.broken:
+            self._leave_filtered(self._touched())
+        return bool(self.broken)
+
+    def _touched(self) -> list[bytes]:
+        """The files that may differ from the index, by their times and sizes alone."""
+        before = self.index.stat()
+        self._rejuvenate()
+        try:
+            command = ("diff-files", "--name-only", "--no-renames", "--ignore-submodules=all", "-z")
+            touched = self.git.run(*command, env=self.env).split(b"\0")[:-1]
+        finally:
+            os.utime(self.index, ns=(before.st_atime_ns, before.st_mtime_ns))
+        young = (path for path in self._tracked() if self._is_young(path, int(before.st_mtime)))
+        return list(dict.fromkeys([*touched, *young]))
+
+    def _rejuvenate(self) -> None:
+        """Make the index younger than any file: of one as young as the index git looks at the content."""
+        found = self.index.stat()
+        os.utime(self.index, ns=(found.st_atime_ns, time.time_ns() + _LATER))
+
+    def _is_young(self, path: bytes, second: int) -> bool:
+        try:
+            return int(os.lstat(self._at(path)).st_mtime) >= second
+        except OSError:
+            return False
+
+    def _tracked(self) -> list[bytes]:
+        return self.git.run("ls-files", "-z", env=self.env).split(b"\0")[:-1]
+
+    def _leave_filtered(self, paths: Sequence[bytes]) -> set[bytes]:
+        """Note those of some files whose filter can't be run, and return them."""
+        filters = self._filters(paths) if self.broken else {}
+        found = {path: self.broken[name] for path, name in filters.items() if name in self.broken}
+        noted = {it.path for it in self.left_out}
+        for path, reason in found.items():
+            if _text(path) not in noted:
+                self._leave(path, reason)
+        return set(found)
+
+    def _filters(self, paths: Sequence[bytes]) -> dict[bytes, str]:
+        """The filter of each path that has one."""
+        if not paths:
+            return {}
+        command = ("check-attr", "-z", "--stdin", "filter")
+        cells = self.git.run(*command, stdin=_lines(paths), env=self.env).split(b"\0")
+        return dict(zip(cells[0:-1:3], map(os.fsdecode, cells[2::3]), strict=True))
 
     def _look_for(self, program: Path | None, status: Status, head_tree: Oid | None) -> None:
         """Note the program if nothing else will say that the tree does not hold it."""
@@ -288,10 +315,22 @@ class _SnapshotBuilder:
             if paths:
                 self._write("update-index", option, "-z", "--stdin", stdin=_lines(paths))
             found += paths
+        if self.unstable:
+            self._forget_times(set(found))
         return list(dict.fromkeys(found))
 
+    def _forget_times(self, paths: set[bytes]) -> None:
+        """Have git look at the content of files that it would take for unchanged."""
+        rows = self.git.run("ls-files", "--stage", "-z", env=self.env).split(b"\0")[:-1]
+        rows = [row for row in rows if row.partition(b"\t")[2] in paths]
+        self._write("update-index", "-z", "--index-info", stdin=_lines(rows))
+
     def _update(self, status: Status, hidden: list[bytes]) -> None:
-        gone = [change.path for change in status.changes if change.in_work_tree and change.gone]
+        gone = [
+            change.path
+            for change in status.changes
+            if change.in_work_tree and change.gone and self._is_gone(change)
+        ]
         if gone:  # first: what comes may need the place
             self._remove(gone)
         paths = list(hidden)
@@ -303,6 +342,8 @@ class _SnapshotBuilder:
                     paths.append(change.path)
             elif change.in_work_tree and not change.gone and self._readable(change):
                 paths.append(change.path)
+        left = self._leave_filtered(paths)
+        paths = [path for path in paths if path not in left]
         self._add(paths, {change.path for change in status.changes if change.unmerged})
 
     def _wanted(self, path: bytes) -> bool:
@@ -328,6 +369,17 @@ class _SnapshotBuilder:
             return False
         return True
 
+    def _is_gone(self, change: Change) -> bool:
+        """Whether a file that git does not see is not there: it may lie where we may not look."""
+        try:
+            os.lstat(self._at(change.path))
+        except PermissionError:
+            self._leave_tracked(change.path, "can't be read", unmerged=change.unmerged)
+            return False
+        except OSError:
+            pass
+        return True
+
     def _readable(self, change: Change) -> bool:
         place = self._at(change.path)
         if os.path.isfile(place) and not os.access(place, os.R_OK):  # noqa: PTH113  (bytes)
@@ -340,17 +392,44 @@ class _SnapshotBuilder:
         if not paths:
             return
         command = ("update-index", "--add", "--remove", "--replace", "-z", "--stdin")
-        done = self.git.attempt(*_QUICK, *command, stdin=_lines(paths), env=self.env)
+        done = self._attempt(*command, stdin=_lines(paths))
         if done.code == 0:
             return
         if any(sign in done.err for sign in _NO_PLACE):
             raise RepositoryError(f"can't take a snapshot of the work tree: {done.message}")
         if len(paths) == 1:
-            self._leave_tracked(paths[0], done.message, unmerged=paths[0] in unmerged)
+            reason = done.message if done.code > 0 else "it changed while it was read"
+            if not (changed_meanwhile(done) and self._add_copy(paths[0])):
+                self._leave_tracked(paths[0], reason, unmerged=paths[0] in unmerged)
             return
         middle = len(paths) // 2
         self._add(paths[:middle], unmerged)
         self._add(paths[middle:], unmerged)
+
+    def _add_copy(self, path: bytes) -> bool:
+        """Take a file that somebody is writing as it is at one instant; whether that went well."""
+        copy = self.index.with_name("copy")
+        try:
+            mode = os.lstat(self._at(path)).st_mode
+            shutil.copyfile(os.fsdecode(self._at(path)), copy, follow_symlinks=False)
+        except OSError:
+            return False
+        with copy.open("rb") as file:
+            stored = self._attempt("hash-object", "-w", "--stdin", b"--path=" + path, stdin=file)
+        if stored.code:
+            return False
+        entry = b"%s %s\t%s\0" % (
+            b"100755" if mode & stat.S_IXUSR else b"100644", stored.out.strip(), path
+        )  # fmt: skip
+        return self._attempt("update-index", "--add", "-z", "--index-info", stdin=entry).code == 0
+
+    def _attempt(self, *args: Argument, stdin: bytes | IO[bytes] | None = None) -> Completed:
+        if self.unstable:
+            self._rejuvenate()
+        done = self.git.attempt(*QUICK, *self.options, *args, stdin=stdin, env=self.env)
+        if done.code < 0:  # killed: git could not remove its lock
+            self.index.with_name("index.lock").unlink(missing_ok=True)
+        return done
 
     def _leave_tracked(self, path: bytes, reason: str, *, unmerged: bool) -> None:
         self._leave(path, reason)
@@ -390,18 +469,73 @@ class _SnapshotBuilder:
             for oid, home in stored.homes(sorted(oids - new.keys())).items()
             if home.suffix != ".pack"
         ]
-        found = [PackObject(*fresh.read(oid), oid) for oid in new]
+        if sum(home.stat().st_size for home in {*new.values()}) <= SNAPSHOT_IN_MEMORY:
+            found = [PackObject(*fresh.read(oid), oid) for oid in new]
+        else:
+            found = self._in_a_file(list(new))
         found += [PackObject(*stored.read(oid), oid) for oid in loose]
         if _EMPTY_TREE in oids and _EMPTY_TREE not in (*new, *loose):
             # git needs no object for it, but other readers do
             found.append(PackObject(ObjectType.TREE, b"", _EMPTY_TREE))
         return tuple(found)
 
+    def _in_a_file(self, oids: Sequence[Oid]) -> list[PackObject]:
+        """Objects whose contents lie in a file, so that memory does not grow with what is new.
+
+        It is what `git cat-file --batch` prints: type and size, the content, and a newline after each.
+        """
+        wanted = b"".join(b"%s\n" % str(oid).encode() for oid in oids)
+        with self.index.with_name("contents").open("w+b") as file:
+            done = self.git.attempt(
+                *QUICK, "cat-file", "--batch", "--buffer", stdin=wanted, env=self.env, stdout=file
+            )
+            if done.code:
+                raise RepositoryError(f"can't take a snapshot of the work tree: {done.message}")
+            mapped = _MappedFile(file)
+        found, position = [], 0
+        for oid in oids:
+            header, _, _ = bytes(mapped.view[position : position + _LONGEST_HEADER]).partition(
+                b"\n"
+            )
+            _, kind, size = header.split(b" ")
+            start = position + len(header) + 1
+            position = start + int(size) + 1
+            content = mapped.view[start : position - 1]
+            found.append(
+                PackObject(ObjectType.from_word(kind), content, oid, release=mapped.release)
+            )
+        return found
+
     def _write(self, *args: str, stdin: bytes | None = None) -> bytes:
-        return self.git.run(*_QUICK, *args, stdin=stdin, env=self.env)
+        for _ in range(SNAPSHOT_TRIES):
+            done = self._attempt(*args, stdin=stdin)
+            if done.code == 0:
+                return done.out
+            if not changed_meanwhile(done):
+                break
+        raise self.git.failure(args, done)
 
     def _at(self, path: bytes) -> bytes:
         return os.path.join(self.root, path)  # noqa: PTH118  (bytes)
+
+
+class _MappedFile:
+    """A file of objects' contents, mapped; of its pages only those just used stay in memory.
+
+    It may have lost its name: it is there for as long as somebody has a view of it.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self.view = memoryview(self._mapping)
+        self._used = 0
+
+    def release(self, count: int) -> None:
+        """Give memory back when `count` more bytes and those before them are too many."""
+        self._used += count
+        if self._used >= SNAPSHOT_RELEASED:
+            self._used = 0
+            self._mapping.madvise(mmap.MADV_DONTNEED)
 
 
 def _real_file(program: Path | None) -> Path | None:
@@ -429,6 +563,11 @@ def _secret(path: str, patterns: Iterable[str]) -> str | None:
         if fnmatchcase(subject, pattern.lower()):
             return pattern
     return None
+
+
+def _is_required(key: str, value: str) -> bool:
+    """Whether a key of git config says that the content of some files is nothing without their filter."""
+    return bool(_REQUIRED.match(key)) and value.lower() in {"true", "yes", "on", "1"}
 
 
 def _lines(paths: Iterable[bytes]) -> bytes:

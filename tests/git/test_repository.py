@@ -185,6 +185,19 @@ def test_embedded_bare_repository(repo: GitRepo, monkeypatch: pytest.MonkeyPatch
     assert Repository.discover().is_bare
 
 
+@pytest.mark.parametrize("link", [False, True], ids=["file", "link"])
+def test_worktrees_beside_a_bare_directory(repo: GitRepo, tmp_path: Path, *, link: bool) -> None:
+    """A `.git` that leads to `.bare` makes it no stranger: no clone brings one along."""
+    bare = tmp_path / "project" / ".bare"
+    repo.git("clone", "-q", "--bare", ".", str(bare))
+    if link:
+        (bare.parent / ".git").symlink_to(".bare")
+    else:
+        (bare.parent / ".git").write_text("gitdir: ./.bare\n")
+    for place in (bare.parent, bare):
+        assert Repository.discover(place).common_dir == bare.resolve()
+
+
 def test_config_and_settings(repo: GitRepo) -> None:
     """Config is read once, with lower-case keys, values of any form, and the settings in it."""
     repo.git("config", "runs.Durability", "fast")

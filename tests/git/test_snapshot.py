@@ -5,21 +5,24 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from typing import TYPE_CHECKING
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gitflowrun.errors import RepositoryError
+from gitflowrun.git.command import Completed, Git
+from gitflowrun.git.objects import ObjectType
 from gitflowrun.git.repository import Repository
-from gitflowrun.git.snapshot import parse_status, read_status, take_snapshot
+from gitflowrun.git.snapshot import take_snapshot
+from gitflowrun.git.status import parse_status, read_status
+from gitflowrun.values import replace
 from tests.helpers.repos import GitRepo, make_repo
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-
 from tests.helpers.shots import shoot
 
 
@@ -359,3 +362,161 @@ def test_any_status_output_is_parsed_or_refused(data: bytes) -> None:
         parse_status(data)
     except (ValueError, IndexError):
         return
+
+
+@pytest.mark.parametrize("in_memory", [0, 1 << 20])
+def test_many_new_bytes_wait_in_a_file(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch, in_memory: int
+) -> None:
+    """What is new is the same, whether it waits in memory or in a file for being written."""
+    monkeypatch.setattr("gitflowrun.git.snapshot.SNAPSHOT_IN_MEMORY", in_memory)
+    monkeypatch.setattr("gitflowrun.git.snapshot.SNAPSHOT_RELEASED", 1 << 10)
+    noise = os.urandom(300_000)
+    contents = {"noise": noise, "text": b"line\n" * 100_000, "empty": b"", "sub/small": b"1"}
+    for name, content in contents.items():
+        repo.write(name, content)
+    shot = shoot(repo)
+    assert {name: shot.files[name.encode()] for name in contents} == contents
+    assert sum(item.release is not None for item in shot.snapshot.objects) == (
+        6 if not in_memory else 0
+    )
+    repo.fsck()
+
+
+_MEASURED = """
+import resource
+from pathlib import Path
+from gitflowrun.git.repository import Repository
+from gitflowrun.git.snapshot import take_snapshot
+
+repository = Repository.discover(Path())
+written = repository.packs.write(take_snapshot(repository).objects)
+repository.packs.release([written.name])
+# Not RUSAGE_SELF, which goes on from who started us.
+own = next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1]
+print(max(int(own), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss))
+"""
+
+
+def test_memory_does_not_grow_with_what_is_new(repo: GitRepo) -> None:
+    """Neither ours nor git's: 160 MB of new files take less than 100."""
+    repo.git("config", "runs.durability", "fast")
+    for number in range(4):
+        with repo.write(f"data{number}", str(number)).open("r+b") as file:
+            file.truncate(40_000_000)
+    done = repo.python("-c", _MEASURED)
+    assert int(done.out) < 100 << 10, done
+
+
+_REWRITING = """
+import sys
+
+content = b"1" * int(sys.argv[1])
+while True:
+    for name in sys.argv[2:]:
+        with open(name, "wb") as file:
+            file.write(content)
+"""
+
+
+def test_a_file_that_is_being_rewritten_is_taken_at_one_instant(repo: GitRepo) -> None:
+    """Whoever truncates and writes a file meanwhile, tracked or not, does not stop the snapshot."""
+    size = 2_000_000
+    repo.write("tracked", b"0" * size)
+    repo.commit()
+    command = [sys.executable, "-c", _REWRITING, str(size), "tracked", "untracked"]
+    with subprocess.Popen(command, cwd=repo.path) as writer:
+        try:
+            while not (repo.path / "untracked").exists():
+                time.sleep(0.01)
+            snapshot = take_snapshot(Repository.discover(repo.path))
+        finally:
+            writer.kill()
+    assert (snapshot.dirty, snapshot.left_out) == (("tracked", "untracked"), ())
+    blobs = [item.view for item in snapshot.objects if item.kind is ObjectType.BLOB]
+    assert all(set(bytes(blob)) <= {ord("1")} for blob in blobs)
+
+
+def test_git_killed_in_the_middle_leaves_no_lock(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mapped file that shrinks kills git: the next command goes on, with a copy of that file."""
+    repo.write("new", "1")
+    repository = Repository.discover(repo.path)
+    real = repository.git.attempt
+
+    def killed(*args: str, **options: object) -> object:
+        if "update-index" in args and options["stdin"] == b"new\0":
+            env = options["env"]
+            assert isinstance(env, dict)
+            Path(env["GIT_INDEX_FILE"] + ".lock").touch()
+            return Completed(-7, b"", "")
+        return real(*args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(repository.git, "attempt", killed)
+    assert take_snapshot(repository).dirty == ("new",)
+
+
+def test_replaced_objects_are_not_what_is_recorded(repo: GitRepo) -> None:
+    """With `git replace` the work tree is the replacement: the snapshot holds what lies there."""
+    repo.write("value", "1")
+    first = repo.commit()
+    repo.write("value", "2")
+    repo.git("replace", first, repo.commit())
+    repo.git("checkout", "-q", first)
+    repo.git("reset", "-q", "--hard")
+    assert (repo.path / "value").read_text() == "2"
+    shot = shoot(repo)
+    assert shot.files[b"value"] == b"2"
+    assert (str(shot.snapshot.head), shot.snapshot.dirty) == (first, ("value",))
+
+
+@pytest.mark.parametrize("kind", ["clean", "process"])
+def test_a_filter_that_is_not_installed(repo: GitRepo, kind: str) -> None:
+    """Files of a required filter that can't be run stay as they are in the index, and are noted by name."""
+    repo.write(".gitattributes", "*.big filter=big\n*.ok filter=ok\n")
+    for name in ("same.big", "edited.big", "edited.ok"):
+        repo.write(name, "1\n")
+    repo.commit()
+    repo.git("config", "filter.big.required", "true")
+    repo.git("config", f"filter.big.{kind}", "no-such-program %f")
+    repo.git("config", "filter.ok.required", "true")
+    repo.git("config", "filter.ok.clean", "tr 2 3")
+    os.utime(repo.path / "same.big", (1, 1))
+    for name in ("edited.big", "new.big", "edited.ok", "README"):
+        repo.write(name, "2\n")
+    shot = shoot(repo)
+    reasons = shot.reasons()
+    assert set(reasons) == {"same.big", "edited.big", "new.big"}
+    assert all("filter 'big' can't be run" in reason for reason in reasons.values())
+    assert shot.files[b"edited.big"] == shot.files[b"same.big"] == b"1\n"
+    assert (shot.files[b"edited.ok"], shot.files[b"README"]) == (b"3\n", b"2\n")
+    assert b"new.big" not in shot.files
+
+
+def test_directories_that_git_cannot_open_are_noted(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Git only warns of them; whatever lies there is not in the snapshot, and what is tracked there stays."""
+    repo.write("shut/tracked", "1")
+    repo.commit()
+    (repo.path / "shut").rename(repo.path.parent / "away")
+    real, lstat = Git.attempt, os.lstat
+    warning = "warning: could not open directory 'shut/': Permission denied\n"
+
+    def denied(path: bytes) -> os.stat_result:
+        if b"shut/" in os.fsencode(path):
+            raise PermissionError(13, "Permission denied")
+        return lstat(path)
+
+    def warned(git: Git, *args: str, **options: Any) -> Completed:
+        done = real(git, *args, **options)
+        return replace(done, err=warning) if "status" in args else done
+
+    monkeypatch.setattr("gitflowrun.git.command.Git.attempt", warned)
+    monkeypatch.setattr("gitflowrun.git.snapshot.os.lstat", denied)
+    snapshot = take_snapshot(Repository.discover(repo.path))
+    assert {(it.path, it.reason) for it in snapshot.left_out} == {
+        ("shut/", "the directory can't be read"), ("shut/tracked", "can't be read")
+    }  # fmt: skip
+    assert snapshot.dirty == ()

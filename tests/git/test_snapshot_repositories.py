@@ -197,3 +197,34 @@ def test_partial_and_sparse_clone(repo: GitRepo, tmp_path: Path) -> None:
     assert [bytes(item.data) for item in snapshot.objects].count(b"never fetched") == 0
     missing = clone.git("rev-list", "--objects", "--missing=print", "HEAD")
     assert "?" in missing
+
+
+def test_a_git_directory_of_another_name(tmp_path: Path) -> None:
+    """Where the git directory lies in the work tree, nothing of it is in the snapshot."""
+    repo = GitRepo(tmp_path / "work")
+    repo.path.mkdir()
+    (repo.path / "sub").mkdir()
+    repo.git("init", "-q", "--separate-git-dir=sub/store", ".")
+    repo.write("file", "1")
+    repo.commit()
+    assert take_snapshot(Repository.discover(repo.path)).dirty == ()
+    repo.write("sub/storehouse", "2")
+    snapshot = take_snapshot(Repository.discover(repo.path))
+    assert (snapshot.dirty, snapshot.left_out) == (("sub/storehouse",), ())
+
+
+def test_a_git_directory_behind_a_link(tmp_path: Path) -> None:
+    """`.git` may be a link to a directory of the work tree."""
+    repo = make_repo(tmp_path / "work")
+    (repo.path / ".git").rename(repo.path / "store")
+    (repo.path / ".git").symlink_to("store")
+    assert take_snapshot(Repository.discover(repo.path)).dirty == ()
+
+
+def test_a_bare_repository_in_the_work_tree(repo: GitRepo) -> None:
+    """Git takes its files for ordinary ones; they are another repository's, with its config and its objects."""
+    repo.git("init", "-q", "--bare", "deep/other.git")
+    repo.write("deep/new", "1")
+    shot = shoot(repo)
+    assert set(shot.files) == {b"README", b"deep/new"}
+    assert shot.reasons() == {"deep/other.git/": "a git repository of its own"}

@@ -32,7 +32,7 @@ from gitflowrun.limits import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from gitflowrun.git.objects import Buffer, ObjectType
 
@@ -55,6 +55,8 @@ _PACK_HEADER = struct.Struct(">4sII")
 _COPY = 0x80  # the bit of a delta's instruction that says it copies from the base
 _LONGEST_SIZE = 10  # bytes of a size of 64 bits
 _DEFAULT_COPY = 0x10000  # bytes that are copied where an instruction does not say how many
+
+_BLOCKS_A_STEP = DEFLATE_STEP // BLOCK
 
 
 def pack_header(count: int) -> bytes:
@@ -82,20 +84,21 @@ def block_header(length: int, *, last: bool) -> bytes:
     return bytes((last,)) + length.to_bytes(2, "little") + (length ^ 0xFFFF).to_bytes(2, "little")
 
 
-def zlib_stream(data: memoryview) -> Iterable[Buffer]:
+def zlib_stream(data: memoryview, release: Callable[[int], None] | None = None) -> Iterable[Buffer]:
     """A zlib stream that holds `data`, in pieces: deflated where that makes it smaller, else stored.
 
     Args:
         data: Bytes, which must not change before the pieces are used: stored pieces are views of them.
+        release: Told, where they are many, how many of them are not looked at again.
     """
     if _is_compressible(data):
         if len(data) > DEFLATE_BY_STEPS:
-            return _deflated_in_steps(data)
+            return _deflated_in_steps(data, release)
         packed = _deflate(data)
         most = len(data) * _KEEP_RATIO if len(data) > SAMPLES * SAMPLE else len(data)
         if len(packed) < most:
             return (packed,)
-    return stored_stream(data)
+    return stored_stream(data) if len(data) <= DEFLATE_BY_STEPS else _stored_in_steps(data, release)
 
 
 def stored_stream(data: memoryview) -> list[Buffer]:
@@ -107,6 +110,24 @@ def stored_stream(data: memoryview) -> list[Buffer]:
     checksum = int(_checksums(data).adler32(data)).to_bytes(CHECKSUM, "big")
     pieces += (block_header(len(data) - last, last=True), data[last:], checksum)
     return pieces
+
+
+def _stored_in_steps(data: memoryview, release: Callable[[int], None] | None) -> Iterator[Buffer]:
+    """The same pieces, where nothing is looked at long before it is used: `data` may be a file that is mapped."""
+    adler32 = _checksums(data).adler32
+    last, checksum = (len(data) - 1) // BLOCK * BLOCK, 1
+    yield ZLIB_HEADER
+    for start in range(0, last, _BLOCKS_A_STEP * BLOCK):
+        step = data[start : min(start + _BLOCKS_A_STEP * BLOCK, last)]
+        checksum = adler32(step, checksum)
+        for block in range(0, len(step), BLOCK):
+            yield FULL_BLOCK
+            yield step[block : block + BLOCK]
+        if release:
+            release(len(step))
+    yield block_header(len(data) - last, last=True)
+    yield data[last:]
+    yield int(adler32(data[last:], checksum)).to_bytes(CHECKSUM, "big")
 
 
 def crc32(data: Buffer, value: int = 0) -> int:
@@ -131,12 +152,14 @@ def _deflate(data: Buffer, level: int = 1) -> bytes:
     return isal_zlib.compress(data, level)
 
 
-def _deflated_in_steps(data: memoryview) -> Iterator[bytes]:
+def _deflated_in_steps(data: memoryview, release: Callable[[int], None] | None) -> Iterator[bytes]:
     from isal import isal_zlib
 
     compressor = isal_zlib.compressobj(1)
     for start in range(0, len(data), DEFLATE_STEP):
         yield compressor.compress(data[start : start + DEFLATE_STEP])
+        if release:
+            release(DEFLATE_STEP)
     yield compressor.flush()
 
 

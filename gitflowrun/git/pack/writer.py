@@ -73,12 +73,15 @@ class PackObject:
         oid: Its id if the caller has computed it already; it is trusted.
         stable_copy: Copies `data` where it may change meanwhile. Called once, in any thread; what it
             raises ends the writing. Such an object is never taken for equal to another.
+        release: Told how many bytes have been taken of `data` where that is a mapped file, whose pages count as our
+            memory until they are given back.
     """
 
     kind: ObjectType
     data: bytes | memoryview
     oid: Oid | None = None
     stable_copy: Callable[[memoryview], memoryview] | None = None
+    release: Callable[[int], None] | None = None
 
     @property
     def view(self) -> memoryview:
@@ -113,9 +116,17 @@ class PackedObject:
         """Make the entry of an object."""
         data = given.view if given.stable_copy is None else given.stable_copy(given.view)
         # Before the id: see `format` on SHA-1 after isal.
-        stream = zlib_stream(data)
+        stream = zlib_stream(data, given.release)
         oid = given.oid or hash_object(given.kind, data)
-        return cls(oid, chain((entry_header(given.kind, len(data)),), stream))
+        pieces = chain((entry_header(given.kind, len(data)),), stream)
+        return cls(oid, _released(pieces, given.release, len(data)) if given.release else pieces)
+
+
+def _released(
+    pieces: Iterable[Buffer], release: Callable[[int], None], size: int
+) -> Iterator[Buffer]:
+    yield from pieces
+    release(size)
 
 
 @frozen
