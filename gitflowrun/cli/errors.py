@@ -30,7 +30,7 @@ DIFFERS = 1  # `diff --exit-code`, as git diff has it
 REFUSED = 1  # a run was not sent or a hook not installed, as git push has it
 _FATAL, _USAGE = 128, 129  # git's
 _FLOW_USAGE = 2  # Metaflow's, which is click's
-_INTERRUPTED = 130  # 128 + SIGINT, what a shell reports
+INTERRUPTED = 130  # 128 + SIGINT, what a shell reports
 _BROKEN_PIPE = 141  # 128 + SIGPIPE, what git dies of when its reader has gone
 
 
@@ -101,7 +101,7 @@ def exit_code_of(body: Callable[[], int], dialect: Dialect) -> int:
         sys.stdout.flush()
     except KeyboardInterrupt:
         _write("")
-        return _INTERRUPTED
+        return INTERRUPTED
     except BrokenPipeError:
         # The reader has gone (`| head`); whatever Python still holds must go nowhere at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

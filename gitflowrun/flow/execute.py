@@ -280,8 +280,9 @@ def _explained(error: BaseException) -> str:
     import traceback
 
     trace = traceback.TracebackException.from_exception(error, compact=True)
-    # Where our own errors were raised within the package helps nobody; where a codec failed may.
-    _leave_out(trace, _PACKAGE_DIR if isinstance(error, GitflowrunError) else _FLOW_DIR)
+    # Where our own errors, or an interrupt, came up within the package helps nobody; where a codec failed may.
+    is_ours = isinstance(error, GitflowrunError | KeyboardInterrupt)
+    _leave_out(trace, _PACKAGE_DIR if is_ours else _FLOW_DIR)
     if isinstance(error, FlowError) and (error.line is not None or not trace.stack):
         return f"{error.headline}: {error}\n{hint}"
     text = "".join(trace.format())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gitflowrun.cli.flow.context import FlowContext, described
-from gitflowrun.cli.git_runs.logs import print_stream
+from gitflowrun.cli.git_runs.logs import LogPrinter
 from gitflowrun.cli.options import stream_options
 from gitflowrun.cli.output.terminal import open_screen
 from gitflowrun.errors import NotFound
@@ -42,11 +42,12 @@ def show(
 ) -> None:
     """Print the output of a task, or of all tasks of a step: stdout, then stderr."""
     with open_screen(flow.repository) as screen:
+        printer = LogPrinter(screen, timestamps=timestamps)
         for task in flow.tasks_at(path):
             _check_attempt(task, attempt)
             flow.say(f"Dumping logs of {described(task)}")
             for stream in streams:
-                print_stream(task, stream, screen, timestamps=timestamps)
+                printer.print(task, stream)
             sys.stdout.flush()
 
 

@@ -23,6 +23,12 @@ def _in_bytes(_ctx: click.Context, _option: click.Parameter, size: int | None) -
     return None if size is None else size * _MEGABYTE
 
 
+def _file(text: str) -> Path:
+    if not text:
+        raise click.BadParameter("the name of a file is empty")
+    return Path(text)
+
+
 # The options that `run` and `resume` have in common: fields of a `RunRequest`.
 run_options = together(
     click.option(
@@ -42,11 +48,11 @@ run_options = together(
         help="Megabytes of output kept per task and stream.  [default: runs.maxLogSize, or 10]",
     ),
     click.option(
-        "--run-id-file", type=click.Path(path_type=Path),
+        "--run-id-file", type=_file, metavar="PATH",
         help="Write the run id to this file before any task starts.",
     ),
     click.option(
-        "--runner-attribute-file", type=click.Path(path_type=Path),
+        "--runner-attribute-file", type=_file, metavar="PATH",
         help="Write run id and flow name to this file as JSON, for programs.",
     ),
     click.option(

@@ -13,6 +13,7 @@ import os
 import shlex
 import sys
 import time
+from collections import deque
 from typing import TYPE_CHECKING, TextIO
 
 from gitflowrun.cli.errors import FLOW, report_error
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 _SUMMARY_EVERY = 300.0  # seconds between the log's summaries of a long run
 _WIPE = "\r\x1b[K"
+_RECENT = 50  # lines of a task in which its error may have been said already
+_ENOUGH = 500  # characters of an error that must be the same
 
 
 class _Interrupted(RunFailed):
@@ -61,7 +64,7 @@ class RunLog:
         self._terminal = is_terminal(self._out)
         self._live = is_terminal(self._err)
         self._status = ""
-        self._last: dict[TaskName, str] = {}
+        self._recent: dict[TaskName, deque[str]] = {}
         self._run: RunIdentity | None = None
         self._started = self._summarized = time.time()
         self._shows: dict[type, Callable[..., None]] = {
@@ -123,19 +126,23 @@ class RunLog:
         self._task(event.task, event.pid, words, self._style.dim)
 
     def _task_line(self, event: events.TaskLine) -> None:
-        self._last[event.task] = event.text
+        recent = self._recent.get(event.task)
+        if recent is None:
+            recent = self._recent[event.task] = deque(maxlen=_RECENT)
+        recent.append(event.text)
         text = terminal_safe(event.text) if self._terminal else event.text
         self._task(
             event.task, event.pid, text, self._style.red if event.system else None, event.time
         )
 
     def _task_ended(self, event: events.TaskEnded) -> None:
-        last = self._last.pop(event.task, None)
+        recent = self._recent.pop(event.task, ())
         if event.ok:
             self._task(event.task, event.pid, "Task finished successfully.", self._style.green)
             return
         error = (event.error or "").partition("\n")[0]
-        if error and error != last:  # a traceback ends with the same words
+        # A traceback ends with the same words, after the module of the error and before other lines of it.
+        if error and not any(error[:_ENOUGH] in line for line in recent):
             self._task(event.task, event.pid, printable(error), self._style.red)
         self._task(event.task, event.pid, "Task failed.", self._style.red)
 

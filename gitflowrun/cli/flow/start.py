@@ -24,10 +24,20 @@ _ASKING = frozenset({"-h", "--help"})
 
 def main(flow_cls: type[FlowSpec]) -> NoReturn:
     """Be the command line of a flow, or one of its tasks; the process ends here."""
-    if TASK_FD in os.environ:
-        from gitflowrun.runtime.worker import task_process
+    try:
+        if TASK_FD in os.environ:
+            from gitflowrun.runtime.worker import task_process
 
-        task_process.serve(flow_cls)
+            task_process.serve(flow_cls)
+        code = _command_line(flow_cls)
+    except KeyboardInterrupt:  # while modules were imported
+        from gitflowrun.cli.errors import INTERRUPTED
+
+        code = INTERRUPTED
+    sys.exit(code)
+
+
+def _command_line(flow_cls: type[FlowSpec]) -> int:
     open_closed_streams()
     # Imports leave next to no garbage, and looking for it, now or later among what they made, takes 10 ms.
     was_enabled = gc.isenabled()
@@ -44,4 +54,4 @@ def main(flow_cls: type[FlowSpec]) -> NoReturn:
     gc.freeze()
     if was_enabled:
         gc.enable()
-    sys.exit(main.main(flow_cls, launcher))
+    return main.main(flow_cls, launcher)

@@ -1,4 +1,7 @@
-"""`git runs logs`: the output of tasks; every byte into a pipe, no escapes but colours on a terminal."""
+"""`git runs logs`: the output of tasks; every byte into a pipe, no escapes but colours on a terminal.
+
+The one byte that is added: a newline between two streams, of which the first did not end its last line.
+"""
 
 from __future__ import annotations
 
@@ -29,22 +32,41 @@ def logs_command(streams: tuple[str, ...], timestamps: bool, address: str) -> No
     repo = Repository.discover()
     tasks = tasks_at(RunStore(repo).resolve(address))
     with open_screen(repo, page=True) as screen:
+        printer = LogPrinter(screen, timestamps=timestamps)
         for task in tasks:
             if screen.person and len(tasks) > 1 and any(map(task.output, streams)):
                 screen.line(screen.style.bold(f"==> {task.pathspec} <=="))
             for stream in streams:
-                print_stream(task, stream, screen, timestamps=timestamps)
+                printer.print(task, stream)
 
 
-def print_stream(task: StoredTask, stream: str, screen: Screen, *, timestamps: bool) -> None:
-    """Write one stream of a task."""
-    if not screen.person and not timestamps:
-        screen.out.flush()
-        sys.stdout.buffer.write(task.output(stream))
-        return
-    for when, text in task.lines(stream):
+class LogPrinter:
+    """Writes streams of tasks one after the other, each on a line of its own.
+
+    Args:
+        screen: Where they go.
+        timestamps: Whether each line begins with its time.
+    """
+
+    def __init__(self, screen: Screen, *, timestamps: bool) -> None:
+        self._screen = screen
+        self._timestamps = timestamps
+        self._is_within_line = False
+
+    def print(self, task: StoredTask, stream: str) -> None:
+        """Write one stream of a task."""
+        if self._screen.person or self._timestamps:
+            self._screen.lines(self._line(*line) for line in task.lines(stream))
+            return
+        output = task.output(stream)
+        if output:
+            self._screen.out.flush()
+            sys.stdout.buffer.write(b"\n" * self._is_within_line + output)
+            self._is_within_line = not output.endswith(b"\n")
+
+    def _line(self, when: float | None, text: str) -> str:
+        screen = self._screen
         shown = terminal_safe(text) if screen.person else text
-        time = (
-            f"{screen.style.dim(clock(when)) if when is not None else '-'} " if timestamps else ""
-        )
-        screen.line(f"{time}{shown}")
+        if not self._timestamps:
+            return shown
+        return f"{screen.style.dim(clock(when)) if when is not None else '-'} {shown}"

@@ -151,7 +151,9 @@ class FreshExecutor:
             ],
             setsid=True,
             setsigdef=_SIGNALS,
-            setsigmask=[],
+            setsigmask=[
+                signal.SIGINT
+            ],  # until modules are imported: nobody wants to see where in them
         )
 
     def kill(self, serial: int, number: int) -> None:

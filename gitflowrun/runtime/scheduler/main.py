@@ -21,6 +21,7 @@ from gitflowrun.errors import GitflowrunError, UsageError
 from gitflowrun.git.repository import Repository
 from gitflowrun.git.snapshot import Snapshot, take_snapshot
 from gitflowrun.names import PARAMETERS_STEP, TaskName
+from gitflowrun.runs.commit_message import Status
 from gitflowrun.runs.create import create_run
 from gitflowrun.runs.maintenance import ensure_dedup_index, tidy
 from gitflowrun.runs.runs import RunStore
@@ -104,9 +105,13 @@ class SchedulerMain:
         info = run_info.describe(start, repo, run.user, isolation, origin, texts)
         first_tasks = partial(run.first_tasks, stored, adoption.names)
         with create_run(repo, info, snapshot, first_tasks) as writer:
-            run_info.announce(
-                writer.identity, repo, request.run_id_file, request.runner_attribute_file
-            )  # 4
+            try:
+                run_info.announce(
+                    writer.identity, repo, request.run_id_file, request.runner_attribute_file
+                )  # 4
+            except GitflowrunError:
+                writer.commit([], status=Status.FAILED)
+                raise
             notify(RunStarted(writer.identity, origin.identity if origin else None))
             _notify_left_out(snapshot, notify)
             for name in adoption.names:

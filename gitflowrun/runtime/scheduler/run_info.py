@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from gitflowrun._version import __version__
 from gitflowrun.artifacts.digest import digest
-from gitflowrun.errors import UsageError
+from gitflowrun.errors import GitflowrunError, UsageError
 from gitflowrun.names import PARAMETERS_STEP, TaskName
 from gitflowrun.runs.records import Attempt, RunIdentity, RunInfo, RunOrigin, TaskRecord
 from gitflowrun.runs.trees import FinishedTask
@@ -245,16 +245,27 @@ def check_files(*paths: Path | None) -> None:
 
 
 def announce(run: RunIdentity, repo: Repository, id_file: Path | None, facts: Path | None) -> None:
-    """Write the run id, and the run's facts as JSON, to where programs wait for them."""
+    """Write the run id, and the run's facts as JSON, to where programs wait for them.
+
+    Raises:
+        GitflowrunError: a file can't be written.
+    """
     if id_file is not None:
-        id_file.write_text(str(run.id), encoding="utf-8")
+        _write(id_file, str(run.id), run)
     if facts is not None:
         import json
 
-        content = {
-            "run_id": str(run.id),
-            "flow_name": run.flow,
-            "metadata": f"local@{repo.common_dir}",
-        }
+        metadata = f"local@{repo.common_dir}"
+        content = {"run_id": str(run.id), "flow_name": run.flow, "metadata": metadata}
+        _write(facts, json.dumps(content), run)
 
-        facts.write_text(json.dumps(content), encoding="utf-8")
+
+def _write(path: Path, text: str, run: RunIdentity) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise GitflowrunError(
+            f"run {run.pathspec} was made, but nothing was run: {str(path)!r} can't be written: "
+            f"{error.strerror}",
+            hint=f"name another file and resume run {run.id}",
+        ) from error

@@ -12,6 +12,7 @@ has failed unless that is 0.
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import errno
 import os
 import sys
@@ -103,4 +104,6 @@ def serve(flow_cls: type[FlowSpec]) -> NoReturn:
     process.prefer_as_oom_victim()
     process.prepare_output()
     set_environment(context)
-    run_task(TaskRunner(flow_cls, context), launch, channel, ProgramEnd(), os.dup(1), os.dup(2))
+    runner = TaskRunner(flow_cls, context)
+    _signal.pthread_sigmask(_signal.SIG_UNBLOCK, {_signal.SIGINT})
+    run_task(runner, launch, channel, ProgramEnd(), os.dup(1), os.dup(2))

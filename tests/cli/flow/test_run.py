@@ -117,6 +117,34 @@ def test_files_for_programs(flow: GitRepo) -> None:
     assert attributes["flow_name"] == "Small"
 
 
+def test_a_file_for_programs_that_cannot_be_written_ends_the_run(flow: GitRepo) -> None:
+    """The error names file and run, which has failed and can be resumed; no name at all is a usage error."""
+    done = flow.flow("small.py", "run", "--run-id-file", "/dev/full")
+    assert done.code == 1
+    assert "run Small/1 was made" in done.err
+    assert "'/dev/full' can't be written: No space left on device" in done.err
+    assert json.loads(flow.runs("list", "--json").out)[0]["status"] == "failed"
+    assert flow.flow("small.py", "resume", "1", "--run-id-file", "id").code == 0
+    done = flow.flow("small.py", "run", "--run-id-file", "")
+    assert done.code == 2
+    assert "the name of a file is empty" in done.err
+
+
+def test_an_interrupt_while_modules_are_imported_is_no_traceback(flow: GitRepo) -> None:
+    """Exit code 130, as for any interrupted program, and not a word."""
+    head = (
+        "import builtins, os, signal\nreal = builtins.__import__\n"
+        "def interrupted(name, *rest):\n"
+        "    if name == 'gitflowrun.runtime.launch.launcher': raise KeyboardInterrupt\n"
+        "    return real(name, *rest)\n"
+    )
+    flow.write(
+        "int.py", head + FLOW.replace("Small()", "builtins.__import__ = interrupted; Small()")
+    )
+    done = flow.flow("int.py", "run")
+    assert (done.code, done.err) == (130, "")
+
+
 def test_parameters_from_the_environment(flow: GitRepo) -> None:
     """METAFLOW_RUN_<NAME> gives a parameter; a bad one is a usage error that names the variable."""
     done = flow.flow("small.py", "--quiet", "run", env={"METAFLOW_RUN_WÖRD": "env"})

@@ -57,6 +57,24 @@ def test_the_log_begins_with_the_run_id() -> None:
     assert second.endswith(" Workflow starting (run-id 12):")
 
 
+@pytest.mark.parametrize(
+    ("lines", "error"),
+    [
+        (("Traceback", "mine.errors.Bad: no luck"), "Bad: no luck"),
+        (("ValueError: first", "second", "hint: do this"), "ValueError: first\nsecond"),
+        (("Task failed: killed by SIGSEGV.",), "killed by SIGSEGV"),
+    ],
+)
+def test_what_the_task_has_said_is_not_repeated(lines: tuple[str, ...], error: str) -> None:
+    """Whatever stands before or after it: the error is there once."""
+    said = [TaskLine(TASK, 1, "stderr", line, 1.0) for line in lines]
+    log = _log(*said, TaskEnded(TASK, 1, ok=False, attempt=0, seconds=1.0, error=error))
+    assert len(log) == len(lines) + 1
+    assert log[-1].endswith("Task failed.")
+    silent = _log(TaskEnded(TASK, 1, ok=False, attempt=0, seconds=1.0, error=error))
+    assert error.split("\n", maxsplit=1)[0] in silent[0]
+
+
 def test_a_task_is_followed_from_start_to_end() -> None:
     """Events and output lines of a task carry its name and process id."""
     assert _log(

@@ -9,6 +9,7 @@ import pytest
 from gitflowrun.runs.runs import Status
 from gitflowrun.values import replace
 from tests.cli.conftest import Runs
+from tests.helpers.flows import linear_flow
 from tests.helpers.repos import GitRepo
 from tests.helpers.runs import finished_task, make_run, start_run
 
@@ -124,6 +125,19 @@ def test_logs_of_a_run(repo: GitRepo, runs: Runs) -> None:
     assert runs("logs", "1/train/2", "--stdout").out == "a\nb\n"
     assert runs("logs", "1/train", "--stderr").out == "\x1b[31mbad\x1b[2J\n"
     assert runs("logs", "--both").out == runs("logs", "1").out
+
+
+def test_outputs_without_a_last_newline_do_not_run_together(repo: GitRepo, runs: Runs) -> None:
+    """Each stream of each task begins a line; nothing is added to one stream alone."""
+    repo.write(
+        "f.py",
+        linear_flow(
+            "sys.stderr.write('warning'); sys.stdout.write('result')", "sys.stdout.write('end')"
+        ),
+    )
+    assert repo.flow("f.py", "run").code == 0
+    assert runs("logs", "F/@latest").out == "result\nwarning\nend"
+    assert runs("logs", "F/@latest/start", "--stdout").out == "result"
 
 
 def test_logs_with_times(repo: GitRepo, runs: Runs) -> None:
