@@ -8,6 +8,7 @@
     │   └── RefConflict           somebody else moved or created a ref first
     ├── CorruptRecord             stored bytes are not what they must be
     ├── NotFound                  no such flow, run, step, task, artifact or tag
+    │   ├── ClassChanged          a class is there, and no longer what a stored value needs
     │   ├── MissingKey            `parent[id]` found nothing; a KeyError too
     │   └── NamespaceMismatch     it exists, in another namespace
     ├── InvalidPathspec           an address that can't be one
@@ -31,6 +32,7 @@ import copyreg
 from typing import ClassVar
 
 __all__ = [
+    "ClassChanged",
     "CorruptRecord",
     "FlowError",
     "GitflowrunError",
@@ -133,6 +135,12 @@ class NotFound(GitflowrunError):
     """No such flow, run, step, task, artifact or tag."""
 
     headline = "Object not found"
+
+
+class ClassChanged(NotFound):
+    """A class is there, and no longer what it was when the value was stored: the value itself is sound."""
+
+    headline = "Class has changed"
 
 
 class MissingKey(NotFound, KeyError):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from gitflowrun.client.base import TaskPart, local_time
 from gitflowrun.client.metaflow_names import PRIVATE_ARTIFACTS, as_exception
-from gitflowrun.errors import GitflowrunError, NotFound, UntrustedArtifact
+from gitflowrun.errors import ClassChanged, GitflowrunError, NotFound, UntrustedArtifact
 from gitflowrun.limits import NAMES_IN_A_HINT
 from gitflowrun.names import did_you_mean
 
@@ -53,6 +53,12 @@ class DataArtifact(TaskPart):
             return self._derived()
         try:
             value = self._load(ref)
+        except ClassChanged as error:
+            run = "/".join(self.pathspec.split("/")[:2])
+            raise ClassChanged(
+                f"{self.pathspec}: {error.message}",
+                hint=f"`git ls-tree -r runs/{run}:code` lists the code as it was when the run started",
+            ) from error
         except GitflowrunError as error:
             raise type(error)(f"{self.pathspec}: {error.message}", hint=error.hint) from error
         except AttributeError as error:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterator, MutableMapping, Sequ
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
-from gitflowrun.errors import FlowError
+from gitflowrun.errors import ClassChanged, FlowError
 from gitflowrun.flow.foreach import item_at, items_artifact
 from gitflowrun.limits import MAX_NUM_SPLITS
 from gitflowrun.names import PayloadIdentity, TaskName, nearest
@@ -210,6 +210,11 @@ class TaskState:
             raise FlowError(
                 f"artifact {name!r} of task {source.task} can't be loaded: {error}",
                 hint="the code that made it defined a class or function that is not there any more",
+            ) from error
+        except ClassChanged as error:
+            raise ClassChanged(
+                f"artifact {name!r} of task {source.task} can't be loaded: {error.message}",
+                hint="resume from the step that made it, or give the class back what it had",
             ) from error
         self.loaded_values.refs[id(value)] = source.ref(name)
         return value

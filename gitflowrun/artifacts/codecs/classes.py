@@ -17,7 +17,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.artifacts.codecs.payload import Unencodable
-from gitflowrun.errors import CorruptRecord, NotFound, UntrustedArtifact
+from gitflowrun.errors import ClassChanged, NotFound, UntrustedArtifact
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
@@ -119,8 +119,13 @@ class ClassKind:
         module, qualname, *content = parts
         cls = find(module, qualname, trusted=trusted)
         if not isinstance(cls, type) or not self.includes(cls):
-            raise CorruptRecord(f"{module}.{qualname} is no {self.name}")
+            raise ClassChanged(f"{module}.{qualname} is no {self.name} any more")
         return self.rebuild(cls, content)
+
+
+def _changed(cls: type, what: str) -> ClassChanged:
+    name = f"{cls.__module__}.{cls.__qualname__}"
+    return ClassChanged(f"{name} is not what it was when the value was stored: {what}")
 
 
 def _is_enum(cls: type) -> bool:
@@ -141,7 +146,14 @@ def _enum_content(value: Any) -> list[Any]:
 
 def _enum_member(cls: Any, content: list[Any]) -> Any:
     name, *value = content
-    return cls[name] if name is not None else cls(*value)
+    if name in cls.__members__:
+        return cls[name]
+    if name is not None:
+        raise _changed(cls, f"it has no member {name!r}")
+    try:
+        return cls(*value)
+    except ValueError as error:
+        raise _changed(cls, str(error)) from error
 
 
 def _is_namedtuple(cls: type) -> bool:
@@ -157,8 +169,8 @@ def _namedtuple_content(value: Any) -> list[Any]:
 
 def _namedtuple(cls: Any, items: list[Any]) -> Any:
     if len(items) != len(cls._fields):
-        name = f"{cls.__module__}.{cls.__qualname__}"
-        raise CorruptRecord(f"{name} has other fields than were stored")
+        what = f"its fields are {', '.join(cls._fields)}, and {len(items)} values were stored"
+        raise _changed(cls, what)
     return tuple.__new__(cls, items)
 
 
@@ -190,11 +202,14 @@ def _dataclass_content(value: Any) -> list[Any]:
 def _instance(cls: Any, content: list[Any]) -> Any:
     instance: Any = object.__new__(cls)
     slots = _slots(cls)
+    attributes = getattr(instance, "__dict__", None)
     for name, value in zip(content[::2], content[1::2], strict=True):
         if name in slots:
             object.__setattr__(instance, name, value)
+        elif attributes is not None:
+            attributes[name] = value
         else:
-            instance.__dict__[name] = value
+            raise _changed(cls, f"it has no place for {name!r}")
     return instance
 
 

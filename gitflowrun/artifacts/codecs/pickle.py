@@ -23,7 +23,7 @@ from gitflowrun.artifacts.codecs.payload import (
     type_name,
     writable,
 )
-from gitflowrun.errors import CorruptRecord, GitflowrunError, NotFound
+from gitflowrun.errors import ClassChanged, CorruptRecord, GitflowrunError, NotFound
 from gitflowrun.limits import OUT_OF_BAND
 
 _MAIN = "__main__"
@@ -113,7 +113,8 @@ def decode_pickle(payload: memoryview, loading: Loading) -> Any:
 
     Raises:
         NotFound: a class or module it needs doesn't exist here.
-        CorruptRecord: the payload is no pickle, or a class of it refuses.
+        ClassChanged: a class refuses what it is given.
+        CorruptRecord: the payload is no pickle.
     """
     head, buffers, notes = split(payload)
     buffers = list(map(writable if loading.writable else memoryview.toreadonly, buffers))
@@ -124,4 +125,14 @@ def decode_pickle(payload: memoryview, loading: Loading) -> Any:
     except ImportError as error:
         raise NotFound(f"the value needs a module that is missing here: {error}") from error
     except Exception as error:
-        raise CorruptRecord(f"unpickling failed: {type(error).__name__}: {error}") from error
+        what = f"unpickling failed: {type(error).__name__}: {error}"
+        if _is_of_class(error):
+            raise ClassChanged(f"{what}: a class is not what it was") from error
+        raise CorruptRecord(what) from error
+
+
+def _is_of_class(error: Exception) -> bool:
+    """Whether a class has failed, not pickle: in code of its own, or where it lacks an attribute or an argument."""
+    trace = error.__traceback__
+    in_code = trace is not None and trace.tb_next is not None
+    return in_code or isinstance(error, AttributeError | TypeError)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+import enum
 import sys
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 
+from gitflowrun.artifacts.codecs import decode, encode
+from gitflowrun.errors import ClassChanged
 from tests.helpers.repos import Output, run_program
 
 FLOW = """
@@ -102,3 +107,74 @@ def test_a_flow_that_is_not_here_is_named(stored: Path) -> None:
     for args in (["plain", "plain/1"], ["pickle", "pickle/5"]):
         done = _load(stored, *args, "trusted")
         assert done.err.startswith("NotFound: the value needs my_flow."), done.err
+
+
+class Kind(enum.Enum):
+    """Loses a member."""
+
+    A = 1
+    B = 2
+
+
+class Mode(enum.Flag):
+    """Loses a member."""
+
+    R = 1
+    W = 2
+
+
+class Pair(NamedTuple):
+    """Gets a field."""
+
+    a: int
+    b: int
+
+
+@dataclasses.dataclass
+class Point:
+    """Becomes another kind of class."""
+
+    x: int
+
+
+class Plain:
+    """A class that pickle stores."""
+
+    def __init__(self) -> None:
+        self.x = 1
+
+
+class _Slotted:
+    __slots__ = ()
+
+
+class _Refusing:
+    def __setstate__(self, state: Any) -> None:
+        raise KeyError(state["y"])
+
+
+@pytest.mark.parametrize(
+    ("value", "now", "reason"),
+    [
+        (Kind.B, enum.Enum("Kind", "A BETA"), "no member 'B'"),
+        (Kind.A, Plain, "no enum any more"),
+        (Mode.R | Mode.W, enum.Flag("Mode", "R"), "3"),
+        (Pair(1, 2), NamedTuple("Pair", [("a", int), ("b", int), ("c", int)]), "a, b, c, and 2"),
+        (Pair(1, 2), Plain, "no named tuple any more"),
+        (Point(1), Plain, "no dataclass any more"),
+        (Point(1), dataclasses.make_dataclass("Point", ["y"], slots=True), "no place for 'x'"),
+        (Point(1), lambda: 1, "no dataclass"),
+        (Plain(), _Slotted, "AttributeError"),
+        (Plain(), _Refusing, "KeyError"),
+    ],
+    ids=lambda part: part if isinstance(part, str) else "",
+)
+def test_a_class_that_has_changed_is_said_to_have(
+    value: Any, now: Any, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The value is not called corrupt: the class is there, and no longer what the value needs."""
+    made = encode({"value": value})
+    assert decode(made.codec, made.payload(), trusted=True).keys() == {"value"}
+    monkeypatch.setattr(sys.modules[__name__], type(value).__name__, now)
+    with pytest.raises(ClassChanged, match=reason):
+        decode(made.codec, made.payload(), trusted=True)
