@@ -53,9 +53,9 @@ SAME_THING = {
 }  # fmt: skip
 # Of pickles: what makes them canonical, what they leave out, and when two hold one value.
 # Two for previews: what makes one runs in tasks alone, what reads one everywhere.
-# Two for what differs between runs: parameters of many runs, and values.
+# Three for reading: parameters of many runs, what values differ in, and values as files.
 # What git says of a work tree is read apart from what a snapshot does about it.
-MOST_FILES = 178
+MOST_FILES = 179
 MOST_FILES_IN_A_FOLDER = 20
 MOST_LINES = 700
 
@@ -158,7 +158,7 @@ def test_the_test_sees_circles() -> None:
 
 
 def test_folders_can_be_overlooked() -> None:
-    """No folder holds more than 20 files, the package not more than 177."""
+    """No folder holds more than 20 files, the package not more than 179."""
     assert len(MODULES) <= MOST_FILES
     folders = Counter(path.parent for path in MODULES.values() if path.name != "__init__.py")
     assert {_name(folder): n for folder, n in folders.items() if n > MOST_FILES_IN_A_FOLDER} == {}

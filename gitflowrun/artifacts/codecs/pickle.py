@@ -24,9 +24,11 @@ from gitflowrun.artifacts.codecs.payload import (
     writable,
 )
 from gitflowrun.errors import ClassChanged, CorruptRecord, GitflowrunError, NotFound
-from gitflowrun.limits import OUT_OF_BAND
+from gitflowrun.limits import OUT_OF_BAND, WHOLE
 
 _MAIN = "__main__"
+_SIGN = b"main"
+_MAX_NAME = 1 << 15
 
 
 def encode_pickle(value: Any) -> tuple[memoryview, ...]:
@@ -84,9 +86,65 @@ def _parts(pickler: Any, value: Any) -> tuple[memoryview, ...]:
         pickler(out, protocol=5, buffer_callback=keep_in_band).dump(value)
     except Exception as error:
         raise Unencodable(f"{type(error).__name__}: {error}") from error
+    if buffers and out.tell() + sum(buffer.nbytes for buffer in buffers) <= WHOLE:
+        # It won't be cut, and one piece can be what its name says: a pickle.
+        buffers, out = [], io.BytesIO()
+        pickler(out, protocol=5).dump(value)
     head, buffers = canonical(out.getvalue(), buffers)
-    notes = {"main": main_name()} if _MAIN.encode() in head else None
-    return join(head, buffers, notes)
+    main = main_name() if _MAIN.encode() in head else ""
+    if buffers:
+        return join(head, buffers, {"main": main} if main else None)
+    return (memoryview(head + _trailer(main)),)
+
+
+def _trailer(main: str) -> bytes:
+    """What follows a pickle that names classes of the flow's file: unpicklers read no further than its end."""
+    name = main.encode(errors="replace")[:_MAX_NAME]
+    return name + len(name).to_bytes(2, "big") + _SIGN if name else b""
+
+
+def _parted(payload: memoryview) -> tuple[memoryview | bytes, list[memoryview], str]:
+    """The pickle in a payload, its buffers, and what the flow's file is called."""
+    head, buffers, notes = split(payload)
+    main = notes.get("main", _MAIN)
+    if not buffers and bytes(head[-len(_SIGN) :]) == _SIGN:
+        end = len(head) - len(_SIGN) - 2
+        start = end - int.from_bytes(head[end : end + 2], "big")
+        if start > 0:
+            return head[:start], buffers, bytes(head[start:end]).decode(errors="replace")
+    return head, buffers, main
+
+
+def plain_pickle(payload: memoryview) -> bytes:
+    """The pickle in a payload as any Python reads it, with its buffers; nothing of it is run.
+
+    Raises:
+        CorruptRecord: it is none.
+    """
+    head, buffers, _ = _parted(payload)
+    code = bytes(head)
+    if not buffers:
+        return code
+    import pickletools
+
+    pieces, start, left, waiting = list[bytes](), 0, iter(buffers), False
+    try:
+        for instruction, _, place in pickletools.genops(code):
+            assert place is not None
+            if waiting:  # whether it is writable is told by the next instruction
+                read_only = instruction.name == "READONLY_BUFFER"
+                buffer = next(left)
+                code_of = pickle.BINBYTES8 if read_only else pickle.BYTEARRAY8
+                pieces += [code_of, buffer.nbytes.to_bytes(8, "little"), bytes(buffer)]
+                start = place + read_only
+                waiting = False
+            if instruction.name in {"NEXT_BUFFER", "FRAME"}:  # a frame has another size now
+                pieces.append(code[start:place])
+                waiting = instruction.name == "NEXT_BUFFER"
+                start = place + (1 if waiting else 9)
+    except (ValueError, StopIteration) as error:
+        raise CorruptRecord(f"this is no pickle: {error}") from error
+    return b"".join([*pieces, code[start:]])
 
 
 class _Unpickler(pickle.Unpickler):
@@ -116,10 +174,10 @@ def decode_pickle(payload: memoryview, loading: Loading) -> Any:
         ClassChanged: a class refuses what it is given.
         CorruptRecord: the payload is no pickle.
     """
-    head, buffers, notes = split(payload)
+    head, buffers, main = _parted(payload)
     buffers = list(map(writable if loading.writable else memoryview.toreadonly, buffers))
     try:
-        return _Unpickler(bytes(head), buffers, notes.get("main", _MAIN)).load()
+        return _Unpickler(bytes(head), buffers, main).load()
     except GitflowrunError:
         raise
     except ImportError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import shutil
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -30,23 +31,39 @@ _CONTAINERS = (dict, list, tuple, set, frozenset)
 
 @click.command(name="cat")
 @click.option("--raw", is_flag=True, help="Print the stored bytes, whatever they mean.")
+@click.option(
+    "-o", "--output", "file", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False),
+    help="Write it to FILE, in the format that its suffix says.",
+)  # fmt: skip
 @click.argument("address")
-def cat_command(raw: bool, address: str) -> None:
+def cat_command(raw: bool, file: Path | None, address: str) -> None:
     """Print an artifact: RUN/STEP/TASK/ARTIFACT, or RUN/ARTIFACT for what the run ended up with.
 
     Text and bytes are printed as they are. Of a value that needs the code of its flow, which nothing
     here imports, is printed what its task noted down; so it is for a pickle of somebody else's run
     until `git runs trust` allows it.
+
+    With -o it becomes a file: .pkl and .joblib of any value, .json, .csv, .parquet, .npy, .npz, .png,
+    .html, .txt of values that these can hold, text and bytes under any name.
     """
     repo = Repository.discover()
     task, name = artifact_at(RunStore(repo).resolve(address))
     artifact = DataArtifact(f"{task.pathspec}/{name}", _namespace_check=False)
+    ref = artifact_ref(task, name)
+    if file is not None and raw:
+        raise UsageError(
+            "--raw prints bytes", hint=f"git runs cat --raw {shlex.quote(address)} > FILE"
+        )
+    if file is not None:
+        from gitflowrun.porcelain.export import export
+
+        export(artifact, ref, file)
+        return
     if raw:
         _refuse_terminal(address, "--raw ")
         with artifact.open() as stream:
             shutil.copyfileobj(stream, sys.stdout.buffer, COPY_PIECE)
         return
-    ref = artifact_ref(task, name)
     noted = task.run.preview(name, ref)
     try:
         if noted is not None and noted.whole:  # no reason to run anybody's code
@@ -93,7 +110,8 @@ def _print_noted(noted: Preview, error: GitflowrunError, screen: Screen) -> None
 
 def _print(value: Any, screen: Screen) -> None:
     if isinstance(value, str) and not screen.person:
-        screen.out.write(value)
+        screen.out.flush()
+        sys.stdout.buffer.write(value.encode(errors="surrogatepass"))  # whatever the locale is
         return
     for line in _text(value, screen.columns or 80).split("\n"):
         screen.line(terminal_safe(line) if screen.person else line)

@@ -386,9 +386,9 @@ def test_pickles_need_trust() -> None:
 
 
 def test_pickles_keep_buffers_out_of_band() -> None:
-    """An object's arrays are parts of their own, and writable when loaded."""
+    """The arrays of an object that is cut into chunks are parts of their own, and writable when loaded."""
     np = pytest.importorskip("numpy")
-    value = types.SimpleNamespace(a=np.arange(5000.0), f=len)
+    value = types.SimpleNamespace(a=np.arange(200_000.0), f=len)
     made = encode(value)
     assert made.codec == "pickle/5"
     assert len(made.parts) == 2

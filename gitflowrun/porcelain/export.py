@@ -1,0 +1,277 @@
+"""An artifact as a file of the format that its name says: `model.pkl`, `table.csv`, `figure.png`.
+
+Text, bytes, and what is stored in that format are written as they are, a pickle without being loaded. Everything
+else is loaded, as far as that is allowed, and written by the library whose format it is. A value that a format can't
+hold is refused, for the file would be something else than the value. A file is there whole or not at all.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import shutil
+import tempfile
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from gitflowrun.artifacts.codecs import suffix as suffix_of
+from gitflowrun.artifacts.codecs.registry import BYTES, FILE, TEXT
+from gitflowrun.errors import NotFound, UsageError
+from gitflowrun.limits import COPY_PIECE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from gitflowrun.artifacts.reference import ArtifactRef
+    from gitflowrun.client import DataArtifact
+
+_PICKLE = ".pickle"
+_SAME = {".pkl": _PICKLE, ".p": _PICKLE, ".jpeg": ".jpg", ".htm": ".html", ".feather": ".arrow"}
+_PICKLE_SIGN = b"\x80"
+
+
+class _Unfit(Exception):
+    """The value can't be written in this format; the text says why."""
+
+
+def export(artifact: DataArtifact, ref: ArtifactRef, path: Path) -> None:
+    """Write an artifact to a file, whose suffix says how.
+
+    Args:
+        artifact: The artifact.
+        ref: Where its payload lies.
+        path: The file; replaced if it is there.
+
+    Raises:
+        UsageError: the value can't be written so, or the file not at all.
+        NotFound: a library or class that it takes is not here.
+        UntrustedArtifact: the value would have to be loaded, and its run is not trusted.
+    """
+    suffix = _SAME.get(path.suffix.lower(), path.suffix.lower())
+    try:
+        with _replacing(path) as stream:
+            if not _copied(artifact, ref, suffix, stream):
+                _write(artifact.data, suffix, stream)
+    except _Unfit as error:
+        raise UsageError(
+            f"{artifact.pathspec}, a {ref.type}, can't be written as {path.suffix or 'a file'}: {error}",
+            hint="name a file .pkl for any value; .json, .csv, .parquet, .npy, .npz, .png and .html for "
+            "values that these can hold; any other name for text and bytes",
+        ) from error
+    except ImportError as error:
+        name = (error.name or "what is missing").partition(".")[0]
+        raise NotFound(
+            f"to write {path.suffix} takes {name}, which is not installed",
+            hint=f"pip install {name}",
+        ) from error
+    except OSError as error:
+        raise UsageError(
+            f"{str(path)!r} can't be written: {error.strerror or error}",
+            hint="name a file in a directory that exists and has room",
+        ) from error
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file that takes the place of another one once it is whole."""
+    if path.exists() and not path.is_file():  # a device, or what a shell made of `>(...)`
+        with path.open("wb") as stream:
+            yield stream
+        return
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name[:100]}.", dir=path.parent)
+    try:
+        with open(descriptor, "wb") as stream:  # noqa: PTH123  (it is open already)
+            yield stream
+            mask = os.umask(0)
+            os.umask(mask)
+            os.fchmod(
+                stream.fileno(), path.stat().st_mode & 0o7777 if path.exists() else 0o666 & ~mask
+            )
+        Path(name).replace(path)
+    finally:
+        with suppress(FileNotFoundError):
+            Path(name).unlink()
+
+
+def _copied(artifact: DataArtifact, ref: ArtifactRef, suffix: str, stream: BinaryIO) -> bool:
+    """Write what is stored, where that is a file of this format; whether it was."""
+    own = suffix_of(ref.codec)
+    if suffix == own == _PICKLE:
+        from gitflowrun.artifacts.codecs.pickle import plain_pickle
+
+        with artifact.open() as source:
+            stream.write(plain_pickle(memoryview(source.read())))
+        return True
+    if suffix != own and not _is_content(artifact, ref, suffix):
+        return False
+    with artifact.open() as source:
+        shutil.copyfileobj(source, stream, COPY_PIECE)
+    return True
+
+
+def _is_content(artifact: DataArtifact, ref: ArtifactRef, suffix: str) -> bool:
+    """Whether a text or bytes are the content of such a file, not a value to be written to one."""
+    if ref.codec not in {TEXT, BYTES, FILE}:
+        return False
+    if suffix == _PICKLE:
+        with artifact.open() as source:
+            return ref.codec != TEXT and source.read(1) == _PICKLE_SIGN
+    if suffix == ".json" and ref.codec == TEXT:
+        try:
+            json.loads(artifact.data)
+        except ValueError:
+            return False
+        return True
+    return suffix != ".joblib"
+
+
+def _write(value: Any, suffix: str, stream: BinaryIO) -> None:
+    writer = _WRITERS.get(suffix)
+    if writer is None:
+        raise _Unfit("nothing is known of that format" if suffix else "its name has no suffix")
+    writer(value, stream, suffix)
+
+
+def _library(value: Any) -> tuple[str, str]:
+    """The library and the name of a value's class."""
+    kind = type(value)
+    return kind.__module__.partition(".")[0], kind.__name__
+
+
+def _pickle(value: Any, stream: BinaryIO, _suffix: str) -> None:
+    pickle.dump(value, stream, protocol=5)
+
+
+def _joblib(value: Any, stream: BinaryIO, _suffix: str) -> None:
+    import joblib
+
+    joblib.dump(value, stream)
+
+
+def _json(value: Any, stream: BinaryIO, _suffix: str) -> None:
+    if _library(value) == ("pandas", "DataFrame"):
+        stream.write(value.to_json(orient="records", force_ascii=False).encode())
+        return
+    try:
+        text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False, default=_plain)
+    except (TypeError, ValueError) as error:
+        raise _Unfit(f"JSON has no such value: {error}") from error
+    stream.write(text.encode(errors="surrogatepass") + b"\n")
+
+
+def _plain(value: Any) -> Any:
+    """Numbers and arrays of numpy as Python's own."""
+    if _library(value)[0] == "numpy" and hasattr(value, "tolist"):
+        return value.tolist()
+    raise _Unfit(f"JSON has no {'.'.join(_library(value))}")
+
+
+def _text(value: Any, stream: BinaryIO, _suffix: str) -> None:
+    if not isinstance(value, int | float | complex | None):
+        raise _Unfit(
+            "only text and numbers are written as text; `git runs cat` prints other values"
+        )
+    stream.write(f"{value}\n".encode())
+
+
+def _npy(value: Any, stream: BinaryIO, _suffix: str) -> None:
+    import numpy as np
+
+    if not isinstance(value, np.ndarray | np.generic) or value.dtype.hasobject:
+        raise _Unfit("it is no array of numbers")
+    np.save(stream, value, allow_pickle=False)
+
+
+def _npz(value: Any, stream: BinaryIO, _suffix: str) -> None:
+    import numpy as np
+
+    arrays = value if isinstance(value, dict) else {"arr_0": value}
+    for name, array in arrays.items():
+        if not isinstance(name, str) or not isinstance(array, np.ndarray) or array.dtype.hasobject:
+            raise _Unfit("it is no array of numbers, and no dictionary of such")
+    np.savez(stream, **arrays)
+
+
+def _csv(value: Any, stream: BinaryIO, _suffix: str) -> None:
+    library, name = _library(value)
+    if library == "pandas" and name in {"DataFrame", "Series"}:
+        plain = type(value.index).__name__ == "RangeIndex" and value.index.name is None
+        value.to_csv(stream, index=not plain)
+    elif library == "polars" and hasattr(value, "write_csv"):
+        value.write_csv(stream)
+    elif library == "pyarrow" and name in {"Table", "RecordBatch"}:
+        from pyarrow import csv
+
+        csv.write_csv(value, stream)
+    else:
+        _rows(value, stream)
+
+
+def _rows(value: Any, stream: BinaryIO) -> None:
+    """A list of dictionaries with the same keys, or of rows."""
+    import csv
+    import io
+
+    rows = value.tolist() if _library(value) == ("numpy", "ndarray") else value
+    is_list = isinstance(rows, list) and rows
+    text = io.TextIOWrapper(stream, encoding="utf-8", newline="", write_through=True)
+    if is_list and all(isinstance(row, dict) and row.keys() == rows[0].keys() for row in rows):
+        writer = csv.DictWriter(text, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    elif is_list and all(isinstance(row, list | tuple) for row in rows):
+        csv.writer(text).writerows(rows)
+    else:
+        raise _Unfit(
+            "it is no table: a frame, a list of rows, a list of dictionaries with the same keys"
+        )
+    text.detach()
+
+
+def _parquet(value: Any, stream: BinaryIO, _suffix: str) -> None:
+    library, name = _library(value)
+    if (library, name) == ("pandas", "DataFrame"):
+        value.to_parquet(stream)
+    elif library == "polars" and hasattr(value, "write_parquet"):
+        value.write_parquet(stream)
+    elif (library, name) == ("pyarrow", "Table"):
+        from pyarrow import parquet
+
+        parquet.write_table(value, stream)
+    else:
+        raise _Unfit("it is no frame")
+
+
+def _picture(value: Any, stream: BinaryIO, suffix: str) -> None:
+    library, _ = _library(value)
+    form = suffix[1:]
+    if library == "matplotlib" and hasattr(value, "savefig"):
+        value.savefig(stream, format=form)
+    elif library == "PIL" and hasattr(value, "save") and suffix != ".svg":
+        value.save(stream, format={"jpg": "JPEG"}.get(form, form.upper()))
+    elif library == "plotly" and hasattr(value, "to_image"):
+        stream.write(value.to_image(format=form))
+    else:
+        raise _Unfit("it is no figure")
+
+
+def _html(value: Any, stream: BinaryIO, _suffix: str) -> None:
+    if _library(value)[0] not in {"plotly", "pandas"} or not hasattr(value, "to_html"):
+        raise _Unfit("it is no figure of plotly and no frame")
+    stream.write(value.to_html().encode())
+
+
+_WRITERS: dict[str, Callable[[Any, BinaryIO, str], None]] = {
+    _PICKLE: _pickle,
+    ".joblib": _joblib,
+    ".json": _json,
+    ".txt": _text,
+    ".npy": _npy,
+    ".npz": _npz,
+    ".csv": _csv,
+    ".parquet": _parquet,
+    ".html": _html,
+    **dict.fromkeys((".png", ".jpg", ".svg", ".pdf"), _picture),
+}
