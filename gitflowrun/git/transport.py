@@ -50,7 +50,8 @@ _HARDENED = (
     "-c", "fetch.unpackLimit=1", "-c", "gc.auto=0", "-c", "maintenance.auto=false",
 )  # fmt: skip
 _FETCH = (
-    "fetch", "--quiet", "--no-tags", "--no-prune", "--no-write-fetch-head", "--no-recurse-submodules", "--refmap="
+    "fetch", "--quiet", "--no-tags", "--no-prune", "--no-write-fetch-head", "--no-recurse-submodules", "--refmap=",
+    "--stdin",
 )  # fmt: skip
 _PUSH = ("push", "--porcelain", "--no-follow-tags", "--recurse-submodules=no")
 # What git says when the ref was not as expected, and what the remote says when somebody else is at it.
@@ -167,7 +168,7 @@ class Remote:
         return found
 
     def fetch(self, refspecs: Sequence[str]) -> None:
-        """Fetch by explicit refspecs; at most `REFS_A_PUSH` of them make sense.
+        """Fetch by explicit refspecs; at most `REFS_A_FETCH` of them make sense.
 
         Raises:
             RepositoryError: it can't be reached, lacks a ref, or what it sent is malformed.
@@ -176,11 +177,11 @@ class Remote:
         options = (*(("-c", "core.fsync=reference") if safe else ()), *_HARDENED, *_FETCH)
         with self._old_commit() as known:
             try:
-                self._run(options, [self.name, *refspecs], known)
+                self._run(options, [self.name], known, refspecs)
             except RepositoryError as error:
                 if not known or "shallow" not in error.message:
                     raise
-                self._run(options, [self.name, *refspecs])
+                self._run(options, [self.name], {}, refspecs)
 
     def push(
         self, changes: Sequence[RefUpdate], *, atomic: bool = False, verify: bool = True
@@ -258,10 +259,15 @@ class Remote:
             return False
 
     def _run(
-        self, options: Iterable[str], args: Sequence[str], env: Mapping[str, str] | None = None
+        self,
+        options: Iterable[str],
+        args: Sequence[str],
+        env: Mapping[str, str] | None = None,
+        lines: Sequence[str] = (),
     ) -> Completed:
+        stdin = "".join(f"{line}\n" for line in lines).encode() if lines else None
         env = {**_prompts(), **(env or {})}
-        done = self._git.attempt(*options, "--end-of-options", *args, env=env)
+        done = self._git.attempt(*options, "--end-of-options", *args, env=env, stdin=stdin)
         if done.code:
             raise self._unreachable("read from", done)
         return done

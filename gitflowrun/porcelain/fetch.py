@@ -5,15 +5,16 @@
    object, a ref that was deleted meanwhile), halve it until the culprits are alone.
 3. Look at every run that is not here in this state: it must be one (INFO, flow, number, one first commit from
    which its state descends). Nothing of it is executed or believed.
-4. Under the lock of run ids, choose a free id for each new run and create its ref; move one that is here forward.
+4. Under the lock of run ids, look at our runs again, choose a free id for each new one, and create all refs in one
+   transaction; one that is here is moved forward. Where a transaction is refused, halve it as in 2.
 5. Merge tags, then drop the tracking copies of runs that the remote no longer has.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from gitflowrun.errors import CorruptRecord, GitflowrunError, RefConflict
+from gitflowrun.errors import CorruptRecord, GitflowrunError
 from gitflowrun.git.odb import History
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.git.transport import Remote, default_remote
@@ -59,14 +60,34 @@ def fetch(repo: Repository, remote: str | None = None) -> SyncReport:
     return report
 
 
+class _Move(NamedTuple):
+    """A ref of ours to be created or moved, so that it is as a run of the remote."""
+
+    run: RunTip
+    here: RunTip
+    uid: Oid
+    change: RefUpdate
+    outcome: Outcome
+
+
 class _Fetch(Transfer):
     def __init__(self, repo: Repository, remote: Remote) -> None:
         super().__init__(repo, remote)
         self._locks = Locks(repo.state_dir)
-        self._here = {  # our runs, by uid
-            run.uid: RunTip(run.flow, run.id, run.commit) for run in list_runs(repo)
-        }
-        self._ids = {run.id for run in self._here.values()}
+        self._rows: list[tuple[str, ...]] = []
+        self._here: dict[Oid, RunTip] = {}
+        self._ids: set[RunId] = set()
+        self._look()
+
+    def _look(self) -> None:
+        """See our runs, by uid, and the ids that are taken."""
+        rows = self.repo.refs.rows(layout.RUNS)
+        if rows != self._rows:
+            self._rows = rows
+            self._here = {
+                run.uid: RunTip(run.flow, run.id, run.commit) for run in list_runs(self.repo)
+            }
+            self._ids = {run.id for run in self._here.values()}
 
     def receive(self) -> SyncReport:
         """Fetch all runs and tags."""
@@ -85,8 +106,7 @@ class _Fetch(Transfer):
             self._refuse(run, reason)
         fetched = [run for run in news if run not in lost]
         history = self._history(fetched)
-        for run in fetched:
-            self._take(run, history)  # 3, 4
+        self._take(fetched, history)  # 3, 4
         tags = self._fetch_tags(view)  # 5
         Tags(self.repo).mirror()  # which a plain `git fetch` with fetch.pruneTags has deleted
         gone = [name for name in copies if layout.parse_run_ref(name) and name not in view.refs]
@@ -122,16 +142,28 @@ class _Fetch(Transfer):
         ours = [run.tip for run in self._here.values() if run.id.number in numbers]
         return History(self.repo.git, {*ours, *(run.tip for run in runs)})
 
-    def _take(self, run: RunTip, history: History) -> None:
+    def _take(self, runs: Sequence[RunTip], history: History) -> None:
+        """Create or move our refs of runs."""
+        examined = [(run, uid) for run in runs if (uid := self._checked(run, history))]
+        with self._locks.ids():
+            self._look()  # another fetch may have created some of them
+            while examined:
+                moves: dict[Oid, _Move] = {}
+                later = []
+                for run, uid in examined:
+                    if uid in moves:  # the remote has two states of one run, under two names
+                        later.append((run, uid))
+                    elif move := self._plan(run, uid, history):
+                        moves[uid] = move
+                self._apply(list(moves.values()))
+                examined = later
+
+    def _checked(self, run: RunTip, history: History) -> Oid | None:
         try:
-            uid = self._examine(run, history)
-            here = self._here.get(uid)
-            if here is None:
-                self._create(run, uid)
-            else:
-                self._forward(run, uid, here, history)
+            return self._examine(run, history)
         except GitflowrunError as error:
             self._refuse(run, error.message)
+            return None
 
     def _examine(self, run: RunTip, history: History) -> Oid:
         """The run's uid. Raises CorruptRecord: what the remote has is no run, or not the one it says."""
@@ -148,28 +180,43 @@ class _Fetch(Transfer):
             raise CorruptRecord(f"{run.ref}: its INFO is not that of its first commit")
         return uid
 
-    def _create(self, run: RunTip, uid: Oid) -> None:
-        with self._locks.ids():
-            taken = {*self._ids, *self._reserved(run.id)}
-            here = RunTip(run.flow, free_id(run.id, uid, taken), run.tip)
-            self.repo.refs.transaction([RefUpdate(here.ref, here.tip, None)])
-        self._here[uid] = here
-        self._ids.add(here.id)
-        self._note(run, uid, Outcome.NEW)
-
-    def _reserved(self, run: RunId) -> list[RunId]:
-        """`run`, if a process here has just been given that number, or once was and died."""
-        return [] if self._locks.run(run).state() is LockState.ABSENT else [run]
-
-    def _forward(self, run: RunTip, uid: Oid, here: RunTip, history: History) -> None:
+    def _plan(self, run: RunTip, uid: Oid, history: History) -> _Move | None:
+        """What is to be done to take a run over; None where that is nothing, which is noted."""
+        here = self._here.get(uid)
+        if here is None:
+            if self._is_reserved(run.id):
+                self._ids.add(run.id)
+            new = RunTip(run.flow, free_id(run.id, uid, self._ids), run.tip)
+            self._ids.add(new.id)
+            return _Move(run, new, uid, RefUpdate(new.ref, new.tip, None), Outcome.NEW)
         if history.leads_to(here.tip, run.tip):
-            self._note(run, uid, Outcome.AHEAD)
+            self._note(run, uid, Outcome.CURRENT if here.tip == run.tip else Outcome.AHEAD)
         elif history.leads_to(run.tip, here.tip):
-            self.repo.refs.transaction([RefUpdate(here.ref, run.tip, here.tip)])
-            self._here[uid] = RunTip(here.flow, here.id, run.tip)
-            self._note(run, uid, Outcome.UPDATED)
+            new = RunTip(here.flow, here.id, run.tip)
+            change = RefUpdate(here.ref, run.tip, here.tip)
+            return _Move(run, new, uid, change, Outcome.UPDATED)
         else:
-            raise RefConflict(f"{here.flow}/{here.id} went on differently here")
+            self._refuse(run, f"{here.flow}/{here.id} went on differently here")
+        return None
+
+    def _apply(self, moves: Sequence[_Move]) -> None:
+        try:
+            self.repo.refs.transaction([move.change for move in moves])
+        except GitflowrunError as error:
+            if len(moves) == 1:
+                self._refuse(moves[0].run, error.message)
+                return
+            middle = len(moves) // 2
+            self._apply(moves[:middle])
+            self._apply(moves[middle:])
+            return
+        for move in moves:
+            self._here[move.uid] = move.here
+            self._note(move.run, move.uid, move.outcome)
+
+    def _is_reserved(self, run: RunId) -> bool:
+        """Whether a process here has just been given that id, or once was and died."""
+        return self._locks.run(run).state() is not LockState.ABSENT
 
     def _note(self, run: RunTip, uid: Oid, outcome: Outcome) -> None:
         self.done.append(SyncedRun(run.flow, run.id, self._here[uid].id, uid, outcome))

@@ -4,8 +4,9 @@ A remote may have several push URLs. Each is a repository of its own, with its o
 them.
 
 1. List the remote's refs below refs/runs.
-2. Find every run there. Only runs of the same flow and number can be it; those whose newest state is not here
-   are fetched into their tracking copies, for only their history says whether it is the same run.
+2. What is there under its own name, in the same state, is up to date, and nothing else is asked about it. Find every
+   other run there. Only runs of the same flow and number can be it; those whose newest state is not here are fetched
+   into their tracking copies, for only their history says whether it is the same run.
 3. It is there: up to date, or to be moved forward, or ahead of us. It is not: it gets a free name.
 4. Push, expecting every ref to be as seen. Where somebody was faster, begin again at 1.
 5. Note in the tracking copies what the remote now has.
@@ -16,7 +17,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gitflowrun.errors import RepositoryError
+from gitflowrun.errors import GitflowrunError, RepositoryError
+from gitflowrun.git.objects import Oid
 from gitflowrun.git.odb import History
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.git.transport import Remote, default_remote
@@ -32,17 +34,15 @@ from gitflowrun.porcelain.sync import (
     tags_of,
 )
 from gitflowrun.runs import layout
-from gitflowrun.runs.listing import list_runs
+from gitflowrun.runs.read import StoredRun
 from gitflowrun.values import frozen, replace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from gitflowrun.git.objects import Oid
     from gitflowrun.git.repository import Repository
     from gitflowrun.git.transport import PushResult
     from gitflowrun.names import RunId
-    from gitflowrun.runs.read import StoredRun
 
 
 def push(
@@ -91,10 +91,17 @@ def push_to(
         runs: Which runs; all when None.
         verify: Whether the user's pre-push hook is asked.
     """
-    wanted = [
-        RunTip(run.flow, run.id, run.commit) for run in (list_runs(repo) if runs is None else runs)
+    tips = _all(repo) if runs is None else [RunTip(run.flow, run.id, run.commit) for run in runs]
+    return _Push(repo, place, verify=verify).send(sorted(tips, key=lambda run: run.id.sort_key))
+
+
+def _all(repo: Repository) -> list[RunTip]:
+    """All runs by their refs; no commit is read."""
+    return [
+        RunTip(*name, Oid.from_hex(oid))
+        for ref, oid in repo.refs.rows(layout.RUNS)
+        if (name := layout.parse_run_ref(ref))
     ]
-    return _Push(repo, place, verify=verify).send(sorted(wanted, key=lambda run: run.id.sort_key))
 
 
 def _some_failed(
@@ -129,17 +136,34 @@ class _Push(Transfer):
         slower: dict[RunTip, SyncedRun] = {}
         for _ in range(PUSH_ROUNDS):
             view = RemoteView.of(self.remote)  # 1
-            slower = self._round(view, list(slower) or runs)
+            slower = self._round(view, self._unsent(view, list(slower) or runs))
             if not slower:
                 break
         self.done += slower.values()
-        there = {run.uid: run.target for run in self.done if run.uid and run.target}
+        there = {(run.flow, run.source): run.target for run in self.done if run.target}
         for _ in range(PUSH_ROUNDS):
             report, again = self._push_tags(view, there)  # 6
             if not again:
                 break
             view = RemoteView.of(self.remote)
         return report
+
+    def _unsent(self, view: RemoteView, runs: Sequence[RunTip]) -> list[RunTip]:
+        """The runs that the remote has not under their own names as they are here; the others are done."""
+        unsent = []
+        for run in runs:
+            if view.refs.get(run.ref) == run.tip:
+                self.done.append(SyncedRun(run.flow, run.id, run.id, None, Outcome.CURRENT))
+            elif self._is_run(run):
+                unsent.append(run)
+        return unsent
+
+    def _is_run(self, run: RunTip) -> bool:
+        """Whether what our own ref of a run holds is one, for anybody can make a ref."""
+        try:
+            return StoredRun(self.repo, run.flow, run.id, run.tip).state is not None
+        except GitflowrunError:
+            return False
 
     def _round(self, view: RemoteView, runs: Sequence[RunTip]) -> dict[RunTip, SyncedRun]:
         """Push once; returns the runs with which somebody else was faster, as refused."""
@@ -173,8 +197,14 @@ class _Push(Transfer):
         missing = {mate.tip for mate in lost}
         return History(self.repo.git, {*ours, *(mate.tip for mate in theirs)} - missing)
 
-    def _push_tags(self, view: RemoteView, there: Mapping[Oid, RunId]) -> tuple[SyncReport, bool]:
-        """Bring our changes to the tags of the runs that are there (uid to id) to the remote.
+    def _push_tags(
+        self, view: RemoteView, there: Mapping[tuple[str, RunId], RunId]
+    ) -> tuple[SyncReport, bool]:
+        """Bring our changes to the tags of the runs that are there to the remote.
+
+        Args:
+            view: The remote as it is.
+            there: The runs' ids there, by flow and id here.
 
         Returns:
             The report of all, and whether somebody was faster.
@@ -182,15 +212,16 @@ class _Push(Transfer):
         base = tags_of(self.tracking.seen.items())
         have = tags_of(view.refs.items())
         ours = self.our_tags()
+        targets = {(flow, target) for (flow, _), target in there.items()}
         added = [
-            RefUpdate(key.ref(there[key.uid]), key.uid, None)
+            RefUpdate(key.ref(there[key.flow, ours[key]]), key.uid, None)
             for key in sorted(ours.keys() - have.keys() - base.keys())
-            if key.uid in there
+            if (key.flow, ours[key]) in there
         ]
         removed = [
             RefUpdate(key.ref(have[key]), None, key.uid)
             for key in sorted((base.keys() - ours.keys()) & have.keys())
-            if key.uid in there
+            if (key.flow, have[key]) in targets
         ]
         results = self.remote.push([*removed, *added], atomic=True, verify=self._verify)
         fine = {result.name for result in results if result.ok}

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from gitflowrun.errors import GitflowrunError, RefConflict, RepositoryError, UsageError
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.refs import RefUpdate
-from gitflowrun.limits import NOTE_ATTEMPTS, REFS_A_PUSH, UID_DIGITS
+from gitflowrun.limits import NOTE_ATTEMPTS, REFS_A_FETCH, UID_DIGITS
 from gitflowrun.names import RunId, check_flow_name
 from gitflowrun.runs import layout
 from gitflowrun.values import frozen
@@ -61,7 +61,8 @@ class SyncedRun:
         flow: Its flow.
         source: Its id where it came from.
         target: Its id where it went to; None when it did not get there.
-        uid: The oid of its first commit; None when what the remote has is no run.
+        uid: The oid of its first commit; None when what the remote has is no run, and where a push found the run up
+            to date by its name alone.
         outcome: What became of it.
         reason: Why it was refused.
     """
@@ -252,8 +253,8 @@ class Transfer:
             RepositoryError: the remote can't be reached.
         """
         lost: dict[RunTip, str] = {}
-        for start in range(0, len(runs), REFS_A_PUSH):
-            lost |= self._fetch_batch(runs[start : start + REFS_A_PUSH])
+        for start in range(0, len(runs), REFS_A_FETCH):
+            lost |= self._fetch_batch(runs[start : start + REFS_A_FETCH])
         return lost
 
     def _fetch_batch(self, runs: Sequence[RunTip]) -> dict[RunTip, str]:
