@@ -31,7 +31,7 @@ REFS_A_COMMAND = 1_000
 REFS_A_PUSH = 100
 """Refs that one push names: some hosts refuse more."""
 REFS_A_FETCH = 1_000
-"""Refs that one fetch names: git compares each with all that the remote has."""
+"""Objects that one fetch names."""
 CUT_DEPTH = 1_000
 """Commits back from a branch's tip at which a fetch of runs says that our history begins."""
 PLACE_DIGITS = 20

@@ -70,6 +70,17 @@ class ObjectStore(PackReader):
         self.cat_file.close()
 
 
+def named(git: Git, names: Iterable[str]) -> dict[str, Oid]:
+    """The objects that revisions such as `<commit>:<path>` name, asked for at once; what is missing is left out."""
+    wanted = list(names)
+    if not wanted:
+        return {}
+    lines = "".join(f"{name}\n" for name in wanted).encode()
+    out = git.run("--no-replace-objects", "cat-file", "--batch-check=%(objectname)", stdin=lines)
+    answers = zip(wanted, out.decode(errors="replace").splitlines(), strict=True)
+    return {name: Oid.from_hex(line) for name, line in answers if len(line) == 2 * Oid.SIZE}
+
+
 class History:
     """The commits that a set of commits leads back to, asked for once.
 

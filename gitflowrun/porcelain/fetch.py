@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from gitflowrun.errors import CorruptRecord, GitflowrunError
-from gitflowrun.git.odb import History
+from gitflowrun.git.odb import History, named
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.git.transport import Remote, default_remote
 from gitflowrun.limits import MAX_NOTICES
@@ -77,6 +77,7 @@ class _Fetch(Transfer):
         self._rows: list[tuple[str, ...]] = []
         self._here: dict[Oid, RunTip] = {}
         self._ids: set[RunId] = set()
+        self._first_infos: dict[str, Oid] = {}
         self._look()
 
     def _look(self) -> None:
@@ -144,6 +145,8 @@ class _Fetch(Transfer):
 
     def _take(self, runs: Sequence[RunTip], history: History) -> None:
         """Create or move our refs of runs."""
+        roots = {root for run in runs if (root := history.root(run.tip))}
+        self._first_infos = named(self.repo.git, (_info_at(root) for root in roots))
         examined = [(run, uid) for run in runs if (uid := self._checked(run, history))]
         with self._locks.ids():
             self._look()  # another fetch may have created some of them
@@ -176,7 +179,7 @@ class _Fetch(Transfer):
             raise CorruptRecord(f"{run.ref} holds run {info.flow}/{info.id}")
         if not str(uid).startswith(run.id.partition("-")[2]) or (claimed or run.tip) != uid:
             raise CorruptRecord(f"{run.ref} holds a run with another uid, {uid.short}")
-        if StoredRun(self.repo, run.flow, run.id, uid).info_blob != stored.info_blob:
+        if self._first_infos.get(_info_at(uid)) != stored.info_blob:
             raise CorruptRecord(f"{run.ref}: its INFO is not that of its first commit")
         return uid
 
@@ -223,6 +226,10 @@ class _Fetch(Transfer):
 
     def _refuse(self, run: RunTip, reason: str) -> None:
         self.done.append(SyncedRun(run.flow, run.id, None, None, Outcome.REFUSED, reason))
+
+
+def _info_at(commit: Oid) -> str:
+    return f"{commit}:{layout.INFO.decode()}"
 
 
 def _foreign(view: RemoteView) -> list[str]:

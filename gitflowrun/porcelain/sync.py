@@ -260,8 +260,9 @@ class Transfer:
     def _fetch_batch(self, runs: Sequence[RunTip]) -> dict[RunTip, str]:
         """Fetch runs at once. Where git refuses them, halve the batch until the culprits are alone."""
         try:
-            # `+`: whatever the copies were before.
-            self.remote.fetch([f"+{run.ref}:{self.tracking.ref(run.ref)}" for run in runs])
+            # `+`: whatever the copies were before. By object, as we saw it: git looks for each name among all names
+            # of the remote, which takes longer than to fetch a thousand runs.
+            self.remote.fetch([f"+{run.tip}:{self.tracking.ref(run.ref)}" for run in runs])
         except RepositoryError as error:
             if len(runs) == 1:
                 return {runs[0]: error.message}
