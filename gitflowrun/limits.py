@@ -211,6 +211,12 @@ MAX_DEPTH = 64
 """Levels of values within one another; deeper ones are pickled."""
 MAX_COPIES = 1_000_000
 """Parts that may be written again because an immutable object is met again; beyond, the value is pickled."""
+WIDE_FRAME = 64
+"""Columns of one dtype from which on they are stored together, if they are short."""
+WIDE_COLUMN = LONE_BUFFER
+"""Bytes up to which a column is short: it would be no part of its own."""
+ROWS_TURNED = 256
+"""Rows that are made columns at a time: as many as the processor's cache holds."""
 MAX_OBJECTS_IN_A_COLUMN = 100_000
 """Python objects in a column of a frame that are stored one by one; frames with more are pickled."""
 CANONICAL_PICKLE = 1 << 20

@@ -16,6 +16,10 @@ of plain values, of which the first is the kind of column:
     category ORDERED ...  categories, in order, as a column of their own
     arrow                 arrays that are Arrow's already
     plain BYTES           object arrays of other plain values; no Arrow array at all
+
+Many short columns of one dtype are *wide*: one Arrow column together, of lists, one for each row; to Arrow each
+column of its own would cost more than what is in it. Whatever was stored, columns of one dtype come back as one
+block of memory, as pandas' own readers make them: a frame of thousands of blocks is slow for as long as it lives.
 """
 
 from __future__ import annotations
@@ -31,8 +35,8 @@ from gitflowrun.artifacts.codecs.arrow import decode_file, write_file
 from gitflowrun.artifacts.codecs.payload import Loading, Unencodable
 from gitflowrun.artifacts.codecs.plain_decode import decode_plain
 from gitflowrun.artifacts.codecs.plain_encode import encode_plain
-from gitflowrun.errors import NotFound
-from gitflowrun.limits import MAX_OBJECTS_IN_A_COLUMN
+from gitflowrun.errors import CorruptRecord, NotFound
+from gitflowrun.limits import MAX_OBJECTS_IN_A_COLUMN, ROWS_TURNED, WIDE_COLUMN, WIDE_FRAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -308,14 +312,39 @@ def encode_frame(value: Any) -> tuple[memoryview, ...]:
         name = "values" if value.name is None else value.name
         recipe |= {"kind": _SERIES, "name": value.name, "data": [[columns.add(name, array), how]]}
     else:
-        data = []
-        for position, label in enumerate(value.columns):
-            array, how = encode_column(value.iloc[:, position])
-            data.append([columns.add(label, array), how])
-        labels = b"".join(encode_frame(value.columns))
-        recipe |= {"kind": _FRAME, "data": data, "columns": labels}
+        wide, others = _wide_columns(value)
+        recipe |= {"kind": _FRAME, "columns": b"".join(encode_frame(value.columns))}
+        recipe["wide"] = [_encode_wide(value, positions, columns) for positions in wide]
+        frame = value.iloc[:, others] if wide else value
+        data = [(label, *encode_column(column)) for label, column in frame.items()]
+        recipe["data"] = [[columns.add(label, array), how] for label, array, how in data]
     recipe["index"] = _encode_index(value.index, columns)
     return columns.parts(recipe)
+
+
+def _wide_columns(frame: Any) -> tuple[list[list[int]], list[int]]:
+    """The positions of columns that are stored together, and those of all others."""
+    groups: dict[Any, list[int]] = {}
+    for position, dtype in enumerate(frame.dtypes):
+        groups.setdefault(dtype, []).append(position)
+    wide = [
+        positions
+        for dtype, positions in groups.items()
+        if isinstance(dtype, np.dtype) and dtype.kind in "iuf" and dtype.isnative
+        and len(positions) >= WIDE_FRAME and 0 < len(frame) * dtype.itemsize <= WIDE_COLUMN
+    ]  # fmt: skip
+    found = {position for positions in wide for position in positions}
+    return wide, [position for position in range(frame.shape[1]) if position not in found]
+
+
+def _encode_wide(frame: Any, positions: list[int], columns: _Columns) -> list[Any]:
+    """Columns of one dtype as lists, and how to take them apart again."""
+    is_whole = len(positions) == frame.shape[1]
+    values = (frame if is_whole else frame.iloc[:, positions]).to_numpy()
+    items = pa.array(np.ascontiguousarray(values).reshape(-1), from_pandas=False)
+    name = f"{frame.columns[positions[0]]} ... {frame.columns[positions[-1]]}"
+    lists = pa.FixedSizeListArray.from_arrays(items, len(positions))
+    return [columns.add(name, lists), values.dtype.str, positions]
 
 
 def _encode_index(index: Any, columns: _Columns) -> Recipe:
@@ -365,15 +394,70 @@ def decode_frame(
     if recipe["kind"] == _INDEX:
         return index
     arrays = [decode_column(columns[position], how, memory) for position, how in recipe["data"]]
-    data = [pd.Series(array, index=index, dtype=array.dtype, copy=False) for array in arrays]
     if recipe["kind"] == _SERIES:
-        value = data[0].rename(recipe["name"])
+        value = pd.Series(arrays[0], index=index, dtype=arrays[0].dtype, copy=False)
         value.name = recipe["name"]
     else:
-        value = pd.DataFrame(dict(enumerate(data)), index=index, copy=False)
-        value.columns = decode_file(memoryview(recipe["columns"]), loading)
+        wide = [
+            _decode_wide(columns[place], dtype, at, memory) for place, dtype, at in recipe["wide"]
+        ]
+        labels = decode_file(memoryview(recipe["columns"]), loading)
+        value = _frame(arrays, wide, index, labels)
     value.attrs = dict(recipe["attrs"])
     return value
+
+
+_Block = tuple[Any, list[int]]  # an array of several columns, one a row, and their positions
+
+
+def _decode_wide(lists: Any, dtype: str, positions: list[int], memory: Memory) -> _Block:
+    lists = whole(lists)
+    items = lists.flatten()
+    if lists.null_count or items.null_count or len(items) != len(lists) * len(positions):
+        raise CorruptRecord("wide columns of a frame are not as many as they should be")
+    values = memory.values(items, np.dtype(dtype)).reshape(len(lists), len(positions))
+    block = np.empty(values.shape[::-1], values.dtype)
+    for start in range(0, len(values), ROWS_TURNED):
+        block[:, start : start + ROWS_TURNED] = values[start : start + ROWS_TURNED].T
+    return block, positions
+
+
+def _frame(arrays: list[Any], wide: list[_Block], index: Any, labels: Any) -> Any:
+    """The frame of some columns and of wide ones: the columns of each dtype in one array."""
+    found = {position for _, positions in wide for position in positions}
+    others = [position for position in range(len(labels)) if position not in found]
+    if sum(len(positions) for _, positions in wide) != len(found) or len(others) != len(arrays):
+        raise CorruptRecord("a frame has other columns than it should have")
+    groups: dict[Any, list[int]] = {}
+    for number, array in enumerate(arrays):
+        if len(array) != len(index):
+            raise CorruptRecord("a column of a frame is longer or shorter than its index")
+        groups.setdefault(array.dtype if isinstance(array, np.ndarray) else number, []).append(
+            number
+        )
+    blocks = [*wide]
+    for numbers in groups.values():
+        first, *more = (arrays[number] for number in numbers)
+        if isinstance(first, np.ndarray):
+            first = np.stack([first, *more]) if more else first.reshape(1, -1)
+        blocks.append((first, [others[number] for number in numbers]))
+    return _of_blocks(blocks, index, labels)
+
+
+def _of_blocks(blocks: list[_Block], index: Any, labels: Any) -> Any:
+    try:
+        from pandas.api.internals import create_dataframe_from_blocks
+    except ImportError:  # before pandas 3: it copies, into one block for each dtype
+        columns: dict[int, Any] = {}
+        for block, positions in blocks:
+            rows = block if isinstance(block, np.ndarray) else [block]
+            columns |= dict(zip(positions, rows, strict=True))
+        ordered = {position: columns[position] for position in range(len(labels))}
+        frame = pd.DataFrame(ordered, index=index, copy=True)
+        frame.columns = labels
+        return frame
+    placed = [(block, np.array(positions, np.intp)) for block, positions in blocks]
+    return create_dataframe_from_blocks(placed, index, labels)
 
 
 def _decode_index(columns: _Arrays, recipe: Recipe, memory: Memory) -> Any:

@@ -346,3 +346,43 @@ def test_polars_frames_come_back() -> None:
         assert encode(found).payload() == made.payload()
     assert encode(frame["b"].cast(pl.Categorical)).codec == "pickle/5"
     assert encode(frame.lazy()).codec == "pickle/5"
+
+
+@pytest.mark.parametrize("columns", [3, 70, 200])
+def test_columns_of_one_dtype_come_back_as_one_block(columns: int) -> None:
+    """Work on a loaded frame is as fast as on the stored one: it is not in pieces, wide or narrow."""
+    rng = np.random.default_rng(columns)
+    frame = pd.DataFrame(rng.normal(size=(5, columns)), columns=[f"g{n}" for n in range(columns)])
+    frame.insert(1, "count", np.arange(5))
+    frame.insert(columns, "small", np.arange(5, dtype="u1"))
+    frame["note"], frame["day"], frame["also"] = pd.Series(list("abcde"), dtype=object), DAYS, 1.5
+    frame.index = pd.Index(list("vwxyz"), name="row")
+    made = encode(frame)
+    assert made.codec == "arrow/1"
+    loaded = decode(made.codec, made.payload(), trusted=False)
+    pd.testing.assert_frame_equal(loaded, frame)
+    if pd.__version__ >= "3":
+        assert loaded._mgr.nblocks == len(set(frame.dtypes))
+    loaded["more"] = 1.0
+    loaded.iloc[0, 0] = 7.0
+    assert encode(frame).payload() == made.payload()
+
+
+def test_wide_columns_are_lists_to_arrow() -> None:
+    """Any reader finds them, in few columns; the order of rows and columns is theirs."""
+    frame = pd.DataFrame(np.arange(700, dtype="i4").reshape(7, 100))
+    made = encode(frame)
+    table = pa.ipc.open_file(made.payload()).read_all()
+    assert table.column_names == ["0 ... 99"]
+    assert table.column(0)[1].as_py() == list(range(100, 200))
+    pd.testing.assert_frame_equal(decode(made.codec, made.payload(), trusted=False), frame)
+
+
+@pytest.mark.parametrize(
+    "empty", [pd.DataFrame(), pd.DataFrame({"a": []}), pd.DataFrame(index=[1])]
+)
+def test_frames_without_cells_come_back(empty: Any) -> None:
+    """No rows, no columns, or neither."""
+    made = encode(empty)
+    loaded = decode(made.codec, made.payload(), trusted=True)
+    pd.testing.assert_frame_equal(loaded, empty)
