@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from gitflowrun.artifacts.reference import chunk_rows, read_chunk_rows
 from gitflowrun.git.owner import gc_is_running
+from gitflowrun.git.permissions import make_directory, share_file
 from gitflowrun.limits import DIGESTS_AT_A_TIME, PATIENCE
 from gitflowrun.names import Digest
 
@@ -112,12 +113,14 @@ class DedupIndex:
         uri = f"{self._path.absolute().as_uri()}?mode={mode}"
         try:
             if mode == "rwc":
-                self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                make_directory(self._path.parent)
             database = sqlite3.connect(uri, uri=True, timeout=PATIENCE, isolation_level=None)
             with contextlib.closing(database):
                 # Rows check themselves, so the file need not survive a power cut.
                 database.execute("PRAGMA synchronous = OFF")
                 use(database)
+            if mode == "rwc":
+                share_file(self._path)
         except (sqlite3.OperationalError, OSError):
             return  # busy, not writable, no space left, or nothing was ever added
         except (sqlite3.DatabaseError, _Damaged):

@@ -55,6 +55,7 @@ from gitflowrun.git.pack.index import PackIndex, names_in_multi_pack_index
 from gitflowrun.git.pack.publish import suffixed
 from gitflowrun.git.pack.reader import quarantine
 from gitflowrun.git.pack.writer import sync_directory, sync_file
+from gitflowrun.git.permissions import make_directory, share_file
 from gitflowrun.limits import FOLD_PACKS, FOLD_SECONDS, LARGE_INDEX, LARGE_PACK
 from gitflowrun.values import frozen
 
@@ -392,10 +393,11 @@ def exempt_from_deltas(repo: Repository, *patterns: str) -> None:
         lines = [f"{pattern} -delta".encode() for pattern in patterns]
         missing = [line for line in lines if line not in text.splitlines()]
         if missing:
-            path.parent.mkdir(exist_ok=True)
+            make_directory(path.parent)
             start = b"" if text.endswith(b"\n") or not text else b"\n"
             with path.open("ab") as file:
                 file.write(start + b"".join(line + b"\n" for line in missing))
+            share_file(path, repo.shared_mode)
     except OSError as error:
         raise RepositoryError(f"cannot write {path}: {error.strerror}") from error
 
@@ -405,6 +407,7 @@ def _lock(repo: Repository) -> int | None:
     path = repo.state() / "fold.lock"
     try:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        share_file(path)
     except OSError as error:
         raise RepositoryError(f"cannot lock {path}: {error.strerror}") from error
     try:

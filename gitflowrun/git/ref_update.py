@@ -36,6 +36,7 @@ from typing import TYPE_CHECKING
 from gitflowrun.errors import MissingObject, RefConflict, RepositoryError
 from gitflowrun.git.command import Git, Resident, git_message
 from gitflowrun.git.objects import NULL_OID, Oid
+from gitflowrun.git.permissions import make_directory
 from gitflowrun.git.refs import RefReader, RefUpdate
 from gitflowrun.limits import (
     LOCK_ABANDONED,
@@ -383,7 +384,7 @@ def remove_old_locks(directory: Path, stale_locks: Path, age: float) -> int:
 
 def _remove(path: Path, identity: _Identity, stale_locks: Path) -> bool:
     """Move a lock away, if it still is the one that was judged; whether it is gone."""
-    stale_locks.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_directory(stale_locks)
     moved = stale_locks / f"{os.getpid()}-{time.monotonic_ns()}.lock"
     try:
         path.rename(moved)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from gitflowrun.errors import NotARepository, RepositoryError
 from gitflowrun.git.command import Git, clean_environment, git_message, run_command
 from gitflowrun.git.objects import Oid, Signature
+from gitflowrun.git.permissions import allow, make_directory, shared_mode
 from gitflowrun.schema import FLAG, Kind, MapSchema, optional
 from gitflowrun.settings import Settings
 from gitflowrun.values import frozen
@@ -142,7 +143,10 @@ class Repository:
         from gitflowrun.git.pack.publish import PackStore
 
         return PackStore(
-            self.objects_dir, self.state_dir / "incoming", durability=self.settings.durability
+            self.objects_dir,
+            self.state_dir / "incoming",
+            durability=self.settings.durability,
+            shared=self.shared_mode,
         )
 
     @cached_property
@@ -153,12 +157,19 @@ class Repository:
         return Refs(self.git, self.common_dir, self.state_dir / "stale-locks")
 
     @property
+    def shared_mode(self) -> int | None:
+        """As `permissions.shared_mode`, of this repository."""
+        return shared_mode(self.config.get("core.sharedrepository"))
+
+    @property
     def state_dir(self) -> Path:
         """Where our disposable state lies: locks, caches, temporary files. May not exist; see `state`."""
         return self.common_dir / _STATE
 
     def state(self, *parts: str) -> Path:
-        """A directory below `state_dir`; made if it is not there, readable by its owner alone.
+        """A directory below `state_dir`; made if it is not there.
+
+        It is its owner's alone, or whose `core.sharedRepository` says.
 
         Args:
             parts: Its path from there.
@@ -168,8 +179,11 @@ class Repository:
         """
         path = self.state_dir.joinpath(*parts)
         try:
-            self.state_dir.mkdir(mode=0o700, exist_ok=True)
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_directory(self.state_dir)
+            mode = self.shared_mode
+            if mode and self.state_dir.stat().st_mode & mode != mode:
+                allow(self.state_dir, mode)
+            make_directory(path)
         except OSError as error:
             raise RepositoryError(
                 f"can't write to the repository {self.common_dir}: {error.strerror}",

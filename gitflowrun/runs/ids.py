@@ -16,8 +16,8 @@ Choosing a number:
 7. The owner publishes the run under a ref that must not exist. If it does (somebody writes our refs without
    asking for a number), start again.
 
-The mark is a cache: whoever deletes it makes the next start slower. It alone knows of runs that were deleted
-and have left the trash, so `git runs gc` must leave the newest run of the trash there.
+The mark alone knows of runs that were deleted and have left the trash, or that git deleted. So it lies beside the
+disposable state, where deleting that does not reach it.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from itertools import chain, count
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import RepositoryError
+from gitflowrun.git.permissions import share_file
 from gitflowrun.git.refs import loose_names, packed_stamp
 from gitflowrun.names import RunId
 from gitflowrun.runs import layout
@@ -65,7 +66,7 @@ class RunIds:
     def __init__(self, repo: Repository) -> None:
         self._repo = repo
         self._locks = Locks(repo.state_dir)
-        self._path = repo.state_dir / "high-water"
+        self._path = repo.common_dir / "gitflowrun-mark"
 
     def reserve(self, *, thorough: bool = False) -> Reservation:
         """Choose the next number and take its run's lock.
@@ -120,10 +121,15 @@ class RunIds:
         # Without fsync: after a power cut the file is empty or old, and refs tell what was used.
         temporary = self._path.with_suffix(".new")
         try:
+            temporary.unlink(missing_ok=True)  # a killed process of somebody else's left it
             temporary.write_text(f"{mark.number} {mark.stamp}\n", encoding="ascii")
+            share_file(temporary, self._repo.shared_mode)
             temporary.replace(self._path)
         except OSError as error:
-            raise RepositoryError(f"cannot write {self._path}: {error.strerror}") from error
+            raise RepositoryError(
+                f"cannot write {self._path}: {error.strerror}",
+                hint="recording runs needs a repository that you may write to",
+            ) from error
 
 
 def _highest(numbers: Iterable[int]) -> int:

@@ -20,6 +20,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import RepositoryError
+from gitflowrun.git.permissions import make_directory, share_file
 from gitflowrun.runs.commit_message import Status
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class FileLock:
     """An exclusive lock on a file, for one holder at a time. Not for threads of one process.
 
     Args:
-        path: The file; made when needed, and two levels of directories, for the owner alone.
+        path: The file; made when needed, and its directories.
     """
 
     def __init__(self, path: Path) -> None:
@@ -130,18 +131,19 @@ class FileLock:
         self.release()
 
     def _open(self) -> int:
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
         try:
             with contextlib.suppress(FileNotFoundError):
-                return os.open(self.path, flags, 0o600)
-            for directory in (self.path.parent.parent, self.path.parent):
-                directory.mkdir(mode=0o700, exist_ok=True)
-            return os.open(self.path, flags, 0o600)
+                return os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+            make_directory(self.path.parent)
+            fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            share_file(self.path)
         except OSError as error:
             raise RepositoryError(
                 f"cannot lock {self.path}: {error.strerror}",
                 hint="recording runs needs a repository that you may write to",
             ) from error
+        else:
+            return fd
 
     def _holder(self) -> str:
         with contextlib.suppress(OSError):

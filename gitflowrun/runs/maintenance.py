@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from gitflowrun.artifacts.dedup import DedupIndex
 from gitflowrun.errors import GitflowrunError
 from gitflowrun.git.maintenance import exempt_from_deltas, fold, start_fold
+from gitflowrun.git.permissions import share_file
 from gitflowrun.limits import FOLD_BEYOND, INLINE_LIMIT
 from gitflowrun.runs import layout
 from gitflowrun.runs.runs import RunStore
@@ -85,6 +86,7 @@ def _sweep_locks(repo: Repository) -> None:
         return
     repo.state()
     mark.touch()
+    share_file(mark)
     repo.refs.sweep_locks(layout.RUNS, layout.TAG_MIRROR, layout.REMOTES)
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ def next_id(repo: GitRepo | Repository) -> str:
 
 def forget(repo: GitRepo) -> None:
     """Delete the mark, as a user may."""
-    (repo.path / ".git" / "gitflowrun" / "high-water").unlink()
+    (repo.path / ".git" / "gitflowrun-mark").unlink()
 
 
 def test_numbers_follow_each_other(repo: GitRepo) -> None:
@@ -48,6 +49,7 @@ def test_a_number_is_not_used_again(repo: GitRepo) -> None:
     with start_run(repo):
         pass
     repo.git("update-ref", "-d", "refs/runs/MyFlow/1")
+    shutil.rmtree(repo.path / ".git" / "gitflowrun")  # which is disposable
     assert next_id(repo) == "2"
 
 
@@ -87,7 +89,7 @@ def test_archived_runs_count(repo: GitRepo) -> None:
 def test_a_damaged_mark_is_no_mark(repo: GitRepo, content: str) -> None:
     """A mark that a power cut or a person damaged is ignored."""
     assert next_id(repo) == "1"
-    mark = repo.path / ".git" / "gitflowrun" / "high-water"
+    mark = repo.path / ".git" / "gitflowrun-mark"
     mark.write_text(content, encoding="latin-1")
     repo.git("update-ref", "refs/runs/F/4", "HEAD")
     assert next_id(repo) == "5"

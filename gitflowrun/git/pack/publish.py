@@ -33,6 +33,7 @@ from gitflowrun.errors import RepositoryError
 from gitflowrun.git.owner import Owner, State
 from gitflowrun.git.pack.index import index_bytes
 from gitflowrun.git.pack.writer import Output, PackContents, sync_directory, write_pack
+from gitflowrun.git.permissions import allow, make_directory, share_file
 from gitflowrun.limits import FOREIGN_KEEP_GRACE, KEEP_GRACE, WRITE_TRIES
 from gitflowrun.settings import Durability
 from gitflowrun.values import frozen
@@ -80,12 +81,21 @@ class PackStore:
         objects_dir: The object directory of the common git directory.
         incoming: Directory for temporary files, made when needed.
         durability: `SAFE` fsyncs before anything becomes visible, `FAST` does not.
+        shared: The permissions of a shared repository's directories; None where it is not shared.
     """
 
-    def __init__(self, objects_dir: Path, incoming: Path, *, durability: Durability) -> None:
+    def __init__(
+        self,
+        objects_dir: Path,
+        incoming: Path,
+        *,
+        durability: Durability,
+        shared: int | None = None,
+    ) -> None:
         self.pack_dir = objects_dir / "pack"
         self.incoming = incoming
         self._stand_in = objects_dir / "gitflowrun-incoming"
+        self._shared = shared
         self._sync = durability is Durability.SAFE
         self._is_mounted = False  # the object directory, on its own, from the same file system
 
@@ -195,11 +205,11 @@ class PackStore:
     def _temporary(self, name: str) -> Path:
         """Where the files of a pack are made: a place from which they can be renamed into `pack_dir`."""
         incoming = self.incoming
-        incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directory(incoming)
         self.pack_dir.mkdir(parents=True, exist_ok=True)
         if self._is_mounted or incoming.stat().st_dev != self.pack_dir.stat().st_dev:
             # Renames stay within a file system; git leaves this name alone.
-            self._stand_in.mkdir(mode=0o700, exist_ok=True)
+            make_directory(self._stand_in)
             incoming = self._stand_in
         return incoming / f"{Owner.process().encode()}~{name}"
 
@@ -214,6 +224,10 @@ class PackStore:
             output.finish()
         with _explained(suffixed(final, ".pack")):
             suffixed(temporary, ".keep").write_text(_keep_line(), encoding="utf-8")
+            share_file(suffixed(temporary, ".keep"), self._shared)
+            if self._shared:
+                for path in (pack, index):
+                    allow(path, self._shared & 0o444)
             for suffix in (".keep", ".pack", ".idx"):  # 3, 4
                 suffixed(temporary, suffix).rename(suffixed(final, suffix))
             if self._sync:

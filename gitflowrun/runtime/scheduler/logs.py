@@ -15,6 +15,7 @@ from array import array
 from typing import TYPE_CHECKING
 
 from gitflowrun import limits
+from gitflowrun.git.permissions import make_directory, share_file
 from gitflowrun.runs.line_times import encode_times
 
 if TYPE_CHECKING:
@@ -143,9 +144,10 @@ class LiveLogs:
     def _write(self, task: TaskName, stream: str, data: bytes, mode: str) -> None:
         path = _live_file(self._top, task, stream)
         with contextlib.suppress(OSError):
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_directory(path.parent)
             with path.open(mode) as file:
                 file.write(data)
+            share_file(path)
 
 
 def live_output(repo: Repository, run: RunIdentity, task: TaskName, stream: str) -> bytes | None:

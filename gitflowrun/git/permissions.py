@@ -1,0 +1,76 @@
+"""Who may use the files that we make beside git's: their owner alone, or whom `core.sharedRepository` names.
+
+git gives all of its own directories in a shared repository the set-group-id bit, and so do we. Whatever lies in a
+directory with that bit gets the permissions of the directory; so only the first one needs the config.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import stat
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_PRIVATE = 0o700
+_WORDS = {"group": 0o660, "true": 0o660, "yes": 0o660, "on": 0o660, "1": 0o660}
+_WORDS |= dict.fromkeys(("all", "world", "everybody", "2"), 0o664)
+_OCTAL = 8
+
+
+def shared_mode(value: str | None) -> int | None:
+    """The permissions of a directory that git would make.
+
+    Args:
+        value: `core.sharedRepository`, as git config has it.
+
+    Returns:
+        None where the repository is not shared.
+    """
+    text = (value or "").strip().lower()
+    bits = _WORDS.get(text)
+    if bits is None and len(text) > 1 and set(text) <= set("01234567"):
+        bits = int(text, _OCTAL) & 0o666
+    if not bits:
+        return None
+    return stat.S_ISGID | _PRIVATE | bits | (bits & 0o444) >> 2
+
+
+def make_directory(path: Path) -> None:
+    """Make a directory and those above it that are missing; nothing happens if it is there.
+
+    Raises:
+        OSError: it can't be made.
+    """
+    try:
+        path.mkdir(mode=_PRIVATE)
+    except FileNotFoundError:
+        make_directory(path.parent)
+        path.mkdir(mode=_PRIVATE, exist_ok=True)
+    except FileExistsError:
+        if path.is_dir():
+            return
+        raise
+    mode = path.parent.stat().st_mode
+    if mode & stat.S_ISGID:
+        allow(path, stat.S_IMODE(mode))
+
+
+def share_file(path: Path, shared: int | None = None) -> None:
+    """Let others use a file that we have made.
+
+    Args:
+        path: The file.
+        shared: What `shared_mode` says; where it is not known, the file follows its directory.
+    """
+    with contextlib.suppress(OSError):
+        mode = path.parent.stat().st_mode
+        if mode & stat.S_ISGID or shared:
+            allow(path, (shared or mode) & 0o666)
+
+
+def allow(path: Path, mode: int) -> None:
+    """Change the permissions of a file or directory, if it is ours."""
+    with contextlib.suppress(OSError):
+        path.chmod(mode)

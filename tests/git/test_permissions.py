@@ -1,0 +1,82 @@
+"""What we make beside git's files is its owner's alone, or that of all members of a shared repository."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gitflowrun.git.permissions import shared_mode
+from gitflowrun.runs.commit_message import Status
+from tests.helpers.repos import GitRepo
+from tests.helpers.runs import start_run
+
+
+@pytest.fixture
+def strict() -> Iterator[None]:
+    """A umask that lets nobody else read."""
+    before = os.umask(0o077)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.parametrize(
+    ("value", "mode"),
+    [
+        (None, None), ("false", None), ("umask", None), ("0", None), ("nonsense", None),
+        ("group", 0o2770), ("true", 0o2770), ("1", 0o2770), ("ALL", 0o2775), ("2", 0o2775), ("0640", 0o2750),
+        ("0660", 0o2770),
+    ],
+)  # fmt: skip
+def test_modes_are_those_of_git(value: str | None, mode: int | None) -> None:
+    """Words, numbers and modes mean what they mean to git."""
+    assert shared_mode(value) == mode
+
+
+def _made(repo: GitRepo) -> dict[str, int]:
+    """The files that a run makes, and their permissions; keys are nobody else's."""
+    git_dir = repo.path / ".git"
+    return {
+        str(path.relative_to(git_dir)): stat.S_IMODE(path.stat().st_mode)
+        for path in git_dir.rglob("*")
+        if path.is_relative_to(git_dir / "gitflowrun")
+        or path.name.startswith(("gitflowrun-mark", "pack-", "attributes"))
+        or "runs" in path.parts
+    }
+
+
+@pytest.mark.usefixtures("strict")
+@pytest.mark.parametrize("way", ["init", "config", "after a deletion"])
+def test_members_of_a_shared_repository(tmp_path: Path, way: str) -> None:
+    """Whatever a run writes, others of the group may read, and write where they must."""
+    repo = GitRepo(tmp_path / "repo")
+    repo.path.mkdir()
+    repo.git("init", "-q", *([] if way == "config" else ["--shared=group"]))
+    if way == "config":
+        repo.git("config", "core.sharedRepository", "group")
+    repo.write("file", "1")
+    repo.commit()
+    if way == "after a deletion":
+        start_run(repo).close()
+        shutil.rmtree(repo.path / ".git" / "gitflowrun")
+    repo.write("file", "2")
+    with start_run(repo, tags=["a"]) as writer:
+        writer.commit((), status=Status.DONE)
+    modes = _made(repo)
+    assert {name: oct(mode) for name, mode in modes.items() if not mode & stat.S_IRGRP} == {}
+    state = {name: mode for name, mode in modes.items() if name.startswith("gitflowrun/")}
+    assert {name: oct(mode) for name, mode in state.items() if not mode & stat.S_IWGRP} == {}
+
+
+def test_other_repositories_are_private(repo: GitRepo) -> None:
+    """Where nothing is shared, our state is for the owner's eyes only."""
+    with start_run(repo) as writer:
+        writer.commit((), status=Status.DONE)
+    state = {name: mode for name, mode in _made(repo).items() if name.startswith("gitflowrun/")}
+    assert {
+        name: oct(mode) for name, mode in state.items() if mode & 0o077 and "/" not in name
+    } == {}
