@@ -56,7 +56,8 @@ SAME_THING = {
 # Three for reading: parameters of many runs, what values differ in, and values as files.
 # What git says of a work tree is read apart from what a snapshot does about it.
 # Who may read and write what we make beside git's files is decided once.
-MOST_FILES = 180
+# How the program of a flow was started, for hints, and which repository its file is in.
+MOST_FILES = 181
 MOST_FILES_IN_A_FOLDER = 20
 MOST_LINES = 700
 

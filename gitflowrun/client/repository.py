@@ -1,7 +1,8 @@
 """The repository that client objects read, and the parts of it that are open.
 
 The repository is the one that the current directory lies in, as for any git command, until `metadata` names
-another. Objects remember theirs by its spec, `local@/path`, which is also all they take along when pickled.
+another; in a task, and in programs that it starts, that of its run (GITFLOWRUN_METADATA). Objects remember theirs by
+its spec, `local@/path`, which is also all they take along when pickled.
 
 A process also has a namespace, the tag that runs must have for the client to see them. A fresh process sees every run
 of the repository (`Settings.namespace_of` says why). Whoever prefers Metaflow's start sets it once: `git config
@@ -59,6 +60,9 @@ class Source:
         """
         if _chosen:
             return cls.at(_chosen[0])
+        of_run = os.environ.get("GITFLOWRUN_METADATA")
+        if of_run:
+            return cls.at(of_run)
         # All that decides which repository git finds from here.
         place = (_cwd(), *(os.environ.get(name) for name in ("GIT_DIR", "GIT_WORK_TREE")))
         return _open.get(place) or cls._remember(place, Repository.discover())

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from gitflowrun.names import Digest
     from gitflowrun.runs.commit_message import Status
     from gitflowrun.runs.read import StoredRun, StoredTask
-    from gitflowrun.runs.records import TaskRecord
+    from gitflowrun.runs.records import RunInfo, TaskRecord
 
 
 @frozen
@@ -121,7 +121,9 @@ class Failure:
 
 @frozen
 class CodeState:
-    """Which code a run used: the commit below it, and what had changed since.
+    """Which code a run used: the commit below it, what had changed since, and the command that started it where.
+
+    `directory` is relative to the work tree; None where that is not known.
 
     `dirty` and `left_out` name some of the files, `dirty_count` and `left_out_count` say how many there were.
     """
@@ -130,6 +132,8 @@ class CodeState:
     branch: str | None
     remote: str | None
     script: str
+    command: tuple[str, ...]
+    directory: str | None
     dirty: tuple[str, ...]
     dirty_count: int
     left_out: tuple[str, ...]
@@ -179,7 +183,7 @@ def run_overview(run: StoredRun, tags: tuple[str, ...]) -> RunOverview:
         system_tags=info.system_tags,
         origin=f"{origin.kind} {origin.run.pathspec}" if origin else None,
         parameters=dict(info.parameters),
-        code=_code(info.git, info.script),
+        code=_code(info.git, info),
         versions=dict(info.versions),
         platform=str(info.environment.get("platform") or ""),
         packages=len(packages) if isinstance(packages, dict) else 0,
@@ -238,14 +242,17 @@ def _step(run: StoredRun, name: str, records: list[TaskRecord]) -> StepOverview:
     )
 
 
-def _code(git: Mapping[str, Any], script: str) -> CodeState:
+def _code(git: Mapping[str, Any], info: RunInfo) -> CodeState:
     dirty = _texts(git.get("dirty"))
     left_out = _texts([row[0] for row in git.get("left_out") or () if row])
+    directory = info.environment.get("directory")
     return CodeState(
         commit=git.get("commit") or None,
         branch=git.get("branch") or None,
         remote=git.get("remote") or None,
-        script=script,
+        script=info.script,
+        command=_texts(info.environment.get("command")),
+        directory=directory if isinstance(directory, str) else None,
         dirty=dirty,
         dirty_count=_count(git.get("dirty_count"), len(dirty)),
         left_out=left_out,

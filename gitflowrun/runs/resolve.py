@@ -60,7 +60,9 @@ def resolve(repo: Repository, text: str, flow: str | None = None) -> Address:
         InvalidPathspec: it is no address, or an ambiguous one.
         NotFound: there is no such run.
     """
-    parts = text.split("/")
+    # `runs/MyFlow/12` and its full name are what git calls a run.
+    name = text.removeprefix("refs/")
+    parts = (name.removeprefix("runs/") if name.count("/") > 1 else text).split("/")
     if not all(parts):
         raise InvalidPathspec(f"{text!r} is not the address of a run", hint=_FORMS)
     direct = _directly(repo, parts, flow)
@@ -158,6 +160,13 @@ class _Catalog:
             return NotFound("there are no runs in this repository", hint="a flow's `run` makes one")
         if flow is None and text in self.flows():
             return NotFound(f"{text} is a flow, not a run", hint=f"try {text}/{_LATEST}")
+        others = [name for name in self._runs if flow and str(name[1]) == word]
+        if others:
+            other = "/".join(map(str, others[0]))
+            return NotFound(
+                f"there is no run {text!r}{where}: {word} is {other}",
+                hint=f"`git runs show {other}` shows it; the newest{where} is {runs[0][1]}",
+            )
         close = nearest(word, [*(str(run) for _, run in runs), *self._tags, *self.flows()])
         hint = f"did you mean {' or '.join(close)}? " if close else ""
         newest = "/".join(map(str, runs[0]))

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import os
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from gitflowrun.cli.output.text import counted
-from gitflowrun.errors import InvalidPathspec, ParameterError, RepositoryError, UsageError
+from gitflowrun.errors import (
+    InvalidPathspec,
+    NotARepository,
+    ParameterError,
+    RepositoryError,
+    UsageError,
+)
 from gitflowrun.flow.members import parameters_of
 from gitflowrun.flow.parameter_values import check_parameters
 from gitflowrun.git.repository import Repository
+from gitflowrun.runtime.launch.program import flow_file, spelled, typed_command
 from gitflowrun.settings import Settings, user_name
 from gitflowrun.values import frozen
 
@@ -35,13 +43,11 @@ class FlowContext:
     Attributes:
         flow_cls: The flow.
         launcher: What executes runs.
-        script: The flow's file as it was typed.
         quiet: Whether to leave out what is said about ourselves.
     """
 
     flow_cls: type[FlowSpec]
     launcher: Launcher
-    script: str
     quiet: bool = False
 
     @property
@@ -65,6 +71,10 @@ class FlowContext:
             settings = Settings.parse({}, os.environ)
         return user_name(settings, os.environ)
 
+    def command(self, *words: str) -> str:
+        """The command that starts the flow with these arguments, for hints."""
+        return spelled(typed_command(), *words)
+
     def say(self, text: str = "") -> None:
         """Say something about ourselves, unless we are to be quiet."""
         if not self.quiet:
@@ -72,8 +82,28 @@ class FlowContext:
 
     @cached_property
     def repository(self) -> Repository:
-        """The repository of the flow's runs, discovered once. Raises NotARepository."""
-        return Repository.discover()
+        """The repository of the flow's runs, discovered once: that of its file, wherever one stands.
+
+        Code without a file, and a file that is in no repository, take the one around the current directory.
+
+        Raises:
+            NotARepository: there is none.
+            RepositoryError: it can't be used.
+        """
+        file = flow_file(self.flow_cls)
+        if file is None:
+            return Repository.discover()
+        if "GIT_DIR" in os.environ:  # a hook's, or what the user says
+            named = Repository.discover()
+            if named.work_tree and Path(file).is_relative_to(named.work_tree):
+                return named
+        try:
+            return Repository.discover(Path(file).parent)
+        except NotARepository as nowhere:
+            try:
+                return Repository.discover()
+            except NotARepository:
+                raise nowhere from None
 
     @cached_property
     def parameter_options(self) -> list[ParameterOption]:

@@ -6,7 +6,6 @@ there as well, as Metaflow does.
 
 from __future__ import annotations
 
-import shlex
 import textwrap
 from typing import TYPE_CHECKING
 
@@ -46,11 +45,12 @@ def _lines(node: Node) -> list[str]:
 def check_command(flow: FlowContext) -> None:
     """Check the flow's parameters and graph without running it."""
     flow.check()
-    script = shlex.quote(flow.script)
     flow.say()
-    flow.say(f"`python {script} run` runs it, `python {script} run --help` lists its parameters.")
     flow.say(
-        f"`python {script} show` describes its steps, `python {script} help` lists all commands."
+        f"`{flow.command('run')}` runs it, `{flow.command('run', '--help')}` lists its parameters."
+    )
+    flow.say(
+        f"`{flow.command('show')}` describes its steps, `{flow.command('help')}` lists all commands."
     )
 
 

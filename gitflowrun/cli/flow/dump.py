@@ -14,9 +14,12 @@ from gitflowrun.artifacts.preview import safe_repr
 from gitflowrun.cli.flow.context import FlowContext, described
 from gitflowrun.cli.output.terminal import is_terminal
 from gitflowrun.cli.output.text import counted, terminal_safe
-from gitflowrun.client import DataArtifact
+from gitflowrun.client import DataArtifact  # noqa: TC001  (`make` needs the class to be loaded)
+from gitflowrun.client.base import Scope, make
 from gitflowrun.client.metaflow_names import PRIVATE_ARTIFACTS
+from gitflowrun.client.repository import Source
 from gitflowrun.errors import NotFound, UntrustedArtifact
+from gitflowrun.names import Pathspec
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -52,7 +55,8 @@ def dump_command(
 ) -> None:
     """Print the artifacts of a task, or of all tasks of a step."""
     tasks = _tasks(flow, path)
-    wanted = {task: _artifacts(task, include, private=private) for task in tasks}
+    scope = Scope(Source(flow.repository).spec, None, checked=False)
+    wanted = {task: _artifacts(task, scope, include, private=private) for task in tasks}
     if file is not None:
         _write(file, wanted)
         flow.say(f"Artifacts of {counted(len(tasks), 'task')} written to {file}")
@@ -68,11 +72,13 @@ def _tasks(flow: FlowContext, path: str) -> list[StoredTask]:
     try:
         return flow.tasks_at(path)
     except NotFound as error:
-        flow.say(f"{error.message}{f' ({error.hint})' if error.hint else ''}")
+        click.echo(f"{error.message}{f' ({error.hint})' if error.hint else ''}", err=True)
         return []
 
 
-def _artifacts(task: StoredTask, include: Collection[str], *, private: bool) -> list[DataArtifact]:
+def _artifacts(
+    task: StoredTask, scope: Scope, include: Collection[str], *, private: bool
+) -> list[DataArtifact]:
     names = set(task.record.artifacts)
     if include:
         names = {name for name in include if name in names or name in PRIVATE_ARTIFACTS}
@@ -80,9 +86,8 @@ def _artifacts(task: StoredTask, include: Collection[str], *, private: bool) -> 
         names.update(PRIVATE_ARTIFACTS)
     else:
         names = {name for name in names if not name.startswith("_")}
-    return [
-        DataArtifact(f"{task.pathspec}/{name}", _namespace_check=False) for name in sorted(names)
-    ]
+    where = (task.run.flow, str(task.run.id), task.name.step, task.name.task)
+    return [make(Pathspec(*where, name), scope) for name in sorted(names)]
 
 
 def _write(file: Path, wanted: dict[StoredTask, list[DataArtifact]]) -> None:

@@ -6,7 +6,6 @@ asked for. Exit codes are Metaflow's (`cli.errors`): 1 for errors and failed run
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -117,8 +116,6 @@ def main(flow_cls: type[FlowSpec], launcher: Launcher, argv: Sequence[str] | Non
         launcher: What executes runs.
         argv: The words after the file's name; those of this process when None.
     """
-    script = sys.argv[0]
     words = list(sys.argv[1:] if argv is None else argv)
-    flow = FlowContext(flow_cls, launcher, script)
-    name = os.path.basename(script)  # noqa: PTH119  (as text)
-    return invoke(_top, words, name, FLOW, obj=flow, auto_envvar_prefix="METAFLOW")
+    flow = FlowContext(flow_cls, launcher)
+    return invoke(_top, words, flow.command(), FLOW, obj=flow, auto_envvar_prefix="METAFLOW")

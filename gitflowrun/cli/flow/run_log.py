@@ -10,7 +10,6 @@ The scheduler process writes it, so click is not imported here.
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 import time
 from collections import deque
@@ -22,6 +21,7 @@ from gitflowrun.cli.output.text import clock, counted, printable, terminal_safe
 from gitflowrun.errors import RunFailed
 from gitflowrun.runs.commit_message import duration
 from gitflowrun.runtime.ipc import events
+from gitflowrun.runtime.launch.program import spelled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -43,7 +43,7 @@ class RunLog:
     """Writes the events of one run as they come.
 
     Args:
-        script: The flow's file, for hints that name a command.
+        command: The command that starts the flow, for hints.
         config: git config, for colours.
         out: Where the run log goes.
         err: Where the rest goes.
@@ -51,12 +51,12 @@ class RunLog:
 
     def __init__(
         self,
-        script: str = "",
+        command: tuple[str, ...] = ("python", "FLOW.py"),
         config: Mapping[str, str] | None = None,
         out: TextIO | None = None,
         err: TextIO | None = None,
     ) -> None:
-        self._script = shlex.quote(_as_typed(script) or "FLOW.py")
+        self._command = command
         self._out = sys.stdout if out is None else out
         self._err = sys.stderr if err is None else err
         self._style = style_for(self._out, config)
@@ -115,7 +115,7 @@ class RunLog:
         if self._run is None:
             return None
         return (
-            f"`python {self._script} resume {self._run.id}` continues it, "
+            f"`{spelled(self._command, 'resume', self._run.id)}` continues it, "
             f"`git runs show {self._run.id}` shows what is there"
         )
 
@@ -228,12 +228,3 @@ class RunLog:
         self._status = status[:width]
         self._err.write(_WIPE + self._err_style.dim(self._status))
         self._err.flush()
-
-
-def _as_typed(script: str) -> str:
-    """A path as one would type it here."""
-    try:
-        here = os.getcwd()  # noqa: PTH109  (as text; no file is looked at)
-    except OSError:
-        return script
-    return script.removeprefix(here.rstrip("/") + "/")

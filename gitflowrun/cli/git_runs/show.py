@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -22,10 +24,12 @@ from gitflowrun.porcelain.query import artifact_ref
 from gitflowrun.runs.commit_message import duration
 from gitflowrun.runs.runs import RunStore
 from gitflowrun.runs.tags import Tags
+from gitflowrun.runtime.launch.program import spelled
 from gitflowrun.settings import format_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from gitflowrun.cli.output.terminal import Screen
     from gitflowrun.runs.resolve import Address
@@ -37,11 +41,11 @@ _FILES = 3
 _INDENT = "  "
 
 
-def run_lines(run: overview.RunOverview, screen: Screen) -> Iterator[str]:
-    """A run: facts, parameters, steps, failures, what it ended up with."""
+def run_lines(top: Path | None, run: overview.RunOverview, screen: Screen) -> Iterator[str]:
+    """A run: facts, parameters, steps, failures, what it ended up with; `top` is the work tree."""
     style = screen.style
     yield style.yellow(f"run {printable(run.pathspec)}")
-    yield from _run_facts(run, screen)
+    yield from _run_facts(top, run, screen)
     parameters = [(name, printable(text)) for name, text in run.parameters.items()]
     yield from section("Parameters", pairs(parameters, _INDENT), screen)
     yield from section("Steps", _step_table(run.steps, screen), screen)
@@ -51,14 +55,14 @@ def run_lines(run: overview.RunOverview, screen: Screen) -> Iterator[str]:
     yield from section("Artifacts", _artifact_table(run.artifacts, screen), screen)
 
 
-def _run_facts(run: overview.RunOverview, screen: Screen) -> Iterator[str]:
+def _run_facts(top: Path | None, run: overview.RunOverview, screen: Screen) -> Iterator[str]:
     status = run.status.value
     took = f" in {duration(run.finished - run.started)}" if run.finished is not None else ""
     versions = run.versions
     packages = f", {counted(run.packages, 'package')}" if run.packages else ""
     return facts(
         ("Status", screen.style.status(status, status + took)),
-        ("Go on with", _resume_command(run)),
+        ("Go on with", printable(_resume_command(top, run))),
         ("Started", _time(run.started, screen)),
         ("User", printable(f"{run.user} on {run.host}" if run.host else run.user)),
         ("Tags", screen.style.cyan(", ".join(map(printable, run.tags)))),
@@ -73,13 +77,18 @@ def _run_facts(run: overview.RunOverview, screen: Screen) -> Iterator[str]:
     )
 
 
-def _resume_command(run: overview.RunOverview) -> str:
-    """What continues a run that stopped; nothing for others."""
-    if run.status.value not in {"failed", "interrupted", "dead"} or not run.code.script:
+def _resume_command(top: Path | None, run: overview.RunOverview) -> str:
+    """What continues a run that stopped, as it was started, from here; nothing for others."""
+    code = run.code
+    if run.status.value not in {"failed", "interrupted", "dead"} or not code.script:
         return ""
-    return (
-        f"python {shlex.quote(printable(run.code.script))} resume {run.pathspec.partition('/')[2]}"
+    words = spelled(
+        code.command or ("python", code.script), "resume", run.pathspec.partition("/")[2]
     )
+    if top is None or code.directory is None:
+        return words
+    place = os.path.relpath(top / code.directory)
+    return words if place == "." else f"cd {shlex.quote(place)} && {words}"
 
 
 def step_lines(step: overview.StepDetails, screen: Screen) -> Iterator[str]:
@@ -232,7 +241,7 @@ def _gathered(repo: Repository, address: Address) -> tuple[Any, _Lines]:
     """What an address names, and what lays it out."""
     run = address.run
     if address.step is None:
-        return overview.run_overview(run, Tags(repo).of(run)), run_lines
+        return overview.run_overview(run, Tags(repo).of(run)), partial(run_lines, repo.work_tree)
     if address.task is None:
         return overview.step_overview(run, address.step), step_lines
     task = run.task(TaskName(address.step, address.task))

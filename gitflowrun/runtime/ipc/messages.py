@@ -98,6 +98,8 @@ class StartRun:
             asks for those that its origin lacks once the origin was read.
         script: The flow's file.
         command: How to start a fresh interpreter on it: program and arguments.
+        typed: The command that was typed, without what came behind it, for hints.
+        outside: The user's modules that are not in the work tree.
         path: The flow program's `sys.path`.
         why_not_fork: Why tasks can't be forked; None if they can.
         hash_seed: The flow program's PYTHONHASHSEED, or "random".
@@ -113,6 +115,8 @@ class StartRun:
     parameters: StoredParameters | None
     script: str
     command: tuple[str, ...]
+    typed: tuple[str, ...]
+    outside: tuple[str, ...]
     path: tuple[str, ...]
     why_not_fork: str | None
     hash_seed: str
@@ -165,6 +169,7 @@ class RunContext:
         objects_dir: The repository's object directory.
         incoming: Where packs are written before they are moved there.
         git_dir: The repository, for objects that only git can read.
+        metadata: The same as the client names it.
         durability: The setting of that name.
         untrusted: Tasks whose artifacts came from a run that isn't trusted.
         max_num_splits: The most items a foreach may have.
@@ -181,6 +186,7 @@ class RunContext:
     objects_dir: str
     incoming: str
     git_dir: str
+    metadata: str
     durability: str
     untrusted: frozenset[str]
     max_num_splits: int
@@ -316,8 +322,8 @@ _SCHEMAS: dict[str, ArraySchema[Any]] = {
     cls.__name__: ArraySchema(cls, cls.__name__, *kinds)
     for cls, *kinds in (
         (
-            StartRun, TEXT, MAP, RUN_REQUEST, optional(_PARAMETERS), TEXT, TEXTS, TEXTS,
-            optional(TEXT), TEXT, MAP, MAP, TEXT_MAP,
+            StartRun, TEXT, MAP, RUN_REQUEST, optional(_PARAMETERS), TEXT, TEXTS, TEXTS, TEXTS,
+            TEXTS, optional(TEXT), TEXT, MAP, MAP, TEXT_MAP,
         ),
         (InheritedParameters, TEXTS),
         (StoredParameters, *_PARAMETER_KINDS),
@@ -326,7 +332,7 @@ _SCHEMAS: dict[str, ArraySchema[Any]] = {
         (RunFinished, INTEGER, optional(TEXT)),
         (
             RunContext, RUN_IDENTITY, optional(RUN_IDENTITY), TEXT, optional(TEXT), TEXTS, TEXT, TEXT,
-            TEXT, TEXT, Kind(frozenset, sorted), COUNT, TEXT, MAP, _PARENT,
+            TEXT, TEXT, TEXT, Kind(frozenset, sorted), COUNT, TEXT, MAP, _PARENT,
         ),
         (Launch, COUNT, TASK_NAME, COUNT, many(FOREACH_FRAME), many(_PARENT)),
         (LaunchItem, COUNT, COUNT, COUNT, TEXT),

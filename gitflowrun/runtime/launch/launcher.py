@@ -215,6 +215,7 @@ class Launcher:
         """
         from gitflowrun.flow.graph import FlowGraph
         from gitflowrun.git.repository import REPOSITORY
+        from gitflowrun.runtime.launch.program import modules_outside, spelled, typed_command
         from gitflowrun.runtime.launch.store_parameters import store_parameters
 
         if self._processes is None:
@@ -229,6 +230,8 @@ class Launcher:
             parameters=store() if request.kind is RunKind.RUN else None,
             script=getattr(sys.modules["__main__"], "__file__", None) or sys.argv[0],
             command=(sys.executable, *sys.orig_argv[1:]),
+            typed=typed_command(),
+            outside=modules_outside(repository.work_tree) if repository.work_tree else (),
             path=tuple(sys.path),
             why_not_fork=processes.why_not_fork,
             hash_seed=_hash_seed(),
@@ -250,7 +253,7 @@ class Launcher:
         process.kill_orphans()
         raise errors.RunFailed(
             "the scheduler was killed",
-            hint=f"`python {sys.argv[0]} resume` goes on with what is finished",
+            hint=f"`{spelled(start.typed, 'resume')}` goes on with what is finished",
         )
 
     def _serve(

@@ -59,11 +59,13 @@ class SchedulerMain:
 
     Args:
         channels: To the launcher process and the zygote.
-        make_listener: Makes the listener that shows events, of the flow's file and git config.
+        make_listener: Makes the listener that shows events, of the command that was typed and git config.
     """
 
     def __init__(
-        self, channels: Channels, make_listener: Callable[[str, Mapping[str, str]], Listener]
+        self,
+        channels: Channels,
+        make_listener: Callable[[tuple[str, ...], Mapping[str, str]], Listener],
     ) -> None:
         self._channels = channels
         self._make_listener = make_listener
@@ -99,7 +101,7 @@ class SchedulerMain:
         wanted = request.isolation or repo.settings.isolation
         why_not_fork = start.why_not_fork if wanted is Isolation.FORK else None
         isolation = Isolation.FRESH if why_not_fork else wanted
-        notify = self._make_listener(start.script, repo.config)
+        notify = self._make_listener(start.typed, repo.config)
         snapshot = take_snapshot(repo, Path(start.script))  # 3
         texts = stored.texts if stored else {}
         info = run_info.describe(start, repo, run.user, isolation, origin, texts)
@@ -114,6 +116,7 @@ class SchedulerMain:
                 raise
             notify(RunStarted(writer.identity, origin.identity if origin else None))
             _notify_left_out(snapshot, notify)
+            _notify_outside(start.outside, notify)
             for name in adoption.names:
                 if origin and name.step != PARAMETERS_STEP:
                     notify(TaskCloned(name, origin.identity))
@@ -202,12 +205,24 @@ class _NewRun:
             objects_dir=str(repo.objects_dir),
             incoming=str(repo.packs.incoming),
             git_dir=str(repo.git_dir),
+            metadata=f"local@{repo.work_tree or repo.git_dir}",
             durability=repo.settings.durability.value,
             untrusted=adoption.untrusted,
             max_num_splits=request.max_num_splits,
             tempdir=os.environ.get("METAFLOW_TEMPDIR", "."),
             seeds=self.start.seeds,
             parameters=self._parameters(stored, identity),
+        )
+
+
+def _notify_outside(modules: Sequence[str], notify: Listener) -> None:
+    if modules:
+        names = [*modules[:3]] + ["..."] * (len(modules) > 3)  # noqa: PLR2004
+        are = "1 module is" if len(modules) == 1 else f"{len(modules)} modules are"
+        notify(
+            Notice(
+                f"{are} not in the flow's repository, so the run has no copy of the code: {', '.join(names)}."
+            )
         )
 
 

@@ -207,6 +207,8 @@ def _environment(start: StartRun, repo: Repository, isolation: Isolation) -> dic
         "lock_files": lock_files(repo.work_tree),
         "variables": environment_variables(os.environ, repo.settings.env),
         "argv": redacted(start.request.argv),
+        "command": redacted(start.typed),
+        "directory": os.path.relpath(os.getcwd(), repo.work_tree) if repo.work_tree else None,  # noqa: PTH109
         "isolation": isolation.value,
         "hash_seed": start.hash_seed if isolation is not Isolation.FRESH else fresh_hash_seed(),
         "random_seeds": {name: f"{seed:016x}" for name, seed in start.seeds.items()},

@@ -89,6 +89,7 @@ def set_environment(context: RunContext) -> None:
     os.environ["PYTHONUNBUFFERED"] = "1"  # a program's lines arrive when they are written
     os.environ["METAFLOW_RUN_ID"] = str(context.run.id)
     os.environ["GITFLOWRUN_RUN"] = context.run.pathspec
+    os.environ["GITFLOWRUN_METADATA"] = context.metadata
     if context.namespace is not None:
         os.environ["GITFLOWRUN_NAMESPACE"] = context.namespace
 

@@ -120,7 +120,7 @@ def warm_up(rounds: int) -> None:
         for number, record in enumerate(records)
     )
     context = RunContext(
-        run, None, "", None, (), "/", "/", "/", "fast", frozenset(), 9, ".", {}, parameters
+        run, None, "", None, (), "/", "/", "/", "", "fast", frozenset(), 9, ".", {}, parameters
     )
     runner = TaskRunner(_Sample, context)
     for parent, record in zip((parameters, start), records, strict=True):

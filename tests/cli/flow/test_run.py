@@ -95,7 +95,7 @@ def test_a_failure_and_its_resume(flow: GitRepo) -> None:
     assert "ValueError: asked for" in done.out
     assert done.out.splitlines()[-1].endswith(" Workflow failed.")
     assert done.err.startswith("Step failure: ")
-    assert "`python small.py resume 1`" in done.err
+    assert "python small.py resume 1`" in done.err
     assert "Traceback" not in done.err
     flow.write("small.py", FLOW.replace("self.fail and", "False and"))
     again = flow.flow("small.py", "--quiet", "resume", "1")
@@ -287,8 +287,8 @@ def test_a_script_with_a_space_in_its_name(flow: GitRepo) -> None:
     """Commands in hints can be pasted, whatever the flow's file is called."""
     flow.write("my flow.py", FLOW)
     done = flow.flow("my flow.py", "--quiet", "run", "--fail", "true")
-    assert "`python 'my flow.py' resume 1`" in done.err
-    assert "`python 'my flow.py' run`" in flow.flow("my flow.py").err
+    assert "python 'my flow.py' resume 1`" in done.err
+    assert "python 'my flow.py' run`" in flow.flow("my flow.py").err
 
 
 def test_a_run_leaves_a_tidy_repository(flow: GitRepo) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-from pathlib import Path
 
 import pytest
 
@@ -40,7 +39,7 @@ class _Terminal(io.StringIO):
 def _log(*events: Event) -> list[str]:
     """The lines of the log, times cut off."""
     out, err = io.StringIO(), io.StringIO()
-    console = RunLog("train.py", out=out, err=err)
+    console = RunLog(("python", "-m", "pkg.train"), out=out, err=err)
     for event in (RunStarted(RUN), *events):
         console(event)
     assert err.getvalue() == ""
@@ -140,12 +139,12 @@ def test_success_is_done() -> None:
 def test_failure_tells_how_to_go_on(status: Status, last: str, headline: str) -> None:
     """A stopped run ends its log on stdout, and says on stderr what happened and what to do."""
     out, err = io.StringIO(), io.StringIO()
-    console = RunLog(str(Path.cwd() / "train.py"), out=out, err=err)
+    console = RunLog(("python", "my train.py"), out=out, err=err)
     console(RunStarted(RUN))
     console(RunEnded(status, 3, 1.0, "Step work (task-id 3) failed."))
     assert out.getvalue().splitlines()[-1].endswith(last)
     assert f"{headline}: Step work (task-id 3) failed." in err.getvalue()
-    assert "python train.py resume 12" in err.getvalue()
+    assert "`python 'my train.py' resume 12` continues it" in err.getvalue()
 
 
 def test_notices_go_to_stderr() -> None:
@@ -165,7 +164,7 @@ def test_a_terminal_sees_progress_below_the_log(monkeypatch: pytest.MonkeyPatch)
     """The status line is wiped before each line of the log and at the end."""
     monkeypatch.setenv("NO_COLOR", "1")
     terminal = _Terminal()
-    console = RunLog("train.py", out=terminal, err=terminal)
+    console = RunLog(("python", "-m", "pkg.train"), out=terminal, err=terminal)
     console(RunStarted(RUN))
     console(Progress(1, 2, (("work", 3), ("other", 1)), 1.0))
     console(TaskLine(TASK, 9, "stdout", "hello", 1.5))

@@ -35,7 +35,8 @@ REQUEST = RunRequest(
 )  # fmt: skip
 EXAMPLES: list[messages.Message] = [
     messages.StartRun(
-        "F", {"steps": {}}, REQUEST, PARAMETERS, "f.py", ("python", "f.py"), ("/lib",), None,
+        "F", {"steps": {}}, REQUEST, PARAMETERS, "f.py", ("python", "f.py"), ("python", "-m", "f"), ("util (/u.py)",),
+        ("/lib",), None,
         "0", {"random": 7}, {"git_dir": "/r/.git", "work_tree": None}, {"user.name": "Ada"},
     ),
     messages.InheritedParameters(("x", "y")),
@@ -43,9 +44,10 @@ EXAMPLES: list[messages.Message] = [
     messages.Interrupt(2),
     messages.RunRefused("NotFound", "no such run", None),
     messages.RunFinished(1, "step 'train' failed"),
-    messages.RunContext(RUN, None, "a", None, ("t",), "/o", "/i", "/g", "safe", frozenset({"a/1"}),
+    messages.RunContext(RUN, None, "a", None, ("t",), "/o", "/i", "/g", "local@/w", "safe", frozenset({"a/1"}),
                    9, ".", {"random": 1}, PARENT),
-    messages.RunContext(RUN, RUN, "ada", "user:ada", (), "/o", "/i", "/g", "fast", frozenset(), 5, "/tmp", {}, PARENT),
+    messages.RunContext(RUN, RUN, "ada", "user:ada", (), "/o", "/i", "/g", "local@/w", "fast", frozenset(), 5, "/tmp",
+                   {}, PARENT),
     messages.Launch(7, TASK, 1, (ForeachFrame("s", "xs", 3, 1, "b"),), (PARENT, PARENT)),
     messages.Launch(0, TASK, 0, (), ()),
     messages.LaunchItem(8, 4, 1, "bé"),

@@ -1,0 +1,86 @@
+"""The flow's program as it was started: the command that was typed, its file, what it has loaded from elsewhere.
+
+A command that is composed of a path often does not work (`python -m pkg.flow`, `uv run`, another interpreter, a
+path with spaces), so hints begin with the words that were typed.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_PACKAGE = __file__.removesuffix("runtime/launch/program.py")
+_INSTALLED = ("/site-packages/", "/dist-packages/")
+
+
+def typed_command() -> tuple[str, ...]:
+    """The command line of this process without the arguments that the flow's program got.
+
+    Returns:
+        Words that, with other arguments behind them, start the program again.
+    """
+    arguments = sys.argv[1:]
+    for words in (_wrapper(), sys.orig_argv):
+        start = len(words) - len(arguments)
+        if start > 0 and words[start:] == arguments:
+            return tuple(words[:start])
+    return sys.executable, sys.argv[0]
+
+
+def _wrapper() -> list[str]:
+    """The words of `uv run`, which waits for the interpreter it has started; none without it."""
+    if "UV" not in os.environ:
+        return []
+    try:
+        with open(f"/proc/{os.getppid()}/cmdline", "rb") as file:  # noqa: PTH123  (pathlib is an import)
+            words = os.fsdecode(file.read()).split("\0")[:-1]
+    except OSError:
+        return []
+    return words if words and words[0].rpartition("/")[2] == "uv" else []
+
+
+def spelled(command: tuple[str, ...], *words: str) -> str:
+    """A command as one types it into a shell: `command` with other arguments behind it."""
+    import shlex
+
+    return shlex.join([*command, *words])
+
+
+def flow_file(flow_cls: type) -> str | None:
+    """The file that a flow is written in, links followed; None for code without a file: stdin, a notebook."""
+    for name in (flow_cls.__module__, "__main__"):
+        file: str | None = getattr(sys.modules.get(name), "__file__", None)
+        if file and not any(place in file for place in _INSTALLED):
+            return os.path.realpath(file)
+    return None
+
+
+def modules_outside(top: Path) -> tuple[str, ...]:
+    """The user's modules that are loaded from files outside of a work tree: no snapshot of it has them.
+
+    Args:
+        top: The work tree.
+
+    Returns:
+        The modules by name, of a package one, each with its file.
+    """
+    prefixes = (
+        f"{top}/",
+        _PACKAGE,
+        os.__file__.removesuffix("os.py"),  # the standard library
+        sys.executable.rpartition("/")[0] + "/",  # what pip makes for entry points
+    )
+    found: dict[str, str] = {}
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__dict__", {}).get("__file__")  # no `getattr`: modules may be lazy
+        if not isinstance(file, str) or file.startswith(prefixes):
+            continue
+        path = os.path.realpath(file)
+        if path.startswith(prefixes) or any(place in path for place in _INSTALLED):
+            continue
+        found.setdefault(name.partition(".")[0], path)
+    return tuple(f"{name} ({path})" for name, path in found.items())

@@ -1,0 +1,132 @@
+"""Where a flow's runs go and which commands go on with them, however and from wherever the flow was started."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from gitflowrun.runs.runs import Status
+from tests.helpers.flows import latest
+from tests.helpers.repos import ROOT, GitRepo, make_repo, run_program
+
+FLOW = """
+import os, sys
+from gitflowrun import Flow, FlowSpec, get_metadata, step
+{head}
+
+class Away(FlowSpec):
+    @step
+    def start(self):
+        self.runs = [run.id for run in Flow("Away")]
+        self.place = get_metadata()
+        self.next(self.end)
+
+    @step
+    def end(self):
+        if os.environ.get("FAILS"):
+            raise ValueError("as it should")
+
+if __name__ == "__main__":
+    Away()
+"""
+
+
+@pytest.mark.parametrize("kind", ["fork", "fresh"])
+def test_runs_go_to_the_repository_of_the_flows_file(
+    repo: GitRepo, tmp_path: Path, kind: str
+) -> None:
+    """From a directory in no repository and from another repository; tasks see their own run."""
+    repo.write("flow.py", FLOW.format(head=""))
+    nowhere, other = tmp_path / "nowhere", make_repo(tmp_path / "other")
+    nowhere.mkdir()
+    for place in (nowhere, other.path):
+        done = run_program(
+            [sys.executable, str(repo.path / "flow.py"), "run"],
+            place,
+            env={"GITFLOWRUN_ISOLATION": kind},
+        )
+        assert done.code == 0, done.err
+    assert other.git("for-each-ref", "refs/runs") == ""
+    run = latest(repo)
+    assert (str(run.identity.id), run.info.script) == ("2", "flow.py")
+
+
+def test_all_commands_of_a_flow_file_read_that_repository(repo: GitRepo, tmp_path: Path) -> None:
+    """`resume`, `dump`, `logs`, `tag` and `show` find the runs from elsewhere, with GIT_DIR of another one, too."""
+    repo.write("flow.py", FLOW.format(head=""))
+    other = make_repo(tmp_path / "other")
+
+    def flow(*words: str, **env: str) -> str:
+        script = str(repo.path / "flow.py")
+        done = run_program([sys.executable, script, "--quiet", *words], other.path, env=env)
+        assert done.code == bool(env.get("FAILS")), done.err
+        return done.out + done.err
+
+    flow("run", FAILS="1", GIT_DIR=str(other.path / ".git"))
+    assert "Away/1" in flow("resume")
+    assert f"= local@{repo.path}\n" in flow("dump", "2/start")
+    assert "as it should" in flow("logs", "1/end")
+    flow("tag", "add", "--run-id", "2", "good")
+    assert "good" in flow("tag", "list", "--run-id", "2")
+    assert "Step start" in flow("show")
+    assert other.git("for-each-ref", "refs/runs") == ""
+
+
+def test_modules_from_elsewhere_are_named(repo: GitRepo, tmp_path: Path) -> None:
+    """A helper that no snapshot of the repository has is told, with its file; installed packages are not."""
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "helper.py").write_text("X = 1")
+    repo.write("beside.py", "")
+    repo.write("flow.py", FLOW.format(head="import helper, beside"))
+    done = repo.flow("flow.py", "run", env={"PYTHONPATH": f"{tmp_path / 'lib'}:{ROOT}"})
+    assert done.code == 0, done.err
+    assert f"the run has no copy of the code: helper ({tmp_path}/lib/helper.py).\n" in done.err
+
+
+@pytest.mark.parametrize(
+    ("words", "place"),
+    [
+        (["-m", "pkg.flow"], "."),
+        (["-X", "dev", "my flow.py"], "."),
+        (["../my flow.py"], "pkg"),
+        (["-c", "import pkg.flow as f; f.Away()"], "."),
+    ],
+)
+def test_hints_start_the_flow_as_it_was_started(
+    repo: GitRepo, words: list[str], place: str
+) -> None:
+    """The commands that an error and `git runs show` name go on with the run, pasted into a shell."""
+    repo.write("pkg/__init__.py", "")
+    repo.write("pkg/helper.py", "")
+    repo.write("pkg/flow.py", FLOW.format(head="from . import helper"))
+    repo.write("my flow.py", "from pkg.flow import Away\nif __name__ == '__main__':\n    Away()\n")
+    repo.commit()
+    here = repo.path / place
+    failed = run_program([sys.executable, *words, "--quiet", "run"], here, env={"FAILS": "1"})
+    assert failed.code == 1, failed.err
+    shown = run_program(
+        [sys.executable, "-m", "gitflowrun.cli.git_runs.main", "show", "1"], repo.path
+    ).out
+    advice = next(line for line in shown.splitlines() if line.strip().startswith("Go on with"))
+    again = run_program(["sh", "-c", advice.partition(":")[2].strip()], repo.path)
+    assert "Cloning Away/1" in again.out, again.err
+    hint = failed.err.partition("hint: `")[2].partition("` continues")[0]
+    assert hint == shlex.join([sys.executable, *words, "resume", "1"])
+    again = run_program(["sh", "-c", hint], here)
+    assert "Cloning Away/1" in again.out, again.err
+    assert latest(repo).status is Status.DONE
+
+
+def test_help_and_usage_errors_name_the_command(repo: GitRepo) -> None:
+    """`python -m pkg.flow` is what is said, not the path of the module."""
+    repo.write("pkg/__init__.py", "")
+    repo.write("pkg/flow.py", FLOW.format(head=""))
+    wrong = repo.python("-m", "pkg.flow", "run", "--nope")
+    assert wrong.code == 2
+    command = wrong.err.partition("See `")[2].partition("`")[0]
+    helped = run_program(["sh", "-c", command], repo.path)
+    assert helped.code == 0, helped.err
+    assert helped.out.startswith("Usage: ")
