@@ -225,6 +225,10 @@ CANONICAL_VARYING_PICKLE = 16 << 20
 """The same for one that would differ between two processes: it holds a set or a class."""
 CANONICAL_WORK = 8
 """How many times its size may be written to put the sets of a pickle in order."""
+PARTS_TRIED = 10_000
+"""Parts that are looked at to find the one for which a value can't be stored."""
+PATH_KEY = 40
+"""Characters of a key in the path to it."""
 GC_PAUSE = 1 << 20
 """Payloads from which the collector would look at the growing value again and again."""
 MAX_UNTRUSTED_PARTS = 4_000_000

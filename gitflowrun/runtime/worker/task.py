@@ -170,9 +170,13 @@ class TaskRunner:
             try:
                 made = encode(value)
             except UnserializableArtifact as error:
+                from gitflowrun.artifacts.codecs.unstorable import innermost
+
                 what = f"artifact {name!r} of step {launch.task.step!r}"
-                message = f"{what} can't be stored: {error.message}"
-                errors.append(UnserializableArtifact(message, hint=error.hint))
+                path, reason = innermost(value, error)
+                where = f"in {name}{path}, " if path else ""
+                message = f"{what} can't be stored: {where}{reason.message}"
+                errors.append(UnserializableArtifact(message, hint=reason.hint))
                 _explain(errors[-1])
                 continue
             ref = outcome.inherited.get(name)  # of a value that was loaded

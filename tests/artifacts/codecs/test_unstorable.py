@@ -1,0 +1,67 @@
+"""The message for a value that can't be stored says which part of it can't."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+from gitflowrun.artifacts.codecs import encode
+from gitflowrun.artifacts.codecs.unstorable import innermost
+from gitflowrun.errors import UnserializableArtifact
+from tests.helpers.flows import linear_flow
+from tests.helpers.repos import GitRepo
+
+pytest.importorskip("cloudpickle")
+
+
+class Holder:
+    """An object with an attribute."""
+
+    def __init__(self, part: Any) -> None:
+        self.part = part
+
+
+def _recursive() -> list[Any]:
+    value: list[Any] = [threading.Lock()]
+    value.insert(0, value)
+    return value
+
+
+def _function() -> Any:
+    lock = threading.Lock()
+    return lambda: lock
+
+
+@pytest.mark.parametrize(
+    ("value", "path"),
+    [
+        (threading.Lock(), ""),
+        ({"a": 1, "lock": ["x", threading.Lock()]}, "['lock'][1]"),
+        ([Holder({(1, "k"): (2, threading.Lock())})], "[0].part[(1, 'k')][1]"),
+        (_recursive(), "[1]"),
+        (_function(), "(lock)"),
+        ({"k" * 99: memoryview(b"")}, "['" + "k" * 39 + "...]"),
+    ],
+    ids=["itself", "nested", "objects", "recursive", "closure", "long key"],
+)
+def test_the_part_is_named(value: Any, path: str) -> None:
+    """By how one gets there from the value, through containers, attributes and closures."""
+    with pytest.raises(UnserializableArtifact) as refused:
+        encode(value)
+    found, error = innermost(value, refused.value)
+    assert found == path
+    assert "lock" in error.message or "memoryview" in error.message
+
+
+def test_a_task_names_artifact_and_part(repo: GitRepo) -> None:
+    """The user reads how the part is written in their code."""
+    start = "import threading\nself.model = {'lock': [1, threading.Lock()]}"
+    repo.write("f.py", linear_flow(start))
+    done = repo.flow("f.py", "run")
+    assert done.code != 0
+    assert (
+        "artifact 'model' of step 'start' can't be stored: in model['lock'][1], a value of"
+        in done.err + done.out
+    )
