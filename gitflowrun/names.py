@@ -177,8 +177,9 @@ class Pathspec:
     @property
     def components(self) -> tuple[str, ...]:
         """The components that are present, outermost first."""
-        parts = (getattr(self, name) for name in field_names(self))
-        return tuple(part for part in parts if part is not None)
+        # Written out: clients make one for each artifact they read.
+        parts = (self.flow, self.run, self.step, self.task, self.artifact)
+        return tuple([part for part in parts if part is not None])
 
     def __str__(self) -> str:
         return "/".join(self.components)

@@ -10,6 +10,7 @@ click is imported only when a click command is invoked: the scheduler renders er
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import sys
@@ -121,7 +122,18 @@ def _told(error: GitflowrunError | OSError) -> GitflowrunError:
     if isinstance(error, GitflowrunError):
         return error
     what = error.strerror or str(error)
-    return GitflowrunError(f"{error.filename}: {what}" if error.filename else what)
+    if error.filename:
+        return GitflowrunError(f"{error.filename}: {what}")
+    if error.errno in {
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EFBIG,
+        errno.EIO,
+    }:  # said by a write, not by an open
+        return GitflowrunError(
+            f"the output can't be written: {what}", hint="make room, or send it elsewhere"
+        )
+    return GitflowrunError(what)
 
 
 def invoke(
@@ -140,6 +152,10 @@ def invoke(
             raise GitflowrunError(error.format_message()) from error
         except click.Abort as error:
             raise KeyboardInterrupt from error
+        except SystemExit as stop:
+            if isinstance(stop.__context__, BrokenPipeError):  # click makes it exit code 1
+                raise stop.__context__ from None
+            raise
         return result if isinstance(result, int) else 0
 
     return exit_code_of(body, dialect)

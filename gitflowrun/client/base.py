@@ -251,7 +251,12 @@ class TaskPart(RunPart):
 
     def _shared(self, path: Pathspec) -> dict[str, Any]:
         shared = super()._shared(path)
-        if path.components[:_TASK_DEPTH] == self._path.components[:_TASK_DEPTH]:
+        own = self._path
+        if path.task == own.task and (path.step, path.run, path.flow) == (
+            own.step,
+            own.run,
+            own.flow,
+        ):
             shared |= {"_task": self._task, "_attempt": self._attempt}
         return shared
 

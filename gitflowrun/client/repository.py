@@ -78,7 +78,9 @@ class Source:
 
         A run that was kept as an artifact is read in clones, where its path means nothing; its uid does.
         """
-        return cls.at(spec) if _path(spec).exists() else cls.current()
+        # Asked for each artifact that is read: without a Path object.
+        there = os.path.exists(spec.removeprefix(f"{_LOCAL}@"))  # noqa: PTH110
+        return cls.at(spec) if there else cls.current()
 
     @classmethod
     def _remember(cls, key: object, repo: Repository) -> Source:

@@ -1,12 +1,14 @@
 """The list of runs, from one `git for-each-ref`: commit messages and tags, no trees, no pygit2.
 
-The order is that of the numbers, in which runs were created here. Times are for people; a clock that was set back
-does not reorder anything.
+The order is that of the numbers, in which runs were created here; a clock that was set back does not reorder
+anything. A run that was created in another clone has the number that it got there; runs that so have the same number
+are in the order of their times.
 """
 
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import NotFound
@@ -80,7 +82,7 @@ def list_runs(
     tags = tags_by_run(row[0] for row in rows)
     locks = Locks(repo.state_dir)
     found = [run for row in rows if (run := _summary(locks, row, tags))]
-    found.sort(key=lambda run: (*run.id.sort_key, run.flow), reverse=True)
+    found.sort(key=lambda run: (run.id.number, run.state.started, run.id, run.flow), reverse=True)
     return found[:limit]
 
 
@@ -92,7 +94,8 @@ def run_names(
     refs = [row[0] for row in rows if not row[0].startswith(_SPECIAL)]
     if limit is not None:
         refs = _newest(refs, limit)
-    return newest_first(name for ref in refs if (name := layout.parse_run_ref(ref)))[:limit]
+    names = [name for ref in refs if (name := layout.parse_run_ref(ref))]
+    return newest_first(repo, names)[:limit]
 
 
 def _newest(refs: list[str], limit: int) -> list[str]:
@@ -104,9 +107,20 @@ def _newest(refs: list[str], limit: int) -> list[str]:
     return [ref for ref, number in zip(refs, numbers, strict=True) if number >= highest[-1]]
 
 
-def newest_first(names: Iterable[tuple[str, RunId]]) -> list[tuple[str, RunId]]:
-    """Runs in the order of lists."""
-    return sorted(names, key=lambda name: (*name[1].sort_key, name[0]), reverse=True)
+def newest_first(repo: Repository, names: Iterable[tuple[str, RunId]]) -> list[tuple[str, RunId]]:
+    """Runs in the order of lists; of namesakes from several clones it is read when they started."""
+    found = list(names)
+    numbers = Counter(run.number for _, run in found)
+    refs = [layout.run_ref(*name) for name in found if numbers[name[1].number] > 1]
+    started = {}
+    for ref, message in repo.refs.rows(*refs, fields=("refname", "contents")) if refs else ():
+        state = parse_message(message)
+        started[layout.parse_run_ref(ref)] = state.started if state else 0.0
+    return sorted(
+        found,
+        key=lambda name: (name[1].number, started.get(name, 0.0), name[1], name[0]),
+        reverse=True,
+    )
 
 
 def no_runs_of(flow: str, flows: Iterable[str]) -> NotFound:

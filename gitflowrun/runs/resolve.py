@@ -130,7 +130,7 @@ class _Catalog:
 
     def find(self, word: str, flow: str | None) -> list[_RunName]:
         """The runs that `word` may mean, of the first kind that finds any."""
-        runs = _newest(self._runs, flow)
+        runs = self._newest(self._runs, flow)
         back = _BACK.match(word)
         if word == _LATEST or back:
             place = int(back[1]) if back else 0
@@ -143,7 +143,7 @@ class _Catalog:
 
     def tagged(self, tag: str, flow: str | None) -> list[_RunName]:
         """The newest run with a tag, of each flow."""
-        tagged = _newest(self._tags.get(tag, ()), flow)
+        tagged = self._newest(self._tags.get(tag, ()), flow)
         newest: dict[str, _RunName] = {}
         for name in tagged:
             if name in self._runs:
@@ -152,7 +152,7 @@ class _Catalog:
 
     def not_found(self, text: str, word: str, flow: str | None) -> NotFound:
         """The error that there is no such run."""
-        runs = _newest(self._runs, flow)
+        runs = self._newest(self._runs, flow)
         where = f" of flow {flow}" if flow else ""
         if flow and not runs:
             return no_runs_of(flow, self.flows())
@@ -171,6 +171,11 @@ class _Catalog:
         hint = f"did you mean {' or '.join(close)}? " if close else ""
         newest = "/".join(map(str, runs[0]))
         return NotFound(f"there is no run {text!r}{where}", hint=f"{hint}the newest is {newest}")
+
+    def _newest(self, names: Iterable[_RunName], flow: str | None) -> list[_RunName]:
+        """The runs of a flow, or of all, newest first."""
+        wanted = [name for name in names if flow is None or name[0] == flow]
+        return newest_first(self._repo, wanted)
 
     def _by_id(self, word: str, runs: list[_RunName]) -> list[_RunName]:
         try:
@@ -192,11 +197,6 @@ class _Catalog:
             for run in found
             if str(run.uid).startswith(prefix) or str(run.commit).startswith(prefix)
         ]
-
-
-def _newest(names: Iterable[_RunName], flow: str | None) -> list[_RunName]:
-    """The runs of a flow, or of all, newest first."""
-    return newest_first(name for name in names if flow is None or name[0] == flow)
 
 
 def _ambiguous(repo: Repository, text: str, names: list[_RunName]) -> InvalidPathspec:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import zlib
@@ -9,9 +10,7 @@ import pytest
 
 from gitflowrun.errors import CorruptRecord
 from gitflowrun.git.command import Argument, Completed, Git
-from gitflowrun.names import RunId
 from gitflowrun.runs.commit_message import Status
-from gitflowrun.runs.listing import newest_first
 from gitflowrun.runs.runs import RunStore
 from gitflowrun.runs.tags import Tags
 from tests.helpers.repos import ROOT, GitRepo
@@ -162,7 +161,17 @@ def test_a_damaged_commit_hides_only_itself(repo: GitRepo) -> None:
         _ = store_of(repo).get("MyFlow", "2").identity
 
 
-def test_namesakes_stand_together() -> None:
-    """A run of another clone stands beside the run whose number it shares."""
-    names = [("F", RunId(text)) for text in ("2", "10", "2-3fa29c1", "1")]
-    assert [str(run) for _, run in newest_first(names)] == ["10", "2-3fa29c1", "2", "1"]
+def test_namesakes_stand_in_the_order_of_their_times(repo: GitRepo) -> None:
+    """A run of another clone stands beside the run whose number it shares: above it only if it started later."""
+    make_run(repo)
+    make_run(repo)
+    for suffix, year in (("3fa29c1", "2001"), ("4fa29c1", "2099")):
+        message = repo.git("show", "--no-patch", "--format=%B", "refs/runs/MyFlow/1")
+        message = re.sub(r"Started: \d{4}", f"Started: {year}", message)
+        tree = repo.git("rev-parse", "refs/runs/MyFlow/1^{tree}")
+        commit = repo.git("commit-tree", tree, "-m", message)
+        repo.git("update-ref", f"refs/runs/MyFlow/1-{suffix}", commit)
+    expected = ["2", "1-4fa29c1", "1", "1-3fa29c1"]
+    assert [str(run) for _, run in store_of(repo).names()] == expected
+    assert [str(run.id) for run in store_of(repo).summaries()] == expected
+    assert [str(store_of(repo).find(f"@{{-{n}}}").id) for n in (1, 2, 3)] == expected[1:]

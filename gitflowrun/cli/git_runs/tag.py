@@ -46,7 +46,7 @@ def _list_all(repo: Repository, *, json: bool) -> None:
     """Every tag, with the runs that have it."""
     found: dict[str, list[str]] = {}
     tagged = Tags(repo).all()
-    for flow, run in newest_first(tagged):
+    for flow, run in newest_first(repo, tagged):
         for tag in tagged[flow, run]:
             found.setdefault(tag, []).append(f"{flow}/{run}")
     found = dict(sorted(found.items()))
