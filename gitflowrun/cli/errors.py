@@ -152,10 +152,8 @@ def invoke(
             raise GitflowrunError(error.format_message()) from error
         except click.Abort as error:
             raise KeyboardInterrupt from error
-        except SystemExit as stop:
-            if isinstance(stop.__context__, BrokenPipeError):  # click makes it exit code 1
-                raise stop.__context__ from None
-            raise
+        except SystemExit:  # what click makes of a broken pipe, and of nothing else in this mode
+            raise BrokenPipeError from None
         return result if isinstance(result, int) else 0
 
     return exit_code_of(body, dialect)

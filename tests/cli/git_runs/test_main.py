@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 
 import pytest
 
 from gitflowrun import __version__
 from gitflowrun.cli.git_runs.main import COMMANDS, main
-from tests.helpers.repos import GitRepo, run_program
+from tests.helpers.repos import ROOT, GitRepo, run_program
+from tests.helpers.runs import make_run
 
 
 @pytest.mark.parametrize("word", ["-h", "--help", "help"])
@@ -56,3 +59,21 @@ def test_closed_streams_are_no_error(repo: GitRepo, closed: str) -> None:
     """A caller that wants to hear nothing may close what it does not read."""
     command = f"{sys.executable} -m gitflowrun.cli.git_runs.main {closed}"
     assert run_program(["sh", "-c", command], repo.path).code == 0
+
+
+@pytest.mark.parametrize(
+    "words", [("log",), ("diff",), ("show", "1"), ("list",), ("cat", "1/result")]
+)
+def test_a_reader_that_has_gone(repo: GitRepo, words: tuple[str, ...]) -> None:
+    """Where nobody reads, every command ends in silence, with the code that git has then."""
+    make_run(repo)
+    make_run(repo)
+    command = [sys.executable, "-m", "gitflowrun.cli.git_runs.main", *words]
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        command, cwd=repo.path, stdout=write, stderr=subprocess.PIPE, check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, b"")
