@@ -35,7 +35,7 @@ from gitflowrun.runs.locks import Locks, LockState
 from gitflowrun.runs.maintenance import tidy
 from gitflowrun.runs.read import StoredRun
 from gitflowrun.runs.records import RunIdentity
-from gitflowrun.runs.tags import Tags, tag_updates
+from gitflowrun.runs.tags import Tags, tag_updates, transact
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -131,7 +131,7 @@ class _Fetch(Transfer):
             for key in sorted(removed):
                 run = RunIdentity(key.flow, ours[key], key.uid)
                 updates += tag_updates(self.repo.refs, run, remove=[key.tag])
-            self.repo.refs.transaction(updates)
+            transact(self.repo.refs, updates)
         notes: dict[str, Oid | None] = {key.ref(have[key]): key.uid for key in have}
         notes |= {key.ref(base[key]): None for key in base.keys() - have.keys()}
         self.tracking.note(notes)

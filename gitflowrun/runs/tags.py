@@ -4,7 +4,8 @@ Changing the tags of a run:
 
 1. Take the lock `tags`: the limit of tags per run is a rule about several refs.
 2. Read the run's tags; check the change as a whole; nothing is done unless all of it can be.
-3. Change refs/runs/@tags and its mirror in refs/tags/runs in one transaction.
+3. Change refs/runs/@tags and its mirror in refs/tags/runs in one transaction; without the mirror where a user's own
+   tag is in its place.
 
 Rules (Metaflow's): 1 to 500 characters; a run has at most 50 user tags, and only growing beyond is refused;
 adding a tag that the system has set is ignored; removing one is an error; removing what is not there is fine;
@@ -13,9 +14,10 @@ a replacement removes first.
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
-from gitflowrun.errors import TaggingError
+from gitflowrun.errors import RefConflict, TaggingError
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.limits import MAX_USER_TAGS
@@ -25,12 +27,14 @@ from gitflowrun.runs.listing import tags_by_run
 from gitflowrun.runs.locks import Locks
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Sequence
 
     from gitflowrun.git.ref_update import Refs
     from gitflowrun.git.repository import Repository
     from gitflowrun.runs.read import StoredRun
     from gitflowrun.runs.records import RunIdentity
+
+_TAGS_DEPTH = layout.TAG_MIRROR.count("/")
 
 
 def check_tags(
@@ -69,6 +73,33 @@ def tag_updates(
     return updates
 
 
+def transact(refs: Refs, updates: Sequence[RefUpdate]) -> None:
+    """As `Refs.transaction`, but git tags that can't be do not stand in the way of the rest.
+
+    A user's own tag `runs`, or `runs/<Flow>`, takes the place of ours; then the run's tag is in refs/runs/@tags alone.
+
+    Raises:
+        RefConflict: another ref has not its expected old value.
+        RepositoryError: the repository can't be written to.
+    """
+    try:
+        refs.transaction(updates)
+    except RefConflict:
+        mirrors = [update for update in updates if update.name.startswith(layout.TAG_MIRROR)]
+        if not mirrors:
+            raise
+        refs.transaction([update for update in updates if update not in mirrors])
+        with contextlib.suppress(RefConflict):
+            refs.transaction([update for update in mirrors if not _is_blocked(refs, update.name)])
+
+
+def _is_blocked(refs: Refs, name: str) -> bool:
+    """Whether a ref has the name of a directory that a git tag of ours would lie in."""
+    parts = name.split("/")
+    parents = ("/".join(parts[:count]) for count in range(_TAGS_DEPTH, len(parts)))
+    return any(refs.get(parent) is not None for parent in parents)
+
+
 class Tags:
     """The tags of a repository's runs."""
 
@@ -105,7 +136,7 @@ class Tags:
             added = check_tags(add, system=system, present=kept)
             removed = unwanted.intersection(present).difference(added)
             updates = tag_updates(self._repo.refs, run.identity, add=added, remove=sorted(removed))
-            self._repo.refs.transaction(updates)  # 3
+            transact(self._repo.refs, updates)  # 3
         return tuple(sorted({*kept, *added}))
 
     def mirror(self) -> int:
@@ -128,7 +159,7 @@ class Tags:
                 for name, new in wanted.items()
                 if new != shown.get(name)
             ]
-            self._repo.refs.transaction(updates)
+            transact(self._repo.refs, updates)
         return len(updates)
 
     def _below(self, prefix: str) -> dict[str, Oid]:

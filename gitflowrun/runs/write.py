@@ -30,7 +30,7 @@ from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import RunState, Status, first_subject, format_message
 from gitflowrun.runs.maintenance import RunMaintenance, shared_payloads
 from gitflowrun.runs.records import INFO, RunIdentity
-from gitflowrun.runs.tags import tag_updates
+from gitflowrun.runs.tags import tag_updates, transact
 from gitflowrun.runs.trees import GroupObjects, ReachableObjects, RunTree, data_entries, make_object
 from gitflowrun.runs.trust import Trust
 from gitflowrun.values import replace
@@ -180,7 +180,7 @@ class RunWriter:
         try:
             group.check_again()  # 4
             move = RefUpdate(self._ref, oid, self._published)
-            self._repo.refs.transaction([move, *updates])  # 5
+            transact(self._repo.refs, [move, *updates])  # 5
         except BaseException:
             self._repo.packs.release([pack.name])
             raise

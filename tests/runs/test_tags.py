@@ -7,7 +7,7 @@ from gitflowrun.git.repository import Repository
 from gitflowrun.runs.read import StoredRun
 from gitflowrun.runs.tags import Tags
 from tests.helpers.repos import GitRepo
-from tests.helpers.runs import make_run, open_repo, store_of
+from tests.helpers.runs import make_run, open_repo, start_run, store_of
 
 NUMBERED = [f"t{n}" for n in range(50)]
 
@@ -161,3 +161,27 @@ def test_removing_works_without_the_mirror(repo: GitRepo, tags: Tags, run: Store
     assert tags.change(run, remove=["best"]) == ()
     assert tags.change(run, add=["best"]) == ("best",)
     assert repo.git("tag", "-l") == name
+
+
+@pytest.mark.parametrize(
+    "name", ["runs", "runs/MyFlow", "runs/MyFlow/best", "runs/MyFlow/best/1-x"]
+)
+@pytest.mark.parametrize("packed", [False, True], ids=["loose", "packed"])
+def test_a_users_own_tag_is_no_obstacle(repo: GitRepo, name: str, *, packed: bool) -> None:
+    """Runs are made with tags and get more; the user's tag stays what it is."""
+    repo.git("tag", name)
+    repo.git("branch", "runs")
+    if packed:
+        repo.git("pack-refs", "--all")
+    with start_run(repo, tags=["best"]) as writer:
+        assert str(writer.identity.id) == "1"
+    tags = Tags(open_repo(repo))
+    run = store_of(repo).get("MyFlow", "1")
+    assert tags.change(run, add=["x"]) == ("best", "x")
+    tags.mirror()
+    assert tags.of(run) == ("best", "x")
+    assert tags.change(run, remove=["best"]) == ("x",)
+    assert repo.git("rev-parse", f"refs/tags/{name}") == repo.git("rev-parse", "HEAD")
+    repo.git("tag", "-d", name)
+    tags.mirror()
+    assert len(repo.git("tag", "-l", "runs/*").split()) == 1
