@@ -21,7 +21,7 @@ LAYERS = (
     "_version entry_point errors limits values",
     "names",
     "settings msgpack schema",
-    "git.objects git.owner git.permissions",
+    "git.environment git.objects git.owner git.permissions",
     "git.pack",
     "git",
     "artifacts",
@@ -58,6 +58,7 @@ SAME_THING = {
 # What git says of a work tree is read apart from what a snapshot does about it.
 # Who may read and write what we make beside git's files is decided once.
 # How the program of a flow was started, for hints, and which repository its file is in.
+# Tasks need no more of git than to know what a hook has left in their environment.
 MOST_FILES = 182
 MOST_FILES_IN_A_FOLDER = 20
 MOST_LINES = 700

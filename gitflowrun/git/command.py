@@ -22,6 +22,7 @@ from functools import cached_property
 from typing import IO, TYPE_CHECKING, TypeAlias
 
 from gitflowrun.errors import MissingObject, RepositoryError
+from gitflowrun.git.environment import clean_environment
 from gitflowrun.git.objects import ObjectType, Oid
 from gitflowrun.limits import MINIMUM_GIT
 from gitflowrun.values import frozen
@@ -35,34 +36,11 @@ Argument: TypeAlias = "str | bytes | os.PathLike[str]"
 _USAGE = 129
 """git's exit code for a command line that it does not understand."""
 
-# What `git rev-parse --local-env-vars` lists and what hooks add, but for the config, which `git -c x=y runs ...`
-# sets.
-_LOCAL = frozenset({
-    "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_COMMON_DIR", "GIT_CONFIG", "GIT_DIFF_OPTS", "GIT_DIR",
-    "GIT_EXTERNAL_DIFF", "GIT_GLOB_PATHSPECS", "GIT_GRAFT_FILE", "GIT_ICASE_PATHSPECS", "GIT_IMPLICIT_WORK_TREE",
-    "GIT_INDEX_FILE", "GIT_INDEX_VERSION", "GIT_LITERAL_PATHSPECS", "GIT_NAMESPACE", "GIT_NOGLOB_PATHSPECS",
-    "GIT_NO_REPLACE_OBJECTS", "GIT_OBJECT_DIRECTORY", "GIT_OPTIONAL_LOCKS", "GIT_PREFIX", "GIT_QUARANTINE_PATH",
-    "GIT_REFLOG_ACTION", "GIT_REPLACE_REF_BASE", "GIT_SHALLOW_FILE", "GIT_WORK_TREE",
-})  # fmt: skip
 _NO_HOOKS = (
     "-c", "core.hooksPath=/dev/null",
     # The one event that our commands have; since git 2.54 hooks come from the config, too.
     "-c", "hook.reference-transaction.enabled=false",
 )  # fmt: skip
-_LOCAL_PREFIXES = ("GIT_AUTHOR_", "GIT_COMMITTER_", "GIT_INTERNAL_", "GIT_PUSH_OPTION_")
-
-
-def clean_environment() -> dict[str, str]:
-    """The environment without what git and its hooks export about *their* repository.
-
-    What a user sets about git itself stays: `GIT_SSH*`, `GIT_CONFIG_*`, `GIT_EXEC_PATH`, `GIT_TRACE*`,
-    `GIT_TERMINAL_PROMPT` and the like.
-    """
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if name not in _LOCAL and not name.startswith(_LOCAL_PREFIXES)
-    }
 
 
 @frozen

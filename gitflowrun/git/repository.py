@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.errors import NotARepository, RepositoryError
-from gitflowrun.git.command import Git, clean_environment, git_message, run_command
+from gitflowrun.git.command import Git, git_message, run_command
+from gitflowrun.git.environment import clean_environment
 from gitflowrun.git.objects import Oid, Signature
 from gitflowrun.git.permissions import allow, make_directory, shared_mode
 from gitflowrun.schema import FLAG, Kind, MapSchema, optional

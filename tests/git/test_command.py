@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from gitflowrun.errors import RepositoryError
-from gitflowrun.git.command import CatFile, Git, clean_environment, git_message
+from gitflowrun.git.command import CatFile, Git, git_message
+from gitflowrun.git.environment import clean_environment
 from gitflowrun.git.objects import ObjectType, Oid
 from tests.helpers.repos import GitRepo
 

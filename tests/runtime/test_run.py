@@ -263,3 +263,60 @@ def test_a_flow_runs_with_the_package_found_where_it_was_found(repo: GitRepo) ->
         [sys.executable, "f.py", "run"], repo.path, {"PYTHONPATH": "", "PYTHONSAFEPATH": "1"}
     )
     assert done.code == 0, done.err
+
+
+_IN_A_HOOK = """
+import json, os, subprocess, sys
+from gitflowrun import FlowSpec, step
+
+
+class InHook(FlowSpec):
+    @step
+    def start(self):
+        self.left = sorted(name for name in os.environ if name.startswith("GIT_"))
+        self.name = os.environ.get("GIT_AUTHOR_NAME")
+        os.makedirs("../inner")
+        for command in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "inner"]):
+            subprocess.run(["git", *command], cwd="../inner", check=True)
+        self.next(self.end)
+
+    @step
+    def end(self):
+        pass
+
+
+if __name__ == "__main__":
+    InHook()
+"""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_tasks_of_a_flow_that_a_hook_starts_are_outside_of_it(repo: GitRepo, kind: str) -> None:
+    """Their own git commands do not write into the commit that the user is just making."""
+    repo.write("f.py", _IN_A_HOOK)
+    hook = repo.write(".git/hooks/pre-commit", f"#!/bin/sh\n{sys.executable} f.py run >&2\n")
+    hook.chmod(0o755)
+    repo.git("add", "f.py")
+    variables = {
+        **isolated(kind),
+        "PYTHONPATH": str(ROOT),
+        "GIT_AUTHOR_DATE": "2001-01-01T00:00:00Z",
+    }
+    command = ["git", "-c", "user.x=y", "commit", "-q", "-m", "outer"]
+    done = run_program(command, repo.path, variables)
+    assert done.code == 0, done.err
+    start = one_task(latest(repo, "InHook"), "start")
+    left = value_of(start, "left")
+    assert isinstance(left, list)
+    local = set(repo.git("rev-parse", "--local-env-vars").split()) - {"GIT_CONFIG_COUNT"}
+    assert set(left) & (local | {"GIT_AUTHOR_NAME", "GIT_AUTHOR_DATE"}) == set()
+    assert repo.git("log", "-1", "--format=%s") == "outer"
+    assert repo.git("ls-tree", "--name-only", "HEAD").split() == ["README", "f.py"]
+    assert repo.git("-C", "../inner", "log", "--format=%s") == "inner"
+
+
+def test_names_that_people_set_reach_their_tasks(repo: GitRepo) -> None:
+    """Without a date `GIT_AUTHOR_NAME` is nobody's hook's."""
+    repo.write("f.py", _IN_A_HOOK)
+    assert repo.flow("f.py", "run", env={"GIT_AUTHOR_NAME": "Eve"}).code == 0
+    assert value_of(one_task(latest(repo, "InHook"), "start"), "name") == "Eve"

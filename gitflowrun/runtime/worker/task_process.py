@@ -18,6 +18,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
+from gitflowrun.git.environment import leave_the_hook
 from gitflowrun.runtime.ipc import process
 from gitflowrun.runtime.ipc.channel import Channel
 from gitflowrun.runtime.ipc.messages import Launch, Result, RunContext
@@ -86,6 +87,7 @@ def _send(channel: Channel, result: Result) -> int:
 
 def set_environment(context: RunContext) -> None:
     """The variables that all tasks of a run, and the programs they start, find."""
+    leave_the_hook()
     os.environ["PYTHONUNBUFFERED"] = "1"  # a program's lines arrive when they are written
     os.environ["METAFLOW_RUN_ID"] = str(context.run.id)
     os.environ["GITFLOWRUN_RUN"] = context.run.pathspec
