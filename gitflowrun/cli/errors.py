@@ -143,9 +143,13 @@ def invoke(
     settings.setdefault("help_option_names", ["-h", "--help"])
     import click
 
+    from gitflowrun.cli.output.help_text import keep_words
+
     def body() -> int:
         try:
-            result = command.main(list(args), prog_name=name, standalone_mode=False, **settings)
+            result = keep_words(command).main(
+                list(args), prog_name=name, standalone_mode=False, **settings
+            )
         except click.UsageError as error:
             return _tell_usage(error, dialect)
         except click.ClickException as error:

@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from gitflowrun.cli.output.help_text import keep_words
+
 _Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 json_option = click.option("--json", "as_json_", is_flag=True, help="Print one JSON document.")
@@ -17,7 +19,7 @@ def load_command(module: str, name: str) -> click.Command:
     """The command `name`, which is `<name>_command` in a module below this package, imported only now."""
     found = importlib.import_module(f"gitflowrun.cli.{module}")
     command: click.Command = getattr(found, f"{name.replace('-', '_')}_command")
-    return command
+    return keep_words(command)
 
 
 def together(*options: _Decorator) -> _Decorator:

@@ -89,7 +89,7 @@ def help_command(ctx: click.Context, name: str | None) -> None:
     assert isinstance(group, click.Group)
     _, command_, _ = group.resolve_command(parent, [name])
     assert command_ is not None
-    with click.Context(command_, parent=parent, info_name=name) as inner:
+    with command_.context_class(command_, parent=parent, info_name=name) as inner:
         click.echo(inner.get_help())
 
 

@@ -29,12 +29,33 @@ def main(flow_cls: type[FlowSpec]) -> NoReturn:
             from gitflowrun.runtime.worker import task_process
 
             task_process.serve(flow_cls)
+        _refuse_notebook(flow_cls.__name__)
         code = _command_line(flow_cls)
     except KeyboardInterrupt:  # while modules were imported
         from gitflowrun.cli.errors import INTERRUPTED
 
         code = INTERRUPTED
     sys.exit(code)
+
+
+def _refuse_notebook(flow: str) -> None:
+    """Stop where the words of the command line are those of a notebook's kernel or of an interactive Python.
+
+    Raises:
+        UsageError: this is no program of its own.
+    """
+    ipython = sys.modules.get("IPython")
+    is_interactive = hasattr(sys, "ps1") or (
+        ipython is not None and ipython.get_ipython() is not None
+    )
+    # `%run flow.py` and `python -i flow.py` are programs all the same.
+    if is_interactive and getattr(sys.modules["__main__"], "__file__", None) is None:
+        from gitflowrun.errors import UsageError
+
+        raise UsageError(
+            f"{flow}() is the command line of a flow file, and this is a notebook or an interactive session: put the "
+            f"flow into a file and start it with `!python FILE.py run`; {flow}(use_cli=False) makes a mere object"
+        )
 
 
 def _command_line(flow_cls: type[FlowSpec]) -> int:

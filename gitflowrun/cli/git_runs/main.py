@@ -110,9 +110,10 @@ def _overview() -> str:
             lines += [f"   {name:<7} {entry.help}" for name, entry in group]
     lines += [
         "",
-        "Without a command, runs are listed. An address is a run's id (12), Flow/12, the first",
-        "digits of its uid, @latest, @{-1} or a tag; 12/train/3/model reaches a step, a task, an",
-        "artifact. Every run is also a git revision: `git show runs/Flow/12`.",
+        "Without a command, runs are listed. An address is a run's id (12), Flow/12, the",
+        "first digits of its uid, @latest, @{-1} or a tag; 12/train/3/model reaches a",
+        "step, a task, an artifact. Every run is also a git revision:",
+        "`git show runs/Flow/12`.",
         "`git runs <command> -h` tells more about a command.",
     ]
     return "\n".join(lines) + "\n"

@@ -119,3 +119,21 @@ def test_a_bad_value_in_the_environment_is_named(options: dict[str, Any], text: 
     """The message says which parameter and which variable."""
     with pytest.raises(Exception, match=r"'x': .*\(from the environment variable METAFLOW_RUN_X\)"):
         resolve(_flow(**options), {}, environ={"METAFLOW_RUN_X": text})
+
+
+def test_help_breaks_no_words(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Addresses, options and long defaults stay whole at 80 columns and below."""
+    address = "https://example.org/a/very-long-path/of-the-documentation/page.html"
+    words = [address, "--run-id-file", "x" * 60]
+    flow_cls = _flow(help=f"Described at {address}, as --run-id-file is. {words[2]}")
+    launcher: Any = _Launcher()
+    for columns in ("80", "40"):
+        monkeypatch.setenv("COLUMNS", columns)
+        assert main(flow_cls, launcher, ["--quiet", "run", "--help"]) == 0
+        shown = capsys.readouterr().out
+        assert all(word in shown for word in words)
+        assert "  --max-num-splits INTEGER RANGE" in shown
+        assert main(flow_cls, launcher, ["--quiet", "help", "run"]) == 0
+        assert capsys.readouterr().out.splitlines()[1:] == shown.splitlines()[1:]

@@ -1,0 +1,49 @@
+"""The flow's class called where there is no command line of its own."""
+
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from gitflowrun.cli.flow.start import main
+from gitflowrun.errors import UsageError
+from gitflowrun.flow import FlowSpec, step
+from tests.helpers.repos import GitRepo
+
+
+class Small(FlowSpec):
+    """One step."""
+
+    @step
+    def start(self) -> None:
+        """Begin and end."""
+
+
+@pytest.mark.parametrize("where", ["notebook", "interactive"])
+def test_a_notebook_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    """The kernel's arguments are nobody's command line: an error says how flows are started."""
+    monkeypatch.setitem(sys.modules, "__main__", SimpleNamespace())
+    monkeypatch.setattr(sys, "argv", ["ipykernel_launcher.py", "-f", "kernel.json"])
+    if where == "notebook":
+        shell = SimpleNamespace(get_ipython=object)
+        monkeypatch.setitem(sys.modules, "IPython", shell)
+    else:
+        monkeypatch.setattr(sys, "ps1", ">>> ", raising=False)
+    with pytest.raises(
+        UsageError, match=r"notebook .* `!python FILE.py run`; Small\(use_cli=False\)"
+    ):
+        main(Small)
+
+
+def test_an_interactive_start_of_a_file_is_a_program(repo: GitRepo) -> None:
+    """`python -i flow.py` has a command line like any other."""
+    repo.write(
+        "f.py",
+        "from gitflowrun import FlowSpec, step\n\nclass F(FlowSpec):\n    @step\n    def start(self):\n"
+        "        pass\n\nF()\n",
+    )
+    done = repo.python("-i", "f.py", "--quiet", "version")
+    assert "Usage error" not in done.err
+    assert "notebook" not in done.err
