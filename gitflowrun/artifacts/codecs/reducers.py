@@ -21,7 +21,12 @@ def reduce(value: Any) -> Any:
     """What pickle's `reducer_override` is to return for a value."""
     cls: Any = type(value)
     reducer = _reducer_of(cls)
-    return NotImplemented if reducer is None else reducer(value)
+    if reducer is None:
+        return NotImplemented
+    try:
+        return reducer(value)
+    except Exception:  # noqa: BLE001  (a subclass that pickles itself otherwise is stored as it wants)
+        return NotImplemented
 
 
 @lru_cache(maxsize=1024)
@@ -90,12 +95,22 @@ def _reduce_arrow(array: Any) -> Any:
     return canonical(batch).column(0).__reduce__()
 
 
+def _reduce_polars(value: Any) -> Any:
+    """A frame or series of polars: taken row by row, there is nothing under nulls."""
+    nulls = value.null_count()
+    if not (nulls if isinstance(nulls, int) else nulls.transpose().sum().item()):
+        return NotImplemented
+    return value[list(range(len(value)))].__reduce_ex__(5)
+
+
 _REDUCERS: dict[str, Callable[[Any], Any]] = {
     "numpy.MaskedConstant": lambda _: NotImplemented,
     "numpy.MaskedArray": _reduce_masked,
     "numpy.ndarray": _reduce_array,
     "numpy.generic": _reduce_scalar,
     "pandas.BaseMaskedArray": _reduce_extension,
+    "polars.DataFrame": _reduce_polars,
+    "polars.Series": _reduce_polars,
     "pyarrow.Array": _reduce_arrow,
 }
 """By library and name of a class, for its subclasses too: libraries may not be imported."""

@@ -23,6 +23,23 @@ class Holder:
         self.value = value
 
 
+class Noted(np.ma.MaskedArray):  # type: ignore[misc]
+    """A masked array with an attribute that it pickles itself."""
+
+    note: str
+
+    def __reduce__(self) -> Any:
+        return _noted, (self.tolist(), self.note)
+
+
+def _noted(values: Any, note: str) -> Any:
+    made = np.ma.masked_invalid([np.nan if value is None else value for value in values]).view(
+        Noted
+    )
+    made.note = note
+    return made
+
+
 def _dirty(shape: Any, dtype: Any) -> Any:
     """An array whose every byte was something else before its fields were set to 7."""
     count = int(np.prod(shape)) * np.dtype(dtype).itemsize
@@ -124,6 +141,27 @@ def test_what_is_under_arrows_nulls_is_not_stored() -> None:
     loaded = decode("pickle/5", payload, trusted=True).value
     assert loaded[0] == array
     assert loaded[2] == pa.table({"a": array})
+
+
+def test_what_is_under_nulls_of_polars_is_not_stored() -> None:
+    """Nor does a frame of polars' within an object."""
+    pl: Any = pytest.importorskip("polars")
+    pa: Any = pytest.importorskip("pyarrow")
+    values, mask = _masked()
+    frame = pl.DataFrame({"a": pa.array(values, mask=mask), "b": range(8)})
+    payload = _payload([frame, frame["a"]])
+    assert _SECRET not in payload
+    loaded = decode("pickle/5", payload, trusted=True).value
+    assert loaded[0].equals(frame)
+    assert loaded[1].equals(frame["a"])
+
+
+def test_a_masked_array_that_pickles_itself_otherwise_does() -> None:
+    """A subclass of another state is stored by its own means, not refused."""
+    noted = np.ma.array([1, 2], mask=[0, 1]).view(Noted)
+    noted.note = "hello"
+    loaded = decode("pickle/5", encode(noted).payload(), trusted=True)
+    assert (type(loaded), loaded.note, loaded.tolist()) == (Noted, "hello", [1, None])
 
 
 @pytest.mark.parametrize("view", [memoryview(b"abc"), [memoryview(np.arange(4.0))]])
