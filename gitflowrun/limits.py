@@ -346,10 +346,12 @@ LAST_GRACE = 1.0
 PROGRESS_INTERVAL = 0.2
 HEARTBEAT = 10.0
 """Between reports of progress when nothing changes."""
-LIVE_AFTER = 1.0
-"""A task that runs for longer can be read while it runs."""
+LIVE_AFTER = 0.25
+"""Of a task that runs for longer, the output can be read while it runs."""
+FOLLOW_PAUSE = 0.2
+"""Seconds between two looks of `logs -f`."""
 LIVE_KEPT = 7 * 86_400.0
-"""Live logs of killed runs are removed after that."""
+"""The live state of killed runs is removed after that."""
 LONGEST_LINE = 64 << 10
 """A longer line is shown in pieces."""
 PIPE_READ = 64 << 10

@@ -108,7 +108,8 @@ class Run(RunPart, Container[Step]):
         """The task of the end step; None until it has ended."""
         stored = self._run.now()
         end = stored.info.graph.get("end_step", "end")
-        return self[end].task if end in stored.steps() else None
+        task = self[end].task if end in stored.steps() else None
+        return task if task is not None and task.finished_at is not None else None
 
     @property
     def data(self) -> MetaflowData | None:

@@ -14,6 +14,7 @@ from gitflowrun.client.repository import Source
 from gitflowrun.errors import NotFound
 from gitflowrun.limits import TAGS_FRESH
 from gitflowrun.names import check_tag
+from gitflowrun.runs.live import observe
 from gitflowrun.runs.read import StoredRun
 from gitflowrun.values import frozen, mutable
 
@@ -97,8 +98,8 @@ class RunReader:
         found = self.source.runs.get(self.flow, self.number)
         if self.uid is not None and self.uid != found.identity.uid:
             # Unpickled in a clone, where another run has this id.
-            return self.source.runs.find(str(self.uid), self.flow)
-        return found
+            found = self.source.runs.find(str(self.uid), self.flow)
+        return observe(found)
 
     def summary(self) -> RunSummary | StoredRun:
         """Status and times at the least cost: from the listing, if the run had ended by then."""
@@ -192,8 +193,8 @@ class TaskReader:
     @property
     def started(self) -> float:
         """When its first attempt started, in seconds since 1970."""
-        attempts = self.record.attempts
-        return attempts[0].started if attempts else self.run.summary().state.started
+        started = self.stored.started
+        return self.run.summary().state.started if started is None else started
 
     @property
     def finished(self) -> float | None:

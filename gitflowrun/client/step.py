@@ -57,9 +57,11 @@ class Step(RunPart, Container[Task]):
 
     @property
     def finished_at(self) -> datetime | None:
-        """When the last of its tasks ended."""
-        ends = [record.attempts[-1].finished for record in self._records() if record.attempts]
-        return local_time(max(ends)) if ends else None
+        """When the last of its tasks ended; None while one runs."""
+        attempts = [record.attempts for record in self._records()]
+        is_over = attempts and (self.id.startswith("_") or all(attempts))
+        ends = [tries[-1].finished for tries in attempts if tries]
+        return local_time(max(ends)) if ends and is_over else None
 
     @property
     def origin_pathspec(self) -> str | None:

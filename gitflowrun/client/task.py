@@ -194,7 +194,7 @@ class Task(TaskPart, Container[DataArtifact]):
 
     def _repr_html_(self) -> str:
         """A table of its artifacts; nothing is loaded."""
-        status = "done" if self.successful else "failed"
+        status = self._task.stored.status
         rows = ((item.id, item.type, format_size(item.size)) for item in self)
         head = title(f"Task {self.pathspec}: {status}, {time_text(self.created_at)}")
         return head + table(("artifact", "type", "size"), rows, most=ROWS_SHOWN)

@@ -13,6 +13,7 @@ from gitflowrun.errors import GitflowrunError
 from gitflowrun.limits import MAX_PREVIEW
 from gitflowrun.names import PARAMETERS_STEP, TaskName
 from gitflowrun.porcelain.query import final_artifacts, is_private
+from gitflowrun.runs.live import observe
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class TaskOverview:
 
     Attributes:
         pathspec: `Flow/run/step/task`.
+        status: `done`, `failed`, `running`, or `unfinished` where nobody runs it any more.
         ok: Whether its last attempt succeeded.
         started: When its last attempt began.
         seconds: How long its last attempt took.
@@ -74,6 +76,7 @@ class TaskOverview:
     """
 
     pathspec: str
+    status: str
     ok: bool
     started: float | None
     seconds: float | None
@@ -91,7 +94,7 @@ class TaskOverview:
 
 @frozen
 class StepOverview:
-    """A step of a run: how many tasks it has, how many of them failed or were adopted, how long they took.
+    """A step of a run: how many tasks it has, how many failed, were adopted, have not ended; how long they took.
 
     `seconds` spans from the first start to the last end of tasks that ran in this run; None when none did.
     """
@@ -99,6 +102,7 @@ class StepOverview:
     name: str
     tasks: int
     failed: int
+    unfinished: int
     adopted: int
     seconds: float | None
 
@@ -168,7 +172,8 @@ class RunOverview:
 def run_overview(run: StoredRun, tags: tuple[str, ...]) -> RunOverview:
     """A run with its steps, failures and final artifacts."""
     info = run.info
-    records = {step: list(run.records(step)) for step in run.steps() if not is_private(step)}
+    seen = observe(run)
+    records = {step: list(seen.records(step)) for step in seen.steps() if not is_private(step)}
     origin, packages = info.origin, info.environment.get("packages")
     return RunOverview(
         pathspec=run.pathspec,
@@ -200,6 +205,7 @@ def run_overview(run: StoredRun, tags: tuple[str, ...]) -> RunOverview:
 
 def step_overview(run: StoredRun, step: str) -> StepDetails:
     """A step and its tasks, in the order of their numbers. Raises NotFound."""
+    run = observe(run)
     tasks = [run.task(TaskName(step, task)) for task in run.tasks(step)]
     return StepDetails(f"{run.pathspec}/{step}", tuple(map(task_overview, tasks)))
 
@@ -211,8 +217,9 @@ def task_overview(task: StoredTask) -> TaskOverview:
     adopted = record.run.uid != task.run.identity.uid
     return TaskOverview(
         pathspec=task.pathspec,
+        status=task.status,
         ok=record.ok,
-        started=last.started if last else None,
+        started=last.started if last else task.started,
         seconds=last.finished - last.started if last else None,
         attempts=len(record.attempts),
         cpu=last.cpu if last else 0.0,
@@ -236,7 +243,8 @@ def _step(run: StoredRun, name: str, records: list[TaskRecord]) -> StepOverview:
     return StepOverview(
         name=name,
         tasks=len(records),
-        failed=sum(not record.ok for record in records),
+        failed=sum(bool(record.attempts) and not record.ok for record in records),
+        unfinished=sum(not record.attempts for record in records),
         adopted=len(records) - len(own),
         seconds=span,
     )

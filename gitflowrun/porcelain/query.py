@@ -12,6 +12,7 @@ from gitflowrun.errors import CorruptRecord, InvalidPathspec, NotFound, UsageErr
 from gitflowrun.names import TaskName, did_you_mean
 from gitflowrun.runs.commit_message import Status
 from gitflowrun.runs.listing import no_runs_of
+from gitflowrun.runs.live import observe
 from gitflowrun.runs.runs import RunStore
 from gitflowrun.values import frozen
 
@@ -121,8 +122,11 @@ def is_private(name: str) -> bool:
 
 
 def tasks_at(address: Address) -> list[StoredTask]:
-    """The tasks that an address names: one, those of a step, or all of a run but bookkeeping. Raises NotFound."""
-    run, step, task = address.run, address.step, address.task
+    """The tasks that an address names: one, those of a step, or all of a run but bookkeeping; running ones included.
+
+    Raises NotFound.
+    """
+    run, step, task = observe(address.run), address.step, address.task
     if address.artifact is not None:
         raise InvalidPathspec(
             f"{run.pathspec}/{step}/{task}/{address.artifact} names an artifact, not a task"

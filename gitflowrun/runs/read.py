@@ -51,7 +51,7 @@ class StoredRun:
         self.flow = flow
         self.id = run
         self.commit = commit
-        self._repo = repo
+        self.repo = repo
         self._step_tasks: dict[str, dict[str, Oid]] = {}
         self._made: dict[TaskName, Mapping[str, ArtifactRef]] = {}
 
@@ -79,7 +79,7 @@ class StoredRun:
     @property
     def status(self) -> Status:
         """How far the run is now: `DEAD` if it says `running` and nobody runs it."""
-        return Locks(self._repo.state_dir).current_status(self.id, self.state.status)
+        return Locks(self.repo.state_dir).current_status(self.id, self.state.status)
 
     @cached_property
     def info(self) -> RunInfo:
@@ -102,7 +102,7 @@ class StoredRun:
     @property
     def objects(self) -> ObjectStore:
         """The objects it is read from."""
-        return self._repo.objects
+        return self.repo.objects
 
     def steps(self) -> list[str]:
         """The steps that have tasks, in the graph's order."""
@@ -179,7 +179,7 @@ class StoredRun:
             raise NotFound(f"{self.pathspec} has no step {step!r}", hint=hint)
         found = self._directory(self._steps[step], f"{self.pathspec}/{step}")
         names = sorted((name.decode(errors="replace"), oid) for name, oid in found.items())
-        tasks = dict(sorted(names, key=lambda item: _task_order(item[0])))
+        tasks = dict(sorted(names, key=lambda item: task_order(item[0])))
         self._step_tasks[step] = tasks
         return tasks
 
@@ -251,6 +251,17 @@ class StoredTask:
         with _about(self.pathspec):
             return self._entries[layout.TASK]
 
+    @property
+    def status(self) -> str:
+        """`done` or `failed`; of a task that is not stored yet, see `runs.live`, what it is instead."""
+        return "done" if self.record.ok else "failed"
+
+    @property
+    def started(self) -> float | None:
+        """When its first attempt started; None of a task that never got to one."""
+        attempts = self.record.attempts
+        return attempts[0].started if attempts else None
+
     def output(self, stream: str) -> bytes:
         """What it wrote to `stdout` or `stderr`."""
         name, parts = _STREAMS[stream], list[bytes]()
@@ -311,7 +322,7 @@ def _about(what: str) -> Iterator[None]:
         raise CorruptRecord(f"{what}: there is no entry {name}") from error
 
 
-def _task_order(task: str) -> tuple[int, int, str]:
+def task_order(task: str) -> tuple[int, int, str]:
     """Numbers in their order, before everything else."""
     is_number = task.isascii() and task.isdecimal() and len(task) <= _DIGITS
     return (0, int(task), task) if is_number else (1, 0, task)

@@ -8,10 +8,9 @@ import pytest
 
 from gitflowrun.names import TaskName
 from gitflowrun.runs.line_times import decode_times
-from gitflowrun.runtime.scheduler.logs import LiveLogs, TaskLog, live_output, sweep_live_logs
-from tests.helpers.flows import background, eventually, latest, linear_flow, one_task
+from gitflowrun.runtime.scheduler.logs import TaskLog
+from tests.helpers.flows import latest, linear_flow, one_task
 from tests.helpers.repos import GitRepo
-from tests.helpers.runs import make_run, open_repo
 
 TASK = TaskName("start", "1")
 
@@ -61,39 +60,16 @@ def test_a_line_without_an_end_is_shown_in_pieces() -> None:
     assert len(times) == 2
 
 
-def test_live_logs_come_and_go(repo: GitRepo) -> None:
-    """They can be read while a task runs, and are gone once it is published."""
-    run, opened = make_run(repo), open_repo(repo)
-    log, live = TaskLog(100), LiveLogs(opened, run)
-    assert live_output(opened, run, TASK, "stdout") is None
-    log.feed("stdout", b"before\n", 1.0)
-    live.begin(TASK, log)
-    live.add(TASK, "stdout", b"after\n")
-    assert live_output(opened, run, TASK, "stdout") == b"before\nafter\n"
-    live.drop(TASK)
-    assert live_output(opened, run, TASK, "stdout") is None
-    live.begin(TASK, log)
-    sweep_live_logs(opened)
-    assert live_output(opened, run, TASK, "stdout") == b"before\n"
-    live.close()
-    assert not (opened.state_dir / "live" / str(run.uid)).exists()
-
-
-def test_the_output_of_a_running_task_can_be_read(repo: GitRepo) -> None:
-    """A task that takes longer than a second has live logs."""
-    repo.write(
-        "f.py",
-        linear_flow("print('early', flush=True)\nwhile not os.path.exists('go'): time.sleep(.01)"),
-    )
-    flow = background(repo, "f.py", "run")
-    flow.wait_for("early")
-    run, opened = latest(repo), open_repo(repo)
-    read = eventually(lambda: live_output(opened, run.identity, TASK, "stdout"))
-    assert read == b"early\n"
-    repo.write("go", "")
-    assert flow.wait() == 0
-    assert live_output(opened, run.identity, TASK, "stdout") is None
-    assert not (opened.state_dir / "live" / str(run.identity.uid)).exists()
+def test_a_line_that_draws_itself_again_is_known_as_it_looks_now() -> None:
+    """What a progress bar shows, before its line has an end."""
+    log = TaskLog(1000)
+    log.feed("stderr", b"begun\n\rbar 1\rbar", 1.0)
+    assert log.unfinished("stderr") == "bar"
+    log.feed("stderr", b" 2\r", 1.0)
+    assert log.unfinished("stderr") == "bar 2"
+    assert log.take("stderr") == b"begun\n\rbar 1\rbar 2\r"
+    log.feed("stderr", b"\n", 1.0)
+    assert (log.unfinished("stderr"), log.take("stderr")) == ("", b"\n")
 
 
 @pytest.mark.parametrize("kind", ["fork", "fresh"])

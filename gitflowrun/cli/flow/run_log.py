@@ -10,6 +10,7 @@ The scheduler process writes it, so click is not imported here.
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from collections import deque
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 _SUMMARY_EVERY = 300.0  # seconds between the log's summaries of a long run
 _WIPE = "\r\x1b[K"
+_COMMANDS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # what a progress bar tells a terminal
 _RECENT = 50  # lines of a task in which its error may have been said already
 _ENOUGH = 500  # characters of an error that must be the same
 
@@ -65,6 +67,7 @@ class RunLog:
         self._live = is_terminal(self._err)
         self._status = ""
         self._recent: dict[TaskName, deque[str]] = {}
+        self._line: tuple[TaskName, str] | None = None
         self._run: RunIdentity | None = None
         self._started = self._summarized = time.time()
         self._shows: dict[type, Callable[..., None]] = {
@@ -137,6 +140,8 @@ class RunLog:
 
     def _task_ended(self, event: events.TaskEnded) -> None:
         recent = self._recent.pop(event.task, ())
+        if self._line is not None and self._line[0] == event.task:
+            self._line = None
         if event.ok:
             self._task(event.task, event.pid, "Task finished successfully.", self._style.green)
             return
@@ -158,6 +163,8 @@ class RunLog:
 
     def _progress(self, event: events.Progress) -> None:
         if self._live:
+            if event.line is not None:
+                self._line = event.line
             self._draw(self._status_line(event))
         now = time.time()
         if now - self._summarized >= _SUMMARY_EVERY:
@@ -179,7 +186,11 @@ class RunLog:
         name = self._run.pathspec if self._run is not None else ""
         waiting = f", {event.queued:,} waiting" if event.queued else ""
         doing = f", running {running}" if running else ""
-        return f"{name}: {counted(event.done, 'task')} done{waiting}{doing} (since {since})"
+        progress = f"{name}: {counted(event.done, 'task')} done{waiting}{doing} (since {since})"
+        task, line = self._line or (None, "")
+        if task is None or task.step not in dict(event.running):
+            return progress
+        return f"{task}: {printable(_COMMANDS.sub('', line))} | {progress}"
 
     def _notice(self, event: events.Notice) -> None:
         self._draw("")

@@ -6,6 +6,7 @@ The one byte that is added: a newline between two streams, of which the first di
 from __future__ import annotations
 
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import click
@@ -13,24 +14,40 @@ import click
 from gitflowrun.cli.options import stream_options
 from gitflowrun.cli.output.terminal import Screen, open_screen
 from gitflowrun.cli.output.text import clock, terminal_safe
+from gitflowrun.errors import NotFound, UsageError
 from gitflowrun.git.repository import Repository
+from gitflowrun.limits import FOLLOW_PAUSE
 from gitflowrun.porcelain.query import tasks_at
+from gitflowrun.runs.commit_message import Status
 from gitflowrun.runs.runs import RunStore
+from gitflowrun.values import replace
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gitflowrun.names import TaskName
     from gitflowrun.runs.read import StoredTask
+    from gitflowrun.runs.resolve import Address
 
 
 @click.command(name="logs")
 @stream_options
+@click.option("-f", "--follow", is_flag=True, help="Go on with what is written until the run ends.")
 @click.argument("address", default="@latest")
-def logs_command(streams: tuple[str, ...], timestamps: bool, address: str) -> None:
-    """Print what the tasks of a run, of a step, or one task wrote.
+def logs_command(streams: tuple[str, ...], timestamps: bool, follow: bool, address: str) -> None:
+    """Print what the tasks of a run, of a step, or one task wrote; running ones included.
 
     ADDRESS is RUN, RUN/STEP or RUN/STEP/TASK; the newest run if it is left out.
     """
     repo = Repository.discover()
-    tasks = tasks_at(RunStore(repo).resolve(address))
+    found = RunStore(repo).resolve(address)
+    if follow and timestamps:
+        raise UsageError("--follow and --timestamps don't go together")
+    if follow:
+        with open_screen(repo) as screen:
+            _follow(repo, found, streams, screen)
+        return
+    tasks = tasks_at(found)
     with open_screen(repo, page=True) as screen:
         printer = LogPrinter(screen, timestamps=timestamps)
         for task in tasks:
@@ -38,6 +55,73 @@ def logs_command(streams: tuple[str, ...], timestamps: bool, address: str) -> No
                 screen.line(screen.style.bold(f"==> {task.pathspec} <=="))
             for stream in streams:
                 printer.print(task, stream)
+
+
+def _follow(repo: Repository, address: Address, streams: tuple[str, ...], screen: Screen) -> None:
+    """Print what is written, as it is written, until the run is over."""
+    follower = _Follower(screen, streams)
+    while True:
+        run = RunStore(repo).get(address.run.flow, address.run.id)
+        is_over = run.status is not Status.RUNNING
+        try:
+            tasks = tasks_at(replace(address, run=run))
+        except NotFound:
+            if is_over:
+                raise
+            tasks = []  # it has not been started yet
+        follower.show(tasks, is_over=is_over)
+        if is_over:
+            return
+        time.sleep(FOLLOW_PAUSE)
+
+
+class _Follower:
+    """Prints what tasks have written since the last time, each on lines of its own.
+
+    Args:
+        screen: Where it goes.
+        streams: The streams that are wanted.
+    """
+
+    def __init__(self, screen: Screen, streams: tuple[str, ...]) -> None:
+        self._screen = screen
+        self._streams = streams
+        self._shown: dict[tuple[TaskName, str], int] = {}
+        self._done: set[TaskName] = set()
+        self._last: TaskName | None = None
+        self._is_within_line = False
+
+    def show(self, tasks: Sequence[StoredTask], *, is_over: bool) -> None:
+        """Print what is new. What is not the end of a line waits for it, as long as the task runs."""
+        for task in tasks:
+            if task.name in self._done:
+                continue
+            is_finished = is_over or task.status in {"done", "failed"}
+            for stream in self._streams:
+                shown = self._shown.get((task.name, stream), 0)
+                new = task.output(stream)[shown:]
+                if not is_finished:
+                    new = new[: new.rfind(b"\n") + 1]
+                self._shown[task.name, stream] = shown + len(new)
+                self._print(task, new)
+            if is_finished:
+                self._done.add(task.name)
+        self._screen.out.flush()
+        sys.stdout.flush()
+
+    def _print(self, task: StoredTask, new: bytes) -> None:
+        if not new:
+            return
+        screen = self._screen
+        if not screen.person:
+            sys.stdout.buffer.write(b"\n" * self._is_within_line + new)
+            self._is_within_line = not new.endswith(b"\n")
+            return
+        if task.name != self._last:
+            self._last = task.name
+            screen.line(screen.style.bold(f"==> {task.pathspec} <=="))
+        lines = new.decode(errors="replace").removesuffix("\n").split("\n")
+        screen.lines(map(terminal_safe, lines))
 
 
 class LogPrinter:

@@ -21,7 +21,8 @@ from gitflowrun.limits import MAX_PREVIEW
 from gitflowrun.names import TaskName
 from gitflowrun.porcelain import overview
 from gitflowrun.porcelain.query import artifact_ref
-from gitflowrun.runs.commit_message import duration
+from gitflowrun.runs.commit_message import Status, duration
+from gitflowrun.runs.live import observe
 from gitflowrun.runs.runs import RunStore
 from gitflowrun.runs.tags import Tags
 from gitflowrun.runtime.launch.program import spelled
@@ -48,7 +49,7 @@ def run_lines(top: Path | None, run: overview.RunOverview, screen: Screen) -> It
     yield from _run_facts(top, run, screen)
     parameters = [(name, printable(text)) for name, text in run.parameters.items()]
     yield from section("Parameters", pairs(parameters, _INDENT), screen)
-    yield from section("Steps", _step_table(run.steps, screen), screen)
+    yield from section("Steps", _step_table(run, screen), screen)
     for failure in run.failures:
         error = [_INDENT + style.red(printable(failure.error))]
         yield from section(f"Failed: {printable(failure.task)}", error, screen)
@@ -179,13 +180,15 @@ def short_type(name: str) -> str:
     return name.removeprefix("builtins.")
 
 
-def _step_table(steps: Sequence[overview.StepOverview], screen: Screen) -> Iterator[str]:
+def _step_table(run: overview.RunOverview, screen: Screen) -> Iterator[str]:
     columns = [
         Column("STEP"), Column("TASKS", right=True), Column("TOOK", right=True), Column("NOTE"),
     ]  # fmt: skip
     rows: list[list[Cell | str]] = []
-    for step in steps:
+    unfinished = "running" if run.status is Status.RUNNING else "unfinished"
+    for step in run.steps:
         notes = [f"{step.failed} failed"] if step.failed else []
+        notes += [f"{step.unfinished} {unfinished}"] if step.unfinished else []
         notes += [f"{step.adopted} reused"] if step.adopted else []
         took = "" if step.seconds is None else duration(step.seconds)
         paint = screen.style.red if step.failed else None
@@ -194,7 +197,7 @@ def _step_table(steps: Sequence[overview.StepOverview], screen: Screen) -> Itera
 
 
 def _task_status(task: overview.TaskOverview, screen: Screen) -> Cell:
-    word = "done" if task.ok else "failed"
+    word = task.status
     reused = " (reused)" if task.origin else ""
     return Cell(word + reused, lambda text: screen.style.status(word, text))
 
@@ -239,7 +242,7 @@ def show_command(as_json_: bool, addresses: tuple[str, ...]) -> None:
 
 def _gathered(repo: Repository, address: Address) -> tuple[Any, _Lines]:
     """What an address names, and what lays it out."""
-    run = address.run
+    run = observe(address.run)
     if address.step is None:
         return overview.run_overview(run, Tags(repo).of(run)), partial(run_lines, repo.work_tree)
     if address.task is None:

@@ -84,13 +84,14 @@ class Progress:
     """How far the run is; sent when counts changed, at most a few times a second.
 
     `queued` counts the tasks known to follow and not yet started; `running` pairs steps with their
-    running tasks.
+    running tasks. `line` is a task and a line that it is writing, such as a progress bar, if there is a new one.
     """
 
     done: int
     queued: int
     running: tuple[tuple[str, int], ...]
     seconds: float
+    line: tuple[TaskName, str] | None = None
 
 
 @frozen

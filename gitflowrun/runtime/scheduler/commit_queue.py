@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from gitflowrun.runs.commit_message import Status
+    from gitflowrun.runs.live import LiveState
     from gitflowrun.runs.write import RunWriter
     from gitflowrun.runtime.ipc.event_loop import EventLoop
     from gitflowrun.runtime.scheduler.attempt import TaskAttempt
-    from gitflowrun.runtime.scheduler.logs import LiveLogs
 
 
 class CommitQueue:
@@ -32,17 +32,17 @@ class CommitQueue:
     Args:
         loop: The event loop, which wakes when a commit is due.
         writer: Writes the run.
-        live: The live logs of tasks, which end with their commit.
+        live: The live state of the run.
 
     Attributes:
         finished: How many tasks are published.
     """
 
-    def __init__(self, loop: EventLoop, writer: RunWriter, live: LiveLogs) -> None:
+    def __init__(self, loop: EventLoop, writer: RunWriter, live: LiveState) -> None:
         self._loop = loop
         self._writer = writer
         self._live = live
-        # With each task its process' number, and whether it has live logs.
+        # With each task its process' number, and whether its output is in the live state.
         self._entries: list[tuple[FinishedTask, int, bool]] = []
         self._output = 0
         self._committed = time.monotonic()

@@ -1,34 +1,19 @@
-"""The output of tasks: bytes up to a limit, times of lines, and live copies of what long tasks have written so far.
+"""The output of tasks: bytes up to a limit, and the times of lines.
 
 The kept bytes are exactly what was written; they are decoded only to be shown. A line without an end is shown
 in pieces, and counted once.
-
-Live logs: `.git/gitflowrun/live/<uid>/<step>/<task>.<stream>`, for tasks that run for more than a second,
-until they are published. `live_output` reads them.
 """
 
 from __future__ import annotations
 
-import contextlib
-import time
 from array import array
-from typing import TYPE_CHECKING
 
 from gitflowrun import limits
-from gitflowrun.git.permissions import make_directory, share_file
 from gitflowrun.runs.line_times import encode_times
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from gitflowrun.git.repository import Repository
-    from gitflowrun.names import TaskName
-    from gitflowrun.runs.records import RunIdentity
 
 STDOUT = "stdout"
 STDERR = "stderr"
 TRUNCATED = b"[TRUNCATED - MAXIMUM LOG FILE SIZE REACHED]\n"
-_LIVE = "live"
 
 
 class _Stream:
@@ -40,6 +25,19 @@ class _Stream:
         self.times: array[float] = array("d")
         self._partial = b""
         self._is_full = False
+        self._taken = 0
+
+    @property
+    def unfinished(self) -> str:
+        """The last line, if it has no end yet; of one that draws itself again and again, how it looks now."""
+        if not self._partial:
+            return ""
+        return self._partial.decode(errors="replace").rstrip("\r").rpartition("\r")[2]
+
+    def take(self) -> bytes:
+        """What was kept since this was asked last."""
+        taken, self._taken = self._taken, len(self.kept)
+        return bytes(self.kept[taken:])
 
     def feed(self, data: bytes, now: float) -> list[str]:
         """Add what was written; the lines it completes."""
@@ -99,6 +97,14 @@ class TaskLog:
         """Add a line of the scheduler's to the task's standard error."""
         self._streams[STDERR].say(text.encode(errors="replace"), now)
 
+    def unfinished(self, stream: str) -> str:
+        """The line that a stream has begun, as it looks now."""
+        return self._streams[stream].unfinished
+
+    def take(self, stream: str) -> bytes:
+        """What was kept of a stream since this was asked last."""
+        return self._streams[stream].take()
+
     def output(self, stream: str) -> bytes:
         """What is kept of a stream."""
         return bytes(self._streams[stream].kept)
@@ -111,75 +117,3 @@ class TaskLog:
     def times(self) -> bytes:
         """The `times` blob of the task."""
         return encode_times(self._streams[STDOUT].times, self._streams[STDERR].times)
-
-
-class LiveLogs:
-    """Copies of what running tasks write, for other processes to read.
-
-    What can't be written is left out: a run does not fail for it.
-    """
-
-    def __init__(self, repo: Repository, run: RunIdentity) -> None:
-        self._top = _live_directory(repo, run)
-
-    def begin(self, task: TaskName, log: TaskLog) -> None:
-        """Begin the copy with what a task has written so far."""
-        for stream in (STDOUT, STDERR):
-            self._write(task, stream, log.output(stream), "wb")
-
-    def add(self, task: TaskName, stream: str, data: bytes) -> None:
-        """Add what it goes on to write."""
-        self._write(task, stream, data, "ab")
-
-    def drop(self, task: TaskName) -> None:
-        """The task is published: its logs are in git now."""
-        for stream in (STDOUT, STDERR):
-            with contextlib.suppress(OSError):
-                _live_file(self._top, task, stream).unlink()
-
-    def close(self) -> None:
-        """Remove all: the run is over."""
-        _remove(self._top)
-
-    def _write(self, task: TaskName, stream: str, data: bytes, mode: str) -> None:
-        path = _live_file(self._top, task, stream)
-        with contextlib.suppress(OSError):
-            make_directory(path.parent)
-            with path.open(mode) as file:
-                file.write(data)
-            share_file(path)
-
-
-def live_output(repo: Repository, run: RunIdentity, task: TaskName, stream: str) -> bytes | None:
-    """What a running task has written to `stdout` or `stderr` so far; None where no live log is kept.
-
-    A run that was killed leaves the live logs of its unfinished tasks behind for a week.
-    """
-    try:
-        return _live_file(_live_directory(repo, run), task, stream).read_bytes()
-    except OSError:
-        return None
-
-
-def sweep_live_logs(repo: Repository) -> None:
-    """Remove what runs that were killed left behind more than a week ago."""
-    oldest = time.time() - limits.LIVE_KEPT
-    with contextlib.suppress(OSError):
-        for directory in (repo.state_dir / _LIVE).iterdir():
-            if directory.stat().st_mtime < oldest:
-                _remove(directory)
-
-
-def _live_directory(repo: Repository, run: RunIdentity) -> Path:
-    return repo.state_dir / _LIVE / str(run.uid)
-
-
-def _live_file(top: Path, task: TaskName, stream: str) -> Path:
-    return top / task.step / f"{task.task}.{stream}"
-
-
-def _remove(directory: Path) -> None:
-    if directory.exists():
-        import shutil  # an import of 3 ms, for runs that have live logs
-
-        shutil.rmtree(directory, ignore_errors=True)

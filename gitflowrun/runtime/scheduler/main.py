@@ -23,6 +23,7 @@ from gitflowrun.git.snapshot import Snapshot, take_snapshot
 from gitflowrun.names import PARAMETERS_STEP, TaskName
 from gitflowrun.runs.commit_message import Status
 from gitflowrun.runs.create import create_run
+from gitflowrun.runs.live import sweep_live_states
 from gitflowrun.runs.maintenance import ensure_dedup_index, tidy
 from gitflowrun.runs.runs import RunStore
 from gitflowrun.runs.trees import FinishedTask, task_blob
@@ -39,7 +40,6 @@ from gitflowrun.runtime.ipc.messages import (
 )
 from gitflowrun.runtime.ipc.request import RunKind
 from gitflowrun.runtime.scheduler import resume, run_info
-from gitflowrun.runtime.scheduler.logs import sweep_live_logs
 from gitflowrun.runtime.scheduler.plan import Plan, Shape
 from gitflowrun.runtime.scheduler.resume import Adoption
 from gitflowrun.runtime.scheduler.setup import Channels, RunExecution
@@ -123,7 +123,7 @@ class SchedulerMain:
             if why_not_fork:
                 notify(Notice(f"Each task gets a fresh interpreter: {why_not_fork}."))
             ensure_dedup_index(repo)
-            sweep_live_logs(repo)
+            sweep_live_states(repo)
             context, first_id = run.context(writer.identity, stored, adoption), adoption.first_id
             execution = RunExecution(
                 repo, self._channels, start, isolation, notify, writer, plan, context, first_id

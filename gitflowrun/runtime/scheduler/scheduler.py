@@ -26,18 +26,20 @@ from gitflowrun import limits
 from gitflowrun.errors import FlowError
 from gitflowrun.names import TaskName
 from gitflowrun.runs.commit_message import Status
+from gitflowrun.runs.live import StartedTask
 from gitflowrun.runtime.ipc import events, process
 from gitflowrun.runtime.ipc.messages import Exited, Launch, LaunchFailed, Message, Result, Started
 from gitflowrun.runtime.scheduler.attempt import Job, TaskAttempt
 from gitflowrun.runtime.scheduler.commit_queue import CommitQueue
+from gitflowrun.runtime.scheduler.logs import STDERR, STDOUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from gitflowrun.runs.live import LiveState
     from gitflowrun.runs.write import RunWriter
     from gitflowrun.runtime.executors.local import Executor
     from gitflowrun.runtime.ipc.event_loop import EventLoop
-    from gitflowrun.runtime.scheduler.logs import LiveLogs
     from gitflowrun.runtime.scheduler.plan import Plan
 
 _KILLED = "[KILLED BY ORCHESTRATOR]"
@@ -53,7 +55,7 @@ class Scheduler:
         plan: What is to be done.
         executor: Gives tasks their processes; its messages go to `deliver`.
         notify: Called with every event.
-        live: The live logs of running tasks.
+        live: What other processes see of running tasks.
         max_workers: Tasks that run at the same time.
         max_log_size: Bytes of output kept per task and stream.
         echo: Whether output becomes events; a task that runs in the launcher process shows its own.
@@ -68,7 +70,7 @@ class Scheduler:
         plan: Plan,
         executor: Executor,
         notify: events.Listener,
-        live: LiveLogs,
+        live: LiveState,
         *,
         max_workers: int,
         max_log_size: int,
@@ -94,6 +96,7 @@ class Scheduler:
         self._begun = time.time()
         self._progress_time = 0.0
         self._is_changed = False
+        self._unfinished: tuple[TaskAttempt, str] | None = None
         self._ending: Status | None = None
         self._error: str | None = None
         self._is_killing = False
@@ -112,9 +115,9 @@ class Scheduler:
                 self._loop.turn()
             status = self._ending or Status.DONE
             self._commit(status)
+            self._live.close()
         finally:
             self._executor.close()
-            self._live.close()
         self._progress(last=True)
         seconds = time.time() - self._begun
         self._notify(events.RunEnded(status, self._queue.finished, seconds, self._error))
@@ -153,6 +156,8 @@ class Scheduler:
         frames, parents = job.planned.frames, job.planned.parents
         launch = Launch(self._serial, job.name, attempt.number, frames, parents)
         self._running[self._serial] = attempt
+        names = tuple(parent.name for parent in parents)
+        self._live.start(StartedTask(job.name, attempt.started, names, frames))
         try:
             with attempt.pipes() as (stdout, stderr):
                 self._executor.launch(launch, stdout, stderr)
@@ -222,7 +227,9 @@ class Scheduler:
 
     def _output(self, attempt: TaskAttempt, stream: str, data: bytes, lines: list[str]) -> None:
         if attempt.is_live and data:
-            self._live.add(attempt.job.name, stream, data)
+            self._copy(attempt, stream)
+        if attempt.log.unfinished(stream):
+            self._show_unfinished(attempt, stream)
         if self._echo and lines:
             name, pid, now = attempt.job.name, attempt.pid, time.time()
             for line in lines:
@@ -232,12 +239,30 @@ class Scheduler:
         """Add a line to a task's log, and show it."""
         now = time.time()
         attempt.log.say(text, now)
-        line = events.TaskLine(attempt.job.name, attempt.pid, "stderr", text, now, system=True)
+        if attempt.is_live:
+            self._copy(attempt, STDERR)
+        line = events.TaskLine(attempt.job.name, attempt.pid, STDERR, text, now, system=True)
         self._notify(line)
 
     def _go_live(self, attempt: TaskAttempt) -> None:
         attempt.is_live = True
-        self._live.begin(attempt.job.name, attempt.log)
+        for stream in (STDOUT, STDERR):
+            self._copy(attempt, stream)
+
+    def _copy(self, attempt: TaskAttempt, stream: str) -> None:
+        """Let other processes see what was kept of a stream since this was done last."""
+        data = attempt.log.take(stream)
+        if data:
+            self._live.write(attempt.job.name, stream, data)
+
+    def _show_unfinished(self, attempt: TaskAttempt, stream: str) -> None:
+        """Show a line that is being written, such as a progress bar, with the next progress."""
+        if self._unfinished is None:
+            self._loop.after(
+                limits.PROGRESS_INTERVAL, lambda: None
+            )  # that the loop turns is enough
+        self._unfinished = attempt, stream
+        self._is_changed = True
 
     # ---- the end of a task ----
 
@@ -370,10 +395,14 @@ class Scheduler:
         self._progress_time, self._is_changed = now, False
         running = Counter(attempt.job.name.step for attempt in self._running.values())
         queued = self._plan.queued + self._plan.held + len(self._again)
+        line = None
+        if self._unfinished is not None:
+            attempt, stream = self._unfinished
+            self._unfinished = None
+            line = attempt.job.name, attempt.log.unfinished(stream)
+        seconds = time.time() - self._begun
         self._notify(
-            events.Progress(
-                self._queue.finished, queued, tuple(running.items()), time.time() - self._begun
-            )
+            events.Progress(self._queue.finished, queued, tuple(running.items()), seconds, line)
         )
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from gitflowrun import limits
 from gitflowrun.runs.commit_message import Status
+from gitflowrun.runs.live import LiveState
 from gitflowrun.runtime.executors.local import (
     Executor,
     ForkExecutor,
@@ -26,7 +27,6 @@ from gitflowrun.runtime.ipc.channel import Channel, Connection
 from gitflowrun.runtime.ipc.event_loop import EventLoop
 from gitflowrun.runtime.ipc.events import Listener, Notice
 from gitflowrun.runtime.ipc.messages import Interrupt, Message
-from gitflowrun.runtime.scheduler.logs import LiveLogs
 from gitflowrun.runtime.scheduler.scheduler import Scheduler
 from gitflowrun.settings import Isolation
 from gitflowrun.values import mutable
@@ -105,7 +105,7 @@ class RunExecution:
             plan,
             executor,
             notify,
-            LiveLogs(repo, writer.identity),
+            LiveState(repo, writer.identity.uid),
             max_workers=1 if self._is_inline else _affordable(wanted, notify),
             max_log_size=start.request.max_log_size or repo.settings.max_log_size,
             echo=not self._is_inline,

@@ -186,6 +186,20 @@ def test_output_can_not_command_the_terminal() -> None:
     assert "\x1b[31mred\\e[2J\x1b[m" in terminal.getvalue()
 
 
+def test_a_terminal_sees_a_line_that_is_being_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A progress bar stands first in the status line, without its commands, as long as its task runs."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    terminal = _Terminal()
+    console = RunLog(("train.py",), out=terminal, err=terminal)
+    console(RunStarted(RUN))
+    console(Progress(1, 0, (("work", 1),), 1.0, (TASK, "\x1b[2K 50%|##  | 1/2\x1b]0;x")))
+    drawn = terminal.getvalue().rpartition("\r\x1b[K")[2]
+    assert drawn.startswith("work/3:  50%|##  | 1/2\\e]0;x | Train/12: 1 task done")
+    console(TaskEnded(TASK, 1, ok=True, attempt=0, seconds=1.0))
+    console(Progress(2, 0, (("work", 1),), 1.0))
+    assert "50%" not in terminal.getvalue().rpartition("\r\x1b[K")[2]
+
+
 def test_long_runs_are_summed_up_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every five minutes the log itself says how far the run is."""
     now = 1000.0

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from gitflowrun.names import PARAMETERS_STEP, TaskName
+from gitflowrun.runs.live import LiveState
 from gitflowrun.runs.records import Transition
 from gitflowrun.runs.runs import Status
 from gitflowrun.runtime.ipc.event_loop import EventLoop
@@ -25,7 +26,6 @@ from gitflowrun.runtime.ipc.messages import (
     Started,
 )
 from gitflowrun.runtime.scheduler.attempt import Job, TaskAttempt
-from gitflowrun.runtime.scheduler.logs import LiveLogs
 from gitflowrun.runtime.scheduler.plan import Plan, PlannedTask, Shape
 from gitflowrun.runtime.scheduler.scheduler import Scheduler
 from tests.helpers.repos import ROOT, GitRepo
@@ -79,7 +79,7 @@ def schedule(
     with start_run(repo) as writer:
         scheduler = Scheduler(
             loop, writer, Plan(SHAPE), executor, events.append,
-            LiveLogs(open_repo(repo), writer.identity), max_workers=4, max_log_size=1000,
+            LiveState(open_repo(repo), writer.identity.uid), max_workers=4, max_log_size=1000,
         )  # fmt: skip
         executor.deliver = scheduler.deliver
         status, _ = scheduler.run()

@@ -1,0 +1,263 @@
+"""The live state of a run: which tasks its scheduler has started, and what they have written so far.
+
+    .git/gitflowrun/live/<uid>/tasks                     a record for each task that was started, appended
+    .git/gitflowrun/live/<uid>/<step>/<task>.<stream>    output, of tasks that run for longer than `LIVE_AFTER`
+
+It lies in the common git directory, so other processes and linked worktrees see it, and nobody else. The scheduler
+writes it, without waiting for the disk; each record is in place before its task is launched, so that a task finds
+itself. A task is unfinished as long as no commit of its run has it. When the run has ended, git has all and the
+directory is removed; of a scheduler that was killed it stays for a week, with all that was written until then.
+
+`observe` gives a stored run its unfinished tasks. Verbs that show a run use it; what resumes, sends or compares
+runs does not, for such tasks are not part of the run yet.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING
+
+from gitflowrun import limits, msgpack
+from gitflowrun.errors import CorruptRecord, NotFound
+from gitflowrun.git.permissions import make_directory, share_file
+from gitflowrun.names import TaskName
+from gitflowrun.runs import layout
+from gitflowrun.runs.commit_message import Status
+from gitflowrun.runs.read import StoredRun, StoredTask, order_steps, task_order
+from gitflowrun.runs.records import FOREACH_FRAME, ForeachFrame, TaskRecord
+from gitflowrun.schema import REAL, TASK_NAME, ArraySchema, many
+from gitflowrun.values import frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from gitflowrun.git.objects import Oid
+    from gitflowrun.git.repository import Repository
+
+_LIVE = "live"
+_TASKS = "tasks"
+_LENGTH = 4  # bytes that say how long a record is
+_STREAMS = ("stdout", "stderr")
+
+
+@frozen
+class StartedTask:
+    """A task that was started: which, when, after which tasks, in which foreach levels."""
+
+    name: TaskName
+    started: float
+    parents: tuple[TaskName, ...]
+    frames: tuple[ForeachFrame, ...]
+
+
+_STARTED = ArraySchema(
+    StartedTask, "started task", TASK_NAME, REAL, many(TASK_NAME), many(FOREACH_FRAME)
+)
+
+
+class LiveState:
+    """Writes the live state of one run. What can't be written is left out: a run does not fail for it.
+
+    Args:
+        repo: The repository.
+        uid: The run.
+    """
+
+    def __init__(self, repo: Repository, uid: Oid) -> None:
+        self._top = _directory(repo, uid)
+
+    def start(self, task: StartedTask) -> None:
+        """A task is about to be launched."""
+        record = msgpack.pack(_STARTED.dump(task))
+        self._append(self._top / _TASKS, len(record).to_bytes(_LENGTH, "big") + record)
+
+    def write(self, task: TaskName, stream: str, data: bytes) -> None:
+        """A task has written something."""
+        self._append(_output_file(self._top, task, stream), data)
+
+    def drop(self, task: TaskName) -> None:
+        """A task is published: its output is in git now."""
+        for stream in _STREAMS:
+            with contextlib.suppress(OSError):
+                _output_file(self._top, task, stream).unlink()
+
+    def close(self) -> None:
+        """The run has ended: git has all."""
+        _remove(self._top)
+
+    def _append(self, path: Path, data: bytes) -> None:
+        with contextlib.suppress(OSError):
+            is_new = not path.exists()
+            if is_new:
+                make_directory(path.parent)
+            with path.open("ab", buffering=0) as file:
+                file.write(data)
+            if is_new:
+                share_file(path)
+
+
+def observe(run: StoredRun) -> StoredRun:
+    """A run with its unfinished tasks, where this repository's scheduler runs it, or ran it until it died."""
+    if run.state.status.is_final:
+        return run
+    top = _directory(run.repo, run.identity.uid)
+    try:
+        size = (top / _TASKS).stat().st_size
+    except OSError:
+        return run
+    return ObservedRun(run, top, size)
+
+
+class ObservedRun(StoredRun):
+    """A stored run and the tasks that its scheduler has started since.
+
+    Args:
+        run: The run as it is stored.
+        top: Its live state.
+        size: Bytes of the list of started tasks.
+    """
+
+    def __init__(self, run: StoredRun, top: Path, size: int) -> None:
+        super().__init__(run.repo, run.flow, run.id, run.commit)
+        self.top = top
+        self._size = size
+
+    @cached_property
+    def _unfinished(self) -> dict[TaskName, StartedTask]:
+        stored = {step: {*super(ObservedRun, self).tasks(step)} for step in super().steps()}
+        return {
+            name: task
+            for name, task in _started_tasks(self.top / _TASKS, self._size).items()
+            if name.task not in stored.get(name.step, ())
+        }
+
+    def steps(self) -> list[str]:
+        """The steps that have tasks, unfinished ones included, in the graph's order."""
+        running = {name.step for name in self._unfinished}
+        return order_steps(self.info.graph, {*super().steps(), *running})
+
+    def tasks(self, step: str) -> list[str]:
+        """The ids of a step's tasks, unfinished ones included. Raises NotFound: no such step."""
+        running = [name.task for name in self._unfinished if name.step == step]
+        if not running:
+            return super().tasks(step)
+        stored = super().tasks(step) if step in super().steps() else []
+        return sorted({*stored, *running}, key=task_order)
+
+    def task(self, name: TaskName) -> StoredTask:
+        """A task. Raises NotFound."""
+        started = self._unfinished.get(name)
+        return super().task(name) if started is None else UnfinishedTask(self, started)
+
+    def all_tasks(self) -> Iterator[StoredTask]:
+        """Every task, step by step."""
+        for step in self.steps():
+            for task in self.tasks(step):
+                yield self.task(TaskName(step, task))
+
+    def records(self, step: str) -> Iterator[TaskRecord]:
+        """The records of a step's tasks; those of unfinished ones have no attempts. Raises NotFound."""
+        for task in self.tasks(step):
+            yield self.task(TaskName(step, task)).record
+
+
+class UnfinishedTask(StoredTask):
+    """A task that no commit of its run has yet: its place, and its output so far."""
+
+    run: ObservedRun
+
+    def __init__(self, run: ObservedRun, started: StartedTask) -> None:
+        super().__init__(run, started.name, run.commit)
+        self._started = started
+
+    @property
+    def status(self) -> str:
+        """`running`, or `unfinished` where nobody runs it any more."""
+        return "running" if self.run.status is Status.RUNNING else "unfinished"
+
+    @property
+    def started(self) -> float:
+        """When it started."""
+        return self._started.started
+
+    @cached_property
+    def record(self) -> TaskRecord:
+        """What is known of it: no attempt has ended."""
+        started = self._started
+        return TaskRecord(
+            started.name, self.run.identity, parents=started.parents, frames=started.frames
+        )
+
+    @property
+    def task_blob(self) -> Oid:
+        """It has none. Raises NotFound."""
+        raise NotFound(f"{self.pathspec} has not finished", hint="nothing of it is stored yet")
+
+    def output(self, stream: str) -> bytes:
+        """What it has written to `stdout` or `stderr` so far."""
+        try:
+            return _output_file(self.run.top, self.name, stream).read_bytes()
+        except OSError:
+            return self._published(stream)
+
+    def _published(self, stream: str) -> bytes:
+        """Its output as git has it, if it has finished in the meantime."""
+        run = self.run
+        commit = run.repo.refs.get(layout.run_ref(run.flow, run.id))
+        if commit is None or commit == run.commit:
+            return b""
+        try:
+            return StoredRun(run.repo, run.flow, run.id, commit).task(self.name).output(stream)
+        except NotFound:
+            return b""
+
+    @cached_property
+    def _times(self) -> tuple[list[float], list[float]]:
+        return [], []
+
+
+@lru_cache(maxsize=4)
+def _started_tasks(path: Path, size: int) -> dict[TaskName, StartedTask]:
+    """The tasks that a list of them names; what was torn off at its end is passed over."""
+    try:
+        data = path.read_bytes()[:size]
+    except OSError:
+        return {}
+    found = {}
+    place = 0
+    while place + _LENGTH < len(data):
+        begin = place + _LENGTH
+        place = begin + int.from_bytes(data[place:begin], "big")
+        try:
+            task = _STARTED.load(msgpack.unpack(data[begin:place]))
+        except CorruptRecord:
+            break
+        found[task.name] = task
+    return found
+
+
+def sweep_live_states(repo: Repository) -> None:
+    """Remove what runs that were killed left behind, and have not written to for a week."""
+    oldest = time.time() - limits.LIVE_KEPT
+    with contextlib.suppress(OSError):
+        for directory in (repo.state_dir / _LIVE).iterdir():
+            if max(path.stat().st_mtime for path in (directory, *directory.rglob("*"))) < oldest:
+                _remove(directory)
+
+
+def _directory(repo: Repository, uid: Oid) -> Path:
+    return repo.state_dir / _LIVE / str(uid)
+
+
+def _output_file(top: Path, task: TaskName, stream: str) -> Path:
+    return top / task.step / f"{task.task}.{stream}"
+
+
+def _remove(directory: Path) -> None:
+    if directory.exists():
+        import shutil  # an import of 3 ms, for runs that have live logs
+
+        shutil.rmtree(directory, ignore_errors=True)

@@ -1,0 +1,143 @@
+"""Running tasks as others see them: while they run, from linked worktrees, and when their scheduler was killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+
+import pytest
+
+from gitflowrun.names import TaskName
+from gitflowrun.runs.live import LiveState, StartedTask, observe, sweep_live_states
+from tests.helpers.flows import Background, background, eventually, latest, linear_flow
+from tests.helpers.repos import GitRepo, make_repo
+from tests.helpers.runs import open_repo
+
+WAIT = "while not os.path.exists('go'): time.sleep(.01)"
+FLOW = linear_flow(
+    "print('whole line', flush=True)\nsys.stderr.write('\\rbar 1'); sys.stderr.flush()\n" + WAIT,
+    "print('at the end')",
+)
+ASK = """
+from gitflowrun import Flow, Task, namespace
+namespace(None)
+run = Flow("F").latest_run
+task = run["start"].task
+print([step.id for step in run], run.status, run.finished, run.end_task, run.data, run["start"].finished_at)
+print(repr(task.stdout), repr(task.stderr), task.stdout_size, [text for _, text in task.loglines("stdout")])
+print(task.finished, task.successful, task.finished_at, task.exception, list(task), task.data, task.current_attempt)
+assert Task(task.pathspec) == task and task.created_at >= run.created_at and task.index is None
+assert [entry.name for entry in task.metadata if entry.name == "attempt_ok"] == []
+"""
+
+
+def _started(repo: GitRepo) -> Background:
+    repo.write("f.py", FLOW)
+    repo.write("ask.py", ASK)
+    flow = background(repo, "f.py", "run")
+    flow.wait_for("whole line")
+    run = latest(repo)
+    task = TaskName("start", "1")
+    assert eventually(lambda: observe(run).task(task).output("stderr")) == b"\rbar 1"
+    return flow
+
+
+def _check_client(repo: GitRepo, status: str) -> None:
+    done = repo.python("ask.py")
+    assert done.out.splitlines() == [
+        f"['start'] {status} False None None None",
+        r"'whole line\n' '\rbar 1' 11 ['whole line']",
+        "False False None None [] <MetaflowData: > 0",
+    ], done.err
+
+
+def _check_commands(repo: GitRepo, word: str) -> None:
+    output = "whole line\n\rbar 1"
+    assert repo.runs("logs").out == repo.runs("logs", "F/1/start/1").out == output
+    assert repo.flow("f.py", "--quiet", "logs", "1/start").out == output
+    (task,) = json.loads(repo.runs("show", "1/start", "--json").out)["tasks"]
+    assert (task["status"], task["ok"], task["seconds"]) == (word, False, None)
+    assert f"1 {word}" in repo.runs("show", "1").out
+    assert repo.runs("show", "1/start/1").code == 0
+    assert repo.flow("f.py", "dump", "1/start").code == 0
+
+
+def test_a_running_task_is_seen_by_everybody(repo: GitRepo) -> None:
+    """Client, `git runs logs` and `show`, `logs` of the flow; from a linked worktree, too; then git has it all."""
+    repo.write("f.py", FLOW)
+    repo.write("ask.py", ASK)
+    repo.commit()
+    repo.git("worktree", "add", "-q", "../other")
+    flow = _started(repo)
+    _check_client(repo, "running")
+    _check_commands(repo, "running")
+    _check_client(GitRepo(repo.path.parent / "other"), "running")
+    following = background(repo, "-m", "gitflowrun.cli.git_runs.main", "logs", "-f", "1")
+    following.wait_for("whole line")
+    repo.write("go", "")
+    assert flow.wait() == 0
+    assert following.wait() == 0
+    assert following.output.read_bytes() == b"whole line\n\rbar 1\nat the end\n"
+    assert repo.runs("logs").out == "whole line\n\rbar 1\nat the end\n"
+    assert not list((open_repo(repo).state_dir / "live").iterdir())
+
+
+def test_what_was_written_before_the_scheduler_was_killed_is_shown(repo: GitRepo) -> None:
+    """With the dead run, which can be resumed."""
+    flow = _started(repo)
+    os.kill(flow.children()["scheduler"], signal.SIGKILL)
+    flow.wait()
+    _check_client(repo, "dead")
+    _check_commands(repo, "unfinished")
+    repo.write("go", "")
+    assert repo.flow("f.py", "resume", "1").code == 0
+    assert repo.runs("logs", "1").out == "whole line\n\rbar 1"
+
+
+@pytest.mark.parametrize("kind", ["fork", "fresh", "inline"])
+def test_a_task_finds_itself(repo: GitRepo, kind: str) -> None:
+    """From its first moment on: by its pathspec, in its step, in its run."""
+    start = (
+        "from gitflowrun import Task\n"
+        "assert Task(current.pathspec, _namespace_check=False) == current.task\n"
+        "assert not current.task.finished\n"
+        "assert current.run['start'].task.id == current.task_id\n"
+        "assert [step.id for step in current.run] == ['start']\n"
+        "assert not list(current.task.parent_tasks)"
+    )
+    end = "assert [task.id for task in current.task.parent_tasks] == ['1']\n"
+    repo.write("f.py", linear_flow(start, end))
+    done = repo.flow("f.py", "run", env={"GITFLOWRUN_ISOLATION": kind})
+    assert done.code == 0, done.out
+
+
+def test_a_torn_record_and_an_old_state_do_no_harm(repo: GitRepo) -> None:
+    """What a killed scheduler had half written is passed over; after a week the state is removed."""
+    flow = _started(repo)
+    os.kill(flow.children()["scheduler"], signal.SIGKILL)
+    flow.wait()
+    opened, run = open_repo(repo), latest(repo)
+    live = LiveState(opened, run.identity.uid)
+    top = opened.state_dir / "live" / str(run.identity.uid)
+    live.start(StartedTask(TaskName("start", "2"), 1.0, (), ()))
+    with (top / "tasks").open("ab") as file:
+        file.write(b"\0\0\0\x40torn")
+    assert observe(run).tasks("start") == ["1", "2"]
+    sweep_live_states(opened)
+    assert top.exists()
+    for path in (top, *top.rglob("*")):
+        os.utime(path, (0, 0))
+    sweep_live_states(opened)
+    assert not top.exists()
+    assert observe(run) is run
+
+
+def test_a_clone_sees_what_is_stored(repo: GitRepo) -> None:
+    """Live state stays where it is: a run that was fetched while it ran has its finished tasks."""
+    flow = _started(repo)
+    other = make_repo(repo.path.parent / "clone")
+    other.git("fetch", "-q", str(repo.path), "refs/runs/F/1:refs/runs/F/1")
+    assert other.runs("logs", "1").out == ""
+    repo.write("go", "")
+    assert flow.wait() == 0
