@@ -44,8 +44,12 @@ class RefName(str):
     def __new__(cls, text: str) -> RefName:
         """Check, then make it."""
         bad = _REF_FORBIDDEN.search(text) or text.endswith("/@") or not text.startswith("refs/")
-        if bad or any(
-            len(part.encode(errors="replace")) > MAX_REF_COMPONENT for part in text.split("/")
+        size = len(text.encode(errors="replace"))
+        if bad or (
+            size > MAX_REF_COMPONENT
+            and any(
+                len(part.encode(errors="replace")) > MAX_REF_COMPONENT for part in text.split("/")
+            )
         ):
             raise UsageError(
                 f"{text!r} is not a valid ref name", hint="git check-ref-format(1) lists the rules"

@@ -58,7 +58,7 @@ filter_options = together(
         "--status", "statuses", multiple=True, callback=_statuses,
         help="Only runs with this status, or one of several: failed,dead.",
     ),
-    click.option("--user", help="Only runs of this user."),
+    click.option("--user", help="Only runs of this user, or of the git author with this name or e-mail."),
 )  # fmt: skip
 
 # `--stdout`, `--stderr` and `--both` (without any: both), the names of the streams; and `--timestamps`.

@@ -233,6 +233,7 @@ def _info_at(commit: Oid) -> str:
 
 
 def _foreign(view: RemoteView) -> list[str]:
-    named = [f"{name} is not the ref of a run" for name in sorted(view.foreign)[:MAX_NOTICES]]
-    more = len(view.foreign) - len(named)
+    foreign = sorted(view.foreign)
+    named = [f"{name} is not the ref of a run" for name in foreign[:MAX_NOTICES]]
+    more = len(foreign) - len(named)
     return [*named, f"{more} more refs are not of runs"] if more else named

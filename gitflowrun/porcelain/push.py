@@ -30,7 +30,6 @@ from gitflowrun.porcelain.sync import (
     SyncedRun,
     SyncReport,
     Transfer,
-    free_id,
     tags_of,
 )
 from gitflowrun.runs import layout
@@ -251,8 +250,7 @@ class _Push(Transfer):
                 return _Plan(run, replace(result, target=mate.id, outcome=Outcome.UPDATED), change)
             reason = f"the remote has another continuation of it ({mate.tip.short})"
             return _Plan(run, replace(result, reason=reason))
-        target = free_id(run.id, uid or run.tip, view.taken)
-        view.taken.add(target)
+        target = view.give_id(run, uid or run.tip)
         change = RefUpdate(layout.run_ref(run.flow, target), run.tip, None)
         return _Plan(run, replace(result, target=target, outcome=Outcome.NEW), change)
 

@@ -34,7 +34,7 @@ class RunQuery:
         flow: Runs of this flow.
         tags: Runs that have all of these tags.
         statuses: Runs with one of these statuses.
-        user: Runs of this user.
+        user: Runs of this person: the user who ran it, or the name or e-mail address of its git author.
         on: Runs whose code commit is in the history of this branch, tag or other revision.
         limit: At most so many, the newest ones.
     """
@@ -56,8 +56,12 @@ class RunQuery:
         return (
             set(self.tags).issubset(run.tags)
             and (not self.statuses or run.status in self.statuses)
-            and (self.user is None or run.state.user == self.user)
+            and (self.user is None or self.user.casefold() in _people(run))
         )
+
+
+def _people(run: RunSummary) -> set[str]:
+    return {name.casefold() for name in (run.state.user, run.author, run.email)}
 
 
 def parse_status(word: str) -> Status:

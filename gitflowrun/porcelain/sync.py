@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import contextlib
 from enum import Enum
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from gitflowrun.errors import GitflowrunError, RefConflict, RepositoryError, UsageError
@@ -120,39 +121,61 @@ class RunTip:
 
 
 class RemoteView:
-    """What a remote has below refs/runs, as it was at one time.
+    """What a remote has below refs/runs, as it was at one time. Names are parsed when they are asked for.
 
     Attributes:
         refs: All its refs below refs/runs.
-        runs: Its runs, in the order of their numbers.
-        taken: Their ids.
-        foreign: The names of refs that are no run's, no tag's, and not reserved for us (`@...`).
     """
 
     def __init__(self, refs: Mapping[str, Oid]) -> None:
         self.refs = refs
-        self.runs: list[RunTip] = []
-        self.foreign: list[str] = []
-        self._by_number: dict[int, list[RunTip]] = {}
-        for name, oid in refs.items():
-            run = _parse(name)
-            if run:
-                self.runs.append(RunTip(*run, oid))
-            elif not name.startswith(f"{layout.RUNS}@"):
-                self.foreign.append(name)
-        self.runs.sort(key=lambda run: (*run.id.sort_key, run.flow))
-        self.taken = {run.id for run in self.runs}
-        for tip in self.runs:
-            self._by_number.setdefault(tip.id.number, []).append(tip)
+        self._given: set[RunId] = set()
 
     @classmethod
     def of(cls, remote: Remote) -> RemoteView:
         """Look at a remote. Raises RepositoryError: it can't be reached."""
         return cls(remote.refs(f"{layout.RUNS}*"))
 
+    @cached_property
+    def runs(self) -> list[RunTip]:
+        """Its runs, in the order of their numbers."""
+        found = [tip for name in self.refs if (tip := self._tip(name))]
+        return sorted(found, key=lambda run: (*run.id.sort_key, run.flow))
+
+    @property
+    def foreign(self) -> list[str]:
+        """The names of refs that are no run's, no tag's, and not reserved for us (`@...`)."""
+        runs = {run.ref for run in self.runs}
+        return [
+            name
+            for name in self.refs
+            if name not in runs and not name.startswith(f"{layout.RUNS}@")
+        ]
+
     def namesakes(self, run: RunTip) -> list[RunTip]:
         """The runs of the same flow and number: only these can be `run`."""
-        return [item for item in self._by_number.get(run.id.number, ()) if item.flow == run.flow]
+        return [item for item in self._numbered(run.id.number) if item.flow == run.flow]
+
+    def give_id(self, run: RunTip, uid: Oid) -> RunId:
+        """An id that is free there, for a run that is to go there; it is taken from now on."""
+        taken = {item.id for item in self._numbered(run.id.number)} | self._given
+        found = free_id(run.id, uid, taken)
+        self._given.add(found)
+        return found
+
+    def _numbered(self, number: int) -> list[RunTip]:
+        return [tip for name in self._by_number.get(number, ()) if (tip := self._tip(name))]
+
+    @cached_property
+    def _by_number(self) -> Mapping[int, Sequence[str]]:
+        names: dict[int, list[str]] = {}
+        for name in self.refs:
+            names.setdefault(layout.run_number(name), []).append(name)
+        return names
+
+    def _tip(self, name: str) -> RunTip | None:
+        run = _parse(name)
+        return RunTip(*run, self.refs[name]) if run else None
 
 
 def _parse(name: str) -> tuple[str, RunId] | None:

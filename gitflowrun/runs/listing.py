@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from gitflowrun.names import RunId
 
 _SPECIAL = f"{layout.RUNS}@"
+_FIELDS = ("refname", "objectname", "authorname", "authoremail:trim", "contents")
 _FEW = 200
 """Up to so many runs are asked for by name, instead of reading the messages of all."""
 
@@ -43,6 +44,8 @@ class RunSummary:
         state: What the message says.
         status: How far it is now, which the message of a dead run can't say.
         subject: The first line of the message.
+        author: The commit's author, as git names them.
+        email: Their e-mail address.
         tags: Its user tags, sorted.
     """
 
@@ -53,6 +56,8 @@ class RunSummary:
     state: RunState
     status: Status
     subject: str
+    author: str
+    email: str
     tags: tuple[str, ...] = ()
 
     @property
@@ -78,7 +83,7 @@ def list_runs(
         if not names:
             return []
         prefixes = {tags_below, *(layout.run_ref(*name) for name in names)}
-    rows = repo.refs.rows(*sorted(prefixes), fields=("refname", "objectname", "contents"))
+    rows = repo.refs.rows(*sorted(prefixes), fields=_FIELDS)
     tags = tags_by_run(row[0] for row in rows)
     locks = Locks(repo.state_dir)
     found = [run for row in rows if (run := _summary(locks, row, tags))]
@@ -147,11 +152,12 @@ def _summary(
     locks: Locks, row: tuple[str, ...], tags: dict[tuple[str, RunId], tuple[str, ...]]
 ) -> RunSummary | None:
     """The run of a row; None for a tag's row, and for a ref that holds no run."""
-    name = layout.parse_run_ref(row[0])
-    state = parse_message(row[2]) if name else None
+    ref, oid, author, email, message = row
+    name = layout.parse_run_ref(ref)
+    state = parse_message(message) if name else None
     if name is None or state is None:
         return None
-    commit = Oid.from_hex(row[1])
+    commit = Oid.from_hex(oid)
     return RunSummary(
         flow=name[0],
         id=name[1],
@@ -159,6 +165,8 @@ def _summary(
         uid=state.uid or commit,
         state=state,
         status=locks.current_status(name[1], state.status),
-        subject=row[2].partition("\n")[0],
+        subject=message.partition("\n")[0],
+        author=author,
+        email=email,
         tags=tags.get(name, ()),
     )

@@ -28,7 +28,7 @@ _COLUMNS = (
     Column("WHEN"),
     Column("TOOK", right=True),
     Column("TASKS", right=True),
-    Column("USER", shrinks=True),
+    Column("AUTHOR", shrinks=True),
     Column("TAGS", shrinks=True),
 )
 
@@ -83,7 +83,7 @@ def _cells(run: RunSummary, screen: Screen) -> list[Cell | str]:
         when,
         took,
         str(run.state.tasks),
-        run.state.user,
+        run.author or run.state.user,
         Cell(", ".join(run.tags), style.cyan),
     ]
 
@@ -107,6 +107,7 @@ def _as_map(run: RunSummary, parameters: Mapping[str, str] | None) -> dict[str, 
     state = run.state
     row = {name: getattr(run, name) for name in ("flow", "id", "uid", "commit", "status")}
     row |= {name: getattr(state, name) for name in ("started", "finished", "tasks", "user")}
+    row |= {"author": run.author, "email": run.email}
     row |= {"tags": run.tags, "code_commit": state.code_commit, "dirty": state.dirty}
     row |= {"origin": state.origin or None, "failed_step": state.failed_step or None}
     if parameters is not None:

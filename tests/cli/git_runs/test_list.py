@@ -31,15 +31,18 @@ def test_outside_a_repository(tmp_path: Path) -> None:
     assert "git init" in done.err
 
 
-def test_runs_are_listed_newest_first(repo: GitRepo, runs: Runs) -> None:
-    """A row says run, status, time, duration, tasks, user and tags."""
+def test_runs_are_listed_newest_first(
+    repo: GitRepo, runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row says run, status, time, duration, tasks, git author and tags."""
+    monkeypatch.setenv("GIT_COMMITTER_NAME", "Ada Lee")
     make_run(repo, tags=["production", "a b"])
     make_run(repo, "Other", status=Status.FAILED)
     lines = runs().out.splitlines()
-    assert lines[0].split() == ["RUN", "STATUS", "WHEN", "TOOK", "TASKS", "USER", "TAGS"]
+    assert lines[0].split() == ["RUN", "STATUS", "WHEN", "TOOK", "TASKS", "AUTHOR", "TAGS"]
     assert lines[1].split()[:2] == ["Other/2", "failed"]
     assert lines[2].split()[:2] == ["MyFlow/1", "done"]
-    assert lines[2].endswith("4  ada   a b, production")
+    assert lines[2].endswith("4  Ada Lee  a b, production")
 
 
 def test_list_is_the_default_command(repo: GitRepo, runs: Runs) -> None:
@@ -72,6 +75,24 @@ def test_filters(repo: GitRepo, runs: Runs, words: list[str], found: list[str]) 
     assert [row["id"] for row in json.loads(runs("list", "--json", *words).out)] == found
 
 
+@pytest.mark.parametrize(
+    ("who", "found"),
+    [("Grace Hop", ["2"]), ("grace hop", ["2"]), ("grace@example.org", ["2"]), ("ada", ["2", "1"]), ("Grace", [])],
+)  # fmt: skip
+def test_people_are_found_by_name_and_mail(
+    repo: GitRepo, runs: Runs, monkeypatch: pytest.MonkeyPatch, who: str, found: list[str]
+) -> None:
+    """`--user` takes a login name, or the name or e-mail address of the commits' author, in any case."""
+    make_run(repo)
+    monkeypatch.setenv("GIT_COMMITTER_NAME", "Grace Hop")
+    monkeypatch.setenv("GIT_COMMITTER_EMAIL", "grace@example.org")
+    make_run(repo)
+    assert [row["id"] for row in json.loads(runs("--json", "--user", who).out)] == found
+    assert [line.split()[0] for line in runs("list", "--user", who).out.splitlines()[1:]] == [
+        f"MyFlow/{number}" for number in found
+    ]
+
+
 def test_json_has_stable_keys(repo: GitRepo, runs: Runs) -> None:
     """`--json` is a list of objects; parameters are in it when asked for."""
     run = make_run(repo)
@@ -79,8 +100,8 @@ def test_json_has_stable_keys(repo: GitRepo, runs: Runs) -> None:
     assert row["uid"] == str(run.uid)
     assert row["parameters"] == {"alpha": "0.5"}
     assert list(row) == [
-        "flow", "id", "uid", "commit", "status", "started", "finished", "tasks", "user", "tags",
-        "code_commit", "dirty", "origin", "failed_step", "parameters",
+        "flow", "id", "uid", "commit", "status", "started", "finished", "tasks", "user", "author", "email",
+        "tags", "code_commit", "dirty", "origin", "failed_step", "parameters",
     ]  # fmt: skip
 
 
@@ -110,12 +131,12 @@ def test_stored_text_is_shown_harmlessly(repo: GitRepo, runs: Runs) -> None:
 def test_a_terminal_gets_relative_times_and_colours(repo: GitRepo, runs: Runs) -> None:
     """In git's pager the list is coloured, its times are relative and its lines fit."""
     make_run(repo, tags=["x" * 100])
-    out = runs(env={"GIT_PAGER_IN_USE": "true", "COLUMNS": "60"}).out
+    out = runs(env={"GIT_PAGER_IN_USE": "true", "COLUMNS": "64"}).out
     assert "\x1b[33mMyFlow/1\x1b[m" in out
     assert "just now" in out or "second" in out
     assert "…" in out
-    plain = runs(env={"GIT_PAGER_IN_USE": "true", "COLUMNS": "60", "NO_COLOR": "1"}).out
-    assert max(map(len, plain.splitlines())) <= 60
+    plain = runs(env={"GIT_PAGER_IN_USE": "true", "COLUMNS": "64", "NO_COLOR": "1"}).out
+    assert max(map(len, plain.splitlines())) <= 64
 
 
 def test_listing_imports_nothing_heavy(repo: GitRepo) -> None:
