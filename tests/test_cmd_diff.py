@@ -81,7 +81,9 @@ def test_the_output_is_a_patch_whatever_is_configured(runs: GitRepo) -> None:
     runs.write(".git/info/attributes", "*.py diff=upper\n")
     for name, value in {
         "diff.noprefix": "true", "diff.mnemonicPrefix": "true", "diff.external": "false",
-        "diff.upper.textconv": "tr a-z A-Z <", "diff.relative": "true",
+        "diff.upper.textconv": "tr a-z A-Z <", "diff.relative": "true", "diff.context": "0",
+        "diff.orderFile": "/nonexistent", "diff.ignoreSubmodules": "all", "color.ui": "always",
+        "diff.submodule": "log", "diff.interHunkContext": "9", "core.whitespace": "cr-at-eol",
     }.items():  # fmt: skip
         runs.git("config", name, value)
     assert diff(runs, "1", "4").out == plain

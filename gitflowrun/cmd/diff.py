@@ -25,7 +25,7 @@ import click
 
 from gitflowrun.cli.errors import DIFFERS, GIT, invoke
 from gitflowrun.cli.output.tables import as_json
-from gitflowrun.cli.output.terminal import open_screen
+from gitflowrun.cli.output.terminal import PLAIN, open_screen
 from gitflowrun.cli.output.text import printable
 from gitflowrun.git.diff import diff_trees
 from gitflowrun.git.repository import Repository
@@ -35,7 +35,7 @@ from gitflowrun.runs.runs import RunStore
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from gitflowrun.cli.output.terminal import Screen
+    from gitflowrun.cli.output.terminal import Style
     from gitflowrun.porcelain.compare import Difference
 
 _JSON = "json"
@@ -86,23 +86,28 @@ def _diff(
             differs = bool(code.files)
         else:
             form = form or ("patch" if screen.person else "binary")
-            colour = screen.style.colour
-            text = code_diff(repo, *trees, paths=places, form=form, colour=colour, context=context)
+            # What goes to `git apply` has no colours, not even where git is told to have them always.
+            style = PLAIN if form == "binary" else screen.style
+            text = code_diff(
+                repo, *trees, paths=places, form=form, colour=style.colour, context=context
+            )
             heading = f"parameters {before.pathspec}..{after.pathspec}"
-            _show(heading, parameters, text, screen)
+            _show(heading, parameters, text, screen.out, style)
             differs = bool(text)
     return DIFFERS if exit_code and (parameters or differs) else 0
 
 
-def _show(heading: str, parameters: Sequence[Difference[str]], code: bytes, screen: Screen) -> None:
-    if parameters:
-        screen.line(screen.style.bold(heading))
+def _show(
+    heading: str, parameters: Sequence[Difference[str]], code: bytes, out: TextIO, style: Style
+) -> None:
+    lines = [style.bold(heading)] if parameters else []
     for item in parameters:
         if item.old is not None:
-            screen.line(screen.style.red(printable(f"-{item.name}: {item.old}")))
+            lines.append(style.red(printable(f"-{item.name}: {item.old}")))
         if item.new is not None:
-            screen.line(screen.style.green(printable(f"+{item.name}: {item.new}")))
-    _write(code, screen.out)
+            lines.append(style.green(printable(f"+{item.name}: {item.new}")))
+    out.write("".join(f"{line}\n" for line in lines))
+    _write(code, out)
 
 
 def _write(code: bytes, out: TextIO) -> None:

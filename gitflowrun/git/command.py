@@ -14,6 +14,7 @@ Whatever asks git does it through `Git`, `Resident` or `CatFile`, so what must h
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import subprocess
@@ -108,7 +109,16 @@ def _launch_error(error: OSError, cwd: Path) -> RepositoryError:
         return RepositoryError(
             "git is not installed, or not on PATH", hint="install git 2.30 or newer"
         )
-    return RepositoryError(f"git can't be started: {error.strerror or error}")
+    hints = {
+        errno.EMFILE: "this process has too many files open: raise its limit (`ulimit -n`)",
+        errno.ENFILE: "the system has too many files open: end programs that you do not need",
+        errno.EAGAIN: "there are too many processes: raise the limit (`ulimit -u`), or end some",
+        errno.ENOMEM: "there is not enough memory: end programs that you do not need",
+        errno.EACCES: f"the directory {str(cwd)!r} and the git on PATH must be yours to use",
+        errno.E2BIG: "the environment is too large: unset what you do not need",
+    }
+    hint = hints.get(error.errno or 0)
+    return RepositoryError(f"git can't be started: {error.strerror or error}", hint=hint)
 
 
 class Git:

@@ -196,7 +196,12 @@ class Refs(RefReader):
             # git does not say it where the content of a lock file could not be written.
             disk = os.statvfs(self._root)
             cause = "" if disk.f_bavail and (disk.f_favail or not disk.f_files) else f": {full}"
-        return RepositoryError(f"can't write {_names(updates)} in {self._root}: {message}{cause}")
+        hint = "recording runs needs a repository that you may write to"
+        if full in f"{message}{cause}":
+            hint = "free some space and try again"
+        return RepositoryError(
+            f"can't write {_names(updates)} in {self._root}: {message}{cause}", hint=hint
+        )
 
     def _busy(self, held: list[Path], locked: _Locked) -> RepositoryError:
         where = f"{held[0]} is held by somebody" if held else str(locked)

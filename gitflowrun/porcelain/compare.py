@@ -37,8 +37,11 @@ FORMATS = (
 """How a difference of code can be written; options of git-diff(1)."""
 _APPLICABLE = (
     "--no-ext-diff", "--no-textconv", "--src-prefix=a/", "--dst-prefix=b/", "--submodule=short", "--no-relative",
+    "--ignore-submodules=none", "-O/dev/null",
 )  # fmt: skip
 """Options against settings with which `git apply` would not take a patch."""
+_CONTEXT = 3
+"""Lines around a change where nothing else is said, as in git."""
 T = TypeVar("T")
 
 
@@ -200,6 +203,8 @@ def code_diff(
     if old == new:
         return b""
     options = [*_APPLICABLE, f"--{form}", f"--color={'always' if colour else 'never'}"]
+    if context is None and repo.config.get("diff.context") == "0":
+        context = _CONTEXT  # without any, `git apply` takes no patch
     if context is not None:
         options.append(f"--unified={context}")
     return repo.git.run("diff", *options, str(old), str(new), "--", *paths)

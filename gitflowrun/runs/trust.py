@@ -29,6 +29,7 @@ import contextlib
 import hashlib
 import os
 import secrets
+import shlex
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -220,11 +221,29 @@ class Trust:
 
     @cached_property
     def _key(self) -> bytes | None:
+        """The key of this clone; None where there is none yet, or what a power cut left of one.
+
+        Raises:
+            RepositoryError: it is there and can't be used. Going on without it, or with another one, would make one's
+                own runs a stranger's.
+        """
+        path = self._key_file
         try:
-            key = self._key_file.read_bytes()
-        except OSError:
+            key = path.read_bytes()
+        except FileNotFoundError:
             return None
-        return key if len(key) == _KEY_SIZE else None
+        except OSError as error:
+            raise RepositoryError(
+                f"can't read {path}, by which this clone knows its own runs: {error.strerror}",
+                hint=f"make it readable for you: chmod u+r {shlex.quote(str(path))}",
+            ) from error
+        if key and len(key) != _KEY_SIZE:
+            raise RepositoryError(
+                f"{path}, by which this clone knows its own runs, is damaged: it has {len(key)} bytes, "
+                f"not {_KEY_SIZE}",
+                hint="put it back from a backup; or remove it, and `git runs trust` what you made before",
+            )
+        return key or None
 
     def _make_key(self) -> bytes | None:
         """Make the key, unless another process is faster: then that one is used."""
@@ -236,7 +255,7 @@ class Trust:
                 out.write(secrets.token_bytes(_KEY_SIZE))
                 out.flush()
                 os.fsync(out.fileno())
-            if path.exists() and path.stat().st_size != _KEY_SIZE:
+            if path.exists() and not path.stat().st_size:
                 path.unlink()  # what a power cut left of one
             with contextlib.suppress(FileExistsError):
                 os.link(temporary, path)

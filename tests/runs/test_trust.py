@@ -16,7 +16,7 @@ from gitflowrun.names import RunId
 from gitflowrun.runs.records import RunIdentity
 from gitflowrun.runs.trust import Trust
 from tests.helpers.repos import GitRepo
-from tests.helpers.runs import make_run, open_repo
+from tests.helpers.runs import make_run, open_repo, start_run
 
 ZERO = Oid(bytes(20))
 
@@ -258,6 +258,21 @@ def test_a_torn_key_is_replaced(repo: GitRepo) -> None:
     key.write_bytes(b"")
     assert _trust(repo).is_trusted(make_run(repo))
     assert key.stat().st_size == 32
+
+
+@pytest.mark.parametrize("content", [b"short", None], ids=["damaged", "unreadable"])
+def test_a_key_that_cannot_be_used_is_an_error(repo: GitRepo, content: bytes | None) -> None:
+    """Neither is it replaced in silence nor are runs made that nobody trusts; the hint says what to do."""
+    key = repo.path / ".git" / f"gitflowrun-key-{os.getuid()}"
+    if content is None:
+        key.mkdir()
+    else:
+        key.write_bytes(content)
+    with pytest.raises(RepositoryError, match="this clone knows its own runs") as caught:
+        start_run(repo)
+    assert str(key) in caught.value.message
+    assert caught.value.hint
+    assert key.is_dir() or key.read_bytes() == content
 
 
 def test_runs_are_made_where_no_key_can_be_kept(
