@@ -29,6 +29,7 @@ _REF_FORBIDDEN = re.compile(
 )
 _PATHSPEC = "Flow/run/step/task/artifact"
 _TAG_SAFE = "_+=,-"
+_TAG_HINT = "a tag is text in UTF-8; several are a list of such texts"
 _SHOWN_NAME = 60  # characters of a wrong name in a message
 
 
@@ -246,9 +247,9 @@ def check_tag(tag: object) -> str:
         try:
             tag = tag.decode()
         except UnicodeDecodeError as error:
-            raise TaggingError(f"tag {tag!r} is not UTF-8") from error
+            raise TaggingError(f"tag {tag!r} is not UTF-8", hint=_TAG_HINT) from error
     if not isinstance(tag, str):
-        raise TaggingError(f"tag {tag!r} is {type(tag).__name__}, not text")
+        raise TaggingError(f"tag {tag!r} is {type(tag).__name__}, not text", hint=_TAG_HINT)
     if not 0 < len(tag) <= MAX_TAG_LENGTH:
         raise TaggingError(
             f"tag {tag[:40]!r} has {len(tag)} characters",
@@ -257,7 +258,7 @@ def check_tag(tag: object) -> str:
     try:
         tag.encode()
     except UnicodeEncodeError as error:
-        raise TaggingError(f"tag {tag!r} can't be written as UTF-8") from error
+        raise TaggingError(f"tag {tag!r} can't be written as UTF-8", hint=_TAG_HINT) from error
     return tag
 
 

@@ -60,7 +60,8 @@ SAME_THING = {
 # How the program of a flow was started, for hints, and which repository its file is in.
 # Tasks need no more of git than to know what a hook has left in their environment.
 # Help that breaks no words, for both command lines.
-MOST_FILES = 183
+# What is known of a task while it runs, for whoever looks.
+MOST_FILES = 184
 MOST_FILES_IN_A_FOLDER = 20
 MOST_LINES = 700
 

@@ -151,7 +151,7 @@ def invoke(
                 list(args), prog_name=name, standalone_mode=False, **settings
             )
         except click.UsageError as error:
-            return _tell_usage(error, dialect)
+            return _tell_usage(error, dialect, name)
         except click.ClickException as error:
             raise GitflowrunError(error.format_message()) from error
         except click.Abort as error:
@@ -163,11 +163,14 @@ def invoke(
     return exit_code_of(body, dialect)
 
 
-def _tell_usage(error: click.UsageError, dialect: Dialect) -> int:
+def _tell_usage(error: click.UsageError, dialect: Dialect, name: str) -> int:
     style = style_for(sys.stderr)
     message = _safe(error.format_message()).rstrip(".")
     lines = [f"{style.red('error:')} {message}"]
-    if error.ctx is not None:
+    if error.ctx is None:  # click does not say of which command an option lacks its value
+        more = f"see `{name} --help`" if dialect.headline else f"see `{name} <command> -h`"
+        lines.append(f"{style.yellow('hint:')} {more}")
+    else:
         usage = error.ctx.get_usage()
         more = f"see `{error.ctx.command_path} --help`"
         lines = (

@@ -280,7 +280,8 @@ class _Reader:
             return function(content.read())
         except Exception as error:
             raise UsageError(
-                f"the parser can't read the file {content.name!r}: {type(error).__name__}: {error}"
+                f"the parser can't read the file {content.name!r}: {type(error).__name__}: {error}",
+                hint="give another file, or mend the function that `parser` names",
             ) from error
 
 
@@ -290,7 +291,7 @@ def _is_path(value: object) -> bool:
 
 def _path(value: Any) -> str:
     if not _is_path(value):
-        raise UsageError(f"{value!r} is not the path of a file")
+        raise UsageError(f"{value!r} is not the path of a file", hint="give a path as text")
     return os.fspath(value)  # type: ignore[no-any-return]
 
 
@@ -303,9 +304,12 @@ def _find(dotted: str) -> Callable[[Any], Any]:
         found = getattr(importlib.import_module(module), name)
     except Exception as error:
         raise UsageError(
-            f"the parser {dotted!r} can't be imported: {type(error).__name__}: {error}"
+            f"the parser {dotted!r} can't be imported: {type(error).__name__}: {error}",
+            hint="name a function as package.module.function, of a module that Python finds",
         ) from error
     if not callable(found):
-        raise UsageError(f"the parser {dotted!r} is not a function")
+        raise UsageError(
+            f"the parser {dotted!r} is not a function", hint="name one as package.module.function"
+        )
     function: Callable[[Any], Any] = found
     return function

@@ -154,8 +154,14 @@ def artifact_at(address: Address) -> tuple[StoredTask, str]:
     run, step, task, name = address.run, address.step, address.task, address.artifact
     if step is not None and task is None and step not in run.steps():
         last = final_task(run)
-        if last is not None and step in last.record.artifacts:
+        names = last.record.artifacts if last is not None else {}
+        if last is not None and step in names:
             return last, step
+        public = [other for other in (*names, *run.steps()) if not is_private(other)]
+        raise NotFound(
+            f"{run.pathspec} has neither an artifact nor a step {step!r}",
+            hint=did_you_mean(step, public, f"it has {', '.join(public[:10])}"),
+        )
     if step is not None and task is not None and name is None:
         tasks = run.tasks(step)
         if len(tasks) == 1 and task not in tasks:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 import click
@@ -9,8 +10,9 @@ import click
 from gitflowrun.cli.options import json_option
 from gitflowrun.cli.output.tables import Cell, Column, show, table
 from gitflowrun.cli.output.text import printable
-from gitflowrun.errors import UsageError
+from gitflowrun.errors import NotFound, UsageError
 from gitflowrun.git.repository import Repository
+from gitflowrun.names import did_you_mean
 from gitflowrun.runs.listing import newest_first
 from gitflowrun.runs.runs import RunStore
 from gitflowrun.runs.tags import Tags
@@ -36,8 +38,14 @@ def tag_command(delete: bool, as_json_: bool, address: str | None, tags: tuple[s
         return
     run = RunStore(repo).find(address)
     store = Tags(repo)
+    present = store.of(run)
+    if delete and {*present, *run.info.system_tags}.isdisjoint(tags):
+        listed = f"`git runs tag {shlex.quote(address)}` lists its tags"
+        raise NotFound(
+            f"{run.pathspec} has no tag {tags[0]!r}", hint=did_you_mean(tags[0], present, listed)
+        )
     added, removed = ((), tags) if delete else (tags, ())
-    current = store.change(run, add=added, remove=removed) if tags else store.of(run)
+    current = store.change(run, add=added, remove=removed) if tags else present
     found = {"run": run.pathspec, "tags": current}
     show(repo, found, lambda screen: map(screen.style.cyan, map(printable, current)), json=as_json_)
 

@@ -47,3 +47,15 @@ def test_an_interactive_start_of_a_file_is_a_program(repo: GitRepo) -> None:
     done = repo.python("-i", "f.py", "--quiet", "version")
     assert "Usage error" not in done.err
     assert "notebook" not in done.err
+
+
+def test_an_option_without_its_value_names_the_help(repo: GitRepo) -> None:
+    """Click does not say which command it was; the hint is a command that works all the same."""
+    repo.write(
+        "f.py",
+        "from gitflowrun import FlowSpec, step\n\nclass F(FlowSpec):\n    @step\n    def start(self):\n"
+        "        pass\n\nF()\n",
+    )
+    done = repo.flow("f.py", "--quiet", "run", "--clone")
+    assert done.code == 2
+    assert "f.py --help`" in done.err

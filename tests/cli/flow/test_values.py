@@ -94,7 +94,7 @@ def test_a_strangers_pickle_is_not_loaded(repo: GitRepo, tmp_path: Path) -> None
         ("1", "names no artifact"),
         ("1/end", "names no artifact"),
         ("1/end/2", "names no artifact"),
-        ("1/nothing", "has no step 'nothing'"),
+        ("1/nothing", "neither an artifact nor a step 'nothing'"),
         ("1/end/2/txet", "did you mean text?"),
     ],
 )
@@ -182,3 +182,12 @@ def test_diff_as_json(repo: GitRepo, runs: Runs) -> None:
     assert (file["new_path"], file["status"], len(file["hunks"])) == ("model.py", "modified", 1)
     assert "patch" not in shown
     assert "+a = 2\n" in json.loads(runs("diff", "--json", "--patch").out)["patch"]
+
+
+def test_an_unknown_name_may_be_an_artifact_or_a_step(repo: GitRepo, runs: Runs) -> None:
+    """RUN/NAME that is neither is answered with both kinds of names; git's names of runs are addresses, too."""
+    _run(repo, model=1)
+    assert "did you mean model?" in runs("cat", "1/modle").err
+    assert "neither an artifact nor a step 'x'" in runs("cat", "1/x").err
+    for name in ("runs/MyFlow/1/model", "refs/runs/MyFlow/1/model"):
+        assert runs("cat", name).out == "1\n"

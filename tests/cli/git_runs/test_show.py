@@ -190,6 +190,8 @@ def test_tag_mistakes(repo: GitRepo, runs: Runs) -> None:
     assert done.code == 128
     assert "can't be removed" in done.err
     assert runs("tag", "-d", "1").code == 129
+    done = runs("tag", "-d", "1", "nowhere")
+    assert (done.code, "MyFlow/1 has no tag 'nowhere'" in done.err) == (128, True)
     assert runs("tag", "1", "").code == 128
 
 
