@@ -127,8 +127,7 @@ def canonical(code: bytes, buffers: Sequence[memoryview]) -> tuple[bytes, list[m
         with collector_paused(len(code)):
             program = _Program(code)
             root = program.read()
-            for number, node in enumerate(program.local_classes):
-                program.name_by_content(number, node)
+            program.name_classes_by_content()
             writer = _Writer(program)
             writer.write(root)
     except (_LeaveIt, RecursionError, LookupError):
@@ -153,7 +152,6 @@ class _Program:
         self._memo: list[_Value] = []
         self._values: dict[tuple[Any, ...], _Node] = {}
         self._dtypes: dict[bytes, _Node] = {}
-        self._ids: set[bytes] = set()
         self._orders: dict[int, list[_Value]] = {}
         self._buffers = 0
 
@@ -286,21 +284,26 @@ class _Program:
             self._orders[number] = sorted(items, key=self.key)
         return self._orders[number]
 
-    def name_by_content(self, number: int, node: _Node) -> None:
-        """Give a class that is stored whole an id that tells it from others, in place of cloudpickle's.
+    def name_classes_by_content(self) -> None:
+        """Give classes that are stored whole ids that tell them from others, in place of cloudpickle's.
 
         Two classes of one content stay two: the second has its number in its id.
         """
-        arguments = node.parts[1]
-        place = _CLASS_IDS[node.function[1]]
-        if isinstance(arguments, bytes) or not _is_class_id(arguments.parts[place]):
-            raise _LeaveIt
-        arguments.parts[place] = b""
-        content = self.key(node)
-        if content in self._ids:
-            content += number.to_bytes(4, "big")
-        self._ids.add(content)
-        arguments.parts[place] = _ID_HEAD + digest(content).hex()[:_ID_SIZE].encode()
+        places = [
+            (node, node.parts[1], _CLASS_IDS[node.function[1]]) for node in self.local_classes
+        ]
+        for _, arguments, place in places:  # all of them first: classes refer to each other
+            if isinstance(arguments, bytes) or not _is_class_id(arguments.parts[place]):
+                raise _LeaveIt
+            arguments.parts[place] = b""
+        contents = [self.key(node) for node, _, _ in places]
+        for number, (_, arguments, place) in enumerate(places):
+            content = contents[number]
+            if content in contents[:number]:
+                content += number.to_bytes(4, "big")
+            name = digest(content).hex()[:_ID_SIZE].encode()
+            assert isinstance(arguments, _Node)
+            arguments.parts[place] = _ID_HEAD + name
 
 
 def _is_class_id(value: _Value) -> bool:

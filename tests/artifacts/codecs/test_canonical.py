@@ -74,14 +74,19 @@ def test_bytes_that_are_no_pickle_stay_as_they_are(data: bytes) -> None:
 
 
 _SETS = """
+import abc
 import sys
 from gitflowrun.artifacts.codecs import encode
 
 def make(names):
     class Vocabulary:
         def __init__(self): self.stop, self.fixed = set(names), frozenset(names)
+    class Base(abc.ABC):
+        def base(self): return Vocabulary
+    class Derived(Base):
+        def base(self): return super().base()
     def known(word): return word in {"of", "the", "in"}
-    return Vocabulary(), known
+    return Vocabulary(), known, Derived()
 
 pair = make(["a", "the", "and", "of", "to", "in"])
 sys.stdout.write(encode([pair, {(1, "x"), ("y", 2.5), b"z"}]).payload().hex())
