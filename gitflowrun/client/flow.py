@@ -11,7 +11,7 @@ from gitflowrun.client.repository import Source, get_namespace
 from gitflowrun.client.run import FACTS, Run, facts, seconds
 from gitflowrun.client.run_reader import Listing, RunReader
 from gitflowrun.limits import CELL_BYTES, ROWS_SHOWN
-from gitflowrun.names import PARAMETERS_STEP, Pathspec, RunId
+from gitflowrun.names import PARAMETERS_STEP, Pathspec, RunId, check_tag
 from gitflowrun.runs.listing import no_runs_of
 
 if TYPE_CHECKING:
@@ -77,8 +77,13 @@ class Flow(Container[Run]):
         return run
 
     def runs(self, *tags: str) -> Iterator[Run]:
-        """The runs that have all of `tags`, newest first; all runs without any. Read as they are asked for."""
-        return (run for run in self if all(map(run.has_tag, tags)))
+        """The runs that have all of `tags`, newest first; all runs without any. Read as they are asked for.
+
+        Raises:
+            TaggingError: no tag can be called so.
+        """
+        wanted = [check_tag(tag) for tag in tags]
+        return (run for run in self if all(map(run.has_tag, wanted)))
 
     @property
     def latest_run(self) -> Run | None:

@@ -341,7 +341,11 @@ def read_rows(stream: BinaryIO, rows: int | slice) -> Any:
     if layout.fortran or not layout.shape or not size:
         stream.seek(start)
         return build(layout, _read(stream, total), writable=True)[rows]
-    wanted = range(layout.shape[0])[rows]
+    count = layout.shape[0]
+    if isinstance(rows, int) and not -count <= rows < count:
+        msg = f"there is no row {rows}: the array has {count:,}"
+        raise IndexError(msg)
+    wanted = range(count)[rows]
     span = range(wanted, wanted + 1) if isinstance(wanted, int) else wanted
     low, high = (min(span), max(span) + 1) if span else (0, 0)
     stream.seek(start + low * size)

@@ -77,3 +77,11 @@ def test_a_reader_that_has_gone(repo: GitRepo, words: tuple[str, ...]) -> None:
     )  # fmt: skip
     os.close(write)
     assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_a_run_by_its_revision(repo: GitRepo) -> None:
+    """A run is named as git names it, too, its parts included."""
+    make_run(repo)
+    for name in ("runs/MyFlow/1", "refs/runs/MyFlow/1"):
+        assert repo.runs("show", name).out.startswith("run MyFlow/1\n")
+        assert repo.runs("cat", f"{name}/result").out == "42"

@@ -1,0 +1,140 @@
+"""What it costs to read many: artifacts of a task, tasks of a step, runs of a flow, finished tasks for `resume`.
+
+    python -m tests.benchmarks.reading [--tasks N]
+
+Each is read at two sizes, ten times apart, in a process of its own: linear is a ratio of 1. CPU, by
+`time.process_time`; of `resume` that of all its processes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+FLOWS = """
+import os
+from gitflowrun import FlowSpec, step
+
+N = int(os.environ.get("N", 1))
+
+class Wide(FlowSpec):
+    @step
+    def start(self):
+        for number in range(N):
+            setattr(self, f"m{number:05}", {"i": number})
+        self.next(self.end)
+
+    @step
+    def end(self):
+        self.x = 1
+
+class Many(FlowSpec):
+    @step
+    def start(self):
+        self.items = list(range(N))
+        self.next(self.work, foreach="items")
+
+    @step
+    def work(self):
+        self.x = self.input
+        self.next(self.join)
+
+    @step
+    def join(self, inputs):
+        if "FAIL" in os.environ:
+            raise ValueError
+        self.next(self.end)
+
+    @step
+    def end(self):
+        pass
+
+if __name__ == "__main__":
+    globals()[os.environ["FLOW"]]()
+"""
+TIMED = """
+import time
+from gitflowrun import Flow, Run
+def read(most):
+    {}
+read(1)  # opens the repository and imports what reading takes
+start = time.process_time()
+read(10**9)
+print(time.process_time() - start)
+"""
+ARTIFACTS = "return [a.data for a, _ in zip(Run('Wide/{run}')['start'].task, range(most))]"
+TASKS = "return [t.data.x for t, _ in zip(Run('Many/{run}')['work'], range(most))]"
+RUNS = "return [run.data.x for run, _ in zip(Flow('Wide'), range(min(most, {count})))]"
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--tasks", type=int, default=10_000)
+    tasks = parser.parse_args().tasks
+    with tempfile.TemporaryDirectory() as place:
+        work = Path(place)
+        subprocess.run(["git", "init", "-q", str(work)], check=True)
+        (work / "flows.py").write_text(FLOWS)
+        for count in (500, 5000):
+            _flow(work, "Wide", count, "run")
+        _ratio(
+            "artifact",
+            [(n, _read(work, ARTIFACTS.format(run=r))) for r, n in ((1, 500), (2, 5000))],
+        )
+        for _ in range(98):
+            _flow(work, "Wide", 1, "run")
+        _ratio("run", [(n, _read(work, RUNS.format(count=n))) for n in (10, 98)])
+        for count in (tasks // 10, tasks):
+            _flow(work, "Many", count, "run", fails=True)
+        _ratio(
+            "task",
+            [(n, _read(work, TASKS.format(run=r))) for r, n in ((101, tasks // 10), (102, tasks))],
+        )
+        for run, count in ((101, tasks // 10), (102, tasks)):
+            before = os.times()
+            _flow(work, "Many", count, "resume", str(run))
+            after = os.times()
+            cpu = (
+                after.children_user
+                + after.children_system
+                - before.children_user
+                - before.children_system
+            )
+            print(
+                f"resume with {count:,} finished tasks: {cpu:.2f} s CPU, {after.elapsed - before.elapsed:.2f} s"
+            )
+
+
+def _flow(work: Path, flow: str, count: int, *words: str, fails: bool = False) -> None:
+    environ = {**os.environ, "FLOW": flow, "N": str(count), **({"FAIL": "1"} if fails else {})}
+    command = [sys.executable, "flows.py", "--quiet", *words, "--max-num-splits", str(count)]
+    done = subprocess.run(
+        command, cwd=work, env=environ, capture_output=True, check=False, text=True
+    )
+    assert (done.returncode != 0) is fails, done.stderr
+
+
+def _read(work: Path, code: str) -> float:
+    """The least CPU of three processes, in seconds."""
+    command = [sys.executable, "-c", TIMED.format(code)]
+    runs = [subprocess.run(command, cwd=work, check=True, capture_output=True) for _ in range(3)]
+    return min(float(run.stdout) for run in runs)
+
+
+def _ratio(what: str, figures: list[tuple[int, float]]) -> None:
+    """Each figure a piece, and that of the larger size against the smaller."""
+    each = [seconds / count for count, seconds in figures]
+    sizes = " and ".join(f"{count:,}" for count, _ in figures)
+    print(
+        f"each of {sizes} {what}s: {each[0] * 1e6:.0f} and {each[1] * 1e6:.0f} us, ratio {each[1] / each[0]:.2f}"
+    )
+
+
+if __name__ == "__main__":
+    main()
