@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 _COLUMNS = (
     Column("RUN"),
-    Column("STATUS"),
-    Column("WHEN"),
+    Column("STATUS", shrinks=True),
+    Column("WHEN", shrinks=True),
     Column("TOOK", right=True),
     Column("TASKS", right=True),
     Column("AUTHOR", shrinks=True),

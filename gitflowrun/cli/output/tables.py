@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _GAP = "  "
 _NARROWEST = 8
+_TIGHTEST = 3  # where the window is too narrow even so
 
 
 @frozen
@@ -90,11 +91,13 @@ def _narrow(columns: Sequence[Column], widths: dict[int, int], limit: int) -> No
     """Take columns away from the columns that may shrink, the widest first, until the table fits."""
     excess = sum(widths.values()) + len(_GAP) * (len(widths) - 1) - limit
     shrinking = [index for index in widths if columns[index].shrinks]
-    for _ in range(excess):
-        widest = max(shrinking, key=lambda index: widths[index], default=None)
-        if widest is None or widths[widest] <= _NARROWEST:
-            return
-        widths[widest] -= 1
+    for least in (_NARROWEST, _TIGHTEST):
+        while excess > 0 and shrinking:
+            widest = max(shrinking, key=lambda index: widths[index])
+            if widths[widest] <= least:
+                break
+            widths[widest] -= 1
+            excess -= 1
 
 
 def columns(words: Sequence[str], screen: Screen) -> Iterator[str]:

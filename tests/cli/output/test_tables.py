@@ -34,6 +34,13 @@ def test_a_pipe_gets_whole_cells() -> None:
     assert list(table(COLUMNS, [["1", long, "y"]], _screen(40)))[1] == f" 1  {long}  y"
 
 
+def test_a_very_narrow_window_cuts_on() -> None:
+    """Where cells of a readable width do not fit either, they become narrower still, down to three columns."""
+    many = [Column(f"COLUMN{number}", shrinks=True) for number in range(5)]
+    lines = list(table(many, [["x" * 20] * 5], _screen(25, person=True)))
+    assert max(map(len, lines)) <= 25
+
+
 def test_a_window_cuts_the_widest_cells_first() -> None:
     """On a terminal a table fits its width; narrow columns stay whole."""
     lines = list(table(COLUMNS, [["1", "x" * 200, "a note"]], _screen(30, person=True)))
