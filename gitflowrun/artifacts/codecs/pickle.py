@@ -33,12 +33,7 @@ _MAX_NAME = 1 << 15
 
 def encode_pickle(value: Any) -> tuple[memoryview, ...]:
     """The parts of a pickle; what pickle can't do is declined."""
-
-    class Pickler(pickle.Pickler):
-        def reducer_override(self, obj: Any) -> Any:
-            return _reduce(obj)
-
-    return _parts(Pickler, value)
+    return _parts(_Pickler, value)
 
 
 def encode_cloudpickle(value: Any) -> tuple[memoryview, ...]:
@@ -54,6 +49,11 @@ def encode_cloudpickle(value: Any) -> tuple[memoryview, ...]:
             return super().reducer_override(obj) if reduced is NotImplemented else reduced
 
     return _parts(Pickler, value)
+
+
+class _Pickler(pickle.Pickler):
+    def reducer_override(self, obj: Any) -> Any:
+        return _reduce(obj)
 
 
 def _reduce(value: Any) -> Any:
