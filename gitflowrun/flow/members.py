@@ -19,6 +19,7 @@ from types import (
     ModuleType,
 )
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from gitflowrun.errors import FlowError
 from gitflowrun.flow.foreach import is_items_artifact
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _initial: dict[type, dict[str, Any]] = {}
+_slots: WeakKeyDictionary[type, list[str]] = WeakKeyDictionary()
 _NOTHING = object()
 _FUNCTIONS = (BuiltinFunctionType, FunctionType, MethodType)
 _KINDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
@@ -76,6 +78,7 @@ def prepare_members(flow_cls: type) -> None:
     Code that reads them from the class still gets the class's own values: what replaces them acts in running
     flow objects alone.
     """
+    slots_of(flow_cls)  # found here, before tasks are forked, and not in each of them
     owners = defining_classes(flow_cls)
     for name, member in list(_members(flow_cls)):
         if isinstance(vars(owners[name])[name], (ReadOnly, Default, _Computed)):
@@ -123,7 +126,10 @@ def is_artifact(flow: object, state: TaskState, name: str, value: object) -> boo
 
 def slots_of(flow_cls: type) -> list[str]:
     """The slots that the user's classes define: attributes in them are not in the object's `__dict__`."""
-    return [name for name, member in _members(flow_cls) if isinstance(member, MemberDescriptorType)]
+    if flow_cls not in _slots:
+        members = _members(flow_cls)
+        _slots[flow_cls] = [name for name, it in members if isinstance(it, MemberDescriptorType)]
+    return _slots[flow_cls]
 
 
 def _is_initial(flow: object, name: str, value: object) -> bool:
