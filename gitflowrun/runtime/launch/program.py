@@ -77,10 +77,13 @@ def modules_outside(top: Path) -> tuple[str, ...]:
     found: dict[str, str] = {}
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__dict__", {}).get("__file__")  # no `getattr`: modules may be lazy
-        if not isinstance(file, str) or file.startswith(prefixes):
+        if not isinstance(file, str) or _is_known(file, prefixes):
             continue
         path = os.path.realpath(file)
-        if path.startswith(prefixes) or any(place in path for place in _INSTALLED):
-            continue
-        found.setdefault(name.partition(".")[0], path)
+        if not _is_known(path, prefixes):
+            found.setdefault(name.partition(".")[0], path)
     return tuple(f"{name} ({path})" for name, path in found.items())
+
+
+def _is_known(file: str, prefixes: tuple[str, ...]) -> bool:
+    return file.startswith(prefixes) or any(place in file for place in _INSTALLED)
