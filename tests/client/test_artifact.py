@@ -11,6 +11,7 @@ import pytest
 from gitflowrun import Flow, Run
 from gitflowrun.client.flow import rows
 from gitflowrun.errors import UntrustedArtifact
+from gitflowrun.git.transport import label_of
 from gitflowrun.names import TaskName
 from gitflowrun.runs.read import StoredRun
 from gitflowrun.runs.records import RunOrigin, TaskRecord
@@ -47,7 +48,9 @@ def clone(here: GitRepo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Git
     here.git("clone", "-q", ".", str(tmp_path / "clone"))
     clone = GitRepo(tmp_path / "clone")
     clone.git("fetch", "-q", "origin", "refs/runs/*:refs/runs/*")
-    clone.git("fetch", "-q", "origin", "refs/runs/*:refs/runs-remotes/origin/*")
+    clone.git(
+        "fetch", "-q", "origin", f"refs/runs/*:refs/runs-remotes/{label_of(str(here.path))}/*"
+    )
     monkeypatch.chdir(clone.path)
     return clone
 
