@@ -88,9 +88,10 @@ def test_mirror_bundle_and_gc(hello: GitRepo, tmp_path: Path) -> None:
 
 def test_tags_are_git_tags(hello: GitRepo) -> None:
     """A run's tag is listed by `git tag` and names the run's first commit."""
-    assert hello.git("tag", "-l") == "runs/Hello/first%20try/2"
     first = hello.git("rev-list", "--max-parents=0", "runs/Hello/2")
-    assert hello.git("rev-parse", "runs/Hello/first%20try/2") == first
+    tag = hello.git("tag", "-l")
+    assert tag == f"runs/Hello/first%20try/2-{first[:7]}"
+    assert hello.git("rev-parse", tag) == first
     assert hello.git("describe", "--all", "--exact-match", first)
 
 
