@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
 # All exit codes of both command lines, but those of errors that know their own (`GitflowrunError.exit_code`).
 DIFFERS = 1  # `diff --exit-code`, as git diff has it
-REFUSED = 1  # a run was not sent or a hook not installed, as git push has it
+REFUSED = (
+    1  # a run was not sent, a hook not installed or a tag not there to be removed, as git has it
+)
 _FATAL, _USAGE = 128, 129  # git's
 _FLOW_USAGE = 2  # Metaflow's, which is click's
 INTERRUPTED = 130  # 128 + SIGINT, what a shell reports

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import shutil
 import tempfile
 from contextlib import contextmanager, suppress
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from gitflowrun.artifacts.codecs import suffix as suffix_of
 from gitflowrun.artifacts.codecs.registry import BYTES, FILE, TEXT
-from gitflowrun.errors import NotFound, UsageError
+from gitflowrun.errors import GitflowrunError, NotFound, UsageError
 from gitflowrun.limits import COPY_PIECE
 
 if TYPE_CHECKING:
@@ -30,10 +31,24 @@ if TYPE_CHECKING:
 _PICKLE = ".pickle"
 _SAME = {".pkl": _PICKLE, ".p": _PICKLE, ".jpeg": ".jpg", ".htm": ".html", ".feather": ".arrow"}
 _PICKLE_SIGN = b"\x80"
+_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
+_LONE = "it has text with half of a surrogate pair, which UTF-8 can't encode"
+_FORMATS = (
+    "name a file .pkl for any value; .json, .csv, .parquet, .npy, .npz, .png and .html for "
+    "values that these can hold; any other name for text and bytes"
+)
 
 
 class _Unfit(Exception):
     """The value can't be written in this format; the text says why."""
+
+    hint = _FORMATS
+
+
+class _LoneSurrogate(_Unfit):
+    """Text that no file in UTF-8 can hold."""
+
+    hint = "name a file .pkl, or .json, where such characters are escaped"
 
 
 def export(artifact: DataArtifact, ref: ArtifactRef, path: Path) -> None:
@@ -57,8 +72,7 @@ def export(artifact: DataArtifact, ref: ArtifactRef, path: Path) -> None:
     except _Unfit as error:
         raise UsageError(
             f"{artifact.pathspec}, a {ref.type}, can't be written as {path.suffix or 'a file'}: {error}",
-            hint="name a file .pkl for any value; .json, .csv, .parquet, .npy, .npz, .png and .html for "
-            "values that these can hold; any other name for text and bytes",
+            hint=error.hint,
         ) from error
     except ImportError as error:
         name = (error.name or "what is missing").partition(".")[0]
@@ -129,9 +143,19 @@ def _is_content(artifact: DataArtifact, ref: ArtifactRef, suffix: str) -> bool:
 
 def _write(value: Any, suffix: str, stream: BinaryIO) -> None:
     writer = _WRITERS.get(suffix)
+    if isinstance(value, str) and writer in {None, _text}:  # any other text was copied
+        raise _LoneSurrogate(_LONE)
     if writer is None:
         raise _Unfit("nothing is known of that format" if suffix else "its name has no suffix")
-    writer(value, stream, suffix)
+    try:
+        writer(value, stream, suffix)
+    except (_Unfit, GitflowrunError, ImportError, OSError, MemoryError):
+        raise
+    except UnicodeEncodeError as error:
+        raise _LoneSurrogate(_LONE) from error
+    except Exception as error:  # a library may raise anything for a value that it can't write
+        said = next(iter(str(error).splitlines()), "") or type(error).__name__
+        raise _Unfit(said) from error
 
 
 def _library(value: Any) -> tuple[str, str]:
@@ -151,21 +175,103 @@ def _joblib(value: Any, stream: BinaryIO, _suffix: str) -> None:
 
 
 def _json(value: Any, stream: BinaryIO, _suffix: str) -> None:
-    if _library(value) == ("pandas", "DataFrame"):
-        stream.write(value.to_json(orient="records", force_ascii=False).encode())
-        return
+    is_frame = _library(value) == ("pandas", "DataFrame")
+    text = _frame_as_json(value) if is_frame else _as_json(value, _plain, indent=2)
     try:
-        text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False, default=_plain)
-    except (TypeError, ValueError) as error:
+        content = text.encode()
+    except UnicodeEncodeError as error:
+        if _PAIR.search(text):
+            raise _Unfit("JSON reads two halves of a surrogate pair as one character") from error
+        content = text.encode(errors="backslashreplace")  # `\ud800`, as JSON has it
+    stream.write(content + b"\n")
+
+
+def _as_json(value: Any, default: Callable[[Any], Any], indent: int | None = None) -> str:
+    """A value as JSON, read back for keys that differ in Python alone."""
+    try:
+        text = json.dumps(
+            value, indent=indent, ensure_ascii=False, allow_nan=False, default=default
+        )
+        json.loads(text, object_pairs_hook=_distinct)
+    except (TypeError, ValueError, RecursionError) as error:
         raise _Unfit(f"JSON has no such value: {error}") from error
-    stream.write(text.encode(errors="surrogatepass") + b"\n")
+    return text
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> None:
+    seen: set[str] = set()
+    for key, _ in pairs:
+        if key in seen:
+            raise _Unfit(f"two of its keys are {json.dumps(key)} in JSON")
+        seen.add(key)
 
 
 def _plain(value: Any) -> Any:
     """Numbers and arrays of numpy as Python's own."""
     if _library(value)[0] == "numpy" and hasattr(value, "tolist"):
-        return value.tolist()
+        if value.dtype.kind in "mMV":  # `tolist` makes numbers of times, and forgets fields
+            raise _Unfit(f"JSON has no {value.dtype}")
+        plain = value.tolist()
+        if type(plain) is not type(value):  # as of a `longdouble`
+            return plain
     raise _Unfit(f"JSON has no {'.'.join(_library(value))}")
+
+
+def _frame_as_json(frame: Any) -> str:
+    """A list of records, exact: no number is rounded, and times are ISO 8601 to the nanosecond."""
+    if not _only_counts(frame.index):
+        frame = frame.reset_index(allow_duplicates=True)
+    names = [str(name) if type(name) is int else name for name in frame.columns.tolist()]
+    seen: set[str] = set()
+    for name in names:
+        if not isinstance(name, str):
+            raise _Unfit(f"the name of column {name!r} is no text")
+        if name in seen:
+            raise _Unfit(f"two of its columns are named {name!r}")
+        seen.add(name)
+    columns = [_cells(frame.iloc[:, position]) for position in range(len(names))]
+    records = (
+        [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+        if names
+        else [{}] * len(frame)
+    )
+    try:
+        return _as_json(records, _cell)
+    except _Unfit:
+        for name, column in zip(names, columns, strict=True):
+            try:
+                _as_json(column, _cell)
+            except _Unfit as error:
+                raise _Unfit(f"column {name!r}: {error}") from error
+        raise
+
+
+def _only_counts(index: Any) -> bool:
+    """Whether an index says no more than where a row is."""
+    is_range = type(index).__name__ == "RangeIndex" and index.name is None
+    return is_range and (index.start, index.step) == (0, 1)
+
+
+def _cells(column: Any) -> list[Any]:
+    """The values of a column; None where one is missing, unless NaN is a number or an object there."""
+    values: list[Any] = column.tolist()
+    kind = getattr(column.dtype, "subtype", column.dtype)
+    if type(kind).__module__.partition(".")[0] == "numpy" and kind.kind in "fcO":
+        return values
+    return [
+        None if gone else value for value, gone in zip(values, column.isna().tolist(), strict=True)
+    ]
+
+
+def _cell(value: Any) -> Any:
+    """What a frame holds besides JSON's own values."""
+    library, name = _library(value)
+    if (library == "pandas" and name in {"Timestamp", "Timedelta"}) or library == "datetime":
+        if hasattr(value, "isoformat"):
+            return value.isoformat()
+    elif library == "pandas" and name in {"NaTType", "NAType"}:
+        return None
+    return _plain(value)
 
 
 def _text(value: Any, stream: BinaryIO, _suffix: str) -> None:
@@ -197,8 +303,7 @@ def _npz(value: Any, stream: BinaryIO, _suffix: str) -> None:
 def _csv(value: Any, stream: BinaryIO, _suffix: str) -> None:
     library, name = _library(value)
     if library == "pandas" and name in {"DataFrame", "Series"}:
-        plain = type(value.index).__name__ == "RangeIndex" and value.index.name is None
-        value.to_csv(stream, index=not plain)
+        value.to_csv(stream, index=not _only_counts(value.index))
     elif library == "polars" and hasattr(value, "write_csv"):
         value.write_csv(stream)
     elif library == "pyarrow" and name in {"Table", "RecordBatch"}:
@@ -258,9 +363,17 @@ def _picture(value: Any, stream: BinaryIO, suffix: str) -> None:
 
 
 def _html(value: Any, stream: BinaryIO, _suffix: str) -> None:
-    if _library(value)[0] not in {"plotly", "pandas"} or not hasattr(value, "to_html"):
+    library, name = _library(value)
+    if library not in {"plotly", "pandas"} or not hasattr(value, "to_html"):
         raise _Unfit("it is no figure of plotly and no frame")
-    stream.write(value.to_html().encode())
+    if (library, name) != ("pandas", "DataFrame"):
+        text = value.to_html()
+    else:
+        import pandas as pd
+
+        with pd.option_context("display.max_colwidth", None):  # a table for people: nothing is cut
+            text = value.to_html(float_format=lambda number: repr(float(number)))
+    stream.write(text.encode())
 
 
 _WRITERS: dict[str, Callable[[Any, BinaryIO, str], None]] = {

@@ -104,6 +104,72 @@ def test_frames_and_arrays(repo: GitRepo) -> None:
     assert _written(repo, "a", "a.csv").read_text() == "0.0,1.0,2.0\n3.0,4.0,5.0\n"
 
 
+_PANDAS = "import datetime, pandas as pd\n"
+
+
+def test_frames_as_json_are_exact(repo: GitRepo) -> None:
+    """Records give back the numbers to the last bit, times with zone and nanoseconds, the index first."""
+    pytest.importorskip("pandas")
+    _stored(
+        repo,
+        "at = pd.to_datetime(['2020-01-02T03:04:05.123456789', None]).tz_localize('Europe/Berlin')\n"
+        "text = pd.Series(['a\\ud800', None], dtype=object)\n"
+        "self.f = pd.DataFrame({'x': [1e-15, 0.1 + 0.2], 'at': at, 's': text, 3: [2**63, 1],\n"
+        "    'n': pd.array([1, None], dtype='Int64'), 'd': [datetime.date(2020, 1, 2), [1, None]]})\n"
+        "self.g = pd.DataFrame({'v': [1]}, index=pd.Index(['k'], name='key'))\n"
+        "self.g2 = pd.DataFrame({'v': [1e-15]})\n"
+        "self.part = pd.DataFrame({'v': range(3)})[1:]",
+        head=_PANDAS,
+    )
+    assert json.loads(_written(repo, "f", "f.json").read_text()) == [
+        {"x": 1e-15, "at": "2020-01-02T03:04:05.123456789+01:00", "s": "a\ud800", "3": 2**63, "n": 1,
+         "d": "2020-01-02"},
+        {"x": 0.1 + 0.2, "at": None, "s": None, "3": 1, "n": None, "d": [1, None]},
+    ]  # fmt: skip
+    assert json.loads(_written(repo, "g", "g.json").read_text()) == [{"key": "k", "v": 1}]
+    assert json.loads(_written(repo, "part", "p.json").read_text())[0] == {"index": 1, "v": 1}
+    assert _written(repo, "part", "p.csv").read_text() == ",v\n1,1\n2,2\n"
+    assert "<td>1e-15</td>" in _written(repo, "g2", "g.html").read_text()
+
+
+_UNFIT = """
+self.nan = pd.DataFrame({'a': [1], 'b': [float('nan')]})
+self.twice = pd.DataFrame([[1, 2]], columns=['a', 'a'])
+self.period = pd.DataFrame({'p': pd.period_range('2020', periods=1)})
+self.complex, self.mixed = pd.DataFrame({'c': [1j]}), pd.DataFrame({'m': [1, 'x', b'y']})
+self.keys, self.times = {1: 'a', '1': 'b'}, pd.array(['2020-01-01'], dtype='datetime64[ns]').to_numpy()
+self.text, self.texts = 'a\\ud800', pd.DataFrame({'t': ['a\\ud800']}, dtype=object)
+self.pair = ['\\ud83d' + '\\ude00']
+"""
+
+
+def test_what_libraries_can_not_write_is_refused(repo: GitRepo) -> None:
+    """Whatever a library raises for a value, and whatever JSON would change silently, is a refusal that says what."""
+    pytest.importorskip("pandas")
+    _stored(repo, _UNFIT, head=_PANDAS)
+    for artifact, suffix, words in (
+        ("nan", ".json", "column 'b': JSON has no such value"),
+        ("twice", ".json", "two of its columns are named 'a'"),
+        ("period", ".json", "column 'p': JSON has no pandas.Period"),
+        ("complex", ".json", "column 'c': JSON has no builtins.complex"),
+        ("mixed", ".json", "column 'm': JSON has no builtins.bytes"),
+        ("twice", ".parquet", "can't be written as .parquet: "),
+        ("complex", ".parquet", "can't be written as .parquet: "),
+        ("mixed", ".parquet", "can't be written as .parquet: "),
+        ("keys", ".json", 'two of its keys are "1" in JSON'),
+        ("times", ".json", "JSON has no datetime64[ns]"),
+        ("pair", ".json", "JSON reads two halves of a surrogate pair as one"),
+        *((name, suffix, "half of a surrogate pair")
+          for name, suffix in (("text", ".txt"), ("text", ".md"), ("texts", ".csv"), ("texts", ".parquet"),
+                               ("texts", ".html"))),
+    ):  # fmt: skip
+        done = repo.runs("cat", f"1/{artifact}", "-o", f"o{suffix}")
+        assert (done.code, words in done.err) == (129, True), (artifact, suffix, done.err)
+        assert "hint: name a file .pkl" in done.err
+    for artifact, value in (("text", "a\ud800"), ("texts", [{"t": "a\ud800"}])):
+        assert json.loads(_written(repo, artifact, "o.json").read_text()) == value
+
+
 class Holder:
     """What is pickled, with arrays of all sizes."""
 

@@ -35,6 +35,8 @@ _WIPE = "\r\x1b[K"
 _COMMANDS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # what a progress bar tells a terminal
 _RECENT = 50  # lines of a task in which its error may have been said already
 _ENOUGH = 500  # characters of an error that must be the same
+# What a task writes that fails for having no terminal: pdb's prompt, ipdb's end, `input`'s.
+_ASKED = ("(Pdb)", "bdb.BdbQuit", "EOFError: EOF when reading a line")
 
 
 class _Interrupted(RunFailed):
@@ -69,6 +71,7 @@ class RunLog:
         self._recent: dict[TaskName, deque[str]] = {}
         self._line: tuple[TaskName, str] | None = None
         self._run: RunIdentity | None = None
+        self._asked = False
         self._started = self._summarized = time.time()
         self._shows: dict[type, Callable[..., None]] = {
             events.RunStarted: self._run_started,
@@ -117,8 +120,13 @@ class RunLog:
     def _resume_hint(self) -> str | None:
         if self._run is None:
             return None
+        resume = spelled(self._command, "resume", self._run.id)
+        terminal = (
+            f"steps have no terminal; `GITFLOWRUN_ISOLATION=inline {resume}` runs them in the foreground, "
+            "where breakpoint() and input() work\n"
+        )
         return (
-            f"`{spelled(self._command, 'resume', self._run.id)}` continues it, "
+            f"{terminal if self._asked else ''}`{resume}` continues it, "
             f"`git runs show {self._run.id}` shows what is there"
         )
 
@@ -145,6 +153,7 @@ class RunLog:
         if event.ok:
             self._task(event.task, event.pid, "Task finished successfully.", self._style.green)
             return
+        self._asked = self._asked or any(word in line for line in recent for word in _ASKED)
         error = (event.error or "").partition("\n")[0]
         # A traceback ends with the same words, after the module of the error and before other lines of it.
         if error and not any(error[:_ENOUGH] in line for line in recent):

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gitflowrun.cli.errors import GIT, REFUSED, report_error
 from gitflowrun.cli.options import json_option
 from gitflowrun.cli.output.tables import Cell, Column, show, table
 from gitflowrun.cli.output.text import printable
-from gitflowrun.errors import NotFound, UsageError
+from gitflowrun.errors import UsageError
 from gitflowrun.git.repository import Repository
 from gitflowrun.names import did_you_mean
 from gitflowrun.runs.listing import newest_first
@@ -28,26 +29,27 @@ if TYPE_CHECKING:
 @json_option
 @click.argument("address", required=False, metavar="[RUN]")
 @click.argument("tags", nargs=-1, metavar="[TAG]...")
-def tag_command(delete: bool, as_json_: bool, address: str | None, tags: tuple[str, ...]) -> None:
+def tag_command(delete: bool, as_json_: bool, address: str | None, tags: tuple[str, ...]) -> int:
     """List the tags of all runs, or of RUN; add TAGs to RUN, or remove them with -d."""
     if delete and not tags:
         raise UsageError("which tags are to be removed?", hint="git runs tag -d RUN TAG...")
     repo = Repository.discover()
     if address is None:
         _list_all(repo, json=as_json_)
-        return
+        return 0
     run = RunStore(repo).find(address)
     store = Tags(repo)
     present = store.of(run)
-    if delete and {*present, *run.info.system_tags}.isdisjoint(tags):
-        listed = f"`git runs tag {shlex.quote(address)}` lists its tags"
-        raise NotFound(
-            f"{run.pathspec} has no tag {tags[0]!r}", hint=did_you_mean(tags[0], present, listed)
-        )
     added, removed = ((), tags) if delete else (tags, ())
     current = store.change(run, add=added, remove=removed) if tags else present
     found = {"run": run.pathspec, "tags": current}
     show(repo, found, lambda screen: map(screen.style.cyan, map(printable, current)), json=as_json_)
+    missing = [tag for tag in dict.fromkeys(removed) if tag not in present]
+    listed = f"`git runs tag {shlex.quote(address)}` lists its tags"
+    for tag in missing:
+        hint = did_you_mean(tag, current, listed)
+        report_error(UsageError(f"{run.pathspec} has no tag {tag!r}", hint=hint), GIT)
+    return REFUSED if missing else 0
 
 
 def _list_all(repo: Repository, *, json: bool) -> None:

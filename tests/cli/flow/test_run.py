@@ -6,6 +6,7 @@ import json
 import os
 import re
 import select
+import shlex
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.flows import linear_flow
 from tests.helpers.packs import blob, pack_store
 from tests.helpers.repos import ROOT, GitRepo, run_program
 
@@ -239,6 +241,22 @@ def test_ctrl_c_interrupts(flow: GitRepo) -> None:
     assert "resume 1" in shown
     (row,) = json.loads(flow.runs("list", "--json").out)
     assert row["status"] == "interrupted"
+
+
+@pytest.mark.parametrize("call", ["breakpoint()", "input('how many? ')"])
+def test_who_asks_without_a_terminal_is_told_where_there_is_one(repo: GitRepo, call: str) -> None:
+    """A step that stops for a debugger or an answer fails with the command that lets it, which does."""
+    repo.write("f.py", linear_flow(f"x = 1\n{call}\nself.x = x"))
+    done = repo.flow("f.py", "run")
+    assert (done.code, "hint: steps have no terminal; " in done.err) == (1, True), done.err
+    command = shlex.split(done.err.partition("`")[2].partition("`")[0])
+    assert command[0] == "GITFLOWRUN_ISOLATION=inline"
+    asked = subprocess.run(
+        ["env", *command], cwd=repo.path, input="continue\n", text=True, capture_output=True,
+        timeout=60, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False,
+    )  # fmt: skip
+    assert (asked.returncode, "no terminal" in asked.stderr) == (0, False), asked.stderr
+    assert repo.runs("cat", "2/x").out == "1\n"
 
 
 def test_a_reader_that_leaves_does_not_end_the_run(flow: GitRepo) -> None:
