@@ -147,7 +147,7 @@ class _Summary:
         return f"{self.of(item[0])}: {self.of(item[1])}"
 
     def _items(self, brackets: str, items: Iterable[Any], show: Callable[[Any], str]) -> str:
-        """Items between brackets, as many as there is room for."""
+        """Items between brackets, as many as fit."""
         shown = []
         for number, item in enumerate(items):
             if self._left <= 0 or number >= PREVIEW_ITEMS:
@@ -159,10 +159,10 @@ class _Summary:
 
     def _atom(self, value: Any) -> str:
         """A number or text; of a long text the beginning."""
-        room = min(self._left, PREVIEW_STRING)
-        if isinstance(value, str | bytes) and len(value) > room:
+        size = min(self._left, PREVIEW_STRING)
+        if isinstance(value, str | bytes) and len(value) > size:
             self.is_whole = False
-            return repr(value[:room]) + "…"
+            return repr(value[:size]) + "…"
         return self._repr(value)
 
     def _repr(self, value: Any) -> str:

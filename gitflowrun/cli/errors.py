@@ -133,7 +133,7 @@ def _told(error: GitflowrunError | OSError) -> GitflowrunError:
         errno.EIO,
     }:  # said by a write, not by an open
         return GitflowrunError(
-            f"the output can't be written: {what}", hint="make room, or send it elsewhere"
+            f"the output can't be written: {what}", hint="free some space, or send it elsewhere"
         )
     return GitflowrunError(what)
 

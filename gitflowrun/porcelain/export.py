@@ -83,7 +83,7 @@ def export(artifact: DataArtifact, ref: ArtifactRef, path: Path) -> None:
     except OSError as error:
         raise UsageError(
             f"{str(path)!r} can't be written: {error.strerror or error}",
-            hint="name a file in a directory that exists and has room",
+            hint="name a file in a directory that exists on a disk with free space",
         ) from error
 
 
