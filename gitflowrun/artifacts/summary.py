@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import enum
 import itertools
+import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from gitflowrun.artifacts.codecs import Encoded
 
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+\b")
 _SIMPLE = frozenset({int, float, complex, bool, str, bytes, type(None)})
 _BRACKETS: dict[type, str] = {list: "[]", tuple: "()", set: "{}", frozenset: "{}"}
 _STANDARD = frozenset(
@@ -171,7 +173,8 @@ class _Summary:
         if not self._may_call:
             self.is_whole = False
             return f"<{kind.__module__}.{kind.__qualname__}>"
-        return safe_repr(value)
+        # Equal values have equal previews: where they lay in memory means nothing.
+        return _ADDRESS.sub("", safe_repr(value))
 
     def _spend(self, text: str) -> str:
         if len(text) > self._left:

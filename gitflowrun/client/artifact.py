@@ -73,7 +73,7 @@ class DataArtifact(TaskPart):
     def preview(self) -> str | None:
         """The value in one line, as its task noted it down; nothing is loaded. None where it noted nothing."""
         ref = self._ref
-        noted = self._task.stored.run.preview(self.id, ref) if ref is not None else None
+        noted = self._task.stored.run.preview(ref) if ref is not None else None
         return None if noted is None else noted.line
 
     def _load(self, ref: ArtifactRef) -> Any:

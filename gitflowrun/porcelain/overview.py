@@ -283,7 +283,7 @@ def is_result(name: str, ref: ArtifactRef) -> bool:
 
 def make_row(run: StoredRun, name: str, ref: ArtifactRef) -> ArtifactRow:
     """An artifact for a list."""
-    noted = run.preview(name, ref)
+    noted = run.preview(ref)
     text = _text(run, ref) if noted is None else noted.text
     return ArtifactRow(
         name, ref.type, ref.size, ref.codec, ref.digest, str(ref.producer), text,

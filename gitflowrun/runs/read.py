@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from gitflowrun.git.objects import Commit, Oid
     from gitflowrun.git.odb import ObjectStore
     from gitflowrun.git.repository import Repository
-    from gitflowrun.names import RunId
+    from gitflowrun.names import PayloadIdentity, RunId
     from gitflowrun.runs.commit_message import RunState, Status
 
 _DIGITS = 18  # of a task that is sorted as a number; Python refuses thousands of them
@@ -53,7 +53,7 @@ class StoredRun:
         self.commit = commit
         self.repo = repo
         self._step_tasks: dict[str, dict[str, Oid]] = {}
-        self._made: dict[TaskName, Mapping[str, ArtifactRef]] = {}
+        self._made: dict[TaskName, dict[PayloadIdentity, bytes]] = {}
 
     def __repr__(self) -> str:
         return f"StoredRun({self.pathspec!r} at {self.commit.short})"
@@ -134,20 +134,18 @@ class StoredRun:
         for task, tree in self._step(step).items():
             yield StoredTask(self, TaskName(step, task), tree).record
 
-    def preview(self, name: str, ref: ArtifactRef) -> Preview | None:
+    def preview(self, ref: ArtifactRef) -> Preview | None:
         """What the task that made an artifact noted down of it; None where that is nothing.
 
         Args:
-            name: The artifact.
-            ref: The artifact, as a task of this run lists it.
+            ref: The artifact, as a task of this run lists it: it may have another name there.
         """
-        raw = ref.preview
-        if not raw:
-            if ref.producer not in self._made:
-                self._made[ref.producer] = self._artifacts_of(ref.producer)
-            made = self._made[ref.producer].get(name)
-            raw = made.preview if made is not None and made.identity == ref.identity else b""
-        return read_preview(raw)
+        if ref.preview:
+            return read_preview(ref.preview)
+        if ref.producer not in self._made:
+            made = self._artifacts_of(ref.producer).values()
+            self._made[ref.producer] = {it.identity: it.preview for it in made}
+        return read_preview(self._made[ref.producer].get(ref.identity, b""))
 
     def _artifacts_of(self, task: TaskName) -> Mapping[str, ArtifactRef]:
         try:

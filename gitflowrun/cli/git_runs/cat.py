@@ -64,7 +64,7 @@ def cat_command(raw: bool, file: Path | None, address: str) -> None:
         with artifact.open() as stream:
             shutil.copyfileobj(stream, sys.stdout.buffer, COPY_PIECE)
         return
-    noted = task.run.preview(name, ref)
+    noted = task.run.preview(ref)
     try:
         if noted is not None and noted.whole:  # no reason to run anybody's code
             value = ArtifactReader(task.run.objects).load(ref, trusted=False)

@@ -55,6 +55,16 @@ def test_values_of_a_flows_classes(repo: GitRepo) -> None:
     assert not (repo.path / "imported").exists()
 
 
+def test_a_value_under_another_name(repo: GitRepo) -> None:
+    """A later step may call a value otherwise than the one that made it; addresses in memory are not shown."""
+    source = "self.conf, self.act = Conf(0.1), lambda: 1"
+    later = "self.best, self.done = self.conf, self.act"
+    repo.write("flows/f.py", linear_flow(source, later, head=_CLASSES))
+    assert repo.flow("flows/f.py", "--quiet", "run").code == 0
+    assert repo.runs("cat", "1/best").out == "Conf(rate=0.1)\n"
+    assert repo.runs("cat", "1/done").out == "<function F.start.<locals>.<lambda>>\n"
+
+
 def test_what_was_cut_says_so(repo: GitRepo) -> None:
     """Where the preview is not all of a value that can't be loaded, that is said beside it, and why."""
     _stored(repo)
