@@ -8,7 +8,7 @@
     │   └── RefConflict           somebody else moved or created a ref first
     ├── CorruptRecord             stored bytes are not what they must be
     ├── NotFound                  no such flow, run, step, task, artifact or tag
-    │   ├── ClassChanged          a class is there, and no longer what a stored value needs
+    │   ├── ClassChanged          a class is there, and does not take what was stored
     │   ├── MissingKey            `parent[id]` found nothing; a KeyError too
     │   └── NamespaceMismatch     it exists, in another namespace
     ├── InvalidPathspec           an address that can't be one
@@ -138,9 +138,9 @@ class NotFound(GitflowrunError):
 
 
 class ClassChanged(NotFound):
-    """A class is there, and no longer what it was when the value was stored: the value itself is sound."""
+    """A class is there, and does not take what was stored, as one that has changed since: the bytes are sound."""
 
-    headline = "Class has changed"
+    headline = "Class does not fit the stored value"
 
 
 class MissingKey(NotFound, KeyError):

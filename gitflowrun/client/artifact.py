@@ -55,9 +55,10 @@ class DataArtifact(TaskPart):
             value = self._load(ref)
         except ClassChanged as error:
             run = "/".join(self.pathspec.split("/")[:2])
+            code = f"`git ls-tree -r runs/{run}:code` lists the code as it was when the run started"
             raise ClassChanged(
                 f"{self.pathspec}: {error.message}",
-                hint=f"`git ls-tree -r runs/{run}:code` lists the code as it was when the run started",
+                hint=f"{error.hint}; {code}" if error.hint else code,
             ) from error
         except GitflowrunError as error:
             raise type(error)(f"{self.pathspec}: {error.message}", hint=error.hint) from error

@@ -214,7 +214,9 @@ class TaskState:
         except ClassChanged as error:
             raise ClassChanged(
                 f"artifact {name!r} of task {source.task} can't be loaded: {error.message}",
-                hint="resume from the step that made it, or give the class back what it had",
+                hint=f"{error.hint}; or resume from the step that made it"
+                if error.hint
+                else "resume from the step that made it, or give the class back what it had",
             ) from error
         self.loaded_values.refs[id(value)] = source.ref(name)
         return value

@@ -11,7 +11,7 @@ import io
 import pickle
 from typing import Any
 
-from gitflowrun.artifacts.codecs import reducers
+from gitflowrun.artifacts.codecs import exceptions, reducers
 from gitflowrun.artifacts.codecs.canonical import canonical
 from gitflowrun.artifacts.codecs.classes import find, main_name
 from gitflowrun.artifacts.codecs.payload import (
@@ -29,6 +29,7 @@ from gitflowrun.limits import OUT_OF_BAND, WHOLE
 _MAIN = "__main__"
 _SIGN = b"main"
 _MAX_NAME = 1 << 15
+_WITH_STATE = 3  # items of what a reducer returns
 
 
 def encode_pickle(value: Any) -> tuple[memoryview, ...]:
@@ -46,7 +47,9 @@ def encode_cloudpickle(value: Any) -> tuple[memoryview, ...]:
     class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         def reducer_override(self, obj: Any) -> Any:
             reduced = _reduce(obj)
-            return super().reducer_override(obj) if reduced is NotImplemented else reduced
+            if reduced is NotImplemented:
+                reduced = super().reducer_override(obj)
+            return _unused(reduced) if isinstance(obj, type) else reduced
 
     return _parts(Pickler, value)
 
@@ -64,7 +67,22 @@ def _reduce(value: Any) -> Any:
     if isinstance(value, memoryview):
         msg = "a memoryview: store bytes(view), or the array that it views"
         raise pickle.PicklingError(msg)
-    return reducers.reduce(value)
+    return exceptions.reduce(value) if isinstance(value, BaseException) else reducers.reduce(value)
+
+
+def _unused(reduced: Any) -> Any:
+    """A class as cloudpickle takes it apart, without what using the class has left in it: it would be another one."""
+    if not isinstance(reduced, tuple) or len(reduced) < _WITH_STATE:
+        return reduced  # it is named
+    attributes = reduced[2][0]
+    attributes.pop("__slotnames__", None)  # copyreg's, once an instance is pickled
+    if not attributes.get("__annotations__", True):  # Python's, once anybody asks for them
+        del attributes["__annotations__"]
+    registered = attributes.get("_abc_impl")
+    if registered:  # in the order of their addresses, and None for those that are gone
+        named = [cls for cls in registered if cls is not None]
+        attributes["_abc_impl"] = sorted(named, key=lambda cls: (cls.__module__, cls.__qualname__))
+    return reduced
 
 
 def _parts(pickler: Any, value: Any) -> tuple[memoryview, ...]:
@@ -171,7 +189,7 @@ def decode_pickle(payload: memoryview, loading: Loading) -> Any:
 
     Raises:
         NotFound: a class or module it needs doesn't exist here.
-        ClassChanged: a class refuses what it is given.
+        ClassChanged: a class refuses what it is given: it has changed, or never took what it pickles.
         CorruptRecord: the payload is no pickle.
     """
     head, buffers, main = _parted(payload)
@@ -185,7 +203,12 @@ def decode_pickle(payload: memoryview, loading: Loading) -> Any:
     except Exception as error:
         what = f"unpickling failed: {type(error).__name__}: {error}"
         if _is_of_class(error):
-            raise ClassChanged(f"{what}: a class is not what it was") from error
+            # Which of the two it is can't be told here: a pickle has the names of classes, not their code.
+            raise ClassChanged(
+                f"{what}: a class does not take what was stored of its object",
+                hint="if the class has changed since, give it back what it had; if not, give it a "
+                "__reduce__ that rebuilds the object",
+            ) from error
         raise CorruptRecord(what) from error
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import abc
 import enum
+import gc
 import os
 import pickle
 import subprocess
@@ -137,6 +139,37 @@ def test_local_classes_are_told_apart_by_content() -> None:
     assert [scale(5) for scale in (twice, again, thrice)] == [10, 10, 15]
     assert len({type(twice), type(again), type(thrice)}) == 3
     assert type(through(twice)) is type(through([twice])[0])
+
+
+def test_using_a_local_class_does_not_make_it_another() -> None:
+    """A class and its objects, each a value of its own, fit each other, whatever use has left in the class."""
+
+    def through(value: Any) -> Any:
+        made = encode(value)
+        return decode(made.codec, made.payload(), trusted=True)
+
+    class Gone: ...
+
+    class First: ...
+
+    class Second: ...
+
+    class Local(abc.ABC):  # noqa: B024
+        def __init__(self) -> None:
+            self.size = 1
+
+    Local.register(Gone)
+    Local.register(First)
+    Local.register(Second)
+    del Gone
+    gc.collect()  # what is gone can't be registered again
+    loaded = through(Local)
+    _ = Local.__annotations__
+    again = through(Local())  # it has `__slotnames__` from now on
+    assert isinstance(again, loaded)
+    assert type(through([again])[0]) is type(through(again))
+    assert issubclass(through(First), loaded)
+    assert b"__slotnames__" not in encode(Local).payload() + encode(loaded).payload()
 
 
 def test_a_local_enum_comes_back() -> None:

@@ -153,6 +153,25 @@ class _Refusing:
         raise KeyError(state["y"])
 
 
+class Forgetful:
+    """It pickles what doesn't rebuild it."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def __reduce__(self) -> Any:
+        return Forgetful, ()
+
+
+def test_a_class_that_never_took_what_it_pickles_is_not_said_to_have_changed() -> None:
+    """The message has what failed, and the hint both ways out: which of them it is a pickle doesn't say."""
+    made = encode(Forgetful(1))
+    with pytest.raises(ClassChanged, match=r"missing 1 required .*'size'.*does not take") as caught:
+        decode(made.codec, made.payload(), trusted=True)
+    assert "__reduce__" in str(caught.value.hint)
+    assert "has changed" not in caught.value.headline
+
+
 @pytest.mark.parametrize(
     ("value", "now", "reason"),
     [
