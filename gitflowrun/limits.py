@@ -225,6 +225,8 @@ CANONICAL_VARYING_PICKLE = 16 << 20
 """The same for one that would differ between two processes: it holds a set or a class."""
 CANONICAL_WORK = 8
 """How many times its size may be written to put the sets of a pickle in order."""
+MERGE_PLAIN = 16 << 20
+"""Bytes of two plain values up to which a join that merges them looks whether they are equal: seconds at worst."""
 PARTS_TRIED = 10_000
 """Parts that are looked at to find the one for which a value can't be stored."""
 PATH_KEY = 40

@@ -1,7 +1,7 @@
 """`merge_artifacts`: the artifacts on which a join's inputs agree become the join's.
 
-They are compared and passed on by reference, neither loaded nor stored again; pickles alone are loaded where they
-differ, because two of one value may. All are taken over or none.
+They are compared and passed on by reference, neither loaded nor stored again; pickles and plain values alone are
+loaded where they differ, because two that are equal may. All are taken over or none.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from gitflowrun.artifacts.same_value import are_equal, may_be_same
+from gitflowrun.artifacts.same_value import are_equal, may_be_equal
 from gitflowrun.errors import FlowError, GitflowrunError, MergeError
 from gitflowrun.flow.foreach import brief, is_items_artifact
 from gitflowrun.flow.task_state import ArtifactSource, state_of
@@ -86,8 +86,8 @@ def _agreed(
 
 
 def _have_same_value(name: str, first: ArtifactSource, second: ArtifactSource) -> bool:
-    """Whether two inputs agree about an artifact of which their payloads differ, as pickles of one value may."""
-    if not may_be_same(first.ref(name), second.ref(name)):
+    """Whether two inputs agree about an artifact of which their payloads differ, as those of equal values may."""
+    if not may_be_equal(first.ref(name), second.ref(name)):
         return False
     try:
         return are_equal(first.load(name), second.load(name))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections.abc
 import gc
+import math
 import pickle
 from typing import Any
 
@@ -260,6 +261,50 @@ def test_the_same_bytes_of_another_type_are_a_conflict() -> None:
     right = TaskRecord(right.name, right.run, artifacts={"x": same})
     with pytest.raises(AssertionError, match="'x': the inputs have different values"):
         run.execute("join", [left, right])
+
+
+class Equal(FlowSpec):
+    """Two branches that make equal values of different bytes."""
+
+    @step
+    def start(self) -> None:
+        """Split."""
+        self.next(self.left, self.right)
+
+    @step
+    def left(self) -> None:
+        """One list under two keys."""
+        shared = [1]
+        self.same: Any = {"a": shared, "b": shared, "c": math.nan}
+        self.other: Any = {"a": 1}
+        self.next(self.join)
+
+    @step
+    def right(self) -> None:
+        """Two lists, the keys in another order."""
+        self.same = {"c": math.nan, "b": [1], "a": [1]}
+        self.other = {"a": True}
+        self.next(self.join)
+
+    @step
+    def join(self, inputs: Any) -> None:
+        """Merge what is said to be the same."""
+        with pytest.raises(MergeError, match="'other'"):
+            self.merge_artifacts(inputs)
+        self.merge_artifacts(inputs, include=["same"])
+        assert list(self.same) == ["a", "b", "c"]
+        assert self.same["a"] is self.same["b"]
+        self.next(self.end)
+
+    @step
+    def end(self) -> None:
+        """Finish."""
+
+
+def test_equal_values_of_different_bytes_are_merged() -> None:
+    """The first input's is taken where only the order of keys, or what is one object, differs; types count."""
+    run = run_flow(Equal)
+    assert run.records["join"][0].artifacts["same"] is run.records["left"][0].artifacts["same"]
 
 
 def test_what_is_taken_from_an_input_is_offered_by_reference() -> None:

@@ -9,6 +9,8 @@
     plugins                       users' codecs, found by entry point
     pickle    pickle/5, cloudpickle/1   everything else; loaded only from trusted runs
     canonical, reducers                 what makes pickles canonical: the order of sets, memory of nobody
+    exceptions                          what gives exceptions back whatever their `__init__` takes
+    same_plain                          whether two payloads of plain/1 hold equal values
 
 Bytes are deterministic: equal values give equal bytes in every process and under every hash seed, and no byte is
 stored that belongs to no value. Pickles are made so by `canonical` and `reducers`, except where a class pickles
@@ -26,6 +28,7 @@ from gitflowrun.artifacts.codecs.registry import (
     BYTES,
     FILE,
     FILE_TYPE,
+    PLAIN,
     check_safe,
     decode,
     encode,
@@ -37,6 +40,7 @@ __all__ = [
     "ARRAY",
     "BYTES",
     "FILE",
+    "PLAIN",
     "Encoded",
     "check_safe",
     "decode",
