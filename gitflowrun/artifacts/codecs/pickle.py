@@ -49,7 +49,7 @@ def encode_cloudpickle(value: Any) -> tuple[memoryview, ...]:
             reduced = _reduce(obj)
             if reduced is NotImplemented:
                 reduced = super().reducer_override(obj)
-            return _unused(reduced) if isinstance(obj, type) else reduced
+            return _unused(obj, reduced) if isinstance(obj, type) else reduced
 
     return _parts(Pickler, value)
 
@@ -70,7 +70,7 @@ def _reduce(value: Any) -> Any:
     return exceptions.reduce(value) if isinstance(value, BaseException) else reducers.reduce(value)
 
 
-def _unused(reduced: Any) -> Any:
+def _unused(cls: type, reduced: Any) -> Any:
     """A class as cloudpickle takes it apart, without what using the class has left in it: it would be another one."""
     if not isinstance(reduced, tuple) or len(reduced) < _WITH_STATE:
         return reduced  # it is named
@@ -78,11 +78,19 @@ def _unused(reduced: Any) -> Any:
     attributes.pop("__slotnames__", None)  # copyreg's, once an instance is pickled
     if not attributes.get("__annotations__", True):  # Python's, once anybody asks for them
         del attributes["__annotations__"]
+    if hasattr(cls, "_is_protocol") and attributes.get("__init__") is _inherited_init(cls):
+        attributes.pop("__init__", None)  # typing's, once there is an instance, before Python 3.12
     registered = attributes.get("_abc_impl")
     if registered:  # in the order of their addresses, and None for those that are gone
-        named = [cls for cls in registered if cls is not None]
-        attributes["_abc_impl"] = sorted(named, key=lambda cls: (cls.__module__, cls.__qualname__))
+        named = [one for one in registered if one is not None]
+        attributes["_abc_impl"] = sorted(named, key=lambda one: (one.__module__, one.__qualname__))
     return reduced
+
+
+def _inherited_init(cls: type) -> Any:
+    """The `__init__` that typing gives a class that has none and fits a protocol."""
+    inits = [vars(base)["__init__"] for base in cls.__mro__[1:] if "__init__" in vars(base)]
+    return next(init for init in inits if getattr(init, "__module__", "") != "typing")
 
 
 def _parts(pickler: Any, value: Any) -> tuple[memoryview, ...]:

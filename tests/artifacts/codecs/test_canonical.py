@@ -9,7 +9,7 @@ import os
 import pickle
 import subprocess
 import sys
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 from hypothesis import given
@@ -153,6 +153,14 @@ def test_using_a_local_class_does_not_make_it_another() -> None:
     class First: ...
 
     class Second: ...
+
+    class Sized(Protocol): ...
+
+    class Fitting(Sized): ...
+
+    fitting = encode(Fitting).payload()
+    Fitting()  # typing gives the class an `__init__`
+    assert encode(Fitting).payload() == fitting
 
     class Local(abc.ABC):  # noqa: B024
         def __init__(self) -> None:
