@@ -171,12 +171,13 @@ def test_using_a_local_class_does_not_make_it_another() -> None:
     Local.register(Second)
     del Gone
     gc.collect()  # what is gone can't be registered again
-    loaded = through(Local)
+    loaded, first, second = through([Local, First, Second])  # a registry keeps nothing alive
     _ = Local.__annotations__
     again = through(Local())  # it has `__slotnames__` from now on
     assert isinstance(again, loaded)
     assert type(through([again])[0]) is type(through(again))
-    assert issubclass(through(First), loaded)
+    assert issubclass(first, loaded)
+    assert through(Second) is second
     assert b"__slotnames__" not in encode(Local).payload() + encode(loaded).payload()
 
 
