@@ -6,10 +6,11 @@ Formats: gitformat-pack(5), git-hash-object(1) and the commit and tree formats o
 
 from __future__ import annotations
 
+import contextlib
 import re
+import sys
 from enum import IntEnum
-from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from gitflowrun.errors import CorruptRecord
 from gitflowrun.names import FixedBytes
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 Buffer = bytes | bytearray | memoryview
+
+_WORTH_OPENSSL = 1 << 16  # bytes of an object
 
 
 class Oid(FixedBytes):
@@ -203,14 +206,18 @@ def parse_tree(data: Buffer) -> Iterator[TreeEntry]:
 
 def hash_object(kind: ObjectType, data: Buffer) -> Oid:
     """The id that git gives to an object (as `git hash-object`)."""
-    digest = _sha1()(b"%s %d\0" % (_WORDS[kind], len(data)), usedforsecurity=False)
+    digest = _sha1_for(len(data))(b"%s %d\0" % (_WORDS[kind], len(data)), usedforsecurity=False)
     digest.update(data)
     return Oid(digest.digest())
 
 
-@cache
-def _sha1() -> Callable[..., hashlib._Hash]:
-    # Imported when first needed: who only lists refs should not wait for OpenSSL to be loaded.
+def _sha1_for(size: int) -> Callable[..., hashlib._Hash]:
+    # OpenSSL hashes eight times as fast, but takes 5 ms to load: what only reads a few records does without.
+    if size < _WORTH_OPENSSL and "hashlib" not in sys.modules:
+        with contextlib.suppress(ImportError):  # a Python that was built without it
+            import _sha1  # type: ignore[import-not-found]
+
+            return cast("Callable[..., hashlib._Hash]", _sha1.sha1)
     import hashlib
 
     return hashlib.sha1

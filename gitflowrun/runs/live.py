@@ -15,6 +15,7 @@ runs does not, for such tasks are not part of the run yet.
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
@@ -68,15 +69,24 @@ class LiveState:
 
     def __init__(self, repo: Repository, uid: Oid) -> None:
         self._top = _directory(repo, uid)
+        self._tasks = -1
 
     def start(self, task: StartedTask) -> None:
         """A task is about to be launched."""
         record = msgpack.pack(_STARTED.dump(task))
-        self._append(self._top / _TASKS, len(record).to_bytes(_LENGTH, "big") + record)
+        with contextlib.suppress(OSError):
+            if self._tasks < 0:  # it stays open: a foreach starts tasks by the thousand
+                self._tasks = _open_shared(self._top / _TASKS)
+            os.write(self._tasks, len(record).to_bytes(_LENGTH, "big") + record)
 
     def write(self, task: TaskName, stream: str, data: bytes) -> None:
         """A task has written something."""
-        self._append(_output_file(self._top, task, stream), data)
+        with contextlib.suppress(OSError):
+            fd = _open_shared(_output_file(self._top, task, stream))
+            try:
+                os.write(fd, data)
+            finally:
+                os.close(fd)
 
     def drop(self, task: TaskName) -> None:
         """A task is published: its output is in git now."""
@@ -86,17 +96,9 @@ class LiveState:
 
     def close(self) -> None:
         """The run has ended: git has all."""
+        if self._tasks >= 0:
+            os.close(self._tasks)
         _remove(self._top)
-
-    def _append(self, path: Path, data: bytes) -> None:
-        with contextlib.suppress(OSError):
-            is_new = not path.exists()
-            if is_new:
-                make_directory(path.parent)
-            with path.open("ab", buffering=0) as file:
-                file.write(data)
-            if is_new:
-                share_file(path)
 
 
 def observe(run: StoredRun) -> StoredRun:
@@ -250,6 +252,17 @@ def sweep_live_states(repo: Repository) -> None:
 
 def _directory(repo: Repository, uid: Oid) -> Path:
     return repo.state_dir / _LIVE / str(uid)
+
+
+def _open_shared(path: Path) -> int:
+    """Open a file to append to, for all who share the repository."""
+    is_new = not path.exists()
+    if is_new:
+        make_directory(path.parent)
+    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    if is_new:
+        share_file(path)
+    return fd
 
 
 def _output_file(top: Path, task: TaskName, stream: str) -> Path:

@@ -25,7 +25,6 @@ from gitflowrun.runs.commit_message import Status, duration
 from gitflowrun.runs.live import observe
 from gitflowrun.runs.runs import RunStore
 from gitflowrun.runs.tags import Tags
-from gitflowrun.runtime.launch.program import spelled
 from gitflowrun.settings import format_size
 
 if TYPE_CHECKING:
@@ -83,6 +82,8 @@ def _resume_command(top: Path | None, run: overview.RunOverview) -> str:
     code = run.code
     if run.status.value not in {"failed", "interrupted", "dead"} or not code.script:
         return ""
+    from gitflowrun.runtime.launch.program import spelled
+
     words = spelled(
         code.command or ("python", code.script), "resume", run.pathspec.partition("/")[2]
     )

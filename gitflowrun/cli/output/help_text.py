@@ -5,7 +5,6 @@ An option, an address or a default that is cut at the end of a line can't be cop
 
 from __future__ import annotations
 
-import textwrap
 from typing import TYPE_CHECKING
 
 import click
@@ -40,6 +39,8 @@ class _Formatter(click.HelpFormatter):
 
 
 def _wrapped(text: str, width: int) -> list[str]:
+    import textwrap  # only help needs it
+
     return textwrap.wrap(text, max(width, _LEAST), break_long_words=False, break_on_hyphens=False)
 
 
