@@ -217,7 +217,7 @@ def _sha1_for(size: int) -> Callable[..., hashlib._Hash]:
         with contextlib.suppress(ImportError):  # a Python that was built without it
             import _sha1  # type: ignore[import-not-found]
 
-            return cast("Callable[..., hashlib._Hash]", _sha1.sha1)
+            return cast("Callable[..., hashlib._Hash]", _sha1.sha1)  # noqa: SLF001
     import hashlib
 
     return hashlib.sha1
