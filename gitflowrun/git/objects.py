@@ -6,11 +6,10 @@ Formats: gitformat-pack(5), git-hash-object(1) and the commit and tree formats o
 
 from __future__ import annotations
 
-import contextlib
 import re
-import sys
 from enum import IntEnum
-from typing import TYPE_CHECKING, cast
+from functools import cache
+from typing import TYPE_CHECKING
 
 from gitflowrun.errors import CorruptRecord
 from gitflowrun.names import FixedBytes
@@ -22,7 +21,14 @@ if TYPE_CHECKING:
 
 Buffer = bytes | bytearray | memoryview
 
-_WORTH_OPENSSL = 1 << 16  # bytes of an object
+# OpenSSL hashes eight times as fast, but takes 5 ms to load, which who only reads a few records should not wait for;
+# and in a fork its first use copies 20 pages, which takes longer than to hash a small object without it.
+_SMALL = 1 << 13  # bytes
+_small_sha1: Callable[..., hashlib._Hash] | None
+try:
+    from _sha1 import sha1 as _small_sha1  # type: ignore[import-not-found,no-redef]
+except ImportError:  # a Python that was built without it
+    _small_sha1 = None
 
 
 class Oid(FixedBytes):
@@ -206,18 +212,14 @@ def parse_tree(data: Buffer) -> Iterator[TreeEntry]:
 
 def hash_object(kind: ObjectType, data: Buffer) -> Oid:
     """The id that git gives to an object (as `git hash-object`)."""
-    digest = _sha1_for(len(data))(b"%s %d\0" % (_WORDS[kind], len(data)), usedforsecurity=False)
+    sha1 = _small_sha1 if _small_sha1 and len(data) < _SMALL else _openssl_sha1()
+    digest = sha1(b"%s %d\0" % (_WORDS[kind], len(data)), usedforsecurity=False)
     digest.update(data)
     return Oid(digest.digest())
 
 
-def _sha1_for(size: int) -> Callable[..., hashlib._Hash]:
-    # OpenSSL hashes eight times as fast, but takes 5 ms to load: what only reads a few records does without.
-    if size < _WORTH_OPENSSL and "hashlib" not in sys.modules:
-        with contextlib.suppress(ImportError):  # a Python that was built without it
-            import _sha1  # type: ignore[import-not-found]
-
-            return cast("Callable[..., hashlib._Hash]", _sha1.sha1)  # noqa: SLF001
+@cache
+def _openssl_sha1() -> Callable[..., hashlib._Hash]:
     import hashlib
 
     return hashlib.sha1

@@ -42,6 +42,11 @@ def reseed(bases: Mapping[str, int], place: str) -> None:
             seed(module, _number((_number(state(module)) if base is None else base, place)))
 
 
+def are_loaded() -> bool:
+    """Whether there is a generator that could be seeded."""
+    return not _GENERATORS.keys().isdisjoint(sys.modules.keys())
+
+
 def _number(value: object) -> int:
     digest = hashlib.blake2b(repr(value).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big")

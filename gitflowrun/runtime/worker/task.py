@@ -35,7 +35,7 @@ from gitflowrun.git.pack.reader import PackReader
 from gitflowrun.names import PayloadIdentity
 from gitflowrun.runs.records import TASK, TaskRecord
 from gitflowrun.runtime.ipc.messages import Launch, Parent, Result, RunContext
-from gitflowrun.runtime.worker.random_seeds import reseed
+from gitflowrun.runtime.worker import random_seeds
 from gitflowrun.settings import Durability
 from gitflowrun.values import replace
 
@@ -76,7 +76,8 @@ class TaskRunner:
 
     def seed(self, launch: Launch) -> None:
         """Give a task random numbers of its own."""
-        reseed(self.context.seeds, _place(launch))
+        if random_seeds.are_loaded():
+            random_seeds.reseed(self.context.seeds, _place(launch))
 
     def keep_record(self, parent: Parent, record: TaskRecord) -> None:
         """Keep a task's record, so that it is not read again."""
