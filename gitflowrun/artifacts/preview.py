@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from gitflowrun import msgpack
 from gitflowrun.artifacts.codecs.payload import type_name
 from gitflowrun.errors import CorruptRecord
-from gitflowrun.limits import PREVIEW_FACTS, PREVIEW_SIZE, PREVIEW_TEXT
+from gitflowrun.limits import MAX_PREVIEW, PREVIEW_FACTS, PREVIEW_SIZE, PREVIEW_TEXT
 from gitflowrun.schema import FLAG, TEXT, TEXT_MAP, MapSchema
 from gitflowrun.values import field, frozen
 
@@ -39,6 +39,12 @@ class Preview:
         facts = ", ".join(f"{name} {value}" for name, value in self.facts.items())
         text = " ".join(self.text.split()) if "\n" in self.text else self.text
         return f"{facts}: {text}" if facts and text else facts or text
+
+    @property
+    def short(self) -> str:
+        """The line, cut to what a cell of a table has space for."""
+        line = self.line
+        return line if len(line) <= MAX_PREVIEW else line[: MAX_PREVIEW - 1] + "…"
 
 
 _SCHEMA = MapSchema(Preview, "preview", {"text": TEXT, "whole": FLAG, "facts": TEXT_MAP})

@@ -5,16 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.client.base import TaskPart, local_time
+from gitflowrun.client.display import preformatted, table, title
 from gitflowrun.client.metaflow_names import PRIVATE_ARTIFACTS, as_exception
 from gitflowrun.errors import ClassChanged, GitflowrunError, NotFound, UntrustedArtifact
 from gitflowrun.limits import NAMES_IN_A_HINT
 from gitflowrun.names import did_you_mean
+from gitflowrun.settings import format_size
 
 if TYPE_CHECKING:
     from datetime import datetime
     from typing import BinaryIO
 
     from gitflowrun.artifacts.codecs import Encoded
+    from gitflowrun.artifacts.preview import Preview
     from gitflowrun.artifacts.reference import ArtifactRef
 
 
@@ -72,10 +75,27 @@ class DataArtifact(TaskPart):
 
     @property
     def preview(self) -> str | None:
-        """The value in one line, as its task noted it down; nothing is loaded. None where it noted nothing."""
+        """The value in one line, as its task noted it down, or a small one's text; nothing of anybody's is run.
+
+        None where nothing is known of it.
+        """
+        shown = self._shown
+        return None if shown is None else shown.line
+
+    @property
+    def _shown(self) -> Preview | None:
         ref = self._ref
-        noted = self._task.stored.run.preview(ref) if ref is not None else None
-        return None if noted is None else noted.line
+        return None if ref is None else self._task.stored.run.shown(ref)
+
+    def _repr_html_(self) -> str:
+        """What is known of it, and its value as text; nothing of anybody's is run."""
+        shown, ref = self._shown, self._ref
+        rows = [("type", self.type), ("size", format_size(self.size))]
+        if ref is not None:
+            rows += [("made by", str(ref.producer)), ("codec", ref.codec), ("BLAKE3", self.sha)]
+        rows += shown.facts.items() if shown else ()
+        head = title(f"Artifact {self.pathspec}") + table((), rows)
+        return head + preformatted(shown.text) if shown and shown.text else head
 
     def _load(self, ref: ArtifactRef) -> Any:
         source, task = self._source, self._task.stored

@@ -24,18 +24,24 @@ def table(heads: Sequence[str], rows: Iterable[Iterable[str]], *, most: int | No
     """A table of texts, which may come from anybody's run.
 
     Args:
-        heads: The heads of its columns.
+        heads: The heads of its columns; none for a table without.
         rows: Its rows; no more of them are asked for than are shown, and one.
         most: How many rows to show; all when None.
     """
     shown = list(rows if most is None else islice(rows, most + 1))
-    lines = [_row("th", heads), *(_row("td", row) for row in shown[:most])]
+    lines = [_row("th", heads)] if heads else []
+    lines += (_row("td", row) for row in shown[:most])
     end = "<p>…</p>" if most is not None and len(shown) > most else ""
     return f"<table>{''.join(lines)}</table>{end}"
 
 
 def _row(kind: str, cells: Iterable[str]) -> str:
     return "<tr>" + "".join(f"<{kind}>{escape(cell)}</{kind}>" for cell in cells) + "</tr>"
+
+
+def preformatted(text: str) -> str:
+    """A text whose lines stay as they are."""
+    return f"<pre>{escape(text)}</pre>"
 
 
 def time_text(moment: datetime) -> str:

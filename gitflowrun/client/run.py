@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from gitflowrun.client.base import Container, RunPart, local_time
 from gitflowrun.client.display import table, time_text, title
 from gitflowrun.client.step import Step
+from gitflowrun.client.task import artifact_table
 from gitflowrun.errors import NotFound, TaggingError
 from gitflowrun.names import Pathspec, RunId, check_tag
 from gitflowrun.runs.commit_message import Status
@@ -204,13 +205,15 @@ class Run(RunPart, Container[Step]):
         self._run.retag(remove, add)
 
     def _repr_html_(self) -> str:
-        """What it is, and a table of its steps."""
+        """What it is, a table of its steps, and what it ended up with; nothing of anybody's is run."""
         stored = self._run.now()
+        last = stored.final_task()
         steps = [(name, str(len(stored.tasks(name)))) for name in stored.steps() if name[0] != "_"]
         return (
             title(f"Run {self.pathspec}")
             + table(FACTS, [facts(self, self.tags)])
             + table(("step", "tasks"), steps)
+            + (artifact_table(last, last.record.artifacts) if last is not None else "")
         )
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.client.base import Container, RunPart, local_time
-from gitflowrun.client.task import Task
+from gitflowrun.client.display import table, time_text, title
+from gitflowrun.client.task import Task, artifact_table
+from gitflowrun.limits import ROWS_SHOWN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,9 +94,32 @@ class Step(RunPart, Container[Task]):
             self._at(*self._path.components[:2], name) for name in self._next() if name in present
         )
 
+    def _repr_html_(self) -> str:
+        """A table of its tasks, and of the artifacts of a lone one; nothing of anybody's is run."""
+        stored = [task._task.stored for task in islice(self, ROWS_SHOWN + 1)]  # noqa: SLF001  (of this package)
+        rows = (
+            (task.name.task, task.status, *_times(task.record), _foreach(task.record))
+            for task in stored
+        )
+        lone = artifact_table(stored[0], stored[0].record.artifacts) if len(stored) == 1 else ""
+        heads = ("task", "status", "started", "took", "foreach")
+        return title(f"Step {self.pathspec}") + table(heads, rows, most=ROWS_SHOWN) + lone
+
     def _next(self) -> list[str]:
         node = self._run.now().info.graph.get("steps", {}).get(self.id, {})
         if node.get("type") == "split-switch":  # only the tasks say which cases were taken
             jumps = [record.transition for record in self._records()]
             return list(dict.fromkeys(name for jump in jumps if jump for name in jump.targets))
         return list(node.get("next", ()))
+
+
+def _times(record: TaskRecord) -> tuple[str, str]:
+    """When a task's last attempt started, and how long it took."""
+    if not record.attempts:
+        return "", ""
+    last = record.attempts[-1]
+    return time_text(local_time(last.started)), f"{last.finished - last.started:.1f} s"
+
+
+def _foreach(record: TaskRecord) -> str:
+    return ", ".join(f"{frame.var}[{frame.index}]={frame.value}" for frame in record.frames)

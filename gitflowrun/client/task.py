@@ -17,9 +17,11 @@ from gitflowrun.settings import format_size
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from gitflowrun.artifacts.reference import ArtifactRef
     from gitflowrun.client.code import MetaflowCode
     from gitflowrun.client.metaflow_names import TaskException
     from gitflowrun.names import TaskName
+    from gitflowrun.runs.read import StoredTask
 
 
 class Task(TaskPart, Container[DataArtifact]):
@@ -193,11 +195,25 @@ class Task(TaskPart, Container[DataArtifact]):
             yield moment.replace(tzinfo=None), line if as_unicode else line.encode()
 
     def _repr_html_(self) -> str:
-        """A table of its artifacts; nothing is loaded."""
+        """A table of its artifacts with what is known of their values; nothing of anybody's is run."""
         status = self._task.stored.status
-        rows = ((item.id, item.type, format_size(item.size)) for item in self)
         head = title(f"Task {self.pathspec}: {status}, {time_text(self.created_at)}")
-        return head + table(("artifact", "type", "size"), rows, most=ROWS_SHOWN)
+        return head + artifact_table(self._task.stored, self._task.artifacts)
+
+
+def artifact_table(task: StoredTask, artifacts: Mapping[str, ArtifactRef]) -> str:
+    """A table of a task's artifacts, private ones left out."""
+    rows = (
+        (
+            name,
+            ref.type,
+            format_size(ref.size),
+            shown.short if (shown := task.run.shown(ref)) else "",
+        )
+        for name, ref in artifacts.items()
+        if not name.startswith("_")
+    )
+    return table(("artifact", "type", "size", "value"), rows, most=ROWS_SHOWN)
 
 
 class MetaflowData:

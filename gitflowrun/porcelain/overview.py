@@ -8,9 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gitflowrun.artifacts.preview import safe_repr
-from gitflowrun.errors import GitflowrunError
-from gitflowrun.limits import MAX_PREVIEW
 from gitflowrun.names import PARAMETERS_STEP, TaskName
 from gitflowrun.porcelain.query import final_artifacts, is_private
 from gitflowrun.runs.live import observe
@@ -283,11 +280,10 @@ def is_result(name: str, ref: ArtifactRef) -> bool:
 
 def make_row(run: StoredRun, name: str, ref: ArtifactRef) -> ArtifactRow:
     """An artifact for a list."""
-    noted = run.preview(ref)
-    text = _text(run, ref) if noted is None else noted.text
+    known = run.shown(ref)
     return ArtifactRow(
-        name, ref.type, ref.size, ref.codec, ref.digest, str(ref.producer), text,
-        noted.facts if noted else {},
+        name, ref.type, ref.size, ref.codec, ref.digest, str(ref.producer),
+        known.text if known else None, known.facts if known else {},
     )  # fmt: skip
 
 
@@ -296,17 +292,3 @@ def result_rows(run: StoredRun, artifacts: Mapping[str, ArtifactRef]) -> tuple[A
     return tuple(
         make_row(run, name, ref) for name, ref in sorted(artifacts.items()) if is_result(name, ref)
     )
-
-
-def _text(run: StoredRun, ref: ArtifactRef) -> str | None:
-    """A small value of which its task noted nothing as text. Only codecs that run no code are asked."""
-    from gitflowrun.artifacts.artifacts import ArtifactReader
-    from gitflowrun.artifacts.codecs import is_safe
-
-    try:
-        if ref.size > MAX_PREVIEW or not is_safe(ref.codec):
-            return None
-        value = ArtifactReader(run.objects).load(ref, trusted=False)
-    except GitflowrunError:  # damaged, or of a codec that is not here: the list shows the rest
-        return None
-    return safe_repr(value)

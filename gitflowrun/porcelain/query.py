@@ -153,7 +153,7 @@ def artifact_at(address: Address) -> tuple[StoredTask, str]:
     """
     run, step, task, name = address.run, address.step, address.task, address.artifact
     if step is not None and task is None and step not in run.steps():
-        last = final_task(run)
+        last = run.final_task()
         names = last.record.artifacts if last is not None else {}
         if last is not None and step in names:
             return last, step
@@ -192,20 +192,5 @@ def artifact_ref(task: StoredTask, name: str) -> ArtifactRef:
 
 def final_artifacts(run: StoredRun) -> Mapping[str, ArtifactRef]:
     """What a run ended up with, by name."""
-    last = final_task(run)
+    last = run.final_task()
     return last.record.artifacts if last is not None else {}
-
-
-def final_task(run: StoredRun) -> StoredTask | None:
-    """The task that holds what a run ended up with: the only one of its last step.
-
-    Of a run that did not get to its end, that of the last step which has one task, and succeeded.
-    """
-    for step in reversed(run.steps()):
-        tasks = run.tasks(step)
-        if is_private(step) or len(tasks) != 1:
-            continue
-        task = run.task(TaskName(step, tasks[0]))
-        if task.record.ok:
-            return task
-    return None

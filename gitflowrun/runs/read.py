@@ -13,8 +13,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun import msgpack
-from gitflowrun.artifacts.preview import read_preview
-from gitflowrun.errors import CorruptRecord, MissingObject, NotFound
+from gitflowrun.artifacts.preview import Preview, read_preview, safe_repr
+from gitflowrun.errors import CorruptRecord, GitflowrunError, MissingObject, NotFound
+from gitflowrun.limits import MAX_PREVIEW
 from gitflowrun.names import TaskName, did_you_mean
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import parse_message
@@ -25,7 +26,6 @@ from gitflowrun.runs.records import INFO, TASK, RunIdentity, RunInfo, TaskRecord
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gitflowrun.artifacts.preview import Preview
     from gitflowrun.artifacts.reference import ArtifactRef
     from gitflowrun.git.objects import Commit, Oid
     from gitflowrun.git.odb import ObjectStore
@@ -146,6 +146,38 @@ class StoredRun:
             made = self._artifacts_of(ref.producer).values()
             self._made[ref.producer] = {it.identity: it.preview for it in made}
         return read_preview(self._made[ref.producer].get(ref.identity, b""))
+
+    def shown(self, ref: ArtifactRef) -> Preview | None:
+        """What is shown of an artifact, without running code: what its task noted, or of a small value the value."""
+        from gitflowrun.artifacts.artifacts import (
+            ArtifactReader,  # a run is mostly read without its values
+        )
+        from gitflowrun.artifacts.codecs import is_safe
+
+        noted = self.preview(ref)
+        if noted is not None:
+            return noted
+        try:
+            if ref.size > MAX_PREVIEW or not is_safe(ref.codec):
+                return None
+            value = ArtifactReader(self.objects).load(ref, trusted=False)
+        except GitflowrunError:  # damaged, or of a codec that is not here: the others are shown
+            return None
+        return Preview(safe_repr(value), whole=True)
+
+    def final_task(self) -> StoredTask | None:
+        """The task that holds what the run ended up with: the only one of its last step.
+
+        Of a run that did not get to its end, that of the last step which has one task, and succeeded.
+        """
+        for step in reversed(self.steps()):
+            tasks = self.tasks(step)
+            if step.startswith("_") or len(tasks) != 1:
+                continue
+            task = self.task(TaskName(step, tasks[0]))
+            if task.record.ok:
+                return task
+        return None
 
     def _artifacts_of(self, task: TaskName) -> Mapping[str, ArtifactRef]:
         try:

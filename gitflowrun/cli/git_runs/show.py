@@ -17,7 +17,6 @@ from gitflowrun.cli.options import json_option
 from gitflowrun.cli.output.tables import Cell, Column, apart, facts, pairs, section, show, table
 from gitflowrun.cli.output.text import ago, counted, printable, stamp
 from gitflowrun.git.repository import Repository
-from gitflowrun.limits import MAX_PREVIEW
 from gitflowrun.names import TaskName
 from gitflowrun.porcelain import overview
 from gitflowrun.porcelain.query import artifact_ref
@@ -172,8 +171,7 @@ def shown(row: overview.ArtifactRow) -> str | None:
     """What is known of a value in one line, facts first, for the text may be long; None when that is nothing."""
     if row.preview is None:
         return None
-    line = Preview(row.preview, facts=row.facts).line
-    return line if len(line) <= MAX_PREVIEW else line[: MAX_PREVIEW - 1] + "…"
+    return Preview(row.preview, facts=row.facts).short
 
 
 def short_type(name: str) -> str:

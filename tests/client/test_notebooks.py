@@ -1,0 +1,67 @@
+"""What notebooks show of runs, steps, tasks and artifacts: tables with values, escaped, and nothing executed."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from gitflowrun import Run, Task
+from tests.helpers.flows import foreach_flow, linear_flow
+from tests.helpers.repos import GitRepo
+
+_HEAD = """
+from dataclasses import dataclass
+@dataclass
+class Config:
+    rate: float
+    note: str
+class Model:
+    def __init__(self):
+        self.weights = [1, 2]
+    def __reduce__(self):
+        open("loaded", "a").close() if __name__ != "__main__" else None
+        return Model, ()
+"""
+_VALUES = """
+self.config, self.model = Config(0.5, "<script>alert(1)</script>"), Model()
+self.small, self.text = {"a": "<b>"}, "line\\n" * 500
+"""
+
+
+@pytest.fixture
+def run(here: GitRepo) -> Run:
+    """A run whose values need the code of its flow."""
+    here.write("own.py", linear_flow(_VALUES, head=_HEAD))
+    assert here.flow("own.py", "--quiet", "run").code == 0
+    return Run("1")
+
+
+def test_values_as_their_tasks_noted_them(run: Run) -> None:
+    """A run, a step with one task and a task show the values of their artifacts, without the module they are of."""
+    for page in (run._repr_html_(), run["end"]._repr_html_(), Task("F/1/start/1")._repr_html_()):
+        assert "Config(rate=0.5, note=&#x27;&lt;script&gt;alert(1)&lt;/script&gt;&#x27;)" in page
+        assert "weights=[1, 2]" in page
+        assert "{&#x27;a&#x27;: &#x27;&lt;b&gt;&#x27;}" in page
+        assert "<script>" not in page
+    assert "own" not in sys.modules
+
+
+def test_an_artifact(run: Run) -> None:
+    """An artifact shows its type, size, maker and value, lines as they are; a small one by its own text."""
+    page = run["start"].task["config"]._repr_html_()  # type: ignore[index]
+    assert "<tr><td>type</td><td>__main__.Config</td></tr>" in page
+    assert "<tr><td>made by</td><td>start/1</td></tr>" in page
+    assert "<pre>Config(rate=0.5, note=&#x27;&lt;script&gt;" in page
+    assert run["end"].task["small"].preview == "{'a': '<b>'}"  # type: ignore[index]
+    assert "own" not in sys.modules
+
+
+def test_a_step_of_many_tasks(here: GitRepo) -> None:
+    """A step shows its tasks with their place in the foreach; of more than a page the newest."""
+    here.write("wide.py", foreach_flow("self.y = self.x"))
+    assert here.flow("wide.py", "--quiet", "run").code == 0
+    page = Run("1")["work"]._repr_html_()
+    assert page.count("<tr>") == 1 + 4
+    assert "<td>done</td>" in page
+    assert "[3]=" in page
