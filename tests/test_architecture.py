@@ -177,6 +177,17 @@ def test_a_file_name_means_one_thing() -> None:
     assert {name for name, n in names.items() if n > 1} == SAME_THING
 
 
+def test_a_class_name_means_one_thing() -> None:
+    """No two classes of the package have one name, but for private ones, which no other file sees."""
+    found = Counter(
+        node.name
+        for path in MODULES.values()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    )
+    assert [name for name, n in found.items() if n > 1] == []
+
+
 @pytest.mark.parametrize("path", MODULES.values(), ids=_name)
 def test_each_library_has_its_place(path: Path) -> None:
     """pygit2, msgpack, blake3 and click are imported only where they belong."""

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from gitflowrun.artifacts.reference import ArtifactRef
     from gitflowrun.flow.flowspec import FlowSpec
     from gitflowrun.names import TaskName
-    from gitflowrun.runs.records import ForeachFrame, Transition
+    from gitflowrun.runs.records import ForeachLevel, Transition
 
 _SMALL = frozenset({bool, complex, float, int, type(None)})
 _IMMUTABLE = _SMALL | {bytes, str}
@@ -101,7 +101,7 @@ def execute_step(
     parents: Sequence[ArtifactSource] = (),
     parameters: ArtifactSource | None = None,
     *,
-    frames: tuple[ForeachFrame, ...] = (),
+    frames: tuple[ForeachLevel, ...] = (),
     max_num_splits: int = MAX_NUM_SPLITS,
     facts: Mapping[str, Any] | None = None,
 ) -> StepOutcome:

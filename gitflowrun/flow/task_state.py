@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from typing_extensions import Never
 
     from gitflowrun.artifacts.reference import ArtifactRef
-    from gitflowrun.runs.records import ForeachFrame, TaskRecord, Transition
+    from gitflowrun.runs.records import ForeachLevel, TaskRecord, Transition
 
 TASK_SLOT = "__gitflowrun_task__"
 
@@ -115,7 +115,7 @@ class TaskState:
     sources: tuple[ArtifactSource, ...] = ()
     parameters: ArtifactSource | None = None
     foreach_source: ArtifactSource | None = None
-    frames: tuple[ForeachFrame, ...] = ()
+    frames: tuple[ForeachLevel, ...] = ()
     is_join: bool = False
     max_num_splits: int = MAX_NUM_SPLITS
     loaded_values: LoadedValues = field(default_factory=LoadedValues)

@@ -91,7 +91,7 @@ class RefReader:
             A row per ref. Bytes that are not UTF-8 become lone surrogates.
         """
         # Most runs have no tags, and a process of git costs more than all else that is asked of a run.
-        if not any(map(self._may_exist, prefixes)):
+        if not any(map(self.may_exist, prefixes)):
             return []
         git = self._git
         options = [f"--sort={sort}"] if sort else []
@@ -137,7 +137,8 @@ class RefReader:
         except OSError as error:
             raise RepositoryError(f"can't read {self._root / name}: {error.strerror}") from error
 
-    def _may_exist(self, prefix: str) -> bool:
+    def may_exist(self, prefix: str) -> bool:
+        """Whether there is a ref below a prefix that ends in a slash, or was one; no process is started."""
         # Loose ones first: git removes them when it has packed them.
         return (self._root / prefix).exists() or os.fsencode(f" {prefix}") in self._packed_refs()
 

@@ -37,7 +37,14 @@ from gitflowrun.errors import RepositoryError
 from gitflowrun.git.objects import ObjectType, Oid, hash_object
 from gitflowrun.git.pack.reader import PackReader, quarantine
 from gitflowrun.git.pack.writer import PackObject
-from gitflowrun.git.status import QUICK, Change, Status, Unstable, changed_meanwhile, read_status
+from gitflowrun.git.status import (
+    QUICK,
+    Change,
+    Unstable,
+    WorkTreeStatus,
+    changed_meanwhile,
+    read_status,
+)
 from gitflowrun.limits import (
     SNAPSHOT_ABANDONED,
     SNAPSHOT_IN_MEMORY,
@@ -171,7 +178,7 @@ class _SnapshotBuilder:
             tree, status.head, status.branch, dirty, tuple(self.left_out), self._collect(oids)
         )
 
-    def _status(self) -> Status:
+    def _status(self) -> WorkTreeStatus:
         """What differs, without what belongs to git; what git can't look at is noted."""
         try:
             status = read_status(self.git, self.env)
@@ -193,7 +200,7 @@ class _SnapshotBuilder:
         kept = [it for it in status.changes if not it.path.startswith(hidden)] if hidden else None
         return status if kept is None else replace(status, changes=tuple(kept))
 
-    def _git_directories(self, status: Status) -> tuple[bytes, ...]:
+    def _git_directories(self, status: WorkTreeStatus) -> tuple[bytes, ...]:
         """The directories in the work tree, with a slash, that are our git directory or another bare repository."""
         work_tree = Path(os.fsdecode(self.root))
         ours = {self.repository.git_dir, self.repository.common_dir}
@@ -279,7 +286,9 @@ class _SnapshotBuilder:
         cells = self.git.run(*command, stdin=_lines(paths), env=self.env).split(b"\0")
         return dict(zip(cells[0:-1:3], map(os.fsdecode, cells[2::3]), strict=True))
 
-    def _look_for(self, program: Path | None, status: Status, head_tree: Oid | None) -> None:
+    def _look_for(
+        self, program: Path | None, status: WorkTreeStatus, head_tree: Oid | None
+    ) -> None:
         """Note the program if nothing else will say that the tree does not hold it."""
         work_tree = Path(os.fsdecode(self.root))
         self.left_out += _elsewhere(program, work_tree)
@@ -325,7 +334,7 @@ class _SnapshotBuilder:
         rows = [row for row in rows if row.partition(b"\t")[2] in paths]
         self._write("update-index", "-z", "--index-info", stdin=_lines(rows))
 
-    def _update(self, status: Status, hidden: list[bytes]) -> None:
+    def _update(self, status: WorkTreeStatus, hidden: list[bytes]) -> None:
         gone = [
             change.path
             for change in status.changes

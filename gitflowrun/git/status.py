@@ -64,7 +64,7 @@ class Change:
 
 
 @frozen
-class Status:
+class WorkTreeStatus:
     """HEAD and all changes; why submodules were not looked at; the directories that git can't open."""
 
     head: Oid | None
@@ -74,7 +74,7 @@ class Status:
     unreadable: tuple[bytes, ...] = ()
 
 
-def read_status(git: Git, env: Mapping[str, str], options: Sequence[str] = ()) -> Status:
+def read_status(git: Git, env: Mapping[str, str], options: Sequence[str] = ()) -> WorkTreeStatus:
     """What `git status` says. A submodule that git can't enter is no reason to fail.
 
     Args:
@@ -104,7 +104,7 @@ def _unreadable(err: str) -> tuple[bytes, ...]:
     return tuple(os.fsencode(path) for path in _UNREADABLE.findall(err))
 
 
-def parse_status(out: bytes, trouble: str | None = None) -> Status:
+def parse_status(out: bytes, trouble: str | None = None) -> WorkTreeStatus:
     """The values in the output of `git status --porcelain=v2 -z --branch --no-renames`."""
     head: Oid | None = None
     branch: str | None = None
@@ -119,7 +119,7 @@ def parse_status(out: bytes, trouble: str | None = None) -> Status:
             changes.append(Change(line[2:], untracked=True))
         elif kind in _NAME_AT:
             changes.append(_change(line))
-    return Status(head, branch, tuple(changes), trouble)
+    return WorkTreeStatus(head, branch, tuple(changes), trouble)
 
 
 def _change(line: bytes) -> Change:

@@ -1,13 +1,15 @@
 """The list of runs, from one `git for-each-ref`: commit messages and tags, no trees, no pygit2.
 
-The order is that of the numbers, in which runs were created here; a clock that was set back does not reorder
-anything. A run that was created in another clone has the number that it got there; runs that so have the same number
-are in the order of their times.
+The order, by which the newest run is known everywhere: where all runs were created here it is that of their numbers, so
+a clock that was set back reorders nothing. Where runs were exchanged with a remote, the numbers of several clones meet
+and say nothing of one another: there it is the order in which runs started. That costs reading each run's message.
 """
 
 from __future__ import annotations
 
+import contextlib
 import heapq
+import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -16,18 +18,19 @@ from gitflowrun.git.objects import Oid
 from gitflowrun.limits import NAMES_IN_A_HINT
 from gitflowrun.names import did_you_mean
 from gitflowrun.runs import layout
-from gitflowrun.runs.commit_message import RunState, Status, parse_message
+from gitflowrun.runs.commit_message import RunState, Status, parse_message, parse_time
 from gitflowrun.runs.locks import Locks
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from gitflowrun.git.repository import Repository
     from gitflowrun.names import RunId
 
 _SPECIAL = f"{layout.RUNS}@"
 _FIELDS = ("refname", "objectname", "authorname", "authoremail:trim", "contents")
+_STARTED = re.compile(r"^Started: (\S+)$", re.MULTILINE)
 _FEW = 200
 """Up to so many runs are asked for by name, instead of reading the messages of all."""
 
@@ -87,7 +90,8 @@ def list_runs(
     tags = tags_by_run(row[0] for row in rows)
     locks = Locks(repo.state_dir)
     found = [run for row in rows if (run := _summary(locks, row, tags))]
-    found.sort(key=lambda run: (run.id.number, run.state.started, run.id, run.flow), reverse=True)
+    by_time = _come_from_several_clones(repo)
+    found.sort(key=lambda run: _place(run.flow, run.id, run.state.started, by_time), reverse=True)
     return found[:limit]
 
 
@@ -97,7 +101,7 @@ def run_names(
     """Flow and id of the runs of a flow, or of all, newest first; no commit is read."""
     rows = repo.refs.rows(layout.below(layout.RUNS, flow), fields=("refname",))
     refs = [row[0] for row in rows if not row[0].startswith(_SPECIAL)]
-    if limit is not None:
+    if limit is not None and not _come_from_several_clones(repo):
         refs = _newest(refs, limit)
     names = [name for ref in refs if (name := layout.parse_run_ref(ref))]
     return newest_first(repo, names)[:limit]
@@ -113,19 +117,44 @@ def _newest(refs: list[str], limit: int) -> list[str]:
 
 
 def newest_first(repo: Repository, names: Iterable[tuple[str, RunId]]) -> list[tuple[str, RunId]]:
-    """Runs in the order of lists; of namesakes from several clones it is read when they started."""
+    """Runs in the order of lists. When they started is read only where the order depends on it."""
     found = list(names)
+    by_time = len(found) > 1 and _come_from_several_clones(repo)
     numbers = Counter(run.number for _, run in found)
-    refs = [layout.run_ref(*name) for name in found if numbers[name[1].number] > 1]
-    started = {}
-    for ref, message in repo.refs.rows(*refs, fields=("refname", "contents")) if refs else ():
-        state = parse_message(message)
-        started[layout.parse_run_ref(ref)] = state.started if state else 0.0
+    unclear = [name for name in found if by_time or numbers[name[1].number] > 1]
+    started = _started(repo, unclear) if unclear else {}
     return sorted(
         found,
-        key=lambda name: (name[1].number, started.get(name, 0.0), name[1], name[0]),
+        key=lambda name: _place(name[0], name[1], started.get(name, 0.0), by_time),
         reverse=True,
     )
+
+
+def _place(flow: str, run: RunId, started: float, by_time: bool) -> tuple[object, ...]:
+    """What runs are sorted by."""
+    return (started if by_time else 0, run.number, started, run, flow)
+
+
+def _come_from_several_clones(repo: Repository) -> bool:
+    """Whether runs were exchanged with a remote: there are tracking copies then."""
+    return repo.refs.may_exist(layout.REMOTES)
+
+
+def _started(
+    repo: Repository, names: Sequence[tuple[str, RunId]]
+) -> dict[tuple[str, RunId], float]:
+    """When runs started, as their messages say."""
+    refs: list[str] = [layout.run_ref(*name) for name in names[: _FEW + 1]]
+    if len(refs) > _FEW:
+        flows = {flow for flow, _ in names}
+        refs = [layout.below(layout.RUNS, next(iter(flows)) if len(flows) == 1 else None)]
+    found = {}
+    for ref, message in repo.refs.rows(*refs, fields=("refname", "contents")):
+        name, time = layout.parse_run_ref(ref), _STARTED.search(message)
+        if name and time:
+            with contextlib.suppress(ValueError):
+                found[name] = parse_time(time[1])
+    return found
 
 
 def no_runs_of(flow: str, flows: Iterable[str]) -> NotFound:

@@ -27,7 +27,7 @@ from gitflowrun.names import TaskName
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import Status
 from gitflowrun.runs.read import StoredRun, StoredTask, order_steps, task_order
-from gitflowrun.runs.records import FOREACH_FRAME, ForeachFrame, TaskRecord
+from gitflowrun.runs.records import FOREACH_FRAME, ForeachLevel, TaskRecord
 from gitflowrun.schema import REAL, TASK_NAME, ArraySchema, many
 from gitflowrun.values import frozen
 
@@ -51,7 +51,7 @@ class StartedTask:
     name: TaskName
     started: float
     parents: tuple[TaskName, ...]
-    frames: tuple[ForeachFrame, ...]
+    frames: tuple[ForeachLevel, ...]
 
 
 _STARTED = ArraySchema(

@@ -58,7 +58,7 @@ class RunIdentity:
 
 
 @frozen
-class ForeachFrame:
+class ForeachLevel:
     """One level of a foreach that a task is in; `value` is its item as text, cut to 30 characters."""
 
     step: str
@@ -133,7 +133,7 @@ class TaskRecord:
     run: RunIdentity
     parents: tuple[TaskName, ...] = ()
     attempts: tuple[Attempt, ...] = ()
-    frames: tuple[ForeachFrame, ...] = ()
+    frames: tuple[ForeachLevel, ...] = ()
     transition: Transition | None = None
     artifacts: Mapping[str, ArtifactRef] = field(default_factory=dict)
     metadata: tuple[Metadatum, ...] = ()
@@ -198,7 +198,7 @@ class RunInfo:
 
 OID = Kind(lambda value: Oid(BINARY.load(value)), bytes)
 RUN_IDENTITY = MapSchema(RunIdentity, "run identity", {"flow": FLOW_NAME, "id": RUN_ID, "uid": OID})
-FOREACH_FRAME = ArraySchema(ForeachFrame, "foreach frame", TEXT, TEXT, COUNT, COUNT, TEXT)
+FOREACH_FRAME = ArraySchema(ForeachLevel, "foreach frame", TEXT, TEXT, COUNT, COUNT, TEXT)
 TRANSITION = MapSchema(
     Transition,
     "transition",

@@ -8,8 +8,9 @@
     @latest                the newest run; MyFlow/@latest the newest of a flow
     @{-1}                  the run before that one, @{-2} the one before it
 
-Each may be followed by /step, /step/task or /step/task/artifact, which are not looked up here. The kinds are tried in
-this order and the first that finds anything decides, so digits alone are an id before they are a tag or a hash. If it
+Each may be followed by /step, /step/task or /step/task/artifact, which are not looked up here. What looks like an id is
+one, and never a tag: where there is no run 12, a run that is tagged `12` is not what was meant. Seven digits or more
+may be a hash as well. Otherwise the kinds are tried in this order and the first that finds anything decides. If it
 finds several runs, the address is ambiguous and the error lists them.
 """
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 _RunName = tuple[str, RunId]
 _BACK = re.compile(r"@\{-([0-9]{1,9})\}\Z")
 _HASH = re.compile(r"[0-9a-f]{4,40}\Z")
+_LONG_HASH = re.compile(r"[0-9a-f]{7,40}\Z")  # as lists and messages shorten it
 _MAX_PARTS = 3
 _LATEST = "@latest"
 
@@ -130,16 +132,14 @@ class _Catalog:
 
     def find(self, word: str, flow: str | None) -> list[_RunName]:
         """The runs that `word` may mean, of the first kind that finds any."""
-        runs = self._newest(self._runs, flow)
         back = _BACK.match(word)
         if word == _LATEST or back:
             place = int(back[1]) if back else 0
-            return runs[place : place + 1]
-        return (
-            self._by_id(word, runs)
-            or self.tagged(word, flow)
-            or (self._by_hash(word, flow) if _HASH.match(word) else [])
-        )
+            return self._newest(self._runs, flow)[place : place + 1]
+        if RunId.matches(word):
+            found = self._by_id(RunId(word), flow)
+            return found or (self._by_hash(word, flow) if _LONG_HASH.match(word) else [])
+        return self.tagged(word, flow) or (self._by_hash(word, flow) if _HASH.match(word) else [])
 
     def tagged(self, tag: str, flow: str | None) -> list[_RunName]:
         """The newest run with a tag, of each flow."""
@@ -167,6 +167,13 @@ class _Catalog:
                 f"there is no run {text!r}{where}: {word} is {other}",
                 hint=f"`git runs show {other}` shows it; the newest{where} is {runs[0][1]}",
             )
+        tagged = self.tagged(word, flow)
+        if tagged:
+            other = "/".join(map(str, tagged[0]))
+            return NotFound(
+                f"there is no run {text!r}{where}: {word} is a tag of {other}",
+                hint=f"`git runs show {other}` shows it; digits alone are the id of a run",
+            )
         close = nearest(word, [*(str(run) for _, run in runs), *self._tags, *self.flows()])
         hint = f"did you mean {' or '.join(close)}? " if close else ""
         newest = "/".join(map(str, runs[0]))
@@ -177,13 +184,10 @@ class _Catalog:
         wanted = [name for name in names if flow is None or name[0] == flow]
         return newest_first(self._repo, wanted)
 
-    def _by_id(self, word: str, runs: list[_RunName]) -> list[_RunName]:
-        try:
-            wanted = RunId(word)
-        except InvalidPathspec:
-            return []
+    def _by_id(self, wanted: RunId, flow: str | None) -> list[_RunName]:
         suffix = wanted.partition("-")[2]
-        namesakes = [name for name in runs if name[1].number == wanted.number]
+        names = [name for name in self._runs if name[1].number == wanted.number]
+        namesakes = self._newest(names, flow)
         exact = [name for name in namesakes if name[1] == wanted]
         if exact or not suffix:
             return exact or namesakes

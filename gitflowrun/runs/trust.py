@@ -221,7 +221,7 @@ class Trust:
 
     @cached_property
     def _key(self) -> bytes | None:
-        """The key of this clone; None where there is none yet, or what a power cut left of one.
+        """The key of this clone; None where there is none yet.
 
         Raises:
             RepositoryError: it is there and can't be used. Going on without it, or with another one, would make one's
@@ -237,16 +237,18 @@ class Trust:
                 f"can't read {path}, by which this clone knows its own runs: {error.strerror}",
                 hint=f"make it readable for you: chmod u+r {shlex.quote(str(path))}",
             ) from error
-        if key and len(key) != _KEY_SIZE:
+        if len(key) != _KEY_SIZE:
             raise RepositoryError(
                 f"{path}, by which this clone knows its own runs, is damaged: it has {len(key)} bytes, "
                 f"not {_KEY_SIZE}",
                 hint="put it back from a backup; or remove it, and `git runs trust` what you made before",
             )
-        return key or None
+        return key
 
     def _make_key(self) -> bytes | None:
-        """Make the key, unless another process is faster: then that one is used."""
+        """Make the key, unless another process is faster: then that one is used. It appears whole and stays."""
+        from gitflowrun.git.pack.writer import sync_directory  # once in the life of a clone
+
         path = self._key_file
         temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
         try:
@@ -255,10 +257,9 @@ class Trust:
                 out.write(secrets.token_bytes(_KEY_SIZE))
                 out.flush()
                 os.fsync(out.fileno())
-            if path.exists() and not path.stat().st_size:
-                path.unlink()  # what a power cut left of one
             with contextlib.suppress(FileExistsError):
                 os.link(temporary, path)
+                sync_directory(path.parent)  # or a power cut could take the key of runs that stay
         except OSError:
             return None
         finally:

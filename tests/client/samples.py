@@ -20,7 +20,7 @@ from gitflowrun.runs.line_times import encode_times
 from gitflowrun.runs.read import StoredRun
 from gitflowrun.runs.records import (
     Attempt,
-    ForeachFrame,
+    ForeachLevel,
     RunIdentity,
     RunInfo,
     RunOrigin,
@@ -60,7 +60,7 @@ class Tasks:
         *,
         parents: Sequence[str] = (),
         goes_to: Transition | None = None,
-        frames: Sequence[ForeachFrame] = (),
+        frames: Sequence[ForeachLevel] = (),
         stdout: str = "",
         stderr: str = "",
         error: str | None = None,
@@ -133,7 +133,7 @@ def sample_tasks(run: RunIdentity, result: object = 42) -> Tasks:
     fork = Transition(("train",), "items", 2)
     tasks.add("start/1", {"items": [10, 20]}, goes_to=fork, stdout="hello\nthere\n")
     for index in (0, 1):
-        frame = ForeachFrame("start", "items", 2, index, str((index + 1) * 10))
+        frame = ForeachLevel("start", "items", 2, index, str((index + 1) * 10))
         tasks.add(
             f"train/{index + 2}", {"score": index}, parents=["start/1"], frames=[frame],
             goes_to=Transition(("join",)), hand_on=False,

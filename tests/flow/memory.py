@@ -16,7 +16,7 @@ from gitflowrun.flow.parameter_values import resolve
 from gitflowrun.flow.task_state import ArtifactSource
 from gitflowrun.git.objects import Oid
 from gitflowrun.names import Digest, RunId, TaskName
-from gitflowrun.runs.records import ForeachFrame, RunIdentity, TaskRecord
+from gitflowrun.runs.records import ForeachLevel, RunIdentity, TaskRecord
 
 if TYPE_CHECKING:
     from gitflowrun.flow import FlowSpec
@@ -88,7 +88,7 @@ class MemoryRun:
         self,
         step: str,
         parents: list[TaskRecord],
-        frames: tuple[ForeachFrame, ...] = (),
+        frames: tuple[ForeachLevel, ...] = (),
     ) -> StepOutcome:
         """Execute one task; keep its outcome and its record."""
         self.count += 1
@@ -126,7 +126,7 @@ class MemoryRun:
         self,
         step: str,
         parents: list[TaskRecord],
-        frames: tuple[ForeachFrame, ...],
+        frames: tuple[ForeachLevel, ...],
         stop: str | None,
     ) -> TaskRecord:
         """Run from `step` up to the join `stop`; return the last task's record."""
@@ -157,14 +157,14 @@ class MemoryRun:
         return set(self.records[step][task].artifacts)
 
 
-def _children(outcome: StepOutcome) -> list[tuple[str, tuple[ForeachFrame, ...]]]:
+def _children(outcome: StepOutcome) -> list[tuple[str, tuple[ForeachLevel, ...]]]:
     jump = outcome.transition
     assert jump is not None
     if jump.foreach is None:
         return [(target, ()) for target in jump.targets]
     target, total = jump.targets[0], len(outcome.split_values)
     return [
-        (target, (ForeachFrame(target, jump.foreach, total, index, text),))
+        (target, (ForeachLevel(target, jump.foreach, total, index, text),))
         for index, text in enumerate(outcome.split_values)
     ]
 

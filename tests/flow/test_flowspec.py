@@ -12,7 +12,7 @@ from gitflowrun import entry_point
 from gitflowrun.flow import FlowSpec, Parameter, current, step
 from gitflowrun.flow.current import task_facts
 from gitflowrun.flow.members import constants, parameters_of
-from gitflowrun.runs.records import ForeachFrame
+from gitflowrun.runs.records import ForeachLevel
 from tests.flow.memory import MemoryRun, run_flow
 
 
@@ -126,7 +126,7 @@ def test_a_running_flow_tells_where_it_is() -> None:
             pass
 
     run = run_flow(Where)
-    frame = ForeachFrame("body", "items", 1, 0, "a long item that is cut somewh")
+    frame = ForeachLevel("body", "items", 1, 0, "a long item that is cut somewh")
     text = "<flow Where step body[0] (input: a long item that is )>"
     assert run.value("body", "seen") == ("body", text, [frame])
     assert run.value("body", "listed") == ["items", "seen"]

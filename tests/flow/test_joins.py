@@ -13,7 +13,7 @@ import pytest
 from gitflowrun.errors import FlowError, MergeError
 from gitflowrun.flow import FlowSpec, Parameter, step
 from gitflowrun.flow.task_state import Inputs
-from gitflowrun.runs.records import ForeachFrame, TaskRecord
+from gitflowrun.runs.records import ForeachLevel, TaskRecord
 from tests.flow.memory import MemoryRun, run_flow
 
 CHECKS: list[Any] = []
@@ -371,7 +371,7 @@ def test_a_join_over_many_inputs_holds_one_at_a_time() -> None:
     run = MemoryRun(Many)
     run.execute("start", [])
     for index in range(20):
-        frame = ForeachFrame("body", "items", 20, index, str(index))
+        frame = ForeachLevel("body", "items", 20, index, str(index))
         run.execute("body", run.records["start"], (frame,))
     run.outcomes.clear()
     gc.collect()

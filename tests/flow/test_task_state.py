@@ -10,7 +10,7 @@ from gitflowrun.flow.execute import execute_step
 from gitflowrun.flow.foreach import brief, item_at
 from gitflowrun.flow.task_state import ArtifactSource
 from gitflowrun.names import TaskName
-from gitflowrun.runs.records import ForeachFrame, TaskRecord
+from gitflowrun.runs.records import ForeachLevel, TaskRecord
 from tests.flow.memory import MemoryRun
 
 
@@ -53,7 +53,7 @@ def test_a_task_whose_items_are_gone_fails_clearly() -> None:
     """Records that lack the items of a foreach are reported as such, not as a KeyError."""
     run = MemoryRun(Two)
     run.execute("start", [])
-    frames = (ForeachFrame("end", "lost", 2, 0, "a"),)
+    frames = (ForeachLevel("end", "lost", 2, 0, "a"),)
     parent = run.source(run.records["start"][0])
     outcome = execute_step(Two, TaskName("end", "2"), [parent], frames=frames)
     assert isinstance(outcome.error, FlowError)

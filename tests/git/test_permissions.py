@@ -12,6 +12,7 @@ import pytest
 
 from gitflowrun.git.permissions import shared_mode
 from gitflowrun.runs.commit_message import Status
+from tests.helpers.flows import linear_flow
 from tests.helpers.repos import GitRepo
 from tests.helpers.runs import start_run
 
@@ -80,3 +81,15 @@ def test_other_repositories_are_private(repo: GitRepo) -> None:
     assert {
         name: oct(mode) for name, mode in state.items() if mode & 0o077 and "/" not in name
     } == {}
+
+
+@pytest.mark.usefixtures("strict")
+def test_packs_of_tasks_follow_the_setting(repo: GitRepo) -> None:
+    """What a task stores by itself is for the group as well, also where the setting came after `git init`."""
+    repo.git("config", "core.sharedRepository", "group")
+    repo.write("flow.py", linear_flow("self.x = os.urandom(300_000)"))
+    assert repo.flow("flow.py", "run").code == 0
+    modes = _made(repo)
+    packs = {name: mode for name, mode in modes.items() if name.endswith((".pack", ".idx"))}
+    assert len(packs) > 2  # more than what the scheduler writes
+    assert {name: oct(mode) for name, mode in packs.items() if not mode & stat.S_IRGRP} == {}

@@ -166,12 +166,35 @@ def test_namesakes_stand_in_the_order_of_their_times(repo: GitRepo) -> None:
     make_run(repo)
     make_run(repo)
     for suffix, year in (("3fa29c1", "2001"), ("4fa29c1", "2099")):
-        message = repo.git("show", "--no-patch", "--format=%B", "refs/runs/MyFlow/1")
-        message = re.sub(r"Started: \d{4}", f"Started: {year}", message)
-        tree = repo.git("rev-parse", "refs/runs/MyFlow/1^{tree}")
-        commit = repo.git("commit-tree", tree, "-m", message)
-        repo.git("update-ref", f"refs/runs/MyFlow/1-{suffix}", commit)
+        _fetched(repo, f"1-{suffix}", year)
     expected = ["2", "1-4fa29c1", "1", "1-3fa29c1"]
     assert [str(run) for _, run in store_of(repo).names()] == expected
     assert [str(run.id) for run in store_of(repo).summaries()] == expected
     assert [str(store_of(repo).find(f"@{{-{n}}}").id) for n in (1, 2, 3)] == expected[1:]
+
+
+def test_runs_of_several_clones_stand_in_the_order_of_their_times(repo: GitRepo) -> None:
+    """Where runs were exchanged, the newest is the one that started last, whatever its number; everywhere alike."""
+    for _ in range(3):
+        make_run(repo)
+    _fetched(repo, "7", "2001")
+    repo.git("update-ref", "refs/runs-remotes/0123456789abcdef/MyFlow/7", "refs/runs/MyFlow/7")
+    expected = ["3", "2", "1", "7"]
+    store = store_of(repo)
+    assert [str(run) for _, run in store.names()] == expected
+    assert [str(run.id) for run in store.summaries()] == expected
+    assert [str(run.id) for run in store.summaries(limit=2)] == expected[:2]
+    latest = store.latest("MyFlow")
+    assert latest
+    assert str(latest.id) == "3"
+    assert [str(store.find(f"@{{-{n}}}").id) for n in (1, 2, 3)] == expected[1:]
+    assert repo.runs("show").out.startswith("run MyFlow/3")
+
+
+def _fetched(repo: GitRepo, run: str, year: str) -> None:
+    """A run like run 1 that started in another year."""
+    message = repo.git("show", "--no-patch", "--format=%B", "refs/runs/MyFlow/1")
+    message = re.sub(r"Started: \d{4}", f"Started: {year}", message)
+    tree = repo.git("rev-parse", "refs/runs/MyFlow/1^{tree}")
+    commit = repo.git("commit-tree", tree, "-m", message)
+    repo.git("update-ref", f"refs/runs/MyFlow/{run}", commit)

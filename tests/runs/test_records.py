@@ -16,7 +16,7 @@ from gitflowrun.names import Digest, RunId, TaskName
 from gitflowrun.runs import records
 from gitflowrun.runs.records import (
     Attempt,
-    ForeachFrame,
+    ForeachLevel,
     Metadatum,
     RunIdentity,
     RunInfo,
@@ -46,7 +46,7 @@ RECORD = TaskRecord(
         Attempt(0, 1.5, 2.5, ok=False, exit_code=-9, error="killed"),
         Attempt(1, 3.0, 4.0, ok=True, cpu=0.5, max_rss=1 << 20),
     ),
-    frames=(ForeachFrame("start", "items", 3, 2, "c"),),
+    frames=(ForeachLevel("start", "items", 3, 2, "c"),),
     transition=Transition(("end",), "items", 3),
     artifacts={"model": REF},
     metadata=(Metadatum("attempt", "1", "attempt", 3.0, 1),),

@@ -11,11 +11,11 @@ from tests.helpers.runs import make_run, start_run, store_of
 
 @pytest.fixture
 def runs(repo: GitRepo) -> list[RunIdentity]:
-    """A/1 (best), B/2 (best, deadbeef), A/3 (2, release/1.0)."""
+    """A/1 (best), B/2 (best, deadbeef), A/3 (2, 77, release/1.0)."""
     return [
         make_run(repo, "A", tags=["best"]),
         make_run(repo, "B", tags=["best", "deadbeef"]),
-        make_run(repo, "A", tags=["2", "release/1.0"]),
+        make_run(repo, "A", tags=["2", "77", "release/1.0"]),
     ]
 
 
@@ -34,7 +34,6 @@ def store(repo: GitRepo, runs: list[RunIdentity]) -> RunStore:
         ("1", "A", "A/1"),
         ("A/1", "A", "A/1"),
         ("2", None, "B/2"),
-        ("2", "A", "A/3"),  # no run 2 of A, so the tag
         ("@latest", None, "A/3"),
         ("B/@latest", None, "B/2"),
         ("@latest", "B", "B/2"),
@@ -135,6 +134,18 @@ def test_what_is_no_address(store: RunStore, address: str) -> None:
         ("9", None, "there is no run '9'", "the newest is A/3"),
         ("bets", None, "there is no run 'bets'", "did you mean best? the newest is A/3"),
         ("9", "A", "there is no run '9' of flow A", "the newest is A/3"),
+        (
+            "2",
+            "A",
+            "there is no run '2' of flow A: 2 is B/2",
+            "`git runs show B/2` shows it; the newest of flow A is 3",
+        ),
+        (
+            "77",
+            None,
+            "there is no run '77': 77 is a tag of A/3",
+            "`git runs show A/3` shows it; digits alone are the id of a run",
+        ),
         ("A/9/start", None, "there is no run 'A/9/start' of flow A", "the newest is A/3"),
         ("A", None, "A is a flow, not a run", "try A/@latest"),
         ("1", "C", "there are no runs of flow 'C' in this repository", "flows with runs: A, B"),

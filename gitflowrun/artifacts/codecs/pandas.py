@@ -151,7 +151,7 @@ _ENCODERS: tuple[tuple[Any, Callable[[Any], tuple[Any, Recipe]]], ...] = (
 )  # fmt: skip
 
 
-class Memory:
+class PayloadMemory:
     """The payload that arrays lie in. Arrow's buffers are read-only even where it is writable.
 
     Args:
@@ -180,21 +180,21 @@ class Memory:
         return values
 
 
-def decode_column(array: Any, recipe: Recipe, memory: Memory) -> Any:
+def decode_column(array: Any, recipe: Recipe, memory: PayloadMemory) -> Any:
     """The column that `encode_column` took apart: a numpy array or a pandas extension array."""
     kind, *details = recipe
     decoder = _DECODERS[kind]
     return decoder(None if array is None else whole(array), details, memory)
 
 
-def _decode_numpy(array: Any, details: Recipe, memory: Memory) -> Any:
+def _decode_numpy(array: Any, details: Recipe, memory: PayloadMemory) -> Any:
     dtype = np.dtype(details[0])
     if array.null_count or dtype.kind == "b":
         return array.to_numpy(zero_copy_only=False).astype(dtype, copy=False)
     return memory.values(array, dtype)
 
 
-def _decode_text(array: Any, details: Recipe, _memory: Memory) -> Any:
+def _decode_text(array: Any, details: Recipe, _memory: PayloadMemory) -> Any:
     values = np.empty(len(array), object)
     values[:] = array.to_pylist()
     if details:
@@ -202,7 +202,7 @@ def _decode_text(array: Any, details: Recipe, _memory: Memory) -> Any:
     return values
 
 
-def _decode_plain(_array: Any, details: Recipe, memory: Memory) -> Any:
+def _decode_plain(_array: Any, details: Recipe, memory: PayloadMemory) -> Any:
     items = decode_plain(memoryview(details[0]), memory.loading)
     values = np.empty(len(items), object)
     for index, item in enumerate(items):  # at once, numpy would look into nested lists
@@ -210,13 +210,13 @@ def _decode_plain(_array: Any, details: Recipe, memory: Memory) -> Any:
     return values
 
 
-def _decode_zoned(array: Any, details: Recipe, memory: Memory) -> Any:
+def _decode_zoned(array: Any, details: Recipe, memory: PayloadMemory) -> Any:
     unit, zone = details
     values = _decode_numpy(array, [f"<M8[{unit}]"], memory)
     return pd.DatetimeIndex(values).tz_localize("UTC").tz_convert(zone).array
 
 
-def _decode_string(array: Any, details: Recipe, _memory: Memory) -> Any:
+def _decode_string(array: Any, details: Recipe, _memory: PayloadMemory) -> Any:
     storage, na = details
     return _string_dtype(storage, na).__from_arrow__(array)
 
@@ -235,7 +235,7 @@ def _string_dtype(storage: str, na: str) -> Any:
         return pd.StringDtype("pyarrow_numpy")
 
 
-def _decode_masked(array: Any, details: Recipe, memory: Memory) -> Any:
+def _decode_masked(array: Any, details: Recipe, memory: PayloadMemory) -> Any:
     dtype = pd.api.types.pandas_dtype(details[0])
     if dtype.kind != "f":
         return dtype.__from_arrow__(array)
@@ -244,7 +244,7 @@ def _decode_masked(array: Any, details: Recipe, memory: Memory) -> Any:
     return pd.arrays.FloatingArray(values, np.asarray(array.is_null()))
 
 
-def _decode_category(array: Any, details: Recipe, memory: Memory) -> Any:
+def _decode_category(array: Any, details: Recipe, memory: PayloadMemory) -> Any:
     ordered, recipe = details
     values, codes = _decode_dictionary(array, recipe, memory)
     categories = pd.Index(values, dtype=values.dtype, copy=False)
@@ -253,16 +253,16 @@ def _decode_category(array: Any, details: Recipe, memory: Memory) -> Any:
     return pd.Categorical.from_codes(codes, categories=categories, ordered=ordered)
 
 
-def _decode_dictionary(array: Any, recipe: Recipe, memory: Memory) -> tuple[Any, Any]:
+def _decode_dictionary(array: Any, recipe: Recipe, memory: PayloadMemory) -> tuple[Any, Any]:
     codes = array.indices.fill_null(-1).to_numpy(zero_copy_only=False)
     return decode_column(array.dictionary, recipe, memory), codes
 
 
-def _decode_arrow(array: Any, _details: Recipe, _memory: Memory) -> Any:
+def _decode_arrow(array: Any, _details: Recipe, _memory: PayloadMemory) -> Any:
     return pd.arrays.ArrowExtensionArray(pa.chunked_array([array]))
 
 
-_DECODERS: dict[str, Callable[[Any, Recipe, Memory], Any]] = {
+_DECODERS: dict[str, Callable[[Any, Recipe, PayloadMemory], Any]] = {
     "numpy": _decode_numpy,
     "zoned": _decode_zoned,
     "text": _decode_text,
@@ -388,7 +388,7 @@ def decode_frame(
     table: Any, recipe: Mapping[str, Any], loading: Loading, payload: memoryview
 ) -> Any:
     """The value that `encode_frame` took apart."""
-    memory = Memory(payload, loading)
+    memory = PayloadMemory(payload, loading)
     columns: _Arrays = {None: None, **dict(enumerate(table.columns))}
     index = _decode_index(columns, recipe["index"], memory)
     if recipe["kind"] == _INDEX:
@@ -410,7 +410,7 @@ def decode_frame(
 _Block = tuple[Any, list[int]]  # an array of several columns, one a row, and their positions
 
 
-def _decode_wide(lists: Any, dtype: str, positions: list[int], memory: Memory) -> _Block:
+def _decode_wide(lists: Any, dtype: str, positions: list[int], memory: PayloadMemory) -> _Block:
     lists = whole(lists)
     items = lists.flatten()
     if lists.null_count or items.null_count or len(items) != len(lists) * len(positions):
@@ -460,7 +460,7 @@ def _of_blocks(blocks: list[_Block], index: Any, labels: Any) -> Any:
     return create_dataframe_from_blocks(placed, index, labels)
 
 
-def _decode_index(columns: _Arrays, recipe: Recipe, memory: Memory) -> Any:
+def _decode_index(columns: _Arrays, recipe: Recipe, memory: PayloadMemory) -> Any:
     kind, *details = recipe
     if kind == "range":
         start, stop, step, name = details
@@ -479,7 +479,7 @@ def _flat_index(values: Any, name: Any, frequency: str | None) -> Any:
     return index
 
 
-def _decode_levels(columns: _Arrays, details: Recipe, memory: Memory) -> Any:
+def _decode_levels(columns: _Arrays, details: Recipe, memory: PayloadMemory) -> Any:
     levels, codes = [], []
     for position, how, frequency in details[0]:
         values, own_codes = _decode_dictionary(whole(columns[position]), how, memory)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @frozen(slots=False)
-class Kind:
+class PlainKind:
     """How values of one type are written.
 
     Attributes:
@@ -202,53 +202,53 @@ def _count(value: Any) -> int:
 
 
 _KINDS = (
-    Kind(4, "builtins", "complex", lambda v: [v.real, v.imag], _of_parts),
-    Kind(5, "builtins", "int", int_bytes, lambda _, raw: int.from_bytes(raw, "little", signed=True)),
-    Kind(6, "builtins", "range", lambda v: [v.start, v.stop, v.step], _of_integers),
-    Kind(7, "builtins", "slice", lambda v: [v.start, v.stop, v.step], _of_parts),
-    Kind(8, "types", "EllipsisType", lambda _: None, lambda *_: ...),
-    Kind(
+    PlainKind(4, "builtins", "complex", lambda v: [v.real, v.imag], _of_parts),
+    PlainKind(5, "builtins", "int", int_bytes, lambda _, raw: int.from_bytes(raw, "little", signed=True)),
+    PlainKind(6, "builtins", "range", lambda v: [v.start, v.stop, v.step], _of_integers),
+    PlainKind(7, "builtins", "slice", lambda v: [v.start, v.stop, v.step], _of_parts),
+    PlainKind(8, "types", "EllipsisType", lambda _: None, lambda *_: ...),
+    PlainKind(
         10, "datetime", "datetime",
         lambda v: [
             v.year, v.month, v.day, v.hour, v.minute, v.second, v.microsecond, v.fold, v.tzinfo
         ],
         _moment,
     ),
-    Kind(11, "datetime", "date", lambda v: [v.year, v.month, v.day], _of_integers),
-    Kind(
+    PlainKind(11, "datetime", "date", lambda v: [v.year, v.month, v.day], _of_integers),
+    PlainKind(
         12, "datetime", "time",
         lambda v: [v.hour, v.minute, v.second, v.microsecond, v.fold, v.tzinfo],
         _moment,
     ),
-    Kind(13, "datetime", "timedelta", lambda v: [v.days, v.seconds, v.microseconds], _of_integers),
-    Kind(14, "datetime", "timezone", lambda v: list(v.__getinitargs__()), _of_parts),
-    Kind(15, "zoneinfo", "ZoneInfo", _zone_key, _zone),
-    Kind(16, "decimal", "Decimal", _decimal_text, _of_one),
-    Kind(17, "fractions", "Fraction", lambda v: [v.numerator, v.denominator], _of_integers),
-    Kind(18, "uuid", "UUID", lambda v: [v.bytes, v.is_safe.value], _uuid),
-    Kind(19, "pathlib", "PosixPath", str, _of_one),
+    PlainKind(13, "datetime", "timedelta", lambda v: [v.days, v.seconds, v.microseconds], _of_integers),
+    PlainKind(14, "datetime", "timezone", lambda v: list(v.__getinitargs__()), _of_parts),
+    PlainKind(15, "zoneinfo", "ZoneInfo", _zone_key, _zone),
+    PlainKind(16, "decimal", "Decimal", _decimal_text, _of_one),
+    PlainKind(17, "fractions", "Fraction", lambda v: [v.numerator, v.denominator], _of_integers),
+    PlainKind(18, "uuid", "UUID", lambda v: [v.bytes, v.is_safe.value], _uuid),
+    PlainKind(19, "pathlib", "PosixPath", str, _of_one),
     # 20 was pathlib.WindowsPath, of which Linux has no values.
-    Kind(21, "pathlib", "PurePosixPath", str, _of_one),
-    Kind(22, "pathlib", "PureWindowsPath", str, _of_one),
-    Kind(23, "collections", "OrderedDict", _pairs, _of_pairs, mutable=True),
-    Kind(24, "collections", "Counter", _pairs, _of_pairs, mutable=True),
-    Kind(25, "collections", "defaultdict", _explode_defaultdict, _build_defaultdict, mutable=True),
-    Kind(26, "collections", "deque", lambda v: [v.maxlen, *_bare(v)], _deque, mutable=True),
-    Kind(27, "types", "SimpleNamespace", lambda v: dict(vars(v)), _namespace, mutable=True),
-    Kind(60, "pandas", "Timestamp", lambda v: [_count(v), v.unit, v.tzinfo, v.fold], _timestamp),
-    Kind(61, "pandas", "Timedelta", lambda v: [_count(v), v.unit], _pandas_timedelta),
-    Kind(62, "pandas.api.typing", "NaTType", lambda _: None, lambda *_: sys.modules["pandas"].NaT),
-    Kind(63, "pandas.api.typing", "NAType", lambda _: None, lambda *_: sys.modules["pandas"].NA),
-    Kind(64, "pytz.tzinfo", "BaseTzInfo", _pytz_details, _pytz_zone),
-    Kind(65, "pytz", "_FixedOffset", lambda v: v.__reduce__()[1][0], _pytz_offset),
+    PlainKind(21, "pathlib", "PurePosixPath", str, _of_one),
+    PlainKind(22, "pathlib", "PureWindowsPath", str, _of_one),
+    PlainKind(23, "collections", "OrderedDict", _pairs, _of_pairs, mutable=True),
+    PlainKind(24, "collections", "Counter", _pairs, _of_pairs, mutable=True),
+    PlainKind(25, "collections", "defaultdict", _explode_defaultdict, _build_defaultdict, mutable=True),
+    PlainKind(26, "collections", "deque", lambda v: [v.maxlen, *_bare(v)], _deque, mutable=True),
+    PlainKind(27, "types", "SimpleNamespace", lambda v: dict(vars(v)), _namespace, mutable=True),
+    PlainKind(60, "pandas", "Timestamp", lambda v: [_count(v), v.unit, v.tzinfo, v.fold], _timestamp),
+    PlainKind(61, "pandas", "Timedelta", lambda v: [_count(v), v.unit], _pandas_timedelta),
+    PlainKind(62, "pandas.api.typing", "NaTType", lambda _: None, lambda *_: sys.modules["pandas"].NaT),
+    PlainKind(63, "pandas.api.typing", "NAType", lambda _: None, lambda *_: sys.modules["pandas"].NA),
+    PlainKind(64, "pytz.tzinfo", "BaseTzInfo", _pytz_details, _pytz_zone),
+    PlainKind(65, "pytz", "_FixedOffset", lambda v: v.__reduce__()[1][0], _pytz_offset),
 )  # fmt: skip
 
 BY_CODE = {kind.code: kind for kind in _KINDS}
 _BY_NAME = {kind.name: kind for kind in _KINDS}
-_BY_TYPE: dict[type, Kind] = {complex: BY_CODE[4], int: BY_CODE[5], type(...): BY_CODE[8]}
+_BY_TYPE: dict[type, PlainKind] = {complex: BY_CODE[4], int: BY_CODE[5], type(...): BY_CODE[8]}
 
 
-def kind_of(cls: type) -> Kind | None:
+def kind_of(cls: type) -> PlainKind | None:
     """The row of exactly this type; None for any other, a subclass or a namesake included."""
     kind = _BY_TYPE.get(cls)
     if kind is None:

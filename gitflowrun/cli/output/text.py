@@ -16,6 +16,7 @@ _CONTROLS = (
 )
 _UNSAFE = re.compile(f"[{_CONTROLS}]")
 _SAFE_IN_LINES = re.compile(f"\x1b\\[[0-9;:]*m|[{_CONTROLS}]")
+_BYTES_FROM, _BYTES_TO = 0xDC80, 0xDCFF  # where `os.fsdecode` puts bytes that are no UTF-8
 _SHORT_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\x1b": "\\e"}
 
 _MINUTE = 60
@@ -36,6 +37,8 @@ _AGES = (  # younger than the first, an age is counted in the second
 def _escape(match: re.Match[str]) -> str:
     char = match[0]
     code = ord(char)
+    if _BYTES_FROM <= code <= _BYTES_TO:
+        code -= _BYTES_FROM - 0x80  # a byte that is no UTF-8, as the record of a run writes it
     return _SHORT_ESCAPES.get(char) or (f"\\x{code:02x}" if code <= 0xFF else f"\\u{code:04x}")  # noqa: PLR2004
 
 

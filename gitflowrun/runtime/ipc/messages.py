@@ -27,7 +27,7 @@ from gitflowrun.runs.records import (
     OID,
     RUN_IDENTITY,
     TRANSITION,
-    ForeachFrame,
+    ForeachLevel,
     RunIdentity,
     Transition,
 )
@@ -171,6 +171,7 @@ class RunContext:
         git_dir: The repository, for objects that only git can read.
         metadata: The same as the client names it.
         durability: The setting of that name.
+        shared: The permissions of a shared repository's directories; None where it is not shared.
         untrusted: Tasks whose artifacts came from a run that isn't trusted.
         max_num_splits: The most items a foreach may have.
         tempdir: A directory for temporary files.
@@ -188,6 +189,7 @@ class RunContext:
     git_dir: str
     metadata: str
     durability: str
+    shared: int | None
     untrusted: frozenset[str]
     max_num_splits: int
     tempdir: str
@@ -210,7 +212,7 @@ class Launch:
     serial: int
     task: TaskName
     attempt: int
-    frames: tuple[ForeachFrame, ...]
+    frames: tuple[ForeachLevel, ...]
     parents: tuple[Parent, ...]
 
 
@@ -243,7 +245,7 @@ class LaunchItem:
     def launch(self, last: Launch) -> Launch:
         """The whole launch again."""
         frame = last.frames[-1]
-        own = ForeachFrame(frame.step, frame.var, frame.num_splits, self.index, self.value)
+        own = ForeachLevel(frame.step, frame.var, frame.num_splits, self.index, self.value)
         return Launch(
             self.serial, TaskName(last.task.step, str(self.number)), last.attempt,
             (*last.frames[:-1], own), last.parents,
@@ -332,7 +334,7 @@ _SCHEMAS: dict[str, ArraySchema[Any]] = {
         (RunFinished, INTEGER, optional(TEXT)),
         (
             RunContext, RUN_IDENTITY, optional(RUN_IDENTITY), TEXT, optional(TEXT), TEXTS, TEXT, TEXT,
-            TEXT, TEXT, TEXT, Kind(frozenset, sorted), COUNT, TEXT, MAP, _PARENT,
+            TEXT, TEXT, TEXT, optional(COUNT), Kind(frozenset, sorted), COUNT, TEXT, MAP, _PARENT,
         ),
         (Launch, COUNT, TASK_NAME, COUNT, many(FOREACH_FRAME), many(_PARENT)),
         (LaunchItem, COUNT, COUNT, COUNT, TEXT),

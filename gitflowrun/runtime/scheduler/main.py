@@ -207,6 +207,7 @@ class _NewRun:
             git_dir=str(repo.git_dir),
             metadata=f"local@{repo.work_tree or repo.git_dir}",
             durability=repo.settings.durability.value,
+            shared=repo.shared_mode,
             untrusted=adoption.untrusted,
             max_num_splits=request.max_num_splits,
             tempdir=os.environ.get("METAFLOW_TEMPDIR", "."),

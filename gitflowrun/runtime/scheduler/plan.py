@@ -18,7 +18,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.errors import FlowError
-from gitflowrun.runs.records import ForeachFrame, Transition
+from gitflowrun.runs.records import ForeachLevel, Transition
 from gitflowrun.values import frozen, mutable
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class _Barrier:
     """A split that is open: who has arrived where its branches meet again."""
 
     arrived: list[Parent | None]
-    frames: tuple[ForeachFrame, ...]
+    frames: tuple[ForeachLevel, ...]
     place: _Place | None
     missing: int
     join: str | None = None
@@ -100,7 +100,7 @@ class PlannedTask:
 
     step: str
     parents: tuple[Parent, ...]
-    frames: tuple[ForeachFrame, ...] = ()
+    frames: tuple[ForeachLevel, ...] = ()
     index: int | None = None
     place: _Place | None = None
 
@@ -111,7 +111,7 @@ class _Items:
 
     step: str
     parents: tuple[Parent]
-    frame: ForeachFrame
+    frame: ForeachLevel
     values: tuple[str, ...]
     barrier: _Barrier
     taken: int = 0
@@ -124,7 +124,7 @@ class _Items:
         self.taken += 1
         outer = self.frame
         value = self.values[index] if index < len(self.values) else ""
-        frame = ForeachFrame(outer.step, outer.var, outer.num_splits, index, value)
+        frame = ForeachLevel(outer.step, outer.var, outer.num_splits, index, value)
         frames = (*self.barrier.frames, frame)
         return PlannedTask(
             self.step, self.parents, frames, index=index, place=(self.barrier, index)
@@ -223,11 +223,11 @@ class Plan:
         if not width or transition.foreach is None:
             raise FlowError(f"the foreach in step {task.step!r} has no items")
         barrier = _Barrier.of(task, width)
-        frame = ForeachFrame(task.step, transition.foreach, width, 0)
+        frame = ForeachLevel(task.step, transition.foreach, width, 0)
         self._held.append(_Items(transition.targets[0], (done,), frame, values, barrier))
 
     def _go(
-        self, target: str, done: Parent, frames: tuple[ForeachFrame, ...], place: _Place | None
+        self, target: str, done: Parent, frames: tuple[ForeachLevel, ...], place: _Place | None
     ) -> None:
         if target not in self.shape.joins:
             self._held.append(PlannedTask(target, (done,), frames, place=place))

@@ -68,6 +68,7 @@ class TaskRunner:
             Path(context.objects_dir),
             Path(context.incoming),
             durability=Durability(context.durability),
+            shared=context.shared,
         )
         self._index = DedupIndex(Path(context.incoming).parent, self._objects)
         self._writer = ArtifactWriter(packs, self._index)

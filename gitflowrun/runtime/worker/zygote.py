@@ -45,7 +45,7 @@ from gitflowrun.flow.execute import prepare
 from gitflowrun.git.objects import NULL_OID, Oid
 from gitflowrun.msgpack import pack_message, unpack_message
 from gitflowrun.names import PARAMETERS_STEP, Digest, RunId, TaskName
-from gitflowrun.runs.records import ForeachFrame, RunIdentity, TaskRecord
+from gitflowrun.runs.records import ForeachLevel, RunIdentity, TaskRecord
 from gitflowrun.runtime.ipc import process
 from gitflowrun.runtime.ipc.channel import EXITED, LAUNCH_ITEM, STARTED, read_datagram
 from gitflowrun.runtime.ipc.messages import (
@@ -120,12 +120,27 @@ def warm_up(rounds: int) -> None:
         for number, record in enumerate(records)
     )
     context = RunContext(
-        run, None, "", None, (), "/", "/", "/", "", "fast", frozenset(), 9, ".", {}, parameters
+        run,
+        None,
+        "",
+        None,
+        (),
+        "/",
+        "/",
+        "/",
+        "",
+        "fast",
+        None,
+        frozenset(),
+        9,
+        ".",
+        {},
+        parameters,
     )
     runner = TaskRunner(_Sample, context)
     for parent, record in zip((parameters, start), records, strict=True):
         runner.keep_record(parent, record)
-    frames = (ForeachFrame("start", "items", 2, 0, "1"),)
+    frames = (ForeachLevel("start", "items", 2, 0, "1"),)
     launch = Launch(1, TaskName("work", "2"), 0, frames, (start,))
     for _ in range(rounds):
         found = _sent(launch)

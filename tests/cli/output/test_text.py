@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 import pytest
@@ -16,6 +17,12 @@ HOSTILE = "\x1b]0;owned\x07\x9b2J\u202eevil\r\n\x00"
 def test_printable_shows_controls_as_escapes() -> None:
     """Escape sequences, C1 controls, bidi marks and newlines appear as text."""
     assert text.printable(HOSTILE) == "\\e]0;owned\\x07\\x9b2J\\u202eevil\\r\\n\\x00"
+
+
+def test_a_byte_that_is_no_text_is_spelled_in_one_way() -> None:
+    """A path from the system reads as the same path from a run's record, where backslashes stand for the byte."""
+    raw = b"fl\xff.py"
+    assert text.printable(os.fsdecode(raw)) == raw.decode(errors="backslashreplace") == "fl\\xff.py"
 
 
 def test_printable_leaves_letters_alone() -> None:

@@ -15,7 +15,7 @@ from gitflowrun.artifacts.reference import ArtifactRef, Chunk
 from gitflowrun.errors import CorruptRecord
 from gitflowrun.git.objects import NULL_OID
 from gitflowrun.names import Digest, RunId, TaskName
-from gitflowrun.runs.records import ForeachFrame, RunIdentity, Transition
+from gitflowrun.runs.records import ForeachLevel, RunIdentity, Transition
 from gitflowrun.runtime.ipc import messages
 from gitflowrun.runtime.ipc.channel import Channel, channel_pair
 from gitflowrun.runtime.ipc.request import RunKind, RunRequest
@@ -44,11 +44,11 @@ EXAMPLES: list[messages.Message] = [
     messages.Interrupt(2),
     messages.RunRefused("NotFound", "no such run", None),
     messages.RunFinished(1, "step 'train' failed"),
-    messages.RunContext(RUN, None, "a", None, ("t",), "/o", "/i", "/g", "local@/w", "safe", frozenset({"a/1"}),
+    messages.RunContext(RUN, None, "a", None, ("t",), "/o", "/i", "/g", "local@/w", "safe", None, frozenset({"a/1"}),
                    9, ".", {"random": 1}, PARENT),
-    messages.RunContext(RUN, RUN, "ada", "user:ada", (), "/o", "/i", "/g", "local@/w", "fast", frozenset(), 5, "/tmp",
-                   {}, PARENT),
-    messages.Launch(7, TASK, 1, (ForeachFrame("s", "xs", 3, 1, "b"),), (PARENT, PARENT)),
+    messages.RunContext(RUN, RUN, "ada", "user:ada", (), "/o", "/i", "/g", "local@/w", "fast", 0o2770, frozenset(), 5,
+                   "/tmp", {}, PARENT),
+    messages.Launch(7, TASK, 1, (ForeachLevel("s", "xs", 3, 1, "b"),), (PARENT, PARENT)),
     messages.Launch(0, TASK, 0, (), ()),
     messages.LaunchItem(8, 4, 1, "bé"),
     messages.Kill(7, 9),
