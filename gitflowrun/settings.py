@@ -1,18 +1,7 @@
 """The `runs.*` settings: defaults, then git config, then environment, parsed once into one frozen value.
 
-git config comes as a mapping (`git.repository` reads it); nothing here runs anything.
-
-| git config | environment | default | meaning |
-|---|---|---|---|
-| runs.durability | GITFLOWRUN_DURABILITY | safe | `safe` fsyncs packs and refs; `fast` leaves that to the system |
-| runs.snapshot.maxFileSize | GITFLOWRUN_SNAPSHOT_MAXFILESIZE | 50m | larger untracked files are left out of `code/` |
-| runs.snapshot.exclude | | .env and keys | extra patterns left out (untracked files), separated by colons |
-| runs.maxLogSize | GITFLOWRUN_MAXLOGSIZE | 10m | bytes of output kept per task and stream |
-| runs.env | GITFLOWRUN_ENV | | names of more environment variables to record, separated by spaces |
-| runs.user | GITFLOWRUN_USER | login name | who runs; METAFLOW_USER is honoured too |
-| runs.namespace | GITFLOWRUN_NAMESPACE | all runs | tag of the runs the client sees; `user`: one's own |
-| runs.isolation | GITFLOWRUN_ISOLATION | fork | `fork`, `fresh` or `inline` |
-| runs.autoPush | GITFLOWRUN_AUTOPUSH | false | the pre-push hook pushes the runs of the pushed commits |
+git config comes as a mapping (`git.repository` reads it); nothing here runs anything. `docs/settings.md` says what
+each of them means.
 """
 
 from __future__ import annotations
@@ -23,12 +12,21 @@ from typing import TYPE_CHECKING, TypeVar
 
 from gitflowrun.errors import UsageError
 from gitflowrun.limits import MAX_FILE_SIZE, MAX_LOG_SIZE
+from gitflowrun.names import nearest
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 E = TypeVar("E", bound=Enum)
+TRUSTED_RUN = "runs.trustedRun"
+TRUSTED_REMOTE = "runs.trustedRemote"
+KEYS = (
+    "runs.durability", "runs.snapshot.maxFileSize", "runs.snapshot.exclude", "runs.maxLogSize", "runs.env",
+    "runs.user", "runs.namespace", "runs.isolation", "runs.gitTags", "runs.autoPush", TRUSTED_RUN, TRUSTED_REMOTE,
+)  # fmt: skip
+"""Every key of ours in git config, in the spelling of the documentation."""
+_OUR_SUBSECTIONS = {"", "snapshot"}
 OWN_NAMESPACE = "user"
 """The value of `runs.namespace` that stands for the current user's tag."""
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
@@ -119,10 +117,12 @@ class _Given:
             raise _unusable(key, value, allowed)
         return count
 
-    def flag(self, name: str) -> bool:
-        """A setting that is a boolean of git's, false where nobody has set it."""
+    def flag(self, name: str, default: bool) -> bool:
+        """A setting that is a boolean of git's."""
         key, value = self._found(name)
-        word = (value or "").strip().lower()
+        if value is None:
+            return default
+        word = value.strip().lower()
         if word in _TRUE or word in _FALSE:
             return word in _TRUE
         raise _unusable(key, value, "use true or false")
@@ -130,6 +130,29 @@ class _Given:
 
 def _unusable(key: str, value: str | None, hint: str) -> UsageError:
     return UsageError(f"{key} is {value!r}, which is no value of this setting", hint=hint)
+
+
+def unknown_settings(config: Mapping[str, str]) -> list[str]:
+    """What to tell people of keys that look like settings and are none: such a key changes nothing.
+
+    Keys below subsections that are not ours belong to whoever has put them there.
+
+    Args:
+        config: git config, as for `Settings.parse`.
+    """
+    known = {key.lower() for key in KEYS}
+    # Without what all have in common; and `maxFileSize` alone, whoever forgot the subsection.
+    names = {key.lower().split(".", cut)[-1]: key for key in KEYS for cut in (1, 2)}
+    found = []
+    for key in config:
+        section, _, rest = key.partition(".")
+        subsection = rest.rpartition(".")[0]
+        # Of a key git keeps upper and lower case in the subsection alone, and there it makes a difference.
+        if section == "runs" and key not in known and subsection.lower() in _OUR_SUBSECTIONS:
+            close = nearest(rest.lower(), list(names), limit=1)
+            hint = f"did you mean {names[close[0]]}?" if close else "docs/settings.md lists them"
+            found.append(f"git config has {key}, which is not a setting: {hint}")
+    return found
 
 
 def user_name(settings: Settings, environ: Mapping[str, str]) -> str:
@@ -159,6 +182,7 @@ class Settings:
     user: str | None = None
     namespace: str | None = None
     isolation: Isolation = Isolation.FORK
+    git_tags: bool = True
     auto_push: bool = False
 
     @classmethod
@@ -184,7 +208,8 @@ class Settings:
             user=given.text("user"),
             namespace=given.text("namespace"),
             isolation=given.choice("isolation", Isolation.FORK),
-            auto_push=given.flag("autoPush"),
+            git_tags=given.flag("gitTags", default=True),
+            auto_push=given.flag("autoPush", default=False),
         )
 
     def namespace_of(self, user: str) -> str | None:

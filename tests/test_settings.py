@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from gitflowrun.errors import UsageError
-from gitflowrun.settings import Durability, Isolation, Settings, format_size, parse_size
+from gitflowrun.settings import (
+    KEYS,
+    Durability,
+    Isolation,
+    Settings,
+    format_size,
+    parse_size,
+    unknown_settings,
+)
+from tests.helpers.repos import ROOT
 
 
 def test_defaults() -> None:
@@ -40,6 +51,7 @@ def test_patterns_are_added_to_the_secret_ones() -> None:
         ("runs.snapshot.maxFileSize", "-1", "k, m or g"),
         ("runs.snapshot.maxFileSize", "", "k, m or g"),
         ("runs.autoPush", "ture", "true or false"),
+        ("runs.gitTags", "none", "true or false"),
     ],
 )
 def test_a_wrong_value_names_its_setting(key: str, value: str, allowed: str) -> None:
@@ -61,6 +73,39 @@ def test_a_wrong_value_names_its_setting(key: str, value: str, allowed: str) -> 
 def test_booleans_are_those_of_git(word: str, *, meaning: bool) -> None:
     """A boolean has all the words that it has in git config."""
     assert Settings.parse({"runs.autopush": word}, {}).auto_push is meaning
+    assert Settings.parse({"runs.gittags": word}, {}).git_tags is meaning
+
+
+def test_the_documentation_lists_all_settings() -> None:
+    """The table of docs/settings.md has each key, as it is spelled, and no other."""
+    rows = re.findall(r"^\| (`runs\..*?) \|", (ROOT / "docs/settings.md").read_text(), re.MULTILINE)
+    assert re.findall(r"`(.*?)`", " ".join(rows)) == list(KEYS)
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [
+        ("runs.durabilty", "runs.durability"),
+        ("runs.auto-push", "runs.autoPush"),
+        ("runs.maxfilesize", "runs.snapshot.maxFileSize"),
+        ("runs.Snapshot.maxfilesize", "runs.snapshot.maxFileSize"),
+        ("runs.snapshot.excludes", "runs.snapshot.exclude"),
+        ("runs.trustedremotes", "runs.trustedRemote"),
+    ],
+)
+def test_a_key_that_is_no_setting_is_told(key: str, meant: str) -> None:
+    """A misspelt key, or one below the wrong subsection, is named with the setting that is most like it."""
+    (notice,) = unknown_settings({"core.bare": "false", key: "1", "runs.user": "ada"})
+    assert f"{key}, which is not a setting" in notice
+    assert notice.endswith(f": did you mean {meant}?")
+
+
+def test_keys_of_others_are_not_told() -> None:
+    """Every setting is known, and so is nothing below a subsection that is not ours."""
+    config = dict.fromkeys([key.lower() for key in KEYS], "1")
+    others = {"runs.theirs.durabilty": "1", "pager.runs": "less", "remote.runs.url": "x"}
+    assert unknown_settings(config | others) == []
+    assert unknown_settings({"runs.xyzzyq": "1"})[0].endswith("docs/settings.md lists them")
 
 
 @pytest.mark.parametrize(

@@ -127,10 +127,10 @@ class _Fetch(Transfer):
             updates: list[RefUpdate] = []
             for key in sorted(added):
                 run = RunIdentity(key.flow, self._here[key.uid].id, key.uid)
-                updates += tag_updates(self.repo.refs, run, add=[key.tag])
+                updates += tag_updates(self.repo, run, add=[key.tag])
             for key in sorted(removed):
                 run = RunIdentity(key.flow, ours[key], key.uid)
-                updates += tag_updates(self.repo.refs, run, remove=[key.tag])
+                updates += tag_updates(self.repo, run, remove=[key.tag])
             transact(self.repo.refs, updates)
         notes: dict[str, Oid | None] = {key.ref(have[key]): key.uid for key in have}
         notes |= {key.ref(base[key]): None for key in base.keys() - have.keys()}

@@ -5,7 +5,7 @@ Changing the tags of a run:
 1. Take the lock `tags`: the limit of tags per run is a rule about several refs.
 2. Read the run's tags; check the change as a whole; nothing is done unless all of it can be.
 3. Change refs/runs/@tags and its mirror in refs/tags/runs in one transaction; without the mirror where a user's own
-   tag is in its place.
+   tag is in its place. With `runs.gitTags=false` no mirror is made; one that is there goes with its tag.
 
 Rules (Metaflow's): 1 to 500 characters; a run has at most 50 user tags, and only growing beyond is refused;
 adding a tag that the system has set is ignored; removing one is an error; removing what is not there is fine;
@@ -59,18 +59,17 @@ def check_tags(
 
 
 def tag_updates(
-    refs: Refs, run: RunIdentity, *, add: Iterable[str] = (), remove: Iterable[str] = ()
+    repo: Repository, run: RunIdentity, *, add: Iterable[str] = (), remove: Iterable[str] = ()
 ) -> list[RefUpdate]:
     """What a transaction must do to add tags to a run and to remove others, mirrors included."""
-    wanted = [(tag, run.uid) for tag in add] + [(tag, None) for tag in remove]
-    updates = []
-    for tag, new in wanted:
-        mirror = layout.tag_mirror(run.flow, tag, run.id, run.uid)
-        for name in (layout.tag_ref(run.flow, tag, run.id), mirror):
-            old = refs.get(name)
-            if old != new:
-                updates.append(RefUpdate(name, new, old))
-    return updates
+    wanted: list[tuple[str, Oid | None]] = []
+    for tags, new in ((add, run.uid), (remove, None)):
+        for tag in tags:
+            wanted.append((layout.tag_ref(run.flow, tag, run.id), new))
+            if new is None or repo.settings.git_tags:
+                wanted.append((layout.tag_mirror(run.flow, tag, run.id, run.uid), new))
+    pairs = [(RefUpdate(name, new, repo.refs.get(name))) for name, new in wanted]
+    return [update for update in pairs if update.old != update.new]
 
 
 def transact(refs: Refs, updates: Sequence[RefUpdate]) -> None:
@@ -135,12 +134,14 @@ class Tags:
             kept = [tag for tag in present if tag not in unwanted]
             added = check_tags(add, system=system, present=kept)
             removed = unwanted.intersection(present).difference(added)
-            updates = tag_updates(self._repo.refs, run.identity, add=added, remove=sorted(removed))
+            updates = tag_updates(self._repo, run.identity, add=added, remove=sorted(removed))
             transact(self._repo.refs, updates)  # 3
         return tuple(sorted({*kept, *added}))
 
     def mirror(self) -> int:
         """Make refs/tags/runs what refs/runs/@tags says; how many git tags had to be changed.
+
+        With `runs.gitTags=false` none is made or moved; those of tags that no run has any more still go.
 
         A git tag below `runs/` that no run has stays if a user may have made it: one that does not point to
         the first commit of a tagged run.
@@ -154,10 +155,11 @@ class Tags:
             for name, uid in truth.items():
                 if parsed := layout.parse_tag_ref(name):
                     wanted[layout.tag_mirror(*parsed, uid)] = uid
+            makes = self._repo.settings.git_tags
             updates = [
                 RefUpdate(name, new, shown.get(name))
                 for name, new in wanted.items()
-                if new != shown.get(name)
+                if new != shown.get(name) and (makes or new is None)
             ]
             transact(self._repo.refs, updates)
         return len(updates)

@@ -38,6 +38,7 @@ from gitflowrun.git.objects import Oid
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import parse_message
 from gitflowrun.runs.resolve import resolve
+from gitflowrun.settings import TRUSTED_REMOTE, TRUSTED_RUN
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
@@ -49,8 +50,6 @@ if TYPE_CHECKING:
     from gitflowrun.runs.read import StoredRun, StoredTask
     from gitflowrun.runs.records import RunIdentity
 
-_RUN = "runs.trustedRun"
-_REMOTE = "runs.trustedRemote"
 _KEY_SIZE = 32
 
 
@@ -105,7 +104,7 @@ class Trust:
         tip = self._tip(run)
         if tip is None:
             raise NotFound(f"there is no run {run.pathspec}", hint="`git runs` lists them")
-        self._add(_RUN, str(tip))
+        self._add(TRUSTED_RUN, str(tip))
         return tip
 
     def trust_remote(self, name: str) -> str:
@@ -115,14 +114,14 @@ class Trust:
             Where that is.
         """
         place = self._place(name)
-        self._add(_REMOTE, place)
+        self._add(TRUSTED_REMOTE, place)
         return place
 
     def distrust_run(self, run: RunIdentity) -> bool:
         """Take trust in a run back; whether there was any. Runs made in this clone stay trusted."""
         removed = [it for it in self.trusted.runs if self._first_commit(it) == run.uid]
         for commit in removed:
-            self._remove(_RUN, str(commit))
+            self._remove(TRUSTED_RUN, str(commit))
         return bool(removed)
 
     def distrust_remote(self, name: str) -> bool:
@@ -130,17 +129,17 @@ class Trust:
         place = name if name in self.trusted.remotes else self._place(name)
         known = place in self.trusted.remotes
         if known:
-            self._remove(_REMOTE, place)
+            self._remove(TRUSTED_REMOTE, place)
         return known
 
     @cached_property
     def trusted(self) -> Trusted:
         """What the user said they trust."""
         runs = []
-        for text in self._config(_RUN):
+        for text in self._config(TRUSTED_RUN):
             with contextlib.suppress(ValueError):  # edited by hand
                 runs.append(Oid.from_hex(text))
-        return Trusted(tuple(runs), tuple(self._config(_REMOTE)))
+        return Trusted(tuple(runs), tuple(self._config(TRUSTED_REMOTE)))
 
     def mac(self, tree: Oid, parents: Sequence[Oid]) -> str:
         """The MAC of a commit that is about to be made here; empty where no key can be kept."""

@@ -117,7 +117,7 @@ class RunWriter:
             CorruptRecord: a payload is not what its record says.
             RepositoryError: something that a task refers to is missing, or nothing can be written.
         """
-        self._write(finished, Status.RUNNING, tag_updates(self._repo.refs, self.identity, add=tags))
+        self._write(finished, Status.RUNNING, tag_updates(self._repo, self.identity, add=tags))
 
     def commit(self, finished: Sequence[FinishedTask], *, status: Status = Status.RUNNING) -> Oid:
         """Publish finished tasks and the run's status.

@@ -69,3 +69,21 @@ def test_a_git_tag_holds_neither_code_nor_data(ada: GitRepo, server: GitRepo) ->
     (uid,) = refs(server, "refs/tags").values()
     assert server.git("ls-tree", "-r", "--name-only", uid) == "INFO"
     assert server.git("rev-list", "--count", uid) == "1"
+
+
+def test_a_clone_without_git_tags_shares_its_tags(ada: GitRepo, bob: GitRepo) -> None:
+    """With `runs.gitTags=false` in one of two clones both have the same tags of runs, and one has no git tags."""
+    ada.git("config", "runs.gitTags", "false")
+    make_run(ada, tags=["best"])
+    send(ada)
+    get(bob)
+    assert [name.split("/")[4] for name in refs(bob, "refs/tags")] == ["best"]
+    add_tag(bob, "1", "good")
+    add_tag(bob, "1", "best", remove=True)
+    send(bob)
+    get(ada)
+    assert tags(ada) == tags(bob) == {"MyFlow/1": ("good",)}
+    assert refs(ada, "refs/tags") == {}
+    ada.git("fetch", "-q", "--tags")
+    assert get(ada).tags_removed == 0
+    assert tags(ada) == tags(bob)

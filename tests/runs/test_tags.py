@@ -185,3 +185,23 @@ def test_a_users_own_tag_is_no_obstacle(repo: GitRepo, name: str, *, packed: boo
     repo.git("tag", "-d", name)
     tags.mirror()
     assert len(repo.git("tag", "-l", "runs/*").split()) == 1
+
+
+def test_without_git_tags(repo: GitRepo, tags: Tags, run: StoredRun) -> None:
+    """With `runs.gitTags=false` no git tag is made, those that are there go with their tags, and true makes all."""
+    tags.change(run, add=["old", "older"])
+    repo.git("config", "runs.gitTags", "false")
+    quiet = Tags(open_repo(repo))
+    assert quiet.change(run, add=["new"], remove=["old"]) == ("new", "older")
+    make_run(repo, tags=["begun"])
+    repo.git("update-ref", "-d", "refs/runs/@tags/MyFlow/older/1")
+    repo.git("tag", "runs/mine")
+    assert quiet.mirror() == 1
+    assert repo.git("tag", "-l") == "runs/mine"
+    assert quiet.all() == {("MyFlow", "1"): ("new",), ("MyFlow", "2"): ("begun",)}
+    repo.git("config", "runs.gitTags", "true")
+    assert Tags(open_repo(repo)).mirror() == 2
+    assert [name.rpartition("/")[0] for name in repo.git("tag", "-l", "runs/*/*").split()] == [
+        "runs/MyFlow/begun",
+        "runs/MyFlow/new",
+    ]

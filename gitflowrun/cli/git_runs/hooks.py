@@ -10,7 +10,7 @@ import sys
 import click
 
 from gitflowrun.cli.errors import GIT, REFUSED, exit_code_of
-from gitflowrun.cli.options import json_option
+from gitflowrun.cli.options import json_option, warn_of_settings
 from gitflowrun.cli.output.tables import show
 from gitflowrun.cli.output.text import printable
 from gitflowrun.git.repository import Repository
@@ -28,6 +28,7 @@ def hooks_command(as_json_: bool, action: str | None) -> int:
     still run.
     """
     repo = Repository.discover()
+    warn_of_settings(repo)
     work = {None: hooks.state, "install": hooks.install, "uninstall": hooks.uninstall}[action]
     found = work(repo)
     lines = [_state(hook) for hook in found]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gitflowrun.cli.errors import REFUSED
-from gitflowrun.cli.options import json_option
+from gitflowrun.cli.options import json_option, warn_of_settings
 from gitflowrun.cli.output.tables import show
 from gitflowrun.cli.output.text import counted, printable
 from gitflowrun.errors import UsageError
@@ -88,6 +88,7 @@ def push_command(as_json_: bool, remote: str | None, runs: tuple[str, ...]) -> i
     from gitflowrun.porcelain.push import push  # one of the two is enough, and help needs neither
 
     repo = Repository.discover()
+    warn_of_settings(repo)
     if remote is not None:
         _check_remote(repo, remote)
     reports = push(repo, remote, _chosen(repo, runs) if runs else None)
@@ -130,6 +131,7 @@ def fetch_command(as_json_: bool, remote: str | None) -> int:
     from gitflowrun.porcelain.fetch import fetch
 
     repo = Repository.discover()
+    warn_of_settings(repo)
     report = fetch(repo, remote)
     show(repo, report, lambda screen: report_lines(report, "From", screen), json=as_json_)
     return _tell(report)

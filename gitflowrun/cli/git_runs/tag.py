@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gitflowrun.cli.errors import GIT, REFUSED, report_error
-from gitflowrun.cli.options import json_option
+from gitflowrun.cli.options import json_option, warn_of_settings
 from gitflowrun.cli.output.tables import Cell, Column, show, table
 from gitflowrun.cli.output.text import printable
 from gitflowrun.errors import UsageError
@@ -38,6 +38,8 @@ def tag_command(delete: bool, as_json_: bool, address: str | None, tags: tuple[s
         _list_all(repo, json=as_json_)
         return 0
     run = RunStore(repo).find(address)
+    if tags:
+        warn_of_settings(repo)
     store = Tags(repo)
     present = store.of(run)
     added, removed = ((), tags) if delete else (tags, ())

@@ -43,7 +43,7 @@ from gitflowrun.runtime.scheduler import resume, run_info
 from gitflowrun.runtime.scheduler.plan import Plan, Shape
 from gitflowrun.runtime.scheduler.resume import Adoption
 from gitflowrun.runtime.scheduler.setup import Channels, RunExecution
-from gitflowrun.settings import Isolation, user_name
+from gitflowrun.settings import Isolation, unknown_settings, user_name
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
@@ -115,6 +115,8 @@ class SchedulerMain:
                 writer.commit([], status=Status.FAILED)
                 raise
             notify(RunStarted(writer.identity, origin.identity if origin else None))
+            for notice in unknown_settings(repo.config):
+                notify(Notice(notice))
             _notify_left_out(snapshot, notify)
             _notify_outside(start.outside, notify)
             for name in adoption.names:
