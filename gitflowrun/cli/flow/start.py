@@ -35,6 +35,9 @@ def main(flow_cls: type[FlowSpec]) -> NoReturn:
         from gitflowrun.cli.errors import INTERRUPTED
 
         code = INTERRUPTED
+    from gitflowrun.runtime.worker.program_end import thaw
+
+    thaw()
     sys.exit(code)
 
 

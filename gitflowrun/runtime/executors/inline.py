@@ -6,6 +6,7 @@ the process, the next task finds changed, and what ends the process ends the run
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 import signal
@@ -39,6 +40,7 @@ def inline_tasks(
         A function of a launch and the pipes for its standard output and standard error, which it closes.
     """
     set_environment(context)
+    gc.unfreeze()  # what the steps leave in this process ends as that of any program
     return partial(_run, TaskRunner(flow_cls, context), channel)
 
 

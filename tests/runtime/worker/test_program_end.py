@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
+
 import pytest
 
 from tests.helpers.flows import eventually, latest, linear_flow, one_task
 from tests.helpers.repos import GitRepo
 
-pytestmark = pytest.mark.parametrize("kind", ["fork", "fresh"])
+each_kind = pytest.mark.parametrize("kind", ["fork", "fresh"])
 
 BEGUN = """
 global KEPT, OTHER, LOOSE, ZIP, PACKED
@@ -46,6 +48,7 @@ THING = Thing()
 """
 
 
+@each_kind
 @pytest.mark.parametrize("failure", ["", "raise ValueError('no luck')"])
 def test_what_a_step_began_ends_with_its_process(repo: GitRepo, kind: str, failure: str) -> None:
     """Threads, handlers, finalizers, temporary files, buffers: as in a program, after success and after failure."""
@@ -65,6 +68,7 @@ def test_what_a_step_began_ends_with_its_process(repo: GitRepo, kind: str, failu
         assert (repo.path / "my.log").read_text().count("from the module") == 1
 
 
+@each_kind
 def test_what_the_module_registered_is_left_to_its_process(repo: GitRepo, kind: str) -> None:
     """It runs once in each process that imported the module: a task does not delete its parent's directory."""
     head = (
@@ -89,6 +93,7 @@ def test_what_the_module_registered_is_left_to_its_process(repo: GitRepo, kind: 
     assert list(repo.path.glob("dir-*")) == []
 
 
+@each_kind
 def test_pools_that_nobody_closed_end(repo: GitRepo, kind: str) -> None:
     """The handlers of Python's own pools and managers stay."""
     start = (
@@ -108,6 +113,7 @@ def test_pools_that_nobody_closed_end(repo: GitRepo, kind: str) -> None:
     assert "left behind" not in done.out
 
 
+@each_kind
 def test_a_handler_that_hangs_is_ended_and_named(repo: GitRepo, kind: str) -> None:
     """The task has done its work; its log says what did not end."""
     head = (
@@ -129,6 +135,7 @@ def test_a_handler_that_hangs_is_ended_and_named(repo: GitRepo, kind: str) -> No
     assert "interrupted after 0.2 s" in log
 
 
+@each_kind
 def test_a_handler_that_ends_the_process_badly_fails_the_task(repo: GitRepo, kind: str) -> None:
     """The exit status counts, also after the step has returned."""
     repo.write("f.py", linear_flow("import atexit\natexit.register(os._exit, 3)"))
@@ -137,6 +144,7 @@ def test_a_handler_that_ends_the_process_badly_fails_the_task(repo: GitRepo, kin
     assert "exit status 3 after its step" in done.out
 
 
+@each_kind
 def test_processes_that_a_step_leaves_behind_are_ended_and_named(repo: GitRepo, kind: str) -> None:
     """But not one that has a session of its own, and nobody hears of one that ends by itself soon."""
     start = (
@@ -153,3 +161,41 @@ def test_processes_that_a_step_leaves_behind_are_ended_and_named(repo: GitRepo, 
     assert "(sleep 3600.25)" in log
     assert "sleep 0.2" not in log
     assert eventually((repo.path / "lives").exists)
+
+
+@pytest.mark.parametrize("failure", ["", "raise ValueError('no luck')"])
+def test_an_inline_run_ends_like_a_program(repo: GitRepo, failure: str) -> None:
+    """What its steps left open in the process of the run is written out and deleted."""
+    start = (
+        "global KEPT, PACKED, OTHER\n"
+        "import gzip, tempfile\n"
+        "KEPT = open('report.txt', 'w'); KEPT.write('row')\n"
+        "LIST.append(open('list.txt', 'w')); LIST[0].write('row')\n"
+        "PACKED = gzip.open('packed.gz', 'wt'); PACKED.write('packed')\n"
+        "OTHER = tempfile.NamedTemporaryFile(dir='.', prefix='file-')\n"
+    )
+    repo.write("f.py", linear_flow(start + failure, head="LIST = []"))
+    done = repo.flow("f.py", "run", env={"GITFLOWRUN_ISOLATION": "inline"})
+    assert done.code == (1 if failure else 0), done.out
+    assert (repo.path / "report.txt").read_text() == "row"
+    assert (repo.path / "list.txt").read_text() == "row"
+    assert gzip.decompress((repo.path / "packed.gz").read_bytes()) == b"packed"
+    assert list(repo.path.glob("file-*")) == []
+
+
+@pytest.mark.parametrize("command", ["run", "check"])
+def test_the_process_of_the_command_ends_like_a_program(repo: GitRepo, command: str) -> None:
+    """What the module made is deleted and written out by the process that was started for it, once."""
+    head = (
+        "import tempfile\n"
+        "class Thing:\n"
+        "    def __del__(self, write=os.write): write(1, b'gone %d.' % PID)\n"
+        "PID = os.getpid()\n"
+        "OTHER = tempfile.NamedTemporaryFile(dir='.', prefix='file-')\n"
+        "THINGS = {'a': Thing()}\n"
+    )
+    repo.write("f.py", linear_flow("assert os.path.exists(OTHER.name)", head=head))
+    done = repo.flow("f.py", command)
+    assert done.code == 0, done.err
+    assert done.out.count("gone") == 1
+    assert list(repo.path.glob("file-*")) == []
