@@ -269,6 +269,14 @@ MAX_PREVIEW = 256
 """Bytes of a stored value, and characters of its text, that are shown in a list."""
 COMPARE_UP_TO = 8 << 20
 """Bytes of two stored values that `git runs diff` loads to say in what they differ."""
+COMPARE_APART_UP_TO = 64 << 20
+"""The same for values that a process of their own loads."""
+COMPARE_SECONDS = 10.0
+"""For which one such process may go on."""
+COMPARE_ALL_SECONDS = 30.0
+"""After which no other is started for the same two runs."""
+COMPARE_MEMORY = 4 << 30
+"""Bytes of memory that it may address."""
 CHANGES_SHOWN = 10
 """Differences of one value that it lists; of a text four times as many lines."""
 CHANGE_LINES = 5_000

@@ -12,6 +12,7 @@ It may be anybody's data: whoever prints it makes it harmless first.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun import msgpack
@@ -23,6 +24,10 @@ from gitflowrun.values import field, frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+
+ADDRESS = re.compile(r" at 0x[0-9a-f]+\b")
+"""Where a value lies in memory, in what Python shows of it: equal values have equal texts without."""
 
 
 @frozen

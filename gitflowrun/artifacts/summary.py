@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import enum
 import itertools
-import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from gitflowrun.artifacts.preview import Preview, pack_preview, safe_repr
+from gitflowrun.artifacts.preview import ADDRESS, Preview, pack_preview, safe_repr
 from gitflowrun.limits import (
     MAX_PREVIEW,
     PREVIEW_DEPTH,
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 
     from gitflowrun.artifacts.codecs import Encoded
 
-_ADDRESS = re.compile(r" at 0x[0-9a-f]+\b")
 _SIMPLE = frozenset({int, float, complex, bool, str, bytes, type(None)})
 _BRACKETS: dict[type, str] = {list: "[]", tuple: "()", set: "{}", frozenset: "{}"}
 _STANDARD = frozenset(
@@ -174,7 +172,7 @@ class _Summary:
             self.is_whole = False
             return f"<{kind.__module__}.{kind.__qualname__}>"
         # Equal values have equal previews: where they lay in memory means nothing.
-        return _ADDRESS.sub("", safe_repr(value))
+        return ADDRESS.sub("", safe_repr(value))
 
     def _spend(self, text: str) -> str:
         if len(text) > self._left:

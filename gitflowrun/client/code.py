@@ -255,7 +255,9 @@ def code_files(objects: ObjectStore, tree: Oid, *, trusted: bool) -> Iterator[Co
                 todo.append((f"{prefix}{name}/", entry.oid, depth + 1))
 
 
-def materialise(objects: ObjectStore, tree: Oid, target: Path, *, trusted: bool) -> None:
+def materialise(
+    objects: ObjectStore, tree: Oid, target: Path, *, trusted: bool, suffix: str = ""
+) -> None:
     """Write a tree into an empty directory that only the user may write to.
 
     Args:
@@ -263,6 +265,7 @@ def materialise(objects: ObjectStore, tree: Oid, target: Path, *, trusted: bool)
         tree: The tree.
         target: The directory.
         trusted: As for `code_files`.
+        suffix: Of the files and links to write.
 
     Raises:
         FileExistsError: the directory is not empty.
@@ -276,6 +279,8 @@ def materialise(objects: ObjectStore, tree: Oid, target: Path, *, trusted: bool)
         path = target / item.path
         if item.is_directory:
             path.mkdir()
+        elif not item.path.endswith(suffix):
+            continue
         elif item.mode == Mode.LINK:
             links.append(item)
         else:

@@ -9,6 +9,8 @@ With `--json` it is one document instead:
 
     {"old": "MyFlow/1", "new": "MyFlow/2",                     the runs
      "parameters": [{"name": ..., "old": ..., "new": ...}],    a side is null where it has no such parameter
+     "changes": {"name": ["in what they differ", ...]},        of those of which there is more to say
+     "equal": [...],                                           names of those equal, though pickled differently
      "code": {"old": ..., "new": ...,                          ids of the trees
               "insertions": ..., "deletions": ...,             lines, of all files
               "files": [...]}}                                 as `gitflowrun.git.diff.FileDiff` describes them
@@ -29,14 +31,19 @@ from gitflowrun.cli.output.terminal import PLAIN, open_screen
 from gitflowrun.cli.output.text import printable
 from gitflowrun.git.diff import diff_trees
 from gitflowrun.git.repository import Repository
-from gitflowrun.porcelain.compare import FORMATS, code_diff, compare_parameters
+from gitflowrun.porcelain.compare import (
+    FORMATS,
+    code_diff,
+    compare_parameters,
+    said_of_parameters,
+)
 from gitflowrun.runs.runs import RunStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from gitflowrun.cli.output.terminal import Style
-    from gitflowrun.porcelain.compare import Difference
+    from gitflowrun.porcelain.compare import Difference, Said
 
 _JSON = "json"
 _PROGRAM = "python -m gitflowrun.cmd.diff"
@@ -77,12 +84,14 @@ def _diff(
     repo = Repository.discover()
     before, after = (RunStore(repo).find(run) for run in (old, new))
     parameters = compare_parameters(before, after)
+    said = said_of_parameters(repo, before, after, parameters)
     trees, places = (before.code_tree, after.code_tree), [_from_top(repo, path) for path in paths]
     with open_screen(repo, page=True) as screen:
         if form == _JSON:
             code = diff_trees(repo, *trees, paths=places, context=3 if context is None else context)
             names = {"old": before.pathspec, "new": after.pathspec}
-            screen.line(as_json({**names, "parameters": parameters, "code": code}))
+            texts = {"parameters": parameters, "changes": said.lines, "equal": said.equal}
+            screen.line(as_json({**names, **texts, "code": code}))
             differs = bool(code.files)
         else:
             form = form or ("patch" if screen.person else "binary")
@@ -92,22 +101,26 @@ def _diff(
                 repo, *trees, paths=places, form=form, colour=style.colour, context=context
             )
             heading = f"parameters {before.pathspec}..{after.pathspec}"
-            _show(heading, parameters, text, screen.out, style)
+            lines = _parameter_lines(heading, parameters, said, style)
+            screen.out.write("".join(f"{line}\n" for line in lines))
+            _write(text, screen.out)
             differs = bool(text)
-    return DIFFERS if exit_code and (parameters or differs) else 0
+    differs = differs or any(row.name not in said.equal for row in parameters)
+    return DIFFERS if exit_code and differs else 0
 
 
-def _show(
-    heading: str, parameters: Sequence[Difference[str]], code: bytes, out: TextIO, style: Style
-) -> None:
-    lines = [style.bold(heading)] if parameters else []
+def _parameter_lines(
+    heading: str, parameters: Sequence[Difference[str]], said: Said, style: Style
+) -> Iterator[str]:
+    if parameters:
+        yield style.bold(heading)
     for item in parameters:
         if item.old is not None:
-            lines.append(style.red(printable(f"-{item.name}: {item.old}")))
+            yield style.red(printable(f"-{item.name}: {item.old}"))
         if item.new is not None:
-            lines.append(style.green(printable(f"+{item.name}: {item.new}")))
-    out.write("".join(f"{line}\n" for line in lines))
-    _write(code, out)
+            yield style.green(printable(f"+{item.name}: {item.new}"))
+        # A line that begins with a sign, or `@@`, could be taken for one of the patch.
+        yield from (printable(f" {item.name}: {line}") for line in said.lines.get(item.name, ()))
 
 
 def _write(code: bytes, out: TextIO) -> None:

@@ -1,7 +1,7 @@
 """How two artifacts differ, in words: lines of texts, places within a value, elements of arrays, numbers.
 
 Values of codecs that run no code are loaded for this, up to a size; of all others what their tasks noted is
-compared.
+compared, and where that is the same, the values, in a process of their own (`value_comparison`).
 """
 
 from __future__ import annotations
@@ -9,21 +9,25 @@ from __future__ import annotations
 import difflib
 import itertools
 import math
+from enum import Enum
+from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.artifacts.artifacts import ArtifactReader
 from gitflowrun.artifacts.codecs.registry import ARRAY, PLAIN, TEXT
-from gitflowrun.artifacts.preview import safe_repr
+from gitflowrun.artifacts.preview import ADDRESS, safe_repr
+from gitflowrun.artifacts.same_value import are_equal
 from gitflowrun.errors import GitflowrunError
 from gitflowrun.limits import CHANGE_LINES, CHANGE_WIDTH, CHANGES_SHOWN, COMPARE_UP_TO, MAX_DEPTH
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from gitflowrun.artifacts.reference import ArtifactRef
     from gitflowrun.git.odb import ObjectStore
     from gitflowrun.porcelain.overview import ArtifactRow
 
+EQUAL_PARTS = "equal part by part: what is one object, the order of keys, or a NaN's bits differ"
 _LOADED = frozenset({TEXT, PLAIN, ARRAY})
 
 
@@ -45,7 +49,9 @@ def changes(
         reader = ArtifactReader(objects)
         try:
             before, after = (reader.load(ref, trusted=False, writable=False) for ref in (old, new))
-            found = tuple(_changes(before, after))
+            found = tuple(value_changes(before, after))
+            if not found and old.type == new.type and are_equal(before, after):
+                found = (EQUAL_PARTS,)
         except GitflowrunError:  # damaged, or of a class that is not here
             found = ()
         if found:
@@ -78,14 +84,15 @@ def _fact_changes(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[st
             yield f"{name}: {one or '(none)'} -> {two or '(none)'}{delta(one, two)}"
 
 
-def _changes(old: Any, new: Any) -> Iterable[str]:
-    if isinstance(old, str) and isinstance(new, str):
-        return _lines(old, new)
-    if type(old).__name__ == "ndarray":
-        return _elements(old, new)
-    found = list(itertools.islice(_parts(old, new, "", 0), CHANGES_SHOWN + 1))
-    shown = [f"{place}: {one} -> {two}{delta(one, two)}" for place, one, two in found if place]
-    return [*shown[:CHANGES_SHOWN], "…"] if len(shown) > CHANGES_SHOWN else shown
+def value_changes(old: Any, new: Any) -> Iterator[str]:
+    """In what two values differ, a line for each place within them, as many as are worth showing.
+
+    None where that is how both are shown as a whole.
+    """
+    found = list(itertools.islice(_Parts().of(old, new, ""), CHANGES_SHOWN + 1))
+    yield from (line for line in found[:CHANGES_SHOWN] if line)
+    if len(found) > CHANGES_SHOWN:
+        yield "…"
 
 
 def _lines(old: str, new: str) -> Iterator[str]:
@@ -118,6 +125,8 @@ def _elements(old: Any, new: Any) -> Iterator[str]:
         differ &= ~((old != old) & (new != new))  # noqa: PLR0124  (what is no number stays none)
     count = int(differ.sum())
     if not count:
+        if old.tobytes("A") != new.tobytes("A") or old.strides != new.strides:
+            yield "equal numbers: what differs is their order in memory, a zero's sign or a NaN's bits"
         return
     most = ""
     if old.dtype.kind in "iuf":
@@ -126,33 +135,139 @@ def _elements(old: Any, new: Any) -> Iterator[str]:
     yield f"{count:,} of {old.size:,} elements differ{most}"
 
 
-_Part = tuple[str, str, str]
+class _Parts:
+    """The places at which two values differ, each as a line that says what is there.
 
+    A line is empty where the values differ as a whole: both are shown anyway.
+    """
 
-def _parts(old: Any, new: Any, place: str, depth: int) -> Iterator[_Part]:
-    """The places at which two values of Python's own containers differ, with what is there."""
-    same = type(old) is type(new) and depth < MAX_DEPTH
-    if same and isinstance(old, dict):
-        yield from _items(old, new, place, depth)
-    elif same and isinstance(old, list | tuple):
+    def __init__(self) -> None:
+        self._compared: dict[tuple[int, int], Any] = {}
+        self._depth = 0
+
+    def of(self, old: Any, new: Any, place: str) -> Iterator[str]:
+        """The differences of two values, or of what is at a place within them."""
+        parts = self._inside(old, new, place) if type(old) is type(new) else None
+        if parts is None or self._depth >= MAX_DEPTH:
+            yield from _whole(old, new, place)
+            return
+        pair = (id(old), id(new))
+        if pair in self._compared:  # also what is within itself
+            return
+        self._compared[pair] = old, new  # nothing else gets these ids meanwhile
+        self._depth += 1
+        yield from parts
+        self._depth -= 1
+
+    def _inside(self, old: Any, new: Any, place: str) -> Iterator[str] | None:
+        """The differences of the parts of two values of one type; None for a type without."""
+        if isinstance(old, str) and not place:
+            return _lines(old, new)
+        if isinstance(old, dict):
+            return self._items(old, new, place)
+        if isinstance(old, list | tuple):
+            return self._elements(old, new, place)
+        if isinstance(old, set | frozenset):
+            return (
+                _line(f"{place} items", *_there(item in old, item in new, item, item))
+                for item in (*(old - new), *(new - old))
+            )
+        return self._of_object(old, new, place)
+
+    def _of_object(self, old: Any, new: Any, place: str) -> Iterator[str] | None:
+        """The same for arrays, frames, and whatever has attributes."""
+        if type(old).__name__ == "ndarray":
+            return (f"{place}: {line}" if place else line for line in _elements(old, new))
+        if (columns := _columns(old)) is not None:
+            return self._frames(columns, _columns(new) or {}, place)
+        if hasattr(old, "__dict__") and not isinstance(
+            old, type | Enum | FunctionType | ModuleType
+        ):
+            return self._attributes(vars(old), vars(new), place)
+        return None
+
+    def _elements(self, old: Sequence[Any], new: Sequence[Any], place: str) -> Iterator[str]:
         if len(old) != len(new):
-            yield f"{place} length".strip(), str(len(old)), str(len(new))
+            yield _line(f"{place} length", str(len(old)), str(len(new)))
         for index, (one, two) in enumerate(zip(old, new, strict=False)):
-            yield from _parts(one, two, f"{place}[{index}]", depth + 1)
-    elif same and isinstance(old, set | frozenset):
-        for item in (*(old - new), *(new - old)):
-            yield f"{place} items".strip(), *_there(item in old, item in new, item, item)
-    elif (one := safe_repr(old)) != (two := safe_repr(new)):
-        yield place, *_apart(one, two)
+            yield from self.of(one, two, f"{place}[{index}]")
+
+    def _items(self, old: dict[Any, Any], new: dict[Any, Any], place: str) -> Iterator[str]:
+        for key in [*new, *(key for key in old if key not in new)]:
+            where = f"{place}[{_short(key)}]"
+            if key in old and key in new:
+                yield from self.of(old[key], new[key], where)
+            else:
+                yield _line(where, *_there(key in old, key in new, old.get(key), new.get(key)))
+
+    def _attributes(self, old: dict[str, Any], new: dict[str, Any], place: str) -> Iterator[str]:
+        for name in dict.fromkeys([*new, *old]):
+            if name in old and name in new:
+                yield from self.of(old[name], new[name], f"{place}.{name}")
+            else:
+                there = _there(name in old, name in new, old.get(name), new.get(name))
+                yield _line(f"{place}.{name}", *there)
+
+    def _frames(self, old: _Columns, new: _Columns, place: str) -> Iterator[str]:
+        """The columns of frames that differ: how many rows of each, and the first of them."""
+        for name in dict.fromkeys([*new, *old]):
+            where = f"{place} column {_short(name)}".strip()
+            if name not in old or name not in new:
+                one, two = (
+                    columns[name][0] if name in columns else "(none)" for columns in (old, new)
+                )
+                yield _line(where, one, two)
+                continue
+            (kind, before), (other_kind, after) = old[name], new[name]
+            if kind != other_kind:
+                yield _line(f"{where} dtype", kind, other_kind)
+            if len(before) != len(after):
+                yield _line(f"{where} rows", str(len(before)), str(len(after)))
+            pairs = enumerate(zip(map(_text, before), map(_text, after), strict=False))
+            differ = [row for row, (one, two) in pairs if one != two]
+            if differ:
+                first = differ[0]
+                change = _line(f"row {first}", *_apart(_text(before[first]), _text(after[first])))
+                yield f"{where}: {len(differ):,} of {len(before):,} rows differ, {change}"
 
 
-def _items(old: dict[Any, Any], new: dict[Any, Any], place: str, depth: int) -> Iterator[_Part]:
-    for key in [*new, *(key for key in old if key not in new)]:
-        where = f"{place}[{_short(key)}]"
-        if key in old and key in new:
-            yield from _parts(old[key], new[key], where, depth + 1)
-        else:
-            yield where, *_there(key in old, key in new, old.get(key), new.get(key))
+_Columns = dict[Any, tuple[str, list[Any]]]
+
+
+def _columns(frame: Any) -> _Columns | None:
+    """The columns of a frame by name, each with its dtype, and the index of one of pandas; None for other values."""
+    kind = type(frame)
+    library, name = kind.__module__.partition(".")[0], kind.__name__
+    if library == "pandas" and name in {"DataFrame", "Series"}:
+        columns = [frame.iloc[:, at] for at in range(frame.shape[1])] if frame.ndim > 1 else [frame]
+        named = {column.name: (str(column.dtype), column.tolist()) for column in columns}
+        return {**named, "(index)": (str(frame.index.dtype), frame.index.tolist())}
+    if library == "polars" and name == "DataFrame":
+        return {
+            column.name: (str(column.dtype), column.to_list()) for column in frame.get_columns()
+        }
+    if library == "pyarrow" and name == "Table":
+        fields = zip(frame.schema, frame.columns, strict=True)
+        return {field.name: (str(field.type), column.to_pylist()) for field, column in fields}
+    return None
+
+
+def _whole(old: Any, new: Any, place: str) -> Iterator[str]:
+    """The difference of two values that have no parts, or none that can be compared."""
+    one, two = _text(old), _text(new)
+    if one != two:
+        yield _line(place, *_apart(one, two)) if place else ""
+    elif type(old).__module__ != "builtins" and not are_equal(old, new):
+        yield f"{place}: not equal, though shown alike".removeprefix(": ")
+
+
+def _text(value: Any) -> str:
+    """What Python shows of a value but for where it lies in memory."""
+    return ADDRESS.sub("", safe_repr(value))
+
+
+def _line(place: str, old: str, new: str) -> str:
+    return f"{place.strip()}: {old} -> {new}{delta(old, new)}"
 
 
 def _there(before: bool, after: bool, old: Any, new: Any) -> tuple[str, str]:
@@ -160,7 +275,7 @@ def _there(before: bool, after: bool, old: Any, new: Any) -> tuple[str, str]:
 
 
 def _short(value: Any) -> str:
-    text = safe_repr(value)
+    text = _text(value)
     return text if len(text) <= CHANGE_WIDTH else text[:CHANGE_WIDTH] + "…"
 
 

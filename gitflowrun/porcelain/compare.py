@@ -11,8 +11,10 @@ from gitflowrun.errors import UsageError
 from gitflowrun.git.diff import TreeDiff, diff_trees
 from gitflowrun.porcelain.changes import changes
 from gitflowrun.porcelain.overview import ArtifactRow, is_result, make_row
-from gitflowrun.porcelain.parameters import attribute_of, stored_parameters, told_apart
+from gitflowrun.porcelain.parameters import attribute_of, parameters_task, told_apart
 from gitflowrun.porcelain.query import final_artifacts, is_private
+from gitflowrun.porcelain.value_comparison import Pair, compare_apart
+from gitflowrun.runs.trust import Provenance
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
@@ -22,7 +24,9 @@ if TYPE_CHECKING:
     from gitflowrun.git.objects import Oid
     from gitflowrun.git.repository import Repository
     from gitflowrun.names import PayloadIdentity
-    from gitflowrun.runs.read import StoredRun
+    from gitflowrun.runs.read import StoredRun, StoredTask
+
+    _Table = tuple[tuple[StoredTask | None, StoredTask | None], Sequence[str]]
 
 FORMATS = (
     "patch",
@@ -59,6 +63,7 @@ class RunDifference:
         steps: The steps whose tasks made other values, of which the runs did not end up with, or are more or less.
         code: Their snapshots.
         changes: In what parameters and artifacts differ, in words, by name.
+        equal: The names of those whose values are equal, though they are pickled to other bytes.
     """
 
     old: str
@@ -70,17 +75,24 @@ class RunDifference:
     steps: tuple[StepDifference, ...]
     code: TreeDiff
     changes: Mapping[str, tuple[str, ...]]
+    equal: tuple[str, ...]
 
     @property
     def differs(self) -> bool:
-        """Whether the runs differ in anything."""
-        found = (self.status, self.parameters, self.environment, self.artifacts, self.steps)
-        return any(found) or bool(self.code.files)
+        """Whether the runs differ in anything but how equal values are pickled."""
+        names = [row.name for row in self.parameters] + [row.name for row in self.artifacts]
+        found = (self.status, self.environment, self.steps, self.code.files)
+        return any(found) or not set(self.equal).issuperset(names)
 
 
 def compare(repo: Repository, old: StoredRun, new: StoredRun) -> RunDifference:
     """Compare two runs. Raises CorruptRecord: one of them can't be read."""
     texts, artifacts = compare_parameters(old, new), _compare_artifacts(old, new)
+    tables: list[_Table] = [
+        ((parameters_task(old), parameters_task(new)), [row.name for row in texts]),
+        ((old.final_task(), new.final_task()), [row.name for row in artifacts]),
+    ]
+    said = _say(repo, tables)
     one, two = old.status.value, new.status.value
     return RunDifference(
         old.pathspec,
@@ -91,39 +103,71 @@ def compare(repo: Repository, old: StoredRun, new: StoredRun) -> RunDifference:
         artifacts,
         _compare_steps(old, new, {row.name for row in artifacts}),
         diff_trees(repo, old.code_tree, new.code_tree),
-        {
-            **_changes(
-                old,
-                new,
-                (stored_parameters(old), stored_parameters(new)),
-                [row.name for row in texts],
-            ),
-            **_changes(
-                old,
-                new,
-                (final_artifacts(old), final_artifacts(new)),
-                [row.name for row in artifacts],
-            ),
-        },
+        said.lines,
+        said.equal,
     )
 
 
-def _changes(
-    old: StoredRun,
-    new: StoredRun,
-    stored: tuple[Mapping[str, ArtifactRef], Mapping[str, ArtifactRef]],
-    names: Iterable[str],
-) -> dict[str, tuple[str, ...]]:
-    """In what artifacts of two runs differ, by name; without those of which there is nothing to say."""
-    said = {}
-    for name in names:
-        attribute = attribute_of(name, stored)
-        one, two = stored[0].get(attribute), stored[1].get(attribute)
-        if one is not None and two is not None and one.identity != two.identity:
-            rows = make_row(old, attribute, one), make_row(new, attribute, two)
-            if lines := changes(old.objects, one, two, rows):
-                said[name] = lines
-    return said
+@frozen
+class Said:
+    """What there is to say of artifacts that differ, by name.
+
+    Attributes:
+        lines: In what they differ, or that they are equal, or why that is not known; some differ visibly.
+        equal: The names of those whose values are equal, though stored as other bytes.
+    """
+
+    lines: Mapping[str, tuple[str, ...]]
+    equal: tuple[str, ...]
+
+
+def said_of_parameters(
+    repo: Repository, old: StoredRun, new: StoredRun, rows: Iterable[Difference[str]]
+) -> Said:
+    """What there is to say of parameters and constants that `compare_parameters` found to differ."""
+    tasks = parameters_task(old), parameters_task(new)
+    return _say(repo, [(tasks, [row.name for row in rows])])
+
+
+def _say(repo: Repository, tables: Iterable[_Table]) -> Said:
+    """What there is to say of artifacts that two tasks list and that differ.
+
+    Args:
+        repo: The repository.
+        tables: Pairs of tasks, one of each run, with the names of artifacts.
+    """
+    lines: dict[str, tuple[str, ...]] = {}
+    alike: dict[str, Pair] = {}
+    provenance = Provenance(repo)
+    for (old, new), names in tables:
+        if old is None or new is None:
+            continue
+        stored = old.record.artifacts, new.record.artifacts
+        for name in names:
+            attribute = attribute_of(name, stored)
+            one, two = (refs.get(attribute) for refs in stored)
+            if one is None or two is None or one.identity == two.identity:
+                continue
+            rows = make_row(old.run, attribute, one), make_row(new.run, attribute, two)
+            if found := changes(old.run.objects, one, two, rows):
+                lines[name] = found
+            elif one.type == two.type and rows[0].preview == rows[1].preview:
+                alike[name] = Pair(
+                    (old, one), (new, two), _strangers(provenance, (old, one), (new, two))
+                )
+    verdicts = dict(zip(alike, compare_apart(list(alike.values())), strict=True))
+    lines |= {name: verdict.lines for name, verdict in verdicts.items()}
+    return Said(lines, tuple(name for name, verdict in verdicts.items() if verdict.is_equal))
+
+
+def _strangers(provenance: Provenance, *sides: tuple[StoredTask, ArtifactRef]) -> tuple[str, ...]:
+    """The runs whose code must not be run for these artifacts."""
+    runs = (
+        task.run.pathspec
+        for task, ref in sides
+        if not (provenance.trusts_run(task.run) and provenance.trusts_artifact(task, ref))
+    )
+    return tuple(dict.fromkeys(runs))
 
 
 @frozen

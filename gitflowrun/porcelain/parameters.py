@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from gitflowrun.artifacts.reference import ArtifactRef
     from gitflowrun.git.repository import Repository
     from gitflowrun.runs.listing import RunSummary
+    from gitflowrun.runs.read import StoredTask
 
 _SHORT = 7
 
@@ -81,10 +82,16 @@ def attribute_of(option: str, stored: Iterable[Mapping[str, ArtifactRef]]) -> st
 
 def stored_parameters(run: StoredRun) -> Mapping[str, ArtifactRef]:
     """The parameters and constants of a run by attribute; none of a run that ended before they were stored."""
+    task = parameters_task(run)
+    return {} if task is None else task.record.artifacts
+
+
+def parameters_task(run: StoredRun) -> StoredTask | None:
+    """The task that holds the parameters and constants of a run; None of a run that ended before it was stored."""
     if PARAMETERS_STEP not in run.steps():
-        return {}
+        return None
     first, *_ = run.tasks(PARAMETERS_STEP)
-    return run.task(TaskName(PARAMETERS_STEP, first)).record.artifacts
+    return run.task(TaskName(PARAMETERS_STEP, first))
 
 
 def _facts(ref: ArtifactRef) -> str:

@@ -340,5 +340,6 @@ def test_diff_tells_parameters_apart_that_read_alike(repo: GitRepo) -> None:
         assert row["old"] != row["new"]
     lines = repo.python("-m", "gitflowrun.cmd.diff", "1", "2").out.splitlines()
     assert [line.split(":")[0] for line in lines[1:3]] == ["-a-number", "+a-number"]
-    assert len(lines) == 1 + 2 * len(shown)
+    assert len([line for line in lines if line[0] in "+-"]) == 2 * len(shown)
+    assert " long: at character 2,000: " in "\n".join(lines)
     assert "They have the same parameters" in repo.runs("diff", "2", "3").out

@@ -1,0 +1,167 @@
+"""Values that are shown alike and stored otherwise, compared in a process of their own."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from gitflowrun.porcelain import value_comparison
+from gitflowrun.porcelain.changes import value_changes
+from gitflowrun.porcelain.compare import RunDifference, compare
+from gitflowrun.runs.runs import RunStore
+from tests.helpers.clones import clone, get
+from tests.helpers.flows import linear_flow
+from tests.helpers.repos import GitRepo
+from tests.helpers.runs import open_repo
+
+_HEAD = """
+import helper
+VERSION = int(os.environ.get("V", 0))
+class Shown:
+    def __init__(self, value):
+        self.value = value
+    def __repr__(self):
+        return "alike"
+class Noted(Shown):  # pickled otherwise each time
+    def __reduce__(self):
+        return noted, (self.value, os.urandom(8))
+    def __eq__(self, other):
+        return self.value == other.value
+def noted(value, _):
+    return Noted(value)
+class Loading(Shown):
+    def __setstate__(self, state):
+        vars(self).update(state)
+        if __name__ != "__main__":
+            self.load()
+class Loud(Loading):
+    def load(self):
+        print("LOUD")
+        os.system("echo LOUD >&2")
+class Crashing(Loading):
+    def load(self):
+        os.kill(os.getpid(), signal.SIGSEGV)
+class Hungry(Loading):
+    def load(self):
+        self.much = bytearray(1 << 40)
+class Slow(Loading):
+    def load(self):
+        time.sleep(60)
+"""
+
+
+def _compared(repo: GitRepo, values: str, *, head: str = "") -> RunDifference:
+    """What differs between two runs, the second with another VERSION."""
+    repo.write("flows/helper.py", "class Helper:\n    pass\n")
+    flow = linear_flow(values, head=_HEAD).replace("(FlowSpec):\n", f"(FlowSpec):\n    {head}\n")
+    repo.write("flows/f.py", flow)
+    for version in ("1", "2"):
+        assert repo.flow("flows/f.py", "--quiet", "run", env={"V": version}).code == 0
+    return _difference(repo)
+
+
+def _difference(repo: GitRepo) -> RunDifference:
+    opened = open_repo(repo)
+    return compare(opened, *(RunStore(opened).find(run) for run in ("1", "2")))
+
+
+def test_equal_values_are_no_difference(repo: GitRepo) -> None:
+    """Equal values in other bytes are said to be equal, everywhere, and count as no difference."""
+    found = _compared(repo, "self.x = [Noted(1), helper.Helper]", head="CONSTANT = Noted(2)")
+    said = ("equal (pickled differently)",)
+    assert found.changes == {"CONSTANT": said, "x": said}
+    assert set(found.equal) == {"CONSTANT", "x"}
+    assert not found.differs
+    shown = repo.runs("diff", "--exit-code", "1", "2")
+    assert (shown.code, shown.out.count("equal (pickled differently)")) == (0, 2)
+    assert set(json.loads(repo.runs("diff", "--json", "1", "2").out)["equal"]) == set(found.equal)
+    command = ("-m", "gitflowrun.cmd.diff", "--exit-code", "1", "2")
+    plain = repo.python(*command)
+    assert plain.code == 0
+    assert plain.out.endswith("\n CONSTANT: equal (pickled differently)\n")
+    assert json.loads(repo.python(*command, "--json").out)["equal"] == ["CONSTANT"]
+
+
+def test_what_the_code_of_values_does_stays_with_it(repo: GitRepo) -> None:
+    """What is within values shown alike is compared; code that prints, crashes or takes all memory harms nobody."""
+    found = _compared(
+        repo,
+        "self.a, self.b, self.c, self.d, self.e = ("
+        "Shown(VERSION), Crashing(VERSION), Loud([0, VERSION]), Hungry(VERSION), Noted(VERSION))",
+    )
+    assert found.differs
+    assert found.changes == {
+        "a": (".value: 1 -> 2 (+1)",),
+        "b": ("not compared: the process that loaded them was ended by signal 11",),
+        "c": (".value[1]: 1 -> 2 (+1)",),
+        "d": ("not compared: it takes more than 4.0 GiB of memory",),
+        "e": (".value: 1 -> 2 (+1)",),
+    }
+    assert found.equal == ()
+    shown = repo.runs("diff", "1", "2")
+    assert "LOUD" not in shown.out + shown.err
+
+
+def test_a_limit_of_time(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What takes too long is ended and said to; what comes after it is compared."""
+    monkeypatch.setattr(value_comparison, "COMPARE_SECONDS", 3.0)
+    found = _compared(repo, "self.a, self.b = Slow(VERSION), Shown(VERSION)")
+    assert found.changes == {
+        "a": ("not compared: loading and comparing them takes longer than 3 s",),
+        "b": (".value: 1 -> 2 (+1)",),
+    }
+
+
+def test_code_of_strangers_is_not_run(repo: GitRepo) -> None:
+    """Values of somebody else's runs are not loaded, and it is said what would allow it."""
+    _compared(repo, "self.x = Shown(VERSION)")
+    theirs = clone(repo, "theirs")
+    get(theirs)
+    (line,) = _difference(theirs).changes["x"]
+    assert line == (
+        "not compared: loading them runs code of F/1 and F/2; if you trust it, "
+        "`git runs trust F/1` and `git runs trust F/2`"
+    )
+    for run in ("F/1", "F/2"):
+        assert theirs.runs("trust", run).code == 0
+    assert _difference(theirs).changes["x"] == (".value: 1 -> 2 (+1)",)
+
+
+class _Box:
+    def __init__(self, **values: object) -> None:
+        vars(self).update(values)
+
+
+def test_places_within_objects() -> None:
+    """Attributes are compared by name, also of objects that are within themselves; addresses mean nothing."""
+    old, new = _Box(a=1, inner=_Box(b=[1, 2]), f=print), _Box(c=1, inner=_Box(b=[1, 3]), f=print)
+    old.me, new.me = old, new  # type: ignore[attr-defined]
+    assert list(value_changes(old, new)) == [
+        ".c: (none) -> 1",
+        ".inner.b[1]: 2 -> 3 (+1)",
+        ".a: 1 -> (none)",
+    ]
+    assert list(value_changes(_Box(x=object()), _Box(x=_Box()))) == [
+        ".x: <object object> -> <tests.porcelain.test_value_comparison._Box object>"
+    ]
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars", "pyarrow"])
+def test_cells_of_frames(library: str) -> None:
+    """Of frames each column is named that differs, with the number of rows and the first of them."""
+    module = pytest.importorskip(library)
+    make = module.table if library == "pyarrow" else module.DataFrame
+    old = make({"a": [1, 2, 3], "t": ["x", "y", None], "gone": [0.5, 0.5, 0.5]})
+    new = make({"a": [1, 5, 6], "t": ["x", "y", None], "new": [1, 1, 1]})
+    lines = list(value_changes(old, new))
+    assert lines[0] == "column 'a': 2 of 3 rows differ, row 1: 2 -> 5 (+3)"
+    assert [line.partition(":")[0] for line in lines[1:]] == ["column 'new'", "column 'gone'"]
+
+
+def test_arrays_of_equal_numbers() -> None:
+    """Arrays whose numbers are equal and whose bytes are not are said to differ in no number."""
+    np = pytest.importorskip("numpy")
+    zeros = np.zeros(3)
+    (line,) = value_changes(zeros, -zeros)
+    assert line.startswith("equal numbers: ")
