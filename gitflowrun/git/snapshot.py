@@ -8,11 +8,13 @@ Never touches the index, the work tree, HEAD or loose objects.
    does not look at (assume-unchanged, skip-worktree). Nothing at all: the tree is HEAD's own.
 3. `git update-index` takes every changed and every untracked file into the copy, as `git add` would: with
    the user's filters and line endings. Untracked files that are too big or look like secrets
-   (`settings.SECRET_PATTERNS`) stay out, and
-   what git can't read stays out as well: noted, never a failure.
-4. `git write-tree`. The new objects are read from the quarantine and returned: the caller writes them
-   into the pack that also gets the commit. Objects that so far lie loose in the repository (a `git add`
-   wrote them) come along: git does not fsync them, and our ref must not outlive them in a power cut.
+   (`settings.SECRET_PATTERNS`) stay out, and what git can't read stays out as well: noted, never a failure.
+   Where few files have changed, an index that holds nothing but them takes the place of the copy: reading and
+   writing one of all files takes as long as looking at all of them.
+4. `git write-tree`; or, where the index holds only what has changed, HEAD's tree with these in it. The new
+   objects are read from the quarantine and returned: the caller writes them into the pack that also gets the
+   commit. Objects that so far lie loose in the repository (a `git add` wrote them) come along: git does not
+   fsync them, and our ref must not outlive them in a power cut.
 
 Left out, because no tree can hold them: repositories embedded in the work tree, and uncommitted changes
 inside submodules. Ignored files are left out in silence, with one exception: the program that is run. Where
@@ -34,7 +36,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import RepositoryError
-from gitflowrun.git.objects import ObjectType, Oid, hash_object
+from gitflowrun.git.objects import Mode, ObjectType, Oid, TreeEntry
 from gitflowrun.git.pack.reader import PackReader, quarantine
 from gitflowrun.git.pack.writer import PackObject
 from gitflowrun.git.status import (
@@ -45,8 +47,10 @@ from gitflowrun.git.status import (
     changed_meanwhile,
     read_status,
 )
+from gitflowrun.git.tree_edit import EMPTY_TREE, edit_tree
 from gitflowrun.limits import (
     SNAPSHOT_ABANDONED,
+    SNAPSHOT_FEW_CHANGES,
     SNAPSHOT_IN_MEMORY,
     SNAPSHOT_RELEASED,
     SNAPSHOT_TRIES,
@@ -54,7 +58,7 @@ from gitflowrun.limits import (
 from gitflowrun.values import frozen, replace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from typing import IO
 
     from gitflowrun.git.command import Argument, Completed
@@ -64,7 +68,6 @@ _REQUIRED = re.compile(r"filter\..+\.required\Z")
 _LATER = 10**15  # nanoseconds
 _LONGEST_HEADER = 128
 """Bytes that an id, a type and a size take at most."""
-_EMPTY_TREE = hash_object(ObjectType.TREE, b"")
 # What makes git fail for every file alike; then the snapshot fails, instead of leaving all of them out.
 _NO_PLACE = (
     "No space left", "Disk quota", "Read-only file system", "Input/output error", "unable to write",
@@ -114,9 +117,9 @@ def take_snapshot(repository: Repository, program: Path | None = None) -> Snapsh
     """
     if repository.work_tree is None:
         head = repository.head()
-        empty = PackObject(ObjectType.TREE, b"", _EMPTY_TREE)
+        empty = PackObject(ObjectType.TREE, b"", EMPTY_TREE)
         left_out = _elsewhere(program, None)
-        return Snapshot(_EMPTY_TREE, head.commit, head.branch, (), left_out, (empty,))
+        return Snapshot(EMPTY_TREE, head.commit, head.branch, (), left_out, (empty,))
     try:
         parent = repository.state("snapshots")
         _remove_abandoned(parent)
@@ -166,17 +169,54 @@ class _SnapshotBuilder:
         with contextlib.suppress(FileNotFoundError):  # before the first `git add`
             shutil.copy2(self.repository.git_dir / "index", self.index)  # 1
         status = self._status()  # 2
-        hidden = self._hidden_edits()
+        unseen = self._unseen()
+        hidden = self._hidden_edits(unseen) if unseen else []
         head_tree = self.repository.objects.commit(status.head).tree if status.head else None
         self._look_for(program, status, head_tree)
         if head_tree and not status.changes and not hidden:
             return Snapshot(head_tree, status.head, status.branch, (), tuple(self.left_out), ())
-        self._update(status, hidden)  # 3
-        tree = Oid.from_hex(self._write("write-tree", "--missing-ok").strip())  # 4
-        dirty, oids = self._compare(head_tree, tree)
-        return Snapshot(
-            tree, status.head, status.branch, dirty, tuple(self.left_out), self._collect(oids)
+        if head_tree and not unseen and self._is_simple(status):
+            self._keep_changed_only(status)
+            self._update(status, [])  # 3
+            tree, dirty, objects = self._edit(head_tree, status)  # 4
+        else:
+            self._update(status, hidden)  # 3
+            tree = Oid.from_hex(self._write("write-tree", "--missing-ok").strip())  # 4
+            dirty, oids = self._compare(head_tree, tree)
+            objects = self._collect(oids, {})
+        left_out = tuple(self.left_out)
+        return Snapshot(tree, status.head, status.branch, dirty, left_out, objects)
+
+    def _is_simple(self, status: WorkTreeStatus) -> bool:
+        """Whether all that the tree and HEAD's differ in is among a few changes that are known in full."""
+        return not (
+            len(status.changes) > SNAPSHOT_FEW_CHANGES
+            or self.unstable
+            or status.trouble
+            or any(change.unmerged for change in status.changes)
+            # Then git looks for other spellings of a name in the index.
+            or self.repository.config.get("core.ignorecase", "false") != "false"
         )
+
+    def _keep_changed_only(self, status: WorkTreeStatus) -> None:
+        """Put an index of the tracked files that have changed in the place of the copy."""
+        self.index.unlink(missing_ok=True)
+        rows = [b"%s\t%s" % (it.in_index, it.path) for it in status.changes if it.in_index]
+        if rows:
+            self._write("update-index", "-z", "--index-info", stdin=_lines(rows))
+
+    def _edit(
+        self, head_tree: Oid, status: WorkTreeStatus
+    ) -> tuple[Oid, tuple[str, ...], tuple[PackObject, ...]]:
+        """HEAD's tree with what the index of changed files holds; the changed paths, and the new objects."""
+        rows = self.git.run("ls-files", "--stage", "-z", env=self.env).split(b"\0")[:-1]
+        now = {path: row[: -len(b" 0")] for row, _, path in (row.partition(b"\t") for row in rows)}
+        before = {change.path: change.in_head for change in status.changes}
+        changed = sorted(path for path in before if now.get(path, b"") != before[path])
+        files = {path: _entry(path, now[path]) if path in now else None for path in changed}
+        tree, made = edit_tree(self.repository.objects, head_tree, files)
+        oids = {file.oid for file in files.values() if file and file.mode != Mode.GITLINK}
+        return tree, tuple(map(_text, changed)), self._collect(oids, made)
 
     def _status(self) -> WorkTreeStatus:
         """What differs, without what belongs to git; what git can't look at is noted."""
@@ -311,12 +351,15 @@ class _SnapshotBuilder:
         found = [find(tree, *names[:count]) for count in range(1, len(names) + 1)]
         return any(entry is not None and not entry.is_tree for entry in found)
 
-    def _hidden_edits(self) -> list[bytes]:
-        """Files that exist though the index says not to look at them."""
+    def _unseen(self) -> list[bytes]:
+        """The tracked files that the index says not to look at, each behind a letter that says why."""
         out = b"\0" + self.git.run("ls-files", "-v", "-z", env=self.env)
         if out.count(b"\0H ") + out.count(b"\0M ") == out.count(b"\0") - 1:
             return []  # the usual case, found without looking at each of many thousand rows
-        rows = [row for row in out.split(b"\0") if row and row[:1] not in b"HM"]
+        return [row for row in out.split(b"\0") if row and row[:1] not in b"HM"]
+
+    def _hidden_edits(self, rows: Sequence[bytes]) -> list[bytes]:
+        """Files that exist though the index says not to look at them; git does, from now on."""
         found = []
         for option, tags in (("--no-assume-unchanged", b"hs"), ("--no-skip-worktree", b"Ss")):
             paths = [row[2:] for row in rows if row[:1] in tags]
@@ -453,7 +496,7 @@ class _SnapshotBuilder:
 
     def _compare(self, old: Oid | None, new: Oid) -> tuple[tuple[str, ...], set[Oid]]:
         """The changed paths, and the ids of all objects that `new` has and `old` has not at that place."""
-        base = old or _EMPTY_TREE
+        base = old or EMPTY_TREE
         if base == new:
             return (), (set() if old else {new})
         out = self._write(
@@ -469,23 +512,21 @@ class _SnapshotBuilder:
                 paths.append(_text(path))
         return tuple(paths), oids
 
-    def _collect(self, oids: set[Oid]) -> tuple[PackObject, ...]:
-        """The objects in quarantine, and copies of those that lie loose in the repository."""
+    def _collect(self, oids: set[Oid], trees: Mapping[Oid, PackObject]) -> tuple[PackObject, ...]:
+        """The objects in quarantine and of `trees`, and copies of those that lie loose in the repository."""
         fresh, stored = PackReader(self.quarantine), self.repository.objects
         new = fresh.homes(sorted(oids))
-        loose = [
-            oid
-            for oid, home in stored.homes(sorted(oids - new.keys())).items()
-            if home.suffix != ".pack"
-        ]
+        there = stored.homes(sorted({*oids, *trees} - new.keys()))
+        loose = [oid for oid, home in there.items() if home.suffix != ".pack"]
         if sum(home.stat().st_size for home in {*new.values()}) <= SNAPSHOT_IN_MEMORY:
             found = [PackObject(*fresh.read(oid), oid) for oid in new]
         else:
             found = self._in_a_file(list(new))
         found += [PackObject(*stored.read(oid), oid) for oid in loose]
-        if _EMPTY_TREE in oids and _EMPTY_TREE not in (*new, *loose):
+        found += [tree for oid, tree in trees.items() if oid not in there]
+        if EMPTY_TREE in oids and EMPTY_TREE not in (*new, *loose):
             # git needs no object for it, but other readers do
-            found.append(PackObject(ObjectType.TREE, b"", _EMPTY_TREE))
+            found.append(PackObject(ObjectType.TREE, b"", EMPTY_TREE))
         return tuple(found)
 
     def _in_a_file(self, oids: Sequence[Oid]) -> list[PackObject]:
@@ -572,6 +613,12 @@ def _secret(path: str, patterns: Iterable[str]) -> str | None:
         if fnmatchcase(subject, pattern.lower()):
             return pattern
     return None
+
+
+def _entry(path: bytes, cell: bytes) -> TreeEntry:
+    """A file as a tree has it, of mode and id as git writes them."""
+    mode, _, oid = cell.partition(b" ")
+    return TreeEntry(int(mode, 8), path.rpartition(b"/")[2], Oid.from_hex(oid))
 
 
 def _is_required(key: str, value: str) -> bool:

@@ -38,6 +38,7 @@ _CHANGED = (
 _UNREADABLE = re.compile(r"^warning: could not open directory '(.*)/?': ", re.MULTILINE)
 _NAME_AT = {b"1": 8, b"u": 10}
 _MODE_AT = {b"1": 5, b"u": 6}
+_ORDINARY = b"1"
 _ABSENT = b"000000"
 
 
@@ -53,6 +54,8 @@ class Change:
         in_work_tree: The work tree differs from the index (or there is a conflict).
         gone: It is in the index and not in the work tree.
         submodule_dirty: It is a submodule with changes that it has not committed.
+        in_head: Mode and id in HEAD, as git writes them; empty where it has no such file. Not of those unmerged.
+        in_index: The same of the index.
     """
 
     path: bytes
@@ -61,6 +64,8 @@ class Change:
     in_work_tree: bool = False
     gone: bool = False
     submodule_dirty: bool = False
+    in_head: bytes = b""
+    in_index: bytes = b""
 
 
 @frozen
@@ -127,12 +132,20 @@ def _change(line: bytes) -> Change:
     fields = line.split(b" ", _NAME_AT[kind])
     states, submodule, path = fields[1], fields[2], fields[-1]
     unmerged = kind == b"u"
+    in_head, in_index = (
+        b"%s %s" % (fields[at], fields[at + 3])
+        if kind == _ORDINARY and fields[at] != _ABSENT
+        else b""
+        for at in (3, 4)
+    )
     return Change(
         path,
         unmerged=unmerged,
         in_work_tree=unmerged or states[1:2] != b".",
         gone=fields[_MODE_AT[kind]] == _ABSENT,
         submodule_dirty=submodule[:1] == b"S" and submodule[2:] != b"..",
+        in_head=in_head,
+        in_index=in_index,
     )
 
 

@@ -378,7 +378,7 @@ def test_many_new_bytes_wait_in_a_file(
     shot = shoot(repo)
     assert {name: shot.files[name.encode()] for name in contents} == contents
     assert sum(item.release is not None for item in shot.snapshot.objects) == (
-        6 if not in_memory else 0
+        4 if not in_memory else 0
     )
     repo.fsck()
 
