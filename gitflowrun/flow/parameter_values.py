@@ -139,7 +139,7 @@ def _check_name(attribute: str, parameter: Parameter) -> None:
 def _value(parameter: Parameter, environ: Mapping[str, str], context: ParameterContext) -> Any:
     """The value of a parameter that was not given."""
     for variable in parameter.envvars:
-        if variable in environ:
+        if environ.get(variable):  # an empty one counts as none, as for click
             try:
                 return parameter.convert(environ[variable])
             except UsageError as error:

@@ -68,9 +68,11 @@ def value_of(*args: Any, text: str | None = None, **options: Any) -> Any:
         ({"type": click.Choice(["a", "b"]), "default": "a"}, None, "a"),
         ({"type": click.Choice(["a", "b"])}, "b", "b"),
         ({"type": click.IntRange(0, 9)}, "7", 7),
+        ({"default": 3}, "", 3),  # an empty variable is none, as for click
+        ({"default": "a"}, "", "a"),
         ({"multiple": True, "default": ("a",)}, None, ("a",)),
     ],
-    ids=range(36),
+    ids=range(38),
 )
 def test_values_have_the_parameters_type(
     options: dict[str, Any], text: str | None, expected: Any
@@ -86,7 +88,6 @@ def test_values_have_the_parameters_type(
     [
         ({"default": 3}, "z", "'z' is not an integer"),
         ({"default": 3}, "2.5", "'2.5' is not an integer"),
-        ({"default": 3}, "", "'' is not an integer"),
         ({"default": 0.5}, "half", "'half' is not a number"),
         ({"default": True}, "maybe", "'maybe' is not a boolean"),
         ({"type": JSONType}, "{", "'{' is not valid JSON"),
@@ -94,7 +95,7 @@ def test_values_have_the_parameters_type(
         ({"type": click.IntRange(0, 9)}, "10", "10 is not in the range"),
         ({"type": complex}, "i", "malformed"),
     ],
-    ids=range(9),
+    ids=range(8),
 )
 def test_bad_values_are_usage_errors(options: dict[str, Any], text: str, message: str) -> None:
     """The error names parameter, text and variable; the exit code is that of wrong usage."""
@@ -189,6 +190,7 @@ def test_a_given_value_beats_the_environment_which_beats_the_default() -> None:
     assert resolve(flow, {}, environ={}) == {"my_rate": 1}
     assert resolve(flow, {}, environ={"METAFLOW_RUN_MY_RATE": "2"}) == {"my_rate": 2}
     assert resolve(flow, {}, environ=both) == {"my_rate": 3}
+    assert resolve(flow, {}, environ={**both, "GITFLOWRUN_RUN_MY_RATE": ""}) == {"my_rate": 2}
     assert resolve(flow, {"my_rate": 4}, environ=both) == {"my_rate": 4}
 
 
