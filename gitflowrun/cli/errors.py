@@ -36,6 +36,8 @@ _FLOW_USAGE = 2  # Metaflow's, which is click's
 INTERRUPTED = 130  # 128 + SIGINT, what a shell reports
 _BROKEN_PIPE = 141  # 128 + SIGPIPE, what git dies of when its reader has gone
 
+_GIT_RUNS = "git runs"  # in hints
+
 
 @frozen
 class Dialect:
@@ -46,15 +48,17 @@ class Dialect:
         headline: Whether the kind of error comes first; otherwise the word `fatal`.
         fatal: The exit code of an error; None when the error knows it itself.
         usage: The exit code of a wrong command line.
+        git: Tells how `git` is typed here for the repository in question; None where that is the one around us.
     """
 
     name: str
     headline: bool
     fatal: int | None
     usage: int
+    git: Callable[[], str] | None = None
 
 
-GIT = Dialect("git runs", headline=False, fatal=_FATAL, usage=_USAGE)
+GIT = Dialect(_GIT_RUNS, headline=False, fatal=_FATAL, usage=_USAGE)
 FLOW = Dialect("gitflowrun", headline=True, fatal=None, usage=_FLOW_USAGE)
 
 
@@ -67,7 +71,10 @@ def report_error(error: GitflowrunError, dialect: Dialect, stream: TextIO | None
         word = "error"
     lines = [f"{style.red(word + ':')} {_safe(str(error))}"]
     if error.hint:
-        lines += [f"{style.yellow('hint:')} {line}" for line in _safe(error.hint).split("\n")]
+        hint = error.hint
+        if dialect.git and _GIT_RUNS in hint:
+            hint = hint.replace(_GIT_RUNS, f"{dialect.git()} runs")
+        lines += [f"{style.yellow('hint:')} {line}" for line in _safe(hint).split("\n")]
     _write("\n".join(lines), stream)
     if isinstance(error, UsageError):
         return dialect.usage

@@ -7,6 +7,7 @@ libgit2 here: a command that only lists should not pay for loading it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import time
@@ -191,6 +192,17 @@ class Repository:
                 hint="recording runs needs a repository that you may write to",
             ) from error
         return path
+
+    @property
+    def git_from_here(self) -> str:
+        """`git` as one types it for this repository in the current directory: with its place, if that is elsewhere."""
+        top = self.work_tree or self.git_dir
+        with contextlib.suppress(OSError, ValueError):  # the directory is gone, or is not below
+            here = Path.cwd()
+            between = [here, *here.parents][: len(here.relative_to(top).parts)]
+            if not any((path / ".git").exists() for path in between):
+                return "git"
+        return f"git -C {shlex.quote(str(top))}"
 
     def head(self) -> Head:
         """Where HEAD is now."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -130,3 +131,24 @@ def test_help_and_usage_errors_name_the_command(repo: GitRepo) -> None:
     helped = run_program(["sh", "-c", command], repo.path)
     assert helped.code == 0, helped.err
     assert helped.out.startswith("Usage: ")
+
+
+@pytest.mark.parametrize("place", ["outside", "inner"])
+def test_hints_say_where_git_must_go(repo: GitRepo, tmp_path: Path, place: str) -> None:
+    """Outside of the flow's repository, and in another one within it, `git runs` alone would not find the run."""
+    repo.write("my flow.py", FLOW.format(head=""))
+    here = tmp_path / "elsewhere" if place == "outside" else repo.path / "inner"
+    here.mkdir()
+    if place == "inner":
+        make_repo(here / "repo")
+        here = here / "repo"
+    script = str(repo.path / "my flow.py")
+    done = run_program([sys.executable, script, "run"], here, {"FAILS": "1"}, 60)
+    command = re.findall(r"`(git [^`]*)`", done.err)
+    assert command == [f"git -C {shlex.quote(str(repo.path))} runs show 1"]
+    missing = run_program([sys.executable, script, "resume", "nonsense"], here, None, 60)
+    assert "git runs" not in missing.err
+    below = repo.path / "below"
+    below.mkdir()
+    done = run_program([sys.executable, script, "run"], below, {"FAILS": "1"}, 60)
+    assert "`git runs show 2`" in done.err

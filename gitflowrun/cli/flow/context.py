@@ -75,6 +75,13 @@ class FlowContext:
         """The command that starts the flow with these arguments, for hints."""
         return spelled(typed_command(), *words)
 
+    def git(self) -> str:
+        """How `git` is typed here for the repository of the flow's runs."""
+        try:
+            return self.repository.git_from_here
+        except RepositoryError:
+            return "git"
+
     def say(self, text: str = "") -> None:
         """Say something about ourselves, unless we are to be quiet."""
         if not self.quiet:

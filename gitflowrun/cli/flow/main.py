@@ -118,4 +118,5 @@ def main(flow_cls: type[FlowSpec], launcher: Launcher, argv: Sequence[str] | Non
     """
     words = list(sys.argv[1:] if argv is None else argv)
     flow = FlowContext(flow_cls, launcher)
-    return invoke(_top, words, flow.command(), FLOW, obj=flow, auto_envvar_prefix="METAFLOW")
+    dialect = replace(FLOW, git=flow.git)
+    return invoke(_top, words, flow.command(), dialect, obj=flow, auto_envvar_prefix="METAFLOW")

@@ -49,6 +49,7 @@ class RunLog:
     Args:
         command: The command that starts the flow, for hints.
         config: git config, for colours.
+        git: How `git` is typed here for the repository of the run, for hints.
         out: Where the run log goes.
         err: Where the rest goes.
     """
@@ -57,10 +58,12 @@ class RunLog:
         self,
         command: tuple[str, ...] = ("python", "FLOW.py"),
         config: Mapping[str, str] | None = None,
+        git: str = "git",
         out: TextIO | None = None,
         err: TextIO | None = None,
     ) -> None:
         self._command = command
+        self._git = git
         self._out = sys.stdout if out is None else out
         self._err = sys.stderr if err is None else err
         self._style = style_for(self._out, config)
@@ -127,7 +130,7 @@ class RunLog:
         )
         return (
             f"{terminal if self._asked else ''}`{resume}` continues it, "
-            f"`git runs show {self._run.id}` shows what is there"
+            f"`{self._git} runs show {self._run.id}` shows what is there"
         )
 
     # ---- tasks ----

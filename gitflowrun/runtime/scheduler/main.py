@@ -59,13 +59,14 @@ class SchedulerMain:
 
     Args:
         channels: To the launcher process and the zygote.
-        make_listener: Makes the listener that shows events, of the command that was typed and git config.
+        make_listener: Makes the listener that shows events, of the command that was typed, git config, and how
+            git is typed for the repository.
     """
 
     def __init__(
         self,
         channels: Channels,
-        make_listener: Callable[[tuple[str, ...], Mapping[str, str]], Listener],
+        make_listener: Callable[[tuple[str, ...], Mapping[str, str], str], Listener],
     ) -> None:
         self._channels = channels
         self._make_listener = make_listener
@@ -101,7 +102,7 @@ class SchedulerMain:
         wanted = request.isolation or repo.settings.isolation
         why_not_fork = start.why_not_fork if wanted is Isolation.FORK else None
         isolation = Isolation.FRESH if why_not_fork else wanted
-        notify = self._make_listener(start.typed, repo.config)
+        notify = self._make_listener(start.typed, repo.config, repo.git_from_here)
         snapshot = take_snapshot(repo, Path(start.script))  # 3
         texts = stored.texts if stored else {}
         info = run_info.describe(start, repo, run.user, isolation, origin, texts)
