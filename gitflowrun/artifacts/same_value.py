@@ -8,41 +8,57 @@ what it has loaded.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.artifacts.codecs import PLAIN, decode, encode, is_safe, same_plain
 from gitflowrun.artifacts.codecs.payload import Encoded, split
 from gitflowrun.artifacts.digest import digest_parts
-from gitflowrun.limits import MERGE_PLAIN
+from gitflowrun.artifacts.reading import is_read
+from gitflowrun.limits import MERGE_PLAIN, WHOLE
 
 if TYPE_CHECKING:
     from gitflowrun.artifacts.reference import ArtifactRef
+    from gitflowrun.names import Digest
+
+_SPARSE = "scipy.sparse."
 
 
 def may_be_same(first: Encoded | ArtifactRef, second: Encoded | ArtifactRef) -> bool:
-    """Whether two artifacts of different payloads can have the same value: pickles of one type."""
-    same_type = first.type == second.type
-    return same_type and not is_safe(first.codec) and not is_safe(second.codec)
+    """Whether two artifacts of different payloads can have the same value.
+
+    Pickles of one type can, and small plain values: an object may be either, and keep what its properties compute.
+    """
+    pickles = {first.codec, second.codec} - {PLAIN}
+    is_small = max(first.size, second.size) <= WHOLE
+    return (
+        first.type == second.type and not any(map(is_safe, pickles)) and bool(pickles or is_small)
+    )
 
 
 def may_be_equal(first: ArtifactRef, second: ArtifactRef) -> bool:
     """Whether two artifacts of different payloads can have values that `are_equal`: pickles, or plain and not large."""
-    are_plain = first.codec == second.codec == PLAIN and first.type == second.type
-    return may_be_same(first, second) or (are_plain and max(first.size, second.size) <= MERGE_PLAIN)
+    if first.type != second.type:
+        return False
+    if first.codec == second.codec == PLAIN:
+        return max(first.size, second.size) <= MERGE_PLAIN
+    return not is_safe(first.codec) and not is_safe(second.codec)
 
 
 def is_same(made: Encoded, stored: Encoded) -> bool:
-    """Whether two trusted pickles hold the same value.
+    """Whether two trusted artifacts that `may_be_same` hold the same value.
 
     Args:
         made: One whose parts may be memory that is in use: it isn't changed.
         stored: One in memory of its own, in one part.
     """
     try:
-        if _large_buffers(made) != sorted(map(_digest, split(stored.parts[0])[1])):
+        is_sparse = made.type.startswith(_SPARSE)  # reading may put the elements in order
+        if not is_sparse and not _large_buffers(stored) <= _large_buffers(made):
             return False  # no writing it again would change them
-        again = _again(stored)
-        return again in {made.payload(), _again(made)}
+        is_plain = made.codec == stored.codec == PLAIN
+        is_rewritten = not is_plain and _again(stored) in {made.payload(), _again(made)}
+        return is_rewritten or is_read(_loaded(stored), _loaded(made), _rewritten)
     except Exception:  # noqa: BLE001  (a user's class may fail in any way: then nothing is known)
         return False
 
@@ -60,13 +76,18 @@ def are_equal(first: Any, second: Any) -> bool:
 
 
 def _again(pickled: Encoded) -> bytes:
+    return encode(_loaded(pickled)).payload()
+
+
+def _rewritten(value: Any) -> bytes:
+    return _again(encode(value))
+
+
+def _loaded(pickled: Encoded) -> Any:
     # A copy: arrays view the payload that they are loaded from.
-    return encode(decode(pickled.codec, bytearray(pickled.payload()), trusted=True)).payload()
+    return decode(pickled.codec, bytearray(pickled.payload()), trusted=True)
 
 
-def _large_buffers(pickled: Encoded) -> list[bytes]:
-    return sorted(map(_digest, pickled.parts[1:]))
-
-
-def _digest(buffer: memoryview) -> bytes:
-    return digest_parts([buffer])
+def _large_buffers(pickled: Encoded) -> Counter[Digest]:
+    parts = pickled.parts[1:] or split(pickled.parts[0])[1]
+    return Counter(digest_parts([buffer]) for buffer in parts)

@@ -103,6 +103,49 @@ def _reduce_polars(value: Any) -> Any:
     return value[list(range(len(value)))].__reduce_ex__(5)
 
 
+def _reduce_partial(function: Any) -> Any:
+    """One whose attributes somebody has asked for has an empty dict of them from then on."""
+    rebuild, arguments, (*parts, attributes) = function.__reduce__()
+    return rebuild, arguments, (*parts, attributes or None)
+
+
+def _reduce_binary_tree(tree: Any) -> Any:
+    """A tree of scikit-learn's counts how often it is asked: the last numbers before its metric."""
+    rebuild, arguments, state = tree.__reduce__()
+    *parts, _trims, _leaves, _splits, _calls, metric, weights = state
+    return rebuild, arguments, (*parts, 0, 0, 0, 0, metric, weights)
+
+
+def _reduce_kd_tree(tree: Any) -> Any:
+    """A tree of scipy's has the addresses of a node's children in each node, and makes them anew when it is loaded."""
+    rebuild, arguments, (nodes, *parts), *more = tree.__reduce_ex__(5)
+    clean = nodes.copy()
+    clean.view("i8").reshape(-1, _KD_NODE)[:, _KD_ADDRESSES] = 0
+    return rebuild, arguments, (clean, *parts), *more
+
+
+def _reduce_callbacks(registry: Any) -> Any:
+    """A registry of matplotlib's counts how often it is written, and has its attributes in two orders."""
+    rebuild, arguments, state, *more = registry.__reduce_ex__(5)
+    callbacks = {signal: called for signal, called in state["callbacks"].items() if called}
+    number = 1 + max((number for called in callbacks.values() for number in called), default=-1)
+    state |= {"callbacks": callbacks, "_cid_gen": number}
+    return rebuild, arguments, dict(sorted(state.items())), *more
+
+
+def _reduce_without(*names: str) -> Callable[[Any], Any]:
+    """What leaves attributes out that say something of this process alone."""
+
+    def reduce_object(value: Any) -> Any:
+        rebuild, arguments, state, *more = value.__reduce_ex__(5)
+        kept = {name: part for name, part in state.items() if name not in names}
+        return rebuild, arguments, kept, *more
+
+    return reduce_object
+
+
+_KD_NODE, _KD_ADDRESSES = 9, slice(5, 7)
+
 _REDUCERS: dict[str, Callable[[Any], Any]] = {
     "numpy.MaskedConstant": lambda _: NotImplemented,
     "numpy.MaskedArray": _reduce_masked,
@@ -112,5 +155,12 @@ _REDUCERS: dict[str, Callable[[Any], Any]] = {
     "polars.DataFrame": _reduce_polars,
     "polars.Series": _reduce_polars,
     "pyarrow.Array": _reduce_arrow,
+    "functools.partial": _reduce_partial,
+    "scipy.cKDTree": _reduce_kd_tree,
+    "sklearn.BinaryTree64": _reduce_binary_tree,
+    "sklearn.BinaryTree32": _reduce_binary_tree,
+    "sklearn._VectorizerMixin": _reduce_without("_stop_words_id"),  # an address
+    "matplotlib.CallbackRegistry": _reduce_callbacks,
+    "matplotlib.Figure": _reduce_without("_number"),  # pyplot's, which gives it another one
 }
 """By library and name of a class, for its subclasses too: libraries may not be imported."""

@@ -1,0 +1,183 @@
+"""What reading a value leaves in it: results that its properties keep, and what libraries note down when asked.
+
+A cache is not told from a change by its looks: attributes are set either way. What a property may have kept is taken
+out of the changed value, and must then be what the stored one makes when it is read in the same way.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from contextlib import suppress
+from types import FunctionType, MemberDescriptorType, ModuleType
+from typing import TYPE_CHECKING, Any
+
+from gitflowrun.limits import PARTS_COMPARED
+from gitflowrun.values import frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_Attributes = dict[str, Any]
+_ABSENT = object()
+_CACHE = (
+    "_cache"  # pandas' and statsmodels' properties keep what they compute in a dict of this name
+)
+
+# What methods of a library note down in its objects. All of it is computed anew where it isn't there.
+_NOTES = {
+    "statsmodels": frozenset({
+        "predict_start", "predict_end", "predict_dates",
+        "diagn", "het_scale", "_nobs_int", "_summary_cache", "_summary_statistics_cache",
+    }),
+    "sklearn": frozenset({"_cached_dict"}),
+    "sqlalchemy": frozenset({"_memoized_keys"}),
+}  # fmt: skip
+_NONE: frozenset[str] = frozenset()
+_SHARED = (type, ModuleType, FunctionType)  # objects that many values have in common
+
+
+@frozen
+class _Kept:
+    """What a property may have kept in an object.
+
+    Attributes:
+        name: The property's.
+        key: Under which its result is kept.
+        in_cache: Whether that is in `_cache`, and not among the attributes.
+        owner: The object, as it was stored.
+        changed: The object as it is now.
+        result: What is kept.
+    """
+
+    name: str
+    key: str
+    in_cache: bool
+    owner: Any
+    changed: Any
+    result: Any
+
+    def keep_again(self) -> None:
+        """Read the stored object, and give the changed one its result back."""
+        getattr(self.owner, self.name)
+        attributes = _attributes(self.changed) or {}
+        (attributes.setdefault(_CACHE, {}) if self.in_cache else attributes)[self.key] = self.result
+
+
+def is_read(before: Any, after: Any, payload: Callable[[Any], bytes]) -> bool:
+    """Whether a value is another one that has been read. Both are changed.
+
+    Args:
+        before: The value as it was stored.
+        after: The value as it is now.
+        payload: Encodes a value as it is once it has been stored and loaded.
+    """
+    kept: list[_Kept] = []
+    has_notes = False
+    for one, other in _objects(before, after):
+        kept += _take_out(one, other)
+        has_notes = any([_forget_notes(one), _forget_notes(other), has_notes])
+    if not kept and not has_notes:
+        return False
+    if payload(before) != payload(after):
+        return False
+    for result in kept:
+        result.keep_again()
+    for one, other in _objects(before, after):  # properties ask libraries, too
+        _forget_notes(one)
+        _forget_notes(other)
+    return not kept or payload(before) == payload(after)
+
+
+def _objects(before: Any, after: Any) -> Iterator[tuple[Any, Any]]:
+    """The objects that have attributes at the same places of both values."""
+    waiting = deque([(before, after)])
+    seen: set[int] = set()
+    while waiting and len(seen) < PARTS_COMPARED:
+        one, other = waiting.popleft()
+        if type(one) is not type(other) or id(other) in seen or isinstance(one, _SHARED):
+            continue
+        seen.add(id(other))
+        if _attributes(one) is not None:
+            yield one, other
+        waiting.extend(_parts(one, other))
+
+
+def _parts(one: Any, other: Any) -> Iterator[tuple[Any, Any]]:
+    if isinstance(one, dict):
+        yield from ((part, other[key]) for key, part in one.items() if key in other)
+    elif isinstance(one, list | tuple | deque):
+        yield from zip(one, other, strict=False)
+    mine, others = _attributes(one) or {}, _attributes(other) or {}
+    yield from ((part, others[name]) for name, part in mine.items() if name in others)
+    for cls in type(one).__mro__:
+        for slot in vars(cls).values():
+            if isinstance(slot, MemberDescriptorType):
+                with suppress(AttributeError):  # it is empty
+                    yield slot.__get__(one), slot.__get__(other)
+
+
+def _attributes(value: Any) -> _Attributes | None:
+    try:
+        attributes = object.__getattribute__(value, "__dict__")
+    except AttributeError:
+        return None
+    return attributes if type(attributes) is dict else None
+
+
+def _take_out(one: Any, other: Any) -> Iterator[_Kept]:
+    """Put back what properties may have kept in an object since it was stored."""
+    before, after = _attributes(one), _attributes(other)
+    assert before is not None
+    assert after is not None
+    cls = type(one)
+    for name in [name for name, value in after.items() if before.get(name, _ABSENT) is not value]:
+        if name == _CACHE and type(after[name]) is dict:
+            yield from _take_out_of_cache(one, other, before.get(name))
+            if name not in before:
+                del after[name]
+        elif before.get(name) is None and (reader := _property(cls, name)):
+            yield _Kept(reader, name, False, one, other, after[name])  # noqa: FBT003
+            _put_back(before, after, name)
+
+
+def _take_out_of_cache(one: Any, other: Any, before: Any) -> Iterator[_Kept]:
+    known = before if type(before) is dict else {}
+    cache = (_attributes(other) or {})[_CACHE]
+    for name in [name for name in cache if name not in known]:
+        if isinstance(name, str) and _is_property(type(one), name):
+            yield _Kept(name, name, True, one, other, cache.pop(name))  # noqa: FBT003
+
+
+def _forget_notes(value: Any) -> bool:
+    """Whether there may have been any: what methods of its library note down in an object."""
+    library = type(value).__module__.partition(".")[0]
+    if library == "scipy" and hasattr(value, "sum_duplicates"):
+        value.sum_duplicates()  # many methods of sparse matrices begin by doing so
+        return True
+    attributes = _attributes(value)
+    assert attributes is not None
+    noted = _NOTES.get(library, _NONE) & attributes.keys()
+    for name in noted:
+        del attributes[name]
+    return bool(noted)
+
+
+def _put_back(before: _Attributes, after: _Attributes, name: str) -> None:
+    if name in before:
+        after[name] = before[name]
+    else:
+        del after[name]
+
+
+def _property(cls: type, attribute: str) -> str | None:
+    """The property that may keep its result in an attribute: of the same name, or without underscores before it."""
+    bare = attribute.removeprefix(f"_{cls.__name__.lstrip('_')}__").lstrip("_")
+    return next((name for name in (attribute, bare) if _is_property(cls, name)), None)
+
+
+def _is_property(cls: type, name: str) -> bool:
+    for base in cls.__mro__:
+        if name in vars(base):
+            member = vars(base)[name]
+            return hasattr(member, "__get__") and not callable(member)
+    return False

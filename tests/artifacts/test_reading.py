@@ -1,0 +1,152 @@
+"""Reading a value changes nothing, whatever its properties and its library keep of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from gitflowrun.artifacts.codecs import decode, encode
+from gitflowrun.artifacts.codecs.payload import Encoded
+from gitflowrun.artifacts.same_value import is_same, may_be_same
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Table:
+    """An object whose properties keep what they compute, in each of the usual ways."""
+
+    def __init__(self) -> None:
+        self.rows = [1, 2, 3]
+        self._largest: int | None = None
+        self._cache: dict[str, Any] = {}
+
+    @cached_property
+    def total(self) -> int:
+        """Kept under its own name."""
+        return sum(self.rows)
+
+    @property
+    def largest(self) -> int:
+        """Kept in an attribute that is None before."""
+        if self._largest is None:
+            self._largest = max(self.rows)
+        return self._largest
+
+    @property
+    def smallest(self) -> int:
+        """Kept in an attribute that is not there before."""
+        if not hasattr(self, "_Table__smallest"):
+            self.__smallest = min(self.rows)
+        return self.__smallest
+
+    @property
+    def mean(self) -> float:
+        """Kept in a dict of results; reads another property first."""
+        return float(self._cache.setdefault("mean", self.total / len(self.rows)))
+
+
+class Slotted:
+    """An object that refers to others by slots."""
+
+    __slots__ = ("table", "unset")
+
+    def __init__(self) -> None:
+        self.table = Table()
+
+
+@dataclass
+class Numbers:
+    """A plain value with a property that keeps its result."""
+
+    values: list[int] = field(default_factory=lambda: [4, 5])
+
+    @cached_property
+    def total(self) -> int:
+        """Kept under its own name."""
+        return sum(self.values)
+
+
+def _is_unchanged(value: Any, use: Callable[[Any], object]) -> bool:
+    """Whether a value that is stored, loaded and used counts as the one that was stored."""
+    made = encode(value)
+    payload = bytearray(made.payload())
+    loaded = decode(made.codec, bytearray(payload), trusted=True)
+    use(loaded)
+    now, stored = encode(loaded), Encoded(made.codec, made.type, (memoryview(payload),))
+    return now.payload() == payload or (may_be_same(now, stored) and is_same(now, stored))
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda table: table.total,
+        lambda table: table.largest,
+        lambda table: table.smallest,
+        lambda table: table.mean,
+        lambda table: (table.mean, table.smallest, table.largest),
+    ],
+    ids=["same_name", "was_none", "not_there", "dict", "several"],
+)
+def test_results_that_properties_keep_are_no_change(use: Callable[[Any], object]) -> None:
+    """Whichever property was read, at the top of a value or within it, the value is what it was."""
+    assert _is_unchanged(Table(), use)
+    assert _is_unchanged([{"t": (Table(), 1)}], lambda value: use(value[0]["t"][0]))
+    assert _is_unchanged(Slotted(), lambda value: use(value.table))
+
+
+def test_plain_values_keep_results_too() -> None:
+    """Instances of dataclasses are stored without a pickle, and have properties all the same."""
+    assert _is_unchanged(Numbers(), lambda value: value.total)
+    assert _is_unchanged({"n": [Numbers()]}, lambda value: value["n"][0].total)
+    assert not _is_unchanged(Numbers(), lambda value: (value.total, value.values.append(1)))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda table: setattr(table, "total", 99),
+        lambda table: setattr(table, "_largest", 99),
+        lambda table: table._cache.update(mean=99.0),
+        lambda table: table._cache.update(other=1.0),
+        lambda table: (table.total, table.rows.append(0)),
+        lambda table: (table.rows.append(4), table.total),
+        lambda table: (table.mean, vars(table).update(note="x")),
+        lambda table: setattr(table, "_note", "x"),
+    ],
+    ids=["set", "set_private", "in_cache", "no_property", "after", "before", "public", "private"],
+)
+def test_changes_are_seen_beside_what_was_read(change: Callable[[Any], object]) -> None:
+    """What reading does not give is a change: a result set by hand, a row added before or after."""
+    assert not _is_unchanged(Table(), change)
+
+
+def test_models_that_only_predicted_are_what_they_were() -> None:
+    """Trees that count questions, addresses of stop words, sorted matrices, views of graphs: all of it is reading."""
+    np = pytest.importorskip("numpy")
+    neighbors = pytest.importorskip("sklearn.neighbors")
+    text = pytest.importorskip("sklearn.feature_extraction.text")
+    points, words = np.arange(60.0).reshape(20, 3) % 7, ["the cat sat", "a dog ran"]
+    for kind in ("kd_tree", "ball_tree"):
+        model = neighbors.KNeighborsRegressor(algorithm=kind).fit(points, points[:, 0])
+        assert _is_unchanged(model, lambda model: model.predict(points))
+    vectors = text.TfidfVectorizer(stop_words=["the", "a"]).fit(words)
+    assert _is_unchanged(vectors, lambda vectors: vectors.transform(words))
+    assert not _is_unchanged(vectors, lambda vectors: vectors.idf_.__setitem__(0, 9.0))
+
+
+def test_values_of_scipy_that_were_only_read_are_what_they_were() -> None:
+    """Its trees hold addresses, its matrices are put in order while they are read; an element changed is seen."""
+    np = pytest.importorskip("numpy")
+    sparse = pytest.importorskip("scipy.sparse")
+    spatial = pytest.importorskip("scipy.spatial")
+    tree = spatial.KDTree(np.arange(60.0).reshape(20, 3) % 7)
+    assert encode(tree).payload() == encode(spatial.KDTree(tree.data)).payload()
+    assert _is_unchanged(tree, lambda tree: tree.query([0, 0, 0]))
+    assert (decode("pickle/5", encode(tree).payload(), trusted=True).query([1, 1, 1])[0]) > 0
+    matrix = sparse.coo_matrix(([1.0, 2.0, 3.0], ([2, 0, 1], [0, 1, 2])))
+    assert _is_unchanged(matrix, lambda matrix: matrix.sum_duplicates())
+    assert not _is_unchanged(matrix, lambda matrix: matrix.data.__setitem__(0, 5.0))
