@@ -114,7 +114,7 @@ def test_plain_values_keep_results_too() -> None:
         lambda table: table._cache.update(other=1.0),
         lambda table: (table.total, table.rows.append(0)),
         lambda table: (table.rows.append(4), table.total),
-        lambda table: (table.mean, vars(table).update(note="x")),
+        lambda table: (table.mean, table.__dict__.update(note="x")),
         lambda table: setattr(table, "_note", "x"),
     ],
     ids=["set", "set_private", "in_cache", "no_property", "after", "before", "public", "private"],
