@@ -163,6 +163,14 @@ AVERAGE_CHUNK = 1 << 20
 MAX_CHUNK = 4 << 20
 CREDIBLE_CHUNK = 64 << 20
 """The largest chunk that a manifest may list: memory is set aside by what it says."""
+PICTURE_SIZE = WHOLE
+"""Bytes of the picture of a figure: one blob."""
+PICTURE_PIXELS = 4_000_000
+"""Larger figures are drawn smaller."""
+PICTURE_TRIES = 3
+"""Times that a picture is drawn, each time half as wide and high, until it is small enough."""
+PICTURE_SECONDS = 10.0
+"""For which the figures of one task may be drawn, all together."""
 PREVIEW_SIZE = 4 << 10
 """Bytes of a preview in a manifest."""
 PREVIEW_TEXT = 2_400

@@ -65,7 +65,8 @@ SAME_THING = {
 # Values that only loading tells apart are compared by a program of its own.
 # A tree with some files changed is made of another tree, not of an index.
 # What reading leaves in a value.
-MOST_FILES = 189
+# The pictures of figures, which tasks draw in a fork.
+MOST_FILES = 190
 MOST_FILES_IN_A_FOLDER = 20
 MOST_LINES = 700
 

@@ -26,7 +26,7 @@ from gitflowrun.artifacts.payloads import (
     read_payload,
     stable_copy,
 )
-from gitflowrun.artifacts.reference import ArtifactRef, Chunk
+from gitflowrun.artifacts.reference import ArtifactRef, Chunk, Picture
 from gitflowrun.errors import CorruptRecord, UsageError
 from gitflowrun.git.objects import ObjectType, hash_object
 from gitflowrun.limits import INLINE_LIMIT, WHOLE
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from gitflowrun.artifacts.codecs import Encoded
     from gitflowrun.artifacts.dedup import DedupIndex
     from gitflowrun.artifacts.payloads import Blobs
+    from gitflowrun.artifacts.picture import Drawing
     from gitflowrun.git.pack.publish import PackStore
     from gitflowrun.git.pack.writer import PackObject
     from gitflowrun.names import Digest, TaskName
@@ -77,12 +78,18 @@ class ArtifactWriter:
         self._index = index
         self._inline_limit = inline_limit
 
-    def save(self, values: Mapping[str, Encoded], producer: TaskName) -> Saved:
+    def save(
+        self,
+        values: Mapping[str, Encoded],
+        producer: TaskName,
+        pictures: Mapping[str, Drawing] | None = None,
+    ) -> Saved:
         """Save all artifacts of a task.
 
         Args:
             values: The encoded values by name.
             producer: The task.
+            pictures: The pictures of those that are figures, by name.
 
         Raises:
             RepositoryError: a pack can't be written; nothing was.
@@ -92,6 +99,11 @@ class ArtifactWriter:
             name: value.digest or digest_parts(value.parts) for name, value in values.items()
         }
         payloads = {digests[name]: _Payload(name, value) for name, value in values.items()}
+        drawn: dict[str, Digest] = {}
+        for name, drawing in (pictures or {}).items():
+            drawn[name] = digest(drawing.data)
+            picture = codecs.Encoded(codecs.BYTES, "builtins.bytes", (memoryview(drawing.data),))
+            payloads.setdefault(drawn[name], _Payload(name, picture))
         inline: dict[Digest, bytes] = {}
         packs: tuple[str, ...] = ()
         chunks: dict[Digest, tuple[Chunk, ...]]
@@ -112,6 +124,7 @@ class ArtifactWriter:
                 chunks=chunks[digests[name]],
                 producer=producer,
                 preview=value.preview,
+                picture=_picture(pictures, name, chunks[drawn[name]]) if name in drawn else None,
             )
             for name, value in values.items()
         }
@@ -146,6 +159,14 @@ class ArtifactWriter:
             for found, names in order.items()
         }
         return stored | cut_now, packs
+
+
+def _picture(
+    pictures: Mapping[str, Drawing] | None, name: str, chunks: tuple[Chunk, ...]
+) -> Picture | None:
+    """The reference of a picture; none where an artifact of the same bytes was cut."""
+    drawing = (pictures or {})[name]
+    return Picture(drawing.suffix, drawing.is_exact, chunks[0]) if len(chunks) == 1 else None
 
 
 class _Payload:
@@ -231,6 +252,16 @@ class ArtifactReader:
     def encoded(self, ref: ArtifactRef) -> Encoded:
         """The value as it is stored, in one part. Raises CorruptRecord and MissingObject as `load` does."""
         return codecs.Encoded(ref.codec, ref.type, (read_payload(self._objects, ref),))
+
+    def picture(self, ref: ArtifactRef) -> bytes | None:
+        """The content of the file that shows a figure; None for values without. Raises as `load` does."""
+        if ref.picture is None:
+            return None
+        chunk = ref.picture.chunk
+        stored = ArtifactRef(
+            chunk.digest, chunk.size, codecs.BYTES, "builtins.bytes", (chunk,), ref.producer
+        )
+        return read_bytes(self._objects, stored)
 
     def open(self, ref: ArtifactRef) -> BinaryIO:
         """The payload as a seekable file. Only chunks that are asked for are read.

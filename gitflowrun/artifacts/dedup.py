@@ -145,7 +145,8 @@ def _select(database: sqlite3.Connection, digests: list[Digest]) -> dict[Digest,
 def _rows(refs: Iterable[ArtifactRef]) -> Iterator[tuple[bytes, bytes]]:
     for ref in refs:
         yield ref.digest, _with_checksum(ref.digest, chunk_rows(ref.chunks))
-        for chunk in ref.chunks:
+        pictures = (ref.picture.chunk,) if ref.picture else ()
+        for chunk in (*ref.chunks, *pictures):
             yield chunk.digest, _with_checksum(chunk.digest, chunk_rows([chunk]))
 
 

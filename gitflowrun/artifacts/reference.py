@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gitflowrun.errors import CorruptRecord
 from gitflowrun.git.objects import Oid
@@ -25,6 +25,21 @@ class Chunk:
 
 
 @frozen
+class Picture:
+    """The picture of a figure, see `artifacts.picture`: a file that shows it without loading it.
+
+    Attributes:
+        suffix: `.png` or `.html`.
+        is_exact: Whether the figure's own library would write the same.
+        chunk: Its content.
+    """
+
+    suffix: str
+    is_exact: bool
+    chunk: Chunk
+
+
+@frozen
 class ArtifactRef:
     """Where an artifact's payload lies and how to turn it back into a value.
 
@@ -37,6 +52,7 @@ class ArtifactRef:
         producer: The task that wrote it. An inherited artifact names an earlier task of the run.
         preview: What is shown of the value, see `artifacts.preview`. Where it is inherited, its producer's record
             has that.
+        picture: What shows a figure; it has no part in which value this is.
     """
 
     digest: Digest
@@ -46,6 +62,7 @@ class ArtifactRef:
     chunks: tuple[Chunk, ...]
     producer: TaskName
     preview: bytes = b""
+    picture: Picture | None = None
 
     @property
     def identity(self) -> PayloadIdentity:
@@ -70,6 +87,17 @@ def read_chunk_rows(raw: bytes) -> tuple[Chunk, ...]:
     return tuple([Chunk(Digest(digest), Oid(oid), size) for digest, oid, size in rows])
 
 
+def _picture_row(picture: Picture) -> bytes:
+    return chunk_rows([picture.chunk]) + bytes([picture.is_exact]) + picture.suffix.encode()
+
+
+def _read_picture(raw: Any) -> Picture:
+    if not isinstance(raw, bytes) or raw[_ROW.size + 1 :] not in {b".png", b".html"}:
+        raise CorruptRecord("an artifact has a picture of no known kind")
+    (chunk,) = read_chunk_rows(raw[: _ROW.size])
+    return Picture(raw[_ROW.size + 1 :].decode(), bool(raw[_ROW.size]), chunk)
+
+
 def _check_sizes(ref: ArtifactRef) -> None:
     if sum(chunk.size for chunk in ref.chunks) != ref.size:
         raise CorruptRecord("an artifact's chunks do not add up to its size")
@@ -86,8 +114,9 @@ ARTIFACT_REF = MapSchema(
         "producer": TASK_NAME,
         "chunks": Kind(read_chunk_rows, chunk_rows),
         "preview": BINARY,
+        "picture": Kind(_read_picture, _picture_row),
     },
     keys={"digest": "blake3", "producer": "task"},
-    sparse=("preview",),
+    sparse=("preview", "picture"),
     check=_check_sizes,
 )

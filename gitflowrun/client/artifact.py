@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.client.base import TaskPart, local_time
-from gitflowrun.client.display import preformatted, table, title
+from gitflowrun.client.display import png, preformatted, table, title
 from gitflowrun.client.metaflow_names import PRIVATE_ARTIFACTS, as_exception
 from gitflowrun.errors import ClassChanged, GitflowrunError, NotFound, UntrustedArtifact
 from gitflowrun.limits import NAMES_IN_A_HINT
@@ -83,6 +83,17 @@ class DataArtifact(TaskPart):
         return None if shown is None else shown.line
 
     @property
+    def picture(self) -> bytes | None:
+        """The picture that its task drew of a figure, a PNG or, of plotly, an HTML page; None for other values.
+
+        Nothing of anybody's is run. The page would run what is in it: show it where that can do no harm.
+
+        Raises:
+            CorruptRecord: the stored bytes are not what was stored.
+        """
+        return None if self._ref is None else self._source.artifacts.picture(self._ref)
+
+    @property
     def _shown(self) -> Preview | None:
         ref = self._ref
         return None if ref is None else self._task.stored.run.shown(ref)
@@ -94,8 +105,12 @@ class DataArtifact(TaskPart):
         if ref is not None:
             rows += [("made by", str(ref.producer)), ("codec", ref.codec), ("BLAKE3", self.sha)]
         rows += shown.facts.items() if shown else ()
-        head = title(f"Artifact {self.pathspec}") + table((), rows)
-        return head + preformatted(shown.text) if shown and shown.text else head
+        page = title(f"Artifact {self.pathspec}") + table((), rows)
+        if shown and shown.text:
+            page += preformatted(shown.text)
+        if ref is not None and ref.picture is not None and ref.picture.suffix == ".png":
+            page += png(self.picture or b"")
+        return page
 
     def _load(self, ref: ArtifactRef) -> Any:
         source, task = self._source, self._task.stored

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from html import escape
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -42,6 +43,11 @@ def _row(kind: str, cells: Iterable[str]) -> str:
 def preformatted(text: str) -> str:
     """A text whose lines stay as they are."""
     return f"<pre>{escape(text)}</pre>"
+
+
+def png(content: bytes) -> str:
+    """A picture within the page."""
+    return f'<img src="data:image/png;base64,{b64encode(content).decode()}">'
 
 
 def time_text(moment: datetime) -> str:

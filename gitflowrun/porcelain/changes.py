@@ -57,6 +57,8 @@ def changes(
         if found:
             return found
     found = tuple(_fact_changes(rows[0].facts, rows[1].facts))
+    if not found and old.picture is not None and old.picture == new.picture:
+        return ("drawn alike: both have the same picture",)
     one, two = rows[0].preview or "", rows[1].preview or ""
     if not found and one != two and max(len(one), len(two)) > CHANGE_WIDTH:
         return ("shown as: " + " -> ".join(_apart(one, two)),)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from gitflowrun.artifacts.codecs import suffix as suffix_of
 from gitflowrun.artifacts.codecs.registry import BYTES, FILE, TEXT
-from gitflowrun.errors import GitflowrunError, NotFound, UsageError
+from gitflowrun.errors import GitflowrunError, NotFound, UntrustedArtifact, UsageError
 from gitflowrun.limits import COPY_PIECE
 
 if TYPE_CHECKING:
@@ -51,13 +51,16 @@ class _LoneSurrogate(_Unfit):
     hint = "name a file .pkl, or .json, where such characters are escaped"
 
 
-def export(artifact: DataArtifact, ref: ArtifactRef, path: Path) -> None:
+def export(artifact: DataArtifact, ref: ArtifactRef, path: Path) -> str | None:
     """Write an artifact to a file, whose suffix says how.
 
     Args:
         artifact: The artifact.
         ref: Where its payload lies.
         path: The file; replaced if it is there.
+
+    Returns:
+        What there is to know of the file; None where it is the value.
 
     Raises:
         UsageError: the value can't be written so, or the file not at all.
@@ -67,8 +70,22 @@ def export(artifact: DataArtifact, ref: ArtifactRef, path: Path) -> None:
     suffix = _SAME.get(path.suffix.lower(), path.suffix.lower())
     try:
         with _replacing(path) as stream:
-            if not _copied(artifact, ref, suffix, stream):
-                _write(artifact.data, suffix, stream)
+            if _copied(artifact, ref, suffix, stream):
+                return None
+            try:
+                value = artifact.data
+            except (UntrustedArtifact, NotFound) as error:
+                if ref.picture is None:
+                    raise
+                if ref.picture.suffix != suffix:
+                    hint = (
+                        f"{error.hint}; or name the file {ref.picture.suffix}: its task drew that"
+                    )
+                    raise type(error)(error.message, hint=hint) from error
+                stream.write(artifact.picture or b"")
+                return f"this is the picture that its task drew: {error.message}"
+            _write(value, suffix, stream)
+            return None
     except _Unfit as error:
         raise UsageError(
             f"{artifact.pathspec}, a {ref.type}, can't be written as {path.suffix or 'a file'}: {error}",
@@ -112,6 +129,9 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
 def _copied(artifact: DataArtifact, ref: ArtifactRef, suffix: str, stream: BinaryIO) -> bool:
     """Write what is stored, where that is a file of this format; whether it was."""
     own = suffix_of(ref.codec)
+    if ref.picture is not None and ref.picture.is_exact and suffix == ref.picture.suffix:
+        stream.write(artifact.picture or b"")
+        return True
     if suffix == own == _PICKLE:
         from gitflowrun.artifacts.codecs.pickle import plain_pickle
 

@@ -38,6 +38,7 @@ class ArtifactRow:
         preview: The value as text, as its task or, of a small one, Python shows it; cut where it is long. None
             where nothing is known of it: no pickle is loaded here, and no module for a class.
         facts: What its task noted of it besides: shape, columns, statistics.
+        picture: The path of a figure's picture in the run's tree.
     """
 
     name: str
@@ -48,6 +49,7 @@ class ArtifactRow:
     task: str
     preview: str | None
     facts: Mapping[str, str]
+    picture: str | None
 
 
 @frozen
@@ -283,7 +285,7 @@ def make_row(run: StoredRun, name: str, ref: ArtifactRef) -> ArtifactRow:
     known = run.shown(ref)
     return ArtifactRow(
         name, ref.type, ref.size, ref.codec, ref.digest, str(ref.producer),
-        known.text if known else None, known.facts if known else {},
+        known.text if known else None, known.facts if known else {}, run.picture_path(ref),
     )  # fmt: skip
 
 

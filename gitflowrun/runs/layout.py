@@ -19,7 +19,8 @@ The tree of a run's commit:
                                               stdout.2, stdout.3, ...
     steps/<step>/<task>/times                 line times of both streams, msgpack
     steps/<step>/<task>/blake3/<hex>          payload chunks, named by their digest
-    data/<name><suffix>                       the end task's artifacts by name
+    steps/<step>/<task>/pictures/<name><suffix>   pictures of the task's own figures, .png or .html
+    data/<name><suffix>                       the end task's artifacts by name, and the pictures of figures
     data/<name><suffix>.chunks                text that lists the chunks of a larger one
 """
 
@@ -34,6 +35,7 @@ from gitflowrun.names import Digest, RefName, RunId, decode_tag, encode_artifact
 
 if TYPE_CHECKING:
     from gitflowrun.git.objects import Oid
+    from gitflowrun.names import TaskName
 
 RUNS = "refs/runs/"
 TAGS = "refs/runs/@tags/"
@@ -54,6 +56,7 @@ MAX_OUTPUT_PART = 4 << 20
 """Bytes of output in one blob, as much as in the largest chunk."""
 TIMES = b"times"
 PAYLOADS = b"blake3"
+PICTURES = b"pictures"
 PAYLOAD_PATTERN = "steps/*/*/blake3/*"  # as gitattributes(5) writes it
 
 
@@ -161,6 +164,12 @@ def is_safe_component(name: str) -> bool:
 def chunk_name(digest: Digest) -> bytes:
     """The entry of a payload's chunk below `blake3/`."""
     return digest.hex().encode()
+
+
+def picture_path(task: TaskName, artifact: str, suffix: str) -> str:
+    """The path, in a run's tree, of the picture of an artifact that a task has made."""
+    parts = STEPS, str(task).encode(), PICTURES, data_name(artifact, suffix)
+    return b"/".join(parts).decode()
 
 
 def data_name(artifact: str, suffix: str, *, chunked: bool = False) -> bytes:

@@ -165,6 +165,15 @@ class StoredRun:
             return None
         return Preview(safe_repr(value), whole=True)
 
+    def picture_path(self, ref: ArtifactRef) -> str | None:
+        """The path, in the run's tree, of the picture of a figure; None for values without."""
+        if ref.picture is None:
+            return None
+        for name, made in self._artifacts_of(ref.producer).items():
+            if made.picture == ref.picture and made.producer == ref.producer:
+                return layout.picture_path(ref.producer, name, ref.picture.suffix)
+        return None
+
     def final_task(self) -> StoredTask | None:
         """The task that holds what the run ended up with: the only one of its last step.
 

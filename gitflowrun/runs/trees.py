@@ -6,6 +6,7 @@ it, or git would drop it sooner or later.
 
     data/<name><suffix>            an artifact of one chunk: the payload's own blob, under a name
     data/<name><suffix>.chunks     a larger one: a text that says what it is and lists its chunks
+    data/<name>.png, .html         beside that, the picture of a figure
 
 A text rather than a directory of chunks: `git diff runs/F/11 runs/F/12 -- data` then says in words that size or type
 changed, and in which chunks the payloads differ. And stock tools can put a payload together:
@@ -261,6 +262,9 @@ class GroupObjects:
         if payloads:
             tree = self._put(ObjectType.TREE, tree_bytes(payloads))
             entries.append(TreeEntry(Mode.TREE, layout.PAYLOADS, tree))
+        if pictures := self._pictures(task.record, task.inline):
+            tree = self._put(ObjectType.TREE, tree_bytes(pictures))
+            entries.append(TreeEntry(Mode.TREE, layout.PICTURES, tree))
         return self._put(ObjectType.TREE, tree_bytes(entries))
 
     def _payloads(self, record: TaskRecord, inline: Mapping[Digest, bytes]) -> list[TreeEntry]:
@@ -275,6 +279,17 @@ class GroupObjects:
                     self._secure(f"{self._run}/{record.name}/{artifact}", chunk, inline)
                     found[name] = TreeEntry(Mode.BLOB, name, chunk.oid)
         return list(found.values())
+
+    def _pictures(self, record: TaskRecord, inline: Mapping[Digest, bytes]) -> list[TreeEntry]:
+        """The entries of `pictures/`: those of the figures that this task made."""
+        found = []
+        for artifact, ref in record.artifacts.items():
+            if ref.picture is not None and ref.producer == record.name:
+                chunk = ref.picture.chunk
+                self._secure(f"{self._run}/{record.name}/{artifact}", chunk, inline)
+                name = layout.data_name(artifact, ref.picture.suffix)
+                found.append(TreeEntry(Mode.BLOB, name, chunk.oid))
+        return found
 
     def _secure(self, artifact: str, chunk: Chunk, inline: Mapping[Digest, bytes]) -> None:
         """Make sure that a chunk's blob is, or will be, in the repository."""
@@ -337,6 +352,9 @@ def data_entries(record: TaskRecord) -> tuple[list[TreeEntry], list[PackObject]]
             oid, item = make_object(ObjectType.BLOB, _description(ref) if chunked else b"")
             objects.append(item)
         entries.append(_entry(name, ref, oid, chunked=chunked))
+        if ref.picture is not None:
+            picture = layout.data_name(name, ref.picture.suffix)
+            entries.append(TreeEntry(Mode.BLOB, picture, ref.picture.chunk.oid))
     return entries, objects
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gitflowrun import msgpack
-from gitflowrun.artifacts.reference import ARTIFACT_REF, ArtifactRef, Chunk
+from gitflowrun.artifacts.reference import ARTIFACT_REF, ArtifactRef, Chunk, Picture
 from gitflowrun.errors import CorruptRecord, GitflowrunError, InvalidPathspec
 from gitflowrun.git.objects import Oid
 from gitflowrun.names import Digest, RunId, TaskName
@@ -24,6 +24,7 @@ from gitflowrun.runs.records import (
     TaskRecord,
     Transition,
 )
+from gitflowrun.values import replace
 
 RUN = RunIdentity("MyFlow", RunId("12"), Oid(b"u" * 20))
 NAME = TaskName("train", "3")
@@ -68,6 +69,16 @@ INFO = RunInfo(
     origin=RunOrigin("resume", RUN),
     script="flow.py",
 )
+
+
+def test_pictures_survive_the_wire() -> None:
+    """The picture of a figure comes back as it was, and has no part in which value it is of; others are refused."""
+    drawn = replace(REF, picture=Picture(".png", is_exact=True, chunk=REF.chunks[0]))
+    assert ARTIFACT_REF.load(ARTIFACT_REF.dump(drawn)) == drawn
+    assert drawn.identity == REF.identity
+    page = replace(REF, picture=Picture(".exe", is_exact=False, chunk=REF.chunks[0]))
+    with pytest.raises(CorruptRecord, match="no known kind"):
+        ARTIFACT_REF.load(ARTIFACT_REF.dump(page))
 
 
 def test_records_survive_the_wire() -> None:

@@ -44,7 +44,8 @@ def cat_command(raw: bool, file: Path | None, address: str) -> None:
     until `git runs trust` allows it.
 
     With -o it becomes a file: .pkl and .joblib of any value, .json, .csv, .parquet, .npy, .npz, .png,
-    .html, .txt of values that these can hold, text and bytes under any name.
+    .html, .txt of values that these can hold, text and bytes under any name. The .png or .html that a
+    task has drawn of a figure needs nobody's trust.
     """
     repo = Repository.discover()
     task, name = artifact_at(RunStore(repo).resolve(address))
@@ -57,7 +58,8 @@ def cat_command(raw: bool, file: Path | None, address: str) -> None:
     if file is not None:
         from gitflowrun.porcelain.export import export
 
-        export(artifact, ref, file)
+        if note := export(artifact, ref, file):
+            click.echo(f"note: {terminal_safe(note)}", err=True)
         return
     if raw:
         _refuse_terminal(address, "--raw ")

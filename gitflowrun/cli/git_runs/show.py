@@ -146,6 +146,7 @@ def artifact_lines(row: overview.ArtifactRow, screen: Screen) -> Iterator[str]:
         ("Codec", printable(row.codec)),
         ("Made by", printable(row.task)),
         ("BLAKE3", str(row.blake3)),
+        ("Picture", printable(row.picture or "")),
         *((name, printable(text)) for name, text in row.facts.items()),
         ("Value", "\n".join(map(printable, (row.preview or "").split("\n")))),
     )

@@ -40,10 +40,14 @@ from gitflowrun.settings import Durability
 from gitflowrun.values import replace
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from gitflowrun.artifacts.picture import Drawing
     from gitflowrun.artifacts.reference import ArtifactRef
     from gitflowrun.flow import FlowSpec
     from gitflowrun.git.objects import ObjectType, Oid
 
+_FIGURE_MODULES = frozenset({"matplotlib.figure", "PIL.Image", "plotly.basedatatypes"})
 _PLAIN = frozenset({"plain/1", "str/1", "bytes/1"})
 _LOST = (
     "`git fsck --full` lists what is damaged, another clone or a remote may have it whole; "
@@ -147,7 +151,7 @@ class TaskRunner:
         if outcome.error is not None:
             sys.stderr.write(outcome.report)
         values, errors = self._encode(launch, outcome)
-        saved = self._writer.save(values, launch.task)
+        saved = self._writer.save(values, launch.task, _pictures(outcome, values))
         inherited = {name: ref for name, ref in outcome.inherited.items() if name not in values}
         error = outcome.error or (errors[0] if errors else None)
         return Result(
@@ -249,6 +253,16 @@ class TaskRunner:
 
         with closing(CatFile(Git(Path(self.context.git_dir), None))) as git:
             return git.read(oid)
+
+
+def _pictures(outcome: StepOutcome, stored: Iterable[str]) -> dict[str, Drawing]:
+    """The pictures of the figures among the values that are stored."""
+    if _FIGURE_MODULES.isdisjoint(sys.modules):
+        return {}
+    from gitflowrun.artifacts.picture import draw  # most flows have no figures
+
+    values = {**outcome.values, **outcome.loaded}
+    return draw({name: values[name] for name in stored})
 
 
 def _place(launch: Launch) -> str:
