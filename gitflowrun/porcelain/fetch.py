@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, NamedTuple
 
 from gitflowrun.errors import CorruptRecord, GitflowrunError
@@ -93,6 +94,8 @@ class _Fetch(Transfer):
     def receive(self) -> SyncReport:
         """Fetch all runs and tags."""
         view = RemoteView.of(self.remote)  # 1
+        self.forget_lost_tags(view)
+        self.forget_tags(lambda key: key.uid not in self._here)
         uids = {(run.flow, run.tip): uid for uid, run in self._here.items()}
         news = []
         for run in view.runs:
@@ -108,34 +111,44 @@ class _Fetch(Transfer):
         fetched = [run for run in news if run not in lost]
         history = self._history(fetched)
         self._take(fetched, history)  # 3, 4
-        tags = self._fetch_tags(view)  # 5
+        added, removed = self._fetch_tags(view)  # 5
         Tags(self.repo).mirror()  # which a plain `git fetch` with fetch.pruneTags has deleted
         gone = [name for name in copies if layout.parse_run_ref(name) and name not in view.refs]
         self.tracking.note(dict.fromkeys(gone))
-        return self.report(*tags, _foreign(view))
+        foreign = sorted(view.foreign)
+        notices = [
+            *_some([f"{name} is not the ref of a run" for name in foreign], "refs are not of runs"),
+            *_some([_removed(run, tag) for run, tag in removed], "tags were removed there"),
+        ]
+        return self.report(added, len(removed), notices)
 
-    def _fetch_tags(self, view: RemoteView) -> tuple[int, int]:
-        """Bring the remote's changes to the tags of our runs here; how many were added, and removed."""
+    def _fetch_tags(self, view: RemoteView) -> tuple[int, list[tuple[RunIdentity, str]]]:
+        """Bring the remote's changes to the tags of our runs here; how many were added, and which removed."""
         base = tags_of(self.tracking.seen.items())
         runs = {(run.flow, uid) for uid, run in self._here.items()}
         theirs = tags_of(view.refs.items())
         have = {key: run for key, run in theirs.items() if (key.flow, key.uid) in runs}
+        there = {run.uid for run in self.done}
+        gone = [key for key in base if key.uid in there and key not in have]
         with self._locks.tags():
             ours = self.our_tags()
             added = have.keys() - ours.keys() - base.keys()
-            removed = (base.keys() - have.keys()) & ours.keys()
+            removed = [
+                (RunIdentity(key.flow, ours[key], key.uid), key.tag)
+                for key in sorted(gone)
+                if key in ours
+            ]
             updates: list[RefUpdate] = []
             for key in sorted(added):
                 run = RunIdentity(key.flow, self._here[key.uid].id, key.uid)
                 updates += tag_updates(self.repo, run, add=[key.tag])
-            for key in sorted(removed):
-                run = RunIdentity(key.flow, ours[key], key.uid)
-                updates += tag_updates(self.repo, run, remove=[key.tag])
+            for run, tag in removed:
+                updates += tag_updates(self.repo, run, remove=[tag])
             transact(self.repo.refs, updates)
         notes: dict[str, Oid | None] = {key.ref(have[key]): key.uid for key in have}
         notes |= {key.ref(base[key]): None for key in base.keys() - have.keys()}
         self.tracking.note(notes)
-        return len(added), len(removed)
+        return len(added), removed
 
     def _history(self, runs: Sequence[RunTip]) -> History:
         """The history of `runs`, and of ours that may be one of them."""
@@ -199,7 +212,7 @@ class _Fetch(Transfer):
             change = RefUpdate(here.ref, run.tip, here.tip)
             return _Move(run, new, uid, change, Outcome.UPDATED)
         else:
-            self._refuse(run, f"{here.flow}/{here.id} went on differently here")
+            self._refuse(run, f"{here.flow}/{here.id} went on differently here", uid)
         return None
 
     def _apply(self, moves: Sequence[_Move]) -> None:
@@ -224,16 +237,21 @@ class _Fetch(Transfer):
     def _note(self, run: RunTip, uid: Oid, outcome: Outcome) -> None:
         self.done.append(SyncedRun(run.flow, run.id, self._here[uid].id, uid, outcome))
 
-    def _refuse(self, run: RunTip, reason: str) -> None:
-        self.done.append(SyncedRun(run.flow, run.id, None, None, Outcome.REFUSED, reason))
+    def _refuse(self, run: RunTip, reason: str, uid: Oid | None = None) -> None:
+        self.done.append(SyncedRun(run.flow, run.id, None, uid, Outcome.REFUSED, reason))
 
 
 def _info_at(commit: Oid) -> str:
     return f"{commit}:{layout.INFO.decode()}"
 
 
-def _foreign(view: RemoteView) -> list[str]:
-    foreign = sorted(view.foreign)
-    named = [f"{name} is not the ref of a run" for name in foreign[:MAX_NOTICES]]
-    more = len(foreign) - len(named)
-    return [*named, f"{more} more refs are not of runs"] if more else named
+def _removed(run: RunIdentity, tag: str) -> str:
+    end = "-- " if tag.startswith("-") else ""
+    words = f"git runs tag {run.pathspec} {end}{shlex.quote(tag)}"
+    return f"tag {tag} of {run.pathspec} was removed there; `{words}` brings it back"
+
+
+def _some(notices: Sequence[str], what: str) -> list[str]:
+    """The first of many notices, and of how many more there is the same to say."""
+    more = len(notices) - MAX_NOTICES
+    return [*notices[:MAX_NOTICES], *([f"{more} more {what}"] if more > 0 else [])]

@@ -135,6 +135,7 @@ class _Push(Transfer):
         slower: dict[RunTip, SyncedRun] = {}
         for _ in range(PUSH_ROUNDS):
             view = RemoteView.of(self.remote)  # 1
+            self.forget_lost_tags(view)
             slower = self._round(view, self._unsent(view, list(slower) or runs))
             if not slower:
                 break
@@ -169,6 +170,8 @@ class _Push(Transfer):
         history = self._history(view, runs)  # 2
         plans = [self._plan(run, view, history) for run in runs]  # 3
         changes = [plan.change for plan in plans if plan.change]
+        new = {plan.result.uid for plan in plans if plan.result.outcome is Outcome.NEW}
+        self.forget_tags(lambda key: key.uid in new)  # before the runs are there, lest we be killed
         pushed = self.remote.push(changes, verify=self._verify)  # 4
         results = {result.name: result for result in pushed}
         done = {change.name: change.new for change in changes if results[change.name].ok}

@@ -18,6 +18,10 @@ one side removed is removed from the other; so nobody's tags come back from the 
 same tag agree. Pushing changes only the remote, fetching only this repository. The base holds a tag from when both
 sides have it until both sides have dropped it; a tag that we could not take over never enters it, or its absence
 here would look like a removal.
+
+Only who has a run can have removed its tag. A side that lost the run, or a remote that lost any run we saw there,
+because it was made anew or restored from a backup, has removed nothing: its tags leave the base, and are sent or
+fetched again. Where that is not sure, a tag that was removed comes back rather than one that was not is lost.
 """
 
 from __future__ import annotations
@@ -36,7 +40,7 @@ from gitflowrun.runs import layout
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from gitflowrun.git.ref_update import Refs
     from gitflowrun.git.repository import Repository
@@ -299,6 +303,20 @@ class Transfer:
         """The tags of our runs, and the ids of these."""
         rows = self.repo.refs.rows(layout.TAGS)
         return tags_of((name, Oid.from_hex(oid)) for name, oid in rows)
+
+    def forget_lost_tags(self, view: RemoteView) -> None:
+        """Take tags that a remote lost, along with runs, from the common base."""
+        base = tags_of(self.tracking.seen.items())
+        runs = {name for name in self.tracking.seen if not name.startswith(layout.TAGS)}
+        runs |= {layout.run_ref(key.flow, run) for key, run in base.items()}
+        if not runs <= view.refs.keys():
+            have = tags_of(view.refs.items())
+            self.forget_tags(lambda key: key not in have)
+
+    def forget_tags(self, is_lost: Callable[[TagKey], bool]) -> None:
+        """Take tags from the common base."""
+        base = tags_of(self.tracking.seen.items())
+        self.tracking.note({key.ref(run): None for key, run in base.items() if is_lost(key)})
 
     def report(self, tags_added: int, tags_removed: int, notices: Iterable[str]) -> SyncReport:
         """What was done."""
