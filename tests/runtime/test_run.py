@@ -10,7 +10,15 @@ import pytest
 
 from gitflowrun.names import PARAMETERS_STEP, TaskName
 from gitflowrun.runs.runs import Status
-from tests.helpers.flows import foreach_flow, latest, linear_flow, one_task, value_of
+from tests.helpers.flows import (
+    background,
+    eventually,
+    foreach_flow,
+    latest,
+    linear_flow,
+    one_task,
+    value_of,
+)
 from tests.helpers.repos import ROOT, GitRepo, run_program
 
 KINDS = ("fork", "fresh", "inline")
@@ -320,3 +328,22 @@ def test_names_that_people_set_reach_their_tasks(repo: GitRepo) -> None:
     repo.write("f.py", _IN_A_HOOK)
     assert repo.flow("f.py", "run", env={"GIT_AUTHOR_NAME": "Eve"}).code == 0
     assert value_of(one_task(latest(repo, "InHook"), "start"), "name") == "Eve"
+
+
+@pytest.mark.parametrize("end", ["os._exit(0)", "os.kill(os.getpid(), 9)"])
+def test_an_inline_task_that_ends_the_process_is_recorded(repo: GitRepo, end: str) -> None:
+    """With what it wrote, also where that process leads the group that the scheduler is in, as in a shell."""
+    repo.write("f.py", linear_flow(f"print('before', flush=True)\n{end}"))
+    background(repo, "f.py", "run", env=isolated("inline")).process.wait(30)
+    assert eventually(lambda: latest(repo).status is Status.INTERRUPTED)
+    task = one_task(latest(repo), "start")
+    assert task.output("stdout") == b"before\n"
+    assert "the process of the run ended before" in task.output("stderr").decode()
+
+
+def test_an_inline_run_does_not_say_an_error_twice(repo: GitRepo) -> None:
+    """The step's traceback is on the terminal already."""
+    repo.write("f.py", linear_flow("raise ValueError('no luck')"))
+    done = repo.flow("f.py", "run", env=isolated("inline"))
+    said = (done.out + done.err).count("ValueError: no luck")
+    assert said == 2  # in the traceback, and why the run failed

@@ -75,6 +75,7 @@ class RunLog:
         self._line: tuple[TaskName, str] | None = None
         self._run: RunIdentity | None = None
         self._asked = False
+        self._inline = False
         self._started = self._summarized = time.time()
         self._shows: dict[type, Callable[..., None]] = {
             events.RunStarted: self._run_started,
@@ -144,6 +145,9 @@ class RunLog:
         if recent is None:
             recent = self._recent[event.task] = deque(maxlen=_RECENT)
         recent.append(event.text)
+        if event.shown:
+            self._inline = True
+            return
         text = terminal_safe(event.text) if self._terminal else event.text
         self._task(
             event.task, event.pid, text, self._style.red if event.system else None, event.time
@@ -156,7 +160,8 @@ class RunLog:
         if event.ok:
             self._task(event.task, event.pid, "Task finished successfully.", self._style.green)
             return
-        self._asked = self._asked or any(word in line for line in recent for word in _ASKED)
+        if not self._inline:
+            self._asked |= any(word in line for line in recent for word in _ASKED)
         error = (event.error or "").partition("\n")[0]
         # A traceback ends with the same words, after the module of the error and before other lines of it.
         if error and not any(error[:_ENOUGH] in line for line in recent):

@@ -38,7 +38,8 @@ class TaskStarted:
 class TaskLine:
     """A task wrote a line, without its newline, to `stream` ("stdout" or "stderr").
 
-    `system` lines are added by the scheduler, such as why the task's process died.
+    `system` lines are added by the scheduler, such as why the task's process died; `shown` ones the task has written to
+    the terminal itself.
     """
 
     task: TaskName
@@ -47,6 +48,7 @@ class TaskLine:
     text: str
     time: float
     system: bool = False
+    shown: bool = False
 
 
 @frozen

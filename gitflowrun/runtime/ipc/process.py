@@ -73,7 +73,9 @@ def usage(used: Any) -> tuple[float, int]:
 
 
 def signal_group(pid: int, number: int) -> bool:
-    """Signal the process group that a task leads; False when there is none."""
+    """Signal the process group that a task leads; False when there is none: an inline task's process is in ours."""
+    if pid == os.getpgrp():
+        return False
     try:
         os.killpg(pid, number)
     except (ProcessLookupError, PermissionError):

@@ -186,15 +186,23 @@ class Scheduler:
             self._retire(attempt)
             self._postpone(attempt.job, message.reason)
 
-    def executor_lost(self) -> None:
-        """Launch the tasks of an executor that was killed again, in fresh interpreters: it was not their fault."""
+    def executor_lost(self, reason: str | None = None) -> None:
+        """Launch the tasks of an executor that was killed again, in fresh interpreters: it was not their fault.
+
+        Args:
+            reason: What ends them instead where the executor's process was theirs.
+        """
         lost = list(self._running.values())
+        if self._ending is not None or self._substitute is None:
+            self.stop(Status.FAILED, "the processes that run tasks were killed from outside")
+            for attempt in lost if reason else ():
+                attempt.killed = attempt.killed or reason
+                self._say(attempt, f"Task failed: {reason}.")
+            self._abandon()
+            return
         for attempt in lost:
             self._retire(attempt)
             _kill_group(attempt.pid)
-        if self._ending is not None or self._substitute is None:
-            self.stop(Status.FAILED, "the processes that run tasks were killed from outside")
-            return
         self._notify(
             events.Notice("The zygote was killed; tasks get fresh interpreters now.", bad=True)
         )
@@ -230,10 +238,10 @@ class Scheduler:
             self._copy(attempt, stream)
         if attempt.log.unfinished(stream):
             self._show_unfinished(attempt, stream)
-        if self._echo and lines:
-            name, pid, now = attempt.job.name, attempt.pid, time.time()
+        if lines:
+            name, pid, now, shown = attempt.job.name, attempt.pid, time.time(), not self._echo
             for line in lines:
-                self._notify(events.TaskLine(name, pid, stream, line, now))
+                self._notify(events.TaskLine(name, pid, stream, line, now, shown=shown))
 
     def _say(self, attempt: TaskAttempt, text: str) -> None:
         """Add a line to a task's log, and show it."""

@@ -165,9 +165,12 @@ class RunExecution:
         self._scheduler.interrupt(number)
 
     def _on_launcher_lost(self) -> None:
-        self._scheduler.stop(Status.INTERRUPTED, "its launcher process was killed", signal.SIGKILL)
-        if self._is_inline:
-            self._scheduler.executor_lost()
+        if not self._is_inline:
+            error = "its launcher process was killed"
+            self._scheduler.stop(Status.INTERRUPTED, error, signal.SIGKILL)
+            return
+        self._scheduler.stop(Status.INTERRUPTED, "its process was killed, or a step has ended it")
+        self._scheduler.executor_lost("the process of the run ended before the step had returned")
 
     def _on_zygote_lost(self) -> None:
         if self._channels.zygote is not None:
