@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from gitflowrun.errors import NotFound
-from gitflowrun.git.diff import with_libgit2
+from gitflowrun.git.diff import open_objects, with_libgit2
 from gitflowrun.git.objects import Oid
 
 if TYPE_CHECKING:
@@ -60,7 +60,9 @@ def reachable(repo: Repository, commits: Collection[Oid], tip: Oid) -> set[Oid]:
                     break
         return found
 
-    return with_libgit2(repo, walk, bring=lambda: repo.git.run("rev-list", "--count", str(tip)))
+    return with_libgit2(
+        repo, _history, walk, bring=lambda: repo.git.run("rev-list", "--count", str(tip))
+    )
 
 
 def descendants(repo: Repository, commits: Collection[Oid], base: Oid) -> set[Oid]:
@@ -73,6 +75,7 @@ def descendants(repo: Repository, commits: Collection[Oid], base: Oid) -> set[Oi
     listed = "".join(f"{oid}\n" for oid in here).encode()
     return with_libgit2(
         repo,
+        _history,
         lambda library: {
             oid for oid in here if oid == base or library.descendant_of(str(oid), str(base))
         },
@@ -89,6 +92,16 @@ def ahead_behind(repo: Repository, one: Oid, other: Oid) -> AheadBehind:
     """
     return with_libgit2(
         repo,
+        _history,
         lambda library: AheadBehind(*library.ahead_behind(str(one), str(other))),
         bring=lambda: repo.git.run("rev-list", "--count", f"{one}...{other}"),
     )
+
+
+def _history(repo: Repository) -> pygit2.Repository:
+    """The objects of a repository; where it is shallow all of it, which says where the history ends."""
+    import pygit2
+
+    if (repo.common_dir / "shallow").exists():
+        return pygit2.Repository(str(repo.common_dir))
+    return open_objects(repo)

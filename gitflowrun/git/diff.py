@@ -6,6 +6,9 @@ before: loading it costs 60-90 ms of CPU.
 
 libgit2 fetches nothing for a partial clone: it raises KeyError for an object that git would fetch. So git is asked
 for the same difference then, which brings what is missing, and libgit2 is asked once more.
+
+libgit2 is given the objects alone. A whole repository it would refuse where git goes on: for an index that is split
+or sparse, which it reads for attributes, or for an extension that it does not know, such as reftable.
 """
 
 from __future__ import annotations
@@ -67,7 +70,7 @@ class FileDiff:
         new_path: Its path after; None when it was deleted.
         old_mode: git's mode before, 0 when it was added.
         new_mode: git's mode after, 0 when it was deleted.
-        binary: Whether git takes its content for binary: then there are no hunks and no counts.
+        binary: Whether its content looks binary, whatever attributes say: then there are no hunks and no counts.
         insertions: Lines added.
         deletions: Lines deleted.
         hunks: The changes; none where more lines differ than are worth a value each.
@@ -144,17 +147,34 @@ def diff_trees(
         return TreeDiff(old, new, insertions, sum(file.deletions for file in files), files)
 
     return with_libgit2(
-        repo, compare, bring=lambda: repo.git.run("diff", "--numstat", "-M", str(old), str(new))
+        repo,
+        open_objects,
+        compare,
+        bring=lambda: repo.git.run("diff", "--numstat", "-M", str(old), str(new)),
     )
 
 
+def open_objects(repo: Repository) -> pygit2.Repository:
+    """The objects of a repository and of its alternates, without config, index, attributes and refs."""
+    import pygit2
+
+    library = pygit2.Repository()
+    library.set_odb(pygit2.Odb(str(repo.objects_dir)))
+    return library
+
+
 def with_libgit2(
-    repo: Repository, work: Callable[[pygit2.Repository], T], *, bring: Callable[[], object]
+    repo: Repository,
+    opened: Callable[[Repository], pygit2.Repository],
+    work: Callable[[pygit2.Repository], T],
+    *,
+    bring: Callable[[], object],
 ) -> T:
     """What `work` makes of the repository, opened by libgit2.
 
     Args:
         repo: The repository.
+        opened: Opens it.
         work: Reads it.
         bring: Has git fetch what a partial clone lacks; called when libgit2 misses an object.
 
@@ -165,7 +185,7 @@ def with_libgit2(
     import pygit2
 
     def attempt() -> T:
-        return work(pygit2.Repository(str(repo.git_dir)))
+        return work(opened(repo))
 
     try:
         try:

@@ -66,6 +66,15 @@ def test_a_replaced_commit_is_the_one_that_was_made(repo: GitRepo) -> None:
     assert ahead_behind(opened, new, old) == AheadBehind(2, 0)
 
 
+def test_a_history_that_was_cut(repo: GitRepo, tmp_path: Path) -> None:
+    """In a shallow clone the history ends where it was cut."""
+    repo.git("clone", "-q", "--depth=2", f"file://{repo.path}", str(tmp_path / "cut"))
+    opened = Repository.discover(tmp_path / "cut")
+    commits = [_oid(repo, name) for name in ("side", "side~1", "side~2")]
+    assert reachable(opened, set(commits), commits[0]) == set(commits[:2])
+    assert ahead_behind(opened, commits[0], commits[1]) == AheadBehind(1, 0)
+
+
 def test_ahead_and_behind(repo: GitRepo) -> None:
     """As `git rev-list --left-right --count` counts them."""
     opened = Repository.discover(repo.path)

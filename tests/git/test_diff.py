@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from gitflowrun.errors import MissingObject
 from gitflowrun.git import diff
+from gitflowrun.git.ancestry import ahead_behind, descendants, reachable
 from gitflowrun.git.diff import diff_trees
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.repository import Repository
@@ -193,6 +194,49 @@ def test_the_users_settings_play_no_part(repo: GitRepo) -> None:
     }.items():  # fmt: skip
         repo.git("config", name, value)
     assert diff_trees(Repository.discover(repo.path), old, new) == plain
+
+
+@pytest.mark.parametrize(
+    "commands",
+    [
+        ("config core.splitIndex true", "update-index --split-index"),
+        ("sparse-checkout set --cone --sparse-index kept",),
+        ("update-index --index-version 4", "update-index --untracked-cache"),
+        ("config core.multiPackIndex true", "repack -q -d", "multi-pack-index write"),
+        ("commit-graph write --reachable",),
+        ("config core.repositoryFormatVersion 1", "config extensions.partialClone origin"),
+        ("config core.repositoryFormatVersion 1", "config extensions.worktreeConfig true"),
+        ("config core.repositoryFormatVersion 1", "config extensions.noop-v1 1"),
+    ],
+    ids=lambda commands: commands[-1],
+)
+def test_whatever_git_reads_is_read(repo: GitRepo, commands: tuple[str, ...]) -> None:
+    """Kinds of index, packs and extensions that libgit2 does not know stand in the way of nothing."""
+    old = _tree(repo, {"kept/a": "1\n", "far/away/b": "1\n"})
+    repo.git("commit", "-qm", "1")
+    new = _tree(repo, {"kept/a": "2\n"})
+    repo.git("commit", "-qm", "2")
+    for command in commands:
+        repo.git(*command.split())
+    opened = Repository.discover(repo.path)
+    (file,) = diff_trees(opened, old, new).files
+    assert (file.new_path, file.insertions, file.deletions) == ("kept/a", 1, 1)
+    one, two = (Oid.from_hex(line) for line in repo.git("rev-parse", "HEAD~", "HEAD").split())
+    assert ahead_behind(opened, two, one) == (1, 0)
+    assert reachable(opened, {one}, two) == {one}
+    assert descendants(opened, {one, two}, two) == {two}
+
+
+def test_objects_of_alternates_and_linked_work_trees(repo: GitRepo, tmp_path: Path) -> None:
+    """A clone that borrows its objects, and a work tree that has only a file `.git`, compare as any other."""
+    old = _tree(repo, {"a": "1\n"})
+    repo.git("commit", "-qm", "1")
+    new = _tree(repo, {"a": "2\n"})
+    repo.git("commit", "-qm", "2")
+    repo.git("clone", "-q", "--shared", ".", str(tmp_path / "borrower"))
+    repo.git("worktree", "add", "-q", str(tmp_path / "linked"), "-b", "linked")
+    for place in ("borrower", "linked"):
+        assert diff_trees(Repository.discover(tmp_path / place), old, new).insertions == 1
 
 
 def test_a_file_with_very_many_changes(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
