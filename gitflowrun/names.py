@@ -23,7 +23,9 @@ B = TypeVar("B", bound="FixedBytes")
 
 PARAMETERS_STEP = "_parameters"
 
-_RUN_ID = re.compile(r"[1-9][0-9]{0,17}(-[0-9a-f]{7,40})?\Z")
+RUN_ID = r"[1-9][0-9]{0,17}(?:-[0-9a-f]{7,40})?"
+"""What a run's id looks like, for patterns of names that hold one."""
+_RUN_ID = re.compile(RUN_ID + r"\Z")
 _REF_FORBIDDEN = re.compile(
     r"[\x00-\x20\x7f~^:?*\[\\\ud800-\udfff]|\.\.|@\{|//|/\.|^\.|\.$|/$|^/|\.lock(/|$)"
 )

@@ -29,9 +29,8 @@ from typing import TYPE_CHECKING
 
 from gitflowrun.errors import RepositoryError, UsageError
 from gitflowrun.git.command import Completed, Git
-from gitflowrun.git.objects import Oid
 from gitflowrun.limits import CUT_DEPTH, MAX_NOTICES, PLACE_DIGITS, REFS_A_PUSH
-from gitflowrun.names import RefName, nearest
+from gitflowrun.names import nearest
 from gitflowrun.settings import Durability
 from gitflowrun.values import frozen
 
@@ -151,21 +150,17 @@ class Remote:
         done = self._git.attempt("remote", "get-url", *options, "--", self.name)
         return [self.name] if done.code else os.fsdecode(done.out).splitlines()
 
-    def refs(self, *patterns: str) -> dict[str, Oid]:
-        """The remote's refs that match glob `patterns`, by name. Names that no ref can have are left out.
+    def refs(self, *patterns: str) -> dict[str, str]:
+        """The remote's refs that match glob `patterns`: name to id, as the remote says them.
+
+        It may say anything: what has not been compared with a name of ours must be checked. There may be very many.
 
         Raises:
             RepositoryError: it can't be reached.
         """
         done = self._run((*_HARDENED, "ls-remote", "--quiet", "--refs"), [self.name, *patterns])
-        found = {}
-        for line in done.out.decode(errors="surrogateescape").splitlines():
-            oid, _, name = line.partition("\t")
-            try:
-                found[str(RefName(name))] = Oid.from_hex(oid)
-            except (UsageError, ValueError):
-                continue
-        return found
+        lines = done.out.decode(errors="surrogateescape").split("\n")
+        return {name: oid for oid, tab, name in (line.partition("\t") for line in lines) if tab}
 
     def fetch(self, refspecs: Sequence[str]) -> None:
         """Fetch by explicit refspecs; at most `REFS_A_FETCH` of them make sense.

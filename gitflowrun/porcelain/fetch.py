@@ -105,7 +105,9 @@ class _Fetch(Transfer):
             else:
                 self._note(run, uid, Outcome.CURRENT)
         copies = self.tracking.seen
-        lost = self.fetch_copies([run for run in view.runs if copies.get(run.ref) != run.tip])  # 2
+        lost = self.fetch_copies(
+            [run for run in view.runs if copies.get(run.ref) != str(run.tip)]
+        )  # 2
         for run, reason in lost.items():
             self._refuse(run, reason)
         fetched = [run for run in news if run not in lost]
@@ -113,7 +115,7 @@ class _Fetch(Transfer):
         self._take(fetched, history)  # 3, 4
         added, removed = self._fetch_tags(view)  # 5
         Tags(self.repo).mirror()  # which a plain `git fetch` with fetch.pruneTags has deleted
-        gone = [name for name in copies if layout.parse_run_ref(name) and name not in view.refs]
+        gone = [name for name in copies if name not in view.refs and layout.parse_run_ref(name)]
         self.tracking.note(dict.fromkeys(gone))
         foreign = sorted(view.foreign)
         notices = [

@@ -33,7 +33,7 @@ from gitflowrun.porcelain.sync import (
     tags_of,
 )
 from gitflowrun.runs import layout
-from gitflowrun.runs.read import StoredRun
+from gitflowrun.runs.commit_message import parse_message
 from gitflowrun.values import frozen, replace
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from gitflowrun.git.repository import Repository
     from gitflowrun.git.transport import PushResult
     from gitflowrun.names import RunId
+    from gitflowrun.runs.read import StoredRun
 
 
 def push(
@@ -90,17 +91,11 @@ def push_to(
         runs: Which runs; all when None.
         verify: Whether the user's pre-push hook is asked.
     """
-    tips = _all(repo) if runs is None else [RunTip(run.flow, run.id, run.commit) for run in runs]
-    return _Push(repo, place, verify=verify).send(sorted(tips, key=lambda run: run.id.sort_key))
-
-
-def _all(repo: Repository) -> list[RunTip]:
-    """All runs by their refs; no commit is read."""
-    return [
-        RunTip(*name, Oid.from_hex(oid))
-        for ref, oid in repo.refs.rows(layout.RUNS)
-        if (name := layout.parse_run_ref(ref))
-    ]
+    if runs is None:
+        tips = {ref: oid for ref, oid in repo.refs.rows(layout.RUNS) if layout.is_run_ref(ref)}
+    else:
+        tips = {layout.run_ref(run.flow, run.id): str(run.commit) for run in runs}
+    return _Push(repo, place, verify=verify).send(tips)
 
 
 def _some_failed(
@@ -130,40 +125,52 @@ class _Push(Transfer):
         super().__init__(repo, remote)
         self._verify = verify
 
-    def send(self, runs: Sequence[RunTip]) -> SyncReport:
-        """Push `runs`, in this order, and their tags."""
-        slower: dict[RunTip, SyncedRun] = {}
-        for _ in range(PUSH_ROUNDS):
-            view = RemoteView.of(self.remote)  # 1
-            self.forget_lost_tags(view)
-            slower = self._round(view, self._unsent(view, list(slower) or runs))
+    def send(self, tips: Mapping[str, str]) -> SyncReport:
+        """Push runs, in the order of their numbers, and their tags.
+
+        Args:
+            tips: The runs: ref to commit. There may be very many, of which few are not there yet.
+        """
+        view = self._look()
+        waiting = self._unsent(view, tips)
+        for attempt in range(PUSH_ROUNDS):
+            slower = self._round(view, waiting)
             if not slower:
                 break
-        self.done += slower.values()
-        there = {(run.flow, run.source): run.target for run in self.done if run.target}
+            if attempt == PUSH_ROUNDS - 1:
+                self.done += slower.values()
+            else:
+                view = self._look()
+            waiting = list(slower)
         for _ in range(PUSH_ROUNDS):
-            report, again = self._push_tags(view, there)  # 6
+            report, again = self._push_tags(view)  # 6
             if not again:
                 break
             view = RemoteView.of(self.remote)
         return report
 
-    def _unsent(self, view: RemoteView, runs: Sequence[RunTip]) -> list[RunTip]:
-        """The runs that the remote has not under their own names as they are here; the others are done."""
-        unsent = []
-        for run in runs:
-            if view.refs.get(run.ref) == run.tip:
-                self.done.append(SyncedRun(run.flow, run.id, run.id, None, Outcome.CURRENT))
-            elif self._is_run(run):
-                unsent.append(run)
-        return unsent
+    def _look(self) -> RemoteView:
+        view = RemoteView.of(self.remote)  # 1
+        self.forget_lost_tags(view)
+        return view
+
+    def _unsent(self, view: RemoteView, tips: Mapping[str, str]) -> list[RunTip]:
+        """The runs that the remote has not under their own names as they are here; the others are up to date."""
+        self.up_to_date = {ref for ref, oid in tips.items() if view.refs.get(ref) == oid}
+        unsent = [
+            RunTip(*name, Oid.from_hex(tips[ref]))
+            for ref in tips.keys() - self.up_to_date
+            if (name := layout.parse_run_ref(ref))
+        ]
+        return sorted(filter(self._is_run, unsent), key=lambda run: (*run.id.sort_key, run.flow))
 
     def _is_run(self, run: RunTip) -> bool:
         """Whether what our own ref of a run holds is one, for anybody can make a ref."""
         try:
-            return StoredRun(self.repo, run.flow, run.id, run.tip).state is not None
+            message = self.repo.objects.commit(run.tip).message
         except GitflowrunError:
             return False
+        return parse_message(message.decode(errors="replace")) is not None
 
     def _round(self, view: RemoteView, runs: Sequence[RunTip]) -> dict[RunTip, SyncedRun]:
         """Push once; returns the runs with which somebody else was faster, as refused."""
@@ -191,22 +198,16 @@ class _Push(Transfer):
         """The history of every run of the remote that may be one of `runs`, and of these."""
         ours = {run.tip for run in runs}
         theirs = [mate for run in runs for mate in view.namesakes(run)]
-        here = ours | set(self.tracking.seen.values())
+        seen = set(self.tracking.seen.values())
         # What can't be read, because it is malformed or was just deleted, is not ours: its name is taken,
         # that is all.
-        apart = [mate for mate in theirs if mate.tip not in here]
+        apart = [mate for mate in theirs if mate.tip not in ours and str(mate.tip) not in seen]
         lost = self.fetch_copies([mate for mate in apart if not self.repo.objects.exists(mate.tip)])
         missing = {mate.tip for mate in lost}
         return History(self.repo.git, {*ours, *(mate.tip for mate in theirs)} - missing)
 
-    def _push_tags(
-        self, view: RemoteView, there: Mapping[tuple[str, RunId], RunId]
-    ) -> tuple[SyncReport, bool]:
+    def _push_tags(self, view: RemoteView) -> tuple[SyncReport, bool]:
         """Bring our changes to the tags of the runs that are there to the remote.
-
-        Args:
-            view: The remote as it is.
-            there: The runs' ids there, by flow and id here.
 
         Returns:
             The report of all, and whether somebody was faster.
@@ -214,16 +215,21 @@ class _Push(Transfer):
         base = tags_of(self.tracking.seen.items())
         have = tags_of(view.refs.items())
         ours = self.our_tags()
-        targets = {(flow, target) for (flow, _), target in there.items()}
+        there = {(run.flow, run.source): run.target for run in self.done if run.target}
+        targets = {(run.flow, run.target) for run in self.done if run.target}
+
+        def is_same(flow: str, run: RunId) -> bool:
+            return layout.run_ref(flow, run) in self.up_to_date
+
         added = [
-            RefUpdate(key.ref(there[key.flow, ours[key]]), key.uid, None)
+            RefUpdate(key.ref(there.get((key.flow, run), run)), key.uid, None)
             for key in sorted(ours.keys() - have.keys() - base.keys())
-            if (key.flow, ours[key]) in there
+            if (key.flow, run := ours[key]) in there or is_same(key.flow, run)
         ]
         removed = [
             RefUpdate(key.ref(have[key]), None, key.uid)
             for key in sorted((base.keys() - ours.keys()) & have.keys())
-            if (key.flow, have[key]) in targets
+            if (key.flow, have[key]) in targets or is_same(key.flow, have[key])
         ]
         results = self.remote.push([*removed, *added], atomic=True, verify=self._verify)
         fine = {result.name for result in results if result.ok}

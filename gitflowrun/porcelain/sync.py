@@ -35,7 +35,7 @@ from gitflowrun.errors import GitflowrunError, RefConflict, RepositoryError, Usa
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.limits import NOTE_ATTEMPTS, REFS_A_FETCH, UID_DIGITS
-from gitflowrun.names import RunId, check_flow_name
+from gitflowrun.names import RefName, RunId, check_flow_name
 from gitflowrun.runs import layout
 from gitflowrun.values import frozen
 
@@ -66,8 +66,7 @@ class SyncedRun:
         flow: Its flow.
         source: Its id where it came from.
         target: Its id where it went to; None when it did not get there.
-        uid: The oid of its first commit; None when what the remote has is no run, and where a push found the run up
-            to date by its name alone.
+        uid: The oid of its first commit; None when what the remote has is no run.
         outcome: What became of it.
         reason: Why it was refused.
     """
@@ -92,6 +91,8 @@ class SyncReport:
     Attributes:
         remote: The other side, as it was named.
         runs: Every run that was looked at, in the order of their numbers.
+        up_to_date: `Flow/id` of the runs that both sides have in one state under one name. Nothing more was asked
+            about them.
         tags_added: How many tags the receiving side got.
         tags_removed: How many it lost, because the other side had removed them.
         notices: What was passed over, for people.
@@ -104,6 +105,7 @@ class SyncReport:
     tags_removed: int = 0
     notices: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
+    up_to_date: tuple[str, ...] = ()
 
     def with_outcome(self, *outcomes: Outcome) -> tuple[SyncedRun, ...]:
         """The runs of which one of `outcomes` came."""
@@ -128,10 +130,10 @@ class RemoteView:
     """What a remote has below refs/runs, as it was at one time. Names are parsed when they are asked for.
 
     Attributes:
-        refs: All its refs below refs/runs.
+        refs: All its refs below refs/runs, as it says them: name to id.
     """
 
-    def __init__(self, refs: Mapping[str, Oid]) -> None:
+    def __init__(self, refs: Mapping[str, str]) -> None:
         self.refs = refs
         self._given: set[RunId] = set()
 
@@ -179,13 +181,16 @@ class RemoteView:
 
     def _tip(self, name: str) -> RunTip | None:
         run = _parse(name)
-        return RunTip(*run, self.refs[name]) if run else None
+        try:
+            return RunTip(*run, Oid.from_hex(self.refs[name])) if run else None
+        except ValueError:  # it is no id
+            return None
 
 
 def _parse(name: str) -> tuple[str, RunId] | None:
     run = layout.parse_run_ref(name)
     try:
-        return run if run and check_flow_name(run[0]) == run[0] else None
+        return run if run and RefName(name) and check_flow_name(run[0]) == run[0] else None
     except UsageError:
         return None
 
@@ -211,14 +216,16 @@ class TagKey(NamedTuple):
         return layout.tag_ref(self.flow, self.tag, run)
 
 
-def tags_of(refs: Iterable[tuple[str, Oid]]) -> dict[TagKey, RunId]:
+def tags_of(refs: Iterable[tuple[str, str]]) -> dict[TagKey, RunId]:
     """The tags among refs below refs/runs, and the runs' ids. Refs that we would not write are passed over."""
     found: dict[TagKey, RunId] = {}
     for name, oid in refs:
-        parsed = layout.parse_tag_ref(name)
-        with contextlib.suppress(GitflowrunError):
+        if not name.startswith(layout.TAGS):
+            continue
+        with contextlib.suppress(GitflowrunError, ValueError):
+            parsed = layout.parse_tag_ref(name)
             if parsed and layout.tag_ref(*parsed) == name:
-                found[TagKey(parsed[0], parsed[1], oid)] = parsed[2]
+                found[TagKey(parsed[0], parsed[1], Oid.from_hex(oid))] = parsed[2]
     return found
 
 
@@ -230,9 +237,9 @@ class Tracking:
         self._label = remote.label
         prefix = layout.tracking_prefix(self._label)
         self.seen = {
-            layout.RUNS + name.removeprefix(prefix): Oid.from_hex(oid)
-            for name, oid in refs.rows(prefix)
+            layout.RUNS + name.removeprefix(prefix): oid for name, oid in refs.rows(prefix)
         }
+        """The id of each ref of the remote's, by its name there."""
 
     def ref(self, name: str) -> str:
         """Where the copy of a remote's ref lies."""
@@ -240,7 +247,11 @@ class Tracking:
 
     def note(self, changes: Mapping[str, Oid | None]) -> None:
         """Note what the remote has (None: no longer)."""
-        changes = {name: new for name, new in changes.items() if self.seen.get(name) != new}
+        changes = {
+            name: new
+            for name, new in changes.items()
+            if self.seen.get(name) != (None if new is None else str(new))
+        }
         for attempt in range(NOTE_ATTEMPTS):
             updates = [
                 RefUpdate(self.ref(name), new, self._refs.get(self.ref(name)))
@@ -256,7 +267,7 @@ class Tracking:
             if new is None:
                 self.seen.pop(name, None)
             else:
-                self.seen[name] = new
+                self.seen[name] = str(new)
 
 
 class Transfer:
@@ -272,6 +283,8 @@ class Transfer:
         self.remote = remote
         self.tracking = Tracking(repo.refs, remote)
         self.done: list[SyncedRun] = []
+        self.up_to_date: set[str] = set()
+        """The refs of runs that both sides have in one state under one name."""
 
     def fetch_copies(self, runs: Sequence[RunTip]) -> dict[RunTip, str]:
         """Fetch runs into their tracking copies, in batches; returns those that can't be had, and why.
@@ -296,13 +309,12 @@ class Transfer:
             self.remote.refs(runs[0].ref)  # raises when it is the network, not the runs
             middle = len(runs) // 2
             return self._fetch_batch(runs[:middle]) | self._fetch_batch(runs[middle:])
-        self.tracking.seen.update({run.ref: run.tip for run in runs})
+        self.tracking.seen.update({run.ref: str(run.tip) for run in runs})
         return {}
 
     def our_tags(self) -> dict[TagKey, RunId]:
         """The tags of our runs, and the ids of these."""
-        rows = self.repo.refs.rows(layout.TAGS)
-        return tags_of((name, Oid.from_hex(oid)) for name, oid in rows)
+        return tags_of((name, oid) for name, oid in self.repo.refs.rows(layout.TAGS))
 
     def forget_lost_tags(self, view: RemoteView) -> None:
         """Take tags that a remote lost, along with runs, from the common base."""
@@ -321,6 +333,7 @@ class Transfer:
     def report(self, tags_added: int, tags_removed: int, notices: Iterable[str]) -> SyncReport:
         """What was done."""
         runs = sorted(self.done, key=lambda run: (*run.source.sort_key, run.flow))
+        same = sorted(self.up_to_date, key=lambda ref: (layout.run_number(ref), ref))
         return SyncReport(
             remote=self.remote.title,
             runs=tuple(runs),
@@ -328,4 +341,5 @@ class Transfer:
             tags_removed=tags_removed,
             notices=tuple(notices),
             words=tuple(self.remote.words),
+            up_to_date=tuple(ref.removeprefix(layout.RUNS) for ref in same),
         )

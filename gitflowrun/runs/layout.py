@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING
 
 from gitflowrun.errors import InvalidPathspec, TaggingError
 from gitflowrun.limits import UID_DIGITS
-from gitflowrun.names import Digest, RefName, RunId, decode_tag, encode_artifact, encode_tag
+from gitflowrun.names import RUN_ID, Digest, RefName, RunId, decode_tag, encode_artifact, encode_tag
 
 if TYPE_CHECKING:
     from gitflowrun.git.objects import Oid
@@ -63,6 +63,7 @@ PAYLOAD_PATTERN = "steps/*/*/blake3/*"  # as gitattributes(5) writes it
 # A tag's ref becomes a path below the git directory, and Linux ends paths at 4,096 bytes. One limit
 # for all clones, wherever they lie, leaves space for the directory, the flow and the id.
 _MAX_ENCODED_TAG = 3_000
+_RUN_REF = re.compile(rf"{RUNS}[^@/][^/]*/{RUN_ID}\Z")
 _SAFE_COMPONENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,199}\Z")
 
 
@@ -90,6 +91,11 @@ def parse_run_ref(ref: str) -> tuple[str, RunId] | None:
         return flow, RunId(run)
     except InvalidPathspec:
         return None
+
+
+def is_run_ref(ref: str) -> bool:
+    """Whether a ref is that of a run: `parse_run_ref`, for a look at very many refs."""
+    return _RUN_REF.match(ref) is not None
 
 
 def run_number(ref: str) -> int:

@@ -46,10 +46,10 @@ def test_push_creates_moves_and_deletes(repo: GitRepo, server: GitRepo, oids: li
     origin = remote(repo)
     names = ["refs/runs/F/1", "refs/runs/F/2"]
     assert all(it.ok for it in origin.push([RefUpdate(name, oids[0], None) for name in names]))
-    assert origin.refs("refs/runs/*") == dict.fromkeys(names, oids[0])
+    assert origin.refs("refs/runs/*") == dict.fromkeys(names, str(oids[0]))
     changes = [RefUpdate(names[0], oids[2], oids[0]), RefUpdate(names[1], None, oids[0])]
     assert all(it.ok for it in origin.push(changes))
-    assert origin.refs() == {names[0]: oids[2]}
+    assert origin.refs() == {names[0]: str(oids[2])}
     assert server.git("for-each-ref", "--format=%(refname)") == names[0]
 
 
@@ -66,7 +66,7 @@ def test_push_never_overwrites(repo: GitRepo, server: GitRepo, oids: list[Oid]) 
     ):
         (result,) = origin.push([change])
         assert (result.ok, result.stale) == (False, True)
-    assert origin.refs() == {"refs/runs/F/1": oids[2]}
+    assert origin.refs() == {"refs/runs/F/1": str(oids[2])}
 
 
 def test_atomic_push(repo: GitRepo, server: GitRepo, oids: list[Oid]) -> None:

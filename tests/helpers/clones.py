@@ -58,8 +58,11 @@ def tags(repo: GitRepo) -> dict[str, tuple[str, ...]]:
 
 
 def outcomes(report: SyncReport) -> list[Outcome]:
-    """How the runs fared."""
-    return [run.outcome for run in report.runs]
+    """How the runs fared; those at last about which nothing was asked."""
+    return [
+        *(run.outcome for run in report.runs),
+        *[Outcome.CURRENT for _ in report.up_to_date],
+    ]
 
 
 def add_tag(repo: GitRepo, address: str, *names: str, remove: bool = False) -> None:

@@ -243,10 +243,27 @@ def test_free_ids() -> None:
 @pytest.mark.parametrize("name", ["refs/runs/F/1", "refs/runs/@tags/F/a%2Eb/1"])
 def test_views_sort_refs(name: str) -> None:
     """Runs and tags are told apart."""
-    oid = Oid(b"\1" * 20)
-    view = RemoteView({name: oid})
+    view = RemoteView({name: "01" * 20})
     assert (len(view.runs), len(tags_of(view.refs.items()))) == ((0, 1) if "@" in name else (1, 0))
     assert not view.foreign
+
+
+@pytest.mark.parametrize(
+    ("name", "oid"),
+    [
+        ("refs/runs/F/1", "01"),
+        ("refs/runs/F/1", "x" * 40),
+        ("refs/runs/@tags/F/a/1", "x" * 40),
+        ("refs/runs/F\x0bG/1", "01" * 20),
+        ("refs/runs/F.lock/1", "01" * 20),
+        ("refs/runs/@tags/F/..%2Fa/1", "01" * 20),
+        ("../runs/F/1", "01" * 20),
+    ],
+)
+def test_a_remote_may_say_anything(name: str, oid: str) -> None:
+    """Names and ids that no repository has make no run and no tag."""
+    view = RemoteView({name: oid})
+    assert (view.runs, tags_of(view.refs.items())) == ([], {})
 
 
 def test_fetching_a_tag_beyond_the_limit_does_not_fail(ada: GitRepo, bob: GitRepo) -> None:

@@ -49,7 +49,7 @@ def test_every_url_gets_the_runs(ada: GitRepo, tmp_path: Path, key: str) -> None
     third = bare(tmp_path / "three.git")
     ada.git("config", "--add", f"remote.origin.{key}", str(third.path))
     make_run(ada)
-    assert [outcomes(it)[0] for it in push(open_repo(ada))] == [
+    assert [outcomes(it)[-1] for it in push(open_repo(ada))] == [
         Outcome.CURRENT,
         Outcome.CURRENT,
         Outcome.NEW,

@@ -62,6 +62,7 @@ def _moved(run: SyncedRun, where: str, screen: Screen) -> str:
 def summary(report: SyncReport) -> str:
     """What was done, in one line."""
     counts = {outcome: len(report.with_outcome(outcome)) for outcome in Outcome}
+    counts[Outcome.CURRENT] += len(report.up_to_date)
     parts = (
         (counts[Outcome.NEW], f"{counted(counts[Outcome.NEW], 'run')} new"),
         (counts[Outcome.UPDATED], f"{counts[Outcome.UPDATED]} updated"),
@@ -102,10 +103,9 @@ def push_command(as_json_: bool, remote: str | None, runs: tuple[str, ...]) -> i
 
 def _chosen(repo: Repository, words: tuple[str, ...]) -> list[StoredRun]:
     store = RunStore(repo)
-    names = store.names()
     found = {}
     for word in words:
-        runs = [store.get(*name) for name in names if name[0] == word] or [store.find(word)]
+        runs = [store.get(*name) for name in store.names(word)] or [store.find(word)]
         found.update({run.pathspec: run for run in runs})
     return list(found.values())
 
