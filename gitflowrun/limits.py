@@ -21,6 +21,11 @@ MAX_LOG_SIZE = 10 << 20
 LONGEST_VERSION_NUMBER = 1_000
 """Digits of a number in a tag that is a version; Python converts no more than 4,300."""
 
+KEPT_TASK_NAMES = 256
+"""Names of tasks that are not parsed again."""
+SKIPPED_IN_C = 32 << 10
+"""Bytes of a record that msgpack's own parser looks through before it is decoded: the parser copies them."""
+
 # ---- Git: objects, packs, refs, remotes ----
 
 MINIMUM_GIT = (2, 30)
@@ -127,6 +132,8 @@ INFLATE_FEED = 256 << 10
 """Read from a file for one step of inflating."""
 INFLATE_STEP = 1 << 20
 """What comes out of one step, at most."""
+SMALL_ENTRY = 4096
+"""Bytes of a pack that are read at once where an entry begins, and of an object that may lie in them."""
 STREAM_HEAD = 4096
 """Read where only the beginning of a stream is wanted."""
 BEST_RATIO = 1040

@@ -7,8 +7,9 @@ said in tables (`schema`).
 
 msgpack's defaults turn 10 MB of hostile input into 700 MB of memory, let a repeated key win over an earlier
 one and return extension objects. Here `scan` walks the structure first and allocates nothing; what passes
-costs memory in proportion to its nodes and bytes, which are limited. Whatever the bytes, the outcome is a
-value or `CorruptRecord`.
+costs memory in proportion to its nodes and bytes, which are limited. Most records have fewer bytes than the
+nodes they may have: there the library's parser takes the place of `scan`, which skips in C and allocates
+nothing either. Whatever the bytes, the outcome is a value or `CorruptRecord`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import msgpack
 
 from gitflowrun.errors import CorruptRecord, UnserializableArtifact
+from gitflowrun.limits import SKIPPED_IN_C
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
@@ -117,8 +119,59 @@ def unpack(data: Buffer, limits: Limits = RECORD) -> Any:
     Raises:
         CorruptRecord: `data` is not exactly one value within `limits`, or a map repeats a key.
     """
-    scan(data, limits)
-    return _unpack(data, limits)
+    if not _is_harmless(data, limits):
+        scan(data, limits)
+        return _unpack(data, limits)
+    try:
+        value = _unpack(data, limits)
+    except CorruptRecord:
+        scan(data, limits)  # which may say better what is wrong
+        raise
+    if not _is_shallow(value, limits.depth):
+        raise CorruptRecord(_too_deep(limits))
+    return value
+
+
+def _is_harmless(data: Buffer, limits: Limits) -> bool:
+    """Whether `data` is one whole value that is too short to hold more than `limits` allow, but for its depth."""
+    size = len(data)
+    if not 0 < size <= min(SKIPPED_IN_C, limits.total, limits.nodes, limits.text, limits.binary):
+        return False
+    parser = msgpack.Unpacker(max_buffer_size=size)
+    parser.feed(data)
+    try:
+        parser.skip()
+    except (ValueError, msgpack.UnpackException):
+        return False
+    whole: bool = parser.tell() == size
+    return whole
+
+
+def _is_shallow(value: Any, depth: int) -> bool:
+    """Whether a value nests no deeper, found level by level."""
+    level = [value] if type(value) in _CONTAINERS else []
+    for _ in range(depth):
+        if not level:
+            break
+        level = [
+            item
+            for outer in level
+            for item in (outer.values() if type(outer) is dict else outer)
+            if type(item) in _CONTAINERS
+        ]
+    return not level
+
+
+_CONTAINERS = frozenset({dict, list})
+
+
+def _too_deep(limits: Limits) -> str:
+    return f"msgpack data nests deeper than {limits.depth} levels"
+
+
+def _no_extension(code: int, data: bytes) -> Any:  # noqa: ARG001  (the library's signature)
+    msg = "an extension value, which records never hold"
+    raise ValueError(msg)
 
 
 def pack_message(value: Any) -> bytes:
@@ -151,6 +204,7 @@ def _unpack(data: Buffer, limits: Limits) -> Any:
             unicode_errors="surrogatepass",
             strict_map_key=True,
             object_pairs_hook=_unique_map,
+            ext_hook=_no_extension,
             max_str_len=limits.text,
             max_bin_len=limits.binary,
             max_array_len=limits.nodes,
@@ -289,7 +343,7 @@ def scan(data: Buffer, limits: Limits) -> int:  # noqa: C901  (one hot loop, kep
             outer.append(left)
             left = count
             if len(outer) > limits.depth:
-                raise CorruptRecord(f"msgpack data nests deeper than {limits.depth} levels")
+                raise CorruptRecord(_too_deep(limits))
             if count + pending > end - position or nodes > limits.nodes:
                 raise CorruptRecord("msgpack data announces more values than it may hold")
             continue

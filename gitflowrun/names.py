@@ -8,10 +8,16 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeVar
 
 from gitflowrun.errors import FlowError, InvalidPathspec, TaggingError, UsageError
-from gitflowrun.limits import MAX_ARTIFACT_NAME, MAX_REF_COMPONENT, MAX_TAG_LENGTH
+from gitflowrun.limits import (
+    KEPT_TASK_NAMES,
+    MAX_ARTIFACT_NAME,
+    MAX_REF_COMPONENT,
+    MAX_TAG_LENGTH,
+)
 from gitflowrun.values import field_names, frozen
 
 if TYPE_CHECKING:
@@ -124,8 +130,10 @@ class TaskName:
     task: str
 
     @classmethod
+    @lru_cache(KEPT_TASK_NAMES)
     def parse(cls, text: str) -> TaskName:
         """The name written `step/task`. Raises InvalidPathspec when it is none."""
+        # Kept: thousands of artifacts have one producer, thousands of tasks one parent.
         step, _, task = text.partition("/")
         if not step or not task or "/" in task:
             raise InvalidPathspec(f"{text!r} is not a task", hint="a task is written step/task")

@@ -49,7 +49,7 @@ def _of(kind: type[T], wanted: str) -> Callable[[Any], T]:
     """A reader that takes values of one of Python's types; a flag is no number."""
 
     def load(value: Any) -> T:
-        if not isinstance(value, kind) or isinstance(value, bool):
+        if type(value) is not kind and (not isinstance(value, kind) or isinstance(value, bool)):
             raise _unexpected(wanted, value)
         return value
 
@@ -62,6 +62,8 @@ _binary = _of(bytes, "binary")
 
 
 def _count(value: Any) -> int:
+    if type(value) is int and value >= 0:  # of the fields of a record the most
+        return value
     if _integer(value) < 0:
         raise _unexpected("a whole number, 0 or more", value)
     return int(value)
@@ -147,7 +149,7 @@ class MapSchema(Kind[T]):
     """
 
     __slots__ = (
-        "_check", "_cls", "_fields", "_keeps_extra", "_known", "_sparse", "_version", "_what",
+        "_check", "_cls", "_fields", "_keeps_extra", "_known", "_loads", "_sparse", "_version", "_what",
     )  # fmt: skip
     dump: Callable[[T], dict[str, Any]]
 
@@ -167,6 +169,7 @@ class MapSchema(Kind[T]):
         names = keys or {}
         rows = [(name, names.get(name, name), kind) for name, kind in fields.items()]
         self._fields = tuple(row for row in rows if row[0] not in sparse)
+        self._loads = tuple((name, key, kind.load) for name, key, kind in self._fields)
         self._sparse = tuple(row for row in rows if row[0] in sparse)
         self._known = frozenset({"schema", *(key for _, key, _ in rows)})
         self._keeps_extra = "extra" in field_names(cls)
@@ -188,14 +191,16 @@ class MapSchema(Kind[T]):
         if self._version is not None:
             _check_version(data, self._what, self._version)
         try:
-            fields = {name: kind.load(data[key]) for name, key, kind in self._fields}
+            fields = {name: load(data[key]) for name, key, load in self._loads}
             for name, key, kind in self._sparse:
                 if key in data:
                     fields[name] = kind.load(data[key])
             if self._keeps_extra:
-                fields["extra"] = {
-                    key: item for key, item in data.items() if key not in self._known
-                }
+                fields["extra"] = (
+                    {}
+                    if self._known.issuperset(data)
+                    else {key: item for key, item in data.items() if key not in self._known}
+                )
             value = self._cls(**fields)
             if self._check:
                 self._check(value)
@@ -213,12 +218,13 @@ class ArraySchema(Kind[T]):
         kinds: The kind of each field, in the class' order.
     """
 
-    __slots__ = ("_cls", "_kinds", "_names", "_what")
+    __slots__ = ("_cls", "_kinds", "_loads", "_names", "_what")
     dump: Callable[[T], list[Any]]
 
     def __init__(self, cls: Callable[..., T], what: str, *kinds: Kind[Any]) -> None:
         super().__init__(self._read, self._write)
         self._cls, self._what, self._kinds = cls, what, kinds
+        self._loads = tuple(kind.load for kind in kinds)
         self._names = field_names(cls)
 
     def _write(self, value: Any) -> list[Any]:
@@ -230,8 +236,8 @@ class ArraySchema(Kind[T]):
     def _read(self, data: Any) -> T:
         """The value in a decoded array. Raises CorruptRecord when it is none."""
         try:
-            items = zip(self._kinds, _array(data), strict=True)
-            return self._cls(*(kind.load(item) for kind, item in items))
+            items = zip(self._loads, _array(data), strict=True)
+            return self._cls(*[load(item) for load, item in items])
         except _MALFORMED as error:
             raise _malformed(self._what, error) from error
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gitflowrun import limits
 from gitflowrun.errors import CorruptRecord, UnserializableArtifact
 from gitflowrun.msgpack import MESSAGE, RECORD, Limits, pack, pack_message, unpack, unpack_message
 
@@ -41,6 +42,24 @@ def test_any_bytes_are_a_value_or_corrupt(data: bytes) -> None:
     assert pack(unpack(pack(value))) == pack(value)
 
 
+@given(
+    st.binary(max_size=300)
+    | PLAIN.map(pack)
+    | st.integers(60, 70).map(lambda n: b"\x91" * n + b"\xc0")
+)
+def test_short_records_are_judged_as_long_ones(data: bytes) -> None:
+    """What the library's parser looks through is taken or refused as what is scanned."""
+    outcomes = []
+    for shortest in (limits.SKIPPED_IN_C, 0):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("gitflowrun.msgpack.SKIPPED_IN_C", shortest)
+            try:
+                outcomes.append(repr(unpack(data)))
+            except CorruptRecord as error:
+                outcomes.append(str(error))
+    assert outcomes[0] == outcomes[1]
+
+
 @given(PLAIN, st.integers(0, 10_000), st.integers(0, 255))
 def test_a_flipped_byte_is_a_value_or_corrupt(value: Any, place: int, byte: int) -> None:
     """A damaged record is a value or CorruptRecord."""
@@ -64,6 +83,7 @@ def test_a_flipped_byte_is_a_value_or_corrupt(value: Any, place: int, byte: int)
         (b"\xa2\xff\xff", "utf-8"),
         (b"\xd4\x01\x02", "extension"),
         (msgpack.packb(msgpack.Timestamp(1)), "extension"),
+        (b"\xc7\x00\x01", "extension"),
         (b"\xdd\xff\xff\xff\xff", "more values"),
         (b"\x91" * 65 + b"\xc0", "deeper than 64"),
         (b"\xc6\xff\xff\xff\xff", "more than allowed"),

@@ -86,17 +86,16 @@ def _clear_frames(error: BaseException | None) -> None:
 
 
 def _check_claims(ref: ArtifactRef) -> None:
-    if any(chunk.size > CREDIBLE_CHUNK for chunk in ref.chunks):
-        raise CorruptRecord(f"payload {_short(ref)} lists a chunk larger than chunks are")
+    for chunk in ref.chunks:
+        if chunk.size > CREDIBLE_CHUNK:
+            raise CorruptRecord(f"payload {_short(ref)} lists a chunk larger than chunks are")
 
 
 def _allocate(size: int) -> memoryview:
     """Memory that is not cleared first where numpy can be had for nothing."""
-    np: Any = sys.modules.get("numpy")
     try:
-        if np is not None and size >= READ_BY_THREADS:
-            return memoryview(np.empty(size, np.uint8))
-        return memoryview(bytearray(size))
+        np: Any = sys.modules.get("numpy") if size >= READ_BY_THREADS else None
+        return memoryview(bytearray(size) if np is None else np.empty(size, np.uint8))
     except (MemoryError, OverflowError, ValueError) as error:
         raise _too_large(size) from error
 
@@ -110,13 +109,13 @@ def _too_large(size: int) -> CorruptRecord:
 
 def _fill(blobs: Blobs, ref: ArtifactRef, buffer: memoryview) -> None:
     chunks = ref.chunks
-    ends = list(accumulate(chunk.size for chunk in chunks))
     if len(chunks) == 1:
         _read_chunk(blobs, ref, chunks[0], buffer)
         if chunks[0].digest != ref.digest:
             _check(ref, digest_parts([buffer]), ref.digest)
         return
 
+    ends = list(accumulate(chunk.size for chunk in chunks))
     # A future for every chunk would cost a tenth of the whole.
     waiting = deque(range(len(chunks)))
 

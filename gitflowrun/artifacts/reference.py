@@ -99,7 +99,7 @@ def _read_picture(raw: Any) -> Picture:
 
 
 def _check_sizes(ref: ArtifactRef) -> None:
-    if sum(chunk.size for chunk in ref.chunks) != ref.size:
+    if sum([chunk.size for chunk in ref.chunks]) != ref.size:
         raise CorruptRecord("an artifact's chunks do not add up to its size")
 
 

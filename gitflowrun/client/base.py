@@ -23,7 +23,7 @@ from gitflowrun.names import Pathspec, RunId, TaskName
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 _STATE_VERSION = 1
 _TASK_DEPTH = 4
@@ -294,6 +294,12 @@ class Container(ClientObject, Index[_Child]):
     @abstractmethod
     def __iter__(self) -> Iterator[_Child]:
         """What is in it, newest first."""
+
+    def _children(self, names: Iterable[str]) -> Iterator[_Child]:
+        """The objects of these ids in it, which need not exist; what all of them share is found once."""
+        own, scope = self._path.components, self._scope
+        shared = self._shared(Pathspec(*[*own, ""]))
+        return (make(Pathspec(*[*own, name]), scope, **shared) for name in names)
 
     def _child(self, name: str) -> _Child:
         child: _Child = self._at(*self._path.components, name)

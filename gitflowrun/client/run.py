@@ -159,7 +159,7 @@ class Run(RunPart, Container[Step]):
 
     def __iter__(self) -> Iterator[Step]:
         public = [name for name in self._run.now().steps() if not name.startswith("_")]
-        return (self._at(*self._path.components, name) for name in reversed(public))
+        return self._children(reversed(public))
 
     def steps(self, *tags: str) -> Iterator[Step]:
         """Its steps, newest first; none unless the run has all of `tags`."""

@@ -164,8 +164,11 @@ class TaskReader:
 
     def check_attempt(self) -> None:
         """Raise NotFound unless there is such a task, and such an attempt of it."""
-        numbers = [attempt.number for attempt in self.record.attempts]
-        if self.number is not None and self.number not in numbers:
+        attempts = self.record.attempts
+        if self.number is None:
+            return
+        numbers = [attempt.number for attempt in attempts]
+        if self.number not in numbers:
             raise NotFound(
                 f"{self.stored.pathspec} has no attempt {self.number}",
                 hint=f"it has {', '.join(map(str, numbers))}",

@@ -33,7 +33,7 @@ class Step(RunPart, Container[Task]):
         return self._run.now().records(self.id)
 
     def __iter__(self) -> Iterator[Task]:
-        return (self._at(*self._path.components, name) for name in self._task_ids())
+        return self._children(self._task_ids())
 
     @property
     def task(self) -> Task | None:

@@ -33,8 +33,7 @@ class Task(TaskPart, Container[DataArtifact]):
     _depth = 4
 
     def __iter__(self) -> Iterator[DataArtifact]:
-        names = (name for name in self._task.artifacts if not name.startswith("_"))
-        return (self._at(*self._path.components, name) for name in names)
+        return self._children(name for name in self._task.artifacts if not name.startswith("_"))
 
     @property
     def data(self) -> MetaflowData:

@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 Buffer = bytes | bytearray | memoryview
 
 # OpenSSL hashes eight times as fast, but takes 5 ms to load, which who only reads a few records should not wait for;
-# and in a fork its first use copies 20 pages, which takes longer than to hash a small object without it.
+# and in a fork its first use copies 20 pages, which takes longer than to hash a few small objects without it.
 _SMALL = 1 << 13  # bytes
+_FEW = 1 << 16  # bytes that this process has hashed
+_hashed = [0]
 _small_sha1: Callable[..., hashlib._Hash] | None
 try:
     from _sha1 import sha1 as _small_sha1  # type: ignore[import-not-found,no-redef]
@@ -192,6 +194,7 @@ def tree_bytes(entries: Iterable[TreeEntry]) -> bytes:
 
 
 _TREE_ROW = re.compile(rb"([0-7]+) ([^\0]*)\0(.{20})", re.DOTALL)
+_TREE_FRAME = 2 + Oid.SIZE  # a space, a NUL and the id
 
 
 def parse_tree(data: Buffer) -> Iterator[TreeEntry]:
@@ -200,22 +203,32 @@ def parse_tree(data: Buffer) -> Iterator[TreeEntry]:
     Raises:
         CorruptRecord: the content is no tree.
     """
-    position = 0
-    while position < len(data):
-        row = _TREE_ROW.match(data, position)
-        if row is None:
-            raise CorruptRecord("malformed tree object")
-        mode, name, oid = row.groups()
-        yield TreeEntry(int(mode, 8), name, Oid(oid))
-        position = row.end()
+    return (TreeEntry(int(mode, 8), name, Oid(oid)) for mode, name, oid in _tree_rows(data))
+
+
+def tree_oids(data: Buffer) -> dict[bytes, Oid]:
+    """The ids in a tree's content by their names. Raises as `parse_tree`."""
+    return {name: Oid(oid) for _, name, oid in _tree_rows(data)}
+
+
+def _tree_rows(data: Buffer) -> list[tuple[bytes, bytes, bytes]]:
+    rows = _TREE_ROW.findall(data)
+    if sum([len(mode) + len(name) + _TREE_FRAME for mode, name, _ in rows]) != len(data):
+        raise CorruptRecord("malformed tree object")  # something lies between the rows
+    return rows
 
 
 def hash_object(kind: ObjectType, data: Buffer) -> Oid:
     """The id that git gives to an object (as `git hash-object`)."""
-    sha1 = _small_sha1 if _small_sha1 and len(data) < _SMALL else _openssl_sha1()
-    digest = sha1(b"%s %d\0" % (_WORDS[kind], len(data)), usedforsecurity=False)
+    digest = _sha1_for(len(data))(b"%s %d\0" % (_WORDS[kind], len(data)), usedforsecurity=False)
     digest.update(data)
     return Oid(digest.digest())
+
+
+def _sha1_for(size: int) -> Callable[..., hashlib._Hash]:
+    _hashed[0] += size
+    few = size < _SMALL and _hashed[0] < _FEW
+    return _small_sha1 if few and _small_sha1 else _openssl_sha1()
 
 
 @cache

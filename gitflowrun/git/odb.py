@@ -18,6 +18,7 @@ from gitflowrun.git.objects import (
     TreeEntry,
     parse_commit,
     parse_tree,
+    tree_oids,
 )
 from gitflowrun.git.pack.reader import PackReader
 
@@ -42,6 +43,10 @@ class ObjectStore(PackReader):
         """The rows of a tree. Raises MissingObject, or CorruptRecord where `oid` is no tree."""
         return list(parse_tree(self._typed(oid, ObjectType.TREE)))
 
+    def tree_oids(self, oid: Oid) -> dict[bytes, Oid]:
+        """The ids in a tree by their names. Raises as `tree`."""
+        return tree_oids(self._typed(oid, ObjectType.TREE))
+
     def commit(self, oid: Oid) -> Commit:
         """A commit. Raises MissingObject, or CorruptRecord where `oid` is no commit."""
         return parse_commit(self._typed(oid, ObjectType.COMMIT))
@@ -57,8 +62,15 @@ class ObjectStore(PackReader):
 
     def exists(self, oid: Oid) -> bool:
         """Whether the object can be read; one that was left out of a partial clone is fetched."""
-        if oid in self:
-            return True
+        return not self.missing([oid])
+
+    def missing(self, oids: Iterable[Oid]) -> list[Oid]:
+        """Those of some objects that can't be read; what was left out of a partial clone is fetched."""
+        wanted = list(oids)
+        here = self.homes(wanted)
+        return [oid for oid in wanted if oid not in here and not self._git_has(oid)]
+
+    def _git_has(self, oid: Oid) -> bool:
         try:
             self.cat_file.read(oid)
         except MissingObject:

@@ -154,16 +154,9 @@ class ObservedRun(StoredRun):
         started = self._unfinished.get(name)
         return super().task(name) if started is None else UnfinishedTask(self, started)
 
-    def all_tasks(self) -> Iterator[StoredTask]:
-        """Every task, step by step."""
-        for step in self.steps():
-            for task in self.tasks(step):
-                yield self.task(TaskName(step, task))
-
-    def records(self, step: str) -> Iterator[TaskRecord]:
-        """The records of a step's tasks; those of unfinished ones have no attempts. Raises NotFound."""
-        for task in self.tasks(step):
-            yield self.task(TaskName(step, task)).record
+    def tasks_of(self, step: str) -> Iterator[StoredTask]:
+        """The tasks of a step; the records of unfinished ones have no attempts. Raises NotFound."""
+        return (self.task(TaskName(step, task)) for task in self.tasks(step))
 
 
 class UnfinishedTask(StoredTask):

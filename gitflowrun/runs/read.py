@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping
-from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -84,19 +83,19 @@ class StoredRun:
     @cached_property
     def info(self) -> RunInfo:
         """Its INFO."""
-        with _about(f"INFO of {self.pathspec}"):
+        with _About(f"INFO of {self.pathspec}"):
             return INFO.load(msgpack.unpack(self.objects.blob(self._root[layout.INFO])))
 
     @property
     def info_blob(self) -> Oid:
         """The blob of its INFO."""
-        with _about(self.pathspec):
+        with _About(self):
             return self._root[layout.INFO]
 
     @property
     def code_tree(self) -> Oid:
         """The snapshot of the work tree."""
-        with _about(f"code of {self.pathspec}"):
+        with _About(f"code of {self.pathspec}"):
             return self._root[layout.CODE]
 
     @property
@@ -123,16 +122,23 @@ class StoredRun:
                 hint=_tasks_hint(list(tasks)),
             ) from None
 
+    def tasks_of(self, step: str) -> Iterator[StoredTask]:
+        """The tasks of a step, in the order of their numbers. Raises NotFound: no such step."""
+        for task, tree in self._step(step).items():
+            yield StoredTask(self, TaskName(step, task), tree)
+
     def all_tasks(self) -> Iterator[StoredTask]:
         """Every task, step by step."""
-        for step in self.steps():
-            for task, tree in self._step(step).items():
-                yield StoredTask(self, TaskName(step, task), tree)
+        return itertools.chain.from_iterable(map(self.tasks_of, self.steps()))
 
     def records(self, step: str) -> Iterator[TaskRecord]:
         """The records of a step's tasks, one at a time. Raises NotFound: no such step."""
-        for task, tree in self._step(step).items():
-            yield StoredTask(self, TaskName(step, task), tree).record
+        return (task.record for task in self.tasks_of(step))
+
+    def step_tree(self, step: str) -> tuple[Oid, Mapping[str, Oid]]:
+        """The tree of a step, and in it those of its tasks. Raises NotFound: no such step."""
+        tasks = self._step(step)
+        return self._steps[step], tasks
 
     def preview(self, ref: ArtifactRef) -> Preview | None:
         """What the task that made an artifact noted down of it; None where that is nothing.
@@ -196,17 +202,17 @@ class StoredRun:
 
     @cached_property
     def _commit(self) -> Commit:
-        with _about(self.pathspec):
+        with _About(self):
             return self.objects.commit(self.commit)
 
     @cached_property
     def _root(self) -> dict[bytes, Oid]:
-        return self._directory(self._commit.tree, self.pathspec)
+        return self._directory(self._commit.tree, self)
 
     @cached_property
     def _steps(self) -> dict[str, Oid]:
         tree = self._root.get(layout.STEPS)
-        found = self._directory(tree, self.pathspec) if tree else {}
+        found = self._directory(tree, self) if tree else {}
         return {name.decode(errors="replace"): oid for name, oid in found.items()}
 
     def _step(self, step: str) -> dict[str, Oid]:
@@ -222,9 +228,9 @@ class StoredRun:
         self._step_tasks[step] = tasks
         return tasks
 
-    def _directory(self, tree: Oid, what: str) -> dict[bytes, Oid]:
-        with _about(what):
-            return {entry.name: entry.oid for entry in self.objects.tree(tree)}
+    def _directory(self, tree: Oid, what: str | StoredRun) -> dict[bytes, Oid]:
+        with _About(what):
+            return self.objects.tree_oids(tree)
 
     def _first_commit(self) -> Oid:
         """The oid of the first commit.
@@ -238,7 +244,7 @@ class StoredRun:
         if claimed is not None and self._is_first_commit(claimed):
             return claimed
         oid, commit = self.commit, self._commit
-        with _about(f"history of {self.pathspec}"):
+        with _About(f"history of {self.pathspec}"):
             while commit.parents:
                 oid = commit.parents[0]
                 commit = self.objects.commit(oid)
@@ -278,7 +284,7 @@ class StoredTask:
     @cached_property
     def record(self) -> TaskRecord:
         """Its TASK."""
-        with _about(self.pathspec):
+        with _About(self):
             record = TASK.load(msgpack.unpack(self.run.objects.blob(self.task_blob)))
             if record.name != self.name:
                 raise CorruptRecord(f"its record is that of task {record.name}")
@@ -287,7 +293,7 @@ class StoredTask:
     @property
     def task_blob(self) -> Oid:
         """The blob of its TASK."""
-        with _about(self.pathspec):
+        with _About(self):
             return self._entries[layout.TASK]
 
     @property
@@ -304,7 +310,7 @@ class StoredTask:
     def output(self, stream: str) -> bytes:
         """What it wrote to `stdout` or `stderr`."""
         name, parts = _STREAMS[stream], list[bytes]()
-        with _about(f"{stream} of {self.pathspec}"):
+        with _About(f"{stream} of {self.pathspec}"):
             while oid := self._entries.get(layout.output_part(name, len(parts) + 1)):
                 parts.append(self.run.objects.blob(oid))
         return b"".join(parts)
@@ -320,13 +326,13 @@ class StoredTask:
     @cached_property
     def _times(self) -> tuple[list[float], list[float]]:
         oid = self._entries.get(layout.TIMES)
-        with _about(f"line times of {self.pathspec}"):
+        with _About(f"line times of {self.pathspec}"):
             return decode_times(self.run.objects.blob(oid)) if oid else ([], [])
 
     @cached_property
     def _entries(self) -> dict[bytes, Oid]:
-        with _about(self.pathspec):
-            return {entry.name: entry.oid for entry in self.run.objects.tree(self.tree)}
+        with _About(self):
+            return self.run.objects.tree_oids(self.tree)
 
 
 def order_steps(graph: Mapping[str, Any], names: Iterable[str]) -> list[str]:
@@ -346,16 +352,29 @@ def order_steps(graph: Mapping[str, Any], names: Iterable[str]) -> list[str]:
     )
 
 
-@contextmanager
-def _about(what: str) -> Iterator[None]:
-    """Make what is missing or malformed an error about `what`."""
-    try:
-        yield
-    except (CorruptRecord, MissingObject) as error:
-        known = error.message.startswith(what)  # a record that needed another one of the same task
-        message = error.message if known else f"{what}: {error.message}"
-        raise CorruptRecord(message, hint=error.hint) from error
-    except KeyError as error:
+class _About:
+    """Makes what is missing or malformed an error about a part of a run.
+
+    Args:
+        what: The part, or the run or task itself: its name is made only for an error.
+    """
+
+    __slots__ = ("_what",)
+
+    def __init__(self, what: str | StoredRun | StoredTask) -> None:
+        self._what = what
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if not isinstance(error, CorruptRecord | MissingObject | KeyError):
+            return
+        what = self._what if isinstance(self._what, str) else self._what.pathspec
+        if isinstance(error, CorruptRecord | MissingObject):
+            known = error.message.startswith(what)  # a record that needed another one of the task
+            message = error.message if known else f"{what}: {error.message}"
+            raise CorruptRecord(message, hint=error.hint) from error
         entry = error.args[0]
         name = entry.decode() if isinstance(entry, bytes) else entry
         raise CorruptRecord(f"{what}: there is no entry {name}") from error

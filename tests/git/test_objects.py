@@ -18,6 +18,7 @@ from gitflowrun.git.objects import (
     parse_commit,
     parse_tree,
     tree_bytes,
+    tree_oids,
 )
 from tests.helpers.repos import GitRepo
 
@@ -39,6 +40,15 @@ SIGNATURES = st.builds(
 def test_trees_survive(entries: list[TreeEntry]) -> None:
     """A tree read back has the entries it was written with."""
     assert sorted(parse_tree(tree_bytes(entries)), key=repr) == sorted(entries, key=repr)
+
+
+def test_bytes_between_the_rows_of_a_tree_are_malformed() -> None:
+    """Nothing in a tree is passed over, wherever it lies."""
+    rows = [tree_bytes([TreeEntry(Mode.BLOB, name, Oid(bytes(20)))]) for name in (b"a", b"b")]
+    assert list(tree_oids(b"".join(rows))) == [b"a", b"b"]
+    for data in (b"x".join(rows), b"x" + rows[0], rows[1] + b"x", rows[0][:-1]):
+        with pytest.raises(CorruptRecord):
+            tree_oids(data)
 
 
 def test_git_agrees_about_trees(repo: GitRepo) -> None:

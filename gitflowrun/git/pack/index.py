@@ -28,6 +28,7 @@ _FANOUT = struct.Struct(">256I")
 _OIDS = len(_MAGIC) + _FANOUT.size
 _WIDE = 0x8000_0000
 _TRAILERS = 2 * Oid.SIZE
+_AT_A_GLANCE = 48  # rows
 _MULTI_HEADER = struct.Struct(">4sBBBBI")
 _MULTI_ROW = struct.Struct(">4sQ")
 
@@ -123,8 +124,9 @@ class PackIndex:
         """The offset of an object's entry in the pack; None when it is not there."""
         low, high = self._fanout[oid[0]], self._fanout[oid[0] + 1]
         data = self._data
+        least = _AT_A_GLANCE if isinstance(data, bytes) else 0
         # By hand: `bisect` takes twice as long, for it calls a function of ours at each step.
-        while low < high:
+        while high - low > least:
             middle = (low + high) >> 1
             start = _OIDS + middle * Oid.SIZE
             found = data[start : start + Oid.SIZE]
@@ -134,6 +136,17 @@ class PackIndex:
                 low = middle + 1
             else:
                 high = middle
+        return self._among(oid, low, high) if low < high else None
+
+    def _among(self, oid: bytes, low: int, high: int) -> int | None:
+        """As `find`, in a few rows, which the interpreter searches faster than they are halved."""
+        data, at, end = self._data, _OIDS + low * Oid.SIZE, _OIDS + high * Oid.SIZE
+        assert isinstance(data, bytes)
+        while (at := data.find(oid, at, end)) >= 0:
+            row, rest = divmod(at - _OIDS, Oid.SIZE)
+            if not rest:
+                return self._offset(row)
+            at += 1  # the end of an id and the beginning of the next
         return None
 
     @property

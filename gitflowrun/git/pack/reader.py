@@ -21,6 +21,7 @@ import mmap
 import os
 import resource
 import time
+import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
@@ -28,7 +29,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from weakref import ref
 
-from gitflowrun.errors import CorruptRecord, MissingObject, RepositoryError
+from gitflowrun.errors import CorruptRecord, GitflowrunError, MissingObject, RepositoryError
 from gitflowrun.git.objects import ObjectType, Oid, hash_object
 from gitflowrun.git.pack.format import apply_delta, delta_sizes, varint
 from gitflowrun.git.pack.index import PackIndex
@@ -45,6 +46,7 @@ from gitflowrun.limits import (
     RACY,
     READ_ATTEMPTS,
     READ_INDEX_UP_TO,
+    SMALL_ENTRY,
 )
 from gitflowrun.values import frozen
 
@@ -64,6 +66,7 @@ _DELTA_HEAD = 32
 _ENTRY_HEAD = 64
 _LOOSE_HEAD = 32  # type, space, up to 20 digits, NUL
 _WORDS = frozenset(kind.word for kind in ObjectType)
+_KINDS = {int(kind): kind for kind in ObjectType}
 
 _open_packs: deque[ref[Pack]] = deque()
 """The packs that are open in this process; the one that was opened first comes first."""
@@ -111,6 +114,13 @@ class Pack:
     def index(self) -> PackIndex:
         """The pack's index."""
         return PackIndex(_index_data(self.index_path), str(self.index_path))
+
+    def has(self, oid: Oid) -> bool:
+        """Whether it holds an object. An index that can't be read holds none."""
+        try:
+            return self.index.find(oid) is not None
+        except (CorruptRecord, FileNotFoundError):
+            return False
 
     @property
     def _source(self) -> Source:
@@ -162,6 +172,21 @@ class Pack:
             base = Oid(head[length : length + Oid.SIZE])
             return EntryHeader(None, size, offset + length + Oid.SIZE, base)
         return EntryHeader(ObjectType(code), size, offset + length)
+
+    def small(self, offset: int) -> tuple[ObjectType, bytes] | None:
+        """Type and content of a small object, by one read of the file; None for whatever is not simply that."""
+        head = self._source.read(offset, SMALL_ENTRY)
+        if len(head) < 2 or (kind := _KINDS.get((head[0] >> 4) & 7)) is None:  # noqa: PLR2004
+            return None
+        size, start = head[0] & 15, 1
+        if head[0] & _MORE:
+            rest, start = varint(head, 1)
+            size |= rest << 4
+        if size >= SMALL_ENTRY:
+            return None
+        stream = zlib.decompressobj()
+        data = stream.decompress(head[start:], size + 1)
+        return (kind, data) if stream.eof and len(data) == size else None
 
     def content(self, entry: EntryHeader) -> bytes:
         """What the entry's zlib stream holds."""
@@ -359,6 +384,8 @@ class PackReader:
             MissingObject: there is no such object (a KeyError).
             CorruptRecord: what is stored is not what the id says.
         """
+        if (small := self._small(oid)) is not None and hash_object(*small) == oid:
+            return small
         try:
             found = self._first(oid, lambda place: _checked(oid, place))
         except CorruptRecord as damage:
@@ -368,6 +395,20 @@ class PackReader:
         if self._fallback is None:
             raise MissingObject(f"object {oid} is not in {self.objects_dir}", hint=_FSCK)
         return self._fallback(oid)
+
+    def _small(self, oid: Oid) -> tuple[ObjectType, bytes] | None:
+        """What most reads are of, at the least cost: a small object of the pack that was read last.
+
+        Nothing is checked. None for anything else, and where something is wrong, which the long way says.
+        """
+        pack = self._recent
+        if pack is None:
+            return None
+        try:
+            offset = pack.index.find(oid)
+            return None if offset is None else pack.small(offset)
+        except (GitflowrunError, FileNotFoundError, LookupError, ValueError, zlib.error):
+            return None
 
     def _by_git(self, oid: Oid, damage: CorruptRecord) -> tuple[ObjectType, bytes]:
         """What git reads of an object that looks damaged: it also reads older forms of packs."""
@@ -408,6 +449,11 @@ class PackReader:
             CorruptRecord: its stored form is damaged, or it has another size.
         """
         view = target.cast("B") if target.format != "B" or target.ndim != 1 else target
+        if len(view) < SMALL_ENTRY:
+            small = self._small(oid)
+            if small is not None and len(small[1]) == len(view):
+                view[:] = small[1]
+                return
         found = None
         with contextlib.suppress(CorruptRecord):  # which `read` looks into
             found = self._first(oid, lambda place: place.read_into(view))
@@ -430,6 +476,9 @@ class PackReader:
         return {oid: home for oid, home in found.items() if home is not None}
 
     def _home(self, oid: Oid) -> Path | None:
+        recent = self._recent
+        if recent is not None and recent.has(oid):
+            return recent.path
         with contextlib.suppress(CorruptRecord):  # an index that we can't read; git may
             return self._first(oid, lambda place: place.path)
         return None

@@ -34,6 +34,16 @@ def test_every_entry_is_found_and_nothing_else(entries: list[IndexEntry], other:
     assert index.pack_trailer == noise(20)
 
 
+def test_the_end_of_an_id_and_the_beginning_of_the_next_are_no_id() -> None:
+    """What looks like an id across two rows is not found."""
+    first, second = b"\xab" * 20, b"\xab" * 10 + b"\xac" * 10
+    index = PackIndex(
+        index_bytes([IndexEntry(Oid(it), 0, 12) for it in (first, second)], noise(20)), "an index"
+    )
+    assert index.find(first[19:] + second[:19]) is None
+    assert index.find(second) == 12
+
+
 def test_gits_own_index_is_read(repo: GitRepo) -> None:
     """An index that git wrote holds what git says it holds."""
     for number in range(40):
