@@ -388,6 +388,8 @@ LINGERING_OUTPUT = 1 << 20
 """Read from a pipe after its task's end: more can only come from processes that the task left behind."""
 
 # Tasks.
+CLONED_BY_NAME = 20
+"""Tasks of a step that is taken over whole which are named one by one."""
 KEPT_RECORDS = 64
 """Task records that a zygote keeps for the next fork."""
 PRELOADED_VALUE = 2 << 20

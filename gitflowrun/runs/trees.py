@@ -82,8 +82,10 @@ class StepTree:
 
     __slots__ = ("_rows",)
 
-    def __init__(self) -> None:
-        self._rows: list[bytes] = []
+    def __init__(self, tasks: Mapping[str, Oid] | None = None) -> None:
+        self._rows = sorted(
+            [b"%s/%s" % (task.encode(), tree) for task, tree in (tasks or {}).items()]
+        )
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -138,6 +140,11 @@ class RunTree:
         tasks = self._steps.setdefault(step, StepTree())
         self._replaced.append((step, task, tasks.put(task, tree)))
         self._changed.add(step)
+
+    def put_step(self, step: str, tree: Oid, tasks: Mapping[str, Oid]) -> None:
+        """Add all tasks of a step that has none yet; `tree` holds them, and is in the repository."""
+        self._steps[step] = StepTree(tasks)
+        self._step_oids[step] = tree
 
     def put_data(self, entries: Iterable[TreeEntry]) -> None:
         """Set the entries of `data/`."""

@@ -302,6 +302,10 @@ class Provenance:
         """Whether the user trusts a run as it was read."""
         return self._trust.is_trusted(run.identity, commit=run.commit)
 
+    def trusts_all(self, run: StoredRun) -> bool:
+        """Whether the user trusts a run as it was read, and every run that it was made from."""
+        return self._ancestry(run).complete
+
     def trusts_task(self, task: StoredTask) -> bool:
         """Whether a task was executed, and passed on, by runs that the user trusts alone."""
         ancestry = self._ancestry(task.run)

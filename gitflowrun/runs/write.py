@@ -26,6 +26,7 @@ from gitflowrun.artifacts.dedup import DedupIndex
 from gitflowrun.errors import RepositoryError
 from gitflowrun.git.objects import Commit, Mode, ObjectType, Oid, TreeEntry, tree_bytes
 from gitflowrun.git.refs import RefUpdate
+from gitflowrun.names import TaskName
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import RunState, Status, first_subject, format_message
 from gitflowrun.runs.maintenance import RunMaintenance, shared_payloads
@@ -36,12 +37,11 @@ from gitflowrun.runs.trust import Trust
 from gitflowrun.values import replace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from gitflowrun.git.pack.writer import PackObject
     from gitflowrun.git.repository import Repository
     from gitflowrun.git.snapshot import Snapshot
-    from gitflowrun.names import TaskName
     from gitflowrun.runs.locks import FileLock
     from gitflowrun.runs.read import StoredRun
     from gitflowrun.runs.records import RunInfo, TaskRecord
@@ -90,24 +90,39 @@ class RunWriter:
         """What the newest commit says."""
         return self._state.status
 
-    def adopt(self, origin: StoredRun, names: Iterable[TaskName]) -> None:
+    def adopt(
+        self, origin: StoredRun, names: Iterable[TaskName], steps: Iterable[str] = ()
+    ) -> None:
         """Take finished tasks of another run as they are, into the next commit: no payload moves.
+
+        Args:
+            origin: The run.
+            names: The tasks.
+            steps: Steps, but for the last one, of which all tasks are taken; this run must have none of them.
 
         Raises:
             NotFound: the origin has no such task.
             RepositoryError: a task's tree is not in this repository.
         """
-        for name in names:
-            task = origin.task(name)
-            if not self._repo.objects.exists(task.tree):
-                raise RepositoryError(
-                    f"task {origin.identity.pathspec}/{name} is not in this repository",
-                    hint="`git runs fetch` brings it",
-                )
+        tasks = [origin.task(name) for name in names]
+        self._check_adopted(origin, {task.tree: task.name for task in tasks})
+        for task in tasks:
+            name = task.name
             self._tree.put(name.step, name.task, task.tree)
             if name.step == self._end_step:
                 self._pending += self._view(task.record)
+        for step in steps:
+            tree, trees = origin.step_tree(step)
+            self._check_adopted(origin, {it: TaskName(step, task) for task, it in trees.items()})
+            self._tree.put_step(step, tree, trees)
         self._tree.accept()
+
+    def _check_adopted(self, origin: StoredRun, trees: Mapping[Oid, TaskName]) -> None:
+        for tree in self._repo.objects.missing(trees)[:1]:
+            raise RepositoryError(
+                f"task {origin.identity.pathspec}/{trees[tree]} is not in this repository",
+                hint="`git runs fetch` brings it",
+            )
 
     def begin(self, finished: Sequence[FinishedTask], tags: Iterable[str] = ()) -> None:
         """Publish the run: its first commit, its code, what was adopted and finished, and its tags.

@@ -331,6 +331,36 @@ def test_adopted_tasks_are_the_same_objects(repo: GitRepo) -> None:
     repo.fsck()
 
 
+def test_whole_steps_are_adopted_as_they_are(repo: GitRepo) -> None:
+    """The tree of a step is taken for all its tasks, which count and of which more can be added to."""
+    make_run(repo)
+    origin = store_of(repo).get("MyFlow", "1")
+    with start_run(repo) as writer:
+        others = [task.name for task in origin.all_tasks() if task.name.step != "train"]
+        writer.adopt(origin, others, ["train"])
+        writer.commit([], status=Status.RUNNING)
+        taken = repo.git("rev-parse", f"{TAIL}:steps/train", "refs/runs/MyFlow/2:steps/train")
+        assert len({*taken.split()}) == 1
+        writer.commit([finished_task(writer.identity, "train/9")], status=Status.DONE)
+    run = store_of(repo).get("MyFlow", "2")
+    assert run.tasks("train") == [*origin.tasks("train"), "9"]
+    assert run.state.tasks == 5
+    repo.fsck()
+
+
+def test_a_step_whose_tasks_are_gone_is_not_adopted(repo: GitRepo) -> None:
+    """The error names the task that is missing."""
+    make_run(repo)
+    origin = store_of(repo).get("MyFlow", "1")
+    lost = origin.task(TaskName("train", "3")).tree
+    with start_run(repo) as writer, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            type(writer._repo.objects), "missing", lambda _self, oids: [*{lost} & {*oids}]
+        )
+        with pytest.raises(RepositoryError, match="train/3 is not in this repository"):
+            writer.adopt(origin, [], ["train"])
+
+
 def test_adopting_an_unknown_task_names_it(repo: GitRepo) -> None:
     """A task that the origin does not have is not found."""
     make_run(repo)

@@ -83,6 +83,7 @@ class RunLog:
             events.TaskLine: self._task_line,
             events.TaskEnded: self._task_ended,
             events.TaskCloned: self._task_cloned,
+            events.StepCloned: self._step_cloned,
             events.ForeachSplit: self._foreach_split,
             events.Progress: self._progress,
             events.Notice: self._notice,
@@ -171,6 +172,11 @@ class RunLog:
     def _task_cloned(self, event: events.TaskCloned) -> None:
         origin = f"{event.origin.pathspec}/{event.task}"
         self._task(event.task, None, f"Cloning previously run task {origin}", self._style.dim)
+
+    def _step_cloned(self, event: events.StepCloned) -> None:
+        origin = f"{event.origin.pathspec}/{event.step}"
+        tasks = counted(event.tasks, "previously run task")
+        self._log(self._style.dim(f"Cloning {tasks} of {origin}"))
 
     def _foreach_split(self, event: events.ForeachSplit) -> None:
         steps = counted(event.children, "child step")

@@ -72,6 +72,15 @@ class TaskCloned:
 
 
 @frozen
+class StepCloned:
+    """A step of the origin run was adopted with all its tasks."""
+
+    step: str
+    tasks: int
+    origin: RunIdentity
+
+
+@frozen
 class ForeachSplit:
     """A foreach was reached; it yields `children` tasks of `step`."""
 
@@ -120,6 +129,7 @@ Event = (
     | TaskLine
     | TaskEnded
     | TaskCloned
+    | StepCloned
     | ForeachSplit
     | Progress
     | Notice

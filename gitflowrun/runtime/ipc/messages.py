@@ -57,10 +57,10 @@ if TYPE_CHECKING:
 
 @frozen
 class Parent:
-    """A finished task and the blob of its record."""
+    """A finished task and where its record is: the TASK blob, or the task's tree."""
 
     name: TaskName
-    blob: Oid
+    record: Oid
 
 
 @frozen

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from gitflowrun.errors import GitflowrunError, UsageError
 from gitflowrun.git.repository import Repository
 from gitflowrun.git.snapshot import Snapshot, take_snapshot
+from gitflowrun.limits import CLONED_BY_NAME
 from gitflowrun.names import PARAMETERS_STEP, TaskName
 from gitflowrun.runs.commit_message import Status
 from gitflowrun.runs.create import create_run
@@ -28,7 +29,7 @@ from gitflowrun.runs.maintenance import ensure_dedup_index, tidy
 from gitflowrun.runs.runs import RunStore
 from gitflowrun.runs.trees import FinishedTask, task_blob
 from gitflowrun.runs.trust import Provenance
-from gitflowrun.runtime.ipc.events import Listener, Notice, RunStarted, TaskCloned
+from gitflowrun.runtime.ipc.events import Listener, Notice, RunStarted, StepCloned, TaskCloned
 from gitflowrun.runtime.ipc.messages import (
     InheritedParameters,
     Parent,
@@ -106,7 +107,7 @@ class SchedulerMain:
         snapshot = take_snapshot(repo, Path(start.script))  # 3
         texts = stored.texts if stored else {}
         info = run_info.describe(start, repo, run.user, isolation, origin, texts)
-        first_tasks = partial(run.first_tasks, stored, adoption.names)
+        first_tasks = partial(run.first_tasks, stored, adoption)
         with create_run(repo, info, snapshot, first_tasks) as writer:
             try:
                 run_info.announce(
@@ -120,9 +121,8 @@ class SchedulerMain:
                 notify(Notice(notice))
             _notify_left_out(snapshot, notify)
             _notify_outside(start.outside, notify)
-            for name in adoption.names:
-                if origin and name.step != PARAMETERS_STEP:
-                    notify(TaskCloned(name, origin.identity))
+            if origin is not None:
+                _notify_cloned(origin, adoption, notify)
             if why_not_fork:
                 notify(Notice(f"Each task gets a fresh interpreter: {why_not_fork}."))
             ensure_dedup_index(repo)
@@ -174,16 +174,23 @@ class _NewRun:
             name = self.inherited.name
             return Adoption((), 1, frozenset(() if is_trusted(name) else {str(name)}))
         rerun = frozenset() if request.step is None else plan.shape.downstream(request.step)
-        return resume.adopt(plan, self.start.graph, origin, rerun, is_trusted)
+        return resume.adopt(
+            plan,
+            self.start.graph,
+            origin,
+            rerun,
+            is_trusted,
+            is_all_trusted=provenance.trusts_all(origin),
+        )
 
     def first_tasks(
-        self, stored: StoredParameters | None, adopted: Sequence[TaskName], writer: RunWriter
+        self, stored: StoredParameters | None, adoption: Adoption, writer: RunWriter
     ) -> list[FinishedTask]:
         """The tasks that the run begins with: its own `_parameters`, or all that it adopts."""
         if stored is not None:
             return [run_info.parameters_task(writer.identity, stored, self.inherited)]
         if self.origin is not None:
-            writer.adopt(self.origin, adopted)
+            writer.adopt(self.origin, adoption.names, adoption.steps)
         return []
 
     def _parameters(self, stored: StoredParameters | None, identity: RunIdentity) -> Parent:
@@ -217,6 +224,20 @@ class _NewRun:
             seeds=self.start.seeds,
             parameters=self._parameters(stored, identity),
         )
+
+
+def _notify_cloned(origin: StoredRun, adoption: Adoption, notify: Listener) -> None:
+    """Say which tasks are taken over: each by its name, unless a step has very many."""
+    for name in adoption.names:
+        if name.step != PARAMETERS_STEP:
+            notify(TaskCloned(name, origin.identity))
+    for step in adoption.steps:
+        tasks = origin.tasks(step)
+        if len(tasks) > CLONED_BY_NAME:
+            notify(StepCloned(step, len(tasks), origin.identity))
+        else:
+            for task in tasks:
+                notify(TaskCloned(TaskName(step, task), origin.identity))
 
 
 def _notify_outside(modules: Sequence[str], notify: Listener) -> None:

@@ -216,6 +216,16 @@ class Plan:
         else:
             self._go(transition.targets[0], done, task.frames, task.place)
 
+    def skip(self, split: PlannedTask, join: str, arrived: tuple[Parent, ...]) -> None:
+        """Note that the task of a split is done, and so is all that lies between it and its join.
+
+        Args:
+            split: The task as it was taken.
+            join: The step where its branches meet.
+            arrived: The tasks that the join follows, in the order of the split.
+        """
+        self._held.append(PlannedTask(join, arrived, split.frames, place=split.place))
+
     def _split_foreach(
         self, task: PlannedTask, done: Parent, transition: Transition, values: tuple[str, ...]
     ) -> None:

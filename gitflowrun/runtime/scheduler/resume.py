@@ -9,6 +9,12 @@ A task is adopted when all of this holds:
 
 So a flow may be changed between the runs: where the change matters, tasks run again. Adopted tasks keep
 their ids; new ones are numbered after the origin's highest.
+
+Of very many tasks none is looked at where that can be helped. A split whose branches have met holds nothing but
+finished tasks: the record of the join, whatever became of it, lists those that arrived, in order. Where the graph
+of this part is what it was, and nothing in it is to be run again, the steps between split and join are taken
+*whole*: the tree of each is the very tree of the origin. This is believed of runs that are trusted, with all that
+they were made from; of others each record is read, for it decides whose pickles count as whose.
 """
 
 from __future__ import annotations
@@ -18,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from gitflowrun.errors import CorruptRecord, NotFound
 from gitflowrun.names import PARAMETERS_STEP, TaskName
 from gitflowrun.runs.commit_message import Status
+from gitflowrun.runs.read import task_order
 from gitflowrun.runtime.ipc.messages import Parent
 from gitflowrun.values import frozen
 
@@ -32,7 +39,7 @@ if TYPE_CHECKING:
 SPLIT_VALUES = "split_values"
 """Field of a task record: the items of its foreach as text, for the frames of tasks that run later."""
 
-_Place = tuple[str, tuple[TaskName, ...], int | None]
+_Place = tuple[tuple[TaskName, ...], int | None]
 
 
 @frozen
@@ -40,14 +47,16 @@ class Adoption:
     """What a run takes over from its origin.
 
     Attributes:
-        names: The adopted tasks, each after all that it follows.
+        names: The adopted tasks, each after all that it follows, but for those of whole steps.
         first_id: The first task id that is free.
         untrusted: Those whose artifacts come from a run that isn't trusted.
+        steps: Steps that are taken whole.
     """
 
     names: tuple[TaskName, ...]
     first_id: int
     untrusted: frozenset[str]
+    steps: tuple[str, ...] = ()
 
 
 @frozen
@@ -98,6 +107,8 @@ def adopt(
     origin: StoredRun,
     rerun: frozenset[str],
     is_trusted: Callable[[TaskName], bool],
+    *,
+    is_all_trusted: bool,
 ) -> Adoption:
     """Move `plan` on by what `origin` has done already.
 
@@ -108,11 +119,13 @@ def adopt(
         rerun: Steps that must run again.
         is_trusted: Whether a task of the origin comes from trusted runs alone. That depends on the run that
             executed the task, so it is called for one task of each run.
+        is_all_trusted: Whether the origin is trusted and so are all runs that it was made from.
     """
-    finished, last_id = _index(origin)
+    finished = _FinishedTasks(origin)
     first = parameters_task(origin)
     parameters = first.name
     names: dict[TaskName, None] = {parameters: None}
+    whole: list[str] = []
     postponed: list[PlannedTask] = []
     is_known = is_trusted(parameters)
     judged: dict[bytes, bool] = {first.record.run.uid: is_known}
@@ -125,12 +138,12 @@ def adopt(
             plan.release()
             continue
         parents = tuple(parent.name for parent in planned.parents)
-        found = finished.get((planned.step, parents, planned.index))
+        found = None if planned.step in rerun else finished.find(planned, parents)
         if (
             found is None
-            or planned.step in rerun
             or not _still_says(graph, planned.step, found.transition)
-            or not found.makers <= names.keys()  # a record that lies about who made its artifacts
+            # Where strangers wrote records, one may lie about who made its artifacts.
+            or not (is_all_trusted or found.makers <= names.keys())
         ):
             postponed.append(planned)
             continue
@@ -139,27 +152,117 @@ def adopt(
             judged[found.run.uid] = is_trusted(found.task.name)
         if not judged[found.run.uid]:
             untrusted.add(str(found.task.name))
-        plan.finish(planned, found.task, found.transition, found.values)
+        skipped = _whole_split(graph, origin, planned, found, rerun) if is_all_trusted else None
+        if skipped is None:
+            plan.finish(planned, found.task, found.transition, found.values)
+        else:
+            whole += skipped.steps
+            plan.skip(planned, skipped.join, skipped.arrived)
     plan.put_back(postponed)
-    return Adoption(tuple(names), last_id + 1, frozenset(untrusted))
+    return Adoption(tuple(names), _last_id(origin) + 1, frozenset(untrusted), tuple(whole))
 
 
-def _index(origin: StoredRun) -> tuple[dict[_Place, _Finished], int]:
-    """The finished tasks of a run by their place in it, and the highest task id."""
-    finished: dict[_Place, _Finished] = {}
-    last_id = 0
-    for stored in origin.all_tasks():
-        record = stored.record
-        if record.name.task.isdecimal():
-            last_id = max(last_id, int(record.name.task))
-        if not record.ok:
-            continue
-        values = tuple(record.extra.get(SPLIT_VALUES, ()))
-        finished[record.name.step, record.parents, _index_among_children(record)] = _Finished(
-            Parent(record.name, stored.task_blob), record.run, record.transition, values,
-            frozenset(ref.producer for ref in record.artifacts.values()) - {record.name},
-        )  # fmt: skip
-    return finished, last_id
+class _FinishedTasks:
+    """The finished tasks of a run by their place in it; a step's records are read when one of them is asked for."""
+
+    def __init__(self, origin: StoredRun) -> None:
+        self._origin = origin
+        self._steps: dict[str, dict[_Place, _Finished]] = {}
+
+    def find(self, planned: PlannedTask, parents: tuple[TaskName, ...]) -> _Finished | None:
+        """The task that has finished in the place of a planned one; None where there is none."""
+        step = planned.step
+        if step not in self._steps:
+            self._steps[step] = self._read(step) if step in self._origin.steps() else {}
+        return self._steps[step].get((parents, planned.index))
+
+    def _read(self, step: str) -> dict[_Place, _Finished]:
+        finished: dict[_Place, _Finished] = {}
+        for stored in self._origin.tasks_of(step):
+            record = stored.record
+            if not record.ok:
+                continue
+            values = tuple(record.extra.get(SPLIT_VALUES, ()))
+            finished[record.parents, _index_among_children(record)] = _Finished(
+                Parent(record.name, stored.task_blob), record.run, record.transition, values,
+                frozenset(ref.producer for ref in record.artifacts.values()) - {record.name},
+            )  # fmt: skip
+        return finished
+
+
+def _last_id(origin: StoredRun) -> int:
+    return max(task_order(task)[1] for step in origin.steps() for task in origin.tasks(step))
+
+
+@frozen
+class _WholeSplit:
+    """A split that is done: the steps within it, the join, and the tasks that arrived there, in order."""
+
+    steps: tuple[str, ...]
+    join: str
+    arrived: tuple[Parent, ...]
+
+
+def _whole_split(
+    graph: Mapping[str, Any],
+    origin: StoredRun,
+    split: PlannedTask,
+    found: _Finished,
+    rerun: frozenset[str],
+) -> _WholeSplit | None:
+    """What lies in a split that was reached once, where all of it is kept as it is; None where it may not be.
+
+    Args:
+        graph: The flow's `_graph_info`.
+        origin: The run to take tasks from, which is trusted.
+        split: The task that makes the split.
+        found: The same as it finished in the origin.
+        rerun: Steps that must run again.
+    """
+    join = graph["steps"][split.step].get("matching_join")
+    said = found.transition
+    if join is None or said is None or split.frames or split.place is not None:
+        return None
+    inside = _between(graph, split.step, join)
+    stored = origin.steps()
+    once = all(step in stored and len(origin.tasks(step)) == 1 for step in (split.step, join))
+    if not once or rerun & inside or not _is_unchanged(graph, origin, {*inside, split.step}):
+        return None
+    arrived = next(origin.records(join)).parents
+    width = len(said.targets) if said.foreach is None else said.num_splits
+    if len(arrived) != width or not all(name.step in inside for name in arrived):
+        return None
+    tasks = (origin.task(name) for name in arrived)
+    return _WholeSplit(
+        tuple(step for step in stored if step in inside),
+        join,
+        tuple(Parent(task.name, task.tree) for task in tasks),
+    )
+
+
+def _between(graph: Mapping[str, Any], split: str, join: str) -> frozenset[str]:
+    """The steps that lie between a split and its join."""
+    inside: set[str] = set()
+    waiting = list(graph["steps"][split]["next"])
+    while waiting:
+        step = waiting.pop()
+        if step != join and step not in inside:
+            inside.add(step)
+            waiting += graph["steps"][step]["next"]
+    return frozenset(inside)
+
+
+def _is_unchanged(graph: Mapping[str, Any], origin: StoredRun, steps: set[str]) -> bool:
+    """Whether steps lead to the same ones as in a run, in the same way, and to them nothing else."""
+    before, now = origin.info.graph.get("steps", {}), graph["steps"]
+    keys = ("type", "next", "foreach_artifact", "matching_join")
+    same = all(
+        step in before and all(before[step].get(key) == now[step].get(key) for key in keys)
+        for step in steps
+    )
+    into = {target for step in now if step not in steps for target in now[step]["next"]}
+    within = {target for step in steps for target in now[step]["next"]} & steps
+    return same and into.isdisjoint(within)
 
 
 def _index_among_children(record: TaskRecord) -> int | None:

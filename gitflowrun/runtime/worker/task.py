@@ -30,9 +30,11 @@ from gitflowrun.errors import (
 from gitflowrun.flow.execute import StepOutcome, execute_step
 from gitflowrun.flow.foreach import items_artifact
 from gitflowrun.flow.task_state import ArtifactSource
+from gitflowrun.git.objects import ObjectType, tree_oids
 from gitflowrun.git.pack.publish import PackStore
 from gitflowrun.git.pack.reader import PackReader
 from gitflowrun.names import PayloadIdentity
+from gitflowrun.runs import layout
 from gitflowrun.runs.records import TASK, TaskRecord
 from gitflowrun.runtime.ipc.messages import Launch, Parent, Result, RunContext
 from gitflowrun.runtime.worker import random_seeds
@@ -45,7 +47,7 @@ if TYPE_CHECKING:
     from gitflowrun.artifacts.picture import Drawing
     from gitflowrun.artifacts.reference import ArtifactRef
     from gitflowrun.flow import FlowSpec
-    from gitflowrun.git.objects import ObjectType, Oid
+    from gitflowrun.git.objects import Oid
 
 _FIGURE_MODULES = frozenset({"matplotlib.figure", "PIL.Image", "plotly.basedatatypes"})
 _PLAIN = frozenset({"plain/1", "str/1", "bytes/1"})
@@ -86,7 +88,7 @@ class TaskRunner:
 
     def keep_record(self, parent: Parent, record: TaskRecord) -> None:
         """Keep a task's record, so that it is not read again."""
-        self._records[parent.blob] = record
+        self._records[parent.record] = record
         while len(self._records) > limits.KEPT_RECORDS:
             del self._records[next(iter(self._records))]  # the oldest
 
@@ -204,12 +206,16 @@ class TaskRunner:
         return ArtifactSource(parent.name, partial(self._record, parent), load)
 
     def _record(self, parent: Parent) -> TaskRecord:
-        known = self._records.get(parent.blob)
+        known = self._records.get(parent.record)
         if known is not None:
             return known
         try:
-            data = msgpack.unpack(self._objects.blob(parent.blob), msgpack.RECORD)
-            record = TASK.load(data)
+            kind, data = self._objects.read(parent.record)
+            if kind is ObjectType.TREE:
+                data = self._objects.blob(tree_oids(data)[layout.TASK])
+            record = TASK.load(msgpack.unpack(data, msgpack.RECORD))
+        except KeyError:
+            raise self._lost(str(parent.name), CorruptRecord("it has no record")) from None
         except (CorruptRecord, RepositoryError) as error:
             raise self._lost(str(parent.name), error) from error
         if record.name != parent.name:

@@ -19,6 +19,7 @@ from gitflowrun.runtime.ipc.events import (
     Progress,
     RunEnded,
     RunStarted,
+    StepCloned,
     TaskCloned,
     TaskEnded,
     TaskLine,
@@ -121,6 +122,13 @@ def test_clones_name_their_origin() -> None:
     """An adopted task names the task it comes from; it has no process."""
     assert _log(TaskCloned(TASK, ORIGIN)) == [
         "[12/work/3] Cloning previously run task Train/11/work/3"
+    ]
+
+
+def test_a_step_of_clones_is_one_line() -> None:
+    """Of a step that was adopted whole it is said how many tasks it has."""
+    assert _log(StepCloned("work", 10_000, ORIGIN)) == [
+        "Cloning 10,000 previously run tasks of Train/11/work"
     ]
 
 

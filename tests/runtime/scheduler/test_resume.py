@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from gitflowrun.git.objects import ObjectType, Oid
+from gitflowrun.git.odb import ObjectStore
+from gitflowrun.git.repository import Repository
 from gitflowrun.names import TaskName
 from gitflowrun.runs.read import StoredRun
+from gitflowrun.runs.runs import RunStore
+from gitflowrun.runtime.scheduler.plan import Plan, Shape
+from gitflowrun.runtime.scheduler.resume import Adoption, adopt
 from tests.helpers.flows import foreach_flow, latest, linear_flow, one_task, value_of
 from tests.helpers.repos import GitRepo
 
@@ -112,6 +118,104 @@ def test_what_is_finished_is_taken_over_by_reference(repo: GitRepo) -> None:
     values = [record.frames[0].value for record in run.records("b")]
     assert sorted(values) == ["p", "q", "r"]
     repo.fsck()
+
+
+WIDE = """
+import os
+from gitflowrun import FlowSpec, step
+
+class Wide(FlowSpec):
+    @step
+    def start(self):
+        self.items = list(range(int(os.environ["N"])))
+        self.next(self.work, foreach="items")
+
+    @step
+    def work(self):
+        self.x = self.input
+        self.next(self.more)
+
+    @step
+    def more(self):
+        self.next(self.join)
+
+    @step
+    def join(self, inputs):
+        assert "FAIL" not in os.environ
+        self.xs = [i.x for i in inputs]
+        self.next(self.end)
+
+    @step
+    def end(self):
+        pass
+
+if __name__ == "__main__":
+    Wide()
+"""
+
+
+def test_steps_between_a_split_and_its_join_are_taken_whole(repo: GitRepo) -> None:
+    """Their trees are the origin's, few words are said of many tasks, and the join sees all in order."""
+    repo.write("f.py", WIDE)
+    assert repo.flow("f.py", "run", env={"N": "21", "FAIL": "1"}).code == 1
+    done = repo.flow("f.py", "resume", env={"N": "21"})
+    assert done.code == 0, done.out + done.err
+    assert "Cloning 21 previously run tasks of Wide/1/work" in done.out
+    run = latest(repo)
+    for step in ("work", "more"):
+        trees = [repo.git("rev-parse", f"runs/Wide/{it}:steps/{step}") for it in (1, 2)]
+        assert trees[0] == trees[1]
+    assert steps_run(run) == ["join", "end"]
+    assert value_of(one_task(run, "end"), "xs") == list(range(21))
+    failed = RunStore(run.repo).get("Wide", "1")
+    parents = [one_task(it, "join").record.parents for it in (failed, run)]
+    assert parents[0] == parents[1]
+    # Once more, from a run that holds whole steps itself, and from behind the join.
+    assert repo.flow("f.py", "resume", "end", "--origin-run-id", "2", env={"N": "21"}).code == 0
+    assert steps_run(latest(repo)) == ["end"]
+    assert value_of(one_task(latest(repo), "end"), "xs") == list(range(21))
+    repo.fsck()
+
+
+def _adopted(run: StoredRun, *rerun: str, trusted: bool = True) -> tuple[Adoption, int]:
+    """What a resumed run adopts, and how many objects are read to find that out."""
+    graph = run.info.graph
+    shape = Shape.of(graph)
+    again = frozenset(step for name in rerun for step in shape.downstream(name))
+    reads: list[Oid] = []
+    read = ObjectStore.read
+
+    def counted(store: ObjectStore, oid: Oid) -> tuple[ObjectType, bytes]:
+        reads.append(oid)
+        return read(store, oid)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ObjectStore, "read", counted)
+        found = adopt(Plan(shape), graph, run, again, lambda _name: trusted, is_all_trusted=trusted)
+    return found, len(reads)
+
+
+def test_many_finished_tasks_are_adopted_without_reading_them(repo: GitRepo) -> None:
+    """Thirty tasks of a step cost as few reads as three, unless one is to run again or a stranger wrote them."""
+    repo.write("f.py", WIDE)
+    for width in ("3", "30"):
+        assert repo.flow("f.py", "run", env={"N": width, "FAIL": "1"}).code == 1
+    few, many = (StoredRun(run.repo, run.flow, run.id, run.commit) for run in both(repo))
+    (of_few, reads), (of_many, as_many) = _adopted(few), _adopted(many)
+    assert reads == as_many
+    assert of_few.steps == of_many.steps == ("work", "more")
+    assert [name.step for name in of_many.names] == ["_parameters", "start"]
+    assert of_many.first_id == 1 + max(int(task.name.task) for task in many.all_tasks())
+    for other, _ in (_adopted(many, "more"), _adopted(many, trusted=False)):
+        assert other.steps == ()
+        assert len([name for name in other.names if name.step == "work"]) == 30
+        assert other.first_id == of_many.first_id
+
+
+def both(repo: GitRepo) -> list[StoredRun]:
+    """Runs 1 and 2."""
+    store = RunStore(Repository.discover(repo.path))
+    return [store.get("Wide", number) for number in ("1", "2")]
 
 
 def test_a_resume_can_be_resumed(repo: GitRepo) -> None:
