@@ -121,7 +121,7 @@ class Source:
         return ArtifactReader(self.repo.objects)
 
 
-def metadata(spec: str) -> str:
+def metadata(spec: str | os.PathLike[str]) -> str:
     """Read runs from another repository.
 
     Args:
@@ -132,8 +132,15 @@ def metadata(spec: str) -> str:
 
     Raises:
         NotARepository: there is none at that path.
-        UsageError: it is the address of a metadata service.
+        UsageError: it is the address of a metadata service, or no path.
     """
+    if isinstance(spec, os.PathLike):
+        spec = os.fspath(spec)
+    if not isinstance(spec, str):
+        raise UsageError(
+            f"{spec!r} is {type(spec).__name__}, not the path of a repository",
+            hint="`default_metadata()` goes back to the repository of the current directory",
+        )
     if "://" in spec or spec.partition("@")[0] == "service":
         raise UsageError(
             f"{spec!r} is no repository on this machine",

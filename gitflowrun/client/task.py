@@ -10,7 +10,7 @@ from gitflowrun.client.artifact import DataArtifact
 from gitflowrun.client.base import Container, TaskPart, local_time
 from gitflowrun.client.display import table, time_text, title
 from gitflowrun.client.metaflow_names import Metadata, as_exception, metadata_entries, runtime_in
-from gitflowrun.errors import MissingKey
+from gitflowrun.errors import MissingKey, UsageError
 from gitflowrun.limits import ROWS_SHOWN
 from gitflowrun.settings import format_size
 
@@ -186,7 +186,12 @@ class Task(TaskPart, Container[DataArtifact]):
             stream: `stdout` or `stderr`.
             as_unicode: Lines as text; as UTF-8 bytes when False.
             meta_dict: Not used.
+
+        Raises:
+            UsageError: there is no such stream.
         """
+        if stream not in ("stdout", "stderr"):
+            raise UsageError(f"{stream!r} is no stream of a task", hint="use 'stdout' or 'stderr'")
         attempts = self._task.record.attempts
         last = attempts[-1].finished if attempts else 0.0
         for seconds, line in self._task.stored.lines(stream) if self._task.is_last else ():

@@ -133,7 +133,8 @@ def tasks_at(address: Address) -> list[StoredTask]:
     run, step, task = observe(address.run), address.step, address.task
     if address.artifact is not None:
         raise InvalidPathspec(
-            f"{run.pathspec}/{step}/{task}/{address.artifact} names an artifact, not a task"
+            f"{run.pathspec}/{step}/{task}/{address.artifact} names an artifact, not a task",
+            hint=f"its task is {run.pathspec}/{step}/{task}",
         )
     if step is None:
         return [task for task in run.all_tasks() if not is_private(task.name.step)]

@@ -52,7 +52,10 @@ class RunStore:
         """
         found = self.resolve(address, flow)
         if found.step is not None:
-            raise InvalidPathspec(f"{address!r} names a part of a run, not a run")
+            raise InvalidPathspec(
+                f"{address!r} names a part of a run, not a run",
+                hint=f"the run is {found.run.pathspec}",
+            )
         return found.run
 
     def resolve(self, address: str, flow: str | None = None) -> Address:

@@ -72,6 +72,9 @@ def test_another_repository_can_be_chosen(here: GitRepo, other: GitRepo, form: s
     assert "Other" in Metaflow()
     assert default_metadata() == get_metadata() == f"local@{here.path}"
     assert metadata("local") == f"local@{here.path}"
+    assert metadata(other.path) == f"local@{other.path}"
+    with pytest.raises(UsageError, match="5 is int, not the path"):
+        metadata(5)  # type: ignore[arg-type]
 
 
 def test_what_is_no_repository_is_refused(here: GitRepo, tmp_path: Path) -> None:

@@ -214,6 +214,8 @@ def test_output(run: Run) -> None:
     assert when.tzinfo is None
     assert [line for _, line in task.loglines("stdout", as_unicode=False)] == [b"hello", b"there"]
     assert list(task.loglines("stderr")) == []
+    with pytest.raises(UsageError, match="'stdin' is no stream"):
+        list(task.loglines("stdin"))
 
 
 def test_a_failed_task(here: GitRepo) -> None:
