@@ -302,6 +302,8 @@ CHANGE_LINES = 5_000
 """Lines of two texts that it compares: what takes time grows with their square."""
 CHANGE_WIDTH = 120
 """Characters of either side of a difference."""
+EXPORT_TRIED_UP_TO = 8 << 20
+"""Bytes of a stored value of which a hint says, after trying, in which formats it can be written."""
 RECENT_RUNS = 20
 """Runs whose code the post-commit hook compares with a new commit."""
 PUSH_ROUNDS = 6

@@ -7,6 +7,7 @@ hold is refused, for the file would be something else than the value. A file is 
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pickle
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from gitflowrun.artifacts.codecs import suffix as suffix_of
 from gitflowrun.artifacts.codecs.registry import BYTES, FILE, TEXT
 from gitflowrun.errors import GitflowrunError, NotFound, UntrustedArtifact, UsageError
-from gitflowrun.limits import COPY_PIECE
+from gitflowrun.limits import COPY_PIECE, EXPORT_TRIED_UP_TO
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,25 +31,25 @@ if TYPE_CHECKING:
 
 _PICKLE = ".pickle"
 _SAME = {".pkl": _PICKLE, ".p": _PICKLE, ".jpeg": ".jpg", ".htm": ".html", ".feather": ".arrow"}
-_PICKLE_SIGN = b"\x80"
+_SIGNS: dict[str, tuple[bytes, ...]] = {
+    _PICKLE: (b"\x80",),
+    ".npy": (b"\x93NUMPY",),
+    ".npz": (b"PK",),
+    ".parquet": (b"PAR1",),
+    ".arrow": (b"ARROW1", b"FEA1"),
+    ".png": (b"\x89PNG",),
+    ".jpg": (b"\xff\xd8\xff",),
+    ".pdf": (b"%PDF",),
+    ".joblib": (),  # no sign tells one
+}
+"""What files of a format begin with: bytes that don't are a value to be written, if the format holds such."""
 _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
+_PANDAS_FRAMES = frozenset({"pandas.DataFrame", "pandas.core.frame.DataFrame"})
 _LONE = "it has text with half of a surrogate pair, which UTF-8 can't encode"
-_FORMATS = (
-    "name a file .pkl for any value; .json, .csv, .parquet, .npy, .npz, .png and .html for "
-    "values that these can hold; any other name for text and bytes"
-)
 
 
 class _Unfit(Exception):
     """The value can't be written in this format; the text says why."""
-
-    hint = _FORMATS
-
-
-class _LoneSurrogate(_Unfit):
-    """Text that no file in UTF-8 can hold."""
-
-    hint = "name a file .pkl, or .json, where such characters are escaped"
 
 
 def export(artifact: DataArtifact, ref: ArtifactRef, path: Path) -> str | None:
@@ -89,7 +90,7 @@ def export(artifact: DataArtifact, ref: ArtifactRef, path: Path) -> str | None:
     except _Unfit as error:
         raise UsageError(
             f"{artifact.pathspec}, a {ref.type}, can't be written as {path.suffix or 'a file'}: {error}",
-            hint=error.hint,
+            hint=_hint(artifact, ref),
         ) from error
     except ImportError as error:
         name = (error.name or "what is missing").partition(".")[0]
@@ -102,6 +103,25 @@ def export(artifact: DataArtifact, ref: ArtifactRef, path: Path) -> str | None:
             f"{str(path)!r} can't be written: {error.strerror or error}",
             hint="name a file in a directory that exists on a disk with free space",
         ) from error
+
+
+def _hint(artifact: DataArtifact, ref: ArtifactRef) -> str:
+    """The suffixes with which an artifact can be written, tried unless it is large."""
+    if ref.codec in {BYTES, FILE}:
+        return "name a file .bin for its content"
+    found = []
+    if ref.size <= EXPORT_TRIED_UP_TO:
+        value = artifact.data
+        for suffix in _TRIED:
+            with suppress(Exception):
+                if not (suffix == ".txt" and ref.codec == TEXT and value.encode()):
+                    _write(value, suffix, io.BytesIO())
+                found.append(suffix)
+    own = suffix_of(ref.codec)
+    found += [own] if own in _SIGNS and own != _PICKLE and own not in found else []
+    found += [ref.picture.suffix] if ref.picture and ref.picture.suffix not in found else []
+    named = " or ".join(filter(None, (", ".join([".pkl", *found[:-1]]), *found[-1:])))
+    return f"name a file {named}"
 
 
 @contextmanager
@@ -138,6 +158,8 @@ def _copied(artifact: DataArtifact, ref: ArtifactRef, suffix: str, stream: Binar
         with artifact.open() as source:
             stream.write(plain_pickle(memoryview(source.read())))
         return True
+    if suffix == own == ".arrow" and ref.type in _PANDAS_FRAMES:
+        return False  # index and names of columns are stored in a way of our own
     if suffix != own and not _is_content(artifact, ref, suffix):
         return False
     with artifact.open() as source:
@@ -149,32 +171,36 @@ def _is_content(artifact: DataArtifact, ref: ArtifactRef, suffix: str) -> bool:
     """Whether a text or bytes are the content of such a file, not a value to be written to one."""
     if ref.codec not in {TEXT, BYTES, FILE}:
         return False
-    if suffix == _PICKLE:
+    if suffix in _SIGNS:
         with artifact.open() as source:
-            return ref.codec != TEXT and source.read(1) == _PICKLE_SIGN
-    if suffix == ".json" and ref.codec == TEXT:
-        try:
-            json.loads(artifact.data)
-        except ValueError:
-            return False
-        return True
-    return suffix != ".joblib"
+            return ref.codec != TEXT and source.read(8).startswith(_SIGNS[suffix])
+    if suffix == ".json":
+        with artifact.open() as source:
+            try:
+                json.load(source)
+            except ValueError:
+                return False
+    return True
 
 
 def _write(value: Any, suffix: str, stream: BinaryIO) -> None:
     writer = _WRITERS.get(suffix)
     if isinstance(value, str) and writer in {None, _text}:  # any other text was copied
-        raise _LoneSurrogate(_LONE)
+        raise _Unfit(_LONE)
+    if isinstance(value, str | bytes) and suffix in _SIGNS and suffix not in {_PICKLE, ".joblib"}:
+        raise _Unfit(f"it is no content of a {suffix} file")
     if writer is None:
         raise _Unfit("nothing is known of that format" if suffix else "its name has no suffix")
     try:
         writer(value, stream, suffix)
-    except (_Unfit, GitflowrunError, ImportError, OSError, MemoryError):
+    except (_Unfit, GitflowrunError, ImportError, MemoryError):
         raise
     except UnicodeEncodeError as error:
-        raise _LoneSurrogate(_LONE) from error
+        raise _Unfit(_LONE) from error
     except Exception as error:  # a library may raise anything for a value that it can't write
-        said = next(iter(str(error).splitlines()), "") or type(error).__name__
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # of the disk; what Pillow can't write has no number
+        said = next(filter(str.strip, str(error).splitlines()), type(error).__name__)
         raise _Unfit(said) from error
 
 
@@ -305,7 +331,7 @@ def _text(value: Any, stream: BinaryIO, _suffix: str) -> None:
 def _npy(value: Any, stream: BinaryIO, _suffix: str) -> None:
     import numpy as np
 
-    if not isinstance(value, np.ndarray | np.generic) or value.dtype.hasobject:
+    if not isinstance(value, np.ndarray | np.generic) or not _is_plain(value):
         raise _Unfit("it is no array of numbers")
     np.save(stream, value, allow_pickle=False)
 
@@ -315,9 +341,14 @@ def _npz(value: Any, stream: BinaryIO, _suffix: str) -> None:
 
     arrays = value if isinstance(value, dict) else {"arr_0": value}
     for name, array in arrays.items():
-        if not isinstance(name, str) or not isinstance(array, np.ndarray) or array.dtype.hasobject:
+        if not isinstance(name, str) or not isinstance(array, np.ndarray) or not _is_plain(array):
             raise _Unfit("it is no array of numbers, and no dictionary of such")
     np.savez(stream, **arrays)
+
+
+def _is_plain(array: Any) -> bool:
+    """Whether numbers are all there is to an array: no objects, no mask."""
+    return not array.dtype.hasobject and _library(array) != ("numpy", "MaskedArray")
 
 
 def _csv(value: Any, stream: BinaryIO, _suffix: str) -> None:
@@ -361,12 +392,24 @@ def _parquet(value: Any, stream: BinaryIO, _suffix: str) -> None:
         value.to_parquet(stream)
     elif library == "polars" and hasattr(value, "write_parquet"):
         value.write_parquet(stream)
-    elif (library, name) == ("pyarrow", "Table"):
+    elif library == "pyarrow" and name in {"Table", "RecordBatch"}:
+        import pyarrow as pa
         from pyarrow import parquet
 
-        parquet.write_table(value, stream)
+        table = value if name == "Table" else pa.Table.from_batches([value])
+        parquet.write_table(table, stream)
     else:
         raise _Unfit("it is no frame")
+
+
+def _arrow(value: Any, stream: BinaryIO, _suffix: str) -> None:
+    if _library(value) != ("pandas", "DataFrame"):
+        raise _Unfit("it is no frame")
+    import pyarrow as pa
+
+    table = pa.Table.from_pandas(value)  # with what `pandas.read_feather` needs
+    with pa.ipc.new_file(stream, table.schema) as writer:
+        writer.write_table(table)
 
 
 def _picture(value: Any, stream: BinaryIO, suffix: str) -> None:
@@ -396,6 +439,8 @@ def _html(value: Any, stream: BinaryIO, _suffix: str) -> None:
     stream.write(text.encode())
 
 
+_TRIED = (".json", ".csv", ".parquet", ".arrow", ".npy", ".npz", ".txt")
+"""What says at once whether it can hold a value; a picture may start a browser."""
 _WRITERS: dict[str, Callable[[Any, BinaryIO, str], None]] = {
     _PICKLE: _pickle,
     ".joblib": _joblib,
@@ -405,6 +450,7 @@ _WRITERS: dict[str, Callable[[Any, BinaryIO, str], None]] = {
     ".npz": _npz,
     ".csv": _csv,
     ".parquet": _parquet,
+    ".arrow": _arrow,
     ".html": _html,
     **dict.fromkeys((".png", ".jpg", ".svg", ".pdf"), _picture),
 }

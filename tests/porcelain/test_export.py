@@ -194,3 +194,51 @@ def test_large_buffers_are_part_of_the_file(size: int) -> None:
     if made.size <= 1 << 20:
         assert pickle.loads(payload).array.shape == (size,)
     assert decode(made.codec, payload, trusted=True).again.shape == (size,)
+
+
+def test_text_and_bytes_are_no_formats_that_they_are_not(repo: GitRepo) -> None:
+    """A text is no picture whatever the file is called, nor are bytes that don't begin as one; the hint works."""
+    _stored(
+        repo,
+        "self.text, self.bytes, self.png, self.json = 'a', b'ab', b'\\x89PNG..', b'[1]'",
+        head="",
+    )
+    for artifact, name, hint in (
+        ("text", "o.npy", "name a file .pkl, .json or .txt"),
+        ("text", "o.png", "name a file .pkl, .json or .txt"),
+        ("bytes", "o.png", "name a file .bin for its content"),
+        ("bytes", "o.parquet", "name a file .bin for its content"),
+        ("bytes", "o.json", "name a file .bin for its content"),
+    ):
+        done = repo.runs("cat", f"1/{artifact}", "-o", name)
+        assert (done.code, done.err.strip().split("hint: ")[-1]) == (129, hint)
+        assert not (repo.path / name).exists()
+    assert _written(repo, "png", "o.png").read_bytes() == b"\x89PNG.."
+    assert _written(repo, "json", "o.json").read_bytes() == b"[1]"
+    assert _written(repo, "bytes", "o.bin").read_bytes() == b"ab"
+    assert _written(repo, "text", "o.log").read_bytes() == b"a"
+
+
+def test_a_mask_is_not_dropped(repo: GitRepo) -> None:
+    """An array with a mask is no `.npy`, which has none; what works is named."""
+    pytest.importorskip("numpy")
+    _stored(repo, "self.x = np.ma.array([1, 2], mask=[0, 1])", head="import numpy as np")
+    for name in ("x.npy", "x.npz"):
+        done = repo.runs("cat", "1/x", "-o", name)
+        assert (done.code, done.err.strip().split("hint: ")[-1]) == (
+            129,
+            "name a file .pkl or .json",
+        )
+    assert json.loads(_written(repo, "x", "x.json").read_text()) == [1, None]
+
+
+def test_frames_as_pandas_reads_them(repo: GitRepo) -> None:
+    """An Arrow or Parquet file of a frame gives pandas the same frame, index and names of columns included."""
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    _stored(repo, "self.f = pd.DataFrame({('a', 1): [1.5]}, index=['r'])", head=_PANDAS)
+    frame = pandas.DataFrame({("a", 1): [1.5]}, index=["r"])
+    pandas.testing.assert_frame_equal(pandas.read_feather(_written(repo, "f", "f.arrow")), frame)
+    pandas.testing.assert_frame_equal(pandas.read_parquet(_written(repo, "f", "f.parquet")), frame)
+    refused = repo.runs("cat", "1/f", "-o", "f.npy")
+    assert refused.err.endswith("hint: name a file .pkl, .csv, .parquet or .arrow\n")
