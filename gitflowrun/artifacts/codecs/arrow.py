@@ -158,7 +158,7 @@ def decode_file(payload: memoryview, loading: Loading) -> Any:
 def canonical(batch: Any) -> Any:
     """An equal record batch with canonical buffers; columns that have nothing beside their values aren't copied.
 
-    Arrays of views, of runs and of unions stay as they are.
+    Arrays of runs stay as they are.
     """
     columns = [_canonical(column) for column in batch.columns]
     return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
@@ -169,7 +169,7 @@ def _canonical(array: Any) -> Any:
     make = next((make for test, make in _CANONICAL if test(kind)), None)
     if make is None:
         return array
-    if array.null_count == len(array) and not _is.is_dictionary(kind):
+    if array.null_count == len(array) and not _is.is_dictionary(kind) and not _is.is_union(kind):
         return pa.nulls(len(array), kind)
     return make(array)
 
@@ -288,6 +288,50 @@ def _items(array: Any) -> Any:
     return array.values.take(pc.if_else(array.is_valid().take(lists), places, None))
 
 
+def _canonical_view(array: Any) -> Any:
+    """An array of views into text or bytes, which may be anybody's."""
+    plain = pa.large_string() if _is.is_string_view(array.type) else pa.large_binary()
+    return _canonical_offsets(array.cast(plain)).cast(array.type)
+
+
+def _canonical_list_view(array: Any) -> Any:
+    sizes = pc.list_value_length(array).fill_null(0)
+    ends = pc.cumulative_sum(sizes)
+    return type(array).from_arrays(
+        pc.subtract(ends, sizes), sizes, _canonical(array.flatten()), type=array.type,
+        mask=array.is_null() if array.null_count else None,
+    )  # fmt: skip
+
+
+def _canonical_union(array: Any) -> Any:
+    """A union: of its children, what no element is."""
+    kind, codes = array.type, _canonical(_numbers_of_union(array, 1, pa.int8()))
+    fields = [array.field(number) for number in range(kind.num_fields)]
+    names = [kind.field(number).name for number in range(kind.num_fields)]
+    chosen = [pc.equal(codes, code) for code in kind.type_codes]
+    if kind.mode == "sparse":
+        nothing = [pa.nulls(len(array), field.type) for field in fields]
+        parts = map(pc.if_else, chosen, fields, nothing)
+        children = list(map(_canonical, parts))
+        return pa.UnionArray.from_sparse(codes, children, names, kind.type_codes)
+    offsets = _numbers_of_union(array, 2, pa.int32())
+    taken = [field.take(offsets.filter(own)) for field, own in zip(fields, chosen, strict=True)]
+    places = [pc.subtract(pc.cumulative_sum(own.cast(pa.int32())), 1) for own in chosen]
+    own_offsets = places[0]
+    for own, place in zip(chosen[1:], places[1:], strict=True):
+        own_offsets = pc.if_else(own, place, own_offsets)
+    children = list(map(_canonical, taken))
+    return pa.UnionArray.from_dense(
+        codes, own_offsets.cast(pa.int32()), children, names, kind.type_codes
+    )
+
+
+def _numbers_of_union(array: Any, buffer: int, kind: Any) -> Any:
+    """One number for each element: pyarrow's own properties forget that the array may be a slice."""
+    buffers = [None, array.buffers()[buffer]]
+    return pa.Array.from_buffers(kind, len(array), buffers, 0, array.offset)
+
+
 def _pieces(array: Any) -> list[Any]:
     cuts = [*range(0, len(array), ARROW_ROWS), len(array)]
     return [array[start:end] for start, end in pairwise(cuts)]
@@ -309,4 +353,7 @@ _CANONICAL: tuple[tuple[Callable[[Any], bool], Callable[[Any], Any]], ...] = (
     (_is.is_boolean, _canonical_bits),
     *((test, _canonical_values) for test in (_is.is_primitive, _is.is_decimal)),
     (_is.is_fixed_size_binary, _canonical_values),
+    *((test, _canonical_view) for test in (_is.is_string_view, _is.is_binary_view)),
+    *((test, _canonical_list_view) for test in (_is.is_list_view, _is.is_large_list_view)),
+    (_is.is_union, _canonical_union),
 )

@@ -221,6 +221,8 @@ def without_padding(array: Any) -> Any:
     """The array itself, or a copy in C order whose padding is zero."""
     import numpy as np
 
+    if array.dtype.kind == "b":
+        return _with_clean_bits(array)
     gaps = padding(array.dtype)
     if not gaps or array.dtype.hasobject:
         return array
@@ -228,6 +230,18 @@ def without_padding(array: Any) -> Any:
     elements = clean.view(np.ndarray).reshape(-1).view(np.uint8).reshape(-1, array.dtype.itemsize)
     for start, end in gaps:
         elements[:, start:end] = 0
+    return clean
+
+
+def _with_clean_bits(array: Any) -> Any:
+    """The array itself, or a copy whose bytes are 0 and 1: numpy takes all others, whatever they hold, for True."""
+    import numpy as np
+
+    raw = array.view(np.ndarray).view(np.uint8)
+    if not array.size or raw.max() <= 1:
+        return array
+    clean = array.copy()
+    np.not_equal(raw, 0, out=clean.view(np.ndarray))
     return clean
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
+import pyarrow as pa
 
-from gitflowrun.artifacts.codecs.arrow import write_file
+from gitflowrun.artifacts.codecs.arrow import canonical, write_file
 from gitflowrun.artifacts.codecs.payload import Unencodable
 
 if TYPE_CHECKING:
@@ -34,6 +35,25 @@ def encode_frame(value: Any) -> tuple[memoryview, ...]:
         raise Unencodable("rows without columns")
     table = frame.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
     return write_file(table, {"kind": _FRAME if value is frame else _SERIES})
+
+
+def cleaned(value: Any) -> Any:
+    """An equal frame or series whose memory holds what it shows: no text that was cut off, nothing under nulls."""
+    if isinstance(value, pl.Series):
+        return _cleaned_series(value)
+    return pl.DataFrame(list(map(_cleaned_series, value.get_columns()))) if value.width else value
+
+
+def _cleaned_series(series: Any) -> Any:
+    try:
+        _check(series.dtype)
+    except (
+        Unencodable
+    ):  # Arrow has no such type: taken row by row, there is nothing under its own nulls
+        return series[list(range(len(series)))]
+    array = series.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
+    batch = canonical(pa.RecordBatch.from_arrays([array], names=[""]))
+    return pl.Series(series.name, pl.from_arrow(batch.column(0)))
 
 
 def _check(dtype: Any) -> None:

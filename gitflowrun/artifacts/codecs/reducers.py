@@ -1,8 +1,10 @@
 """How picklers take apart values whose memory holds more than the value: a copy without it is pickled.
 
-Padding between the fields of records, the six bytes behind an x87 number, and what lies under a mask or a null
-were never set by anybody: they hold what was in memory before, a password for example, and tell equal values
-apart. In what is pickled they are zero. torch's tensors are taken apart so that their memory travels out of band.
+Padding between the fields of records and structures, the six bytes behind an x87 number, what lies under a mask or
+a null, and what an array has beside what is used of it were never set by anybody: they hold what was in memory
+before, a password for example, and tell equal values apart. In what is pickled they are zero, or not there. So are
+counters and addresses that libraries keep in their objects. torch's tensors are taken apart so that their memory
+travels out of band.
 """
 
 from __future__ import annotations
@@ -89,18 +91,42 @@ def _reduce_arrow(array: Any) -> Any:
 
     from gitflowrun.artifacts.codecs.arrow import canonical
 
-    if isinstance(array, pa.ExtensionArray):  # its storage is
-        return NotImplemented
-    batch = pa.RecordBatch.from_arrays([array], names=[""])
-    return canonical(batch).column(0).__reduce__()
+    storage = array.storage if isinstance(array, pa.ExtensionArray) else array
+    batch = canonical(pa.RecordBatch.from_arrays([storage], names=[""]))
+    clean = batch.column(0)
+    if storage is not array:
+        clean = pa.ExtensionArray.from_storage(array.type, clean)
+    return clean.__reduce__()
+
+
+def _reduce_ctypes(value: Any) -> Any:
+    from gitflowrun.artifacts.codecs import ctypes as ctypes_codec
+
+    return ctypes_codec.reduce(value)
 
 
 def _reduce_polars(value: Any) -> Any:
-    """A frame or series of polars: taken row by row, there is nothing under nulls."""
-    nulls = value.null_count()
-    if not (nulls if isinstance(nulls, int) else nulls.transpose().sum().item()):
-        return NotImplemented
-    return value[list(range(len(value)))].__reduce_ex__(5)
+    from gitflowrun.artifacts.codecs.polars import cleaned
+
+    return cleaned(value).__reduce_ex__(5)
+
+
+def _reduce_compressed(matrix: Any) -> Any:
+    """A sparse matrix of scipy's, whose arrays may be longer than what is in it."""
+    rebuild, arguments, state, *more = matrix.__reduce_ex__(5)
+    count = int(matrix.indptr[-1])
+    cut = {name: state[name][:count] for name in ("data", "indices")}
+    return rebuild, arguments, {**state, **cut}, *more
+
+
+def _reduce_diagonals(matrix: Any) -> Any:
+    """A sparse matrix of scipy's as diagonals, parts of which may lie outside of it."""
+    rebuild, arguments, state, *more = matrix.__reduce_ex__(5)
+    data, (height, width) = matrix.data.copy(), matrix.shape
+    for diagonal, offset in zip(data, matrix.offsets, strict=True):
+        diagonal[: max(0, offset)] = 0
+        diagonal[max(0, min(height + offset, width)) :] = 0
+    return rebuild, arguments, {**state, "data": data}, *more
 
 
 def _reduce_partial(function: Any) -> Any:
@@ -156,6 +182,9 @@ _REDUCERS: dict[str, Callable[[Any], Any]] = {
     "polars.Series": _reduce_polars,
     "pyarrow.Array": _reduce_arrow,
     "functools.partial": _reduce_partial,
+    "_ctypes._CData": _reduce_ctypes,
+    "scipy._cs_matrix": _reduce_compressed,
+    "scipy._dia_base": _reduce_diagonals,
     "scipy.cKDTree": _reduce_kd_tree,
     "sklearn.BinaryTree64": _reduce_binary_tree,
     "sklearn.BinaryTree32": _reduce_binary_tree,

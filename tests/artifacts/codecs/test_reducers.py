@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import ctypes
+from typing import Any, ClassVar
 
 import pytest
 
@@ -162,6 +163,134 @@ def test_a_masked_array_that_pickles_itself_otherwise_does() -> None:
     noted.note = "hello"
     loaded = decode("pickle/5", encode(noted).payload(), trusted=True)
     assert (type(loaded), loaded.note, loaded.tolist()) == (Noted, "hello", [1, None])
+
+
+class Point(ctypes.Structure):
+    """A structure with padding, fields of bits, and more in its base."""
+
+    _fields_: ClassVar[Any] = (
+        ("kind", ctypes.c_uint8),
+        ("low", ctypes.c_uint32, 3),
+        ("at", ctypes.c_double),
+    )
+
+
+class Line(Point):
+    """A structure with arrays and a long double."""
+
+    _fields_: ClassVar[Any] = (
+        ("ends", Point * 2),
+        ("length", ctypes.c_longdouble),
+        ("last", ctypes.c_uint8),
+    )
+
+
+def _set_fields(value: Any) -> None:
+    for cls in reversed(type(value).__mro__):
+        for name, kind, *_ in vars(cls).get("_fields_", ()):
+            if kind is Point * 2:
+                for item in getattr(value, name):
+                    _set_fields(item)
+            else:
+                setattr(value, name, 5)
+
+
+def test_holes_of_structures_are_zero() -> None:
+    """What C compilers leave between fields, and bits of no field, are not stored; the fields are."""
+    made = [Line.from_buffer(bytearray(fill * 200)) for fill in (b"S", b"\xff")]
+    for line in made:
+        _set_fields(line)
+    first, second = map(_payload, made)
+    assert first == second
+    assert b"SS" not in first
+    loaded = decode("pickle/5", first, trusted=True).value
+    assert (loaded.at, loaded.low, loaded.length, loaded.ends[1].at) == (5, 5, 5, 5)
+    full = ctypes.c_uint64.from_buffer(bytearray(_SECRET))
+    assert _SECRET in encode(full).payload()  # it is all value
+
+
+@pytest.mark.parametrize("kind", ["csr_matrix", "csc_array", "bsr_matrix", "dia_matrix"])
+def test_what_sparse_arrays_have_beside_their_elements_is_not_stored(kind: str) -> None:
+    """Elements behind the last one, and parts of diagonals outside of the matrix."""
+    sparse: Any = pytest.importorskip("scipy.sparse")
+    matrix = getattr(sparse, kind)(np.diag([1.0, 2.0, 3.0], k=1))
+    dirty = matrix.copy()
+    if kind == "dia_matrix":
+        dirty.data[0, 0] = np.frombuffer(_SECRET)[0]
+    else:
+        secret = np.frombuffer(_SECRET * matrix.data[:1].size).reshape(1, *matrix.data.shape[1:])
+        dirty.data = np.concatenate([matrix.data, secret])
+        dirty.indices = np.concatenate([matrix.indices, np.array([9], matrix.indices.dtype)])
+    payload = encode(dirty).payload()
+    assert _SECRET not in payload
+    assert payload == encode(matrix.copy()).payload()
+    loaded = decode("pickle/5", payload, trusted=True)
+    assert (loaded.toarray() == matrix.toarray()).all()
+
+
+@pytest.mark.parametrize("is_within", [False, True])
+def test_truth_is_one_bit(*, is_within: bool) -> None:
+    """A byte that is neither 0 nor 1 is True to numpy, and stored as 1."""
+    array = np.frombuffer(bytearray(_SECRET + b"\0"), bool)
+    payload = (_payload if is_within else lambda value: encode(value).payload())(array)
+    assert _SECRET not in payload
+    clean = np.array([True] * 8 + [False])
+    assert payload == (_payload(clean) if is_within else encode(clean).payload())
+    assert array.view("u1")[0] == _SECRET[0]  # the user's own array is as it was
+
+
+def _hidden_in_arrow(pa: Any, kind: str) -> Any:
+    words = ["PASSWORD PASSWORD", "short", None, "long enough to be outside"]
+    if kind == "string_view":
+        return pa.array(words, pa.string_view())[1:]
+    if kind == "list_view":
+        return pa.array([[word] for word in words], pa.list_view(pa.string()))[1:]
+    numbers, codes = pa.array([1, 2, 3, 4]), pa.array([1, 0, 1, 0], pa.int8())
+    if kind == "sparse_union":
+        return pa.UnionArray.from_sparse(codes, [pa.array(words), numbers])[1:]
+    if kind == "dense_union":
+        places = pa.array([0, 1, 1, 3], pa.int32())
+        return pa.UnionArray.from_dense(codes, places, [pa.array(words), numbers])[1:]
+    return pa.ExtensionArray.from_storage(
+        pa.uuid(), pa.array([_SECRET * 2, b"0" * 16], pa.binary(16))
+    )[1:]
+
+
+@pytest.mark.parametrize(
+    "kind", ["string_view", "list_view", "sparse_union", "dense_union", "extension"]
+)
+def test_what_arrow_arrays_refer_to_beside_their_values_is_not_stored(kind: str) -> None:
+    """Views may lie in anybody's memory, the children of unions hold what no element is."""
+    pa: Any = pytest.importorskip("pyarrow")
+    array = _hidden_in_arrow(pa, kind)
+    made = encode(array)
+    assert _SECRET not in made.payload()
+    assert decode(made.codec, made.payload(), trusted=True).to_pylist() == array.to_pylist()
+    payload = _payload(array)
+    assert _SECRET not in payload
+    loaded = decode("pickle/5", payload, trusted=True).value
+    loaded.validate(full=True)
+    assert (loaded.type, loaded.to_pylist()) == (array.type, array.to_pylist())
+
+
+def test_what_polars_cut_off_is_not_stored() -> None:
+    """Nor text before a slice, nor fields of records under a null, nor items of lists."""
+    pl: Any = pytest.importorskip("polars")
+    pa: Any = pytest.importorskip("pyarrow")
+    fields = pa.array(["PASSWORD PASSWORD", "b", "PASSWORD PASSWORD"])
+    valid = pa.py_buffer(b"\x02")
+    records = pa.Array.from_buffers(pa.struct({"x": pa.string()}), 3, [valid], children=[fields])
+    frame = pl.DataFrame(
+        {"a": ["PASSWORD" * 2, "b", "c"], "s": records, "l": [["PASSWORD" * 2], ["b"], None]}
+    )[1:]
+    category = frame.with_columns(pl.Series("c", ["u", "v"], dtype=pl.Categorical))
+    for value in (frame, frame["a"], frame["s"], frame["l"], category):
+        made = encode(value)
+        assert _SECRET not in made.payload()
+        assert decode(made.codec, made.payload(), trusted=True).equals(value)
+        payload = _payload(value)
+        assert _SECRET not in payload
+        assert decode("pickle/5", payload, trusted=True).value.equals(value)
 
 
 @pytest.mark.parametrize("view", [memoryview(b"abc"), [memoryview(np.arange(4.0))]])
