@@ -6,11 +6,15 @@ them from the run's `_parameters` task (a resumed run keeps its origin's values)
 assign to them. Plain values whose names begin with an underscore are defaults: what a step assigns is an artifact,
 which later steps see instead. Below any other attribute of the class (a method, a nested class) an artifact would be
 hidden from later steps, for Python finds the class's attribute first: it is refused when the step ends.
+
+A class may override what FlowSpec says to steps (`NEEDED`) with code of its own, as any method. Data under those
+names are refused before anything runs: they would be what each task of a foreach sees instead of its item.
 """
 
 from __future__ import annotations
 
 from functools import cached_property
+from itertools import product
 from types import (
     BuiltinFunctionType,
     FunctionType,
@@ -21,7 +25,7 @@ from types import (
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from gitflowrun.errors import FlowError
+from gitflowrun.errors import FlowError, ParameterError
 from gitflowrun.flow.foreach import is_items_artifact
 from gitflowrun.flow.parameter import Parameter
 from gitflowrun.flow.steps import defining_classes, is_step
@@ -35,6 +39,14 @@ if TYPE_CHECKING:
 _initial: dict[type, dict[str, Any]] = {}
 _slots: WeakKeyDictionary[type, list[str]] = WeakKeyDictionary()
 _NOTHING = object()
+NEEDED = {
+    "foreach_stack": "the foreach levels of a task",
+    "index": "the position of a task in its foreach",
+    "input": "the item of a task in its foreach",
+    "merge_artifacts": "what takes artifacts through a join",
+    "next": "the transition to the next step",
+}
+"""What steps find under names of FlowSpec, and can't do without."""
 _FUNCTIONS = (BuiltinFunctionType, FunctionType, MethodType)
 _KINDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
     (cached_property, "a cached property"),
@@ -55,6 +67,30 @@ def parameters_of(flow_cls: type) -> dict[str, Parameter]:
 def constants(flow_cls: type) -> dict[str, Any]:
     """The constants of a flow by name: stored in the `_parameters` task beside the parameters."""
     return {name: member for name, member in _members(flow_cls) if _is_constant(name, member)}
+
+
+def check_names(flow_cls: type) -> None:
+    """See that no data of a flow or its mixins have a name that steps need.
+
+    Raises:
+        FlowError: a parameter, a constant, a nested class or a slot has. ParameterError for parameters.
+    """
+    # Every class and not what the flow has in the end: a mixin that stands behind FlowSpec would lose its own data.
+    owners = [
+        base for base in flow_cls.__mro__ if base is not TaskHolder and not _is_flow_spec(base)
+    ]
+    for owner, (name, what) in product(owners, NEEDED.items()):
+        member = vars(owner).get(name, _NOTHING)
+        if isinstance(member, Parameter):
+            raise ParameterError(
+                f"parameter {member.name!r} hides self.{name}, {what}, which steps need",
+                hint=f"give the attribute another name: my_{name} = {type(member).__name__}({member.name!r}, ...)",
+            )
+        if member is not _NOTHING and _is_data(member):
+            raise FlowError(
+                f"{owner.__name__}.{name} hides self.{name}, {what}, which steps need",
+                hint="give it another name",
+            )
 
 
 def class_attribute(cls: type, name: str, default: Any = None) -> Any:
@@ -248,14 +284,20 @@ def _running(flow: object) -> TaskState | None:
 def _members(flow_cls: type) -> Iterator[tuple[str, Any]]:
     """The attributes of a flow class and its mixins by name; not those of FlowSpec."""
     for name, owner in defining_classes(flow_cls).items():
-        if owner in {object, TaskHolder} or owner.__bases__ == (
-            TaskHolder,
-        ):  # the last is FlowSpec
+        if owner in {object, TaskHolder} or _is_flow_spec(owner):
             continue
         member = vars(owner)[name]
         if isinstance(member, ReadOnly):
             member = member.original
         yield name, member.value if isinstance(member, Default) else member
+
+
+def _is_flow_spec(cls: type) -> bool:
+    return cls.__bases__ == (TaskHolder,)  # which it imports this module to be
+
+
+def _is_data(member: object) -> bool:
+    return isinstance(member, MemberDescriptorType) or not hasattr(type(member), "__get__")
 
 
 def _is_constant(name: str, member: object) -> bool:

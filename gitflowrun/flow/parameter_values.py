@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from gitflowrun.errors import ParameterError, UsageError
 from gitflowrun.flow.current import task_facts
-from gitflowrun.flow.members import parameters_of
+from gitflowrun.flow.members import check_names, parameters_of
 from gitflowrun.flow.parameter import SCALARS, Parameter
 from gitflowrun.names import did_you_mean
 from gitflowrun.values import frozen
@@ -29,7 +29,6 @@ _RESERVED = (
     "user-namespace", "with",
 )  # fmt: skip
 RESERVED_PARAMETERS = frozenset(_RESERVED) | {name.replace("-", "_") for name in _RESERVED}
-_METHODS = frozenset({"foreach_stack", "merge_artifacts", "next"})
 _NAME = re.compile(r"[^\W\d_][\w-]*\Z")
 
 
@@ -55,15 +54,17 @@ class ParameterContext:
 
 
 def check_parameters(flow_cls: type[FlowSpec]) -> None:
-    """Check the declarations of a flow's parameters.
+    """Check the declarations of a flow's parameters, and that neither they nor constants hide what steps need.
 
     Raises:
+        FlowError: a constant or another attribute hides it.
         ParameterError: a name that can't be, is reserved or taken, a type that can't be, a default that is
             not of the parameter's type.
     """
+    check_names(flow_cls)
     names: dict[str, str] = {}
     for attribute, parameter in parameters_of(flow_cls).items():
-        _check_name(attribute, parameter)
+        _check_name(parameter)
         other = names.setdefault(parameter.name.lower(), attribute)
         if other != attribute:
             raise ParameterError(
@@ -117,7 +118,7 @@ def resolve(
     return values
 
 
-def _check_name(attribute: str, parameter: Parameter) -> None:
+def _check_name(parameter: Parameter) -> None:
     name = parameter.name
     if not isinstance(name, str) or not _NAME.match(name):
         raise ParameterError(
@@ -128,11 +129,6 @@ def _check_name(attribute: str, parameter: Parameter) -> None:
         raise ParameterError(
             f"parameter {name!r}: the name is reserved for an option of `run`",
             hint="give the parameter another name; the attribute may keep its own",
-        )
-    if attribute in _METHODS:
-        raise ParameterError(
-            f"parameter {name!r} hides self.{attribute}, which steps need",
-            hint="give the attribute another name",
         )
 
 

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from gitflowrun.errors import FlowError
 from gitflowrun.flow import FlowSpec, flowspec, members, step, task_state
 from gitflowrun.flow import execute as execute_module
 from gitflowrun.flow.execute import StepOutcome
+from gitflowrun.flow.parameter_values import check_parameters
 from gitflowrun.flow.task_state import ArtifactSource, Inputs, LoadedValues, TaskState
 from gitflowrun.values import field_names
 from tests.flow.memory import StepFailedError, run_flow
@@ -76,6 +78,61 @@ def test_what_steps_need_cannot_be_assigned(name: str) -> None:
 
     with pytest.raises(StepFailedError, match=rf"self\.{name} .*can't be assigned"):
         run_flow(Fixed)
+
+
+def _mixing(**members: Any) -> type[FlowSpec]:
+    """A flow with one step and a mixin of these members."""
+
+    def start(self: FlowSpec) -> None:
+        pass
+
+    mixin = type("Mixin", (), members)
+    return type("Mixing", (mixin, FlowSpec), {"start": step(start)})
+
+
+@pytest.mark.parametrize("name", sorted(_FIXED))
+@pytest.mark.parametrize("value", ["data.csv", None, dict])
+def test_data_under_the_names_that_steps_need_are_refused(name: str, value: object) -> None:
+    """A constant, nested class or slot would be what each task sees instead: it is refused by name."""
+    assert set(members.NEEDED) == _FIXED
+    with pytest.raises(FlowError, match=rf"Mixin\.{name} hides self\.{name}"):
+        check_parameters(_mixing(**{name: value}))
+    with pytest.raises(FlowError, match=rf"hides self\.{name}"):
+        check_parameters(_mixing(__slots__=(name,)))
+    with pytest.raises(FlowError, match=rf"Behind\.{name} hides"):
+        check_parameters(type("Mixed", (FlowSpec, type("Behind", (), {name: value})), {}))
+
+
+def test_code_may_override_what_steps_need() -> None:
+    """A property or method of the user's is what steps see: they wrote it."""
+
+    class Upper(FlowSpec):
+        @property
+        def input(self) -> Any:
+            item = super().input
+            return item and item.upper()
+
+        @step
+        def start(self) -> None:
+            self.items = ["a", "b"]
+            self.next(self.body, foreach="items")
+
+        @step
+        def body(self) -> None:
+            self.got = self.input
+            self.next(self.join)
+
+        @step
+        def join(self, inputs: Any) -> None:
+            self.all = [each.got for each in inputs]
+            self.next(self.end)
+
+        @step
+        def end(self) -> None:
+            pass
+
+    check_parameters(Upper)
+    assert run_flow(Upper).value("end", "all") == ["A", "B"]
 
 
 class Hiding:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from gitflowrun.errors import ParameterError, UsageError
 from gitflowrun.flow import FlowSpec, JSONType, JSONTypeClass, Parameter, current, step
+from gitflowrun.flow.includefile import IncludeFile
 from gitflowrun.flow.parameter_values import RESERVED_PARAMETERS, check_parameters, resolve
 
 
@@ -181,6 +182,10 @@ def test_an_attribute_that_steps_need_cannot_be_a_parameter() -> None:
     """`next = Parameter(...)` would take self.next away."""
     with pytest.raises(ParameterError, match=r"hides self\.next"):
         check_parameters(flow_with(next=Parameter("following")))
+    with pytest.raises(ParameterError, match=r"'source' hides self\.input") as caught:
+        check_parameters(flow_with(input=IncludeFile("source")))
+    assert "my_input = IncludeFile('source', ...)" in str(caught.value.hint)
+    check_parameters(flow_with(source=Parameter("input")))
 
 
 def test_a_given_value_beats_the_environment_which_beats_the_default() -> None:
