@@ -133,16 +133,26 @@ def _told(error: GitflowrunError | OSError) -> GitflowrunError:
     what = error.strerror or str(error)
     if error.filename:
         return GitflowrunError(f"{error.filename}: {what}")
-    if error.errno in {
-        errno.ENOSPC,
-        errno.EDQUOT,
-        errno.EFBIG,
-        errno.EIO,
-    }:  # said by a write, not by an open
+    if _is_of_output(error):
         return GitflowrunError(
             f"the output can't be written: {what}", hint="free some space, or send it elsewhere"
         )
-    return GitflowrunError(what)
+    hint = None
+    if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+        hint = "free some space on the disk of the repository, and on that of TMPDIR"
+    return GitflowrunError(f"a file can't be read or written: {what}", hint=hint)
+
+
+def _is_of_output(error: OSError) -> bool:
+    """Whether an error that names no file came from writing what a command says: that is done in this layer alone."""
+    package = f"{os.sep}gitflowrun{os.sep}"
+    ours = ""
+    trace = error.__traceback__
+    while trace is not None:
+        file = trace.tb_frame.f_code.co_filename
+        ours = file if package in file else ours
+        trace = trace.tb_next
+    return f"{package}cli{os.sep}" in ours
 
 
 def invoke(

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import RepositoryError, UsageError
-from gitflowrun.git.repository import Repository
+from gitflowrun.git.repository import Repository, current_directory
 from gitflowrun.names import check_tag
 from gitflowrun.runs.runs import RunStore
 from gitflowrun.runs.tags import Tags
@@ -64,7 +64,10 @@ class Source:
         if of_run:
             return cls.at(of_run)
         # All that decides which repository git finds from here.
-        place = (_cwd(), *(os.environ.get(name) for name in ("GIT_DIR", "GIT_WORK_TREE")))
+        place = (
+            str(current_directory()),
+            *(os.environ.get(name) for name in ("GIT_DIR", "GIT_WORK_TREE")),
+        )
         return _open.get(place) or cls._remember(place, Repository.discover())
 
     @classmethod
@@ -170,13 +173,6 @@ def default_metadata() -> str:
 
 def _path(spec: str) -> Path:
     return Path(spec.removeprefix(f"{_LOCAL}@"))
-
-
-def _cwd() -> str:
-    try:
-        return os.getcwd()  # noqa: PTH109  (a key, not a path to work with)
-    except FileNotFoundError as error:
-        raise RepositoryError("the current directory does not exist any more") from error
 
 
 # A task is a fork of the process that imported the flow. Open packs of that process, with their locks and

@@ -82,7 +82,7 @@ class Repository:
         env = clean_environment()
         if start is None:
             env.update({name: os.environ[name] for name in _PLACE if name in os.environ})
-        cwd = _current_directory() if start is None else start
+        cwd = current_directory() if start is None else start
         answers = _ask(cwd, env)
         _refuse_unknown_formats(answers["--show-object-format"], answers[_REF_FORMAT])
         git_dir = _absolute(cwd, answers["--git-dir"])
@@ -335,11 +335,19 @@ def _absolute(cwd: Path, answer: bytes) -> Path:
     return Path(os.path.realpath(cwd.absolute() / os.fsdecode(answer)))
 
 
-def _current_directory() -> Path:
+def current_directory() -> Path:
+    """Where the process is.
+
+    Raises:
+        RepositoryError: the directory was deleted.
+    """
     try:
         return Path.cwd()
     except FileNotFoundError as error:
-        raise RepositoryError("the current directory does not exist any more") from error
+        raise RepositoryError(
+            "the current directory does not exist any more",
+            hint='go to a directory of the repository (`cd "$PWD"` if this one was made again)',
+        ) from error
 
 
 def _branch(line: bytes) -> str | None:

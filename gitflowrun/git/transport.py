@@ -234,9 +234,15 @@ class Remote:
         if commit is None:
             yield {}
             return
-        with tempfile.NamedTemporaryFile("wb", dir=self._repository.state()) as file:
-            file.write(commit + b"\n")
-            file.flush()
+        place = self._repository.state()
+        with tempfile.NamedTemporaryFile("wb", buffering=0, dir=place) as file:
+            try:
+                file.write(commit + b"\n")
+            except OSError as error:
+                raise RepositoryError(
+                    f"can't fetch from {self.title!r}: {file.name} can't be written: {error.strerror}",
+                    hint=f"free some space on the disk of {place} and try again",
+                ) from error
             yield {_SHALLOW: file.name}
 
     def _oldest(self) -> bytes | None:

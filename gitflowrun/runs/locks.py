@@ -65,8 +65,11 @@ class FileLock:
                 break
             os.close(fd)  # its last holder removed it between our open and our lock
         self._fd = fd
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, b"%d\n" % os.getpid(), 0)
+        with contextlib.suppress(
+            OSError
+        ):  # who holds it is for people; it is held on a full disk, too
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, b"%d\n" % os.getpid(), 0)
         return True
 
     def acquire(self, patience: float = PATIENCE) -> None:

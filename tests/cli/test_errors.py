@@ -5,13 +5,15 @@ from __future__ import annotations
 import errno
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
 
 from gitflowrun.cli.errors import FLOW, GIT, Dialect, exit_code_of, invoke, report_error
 from gitflowrun.errors import GitflowrunError, InvalidNext, NotFound, UsageError
-from tests.helpers.repos import ROOT
+from tests.helpers.repos import ROOT, make_repo, run_program
+from tests.helpers.runs import make_run
 
 
 def _raise(error: BaseException) -> int:
@@ -65,6 +67,39 @@ def test_the_system_is_quoted(capsys: pytest.CaptureFixture[str]) -> None:
     full = OSError(errno.ENOSPC, "No space left on device", "/repo/x")
     assert exit_code_of(lambda: _raise(full), GIT) == 128
     assert capsys.readouterr().err == "fatal: /repo/x: No space left on device\n"
+
+
+_LIMITED = (
+    "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)); "
+    "from gitflowrun.cli.git_runs.main import program; program()"
+)
+
+
+def test_what_could_not_be_written_is_named(tmp_path: Path) -> None:
+    """Where the repository takes no more bytes, the error speaks of it and not of the output, which is fine."""
+    repo, server = make_repo(tmp_path / "r"), make_repo(tmp_path / "server")
+    repo.git("remote", "add", "origin", str(server.path))
+    make_run(repo)
+    assert repo.runs("push").code == 0
+    make_run(server)
+    done = run_program([sys.executable, "-c", _LIMITED, "fetch"], repo.path)
+    assert done.code == 1
+    assert f"can't fetch from 'origin': {repo.path}/.git/gitflowrun/" in done.out
+    assert "can't be written: File too large" in done.out
+    assert "the output can't be written" not in done.err
+
+
+def test_output_that_could_not_be_written_is_said_to_be(tmp_path: Path) -> None:
+    """A full device behind standard output is no fault of the repository."""
+    repo = make_repo(tmp_path / "r")
+    make_run(repo)
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "gitflowrun.cli.git_runs.main", "show", "1", "--json"],
+            cwd=repo.path, stdout=full, stderr=subprocess.PIPE, check=False, text=True,
+        )  # fmt: skip
+    assert done.returncode == 128
+    assert "fatal: the output can't be written: No space left on device" in done.stderr
 
 
 @pytest.mark.parametrize(("dialect", "code"), [(GIT, 128), (FLOW, 1)])

@@ -98,7 +98,7 @@ def test_data_under_the_names_that_steps_need_are_refused(name: str, value: obje
     with pytest.raises(FlowError, match=rf"Mixin\.{name} hides self\.{name}"):
         check_parameters(_mixing(**{name: value}))
     with pytest.raises(FlowError, match=rf"hides self\.{name}"):
-        check_parameters(_mixing(__slots__=(name,)))
+        check_parameters(type("Slotted", (FlowSpec,), {"__slots__": (name,)}))
     with pytest.raises(FlowError, match=rf"Behind\.{name} hides"):
         check_parameters(type("Mixed", (FlowSpec, type("Behind", (), {name: value})), {}))
 

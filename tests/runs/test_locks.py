@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -39,6 +40,19 @@ def other_process(path: Path) -> Iterator[subprocess.Popen[str]]:
         assert process.stdout.readline() == "held\n"
         yield process
         process.kill()
+
+
+def test_a_lock_needs_no_space(tmp_path: Path) -> None:
+    """Where the disk takes no more bytes the lock is held all the same; only its holder has no name."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    lock = FileLock(tmp_path / "ids")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        assert lock.try_acquire()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not FileLock(lock.path).try_acquire()
+    lock.release()
 
 
 @pytest.fixture

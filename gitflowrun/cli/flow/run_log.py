@@ -91,13 +91,8 @@ class RunLog:
         }
 
     def __call__(self, event: events.Event) -> None:
-        """Show one event; to nobody once the readers have gone, for a run does not end with its `| head`."""
-        try:
-            self._shows[type(event)](event)
-        except OSError:
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            for fd in (1, 2):
-                os.dup2(nowhere, fd)
+        """Show one event."""
+        self._shows[type(event)](event)
 
     # ---- the run ----
 
@@ -218,9 +213,8 @@ class RunLog:
     def _notice(self, event: events.Notice) -> None:
         self._draw("")
         paint = self._err_style.red if event.bad else self._err_style.yellow
-        for line in event.text.split("\n"):
-            self._err.write(paint(printable(line)) + "\n")
-        self._err.flush()
+        lines = (paint(printable(line)) + "\n" for line in event.text.split("\n"))
+        self._write(self._err, "".join(lines))
 
     # ---- lines ----
 
@@ -244,14 +238,30 @@ class RunLog:
         return self._style.dim(clock(time.time() if when is None else when))
 
     def _emit(self, line: str) -> None:
-        # Flushed line by line: whoever reads the pipe wants to see the run while it runs.
         if self._status:
-            self._err.write(_WIPE)
-            self._err.flush()
-        self._out.write(line + "\n")
-        self._out.flush()
+            self._write(self._err, _WIPE)
+        self._write(self._out, line + "\n")
         if self._status:
             self._draw(self._status)
+
+    def _write(self, stream: TextIO, text: str) -> None:
+        """Write to a stream, and to nobody once that can't be: a run does not end with its terminal or `| head`."""
+        try:
+            stream.write(text)
+            stream.flush()  # at once: whoever reads the pipe wants to see the run while it runs
+        except OSError as error:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
+            if stream is self._out and not isinstance(error, BrokenPipeError):
+                self._say_lost(error)
+
+    def _say_lost(self, error: OSError) -> None:
+        run = self._run.id if self._run is not None else "@latest"
+        text = f"the run log can't be written: {error.strerror}"
+        self._notice(
+            events.Notice(f"{text}; the run goes on, and `git runs logs {run}` shows it", bad=True)
+        )
 
     def _draw(self, status: str) -> None:
         if not self._live or not (status or self._status):
@@ -260,5 +270,4 @@ class RunLog:
 
         width = shutil.get_terminal_size().columns - 1
         self._status = status[:width]
-        self._err.write(_WIPE + self._err_style.dim(self._status))
-        self._err.flush()
+        self._write(self._err, _WIPE + self._err_style.dim(self._status))

@@ -208,11 +208,19 @@ def _environment(start: StartRun, repo: Repository, isolation: Isolation) -> dic
         "variables": environment_variables(os.environ, repo.settings.env),
         "argv": redacted(start.request.argv),
         "command": redacted(start.typed),
-        "directory": os.path.relpath(os.getcwd(), repo.work_tree) if repo.work_tree else None,  # noqa: PTH109
+        "directory": None if repo.work_tree is None else _from(repo.work_tree),
         "isolation": isolation.value,
         "hash_seed": start.hash_seed if isolation is not Isolation.FRESH else fresh_hash_seed(),
         "random_seeds": {name: f"{seed:016x}" for name, seed in start.seeds.items()},
     }
+
+
+def _from(top: Path) -> str | None:
+    """The current directory from a work tree's top; None when it was deleted, which is no reason not to run."""
+    try:
+        return os.path.relpath(os.getcwd(), top)  # noqa: PTH109
+    except FileNotFoundError:
+        return None
 
 
 def _remote(repo: Repository) -> dict[str, str]:

@@ -132,6 +132,26 @@ def test_a_file_for_programs_that_cannot_be_written_ends_the_run(flow: GitRepo) 
     assert "the name of a file is empty" in done.err
 
 
+def test_a_run_log_that_cannot_be_written_is_said_once(flow: GitRepo) -> None:
+    """The run goes on to its end, which the exit code tells; stderr says that the log is lost and where it is."""
+    shell = f"{shlex.quote(sys.executable)} small.py --quiet run >/dev/full"
+    done = run_program(["sh", "-c", shell], flow.path)
+    assert done.code == 0
+    assert done.err.count("the run log can't be written: No space left on device") == 1
+    assert "`git runs logs 1` shows it" in done.err
+    assert json.loads(flow.runs("list", "--json").out)[0]["status"] == "done"
+
+
+@pytest.mark.parametrize("isolation", ["fork", "fresh"])
+def test_a_run_from_a_deleted_directory(flow: GitRepo, isolation: str) -> None:
+    """The repository is that of the flow's file, so the run needs no current directory."""
+    words = [sys.executable, str(flow.path / "small.py"), "--quiet", "run"]
+    shell = f"mkdir gone && cd gone && rmdir ../gone && GITFLOWRUN_ISOLATION={isolation} {shlex.join(words)}"
+    done = run_program(["sh", "-c", shell], flow.path)
+    assert done.code == 0, done.err
+    assert json.loads(flow.runs("show", "1", "--json").out)["status"] == "done"
+
+
 def test_an_interrupt_while_modules_are_imported_is_no_traceback(flow: GitRepo) -> None:
     """Exit code 130, as for any interrupted program, and not a word."""
     head = (
