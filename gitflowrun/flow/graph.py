@@ -95,7 +95,11 @@ class FlowGraph:
         self.nodes = _wire(parsed, self.start_steps, self.end_steps)
         parameters = parameters_of(flow_cls)
         self.parameter_names = tuple(parameters)
-        self._parameters = [_typed(it.name, it) for it in parameters.values()]
+        self._parameters = [
+            # Metaflow's form; the attribute is told where it can't be seen from the option's name.
+            _typed(it.name, it) | ({} if attribute == it.name else {"attribute": attribute})
+            for attribute, it in parameters.items()
+        ]
         self._constants = [_typed(name, value) for name, value in constants(flow_cls).items()]
 
     @classmethod

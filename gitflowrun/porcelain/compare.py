@@ -11,7 +11,7 @@ from gitflowrun.errors import UsageError
 from gitflowrun.git.diff import TreeDiff, diff_trees
 from gitflowrun.porcelain.changes import changes
 from gitflowrun.porcelain.overview import ArtifactRow, is_result, make_row
-from gitflowrun.porcelain.parameters import attribute_of, parameters_task, told_apart
+from gitflowrun.porcelain.parameters import names_of, parameters_task, told_apart
 from gitflowrun.porcelain.query import final_artifacts, is_private
 from gitflowrun.porcelain.value_comparison import Pair, compare_apart
 from gitflowrun.runs.trust import Provenance
@@ -143,12 +143,15 @@ def _say(repo: Repository, tables: Iterable[_Table]) -> Said:
         if old is None or new is None:
             continue
         stored = old.record.artifacts, new.record.artifacts
+        attributes = names_of(old), names_of(new)
         for name in names:
-            attribute = attribute_of(name, stored)
-            one, two = (refs.get(attribute) for refs in stored)
+            one, two = (
+                refs.get(known.get(name, name))
+                for refs, known in zip(stored, attributes, strict=True)
+            )
             if one is None or two is None or one.identity == two.identity:
                 continue
-            rows = make_row(old.run, attribute, one), make_row(new.run, attribute, two)
+            rows = make_row(old.run, name, one), make_row(new.run, name, two)
             if found := changes(old.run.objects, one, two, rows):
                 lines[name] = found
             elif one.type == two.type and rows[0].preview == rows[1].preview:

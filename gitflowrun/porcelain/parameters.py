@@ -11,7 +11,7 @@ from gitflowrun.porcelain.overview import make_row
 from gitflowrun.runs.read import StoredRun
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from gitflowrun.artifacts.reference import ArtifactRef
     from gitflowrun.git.repository import Repository
@@ -43,25 +43,22 @@ def told_apart(runs: Sequence[StoredRun]) -> list[Mapping[str, str]]:
 
     A run's INFO has them as texts, and different values may have one text: `2` and `"2"`, a file whose content
     has changed, a long value that begins as before. So those of one text are told apart by what was stored,
-    and that is added to their texts. Constants of the class, and parameters whose attribute is not called like
-    their option, are listed by their attributes where they differ.
+    and that is added to their texts. Constants of the class are listed where they differ.
     """
     texts = [dict(run.info.parameters) for run in runs]
-    stored = [stored_parameters(run) for run in runs]
+    stored = [_by_name(parameters_task(run)) for run in runs]
     options = dict.fromkeys(name for row in texts for name in row)
     for option in options:
-        attribute = attribute_of(option, stored)
         for text in {row[option] for row in texts if option in row}:
             same = [
-                (row, refs[attribute])
+                (row, refs[option])
                 for row, refs in zip(texts, stored, strict=True)
-                if row.get(option) == text and attribute in refs
+                if row.get(option) == text and option in refs
             ]
             if len({ref.identity for _, ref in same}) > 1:
                 for row, ref in same:
                     row[option] += _facts(ref)
-    known = {attribute_of(option, stored) for option in options}
-    for name in dict.fromkeys(name for refs in stored for name in refs if name not in known):
+    for name in dict.fromkeys(name for refs in stored for name in refs if name not in options):
         if len({refs[name].identity for refs in stored if name in refs}) > 1:
             for run, row, refs in zip(runs, texts, stored, strict=True):
                 if name in refs:
@@ -75,9 +72,35 @@ def _described(run: StoredRun, name: str, ref: ArtifactRef) -> str:
     return f"{text[:PARAMETER_TEXT]}{_facts(ref)}".strip()
 
 
-def attribute_of(option: str, stored: Iterable[Mapping[str, ArtifactRef]]) -> str:
-    """The attribute that a parameter has, unless it is called quite otherwise."""
-    return option if any(option in refs for refs in stored) else option.replace("-", "_")
+def names_of(task: StoredTask) -> dict[str, str]:
+    """The artifacts of a task by the names under which people know them: of a parameter its option's.
+
+    Returns:
+        Name to attribute. An attribute that is called like the option of another one is `self.<attribute>`.
+    """
+    attributes = task.record.artifacts
+    if task.name.step != PARAMETERS_STEP:
+        return {name: name for name in attributes}
+    options = _options(task.run)
+    named = {options[attribute]: attribute for attribute in attributes if attribute in options}
+    others = (attribute for attribute in attributes if attribute not in options)
+    return named | {f"self.{it}" if it in named else it: it for it in others}
+
+
+def _options(run: StoredRun) -> dict[str, str]:
+    """Attribute to option, of the parameters of a run."""
+    rows = run.info.graph.get("parameters")
+    recorded = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    attributes = {
+        row["name"]: row["attribute"] for row in recorded if {"name", "attribute"} <= row.keys()
+    }
+    return {attributes.get(name, name): name for name in run.info.parameters}
+
+
+def _by_name(task: StoredTask | None) -> dict[str, ArtifactRef]:
+    if task is None:
+        return {}
+    return {name: task.record.artifacts[it] for name, it in names_of(task).items()}
 
 
 def stored_parameters(run: StoredRun) -> Mapping[str, ArtifactRef]:

@@ -38,9 +38,25 @@ def test_an_included_file_whose_attribute_has_another_name(repo: GitRepo) -> Non
         path.mkdir()
         (path / "c").write_text(text)
     found = _two(repo, script, str(first / "c"), str(second / "c"))
-    assert found.changes["cfg"] == ("@@ -1 +1 @@", "-rate: 1", "+rate: 2")
+    assert [row.name for row in found.parameters] == ["config"]
+    assert found.changes["config"] == ("@@ -1 +1 @@", "-rate: 1", "+rate: 2")
     listed = repo.runs("list", "-p").out
-    assert listed.splitlines()[0].split()[-2:] == ["config", "cfg"]
+    assert listed.splitlines()[0].split()[-2:] == ["AUTHOR", "config"]
+
+
+def test_parameters_whose_attributes_have_other_names(repo: GitRepo) -> None:
+    """Each is listed once, under its option, even where another one's attribute is called like that."""
+    members = (
+        "    rate_ = Parameter('learning-rate', default=os.environ['V'])\n"
+        "    b = Parameter('a', default=int(os.environ['V']))\n"
+        "    a = os.environ['V']\n"
+    )
+    script = linear_flow().replace("(FlowSpec):\n", f"(FlowSpec):\n{members}")
+    rows = _two(repo, script, "1", "2").parameters
+    assert [(row.name, row.old) for row in rows[:2]] == [("learning-rate", "1"), ("a", "1")]
+    assert [row.name for row in rows[2:]] == ["self.a"]
+    listed = repo.runs("list", "-p").out
+    assert listed.splitlines()[0].split()[-3:] == ["learning-rate", "a", "self.a"]
 
 
 def test_a_constant_that_is_not_in_the_code(repo: GitRepo) -> None:
