@@ -228,11 +228,27 @@ class Repository:
         )
         now = time.time()
         return Signature(
-            _printable(name or user),
-            _printable(email or f"{user}@{os.uname().nodename}"),
+            self.readable(name or user),
+            self.readable(email or f"{user}@{os.uname().nodename}"),
             int(now),
             time.localtime(now).tm_gmtoff // 60,
         )
+
+    def readable(self, text: str) -> str:
+        """A name out of git config, the environment or a command line, whose bytes may be no UTF-8.
+
+        Our commits are UTF-8, so it is converted here from what `i18n.commitEncoding` says, where git would
+        write its bytes and that encoding into the commit.
+        """
+        raw = os.fsencode(text)
+        try:
+            return raw.decode()
+        except UnicodeDecodeError:
+            encoding = self.config.get("i18n.commitencoding", "utf-8")
+        try:
+            return raw.decode(encoding, errors="replace")
+        except LookupError:  # one that Python does not know
+            return raw.decode(errors="replace")
 
     def remotes(self) -> Mapping[str, str]:
         """The configured remotes: name to URL."""
@@ -351,7 +367,7 @@ def current_directory() -> Path:
 
 
 def _branch(line: bytes) -> str | None:
-    name = line.strip().decode(errors="replace")
+    name = os.fsdecode(line.strip())
     return name.removeprefix("refs/heads/") if name.startswith("refs/") else None
 
 
@@ -362,7 +378,3 @@ def _login() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a user id without a name, as containers have
         return f"uid{os.getuid()}"
-
-
-def _printable(text: str) -> str:
-    return os.fsencode(text).decode(errors="replace")

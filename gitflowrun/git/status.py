@@ -119,7 +119,7 @@ def parse_status(out: bytes, trouble: str | None = None) -> WorkTreeStatus:
         if line.startswith(b"# branch.oid ") and not line.endswith(b"(initial)"):
             head = Oid.from_hex(line.split(b" ")[2])
         elif line.startswith(b"# branch.head ") and not line.endswith(b" (detached)"):
-            branch = line.split(b" ", 2)[2].decode(errors="replace")
+            branch = os.fsdecode(line.split(b" ", 2)[2])
         elif kind == b"?":
             changes.append(Change(line[2:], untracked=True))
         elif kind in _NAME_AT:

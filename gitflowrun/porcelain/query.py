@@ -14,7 +14,7 @@ from gitflowrun.runs.commit_message import Status
 from gitflowrun.runs.listing import no_runs_of
 from gitflowrun.runs.live import observe
 from gitflowrun.runs.runs import RunStore
-from gitflowrun.values import frozen
+from gitflowrun.values import frozen, replace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -84,6 +84,8 @@ def select(repo: Repository, query: RunQuery) -> list[RunSummary]:
     flows = store.flows() if query.flow and not runs else []
     if query.flow and flows and query.flow not in flows:
         raise no_runs_of(query.flow, flows)
+    if query.user is not None:
+        query = replace(query, user=repo.readable(query.user))
     found = [run for run in runs if query.matches(run)]
     return (found if query.on is None else _on(repo, found, query.on))[: query.limit]
 

@@ -190,7 +190,7 @@ class Trust:
 
     def _config(self, name: str) -> list[str]:
         done = self._repo.git.attempt("config", "--local", "--null", "--get-all", name)
-        return done.out.decode(errors="replace").split("\0")[:-1] if done.code == 0 else []
+        return os.fsdecode(done.out).split("\0")[:-1] if done.code == 0 else []
 
     def _add(self, name: str, value: str) -> None:
         if value not in self._config(name):

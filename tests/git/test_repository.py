@@ -232,6 +232,21 @@ def test_head(repo: GitRepo, tmp_path: Path) -> None:
     assert Repository.discover(tmp_path / "new").head() == Head(None, "main")
 
 
+def test_names_that_are_no_utf_8(repo: GitRepo) -> None:
+    """A name is converted from `i18n.commitEncoding`; a branch keeps its bytes, by which config finds it."""
+    repo.git("config", "user.name", os.fsdecode(b"Jos\xe9"))
+    repo.git("checkout", "-q", "-b", os.fsdecode(b"br\xe4nch"))
+    opened = Repository.discover(repo.path)
+    assert opened.signature().name == "Jos\ufffd"
+    assert opened.head().branch == "br\udce4nch"
+    repo.git("config", "i18n.commitEncoding", "ISO-8859-1")
+    opened = Repository.discover(repo.path)
+    assert opened.signature().name == "José"
+    assert opened.readable("Zoë") == "Zoë"
+    repo.git("config", "i18n.commitEncoding", "nothing-known")
+    assert Repository.discover(repo.path).signature().name == "Jos\ufffd"
+
+
 def test_signature(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
     """The committer's identity is used; without any, login and host stand in."""
     monkeypatch.setenv("GIT_AUTHOR_NAME", "Somebody Rebased")
