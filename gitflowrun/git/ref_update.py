@@ -117,16 +117,17 @@ class Refs(RefReader):
             return
         for update in updates:
             RefName(update.name)
-        watches = [
-            LockWatch(self._root / f"{update.name}.lock", self._stale_locks, self._stale_after)
-            for update in updates
-        ]
+        watches: list[LockWatch] = []
         deadline = time.monotonic() + self._patience
         pause, longest = LOCK_PAUSES
         while True:
             try:
                 self._attempt(updates)
             except _Locked as locked:
+                watches = watches or [
+                    LockWatch(self._root / f"{it.name}.lock", self._stale_locks, self._stale_after)
+                    for it in updates
+                ]
                 if locked.was_killed:  # before its last step, in the middle of it, or after it
                     updates = [it for it in updates if self.get(it.name) != it.new]
                 held = [watch.path for watch in watches if not watch.remove_if_stale()]
@@ -169,10 +170,10 @@ class Refs(RefReader):
             raise self._unwritable(updates, error.strerror or str(error)) from error
 
     def _compare(self, updates: Sequence[RefUpdate]) -> None:
+        current = self.many(update.name for update in updates)
         for update in updates:
-            current = self.get(update.name)
-            if current != update.old:
-                raise _moved(update, current)
+            if current[update.name] != update.old:
+                raise _moved(update, current[update.name])
 
     def _judged(self, updates: Sequence[RefUpdate], message: str) -> Exception:
         """The error for what git said about a transaction."""
@@ -212,9 +213,10 @@ class Refs(RefReader):
 
     def _touched(self, updates: Sequence[RefUpdate]) -> set[Path]:
         """The directories whose entries a transaction changes, those in which it makes directories included."""
+        # The root is that of `packed-refs`.
         touched = {self._root} if any(update.new is None for update in updates) else set()
-        for update in updates:  # the root is that of `packed-refs`
-            directory = (self._root / update.name).parent
+        for folder in {update.name.rpartition("/")[0] for update in updates}:
+            directory = self._root / folder
             touched.add(directory)
             while not directory.exists():
                 directory = directory.parent

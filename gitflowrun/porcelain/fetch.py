@@ -15,6 +15,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, NamedTuple
 
+from gitflowrun import msgpack
 from gitflowrun.errors import CorruptRecord, GitflowrunError
 from gitflowrun.git.odb import History, named
 from gitflowrun.git.refs import RefUpdate
@@ -31,11 +32,11 @@ from gitflowrun.porcelain.sync import (
     tags_of,
 )
 from gitflowrun.runs import layout
+from gitflowrun.runs.commit_message import parse_message
 from gitflowrun.runs.listing import list_runs
 from gitflowrun.runs.locks import Locks, LockState
 from gitflowrun.runs.maintenance import tidy
-from gitflowrun.runs.read import StoredRun
-from gitflowrun.runs.records import RunIdentity
+from gitflowrun.runs.records import INFO, RunIdentity
 from gitflowrun.runs.tags import Tags, tag_updates, transact
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class _Fetch(Transfer):
         self._rows: list[tuple[str, ...]] = []
         self._here: dict[Oid, RunTip] = {}
         self._ids: set[RunId] = set()
-        self._first_infos: dict[str, Oid] = {}
+        self._infos: dict[str, Oid] = {}
         self._look()
 
     def _look(self) -> None:
@@ -160,8 +161,9 @@ class _Fetch(Transfer):
 
     def _take(self, runs: Sequence[RunTip], history: History) -> None:
         """Create or move our refs of runs."""
-        roots = {root for run in runs if (root := history.root(run.tip))}
-        self._first_infos = named(self.repo.git, (_info_at(root) for root in roots))
+        commits = {root for run in runs if (root := history.root(run.tip))}
+        commits.update(run.tip for run in runs)
+        self._infos = named(self.repo.git, map(_info_at, commits))
         examined = [(run, uid) for run in runs if (uid := self._checked(run, history))]
         with self._locks.ids():
             self._look()  # another fetch may have created some of them
@@ -188,13 +190,16 @@ class _Fetch(Transfer):
         uid = history.root(run.tip)
         if uid is None:
             raise CorruptRecord(f"{run.ref} is no commit")
-        stored = StoredRun(self.repo, run.flow, run.id, run.tip)
-        info, claimed = stored.info, stored.state.uid
+        state = parse_message(self.repo.objects.commit(run.tip).message.decode(errors="replace"))
+        blob = self._infos.get(_info_at(run.tip))
+        if state is None or blob is None:
+            raise CorruptRecord(f"{run.ref} is no run's commit")
+        info = INFO.load(msgpack.unpack(self.repo.objects.blob(blob)))
         if info.id is None or (info.flow, info.id.number) != (run.flow, run.id.number):
             raise CorruptRecord(f"{run.ref} holds run {info.flow}/{info.id}")
-        if not str(uid).startswith(run.id.partition("-")[2]) or (claimed or run.tip) != uid:
+        if not str(uid).startswith(run.id.partition("-")[2]) or (state.uid or run.tip) != uid:
             raise CorruptRecord(f"{run.ref} holds a run with another uid, {uid.short}")
-        if self._first_infos.get(_info_at(uid)) != stored.info_blob:
+        if self._infos.get(_info_at(uid)) != blob:
             raise CorruptRecord(f"{run.ref}: its INFO is not that of its first commit")
         return uid
 

@@ -248,26 +248,25 @@ class Tracking:
     def note(self, changes: Mapping[str, Oid | None]) -> None:
         """Note what the remote has (None: no longer)."""
         changes = {
-            name: new
-            for name, new in changes.items()
-            if self.seen.get(name) != (None if new is None else str(new))
+            name: oid
+            for name, oid in changes.items()
+            if self.seen.get(name) != (None if oid is None else str(oid))
         }
         for attempt in range(NOTE_ATTEMPTS):
-            updates = [
-                RefUpdate(self.ref(name), new, self._refs.get(self.ref(name)))
-                for name, new in changes.items()
-            ]
+            new = {self.ref(name): oid for name, oid in changes.items()}
+            old = self._refs.many(new)
+            updates = [RefUpdate(name, oid, old[name]) for name, oid in new.items()]
             try:
                 self._refs.transaction([update for update in updates if update.new != update.old])
                 break
             except RefConflict:  # another push or fetch of ours is noting the same
                 if attempt == NOTE_ATTEMPTS - 1:
                     raise
-        for name, new in changes.items():
-            if new is None:
+        for name, oid in changes.items():
+            if oid is None:
                 self.seen.pop(name, None)
             else:
-                self.seen[name] = str(new)
+                self.seen[name] = str(oid)
 
 
 class Transfer:

@@ -737,3 +737,27 @@ def test_a_disk_that_fails_is_told(
         with pytest.raises(RepositoryError, match=rf"can't write {NAME}.*Input/output error"):
             _create(repository.refs, NAME, commits[0])
     assert repository.refs.get(NAME) is None
+
+
+def test_many_are_read_at_once(repo: GitRepo, repository: Repository, commits: list[Oid]) -> None:
+    """Loose, packed, repacked, symbolic and absent refs are read together as they are one by one."""
+    names = [f"refs/runs/F/{number}" for number in range(1, 5)]
+    for name in names[:3]:
+        repo.git("update-ref", name, str(commits[0]))
+    repo.git("pack-refs", "--all")
+    repo.git("update-ref", names[1], str(commits[1]))
+    repo.git("symbolic-ref", "refs/runs/F/link", names[1])
+    asked = [*names, "refs/runs/F/link", "refs/runs"]
+    found = repository.refs.many(asked)
+    assert found == {name: repository.refs.get(name) for name in asked}
+    assert [found[name] for name in asked] == [
+        commits[0],
+        commits[1],
+        commits[0],
+        None,
+        commits[1],
+        None,
+    ]
+    (repo.path / ".git" / names[3]).write_bytes(b"")
+    with pytest.raises(RepositoryError, match="is damaged"):
+        repository.refs.many(asked)
