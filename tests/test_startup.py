@@ -58,6 +58,23 @@ if __name__ == "__main__":
     assert done.out.count("object made") == 1
 
 
+@pytest.mark.parametrize("words", [("show", "-h"), ("cat", "--help"), ("help", "push")])
+def test_help_of_a_command_loads_the_command_line_alone(
+    repo: GitRepo, words: tuple[str, ...]
+) -> None:
+    """Whoever asks for options waits for click and for nothing that the command itself would need."""
+    layers = ("artifacts", "client", "flow", "git", "porcelain", "runs", "runtime")
+    code = (
+        "import sys\nfrom gitflowrun.cli.git_runs.main import main\n"
+        f"main({words!r})\n"
+        f"print('LOADED', [m for m in sys.modules if m.split('.')[1:2] and m.startswith('gitflowrun.') "
+        f"and m.split('.')[1] in {layers!r}])"
+    )
+    done = repo.python("-c", code)
+    assert done.out.startswith("Usage: git runs ")
+    assert done.out.endswith("LOADED []\n")
+
+
 def _exports_named_like_modules() -> list[tuple[str, str]]:
     """Packages and the names they export that are also names of modules in them."""
     root = Path(gitflowrun.__file__).parent

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 import shutil
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -23,30 +22,16 @@ from gitflowrun.porcelain.query import artifact_at, artifact_ref
 from gitflowrun.runs.runs import RunStore
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from gitflowrun.artifacts.preview import Preview
     from gitflowrun.errors import GitflowrunError
 
 _CONTAINERS = (dict, list, tuple, set, frozenset)
 
 
-@click.command(name="cat")
-@click.option("--raw", is_flag=True, help="Print the stored bytes, whatever they mean.")
-@click.option(
-    "-o", "--output", "file", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False),
-    help="Write it to FILE, in the format that its suffix says.",
-)  # fmt: skip
-@click.argument("address")
-def cat_command(raw: bool, file: Path | None, address: str) -> None:
-    """Print an artifact: RUN/STEP/TASK/ARTIFACT, or RUN/ARTIFACT for what the run ended up with.
-
-    Text and bytes are printed as they are. Of a value that needs the code of its flow, which nothing
-    here imports, is printed what its task noted down; so it is for a pickle of somebody else's run
-    until `git runs trust` allows it.
-
-    With -o it becomes a file: .pkl and .joblib of any value, .json, .csv, .parquet, .npy, .npz, .png,
-    .html, .txt of values that these can hold, text and bytes under any name. The .png or .html that a
-    task has drawn of a figure needs nobody's trust.
-    """
+def print_artifact(*, raw: bool, file: Path | None, address: str) -> None:
+    """Print an artifact: RUN/STEP/TASK/ARTIFACT, or RUN/ARTIFACT for what the run ended up with."""
     repo = Repository.discover()
     task, name = artifact_at(RunStore(repo).resolve(address))
     artifact = DataArtifact(f"{task.pathspec}/{name}", _namespace_check=False)

@@ -5,11 +5,8 @@ from __future__ import annotations
 from math import ceil
 from typing import TYPE_CHECKING
 
-import click
-
 from gitflowrun.cli.errors import DIFFERS
 from gitflowrun.cli.git_runs.show import short_type, shown
-from gitflowrun.cli.options import json_option
 from gitflowrun.cli.output.tables import as_json, pairs, section
 from gitflowrun.cli.output.terminal import Screen, open_screen
 from gitflowrun.cli.output.text import counted, printable
@@ -41,16 +38,8 @@ _BAR = 40
 """Columns of the longest bar of `+` and `-`."""
 
 
-@click.command(name="diff")
-@click.option("-p", "-u", "--patch", is_flag=True, help="Show the code's changes line by line.")
-@click.option("--exit-code", is_flag=True, help="Exit with 1 if anything differs.")
-@json_option
-@click.argument("runs", nargs=-1, metavar="[RUN [RUN]]")
-def diff_command(patch: bool, exit_code: bool, as_json_: bool, runs: tuple[str, ...]) -> int:
-    """Show what differs between two runs: parameters, environment, artifacts, code.
-
-    One RUN is compared with the newest one; without any, the newest two are compared.
-    """
+def print_difference(*, patch: bool, exit_code: bool, as_json_: bool, runs: tuple[str, ...]) -> int:
+    """Show what differs between two runs: parameters, environment, artifacts, code."""
     addresses = _addresses(runs)
     repo = Repository.discover()
     old, new = _find(RunStore(repo), addresses)

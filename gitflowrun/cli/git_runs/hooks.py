@@ -7,26 +7,16 @@ from __future__ import annotations
 
 import sys
 
-import click
-
 from gitflowrun.cli.errors import GIT, REFUSED, exit_code_of
-from gitflowrun.cli.options import json_option, warn_of_settings
+from gitflowrun.cli.options import warn_of_settings
 from gitflowrun.cli.output.tables import show
 from gitflowrun.cli.output.text import printable
 from gitflowrun.git.repository import Repository
 from gitflowrun.porcelain import hooks
 
 
-@click.command(name="hooks")
-@json_option
-@click.argument("action", required=False, type=click.Choice(["install", "uninstall"]))
-def hooks_command(as_json_: bool, action: str | None) -> int:
-    """Install git hooks beside your own, remove them again, or show how they are.
-
-    post-commit says so when a commit is what a run ran. pre-push sends the runs of pushed commits along when
-    runs.autoPush is true. In a bare repository, pre-receive makes runs append-only. Your own hooks stay, and
-    still run.
-    """
+def change_hooks(*, as_json_: bool, action: str | None) -> int:
+    """Install git hooks beside your own, remove them again, or show how they are."""
     repo = Repository.discover()
     warn_of_settings(repo)
     work = {None: hooks.state, "install": hooks.install, "uninstall": hooks.uninstall}[action]
@@ -48,10 +38,7 @@ def _state(hook: hooks.HookState) -> str:
     return printable(f"{hook.name}: {hook.installed.value}{why} ({hook.path})")
 
 
-@click.command(name="hook", hidden=True)
-@click.argument("name", type=click.Choice(["post-commit", "pre-push"]))
-@click.argument("words", nargs=-1)
-def hook_command(name: str, words: tuple[str, ...]) -> int:
+def run_hook(*, name: str, words: tuple[str, ...]) -> int:
     """Do the work of the git hook NAME, called with the arguments and the input that git gives it."""
     exit_code_of(_post_commit if name == "post-commit" else lambda: _pre_push(words), GIT)
     return 0

@@ -7,10 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from gitflowrun.cli.git_runs.run_table import list_runs
-from gitflowrun.cli.options import filter_options, json_option
 from gitflowrun.cli.output.tables import apart, facts
 from gitflowrun.cli.output.terminal import Screen, open_screen
 from gitflowrun.cli.output.text import counted, printable, stamp
@@ -24,19 +21,12 @@ if TYPE_CHECKING:
     from gitflowrun.runs.listing import RunSummary
 
 
-@click.command(name="list")
-@filter_options
-@click.option("-p", "--params", is_flag=True, help="Show the parameters in which runs differ.")
-@json_option
-def list_command(params: bool, as_json_: bool, **filters: Any) -> None:
+def print_list(*, params: bool, as_json_: bool, **filters: Any) -> None:
     """List runs, newest first; only those of FLOW when it is given."""
     list_runs(RunQuery(**filters), params=params, json=as_json_)
 
 
-@click.command(name="log")
-@filter_options
-@json_option
-def log_command(as_json_: bool, **filters: Any) -> None:
+def print_log(*, as_json_: bool, **filters: Any) -> None:
     """Show runs one after the other, newest first; only those of FLOW when it is given."""
     query = RunQuery(**filters)
     if as_json_:

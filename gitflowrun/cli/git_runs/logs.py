@@ -9,9 +9,6 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-import click
-
-from gitflowrun.cli.options import stream_options
 from gitflowrun.cli.output.terminal import Screen, open_screen
 from gitflowrun.cli.output.text import clock, terminal_safe
 from gitflowrun.errors import NotFound, UsageError
@@ -30,15 +27,8 @@ if TYPE_CHECKING:
     from gitflowrun.runs.resolve import Address
 
 
-@click.command(name="logs")
-@stream_options
-@click.option("-f", "--follow", is_flag=True, help="Go on with what is written until the run ends.")
-@click.argument("address", default="@latest")
-def logs_command(streams: tuple[str, ...], timestamps: bool, follow: bool, address: str) -> None:
-    """Print what the tasks of a run, of a step, or one task wrote; running ones included.
-
-    ADDRESS is RUN, RUN/STEP or RUN/STEP/TASK; the newest run if it is left out.
-    """
+def print_logs(*, streams: tuple[str, ...], timestamps: bool, follow: bool, address: str) -> None:
+    """Print what the tasks of a run, of a step, or one task wrote; running ones included."""
     repo = Repository.discover()
     found = RunStore(repo).resolve(address)
     if follow and timestamps:

@@ -1,7 +1,7 @@
 """The program `git runs`: its commands, their overview and the exit code.
 
-Help and version are printed from the table below, before click is imported, and the module of a command is
-imported when it is typed: `git runs` must not feel slower than git.
+The overview and the version are printed from the table below, before click is imported, and what a command needs
+is imported when it runs (`commands`): `git runs` must not feel slower than git.
 """
 
 from __future__ import annotations
@@ -31,27 +31,25 @@ class Entry:
     Attributes:
         heading: Under which it is listed.
         help: What it does.
-        module: Where its function `<name>_command` is, below this package, if not in that of its own name.
     """
 
     heading: str
     help: str
-    module: str = ""
 
 
 COMMANDS = {
-    "list": Entry("Look at runs", "List runs, newest first", "log"),
+    "list": Entry("Look at runs", "List runs, newest first"),
     "show": Entry("Look at runs", "Show a run, a step, a task or an artifact"),
     "log": Entry("Look at runs", "Show runs one after the other, as git log does"),
     "diff": Entry("Look at runs", "Show what differs between two runs"),
     "logs": Entry("Look at runs", "Print what tasks wrote to stdout and stderr"),
     "cat": Entry("Look at runs", "Print the value of an artifact"),
     "tag": Entry("Mark runs", "List, add or remove tags of a run"),
-    "push": Entry("Share runs", "Send runs and tags to a remote", "sync"),
-    "fetch": Entry("Share runs", "Get runs and tags from a remote", "sync"),
+    "push": Entry("Share runs", "Send runs and tags to a remote"),
+    "fetch": Entry("Share runs", "Get runs and tags from a remote"),
     "trust": Entry("Share runs", "Allow loading pickles of somebody else's runs"),
     "hooks": Entry("Set up", "Install or remove git hooks"),
-    "hook": Entry("", "Do the work of a git hook", "hooks"),
+    "hook": Entry("", "Do the work of a git hook"),
 }
 _DEFAULT = "list"
 
@@ -98,7 +96,7 @@ def load(name: str) -> click.Command:
         raise UsageError(f"'{name}' is not a git runs command", hint=hint)
     from gitflowrun.cli.options import load_command
 
-    return load_command(f"git_runs.{COMMANDS[name].module or name}", name)
+    return load_command("git_runs.commands", name)
 
 
 def _overview() -> str:

@@ -10,10 +10,7 @@ import shlex
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from gitflowrun.artifacts.preview import Preview
-from gitflowrun.cli.options import json_option
 from gitflowrun.cli.output.tables import Cell, Column, apart, facts, pairs, section, show, table
 from gitflowrun.cli.output.text import ago, counted, printable, stamp
 from gitflowrun.git.repository import Repository
@@ -220,14 +217,8 @@ def _files(names: Sequence[str], count: int) -> str:
     return f"{counted(count, 'file')}: {', '.join(map(printable, names[:_FILES]))}{more}"
 
 
-@click.command(name="show")
-@json_option
-@click.argument("addresses", nargs=-1, metavar="[ADDRESS]...")
-def show_command(as_json_: bool, addresses: tuple[str, ...]) -> None:
-    """Show what is recorded of runs, steps, tasks or artifacts; of the newest run without ADDRESS.
-
-    ADDRESS is RUN, RUN/STEP, RUN/STEP/TASK or RUN/STEP/TASK/ARTIFACT.
-    """
+def print_addresses(*, as_json_: bool, addresses: tuple[str, ...]) -> None:
+    """Show what is recorded of runs, steps, tasks or artifacts; of the newest run without ADDRESS."""
     repo = Repository.discover()
     store = RunStore(repo)
     found = [_gathered(repo, store.resolve(address)) for address in addresses or ("@latest",)]

@@ -6,10 +6,8 @@ import sys
 from itertools import chain
 from typing import TYPE_CHECKING
 
-import click
-
 from gitflowrun.cli.errors import REFUSED
-from gitflowrun.cli.options import json_option, warn_of_settings
+from gitflowrun.cli.options import warn_of_settings
 from gitflowrun.cli.output.tables import show
 from gitflowrun.cli.output.text import counted, printable
 from gitflowrun.errors import UsageError
@@ -75,17 +73,8 @@ def summary(report: SyncReport) -> str:
     return ", ".join(words for count, words in parts if count) or "No runs."
 
 
-@click.command(name="push")
-@json_option
-@click.argument("remote", required=False)
-@click.argument("runs", nargs=-1, metavar="[RUN|FLOW]...")
-def push_command(as_json_: bool, remote: str | None, runs: tuple[str, ...]) -> int:
-    """Send runs and their tags to REMOTE: all of them, or RUNs and all runs of FLOWs.
-
-    Where REMOTE has several push URLs, each of them gets the runs, and --json has a report for each.
-    A run whose number is taken there is published as <number>-<uid>; here it keeps its number. Nothing on the
-    remote is overwritten.
-    """
+def push_runs(*, as_json_: bool, remote: str | None, runs: tuple[str, ...]) -> int:
+    """Send runs and their tags to REMOTE: all of them, or RUNs and all runs of FLOWs."""
     from gitflowrun.porcelain.push import push  # one of the two is enough, and help needs neither
 
     repo = Repository.discover()
@@ -119,15 +108,8 @@ def _check_remote(repo: Repository, word: str) -> None:
         )
 
 
-@click.command(name="fetch")
-@json_option
-@click.argument("remote", required=False)
-def fetch_command(as_json_: bool, remote: str | None) -> int:
-    """Get the runs and tags of REMOTE.
-
-    A run whose number is taken here arrives as <number>-<uid>. Nothing here is overwritten, and nothing of a
-    fetched run is executed: its pickles load after 'git runs trust'.
-    """
+def fetch_runs(*, as_json_: bool, remote: str | None) -> int:
+    """Get the runs and tags of REMOTE."""
     from gitflowrun.porcelain.fetch import fetch
 
     repo = Repository.discover()

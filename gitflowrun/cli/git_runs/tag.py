@@ -5,10 +5,8 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-import click
-
 from gitflowrun.cli.errors import GIT, REFUSED, report_error
-from gitflowrun.cli.options import json_option, warn_of_settings
+from gitflowrun.cli.options import warn_of_settings
 from gitflowrun.cli.output.tables import Cell, Column, show, table
 from gitflowrun.cli.output.text import printable
 from gitflowrun.errors import UsageError
@@ -24,12 +22,7 @@ if TYPE_CHECKING:
     from gitflowrun.cli.output.terminal import Screen
 
 
-@click.command(name="tag")
-@click.option("-d", "--delete", is_flag=True, help="Remove the tags instead of adding them.")
-@json_option
-@click.argument("address", required=False, metavar="[RUN]")
-@click.argument("tags", nargs=-1, metavar="[TAG]...")
-def tag_command(delete: bool, as_json_: bool, address: str | None, tags: tuple[str, ...]) -> int:
+def change_tags(*, delete: bool, as_json_: bool, address: str | None, tags: tuple[str, ...]) -> int:
     """List the tags of all runs, or of RUN; add TAGs to RUN, or remove them with -d."""
     if delete and not tags:
         raise UsageError("which tags are to be removed?", hint="git runs tag -d RUN TAG...")

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import click
-
-from gitflowrun.cli.options import json_option
 from gitflowrun.cli.output.tables import show
 from gitflowrun.cli.output.text import printable
 from gitflowrun.errors import NotFound, UsageError
@@ -18,16 +15,8 @@ if TYPE_CHECKING:
     from gitflowrun.runs.read import StoredRun
 
 
-@click.command(name="trust")
-@click.option("-d", "--delete", is_flag=True, help="Take the trust back.")
-@json_option
-@click.argument("names", nargs=-1, metavar="[REMOTE|RUN]...")
-def trust_command(delete: bool, as_json_: bool, names: tuple[str, ...]) -> None:
-    """Trust a run as it is now, or all runs of a remote; without a name, list what is trusted.
-
-    Loading a pickle, or running the code of a run, can do anything that you can do. Runs made in this clone are
-    trusted; those of others once you say so here.
-    """
+def change_trust(*, delete: bool, as_json_: bool, names: tuple[str, ...]) -> None:
+    """Trust a run as it is now, or all runs of a remote; without a name, list what is trusted."""
     if delete and not names:
         raise UsageError("whose trust is to be taken back?", hint="git runs trust -d REMOTE|RUN")
     repo = Repository.discover()

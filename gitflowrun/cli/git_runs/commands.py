@@ -1,0 +1,181 @@
+"""The commands of `git runs` as they are declared: arguments, options and help.
+
+What a command does is imported when it runs, so that its help costs what click costs.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gitflowrun.cli.options import filter_options, json_option, stream_options
+
+
+@click.command(name="list")
+@filter_options
+@click.option("-p", "--params", is_flag=True, help="Show the parameters in which runs differ.")
+@json_option
+def list_command(params: bool, as_json_: bool, **filters: Any) -> None:
+    """List runs, newest first; only those of FLOW when it is given."""
+    from gitflowrun.cli.git_runs.log import print_list
+
+    print_list(params=params, as_json_=as_json_, **filters)
+
+
+@click.command(name="log")
+@filter_options
+@json_option
+def log_command(as_json_: bool, **filters: Any) -> None:
+    """Show runs one after the other, newest first; only those of FLOW when it is given."""
+    from gitflowrun.cli.git_runs.log import print_log
+
+    print_log(as_json_=as_json_, **filters)
+
+
+@click.command(name="show")
+@json_option
+@click.argument("addresses", nargs=-1, metavar="[ADDRESS]...")
+def show_command(as_json_: bool, addresses: tuple[str, ...]) -> None:
+    """Show what is recorded of runs, steps, tasks or artifacts; of the newest run without ADDRESS.
+
+    ADDRESS is RUN, RUN/STEP, RUN/STEP/TASK or RUN/STEP/TASK/ARTIFACT.
+    """
+    from gitflowrun.cli.git_runs.show import print_addresses
+
+    print_addresses(as_json_=as_json_, addresses=addresses)
+
+
+@click.command(name="diff")
+@click.option("-p", "-u", "--patch", is_flag=True, help="Show the code's changes line by line.")
+@click.option("--exit-code", is_flag=True, help="Exit with 1 if anything differs.")
+@json_option
+@click.argument("runs", nargs=-1, metavar="[RUN [RUN]]")
+def diff_command(patch: bool, exit_code: bool, as_json_: bool, runs: tuple[str, ...]) -> int:
+    """Show what differs between two runs: parameters, environment, artifacts, code.
+
+    One RUN is compared with the newest one; without any, the newest two are compared.
+    """
+    from gitflowrun.cli.git_runs.diff import print_difference
+
+    return print_difference(patch=patch, exit_code=exit_code, as_json_=as_json_, runs=runs)
+
+
+@click.command(name="logs")
+@stream_options
+@click.option("-f", "--follow", is_flag=True, help="Go on with what is written until the run ends.")
+@click.argument("address", default="@latest")
+def logs_command(streams: tuple[str, ...], timestamps: bool, follow: bool, address: str) -> None:
+    """Print what the tasks of a run, of a step, or one task wrote; running ones included.
+
+    ADDRESS is RUN, RUN/STEP or RUN/STEP/TASK; the newest run if it is left out.
+    """
+    from gitflowrun.cli.git_runs.logs import print_logs
+
+    print_logs(streams=streams, timestamps=timestamps, follow=follow, address=address)
+
+
+@click.command(name="cat")
+@click.option("--raw", is_flag=True, help="Print the stored bytes, whatever they mean.")
+@click.option(
+    "-o", "--output", "file", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False),
+    help="Write it to FILE, in the format that its suffix says.",
+)  # fmt: skip
+@click.argument("address")
+def cat_command(raw: bool, file: Path | None, address: str) -> None:
+    """Print an artifact: RUN/STEP/TASK/ARTIFACT, or RUN/ARTIFACT for what the run ended up with.
+
+    Text and bytes are printed as they are. Of a value that needs the code of its flow, which nothing
+    here imports, is printed what its task noted down; so it is for a pickle of somebody else's run
+    until `git runs trust` allows it.
+
+    With -o it becomes a file: .pkl and .joblib of any value, .json, .csv, .parquet, .npy, .npz, .png,
+    .html, .txt of values that these can hold, text and bytes under any name. The .png or .html that a
+    task has drawn of a figure needs nobody's trust.
+    """
+    from gitflowrun.cli.git_runs.cat import print_artifact
+
+    print_artifact(raw=raw, file=file, address=address)
+
+
+@click.command(name="tag")
+@click.option("-d", "--delete", is_flag=True, help="Remove the tags instead of adding them.")
+@json_option
+@click.argument("address", required=False, metavar="[RUN]")
+@click.argument("tags", nargs=-1, metavar="[TAG]...")
+def tag_command(delete: bool, as_json_: bool, address: str | None, tags: tuple[str, ...]) -> int:
+    """List the tags of all runs, or of RUN; add TAGs to RUN, or remove them with -d."""
+    from gitflowrun.cli.git_runs.tag import change_tags
+
+    return change_tags(delete=delete, as_json_=as_json_, address=address, tags=tags)
+
+
+@click.command(name="push")
+@json_option
+@click.argument("remote", required=False)
+@click.argument("runs", nargs=-1, metavar="[RUN|FLOW]...")
+def push_command(as_json_: bool, remote: str | None, runs: tuple[str, ...]) -> int:
+    """Send runs and their tags to REMOTE: all of them, or RUNs and all runs of FLOWs.
+
+    Where REMOTE has several push URLs, each of them gets the runs, and --json has a report for each.
+    A run whose number is taken there is published as <number>-<uid>; here it keeps its number. Nothing on the
+    remote is overwritten.
+    """
+    from gitflowrun.cli.git_runs.sync import push_runs
+
+    return push_runs(as_json_=as_json_, remote=remote, runs=runs)
+
+
+@click.command(name="fetch")
+@json_option
+@click.argument("remote", required=False)
+def fetch_command(as_json_: bool, remote: str | None) -> int:
+    """Get the runs and tags of REMOTE.
+
+    A run whose number is taken here arrives as <number>-<uid>. Nothing here is overwritten, and nothing of a
+    fetched run is executed: its pickles load after 'git runs trust'.
+    """
+    from gitflowrun.cli.git_runs.sync import fetch_runs
+
+    return fetch_runs(as_json_=as_json_, remote=remote)
+
+
+@click.command(name="trust")
+@click.option("-d", "--delete", is_flag=True, help="Take the trust back.")
+@json_option
+@click.argument("names", nargs=-1, metavar="[REMOTE|RUN]...")
+def trust_command(delete: bool, as_json_: bool, names: tuple[str, ...]) -> None:
+    """Trust a run as it is now, or all runs of a remote; without a name, list what is trusted.
+
+    Loading a pickle, or running the code of a run, can do anything that you can do. Runs made in this clone are
+    trusted; those of others once you say so here.
+    """
+    from gitflowrun.cli.git_runs.trust import change_trust
+
+    change_trust(delete=delete, as_json_=as_json_, names=names)
+
+
+@click.command(name="hooks")
+@json_option
+@click.argument("action", required=False, type=click.Choice(["install", "uninstall"]))
+def hooks_command(as_json_: bool, action: str | None) -> int:
+    """Install git hooks beside your own, remove them again, or show how they are.
+
+    post-commit says so when a commit is what a run ran. pre-push sends the runs of pushed commits along when
+    runs.autoPush is true. In a bare repository, pre-receive makes runs append-only. Your own hooks stay, and
+    still run.
+    """
+    from gitflowrun.cli.git_runs.hooks import change_hooks
+
+    return change_hooks(as_json_=as_json_, action=action)
+
+
+@click.command(name="hook", hidden=True)
+@click.argument("name", type=click.Choice(["post-commit", "pre-push"]))
+@click.argument("words", nargs=-1)
+def hook_command(name: str, words: tuple[str, ...]) -> int:
+    """Do the work of the git hook NAME, called with the arguments and the input that git gives it."""
+    from gitflowrun.cli.git_runs.hooks import run_hook
+
+    return run_hook(name=name, words=words)
