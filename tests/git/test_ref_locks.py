@@ -1,0 +1,162 @@
+"""Writers of the same refs wait for one another, and for nobody who was killed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from gitflowrun.errors import RepositoryError
+from gitflowrun.git.objects import Oid
+from gitflowrun.git.refs import RefUpdate
+from gitflowrun.git.repository import Repository
+from tests.helpers.refs import NAME, create_ref, delete_ref, opened
+from tests.helpers.repos import ROOT, GitRepo
+
+
+def test_a_lock_left_behind_is_removed(repository: Repository, commits: list[Oid]) -> None:
+    """A lock that does not change for a while has no owner any more."""
+    lock = repository.common_dir / f"{NAME}.lock"
+    lock.parent.mkdir(parents=True)
+    lock.touch()
+    began = time.monotonic()
+    create_ref(opened(repository, stale_after=0.3), NAME, commits[0])
+    assert 0.3 <= time.monotonic() - began < 5
+    assert not lock.exists()
+    assert not list((repository.state_dir / "stale-locks").iterdir())
+    lock.touch()
+    delete_ref(opened(repository, stale_after=0.3), NAME, commits[0])
+    assert repository.refs.rows("refs/runs/") == []
+
+
+def test_a_live_lock_is_respected(repository: Repository, commits: list[Oid]) -> None:
+    """A lock that changes has an owner: wait for it, and at last say which file it is."""
+    lock = repository.common_dir / f"{NAME}.lock"
+    lock.parent.mkdir(parents=True)
+    lock.touch()
+    done = threading.Event()
+
+    def work() -> None:
+        while not done.wait(0.05):
+            os.utime(lock)
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    try:
+        with pytest.raises(RepositoryError, match=r"F/1\.lock is held") as caught:
+            create_ref(opened(repository, patience=0.8, stale_after=0.3), NAME, commits[0])
+    finally:
+        done.set()
+        worker.join()
+    assert caught.value.hint
+    assert lock.exists()
+
+
+def test_waits_for_a_lock(repository: Repository, commits: list[Oid]) -> None:
+    """A lock that is released in time goes unnoticed."""
+    lock = repository.common_dir / f"{NAME}.lock"
+    lock.parent.mkdir(parents=True)
+    lock.touch()
+    timer = threading.Timer(0.3, lock.unlink)
+    timer.start()
+    create_ref(repository.refs, NAME, commits[0])
+    timer.join()
+    assert repository.refs.get(NAME) == commits[0]
+
+
+RACER = """
+import sys
+from gitflowrun.errors import RefConflict
+from gitflowrun.git.objects import Oid
+from gitflowrun.git.ref_update import Refs
+from gitflowrun.git.refs import RefUpdate
+from gitflowrun.git.repository import Repository
+oid, rounds, prefix = Oid.from_hex(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+it = Repository.discover()
+refs = Refs(
+    it.git, it.common_dir, it.state_dir / "stale-locks", stale_after=0.2
+)
+for number in range(1, rounds + 1):
+    try:
+        refs.transaction([RefUpdate(f"{prefix}{number}", oid, None)])
+        print(number)
+    except RefConflict:
+        pass
+"""
+
+
+def race(
+    repo: GitRepo, oids: list[Oid], rounds: int, prefixes: list[str]
+) -> list[subprocess.Popen[str]]:
+    """Start one process per oid; each creates refs `prefix1`, `prefix2`… and prints those it made."""
+    return [
+        subprocess.Popen(
+            [sys.executable, "-c", RACER, str(oid), str(rounds), prefix],
+            cwd=repo.path, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        for oid, prefix in zip(oids, prefixes, strict=True)
+    ]  # fmt: skip
+
+
+def test_one_of_many_wins(repo: GitRepo, repository: Repository) -> None:
+    """32 processes create the same refs at once: each ref has exactly one winner, and keeps its value."""
+    repo.git("config", "runs.durability", "fast")
+    oids = [Oid.from_hex(repo.commit(f"racer {number}")) for number in range(32)]
+    racers = race(repo, oids, 40, ["refs/runs/F/"] * 32)
+    won = {oid: racer.communicate()[0].split() for oid, racer in zip(oids, racers, strict=True)}
+    winners = {number: oid for oid, numbers in won.items() for number in numbers}
+    assert sum(len(numbers) for numbers in won.values()) == 40
+    assert {name.rpartition("/")[2]: oid for name, oid in repository.refs.rows("refs/runs/")} == {
+        number: str(oid) for number, oid in winners.items()
+    }
+
+
+def test_nothing_is_lost_while_refs_are_packed(repo: GitRepo, repository: Repository) -> None:
+    """Refs created and deleted while git packs and prunes refs all the time are there, and gone."""
+    repo.git("config", "runs.durability", "fast")
+    head = Oid.from_hex(repo.git("rev-parse", "HEAD"))
+    doomed = [RefUpdate(f"refs/runs/D/{number}", head, None) for number in range(20)]
+    repository.refs.transaction(doomed)
+    racers = race(repo, [head, head], 60, ["refs/runs/A/", "refs/runs/B/"])
+    while any(racer.poll() is None for racer in racers):
+        repo.git("pack-refs", "--all", "--prune", check=False)
+        if doomed:
+            delete_ref(repository.refs, doomed.pop().name, head)
+    assert [len((racer.communicate()[0]).split()) for racer in racers] == [60, 60]
+    rows = repository.refs.rows("refs/runs/A/", "refs/runs/B/", "refs/runs/D/")
+    assert len(rows) == 120 + len(doomed)
+
+
+def test_a_killed_writer_does_not_block_the_next(repo: GitRepo, repository: Repository) -> None:
+    """Whatever instant a writer is killed at, its successor creates and moves the same refs."""
+    head = Oid.from_hex(repo.git("rev-parse", "HEAD"))
+    for _ in range(3):
+        (racer,) = race(repo, [head], 100_000, ["refs/runs/K/"])
+        assert racer.stdout is not None
+        racer.stdout.readline()
+        racer.kill()
+        racer.communicate()
+    refs = opened(repository, stale_after=0.2)
+    count = len(refs.rows("refs/runs/K/"))
+    for number in range(count + 1, count + 4):
+        create_ref(refs, f"refs/runs/K/{number}", head)
+    repo.fsck()
+    assert not list(Path(repo.path, ".git", "refs", "runs").rglob("*.lock"))
+
+
+def test_old_locks_are_swept(repo: GitRepo, repository: Repository) -> None:
+    """Locks that nobody has touched for long go, fresh ones and other people's stay."""
+    root = repo.path / ".git" / "refs"
+    locks = [root / name for name in ("runs/F/1.lock", "runs/F/2.lock", "heads/main.lock")]
+    for lock in locks:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        lock.touch()
+    for lock in (locks[0], locks[2]):
+        os.utime(lock, (1, 1))
+    assert repository.refs.sweep_locks("refs/runs/", "refs/tags/runs/") == 1
+    assert [lock.exists() for lock in locks] == [False, True, True]

@@ -1,0 +1,102 @@
+"""Refs are read as git reads them, one by one, in lists, and many at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gitflowrun.errors import RefConflict, RepositoryError
+from gitflowrun.git.objects import Oid
+from gitflowrun.git.repository import Repository
+from tests.helpers.refs import NAME, create_ref
+from tests.helpers.repos import GitRepo
+
+
+def test_rows_keep_newlines_and_odd_bytes(repo: GitRepo, repository: Repository) -> None:
+    """Fields may hold anything but NUL; sort and count are git's."""
+    message = "subject é\n\nbody\n\n  more\nStatus: done\n"
+    for name in ("9", "10", "caf\udce9"):
+        repo.git("commit", "-q", "--allow-empty", "-F", "-", stdin=message.encode())
+        repo.git("update-ref", f"refs/runs/F/{name}", "HEAD")
+    rows = repository.refs.rows(
+        "refs/runs/", fields=("refname", "contents", "objecttype"), sort="-version:refname", count=2
+    )
+    assert rows == [
+        ("refs/runs/F/caf\udce9", message, "commit"), ("refs/runs/F/10", message, "commit")
+    ]  # fmt: skip
+    assert repository.refs.rows("refs/nothing/") == []
+
+
+def test_symbolic_and_damaged_refs(repo: GitRepo, repository: Repository) -> None:
+    """Symbolic refs are followed, circles and empty files are errors that name the ref."""
+    head = repo.git("rev-parse", "HEAD")
+    assert str(repository.refs.get("HEAD")) == head
+    repo.git("symbolic-ref", "refs/runs/a", "refs/runs/b")
+    repo.git("symbolic-ref", "refs/runs/b", "refs/runs/a")
+    with pytest.raises(RepositoryError, match="leads nowhere"):
+        repository.refs.get("refs/runs/a")
+    repo.write(".git/refs/runs/c", "")
+    with pytest.raises(RepositoryError, match="refs/runs/c is damaged"):
+        repository.refs.get("refs/runs/c")
+
+
+def test_a_missing_object_hides_only_its_own_ref(
+    repo: GitRepo, repository: Repository, commits: list[Oid]
+) -> None:
+    """A ref whose object is gone is left out of a listing that needs it; the others keep their order."""
+    for number, oid in enumerate(commits, 1):
+        create_ref(repository.refs, f"refs/runs/F/{number}", oid)
+    repo.write(".git/refs/runs/F/10", "1" * 40 + "\n")
+    rows = repository.refs.rows("refs/runs/", fields=("subject",), sort="-version:refname")
+    assert rows == [("commit 2",), ("commit 1",), ("commit 0",)]
+    assert len(repository.refs.rows("refs/runs/")) == 4
+
+
+def test_an_empty_loose_ref_does_not_show_an_older_value(
+    repo: GitRepo, repository: Repository, commits: list[Oid]
+) -> None:
+    """What a power cut leaves of a ref is damage, not a reason to go back to its packed value."""
+    create_ref(repository.refs, NAME, commits[0])
+    repo.git("pack-refs", "--all", "--prune")
+    repo.write(f".git/{NAME}", "")
+    with pytest.raises(RepositoryError, match="damaged"):
+        repository.refs.get(NAME)
+
+
+def test_many_are_read_at_once(repo: GitRepo, repository: Repository, commits: list[Oid]) -> None:
+    """Loose, packed, repacked, symbolic and absent refs are read together as they are one by one."""
+    names = [f"refs/runs/F/{number}" for number in range(1, 5)]
+    for name in names[:3]:
+        repo.git("update-ref", name, str(commits[0]))
+    repo.git("pack-refs", "--all")
+    repo.git("update-ref", names[1], str(commits[1]))
+    repo.git("symbolic-ref", "refs/runs/F/link", names[1])
+    asked = [*names, "refs/runs/F/link", "refs/runs"]
+    found = repository.refs.many(asked)
+    assert found == {name: repository.refs.get(name) for name in asked}
+    assert [found[name] for name in asked] == [
+        commits[0],
+        commits[1],
+        commits[0],
+        None,
+        commits[1],
+        None,
+    ]
+    (repo.path / ".git" / names[3]).write_bytes(b"")
+    with pytest.raises(RepositoryError, match="is damaged"):
+        repository.refs.many(asked)
+
+
+def test_linked_worktrees_share_refs(
+    repo: GitRepo, repository: Repository, commits: list[Oid], tmp_path: Path
+) -> None:
+    """A linked worktree sees, and does not overwrite, a loose ref of the main one."""
+    repo.git("worktree", "add", "-q", "--detach", str(tmp_path / "linked"))
+    linked = Repository.discover(tmp_path / "linked")
+    create_ref(repository.refs, NAME, commits[0])
+    assert linked.refs.get(NAME) == commits[0]
+    with pytest.raises(RefConflict):
+        create_ref(linked.refs, NAME, commits[1])
+    create_ref(linked.refs, "refs/runs/F/2", commits[1])
+    assert repository.refs.get("refs/runs/F/2") == commits[1]
