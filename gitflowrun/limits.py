@@ -228,7 +228,7 @@ MAX_DEPTH = 64
 """Levels of values within one another; deeper ones are pickled."""
 MAX_COPIES = 1_000_000
 """Parts that may be written again because an immutable object is met again; beyond, the value is pickled."""
-WIDE_FRAME = 64
+WIDE_FRAME = 16
 """Columns of one dtype from which on they are stored together, if they are short."""
 WIDE_COLUMN = LONE_BUFFER
 """Bytes up to which a column is short: it would be no part of its own."""

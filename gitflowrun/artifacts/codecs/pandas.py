@@ -18,8 +18,9 @@ of plain values, of which the first is the kind of column:
     plain BYTES           object arrays of other plain values; no Arrow array at all
 
 Many short columns of one dtype are *wide*: one Arrow column together, of lists, one for each row; to Arrow each
-column of its own would cost more than what is in it. Whatever was stored, columns of one dtype come back as one
-block of memory, as pandas' own readers make them: a frame of thousands of blocks is slow for as long as it lives.
+column of its own would cost more than what is in it. Times are integers there, and truth values bytes. Whatever was
+stored, columns of one dtype come back as one block of memory, as pandas' own readers make them: a frame of thousands
+of blocks is slow for as long as it lives.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from gitflowrun.artifacts.codecs import numpy as numpy_codec
 from gitflowrun.artifacts.codecs.arrow import decode_file, write_file
 from gitflowrun.artifacts.codecs.payload import Loading, Unencodable
 from gitflowrun.artifacts.codecs.plain_decode import decode_plain
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 Recipe = list[Any]
+_WIDE_KINDS = "biufmM"
 _Arrays = dict[int | None, Any]  # by position; None is the column of which there is no array
 
 
@@ -315,7 +318,7 @@ def encode_frame(value: Any) -> tuple[memoryview, ...]:
         wide, others = _wide_columns(value)
         recipe |= {"kind": _FRAME, "columns": b"".join(encode_frame(value.columns))}
         recipe["wide"] = [_encode_wide(value, positions, columns) for positions in wide]
-        frame = value.iloc[:, others] if wide else value
+        frame = _columns_at(value, others) if wide else value
         data = [(label, *encode_column(column)) for label, column in frame.items()]
         recipe["data"] = [[columns.add(label, array), how] for label, array, how in data]
     recipe["index"] = _encode_index(value.index, columns)
@@ -330,7 +333,7 @@ def _wide_columns(frame: Any) -> tuple[list[list[int]], list[int]]:
     wide = [
         positions
         for dtype, positions in groups.items()
-        if isinstance(dtype, np.dtype) and dtype.kind in "iuf" and dtype.isnative
+        if isinstance(dtype, np.dtype) and dtype.kind in _WIDE_KINDS and dtype.isnative
         and len(positions) >= WIDE_FRAME and 0 < len(frame) * dtype.itemsize <= WIDE_COLUMN
     ]  # fmt: skip
     found = {position for positions in wide for position in positions}
@@ -339,12 +342,23 @@ def _wide_columns(frame: Any) -> tuple[list[list[int]], list[int]]:
 
 def _encode_wide(frame: Any, positions: list[int], columns: _Columns) -> list[Any]:
     """Columns of one dtype as lists, and how to take them apart again."""
-    is_whole = len(positions) == frame.shape[1]
-    values = (frame if is_whole else frame.iloc[:, positions]).to_numpy()
-    items = pa.array(np.ascontiguousarray(values).reshape(-1), from_pandas=False)
+    values = _columns_at(frame, positions).to_numpy()
+    flat = np.ascontiguousarray(values).reshape(-1)
+    if flat.dtype.kind in "bmM":  # Arrow packs bits, and has nulls where there is no time
+        flat = numpy_codec.without_padding(flat).view("u1" if flat.dtype.kind == "b" else "i8")
+    items = pa.array(flat, from_pandas=False)
     name = f"{frame.columns[positions[0]]} ... {frame.columns[positions[-1]]}"
     lists = pa.FixedSizeListArray.from_arrays(items, len(positions))
     return [columns.add(name, lists), values.dtype.str, positions]
+
+
+def _columns_at(frame: Any, positions: list[int]) -> Any:
+    """The columns at some ascending positions, without a copy where these are neighbours."""
+    if len(positions) == frame.shape[1]:
+        return frame
+    first, end = (positions[0], positions[-1] + 1) if positions else (0, 0)
+    are_neighbours = end - first == len(positions)
+    return frame.iloc[:, first:end] if are_neighbours else frame.iloc[:, positions]
 
 
 def _encode_index(index: Any, columns: _Columns) -> Recipe:

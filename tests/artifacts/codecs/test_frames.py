@@ -378,6 +378,26 @@ def test_wide_columns_are_lists_to_arrow() -> None:
     pd.testing.assert_frame_equal(decode(made.codec, made.payload(), trusted=False), frame)
 
 
+def test_short_columns_of_many_kinds_are_stored_together() -> None:
+    """Columns of mixed dtypes in turns: each dtype's are one Arrow column, and every value comes back."""
+    days = np.array(["2020-01-01T00", "NaT", "1960-05-05T07"], "M8[ns]")
+    kinds = {
+        "i": np.array([1, -2, 3], "i2"), "f": np.array([0.5, np.nan, -0.0]), "t": days,
+        "d": days - days[0], "b": np.frombuffer(bytearray(b"\0\1\7"), bool),
+    }  # fmt: skip
+    frame = pd.DataFrame({f"{kind}{n}": kinds[kind] for n in range(16) for kind in kinds})
+    frame.insert(3, "name", ["x", None, "z"])
+    clean = frame.assign(**{f"b{n}": [False, True, True] for n in range(16)})
+    made = encode(frame)
+    assert made.codec == "arrow/1"
+    assert made.payload() == encode(clean).payload()
+    assert pa.ipc.open_file(made.payload()).read_all().num_columns == len(kinds) + 1
+    for trusted in (True, False):
+        loaded = decode(made.codec, bytearray(made.payload()), trusted=trusted)
+        pd.testing.assert_frame_equal(loaded, clean)
+        loaded.iloc[0, 0] = 9  # its memory is its own
+
+
 @pytest.mark.parametrize(
     "empty", [pd.DataFrame(), pd.DataFrame({"a": []}), pd.DataFrame(index=[1])]
 )
