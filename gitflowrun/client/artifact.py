@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.client.base import TaskPart, local_time
@@ -109,7 +110,8 @@ class DataArtifact(TaskPart):
         if shown and shown.text:
             page += preformatted(shown.text)
         if ref is not None and ref.picture is not None and ref.picture.suffix == ".png":
-            page += png(self.picture or b"")
+            with suppress(GitflowrunError):  # damaged, or not fetched yet
+                page += png(self.picture or b"")
         return page
 
     def _load(self, ref: ArtifactRef) -> Any:

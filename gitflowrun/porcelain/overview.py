@@ -285,7 +285,7 @@ def make_row(run: StoredRun, name: str, ref: ArtifactRef) -> ArtifactRow:
     known = run.shown(ref)
     return ArtifactRow(
         name, ref.type, ref.size, ref.codec, ref.digest, str(ref.producer),
-        known.text if known else None, known.facts if known else {}, run.picture_path(ref),
+        known.text if known else None, known.facts if known else {}, run.picture_path(name, ref),
     )  # fmt: skip
 
 

@@ -171,13 +171,19 @@ class StoredRun:
             return None
         return Preview(safe_repr(value), whole=True)
 
-    def picture_path(self, ref: ArtifactRef) -> str | None:
-        """The path, in the run's tree, of the picture of a figure; None for values without."""
+    def picture_path(self, name: str, ref: ArtifactRef) -> str | None:
+        """The path, in the run's tree, of the picture of a figure; None for values without.
+
+        Args:
+            name: The figure's name; it may have another one where it was made.
+            ref: The figure, as a task of this run lists it.
+        """
         if ref.picture is None:
             return None
-        for name, made in self._artifacts_of(ref.producer).items():
-            if made.picture == ref.picture and made.producer == ref.producer:
-                return layout.picture_path(ref.producer, name, ref.picture.suffix)
+        made = self._artifacts_of(ref.producer)
+        for own in (name, *made):
+            if own in made and made[own].picture == ref.picture:
+                return layout.picture_path(ref.producer, own, ref.picture.suffix)
         return None
 
     def final_task(self) -> StoredTask | None:
