@@ -10,12 +10,13 @@ import difflib
 import itertools
 import math
 from enum import Enum
-from types import FunctionType, ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 from gitflowrun.artifacts.artifacts import ArtifactReader
 from gitflowrun.artifacts.codecs.registry import ARRAY, PLAIN, TEXT
-from gitflowrun.artifacts.preview import ADDRESS, safe_repr
+from gitflowrun.artifacts.preview import ADDRESS, Preview, safe_repr
 from gitflowrun.artifacts.same_value import are_equal
 from gitflowrun.errors import GitflowrunError
 from gitflowrun.limits import CHANGE_LINES, CHANGE_WIDTH, CHANGES_SHOWN, COMPARE_UP_TO, MAX_DEPTH
@@ -59,8 +60,9 @@ def changes(
     found = tuple(_fact_changes(rows[0].facts, rows[1].facts))
     if not found and old.picture is not None and old.picture == new.picture:
         return ("drawn alike: both have the same picture",)
-    one, two = rows[0].preview or "", rows[1].preview or ""
-    if not found and one != two and max(len(one), len(two)) > CHANGE_WIDTH:
+    one, two = (Preview(row.preview or "").line for row in rows)
+    are_listed = not any(row.facts for row in rows) and max(len(one), len(two)) <= CHANGE_WIDTH
+    if not found and one != two and not are_listed:
         return ("shown as: " + " -> ".join(_apart(one, two)),)
     return found
 
@@ -182,11 +184,8 @@ class _Parts:
             return (f"{place}: {line}" if place else line for line in _elements(old, new))
         if (columns := _columns(old)) is not None:
             return self._frames(columns, _columns(new) or {}, place)
-        if hasattr(old, "__dict__") and not isinstance(
-            old, type | Enum | FunctionType | ModuleType
-        ):
-            return self._attributes(vars(old), vars(new), place)
-        return None
+        parts = _attributes(old), _attributes(new)
+        return self._attributes(*parts, place) if parts[0] is not None else None
 
     def _elements(self, old: Sequence[Any], new: Sequence[Any], place: str) -> Iterator[str]:
         if len(old) != len(new):
@@ -202,7 +201,10 @@ class _Parts:
             else:
                 yield _line(where, *_there(key in old, key in new, old.get(key), new.get(key)))
 
-    def _attributes(self, old: dict[str, Any], new: dict[str, Any], place: str) -> Iterator[str]:
+    def _attributes(
+        self, old: dict[str, Any] | None, new: dict[str, Any] | None, place: str
+    ) -> Iterator[str]:
+        old, new = old or {}, new or {}
         for name in dict.fromkeys([*new, *old]):
             if name in old and name in new:
                 yield from self.of(old[name], new[name], f"{place}.{name}")
@@ -213,7 +215,9 @@ class _Parts:
     def _frames(self, old: _Columns, new: _Columns, place: str) -> Iterator[str]:
         """The columns of frames that differ: how many rows of each, and the first of them."""
         for name in dict.fromkeys([*new, *old]):
-            where = f"{place} column {_short(name)}".strip()
+            where = (
+                f"{place} column {_short(name)}".strip() if name is not None else place or "values"
+            )
             if name not in old or name not in new:
                 one, two = (
                     columns[name][0] if name in columns else "(none)" for columns in (old, new)
@@ -231,6 +235,30 @@ class _Parts:
                 first = differ[0]
                 change = _line(f"row {first}", *_apart(_text(before[first]), _text(after[first])))
                 yield f"{where}: {len(differ):,} of {len(before):,} rows differ, {change}"
+
+
+def _attributes(value: Any) -> dict[str, Any] | None:
+    """What an object, a function or a class consists of, by name; None for what has no parts."""
+    if isinstance(value, FunctionType):
+        cells = zip(value.__code__.co_freevars, value.__closure__ or (), strict=True)
+        closure = {name: cell.cell_contents for name, cell in cells}
+        return {"code": _code(value.__code__), "defaults": value.__defaults__, "closure": closure}
+    if isinstance(value, CodeType):
+        return None
+    if isinstance(value, type):
+        return {name: part for name, part in vars(value).items() if not name.startswith("__")}
+    if isinstance(value, Enum | ModuleType):
+        return None
+    slots = [name for base in type(value).__mro__ for name in vars(base).get("__slots__", ())]
+    parts = {name: getattr(value, name) for name in slots if hasattr(value, name)}
+    return parts | vars(value) if hasattr(value, "__dict__") else parts or None
+
+
+def _code(code: CodeType) -> str:
+    """What the code of a function is, without names of files and numbers of lines."""
+    constants = [_code(it) if isinstance(it, CodeType) else _text(it) for it in code.co_consts]
+    names = ", ".join([*constants, *code.co_names])
+    return f"<{crc32(code.co_code):08x}: {names}>"
 
 
 _Columns = dict[Any, tuple[str, list[Any]]]

@@ -133,6 +133,13 @@ class _Box:
         vars(self).update(values)
 
 
+class _Slots:
+    __slots__ = ("x",)
+
+    def __init__(self, x: int) -> None:
+        self.x = x
+
+
 def test_places_within_objects() -> None:
     """Attributes are compared by name, also of objects that are within themselves; addresses mean nothing."""
     old, new = _Box(a=1, inner=_Box(b=[1, 2]), f=print), _Box(c=1, inner=_Box(b=[1, 3]), f=print)
@@ -142,8 +149,23 @@ def test_places_within_objects() -> None:
         ".inner.b[1]: 2 -> 3 (+1)",
         ".a: 1 -> (none)",
     ]
+    assert list(value_changes(_Slots(1), _Slots(2))) == [".x: 1 -> 2 (+1)"]
     assert list(value_changes(_Box(x=object()), _Box(x=_Box()))) == [
         ".x: <object object> -> <tests.porcelain.test_value_comparison._Box object>"
+    ]
+
+
+def test_functions_and_classes() -> None:
+    """Functions are compared by what they are made of and close over, classes by their attributes."""
+
+    def closing(value: int) -> object:
+        return lambda x: x + value
+
+    assert list(value_changes(closing(1), closing(2))) == [".closure['value']: 1 -> 2 (+1)"]
+    (line,) = value_changes(lambda x: x * 2, lambda x: x * 3)
+    assert line.startswith(".code: '<")
+    assert list(value_changes(type("A", (), {"v": 1}), type("A", (), {"v": 2}))) == [
+        ".v: 1 -> 2 (+1)"
     ]
 
 
