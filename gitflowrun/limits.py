@@ -21,6 +21,8 @@ MAX_LOG_SIZE = 10 << 20
 LONGEST_VERSION_NUMBER = 1_000
 """Digits of a number in a tag that is a version; Python converts no more than 4,300."""
 
+KEPT_FLOW_NAMES = 16
+"""Names of flows that are not checked again: each task's record has one."""
 KEPT_TASK_NAMES = 256
 """Names of tasks that are not parsed again."""
 SKIPPED_IN_C = 32 << 10

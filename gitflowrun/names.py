@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeVar
 
 from gitflowrun.errors import FlowError, InvalidPathspec, TaggingError, UsageError
 from gitflowrun.limits import (
+    KEPT_FLOW_NAMES,
     KEPT_TASK_NAMES,
     MAX_ARTIFACT_NAME,
     MAX_REF_COMPONENT,
@@ -200,6 +201,7 @@ class Pathspec:
         return "/".join(self.components)
 
 
+@lru_cache(KEPT_FLOW_NAMES)
 def check_flow_name(name: str) -> str:
     """Return `name` if it can name a flow: a Python identifier, NFC, short enough for a ref.
 

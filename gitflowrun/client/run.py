@@ -107,9 +107,11 @@ class Run(RunPart, Container[Step]):
     @property
     def end_task(self) -> Task | None:
         """The task of the end step; None until it has ended."""
-        stored = self._run.now()
-        end = stored.info.graph.get("end_step", "end")
-        task = self[end].task if end in stored.steps() else None
+        end: Step = self._at(*self._path.components, self._run.now().end_step)
+        try:
+            task = end.task
+        except NotFound:  # no task of it has begun
+            return None
         return task if task is not None and task.finished_at is not None else None
 
     @property

@@ -93,8 +93,9 @@ class RunReader:
         return self._read
 
     def _look(self) -> StoredRun:
-        if self.row is not None and self.row.status.is_final:
-            return StoredRun(self.source.repo, self.flow, self.number, self.row.commit)
+        row = self.row
+        if row is not None and row.status.is_final:
+            return StoredRun(self.source.repo, self.flow, self.number, row.commit, row)
         found = self.source.runs.get(self.flow, self.number)
         if self.uid is not None and self.uid != found.identity.uid:
             # Unpickled in a clone, where another run has this id.

@@ -24,7 +24,9 @@ Buffer = bytes | bytearray | memoryview
 # OpenSSL hashes eight times as fast, but takes 5 ms to load, which who only reads a few records should not wait for;
 # and in a fork its first use copies 20 pages, which takes longer than to hash a few small objects without it.
 _SMALL = 1 << 13  # bytes
-_FEW = 1 << 16  # bytes that this process has hashed
+_FEW = (
+    1 << 18
+)  # bytes that this process has hashed: so much faster must OpenSSL be before loading it pays
 _hashed = [0]
 _small_sha1: Callable[..., hashlib._Hash] | None
 try:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from gitflowrun.names import RunId
 
 _SPECIAL = f"{layout.RUNS}@"
-_FIELDS = ("refname", "objectname", "authorname", "authoremail:trim", "contents")
+_FIELDS = ("refname", "objectname", "tree", "authorname", "authoremail:trim", "contents")
 _STARTED = re.compile(r"^Started: (\S+)$", re.MULTILINE)
 _FEW = 200
 """Up to so many runs are asked for by name, instead of reading the messages of all."""
@@ -49,6 +49,7 @@ class RunSummary:
         subject: The first line of the message.
         author: The commit's author, as git names them.
         email: Their e-mail address.
+        tree: The commit's tree, as git writes it: few ask for it.
         tags: Its user tags, sorted.
     """
 
@@ -61,6 +62,7 @@ class RunSummary:
     subject: str
     author: str
     email: str
+    tree: str
     tags: tuple[str, ...] = ()
 
     @property
@@ -181,7 +183,7 @@ def _summary(
     locks: Locks, row: tuple[str, ...], tags: dict[tuple[str, RunId], tuple[str, ...]]
 ) -> RunSummary | None:
     """The run of a row; None for a tag's row, and for a ref that holds no run."""
-    ref, oid, author, email, message = row
+    ref, oid, tree, author, email, message = row
     name = layout.parse_run_ref(ref)
     state = parse_message(message) if name else None
     if name is None or state is None:
@@ -197,5 +199,6 @@ def _summary(
         subject=message.partition("\n")[0],
         author=author,
         email=email,
+        tree=tree,
         tags=tags.get(name, ()),
     )

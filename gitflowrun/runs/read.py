@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from gitflowrun import msgpack
 from gitflowrun.artifacts.preview import Preview, read_preview, safe_repr
 from gitflowrun.errors import CorruptRecord, GitflowrunError, MissingObject, NotFound
+from gitflowrun.git.objects import Oid
 from gitflowrun.limits import MAX_PREVIEW
 from gitflowrun.names import TaskName, did_you_mean
 from gitflowrun.runs import layout
@@ -26,13 +27,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from gitflowrun.artifacts.reference import ArtifactRef
-    from gitflowrun.git.objects import Commit, Oid
+    from gitflowrun.git.objects import Commit
     from gitflowrun.git.odb import ObjectStore
     from gitflowrun.git.repository import Repository
     from gitflowrun.names import PayloadIdentity, RunId
     from gitflowrun.runs.commit_message import RunState, Status
+    from gitflowrun.runs.listing import RunSummary
 
 _DIGITS = 18  # of a task that is sorted as a number; Python refuses thousands of them
+_END = "end"
 _STREAMS = {"stdout": layout.STDOUT, "stderr": layout.STDERR}
 
 
@@ -44,13 +47,17 @@ class StoredRun:
         flow: The run's flow.
         run: Its id here.
         commit: The commit to read.
+        row: The run in a list that was made of this commit.
     """
 
-    def __init__(self, repo: Repository, flow: str, run: RunId, commit: Oid) -> None:
+    def __init__(
+        self, repo: Repository, flow: str, run: RunId, commit: Oid, row: RunSummary | None = None
+    ) -> None:
         self.flow = flow
         self.id = run
         self.commit = commit
         self.repo = repo
+        self._row = row
         self._step_tasks: dict[str, dict[str, Oid]] = {}
         self._made: dict[TaskName, dict[PayloadIdentity, bytes]] = {}
 
@@ -70,6 +77,8 @@ class StoredRun:
     @cached_property
     def state(self) -> RunState:
         """What the commit's message says."""
+        if self._row is not None:
+            return self._row.state
         state = parse_message(self._commit.message.decode(errors="replace"))
         if state is None:
             raise CorruptRecord(f"the message of {self.pathspec}'s commit is not that of a run")
@@ -106,6 +115,12 @@ class StoredRun:
     def steps(self) -> list[str]:
         """The steps that have tasks, in the graph's order."""
         return order_steps(self.info.graph, self._steps)
+
+    @property
+    def end_step(self) -> str:
+        """The step that ends the flow."""
+        # In every flow that can run, a step called `end` is the last one: INFO need not be read for it.
+        return _END if _END in self._steps else str(self.info.graph.get("end_step") or _END)
 
     def tasks(self, step: str) -> list[str]:
         """The ids of a step's tasks, in the order of their numbers. Raises NotFound: no such step."""
@@ -213,7 +228,8 @@ class StoredRun:
 
     @cached_property
     def _root(self) -> dict[bytes, Oid]:
-        return self._directory(self._commit.tree, self)
+        tree = self._commit.tree if self._row is None else Oid.from_hex(self._row.tree)
+        return self._directory(tree, self)
 
     @cached_property
     def _steps(self) -> dict[str, Oid]:

@@ -11,6 +11,7 @@ from gitflowrun import Flow, Metaflow
 from gitflowrun.client.flow import rows
 from gitflowrun.errors import InvalidPathspec, NotFound, UsageError
 from gitflowrun.git.command import Git
+from gitflowrun.git.pack.reader import PackReader
 from gitflowrun.runs.runs import Status
 from tests.client.samples import Pickled, make_failed_run, make_run, start
 from tests.helpers.repos import GitRepo
@@ -113,6 +114,23 @@ def test_a_listing_asks_git_once(here: GitRepo) -> None:
         assert all(run.successful and run.finished_at for run in runs)
         assert all("x" in run.tags for run in runs)
     assert asked.call_count == 1
+
+
+def test_the_data_of_a_run_cost_six_objects(here: GitRepo) -> None:
+    """Of a listed run neither commit nor INFO is read: trees down to the end task, its record, the payload."""
+    stored = make_run(here)
+    (run,) = Flow("MyFlow")
+    with (
+        mock.patch.object(PackReader, "read", autospec=True, side_effect=PackReader.read) as read,
+        mock.patch.object(
+            PackReader, "read_into", autospec=True, side_effect=PackReader.read_into
+        ) as payload,
+    ):
+        assert run.data is not None
+        assert run.data.result == 42
+    asked = {call.args[1] for call in read.call_args_list}
+    assert len(asked) + payload.call_count == 6
+    assert asked.isdisjoint({stored.commit, stored.info_blob})
 
 
 def test_a_running_run_is_looked_at_again(here: GitRepo) -> None:

@@ -28,12 +28,10 @@ def test_a_run_is_found_by_any_address(here: GitRepo) -> None:
 
 
 def test_names_of_digits_alone(here: GitRepo) -> None:
-    """An id comes first; where no run has it, a tag or the beginning of a uid may be nothing but digits."""
-    while not (uid := str(make_run(here, tags=["2024"]).identity.uid))[:4].isdigit():
-        pass
-    newest = Run("@latest").id
-    assert Run("MyFlow/2024").id == newest
-    assert Run(f"MyFlow/{uid[:4]}").uid == uid
+    """What looks like an id is one, and never a tag."""
+    make_run(here, tags=["2024"])
+    with pytest.raises(NotFound, match="no run 2024"):
+        Run("MyFlow/2024")
     make_run(here, "Other", tags=["1"])
     assert Run("MyFlow/1").id == "1"
 
@@ -75,6 +73,34 @@ def test_a_successful_run(here: GitRepo) -> None:
     assert (run.origin_pathspec, run.trigger) == (None, None)
     assert run.parent == Flow("MyFlow")
     assert run.path_components == ["MyFlow", "1"]
+
+
+NAMED = """
+from gitflowrun import FlowSpec, step
+
+class Named(FlowSpec):
+    @step
+    def start(self):
+        self.next(self.last)
+
+    @step(end=True)
+    def last(self):
+        self.x = 5
+
+if __name__ == "__main__":
+    Named()
+"""
+
+
+def test_the_end_may_have_another_name(here: GitRepo) -> None:
+    """The end task is that of the step which the flow marks as its end."""
+    here.write("named.py", NAMED)
+    assert here.flow("named.py", "run").code == 0
+    run = Run("Named/1")
+    assert run.end_task is not None
+    assert run.end_task.parent.id == "last"
+    assert run.data is not None
+    assert run.data.x == 5
 
 
 def test_a_failed_run(here: GitRepo) -> None:
