@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from gitflowrun import msgpack
 from gitflowrun.errors import CorruptRecord, GitflowrunError
+from gitflowrun.git.objects import Oid
 from gitflowrun.git.odb import History, named
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.git.transport import Remote, default_remote
@@ -33,7 +34,6 @@ from gitflowrun.porcelain.sync import (
 )
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import parse_message
-from gitflowrun.runs.listing import list_runs
 from gitflowrun.runs.locks import Locks, LockState
 from gitflowrun.runs.maintenance import tidy
 from gitflowrun.runs.records import INFO, RunIdentity
@@ -42,7 +42,6 @@ from gitflowrun.runs.tags import Tags, tag_updates, transact
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gitflowrun.git.objects import Oid
     from gitflowrun.git.repository import Repository
     from gitflowrun.names import RunId
 
@@ -77,38 +76,46 @@ class _Fetch(Transfer):
         super().__init__(repo, remote)
         self._locks = Locks(repo.state_dir)
         self._rows: list[tuple[str, ...]] = []
+        self._tips: dict[str, str] = {}
         self._here: dict[Oid, RunTip] = {}
         self._ids: set[RunId] = set()
         self._infos: dict[str, Oid] = {}
         self._look()
 
     def _look(self) -> None:
-        """See our runs, by uid, and the ids that are taken."""
-        rows = self.repo.refs.rows(layout.RUNS)
-        if rows != self._rows:
-            self._rows = rows
-            self._here = {
-                run.uid: RunTip(run.flow, run.id, run.commit) for run in list_runs(self.repo)
-            }
-            self._ids = {run.id for run in self._here.values()}
+        """See our runs, by ref and by uid, and the ids that are taken."""
+        if self._rows and self._rows == self.repo.refs.rows(layout.RUNS):
+            return
+        rows = self.repo.refs.rows(layout.RUNS, fields=("refname", "objectname", "contents"))
+        self._rows = [row[:2] for row in rows]
+        self._tips.clear()
+        self._here.clear()
+        for ref, oid, message in rows:
+            name = layout.parse_run_ref(ref)
+            state = parse_message(message) if name else None
+            if name and state:
+                tip = RunTip(*name, Oid.from_hex(oid))
+                self._tips[ref] = oid
+                self._here[state.uid or tip.tip] = tip
+        self._ids = {run.id for run in self._here.values()}
 
     def receive(self) -> SyncReport:
         """Fetch all runs and tags."""
         view = RemoteView.of(self.remote)  # 1
         self.forget_lost_tags(view)
         self.forget_tags(lambda key: key.uid not in self._here)
+        self.up_to_date = {ref for ref, oid in self._tips.items() if view.refs.get(ref) == oid}
         uids = {(run.flow, run.tip): uid for uid, run in self._here.items()}
-        news = []
-        for run in view.runs:
+        news, others = [], view.runs(self.up_to_date)
+        for run in others:
             uid = uids.get((run.flow, run.tip))
             if uid is None:
                 news.append(run)
             else:
                 self._note(run, uid, Outcome.CURRENT)
         copies = self.tracking.seen
-        lost = self.fetch_copies(
-            [run for run in view.runs if copies.get(run.ref) != str(run.tip)]
-        )  # 2
+        copied = {name for name, oid in copies.items() if view.refs.get(name) == oid}
+        lost = self.fetch_copies(view.runs(copied))  # 2
         for run, reason in lost.items():
             self._refuse(run, reason)
         fetched = [run for run in news if run not in lost]
@@ -118,7 +125,8 @@ class _Fetch(Transfer):
         Tags(self.repo).mirror()  # which a plain `git fetch` with fetch.pruneTags has deleted
         gone = [name for name in copies if name not in view.refs and layout.parse_run_ref(name)]
         self.tracking.note(dict.fromkeys(gone))
-        foreign = sorted(view.foreign)
+        runs = {run.ref for run in others} | self.up_to_date
+        foreign = sorted(name for name in view.refs.keys() - runs if not layout.is_reserved(name))
         notices = [
             *_some([f"{name} is not the ref of a run" for name in foreign], "refs are not of runs"),
             *_some([_removed(run, tag) for run, tag in removed], "tags were removed there"),
@@ -132,6 +140,7 @@ class _Fetch(Transfer):
         theirs = tags_of(view.refs.items())
         have = {key: run for key, run in theirs.items() if (key.flow, key.uid) in runs}
         there = {run.uid for run in self.done}
+        there |= {uid for uid, run in self._here.items() if base and run.ref in self.up_to_date}
         gone = [key for key in base if key.uid in there and key not in have]
         with self._locks.tags():
             ours = self.our_tags()

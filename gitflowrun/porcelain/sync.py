@@ -142,21 +142,10 @@ class RemoteView:
         """Look at a remote. Raises RepositoryError: it can't be reached."""
         return cls(remote.refs(f"{layout.RUNS}*"))
 
-    @cached_property
-    def runs(self) -> list[RunTip]:
-        """Its runs, in the order of their numbers."""
-        found = [tip for name in self.refs if (tip := self._tip(name))]
+    def runs(self, known: Collection[str]) -> list[RunTip]:
+        """Its runs but for those whose refs are `known`, in the order of their numbers."""
+        found = [tip for name in self.refs if name not in known and (tip := self._tip(name))]
         return sorted(found, key=lambda run: (*run.id.sort_key, run.flow))
-
-    @property
-    def foreign(self) -> list[str]:
-        """The names of refs that are no run's, no tag's, and not reserved for us (`@...`)."""
-        runs = {run.ref for run in self.runs}
-        return [
-            name
-            for name in self.refs
-            if name not in runs and not name.startswith(f"{layout.RUNS}@")
-        ]
 
     def namesakes(self, run: RunTip) -> list[RunTip]:
         """The runs of the same flow and number: only these can be `run`."""

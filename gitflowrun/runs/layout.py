@@ -98,6 +98,11 @@ def is_run_ref(ref: str) -> bool:
     return _RUN_REF.match(ref) is not None
 
 
+def is_reserved(ref: str) -> bool:
+    """Whether a ref below `RUNS` is ours without being that of a run: `@tags`, and what is planned."""
+    return ref.startswith(f"{RUNS}@")
+
+
 def run_number(ref: str) -> int:
     """The number of the run that `ref` (its own, a tag, tracking, trash) speaks of, or 0."""
     # Cheaper than `RunId`, for a look at very many refs.

@@ -244,8 +244,8 @@ def test_free_ids() -> None:
 def test_views_sort_refs(name: str) -> None:
     """Runs and tags are told apart."""
     view = RemoteView({name: "01" * 20})
-    assert (len(view.runs), len(tags_of(view.refs.items()))) == ((0, 1) if "@" in name else (1, 0))
-    assert not view.foreign
+    found = len(view.runs(())), len(tags_of(view.refs.items()))
+    assert found == ((0, 1) if "@" in name else (1, 0))
 
 
 @pytest.mark.parametrize(
@@ -263,7 +263,7 @@ def test_views_sort_refs(name: str) -> None:
 def test_a_remote_may_say_anything(name: str, oid: str) -> None:
     """Names and ids that no repository has make no run and no tag."""
     view = RemoteView({name: oid})
-    assert (view.runs, tags_of(view.refs.items())) == ([], {})
+    assert (view.runs(()), tags_of(view.refs.items())) == ([], {})
 
 
 def test_fetching_a_tag_beyond_the_limit_does_not_fail(ada: GitRepo, bob: GitRepo) -> None:
