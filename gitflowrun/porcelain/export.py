@@ -74,19 +74,21 @@ def export(artifact: DataArtifact, ref: ArtifactRef, path: Path) -> str | None:
             if _copied(artifact, ref, suffix, stream):
                 return None
             try:
-                value = artifact.data
-            except (UntrustedArtifact, NotFound) as error:
-                if ref.picture is None:
+                _write(artifact.data, suffix, stream)
+            except (UntrustedArtifact, NotFound, ImportError, _Unfit) as error:
+                if ref.picture is None or ref.picture.suffix != suffix:
                     raise
-                if ref.picture.suffix != suffix:
-                    hint = (
-                        f"{error.hint}; or name the file {ref.picture.suffix}: its task drew that"
-                    )
-                    raise type(error)(error.message, hint=hint) from error
+                if stream.seekable():
+                    stream.seek(0)
+                    stream.truncate()
                 stream.write(artifact.picture or b"")
-                return f"this is the picture that its task drew: {error.message}"
-            _write(value, suffix, stream)
+                return f"this is the picture that its task drew: {error}"
             return None
+    except (UntrustedArtifact, NotFound) as error:
+        if ref.picture is None:
+            raise
+        hint = f"{error.hint}; or name the file {ref.picture.suffix}: its task drew that"
+        raise type(error)(error.message, hint=hint) from error
     except _Unfit as error:
         raise UsageError(
             f"{artifact.pathspec}, a {ref.type}, can't be written as {path.suffix or 'a file'}: {error}",

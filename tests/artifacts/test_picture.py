@@ -163,6 +163,18 @@ def test_pillow_in_modes_that_png_has_not() -> None:
     assert (found.suffix, found.is_exact) == (".png", False)
 
 
+def test_a_picture_of_what_its_library_can_not_write(repo: GitRepo) -> None:
+    """Where the library has no such file, the picture is written, and said to be."""
+    pytest.importorskip("PIL")
+    values = "self.depth = Image.new('F', (5, 5))"
+    repo.write("f.py", linear_flow(values, head="from PIL import Image\n"))
+    assert repo.flow("f.py", "--quiet", "run").code == 0
+    done = repo.runs("cat", "1/depth", "-o", "depth.png")
+    assert done.code == 0
+    assert done.err.startswith("note: this is the picture that its task drew: ")
+    assert (repo.path / "depth.png").read_bytes().startswith(_PNG)
+
+
 def test_nothing_else_is_drawn(tmp_path: Path) -> None:
     """Values that are no figures start no process."""
     assert draw({"a": 1, "b": tmp_path, "c": object}) == {}
