@@ -347,3 +347,23 @@ def test_an_inline_run_does_not_say_an_error_twice(repo: GitRepo) -> None:
     done = repo.flow("f.py", "run", env=isolated("inline"))
     said = (done.out + done.err).count("ValueError: no luck")
     assert said == 2  # in the traceback, and why the run failed
+
+
+def test_an_inline_task_may_write_any_text_to_anybody(repo: GitRepo) -> None:
+    """Neither the locale nor a reader that has gone is the step's affair."""
+    repo.write("f.py", linear_flow("print('caf\u00e9', flush=True)\nprint('more', flush=True)"))
+    plain = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    for command in (f"{sys.executable} f.py run", f"{sys.executable} f.py run > /dev/full"):
+        run_program(["sh", "-c", command], repo.path, {**isolated("inline"), **plain})
+        run = latest(repo)
+        assert run.status is Status.DONE
+        assert one_task(run, "start").output("stdout").decode() == "caf\u00e9\nmore\n"
+
+
+def test_a_fork_misses_no_interrupt(repo: GitRepo) -> None:
+    """Between the fork and its own handler an interrupt waits; the step and what it starts get it at once."""
+    blocked = "open('/proc/%d/status' % pid).read().partition('SigBlk:')[2].split()[0]"
+    start = f"print(*[int({blocked}, 16) >> 1 & 1 for pid in (os.getppid(), os.getpid())])"
+    repo.write("f.py", linear_flow(start))
+    assert repo.flow("f.py", "run").code == 0
+    assert one_task(latest(repo), "start").output("stdout") == b"1 0\n"

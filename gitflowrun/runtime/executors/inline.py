@@ -6,6 +6,7 @@ the process, the next task finds changed, and what ends the process ends the run
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import resource
@@ -48,9 +49,15 @@ def _run(runner: TaskRunner, channel: Channel, launch: Launch, fds: tuple[int, .
     channel.send(Started(launch.serial, os.getpid()))
     before, _ = process.usage(resource.getrusage(resource.RUSAGE_SELF))
     old = sys.stdout, sys.stderr
-    with open(fds[0], "w", buffering=1) as out, open(fds[1], "w", buffering=1) as err:  # noqa: PTH123
+    forwarding = signal.signal(signal.SIGINT, signal.default_int_handler)
+    if getattr(forwarding, "has_forwarded", False):  # too early for the step to notice
+        signal.signal(signal.SIGINT, forwarding)
+        for fd in fds:
+            os.close(fd)
+        channel.send(Exited(launch.serial, 256, 0.0, 0))
+        return
+    with _pipe(fds[0]) as out, _pipe(fds[1]) as err:
         sys.stdout, sys.stderr = _Both(old[0], out), _Both(old[1], err)
-        forwarding = signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             runner.seed(launch)
             result = runner.run(launch)
@@ -66,8 +73,15 @@ def _run(runner: TaskRunner, channel: Channel, launch: Launch, fds: tuple[int, .
     channel.send(Exited(launch.serial, 0 if result.error is None else 256, cpu - before, peak))
 
 
+def _pipe(fd: int) -> TextIO:
+    return open(fd, "w", buffering=1, encoding="utf-8", errors="backslashreplace")
+
+
 class _Both:
-    """A text stream that also writes to another one; shown are whole lines, so that none is torn."""
+    """A text stream that also writes to another one; shown are whole lines, so that none is torn.
+
+    A terminal that has gone, a closed pipe or a full disk behind it is no failure of the step: all is recorded.
+    """
 
     def __init__(self, shown: TextIO, recorded: TextIO) -> None:
         self._shown = shown
@@ -79,16 +93,19 @@ class _Both:
         self._recorded.write(text)
         lines, newline, self._begun = (self._begun + text).rpartition("\n")
         if newline:
-            self._shown.write(lines + newline)
-            self._shown.flush()
+            self._show(lines + newline)
         return len(text)
 
     def flush(self) -> None:
         """Flush both; a prompt is shown now."""
         self._recorded.flush()
-        self._shown.write(self._begun)
-        self._shown.flush()
+        self._show(self._begun)
         self._begun = ""
+
+    def _show(self, text: str) -> None:
+        with contextlib.suppress(OSError):
+            self._shown.write(text)
+            self._shown.flush()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._shown, name)

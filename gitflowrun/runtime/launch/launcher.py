@@ -283,14 +283,30 @@ class Launcher:
                 run_task(message, fds)
 
 
+class _Forwarding:
+    """A handler that makes signals to this process messages to the scheduler.
+
+    Args:
+        channel: To the scheduler.
+
+    Attributes:
+        has_forwarded: Whether it has.
+    """
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self.has_forwarded = False
+
+    def __call__(self, number: int, _frame: FrameType | None) -> None:
+        self.has_forwarded = True
+        with contextlib.suppress(OSError):  # the scheduler has ended already
+            self._channel.send(Interrupt(number))
+
+
 @contextlib.contextmanager
 def _forwarded_signals(channel: Channel) -> Iterator[None]:
     """While it lasts, signals to this process become messages to the scheduler."""
-
-    def forward(number: int, _frame: FrameType | None) -> None:
-        with contextlib.suppress(OSError):  # the scheduler has ended already
-            channel.send(Interrupt(number))
-
+    forward = _Forwarding(channel)
     # `nohup` means it.
     numbers = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
     old = {number: signal.signal(number, forward) for number in numbers}

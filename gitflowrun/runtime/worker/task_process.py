@@ -52,6 +52,7 @@ def run_task(
     code = 1
     try:
         process.become_task(stdout, stderr)  # 1
+        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, {_signal.SIGINT})
         program.begin()
         runner.seed(launch)
         result = runner.run(launch)  # 2
@@ -108,5 +109,4 @@ def serve(flow_cls: type[FlowSpec]) -> NoReturn:
     process.prepare_output()
     set_environment(context)
     runner = TaskRunner(flow_cls, context)
-    _signal.pthread_sigmask(_signal.SIG_UNBLOCK, {_signal.SIGINT})
     run_task(runner, launch, channel, ProgramEnd(), os.dup(1), os.dup(2))

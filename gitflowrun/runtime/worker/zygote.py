@@ -189,6 +189,8 @@ class _Zygote:
     ) -> None:
         gc.disable()  # nothing here makes cycles; children collect again
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the scheduler decides who is interrupted
+        # A fork that is interrupted before it has a handler of its own must not miss it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         process.prefer_as_oom_victim()
         process.detach_input()
         process.prepare_output()
