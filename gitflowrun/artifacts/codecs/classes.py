@@ -48,6 +48,12 @@ def name_of(cls: type) -> tuple[str, str]:
     return (main_name() if module == _MAIN else module), qualname
 
 
+def is_of_main(cls: type) -> bool:
+    """Whether a class is one of the flow's file, by the name of which others can import it."""
+    found = cls.__module__ == _MAIN and _look_up(sys.modules.get(_MAIN), cls.__qualname__) is cls
+    return found and main_name() != _MAIN
+
+
 def find(module: str, qualname: str, *, trusted: bool) -> Any:
     """The object that `qualname` names in `module`.
 
@@ -83,7 +89,7 @@ def _look_up(module: object, qualname: str) -> Any:
     found = module
     for part in qualname.split("."):
         found = getattr(found, "__dict__", {}).get(part)
-    return found
+    return found.__func__ if isinstance(found, staticmethod) else found
 
 
 def _missing(module: str, qualname: str) -> NotFound:

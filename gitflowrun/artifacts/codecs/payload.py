@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
     from gitflowrun.names import Digest
 
+TOO_DEEP = "it is nested too deeply for pickle"
+"""Why a value of very many levels within one another is declined."""
+
 Buffer = bytes | bytearray | memoryview
 
 

@@ -13,8 +13,9 @@ from typing import Any
 
 from gitflowrun.artifacts.codecs import exceptions, reducers
 from gitflowrun.artifacts.codecs.canonical import canonical
-from gitflowrun.artifacts.codecs.classes import find, main_name
+from gitflowrun.artifacts.codecs.classes import find, is_of_main, main_name
 from gitflowrun.artifacts.codecs.payload import (
+    TOO_DEEP,
     Loading,
     Unencodable,
     flat,
@@ -47,6 +48,10 @@ def encode_cloudpickle(value: Any) -> tuple[memoryview, ...]:
     class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         def reducer_override(self, obj: Any) -> Any:
             reduced = _reduce(obj)
+            if isinstance(obj, type) and is_of_main(obj):
+                return (
+                    NotImplemented  # by its name: a copy would be another class to the flow's steps
+                )
             if reduced is NotImplemented:
                 reduced = super().reducer_override(obj)
             return _unused(obj, reduced) if isinstance(obj, type) else reduced
@@ -110,6 +115,8 @@ def _parts(pickler: Any, value: Any) -> tuple[memoryview, ...]:
     out = io.BytesIO()
     try:
         pickler(out, protocol=5, buffer_callback=keep_in_band).dump(value)
+    except RecursionError as error:
+        raise Unencodable(TOO_DEEP) from error
     except Exception as error:
         raise Unencodable(f"{type(error).__name__}: {error}") from error
     if buffers and out.tell() + sum(buffer.nbytes for buffer in buffers) <= WHOLE:

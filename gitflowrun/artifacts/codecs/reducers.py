@@ -177,6 +177,7 @@ _REDUCERS: dict[str, Callable[[Any], Any]] = {
     "numpy.MaskedArray": _reduce_masked,
     "numpy.ndarray": _reduce_array,
     "numpy.generic": _reduce_scalar,
+    "numpy.finfo": lambda info: (type(info), (info.dtype,)),  # numpy's own way can't be loaded
     "pandas.BaseMaskedArray": _reduce_extension,
     "polars.DataFrame": _reduce_polars,
     "polars.Series": _reduce_polars,

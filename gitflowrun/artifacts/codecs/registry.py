@@ -34,7 +34,14 @@ from glob import iglob
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from gitflowrun.artifacts.codecs.payload import Encoded, Loading, Unencodable, flat, type_name
+from gitflowrun.artifacts.codecs.payload import (
+    TOO_DEEP,
+    Encoded,
+    Loading,
+    Unencodable,
+    flat,
+    type_name,
+)
 from gitflowrun.errors import (
     CorruptRecord,
     GitflowrunError,
@@ -179,7 +186,9 @@ def _of_type(cls: type) -> _Encoder | None:
 
 def _unserializable(type_: str, reasons: list[str]) -> UnserializableArtifact:
     hint = "store what it was made from, or register a codec (entry point group gitflowrun.codecs)"
-    if any("cloudpickle is not installed" in reason for reason in reasons):
+    if TOO_DEEP in reasons:
+        hint = "keep the parts side by side, in a list or dict, and let them name each other by index or key"
+    elif any("cloudpickle is not installed" in reason for reason in reasons):
         hint = "pip install cloudpickle stores functions and local classes; or " + hint
     return UnserializableArtifact(
         f"a value of type {type_} can't be pickled: {reasons[0]}", hint=hint

@@ -9,6 +9,7 @@ from collections import deque
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from gitflowrun.artifacts.codecs.payload import TOO_DEEP
 from gitflowrun.artifacts.codecs.registry import encode
 from gitflowrun.errors import UnserializableArtifact
 from gitflowrun.limits import MAX_DEPTH, PARTS_TRIED, PATH_KEY
@@ -24,6 +25,8 @@ def innermost(value: Any, error: UnserializableArtifact) -> tuple[str, Unseriali
         value: A value that can't be stored.
         error: Why not; the result where no part of it is to blame.
     """
+    if TOO_DEEP in error.message:
+        return "", error
     path, seen = "", {id(value)}
     for _ in range(MAX_DEPTH):
         found = _part_to_blame(value, seen)

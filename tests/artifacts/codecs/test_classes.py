@@ -197,3 +197,34 @@ def test_a_class_that_has_changed_is_said_to_have(
     monkeypatch.setattr(sys.modules[__name__], type(value).__name__, now)
     with pytest.raises(ClassChanged, match=reason):
         decode(made.codec, made.payload(), trusted=True)
+
+
+WITH_FUNCTIONS = """
+import enum
+from gitflowrun.artifacts.codecs import decode, encode
+
+class Kind(enum.Enum):
+    GOOD = 1
+
+class Plain:
+    @staticmethod
+    def double(x):
+        return 2 * x
+
+value = {"f": lambda x: (x, Plain), "kind": Kind.GOOD, "plain": Plain()}
+made = encode(value)
+loaded = decode(made.codec, made.payload(), trusted=True)
+same = loaded["f"](1) == (1, Plain), loaded["kind"] is Kind.GOOD, type(loaded["plain"]) is Plain
+print(made.codec, *same)
+alone = encode(Plain.double)
+print(alone.codec, decode(alone.codec, alone.payload(), trusted=True) is Plain.double)
+"""
+
+
+def test_classes_of_the_flow_are_its_own_beside_functions(tmp_path: Path) -> None:
+    """A lambda within a value makes no second class of a class, nor a second member of an enum."""
+    pytest.importorskip("cloudpickle")
+    (tmp_path / "my_flow.py").write_text(WITH_FUNCTIONS)
+    done = run_program([sys.executable, "my_flow.py"], tmp_path)
+    assert done.out.splitlines()[1] == "pickle/5 True", done.err
+    assert done.out.splitlines()[0] == "cloudpickle/1 True True True", done.err

@@ -258,3 +258,10 @@ def test_rows_that_a_header_only_claims_cost_no_memory(fortran: bool) -> None:
     lie = payload[:10] + claim.ljust(len(payload) - 16 * 8 - 11) + b"\n" + bytes(16 * 8)
     with pytest.raises(CorruptRecord, match="cut short"):
         read_rows(io.BufferedReader(io.BytesIO(lie)), slice(None))
+
+
+def test_what_numpy_itself_pickles_wrongly_comes_back() -> None:
+    """The limits of a dtype are loaded as that dtype's."""
+    for name in ("f2", "f4", "f8"):
+        made = encode(np.finfo(name))
+        assert decode(made.codec, made.payload(), trusted=True).eps == np.finfo(name).eps

@@ -65,3 +65,15 @@ def test_a_task_names_artifact_and_part(repo: GitRepo) -> None:
         "artifact 'model' of step 'start' can't be stored: in model['lock'][1], a value of"
         in done.err + done.out
     )
+
+
+@pytest.mark.parametrize("kind", [list, dict, Holder])
+def test_what_is_nested_too_deeply_is_refused(kind: Any) -> None:
+    """The message says so, and what to do, without a path of thousands of brackets."""
+    value: Any = kind({}) if kind is Holder else kind()
+    for _ in range(10_000):
+        value = {"in": value} if kind is dict else Holder(value) if kind is Holder else [value]
+    with pytest.raises(UnserializableArtifact, match="nested too deeply") as caught:
+        encode(value)
+    assert "side by side" in (caught.value.hint or "")
+    assert innermost(value, caught.value) == ("", caught.value)
