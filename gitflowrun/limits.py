@@ -246,6 +246,8 @@ CANONICAL_WORK = 8
 """How many times its size may be written to put the sets of a pickle in order."""
 MERGE_PLAIN = 16 << 20
 """Bytes of two plain values up to which a join that merges them looks whether they are equal: seconds at worst."""
+READ_PLAIN = 128 << 10
+"""Bytes of a plain value that has changed up to which is looked whether it was only read: 40 ms at worst."""
 PARTS_COMPARED = 100_000
 """Objects within a value in which is looked for what reading has left there, where a pickle has changed."""
 PARTS_TRIED = 10_000

@@ -33,6 +33,8 @@ _NOTES = {
     "sqlalchemy": frozenset({"_memoized_keys"}),
 }  # fmt: skip
 _NONE: frozenset[str] = frozenset()
+_ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes, bytearray})
+_CONTAINERS = frozenset({dict, list, tuple, deque})
 _SHARED = (type, ModuleType, FunctionType)  # objects that many values have in common
 
 
@@ -97,9 +99,9 @@ def _objects(before: Any, after: Any) -> Iterator[tuple[Any, Any]]:
         if type(one) is not type(other) or id(other) in seen or isinstance(one, _SHARED):
             continue
         seen.add(id(other))
-        if _attributes(one) is not None:
+        if type(one) not in _CONTAINERS and _attributes(one) is not None:
             yield one, other
-        waiting.extend(_parts(one, other))
+        waiting.extend(pair for pair in _parts(one, other) if type(pair[0]) not in _ATOMS)
 
 
 def _parts(one: Any, other: Any) -> Iterator[tuple[Any, Any]]:
@@ -107,6 +109,8 @@ def _parts(one: Any, other: Any) -> Iterator[tuple[Any, Any]]:
         yield from ((part, other[key]) for key, part in one.items() if key in other)
     elif isinstance(one, list | tuple | deque):
         yield from zip(one, other, strict=False)
+    if type(one) in _CONTAINERS:
+        return
     mine, others = _attributes(one) or {}, _attributes(other) or {}
     yield from ((part, others[name]) for name, part in mine.items() if name in others)
     for cls in type(one).__mro__:

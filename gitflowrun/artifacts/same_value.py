@@ -15,7 +15,7 @@ from gitflowrun.artifacts.codecs import PLAIN, decode, encode, is_safe, same_pla
 from gitflowrun.artifacts.codecs.payload import Encoded, split
 from gitflowrun.artifacts.digest import digest_parts
 from gitflowrun.artifacts.reading import is_read
-from gitflowrun.limits import MERGE_PLAIN, WHOLE
+from gitflowrun.limits import MERGE_PLAIN, READ_PLAIN
 
 if TYPE_CHECKING:
     from gitflowrun.artifacts.reference import ArtifactRef
@@ -30,7 +30,7 @@ def may_be_same(first: Encoded | ArtifactRef, second: Encoded | ArtifactRef) -> 
     Pickles of one type can, and small plain values: an object may be either, and keep what its properties compute.
     """
     pickles = {first.codec, second.codec} - {PLAIN}
-    is_small = max(first.size, second.size) <= WHOLE
+    is_small = max(first.size, second.size) <= READ_PLAIN
     return (
         first.type == second.type and not any(map(is_safe, pickles)) and bool(pickles or is_small)
     )
