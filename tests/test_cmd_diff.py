@@ -56,6 +56,25 @@ def test_parameters_that_differ(runs: GitRepo) -> None:
     assert diff(runs, "1", "3", "--exit-code").code == 1
 
 
+def test_files_that_are_not_recorded(repo: GitRepo) -> None:
+    """Left-out files that differ are listed like parameters; of others nothing is claimed. PATHs choose among both."""
+    env, key = repo.write(".env", "a"), repo.write("keys/a.pem", "a")
+    make_run(repo)
+    env.write_text("ab")
+    key.write_text("b")
+    make_run(repo)
+    done = diff(repo, "1", "2", "--exit-code")
+    lines = "-.env: 1 byte, may be a secret (.env)\n+.env: 2 bytes, may be a secret (.env)\n"
+    assert (done.code, done.out) == (1, f"left out MyFlow/1..MyFlow/2\n{lines}")
+    assert "perhaps changed, for their contents are not recorded: 1 file: keys/a.pem" in done.err
+    done = diff(repo, "1", "2", "--exit-code", "keys")
+    assert (done.code, done.out) == (0, "")
+    assert "keys/a.pem" in done.err
+    document = json.loads(diff(repo, "1", "2", "--json").out)
+    assert [row["name"] for row in document["left_out"]] == [".env"]
+    assert document["unknown"] == ["keys/a.pem"]
+
+
 def test_code_that_differs(runs: GitRepo) -> None:
     """The patch is git's, between the two code trees, whatever the work tree holds by now."""
     runs.write("flow.py", "something else\n")

@@ -33,7 +33,7 @@ from gitflowrun.runs import layout
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from gitflowrun.client.repository import Source
     from gitflowrun.git.diff import TreeDiff
@@ -75,6 +75,14 @@ class MetaflowCode:
     @property
     def _trusted(self) -> bool:
         return self._source.trusts(lambda provenance: provenance.trusts_run(self._stored))
+
+    @property
+    def left_out(self) -> Mapping[str, str]:
+        """What ran and is not in the snapshot, as secrets, very large files and modules from elsewhere: name -> why.
+
+        `diff` compares nothing of these; their contents are not recorded.
+        """
+        return self._stored.info.left_out
 
     def diff(self, other: MetaflowCode | HasCode, *, context: int = 3) -> TreeDiff:
         """What became of this code in another run's: files, renames, hunks and lines as values.

@@ -2,8 +2,8 @@
 
 The exit code is that of `git diff`: 0 whether or not anything differs, so that a script with `set -e` goes on;
 with `--exit-code` it is 1 when something does. 128: a run is not there; 129: the command line is wrong. The output
-applies with `git apply`, which skips the lines about parameters; on a terminal it is without the contents of
-binary files.
+applies with `git apply`, which skips the lines about parameters and files left out; on a terminal it is without the
+contents of binary files. What may have changed unrecorded is named on standard error.
 
 With `--json` it is one document instead:
 
@@ -11,6 +11,8 @@ With `--json` it is one document instead:
      "parameters": [{"name": ..., "old": ..., "new": ...}],    a side is null where it has no such parameter
      "changes": {"name": ["in what they differ", ...]},        of those of which there is more to say
      "equal": [...],                                           names of those equal, though pickled differently
+     "left_out": [{"name": ..., "old": ..., "new": ...}],      what the snapshots do not hold, known to differ
+     "unknown": [...],                                         what they do not hold, of which that is not known
      "code": {"old": ..., "new": ...,                          ids of the trees
               "insertions": ..., "deletions": ...,             lines, of all files
               "files": [...]}}                                 as `gitflowrun.git.diff.FileDiff` describes them
@@ -26,6 +28,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from gitflowrun.cli.errors import DIFFERS, GIT, invoke
+from gitflowrun.cli.git_runs.show import some_files
 from gitflowrun.cli.output.tables import as_json
 from gitflowrun.cli.output.terminal import PLAIN, open_screen
 from gitflowrun.cli.output.text import printable
@@ -34,16 +37,17 @@ from gitflowrun.git.repository import Repository
 from gitflowrun.porcelain.compare import (
     FORMATS,
     code_diff,
+    compare_left_out,
     compare_parameters,
     said_of_parameters,
 )
 from gitflowrun.runs.runs import RunStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from gitflowrun.cli.output.terminal import Style
-    from gitflowrun.porcelain.compare import Difference, Said
+    from gitflowrun.porcelain.compare import Difference
 
 _JSON = "json"
 _PROGRAM = "python -m gitflowrun.cmd.diff"
@@ -86,12 +90,16 @@ def _diff(
     parameters = compare_parameters(before, after)
     said = said_of_parameters(repo, before, after, parameters)
     trees, places = (before.code_tree, after.code_tree), [_from_top(repo, path) for path in paths]
+    rows, alike = compare_left_out(before, after)
+    left_out = [row for row in rows if _is_below(row.name, places)]
+    unknown = [name for name in alike if _is_below(name, places)]
     with open_screen(repo, page=True) as screen:
         if form == _JSON:
             code = diff_trees(repo, *trees, paths=places, context=3 if context is None else context)
             names = {"old": before.pathspec, "new": after.pathspec}
             texts = {"parameters": parameters, "changes": said.lines, "equal": said.equal}
-            screen.line(as_json({**names, **texts, "code": code}))
+            missing = {"left_out": left_out, "unknown": unknown}
+            screen.line(as_json({**names, **texts, **missing, "code": code}))
             differs = bool(code.files)
         else:
             form = form or ("patch" if screen.person else "binary")
@@ -100,27 +108,38 @@ def _diff(
             text = code_diff(
                 repo, *trees, paths=places, form=form, colour=style.colour, context=context
             )
-            heading = f"parameters {before.pathspec}..{after.pathspec}"
-            lines = _parameter_lines(heading, parameters, said, style)
+            both = f"{before.pathspec}..{after.pathspec}"
+            lines = [
+                *_lines(f"parameters {both}", parameters, said.lines, style),
+                *_lines(f"left out {both}", left_out, {}, style),
+            ]
             screen.out.write("".join(f"{line}\n" for line in lines))
             _write(text, screen.out)
             differs = bool(text)
-    differs = differs or any(row.name not in said.equal for row in parameters)
+    if unknown and form != _JSON:
+        listed = some_files(unknown, len(unknown))
+        sys.stderr.write(
+            f"warning: perhaps changed, for their contents are not recorded: {listed}\n"
+        )
+    differs = differs or bool(left_out) or any(row.name not in said.equal for row in parameters)
     return DIFFERS if exit_code and differs else 0
 
 
-def _parameter_lines(
-    heading: str, parameters: Sequence[Difference[str]], said: Said, style: Style
+def _lines(
+    heading: str,
+    rows: Sequence[Difference[str]],
+    said: Mapping[str, Sequence[str]],
+    style: Style,
 ) -> Iterator[str]:
-    if parameters:
+    if rows:
         yield style.bold(heading)
-    for item in parameters:
+    for item in rows:
         if item.old is not None:
             yield style.red(printable(f"-{item.name}: {item.old}"))
         if item.new is not None:
             yield style.green(printable(f"+{item.name}: {item.new}"))
         # A line that begins with a sign, or `@@`, could be taken for one of the patch.
-        yield from (printable(f" {item.name}: {line}") for line in said.lines.get(item.name, ()))
+        yield from (printable(f" {item.name}: {line}") for line in said.get(item.name, ()))
 
 
 def _write(code: bytes, out: TextIO) -> None:
@@ -138,6 +157,13 @@ def _from_top(repo: Repository, path: str) -> str:
         return path
     here = os.path.realpath(os.getcwd())  # noqa: PTH109  (links in `path` itself must stay)
     return os.path.relpath(os.path.join(here, path), repo.work_tree)  # noqa: PTH118
+
+
+def _is_below(name: str, places: Sequence[str]) -> bool:
+    """Whether something is at one of the places that were asked for; patterns of git's are not known here."""
+    return not places or any(
+        place in {".", name} or name.startswith(f"{place}/") for place in places
+    )
 
 
 if __name__ == "__main__":

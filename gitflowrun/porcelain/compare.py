@@ -62,6 +62,8 @@ class RunDifference:
         artifacts: What the runs ended up with.
         steps: The steps whose tasks made other values, of which the runs did not end up with, or are more or less.
         code: Their snapshots.
+        left_out: What the snapshots do not hold, if other things are known of it.
+        unknown: The names of what they do not hold of which the same is known: nobody can tell whether it differs.
         changes: In what parameters and artifacts differ, in words, by name.
         equal: The names of those whose values are equal, though they are pickled to other bytes.
     """
@@ -74,14 +76,16 @@ class RunDifference:
     artifacts: tuple[Difference[ArtifactRow], ...]
     steps: tuple[StepDifference, ...]
     code: TreeDiff
+    left_out: tuple[Difference[str], ...]
+    unknown: tuple[str, ...]
     changes: Mapping[str, tuple[str, ...]]
     equal: tuple[str, ...]
 
     @property
     def differs(self) -> bool:
-        """Whether the runs differ in anything but how equal values are pickled."""
+        """Whether the runs are known to differ in anything but how equal values are pickled."""
         names = [row.name for row in self.parameters] + [row.name for row in self.artifacts]
-        found = (self.status, self.environment, self.steps, self.code.files)
+        found = (self.status, self.environment, self.steps, self.code.files, self.left_out)
         return any(found) or not set(self.equal).issuperset(names)
 
 
@@ -103,6 +107,7 @@ def compare(repo: Repository, old: StoredRun, new: StoredRun) -> RunDifference:
         artifacts,
         _compare_steps(old, new, {row.name for row in artifacts}),
         diff_trees(repo, old.code_tree, new.code_tree),
+        *compare_left_out(old, new),
         said.lines,
         said.equal,
     )
@@ -205,6 +210,15 @@ def compare_parameters(old: StoredRun, new: StoredRun) -> tuple[Difference[str],
     """The parameters that differ between two runs, in the order in which the newer run has them."""
     before, after = told_apart([old, new])
     return differences(before, after)
+
+
+def compare_left_out(
+    old: StoredRun, new: StoredRun
+) -> tuple[tuple[Difference[str], ...], tuple[str, ...]]:
+    """What the snapshots of two runs do not hold: of what it is known that it differs, and of what that is unknown."""
+    before, after = old.info.left_out, new.info.left_out
+    unknown = (name for name, known in after.items() if before.get(name) == known)
+    return differences(before, after), tuple(unknown)
 
 
 def differences(old: Mapping[str, str], new: Mapping[str, str]) -> tuple[Difference[str], ...]:

@@ -166,7 +166,7 @@ class RunInfo:
             of the `_parameters` task.
         git: `commit`, `branch`, `remote`, `dirty` (paths), `left_out` (path, size, reason).
         environment: platform, cpu, packages, lock files' digests, environment variables, hash seed,
-            argv.
+            argv, modules from `outside` of the work tree.
         graph: The flow's graph (METAFLOW's `_graph_info`).
         tags: User tags given at the start.
         system_tags: Tags that describe the run.
@@ -194,6 +194,23 @@ class RunInfo:
     nonce: str = ""
     created: float = 0.0
     extra: Map = field(default_factory=dict)
+
+    @property
+    def left_out(self) -> Mapping[str, str]:
+        """What ran and is not in the snapshot of the code: files and modules, and what is known of each."""
+        found = {}
+        rows = self.git.get("left_out")
+        for row in rows if isinstance(rows, (list, tuple)) else ():
+            match row:
+                case [str(path), int(size), str(reason)]:
+                    found[path] = f"{size:,} byte{'s' * (size > 1)}, {reason}" if size else reason
+        count = self.git.get("left_out_count")
+        if isinstance(count, int) and count > len(found):
+            found[f"{count - len(found):,} more files"] = "not listed"
+        modules = self.environment.get("outside")
+        for module in modules if isinstance(modules, (list, tuple)) else ():
+            found[str(module)] = "it lies outside of the work tree"
+        return found
 
 
 OID = Kind(lambda value: Oid(BINARY.load(value)), bytes)

@@ -399,3 +399,11 @@ def test_where_the_code_commit_lies(here: GitRepo) -> None:
     assert Run("2").ahead_behind("v1") == (1, 0)
     with pytest.raises(NotFound):
         Run("1").is_on("nothing")
+
+
+def test_what_the_snapshot_does_not_hold(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`run.code.left_out` names it and says why."""
+    monkeypatch.chdir(repo.path)
+    repo.write(".env", "a=1\n")
+    make_run(repo)
+    assert Run("MyFlow/1").code.left_out == {".env": "4 bytes, may be a secret (.env)"}

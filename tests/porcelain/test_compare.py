@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import json
+from functools import partial
+from typing import TYPE_CHECKING
+
 import pytest
 
 from gitflowrun.git.repository import Repository
 from gitflowrun.porcelain.changes import delta
-from gitflowrun.porcelain.compare import RunDifference, StepDifference, compare
+from gitflowrun.porcelain.compare import Difference, RunDifference, StepDifference, compare
 from gitflowrun.runs.runs import RunStore
 from tests.helpers.flows import foreach_flow, linear_flow
-from tests.helpers.repos import GitRepo
+from tests.helpers.repos import GitRepo, make_repo
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
 
 
 def _two(
@@ -147,3 +155,67 @@ def test_frames_by_what_their_tasks_noted(repo: GitRepo) -> None:
 def test_numbers_have_their_difference(old: str | None, new: str, text: str) -> None:
     """Between two numbers stands by how much they differ."""
     assert delta(old, new) == text
+
+
+def _run_twice(repo: GitRepo, between: Callable[[], object], **environ: str) -> RunDifference:
+    """The difference of two runs of a flow that `between` does not touch."""
+    repo.flow("f.py", "--quiet", "run", env=environ)
+    between()
+    assert repo.flow("f.py", "--quiet", "run", env=environ).code == 0
+    opened = Repository.discover(repo.path)
+    found = compare(opened, *(RunStore(opened).find(run) for run in ("1", "2")))
+    assert not found.code.files
+    return found
+
+
+@pytest.mark.parametrize(
+    ("change", "new"),
+    [("more=1\n", "7 bytes, may be a secret (.env)"), (None, None)],
+)
+def test_a_secret_that_changed_or_went(repo: GitRepo, change: str | None, new: str | None) -> None:
+    """A file that no snapshot holds differs where another size is known, or where it was left out once only."""
+    repo.write("f.py", linear_flow())
+    env = repo.write(".env", "a=1\n")
+    found = _run_twice(repo, env.unlink if change is None else lambda: env.write_text(change))
+    assert found.left_out == (Difference(".env", "4 bytes, may be a secret (.env)", new),)
+    assert found.differs
+    done = repo.runs("diff", "--exit-code", "1", "2")
+    assert done.code == 1
+    shown = new or "(not left out)"
+    assert f"\n  .env: 4 bytes, may be a secret (.env) -> {shown}\n" in done.out
+    assert "the same" not in done.out
+
+
+def test_what_nobody_can_tell(repo: GitRepo) -> None:
+    """Of left-out files of which the same is known nothing is claimed: the recorded code is the same."""
+    repo.write("f.py", linear_flow())
+    env = repo.write(".env", "a=1\n")
+    found = _run_twice(repo, lambda: env.write_text("a=2\n"))
+    assert (found.left_out, found.unknown, found.differs) == ((), (".env",), False)
+    done = repo.runs("diff", "--exit-code", "1", "2")
+    assert done.code == 0
+    assert "artifacts and recorded code, and ended" in done.out
+    assert "perhaps changed, for their contents are not recorded: 1 file: .env" in done.out
+    assert json.loads(repo.runs("diff", "--json", "1", "2").out)["unknown"] == [".env"]
+
+
+def test_a_submodule_that_was_changed(repo: GitRepo, tmp_path: Path) -> None:
+    """Uncommitted changes within a submodule make a difference that is named."""
+    module = make_repo(tmp_path / "module", files={"lib.py": "x = 1\n"})
+    repo.git("-c", "protocol.file.allow=always", "submodule", "add", "-q", str(module.path), "lib")
+    repo.write("f.py", linear_flow())
+    repo.git("add", "-A")
+    repo.git("commit", "-qm", "1")
+    found = _run_twice(repo, lambda: repo.write("lib/lib.py", "x = 2\n"))
+    assert found.left_out == (Difference("lib", None, "the submodule has uncommitted changes"),)
+
+
+def test_modules_from_elsewhere(repo: GitRepo, tmp_path: Path) -> None:
+    """A module that lies outside of the repository is among what nobody can tell."""
+    place = tmp_path / "elsewhere"
+    place.mkdir()
+    (place / "helper.py").write_text("x = 1\n")
+    repo.write("f.py", linear_flow(head="import helper\n"))
+    change = partial((place / "helper.py").write_text, "x = 2\n")
+    found = _run_twice(repo, change, PYTHONPATH=str(place))
+    assert found.unknown == (f"helper ({place.resolve() / 'helper.py'})",)

@@ -6,7 +6,7 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 from gitflowrun.cli.errors import DIFFERS
-from gitflowrun.cli.git_runs.show import short_type, shown
+from gitflowrun.cli.git_runs.show import short_type, shown, some_files
 from gitflowrun.cli.output.tables import as_json, pairs, section
 from gitflowrun.cli.output.terminal import Screen, open_screen
 from gitflowrun.cli.output.text import counted, printable
@@ -86,15 +86,28 @@ def _lines(found: RunDifference, patch: str | None, screen: Screen) -> Iterator[
     yield screen.style.red(f"--- {printable(found.old)}")
     yield screen.style.green(f"+++ {printable(found.new)}")
     if not found.differs:
-        yield "They have the same parameters, environment, artifacts and code, and ended alike."
+        code = "recorded code" if found.unknown else "code"
+        yield f"They have the same parameters, environment, artifacts and {code}, and ended alike."
     if (status := found.status) is not None:
         yield from section("Status", _pairs([status], found, screen), screen)
     yield from section("Parameters", _pairs(found.parameters, found, screen), screen)
     yield from section("Environment", _pairs(found.environment, found, screen), screen)
     yield from section("Artifacts", _artifacts(found, screen), screen)
     yield from section("Steps", map(_step, found.steps), screen)
-    code = patch.rstrip("\n").split("\n") if patch else _code(found.code, screen)
-    yield from section("Code", code, screen)
+    lines = patch.rstrip("\n").split("\n") if patch else _code(found.code, screen)
+    yield from section("Code", lines, screen)
+    yield from section("Not in the recorded code", _left_out(found, screen), screen)
+
+
+def _left_out(found: RunDifference, screen: Screen) -> Iterator[str]:
+    """What is known of what the snapshots do not hold."""
+    for row in found.left_out:
+        old = screen.style.red(printable(row.old or "(not left out)"))
+        new = screen.style.green(printable(row.new or "(not left out)"))
+        yield f"  {printable(row.name)}: {old} -> {new}"
+    if found.unknown:
+        listed = some_files(found.unknown, len(found.unknown))
+        yield f"  perhaps changed, for their contents are not recorded: {listed}"
 
 
 def _code(code: TreeDiff, screen: Screen) -> Iterator[str]:

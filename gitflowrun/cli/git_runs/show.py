@@ -64,8 +64,8 @@ def _run_facts(top: Path | None, run: overview.RunOverview, screen: Screen) -> I
         ("Tags", screen.style.cyan(", ".join(map(printable, run.tags)))),
         ("Origin", printable(run.origin or "")),
         ("Code", _code(run.code)),
-        ("Changed", _files(run.code.dirty, run.code.dirty_count)),
-        ("Left out", _files(run.code.left_out, run.code.left_out_count)),
+        ("Changed", some_files(run.code.dirty, run.code.dirty_count)),
+        ("Left out", some_files(run.code.left_out, run.code.left_out_count)),
         ("Script", printable(run.code.script)),
         ("Python", printable(f"{versions.get('python', '')} on {run.platform}{packages}")),
         ("Uid", str(run.uid)),
@@ -210,7 +210,8 @@ def _code(code: overview.CodeState) -> str:
     return f"{printable(code.commit)}{where}"
 
 
-def _files(names: Sequence[str], count: int) -> str:
+def some_files(names: Sequence[str], count: int) -> str:
+    """The first of many files, and how many more there are."""
     if not count:
         return ""
     more = f" and {count - _FILES:,} more" if count > _FILES else ""

@@ -209,6 +209,7 @@ def _environment(start: StartRun, repo: Repository, isolation: Isolation) -> dic
         "argv": redacted(start.request.argv),
         "command": redacted(start.typed),
         "directory": None if repo.work_tree is None else _from(repo.work_tree),
+        "outside": list(start.outside),
         "isolation": isolation.value,
         "hash_seed": start.hash_seed if isolation is not Isolation.FRESH else fresh_hash_seed(),
         "random_seeds": {name: f"{seed:016x}" for name, seed in start.seeds.items()},
