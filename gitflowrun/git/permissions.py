@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
+STATE = "gitflowrun"
+"""The directory of all that we keep beside git's own files, in a git directory."""
+
 _PRIVATE = 0o700
 _WORDS = {"group": 0o660, "true": 0o660, "yes": 0o660, "on": 0o660, "1": 0o660}
 _WORDS |= dict.fromkeys(("all", "world", "everybody", "2"), 0o664)
@@ -40,12 +43,16 @@ def shared_mode(value: str | None) -> int | None:
 def make_directory(path: Path) -> None:
     """Make a directory and those above it that are missing; nothing happens if it is there.
 
+    What `STATE` lies in is never made: a git directory that was moved away must not leave a hollow one behind.
+
     Raises:
         OSError: it can't be made.
     """
     try:
         path.mkdir(mode=_PRIVATE)
     except FileNotFoundError:
+        if path.name == STATE:
+            raise
         make_directory(path.parent)
         path.mkdir(mode=_PRIVATE, exist_ok=True)
     except FileExistsError:

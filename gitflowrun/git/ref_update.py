@@ -326,10 +326,19 @@ def _names(updates: Sequence[RefUpdate]) -> str:
 
 
 def _moved(update: RefUpdate, current: Oid | None) -> RefConflict:
-    if update.old is None:
-        return RefConflict(f"{update.name} exists already, at {current}")
-    now = f"is at {current}" if current else "does not exist"
-    return RefConflict(f"{update.name} {now}, not at {update.old}; somebody else changed it")
+    name, old = update.name, update.old
+    if old is None:
+        return RefConflict(f"{name} exists already, at {current}")
+    if current is None:
+        return RefConflict(
+            f"{name} was deleted by somebody else; it was at {old}",
+            hint=f"`git update-ref {name} {old}` restores it, until git prunes what it led to",
+        )
+    return RefConflict(
+        f"{name} was moved to {current} by somebody else; it was at {old}",
+        hint=f"`git update-ref {name} {old} {current}` takes that back, "
+        f"`git log {current}` shows what it is",
+    )
 
 
 def jittered(seconds: float) -> float:

@@ -19,7 +19,7 @@ from gitflowrun.errors import NotARepository, RepositoryError
 from gitflowrun.git.command import Git, git_message, run_command
 from gitflowrun.git.environment import clean_environment
 from gitflowrun.git.objects import Oid, Signature
-from gitflowrun.git.permissions import allow, make_directory, shared_mode
+from gitflowrun.git.permissions import STATE, allow, make_directory, shared_mode
 from gitflowrun.schema import FLAG, Kind, MapSchema, optional
 from gitflowrun.settings import Settings
 from gitflowrun.values import frozen
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from gitflowrun.git.pack.publish import PackStore
     from gitflowrun.git.ref_update import Refs
 
-_STATE = "gitflowrun"
 # rev-parse echoes what it takes for flags of other commands. So a mark tells its answers apart even where a path
 # contains a newline, and a question that is new to an old git comes back as it was.
 _MARK = "--gitflowrun-mark"
@@ -166,7 +165,7 @@ class Repository:
     @property
     def state_dir(self) -> Path:
         """Where our disposable state lies: locks, caches, temporary files. May not exist; see `state`."""
-        return self.common_dir / _STATE
+        return self.common_dir / STATE
 
     def state(self, *parts: str) -> Path:
         """A directory below `state_dir`; made if it is not there.

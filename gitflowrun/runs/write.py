@@ -143,10 +143,21 @@ class RunWriter:
             RepositoryError: something that a task refers to is missing, or nothing can be written.
         """
         begun = time.perf_counter()
+        self._check_place()
         self._lock.renew()
         self._write(finished, status)
         self.last_commit_cost = time.perf_counter() - begun
         return self.commit_oid
+
+    def _check_place(self) -> None:
+        place = self._repo.common_dir
+        if not (place / "HEAD").exists():
+            run = self.identity
+            raise RepositoryError(
+                f"the git directory {place} was moved or deleted while run {run.pathspec} went on, "
+                "so what finished since can't be recorded",
+                hint=f"if it was moved: the flow's `resume {run.id}` there reuses what `git runs show {run.id}` shows",
+            )
 
     def close(self) -> None:
         """Release the run's lock. Without a last commit that says how it ended, the run counts as dead."""

@@ -51,11 +51,15 @@ def test_update_compares(
         repo.git("pack-refs", "--all", "--prune")
     update_ref(repository.refs, NAME, commits[1], commits[0])
     assert repository.refs.get(NAME) == commits[1]
-    with pytest.raises(RefConflict, match="somebody else"):
+    with pytest.raises(RefConflict, match=r"moved to .* by somebody else") as moved:
         update_ref(repository.refs, NAME, commits[2], commits[0])
-    with pytest.raises(RefConflict, match="does not exist"):
+    with pytest.raises(RefConflict, match="was deleted by somebody else") as deleted:
         update_ref(repository.refs, "refs/runs/F/2", commits[2], commits[0])
     assert repository.refs.get(NAME) == commits[1]
+    for conflict, name in ((moved, NAME), (deleted, "refs/runs/F/2")):
+        command = str(conflict.value.hint).split("`")[1]
+        repo.git(*command.split()[1:])
+        assert repository.refs.get(name) == commits[0]
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -71,7 +75,7 @@ def test_delete_compares(
         delete_ref(repository.refs, NAME, commits[1])
     delete_ref(repository.refs, NAME, commits[0])
     assert [row[0] for row in repository.refs.rows("refs/runs/")] == ["refs/runs/F/2"]
-    with pytest.raises(RefConflict, match="does not exist"):
+    with pytest.raises(RefConflict, match="was deleted by somebody else"):
         delete_ref(repository.refs, NAME, commits[0])
 
 

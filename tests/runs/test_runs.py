@@ -16,9 +16,13 @@ from gitflowrun.errors import (
 from gitflowrun.git.objects import ObjectType, hash_object
 from gitflowrun.git.pack.publish import PackStore, WrittenPack
 from gitflowrun.git.pack.writer import PackObject
+from gitflowrun.git.permissions import make_directory
 from gitflowrun.names import TaskName
+from gitflowrun.runs.locks import FileLock
 from gitflowrun.runs.runs import Status
 from gitflowrun.runs.trees import FinishedTask
+from gitflowrun.settings import Durability
+from tests.helpers.packs import blob
 from tests.helpers.repos import GitRepo
 from tests.helpers.runs import (
     artifact,
@@ -313,6 +317,37 @@ def test_a_ref_moved_by_somebody_else_is_not_overwritten(repo: GitRepo) -> None:
             writer.commit([finished_task(writer.identity, "start/1")])
         assert repo.git("rev-parse", TAIL) == head
     assert not keeps(repo)
+
+
+def test_a_repository_that_is_moved_away_meanwhile(repo: GitRepo, tmp_path: Path) -> None:
+    """The error says where it was and how to go on; nothing is made at the old place, and what was recorded stays."""
+    elsewhere = tmp_path / "elsewhere"
+    with start_run(repo) as writer:
+        run = writer.identity
+        writer.commit([finished_task(run, "start/1", {"x": b"1"})])
+        repo.path.rename(elsewhere)
+        with pytest.raises(RepositoryError, match=r"\.git was moved or deleted while") as caught:
+            writer.commit([finished_task(run, "end/2", {"x": b"2"})])
+    assert f"resume {run.id}" in str(caught.value.hint)
+    assert not repo.path.exists()
+    stored = store_of(GitRepo(elsewhere)).get("MyFlow", "1")
+    assert [str(task.name) for task in stored.all_tasks()] == ["start/1"]
+    assert stored.status is Status.DEAD
+
+
+def test_our_directories_never_make_a_git_directory(tmp_path: Path) -> None:
+    """Where the git directory is gone, nothing of ours brings a hollow one back."""
+    git_dir = tmp_path / "r" / ".git"
+    with pytest.raises(FileNotFoundError):
+        make_directory(git_dir / "gitflowrun" / "live" / "x")
+    assert not git_dir.parent.exists()
+    with pytest.raises(RepositoryError, match="No such file"):
+        FileLock(git_dir / "gitflowrun" / "locks" / "ids").try_acquire()
+    with pytest.raises(RepositoryError, match="No such file"):
+        PackStore(
+            git_dir / "objects", git_dir / "gitflowrun" / "incoming", durability=Durability.SAFE
+        ).write([blob(b"x")])
+    assert not git_dir.parent.exists()
 
 
 def test_adopted_tasks_are_the_same_objects(repo: GitRepo) -> None:

@@ -54,6 +54,7 @@ _HINTS = {
     errno.EACCES: "the repository's object directory must be writable",
     errno.EPERM: "the repository's object directory must be writable",
     errno.EXDEV: "`objects/pack` is a mount of its own; mount the whole object directory instead",
+    errno.ENOENT: "the repository was moved or deleted; what is finished can be resumed where it is now",
     errno.EROFS: "the repository is on a read-only file system",
     errno.EIO: "the disk reports errors; check it before anything else",
 }
@@ -206,7 +207,7 @@ class PackStore:
         """Where the files of a pack are made: a place from which they can be renamed into `pack_dir`."""
         incoming = self.incoming
         make_directory(incoming)
-        self.pack_dir.mkdir(parents=True, exist_ok=True)
+        self.pack_dir.mkdir(exist_ok=True)
         if self._is_mounted or incoming.stat().st_dev != self.pack_dir.stat().st_dev:
             # Renames stay within a file system; git leaves this name alone.
             make_directory(self._stand_in)
