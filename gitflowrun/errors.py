@@ -83,11 +83,17 @@ class GitflowrunError(Exception):
         self.line = line
         self.source = source
 
-    def __str__(self) -> str:
+    @property
+    def told(self) -> str:
+        """What happened and where, without the hint."""
         where = ""
         if self.line is not None:
             where = f"{self.source}:{self.line}: " if self.source else f"line {self.line}: "
         return where + self.message
+
+    def __str__(self) -> str:
+        # With the hint: in a script that does not catch it, this is all that Python shows.
+        return f"{self.told}\nhint: {self.hint}" if self.hint else self.told
 
     def __reduce__(self) -> tuple[object, ...]:
         # Exceptions cross the pipe between a task and the scheduler: made without `__init__`, whatever it asks for.

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pickle
+import sys
 
 from gitflowrun import errors
 from gitflowrun.errors import FlowError, GitflowrunError, MergeError
+from tests.helpers.repos import GitRepo, run_program
 
 
 def test_an_error_names_the_line_it_speaks_of() -> None:
@@ -18,7 +20,16 @@ def test_an_error_names_the_line_it_speaks_of() -> None:
 def test_errors_can_be_pickled() -> None:
     """Hint, line and names survive."""
     error = pickle.loads(pickle.dumps(MergeError("conflict", ["x"], hint="set x")))
-    assert (str(error), error.artifact_names, error.hint) == ("conflict", ["x"], "set x")
+    assert (error.told, error.artifact_names, error.hint) == ("conflict", ["x"], "set x")
+    assert str(error) == "conflict\nhint: set x"
+
+
+def test_an_error_that_nobody_catches_shows_its_hint(repo: GitRepo) -> None:
+    """Python prints the text of an exception, so the hint is part of it."""
+    script = "from gitflowrun import Flow; Flow('Nothing')"
+    done = run_program([sys.executable, "-c", script], repo.path)
+    assert done.code == 1
+    assert "\nhint: " in done.err
 
 
 def test_the_tree_is_drawn_in_the_docstring() -> None:

@@ -69,7 +69,7 @@ def report_error(error: GitflowrunError, dialect: Dialect, stream: TextIO | None
     word = error.headline if dialect.headline else "fatal"
     if isinstance(error, UsageError) and not dialect.headline:
         word = "error"
-    lines = [f"{style.red(word + ':')} {_safe(str(error))}"]
+    lines = [f"{style.red(word + ':')} {_safe(error.told)}"]
     if error.hint:
         hint = error.hint
         if dialect.git and _GIT_RUNS in hint:

@@ -276,7 +276,6 @@ def _explained(error: BaseException) -> str:
     A flow's own mistakes (a wrong `self.next`, a merge that can't be) are a sentence with a line number;
     everything else is a traceback from the user's outermost frame on.
     """
-    hint = f"hint: {error.hint}\n" if isinstance(error, GitflowrunError) and error.hint else ""
     import traceback
 
     trace = traceback.TracebackException.from_exception(error, compact=True)
@@ -284,11 +283,11 @@ def _explained(error: BaseException) -> str:
     is_ours = isinstance(error, GitflowrunError | KeyboardInterrupt)
     _leave_out(trace, _PACKAGE_DIR if is_ours else _FLOW_DIR)
     if isinstance(error, FlowError) and (error.line is not None or not trace.stack):
-        return f"{error.headline}: {error}\n{hint}"
+        return f"{error.headline}: {error}\n"
     text = "".join(trace.format())
     if isinstance(error, SystemExit):
         text += f"the step called sys.exit({error.code!r}): return from it instead\n"
-    return text + hint
+    return text
 
 
 def _leave_out(trace: traceback.TracebackException, ours: str) -> None:
@@ -301,6 +300,6 @@ def _leave_out(trace: traceback.TracebackException, ours: str) -> None:
 
 def _message(error: BaseException) -> str:
     try:
-        return str(error)
+        return error.told if isinstance(error, GitflowrunError) else str(error)
     except Exception:  # noqa: BLE001  (a user's __str__ may raise anything)
         return f"<a {type(error).__name__} that can't be shown>"

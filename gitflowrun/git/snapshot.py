@@ -27,6 +27,7 @@ import contextlib
 import mmap
 import os
 import re
+import shlex
 import shutil
 import stat
 import tempfile
@@ -68,6 +69,8 @@ _REQUIRED = re.compile(r"filter\..+\.required\Z")
 _LATER = 10**15  # nanoseconds
 _LONGEST_HEADER = 128
 """Bytes that an id, a type and a size take at most."""
+# How git begins what it says of an index that it can't use.
+_BAD_INDEX = ("index file", "bad index", "unknown index entry")
 # What makes git fail for every file alike; then the snapshot fails, instead of leaving all of them out.
 _NO_PLACE = (
     "No space left", "Disk quota", "Read-only file system", "Input/output error", "unable to write",
@@ -124,7 +127,11 @@ def take_snapshot(repository: Repository, program: Path | None = None) -> Snapsh
         parent = repository.state("snapshots")
         _remove_abandoned(parent)
         with tempfile.TemporaryDirectory(dir=parent, ignore_cleanup_errors=True) as place:
-            return _SnapshotBuilder(repository, repository.work_tree, Path(place)).take(program)
+            builder = _SnapshotBuilder(repository, repository.work_tree, Path(place))
+            try:
+                return builder.take(program)
+            except RepositoryError as error:
+                raise builder.explained(error) from error
     except OSError as error:
         where = f": {os.fsdecode(error.filename)}" if error.filename else ""
         raise RepositoryError(
@@ -163,6 +170,17 @@ class _SnapshotBuilder:
         """Files that somebody is writing, and all as young as the index: git must not look at their content."""
         self.broken: dict[str, str] = {}
         """Filters that can't be run, and why."""
+
+    def explained(self, error: RepositoryError) -> RepositoryError:
+        """An error of git, about the user's index where git speaks of our copy."""
+        if not any(sign in error.message for sign in _BAD_INDEX):
+            return error
+        own = self.repository.git_dir / "index"
+        again = f"rm {shlex.quote(str(own))} && git reset"
+        return RepositoryError(
+            f"the index {own} can't be read: {error.message.replace(str(self.index), str(own))}",
+            hint=f"if `git status` fails as well: `{again}` makes a new one; what was staged is in the files still",
+        )
 
     def take(self, program: Path | None) -> Snapshot:
         self.quarantine.mkdir()

@@ -64,6 +64,7 @@ class Installed(Enum):
     YES = "installed"
     NO = "not installed"
     BLOCKED = "can't be installed"
+    STUCK = "can't be removed"
 
 
 @frozen
@@ -266,6 +267,8 @@ def _install(hook: HookState) -> HookState:
 
 
 def _uninstall(hook: HookState) -> HookState:
+    if hook.installed is Installed.BLOCKED:
+        return _left_alone(hook)
     if hook.installed is not Installed.YES:
         return hook
     rest = _BLOCK.sub("", _read(hook.path))
@@ -274,6 +277,17 @@ def _uninstall(hook: HookState) -> HookState:
     else:
         _write(hook.path, rest)
     return HookState(hook.name, hook.path, Installed.NO, changed=True)
+
+
+def _left_alone(hook: HookState) -> HookState:
+    """What is there after an attempt to remove our lines from a script that we don't change."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        try:
+            if _BEGIN.encode() in hook.path.read_bytes():
+                return HookState(hook.name, hook.path, Installed.STUCK, reason=hook.reason)
+        except PermissionError:
+            return HookState(hook.name, hook.path, Installed.STUCK, reason=hook.reason)
+    return HookState(hook.name, hook.path, Installed.NO)
 
 
 def _lines_of(name: str) -> str:

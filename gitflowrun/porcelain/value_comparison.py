@@ -107,7 +107,8 @@ def compare_apart(pairs: Sequence[Pair]) -> list[Verdict]:
                 verdicts |= comparison.run(todo)
         except (GitflowrunError, OSError) as error:  # damaged, or no space for it
             for number in range(len(pairs)):
-                verdicts.setdefault(number, _undecided(str(error)))
+                told = error.told if isinstance(error, GitflowrunError) else str(error)
+                verdicts.setdefault(number, _undecided(told))
     return [verdicts[number] for number in range(len(pairs))]
 
 
@@ -252,7 +253,7 @@ def _tried(place: Path, number: str, row: dict[str, Any]) -> Verdict:
     except (GitflowrunError, MemoryError) as error:
         if MemoryError in {type(error), type(error.__cause__)}:
             return _undecided(f"it takes more than {format_size(COMPARE_MEMORY)} of memory")
-        return _undecided(str(error))
+        return _undecided(error.told if isinstance(error, GitflowrunError) else str(error))
     except BaseException as error:  # noqa: BLE001  (even `sys.exit` while a module is imported)
         return _undecided(f"{type(error).__name__}: {error}")
 

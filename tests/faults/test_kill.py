@@ -150,6 +150,7 @@ def test_a_killed_zygote_is_replaced_by_fresh_interpreters(repo: GitRepo, marker
         ("os._exit(0)", "exit status 0 before its step had returned", "exit status 0"),
         ("os._exit(7)", "exit status 7 before its step had returned", "exit status 7"),
         ("os.closerange(3, 4096)", "the descriptors of its process", "its result is lost"),
+        ("sys.modules.clear(); import typing", "exit status 1 before its step", "Traceback"),
         ("sys.exit(3)", "SystemExit: 3", "return from it"),
         ("raise ValueError('no luck')", "ValueError: no luck", "no luck"),
         ("raise KeyboardInterrupt", "KeyboardInterrupt", "KeyboardInterrupt"),

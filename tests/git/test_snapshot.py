@@ -355,6 +355,21 @@ def test_a_full_disk_is_an_error(repo: GitRepo, monkeypatch: pytest.MonkeyPatch)
         take_snapshot(repository)
 
 
+@pytest.mark.parametrize(
+    "content", [b"junk\n", b"DIRC" + b"a" * 60, b"XXXX\0\0\0\2\0\0\0\1" + b"a" * 60]
+)
+def test_a_damaged_index_is_named_with_its_cure(repo: GitRepo, content: bytes) -> None:
+    """The error names the user's index and not our copy; the command in its hint makes a new one."""
+    index = repo.write(".git/index", content)
+    with pytest.raises(RepositoryError, match="index") as caught:
+        take_snapshot(Repository.discover(repo.path))
+    assert str(index) in caught.value.message
+    assert "snapshots" not in caught.value.message
+    command = str(caught.value.hint).split("`")[3]
+    subprocess.run(command, shell=True, cwd=repo.path, check=True)
+    assert take_snapshot(Repository.discover(repo.path)).dirty == ()
+
+
 @given(st.binary())
 def test_any_status_output_is_parsed_or_refused(data: bytes) -> None:
     """The parser of git's status ends with a value or a ValueError, whatever it reads."""

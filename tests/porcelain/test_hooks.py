@@ -129,9 +129,26 @@ def test_hooks_that_cannot_be_extended_are_left_alone(repo: GitRepo, tmp_path: P
         "#!/usr/bin/python3\nprint('mine')\n",
         "#!/bin/sh\n",
     )
+    assert states(uninstall(open_repo(repo))) == dict.fromkeys(
+        ("post-commit", "pre-push"), Installed.NO
+    )
     disabled = own_hook(repo, "post-commit", "#!/bin/sh\nexit 1\n", 0o644)
     assert "not executable" in install(open_repo(repo))[0].reason
     assert stat.S_IMODE(disabled.stat().st_mode) == 0o644
+
+
+def test_our_lines_in_a_script_behind_a_link_are_not_removed(repo: GitRepo, tmp_path: Path) -> None:
+    """They may be another repository's as well: the command says so and ends with 1."""
+    install(open_repo(repo))
+    target = hook(repo, "pre-push").rename(tmp_path / "shared-hook")
+    hook(repo, "pre-push").symlink_to(target)
+    done = repo.runs("hooks", "uninstall")
+    assert done.code == 1
+    assert "pre-push: can't be removed: it is a link to another script" in done.out
+    assert "post-commit: not installed" in done.out
+    assert "git runs hook pre-push" in target.read_text()
+    hook(repo, "pre-push").unlink()
+    assert repo.runs("hooks", "uninstall").code == 0
 
 
 @pytest.mark.parametrize("place", ["scripts/hooks", "{}/elsewhere"])

@@ -98,10 +98,18 @@ def _print_noted(noted: Preview, error: GitflowrunError, screen: Screen) -> None
 def _print(value: Any, screen: Screen) -> None:
     if isinstance(value, str) and not screen.person:
         screen.out.flush()
-        sys.stdout.buffer.write(value.encode(errors="surrogatepass"))  # whatever the locale is
+        sys.stdout.buffer.write(_bytes_of(value))
         return
     for line in _text(value, screen.columns or 80).split("\n"):
         screen.line(terminal_safe(line) if screen.person else line)
+
+
+def _bytes_of(text: str) -> bytes:
+    """A text in UTF-8, whatever the locale is; a byte of a command line that was none comes out as it went in."""
+    try:
+        return text.encode(errors="surrogateescape")
+    except UnicodeEncodeError:  # half a character of UTF-16, which has no better bytes
+        return text.encode(errors="surrogatepass")
 
 
 def _text(value: Any, columns: int) -> str:

@@ -25,8 +25,10 @@ def change_hooks(*, as_json_: bool, action: str | None) -> int:
     if not repo.settings.auto_push and any(_sends(hook) for hook in found):
         lines.append("pre-push sends runs along once you say so: git config runs.autoPush true")
     show(repo, found, lambda _: lines, json=as_json_)
-    blocked = any(hook.installed is hooks.Installed.BLOCKED for hook in found)
-    return REFUSED if action == "install" and blocked else 0
+    refused = {"install": hooks.Installed.BLOCKED, "uninstall": hooks.Installed.STUCK}.get(
+        action or ""
+    )
+    return REFUSED if any(hook.installed is refused for hook in found) else 0
 
 
 def _sends(hook: hooks.HookState) -> bool:

@@ -321,7 +321,7 @@ class Scheduler:
         try:
             self._plan.finish(job.planned, done, record.transition, values)
         except FlowError as error:
-            self.stop(Status.FAILED, str(error))
+            self.stop(Status.FAILED, error.told)
 
     # ---- commits ----
 

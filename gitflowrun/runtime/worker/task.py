@@ -294,13 +294,12 @@ def _untrusted(
 
 
 def _explain(error: GitflowrunError) -> None:
-    hint = f"hint: {error.hint}\n" if error.hint else ""
-    sys.stderr.write(f"{error.headline}: {error}\n{hint}")
+    sys.stderr.write(f"{error.headline}: {error}\n")
 
 
 def _summary(error: BaseException) -> str:
     try:
-        text = str(error)
+        text = error.told if isinstance(error, GitflowrunError) else str(error)
     except Exception:  # noqa: BLE001  (a user's exception may fail to say what it is)
         text = "<no text>"
     return f"{type(error).__name__}: {text}"[: limits.ERROR_TEXT].rstrip(": ")

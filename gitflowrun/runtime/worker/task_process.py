@@ -62,11 +62,10 @@ def run_task(
     except KeyboardInterrupt:  # outside of the step, which has nothing to say about it
         code = _INTERRUPTED
     except BaseException:  # noqa: BLE001  (only the end of the process follows)
-        # A failure of the package itself, or of the repository: for the task's log.
-        import traceback
-
+        # A failure of the package itself, or of the repository, for the task's log. Without an import: a step may
+        # have emptied `sys.modules`.
         code = 1
-        traceback.print_exc()
+        sys.__excepthook__(*sys.exc_info())
     finally:
         process.flush_output()
         os._exit(code)  # 5

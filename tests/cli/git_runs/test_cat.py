@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 from tests.cli.conftest import Runs
 from tests.helpers.flows import latest, linear_flow, one_task
@@ -53,6 +55,16 @@ def test_values_of_a_flows_classes(repo: GitRepo) -> None:
     assert "  Conf(rate=0.1)\n" in shown
     assert "  <Kind.A: 1>\n" in shown
     assert not (repo.path / "imported").exists()
+
+
+def test_a_text_of_bytes_that_are_no_utf_8(repo: GitRepo) -> None:
+    """What came in on a command line comes out byte by byte; half a character of UTF-16 is no mistake either."""
+    repo.write("f.py", linear_flow("self.byte, self.half = 'caf\\udce9', 'x\\ud800'"))
+    assert repo.flow("f.py", "--quiet", "run").code == 0
+    for name, printed in (("byte", b"caf\xe9"), ("half", b"x\xed\xa0\x80")):
+        command = [sys.executable, "-m", "gitflowrun.cli.git_runs.main", "cat", f"1/{name}"]
+        done = subprocess.run(command, cwd=repo.path, capture_output=True, check=True)
+        assert done.stdout == printed
 
 
 def test_a_value_under_another_name(repo: GitRepo) -> None:
