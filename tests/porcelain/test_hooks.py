@@ -401,6 +401,21 @@ def test_hooks_behind_ours_read_their_input(repo: GitRepo, shared: GitRepo) -> N
     del shared
 
 
+def test_hooks_behind_ours_get_an_empty_input(repo: GitRepo, shared: GitRepo) -> None:
+    """A push that has nothing to send gives the user's script no line, not even an empty one."""
+    uninstall(open_repo(repo))
+    own_hook(repo, "pre-push", "#!/bin/sh -e\nwc -c >.git/seen\n")
+    install(open_repo(repo))
+    repo.git("config", "runs.autoPush", "true")
+    make_run(repo)
+    repo.commit("more")
+    run_git(repo, "push", "-q")
+    assert int((repo.path / ".git/seen").read_text()) > 0
+    assert run_git(repo, "push", "-q").returncode == 0
+    assert int((repo.path / ".git/seen").read_text()) == 0
+    del shared
+
+
 def test_a_broken_hook_does_not_fail_a_push(repo: GitRepo, shared: GitRepo) -> None:
     """When runs can't be sent, the push of the branch goes on, with a line about it."""
     repo.git("config", "runs.autoPush", "true")
