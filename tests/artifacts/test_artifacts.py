@@ -352,7 +352,9 @@ def test_files_that_are_gone_or_shorter_when_the_step_ends(tmp_path: Path, size:
     value = from_file(path)
     for left in (size - 1, 0):
         os.truncate(path, left)
-        with pytest.raises(UnserializableArtifact, match=r"/f, \d+ bytes> can't be read .* now\nhint: "):
+        with pytest.raises(
+            UnserializableArtifact, match=r"/f, \d+ bytes> can't be read .* now\nhint: "
+        ):
             encode(value)
     path.unlink()
     with pytest.raises(UnserializableArtifact, match="No such file"):
