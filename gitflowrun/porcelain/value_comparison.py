@@ -263,7 +263,8 @@ def _compare(old: Any, new: Any, codecs: list[str]) -> Verdict:
         if PLAIN in codecs:  # there it is part of the value
             return Verdict(is_equal=False, lines=(EQUAL_PARTS,))
         return Verdict(is_equal=True, lines=(_STORED if all(map(is_safe, codecs)) else _PICKLED,))
-    if lines := tuple(value_changes(old, new)):
+    lines = tuple(value_changes(old, new))
+    if lines or all(map(is_safe, codecs)):
         return Verdict(is_equal=False, lines=lines)
     return _undecided(
         "none of their parts differs that can be seen, and yet they are written otherwise"
