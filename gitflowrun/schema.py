@@ -82,7 +82,7 @@ def _array(value: Any) -> list[Any]:
 
 
 def _map(value: Any) -> dict[str, Any]:
-    if not isinstance(value, Mapping):
+    if type(value) is not dict and not isinstance(value, Mapping):
         raise _unexpected("a map", value)
     return {_text(key): item for key, item in value.items()}
 

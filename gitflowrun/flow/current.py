@@ -6,11 +6,10 @@ them anywhere. `task_facts` sets them while a step or a parameter's function run
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from gitflowrun.client import Run, Task
 
@@ -113,20 +112,25 @@ class Current:
 current = Current()
 
 
-@contextmanager
-def task_facts(
-    facts: Mapping[str, Any], graph: Callable[[], dict[str, Any]] | None = None
-) -> Iterator[None]:
+class task_facts:  # noqa: N801  (used as a function; a generator costs each fork copies of contextlib's pages)
     """While it lasts, `current` has these attributes.
 
     Args:
         facts: The attributes by name; those of `Current` that are left out are None.
         graph: Makes the flow's graph as plain data.
     """
-    before = current.__dict__
-    # One assignment: another thread sees the old task or the new one, never a mixture.
-    current.__dict__ = {**facts, "_graph": graph}
-    try:
-        yield
-    finally:
-        current.__dict__ = before
+
+    __slots__ = ("_before", "_facts")
+
+    def __init__(
+        self, facts: Mapping[str, Any], graph: Callable[[], dict[str, Any]] | None = None
+    ) -> None:
+        self._facts = {**facts, "_graph": graph}
+
+    def __enter__(self) -> None:
+        self._before = current.__dict__
+        # One assignment: another thread sees the old task or the new one, never a mixture.
+        current.__dict__ = self._facts
+
+    def __exit__(self, *_: object) -> None:
+        current.__dict__ = self._before

@@ -45,7 +45,11 @@ def needs_list(value: object) -> bool:
 
 def item_at(items: Any, index: int) -> Any:
     """The item at a position, counted from 0."""
-    if isinstance(items, Sequence) or (hasattr(items, "__getitem__") and not needs_list(items)):
+    if (
+        type(items) is list
+        or isinstance(items, Sequence)
+        or (hasattr(items, "__getitem__") and not needs_list(items))
+    ):
         return items[index]
     return next(islice(iter(items), index, None))
 

@@ -106,9 +106,10 @@ class _Call:
                 f"step {self.step!r} passes {brief(target)!r} to self.next, which is no step of this flow",
                 "pass steps as self.next(self.<step>)",
             )
-        steps = steps_of(type(self.flow)).items()
-        names = (name for name, step in steps if step is function)
-        name = str(next(names, getattr(function, "name", function.__name__)))
+        name = str(getattr(function, "name", function.__name__))
+        if getattr(type(self.flow), name, None) is not function:  # it stands there by another name
+            steps = steps_of(type(self.flow)).items()
+            name = next((found for found, step in steps if step is function), name)
         if not is_step(function):
             raise self.refuse(
                 f"step {self.step!r} leads to {name!r}, which is no step",

@@ -194,5 +194,7 @@ def detach_input() -> None:
 def flush_output() -> None:
     """Write out what the text layers still hold."""
     for stream in (*_old_layers, sys.stdout, sys.stderr):
-        with contextlib.suppress(Exception):
+        try:  # noqa: SIM105  (a context manager would cost each fork copies of contextlib's pages)
             stream.flush()
+        except Exception:  # noqa: BLE001, S110  (a stream may be anything of the user's)
+            pass

@@ -44,7 +44,7 @@ def reseed(bases: Mapping[str, int], place: str) -> None:
 
 def are_loaded() -> bool:
     """Whether there is a generator that could be seeded."""
-    return not _GENERATORS.keys().isdisjoint(sys.modules.keys())
+    return not sys.modules.keys().isdisjoint(_GENERATORS.keys())
 
 
 def _number(value: object) -> int:

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from gitflowrun.flow import FlowSpec
     from gitflowrun.git.objects import Oid
 
-_FIGURE_MODULES = ("matplotlib.figure", "PIL.Image", "plotly.basedatatypes")
+_FIGURE_MODULES = frozenset({"matplotlib.figure", "PIL.Image", "plotly.basedatatypes"})
 _PLAIN = frozenset({"plain/1", "str/1", "bytes/1"})
 _LOST = (
     "`git fsck --full` lists what is damaged, another clone or a remote may have it whole; "
@@ -263,7 +263,7 @@ class TaskRunner:
 
 def _pictures(outcome: StepOutcome, stored: Iterable[str]) -> dict[str, Drawing]:
     """The pictures of the figures among the values that are stored."""
-    if not any(name in sys.modules for name in _FIGURE_MODULES):
+    if sys.modules.keys().isdisjoint(_FIGURE_MODULES):
         return {}
     from gitflowrun.artifacts.picture import draw  # most flows have no figures
 
