@@ -8,7 +8,8 @@ Whatever asks git does it through `Git`, `Resident` or `CatFile`, so what must h
 - no optional lock is taken, so the user's own commands never meet ours;
 - nothing that the repository's config names is executed behind the user's back: no fsmonitor, and no hooks but
   those of a push that the user asked for;
-- messages are git's English ones, because some of them are recognised.
+- messages are git's English ones, because some of them are recognised;
+- an exit code is git's own or an error, whatever this process does with its children.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ import contextlib
 import errno
 import os
 import re
+import signal
 import subprocess
+import sys
 import threading
 from functools import cached_property
-from typing import IO, TYPE_CHECKING, TypeAlias
+from typing import IO, TYPE_CHECKING, Any, TypeAlias, cast
 
 from gitflowrun.errors import MissingObject, RepositoryError
 from gitflowrun.git.environment import clean_environment
@@ -79,21 +82,105 @@ def run_command(
         RepositoryError: git can't be started.
     """
     given = stdin if isinstance(stdin, bytes) else None
-    file = subprocess.DEVNULL if stdin is None else stdin
+    file: IO[bytes] | int = subprocess.DEVNULL if stdin is None else subprocess.PIPE
+    if stdin is not None and given is None:
+        file = cast("IO[bytes]", stdin)
     try:
-        done = subprocess.run(
-            command,
-            cwd=cwd,
-            env=env,
-            stdout=stdout,
-            stderr=subprocess.PIPE,
-            check=False,
-            input=given,
-            stdin=None if isinstance(file, bytes) else file,
-        )
+        with Process(
+            command, cwd=cwd, env=env, stdin=file, stdout=stdout, stderr=subprocess.PIPE
+        ) as process:
+            try:
+                out, err = process.communicate(given)
+            except BaseException:
+                process.kill()
+                raise
     except OSError as error:
         raise _launch_error(error, cwd) from error
-    return Completed(done.returncode, done.stdout or b"", done.stderr.decode(errors="replace"))
+    if process.is_lost:
+        words = " ".join(os.fsdecode(word) for word in command)
+        raise RepositoryError(
+            f"nobody knows whether `{words}` has succeeded: something in this process waits for all its children",
+            hint="let it wait for its own: a handler of SIGCHLD, or a thread, that calls `os.waitpid(-1, ...)`",
+        )
+    return Completed(process.returncode, out or b"", err.decode(errors="replace"))
+
+
+_TELLS_ITS_END = """
+import os, sys, _signal as s
+s.signal(s.SIGCHLD, s.SIG_DFL)
+told = int(sys.argv[1])
+os.set_inheritable(told, False)
+try:
+    child = os.posix_spawnp(sys.argv[2], sys.argv[2:], os.environ, setsigdef=[s.SIGPIPE, s.SIGXFSZ])
+    os.write(told, b"%d" % os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+except OSError as error:
+    os.write(told, b"!%d" % error.errno)
+"""
+
+
+class Process(subprocess.Popen[bytes]):
+    """A process whose exit code is its own: `Popen` takes one that it could not read for 0.
+
+    Where SIGCHLD is ignored the kernel tells nobody, and git itself can't wait for what it starts. The handler is
+    the user's, so another interpreter stands between, where it is not ignored; that costs 15 ms. Where somebody else
+    waits for all children, which no one can see beforehand, the code is known to be lost.
+
+    Attributes:
+        is_lost: Whether somebody else has taken the exit code.
+    """
+
+    def __init__(
+        self, command: Sequence[Argument], *, pass_fds: tuple[int, ...] = (), **options: Any
+    ) -> None:
+        self.is_lost = False
+        self._told = -1
+        if signal.getsignal(signal.SIGCHLD) is not signal.SIG_IGN or not sys.executable:
+            super().__init__(command, pass_fds=pass_fds, **options)
+            return
+        self._told, tell = os.pipe()
+        between = [sys.executable, "-I", "-S", "-c", _TELLS_ITS_END, str(tell)]
+        try:
+            super().__init__([*between, *command], pass_fds=(*pass_fds, tell), **options)
+        except OSError:
+            os.close(self._told)
+            raise
+        finally:
+            os.close(tell)
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the end; the exit code, or the negative number of the signal that ended it.
+
+        Raises:
+            OSError: it could not be started.
+        """
+        if self.returncode is not None or timeout is not None or self._told >= 0:
+            return self._true(super().wait(timeout))
+        try:
+            ended = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        except ChildProcessError:
+            self.is_lost = True
+            return super().wait()
+        super().wait()
+        assert ended is not None
+        self.returncode = ended.si_status * (1 if ended.si_code == os.CLD_EXITED else -1)
+        return self.returncode
+
+    def poll(self) -> int | None:
+        """The exit code; None as long as it runs."""
+        code = super().poll()
+        return code if code is None else self._true(code)
+
+    def _true(self, code: int) -> int:
+        if self._told >= 0:
+            with open(self._told, "rb") as file:  # noqa: PTH123  (a descriptor)
+                told = file.read()
+            self._told = -1
+            if told.startswith(b"!"):
+                number = int(told[1:])
+                raise OSError(number, os.strerror(number))
+            code = int(told or -signal.SIGKILL)
+            self.returncode = code
+        return code
 
 
 def _launch_error(error: OSError, cwd: Path) -> RepositoryError:
@@ -208,7 +295,7 @@ class Git:
             RepositoryError: git can't be started.
         """
         try:
-            return subprocess.Popen(
+            return Process(
                 self.command(args),
                 cwd=self.cwd,
                 env=self.environment(env),

@@ -223,3 +223,42 @@ def test_replaced_objects_are_read_as_they_are(repo: GitRepo, git: Git) -> None:
     repo.git("replace", ours, other)
     with closing(CatFile(git)) as cat:
         assert cat.read(Oid.from_hex(ours))[1] == b"ours"
+
+
+_ASKS = """
+import os, signal, sys
+from pathlib import Path
+from gitflowrun.git.command import Git
+
+{setup}
+git = Git(Path(".git").absolute(), Path.cwd())
+print(git.attempt("rev-parse", "--verify", "-q", "nonsense").code)
+print(git.attempt("-c", "alias.x=!kill -9 $$", "x").code)
+print(git.run("hash-object", "--stdin", stdin=b"some" * 100_000).decode().strip())
+print(signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN)
+"""
+
+
+def test_an_exit_code_is_gits_own_where_children_are_not_waited_for(repo: GitRepo) -> None:
+    """A program that ignores SIGCHLD gets the same answers as any other, and goes on ignoring it."""
+    usual = repo.python("-c", _ASKS.format(setup=""))
+    ignoring = "signal.signal(signal.SIGCHLD, signal.SIG_IGN)"
+    done = repo.python("-c", _ASKS.format(setup=ignoring))
+    assert usual.out.splitlines()[0] == "1"
+    assert done.out.splitlines()[:-1] == usual.out.splitlines()[:-1], done.err
+    assert done.out.splitlines()[-1] == "True"
+
+
+def test_a_git_that_is_not_there_is_told_where_children_are_not_waited_for(repo: GitRepo) -> None:
+    """The interpreter that stands between passes on why a program can't be started."""
+    code = _ASKS.format(setup="signal.signal(signal.SIGCHLD, signal.SIG_IGN)")
+    done = repo.python("-c", code, env={"PATH": "/nowhere"})
+    assert "RepositoryError: git is not installed, or not on PATH" in done.err
+
+
+def test_a_lost_exit_code_is_an_error(repo: GitRepo) -> None:
+    """Where somebody else waits for whatever has ended, nobody takes a failure of git for success."""
+    somebody = "waitid = os.waitid; os.waitid = lambda *of: (os.waitpid(-1, 0), waitid(*of))"
+    done = repo.python("-c", _ASKS.format(setup=somebody))
+    assert "RepositoryError: nobody knows whether `git " in done.err
+    assert done.out == ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -367,3 +368,67 @@ def test_a_fork_misses_no_interrupt(repo: GitRepo) -> None:
     repo.write("f.py", linear_flow(start))
     assert repo.flow("f.py", "run").code == 0
     assert one_task(latest(repo), "start").output("stdout") == b"1 0\n"
+
+
+_STARTS_WITH = {
+    "children ignored": "signal.signal(signal.SIGCHLD, signal.SIG_IGN)",
+    "children waited for": "signal.signal(signal.SIGCHLD, lambda *_: os.waitpid(-1, os.WNOHANG))",
+    "signals blocked": "signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 32))",
+}
+
+
+@pytest.mark.parametrize("by", ["parent", "module"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("what", _STARTS_WITH)
+def test_a_run_ends_alike_whatever_was_done_to_its_signals(
+    repo: GitRepo, what: str, kind: str, by: str
+) -> None:
+    """Exit codes, of the run and of what steps start, do not depend on what a parent or the module did before."""
+    setup = _STARTS_WITH[what]
+    work = "import subprocess\nassert subprocess.call(['sh', '-c', 'exit 7']) == 7\nif self.x: os._exit(3)"
+    repo.write("f.py", foreach_flow(work, head=setup if by == "module" else ""))
+    before = setup if by == "parent" else "pass"
+    start = f"import os, signal, sys; {before}; os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+    words = ("-c", start, "f.py", "run", "--max-workers", "1", "--n")
+    done = repo.python(*words, "1", env=isolated(kind), timeout=60)
+    assert done.code == 0, done.err
+    assert latest(repo).status is Status.DONE
+    if kind != "inline":
+        done = repo.python(*words, "2", env=isolated(kind), timeout=60)
+        assert done.code == 1, done.err
+        assert "ended with exit status 3" in done.err
+        assert "No child processes" not in done.err
+
+
+def test_an_inline_step_may_ignore_its_children(repo: GitRepo) -> None:
+    """The step's process is the one that waits for the scheduler; what the scheduler said counts."""
+    repo.write("f.py", linear_flow("signal.signal(signal.SIGCHLD, signal.SIG_IGN)"))
+    done = repo.flow("f.py", "run", env=isolated("inline"))
+    assert done.code == 0, done.err
+
+
+def test_blocked_signals_still_stop_a_run(repo: GitRepo) -> None:
+    """A run that was started with SIGINT and SIGTERM blocked can be interrupted."""
+    setup = "signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 32))"
+    repo.write("f.py", linear_flow("print('ready')\ntime.sleep(60)"))
+    start = f"import os, signal, sys; {setup}; os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+    flow = background(repo, "-c", start, "f.py", "run")
+    flow.wait_for("ready")
+    flow.ctrl_c()
+    assert flow.wait() == 130
+    assert latest(repo).status is Status.INTERRUPTED
+
+
+def test_a_module_that_dies_of_broken_pipes_hears_of_a_killed_scheduler(repo: GitRepo) -> None:
+    """SIGPIPE by its default action, as scripts for `| head` have it, does not end the flow's program silently."""
+    head = "signal.signal(signal.SIGPIPE, signal.SIG_DFL)"
+    repo.write("f.py", linear_flow("print('ready')\ntime.sleep(60)", head=head))
+    flow = background(repo, "f.py", "run")
+    flow.wait_for("ready")
+    scheduler = flow.children()["scheduler"]
+    flow.process.send_signal(19)  # so that it sends to a process that is gone
+    os.kill(scheduler, 9)
+    flow.process.send_signal(2)
+    flow.process.send_signal(18)
+    assert flow.wait() == 1
+    assert "the scheduler was killed" in flow.text()

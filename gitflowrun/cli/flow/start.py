@@ -11,7 +11,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
-from gitflowrun.cli.output.terminal import open_closed_streams
+from gitflowrun.cli.output.terminal import open_closed_streams, reset_signals
 from gitflowrun.runtime.ipc.process import TASK_FD
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ def _refuse_notebook(flow: str) -> None:
 
 def _command_line(flow_cls: type[FlowSpec]) -> int:
     open_closed_streams()
+    reset_signals()
     # Imports leave next to no garbage, and looking for it, now or later among what they made, takes 10 ms.
     was_enabled = gc.isenabled()
     gc.disable()

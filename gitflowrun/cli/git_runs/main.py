@@ -14,7 +14,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, NoReturn
 
 from gitflowrun.cli.errors import GIT, exit_code_of, invoke
-from gitflowrun.cli.output.terminal import style_for
+from gitflowrun.cli.output.terminal import reset_signals, style_for
 from gitflowrun.errors import UsageError
 from gitflowrun.values import frozen
 
@@ -123,6 +123,7 @@ def program() -> NoReturn:
     Python would first take apart every module it has loaded, which costs a tenth of a short command.
     What ends with a command (pagers, temporary files, locks) has been ended by then.
     """
+    reset_signals()
     gc.disable()  # a command lives for milliseconds; looking for garbage would take a tenth of them
     code = main()
     for stream in (sys.stdout, sys.stderr):

@@ -7,6 +7,7 @@ otherwise the command pages for itself, on a terminal only, with the program tha
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # not the `signal.py` of a flow's directory
 import contextlib
 import os
 import sys
@@ -84,6 +85,19 @@ def open_closed_streams() -> None:
         if getattr(sys, name) is None:
             mode = "w" if fd else "r"
             setattr(sys, name, open(fd, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+
+
+def reset_signals() -> None:
+    """Undo what whoever started this program, or the flow's module, did to the signals that we live by.
+
+    Where SIGCHLD is ignored, exit codes are lost, also to git; where it is blocked, nobody hears of a task's end; and a
+    run whose SIGINT is blocked can't be stopped. What ignores the other signals (`nohup`, a shell's `&`) means it.
+    """
+    with contextlib.suppress(ValueError):  # in a thread, which the flow's program may be in
+        _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
+    _signal.pthread_sigmask(
+        _signal.SIG_UNBLOCK, {_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGCHLD}
+    )
 
 
 def style_for(stream: TextIO, config: Mapping[str, str] | None = None) -> Style:

@@ -115,7 +115,8 @@ class Channel:
     def _offer(self, datagram: bytes, fds: tuple[int, ...]) -> bool:
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", fds))] if fds else []
         try:
-            self._socket.sendmsg([datagram], rights)
+            # A flow's module may have given SIGPIPE its default action, which would end us without a word.
+            self._socket.sendmsg([datagram], rights, socket.MSG_NOSIGNAL)
         except BlockingIOError:
             return False
         return True

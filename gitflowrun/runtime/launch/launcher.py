@@ -139,11 +139,18 @@ class _Processes:
     why_not_fork: str | None
 
     def end(self) -> int:
-        """Wait for their end; the scheduler's exit status, negative when a signal killed it."""
+        """Wait for their end; the scheduler's exit status, negative when a signal killed it.
+
+        Of an inline run a step may have waited for all children, or have ignored SIGCHLD: then it is not known,
+        and 0 stands for it. What the scheduler has said counts in any case.
+        """
         self.channel.close()
-        status = os.waitstatus_to_exitcode(os.waitpid(self.scheduler, 0)[1])
+        status = 0
+        with contextlib.suppress(ChildProcessError):
+            status = os.waitstatus_to_exitcode(os.waitpid(self.scheduler, 0)[1])
         if self.zygote is not None:
-            os.waitpid(self.zygote, 0)  # it ends with the scheduler
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(self.zygote, 0)  # it ends with the scheduler
         return status
 
 

@@ -85,3 +85,20 @@ def test_a_run_by_its_revision(repo: GitRepo) -> None:
     for name in ("runs/MyFlow/1", "refs/runs/MyFlow/1"):
         assert repo.runs("show", name).out.startswith("run MyFlow/1\n")
         assert repo.runs("cat", f"{name}/result").out == "42"
+
+
+def test_a_parent_that_ignores_its_children_changes_no_answer(repo: GitRepo) -> None:
+    """What git said counts also where whoever started `git runs` ignores SIGCHLD: git waits for its helpers."""
+    make_run(repo)
+    repo.git("remote", "add", "gone", str(repo.path / "nowhere.git"))
+    repo.git("init", "-q", "--bare", "there.git")
+    start = (
+        "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); "
+        "os.execv(sys.executable, [sys.executable, '-m', 'gitflowrun.cli.git_runs.main', *sys.argv[1:]])"
+    )
+    for command in ("push", "fetch"):
+        done = repo.python("-c", start, command, "gone")
+        assert (done.code, done.out) == (128, "")
+        assert "does not appear to be a git repository" in done.err
+    assert repo.python("-c", start, "list", "--on", "nowhere").err.startswith("fatal: 'nowhere' na")
+    assert "1 run new" in repo.python("-c", start, "push", "there.git").out
