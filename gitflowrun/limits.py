@@ -65,6 +65,8 @@ SNAPSHOT_TRIES = 5
 """Times that git is asked again when it ends because somebody has written a file that it was reading."""
 SNAPSHOT_FEW_CHANGES = 1_000
 """Changes up to which the trees of a snapshot are made by us and not from an index of all files."""
+CODE_IS_YOUNG = 1.0
+"""Seconds before its snapshot from which on a change of a file of code is looked at: clocks of disks are coarse."""
 SNAPSHOT_ABANDONED = 86_400.0
 """Seconds after which the files of a snapshot are those of a process that was killed."""
 

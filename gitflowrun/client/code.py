@@ -80,9 +80,10 @@ class MetaflowCode:
     def left_out(self) -> Mapping[str, str]:
         """What ran and is not in the snapshot, as secrets, very large files and modules from elsewhere: name -> why.
 
+        Files that were edited after the snapshot and then imported are among them.
         `diff` compares nothing of these; their contents are not recorded.
         """
-        return self._stored.info.left_out
+        return self._stored.left_out()
 
     def diff(self, other: MetaflowCode | HasCode, *, context: int = 3) -> TreeDiff:
         """What became of this code in another run's: files, renames, hunks and lines as values.

@@ -216,7 +216,7 @@ def compare_left_out(
     old: StoredRun, new: StoredRun
 ) -> tuple[tuple[Difference[str], ...], tuple[str, ...]]:
     """What the snapshots of two runs do not hold: of what it is known that it differs, and of what that is unknown."""
-    before, after = old.info.left_out, new.info.left_out
+    before, after = old.left_out(), new.left_out()
     unknown = (name for name, known in after.items() if before.get(name) == known)
     return differences(before, after), tuple(unknown)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from gitflowrun.names import PARAMETERS_STEP, TaskName
 from gitflowrun.porcelain.query import final_artifacts, is_private
 from gitflowrun.runs.live import observe
+from gitflowrun.runs.records import other_code
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class TaskOverview:
         parents: The tasks whose artifacts it saw.
         goes_to: The steps it chose to go on with.
         origin: The run that executed it, if this run adopted it.
+        other_code: Files whose code it ran and that the snapshot has not so, and what is known of each.
         artifacts: What it made, and what it inherited.
     """
 
@@ -88,6 +90,7 @@ class TaskOverview:
     parents: tuple[str, ...]
     goes_to: tuple[str, ...]
     origin: str | None
+    other_code: Mapping[str, str]
     artifacts: tuple[ArtifactRow, ...]
 
 
@@ -129,6 +132,7 @@ class CodeState:
     `directory` is relative to the work tree; None where that is not known.
 
     `dirty` and `left_out` name some of the files, `dirty_count` and `left_out_count` say how many there were.
+    `other_code` has the files that ran otherwise than the snapshot has them, what is known of each, and the steps.
     """
 
     commit: str | None
@@ -141,6 +145,7 @@ class CodeState:
     dirty_count: int
     left_out: tuple[str, ...]
     left_out_count: int
+    other_code: Mapping[str, str]
 
 
 @frozen
@@ -187,7 +192,7 @@ def run_overview(run: StoredRun, tags: tuple[str, ...]) -> RunOverview:
         system_tags=info.system_tags,
         origin=f"{origin.kind} {origin.run.pathspec}" if origin else None,
         parameters=dict(info.parameters),
-        code=_code(info.git, info),
+        code=_code(info.git, info, other_code(it for tasks in records.values() for it in tasks)),
         versions=dict(info.versions),
         platform=str(info.environment.get("platform") or ""),
         packages=len(packages) if isinstance(packages, dict) else 0,
@@ -229,6 +234,7 @@ def task_overview(task: StoredTask) -> TaskOverview:
         parents=tuple(map(str, record.parents)),
         goes_to=record.transition.targets if record.transition else (),
         origin=record.run.pathspec if adopted else None,
+        other_code=dict(record.other_code),
         artifacts=result_rows(task.run, record.artifacts),
     )
 
@@ -249,7 +255,7 @@ def _step(run: StoredRun, name: str, records: list[TaskRecord]) -> StepOverview:
     )
 
 
-def _code(git: Mapping[str, Any], info: RunInfo) -> CodeState:
+def _code(git: Mapping[str, Any], info: RunInfo, other: Mapping[str, str]) -> CodeState:
     dirty = _texts(git.get("dirty"))
     left_out = _texts([row[0] for row in git.get("left_out") or () if row])
     directory = info.environment.get("directory")
@@ -264,6 +270,7 @@ def _code(git: Mapping[str, Any], info: RunInfo) -> CodeState:
         dirty_count=_count(git.get("dirty_count"), len(dirty)),
         left_out=left_out,
         left_out_count=_count(git.get("left_out_count"), len(left_out)),
+        other_code=other,
     )
 
 

@@ -21,7 +21,7 @@ from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import parse_message
 from gitflowrun.runs.line_times import decode_times
 from gitflowrun.runs.locks import Locks
-from gitflowrun.runs.records import INFO, TASK, RunIdentity, RunInfo, TaskRecord
+from gitflowrun.runs.records import INFO, TASK, RunIdentity, RunInfo, TaskRecord, other_code
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -149,6 +149,14 @@ class StoredRun:
     def records(self, step: str) -> Iterator[TaskRecord]:
         """The records of a step's tasks, one at a time. Raises NotFound: no such step."""
         return (task.record for task in self.tasks_of(step))
+
+    def other_code(self) -> dict[str, str]:
+        """The files whose code tasks have run and that the snapshot has not so, and what is known of each."""
+        return other_code(record for step in self.steps() for record in self.records(step))
+
+    def left_out(self) -> dict[str, str]:
+        """What ran and is not in the snapshot of the code, from the start on and later; what is known of each."""
+        return {**self.info.left_out, **self.other_code()}
 
     def step_tree(self, step: str) -> tuple[Oid, Mapping[str, Oid]]:
         """The tree of a step, and in it those of its tasks. Raises NotFound: no such step."""

@@ -9,7 +9,7 @@ Times are seconds since 1970, UTC, as floats. Sizes are bytes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.artifacts.reference import ARTIFACT_REF, ArtifactRef
@@ -126,6 +126,7 @@ class TaskRecord:
         transition: What its step said with `self.next`; None at the end or on failure.
         artifacts: Name to payload, inherited ones included.
         metadata: Metaflow's metadata entries.
+        other_code: Files whose code it ran and that the snapshot has not so, and what is known of each.
         extra: Fields of a newer schema, kept as they are.
     """
 
@@ -137,12 +138,22 @@ class TaskRecord:
     transition: Transition | None = None
     artifacts: Mapping[str, ArtifactRef] = field(default_factory=dict)
     metadata: tuple[Metadatum, ...] = ()
+    other_code: Mapping[str, str] = field(default_factory=dict)
     extra: Map = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
         """Whether the last attempt succeeded."""
         return bool(self.attempts) and self.attempts[-1].ok
+
+
+def other_code(records: Iterable[TaskRecord]) -> dict[str, str]:
+    """The files whose code ran otherwise than the snapshot has them; what is known of each, and in which steps."""
+    steps: dict[tuple[str, str], dict[str, None]] = {}
+    for record in records:
+        for item in record.other_code.items():
+            steps.setdefault(item, {})[str(record.name.step)] = None
+    return {path: f"{reason} in {', '.join(names)}" for (path, reason), names in steps.items()}
 
 
 @frozen
@@ -248,7 +259,9 @@ TASK = MapSchema(
         "transition": optional(TRANSITION),
         "artifacts": map_of(ARTIFACT_REF),
         "metadata": many(_METADATUM),
+        "other_code": TEXT_MAP,
     },
+    sparse=("other_code",),
     keys={"frames": "foreach"},
     version=SCHEMA,
 )

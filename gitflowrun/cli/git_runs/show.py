@@ -24,7 +24,7 @@ from gitflowrun.runs.tags import Tags
 from gitflowrun.settings import format_size
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from gitflowrun.cli.output.terminal import Screen
@@ -66,6 +66,7 @@ def _run_facts(top: Path | None, run: overview.RunOverview, screen: Screen) -> I
         ("Code", _code(run.code)),
         ("Changed", some_files(run.code.dirty, run.code.dirty_count)),
         ("Left out", some_files(run.code.left_out, run.code.left_out_count)),
+        ("Differs", _other_code(run.code.other_code)),
         ("Script", printable(run.code.script)),
         ("Python", printable(f"{versions.get('python', '')} on {run.platform}{packages}")),
         ("Uid", str(run.uid)),
@@ -130,6 +131,7 @@ def task_lines(task: overview.TaskOverview, screen: Screen) -> Iterator[str]:
         ("After", printable(" ".join(task.parents))),
         ("Then", printable(" ".join(task.goes_to))),
         ("Origin", printable(task.origin or "")),
+        ("Differs", _other_code(task.other_code)),
     )
     yield from section("Artifacts", _artifact_table(task.artifacts, screen), screen)
 
@@ -216,6 +218,11 @@ def some_files(names: Sequence[str], count: int) -> str:
         return ""
     more = f" and {count - _FILES:,} more" if count > _FILES else ""
     return f"{counted(count, 'file')}: {', '.join(map(printable, names[:_FILES]))}{more}"
+
+
+def _other_code(files: Mapping[str, str]) -> str:
+    """The files whose code ran and differs from the snapshot, a line each."""
+    return "\n".join(printable(f"{path}: {reason}") for path, reason in files.items())
 
 
 def print_addresses(*, as_json_: bool, addresses: tuple[str, ...]) -> None:

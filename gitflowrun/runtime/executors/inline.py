@@ -42,7 +42,9 @@ def inline_tasks(
     """
     set_environment(context)
     gc.unfreeze()  # what the steps leave in this process ends as that of any program
-    return partial(_run, TaskRunner(flow_cls, context), channel)
+    runner = TaskRunner(flow_cls, context)
+    runner.code.watch()
+    return partial(_run, runner, channel)
 
 
 def _run(runner: TaskRunner, channel: Channel, launch: Launch, fds: tuple[int, ...]) -> None:

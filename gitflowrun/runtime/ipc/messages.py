@@ -47,7 +47,7 @@ from gitflowrun.schema import (
     map_of,
     optional,
 )
-from gitflowrun.values import frozen
+from gitflowrun.values import field, frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -169,6 +169,8 @@ class RunContext:
         objects_dir: The repository's object directory.
         incoming: Where packs are written before they are moved there.
         git_dir: The repository, for objects that only git can read.
+        work_tree: The top of the work tree; empty where there is none.
+        snapshot_begun: When the run's snapshot of it was begun, in seconds since 1970.
         metadata: The same as the client names it.
         durability: The setting of that name.
         shared: The permissions of a shared repository's directories; None where it is not shared.
@@ -187,6 +189,8 @@ class RunContext:
     objects_dir: str
     incoming: str
     git_dir: str
+    work_tree: str
+    snapshot_begun: float
     metadata: str
     durability: str
     shared: int | None
@@ -298,6 +302,8 @@ class Result:
         transition: What `self.next` said.
         split_values: Of a foreach: its items as text.
         error: `Type: message` of what ended the step.
+        code: Files of the work tree whose code it has loaded and that may have changed since the snapshot: the
+            ids of what it has loaded.
     """
 
     serial: int
@@ -307,6 +313,7 @@ class Result:
     transition: Transition | None
     split_values: tuple[str, ...] = ()
     error: str | None = None
+    code: Mapping[str, Oid] = field(default_factory=dict)
 
 
 Message = (
@@ -334,7 +341,7 @@ _SCHEMAS: dict[str, ArraySchema[Any]] = {
         (RunFinished, INTEGER, optional(TEXT)),
         (
             RunContext, RUN_IDENTITY, optional(RUN_IDENTITY), TEXT, optional(TEXT), TEXTS, TEXT, TEXT,
-            TEXT, TEXT, TEXT, optional(COUNT), Kind(frozenset, sorted), COUNT, TEXT, MAP, _PARENT,
+            TEXT, TEXT, REAL, TEXT, TEXT, optional(COUNT), Kind(frozenset, sorted), COUNT, TEXT, MAP, _PARENT,
         ),
         (Launch, COUNT, TASK_NAME, COUNT, many(FOREACH_FRAME), many(_PARENT)),
         (LaunchItem, COUNT, COUNT, COUNT, TEXT),
@@ -344,7 +351,7 @@ _SCHEMAS: dict[str, ArraySchema[Any]] = {
         (Exited, COUNT, INTEGER, REAL, COUNT),
         (
             Result, COUNT, map_of(ARTIFACT_REF), _INLINE, TEXTS, optional(TRANSITION), TEXTS,
-            optional(TEXT),
+            optional(TEXT), map_of(OID),
         ),
     )
 }  # fmt: skip

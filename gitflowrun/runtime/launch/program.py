@@ -10,11 +10,10 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from gitflowrun.runtime.worker.loaded_code import NOT_THE_USERS, is_known
+
 if TYPE_CHECKING:
     from pathlib import Path
-
-_PACKAGE = __file__.removesuffix("runtime/launch/program.py")
-_INSTALLED = ("/site-packages/", "/dist-packages/")
 
 
 def typed_command() -> tuple[str, ...]:
@@ -54,7 +53,7 @@ def flow_file(flow_cls: type) -> str | None:
     """The file that a flow is written in, links followed; None for code without a file: stdin, a notebook."""
     for name in (flow_cls.__module__, "__main__"):
         file: str | None = getattr(sys.modules.get(name), "__file__", None)
-        if file and not any(place in file for place in _INSTALLED):
+        if file and not is_known(file, ()):
             return os.path.realpath(file)
     return None
 
@@ -70,20 +69,15 @@ def modules_outside(top: Path) -> tuple[str, ...]:
     """
     prefixes = (
         f"{top}/",
-        _PACKAGE,
-        os.__file__.removesuffix("os.py"),  # the standard library
+        *NOT_THE_USERS,
         sys.executable.rpartition("/")[0] + "/",  # what pip makes for entry points
     )
     found: dict[str, str] = {}
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__dict__", {}).get("__file__")  # no `getattr`: modules may be lazy
-        if not isinstance(file, str) or _is_known(file, prefixes):
+        if not isinstance(file, str) or is_known(file, prefixes):
             continue
         path = os.path.realpath(file)
-        if not _is_known(path, prefixes):
+        if not is_known(path, prefixes):
             found.setdefault(name.partition(".")[0], path)
     return tuple(f"{name} ({path})" for name, path in found.items())
-
-
-def _is_known(file: str, prefixes: tuple[str, ...]) -> bool:
-    return file.startswith(prefixes) or any(place in file for place in _INSTALLED)

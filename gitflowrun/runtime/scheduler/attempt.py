@@ -19,6 +19,8 @@ from gitflowrun.runtime.scheduler.logs import STDERR, STDOUT, TaskLog
 from gitflowrun.values import field, mutable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from gitflowrun.names import TaskName
     from gitflowrun.runtime.ipc.event_loop import EventLoop, Timer
     from gitflowrun.runtime.ipc.messages import Exited, Result
@@ -64,6 +66,8 @@ class TaskAttempt:
         self.started = time.time()
         self.log = TaskLog(limit)
         self.result: Result | None = None
+        self.other_code: Mapping[str, str] = {}
+        """Files whose code it ran and that the snapshot has not so, and what is known of each."""
         self.is_live = False
         self.exited: float | None = None
         """When its process was seen to have left others behind."""

@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import os
+import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING
 from gitflowrun.errors import GitflowrunError, UsageError
 from gitflowrun.git.repository import Repository
 from gitflowrun.git.snapshot import Snapshot, take_snapshot
-from gitflowrun.limits import CLONED_BY_NAME
+from gitflowrun.limits import CLONED_BY_NAME, CODE_IS_YOUNG
 from gitflowrun.names import PARAMETERS_STEP, TaskName
 from gitflowrun.runs.commit_message import Status
 from gitflowrun.runs.create import create_run
@@ -41,6 +42,7 @@ from gitflowrun.runtime.ipc.messages import (
 )
 from gitflowrun.runtime.ipc.request import RunKind
 from gitflowrun.runtime.scheduler import resume, run_info
+from gitflowrun.runtime.scheduler.code_check import CodeCheck
 from gitflowrun.runtime.scheduler.plan import Plan, Shape
 from gitflowrun.runtime.scheduler.resume import Adoption
 from gitflowrun.runtime.scheduler.setup import Channels, RunExecution
@@ -104,6 +106,7 @@ class SchedulerMain:
         why_not_fork = start.why_not_fork if wanted is Isolation.FORK else None
         isolation = Isolation.FRESH if why_not_fork else wanted
         notify = self._make_listener(start.typed, repo.config, repo.git_from_here)
+        begun = time.time() - CODE_IS_YOUNG
         snapshot = take_snapshot(repo, Path(start.script))  # 3
         texts = stored.texts if stored else {}
         info = run_info.describe(start, repo, run.user, isolation, origin, texts)
@@ -127,10 +130,12 @@ class SchedulerMain:
                 notify(Notice(f"Each task gets a fresh interpreter: {why_not_fork}."))
             ensure_dedup_index(repo)
             sweep_live_states(repo)
-            context, first_id = run.context(writer.identity, stored, adoption), adoption.first_id
+            context = run.context(writer.identity, stored, adoption, begun)
+            code = CodeCheck(repo, snapshot.tree)
             execution = RunExecution(
-                repo, self._channels, start, isolation, notify, writer, plan, context, first_id
-            )
+                repo, self._channels, start, isolation, notify, writer, plan, context, code,
+                adoption.first_id,
+            )  # fmt: skip
             return execution.execute()  # 5
 
     def _ask_parameters(self, inherited: tuple[str, ...]) -> StoredParameters:
@@ -202,7 +207,11 @@ class _NewRun:
         return Parent(own.name, task_blob(own)[0])
 
     def context(
-        self, identity: RunIdentity, stored: StoredParameters | None, adoption: Adoption
+        self,
+        identity: RunIdentity,
+        stored: StoredParameters | None,
+        adoption: Adoption,
+        snapshot_begun: float,
     ) -> RunContext:
         """What all tasks have in common."""
         request, repo, namespace = self.start.request, self.repo, self.start.request.namespace
@@ -215,6 +224,8 @@ class _NewRun:
             objects_dir=str(repo.objects_dir),
             incoming=str(repo.packs.incoming),
             git_dir=str(repo.git_dir),
+            work_tree=str(repo.work_tree or ""),
+            snapshot_begun=snapshot_begun,
             metadata=f"local@{repo.work_tree or repo.git_dir}",
             durability=repo.settings.durability.value,
             shared=repo.shared_mode,

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from gitflowrun.runs.write import RunWriter
     from gitflowrun.runtime.executors.local import Executor
     from gitflowrun.runtime.ipc.event_loop import EventLoop
+    from gitflowrun.runtime.scheduler.code_check import CodeCheck
     from gitflowrun.runtime.scheduler.plan import Plan
 
 _KILLED = "[KILLED BY ORCHESTRATOR]"
@@ -56,6 +57,7 @@ class Scheduler:
         executor: Gives tasks their processes; its messages go to `deliver`.
         notify: Called with every event.
         live: What other processes see of running tasks.
+        code: Compares what tasks have loaded with the run's snapshot.
         max_workers: Tasks that run at the same time.
         max_log_size: Bytes of output kept per task and stream.
         echo: Whether output becomes events; a task that runs in the launcher process shows its own.
@@ -71,6 +73,7 @@ class Scheduler:
         executor: Executor,
         notify: events.Listener,
         live: LiveState,
+        code: CodeCheck,
         *,
         max_workers: int,
         max_log_size: int,
@@ -86,6 +89,8 @@ class Scheduler:
         self._max_log_size = max_log_size
         self._echo = echo
         self._live = live
+        self._code = code
+        self._code_told: set[str] = set()
         self._queue = CommitQueue(loop, writer, live)
         self._ids = count(first_id)
         self._substitute = substitute
@@ -243,12 +248,16 @@ class Scheduler:
             for line in lines:
                 self._notify(events.TaskLine(name, pid, stream, line, now, shown=shown))
 
-    def _say(self, attempt: TaskAttempt, text: str) -> None:
-        """Add a line to a task's log, and show it."""
-        now = time.time()
+    def _log(self, attempt: TaskAttempt, text: str, now: float) -> None:
+        """Add a line to a task's log."""
         attempt.log.say(text, now)
         if attempt.is_live:
             self._copy(attempt, STDERR)
+
+    def _say(self, attempt: TaskAttempt, text: str) -> None:
+        """Add a line to a task's log, and show it."""
+        now = time.time()
+        self._log(attempt, text, now)
         line = events.TaskLine(attempt.job.name, attempt.pid, STDERR, text, now, system=True)
         self._notify(line)
 
@@ -294,8 +303,24 @@ class Scheduler:
             self._say(attempt, words)
         self._end(attempt, exited)
 
+    def _check_code(self, attempt: TaskAttempt) -> None:
+        """Note where the code that ran differs from the snapshot: in the task's log, and once for all tasks."""
+        if attempt.result is None or not attempt.result.code:
+            return
+        attempt.other_code = self._code.differing(attempt.result.code)
+        if not attempt.other_code:
+            return
+        text = (
+            f"The code that ran differs from the run's snapshot: {', '.join(attempt.other_code)}."
+        )
+        self._log(attempt, text, time.time())
+        if not self._code_told.issuperset(attempt.other_code):
+            self._code_told.update(attempt.other_code)
+            self._notify(events.Notice(f"Task {attempt.job.name}: {text}", bad=True))
+
     def _end(self, attempt: TaskAttempt, exited: Exited) -> None:
         job = attempt.job
+        self._check_code(attempt)
         if attempt.succeeded(exited):
             self._succeed(attempt, exited)
             return

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from gitflowrun.git.repository import Repository
     from gitflowrun.runs.write import RunWriter
     from gitflowrun.runtime.ipc.messages import RunContext, StartRun
+    from gitflowrun.runtime.scheduler.code_check import CodeCheck
     from gitflowrun.runtime.scheduler.plan import Plan
 
 _FAILURE = 1
@@ -70,6 +71,7 @@ class RunExecution:
         writer: Writes the run.
         plan: What is to be done.
         run: What all tasks have in common.
+        code: Compares what tasks have loaded with the run's snapshot.
         first_id: The first task id that is free.
     """
 
@@ -83,6 +85,7 @@ class RunExecution:
         writer: RunWriter,
         plan: Plan,
         run: RunContext,
+        code: CodeCheck,
         first_id: int,
     ) -> None:
         self._channels = channels
@@ -106,6 +109,7 @@ class RunExecution:
             executor,
             notify,
             LiveState(repo, writer.identity.uid),
+            code,
             max_workers=1 if self._is_inline else _affordable(wanted, notify),
             max_log_size=start.request.max_log_size or repo.settings.max_log_size,
             echo=not self._is_inline,

@@ -38,6 +38,7 @@ from gitflowrun.runs import layout
 from gitflowrun.runs.records import TASK, TaskRecord
 from gitflowrun.runtime.ipc.messages import Launch, Parent, Result, RunContext
 from gitflowrun.runtime.worker import random_seeds
+from gitflowrun.runtime.worker.loaded_code import LoadedCode
 from gitflowrun.settings import Durability
 from gitflowrun.values import replace
 
@@ -63,10 +64,14 @@ class TaskRunner:
     Args:
         flow_cls: The flow.
         context: What all tasks of the run have in common.
+
+    Attributes:
+        code: What this process loads from the work tree.
     """
 
     def __init__(self, flow_cls: type[FlowSpec], context: RunContext) -> None:
         self.context = context
+        self.code = LoadedCode(context.work_tree, context.snapshot_begun)
         self._flow_cls = flow_cls
         self._objects = PackReader(Path(context.objects_dir), self._ask_git)
         self._artifacts = ArtifactReader(self._objects)
@@ -129,7 +134,8 @@ class TaskRunner:
             return self._run_step(launch)
         except GitflowrunError as error:
             _explain(error)
-            return Result(launch.serial, {}, {}, (), None, error=_summary(error))
+            summary, code = _summary(error), self.code.young
+            return Result(launch.serial, {}, {}, (), None, error=summary, code=code)
 
     def _run_step(self, launch: Launch) -> Result:
         context = self.context
@@ -164,6 +170,7 @@ class TaskRunner:
             None if error else outcome.transition,
             () if error else outcome.split_values,
             None if error is None else _summary(error),
+            self.code.young,
         )
 
     def _encode(

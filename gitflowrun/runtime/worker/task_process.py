@@ -108,4 +108,6 @@ def serve(flow_cls: type[FlowSpec]) -> NoReturn:
     process.prepare_output()
     set_environment(context)
     runner = TaskRunner(flow_cls, context)
+    runner.code.look_back()
+    runner.code.watch()
     run_task(runner, launch, channel, ProgramEnd(), os.dup(1), os.dup(2))

@@ -129,6 +129,8 @@ def warm_up(rounds: int) -> None:
         "/",
         "/",
         "",
+        0.0,
+        "",
         "fast",
         None,
         frozenset(),
@@ -242,6 +244,7 @@ class _Zygote:
         elif isinstance(message, RunContext):
             set_environment(message)
             self._runner = TaskRunner(self._flow_cls, message)
+            self._runner.code.watch()
             self._program.disown()
             gc.freeze()  # without a collection before, which takes 7 ms: garbage of imports stays
 

@@ -16,7 +16,7 @@ def test_an_interpreter_that_cannot_be_started_is_reported() -> None:
     """A command that is not there is a launch that was not made."""
     loop = EventLoop()
     messages: list[Message] = []
-    context = RunContext(*[None] * 16)  # type: ignore[arg-type]
+    context = RunContext(*[None] * 18)  # type: ignore[arg-type]
     executor = FreshExecutor(loop, ("/nowhere/python", "f.py"), messages.append, context)
     executor.launch(Launch(1, None, 0, (), ()), 1, 2)  # type: ignore[arg-type]
     loop.turn()

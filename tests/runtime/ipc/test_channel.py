@@ -44,10 +44,10 @@ EXAMPLES: list[messages.Message] = [
     messages.Interrupt(2),
     messages.RunRefused("NotFound", "no such run", None),
     messages.RunFinished(1, "step 'train' failed"),
-    messages.RunContext(RUN, None, "a", None, ("t",), "/o", "/i", "/g", "local@/w", "safe", None, frozenset({"a/1"}),
-                   9, ".", {"random": 1}, PARENT),
-    messages.RunContext(RUN, RUN, "ada", "user:ada", (), "/o", "/i", "/g", "local@/w", "fast", 0o2770, frozenset(), 5,
-                   "/tmp", {}, PARENT),
+    messages.RunContext(RUN, None, "a", None, ("t",), "/o", "/i", "/g", "/w", 1.5, "local@/w", "safe",
+                   None, frozenset({"a/1"}), 9, ".", {"random": 1}, PARENT),
+    messages.RunContext(RUN, RUN, "ada", "user:ada", (), "/o", "/i", "/g", "/w", 1.5, "local@/w", "fast",
+                   0o2770, frozenset(), 5, "/tmp", {}, PARENT),
     messages.Launch(7, TASK, 1, (ForeachLevel("s", "xs", 3, 1, "b"),), (PARENT, PARENT)),
     messages.Launch(0, TASK, 0, (), ()),
     messages.LaunchItem(8, 4, 1, "bé"),
@@ -59,6 +59,7 @@ EXAMPLES: list[messages.Message] = [
         7, {"x": ARTIFACT}, {DIGEST: b"abc"}, ("pack-1",), Transition(("a",), "xs", 2), ("p", "q")
     ),
     messages.Result(7, {}, {}, (), None, (), "ValueError: no"),
+    messages.Result(7, {}, {}, (), None, code={"lib/x.py": NULL_OID}),
 ]  # fmt: skip
 
 

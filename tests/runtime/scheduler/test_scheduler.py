@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from gitflowrun.git.tree_edit import EMPTY_TREE
 from gitflowrun.names import PARAMETERS_STEP, TaskName
 from gitflowrun.runs.live import LiveState
 from gitflowrun.runs.records import Transition
@@ -26,6 +27,7 @@ from gitflowrun.runtime.ipc.messages import (
     Started,
 )
 from gitflowrun.runtime.scheduler.attempt import Job, TaskAttempt
+from gitflowrun.runtime.scheduler.code_check import CodeCheck
 from gitflowrun.runtime.scheduler.plan import Plan, PlannedTask, Shape
 from gitflowrun.runtime.scheduler.scheduler import Scheduler
 from tests.helpers.repos import ROOT, GitRepo
@@ -79,7 +81,8 @@ def schedule(
     with start_run(repo) as writer:
         scheduler = Scheduler(
             loop, writer, Plan(SHAPE), executor, events.append,
-            LiveState(open_repo(repo), writer.identity.uid), max_workers=4, max_log_size=1000,
+            LiveState(open_repo(repo), writer.identity.uid),
+            CodeCheck(open_repo(repo), EMPTY_TREE), max_workers=4, max_log_size=1000,
         )  # fmt: skip
         executor.deliver = scheduler.deliver
         status, _ = scheduler.run()
