@@ -10,8 +10,6 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from gitflowrun.runtime.worker.loaded_code import NOT_THE_USERS, is_known
-
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -51,6 +49,8 @@ def spelled(command: tuple[str, ...], *words: str) -> str:
 
 def flow_file(flow_cls: type) -> str | None:
     """The file that a flow is written in, links followed; None for code without a file: stdin, a notebook."""
+    from gitflowrun.runtime.worker.loaded_code import is_known  # the scheduler loads no workers
+
     for name in (flow_cls.__module__, "__main__"):
         file: str | None = getattr(sys.modules.get(name), "__file__", None)
         if file and not is_known(file, ()):
@@ -67,6 +67,8 @@ def modules_outside(top: Path) -> tuple[str, ...]:
     Returns:
         The modules by name, of a package one, each with its file.
     """
+    from gitflowrun.runtime.worker.loaded_code import NOT_THE_USERS, is_known
+
     prefixes = (
         f"{top}/",
         *NOT_THE_USERS,
