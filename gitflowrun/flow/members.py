@@ -244,16 +244,12 @@ class ReadOnly:
         if state is None:
             return vars(flow).get(self.name, self.original)
         value = state.read_only(self.name, self.original)
-        return self._default(value) if isinstance(value, Parameter) else value
-
-    def _default(self, parameter: Parameter) -> Any:
-        """The value of a parameter that is newer than the parameters of the run, which was resumed."""
-        if parameter.deploy_time or parameter.required:
+        if isinstance(value, Parameter):  # what the run's record does not have is no value of it
             raise FlowError(
-                f"parameter {parameter.name!r} has no value: the run that was resumed did not have it",
-                hint="start a new run with the same parameters: run --clone RUN-ID",
+                f"parameter {value.name!r} has no value: it was added to the flow while the run was under way",
+                hint="`resume` evaluates it and goes on with what is finished",
             )
-        return parameter.static_default()
+        return value
 
     def __set__(self, flow: object, value: object) -> None:
         if _running(flow):

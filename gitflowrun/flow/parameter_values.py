@@ -82,6 +82,7 @@ def resolve(
     username: str = "",
     environ: Mapping[str, str] | None = None,
     logger: Callable[..., None] = lambda *_lines, **_options: None,
+    hint: Callable[[Parameter], str] | None = None,
 ) -> dict[str, Any]:
     """The value of every parameter of a run, by attribute.
 
@@ -91,6 +92,7 @@ def resolve(
         username: Who runs, for deploy-time functions.
         environ: The environment; that of this process when None.
         logger: Prints a line for the user, in deploy-time functions.
+        hint: How to give a parameter that has no value; by its option when None.
 
     Returns:
         A value for each parameter; None for one that is not required and has no default.
@@ -114,7 +116,9 @@ def resolve(
             values[attribute] = given[attribute]
         else:
             context = ParameterContext(flow_cls.__name__, username, parameter.name, logger)
-            values[attribute] = parameter.called_back(_value(parameter, environment, context))
+            values[attribute] = parameter.called_back(
+                _value(parameter, environment, context, hint or _option)
+            )
     return values
 
 
@@ -132,7 +136,16 @@ def _check_name(parameter: Parameter) -> None:
         )
 
 
-def _value(parameter: Parameter, environ: Mapping[str, str], context: ParameterContext) -> Any:
+def _option(parameter: Parameter) -> str:
+    return f"add --{parameter.name} VALUE"
+
+
+def _value(
+    parameter: Parameter,
+    environ: Mapping[str, str],
+    context: ParameterContext,
+    hint: Callable[[Parameter], str],
+) -> Any:
     """The value of a parameter that was not given."""
     for variable in parameter.envvars:
         if environ.get(variable):  # an empty one counts as none, as for click
@@ -145,8 +158,7 @@ def _value(parameter: Parameter, environ: Mapping[str, str], context: ParameterC
     if parameter.deploy_time:
         return _checked(parameter, _call(parameter, context))
     if parameter.required:
-        name = parameter.name
-        raise UsageError(f"parameter {name!r} must be given", hint=f"add --{name} VALUE")
+        raise UsageError(f"parameter {parameter.name!r} must be given", hint=hint(parameter))
     return parameter.static_default()
 
 

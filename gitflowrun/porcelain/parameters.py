@@ -9,6 +9,7 @@ from gitflowrun.limits import PARAMETER_TEXT
 from gitflowrun.names import PARAMETERS_STEP, TaskName
 from gitflowrun.porcelain.overview import make_row
 from gitflowrun.runs.read import StoredRun
+from gitflowrun.runs.records import parameter_options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -89,11 +90,7 @@ def names_of(task: StoredTask) -> dict[str, str]:
 
 def _options(run: StoredRun) -> dict[str, str]:
     """Attribute to option, of the parameters of a run."""
-    rows = run.info.graph.get("parameters")
-    recorded = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
-    attributes = {
-        row["name"]: row["attribute"] for row in recorded if {"name", "attribute"} <= row.keys()
-    }
+    attributes = {name: it for it, name in parameter_options(run.info.graph).items()}
     return {attributes.get(name, name): name for name in run.info.parameters}
 
 

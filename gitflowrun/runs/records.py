@@ -289,3 +289,14 @@ INFO = MapSchema(
     keys={"flow": "flow_name", "id": "run_id"},
     version=SCHEMA,
 )
+
+
+def parameter_options(graph: Map) -> dict[str, str]:
+    """The parameters of a flow's `_graph_info`: attribute to the name of its option."""
+    rows = graph.get("parameters")
+    named = [
+        row
+        for row in (rows if isinstance(rows, (list, tuple)) else ())
+        if isinstance(row, Mapping) and isinstance(row.get("name"), str)
+    ]
+    return {str(row.get("attribute", row["name"])): row["name"] for row in named}

@@ -35,6 +35,7 @@ from typing import TYPE_CHECKING
 
 from gitflowrun.errors import GitflowrunError, NotFound, RepositoryError
 from gitflowrun.git.objects import Oid
+from gitflowrun.names import PARAMETERS_STEP
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import parse_message
 from gitflowrun.runs.resolve import resolve
@@ -309,7 +310,11 @@ class Provenance:
     def trusts_task(self, task: StoredTask) -> bool:
         """Whether a task was executed, and passed on, by runs that the user trusts alone."""
         ancestry = self._ancestry(task.run)
-        return ancestry.complete or task.record.run.uid in ancestry.trusted
+        if ancestry.complete:
+            return True
+        # A run that was made from another one has values of that one's among its own parameters.
+        has_only_own = task.name.step != PARAMETERS_STEP
+        return has_only_own and task.record.run.uid in ancestry.trusted
 
     def trusts_artifact(self, task: StoredTask, ref: ArtifactRef) -> bool:
         """Whether an artifact that a task lists may be loaded if loading it could run code."""

@@ -213,3 +213,32 @@ def test_looking_never_loads(clone: GitRepo) -> None:
     assert [artifact.type for artifact in run.end_task]
     assert run.code.flowspec
     assert CANARY == []
+
+
+@pytest.mark.parametrize("kind", ["resume", "clone"])
+def test_parameters_that_one_adds_do_not_vouch_for_a_strangers(
+    here: GitRepo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """A run made here whose own parameters stand beside those of a stranger's run loads none of their pickles."""
+    other = make_repo(tmp_path / "stranger")
+    other.write("flow.py", SCRIPT)
+    with start(other) as writer:
+        tasks = Tasks(writer.identity)
+        tasks.add("_parameters/0", {"alpha": Pickled()})
+        writer.commit(tasks.done, status=Status.FAILED)
+    here.git("fetch", "-q", str(other.path), "refs/runs/MyFlow/1:refs/runs/MyFlow/7")
+    origin = stored(here, "7")
+    with start(here, origin=RunOrigin(kind, origin.identity)) as writer:
+        theirs = dict(origin.task(TaskName("_parameters", "0")).record.artifacts)
+        tasks = Tasks(writer.identity, refs=theirs)
+        tasks.add("_parameters/0", {"beta": 2})
+        writer.commit(tasks.done)
+        tasks.add("end/1", {})
+        writer.commit(tasks.done[1:], status=Status.DONE)
+    monkeypatch.chdir(here.path)
+    for step in ("_parameters", "end"):
+        data = Run("MyFlow/@latest")[step].task.data  # type: ignore[union-attr]
+        assert data.beta == 2
+        with pytest.raises(UntrustedArtifact):
+            _ = data.alpha
+    assert CANARY == []

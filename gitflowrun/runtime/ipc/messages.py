@@ -5,8 +5,8 @@ scheduler -> launcher process    InheritedParameters, RunRefused, RunFinished
 scheduler -> executor            RunContext, Launch, LaunchItem, Kill
 executor, task -> scheduler      Started, Result, Exited, LaunchFailed
 
-1. The launcher process says StartRun. Of a clone the scheduler answers InheritedParameters, and the launcher
-   process sends the others as StoredParameters. Until the run exists, RunRefused may end it.
+1. The launcher process says StartRun. Of a resumed run and a clone the scheduler answers InheritedParameters, and
+   the launcher process sends the others as StoredParameters. Until the run exists, RunRefused may end it.
 2. RunContext goes to the executor once, then Launch, or LaunchItem for more items of the same foreach.
 3. The executor says Started or LaunchFailed. The task itself sends its Result on the executor's socket before it
    exits, so a Result precedes the Exited of the same serial.
@@ -70,7 +70,7 @@ class StoredParameters:
     Attributes:
         texts: The values that were given or resolved, as text for people, by the parameters' names.
         artifacts: Where the values lie, by attribute.
-        inherited: Attributes whose values are those of a clone's origin.
+        inherited: Attributes whose values are those of the run's origin.
         inline: Payloads of chunks that are not written yet.
         packs: Kept packs that hold the others.
         started: When their evaluation began.
@@ -94,8 +94,8 @@ class StartRun:
         flow: The flow's name.
         graph: Its `_graph_info`.
         request: The request.
-        parameters: The run's parameters. None of a resumed run, which has its origin's, and of a clone, which
-            asks for those that its origin lacks once the origin was read.
+        parameters: The run's parameters. None of a resumed run and a clone, which ask for those that their
+            origin lacks once it was read.
         script: The flow's file.
         command: How to start a fresh interpreter on it: program and arguments.
         typed: The command that was typed, without what came behind it, for hints.
@@ -127,8 +127,14 @@ class StartRun:
 
 @frozen
 class InheritedParameters:
-    """The parameters that a clone has from its origin, by attribute."""
+    """What a resumed run or a clone has from its origin.
 
+    Attributes:
+        origin: The run's id here.
+        names: Parameters and, of a resumed run, constants, by attribute.
+    """
+
+    origin: str
     names: tuple[str, ...]
 
 
@@ -334,7 +340,7 @@ _SCHEMAS: dict[str, ArraySchema[Any]] = {
             StartRun, TEXT, MAP, RUN_REQUEST, optional(_PARAMETERS), TEXT, TEXTS, TEXTS, TEXTS,
             TEXTS, optional(TEXT), TEXT, MAP, MAP, TEXT_MAP,
         ),
-        (InheritedParameters, TEXTS),
+        (InheritedParameters, TEXT, TEXTS),
         (StoredParameters, *_PARAMETER_KINDS),
         (Interrupt, COUNT),
         (RunRefused, TEXT, TEXT, optional(TEXT)),

@@ -45,7 +45,7 @@ from gitflowrun.settings import Isolation
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from socket import socket
     from types import FrameType
 
@@ -229,7 +229,7 @@ class Launcher:
             self.prepare()
         processes, self._processes = self._processes, None
         assert processes is not None
-        store = partial(store_parameters, self._flow_cls, repository, request.parameters)
+        store = partial(store_parameters, self._flow_cls, repository, request)
         start = StartRun(
             flow=self._flow_cls.__name__,
             graph=FlowGraph.of(self._flow_cls).to_map(),
@@ -264,7 +264,7 @@ class Launcher:
         )
 
     def _serve(
-        self, channel: Channel, start: StartRun, store: Callable[[Collection[str]], Message]
+        self, channel: Channel, start: StartRun, store: Callable[[InheritedParameters], Message]
     ) -> int | None:
         """Start the run and answer until it is over; its exit code, or None when the scheduler dies before."""
         channel.send(start)
@@ -281,7 +281,7 @@ class Launcher:
                 )
                 raise kind(message.message, hint=message.hint)
             if isinstance(message, InheritedParameters):
-                channel.send(store(message.names))
+                channel.send(store(message))
             elif isinstance(message, RunContext):  # the run is inline
                 from gitflowrun.runtime.executors.inline import inline_tasks
 

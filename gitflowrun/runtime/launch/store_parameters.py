@@ -1,7 +1,7 @@
 """Evaluates and stores the parameters of a run before the run has a number.
 
-1. Deploy-time functions, parsers and types make the values; a clone evaluates what neither the user nor its origin
-   gives. Whatever fails here leaves no run behind.
+1. Deploy-time functions, parsers and types make the values; a clone or a resumed run evaluates what neither the user
+   nor its origin gives. Whatever fails here leaves no run behind.
 2. Values and the flow's constants are encoded. Small ones travel to the scheduler with the message; large ones and
    the content of included files are written as a kept pack, piece by piece, as a task writes its artifacts.
 
@@ -19,31 +19,35 @@ from typing import TYPE_CHECKING, Any
 from gitflowrun import limits
 from gitflowrun.errors import UnserializableArtifact
 from gitflowrun.names import PARAMETERS_STEP, TaskName
-from gitflowrun.runtime.ipc.messages import StoredParameters
+from gitflowrun.runtime.ipc.messages import InheritedParameters, StoredParameters
+from gitflowrun.runtime.ipc.request import RunKind
+from gitflowrun.runtime.launch.program import spelled, typed_command
 from gitflowrun.settings import user_name
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Mapping
 
     from gitflowrun.artifacts.artifacts import Saved
     from gitflowrun.artifacts.codecs import Encoded
     from gitflowrun.flow import FlowSpec
+    from gitflowrun.flow.parameter import Parameter
     from gitflowrun.git.repository import Repository
+    from gitflowrun.runtime.ipc.request import RunRequest
 
 
 def store_parameters(
     flow_cls: type[FlowSpec],
     repository: Repository,
-    given: Mapping[str, object],
-    origin: Collection[str] = (),
+    request: RunRequest,
+    origin: InheritedParameters | None = None,
 ) -> StoredParameters:
-    """Evaluate a flow's parameters and store them with its constants.
+    """Evaluate a flow's parameters and store them with its constants, as far as the origin has none.
 
     Args:
         flow_cls: The flow.
         repository: Where large values are written to.
-        given: What the user gave, by attribute.
-        origin: Attributes that the origin of a clone has a value for.
+        request: What the user asked for and gave.
+        origin: What the run has from its origin; the user's values win.
 
     Raises:
         UsageError: a parameter is missing or not of its type.
@@ -55,14 +59,18 @@ def store_parameters(
     from gitflowrun.flow.parameter_values import resolve
 
     started = time.time()
-    parameters = parameters_of(flow_cls)
-    inherited = tuple(name for name in parameters if name in origin and name not in given)
+    parameters, given = parameters_of(flow_cls), request.parameters
+    inherited = tuple(name for name in origin.names if name not in given) if origin else ()
     user = user_name(repository.settings, os.environ)
-    known = {**dict.fromkeys(inherited), **given}
-    values = resolve(flow_cls, known, username=user, logger=_log)
-    for name in inherited:
-        del values[name]
-    encoded = {name: _encode(f"constant {name!r}", it) for name, it in constants(flow_cls).items()}
+    known = {**{name: None for name in inherited if name in parameters}, **given}
+    hint = _hint(request, origin.origin) if origin else None
+    values = resolve(flow_cls, known, username=user, logger=_log, hint=hint)
+    values = {name: value for name, value in values.items() if name not in inherited}
+    encoded = {
+        name: _encode(f"constant {name!r}", it)
+        for name, it in constants(flow_cls).items()
+        if name not in inherited
+    }
     encoded |= {
         name: _encode(f"parameter {parameters[name].name!r}", it) for name, it in values.items()
     }
@@ -76,6 +84,22 @@ def store_parameters(
         started,
         time.time(),
     )
+
+
+def _hint(request: RunRequest, origin: str) -> Callable[[Parameter], str] | None:
+    """How to give a parameter that a resumed run lacks: `resume` has no options for parameters."""
+    if request.kind is not RunKind.RESUME:
+        return None
+    typed = typed_command()
+    again, anew = spelled(typed, *request.argv[1:]), spelled(typed, "run", "--clone", origin)
+
+    def hint(parameter: Parameter) -> str:
+        return (
+            f"`{parameter.envvars[0]}=VALUE {again}` gives it one; "
+            f"`{anew} --{parameter.name} VALUE` starts anew"
+        )
+
+    return hint
 
 
 def _encode(what: str, value: Any) -> Encoded:

@@ -100,8 +100,11 @@ class SchedulerMain:
         plan = Plan(Shape.of(start.graph))
         adoption = run.adopt(plan)
         stored = start.parameters
-        if request.kind is RunKind.CLONE and inherited is not None:
-            stored = self._ask_parameters(tuple(inherited.record.artifacts))
+        if origin is not None and inherited is not None:
+            names = resume.inherited_names(start, inherited)
+            stored = self._ask_parameters(InheritedParameters(str(origin.id), names))
+            if request.kind is RunKind.RESUME and not stored.artifacts:
+                stored = None  # the origin's task does
         wanted = request.isolation or repo.settings.isolation
         why_not_fork = start.why_not_fork if wanted is Isolation.FORK else None
         isolation = Isolation.FRESH if why_not_fork else wanted
@@ -138,9 +141,9 @@ class SchedulerMain:
             )  # fmt: skip
             return execution.execute()  # 5
 
-    def _ask_parameters(self, inherited: tuple[str, ...]) -> StoredParameters:
-        """Of a clone: let the launcher process evaluate the parameters that its origin does not have."""
-        self._channels.say(InheritedParameters(inherited))
+    def _ask_parameters(self, inherited: InheritedParameters) -> StoredParameters:
+        """Let the launcher process evaluate the parameters that the origin does not have."""
+        self._channels.say(inherited)
         answer, _ = self._channels.launcher.receive()
         if not isinstance(answer, StoredParameters):
             raise UsageError("the command was given up before the run began")
@@ -191,12 +194,17 @@ class _NewRun:
     def first_tasks(
         self, stored: StoredParameters | None, adoption: Adoption, writer: RunWriter
     ) -> list[FinishedTask]:
-        """The tasks that the run begins with: its own `_parameters`, or all that it adopts."""
-        if stored is not None:
-            return [run_info.parameters_task(writer.identity, stored, self.inherited)]
-        if self.origin is not None:
-            writer.adopt(self.origin, adoption.names, adoption.steps)
-        return []
+        """The tasks that the run begins with: all that it adopts, and `_parameters` of its own if it needs one."""
+        own = (
+            []
+            if stored is None
+            else [run_info.parameters_task(writer.identity, stored, self.inherited)]
+        )
+        if self.origin is not None and adoption.names:
+            replaced = {task.record.name for task in own}
+            names = [name for name in adoption.names if name not in replaced]
+            writer.adopt(self.origin, names, adoption.steps)
+        return own
 
     def _parameters(self, stored: StoredParameters | None, identity: RunIdentity) -> Parent:
         """The run's `_parameters` task, as its tasks refer to it."""

@@ -25,7 +25,9 @@ from gitflowrun.errors import CorruptRecord, NotFound
 from gitflowrun.names import PARAMETERS_STEP, TaskName
 from gitflowrun.runs.commit_message import Status
 from gitflowrun.runs.read import task_order
+from gitflowrun.runs.records import parameter_options
 from gitflowrun.runtime.ipc.messages import Parent
+from gitflowrun.runtime.ipc.request import RunKind
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from gitflowrun.runs.read import StoredRun, StoredTask
     from gitflowrun.runs.records import RunIdentity, TaskRecord, Transition
     from gitflowrun.runs.runs import RunStore
+    from gitflowrun.runtime.ipc.messages import StartRun
     from gitflowrun.runtime.scheduler.plan import Plan, PlannedTask
 
 SPLIT_VALUES = "split_values"
@@ -101,6 +104,21 @@ def parameters_task(origin: StoredRun) -> StoredTask:
     raise CorruptRecord(f"run {origin.pathspec} has no parameters", hint="start a new run")
 
 
+def inherited_names(start: StartRun, inherited: StoredTask) -> tuple[str, ...]:
+    """The parameters and constants that a run has from its origin, by attribute.
+
+    A resumed run has all, for what it takes over was made with them, a clone those that are parameters of the flow.
+
+    Args:
+        start: What is to run.
+        inherited: The `_parameters` task of the origin.
+    """
+    names = inherited.record.artifacts
+    if start.request.kind is RunKind.RESUME:
+        return tuple(names)
+    return tuple(name for name in parameter_options(start.graph) if name in names)
+
+
 def adopt(
     plan: Plan,
     graph: Mapping[str, Any],
@@ -117,19 +135,17 @@ def adopt(
         graph: The flow's `_graph_info`.
         origin: The run to take tasks from.
         rerun: Steps that must run again.
-        is_trusted: Whether a task of the origin comes from trusted runs alone. That depends on the run that
-            executed the task, so it is called for one task of each run.
+        is_trusted: Whether a task of the origin comes from trusted runs alone. Apart from `_parameters` that depends on
+            the run that executed the task, so it is called for one task of each run.
         is_all_trusted: Whether the origin is trusted and so are all runs that it was made from.
     """
     finished = _FinishedTasks(origin)
-    first = parameters_task(origin)
-    parameters = first.name
+    parameters = parameters_task(origin).name
     names: dict[TaskName, None] = {parameters: None}
     whole: list[str] = []
     postponed: list[PlannedTask] = []
-    is_known = is_trusted(parameters)
-    judged: dict[bytes, bool] = {first.record.run.uid: is_known}
-    untrusted = set() if is_known else {str(parameters)}
+    judged: dict[bytes, bool] = {}
+    untrusted = set() if is_trusted(parameters) else {str(parameters)}
     while True:
         planned = plan.take()
         if planned is None:

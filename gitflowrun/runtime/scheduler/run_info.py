@@ -19,9 +19,17 @@ from gitflowrun._version import __version__
 from gitflowrun.artifacts.digest import digest
 from gitflowrun.errors import GitflowrunError, UsageError
 from gitflowrun.names import PARAMETERS_STEP, TaskName
-from gitflowrun.runs.records import Attempt, RunIdentity, RunInfo, RunOrigin, TaskRecord
+from gitflowrun.runs.records import (
+    Attempt,
+    RunIdentity,
+    RunInfo,
+    RunOrigin,
+    TaskRecord,
+    parameter_options,
+)
 from gitflowrun.runs.trees import FinishedTask
 from gitflowrun.runtime.executors.local import fresh_hash_seed
+from gitflowrun.runtime.ipc.request import RunKind
 from gitflowrun.settings import Isolation
 
 if TYPE_CHECKING:
@@ -164,7 +172,7 @@ def describe(
         user=user,
         host=os.uname().nodename,
         versions={"gitflowrun": __version__, "metaflow": METAFLOW_LEVEL, "python": python},
-        parameters={**(origin.info.parameters if origin else {}), **texts},
+        parameters={**(_inherited_texts(start, origin.info) if origin else {}), **texts},
         git=_remote(repo),
         environment=_environment(start, repo, isolation),
         graph=start.graph,
@@ -188,7 +196,7 @@ def parameters_task(
     Args:
         run: The run.
         stored: Its parameters, stored already.
-        origin: The `_parameters` task of a clone's origin.
+        origin: The `_parameters` task of the run's origin.
     """
     inherited = origin.record.artifacts if origin else {}
     record = TaskRecord(
@@ -198,6 +206,21 @@ def parameters_task(
         artifacts={**{name: inherited[name] for name in stored.inherited}, **stored.artifacts},
     )
     return FinishedTask(record, stored.inline, packs=stored.packs)
+
+
+def _inherited_texts(start: StartRun, origin: RunInfo) -> dict[str, str]:
+    """The parameters that a run has from its origin, by the names of their options now.
+
+    A clone has none that the flow has no more. A resumed run, whose tasks may have used them, keeps them.
+    """
+    before = {name: attribute for attribute, name in parameter_options(origin.graph).items()}
+    now = parameter_options(start.graph)
+    attributes = {name: before.get(name, name) for name in origin.parameters}
+    return {
+        now.get(attribute, name): origin.parameters[name]
+        for name, attribute in attributes.items()
+        if attribute in now or start.request.kind is RunKind.RESUME
+    }
 
 
 def _environment(start: StartRun, repo: Repository, isolation: Isolation) -> dict[str, object]:

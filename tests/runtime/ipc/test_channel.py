@@ -39,7 +39,7 @@ EXAMPLES: list[messages.Message] = [
         ("/lib",), None,
         "0", {"random": 7}, {"git_dir": "/r/.git", "work_tree": None}, {"user.name": "Ada"},
     ),
-    messages.InheritedParameters(("x", "y")),
+    messages.InheritedParameters("7", ("x", "y")),
     PARAMETERS,
     messages.Interrupt(2),
     messages.RunRefused("NotFound", "no such run", None),

@@ -280,6 +280,111 @@ def test_a_changed_flow_runs_again_from_where_it_changed(
     assert steps[-3:] == ["right", "meet", "end"] or steps[-2:] == ["meet", "end"]
 
 
+GROWN = """
+    old = Parameter("old", default="o")
+    flag = 1
+    def _resumable(context):
+        print("computed", file=sys.stderr)
+        return 41
+    late = Parameter("late-one", default=_resumable, type=int)
+    env = Parameter("env", type=int)
+    file = IncludeFile("file", default="notes.txt")
+    rate = 0.5
+"""
+
+
+def grown(more: str, said: str = "") -> str:
+    """The flow of these tests with attributes `more`, whose `left` prints what `said` computes."""
+    program = chain(more).replace("import FlowSpec", "import FlowSpec, IncludeFile")
+    head = f"print('GOT', {said}); self.next(self.meet)"
+    return program.replace("import os\n", "import os, sys\n", 1).replace(
+        "self.next(self.meet)", head, 1
+    )
+
+
+def test_parameters_that_the_origin_lacks_are_evaluated_once_and_recorded(repo: GitRepo) -> None:
+    """Environment, function, file and constants: what tasks use is in the run's parameters, beside the origin's."""
+    repo.write("notes.txt", "remember\n")
+    repo.write("f.py", grown("old = Parameter('old', default='o')\n    flag = 1\n"))
+    assert repo.flow("f.py", "run", "--alpha", "7", env={"FAIL": "left"}).code == 1
+    # Since then one was removed, one changed its type and a constant its value.
+    more = GROWN.replace('old = Parameter("old", default="o")', "pass").replace(
+        "flag = 1", "flag = 2"
+    )
+    program = grown(more, "self.alpha, self.late, self.env, self.file, self.rate, self.flag")
+    repo.write("f.py", program.replace('"alpha", default=1', '"alpha", default="x", type=str'))
+    done = repo.flow("f.py", "resume", env={"METAFLOW_RUN_ENV": "9", "METAFLOW_RUN_ALPHA": "8"})
+    assert done.code == 0, done.out + done.err
+    assert "GOT 7 41 9 remember" in done.out
+    assert " 0.5 1\n" in done.out
+    assert (done.out + done.err).count("computed") == 1
+    run = latest(repo)
+    expected = {
+        "alpha": 7, "old": "o", "late": 41, "env": 9, "file": "remember\n", "rate": 0.5, "flag": 1
+    }  # fmt: skip
+    for step in ("_parameters", "meet", "end"):
+        task = one_task(run, step)
+        assert {name: value_of(task, name) for name in expected} == expected, step
+    assert run.info.parameters == {
+        "alpha": "7", "old": "o", "late-one": "41", "env": "9", "file": "notes.txt"
+    }  # fmt: skip
+    assert not {"_parameters", "left"} - {*steps_run(run)}
+    assert "start" not in steps_run(run)
+    assert "late-one  (none) -> 41" in repo.runs("diff", "1", "2").out
+    # The next one has all it needs, and takes the task over as it is.
+    assert repo.flow("f.py", "resume").code == 0
+    trees = [repo.git("rev-parse", f"runs/F/{it}:steps/_parameters") for it in (2, 3)]
+    assert trees[0] == trees[1]
+    repo.fsck()
+
+
+def test_a_required_parameter_that_the_origin_lacks_is_asked_for(repo: GitRepo) -> None:
+    """Before there is a run, with commands that work."""
+    repo.write("f.py", chain())
+    assert repo.flow("f.py", "run", env={"FAIL": "left"}).code == 1
+    repo.write("f.py", chain("extra = Parameter('my-extra', required=True, type=int)"))
+    done = repo.flow("f.py", "resume", "fan")
+    assert done.code == 2
+    assert "parameter 'my-extra' must be given" in done.err
+    again = "GITFLOWRUN_RUN_MY_EXTRA=VALUE"
+    assert f"`{again} " in done.err
+    assert "f.py resume fan`" in done.err
+    assert "f.py run --clone 1 --my-extra VALUE`" in done.err
+    assert latest(repo).id == "1"
+    bad = repo.flow("f.py", "resume", "fan", env={"GITFLOWRUN_RUN_MY_EXTRA": "x"})
+    assert bad.code == 2
+    assert "GITFLOWRUN_RUN_MY_EXTRA" in bad.err
+    assert repo.flow("f.py", "resume", "fan", env={"GITFLOWRUN_RUN_MY_EXTRA": "3"}).code == 0
+    assert value_of(one_task(latest(repo), "end"), "extra") == 3
+    assert repo.flow("f.py", "run", "--clone", "1", "--my-extra", "4").code == 0
+    assert value_of(one_task(latest(repo), "end"), "extra") == 4
+
+
+def test_a_clone_lists_the_parameters_that_it_has(repo: GitRepo) -> None:
+    """One that was removed since is none of them; one whose option was renamed has its new name."""
+    repo.write("f.py", linear_flow().replace("    @step", HAS_TWO + "    @step", 1))
+    assert repo.flow("f.py", "run", "--gone", "1", "--kept", "2").code == 0
+    renamed = HAS_TWO.replace('gone = Parameter("gone")', "").replace('"kept"', '"now"')
+    repo.write("f.py", linear_flow().replace("    @step", renamed + "    @step", 1))
+    for command, texts in (
+        (("run", "--clone", "1"), {"now": "2"}),
+        (("resume", "1"), {"gone": "1", "now": "2"}),
+    ):
+        assert repo.flow("f.py", *command).code == 0
+        run = latest(repo)
+        assert run.info.parameters == texts
+        assert set(one_task(run, "_parameters").record.artifacts) == {
+            "kept", *(texts.keys() & {"gone"})
+        }  # fmt: skip
+
+
+HAS_TWO = """
+    gone = Parameter("gone")
+    kept = Parameter("kept")
+
+"""
+
+
 def test_a_bad_origin_leaves_no_run_behind(repo: GitRepo) -> None:
     """Whatever can't be resumed is refused before there is a run, with a hint."""
     repo.write("f.py", chain())
