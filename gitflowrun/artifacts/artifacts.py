@@ -26,6 +26,7 @@ from gitflowrun.artifacts.payloads import (
     read_payload,
     stable_copy,
 )
+from gitflowrun.artifacts.place import loaded_from
 from gitflowrun.artifacts.reference import ArtifactRef, Chunk, Picture
 from gitflowrun.errors import CorruptRecord, UsageError
 from gitflowrun.git.objects import ObjectType, hash_object
@@ -213,10 +214,12 @@ class ArtifactReader:
 
     Args:
         objects: Where blobs are read from: an ObjectStore or a PackReader.
+        place: The repository, `local@/path`, for values that refer to one.
     """
 
-    def __init__(self, objects: Blobs) -> None:
+    def __init__(self, objects: Blobs, place: str | None = None) -> None:
         self._objects = objects
+        self._place = place
 
     def load(self, ref: ArtifactRef, *, trusted: bool, writable: bool = True) -> Any:
         """The value.
@@ -241,6 +244,7 @@ class ArtifactReader:
         # Bytes are read into the very object that is returned.
         read = read_bytes if ref.codec == codecs.BYTES else read_payload
         payload = read(self._objects, ref)
+        token = loaded_from.set(self._place)
         try:
             return codecs.decode(ref.codec, payload, trusted=trusted, writable=writable)
         except CorruptRecord as error:
@@ -248,6 +252,8 @@ class ArtifactReader:
                 f"payload blake3/{ref.digest.hex()[:12]} ({ref.codec}): {error.message}",
                 hint=error.hint,
             ) from error
+        finally:
+            loaded_from.reset(token)
 
     def encoded(self, ref: ArtifactRef) -> Encoded:
         """The value as it is stored, in one part. Raises CorruptRecord and MissingObject as `load` does."""

@@ -2,7 +2,8 @@
 
 An object is its address, its repository and the namespace it was made in; that is also all that is pickled.
 The rest is read when it is asked for, so an unpickled object opens its repository at first use, in whatever
-process and namespace that is.
+process and namespace that is. One that is kept as an artifact belongs to the repository that it is loaded from, for
+its run goes from clone to clone: there it is found by its uid, and has the address that the run has there.
 
 A class names the number of components of its addresses and is found by it, so that an object can make its
 parent and its children without importing their classes.
@@ -15,9 +16,16 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
+from gitflowrun.artifacts.place import is_stored, loaded_from
 from gitflowrun.client.repository import Source, get_namespace
 from gitflowrun.client.run_reader import RunReader, TaskReader
-from gitflowrun.errors import InvalidPathspec, MissingKey, NamespaceMismatch, NotFound
+from gitflowrun.errors import (
+    GitflowrunError,
+    InvalidPathspec,
+    MissingKey,
+    NamespaceMismatch,
+    NotFound,
+)
 from gitflowrun.git.objects import Oid
 from gitflowrun.names import Pathspec, RunId, TaskName
 from gitflowrun.values import frozen
@@ -44,6 +52,17 @@ class Scope:
     spec: str
     namespace: str | None
     checked: bool = True
+
+    def to_state(self) -> dict[str, Any]:
+        """What is pickled of it. A path of this machine means nothing where an artifact may get to."""
+        spec = None if is_stored() else self.spec
+        return {"metadata": spec, "namespace": self.namespace, "namespace_check": self.checked}
+
+    @classmethod
+    def of_state(cls, state: dict[str, Any]) -> Scope:
+        """The scope of what is being unpickled."""
+        spec = loaded_from.get() or state["metadata"] or Source.current().spec
+        return cls(spec, state["namespace"], state["namespace_check"])
 
 
 class ClientObject:
@@ -191,38 +210,61 @@ class ClientObject:
             "version": _STATE_VERSION,
             "pathspec": self.pathspec,
             "attempt": self._attempt,
-            "metadata": self._scope.spec,
-            "namespace": self._scope.namespace,
-            "namespace_check": self._scope.checked,
+            **self._scope.to_state(),
             "uid": None,
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self._path = Pathspec.parse(state["pathspec"], depth=self._depth)
-        self._scope = Scope(state["metadata"], state["namespace"], state["namespace_check"])
+        self._pickled(Pathspec.parse(state["pathspec"], depth=self._depth), state["uid"])
+        self._scope = Scope.of_state(state)
         self._attempt = state["attempt"]
+
+    def _pickled(self, path: Pathspec, uid: str | None) -> None:  # noqa: ARG002  (of runs)
+        """Take the address and the uid of what is being unpickled."""
+        self._path = path
 
 
 class RunPart(ClientObject):
     """A run or an object within one: it has the run's tags and is in a namespace when the run is."""
 
     _uid: Oid | None = None
+    _path_then: Pathspec
+    """Of an unpickled object: its address where it was pickled."""
+
+    @cached_property
+    def _path(self) -> Pathspec:  # type: ignore[override]
+        """Its address; of an unpickled object the one that it has here."""
+        flow, _, *part = self._path_then.components
+        return Pathspec(flow, self._run.now().id, *part)
 
     @cached_property
     def _run(self) -> RunReader:
-        path = self._path
+        path = self._path if self._uid is None else self._path_then
         return RunReader(self._scope.spec, path.flow, RunId(path.run or ""), uid=self._uid)
 
     def _shared(self, path: Pathspec) -> dict[str, Any]:
         return {} if path.run is None else {"_run": self._run}
 
     def __getstate__(self) -> dict[str, Any]:
-        # In a clone the run may have another id, and a path of this machine means nothing; its uid does.
-        return {**super().__getstate__(), "uid": str(self._run.now().identity.uid)}
+        # In a clone the run may have another id; its uid is the same, and so is the id that it was made with.
+        run = self._run.now()
+        state = {**super().__getstate__(), "uid": str(run.identity.uid)}
+        if is_stored():
+            flow, _, *part = self._path.components
+            state["pathspec"] = str(Pathspec(flow, run.info.id or run.id, *part))
+        return state
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        self._uid = Oid.from_hex(state["uid"])
+    def _pickled(self, path: Pathspec, uid: str | None) -> None:
+        self._path_then = path
+        self._uid = Oid.from_hex(uid or "")
+
+    def __str__(self) -> str:
+        try:
+            return super().__str__()
+        except GitflowrunError:  # a print of something else is not to fail for it
+            return f"<{type(self).__name__} of run {self._uid}, which is not here>"
+
+    __repr__ = __str__
 
     @property
     def user_tags(self) -> frozenset[str]:

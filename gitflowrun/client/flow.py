@@ -144,6 +144,12 @@ class Metaflow(Index[Flow]):
         flow._check_visible()  # noqa: SLF001  (of a class of this module)
         return flow
 
+    def __getstate__(self) -> dict[str, Any]:
+        return self._scope.to_state()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._scope = Scope.of_state(state)
+
     def __repr__(self) -> str:
         return f"Metaflow({self._scope.spec!r})"
 

@@ -121,7 +121,7 @@ class Source:
         """The artifacts."""
         from gitflowrun.artifacts.artifacts import ArtifactReader
 
-        return ArtifactReader(self.repo.objects)
+        return ArtifactReader(self.repo.objects, self.spec)
 
 
 def metadata(spec: str | os.PathLike[str]) -> str:

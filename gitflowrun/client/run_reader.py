@@ -7,6 +7,7 @@ their task's record a thousand times, and a thousand runs of a list must not loo
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -96,11 +97,24 @@ class RunReader:
         row = self.row
         if row is not None and row.status.is_final:
             return StoredRun(self.source.repo, self.flow, self.number, row.commit, row)
-        found = self.source.runs.get(self.flow, self.number)
-        if self.uid is not None and self.uid != found.identity.uid:
-            # Unpickled in a clone, where another run has this id.
-            found = self.source.runs.find(str(self.uid), self.flow)
-        return observe(found)
+        if self.uid is None:
+            return observe(self.source.runs.get(self.flow, self.number))
+        return observe(self._unpickled(self.uid))
+
+    def _unpickled(self, uid: Oid) -> StoredRun:
+        """The run of a uid, which in a clone may have another id, or none."""
+        runs = self.source.runs
+        with suppress(NotFound):
+            found = runs.get(self.flow, self.number)
+            if found.identity.uid == uid:
+                return found
+        try:
+            return runs.find(str(uid), self.flow)
+        except NotFound:
+            raise NotFound(
+                f"run {self.flow}/{self.number} with the uid {uid} is not in {self.source.repo.common_dir}",
+                hint="fetch it with `git runs fetch` from where it is",
+            ) from None
 
     def summary(self) -> RunSummary | StoredRun:
         """Status and times at the least cost: from the listing, if the run had ended by then."""

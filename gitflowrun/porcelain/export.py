@@ -128,7 +128,8 @@ def _hint(artifact: DataArtifact, ref: ArtifactRef) -> str:
 
 @contextmanager
 def _replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file that takes the place of another one once it is whole."""
+    """A file that takes the place of another one once it is whole; a link to one stays."""
+    path = Path(os.path.realpath(path))
     if path.exists() and not path.is_file():  # a device, or what a shell made of `>(...)`
         with path.open("wb") as stream:
             yield stream

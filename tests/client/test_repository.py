@@ -17,9 +17,13 @@ from gitflowrun import (
     get_metadata,
     metadata,
 )
-from gitflowrun.errors import NotARepository, UsageError
-from tests.client.samples import make_run
+from gitflowrun.artifacts.codecs import encode
+from gitflowrun.errors import NotARepository, NotFound, UsageError
+from gitflowrun.runs.commit_message import Status
+from gitflowrun.runs.trust import Trust
+from tests.client.samples import Tasks, make_run, open_repo, start
 from tests.helpers.repos import GitRepo, make_repo
+from tests.helpers.runs import store_of
 
 
 @pytest.fixture
@@ -137,6 +141,81 @@ def test_a_pickled_run_is_found_in_a_clone_by_its_uid(
     run = pickle.loads(kept)
     assert run.data.result == "the one"
     assert run.successful
+
+
+@pytest.fixture
+def kept(here: GitRepo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> GitRepo:
+    """A clone, which is the current directory, of a repository that still exists; a run of it has kept client objects.
+
+    Run 1 has another number here, and 1 is a run of the clone's own.
+    """
+    make_run(here, result="theirs")
+    run = Run("1")
+    with start(here, "Keep") as writer:
+        tasks = Tasks(writer.identity)
+        values = {
+            "run": run, "step": run["train"], "task": run["train"]["2"], "flow": run.parent,
+            "data": run.data, "artifact": run["join"]["4"]["result"], "in_list": [run],
+            "flows": Metaflow(), "own": Run("Keep/2"),
+        }  # fmt: skip
+        tasks.add("_parameters/0", {"alpha": 1})
+        tasks.add("end/1", values)
+        writer.commit(tasks.done, status=Status.DONE)
+    clone = make_repo(tmp_path / "clone")
+    make_run(clone, result="ours")
+    source = str(here.path)
+    clone.git("fetch", "-q", source, "refs/runs/MyFlow/1:refs/runs/MyFlow/7")
+    clone.git("fetch", "-q", source, "refs/runs/Keep/2:refs/runs/Keep/3")
+    monkeypatch.chdir(clone.path)
+    Trust(open_repo(clone)).trust_run(store_of(clone).get("Keep", "3").identity)
+    return clone
+
+
+def test_what_is_kept_as_an_artifact_belongs_to_the_repository_it_is_loaded_from(
+    kept: GitRepo, here: GitRepo
+) -> None:
+    """Address, values and tags are those of the run there, though its first repository is at hand."""
+    assert get_metadata() == f"local@{kept.path}"
+    data = Run("Keep/3").data
+    assert data is not None
+    assert data.run == data.in_list[0] == Run("MyFlow/7")
+    assert (str(data.run), data.run.id) == ("Run('MyFlow/7')", "7")
+    assert data.run.data.result == data.data.result == data.artifact.data == "theirs"
+    assert data.step.pathspec == "MyFlow/7/train"
+    assert (data.task.pathspec, data.task.parent.parent) == ("MyFlow/7/train/2", Run("MyFlow/7"))
+    assert data.own == Run("Keep/3")
+    assert data.flow == Flow("MyFlow")
+    assert {flow.id for flow in data.flows} == {"MyFlow", "Keep"}
+    assert sorted(run.id for run in data.flow) == ["1", "7"]
+    data.run.add_tag("winner")
+    assert Run("MyFlow/7").user_tags == frozenset({"winner"})
+    assert here.git("for-each-ref", "refs/tags", "refs/runs/@tags") == ""
+    # From one process to the next it stays what it is here.
+    passed = pickle.loads(pickle.dumps(data.run))
+    assert passed == data.run
+    # A task that only hands it on stores the same bytes, wherever it runs.
+    metadata(str(here.path))
+    there = Run("Keep/2").data
+    assert there is not None
+    assert there.run.pathspec == "MyFlow/1"
+    for name in ("run", "step", "task", "artifact", "flow", "flows"):
+        theirs, ours = (encode(getattr(it, name)).payload() for it in (there, data))
+        assert theirs == ours, name
+        assert str(here.path).encode() not in theirs
+
+
+def test_what_is_kept_of_a_run_that_is_not_here_says_so(kept: GitRepo) -> None:
+    """The error names the uid and what brings the run; printing and other values do not fail."""
+    uid = Run("MyFlow/7").uid
+    kept.git("update-ref", "-d", "refs/runs/MyFlow/7")
+    data = Run("Keep/3").data
+    assert data is not None
+    for value, name in ((data.run, "pathspec"), (data.run, "data"), (data.artifact, "data")):
+        with pytest.raises(NotFound, match=uid) as caught:
+            getattr(value, name)
+        assert "git runs fetch" in (caught.value.hint or "")
+    assert uid in repr(data.run)
+    assert data.flow.latest_run.data.result == "ours"
 
 
 def test_fetched_while_open(here: GitRepo) -> None:

@@ -52,6 +52,27 @@ def test_values_in_formats_that_hold_them(repo: GitRepo) -> None:
     assert _written(repo, "picture", "p.png").read_bytes() == b"\x89PNG"
 
 
+def test_a_link_stays_a_link(repo: GitRepo) -> None:
+    """The file that it leads to is written, whether it is there or not, and keeps its mode."""
+    _stored(repo)
+    (repo.path / "deep").mkdir()
+    target, link = repo.path / "deep" / "target", repo.path / "link.json"
+    link.symlink_to("deep/target")
+    for number in (0o644, 0o600):
+        _written(repo, "number", "link.json")
+        assert link.is_symlink()
+        assert json.loads(target.read_text()) == 0.5
+        if number == 0o600:
+            assert target.stat().st_mode & 0o777 == number
+        target.chmod(0o600)
+    link.unlink()
+    link.symlink_to("nowhere/target")
+    done = repo.runs("cat", "1/number", "-o", "link.json")
+    assert done.code == 129
+    assert "can't be written" in done.err
+    assert link.is_symlink()
+
+
 def test_a_pickle_needs_nothing_to_be_written(repo: GitRepo) -> None:
     """A pickle is written without the class that it is of, and `data/` has it as a file that pickle reads."""
     _stored(repo)

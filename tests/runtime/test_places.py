@@ -152,3 +152,48 @@ def test_hints_say_where_git_must_go(repo: GitRepo, tmp_path: Path, place: str) 
     below.mkdir()
     done = run_program([sys.executable, script, "run"], below, {"FAILS": "1"}, 60)
     assert "`git runs show 2`" in done.err
+
+
+KEEPING = """
+import os
+from gitflowrun import Flow, FlowSpec, step
+
+class Keep(FlowSpec):
+    @step
+    def start(self):
+        self.best = Flow("Away").latest_run
+        self.next(self.end)
+
+    @step
+    def end(self):
+        if os.environ.get("FAILS"):
+            raise ValueError("as it should")
+        self.best.add_tag("best")
+        print("BEST", self.best.pathspec, self.best["start"].task.data.runs)
+
+if __name__ == "__main__":
+    Keep()
+"""
+
+
+@pytest.mark.parametrize("kind", ["fork", "fresh"])
+def test_a_kept_run_belongs_to_the_clone_in_which_a_step_uses_it(
+    repo: GitRepo, tmp_path: Path, kind: str
+) -> None:
+    """Where a run is resumed in a clone, its steps read and tag that clone's run, whose number is another."""
+    repo.write("flow.py", FLOW.format(head=""))
+    repo.write("keep.py", KEEPING)
+    repo.commit("flows")
+    repo.git("clone", "-q", ".", str(tmp_path / "clone"))
+    assert repo.flow("flow.py", "run").code == 0
+    assert repo.flow("keep.py", "run", env={"FAILS": "1"}).code == 1
+    clone = GitRepo(tmp_path / "clone")
+    assert clone.flow("flow.py", "run", env={"FAILS": "1"}).code == 1
+    assert clone.runs("fetch", "origin").code == 0
+    assert clone.runs("trust", "origin").code == 0
+    done = clone.flow("keep.py", "resume", env={"GITFLOWRUN_ISOLATION": kind})
+    assert done.code == 0, done.out + done.err
+    uid = repo.git("rev-list", "--max-parents=0", "runs/Away/1")
+    assert f"BEST Away/1-{uid[:7]} ['1']" in done.out
+    assert repo.git("for-each-ref", "refs/runs/@tags") == ""
+    assert clone.git("for-each-ref", "--format=%(objectname)", "refs/runs/@tags") == uid

@@ -24,6 +24,7 @@ from gitflowrun.artifacts.codecs.payload import (
     type_name,
     writable,
 )
+from gitflowrun.artifacts.place import storing
 from gitflowrun.errors import ClassChanged, CorruptRecord, GitflowrunError, NotFound
 from gitflowrun.limits import OUT_OF_BAND, WHOLE
 
@@ -35,7 +36,8 @@ _WITH_STATE = 3  # items of what a reducer returns
 
 def encode_pickle(value: Any) -> tuple[memoryview, ...]:
     """The parts of a pickle; what pickle can't do is declined."""
-    return _parts(_Pickler, value)
+    with storing():
+        return _parts(_Pickler, value)
 
 
 def encode_cloudpickle(value: Any) -> tuple[memoryview, ...]:
@@ -56,7 +58,8 @@ def encode_cloudpickle(value: Any) -> tuple[memoryview, ...]:
                 reduced = super().reducer_override(obj)
             return _unused(obj, reduced) if isinstance(obj, type) else reduced
 
-    return _parts(Pickler, value)
+    with storing():
+        return _parts(Pickler, value)
 
 
 class _Pickler(pickle.Pickler):

@@ -74,7 +74,7 @@ class TaskRunner:
         self.code = LoadedCode(context.work_tree, context.snapshot_begun)
         self._flow_cls = flow_cls
         self._objects = PackReader(Path(context.objects_dir), self._ask_git)
-        self._artifacts = ArtifactReader(self._objects)
+        self._artifacts = ArtifactReader(self._objects, context.metadata)
         packs = PackStore(
             Path(context.objects_dir),
             Path(context.incoming),
