@@ -7,6 +7,7 @@ their task's record a thousand times, and a thousand runs of a list must not loo
 from __future__ import annotations
 
 import time
+import warnings
 from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from gitflowrun.client.repository import Source
 from gitflowrun.errors import NotFound
 from gitflowrun.limits import TAGS_FRESH
 from gitflowrun.names import check_tag
+from gitflowrun.runs.listing import damaged_runs, told_damaged
 from gitflowrun.runs.live import observe
 from gitflowrun.runs.read import StoredRun
 from gitflowrun.values import frozen, mutable
@@ -46,6 +48,8 @@ class Listing:
         self._flow = flow
         self._set_age()
         self.rows = source.runs.summaries(flow)
+        if damaged := [run for run in damaged_runs(source.repo) if run.startswith(f"{flow}/")]:
+            warnings.warn(told_damaged(damaged), stacklevel=4)
         self._tags = {row.id: row.tags for row in self.rows}
 
     def tags(self, run: RunId) -> tuple[str, ...]:

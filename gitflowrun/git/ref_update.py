@@ -28,6 +28,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import time
 from functools import cached_property
 from pathlib import Path
@@ -137,6 +138,25 @@ class Refs(RefReader):
                 pause = min(pause * 2, longest)
             else:
                 return
+
+    def drop_damaged(self, name: str) -> None:
+        """Remove the file of a ref that holds no object id: git deletes no such ref, and makes none in its place.
+
+        Raises:
+            RepositoryError: somebody holds its lock, or the file can't be removed.
+        """
+        path = self._root / RefName(name)
+        lock = self._root / f"{name}.lock"
+        try:
+            lock.touch(exist_ok=False)
+        except OSError as error:
+            raise RepositoryError(f"can't lock {name}: {error.strerror}") from error
+        try:
+            if not _holds_id(self._loose(name)):  # somebody may have mended it meanwhile
+                path.unlink(missing_ok=True)
+        finally:
+            lock.unlink()
+        self.damaged.discard(name)
 
     def sweep_locks(self, *prefixes: str, age: float = LOCK_ABANDONED) -> int:
         """Move away the lock files below `prefixes` that nobody has touched for `age` seconds.
@@ -312,6 +332,10 @@ class _Locked(Exception):
     def __init__(self, message: str, *, was_killed: bool = False) -> None:
         super().__init__(message)
         self.was_killed = was_killed
+
+
+def _holds_id(value: bytes | None) -> bool:
+    return value is not None and bool(re.match(rb"ref: |[0-9a-f]{40}\s*\Z", value))
 
 
 def _command(update: RefUpdate) -> str:

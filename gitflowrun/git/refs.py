@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from gitflowrun.git.command import Git
 
 _SYMBOLIC = b"ref: "
+_IGNORED = re.compile("^warning: ignoring broken ref (.+)$", re.MULTILINE)
 _UNREADABLE = re.compile("missing object|parse_object_buffer failed|inflate|corrupt|bad object")
 
 
@@ -53,9 +54,14 @@ class RefReader:
     Args:
         git: Runs git there.
         common_dir: The git directory that all worktrees share.
+
+    Attributes:
+        damaged: The refs that `rows` has passed over so far: they hold no object id, or that of an object that is
+            missing or damaged.
     """
 
     def __init__(self, git: Git, common_dir: Path) -> None:
+        self.damaged: set[str] = set()
         self._git = git
         self._root = common_dir
 
@@ -115,10 +121,13 @@ class RefReader:
         # Most runs have no tags, and a process of git costs more than all else that is asked of a run.
         if not any(map(self.may_exist, prefixes)):
             return []
+        if "contents" in fields:  # what reads names alone sees no object
+            self.damaged = {name for name in self.damaged if not name.startswith(prefixes)}
         git = self._git
         options = [f"--sort={sort}"] if sort else []
         options += [f"--count={count}"] if count is not None else []
         done = git.attempt("for-each-ref", _format(fields), *options, *prefixes)
+        self.damaged.update(_IGNORED.findall(done.err))
         if done.code and _UNREADABLE.search(done.err):
             # One run with a hole in it must not hide all others.
             return self._whole_rows(prefixes, fields, options)
@@ -131,13 +140,13 @@ class RefReader:
     ) -> list[tuple[str, ...]]:
         """`rows` without the refs whose objects are missing or damaged."""
         names = ("refname", "objectname")
-        out = self._git.run("for-each-ref", _format(names), *options, *prefixes)
+        done = self._git.attempt("for-each-ref", _format(names), *options, *prefixes)
+        if done.code:
+            raise self._git.failure(["for-each-ref"], done)
+        listed = _parse_rows(done.out, len(names))
         with closing(CatFile(self._git)) as objects:
-            whole = [
-                name
-                for name, oid in _parse_rows(out, len(names))
-                if _is_whole(objects, Oid.from_hex(oid))
-            ]
+            whole = [name for name, oid in listed if _is_whole(objects, Oid.from_hex(oid))]
+        self.damaged.update(_IGNORED.findall(done.err), {name for name, _ in listed} - {*whole})
         found: dict[str, tuple[str, ...]] = {}
         for start in range(0, len(whole), REFS_A_COMMAND):
             chunk = whole[start : start + REFS_A_COMMAND]
@@ -203,7 +212,8 @@ def _parse_oid(value: bytes, path: str) -> Oid:
     except ValueError as error:
         raise RepositoryError(
             f"the ref {path} is damaged: it does not hold an object id",
-            hint="`git fsck` lists such refs; after a power cut, remove the empty file",
+            hint="`git runs fetch` brings a run back that a remote has; `git fsck` lists such refs, and the empty file "
+            "that a power cut left may be removed",
         ) from error
 
 

@@ -1,6 +1,7 @@
 """Fetching runs: first into tracking copies, then create-only into refs of our own.
 
-1. List the remote's refs below refs/runs.
+1. List the remote's refs below refs/runs. Runs of ours that are damaged and are there make way: git fetches nothing
+   beside refs whose commits are gone.
 2. Fetch what is new into refs/runs-remotes/<remote>/, in batches. Where git refuses a batch (a malformed
    object, a ref that was deleted meanwhile), halve it until the culprits are alone.
 3. Look at every run that is not here in this state: it must be one (INFO, flow, number, one first commit from
@@ -16,7 +17,7 @@ import shlex
 from typing import TYPE_CHECKING, NamedTuple
 
 from gitflowrun import msgpack
-from gitflowrun.errors import CorruptRecord, GitflowrunError
+from gitflowrun.errors import CorruptRecord, GitflowrunError, RepositoryError
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.odb import History, named
 from gitflowrun.git.refs import RefUpdate
@@ -40,7 +41,7 @@ from gitflowrun.runs.records import INFO, RunIdentity
 from gitflowrun.runs.tags import Tags, tag_updates, transact
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from gitflowrun.git.repository import Repository
     from gitflowrun.names import RunId
@@ -102,6 +103,7 @@ class _Fetch(Transfer):
     def receive(self) -> SyncReport:
         """Fetch all runs and tags."""
         view = RemoteView.of(self.remote)  # 1
+        aside = self._set_aside(view)
         self.forget_lost_tags(view)
         self.forget_tags(lambda key: key.uid not in self._here)
         self.up_to_date = {ref for ref, oid in self._tips.items() if view.refs.get(ref) == oid}
@@ -121,6 +123,7 @@ class _Fetch(Transfer):
         fetched = [run for run in news if run not in lost]
         history = self._history(fetched)
         self._take(fetched, history)  # 3, 4
+        self._restore_tags(aside)
         added, removed = self._fetch_tags(view)  # 5
         Tags(self.repo).mirror()  # which a plain `git fetch` with fetch.pruneTags has deleted
         gone = [name for name in copies if name not in view.refs and layout.parse_run_ref(name)]
@@ -128,10 +131,87 @@ class _Fetch(Transfer):
         runs = {run.ref for run in others} | self.up_to_date
         foreign = sorted(name for name in view.refs.keys() - runs if not layout.is_reserved(name))
         notices = [
+            *self._told_damage(aside),
             *_some([f"{name} is not the ref of a run" for name in foreign], "refs are not of runs"),
             *_some([_removed(run, tag) for run, tag in removed], "tags were removed there"),
         ]
         return self.report(added, len(removed), notices)
+
+    def _set_aside(self, view: RemoteView) -> dict[str, Oid | None]:
+        """Remove refs whose commits are gone here and which the remote has: beside them git fetches nothing.
+
+        Of our runs only those that we have seen there under that name, or that are there in the same state.
+
+        Returns:
+            The refs of ours, and what they held; None for one that held no id.
+        """
+        copies, refs = self.tracking.seen, self.repo.refs
+        damaged = {name: self._held(name) for name in refs.damaged if name.startswith(layout.RUNS)}
+        known = {Oid.from_hex(oid) for oid in {*copies.values()} - {*self._tips.values()}}
+        gone = {None, *self.repo.objects.missing(known | {*filter(None, damaged.values())})}
+        aside = {
+            name: oid
+            for name, oid in damaged.items()
+            if layout.is_run_ref(name)
+            and oid in gone
+            and name in view.refs
+            and (name in copies or view.refs[name] == str(oid))
+        }
+        runs = {layout.parse_run_ref(name) for name in aside}
+        tags = {
+            name: oid
+            for name, oid in damaged.items()
+            if (tag := layout.parse_tag_ref(name)) and (tag[0], tag[2]) in runs and oid in gone
+        }
+        mirrors = refs.rows(layout.TAG_MIRROR) if tags else []
+        shown = {name: Oid.from_hex(oid) for name, oid in mirrors}
+        tags |= {name: oid for name, oid in shown.items() if oid in {*tags.values()}}
+        self.tracking.note(
+            {name: None for name, oid in copies.items() if Oid.from_hex(oid) in gone}
+        )
+        for name, oid in {**aside, **tags}.items():
+            if oid is None:
+                refs.drop_damaged(name)
+        refs.transaction(
+            [RefUpdate(name, None, oid) for name, oid in {**aside, **tags}.items() if oid]
+        )
+        return aside | tags
+
+    def _held(self, name: str) -> Oid | None:
+        """The id in a damaged ref; None when it holds none."""
+        try:
+            return self.repo.refs.get(name)
+        except RepositoryError:
+            return None
+
+    def _restore_tags(self, aside: Mapping[str, Oid | None]) -> None:
+        """Give the runs that are here again the tags that they had."""
+        for name, uid in aside.items():
+            tag = layout.parse_tag_ref(name)
+            if tag and uid in self._here:
+                run = RunIdentity(tag[0], self._here[uid].id, uid)
+                with self._locks.tags():
+                    transact(self.repo.refs, tag_updates(self.repo, run, add=[tag[1]]))
+
+    def _told_damage(self, aside: Mapping[str, Oid | None]) -> list[str]:
+        """What became of damaged runs, and what can be done about those that are still damaged."""
+        told = []
+        for name, oid in aside.items():
+            if layout.is_run_ref(name):
+                run, held = name.removeprefix(layout.RUNS), f"commit {oid}" if oid else "nothing"
+                told.append(f"{run} was damaged here (its ref held {held}), and was fetched anew")
+        left = {
+            name: self._held(name)
+            for name in self.repo.refs.damaged - aside.keys()
+            if name.startswith(layout.RUNS)
+        }
+        for name, oid in sorted(left.items()):
+            run = name.removeprefix(layout.RUNS)
+            words = f"git update-ref -d {name}" if oid else f"rm {self.repo.common_dir / name}"
+            told.append(
+                f"{run} is damaged here, and may keep git from fetching; `{words}` gives it up"
+            )
+        return _some(told, "runs are or were damaged here")
 
     def _fetch_tags(self, view: RemoteView) -> tuple[int, list[tuple[RunIdentity, str]]]:
         """Bring the remote's changes to the tags of our runs here; how many were added, and which removed."""
@@ -166,7 +246,17 @@ class _Fetch(Transfer):
         """The history of `runs`, and of ours that may be one of them."""
         numbers = {run.id.number for run in runs}
         ours = [run.tip for run in self._here.values() if run.id.number in numbers]
-        return History(self.repo.git, {*ours, *(run.tip for run in runs)})
+        tips = {*ours, *(run.tip for run in runs)}
+        try:
+            return History(self.repo.git, tips)
+        except RepositoryError:  # one run with a hole in it must not keep the others out
+            return History(self.repo.git, filter(self._is_whole, tips))
+
+    def _is_whole(self, tip: Oid) -> bool:
+        try:
+            return bool(History(self.repo.git, [tip]).root(tip))
+        except RepositoryError:
+            return False
 
     def _take(self, runs: Sequence[RunTip], history: History) -> None:
         """Create or move our refs of runs."""

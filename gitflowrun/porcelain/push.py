@@ -34,6 +34,7 @@ from gitflowrun.porcelain.sync import (
 )
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import parse_message
+from gitflowrun.runs.listing import damaged_runs, told_damaged
 from gitflowrun.values import frozen, replace
 
 if TYPE_CHECKING:
@@ -124,6 +125,7 @@ class _Push(Transfer):
     def __init__(self, repo: Repository, remote: Remote, *, verify: bool) -> None:
         super().__init__(repo, remote)
         self._verify = verify
+        self._damaged: set[str] = set()
 
     def send(self, tips: Mapping[str, str]) -> SyncReport:
         """Push runs, in the order of their numbers, and their tags.
@@ -132,6 +134,7 @@ class _Push(Transfer):
             tips: The runs: ref to commit. There may be very many, of which few are not there yet.
         """
         view = self._look()
+        self._damaged = {*damaged_runs(self.repo)}
         waiting = self._unsent(view, tips)
         for attempt in range(PUSH_ROUNDS):
             slower = self._round(view, waiting)
@@ -169,6 +172,7 @@ class _Push(Transfer):
         try:
             message = self.repo.objects.commit(run.tip).message
         except GitflowrunError:
+            self._damaged.add(f"{run.flow}/{run.id}")
             return False
         return parse_message(message.decode(errors="replace")) is not None
 
@@ -241,7 +245,10 @@ class _Push(Transfer):
         report = self.report(
             sum(change.name in fine for change in added),
             sum(change.name in fine for change in removed),
-            (_tag_notice(result) for result in results if not result.ok),
+            [
+                *([told_damaged(sorted(self._damaged))] if self._damaged else []),
+                *(_tag_notice(result) for result in results if not result.ok),
+            ],
         )
         return report, any(result.stale for result in results)
 

@@ -109,6 +109,23 @@ def run_names(
     return newest_first(repo, names)[:limit]
 
 
+def damaged_runs(repo: Repository) -> list[str]:
+    """`Flow/id` of the runs that lists of this repository have left out because they can't be read."""
+    names = [name for ref in repo.refs.damaged if (name := layout.parse_run_ref(ref))]
+    return [f"{flow}/{run}" for flow, run in sorted(names, key=lambda it: (*it[1].sort_key, it[0]))]
+
+
+def told_damaged(runs: Sequence[str]) -> str:
+    """What to say of damaged runs, and what to do."""
+    few = ", ".join(runs[:NAMES_IN_A_HINT])
+    more = f" and {len(runs) - NAMES_IN_A_HINT} more" if len(runs) > NAMES_IN_A_HINT else ""
+    verb, them = ("is", "it") if len(runs) == 1 else ("are", "them")
+    return (
+        f"{few}{more} {verb} damaged and left out; `git runs show {runs[0]}` says how, "
+        f"`git runs fetch` brings {them} back from a remote that has {them}"
+    )
+
+
 def _newest(refs: list[str], limit: int) -> list[str]:
     """The refs with the `limit` highest numbers, and whatever shares the last of these."""
     numbers = [layout.run_number(ref) for ref in refs]

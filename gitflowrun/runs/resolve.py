@@ -79,10 +79,19 @@ def resolve(repo: Repository, text: str, flow: str | None = None) -> Address:
     if not names and len(parts) > 1:
         names, parts = catalog.tagged("/".join(parts), flow), parts[:1]  # a tag with slashes
     if not names:
+        _raise_damage(repo, parts[0], flow)
         raise catalog.not_found(text, parts[0], flow)
     if len(names) > 1:
         raise _ambiguous(repo, text, names)
     return _address(catalog.open(names[0]), parts[1:])
+
+
+def _raise_damage(repo: Repository, word: str, flow: str | None) -> None:
+    """Say of a run that no listing has because its ref is damaged that it is. Raises RepositoryError."""
+    for ref in sorted(repo.refs.damaged):
+        name = layout.parse_run_ref(ref)
+        if name and word in {str(name[1]), str(name[1].number)} and flow in {None, name[0]}:
+            repo.refs.get(ref)
 
 
 def _directly(repo: Repository, parts: list[str], flow: str | None) -> Address | None:

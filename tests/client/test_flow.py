@@ -9,7 +9,7 @@ import pytest
 
 from gitflowrun import Flow, Metaflow
 from gitflowrun.client.flow import rows
-from gitflowrun.errors import InvalidPathspec, NotFound, UsageError
+from gitflowrun.errors import InvalidPathspec, NotFound, RepositoryError, UsageError
 from gitflowrun.git.command import Git
 from gitflowrun.git.pack.reader import PackReader
 from gitflowrun.runs.runs import Status
@@ -218,3 +218,18 @@ def test_without_pandas_there_is_a_hint(here: GitRepo, monkeypatch: pytest.Monke
     with pytest.raises(UsageError, match="needs pandas") as caught:
         Flow("MyFlow").to_pandas()
     assert "pip install" in (caught.value.hint or "")
+
+
+def test_damaged_runs_are_left_out_with_a_warning(here: GitRepo) -> None:
+    """A loop over runs goes on beside one that can't be read, and says so; asked for by name it is an error."""
+    for _ in range(3):
+        make_run(here)
+    ref = here.path / ".git/refs/runs/MyFlow/2"
+    kept = ref.read_text()
+    ref.write_text("")
+    with pytest.warns(UserWarning, match=r"^MyFlow/2 is damaged and left out; "):
+        assert [run.id for run in Flow("MyFlow")] == ["3", "1"]
+    with pytest.raises(RepositoryError, match="MyFlow/2 is damaged"):
+        Flow("MyFlow")["2"]
+    ref.write_text(kept)
+    assert [run.id for run in Flow("MyFlow")] == ["3", "2", "1"]

@@ -288,3 +288,85 @@ def test_a_clone_that_only_fetches_stays_tidy(ada: GitRepo, bob: GitRepo) -> Non
     get(bob)
     assert len(list(objects_dir(bob).glob("pack/*.pack"))) < 10
     bob.fsck()
+
+
+def _lose(repo: GitRepo, *refs_: str) -> None:
+    """Lose the packs that hold what refs point to, as a bad disk or a half restored backup does."""
+    oids = [repo.git("rev-parse", ref) for ref in refs_]
+    for index in objects_dir(repo).glob("pack/*.idx"):
+        listed = repo.git("show-index", stdin=index.read_bytes())
+        if any(oid in listed for oid in oids):
+            for path in index.parent.glob(f"{index.stem}.*"):
+                path.unlink()
+
+
+@pytest.mark.parametrize("how", ["emptied", "garbled", "another", "lost"])
+def test_a_damaged_run_is_fetched_anew(ada: GitRepo, bob: GitRepo, how: str) -> None:
+    """What the remote has of a damaged run comes back, with its tags, and damage keeps no other run out."""
+    for _ in range(2):
+        make_run(ada)
+    add_tag(ada, "2", "good", "own")
+    send(ada)
+    add_tag(ada, "2", "later")
+    before, tagged = refs(ada), tags(ada)
+    get(bob)
+    make_run(bob)
+    send(bob)
+    ref = ada.path / ".git/refs/runs/MyFlow/2"
+    if how == "lost":
+        _lose(ada, "refs/runs/MyFlow/2", "refs/runs/MyFlow/2~1")
+    else:
+        ref.write_text({"emptied": "", "garbled": "x" * 40 + "\n", "another": "1" * 40 + "\n"}[how])
+    report = get(ada)
+    assert sorted((str(run.target), run.outcome) for run in report.runs) == [
+        ("2", Outcome.NEW),
+        ("3", Outcome.NEW),
+    ]
+    (notice,) = report.notices
+    assert notice.startswith("MyFlow/2 was damaged here (its ref held ")
+    assert before.items() <= refs(ada).items()
+    assert tags(ada) == tagged
+    ada.fsck()
+    assert get(ada).notices == ()
+
+
+def test_a_damaged_run_that_the_remote_has_not_stays(ada: GitRepo, bob: GitRepo) -> None:
+    """No ref is given up that nothing takes the place of: it and the command that gives it up are named."""
+    make_run(ada)
+    make_run(bob)
+    send(bob)
+    (ada.path / ".git/refs/runs/MyFlow/1").write_text("1" * 40 + "\n")
+    report = get(ada)
+    assert (ada.path / ".git/refs/runs/MyFlow/1").read_text() == "1" * 40 + "\n"
+    (notice,) = report.notices
+    command = notice.partition("`")[2].partition("`")[0]
+    assert command == "git update-ref -d refs/runs/MyFlow/1"
+    ada.git(*command.split()[1:])
+    assert outcomes(get(ada)) == [Outcome.NEW]
+
+
+def test_a_run_that_is_whole_is_never_replaced(
+    ada: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A commit that could only not be read for a moment is no damage: our later state stays."""
+    with start_run(ada) as writer:
+        send(ada)
+        writer.commit([finished_task(writer.identity, "start/1")], status=Status.DONE)
+    before = refs(ada)
+    monkeypatch.setattr("gitflowrun.git.refs._is_whole", lambda *_: False)
+    repository = open_repo(ada)
+    repository.refs.damaged.add("refs/runs/MyFlow/1")
+    fetch(repository, "origin")
+    assert refs(ada) == before
+
+
+def test_damage_keeps_no_push_from_the_others(ada: GitRepo) -> None:
+    """A push sends what is whole, and says what it left out."""
+    for _ in range(3):
+        make_run(ada)
+    (ada.path / ".git/refs/runs/MyFlow/1").write_text("")
+    (ada.path / ".git/refs/runs/MyFlow/2").write_text("1" * 40 + "\n")
+    report = send(ada)
+    assert outcomes(report) == [Outcome.NEW]
+    (notice,) = report.notices
+    assert notice.startswith("MyFlow/1, MyFlow/2 are damaged and left out; ")

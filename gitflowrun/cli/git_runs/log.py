@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gitflowrun.cli.git_runs.run_table import list_runs
+from gitflowrun.cli.git_runs.run_table import list_runs, warn_of_damage
 from gitflowrun.cli.output.tables import apart, facts
 from gitflowrun.cli.output.terminal import Screen, open_screen
 from gitflowrun.cli.output.text import counted, printable, stamp
@@ -36,6 +36,7 @@ def print_log(*, as_json_: bool, **filters: Any) -> None:
     runs = select(repo, query)
     with open_screen(repo, page=True) as screen:
         screen.lines(apart(_entry(run, parameters_of(repo, run), screen) for run in runs))
+    warn_of_damage(repo)
 
 
 def _entry(run: RunSummary, parameters: Mapping[str, str], screen: Screen) -> Iterator[str]:

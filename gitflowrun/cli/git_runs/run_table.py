@@ -6,14 +6,16 @@ else together, so nothing here imports click.
 
 from __future__ import annotations
 
+import sys
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.cli.output.tables import Cell, Column, show, table
-from gitflowrun.cli.output.text import ago, stamp
+from gitflowrun.cli.output.text import ago, printable, stamp
 from gitflowrun.git.repository import Repository
 from gitflowrun.porcelain.query import RunQuery, differing, select
 from gitflowrun.runs.commit_message import duration
+from gitflowrun.runs.listing import damaged_runs, told_damaged
 from gitflowrun.runs.runs import RunStore
 
 if TYPE_CHECKING:
@@ -50,6 +52,13 @@ def list_runs(query: RunQuery | None = None, *, params: bool = False, json: bool
         return _lines(runs, parameters, screen) if runs else _none(repo)
 
     show(repo, rows, lines, json=json, page=True)
+    warn_of_damage(repo)
+
+
+def warn_of_damage(repo: Repository) -> None:
+    """Say on standard error which runs a list could not show."""
+    if damaged := damaged_runs(repo):
+        sys.stderr.write(f"warning: {printable(told_damaged(damaged))}\n")
 
 
 def _parameters(repo: Repository, runs: Sequence[RunSummary]) -> list[Mapping[str, str]]:
@@ -95,7 +104,10 @@ def _took(run: RunSummary, now: float) -> str:
 
 
 def _none(repo: Repository) -> Iterator[str]:
-    if RunStore(repo).names():
+    names = RunStore(repo).names()
+    if repo.refs.damaged:
+        yield "No run can be read, or none of those that can matches."
+    elif names:
         yield "No run matches."
     else:
         yield "There are no runs in this repository yet."

@@ -164,3 +164,24 @@ def test_log_shows_runs_one_after_the_other(repo: GitRepo, runs: Runs) -> None:
     assert entries[1].endswith("\n    alpha = 0.5\n")
     assert runs("log", "-n", "1").out.count("Status:") == 1
     assert runs("log", "--json").out == runs("list", "--params", "--json").out
+
+
+def test_damaged_runs_are_named(repo: GitRepo, runs: Runs) -> None:
+    """Runs that can't be read are left out of a list and named on standard error, with what to do."""
+    for _ in range(3):
+        make_run(repo)
+    folder = repo.path / ".git/refs/runs/MyFlow"
+    (folder / "2").write_text("")
+    (folder / "3").write_text("1" * 40 + "\n")
+    for command in ([], ["list", "-n", "5"], ["list", "--json"], ["list", "-p"], ["log"]):
+        done = runs(*command)
+        assert done.code == 0
+        assert "1" in done.out
+        assert done.err.count("warning: MyFlow/2, MyFlow/3 are damaged and left out; ") == 1
+    done = runs("show", "2")
+    assert done.code == 128
+    assert "is damaged: it does not hold an object id\nhint: `git runs fetch` brings" in done.err
+    assert "is missing from the repository" in runs("show", "3").err
+    (folder / "1").write_text("")
+    assert "There are no runs" not in runs().out
+    assert "No run can be read" in runs().out
