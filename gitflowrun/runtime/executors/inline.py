@@ -59,14 +59,14 @@ def _run(runner: TaskRunner, channel: Channel, launch: Launch, fds: tuple[int, .
         channel.send(Exited(launch.serial, 256, 0.0, 0))
         return
     with _pipe(fds[0]) as out, _pipe(fds[1]) as err:
-        sys.stdout, sys.stderr = _Both(old[0], out), _Both(old[1], err)
+        both = sys.stdout, sys.stderr = _Both(old[0], out), _Both(old[1], err)
         try:
             runner.seed(launch)
-            result = runner.run(launch)
+            result = runner.run(launch, both[1].write)
         finally:
             signal.signal(signal.SIGINT, forwarding)
-            sys.stdout.flush()
-            sys.stderr.flush()
+            for stream in both:  # whatever the step has put in their place
+                stream.flush()
             sys.stdout, sys.stderr = old
     if result.error is not None and result.error.startswith(KeyboardInterrupt.__name__):
         channel.send(Interrupt(signal.SIGINT))
@@ -104,8 +104,12 @@ class _Both:
         self._show(self._begun)
         self._begun = ""
 
+    def close(self) -> None:
+        """Nothing is closed: the streams are those of the process, which tasks share."""
+        self.flush()
+
     def _show(self, text: str) -> None:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, or None
             self._shown.write(text)
             self._shown.flush()
 

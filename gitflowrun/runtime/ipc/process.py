@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]
 import contextlib
+import fcntl
 import io
 import os
 import sys
@@ -147,6 +148,9 @@ def become_task(stdout: int, stderr: int) -> None:
         os.setsid()
     os.dup2(stdout, 1)
     os.dup2(stderr, 2)
+    with contextlib.suppress(OSError):  # so many may not be allowed
+        high = fcntl.fcntl(stderr, fcntl.F_DUPFD_CLOEXEC, limits.HIGH_DESCRIPTOR)
+        _own_stderr.append((high, os.fstat(high)))
     for fd in {stdout, stderr} - {1, 2}:
         os.close(fd)
     _signal.set_wakeup_fd(-1)
@@ -189,6 +193,23 @@ def detach_input() -> None:
     os.dup2(fd, 0)
     if fd:
         os.close(fd)
+
+
+_own_stderr: list[tuple[int, os.stat_result]] = []
+
+
+def tell(text: str) -> None:
+    """Write to the task's own standard error, whatever the step has made of `sys.stderr` and its descriptors."""
+    flush_output()
+    data = memoryview(text.encode(errors="backslashreplace"))
+    for fd, pipe in _own_stderr:
+        for place in (fd, 2):
+            with contextlib.suppress(OSError):  # the step has closed it, or nobody reads any more
+                if os.path.samestat(
+                    os.fstat(place), pipe
+                ):  # or the number is another file's by now
+                    while data:
+                        data = data[os.write(place, data) :]
 
 
 def flush_output() -> None:

@@ -29,6 +29,7 @@ from types import FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun import limits
+from gitflowrun.runtime.ipc import process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -325,6 +326,4 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 
 def _say(text: str) -> None:
-    with contextlib.suppress(Exception):
-        sys.stderr.write(text + "\n")
-        sys.stderr.flush()
+    process.tell(text + "\n")

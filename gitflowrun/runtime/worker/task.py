@@ -43,7 +43,7 @@ from gitflowrun.settings import Durability
 from gitflowrun.values import replace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from gitflowrun.artifacts.picture import Drawing
     from gitflowrun.artifacts.reference import ArtifactRef
@@ -124,20 +124,21 @@ class TaskRunner:
                 for identity, ref in plain.items()
             }
 
-    def run(self, launch: Launch) -> Result:
-        """Execute a task. Whatever goes wrong is in the result, and explained on standard error.
+    def run(self, launch: Launch, tell: Callable[[str], object]) -> Result:
+        """Execute a task. Whatever goes wrong is in the result, and explained in the task's log.
 
         Args:
             launch: The task.
+            tell: Writes into the log. The step may have closed or replaced `sys.stderr`.
         """
         try:
-            return self._run_step(launch)
+            return self._run_step(launch, tell)
         except GitflowrunError as error:
-            _explain(error)
+            tell(_explained(error))
             summary, code = _summary(error), self.code.young
             return Result(launch.serial, {}, {}, (), None, error=summary, code=code)
 
-    def _run_step(self, launch: Launch) -> Result:
+    def _run_step(self, launch: Launch, tell: Callable[[str], object]) -> Result:
         context = self.context
         outcome = execute_step(
             self._flow_cls,
@@ -157,8 +158,10 @@ class TaskRunner:
             },
         )
         if outcome.error is not None:
-            sys.stderr.write(outcome.report)
+            tell(outcome.report)
         values, errors = self._encode(launch, outcome)
+        for unstorable in errors:
+            tell(_explained(unstorable))
         saved = self._writer.save(values, launch.task, _pictures(outcome, values))
         inherited = {name: ref for name, ref in outcome.inherited.items() if name not in values}
         error = outcome.error or (errors[0] if errors else None)
@@ -192,7 +195,6 @@ class TaskRunner:
                 where = f"in {name}{path}, " if path else ""
                 message = f"{what} can't be stored: {where}{reason.message}"
                 errors.append(UnserializableArtifact(message, hint=reason.hint))
-                _explain(errors[-1])
                 continue
             ref = outcome.inherited.get(name)  # of a value that was loaded
             if ref and (made.size, made.codec, made.type) == (ref.size, ref.codec, ref.type):
@@ -300,8 +302,8 @@ def _untrusted(
     )
 
 
-def _explain(error: GitflowrunError) -> None:
-    sys.stderr.write(f"{error.headline}: {error}\n")
+def _explained(error: GitflowrunError) -> str:
+    return f"{error.headline}: {error}\n"
 
 
 def _summary(error: BaseException) -> str:

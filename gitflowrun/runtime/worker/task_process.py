@@ -55,7 +55,7 @@ def run_task(
         _signal.pthread_sigmask(_signal.SIG_UNBLOCK, {_signal.SIGINT})
         program.begin()
         runner.seed(launch)
-        result = runner.run(launch)  # 2
+        result = runner.run(launch, process.tell)  # 2
         process.flush_output()
         code = _send(channel, result)  # 3
         program.end()  # 4
@@ -78,9 +78,7 @@ def _send(channel: Channel, result: Result) -> int:
     except OSError as error:
         if error.errno not in {errno.EBADF, errno.ENOTSOCK}:
             return 1  # the scheduler is gone
-        sys.stderr.write(
-            "The step has closed the descriptors of its process; its result is lost.\n"
-        )
+        process.tell("The step has closed the descriptors of its process; its result is lost.\n")
         return process.RESULT_LOST
     return 1 if result.error else 0
 

@@ -149,7 +149,7 @@ def warm_up(rounds: int) -> None:
         assert isinstance(found, Launch)
         runner.preload(_ref("items", "start/1"), [1, 2])
         runner.preload(_ref("factor", f"{PARAMETERS_STEP}/0"), 2)
-        _sent(runner.run(found))
+        _sent(runner.run(found, process.tell))
 
 
 def _ref(name: str, task: str) -> ArtifactRef:
