@@ -158,17 +158,30 @@ def _call(
     if state.is_join:
         depth = len(state.frames)
         of_foreach = any(len(parent.record.frames) > depth for parent in parents[:1])
-        getattr(flow, step)(Inputs(type(flow), parents, state.loaded_values, of_foreach=of_foreach))
+        inputs = Inputs(type(flow), parents, state.loaded_values, of_foreach=of_foreach)
+        returned = getattr(flow, step)(inputs)
     else:
-        getattr(flow, step)()
+        returned = getattr(flow, step)()
+    node = graph[step]
+    if state.transition is None and _has_not_run(returned, step):
+        raise FlowError(
+            f"step {step!r} is a generator: it has a `yield`, so nothing in it was run",
+            hint="take the yield out, or move it to a method of its own and loop over that",
+            line=node.func_lineno,
+            source=node.source_file,
+        )
     if state.transition is None and step != graph.end_step:
-        node = graph[step]
         raise InvalidNext(
             f"step {step!r} ended without self.next",
             hint="every step but the end says where to go on: self.next(self.<step>)",
             line=node.func_lineno,
             source=node.source_file,
         )
+
+
+def _has_not_run(returned: object, step: str) -> bool:
+    """Whether what a step's function has returned is its own generator, which waits to be asked."""
+    return type(returned).__name__ == "generator" and getattr(returned, "__name__", "") == step
 
 
 def _failure(flow: FlowSpec, state: TaskState, error: BaseException) -> StepOutcome:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from gitflowrun.flow import FlowSpec, step
@@ -101,3 +103,22 @@ def test_an_exception_that_cannot_be_shown_is_still_a_failure() -> None:
     with pytest.raises(StepFailedError) as caught:
         MemoryRun(Breaking).execute("start", [])
     assert "BrokenError that can't be shown" in caught.value.outcome.values["_exception"]["message"]
+
+
+@pytest.mark.parametrize("name", ["start", "end"])
+def test_a_step_that_is_a_generator_is_told_so(name: str) -> None:
+    """Nothing in it has run, which is not what its words say; at the end nobody would notice."""
+
+    class Yielding(FlowSpec):
+        @step
+        def start(self) -> Iterator[int]:
+            yield 1
+            self.next(self.end)
+
+        @step
+        def end(self) -> Iterator[int]:
+            yield 1
+
+    with pytest.raises(StepFailedError) as caught:
+        MemoryRun(Yielding).execute(name, [])
+    assert f"step '{name}' is a generator" in caught.value.outcome.report
