@@ -23,6 +23,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
+import shlex
 import tempfile
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -60,6 +62,7 @@ _STALE = (
 )  # fmt: skip
 _NO_ATOMIC = "does not support --atomic"
 _SHALLOW = "GIT_SHALLOW_FILE"
+_DUBIOUS = re.compile("(?:dubious ownership in|unsafe) repository (?:at )?\\(?'([^'\n]+)'")
 _REMOTE_WORDS = "remote: "
 _GITS_OWN = (
     "hint:", "error:", "warning:", "To ", "Done",
@@ -107,6 +110,12 @@ class Remote:
         self._repository = repository
         self._git = repository.git
         self._configured = name in repository.remotes()
+        for key in ("url", "pushurl"):
+            if "\n" in repository.config.get(f"remote.{name}.{key}", ""):
+                raise RepositoryError(
+                    f"the {key} of the remote {name!r} has a line break in it",
+                    hint=f"`git remote set-url {shlex.quote(name)} URL` gives it another",
+                )
         if not self._configured and not _is_location(name, self._git.cwd):
             close = nearest(name, list(repository.remotes()))
             raise RepositoryError(
@@ -277,11 +286,22 @@ class Remote:
         hint = None
         if "read from remote repository" in done.err or "Could not resolve" in done.err:
             hint = "check the URL, the network and your access rights; nothing here was changed"
+        if owned := _DUBIOUS.search(done.err):
+            # With the path that git looked at, which may be a directory within the URL.
+            where = "" if os.path.isdir(owned[1]) and not self._is_elsewhere() else "there, "  # noqa: PTH112
+            hint = (
+                f"it belongs to somebody else; {where}if you trust it: git config --global --add safe.directory "
+                f"{shlex.quote(owned[1])}"
+            )
         # What stands before git's own error: the words of a hook, of a server, of ssh. A hook may use both streams.
         before = done.err.partition("fatal: ")[0]
         said = _words(f"{os.fsdecode(done.out)}\n{before}")
         reason = "; ".join(dict.fromkeys([*said, done.message]))
         return RepositoryError(f"can't {verb} {self.title!r}: {reason}", hint=hint)
+
+    def _is_elsewhere(self) -> bool:
+        """Whether it is on another machine, as far as its URL says."""
+        return _is_url(self.place) and not self.place.startswith("file://")
 
 
 def default_remote(repository: Repository, *, push: bool = False) -> str:

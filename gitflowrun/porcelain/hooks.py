@@ -27,7 +27,7 @@ from gitflowrun.limits import RECENT_RUNS
 from gitflowrun.runs import layout
 from gitflowrun.runs.listing import RunSummary, list_runs
 from gitflowrun.runs.read import StoredRun
-from gitflowrun.values import frozen
+from gitflowrun.values import frozen, replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -233,7 +233,7 @@ def _runs_of(repo: Repository, pushed: set[Oid]) -> list[RunSummary]:
 
 def _look(name: str, path: Path, not_ours: str) -> HookState:
     if path.is_symlink():
-        return HookState(name, path, Installed.BLOCKED, reason="it is a link to another script")
+        return HookState(name, path, Installed.BLOCKED, reason=_told_link(path))
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -249,12 +249,21 @@ def _look(name: str, path: Path, not_ours: str) -> HookState:
     elif not _SHELLS.match(content):
         reason = "it is no shell script; have it call `git runs hook` itself"
     elif not os.access(path, os.X_OK):
-        reason = "it is not executable, so git ignores it"
+        reason = f"it is not executable, so git ignores it; `chmod +x {shlex.quote(str(path))}` if it shall run"
     elif name in _SERVER:
         reason = "there is a script already, which needs its standard input for itself"
     else:
         return HookState(name, path, Installed.NO)
     return HookState(name, path, Installed.BLOCKED, reason=reason)
+
+
+def _told_link(path: Path) -> str:
+    """Why a link gets no lines of ours, and what makes a script of it that can."""
+    target, place = path.resolve(), shlex.quote(str(path))
+    if not target.exists():
+        return f"it is a link to {target}, which is not there; `rm {place}`, then install again"
+    copy = f"cp --remove-destination {shlex.quote(str(target))} {place}"
+    return f"it is a link to another script, {target}; `{copy}`, then install again, or have it call `git runs hook`"
 
 
 def _install(hook: HookState) -> HookState:
@@ -281,6 +290,9 @@ def _uninstall(hook: HookState) -> HookState:
 
 def _left_alone(hook: HookState) -> HookState:
     """What is there after an attempt to remove our lines from a script that we don't change."""
+    if hook.path.is_symlink():
+        target = hook.path.resolve()
+        hook = replace(hook, reason=f"it is a link to another script; our lines are in {target}")
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         try:
             if _BEGIN.encode() in hook.path.read_bytes():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -325,3 +326,28 @@ def test_a_server_that_refuses_shallow_clones_is_fetched_from(
     origin.fetch(["+refs/runs/F/1:refs/runs-remotes/x/F/1"])
     assert tried.count(True) == 1
     assert code
+
+
+def test_a_remote_of_another_user_says_what_git_wants(
+    repo: GitRepo, server: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What git says of the owner comes with the setting that allows it, for exactly the path that git means."""
+    # For git here, and not for the one that serves the remote, which drops settings of the environment.
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
+    monkeypatch.setenv("GIT_CONFIG_KEY_0", "safe.directory")
+    monkeypatch.setenv("GIT_CONFIG_VALUE_0", "*")
+    for name in ("origin", f"file://{server.path}"):
+        with pytest.raises(RepositoryError, match="dubious ownership") as caught:
+            remote(repo, name).refs()
+        assert caught.value.hint is not None
+        command = shlex.split(caught.value.hint.partition("if you trust it: ")[2])
+        assert command[:-1] == ["git", "config", "--global", "--add", "safe.directory"]
+        assert Path(command[-1]) == server.path
+
+
+def test_a_url_of_several_lines_is_refused(repo: GitRepo) -> None:
+    """Nothing is sent to, or trusted under, the half of a URL."""
+    repo.git("remote", "add", "odd", "https://example.org/a\nhttps://example.org/b")
+    with pytest.raises(RepositoryError, match="the url of the remote 'odd' has a line break"):
+        remote(repo, "odd")

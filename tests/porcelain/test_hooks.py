@@ -151,6 +151,24 @@ def test_our_lines_in_a_script_behind_a_link_are_not_removed(repo: GitRepo, tmp_
     assert repo.runs("hooks", "uninstall").code == 0
 
 
+def test_a_hook_that_is_a_link_says_what_makes_it_a_script(repo: GitRepo, tmp_path: Path) -> None:
+    """The command in the reason works: then our lines go into a copy, and the other script stays as it is."""
+    script = tmp_path / "a shared hook"
+    script.write_text("#!/bin/sh\ntrue\n")
+    script.chmod(0o755)
+    hook(repo, "pre-push").parent.mkdir(exist_ok=True)
+    hook(repo, "pre-push").symlink_to(script)
+    hook(repo, "post-commit").symlink_to("/nowhere/hook")
+    for found in install(open_repo(repo)):
+        assert found.installed is Installed.BLOCKED
+        subprocess.run(found.reason.split("`")[1], shell=True, check=True)
+    assert states(install(open_repo(repo))) == dict.fromkeys(
+        ("post-commit", "pre-push"), Installed.YES
+    )
+    assert script.read_text() == "#!/bin/sh\ntrue\n"
+    assert hook(repo, "pre-push").read_text().endswith("\ntrue\n")
+
+
 @pytest.mark.parametrize("place", ["scripts/hooks", "{}/elsewhere"])
 def test_hooks_path_is_respected(repo: GitRepo, tmp_path: Path, place: str) -> None:
     """Hooks go where `core.hooksPath` says, relative to the work tree or not."""
