@@ -20,6 +20,8 @@ MAX_LOG_SIZE = 10 << 20
 """Bytes of a task's output that are kept (`runs.maxLogSize`)."""
 LONGEST_VERSION_NUMBER = 1_000
 """Digits of a number in a tag that is a version; Python converts no more than 4,300."""
+STORED_DEPTH = 12_000
+"""Recursion limit with which a loaded value is encoded again; more may not fit on a stack of 8 MB."""
 
 KEPT_FLOW_NAMES = 16
 """Names of flows that are not checked again: each task's record has one."""

@@ -8,7 +8,7 @@ The process around a task is made in `task_process`.
 from __future__ import annotations
 
 import sys
-from contextlib import closing
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,7 +43,7 @@ from gitflowrun.settings import Durability
 from gitflowrun.values import replace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from gitflowrun.artifacts.picture import Drawing
     from gitflowrun.artifacts.reference import ArtifactRef
@@ -186,7 +186,7 @@ class TaskRunner:
             if name in outcome.loaded and _is_same_file(value, outcome.inherited[name]):
                 continue
             try:
-                made = encode(value)
+                made = _encode_again(value) if name in outcome.loaded else encode(value)
             except UnserializableArtifact as error:
                 from gitflowrun.artifacts.codecs.unstorable import innermost
 
@@ -208,7 +208,8 @@ class TaskRunner:
         """Whether a value that was loaded from a pickle is still what it was, though pickled to other bytes."""
         if not may_be_same(made, ref):
             return False
-        return is_same(made, self._artifacts.encoded(ref))
+        with _deeper():
+            return is_same(made, self._artifacts.encoded(ref))
 
     def _source(self, parent: Parent) -> ArtifactSource:
         load = partial(self._load, str(parent.name))
@@ -268,6 +269,26 @@ class TaskRunner:
 
         with closing(CatFile(Git(Path(self.context.git_dir), None))) as git:
             return git.read(oid)
+
+
+def _encode_again(value: object) -> Encoded:
+    """Encode a value that came out of the store."""
+    try:
+        return encode(value)
+    except UnserializableArtifact:
+        with _deeper():
+            return encode(value)
+
+
+@contextmanager
+def _deeper() -> Iterator[None]:
+    """Raise the recursion limit while it lasts: the step that had stored a value may have done so as well."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(limit, limits.STORED_DEPTH))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 def _pictures(outcome: StepOutcome, stored: Iterable[str]) -> dict[str, Drawing]:

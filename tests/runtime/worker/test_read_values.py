@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.helpers.flows import latest, one_task, value_of
+from tests.helpers.flows import latest, linear_flow, one_task, value_of
 from tests.helpers.repos import GitRepo
 
 FLOW = """
@@ -78,3 +78,22 @@ def test_a_value_that_was_only_read_is_not_stored_again(repo: GitRepo) -> None:
     assert found["touched", "work"][1] == "work"
     assert value_of(made["end"], "disputed") == ["other", "touched"]
     assert found["cached", "end"] == found["cached", "look"]
+
+
+def test_a_value_that_was_stored_under_a_raised_recursion_limit_is_read_without(
+    repo: GitRepo,
+) -> None:
+    """A step that only reads it needs no limit of its own, and stores nothing; its changes in place are kept."""
+    head = (
+        "class Node:\n    after = None\n"
+        "def chain(n):\n    first = last = Node()\n"
+        "    for _ in range(n):\n        last.after = Node()\n        last = last.after\n    return first"
+    )
+    start = "sys.setrecursionlimit(50_000)\nself.read = chain(3000)\nself.grown = chain(3000)"
+    end = "self.read.after\nself.grown.more = 1\nassert sys.getrecursionlimit() < 50_000"
+    repo.write("f.py", linear_flow(start, end, head=head))
+    done = repo.flow("f.py", "run")
+    assert done.code == 0, done.err
+    artifacts = one_task(latest(repo), "end").record.artifacts
+    assert artifacts["read"].producer.step == "start"
+    assert artifacts["grown"].producer.step == "end"
