@@ -8,6 +8,8 @@ output and its times (`runs.layout`, `runs.line_times`) and of run ids (`runs.id
 
 MAX_REF_COMPONENT = 250
 """Bytes of a part of a ref's name: a file name has 255, and a lock's suffix comes on top."""
+MAX_STEP_NAME = 200
+"""Characters of a step's name, which directories in a run's tree have, with files below them."""
 MAX_ARTIFACT_NAME = 200
 """Bytes of an artifact's name as a file is called by it in `data/`; the codec's suffix comes on top."""
 MAX_TAG_LENGTH = 500

@@ -208,8 +208,13 @@ def check_flow_name(name: str) -> str:
     Raises:
         UsageError: it can't.
     """
-    if not name.isidentifier() or len(name.encode()) > MAX_REF_COMPONENT:
+    if not name.isidentifier():
         raise UsageError(f"{name!r} can't name a flow", hint="a flow is named like a Python class")
+    if (size := len(name.encode())) > MAX_REF_COMPONENT:
+        raise UsageError(
+            f"{name!r} can't name a flow",
+            hint=f"choose a shorter name: it has {size} bytes, and {MAX_REF_COMPONENT} at most can be part of a ref",
+        )
     return unicodedata.normalize("NFC", name)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from gitflowrun.errors import LintError
 from gitflowrun.flow.flowspec import FlowSpec
 from gitflowrun.flow.steps import RESERVED_STEPS
+from gitflowrun.limits import MAX_STEP_NAME
 from gitflowrun.names import check_flow_name, did_you_mean
 
 if TYPE_CHECKING:
@@ -60,6 +61,12 @@ def _names(graph: FlowGraph) -> None:
                 node,
                 f"{node.name!r} can't name a step",
                 "use lower-case ASCII letters, digits and underscores; don't begin with an underscore",
+            )
+        if len(node.name) > MAX_STEP_NAME:
+            raise _breach(
+                node,
+                f"{node.name!r} can't name a step",
+                f"choose a shorter name: it has {len(node.name)} characters, {MAX_STEP_NAME} at most are possible",
             )
 
 

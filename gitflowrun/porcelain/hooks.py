@@ -140,6 +140,9 @@ def post_commit(repo: Repository) -> list[str]:
 def pre_push(repo: Repository, remote: str, url: str, lines: Iterable[str]) -> SyncReport | None:
     """Send the runs of pushed commits to the same place, if `runs.autoPush` says so and git really pushes.
 
+    Runs that git pushes itself, as `--mirror` and refspecs for `refs/runs` do, are left to it: it has looked at the
+    remote already, and would refuse to make refs that are there by now.
+
     Args:
         repo: The repository.
         remote: The hook's first argument: a name, or a URL.
@@ -155,11 +158,17 @@ def pre_push(repo: Repository, remote: str, url: str, lines: Iterable[str]) -> S
     from gitflowrun.git.transport import Remote
     from gitflowrun.porcelain.push import push_to
 
-    pushed = set()
+    pushed, names = set(), set()
     for line in lines:
         with contextlib.suppress(ValueError, IndexError):
-            pushed.add(Oid.from_hex(line.split()[1]))
-    runs = _runs_of(repo, pushed - {NULL_OID})
+            _, oid, name, _ = line.split()
+            pushed.add(Oid.from_hex(oid))
+            names.add(name)
+    runs = [
+        run
+        for run in _runs_of(repo, pushed - {NULL_OID})
+        if layout.run_ref(run.flow, run.id) not in names
+    ]
     if not runs:
         return None
     stored = [StoredRun(repo, run.flow, run.id, run.commit) for run in runs]

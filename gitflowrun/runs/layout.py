@@ -30,7 +30,7 @@ import re
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import InvalidPathspec, TaggingError
-from gitflowrun.limits import UID_DIGITS
+from gitflowrun.limits import MAX_STEP_NAME, UID_DIGITS
 from gitflowrun.names import RUN_ID, Digest, RefName, RunId, decode_tag, encode_artifact, encode_tag
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ PAYLOAD_PATTERN = "steps/*/*/blake3/*"  # as gitattributes(5) writes it
 # for all clones, wherever they lie, leaves space for the directory, the flow and the id.
 _MAX_ENCODED_TAG = 3_000
 _RUN_REF = re.compile(rf"{RUNS}[^@/][^/]*/{RUN_ID}\Z")
-_SAFE_COMPONENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,199}\Z")
+_SAFE_COMPONENT = re.compile(rf"[A-Za-z0-9_][A-Za-z0-9_-]{{0,{MAX_STEP_NAME - 1}}}\Z")
 
 
 def output_part(stream: bytes, part: int) -> bytes:

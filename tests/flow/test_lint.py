@@ -242,3 +242,14 @@ def test_flow_names_may_be_unicode_but_not_endless(tmp_path: Path) -> None:
     lint(graph_of(f"{LINE}|{END}", tmp_path / "one.py", "Élan"))
     with pytest.raises(UsageError, match="can't name a flow"):
         lint(graph_of(f"{LINE}|{END}", tmp_path / "two.py", "L" * 300))
+
+
+def test_step_names_fit_into_a_run(tmp_path: Path) -> None:
+    """A step's name of 200 characters is right; a longer one is refused before anything runs."""
+    rows = "start: self.next(self.{0})|{0}: self.next(self.end)|" + END
+    lint(graph_of(rows.format("s" * 200), tmp_path / "one.py"))
+    with pytest.raises(LintError, match="can't name a step") as error:
+        lint(graph_of(rows.format("s" * 201), tmp_path / "two.py"))
+    assert (
+        error.value.hint == "choose a shorter name: it has 201 characters, 200 at most are possible"
+    )

@@ -403,6 +403,29 @@ def test_a_push_of_runs_does_not_push_again(repo: GitRepo, shared: GitRepo) -> N
     assert runs_in(shared) == ["refs/runs/MyFlow/1"]
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["push", "--mirror", "origin"],
+        ["push", "origin", "main", "refs/runs/*:refs/runs/*"],
+        ["push", "--atomic", "origin", "main", "refs/runs/*:refs/runs/*"],
+    ],
+    ids=" ".join,
+)
+def test_runs_that_git_pushes_are_left_to_it(
+    repo: GitRepo, shared: GitRepo, words: list[str]
+) -> None:
+    """Git has looked at the remote before it asks hooks, and would refuse refs that they have made meanwhile."""
+    repo.git("config", "runs.autoPush", "true")
+    for _ in range(2):
+        repo.commit("more")
+        make_run(repo, tags=["a"])
+        done = run_git(repo, *words)
+        assert done.returncode == 0, done.stderr
+        assert runs_in(shared) == runs_in(repo)
+        assert shared.git("rev-parse", "main") == repo.git("rev-parse", "main")
+
+
 def test_hooks_behind_ours_read_their_input(repo: GitRepo, shared: GitRepo) -> None:
     """The user's pre-push script still gets git's lines on its standard input, and its refusal counts."""
     uninstall(open_repo(repo))

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from gitflowrun.git.repository import Repository
 
 
+# What git gives a shell to look at, in a program's name.
+_SHELL_SYNTAX = frozenset("|&;<>()$`\\\"'*?[#~=%")
+
+
 def _wrapped_in(code: int) -> Callable[[Style, str], str]:
     """The method of a style that gives a text an attribute of SGR, the terminals' "select graphic rendition"."""
 
@@ -184,7 +188,19 @@ def _pager(repo: Repository) -> str | None:
     if says_no(repo.config.get("pager.runs", "true")):
         return None
     command = repo.git.run("var", "GIT_PAGER").decode(errors="surrogateescape").strip()
-    return None if command in {"", "cat"} else command
+    return None if command in {"", "cat"} or not _can_start(command) else command
+
+
+def _can_start(command: str) -> bool:
+    """Whether a pager is installed, as far as one can know before a shell runs it; git shows all without it, too."""
+    import shutil
+
+    program = command.split(maxsplit=1)[0]
+    if _SHELL_SYNTAX.intersection(program) or shutil.which(program):
+        return True
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"warning: the pager {program!r} is not installed\n")
+    return False
 
 
 @contextlib.contextmanager

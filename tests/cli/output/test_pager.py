@@ -69,6 +69,16 @@ def test_a_pager_that_quits_early_is_no_error(repo: GitRepo) -> None:
     assert (code, shown) == (0, "")
 
 
+@pytest.mark.parametrize("pager", ["no-such-pager --flag", "/no/such/pager"])
+def test_a_pager_that_is_not_installed_hides_nothing(repo: GitRepo, pager: str) -> None:
+    """As in git: what would have been paged is printed, and the missing program named."""
+    make_run(repo)
+    repo.git("config", "core.pager", pager)
+    code, shown = _on_terminal(repo.path, "list", env={})
+    assert code == 0
+    assert "MyFlow/1" in shown
+
+
 def test_json_is_not_paged_into_pieces(repo: GitRepo) -> None:
     """JSON has no colours, whatever shows it."""
     make_run(repo)
