@@ -197,3 +197,20 @@ def test_a_kept_run_belongs_to_the_clone_in_which_a_step_uses_it(
     assert f"BEST Away/1-{uid[:7]} ['1']" in done.out
     assert repo.git("for-each-ref", "refs/runs/@tags") == ""
     assert clone.git("for-each-ref", "--format=%(objectname)", "refs/runs/@tags") == uid
+
+
+@pytest.mark.parametrize("start", [["pkg/f.py"], ["-m", "pkg.f"]], ids=" ".join)
+def test_fresh_tasks_of_a_module_that_changes_directory(repo: GitRepo, start: list[str]) -> None:
+    """What was typed is relative to where it was typed, and the module has gone elsewhere since."""
+    repo.write(
+        "pkg/f.py",
+        "import os\nfrom pathlib import Path\nfrom gitflowrun import FlowSpec, step\n"
+        "os.chdir(Path(__file__).resolve().parent)\n\nclass F(FlowSpec):\n    @step\n    def start(self):\n"
+        "        self.place = Path.cwd().name\n\nif __name__ == '__main__':\n    F()\n",
+    )
+    for isolation in ("fresh", "fork"):
+        done = repo.python(*start, "run", env={"GITFLOWRUN_ISOLATION": isolation})
+        assert done.code == 0, done.err
+        assert (
+            repo.runs("cat", "F/" + ("1" if isolation == "fresh" else "2") + "/place").out == "pkg"
+        )

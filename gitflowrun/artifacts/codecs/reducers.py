@@ -41,7 +41,23 @@ def _reducer_of(cls: type) -> Callable[[Any], Any] | None:
     return torch_codec.reducers().get(cls)
 
 
+def _reduce_swapped(array: Any) -> Any:
+    """An array of a subclass in the other byte order, which numpy's own state would lose; None for any other."""
+    import numpy as np
+
+    dtype = array.dtype
+    cls: Any = type(array)
+    if cls is np.ndarray or dtype.isnative or dtype.names is not None:
+        return None
+    state = (np.ndarray.__reduce__, np.ndarray.__setstate__)
+    if cls is not np.ma.MaskedArray and (cls.__reduce__, cls.__setstate__) != state:
+        return None  # its own state may hold more, which a copy has not
+    return np.ndarray.astype, (array.astype(dtype.newbyteorder("=")), dtype)
+
+
 def _reduce_array(array: Any) -> Any:
+    if swapped := _reduce_swapped(array):
+        return swapped
     clean = numpy_codec.without_padding(array)
     return NotImplemented if clean is array else clean.__reduce_ex__(5)
 
@@ -58,6 +74,8 @@ def _reduce_masked(array: Any) -> Any:
     """A masked array's state has what is in the array, then the mask, both as bytes in the same order."""
     import numpy as np
 
+    if swapped := _reduce_swapped(array):
+        return swapped
     rebuild, arguments, state = array.__reduce__()
     *layout, data, mask, fill = state
     dtype = array.dtype

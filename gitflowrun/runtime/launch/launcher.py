@@ -222,7 +222,12 @@ class Launcher:
         """
         from gitflowrun.flow.graph import FlowGraph
         from gitflowrun.git.repository import REPOSITORY
-        from gitflowrun.runtime.launch.program import modules_outside, spelled, typed_command
+        from gitflowrun.runtime.launch.program import (
+            modules_outside,
+            spelled,
+            start_again,
+            typed_command,
+        )
         from gitflowrun.runtime.launch.store_parameters import store_parameters
 
         if self._processes is None:
@@ -236,7 +241,7 @@ class Launcher:
             request=request,
             parameters=store() if request.kind is RunKind.RUN else None,
             script=getattr(sys.modules["__main__"], "__file__", None) or sys.argv[0],
-            command=(sys.executable, *sys.orig_argv[1:]),
+            command=start_again(),
             typed=typed_command(),
             outside=modules_outside(repository.work_tree) if repository.work_tree else (),
             path=tuple(sys.path),

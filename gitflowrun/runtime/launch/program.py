@@ -28,6 +28,27 @@ def typed_command() -> tuple[str, ...]:
     return sys.executable, sys.argv[0]
 
 
+def start_again() -> tuple[str, ...]:
+    """What starts this program anew from the directory that it is in now, which its modules may have gone to."""
+    words = [sys.executable, *sys.orig_argv[1:]]
+    place = len(words) - len(sys.argv)
+    main = sys.modules["__main__"]
+    file = getattr(main, "__file__", None)
+    if place < 1 or not file or not os.path.isabs(file):  # noqa: PTH117  (pathlib is an import)
+        return tuple(words)
+    if words[place] == sys.argv[0]:
+        words[place] = file
+    elif words[place - 1] == "-m" and main.__spec__ is not None:
+        top = file
+        for _ in main.__spec__.name.split("."):
+            top = os.path.dirname(top)  # noqa: PTH120
+        if top != os.getcwd():  # noqa: PTH109
+            old = os.environ.get("PYTHONPATH")
+            path = os.pathsep.join([top, old] if old else [top])
+            words[:0] = ["/usr/bin/env", f"PYTHONPATH={path}"]
+    return tuple(words)
+
+
 def _wrapper() -> list[str]:
     """The words of `uv run`, which waits for the interpreter it has started; none without it."""
     if "UV" not in os.environ:

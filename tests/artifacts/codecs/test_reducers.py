@@ -300,3 +300,26 @@ def test_a_memoryview_is_refused(view: Any) -> None:
 
     with pytest.raises(UnserializableArtifact, match=r"memoryview.*store bytes"):
         encode(view)
+
+
+class Plain(np.ndarray):  # type: ignore[misc]
+    """An array of a class that adds no state."""
+
+
+@pytest.mark.parametrize("dtype", [">f8", ">i2", ">M8[s]"])
+@pytest.mark.parametrize("cls", [Plain, np.matrix, np.memmap])
+def test_arrays_of_subclasses_keep_their_byte_order(cls: Any, dtype: str) -> None:
+    """Numpy's own pickles of them come back in the machine's byte order."""
+    array = np.arange(6).reshape(2, 3).astype(dtype).view(cls)
+    made = encode([array])
+    (back,) = decode(made.codec, made.payload(), trusted=True)
+    assert (type(back), back.dtype, back.tobytes()) == (cls, array.dtype, array.tobytes())
+
+
+def test_masked_arrays_keep_their_byte_order() -> None:
+    """With the mask, the value for what is hidden, and no memory below it."""
+    array = np.ma.MaskedArray(np.arange(3, dtype=">i4"), mask=[0, 1, 0], fill_value=7)
+    made = encode(array)
+    back = decode(made.codec, made.payload(), trusted=True)
+    assert (back.dtype, back.tolist(), back.fill_value) == (array.dtype, [0, None, 2], 7)
+    assert back.data[1] == 0
