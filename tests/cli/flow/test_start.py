@@ -12,6 +12,17 @@ from gitflowrun.errors import UsageError
 from gitflowrun.flow import FlowSpec, step
 from tests.helpers.repos import GitRepo
 
+_FLOW = """\
+from gitflowrun import FlowSpec, step
+
+class F(FlowSpec):
+    @step
+    def start(self):
+        pass
+
+F()
+"""
+
 
 class Small(FlowSpec):
     """One step."""
@@ -39,11 +50,7 @@ def test_a_notebook_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch, where: s
 
 def test_an_interactive_start_of_a_file_is_a_program(repo: GitRepo) -> None:
     """`python -i flow.py` has a command line like any other."""
-    repo.write(
-        "f.py",
-        "from gitflowrun import FlowSpec, step\n\nclass F(FlowSpec):\n    @step\n    def start(self):\n"
-        "        pass\n\nF()\n",
-    )
+    repo.write("f.py", _FLOW)
     done = repo.python("-i", "f.py", "--quiet", "version")
     assert "Usage error" not in done.err
     assert "notebook" not in done.err
@@ -51,11 +58,7 @@ def test_an_interactive_start_of_a_file_is_a_program(repo: GitRepo) -> None:
 
 def test_an_option_without_its_value_names_the_help(repo: GitRepo) -> None:
     """Click does not say which command it was; the hint is a command that works all the same."""
-    repo.write(
-        "f.py",
-        "from gitflowrun import FlowSpec, step\n\nclass F(FlowSpec):\n    @step\n    def start(self):\n"
-        "        pass\n\nF()\n",
-    )
+    repo.write("f.py", _FLOW)
     done = repo.flow("f.py", "--quiet", "run", "--clone")
     assert done.code == 2
     assert "f.py --help`" in done.err
