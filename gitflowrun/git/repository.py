@@ -192,12 +192,15 @@ class Repository:
             ) from error
         return path
 
-    @property
-    def git_from_here(self) -> str:
-        """`git` as one types it for this repository in the current directory: with its place, if that is elsewhere."""
+    def git_from(self, directory: str | None) -> str:
+        """`git` as one types it for this repository in a directory: with its place, if that is elsewhere.
+
+        Args:
+            directory: The directory; None for one that is not there any more.
+        """
         top = self.work_tree or self.git_dir
-        with contextlib.suppress(OSError, ValueError):  # the directory is gone, or is not below
-            here = Path.cwd()
+        with contextlib.suppress(OSError, ValueError):  # the directory is not below
+            here = Path(directory or "/")
             between = [here, *here.parents][: len(here.relative_to(top).parts)]
             if not any((path / ".git").exists() for path in between):
                 return "git"

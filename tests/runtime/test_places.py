@@ -88,20 +88,28 @@ def test_modules_from_elsewhere_are_named(repo: GitRepo, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("words", "place"),
+    ("words", "place", "early", "late"),
     [
-        (["-m", "pkg.flow"], "."),
-        (["-X", "dev", "my flow.py"], "."),
-        (["../my flow.py"], "pkg"),
-        (["-c", "import pkg.flow as f; f.Away()"], "."),
+        (["-m", "pkg.flow"], ".", "", ""),
+        (["-X", "dev", "my flow.py"], ".", "", ""),
+        (["../my flow.py"], "pkg", "", ""),
+        (["-c", "import pkg.flow as f; f.Away()"], ".", "", ""),
+        (["-m", "pkg.flow"], ".", "/", "/"),
+        (["./my flow.py"], ".", "pkg", "/"),
+        (["../my flow.py"], "pkg", "/", ""),
+        (["-c", "import pkg.flow as f; f.Away()"], ".", "", "pkg"),
     ],
 )
 def test_hints_start_the_flow_as_it_was_started(
-    repo: GitRepo, words: list[str], place: str
+    repo: GitRepo, words: list[str], place: str, early: str, late: str
 ) -> None:
-    """The commands that an error and `git runs show` name go on with the run, pasted into a shell."""
-    repo.write("pkg/__init__.py", "")
-    repo.write("pkg/helper.py", "")
+    """The commands that an error and `git runs show` name go on with the run, pasted into a shell.
+
+    Also where the module has changed directory, before it has imported anything of ours or after.
+    """
+    early, late = (f"os.chdir({there!r})" if there else "" for there in (early, late))
+    repo.write("pkg/__init__.py", f"import os\n{early}\n")
+    repo.write("pkg/helper.py", late and f"import os, gitflowrun\n{late}")
     repo.write("pkg/flow.py", FLOW.format(head="from . import helper"))
     repo.write("my flow.py", "from pkg.flow import Away\nif __name__ == '__main__':\n    Away()\n")
     repo.commit()

@@ -20,7 +20,7 @@ from gitflowrun.errors import (
 from gitflowrun.flow.members import parameters_of
 from gitflowrun.flow.parameter_values import check_parameters
 from gitflowrun.git.repository import Repository
-from gitflowrun.runtime.launch.program import flow_file, spelled, typed_command
+from gitflowrun.runtime.launch.program import flow_file, spelled, start_directory, typed_command
 from gitflowrun.settings import Settings, user_name
 from gitflowrun.values import frozen
 
@@ -78,7 +78,7 @@ class FlowContext:
     def git(self) -> str:
         """How `git` is typed here for the repository of the flow's runs."""
         try:
-            return self.repository.git_from_here
+            return self.repository.git_from(start_directory())
         except RepositoryError:
             return "git"
 

@@ -99,6 +99,7 @@ class StartRun:
         script: The flow's file.
         command: How to start a fresh interpreter on it: program and arguments.
         typed: The command that was typed, without what came behind it, for hints.
+        directory: Where it was typed; None when that is not there any more.
         outside: The user's modules that are not in the work tree.
         path: The flow program's `sys.path`.
         why_not_fork: Why tasks can't be forked; None if they can.
@@ -116,6 +117,7 @@ class StartRun:
     script: str
     command: tuple[str, ...]
     typed: tuple[str, ...]
+    directory: str | None
     outside: tuple[str, ...]
     path: tuple[str, ...]
     why_not_fork: str | None
@@ -337,8 +339,8 @@ _SCHEMAS: dict[str, ArraySchema[Any]] = {
     cls.__name__: ArraySchema(cls, cls.__name__, *kinds)
     for cls, *kinds in (
         (
-            StartRun, TEXT, MAP, RUN_REQUEST, optional(_PARAMETERS), TEXT, TEXTS, TEXTS, TEXTS,
-            TEXTS, optional(TEXT), TEXT, MAP, MAP, TEXT_MAP,
+            StartRun, TEXT, MAP, RUN_REQUEST, optional(_PARAMETERS), TEXT, TEXTS, TEXTS,
+            optional(TEXT), TEXTS, TEXTS, optional(TEXT), TEXT, MAP, MAP, TEXT_MAP,
         ),
         (InheritedParameters, TEXT, TEXTS),
         (StoredParameters, *_PARAMETER_KINDS),

@@ -226,6 +226,7 @@ class Launcher:
             modules_outside,
             spelled,
             start_again,
+            start_directory,
             typed_command,
         )
         from gitflowrun.runtime.launch.store_parameters import store_parameters
@@ -243,6 +244,7 @@ class Launcher:
             script=getattr(sys.modules["__main__"], "__file__", None) or sys.argv[0],
             command=start_again(),
             typed=typed_command(),
+            directory=start_directory(),
             outside=modules_outside(repository.work_tree) if repository.work_tree else (),
             path=tuple(sys.path),
             why_not_fork=processes.why_not_fork,

@@ -10,8 +10,11 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from gitflowrun import entry_point
+
 if TYPE_CHECKING:
     from pathlib import Path
+    from types import ModuleType
 
 
 def typed_command() -> tuple[str, ...]:
@@ -28,6 +31,37 @@ def typed_command() -> tuple[str, ...]:
     return sys.executable, sys.argv[0]
 
 
+def start_directory() -> str | None:
+    """Where the command was typed, whatever directory the user's modules have gone to since.
+
+    Python itself keeps what it has found there before any module ran: the absolute path of the program's file, and
+    for `-m` the first entry of its path. Where the command names neither, what counts is where the program was
+    when it imported us.
+
+    Returns:
+        The directory; None when it is not there any more.
+    """
+    words = typed_command()
+    main = sys.modules["__main__"]
+    file = getattr(main, "__file__", None) or ""
+    if words[-2:-1] == ("-m",):
+        place = _top(main, file)
+        if sys.path[:1] == [place]:
+            return place
+    else:
+        place, slash, _ = file.rpartition(f"/{words[-1].removeprefix('./')}")
+        if slash and not words[-1].startswith("/") and file.endswith(words[-1].removeprefix("./")):
+            return place or slash
+    return entry_point.imported_in
+
+
+def _top(main: ModuleType, file: str) -> str:
+    """The directory in which `python -m` has found a module whose file this is."""
+    for _ in (main.__spec__.name if main.__spec__ else "").split("."):
+        file = os.path.dirname(file)  # noqa: PTH120
+    return file
+
+
 def start_again() -> tuple[str, ...]:
     """What starts this program anew from the directory that it is in now, which its modules may have gone to."""
     words = [sys.executable, *sys.orig_argv[1:]]
@@ -39,9 +73,7 @@ def start_again() -> tuple[str, ...]:
     if words[place] == sys.argv[0]:
         words[place] = file
     elif words[place - 1] == "-m" and main.__spec__ is not None:
-        top = file
-        for _ in main.__spec__.name.split("."):
-            top = os.path.dirname(top)  # noqa: PTH120
+        top = _top(main, file)
         if top != os.getcwd():  # noqa: PTH109
             old = os.environ.get("PYTHONPATH")
             path = os.pathsep.join([top, old] if old else [top])

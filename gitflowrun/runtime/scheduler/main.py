@@ -108,7 +108,7 @@ class SchedulerMain:
         wanted = request.isolation or repo.settings.isolation
         why_not_fork = start.why_not_fork if wanted is Isolation.FORK else None
         isolation = Isolation.FRESH if why_not_fork else wanted
-        notify = self._make_listener(start.typed, repo.config, repo.git_from_here)
+        notify = self._make_listener(start.typed, repo.config, repo.git_from(start.directory))
         begun = time.time() - CODE_IS_YOUNG
         snapshot = take_snapshot(repo, Path(start.script))  # 3
         texts = stored.texts if stored else {}

@@ -231,7 +231,7 @@ def _environment(start: StartRun, repo: Repository, isolation: Isolation) -> dic
         "variables": environment_variables(os.environ, repo.settings.env),
         "argv": redacted(start.request.argv),
         "command": redacted(start.typed),
-        "directory": None if repo.work_tree is None else _from(repo.work_tree),
+        "directory": _from(repo.work_tree, start.directory),
         "outside": list(start.outside),
         "isolation": isolation.value,
         "hash_seed": start.hash_seed if isolation is not Isolation.FRESH else fresh_hash_seed(),
@@ -239,12 +239,9 @@ def _environment(start: StartRun, repo: Repository, isolation: Isolation) -> dic
     }
 
 
-def _from(top: Path) -> str | None:
-    """The current directory from a work tree's top; None when it was deleted, which is no reason not to run."""
-    try:
-        return os.path.relpath(os.getcwd(), top)  # noqa: PTH109
-    except FileNotFoundError:
-        return None
+def _from(top: Path | None, directory: str | None) -> str | None:
+    """A directory from a work tree's top; None where there is not either."""
+    return None if top is None or directory is None else os.path.relpath(directory, top)
 
 
 def _remote(repo: Repository) -> dict[str, str]:

@@ -35,9 +35,9 @@ REQUEST = RunRequest(
 )  # fmt: skip
 EXAMPLES: list[messages.Message] = [
     messages.StartRun(
-        "F", {"steps": {}}, REQUEST, PARAMETERS, "f.py", ("python", "f.py"), ("python", "-m", "f"), ("util (/u.py)",),
-        ("/lib",), None,
-        "0", {"random": 7}, {"git_dir": "/r/.git", "work_tree": None}, {"user.name": "Ada"},
+        "F", {"steps": {}}, REQUEST, PARAMETERS, "f.py", ("python", "f.py"), ("python", "-m", "f"), "/r",
+        ("util (/u.py)",), ("/lib",), None, "0", {"random": 7},
+        {"git_dir": "/r/.git", "work_tree": None}, {"user.name": "Ada"},
     ),
     messages.InheritedParameters("7", ("x", "y")),
     PARAMETERS,
