@@ -34,7 +34,11 @@ def edit_tree(objects: ObjectStore, tree: Oid, files: Files) -> tuple[Oid, dict[
         CorruptRecord: it is no tree.
     """
     made: dict[Oid, PackObject] = {}
-    return _edit(objects, tree, files, made) or EMPTY_TREE, made
+    new = _edit(objects, tree, files, made)
+    if new is None:
+        new = EMPTY_TREE
+        made[new] = PackObject(ObjectType.TREE, b"", new)
+    return new, made
 
 
 def _edit(

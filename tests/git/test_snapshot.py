@@ -69,6 +69,13 @@ def test_only_new_objects_are_handed_over(repo: GitRepo) -> None:
     assert len(shoot(repo).snapshot.objects) == 3
 
 
+def test_the_empty_tree_comes_along(repo: GitRepo) -> None:
+    """Where all files are gone their tree is handed over: git can do without the object, other readers can't."""
+    repo.git("rm", "-qr", ".")
+    snapshot = shoot(repo).snapshot
+    assert [item.oid for item in snapshot.objects] == [snapshot.tree]
+
+
 def test_staged_objects_come_along(repo: GitRepo) -> None:
     """A blob that `git add` wrote loose is copied: git did not fsync it."""
     repo.write("new", "staged content")
