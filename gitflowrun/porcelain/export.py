@@ -129,11 +129,11 @@ def _hint(artifact: DataArtifact, ref: ArtifactRef) -> str:
 @contextmanager
 def _replacing(path: Path) -> Iterator[BinaryIO]:
     """A file that takes the place of another one once it is whole; a link to one stays."""
-    path = Path(os.path.realpath(path))
     if path.exists() and not path.is_file():  # a device, or what a shell made of `>(...)`
         with path.open("wb") as stream:
             yield stream
         return
+    path = Path(os.path.realpath(path))
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name[:100]}.", dir=path.parent)
     try:
         with open(descriptor, "wb") as stream:  # noqa: PTH123  (it is open already)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import pickle
+import shlex
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ import pytest
 from gitflowrun.artifacts.codecs import decode, encode
 from gitflowrun.artifacts.codecs.pickle import plain_pickle
 from tests.helpers.flows import linear_flow
-from tests.helpers.repos import GitRepo
+from tests.helpers.repos import GitRepo, run_program
 
 _VALUES = """
 self.settings, self.number, self.nothing = {"a": [1, 2.5], "b": None}, 0.5, {"a": float("nan")}
@@ -71,6 +73,14 @@ def test_a_link_stays_a_link(repo: GitRepo) -> None:
     assert done.code == 129
     assert "can't be written" in done.err
     assert link.is_symlink()
+
+
+def test_pipes_and_devices_are_written_to(repo: GitRepo) -> None:
+    """`-o /dev/stdout` and what a shell makes of `>(...)` get the content; no file takes their place."""
+    _stored(repo)
+    program = f"{shlex.quote(sys.executable)} -m gitflowrun.cli.git_runs.main"
+    done = run_program(["sh", "-c", f"{program} cat 1/picture -o /dev/stdout | od -c"], repo.path)
+    assert (done.out.split()[1:5], done.err) == (["211", "P", "N", "G"], "")
 
 
 def test_a_pickle_needs_nothing_to_be_written(repo: GitRepo) -> None:
