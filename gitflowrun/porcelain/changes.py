@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 from gitflowrun.artifacts.artifacts import ArtifactReader
+from gitflowrun.artifacts.codecs.classes import slots_of
 from gitflowrun.artifacts.codecs.registry import ARRAY, PLAIN, TEXT
 from gitflowrun.artifacts.preview import ADDRESS, Preview, safe_repr
 from gitflowrun.artifacts.same_value import are_equal
@@ -249,8 +250,8 @@ def _attributes(value: Any) -> dict[str, Any] | None:
         return {name: part for name, part in vars(value).items() if not name.startswith("__")}
     if isinstance(value, Enum | ModuleType):
         return None
-    slots = [name for base in type(value).__mro__ for name in vars(base).get("__slots__", ())]
-    parts = {name: getattr(value, name) for name in slots if hasattr(value, name)}
+    cls: Any = type(value)
+    parts = {name: getattr(value, name) for name in slots_of(cls) if hasattr(value, name)}
     return parts | vars(value) if hasattr(value, "__dict__") else parts or None
 
 

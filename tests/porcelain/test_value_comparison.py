@@ -134,10 +134,17 @@ class _Box:
 
 
 class _Slots:
-    __slots__ = ("x",)
+    __slots__ = ("__dict__", "__private", "x")
 
     def __init__(self, x: int) -> None:
-        self.x = x
+        self.x = self.__private = x
+
+
+class _Slot:
+    __slots__ = "value"  # noqa: PLC0205  (Python takes it)
+
+    def __init__(self, value: int) -> None:
+        self.value = value
 
 
 def test_places_within_objects() -> None:
@@ -149,7 +156,11 @@ def test_places_within_objects() -> None:
         ".inner.b[1]: 2 -> 3 (+1)",
         ".a: 1 -> (none)",
     ]
-    assert list(value_changes(_Slots(1), _Slots(2))) == [".x: 1 -> 2 (+1)"]
+    assert list(value_changes(_Slots(1), _Slots(2))) == [
+        "._Slots__private: 1 -> 2 (+1)",
+        ".x: 1 -> 2 (+1)",
+    ]
+    assert list(value_changes(_Slot(1), _Slot(2))) == [".value: 1 -> 2 (+1)"]
     assert list(value_changes(_Box(x=object()), _Box(x=_Box()))) == [
         ".x: <object object> -> <tests.porcelain.test_value_comparison._Box object>"
     ]

@@ -195,7 +195,7 @@ def _dataclass_content(value: Any) -> list[Any]:
     """Names and values of an instance's attributes, fields first."""
     cls: Any = type(value)
     attributes = getattr(value, "__dict__", {})
-    slots = _slots(cls)
+    slots = slots_of(cls)
     content = []
     for name in dict.fromkeys((*cls.__dataclass_fields__, *slots, *attributes)):
         if name in attributes:
@@ -207,7 +207,7 @@ def _dataclass_content(value: Any) -> list[Any]:
 
 def _instance(cls: Any, content: list[Any]) -> Any:
     instance: Any = object.__new__(cls)
-    slots = _slots(cls)
+    slots = slots_of(cls)
     attributes = getattr(instance, "__dict__", None)
     for name, value in zip(content[::2], content[1::2], strict=True):
         if name in slots:
@@ -220,7 +220,7 @@ def _instance(cls: Any, content: list[Any]) -> Any:
 
 
 @functools.lru_cache(maxsize=1024)
-def _slots(cls: type) -> tuple[str, ...]:
+def slots_of(cls: type) -> tuple[str, ...]:
     """The names under which the class's slots are reached; private ones are mangled."""
     found: list[str] = []
     for base in cls.__mro__:
