@@ -161,7 +161,7 @@ def pre_push(repo: Repository, remote: str, url: str, lines: Iterable[str]) -> S
     pushed, names = set(), set()
     for line in lines:
         with contextlib.suppress(ValueError, IndexError):
-            _, oid, name, _ = line.split()
+            _, oid, name, _ = line.rsplit(maxsplit=3)  # behind what was typed: `HEAD^{/fix a bug}`
             pushed.add(Oid.from_hex(oid))
             names.add(name)
     runs = [

@@ -318,7 +318,7 @@ def test_pushing_commits_takes_their_runs_along(repo: GitRepo, shared: GitRepo) 
     )
     expected = ["refs/runs/@tags/MyFlow/a/1", "refs/runs/MyFlow/1", "refs/runs/MyFlow/2"]
     assert runs_in(shared) == expected
-    run_git(repo, "push", "-q", "origin", "side")
+    run_git(repo, "push", "-q", "origin", "HEAD^{/on side}:refs/heads/side")
     assert runs_in(shared) == [*expected, "refs/runs/MyFlow/3"]
     assert run_git(repo, "push", "-q", "origin", "--delete", "side").returncode == 0
 
