@@ -207,7 +207,8 @@ class _Fetch(Transfer):
         }
         for name, oid in sorted(left.items()):
             run = name.removeprefix(layout.RUNS)
-            words = f"git update-ref -d {name}" if oid else f"rm {self.repo.common_dir / name}"
+            file = shlex.quote(str(self.repo.common_dir / name))
+            words = f"git update-ref -d {name}" if oid else f"rm {file}"
             told.append(
                 f"{run} is damaged here, and may keep git from fetching; `{words}` gives it up"
             )

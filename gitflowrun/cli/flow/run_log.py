@@ -259,9 +259,8 @@ class RunLog:
     def _say_lost(self, error: OSError) -> None:
         run = self._run.id if self._run is not None else "@latest"
         text = f"the run log can't be written: {error.strerror}"
-        self._notice(
-            events.Notice(f"{text}; the run goes on, and `git runs logs {run}` shows it", bad=True)
-        )
+        shown = f"`{self._git} runs logs {run}` shows it"
+        self._notice(events.Notice(f"{text}; the run goes on, and {shown}", bad=True))
 
     def _draw(self, status: str) -> None:
         if not self._live or not (status or self._status):
