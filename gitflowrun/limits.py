@@ -140,6 +140,12 @@ INFLATE_FEED = 256 << 10
 """Read from a file for one step of inflating."""
 INFLATE_STEP = 1 << 20
 """What comes out of one step, at most."""
+HASHED_ALONE = 8 << 10
+"""Bytes of an object up to which it is hashed without OpenSSL."""
+HASHED_IN_ALL = 256 << 10
+"""Bytes that a process hashes so: after them loading OpenSSL pays."""
+ROWS_AT_A_GLANCE = 48
+"""Rows of a pack's index that are searched as bytes and halved no more."""
 SMALL_ENTRY = 4096
 """Bytes of a pack that are read at once where an entry begins, and of an object that may lie in them."""
 STREAM_HEAD = 4096

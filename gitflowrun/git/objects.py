@@ -12,6 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import CorruptRecord
+from gitflowrun.limits import HASHED_ALONE, HASHED_IN_ALL
 from gitflowrun.names import FixedBytes
 from gitflowrun.values import frozen
 
@@ -23,11 +24,7 @@ Buffer = bytes | bytearray | memoryview
 
 # OpenSSL hashes eight times as fast, but takes 5 ms to load, which who only reads a few records should not wait for;
 # and in a fork its first use copies 20 pages, which takes longer than to hash a few small objects without it.
-_SMALL = 1 << 13  # bytes
-_FEW = (
-    1 << 18
-)  # bytes that this process has hashed: so much faster must OpenSSL be before loading it pays
-_hashed = [0]
+_hashed = [0]  # bytes, by this process
 _small_sha1: Callable[..., hashlib._Hash] | None
 try:
     from _sha1 import sha1 as _small_sha1  # type: ignore[import-not-found,no-redef]
@@ -229,7 +226,7 @@ def hash_object(kind: ObjectType, data: Buffer) -> Oid:
 
 def _sha1_for(size: int) -> Callable[..., hashlib._Hash]:
     _hashed[0] += size
-    few = size < _SMALL and _hashed[0] < _FEW
+    few = size < HASHED_ALONE and _hashed[0] < HASHED_IN_ALL
     return _small_sha1 if few and _small_sha1 else _openssl_sha1()
 
 

@@ -65,9 +65,7 @@ class FileLock:
                 break
             os.close(fd)  # its last holder removed it between our open and our lock
         self._fd = fd
-        with contextlib.suppress(
-            OSError
-        ):  # who holds it is for people; it is held on a full disk, too
+        with contextlib.suppress(OSError):  # of a full disk: who holds it is for people alone
             os.ftruncate(fd, 0)
             os.pwrite(fd, b"%d\n" % os.getpid(), 0)
         return True

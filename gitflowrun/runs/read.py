@@ -178,9 +178,8 @@ class StoredRun:
 
     def shown(self, ref: ArtifactRef) -> Preview | None:
         """What is shown of an artifact, without running code: what its task noted, or of a small value the value."""
-        from gitflowrun.artifacts.artifacts import (
-            ArtifactReader,  # a run is mostly read without its values
-        )
+        # A run is mostly read without its values.
+        from gitflowrun.artifacts.artifacts import ArtifactReader
         from gitflowrun.artifacts.codecs import is_safe
 
         noted = self.preview(ref)

@@ -68,8 +68,8 @@ def tag_updates(
             wanted.append((layout.tag_ref(run.flow, tag, run.id), new))
             if new is None or repo.settings.git_tags:
                 wanted.append((layout.tag_mirror(run.flow, tag, run.id, run.uid), new))
-    pairs = [(RefUpdate(name, new, repo.refs.get(name))) for name, new in wanted]
-    return [update for update in pairs if update.old != update.new]
+    updates = [RefUpdate(name, new, repo.refs.get(name)) for name, new in wanted]
+    return [update for update in updates if update.old != update.new]
 
 
 def transact(refs: Refs, updates: Sequence[RefUpdate]) -> None:

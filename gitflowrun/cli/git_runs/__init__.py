@@ -1,1 +1,1 @@
-"""The commands of `git runs`: a module for each, with a click command `<name>_command`."""
+"""The commands of `git runs`: declared in `commands`, with a module for what each does."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from gitflowrun.errors import CorruptRecord
 from gitflowrun.git.objects import Oid
-from gitflowrun.limits import MAX_PACK_NAMES
+from gitflowrun.limits import MAX_PACK_NAMES, ROWS_AT_A_GLANCE
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ _FANOUT = struct.Struct(">256I")
 _OIDS = len(_MAGIC) + _FANOUT.size
 _WIDE = 0x8000_0000
 _TRAILERS = 2 * Oid.SIZE
-_AT_A_GLANCE = 48  # rows
 _MULTI_HEADER = struct.Struct(">4sBBBBI")
 _MULTI_ROW = struct.Struct(">4sQ")
 
@@ -124,7 +123,7 @@ class PackIndex:
         """The offset of an object's entry in the pack; None when it is not there."""
         low, high = self._fanout[oid[0]], self._fanout[oid[0] + 1]
         data = self._data
-        least = _AT_A_GLANCE if isinstance(data, bytes) else 0
+        least = ROWS_AT_A_GLANCE if isinstance(data, bytes) else 0
         # By hand: `bisect` takes twice as long, for it calls a function of ours at each step.
         while high - low > least:
             middle = (low + high) >> 1
