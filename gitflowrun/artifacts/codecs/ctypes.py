@@ -6,6 +6,7 @@ The holes were never set by anybody, and hold what was in memory before. In what
 from __future__ import annotations
 
 import ctypes
+import operator
 from functools import lru_cache
 from typing import Any
 
@@ -24,6 +25,12 @@ def reduce(value: Any) -> Any:
     return rebuild, (cls, (attributes, clean.to_bytes(len(data), "little")))
 
 
+def reduce_array_class(cls: Any) -> Any:
+    """The same for a class such as `c_int * 3`, which nothing can be found by the name of."""
+    item, length = cls._type_, cls._length_
+    return (operator.mul, (item, length)) if cls is item * length else NotImplemented
+
+
 def _all(cls: Any) -> int:
     return int((1 << 8 * ctypes.sizeof(cls)) - 1)
 
@@ -40,8 +47,8 @@ def _used(cls: Any) -> int:
                 used |= own << 8 * field.offset
         return used
     if issubclass(cls, ctypes.Array):
-        item, size = _used(cls._type_), 8 * ctypes.sizeof(cls._type_)
-        return sum(item << size * number for number in range(cls._length_))
+        item = _used(cls._type_).to_bytes(ctypes.sizeof(cls._type_), "little")
+        return int.from_bytes(item * cls._length_, "little")
     is_extended = issubclass(cls, ctypes.c_longdouble) and cls._type_ == "g"
     return _all(cls) & ((1 << _X87_BITS) - 1) if is_extended else _all(cls)
 

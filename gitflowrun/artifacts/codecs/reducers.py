@@ -123,6 +123,12 @@ def _reduce_ctypes(value: Any) -> Any:
     return ctypes_codec.reduce(value)
 
 
+def _reduce_ctypes_array(cls: Any) -> Any:
+    from gitflowrun.artifacts.codecs import ctypes as ctypes_codec
+
+    return ctypes_codec.reduce_array_class(cls)
+
+
 def _reduce_polars(value: Any) -> Any:
     from gitflowrun.artifacts.codecs.polars import cleaned
 
@@ -202,6 +208,7 @@ _REDUCERS: dict[str, Callable[[Any], Any]] = {
     "pyarrow.Array": _reduce_arrow,
     "functools.partial": _reduce_partial,
     "_ctypes._CData": _reduce_ctypes,
+    "_ctypes.PyCArrayType": _reduce_ctypes_array,
     "scipy._cs_matrix": _reduce_compressed,
     "scipy._dia_base": _reduce_diagonals,
     "scipy.cKDTree": _reduce_kd_tree,

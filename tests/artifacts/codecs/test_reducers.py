@@ -209,6 +209,16 @@ def test_holes_of_structures_are_zero() -> None:
     assert _SECRET in encode(full).payload()  # it is all value
 
 
+def test_arrays_of_ctypes_come_back_however_long_they_are() -> None:
+    """Their classes have no name that they could be found by; a megabyte takes no longer than other values."""
+    values = (Point * 2)(Point(at=1.5)), (ctypes.c_char * 1_000_000)(b"a"), ((ctypes.c_int * 2) * 2)()
+    for value in values:
+        stored = encode(value)
+        loaded = decode(stored.codec, stored.payload(), trusted=True)
+        assert type(loaded) is type(value)
+        assert bytes(loaded) == bytes(value)
+
+
 @pytest.mark.parametrize("kind", ["csr_matrix", "csc_array", "bsr_matrix", "dia_matrix"])
 def test_what_sparse_arrays_have_beside_their_elements_is_not_stored(kind: str) -> None:
     """Elements behind the last one, and parts of diagonals outside of the matrix."""
