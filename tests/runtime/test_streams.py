@@ -26,9 +26,12 @@ DESCRIPTORS = {
 }
 
 
-def check(repo: GitRepo, kind: str, way: str) -> None:
-    """Run a step that treats its streams so, and fails."""
-    repo.write("f.py", linear_flow(f"{way}\n{FAIL}"))
+FEW_FILES = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (200, 200))\n"
+
+
+def check(repo: GitRepo, kind: str, way: str, first: str = "") -> None:
+    """Run a step that treats its streams so, and fails; the module begins with `first`."""
+    repo.write("f.py", first + linear_flow(f"{way}\n{FAIL}"))
     done = repo.flow("f.py", "run", env={"GITFLOWRUN_ISOLATION": kind})
     assert done.code == 1
     assert "step 'start' (task 1) failed: ValueError: the real reason" in done.err
@@ -52,6 +55,11 @@ def test_an_error_is_told_without_descriptors(repo: GitRepo, kind: str, way: str
     check(repo, kind, way)
     if "mine" in way:
         assert (repo.path / "mine").read_bytes() == b""
+
+
+def test_an_error_is_told_where_few_files_may_be_open(repo: GitRepo) -> None:
+    """A system that allows no high descriptor for it (`ulimit -n 200`) hides nothing, either."""
+    check(repo, "fork", "sys.stderr = None", FEW_FILES)
 
 
 @pytest.mark.parametrize("kind", ["fork", "inline"])

@@ -148,9 +148,11 @@ def become_task(stdout: int, stderr: int) -> None:
         os.setsid()
     os.dup2(stdout, 1)
     os.dup2(stderr, 2)
-    with contextlib.suppress(OSError):  # so many may not be allowed
+    try:
         high = fcntl.fcntl(stderr, fcntl.F_DUPFD_CLOEXEC, limits.HIGH_DESCRIPTOR)
-        _own_stderr.append((high, os.fstat(high)))
+    except OSError:  # so many are not allowed
+        high = 2
+    _own_stderr.append((high, os.fstat(high)))
     for fd in {stdout, stderr} - {1, 2}:
         os.close(fd)
     _signal.set_wakeup_fd(-1)
@@ -205,11 +207,9 @@ def tell(text: str) -> None:
     for fd, pipe in _own_stderr:
         for place in (fd, 2):
             with contextlib.suppress(OSError):  # the step has closed it, or nobody reads any more
-                if os.path.samestat(
-                    os.fstat(place), pipe
-                ):  # or the number is another file's by now
-                    while data:
-                        data = data[os.write(place, data) :]
+                # The number may be another file's by now.
+                while data and os.path.samestat(os.fstat(place), pipe):
+                    data = data[os.write(place, data) :]
 
 
 def flush_output() -> None:

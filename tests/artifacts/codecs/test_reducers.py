@@ -211,7 +211,11 @@ def test_holes_of_structures_are_zero() -> None:
 
 def test_arrays_of_ctypes_come_back_however_long_they_are() -> None:
     """Their classes have no name that they could be found by; a megabyte takes no longer than other values."""
-    values = (Point * 2)(Point(at=1.5)), (ctypes.c_char * 1_000_000)(b"a"), ((ctypes.c_int * 2) * 2)()
+    values = (
+        (Point * 2)(Point(at=1.5)),
+        (ctypes.c_char * 1_000_000)(b"a"),
+        ((ctypes.c_int * 2) * 2)(),
+    )
     for value in values:
         stored = encode(value)
         loaded = decode(stored.codec, stored.payload(), trusted=True)
