@@ -358,7 +358,7 @@ def _columns_at(frame: Any, positions: list[int]) -> Any:
         return frame
     first, end = (positions[0], positions[-1] + 1) if positions else (0, 0)
     are_neighbours = end - first == len(positions)
-    return frame.iloc[:, first:end] if are_neighbours else frame.iloc[:, positions]
+    return frame.iloc[:, first:end] if are_neighbours else frame.take(positions, axis=1)
 
 
 def _encode_index(index: Any, columns: _Columns) -> Recipe:
