@@ -229,7 +229,8 @@ class _SnapshotBuilder:
         """HEAD's tree with what the index of changed files holds; the changed paths, and the new objects."""
         rows = self.git.run("ls-files", "--stage", "-z", env=self.env).split(b"\0")[:-1]
         now = {path: row[: -len(b" 0")] for row, _, path in (row.partition(b"\t") for row in rows)}
-        before = {change.path: change.in_head for change in status.changes}
+        # Backwards: what `git rm --cached` took out of the index comes once more, at the end, as untracked.
+        before = {change.path: change.in_head for change in reversed(status.changes)}
         changed = sorted(path for path in before if now.get(path, b"") != before[path])
         files = {path: _entry(path, now[path]) if path in now else None for path in changed}
         tree, made = edit_tree(self.repository.objects, head_tree, files)

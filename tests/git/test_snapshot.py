@@ -69,6 +69,17 @@ def test_only_new_objects_are_handed_over(repo: GitRepo) -> None:
     assert len(shoot(repo).snapshot.objects) == 3
 
 
+def test_files_that_left_the_index_alone(repo: GitRepo) -> None:
+    """After `git rm --cached` a file counts as untracked: a secret is left out, and one as in HEAD is no change."""
+    repo.write(".env", "1")
+    repo.write("same", "1")
+    repo.commit()
+    repo.git("rm", "-q", "--cached", ".env", "same")
+    shot = shoot(repo)
+    assert shot.files.keys() == {b"README", b"same"}
+    assert shot.snapshot.dirty == (".env",)
+
+
 def test_the_empty_tree_comes_along(repo: GitRepo) -> None:
     """Where all files are gone their tree is handed over: git can do without the object, other readers can't."""
     repo.git("rm", "-qr", ".")
