@@ -192,7 +192,7 @@ def run_overview(run: StoredRun, tags: tuple[str, ...]) -> RunOverview:
         system_tags=info.system_tags,
         origin=f"{origin.kind} {origin.run.pathspec}" if origin else None,
         parameters=dict(info.parameters),
-        code=_code(info.git, info, other_code(it for tasks in records.values() for it in tasks)),
+        code=_code(info, other_code(it for tasks in records.values() for it in tasks)),
         versions=dict(info.versions),
         platform=str(info.environment.get("platform") or ""),
         packages=len(packages) if isinstance(packages, dict) else 0,
@@ -255,9 +255,10 @@ def _step(run: StoredRun, name: str, records: list[TaskRecord]) -> StepOverview:
     )
 
 
-def _code(git: Mapping[str, Any], info: RunInfo, other: Mapping[str, str]) -> CodeState:
+def _code(info: RunInfo, other: Mapping[str, str]) -> CodeState:
+    git = info.git
     dirty = _texts(git.get("dirty"))
-    left_out = _texts([row[0] for row in git.get("left_out") or () if row])
+    left_out = tuple(info.files_left_out)
     directory = info.environment.get("directory")
     return CodeState(
         commit=git.get("commit") or None,

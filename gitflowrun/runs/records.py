@@ -207,19 +207,23 @@ class RunInfo:
     extra: Map = field(default_factory=dict)
 
     @property
-    def left_out(self) -> Mapping[str, str]:
-        """What ran and is not in the snapshot of the code: files and modules, and what is known of each."""
+    def files_left_out(self) -> dict[str, str]:
+        """The first of the files that are not in the snapshot of the code, and what is known of each."""
         found = {}
-        rows = self.git.get("left_out")
-        for row in rows if isinstance(rows, (list, tuple)) else ():
+        for row in _items(self.git.get("left_out")):
             match row:
                 case [str(path), int(size), str(reason)]:
                     found[path] = f"{size:,} byte{'s' * (size > 1)}, {reason}" if size else reason
+        return found
+
+    @property
+    def left_out(self) -> dict[str, str]:
+        """What ran and is not in the snapshot of the code: files and modules, and what is known of each."""
+        found = self.files_left_out
         count = self.git.get("left_out_count")
         if isinstance(count, int) and count > len(found):
             found[f"{count - len(found):,} more files"] = "not listed"
-        modules = self.environment.get("outside")
-        for module in modules if isinstance(modules, (list, tuple)) else ():
+        for module in _items(self.environment.get("outside")):
             found[str(module)] = "it lies outside of the work tree"
         return found
 
@@ -293,10 +297,14 @@ INFO = MapSchema(
 
 def parameter_options(graph: Map) -> dict[str, str]:
     """The parameters of a flow's `_graph_info`: attribute to the name of its option."""
-    rows = graph.get("parameters")
     named = [
         row
-        for row in (rows if isinstance(rows, (list, tuple)) else ())
+        for row in _items(graph.get("parameters"))
         if isinstance(row, Mapping) and isinstance(row.get("name"), str)
     ]
     return {str(row.get("attribute", row["name"])): row["name"] for row in named}
+
+
+def _items(value: Any) -> Iterable[Any]:
+    """The items of a list in a map that anybody may have written."""
+    return value if isinstance(value, list | tuple) else ()

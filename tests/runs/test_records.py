@@ -87,6 +87,15 @@ def test_records_survive_the_wire() -> None:
     assert records.INFO.load(msgpack.unpack(msgpack.pack(records.INFO.dump(INFO)))) == INFO
 
 
+@pytest.mark.parametrize("rows", [5, "ab", [1], [[]], [["a", "b", "c"]], [["a", 1, "big", 2]]])
+def test_what_lists_no_files_is_passed_over(rows: Any) -> None:
+    """Anybody may have written INFO: of the files left out those count that are listed as we list them."""
+    info = replace(INFO, git={"left_out": rows}, environment={"outside": rows})
+    assert info.files_left_out == {}
+    whole = replace(INFO, git={"left_out": [["a", 1, "big"]], "left_out_count": 3})
+    assert whole.left_out == {"a": "1 byte, big", "2 more files": "not listed"}
+
+
 def test_only_the_last_attempt_counts() -> None:
     """A task is ok when its last attempt was; without attempts it is not."""
     assert RECORD.ok
