@@ -47,7 +47,7 @@ def _entry(run: RunSummary, parameters: Mapping[str, str], screen: Screen) -> It
     commit = f"{run.state.code_commit}{'+dirty' if run.state.dirty else ''}"
     yield from facts(
         ("Status", style.status(run.status.value, _status_words(run))),
-        ("User", printable(run.state.user)),
+        ("Author", printable(f"{run.author} <{run.email}>")),
         ("Date", stamp(run.state.started)),
         ("Code", commit if run.state.code_commit else ""),
         ("Origin", printable(f"{kind} of {origin.partition(' ')[0]}") if kind else ""),

@@ -34,8 +34,9 @@ def test_outside_a_repository(tmp_path: Path) -> None:
 def test_runs_are_listed_newest_first(
     repo: GitRepo, runs: Runs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A row says run, status, time, duration, tasks, git author and tags."""
+    """A row says run, status, time, duration, tasks, git author and tags; the log has his address, too."""
     monkeypatch.setenv("GIT_COMMITTER_NAME", "Ada Lee")
+    monkeypatch.setenv("GIT_COMMITTER_EMAIL", "ada@example.org")
     make_run(repo, tags=["production", "a b"])
     make_run(repo, "Other", status=Status.FAILED)
     lines = runs().out.splitlines()
@@ -43,6 +44,7 @@ def test_runs_are_listed_newest_first(
     assert lines[1].split()[:2] == ["Other/2", "failed"]
     assert lines[2].split()[:2] == ["MyFlow/1", "done"]
     assert lines[2].endswith("4  Ada Lee  a b, production")
+    assert "Author:  Ada Lee <ada@example.org>\n" in runs("log").out
 
 
 def test_list_is_the_default_command(repo: GitRepo, runs: Runs) -> None:
