@@ -12,6 +12,7 @@ import pytest
 
 import gitflowrun
 from tests.helpers.repos import ROOT, GitRepo, make_repo
+from tests.helpers.runs import make_run
 
 HEAVY = ("pygit2", "numpy", "pandas", "sqlite3", "asyncio", "ssl", "rich", "importlib.metadata")
 
@@ -56,6 +57,29 @@ if __name__ == "__main__":
     done = repo.flow("direct.py", "run")
     assert done.code == 0, done.err
     assert done.out.count("object made") == 1
+
+
+@pytest.mark.parametrize(
+    "words", [("push",), ("push", "origin", "1"), ("fetch",), ("fetch", "origin")]
+)
+def test_sharing_without_options_loads_no_click(repo: GitRepo, words: tuple[str, ...]) -> None:
+    """A push or fetch of names alone does not wait for what reads options, pickles or large values."""
+    repo.commit()
+    repo.git("clone", "-q", "--bare", ".", "server")
+    repo.git("remote", "add", "origin", "server")
+    make_run(repo)
+    names = "[m for m in ('click', 'tempfile', 'gitflowrun.runs.trust') if m in sys.modules]"
+    code = f"import sys\nfrom gitflowrun.cli.git_runs.main import main\nmain({words!r})\n"
+    done = repo.python("-c", f"{code}names = {names}\nprint(*names, 'end')")
+    assert done.out.splitlines()[0] in {"To origin", "From origin"}
+    assert done.out.endswith("\nend\n")
+
+
+def test_a_fetch_of_two_remotes_is_a_usage_error(repo: GitRepo) -> None:
+    """What is one name too many is told as for every other command."""
+    done = repo.runs("fetch", "one", "two")
+    assert done.code == 129
+    assert "unexpected extra argument (two)" in done.err
 
 
 @pytest.mark.parametrize("words", [("show", "-h"), ("cat", "--help"), ("help", "push")])

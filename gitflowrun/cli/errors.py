@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     import click
 
+    from gitflowrun.git.repository import Repository
+
 # All exit codes of both command lines, but those of errors that know their own (`GitflowrunError.exit_code`).
 DIFFERS = 1  # `diff --exit-code`, as git diff has it
 REFUSED = (
@@ -97,6 +99,14 @@ def _traceback() -> None:
     import traceback
 
     _write(traceback.format_exc().rstrip("\n"))
+
+
+def warn_of_settings(repo: Repository) -> None:
+    """For commands that do as settings say: tell people of those that they may have misspelt."""
+    from gitflowrun.settings import unknown_settings
+
+    for notice in unknown_settings(repo.config):
+        sys.stderr.write(f"warning: {printable(notice)}\n")
 
 
 def exit_code_of(body: Callable[[], int], dialect: Dialect) -> int:

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import importlib
-import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from gitflowrun.cli.output.help_text import keep_words
-from gitflowrun.cli.output.text import printable
-from gitflowrun.settings import unknown_settings
-
-if TYPE_CHECKING:
-    from gitflowrun.git.repository import Repository
 
 _Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -26,12 +20,6 @@ def load_command(module: str, name: str) -> click.Command:
     found = importlib.import_module(f"gitflowrun.cli.{module}")
     command: click.Command = getattr(found, f"{name.replace('-', '_')}_command")
     return keep_words(command)
-
-
-def warn_of_settings(repo: Repository) -> None:
-    """For commands that do as settings say: tell people of those that they may have misspelt."""
-    for notice in unknown_settings(repo.config):
-        sys.stderr.write(f"warning: {printable(notice)}\n")
 
 
 def together(*options: _Decorator) -> _Decorator:

@@ -25,7 +25,7 @@ import hashlib
 import os
 import re
 import shlex
-import tempfile
+import threading
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -244,15 +244,18 @@ class Remote:
             yield {}
             return
         place = self._repository.state()
-        with tempfile.NamedTemporaryFile("wb", buffering=0, dir=place) as file:
+        path = place / f"shallow-{os.getpid()}-{threading.get_ident()}"
+        try:
             try:
-                file.write(commit + b"\n")
+                path.write_bytes(commit + b"\n")
             except OSError as error:
                 raise RepositoryError(
-                    f"can't fetch from {self.title!r}: {file.name} can't be written: {error.strerror}",
+                    f"can't fetch from {self.title!r}: {path} can't be written: {error.strerror}",
                     hint=f"free some space on the disk of {place} and try again",
                 ) from error
-            yield {_SHALLOW: file.name}
+            yield {_SHALLOW: str(path)}
+        finally:
+            path.unlink(missing_ok=True)
 
     def _oldest(self) -> bytes | None:
         """A commit that the remote is likely to have, far back: what is before it is hidden from the sender."""

@@ -3,7 +3,8 @@
 None of it can fail a run: it can all wait. When a run starts, git is told once that payloads are no good for deltas,
 and the dedup index is rebuilt where there is none. During a run each group commit is a pack, of which an hour has space
 for 18,000: git folds them beside the run whenever enough have gathered. After a run, what crashed processes have left
-is removed, and packs are folded if many are left. When nothing is due, all this costs a look at two directories.
+is removed, and packs are folded if many are left. When nothing is due, all this costs a look at two directories, and
+what only a lost index needs is not imported: fetches are tidied up after, too.
 """
 
 from __future__ import annotations
@@ -13,14 +14,11 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
-from gitflowrun.artifacts.dedup import DedupIndex
 from gitflowrun.errors import GitflowrunError
 from gitflowrun.git.maintenance import exempt_from_deltas, fold, start_fold
 from gitflowrun.git.permissions import share_file
 from gitflowrun.limits import FOLD_BEYOND, INLINE_LIMIT
 from gitflowrun.runs import layout
-from gitflowrun.runs.runs import RunStore
-from gitflowrun.runs.trust import Provenance
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -106,6 +104,8 @@ def ensure_dedup_index(repo: Repository) -> None:
 
     What a limited time of reading does not reach is merely stored once more.
     """
+    from gitflowrun.artifacts.dedup import DedupIndex
+
     index = DedupIndex(repo.state_dir, repo.objects)
     if not index.exists:
         index.rebuild(shared_payloads(_trusted_records(repo, time.monotonic() + _LOOK_BACK)))
@@ -116,6 +116,9 @@ def _trusted_records(repo: Repository, deadline: float) -> Iterator[TaskRecord]:
 
     A stranger's record could name the digest of a payload that we are yet to make, with another blob.
     """
+    from gitflowrun.runs.runs import RunStore
+    from gitflowrun.runs.trust import Provenance
+
     runs, provenance = RunStore(repo), Provenance(repo)
     for flow, run in runs.names():
         with contextlib.suppress(GitflowrunError):  # a damaged run has nothing to share

@@ -124,7 +124,7 @@ def push_command(as_json_: bool, remote: str | None, runs: tuple[str, ...]) -> i
     """
     from gitflowrun.cli.git_runs.sync import push_runs
 
-    return push_runs(as_json_=as_json_, remote=remote, runs=runs)
+    return push_runs(remote, runs, as_json_=as_json_)
 
 
 @click.command(name="fetch")
@@ -138,7 +138,7 @@ def fetch_command(as_json_: bool, remote: str | None) -> int:
     """
     from gitflowrun.cli.git_runs.sync import fetch_runs
 
-    return fetch_runs(as_json_=as_json_, remote=remote)
+    return fetch_runs(remote, as_json_=as_json_)
 
 
 @click.command(name="trust")

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from gitflowrun.cli.errors import GIT, REFUSED, exit_code_of
-from gitflowrun.cli.options import warn_of_settings
+from gitflowrun.cli.errors import GIT, REFUSED, exit_code_of, warn_of_settings
 from gitflowrun.cli.output.tables import show
 from gitflowrun.cli.output.text import printable
 from gitflowrun.git.repository import Repository

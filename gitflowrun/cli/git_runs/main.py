@@ -52,6 +52,8 @@ COMMANDS = {
     "hook": Entry("", "Do the work of a git hook"),
 }
 _DEFAULT = "list"
+_MOST_NAMES = {"push": sys.maxsize, "fetch": 2}
+"""How many words a command has at most that needs no click where none of them is an option: half its time."""
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -75,11 +77,20 @@ def _dispatch(words: list[str]) -> int:
 
         list_runs()
         return 0
+    if first in _MOST_NAMES and len(words) <= _MOST_NAMES[first] and "-" not in _initials(words):
+        from gitflowrun.cli.git_runs import sync
+
+        remote, runs = words[1] if words[1:] else None, tuple(words[2:])
+        return sync.push_runs(remote, runs) if first == "push" else sync.fetch_runs(remote)
     if first == "help":
         first, words = words[1], [words[1], "--help"]
     elif first.startswith("-"):
         first, words = _DEFAULT, [_DEFAULT, *words]
     return invoke(load(first), words[1:], f"git runs {first}", GIT)
+
+
+def _initials(words: Sequence[str]) -> set[str]:
+    return {word[:1] for word in words}
 
 
 def load(name: str) -> click.Command:

@@ -6,8 +6,7 @@ import sys
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from gitflowrun.cli.errors import REFUSED
-from gitflowrun.cli.options import warn_of_settings
+from gitflowrun.cli.errors import REFUSED, warn_of_settings
 from gitflowrun.cli.output.tables import show
 from gitflowrun.cli.output.text import counted, printable
 from gitflowrun.errors import UsageError
@@ -73,7 +72,7 @@ def summary(report: SyncReport) -> str:
     return ", ".join(words for count, words in parts if count) or "No runs."
 
 
-def push_runs(*, as_json_: bool, remote: str | None, runs: tuple[str, ...]) -> int:
+def push_runs(remote: str | None, runs: tuple[str, ...], *, as_json_: bool = False) -> int:
     """Send runs and their tags to REMOTE: all of them, or RUNs and all runs of FLOWs."""
     from gitflowrun.porcelain.push import push  # one of the two is enough, and help needs neither
 
@@ -108,7 +107,7 @@ def _check_remote(repo: Repository, word: str) -> None:
         )
 
 
-def fetch_runs(*, as_json_: bool, remote: str | None) -> int:
+def fetch_runs(remote: str | None, *, as_json_: bool = False) -> int:
     """Get the runs and tags of REMOTE."""
     from gitflowrun.porcelain.fetch import fetch
 

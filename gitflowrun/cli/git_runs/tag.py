@@ -5,8 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from gitflowrun.cli.errors import GIT, REFUSED, report_error
-from gitflowrun.cli.options import warn_of_settings
+from gitflowrun.cli.errors import GIT, REFUSED, report_error, warn_of_settings
 from gitflowrun.cli.output.tables import Cell, Column, show, table
 from gitflowrun.cli.output.text import printable
 from gitflowrun.errors import UsageError
