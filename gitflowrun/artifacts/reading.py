@@ -61,7 +61,8 @@ class _Kept:
     def keep_again(self) -> None:
         """Read the stored object, and give the changed one its result back."""
         getattr(self.owner, self.name)
-        attributes = _attributes(self.changed) or {}
+        attributes = _attributes(self.changed)
+        assert attributes is not None
         (attributes.setdefault(_CACHE, {}) if self.in_cache else attributes)[self.key] = self.result
 
 
@@ -146,7 +147,9 @@ def _take_out(one: Any, other: Any) -> Iterator[_Kept]:
 
 def _take_out_of_cache(one: Any, other: Any, before: Any) -> Iterator[_Kept]:
     known = before if type(before) is dict else {}
-    cache = (_attributes(other) or {})[_CACHE]
+    attributes = _attributes(other)
+    assert attributes is not None
+    cache = attributes[_CACHE]
     for name in [name for name in cache if name not in known]:
         if isinstance(name, str) and _is_property(type(one), name):
             yield _Kept(name, name, True, one, other, cache.pop(name))  # noqa: FBT003

@@ -58,6 +58,15 @@ class Slotted:
         self.table = Table()
 
 
+class Bag(dict[str, int]):
+    """A dict without attributes of its own."""
+
+    @cached_property
+    def total(self) -> int:
+        """Kept as the only attribute."""
+        return sum(self.values())
+
+
 @dataclass
 class Numbers:
     """A plain value with a property that keeps its result."""
@@ -96,6 +105,11 @@ def test_results_that_properties_keep_are_no_change(use: Callable[[Any], object]
     assert _is_unchanged(Table(), use)
     assert _is_unchanged([{"t": (Table(), 1)}], lambda value: use(value[0]["t"][0]))
     assert _is_unchanged(Slotted(), lambda value: use(value.table))
+
+
+def test_a_result_may_be_the_only_attribute() -> None:
+    """An object that had none before it was read is what it was, too."""
+    assert _is_unchanged(Bag(a=1), lambda value: value.total)
 
 
 def test_plain_values_keep_results_too() -> None:
