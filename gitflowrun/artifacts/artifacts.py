@@ -100,9 +100,9 @@ class ArtifactWriter:
             name: value.digest or digest_parts(value.parts) for name, value in values.items()
         }
         payloads = {digests[name]: _Payload(name, value) for name, value in values.items()}
-        drawn: dict[str, Digest] = {}
-        for name, drawing in (pictures or {}).items():
-            drawn[name] = digest(drawing.data)
+        drawings = pictures or {}
+        drawn = {name: digest(drawing.data) for name, drawing in drawings.items()}
+        for name, drawing in drawings.items():
             picture = codecs.Encoded(codecs.BYTES, "builtins.bytes", (memoryview(drawing.data),))
             payloads.setdefault(drawn[name], _Payload(name, picture))
         inline: dict[Digest, bytes] = {}
@@ -125,7 +125,7 @@ class ArtifactWriter:
                 chunks=chunks[digests[name]],
                 producer=producer,
                 preview=value.preview,
-                picture=_picture(pictures, name, chunks[drawn[name]]) if name in drawn else None,
+                picture=_picture(drawings[name], chunks[drawn[name]]) if name in drawn else None,
             )
             for name, value in values.items()
         }
@@ -162,11 +162,8 @@ class ArtifactWriter:
         return stored | cut_now, packs
 
 
-def _picture(
-    pictures: Mapping[str, Drawing] | None, name: str, chunks: tuple[Chunk, ...]
-) -> Picture | None:
+def _picture(drawing: Drawing, chunks: tuple[Chunk, ...]) -> Picture | None:
     """The reference of a picture; none where an artifact of the same bytes was cut."""
-    drawing = (pictures or {})[name]
     return Picture(drawing.suffix, drawing.is_exact, chunks[0]) if len(chunks) == 1 else None
 
 
