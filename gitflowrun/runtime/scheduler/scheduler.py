@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from gitflowrun.runtime.scheduler.plan import Plan
 
 _KILLED = "[KILLED BY ORCHESTRATOR]"
+_PROCESS_LOST = "the process of the run ended before the step had returned"
 _OVER = "killed because the run was over"
 
 
@@ -191,20 +192,21 @@ class Scheduler:
             self._retire(attempt)
             self._postpone(attempt.job, message.reason)
 
-    def executor_lost(self, reason: str | None = None) -> None:
-        """Launch the tasks of an executor that was killed again, in fresh interpreters: it was not their fault.
+    def process_lost(self) -> None:
+        """End a run whose tasks ran in the process that has ended."""
+        self.stop(Status.INTERRUPTED, "its process was killed, or a step has ended it")
+        for attempt in self._running.values():
+            attempt.killed = attempt.killed or _PROCESS_LOST
+            self._say(attempt, f"Task failed: {_PROCESS_LOST}.")
+        self._abandon()
 
-        Args:
-            reason: What ends them instead where the executor's process was theirs.
-        """
-        lost = list(self._running.values())
+    def executor_lost(self) -> None:
+        """Launch the tasks of an executor that was killed again, in fresh interpreters: it was not their fault."""
         if self._ending is not None or self._substitute is None:
             self.stop(Status.FAILED, "the processes that run tasks were killed from outside")
-            for attempt in lost if reason else ():
-                attempt.killed = attempt.killed or reason
-                self._say(attempt, f"Task failed: {reason}.")
             self._abandon()
             return
+        lost = list(self._running.values())
         for attempt in lost:
             self._retire(attempt)
             _kill_group(attempt.pid)

@@ -169,12 +169,11 @@ class RunExecution:
         self._scheduler.interrupt(number)
 
     def _on_launcher_lost(self) -> None:
-        if not self._is_inline:
+        if self._is_inline:
+            self._scheduler.process_lost()
+        else:
             error = "its launcher process was killed"
             self._scheduler.stop(Status.INTERRUPTED, error, signal.SIGKILL)
-            return
-        self._scheduler.stop(Status.INTERRUPTED, "its process was killed, or a step has ended it")
-        self._scheduler.executor_lost("the process of the run ended before the step had returned")
 
     def _on_zygote_lost(self) -> None:
         if self._channels.zygote is not None:
