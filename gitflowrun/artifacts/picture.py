@@ -136,9 +136,8 @@ def _in_a_fork(figures: list[tuple[Any, Callable[[Any], Drawing]]]) -> bytes:
     source, target = os.pipe()
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # of threads, whose locks may hold the fork up until it is killed
+            # Of threads, whose locks may hold the fork up until it is killed.
+            warnings.simplefilter("ignore")
             child = os.fork()
         if not child:
             _be_the_fork(figures, target)

@@ -19,9 +19,8 @@ if TYPE_CHECKING:
 
 _Attributes = dict[str, Any]
 _ABSENT = object()
-_CACHE = (
-    "_cache"  # pandas' and statsmodels' properties keep what they compute in a dict of this name
-)
+_CACHE = "_cache"
+"""In a dict of this name, properties of pandas and statsmodels keep what they compute."""
 
 # What methods of a library note down in its objects. All of it is computed anew where it isn't there.
 _NOTES = {

@@ -31,9 +31,8 @@ def may_be_same(first: Encoded | ArtifactRef, second: Encoded | ArtifactRef) -> 
     """
     pickles = {first.codec, second.codec} - {PLAIN}
     is_small = max(first.size, second.size) <= READ_PLAIN
-    return (
-        first.type == second.type and not any(map(is_safe, pickles)) and bool(pickles or is_small)
-    )
+    are_known = not any(map(is_safe, pickles)) and bool(pickles or is_small)
+    return are_known and first.type == second.type
 
 
 def may_be_equal(first: ArtifactRef, second: ArtifactRef) -> bool:

@@ -49,11 +49,10 @@ def encode_cloudpickle(value: Any) -> tuple[memoryview, ...]:
 
     class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         def reducer_override(self, obj: Any) -> Any:
-            reduced = _reduce(obj)
             if isinstance(obj, type) and is_of_main(obj):
-                return (
-                    NotImplemented  # by its name: a copy would be another class to the flow's steps
-                )
+                # By its name: a copy would be another class to the flow's steps.
+                return NotImplemented
+            reduced = _reduce(obj)
             if reduced is NotImplemented:
                 reduced = super().reducer_override(obj)
             return _unused(obj, reduced) if isinstance(obj, type) else reduced

@@ -47,9 +47,8 @@ def cleaned(value: Any) -> Any:
 def _cleaned_series(series: Any) -> Any:
     try:
         _check(series.dtype)
-    except (
-        Unencodable
-    ):  # Arrow has no such type: taken row by row, there is nothing under its own nulls
+    except Unencodable:
+        # Arrow has no such type: taken row by row, there is nothing under its own nulls.
         return series[list(range(len(series)))]
     array = series.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
     batch = canonical(pa.RecordBatch.from_arrays([array], names=[""]))

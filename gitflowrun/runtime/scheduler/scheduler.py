@@ -277,9 +277,8 @@ class Scheduler:
     def _show_unfinished(self, attempt: TaskAttempt, stream: str) -> None:
         """Show a line that is being written, such as a progress bar, with the next progress."""
         if self._unfinished is None:
-            self._loop.after(
-                limits.PROGRESS_INTERVAL, lambda: None
-            )  # that the loop turns is enough
+            # That the loop turns is enough.
+            self._loop.after(limits.PROGRESS_INTERVAL, lambda: None)
         self._unfinished = attempt, stream
         self._is_changed = True
 

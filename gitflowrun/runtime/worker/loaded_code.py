@@ -77,9 +77,8 @@ class LoadedCode:
     def _note(self, file: str) -> None:
         if is_known(file):
             return
-        with suppress(
-            OSError, ValueError
-        ):  # it is gone, or its name is no text that a record could hold
+        # It may be gone, or its name no text that a record could hold.
+        with suppress(OSError, ValueError):
             path = os.path.realpath(file)
             if path.startswith(self._top + "/") and not is_known(path) and self._is_young(path):
                 path.encode()

@@ -205,7 +205,7 @@ class TaskRunner:
         return encoded, errors
 
     def _is_unchanged(self, made: Encoded, ref: ArtifactRef) -> bool:
-        """Whether a value that was loaded from a pickle is still what it was, though pickled to other bytes."""
+        """Whether a value that was loaded is still what it was, though its bytes are others now."""
         if not may_be_same(made, ref):
             return False
         with _deeper():

@@ -120,25 +120,9 @@ def warm_up(rounds: int) -> None:
         for number, record in enumerate(records)
     )
     context = RunContext(
-        run,
-        None,
-        "",
-        None,
-        (),
-        "/",
-        "/",
-        "/",
-        "",
-        0.0,
-        "",
-        "fast",
-        None,
-        frozenset(),
-        9,
-        ".",
-        {},
+        run, None, "", None, (), "/", "/", "/", "", 0.0, "", "fast", None, frozenset(), 9, ".", {},
         parameters,
-    )
+    )  # fmt: skip
     runner = TaskRunner(_Sample, context)
     for parent, record in zip((parameters, start), records, strict=True):
         runner.keep_record(parent, record)
