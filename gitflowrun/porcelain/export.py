@@ -116,8 +116,7 @@ def _hint(artifact: DataArtifact, ref: ArtifactRef) -> str:
         value = artifact.data
         for suffix in _TRIED:
             with suppress(Exception):
-                if not (suffix == ".txt" and ref.codec == TEXT and value.encode()):
-                    _write(value, suffix, io.BytesIO())
+                _write(value, suffix, io.BytesIO())
                 found.append(suffix)
     own = suffix_of(ref.codec)
     found += [own] if own in _SIGNS and own != _PICKLE and own not in found else []
@@ -188,7 +187,7 @@ def _is_content(artifact: DataArtifact, ref: ArtifactRef, suffix: str) -> bool:
 
 def _write(value: Any, suffix: str, stream: BinaryIO) -> None:
     writer = _WRITERS.get(suffix)
-    if isinstance(value, str) and writer in {None, _text}:  # any other text was copied
+    if isinstance(value, str) and writer is None:  # any other text was copied
         raise _Unfit(_LONE)
     if isinstance(value, str | bytes) and suffix in _SIGNS and suffix not in {_PICKLE, ".joblib"}:
         raise _Unfit(f"it is no content of a {suffix} file")
@@ -324,11 +323,11 @@ def _cell(value: Any) -> Any:
 
 
 def _text(value: Any, stream: BinaryIO, _suffix: str) -> None:
-    if not isinstance(value, int | float | complex | None):
+    if not isinstance(value, str | int | float | complex | None):
         raise _Unfit(
             "only text and numbers are written as text; `git runs cat` prints other values"
         )
-    stream.write(f"{value}\n".encode())
+    stream.write((value if isinstance(value, str) else f"{value}\n").encode())
 
 
 def _npy(value: Any, stream: BinaryIO, _suffix: str) -> None:
