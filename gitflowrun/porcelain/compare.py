@@ -217,7 +217,8 @@ def compare_left_out(
 ) -> tuple[tuple[Difference[str], ...], tuple[str, ...]]:
     """What the snapshots of two runs do not hold: of what it is known that it differs, and of what that is unknown."""
     before, after = old.left_out(), new.left_out()
-    unknown = (name for name, known in after.items() if before.get(name) == known)
+    alike = () if old.commit == new.commit else after.items()
+    unknown = (name for name, known in alike if before.get(name) == known)
     return differences(before, after), tuple(unknown)
 
 

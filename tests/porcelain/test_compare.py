@@ -197,6 +197,7 @@ def test_what_nobody_can_tell(repo: GitRepo) -> None:
     assert "artifacts and recorded code, and ended" in done.out
     assert "perhaps changed, for their contents are not recorded: 1 file: .env" in done.out
     assert json.loads(repo.runs("diff", "--json", "1", "2").out)["unknown"] == [".env"]
+    assert json.loads(repo.runs("diff", "--json", "2", "2").out)["unknown"] == []
 
 
 def test_a_submodule_that_was_changed(repo: GitRepo, tmp_path: Path) -> None:
