@@ -122,8 +122,9 @@ def _code(code: TreeDiff, screen: Screen) -> Iterator[str]:
         count = "Bin" if file.binary else f"{file.insertions + file.deletions:>{len(str(most))}}"
         yield f" {name:<{width}} | {count} {bar}".rstrip()
     if code.files:
-        files = counted(len(code.files), "file")
-        yield f" {files} changed, {code.insertions} insertions(+), {code.deletions} deletions(-)"
+        lines = (code.insertions, "insertion", "(+)"), (code.deletions, "deletion", "(-)")
+        counts = [f"{counted(number, noun)}{sign}" for number, noun, sign in lines if number]
+        yield " " + ", ".join([f"{counted(len(code.files), 'file')} changed", *counts])
 
 
 def _name(file: FileDiff) -> str:

@@ -135,7 +135,7 @@ def test_diff_shows_only_what_differs(repo: GitRepo, runs: Runs) -> None:
     ]
     assert "same" not in done.out
     assert "Parameters" not in done.out
-    assert " model.py | 2 +-" in done.out
+    assert " model.py | 2 +-\n 1 file changed, 1 insertion(+), 1 deletion(-)\n" in done.out
     assert "+a = 2" in runs("diff", "-p", "1", "2").out
 
 
