@@ -130,8 +130,12 @@ def _reduce_ctypes_array(cls: Any) -> Any:
 
 
 def _reduce_polars(value: Any) -> Any:
-    from gitflowrun.artifacts.codecs.polars import cleaned
-
+    try:
+        from gitflowrun.artifacts.codecs.polars import cleaned
+    except (
+        ImportError
+    ):  # without pyarrow: row by row there is nothing under nulls, but text cut off
+        return value[list(range(len(value)))].__reduce_ex__(5)
     return cleaned(value).__reduce_ex__(5)
 
 

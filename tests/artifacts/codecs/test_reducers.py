@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import sys
 from typing import Any, ClassVar
 
 import pytest
@@ -155,6 +156,19 @@ def test_what_is_under_nulls_of_polars_is_not_stored() -> None:
     loaded = decode("pickle/5", payload, trusted=True).value
     assert loaded[0].equals(frame)
     assert loaded[1].equals(frame["a"])
+
+
+def test_what_is_under_nulls_of_polars_is_not_stored_without_pyarrow_either(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The library polars works without pyarrow, and hides no more then."""
+    pl: Any = pytest.importorskip("polars")
+    numbers = pl.Series("n", [1, int.from_bytes(_SECRET, "little"), 3])
+    hidden = pl.select(pl.when(pl.Series([True, False, True])).then(numbers)).to_series()
+    monkeypatch.setitem(sys.modules, "gitflowrun.artifacts.codecs.polars", None)
+    payload = _payload([hidden, hidden.to_frame()])
+    assert _SECRET not in payload
+    assert decode("pickle/5", payload, trusted=True).value[0].equals(hidden)
 
 
 def test_a_masked_array_that_pickles_itself_otherwise_does() -> None:
