@@ -101,14 +101,13 @@ def compare_apart(pairs: Sequence[Pair]) -> list[Verdict]:
     if len(verdicts) < len(pairs):
         try:
             with tempfile.TemporaryDirectory(prefix="gitflowrun-") as place:
-                todo = [number for number in range(len(pairs)) if number not in verdicts]
                 comparison = _Comparison(Path(place))
-                comparison.prepare({number: pairs[number] for number in todo})
-                verdicts |= comparison.run(todo)
-        except (GitflowrunError, OSError) as error:  # damaged, or no space for it
+                todo = {number: pair for number, pair in enumerate(pairs) if number not in verdicts}
+                verdicts |= comparison.prepare(todo)
+                verdicts |= comparison.run([number for number in todo if number not in verdicts])
+        except OSError as error:  # no space for it
             for number in range(len(pairs)):
-                told = error.told if isinstance(error, GitflowrunError) else str(error)
-                verdicts.setdefault(number, _undecided(told))
+                verdicts.setdefault(number, _undecided(str(error)))
     return [verdicts[number] for number in range(len(pairs))]
 
 
@@ -138,16 +137,16 @@ class _Comparison:
         self._place = place
         self._end = time.monotonic() + COMPARE_ALL_SECONDS
 
-    def prepare(self, pairs: Mapping[int, Pair]) -> None:
-        """Write what the child reads."""
-        rows = {}
+    def prepare(self, pairs: Mapping[int, Pair]) -> dict[int, Verdict]:
+        """Write what the child reads; what can be said of pairs that are damaged."""
+        rows, damaged = {}, {}
         for number, pair in pairs.items():
-            for (task, ref), side in ((pair.old, "old"), (pair.new, "new")):
-                with (
-                    ArtifactReader(task.run.objects).open(ref) as payload,
-                    (self._place / f"{number}.{side}").open("wb") as file,
-                ):
-                    shutil.copyfileobj(payload, file, COPY_PIECE)
+            try:
+                self._write(pair.old, f"{number}.old")
+                self._write(pair.new, f"{number}.new")
+            except GitflowrunError as error:
+                damaged[number] = _undecided(error.told)
+                continue
             rows[number] = {
                 "codecs": [ref.codec for ref in pair.refs],
                 "trusted": not pair.strangers,
@@ -155,6 +154,15 @@ class _Comparison:
         trusted = [pair.new[0].run for pair in pairs.values() if not pair.strangers]
         paths = self._extract(trusted[0]) if trusted else []
         (self._place / _JOB).write_text(json.dumps({"pairs": rows, "paths": paths}))
+        return damaged
+
+    def _write(self, side: tuple[StoredTask, ArtifactRef], name: str) -> None:
+        task, ref = side
+        with (
+            ArtifactReader(task.run.objects).open(ref) as payload,
+            (self._place / name).open("wb") as file,
+        ):
+            shutil.copyfileobj(payload, file, COPY_PIECE)
 
     def _extract(self, run: StoredRun) -> list[str]:
         """Write the modules of a run; where Python found them."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
+from gitflowrun.errors import CorruptRecord
 from gitflowrun.porcelain import value_comparison
 from gitflowrun.porcelain.changes import value_changes
 from gitflowrun.porcelain.compare import RunDifference, compare
@@ -109,6 +111,26 @@ def test_a_limit_of_time(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None
     found = _compared(repo, "self.a, self.b = Slow(VERSION), Shown(VERSION)")
     assert found.changes == {
         "a": ("not compared: loading and comparing them takes longer than 3 s",),
+        "b": (".value: 1 -> 2 (+1)",),
+    }
+
+
+def test_a_damaged_value_keeps_no_other_from_being_compared(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the one that can't be read it is said why."""
+    write = value_comparison._Comparison._write
+
+    def damaged(self: Any, side: Any, name: str) -> None:
+        if name == "0.old":
+            msg = "its payload is damaged"
+            raise CorruptRecord(msg)
+        write(self, side, name)
+
+    monkeypatch.setattr(value_comparison._Comparison, "_write", damaged)
+    found = _compared(repo, "self.a, self.b = Shown(VERSION), Shown(VERSION)")
+    assert found.changes == {
+        "a": ("not compared: its payload is damaged",),
         "b": (".value: 1 -> 2 (+1)",),
     }
 
