@@ -281,8 +281,6 @@ DIGESTS_AT_A_TIME = 500
 
 # ---- Client: what is shown, kept and written ----
 
-MAX_ATTEMPTS = 6
-"""Attempts that a task can have; Metaflow's limit."""
 TAGS_FRESH = 1.0
 """Seconds for which the tags of a listing hold before they are read again."""
 NAMES_IN_A_HINT = 8

@@ -96,12 +96,6 @@ class StoredRun:
             return INFO.load(msgpack.unpack(self.objects.blob(self._root[layout.INFO])))
 
     @property
-    def info_blob(self) -> Oid:
-        """The blob of its INFO."""
-        with _About(self):
-            return self._root[layout.INFO]
-
-    @property
     def code_tree(self) -> Oid:
         """The snapshot of the work tree."""
         with _About(f"code of {self.pathspec}"):

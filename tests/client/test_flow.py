@@ -11,6 +11,7 @@ from gitflowrun import Flow, Metaflow
 from gitflowrun.client.flow import rows
 from gitflowrun.errors import InvalidPathspec, NotFound, RepositoryError, UsageError
 from gitflowrun.git.command import Git
+from gitflowrun.git.objects import Oid
 from gitflowrun.git.pack.reader import PackReader
 from gitflowrun.runs.runs import Status
 from tests.client.samples import Pickled, make_failed_run, make_run, start
@@ -130,7 +131,8 @@ def test_the_data_of_a_run_cost_six_objects(here: GitRepo) -> None:
         assert run.data.result == 42
     asked = {call.args[1] for call in read.call_args_list}
     assert len(asked) + payload.call_count == 6
-    assert asked.isdisjoint({stored.commit, stored.info_blob})
+    info = here.git("rev-parse", f"{stored.commit}:INFO")
+    assert asked.isdisjoint({stored.commit, Oid.from_hex(info)})
 
 
 def test_a_running_run_is_looked_at_again(here: GitRepo) -> None:

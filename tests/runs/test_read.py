@@ -63,7 +63,6 @@ def test_a_run_is_read_back(repo: GitRepo) -> None:
     assert 0 <= run.state.finished - run.state.started < 60
     assert str(run.state.code_commit) == repo.git("rev-parse", "HEAD")
     assert str(run.code_tree) == repo.git("rev-parse", "HEAD^{tree}")
-    assert str(run.info_blob) == repo.git("rev-parse", "runs/MyFlow/1:INFO")
     assert run.steps() == ["_parameters", "start", "train", "end"]
     assert run.tasks("train") == ["2", "3"]
     assert [str(record.name) for record in run.records("train")] == ["train/2", "train/3"]
