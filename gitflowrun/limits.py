@@ -39,6 +39,10 @@ MINIMUM_GIT = (2, 30)
 
 REFS_A_COMMAND = 1_000
 """Names of refs in one argument list."""
+FEW_REFS = 8
+"""Up to so many refs of a transaction are synced one by one, more by one sync of their file system."""
+SYNCFS_TELLS = (5, 8)
+"""The first Linux whose `syncfs` tells of errors."""
 REFS_A_PUSH = 100
 """Refs that one push names: some hosts refuse more."""
 REFS_A_FETCH = 1_000

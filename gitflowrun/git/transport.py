@@ -27,18 +27,18 @@ import re
 import shlex
 import threading
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import RepositoryError, UsageError
 from gitflowrun.git.command import Completed, Git
-from gitflowrun.limits import CUT_DEPTH, MAX_NOTICES, PLACE_DIGITS, REFS_A_PUSH
+from gitflowrun.limits import CUT_DEPTH, FEW_REFS, MAX_NOTICES, PLACE_DIGITS, REFS_A_PUSH
 from gitflowrun.names import nearest
 from gitflowrun.settings import Durability
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from gitflowrun.git.refs import RefUpdate
     from gitflowrun.git.repository import Repository
@@ -54,6 +54,9 @@ _FETCH = (
     "fetch", "--quiet", "--no-tags", "--no-prune", "--no-write-fetch-head", "--no-recurse-submodules", "--refmap=",
     "--stdin",
 )  # fmt: skip
+# Syncs all refs of a fetch at once, where git would sync them one by one: the same promise in a tenth of the time.
+_SYNC_HOOK = Path(__file__).parent / "hooks" / "reference-transaction"
+_SYNCED = "refs are synced"
 _PUSH = ("push", "--porcelain", "--no-follow-tags", "--recurse-submodules=no")
 # What git says when the ref was not as expected, and what the remote says when somebody else is at it.
 _STALE = (
@@ -177,15 +180,25 @@ class Remote:
         Raises:
             RepositoryError: it can't be reached, lacks a ref, or what it sent is malformed.
         """
-        safe = self._repository.settings.durability is Durability.SAFE
-        options = (*(("-c", "core.fsync=reference") if safe else ()), *_HARDENED, *_FETCH)
         with self._old_commit() as known:
             try:
-                self._run(options, [self.name], known, refspecs)
+                self._fetch(refspecs, known)
             except RepositoryError as error:
                 if not known or "shallow" not in error.message:
                     raise
-                self._run(options, [self.name], {}, refspecs)
+                self._fetch(refspecs, {})
+
+    def _fetch(self, refspecs: Sequence[str], env: Mapping[str, str]) -> None:
+        safe = self._repository.settings.durability is Durability.SAFE
+        if len(refspecs) > FEW_REFS and (not safe or _can_sync_at_once()):
+            sync = ("-c", "core.fsync=none", "-c", f"core.hooksPath={_SYNC_HOOK.parent}")
+            options = (*(sync if safe else ()), *_HARDENED, *_FETCH, "--atomic")
+            done = self._attempt(options, [self.name], env, refspecs)
+            if not done.code and (not safe or _SYNCED in done.err):
+                return
+            # An old git knows no --atomic, and a new one may pass over the hook. What is here is not sent again.
+        each = ("-c", "core.fsync=reference") if safe else ()
+        self._run((*each, *_HARDENED, *_FETCH), [self.name], env, refspecs)
 
     def push(
         self, changes: Sequence[RefUpdate], *, atomic: bool = False, verify: bool = True
@@ -278,12 +291,21 @@ class Remote:
         env: Mapping[str, str] | None = None,
         lines: Sequence[str] = (),
     ) -> Completed:
-        stdin = "".join(f"{line}\n" for line in lines).encode() if lines else None
-        env = {**_prompts(), **(env or {})}
-        done = self._git.attempt(*options, "--end-of-options", *args, env=env, stdin=stdin)
+        done = self._attempt(options, args, env or {}, lines)
         if done.code:
             raise self._unreachable("read from", done)
         return done
+
+    def _attempt(
+        self,
+        options: Iterable[str],
+        args: Sequence[str],
+        env: Mapping[str, str],
+        lines: Sequence[str],
+    ) -> Completed:
+        stdin = "".join(f"{line}\n" for line in lines).encode() if lines else None
+        env = {**_prompts(), **env}
+        return self._git.attempt(*options, "--end-of-options", *args, env=env, stdin=stdin)
 
     def _unreachable(self, verb: str, done: Completed) -> RepositoryError:
         hint = None
@@ -305,6 +327,12 @@ class Remote:
     def _is_elsewhere(self) -> bool:
         """Whether it is on another machine, as far as its URL says."""
         return _is_url(self.place) and not self.place.startswith("file://")
+
+
+def _can_sync_at_once() -> bool:
+    from gitflowrun.git.pack.writer import can_sync_file_systems
+
+    return can_sync_file_systems() and os.access(_SYNC_HOOK, os.X_OK)
 
 
 def default_remote(repository: Repository, *, push: bool = False) -> str:

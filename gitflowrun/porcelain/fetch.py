@@ -35,7 +35,7 @@ from gitflowrun.porcelain.sync import (
 )
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import parse_message
-from gitflowrun.runs.locks import Locks, LockState
+from gitflowrun.runs.locks import Locks
 from gitflowrun.runs.maintenance import tidy
 from gitflowrun.runs.records import INFO, RunIdentity
 from gitflowrun.runs.tags import Tags, tag_updates, transact
@@ -81,6 +81,7 @@ class _Fetch(Transfer):
         self._here: dict[Oid, RunTip] = {}
         self._ids: set[RunId] = set()
         self._infos: dict[str, Oid] = {}
+        self._reserved: set[str] = set()
         self._look()
 
     def _look(self) -> None:
@@ -267,6 +268,7 @@ class _Fetch(Transfer):
         examined = [(run, uid) for run in runs if (uid := self._checked(run, history))]
         with self._locks.ids():
             self._look()  # another fetch may have created some of them
+            self._reserved = self._locks.runs()
             while examined:
                 moves: dict[Oid, _Move] = {}
                 later = []
@@ -307,7 +309,7 @@ class _Fetch(Transfer):
         """What is to be done to take a run over; None where that is nothing, which is noted."""
         here = self._here.get(uid)
         if here is None:
-            if self._is_reserved(run.id):
+            if run.id in self._reserved:  # just given to a process here, or once, to one that died
                 self._ids.add(run.id)
             new = RunTip(run.flow, free_id(run.id, uid, self._ids), run.tip)
             self._ids.add(new.id)
@@ -336,10 +338,6 @@ class _Fetch(Transfer):
         for move in moves:
             self._here[move.uid] = move.here
             self._note(move.run, move.uid, move.outcome)
-
-    def _is_reserved(self, run: RunId) -> bool:
-        """Whether a process here has just been given that id, or once was and died."""
-        return self._locks.run(run).state() is not LockState.ABSENT
 
     def _note(self, run: RunTip, uid: Oid, outcome: Outcome) -> None:
         self.done.append(SyncedRun(run.flow, run.id, self._here[uid].id, uid, outcome))

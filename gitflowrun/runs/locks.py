@@ -162,6 +162,9 @@ def _is_file(fd: int, path: Path) -> bool:
     return (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino)
 
 
+_RUN = "run-"
+
+
 class Locks:
     """The locks of one repository.
 
@@ -182,7 +185,15 @@ class Locks:
 
     def run(self, run: RunId) -> FileLock:
         """The lock of the process that runs `run`; numbers are unique across flows."""
-        return FileLock(self._directory / f"run-{run}")
+        return FileLock(self._directory / f"{_RUN}{run}")
+
+    def runs(self) -> set[str]:
+        """The ids of the runs that have a lock: a process here runs them, or died while it did."""
+        try:
+            names = os.listdir(self._directory)  # noqa: PTH208  (a name for each of thousands of runs)
+        except FileNotFoundError:
+            return set()
+        return {name.removeprefix(_RUN) for name in names if name.startswith(_RUN)}
 
     def current_status(self, run: RunId, recorded: Status) -> Status:
         """What a run whose newest commit says `recorded` is now.

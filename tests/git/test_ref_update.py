@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from gitflowrun.errors import MissingObject, RefConflict, RepositoryError, UsageError
 from gitflowrun.git.objects import Oid
+from gitflowrun.git.pack import writer
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.git.repository import Repository
 from gitflowrun.names import RefName
@@ -240,6 +241,31 @@ def test_what_is_synced(
     delete_ref(repository.refs, NAME, commits[1])
     assert paths[0] == "packed-refs.new"
     assert {path.rpartition("/")[2] for path in paths[1:]} >= {".git"}
+
+
+def test_many_refs_are_synced_at_once(
+    repo: GitRepo, repository: Repository, commits: list[Oid], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file system is synced once, when all locks are written and none is a ref yet; or each, where it can't be."""
+    paths = synced(monkeypatch)
+    seen: list[tuple[int, int]] = []
+
+    def sync(able: bool) -> Callable[[Path], bool]:
+        def of(_: Path) -> bool:
+            names = [path.name for path in (repo.path / ".git/refs/runs").rglob("*")]
+            locked = sum(name.endswith(".lock") for name in names)
+            seen.append((locked, sum(name.isdigit() for name in names)))
+            return able
+
+        return of
+
+    for flow, able in (("F", True), ("G", False)):
+        monkeypatch.setattr(writer, "sync_file_system", sync(able))
+        updates = [RefUpdate(f"refs/runs/{flow}/{n}", commits[0], None) for n in range(20)]
+        repository.refs.transaction(updates)
+    assert seen == [(20, 0), (20, 20)]
+    locks = [path for path in paths if path.endswith(".lock")]
+    assert sorted(locks) == sorted(f"refs/runs/G/{n}.lock" for n in range(20))
 
 
 def test_fast_syncs_nothing(

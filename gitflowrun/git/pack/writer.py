@@ -27,6 +27,7 @@ import fcntl
 import hashlib
 import mmap
 import os
+import sys
 from collections import Counter, deque
 from functools import partial
 from itertools import chain
@@ -44,6 +45,7 @@ from gitflowrun.limits import (
     PACK_BUFFER,
     PACK_BUFFERS,
     PACK_BY_THREADS,
+    SYNCFS_TELLS,
     WRITE_BACK,
 )
 from gitflowrun.values import frozen, replace
@@ -410,6 +412,35 @@ def sync_directory(path: Path) -> None:
 def sync_file(path: Path) -> None:
     """Make the content and the times of a file durable that another program has written."""
     _sync(path, 0)
+
+
+def can_sync_file_systems() -> bool:
+    """Whether a file system can be synced as a whole, and tells of errors."""
+    import re
+
+    version = tuple(map(int, re.findall(r"\d+", os.uname().release)[:2]))
+    return sys.platform == "linux" and version >= SYNCFS_TELLS
+
+
+def sync_file_system(directory: Path) -> bool:
+    """Make durable all that was written on the file system of a directory.
+
+    Returns:
+        Whether that was done: the system must be able to.
+    """
+    import ctypes  # who moves few refs does not wait for it
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    if not can_sync_file_systems() or not hasattr(libc, "syncfs"):
+        return False
+    fd = os.open(directory, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY)
+    try:
+        if libc.syncfs(fd):
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), str(directory))
+    finally:
+        os.close(fd)
+    return True
 
 
 def _sync(path: Path, flags: int) -> None:
