@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from contextlib import suppress
+from functools import lru_cache
 from types import FunctionType, MemberDescriptorType, ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +45,7 @@ class _Kept:
     Attributes:
         name: The property's.
         key: Under which its result is kept.
-        in_cache: Whether that is in `_cache`, and not among the attributes.
+        in_cache: Whether that is in `_cache`, and not an attribute or slot.
         owner: The object, as it was stored.
         changed: The object as it is now.
         result: What is kept.
@@ -60,9 +61,12 @@ class _Kept:
     def keep_again(self) -> None:
         """Read the stored object, and give the changed one its result back."""
         getattr(self.owner, self.name)
-        attributes = _attributes(self.changed)
-        assert attributes is not None
-        (attributes.setdefault(_CACHE, {}) if self.in_cache else attributes)[self.key] = self.result
+        if not self.in_cache:
+            _set(self.changed, self.key, self.result)
+            return
+        if _CACHE not in _state(self.changed):
+            _set(self.changed, _CACHE, {})
+        _state(self.changed)[_CACHE][self.key] = self.result
 
 
 def is_read(before: Any, after: Any, payload: Callable[[Any], bytes]) -> bool:
@@ -91,7 +95,7 @@ def is_read(before: Any, after: Any, payload: Callable[[Any], bytes]) -> bool:
 
 
 def _objects(before: Any, after: Any) -> Iterator[tuple[Any, Any]]:
-    """The objects that have attributes at the same places of both values."""
+    """The objects that have attributes or slots at the same places of both values."""
     waiting = deque([(before, after)])
     seen: set[int] = set()
     while waiting and len(seen) < PARTS_COMPARED:
@@ -99,7 +103,8 @@ def _objects(before: Any, after: Any) -> Iterator[tuple[Any, Any]]:
         if type(one) is not type(other) or id(other) in seen or isinstance(one, _SHARED):
             continue
         seen.add(id(other))
-        if type(one) not in _CONTAINERS and _attributes(one) is not None:
+        cls = _class(one)
+        if cls not in _CONTAINERS and (_slots(cls) or _attributes(one) is not None):
             yield one, other
         waiting.extend(pair for pair in _parts(one, other) if type(pair[0]) not in _ATOMS)
 
@@ -111,13 +116,8 @@ def _parts(one: Any, other: Any) -> Iterator[tuple[Any, Any]]:
         yield from zip(one, other, strict=False)
     if type(one) in _CONTAINERS:
         return
-    mine, others = _attributes(one) or {}, _attributes(other) or {}
+    mine, others = _state(one), _state(other)
     yield from ((part, others[name]) for name, part in mine.items() if name in others)
-    for cls in type(one).__mro__:
-        for slot in vars(cls).values():
-            if isinstance(slot, MemberDescriptorType):
-                with suppress(AttributeError):  # it is empty
-                    yield slot.__get__(one), slot.__get__(other)
 
 
 def _attributes(value: Any) -> _Attributes | None:
@@ -128,27 +128,52 @@ def _attributes(value: Any) -> _Attributes | None:
     return attributes if type(attributes) is dict else None
 
 
+def _class(value: object) -> Any:
+    return type(value)  # to mypy, `lru_cache` takes no `type`
+
+
+@lru_cache(maxsize=256)
+def _slots(cls: Any) -> dict[str, MemberDescriptorType]:
+    members = [item for base in reversed(cls.__mro__) for item in vars(base).items()]
+    return {name: it for name, it in members if isinstance(it, MemberDescriptorType)}
+
+
+def _state(value: Any) -> _Attributes:
+    """What an object has in its attributes and slots."""
+    found = dict(_attributes(value) or {})
+    for name, slot in _slots(_class(value)).items():
+        with suppress(AttributeError):  # it is empty
+            found[name] = slot.__get__(value)
+    return found
+
+
+def _set(value: Any, name: str, part: Any) -> None:
+    """Set an attribute or slot; `_ABSENT` deletes it."""
+    slot, attributes = _slots(_class(value)).get(name), _attributes(value)
+    if slot is not None:
+        slot.__delete__(value) if part is _ABSENT else slot.__set__(value, part)
+    elif attributes is not None and part is not _ABSENT:
+        attributes[name] = part
+    elif attributes is not None:
+        del attributes[name]
+
+
 def _take_out(one: Any, other: Any) -> Iterator[_Kept]:
     """Put back what properties may have kept in an object since it was stored."""
-    before, after = _attributes(one), _attributes(other)
-    assert before is not None
-    assert after is not None
-    cls = type(one)
+    before, after, cls = _state(one), _state(other), type(one)
     for name in [name for name, value in after.items() if before.get(name, _ABSENT) is not value]:
         if name == _CACHE and type(after[name]) is dict:
             yield from _take_out_of_cache(one, other, before.get(name))
             if name not in before:
-                del after[name]
+                _set(other, name, _ABSENT)
         elif before.get(name) is None and (reader := _property(cls, name)):
             yield _Kept(reader, name, False, one, other, after[name])  # noqa: FBT003
-            _put_back(before, after, name)
+            _set(other, name, before.get(name, _ABSENT))
 
 
 def _take_out_of_cache(one: Any, other: Any, before: Any) -> Iterator[_Kept]:
     known = before if type(before) is dict else {}
-    attributes = _attributes(other)
-    assert attributes is not None
-    cache = attributes[_CACHE]
+    cache = _state(other)[_CACHE]
     for name in [name for name in cache if name not in known]:
         if isinstance(name, str) and _is_property(type(one), name):
             yield _Kept(name, name, True, one, other, cache.pop(name))  # noqa: FBT003
@@ -160,30 +185,24 @@ def _forget_notes(value: Any) -> bool:
     if library == "scipy" and hasattr(value, "sum_duplicates"):
         value.sum_duplicates()  # many methods of sparse matrices begin by doing so
         return True
-    attributes = _attributes(value)
-    assert attributes is not None
+    attributes = _attributes(value) or {}
     noted = _NOTES.get(library, _NONE) & attributes.keys()
     for name in noted:
         del attributes[name]
     return bool(noted)
 
 
-def _put_back(before: _Attributes, after: _Attributes, name: str) -> None:
-    if name in before:
-        after[name] = before[name]
-    else:
-        del after[name]
-
-
-def _property(cls: type, attribute: str) -> str | None:
+def _property(cls: Any, attribute: str) -> str | None:
     """The property that may keep its result in an attribute: of the same name, or without underscores before it."""
     bare = attribute.removeprefix(f"_{cls.__name__.lstrip('_')}__").lstrip("_")
-    return next((name for name in (attribute, bare) if _is_property(cls, name)), None)
+    own = attribute if attribute in _slots(cls) else None  # a class may fill it when it is missed
+    return next((name for name in (attribute, bare) if _is_property(cls, name)), own)
 
 
 def _is_property(cls: type, name: str) -> bool:
     for base in cls.__mro__:
         if name in vars(base):
             member = vars(base)[name]
-            return hasattr(member, "__get__") and not callable(member)
+            is_slot = isinstance(member, MemberDescriptorType)
+            return hasattr(member, "__get__") and not is_slot and not callable(member)
     return False

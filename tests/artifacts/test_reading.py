@@ -58,6 +58,30 @@ class Slotted:
         self.table = Table()
 
 
+class Compact:
+    """An object whose properties keep what they compute in slots."""
+
+    __slots__ = ("_largest", "rows", "total")
+
+    def __init__(self) -> None:
+        self.rows = [1, 2]
+        self._largest: int | None = None
+
+    @property
+    def largest(self) -> int:
+        """Kept in a slot that is None before."""
+        if self._largest is None:
+            self._largest = max(self.rows)
+        return self._largest
+
+    def __getattr__(self, name: str) -> int:
+        """Fill an empty slot, as attrs does for cached properties."""
+        if name != "total":
+            raise AttributeError(name)
+        self.total = sum(self.rows)
+        return self.total
+
+
 class Bag(dict[str, int]):
     """A dict without attributes of its own."""
 
@@ -105,6 +129,15 @@ def test_results_that_properties_keep_are_no_change(use: Callable[[Any], object]
     assert _is_unchanged(Table(), use)
     assert _is_unchanged([{"t": (Table(), 1)}], lambda value: use(value[0]["t"][0]))
     assert _is_unchanged(Slotted(), lambda value: use(value.table))
+
+
+def test_results_in_slots_are_no_change() -> None:
+    """A slot that a property fills, or that is filled when it is missed, is a result; set by hand it is a change."""
+    assert _is_unchanged(Compact(), lambda value: (value.largest, value.total))
+    assert _is_unchanged([Compact()], lambda value: value[0].total)
+    assert not _is_unchanged(Compact(), lambda value: setattr(value, "_largest", 9))
+    assert not _is_unchanged(Compact(), lambda value: setattr(value, "total", 9))
+    assert not _is_unchanged(Compact(), lambda value: (value.total, value.rows.append(3)))
 
 
 def test_a_result_may_be_the_only_attribute() -> None:
