@@ -152,6 +152,8 @@ ROWS_AT_A_GLANCE = 48
 """Rows of a pack's index that are searched as bytes and halved no more."""
 SMALL_ENTRY = 4096
 """Bytes of a pack that are read at once where an entry begins, and of an object that may lie in them."""
+DELTA_BASES = 256
+"""Small objects of a pack that are kept for the deltas of others: git makes chains of 50."""
 STREAM_HEAD = 4096
 """Read where only the beginning of a stream is wanted."""
 BEST_RATIO = 1040

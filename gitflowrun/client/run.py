@@ -107,12 +107,14 @@ class Run(RunPart, Container[Step]):
     @property
     def end_task(self) -> Task | None:
         """The task of the end step; None until it has ended."""
-        end: Step = self._at(*self._path.components, self._run.now().end_step)
+        run = self._run.now()
         try:
-            task = end.task
+            ids = run.tasks(run.end_step)
         except NotFound:  # no task of it has begun
             return None
-        return task if task is not None and task.finished_at is not None else None
+        # Made at once, for this is asked of many runs, and a step between would cost as much again.
+        task: Task = self._at(*self._path.components, run.end_step, ids[-1])
+        return task if task._task.finished is not None else None  # noqa: SLF001  (of this package)
 
     @property
     def data(self) -> MetaflowData | None:

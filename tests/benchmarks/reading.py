@@ -1,9 +1,10 @@
 """What it costs to read many: artifacts of a task, tasks of a step, runs of a flow, finished tasks for `resume`.
 
-    python -m tests.benchmarks.reading [--tasks N]
+    python -m tests.benchmarks.reading [--tasks N] [--runs N ...]
 
 Each is read at two sizes, ten times apart, in a process of its own: linear is a ratio of 1. CPU, by
-`time.process_time`; of `resume` that of all its processes.
+`time.process_time`; of `resume` that of all its processes. `--runs` measures runs alone, in repositories of so many,
+which are written without processes and repacked by git.
 """
 
 from __future__ import annotations
@@ -15,6 +16,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+from gitflowrun.git.repository import Repository
+from tests.helpers.runs import make_run
+
+REPACKED = 200  # runs: as often, packs are made one
 ROOT = Path(__file__).parents[2]
 FLOWS = """
 import os
@@ -76,7 +81,12 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--tasks", type=int, default=10_000)
-    tasks = parser.parse_args().tasks
+    parser.add_argument("--runs", type=int, nargs="+", default=[])
+    given = parser.parse_args()
+    if given.runs:
+        _many_runs(given.runs)
+        return
+    tasks = given.tasks
     with tempfile.TemporaryDirectory() as place:
         work = Path(place)
         subprocess.run(["git", "init", "-q", str(work)], check=True)
@@ -109,6 +119,25 @@ def main() -> None:
             print(
                 f"resume with {count:,} finished tasks: {cpu:.2f} s CPU, {after.elapsed - before.elapsed:.2f} s"
             )
+
+
+def _many_runs(counts: list[int]) -> None:
+    """What each run costs of repositories that grow to these counts."""
+    with tempfile.TemporaryDirectory() as place:
+        work = Path(place)
+        subprocess.run(["git", "init", "-q", str(work)], check=True)
+        repo = Repository.discover(work)
+        made = 0
+        for count in sorted(counts):
+            while made < count:
+                make_run(repo, "Wide")
+                made += 1
+                if made % REPACKED == 0 or made == count:
+                    subprocess.run(["git", "repack", "-adqk"], cwd=work, check=True)
+                    subprocess.run(["git", "pack-refs", "--all"], cwd=work, check=True)
+                    repo = Repository.discover(work)
+            seconds = _read(work, RUNS.format(count=count).replace("data.x", "data.result"))
+            print(f"each of {count:,} runs: {seconds / count * 1e6:.0f} us")
 
 
 def _flow(work: Path, flow: str, count: int, *words: str, fails: bool = False) -> None:

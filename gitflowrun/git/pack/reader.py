@@ -42,6 +42,7 @@ from gitflowrun.git.pack.stream import (
 )
 from gitflowrun.limits import (
     ALTERNATES_DEPTH,
+    DELTA_BASES,
     OPEN_PACKS,
     RACY,
     READ_ATTEMPTS,
@@ -109,6 +110,7 @@ class Pack:
         self.path = index_path.with_suffix(".pack")
         self.index_path = index_path
         self._opened: Source | None = None
+        self._bases: dict[int, tuple[ObjectType, bytes]] = {}
 
     @cached_property
     def index(self) -> PackIndex:
@@ -132,6 +134,7 @@ class Pack:
     def close(self) -> None:
         """Close the file; the next read opens it again, if it is still there."""
         self._opened = None
+        self._bases.clear()
 
     def _open(self) -> Source:
         try:
@@ -174,19 +177,54 @@ class Pack:
         return EntryHeader(ObjectType(code), size, offset + length)
 
     def small(self, offset: int) -> tuple[ObjectType, bytes] | None:
-        """Type and content of a small object, by one read of the file; None for whatever is not simply that."""
-        head = self._source.read(offset, SMALL_ENTRY)
-        if len(head) < 2 or (kind := _KINDS.get((head[0] >> 4) & 7)) is None:  # noqa: PLR2004
-            return None
-        size, start = head[0] & 15, 1
-        if head[0] & _MORE:
-            rest, start = varint(head, 1)
-            size |= rest << 4
-        if size >= SMALL_ENTRY:
-            return None
-        stream = zlib.decompressobj()
-        data = stream.decompress(head[start:], size + 1)
-        return (kind, data) if stream.eof and len(data) == size else None
+        """Type and content of a small object, by one read of the file for each link of its chain of deltas.
+
+        Bases are kept: the records and trees that lie beside one another have the same. None for whatever is not
+        simply that.
+        """
+        deltas: list[tuple[int, bytes]] = []
+        at = offset
+        while (found := self._bases.get(at)) is None:
+            head = self._source.read(at, SMALL_ENTRY)
+            if len(head) < 2:  # noqa: PLR2004
+                return None
+            kind = _KINDS.get((head[0] >> 4) & 7)
+            size, start = head[0] & 15, 1
+            if head[0] & _MORE:
+                rest, start = varint(head, 1)
+                size |= rest << 4
+            back = 0
+            if kind is None:
+                if (head[0] >> 4) & 7 != _OFS_DELTA:
+                    return None
+                back, start = _distance(head, start)
+            if size >= SMALL_ENTRY or not (kind or 0 < back < at):
+                return None
+            stream = zlib.decompressobj()
+            data = stream.decompress(head[start:], size + 1)
+            if not stream.eof or len(data) != size:
+                return None
+            if kind is not None:
+                found = kind, data
+                break
+            deltas.append((at, data))
+            at -= back
+        return self._applied(at, found, deltas) if deltas else found
+
+    def _applied(
+        self, at: int, found: tuple[ObjectType, bytes], deltas: list[tuple[int, bytes]]
+    ) -> tuple[ObjectType, bytes] | None:
+        """The object that small deltas make of the one at `at`, the last delta first; None for a large one."""
+        kind, data = found
+        for place, delta in reversed(deltas):
+            if len(self._bases) >= DELTA_BASES:
+                self._bases.clear()
+            self._bases[at] = kind, data
+            if delta_sizes(delta)[1] >= SMALL_ENTRY:
+                return None
+            at, data = place, apply_delta(data, delta)
+        self._bases[at] = kind, data
+        return kind, data
 
     def content(self, entry: EntryHeader) -> bytes:
         """What the entry's zlib stream holds."""

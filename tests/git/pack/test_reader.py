@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from gitflowrun.errors import CorruptRecord, MissingObject
-from gitflowrun.git.objects import ObjectType, Oid
+from gitflowrun.git.objects import ObjectType, Oid, hash_object
 from gitflowrun.git.pack.reader import PackReader, object_directories
 from gitflowrun.git.repository import Repository
 from gitflowrun.settings import Durability
@@ -73,6 +73,34 @@ def test_deltas(repo: GitRepo, options: list[str]) -> None:
     repo.git("prune-packed")
     assert not loose_objects(repo)
     _check_all(repo, PackReader(objects_dir(repo)))
+
+
+def test_small_objects_share_their_bases(repo: GitRepo) -> None:
+    """Many small deltas: all are right in any order, and where the base of a chain is damaged none is claimed."""
+    for number in range(400):
+        repo.write(f"many/{number}", f"{number} " + "same " * 200)
+    repo.commit("many")
+    repo.git("repack", "-adfq", "--depth=50", "--window=50")
+    repo.git("prune-packed")
+    reader = PackReader(objects_dir(repo))
+    _check_all(repo, reader)
+    for number in reversed(range(400)):
+        content = b"%d " % number + b"same " * 200
+        assert reader.blob(hash_object(ObjectType.BLOB, content)) == content
+    (pack,) = objects_dir(repo).glob("pack/*.pack")
+    rows = repo.git("verify-pack", "-v", str(pack.with_suffix(".idx"))).splitlines()
+    chains = [row.split() for row in rows if " blob " in row]
+    base = next(row[6] for row in chains if len(row) > 6)
+    offset = next(int(row[4]) for row in chains if row[0] == base)
+    pack.chmod(0o600)
+    data = bytearray(pack.read_bytes())
+    data[offset + 6] ^= 0xFF
+    pack.write_bytes(data)
+    broken = PackReader(objects_dir(repo))
+    below = [Oid.from_hex(row[0]) for row in chains if row[6:] == [base] or row[0] == base]
+    for oid in below:
+        with pytest.raises(CorruptRecord):
+            broken.read(oid)
 
 
 def test_alternates(repo: GitRepo, tmp_path: Path) -> None:
