@@ -31,7 +31,9 @@ def main() -> int:
         os.set_inheritable(fd, False)  # noqa: FBT003  (git must not hold them)
     zygote = (Channel.from_fd(fds["zygote"]), fds["alive"]) if "zygote" in fds else None
     channels = Channels(Channel.from_fd(fds["launcher"]), zygote)
-    return exit_code_of(SchedulerMain(channels, RunLog).serve, FLOW)
+    code = exit_code_of(SchedulerMain(channels, RunLog).serve, FLOW)
+    channels.close()
+    return code
 
 
 def _raise_limits() -> None:

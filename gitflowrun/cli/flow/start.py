@@ -79,4 +79,7 @@ def _command_line(flow_cls: type[FlowSpec]) -> int:
     gc.freeze()
     if was_enabled:
         gc.enable()
-    return main.main(flow_cls, launcher)
+    try:
+        return main.main(flow_cls, launcher)
+    finally:
+        launcher.close()

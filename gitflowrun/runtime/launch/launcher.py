@@ -208,6 +208,11 @@ class Launcher:
                 os._exit(1)
         return pid
 
+    def close(self) -> None:
+        """Let go of what was started in vain, when no run came of it: it ends by itself."""
+        if self._processes is not None:
+            self._processes.channel.close()
+
     def run(self, request: RunRequest, repository: Repository) -> int:
         """Execute a run to its end and return the exit code.
 

@@ -58,6 +58,12 @@ class Channels:
         with contextlib.suppress(OSError):
             self.launcher.send(message)
 
+    def close(self) -> None:
+        """Close both, when all is said."""
+        self.launcher.close()
+        if self.zygote is not None:
+            self.zygote[0].close()
+
 
 class RunExecution:
     """Executes one run.

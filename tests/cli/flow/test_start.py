@@ -10,6 +10,7 @@ import pytest
 from gitflowrun.cli.flow.start import main
 from gitflowrun.errors import UsageError
 from gitflowrun.flow import FlowSpec, step
+from tests.helpers.flows import linear_flow
 from tests.helpers.repos import GitRepo
 
 _FLOW = """\
@@ -62,3 +63,25 @@ def test_an_option_without_its_value_names_the_help(repo: GitRepo) -> None:
     done = repo.flow("f.py", "--quiet", "run", "--clone")
     assert done.code == 2
     assert "f.py --help`" in done.err
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["good.py", "run"], 0),
+        (["good.py", "run", "--help"], 0),
+        (["good.py", "run", "--nope"], 2),
+        (["good.py", "resume", "99"], 1),
+        (["bad.py", "run"], 1),
+        (["failing.py", "run"], 1),
+    ],
+)
+def test_nothing_of_ours_is_left_open(repo: GitRepo, words: list[str], code: int) -> None:
+    """Python's development mode complains of no descriptor, in none of the processes, whatever comes of it."""
+    repo.write("good.py", linear_flow())
+    repo.write("bad.py", linear_flow().replace("self.next(self.end)", "self.next(self.nowhere)"))
+    repo.write("failing.py", linear_flow("raise ValueError"))
+    env = {"PYTHONDEVMODE": "1", "PYTHONWARNINGS": "error::ResourceWarning"}
+    done = repo.python(*words, env=env)
+    assert done.code == code, done.err
+    assert "ResourceWarning" not in done.err
