@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gitflowrun.artifacts.reference import ArtifactRef
     from gitflowrun.names import Digest
 
-_SPARSE = "scipy.sparse."
+_SPARSE = b"scipy.sparse."  # in a pickle of anything that has such a matrix
 
 
 def may_be_same(first: Encoded | ArtifactRef, second: Encoded | ArtifactRef) -> bool:
@@ -52,7 +52,7 @@ def is_same(made: Encoded, stored: Encoded) -> bool:
         stored: One in memory of its own, in one part.
     """
     try:
-        is_sparse = made.type.startswith(_SPARSE)  # reading may put the elements in order
+        is_sparse = _SPARSE in bytes(split(stored.parts[0])[0])  # reading may put elements in order
         if not is_sparse and not _large_buffers(stored) <= _large_buffers(made):
             return False  # no writing it again would change them
         is_plain = made.codec == stored.codec == PLAIN

@@ -197,3 +197,7 @@ def test_values_of_scipy_that_were_only_read_are_what_they_were() -> None:
     matrix = sparse.coo_matrix(([1.0, 2.0, 3.0], ([2, 0, 1], [0, 1, 2])))
     assert _is_unchanged(matrix, lambda matrix: matrix.sum_duplicates())
     assert not _is_unchanged(matrix, lambda matrix: matrix.data.__setitem__(0, 5.0))
+    places = np.arange(200_000)[::-1]
+    model = Table()
+    model.rows = sparse.coo_matrix((places * 1.0, (places, places)))
+    assert _is_unchanged(model, lambda model: model.rows.sum_duplicates())
