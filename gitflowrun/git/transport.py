@@ -111,6 +111,7 @@ class Remote:
         self.name = name
         self.words: list[str] = []
         self._repository = repository
+        self._known_urls: dict[tuple[str, ...], list[str]] = {}
         self._git = repository.git
         self._configured = name in repository.remotes()
         for key in ("url", "pushurl"):
@@ -159,8 +160,11 @@ class Remote:
 
     def _urls(self, *options: str) -> list[str]:
         """Its URLs as git uses them, `url.*.insteadOf` applied."""
-        done = self._git.attempt("remote", "get-url", *options, "--", self.name)
-        return [self.name] if done.code else os.fsdecode(done.out).splitlines()
+        if options not in self._known_urls:
+            done = self._git.attempt("remote", "get-url", *options, "--", self.name)
+            found = [self.name] if done.code else os.fsdecode(done.out).splitlines()
+            self._known_urls[options] = found
+        return self._known_urls[options]
 
     def refs(self, *patterns: str) -> dict[str, str]:
         """The remote's refs that match glob `patterns`: name to id, as the remote says them.
