@@ -26,6 +26,10 @@ KEYS = (
     "runs.user", "runs.namespace", "runs.isolation", "runs.gitTags", "runs.autoPush", TRUSTED_RUN, TRUSTED_REMOTE,
 )  # fmt: skip
 """Every key of ours in git config, in the spelling of the documentation."""
+LISTS = {"runs.snapshot.exclude": ":", "runs.env": " "}
+"""The settings that are lists, in lower case, and what stands between the items of one value."""
+TEXTS = frozenset({*LISTS, "runs.user", "runs.namespace"})
+"""The settings that may be any text."""
 _OUR_SUBSECTIONS = {"", "snapshot"}
 OWN_NAMESPACE = "user"
 """The value of `runs.namespace` that stands for the current user's tag."""

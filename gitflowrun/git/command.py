@@ -29,6 +29,7 @@ from gitflowrun.errors import MissingObject, RepositoryError
 from gitflowrun.git.environment import clean_environment
 from gitflowrun.git.objects import ObjectType, Oid
 from gitflowrun.limits import MINIMUM_GIT
+from gitflowrun.settings import LISTS, TEXTS
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
@@ -228,12 +229,16 @@ class Git:
     def config(self) -> Mapping[str, str]:
         """All of git config, the last value of each key; keys in lower case but for subsections.
 
-        A key without a value reads `true`, as git takes it.
+        Of our settings that are lists all values count, those after the last empty one, as in lists of git's own. A
+        key without a value reads `true`, as git takes it; where only a text makes sense, it is as if not set.
         """
         values: dict[str, str] = {}
         for entry in os.fsdecode(self.run("config", "-z", "--list")).split("\0"):
             key, newline, value = entry.partition("\n")
-            values[key] = value if newline else "true"
+            if newline and value and values.get(key) and (separator := LISTS.get(key)):
+                value = values[key] + separator + value
+            if newline or not (key in TEXTS or key.endswith((".name", ".email", ".url"))):
+                values[key] = value if newline else "true"
         values.pop("", None)
         return values
 

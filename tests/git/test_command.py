@@ -14,6 +14,7 @@ from gitflowrun.errors import RepositoryError
 from gitflowrun.git.command import CatFile, Git, git_message
 from gitflowrun.git.environment import clean_environment
 from gitflowrun.git.objects import ObjectType, Oid
+from gitflowrun.settings import Settings
 from tests.helpers.repos import GitRepo
 
 
@@ -262,3 +263,27 @@ def test_a_lost_exit_code_is_an_error(repo: GitRepo) -> None:
     done = repo.python("-c", _ASKS.format(setup=somebody))
     assert "RepositoryError: nobody knows whether `git " in done.err
     assert done.out == ""
+
+
+def test_lists_in_the_config_have_all_their_values(repo: GitRepo, git: Git) -> None:
+    """Several values of a setting that is a list count, those after an empty one; of any other the last."""
+    for value in ("a", "", "*.bin", "data:tmp"):
+        repo.git("config", "--add", "runs.snapshot.exclude", value)
+    for value in ("HOME SHELL", "EDITOR"):
+        repo.git("config", "--add", "runs.env", value)
+    for value in ("ada", "bob"):
+        repo.git("config", "--add", "runs.user", value)
+    settings = Settings.parse(git.config, {})
+    assert settings.snapshot_exclude[-3:] == ("*.bin", "data", "tmp")
+    assert "a" not in settings.snapshot_exclude
+    assert (settings.env, settings.user) == (("HOME", "SHELL", "EDITOR"), "bob")
+
+
+def test_a_text_without_a_value_is_not_set(repo: GitRepo, git: Git) -> None:
+    """`user` without `=` is nobody called `true`; a switch is on."""
+    with (repo.path / ".git" / "config").open("a") as file:
+        file.write('[runs]\n\tuser\n\tnamespace\n\tenv\n\tautoPush\n[remote "x"]\n\turl\n')
+    settings = Settings.parse(git.config, {})
+    assert (settings.user, settings.namespace, settings.env) == (None, None, ())
+    assert settings.auto_push
+    assert "remote.x.url" not in git.config
