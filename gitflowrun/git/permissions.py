@@ -7,8 +7,11 @@ directory with that bit gets the permissions of the directory; so only the first
 from __future__ import annotations
 
 import contextlib
+import shlex
 import stat
 from typing import TYPE_CHECKING
+
+from gitflowrun.errors import RepositoryError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,6 +65,29 @@ def make_directory(path: Path) -> None:
     mode = path.parent.stat().st_mode
     if mode & stat.S_ISGID:
         allow(path, stat.S_IMODE(mode))
+
+
+def not_writable(path: Path, what: str, error: OSError) -> RepositoryError:
+    """The error that something of ours can't be made or opened, which names what stands in its way.
+
+    Args:
+        path: The file or directory.
+        what: What was tried.
+        error: What the system said.
+    """
+    there = next((place for place in (path, *path.parents) if place.exists()), path)
+    wanted, found = (
+        ("file", "directory") if isinstance(error, IsADirectoryError) else ("directory", "file")
+    )
+    if (there.is_dir() and wanted == "directory") or not there.exists():
+        return RepositoryError(
+            f"{what}: {error.strerror}",
+            hint="recording runs needs a repository that you may write to",
+        )
+    return RepositoryError(
+        f"{what}: {there} is a {found} where gitflowrun keeps a {wanted}",
+        hint=f"move it away: `{shlex.join(['mv', str(there), f'{there}.old'])}`",
+    )
 
 
 def share_file(path: Path, shared: int | None = None) -> None:

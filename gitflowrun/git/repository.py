@@ -19,7 +19,7 @@ from gitflowrun.errors import NotARepository, RepositoryError
 from gitflowrun.git.command import Git, git_message, run_command
 from gitflowrun.git.environment import clean_environment
 from gitflowrun.git.objects import Oid, Signature
-from gitflowrun.git.permissions import STATE, allow, make_directory, shared_mode
+from gitflowrun.git.permissions import STATE, allow, make_directory, not_writable, shared_mode
 from gitflowrun.schema import FLAG, Kind, MapSchema, optional
 from gitflowrun.settings import Settings
 from gitflowrun.values import frozen
@@ -186,10 +186,8 @@ class Repository:
                 allow(self.state_dir, mode)
             make_directory(path)
         except OSError as error:
-            raise RepositoryError(
-                f"can't write to the repository {self.common_dir}: {error.strerror}",
-                hint="recording runs needs a repository that you may write to",
-            ) from error
+            what = f"can't write to the repository {self.common_dir}"
+            raise not_writable(path, what, error) from error
         return path
 
     def git_from(self, directory: str | None) -> str:

@@ -20,7 +20,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import RepositoryError
-from gitflowrun.git.permissions import make_directory, share_file
+from gitflowrun.git.permissions import make_directory, not_writable, share_file
 from gitflowrun.runs.commit_message import Status
 
 if TYPE_CHECKING:
@@ -139,10 +139,7 @@ class FileLock:
             fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             share_file(self.path)
         except OSError as error:
-            raise RepositoryError(
-                f"cannot lock {self.path}: {error.strerror}",
-                hint="recording runs needs a repository that you may write to",
-            ) from error
+            raise not_writable(self.path, f"cannot lock {self.path}", error) from error
         else:
             return fd
 

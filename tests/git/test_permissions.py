@@ -13,7 +13,7 @@ import pytest
 from gitflowrun.git.permissions import shared_mode
 from gitflowrun.runs.commit_message import Status
 from tests.helpers.flows import linear_flow
-from tests.helpers.repos import GitRepo
+from tests.helpers.repos import GitRepo, run_program
 from tests.helpers.runs import start_run
 
 
@@ -93,3 +93,22 @@ def test_packs_of_tasks_follow_the_setting(repo: GitRepo) -> None:
     packs = {name: mode for name, mode in modes.items() if name.endswith((".pack", ".idx"))}
     assert len(packs) > 2  # more than what the scheduler writes
     assert {name: oct(mode) for name, mode in packs.items() if not mode & stat.S_IRGRP} == {}
+
+
+@pytest.mark.parametrize("place", [".", "locks", "locks/ids", "incoming", "snapshots"])
+def test_what_stands_in_the_way_is_named(repo: GitRepo, place: str) -> None:
+    """A file where a directory of ours belongs, or a directory for a file: which, and a command that helps."""
+    wrong = repo.path / ".git" / "gitflowrun" / place
+    repo.write("f.py", linear_flow())
+    wrong.parent.mkdir(parents=True, exist_ok=True)
+    if place == "locks/ids":
+        wrong.mkdir()
+    else:
+        wrong.write_text("")
+    failed = repo.flow("f.py", "run")
+    assert failed.code == 1, failed.err
+    assert f"{wrong} is a " in failed.err
+    command = failed.err.partition("`")[2].partition("`")[0]
+    moved = run_program(["sh", "-c", command], repo.path)
+    assert moved.code == 0, moved.err
+    assert repo.flow("f.py", "run").code == 0

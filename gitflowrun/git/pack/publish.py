@@ -33,7 +33,7 @@ from gitflowrun.errors import RepositoryError
 from gitflowrun.git.owner import Owner, State
 from gitflowrun.git.pack.index import index_bytes
 from gitflowrun.git.pack.writer import Output, PackContents, sync_directory, write_pack
-from gitflowrun.git.permissions import allow, make_directory, share_file
+from gitflowrun.git.permissions import allow, make_directory, not_writable, share_file
 from gitflowrun.limits import FOREIGN_KEEP_GRACE, KEEP_GRACE, WRITE_TRIES
 from gitflowrun.settings import Durability
 from gitflowrun.values import frozen
@@ -206,7 +206,10 @@ class PackStore:
     def _temporary(self, name: str) -> Path:
         """Where the files of a pack are made: a place from which they can be renamed into `pack_dir`."""
         incoming = self.incoming
-        make_directory(incoming)
+        try:
+            make_directory(incoming)
+        except FileExistsError as error:
+            raise not_writable(incoming, f"cannot write {incoming}", error) from error
         self.pack_dir.mkdir(exist_ok=True)
         if self._is_mounted or incoming.stat().st_dev != self.pack_dir.stat().st_dev:
             # Renames stay within a file system; git leaves this name alone.
