@@ -7,6 +7,7 @@
     │   ├── MissingObject         a git object that should be there is not (also a KeyError)
     │   └── RefConflict           somebody else moved or created a ref first
     ├── CorruptRecord             stored bytes are not what they must be
+    │   └── TooLarge              they are more than is read of such a thing
     ├── NotFound                  no such flow, run, step, task, artifact or tag
     │   ├── ClassChanged          a class is there, and does not take what was stored
     │   ├── MissingKey            `parent[id]` found nothing; a KeyError too
@@ -50,6 +51,7 @@ __all__ = [
     "RepositoryError",
     "RunFailed",
     "TaggingError",
+    "TooLarge",
     "UnserializableArtifact",
     "UntrustedArtifact",
     "UsageError",
@@ -135,6 +137,12 @@ class CorruptRecord(GitflowrunError):
     """Stored bytes do not have the digest or the form they must have."""
 
     headline = "Corrupt record"
+
+
+class TooLarge(CorruptRecord):
+    """Something stored is larger, or takes longer to read, than any such thing that we write; it was not read."""
+
+    headline = "Too large to be read"
 
 
 class NotFound(GitflowrunError):

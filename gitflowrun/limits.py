@@ -1,6 +1,6 @@
 """All limits of the package: sizes, counts and times, by layer, each with its unit.
 
-Elsewhere stand: the size of a record or message that is decoded (`msgpack.RECORD`, `msgpack.MESSAGE`), and limits of
+Elsewhere stand: what else a record or message that is decoded may hold (`msgpack.RECORD`, `msgpack.MESSAGE`), limits of
 output and its times (`runs.layout`, `runs.line_times`) and of run ids (`runs.ids`).
 """
 
@@ -164,6 +164,17 @@ MAX_PACK_NAMES = 16 << 20
 """Names of packs in a multi-pack-index; more is taken for damage."""
 ALTERNATES_DEPTH = 5
 """Object directories that borrow from one another, as in git."""
+DELTA_DEPTH = 4_095
+"""Deltas between an object and what it is made from: git makes no longer chains."""
+BASE_RATIO = 4
+"""How many times the size of what it is read for an object may have that it is made from by deltas."""
+SMALL_BASE = 1 << 20
+"""The same in bytes, where that is more."""
+DELTA_WORK = 1 << 30
+DELTA_SHARE = 64
+"""To apply the deltas of one object so many bytes are copied, half a second's, and as many times its own limit."""
+INSTRUCTION_COST = 2 << 10
+"""What an instruction of a delta counts among them."""
 READ_ATTEMPTS = 5
 """Times that an object is looked for while packs come and go."""
 RACY = 100_000_000
@@ -176,6 +187,25 @@ MAX_RENAMES = 1_000
 
 USABLE_CPUS = 4
 """Threads that are worth starting: beyond that memory is the limit."""
+
+# Objects that may be anybody's: bytes of the largest that is read. What we write is far smaller.
+RECORD_SIZE = 8 << 20
+"""An INFO or TASK: the chunks of 140 GB are listed in as much."""
+TREE_SIZE = 8 << 20
+"""A directory of 200,000 files or tasks."""
+COMMIT_SIZE = 1 << 20
+TIMES_SIZE = 5 << 20
+"""The times of the lines of a task's output."""
+OUTPUT_NOTES = 1 << 20
+"""Output of a task beyond `runs.maxLogSize`, where it is wanted whole: what was left out is said in it."""
+CODE_TEXT = 8 << 20
+"""A flow's file as text."""
+LINK_SIZE = 4_096
+"""Where a symbolic link leads to; Linux ends paths there."""
+OWN_FILE = 1 << 50
+"""A file of the user's own work tree, whatever it has."""
+MAX_DELTA_BLOB = 100 << 20
+"""A file that git has made from others by deltas and that is therefore read whole; hosts refuse larger ones."""
 
 # ---- Artifacts: payloads, chunks, values ----
 
@@ -297,10 +327,12 @@ CELL_BYTES = 4096
 """Stored bytes of an artifact that becomes a cell of a data frame."""
 MAX_CODE_FILES = 1_000_000
 """Entries of a code tree that is written to disk or to an archive."""
+MAX_CODE_BYTES = 4 << 30
+"""Bytes of such a tree of somebody who is not trusted."""
 MAX_CODE_DEPTH = 256
 """Directories inside each other in such a tree."""
-MAX_INFO_FILE = 64 << 20
-"""Bytes of an INFO file beside a script; as much as a record may have."""
+MAX_INFO_FILE = RECORD_SIZE
+"""Bytes of an INFO file beside a script."""
 
 # ---- Verbs over runs ----
 
@@ -405,6 +437,8 @@ LIVE_KEPT = 7 * 86_400.0
 """The live state of killed runs is removed after that."""
 LONGEST_LINE = 64 << 10
 """A longer line is shown in pieces."""
+TERMINAL_OUTPUT = 16 << 20
+"""Characters of a stream that a terminal is shown; into a pipe or a file goes all of it."""
 PIPE_READ = 64 << 10
 LINGERING_OUTPUT = 1 << 20
 """Read from a pipe after its task's end: more can only come from processes that the task left behind."""

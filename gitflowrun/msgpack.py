@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import msgpack
 
 from gitflowrun.errors import CorruptRecord, UnserializableArtifact
-from gitflowrun.limits import SKIPPED_IN_C
+from gitflowrun.limits import RECORD_SIZE, SKIPPED_IN_C
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
@@ -51,9 +51,10 @@ class Limits:
     extensions: bool = False
 
 
-# Records are read from anybody's repository: 64 MiB is the chunk list of an artifact of 1 TiB, and
-# half a million of the costliest nodes take less than 64 MB.
-RECORD = Limits(total=64 << 20, depth=64, nodes=500_000, text=16 << 20, binary=64 << 20)
+# Records are read from anybody's repository: a quarter of a million of the costliest nodes take 30 MB.
+RECORD = Limits(
+    total=RECORD_SIZE, depth=64, nodes=250_000, text=RECORD_SIZE, binary=RECORD_SIZE
+)  # fmt: skip
 # Messages pass between processes of one run and may carry payloads.
 MESSAGE = Limits(total=2 << 30, depth=64, nodes=8_000_000, text=1 << 30, binary=2 << 30)
 

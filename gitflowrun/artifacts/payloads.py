@@ -38,8 +38,8 @@ class Blobs(Protocol):
     def read_into(self, oid: Oid, target: memoryview, /) -> None:
         """Fill a buffer of a blob's exact size; its content is not checked."""
 
-    def read(self, oid: Oid, /) -> tuple[ObjectType, bytes]:
-        """An object whose content was checked to be what its id says."""
+    def read(self, oid: Oid, limit: int, /) -> tuple[ObjectType, bytes]:
+        """An object of up to `limit` bytes, whose content was checked to be what its id says."""
 
 
 def read_payload(blobs: Blobs, ref: ArtifactRef) -> memoryview:
@@ -154,7 +154,7 @@ def _read_chunk(blobs: Blobs, ref: ArtifactRef, chunk: Chunk, target: memoryview
 def _read_other(blobs: Blobs, chunk: Chunk, target: memoryview) -> None:
     """Look for an undamaged copy in another pack: slower, for every copy's id is checked."""
     try:
-        data = blobs.read(chunk.oid)[1]
+        data = blobs.read(chunk.oid, len(target))[1]
     except CorruptRecord:
         return  # the caller says it better
     if len(data) == len(target):

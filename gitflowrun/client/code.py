@@ -26,9 +26,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gitflowrun.client.metaflow_names import info_dict
-from gitflowrun.errors import CorruptRecord, NotFound, RepositoryError, UntrustedArtifact
+from gitflowrun.errors import (
+    CorruptRecord,
+    NotFound,
+    RepositoryError,
+    TooLarge,
+    UntrustedArtifact,
+)
 from gitflowrun.git.objects import Mode
-from gitflowrun.limits import MAX_CODE_DEPTH, MAX_CODE_FILES
+from gitflowrun.limits import (
+    CODE_TEXT,
+    LINK_SIZE,
+    MAX_CODE_BYTES,
+    MAX_CODE_DEPTH,
+    MAX_CODE_FILES,
+)
 from gitflowrun.runs import layout
 from gitflowrun.values import frozen
 
@@ -160,7 +172,7 @@ class MetaflowCode:
                 f"the code of {self._stored.pathspec} has no file {script!r}",
                 hint="a snapshot has the files of the repository that git does not ignore",
             )
-        return objects.blob(found.oid)
+        return objects.blob(found.oid, CODE_TEXT)
 
     @property
     def info(self) -> dict[str, Any]:
@@ -246,22 +258,66 @@ def code_files(objects: ObjectStore, tree: Oid, *, trusted: bool) -> Iterator[Co
         CorruptRecord: a name that no snapshot has, or too many files.
         UntrustedArtifact: something that only a trusted tree may have.
     """
+    _check_extent(objects, tree, trusted=trusted)
     todo = [("", tree, 0)]
-    count = 0
     while todo:
         prefix, oid, depth = todo.pop()
         seen: set[tuple[str, str]] = set()
         for entry in objects.tree(oid):
             name = _checked_name(entry.name, prefix, seen, trusted=trusted)
-            count += 1
-            if count > MAX_CODE_FILES or depth > MAX_CODE_DEPTH:
-                raise CorruptRecord(f"code tree {tree} is too large or too deep to be written")
             found = CodeFile(prefix + name, entry.mode, entry.oid)
             if found.mode == Mode.LINK and not trusted:
-                _check_link(found.path, objects.blob(found.oid))
+                _check_link(found.path, objects.blob(found.oid, LINK_SIZE))
             yield found
             if entry.is_tree:
                 todo.append((f"{prefix}{name}/", entry.oid, depth + 1))
+
+
+def _check_extent(objects: ObjectStore, tree: Oid, *, trusted: bool) -> None:
+    """Refuse a tree that is too large before any of it is written: thirty small ones can name 10^9 files."""
+    known: dict[Oid, tuple[int, int]] = {}
+    too_large = TooLarge(f"code tree {tree} is too large or too deep to be written")
+
+    def extent(oid: Oid, depth: int) -> tuple[int, int]:
+        """Names and bytes below a directory; each directory is counted once."""
+        if oid not in known:
+            if depth > MAX_CODE_DEPTH:
+                raise too_large
+            names = size = 0
+            for entry in objects.tree(oid):
+                if entry.is_tree:
+                    more_names, more_size = extent(entry.oid, depth + 1)
+                elif trusted or entry.mode == Mode.GITLINK:
+                    more_names = more_size = 0  # one's own disk is one's own concern
+                else:
+                    more_names, more_size = 0, objects.size(entry.oid)
+                names, size = names + 1 + more_names, size + more_size
+                if names > MAX_CODE_FILES or size > MAX_CODE_BYTES:
+                    raise too_large
+            known[oid] = names, size
+        return known[oid]
+
+    extent(tree, 0)
+
+
+class _Pieces(io.RawIOBase):
+    """A file that has the content of a blob, which is not held."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        super().__init__()
+        self._pieces = pieces
+        self._left = b""
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        """Fill `buffer` with what comes next; returns the number of bytes, 0 at the end."""
+        self._left = self._left or next(self._pieces, b"")
+        part, self._left = self._left[: len(buffer)], self._left[len(buffer) :]
+        buffer[: len(part)] = part
+        return len(part)
 
 
 def materialise(
@@ -293,28 +349,29 @@ def materialise(
         elif item.mode == Mode.LINK:
             links.append(item)
         else:
-            data = objects.blob(item.oid)
             # Mode `x`, O_EXCL to the kernel, follows no link.
             with open(path, "xb", opener=partial(os.open, mode=item.permissions)) as file:
-                file.write(data)
+                file.writelines(objects.pieces(item.oid))
     for item in links:
-        (target / item.path).symlink_to(os.fsdecode(objects.blob(item.oid)))
+        (target / item.path).symlink_to(os.fsdecode(objects.blob(item.oid, LINK_SIZE)))
 
 
 def write_tar(objects: ObjectStore, tree: Oid, out: io.BufferedIOBase, *, trusted: bool) -> None:
     """Write a tree as a tar archive; the same tree gives the same bytes. Raises as `code_files` does."""
     with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for item in code_files(objects, tree, trusted=trusted):
-            data = b"" if item.is_directory else objects.blob(item.oid)
             member = tarfile.TarInfo(item.path)
             member.mtime, member.mode = _EPOCH, item.permissions
+            content = None
             if item.is_directory:
                 member.type = tarfile.DIRTYPE
             elif item.mode == Mode.LINK:
-                member.type, member.linkname = tarfile.SYMTYPE, os.fsdecode(data)
+                target = os.fsdecode(objects.blob(item.oid, LINK_SIZE))
+                member.type, member.linkname = tarfile.SYMTYPE, target
             else:
-                member.size = len(data)
-            archive.addfile(member, io.BytesIO(data))
+                member.size = objects.size(item.oid)
+                content = io.BufferedReader(_Pieces(objects.pieces(item.oid)))
+            archive.addfile(member, content)
 
 
 def _checked_name(raw: bytes, prefix: str, seen: set[tuple[str, str]], *, trusted: bool) -> str:

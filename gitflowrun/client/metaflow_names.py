@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from gitflowrun.errors import TooLarge
 from gitflowrun.runs.records import INFO
 from gitflowrun.values import frozen
 
@@ -76,7 +77,11 @@ def _exception(task: TaskReader) -> TaskException | None:
         return None
     error = task.attempt.error
     kind, _, message = error.partition(": ")
-    _, marker, trace = task.output("stderr").decode(errors="replace").rpartition(_TRACEBACK)
+    try:
+        written = task.output("stderr").decode(errors="replace")
+    except TooLarge:
+        written = ""
+    _, marker, trace = written.rpartition(_TRACEBACK)
     return TaskException(kind, message, (marker + trace).rstrip() if marker else error)
 
 

@@ -232,6 +232,10 @@ class TaskReader:
         """What it wrote to `stdout` or `stderr`."""
         return self.stored.output(stream) if self.is_last else b""
 
+    def output_size(self, stream: str) -> int:
+        """Bytes of that."""
+        return self.stored.output_size(stream) if self.is_last else 0
+
     @property
     def origin_pathspec(self) -> str | None:
         """The task that it was taken over from by `resume`; None when it was executed in its run."""

@@ -167,12 +167,12 @@ class Task(TaskPart, Container[DataArtifact]):
     @property
     def stdout_size(self) -> int:
         """The bytes it printed."""
-        return len(self._task.output("stdout"))
+        return self._task.output_size("stdout")
 
     @property
     def stderr_size(self) -> int:
         """The bytes it printed to standard error."""
-        return len(self._task.output("stderr"))
+        return self._task.output_size("stderr")
 
     def loglines(
         self,

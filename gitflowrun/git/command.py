@@ -25,10 +25,10 @@ import threading
 from functools import cached_property
 from typing import IO, TYPE_CHECKING, Any, TypeAlias, cast
 
-from gitflowrun.errors import MissingObject, RepositoryError
+from gitflowrun.errors import MissingObject, RepositoryError, TooLarge
 from gitflowrun.git.environment import clean_environment
 from gitflowrun.git.objects import ObjectType, Oid
-from gitflowrun.limits import MINIMUM_GIT
+from gitflowrun.limits import MINIMUM_GIT, RECORD_SIZE
 from gitflowrun.settings import LISTS, TEXTS
 from gitflowrun.values import frozen
 
@@ -420,15 +420,21 @@ class CatFile(Resident):
     def __init__(self, git: Git) -> None:
         super().__init__(git, "cat-file", "--batch")
 
-    def read(self, oid: Oid) -> tuple[ObjectType, bytes]:
-        """The type and content of an object.
+    def read(self, oid: Oid, limit: int = RECORD_SIZE) -> tuple[ObjectType, bytes]:
+        """The type and content of an object of up to `limit` bytes.
 
         Raises:
             MissingObject: there is no such object.
+            TooLarge: it is larger.
             RepositoryError: git can't read it.
         """
         with self._lock:
             kind, size = self._ask(oid)
+            if size > limit:
+                self._end()  # or all of it would come through the pipe
+                raise TooLarge(
+                    f"object {oid} can't be read: it has {size:,} bytes, and no more than {limit:,} are read"
+                )
             data = self._pipes()[1].read(size + 1)
             if len(data) <= size:
                 self._end()

@@ -193,7 +193,6 @@ def tree_bytes(entries: Iterable[TreeEntry]) -> bytes:
 
 
 _TREE_ROW = re.compile(rb"([0-7]+) ([^\0]*)\0(.{20})", re.DOTALL)
-_TREE_FRAME = 2 + Oid.SIZE  # a space, a NUL and the id
 
 
 def parse_tree(data: Buffer) -> Iterator[TreeEntry]:
@@ -210,11 +209,30 @@ def tree_oids(data: Buffer) -> dict[bytes, Oid]:
     return {name: Oid(oid) for _, name, oid in _tree_rows(data)}
 
 
-def _tree_rows(data: Buffer) -> list[tuple[bytes, bytes, bytes]]:
-    rows = _TREE_ROW.findall(data)
-    if sum([len(mode) + len(name) + _TREE_FRAME for mode, name, _ in rows]) != len(data):
-        raise CorruptRecord("malformed tree object")  # something lies between the rows
-    return rows
+def _tree_rows(data: Buffer) -> Iterator[tuple[bytes, bytes, bytes]]:
+    """The parts of rows, one at a time: a tree may have 300,000."""
+    end = 0
+    for row in _TREE_ROW.finditer(data):
+        if row.start() != end:
+            break  # something lies between the rows
+        end = row.end()
+        yield row.groups()  # type: ignore[misc]
+    if end != len(data):
+        raise CorruptRecord("malformed tree object")
+
+
+def checked_pieces(oid: Oid, size: int, pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The pieces of a blob of `size` bytes as they come.
+
+    Raises:
+        CorruptRecord: after the last one, if they are not what the id says.
+    """
+    digest = _sha1_for(size)(b"%s %d\0" % (_WORDS[ObjectType.BLOB], size), usedforsecurity=False)
+    for piece in pieces:
+        digest.update(piece)
+        yield piece
+    if digest.digest() != oid:
+        raise CorruptRecord(f"object {oid} can't be read: its content has another id")
 
 
 def hash_object(kind: ObjectType, data: Buffer) -> Oid:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gitflowrun.errors import MissingObject
+from gitflowrun.errors import MissingObject, TooLarge
 from gitflowrun.git.command import CatFile, Git
 from gitflowrun.git.objects import (
     Commit,
@@ -21,6 +21,7 @@ from gitflowrun.git.objects import (
     tree_oids,
 )
 from gitflowrun.git.pack.reader import PackReader
+from gitflowrun.limits import COMMIT_SIZE, TREE_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -41,15 +42,15 @@ class ObjectStore(PackReader):
 
     def tree(self, oid: Oid) -> list[TreeEntry]:
         """The rows of a tree. Raises MissingObject, or CorruptRecord where `oid` is no tree."""
-        return list(parse_tree(self._typed(oid, ObjectType.TREE)))
+        return list(parse_tree(self._typed(oid, ObjectType.TREE, TREE_SIZE)))
 
     def tree_oids(self, oid: Oid) -> dict[bytes, Oid]:
         """The ids in a tree by their names. Raises as `tree`."""
-        return tree_oids(self._typed(oid, ObjectType.TREE))
+        return tree_oids(self._typed(oid, ObjectType.TREE, TREE_SIZE))
 
     def commit(self, oid: Oid) -> Commit:
         """A commit. Raises MissingObject, or CorruptRecord where `oid` is no commit."""
-        return parse_commit(self._typed(oid, ObjectType.COMMIT))
+        return parse_commit(self._typed(oid, ObjectType.COMMIT, COMMIT_SIZE))
 
     def entry(self, tree: Oid, *path: bytes) -> TreeEntry | None:
         """The row at the end of a path below a tree; None where there is none."""
@@ -57,7 +58,8 @@ class ObjectStore(PackReader):
         for name in path:
             if found is None or not found.is_tree:
                 return None
-            found = next((entry for entry in self.tree(found.oid) if entry.name == name), None)
+            rows = parse_tree(self._typed(found.oid, ObjectType.TREE, TREE_SIZE))
+            found = next((entry for entry in rows if entry.name == name), None)
         return found
 
     def exists(self, oid: Oid) -> bool:
@@ -72,9 +74,11 @@ class ObjectStore(PackReader):
 
     def _git_has(self, oid: Oid) -> bool:
         try:
-            self.cat_file.read(oid)
+            self.cat_file.read(oid, COMMIT_SIZE)
         except MissingObject:
             return False
+        except TooLarge:
+            return True
         return True
 
     def close(self) -> None:

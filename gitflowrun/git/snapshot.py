@@ -50,6 +50,7 @@ from gitflowrun.git.status import (
 )
 from gitflowrun.git.tree_edit import EMPTY_TREE, edit_tree
 from gitflowrun.limits import (
+    OWN_FILE,
     SNAPSHOT_ABANDONED,
     SNAPSHOT_FEW_CHANGES,
     SNAPSHOT_IN_MEMORY,
@@ -538,10 +539,10 @@ class _SnapshotBuilder:
         there = stored.homes(sorted({*oids, *trees} - new.keys()))
         loose = [oid for oid, home in there.items() if home.suffix != ".pack"]
         if sum(home.stat().st_size for home in {*new.values()}) <= SNAPSHOT_IN_MEMORY:
-            found = [PackObject(*fresh.read(oid), oid) for oid in new]
+            found = [PackObject(*fresh.read(oid, OWN_FILE), oid) for oid in new]
         else:
             found = self._in_a_file(list(new))
-        found += [PackObject(*stored.read(oid), oid) for oid in loose]
+        found += [PackObject(*stored.read(oid, OWN_FILE), oid) for oid in loose]
         found += [tree for oid, tree in trees.items() if oid not in there]
         if EMPTY_TREE in oids and EMPTY_TREE not in (*new, *loose):
             # git needs no object for it, but other readers do

@@ -22,7 +22,7 @@ from gitflowrun.git.objects import Oid
 from gitflowrun.git.odb import History, named
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.git.transport import Remote, default_remote
-from gitflowrun.limits import MAX_NOTICES
+from gitflowrun.limits import MAX_NOTICES, RECORD_SIZE
 from gitflowrun.porcelain.sync import (
     Outcome,
     RemoteView,
@@ -296,7 +296,7 @@ class _Fetch(Transfer):
         blob = self._infos.get(_info_at(run.tip))
         if state is None or blob is None:
             raise CorruptRecord(f"{run.ref} is no run's commit")
-        info = INFO.load(msgpack.unpack(self.repo.objects.blob(blob)))
+        info = INFO.load(msgpack.unpack(self.repo.objects.blob(blob, RECORD_SIZE)))
         if info.id is None or (info.flow, info.id.number) != (run.flow, run.id.number):
             raise CorruptRecord(f"{run.ref} holds run {info.flow}/{info.id}")
         if not str(uid).startswith(run.id.partition("-")[2]) or (state.uid or run.tip) != uid:

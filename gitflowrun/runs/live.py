@@ -191,23 +191,36 @@ class UnfinishedTask(StoredTask):
         """It has none. Raises NotFound."""
         raise NotFound(f"{self.pathspec} has not finished", hint="nothing of it is stored yet")
 
-    def output(self, stream: str) -> bytes:
+    def output_size(self, stream: str) -> int:
+        """Bytes of what it has written so far."""
+        try:
+            return _output_file(self.run.top, self.name, stream).stat().st_size
+        except OSError:
+            task = self._published
+            return task.output_size(stream) if task else 0
+
+    def output_pieces(self, stream: str) -> Iterator[bytes]:
         """What it has written to `stdout` or `stderr` so far."""
         try:
-            return _output_file(self.run.top, self.name, stream).read_bytes()
+            file = _output_file(self.run.top, self.name, stream).open("rb")
         except OSError:
-            return self._published(stream)
+            if task := self._published:
+                yield from task.output_pieces(stream)
+            return
+        with file:
+            yield from iter(lambda: file.read(limits.INFLATE_STEP), b"")
 
-    def _published(self, stream: str) -> bytes:
-        """Its output as git has it, if it has finished in the meantime."""
+    @property
+    def _published(self) -> StoredTask | None:
+        """The task as git has it, if it has finished in the meantime."""
         run = self.run
         commit = run.repo.refs.get(layout.run_ref(run.flow, run.id))
         if commit is None or commit == run.commit:
-            return b""
+            return None
         try:
-            return StoredRun(run.repo, run.flow, run.id, commit).task(self.name).output(stream)
+            return StoredRun(run.repo, run.flow, run.id, commit).task(self.name)
         except NotFound:
-            return b""
+            return None
 
     @cached_property
     def _times(self) -> tuple[list[float], list[float]]:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from gitflowrun import msgpack
 from gitflowrun.artifacts.preview import Preview, read_preview, safe_repr
-from gitflowrun.errors import CorruptRecord, GitflowrunError, MissingObject, NotFound
+from gitflowrun.errors import CorruptRecord, GitflowrunError, MissingObject, NotFound, TooLarge
 from gitflowrun.git.objects import Oid
-from gitflowrun.limits import MAX_PREVIEW
+from gitflowrun.limits import MAX_PREVIEW, OUTPUT_NOTES, RECORD_SIZE, TIMES_SIZE
 from gitflowrun.names import TaskName, did_you_mean
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import parse_message
@@ -93,7 +93,9 @@ class StoredRun:
     def info(self) -> RunInfo:
         """Its INFO."""
         with _About(f"INFO of {self.pathspec}"):
-            return INFO.load(msgpack.unpack(self.objects.blob(self._root[layout.INFO])))
+            return INFO.load(
+                msgpack.unpack(self.objects.blob(self._root[layout.INFO], RECORD_SIZE))
+            )
 
     @property
     def code_tree(self) -> Oid:
@@ -308,7 +310,7 @@ class StoredTask:
     def record(self) -> TaskRecord:
         """Its TASK."""
         with _About(self):
-            record = TASK.load(msgpack.unpack(self.run.objects.blob(self.task_blob)))
+            record = TASK.load(msgpack.unpack(self.run.objects.blob(self.task_blob, RECORD_SIZE)))
             if record.name != self.name:
                 raise CorruptRecord(f"its record is that of task {record.name}")
             return record
@@ -331,26 +333,55 @@ class StoredTask:
         return attempts[0].started if attempts else None
 
     def output(self, stream: str) -> bytes:
-        """What it wrote to `stdout` or `stderr`."""
-        name, parts = _STREAMS[stream], list[bytes]()
+        """What it wrote to `stdout` or `stderr`.
+
+        Raises:
+            TooLarge: it is more than tasks here may write; `output_pieces` reads that.
+        """
+        size, most = self.output_size(stream), self.run.repo.settings.max_log_size + OUTPUT_NOTES
+        if size > most:
+            raise TooLarge(
+                f"{stream} of {self.pathspec} has {size:,} bytes, and no more than {most:,} are read at once",
+                hint=f"`git runs logs --{stream} {self.pathspec}` prints it piece by piece; the limit is "
+                "runs.maxLogSize",
+            )
+        return b"".join(self.output_pieces(stream))
+
+    def output_size(self, stream: str) -> int:
+        """Bytes of what it wrote, found without reading it."""
         with _About(f"{stream} of {self.pathspec}"):
-            while oid := self._entries.get(layout.output_part(name, len(parts) + 1)):
-                parts.append(self.run.objects.blob(oid))
-        return b"".join(parts)
+            return sum(map(self.run.objects.size, self._output_parts(stream)))
+
+    def output_pieces(self, stream: str) -> Iterator[bytes]:
+        """What it wrote, however much, in pieces of up to 1 MiB."""
+        with _About(f"{stream} of {self.pathspec}"):
+            for oid in self._output_parts(stream):
+                yield from self.run.objects.pieces(oid)
+
+    def _output_parts(self, stream: str) -> Iterator[Oid]:
+        for part in itertools.count(1):
+            oid = self._entries.get(layout.output_part(_STREAMS[stream], part))
+            if oid is None:
+                return
+            yield oid
 
     def lines(self, stream: str) -> list[tuple[float | None, str]]:
-        """The lines of a stream, each with the time at which it was written, if that is known."""
+        """The lines of a stream, each with the time at which it was written, if that is known. Raises as `output`."""
         lines = self.output(stream).decode(errors="replace").split("\n")
         if lines[-1] == "":
             lines.pop()
+        return list(zip(self.line_times(stream), lines, strict=False))
+
+    def line_times(self, stream: str) -> Iterator[float | None]:
+        """When the lines of a stream were written, and None for every later one."""
         times = self._times[0 if stream == "stdout" else 1]
-        return list(zip(itertools.chain(times, itertools.repeat(None)), lines, strict=False))
+        return itertools.chain(times, itertools.repeat(None))
 
     @cached_property
     def _times(self) -> tuple[list[float], list[float]]:
         oid = self._entries.get(layout.TIMES)
         with _About(f"line times of {self.pathspec}"):
-            return decode_times(self.run.objects.blob(oid)) if oid else ([], [])
+            return decode_times(self.run.objects.blob(oid, TIMES_SIZE)) if oid else ([], [])
 
     @cached_property
     def _entries(self) -> dict[bytes, Oid]:
@@ -397,7 +428,8 @@ class _About:
         if isinstance(error, CorruptRecord | MissingObject):
             known = error.message.startswith(what)  # a record that needed another one of the task
             message = error.message if known else f"{what}: {error.message}"
-            raise CorruptRecord(message, hint=error.hint) from error
+            kind = TooLarge if isinstance(error, TooLarge) else CorruptRecord
+            raise kind(message, hint=error.hint) from error
         entry = error.args[0]
         name = entry.decode() if isinstance(entry, bytes) else entry
         raise CorruptRecord(f"{what}: there is no entry {name}") from error

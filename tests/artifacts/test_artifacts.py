@@ -64,7 +64,7 @@ class _Blobs:
         self.sizes.append(len(target))
         target[:] = self.pieces[oid]
 
-    def read(self, oid: Any, /) -> tuple[ObjectType, bytes]:
+    def read(self, oid: Any, _limit: int, /) -> tuple[ObjectType, bytes]:
         """A blob, whose id is right."""
         if hash_object(ObjectType.BLOB, self.pieces[oid]) != oid:
             raise CorruptRecord("its content has another id")

@@ -8,7 +8,7 @@ import os
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -313,6 +313,20 @@ def test_bombs_are_defused(objects: ObjectStore, plant: Callable[..., Oid]) -> N
         list(code_files(objects, tree, trusted=True))
 
 
+def test_directories_that_double_are_refused_before_anything_is_written(
+    objects: ObjectStore, plant: Callable[..., Oid], tmp_path: Path
+) -> None:
+    """Thirty trees, each twice in the next one, name 10^9 files in a few hundred bytes."""
+    tree = plant((Mode.BLOB, b"x", b""))
+    for _ in range(30):
+        tree = plant((Mode.TREE, b"a", tree), (Mode.TREE, b"b", tree))
+    target = tmp_path / "out"
+    target.mkdir()
+    with pytest.raises(CorruptRecord, match="too large or too deep"):
+        materialise(objects, tree, target, trusted=True)
+    assert not list(target.iterdir())
+
+
 class Memory:
     """Objects that no git would write, kept in memory."""
 
@@ -320,9 +334,17 @@ class Memory:
         self.blobs: dict[Oid, bytes] = {}
         self.trees: dict[Oid, list[TreeEntry]] = {}
 
-    def blob(self, oid: Oid) -> bytes:
+    def blob(self, oid: Oid, _limit: int) -> bytes:
         """The content of a blob."""
         return self.blobs[oid]
+
+    def pieces(self, oid: Oid) -> Iterator[bytes]:
+        """The same in pieces."""
+        return iter([self.blobs[oid]])
+
+    def size(self, oid: Oid) -> int:
+        """Its size."""
+        return len(self.blobs[oid])
 
     def tree(self, oid: Oid) -> list[TreeEntry]:
         """The rows of a tree."""

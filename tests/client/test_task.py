@@ -136,9 +136,9 @@ def test_artifacts_share_what_was_read(run: Run, monkeypatch: pytest.MonkeyPatch
     read: list[Oid] = []
     blob = ObjectStore.blob
 
-    def count(store: ObjectStore, oid: Oid) -> bytes:
+    def count(store: ObjectStore, oid: Oid, limit: int) -> bytes:
         read.append(oid)
-        return blob(store, oid)
+        return blob(store, oid, limit)
 
     monkeypatch.setattr(ObjectStore, "blob", count)
     task = run["end"]["5"]

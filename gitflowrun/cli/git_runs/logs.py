@@ -5,6 +5,8 @@ The one byte that is added: a newline between two streams, of which the first di
 
 from __future__ import annotations
 
+import itertools
+import shlex
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -13,14 +15,14 @@ from gitflowrun.cli.output.terminal import Screen, open_screen
 from gitflowrun.cli.output.text import clock, terminal_safe
 from gitflowrun.errors import NotFound, UsageError
 from gitflowrun.git.repository import Repository
-from gitflowrun.limits import FOLLOW_PAUSE
+from gitflowrun.limits import FOLLOW_PAUSE, LONGEST_LINE, TERMINAL_OUTPUT
 from gitflowrun.porcelain.query import tasks_at
 from gitflowrun.runs.commit_message import Status
 from gitflowrun.runs.runs import RunStore
 from gitflowrun.values import replace
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from gitflowrun.names import TaskName
     from gitflowrun.runs.read import StoredTask
@@ -41,7 +43,7 @@ def print_logs(*, streams: tuple[str, ...], timestamps: bool, follow: bool, addr
     with open_screen(repo, page=True) as screen:
         printer = LogPrinter(screen, timestamps=timestamps)
         for task in tasks:
-            if screen.person and len(tasks) > 1 and any(map(task.output, streams)):
+            if screen.person and len(tasks) > 1 and any(map(task.output_size, streams)):
                 screen.line(screen.style.bold(f"==> {task.pathspec} <=="))
             for stream in streams:
                 printer.print(task, stream)
@@ -89,11 +91,10 @@ class _Follower:
             is_finished = is_over or task.status in {"done", "failed"}
             for stream in self._streams:
                 shown = self._shown.get((task.name, stream), 0)
-                new = task.output(stream)[shown:]
-                if not is_finished:
-                    new = new[: new.rfind(b"\n") + 1]
-                self._shown[task.name, stream] = shown + len(new)
-                self._print(task, new)
+                for new in _whole_lines(_after(task.output_pieces(stream), shown), is_finished):
+                    shown += len(new)
+                    self._print(task, new)
+                self._shown[task.name, stream] = shown
             if is_finished:
                 self._done.add(task.name)
         self._screen.out.flush()
@@ -114,6 +115,46 @@ class _Follower:
         screen.lines(map(terminal_safe, lines))
 
 
+def _after(pieces: Iterable[bytes], count: int) -> Iterator[bytes]:
+    """What comes after the first `count` bytes."""
+    for piece in pieces:
+        yield piece[count:]
+        count = max(count - len(piece), 0)
+
+
+def _whole_lines(pieces: Iterable[bytes], is_finished: bool) -> Iterator[bytes]:
+    """Pieces that end where lines do, unless these are very long; of what is not finished, no begun line."""
+    rest = b""
+    for piece in pieces:
+        rest += piece
+        end = rest.rfind(b"\n") + 1 or (len(rest) if len(rest) > LONGEST_LINE else 0)
+        if end:
+            yield rest[:end]
+            rest = rest[end:]
+    if rest and is_finished:
+        yield rest
+
+
+def _line_parts(pieces: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
+    """Lines without their ends, and whether each ends there: those longer than `LONGEST_LINE` come in parts."""
+    rest = b""
+    for piece in pieces:
+        rest += piece
+        start = 0
+        while start < len(rest):
+            end = rest.find(b"\n", start, start + LONGEST_LINE + 1)
+            if end < 0 and len(rest) - start <= LONGEST_LINE:
+                break
+            stop = start + LONGEST_LINE if end < 0 else end
+            while end < 0 and rest[stop] & 0xC0 == 0x80 and stop > start + 1:  # noqa: PLR2004  (within a character)
+                stop -= 1
+            yield rest[start:stop], end >= 0
+            start = stop + (end >= 0)
+        rest = rest[start:]
+    if rest:
+        yield rest, True
+
+
 class LogPrinter:
     """Writes streams of tasks one after the other, each on a line of its own.
 
@@ -128,19 +169,32 @@ class LogPrinter:
         self._is_within_line = False
 
     def print(self, task: StoredTask, stream: str) -> None:
-        """Write one stream of a task."""
+        """Write one stream of a task, piece by piece: it may be of any size."""
         if self._screen.person or self._timestamps:
-            self._screen.lines(self._line(*line) for line in task.lines(stream))
+            self._print_lines(task, stream)
             return
-        output = task.output(stream)
-        if output:
-            self._screen.out.flush()
-            sys.stdout.buffer.write(b"\n" * self._is_within_line + output)
-            self._is_within_line = not output.endswith(b"\n")
+        self._screen.out.flush()
+        opening = b"\n" * self._is_within_line
+        for piece in filter(None, task.output_pieces(stream)):
+            sys.stdout.buffer.write(opening + piece)
+            opening = b""
+            self._is_within_line = not piece.endswith(b"\n")
 
-    def _line(self, when: float | None, text: str) -> str:
-        screen = self._screen
-        shown = terminal_safe(text) if screen.person else text
-        if not self._timestamps:
-            return shown
-        return f"{screen.style.dim(clock(when)) if when is not None else '-'} {shown}"
+    def _print_lines(self, task: StoredTask, stream: str) -> None:
+        """Write a stream's lines; to a terminal as many as somebody may look at."""
+        screen, shown, begins = self._screen, 0, True
+        times = task.line_times(stream) if self._timestamps else itertools.repeat(None)
+        for line, ends in _line_parts(task.output_pieces(stream)):
+            text = line.decode(errors="replace")
+            text = terminal_safe(text) if screen.person else text
+            if begins and self._timestamps:
+                when = next(times)
+                text = f"{screen.style.dim(clock(when)) if when is not None else '-'} {text}"
+            shown += len(text)
+            if screen.person and shown > TERMINAL_OUTPUT:
+                words = f"git runs logs --{stream} {shlex.quote(task.pathspec)} > FILE"
+                screen.line(screen.style.dim(f"... and more: `{words}` writes all of it"))
+                return
+            # A terminal breaks long lines itself; a program gets them whole.
+            screen.out.write(text + ("\n" if ends or screen.person else ""))
+            begins = ends

@@ -15,6 +15,7 @@ as fast, and that of a stream is computed before its object's id.
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 from functools import lru_cache
@@ -186,8 +187,8 @@ def delta_sizes(delta: bytes) -> tuple[int, int, int]:
     return base, result, position
 
 
-def apply_delta(base: bytes, delta: bytes) -> bytes:
-    """The object that `delta` describes in terms of `base`.
+def apply_delta(base: bytes, delta: bytes) -> tuple[bytes, int]:
+    """The object that `delta` describes in terms of `base`, and in how many instructions.
 
     Raises:
         CorruptRecord: the delta is malformed, or made for another base.
@@ -196,8 +197,8 @@ def apply_delta(base: bytes, delta: bytes) -> bytes:
     if base_size != len(base):
         raise CorruptRecord(f"a delta is for a base of {base_size} bytes, not {len(base)}")
     view = memoryview(base)
-    parts: list[bytes | memoryview] = []
-    made = 0
+    out = io.BytesIO()  # a list of the parts would take a hundred times the bytes of short ones
+    made = count = 0
     while position < len(delta) and made <= size:
         code = delta[position]
         position += 1
@@ -210,11 +211,12 @@ def apply_delta(base: bytes, delta: bytes) -> bytes:
             position += length
         if len(part) != length or not length:
             raise CorruptRecord("a delta has an instruction that points beyond its data")
-        parts.append(part)
+        out.write(part)
         made += length
+        count += 1
     if made != size:
         raise CorruptRecord(f"a delta makes {made} bytes, not the {size} announced")
-    return b"".join(parts)
+    return out.getvalue(), count
 
 
 def _copy_instruction(delta: bytes, code: int, position: int) -> tuple[int, int, int]:

@@ -4,6 +4,10 @@ No pygit2 and no child processes, so that task processes can read; what is found
 say) is left to a fallback, which runs git. Small reads (`read`, `blob`) check the object's id; `read_into` fills a
 buffer at memcpy speed and leaves checking to the caller, who has the content's BLAKE3.
 
+Objects may be anybody's: a megabyte of a pack can hold a gigabyte of zeros, and twenty bytes of a delta as much. So
+each read names the size up to which it is one, which is compared with what headers announce before anything is
+inflated, and no more than that ever comes out. `pieces` reads blobs of any size without holding them.
+
 A directory is listed again when an object is missed and the directory has changed, so packs that appear while
 we read are seen, and objects that a repack of the user's moved are found again. Listings are replaced, never
 changed: threads need no lock, and a forked child inherits none.
@@ -29,8 +33,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from weakref import ref
 
-from gitflowrun.errors import CorruptRecord, GitflowrunError, MissingObject, RepositoryError
-from gitflowrun.git.objects import ObjectType, Oid, hash_object
+from gitflowrun.errors import (
+    CorruptRecord,
+    GitflowrunError,
+    MissingObject,
+    RepositoryError,
+    TooLarge,
+)
+from gitflowrun.git.objects import ObjectType, Oid, checked_pieces, hash_object
 from gitflowrun.git.pack.format import apply_delta, delta_sizes, varint
 from gitflowrun.git.pack.index import PackIndex
 from gitflowrun.git.pack.stream import (
@@ -38,15 +48,24 @@ from gitflowrun.git.pack.stream import (
     inflate,
     inflate_head,
     inflate_into,
+    inflate_pieces,
     open_source,
 )
 from gitflowrun.limits import (
     ALTERNATES_DEPTH,
+    BASE_RATIO,
     DELTA_BASES,
+    DELTA_DEPTH,
+    DELTA_SHARE,
+    DELTA_WORK,
+    INSTRUCTION_COST,
+    MAX_DELTA_BLOB,
     OPEN_PACKS,
     RACY,
     READ_ATTEMPTS,
     READ_INDEX_UP_TO,
+    RECORD_SIZE,
+    SMALL_BASE,
     SMALL_ENTRY,
 )
 from gitflowrun.values import frozen
@@ -54,7 +73,7 @@ from gitflowrun.values import frozen
 if TYPE_CHECKING:
     from gitflowrun.git.pack.stream import Source
 
-Fallback = Callable[[Oid], tuple[ObjectType, bytes]]
+Fallback = Callable[[Oid, int], tuple[ObjectType, bytes]]
 T = TypeVar("T")
 
 _FSCK = "`git fsck --full` lists what is damaged; a healthy copy may be fetched from another clone"
@@ -198,7 +217,7 @@ class Pack:
                 if (head[0] >> 4) & 7 != _OFS_DELTA:
                     return None
                 back, start = _distance(head, start)
-            if size >= SMALL_ENTRY or not (kind or 0 < back < at):
+            if size >= SMALL_ENTRY or not (kind or 0 < back < at) or len(deltas) >= DELTA_DEPTH:
                 return None
             stream = zlib.decompressobj()
             data = stream.decompress(head[start:], size + 1)
@@ -222,13 +241,17 @@ class Pack:
             self._bases[at] = kind, data
             if delta_sizes(delta)[1] >= SMALL_ENTRY:
                 return None
-            at, data = place, apply_delta(data, delta)
+            at, data = place, apply_delta(data, delta)[0]
         self._bases[at] = kind, data
         return kind, data
 
     def content(self, entry: EntryHeader) -> bytes:
         """What the entry's zlib stream holds."""
         return inflate(self._source, entry.data, entry.size)
+
+    def content_pieces(self, entry: EntryHeader) -> Iterator[bytes]:
+        """As `content`, piece by piece."""
+        return inflate_pieces(self._source, entry.data, entry.size)
 
     def content_into(self, entry: EntryHeader, target: memoryview) -> None:
         """As `content`, into `target`, which has the entry's size."""
@@ -321,25 +344,50 @@ class _Packed:
         entry = self.pack.entry(self.offset)
         return entry.size if entry.base is None else self.pack.result_size(entry)
 
-    def read(self) -> tuple[ObjectType, bytes]:
+    def read(self, limit: int) -> tuple[ObjectType, bytes]:
         """Type and content: down a chain of deltas to its base, and the deltas applied on the way back."""
         pack, entry = self.pack, self.pack.entry(self.offset)
-        deltas = []
+        _check_limit(self.size(), limit)
+        deltas: list[EntryHeader] = []
         seen = set()
         while entry.base is not None:
             if entry.data in seen:
                 raise CorruptRecord("its deltas go round in a circle")
+            if len(deltas) == DELTA_DEPTH:
+                raise TooLarge(
+                    f"it is the end of more than {DELTA_DEPTH:,} deltas, git's own limit"
+                )
             seen.add(entry.data)
-            deltas.append(pack.content(entry))
+            deltas.append(entry)
             at = entry.base if isinstance(entry.base, int) else pack.index.find(entry.base)
             if at is None:
                 raise CorruptRecord(f"its delta base {entry.base} is not in {pack.path}")
             entry = pack.entry(at)
         assert entry.kind is not None  # only deltas have none
+        # Git makes deltas of what is similar, so a base is not many times as large as what is made of it.
+        roof = max(BASE_RATIO * limit, SMALL_BASE)
+        _check_limit(entry.size, roof)
         data = pack.content(entry)
-        for delta in reversed(deltas):
-            data = apply_delta(data, delta)
+        work = DELTA_WORK + DELTA_SHARE * limit
+        for step in reversed(deltas):
+            # Inflated one at a time: thousands may lie on the way.
+            size = pack.result_size(step)
+            _check_limit(max(step.size, size), roof)
+            data, instructions = apply_delta(data, pack.content(step))
+            work -= size + instructions * INSTRUCTION_COST
+            if work < 0:
+                raise TooLarge("its deltas take longer to be applied than any that git makes")
         return entry.kind, data
+
+    def pieces(self, limit: int) -> Iterator[bytes]:
+        """A blob in pieces. One that is made from deltas is read whole, up to `limit`."""
+        entry = self.pack.entry(self.offset)
+        if entry.base is not None:
+            kind, data = self.read(limit)
+            _check_blob(kind)
+            return iter([data])
+        _check_blob(entry.kind)
+        return self.pack.content_pieces(entry)
 
     def read_into(self, target: memoryview) -> int:
         """Fill `target` with the content, which has its size. Returns that."""
@@ -348,7 +396,7 @@ class _Packed:
             _check_size(entry.size, target)
             self.pack.content_into(entry, target)
         else:
-            data = self.read()[1]
+            data = self.read(len(target))[1]
             _check_size(len(data), target)
             target[:] = data
         return len(target)
@@ -364,10 +412,17 @@ class _Loose:
         """As `_Packed.size`."""
         return self._open()[1]
 
-    def read(self) -> tuple[ObjectType, bytes]:
+    def read(self, limit: int) -> tuple[ObjectType, bytes]:
         """As `_Packed.read`."""
         kind, size, start, source = self._open()
+        _check_limit(size, limit)
         return kind, inflate(source, 0, size, skip=start)
+
+    def pieces(self, limit: int) -> Iterator[bytes]:  # noqa: ARG002  (only deltas are read whole)
+        """As `_Packed.pieces`."""
+        kind, size, start, source = self._open()
+        _check_blob(kind)
+        return inflate_pieces(source, 0, size, skip=start)
 
     def read_into(self, target: memoryview) -> int:
         """As `_Packed.read_into`."""
@@ -415,24 +470,32 @@ class PackReader:
         self._listings: tuple[_Listing, ...] = ()
         self._recent: Pack | None = None
 
-    def read(self, oid: Oid) -> tuple[ObjectType, bytes]:
+    def read(self, oid: Oid, limit: int = RECORD_SIZE) -> tuple[ObjectType, bytes]:
         """An object's type and content.
+
+        Args:
+            oid: Its id.
+            limit: Bytes that it may have; not more are inflated.
 
         Raises:
             MissingObject: there is no such object (a KeyError).
+            TooLarge: it is larger (a CorruptRecord).
             CorruptRecord: what is stored is not what the id says.
         """
-        if (small := self._small(oid)) is not None and hash_object(*small) == oid:
+        small = self._small(oid)
+        if small is not None and len(small[1]) <= limit and hash_object(*small) == oid:
             return small
         try:
-            found = self._first(oid, lambda place: _checked(oid, place))
+            found = self._first(oid, lambda place: _checked(oid, place, limit))
+        except TooLarge:
+            raise
         except CorruptRecord as damage:
-            return self._by_git(oid, damage)
+            return self._by_git(oid, damage, limit)
         if found is not None:
             return found
         if self._fallback is None:
             raise MissingObject(f"object {oid} is not in {self.objects_dir}", hint=_FSCK)
-        return self._fallback(oid)
+        return self._fallback(oid, limit)
 
     def _small(self, oid: Oid) -> tuple[ObjectType, bytes] | None:
         """What most reads are of, at the least cost: a small object of the pack that was read last.
@@ -448,24 +511,42 @@ class PackReader:
         except (GitflowrunError, FileNotFoundError, LookupError, ValueError, zlib.error):
             return None
 
-    def _by_git(self, oid: Oid, damage: CorruptRecord) -> tuple[ObjectType, bytes]:
+    def _by_git(self, oid: Oid, damage: CorruptRecord, limit: int) -> tuple[ObjectType, bytes]:
         """What git reads of an object that looks damaged: it also reads older forms of packs."""
         if self._fallback is None:
             raise damage
         try:
-            kind, data = self._fallback(oid)
-        except RepositoryError:
+            kind, data = self._fallback(oid, limit)
+        except (RepositoryError, TooLarge):
             raise damage from None
         if hash_object(kind, data) != oid:
             raise damage
         return kind, data
 
-    def blob(self, oid: Oid) -> bytes:
-        """The content of a blob. Raises as `read`, and CorruptRecord when it is no blob."""
-        return self._typed(oid, ObjectType.BLOB)
+    def blob(self, oid: Oid, limit: int = RECORD_SIZE) -> bytes:
+        """The content of a blob of up to `limit` bytes. Raises as `read`, and CorruptRecord when it is no blob."""
+        return self._typed(oid, ObjectType.BLOB, limit)
 
-    def _typed(self, oid: Oid, kind: ObjectType) -> bytes:
-        found, data = self.read(oid)
+    def pieces(self, oid: Oid, limit: int = MAX_DELTA_BLOB) -> Iterator[bytes]:
+        """The content of a blob of any size in pieces of up to 1 MiB, which are not held.
+
+        Args:
+            oid: Its id. It is compared with the content once the last piece is out.
+            limit: Bytes that it may have where it can only be read whole: it is made from deltas, or git reads it.
+
+        Raises:
+            MissingObject: there is no such object (a KeyError).
+            CorruptRecord: it is no blob, is damaged, or too large to be read whole (TooLarge).
+        """
+        size = self.size(oid)
+        found = self._first(oid, lambda place: place.pieces(limit))
+        if found is None:
+            yield self.blob(oid, limit)
+            return
+        yield from checked_pieces(oid, size, found)
+
+    def _typed(self, oid: Oid, kind: ObjectType, limit: int) -> bytes:
+        found, data = self.read(oid, limit)
         if found is not kind:
             raise CorruptRecord(
                 f"object {oid} is a {found.name.lower()}, not a {kind.name.lower()}"
@@ -477,7 +558,7 @@ class PackReader:
         found = None
         with contextlib.suppress(CorruptRecord):  # which `read` looks into
             found = self._first(oid, lambda place: place.size())
-        return found if found is not None else len(self.read(oid)[1])
+        return found if found is not None else len(self.read(oid, MAX_DELTA_BLOB)[1])
 
     def read_into(self, oid: Oid, target: memoryview) -> None:
         """Fill `target`, a buffer of the object's exact size. The content's id is not checked.
@@ -496,7 +577,12 @@ class PackReader:
         with contextlib.suppress(CorruptRecord):  # which `read` looks into
             found = self._first(oid, lambda place: place.read_into(view))
         if found is None:
-            data = self.read(oid)[1]
+            try:
+                data = self.read(oid, len(view))[1]
+            except TooLarge as error:
+                raise CorruptRecord(
+                    f"object {oid} has more bytes where {len(view)} were expected"
+                ) from error
             if len(data) != len(view):
                 raise CorruptRecord(
                     f"object {oid} has {len(data)} bytes where {len(view)} were expected"
@@ -574,11 +660,21 @@ class PackReader:
             yield listing.objects_dir
 
 
-def _checked(oid: Oid, place: Place) -> tuple[ObjectType, bytes]:
-    kind, data = place.read()
+def _checked(oid: Oid, place: Place, limit: int) -> tuple[ObjectType, bytes]:
+    kind, data = place.read(limit)
     if hash_object(kind, data) != oid:
         raise CorruptRecord("its content has another id")
     return kind, data
+
+
+def _check_limit(size: int, limit: int) -> None:
+    if size > limit:
+        raise TooLarge(f"it has {size:,} bytes, and no more than {limit:,} are read")
+
+
+def _check_blob(kind: ObjectType | None) -> None:
+    if kind is not ObjectType.BLOB:
+        raise CorruptRecord("it is no blob")
 
 
 def _check_size(size: int, target: memoryview) -> None:
@@ -587,7 +683,8 @@ def _check_size(size: int, target: memoryview) -> None:
 
 
 def _named(oid: Oid, error: CorruptRecord) -> CorruptRecord:
-    named = CorruptRecord(f"object {oid} can't be read: {error.message}", hint=_FSCK)
+    hint = None if isinstance(error, TooLarge) else _FSCK
+    named = type(error)(f"object {oid} can't be read: {error.message}", hint=hint)
     named.__cause__ = error
     return named
 

@@ -37,7 +37,7 @@ from gitflowrun.limits import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 _TOO_MANY = {errno.EMFILE, errno.ENFILE}
@@ -167,7 +167,19 @@ def inflate_into(source: Source, start: int, target: memoryview, *, skip: int = 
     """
     if not skip and _read_stored(source, start, target):
         return
-    done, size = -skip, len(target)
+    done = 0
+    for piece in inflate_pieces(source, start, len(target), skip=skip):
+        target[done : done + len(piece)] = piece
+        done += len(piece)
+
+
+def inflate_pieces(source: Source, start: int, size: int, *, skip: int = 0) -> Iterator[bytes]:
+    """As `inflate`, in pieces of at most `INFLATE_STEP`; damage shows when it is come to.
+
+    Raises:
+        CorruptRecord: the stream is damaged, or holds more or fewer bytes.
+    """
+    done = -skip
     stream = _decompressor(size)
     while not stream.eof:
         # Not more than can be needed: zlib copies what it is given too much of.
@@ -179,7 +191,7 @@ def inflate_into(source: Source, start: int, target: memoryview, *, skip: int = 
         if done >= 0:
             if done + len(piece) > size:
                 raise CorruptRecord(f"a zlib stream holds more than the {size} bytes announced")
-            target[done : done + len(piece)] = piece
+            yield piece
         done += len(piece)
         taken = len(feed) - len(stream.unconsumed_tail)
         if not (taken or piece or stream.eof):

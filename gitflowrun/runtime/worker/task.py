@@ -33,6 +33,7 @@ from gitflowrun.flow.task_state import ArtifactSource
 from gitflowrun.git.objects import ObjectType, tree_oids
 from gitflowrun.git.pack.publish import PackStore
 from gitflowrun.git.pack.reader import PackReader
+from gitflowrun.limits import RECORD_SIZE
 from gitflowrun.names import PayloadIdentity
 from gitflowrun.runs import layout
 from gitflowrun.runs.records import TASK, TaskRecord
@@ -220,9 +221,9 @@ class TaskRunner:
         if known is not None:
             return known
         try:
-            kind, data = self._objects.read(parent.record)
+            kind, data = self._objects.read(parent.record, RECORD_SIZE)
             if kind is ObjectType.TREE:
-                data = self._objects.blob(tree_oids(data)[layout.TASK])
+                data = self._objects.blob(tree_oids(data)[layout.TASK], RECORD_SIZE)
             record = TASK.load(msgpack.unpack(data, msgpack.RECORD))
         except KeyError:
             raise self._lost(str(parent.name), CorruptRecord("it has no record")) from None
@@ -263,12 +264,12 @@ class TaskRunner:
             f"{run.flow}/{run.id}/{what} can't be read: {error.message}", hint=_LOST
         )
 
-    def _ask_git(self, oid: Oid) -> tuple[ObjectType, bytes]:
+    def _ask_git(self, oid: Oid, limit: int) -> tuple[ObjectType, bytes]:
         # Rare: an object that only git can read. A child process for one object is good enough.
         from gitflowrun.git.command import CatFile, Git
 
         with closing(CatFile(Git(Path(self.context.git_dir), None))) as git:
-            return git.read(oid)
+            return git.read(oid, limit)
 
 
 def _encode_again(value: object) -> Encoded:

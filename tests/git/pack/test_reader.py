@@ -200,7 +200,7 @@ def test_the_fallback_is_asked_last(repo: GitRepo) -> None:
     """Only objects found nowhere go to the fallback, whose KeyError passes through."""
     asked = []
 
-    def fallback(oid: Oid) -> tuple[ObjectType, bytes]:
+    def fallback(oid: Oid, _limit: int) -> tuple[ObjectType, bytes]:
         asked.append(oid)
         if oid != ABSENT:
             raise KeyError(oid)
