@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
 import sys
 import threading
 import time
+import tracemalloc
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from gitflowrun.errors import CorruptRecord, MissingObject
+from gitflowrun.errors import CorruptRecord, MissingObject, TooLarge
 from gitflowrun.git.objects import ObjectType, Oid, hash_object
 from gitflowrun.git.pack.reader import PackReader, object_directories
 from gitflowrun.git.repository import Repository
@@ -475,3 +479,126 @@ def test_memory_does_not_grow_with_what_is_read(repo: GitRepo) -> None:
     done = repo.python("-c", script)
     assert done.code == 0, done.err
     assert int(done.out) <= 48
+
+
+def _deltas(*results: int) -> list[bytes]:
+    """Entries of a pack: 64 KiB of zeros, and deltas that make so many zeros of what is before them."""
+    entries = [_entry(ObjectType.BLOB, bytes(0x10000))]
+    before = 0x10000
+    for size in results:
+        delta = _varint(before) + _varint(size) + b"\x80" * (size // 0x10000)
+        entries.append(_entry(6, delta, back=len(entries[-1])))
+        before = size
+    return entries
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*out, value])
+
+
+def _entry(kind: int, data: bytes, *, back: int | None = None) -> bytes:
+    head = _varint(len(data) >> 4) if len(data) > 15 else b""
+    first = bytes([kind << 4 | len(data) & 15 | (0x80 if head else 0)])
+    place = b""
+    if back is not None:
+        place = bytes([back & 0x7F])
+        while back := back >> 7:
+            back -= 1
+            place = bytes([back & 0x7F | 0x80]) + place
+    return first + head + place + zlib.compress(data)
+
+
+def _planted(repo: GitRepo, entries: list[bytes], sizes: list[int]) -> list[Oid]:
+    """A pack of these entries, which are zeros, with an index that git would not make."""
+    oids = [hash_object(ObjectType.BLOB, bytes(size)) for size in sizes]
+    body = b"PACK" + (2).to_bytes(4, "big") + len(entries).to_bytes(4, "big")
+    rows: list[tuple[Oid, int, int]] = []
+    for oid, entry in zip(oids, entries, strict=True):
+        rows.append((oid, zlib.crc32(entry), len(body)))
+        body += entry
+    trailer = hashlib.sha1(body).digest()
+    rows.sort()
+    fan = [sum(row[0][0] <= first for row in rows) for first in range(256)]
+    index = b"\xfftOc" + (2).to_bytes(4, "big") + b"".join(n.to_bytes(4, "big") for n in fan)
+    index += b"".join(row[0] for row in rows)
+    index += b"".join(row[1].to_bytes(4, "big") for row in rows)
+    index += b"".join(row[2].to_bytes(4, "big") for row in rows)
+    index += trailer
+    path = objects_dir(repo) / "pack" / f"pack-{trailer.hex()}.pack"
+    path.write_bytes(body + trailer)
+    path.with_suffix(".idx").write_bytes(index + hashlib.sha1(index).digest())
+    return oids
+
+
+def test_a_delta_that_unfolds_is_refused_by_its_size(repo: GitRepo) -> None:
+    """A few bytes announce 64 MiB: nothing of it is made, whether it is wanted or lies on the way."""
+    large, small = 64 << 20, 1 << 20
+    sizes = [0x10000, large, small]
+    oids = _planted(repo, _deltas(large, small), sizes)
+    reader = PackReader(objects_dir(repo))
+    with used_memory(16 << 20):
+        for oid in oids[1:]:
+            with pytest.raises(TooLarge, match="67,108,864 bytes"):
+                reader.read(oid, small)
+    assert reader.blob(oids[0], small) == bytes(0x10000)
+
+
+def test_a_long_chain_of_deltas_is_refused(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its length, and by the bytes that would be copied to apply it."""
+    sizes = [0x10000 * (number + 1) for number in range(12)]
+    oids = _planted(repo, _deltas(*sizes[1:]), sizes)
+    reader = PackReader(objects_dir(repo))
+    assert reader.blob(oids[-1], sizes[-1]) == bytes(sizes[-1])
+    monkeypatch.setattr("gitflowrun.git.pack.reader.DELTA_DEPTH", 10)
+    assert len(reader.blob(oids[-2], sizes[-1])) == sizes[-2]
+    with pytest.raises(TooLarge, match="more than 10 deltas"):
+        reader.blob(oids[-1], sizes[-1])
+    monkeypatch.setattr("gitflowrun.git.pack.reader.DELTA_WORK", 1 << 20)
+    monkeypatch.setattr("gitflowrun.git.pack.reader.DELTA_SHARE", 0)
+    with pytest.raises(TooLarge, match="take longer"):
+        reader.blob(oids[-2], sizes[-1])
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_zeros_are_read_in_pieces_or_refused(repo: GitRepo, packed: bool) -> None:
+    """What unfolds to 24 MiB costs a few: whole it is refused before it is inflated."""
+    size = 24 << 20
+    repo.write("zeros", bytes(size))
+    oid = Oid.from_hex(repo.git("hash-object", "-w", "zeros"))
+    if packed:
+        repo.commit()
+        repo.git("repack", "-adq")
+    reader = PackReader(objects_dir(repo))
+    with used_memory(16 << 20):
+        with pytest.raises(TooLarge, match=r"25,165,824 bytes, and no more than 8,388,608"):
+            reader.blob(oid)
+        assert sum(map(len, reader.pieces(oid))) == reader.size(oid) == size
+
+
+def test_a_size_that_lies(repo: GitRepo) -> None:
+    """A loose object that announces less, or more, than it holds is damaged."""
+    for announced, held in ((10, 1 << 20), (1 << 20, 10), (1 << 60, 10)):
+        oid = Oid(hashlib.sha1(b"%d" % announced).digest())
+        path = objects_dir(repo) / oid.hex()[:2] / oid.hex()[2:]
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(zlib.compress(b"blob %d\0" % announced + bytes(held)))
+        reader = PackReader(objects_dir(repo))
+        with pytest.raises(CorruptRecord):
+            reader.blob(oid)
+        with pytest.raises(CorruptRecord):
+            list(reader.pieces(oid))
+
+
+@contextlib.contextmanager
+def used_memory(most: int) -> Iterator[None]:
+    """Fail if more than `most` bytes are allocated by Python at a time."""
+    tracemalloc.start()
+    try:
+        yield
+        assert tracemalloc.get_traced_memory()[1] < most
+    finally:
+        tracemalloc.stop()
