@@ -70,7 +70,8 @@ SAME_THING = {
 # Declarations of the commands of git runs, so that help loads nothing else.
 # Which code tasks have loaded, and whether the snapshot has it.
 # Values that refer to a repository belong to the one that they are loaded from.
-MOST_FILES = 195
+# Where one object lies is read, up to a limit, apart from the directories in which it is looked for.
+MOST_FILES = 196
 MOST_FILES_IN_A_FOLDER = 20
 MOST_LINES = 700
 

@@ -553,12 +553,12 @@ def test_a_long_chain_of_deltas_is_refused(repo: GitRepo, monkeypatch: pytest.Mo
     oids = _planted(repo, _deltas(*sizes[1:]), sizes)
     reader = PackReader(objects_dir(repo))
     assert reader.blob(oids[-1], sizes[-1]) == bytes(sizes[-1])
-    monkeypatch.setattr("gitflowrun.git.pack.reader.DELTA_DEPTH", 10)
+    monkeypatch.setattr("gitflowrun.git.pack.places.DELTA_DEPTH", 10)
     assert len(reader.blob(oids[-2], sizes[-1])) == sizes[-2]
     with pytest.raises(TooLarge, match="more than 10 deltas"):
         reader.blob(oids[-1], sizes[-1])
-    monkeypatch.setattr("gitflowrun.git.pack.reader.DELTA_WORK", 1 << 20)
-    monkeypatch.setattr("gitflowrun.git.pack.reader.DELTA_SHARE", 0)
+    monkeypatch.setattr("gitflowrun.git.pack.places.DELTA_WORK", 1 << 20)
+    monkeypatch.setattr("gitflowrun.git.pack.places.DELTA_SHARE", 0)
     with pytest.raises(TooLarge, match="take longer"):
         reader.blob(oids[-2], sizes[-1])
 
