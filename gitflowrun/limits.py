@@ -315,6 +315,15 @@ PATIENCE = 0.5
 DIGESTS_AT_A_TIME = 500
 """Digests in a query; SQLite allows 999 variables at least."""
 
+# ---- Runs: trust ----
+
+MAX_MARK = 4096
+"""Bytes of the file that holds the last number given."""
+MAX_VOUCHED = 64 << 20
+"""Bytes of all that users of a repository vouched for; 300,000 runs."""
+MAX_STATES = 100_000
+"""Commits of a run that are looked through for an earlier state of it."""
+
 # ---- Client: what is shown, kept and written ----
 
 TAGS_FRESH = 1.0
@@ -368,6 +377,9 @@ UID_DIGITS = 7
 """Digits of its uid in the id of a run whose number was taken; more where they are taken, too."""
 
 # ---- Runtime: processes, messages, output ----
+
+ORIGINS_NAMED = 3
+"""Runs of others that `resume` names where it finds none of the user's own."""
 
 # Messages between processes (`ipc`).
 INLINE_MESSAGE = 60 << 10

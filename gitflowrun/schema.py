@@ -145,11 +145,12 @@ class MapSchema(Kind[T]):
         version: The newest version of this map that is read and the one that is written, if it is a record of
             its own.
         sparse: Fields that are left out where they are empty, and get their default where they are not there.
+        added: Fields that older releases did not write: they get their default where they are not there.
         check: Raises when fields that are right alone don't fit together.
     """
 
     __slots__ = (
-        "_check", "_cls", "_fields", "_keeps_extra", "_known", "_loads", "_sparse", "_version", "_what",
+        "_check", "_cls", "_fields", "_keeps_extra", "_known", "_loads", "_optional", "_sparse", "_version", "_what",
     )  # fmt: skip
     dump: Callable[[T], dict[str, Any]]
 
@@ -162,6 +163,7 @@ class MapSchema(Kind[T]):
         keys: Mapping[str, str] | None = None,
         version: int | None = None,
         sparse: Collection[str] = (),
+        added: Collection[str] = (),
         check: Callable[[T], None] | None = None,
     ) -> None:
         super().__init__(self._read, self._write)
@@ -169,8 +171,10 @@ class MapSchema(Kind[T]):
         names = keys or {}
         rows = [(name, names.get(name, name), kind) for name, kind in fields.items()]
         self._fields = tuple(row for row in rows if row[0] not in sparse)
-        self._loads = tuple((name, key, kind.load) for name, key, kind in self._fields)
         self._sparse = tuple(row for row in rows if row[0] in sparse)
+        loads = tuple((name, key, kind.load) for name, key, kind in rows)
+        self._loads = tuple(row for row in loads if row[0] not in {*sparse, *added})
+        self._optional = tuple(row for row in loads if row[0] in {*sparse, *added})
         self._known = frozenset({"schema", *(key for _, key, _ in rows)})
         self._keeps_extra = "extra" in field_names(cls)
 
@@ -192,9 +196,9 @@ class MapSchema(Kind[T]):
             _check_version(data, self._what, self._version)
         try:
             fields = {name: load(data[key]) for name, key, load in self._loads}
-            for name, key, kind in self._sparse:
+            for name, key, load in self._optional:
                 if key in data:
-                    fields[name] = kind.load(data[key])
+                    fields[name] = load(data[key])
             if self._keeps_extra:
                 fields["extra"] = (
                     {}

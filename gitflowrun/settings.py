@@ -19,11 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 E = TypeVar("E", bound=Enum)
-TRUSTED_RUN = "runs.trustedRun"
-TRUSTED_REMOTE = "runs.trustedRemote"
 KEYS = (
     "runs.durability", "runs.snapshot.maxFileSize", "runs.snapshot.exclude", "runs.maxLogSize", "runs.env",
-    "runs.user", "runs.namespace", "runs.isolation", "runs.gitTags", "runs.autoPush", TRUSTED_RUN, TRUSTED_REMOTE,
+    "runs.user", "runs.namespace", "runs.isolation", "runs.gitTags", "runs.autoPush",
 )  # fmt: skip
 """Every key of ours in git config, in the spelling of the documentation."""
 LISTS = {"runs.snapshot.exclude": ":", "runs.env": " "}

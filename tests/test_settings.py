@@ -90,7 +90,6 @@ def test_the_documentation_lists_all_settings() -> None:
         ("runs.maxfilesize", "runs.snapshot.maxFileSize"),
         ("runs.Snapshot.maxfilesize", "runs.snapshot.maxFileSize"),
         ("runs.snapshot.excludes", "runs.snapshot.exclude"),
-        ("runs.trustedremotes", "runs.trustedRemote"),
     ],
 )
 def test_a_key_that_is_no_setting_is_told(key: str, meant: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from gitflowrun.errors import CorruptRecord
 from gitflowrun.git.objects import Oid
 from gitflowrun.names import Digest, PayloadIdentity, TaskName
-from gitflowrun.schema import BINARY, COUNT, DIGEST, TASK_NAME, TEXT, Kind, MapSchema
+from gitflowrun.schema import BINARY, COUNT, DIGEST, FLAG, TASK_NAME, TEXT, Kind, MapSchema
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ class ArtifactRef:
         preview: What is shown of the value, see `artifacts.preview`. Where it is inherited, its producer's record
             has that.
         picture: What shows a figure; it has no part in which value this is.
+        untrusted: Whether a run made it that was not trusted when a run of ours took it over. The mark goes wherever
+            the reference goes: into joins, under other names, into runs that resume that one.
     """
 
     digest: Digest
@@ -63,6 +65,7 @@ class ArtifactRef:
     producer: TaskName
     preview: bytes = b""
     picture: Picture | None = None
+    untrusted: bool = False
 
     @property
     def identity(self) -> PayloadIdentity:
@@ -115,8 +118,9 @@ ARTIFACT_REF = MapSchema(
         "chunks": Kind(read_chunk_rows, chunk_rows),
         "preview": BINARY,
         "picture": Kind(_read_picture, _picture_row),
+        "untrusted": FLAG,
     },
     keys={"digest": "blake3", "producer": "task"},
-    sparse=("preview", "picture"),
+    sparse=("preview", "picture", "untrusted"),
     check=_check_sizes,
 )

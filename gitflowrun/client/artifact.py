@@ -119,9 +119,11 @@ class DataArtifact(TaskPart):
         try:
             # Most values need nobody's trust. A pickle does, and one that names a class that must be imported first.
             return source.artifacts.load(ref, trusted=False)
-        except UntrustedArtifact:
-            if not source.trusts(lambda provenance: provenance.trusts_artifact(task, ref)):
-                raise
+        except UntrustedArtifact as error:
+            if not source.trust.trusts_artifact(task, ref):
+                raise UntrustedArtifact(
+                    error.message, hint=source.trust.how_to_trust(task)
+                ) from error
         return source.artifacts.load(ref, trusted=True)
 
     def open(self) -> BinaryIO:

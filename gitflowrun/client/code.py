@@ -86,7 +86,7 @@ class MetaflowCode:
 
     @property
     def _trusted(self) -> bool:
-        return self._source.trusts(lambda provenance: provenance.trusts_run(self._stored))
+        return self._source.trust.trusts(self._stored.commit)
 
     @property
     def left_out(self) -> Mapping[str, str]:

@@ -169,7 +169,7 @@ def _executor(task: TaskReader, run: StoredRun) -> StoredRun | None:
     """The run that executed a task; None when it was taken over from one that is not here any more."""
     if task.record.run.uid == run.identity.uid:
         return run
-    return task.run.source.provenance.find(task.record.run)
+    return task.run.source.runs.of_uid(task.record.run.flow, task.record.run.uid)
 
 
 def _run_entries(info: RunInfo) -> dict[str, str]:

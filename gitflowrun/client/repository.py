@@ -25,10 +25,8 @@ from gitflowrun.runs.tags import Tags
 from gitflowrun.settings import Settings, user_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from gitflowrun.artifacts.artifacts import ArtifactReader
-    from gitflowrun.runs.trust import Provenance
+    from gitflowrun.runs.trust import Trust
 
 _LOCAL = "local"
 
@@ -103,18 +101,11 @@ class Source:
         return Tags(self.repo)
 
     @cached_property
-    def provenance(self) -> Provenance:
-        """Judges what may be loaded."""
-        from gitflowrun.runs.trust import Provenance
+    def trust(self) -> Trust:
+        """Whose values may be loaded."""
+        from gitflowrun.runs.trust import Trust
 
-        return Provenance(self.repo)
-
-    def trusts(self, ask: Callable[[Provenance], bool]) -> bool:
-        """Whether something may be loaded. A "no" is asked again: the user may have said yes meanwhile."""
-        if ask(self.provenance):
-            return True
-        del self.provenance
-        return ask(self.provenance)
+        return Trust(self.repo)
 
     @cached_property
     def artifacts(self) -> ArtifactReader:

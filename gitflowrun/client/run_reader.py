@@ -112,13 +112,12 @@ class RunReader:
             found = runs.get(self.flow, self.number)
             if found.identity.uid == uid:
                 return found
-        try:
-            return runs.find(str(uid), self.flow)
-        except NotFound:
-            raise NotFound(
-                f"run {self.flow}/{self.number} with the uid {uid} is not in {self.source.repo.common_dir}",
-                hint="fetch it with `git runs fetch` from where it is",
-            ) from None
+        if (found_elsewhere := runs.of_uid(self.flow, uid)) is not None:
+            return found_elsewhere
+        raise NotFound(
+            f"run {self.flow}/{self.number} with the uid {uid} is not in {self.source.repo.common_dir}",
+            hint="fetch it with `git runs fetch` from where it is",
+        )
 
     def summary(self) -> RunSummary | StoredRun:
         """Status and times at the least cost: from the listing, if the run had ended by then."""

@@ -1,12 +1,16 @@
-"""Who may use the files that we make beside git's: their owner alone, or whom `core.sharedRepository` names.
+"""Who may use the files that we keep beside git's: their owner alone, or whom `core.sharedRepository` names.
 
 git gives all of its own directories in a shared repository the set-group-id bit, and so do we. Whatever lies in a
 directory with that bit gets the permissions of the directory; so only the first one needs the config.
+
+What is read there decides whose code runs, and which numbers runs get; so it is read from regular files alone: a
+link may lead anywhere, and opening a pipe waits for ever.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import shlex
 import stat
 from typing import TYPE_CHECKING
@@ -20,6 +24,7 @@ STATE = "gitflowrun"
 """The directory of all that we keep beside git's own files, in a git directory."""
 
 _PRIVATE = 0o700
+_OTHERS = 0o077
 _WORDS = {"group": 0o660, "true": 0o660, "yes": 0o660, "on": 0o660, "1": 0o660}
 _WORDS |= dict.fromkeys(("all", "world", "everybody", "2"), 0o664)
 _OCTAL = 8
@@ -107,3 +112,77 @@ def allow(path: Path, mode: int) -> None:
     """Change the permissions of a file or directory, if it is ours."""
     with contextlib.suppress(OSError):
         path.chmod(mode)
+
+
+def read_file(path: Path, what: str, *, limit: int) -> bytes | None:
+    """The content of a regular file of ours; None where there is none.
+
+    Args:
+        path: The file.
+        what: What it is, for errors.
+        limit: The most bytes it may have.
+
+    Raises:
+        RepositoryError: it can't be read, is no regular file, or larger.
+    """
+    opened = _open(path, what)
+    if opened is None:
+        return None
+    with open(opened, "rb") as file:  # noqa: PTH123  (a descriptor)
+        return _content(file.read(limit + 1), path, what, limit)
+
+
+def read_private(path: Path, what: str, *, limit: int) -> bytes | None:
+    """The content of a file that is its owner's alone, and ours; None where there is none.
+
+    Raises:
+        RepositoryError: as `read_file`, or it is somebody else's, or others may read or write it.
+    """
+    opened = _open(path, what)
+    if opened is None:
+        return None
+    with open(opened, "rb") as file:  # noqa: PTH123  (a descriptor)
+        status = os.fstat(opened)
+        quoted = shlex.quote(str(path))
+        if status.st_uid != os.geteuid():
+            raise RepositoryError(
+                f"{path}, {what}, belongs to user {status.st_uid}, not to you",
+                hint=f"remove it, and a new one is made: rm {quoted}",
+            )
+        if status.st_mode & _OTHERS:
+            raise RepositoryError(
+                f"{path}, {what}, may be used by others than you",
+                hint=f"if nobody has: chmod 600 {quoted}; else remove it, and a new one is made",
+            )
+        return _content(file.read(limit + 1), path, what, limit)
+
+
+def _open(path: Path, what: str) -> int | None:
+    """A descriptor of a regular file; None where there is none."""
+    try:
+        # Without O_NONBLOCK a pipe that nobody writes to would be waited for.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        reason = "it is a link" if path.is_symlink() else error.strerror
+        raise RepositoryError(
+            f"can't read {path}, {what}: {reason}",
+            hint=f"look at it: ls -l {shlex.quote(str(path))}",
+        ) from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise RepositoryError(
+            f"can't read {path}, {what}: it is no regular file",
+            hint=f"look at it: ls -ld {shlex.quote(str(path))}",
+        )
+    return descriptor
+
+
+def _content(data: bytes, path: Path, what: str, limit: int) -> bytes:
+    if len(data) > limit:
+        raise RepositoryError(
+            f"{path}, {what}, has more than {limit:,} bytes",
+            hint="put it back from a backup, or remove it",
+        )
+    return data

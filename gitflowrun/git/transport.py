@@ -134,8 +134,10 @@ class Remote:
 
     @cached_property
     def place(self) -> str:
-        """Where it is, whatever it is called: its URL without credentials, or its absolute path."""
-        url = self._urls()[0] if self._configured else self.name
+        """Where git goes to fetch, whatever that is called: a URL without credentials, or an absolute path."""
+        # As `git fetch` does it, also for a URL: with `url.*.insteadOf`.
+        done = self._git.attempt("ls-remote", "--get-url", "--", self.name)
+        url = self.name if done.code else os.fsdecode(done.out).removesuffix("\n")
         return _without_password(url) if _is_url(url) else os.path.realpath(self._git.cwd / url)
 
     @property

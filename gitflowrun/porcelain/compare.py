@@ -14,7 +14,7 @@ from gitflowrun.porcelain.overview import ArtifactRow, is_result, make_row
 from gitflowrun.porcelain.parameters import names_of, parameters_task, told_apart
 from gitflowrun.porcelain.query import final_artifacts, is_private
 from gitflowrun.porcelain.value_comparison import Pair, compare_apart
-from gitflowrun.runs.trust import Provenance
+from gitflowrun.runs.trust import Trust
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def _say(repo: Repository, tables: Iterable[_Table]) -> Said:
     """
     lines: dict[str, tuple[str, ...]] = {}
     alike: dict[str, Pair] = {}
-    provenance = Provenance(repo)
+    trust = Trust(repo)
     for (old, new), names in tables:
         if old is None or new is None:
             continue
@@ -161,20 +161,16 @@ def _say(repo: Repository, tables: Iterable[_Table]) -> Said:
                 lines[name] = found
             elif one.type == two.type and rows[0].preview == rows[1].preview:
                 alike[name] = Pair(
-                    (old, one), (new, two), _strangers(provenance, (old, one), (new, two))
+                    (old, one), (new, two), _strangers(trust, (old, one), (new, two))
                 )
     verdicts = dict(zip(alike, compare_apart(list(alike.values())), strict=True))
     lines |= {name: verdict.lines for name, verdict in verdicts.items()}
     return Said(lines, tuple(name for name, verdict in verdicts.items() if verdict.is_equal))
 
 
-def _strangers(provenance: Provenance, *sides: tuple[StoredTask, ArtifactRef]) -> tuple[str, ...]:
+def _strangers(trust: Trust, *sides: tuple[StoredTask, ArtifactRef]) -> tuple[str, ...]:
     """The runs whose code must not be run for these artifacts."""
-    runs = (
-        task.run.pathspec
-        for task, ref in sides
-        if not (provenance.trusts_run(task.run) and provenance.trusts_artifact(task, ref))
-    )
+    runs = (task.run.pathspec for task, ref in sides if not trust.trusts_artifact(task, ref))
     return tuple(dict.fromkeys(runs))
 
 

@@ -8,7 +8,8 @@
    which its state descends). Nothing of it is executed or believed.
 4. Under the lock of run ids, look at our runs again, choose a free id for each new one, and create all refs in one
    transaction; one that is here is moved forward. Where a transaction is refused, halve it as in 2.
-5. Merge tags, then drop the tracking copies of runs that the remote no longer has.
+5. Merge tags. Note the runs that are here as the remote has them, if the user trusts what comes from there; then
+   drop the tracking copies of runs that it no longer has.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from gitflowrun.runs.locks import Locks
 from gitflowrun.runs.maintenance import tidy
 from gitflowrun.runs.records import INFO, RunIdentity
 from gitflowrun.runs.tags import Tags, tag_updates, transact
+from gitflowrun.runs.trust import Trust
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -126,6 +128,7 @@ class _Fetch(Transfer):
         self._take(fetched, history)  # 3, 4
         self._restore_tags(aside)
         added, removed = self._fetch_tags(view)  # 5
+        self._note_trusted(view)
         Tags(self.repo).mirror()  # which a plain `git fetch` with fetch.pruneTags has deleted
         gone = [name for name in copies if name not in view.refs and layout.parse_run_ref(name)]
         self.tracking.note(dict.fromkeys(gone))
@@ -137,6 +140,13 @@ class _Fetch(Transfer):
             *_some([_removed(run, tag) for run, tag in removed], "tags were removed there"),
         ]
         return self.report(added, len(removed), notices)
+
+    def _note_trusted(self, view: RemoteView) -> None:
+        """Let the runs load that are here as a remote has them, if the user trusts what comes from there."""
+        there = set(view.refs.values())
+        states = {run.tip: uid for uid, run in self._here.items() if str(run.tip) in there}
+        if Trust(self.repo).note_fetched(self.remote.place, states):
+            self.trusted = len(states)
 
     def _set_aside(self, view: RemoteView) -> dict[str, Oid | None]:
         """Remove refs whose commits are gone here and which the remote has: beside them git fetches nothing.

@@ -93,6 +93,7 @@ class SyncReport:
         runs: Every run that was looked at, in the order of their numbers.
         up_to_date: `Flow/id` of the runs that both sides have in one state under one name. Nothing more was asked
             about them.
+        trusted: How many runs of the receiving side are trusted because the user trusts what comes from there.
         tags_added: How many tags the receiving side got.
         tags_removed: How many it lost, because the other side had removed them.
         notices: What was passed over, for people.
@@ -106,6 +107,7 @@ class SyncReport:
     notices: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
     up_to_date: tuple[str, ...] = ()
+    trusted: int = 0
 
     def with_outcome(self, *outcomes: Outcome) -> tuple[SyncedRun, ...]:
         """The runs of which one of `outcomes` came."""
@@ -273,6 +275,7 @@ class Transfer:
         self.done: list[SyncedRun] = []
         self.up_to_date: set[str] = set()
         """The refs of runs that both sides have in one state under one name."""
+        self.trusted = 0
 
     def fetch_copies(self, runs: Sequence[RunTip]) -> dict[RunTip, str]:
         """Fetch runs into their tracking copies, in batches; returns those that can't be had, and why.
@@ -330,4 +333,5 @@ class Transfer:
             notices=tuple(notices),
             words=tuple(self.remote.words),
             up_to_date=tuple(ref.removeprefix(layout.RUNS) for ref in same),
+            trusted=self.trusted,
         )

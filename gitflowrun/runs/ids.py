@@ -27,8 +27,9 @@ from itertools import chain, count
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import RepositoryError
-from gitflowrun.git.permissions import share_file
+from gitflowrun.git.permissions import read_file, share_file
 from gitflowrun.git.refs import loose_names, packed_stamp
+from gitflowrun.limits import MAX_MARK
 from gitflowrun.names import RunId
 from gitflowrun.runs import layout
 from gitflowrun.runs.locks import FileLock, Locks
@@ -111,10 +112,9 @@ class RunIds:
         return _highest(chain(map(layout.run_number, names), archived))
 
     def _read(self) -> _Mark | None:
-        try:
-            match = _MARK.match(self._path.read_text(encoding="ascii"))
-        except (OSError, UnicodeDecodeError):
-            return None
+        what = "the last number that was given to a run"
+        found = read_file(self._path, what, limit=MAX_MARK) or b""
+        match = _MARK.match(found.decode("ascii", errors="replace"))
         return _Mark(int(match[1]), match[2]) if match else None
 
     def _write(self, mark: _Mark) -> None:

@@ -180,6 +180,10 @@ class Locks:
         """The lock under which tags are changed."""
         return FileLock(self._directory / "tags")
 
+    def trust(self) -> FileLock:
+        """The lock under which is changed what the user vouched for."""
+        return FileLock(self._directory / "trust")
+
     def run(self, run: RunId) -> FileLock:
         """The lock of the process that runs `run`; numbers are unique across flows."""
         return FileLock(self._directory / f"{_RUN}{run}")

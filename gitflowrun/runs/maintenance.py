@@ -95,7 +95,7 @@ def shared_payloads(records: Iterable[TaskRecord]) -> Iterator[ArtifactRef]:
     """
     for record in records:
         for ref in record.artifacts.values():
-            if ref.size > INLINE_LIMIT and ref.producer == record.name:
+            if ref.size > INLINE_LIMIT and ref.producer == record.name and not ref.untrusted:
                 yield ref
 
 
@@ -117,13 +117,13 @@ def _trusted_records(repo: Repository, deadline: float) -> Iterator[TaskRecord]:
     A stranger's record could name the digest of a payload that we are yet to make, with another blob.
     """
     from gitflowrun.runs.runs import RunStore
-    from gitflowrun.runs.trust import Provenance
+    from gitflowrun.runs.trust import Trust
 
-    runs, provenance = RunStore(repo), Provenance(repo)
+    runs, trust = RunStore(repo), Trust(repo)
     for flow, run in runs.names():
         with contextlib.suppress(GitflowrunError):  # a damaged run has nothing to share
             for task in runs.get(flow, run).all_tasks():
                 if time.monotonic() > deadline:
                     return
-                if provenance.trusts_task(task):
+                if trust.trusts_task(task):
                     yield task.record

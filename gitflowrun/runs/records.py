@@ -158,10 +158,19 @@ def other_code(records: Iterable[TaskRecord]) -> dict[str, str]:
 
 @frozen
 class RunOrigin:
-    """The run that a run was made from, and how: `resume` or `clone`."""
+    """The run that a run was made from.
+
+    Attributes:
+        kind: How: `resume` or `clone`.
+        run: Which run.
+        trusted_runs: The uids of the runs whose tasks count as trusted where they are taken over: none if that run
+            was not trusted in the state it had, else its own and those that it names itself. None in runs of older
+            releases, which did not say.
+    """
 
     kind: str
     run: RunIdentity
+    trusted_runs: tuple[Oid, ...] | None = None
 
 
 @frozen
@@ -269,7 +278,12 @@ TASK = MapSchema(
     keys={"frames": "foreach"},
     version=SCHEMA,
 )
-_ORIGIN = MapSchema(RunOrigin, "origin", {"kind": TEXT, "run": RUN_IDENTITY})
+_ORIGIN = MapSchema(
+    RunOrigin,
+    "origin",
+    {"kind": TEXT, "run": RUN_IDENTITY, "trusted_runs": optional(many(OID))},
+    added=("trusted_runs",),
+)
 INFO = MapSchema(
     RunInfo,
     "INFO",

@@ -15,6 +15,7 @@ from gitflowrun.runs.commit_message import Status
 from gitflowrun.runs.listing import RunSummary, list_runs, no_runs_of, run_names
 
 if TYPE_CHECKING:
+    from gitflowrun.git.objects import Oid
     from gitflowrun.git.repository import Repository
     from gitflowrun.runs.read import StoredRun
     from gitflowrun.runs.resolve import Address
@@ -42,6 +43,15 @@ class RunStore:
         if commit is None:
             raise self._not_found(flow, run)
         return StoredRun(self.repo, flow, run, commit)
+
+    def of_uid(self, flow: str, uid: Oid) -> StoredRun | None:
+        """The run of a flow and a uid, whatever number it has here; never one that is only tagged so."""
+        for row in self.summaries(flow):
+            if row.uid == uid:  # which its message claims
+                found = self.get(flow, row.id)
+                if found.identity.uid == uid:
+                    return found
+        return None
 
     def find(self, address: str, flow: str | None = None) -> StoredRun:
         """The run that an address names (`address`).

@@ -29,7 +29,9 @@ from gitflowrun.runs.records import (
 )
 from gitflowrun.runs.runs import RunStore, Status
 from gitflowrun.runs.trees import FinishedTask
+from gitflowrun.runs.trust import Trust
 from gitflowrun.runs.write import RunWriter
+from gitflowrun.values import replace
 from tests.helpers.repos import GitRepo
 
 GRAPH = {
@@ -165,11 +167,13 @@ def make_failed_run(repo: GitRepo, flow: str = "MyFlow") -> StoredRun:
 
 def make_resumed_run(repo: GitRepo, origin: StoredRun, *, user: str = "ada") -> StoredRun:
     """A run that took over all but the end of `origin`."""
-    of = RunOrigin("resume", origin.identity)
+    trusted = Trust(open_repo(repo)).executors(origin)
+    of = RunOrigin("resume", origin.identity, tuple(sorted(trusted)))
     with start(repo, origin.flow, origin=of, user=user) as writer:
-        tasks = Tasks(
-            writer.identity, refs=dict(origin.task(TaskName("join", "4")).record.artifacts)
-        )
+        joined = origin.task(TaskName("join", "4")).record
+        strange = joined.run.uid not in trusted
+        refs = {name: replace(ref, untrusted=strange) for name, ref in joined.artifacts.items()}
+        tasks = Tasks(writer.identity, refs=refs)
         tasks.add("end/5", {"_hidden": 1}, parents=["join/4"])
         names = [task.name for task in origin.all_tasks() if task.name.step != "end"]
         writer.adopt(origin, names)

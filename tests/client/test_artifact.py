@@ -11,8 +11,9 @@ import pytest
 from gitflowrun import Flow, Run
 from gitflowrun.client.flow import rows
 from gitflowrun.errors import UntrustedArtifact
-from gitflowrun.git.transport import label_of
+from gitflowrun.git.transport import Remote
 from gitflowrun.names import TaskName
+from gitflowrun.porcelain.fetch import fetch
 from gitflowrun.runs.read import StoredRun
 from gitflowrun.runs.records import RunOrigin, TaskRecord
 from gitflowrun.runs.runs import RunStore, Status
@@ -48,9 +49,6 @@ def clone(here: GitRepo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Git
     here.git("clone", "-q", ".", str(tmp_path / "clone"))
     clone = GitRepo(tmp_path / "clone")
     clone.git("fetch", "-q", "origin", "refs/runs/*:refs/runs/*")
-    clone.git(
-        "fetch", "-q", "origin", f"refs/runs/*:refs/runs-remotes/{label_of(str(here.path))}/*"
-    )
     monkeypatch.chdir(clone.path)
     return clone
 
@@ -78,28 +76,37 @@ def test_a_strangers_pickle_is_refused_until_it_is_trusted(clone: GitRepo) -> No
     assert "git runs trust" in (caught.value.hint or "")
     assert Run("1").end_task["result"].size > 0  # type: ignore[index]
     assert CANARY == []
-    Trust(open_repo(clone)).trust_run(stored(clone, "1").identity)
+    Trust(open_repo(clone)).vouch_for_run(stored(clone, "1"))
     _ = data.result
     assert CANARY == ["it sang"]
 
 
 def test_a_trusted_remote_is_enough(clone: GitRepo) -> None:
-    """Runs as fetched from a remote that the user trusts load."""
-    Trust(open_repo(clone)).trust_remote("origin")
+    """Runs load that the next fetch finds at a URL that the user trusts."""
+    repo = open_repo(clone)
+    Trust(repo).vouch_for_url(Remote(repo, "origin").place)
+    with pytest.raises(UntrustedArtifact):
+        _ = Run("1").data.result  # type: ignore[union-attr]
+    fetch(repo, "origin")
     _ = Run("1").data.result  # type: ignore[union-attr]
     assert CANARY == ["it sang"]
 
 
 def test_taking_a_task_over_does_not_launder_it(clone: GitRepo) -> None:
-    """A run made here that resumed a stranger's holds the stranger's pickles, under any name."""
+    """A run made here that resumed a stranger's holds the stranger's pickles; trusted later, it is resumed again."""
     make_resumed_run(clone, stored(clone, "1"))
     for step in ("join", "end"):
         with pytest.raises(UntrustedArtifact):
             _ = Run("2")[step].task["result"].data  # type: ignore[index]
     assert CANARY == []
-    Trust(open_repo(clone)).trust_run(stored(clone, "1").identity)
-    _ = Run("2")["join"].task["result"].data  # type: ignore[index]
-    assert CANARY == ["it sang"]
+    Trust(open_repo(clone)).vouch_for_run(stored(clone, "1"))
+    with pytest.raises(UntrustedArtifact, match="result") as caught:
+        _ = Run("2")["join"].task["result"].data  # type: ignore[index]
+    assert "git runs trust MyFlow/1, and resume it again" in (caught.value.hint or "")
+    make_resumed_run(clone, stored(clone, "1"))
+    for step in ("join", "end"):
+        _ = Run("3")[step].task["result"].data  # type: ignore[index]
+    assert CANARY == ["it sang"] * 2
 
 
 def test_neither_does_a_chain_of_resumes(clone: GitRepo) -> None:
@@ -168,10 +175,10 @@ def test_what_one_inherits_is_the_makers(clone: GitRepo) -> None:
     assert CANARY == []
 
 
-def test_a_task_of_ours_is_not_framed(
+def test_what_an_older_release_passed_on_is_refused(
     here: GitRepo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A stranger's pickle stays refused where a task of ours handed it on as what it made itself."""
+    """Older releases recorded neither whose tasks count nor what of others a task of ours handed on."""
     other = make_repo(tmp_path / "stranger")
     other.write("flow.py", SCRIPT)
     with start(other) as writer:

@@ -167,7 +167,7 @@ def kept(here: GitRepo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> GitR
     clone.git("fetch", "-q", source, "refs/runs/MyFlow/1:refs/runs/MyFlow/7")
     clone.git("fetch", "-q", source, "refs/runs/Keep/2:refs/runs/Keep/3")
     monkeypatch.chdir(clone.path)
-    Trust(open_repo(clone)).trust_run(store_of(clone).get("Keep", "3").identity)
+    Trust(open_repo(clone)).vouch_for_run(store_of(clone).get("Keep", "3"))
     return clone
 
 

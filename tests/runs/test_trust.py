@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from gitflowrun.errors import NotFound, RepositoryError
+from gitflowrun.errors import RepositoryError
 from gitflowrun.git.objects import Oid
-from gitflowrun.git.transport import label_of
-from gitflowrun.names import RunId
+from gitflowrun.git.transport import Remote
+from gitflowrun.porcelain.fetch import fetch
+from gitflowrun.runs.read import StoredRun
 from gitflowrun.runs.records import RunIdentity
 from gitflowrun.runs.trust import Trust
 from tests.helpers.repos import GitRepo
-from tests.helpers.runs import make_run, open_repo, start_run
+from tests.helpers.runs import make_run, open_repo, start_run, store_of
 
 ZERO = Oid(bytes(20))
 
@@ -32,12 +34,25 @@ def _trust(repo: GitRepo) -> Trust:
     return Trust(open_repo(repo))
 
 
-def _fetch(repo: GitRepo, source: GitRepo, remote: str | None = None) -> None:
-    """Fetch runs as people do by hand or, with the name of a remote, as the tool does."""
+def _stored(repo: GitRepo, run: RunIdentity) -> StoredRun:
+    found = store_of(repo).of_uid(run.flow, run.uid)
+    assert found is not None
+    return found
+
+
+def _trusts(repo: GitRepo, run: RunIdentity) -> bool:
+    """Whether a process that starts now trusts a run as it is now."""
+    return _trust(repo).trusts(_stored(repo, run).commit)
+
+
+def _fetch(repo: GitRepo, source: GitRepo) -> None:
+    """Fetch runs as people do by hand."""
     repo.git("fetch", "-q", str(source.path), "refs/runs/*:refs/runs/*")
-    if remote:
-        target = f"refs/runs-remotes/{label_of(str(source.path))}/*"
-        repo.git("fetch", "-q", str(source.path), f"+refs/runs/*:{target}")
+
+
+def _vouch_for(repo: GitRepo, remote: str) -> None:
+    repository = open_repo(repo)
+    Trust(repository).vouch_for_url(Remote(repository, remote).place)
 
 
 def _extend(repo: GitRepo, run: RunIdentity, message: str | None = None) -> None:
@@ -48,22 +63,26 @@ def _extend(repo: GitRepo, run: RunIdentity, message: str | None = None) -> None
     repo.git("update-ref", ref, new)
 
 
+def _file(repo: GitRepo) -> Path:
+    return repo.path / ".git" / "gitflowrun-trusted"
+
+
 def test_own_runs_are_trusted_in_every_state(repo: GitRepo) -> None:
     """From the first one on, each commit made here is."""
     run = make_run(repo)
     trust = _trust(repo)
-    assert trust.is_trusted(run)
     commits = repo.git("rev-list", f"refs/runs/{run.flow}/{run.id}").split()
     assert len(commits) == 5
-    assert all(trust.is_trusted(run, commit=Oid.from_hex(it)) for it in commits)
+    assert all(trust.trusts(Oid.from_hex(it)) for it in commits)
+    assert trust.executors(_stored(repo, run)) == {run.uid}
 
 
 def test_own_runs_stay_trusted_without_local_state(repo: GitRepo) -> None:
     """`.git/gitflowrun/` may be deleted at any time."""
     run = make_run(repo)
     shutil.rmtree(repo.path / ".git" / "gitflowrun")
-    assert _trust(repo).is_trusted(run)
-    assert _trust(repo).is_trusted(make_run(repo))
+    assert _trusts(repo, run)
+    assert _trusts(repo, make_run(repo))
 
 
 def test_own_runs_are_trusted_in_linked_worktrees(repo: GitRepo, tmp_path: Path) -> None:
@@ -71,8 +90,8 @@ def test_own_runs_are_trusted_in_linked_worktrees(repo: GitRepo, tmp_path: Path)
     run = make_run(repo)
     repo.git("worktree", "add", "-q", str(tmp_path / "tree"))
     tree = GitRepo(tmp_path / "tree")
-    assert _trust(tree).is_trusted(run)
-    assert _trust(repo).is_trusted(make_run(tree))
+    assert _trusts(tree, run)
+    assert _trusts(repo, make_run(tree))
 
 
 def test_the_key_is_private(repo: GitRepo) -> None:
@@ -83,83 +102,74 @@ def test_the_key_is_private(repo: GitRepo) -> None:
     assert repo.git("status", "--porcelain") == ""
 
 
-def test_losing_the_key_loses_trust(repo: GitRepo) -> None:
-    """Deleting never makes a run trusted; without the key own runs count as strangers'."""
+def test_losing_the_key_loses_trust(repo: GitRepo, colleague: GitRepo) -> None:
+    """Deleting never makes a run trusted; without the key own runs count as strangers', and nothing is vouched for."""
+    theirs = make_run(colleague, "Theirs")
+    _fetch(repo, colleague)
     run = make_run(repo)
+    _trust(repo).vouch_for_run(_stored(repo, theirs))
     for key in (repo.path / ".git").glob("gitflowrun-key-*"):
         key.unlink()
-    assert not _trust(repo).is_trusted(run)
+    assert not _trusts(repo, run)
     later = make_run(repo)
-    assert _trust(repo).is_trusted(later)
-    assert not _trust(repo).is_trusted(run)
+    assert _trusts(repo, later)
+    assert not _trusts(repo, run)
+    assert not _trusts(repo, theirs)
+    assert (_trust(repo).vouched, _trust(repo).damaged) == ((), 1)
 
 
 def test_fetched_runs_are_not_trusted(repo: GitRepo, colleague: GitRepo) -> None:
     """Also when the clone has runs of its own, and when local state is gone."""
     run = make_run(colleague)
     _fetch(repo, colleague)
-    assert not _trust(repo).is_trusted(run)
+    assert not _trusts(repo, run)
+    assert _trust(repo).executors(_stored(repo, run)) == frozenset()
     make_run(repo, "Other")
     shutil.rmtree(repo.path / ".git" / "gitflowrun")
-    assert not _trust(repo).is_trusted(run)
-
-
-def test_a_run_that_is_not_there_is_not_trusted(repo: GitRepo) -> None:
-    """Neither an unknown run nor an unknown commit."""
-    nobody = RunIdentity("MyFlow", RunId("7"), ZERO)
-    assert not _trust(repo).is_trusted(nobody)
-    assert not _trust(repo).is_trusted(make_run(repo), commit=ZERO)
-    with pytest.raises(NotFound, match="MyFlow/7"):
-        _trust(repo).trust_run(nobody)
+    assert not _trusts(repo, run)
+    assert not _trust(repo).trusts(ZERO)
 
 
 def test_the_user_trusts_a_run(repo: GitRepo, colleague: GitRepo) -> None:
-    """Trust holds for this run alone, in later processes, and can be taken back."""
+    """Trust holds for this run alone, with its earlier states, in all processes, and can be taken back."""
     run, other = make_run(colleague), make_run(colleague)
     _fetch(repo, colleague)
-    trust = _trust(repo)
-    trust.trust_run(run)
-    trust.trust_run(run)
-    assert trust.is_trusted(run)
-    assert not trust.is_trusted(other)
-    assert _trust(repo).is_trusted(run)
-    first = Oid.from_hex(repo.git("rev-list", f"refs/runs/{run.flow}/{run.id}").split()[-1])
-    assert trust.is_trusted(run, commit=first)
-    assert repo.git("config", "--local", "--get-all", "runs.trustedRun").count("\n") == 0
-    assert trust.distrust_run(run)
-    assert not trust.distrust_run(run)
-    assert not trust.is_trusted(run)
+    trust, stored = _trust(repo), _stored(repo, run)
+    assert not trust.trusts(stored.commit)
+    for _ in range(2):
+        _trust(repo).vouch_for_run(stored)
+    assert trust.trusts(stored.commit)
+    assert len(trust.vouched) == 1
+    assert not _trusts(repo, other)
+    commits = repo.git("rev-list", f"refs/runs/{run.flow}/{run.id}").split()
+    assert all(trust.trusts(Oid.from_hex(it)) for it in commits)
+    assert _file(repo).stat().st_mode & 0o777 == 0o600
+    assert trust.withdraw_run(stored)
+    assert not trust.withdraw_run(stored)
+    assert not trust.trusts(stored.commit)
 
 
-def test_strangers_do_not_inherit_trust_in_own_runs(repo: GitRepo, colleague: GitRepo) -> None:
-    """Whoever appends to a run of ours gets it fast-forwarded here, but not trusted."""
-    run = make_run(repo)
-    before = Oid.from_hex(repo.git("rev-parse", f"refs/runs/{run.flow}/{run.id}"))
-    _fetch(colleague, repo)
+@pytest.mark.parametrize("own", [True, False], ids=["own", "vouched for"])
+def test_strangers_do_not_inherit_trust(repo: GitRepo, colleague: GitRepo, own: bool) -> None:
+    """Whoever appends to a run gets it fast-forwarded here, but not trusted."""
+    maker, other = (repo, colleague) if own else (colleague, repo)
+    run = make_run(maker)
+    _fetch(other, maker)
+    before = _stored(repo, run)
+    if not own:
+        _trust(repo).vouch_for_run(before)
     _extend(colleague, run)
     _fetch(repo, colleague)
-    assert repo.git("rev-parse", f"refs/runs/{run.flow}/{run.id}") != str(before)
+    after = _stored(repo, run)
+    assert after.commit != before.commit
     trust = _trust(repo)
-    assert not trust.is_trusted(run)
-    assert trust.is_trusted(run, commit=before)
+    assert not trust.trusts(after.commit)
+    assert trust.trusts(before.commit)
+    trust.vouch_for_run(after)
+    assert trust.trusts(after.commit)
 
 
-def test_strangers_do_not_inherit_trust_in_runs(repo: GitRepo, colleague: GitRepo) -> None:
-    """A run that changes after the user trusted it must be trusted again."""
-    run = make_run(colleague)
-    _fetch(repo, colleague)
-    trust = _trust(repo)
-    trust.trust_run(run)
-    _extend(colleague, run)
-    _fetch(repo, colleague)
-    assert not trust.is_trusted(run)
-    trust.trust_run(run)
-    assert trust.is_trusted(run)
-    assert trust.distrust_run(run)
-    assert not trust.is_trusted(run)
-
-
-def test_seals_cannot_be_copied(repo: GitRepo, colleague: GitRepo) -> None:
+def test_a_mac_cannot_be_copied(repo: GitRepo, colleague: GitRepo) -> None:
     """A MAC on another tree, or of another clone, proves nothing."""
     own = make_run(repo)
     _fetch(colleague, repo)
@@ -168,79 +178,129 @@ def test_seals_cannot_be_copied(repo: GitRepo, colleague: GitRepo) -> None:
     foreign = make_run(colleague, "Foreign")
     _extend(colleague, foreign, message)
     _fetch(repo, colleague)
-    assert not _trust(repo).is_trusted(foreign)
+    tip = repo.git("rev-parse", f"refs/runs/{foreign.flow}/{foreign.id}")
+    assert not _trust(repo).trusts(Oid.from_hex(tip))
 
 
 def test_the_user_trusts_a_remote(repo: GitRepo, colleague: GitRepo) -> None:
-    """All its runs are trusted as they were fetched from it, those of others are not."""
+    """Its runs are trusted as the next fetch finds them there, also those that are here; not what others bring."""
     run = make_run(colleague)
     repo.git("remote", "add", "team", str(colleague.path))
-    _fetch(repo, colleague, "team")
-    trust = _trust(repo)
-    assert not trust.is_trusted(run)
-    trust.trust_remote("team")
-    assert trust.is_trusted(run)
-    assert _trust(repo).is_trusted(run)
+    assert fetch(open_repo(repo), "team").trusted == 0
+    _vouch_for(repo, "team")
+    assert not _trusts(repo, run)
+    assert fetch(open_repo(repo), "team").trusted == 1
+    assert _trusts(repo, run)
     later = make_run(colleague)
     _fetch(repo, colleague)
-    assert not trust.is_trusted(later)
-    _fetch(repo, colleague, "team")
-    assert _trust(repo).is_trusted(later)
-    assert trust.distrust_remote("team")
-    assert not trust.distrust_remote("team")
-    assert not _trust(repo).is_trusted(run)
+    assert not _trusts(repo, later)
+    assert fetch(open_repo(repo), "team").trusted == 2
+    assert _trusts(repo, later)
+    place = Remote(open_repo(repo), "team").place
+    assert len(_trust(repo).withdraw_url(place)) == 3
+    assert not _trusts(repo, run)
+    assert fetch(open_repo(repo), "team").trusted == 0
+    assert not _trusts(repo, run)
 
 
-def test_trust_in_a_remote_belongs_to_where_it_is(
+def test_trust_in_a_remote_belongs_to_its_url(
     repo: GitRepo, colleague: GitRepo, tmp_path: Path
 ) -> None:
-    """A renamed remote stays trusted; another repository that gets its name does not become so."""
-    run = make_run(colleague)
+    """A renamed remote stays trusted; another repository under its name, or called so by git, does not become so."""
     repo.git("remote", "add", "team", str(colleague.path))
-    _fetch(repo, colleague, "team")
-    _trust(repo).trust_remote("team")
+    _vouch_for(repo, "team")
     repo.git("remote", "rename", "team", "old")
-    assert _trust(repo).is_trusted(run)
+    run = make_run(colleague)
+    assert fetch(open_repo(repo), "old").trusted == 1
+    assert _trusts(repo, run)
     repo.git("clone", "-q", str(repo.path), str(tmp_path / "stranger"))
     stranger = GitRepo(tmp_path / "stranger")
     theirs = make_run(stranger, "Other")
     repo.git("remote", "add", "team", str(stranger.path))
-    _fetch(repo, stranger, "team")
-    assert not _trust(repo).is_trusted(theirs)
-    assert _trust(repo).distrust_remote("old")
+    repo.git("config", f"url.{stranger.path}.insteadOf", str(colleague.path))
+    for name in ("team", "old", str(colleague.path)):
+        assert fetch(open_repo(repo), name).trusted == 0
+    assert not _trusts(repo, theirs)
 
 
-def test_trust_that_cannot_be_written_is_told(repo: GitRepo) -> None:
-    """A lock that somebody left names itself and the way out."""
-    run = make_run(repo)
-    (repo.path / ".git/config.lock").touch()
-    with pytest.raises(RepositoryError, match="can't write what you trust") as caught:
-        _trust(repo).trust_run(run)
-    assert "config.lock" in (caught.value.hint or "")
+FORGED: dict[str, Callable[[str], str]] = {
+    "another kind": lambda line: line.replace('"commit"', '"url"', 1),
+    "another source": lambda line: line.replace(', "", ', ', "x", ', 1),
+    "cut": lambda line: line[:-1],
+    "another commit": lambda line: line.replace("0", "1"),
+    "no line": lambda _line: "nonsense",
+    "no seal": lambda _line: f'{os.geteuid()} ["commit"',
+    "another user": lambda line: f"x{line}",
+}
+
+
+@pytest.mark.parametrize("how", FORGED)
+def test_what_is_not_sealed_is_passed_over(repo: GitRepo, colleague: GitRepo, how: str) -> None:
+    """A line that somebody wrote or changed counts for nothing, is told, and does no harm to the others."""
+    run, other = make_run(colleague), make_run(colleague)
+    _fetch(repo, colleague)
+    for it in (run, other):
+        _trust(repo).vouch_for_run(_stored(repo, it))
+    first, second = _file(repo).read_text().splitlines()
+    _file(repo).write_text(f"{FORGED[how](first)}\n{second}\n")
+    assert not _trusts(repo, run)
+    assert _trusts(repo, other)
+    assert len(_trust(repo).vouched) == 1
+    later = make_run(repo, "Later")
+    _trust(repo).vouch_for_run(_stored(repo, later))
+    assert len(_trust(repo).vouched) == 2
+
+
+def test_the_lines_of_other_users_are_left_alone(repo: GitRepo, colleague: GitRepo) -> None:
+    """In a shared repository each line counts for the user who has the key it is sealed with."""
+    run = make_run(colleague)
+    _fetch(repo, colleague)
+    theirs = '4711 5d0c ["url", "https://example.org", 1, "", ""]'
+    _file(repo).write_text(f"{theirs}\n")
+    trust = _trust(repo)
+    trust.vouch_for_run(_stored(repo, run))
+    assert (len(trust.vouched), trust.damaged) == (1, 0)
+    trust.withdraw_run(_stored(repo, run))
+    assert _file(repo).read_text() == f"{theirs}\n"
+
+
+def test_config_and_refs_are_no_evidence(repo: GitRepo, colleague: GitRepo) -> None:
+    """Anybody's fetch writes refs, and a configuration may come with an archive."""
+    run = make_run(colleague)
+    repo.git("remote", "add", "team", str(colleague.path))
+    fetch(open_repo(repo), "team")
+    commit = str(_stored(repo, run).commit)
+    repo.git("config", "--add", "runs.trustedRun", commit)
+    repo.git("config", "--add", "runs.trustedRemote", str(colleague.path))
+    repo.git("fetch", "-q", str(colleague.path), "+refs/*:refs/copies/*")
+    assert not _trusts(repo, run)
 
 
 def test_an_earlier_state_of_a_remotes_run_is_trusted(repo: GitRepo, colleague: GitRepo) -> None:
     """What the remote has grown by since does not matter."""
     run = make_run(colleague)
     repo.git("remote", "add", "team", str(colleague.path))
-    _fetch(repo, colleague, "team")
+    _vouch_for(repo, "team")
+    fetch(open_repo(repo), "team")
+    before = _stored(repo, run).commit
     _extend(colleague, run)
-    colleague_runs = f"+refs/runs/*:refs/runs-remotes/{label_of(str(colleague.path))}/*"
-    repo.git("fetch", "-q", str(colleague.path), colleague_runs)
-    trust = _trust(repo)
-    trust.trust_remote("team")
-    assert trust.is_trusted(run)
+    _fetch(repo, colleague)
+    assert not _trusts(repo, run)
+    assert _trust(repo).trusts(before)
 
 
-def test_hand_written_config_does_no_harm(repo: GitRepo) -> None:
-    """What is no commit is passed over; global config vouches for nobody."""
-    run = make_run(repo)
-    repo.git("config", "--add", "runs.trustedRun", "nonsense")
-    assert _trust(repo).is_trusted(run)
-    assert _trust(repo).trusted.runs == ()
-    repo.git("config", "--global", "--add", "runs.trustedRemote", "origin")
-    assert _trust(repo).trusted.remotes == ()
-    repo.git("config", "--global", "--unset-all", "runs.trustedRemote")
+def test_grafts_and_replaced_commits_are_not_believed(repo: GitRepo, colleague: GitRepo) -> None:
+    """History is what commits say, whatever git is told to show instead."""
+    run, theirs = make_run(repo), make_run(colleague, "Theirs")
+    _fetch(repo, colleague)
+    own, strange = _stored(repo, run).commit, _stored(repo, theirs).commit
+    _trust(repo).vouch_for_run(_stored(repo, run))
+    repo.git("replace", "--graft", str(own), str(strange))
+    (repo.path / ".git/info/grafts").write_text(f"{own} {strange}\n")
+    assert not _trusts(repo, theirs)
+    repo.git("replace", "-f", str(strange), str(own))
+    assert not _trusts(repo, theirs)
+    assert _trusts(repo, run)
 
 
 def test_one_key_among_many_processes(repo: GitRepo) -> None:
@@ -252,31 +312,103 @@ def test_one_key_among_many_processes(repo: GitRepo) -> None:
     assert len(list((repo.path / ".git").glob("gitflowrun-key*"))) == 1
 
 
-@pytest.mark.parametrize("content", [b"short", b"", None], ids=["torn", "empty", "unreadable"])
-def test_a_key_that_cannot_be_used_is_an_error(repo: GitRepo, content: bytes | None) -> None:
-    """Neither is it replaced in silence nor are runs made that nobody trusts; the hint says what to do."""
-    key = repo.path / ".git" / f"gitflowrun-key-{os.getuid()}"
-    if content is None:
-        key.mkdir()
+def test_many_vouch_at_once(repo: GitRepo) -> None:
+    """No entry is lost."""
+    make_run(repo)
+    with ThreadPoolExecutor(8) as pool:
+        list(
+            pool.map(lambda it: _trust(repo).vouch_for_url(f"https://example.org/{it}"), range(24))
+        )
+    assert len(_trust(repo).vouched) == 24
+
+
+def _plant(place: Path, kind: str) -> None:
+    """Put something into the place of a file."""
+    if kind == "directory":
+        place.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(place)
+    elif kind == "link":
+        target = place.with_name("elsewhere")
+        target.write_bytes(bytes(32))
+        target.chmod(0o600)
+        place.symlink_to(target)
+    elif kind == "open to others":
+        place.write_bytes(bytes(32))
+        place.chmod(0o640)
     else:
-        key.write_bytes(content)
+        place.write_bytes(b"short" if kind == "torn" else b"")
+        place.chmod(0o600)
+
+
+@pytest.mark.parametrize("kind", ["torn", "empty", "directory", "pipe", "link", "open to others"])
+def test_a_key_that_cannot_be_used_is_an_error(repo: GitRepo, kind: str) -> None:
+    """Neither is it replaced in silence nor are runs made that nobody trusts; the hint says what to do."""
+    key = repo.path / ".git" / f"gitflowrun-key-{os.geteuid()}"
+    _plant(key, kind)
     with pytest.raises(RepositoryError, match="this clone knows its own runs") as caught:
         start_run(repo)
     assert str(key) in caught.value.message
     assert caught.value.hint
-    assert key.is_dir() or key.read_bytes() == content
+    assert os.path.lexists(key)
+
+
+def test_a_key_of_somebody_else_is_an_error(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has put it there knows it."""
+    make_run(repo)
+    mine = os.geteuid()
+    (repo.path / ".git" / f"gitflowrun-key-{mine}").rename(
+        repo.path / ".git" / f"gitflowrun-key-{mine + 1}"
+    )
+    monkeypatch.setattr(os, "geteuid", lambda: mine + 1)
+    with pytest.raises(RepositoryError, match="not to you"):
+        start_run(repo)
+
+
+@pytest.mark.parametrize("name", ["trusted", "mark"])
+@pytest.mark.parametrize("kind", ["directory", "pipe", "link"])
+def test_other_files_beside_the_key_are_regular(repo: GitRepo, name: str, kind: str) -> None:
+    """What is none is told, and not waited for."""
+    run = make_run(repo)
+    place = repo.path / ".git" / f"gitflowrun-{name}"
+    place.unlink(missing_ok=True)
+    _plant(place, kind)
+    use: dict[str, Callable[[], object]] = {
+        "mark": lambda: start_run(repo),
+        "trusted": lambda: _trusts(repo, run),
+    }
+    with pytest.raises(RepositoryError, match=f"gitflowrun-{name}"):
+        use[name]()
 
 
 def test_runs_are_made_where_no_key_can_be_kept(
     repo: GitRepo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without a key a run has no MAC, and nothing else is different."""
+    """Without a key a run has no MAC, and nothing else is different; but nothing can be vouched for."""
     real = os.open
 
     def refuse(path: object, *args: int) -> int:
-        if "gitflowrun-key" in str(path):
+        if "gitflowrun-key" in str(path) and args[0] & os.O_CREAT:
             raise PermissionError(13, "Permission denied")
         return real(str(path), *args)
 
     monkeypatch.setattr(os, "open", refuse)
     assert _trust(repo).mac(ZERO, ()) == ""
+    with pytest.raises(RepositoryError, match="can't be made"):
+        _trust(repo).vouch_for_url("https://example.org")
+
+
+def test_trust_that_cannot_be_written_is_told(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With what it was, and the directory."""
+    run = make_run(repo)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(RepositoryError, match="what you trust: No space left") as caught:
+        _trust(repo).vouch_for_run(_stored(repo, run))
+    assert str(repo.path / ".git") in (caught.value.hint or "")
+    assert not list((repo.path / ".git").glob("gitflowrun-trusted*"))

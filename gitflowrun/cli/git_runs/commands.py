@@ -142,18 +142,40 @@ def fetch_command(as_json_: bool, remote: str | None) -> int:
 
 
 @click.command(name="trust")
-@click.option("-d", "--delete", is_flag=True, help="Take the trust back.")
+@click.option(
+    "-l", "--list", "listed", is_flag=True, help="List what is trusted, and say what that allows."
+)
+@click.option("-d", "--delete", is_flag=True, help="Take the trust back, as git runs untrust.")
 @json_option
-@click.argument("names", nargs=-1, metavar="[REMOTE|RUN]...")
-def trust_command(delete: bool, as_json_: bool, names: tuple[str, ...]) -> None:
-    """Trust a run as it is now, or all runs of a remote; without a name, list what is trusted.
+@click.argument("names", nargs=-1, metavar="[REMOTE|URL|RUN]...")
+def trust_command(listed: bool, delete: bool, as_json_: bool, names: tuple[str, ...]) -> None:
+    """Trust a run as it is now, or all that is fetched from a remote; without a name, list what is trusted.
 
     Loading a pickle, or running the code of a run, can do anything that you can do. Runs made in this clone are
-    trusted; those of others once you say so here.
+    trusted; those of others once you say so here. A remote is trusted by its URL, and its runs as the next
+    git runs fetch finds them there.
     """
-    from gitflowrun.cli.git_runs.trust import change_trust
+    from gitflowrun.cli.git_runs.trust import list_trusted, trust, untrust
 
-    change_trust(delete=delete, as_json_=as_json_, names=names)
+    if delete:
+        untrust(as_json_=as_json_, names=names)
+    elif names:
+        trust(as_json_=as_json_, names=names)
+    if listed or not (names or delete):
+        list_trusted(as_json_=as_json_)
+
+
+@click.command(name="untrust")
+@json_option
+@click.argument("names", nargs=-1, metavar="REMOTE|URL|RUN...")
+def untrust_command(as_json_: bool, names: tuple[str, ...]) -> None:
+    """Take back the trust in a run, or in a remote and all that was fetched from it.
+
+    Runs made in this clone stay trusted.
+    """
+    from gitflowrun.cli.git_runs.trust import untrust
+
+    untrust(as_json_=as_json_, names=names)
 
 
 @click.command(name="hooks")

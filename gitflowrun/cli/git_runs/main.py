@@ -48,6 +48,7 @@ COMMANDS = {
     "push": Entry("Share runs", "Send runs and tags to a remote"),
     "fetch": Entry("Share runs", "Get runs and tags from a remote"),
     "trust": Entry("Share runs", "Allow loading pickles of somebody else's runs"),
+    "untrust": Entry("Share runs", "Take that back"),
     "hooks": Entry("Set up", "Install or remove git hooks"),
     "hook": Entry("", "Do the work of a git hook"),
 }

@@ -66,6 +66,7 @@ def summary(report: SyncReport) -> str:
         (counts[Outcome.REFUSED], f"{counts[Outcome.REFUSED]} refused"),
         (counts[Outcome.AHEAD], f"{counts[Outcome.AHEAD]} newer there"),
         (counts[Outcome.CURRENT], f"{counts[Outcome.CURRENT]:,} up to date"),
+        (report.trusted, f"{report.trusted:,} trusted"),
         (report.tags_added, f"{counted(report.tags_added, 'tag')} added"),
         (report.tags_removed, f"{counted(report.tags_removed, 'tag')} removed"),
     )

@@ -1,44 +1,102 @@
-"""`git runs trust`: lists and changes whose runs may execute code here."""
+"""`git runs trust` and `git runs untrust`: whose runs may execute code here, and what that allows."""
 
 from __future__ import annotations
 
+import time
+from collections import Counter
 from typing import TYPE_CHECKING
 
-from gitflowrun.cli.output.tables import show
-from gitflowrun.cli.output.text import printable
+from gitflowrun.cli.output.tables import Column, show, table
+from gitflowrun.cli.output.text import counted, printable
 from gitflowrun.errors import NotFound, UsageError
 from gitflowrun.git.repository import Repository
+from gitflowrun.git.transport import Remote
 from gitflowrun.runs.runs import RunStore
 from gitflowrun.runs.trust import Trust
+from gitflowrun.runs.vouched import Vouched, VouchedKind
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from gitflowrun.cli.output.terminal import Screen
     from gitflowrun.runs.read import StoredRun
 
+_MEANING = (
+    "Runs that you made in this clone are trusted, and need no line here.",
+    "What is trusted may do anything that you can do: pickles, data frames, tensors and values of classes of its own",
+    "are loaded, and its code is written out as it is. Of all other runs only what our own readers decode is loaded:",
+    "text, bytes, plain values, numpy arrays of numbers. Everything else shows what its task noted of it.",
+)
 
-def change_trust(*, delete: bool, as_json_: bool, names: tuple[str, ...]) -> None:
-    """Trust a run as it is now, or all runs of a remote; without a name, list what is trusted."""
-    if delete and not names:
-        raise UsageError("whose trust is to be taken back?", hint="git runs trust -d REMOTE|RUN")
+
+def trust(*, as_json_: bool, names: tuple[str, ...]) -> None:
+    """Trust runs as they are now, or all that is fetched from where a remote is."""
+    _change(as_json_, names, _trust)
+
+
+def untrust(*, as_json_: bool, names: tuple[str, ...]) -> None:
+    """Take the trust in runs and remotes back."""
+    if not names:
+        raise UsageError(
+            "whose trust is to be taken back?",
+            hint="git runs untrust REMOTE|URL|RUN; `git runs trust --list` lists them",
+        )
+    _change(as_json_, names, _untrust)
+
+
+def list_trusted(*, as_json_: bool) -> None:
+    """List what is trusted, and say what that allows."""
     repo = Repository.discover()
-    trust = Trust(repo)
-    said = [_change(repo, trust, name, delete=delete) for name in names] or _all(trust)
-    show(repo, trust.trusted, lambda _: map(printable, said), json=as_json_)
+    found = Trust(repo)
+    show(repo, found.vouched, lambda screen: _listed(repo, found, screen), json=as_json_)
 
 
-def _change(repo: Repository, trust: Trust, name: str, *, delete: bool) -> str:
-    """Trust one, or no longer; returns what to say. A remote's name comes before a run's address."""
-    if name in repo.remotes() or (delete and name in trust.trusted.remotes):
-        if delete:
-            done = trust.distrust_remote(name)
-            return (
-                f"the runs of {name} are no longer trusted" if done else f"{name} was not trusted"
-            )
-        return f"all runs of {name} ({trust.trust_remote(name)}) are trusted, now and later"
+def _change(
+    as_json_: bool, names: tuple[str, ...], change: Callable[[Repository, Trust, str], str]
+) -> None:
+    repo = Repository.discover()
+    found = Trust(repo)
+    said = [change(repo, found, name) for name in names]
+    show(repo, found.vouched, lambda _: map(printable, said), json=as_json_)
+
+
+def _trust(repo: Repository, found: Trust, name: str) -> str:
+    if name in repo.remotes() or "://" in name:
+        place = Remote(repo, name).place
+        found.vouch_for_url(place)
+        return (
+            f"what comes from {place} is trusted: `git runs fetch {name}` notes which runs that are, also of those "
+            "that are here; a remote of another URL is not trusted, whatever its name"
+        )
     run = _find(repo, name)
-    if delete:
-        done = trust.distrust_run(run.identity)
-        return f"{run.pathspec} is no longer trusted" if done else f"{run.pathspec} was not trusted"
-    return f"{run.pathspec} is trusted as it is now, at {trust.trust_run(run.identity).short}"
+    found.vouch_for_run(run)
+    taken = run.info.origin is not None and not run.info.origin.trusted_runs
+    but = "; what it took over from a run that was not trusted stays so" if taken else ""
+    return f"{run.pathspec} is trusted as it is now, at {run.commit.short}{but}"
+
+
+def _untrust(repo: Repository, found: Trust, name: str) -> str:
+    known = {it.value for it in found.vouched if it.kind is VouchedKind.URL}
+    if name in known or name in repo.remotes() or "://" in name:
+        place = name if name in known else Remote(repo, name).place
+        return _withdrawn(place, found.withdraw_url(place), [])
+    run = _find(repo, name)
+    removed = found.withdraw_run(run)
+    again = sorted({it.source for it in removed} & known)
+    return _withdrawn(run.pathspec, removed, again)
+
+
+def _withdrawn(what: str, removed: list[Vouched], again: list[str]) -> str:
+    if not removed:
+        return f"{what} was not listed as trusted; runs made in this clone always are"
+    states = sum(it.kind is VouchedKind.COMMIT for it in removed)
+    of_runs = f", nor are the states of runs that came from there ({states:,})" if states else ""
+    if removed[0].kind is VouchedKind.COMMIT:
+        of_runs = ""
+    more = (
+        f"; the next fetch from {' or '.join(again)}, which is, makes it so again" if again else ""
+    )
+    return f"{what} is no longer trusted{of_runs}{more}"
 
 
 def _find(repo: Repository, name: str) -> StoredRun:
@@ -50,10 +108,35 @@ def _find(repo: Repository, name: str) -> StoredRun:
         raise NotFound(f"there is no remote or run {name!r}", hint=hint) from error
 
 
-def _all(trust: Trust) -> list[str]:
-    trusted = trust.trusted
-    lines = [f"remote {name}" for name in trusted.remotes]
-    lines += [f"run at {oid}" for oid in trusted.runs]
-    return lines or [
-        "Only the runs of this clone are trusted. 'git runs trust REMOTE|RUN' trusts others."
+def _listed(repo: Repository, found: Trust, screen: Screen) -> Iterator[str]:
+    fetched = Counter(it.source for it in found.vouched if it.source)
+    names = {}
+    if any(it.kind is VouchedKind.COMMIT and not it.source for it in found.vouched):
+        names = {str(row.uid): f"{row.flow}/{row.id}" for row in RunStore(repo).summaries()}
+    rows = [
+        (it.kind.value if it.kind is VouchedKind.URL else "run", *_described(it, names, fetched))
+        for it in found.vouched
+        if not it.source
     ]
+    if rows:
+        yield from table([Column(title) for title in ("", "trusted", "since", "")], rows, screen)
+        yield ""
+    elif fetched:
+        yield "No remote is trusted any more."
+    if found.damaged:
+        yield (
+            f"{counted(found.damaged, 'line')} of {repo.common_dir}/gitflowrun-trusted count for nothing: they are "
+            "not as they were when the key of this clone sealed them"
+        )
+        yield ""
+    yield from _MEANING
+
+
+def _described(
+    entry: Vouched, names: dict[str, str], fetched: Counter[str]
+) -> tuple[str, str, str]:
+    since = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.since))
+    if entry.kind is VouchedKind.URL:
+        return entry.value, since, f"{counted(fetched[entry.value], 'state')} fetched from there"
+    run = names.get(entry.run, f"run {entry.run[:7]}, which is not here")
+    return run, since, f"as it was at {entry.value[:7]}"

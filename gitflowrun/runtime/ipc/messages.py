@@ -182,7 +182,7 @@ class RunContext:
         metadata: The same as the client names it.
         durability: The setting of that name.
         shared: The permissions of a shared repository's directories; None where it is not shared.
-        untrusted: Tasks whose artifacts came from a run that isn't trusted.
+        trusted_runs: The uids of the runs whose tasks count as trusted in what this run takes over.
         max_num_splits: The most items a foreach may have.
         tempdir: A directory for temporary files.
         seeds: What random generators are seeded from, by library (`seeds`).
@@ -202,7 +202,7 @@ class RunContext:
     metadata: str
     durability: str
     shared: int | None
-    untrusted: frozenset[str]
+    trusted_runs: frozenset[Oid]
     max_num_splits: int
     tempdir: str
     seeds: Mapping[str, int]
@@ -333,6 +333,7 @@ _PARENT = ArraySchema(Parent, "parent", TASK_NAME, OID)
 _INLINE = Kind(
     lambda data: {Digest(digest): payload for digest, payload in data.items()}, lambda value: value
 )
+_UIDS = Kind(lambda uids: frozenset(map(OID.load, uids)), lambda uids: sorted(map(bytes, uids)))
 _PARAMETER_KINDS = (TEXT_MAP, map_of(ARTIFACT_REF), TEXTS, _INLINE, TEXTS, REAL, REAL)
 _PARAMETERS = ArraySchema(StoredParameters, "parameters", *_PARAMETER_KINDS)
 _SCHEMAS: dict[str, ArraySchema[Any]] = {
@@ -349,7 +350,8 @@ _SCHEMAS: dict[str, ArraySchema[Any]] = {
         (RunFinished, INTEGER, optional(TEXT)),
         (
             RunContext, RUN_IDENTITY, optional(RUN_IDENTITY), TEXT, optional(TEXT), TEXTS, TEXT, TEXT,
-            TEXT, TEXT, REAL, TEXT, TEXT, optional(COUNT), Kind(frozenset, sorted), COUNT, TEXT, MAP, _PARENT,
+            TEXT, TEXT, REAL, TEXT, TEXT, optional(COUNT),
+            _UIDS, COUNT, TEXT, MAP, _PARENT,
         ),
         (Launch, COUNT, TASK_NAME, COUNT, many(FOREACH_FRAME), many(_PARENT)),
         (LaunchItem, COUNT, COUNT, COUNT, TEXT),

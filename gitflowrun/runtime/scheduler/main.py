@@ -29,7 +29,7 @@ from gitflowrun.runs.live import sweep_live_states
 from gitflowrun.runs.maintenance import ensure_dedup_index, tidy
 from gitflowrun.runs.runs import RunStore
 from gitflowrun.runs.trees import FinishedTask, task_blob
-from gitflowrun.runs.trust import Provenance
+from gitflowrun.runs.trust import Trust
 from gitflowrun.runtime.ipc.events import Listener, Notice, RunStarted, StepCloned, TaskCloned
 from gitflowrun.runtime.ipc.messages import (
     InheritedParameters,
@@ -52,6 +52,7 @@ from gitflowrun.values import frozen
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from gitflowrun.git.objects import Oid
     from gitflowrun.runs.read import StoredRun, StoredTask
     from gitflowrun.runs.records import RunIdentity
     from gitflowrun.runs.write import RunWriter
@@ -90,13 +91,15 @@ class SchedulerMain:
         return code
 
     def _run(self, start: StartRun, repo: Repository) -> tuple[int, str | None]:
-        request, runs = start.request, RunStore(repo)
+        request, runs, trust = start.request, RunStore(repo), Trust(repo)
         run_info.check_files(request.run_id_file, request.runner_attribute_file)  # 2
         origin = inherited = None
         if request.kind is not RunKind.RUN:
-            origin = resume.find_origin(runs, start.flow, request.origin)
+            origin = resume.find_origin(runs, trust, start, request.origin)
             inherited = resume.parameters_task(origin)
-        run = _NewRun(repo, start, origin, inherited, user_name(repo.settings, os.environ))
+        trusted = trust.executors(origin) if origin is not None else frozenset()
+        user = user_name(repo.settings, os.environ)
+        run = _NewRun(repo, start, origin, inherited, trusted, user)
         plan = Plan(Shape.of(start.graph))
         adoption = run.adopt(plan)
         stored = start.parameters
@@ -112,7 +115,7 @@ class SchedulerMain:
         begun = time.time() - CODE_IS_YOUNG
         snapshot = take_snapshot(repo, Path(start.script))  # 3
         texts = stored.texts if stored else {}
-        info = run_info.describe(start, repo, run.user, isolation, origin, texts)
+        info = run_info.describe(start, repo, run.user, isolation, origin, trusted, texts)
         first_tasks = partial(run.first_tasks, stored, adoption)
         with create_run(repo, info, snapshot, first_tasks) as writer:
             try:
@@ -133,7 +136,7 @@ class SchedulerMain:
                 notify(Notice(f"Each task gets a fresh interpreter: {why_not_fork}."))
             ensure_dedup_index(repo)
             sweep_live_states(repo)
-            context = run.context(writer.identity, stored, adoption, begun)
+            context = run.context(writer.identity, stored, begun)
             code = CodeCheck(repo, snapshot.tree)
             execution = RunExecution(
                 repo, self._channels, start, isolation, notify, writer, plan, context, code,
@@ -159,6 +162,7 @@ class _NewRun:
         start: What the launcher process said of it.
         origin: The run it is made from.
         inherited: The `_parameters` task of that run.
+        trusted_runs: The uids of the runs whose tasks count as trusted in that run.
         user: Who runs.
     """
 
@@ -166,40 +170,24 @@ class _NewRun:
     start: StartRun
     origin: StoredRun | None
     inherited: StoredTask | None
+    trusted_runs: frozenset[Oid]
     user: str
 
     def adopt(self, plan: Plan) -> Adoption:
         """Adopt what the origin has finished: the plan goes on from there."""
         request = self.start.request
-        if self.origin is None or self.inherited is None:
-            return Adoption((), 1, frozenset())
-        origin, provenance = self.origin, Provenance(self.repo)
-
-        def is_trusted(name: TaskName) -> bool:
-            return provenance.trusts_task(origin.task(name))
-
-        if request.kind is RunKind.CLONE:
-            name = self.inherited.name
-            return Adoption((), 1, frozenset(() if is_trusted(name) else {str(name)}))
+        if self.origin is None or request.kind is RunKind.CLONE:
+            return Adoption((), 1)
         rerun = frozenset() if request.step is None else plan.shape.downstream(request.step)
         return resume.adopt(
-            plan,
-            self.start.graph,
-            origin,
-            rerun,
-            is_trusted,
-            is_all_trusted=provenance.trusts_all(origin),
+            plan, self.start.graph, self.origin, rerun, self.trusted_runs, request.max_num_splits
         )
 
     def first_tasks(
         self, stored: StoredParameters | None, adoption: Adoption, writer: RunWriter
     ) -> list[FinishedTask]:
         """The tasks that the run begins with: all that it adopts, and `_parameters` of its own if it needs one."""
-        own = (
-            []
-            if stored is None
-            else [run_info.parameters_task(writer.identity, stored, self.inherited)]
-        )
+        own = [] if stored is None else [self._own_parameters(stored, writer.identity)]
         if self.origin is not None and adoption.names:
             replaced = {task.record.name for task in own}
             names = [name for name in adoption.names if name not in replaced]
@@ -211,14 +199,16 @@ class _NewRun:
         if stored is None:
             assert self.inherited is not None
             return Parent(self.inherited.name, self.inherited.task_blob)
-        own = run_info.parameters_task(identity, stored, self.inherited).record
+        own = self._own_parameters(stored, identity).record
         return Parent(own.name, task_blob(own)[0])
+
+    def _own_parameters(self, stored: StoredParameters, identity: RunIdentity) -> FinishedTask:
+        return run_info.parameters_task(identity, stored, self.inherited, self.trusted_runs)
 
     def context(
         self,
         identity: RunIdentity,
         stored: StoredParameters | None,
-        adoption: Adoption,
         snapshot_begun: float,
     ) -> RunContext:
         """What all tasks have in common."""
@@ -237,7 +227,7 @@ class _NewRun:
             metadata=f"local@{repo.work_tree or repo.git_dir}",
             durability=repo.settings.durability.value,
             shared=repo.shared_mode,
-            untrusted=adoption.untrusted,
+            trusted_runs=self.trusted_runs,
             max_num_splits=request.max_num_splits,
             tempdir=os.environ.get("METAFLOW_TEMPDIR", "."),
             seeds=self.start.seeds,

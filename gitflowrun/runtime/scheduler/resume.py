@@ -13,29 +13,35 @@ their ids; new ones are numbered after the origin's highest.
 Of very many tasks none is looked at where that can be helped. A split whose branches have met holds nothing but
 finished tasks: the record of the join, whatever became of it, lists those that arrived, in order. Where the graph
 of this part is what it was, and nothing in it is to be run again, the steps between split and join are taken
-*whole*: the tree of each is the very tree of the origin. This is believed of runs that are trusted, with all that
-they were made from; of others each record is read, for it decides whose pickles count as whose.
+*whole*: the tree of each is the very tree of the origin. This is believed where trusted runs have executed the tasks
+of the split and of the join, for then they have all between; otherwise each record is read, for a stranger may have
+written anything into it.
 """
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
-from gitflowrun.errors import CorruptRecord, NotFound
+from gitflowrun.errors import CorruptRecord, NotFound, UsageError
+from gitflowrun.limits import ORIGINS_NAMED
 from gitflowrun.names import PARAMETERS_STEP, TaskName
 from gitflowrun.runs.commit_message import Status
-from gitflowrun.runs.read import task_order
+from gitflowrun.runs.locks import Locks, LockState
+from gitflowrun.runs.read import StoredRun, task_order
 from gitflowrun.runs.records import parameter_options
 from gitflowrun.runtime.ipc.messages import Parent
 from gitflowrun.runtime.ipc.request import RunKind
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Container, Mapping
 
-    from gitflowrun.runs.read import StoredRun, StoredTask
+    from gitflowrun.git.objects import Oid
+    from gitflowrun.runs.read import StoredTask
     from gitflowrun.runs.records import RunIdentity, TaskRecord, Transition
     from gitflowrun.runs.runs import RunStore
+    from gitflowrun.runs.trust import Trust
     from gitflowrun.runtime.ipc.messages import StartRun
     from gitflowrun.runtime.scheduler.plan import Plan, PlannedTask
 
@@ -52,13 +58,11 @@ class Adoption:
     Attributes:
         names: The adopted tasks, each after all that it follows, but for those of whole steps.
         first_id: The first task id that is free.
-        untrusted: Those whose artifacts come from a run that isn't trusted.
         steps: Steps that are taken whole.
     """
 
     names: tuple[TaskName, ...]
     first_id: int
-    untrusted: frozenset[str]
     steps: tuple[str, ...] = ()
 
 
@@ -70,22 +74,51 @@ class _Finished:
     values: tuple[str, ...]
     makers: frozenset[TaskName]
 
+    def is_possible(self, adopted: Container[TaskName], max_num_splits: int) -> bool:
+        """Whether what its record says can be so, where these tasks are adopted."""
+        width = (self.transition and self.transition.num_splits) or 0
+        return width <= max_num_splits and all(maker in adopted for maker in self.makers)
 
-def find_origin(runs: RunStore, flow: str, address: str | None) -> StoredRun:
-    """The run to go on from: the one at `address`, or the flow's newest that does not run any more.
+
+def find_origin(runs: RunStore, trust: Trust, start: StartRun, address: str | None) -> StoredRun:
+    """The run to go on from: the one at `address`, or the flow's newest that this user made here and that has ended.
 
     Raises:
         NotFound: there is none.
         InvalidPathspec: the address can't be one, or names the run of another flow.
+        UsageError: the run goes on.
     """
     if address is not None:
-        return runs.find(address, flow)
-    for name, run in runs.names(flow):
-        stored = runs.get(name, run)
-        if stored.status is not Status.RUNNING:
+        named = runs.find(address, start.flow)
+        if Locks(runs.repo.state_dir).run(named.id).state() is LockState.HELD:
+            raise _running(named)
+        return named
+    others, live = [], None
+    for row in runs.summaries(start.flow):
+        stored = StoredRun(runs.repo, row.flow, row.id, row.commit, row)
+        if not trust.made_here(stored):
+            others.append(str(row.id))
+        elif stored.status is Status.RUNNING:
+            live = live or stored
+        else:
             return stored
+    if live is not None:
+        raise _running(live)
+    words = [f"`{shlex.join([*start.typed, 'resume', run])}`" for run in others[:ORIGINS_NAMED]]
     raise NotFound(
-        f"flow {flow!r} has no run that could be resumed", hint="`run` starts the first one"
+        f"none of the runs of flow {start.flow!r} that could be resumed was made by you in this clone"
+        if others
+        else f"flow {start.flow!r} has no run that could be resumed",
+        hint=f"{' or '.join(words)} goes on from one of another's; its values count as theirs"
+        if others
+        else "`run` starts the first one",
+    )
+
+
+def _running(run: StoredRun) -> UsageError:
+    return UsageError(
+        f"run {run.pathspec} is still running",
+        hint="wait for its end, or interrupt it, and resume then",
     )
 
 
@@ -124,9 +157,8 @@ def adopt(
     graph: Mapping[str, Any],
     origin: StoredRun,
     rerun: frozenset[str],
-    is_trusted: Callable[[TaskName], bool],
-    *,
-    is_all_trusted: bool,
+    trusted_runs: frozenset[Oid],
+    max_num_splits: int,
 ) -> Adoption:
     """Move `plan` on by what `origin` has done already.
 
@@ -135,17 +167,14 @@ def adopt(
         graph: The flow's `_graph_info`.
         origin: The run to take tasks from.
         rerun: Steps that must run again.
-        is_trusted: Whether a task of the origin comes from trusted runs alone. Apart from `_parameters` that depends on
-            the run that executed the task, so it is called for one task of each run.
-        is_all_trusted: Whether the origin is trusted and so are all runs that it was made from.
+        trusted_runs: The uids of the runs whose tasks count as trusted in the origin.
+        max_num_splits: The most items that a foreach may have where somebody else says how many.
     """
     finished = _FinishedTasks(origin)
     parameters = parameters_task(origin).name
     names: dict[TaskName, None] = {parameters: None}
     whole: list[str] = []
     postponed: list[PlannedTask] = []
-    judged: dict[bytes, bool] = {}
-    untrusted = set() if is_trusted(parameters) else {str(parameters)}
     while True:
         planned = plan.take()
         if planned is None:
@@ -158,24 +187,22 @@ def adopt(
         if (
             found is None
             or not _still_says(graph, planned.step, found.transition)
-            # Where strangers wrote records, one may lie about who made its artifacts.
-            or not (is_all_trusted or found.makers <= names.keys())
+            # A stranger's record may lie about who made its artifacts, and split without end.
+            or not (found.run.uid in trusted_runs or found.is_possible(names, max_num_splits))
         ):
             postponed.append(planned)
             continue
         names[found.task.name] = None
-        if found.run.uid not in judged:
-            judged[found.run.uid] = is_trusted(found.task.name)
-        if not judged[found.run.uid]:
-            untrusted.add(str(found.task.name))
-        skipped = _whole_split(graph, origin, planned, found, rerun) if is_all_trusted else None
+        skipped = None
+        if found.run.uid in trusted_runs:
+            skipped = _whole_split(graph, origin, planned, found, rerun, trusted_runs)
         if skipped is None:
             plan.finish(planned, found.task, found.transition, found.values)
         else:
             whole += skipped.steps
             plan.skip(planned, skipped.join, skipped.arrived)
     plan.put_back(postponed)
-    return Adoption(tuple(names), _last_id(origin) + 1, frozenset(untrusted), tuple(whole))
+    return Adoption(tuple(names), _last_id(origin) + 1, tuple(whole))
 
 
 class _FinishedTasks:
@@ -198,12 +225,18 @@ class _FinishedTasks:
             record = stored.record
             if not record.ok:
                 continue
-            values = tuple(record.extra.get(SPLIT_VALUES, ()))
+            values = _texts(record.extra.get(SPLIT_VALUES))
             finished[record.parents, _index_among_children(record)] = _Finished(
                 Parent(record.name, stored.task_blob), record.run, record.transition, values,
                 frozenset(ref.producer for ref in record.artifacts.values()) - {record.name},
             )  # fmt: skip
         return finished
+
+
+def _texts(values: object) -> tuple[str, ...]:
+    """The items of a foreach as text, which may be anybody's data."""
+    listed = values if isinstance(values, (list, tuple)) else ()
+    return tuple(value if isinstance(value, str) else "" for value in listed)
 
 
 def _last_id(origin: StoredRun) -> int:
@@ -225,15 +258,17 @@ def _whole_split(
     split: PlannedTask,
     found: _Finished,
     rerun: frozenset[str],
+    trusted_runs: frozenset[Oid],
 ) -> _WholeSplit | None:
     """What lies in a split that was reached once, where all of it is kept as it is; None where it may not be.
 
     Args:
         graph: The flow's `_graph_info`.
-        origin: The run to take tasks from, which is trusted.
+        origin: The run to take tasks from.
         split: The task that makes the split.
-        found: The same as it finished in the origin.
+        found: The same as it finished in the origin, executed by a run that is trusted.
         rerun: Steps that must run again.
+        trusted_runs: The uids of the runs whose tasks count as trusted in the origin.
     """
     join = graph["steps"][split.step].get("matching_join")
     said = found.transition
@@ -244,9 +279,11 @@ def _whole_split(
     once = all(step in stored and len(origin.tasks(step)) == 1 for step in (split.step, join))
     if not once or rerun & inside or not _is_unchanged(graph, origin, {*inside, split.step}):
         return None
-    arrived = next(origin.records(join)).parents
+    met = next(origin.records(join))
+    arrived = met.parents
     width = len(said.targets) if said.foreach is None else said.num_splits
-    if len(arrived) != width or not all(name.step in inside for name in arrived):
+    fits = len(arrived) == width and all(name.step in inside for name in arrived)
+    if not fits or met.run.uid not in trusted_runs:
         return None
     tasks = (origin.task(name) for name in arrived)
     return _WholeSplit(

@@ -31,10 +31,12 @@ from gitflowrun.runs.trees import FinishedTask
 from gitflowrun.runtime.executors.local import fresh_hash_seed
 from gitflowrun.runtime.ipc.request import RunKind
 from gitflowrun.settings import Isolation
+from gitflowrun.values import replace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
+    from gitflowrun.git.objects import Oid
     from gitflowrun.git.repository import Repository
     from gitflowrun.runs.read import StoredRun, StoredTask
     from gitflowrun.runtime.ipc.messages import StartRun, StoredParameters
@@ -154,6 +156,7 @@ def describe(
     user: str,
     isolation: Isolation,
     origin: StoredRun | None,
+    trusted_runs: Collection[Oid],
     texts: Mapping[str, str],
 ) -> RunInfo:
     """The INFO of a run that has no number yet.
@@ -164,6 +167,7 @@ def describe(
         user: Who runs.
         isolation: How tasks get their processes.
         origin: The run it is made from.
+        trusted_runs: The uids of the runs whose tasks count as trusted in that.
         texts: Its parameters as text, as far as they are not its origin's.
     """
     python = ".".join(map(str, sys.version_info[:3]))
@@ -183,13 +187,18 @@ def describe(
             f"python_version:{python}",
             f"metaflow_version:{METAFLOW_LEVEL}",
         ),
-        origin=None if origin is None else RunOrigin(start.request.kind.value, origin.identity),
+        origin=None
+        if origin is None
+        else RunOrigin(start.request.kind.value, origin.identity, tuple(sorted(trusted_runs))),
         script=_within(start.script, repo.work_tree),
     )
 
 
 def parameters_task(
-    run: RunIdentity, stored: StoredParameters, origin: StoredTask | None
+    run: RunIdentity,
+    stored: StoredParameters,
+    origin: StoredTask | None,
+    trusted_runs: Collection[Oid],
 ) -> FinishedTask:
     """The `_parameters` task of a run.
 
@@ -197,8 +206,11 @@ def parameters_task(
         run: The run.
         stored: Its parameters, stored already.
         origin: The `_parameters` task of the run's origin.
+        trusted_runs: The uids of the runs whose tasks count as trusted in the origin.
     """
-    inherited = origin.record.artifacts if origin else {}
+    inherited = dict(origin.record.artifacts) if origin else {}
+    if origin and origin.record.run.uid not in trusted_runs:
+        inherited = {name: replace(ref, untrusted=True) for name, ref in inherited.items()}
     record = TaskRecord(
         name=TaskName(PARAMETERS_STEP, "0"),
         run=run,

@@ -84,6 +84,7 @@ class TaskRunner:
         )
         self._index = DedupIndex(Path(context.incoming).parent, self._objects)
         self._writer = ArtifactWriter(packs, self._index)
+        self._executors = context.trusted_runs | {context.run.uid}
         self._records: dict[Oid, TaskRecord] = {}
         self._preloaded: dict[PayloadIdentity, object] = {}
 
@@ -233,8 +234,12 @@ class TaskRunner:
             raise CorruptRecord(f"the record of task {parent.name} is that of {record.name}")
         # The rest holds the items of a wide foreach, which no task reads and every fork would copy. Previews stay
         # with their producer, or each of ten thousand tasks would list those of all it inherits.
+        # What the run does not trust is marked before a step sees it, and so wherever the step passes it on.
+        untrusted = record.run.uid not in self._executors
         artifacts = {
-            name: replace(ref, preview=b"") if ref.preview else ref
+            name: replace(ref, preview=b"", untrusted=ref.untrusted or untrusted)
+            if ref.preview or untrusted
+            else ref
             for name, ref in record.artifacts.items()
         }
         record = replace(record, artifacts=artifacts, extra={})
@@ -245,10 +250,8 @@ class TaskRunner:
         identity = ref.identity
         if identity in self._preloaded:  # in a fork's own memory: it is used once
             return self._preloaded.pop(identity)
-        # The record that lists an artifact may name any task as its producer: both must be trusted.
-        trusted = self.context.untrusted.isdisjoint((listed_by, str(ref.producer)))
         try:
-            return self._artifacts.load(ref, trusted=trusted)
+            return self._artifacts.load(ref, trusted=not ref.untrusted)
         except UntrustedArtifact as error:
             raise _untrusted(error, ref, self.context) from error
         except (CorruptRecord, RepositoryError) as error:
@@ -317,10 +320,9 @@ def _untrusted(
 ) -> UntrustedArtifact:
     origin = context.origin.pathspec if context.origin else str(context.run.id)
     return UntrustedArtifact(
-        f"an artifact of task {ref.producer} is a {ref.type} stored as a pickle, and it comes from run "
-        f"{origin}, which this clone has not made",
-        hint=error.hint
-        or f"`git runs trust {origin}` if you trust whoever made it, then resume again",
+        f"an artifact of task {ref.producer}, a {ref.type}, was taken over from run {origin}, "
+        f"which you don't trust: {error.message}",
+        hint=f"if you trust whoever made it: git runs trust {origin}, then resume it again",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -94,26 +95,34 @@ def test_json(repo: GitRepo, other: GitRepo) -> None:
 
 
 def test_trust(repo: GitRepo, other: GitRepo) -> None:
-    """Runs and remotes are trusted by name, listed, and forgotten again."""
+    """Runs and remotes are trusted by name, listed with what that allows, and forgotten again."""
     make_run(repo)
     repo.runs("push")
     other.runs("fetch")
-    assert "Only the runs of this clone" in other.runs("trust").out
+    assert other.runs("trust").out.startswith("Runs that you made in this clone are trusted")
     url = other.git("remote", "get-url", "origin")
-    assert other.runs("trust", "1", "origin").out.splitlines()[1] == (
-        f"all runs of origin ({url}) are trusted, now and later"
+    done = other.runs("trust", "1", "origin").out.splitlines()
+    assert done[0].startswith("MyFlow/1 is trusted as it is now, at ")
+    assert done[1].startswith(f"what comes from {url} is trusted: `git runs fetch origin` notes")
+    assert other.runs("fetch").out.endswith("1 up to date, 1 trusted\n")
+    listed = other.runs("trust", "--list").out
+    assert re.search(
+        rf"^url +{re.escape(url)} .* 1 state fetched from there$", listed, re.MULTILINE
     )
-    listed = other.runs("trust").out.splitlines()
-    assert listed[0] == f"remote {url}"
-    assert listed[1].startswith("run at ")
-    assert other.runs("trust", "-d", "origin", "1").out == (
-        "the runs of origin are no longer trusted\nMyFlow/1 is no longer trusted\n"
+    assert re.search("^run +MyFlow/1 .* as it was at [0-9a-f]{7}$", listed, re.MULTILINE)
+    assert "may do anything that you can do" in listed
+    assert {it["kind"] for it in json.loads(other.runs("trust", "--json").out)} == {"url", "commit"}
+    done = other.runs("untrust", "1", "origin").out.splitlines()
+    assert done[0] == (
+        f"MyFlow/1 is no longer trusted; the next fetch from {url}, which is, makes it so again"
     )
-    assert json.loads(other.runs("trust", "--json").out) == {"runs": [], "remotes": []}
-    done = other.runs("trust", "nobody")
-    assert (done.code, "no remote or run 'nobody'" in done.err) == (128, True)
-    assert done.err.endswith("hint: `git runs` lists the runs; the remotes are: origin\n")
-    assert other.runs("trust", "-d").code == 129
+    assert done[1] == f"{url} is no longer trusted"
+    assert json.loads(other.runs("trust", "--json").out) == []
+    assert "was not listed as trusted" in other.runs("trust", "-d", url).out
+    missing = other.runs("trust", "nobody")
+    assert (missing.code, "no remote or run 'nobody'" in missing.err) == (128, True)
+    assert missing.err.endswith("hint: `git runs` lists the runs; the remotes are: origin\n")
+    assert other.runs("trust", "-d").code == other.runs("untrust").code == 129
 
 
 def test_hooks(repo: GitRepo) -> None:

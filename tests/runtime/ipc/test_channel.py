@@ -45,7 +45,7 @@ EXAMPLES: list[messages.Message] = [
     messages.RunRefused("NotFound", "no such run", None),
     messages.RunFinished(1, "step 'train' failed"),
     messages.RunContext(RUN, None, "a", None, ("t",), "/o", "/i", "/g", "/w", 1.5, "local@/w", "safe",
-                   None, frozenset({"a/1"}), 9, ".", {"random": 1}, PARENT),
+                   None, frozenset({RUN.uid}), 9, ".", {"random": 1}, PARENT),
     messages.RunContext(RUN, RUN, "ada", "user:ada", (), "/o", "/i", "/g", "/w", 1.5, "local@/w", "fast",
                    0o2770, frozenset(), 5, "/tmp", {}, PARENT),
     messages.Launch(7, TASK, 1, (ForeachLevel("s", "xs", 3, 1, "b"),), (PARENT, PARENT)),

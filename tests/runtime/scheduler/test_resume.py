@@ -191,7 +191,8 @@ def _adopted(run: StoredRun, *rerun: str, trusted: bool = True) -> tuple[Adoptio
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ObjectStore, "read", counted)
-        found = adopt(Plan(shape), graph, run, again, lambda _name: trusted, is_all_trusted=trusted)
+        executors = frozenset([run.identity.uid] if trusted else [])
+        found = adopt(Plan(shape), graph, run, again, executors, 100)
     return found, len(reads)
 
 

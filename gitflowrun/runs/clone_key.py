@@ -1,0 +1,134 @@
+"""The key of a clone: the MAC in each commit made here, and the seals of what the user vouched for, are made with it.
+
+It lies beside the disposable state, in `gitflowrun-key-<user id>` of the common git directory: so deleting
+`.git/gitflowrun/` loses no trust in one's own runs, linked worktrees share it, and clone, fetch and push never send
+it. Each user of a shared repository has their own. It is made once, by the first run, appears whole, and is taken
+only from a regular file that is this user's alone: whoever can read it can make runs that count as made here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import secrets
+from typing import TYPE_CHECKING
+
+from gitflowrun.errors import RepositoryError
+from gitflowrun.git.permissions import read_private
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from gitflowrun.git.objects import Commit, Oid
+    from gitflowrun.git.repository import Repository
+
+_SIZE = 32
+_DIGITS = 16
+_WHAT = "by which this clone knows its own runs"
+
+
+class CloneKey:
+    """The key of this user in a repository.
+
+    Args:
+        repo: The repository.
+    """
+
+    def __init__(self, repo: Repository) -> None:
+        self._path = repo.common_dir / f"gitflowrun-key-{os.geteuid()}"
+        self._known: bytes | None = None
+
+    @property
+    def exists(self) -> bool:
+        """Whether it was made, by whatever process."""
+        return self._known is not None or os.path.lexists(self._path)
+
+    def mac(self, tree: Oid, parents: Sequence[Oid]) -> str:
+        """The MAC of a commit that is about to be made here; empty where no key can be kept."""
+        key = self._key or self._make()
+        return _keyed(key, b"gitflowrun mac", tree + b"".join(parents)) if key else ""
+
+    def has_made(self, commit: Commit, mac: str) -> bool:
+        """Whether a MAC is that of a commit, which then was made here."""
+        key = self._key
+        if not key:
+            return False
+        expected = _keyed(key, b"gitflowrun mac", commit.tree + b"".join(commit.parents))
+        return secrets.compare_digest(mac.encode(errors="replace"), expected.encode())
+
+    def seal(self, content: bytes) -> str:
+        """The seal of something that the user says.
+
+        Raises:
+            RepositoryError: no key can be kept here.
+        """
+        key = self._key or self._make()
+        if not key:
+            raise RepositoryError(
+                f"{self._path}, {_WHAT}, can't be made",
+                hint="it needs a directory that you may write to, and a file system that keeps modes",
+            )
+        return _keyed(key, b"gitflowrun seal", content)
+
+    def has_sealed(self, content: bytes, seal: str) -> bool:
+        """Whether a seal is that of a content."""
+        key = self._key
+        if not key:
+            return False
+        expected = _keyed(key, b"gitflowrun seal", content)
+        return secrets.compare_digest(seal.encode(errors="replace"), expected.encode())
+
+    @property
+    def _key(self) -> bytes | None:
+        """The key; None where there is none yet.
+
+        Raises:
+            RepositoryError: it is there and can't be used. Going on without it, or with another one, would make one's
+                own runs a stranger's.
+        """
+        if self._known is not None:
+            return self._known
+        key = read_private(self._path, _WHAT, limit=_SIZE)
+        if key is not None and len(key) != _SIZE:
+            raise RepositoryError(
+                f"{self._path}, {_WHAT}, is damaged: it has {len(key)} bytes, not {_SIZE}",
+                hint="put it back from a backup; or remove it, and `git runs trust` what you made before",
+            )
+        self._known = key
+        return key
+
+    def _make(self) -> bytes | None:
+        """Make the key, unless another process is faster: then that one is used. It appears whole and stays."""
+        from gitflowrun.git.pack.writer import sync_directory  # once in the life of a clone
+
+        path = self._path
+        temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+        try:
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with open(descriptor, "wb") as out:  # noqa: PTH123  (a descriptor)
+                out.write(secrets.token_bytes(_SIZE))
+                out.flush()
+                os.fsync(out.fileno())
+            if not _is_private(temporary):
+                return None  # on a file system without owners and modes nobody could tell whose key it is
+            with contextlib.suppress(FileExistsError):
+                os.link(temporary, path)
+                sync_directory(path.parent)  # or a power cut could take the key of runs that stay
+        except OSError:
+            return None
+        finally:
+            temporary.unlink(missing_ok=True)
+        return self._key
+
+
+def _is_private(path: Path) -> bool:
+    try:
+        return read_private(path, _WHAT, limit=_SIZE) is not None
+    except RepositoryError:
+        return False
+
+
+def _keyed(key: bytes, purpose: bytes, content: bytes) -> str:
+    return hashlib.blake2b(content, key=key, digest_size=_DIGITS, person=purpose).hexdigest()
