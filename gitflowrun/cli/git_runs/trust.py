@@ -61,7 +61,7 @@ def _change(
 
 
 def _trust(repo: Repository, found: Trust, name: str) -> str:
-    if name in repo.remotes() or "://" in name:
+    if _is_remote(repo, name):
         place = Remote(repo, name).place
         found.vouch_for_url(place)
         return (
@@ -77,13 +77,18 @@ def _trust(repo: Repository, found: Trust, name: str) -> str:
 
 def _untrust(repo: Repository, found: Trust, name: str) -> str:
     known = {it.value for it in found.vouched if it.kind is VouchedKind.URL}
-    if name in known or name in repo.remotes() or "://" in name:
+    if name in known or _is_remote(repo, name):
         place = name if name in known else Remote(repo, name).place
         return _withdrawn(place, found.withdraw_url(place), [])
     run = _find(repo, name)
     removed = found.withdraw_run(run)
     again = sorted({it.source for it in removed} & known)
     return _withdrawn(run.pathspec, removed, again)
+
+
+def _is_remote(repo: Repository, name: str) -> bool:
+    """Whether a word is a remote, a URL or a path, and so no run."""
+    return name in repo.remotes() or "://" in name or name.startswith(("/", "./", "../"))
 
 
 def _withdrawn(what: str, removed: list[Vouched], again: list[str]) -> str:
