@@ -466,3 +466,16 @@ ERROR_TEXT = 2_000
 """Characters of an error that a record keeps."""
 WARM_UP_ROUNDS = 12
 """Runs of the warm-up for a foreach: the interpreter adapts a function when it has run eight times."""
+
+# ---- Secrets ----
+
+SHORTEST_SECRET = 6
+"""Bytes of a secret that is looked for in output and values: a shorter one would be found everywhere."""
+LONGEST_SECRET = 16 << 10
+"""Bytes of a secret parameter's value."""
+MOST_SECRETS = 100
+"""Texts that the secret parameters of one run consist of: output is searched for each."""
+SEARCHED_PAYLOAD = 4 << 20
+"""Bytes at the beginning of an artifact that are searched for secrets."""
+SEARCHED_PIECE = 1 << 20
+"""Bytes that are searched at a time."""

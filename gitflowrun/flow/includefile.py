@@ -222,6 +222,7 @@ class IncludeFile(Parameter):
         Raises:
             ParameterError: encoding, parser or default can't be what they are.
         """
+        self._check_secret()
         if not self.is_scalar:
             raise ParameterError(
                 f"parameter {self.name!r}: an IncludeFile is one file",

@@ -9,12 +9,15 @@ default, a function. `parameter_values` finds the values of a run.
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any, overload
 
 from gitflowrun.errors import ParameterError, UsageError
+from gitflowrun.flow.secret_names import is_called_secret, may_be_secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import FrameType
 
 
 class JSONTypeClass:
@@ -70,9 +73,12 @@ class Parameter:
         required: Whether a value must be given; ignored when there is a default.
         show_default: Whether `--help` shows the default, or what it shows instead.
         separator: Cut the text at this into a list.
+        secret: Whether its values are secret: tasks see them, and nothing of them is recorded. When None its name
+            decides.
         **options: Those of `click.option`.
 
     Attributes:
+        attribute: The attribute's name; empty before it is one of a class.
         kind: `str`, `int`, `float`, `bool`, `json`, `file` or `custom`.
         type: What converts text: a Python type, `JSONType`, a click type, a function; None leaves it text.
     """
@@ -86,9 +92,13 @@ class Parameter:
         required: bool | None = None,
         show_default: bool | str | None = None,
         separator: str | None = None,
+        secret: bool | None = None,
         **options: Any,
     ) -> None:
         self.name = name
+        self.attribute = ""
+        self.secret = secret
+        self._declared_at = None if secret is None else _caller()
         self.default = default
         self.kind, self.type = _kind(type, _example(default, options), separator, options)
         self.help = help
@@ -96,6 +106,41 @@ class Parameter:
         self.show_default = default is not None if show_default is None else show_default
         self.separator = separator
         self.options = options
+
+    def __set_name__(self, _owner: type, name: str) -> None:
+        self.attribute = name
+
+    @property
+    def is_secret(self) -> bool:
+        """Whether its values are secret: as declared, or else as its name has it, if it is neither number nor file."""
+        if self.secret is not None:
+            return self.secret
+        return self._is_text and any(map(is_called_secret, self._names))
+
+    @property
+    def may_be_secret(self) -> bool:
+        """Whether neither declaration nor name say for sure that its values are none."""
+        if self.secret is not None or self.is_secret:
+            return False
+        if self.kind == "file" and any(map(is_called_secret, self._names)):
+            return True
+        return self._is_text and any(map(may_be_secret, self._names))
+
+    def is_public(self, value: Any) -> bool:
+        """Whether a value is no secret although the parameter is: there is none, or it is the default in the code."""
+        if value is None or (hasattr(value, "__len__") and not len(value)):
+            return True
+        in_code = self.default is not None and not self.deploy_time
+        return in_code and bool(value == self.static_default())
+
+    @property
+    def _is_text(self) -> bool:
+        is_flag = self.is_flag or self.options.get("count")
+        return self.kind in {"str", "json", "custom"} and not is_flag
+
+    @property
+    def _names(self) -> tuple[str, str]:
+        return str(self.name), self.attribute
 
     @property
     def deploy_time(self) -> bool:
@@ -125,11 +170,11 @@ class Parameter:
         options = self.options
         return (
             not (options.get("multiple") or options.get("count") or self.is_flag)
-            and self._arity == 1
+            and self.arity == 1
         )
 
     @property
-    def _arity(self) -> int:
+    def arity(self) -> int:
         """How many texts make one value."""
         arity = self.options.get("nargs") or getattr(self.type, "arity", 1)
         return arity if isinstance(arity, int) else 1
@@ -156,9 +201,13 @@ class Parameter:
     def _checked(self, conversion: Callable[[Any], Any], value: Any) -> Any:
         try:
             return conversion(value)
-        except UsageError:
-            raise
         except Exception as error:
+            if self.is_secret:  # whatever the error says may hold the value
+                raise UsageError(
+                    f"parameter {self.name!r}: the value that was given is none of its type"
+                ) from None
+            if isinstance(error, UsageError):
+                raise
             # A type of the user's may raise anything; click's BadParameter says it in `message`.
             reason = getattr(error, "message", None) or str(error) or type(error).__name__
             raise UsageError(f"parameter {self.name!r}: {reason}") from error
@@ -170,6 +219,7 @@ class Parameter:
             ParameterError: a type that can't be, a default that is not of the type, or a separator for a
                 parameter that is no text.
         """
+        self._check_secret()
         self._check_type()
         if self.deploy_time:
             return
@@ -194,6 +244,25 @@ class Parameter:
         if self.options.get("count"):
             return 0
         return False if self.is_flag and self.kind == "bool" else None
+
+    def _check_secret(self) -> None:
+        reason = None
+        if not (self.secret is None or isinstance(self.secret, bool)):
+            reason = f"secret is {self.secret!r}, neither True nor False"
+        elif self.secret and (self.is_flag or self.options.get("count")):
+            reason = "a flag can't be secret: everybody can guess it"
+        elif self.secret and self.kind == "file":
+            reason = "a file can't be secret: what is included is part of the run"
+        if reason is not None:
+            source, line = self._declared_at or (None, None)
+            raise ParameterError(
+                f"parameter {self.name!r}: {reason}",
+                hint="take the file's path as a parameter and let the step read it: what a step reads is not recorded"
+                if self.kind == "file"
+                else "write secret=True for a text or number that must not be recorded, or leave it out",
+                line=line,
+                source=source,
+            )
 
     def _check_type(self) -> None:
         converts = hasattr(self.type, "convert")
@@ -225,11 +294,11 @@ class Parameter:
         values = self._listed(value)
         if not self.options.get("multiple"):
             return self._group(values)
-        if self._arity == 1:
+        if self.arity == 1:
             return tuple(self._convert(item) for item in values)
         if isinstance(value, str):
-            starts = range(0, len(values), self._arity)
-            values = [values[start : start + self._arity] for start in starts]
+            starts = range(0, len(values), self.arity)
+            values = [values[start : start + self.arity] for start in starts]
         return tuple(self._group(self._listed(item)) for item in values)
 
     def _listed(self, value: Any) -> list[Any]:
@@ -243,9 +312,9 @@ class Parameter:
             raise UsageError(f"parameter {self.name!r}: {value!r} is no list") from None
 
     def _group(self, values: list[Any]) -> tuple[Any, ...]:
-        if len(values) != self._arity:
+        if len(values) != self.arity:
             raise UsageError(
-                f"parameter {self.name!r}: {self._arity} values are needed, not {len(values)}"
+                f"parameter {self.name!r}: {self.arity} values are needed, not {len(values)}"
             )
         if getattr(self.type, "is_composite", False):
             return tuple(self.type.convert(values, None, None))
@@ -301,6 +370,14 @@ class Parameter:
 
     def __repr__(self) -> str:
         return f"<Parameter {self.name!r}>"
+
+
+def _caller() -> tuple[str, int] | None:
+    """File and line of the user's call that makes a parameter."""
+    frame: FrameType | None = sys._getframe()  # noqa: SLF001  (the only way to look at frames without `inspect`, which is slow)
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("gitflowrun.flow."):
+        frame = frame.f_back
+    return None if frame is None else (frame.f_code.co_filename, frame.f_lineno)
 
 
 def _example(default: Any, options: dict[str, Any]) -> Any:

@@ -19,9 +19,11 @@ from gitflowrun.names import did_you_mean
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Container, Mapping
 
     from gitflowrun.flow.flowspec import FlowSpec
+
+    Ask = Callable[[Parameter], str | None]
 
 _RESERVED = (
     "clone", "decospecs", "help", "max-log-size", "max-num-splits", "max-workers", "namespace", "obj",
@@ -30,6 +32,7 @@ _RESERVED = (
 )  # fmt: skip
 RESERVED_PARAMETERS = frozenset(_RESERVED) | {name.replace("-", "_") for name in _RESERVED}
 _NAME = re.compile(r"[^\W\d_][\w-]*\Z")
+_NOTHING: Any = object()
 
 
 @frozen
@@ -83,6 +86,8 @@ def resolve(
     environ: Mapping[str, str] | None = None,
     logger: Callable[..., None] = lambda *_lines, **_options: None,
     hint: Callable[[Parameter], str] | None = None,
+    ask: Ask = lambda _parameter: None,
+    again: Container[str] = (),
 ) -> dict[str, Any]:
     """The value of every parameter of a run, by attribute.
 
@@ -93,6 +98,8 @@ def resolve(
         environ: The environment; that of this process when None.
         logger: Prints a line for the user, in deploy-time functions.
         hint: How to give a parameter that has no value; by its option when None.
+        ask: Asks the user for the text of a secret parameter; None when nobody can be asked.
+        again: Attributes whose values the run's origin had as secrets: they are needed, and defaults don't count.
 
     Returns:
         A value for each parameter; None for one that is not required and has no default.
@@ -114,11 +121,19 @@ def resolve(
     for attribute, parameter in parameters.items():
         if attribute in given:
             values[attribute] = given[attribute]
-        else:
-            context = ParameterContext(flow_cls.__name__, username, parameter.name, logger)
-            values[attribute] = parameter.called_back(
-                _value(parameter, environment, context, hint or _option)
+            continue
+        value = _found(flow_cls.__name__, parameter, environment, username, logger)
+        is_needed = parameter.required or attribute in again
+        if value is _NOTHING and is_needed and (parameter.is_secret or attribute in again):
+            answer = ask(parameter)
+            value = parameter.convert(answer) if answer else _NOTHING
+        if value is _NOTHING and is_needed:
+            raise UsageError(
+                f"parameter {parameter.name!r} must be given", hint=(hint or _option)(parameter)
             )
+        values[attribute] = parameter.called_back(
+            parameter.static_default() if value is _NOTHING else value
+        )
     return values
 
 
@@ -137,16 +152,18 @@ def _check_name(parameter: Parameter) -> None:
 
 
 def _option(parameter: Parameter) -> str:
-    return f"add --{parameter.name} VALUE"
+    add = f"add --{parameter.name} VALUE"
+    return f"set {parameter.envvars[0]}, or {add}" if parameter.is_secret else add
 
 
-def _value(
+def _found(
+    flow: str,
     parameter: Parameter,
     environ: Mapping[str, str],
-    context: ParameterContext,
-    hint: Callable[[Parameter], str],
+    username: str,
+    logger: Callable[..., None],
 ) -> Any:
-    """The value of a parameter that was not given."""
+    """The value of a parameter that was not given, as the environment or a function has it."""
     for variable in parameter.envvars:
         if environ.get(variable):  # an empty one counts as none, as for click
             try:
@@ -156,10 +173,9 @@ def _value(
                     f"{error.message} (from the environment variable {variable})", hint=error.hint
                 ) from None
     if parameter.deploy_time:
+        context = ParameterContext(flow, username, parameter.name, logger)
         return _checked(parameter, _call(parameter, context))
-    if parameter.required:
-        raise UsageError(f"parameter {parameter.name!r} must be given", hint=hint(parameter))
-    return parameter.static_default()
+    return _NOTHING
 
 
 def _call(parameter: Parameter, context: ParameterContext) -> Any:

@@ -44,9 +44,10 @@ def told_apart(runs: Sequence[StoredRun]) -> list[Mapping[str, str]]:
 
     A run's INFO has them as texts, and different values may have one text: `2` and `"2"`, a file whose content
     has changed, a long value that begins as before. So those of one text are told apart by what was stored,
-    and that is added to their texts. Constants of the class are listed where they differ.
+    and that is added to their texts. Constants of the class are listed where they differ. Secrets, whose text is
+    `***`, are told apart by their keyed hashes: those of another clone differ in any case.
     """
-    texts = [dict(run.info.parameters) for run in runs]
+    texts = _texts(runs)
     stored = [_by_name(parameters_task(run)) for run in runs]
     options = dict.fromkeys(name for row in texts for name in row)
     for option in options:
@@ -65,6 +66,18 @@ def told_apart(runs: Sequence[StoredRun]) -> list[Mapping[str, str]]:
                 if name in refs:
                     row[name] = _described(run, name, refs[name])
     return list(texts)
+
+
+def _texts(runs: Sequence[StoredRun]) -> list[dict[str, str]]:
+    """The parameters of runs as their INFO has them, secrets that differ with the beginning of their hashes."""
+    texts = [dict(run.info.parameters) for run in runs]
+    for option in dict.fromkeys(name for run in runs for name in run.info.secrets):
+        hashes = [run.info.secrets.get(option) for run in runs]
+        if len({it for it in hashes if it is not None}) > 1:
+            for row, it in zip(texts, hashes, strict=True):
+                if it is not None and option in row:
+                    row[option] += f" <{it.rpartition('-')[2][:_SHORT]}>"
+    return texts
 
 
 def _described(run: StoredRun, name: str, ref: ArtifactRef) -> str:

@@ -80,6 +80,15 @@ class CloneKey:
         expected = _keyed(key, b"gitflowrun seal", content)
         return secrets.compare_digest(seal.encode(errors="replace"), expected.encode())
 
+    def derived(self, purpose: bytes) -> bytes | None:
+        """Another key for something else, which only this key's owner can make; None where no key can be kept.
+
+        Args:
+            purpose: What it is for: at most 16 bytes, which nothing else uses.
+        """
+        key = self._key or self._make()
+        return hashlib.blake2b(key=key, digest_size=_SIZE, person=purpose).digest() if key else None
+
     @property
     def _key(self) -> bytes | None:
         """The key; None where there is none yet.

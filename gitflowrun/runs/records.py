@@ -195,6 +195,7 @@ class RunInfo:
         id: The run's id in the repository it was created in; None before it has one (`create`).
         nonce: Random text that tells two runs with equal descriptions apart.
         created: When the run was created.
+        secrets: Of parameters that are secret, and whose text is `***`, the keyed hashes of their values.
         extra: Fields of a newer schema, kept as they are.
     """
 
@@ -213,6 +214,7 @@ class RunInfo:
     id: RunId | None = None
     nonce: str = ""
     created: float = 0.0
+    secrets: Mapping[str, str] = field(default_factory=dict)
     extra: Map = field(default_factory=dict)
 
     @property
@@ -303,7 +305,9 @@ INFO = MapSchema(
         "git": MAP,
         "environment": MAP,
         "graph": MAP,
+        "secrets": TEXT_MAP,
     },
+    sparse=("secrets",),
     keys={"flow": "flow_name", "id": "run_id"},
     version=SCHEMA,
 )

@@ -22,7 +22,7 @@ def test_lines_come_out_whole_however_they_come_in() -> None:
     assert log.feed("stderr", b"error\n", 1.5) == ["error"]
     assert log.feed("stdout", b"o\nthree\nfo", 2.0) == ["two", "three"]
     assert log.feed("stdout", b"ur", 3.0) == []
-    assert log.end("stdout") == ["four"]
+    assert log.end("stdout", 4.0) == ["four"]
     assert log.output("stdout") == b"one\ntwo\nthree\nfour"
     assert decode_times(log.times()) == ([1.0, 1.0, 2.0, 2.0], [1.5])
 
@@ -53,7 +53,7 @@ def test_a_line_without_an_end_is_shown_in_pieces() -> None:
     shown = []
     for _ in range(50):
         shown += log.feed("stdout", b"x" * 10_000, 1.0)
-    shown += log.end("stdout")
+    shown += log.end("stdout", 4.0)
     assert sum(map(len, shown)) == 500_000
     assert len(shown) < 10
     times, _ = decode_times(log.times())

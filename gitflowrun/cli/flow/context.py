@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gitflowrun.cli.output.text import counted
+from gitflowrun.cli.output.text import counted, printable
 from gitflowrun.errors import (
     InvalidPathspec,
     NotARepository,
@@ -19,6 +19,7 @@ from gitflowrun.errors import (
 )
 from gitflowrun.flow.members import parameters_of
 from gitflowrun.flow.parameter_values import check_parameters
+from gitflowrun.flow.secret_parameters import warnings_of
 from gitflowrun.git.repository import Repository
 from gitflowrun.runtime.launch.program import flow_file, spelled, start_directory, typed_command
 from gitflowrun.settings import Settings, user_name
@@ -138,6 +139,8 @@ class FlowContext:
         from gitflowrun.flow.lint import lint
 
         _ = self.parameter_options  # making them checks them
+        for warning in warnings_of(parameters_of(self.flow_cls)):
+            click.echo(f"warning: {printable(warning)}", err=True)
         lint(self.graph)
         self.say(f"The flow is valid: {counted(len(self.graph), 'step')}.")
 
@@ -192,8 +195,13 @@ class ParameterOption(click.Option):
             options.pop("prompt", None)  # there is a value
         if not options.get("count") and not (parameter.is_flag and parameter.kind == "bool"):
             kind = parameter.type
-            own = kind if isinstance(kind, click.ParamType) else ParameterType(parameter)
+            is_clicks = isinstance(kind, click.ParamType) and not parameter.is_secret
+            own = kind if is_clicks else ParameterType(parameter)
+            if parameter.is_secret:  # click's own types say which value was wrong
+                options["type"] = own
             options.setdefault("type", own)
+        if parameter.is_secret and options.get("prompt"):
+            options["hide_input"] = True
         # What is on by default can be turned off.
         is_switch = parameter.is_flag and "flag_value" not in options
         name = f"--{parameter.name}" + f"/--no-{parameter.name}" * is_switch
@@ -212,11 +220,13 @@ class ParameterOption(click.Option):
 
 def _help(parameter: Parameter) -> str:
     words = [parameter.help] if parameter.help else []
+    if parameter.is_secret:
+        words.append(f"[secret: {parameter.envvars[0]}]")
     if parameter.required:
         words.append("[required]")
     elif isinstance(parameter.show_default, str):
         words.append(f"[default: {parameter.show_default}]")
-    elif parameter.show_default and parameter.default is not None:
+    elif parameter.show_default and parameter.default is not None and not parameter.is_secret:
         computed = "computed when the run starts"
         words.append(f"[default: {computed if parameter.deploy_time else parameter.default}]")
     return "  ".join(words)

@@ -9,8 +9,10 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from gitflowrun.cli.flow.ask import ask_secret
 from gitflowrun.cli.flow.context import FlowContext, RunCommand, with_option
 from gitflowrun.cli.options import together
+from gitflowrun.flow.secret_parameters import redacted
 from gitflowrun.limits import MAX_NUM_SPLITS, MAX_WORKERS
 from gitflowrun.names import check_tag
 from gitflowrun.runtime.ipc.request import RunKind, RunRequest
@@ -86,5 +88,6 @@ def run_command(ctx: click.Context, /, clone: str | None, **options: Any) -> int
     flow.check()
     own = {key: value for key, value in options.items() if not key.startswith("parameter_")}
     kind = RunKind.RUN if clone is None else RunKind.CLONE
-    request = RunRequest(kind, origin=clone, parameters=_given(ctx), argv=tuple(sys.argv), **own)
-    return flow.launcher.run(request, flow.repository)
+    argv = redacted(sys.argv, (option.parameter for option in flow.parameter_options))
+    request = RunRequest(kind, origin=clone, parameters=_given(ctx), argv=argv, **own)
+    return flow.launcher.run(request, flow.repository, ask_secret)

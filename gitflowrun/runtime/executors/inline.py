@@ -15,6 +15,7 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any, TextIO
 
+from gitflowrun.masking import Mask
 from gitflowrun.runtime.ipc import process
 from gitflowrun.runtime.ipc.messages import Exited, Interrupt, Launch, RunContext, Started
 from gitflowrun.runtime.worker.task import TaskRunner
@@ -44,10 +45,17 @@ def inline_tasks(
     gc.unfreeze()  # what the steps leave in this process ends as that of any program
     runner = TaskRunner(flow_cls, context)
     runner.code.watch()
-    return partial(_run, runner, channel)
+    return partial(_run, runner, channel, mask=Mask.of(context.secrets))
 
 
-def _run(runner: TaskRunner, channel: Channel, launch: Launch, fds: tuple[int, ...]) -> None:
+def _run(
+    runner: TaskRunner,
+    channel: Channel,
+    launch: Launch,
+    fds: tuple[int, ...],
+    *,
+    mask: Mask | None = None,
+) -> None:
     channel.send(Started(launch.serial, os.getpid()))
     before, _ = process.usage(resource.getrusage(resource.RUSAGE_SELF))
     old = sys.stdout, sys.stderr
@@ -59,14 +67,14 @@ def _run(runner: TaskRunner, channel: Channel, launch: Launch, fds: tuple[int, .
         channel.send(Exited(launch.serial, 256, 0.0, 0))
         return
     with _pipe(fds[0]) as out, _pipe(fds[1]) as err:
-        both = sys.stdout, sys.stderr = _Both(old[0], out), _Both(old[1], err)
+        both = sys.stdout, sys.stderr = _Both(old[0], out, mask), _Both(old[1], err, mask)
         try:
             runner.seed(launch)
             result = runner.run(launch, both[1].write)
         finally:
             signal.signal(signal.SIGINT, forwarding)
             for stream in both:  # whatever the step has put in their place
-                stream.flush()
+                stream.end()
             sys.stdout, sys.stderr = old
     if result.error is not None and result.error.startswith(KeyboardInterrupt.__name__):
         channel.send(Interrupt(signal.SIGINT))
@@ -85,8 +93,9 @@ class _Both:
     A terminal that has gone, a closed pipe or a full disk behind it is no failure of the step: all is recorded.
     """
 
-    def __init__(self, shown: TextIO, recorded: TextIO) -> None:
+    def __init__(self, shown: TextIO, recorded: TextIO, mask: Mask | None) -> None:
         self._shown = shown
+        self._masked = mask.stream() if mask else None
         self._recorded = recorded
         self._begun = ""
 
@@ -104,11 +113,22 @@ class _Both:
         self._show(self._begun)
         self._begun = ""
 
+    def end(self) -> None:
+        """Show what was held back: it is the beginning of no secret."""
+        self.flush()
+        if self._masked is not None:
+            rest, self._masked = self._masked.end(), None
+            self._show(rest.decode(errors="replace"))
+
     def close(self) -> None:
         """Nothing is closed: the streams are those of the process, which tasks share."""
         self.flush()
 
     def _show(self, text: str) -> None:
+        if self._masked is not None:
+            text = self._masked.feed(text.encode(errors="backslashreplace")).decode(
+                errors="replace"
+            )
         with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, or None
             self._shown.write(text)
             self._shown.flush()

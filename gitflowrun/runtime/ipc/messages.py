@@ -33,6 +33,7 @@ from gitflowrun.runs.records import (
 )
 from gitflowrun.runtime.ipc.request import RUN_REQUEST, RunRequest
 from gitflowrun.schema import (
+    BINARY,
     COUNT,
     INTEGER,
     MAP,
@@ -64,6 +65,24 @@ class Parent:
 
 
 @frozen
+class SecretValue:
+    """The value of a secret parameter, which travels between the processes of a run and is stored nowhere.
+
+    Attributes:
+        codec: What its payload was made by.
+        payload: The value as bytes.
+        texts: The texts that must not be seen.
+    """
+
+    codec: str
+    payload: bytes
+    texts: tuple[bytes, ...]
+
+    def __repr__(self) -> str:
+        return "<SecretValue>"
+
+
+@frozen
 class StoredParameters:
     """A run's parameters and constants, evaluated and stored before the run exists.
 
@@ -75,6 +94,9 @@ class StoredParameters:
         packs: Kept packs that hold the others.
         started: When their evaluation began.
         finished: When all of them were stored.
+        secrets: The values of secret parameters, of which nothing is stored, by attribute.
+        hashes: The keyed hashes of these, by the parameters' names.
+        notices: What the user should know of them.
     """
 
     texts: Mapping[str, str]
@@ -84,6 +106,9 @@ class StoredParameters:
     packs: tuple[str, ...]
     started: float
     finished: float
+    secrets: Mapping[str, SecretValue] = field(default_factory=dict)
+    hashes: Mapping[str, str] = field(default_factory=dict)
+    notices: tuple[str, ...] = ()
 
 
 @frozen
@@ -134,10 +159,12 @@ class InheritedParameters:
     Attributes:
         origin: The run's id here.
         names: Parameters and, of a resumed run, constants, by attribute.
+        secrets: The keyed hashes of those that are secret, by attribute.
     """
 
     origin: str
     names: tuple[str, ...]
+    secrets: Mapping[str, str] = field(default_factory=dict)
 
 
 @frozen
@@ -187,6 +214,7 @@ class RunContext:
         tempdir: A directory for temporary files.
         seeds: What random generators are seeded from, by library (`seeds`).
         parameters: The run's `_parameters` task.
+        secrets: The values of secret parameters by attribute: what that task has of them says nothing.
     """
 
     run: RunIdentity
@@ -207,6 +235,7 @@ class RunContext:
     tempdir: str
     seeds: Mapping[str, int]
     parameters: Parent
+    secrets: Mapping[str, SecretValue] = field(default_factory=dict)
 
 
 @frozen
@@ -334,7 +363,10 @@ _INLINE = Kind(
     lambda data: {Digest(digest): payload for digest, payload in data.items()}, lambda value: value
 )
 _UIDS = Kind(lambda uids: frozenset(map(OID.load, uids)), lambda uids: sorted(map(bytes, uids)))
-_PARAMETER_KINDS = (TEXT_MAP, map_of(ARTIFACT_REF), TEXTS, _INLINE, TEXTS, REAL, REAL)
+_SECRETS = map_of(ArraySchema(SecretValue, "secret", TEXT, BINARY, many(BINARY)))
+_PARAMETER_KINDS = (
+    TEXT_MAP, map_of(ARTIFACT_REF), TEXTS, _INLINE, TEXTS, REAL, REAL, _SECRETS, TEXT_MAP, TEXTS,
+)  # fmt: skip
 _PARAMETERS = ArraySchema(StoredParameters, "parameters", *_PARAMETER_KINDS)
 _SCHEMAS: dict[str, ArraySchema[Any]] = {
     cls.__name__: ArraySchema(cls, cls.__name__, *kinds)
@@ -343,7 +375,7 @@ _SCHEMAS: dict[str, ArraySchema[Any]] = {
             StartRun, TEXT, MAP, RUN_REQUEST, optional(_PARAMETERS), TEXT, TEXTS, TEXTS,
             optional(TEXT), TEXTS, TEXTS, optional(TEXT), TEXT, MAP, MAP, TEXT_MAP,
         ),
-        (InheritedParameters, TEXT, TEXTS),
+        (InheritedParameters, TEXT, TEXTS, TEXT_MAP),
         (StoredParameters, *_PARAMETER_KINDS),
         (Interrupt, COUNT),
         (RunRefused, TEXT, TEXT, optional(TEXT)),
@@ -351,7 +383,7 @@ _SCHEMAS: dict[str, ArraySchema[Any]] = {
         (
             RunContext, RUN_IDENTITY, optional(RUN_IDENTITY), TEXT, optional(TEXT), TEXTS, TEXT, TEXT,
             TEXT, TEXT, REAL, TEXT, TEXT, optional(COUNT),
-            _UIDS, COUNT, TEXT, MAP, _PARENT,
+            _UIDS, COUNT, TEXT, MAP, _PARENT, _SECRETS,
         ),
         (Launch, COUNT, TASK_NAME, COUNT, many(FOREACH_FRAME), many(_PARENT)),
         (LaunchItem, COUNT, COUNT, COUNT, TEXT),

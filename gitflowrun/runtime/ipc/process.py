@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from gitflowrun import limits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 TASK_FD = "GITFLOWRUN_TASK_FD"
 """Environment variable that gives a fresh interpreter the descriptor of its task's socket."""
@@ -26,6 +26,8 @@ RESULT_LOST = os.EX_PROTOCOL
 """Exit status of a task whose step has returned, and which can't send its result."""
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+_ARG_START = 45
+"""The field of /proc/self/stat that says where the command line lies, counted from the process' state."""
 _KIB = 1024  # the unit of ru_maxrss
 _OOM_SCORE = b"800"
 """Of 1000: above every ordinary process, so that the kernel kills a task before the user's shell."""
@@ -98,6 +100,26 @@ def left_behind(group: int) -> list[tuple[int, str]]:
                 words = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
                 found.append((pid, b" ".join(words).decode(errors="replace")))
     return found
+
+
+def hide_arguments(shown: Sequence[str]) -> None:
+    """Change what other processes see of this one's command line, as far as the system lets us.
+
+    Args:
+        shown: `sys.argv` as they may see it: of words that differ from the real ones the length stays.
+    """
+    try:
+        words = Path("/proc/self/cmdline").read_bytes().removesuffix(b"\0").split(b"\0")
+        fields = Path("/proc/self/stat").read_bytes().rpartition(b")")[2].split()
+        first = len(words) - len(shown) + 1
+        for number, word in enumerate(shown[1:], first):
+            real = words[number]
+            words[number] = os.fsencode(word)[: len(real)].ljust(len(real), b"*")
+        with Path("/proc/self/mem").open("r+b", buffering=0) as memory:
+            memory.seek(int(fields[_ARG_START]))
+            memory.write(b"\0".join(words))
+    except (OSError, ValueError, IndexError):
+        pass  # what is hidden in any case is what we record
 
 
 def adopt_orphans() -> None:

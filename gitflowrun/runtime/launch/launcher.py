@@ -213,12 +213,18 @@ class Launcher:
         if self._processes is not None:
             self._processes.channel.close()
 
-    def run(self, request: RunRequest, repository: Repository) -> int:
+    def run(
+        self,
+        request: RunRequest,
+        repository: Repository,
+        ask: Callable[[str], str | None] = lambda _prompt: None,
+    ) -> int:
         """Execute a run to its end and return the exit code.
 
         Args:
             request: What to run.
             repository: Where it is recorded. The scheduler gets it as it is, so that git is asked once a run.
+            ask: Asks the user for a secret, with this prompt; None when nobody can be asked.
 
         Raises:
             UsageError: a parameter is missing or not of its type.
@@ -240,14 +246,16 @@ class Launcher:
             self.prepare()
         processes, self._processes = self._processes, None
         assert processes is not None
-        store = partial(store_parameters, self._flow_cls, repository, request)
+        if request.argv != tuple(sys.argv):
+            process.hide_arguments(request.argv)
+        store = partial(store_parameters, self._flow_cls, repository, request, ask=ask)
         start = StartRun(
             flow=self._flow_cls.__name__,
             graph=FlowGraph.of(self._flow_cls).to_map(),
             request=request,
             parameters=store() if request.kind is RunKind.RUN else None,
             script=getattr(sys.modules["__main__"], "__file__", None) or sys.argv[0],
-            command=start_again(),
+            command=start_again(request.argv),
             typed=typed_command(),
             directory=start_directory(),
             outside=modules_outside(repository.work_tree) if repository.work_tree else (),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from gitflowrun import entry_point
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
     from types import ModuleType
 
@@ -62,9 +63,15 @@ def _top(main: ModuleType, file: str) -> str:
     return file
 
 
-def start_again() -> tuple[str, ...]:
-    """What starts this program anew from the directory that it is in now, which its modules may have gone to."""
+def start_again(argv: Sequence[str]) -> tuple[str, ...]:
+    """What starts this program anew from the directory that it is in now, which its modules may have gone to.
+
+    Args:
+        argv: `sys.argv` as other processes may see it.
+    """
     words = [sys.executable, *sys.orig_argv[1:]]
+    if len(argv) > 1 and words[1 - len(argv) :] == sys.argv[1:]:
+        words[1 - len(argv) :] = argv[1:]
     place = len(words) - len(sys.argv)
     main = sys.modules["__main__"]
     file = getattr(main, "__file__", None)

@@ -5,6 +5,8 @@
 2. Values and the flow's constants are encoded. Small ones travel to the scheduler with the message; large ones and
    the content of included files are written as a kept pack, piece by piece, as a task writes its artifacts.
 
+3. Secret values are stored nowhere: `***` stands for them, and they travel with the message.
+
 The scheduler makes the run's `_parameters` task of the result: no process is started for it.
 """
 
@@ -18,11 +20,13 @@ from typing import TYPE_CHECKING, Any
 
 from gitflowrun import limits
 from gitflowrun.errors import UnserializableArtifact
+from gitflowrun.masking import SHOWN
 from gitflowrun.names import PARAMETERS_STEP, TaskName
 from gitflowrun.runtime.ipc.messages import InheritedParameters, StoredParameters
 from gitflowrun.runtime.ipc.request import RunKind
 from gitflowrun.runtime.launch.program import spelled, typed_command
 from gitflowrun.settings import user_name
+from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
     from gitflowrun.flow.parameter import Parameter
     from gitflowrun.git.repository import Repository
     from gitflowrun.runtime.ipc.request import RunRequest
+    from gitflowrun.runtime.launch.secret_values import HiddenValues
 
 
 def store_parameters(
@@ -40,6 +45,7 @@ def store_parameters(
     repository: Repository,
     request: RunRequest,
     origin: InheritedParameters | None = None,
+    ask: Callable[[str], str | None] = lambda _prompt: None,
 ) -> StoredParameters:
     """Evaluate a flow's parameters and store them with its constants, as far as the origin has none.
 
@@ -48,42 +54,117 @@ def store_parameters(
         repository: Where large values are written to.
         request: What the user asked for and gave.
         origin: What the run has from its origin; the user's values win.
+        ask: Asks the user for a secret, with this prompt; None when nobody can be asked.
 
     Raises:
-        UsageError: a parameter is missing or not of its type.
+        UsageError: a parameter is missing or not of its type, or a secret is another one than the origin had.
         ParameterError: the function that computes one fails.
         UnserializableArtifact: a value can't be stored.
         RepositoryError: nothing can be written.
     """
-    from gitflowrun.flow.members import constants, parameters_of
-    from gitflowrun.flow.parameter_values import resolve
+    from gitflowrun.flow.members import constants
 
     started = time.time()
-    parameters, given = parameters_of(flow_cls), request.parameters
-    inherited = tuple(name for name in origin.names if name not in given) if origin else ()
-    user = user_name(repository.settings, os.environ)
-    known = {**{name: None for name in inherited if name in parameters}, **given}
-    hint = _hint(request, origin.origin) if origin else None
-    values = resolve(flow_cls, known, username=user, logger=_log, hint=hint)
-    values = {name: value for name, value in values.items() if name not in inherited}
-    encoded = {
+    chosen = _choose(flow_cls, repository, request, origin, ask)
+    parameters, inherited = chosen.parameters, chosen.inherited
+    shown = {
+        name: SHOWN if name in chosen.secret else value
+        for name, value in chosen.values.items()
+        if name not in inherited
+    }
+    encoded = {name: _encode_parameter(parameters[name], it) for name, it in shown.items()}
+    hidden = None
+    if chosen.secret:
+        hidden = _hide(flow_cls.__name__, repository, chosen)
+        hidden.refuse_copies(encoded, request.tags)
+    fixed = {
         name: _encode(f"constant {name!r}", it)
         for name, it in constants(flow_cls).items()
         if name not in inherited
     }
-    encoded |= {
-        name: _encode(f"parameter {parameters[name].name!r}", it) for name, it in values.items()
-    }
-    saved = _save(repository, encoded)
+    saved = _save(repository, {**fixed, **encoded})
     return StoredParameters(
-        {parameters[name].name: _text(value) for name, value in values.items()},
+        {parameters[name].name: _text(value) for name, value in shown.items()},
         saved.refs,
         inherited,
         saved.inline,
         saved.packs,
         started,
         time.time(),
+        *((hidden.values, hidden.hashes, hidden.notices) if hidden else ()),
     )
+
+
+@frozen
+class _Chosen:
+    """The values of a run's parameters.
+
+    Attributes:
+        parameters: The parameters by attribute.
+        values: The value of each; None for those that are inherited.
+        inherited: Attributes of which the run has what its origin has stored.
+        secret: Attributes whose values are secret.
+        before: The keyed hashes of those that were it in the origin.
+    """
+
+    parameters: Mapping[str, Parameter]
+    values: Mapping[str, Any]
+    inherited: tuple[str, ...]
+    secret: tuple[str, ...]
+    before: Mapping[str, str]
+
+
+def _choose(
+    flow_cls: type[FlowSpec],
+    repository: Repository,
+    request: RunRequest,
+    origin: InheritedParameters | None,
+    ask: Callable[[str], str | None],
+) -> _Chosen:
+    """The values of the parameters: given, inherited, or else evaluated."""
+    from gitflowrun.flow.members import parameters_of
+    from gitflowrun.flow.parameter_values import resolve
+
+    parameters, given = parameters_of(flow_cls), request.parameters
+    stored = origin or InheritedParameters("", ())
+    before = {name: it for name, it in stored.secrets.items() if name in parameters}
+    is_resumed = request.kind is RunKind.RESUME
+    # The tasks that a resumed run takes over refer to what was stored; of a clone nothing does.
+    secret = {name for name, it in parameters.items() if it.is_secret}
+    anew = set() if is_resumed else {*given, *before, *secret}
+    inherited = tuple(name for name in stored.names if name not in anew)
+    known = {name: None for name in inherited if name in parameters and name not in before}
+    run = f"{flow_cls.__name__}/{stored.origin}" if origin else f"a run of {flow_cls.__name__}"
+    values = resolve(
+        flow_cls,
+        {**known, **given},
+        username=user_name(repository.settings, os.environ),
+        logger=_log,
+        hint=_hint(request, origin.origin) if origin else None,
+        ask=lambda parameter: ask(_prompt(parameter, run)),
+        again=before,
+    )
+    hidden = set(before) & (set(parameters) if is_resumed else secret) | {
+        name
+        for name in secret.difference(inherited)
+        if not parameters[name].is_public(values[name])
+    }
+    return _Chosen(
+        parameters, values, inherited, tuple(name for name in values if name in hidden), before
+    )
+
+
+def _prompt(parameter: Parameter, run: str) -> str:
+    return f"Value of the secret parameter {parameter.name!r} of {run}: "
+
+
+def _hide(flow: str, repository: Repository, chosen: _Chosen) -> HiddenValues:
+    from gitflowrun.runtime.launch.secret_values import KeyedHashes, hide  # few flows have secrets
+
+    parameters, values = chosen.parameters, chosen.values
+    encoded = {name: _encode_parameter(parameters[name], values[name]) for name in chosen.secret}
+    hashes = KeyedHashes(repository, flow)
+    return hide(hashes, parameters, values, encoded, chosen.before)
 
 
 def _hint(request: RunRequest, origin: str) -> Callable[[Parameter], str] | None:
@@ -100,6 +181,10 @@ def _hint(request: RunRequest, origin: str) -> Callable[[Parameter], str] | None
         )
 
     return hint
+
+
+def _encode_parameter(parameter: Parameter, value: Any) -> Encoded:
+    return _encode(f"parameter {parameter.name!r}", value)
 
 
 def _encode(what: str, value: Any) -> Encoded:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from gitflowrun import limits
 from gitflowrun.runs.records import Attempt
 from gitflowrun.runtime.ipc import process
-from gitflowrun.runtime.scheduler.logs import STDERR, STDOUT, TaskLog
+from gitflowrun.runtime.scheduler.logs import STDERR, STDOUT
 from gitflowrun.values import field, mutable
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from gitflowrun.names import TaskName
     from gitflowrun.runtime.ipc.event_loop import EventLoop, Timer
     from gitflowrun.runtime.ipc.messages import Exited, Result
+    from gitflowrun.runtime.scheduler.logs import TaskLog
     from gitflowrun.runtime.scheduler.plan import PlannedTask
 
 OnOutput = Callable[["TaskAttempt", str, bytes, list[str]], None]
@@ -53,18 +54,18 @@ class TaskAttempt:
         loop: The event loop.
         job: What is attempted.
         serial: Number of the launch.
-        limit: Bytes of output kept per stream.
+        log: Its output.
         on_output: Called with what the task writes: the stream, the bytes, the lines they complete.
     """
 
     def __init__(
-        self, loop: EventLoop, job: Job, serial: int, limit: int, on_output: OnOutput
+        self, loop: EventLoop, job: Job, serial: int, log: TaskLog, on_output: OnOutput
     ) -> None:
         self.job = job
         self.serial = serial
         self.pid = 0
         self.started = time.time()
-        self.log = TaskLog(limit)
+        self.log = log
         self.result: Result | None = None
         self.other_code: Mapping[str, str] = {}
         """Files whose code it ran and that the snapshot has not so, and what is known of each."""
@@ -116,7 +117,7 @@ class TaskAttempt:
         self._loop.forget(fd)
         stream = self._pipes.pop(fd)
         os.close(fd)
-        rest = self.log.end(stream)
+        rest = self.log.end(stream, time.time())
         if rest:
             self._on_output(self, stream, b"", rest)
 

@@ -1,15 +1,19 @@
 """The output of tasks: bytes up to a limit, and the times of lines.
 
-The kept bytes are exactly what was written; they are decoded only to be shown. A line without an end is shown
-in pieces, and counted once.
+The kept bytes are exactly what was written, but for secrets; they are decoded only to be shown. A line without an
+end is shown in pieces, and counted once.
 """
 
 from __future__ import annotations
 
 from array import array
+from typing import TYPE_CHECKING
 
 from gitflowrun import limits
 from gitflowrun.runs.line_times import encode_times
+
+if TYPE_CHECKING:
+    from gitflowrun.masking import Mask, MaskedStream
 
 STDOUT = "stdout"
 STDERR = "stderr"
@@ -19,8 +23,9 @@ TRUNCATED = b"[TRUNCATED - MAXIMUM LOG FILE SIZE REACHED]\n"
 class _Stream:
     """One stream of one task."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, mask: MaskedStream | None) -> None:
         self._limit = limit
+        self._mask = mask
         self.kept = bytearray()
         self.times: array[float] = array("d")
         self._partial = b""
@@ -41,6 +46,9 @@ class _Stream:
 
     def feed(self, data: bytes, now: float) -> list[str]:
         """Add what was written; the lines it completes."""
+        return self._add(data if self._mask is None else self._mask.feed(data), now)
+
+    def _add(self, data: bytes, now: float) -> list[str]:
         self._keep(data, now)
         lines = (self._partial + data).split(b"\n") if self._partial else data.split(b"\n")
         self._partial = lines.pop()
@@ -49,9 +57,10 @@ class _Stream:
             self._partial = b""
         return [line.decode(errors="replace") for line in lines]
 
-    def end(self) -> list[str]:
+    def end(self, now: float) -> list[str]:
         """The last line, where nothing ended it."""
-        return [self._partial.decode(errors="replace")] if self._partial else []
+        lines = self._add(self._mask.end(), now) if self._mask else []
+        return [*lines, self._partial.decode(errors="replace")] if self._partial else lines
 
     def say(self, line: bytes, now: float) -> None:
         """Add a line of the scheduler's, whatever the limit."""
@@ -80,22 +89,27 @@ class TaskLog:
 
     Args:
         limit: Bytes kept of each stream.
+        mask: What hides secrets; None where there are none.
     """
 
-    def __init__(self, limit: int) -> None:
-        self._streams = {STDOUT: _Stream(limit), STDERR: _Stream(limit)}
+    def __init__(self, limit: int, mask: Mask | None = None) -> None:
+        self._mask = mask
+        self._streams = {
+            name: _Stream(limit, mask.stream() if mask else None) for name in (STDOUT, STDERR)
+        }
 
     def feed(self, stream: str, data: bytes, now: float) -> list[str]:
         """Add what the task wrote to a stream; the lines it completes, as text."""
         return self._streams[stream].feed(data, now)
 
-    def end(self, stream: str) -> list[str]:
+    def end(self, stream: str, now: float) -> list[str]:
         """The last line of a stream, which is closed, where nothing ended it."""
-        return self._streams[stream].end()
+        return self._streams[stream].end(now)
 
     def say(self, text: str, now: float) -> None:
         """Add a line of the scheduler's to the task's standard error."""
-        self._streams[STDERR].say(text.encode(errors="replace"), now)
+        shown = self._mask.text(text) if self._mask else text
+        self._streams[STDERR].say(shown.encode(errors="replace"), now)
 
     def unfinished(self, stream: str) -> str:
         """The line that a stream has begun, as it looks now."""

@@ -105,17 +105,16 @@ class SchedulerMain:
         stored = start.parameters
         if origin is not None and inherited is not None:
             names = resume.inherited_names(start, inherited)
-            stored = self._ask_parameters(InheritedParameters(str(origin.id), names))
-            if request.kind is RunKind.RESUME and not stored.artifacts:
-                stored = None  # the origin's task does
+            hashes = resume.secrets_of(origin, names)
+            stored = self._ask_parameters(InheritedParameters(str(origin.id), names, hashes))
+        assert stored is not None
         wanted = request.isolation or repo.settings.isolation
         why_not_fork = start.why_not_fork if wanted is Isolation.FORK else None
         isolation = Isolation.FRESH if why_not_fork else wanted
         notify = self._make_listener(start.typed, repo.config, repo.git_from(start.directory))
         begun = time.time() - CODE_IS_YOUNG
         snapshot = take_snapshot(repo, Path(start.script))  # 3
-        texts = stored.texts if stored else {}
-        info = run_info.describe(start, repo, run.user, isolation, origin, trusted, texts)
+        info = run_info.describe(start, repo, run.user, isolation, origin, trusted, stored)
         first_tasks = partial(run.first_tasks, stored, adoption)
         with create_run(repo, info, snapshot, first_tasks) as writer:
             try:
@@ -126,7 +125,7 @@ class SchedulerMain:
                 writer.commit([], status=Status.FAILED)
                 raise
             notify(RunStarted(writer.identity, origin.identity if origin else None))
-            for notice in unknown_settings(repo.config):
+            for notice in (*unknown_settings(repo.config), *stored.notices):
                 notify(Notice(notice))
             _notify_left_out(snapshot, notify)
             _notify_outside(start.outside, notify)
@@ -184,19 +183,24 @@ class _NewRun:
         )
 
     def first_tasks(
-        self, stored: StoredParameters | None, adoption: Adoption, writer: RunWriter
+        self, stored: StoredParameters, adoption: Adoption, writer: RunWriter
     ) -> list[FinishedTask]:
         """The tasks that the run begins with: all that it adopts, and `_parameters` of its own if it needs one."""
-        own = [] if stored is None else [self._own_parameters(stored, writer.identity)]
+        is_adopted = self._adopts_parameters(stored)
+        own = [] if is_adopted else [self._own_parameters(stored, writer.identity)]
         if self.origin is not None and adoption.names:
             replaced = {task.record.name for task in own}
             names = [name for name in adoption.names if name not in replaced]
             writer.adopt(self.origin, names, adoption.steps)
         return own
 
-    def _parameters(self, stored: StoredParameters | None, identity: RunIdentity) -> Parent:
+    def _adopts_parameters(self, stored: StoredParameters) -> bool:
+        """Whether the `_parameters` task of the origin is that of the run: it has all."""
+        return self.start.request.kind is RunKind.RESUME and not stored.artifacts
+
+    def _parameters(self, stored: StoredParameters, identity: RunIdentity) -> Parent:
         """The run's `_parameters` task, as its tasks refer to it."""
-        if stored is None:
+        if self._adopts_parameters(stored):
             assert self.inherited is not None
             return Parent(self.inherited.name, self.inherited.task_blob)
         own = self._own_parameters(stored, identity).record
@@ -208,7 +212,7 @@ class _NewRun:
     def context(
         self,
         identity: RunIdentity,
-        stored: StoredParameters | None,
+        stored: StoredParameters,
         snapshot_begun: float,
     ) -> RunContext:
         """What all tasks have in common."""
@@ -232,6 +236,7 @@ class _NewRun:
             tempdir=os.environ.get("METAFLOW_TEMPDIR", "."),
             seeds=self.start.seeds,
             parameters=self._parameters(stored, identity),
+            secrets=stored.secrets,
         )
 
 

@@ -35,7 +35,7 @@ from gitflowrun.runtime.ipc.request import RunKind
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Mapping
+    from collections.abc import Collection, Container, Mapping
 
     from gitflowrun.git.objects import Oid
     from gitflowrun.runs.read import StoredTask
@@ -150,6 +150,13 @@ def inherited_names(start: StartRun, inherited: StoredTask) -> tuple[str, ...]:
     if start.request.kind is RunKind.RESUME:
         return tuple(names)
     return tuple(name for name in parameter_options(start.graph) if name in names)
+
+
+def secrets_of(origin: StoredRun, names: Collection[str]) -> dict[str, str]:
+    """The keyed hashes of a run's secret parameters by attribute, of those among `names`."""
+    attributes = {option: name for name, option in parameter_options(origin.info.graph).items()}
+    hashes = {attributes.get(option, option): it for option, it in origin.info.secrets.items()}
+    return {name: it for name, it in hashes.items() if name in names}
 
 
 def adopt(

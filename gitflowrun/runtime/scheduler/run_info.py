@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from gitflowrun._version import __version__
 from gitflowrun.artifacts.digest import digest
 from gitflowrun.errors import GitflowrunError, UsageError
+from gitflowrun.masking import SHOWN, Mask
 from gitflowrun.names import PARAMETERS_STEP, TaskName
 from gitflowrun.runs.records import (
     Attempt,
@@ -47,7 +48,6 @@ ALLOWED = (
     "LC_ALL", "LC_CTYPE", "LC_NUMERIC", "VIRTUAL_ENV", "CONDA_DEFAULT_ENV", "SLURM_JOB_ID", "CI",
 )  # fmt: skip
 _DENIED = re.compile(r"KEY|TOKEN|SECRET|PASS|CRED|AUTH|COOKIE", re.IGNORECASE)
-_HIDDEN = "***"
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]*@")
 _LOCK_FILES = (
     "uv.lock", "poetry.lock", "pdm.lock", "pixi.lock", "Pipfile.lock", "conda-lock.yml", "requirements.txt",
@@ -68,9 +68,9 @@ def redacted(argv: Iterable[str]) -> list[str]:
         name, equals, _ = word.partition("=")
         is_secret = word.startswith("-") and bool(_DENIED.search(name))
         if hides_next:
-            shown.append(_HIDDEN)
+            shown.append(SHOWN)
         elif is_secret and equals:
-            shown.append(f"{name}={_HIDDEN}")
+            shown.append(f"{name}={SHOWN}")
         else:
             shown.append(without_credentials(word))
         hides_next = is_secret and not equals
@@ -157,7 +157,7 @@ def describe(
     isolation: Isolation,
     origin: StoredRun | None,
     trusted_runs: Collection[Oid],
-    texts: Mapping[str, str],
+    stored: StoredParameters,
 ) -> RunInfo:
     """The INFO of a run that has no number yet.
 
@@ -168,17 +168,22 @@ def describe(
         isolation: How tasks get their processes.
         origin: The run it is made from.
         trusted_runs: The uids of the runs whose tasks count as trusted in that.
-        texts: Its parameters as text, as far as they are not its origin's.
+        stored: Its parameters, as far as they are not its origin's.
     """
+    mask = Mask.of(stored.secrets)
+    environment = _environment(start, repo, isolation, stored.hashes)
+    inherited = _of_origin(start, origin.info, origin.info.parameters) if origin else {}
+    hashes = _of_origin(start, origin.info, origin.info.secrets) if origin else {}
     python = ".".join(map(str, sys.version_info[:3]))
+    is_resumed = start.request.kind is RunKind.RESUME
     return RunInfo(
         flow=start.flow,
         user=user,
         host=os.uname().nodename,
         versions={"gitflowrun": __version__, "metaflow": METAFLOW_LEVEL, "python": python},
-        parameters={**(_inherited_texts(start, origin.info) if origin else {}), **texts},
+        parameters={**inherited, **stored.texts},
         git=_remote(repo),
-        environment=_environment(start, repo, isolation),
+        environment=mask.within(environment) if mask else environment,
         graph=start.graph,
         tags=start.request.tags,
         system_tags=(
@@ -191,6 +196,8 @@ def describe(
         if origin is None
         else RunOrigin(start.request.kind.value, origin.identity, tuple(sorted(trusted_runs))),
         script=_within(start.script, repo.work_tree),
+        # What a clone evaluates anew may be no secret any more.
+        secrets={**(hashes if is_resumed else {}), **stored.hashes},
     )
 
 
@@ -220,27 +227,35 @@ def parameters_task(
     return FinishedTask(record, stored.inline, packs=stored.packs)
 
 
-def _inherited_texts(start: StartRun, origin: RunInfo) -> dict[str, str]:
-    """The parameters that a run has from its origin, by the names of their options now.
+def _of_origin(start: StartRun, origin: RunInfo, texts: Mapping[str, str]) -> dict[str, str]:
+    """What a run's origin says of its parameters, by the names of their options now.
 
     A clone has none that the flow has no more. A resumed run, whose tasks may have used them, keeps them.
     """
     before = {name: attribute for attribute, name in parameter_options(origin.graph).items()}
     now = parameter_options(start.graph)
-    attributes = {name: before.get(name, name) for name in origin.parameters}
+    attributes = {name: before.get(name, name) for name in texts}
     return {
-        now.get(attribute, name): origin.parameters[name]
+        now.get(attribute, name): texts[name]
         for name, attribute in attributes.items()
         if attribute in now or start.request.kind is RunKind.RESUME
     }
 
 
-def _environment(start: StartRun, repo: Repository, isolation: Isolation) -> dict[str, object]:
+def _environment(
+    start: StartRun, repo: Repository, isolation: Isolation, secrets: Iterable[str]
+) -> dict[str, object]:
+    hidden = tuple(f"_RUN_{name.upper().replace('-', '_')}" for name in secrets)
+    variables = {
+        name: value
+        for name, value in environment_variables(os.environ, repo.settings.env).items()
+        if not name.endswith(hidden)
+    }
     return {
         **machine(),
         "packages": installed_packages(start.path),
         "lock_files": lock_files(repo.work_tree),
-        "variables": environment_variables(os.environ, repo.settings.env),
+        "variables": variables,
         "argv": redacted(start.request.argv),
         "command": redacted(start.typed),
         "directory": _from(repo.work_tree, start.directory),

@@ -31,11 +31,12 @@ from gitflowrun.runtime.ipc import events, process
 from gitflowrun.runtime.ipc.messages import Exited, Launch, LaunchFailed, Message, Result, Started
 from gitflowrun.runtime.scheduler.attempt import Job, TaskAttempt
 from gitflowrun.runtime.scheduler.commit_queue import CommitQueue
-from gitflowrun.runtime.scheduler.logs import STDERR, STDOUT
+from gitflowrun.runtime.scheduler.logs import STDERR, STDOUT, TaskLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from gitflowrun.masking import Mask
     from gitflowrun.runs.live import LiveState
     from gitflowrun.runs.write import RunWriter
     from gitflowrun.runtime.executors.local import Executor
@@ -63,6 +64,7 @@ class Scheduler:
         max_log_size: Bytes of output kept per task and stream.
         echo: Whether output becomes events; a task that runs in the launcher process shows its own.
         first_id: The first task id that is free.
+        mask: What hides the run's secrets in output; None where there are none.
         substitute: Makes another executor when this one is lost; None when none can take its place.
     """
 
@@ -80,6 +82,7 @@ class Scheduler:
         max_log_size: int,
         echo: bool = True,
         first_id: int = 1,
+        mask: Mask | None = None,
         substitute: Callable[[], Executor] | None = None,
     ) -> None:
         self._loop = loop
@@ -94,6 +97,7 @@ class Scheduler:
         self._code_told: set[str] = set()
         self._queue = CommitQueue(loop, writer, live)
         self._ids = count(first_id)
+        self._mask = mask
         self._substitute = substitute
         self._serial = 0
         self._again: deque[Job] = deque()
@@ -158,7 +162,8 @@ class Scheduler:
 
     def _launch(self, job: Job) -> None:
         self._serial += 1
-        attempt = TaskAttempt(self._loop, job, self._serial, self._max_log_size, self._output)
+        log = TaskLog(self._max_log_size, self._mask)
+        attempt = TaskAttempt(self._loop, job, self._serial, log, self._output)
         frames, parents = job.planned.frames, job.planned.parents
         launch = Launch(self._serial, job.name, attempt.number, frames, parents)
         self._running[self._serial] = attempt
@@ -258,6 +263,8 @@ class Scheduler:
 
     def _say(self, attempt: TaskAttempt, text: str) -> None:
         """Add a line to a task's log, and show it."""
+        if self._mask is not None:  # it may quote the command line of a program
+            text = self._mask.text(text)
         now = time.time()
         self._log(attempt, text, now)
         line = events.TaskLine(attempt.job.name, attempt.pid, STDERR, text, now, system=True)

@@ -15,6 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from gitflowrun import limits
+from gitflowrun.masking import Mask
 from gitflowrun.runs.commit_message import Status
 from gitflowrun.runs.live import LiveState
 from gitflowrun.runtime.executors.local import (
@@ -120,6 +121,7 @@ class RunExecution:
             max_log_size=start.request.max_log_size or repo.settings.max_log_size,
             echo=not self._is_inline,
             first_id=first_id,
+            mask=Mask.of(run.secrets),
             substitute=self._fresh_executor if isinstance(executor, ForkExecutor) else None,
         )
 

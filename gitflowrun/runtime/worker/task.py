@@ -34,12 +34,13 @@ from gitflowrun.git.objects import ObjectType, tree_oids
 from gitflowrun.git.pack.publish import PackStore
 from gitflowrun.git.pack.reader import PackReader
 from gitflowrun.limits import RECORD_SIZE
-from gitflowrun.names import PayloadIdentity
+from gitflowrun.names import PARAMETERS_STEP, PayloadIdentity
 from gitflowrun.runs import layout
 from gitflowrun.runs.records import TASK, TaskRecord
 from gitflowrun.runtime.ipc.messages import Launch, Parent, Result, RunContext
 from gitflowrun.runtime.worker import random_seeds
 from gitflowrun.runtime.worker.loaded_code import LoadedCode
+from gitflowrun.runtime.worker.task_secrets import Secrets
 from gitflowrun.settings import Durability
 from gitflowrun.values import replace
 
@@ -74,6 +75,7 @@ class TaskRunner:
         self.context = context
         self.code = LoadedCode(context.work_tree, context.snapshot_begun)
         self._flow_cls = flow_cls
+        self._secrets = Secrets(context.secrets)
         self._objects = PackReader(Path(context.objects_dir), self._ask_git)
         self._artifacts = ArtifactReader(self._objects, context.metadata)
         packs = PackStore(
@@ -137,7 +139,7 @@ class TaskRunner:
             return self._run_step(launch, tell)
         except GitflowrunError as error:
             tell(_explained(error))
-            summary, code = _summary(error), self.code.young
+            summary, code = self._summary(error), self.code.young
             return Result(launch.serial, {}, {}, (), None, error=summary, code=code)
 
     def _run_step(self, launch: Launch, tell: Callable[[str], object]) -> Result:
@@ -161,6 +163,7 @@ class TaskRunner:
         )
         if outcome.error is not None:
             tell(outcome.report)
+        outcome = self._secrets.without(outcome)
         values, errors = self._encode(launch, outcome)
         for unstorable in errors:
             tell(_explained(unstorable))
@@ -174,7 +177,7 @@ class TaskRunner:
             saved.packs,
             None if error else outcome.transition,
             () if error else outcome.split_values,
-            None if error is None else _summary(error),
+            None if error is None else self._summary(error),
             self.code.young,
         )
 
@@ -198,12 +201,17 @@ class TaskRunner:
                 message = f"{what} can't be stored: {where}{reason.message}"
                 errors.append(UnserializableArtifact(message, hint=reason.hint))
                 continue
+            refusal = self._secrets.refusal(name, value, made)
+            if refusal is not None:
+                errors.append(refusal)
+                continue
             ref = outcome.inherited.get(name)  # of a value that was loaded
             if ref and (made.size, made.codec, made.type) == (ref.size, ref.codec, ref.type):
                 made = replace(made, digest=digest_parts(made.parts))  # saving won't hash it again
             if ref and (made.digest == ref.digest or self._is_unchanged(made, ref)):
                 continue  # only read: its payload need not be stored once more
-            encoded[name] = replace(made, preview=preview_of(value, made))
+            preview = self._secrets.preview(preview_of(value, made))
+            encoded[name] = replace(made, preview=preview)
         return encoded, errors
 
     def _is_unchanged(self, made: Encoded, ref: ArtifactRef) -> bool:
@@ -246,7 +254,13 @@ class TaskRunner:
         self.keep_record(parent, record)
         return record
 
+    def _summary(self, error: BaseException) -> str:
+        """The text of an error that the record keeps."""
+        return self._secrets.text(_summary(error))[: limits.ERROR_TEXT].rstrip(": ")
+
     def _load(self, listed_by: str, name: str, ref: ArtifactRef) -> object:
+        if ref.producer.step == PARAMETERS_STEP and name in self._secrets:
+            return self._secrets.value(name)
         identity = ref.identity
         if identity in self._preloaded:  # in a fork's own memory: it is used once
             return self._preloaded.pop(identity)
@@ -335,4 +349,4 @@ def _summary(error: BaseException) -> str:
         text = error.told if isinstance(error, GitflowrunError) else str(error)
     except Exception:  # noqa: BLE001  (a user's exception may fail to say what it is)
         text = "<no text>"
-    return f"{type(error).__name__}: {text}"[: limits.ERROR_TEXT].rstrip(": ")
+    return f"{type(error).__name__}: {text}"

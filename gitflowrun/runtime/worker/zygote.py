@@ -42,6 +42,8 @@ from gitflowrun.artifacts import codecs
 from gitflowrun.artifacts.reference import ArtifactRef, Chunk
 from gitflowrun.flow import FlowSpec, step
 from gitflowrun.flow.execute import prepare
+from gitflowrun.flow.members import parameters_of
+from gitflowrun.flow.secret_parameters import redacted
 from gitflowrun.git.objects import NULL_OID, Oid
 from gitflowrun.msgpack import pack_message, unpack_message
 from gitflowrun.names import PARAMETERS_STEP, Digest, RunId, TaskName
@@ -227,6 +229,8 @@ class _Zygote:
             self._signal(message)
         elif isinstance(message, RunContext):
             set_environment(message)
+            if message.secrets:
+                process.hide_arguments(redacted(sys.argv, parameters_of(self._flow_cls).values()))
             self._runner = TaskRunner(self._flow_cls, message)
             self._runner.code.watch()
             self._program.disown()

@@ -101,7 +101,7 @@ class Recorder(Launcher):
         self.code = code
         self.requests: list[RunRequest] = []
 
-    def run(self, request: RunRequest, repository: object) -> int:
+    def run(self, request: RunRequest, repository: object, ask: object = None) -> int:
         self.requests.append(request)
         return self.code
 

@@ -16,7 +16,7 @@ from tests.helpers.repos import GitRepo
 class _Launcher:
     """Takes requests instead of running them."""
 
-    def run(self, request: Any, _repository: Any) -> int:
+    def run(self, request: Any, _repository: Any, _ask: Any = None) -> int:
         self.parameters = request.parameters
         return 0
 

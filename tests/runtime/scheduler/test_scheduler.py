@@ -28,6 +28,7 @@ from gitflowrun.runtime.ipc.messages import (
 )
 from gitflowrun.runtime.scheduler.attempt import Job, TaskAttempt
 from gitflowrun.runtime.scheduler.code_check import CodeCheck
+from gitflowrun.runtime.scheduler.logs import TaskLog
 from gitflowrun.runtime.scheduler.plan import Plan, PlannedTask, Shape
 from gitflowrun.runtime.scheduler.scheduler import Scheduler
 from tests.helpers.repos import ROOT, GitRepo
@@ -139,7 +140,7 @@ def test_a_process_that_cannot_be_made_is_tried_again(repo: GitRepo) -> None:
 def test_a_pipe_that_cannot_be_made_leaves_no_file_open(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a task's second pipe fails, both ends of the first one are closed again."""
     loop, job = EventLoop(), Job(PlannedTask("start", ()), TaskName("start", "1"))
-    attempt = TaskAttempt(loop, job, 1, 1000, lambda *_: None)
+    attempt = TaskAttempt(loop, job, 1, TaskLog(1000), lambda *_: None)
     before, made = sorted(Path("/proc/self/fd").iterdir()), [os.pipe()]
 
     def pipe() -> tuple[int, int]:
