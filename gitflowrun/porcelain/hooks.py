@@ -259,8 +259,6 @@ def _look(name: str, path: Path, not_ours: str) -> HookState:
         reason = "it is no shell script; have it call `git runs hook` itself"
     elif not os.access(path, os.X_OK):
         reason = f"it is not executable, so git ignores it; `chmod +x {shlex.quote(str(path))}` if it shall run"
-    elif name in _SERVER:
-        reason = "there is a script already, which needs its standard input for itself"
     else:
         return HookState(name, path, Installed.NO)
     return HookState(name, path, Installed.BLOCKED, reason=reason)

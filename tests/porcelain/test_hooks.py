@@ -513,58 +513,6 @@ def test_hooks_are_silent_without_git_runs(
     assert "1 run new" in run_git(repo, "push", "-q").stderr
 
 
-@pytest.fixture
-def guarded(repo: GitRepo, shared: GitRepo) -> GitRepo:
-    """The shared repository with its append-only hook, and a pushed run."""
-    (found,) = install(open_repo(shared))
-    assert found.installed is Installed.YES
-    make_run(repo, tags=["a"])
-    assert repo.runs("push").code == 0
-    return shared
-
-
-@pytest.mark.parametrize(
-    "refspec",
-    [
-        ":refs/runs/MyFlow/1",
-        "+HEAD:refs/runs/MyFlow/1",
-        "HEAD:refs/runs/MyFlow",
-        "HEAD:refs/runs/x/y",
-    ],
-)
-def test_a_guarded_remote_is_append_only(repo: GitRepo, guarded: GitRepo, refspec: str) -> None:
-    """Deleting, rewriting or misplacing a run is refused by name, whoever pushes."""
-    before = runs_in(guarded)
-    done = run_git(repo, "push", "--no-verify", "origin", refspec)
-    assert done.returncode == 1
-    assert "runs are append-only here" in done.stderr
-    assert runs_in(guarded) == before
-
-
-def test_a_guarded_remote_takes_runs_branches_and_tags(repo: GitRepo, guarded: GitRepo) -> None:
-    """New runs, later states, tags coming and going, and branches of any kind pass."""
-    with start_run(repo) as writer:
-        assert repo.runs("push").code == 0
-        writer.commit([finished_task(writer.identity, "end/1")], status=Status.DONE)
-    assert repo.runs("tag", "-d", "1", "a").code == 0
-    assert repo.runs("push").code == 0
-    assert runs_in(guarded) == ["refs/runs/MyFlow/1", "refs/runs/MyFlow/2"]
-    repo.git("commit", "-q", "--amend", "--allow-empty", "-m", "rewritten")
-    assert run_git(repo, "push", "-q", "--force").returncode == 0
-
-
-def test_a_guard_does_not_replace_another(tmp_path: Path) -> None:
-    """A bare repository with a pre-receive hook of its own keeps it."""
-    path = tmp_path / "bare.git"
-    subprocess.run(["git", "init", "-q", "--bare", str(path)], check=True)
-    script = path / "hooks" / "pre-receive"
-    script.write_text("#!/bin/sh\ncat >/dev/null\n")
-    script.chmod(0o755)
-    (found,) = install(open_repo(GitRepo(path)))
-    assert found.installed is Installed.BLOCKED
-    assert script.read_text() == "#!/bin/sh\ncat >/dev/null\n"
-
-
 def test_post_commit_in_a_rebase_stays_silent(repo: GitRepo) -> None:
     """Replaying commits starts no Python for each of them."""
     install(open_repo(repo))
