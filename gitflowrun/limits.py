@@ -32,6 +32,18 @@ KEPT_TASK_NAMES = 256
 SKIPPED_IN_C = 32 << 10
 """Bytes of a record that msgpack's own parser looks through before it is decoded: the parser copies them."""
 
+# Values as text.
+PRINT_SIZE = 4 << 20
+"""Characters of a value that are printed."""
+PRINT_NODES = 200_000
+"""Parts of a value up to which Python itself is asked for its text; larger ones are written piece by piece."""
+PRINT_DEPTH = 200
+"""How deep they may lie in one another; Python gives up at a thousand."""
+PRETTY_SIZE = 256 << 10
+"""Characters of a value up to which `pprint` lays it out: it takes seconds for a megabyte."""
+PRINT_SECONDS = 10.0
+"""For which code of the user may go on to say what a value is."""
+
 # ---- Git: objects, packs, refs, remotes ----
 
 MINIMUM_GIT = (2, 30)
@@ -361,6 +373,8 @@ CHANGES_SHOWN = 10
 """Differences of one value that it lists; of a text four times as many lines."""
 CHANGE_LINES = 5_000
 """Lines of two texts that it compares: what takes time grows with their square."""
+COMPARED_TEXT = 1 << 20
+"""Characters of the text of a value without parts that it compares."""
 CHANGE_WIDTH = 120
 """Characters of either side of a difference."""
 EXPORT_TRIED_UP_TO = 8 << 20

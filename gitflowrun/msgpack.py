@@ -102,8 +102,10 @@ def _find_culprit(value: Any, path: str = "", depth: int = 0) -> str | None:
         try:
             _pack(value)
         except (TypeError, ValueError, OverflowError) as error:
+            from gitflowrun.printing import bounded_repr  # of use for an error alone
+
             where = f" at {path}" if path else ""
-            return f"{type(value).__qualname__} {repr(value)[:60]}{where} ({error})"
+            return f"{type(value).__qualname__} {bounded_repr(value, 60)}{where} ({error})"
         return None
     if depth >= RECORD.depth:
         return f"values nested deeper than {RECORD.depth} levels"

@@ -249,8 +249,9 @@ def check_artifact_name(name: object) -> str:
     except UnicodeEncodeError:
         hint = "it has bytes that are no UTF-8: os.fsencode(name).decode(errors='replace') makes it text"
     if hint is not None or not isinstance(name, str):
-        shown = repr(name) if len(repr(name)) <= _SHOWN_NAME else repr(name)[:_SHOWN_NAME] + "..."
-        raise FlowError(f"{shown} can't name an artifact", hint=hint)
+        from gitflowrun.printing import bounded_repr  # of use for an error alone
+
+        raise FlowError(f"{bounded_repr(name, _SHOWN_NAME)} can't name an artifact", hint=hint)
     return name
 
 

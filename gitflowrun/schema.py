@@ -88,7 +88,9 @@ def _map(value: Any) -> dict[str, Any]:
 
 
 def _unexpected(wanted: str, value: object) -> TypeError:
-    return TypeError(f"expected {wanted}, found {repr(value)[:60]}")
+    from gitflowrun.printing import bounded_repr  # of use for an error alone
+
+    return TypeError(f"expected {wanted}, found {bounded_repr(value, 60)}")
 
 
 ANY: Kind[Any] = Kind(lambda value: value)

@@ -13,10 +13,9 @@ It may be anybody's data: whoever prints it makes it harmless first.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gitflowrun import msgpack
-from gitflowrun.artifacts.codecs.payload import type_name
 from gitflowrun.errors import CorruptRecord
 from gitflowrun.limits import MAX_PREVIEW, PREVIEW_FACTS, PREVIEW_SIZE, PREVIEW_TEXT
 from gitflowrun.schema import FLAG, TEXT, TEXT_MAP, MapSchema
@@ -90,21 +89,3 @@ def _cut(text: str, size: int) -> str:
             raw[: max(size - len("…".encode()), 0)].decode(errors="ignore").encode() + "…".encode()
         )
     return raw.decode()
-
-
-def safe_repr(value: Any) -> str:
-    """What Python shows of a value; in place of a `repr` that fails, why it does."""
-    try:
-        return repr(value)
-    except Exception as error:  # noqa: BLE001  (any class's, and numbers of too many digits)
-        if type(value) is int:
-            return hex(value)
-        name = type_name(value).removeprefix("builtins.")
-        return f"<unprintable {name}: {type(error).__name__}: {_said(error)}>"
-
-
-def _said(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception:  # noqa: BLE001  (an error's text is code of anybody, too)
-        return "no text"

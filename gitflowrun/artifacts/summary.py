@@ -13,7 +13,7 @@ import itertools
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from gitflowrun.artifacts.preview import ADDRESS, Preview, pack_preview, safe_repr
+from gitflowrun.artifacts.preview import ADDRESS, Preview, pack_preview
 from gitflowrun.limits import (
     MAX_PREVIEW,
     PREVIEW_DEPTH,
@@ -24,6 +24,7 @@ from gitflowrun.limits import (
     REPR_UP_TO,
     STATISTICS_UP_TO,
 )
+from gitflowrun.printing import bounded_repr, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -172,7 +173,9 @@ class _Summary:
             self.is_whole = False
             return f"<{kind.__module__}.{kind.__qualname__}>"
         # Equal values have equal previews: where they lay in memory means nothing.
-        return ADDRESS.sub("", safe_repr(value))
+        text, is_whole = shown(value, PREVIEW_TEXT)
+        self.is_whole = self.is_whole and is_whole
+        return ADDRESS.sub("", text)
 
     def _spend(self, text: str) -> str:
         if len(text) > self._left:
@@ -183,7 +186,7 @@ class _Summary:
 
 
 def _member(value: enum.Enum) -> str:
-    return f"<{type(value).__qualname__}.{value.name}: {safe_repr(value.value)}>"
+    return f"<{type(value).__qualname__}.{value.name}: {bounded_repr(value.value)}>"
 
 
 def _by_library(value: Any, kind: type) -> str:
@@ -204,7 +207,7 @@ def _by_library(value: Any, kind: type) -> str:
 
 def _array_text(value: Any) -> str:
     if value.size <= PREVIEW_ITEMS:
-        return safe_repr(value)
+        return bounded_repr(value)
     head = ", ".join(str(item) for item in itertools.islice(value.flat, PREVIEW_HEAD))
     return f"array([{head}, …], shape={value.shape}, dtype={value.dtype})"
 

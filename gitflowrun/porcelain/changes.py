@@ -17,10 +17,18 @@ from zlib import crc32
 from gitflowrun.artifacts.artifacts import ArtifactReader
 from gitflowrun.artifacts.codecs.classes import slots_of
 from gitflowrun.artifacts.codecs.registry import ARRAY, PLAIN, TEXT
-from gitflowrun.artifacts.preview import ADDRESS, Preview, safe_repr
+from gitflowrun.artifacts.preview import ADDRESS, Preview
 from gitflowrun.artifacts.same_value import are_equal
 from gitflowrun.errors import GitflowrunError
-from gitflowrun.limits import CHANGE_LINES, CHANGE_WIDTH, CHANGES_SHOWN, COMPARE_UP_TO, MAX_DEPTH
+from gitflowrun.limits import (
+    CHANGE_LINES,
+    CHANGE_WIDTH,
+    CHANGES_SHOWN,
+    COMPARE_UP_TO,
+    COMPARED_TEXT,
+    MAX_DEPTH,
+)
+from gitflowrun.printing import bounded_repr
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -294,7 +302,7 @@ def _whole(old: Any, new: Any, place: str) -> Iterator[str]:
 
 def _text(value: Any) -> str:
     """What Python shows of a value but for where it lies in memory."""
-    return ADDRESS.sub("", safe_repr(value))
+    return ADDRESS.sub("", bounded_repr(value, COMPARED_TEXT))
 
 
 def _line(place: str, old: str, new: str) -> str:

@@ -12,11 +12,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun import msgpack
-from gitflowrun.artifacts.preview import Preview, read_preview, safe_repr
+from gitflowrun.artifacts.preview import Preview, read_preview
 from gitflowrun.errors import CorruptRecord, GitflowrunError, MissingObject, NotFound, TooLarge
 from gitflowrun.git.objects import Oid
-from gitflowrun.limits import MAX_PREVIEW, OUTPUT_NOTES, RECORD_SIZE, TIMES_SIZE
+from gitflowrun.limits import MAX_PREVIEW, OUTPUT_NOTES, PREVIEW_TEXT, RECORD_SIZE, TIMES_SIZE
 from gitflowrun.names import TaskName, did_you_mean
+from gitflowrun.printing import shown
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import parse_message
 from gitflowrun.runs.line_times import decode_times
@@ -187,7 +188,7 @@ class StoredRun:
             value = ArtifactReader(self.objects).load(ref, trusted=False)
         except GitflowrunError:  # damaged, or of a codec that is not here: the others are shown
             return None
-        return Preview(safe_repr(value), whole=True)
+        return Preview(*shown(value, PREVIEW_TEXT))
 
     def picture_path(self, name: str, ref: ArtifactRef) -> str | None:
         """The path, in the run's tree, of the picture of a figure; None for values without.

@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gitflowrun.artifacts.codecs import encode
-from gitflowrun.artifacts.preview import Preview, pack_preview, read_preview, safe_repr
+from gitflowrun.artifacts.preview import Preview, pack_preview, read_preview
 from gitflowrun.artifacts.summary import preview_of
 from gitflowrun.limits import PREVIEW_SIZE
+from gitflowrun.printing import bounded_repr
 
 
 class Kind(enum.Enum):
@@ -95,7 +96,7 @@ def test_a_class_that_fails_costs_no_task() -> None:
     noted = _noted([Broken(), 2**20000])
     assert noted is not None
     assert "Broken: ValueError: no>" in noted.text
-    assert safe_repr(2**20000).startswith("0x1")
+    assert bounded_repr(2**20000).startswith("0x1")
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from gitflowrun.artifacts.codecs.payload import TOO_DEEP
 from gitflowrun.artifacts.codecs.registry import encode
 from gitflowrun.errors import UnserializableArtifact
 from gitflowrun.limits import MAX_DEPTH, PARTS_TRIED, PATH_KEY
+from gitflowrun.printing import bounded_repr
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,8 +76,4 @@ def _parts(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _short(value: Any) -> str:
-    try:
-        text = repr(value)
-    except Exception:  # noqa: BLE001  (a user's __repr__ may raise anything)
-        text = type(value).__name__
-    return text if len(text) <= PATH_KEY else f"{text[:PATH_KEY]}..."
+    return bounded_repr(value, PATH_KEY)

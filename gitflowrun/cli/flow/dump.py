@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gitflowrun.artifacts.codecs import is_file
-from gitflowrun.artifacts.preview import safe_repr
 from gitflowrun.cli.flow.context import FlowContext, described
 from gitflowrun.cli.output.terminal import is_terminal
 from gitflowrun.cli.output.text import counted, terminal_safe
@@ -19,7 +18,9 @@ from gitflowrun.client.base import Scope, make
 from gitflowrun.client.metaflow_names import PRIVATE_ARTIFACTS
 from gitflowrun.client.repository import Source
 from gitflowrun.errors import NotFound, UntrustedArtifact
+from gitflowrun.limits import PRINT_SECONDS
 from gitflowrun.names import Pathspec
+from gitflowrun.printing import bounded_repr, within
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -119,6 +120,9 @@ def _text(artifact: DataArtifact, limit: int) -> str:
         return "< artifact too large >"
     try:
         value = artifact.data
-        return value if isinstance(value, str) else safe_repr(value)
+        if isinstance(value, str):
+            return value
+        with within(PRINT_SECONDS):
+            return bounded_repr(value)
     except UntrustedArtifact:
         return "< not loaded: its run is not trusted, see `git runs trust` >"

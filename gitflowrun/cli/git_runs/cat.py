@@ -11,14 +11,14 @@ import click
 
 from gitflowrun.artifacts.artifacts import ArtifactReader
 from gitflowrun.artifacts.codecs import is_file
-from gitflowrun.artifacts.preview import safe_repr
 from gitflowrun.cli.output.terminal import Screen, is_terminal, open_screen
 from gitflowrun.cli.output.text import terminal_safe
 from gitflowrun.client import DataArtifact
 from gitflowrun.errors import NotFound, UntrustedArtifact, UsageError
 from gitflowrun.git.repository import Repository
-from gitflowrun.limits import COPY_PIECE
+from gitflowrun.limits import COPY_PIECE, PRINT_SECONDS, PRINT_SIZE
 from gitflowrun.porcelain.query import artifact_at, artifact_ref
+from gitflowrun.printing import pretty, shown, within
 from gitflowrun.runs.runs import RunStore
 
 if TYPE_CHECKING:
@@ -63,6 +63,11 @@ def print_artifact(*, raw: bool, file: Path | None, address: str) -> None:
         with open_screen(repo, page=True) as screen:
             _print_noted(noted, error, screen)
         return
+    _show(value, repo, address)
+
+
+def _show(value: Any, repo: Repository, address: str) -> None:
+    """Print a value that was loaded."""
     if is_file(value):
         _refuse_terminal(address)
         with value.open() as stream:
@@ -72,7 +77,12 @@ def print_artifact(*, raw: bool, file: Path | None, address: str) -> None:
         sys.stdout.buffer.write(value)
     else:
         with open_screen(repo, page=True) as screen:
-            _print(value, screen)
+            is_whole = _print(value, screen)
+        if not is_whole:
+            click.echo(
+                "note: this is the beginning of it; with a file's name after the address, all is written",
+                err=True,
+            )
 
 
 def _refuse_terminal(address: str, options: str = "") -> None:
@@ -95,13 +105,16 @@ def _print_noted(noted: Preview, error: GitflowrunError, screen: Screen) -> None
         )
 
 
-def _print(value: Any, screen: Screen) -> None:
+def _print(value: Any, screen: Screen) -> bool:
+    """Print a value; whether that is all of it."""
     if isinstance(value, str) and not screen.person:
         screen.out.flush()
         sys.stdout.buffer.write(_bytes_of(value))
-        return
-    for line in _text(value, screen.columns or 80).split("\n"):
+        return True
+    text, is_whole = _text(value, screen.columns or 80)
+    for line in text.split("\n"):
         screen.line(terminal_safe(line) if screen.person else line)
+    return is_whole
 
 
 def _bytes_of(text: str) -> bytes:
@@ -112,14 +125,8 @@ def _bytes_of(text: str) -> bytes:
         return text.encode(errors="surrogatepass")
 
 
-def _text(value: Any, columns: int) -> str:
+def _text(value: Any, columns: int) -> tuple[str, bool]:
     if isinstance(value, str):
-        return value.removesuffix("\n")
-    if isinstance(value, _CONTAINERS):
-        from pprint import pformat
-
-        try:
-            return pformat(value, width=columns, compact=True, sort_dicts=False)
-        except Exception:  # noqa: BLE001  (any class's `repr`, and numbers of too many digits)
-            return safe_repr(value)
-    return safe_repr(value)
+        return value[:PRINT_SIZE].removesuffix("\n"), len(value) <= PRINT_SIZE
+    with within(PRINT_SECONDS):  # a class's `__repr__` may take any time
+        return pretty(value, columns) if isinstance(value, _CONTAINERS) else shown(value)

@@ -42,7 +42,7 @@ def _function() -> Any:
         ([Holder({(1, "k"): (2, threading.Lock())})], "[0].part[(1, 'k')][1]"),
         (_recursive(), "[1]"),
         (_function(), "(lock)"),
-        ({"k" * 99: memoryview(b"")}, "['" + "k" * 39 + "...]"),
+        ({"k" * 99: memoryview(b"")}, "['" + "k" * 39 + "…]"),
     ],
     ids=["itself", "nested", "objects", "recursive", "closure", "long key"],
 )
