@@ -109,7 +109,7 @@ def find_origin(runs: RunStore, trust: Trust, start: StartRun, address: str | No
         f"none of the runs of flow {start.flow!r} that could be resumed was made by you in this clone"
         if others
         else f"flow {start.flow!r} has no run that could be resumed",
-        hint=f"{' or '.join(words)} goes on from one of another's; its values count as theirs"
+        hint=f"{' or '.join(words)} goes on from one of these, whose values stay theirs"
         if others
         else "`run` starts the first one",
     )
