@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 E = TypeVar("E", bound=Enum)
 KEYS = (
-    "runs.durability", "runs.snapshot.maxFileSize", "runs.snapshot.exclude", "runs.maxLogSize", "runs.env",
-    "runs.user", "runs.namespace", "runs.isolation", "runs.gitTags", "runs.autoPush",
+    "runs.durability", "runs.snapshot.maxFileSize", "runs.snapshot.exclude", "runs.snapshot.include", "runs.maxLogSize",
+    "runs.env", "runs.user", "runs.namespace", "runs.isolation", "runs.gitTags", "runs.autoPush",
 )  # fmt: skip
 """Every key of ours in git config, in the spelling of the documentation."""
-LISTS = {"runs.snapshot.exclude": ":", "runs.env": " "}
+LISTS = {"runs.snapshot.exclude": ":", "runs.snapshot.include": ":", "runs.env": " "}
 """The settings that are lists, in lower case, and what stands between the items of one value."""
 TEXTS = frozenset({*LISTS, "runs.user", "runs.namespace"})
 """The settings that may be any text."""
@@ -37,10 +37,6 @@ _SIZE = re.compile(r"(\d+)([kmg]?)b?\Z", re.IGNORECASE)
 # git's own words for a boolean.
 _TRUE = {"true", "yes", "on", "1"}
 _FALSE = {"false", "no", "off", "0", ""}
-SECRET_PATTERNS = (
-    ".env", ".env.*", "*.pem", "*.key", "*.p12", "*.pfx", "id_rsa*", "id_dsa*", "id_ecdsa*",
-    "id_ed25519*", ".netrc", ".pypirc", "credentials.json", "*.kdbx",
-)  # fmt: skip
 
 
 class Durability(Enum):
@@ -97,6 +93,10 @@ class _Given:
     def text(self, name: str) -> str | None:
         """A setting as it is written; None where nobody has set it."""
         return self._found(name)[1]
+
+    def patterns(self, name: str) -> tuple[str, ...]:
+        """A setting that is a list with colons."""
+        return tuple(part for part in (self.text(name) or "").split(":") if part)
 
     def choice(self, name: str, default: E) -> E:
         """A setting that is a word out of several."""
@@ -178,7 +178,8 @@ class Settings:
 
     durability: Durability = Durability.SAFE
     snapshot_max_file_size: int = MAX_FILE_SIZE
-    snapshot_exclude: tuple[str, ...] = SECRET_PATTERNS
+    snapshot_exclude: tuple[str, ...] = ()
+    snapshot_include: tuple[str, ...] = ()
     max_log_size: int = MAX_LOG_SIZE
     env: tuple[str, ...] = ()
     user: str | None = None
@@ -200,11 +201,11 @@ class Settings:
                 allowed.
         """
         given = _Given(config, environ)
-        exclude = tuple(part for part in (given.text("snapshot.exclude") or "").split(":") if part)
         return cls(
             durability=given.choice("durability", Durability.SAFE),
             snapshot_max_file_size=given.size("snapshot.maxFileSize", MAX_FILE_SIZE),
-            snapshot_exclude=SECRET_PATTERNS + exclude,
+            snapshot_exclude=given.patterns("snapshot.exclude"),
+            snapshot_include=given.patterns("snapshot.include"),
             max_log_size=given.size("maxLogSize", MAX_LOG_SIZE, least=1),
             env=tuple((given.text("env") or "").split()),
             user=given.text("user"),

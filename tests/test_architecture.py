@@ -75,6 +75,7 @@ SAME_THING = {
 # What the user vouched for is a sealed file, and the key that seals it is read in one place.
 # Secrets: what hides them in text, which names they have, what of them travels, is asked for and kept out of results.
 # Whatever shows values writes them by one printer, which ends.
+# Which untracked files look like secrets, by names and content, apart from how a snapshot is taken.
 MOST_FILES = 206
 MOST_FILES_IN_A_FOLDER = 20
 MOST_LINES = 700

@@ -35,10 +35,13 @@ def test_git_config_is_read_and_the_environment_wins() -> None:
     assert Settings.parse(config, {"GITFLOWRUN_DURABILITY": "safe"}).durability is Durability.SAFE
 
 
-def test_patterns_are_added_to_the_secret_ones() -> None:
-    """runs.snapshot.exclude adds to what is left out anyway."""
-    patterns = Settings.parse({"runs.snapshot.exclude": "*.bin:data/*"}, {}).snapshot_exclude
-    assert {".env", "*.bin", "data/*"} <= set(patterns)
+def test_patterns_are_lists_with_colons() -> None:
+    """runs.snapshot.exclude and runs.snapshot.include are patterns; nothing is set by default."""
+    config = {"runs.snapshot.exclude": "*.bin:data/*", "runs.snapshot.include": "test.pem"}
+    settings = Settings.parse(config, {})
+    assert settings.snapshot_exclude == ("*.bin", "data/*")
+    assert settings.snapshot_include == ("test.pem",)
+    assert Settings.parse({}, {}).snapshot_exclude == ()
 
 
 @pytest.mark.parametrize(

@@ -7,14 +7,15 @@ Never touches the index, the work tree, HEAD or loose objects.
 2. `git status` on the copy tells what differs from HEAD and from the index; `git ls-files -v` what it
    does not look at (assume-unchanged, skip-worktree). Nothing at all: the tree is HEAD's own.
 3. `git update-index` takes every changed and every untracked file into the copy, as `git add` would: with
-   the user's filters and line endings. Untracked files that are too big or look like secrets
-   (`settings.SECRET_PATTERNS`) stay out, and what git can't read stays out as well: noted, never a failure.
+   the user's filters and line endings. Untracked files that are too big or whose names promise a secret
+   (`git.secret_files`) stay out, and what git can't read stays out as well: noted, never a failure.
    Where few files have changed, an index that holds nothing but them takes the place of the copy: reading and
    writing one of all files takes as long as looking at all of them.
 4. `git write-tree`; or, where the index holds only what has changed, HEAD's tree with these in it. The new
    objects are read from the quarantine and returned: the caller writes them into the pack that also gets the
    commit. Objects that so far lie loose in the repository (a `git add` wrote them) come along: git does not
-   fsync them, and our ref must not outlive them in a power cut.
+   fsync them, and our ref must not outlive them in a power cut. Where one of the new objects, which are all
+   looked at here, is an untracked file with a private key in it, that leaves the index, and 4 is done again.
 
 Left out, because no tree can hold them: repositories embedded in the work tree, and uncommitted changes
 inside submodules. Ignored files are left out in silence, with one exception: the program that is run. Where
@@ -32,7 +33,6 @@ import shutil
 import stat
 import tempfile
 import time
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,6 +40,7 @@ from gitflowrun.errors import RepositoryError
 from gitflowrun.git.objects import Mode, ObjectType, Oid, TreeEntry
 from gitflowrun.git.pack.reader import PackReader, quarantine
 from gitflowrun.git.pack.writer import PackObject
+from gitflowrun.git.secret_files import holds_private_key, is_included, why_secret_name
 from gitflowrun.git.status import (
     QUICK,
     Change,
@@ -194,17 +195,53 @@ class _SnapshotBuilder:
         self._look_for(program, status, head_tree)
         if head_tree and not status.changes and not hidden:
             return Snapshot(head_tree, status.head, status.branch, (), tuple(self.left_out), ())
-        if head_tree and not unseen and self._is_simple(status):
+        only_changed = head_tree if not unseen and self._is_simple(status) else None
+        if only_changed:
             self._keep_changed_only(status)
-            self._update(status, [])  # 3
-            tree, dirty, objects = self._edit(head_tree, status)  # 4
-        else:
-            self._update(status, hidden)  # 3
-            tree = Oid.from_hex(self._write("write-tree", "--missing-ok").strip())  # 4
-            dirty, oids = self._compare(head_tree, tree)
-            objects = self._collect(oids, {})
+        self._update(status, hidden)  # 3
+        while True:
+            if only_changed:
+                tree, dirty, objects = self._edit(only_changed, status)  # 4
+            else:
+                tree = Oid.from_hex(self._write("write-tree", "--missing-ok").strip())
+                dirty, oids = self._compare(head_tree, tree)
+                objects = self._collect(oids, {})
+            if not self._leave_private_keys(status, objects):
+                break
         left_out = tuple(self.left_out)
         return Snapshot(tree, status.head, status.branch, dirty, left_out, objects)
+
+    def _leave_private_keys(self, status: WorkTreeStatus, objects: Iterable[PackObject]) -> bool:
+        """Take the untracked files that are private keys from the index again; whether there were any."""
+        keys = set()
+        for item in objects:
+            if item.kind is ObjectType.BLOB and holds_private_key(item.data):
+                keys.add(item.oid)
+            if item.release:
+                item.release(len(item.data))
+        if not keys:
+            return False
+        included = self.repository.settings.snapshot_include
+        untracked = {change.path for change in status.changes if change.untracked}
+        rows = self.git.run("ls-files", "--stage", "-z", env=self.env).split(b"\0")[:-1]
+        found = [
+            path
+            for row, _, path in (row.partition(b"\t") for row in rows)
+            if path in untracked
+            and _entry(path, row[: -len(b" 0")]).oid in keys
+            and not is_included(_text(path), included)
+        ]
+        for path in found:
+            self._leave(path, "may be a secret (it holds a private key)", self._size(path))
+        if found:
+            self._remove(found)
+        return bool(found)
+
+    def _size(self, path: bytes) -> int:
+        try:
+            return os.lstat(self._at(path)).st_size
+        except OSError:
+            return 0
 
     def _is_simple(self, status: WorkTreeStatus) -> bool:
         """Whether all that the tree and HEAD's differ in is among a few changes that are known in full."""
@@ -428,7 +465,7 @@ class _SnapshotBuilder:
             status = os.lstat(self._at(path))
         except OSError:
             return False  # gone since we asked git
-        pattern = _secret(_text(path), settings.snapshot_exclude)
+        pattern = why_secret_name(_text(path), settings.snapshot_exclude, settings.snapshot_include)
         if pattern:
             self._leave(path, f"may be a secret ({pattern})", status.st_size)
             return False
@@ -622,17 +659,6 @@ def _elsewhere(program: Path | None, work_tree: Path | None) -> tuple[LeftOut, .
     if file is None or (work_tree is not None and file.is_relative_to(work_tree)):
         return ()
     return (LeftOut(str(program), file.stat().st_size, "it lies outside of the work tree"),)
-
-
-def _secret(path: str, patterns: Iterable[str]) -> str | None:
-    """The pattern that says a file may be a secret; patterns with a slash see the whole path."""
-    lower = path.lower()
-    name = lower.rpartition("/")[2]
-    for pattern in patterns:
-        subject = lower if "/" in pattern else name
-        if fnmatchcase(subject, pattern.lower()):
-            return pattern
-    return None
 
 
 def _entry(path: bytes, cell: bytes) -> TreeEntry:

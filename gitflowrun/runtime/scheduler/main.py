@@ -271,3 +271,7 @@ def _notify_left_out(snapshot: Snapshot, notify: Listener) -> None:
         names = [f"{item.path} ({item.reason})" for item in left[:3]] + ["..."] * (len(left) > 3)  # noqa: PLR2004
         files = "1 file is" if len(left) == 1 else f"{len(left)} files are"
         notify(Notice(f"{files} not in the run's snapshot of the code: {', '.join(names)}."))
+    if any("secret" in item.reason for item in left):
+        notify(
+            Notice("`git config --add runs.snapshot.include NAME` takes a file that is no secret.")
+        )
