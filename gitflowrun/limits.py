@@ -192,6 +192,11 @@ READ_ATTEMPTS = 5
 RACY = 100_000_000
 """Nanoseconds within which a directory may change and keep its time: such a listing is not relied on."""
 
+MAX_SIGNATURE = 64 << 10
+"""Bytes of a commit's signature: one by ssh has 300, one by gpg 1,000, one with a chain of certificates 10,000."""
+SIGNATURE_SECONDS = 60.0
+"""For which a program that makes or checks signatures may go on: it may wait for a passphrase or a touch."""
+
 MAX_DIFF_LINES = 20_000
 """Changed lines of a file that a difference holds as values; of more it holds how many there are."""
 MAX_RENAMES = 1_000

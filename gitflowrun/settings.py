@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 E = TypeVar("E", bound=Enum)
 KEYS = (
     "runs.durability", "runs.snapshot.maxFileSize", "runs.snapshot.exclude", "runs.snapshot.include", "runs.maxLogSize",
-    "runs.env", "runs.user", "runs.namespace", "runs.isolation", "runs.gitTags", "runs.autoPush",
+    "runs.env", "runs.user", "runs.namespace", "runs.isolation", "runs.gitTags", "runs.autoPush", "runs.sign",
 )  # fmt: skip
 """Every key of ours in git config, in the spelling of the documentation."""
 LISTS = {"runs.snapshot.exclude": ":", "runs.snapshot.include": ":", "runs.env": " "}
@@ -187,6 +187,7 @@ class Settings:
     isolation: Isolation = Isolation.FORK
     git_tags: bool = True
     auto_push: bool = False
+    sign: bool = False
 
     @classmethod
     def parse(cls, config: Mapping[str, str], environ: Mapping[str, str]) -> Settings:
@@ -213,6 +214,7 @@ class Settings:
             isolation=given.choice("isolation", Isolation.FORK),
             git_tags=given.flag("gitTags", default=True),
             auto_push=given.flag("autoPush", default=False),
+            sign=given.flag("sign", default=False),
         )
 
     def namespace_of(self, user: str) -> str | None:

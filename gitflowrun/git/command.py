@@ -33,13 +33,15 @@ from gitflowrun.settings import LISTS, TEXTS
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
 Argument: TypeAlias = "str | bytes | os.PathLike[str]"
 
 _USAGE = 129
 """git's exit code for a command line that it does not understand."""
+
+_OWN_SCOPES = frozenset({"system", "global", "command"})
 
 _NO_HOOKS = (
     "-c", "core.hooksPath=/dev/null",
@@ -232,15 +234,14 @@ class Git:
         Of our settings that are lists all values count, those after the last empty one, as in lists of git's own. A
         key without a value reads `true`, as git takes it; where only a text makes sense, it is as if not set.
         """
-        values: dict[str, str] = {}
-        for entry in os.fsdecode(self.run("config", "-z", "--list")).split("\0"):
-            key, newline, value = entry.partition("\n")
-            if newline and value and values.get(key) and (separator := LISTS.get(key)):
-                value = values[key] + separator + value
-            if newline or not (key in TEXTS or key.endswith((".name", ".email", ".url"))):
-                values[key] = value if newline else "true"
-        values.pop("", None)
-        return values
+        return _config_values(os.fsdecode(self.run("config", "-z", "--list")).split("\0"))
+
+    @cached_property
+    def own_config(self) -> Mapping[str, str]:
+        """What of `config` the user, the system or the command line says: nothing that lies in the repository."""
+        words = os.fsdecode(self.run("config", "-z", "--list", "--show-scope")).split("\0")
+        pairs = zip(words[::2], words[1::2], strict=False)
+        return _config_values(entry for scope, entry in pairs if scope in _OWN_SCOPES)
 
     def run(
         self,
@@ -349,6 +350,19 @@ class Git:
         env["LANGUAGE"] = "en"  # English messages without touching the character set of LC_CTYPE
         env.update(extra or {})
         return env
+
+
+def _config_values(entries: Iterable[str]) -> Mapping[str, str]:
+    """The values of `git config -z --list`, as `Git.config` has them."""
+    values: dict[str, str] = {}
+    for entry in entries:
+        key, newline, value = entry.partition("\n")
+        if newline and value and values.get(key) and (separator := LISTS.get(key)):
+            value = values[key] + separator + value
+        if newline or not (key in TEXTS or key.endswith((".name", ".email", ".url"))):
+            values[key] = value if newline else "true"
+    values.pop("", None)
+    return values
 
 
 class Resident:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from gitflowrun import msgpack
 from gitflowrun.artifacts.dedup import DedupIndex
-from gitflowrun.errors import RepositoryError
+from gitflowrun.errors import GitflowrunError, RepositoryError
 from gitflowrun.git.objects import Commit, Mode, ObjectType, Oid, TreeEntry, tree_bytes
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.names import TaskName
@@ -39,6 +39,7 @@ from gitflowrun.values import replace
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from gitflowrun.git.objects import Signature
     from gitflowrun.git.pack.writer import PackObject
     from gitflowrun.git.repository import Repository
     from gitflowrun.git.snapshot import Snapshot
@@ -62,12 +63,14 @@ class RunWriter:
         info: Its INFO.
         commit_oid: Its newest commit.
         last_commit_cost: Seconds that the last commit took; 0 before the first group commit.
+        unsigned: Why the last commit of the run is not signed, if it was to be.
     """
 
     def __init__(self, repo: Repository, info: RunInfo, snapshot: Snapshot, lock: FileLock) -> None:
         assert info.id is not None, "a run has a number before it is written"
         self.info = info
         self.last_commit_cost = 0.0
+        self.unsigned: GitflowrunError | None = None
         self._repo = repo
         self._ref = layout.run_ref(info.flow, info.id)
         self._trust = Trust(repo)
@@ -276,8 +279,23 @@ class RunWriter:
     ) -> tuple[Oid, PackObject]:
         who = self._repo.signature()
         state = replace(state, mac=self._trust.mac(root, parents))
-        commit = Commit(root, parents, who, who, format_message(state, subject))
-        return make_object(ObjectType.COMMIT, commit.encode())
+        data = Commit(root, parents, who, who, format_message(state, subject)).encode()
+        if state.status.is_final and self._repo.settings.sign:
+            data = self._signed(data, who)
+        return make_object(ObjectType.COMMIT, data)
+
+    def _signed(self, commit: bytes, committer: Signature) -> bytes:
+        """The run's last commit with a signature, which by hash is over all that the run has made.
+
+        A run is not lost because nobody has entered a passphrase: without a signature it is published as well.
+        """
+        from gitflowrun.git.signature import CommitSigner  # who signs pays for it
+
+        try:
+            return CommitSigner(self._repo.git).sign(commit, committer)
+        except GitflowrunError as error:
+            self.unsigned = error
+            return commit
 
 
 def _first_state(info: RunInfo, snapshot: Snapshot) -> RunState:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from gitflowrun import limits
 from gitflowrun.runs.records import TaskRecord
 from gitflowrun.runs.trees import FinishedTask, task_blob
-from gitflowrun.runtime.ipc.events import Event, ForeachSplit, TaskEnded
+from gitflowrun.runtime.ipc.events import Event, ForeachSplit, Notice, TaskEnded
 from gitflowrun.runtime.ipc.messages import Parent
 from gitflowrun.runtime.scheduler.resume import SPLIT_VALUES
 
@@ -114,6 +114,10 @@ class CommitQueue:
             if record.ok:
                 self.finished += 1
                 yield from _announce(record, pid)
+        if (error := self._writer.unsigned) is not None:
+            run = self._writer.identity
+            later = f"hint: `git tag -s NAME runs/{run.pathspec}` vouches for it later"
+            yield Notice(f"Run {run.id} is recorded, but not signed: {error}\n{later}", bad=True)
 
 
 def _announce(record: TaskRecord, pid: int) -> Iterator[Event]:

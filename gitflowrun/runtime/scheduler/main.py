@@ -93,6 +93,10 @@ class SchedulerMain:
     def _run(self, start: StartRun, repo: Repository) -> tuple[int, str | None]:
         request, runs, trust = start.request, RunStore(repo), Trust(repo)
         run_info.check_files(request.run_id_file, request.runner_attribute_file)  # 2
+        if repo.settings.sign:
+            from gitflowrun.git.signature import CommitSigner  # who signs pays for it
+
+            CommitSigner(repo.git).try_out(repo.signature())
         origin = inherited = None
         if request.kind is not RunKind.RUN:
             origin = resume.find_origin(runs, trust, start, request.origin)

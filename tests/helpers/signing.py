@@ -1,0 +1,86 @@
+"""Keys for tests: ssh keys and a keyring of gpg, and git config that signs with them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.repos import GitRepo
+
+__all__ = ["ADA", "EVE", "SshKey", "gpg_home", "needs_gpg", "needs_ssh", "sign_by_ssh"]
+
+ADA, EVE = "ada@example.org", "eve@example.org"
+needs_ssh = pytest.mark.skipif(not shutil.which("ssh-keygen"), reason="ssh-keygen is not installed")
+needs_gpg = pytest.mark.skipif(not shutil.which("gpg"), reason="gpg is not installed")
+
+
+@dataclass(frozen=True)
+class SshKey:
+    """A private key in a file, its public key beside it."""
+
+    path: Path
+
+    @classmethod
+    def make(cls, path: Path, passphrase: str = "") -> SshKey:
+        """A new key."""
+        command = ["ssh-keygen", "-q", "-t", "ed25519", "-C", "", "-N", passphrase, "-f", str(path)]
+        subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+        return cls(path)
+
+    @property
+    def public(self) -> str:
+        """The public key, as lists of keys have it."""
+        return self.path.with_suffix(".pub").read_text().strip()
+
+    @property
+    def fingerprint(self) -> str:
+        """What `ssh-keygen -l` prints of it."""
+        command = ["ssh-keygen", "-l", "-f", str(self.path)]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[1]
+
+
+def sign_by_ssh(repo: GitRepo, key: SshKey | str, allowed: str | None = None) -> None:
+    """Let a repository's runs be signed with a key, and take the lines of `allowed` for the allowed signers."""
+    repo.git("config", "gpg.format", "ssh")
+    repo.git("config", "user.signingKey", key if isinstance(key, str) else str(key.path))
+    repo.git("config", "runs.sign", "true")
+    if allowed is not None:
+        file = repo.path / ".git" / "allowed"
+        file.write_text(allowed + "\n")
+        repo.git("config", "gpg.ssh.allowedSignersFile", str(file))
+
+
+@contextmanager
+def gpg_home() -> Iterator[Path]:
+    """A keyring with a key of Ada's; the path is short, as sockets need it."""
+    home = Path(tempfile.mkdtemp(prefix="gpg-", dir="/tmp"))
+    before = os.environ.get("GNUPGHOME")
+    os.environ["GNUPGHOME"] = str(home)
+    try:
+        gpg("--quick-gen-key", f"Ada Lovelace <{ADA}>", "ed25519", "sign", "never")
+        yield home
+    finally:
+        subprocess.run(["gpgconf", "--kill", "all"], check=False, capture_output=True)
+        if before is None:
+            del os.environ["GNUPGHOME"]
+        else:
+            os.environ["GNUPGHOME"] = before
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def gpg(*args: str, stdin: str = "") -> str:
+    """Run gpg without a terminal and without passphrases; what it printed."""
+    options = ["--batch", "--yes", "--quiet", "--pinentry-mode", "loopback", "--passphrase", ""]
+    done = subprocess.run(
+        ["gpg", *options, *args], input=stdin, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
