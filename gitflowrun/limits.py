@@ -321,8 +321,32 @@ PATH_KEY = 40
 """Characters of a key in the path to it."""
 GC_PAUSE = 1 << 20
 """Payloads from which the collector would look at the growing value again and again."""
-MAX_UNTRUSTED_PARTS = 4_000_000
-"""Values within a stranger's value: the costliest, empty containers of a byte each, take 300 MB."""
+MAX_SHARED_CHAIN = 256
+"""Objects in a stranger's value that each are shared and part of the next: Python frees some by recursion."""
+STRANGERS_MEMORY = 48 << 20
+"""Bytes of memory that a stranger's plain value may take, besides a multiple of its payload."""
+STRANGERS_RATIO = 2
+"""That multiple."""
+STRANGERS_PARTS = 50_000
+"""Tuples, dates and the like that it may hold, besides one for every few bytes of its payload: 5 us each."""
+STRANGERS_PART = 12
+"""Those few bytes."""
+FEW_KEYS = 256
+"""Keys of a stranger's dict or set up to which it does not matter whether their hashes are equal."""
+COLLISIONS_A_KEY = 4
+"""Pairs of keys, for each key, that may have one hash: -1 and -2 have, and so have tuples of them."""
+STRANGERS_INTEGER = 4 << 10
+"""Bytes of an integer in a stranger's value: to divide two takes time that grows with their square."""
+STRANGERS_DECIMAL = 16 << 10
+"""Digits of a Decimal in it."""
+MAX_STRANGERS_DTYPE = 64 << 10
+"""Characters in which the dtype of a stranger's array is described; a field takes twelve, and of memory 500 bytes."""
+MAX_STRANGERS_ELEMENT = 1 << 20
+"""Bytes of an element of such an array."""
+MAX_STRANGERS_ROWS = 1_000_000
+"""Rows that it may have without having bytes."""
+MAX_DIMENSIONS = 64
+"""Dimensions of an array; numpy's limit."""
 MAX_NPY_HEADER = 1 << 20
 MAX_TENSORS_HEADER = 100 << 20
 

@@ -14,6 +14,7 @@ nothing either. Whatever the bytes, the outcome is a value or `CorruptRecord`.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgpack
@@ -245,12 +246,17 @@ def array_header(count: int) -> bytes:
     return header
 
 
-def unpack_extended(data: Buffer, extension: Callable[[int, bytes], Any]) -> Any:
+def unpack_extended(
+    data: Buffer,
+    extension: Callable[[int, bytes], Any],
+    make_map: Callable[[list[tuple[Any, Any]]], dict[Any, Any]] | None = None,
+) -> Any:
     """The value that `pack_exact` turned into `data`, which only `scan` can have found to be small enough.
 
     Args:
         data: The packed value.
         extension: Makes a value of an extension value's code and bytes. What it raises is passed on.
+        make_map: Makes a map of its pairs, where that takes more care than the library's. Likewise.
 
     Raises:
         ValueError: `data` is no packed value.
@@ -261,6 +267,7 @@ def unpack_extended(data: Buffer, extension: Callable[[int, bytes], Any]) -> Any
         strict_map_key=False,
         unicode_errors="surrogatepass",
         ext_hook=extension,
+        object_pairs_hook=make_map,
     )
 
 
@@ -274,6 +281,7 @@ def _unique_map(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
 
 
 _ARRAY, _MAP, _TEXT, _BINARY, _EXT = range(1, 6)
+_RESERVED = 0x80  # codes from here on are msgpack's own, such as the one of times
 
 
 def _tables() -> tuple[bytes, dict[int, tuple[int, int]]]:
@@ -304,15 +312,53 @@ def _tables() -> tuple[bytes, dict[int, tuple[int, int]]]:
 
 _SIZES, _VARIABLE = _tables()
 
+# What values take in memory, with their place in a container, in bytes.
+_SLOT, _NUMBER, _OBJECT = 8, 40, 72
+_SMALL_MAP, _PAIR = 112, 100
+_SHORT_TEXT = 16  # bytes of a text that is not looked at: two for each will do
+_WIDE, _NOT_LATIN = re.compile(rb"[\xf0-\xf7]"), re.compile(rb"[\xc4-\xff]")
 
-def scan(data: Buffer, limits: Limits) -> int:  # noqa: C901  (one hot loop, kept in one piece)
+
+def _costs() -> list[int]:
+    """The memory of scalars by first byte; of those that Python has anyway, that of their place."""
+    costs = [_NUMBER] * 256
+    for first in (*range(0x80), 0xC0, 0xC2, 0xC3):
+        costs[first] = _SLOT
+    for length in range(32):
+        costs[0xA0 + length] = _OBJECT + 2 * length
+    return costs
+
+
+_COSTS = _costs()
+
+
+def _text_memory(data: Buffer, start: int, length: int) -> int:
+    """What the characters of a text take: the widest decides for all."""
+    if length < _SHORT_TEXT:
+        return 2 * length
+    if _WIDE.search(data, start, start + length):
+        return 4 * length
+    return 2 * length if _NOT_LATIN.search(data, start, start + length) else length
+
+
+@frozen
+class Extent:
+    """What a packed value takes once it is unpacked.
+
+    Attributes:
+        memory: Bytes of memory, at most. What is made of extension values comes on top.
+        longest_map: Pairs of its largest map.
+    """
+
+    memory: int
+    longest_map: int
+
+
+def scan(data: Buffer, limits: Limits) -> Extent:  # noqa: C901  (one hot loop, kept in one piece)
     """Check that `data` is one whole value within `limits`, before anything is allocated for it.
 
     A container that announces more values than bytes are left is refused at once: that is what
     makes decoders reserve gigabytes.
-
-    Returns:
-        How many values it holds, keys included, the outermost not.
 
     Raises:
         CorruptRecord: it is not.
@@ -321,13 +367,14 @@ def scan(data: Buffer, limits: Limits) -> int:  # noqa: C901  (one hot loop, kep
     if end > limits.total:
         raise CorruptRecord(f"{end} bytes of msgpack are more than the {limits.total} allowed")
     position = nodes = pending = 0  # pending: values announced by the enclosing containers
+    memory = longest = 0
     left = 1  # values to come in the innermost container
     outer: list[int] = []
     while True:
         while not left:
             if not outer:
                 _check_end(position, end)
-                return nodes
+                return Extent(memory, longest)
             left = outer.pop()
             pending -= left
         if position >= end:
@@ -337,11 +384,16 @@ def scan(data: Buffer, limits: Limits) -> int:  # noqa: C901  (one hot loop, kep
         size = _SIZES[first]
         if size:
             position += size
+            memory += _COSTS[first]
             continue
         kind, length, position = _head(data, position, first)
         if kind <= _MAP:
             count = length * kind  # a map announces twice its length
             nodes += count
+            memory += _OBJECT
+            if kind == _MAP:
+                longest = max(longest, length)
+                memory += max(_SMALL_MAP, _PAIR * length)
             pending += left
             outer.append(left)
             left = count
@@ -350,10 +402,11 @@ def scan(data: Buffer, limits: Limits) -> int:  # noqa: C901  (one hot loop, kep
             if count + pending > end - position or nodes > limits.nodes:
                 raise CorruptRecord("msgpack data announces more values than it may hold")
             continue
-        if kind == _EXT and not limits.extensions:
-            raise CorruptRecord("msgpack data holds an extension value, which records never do")
+        if kind == _EXT and not (limits.extensions and data[position - 1] < _RESERVED):
+            raise CorruptRecord("msgpack data holds an extension value, which it never does")
         if length > (limits.text if kind == _TEXT else limits.binary):
             raise CorruptRecord(f"msgpack data holds a value of {length} bytes, more than allowed")
+        memory += _OBJECT + (_text_memory(data, position, length) if kind == _TEXT else length)
         position += length
 
 

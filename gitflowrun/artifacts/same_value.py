@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from gitflowrun.artifacts.codecs import PLAIN, decode, encode, is_safe, same_plain
+from gitflowrun.artifacts.codecs import PLAIN, decode, encode, is_pickle, same_plain
 from gitflowrun.artifacts.codecs.payload import Encoded, split
 from gitflowrun.artifacts.digest import digest_parts
 from gitflowrun.artifacts.reading import is_read
@@ -31,7 +31,7 @@ def may_be_same(first: Encoded | ArtifactRef, second: Encoded | ArtifactRef) -> 
     """
     pickles = {first.codec, second.codec} - {PLAIN}
     is_small = max(first.size, second.size) <= READ_PLAIN
-    are_known = not any(map(is_safe, pickles)) and bool(pickles or is_small)
+    are_known = all(map(is_pickle, pickles)) and bool(pickles or is_small)
     return are_known and first.type == second.type
 
 
@@ -41,7 +41,7 @@ def may_be_equal(first: ArtifactRef, second: ArtifactRef) -> bool:
         return False
     if first.codec == second.codec == PLAIN:
         return max(first.size, second.size) <= MERGE_PLAIN
-    return not is_safe(first.codec) and not is_safe(second.codec)
+    return is_pickle(first.codec) and is_pickle(second.codec)
 
 
 def is_same(made: Encoded, stored: Encoded) -> bool:

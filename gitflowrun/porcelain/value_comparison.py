@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.artifacts.artifacts import ArtifactReader
-from gitflowrun.artifacts.codecs import PLAIN, decode, is_safe
+from gitflowrun.artifacts.codecs import PLAIN, decode, is_pickle, is_safe
 from gitflowrun.artifacts.same_value import are_equal
 from gitflowrun.client.code import materialise
 from gitflowrun.errors import GitflowrunError
@@ -120,11 +120,7 @@ def _obstacle(pair: Pair) -> str | None:
     size, codecs = max(ref.size for ref in pair.refs), [ref.codec for ref in pair.refs]
     if size > COMPARE_APART_UP_TO:
         return f"{format_size(size)} are more than {format_size(COMPARE_APART_UP_TO)}"
-    try:
-        runs_code = not all(map(is_safe, codecs))
-    except GitflowrunError as error:
-        return error.message
-    if pair.strangers and (runs_code or PLAIN in codecs):
+    if pair.strangers and (PLAIN in codecs or not all(map(is_safe, codecs))):
         trust = " and ".join(f"`git runs trust {run}`" for run in pair.strangers)
         return f"loading them runs code of {' and '.join(pair.strangers)}; if you trust it, {trust}"
     return None
@@ -270,9 +266,9 @@ def _compare(old: Any, new: Any, codecs: list[str]) -> Verdict:
     if are_equal(old, new):
         if PLAIN in codecs:  # there it is part of the value
             return Verdict(is_equal=False, lines=(EQUAL_PARTS,))
-        return Verdict(is_equal=True, lines=(_STORED if all(map(is_safe, codecs)) else _PICKLED,))
+        return Verdict(is_equal=True, lines=(_PICKLED if any(map(is_pickle, codecs)) else _STORED,))
     lines = tuple(value_changes(old, new))
-    if lines or all(map(is_safe, codecs)):
+    if lines or not any(map(is_pickle, codecs)):
         return Verdict(is_equal=False, lines=lines)
     return _undecided(
         "none of their parts differs that can be seen, and yet they are written otherwise"

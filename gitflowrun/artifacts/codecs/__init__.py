@@ -32,6 +32,7 @@ from gitflowrun.artifacts.codecs.registry import (
     check_safe,
     decode,
     encode,
+    is_pickle,
     is_safe,
     suffix,
 )
@@ -46,6 +47,7 @@ __all__ = [
     "decode",
     "encode",
     "is_file",
+    "is_pickle",
     "is_safe",
     "suffix",
     "type_name",

@@ -14,17 +14,23 @@ from __future__ import annotations
 import io
 import mmap
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
-from gitflowrun.artifacts.codecs.payload import Loading, Unencodable
+from gitflowrun.artifacts.codecs.payload import Loading, Unencodable, needs_trust
 from gitflowrun.errors import CorruptRecord, UnserializableArtifact
-from gitflowrun.limits import COPY_PIECE, SMALL_FILE
+from gitflowrun.limits import COPY_PIECE, SMALL_FILE, STRANGERS_MEMORY, STRANGERS_RATIO
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from gitflowrun.artifacts.codecs.payload import Buffer
+
+
+_WIDEST = 5  # bytes for a character of a text with an emoji, and a copy of the bytes meanwhile
+_WIDE = re.compile(rb"[\xf0-\xf7]")
+_CONTINUED = bytes(range(0x80, 0xC0))  # bytes of UTF-8 with which no character begins
 
 
 def encode_str(value: str) -> tuple[memoryview, ...]:
@@ -35,12 +41,23 @@ def encode_str(value: str) -> tuple[memoryview, ...]:
         raise Unencodable("a lone surrogate") from error
 
 
-def decode_str(payload: memoryview, _loading: Loading) -> str:
+def decode_str(payload: memoryview, loading: Loading) -> str:
     """The text that `encode_str` wrote."""
+    if not loading.trusted and payload.nbytes > STRANGERS_MEMORY // _WIDEST:
+        _check_width(payload)
     try:
         return str(payload, "utf-8")
     except UnicodeDecodeError as error:
         raise CorruptRecord(f"stored text is not UTF-8: {error}") from error
+
+
+def _check_width(payload: memoryview) -> None:
+    """Refuse a long text of which one character makes all others four times as wide."""
+    if _WIDE.search(payload) is None:
+        return
+    characters = len(bytes(payload).translate(None, _CONTINUED))
+    if _WIDEST * characters > STRANGERS_MEMORY + STRANGERS_RATIO * payload.nbytes:
+        raise needs_trust("a text that takes many times the size in which it is stored")
 
 
 def encode_bytes(value: bytes) -> tuple[memoryview, ...]:

@@ -16,8 +16,8 @@ import sys
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from gitflowrun.artifacts.codecs.payload import Unencodable
-from gitflowrun.errors import ClassChanged, NotFound, UntrustedArtifact
+from gitflowrun.artifacts.codecs.payload import Unencodable, needs_trust
+from gitflowrun.errors import ClassChanged, CorruptRecord, NotFound, UntrustedArtifact
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
@@ -126,6 +126,10 @@ class ClassKind:
         cls = find(module, qualname, trusted=trusted)
         if not isinstance(cls, type) or not self.includes(cls):
             raise ClassChanged(f"{module}.{qualname} is no {self.name} any more")
+        if not trusted and hasattr(cls, "__del__"):
+            raise needs_trust(
+                f"the value needs {module}.{qualname}, which runs code when it is freed"
+            )
         return self.rebuild(cls, content)
 
 
@@ -210,6 +214,8 @@ def _instance(cls: Any, content: list[Any]) -> Any:
     slots = slots_of(cls)
     attributes = getattr(instance, "__dict__", None)
     for name, value in zip(content[::2], content[1::2], strict=True):
+        if type(name) is not str:
+            raise CorruptRecord(f"an attribute of {cls.__qualname__} without a name")
         if name in slots:
             object.__setattr__(instance, name, value)
         elif attributes is not None:

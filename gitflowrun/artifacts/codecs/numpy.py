@@ -7,17 +7,28 @@ bytes that belong to no field (padding) are zero.
 
 from __future__ import annotations
 
-import ast
 import io
 import math
-import re
 import sys
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from gitflowrun.artifacts.codecs.payload import Buffer, Loading, Unencodable, flat
+from gitflowrun.artifacts.codecs.npy_header import SIMPLE, parse_descr, parse_header
+from gitflowrun.artifacts.codecs.payload import (
+    Buffer,
+    Loading,
+    Unencodable,
+    flat,
+    needs_trust,
+)
 from gitflowrun.errors import CorruptRecord
-from gitflowrun.limits import MAX_NPY_HEADER
+from gitflowrun.limits import (
+    MAX_DIMENSIONS,
+    MAX_NPY_HEADER,
+    MAX_STRANGERS_DTYPE,
+    MAX_STRANGERS_ELEMENT,
+    MAX_STRANGERS_ROWS,
+)
 from gitflowrun.values import frozen, replace
 
 if TYPE_CHECKING:
@@ -27,8 +38,6 @@ _MAGIC = b"\x93NUMPY"
 _ALIGNMENT = 64
 _PREFIX = 12
 _X87_BYTES = 10  # of an extended number; the rest of its 12 or 16 is chance
-_SIMPLE = re.compile(r"[<>|=]?[biufcSUVmM][0-9]*(\[[0-9]*[a-zA-Zμ]+(/[0-9]+)?\])?\Z")
-_FIELD_KEYS = frozenset({"descr", "fortran_order", "shape"})
 
 
 @frozen
@@ -53,9 +62,11 @@ class Layout:
     def from_list(cls, parts: list[Any]) -> Layout:
         """The layout in a decoded list."""
         descr, fortran, shape = parts
-        sizes_ok = all(type(size) is int and size >= 0 for size in shape)
-        if not isinstance(descr, str) or not isinstance(fortran, bool) or not sizes_ok:
+        is_shape = type(shape) in {list, tuple} and len(shape) <= MAX_DIMENSIONS
+        if type(descr) is not str or type(fortran) is not bool or not is_shape:
             raise CorruptRecord("malformed layout of an array")
+        if not all(type(size) is int and 0 <= size < sys.maxsize for size in shape):
+            raise CorruptRecord("an array can't have its shape")
         return cls(descr, fortran, tuple(shape))
 
 
@@ -104,20 +115,13 @@ def parse_dtype(text: str) -> Any:
     """
     import numpy as np
 
-    if _SIMPLE.match(text):
-        descr: Any = text
-    else:
-        try:
-            descr = ast.literal_eval(text)
-        except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError) as error:
-            raise CorruptRecord(f"malformed dtype {text[:60]!r}") from error
-        _check_descr(descr)
+    descr = parse_descr(text)
     try:
         dtype = _npy_format().descr_to_dtype(descr)
     except Exception as error:
         raise CorruptRecord(f"malformed dtype {text[:60]!r}: {error}") from error
-    if not isinstance(dtype, np.dtype) or dtype.hasobject:
-        raise CorruptRecord(f"dtype {text[:60]!r} holds objects")
+    if not isinstance(dtype, np.dtype) or dtype.hasobject or not dtype.itemsize:
+        raise CorruptRecord(f"dtype {text[:60]!r} holds objects, or nothing")
     return dtype
 
 
@@ -126,22 +130,6 @@ def _npy_format() -> Any:
     from numpy.lib import format as npy
 
     return npy
-
-
-def _check_descr(descr: Any) -> None:
-    """Refuse every dtype in a field list but plain ones: numpy reads much more into text."""
-    if isinstance(descr, str):
-        if not _SIMPLE.match(descr):
-            raise CorruptRecord(f"malformed dtype {descr[:60]!r}")
-    elif isinstance(descr, tuple):
-        _check_descr(descr[0] if descr else None)
-    elif isinstance(descr, list):
-        for field in descr:
-            if not isinstance(field, tuple) or len(field) not in {2, 3}:
-                raise CorruptRecord("malformed field of a dtype")
-            _check_descr(field[1])
-    else:
-        raise CorruptRecord("malformed dtype")
 
 
 def explode(array: Any) -> tuple[Layout, Buffer]:
@@ -268,8 +256,6 @@ def build(layout: Layout, buffer: Buffer, *, writable: bool) -> Any:
 
     dtype = parse_dtype(layout.descr)
     view = flat(buffer)
-    if not dtype.itemsize:
-        raise CorruptRecord("an array's elements have no size")
     if math.prod(layout.shape) * dtype.itemsize != view.nbytes:
         raise CorruptRecord("an array's buffer does not have the size of its shape")
     order: Any = "F" if layout.fortran else "C"
@@ -293,7 +279,7 @@ def encode_npy(array: Any) -> tuple[memoryview, ...]:
 
 
 def _npy_header(layout: Layout) -> bytes:
-    descr = repr(layout.descr) if _SIMPLE.match(layout.descr) else layout.descr
+    descr = repr(layout.descr) if SIMPLE.match(layout.descr) else layout.descr
     text = f"{{'descr': {descr}, 'fortran_order': {layout.fortran}, 'shape': {layout.shape}, }}"
     version, width = (1, 2) if len(text) < 65000 and text.isascii() else (3, 4)  # noqa: PLR2004
     content = text.encode()
@@ -320,20 +306,42 @@ def read_npy_header(payload: memoryview) -> tuple[Layout, int]:
         raise CorruptRecord("an npy header is cut short")
     try:
         text = str(payload[start:end], "latin-1" if version < 3 else "utf-8")  # noqa: PLR2004
-        fields = ast.literal_eval(text.strip())
-        if not isinstance(fields, dict) or fields.keys() != _FIELD_KEYS:
-            raise CorruptRecord("malformed npy header")
-        descr = fields["descr"]
-        text = descr if isinstance(descr, str) else repr(descr)
-        return Layout.from_list([text, fields["fortran_order"], fields["shape"]]), end
-    except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError) as error:
+    except UnicodeDecodeError as error:
         raise CorruptRecord(f"malformed npy header: {error}") from error
+    descr, fortran, shape = parse_header(text)
+    return Layout.from_list([descr if type(descr) is str else repr(descr), fortran, shape]), end
 
 
 def decode_npy(payload: memoryview, loading: Loading) -> Any:
     """The array in an npy payload."""
     layout, start = read_npy_header(payload)
+    if not loading.trusted:
+        check_strangers(layout)
     return build(layout, payload[start:], writable=loading.writable)
+
+
+def check_strangers(layout: Layout) -> None:
+    """Refuse an array that is none of anybody's data: what it says of itself takes more than what it holds.
+
+    Raises:
+        UntrustedArtifact: it is one.
+        CorruptRecord: its dtype is none.
+    """
+    rows = math.prod(filter(None, layout.shape)) if 0 in layout.shape else 0
+    if rows > MAX_STRANGERS_ROWS:
+        raise needs_trust("an array of millions of rows without a byte could fill the memory")
+    check_strangers_dtype(layout.descr)
+
+
+def check_strangers_dtype(text: str) -> None:
+    """Refuse a dtype with more to it than a stranger's data needs. Raises as `check_strangers`."""
+    if len(text) > MAX_STRANGERS_DTYPE:
+        raise needs_trust("a dtype of thousands of fields could fill the memory")
+    dtype = parse_dtype(text)
+    if dtype.itemsize > MAX_STRANGERS_ELEMENT:
+        raise needs_trust(f"an array with elements of {dtype.itemsize} bytes could fill the memory")
+    if _is_extended(dtype):
+        raise CorruptRecord(f"dtype {text[:60]!r}, which is not stored as an array")
 
 
 def read_rows(stream: BinaryIO, rows: int | slice) -> Any:

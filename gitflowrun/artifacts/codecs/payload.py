@@ -17,9 +17,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from gitflowrun import msgpack
-from gitflowrun.errors import CorruptRecord
+from gitflowrun.errors import CorruptRecord, UntrustedArtifact
 from gitflowrun.limits import GC_PAUSE
-from gitflowrun.values import frozen
+from gitflowrun.values import frozen, replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -34,6 +34,18 @@ Buffer = bytes | bytearray | memoryview
 
 class Unencodable(Exception):
     """A codec can't give this value back exactly; the next one is asked."""
+
+
+def needs_trust(why: str) -> UntrustedArtifact:
+    """The refusal of a value.
+
+    Args:
+        why: What it has, that only values of trusted runs may have.
+    """
+    return UntrustedArtifact(
+        f"{why}, and its run isn't trusted",
+        hint="if you trust where it came from: git runs trust <run or remote>",
+    )
 
 
 @frozen
@@ -143,8 +155,14 @@ def join(
     return (memoryview(prefix + content), *views)
 
 
-def split(payload: memoryview) -> tuple[memoryview | bytes, list[memoryview], dict[str, str]]:
+def split(
+    payload: memoryview, most: int | None = None
+) -> tuple[memoryview | bytes, list[memoryview], dict[str, str]]:
     """Head, buffers and notes of a payload that `join` made.
+
+    Args:
+        payload: The payload.
+        most: How many buffers and notes it may have; None for those of a trusted run.
 
     Raises:
         CorruptRecord: it is none.
@@ -152,7 +170,8 @@ def split(payload: memoryview) -> tuple[memoryview | bytes, list[memoryview], di
     if payload.nbytes < _PREFIX or payload[0] != _EXTENSION or payload[5] != _FRAME:
         return payload, [], {}
     start = _PREFIX + int.from_bytes(payload[1:5], "big")
-    content = msgpack.unpack(payload[_PREFIX:start], _LIMITS)
+    limits = _LIMITS if most is None else replace(_LIMITS, nodes=most)
+    content = msgpack.unpack(payload[_PREFIX:start], limits)
     try:
         head, sizes, notes, _ = content
         if start + sum(sizes) != payload.nbytes or any(size < 0 for size in sizes):

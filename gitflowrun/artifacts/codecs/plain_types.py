@@ -13,11 +13,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.artifacts.codecs.payload import Unencodable
-from gitflowrun.errors import NotFound
+from gitflowrun.errors import CorruptRecord, NotFound
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+_FIRST_OF_LIBRARIES = 60
 
 
 @frozen(slots=False)
@@ -39,6 +42,11 @@ class PlainKind:
     explode: Callable[[Any], Any]
     build: Callable[[Any, Any], Any]
     mutable: bool = False
+
+    @property
+    def is_standard(self) -> bool:
+        """Whether Python has the type, and no library."""
+        return self.code < _FIRST_OF_LIBRARIES
 
     @cached_property
     def _type(self) -> Any:
@@ -69,8 +77,17 @@ def int_bytes(value: int) -> bytes:
     return value.to_bytes((value.bit_length() + 8) // 8, "little", signed=True)
 
 
-def _of_one(cls: Any, part: Any) -> Any:
-    return cls(part)
+def _of_text(cls: Any, text: Any) -> Any:
+    """A value of a text alone: Decimal also reads lists."""
+    if type(text) is not str:
+        raise CorruptRecord(f"a {cls.__name__} of something else than text")
+    return cls(text)
+
+
+def _int(_cls: Any, raw: Any) -> Any:
+    if type(raw) is not bytes:
+        raise CorruptRecord("an integer of something else than bytes")
+    return int.from_bytes(raw, "little", signed=True)
 
 
 def _of_parts(cls: Any, parts: list[Any]) -> Any:
@@ -185,6 +202,8 @@ def _namespace(cls: Any, items: dict[str, Any]) -> Any:
 
 def _timestamp(cls: Any, parts: list[Any]) -> Any:
     count, unit, zone, fold = parts
+    if type(zone) is str:  # pandas would open a file of this name
+        raise CorruptRecord("a Timestamp with the name of a time zone instead of one")
     moment = cls(operator.index(count), unit=unit).as_unit(unit)
     if zone is not None:
         moment = moment.tz_localize("UTC").tz_convert(zone)
@@ -203,7 +222,7 @@ def _count(value: Any) -> int:
 
 _KINDS = (
     PlainKind(4, "builtins", "complex", lambda v: [v.real, v.imag], _of_parts),
-    PlainKind(5, "builtins", "int", int_bytes, lambda _, raw: int.from_bytes(raw, "little", signed=True)),
+    PlainKind(5, "builtins", "int", int_bytes, _int),
     PlainKind(6, "builtins", "range", lambda v: [v.start, v.stop, v.step], _of_integers),
     PlainKind(7, "builtins", "slice", lambda v: [v.start, v.stop, v.step], _of_parts),
     PlainKind(8, "types", "EllipsisType", lambda _: None, lambda *_: ...),
@@ -223,13 +242,13 @@ _KINDS = (
     PlainKind(13, "datetime", "timedelta", lambda v: [v.days, v.seconds, v.microseconds], _of_integers),
     PlainKind(14, "datetime", "timezone", lambda v: list(v.__getinitargs__()), _of_parts),
     PlainKind(15, "zoneinfo", "ZoneInfo", _zone_key, _zone),
-    PlainKind(16, "decimal", "Decimal", _decimal_text, _of_one),
+    PlainKind(16, "decimal", "Decimal", _decimal_text, _of_text),
     PlainKind(17, "fractions", "Fraction", lambda v: [v.numerator, v.denominator], _of_integers),
     PlainKind(18, "uuid", "UUID", lambda v: [v.bytes, v.is_safe.value], _uuid),
-    PlainKind(19, "pathlib", "PosixPath", str, _of_one),
+    PlainKind(19, "pathlib", "PosixPath", str, _of_text),
     # 20 was pathlib.WindowsPath, of which Linux has no values.
-    PlainKind(21, "pathlib", "PurePosixPath", str, _of_one),
-    PlainKind(22, "pathlib", "PureWindowsPath", str, _of_one),
+    PlainKind(21, "pathlib", "PurePosixPath", str, _of_text),
+    PlainKind(22, "pathlib", "PureWindowsPath", str, _of_text),
     PlainKind(23, "collections", "OrderedDict", _pairs, _of_pairs, mutable=True),
     PlainKind(24, "collections", "Counter", _pairs, _of_pairs, mutable=True),
     PlainKind(25, "collections", "defaultdict", _explode_defaultdict, _build_defaultdict, mutable=True),

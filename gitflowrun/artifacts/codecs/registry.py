@@ -14,13 +14,13 @@ The object (a class's attributes do) has
     id         name and version of the format, `mesh/1`; stored with every value, so never reuse one
     suffix     of the payload's file name, `.mesh`
     types      the types it takes, by full name: ("mypackage.mesh.Mesh",)
-    safe       whether decoding runs no code that the payload names: loaded from untrusted runs if so
     encode     value -> the payload, in one buffer or a list of them
     decode     payload (a memoryview), trusted -> value
 
-One that can't be loaded is warned about and left out; where one fails with a value, pickle takes over, with a
-warning too. They are looked for only when no built-in codec takes a value exactly, or a payload names an
-unknown one: reading the metadata of all packages takes 30 ms; whether any offers a codec is seen in 3.
+They get payloads of trusted runs only: `trusted` is always true. One that can't be loaded is warned about and left
+out; where one fails with a value, pickle takes over, with a warning too. They are looked for only when no built-in
+codec takes a value exactly, or a trusted payload names an unknown one: reading the metadata of all packages takes
+30 ms; whether any offers a codec is seen in 3.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ from gitflowrun.artifacts.codecs.payload import (
     Loading,
     Unencodable,
     flat,
+    needs_trust,
     type_name,
 )
 from gitflowrun.errors import (
@@ -47,8 +48,8 @@ from gitflowrun.errors import (
     GitflowrunError,
     NotFound,
     UnserializableArtifact,
-    UntrustedArtifact,
 )
+from gitflowrun.limits import ERROR_TEXT
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class Codec:
         id: Name and version of the format, as manifests list it.
         suffix: Of the payload's file name in the `data/` view.
         decoder: The function that decodes.
-        safe: Whether decoding runs no code that the payload names.
+        safe: Whether it may be given what a stranger has made to hurt us: it is all our own, and made for that.
     """
 
     id: str
@@ -80,6 +81,7 @@ class Codec:
 
 TEXT, BYTES, FILE = "str/1", "bytes/1", "file/1"
 PLAIN, ARRAY, TABLE, TENSORS = "plain/1", "npy/1", "arrow/1", "safetensors/1"
+PICKLE, CLOUDPICKLE = "pickle/5", "cloudpickle/1"
 
 _CODECS = {
     codec.id: codec
@@ -89,10 +91,10 @@ _CODECS = {
         Codec(FILE, ".bin", "bytes:decode_file"),
         Codec(PLAIN, ".msgpack", "plain_decode:decode_plain"),
         Codec(ARRAY, ".npy", "numpy:decode_npy"),
-        Codec(TABLE, ".arrow", "arrow:decode_file"),
-        Codec(TENSORS, ".safetensors", "torch:decode_tensors"),
-        Codec("pickle/5", ".pickle", "pickle:decode_pickle", safe=False),
-        Codec("cloudpickle/1", ".pickle", "pickle:decode_pickle", safe=False),
+        Codec(TABLE, ".arrow", "arrow:decode_file", safe=False),
+        Codec(TENSORS, ".safetensors", "torch:decode_tensors", safe=False),
+        Codec(PICKLE, ".pickle", "pickle:decode_pickle", safe=False),
+        Codec(CLOUDPICKLE, ".pickle", "pickle:decode_pickle", safe=False),
     )
 }
 
@@ -131,8 +133,8 @@ _OF_TYPE: dict[str, _Encoder] = {
 }  # fmt: skip
 _GENERAL: _Encoder = (PLAIN, "plain_encode:encode_plain")
 _LAST: tuple[_Encoder, ...] = (
-    ("pickle/5", "pickle:encode_pickle"),
-    ("cloudpickle/1", "pickle:encode_cloudpickle"),
+    (PICKLE, "pickle:encode_pickle"),
+    (CLOUDPICKLE, "pickle:encode_cloudpickle"),
 )
 # What makes a library's value of the table in an Arrow file.
 _FROM_TABLE = {
@@ -140,6 +142,13 @@ _FROM_TABLE = {
     "polars": "polars:decode_frame",
     "pyarrow": "arrow:decode_table",
 }
+
+
+# The extra of gitflowrun that installs a library.
+_EXTRAS = {
+    "numpy": "numpy", "pandas": "pandas", "pyarrow": "pandas", "polars": "polars", "torch": "torch",
+    "cloudpickle": "pickle",
+}  # fmt: skip
 
 
 def encode(value: Any) -> Encoded:
@@ -221,7 +230,7 @@ def decode(codec: str, payload: Buffer, *, trusted: bool, writable: bool = True)
         writable: Whether arrays must be writable; where not, they may be read-only views.
 
     Raises:
-        UntrustedArtifact: the codec runs code, and the payload isn't trusted.
+        UntrustedArtifact: the codec, or something in the payload, needs trust, and the payload isn't trusted.
         CorruptRecord: the payload is not what the codec writes, or the codec is unknown.
         NotFound: something that the value needs is not installed here.
     """
@@ -229,16 +238,39 @@ def decode(codec: str, payload: Buffer, *, trusted: bool, writable: bool = True)
 
 
 def decode_embedded(codec: str, payload: Buffer, loading: Loading) -> Any:
-    """The value in a payload that lies within another one. Raises as `decode`."""
+    """The value in a payload that lies within another one. Raises as `decode`.
+
+    Whatever goes wrong in a decoder ends here, whether of ours or of a library that panics past `Exception`. Ctrl-C
+    goes on, and so does `SystemExit`: it comes from a signal's handler, or from a module of a trusted run.
+    """
     if not loading.trusted:
         check_safe(codec)
     try:
         return _codec(codec).decode(flat(payload), loading)
     except ImportError as error:
-        raise NotFound(
-            f"the value is stored as {codec}, which needs a package that is not installed: {error}",
-            hint=f"pip install {(error.name or 'what is missing').partition('.')[0]}",
-        ) from error
+        raise _not_installed(codec, error) from error
+    except MemoryError:
+        if loading.trusted:  # nothing is wrong with the payload
+            raise
+        raise needs_trust(f"the {codec} value takes more memory than there is") from None
+    except (GitflowrunError, KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:
+        raise CorruptRecord(f"malformed {codec} payload: {_said(error)}") from error
+
+
+def _said(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"[:ERROR_TEXT]
+
+
+def _not_installed(codec: str, error: ImportError) -> NotFound:
+    """The error for a payload whose library is not here."""
+    name = (error.name or "what is missing").partition(".")[0]
+    extra = _EXTRAS.get(name)
+    return NotFound(
+        f"the value is stored as {codec}, which needs a package that is not installed: {error}",
+        hint=f"pip install 'gitflowrun[{extra}]'" if extra else f"pip install {name}",
+    )
 
 
 def table_decoder(kind: str) -> Callable[..., Any]:
@@ -257,26 +289,31 @@ def table_decoder(kind: str) -> Callable[..., Any]:
 
 
 def check_safe(codec: str) -> None:
-    """Refuse a payload that could run code.
+    """Refuse a payload that could do harm.
 
     Raises:
         UntrustedArtifact: payloads of this codec can.
-        CorruptRecord: the codec is unknown.
     """
     if not is_safe(codec):
-        raise UntrustedArtifact(
-            f"a {codec} value can run code when it is loaded, and its run isn't trusted",
-            hint="if you trust where it came from: git runs trust <run or remote>",
-        )
+        how = _HARM.get(codec, "is read by another package's code")
+        raise needs_trust(f"a {codec} value {how}")
+
+
+_HARM = {
+    **dict.fromkeys((PICKLE, CLOUDPICKLE), "can run code when it is loaded"),
+    **dict.fromkeys((TABLE, TENSORS), "is read by libraries that trust what they read"),
+}
 
 
 def is_safe(codec: str) -> bool:
-    """Whether payloads of this codec are loaded from anywhere.
+    """Whether payloads of this codec are loaded from anywhere. For others no library is imported before trust."""
+    found = _CODECS.get(codec)
+    return found is not None and found.safe
 
-    Raises:
-        CorruptRecord: the codec is unknown.
-    """
-    return _codec(codec).safe
+
+def is_pickle(codec: str) -> bool:
+    """Whether payloads of this codec may differ where values are equal: they hold objects of any class."""
+    return codec not in _CODECS or codec in {PICKLE, CLOUDPICKLE}
 
 
 def suffix(codec: str) -> str:
@@ -318,7 +355,6 @@ class UserCodec:
     id: str
     suffix: str
     types: frozenset[str]
-    safe: bool
     made_by: Any
 
     @classmethod
@@ -328,7 +364,6 @@ class UserCodec:
             id=str(offered.id),
             suffix=str(offered.suffix),
             types=frozenset(offered.types),
-            safe=bool(offered.safe),
             made_by=offered,
         )
         if "/" not in codec.id or not callable(offered.encode) or not callable(offered.decode):

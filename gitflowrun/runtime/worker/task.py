@@ -8,7 +8,7 @@ The process around a task is made in `task_process`.
 from __future__ import annotations
 
 import sys
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,6 +89,9 @@ class TaskRunner:
         self._executors = context.trusted_runs | {context.run.uid}
         self._records: dict[Oid, TaskRecord] = {}
         self._preloaded: dict[PayloadIdentity, object] = {}
+        self._looked_at: set[PayloadIdentity] | None = (
+            None  # what was to be loaded ahead, if it could be
+        )
 
     def seed(self, launch: Launch) -> None:
         """Give a task random numbers of its own."""
@@ -109,7 +112,7 @@ class TaskRunner:
         """Read what a fork will need first: tasks of one step need the same records and mostly the same values.
 
         Those are the parameters and the items of the innermost foreach, of which a child wants one. Only
-        plain values are loaded here: to decode them runs no code that comes with them.
+        plain values are loaded here: to decode them runs no code that comes with them, and imports no library.
         """
         parents = [self._record(parent) for parent in launch.parents[:1]]
         wanted = [*self._record(self.context.parameters).artifacts.values()]
@@ -122,11 +125,11 @@ class TaskRunner:
             for ref in wanted
             if ref.codec in _PLAIN and ref.size <= limits.PRELOADED_VALUE
         }
-        if plain.keys() != self._preloaded.keys():
-            self._preloaded = {
-                identity: self._artifacts.load(ref, trusted=False)
-                for identity, ref in plain.items()
-            }
+        if plain.keys() != self._looked_at:
+            self._looked_at, self._preloaded = set(plain), {}
+            for identity, ref in plain.items():
+                with suppress(UntrustedArtifact):  # then the fork loads it by itself
+                    self._preloaded[identity] = self._artifacts.load(ref, trusted=False)
 
     def run(self, launch: Launch, tell: Callable[[str], object]) -> Result:
         """Execute a task. Whatever goes wrong is in the result, and explained in the task's log.

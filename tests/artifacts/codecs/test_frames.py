@@ -105,7 +105,7 @@ def test_frames_come_back(name: str, writable: bool) -> None:
     made = encode(frame)
     assert made.codec == "arrow/1"
     payload = bytearray(made.payload())
-    found = decode("arrow/1", payload, trusted=False, writable=writable)
+    found = decode("arrow/1", payload, trusted=True, writable=writable)
     pd.testing.assert_frame_equal(found, frame, check_freq=True)
     assert list(found.dtypes) == list(frame.dtypes)
     assert type(found.index) is type(frame.index)
@@ -120,7 +120,7 @@ def test_series_come_back(name: str) -> None:
     series = pd.Series(_columns()[name], name=("tuple", 1))
     made = encode(series)
     assert made.codec == "arrow/1"
-    found = decode("arrow/1", made.payload(), trusted=False)
+    found = decode("arrow/1", made.payload(), trusted=True)
     pd.testing.assert_series_equal(found, series)
     assert [type(item) for item in found] == [type(item) for item in series]
 
@@ -144,7 +144,7 @@ def test_indexes_come_back(place: int) -> None:
     """An index alone."""
     made = encode(INDEXES[place])
     assert made.codec == "arrow/1"
-    found = decode("arrow/1", made.payload(), trusted=False)
+    found = decode("arrow/1", made.payload(), trusted=True)
     pd.testing.assert_index_equal(found, INDEXES[place], exact=True)
 
 
@@ -173,7 +173,7 @@ def test_nan_is_not_missing() -> None:
     values = pd.arrays.FloatingArray(np.array([np.nan, 1.0, 2.0]), np.array([False, True, False]))
     made = encode(pd.Series(values))
     assert made.codec == "arrow/1"
-    found = decode("arrow/1", bytearray(made.payload()), trusted=False).array
+    found = decode("arrow/1", bytearray(made.payload()), trusted=True).array
     assert found.dtype == values.dtype
     assert list(found._mask) == [False, True, False]
     assert np.isnan(found._data[0])
@@ -184,7 +184,7 @@ def test_nan_is_not_missing() -> None:
 def test_frames_may_be_written_to() -> None:
     """A step changes what it loaded, in place, whatever the dtype."""
     frame = _frame()
-    found = decode("arrow/1", bytearray(encode(frame).payload()), trusted=False)
+    found = decode("arrow/1", bytearray(encode(frame).payload()), trusted=True)
     for position, label in enumerate(found.columns):
         found.iloc[0, position] = found.iloc[3, position]
         pd.testing.assert_series_equal(found[label][1:], frame[label][1:])
@@ -227,11 +227,11 @@ def test_what_arrow_cannot_hold_goes_to_pickle(value: Any) -> None:
 
 
 def test_frames_within_values_are_embedded() -> None:
-    """A dict of frames loads without trust, and shares what it shared."""
+    """A dict of frames shares what it shared."""
     frame = _frame()
     made = encode({"one": frame, "two": [frame]})
     assert made.codec == "plain/1"
-    found = decode("plain/1", made.payload(), trusted=False)
+    found = decode("plain/1", made.payload(), trusted=True)
     assert found["one"] is found["two"][0]
     pd.testing.assert_frame_equal(found["one"], frame)
 
@@ -252,7 +252,7 @@ def test_pandas_scalars_are_plain(scalar: Any) -> None:
     """A Timestamp stays one, with its unit and zone; NaT and NA are themselves."""
     made = encode([scalar])
     assert made.codec == "plain/1"
-    (found,) = decode("plain/1", made.payload(), trusted=False)
+    (found,) = decode("plain/1", made.payload(), trusted=True)
     assert type(found) is type(scalar)
     assert found is scalar or (found == scalar and found.unit == scalar.unit)
     assert getattr(found, "tz", None) == getattr(scalar, "tz", None)
@@ -270,7 +270,7 @@ def test_zones_of_pytz_come_back(zone: Any) -> None:
     frame = pd.DataFrame({"t": pd.date_range(summer, periods=3, tz=zone)})
     made = encode([*times, zone, frame])
     assert made.codec == "plain/1"
-    *found, again, table = decode("plain/1", made.payload(), trusted=False)
+    *found, again, table = decode("plain/1", made.payload(), trusted=True)
     assert found == times
     assert [each.tzinfo for each in found] == [each.tzinfo for each in times]
     assert [each.utcoffset() for each in found] == [each.utcoffset() for each in times]
@@ -286,7 +286,7 @@ def test_unknown_zones_of_pytz() -> None:
     assert encode([dt.datetime(2020, 1, 1, tzinfo=odd)]).codec != "plain/1"
     payload = encode(pytz.timezone("Europe/Berlin")).payload()
     with pytest.raises(NotFound, match="Europe/Bonnnn"):
-        decode("plain/1", payload.replace(b"Europe/Berlin", b"Europe/Bonnnn"), trusted=False)
+        decode("plain/1", payload.replace(b"Europe/Berlin", b"Europe/Bonnnn"), trusted=True)
 
 
 ARROW = {
@@ -309,7 +309,7 @@ def test_arrow_values_come_back(name: str) -> None:
     value = ARROW[name]
     made = encode(value)
     assert made.codec == "arrow/1"
-    found = decode("arrow/1", made.payload(), trusted=False)
+    found = decode("arrow/1", made.payload(), trusted=True)
     assert type(found) is type(value)
     assert found.equals(value)
     if name == "table":
@@ -321,7 +321,7 @@ def test_damaged_files_are_corrupt() -> None:
     good = encode(_frame()).payload()
     for bad in (b"", b"ARROW1", good[:-1], good[:100] + good[-100:], bytes(len(good))):
         with pytest.raises(CorruptRecord):
-            decode("arrow/1", bad, trusted=False)
+            decode("arrow/1", bad, trusted=True)
 
 
 def test_polars_frames_come_back() -> None:
@@ -341,7 +341,7 @@ def test_polars_frames_come_back() -> None:
     for value in (frame, frame.head(0), frame["b"], frame["l"]):
         made = encode(value)
         assert made.codec == "arrow/1"
-        found = decode("arrow/1", made.payload(), trusted=False)
+        found = decode("arrow/1", made.payload(), trusted=True)
         assert found.equals(value, null_equal=True)
         assert encode(found).payload() == made.payload()
     assert encode(frame["b"].cast(pl.Categorical)).codec == "pickle/5"
@@ -359,7 +359,7 @@ def test_columns_of_one_dtype_come_back_as_one_block(columns: int) -> None:
     frame.index = pd.Index(list("vwxyz"), name="row")
     made = encode(frame)
     assert made.codec == "arrow/1"
-    loaded = decode(made.codec, made.payload(), trusted=False)
+    loaded = decode(made.codec, made.payload(), trusted=True)
     pd.testing.assert_frame_equal(loaded, frame)
     if pd.__version__ >= "3":
         assert loaded._mgr.nblocks == len(set(frame.dtypes))
@@ -375,7 +375,7 @@ def test_wide_columns_are_lists_to_arrow() -> None:
     table = pa.ipc.open_file(made.payload()).read_all()
     assert table.column_names == ["0 ... 99"]
     assert table.column(0)[1].as_py() == list(range(100, 200))
-    pd.testing.assert_frame_equal(decode(made.codec, made.payload(), trusted=False), frame)
+    pd.testing.assert_frame_equal(decode(made.codec, made.payload(), trusted=True), frame)
 
 
 def test_short_columns_of_many_kinds_are_stored_together() -> None:
@@ -392,10 +392,9 @@ def test_short_columns_of_many_kinds_are_stored_together() -> None:
     assert made.codec == "arrow/1"
     assert made.payload() == encode(clean).payload()
     assert pa.ipc.open_file(made.payload()).read_all().num_columns == len(kinds) + 1
-    for trusted in (True, False):
-        loaded = decode(made.codec, bytearray(made.payload()), trusted=trusted)
-        pd.testing.assert_frame_equal(loaded, clean)
-        loaded.iloc[0, 0] = 9  # its memory is its own
+    loaded = decode(made.codec, bytearray(made.payload()), trusted=True)
+    pd.testing.assert_frame_equal(loaded, clean)
+    loaded.iloc[0, 0] = 9  # its memory is its own
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ class MeshCodec:
     id = "mesh/1"
     suffix = ".mesh"
     types = ("meshes.Mesh",)
-    safe = {safe}
+    safe = True
 
     def encode(value):
         return [b"mesh ", bytearray(value.points)]
@@ -41,8 +41,8 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     sys.modules.pop("meshes", None)
 
 
-def _install(site: Path, *, safe: bool = True, target: str = "meshes:MeshCodec") -> None:
-    (site / "meshes.py").write_text(MODULE.format(safe=safe))
+def _install(site: Path, *, target: str = "meshes:MeshCodec") -> None:
+    (site / "meshes.py").write_text(MODULE)
     info = site / "meshes-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: meshes\nVersion: 1.0\n")
@@ -50,22 +50,23 @@ def _install(site: Path, *, safe: bool = True, target: str = "meshes:MeshCodec")
 
 
 def test_a_users_codec_takes_its_type(site: Path) -> None:
-    """Its payload is what it says, with its id and suffix; safe ones load from anywhere."""
+    """Its payload is what it says, with its id and suffix."""
     _install(site)
     import meshes  # type: ignore[import-not-found]
 
     made = encode(meshes.Mesh(b"123"))
     assert (made.codec, made.type, made.payload()) == ("mesh/1", "meshes.Mesh", b"mesh 123")
     assert suffix("mesh/1") == ".mesh"
-    assert decode("mesh/1", made.payload(), trusted=False).points == b"123"
+    assert decode("mesh/1", made.payload(), trusted=True).points == b"123"
 
 
-def test_an_unsafe_codec_needs_trust(site: Path) -> None:
-    """A codec that doesn't claim to be safe is treated like pickle."""
-    _install(site, safe=False)
+def test_a_users_codec_needs_trust(site: Path) -> None:
+    """Whatever it says of itself, its package is not even imported for a stranger's payload."""
+    _install(site)
     assert not is_safe("mesh/1")
     with pytest.raises(UntrustedArtifact):
         decode("mesh/1", b"mesh 1", trusted=False)
+    assert "meshes" not in sys.modules
     assert decode("mesh/1", b"mesh 1", trusted=True).points == b"1"
 
 
