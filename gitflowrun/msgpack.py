@@ -311,6 +311,7 @@ def _tables() -> tuple[bytes, dict[int, tuple[int, int]]]:
 
 
 _SIZES, _VARIABLE = _tables()
+_EMPTY = frozenset({0x80, 0x90})  # containers
 
 # What values take in memory, with their place in a container, in bytes.
 _SLOT, _NUMBER, _OBJECT = 8, 40, 72
@@ -354,7 +355,7 @@ class Extent:
     longest_map: int
 
 
-def scan(data: Buffer, limits: Limits) -> Extent:  # noqa: C901  (one hot loop, kept in one piece)
+def scan(data: Buffer, limits: Limits) -> Extent:  # noqa: C901, PLR0912  (one hot loop, kept in one piece)
     """Check that `data` is one whole value within `limits`, before anything is allocated for it.
 
     A container that announces more values than bytes are left is refused at once: that is what
@@ -385,6 +386,10 @@ def scan(data: Buffer, limits: Limits) -> Extent:  # noqa: C901  (one hot loop, 
         if size:
             position += size
             memory += _COSTS[first]
+            continue
+        if first in _EMPTY and len(outer) < limits.depth:  # there may be millions
+            position += 1
+            memory += _OBJECT
             continue
         kind, length, position = _head(data, position, first)
         if kind <= _MAP:

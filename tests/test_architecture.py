@@ -77,7 +77,8 @@ SAME_THING = {
 # Whatever shows values writes them by one printer, which ends.
 # Which untracked files look like secrets, by names and content, apart from how a snapshot is taken.
 # Who signs a run pays for that, and nobody else.
-MOST_FILES = 207
+# The grammar of numpy headers, which are anybody's.
+MOST_FILES = 208
 MOST_FILES_IN_A_FOLDER = 20
 MOST_LINES = 700
 

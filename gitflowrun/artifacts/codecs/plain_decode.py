@@ -184,7 +184,7 @@ _KEYS = {
 # What is larger than the list of its parts: containers with a table of hashes, objects with one of attributes.
 _LARGER = frozenset({*_KEYS, _DEQUE, _NAMESPACE, *classes.KINDS})
 _SLOT, _OBJECT, _ENTRY = 8, 72, 125  # bytes of memory
-_FIELD = 48  # the same for each character of a dtype of fields
+_FIELD = 96  # the same for each character of a dtype of fields
 _ZONE_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z][A-Za-z0-9_+-]*){0,3}\Z")
 
 
