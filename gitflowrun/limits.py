@@ -375,6 +375,9 @@ ROWS_SHOWN = 20
 """Rows of a notebook's table that may have thousands."""
 CELL_BYTES = 4096
 """Stored bytes of an artifact that becomes a cell of a data frame."""
+MAX_START_TIMES = 64 << 20
+"""Bytes of the cache of start times: 70 a run."""
+
 MAX_CODE_FILES = 1_000_000
 """Entries of a code tree that is written to disk or to an archive."""
 MAX_CODE_BYTES = 4 << 30

@@ -2,7 +2,8 @@
 
 The order, by which the newest run is known everywhere: where all runs were created here it is that of their numbers, so
 a clock that was set back reorders nothing. Where runs were exchanged with a remote, the numbers of several clones meet
-and say nothing of one another: there it is the order in which runs started. That costs reading each run's message.
+and say nothing of one another: there it is the order in which runs started. That costs reading the message of each run
+that is new since the last time.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from gitflowrun.names import did_you_mean
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import RunState, Status, parse_message, parse_time
 from gitflowrun.runs.locks import Locks
+from gitflowrun.runs.start_times import read_start_times, write_start_times
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
 _SPECIAL = f"{layout.RUNS}@"
 _FIELDS = ("refname", "objectname", "tree", "authorname", "authoremail:trim", "contents")
-_STARTED = re.compile(r"^Started: (\S+)$", re.MULTILINE)
+_STARTED = re.compile(r"^Started: ([0-9TZ:.+-]{1,40})$", re.MULTILINE)
 _FEW = 200
 """Up to so many runs are asked for by name, instead of reading the messages of all."""
 
@@ -163,17 +165,36 @@ def _started(
     repo: Repository, names: Sequence[tuple[str, RunId]]
 ) -> dict[tuple[str, RunId], float]:
     """When runs started, as their messages say."""
-    refs: list[str] = [layout.run_ref(*name) for name in names[: _FEW + 1]]
-    if len(refs) > _FEW:
-        flows = {flow for flow, _ in names}
-        refs = [layout.below(layout.RUNS, next(iter(flows)) if len(flows) == 1 else None)]
-    found = {}
-    for ref, message in repo.refs.rows(*refs, fields=("refname", "contents")):
-        name, time = layout.parse_run_ref(ref), _STARTED.search(message)
-        if name and time:
-            with contextlib.suppress(ValueError):
-                found[name] = parse_time(time[1])
-    return found
+    if len(names) > _FEW:
+        times = _all_started(repo)
+    else:
+        refs = [layout.run_ref(*name) for name in names]
+        rows = repo.refs.rows(*refs, fields=("refname", "contents")) if refs else []
+        times = {ref: _started_at(text) for ref, text in rows}
+    started = {}
+    for name in names:
+        with contextlib.suppress(ValueError, KeyError):
+            started[name] = parse_time(times[layout.run_ref(*name)])
+    return started
+
+
+def _all_started(repo: Repository) -> dict[str, str]:
+    """When all runs started, by ref; of those that were asked for before, no message is read."""
+    commits = {row[0]: row[1] for row in repo.refs.rows(layout.RUNS)}
+    known = read_start_times(repo)
+    new = [ref for ref, commit in commits.items() if commit not in known and layout.is_run_ref(ref)]
+    if new:
+        prefixes = new if len(new) <= _FEW else [layout.RUNS]
+        rows = repo.refs.rows(*prefixes, fields=("objectname", "contents"))
+        known |= {commit: _started_at(text) for commit, text in rows}
+        write_start_times(repo, {it: known[it] for it in commits.values() if it in known})
+    return {ref: known[commit] for ref, commit in commits.items() if commit in known}
+
+
+def _started_at(message: str) -> str:
+    """When a run started, as its message has it; empty where it says nothing of the kind."""
+    found = _STARTED.search(message)
+    return found[1] if found else ""
 
 
 def no_runs_of(flow: str, flows: Iterable[str]) -> NotFound:

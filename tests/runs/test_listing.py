@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 import zlib
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
 from gitflowrun.errors import CorruptRecord
 from gitflowrun.git.command import Argument, Completed, Git
+from gitflowrun.runs import listing
 from gitflowrun.runs.commit_message import Status
 from gitflowrun.runs.runs import RunStore
 from gitflowrun.runs.tags import Tags
@@ -189,6 +193,36 @@ def test_runs_of_several_clones_stand_in_the_order_of_their_times(repo: GitRepo)
     assert str(latest.id) == "3"
     assert [str(store.find(f"@{{-{n}}}").id) for n in (1, 2, 3)] == expected[1:]
     assert repo.runs("show").out.startswith("run MyFlow/3")
+
+
+def test_start_times_are_read_once_and_whatever_their_cache_holds_changes_nothing(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The order by time is that of the messages where the cache is missing, stale, damaged, a pipe or not writable."""
+    monkeypatch.setattr(listing, "_FEW", 1)
+    for _ in range(3):
+        make_run(repo)
+    _fetched(repo, "7", "2001")
+    repo.git("update-ref", "refs/runs-remotes/0123456789abcdef/MyFlow/7", "refs/runs/MyFlow/7")
+    cache = Path(repo.git("rev-parse", "--absolute-git-dir")) / "gitflowrun" / "started"
+
+    def order() -> list[str]:
+        return [str(run) for _, run in store_of(repo).names()]
+
+    assert order() == order() == ["3", "2", "1", "7"]
+    whole = cache.read_bytes()
+    assert whole.count(b"\n") == 4
+    _fetched(repo, "8", "2099")
+    assert order() == ["8", "3", "2", "1", "7"]
+    for damaged in (b"", b"\xff\n", b"x\n", whole[:50], whole * 2, b"a b c\n"):
+        cache.write_bytes(damaged)
+        assert order() == ["8", "3", "2", "1", "7"]
+    cache.unlink()
+    os.mkfifo(cache)
+    assert order() == ["8", "3", "2", "1", "7"]
+    shutil.rmtree(cache.parent)
+    cache.parent.write_text("in the way")
+    assert order() == ["8", "3", "2", "1", "7"]
 
 
 def _fetched(repo: GitRepo, run: str, year: str) -> None:
