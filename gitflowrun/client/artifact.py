@@ -121,9 +121,8 @@ class DataArtifact(TaskPart):
             return source.artifacts.load(ref, trusted=False)
         except UntrustedArtifact as error:
             if not source.trust.trusts_artifact(task, ref):
-                raise UntrustedArtifact(
-                    error.message, hint=source.trust.how_to_trust(task)
-                ) from error
+                hint = source.trust.how_to_trust(task)
+                raise UntrustedArtifact(error.message, hint=hint) from None
         return source.artifacts.load(ref, trusted=True)
 
     def open(self) -> BinaryIO:

@@ -86,7 +86,7 @@ class MetaflowCode:
 
     @property
     def _trusted(self) -> bool:
-        return self._source.trust.trusts(self._stored.commit)
+        return self._source.trust.trusts_run(self._stored)
 
     @property
     def left_out(self) -> Mapping[str, str]:

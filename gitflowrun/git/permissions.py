@@ -152,7 +152,8 @@ def read_private(path: Path, what: str, *, limit: int) -> bytes | None:
         if status.st_mode & _OTHERS:
             raise RepositoryError(
                 f"{path}, {what}, may be used by others than you",
-                hint=f"if nobody has: chmod 600 {quoted}; else remove it, and a new one is made",
+                hint=f"remove it, and a new one is made: rm {quoted}; keep it (chmod 600) only if you are sure that "
+                "it was made here and that nobody has read it",
             )
         return _content(file.read(limit + 1), path, what, limit)
 

@@ -99,6 +99,11 @@ class StoredRun:
             )
 
     @property
+    def tree(self) -> Oid:
+        """The tree that it is read from: its commit's."""
+        return self._commit.tree if self._row is None else Oid.from_hex(self._row.tree)
+
+    @property
     def code_tree(self) -> Oid:
         """The snapshot of the work tree."""
         with _About(f"code of {self.pathspec}"):
@@ -232,8 +237,7 @@ class StoredRun:
 
     @cached_property
     def _root(self) -> dict[bytes, Oid]:
-        tree = self._commit.tree if self._row is None else Oid.from_hex(self._row.tree)
-        return self._directory(tree, self)
+        return self._directory(self.tree, self)
 
     @cached_property
     def _steps(self) -> dict[str, Oid]:

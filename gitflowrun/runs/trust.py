@@ -50,6 +50,7 @@ class Trust:
         self._file = VouchedFile(repo, self._key)
         self._stamp: tuple[object, ...] = ()
         self._read: tuple[list[Vouched], int] = ([], 0)
+        self._listed: set[Oid] = set()
         self._states: dict[str, list[Oid]] = {}
         self._answers: dict[Oid, bool] = {}
 
@@ -66,13 +67,20 @@ class Trust:
             self._answers[commit] = self._made_here(commit) or self._is_vouched_for(commit)
         return self._answers[commit]
 
+    def trusts_run(self, run: StoredRun) -> bool:
+        """Whether a run, as it was read, may execute code here."""
+        if not self.trusts(run.commit):
+            return False
+        found = self._commit(run.commit)
+        return found is not None and found.tree == run.tree  # which may come from a list
+
     def made_here(self, run: StoredRun) -> bool:
         """Whether this user made a run, as it was read, in this clone."""
         return self._made_here(run.commit)
 
     def executors(self, run: StoredRun) -> frozenset[Oid]:
         """The uids of the runs whose tasks count as trusted in a run as it was read; none if it isn't trusted."""
-        if not self.trusts(run.commit):
+        if not self.trusts_run(run):
             return frozenset()
         origin = run.info.origin
         if origin is None:
@@ -89,12 +97,21 @@ class Trust:
         """Whether an artifact, as a task lists it, may be loaded if loading it could run code."""
         return not ref.untrusted and self.trusts_task(task)
 
+    def stranger(self, task: StoredTask) -> str:
+        """The run that would have to be trusted for an artifact of a task that is not."""
+        origin = task.run.info.origin if self.trusts_run(task.run) else None
+        return task.run.pathspec if origin is None else origin.run.pathspec
+
     def how_to_trust(self, task: StoredTask) -> str:
         """What to do to load an artifact of a task that is not trusted."""
-        run = task.run
-        if not self.trusts(run.commit):
+        run, origin = task.run, self.stranger(task)
+        if origin == run.pathspec or run.info.origin is None:
             return f"if you trust whoever made {run.pathspec}: git runs trust {run.pathspec}"
-        origin = run.info.origin.run.pathspec if run.info.origin else run.pathspec
+        if run.info.origin.trusted_runs is None:
+            return (
+                f"an older release made {run.pathspec} from {origin}, and did not record what it had from whom; "
+                f"resume {origin} again"
+            )
         return (
             f"it was taken over from {origin}, which was not trusted then; if you trust whoever made that: "
             f"git runs trust {origin}, and resume it again"
@@ -166,10 +183,13 @@ class Trust:
             return
         self._read = self._file.read()
         self._stamp = stamp
+        self._listed.clear()
         self._states.clear()
         for entry in self._read[0]:
             if entry.kind is VouchedKind.COMMIT:
-                self._states.setdefault(entry.run, []).append(Oid.from_hex(entry.value))
+                commit = Oid.from_hex(entry.value)
+                self._listed.add(commit)
+                self._states.setdefault(entry.run, []).append(commit)
         self._answers.clear()
 
     def _made_here(self, commit: Oid) -> bool:
@@ -179,12 +199,12 @@ class Trust:
 
     def _is_vouched_for(self, commit: Oid) -> bool:
         """Whether it, or a later state of it, is listed. What its message says only tells where to look."""
-        if not self._states:
-            return False
+        if commit in self._listed or not self._listed:
+            return bool(self._listed)
         found = self._commit(commit)
         state = parse_message(found.message.decode(errors="replace")) if found else None
         later = self._states.get(str((state and state.uid) or commit), ())
-        return commit in later or any(self._leads_to(it, commit) for it in later)
+        return any(self._leads_to(it, commit) for it in later)
 
     def _leads_to(self, commit: Oid, wanted: Oid) -> bool:
         """Whether the history of a commit has another one. Commits are read here: git would ask grafts as well."""

@@ -17,6 +17,7 @@ from gitflowrun.porcelain.fetch import fetch
 from gitflowrun.runs.read import StoredRun
 from gitflowrun.runs.records import RunIdentity
 from gitflowrun.runs.trust import Trust
+from gitflowrun.values import replace
 from tests.helpers.repos import GitRepo
 from tests.helpers.runs import make_run, open_repo, start_run, store_of
 
@@ -301,6 +302,20 @@ def test_grafts_and_replaced_commits_are_not_believed(repo: GitRepo, colleague: 
     repo.git("replace", "-f", str(strange), str(own))
     assert not _trusts(repo, theirs)
     assert _trusts(repo, run)
+
+
+def test_a_row_of_a_list_is_compared_with_its_commit(repo: GitRepo, colleague: GitRepo) -> None:
+    """A list of runs says which tree a commit has; the commit itself is asked before anything is loaded."""
+    run, theirs = make_run(repo), make_run(colleague, "Theirs")
+    _fetch(repo, colleague)
+    repository = open_repo(repo)
+    row = next(it for it in store_of(repo).summaries() if it.uid == run.uid)
+    listed = StoredRun(repository, "MyFlow", run.id, row.commit, row)
+    assert Trust(repository).trusts_run(listed)
+    wrong = replace(row, tree=str(_stored(repo, theirs).tree))
+    listed = StoredRun(repository, "MyFlow", run.id, row.commit, wrong)
+    assert not Trust(repository).trusts_run(listed)
+    assert Trust(repository).executors(listed) == frozenset()
 
 
 def test_one_key_among_many_processes(repo: GitRepo) -> None:

@@ -185,9 +185,9 @@ def _adopted(run: StoredRun, *rerun: str, trusted: bool = True) -> tuple[Adoptio
     reads: list[Oid] = []
     read = ObjectStore.read
 
-    def counted(store: ObjectStore, oid: Oid) -> tuple[ObjectType, bytes]:
+    def counted(store: ObjectStore, oid: Oid, *limit: int) -> tuple[ObjectType, bytes]:
         reads.append(oid)
-        return read(store, oid)
+        return read(store, oid, *limit)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ObjectStore, "read", counted)
