@@ -73,7 +73,7 @@ class Mask:
             begun = self.begun(data.removesuffix("…".encode()))
             if begun is not None and len(data) - begun >= SHORTEST_SECRET:
                 spans.append((begun, len(data)))
-        return _replaced(data, spans).decode(errors=_ERRORS) if spans else text
+        return _replaced(data, spans).decode(errors="replace") if spans else text
 
     def find(self, parts: Iterable[memoryview]) -> str | None:
         """The name of a secret that a payload holds, looking at its beginning; None where there is none.

@@ -8,8 +8,9 @@ from itertools import pairwise
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _PASSWORDS = frozenset(
     {
-        "accesskey", "apikey", "apitoken", "authtoken", "passcode", "passphrase", "passwd", "password", "passwords",
-        "privatekey", "pwd", "secret", "secretkey", "secrets",
+        "accesskey", "apikey", "apitoken", "authtoken", "bearer", "cookie", "credential", "credentials", "creds",
+        "passcode", "passphrase", "passwd", "password", "passwords", "privatekey", "pwd", "secret", "secretkey",
+        "secrets",
     }
 )  # fmt: skip
 _KEYS = frozenset(
@@ -32,7 +33,8 @@ _TEXT_TOKENS = frozenset(
     }
 )  # fmt: skip
 """Tokens of a text and not of access."""
-_MAYBE = frozenset({"auth", "credential", "credentials", "dsn"})
+_USERS = frozenset({"admin", "db", "login", "redis", "root", "smtp", "ssh", "user"})
+_MAYBE = frozenset({"auth", "dsn"})
 
 
 def is_called_secret(name: str) -> bool:
@@ -44,10 +46,13 @@ def is_called_secret(name: str) -> bool:
         return True
     if "token" in words and _TEXT_TOKENS.isdisjoint(words):
         return True
-    return any(word in _KEYS and after == "key" for word, after in pairwise(words))
+    return any(
+        (word in _KEYS and after == "key") or (word in _USERS and after == "pass")
+        for word, after in pairwise(words)
+    )
 
 
 def may_be_secret(name: str) -> bool:
     """Whether a name may be that of a secret, and as well that of something else."""
     words = [word.lower() for word in _WORDS.findall(name)]
-    return words == ["key"] or (bool(words) and words[-1] in _MAYBE)
+    return words in (["key"], ["pass"]) or (bool(words) and words[-1] in _MAYBE)

@@ -372,3 +372,32 @@ def test_doubts_are_told_once(repo: GitRepo) -> None:
     assert "each of the parameters 'key', 'private-key' may be a secret by its name" in done.err
     assert "the default of parameter 'pw' stands in the code" in done.err
     assert "in-the-code" not in repo.flow("names.py", "run", "--help").out
+
+
+def test_a_secret_that_a_function_gives_is_computed_again(repo: GitRepo) -> None:
+    """A resumed run has the new one, and says that it is another."""
+    repo.write("n.py", 'import os\ndef fetch(context):\n    return "planted-" + os.environ["N"]\n')
+    _names(repo, "from n import fetch", 'db_password = Parameter("pw", secret=True, default=fetch)')
+    done = repo.flow("names.py", "--quiet", "run", env={"N": "one"})
+    again = repo.flow("names.py", "--quiet", "resume", "start", env={"N": "two"})
+    assert (done.code, again.code) == (0, 0), again.err
+    assert "has ***" in again.out
+    assert "its function has computed another one" in again.err
+    assert latest(repo).info.parameters == {"pw": "***"}
+    assert "another one" not in repo.flow("names.py", "run", "--clone", "2", env={"N": "two"}).err
+
+
+def test_what_a_run_recorded_stays_as_it_was(repo: GitRepo) -> None:
+    """A parameter that became secret is that from the next run on; one that was secret stays so in resumed runs."""
+    _names(repo, 'db_password = Parameter("pw", secret=False, default="")')
+    assert repo.flow("names.py", "run", "--pw", "planted").code == 0
+    _names(repo, 'db_password = Parameter("pw", secret=True, default="")')
+    assert repo.flow("names.py", "resume", "start").code == 0
+    assert latest(repo).info.parameters == {"pw": "planted"}
+    assert repo.flow("names.py", "run", "--clone", "1", "--pw", "planted").code == 0
+    assert latest(repo).info.parameters == {"pw": "***"}
+    _names(repo, 'db_password = Parameter("pw", secret=False, default="")')
+    resumed = repo.flow("names.py", "resume", "start", env={"METAFLOW_RUN_PW": "planted"})
+    assert "has ***" in resumed.out
+    assert latest(repo).info.parameters == {"pw": "***"}
+    repo.fsck()

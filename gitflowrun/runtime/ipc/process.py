@@ -102,19 +102,20 @@ def left_behind(group: int) -> list[tuple[int, str]]:
     return found
 
 
-def hide_arguments(shown: Sequence[str]) -> None:
+def hide_arguments(argv: Sequence[str], shown: Sequence[str]) -> None:
     """Change what other processes see of this one's command line, as far as the system lets us.
 
     Args:
-        shown: `sys.argv` as they may see it: of words that differ from the real ones the length stays.
+        argv: `sys.argv`.
+        shown: The same as they may see it: words that differ keep their length.
     """
     try:
         words = Path("/proc/self/cmdline").read_bytes().removesuffix(b"\0").split(b"\0")
         fields = Path("/proc/self/stat").read_bytes().rpartition(b")")[2].split()
-        first = len(words) - len(shown) + 1
-        for number, word in enumerate(shown[1:], first):
-            real = words[number]
-            words[number] = os.fsencode(word)[: len(real)].ljust(len(real), b"*")
+        for place in range(1, len(argv)):
+            real = os.fsencode(argv[-place])
+            if words[-place] == real != os.fsencode(shown[-place]):
+                words[-place] = os.fsencode(shown[-place])[: len(real)].ljust(len(real), b"*")
         with Path("/proc/self/mem").open("r+b", buffering=0) as memory:
             memory.seek(int(fields[_ARG_START]))
             memory.write(b"\0".join(words))

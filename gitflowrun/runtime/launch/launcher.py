@@ -247,7 +247,7 @@ class Launcher:
         processes, self._processes = self._processes, None
         assert processes is not None
         if request.argv != tuple(sys.argv):
-            process.hide_arguments(request.argv)
+            process.hide_arguments(sys.argv, request.argv)
         store = partial(store_parameters, self._flow_cls, repository, request, ask=ask)
         start = StartRun(
             flow=self._flow_cls.__name__,

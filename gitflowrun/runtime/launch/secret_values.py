@@ -24,7 +24,7 @@ from gitflowrun.runtime.ipc.messages import SecretValue
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Container, Iterable, Mapping
 
     from gitflowrun.artifacts.codecs import Encoded
     from gitflowrun.flow.parameter import Parameter
@@ -115,6 +115,7 @@ def hide(
     values: Mapping[str, object],
     encoded: Mapping[str, Encoded],
     before: Mapping[str, str],
+    computed: Container[str],
 ) -> HiddenValues:
     """The secrets of a run, compared with those of its origin.
 
@@ -124,18 +125,24 @@ def hide(
         values: The value of each.
         encoded: The values of those that are secret.
         before: The hashes of those that the run's origin had.
+        computed: Attributes whose values a function has computed for this run.
 
     Raises:
         UsageError: a value is another one than the origin had, or too large.
     """
     found = {name: _travelling(parameters[name], values[name], it) for name, it in encoded.items()}
     made = {}
-    notices = [_short(parameters[name]) for name, it in found.items() if _has_short(it)]
+    notices = [_short(parameters[name], it) for name, it in found.items() if _has_short(it)]
     for name, value in found.items():
         option = parameters[name].name
         made[option] = hashes.of(option, value)
         is_same = hashes.is_same(option, value, before[name]) if name in before else True
-        if is_same is False:
+        if is_same is False and name in computed:
+            notices.append(
+                f"The value of the secret parameter {option!r} is not the one that the run before had: its "
+                "function has computed another one."
+            )
+        elif is_same is False:
             raise UsageError(
                 f"the value of the secret parameter {option!r} is not the one that the run had which this one is "
                 "made from",
@@ -165,8 +172,9 @@ def _has_short(value: SecretValue) -> bool:
     return any(len(text.strip()) < SHORTEST_SECRET for text in value.texts)
 
 
-def _short(parameter: Parameter) -> str:
+def _short(parameter: Parameter, value: SecretValue) -> str:
+    has = "has" if len(value.texts) == 1 else "has a part of"
     return (
-        f"The value of the secret parameter {parameter.name!r} has fewer than {SHORTEST_SECRET} characters, so it is "
+        f"The value of the secret parameter {parameter.name!r} {has} fewer than {SHORTEST_SECRET} characters, so it is "
         "not hidden where steps print or store it."
     )

@@ -105,6 +105,7 @@ class _Chosen:
         inherited: Attributes of which the run has what its origin has stored.
         secret: Attributes whose values are secret.
         before: The keyed hashes of those that were it in the origin.
+        computed: Attributes whose values came of a function.
     """
 
     parameters: Mapping[str, Parameter]
@@ -112,6 +113,7 @@ class _Chosen:
     inherited: tuple[str, ...]
     secret: tuple[str, ...]
     before: Mapping[str, str]
+    computed: frozenset[str]
 
 
 def _choose(
@@ -149,9 +151,13 @@ def _choose(
         for name in secret.difference(inherited)
         if not parameters[name].is_public(values[name])
     }
-    return _Chosen(
-        parameters, values, inherited, tuple(name for name in values if name in hidden), before
-    )
+    computed = {
+        name
+        for name, it in parameters.items()
+        if it.deploy_time and name not in given and not any(map(os.environ.get, it.envvars))
+    }
+    in_order = tuple(name for name in values if name in hidden)
+    return _Chosen(parameters, values, inherited, in_order, before, frozenset(computed))
 
 
 def _prompt(parameter: Parameter, run: str) -> str:
@@ -164,7 +170,7 @@ def _hide(flow: str, repository: Repository, chosen: _Chosen) -> HiddenValues:
     parameters, values = chosen.parameters, chosen.values
     encoded = {name: _encode_parameter(parameters[name], values[name]) for name in chosen.secret}
     hashes = KeyedHashes(repository, flow)
-    return hide(hashes, parameters, values, encoded, chosen.before)
+    return hide(hashes, parameters, values, encoded, chosen.before, chosen.computed)
 
 
 def _hint(request: RunRequest, origin: str) -> Callable[[Parameter], str] | None:

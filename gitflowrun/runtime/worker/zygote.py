@@ -230,7 +230,8 @@ class _Zygote:
         elif isinstance(message, RunContext):
             set_environment(message)
             if message.secrets:
-                process.hide_arguments(redacted(sys.argv, parameters_of(self._flow_cls).values()))
+                parameters = parameters_of(self._flow_cls).values()
+                process.hide_arguments(sys.argv, redacted(sys.argv, parameters))
             self._runner = TaskRunner(self._flow_cls, message)
             self._runner.code.watch()
             self._program.disown()
