@@ -33,6 +33,7 @@ VARIABLE = (
     (re.compile(r"\bpid \d+"), "pid <n>"),
     (re.compile(r"\b\d+(\.\d+)? ?(ms|s)\b"), "<duration>"),
     (re.compile(r"\b\d+(\.\d+)? ?([kKMG]i?B|bytes)\b"), "<size>"),
+    (re.compile(r"\bSHA256:[\w+/]{43}"), "<key>"),
     (re.compile(r"[ \t]+"), " "),
 )
 

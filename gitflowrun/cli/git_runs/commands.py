@@ -178,6 +178,30 @@ def untrust_command(as_json_: bool, names: tuple[str, ...]) -> None:
     untrust(as_json_=as_json_, names=names)
 
 
+@click.command(name="verify")
+@click.option("-a", "--all", "everything", is_flag=True, help="Verify all runs.")
+@click.option(
+    "--allow-unsigned", is_flag=True, help="Exit with 0 also for runs without a signature."
+)
+@json_option
+@click.argument("addresses", nargs=-1, metavar="[RUN]...")
+def verify_command(
+    everything: bool, allow_unsigned: bool, as_json_: bool, addresses: tuple[str, ...]
+) -> int:
+    """Check who signed runs, and that they are whole; the newest run without RUN.
+
+    A run is good if its newest commit has a signature by a key that you know (for ssh, that
+    gpg.ssh.allowedSignersFile lists; for gpg, that is in your keyring), which is the committer's, and if all that it
+    consists of is here and undamaged. Exits with 1 unless all are good. Programs that the repository's own
+    configuration names are not run.
+    """
+    from gitflowrun.cli.git_runs.verify import verify_runs
+
+    return verify_runs(
+        everything=everything, allow_unsigned=allow_unsigned, as_json_=as_json_, addresses=addresses
+    )
+
+
 @click.command(name="hooks")
 @json_option
 @click.argument("action", required=False, type=click.Choice(["install", "uninstall"]))
