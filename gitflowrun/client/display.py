@@ -16,9 +16,12 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 
+_KEPT = "\t\n\xa0\u200d"  # layout, and what joins emojis
+
+
 def title(text: str) -> str:
     """The line above a table."""
-    return f"<p><b>{escape(text)}</b></p>"
+    return f"<p><b>{_shown(text)}</b></p>"
 
 
 def table(heads: Sequence[str], rows: Iterable[Iterable[str]], *, most: int | None = None) -> str:
@@ -37,17 +40,24 @@ def table(heads: Sequence[str], rows: Iterable[Iterable[str]], *, most: int | No
 
 
 def _row(kind: str, cells: Iterable[str]) -> str:
-    return "<tr>" + "".join(f"<{kind}>{escape(cell)}</{kind}>" for cell in cells) + "</tr>"
+    return "<tr>" + "".join(f"<{kind}>{_shown(cell)}</{kind}>" for cell in cells) + "</tr>"
 
 
 def preformatted(text: str) -> str:
     """A text whose lines stay as they are."""
-    return f"<pre>{escape(text)}</pre>"
+    return f"<pre>{_shown(text)}</pre>"
 
 
 def png(content: bytes) -> str:
     """A picture within the page."""
     return f'<img src="data:image/png;base64,{b64encode(content).decode()}">'
+
+
+def _shown(text: str) -> str:
+    """A text as HTML, with a mark in place of what would hide or reorder it, or command a terminal."""
+    if not text.isprintable():
+        text = "".join(it if it.isprintable() or it in _KEPT else "\ufffd" for it in text)
+    return escape(text)
 
 
 def time_text(moment: datetime) -> str:

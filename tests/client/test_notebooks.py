@@ -65,3 +65,9 @@ def test_a_step_of_many_tasks(here: GitRepo) -> None:
     assert page.count("<tr>") == 1 + 4
     assert "<td>done</td>" in page
     assert "[3]=" in page
+
+
+def test_nothing_that_commands_a_terminal(run: Run) -> None:
+    """Characters that would command a terminal to which a page is copied, or reorder it, are marks there."""
+    run.add_tag("odd\x1b]0;X\x07\u202e")
+    assert "odd\ufffd]0;X\ufffd\ufffd" in run._repr_html_()
