@@ -206,9 +206,8 @@ def test_help(runs: GitRepo) -> None:
 
 def test_a_terminal_gets_colour_and_a_pager(runs: GitRepo) -> None:
     """As git does it: the user's pager, and colours."""
-    runs.git("config", "core.pager", "sed s/^/paged:/")
     reader, writer = pty.openpty()
-    env = environment(TERM="xterm")
+    env = environment(TERM="xterm", GIT_PAGER="sed s/^/paged:/")
     subprocess.run([*PROGRAM, "1", "4"], cwd=runs.path, stdout=writer, check=True, env=env)
     os.close(writer)
     shown = b""

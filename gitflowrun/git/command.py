@@ -6,8 +6,8 @@ Whatever asks git does it through `Git`, `Resident` or `CatFile`, so what must h
   `GIT_AUTHOR_DATE`...) do not leak in; the repository is named explicitly;
 - objects are what their ids say, whatever `git replace` shows instead;
 - no optional lock is taken, so the user's own commands never meet ours;
-- nothing that the repository's config names is executed behind the user's back: no fsmonitor, and no hooks but
-  those of a push that the user asked for;
+- nothing that the repository's config names is executed behind the user's back: no fsmonitor, no program in the
+  table of `git.config`, no protocol that runs one, and no hooks but those of a push that the user asked for;
 - messages are git's English ones, because some of them are recognised;
 - an exit code is git's own or an error, whatever this process does with its children.
 """
@@ -26,14 +26,14 @@ from functools import cached_property
 from typing import IO, TYPE_CHECKING, Any, TypeAlias, cast
 
 from gitflowrun.errors import MissingObject, RepositoryError, TooLarge
+from gitflowrun.git.config import Config, parse_config
 from gitflowrun.git.environment import clean_environment
 from gitflowrun.git.objects import ObjectType, Oid
 from gitflowrun.limits import MINIMUM_GIT, RECORD_SIZE
-from gitflowrun.settings import LISTS, TEXTS
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 Argument: TypeAlias = "str | bytes | os.PathLike[str]"
@@ -41,8 +41,12 @@ Argument: TypeAlias = "str | bytes | os.PathLike[str]"
 _USAGE = 129
 """git's exit code for a command line that it does not understand."""
 
-_OWN_SCOPES = frozenset({"system", "global", "command"})
-
+_ALWAYS = (
+    "-c", "core.fsmonitor=false",
+    # Whose URLs say what to execute, or which descriptor of ours to write to.
+    "-c", "protocol.ext.allow=never", "-c", "protocol.fd.allow=never",
+)  # fmt: skip
+_NEVER_ALLOWED = {"ext", "fd"}
 _NO_HOOKS = (
     "-c", "core.hooksPath=/dev/null",
     # The one event that our commands have; since git 2.54 hooks come from the config, too.
@@ -218,30 +222,49 @@ class Git:
         git_dir: The repository's git directory (of a linked worktree: its own).
         work_tree: The root of the work tree; None where there is none.
         hooks: Whether the user's hooks run.
+        programs: Whether git starts the programs that the repository's own config names, as it does for what people
+            type themselves.
     """
 
-    def __init__(self, git_dir: Path, work_tree: Path | None, *, hooks: bool = False) -> None:
+    def __init__(
+        self,
+        git_dir: Path,
+        work_tree: Path | None,
+        *,
+        hooks: bool = False,
+        programs: bool = False,
+    ) -> None:
         self.git_dir = git_dir
         self.work_tree = work_tree
-        self._options = ["-c", "core.fsmonitor=false"]
-        if not hooks:
-            self._options += _NO_HOOKS
+        self._options = _ALWAYS if hooks else (*_ALWAYS, *_NO_HOOKS)
+        self._programs = programs
 
     @cached_property
     def config(self) -> Mapping[str, str]:
-        """All of git config, the last value of each key; keys in lower case but for subsections.
+        """All of git config; see `Config.values`."""
+        return self._config.values
 
-        Of our settings that are lists all values count, those after the last empty one, as in lists of git's own. A
-        key without a value reads `true`, as git takes it; where only a text makes sense, it is as if not set.
-        """
-        return _config_values(os.fsdecode(self.run("config", "-z", "--list")).split("\0"))
-
-    @cached_property
+    @property
     def own_config(self) -> Mapping[str, str]:
         """What of `config` the user, the system or the command line says: nothing that lies in the repository."""
-        words = os.fsdecode(self.run("config", "-z", "--list", "--show-scope")).split("\0")
-        pairs = zip(words[::2], words[1::2], strict=False)
-        return _config_values(entry for scope, entry in pairs if scope in _OWN_SCOPES)
+        return self._config.own
+
+    def know(self, config: Mapping[str, str]) -> None:
+        """Take the config that another process of a run has read. A run executes the repository's code anyway."""
+        self.config = config
+        self._guard = {}
+
+    @cached_property
+    def _guard(self) -> Mapping[str, str]:
+        return {} if self._programs else self._config.guard
+
+    @cached_property
+    def _config(self) -> Config:
+        command = self.command(["config", "-z", "--show-scope", "--list"])
+        done = run_command(command, self.cwd, self._environment())
+        if done.code:
+            raise self.failure(["config"], done)
+        return parse_config(done.out)
 
     def run(
         self,
@@ -327,7 +350,9 @@ class Git:
 
     def version(self) -> tuple[int, int]:
         """Major and minor version of the git executable."""
-        found = re.search(rb"(\d+)\.(\d+)", self.attempt("version").out)
+        # Without the config, which an old git can't show.
+        done = run_command(["git", "version"], self.cwd, clean_environment())
+        found = re.search(rb"(\d+)\.(\d+)", done.out)
         return (int(found[1]), int(found[2])) if found else (0, 0)
 
     @property
@@ -341,28 +366,23 @@ class Git:
 
     def environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
         """The environment of a command."""
+        env = self._environment()
+        env.update(self._guard)
+        env.update(extra or {})
+        return env
+
+    def _environment(self) -> dict[str, str]:
         env = clean_environment()
+        if allowed := env.get("GIT_ALLOW_PROTOCOL"):  # which goes before the config
+            kept = [name for name in allowed.split(":") if name not in _NEVER_ALLOWED]
+            env["GIT_ALLOW_PROTOCOL"] = ":".join(kept)
         env["GIT_DIR"] = str(self.git_dir)
         if self.work_tree is not None:
             env["GIT_WORK_TREE"] = str(self.work_tree)
         env["GIT_OPTIONAL_LOCKS"] = "0"
         env["GIT_NO_REPLACE_OBJECTS"] = "1"
         env["LANGUAGE"] = "en"  # English messages without touching the character set of LC_CTYPE
-        env.update(extra or {})
         return env
-
-
-def _config_values(entries: Iterable[str]) -> Mapping[str, str]:
-    """The values of `git config -z --list`, as `Git.config` has them."""
-    values: dict[str, str] = {}
-    for entry in entries:
-        key, newline, value = entry.partition("\n")
-        if newline and value and values.get(key) and (separator := LISTS.get(key)):
-            value = values[key] + separator + value
-        if newline or not (key in TEXTS or key.endswith((".name", ".email", ".url"))):
-            values[key] = value if newline else "true"
-    values.pop("", None)
-    return values
 
 
 class Resident:

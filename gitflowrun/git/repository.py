@@ -108,7 +108,7 @@ class Repository:
             CorruptRecord: `place` is no such thing.
         """
         repository = REPOSITORY.load(place)
-        repository.git.config = config
+        repository.git.know(config)
         return repository
 
     @cached_property

@@ -7,8 +7,8 @@ Each call names its refspecs; nothing is configured in `remote.*`, and what is c
 - A `+` refspec is used for tracking copies only (`porcelain.sync.Tracking`). Refs on the remote are created if absent
   or moved from a known value (`--force-with-lease`), so the remote decides races.
 - Received objects are checked (`fsckObjects`) and kept as a pack (`unpackLimit`), never as loose objects.
-- Names and URLs come after `--end-of-options`, since `--upload-pack=<command>` runs its argument; `ext::` URLs,
-  which do the same, are off.
+- Names and URLs come after `--end-of-options`, since `--upload-pack=<command>` runs its argument; `ext::` and `fd::`
+  URLs are off (`git.command`).
 
 *Code that the other side has is not sent again.* git leaves out what commits at the edge of a push or fetch have; a
 run has no parent, so there is no edge, and its whole code would travel each time. In a repository that git takes for
@@ -47,7 +47,7 @@ PUSHING = "GITFLOWRUN_PUSHING"
 """Set for the hooks of a push of ours, so that our own hook does not push again."""
 
 _HARDENED = (
-    "-c", "protocol.ext.allow=never", "-c", "transfer.fsckObjects=true", "-c", "fetch.fsckObjects=true",
+    "-c", "transfer.fsckObjects=true", "-c", "fetch.fsckObjects=true",
     "-c", "fetch.unpackLimit=1", "-c", "gc.auto=0", "-c", "maintenance.auto=false",
 )  # fmt: skip
 _FETCH = (
@@ -113,6 +113,8 @@ class Remote:
         self._repository = repository
         self._known_urls: dict[tuple[str, ...], list[str]] = {}
         self._git = repository.git
+        # As people who type `git fetch` have it: the ssh command, credential helpers and proxies of the config.
+        self._wire = Git(repository.git_dir, repository.work_tree, programs=True)
         self._configured = name in repository.remotes()
         for key in ("url", "pushurl"):
             if "\n" in repository.config.get(f"remote.{name}.{key}", ""):
@@ -176,7 +178,8 @@ class Remote:
         Raises:
             RepositoryError: it can't be reached.
         """
-        done = self._run((*_HARDENED, "ls-remote", "--quiet", "--refs"), [self.name, *patterns])
+        options = (*_HARDENED, "ls-remote", "--quiet", "--refs", *self._program("upload"))
+        done = self._run(options, [self.name, *patterns])
         lines = done.out.decode(errors="surrogateescape").split("\n")
         return {name: oid for oid, tab, name in (line.partition("\t") for line in lines) if tab}
 
@@ -196,15 +199,16 @@ class Remote:
 
     def _fetch(self, refspecs: Sequence[str], env: Mapping[str, str]) -> None:
         safe = self._repository.settings.durability is Durability.SAFE
+        fetch = (*_FETCH, *self._program("upload"))
         if len(refspecs) > FEW_REFS and (not safe or _can_sync_at_once()):
             sync = ("-c", "core.fsync=none", "-c", f"core.hooksPath={_SYNC_HOOK.parent}")
-            options = (*(sync if safe else ()), *_HARDENED, *_FETCH, "--atomic")
+            options = (*(sync if safe else ()), *_HARDENED, *fetch, "--atomic")
             done = self._attempt(options, [self.name], env, refspecs)
             if not done.code and (not safe or _SYNCED in done.err):
                 return
             # An old git knows no --atomic, and a new one may pass over the hook. What is here is not sent again.
         each = ("-c", "core.fsync=reference") if safe else ()
-        self._run((*each, *_HARDENED, *_FETCH), [self.name], env, refspecs)
+        self._run((*each, *_HARDENED, *fetch), [self.name], env, refspecs)
 
     def push(
         self, changes: Sequence[RefUpdate], *, atomic: bool = False, verify: bool = True
@@ -228,14 +232,16 @@ class Remote:
     def _push(
         self, changes: Sequence[RefUpdate], *, atomic: bool, verify: bool
     ) -> list[PushResult]:
-        options = [*_HARDENED, *_PUSH]
+        options = [*_HARDENED, *_PUSH, *self._program("receive")]
         if self._configured:  # --mirror does not go together with refspecs
             options[:0] = ["-c", f"remote.{self.name}.mirror=false"]
         options += ["--atomic"] if atomic else []
         options += [] if verify else ["--no-verify"]
         options += [f"--force-with-lease={change.name}:{change.old or ''}" for change in changes]
         refspecs = [f"{change.new or ''}:{change.name}" for change in changes]
-        git = Git(self._git.git_dir, self._git.work_tree, hooks=True) if verify else self._git
+        git = self._wire
+        if verify:
+            git = Git(git.git_dir, git.work_tree, hooks=True, programs=True)
         env = {**_prompts(), **self._trees_of_all(), PUSHING: "1"}
         done = git.attempt(*options, "--end-of-options", self.name, *refspecs, env=env)
         results = parse_push(done.out)
@@ -245,6 +251,13 @@ class Remote:
             raise self._unreachable("push to", done)
         self.words += [word for word in _words(done.err, _REMOTE_WORDS) if word not in self.words]
         return [results[change.name] for change in changes]
+
+    def _program(self, verb: str) -> tuple[str, ...]:
+        """What serves a remote on this machine is git's, whatever `remote.<name>.uploadpack` says.
+
+        On another machine that names a program there.
+        """
+        return () if self._is_elsewhere() else (f"--{verb}-pack=git-{verb}-pack",)
 
     def _trees_of_all(self) -> dict[str, str]:
         """The environment of a push that leaves out the trees of all commits that the remote has."""
@@ -311,7 +324,7 @@ class Remote:
     ) -> Completed:
         stdin = "".join(f"{line}\n" for line in lines).encode() if lines else None
         env = {**_prompts(), **env}
-        return self._git.attempt(*options, "--end-of-options", *args, env=env, stdin=stdin)
+        return self._wire.attempt(*options, "--end-of-options", *args, env=env, stdin=stdin)
 
     def _unreachable(self, verb: str, done: Completed) -> RepositoryError:
         hint = None

@@ -288,7 +288,7 @@ class TaskRunner:
         # Rare: an object that only git can read. A child process for one object is good enough.
         from gitflowrun.git.command import CatFile, Git
 
-        with closing(CatFile(Git(Path(self.context.git_dir), None))) as git:
+        with closing(CatFile(Git(Path(self.context.git_dir), None, programs=True))) as git:
             return git.read(oid, limit)
 
 

@@ -38,12 +38,26 @@ def _on_terminal(path: Path, *words: str, env: dict[str, str]) -> tuple[int, str
 def test_the_users_pager_pages(repo: GitRepo) -> None:
     """On a terminal a list goes through the pager that git would use, in colour."""
     make_run(repo)
-    repo.git("config", "core.pager", "sed s/^/PAGED:/")
-    code, shown = _on_terminal(repo.path, "list", env={})
+    repo.git("config", "--file", "users", "core.pager", "sed s/^/PAGED:/")
+    config = {"GIT_CONFIG_GLOBAL": str(repo.path / "users")}
+    code, shown = _on_terminal(repo.path, "list", env=config)
     assert code == 0
     lines = shown.splitlines()
     assert all(line.startswith("PAGED:") for line in lines)
     assert "\x1b[33mMyFlow/1\x1b[m" in lines[1]
+
+
+@pytest.mark.parametrize("users", ["", "sed s/^/PAGED:/"])
+def test_the_pager_of_a_repository_is_not_run(repo: GitRepo, users: str) -> None:
+    """A repository's own config does not say what runs when somebody reads; the user's does."""
+    make_run(repo)
+    repo.git("config", "core.pager", "sh -c 'touch canary; cat'")
+    repo.git("config", "--file", "users", "core.pager", users or "cat")
+    config = {"GIT_CONFIG_GLOBAL": str(repo.path / "users") if users else "/dev/null"}
+    code, shown = _on_terminal(repo.path, "list", env={"PAGER": "sed s/^/PAGED:/", **config})
+    assert code == 0
+    assert shown.startswith("PAGED:")
+    assert not (repo.path / "canary").exists()
 
 
 @pytest.mark.parametrize(
@@ -64,8 +78,8 @@ def test_no_pager(repo: GitRepo, config: list[str], env: dict[str, str]) -> None
 def test_a_pager_that_quits_early_is_no_error(repo: GitRepo) -> None:
     """Quitting the pager before the end is what pagers are for."""
     make_run(repo, result=b"1")
-    repo.git("config", "core.pager", "head -c 1 >/dev/null")
-    code, shown = _on_terminal(repo.path, "show", env={})
+    pager = {"GIT_PAGER": "head -c 1 >/dev/null"}
+    code, shown = _on_terminal(repo.path, "show", env=pager)
     assert (code, shown) == (0, "")
 
 
@@ -73,8 +87,7 @@ def test_a_pager_that_quits_early_is_no_error(repo: GitRepo) -> None:
 def test_a_pager_that_is_not_installed_hides_nothing(repo: GitRepo, pager: str) -> None:
     """As in git: what would have been paged is printed, and the missing program named."""
     make_run(repo)
-    repo.git("config", "core.pager", pager)
-    code, shown = _on_terminal(repo.path, "list", env={})
+    code, shown = _on_terminal(repo.path, "list", env={"GIT_PAGER": pager})
     assert code == 0
     assert "MyFlow/1" in shown
 
@@ -82,8 +95,7 @@ def test_a_pager_that_is_not_installed_hides_nothing(repo: GitRepo, pager: str) 
 def test_json_is_not_paged_into_pieces(repo: GitRepo) -> None:
     """JSON has no colours, whatever shows it."""
     make_run(repo)
-    repo.git("config", "core.pager", "cat -v")
-    _, shown = _on_terminal(repo.path, "show", "--json", env={})
+    _, shown = _on_terminal(repo.path, "show", "--json", env={"PAGER": "cat -v"})
     assert "^[" not in shown
     assert shown.startswith("{\n")
 
