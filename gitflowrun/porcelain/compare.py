@@ -170,7 +170,7 @@ def _say(repo: Repository, tables: Iterable[_Table]) -> Said:
 
 def _strangers(trust: Trust, *sides: tuple[StoredTask, ArtifactRef]) -> tuple[str, ...]:
     """The runs whose code must not be run for these artifacts."""
-    runs = (task.run.pathspec for task, ref in sides if not trust.trusts_artifact(task, ref))
+    runs = (trust.stranger(task) for task, ref in sides if not trust.trusts_artifact(task, ref))
     return tuple(dict.fromkeys(runs))
 
 
