@@ -53,6 +53,7 @@ class Trust:
         self._listed: set[Oid] = set()
         self._states: dict[str, list[Oid]] = {}
         self._answers: dict[Oid, bool] = {}
+        self._executors: dict[tuple[Oid, Oid], frozenset[Oid]] = {}
 
     # ---- what is trusted ----
 
@@ -80,8 +81,13 @@ class Trust:
 
     def executors(self, run: StoredRun) -> frozenset[Oid]:
         """The uids of the runs whose tasks count as trusted in a run as it was read; none if it isn't trusted."""
-        if not self.trusts_run(run):
-            return frozenset()
+        self._look()
+        key = run.commit, run.tree
+        if key not in self._executors:
+            self._executors[key] = self._executors_of(run) if self.trusts_run(run) else frozenset()
+        return self._executors[key]
+
+    def _executors_of(self, run: StoredRun) -> frozenset[Oid]:
         origin = run.info.origin
         if origin is None:
             return frozenset([run.identity.uid])
@@ -191,6 +197,7 @@ class Trust:
                 self._listed.add(commit)
                 self._states.setdefault(entry.run, []).append(commit)
         self._answers.clear()
+        self._executors.clear()
 
     def _made_here(self, commit: Oid) -> bool:
         found = self._commit(commit)

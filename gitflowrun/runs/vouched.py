@@ -12,7 +12,6 @@ anything is said of it.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import secrets
 import time
@@ -149,12 +148,16 @@ class VouchedFile:
         seal, _, content = rest.partition(" ")
         if not self._key.has_sealed(content.encode(errors="replace"), seal):
             return None
+        import json  # a run is made and read without it
+
         with contextlib.suppress(ValueError, TypeError):  # sealed by a release that knows more
             kind, *fields = json.loads(content)
             return Vouched(VouchedKind(kind), *fields)
         return None
 
     def _line(self, entry: Vouched) -> str:
+        import json
+
         fields: list[Any] = [entry.kind.value, entry.value, entry.since, entry.source, entry.run]
         content = json.dumps(fields)
         return f"{self._user} {self._key.seal(content.encode())} {content}"
