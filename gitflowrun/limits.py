@@ -521,7 +521,7 @@ LONGEST_SECRET = 16 << 10
 """Bytes of a secret parameter's value."""
 MOST_SECRETS = 100
 """Texts that the secret parameters of one run consist of: output is searched for each."""
-SEARCHED_PAYLOAD = 4 << 20
+SEARCHED_PAYLOAD = 16 << 20
 """Bytes at the beginning of an artifact that are searched for secrets."""
 SEARCHED_PIECE = 1 << 20
 """Bytes that are searched at a time."""

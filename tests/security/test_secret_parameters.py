@@ -49,8 +49,6 @@ class Vault(FlowSpec):
             self.copied = {"password": [secret]}
         if asked == "number":
             self.copied = self.codes[0]
-        if asked == "items":
-            self.items = Items(secret)
         self.useful = 42
         self.next(self.end)
 
@@ -177,13 +175,16 @@ def test_no_other_parameter_and_no_tag_may_hold_a_secret(vault: GitRepo) -> None
 
 
 def test_a_value_of_the_wrong_type_is_not_repeated(vault: GitRepo) -> None:
-    """Neither from the command line nor from the environment."""
+    """Neither from the command line nor from the environment, nor what lacks its quotes."""
     typed = vault.flow("vault.py", "run", "--entry", "x", "--code", SECRET)
     found = vault.flow("vault.py", "run", "--entry", "x", env={"METAFLOW_RUN_CODE": SECRET})
     assert (typed.code, found.code) == (2, 2)
     assert "the value that was given is none of its type" in typed.err
     assert "(from the environment variable METAFLOW_RUN_CODE)" in found.err
-    assert not _found(vault, typed, found)
+    split = vault.flow("vault.py", "run", "--entry", "x", SECRET)
+    assert split.code == 2
+    assert "A secret with spaces in it needs quotes" in split.err
+    assert not _found(vault, typed, found, split)
 
 
 def test_resume_asks_again_and_takes_no_other_value(vault: GitRepo) -> None:

@@ -19,7 +19,7 @@ from gitflowrun.errors import (
 )
 from gitflowrun.flow.members import parameters_of
 from gitflowrun.flow.parameter_values import check_parameters
-from gitflowrun.flow.secret_parameters import warnings_of
+from gitflowrun.flow.secret_parameters import redacted, warnings_of
 from gitflowrun.git.repository import Repository
 from gitflowrun.runtime.launch.program import flow_file, spelled, start_directory, typed_command
 from gitflowrun.settings import Settings, user_name
@@ -239,3 +239,16 @@ class RunCommand(click.Command):
         """The options of the flow's parameters, then those of the command."""
         flow: FlowContext = ctx.obj
         return [*flow.parameter_options, *super().get_params(ctx)]
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the command line. What is one word too many is not repeated where it may be the rest of a secret."""
+        flow: FlowContext = ctx.obj
+        parameters = [option.parameter for option in flow.parameter_options]
+        gives_secret = redacted(args, parameters) != tuple(args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            if gives_secret and "extra argument" in error.message:
+                message = "Got unexpected extra arguments. A secret with spaces in it needs quotes"
+                raise click.UsageError(message, ctx) from None
+            raise
