@@ -185,7 +185,7 @@ def _forms(secret: bytes) -> Iterator[bytes]:
     found = {secret, secret.strip(), *(line.strip() for line in secret.splitlines())}
     found |= {*_base64(secret), secret.hex().encode(), secret.hex().upper().encode()}
     text = secret.decode(errors="replace")
-    if text.encode(errors="replace") == secret and not text.isalnum():
+    if text.encode(errors="replace") == secret and not (text.isascii() and text.isalnum()):
         found |= {form.encode(errors=_ERRORS) for form in _quoted(text)}
     return iter(sorted((it for it in found if len(it) >= SHORTEST_SECRET), key=len, reverse=True))
 
@@ -210,13 +210,14 @@ def _quoted(text: str) -> Iterator[str]:
         yield literal[1:-1]
         yield literal[1:-1].replace("/", "\\/")
         yield json.dumps(literal, ensure_ascii=is_ascii)[3:-3]
+        yield repr(literal)[2:-2]
     for shown in (repr(text), ascii(text), repr(text + "'\"")[:-3], repr(text.encode())[1:]):
         yield shown[1:-1]
     yield repr(repr(text))[2:-2]
     yield html.escape(text)
     yield html.escape(text, quote=False)
     yield shlex.quote(text).strip("'")
-    for safe in ("", "/", "!*'()~", ":/?#[]@!$&'()*+,;=~"):
+    for safe in ("", "/", "!*'()~", "!$&'()*+,;=", ":/?#[]@!$&'()*+,;=~"):
         encoded = quote(text, safe=safe)
         yield encoded
         yield "%".join(

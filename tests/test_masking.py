@@ -56,6 +56,16 @@ def test_base64_hides_a_secret_wherever_it_begins(
         assert text[first:last] not in shown
 
 
+@given(strategies.text(min_size=8, max_size=30).filter(lambda it: len(it.strip()) > 7))
+def test_any_text_is_found_in_what_python_makes_of_it(secret: str) -> None:
+    """Letters of other scripts, quotes and backslashes included."""
+    mask = Mask({"it": [secret.encode(errors="surrogatepass")]})
+    made = [secret, ascii(secret)[1:-1], repr(secret)[1:-1], json.dumps(secret)[1:-1]]
+    made += [json.dumps([secret], ensure_ascii=False)[2:-2], repr(json.dumps(secret))[2:-2]]
+    for form in made:
+        assert form not in mask.text(f"a {form} b")
+
+
 def test_each_line_of_a_long_secret_is_hidden() -> None:
     """A key that is printed line by line, with words in front, is a key all the same."""
     key = "-----BEGIN KEY-----\nAbCdEfGhIjKl\nmNoPqRsTuVwX\n"
