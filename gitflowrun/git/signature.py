@@ -104,6 +104,18 @@ def claimed_key(signature: bytes) -> str:
         return ""
 
 
+def claim(commit: bytes) -> str:
+    """What a commit's content says of its signature, in a few words; empty without one. Nothing is checked."""
+    try:
+        signature = split_signature(commit)[1]
+    except CorruptRecord as error:
+        return f"nobody: {error.message}"
+    if not signature:
+        return ""
+    kind = format_of(signature)
+    return f"{kind.value if kind else 'unknown'} key {claimed_key(signature)}".rstrip()
+
+
 def fingerprint(key: bytes) -> str:
     """The fingerprint of an ssh key, as `ssh-keygen -l` prints it."""
     digest = base64.b64encode(hashlib.sha256(key).digest()).decode().rstrip("=")
@@ -131,7 +143,30 @@ def ssh_key(signature: bytes) -> bytes:
     return key
 
 
-# ---- programs ----
+# ---- what settings name ----
+
+
+def expanded(path: str) -> str:
+    """A path as git's settings have it: `~/` is the home directory."""
+    return os.path.expanduser(path)  # noqa: PTH111  (a program's name is no path)
+
+
+def named_file(git: Git, key: str) -> str | None:
+    """The file that a setting names; None without the setting.
+
+    Raises:
+        RepositoryError: it can't be read, so nobody knows what stands there.
+    """
+    value = git.config.get(key.lower())
+    if not value:
+        return None
+    path = git.cwd / expanded(value)
+    if not (path.is_file() and os.access(path, os.R_OK)):
+        raise RepositoryError(
+            f"{key} is {value!r}, which is no file that can be read",
+            hint=f"make that file, or name another one: git config --global {key} FILE",
+        )
+    return str(path)
 
 
 class SignaturePrograms:
@@ -152,11 +187,7 @@ class SignaturePrograms:
         if kind is SignatureFormat.OPENPGP:
             keys.append("gpg.program")
         given = next((value for key in keys if (value := self._named.get(key))), None)
-        return self.path(given) if given else _PROGRAMS[kind]
-
-    def path(self, text: str) -> str:
-        """A path as git's settings have it: `~/` is the home directory."""
-        return os.path.expanduser(text)  # noqa: PTH111  (a program's name is no path)
+        return expanded(given) if given else _PROGRAMS[kind]
 
     def run(self, *command: str, stdin: bytes = b"") -> Completed:
         """Run a program to its end, away from the terminal.
@@ -296,7 +327,7 @@ class CommitSigner:
                 command = (program, "-Y", "sign", "-n", "git", "-f", path, "-U")
                 done = self._programs.run(*command, stdin=payload)
         else:
-            path = self._programs.path(key)
+            path = expanded(key)
             done = self._programs.run(program, "-Y", "sign", "-n", "git", "-f", path, stdin=payload)
         if done.code:
             shown, said = shlex.quote(key), done.message.removeprefix("Enter passphrase: ")

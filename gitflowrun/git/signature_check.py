@@ -12,12 +12,14 @@ among the allowed signers, and the key valid for it when the commit was made; by
 from __future__ import annotations
 
 import base64
-import os
+import contextlib
+import itertools
 import re
 import shlex
 import time
 from enum import Enum
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import CorruptRecord, RepositoryError
@@ -26,7 +28,10 @@ from gitflowrun.git.signature import (
     SignatureFormat,
     SignaturePrograms,
     as_file,
+    claimed_key,
+    fingerprint,
     format_of,
+    named_file,
     split_signature,
     ssh_key,
 )
@@ -40,6 +45,7 @@ _LAST_SECOND = 253_402_300_799  # of the year 9999, the last that ssh-keygen tak
 _STATUS = "[GNUPG:] "
 _TRUST = ("undefined", "never", "marginal", "fully", "ultimate")  # in git's order
 _ADDRESS = re.compile(r"[A-Za-z0-9][\w.+-]*@[\w.-]+")
+_FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}|[0-9A-F]{40}|[0-9A-F]{64}")
 _SSH_GOOD = re.compile(
     r'Good "git" signature (?:for .* )?with \S+ key (SHA256:[A-Za-z0-9+/]+)\s*\Z', re.DOTALL
 )
@@ -111,25 +117,46 @@ class SignatureCheck:
             report = SignatureReport(SignatureState.UNCHECKED, why=error.message, hint=error.hint)
         return replace(report, format=kind.value)
 
-    def keys(self, commit: bytes) -> frozenset[str]:
-        """The fingerprints of the key that has signed a commit; none without a signature that is good now.
+    def is_signed_by(self, commit: bytes, keys: frozenset[str]) -> bool:
+        """Whether one of some keys has signed a commit, and the signature is good now.
 
-        Whose key it is does not matter, nor who the committer is. Of a subkey it is the main key's, too.
+        Whose key it is does not matter, nor who the committer is.
+
+        Args:
+            commit: The commit's content.
+            keys: Fingerprints; of a subkey the main key's counts as well.
         """
         try:
             payload, signature = split_signature(commit)
-        except CorruptRecord:
-            return frozenset()
-        kind = format_of(signature)
-        try:
+            kind = format_of(signature)
             if kind is SignatureFormat.SSH:
-                return _SshCheck(self._git, self._programs, payload, signature).keys()
+                # What it claims costs nothing to read.
+                check = _SshCheck(self._git, self._programs, payload, signature)
+                return claimed_key(signature) in keys and not keys.isdisjoint(check.keys())
             if kind is not None:
                 status = self._gpg_status(kind, payload, signature)
-                return frozenset(status.keys if status.verdict is SignatureState.GOOD else ())
-        except RepositoryError:
+                return status.verdict is SignatureState.GOOD and not keys.isdisjoint(status.keys)
+        except (CorruptRecord, RepositoryError):
             pass  # no program, or a file that is not there: nothing is known
-        return frozenset()
+        return False
+
+    def keys_of(self, name: str) -> list[str]:
+        """The fingerprints of the keys that the allowed signers and the keyring have for an address.
+
+        Raises:
+            RepositoryError: the list of allowed signers can't be read.
+        """
+        found = _allowed_keys(named_file(self._git, "gpg.ssh.allowedSignersFile"), name)
+        program = self._programs.program(SignatureFormat.OPENPGP)
+        command = (program, "--batch", "--no-tty", "--with-colons", "--list-keys", f"<{name}>")
+        is_main = False
+        with contextlib.suppress(RepositoryError):  # there is no gpg
+            for line in self._programs.run(*command).out.decode(errors="replace").splitlines():
+                fields = line.split(":")
+                if fields[0] == "fpr" and is_main:
+                    found.append(fields[9])
+                is_main = fields[0] == "pub" and fields[1] not in {"r", "e", "i", "d"}
+        return list(dict.fromkeys(found))
 
     # ---- gpg and gpgsm ----
 
@@ -357,29 +384,32 @@ class _SshCheck:
 
     @cached_property
     def _allowed_signers(self) -> str | None:
-        return self._named_file("gpg.ssh.allowedSignersFile")
+        return named_file(self._git, "gpg.ssh.allowedSignersFile")
 
     @cached_property
     def _revocations(self) -> tuple[str, ...]:
-        file = self._named_file("gpg.ssh.revocationFile")
+        file = named_file(self._git, "gpg.ssh.revocationFile")
         return ("-r", file) if file else ()
 
-    def _named_file(self, key: str) -> str | None:
-        """The file that a setting names; None without the setting.
 
-        Raises:
-            RepositoryError: it can't be read, so nobody knows what stands there.
-        """
-        value = self._git.config.get(key.lower())
-        if not value:
-            return None
-        path = self._git.cwd / self._programs.path(value)
-        if not (path.is_file() and os.access(path, os.R_OK)):
-            raise RepositoryError(
-                f"{key} is {value!r}, which is no file that can be read",
-                hint=f"make that file, or name another one: git config --global {key} FILE",
-            )
-        return str(path)
+def _allowed_keys(file: str | None, name: str) -> list[str]:
+    """The fingerprints of the keys that a list of allowed signers has for a name, but for patterns and authorities."""
+    found = []
+    for line in Path(file).read_text(errors="replace").splitlines() if file else ():
+        words = line.split()
+        if not words or name not in words[0].strip('"').split(",") or "cert-authority" in line:
+            continue
+        for kind, encoded in itertools.pairwise(words[1:]):
+            with contextlib.suppress(ValueError):
+                key = base64.b64decode(encoded, validate=True)
+                if _key_words(key)[0] == kind:
+                    found.append(fingerprint(key))
+    return found
+
+
+def is_fingerprint(text: str) -> bool:
+    """Whether a text is a key's fingerprint, as reports have it."""
+    return _FINGERPRINT.fullmatch(text) is not None
 
 
 def _key_words(key: bytes) -> tuple[str, str]:

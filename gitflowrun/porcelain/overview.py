@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from gitflowrun.limits import COMMIT_SIZE
 from gitflowrun.names import PARAMETERS_STEP, TaskName
 from gitflowrun.porcelain.query import final_artifacts, is_private
 from gitflowrun.runs.live import observe
@@ -150,11 +151,12 @@ class CodeState:
 
 @frozen
 class RunOverview:
-    """A run."""
+    """A run; `signed_by` is what it says itself of its signature, if it has one."""
 
     pathspec: str
     uid: Oid
     commit: Oid
+    signed_by: str | None
     status: Status
     started: float
     finished: float | None
@@ -183,6 +185,7 @@ def run_overview(run: StoredRun, tags: tuple[str, ...]) -> RunOverview:
         pathspec=run.pathspec,
         uid=run.identity.uid,
         commit=run.commit,
+        signed_by=_signed_by(run),
         status=run.status,
         started=info.created,
         finished=run.state.finished,
@@ -205,6 +208,16 @@ def run_overview(run: StoredRun, tags: tuple[str, ...]) -> RunOverview:
         ),
         artifacts=result_rows(run, final_artifacts(run)),
     )
+
+
+def _signed_by(run: StoredRun) -> str | None:
+    """What a run says of its signature. To check that would cost a process: `porcelain.verify` does."""
+    _, content = run.objects.read(run.commit, COMMIT_SIZE)
+    if b"\ngpgsig" not in content:
+        return None
+    from gitflowrun.git.signature import claim  # few runs have one
+
+    return claim(content) or None
 
 
 def step_overview(run: StoredRun, step: str) -> StepDetails:

@@ -107,13 +107,14 @@ class RunVerifier:
             CorruptRecord: they have not, or the run is called otherwise.
         """
         signed, infos = None, set[Oid | None]()
-        uid = run.commit
+        uid, data = run.commit, b""
         for uid, data in self._states(run.commit):
             if signed is None and split_signature(data)[1]:
                 signed = uid
             infos.add(self._repo.objects.tree_oids(parse_commit(data).tree).get(layout.INFO))
-        if len(infos) > 1:
-            raise CorruptRecord("its INFO is not that of its first commit")
+        first = self._repo.objects.tree_oids(parse_commit(data).tree)
+        if len(infos) > 1 or set(first) != {layout.INFO}:
+            raise CorruptRecord("its INFO is not what its first commit consists of")
         number, _, suffix = run.id.partition("-")
         if (run.flow, number) != (run.info.flow, str(run.info.id)) or not str(uid).startswith(
             suffix

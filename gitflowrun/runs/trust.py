@@ -5,7 +5,9 @@ anybody's and are no evidence. A commit is trusted when
 
 1. it was made in this clone: its message carries a MAC, a keyed hash of its tree and parents (`clone_key`); or
 2. the user vouched for it, or for a later state of the same run (`git runs trust 12`), or `git runs fetch` took one of
-   them from a URL that the user vouched for (`git runs trust origin`): both stand in a sealed file (`vouched`).
+   them from a URL that the user vouched for (`git runs trust origin`): both stand in a sealed file (`vouched`); or
+3. it is the last commit of a run, with a good signature by a key whose fingerprint stands there, too
+   (`git runs trust --signer ada@example.org`).
 
 *Tasks of other runs.* A run that resumes another takes over its tasks with all they stored, so a run made here may hold
 a stranger's pickles, and the stranger wrote the records that tell where they come from. So which of them count is
@@ -23,7 +25,8 @@ from typing import TYPE_CHECKING
 
 from gitflowrun.errors import GitflowrunError
 from gitflowrun.git.objects import Oid
-from gitflowrun.limits import MAX_STATES
+from gitflowrun.limits import COMMIT_SIZE, MAX_STATES
+from gitflowrun.runs import layout
 from gitflowrun.runs.clone_key import CloneKey
 from gitflowrun.runs.commit_message import parse_message
 from gitflowrun.runs.vouched import Vouched, VouchedFile, VouchedKind
@@ -52,6 +55,7 @@ class Trust:
         self._read: tuple[list[Vouched], int] = ([], 0)
         self._listed: set[Oid] = set()
         self._states: dict[str, list[Oid]] = {}
+        self._signers: frozenset[str] = frozenset()
         self._answers: dict[Oid, bool] = {}
         self._executors: dict[tuple[Oid, Oid], frozenset[Oid]] = {}
 
@@ -65,7 +69,9 @@ class Trust:
         """
         self._look()
         if commit not in self._answers:
-            self._answers[commit] = self._made_here(commit) or self._is_vouched_for(commit)
+            self._answers[commit] = (
+                self._made_here(commit) or self._is_vouched_for(commit) or self._is_signed(commit)
+            )
         return self._answers[commit]
 
     def trusts_run(self, run: StoredRun) -> bool:
@@ -176,6 +182,21 @@ class Trust:
             lambda it: place == (it.value if it.kind is VouchedKind.URL else it.source)
         )
 
+    def vouch_for_signer(self, key: str, name: str) -> None:
+        """Trust all runs that end with a good signature by a key.
+
+        Args:
+            key: Its fingerprint.
+            name: Whose it is, for people.
+        """
+        self._file.add([Vouched.now(VouchedKind.SIGNER, key, name=name)])
+
+    def withdraw_signer(self, word: str) -> list[Vouched]:
+        """Trust nothing any more because of a key, named by its fingerprint or as it was when it was trusted."""
+        return self._file.remove(
+            lambda it: it.kind is VouchedKind.SIGNER and word in (it.value, it.name)
+        )
+
     def mac(self, tree: Oid, parents: Sequence[Oid]) -> str:
         """The MAC of a commit that is about to be made here; empty where no key can be kept."""
         return self._key.mac(tree, parents)
@@ -196,6 +217,9 @@ class Trust:
                 commit = Oid.from_hex(entry.value)
                 self._listed.add(commit)
                 self._states.setdefault(entry.run, []).append(commit)
+        self._signers = frozenset(
+            entry.value for entry in self._read[0] if entry.kind is VouchedKind.SIGNER
+        )
         self._answers.clear()
         self._executors.clear()
 
@@ -212,6 +236,37 @@ class Trust:
         state = parse_message(found.message.decode(errors="replace")) if found else None
         later = self._states.get(str((state and state.uid) or commit), ())
         return any(self._leads_to(it, commit) for it in later)
+
+    def _is_signed(self, commit: Oid) -> bool:
+        """Whether it is the last commit of a run, with a good signature by a key that the user vouched for."""
+        if not self._signers or not self._ends_a_run(commit):
+            return False
+        from gitflowrun.git.signature_check import (
+            SignatureCheck,
+        )  # nobody needs it who trusts no signer
+
+        _, content = self._repo.objects.read(commit, COMMIT_SIZE)
+        return SignatureCheck(self._repo.git).is_signed_by(content, self._signers)
+
+    def _ends_a_run(self, commit: Oid) -> bool:
+        """Whether a commit is the end of a line that begins with its INFO alone.
+
+        The same keys sign commits of code, into which anybody can propose files that look like a run.
+        """
+        tip = found = self._commit(commit)
+        for _ in range(MAX_STATES):
+            if tip is None or found is None or len(found.parents) > 1:
+                return False
+            if not found.parents:
+                break
+            found = self._commit(found.parents[0])
+        try:
+            info = self._repo.objects.tree_oids(tip.tree).get(layout.INFO) if tip else None
+            first = self._repo.objects.tree_oids(found.tree) if found else {}
+        except GitflowrunError:
+            return False
+        state = parse_message(tip.message.decode(errors="replace")) if tip else None
+        return state is not None and state.status.is_final and first == {layout.INFO: info}
 
     def _leads_to(self, commit: Oid, wanted: Oid) -> bool:
         """Whether the history of a commit has another one. Commits are read here: git would ask grafts as well."""

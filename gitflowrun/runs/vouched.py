@@ -42,6 +42,8 @@ class VouchedKind(Enum):
     """Where a remote is, as `Remote.place` says it: all that `git runs fetch` takes from there."""
     COMMIT = "commit"
     """A run as it was at a commit, with all its earlier states."""
+    SIGNER = "signer"
+    """A key, by its fingerprint: all runs that end with a good signature by it."""
 
 
 @frozen
@@ -50,10 +52,11 @@ class Vouched:
 
     Attributes:
         kind: What it is.
-        value: The URL or the commit.
+        value: The URL, the commit or the fingerprint.
         since: When that was said, in whole seconds since 1970.
         source: The URL that a commit was fetched from; empty for what the user named.
         run: The uid of the run that a commit is a state of.
+        name: Whose key it was said to be, for people.
     """
 
     kind: VouchedKind
@@ -61,11 +64,14 @@ class Vouched:
     since: int
     source: str = ""
     run: str = ""
+    name: str = ""
 
     @classmethod
-    def now(cls, kind: VouchedKind, value: str, source: str = "", run: str = "") -> Vouched:
+    def now(
+        cls, kind: VouchedKind, value: str, source: str = "", run: str = "", name: str = ""
+    ) -> Vouched:
         """Something that is being said now."""
-        return cls(kind, value, int(time.time()), source, run)
+        return cls(kind, value, int(time.time()), source, run, name)
 
     @property
     def what(self) -> tuple[VouchedKind, str, str]:
@@ -158,8 +164,8 @@ class VouchedFile:
     def _line(self, entry: Vouched) -> str:
         import json
 
-        fields: list[Any] = [entry.kind.value, entry.value, entry.since, entry.source, entry.run]
-        content = json.dumps(fields)
+        fields: list[Any] = [entry.value, entry.since, entry.source, entry.run, entry.name]
+        content = json.dumps([entry.kind.value, *fields])
         return f"{self._user} {self._key.seal(content.encode())} {content}"
 
     def _write(self, lines: Iterable[str]) -> None:

@@ -13,9 +13,14 @@ from pathlib import Path
 
 import pytest
 
+from gitflowrun.runs.commit_message import Status
 from tests.helpers.repos import GitRepo
+from tests.helpers.runs import finished_task, start_run
 
-__all__ = ["ADA", "EVE", "SshKey", "gpg_home", "needs_gpg", "needs_ssh", "sign_by_ssh"]
+__all__ = [
+    "ADA", "EVE", "SshKey", "content_of", "gpg", "gpg_home", "make_signed_run", "needs_gpg", "needs_ssh", "put_commit",
+    "sign_by_ssh",
+]  # fmt: skip
 
 ADA, EVE = "ada@example.org", "eve@example.org"
 needs_ssh = pytest.mark.skipif(not shutil.which("ssh-keygen"), reason="ssh-keygen is not installed")
@@ -84,3 +89,24 @@ def gpg(*args: str, stdin: str = "") -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def make_signed_run(repo: GitRepo) -> None:
+    """Make a run of one task, to its end."""
+    with start_run(repo) as writer:
+        writer.commit([finished_task(writer.identity, "start/1", {"x": b"value"})])
+        writer.commit([], status=Status.DONE)
+
+
+def content_of(repo: GitRepo, revision: str) -> bytes:
+    """The content of a commit."""
+    command = ["git", "cat-file", "commit", revision]
+    return subprocess.run(command, cwd=repo.path, check=True, capture_output=True).stdout
+
+
+def put_commit(repo: GitRepo, ref: str, content: bytes) -> str:
+    """Let a ref be at a commit of that content, which git might refuse to make."""
+    command = ("hash-object", "-t", "commit", "-w", "--stdin", "--literally")
+    oid = repo.git(*command, stdin=content)
+    repo.git("update-ref", f"refs/runs/{ref}", oid)
+    return oid

@@ -6,60 +6,28 @@ import json
 import subprocess
 import zlib
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from gitflowrun.git.signature import claimed_key, split_signature
 from gitflowrun.git.signature_check import SignatureState
 from gitflowrun.porcelain.verify import RunVerifier, Verification
-from gitflowrun.runs.commit_message import Status
-from tests.helpers.repos import GitRepo, make_repo
-from tests.helpers.runs import finished_task, open_repo, start_run
+from tests.helpers.repos import GitRepo
+from tests.helpers.runs import open_repo, start_run
 from tests.helpers.signing import (
     ADA,
     EVE,
     SshKey,
+    content_of,
     gpg,
     gpg_home,
+    make_signed_run,
     needs_gpg,
     needs_ssh,
-    sign_by_ssh,
+    put_commit,
 )
 
 GOOD, TAMPERED = SignatureState.GOOD, SignatureState.TAMPERED
-
-
-@pytest.fixture(scope="module")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> dict[str, SshKey]:
-    """A key of Ada's and one of Eve's."""
-    folder = tmp_path_factory.mktemp("keys")
-    return {who: SshKey.make(folder / who.partition("@")[0]) for who in (ADA, EVE)}
-
-
-@pytest.fixture(scope="module")
-def signed(tmp_path_factory: pytest.TempPathFactory, keys: dict[str, SshKey]) -> GitRepo:
-    """A repository with two runs that Ada has signed; to be copied where something is changed."""
-    repo = make_repo(tmp_path_factory.mktemp("signed") / "repo")
-    sign_by_ssh(repo, keys[ADA], f"{ADA} {keys[ADA].public}")
-    _make(repo)
-    _make(repo)
-    return repo
-
-
-@pytest.fixture
-def mine(signed: GitRepo, tmp_path: Path) -> GitRepo:
-    """A copy of it."""
-    subprocess.run(["cp", "-r", signed.path, tmp_path / "mine"], check=True)
-    repo = GitRepo(tmp_path / "mine")
-    repo.git("config", "gpg.ssh.allowedSignersFile", str(repo.path / ".git" / "allowed"))
-    return repo
-
-
-def _make(repo: GitRepo) -> None:
-    with start_run(repo) as writer:
-        writer.commit([finished_task(writer.identity, "start/1", {"x": b"value"})])
-        writer.commit([], status=Status.DONE)
 
 
 def _verify(repo: GitRepo, run: str = "1") -> Verification:
@@ -67,19 +35,6 @@ def _verify(repo: GitRepo, run: str = "1") -> Verification:
     from gitflowrun.runs.runs import RunStore
 
     return RunVerifier(opened).verify(RunStore(opened).find(run))
-
-
-def _content(repo: GitRepo, revision: str) -> bytes:
-    command = ["git", "cat-file", "commit", revision]
-    return subprocess.run(command, cwd=repo.path, check=True, capture_output=True).stdout
-
-
-def _put(repo: GitRepo, ref: str, content: bytes) -> str:
-    """Let a ref be at a commit of that content, which git might refuse to make."""
-    command = ("hash-object", "-t", "commit", "-w", "--stdin", "--literally")
-    oid = repo.git(*command, stdin=content)
-    repo.git("update-ref", f"refs/runs/{ref}", oid)
-    return oid
 
 
 def _allow(repo: GitRepo, *lines: str) -> None:
@@ -97,7 +52,12 @@ def test_a_run_that_its_committer_signed_is_good(signed: GitRepo, keys: dict[str
     found = json.loads(signed.runs("verify", "1", "--json").out)[0]
     assert found["key"] == keys[ADA].fingerprint
     assert (found["made_here"], found["format"], found["why"]) == (True, "ssh", "")
-    _, signature = split_signature(_content(signed, "refs/runs/MyFlow/1"))
+    shown = signed.runs("show", "1").out
+    assert (
+        f"Signed by: ssh key {keys[ADA].fingerprint} (not checked: git runs verify MyFlow/1)"
+        in " ".join(shown.split())
+    )
+    _, signature = split_signature(content_of(signed, "refs/runs/MyFlow/1"))
     assert claimed_key(signature) == keys[ADA].fingerprint
 
 
@@ -210,8 +170,8 @@ def test_a_signature_of_something_else_is_tampered_with(
 ) -> None:
     """A changed commit, somebody else's signature, two of them, a huge, damaged or unknown one."""
     _allow(mine, f"{ADA},{EVE} {keys[ADA].public}")
-    one, two = (_content(mine, f"refs/runs/MyFlow/{number}") for number in (1, 2))
-    _put(mine, "MyFlow/1", forge(one, two))
+    one, two = (content_of(mine, f"refs/runs/MyFlow/{number}") for number in (1, 2))
+    put_commit(mine, "MyFlow/1", forge(one, two))
     found = _verify(mine)
     assert (found.state, bool(found.why)) == (TAMPERED, True)
 
@@ -244,12 +204,12 @@ def test_a_run_is_what_was_signed(mine: GitRepo) -> None:
     for run in ("MyFlow/7", "Other/1", "MyFlow/1-0000000"):
         found = _verify(mine, run)
         assert (found.state, "it is MyFlow/1, filed as" in found.why) == (TAMPERED, True)
-    two = _content(mine, "refs/runs/MyFlow/2")
+    two = content_of(mine, "refs/runs/MyFlow/2")
     for line in (f"parent {mine.git('rev-parse', 'HEAD')}\n", f"parent {uid}\n"):
-        _put(mine, "MyFlow/2", two.replace(b"author", line.encode() + b"author", 1))
+        put_commit(mine, "MyFlow/2", two.replace(b"author", line.encode() + b"author", 1))
         assert "a merge" in _verify(mine, "2").why
     tree = mine.git("rev-parse", "refs/runs/MyFlow/1^{tree}")
-    _put(mine, "MyFlow/2", two.replace(two[5:45], tree.encode(), 1))
+    put_commit(mine, "MyFlow/2", two.replace(two[5:45], tree.encode(), 1))
     assert "INFO" in _verify(mine, "2").why
 
 
@@ -281,10 +241,10 @@ def test_programs_of_the_repository_are_not_run(mine: GitRepo) -> None:
     for key in ("gpg.program", "gpg.openpgp.program", "gpg.x509.program", "gpg.ssh.program"):
         mine.git("config", key, str(program))
     mine.git("config", "gpg.ssh.defaultKeyCommand", str(program))
-    one = _content(mine, "refs/runs/MyFlow/1")
+    one = content_of(mine, "refs/runs/MyFlow/1")
     pgp = one.replace(b"SSH SIGNATURE", b"PGP SIGNATURE")
-    _put(mine, "MyFlow/2", pgp)
-    _put(mine, "MyFlow/3", one.replace(b"SSH SIGNATURE", b"SIGNED MESSAGE"))
+    put_commit(mine, "MyFlow/2", pgp)
+    put_commit(mine, "MyFlow/3", one.replace(b"SSH SIGNATURE", b"SIGNED MESSAGE"))
     done = mine.runs("verify", "1")
     assert done.code == 0, done.out
     mine.runs("verify", "--all", "--json")
@@ -298,13 +258,13 @@ def test_signatures_by_gpg(repo: GitRepo) -> None:
     """Any address of the key that counts may be the committer's; expired, revoked, unknown keys are told apart."""
     repo.git("config", "runs.sign", "true")
     with gpg_home() as home:
-        _make(repo)
+        make_signed_run(repo)
         found = _verify(repo)
         assert (found.state, found.signer) == (GOOD, f"Ada Lovelace <{ADA}>")
         assert found.key in gpg("--with-colons", "--list-keys")
         repo.git("config", "user.email", "ada@work.example")
         repo.git("config", "user.signingKey", ADA)
-        _make(repo)
+        make_signed_run(repo)
         assert _verify(repo, "2").state is SignatureState.OTHER_SIGNER
         gpg("--quick-add-uid", ADA, "Ada <ada@work.example>")
         assert _verify(repo, "2").state is GOOD
@@ -313,7 +273,9 @@ def test_signatures_by_gpg(repo: GitRepo) -> None:
         gpg("--import-ownertrust", stdin=f"{found.key}:2:\n")
         assert _verify(repo).state is SignatureState.UNKNOWN_SIGNER
         gpg("--import-ownertrust", stdin=f"{found.key}:6:\n")
-        _put(repo, "MyFlow/2", _content(repo, "refs/runs/MyFlow/2").replace(b": done", b": fine"))
+        put_commit(
+            repo, "MyFlow/2", content_of(repo, "refs/runs/MyFlow/2").replace(b": done", b": fine")
+        )
         assert _verify(repo, "2").state is TAMPERED
         gpg("--quick-set-expire", found.key, "seconds=1")
         assert _eventually_expired(repo)

@@ -146,36 +146,52 @@ def fetch_command(as_json_: bool, remote: str | None) -> int:
     "-l", "--list", "listed", is_flag=True, help="List what is trusted, and say what that allows."
 )
 @click.option("-d", "--delete", is_flag=True, help="Take the trust back, as git runs untrust.")
+@click.option(
+    "--signer",
+    "signers",
+    multiple=True,
+    metavar="ADDRESS|FINGERPRINT",
+    help="Trust runs that are signed by this key, or by the keys that somebody has now.",
+)
 @json_option
 @click.argument("names", nargs=-1, metavar="[REMOTE|URL|RUN]...")
-def trust_command(listed: bool, delete: bool, as_json_: bool, names: tuple[str, ...]) -> None:
+def trust_command(
+    listed: bool, delete: bool, signers: tuple[str, ...], as_json_: bool, names: tuple[str, ...]
+) -> None:
     """Trust a run as it is now, or all that is fetched from a remote; without a name, list what is trusted.
 
     Loading a pickle, or running the code of a run, can do anything that you can do. Runs made in this clone are
     trusted; those of others once you say so here. A remote is trusted by its URL, and its runs as the next
-    git runs fetch finds them there.
+    git runs fetch finds them there; a signer by the fingerprint of a key.
     """
     from gitflowrun.cli.git_runs.trust import list_trusted, trust, untrust
 
     if delete:
-        untrust(as_json_=as_json_, names=names)
-    elif names:
-        trust(as_json_=as_json_, names=names)
-    if listed or not (names or delete):
+        untrust(as_json_=as_json_, names=names, signers=signers)
+    elif names or signers:
+        trust(as_json_=as_json_, names=names, signers=signers)
+    if listed or not (names or signers or delete):
         list_trusted(as_json_=as_json_)
 
 
 @click.command(name="untrust")
+@click.option(
+    "--signer",
+    "signers",
+    multiple=True,
+    metavar="ADDRESS|FINGERPRINT",
+    help="Trust nothing any more because of this key.",
+)
 @json_option
-@click.argument("names", nargs=-1, metavar="REMOTE|URL|RUN...")
-def untrust_command(as_json_: bool, names: tuple[str, ...]) -> None:
+@click.argument("names", nargs=-1, metavar="[REMOTE|URL|RUN]...")
+def untrust_command(signers: tuple[str, ...], as_json_: bool, names: tuple[str, ...]) -> None:
     """Take back the trust in a run, or in a remote and all that was fetched from it.
 
     Runs made in this clone stay trusted.
     """
     from gitflowrun.cli.git_runs.trust import untrust
 
-    untrust(as_json_=as_json_, names=names)
+    untrust(as_json_=as_json_, names=names, signers=signers)
 
 
 @click.command(name="verify")

@@ -71,7 +71,14 @@ def _run_facts(top: Path | None, run: overview.RunOverview, screen: Screen) -> I
         ("Python", printable(f"{versions.get('python', '')} on {run.platform}{packages}")),
         ("Uid", str(run.uid)),
         ("Commit", str(run.commit)),
+        ("Signed by", _signed_by(run)),
     )
+
+
+def _signed_by(run: overview.RunOverview) -> str:
+    if run.signed_by is None:
+        return ""
+    return printable(f"{run.signed_by} (not checked: git runs verify {run.pathspec})")
 
 
 def _resume_command(top: Path | None, run: overview.RunOverview) -> str:

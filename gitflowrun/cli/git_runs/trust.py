@@ -16,7 +16,7 @@ from gitflowrun.runs.trust import Trust
 from gitflowrun.runs.vouched import Vouched, VouchedKind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from gitflowrun.cli.output.terminal import Screen
     from gitflowrun.runs.read import StoredRun
@@ -29,19 +29,20 @@ _MEANING = (
 )
 
 
-def trust(*, as_json_: bool, names: tuple[str, ...]) -> None:
-    """Trust runs as they are now, or all that is fetched from where a remote is."""
-    _change(as_json_, names, _trust)
+def trust(*, as_json_: bool, names: tuple[str, ...], signers: tuple[str, ...]) -> None:
+    """Trust runs as they are now, all that is fetched from where a remote is, or all that a key has signed."""
+    _change(as_json_, [*((_trust, it) for it in names), *((_trust_signer, it) for it in signers)])
 
 
-def untrust(*, as_json_: bool, names: tuple[str, ...]) -> None:
-    """Take the trust in runs and remotes back."""
-    if not names:
+def untrust(*, as_json_: bool, names: tuple[str, ...], signers: tuple[str, ...]) -> None:
+    """Take the trust in runs, remotes and signers back."""
+    if not names and not signers:
         raise UsageError(
             "whose trust is to be taken back?",
             hint="git runs untrust REMOTE|URL|RUN; `git runs trust --list` lists them",
         )
-    _change(as_json_, names, _untrust)
+    changes = [*((_untrust, it) for it in names), *((_untrust_signer, it) for it in signers)]
+    _change(as_json_, changes)
 
 
 def list_trusted(*, as_json_: bool) -> None:
@@ -52,11 +53,11 @@ def list_trusted(*, as_json_: bool) -> None:
 
 
 def _change(
-    as_json_: bool, names: tuple[str, ...], change: Callable[[Repository, Trust, str], str]
+    as_json_: bool, changes: Sequence[tuple[Callable[[Repository, Trust, str], str], str]]
 ) -> None:
     repo = Repository.discover()
     found = Trust(repo)
-    said = [change(repo, found, name) for name in names]
+    said = [change(repo, found, name) for change, name in changes]
     show(repo, found.vouched, lambda _: map(printable, said), json=as_json_)
 
 
@@ -84,6 +85,29 @@ def _untrust(repo: Repository, found: Trust, name: str) -> str:
     removed = found.withdraw_run(run)
     again = sorted({it.source for it in removed} & known)
     return _withdrawn(run.pathspec, removed, again)
+
+
+def _trust_signer(repo: Repository, found: Trust, name: str) -> str:
+    """Trust a key, or those that somebody has now: a name may get others later."""
+    from gitflowrun.git.signature_check import SignatureCheck, is_fingerprint
+
+    keys = [name] if is_fingerprint(name) else SignatureCheck(repo.git).keys_of(name)
+    if not keys:
+        raise NotFound(
+            f"no key is known for {name!r}",
+            hint="name its fingerprint, as `git runs verify` shows it; names are looked up in "
+            "gpg.ssh.allowedSignersFile and in the keyring of gpg",
+        )
+    for key in keys:
+        found.vouch_for_signer(key, "" if key == name else name)
+    return f"runs signed by {' or '.join(keys)} are trusted, whatever they are called and whoever sends them"
+
+
+def _untrust_signer(_repo: Repository, found: Trust, name: str) -> str:
+    removed = found.withdraw_signer(name)
+    if not removed:
+        return f"{name} was not listed as a trusted signer"
+    return f"a signature by {' or '.join(it.value for it in removed)} is no reason to trust a run any more"
 
 
 def _is_remote(repo: Repository, name: str) -> bool:
@@ -119,7 +143,7 @@ def _listed(repo: Repository, found: Trust, screen: Screen) -> Iterator[str]:
     if any(it.kind is VouchedKind.COMMIT and not it.source for it in found.vouched):
         names = {str(row.uid): f"{row.flow}/{row.id}" for row in RunStore(repo).summaries()}
     rows = [
-        (it.kind.value if it.kind is VouchedKind.URL else "run", *_described(it, names, fetched))
+        ("run" if it.kind is VouchedKind.COMMIT else it.kind.value, *_described(it, names, fetched))
         for it in found.vouched
         if not it.source
     ]
@@ -143,5 +167,7 @@ def _described(
     since = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.since))
     if entry.kind is VouchedKind.URL:
         return entry.value, since, f"{counted(fetched[entry.value], 'state')} fetched from there"
+    if entry.kind is VouchedKind.SIGNER:
+        return entry.value, since, f"said to be {entry.name}'s" if entry.name else ""
     run = names.get(entry.run, f"run {entry.run[:7]}, which is not here")
     return run, since, f"as it was at {entry.value[:7]}"
