@@ -13,6 +13,7 @@ from gitflowrun.names import PARAMETERS_STEP, TaskName
 from gitflowrun.porcelain.query import final_artifacts, is_private
 from gitflowrun.runs.live import observe
 from gitflowrun.runs.records import other_code
+from gitflowrun.runs.trust import Trust
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
@@ -195,7 +196,11 @@ def run_overview(run: StoredRun, tags: tuple[str, ...]) -> RunOverview:
         system_tags=info.system_tags,
         origin=f"{origin.kind} {origin.run.pathspec}" if origin else None,
         parameters=dict(info.parameters),
-        code=_code(info, other_code(it for tasks in records.values() for it in tasks)),
+        code=_code(
+            info,
+            other_code(it for tasks in records.values() for it in tasks),
+            trusted=Trust(run.repo).trusts_run(run),
+        ),
         versions=dict(info.versions),
         platform=str(info.environment.get("platform") or ""),
         packages=len(packages) if isinstance(packages, dict) else 0,
@@ -268,17 +273,18 @@ def _step(run: StoredRun, name: str, records: list[TaskRecord]) -> StepOverview:
     )
 
 
-def _code(info: RunInfo, other: Mapping[str, str]) -> CodeState:
+def _code(info: RunInfo, other: Mapping[str, str], *, trusted: bool) -> CodeState:
     git = info.git
     dirty = _texts(git.get("dirty"))
     left_out = tuple(info.files_left_out)
-    directory = info.environment.get("directory")
+    # What a stranger says that was typed is not offered to be typed again.
+    directory = info.environment.get("directory") if trusted else None
     return CodeState(
         commit=git.get("commit") or None,
         branch=git.get("branch") or None,
         remote=git.get("remote") or None,
         script=info.script,
-        command=_texts(info.environment.get("command")),
+        command=_texts(info.environment.get("command")) if trusted else (),
         directory=directory if isinstance(directory, str) else None,
         dirty=dirty,
         dirty_count=_count(git.get("dirty_count"), len(dirty)),

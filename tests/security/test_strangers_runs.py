@@ -445,3 +445,14 @@ def test_resume_without_an_id_takes_ones_own(own: GitRepo, mallory: GitRepo, bir
     assert done.code == 1
     assert "was made by you in this clone" in done.err
     assert " f.py resume 99` or " in done.err
+
+
+def test_a_strangers_command_is_not_offered(own: GitRepo, mallory: GitRepo) -> None:
+    """What its record says was typed would be typed again by whoever reads "Go on with"."""
+    environment = {"command": ["sh", "-c", "id"], "directory": "../elsewhere"}
+    Forge(mallory).write(Forgery(info(environment=environment)))
+    Forge(mallory).write(Forgery(info(number="8", script="/tmp/elsewhere.py")))
+    bring(own, mallory)
+    assert "Go on with:  python f.py resume 7" in own.runs("show", "7").out
+    assert "Go on with" not in own.runs("show", "8").out
+    assert " f.py resume 1\n" in own.runs("show", "1").out

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 @click.command(name="resume")
 @click.argument("step_or_run", required=False, metavar="[STEP | RUN-ID]")
 @click.option(
-    "--origin-run-id", metavar="RUN", help="The run to go on from.  [default: the latest]"
+    "--origin-run-id",
+    metavar="RUN",
+    help="The run to go on from.  [default: the latest that you made here]",
 )
 @run_options
 @click.pass_obj

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shlex
 from functools import partial
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.artifacts.preview import Preview
@@ -84,7 +85,9 @@ def _signed_by(run: overview.RunOverview) -> str:
 def _resume_command(top: Path | None, run: overview.RunOverview) -> str:
     """What continues a run that stopped, as it was started, from here; nothing for others."""
     code = run.code
-    if run.status.value not in {"failed", "interrupted", "dead"} or not code.script:
+    script = PurePath(code.script)
+    is_here = code.script and not script.is_absolute() and ".." not in script.parts
+    if run.status.value not in {"failed", "interrupted", "dead"} or not (code.command or is_here):
         return ""
     from gitflowrun.runtime.launch.program import spelled
 
