@@ -375,6 +375,9 @@ ROWS_SHOWN = 20
 """Rows of a notebook's table that may have thousands."""
 CELL_BYTES = 4096
 """Stored bytes of an artifact that becomes a cell of a data frame."""
+MAX_TIME = 253_370_764_800
+"""The latest time of a record, in seconds since 1970: the year 9999 begins, which every zone and function can show."""
+
 MAX_START_TIMES = 64 << 20
 """Bytes of the cache of start times: 70 a run."""
 

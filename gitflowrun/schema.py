@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from gitflowrun.errors import CorruptRecord, InvalidPathspec, UsageError
+from gitflowrun.limits import MAX_TIME
 from gitflowrun.names import Digest, RunId, TaskName, check_flow_name
 from gitflowrun.values import field_names
 
@@ -75,6 +76,12 @@ def _real(value: Any) -> float:
     return float(value)
 
 
+def _time(value: Any) -> float:
+    if not 0 <= _real(value) <= MAX_TIME:
+        raise _unexpected("a time", value)
+    return float(value)
+
+
 def _array(value: Any) -> list[Any]:
     if not isinstance(value, list | tuple):
         raise _unexpected("an array", value)
@@ -98,6 +105,7 @@ TEXT = Kind(_text)
 INTEGER = Kind(_integer)
 COUNT = Kind(_count)
 REAL = Kind(_real)
+TIME = Kind(_time)
 FLAG = Kind(bool)
 BINARY = Kind(_binary)
 MAP = Kind(_map, dict)
@@ -148,11 +156,13 @@ class MapSchema(Kind[T]):
             its own.
         sparse: Fields that are left out where they are empty, and get their default where they are not there.
         added: Fields that older releases did not write: they get their default where they are not there.
+        upgrade: Makes a map of version 1 one of version 2. It may raise what `Kind.load` may.
         check: Raises when fields that are right alone don't fit together.
     """
 
     __slots__ = (
-        "_check", "_cls", "_fields", "_keeps_extra", "_known", "_loads", "_optional", "_sparse", "_version", "_what",
+        "_check", "_cls", "_fields", "_keeps_extra", "_known", "_loads", "_optional", "_sparse", "_upgrade", "_version",
+        "_what",
     )  # fmt: skip
     dump: Callable[[T], dict[str, Any]]
 
@@ -167,9 +177,11 @@ class MapSchema(Kind[T]):
         sparse: Collection[str] = (),
         added: Collection[str] = (),
         check: Callable[[T], None] | None = None,
+        upgrade: Callable[[Mapping[str, Any]], dict[str, Any]] | None = None,
     ) -> None:
         super().__init__(self._read, self._write)
         self._cls, self._what, self._version, self._check = cls, what, version, check
+        self._upgrade = upgrade
         names = keys or {}
         rows = [(name, names.get(name, name), kind) for name, kind in fields.items()]
         self._fields = tuple(row for row in rows if row[0] not in sparse)
@@ -197,6 +209,8 @@ class MapSchema(Kind[T]):
         if self._version is not None:
             _check_version(data, self._what, self._version)
         try:
+            if self._upgrade and data["schema"] == 1:
+                data = self._upgrade(data)
             fields = {name: load(data[key]) for name, key, load in self._loads}
             for name, key, load in self._optional:
                 if key in data:

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 
 from gitflowrun.errors import InvalidPathspec
 from gitflowrun.git.objects import Oid
+from gitflowrun.limits import MAX_TIME
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
@@ -185,7 +186,10 @@ def _format_time(seconds: float) -> str:
 
 def parse_time(text: str) -> float:
     """Seconds since 1970 of a time such as `2025-11-23T19:30:00.123Z`. Raises ValueError."""
-    return datetime.fromisoformat(text.removesuffix("Z") + "+00:00").timestamp()
+    seconds = datetime.fromisoformat(text.removesuffix("Z") + "+00:00").timestamp()
+    if not 0 <= seconds <= MAX_TIME:
+        raise ValueError(f"{text} is no time of a run")
+    return seconds
 
 
 def _optional_oid(text: str) -> Oid | None:

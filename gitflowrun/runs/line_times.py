@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from gitflowrun import msgpack
 from gitflowrun.errors import CorruptRecord
+from gitflowrun.limits import MAX_TIME
 from gitflowrun.schema import BINARY, COUNT, MapSchema
 from gitflowrun.values import frozen
 
@@ -71,6 +72,7 @@ def _deltas(start: int, times: Sequence[float]) -> bytes:
 
 
 def _times(start: int, raw: bytes) -> list[float]:
-    moments = accumulate((delta for (delta,) in struct.iter_unpack("<Q", raw)), initial=start)
-    next(moments)
-    return [moment / _MICROSECONDS for moment in moments]
+    moments = [*accumulate((delta for (delta,) in struct.iter_unpack("<Q", raw)), initial=start)]
+    if moments[-1] > MAX_TIME * _MICROSECONDS:
+        raise CorruptRecord("malformed times record: it has times that are none")
+    return [moment / _MICROSECONDS for moment in moments[1:]]

@@ -28,7 +28,7 @@ from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import Status
 from gitflowrun.runs.read import StoredRun, StoredTask, order_steps, task_order
 from gitflowrun.runs.records import FOREACH_FRAME, ForeachLevel, TaskRecord
-from gitflowrun.schema import REAL, TASK_NAME, ArraySchema, many
+from gitflowrun.schema import TASK_NAME, TIME, ArraySchema, many
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class StartedTask:
 
 
 _STARTED = ArraySchema(
-    StartedTask, "started task", TASK_NAME, REAL, many(TASK_NAME), many(FOREACH_FRAME)
+    StartedTask, "started task", TASK_NAME, TIME, many(TASK_NAME), many(FOREACH_FRAME)
 )
 
 

@@ -27,6 +27,7 @@ from gitflowrun.schema import (
     TEXT,
     TEXT_MAP,
     TEXTS,
+    TIME,
     ArraySchema,
     Kind,
     MapSchema,
@@ -239,6 +240,22 @@ class RunInfo:
         return found
 
 
+def _without(data: Map, *keys: str) -> dict[str, Any]:
+    return {key: value for key, value in data.items() if key not in keys}
+
+
+def _upgrade_task(data: Map) -> dict[str, Any]:
+    """A TASK of schema 1, which had step and task as two fields."""
+    return {**_without(data, "step", "task"), "name": "/".join((data["step"], data["task"]))}
+
+
+def _upgrade_info(data: Map) -> dict[str, Any]:
+    """An INFO of schema 1, in which each version was a field."""
+    names = {it: f"{it}_version" for it in ("gitflowrun", "metaflow", "python")}
+    versions = {it: data[key] for it, key in names.items()}
+    return {**_without(data, *names.values()), "versions": versions}
+
+
 OID = Kind(lambda value: Oid(BINARY.load(value)), bytes)
 RUN_IDENTITY = MapSchema(RunIdentity, "run identity", {"flow": FLOW_NAME, "id": RUN_ID, "uid": OID})
 FOREACH_FRAME = ArraySchema(ForeachLevel, "foreach frame", TEXT, TEXT, COUNT, COUNT, TEXT)
@@ -247,14 +264,14 @@ TRANSITION = MapSchema(
     "transition",
     {"targets": TEXTS, "foreach": optional(TEXT), "num_splits": optional(COUNT)},
 )
-_METADATUM = ArraySchema(Metadatum, "metadata entry", TEXT, TEXT, TEXT, REAL, COUNT)
+_METADATUM = ArraySchema(Metadatum, "metadata entry", TEXT, TEXT, TEXT, TIME, COUNT)
 _ATTEMPT = MapSchema(
     Attempt,
     "attempt",
     {
         "number": COUNT,
-        "started": REAL,
-        "finished": REAL,
+        "started": TIME,
+        "finished": TIME,
         "ok": FLAG,
         "exit_code": INTEGER,
         "cpu": REAL,
@@ -279,6 +296,7 @@ TASK = MapSchema(
     sparse=("other_code",),
     keys={"frames": "foreach"},
     version=SCHEMA,
+    upgrade=_upgrade_task,
 )
 _ORIGIN = MapSchema(
     RunOrigin,
@@ -294,7 +312,7 @@ INFO = MapSchema(
         "id": RUN_ID,
         "versions": TEXT_MAP,
         "nonce": TEXT,
-        "created": REAL,
+        "created": TIME,
         "user": TEXT,
         "host": TEXT,
         "script": TEXT,
@@ -310,6 +328,7 @@ INFO = MapSchema(
     sparse=("secrets",),
     keys={"flow": "flow_name", "id": "run_id"},
     version=SCHEMA,
+    upgrade=_upgrade_info,
 )
 
 

@@ -46,3 +46,11 @@ def test_malformed_times_are_corrupt(data: bytes) -> None:
     """What is no times blob says so."""
     with pytest.raises(CorruptRecord):
         decode_times(data)
+
+
+def test_times_after_the_last_year_are_refused() -> None:
+    """Deltas that add up to a time that nobody can show are no times."""
+    whole = msgpack.unpack(encode_times([1.0, 2.0], []))
+    for start, deltas in ((1 << 63, b""), (1, b"\xff" * 16), (10**18, bytes(8))):
+        with pytest.raises(CorruptRecord):
+            decode_times(msgpack.pack({**whole, "start": start, "stdout": deltas}))

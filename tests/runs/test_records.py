@@ -120,6 +120,38 @@ def test_a_newer_schema_is_refused_with_a_hint() -> None:
     assert caught.value.hint == "install a newer gitflowrun"
 
 
+def test_records_of_the_first_schema_are_read() -> None:
+    """What the first schema wrote otherwise, a task's name and the versions, reads as what is written today."""
+    task: dict[str, Any] = {**records.TASK.dump(RECORD), "schema": 1, "step": "train", "task": "3"}
+    del task["name"]
+    assert records.TASK.load(task) == RECORD
+    info: dict[str, Any] = {**records.INFO.dump(INFO), "schema": 1}
+    versions = {"gitflowrun": "0.1", "metaflow": "2.19", "python": "3.11"}
+    del info["versions"]
+    info |= {f"{name}_version": version for name, version in versions.items()}
+    assert records.INFO.load(info) == replace(INFO, versions=versions)
+    for broken in ({"step": 3}, {"step": "a/b"}, {"task": None}):
+        with pytest.raises(CorruptRecord):
+            records.TASK.load({**task, **broken})
+
+
+@pytest.mark.parametrize(
+    "time", [1e300, -1e20, -1.0, 2.6e11, math.nan, math.inf, 10**30, "1", None, True]
+)
+@pytest.mark.parametrize("where", ["created", "started", "finished", "metadata"])
+def test_times_that_nobody_can_show_are_refused(where: str, time: Any) -> None:
+    """A time before 1970 or after 9999 is none, in whichever record: every view could fail on it."""
+    task = records.TASK.dump(RECORD)
+    info: dict[str, Any] = {**records.INFO.dump(INFO), "created": time}
+    if where == "metadata":
+        task["metadata"] = [["attempt", "1", "attempt", time, 1]]
+    elif where != "created":
+        task["attempts"][0][where] = time
+    schema: Any = records.INFO if where == "created" else records.TASK
+    with pytest.raises(CorruptRecord):
+        schema.load(info if where == "created" else task)
+
+
 @pytest.mark.parametrize("data", [None, [], "x", {}, {"schema": "1"}])
 def test_what_is_no_record_is_refused(data: Any) -> None:
     """Other values than a record's map are corrupt records."""
