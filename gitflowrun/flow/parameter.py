@@ -130,7 +130,7 @@ class Parameter:
         """Whether a value is no secret although the parameter is: there is none, or it is the default in the code."""
         if value is None or (hasattr(value, "__len__") and not len(value)):
             return True
-        in_code = self.default is not None and not self.deploy_time
+        in_code = self.default is not None and not self.deploy_time and self.kind != "file"
         return in_code and bool(value == self.static_default())
 
     @property

@@ -86,7 +86,7 @@ class LoadedValues:
     """
 
     refs: dict[int, ArtifactRef] = field(default_factory=dict)
-    items: dict[PayloadIdentity, Any] = field(default_factory=dict)
+    items: dict[tuple[str, PayloadIdentity], Any] = field(default_factory=dict)
 
 
 @mutable
@@ -174,11 +174,11 @@ class TaskState:
         """The item that the foreach level `depth` gave to this task."""
         if depth not in self._items:
             source, name = self._items_at(depth)
-            identity = source.ref(name).identity
+            key = name, source.ref(name).identity  # secrets have one payload, whatever they are
             items = self.loaded_values.items
-            if identity not in items:
-                items[identity] = self._load(source, name)
-            self._items[depth] = item_at(items[identity], self.frames[depth].index)
+            if key not in items:
+                items[key] = self._load(source, name)
+            self._items[depth] = item_at(items[key], self.frames[depth].index)
         return self._items[depth]
 
     def item_refs(self) -> list[ArtifactRef]:

@@ -331,7 +331,7 @@ def test_a_value_that_is_too_short_is_hidden_in_records_alone(repo: GitRepo) -> 
     """In output it would be found everywhere: a notice says so."""
     _names(repo, 'db_password = Parameter("p", secret=True)')
     done = repo.flow("names.py", "--quiet", "run", "--p", "abc")
-    assert "'p' has fewer than 6 characters, so it is not hidden" in done.err
+    assert "warning: the value of the secret parameter 'p' has fewer than 6 characters" in done.err
     assert "has abc" in done.out
     info = latest(repo).info
     assert info.parameters == {"p": "***"}
@@ -402,3 +402,53 @@ def test_what_a_run_recorded_stays_as_it_was(repo: GitRepo) -> None:
     assert "has ***" in resumed.out
     assert latest(repo).info.parameters == {"pw": "***"}
     repo.fsck()
+
+
+FOREACH = """
+from gitflowrun import FlowSpec, Parameter, step
+
+class Each(FlowSpec):
+    outer = Parameter("outer", secret=True, multiple=True)
+    inner = Parameter("inner", secret=True, multiple=True)
+
+    @step
+    def start(self):
+        self.next(self.middle, foreach="outer")
+
+    @step
+    def middle(self):
+        self.next(self.work, foreach="inner")
+
+    @step
+    def work(self):
+        self.sizes = [len(level[2]) for level in self.foreach_stack()]
+        self.next(self.join)
+
+    @step
+    def join(self, inputs):
+        self.sizes = [it.sizes for it in inputs]
+        self.next(self.all)
+
+    @step
+    def all(self, inputs):
+        print("sizes", [it.sizes for it in inputs], len(inputs[0].outer[1]))
+        self.next(self.end)
+
+    @step
+    def end(self):
+        pass
+
+if __name__ == "__main__":
+    Each()
+"""
+
+
+def test_a_foreach_over_secrets_names_none_of_them(repo: GitRepo) -> None:
+    """Each task has its own, at each level; the records of their places say nothing, though they cut long items."""
+    repo.write("each.py", FOREACH)
+    long = "planted-" + "x" * 40
+    env = {"GITFLOWRUN_RUN_OUTER": f"planted-a {long}", "GITFLOWRUN_RUN_INNER": "planted-bcd"}
+    done = repo.flow("each.py", "run", env=env)
+    assert "sizes [[[9, 11]], [[48, 11]]] 48" in done.out, done.out + done.err
+    objects = repo.git("cat-file", "--batch-all-objects", "--batch")
+    assert "planted" not in objects + done.out + done.err

@@ -175,6 +175,6 @@ def _has_short(value: SecretValue) -> bool:
 def _short(parameter: Parameter, value: SecretValue) -> str:
     has = "has" if len(value.texts) == 1 else "has a part of"
     return (
-        f"The value of the secret parameter {parameter.name!r} {has} fewer than {SHORTEST_SECRET} characters, so it is "
-        "not hidden where steps print or store it."
+        f"warning: the value of the secret parameter {parameter.name!r} {has} fewer than {SHORTEST_SECRET} "
+        "characters, so it is not hidden where steps print or store it."
     )

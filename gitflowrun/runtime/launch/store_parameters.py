@@ -76,7 +76,10 @@ def store_parameters(
     hidden = None
     if chosen.secret:
         hidden = _hide(flow_cls.__name__, repository, chosen)
-        hidden.refuse_copies(encoded, request.tags)
+        given = {
+            name: it for name, it in encoded.items() if not parameters[name].is_public(shown[name])
+        }
+        hidden.refuse_copies(given, request.tags)
     fixed = {
         name: _encode(f"constant {name!r}", it)
         for name, it in constants(flow_cls).items()

@@ -88,7 +88,7 @@ class Secrets:
         return UnserializableArtifact(
             f"artifact {shown!r} is not stored: it holds the value of the secret parameter self.{secret}",
             hint=f"`del self.{shown}` before the step ends, or keep only what is no secret: "
-            f"every step has self.{secret}",
+            f"every step has self.{secret} (declare that with secret=False if it is none)",
         )
 
     def _number(self, value: object, made: Encoded) -> str | None:
