@@ -49,6 +49,19 @@ PRINT_SECONDS = 10.0
 MINIMUM_GIT = (2, 30)
 """The oldest git that works: `git update-ref --stdin` takes several transactions since then."""
 
+GIT_ALLOCATION = 32 << 20
+"""Bytes that git may take at once where it reads objects that may be anybody's."""
+FETCH_ALLOCATION = 64 << 20
+"""The same where it receives them: a list of 700,000 objects."""
+FETCH_STREAMED = 8 << 20
+"""Bytes of a file from which on git does not hold it when it receives it."""
+MAX_MESSAGES = 1 << 20
+"""Bytes of git's messages that are looked at."""
+LISTED = 16 << 20
+LISTED_SHARE = 40
+"""Bytes that git may list of refs and their commits, and as many times the bytes of the packed refs."""
+LISTED_COMMIT = 32 << 10
+"""Bytes of the commit of a run; ours have a few hundred, and a signature."""
 REFS_A_COMMAND = 1_000
 """Names of refs in one argument list."""
 FEW_REFS = 8
@@ -364,6 +377,10 @@ MAX_VOUCHED = 64 << 20
 """Bytes of all that users of a repository vouched for; 300,000 runs."""
 MAX_STATES = 100_000
 """Commits of a run that are looked through for an earlier state of it."""
+STATES_A_RUN = 1_000
+"""The same for many runs together, on average."""
+ANSWER = 100
+"""Bytes of a line in which git names an object."""
 
 # ---- Client: what is shown, kept and written ----
 

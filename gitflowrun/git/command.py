@@ -18,18 +18,26 @@ import contextlib
 import errno
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
 import threading
 from functools import cached_property
-from typing import IO, TYPE_CHECKING, Any, TypeAlias, cast
+from typing import IO, TYPE_CHECKING, Any, ClassVar, TypeAlias, cast
 
 from gitflowrun.errors import MissingObject, RepositoryError, TooLarge
 from gitflowrun.git.config import Config, parse_config
 from gitflowrun.git.environment import clean_environment
 from gitflowrun.git.objects import ObjectType, Oid
-from gitflowrun.limits import MINIMUM_GIT, RECORD_SIZE
+from gitflowrun.limits import (
+    GIT_ALLOCATION,
+    LISTED,
+    MAX_DELTA_BLOB,
+    MAX_MESSAGES,
+    MINIMUM_GIT,
+    RECORD_SIZE,
+)
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
@@ -47,6 +55,10 @@ _ALWAYS = (
     "-c", "protocol.ext.allow=never", "-c", "protocol.fd.allow=never",
 )  # fmt: skip
 _NEVER_ALLOWED = {"ext", "fd"}
+
+BOUNDED = {"GIT_ALLOC_LIMIT": str(GIT_ALLOCATION)}
+"""The environment of a git that reads what may be anybody's: it ends before it takes more memory at once."""
+
 _NO_HOOKS = (
     "-c", "core.hooksPath=/dev/null",
     # The one event that our commands have; since git 2.54 hooks come from the config, too.
@@ -103,13 +115,52 @@ def run_command(
                 raise
     except OSError as error:
         raise _launch_error(error, cwd) from error
+    return _completed(process, command, out or b"", err)
+
+
+def _completed(process: Process, command: Sequence[Argument], out: bytes, err: bytes) -> Completed:
+    """What has become of a command. Raises RepositoryError: its exit code was lost."""
     if process.is_lost:
         words = " ".join(os.fsdecode(word) for word in command)
         raise RepositoryError(
             f"nobody knows whether `{words}` has succeeded: something in this process waits for all its children",
             hint="let it wait for its own: a handler of SIGCHLD, or a thread, that calls `os.waitpid(-1, ...)`",
         )
-    return Completed(process.returncode, out or b"", err.decode(errors="replace"))
+    return Completed(process.returncode, out, err.decode(errors="replace"))
+
+
+def read_command(
+    command: Sequence[Argument],
+    cwd: Path,
+    env: Mapping[str, str],
+    most: int,
+    stdin: bytes = b"",
+) -> Completed:
+    """As `run_command`, for what lists objects that may be anybody's: `Git.read`."""
+    given, told = (os.memfd_create(name, os.MFD_CLOEXEC) for name in ("stdin", "stderr"))
+    try:
+        with open(given, "r+b") as file, open(told, "r+b") as messages:  # noqa: PTH123  (descriptors)
+            file.write(stdin)
+            file.seek(0)
+            with Process(
+                command, cwd=cwd, env=env, stdin=file, stdout=subprocess.PIPE, stderr=messages
+            ) as process:
+                # What git lists it may hold until it has all, whether anybody reads that or not.
+                with contextlib.suppress(
+                    OSError, ValueError
+                ):  # it has ended, or may take less anyway
+                    resource.prlimit(process.pid, resource.RLIMIT_DATA, (LISTED + most,) * 2)
+                assert process.stdout is not None
+                out = process.stdout.read(most + 1)
+                if len(out) > most:
+                    process.kill()
+            messages.seek(0)
+            err = messages.read(MAX_MESSAGES)
+    except OSError as error:
+        raise _launch_error(error, cwd) from error
+    if len(out) > most:
+        raise TooLarge(f"what git lists is more than {most:,} bytes")
+    return _completed(process, command, out, err)
 
 
 _TELLS_ITS_END = """
@@ -301,6 +352,20 @@ class Git:
         """
         return run_command(self.command(args), self.cwd, self.environment(env), stdin, stdout)
 
+    def read(self, *args: Argument, most: int, stdin: bytes = b"") -> Completed:
+        """As `attempt`, of objects that may be anybody's: their sizes are bounded, and so is the list of them.
+
+        Args:
+            args: The subcommand and its arguments.
+            most: Bytes that it may print; what prints more is ended.
+            stdin: What it reads.
+
+        Raises:
+            TooLarge: it prints more.
+            RepositoryError: git can't be started.
+        """
+        return read_command(self.command(args), self.cwd, self.environment(BOUNDED), most, stdin)
+
     def start(
         self,
         *args: Argument,
@@ -398,6 +463,8 @@ class Resident:
         args: The subcommand that reads requests from its standard input.
     """
 
+    _ENV: ClassVar[Mapping[str, str] | None] = None
+
     def __init__(self, git: Git, *args: Argument) -> None:
         self._git = git
         self._args = args
@@ -426,7 +493,7 @@ class Resident:
         return process.stdin, process.stdout
 
     def _start(self) -> subprocess.Popen[bytes]:
-        return self._git.start(*self._args, new_session=True)
+        return self._git.start(*self._args, env=self._ENV, new_session=True)
 
     def _end(self, patience: float = 0.0) -> None:
         """End the process.
@@ -450,6 +517,8 @@ class Resident:
 
 class CatFile(Resident):
     """A resident `git cat-file --batch`: reads any object git can reach, lazily fetched ones included."""
+
+    _ENV: ClassVar = {"GIT_ALLOC_LIMIT": str(MAX_DELTA_BLOB + GIT_ALLOCATION)}
 
     def __init__(self, git: Git) -> None:
         super().__init__(git, "cat-file", "--batch")

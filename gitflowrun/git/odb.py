@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gitflowrun.errors import MissingObject, TooLarge
+from gitflowrun.errors import MissingObject, RepositoryError, TooLarge
 from gitflowrun.git.command import CatFile, Git
 from gitflowrun.git.objects import (
     Commit,
@@ -21,7 +21,7 @@ from gitflowrun.git.objects import (
     tree_oids,
 )
 from gitflowrun.git.pack.reader import PackReader
-from gitflowrun.limits import COMMIT_SIZE, TREE_SIZE
+from gitflowrun.limits import ANSWER, COMMIT_SIZE, MAX_STATES, STATES_A_RUN, TREE_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -48,9 +48,9 @@ class ObjectStore(PackReader):
         """The ids in a tree by their names. Raises as `tree`."""
         return tree_oids(self._typed(oid, ObjectType.TREE, TREE_SIZE))
 
-    def commit(self, oid: Oid) -> Commit:
-        """A commit. Raises MissingObject, or CorruptRecord where `oid` is no commit."""
-        return parse_commit(self._typed(oid, ObjectType.COMMIT, COMMIT_SIZE))
+    def commit(self, oid: Oid, limit: int = COMMIT_SIZE) -> Commit:
+        """A commit of up to `limit` bytes. Raises MissingObject, or CorruptRecord where `oid` is no commit."""
+        return parse_commit(self._typed(oid, ObjectType.COMMIT, limit))
 
     def entry(self, tree: Oid, *path: bytes) -> TreeEntry | None:
         """The row at the end of a path below a tree; None where there is none."""
@@ -92,8 +92,12 @@ def named(git: Git, names: Iterable[str]) -> dict[str, Oid]:
     if not wanted:
         return {}
     lines = "".join(f"{name}\n" for name in wanted).encode()
-    out = git.run("--no-replace-objects", "cat-file", "--batch-check=%(objectname)", stdin=lines)
-    answers = zip(wanted, out.decode(errors="replace").splitlines(), strict=True)
+    options = ("--no-replace-objects", "cat-file", "--batch-check=%(objectname)")
+    done = git.read(*options, stdin=lines, most=ANSWER * len(wanted) + len(lines))
+    if done.code and len(wanted) > 1:  # git ends where a tree on the way is too large
+        middle = len(wanted) // 2
+        return named(git, wanted[:middle]) | named(git, wanted[middle:])
+    answers = zip(wanted, done.out.decode(errors="replace").splitlines(), strict=False)
     return {name: Oid.from_hex(line) for name, line in answers if len(line) == 2 * Oid.SIZE}
 
 
@@ -113,17 +117,20 @@ class History:
         wanted = b"".join(b"%s\n" % str(tip).encode() for tip in tips)
         if not wanted:
             return
-        out = git.run(
-            "--no-replace-objects",
-            "rev-list",
-            "--first-parent",
-            "--parents",
-            "--stdin",
-            stdin=wanted,
-        )
-        for line in out.splitlines():
-            oid, *parents = map(Oid.from_hex, line.split())
+        most = MAX_STATES + STATES_A_RUN * wanted.count(b"\n")
+        options = ("--first-parent", "--parents", f"--max-count={most}", "--stdin")
+        args = ("--no-replace-objects", "rev-list", *options)
+        try:
+            done = git.read(*args, stdin=wanted, most=2 * ANSWER * most)
+        except TooLarge as error:
+            raise RepositoryError(error.message) from error
+        if done.code:
+            raise git.failure(args, done)
+        for line in done.out.splitlines():
+            oid, *parents = map(Oid.from_hex, line.split(b" ")[:2])
             self._parents[oid] = parents[0] if parents else None
+        if len(self._parents) == most:
+            raise RepositoryError(f"the history of runs has more than {most:,} commits")
 
     def line(self, tip: Oid) -> Iterator[Oid]:
         """`tip`, its first parent, that one's first parent, and so on. Nothing for what is no commit."""

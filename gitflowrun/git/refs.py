@@ -15,10 +15,16 @@ import re
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from gitflowrun.errors import RepositoryError
+from gitflowrun.errors import CorruptRecord, RepositoryError, TooLarge
 from gitflowrun.git.command import CatFile
 from gitflowrun.git.objects import Oid
-from gitflowrun.limits import REFS_A_COMMAND, SYMBOLIC_DEPTH
+from gitflowrun.limits import (
+    LISTED,
+    LISTED_COMMIT,
+    LISTED_SHARE,
+    REFS_A_COMMAND,
+    SYMBOLIC_DEPTH,
+)
 from gitflowrun.names import RefName
 from gitflowrun.values import frozen
 
@@ -30,7 +36,10 @@ if TYPE_CHECKING:
 
 _SYMBOLIC = b"ref: "
 _IGNORED = re.compile("^warning: ignoring broken ref (.+)$", re.MULTILINE)
-_UNREADABLE = re.compile("missing object|parse_object_buffer failed|inflate|corrupt|bad object")
+_UNREADABLE = re.compile(
+    "missing object|parse_object_buffer failed|inflate|corrupt|bad object|over limit|emory"
+)
+_NAMES = {"refname", "objectname"}  # for which no object is read
 
 
 @frozen
@@ -126,26 +135,45 @@ class RefReader:
         git = self._git
         options = [f"--sort={sort}"] if sort else []
         options += [f"--count={count}"] if count is not None else []
-        done = git.attempt("for-each-ref", _format(fields), *options, *prefixes)
+        if {*fields} <= _NAMES:
+            done = git.attempt("for-each-ref", _format(fields), *options, *prefixes)
+        else:
+            most = LISTED + LISTED_SHARE * len(self._packed_refs())
+            try:
+                done = git.read("for-each-ref", _format(fields), *options, *prefixes, most=most)
+            except TooLarge:
+                return self._whole_rows(prefixes, fields, options, most)
+            if done.code and _UNREADABLE.search(done.err):
+                # One run with a hole in it, or a message of a gigabyte, must not hide all others.
+                return self._whole_rows(prefixes, fields, options, most)
         self.damaged.update(_IGNORED.findall(done.err))
-        if done.code and _UNREADABLE.search(done.err):
-            # One run with a hole in it must not hide all others.
-            return self._whole_rows(prefixes, fields, options)
         if done.code:
             raise git.failure(["for-each-ref"], done)
         return _parse_rows(done.out, len(fields))
 
     def _whole_rows(
-        self, prefixes: tuple[str, ...], fields: tuple[str, ...], options: list[str]
+        self, prefixes: tuple[str, ...], fields: tuple[str, ...], options: list[str], most: int
     ) -> list[tuple[str, ...]]:
-        """`rows` without the refs whose objects are missing or damaged."""
+        """`rows` without the refs whose objects are missing, damaged, or larger than what is listed of runs.
+
+        Args:
+            prefixes: As for `rows`.
+            fields: Likewise.
+            options: Options of git.
+            most: Bytes that all the objects may have; what is beyond is left out, too.
+        """
         names = ("refname", "objectname")
         done = self._git.attempt("for-each-ref", _format(names), *options, *prefixes)
         if done.code:
             raise self._git.failure(["for-each-ref"], done)
         listed = _parse_rows(done.out, len(names))
+        sizes = self._sizes({oid for _, oid in listed})
+        whole = []
         with closing(CatFile(self._git)) as objects:
-            whole = [name for name, oid in listed if _is_whole(objects, Oid.from_hex(oid))]
+            for name, oid in listed:
+                most -= sizes.get(oid, 0)
+                if most >= 0 and oid in sizes and _is_whole(objects, Oid.from_hex(oid)):
+                    whole.append(name)
         self.damaged.update(_IGNORED.findall(done.err), {name for name, _ in listed} - {*whole})
         found: dict[str, tuple[str, ...]] = {}
         for start in range(0, len(whole), REFS_A_COMMAND):
@@ -153,6 +181,14 @@ class RefReader:
             out = self._git.run("for-each-ref", _format(("refname", *fields)), *chunk)
             found.update({row[0]: row[1:] for row in _parse_rows(out, len(fields) + 1)})
         return [found[name] for name in whole if name in found]
+
+    def _sizes(self, oids: Iterable[str]) -> dict[str, int]:
+        """The sizes of objects, as their headers say, without what is missing or too large to be listed."""
+        lines = "".join(f"{oid}\n" for oid in oids).encode()
+        out = self._git.run("cat-file", "--batch-check=%(objectname) %(objectsize)", stdin=lines)
+        rows = [line.split(b" ") for line in out.splitlines()]
+        found = {row[0].decode(): int(row[1]) for row in rows if row[1].isdigit()}
+        return {oid: size for oid, size in found.items() if size <= LISTED_COMMIT}
 
     def _value(self, name: str) -> bytes | None:
         for look in (self._loose, self._packed):
@@ -188,8 +224,8 @@ class RefReader:
 
 def _is_whole(objects: CatFile, oid: Oid) -> bool:
     try:
-        objects.read(oid)
-    except RepositoryError:
+        objects.read(oid, LISTED_COMMIT)
+    except (RepositoryError, CorruptRecord):
         return False
     return True
 

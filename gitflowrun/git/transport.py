@@ -32,7 +32,15 @@ from typing import TYPE_CHECKING
 
 from gitflowrun.errors import RepositoryError, UsageError
 from gitflowrun.git.command import Completed, Git
-from gitflowrun.limits import CUT_DEPTH, FEW_REFS, MAX_NOTICES, PLACE_DIGITS, REFS_A_PUSH
+from gitflowrun.limits import (
+    CUT_DEPTH,
+    FETCH_ALLOCATION,
+    FETCH_STREAMED,
+    FEW_REFS,
+    MAX_NOTICES,
+    PLACE_DIGITS,
+    REFS_A_PUSH,
+)
 from gitflowrun.names import nearest
 from gitflowrun.settings import Durability
 from gitflowrun.values import frozen
@@ -50,7 +58,10 @@ _HARDENED = (
     "-c", "transfer.fsckObjects=true", "-c", "fetch.fsckObjects=true",
     "-c", "fetch.unpackLimit=1", "-c", "gc.auto=0", "-c", "maintenance.auto=false",
 )  # fmt: skip
+# What is received may be anybody's: git holds no more of it at once, but ends, or hands large files on in pieces.
+_BOUNDED = {"GIT_ALLOC_LIMIT": str(FETCH_ALLOCATION)}
 _FETCH = (
+    "-c", f"core.bigFileThreshold={FETCH_STREAMED}", "-c", f"core.deltaBaseCacheLimit={FETCH_STREAMED}",
     "fetch", "--quiet", "--no-tags", "--no-prune", "--no-write-fetch-head", "--no-recurse-submodules", "--refmap=",
     "--stdin",
 )  # fmt: skip
@@ -198,6 +209,7 @@ class Remote:
                 self._fetch(refspecs, {})
 
     def _fetch(self, refspecs: Sequence[str], env: Mapping[str, str]) -> None:
+        env = {**env, **_BOUNDED}
         safe = self._repository.settings.durability is Durability.SAFE
         fetch = (*_FETCH, *self._program("upload"))
         if len(refspecs) > FEW_REFS and (not safe or _can_sync_at_once()):

@@ -23,7 +23,7 @@ from gitflowrun.git.objects import Oid
 from gitflowrun.git.odb import History, named
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.git.transport import Remote, default_remote
-from gitflowrun.limits import MAX_NOTICES, RECORD_SIZE
+from gitflowrun.limits import LISTED_COMMIT, MAX_NOTICES, MAX_STATES, RECORD_SIZE
 from gitflowrun.porcelain.sync import (
     Outcome,
     RemoteView,
@@ -301,8 +301,12 @@ class _Fetch(Transfer):
         """The run's uid. Raises CorruptRecord: what the remote has is no run, or not the one it says."""
         uid = history.root(run.tip)
         if uid is None:
-            raise CorruptRecord(f"{run.ref} is no commit")
-        state = parse_message(self.repo.objects.commit(run.tip).message.decode(errors="replace"))
+            raise CorruptRecord(
+                f"{run.ref} is no commit, or has more than {MAX_STATES:,} before it"
+            )
+        state = parse_message(
+            self.repo.objects.commit(run.tip, LISTED_COMMIT).message.decode(errors="replace")
+        )
         blob = self._infos.get(_info_at(run.tip))
         if state is None or blob is None:
             raise CorruptRecord(f"{run.ref} is no run's commit")

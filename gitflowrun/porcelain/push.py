@@ -22,7 +22,7 @@ from gitflowrun.git.objects import Oid
 from gitflowrun.git.odb import History
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.git.transport import Remote, default_remote
-from gitflowrun.limits import PUSH_ROUNDS
+from gitflowrun.limits import LISTED_COMMIT, PUSH_ROUNDS
 from gitflowrun.porcelain.sync import (
     Outcome,
     RemoteView,
@@ -170,7 +170,7 @@ class _Push(Transfer):
     def _is_run(self, run: RunTip) -> bool:
         """Whether what our own ref of a run holds is one, for anybody can make a ref."""
         try:
-            message = self.repo.objects.commit(run.tip).message
+            message = self.repo.objects.commit(run.tip, LISTED_COMMIT).message
         except GitflowrunError:
             self._damaged.add(f"{run.flow}/{run.id}")
             return False

@@ -15,7 +15,15 @@ from gitflowrun import msgpack
 from gitflowrun.artifacts.preview import Preview, read_preview
 from gitflowrun.errors import CorruptRecord, GitflowrunError, MissingObject, NotFound, TooLarge
 from gitflowrun.git.objects import Oid
-from gitflowrun.limits import MAX_PREVIEW, OUTPUT_NOTES, PREVIEW_TEXT, RECORD_SIZE, TIMES_SIZE
+from gitflowrun.limits import (
+    LISTED_COMMIT,
+    MAX_PREVIEW,
+    MAX_STATES,
+    OUTPUT_NOTES,
+    PREVIEW_TEXT,
+    RECORD_SIZE,
+    TIMES_SIZE,
+)
 from gitflowrun.names import TaskName, did_you_mean
 from gitflowrun.printing import shown
 from gitflowrun.runs import layout
@@ -233,7 +241,7 @@ class StoredRun:
     @cached_property
     def _commit(self) -> Commit:
         with _About(self):
-            return self.objects.commit(self.commit)
+            return self.objects.commit(self.commit, LISTED_COMMIT)
 
     @cached_property
     def _root(self) -> dict[bytes, Oid]:
@@ -275,14 +283,16 @@ class StoredRun:
             return claimed
         oid, commit = self.commit, self._commit
         with _About(f"history of {self.pathspec}"):
-            while commit.parents:
+            for _ in range(MAX_STATES):
+                if not commit.parents:
+                    return oid
                 oid = commit.parents[0]
-                commit = self.objects.commit(oid)
-        return oid
+                commit = self.objects.commit(oid, LISTED_COMMIT)
+            raise TooLarge(f"it has more than {MAX_STATES:,} commits")
 
     def _is_first_commit(self, oid: Oid) -> bool:
         try:
-            commit = self.objects.commit(oid)
+            commit = self.objects.commit(oid, LISTED_COMMIT)
             info = self.objects.entry(commit.tree, layout.INFO)
         except (MissingObject, CorruptRecord):
             return False

@@ -6,13 +6,14 @@ import shutil
 import subprocess
 import sys
 import zlib
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gitflowrun.errors import CorruptRecord
-from gitflowrun.git.command import Argument, Completed, Git
+from gitflowrun.git.command import Argument, Process
 from gitflowrun.runs import listing
 from gitflowrun.runs.commit_message import Status
 from gitflowrun.runs.runs import RunStore
@@ -87,20 +88,16 @@ def test_a_list_is_one_git_command(repo: GitRepo, monkeypatch: pytest.MonkeyPatc
     make_run(repo, tags=["best"])
     opened = open_repo(repo)
     calls: list[object] = []
-    attempt = Git.attempt
+    run = Process.__init__
 
-    def counted(
-        self: Git,
-        *args: Argument,
-        stdin: bytes | None = None,
-        env: Mapping[str, str] | None = None,
-    ) -> Completed:
-        calls.append(args)
-        return attempt(self, *args, stdin=stdin, env=env)
+    def counted(self: Process, command: Sequence[Argument], **options: Any) -> None:
+        if "config" not in command:  # read once by each process
+            calls.append(command)
+        run(self, command, **options)
 
-    monkeypatch.setattr(Git, "attempt", counted)
-    (run,) = RunStore(opened).summaries()
-    assert run.tags == ("best",)
+    monkeypatch.setattr(Process, "__init__", counted)
+    (summary,) = RunStore(opened).summaries()
+    assert summary.tags == ("best",)
     assert len(calls) == 1
 
 
