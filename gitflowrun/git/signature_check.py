@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 _LAST_SECOND = 253_402_300_799  # of the year 9999, the last that ssh-keygen takes
 _STATUS = "[GNUPG:] "
 _TRUST = ("undefined", "never", "marginal", "fully", "ultimate")  # in git's order
-_ADDRESS = re.compile(r"[A-Za-z0-9][\w.+-]*@[\w.-]+")
+_ADDRESS = re.compile(r"[A-Za-z0-9][\w.+-]*@[\w.-]+", re.ASCII)
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}|[0-9A-F]{40}|[0-9A-F]{64}")
 _SSH_GOOD = re.compile(
     r'Good "git" signature (?:for .* )?with \S+ key (SHA256:[A-Za-z0-9+/]+)\s*\Z', re.DOTALL
@@ -186,8 +186,10 @@ class SignatureCheck:
         return report
 
     def _gpg_status(self, kind: SignatureFormat, payload: bytes, signature: bytes) -> _GpgStatus:
+        command = [self._programs.program(kind), "--batch", "--no-tty", "--status-fd=1"]
+        if kind is SignatureFormat.OPENPGP:
+            command.append("--no-auto-key-retrieve")  # reading asks no server
         with as_file(signature) as path:
-            command = (self._programs.program(kind), "--batch", "--no-tty", "--status-fd=1")
             done = self._programs.run(*command, "--verify", path, "-", stdin=payload)
         return _gpg_status(done)
 
@@ -299,7 +301,9 @@ class _SshCheck:
         when = ("-O", f"verify-time={moment}")
         allowed = self._allowed_signers
         with as_file(self._signature) as path:
-            key = self._is_sound(path)
+            if allowed and (key := self._key_if_by(path, committer.email, allowed, when)):
+                return SignatureReport(SignatureState.GOOD, signer=committer.email, key=key)
+            key = self._key_if_sound(path)
             if key is None:
                 return SignatureReport(
                     SignatureState.TAMPERED, why="its signature is not of this commit"
@@ -314,14 +318,12 @@ class _SshCheck:
                 )
             if self._is_revoked(path):
                 return replace(report, state=SignatureState.REVOKED, why="its key was revoked")
-            if self._is_by(path, committer.email, allowed, when):
-                return replace(report, state=SignatureState.GOOD, signer=committer.email)
             return self._by_another(path, report, committer, allowed, when)
 
     def keys(self) -> frozenset[str]:
         """The fingerprint of the key, if the signature is good and the key not revoked. Raises as `of`."""
         with as_file(self._signature) as path:
-            key = self._is_sound(path)
+            key = self._key_if_sound(path)
             return frozenset() if key is None or self._is_revoked(path) else frozenset([key])
 
     def _by_another(
@@ -335,7 +337,7 @@ class _SshCheck:
         """The report on a signature that the committer's own keys have not made."""
         found = self._run("find-principals", path, "-f", allowed, *when)
         for principal in found.out.decode(errors="replace").splitlines():
-            if self._is_by(path, principal, allowed, when):
+            if self._key_if_by(path, principal, allowed, when):
                 signed = replace(report, state=SignatureState.OTHER_SIGNER, signer=principal)
                 return _other(signed, committer)
         if "has expired" in found.err or "not yet valid" in found.err:
@@ -359,11 +361,9 @@ class _SshCheck:
         )
         return f"\nif {committer.email} has told you that this is their key: echo {shlex.quote(line)} >> {file}"
 
-    def _is_sound(self, path: str) -> str | None:
+    def _key_if_sound(self, path: str) -> str | None:
         """The key's fingerprint, if it has signed this commit; whose key it is does not matter."""
-        done = self._run("check-novalidate", path, "-n", "git", stdin=self._payload)
-        good = _SSH_GOOD.search(done.out.decode(errors="replace"))
-        return good[1] if good and done.code == 0 else None
+        return _good_key(self._run("check-novalidate", path, "-n", "git", stdin=self._payload))
 
     def _is_revoked(self, path: str) -> bool:
         if not self._revocations:
@@ -372,11 +372,14 @@ class _SshCheck:
         kind, encoded = _key_words(ssh_key(self._signature))
         authority = "cert-authority " if "-cert-" in kind else ""
         with as_file(f"* {authority}{kind} {encoded}\n".encode()) as allowed:
-            return not self._is_by(path, "anybody", allowed, ())
+            return self._key_if_by(path, "anybody", allowed, ()) is None
 
-    def _is_by(self, path: str, principal: str, allowed: str, when: tuple[str, ...]) -> bool:
+    def _key_if_by(
+        self, path: str, principal: str, allowed: str, when: tuple[str, ...]
+    ) -> str | None:
+        """The key's fingerprint, if it has signed this commit, is a principal's, and not revoked."""
         options = ("-n", "git", "-f", allowed, "-I", principal, *when, *self._revocations)
-        return self._run("verify", path, *options, stdin=self._payload).code == 0
+        return _good_key(self._run("verify", path, *options, stdin=self._payload))
 
     def _run(self, what: str, path: str, *options: str, stdin: bytes = b"") -> Completed:
         program = self._programs.program(SignatureFormat.SSH)
@@ -390,6 +393,12 @@ class _SshCheck:
     def _revocations(self) -> tuple[str, ...]:
         file = named_file(self._git, "gpg.ssh.revocationFile")
         return ("-r", file) if file else ()
+
+
+def _good_key(done: Completed) -> str | None:
+    """The fingerprint that ssh-keygen says to have found the signature of."""
+    good = _SSH_GOOD.search(done.out.decode(errors="replace"))
+    return good[1] if good and done.code == 0 else None
 
 
 def _allowed_keys(file: str | None, name: str) -> list[str]:

@@ -1,8 +1,8 @@
 """Who signed a run, and whether it is whole: a signature of its newest commit is, by hash, one over all of it.
 
-So a run is read from that commit on, every object of it once, each compared with its id: what the signature covers is
-then what is here. A run that is not whole is tampered with, whatever its signature says; so is one whose states do not
-have one INFO, or that is filed under the name of another run.
+So a run that a known key has signed, or that was made here, is read from that commit on, every object of it once, each
+compared with its id: what the signature covers is then what is here. A run that is not whole is tampered with, whatever
+its signature says; so is one whose states do not have one INFO, or that is filed under the name of another run.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
     from gitflowrun.git.repository import Repository
     from gitflowrun.runs.read import StoredRun
+
+
+_WORTH_READING = {SignatureState.GOOD, SignatureState.OTHER_SIGNER}
 
 
 @frozen
@@ -73,19 +76,20 @@ class RunVerifier:
         Raises:
             RepositoryError: git can't be asked.
         """
-        committer = ""
+        committer, made_here = "", self._trust.made_here(run)
         try:
             tip = self._commit(run.commit)
             who = parse_commit(tip).committer
             committer = f"{who.name} <{who.email}>"
             signed = self._check_history(run)
-            self._check_tree(parse_commit(tip).tree)
-        except (CorruptRecord, MissingObject) as error:
-            report = SignatureReport(SignatureState.TAMPERED, why=error.message, hint=error.hint)
-        else:
             report = self._check.check(tip)
             if report.state is SignatureState.UNSIGNED:
                 report = replace(report, why=_why_unsigned(run, signed))
+            # Of a stranger's run, which is not good in any case, nothing is inflated.
+            if made_here or report.state in _WORTH_READING:
+                self._check_tree(parse_commit(tip).tree)
+        except (CorruptRecord, MissingObject) as error:
+            report = SignatureReport(SignatureState.TAMPERED, why=error.message, hint=error.hint)
         return Verification(
             run=run.pathspec,
             commit=run.commit,
@@ -94,7 +98,7 @@ class RunVerifier:
             signer=report.signer,
             key=report.key,
             committer=committer,
-            made_here=self._trust.made_here(run),
+            made_here=made_here,
             why=report.why,
             hint=report.hint,
         )
