@@ -361,7 +361,6 @@ MAX_STRANGERS_ROWS = 1_000_000
 MAX_DIMENSIONS = 64
 """Dimensions of an array; numpy's limit."""
 MAX_NPY_HEADER = 1 << 20
-MAX_TENSORS_HEADER = 100 << 20
 
 # The index of what is stored.
 PATIENCE = 0.5

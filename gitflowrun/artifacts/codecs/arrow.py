@@ -24,11 +24,10 @@ from gitflowrun.artifacts.codecs.payload import Loading, Unencodable, flat, type
 from gitflowrun.artifacts.codecs.plain_decode import decode_plain
 from gitflowrun.artifacts.codecs.plain_encode import encode_plain
 from gitflowrun.artifacts.codecs.registry import table_decoder
-from gitflowrun.errors import CorruptRecord, GitflowrunError
 from gitflowrun.limits import ARROW_ROWS, LONE_BUFFER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 _KEY = b"gitflowrun"
 
@@ -73,14 +72,27 @@ def write_file(table: Any, recipe: Mapping[str, Any]) -> tuple[memoryview, ...]:
         Unencodable: the table has a column of an extension type.
     """
     for field in table.schema:
-        if _has_extension(field.type):
-            raise Unencodable(f"Arrow extension type {field.type}")
+        check_type(field.type)
+    return _write(table.schema, map(canonical, _batches(table)), recipe)
+
+
+def write_arrays(
+    arrays: Sequence[Any], names: Sequence[str], recipe: Mapping[str, Any]
+) -> tuple[memoryview, ...]:
+    """The parts of a file of arrays of one length, the buffers of which are canonical."""
+    batch = pa.RecordBatch.from_arrays(arrays, names=names)
+    return _write(batch.schema, [batch], recipe)
+
+
+def _write(
+    schema: Any, batches: Iterable[Any], recipe: Mapping[str, Any]
+) -> tuple[memoryview, ...]:
     packed = b"".join(encode_plain(recipe))
-    schema = table.schema.with_metadata({**(table.schema.metadata or {}), _KEY: packed})
+    schema = schema.with_metadata({**(schema.metadata or {}), _KEY: packed})
     sink = _Sink()
     with pa.PythonFile(sink, mode="w") as file, pa.ipc.new_file(file, schema) as writer:
-        for batch in _batches(table):
-            writer.write_batch(canonical(batch).replace_schema_metadata(schema.metadata))
+        for batch in batches:
+            writer.write_batch(batch.replace_schema_metadata(schema.metadata))
     return sink.parts()
 
 
@@ -93,6 +105,16 @@ def _batches(table: Any) -> list[Any]:
         for column in table.columns
     ]
     return [pa.RecordBatch.from_arrays(columns, schema=table.schema)]
+
+
+def check_type(kind: Any) -> None:
+    """Refuse a type that is or holds one that Arrow does not know.
+
+    Raises:
+        Unencodable: it is one.
+    """
+    if _has_extension(kind):
+        raise Unencodable(f"Arrow extension type {kind}")
 
 
 def _has_extension(kind: Any) -> bool:
@@ -134,39 +156,31 @@ class _Sink(io.RawIOBase):
 
 
 def decode_file(payload: memoryview, loading: Loading) -> Any:
-    """The value in an Arrow file: what the recipe's library makes of the table.
-
-    Raises:
-        CorruptRecord: the payload is no such file.
-    """
-    try:
-        reader = pa.ipc.open_file(pa.py_buffer(payload))
-        batches = [reader.get_batch(number) for number in range(reader.num_record_batches)]
-        table = pa.Table.from_batches(batches, reader.schema)
-        if not loading.trusted:
-            table.validate(full=True)
-        metadata = dict(table.schema.metadata or {})
-        recipe = decode_plain(memoryview(metadata.pop(_KEY)), loading)
-        table = table.replace_schema_metadata(metadata or None)
-        return table_decoder(recipe["kind"])(table, recipe, loading, payload)
-    except (GitflowrunError, ImportError):
-        raise
-    except Exception as error:
-        raise CorruptRecord(f"malformed Arrow payload: {error}") from error
+    """The value in an Arrow file: what the recipe's library makes of the table."""
+    reader = pa.ipc.open_file(pa.py_buffer(payload))
+    batches = [reader.get_batch(number) for number in range(reader.num_record_batches)]
+    table = pa.Table.from_batches(batches, reader.schema)
+    metadata = dict(table.schema.metadata or {})
+    recipe = decode_plain(memoryview(metadata.pop(_KEY)), loading)
+    table = table.replace_schema_metadata(metadata or None)
+    return table_decoder(recipe["kind"])(table, recipe, loading, payload)
 
 
 def canonical(batch: Any) -> Any:
-    """An equal record batch with canonical buffers; columns that have nothing beside their values aren't copied.
-
-    Arrays of runs stay as they are.
-    """
-    columns = [_canonical(column) for column in batch.columns]
+    """An equal record batch with canonical buffers."""
+    columns = [canonical_array(column) for column in batch.columns]
     return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
 
 
-def _canonical(array: Any) -> Any:
+def canonical_array(array: Any) -> Any:
+    """An equal array with canonical buffers; one that has nothing beside its values isn't copied.
+
+    Arrays of runs stay as they are.
+    """
     kind = array.type
-    make = next((make for test, make in _CANONICAL if test(kind)), None)
+    if kind.id not in _MAKERS:
+        _MAKERS[kind.id] = next((make for test, make in _CANONICAL if test(kind)), None)
+    make = _MAKERS[kind.id]
     if make is None:
         return array
     if array.null_count == len(array) and not _is.is_dictionary(kind) and not _is.is_union(kind):
@@ -196,13 +210,13 @@ def _bitmap(array: Any, number: int) -> Any:
 
 def _canonical_dictionary(array: Any) -> Any:
     """A dictionary array: what is in the dictionary stays, in its order, used or not."""
-    indices, words = _canonical(array.indices), _canonical(array.dictionary)
+    indices, words = canonical_array(array.indices), canonical_array(array.dictionary)
     return pa.DictionaryArray.from_arrays(indices, words, ordered=array.type.ordered)
 
 
 def _canonical_struct(array: Any) -> Any:
     children = array.flatten()  # null where the struct is
-    return _made(array, [], [_canonical(child) for child in children])
+    return _made(array, [], [canonical_array(child) for child in children])
 
 
 def _canonical_bits(array: Any) -> Any:
@@ -247,7 +261,7 @@ def _canonical_offsets(array: Any) -> Any:
     width = offsets.type.bit_width // 8
     own = offsets.buffers()[1].slice(offsets.offset * width, len(offsets) * width)
     if array.type.num_fields:
-        return _made(array, [own], [_canonical(array.values[first:last])])
+        return _made(array, [own], [canonical_array(array.values[first:last])])
     data = array.buffers()[2]
     return _made(array, [own, data and data.slice(first, last - first)], [])
 
@@ -277,7 +291,7 @@ def _canonical_fixed_list(array: Any) -> Any:
     if array.null_count and size:
         # `take` of the lists would leave it to the items whether zeros or nulls are under a null.
         items = pa.concat_arrays([_items(piece) for piece in _pieces(array)])
-    return _made(array, [], [_canonical(items)])
+    return _made(array, [], [canonical_array(items)])
 
 
 def _items(array: Any) -> Any:
@@ -298,21 +312,21 @@ def _canonical_list_view(array: Any) -> Any:
     sizes = pc.list_value_length(array).fill_null(0)
     ends = pc.cumulative_sum(sizes)
     return type(array).from_arrays(
-        pc.subtract(ends, sizes), sizes, _canonical(array.flatten()), type=array.type,
+        pc.subtract(ends, sizes), sizes, canonical_array(array.flatten()), type=array.type,
         mask=array.is_null() if array.null_count else None,
     )  # fmt: skip
 
 
 def _canonical_union(array: Any) -> Any:
     """A union: of its children, what no element is."""
-    kind, codes = array.type, _canonical(_numbers_of_union(array, 1, pa.int8()))
+    kind, codes = array.type, canonical_array(_numbers_of_union(array, 1, pa.int8()))
     fields = [array.field(number) for number in range(kind.num_fields)]
     names = [kind.field(number).name for number in range(kind.num_fields)]
     chosen = [pc.equal(codes, code) for code in kind.type_codes]
     if kind.mode == "sparse":
         nothing = [pa.nulls(len(array), field.type) for field in fields]
         parts = map(pc.if_else, chosen, fields, nothing)
-        children = list(map(_canonical, parts))
+        children = list(map(canonical_array, parts))
         return pa.UnionArray.from_sparse(codes, children, names, kind.type_codes)
     offsets = _numbers_of_union(array, 2, pa.int32())
     taken = [field.take(offsets.filter(own)) for field, own in zip(fields, chosen, strict=True)]
@@ -320,7 +334,7 @@ def _canonical_union(array: Any) -> Any:
     own_offsets = places[0]
     for own, place in zip(chosen[1:], places[1:], strict=True):
         own_offsets = pc.if_else(own, place, own_offsets)
-    children = list(map(_canonical, taken))
+    children = list(map(canonical_array, taken))
     return pa.UnionArray.from_dense(
         codes, own_offsets.cast(pa.int32()), children, names, kind.type_codes
     )
@@ -357,3 +371,4 @@ _CANONICAL: tuple[tuple[Callable[[Any], bool], Callable[[Any], Any]], ...] = (
     *((test, _canonical_list_view) for test in (_is.is_list_view, _is.is_large_list_view)),
     (_is.is_union, _canonical_union),
 )
+_MAKERS: dict[int, Callable[[Any], Any] | None] = {}  # by the id of a type, once it has been met

@@ -33,11 +33,11 @@ import pandas as pd
 import pyarrow as pa
 
 from gitflowrun.artifacts.codecs import numpy as numpy_codec
-from gitflowrun.artifacts.codecs.arrow import decode_file, write_file
+from gitflowrun.artifacts.codecs.arrow import canonical_array, check_type, decode_file, write_arrays
 from gitflowrun.artifacts.codecs.payload import Loading, Unencodable
 from gitflowrun.artifacts.codecs.plain_decode import decode_plain
 from gitflowrun.artifacts.codecs.plain_encode import encode_plain
-from gitflowrun.errors import CorruptRecord, NotFound
+from gitflowrun.errors import NotFound
 from gitflowrun.limits import MAX_OBJECTS_IN_A_COLUMN, ROWS_TURNED, WIDE_COLUMN, WIDE_FRAME
 
 if TYPE_CHECKING:
@@ -48,23 +48,42 @@ _WIDE_KINDS = "biufmM"
 _Arrays = dict[int | None, Any]  # by position; None is the column of which there is no array
 
 
-def encode_column(column: Any) -> tuple[Any, Recipe]:
+def encode_column(values: Any) -> tuple[Any, Recipe]:
     """An Arrow array (None for `plain`) and the recipe.
 
     Args:
-        column: A Series or an Index of one level.
+        values: An array of numpy or pandas, of one dimension.
 
     Raises:
         Unencodable: it can't be given back exactly.
     """
-    dtype = column.dtype
+    dtype = values.dtype
     if isinstance(dtype, np.dtype):
-        values = column.to_numpy()
         return _encode_objects(values) if dtype.kind == "O" else _encode_numpy(values)
     for kinds, encode in _ENCODERS:
         if isinstance(dtype, kinds):
-            return encode(column.array)
+            return encode(values)
     raise Unencodable(f"pandas dtype {dtype}")
+
+
+def _values(column: Any) -> Any:
+    """The values of a Series or an Index of one level, as an array."""
+    return column.to_numpy() if isinstance(column.dtype, np.dtype) else column.array
+
+
+def _columns_of(frame: Any) -> list[Any]:
+    """The values of all columns as arrays. Asked for one by one, each would cost more than to store it."""
+    blocks = getattr(getattr(frame, "_mgr", None), "blocks", None)
+    if blocks is None:
+        return [_values(column) for _, column in frame.items()]
+    found: dict[int, Any] = {}
+    for block in blocks:
+        values = block.values  # noqa: PD011  (a block has nothing else)
+        if isinstance(values.dtype, np.dtype):
+            values = np.asarray(values)
+        rows = values if values.ndim > 1 else [values]
+        found |= dict(zip(block.mgr_locs.as_array.tolist(), rows, strict=True))
+    return [found[position] for position in range(len(found))]
 
 
 def _encode_numpy(values: Any) -> tuple[Any, Recipe]:
@@ -86,22 +105,29 @@ def _encode_objects(values: Any) -> tuple[Any, Recipe]:
 
 
 def _encode_zoned(column: Any) -> tuple[Any, Recipe]:
-    utc = column.tz_convert("UTC").tz_localize(None)
-    array = pa.array(np.asarray(utc)).cast(pa.timestamp(column.unit, "UTC"))
-    return array, ["zoned", column.unit, column.dtype.tz]
+    moments = pa.array(column.asi8.view(f"M8[{column.unit}]"), from_pandas=False)
+    return moments.view(pa.timestamp(column.unit, "UTC")), ["zoned", column.unit, column.dtype.tz]
 
 
 def _encode_string(column: Any) -> tuple[Any, Recipe]:
-    dtype = column.dtype
+    array = canonical_array(whole(pa.array(column, pa.large_string())))
+    return array, ["string", *_string_recipe(column.dtype)]
+
+
+def _string_recipe(dtype: Any) -> Recipe:
     na = "NA" if dtype.na_value is pd.NA else "nan"
-    storage = dtype.storage.removesuffix("_numpy")  # as pandas before 2.3 names the one with NaN
-    return whole(pa.array(column, pa.large_string())), ["string", storage, na]
+    return [dtype.storage.removesuffix("_numpy"), na]  # as pandas before 2.3 names the one with NaN
 
 
 def _encode_masked(column: Any) -> tuple[Any, Recipe]:
-    mask = np.asarray(column.isna())
+    mask, dtype = np.asarray(column.isna()), column.dtype.numpy_dtype
     # What lies under the mask is no part of the value, and must not tell equal columns apart.
-    values = column.to_numpy(dtype=column.dtype.numpy_dtype, na_value=0)
+    if dtype.kind == "b":
+        values = column.to_numpy(dtype=dtype, na_value=False)
+    else:  # pandas' own way takes ten times as long
+        array = column.__arrow_array__()
+        values = np.frombuffer(array.buffers()[1], dtype, len(array), array.offset * dtype.itemsize)
+        values = np.where(mask, dtype.type(0), values) if mask.any() else values
     return pa.array(values, mask=mask, from_pandas=False), ["masked", column.dtype.name]
 
 
@@ -116,16 +142,22 @@ def _encode_category(column: Any) -> tuple[Any, Recipe]:
 
 def _encode_dictionary(codes: Any, values: Any, *, ordered: bool = False) -> tuple[Any, Recipe]:
     """A dictionary array, and the recipe of what is in the dictionary."""
-    dictionary, recipe = encode_column(values)
+    dictionary, recipe = encode_column(_values(values))
     if dictionary is None or isinstance(dictionary, pa.DictionaryArray):
         raise Unencodable("categories, or a MultiIndex level, of Python objects or categories")
     codes = np.asarray(codes)
-    indices = pa.array(codes, mask=codes < 0)
+    absent = codes < 0
+    mask = absent if absent.any() else None
+    indices = pa.array(
+        codes if mask is None else np.where(mask, codes.dtype.type(0), codes), mask=mask
+    )
     return pa.DictionaryArray.from_arrays(indices, dictionary, ordered=ordered), recipe
 
 
 def _encode_arrow(column: Any) -> tuple[Any, Recipe]:
-    return whole(column.__arrow_array__()), ["arrow"]
+    array = whole(column.__arrow_array__())
+    check_type(array.type)
+    return canonical_array(array), ["arrow"]
 
 
 def whole(array: Any) -> Any:
@@ -166,6 +198,7 @@ class PayloadMemory:
         self.loading = loading
         self._payload = payload
         self._address = pa.py_buffer(payload).address
+        self._category: tuple[Any, Recipe, Any] | None = None
 
     def values(self, array: Any, dtype: Any) -> Any:
         """The values of an Arrow array of fixed width, writable if that is asked for."""
@@ -181,6 +214,18 @@ class PayloadMemory:
             values = values.copy()
         values.flags.writeable = writable
         return values
+
+    def category(self, array: Any, recipe: Recipe, *, ordered: bool) -> Any:
+        """The dtype of a column of categories. Neighbours often have the same, as they had when they were stored."""
+        words, how = array.dictionary, [ordered, recipe]
+        if self._category and self._category[1] == how and self._category[0].equals(words):
+            return self._category[2]
+        values = decode_column(words, recipe, self)
+        dtype = pd.CategoricalDtype(
+            pd.Index(values, dtype=values.dtype, copy=False), ordered=ordered
+        )
+        self._category = words, how, dtype
+        return dtype
 
 
 def decode_column(array: Any, recipe: Recipe, memory: PayloadMemory) -> Any:
@@ -198,10 +243,9 @@ def _decode_numpy(array: Any, details: Recipe, memory: PayloadMemory) -> Any:
 
 
 def _decode_text(array: Any, details: Recipe, _memory: PayloadMemory) -> Any:
-    values = np.empty(len(array), object)
-    values[:] = array.to_pylist()
+    values = array.to_numpy(zero_copy_only=False)
     if details:
-        values[np.asarray(array.is_null())] = float("nan")
+        values[_nulls(array)] = float("nan")
     return values
 
 
@@ -216,7 +260,11 @@ def _decode_plain(_array: Any, details: Recipe, memory: PayloadMemory) -> Any:
 def _decode_zoned(array: Any, details: Recipe, memory: PayloadMemory) -> Any:
     unit, zone = details
     values = _decode_numpy(array, [f"<M8[{unit}]"], memory)
-    return pd.DatetimeIndex(values).tz_localize("UTC").tz_convert(zone).array
+    dtype = pd.DatetimeTZDtype(unit, zone)
+    make = getattr(pd.arrays.DatetimeArray, "_simple_new", None)
+    if make is None:  # what else there is looks at every moment
+        return pd.array(values.view("i8"), dtype=dtype)
+    return make(values, dtype=dtype)
 
 
 def _decode_string(array: Any, details: Recipe, _memory: PayloadMemory) -> Any:
@@ -240,25 +288,34 @@ def _string_dtype(storage: str, na: str) -> Any:
 
 def _decode_masked(array: Any, details: Recipe, memory: PayloadMemory) -> Any:
     dtype = pd.api.types.pandas_dtype(details[0])
-    if dtype.kind != "f":
+    if dtype.kind == "b":
         return dtype.__from_arrow__(array)
-    # pandas would take NaN, which is a value here, for a missing one.
+    # pandas' own way takes longer, and takes NaN, which is a value here, for a missing one.
     values = memory.values(array, dtype.numpy_dtype)
-    return pd.arrays.FloatingArray(values, np.asarray(array.is_null()))
+    make = pd.arrays.FloatingArray if dtype.kind == "f" else pd.arrays.IntegerArray
+    return make(values, _nulls(array))
+
+
+def _nulls(array: Any) -> Any:
+    """Which elements are null, in an array of numpy that may be changed."""
+    if not array.null_count:
+        return np.zeros(len(array), bool)
+    return array.is_null().to_numpy(zero_copy_only=False)
 
 
 def _decode_category(array: Any, details: Recipe, memory: PayloadMemory) -> Any:
     ordered, recipe = details
-    values, codes = _decode_dictionary(array, recipe, memory)
-    categories = pd.Index(values, dtype=values.dtype, copy=False)
-    if memory.loading.writable and not codes.flags.writeable:
-        codes = codes.copy()
-    return pd.Categorical.from_codes(codes, categories=categories, ordered=ordered)
+    dtype = memory.category(array, recipe, ordered=ordered)
+    return pd.Categorical.from_codes(_codes(array, memory), dtype=dtype, validate=False)
 
 
-def _decode_dictionary(array: Any, recipe: Recipe, memory: PayloadMemory) -> tuple[Any, Any]:
-    codes = array.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-    return decode_column(array.dictionary, recipe, memory), codes
+def _codes(array: Any, memory: PayloadMemory) -> Any:
+    """Which word of its dictionary each element is; -1 where it is null."""
+    indices = array.indices
+    codes = memory.values(indices, indices.type.to_pandas_dtype()())
+    if indices.null_count:
+        return np.where(_nulls(indices), codes.dtype.type(-1), codes)
+    return codes
 
 
 def _decode_arrow(array: Any, _details: Recipe, _memory: PayloadMemory) -> Any:
@@ -299,7 +356,7 @@ class _Columns:
         return len(self.arrays) - 1
 
     def parts(self, recipe: dict[str, Any]) -> tuple[memoryview, ...]:
-        return write_file(pa.Table.from_arrays(self.arrays, names=self.names), recipe)
+        return write_arrays(self.arrays, self.names, recipe)
 
 
 def encode_frame(value: Any) -> tuple[memoryview, ...]:
@@ -311,54 +368,69 @@ def encode_frame(value: Any) -> tuple[memoryview, ...]:
         raise Unencodable("a frame that forbids duplicate labels")
     recipe: dict[str, Any] = {"attrs": dict(value.attrs)}
     if isinstance(value, pd.Series):
-        array, how = encode_column(value)
+        array, how = encode_column(_values(value))
         name = "values" if value.name is None else value.name
         recipe |= {"kind": _SERIES, "name": value.name, "data": [[columns.add(name, array), how]]}
     else:
-        wide, others = _wide_columns(value)
-        recipe |= {"kind": _FRAME, "columns": b"".join(encode_frame(value.columns))}
-        recipe["wide"] = [_encode_wide(value, positions, columns) for positions in wide]
-        frame = _columns_at(value, others) if wide else value
-        data = [(label, *encode_column(column)) for label, column in frame.items()]
+        labels, arrays = list(value.columns), _columns_of(value)
+        wide = _wide_columns(arrays)
+        recipe |= {"kind": _FRAME, "columns": _encode_labels(value.columns)}
+        recipe["wide"] = [_encode_wide(arrays, labels, positions, columns) for positions in wide]
+        found = {position for positions in wide for position in positions}
+        others = [position for position in range(len(arrays)) if position not in found]
+        data = [(labels[position], *encode_column(arrays[position])) for position in others]
         recipe["data"] = [[columns.add(label, array), how] for label, array, how in data]
     recipe["index"] = _encode_index(value.index, columns)
     return columns.parts(recipe)
 
 
-def _wide_columns(frame: Any) -> tuple[list[list[int]], list[int]]:
-    """The positions of columns that are stored together, and those of all others."""
+def _encode_labels(labels: Any) -> Recipe:
+    """The names of columns; an Arrow file of their own costs more than most frames."""
+    dtype = labels.dtype
+    if type(labels) is pd.Index and all(type(label) is str for label in labels):
+        if dtype.kind == "O" and isinstance(dtype, np.dtype):
+            return ["text", list(labels), labels.name]
+        if isinstance(dtype, pd.StringDtype):
+            return ["string", list(labels), labels.name, *_string_recipe(dtype)]
+    return ["index", b"".join(encode_frame(labels))]
+
+
+def _decode_labels(recipe: Recipe, loading: Loading) -> Any:
+    kind, labels, *details = recipe
+    if kind == "index":
+        return decode_file(memoryview(labels), loading)
+    name, *string = details
+    return pd.Index(labels, dtype=_string_dtype(*string) if string else object, name=name)
+
+
+def _wide_columns(arrays: list[Any]) -> list[list[int]]:
+    """The positions of columns that are stored together."""
     groups: dict[Any, list[int]] = {}
-    for position, dtype in enumerate(frame.dtypes):
-        groups.setdefault(dtype, []).append(position)
-    wide = [
+    for position, values in enumerate(arrays):
+        groups.setdefault(values.dtype, []).append(position)
+    return [
         positions
         for dtype, positions in groups.items()
         if isinstance(dtype, np.dtype) and dtype.kind in _WIDE_KINDS and dtype.isnative
-        and len(positions) >= WIDE_FRAME and 0 < len(frame) * dtype.itemsize <= WIDE_COLUMN
+        and len(positions) >= WIDE_FRAME and 0 < arrays[positions[0]].nbytes <= WIDE_COLUMN
     ]  # fmt: skip
-    found = {position for positions in wide for position in positions}
-    return wide, [position for position in range(frame.shape[1]) if position not in found]
 
 
-def _encode_wide(frame: Any, positions: list[int], columns: _Columns) -> list[Any]:
+def _encode_wide(
+    arrays: list[Any], labels: list[Any], positions: list[int], columns: _Columns
+) -> list[Any]:
     """Columns of one dtype as lists, and how to take them apart again."""
-    values = _columns_at(frame, positions).to_numpy()
-    flat = np.ascontiguousarray(values).reshape(-1)
+    block = np.stack([arrays[position] for position in positions])
+    flat = np.empty(block.shape[::-1], block.dtype)
+    for start in range(0, len(flat), ROWS_TURNED):
+        flat[start : start + ROWS_TURNED] = block[:, start : start + ROWS_TURNED].T
+    flat = flat.reshape(-1)
     if flat.dtype.kind in "bmM":  # Arrow packs bits, and has nulls where there is no time
         flat = numpy_codec.without_padding(flat).view("u1" if flat.dtype.kind == "b" else "i8")
     items = pa.array(flat, from_pandas=False)
-    name = f"{frame.columns[positions[0]]} ... {frame.columns[positions[-1]]}"
+    name = f"{labels[positions[0]]} ... {labels[positions[-1]]}"
     lists = pa.FixedSizeListArray.from_arrays(items, len(positions))
-    return [columns.add(name, lists), values.dtype.str, positions]
-
-
-def _columns_at(frame: Any, positions: list[int]) -> Any:
-    """The columns at some ascending positions, without a copy where these are neighbours."""
-    if len(positions) == frame.shape[1]:
-        return frame
-    first, end = (positions[0], positions[-1] + 1) if positions else (0, 0)
-    are_neighbours = end - first == len(positions)
-    return frame.iloc[:, first:end] if are_neighbours else frame.take(positions, axis=1)
+    return [columns.add(name, lists), block.dtype.str, positions]
 
 
 def _encode_index(index: Any, columns: _Columns) -> Recipe:
@@ -368,7 +440,7 @@ def _encode_index(index: Any, columns: _Columns) -> Recipe:
         return _encode_levels(index, columns)
     if isinstance(index, pd.RangeIndex):
         return ["range", index.start, index.stop, index.step, index.name]
-    array, how = encode_column(index)
+    array, how = encode_column(_values(index))
     position = columns.add("index" if index.name is None else index.name, array)
     return ["column", position, how, index.name, _frequency(index)]
 
@@ -415,7 +487,7 @@ def decode_frame(
         wide = [
             _decode_wide(columns[place], dtype, at, memory) for place, dtype, at in recipe["wide"]
         ]
-        labels = decode_file(memoryview(recipe["columns"]), loading)
+        labels = _decode_labels(recipe["columns"], loading)
         value = _frame(arrays, wide, index, labels)
     value.attrs = dict(recipe["attrs"])
     return value
@@ -426,10 +498,7 @@ _Block = tuple[Any, list[int]]  # an array of several columns, one a row, and th
 
 def _decode_wide(lists: Any, dtype: str, positions: list[int], memory: PayloadMemory) -> _Block:
     lists = whole(lists)
-    items = lists.flatten()
-    if lists.null_count or items.null_count or len(items) != len(lists) * len(positions):
-        raise CorruptRecord("wide columns of a frame are not as many as they should be")
-    values = memory.values(items, np.dtype(dtype)).reshape(len(lists), len(positions))
+    values = memory.values(lists.values, np.dtype(dtype)).reshape(len(lists), len(positions))
     block = np.empty(values.shape[::-1], values.dtype)
     for start in range(0, len(values), ROWS_TURNED):
         block[:, start : start + ROWS_TURNED] = values[start : start + ROWS_TURNED].T
@@ -440,12 +509,8 @@ def _frame(arrays: list[Any], wide: list[_Block], index: Any, labels: Any) -> An
     """The frame of some columns and of wide ones: the columns of each dtype in one array."""
     found = {position for _, positions in wide for position in positions}
     others = [position for position in range(len(labels)) if position not in found]
-    if sum(len(positions) for _, positions in wide) != len(found) or len(others) != len(arrays):
-        raise CorruptRecord("a frame has other columns than it should have")
     groups: dict[Any, list[int]] = {}
     for number, array in enumerate(arrays):
-        if len(array) != len(index):
-            raise CorruptRecord("a column of a frame is longer or shorter than its index")
         groups.setdefault(array.dtype if isinstance(array, np.ndarray) else number, []).append(
             number
         )
@@ -496,7 +561,7 @@ def _flat_index(values: Any, name: Any, frequency: str | None) -> Any:
 def _decode_levels(columns: _Arrays, details: Recipe, memory: PayloadMemory) -> Any:
     levels, codes = [], []
     for position, how, frequency in details[0]:
-        values, own_codes = _decode_dictionary(whole(columns[position]), how, memory)
-        levels.append(_flat_index(values, None, frequency))
-        codes.append(own_codes)
+        array = whole(columns[position])
+        levels.append(_flat_index(decode_column(array.dictionary, how, memory), None, frequency))
+        codes.append(_codes(array, memory))
     return pd.MultiIndex(levels=levels, codes=codes, names=details[1])

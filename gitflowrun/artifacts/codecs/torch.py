@@ -14,13 +14,11 @@ Within pickles (of a module, say) the memory of tensors travels out of band too:
 from __future__ import annotations
 
 import json
-import math
 import sys
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.artifacts.codecs.payload import Unencodable, flat, writable
-from gitflowrun.errors import CorruptRecord, GitflowrunError
-from gitflowrun.limits import MAX_TENSORS_HEADER, OUT_OF_BAND
+from gitflowrun.limits import OUT_OF_BAND
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,12 +26,11 @@ if TYPE_CHECKING:
     from gitflowrun.artifacts.codecs.payload import Loading
 
 _NAMES = {
-    "F64": ("float64", 8), "F32": ("float32", 4), "F16": ("float16", 2), "BF16": ("bfloat16", 2),
-    "I64": ("int64", 8), "I32": ("int32", 4), "I16": ("int16", 2), "I8": ("int8", 1),
-    "U8": ("uint8", 1), "BOOL": ("bool", 1),
-    "F8_E5M2": ("float8_e5m2", 1), "F8_E4M3": ("float8_e4m3fn", 1),
+    "F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16",
+    "I64": "int64", "I32": "int32", "I16": "int16", "I8": "int8", "U8": "uint8", "BOOL": "bool",
+    "F8_E5M2": "float8_e5m2", "F8_E4M3": "float8_e4m3fn",
 }  # fmt: skip
-_OF_TORCH = {torch_name: name for name, (torch_name, _) in _NAMES.items()}
+_OF_TORCH = {torch_name: name for name, torch_name in _NAMES.items()}
 _SINGLE = "tensor"
 _KEY = "gitflowrun"
 _META = "__metadata__"
@@ -136,18 +133,8 @@ def decode_tensors(payload: memoryview, _loading: Loading) -> Any:
     """The tensor or state dict in a safetensors file. Torch knows no read-only tensors."""
     import torch
 
-    try:
-        return _rebuild(torch, writable(payload))
-    except GitflowrunError:
-        raise
-    except Exception as error:
-        raise CorruptRecord(f"malformed safetensors payload: {error}") from error
-
-
-def _rebuild(torch: Any, payload: memoryview) -> Any:
+    payload = writable(payload)
     start = 8 + int.from_bytes(payload[:8], "little")
-    if start > min(payload.nbytes, MAX_TENSORS_HEADER):
-        raise CorruptRecord("a safetensors header is cut short")
     header = json.loads(bytes(payload[8:start]))
     note = json.loads(header[_META][_KEY])
     found: dict[str, Any] = {}
@@ -171,16 +158,11 @@ def _rebuild(torch: Any, payload: memoryview) -> Any:
 
 
 def _tensor(torch: Any, entry: dict[str, Any], data: memoryview) -> Any:
-    name, width = _NAMES[entry["dtype"]]
+    name = _NAMES[entry["dtype"]]
     shape = entry["shape"]
     start, end = entry["data_offsets"]
-    count = math.prod(shape)
-    if not all(size >= 0 for size in shape) or not 0 <= start <= end <= data.nbytes:
-        raise CorruptRecord("a tensor lies outside of its file")
-    if count * width != end - start:
-        raise CorruptRecord("a tensor's buffer does not have the size of its shape")
     dtype = getattr(torch, name)
-    if not count:
+    if start == end:
         return torch.empty(shape, dtype=dtype)
     return torch.frombuffer(data[start:end], dtype=dtype).reshape(shape)
 
