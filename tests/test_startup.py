@@ -147,13 +147,18 @@ def test_the_client_needs_no_pygit2(repo: GitRepo) -> None:
 
 
 WATCHED = """
-import os
+import os, sys
 real = os.fsync
 def fsync(fd):
     with open(os.environ["WATCHED"], "a") as log:
         log.write("fsync " + os.readlink(f"/proc/self/fd/{fd}") + "\\n")
     real(fd)
 os.fsync = fsync
+def hear(event, args):
+    if event == "import" and args[0].startswith("gitflowrun.git.signature"):
+        with open(os.environ["WATCHED"], "a") as log:
+            log.write(f"signature {sys.argv}\\n")
+sys.addaudithook(hear)
 """
 UNWANTED = """
 import os, sys
@@ -196,8 +201,11 @@ def test_no_process_of_a_run_loads_libgit2(repo: GitRepo, tmp_path: Path) -> Non
     assert repo.flow("hello.py", "run", env=env).code == 0
     assert repo.flow("hello.py", "resume", "shout", env=env).code == 0
     assert log_of(env, "pygit2") == []
+    assert log_of(env, "signature") == []  # nor what signs runs
     assert repo.python("-c", "import pygit2", env=env).code == 1
     assert len(log_of(env, "pygit2")) == 1
+    assert repo.flow("hello.py", "run", env={**env, "GITFLOWRUN_SIGN": "true"}).code == 1
+    assert len(log_of(env, "signature")) == 1
 
 
 def test_a_run_asks_git_each_question_once(repo: GitRepo, tmp_path: Path) -> None:

@@ -248,7 +248,8 @@ def _gpg_status(done: Completed) -> _GpgStatus:
             signer, keys = (name, (key,)) if word != "ERRSIG" else ("", _key_of_error(values, key))
         elif word == "VALIDSIG":
             fields = values.split(" ")
-            keys = tuple(dict.fromkeys((fields[0], fields[-1])))
+            # gpgsm has no main key to name behind its own.
+            keys = tuple(dict.fromkeys(filter(is_fingerprint, (fields[0], fields[-1]))))
         elif word.startswith("TRUST_"):
             trust = word.removeprefix("TRUST_").lower()
         missing = missing or word == "NO_PUBKEY"

@@ -18,12 +18,13 @@ from tests.helpers.repos import GitRepo
 from tests.helpers.runs import finished_task, start_run
 
 __all__ = [
-    "ADA", "EVE", "SshKey", "content_of", "gpg", "gpg_home", "make_signed_run", "needs_gpg", "needs_ssh", "put_commit",
-    "sign_by_ssh",
+    "ADA", "EVE", "SshKey", "content_of", "gpg", "gpg_home", "gpgsm_home", "make_signed_run", "needs_gpg",
+    "needs_gpgsm", "needs_ssh", "put_commit", "sign_by_ssh",
 ]  # fmt: skip
 
 ADA, EVE = "ada@example.org", "eve@example.org"
 needs_ssh = pytest.mark.skipif(not shutil.which("ssh-keygen"), reason="ssh-keygen is not installed")
+needs_gpgsm = pytest.mark.skipif(not shutil.which("gpgsm"), reason="gpgsm is not installed")
 needs_gpg = pytest.mark.skipif(not shutil.which("gpg"), reason="gpg is not installed")
 
 
@@ -65,12 +66,45 @@ def sign_by_ssh(repo: GitRepo, key: SshKey | str, allowed: str | None = None) ->
 
 @contextmanager
 def gpg_home() -> Iterator[Path]:
-    """A keyring with a key of Ada's; the path is short, as sockets need it."""
+    """A keyring with a key of Ada's."""
+    with _keyring() as home:
+        gpg("--quick-gen-key", f"Ada Lovelace <{ADA}>", "ed25519", "sign", "never")
+        yield home
+
+
+@contextmanager
+def gpgsm_home() -> Iterator[str]:
+    """A keyring with a certificate of Ada's that signs itself and is trusted; its fingerprint."""
+    with _keyring() as home:
+        (home / "gpg-agent.conf").write_text("allow-loopback-pinentry\n")
+        (home / "gpgsm.conf").write_text("disable-crl-checks\n")
+        wanted = (
+            "Key-Type: RSA\nKey-Length: 2048\nKey-Usage: sign\nSerial: random\nName-DN: CN=Ada\n"
+            f"Name-Email: {ADA}\n"
+        )
+        options = ["--batch", "--quiet", "--pinentry-mode", "loopback", "--passphrase-fd", "0"]
+        (home / "wanted").write_text(wanted)
+        for command in (
+            [*options, "--output", str(home / "made"), "--generate-key", str(home / "wanted")],
+            ["--batch", "--quiet", "--import", str(home / "made")],
+        ):
+            subprocess.run(["gpgsm", *command], input=b"", check=True, capture_output=True)
+        listed = subprocess.run(
+            ["gpgsm", "--with-colons", "--list-keys"], check=True, capture_output=True, text=True
+        ).stdout
+        found = listed.partition("\nfpr:")[2].split(":")[8]
+        (home / "trustlist.txt").write_text(f"{found} S relax\n")
+        subprocess.run(["gpgconf", "--kill", "all"], check=False, capture_output=True)
+        yield found
+
+
+@contextmanager
+def _keyring() -> Iterator[Path]:
+    """An empty keyring; the path is short, as sockets need it."""
     home = Path(tempfile.mkdtemp(prefix="gpg-", dir="/tmp"))
     before = os.environ.get("GNUPGHOME")
     os.environ["GNUPGHOME"] = str(home)
     try:
-        gpg("--quick-gen-key", f"Ada Lovelace <{ADA}>", "ed25519", "sign", "never")
         yield home
     finally:
         subprocess.run(["gpgconf", "--kill", "all"], check=False, capture_output=True)

@@ -21,8 +21,10 @@ from tests.helpers.signing import (
     content_of,
     gpg,
     gpg_home,
+    gpgsm_home,
     make_signed_run,
     needs_gpg,
+    needs_gpgsm,
     needs_ssh,
     put_commit,
 )
@@ -287,6 +289,25 @@ def test_signatures_by_gpg(repo: GitRepo) -> None:
         done = repo.runs("verify", "1")
         assert (done.code, "unknown signer" in done.out) == (1, True)
         assert "gpg --import FILE" in done.err
+
+
+@needs_gpgsm
+def test_signatures_by_gpgsm(repo: GitRepo) -> None:
+    """A certificate's address is compared, too; it is named by its own fingerprint."""
+    with gpgsm_home() as key:
+        for name, value in {
+            "gpg.format": "x509",
+            "user.signingKey": key,
+            "runs.sign": "true",
+        }.items():
+            repo.git("config", name, value)
+        make_signed_run(repo)
+        repo.git("verify-commit", "refs/runs/MyFlow/1")
+        found = _verify(repo)
+        assert (found.state, found.key, found.signer) == (GOOD, key, "/CN=Ada")
+        repo.git("config", "user.email", EVE)
+        make_signed_run(repo)
+        assert _verify(repo, "2").state is SignatureState.OTHER_SIGNER
 
 
 def _eventually_expired(repo: GitRepo) -> bool:
