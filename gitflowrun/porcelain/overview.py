@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from gitflowrun.errors import RepositoryError
 from gitflowrun.limits import COMMIT_SIZE
 from gitflowrun.names import PARAMETERS_STEP, TaskName
 from gitflowrun.porcelain.query import final_artifacts, is_private
@@ -199,7 +200,7 @@ def run_overview(run: StoredRun, tags: tuple[str, ...]) -> RunOverview:
         code=_code(
             info,
             other_code(it for tasks in records.values() for it in tasks),
-            trusted=Trust(run.repo).trusts_run(run),
+            trusted=_is_trusted(run),
         ),
         versions=dict(info.versions),
         platform=str(info.environment.get("platform") or ""),
@@ -271,6 +272,13 @@ def _step(run: StoredRun, name: str, records: list[TaskRecord]) -> StepOverview:
         adopted=len(records) - len(own),
         seconds=span,
     )
+
+
+def _is_trusted(run: StoredRun) -> bool:
+    try:
+        return Trust(run.repo).trusts_run(run)
+    except RepositoryError:  # without the key: a run is shown all the same
+        return False
 
 
 def _code(info: RunInfo, other: Mapping[str, str], *, trusted: bool) -> CodeState:

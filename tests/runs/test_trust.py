@@ -14,6 +14,7 @@ from gitflowrun.errors import RepositoryError
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.transport import Remote
 from gitflowrun.porcelain.fetch import fetch
+from gitflowrun.porcelain.overview import run_overview
 from gitflowrun.runs.read import StoredRun
 from gitflowrun.runs.records import RunIdentity
 from gitflowrun.runs.trust import Trust
@@ -366,6 +367,15 @@ def test_a_key_that_cannot_be_used_is_an_error(repo: GitRepo, kind: str) -> None
     assert str(key) in caught.value.message
     assert caught.value.hint
     assert os.path.lexists(key)
+
+
+def test_a_run_is_shown_where_the_key_cannot_be_used(repo: GitRepo) -> None:
+    """Only what runs code needs it."""
+    run = make_run(repo, result=b"shown")
+    (repo.path / ".git" / f"gitflowrun-key-{os.geteuid()}").chmod(0o644)
+    assert run_overview(_stored(repo, run), ()).code.command == ()
+    with pytest.raises(RepositoryError, match="others than you"):
+        _trusts(repo, run)
 
 
 def test_a_key_of_somebody_else_is_an_error(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:

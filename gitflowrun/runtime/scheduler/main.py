@@ -58,6 +58,12 @@ if TYPE_CHECKING:
     from gitflowrun.runs.write import RunWriter
 
 
+_NOT_TRUSTED = (
+    "{0} is not trusted: what it has of pickles, frames and tensors is not loaded in this run, now or later; "
+    "if you trust whoever made it, `git runs trust {0}`, and begin again."
+)
+
+
 class SchedulerMain:
     """One request and its run.
 
@@ -135,6 +141,8 @@ class SchedulerMain:
             _notify_outside(start.outside, notify)
             if origin is not None:
                 _notify_cloned(origin, adoption, notify)
+                if not trusted:
+                    notify(Notice(_NOT_TRUSTED.format(origin.pathspec)))
             if why_not_fork:
                 notify(Notice(f"Each task gets a fresh interpreter: {why_not_fork}."))
             ensure_dedup_index(repo)
