@@ -212,6 +212,10 @@ SIGNATURE_SECONDS = 60.0
 
 MAX_DIFF_LINES = 20_000
 """Changed lines of a file that a difference holds as values; of more it holds how many there are."""
+DIFFED_FILES = 200_000
+"""Files that may differ between two trees that are compared."""
+DIFFED_FILE = 32 << 20
+"""Bytes of a file that differs; where one is larger, it is said which files differ, and of none in which lines."""
 MAX_RENAMES = 1_000
 """Files among which renames are looked for, as in git."""
 
@@ -223,6 +227,8 @@ RECORD_SIZE = 8 << 20
 """An INFO or TASK: the chunks of 140 GB are listed in as much."""
 TREE_SIZE = 8 << 20
 """A directory of 200,000 files or tasks."""
+RUN_TREE_SIZE = 4 << 20
+"""A directory of a run: 120,000 tasks of a step."""
 COMMIT_SIZE = 1 << 20
 TIMES_SIZE = 5 << 20
 """The times of the lines of a task's output."""
@@ -374,7 +380,7 @@ MAX_MARK = 4096
 """Bytes of the file that holds the last number given."""
 MAX_VOUCHED = 64 << 20
 """Bytes of all that users of a repository vouched for; 300,000 runs."""
-MAX_STATES = 100_000
+MAX_STATES = 50_000
 """Commits of a run that are looked through for an earlier state of it."""
 STATES_A_RUN = 1_000
 """The same for many runs together, on average."""

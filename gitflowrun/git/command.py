@@ -59,6 +59,9 @@ _NEVER_ALLOWED = {"ext", "fd"}
 BOUNDED = {"GIT_ALLOC_LIMIT": str(GIT_ALLOCATION)}
 """The environment of a git that reads what may be anybody's: it ends before it takes more memory at once."""
 
+FOR_FILES = {"GIT_ALLOC_LIMIT": str(MAX_DELTA_BLOB + GIT_ALLOCATION)}
+"""The same of a git that reads files whole."""
+
 _NO_HOOKS = (
     "-c", "core.hooksPath=/dev/null",
     # The one event that our commands have; since git 2.54 hooks come from the config, too.
@@ -518,7 +521,7 @@ class Resident:
 class CatFile(Resident):
     """A resident `git cat-file --batch`: reads any object git can reach, lazily fetched ones included."""
 
-    _ENV: ClassVar = {"GIT_ALLOC_LIMIT": str(MAX_DELTA_BLOB + GIT_ALLOCATION)}
+    _ENV: ClassVar = FOR_FILES
 
     def __init__(self, git: Git) -> None:
         super().__init__(git, "cat-file", "--batch")

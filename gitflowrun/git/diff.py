@@ -15,8 +15,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gitflowrun.errors import MissingObject, RepositoryError
-from gitflowrun.limits import MAX_DIFF_LINES, MAX_RENAMES
+from gitflowrun.errors import MissingObject, RepositoryError, TooLarge
+from gitflowrun.git.objects import Mode, Oid, TreeEntry, parse_tree
+from gitflowrun.git.pack.reader import PackReader
+from gitflowrun.limits import (
+    DIFFED_FILE,
+    DIFFED_FILES,
+    MAX_CODE_DEPTH,
+    MAX_DIFF_LINES,
+    MAX_RENAMES,
+    TREE_SIZE,
+)
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
@@ -123,11 +132,13 @@ def diff_trees(
 
     Raises:
         MissingObject: a tree or a file is not there, and no remote has it.
+        TooLarge: too many files differ.
         RepositoryError: libgit2 can't read the repository.
     """
     if old == new:
         return TreeDiff(old, new)
 
+    is_light = largest_change(repo, old, new) <= DIFFED_FILE
     names = _names(repo, old, new, paths) if paths else None
 
     def compare(library: pygit2.Repository) -> TreeDiff:
@@ -136,9 +147,12 @@ def diff_trees(
 
         before, after = library[str(old)].peel(pygit2.Tree), library[str(new)].peel(pygit2.Tree)
         # Hunks begin where git lets them begin.
-        diff = before.diff_to_tree(after, DiffOption.INDENT_HEURISTIC, context)
+        # A file that nobody reads is held whole for its lines, and for what it may have been renamed from.
+        how = DiffOption.INDENT_HEURISTIC if is_light else DiffOption.FORCE_BINARY
+        renames = DiffFind.FIND_RENAMES if is_light else DiffFind.FIND_EXACT_MATCH_ONLY
+        diff = before.diff_to_tree(after, how, context)
         # By itself it would do as `diff.renames` says.
-        diff.find_similar(DiffFind.FIND_RENAMES, rename_limit=MAX_RENAMES)
+        diff.find_similar(renames, rename_limit=MAX_RENAMES)
         every = (_file(patch) for patch in diff if patch is not None)
         files = tuple(
             file for file in every if names is None or names & {file.old_path, file.new_path}
@@ -152,6 +166,63 @@ def diff_trees(
         compare,
         bring=lambda: repo.git.run("diff", "--numstat", "-M", str(old), str(new)),
     )
+
+
+def largest_change(repo: Repository, old: Oid, new: Oid) -> int:
+    """Bytes of the largest file that differs between two trees, found before anybody compares them.
+
+    Where something is missing, as in a partial clone, it is as if nothing differed: git brings that later.
+
+    Raises:
+        TooLarge: more than `DIFFED_FILES` differ. Thirty small trees within one another name 10^9 of them.
+    """
+    try:
+        return _Extent(PackReader(repo.objects_dir)).of(old, new, 0)[1]
+    except MissingObject:
+        return 0
+
+
+class _Extent:
+    """How many files differ between trees, and the bytes of the largest; each pair of trees is looked at once."""
+
+    def __init__(self, objects: PackReader) -> None:
+        self._objects = objects
+        self._known: dict[tuple[Oid | None, Oid | None], tuple[int, int]] = {}
+
+    def of(self, old: Oid | None, new: Oid | None, depth: int) -> tuple[int, int]:
+        """The extent of the difference of two trees; None stands for one that is not there."""
+        pair = old, new
+        if pair in self._known:
+            return self._known[pair]
+        before, after = self._rows(old), self._rows(new)
+        files = size = 0
+        for name in before.keys() | after.keys():
+            rows = before.get(name), after.get(name)
+            if rows[0] == rows[1]:
+                continue
+            more, larger = self._of_rows(rows, depth + 1)
+            files, size = files + more, max(size, larger)
+            if files > DIFFED_FILES or depth > MAX_CODE_DEPTH:
+                raise TooLarge(
+                    f"more than {DIFFED_FILES:,} files differ between {old} and {new}, or they lie too deep"
+                )
+        self._known[pair] = files, size
+        return files, size
+
+    def _of_rows(
+        self, rows: tuple[TreeEntry | None, TreeEntry | None], depth: int
+    ) -> tuple[int, int]:
+        old, new = (row.oid if row is not None and row.is_tree else None for row in rows)
+        files, size = self.of(old, new, depth) if old or new else (0, 0)
+        for row in rows:
+            if row is not None and not row.is_tree and row.mode != Mode.GITLINK:
+                files, size = files + 1, max(size, self._objects.size(row.oid))
+        return files, size
+
+    def _rows(self, tree: Oid | None) -> dict[bytes, TreeEntry]:
+        if tree is None:
+            return {}
+        return {row.name: row for row in parse_tree(self._objects.read(tree, TREE_SIZE)[1])}
 
 
 def open_objects(repo: Repository) -> pygit2.Repository:

@@ -48,6 +48,10 @@ class ObjectStore(PackReader):
         """The ids in a tree by their names. Raises as `tree`."""
         return tree_oids(self._typed(oid, ObjectType.TREE, TREE_SIZE))
 
+    def tree_rows(self, oid: Oid, limit: int = TREE_SIZE) -> Iterator[tuple[bytes, Oid]]:
+        """Names and ids in a tree, one at a time. Raises as `tree`."""
+        return ((row.name, row.oid) for row in parse_tree(self._typed(oid, ObjectType.TREE, limit)))
+
     def commit(self, oid: Oid, limit: int = COMMIT_SIZE) -> Commit:
         """A commit of up to `limit` bytes. Raises MissingObject, or CorruptRecord where `oid` is no commit."""
         return parse_commit(self._typed(oid, ObjectType.COMMIT, limit))

@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from gitflowrun.errors import UsageError
-from gitflowrun.git.diff import TreeDiff, diff_trees
+from gitflowrun.git.command import FOR_FILES
+from gitflowrun.git.diff import TreeDiff, diff_trees, largest_change
 from gitflowrun.porcelain.changes import changes
 from gitflowrun.porcelain.overview import ArtifactRow, is_result, make_row
 from gitflowrun.porcelain.parameters import names_of, parameters_task, told_apart
@@ -254,7 +255,8 @@ def code_diff(
 
     Raises:
         UsageError: there is no such form.
-        RepositoryError: git can't read a tree.
+        TooLarge: too many files differ.
+        RepositoryError: git can't read a tree, or a file is too large for it.
     """
     if form not in FORMATS:
         raise UsageError(f"there is no form {form!r} of a diff", hint=f"use {', '.join(FORMATS)}")
@@ -265,7 +267,8 @@ def code_diff(
         context = _CONTEXT  # without any, `git apply` takes no patch
     if context is not None:
         options.append(f"--unified={context}")
-    return repo.git.run("diff", *options, str(old), str(new), "--", *paths)
+    largest_change(repo, old, new)
+    return repo.git.run("diff", *options, str(old), str(new), "--", *paths, env=FOR_FILES)
 
 
 def _compare_artifacts(old: StoredRun, new: StoredRun) -> tuple[Difference[ArtifactRow], ...]:

@@ -6,10 +6,11 @@ which number became which is what people look for.
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, Any
 
-from gitflowrun.errors import RepositoryError
-from gitflowrun.limits import COMMIT_SIZE
+from gitflowrun.errors import CorruptRecord, RepositoryError
+from gitflowrun.limits import COMMIT_SIZE, MAX_NOTICES
 from gitflowrun.names import PARAMETERS_STEP, TaskName
 from gitflowrun.porcelain.query import final_artifacts, is_private
 from gitflowrun.runs.live import observe
@@ -18,7 +19,7 @@ from gitflowrun.runs.trust import Trust
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from gitflowrun.artifacts.reference import ArtifactRef
     from gitflowrun.git.objects import Oid
@@ -122,7 +123,7 @@ class StepDetails:
 
 @frozen
 class Failure:
-    """A task that failed, and why."""
+    """A task that failed, or can't be read, and why."""
 
     task: str
     error: str
@@ -153,7 +154,10 @@ class CodeState:
 
 @frozen
 class RunOverview:
-    """A run; `signed_by` is what it says itself of its signature, if it has one."""
+    """A run; `signed_by` is what it says itself of its signature, if it has one.
+
+    Of tasks whose records are damaged or too large to be read, `unreadable` has the first twenty.
+    """
 
     pathspec: str
     uid: Oid
@@ -174,6 +178,7 @@ class RunOverview:
     packages: int
     steps: tuple[StepOverview, ...]
     failures: tuple[Failure, ...]
+    unreadable: tuple[Failure, ...]
     artifacts: tuple[ArtifactRow, ...]
 
 
@@ -181,7 +186,7 @@ def run_overview(run: StoredRun, tags: tuple[str, ...]) -> RunOverview:
     """A run with its steps, failures and final artifacts."""
     info = run.info
     seen = observe(run)
-    records = {step: list(seen.records(step)) for step in seen.steps() if not is_private(step)}
+    tally = _Tally(seen, run.identity.uid)
     origin, packages = info.origin, info.environment.get("packages")
     return RunOverview(
         pathspec=run.pathspec,
@@ -199,20 +204,16 @@ def run_overview(run: StoredRun, tags: tuple[str, ...]) -> RunOverview:
         parameters=dict(info.parameters),
         code=_code(
             info,
-            other_code(it for tasks in records.values() for it in tasks),
+            tally.other_code,
             trusted=_is_trusted(run),
         ),
         versions=dict(info.versions),
         platform=str(info.environment.get("platform") or ""),
         packages=len(packages) if isinstance(packages, dict) else 0,
-        steps=tuple(_step(run, step, tasks) for step, tasks in records.items()),
-        failures=tuple(
-            Failure(str(record.name), record.attempts[-1].error or "failed")
-            for tasks in records.values()
-            for record in tasks
-            if record.attempts and not record.ok
-        ),
-        artifacts=result_rows(run, final_artifacts(run)),
+        steps=tuple(tally.steps),
+        failures=tuple(tally.failures),
+        unreadable=tuple(tally.unreadable),
+        artifacts=result_rows(run, _final_artifacts(run)),
     )
 
 
@@ -258,20 +259,62 @@ def task_overview(task: StoredTask) -> TaskOverview:
     )
 
 
-def _step(run: StoredRun, name: str, records: list[TaskRecord]) -> StepOverview:
-    own = [record.attempts for record in records if record.run.uid == run.identity.uid]
-    tries = [attempt for attempts in own for attempt in attempts]
-    span = None
-    if tries:
-        span = max(it.finished for it in tries) - min(it.started for it in tries)
-    return StepOverview(
-        name=name,
-        tasks=len(records),
-        failed=sum(bool(record.attempts) and not record.ok for record in records),
-        unfinished=sum(not record.attempts for record in records),
-        adopted=len(records) - len(own),
-        seconds=span,
-    )
+class _Tally:
+    """What there is to say of a run's tasks, counted record by record: a record may take megabytes.
+
+    Args:
+        run: The run, unfinished tasks included.
+        uid: Its uid: tasks that another run executed were adopted.
+    """
+
+    def __init__(self, run: StoredRun, uid: Oid) -> None:
+        self.steps: list[StepOverview] = []
+        self.failures: list[Failure] = []
+        self.unreadable: list[Failure] = []
+        self._run = run
+        self._uid = uid
+        steps = [step for step in run.steps() if not is_private(step)]
+        self.other_code = other_code(it for step in steps for it in self._of_step(step))
+
+    def _of_step(self, step: str) -> Iterator[TaskRecord]:
+        """The records of a step that can be read, each counted; the others are noted."""
+        tasks = failed = unfinished = adopted = 0
+        started, finished = inf, -inf
+        for task in self._tasks(step):
+            tasks += 1
+            if len(self.unreadable) >= MAX_NOTICES:
+                continue  # it is not worth it to look at 100,000 more
+            try:
+                record = task.record
+            except CorruptRecord as error:
+                self.unreadable.append(Failure(str(task.name), error.message))
+                continue
+            unfinished += not record.attempts
+            if record.attempts and not record.ok:
+                failed += 1
+                error_text = record.attempts[-1].error or "failed"
+                self.failures.append(Failure(str(record.name), error_text))
+            if record.run.uid == self._uid:
+                started = min([started, *(it.started for it in record.attempts)])
+                finished = max([finished, *(it.finished for it in record.attempts)])
+            else:
+                adopted += 1
+            yield record
+        seconds = finished - started if started < inf else None
+        self.steps.append(StepOverview(step, tasks, failed, unfinished, adopted, seconds))
+
+    def _tasks(self, step: str) -> Iterator[StoredTask]:
+        try:
+            yield from self._run.tasks_of(step)
+        except CorruptRecord as error:
+            self.unreadable.append(Failure(step, error.message))
+
+
+def _final_artifacts(run: StoredRun) -> Mapping[str, ArtifactRef]:
+    try:
+        return final_artifacts(run)
+    except CorruptRecord:  # which the list of tasks that can't be read has
+        return {}
 
 
 def _is_trusted(run: StoredRun) -> bool:

@@ -22,6 +22,7 @@ from gitflowrun.limits import (
     OUTPUT_NOTES,
     PREVIEW_TEXT,
     RECORD_SIZE,
+    RUN_TREE_SIZE,
     TIMES_SIZE,
 )
 from gitflowrun.names import TaskName, did_you_mean
@@ -260,9 +261,11 @@ class StoredRun:
         if step not in self._steps:
             hint = did_you_mean(step, self._steps, _steps_hint(self.steps()))
             raise NotFound(f"{self.pathspec} has no step {step!r}", hint=hint)
-        found = self._directory(self._steps[step], f"{self.pathspec}/{step}")
-        names = sorted((name.decode(errors="replace"), oid) for name, oid in found.items())
-        tasks = dict(sorted(names, key=lambda item: task_order(item[0])))
+        with _About(f"{self.pathspec}/{step}"):
+            rows = self.objects.tree_rows(self._steps[step], RUN_TREE_SIZE)
+            names = [(name.decode(errors="replace"), oid) for name, oid in rows]
+        names.sort(key=lambda item: task_order(item[0]))  # in place: there may be 100,000
+        tasks = dict(names)
         self._step_tasks[step] = tasks
         return tasks
 

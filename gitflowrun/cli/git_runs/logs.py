@@ -9,6 +9,7 @@ import itertools
 import shlex
 import sys
 import time
+from collections import deque
 from typing import TYPE_CHECKING
 
 from gitflowrun.cli.output.terminal import Screen, open_screen
@@ -39,11 +40,13 @@ def print_logs(*, streams: tuple[str, ...], timestamps: bool, follow: bool, addr
         with open_screen(repo) as screen:
             _follow(repo, found, streams, screen)
         return
-    tasks = tasks_at(found)
+    tasks = deque(tasks_at(found))
+    are_several = len(tasks) > 1
     with open_screen(repo, page=True) as screen:
         printer = LogPrinter(screen, timestamps=timestamps)
-        for task in tasks:
-            if screen.person and len(tasks) > 1 and any(map(task.output_size, streams)):
+        while tasks:
+            task = tasks.popleft()  # with what was read of it, of 100,000 tasks
+            if screen.person and are_several and any(map(task.output_size, streams)):
                 screen.line(screen.style.bold(f"==> {task.pathspec} <=="))
             for stream in streams:
                 printer.print(task, stream)

@@ -49,6 +49,9 @@ def run_lines(top: Path | None, run: overview.RunOverview, screen: Screen) -> It
     for failure in run.failures:
         error = [_INDENT + style.red(printable(failure.error))]
         yield from section(f"Failed: {printable(failure.task)}", error, screen)
+    for task in run.unreadable:
+        error = [_INDENT + style.red(printable(task.error))]
+        yield from section(f"Unreadable: {printable(task.task)}", error, screen)
     yield from section("Artifacts", _artifact_table(run.artifacts, screen), screen)
 
 
