@@ -207,6 +207,8 @@ RACY = 100_000_000
 
 MAX_SIGNATURE = 64 << 10
 """Bytes of a commit's signature: one by ssh has 300, one by gpg 1,000, one with a chain of certificates 10,000."""
+MAX_ADDRESS = 1_000
+"""Characters of a committer's address that a program is asked about."""
 SIGNATURE_SECONDS = 60.0
 """For which a program that makes or checks signatures may go on: it may wait for a passphrase or a touch."""
 

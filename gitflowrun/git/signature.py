@@ -129,9 +129,12 @@ def format_of(signature: bytes) -> SignatureFormat | None:
 
 def ssh_key(signature: bytes) -> bytes:
     """The public key in an ssh signature, in ssh's own encoding. Raises ValueError."""
-    body = b"".join(signature.split(b"\n")[1:-2])
+    begin, _, rest = signature.partition(b"\n")
+    body, end, _ = rest.partition(b"-----END")
+    if format_of(begin) is not SignatureFormat.SSH or not end:
+        raise ValueError("it is no signature by ssh")
     try:
-        data = base64.b64decode(body, validate=True)
+        data = base64.b64decode(b"".join(body.split()), validate=True)
     except binascii.Error as error:
         raise ValueError("it is not base64") from error
     if data[:6] != b"SSHSIG":
@@ -350,7 +353,14 @@ class CommitSigner:
                 "no key is named by user.signingKey or gpg.ssh.defaultKeyCommand",
                 hint="git config --global user.signingKey ~/.ssh/id_ed25519.pub",
             )
-        done = self._programs.run(*shlex.split(command))
+        try:
+            words = shlex.split(command)
+        except ValueError as error:
+            raise RepositoryError(
+                f"gpg.ssh.defaultKeyCommand ({command}) is no command: {error}",
+                hint="git config --global user.signingKey ~/.ssh/id_ed25519.pub",
+            ) from error
+        done = self._programs.run(*words)
         first = done.out.decode(errors="replace").partition("\n")[0].strip()
         if done.code or _literal(first) is None:
             raise RepositoryError(

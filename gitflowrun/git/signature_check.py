@@ -35,6 +35,7 @@ from gitflowrun.git.signature import (
     split_signature,
     ssh_key,
 )
+from gitflowrun.limits import MAX_ADDRESS
 from gitflowrun.values import frozen, replace
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
 _LAST_SECOND = 253_402_300_799  # of the year 9999, the last that ssh-keygen takes
 _STATUS = "[GNUPG:] "
 _TRUST = ("undefined", "never", "marginal", "fully", "ultimate")  # in git's order
+_NOT_VALID = frozenset("reidn")  # in a list of keys: revoked, expired, invalid, disabled, never
+_VALIDITY = {"m": "marginal", "f": "fully", "u": "ultimate"}
 _ADDRESS = re.compile(r"[A-Za-z0-9][\w.+-]*@[\w.-]+", re.ASCII)
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}|[0-9A-F]{40}|[0-9A-F]{64}")
 _SSH_GOOD = re.compile(
@@ -155,7 +158,7 @@ class SignatureCheck:
                 fields = line.split(":")
                 if fields[0] == "fpr" and is_main:
                     found.append(fields[9])
-                is_main = fields[0] == "pub" and fields[1] not in {"r", "e", "i", "d"}
+                is_main = fields[0] == "pub" and fields[1] not in _NOT_VALID
         return list(dict.fromkeys(found))
 
     # ---- gpg and gpgsm ----
@@ -176,12 +179,15 @@ class SignatureCheck:
         if status.verdict is not SignatureState.GOOD:
             return report
         least = self._git.config.get("gpg.mintrustlevel", "undefined").lower()
-        if status.trust == "never" or (
-            least in _TRUST and _TRUST.index(status.trust) < _TRUST.index(least)
-        ):
+        if least not in _TRUST:
+            raise RepositoryError(
+                f"gpg.minTrustLevel is {least!r}, which is no level",
+                hint=f"git config --global gpg.minTrustLevel fully, or another of: {', '.join(_TRUST)}",
+            )
+        if status.trust == "never" or not _suffices(status.trust, least):
             why = f"whose key it is, gpg does not know well enough (trust: {status.trust})"
             return replace(report, state=SignatureState.UNKNOWN_SIGNER, why=why)
-        if committer.email.lower() not in self._gpg_emails(kind, report.key):
+        if committer.email.lower() not in self._gpg_emails(kind, report.key, least):
             return _other(report, committer)
         return report
 
@@ -193,16 +199,22 @@ class SignatureCheck:
             done = self._programs.run(*command, "--verify", path, "-", stdin=payload)
         return _gpg_status(done)
 
-    def _gpg_emails(self, kind: SignatureFormat, key: str) -> set[str]:
-        """The addresses in the names of a key, but for those that were revoked or have expired."""
+    def _gpg_emails(self, kind: SignatureFormat, key: str, least: str) -> set[str]:
+        """The addresses in the names of a key that are valid, and known to be its owner's as well as is asked for."""
         command = (self._programs.program(kind), "--batch", "--with-colons", "--list-keys", key)
         found = set()
         for line in self._programs.run(*command).out.decode(errors="replace").splitlines():
             fields = line.split(":")
-            if fields[0] == "uid" and len(fields) > 9 and fields[1] not in {"r", "e", "n"}:  # noqa: PLR2004
+            is_name = fields[0] == "uid" and len(fields) > 9 and fields[1] not in _NOT_VALID  # noqa: PLR2004
+            if is_name and _suffices(_VALIDITY.get(fields[1], "undefined"), least):
                 name = re.sub(r"\\x([0-9a-f]{2})", lambda it: chr(int(it[1], 16)), fields[9])
                 found.add(name.rpartition("<")[2].removesuffix(">").lower())
         return found
+
+
+def _suffices(trust: str, least: str) -> bool:
+    """Whether what gpg knows of a key is what `gpg.minTrustLevel` asks for."""
+    return _TRUST.index(trust) >= _TRUST.index(least)
 
 
 @frozen
@@ -296,8 +308,13 @@ class _SshCheck:
         Raises:
             RepositoryError: ssh-keygen can't be started, or a file that the settings name is not there.
         """
-        if not 0 <= committer.seconds <= _LAST_SECOND:
-            return SignatureReport(SignatureState.TAMPERED, why="the commit's time is none")
+        if (
+            not 0 <= committer.seconds <= _LAST_SECOND
+            or "\0" in committer.email
+            or len(committer.email) > MAX_ADDRESS
+        ):
+            why = "the committer's time or address is none"
+            return SignatureReport(SignatureState.TAMPERED, why=why)
         moment = time.strftime("%Y%m%d%H%M%S", time.localtime(committer.seconds))
         when = ("-O", f"verify-time={moment}")
         allowed = self._allowed_signers
@@ -364,7 +381,15 @@ class _SshCheck:
 
     def _key_if_sound(self, path: str) -> str | None:
         """The key's fingerprint, if it has signed this commit; whose key it is does not matter."""
-        return _good_key(self._run("check-novalidate", path, "-n", "git", stdin=self._payload))
+        found = _good_key(self._run("check-novalidate", path, "-n", "git", stdin=self._payload))
+        try:
+            key = ssh_key(self._signature)
+        except ValueError:  # ssh-keygen reads it otherwise than we do
+            return None
+        is_certificate = (
+            "-cert-" in _key_words(key)[0]
+        )  # whose fingerprint is that of the key in it
+        return found if is_certificate or fingerprint(key) == found else None
 
     def _is_revoked(self, path: str) -> bool:
         if not self._revocations:

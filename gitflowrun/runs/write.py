@@ -70,7 +70,7 @@ class RunWriter:
         assert info.id is not None, "a run has a number before it is written"
         self.info = info
         self.last_commit_cost = 0.0
-        self.unsigned: GitflowrunError | None = None
+        self.unsigned: Exception | None = None
         self._repo = repo
         self._ref = layout.run_ref(info.flow, info.id)
         self._trust = Trust(repo)
@@ -293,7 +293,11 @@ class RunWriter:
 
         try:
             return CommitSigner(self._repo.git).sign(commit, committer)
-        except GitflowrunError as error:
+        except (
+            GitflowrunError,
+            OSError,
+            ValueError,
+        ) as error:  # no place for a file, a strange setting
             self.unsigned = error
             return commit
 

@@ -91,6 +91,8 @@ def test_a_run_that_could_not_be_signed_does_not_begin(repo: GitRepo, tmp_path: 
         ({"gpg.format": "ssh", "user.signingKey": str(locked.path)}, "passphrase"),
         ({"gpg.format": "ssh", "user.signingKey": "/no/such/key"}, "No such file"),
         ({"gpg.format": "ssh", "user.signingKey": "k", "gpg.ssh.program": "/no/ssh"}, "/no/ssh"),
+        ({"gpg.format": "ssh", "gpg.ssh.defaultKeyCommand": "print 'key"}, "no command"),
+        ({"gpg.format": "ssh", "gpg.ssh.defaultKeyCommand": "echo no key"}, "names no key"),
         ({"gpg.program": "/no/gpg"}, "/no/gpg"),
         ({"gpg.program": "true"}, "true with the key"),
         ({"gpg.format": "pem"}, "'pem'"),

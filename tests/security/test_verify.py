@@ -272,8 +272,12 @@ def test_signatures_by_gpg(repo: GitRepo) -> None:
         assert _verify(repo, "2").state is GOOD
         repo.git("config", "gpg.minTrustLevel", "marginal")
         assert _verify(repo, "2").state is GOOD  # the key is her own
-        gpg("--import-ownertrust", stdin=f"{found.key}:2:\n")
-        assert _verify(repo).state is SignatureState.UNKNOWN_SIGNER
+        gpg("--import-ownertrust", stdin=f"{found.key}:3:\n")
+        assert _verify(repo, "2").state is SignatureState.UNKNOWN_SIGNER
+        repo.git("config", "gpg.minTrustLevel", "full")
+        assert _verify(repo, "2").state is SignatureState.UNCHECKED
+        repo.git("config", "--unset", "gpg.minTrustLevel")
+        assert _verify(repo, "2").state is GOOD
         gpg("--import-ownertrust", stdin=f"{found.key}:6:\n")
         put_commit(
             repo, "MyFlow/2", content_of(repo, "refs/runs/MyFlow/2").replace(b": done", b": fine")
