@@ -387,11 +387,12 @@ def encode_frame(value: Any) -> tuple[memoryview, ...]:
 def _encode_labels(labels: Any) -> Recipe:
     """The names of columns; an Arrow file of their own costs more than most frames."""
     dtype = labels.dtype
-    if type(labels) is pd.Index and all(type(label) is str for label in labels):
-        if dtype.kind == "O" and isinstance(dtype, np.dtype):
-            return ["text", list(labels), labels.name]
+    names = list(labels)
+    if type(labels) is pd.Index and set(map(type, names)) == {str}:
+        if isinstance(dtype, np.dtype):
+            return ["text", names, labels.name]
         if isinstance(dtype, pd.StringDtype):
-            return ["string", list(labels), labels.name, *_string_recipe(dtype)]
+            return ["string", names, labels.name, *_string_recipe(dtype)]
     return ["index", b"".join(encode_frame(labels))]
 
 
@@ -420,17 +421,15 @@ def _encode_wide(
     arrays: list[Any], labels: list[Any], positions: list[int], columns: _Columns
 ) -> list[Any]:
     """Columns of one dtype as lists, and how to take them apart again."""
-    block = np.stack([arrays[position] for position in positions])
-    flat = np.empty(block.shape[::-1], block.dtype)
-    for start in range(0, len(flat), ROWS_TURNED):
-        flat[start : start + ROWS_TURNED] = block[:, start : start + ROWS_TURNED].T
-    flat = flat.reshape(-1)
+    wide = [arrays[position] for position in positions]
+    dtype = wide[0].dtype
+    flat = np.concatenate(wide).reshape(len(wide), -1).T.reshape(-1)
     if flat.dtype.kind in "bmM":  # Arrow packs bits, and has nulls where there is no time
         flat = numpy_codec.without_padding(flat).view("u1" if flat.dtype.kind == "b" else "i8")
     items = pa.array(flat, from_pandas=False)
     name = f"{labels[positions[0]]} ... {labels[positions[-1]]}"
     lists = pa.FixedSizeListArray.from_arrays(items, len(positions))
-    return [columns.add(name, lists), block.dtype.str, positions]
+    return [columns.add(name, lists), dtype.str, positions]
 
 
 def _encode_index(index: Any, columns: _Columns) -> Recipe:
