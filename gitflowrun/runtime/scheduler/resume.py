@@ -340,6 +340,8 @@ def _still_says(graph: Mapping[str, Any], step: str, said: Transition | None) ->
     if said is None or not said.targets:
         return not now["next"]
     if now["type"] == "split-switch":
-        return set(said.targets) <= set(now["next"])
+        return len(said.targets) == 1 and said.targets[0] in now["next"] and said.foreach is None
+    if said.foreach is not None and not said.num_splits:
+        return False
     same_steps = tuple(said.targets) == tuple(now["next"])
     return same_steps and said.foreach == now.get("foreach_artifact")
