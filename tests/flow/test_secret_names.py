@@ -1,11 +1,15 @@
-"""Which names are those of secrets."""
+"""Declarations of secret parameters: names, values that are public, what is told and what is refused."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
+from gitflowrun.errors import ParameterError
+from gitflowrun.flow.includefile import IncludeFile
 from gitflowrun.flow.parameter import JSONType, Parameter
-from gitflowrun.flow.secret_parameters import redacted, texts_of
+from gitflowrun.flow.secret_parameters import redacted, texts_of, warnings_of
 
 
 @pytest.mark.parametrize(
@@ -75,3 +79,53 @@ def test_the_texts_of_a_value_are_those_of_all_its_parts() -> None:
     """Of a map the values: its keys are names."""
     value = {"user": ["ada", (b"x", 12)], "more": {"a": None, "b": True}}
     assert [*texts_of(value)] == [b"ada", b"x", b"12"]
+
+
+def test_what_stands_in_the_code_is_public() -> None:
+    """No value, an empty one, the default; not what a function computes."""
+    parameter = Parameter("pw", default="in-the-code", secret=True)
+    assert [parameter.is_public(it) for it in (None, "", "in-the-code", "other")] == [True] * 3 + [
+        False
+    ]
+    assert not Parameter("pw", default=lambda _context: "x", secret=True).is_public("x")
+    assert Parameter("pw", secret=True, multiple=True).is_public(())
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda: IncludeFile("f", secret=True), "a file can't be secret"),
+        (lambda: Parameter("f", secret="yes"), "neither True nor False"),  # type: ignore[arg-type]
+        (
+            lambda: Parameter("f", is_flag=True, default=False, secret=True),
+            "a flag can't be secret",
+        ),
+    ],
+)
+def test_what_cannot_be_secret_is_refused_with_file_and_line(
+    make: Callable[[], Parameter], reason: str
+) -> None:
+    """Those of its declaration, before anything runs."""
+    parameter = make()
+    with pytest.raises(ParameterError, match=reason) as refused:
+        parameter.check()
+    assert refused.value.source == __file__
+    assert refused.value.line == make.__code__.co_firstlineno
+
+
+def test_doubts_are_told_in_one_line_for_each_kind() -> None:
+    """A name that may be a secret's, a file that is called so, a default that stands in the code."""
+    parameters = [
+        Parameter("key", default="a/b"),
+        IncludeFile("private-key", default=None),
+        Parameter("pw", default="in-the-code", secret=True),
+        Parameter("api-key"),
+        Parameter("quiet_key", secret=False),
+    ]
+    said = warnings_of({it.name: it for it in parameters})
+    assert [text.partition(":")[0] for text in said] == [
+        "parameter 'api-key' counts as secret because of its name",
+        "each of the parameters 'key', 'private-key' may be a secret by its name, and is recorded",
+        "the default of parameter 'pw' stands in the code, where it is no secret",
+    ]
+    assert not [text for text in said if "in-the-code" in text]

@@ -317,10 +317,6 @@ def test_a_parameter_that_is_called_like_a_secret_is_one(repo: GitRepo) -> None:
     assert "warning: parameter 'db-password' counts as secret because of its name" in done.err
     assert "has ***" in done.out
     assert latest(repo).info.parameters == {"db-password": "***"}
-    default = repo.flow("names.py", "--quiet", "run")
-    assert default.code == 0
-    assert latest(repo).info.parameters == {"db-password": ""}
-    assert latest(repo).info.secrets == {}
     _names(repo, 'db_password = Parameter("db-password", default="", secret=False)')
     done = repo.flow("names.py", "--quiet", "run", "--db-password", "open-sesame")
     assert "warning" not in done.err
@@ -336,43 +332,6 @@ def test_a_value_that_is_too_short_is_hidden_in_records_alone(repo: GitRepo) -> 
     info = latest(repo).info
     assert info.parameters == {"p": "***"}
     assert info.environment["argv"][-2:] == ["--p", "***"]
-
-
-@pytest.mark.parametrize(
-    ("line", "reason"),
-    [
-        ('db_password = IncludeFile("f", secret=True)', "a file can't be secret"),
-        ('db_password = Parameter("f", secret="yes")', "neither True nor False"),
-        (
-            'db_password = Parameter("f", is_flag=True, default=False, secret=True)',
-            "a flag can't be secret",
-        ),
-    ],
-)
-def test_what_cannot_be_secret_is_refused_with_file_and_line(
-    repo: GitRepo, line: str, reason: str
-) -> None:
-    """Before anything runs."""
-    _names(repo, line)
-    done = repo.flow("names.py", "check")
-    assert done.code == 1
-    assert f"{repo.path}/names.py:5: parameter 'f': " in done.err
-    assert reason in done.err
-
-
-def test_doubts_are_told_once(repo: GitRepo) -> None:
-    """A name that may be a secret's, a file that is called so, a default that stands in the code."""
-    _names(
-        repo,
-        'key = Parameter("key", default="a/b")',
-        'cert = IncludeFile("private-key", default=None)',
-        'db_password = Parameter("pw", default="in-the-code", secret=True)',
-    )
-    done = repo.flow("names.py", "check")
-    assert done.code == 0, done.err
-    assert "each of the parameters 'key', 'private-key' may be a secret by its name" in done.err
-    assert "the default of parameter 'pw' stands in the code" in done.err
-    assert "in-the-code" not in repo.flow("names.py", "run", "--help").out
 
 
 def test_a_secret_that_a_function_gives_is_computed_again(repo: GitRepo) -> None:

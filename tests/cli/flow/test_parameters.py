@@ -7,6 +7,7 @@ from typing import Any
 import click
 import pytest
 
+from gitflowrun.cli.flow.context import ParameterOption
 from gitflowrun.cli.flow.main import main
 from gitflowrun.flow import FlowSpec, JSONType, Parameter, step
 from gitflowrun.flow.parameter_values import resolve
@@ -137,3 +138,9 @@ def test_help_breaks_no_words(
         assert "  --max-num-splits INTEGER RANGE" in shown
         assert main(flow_cls, launcher, ["--quiet", "help", "run"]) == 0
         assert capsys.readouterr().out.splitlines()[1:] == shown.splitlines()[1:]
+
+
+def test_help_names_the_variable_of_a_secret_and_shows_no_default() -> None:
+    """Where to put it is what people look for."""
+    option = ParameterOption(0, "pw", Parameter("pw", default="in-the-code", secret=True))
+    assert option.help == "[secret: GITFLOWRUN_RUN_PW]"
