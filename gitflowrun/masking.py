@@ -8,20 +8,20 @@ so the time grows with the length of what is searched and with nothing else.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 from gitflowrun.limits import SEARCHED_PAYLOAD, SEARCHED_PIECE, SHORTEST_SECRET
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from typing import Any, Protocol
 
+    class Secret(Protocol):
+        """What has texts that must not be seen."""
 
-class Secret(Protocol):
-    """What has texts that must not be seen."""
-
-    @property
-    def texts(self) -> Iterable[bytes]:
-        """The texts."""
+        @property
+        def texts(self) -> Iterable[bytes]:
+            """The texts."""
 
 
 SHOWN = "***"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from itertools import pairwise
 
-_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+_WORD = r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+"
 _PASSWORDS = frozenset(
     {
         "accesskey", "apikey", "apitoken", "authtoken", "bearer", "cookie", "credential", "credentials", "creds",
@@ -39,7 +39,7 @@ _MAYBE = frozenset({"auth", "dsn"})
 
 def is_called_secret(name: str) -> bool:
     """Whether a name is that of a secret: `db_password`, `api-key`, `githubToken`."""
-    words = [word.lower() for word in _WORDS.findall(name)]
+    words = [word.lower() for word in re.findall(_WORD, name)]
     if not words or words[-1] in _ABOUT:
         return False
     if not _PASSWORDS.isdisjoint(words):
@@ -54,5 +54,5 @@ def is_called_secret(name: str) -> bool:
 
 def may_be_secret(name: str) -> bool:
     """Whether a name may be that of a secret, and as well that of something else."""
-    words = [word.lower() for word in _WORDS.findall(name)]
+    words = [word.lower() for word in re.findall(_WORD, name)]
     return words in (["key"], ["pass"]) or (bool(words) and words[-1] in _MAYBE)

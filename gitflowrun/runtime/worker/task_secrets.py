@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from gitflowrun.artifacts import codecs
 from gitflowrun.artifacts.preview import Preview, pack_preview, read_preview
 from gitflowrun.errors import UnserializableArtifact
-from gitflowrun.flow.secret_parameters import texts_of
 from gitflowrun.limits import LONGEST_SECRET, SHORTEST_SECRET
 from gitflowrun.masking import Mask
 from gitflowrun.values import replace
@@ -95,5 +94,7 @@ class Secrets:
         """The name of a secret number that a value is or lists: its payload has no text of it."""
         if not self._numbers or type(value) not in _OF_NUMBERS or made.size > LONGEST_SECRET:
             return None
+        from gitflowrun.flow.secret_parameters import texts_of  # few secrets are numbers
+
         texts = texts_of(value)
         return next((self._numbers[text] for text in texts if text in self._numbers), None)

@@ -43,7 +43,6 @@ from gitflowrun.artifacts.reference import ArtifactRef, Chunk
 from gitflowrun.flow import FlowSpec, step
 from gitflowrun.flow.execute import prepare
 from gitflowrun.flow.members import parameters_of
-from gitflowrun.flow.secret_parameters import redacted
 from gitflowrun.git.objects import NULL_OID, Oid
 from gitflowrun.msgpack import pack_message, unpack_message
 from gitflowrun.names import PARAMETERS_STEP, Digest, RunId, TaskName
@@ -230,6 +229,8 @@ class _Zygote:
         elif isinstance(message, RunContext):
             set_environment(message)
             if message.secrets:
+                from gitflowrun.flow.secret_parameters import redacted  # few flows have secrets
+
                 parameters = parameters_of(self._flow_cls).values()
                 process.hide_arguments(sys.argv, redacted(sys.argv, parameters))
             self._runner = TaskRunner(self._flow_cls, message)
