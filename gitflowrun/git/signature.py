@@ -217,19 +217,19 @@ class SignaturePrograms:
         try:
             out, err = process.communicate(stdin, SIGNATURE_SECONDS)
         except subprocess.TimeoutExpired as error:
+            _end_group(process)
             raise RepositoryError(
                 f"{name} has waited {SIGNATURE_SECONDS:.0f} seconds, maybe for a passphrase or a touch",
                 hint="let an agent hold the key (`ssh-add`, `gpg-agent`)",
             ) from error
-        finally:
+        except BaseException:
             _end_group(process)
+            raise
         return Completed(process.returncode, out, err.decode(errors="replace"))
 
 
 def _end_group(process: Process) -> None:
-    """End a program, if it goes on, with what it has started: nothing of it may ask any longer."""
-    if process.poll() is not None:
-        return
+    """End a program with what it has started: nothing of it may ask any longer."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, number)
