@@ -70,6 +70,10 @@ SYNCFS_TELLS = (5, 8)
 """The first Linux whose `syncfs` tells of errors."""
 REFS_A_PUSH = 100
 """Refs that one push names: some hosts refuse more."""
+MAX_NAMESAKES = 64
+"""Refs of one number that a remote may have before only those are looked at that may be the run in question."""
+LOST_A_FETCH = 100
+"""Runs that may turn out not to be had, each after ten fetches of halves; what is left then is not tried."""
 REFS_A_FETCH = 1_000
 """Objects that one fetch names."""
 CUT_DEPTH = 1_000
@@ -446,6 +450,8 @@ NOTE_ATTEMPTS = 10
 """Times that the copies of a remote's refs are written while another push or fetch writes them."""
 MAX_NOTICES = 20
 """Strange refs of a remote that are named, and lines of what it says that are passed on; others are counted."""
+MAX_WORDS = 500
+"""Characters of such a line."""
 UID_DIGITS = 7
 """Digits of its uid in the id of a run whose number was taken; more where they are taken, too."""
 

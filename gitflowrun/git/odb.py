@@ -106,7 +106,7 @@ def named(git: Git, names: Iterable[str]) -> dict[str, Oid]:
 
 
 class History:
-    """The commits that a set of commits leads back to, asked for once.
+    """The commits that a set of commits leads back to, asked for once. A line follows first parents.
 
     Args:
         git: Runs git.
@@ -118,6 +118,7 @@ class History:
 
     def __init__(self, git: Git, tips: Iterable[Oid]) -> None:
         self._parents: dict[Oid, Oid | None] = {}
+        self._merges: set[Oid] = set()
         wanted = b"".join(b"%s\n" % str(tip).encode() for tip in tips)
         if not wanted:
             return
@@ -131,8 +132,10 @@ class History:
         if done.code:
             raise git.failure(args, done)
         for line in done.out.splitlines():
-            oid, *parents = map(Oid.from_hex, line.split(b" ")[:2])
+            oid, *parents = map(Oid.from_hex, line.split(b" ")[:3])
             self._parents[oid] = parents[0] if parents else None
+            if len(parents) > 1:
+                self._merges.add(oid)
         if len(self._parents) == most:
             raise RepositoryError(f"the history of runs has more than {most:,} commits")
 
@@ -146,6 +149,10 @@ class History:
     def root(self, tip: Oid) -> Oid | None:
         """Where the line of `tip` began; None for what is no commit."""
         return next(iter(reversed([*self.line(tip)])), None)
+
+    def has_merge(self, tip: Oid) -> bool:
+        """Whether a commit in the line of `tip` has several parents."""
+        return bool(self._merges) and not self._merges.isdisjoint(self.line(tip))
 
     def leads_to(self, tip: Oid, ancestor: Oid) -> bool:
         """Whether `ancestor` is `tip`, or in its line."""

@@ -38,6 +38,7 @@ from gitflowrun.limits import (
     FETCH_STREAMED,
     FEW_REFS,
     MAX_NOTICES,
+    MAX_WORDS,
     PLACE_DIGITS,
     REFS_A_PUSH,
 )
@@ -78,6 +79,7 @@ _NO_ATOMIC = "does not support --atomic"
 _SHALLOW = "GIT_SHALLOW_FILE"
 _DUBIOUS = re.compile("(?:dubious ownership in|unsafe) repository (?:at )?\\(?'([^'\n]+)'")
 _REMOTE_WORDS = "remote: "
+_REFUSED = f"{_REMOTE_WORDS}refused: "  # as hooks/pre-receive says it
 _GITS_OWN = (
     "hint:", "error:", "warning:", "To ", "Done",
     f"{_REMOTE_WORDS}error: cannot lock ref", f"{_REMOTE_WORDS}error: hook declined to update",
@@ -261,6 +263,16 @@ class Remote:
             return self._push(changes, atomic=False, verify=verify)
         if any(change.name not in results for change in changes):
             raise self._unreachable("push to", done)
+        declined = _declined(done.err)
+        rest = [change for change in changes if change.name not in declined]
+        if len(rest) < len(changes) and not any(result.ok for result in results.values()):
+            # A hook takes all or nothing, and ours says for which of them it took nothing.
+            again = self._push(rest, atomic=atomic, verify=verify) if rest else []
+            found = {result.name: result for result in again}
+            return [
+                found.get(it.name) or PushResult(it.name, ok=False, reason=declined[it.name])
+                for it in changes
+            ]
         self.words += [word for word in _words(done.err, _REMOTE_WORDS) if word not in self.words]
         return [results[change.name] for change in changes]
 
@@ -405,6 +417,12 @@ def parse_push(out: bytes) -> dict[str, PushResult]:
     return results
 
 
+def _declined(err: str) -> dict[str, str]:
+    """The refs that our hook refused, and why, by what it has printed."""
+    lines = (line.partition(_REFUSED)[2].strip() for line in err.splitlines() if _REFUSED in line)
+    return {line.split(" ")[0].rstrip(":"): line for line in lines if line}
+
+
 def _is_location(name: str, cwd: Path) -> bool:
     return any(char in name for char in "/:") or name in {".", ".."} or (cwd / name).is_dir()
 
@@ -420,7 +438,7 @@ def _words(text: str, prefix: str = "") -> list[str]:
     """The first of the lines that begin with `prefix` and are not git's own, without what marks them."""
     lines = [line.rstrip() for line in text.splitlines() if line.startswith(prefix)]
     others = [line.removeprefix(_REMOTE_WORDS) for line in lines if not line.startswith(_GITS_OWN)]
-    return [line.strip() for line in others if line.strip()][:MAX_NOTICES]
+    return [line.strip()[:MAX_WORDS] for line in others if line.strip()][:MAX_NOTICES]
 
 
 def _is_url(text: str) -> bool:

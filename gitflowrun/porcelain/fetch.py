@@ -7,7 +7,8 @@
 3. Look at every run that is not here in this state: it must be one (INFO, flow, number, one first commit from
    which its state descends). Nothing of it is executed or believed.
 4. Under the lock of run ids, look at our runs again, choose a free id for each new one, and create all refs in one
-   transaction; one that is here is moved forward. Where a transaction is refused, halve it as in 2.
+   transaction; one that is here is moved forward, unless it was made here or has ended: that stays as it is, and
+   what the remote has is told. Where a transaction is refused, halve it as in 2.
 5. Merge tags. Note the runs that are here as the remote has them, if the user trusts what comes from there; then
    drop the tracking copies of runs that it no longer has.
 """
@@ -23,7 +24,7 @@ from gitflowrun.git.objects import Oid
 from gitflowrun.git.odb import History, named
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.git.transport import Remote, default_remote
-from gitflowrun.limits import LISTED_COMMIT, MAX_NOTICES, MAX_STATES, RECORD_SIZE
+from gitflowrun.limits import LISTED_COMMIT, MAX_STATES, RECORD_SIZE
 from gitflowrun.porcelain.sync import (
     Outcome,
     RemoteView,
@@ -32,10 +33,11 @@ from gitflowrun.porcelain.sync import (
     SyncReport,
     Transfer,
     free_id,
+    some,
     tags_of,
 )
 from gitflowrun.runs import layout
-from gitflowrun.runs.commit_message import parse_message
+from gitflowrun.runs.commit_message import RunState, Status, parse_message
 from gitflowrun.runs.locks import Locks
 from gitflowrun.runs.maintenance import tidy
 from gitflowrun.runs.records import INFO, RunIdentity
@@ -84,6 +86,8 @@ class _Fetch(Transfer):
         self._ids: set[RunId] = set()
         self._infos: dict[str, Oid] = {}
         self._reserved: set[str] = set()
+        self._ended: set[Oid] = set()
+        self._trust = Trust(repo)
         self._look()
 
     def _look(self) -> None:
@@ -100,8 +104,13 @@ class _Fetch(Transfer):
             if name and state:
                 tip = RunTip(*name, Oid.from_hex(oid))
                 self._tips[ref] = oid
+                self._note_end(tip.tip, state)
                 self._here[state.uid or tip.tip] = tip
         self._ids = {run.id for run in self._here.values()}
+
+    def _note_end(self, tip: Oid, state: RunState) -> None:
+        if state.status is not Status.RUNNING:
+            self._ended.add(tip)
 
     def receive(self) -> SyncReport:
         """Fetch all runs and tags."""
@@ -110,11 +119,11 @@ class _Fetch(Transfer):
         self.forget_lost_tags(view)
         self.forget_tags(lambda key: key.uid not in self._here)
         self.up_to_date = {ref for ref, oid in self._tips.items() if view.refs.get(ref) == oid}
-        uids = {(run.flow, run.tip): uid for uid, run in self._here.items()}
+        uids = {(run.flow, run.id.number, run.tip): uid for uid, run in self._here.items()}
         news, others = [], view.runs(self.up_to_date)
         for run in others:
-            uid = uids.get((run.flow, run.tip))
-            if uid is None:
+            uid = uids.get((run.flow, run.id.number, run.tip))
+            if uid is None or not str(uid).startswith(run.id.partition("-")[2]):
                 news.append(run)
             else:
                 self._note(run, uid, Outcome.CURRENT)
@@ -136,16 +145,33 @@ class _Fetch(Transfer):
         foreign = sorted(name for name in view.refs.keys() - runs if not layout.is_reserved(name))
         notices = [
             *self._told_damage(aside),
-            *_some([f"{name} is not the ref of a run" for name in foreign], "refs are not of runs"),
-            *_some([_removed(run, tag) for run, tag in removed], "tags were removed there"),
+            *some([f"{name} is not the ref of a run" for name in foreign], "refs are not of runs"),
+            *some([_removed(run, tag) for run, tag in removed], "tags were removed there"),
+            *self._told_kept(),
         ]
         return self.report(added, len(removed), notices)
+
+    def _told_kept(self) -> list[str]:
+        """What can be done about runs that the remote has in another state than ours, which stays."""
+        kept = [run for run in self.done if run.outcome is Outcome.KEPT]
+        if not kept:
+            return []
+        ref = shlex.quote(layout.run_ref(kept[0].flow, kept[0].source))
+        ours = shlex.quote(layout.run_ref(kept[0].flow, kept[0].target or kept[0].source))
+        copy = shlex.quote(self.tracking.ref(layout.run_ref(kept[0].flow, kept[0].source)))
+        remote = shlex.quote(self.remote.name)
+        words = (
+            f"`git log {copy}` shows what; `git push {remote} +{ours}:{ref}` puts yours there again"
+        )
+        return [
+            f"somebody added to runs that had ended, or are yours, where no hook forbids it: {words}"
+        ]
 
     def _note_trusted(self, view: RemoteView) -> None:
         """Let the runs load that are here as a remote has them, if the user trusts what comes from there."""
         there = set(view.refs.values())
         states = {run.tip: uid for uid, run in self._here.items() if str(run.tip) in there}
-        if Trust(self.repo).note_fetched(self.remote.place, states):
+        if self._trust.note_fetched(self.remote.place, states):
             self.trusted = len(states)
 
     def _set_aside(self, view: RemoteView) -> dict[str, Oid | None]:
@@ -223,7 +249,7 @@ class _Fetch(Transfer):
             told.append(
                 f"{run} is damaged here, and may keep git from fetching; `{words}` gives it up"
             )
-        return _some(told, "runs are or were damaged here")
+        return some(told, "runs are or were damaged here")
 
     def _fetch_tags(self, view: RemoteView) -> tuple[int, list[tuple[RunIdentity, str]]]:
         """Bring the remote's changes to the tags of our runs here; how many were added, and which removed."""
@@ -304,6 +330,8 @@ class _Fetch(Transfer):
             raise CorruptRecord(
                 f"{run.ref} is no commit, or has more than {MAX_STATES:,} before it"
             )
+        if history.has_merge(run.tip):
+            raise CorruptRecord(f"{run.ref} has a merge among its commits, as no run has")
         state = parse_message(
             self.repo.objects.commit(run.tip, LISTED_COMMIT).message.decode(errors="replace")
         )
@@ -317,6 +345,7 @@ class _Fetch(Transfer):
             raise CorruptRecord(f"{run.ref} holds a run with another uid, {uid.short}")
         if self._infos.get(_info_at(uid)) != blob:
             raise CorruptRecord(f"{run.ref}: its INFO is not that of its first commit")
+        self._note_end(run.tip, state)
         return uid
 
     def _plan(self, run: RunTip, uid: Oid, history: History) -> _Move | None:
@@ -330,6 +359,8 @@ class _Fetch(Transfer):
             return _Move(run, new, uid, RefUpdate(new.ref, new.tip, None), Outcome.NEW)
         if history.leads_to(here.tip, run.tip):
             self._note(run, uid, Outcome.CURRENT if here.tip == run.tip else Outcome.AHEAD)
+        elif why := self._why_kept(here, uid):
+            self._note(run, uid, Outcome.KEPT, f"the remote has it as {run.tip.short}; {why}")
         elif history.leads_to(run.tip, here.tip):
             new = RunTip(here.flow, here.id, run.tip)
             change = RefUpdate(here.ref, run.tip, here.tip)
@@ -337,6 +368,14 @@ class _Fetch(Transfer):
         else:
             self._refuse(run, f"{here.flow}/{here.id} went on differently here", uid)
         return None
+
+    def _why_kept(self, here: RunTip, uid: Oid) -> str:
+        """Why no remote moves a run of ours; empty if one may."""
+        if self._trust.made(here.tip) or self._trust.made(uid):
+            return f"made here, so it stays at {here.tip.short}"
+        if here.tip in self._ended:
+            return f"it has ended here, so it stays at {here.tip.short}"
+        return ""
 
     def _apply(self, moves: Sequence[_Move]) -> None:
         try:
@@ -353,8 +392,8 @@ class _Fetch(Transfer):
             self._here[move.uid] = move.here
             self._note(move.run, move.uid, move.outcome)
 
-    def _note(self, run: RunTip, uid: Oid, outcome: Outcome) -> None:
-        self.done.append(SyncedRun(run.flow, run.id, self._here[uid].id, uid, outcome))
+    def _note(self, run: RunTip, uid: Oid, outcome: Outcome, reason: str = "") -> None:
+        self.done.append(SyncedRun(run.flow, run.id, self._here[uid].id, uid, outcome, reason))
 
     def _refuse(self, run: RunTip, reason: str, uid: Oid | None = None) -> None:
         self.done.append(SyncedRun(run.flow, run.id, None, uid, Outcome.REFUSED, reason))
@@ -368,9 +407,3 @@ def _removed(run: RunIdentity, tag: str) -> str:
     end = "-- " if tag.startswith("-") else ""
     words = f"git runs tag {run.pathspec} {end}{shlex.quote(tag)}"
     return f"tag {tag} of {run.pathspec} was removed there; `{words}` brings it back"
-
-
-def _some(notices: Sequence[str], what: str) -> list[str]:
-    """The first of many notices, and of how many more there is the same to say."""
-    more = len(notices) - MAX_NOTICES
-    return [*notices[:MAX_NOTICES], *([f"{more} more {what}"] if more > 0 else [])]

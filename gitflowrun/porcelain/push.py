@@ -7,7 +7,8 @@ them.
 2. What is there under its own name, in the same state, is up to date, and nothing else is asked about it. Find every
    other run there. Only runs of the same flow and number can be it; those whose newest state is not here are fetched
    into their tracking copies, for only their history says whether it is the same run.
-3. It is there: up to date, or to be moved forward, or ahead of us. It is not: it gets a free name.
+3. It is there: up to date, or to be moved forward, or ahead of us. It is not: it gets a free name. So does one that
+   was made here and that somebody else went on with there.
 4. Push, expecting every ref to be as seen. Where somebody was faster, begin again at 1.
 5. Note in the tracking copies what the remote now has.
 6. Merge the tags of these runs; begin again there, too, where somebody was faster.
@@ -15,6 +16,8 @@ them.
 
 from __future__ import annotations
 
+import shlex
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import GitflowrunError, RepositoryError
@@ -30,11 +33,13 @@ from gitflowrun.porcelain.sync import (
     SyncedRun,
     SyncReport,
     Transfer,
+    some,
     tags_of,
 )
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import parse_message
 from gitflowrun.runs.listing import damaged_runs, told_damaged
+from gitflowrun.runs.trust import Trust
 from gitflowrun.values import frozen, replace
 
 if TYPE_CHECKING:
@@ -126,6 +131,9 @@ class _Push(Transfer):
         super().__init__(repo, remote)
         self._verify = verify
         self._damaged: set[str] = set()
+        self._uids: dict[Oid, Oid] = {}
+        self._failed: Counter[str] = Counter()
+        self._trust = Trust(repo)
 
     def send(self, tips: Mapping[str, str]) -> SyncReport:
         """Push runs, in the order of their numbers, and their tags.
@@ -145,8 +153,8 @@ class _Push(Transfer):
             else:
                 view = self._look()
             waiting = list(slower)
-        for _ in range(PUSH_ROUNDS):
-            report, again = self._push_tags(view)  # 6
+        for attempt in range(PUSH_ROUNDS):
+            report, again = self._push_tags(view, atomic=attempt < PUSH_ROUNDS // 2)  # 6
             if not again:
                 break
             view = RemoteView.of(self.remote)
@@ -174,7 +182,10 @@ class _Push(Transfer):
         except GitflowrunError:
             self._damaged.add(f"{run.flow}/{run.id}")
             return False
-        return parse_message(message.decode(errors="replace")) is not None
+        state = parse_message(message.decode(errors="replace"))
+        if state is not None:
+            self._uids[run.tip] = state.uid or run.tip
+        return state is not None
 
     def _round(self, view: RemoteView, runs: Sequence[RunTip]) -> dict[RunTip, SyncedRun]:
         """Push once; returns the runs with which somebody else was faster, as refused."""
@@ -194,6 +205,7 @@ class _Push(Transfer):
                 self.done.append(plan.result)
             elif result.stale:
                 slower[plan.run] = plan.refused(result.reason)
+                self._failed[result.name] += 1
             else:
                 self.done.append(plan.refused(result.reason))
         return slower
@@ -201,7 +213,7 @@ class _Push(Transfer):
     def _history(self, view: RemoteView, runs: Sequence[RunTip]) -> History:
         """The history of every run of the remote that may be one of `runs`, and of these."""
         ours = {run.tip for run in runs}
-        theirs = [mate for run in runs for mate in view.namesakes(run)]
+        theirs = [mate for run in runs for mate in view.namesakes(run, self._uids[run.tip])]
         seen = set(self.tracking.seen.values())
         # What can't be read, because it is malformed or was just deleted, is not ours: its name is taken,
         # that is all.
@@ -210,8 +222,12 @@ class _Push(Transfer):
         missing = {mate.tip for mate in lost}
         return History(self.repo.git, {*ours, *(mate.tip for mate in theirs)} - missing)
 
-    def _push_tags(self, view: RemoteView) -> tuple[SyncReport, bool]:
+    def _push_tags(self, view: RemoteView, *, atomic: bool) -> tuple[SyncReport, bool]:
         """Bring our changes to the tags of the runs that are there to the remote.
+
+        Args:
+            view: The remote as it is.
+            atomic: Whether all change or none does; else one that can't be made costs itself alone.
 
         Returns:
             The report of all, and whether somebody was faster.
@@ -225,17 +241,21 @@ class _Push(Transfer):
         def is_same(flow: str, run: RunId) -> bool:
             return layout.run_ref(flow, run) in self.up_to_date
 
-        added = [
+        wanted = [
             RefUpdate(key.ref(there.get((key.flow, run), run)), key.uid, None)
             for key in sorted(ours.keys() - have.keys() - base.keys())
             if (key.flow, run := ours[key]) in there or is_same(key.flow, run)
         ]
+        squatted = {
+            change.name: found for change in wanted if (found := view.in_the_way(change.name))
+        }
+        added = [change for change in wanted if change.name not in squatted]
         removed = [
             RefUpdate(key.ref(have[key]), None, key.uid)
             for key in sorted((base.keys() - ours.keys()) & have.keys())
             if (key.flow, have[key]) in targets or is_same(key.flow, have[key])
         ]
-        results = self.remote.push([*removed, *added], atomic=True, verify=self._verify)
+        results = self.remote.push([*removed, *added], atomic=atomic, verify=self._verify)
         fine = {result.name for result in results if result.ok}
         # What both sides have, or both have dropped, is common ground from now on.
         notes = {change.name: change.new for change in [*added, *removed] if change.name in fine}
@@ -247,15 +267,22 @@ class _Push(Transfer):
             sum(change.name in fine for change in removed),
             [
                 *([told_damaged(sorted(self._damaged))] if self._damaged else []),
-                *(_tag_notice(result) for result in results if not result.ok),
+                *some(
+                    [
+                        *(_tag_notice(result) for result in results if not result.ok),
+                        *(_told_squat(*names, self.remote) for names in squatted.items()),
+                    ],
+                    "tags are not there",
+                ),
             ],
         )
         return report, any(result.stale for result in results)
 
     def _plan(self, run: RunTip, view: RemoteView, history: History) -> _Plan:
-        uid = history.root(run.tip)
+        uid = history.root(run.tip) or run.tip
         result = SyncedRun(run.flow, run.id, None, uid, Outcome.REFUSED)
-        for mate in view.namesakes(run):
+        apart = ""
+        for mate in view.namesakes(run, uid):
             if history.root(mate.tip) != uid:
                 continue
             if history.leads_to(mate.tip, run.tip):
@@ -264,13 +291,29 @@ class _Push(Transfer):
             if history.leads_to(run.tip, mate.tip):
                 change = RefUpdate(mate.ref, run.tip, mate.tip)
                 return _Plan(run, replace(result, target=mate.id, outcome=Outcome.UPDATED), change)
-            reason = f"the remote has another continuation of it ({mate.tip.short})"
-            return _Plan(run, replace(result, reason=reason))
-        target = view.give_id(run, uid or run.tip)
+            apart = f"the remote has another continuation of it ({mate.tip.short})"
+        if apart and not (self._trust.made(run.tip) or self._trust.made(uid)):
+            return _Plan(run, replace(result, reason=apart))
+        # Where a name is free, and still can't be made: something is in its way that the remote does not show.
+        avoided = [name for name, times in self._failed.items() if times > 1]
+        target = view.give_id(run, uid, avoided)
+        if target is None:
+            return _Plan(run, replace(result, reason=_told_taken(view, run)))
         change = RefUpdate(layout.run_ref(run.flow, target), run.tip, None)
-        return _Plan(run, replace(result, target=target, outcome=Outcome.NEW), change)
+        return _Plan(run, replace(result, target=target, outcome=Outcome.NEW, reason=apart), change)
+
+
+def _told_taken(view: RemoteView, run: RunTip) -> str:
+    """Why there is no name for a run on a remote."""
+    found = view.in_the_way(run.ref)
+    return f"the remote has {found} in its place" if found else "all its names are taken there"
 
 
 def _tag_notice(result: PushResult) -> str:
     reason = "somebody else changed it; push again" if result.stale else result.reason
     return f"tag ref {result.name}: {reason}"
+
+
+def _told_squat(name: str, found: str, remote: Remote) -> str:
+    words = f"git push {shlex.quote(remote.name)} {shlex.quote(f':{found}')}"
+    return f"tag ref {name}: the remote has {found} in its place; `{words}` removes that"

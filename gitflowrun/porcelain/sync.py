@@ -3,12 +3,14 @@
 Numbers are given out in each clone, so two clones can both have a run 12. Nothing is renumbered and nothing
 overwritten; a run is recognised by its uid, and the remote decides who was first:
 
-- A run goes to the remote under its own id. If another run has that id there, of whatever flow, it is
-  published as `<number>-<first 7 digits of its uid>`; in its own repository it stays 12.
+- A run goes to the remote under its own id. If another run has that id there, of whatever flow, or something else
+  stands there, beside it or below it, it is published as `<number>-<first 7 digits of its uid>`, or with as many
+  digits as it takes; in its own repository it stays 12.
 - A fetched run keeps the id it has on the remote, unless that is taken here: then it arrives as
   `<number>-<uid7>`.
 - A run that is already here, or there, is recognised by its uid under any of these names, and is only ever
-  moved forward to a later state of itself.
+  moved forward to a later state of itself. A fetch moves no run that was made here, nor one that has ended: it is
+  as it was when it was made, whatever somebody added to it elsewhere.
 
 So all names of a run, anywhere, begin with the number it got first.
 
@@ -34,13 +36,20 @@ from typing import TYPE_CHECKING, NamedTuple
 from gitflowrun.errors import GitflowrunError, RefConflict, RepositoryError, UsageError
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.refs import RefUpdate
-from gitflowrun.limits import NOTE_ATTEMPTS, REFS_A_FETCH, UID_DIGITS
+from gitflowrun.limits import (
+    LOST_A_FETCH,
+    MAX_NAMESAKES,
+    MAX_NOTICES,
+    NOTE_ATTEMPTS,
+    REFS_A_FETCH,
+    UID_DIGITS,
+)
 from gitflowrun.names import RefName, RunId, check_flow_name
 from gitflowrun.runs import layout
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from gitflowrun.git.ref_update import Refs
     from gitflowrun.git.repository import Repository
@@ -55,6 +64,8 @@ class Outcome(Enum):
     CURRENT = "up to date"
     AHEAD = "ahead"
     """The other side has a later state of it already."""
+    KEPT = "kept"
+    """The other side has it in another state, and ours stays: it was made here, or has ended."""
     REFUSED = "refused"
 
 
@@ -68,7 +79,7 @@ class SyncedRun:
         target: Its id where it went to; None when it did not get there.
         uid: The oid of its first commit; None when what the remote has is no run.
         outcome: What became of it.
-        reason: Why it was refused.
+        reason: Why it was refused, or kept.
     """
 
     flow: str
@@ -137,7 +148,7 @@ class RemoteView:
 
     def __init__(self, refs: Mapping[str, str]) -> None:
         self.refs = refs
-        self._given: set[RunId] = set()
+        self._given: set[str] = set()
 
     @classmethod
     def of(cls, remote: Remote) -> RemoteView:
@@ -149,19 +160,58 @@ class RemoteView:
         found = [tip for name in self.refs if name not in known and (tip := self._tip(name))]
         return sorted(found, key=lambda run: (*run.id.sort_key, run.flow))
 
-    def namesakes(self, run: RunTip) -> list[RunTip]:
-        """The runs of the same flow and number: only these can be `run`."""
-        return [item for item in self._numbered(run.id.number) if item.flow == run.flow]
+    def namesakes(self, run: RunTip, uid: Oid) -> list[RunTip]:
+        """The runs of the same flow and number, named as one with this uid may be: only these can be it."""
+        number = run.id.number
+        names = self._by_number.get(number, ())
+        if (
+            len(names) > MAX_NAMESAKES
+        ):  # somebody's: parsing very many takes longer than looking for the few
+            few = [layout.run_ref(run.flow, it) for it in free_ids(RunId(f"{number}"), uid, ())]
+            names = [name for name in few if name in self.refs]
+        tips = [tip for name in names if (tip := self._tip(name)) and tip.flow == run.flow]
+        return [tip for tip in tips if str(uid).startswith(tip.id.partition("-")[2])]
 
-    def give_id(self, run: RunTip, uid: Oid) -> RunId:
-        """An id that is free there, for a run that is to go there; it is taken from now on."""
-        taken = {item.id for item in self._numbered(run.id.number)} | self._given
-        found = free_id(run.id, uid, taken)
-        self._given.add(found)
+    def give_id(self, run: RunTip, uid: Oid, avoided: Collection[str] = ()) -> RunId | None:
+        """An id that is free there, for a run that is to go there; it is taken from now on.
+
+        Args:
+            run: The run.
+            uid: Its uid.
+            avoided: Refs that can't be made there, for whatever reason.
+
+        Returns:
+            The id; None where all are taken.
+        """
+        names = self._by_number.get(run.id.number, ())
+        taken = {name.rpartition("/")[2] for name in names if layout.is_run_ref(name)} | self._given
+        for found in free_ids(run.id, uid, taken):
+            ref = layout.run_ref(run.flow, found)
+            if ref not in avoided and self.in_the_way(ref) is None:
+                self._given.add(found)
+                return found
+        return None
+
+    def in_the_way(self, ref: str) -> str | None:
+        """A ref there because of which `ref` can't be made: itself, one that it would lie below, or one below it."""
+        place = ref
+        while len(place) > len(layout.RUNS):
+            if place in self.refs:
+                return place
+            place = place.rpartition("/")[0]
+        return self._places_below.get(ref)
+
+    @cached_property
+    def _places_below(self) -> Mapping[str, str]:
+        """Names that are directories there: each with a ref below it. For the names that ours have."""
+        found: dict[str, str] = {}
+        for name in self.refs:
+            if not layout.is_run_ref(name):
+                place = name.rpartition("/")[0]
+                while len(place) > len(layout.RUNS) and place not in found:
+                    found[place] = name
+                    place = place.rpartition("/")[0]
         return found
-
-    def _numbered(self, number: int) -> list[RunTip]:
-        return [tip for name in self._by_number.get(number, ()) if (tip := self._tip(name))]
 
     @cached_property
     def _by_number(self) -> Mapping[int, Sequence[str]]:
@@ -187,12 +237,18 @@ def _parse(name: str) -> tuple[str, RunId] | None:
 
 
 def free_id(run: RunId, uid: Oid, taken: Collection[RunId]) -> RunId:
-    """The id for a run where `taken` ones are: its own, or its number with as much of its uid as it takes."""
+    """The first of `free_ids`. That with the whole uid no other run can have."""
+    return next(free_ids(run, uid, taken), RunId(f"{run.number}-{uid}"))
+
+
+def free_ids(run: RunId, uid: Oid, taken: Collection[str]) -> Iterator[RunId]:
+    """Ids for a run where `taken` ones are: its own, then its number with more and more of its uid."""
     if run not in taken:
-        return run
-    lengths = range(UID_DIGITS, 2 * Oid.SIZE + 1)
-    names = [RunId(f"{run.number}-{str(uid)[:digits]}") for digits in lengths]
-    return next((name for name in names if name not in taken), names[-1])
+        yield run
+    for digits in range(UID_DIGITS, 2 * Oid.SIZE + 1):
+        name = RunId(f"{run.number}-{str(uid)[:digits]}")
+        if name not in taken:
+            yield name
 
 
 class TagKey(NamedTuple):
@@ -273,6 +329,7 @@ class Transfer:
         self.remote = remote
         self.tracking = Tracking(repo.refs, remote)
         self.done: list[SyncedRun] = []
+        self._lost = 0
         self.up_to_date: set[str] = set()
         """The refs of runs that both sides have in one state under one name."""
         self.trusted = 0
@@ -289,13 +346,16 @@ class Transfer:
         return lost
 
     def _fetch_batch(self, runs: Sequence[RunTip]) -> dict[RunTip, str]:
-        """Fetch runs at once. Where git refuses them, halve the batch until the culprits are alone."""
+        """Fetch runs at once. Where git refuses them, halve the batch until the culprits are alone, or are too many."""
+        if self._lost >= LOST_A_FETCH:
+            return dict.fromkeys(runs, "not tried, as so many others could not be had; fetch again")
         try:
             # `+`: whatever the copies were before. By object, as we saw it: git looks for each name among all names
             # of the remote, which takes longer than to fetch a thousand runs.
             self.remote.fetch([f"+{run.tip}:{self.tracking.ref(run.ref)}" for run in runs])
         except RepositoryError as error:
             if len(runs) == 1:
+                self._lost += 1
                 return {runs[0]: error.message}
             self.remote.refs(runs[0].ref)  # raises when it is the network, not the runs
             middle = len(runs) // 2
@@ -335,3 +395,9 @@ class Transfer:
             up_to_date=tuple(ref.removeprefix(layout.RUNS) for ref in same),
             trusted=self.trusted,
         )
+
+
+def some(notices: Sequence[str], what: str) -> list[str]:
+    """The first of many notices, and of how many more there is the same to say."""
+    more = len(notices) - MAX_NOTICES
+    return [*notices[:MAX_NOTICES], *([f"{more} more {what}"] if more > 0 else [])]

@@ -70,7 +70,7 @@ class Trust:
         self._look()
         if commit not in self._answers:
             self._answers[commit] = (
-                self._made_here(commit) or self._is_vouched_for(commit) or self._is_signed(commit)
+                self.made(commit) or self._is_vouched_for(commit) or self._is_signed(commit)
             )
         return self._answers[commit]
 
@@ -83,7 +83,7 @@ class Trust:
 
     def made_here(self, run: StoredRun) -> bool:
         """Whether this user made a run, as it was read, in this clone."""
-        return self._made_here(run.commit)
+        return self.made(run.commit)
 
     def executors(self, run: StoredRun) -> frozenset[Oid]:
         """The uids of the runs whose tasks count as trusted in a run as it was read; none if it isn't trusted."""
@@ -164,7 +164,7 @@ class Trust:
         """
         if not any((it.kind, it.value) == (VouchedKind.URL, place) for it in self.vouched):
             return False
-        new = {commit: uid for commit, uid in states.items() if not self._made_here(commit)}
+        new = {commit: uid for commit, uid in states.items() if not self.made(commit)}
         self._file.add(
             Vouched.now(VouchedKind.COMMIT, str(commit), place, str(uid))
             for commit, uid in new.items()
@@ -223,7 +223,8 @@ class Trust:
         self._answers.clear()
         self._executors.clear()
 
-    def _made_here(self, commit: Oid) -> bool:
+    def made(self, commit: Oid) -> bool:
+        """Whether this user made a commit in this clone."""
         found = self._commit(commit)
         state = parse_message(found.message.decode(errors="replace")) if found else None
         return found is not None and state is not None and self._key.has_made(found, state.mac)

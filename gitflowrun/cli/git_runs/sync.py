@@ -12,6 +12,7 @@ from gitflowrun.cli.output.text import counted, printable
 from gitflowrun.errors import UsageError
 from gitflowrun.git.repository import Repository
 from gitflowrun.git.transport import default_remote
+from gitflowrun.limits import MAX_NOTICES
 from gitflowrun.names import RunId
 from gitflowrun.porcelain.sync import Outcome, SyncedRun, SyncReport
 from gitflowrun.runs.runs import RunStore
@@ -37,12 +38,16 @@ def _tell(report: SyncReport) -> int:
 def report_lines(report: SyncReport, verb: str, screen: Screen) -> Iterator[str]:
     """A line for each run that moved or was refused, and a summary."""
     yield f"{verb} {printable(report.remote)}"
-    for run in report.runs:
-        if run.outcome in _SIGNS:
-            yield _moved(run, "there" if verb == "To" else "here", screen)
-        elif run.outcome is Outcome.REFUSED:
+    for run in report.with_outcome(*_SIGNS):
+        yield _moved(run, "there" if verb == "To" else "here", screen)
+    for outcome in (Outcome.KEPT, Outcome.REFUSED):
+        # There may be as many as somebody wants there to be.
+        runs = report.with_outcome(outcome)
+        for run in runs[:MAX_NOTICES]:
             what = f"{run.flow}/{run.source} ({run.reason})"
-            yield screen.style.red(f" ! [refused]   {printable(what)}")
+            yield screen.style.red(f" ! {f'[{outcome.value}]':<11} {printable(what)}")
+        if more := runs[MAX_NOTICES:]:
+            yield screen.style.red(f" ! {f'[{outcome.value}]':<11} {len(more):,} more")
     yield summary(report)
 
 
@@ -63,6 +68,7 @@ def summary(report: SyncReport) -> str:
     parts = (
         (counts[Outcome.NEW], f"{counted(counts[Outcome.NEW], 'run')} new"),
         (counts[Outcome.UPDATED], f"{counts[Outcome.UPDATED]} updated"),
+        (counts[Outcome.KEPT], f"{counts[Outcome.KEPT]} kept"),
         (counts[Outcome.REFUSED], f"{counts[Outcome.REFUSED]} refused"),
         (counts[Outcome.AHEAD], f"{counts[Outcome.AHEAD]} newer there"),
         (counts[Outcome.CURRENT], f"{counts[Outcome.CURRENT]:,} up to date"),

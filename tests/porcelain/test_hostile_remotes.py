@@ -1,0 +1,327 @@
+"""Nobody moves a run that is not theirs, and nobody's refs on a remote keep other people's runs and tags out."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from gitflowrun.cli.git_runs.main import main
+from gitflowrun.git.objects import Oid
+from gitflowrun.limits import MAX_NOTICES
+from gitflowrun.names import RunId
+from gitflowrun.porcelain.sync import Outcome, RemoteView, RunTip
+from gitflowrun.runs.runs import Status
+from tests.helpers.clones import get, ids, outcomes, refs, send, tags
+from tests.helpers.repos import ROOT, GitRepo
+from tests.helpers.runs import finished_task, make_run, start_run
+
+EVE = ("-c", "user.name=Eve", "-c", "user.email=eve@example.org")
+RUN = "refs/runs/MyFlow/1"
+
+
+def go_on(server: GitRepo, ref: str, status: str, *parents: str) -> str:
+    """A state that a stranger adds to a run on the server."""
+    tip = server.git("rev-parse", ref)
+    uid = server.git("rev-list", "--max-parents=0", tip)
+    run = ref.removeprefix("refs/runs/")
+    message = f"{run}: {status}\n\nRun: {run}\nUid: {uid}\nStatus: {status}\nStarted: 2025-11-23T19:30:00.123Z\n"
+    words = [word for parent in parents or [tip] for word in ("-p", parent)]
+    commit = server.git(*EVE, "commit-tree", f"{tip}^{{tree}}", *words, stdin=message.encode())
+    server.git("update-ref", ref, commit)
+    return commit
+
+
+def blob(server: GitRepo) -> str:
+    """An object that is no commit."""
+    return server.git("hash-object", "-w", "--stdin", stdin=b"junk")
+
+
+def squat(server: GitRepo, *names: str) -> None:
+    """Refs of a stranger's."""
+    for name in names:
+        server.git("update-ref", name, blob(server))
+
+
+def test_no_fetch_moves_my_run(
+    server: GitRepo,
+    ada: GitRepo,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A run that was made here stays as it is, running or ended; what the remote has is told, with what to do."""
+    make_run(ada)
+    with start_run(ada) as writer:
+        send(ada)
+        before = refs(ada)
+        go_on(server, RUN, "failed")
+        go_on(server, "refs/runs/MyFlow/2", "running")
+        report = get(ada)
+        assert outcomes(report) == [Outcome.KEPT, Outcome.KEPT]
+        assert "made here" in report.runs[0].reason
+        assert refs(ada) == before
+        writer.commit([finished_task(writer.identity, "end/1")], status=Status.DONE)
+    monkeypatch.chdir(ada.path)
+    assert main(["fetch", "origin"]) == 0
+    shown = capsys.readouterr()
+    assert "[kept]      MyFlow/1 (the remote has it as" in shown.out
+    words = shown.err.split("`")
+    assert "failed" in ada.git(*words[1].split()[1:])
+    ada.git(*words[3].split()[1:])
+    assert refs(server)[RUN] == before[RUN]
+
+
+def test_my_run_goes_on_under_another_name(server: GitRepo, ada: GitRepo) -> None:
+    """Where somebody else went on with a run of mine, it is published under another name, and stays there."""
+    with start_run(ada) as writer:
+        uid = str(writer.identity.uid)[:7]
+        send(ada)
+        forged = go_on(server, RUN, "failed")
+        writer.commit([finished_task(writer.identity, "end/1")])
+        report = send(ada)
+        assert (report.runs[0].outcome, report.runs[0].target) == (Outcome.NEW, f"1-{uid}")
+        assert "another continuation" in report.runs[0].reason
+        writer.commit([finished_task(writer.identity, "end/2")], status=Status.DONE)
+    report = send(ada)
+    assert (report.runs[0].outcome, report.runs[0].target) == (Outcome.UPDATED, f"1-{uid}")
+    assert outcomes(send(ada)) == [Outcome.CURRENT]
+    assert refs(server) == {RUN: forged, f"{RUN}-{uid}": refs(ada)[RUN]}
+
+
+def test_nobody_moves_what_has_ended(server: GitRepo, ada: GitRepo, bob: GitRepo) -> None:
+    """A run of somebody else's moves forward while it runs, and no more when it has ended here."""
+    with start_run(ada) as writer:
+        send(ada)
+        get(bob)
+        writer.commit([finished_task(writer.identity, "end/1")], status=Status.DONE)
+    send(ada)
+    assert outcomes(get(bob)) == [Outcome.UPDATED]
+    before = refs(bob)
+    go_on(server, RUN, "done")
+    report = get(bob)
+    assert outcomes(report) == [Outcome.KEPT]
+    assert "has ended here" in report.runs[0].reason
+    assert refs(bob) == before
+
+
+def test_two_states_of_one_run_under_two_names(server: GitRepo, ada: GitRepo, bob: GitRepo) -> None:
+    """The first that ends is taken; nothing follows it."""
+    uid = make_run(ada).uid
+    send(ada)
+    done = refs(server)[RUN]
+    server.git("update-ref", f"{RUN}-{str(uid)[:7]}", done)
+    go_on(server, f"{RUN}-{str(uid)[:7]}", "failed")
+    get(bob)
+    assert refs(bob)[RUN] == done
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["refs/runs/MyFlow/1/x"],
+        ["refs/runs/MyFlow/1"],
+        ["refs/runs/MyFlow/1/x", "refs/runs/MyFlow/1-{uid}/x/y"],
+        ["refs/runs/MyFlow/1", "refs/runs/MyFlow/1-{uid}", "refs/runs/MyFlow/1-{uid}0000000"],
+        ["refs/runs/Other/1", "refs/runs/MyFlow/1-{uid}/@/z"],
+    ],
+)  # fmt: skip
+def test_squatted_names(server: GitRepo, ada: GitRepo, bob: GitRepo, names: list[str]) -> None:
+    """A run whose name is taken, or has something beside or below it, is published under another, and goes on there."""
+    with start_run(ada) as writer:
+        uid = str(writer.identity.uid)
+        squat(server, *(name.format(uid=uid[:7]) for name in names))
+        make_run(ada, tags=["a"])
+        report = send(ada)
+        assert outcomes(report) == [Outcome.NEW, Outcome.NEW]
+        target = report.runs[0].target
+        digits = 7 if len(names) == 1 else 8
+        assert target == f"1-{uid[:digits]}"
+        writer.commit([finished_task(writer.identity, "end/1")], status=Status.DONE)
+    report = send(ada)
+    assert [(run.outcome, run.target) for run in report.runs] == [(Outcome.UPDATED, target)]
+    report = get(bob)
+    assert {f"MyFlow/{target}", "MyFlow/2"} <= {*ids(bob)}
+    assert tags(bob) == {"MyFlow/2": ("a",)}
+
+
+def test_a_squatted_flow(server: GitRepo, ada: GitRepo) -> None:
+    """A ref called as a flow keeps the runs of this flow out, which is said with what to do; others go."""
+    squat(server, "refs/runs/MyFlow")
+    make_run(ada)
+    make_run(ada, flow="Other")
+    report = send(ada)
+    assert outcomes(report) == [Outcome.REFUSED, Outcome.NEW]
+    assert report.runs[0].reason == "the remote has refs/runs/MyFlow in its place"
+
+
+def test_what_the_remote_hides(server: GitRepo, ada: GitRepo) -> None:
+    """A name that is taken by what the remote does not show is given up, and another taken."""
+    squat(server, "refs/runs/MyFlow/1/x", "refs/runs/@tags/MyFlow/b")
+    server.git("config", "uploadpack.hideRefs", "refs/runs/MyFlow/1/")
+    server.git("config", "--add", "uploadpack.hideRefs", "refs/runs/@tags/MyFlow/b")
+    uid = make_run(ada, tags=["a", "b"]).uid
+    report = send(ada)
+    assert [(run.outcome, run.target) for run in report.runs] == [
+        (Outcome.NEW, f"1-{str(uid)[:7]}")
+    ]
+    assert f"refs/runs/@tags/MyFlow/a/1-{str(uid)[:7]}" in refs(server)
+    assert "refs/runs/@tags/MyFlow/b" in report.notices[0]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["refs/runs/@tags/MyFlow/b", "refs/runs/@tags/MyFlow/b/1/x", "refs/runs/@tags/MyFlow/b/1"],
+)
+def test_a_squatted_tag(server: GitRepo, ada: GitRepo, bob: GitRepo, name: str) -> None:
+    """What stands where a tag belongs costs that tag alone, and is named with the command that removes it."""
+    squat(server, name)
+    make_run(ada, tags=["a", "b"])
+    report = send(ada)
+    assert (outcomes(report), report.tags_added) == ([Outcome.NEW], 1)
+    assert name in report.notices[0]
+    get(bob)
+    assert tags(bob) == {"MyFlow/1": ("a",)}
+    ada.git(*report.notices[0].split("`")[1].split()[1:])
+    assert send(ada).tags_added == 1
+
+
+def test_a_squatted_directory_of_tags(server: GitRepo, ada: GitRepo) -> None:
+    """A ref called as the directory of all tags of a flow keeps tags out, not runs."""
+    squat(server, "refs/runs/@tags/MyFlow")
+    make_run(ada, tags=["a", "b"])
+    report = send(ada)
+    assert (outcomes(report), report.tags_added, len(report.notices)) == ([Outcome.NEW], 0, 2)
+
+
+def test_names_that_are_nobodys(server: GitRepo, ada: GitRepo, bob: GitRepo) -> None:
+    """A fetch takes all the good runs, and says in few lines what it left."""
+    make_run(ada, tags=["good"])
+    make_run(ada)
+    send(ada)
+    tip, other = refs(server)[RUN], refs(server)["refs/runs/MyFlow/2"]
+    first = server.git("rev-list", "--max-parents=0", RUN)
+    names = {
+        "refs/runs/HEAD": tip, "refs/runs/MyFlow/3": tip, "refs/runs/MyFlow/03": tip, "refs/runs/myflow/1": tip,
+        "refs/runs/MyFlow/1-0000000": tip, "refs/runs/MyFlow/4": blob(server), "refs/runs/@index/x": tip,
+        "refs/runs/MyFlow/5": server.git("rev-parse", "HEAD"), "refs/runs/MyFlow/6/x": tip,
+        "refs/runs/\x9bm/1": tip, "refs/runs/@tags/MyFlow/x/2": first, "refs/runs/@tags/MyFlow/y/1": blob(server),
+        "refs/runs/@tags/MyFlow/z": other,
+        "refs/runs/MyFlow/7": go_on(server, "refs/runs/MyFlow/2", "done", other, tip),
+    }  # fmt: skip
+    names["refs/runs/MyFlow/2"] = other
+    for name, oid in names.items():
+        server.git("update-ref", name, oid)
+    for number in range(50):
+        server.git("update-ref", f"refs/runs/junk{number}/x", tip)
+    report = get(bob)
+    assert {*ids(bob)} == {"MyFlow/1", "MyFlow/2"}
+    refused = {
+        f"{run.flow}/{run.source}": run.reason for run in report.with_outcome(Outcome.REFUSED)
+    }
+    assert refused.keys() == {
+        "MyFlow/3", "myflow/1", "MyFlow/1-0000000", "MyFlow/4", "MyFlow/5", "MyFlow/7",
+    }  # fmt: skip
+    assert "holds run MyFlow/1" in refused["MyFlow/3"]
+    assert len(report.notices) == MAX_NOTICES + 1
+    assert tags(bob)["MyFlow/1"][0] == "good"
+    assert outcomes(get(bob)).count(Outcome.CURRENT) == 2
+
+
+def test_our_own_bytes_under_another_number(server: GitRepo, ada: GitRepo) -> None:
+    """A remote's run 2 that is our run 1 is no run 2: not to a fetch, and not to a push of our own run 2."""
+    make_run(ada)
+    send(ada)
+    server.git("update-ref", "refs/runs/MyFlow/2", refs(server)[RUN])
+    uid = make_run(ada).uid
+    (found,) = get(ada).with_outcome(Outcome.REFUSED)
+    assert found.reason == "refs/runs/MyFlow/2 holds run MyFlow/1"
+    assert [run.target for run in send(ada).runs] == [f"2-{str(uid)[:7]}"]
+
+
+def test_a_merge_in_a_run(server: GitRepo, ada: GitRepo, bob: GitRepo) -> None:
+    """A run has one line of commits: one with a merge in it is left."""
+    with start_run(ada):
+        send(ada)
+        get(bob)
+        before = refs(bob)
+        tip = refs(server)[RUN]
+        go_on(server, RUN, "running", tip, server.git("rev-parse", "HEAD"))
+        report = get(bob)
+    assert "merge" in report.runs[0].reason
+    assert refs(bob) == before
+
+
+def test_what_a_hook_refuses_costs_itself_alone(server: GitRepo, ada: GitRepo) -> None:
+    """A shared repository's hook takes all or nothing; what it names is left out, and the rest is sent again."""
+    make_run(ada, tags=["a"])
+    send(ada)
+    shutil.copy(ROOT / "hooks" / "pre-receive", server.path / "hooks" / "pre-receive")
+    odd = go_on(server, RUN, "running")
+    server.git("update-ref", RUN, refs(ada)[RUN])
+    ada.git("fetch", "-q", str(server.path), odd, check=False)
+    ada.git("fetch", "-q", "origin", "refs/runs/*:refs/x/*")
+    ada.git("update-ref", RUN, go_on(ada, RUN, "failed"))
+    make_run(ada, tags=["a"])
+    report = send(ada)
+    assert outcomes(report) == [Outcome.REFUSED, Outcome.NEW]
+    assert report.runs[0].reason == f"{RUN}: this run has ended (done), and stays as it is"
+    assert report.tags_added == 1
+
+
+def test_words_of_a_remote_are_shown_as_they_are(
+    server: GitRepo,
+    ada: GitRepo,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What hooks print commands no terminal, and is cut where it is too much."""
+    make_run(ada)
+    script = server.path / "hooks" / "pre-receive"
+    script.write_text(
+        "#!/bin/sh\nexec >&2\nprintf '\\033]0;title\\007\\033[2J\\n'\n"
+        "head -c 100000 /dev/zero | tr '\\0' x\necho\nseq 1000\n"
+    )
+    script.chmod(0o755)
+    monkeypatch.chdir(ada.path)
+    for end, code in (("exit 0", 0), ("exit 1", 1)):
+        script.write_text(f"{script.read_text()}{end}\n")
+        assert main(["push", "origin"]) == code
+        shown = capsys.readouterr()
+        assert "\x1b" not in shown.err + shown.out
+        assert "\x07" not in shown.err + shown.out
+        assert len(shown.err) < 3_000
+        assert len(shown.err.splitlines()) <= MAX_NOTICES + 1
+        server.git("update-ref", "-d", RUN, check=False)
+        script.write_text(script.read_text().removesuffix(f"{end}\n"))
+
+
+def test_very_many_names_are_looked_at_in_no_time() -> None:
+    """Of a hundred thousand names few are asked about for one run."""
+    uid = Oid.from_hex("3fa29c1" + "0" * 33)
+    oid = "1" * 40
+    names = {f"refs/runs/MyFlow/12-{number:07x}": oid for number in range(100_000)}
+    names["refs/runs/MyFlow/12-3fa29c1"] = oid
+    view = RemoteView(names)
+    run = RunTip("MyFlow", RunId("12"), uid)
+    assert [it.id for it in view.namesakes(run, uid)] == ["12-3fa29c1"]
+    assert view.give_id(run, uid) == "12"
+
+
+def test_too_many_that_cannot_be_had(
+    server: GitRepo, ada: GitRepo, bob: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fetch does not ask for each of very many runs that can't be had."""
+    make_run(ada)
+    send(ada)
+    for number in range(2, 12):
+        text = f"tree {number:040x}\nauthor e <e> 1 +0000\ncommitter e <e> 1 +0000\n\n{number}\n"
+        odd = server.git(
+            "hash-object", "-w", "-t", "commit", "--literally", "--stdin", stdin=text.encode()
+        )
+        server.git("update-ref", f"refs/runs/MyFlow/{number}", odd)
+    monkeypatch.setattr("gitflowrun.porcelain.sync.LOST_A_FETCH", 3)
+    report = get(bob)
+    assert {*ids(bob)} == {"MyFlow/1"}
+    reasons = [run.reason for run in report.with_outcome(Outcome.REFUSED)]
+    assert len(reasons) == 10
+    assert sum("not tried" in reason for reason in reasons) == 7
