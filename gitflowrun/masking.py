@@ -169,7 +169,10 @@ def _replaced(data: bytes, spans: list[tuple[int, int]]) -> bytes:
 
 def _period(form: bytes) -> int:
     """The least distance at which a text can begin again before it has ended; its length for most."""
-    return next(place for place in range(1, len(form) + 1) if form.startswith(form[place:]))
+    place = form.find(form[:1], 1)
+    while place >= 0 and not form.startswith(form[place:]):
+        place = form.find(form[:1], place + 1)
+    return place if place > 0 else len(form)
 
 
 def _pieces(view: memoryview, overlap: int) -> Iterator[bytes]:

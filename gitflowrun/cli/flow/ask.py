@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 
 
 def ask_secret(prompt: str) -> str | None:
     """Ask the user for a secret; None where nobody sits at a terminal, or where it would be shown."""
-    if not (_is_terminal(sys.stdin) and _is_terminal(sys.stderr)):
+    if not (_is_terminal(sys.stdin) and _is_terminal(sys.stderr) and _is_in_foreground()):
         return None
     import getpass
     import warnings
@@ -23,6 +24,14 @@ def ask_secret(prompt: str) -> str | None:
         return None
     finally:
         signal.signal(signal.SIGINT, forwarding)
+
+
+def _is_in_foreground() -> bool:
+    """Whether the terminal is ours to read from: a job in the background would be stopped for trying."""
+    try:
+        return os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
+    except (OSError, ValueError):
+        return False
 
 
 def _is_terminal(stream: object) -> bool:
