@@ -444,6 +444,24 @@ EXPORT_TRIED_UP_TO = 8 << 20
 """Bytes of a stored value of which a hint says, after trying, in which formats it can be written."""
 RECENT_RUNS = 20
 """Runs whose code the post-commit hook compares with a new commit."""
+SCAN_FILE = 16 << 20
+"""Bytes from which on a file of a run is not searched for secrets before a push."""
+SCAN_PUSH = 256 << 20
+"""Bytes that one push searches: seconds."""
+SCAN_SECONDS = 120.0
+"""For which it searches; a stranger's files may be made so that it takes long."""
+SCAN_NUMBERS = 1 << 20
+"""Bytes from which on a value of which most bytes are no text is not searched: arrays of numbers."""
+SCAN_SAMPLE = 4 << 10
+"""Bytes of each sample that tells so; of a value that is searched for its name; and of a line around a secret."""
+SCAN_TREES = 100_000
+"""Directories that one run's search enters."""
+SECRET_FINDINGS = 100
+"""Secrets of one file that are looked at."""
+SECRETS_SHOWN = 20
+"""Secrets that are shown of one run."""
+BRANCHES_COMPARED = 8
+"""Branches of a remote with which code is compared whose commit it does not have."""
 PUSH_ROUNDS = 6
 """Times that a push is tried while others are faster; then it says so."""
 NOTE_ATTEMPTS = 10

@@ -22,13 +22,19 @@ E = TypeVar("E", bound=Enum)
 KEYS = (
     "runs.durability", "runs.snapshot.maxFileSize", "runs.snapshot.exclude", "runs.snapshot.include", "runs.maxLogSize",
     "runs.env", "runs.user", "runs.namespace", "runs.isolation", "runs.gitTags", "runs.autoPush", "runs.sign",
+    "runs.push.scan", "runs.push.allow",
 )  # fmt: skip
 """Every key of ours in git config, in the spelling of the documentation."""
-LISTS = {"runs.snapshot.exclude": ":", "runs.snapshot.include": ":", "runs.env": " "}
+LISTS = {
+    "runs.snapshot.exclude": ":",
+    "runs.snapshot.include": ":",
+    "runs.env": " ",
+    "runs.push.allow": " ",
+}
 """The settings that are lists, in lower case, and what stands between the items of one value."""
 TEXTS = frozenset({*LISTS, "runs.user", "runs.namespace"})
 """The settings that may be any text."""
-_OUR_SUBSECTIONS = {"", "snapshot"}
+_OUR_SUBSECTIONS = {"", "snapshot", "push"}
 OWN_NAMESPACE = "user"
 """The value of `runs.namespace` that stands for the current user's tag."""
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
@@ -187,6 +193,8 @@ class Settings:
     isolation: Isolation = Isolation.FORK
     git_tags: bool = True
     auto_push: bool = False
+    push_scan: bool = True
+    push_allow: tuple[str, ...] = ()
     sign: bool = False
 
     @classmethod
@@ -214,6 +222,8 @@ class Settings:
             isolation=given.choice("isolation", Isolation.FORK),
             git_tags=given.flag("gitTags", default=True),
             auto_push=given.flag("autoPush", default=False),
+            push_scan=given.flag("push.scan", default=True),
+            push_allow=tuple((given.text("push.allow") or "").split()),
             sign=given.flag("sign", default=False),
         )
 

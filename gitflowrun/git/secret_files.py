@@ -101,12 +101,19 @@ def holds_private_key(content: bytes | bytearray | memoryview) -> bool:
     """Whether there is a private key in a file's content."""
     if isinstance(content, bytes) and not any(mark in content for mark in _KEY_MARKS):
         return False  # as almost all files
-    for found in re.finditer(_KEY_LINE, content):
-        start = found.start()
-        before = content[max(0, start - _KEY_BEGINNING) : start]
-        if not found[0].startswith(b"PRIVATE") or re.search(_KEY_BEGINS, before):
-            return True
-    return False
+    return any(_is_begun(content, found) for found in re.finditer(_KEY_LINE, content))
+
+
+def is_private_key(content: bytes, at: int) -> bool:
+    """Whether a private key begins at a place where a content says `PRIVATE KEY`, or what PuTTY and age say."""
+    found = re.compile(_KEY_LINE).match(content, at)
+    return found is not None and _is_begun(content, found)
+
+
+def _is_begun(content: bytes | bytearray | memoryview, found: re.Match[bytes]) -> bool:
+    start = found.start()
+    before = content[max(0, start - _KEY_BEGINNING) : start]
+    return not found[0].startswith(b"PRIVATE") or bool(re.search(_KEY_BEGINS, before))
 
 
 def _matching(lower: str, patterns: Iterable[str]) -> str | None:

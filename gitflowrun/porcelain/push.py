@@ -7,6 +7,7 @@ them.
 2. What is there under its own name, in the same state, is up to date, and nothing else is asked about it. Find every
    other run there. Only runs of the same flow and number can be it; those whose newest state is not here are fetched
    into their tracking copies, for only their history says whether it is the same run.
+                *self._notices,
 3. It is there: up to date, or to be moved forward, or ahead of us. It is not: it gets a free name. So does one that
    was made here and that somebody else went on with there.
 4. Push, expecting every ref to be as seen. Where somebody was faster, begin again at 1.
@@ -26,12 +27,19 @@ from gitflowrun.git.odb import History
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.git.transport import Remote, default_remote
 from gitflowrun.limits import LISTED_COMMIT, PUSH_ROUNDS
+from gitflowrun.porcelain.secret_scan import (
+    SecretSearch,
+    is_secret_tag,
+    reason_of,
+    told_secrets,
+)
 from gitflowrun.porcelain.sync import (
     Outcome,
     RemoteView,
     RunTip,
     SyncedRun,
     SyncReport,
+    TagKey,
     Transfer,
     some,
     tags_of,
@@ -48,6 +56,7 @@ if TYPE_CHECKING:
     from gitflowrun.git.repository import Repository
     from gitflowrun.git.transport import PushResult
     from gitflowrun.names import RunId
+    from gitflowrun.porcelain.secret_scan import Finding
     from gitflowrun.runs.read import StoredRun
 
 
@@ -55,6 +64,8 @@ def push(
     repo: Repository,
     remote: str | None = None,
     runs: Sequence[StoredRun] | None = None,
+    *,
+    allow_secrets: bool = False,
 ) -> list[SyncReport]:
     """Send runs and their tags to a remote, to each of its push URLs.
 
@@ -62,6 +73,7 @@ def push(
         repo: The repository.
         remote: A configured remote, a URL or a path; what git would push to when None.
         runs: Which runs; all when None.
+        allow_secrets: Whether runs go that may hold secrets.
 
     Returns:
         A report for each place.
@@ -74,7 +86,7 @@ def push(
     failures: list[RepositoryError] = []
     for place in Remote(repo, remote or default_remote(repo, push=True)).for_push():
         try:
-            reports.append(push_to(repo, place, runs))
+            reports.append(push_to(repo, place, runs, allow_secrets=allow_secrets))
         except RepositoryError as error:
             failures.append(error)
     if failures:
@@ -88,6 +100,7 @@ def push_to(
     runs: Sequence[StoredRun] | None = None,
     *,
     verify: bool = True,
+    allow_secrets: bool = False,
 ) -> SyncReport:
     """Send runs and their tags to one place; see `push`.
 
@@ -96,12 +109,14 @@ def push_to(
         place: Where to.
         runs: Which runs; all when None.
         verify: Whether the user's pre-push hook is asked.
+        allow_secrets: Whether runs go that may hold secrets.
     """
     if runs is None:
         tips = {ref: oid for ref, oid in repo.refs.rows(layout.RUNS) if layout.is_run_ref(ref)}
     else:
         tips = {layout.run_ref(run.flow, run.id): str(run.commit) for run in runs}
-    return _Push(repo, place, verify=verify).send(tips)
+    search = repo.settings.push_scan and not allow_secrets
+    return _Push(repo, place, verify=verify, search=search).send(tips)
 
 
 def _some_failed(
@@ -127,9 +142,11 @@ class _Plan:
 
 
 class _Push(Transfer):
-    def __init__(self, repo: Repository, remote: Remote, *, verify: bool) -> None:
+    def __init__(self, repo: Repository, remote: Remote, *, verify: bool, search: bool) -> None:
         super().__init__(repo, remote)
         self._verify = verify
+        self._search = search
+        self._notices: dict[str, None] = {}
         self._damaged: set[str] = set()
         self._uids: dict[Oid, Oid] = {}
         self._failed: Counter[str] = Counter()
@@ -191,6 +208,7 @@ class _Push(Transfer):
         """Push once; returns the runs with which somebody else was faster, as refused."""
         history = self._history(view, runs)  # 2
         plans = [self._plan(run, view, history) for run in runs]  # 3
+        plans = self._without_secrets(plans, view, history)
         changes = [plan.change for plan in plans if plan.change]
         new = {plan.result.uid for plan in plans if plan.result.outcome is Outcome.NEW}
         self.forget_tags(lambda key: key.uid in new)  # before the runs are there, lest we be killed
@@ -209,6 +227,21 @@ class _Push(Transfer):
             else:
                 self.done.append(plan.refused(result.reason))
         return slower
+
+    def _without_secrets(
+        self, plans: Sequence[_Plan], view: RemoteView, history: History
+    ) -> list[_Plan]:
+        """The plans, those of runs that may hold secrets as refusals."""
+        search = SecretSearch(self.repo, self.remote.name, view.refs)
+        checked = []
+        for plan in plans:
+            found: Sequence[Finding] = ()
+            if plan.change and self._search:
+                found = search.findings(plan.run, history.line(plan.run.tip), plan.change.old)
+            self._notices |= dict.fromkeys(told_secrets(plan.run, found))
+            checked.append(_Plan(plan.run, plan.refused(reason_of(found))) if found else plan)
+        self._notices |= dict.fromkeys(search.notices())
+        return checked
 
     def _history(self, view: RemoteView, runs: Sequence[RunTip]) -> History:
         """The history of every run of the remote that may be one of `runs`, and of these."""
@@ -244,7 +277,8 @@ class _Push(Transfer):
         wanted = [
             RefUpdate(key.ref(there.get((key.flow, run), run)), key.uid, None)
             for key in sorted(ours.keys() - have.keys() - base.keys())
-            if (key.flow, run := ours[key]) in there or is_same(key.flow, run)
+            if ((key.flow, run := ours[key]) in there or is_same(key.flow, run))
+            and self._may_go(key)
         ]
         squatted = {
             change.name: found for change in wanted if (found := view.in_the_way(change.name))
@@ -267,6 +301,7 @@ class _Push(Transfer):
             sum(change.name in fine for change in removed),
             [
                 *([told_damaged(sorted(self._damaged))] if self._damaged else []),
+                *self._notices,
                 *some(
                     [
                         *(_tag_notice(result) for result in results if not result.ok),
@@ -277,6 +312,15 @@ class _Push(Transfer):
             ],
         )
         return report, any(result.stale for result in results)
+
+    def _may_go(self, key: TagKey) -> bool:
+        """Whether a tag is no secret."""
+        found = self._search and is_secret_tag(key.tag)
+        if found:
+            self._notices[
+                f"a tag of {key.flow} was not sent, for it may be a secret: {key.tag[:4]}****"
+            ] = None
+        return not found
 
     def _plan(self, run: RunTip, view: RemoteView, history: History) -> _Plan:
         uid = history.root(run.tip) or run.tip

@@ -112,19 +112,22 @@ def tag_command(delete: bool, as_json_: bool, address: str | None, tags: tuple[s
 
 
 @click.command(name="push")
+@click.option("--allow-secrets", is_flag=True, help="Send also runs that may hold secrets.")
 @json_option
 @click.argument("remote", required=False)
 @click.argument("runs", nargs=-1, metavar="[RUN|FLOW]...")
-def push_command(as_json_: bool, remote: str | None, runs: tuple[str, ...]) -> int:
+def push_command(
+    allow_secrets: bool, as_json_: bool, remote: str | None, runs: tuple[str, ...]
+) -> int:
     """Send runs and their tags to REMOTE: all of them, or RUNs and all runs of FLOWs.
 
     Where REMOTE has several push URLs, each of them gets the runs, and --json has a report for each.
     A run whose number is taken there is published as <number>-<uid>; here it keeps its number. Nothing on the
-    remote is overwritten.
+    remote is overwritten. A run that may hold secrets is refused, and the exit code is 1.
     """
     from gitflowrun.cli.git_runs.sync import push_runs
 
-    return push_runs(remote, runs, as_json_=as_json_)
+    return push_runs(remote, runs, allow_secrets=allow_secrets, as_json_=as_json_)
 
 
 @click.command(name="fetch")

@@ -79,7 +79,13 @@ def summary(report: SyncReport) -> str:
     return ", ".join(words for count, words in parts if count) or "No runs."
 
 
-def push_runs(remote: str | None, runs: tuple[str, ...], *, as_json_: bool = False) -> int:
+def push_runs(
+    remote: str | None,
+    runs: tuple[str, ...],
+    *,
+    allow_secrets: bool = False,
+    as_json_: bool = False,
+) -> int:
     """Send runs and their tags to REMOTE: all of them, or RUNs and all runs of FLOWs."""
     from gitflowrun.porcelain.push import push  # one of the two is enough, and help needs neither
 
@@ -87,7 +93,8 @@ def push_runs(remote: str | None, runs: tuple[str, ...], *, as_json_: bool = Fal
     warn_of_settings(repo)
     if remote is not None:
         _check_remote(repo, remote)
-    reports = push(repo, remote, _chosen(repo, runs) if runs else None)
+    chosen = _chosen(repo, runs) if runs else None
+    reports = push(repo, remote, chosen, allow_secrets=allow_secrets)
 
     def lines(screen: Screen) -> Iterator[str]:
         return chain.from_iterable(report_lines(report, "To", screen) for report in reports)

@@ -1,0 +1,430 @@
+"""What credentials look like: a table of the forms that they have, and of the words that stand before others.
+
+Two kinds of rules. Most services give their tokens a beginning of their own (`_FORMS`); those are found by one look at
+each long word of a text. All others are found by what stands before them (`_CONTEXTS`): a name that says secret, an
+assignment, and a value that nobody would write for a person to read.
+
+All of it takes linear time, whatever the text is: words are looked up by their first three bytes, contexts by words
+that `bytes.find` finds, and each expression is matched at one place and has bounds. Sums of what is read stay with
+the caller.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple
+
+from gitflowrun.git.secret_files import is_private_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+# What a service is called, how its tokens begin (one or several ways), and what follows.
+_HEX32, _HEX40, _HEX64 = r"[a-f0-9]{32}", r"[a-f0-9]{40}", r"[a-f0-9]{64}"
+_UUID = r"[a-f0-9]{8}-[a-f0-9]{4}-[a-f0-9]{4}-[a-f0-9]{4}-[a-f0-9]{12}"
+_FORMS = (
+    ("1password", "A3-", r"[A-Z0-9]{6}-(?:[A-Z0-9]{11}|[A-Z0-9]{6}-[A-Z0-9]{5})(?:-[A-Z0-9]{5}){3}"),
+    ("1password", "ops_eyJ", r"[A-Za-z0-9+/]{60}"),
+    ("adobe", "p8e-", r"[A-Za-z0-9]{32}"),
+    ("age", "AGE-SECRET-KEY-1", r"[A-Za-z0-9]{20}"),
+    ("airtable", "pat", r"[A-Za-z0-9]{14}\.[a-f0-9]{64}"),
+    ("alibaba", "LTAI", r"[A-Za-z0-9]{16,20}\b"),
+    ("anthropic", "sk-ant-", r"[A-Za-z0-9_-]{20}"),
+    ("artifactory", "AKC", r"[A-Za-z0-9]{50,90}\b"),
+    ("artifactory", "cmVmd", r"[A-Za-z0-9]{59}\b"),
+    ("atlassian", "ATATT3 ATCTT3 ATBB", r"[A-Za-z0-9_=-]{24}"),
+    ("authress", "sc_ ext_ scauth_ authress_", r"[A-Za-z0-9]{5,30}\.[A-Za-z0-9]{4,6}\.acc[_-][a-z0-9-]{10,32}\.\S{30}"),
+    ("aws-access-key", "AKIA ASIA ABIA ACCA A3T", r"[A-Z0-9]{16,17}\b"),
+    ("aws-bedrock", "ABSK", r"[A-Za-z0-9+/]{100}"),
+    ("aws-bedrock", "bedrock-api-key-", r"[A-Za-z0-9+/=]{20}"),
+    ("buildkite", "bkua_", _HEX40),
+    ("circleci", "CCIPAT_", r"[A-Za-z0-9]{22}_[a-f0-9]{40}"),
+    ("clickhouse", "4b1d", r"[A-Za-z0-9]{38}\b"),
+    ("clojars", "CLOJARS_ clojars_", r"[A-Za-z0-9]{60}"),
+    ("cloudflare", "v1.0-", r"[a-f0-9]{24}-[a-f0-9]{146}"),
+    ("contentful", "CFPAT-", r"[A-Za-z0-9_-]{43}"),
+    ("crates.io", "cio", r"[A-Za-z0-9]{32}\b"),
+    ("databricks", "dapi", r"[a-f0-9]{32}\b"),
+    ("digitalocean", "dop_v1_ doo_v1_ dor_v1_", _HEX64),
+    ("discord", "MT Mj Mz ND NT Nj Nz OD OT", r"[A-Za-z0-9_-]{22,26}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,38}"),
+    ("docker", "dckr_pat_ dckr_oat_", r"[A-Za-z0-9_-]{27}"),
+    ("doppler", "dp.pt. dp.st. dp.ct. dp.sa. dp.scim. dp.audit.", r"(?:[a-z0-9_-]{2,35}\.)?[A-Za-z0-9]{40}"),
+    ("dropbox", "sl.", r"(?:[a-z]\.)?[A-Za-z0-9_=-]{130}"),
+    ("duffel", "duffel_test_ duffel_live_", r"[A-Za-z0-9_=-]{43}"),
+    ("dynatrace", "dt0c01. dt0s01. dt0s02.", r"[A-Za-z0-9]{8,24}\.[A-Za-z0-9]{64}"),
+    ("easypost", "EZAK EZTK", r"[A-Za-z0-9]{54}\b"),
+    ("facebook", "EAA", r"[A-Za-z0-9]{100}"),
+    ("figma", "figd_ figu_", r"[A-Za-z0-9_-]{40}"),
+    ("flutterwave", "FLWSECK_TEST- FLWSECK- FLWPUBK_TEST-", r"[A-Ha-h0-9]{12}"),
+    ("fly.io", "fo1_ fm1r_ fm1a_ fm2_", r"[A-Za-z0-9_+/-]{43}"),
+    ("frame.io", "fio-u-", r"[A-Za-z0-9_=-]{64}"),
+    ("gitea", "gta_", r"[a-f0-9]{40}"),
+    ("github", "ghp_ gho_ ghu_ ghs_ ghr_", r"[A-Za-z0-9]{36}"),
+    ("github", "github_pat_", r"[A-Za-z0-9_]{50}"),
+    ("gitlab", "glpat- gldt- glrt- glcbt- glptt- glft- glimt- glagent- gloas- glsoat- glffct- glwt-", r"[\w-]{20}"),
+    ("gitlab", "GR1348941", r"[A-Za-z0-9_-]{20}"),
+    ("gitlab", "_gitlab_session", r"=[a-z0-9]{32}"),
+    ("google", "AIza", r"[A-Za-z0-9_-]{35}"),
+    ("google", "GOCSPX-", r"[A-Za-z0-9_-]{28}"),
+    ("google", "ya29.", r"[A-Za-z0-9_-]{20}"),
+    ("grafana", "glsa_", r"[A-Za-z0-9]{32}_[A-Fa-f0-9]{8}"),
+    ("grafana", "glc_", r"[A-Za-z0-9+/]{32}"),
+    ("grafana", "eyJrIjoi", r"[A-Za-z0-9]{60}"),
+    ("groq", "gsk_", r"[A-Za-z0-9]{52}"),
+    ("harness", "pat. sat.", r"[A-Za-z0-9_-]{22}\.[A-Za-z0-9]{24}\.[A-Za-z0-9]{20}"),
+    ("heroku", "HRKU-AA", r"[A-Za-z0-9_-]{58}"),
+    ("huggingface", "hf_ api_org_", r"[A-Za-z0-9]{34}"),
+    ("infracost", "ico-", r"[A-Za-z0-9]{32}\b"),
+    ("intra42", "s-s4t2ud- s-s4t2af-", _HEX64),
+    ("jwt", "eyJ", r"[A-Za-z0-9_-]{14,4000}\.eyJ[A-Za-z0-9_-]{10,16000}\.[A-Za-z0-9_-]{10}"),
+    ("jwt", "ZXlK", r"[A-Za-z0-9+/]{60}"),
+    ("langsmith", "lsv2_pt_ lsv2_sk_", r"[a-f0-9]{32}_[a-f0-9]{10}"),
+    ("langfuse", "sk-lf-", _UUID),
+    ("launchdarkly", "api- sdk-", _UUID),
+    ("linear", "lin_api_ lin_oauth_", r"[A-Za-z0-9]{40}"),
+    ("lob", "live_ test_", r"[a-f0-9]{35}\b"),
+    ("mailgun", "key-", r"[a-f0-9]{32}\b"),
+    ("mapbox", "sk.eyJ pk.eyJ", r"[A-Za-z0-9_-]{40,200}\.[A-Za-z0-9_-]{22}"),
+    ("mongodb", "mdb_sa_sk_", r"[A-Za-z0-9_-]{40}"),
+    ("netlify", "nfp_", r"[A-Za-z0-9]{36}"),
+    ("newrelic", "NRAK- NRII- NRRA- NRJS- NRSP-", r"[A-Za-z0-9-]{19}"),
+    ("notion", "ntn_", r"[0-9]{11}[A-Za-z0-9]{35}"),
+    ("notion", "secret_", r"[A-Za-z0-9]{43}\b"),
+    ("npm", "npm_", r"[A-Za-z0-9]{36}"),
+    ("nuget", "oy2", r"[a-z0-9]{43}\b"),
+    ("nvidia", "nvapi-", r"[A-Za-z0-9_-]{60}"),
+    ("octopus", "API-", r"[A-Z0-9]{26}\b"),
+    ("openai", "sk-proj- sk-svcacct- sk-admin- sk-None-", r"[A-Za-z0-9_-]{20}"),
+    ("openai", "sk-or-v1-", _HEX64),
+    ("openai", "sk-", r"(?:[A-Za-z0-9_-]{0,120}T3BlbkFJ[A-Za-z0-9_-]{20}|[A-Za-z0-9]{32,64}\b)"),
+    ("openshift", "sha256~", r"[A-Za-z0-9_-]{43}(?![A-Za-z0-9_-])"),
+    ("perplexity", "pplx-", r"[A-Za-z0-9]{48}"),
+    ("pinecone", "pcsk_", r"[A-Za-z0-9_]{40}"),
+    ("plaid", "access-sandbox- access-development- access-production-", _UUID),
+    ("planetscale", "pscale_tkn_ pscale_oauth_ pscale_pw_", r"[A-Za-z0-9_=.-]{32}"),
+    ("postman", "PMAK-", r"[a-fA-F0-9]{24}-[a-fA-F0-9]{34}"),
+    ("prefect", "pnu_ pnb_", r"[A-Za-z0-9]{36}"),
+    ("pulumi", "pul-", _HEX40),
+    ("putty", "PuTTY-User-Key-File-", r"\d: [a-z]"),
+    ("pypi", "pypi-AgE", r"[A-Za-z0-9_-]{50}"),
+    ("readme", "rdme_", r"[a-z0-9]{70}"),
+    ("replicate", "r8_", r"[A-Za-z0-9]{37}"),
+    ("rubygems", "rubygems_", r"[a-f0-9]{48}"),
+    ("scalingo", "tk-us-", r"[A-Za-z0-9_-]{48}"),
+    ("sendgrid", "SG.", r"[A-Za-z0-9_-]{16,32}\.[A-Za-z0-9_-]{16,64}"),
+    ("sendgrid", "SG.", r"[A-Za-z0-9=_.-]{66}"),
+    ("sendinblue", "xkeysib-", r"[a-f0-9]{64}-[A-Za-z0-9]{16}"),
+    ("sentry", "sntrys_", r"[A-Za-z0-9+/=_]{60}"),
+    ("sentry", "sntryu_", _HEX64),
+    ("settlemint", "sm_aat_ sm_pat_ sm_sat_", r"[A-Za-z0-9]{16}"),
+    ("shippo", "shippo_live_ shippo_test_", r"[a-fA-F0-9]{40}"),
+    ("shopify", "shpat_ shpca_ shppa_ shpss_", r"[a-fA-F0-9]{32}"),
+    ("slack", "xoxb- xoxp- xoxa- xoxr- xoxs- xoxo- xoxe- xoxe.xoxb- xoxe.xoxp- xoxd- xoxc-", r"[A-Za-z0-9%-]{10}"),
+    ("slack", "xapp-", r"\d-[A-Za-z0-9]{5,80}-\d{5,80}-[A-Za-z0-9]{10}"),
+    ("sonar", "squ_ sqp_ sqa_", r"[a-f0-9]{40}"),
+    ("sourcegraph", "sgp_", r"(?:[a-fA-F0-9]{16}_|local_)?[a-fA-F0-9]{40}"),
+    ("square", "EAAA", r"[A-Za-z0-9_-]{22,60}\b"),
+    ("square", "sq0atp- sq0csp- sq0idp-", r"[A-Za-z0-9_-]{22}"),
+    ("stripe", "sk_live_ sk_test_ sk_prod_ rk_live_ rk_test_ rk_prod_", r"[A-Za-z0-9]{10}"),
+    ("stripe", "whsec_", r"[A-Za-z0-9+/]{24}"),
+    ("supabase", "sbp_", _HEX40),
+    ("supabase", "sb_secret_", r"[A-Za-z0-9_-]{20}"),
+    ("tailscale", "tskey-", r"[a-z]{3,10}-[A-Za-z0-9-]{10}"),
+    ("telegram", "AA", r"(?<=[0-9]:AA)[A-Za-z0-9_-]{32,34}(?![A-Za-z0-9_-])"),
+    ("tencent", "AKID", r"[A-Za-z0-9]{32}\b"),
+    ("twilio", "SK", r"[0-9a-fA-F]{32}\b"),
+    ("typeform", "tfp_", r"[A-Za-z0-9_.=-]{50}"),
+    ("vault", "hvs. hvb. hvr.", r"[A-Za-z0-9_-]{24}"),
+    ("vault", "s.", r"(?=[A-Za-z]{0,23}\d)[A-Za-z0-9]{24}\b"),
+    ("weights-and-biases", "wandb_v1_", r"[A-Za-z0-9_]{40}"),
+    ("private-key", "LS0tLS1CRUdJTiB", r"(?:QUklWQVRF|SU0EgUFJJ|FQyBQUklW|PUEVOU1NIIFBSSVZB|FTkNSWVBURUQgUFJJ)"),
+    ("x.ai", "xai-", r"[A-Za-z0-9]{70}"),
+    ("yandex", "AQVN", r"[A-Za-z0-9_-]{35,38}\b"),
+    ("yandex", "t1.", r"[A-Za-z0-9_=-]{2,200}\.[A-Za-z0-9_-]{86}"),
+)  # fmt: skip
+
+# Forms without a beginning: what stands within them, how far from their beginning, and the whole.
+_SHAPES = (
+    ("azure-client-secret", "Q~", 4, r"[A-Za-z0-9_~.]{3}[0-9]Q~[A-Za-z0-9_~.-]{31,34}"),
+    ("azure-signature", "sig=", 1, r"[?&]sig=[A-Za-z0-9%+/]{30,100}"),
+    ("mailchimp", "-us", 32, r"[a-z0-9]{32}-us[0-9]{1,2}"),
+    ("maxmind", "_mmk", 36, r"[A-Za-z0-9]{6}_[A-Za-z0-9]{29}_mmk"),
+    ("terraform", ".atlasv1.", 14, r"[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_=-]{60,70}"),
+)
+# Within addresses, from `://` on.
+_URLS = (
+    (
+        "url-password",
+        r"://(?P<user>[^\s/:@\"'<>`\\]{0,80}):(?!(?P=user)@)(?P<value>[^\s/@\"'<>`\\]{3,100})@[A-Za-z0-9\[]",
+    ),
+    (
+        "slack-webhook",
+        r"://hooks\.slack\.com/(?:services|workflows|triggers)/(?P<value>[A-Za-z0-9+/]{20,80})",
+    ),
+    (
+        "discord-webhook",
+        r"://(?:\w{1,10}\.)?discord(?:app)?\.com/api/webhooks/\d{10,25}/(?P<value>[\w-]{30,100})",
+    ),
+    (
+        "teams-webhook",
+        r"://[a-z0-9]{1,40}\.webhook\.office\.com/webhookb2/(?P<value>[a-z0-9@-]{40,100})",
+    ),
+    ("telegram", r"://api\.telegram\.org/bot(?P<value>\d{5,16}:[\w-]{30,50})"),
+)
+
+# Words that say secret, in lower case, and the rule where they do.
+_PASSWORDS = ("passw", "pwd")
+_NAMES = (*_PASSWORDS, "secret", "token", "key", "cred", "auth", "bearer ")
+_OTHERS = ("://", "private key", "curl")
+# What stands before `key` where that is no key of a dictionary.
+_KEY_OF = re.compile(
+    rb"(?:access|account|admin|api|app|application|auth|client|consumer|customer|deploy|encrypt|encryption|hmac|license|"
+    rb"master|personal|private|secret|service|shared|sharedaccess|signing|storage|subscription|user|webhook)[_. -]?\Z"
+)
+_AUTHOR = re.compile(rb"or(?!i[sz])")
+# Between a name that says secret and the value; `\xa0` to `\xbf` and `\xd9` stand before a text in msgpack.
+_ASSIGNED = re.compile(
+    rb"(?P<name>[A-Za-z0-9_.-]{0,40})"
+    rb"(?:(?P<packed>[\xa4-\xbf]|\xd9[\x04-\xff])"
+    rb"|(?:\\?[\"'`]|[\]\)]){0,4}[ \t]{0,8}"
+    rb"(?:[:?]?={1,2}>?|:{1,2}|>|(?P<comma>,)|\|\||value[ \t]{0,4}=)[ \t]{0,8}[bru]?"
+    rb"(?P<quote>(?:\\?[\"'`]){0,3}))"
+    rb"(?:(?:[Bb]asic|[Bb]earer|BASIC|BEARER|[Tt]oken|[Dd]igest|[Aa]pi[Kk]ey)[ \t]{1,4})?"
+    rb"(?P<value>[^\s\"'`<>\x00-\x1f\x7f-\xff]{6,200})"
+)
+_BEARER = re.compile(
+    rb"(?P<name>)(?P<packed>)(?P<comma>)(?P<quote>)(?P<value>[A-Za-z0-9_.=+/~-]{16,200})"
+)
+_LOGIN = re.compile(rb"[a-z]{2,4}[ \t\r\n]{1,4}(?P<value>[^\s#]{3,100})")
+_CURL = re.compile(
+    rb"curl\b[^\n]{0,300}?[ \t](?:-u|--user)[ =]{1,2}[\"']?[^\s:\"'$]{1,64}:(?P<value>[^\s\"'$]{3,100})"
+)
+_MANIFEST = re.compile(
+    rb"secret\b[^\0]{0,300}?\n(?:string)?data:\s{1,20}[\w.-]{1,60}:[ \t]{1,4}[\"']?"
+    rb"(?P<value>[A-Za-z0-9+/]{8,200}={0,2})",
+    re.IGNORECASE,
+)
+_KIND = re.compile(rb"kind:[ \t]{0,4}[\"']?\Z")
+
+# Values that stand for one.
+_PLACEHOLDER = re.compile(
+    rb"(?i)\$\{|\$\(|\{\{|\{[a-z_.]{0,40}\}|%\(|%s|^\$[a-z_]|^%[a-z_]+%|^@|x{5}|\*{3}|\.{3}|<|^\(|^\[|^#|change.?me|"
+    rb"your.{0,3}(?:api|key|pass|token|secret)|placeholder|example|redacted|dummy|^(?:https?|file)://|^/[a-z]+/|"
+    rb"pass(?:word|wd|phrase)|secret_?key|api_?key|access_?token|0123456789|1234567890|abcdefgh|"
+    rb"^(?:none|null|true|false|undefined|self\.|os\.|process\.|config\.|settings\.)"
+)
+_PLACEHOLDER_PASSWORDS = frozenset(
+    b"pass password passwd pwd pw secret token test foo bar baz guest root admin user xxx key pswd mypass".split()
+)
+_CODE = re.compile(rb"[()\[\]{},;]")
+_DIGIT, _LETTER = re.compile(rb"[0-9]"), re.compile(rb"[A-Za-z]")
+_JUDGED = 80
+"""Bytes of a value by which it is judged."""
+_NEVER = 9.0
+_PLAIN = re.compile(rb"[A-Za-z0-9_.=+/~:!@#$%^&*?-]+\Z")
+_SYMBOL = re.compile(rb"[^A-Za-z0-9_.\s-]")
+_HEXADECIMAL = re.compile(rb"[a-fA-F0-9-]+\Z")
+_RUN = re.compile(rb"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+")
+"""What a name consists of: words, capitals, numbers. In random characters these are short."""
+
+_WORD = bytes(
+    code if chr(code).isascii() and (chr(code).isalnum() or chr(code) in "_.~-") else 32
+    for code in range(256)
+)
+_SHORTEST_WORD = 15
+
+
+class Found(NamedTuple):
+    """A secret in some bytes: where it begins and ends, and the rule that says so."""
+
+    start: int
+    end: int
+    rule: str
+
+
+def find_secrets(data: bytes) -> Iterator[Found]:
+    """What looks like secrets in some bytes, in no order; one may be found by several rules."""
+    yield from _by_form(data)
+    yield from _by_context(data, data.lower())
+
+
+def says_secret(text: bytes) -> bool:
+    """Whether a text has a word in it that names of secrets have."""
+    lower = text.lower()
+    return any(word.encode() in lower for word in _NAMES)
+
+
+class _Form(NamedTuple):
+    name: str
+    beginning: bytes
+    pattern: re.Pattern[bytes]
+
+
+@cache
+def _forms() -> Mapping[bytes, list[_Form]]:
+    """The forms by their first three bytes; by two, where they have no more."""
+    found: dict[bytes, list[_Form]] = {}
+    for name, beginnings, rest in _FORMS:
+        for beginning in beginnings.encode().split():
+            pattern = re.compile(re.escape(beginning) + rest.encode())
+            found.setdefault(beginning[:3], []).append(_Form(name, beginning, pattern))
+    return found
+
+
+@cache
+def _shapes() -> list[tuple[str, bytes, int, re.Pattern[bytes]]]:
+    return [
+        (name, part.encode(), before, re.compile(rest.encode() + rb"(?![A-Za-z0-9])"))
+        for name, part, before, rest in _SHAPES
+    ]
+
+
+@cache
+def _addresses() -> list[tuple[str, re.Pattern[bytes]]]:
+    return [(name, re.compile(rest.encode())) for name, rest in _URLS]
+
+
+def _by_form(data: bytes) -> Iterator[Found]:
+    forms = _forms()
+    words = [
+        word
+        for word in data.translate(_WORD).split()
+        if len(word) >= _SHORTEST_WORD
+        and (word[:3] in forms or word[1:4] in forms or word[:2] in forms)
+    ]
+    position = 0
+    for word in words:
+        position = data.find(word, position)
+        candidates = (*forms.get(word[:3], ()), *forms.get(word[:2], ()))
+        yield from _formed(data, position, candidates)
+        if word[1:4] in forms and _is_glued(data, position):
+            yield from _formed(data, position + 1, forms[word[1:4]])
+    for name, part, before, pattern in _shapes():
+        for at in _places(data, part):
+            match = pattern.match(data, max(0, at - before))
+            if match:
+                yield Found(*match.span(), name)
+
+
+def _is_glued(data: bytes, position: int) -> bool:
+    """Whether the first byte of a word is none of its own: of an escape, or the length of a text in a record."""
+    before = data[position - 1 : position]
+    return before == b"\\" or not (before.isspace() or (before.isascii() and before > b" "))
+
+
+def _formed(data: bytes, position: int, forms: Iterable[_Form]) -> Iterator[Found]:
+    for form in forms:
+        match = form.pattern.match(data, position)
+        if match and _entropy(match[0]) >= 2.5:  # noqa: PLR2004
+            yield Found(position, match.end(), form.name)
+
+
+def _by_context(data: bytes, lower: bytes) -> Iterator[Found]:
+    for word in _NAMES:
+        for at in _places(lower, word.encode()):
+            found = _assigned(data, lower, at, word)
+            if found:
+                yield found
+    for word in _OTHERS:
+        for at in _places(lower, word.encode()):
+            yield from _other(data, at, word)
+
+
+def _places(data: bytes, word: bytes) -> Iterator[int]:
+    at = data.find(word)
+    while at >= 0:
+        yield at
+        at = data.find(word, at + len(word))
+
+
+def _assigned(data: bytes, lower: bytes, at: int, word: str) -> Found | None:
+    """The value that is given to a name which says secret; `at` is where the word begins in that name."""
+    if word == "key" and not _KEY_OF.search(lower[max(0, at - 20) : at]):
+        return None
+    end = at + len(word)
+    if word == "auth" and _AUTHOR.match(lower, end):
+        return None
+    if word == "secret" and _KIND.search(lower[max(0, at - 12) : at]):
+        match = _MANIFEST.match(data, at)
+        return Found(*match.span("value"), "kubernetes-secret") if match else None
+    match = (_BEARER if word == "bearer " else _ASSIGNED).match(data, end)
+    if match is None:
+        before = lower[max(0, at - 200) : at]
+        match = (
+            _LOGIN.match(data, end)
+            if word == "passw" and (b"login " in before or b"machine " in before)
+            else None
+        )
+        good = match and not _is_placeholder(match["value"])
+        return Found(*match.span("value"), "netrc") if match and good else None
+    start, value = match.start("value"), match["value"]
+    if match["packed"]:
+        value = value[: match["packed"][-1] - (0xA0 if len(match["packed"]) == 1 else 0)]
+    is_quoted = bool(match["quote"] or match["packed"])
+    if not is_quoted or word == "bearer ":
+        value = value.rstrip(b",;)]}")
+    value = value.partition(b"\\")[0]
+    if word in _PASSWORDS or (word == "secret" and is_quoted):
+        name = "password"
+        good = not match["comma"] and _is_password(value, is_quoted=is_quoted)
+    else:
+        name = f"{word.strip()}-in-a-name" if word != "bearer " else "authorization"
+        trusted = (is_quoted and not match["comma"]) or word == "bearer "
+        good = _is_random(value, is_quoted=trusted)
+    return Found(start, start + len(value), name) if good else None
+
+
+def _other(data: bytes, at: int, word: str) -> Iterator[Found]:
+    if word == "://":
+        for name, pattern in _addresses():
+            match = pattern.match(data, at)
+            if match and not (name == "url-password" and _is_placeholder(match["value"])):
+                yield Found(*match.span("value"), name)
+    elif word == "curl":
+        match = _CURL.match(data, at)
+        if match and not _is_placeholder(match["value"]):
+            yield Found(*match.span("value"), "curl-user")
+    elif is_private_key(data, at):
+        yield Found(at, at + len(word), "private-key")
+
+
+def _is_password(value: bytes, *, is_quoted: bool) -> bool:
+    """Whether a value may be a password, which people make: no word, and no expression of a program."""
+    value = value[:_JUDGED]
+    digit, letter = bool(_DIGIT.search(value)), bool(_LETTER.search(value))
+    if len(value) < 6 or not letter or not (digit or (is_quoted and _SYMBOL.search(value))):  # noqa: PLR2004
+        return False
+    if not is_quoted and _CODE.search(value):
+        return False
+    return _entropy(value) >= (2.2 if is_quoted else 2.5) and not _is_placeholder(value)
+
+
+def _is_random(value: bytes, *, is_quoted: bool) -> bool:
+    """Whether a value is one that no person would write: long, mixed, and no words."""
+    value = value[:_JUDGED]
+    if (
+        len(value) < (10 if is_quoted else 16)
+        or not _DIGIT.search(value)
+        or not _LETTER.search(value)
+    ):
+        return False
+    runs = _RUN.findall(value)
+    if not _PLAIN.match(value) or sum(map(len, runs)) > len(runs) * (5 if is_quoted else 3):
+        return False
+    least = 3.0 if is_quoted else 3.5
+    if _HEXADECIMAL.match(value):
+        least = 2.8 if len(value) >= 16 else _NEVER  # noqa: PLR2004
+    return _entropy(value) >= least and not _is_placeholder(value)
+
+
+def _is_placeholder(value: bytes) -> bool:
+    return value.lower() in _PLACEHOLDER_PASSWORDS or bool(_PLACEHOLDER.search(value))
+
+
+def _entropy(text: bytes) -> float:
+    """Bits a byte, as the frequencies of bytes say."""
+    size = len(text)
+    return -sum(n / size * math.log2(n / size) for n in Counter(text).values()) if size else 0.0

@@ -1,0 +1,358 @@
+"""The scan before a push: what of a run is new to the remote, and what in that looks like secrets.
+
+1. New is what the remote's state of the run, if it has one, does not hold: messages of commits, and files. Of the code,
+   what the commit that it was based on does not have, where the remote has that; else what neither the remote's
+   branches nor its newest runs of that flow have. Trees that are equal are not entered, and nothing is looked at twice.
+2. Each new file is read and searched (`secret_rules`), small ones first: code, records, output, values. Of files of
+   16 MB and more, beyond 256 MB or two minutes in one push, and of large arrays nothing is read; all but the last
+   is told.
+3. A value has no name where it lies. So values whose artifacts are called like secrets are searched along with their
+   names, which their task's record has.
+4. What the user has allowed is passed over: by a comment in the line, or by the finding's fingerprint.
+
+A secret that is cut by the border of two chunks of a large value, that is compressed or encrypted, or that has no form
+and no name before it is not found.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from itertools import takewhile
+from typing import TYPE_CHECKING
+
+from gitflowrun.errors import GitflowrunError
+from gitflowrun.git.objects import Mode, Oid
+from gitflowrun.limits import (
+    BRANCHES_COMPARED,
+    SCAN_FILE,
+    SCAN_NUMBERS,
+    SCAN_PUSH,
+    SCAN_SAMPLE,
+    SCAN_SECONDS,
+    SCAN_TREES,
+    SECRET_FINDINGS,
+    SECRETS_SHOWN,
+)
+from gitflowrun.names import TaskName
+from gitflowrun.porcelain.secret_rules import Found, find_secrets, says_secret
+from gitflowrun.runs import layout
+from gitflowrun.runs.commit_message import parse_message
+from gitflowrun.runs.read import StoredRun
+from gitflowrun.settings import format_size
+from gitflowrun.values import frozen, replace
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from gitflowrun.artifacts.reference import ArtifactRef
+    from gitflowrun.git.repository import Repository
+    from gitflowrun.porcelain.sync import RunTip
+
+_ALLOWED = re.compile(rb"gitflowrun:allow|gitleaks:allow|pragma: allowlist secret")
+_WAYS_ON = (
+    "nothing of such a run was sent. If these are secrets: change them, and run again without them. If not: "
+    "`git config --add runs.push.allow` with what stands in brackets, `gitflowrun:allow` in a comment on the line, or "
+    "`git runs push --allow-secrets`"
+)
+_NUL = b"\0"
+_TEXT = bytes(range(32, 127)) + b"\t\r\n"
+_BEFORE = 30
+_SHOWN = 4
+_CHUNK_PARTS = 5
+
+
+@frozen
+class Finding:
+    """What looks like a secret.
+
+    Attributes:
+        path: The file in the run's tree.
+        line: Its line there, counted from 1; 0 where the file is no text.
+        rule: Whose secret it is, or what says so.
+        excerpt: What stands before it in the line, and its first characters.
+        fingerprint: What allows it (`runs.push.allow`): where it is, and nothing of what it is.
+    """
+
+    path: str
+    line: int
+    rule: str
+    excerpt: str
+    fingerprint: str
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.rule}: {self.excerpt} [{self.fingerprint}]"
+
+    @property
+    def place(self) -> str:
+        """File and line."""
+        return f"{self.path} line {self.line}" if self.line else self.path
+
+
+class SecretSearch:
+    """Looks for secrets in what one push sends.
+
+    Args:
+        repo: The repository.
+        remote: The remote's name, if it has one.
+        has: The remote's refs of runs: name to commit.
+    """
+
+    def __init__(self, repo: Repository, remote: str, has: Mapping[str, str]) -> None:
+        self._repo = repo
+        self._objects = repo.objects
+        self._remote = remote
+        self._has = has
+        self._allowed = frozenset(repo.settings.push_allow)
+        self._done: dict[Oid, tuple[Finding, ...]] = {}
+        self._seen: set[Oid] = set()
+        self._left = SCAN_PUSH
+        self._end = time.monotonic() + SCAN_SECONDS
+        self._named: list[str] = []
+        self._unreadable: list[str] = []
+        self._unread: list[tuple[str, int]] = []
+
+    def findings(self, run: RunTip, commits: Iterable[Oid], base: Oid | None) -> Sequence[Finding]:
+        """What looks like secrets in a run.
+
+        Args:
+            run: The run.
+            commits: Its commits, from the newest on.
+            base: Its state on the remote.
+        """
+        if run.tip not in self._done:
+            try:
+                found = self._search(run, takewhile(lambda oid: oid != base, commits), base)
+                self._done[run.tip] = tuple(self._by_artifact(run, finding) for finding in found)
+            except GitflowrunError as error:  # it is damaged, and git will refuse to send it
+                self._unreadable.append(
+                    f"{run.flow}/{run.id} can't be searched for secrets: {error.message}"
+                )
+                self._done[run.tip] = ()
+        return self._done[run.tip]
+
+    def notices(self) -> list[str]:
+        """What to tell of files that were not searched."""
+        if not self._unread:
+            return self._unreadable
+        path, size = max(self._unread, key=lambda row: row[1])
+        files = "1 file was" if len(self._unread) == 1 else f"{len(self._unread)} files were"
+        told = f"{files} too large to be searched for secrets, the largest {path} ({format_size(size)})"
+        return [*self._unreadable, told]
+
+    def _search(self, run: RunTip, commits: Iterable[Oid], base: Oid | None) -> Iterator[Finding]:
+        tip = self._objects.commit(run.tip)
+        known = [self._objects.commit(base).tree] if base else []
+        files = [*self._files(tip.tree, known, b"", (layout.CODE,))]
+        code = self._objects.entry(tip.tree, layout.CODE)
+        if code and not (base and code == self._objects.entry(known[0], layout.CODE)):
+            message = parse_message(tip.message.decode(errors="replace"))
+            based_on = message.code_commit if message else None
+            files += self._files(code.oid, self._code_there(run, based_on), layout.CODE + b"/")
+        here = self._objects.homes([oid for _, oid in files])
+        sizes = sorted((self._objects.size(oid), path, oid) for path, oid in files if oid in here)
+        for size, path, oid in sizes:
+            yield from self._searched(_text(path), oid, size)
+        yield from self._named_values(run)
+        yield from self._in_messages(commits)
+
+    def _in_messages(self, commits: Iterable[Oid]) -> Iterator[Finding]:
+        """Secrets in the messages of commits; lines that several have are looked at once."""
+        lines: dict[bytes, None] = {}
+        first = None
+        for oid in commits:
+            first = first or oid
+            lines |= dict.fromkeys(self._objects.commit(oid).message.split(b"\n"))
+        if first:
+            yield from self._found(first, "the messages of its commits", b"\n".join(lines))
+
+    def _searched(self, path: str, oid: Oid, size: int) -> Iterator[Finding]:
+        if size >= SCAN_FILE or size > self._left or time.monotonic() > self._end:
+            self._unread.append((path, size))
+            return
+        data = self._objects.blob(oid)
+        if size > SCAN_NUMBERS and _is_numbers(data):
+            return
+        self._left -= size
+        if path.endswith("/TASK") and path.startswith("steps/") and says_secret(data):
+            self._named.append(path)
+        yield from self._found(oid, path, data)
+
+    def _found(self, oid: Oid, path: str, data: bytes) -> Iterator[Finding]:
+        texts = [data]
+        if 5 * data.count(_NUL) > 2 * len(data):  # UTF-16 or UTF-32, as numpy's texts are
+            texts.append(data.replace(_NUL, b""))
+        for text in texts:
+            places = _apart(find_secrets(text))
+            for place in places[:SECRET_FINDINGS]:
+                line = text.count(b"\n", 0, place.start) + 1 if _is_text(text) else 0
+                mark = f"{oid.hex()[:10]}:{line}"
+                if mark not in self._allowed and not _ALLOWED.search(_line_of(text, place)):
+                    yield Finding(path, line, place.rule, _excerpt(text, place, places), mark)
+
+    def _files(
+        self, tree: Oid, known: Sequence[Oid], prefix: bytes, without: Sequence[bytes] = ()
+    ) -> Iterator[tuple[bytes, Oid]]:
+        """The files below a tree that none of the `known` trees has at the same place, and that were not met yet."""
+        waiting = [(prefix, tree, tuple(known))]
+        count = 0
+        while waiting and count < SCAN_TREES:
+            place, oid, others = waiting.pop()
+            if oid in self._seen or oid in others:
+                continue
+            self._seen.add(oid)
+            count += 1
+            there: dict[bytes, list[Oid]] = {}
+            for other in others:
+                for name, there_oid in self._entries(other).items():
+                    there.setdefault(name, []).append(there_oid)
+            for entry in self._objects.tree(oid):
+                same = there.get(entry.name, [])
+                if entry.oid in same or entry.oid in self._seen or entry.mode == Mode.GITLINK:
+                    continue
+                if not entry.is_tree:
+                    self._seen.add(entry.oid)
+                    yield place + entry.name, entry.oid
+                elif place or entry.name not in without:
+                    waiting.append((place + entry.name + b"/", entry.oid, tuple(same)))
+
+    def _entries(self, tree: Oid) -> Mapping[bytes, Oid]:
+        try:
+            return self._objects.tree_oids(tree)
+        except GitflowrunError:  # a file is there, or what this clone does not have
+            return {}
+
+    def _code_there(self, run: RunTip, based_on: Oid | None) -> list[Oid]:
+        """Trees of code that the remote has."""
+        branches = {
+            Oid.from_hex(oid) for _, oid in self._repo.refs.rows(f"refs/remotes/{self._remote}/")
+        }
+        trees = []
+        if based_on and (based_on in branches or self._is_there(based_on)):
+            trees += self._trees([based_on])
+        elif branches:
+            trees += self._trees(sorted(branches)[:BRANCHES_COMPARED])
+        prefix = layout.below(layout.RUNS, run.flow)
+        runs = sorted((it for it in self._has if it.startswith(prefix)), key=layout.run_number)[-2:]
+        states = self._trees(Oid.from_hex(self._has[ref]) for ref in runs)
+        codes = (self._objects.entry(tree, layout.CODE) for tree in states)
+        return [*trees, *(code.oid for code in codes if code)]
+
+    def _is_there(self, commit: Oid) -> bool:
+        """Whether the remote's branches, as we last saw them, lead to a commit."""
+        words = (
+            "rev-list",
+            "--max-count=1",
+            "--ignore-missing",
+            str(commit),
+            "--not",
+            f"--remotes={self._remote}",
+        )
+        done = self._repo.git.attempt(*words)
+        return done.code == 0 and not done.out
+
+    def _trees(self, commits: Iterable[Oid]) -> list[Oid]:
+        wanted = list(commits)
+        here = self._objects.homes(wanted)
+        return [self._objects.commit(oid).tree for oid in wanted if oid in here]
+
+    def _named_values(self, run: RunTip) -> Iterator[Finding]:
+        """Secrets among the values whose names say so."""
+        stored = StoredRun(self._repo, run.flow, run.id, run.tip)
+        paths, self._named = self._named, []
+        for path in paths:
+            for name, ref in _made_by(stored, path):
+                if not says_secret(name.encode()) or len(ref.chunks) != 1 or ref.size > SCAN_SAMPLE:
+                    continue
+                [chunk] = ref.chunks
+                if self._objects.home(chunk.oid):
+                    text = b'%s = "%s"' % (name.encode(), self._objects.blob(chunk.oid))
+                    yield from self._found(chunk.oid, path.replace("TASK", name), text)
+
+    def _by_artifact(self, run: RunTip, finding: Finding) -> Finding:
+        """A finding in a chunk of a value as one in the artifact."""
+        parts = finding.path.split("/")
+        if len(parts) != _CHUNK_PARTS or parts[3] != layout.PAYLOADS.decode():
+            return finding
+        stored = StoredRun(self._repo, run.flow, run.id, run.tip)
+        place = "/".join(parts[:3])
+        for name, ref in _made_by(stored, place):
+            if any(chunk.digest.hex() == parts[4] for chunk in ref.chunks):
+                return replace(finding, path=f"{place}/{name}")
+        return finding
+
+
+def _made_by(stored: StoredRun, path: str) -> list[tuple[str, ArtifactRef]]:
+    """The artifacts that the task has made in whose directory a path lies."""
+    task = TaskName(*path.split("/")[1:3])
+    artifacts = stored.task(task).record.artifacts
+    return [(name, ref) for name, ref in artifacts.items() if ref.producer == task]
+
+
+def reason_of(found: Sequence[Finding]) -> str:
+    """Why a run is refused in which secrets were found."""
+    more = f", and {len(found) - 1} more" if len(found) > 1 else ""
+    return f"it may hold a secret: {found[0].place}, {found[0].rule}{more}"
+
+
+def told_secrets(run: RunTip, found: Sequence[Finding]) -> list[str]:
+    """What to tell of the secrets in a run, and what can be done."""
+    if not found:
+        return []
+    rows = [f"{run.flow}/{run.id}: {finding}" for finding in found[:SECRETS_SHOWN]]
+    if len(found) > SECRETS_SHOWN:
+        rows.append(f"{run.flow}/{run.id}: and {len(found) - SECRETS_SHOWN} more")
+    return [*rows, _WAYS_ON]
+
+
+def is_secret_tag(tag: str) -> bool:
+    """Whether a tag looks like a secret: its name would travel."""
+    return any(find_secrets(tag.encode()))
+
+
+def _apart(found: Iterable[Found]) -> list[Found]:
+    """Findings in their order; of those that overlap, the longest."""
+    kept: list[Found] = []
+    for item in sorted(found, key=lambda it: (it.start, -it.end)):
+        if not kept or item.start >= kept[-1].end:
+            kept.append(item)
+    return kept
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return _NUL not in data
+
+
+def _is_numbers(data: bytes) -> bool:
+    """Whether large data is no text, as samples say."""
+    step = len(data) // 8
+    sample = b"".join(data[at : at + SCAN_SAMPLE] for at in range(0, len(data), step))
+    return 2 * len(sample.translate(None, _TEXT)) > len(sample)
+
+
+def _line_of(text: bytes, place: Found) -> bytes:
+    start = text.rfind(b"\n", max(0, place.start - SCAN_SAMPLE), place.start) + 1
+    end = text.find(b"\n", place.end, place.end + SCAN_SAMPLE)
+    return text[
+        max(start, place.start - SCAN_SAMPLE) : end if end >= 0 else place.end + SCAN_SAMPLE
+    ]
+
+
+def _excerpt(text: bytes, place: Found, places: Iterable[Found]) -> str:
+    """The end of what stands before a secret in its line, without other secrets, and its first characters."""
+    start = max(text.rfind(b"\n", 0, place.start) + 1, place.start - _BEFORE)
+    start = max([start, *(other.end for other in places if other.end <= place.start)])
+    before = "".join(
+        char if char.isprintable() else " " for char in _text(text[start : place.start])
+    )
+    secret = _text(text[place.start : place.end])
+    shown = secret[:_SHOWN] if len(secret) >= 4 * _SHOWN else ""
+    return f"{before.strip()} {shown}****".strip()
+
+
+def _text(data: bytes) -> str:
+    return data.decode(errors="replace")

@@ -1,0 +1,73 @@
+"""What is taken for a secret, what is not, and how long that takes."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from gitflowrun.porcelain.secret_rules import find_secrets
+from tests.helpers.credentials import CREDENTIALS, HARMLESS, made_up
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def is_found(data: bytes) -> bool:
+    """Whether anything in some bytes is taken for a secret."""
+    return any(True for _ in find_secrets(data))
+
+
+@pytest.mark.parametrize("kind", CREDENTIALS)
+def test_kinds_of_credentials(kind: str) -> None:
+    """Each is found in the middle of other text, alone, and, on one line, as a text of a notebook."""
+    text = CREDENTIALS[kind]
+    assert is_found(f"first line\nsecond: {text}\nlast".encode())
+    assert is_found(text.encode())
+    escaped = text.replace('"', '\\"').replace("\n", "\\n")
+    assert "\n" in text or is_found(f'"source": ["x\\n", "{escaped}\\n"]'.encode())
+
+
+@pytest.mark.parametrize("text", HARMLESS, ids=range(len(HARMLESS)))
+def test_what_is_none(text: str) -> None:
+    """Digests, ids, pictures, placeholders, expressions of programs."""
+    assert [*find_secrets(f"x\n{text}\ny".encode())] == []
+
+
+def test_places_are_those_of_the_secret() -> None:
+    """A finding covers the secret, and not what stands before it."""
+    data = b'x = 1\nkey = "' + CREDENTIALS["github"].encode() + b'"\n'
+    [found] = find_secrets(data)
+    assert data[found.start : found.end].decode() == CREDENTIALS["github"]
+    assert found.rule == "github"
+
+
+def test_secrets_in_records() -> None:
+    """Texts of msgpack and pickles stand behind their length, which may be a letter; names need no equals sign."""
+    token = "sk-ant" + "-api03-" + made_up(80)
+    assert is_found(b"\xd9l" + token.encode())
+    assert is_found(b"\x81\xa8password\xa9" + made_up(8).encode() + b"7")
+    assert is_found(b"\x8c\x06passwd\x94") is False
+
+
+def test_hostile_text_takes_linear_time() -> None:
+    """A megabyte of what almost matches takes a few seconds at most, whatever it repeats."""
+    parts = (
+        b"a", b"\0", b"password=", b'password"', b"token", b"api_key:", b"api_key_", b"kind: secret\ndata:\n",
+        b"://a:", b"curl -u ", b"eyJaaaaaaaaaaaaaaaa.", b"AA", b"-us", b"auth:", b"AccountKey=",
+        b"login password\n", b"secret)])",
+    )  # fmt: skip
+    for part in parts:
+        begun = time.process_time()
+        assert not is_found(part * (200_000 // len(part))) or b"login" in part
+        assert time.process_time() - begun < 3, part
+
+
+def test_our_own_code_holds_none() -> None:
+    """Of this package nothing is taken for a secret."""
+    found = {
+        path.name: item
+        for path in (ROOT / "gitflowrun").rglob("*.py")
+        for item in find_secrets(path.read_bytes())
+    }
+    assert found == {}

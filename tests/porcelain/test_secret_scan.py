@@ -1,0 +1,285 @@
+"""What a push searches for secrets, what it does when it finds some, and how people go on."""
+
+from __future__ import annotations
+
+import subprocess
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gitflowrun.git.snapshot import take_snapshot
+from gitflowrun.porcelain.hooks import install
+from gitflowrun.porcelain.push import push
+from gitflowrun.porcelain.secret_scan import SecretSearch
+from gitflowrun.porcelain.sync import Outcome, RunTip, SyncReport
+from gitflowrun.runs.create import create_run
+from gitflowrun.runs.runs import Status
+from gitflowrun.values import replace
+from tests.helpers.clones import add_tag, outcomes, refs, send
+from tests.helpers.credentials import CREDENTIALS, made_up
+from tests.helpers.repos import GitRepo
+from tests.helpers.runs import draft, finished_task, make_run, open_repo, start_run, store_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gitflowrun.runs.records import RunIdentity
+
+TOKEN = CREDENTIALS["github"]
+_KEYS = ("pem", "pem in json", "putty", "age")  # snapshots leave them out by themselves
+
+
+def run_with(
+    repo: GitRepo,
+    values: Mapping[str, bytes] | None = None,
+    *,
+    stdout: str = "",
+    stderr: str = "",
+    parameters: Mapping[str, str] | None = None,
+) -> RunIdentity:
+    """A run of one task with these values and this output."""
+    repository = open_repo(repo)
+    info = replace(draft(), parameters=parameters or {})
+    with create_run(repository, info, take_snapshot(repository)) as writer:
+        task = finished_task(writer.identity, "start/1", values, stdout=stdout, stderr=stderr)
+        writer.commit([task], status=Status.DONE)
+        return writer.identity
+
+
+def told(report: SyncReport) -> str:
+    """Everything that a report says about secrets."""
+    return "\n".join([*(run.reason for run in report.runs), *report.notices])
+
+
+def found_in(repo: GitRepo) -> Counter[str]:
+    """How many secrets are found in which file of the first run."""
+    repository = open_repo(repo)
+    run = store_of(repo).find("MyFlow/1")
+    tip = RunTip(run.flow, run.id, run.commit)
+    return Counter(it.path for it in SecretSearch(repository, "origin", {}).findings(tip, [], None))
+
+
+def holds(server: GitRepo, secret: str) -> bool:
+    """Whether any object of a repository has a text in it."""
+    out = subprocess.run(
+        ["git", "cat-file", "--batch-all-objects", "--batch"],
+        cwd=server.path,
+        capture_output=True,
+        check=True,
+    )
+    return secret.encode() in out.stdout
+
+
+def test_planted_secrets_of_all_kinds(ada: GitRepo, server: GitRepo) -> None:
+    """Each of more than sixty, planted in code, output, values and parameters, refuses the run."""
+    kinds = list(CREDENTIALS)
+    parts = [kinds[start::6] for start in range(6)]
+    ada.write("README", "a project\n" + "\n".join(CREDENTIALS[kind] for kind in parts[0]))
+    texts = ["\n".join(f"{CREDENTIALS[kind]}\n" for kind in part) for part in parts]
+    values = {f"v{n}": CREDENTIALS[kind].encode() for n, kind in enumerate(parts[1])}
+    values |= {f"w{n}": CREDENTIALS[kind].encode("utf-32-le") for n, kind in enumerate(parts[2])}
+    parameters = {f"p{n}": CREDENTIALS[kind] for n, kind in enumerate(parts[3])}
+    for number, kind in enumerate(kinds):
+        ada.write(f"new/{number}.txt", f"line one\n{CREDENTIALS[kind]}\n")
+    run_with(ada, values, stdout=texts[4], stderr=texts[5], parameters=parameters)
+    places = found_in(ada)
+    left_out = {f"code/new/{kinds.index(kind)}.txt" for kind in _KEYS}
+    expected = {f"code/new/{number}.txt" for number in range(len(kinds))} - left_out
+    expected |= {f"steps/start/1/{name}" for name in values}
+    expected |= {"code/README", "steps/start/1/stdout", "steps/start/1/stderr", "INFO"}
+    assert expected <= places.keys()
+    assert places["INFO"] >= len(parts[3]) - 2  # some need a line of their own
+    assert places["code/README"] >= len(parts[0])
+    assert places["steps/start/1/stdout"] >= len(parts[4])
+    assert outcomes(send(ada)) == [Outcome.REFUSED]
+    assert refs(server) == {}
+    assert not any(holds(server, text) for text in CREDENTIALS.values())
+
+
+@pytest.mark.parametrize("kind", CREDENTIALS)
+@pytest.mark.slow
+def test_each_kind_by_itself(ada: GitRepo, server: GitRepo, kind: str) -> None:
+    """One secret in the output is enough, and its line is named."""
+    run_with(ada, stdout=f"one\ntwo\n{CREDENTIALS[kind]}\n")
+    report = send(ada)
+    assert outcomes(report) == [Outcome.REFUSED]
+    assert "steps/start/1/stdout line " in told(report)
+    assert refs(server) == {}
+
+
+@pytest.mark.parametrize(
+    ("where", "place"),
+    [
+        ("untracked", "code/a.py line 2: github"),
+        ("tracked", "code/README line 1: github"),
+        ("staged", "code/b.py line 1: github"),
+        ("stdout", "steps/start/1/stdout line 2: github"),
+        ("stderr", "steps/start/1/stderr line 1: github"),
+        ("text", "steps/start/1/note line 1: github"),
+        ("wide text", "steps/start/1/note line 1: github"),
+        ("named value", "steps/start/1/password line 1: password"),
+        ("parameter", "INFO: github"),
+        ("named parameter", "INFO: password"),
+    ],
+)
+def test_where_secrets_are_found(ada: GitRepo, server: GitRepo, where: str, place: str) -> None:
+    """In code that is not committed, output, values and parameters; told are run, file, line, rule, and no secret."""
+    values: dict[str, bytes] = {}
+    parameters: dict[str, str] = {}
+    stdout = stderr = ""
+    secret = TOKEN
+    if where == "untracked":
+        ada.write("a.py", f"import os\nTOKEN = '{TOKEN}'\n")
+    elif where == "tracked":
+        ada.write("README", f"{TOKEN}\n")
+    elif where == "staged":
+        ada.write("b.py", f"{TOKEN}\n")
+        ada.git("add", "b.py")
+    elif where == "stdout":
+        stdout = f"begin\nusing {TOKEN}\n"
+    elif where == "stderr":
+        stderr = f"{TOKEN}\n"
+    elif where == "text":
+        values = {"note": f"see {TOKEN}".encode()}
+    elif where == "wide text":
+        values = {"note": f"see {TOKEN}".encode("utf-32-le")}
+    elif where == "parameter":
+        parameters = {"note": TOKEN}
+    else:
+        secret = "hunter" + "2-" + made_up(5)
+        values = {"password": secret.encode()} if where == "named value" else {}
+        parameters = {} if values else {"password": secret}
+    run_with(ada, values, stdout=stdout, stderr=stderr, parameters=parameters)
+    report = send(ada)
+    assert outcomes(report) == [Outcome.REFUSED]
+    assert f"MyFlow/1: {place}" in told(report)
+    assert secret[5:] not in told(report)
+    assert refs(server) == {}
+
+
+def test_other_runs_go_and_the_refused_one_when_allowed(ada: GitRepo, server: GitRepo) -> None:
+    """Only the run with the secret stays; the option, the setting and the fingerprint each let it go."""
+    run_with(ada, stdout=f"{TOKEN}\n")
+    make_run(ada)
+    report = send(ada)
+    assert outcomes(report) == [Outcome.REFUSED, Outcome.NEW]
+    assert list(refs(server)) == ["refs/runs/MyFlow/2"]
+    mark = report.notices[0].rpartition("[")[2].rstrip("]")
+    ada.git("config", "runs.push.allow", f"other {mark}")
+    assert outcomes(send(ada)) == [Outcome.NEW, Outcome.CURRENT]
+    run_with(ada, stdout=f"x\n{TOKEN}\n")
+    (report,) = push(open_repo(ada), "origin", allow_secrets=True)
+    assert outcomes(report)[0] is Outcome.NEW
+    run_with(ada, stdout=f"y\n{TOKEN}\n")
+    assert Outcome.REFUSED in outcomes(send(ada))
+    ada.git("config", "runs.push.scan", "false")
+    assert Outcome.REFUSED not in outcomes(send(ada))
+
+
+def test_comments_allow_a_line(ada: GitRepo) -> None:
+    """The comments of the common scanners, and our own, hold for their line alone."""
+    for number, comment in enumerate(
+        ("gitflowrun:allow", "gitleaks:allow", "pragma: allowlist secret")
+    ):
+        ada.write(f"{number}.py", f"T = '{TOKEN}'  # {comment}\n")
+    make_run(ada)
+    assert outcomes(send(ada)) == [Outcome.NEW]
+    ada.write("0.py", f"T = '{TOKEN}'  # gitflowrun:allow\nU = '{CREDENTIALS['gitlab']}'\n")
+    make_run(ada)
+    report = send(ada)
+    assert Outcome.REFUSED in outcomes(report)
+    assert "code/0.py line 2: gitlab" in told(report)
+
+
+def test_what_the_remote_has_is_not_searched(ada: GitRepo) -> None:
+    """Committed code that was pushed is there already; a commit that was not pushed is new."""
+    ada.write("old.py", f"T = '{TOKEN}'\n")
+    ada.commit("with a token")
+    make_run(ada)
+    report = send(ada)
+    assert outcomes(report) == [Outcome.REFUSED]
+    assert "code/old.py line 1: github" in told(report)
+    ada.git("push", "-q", "origin", "HEAD")
+    assert outcomes(send(ada)) == [Outcome.NEW]
+    ada.write("old.py", "")
+    ada.commit("without")
+    ada.git("push", "-q", "origin", "HEAD")
+    ada.git("checkout", "-q", "HEAD^")  # behind the remote's branch
+    make_run(ada)
+    assert outcomes(send(ada, "MyFlow/2")) == [Outcome.NEW]
+
+
+def test_later_states_are_searched_for_what_is_new(ada: GitRepo, server: GitRepo) -> None:
+    """A run that goes on is searched from the state on that the remote has."""
+    with start_run(ada) as writer:
+        writer.commit([finished_task(writer.identity, "start/1", stdout="fine\n")])
+        assert outcomes(send(ada)) == [Outcome.NEW]
+        before = refs(server)
+        writer.commit(
+            [finished_task(writer.identity, "end/2", stdout=f"{TOKEN}\n")], status=Status.DONE
+        )
+    report = send(ada)
+    assert outcomes(report) == [Outcome.REFUSED]
+    assert "steps/end/2/stdout line 1" in told(report)
+    assert refs(server) == before
+
+
+def test_tags_that_are_secrets_are_not_sent(ada: GitRepo, server: GitRepo) -> None:
+    """A tag's name would travel; its run goes without it."""
+    make_run(ada)
+    add_tag(ada, "MyFlow/1", TOKEN, "fine")
+    report = send(ada)
+    assert outcomes(report) == [Outcome.NEW]
+    assert (report.tags_added, "a tag of MyFlow was not sent" in told(report)) == (1, True)
+    assert not any(TOKEN in name for name in refs(server))
+
+
+def test_large_files_are_told(ada: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is too large to be searched goes, and the report says so; arrays of numbers are passed over."""
+    monkeypatch.setattr("gitflowrun.porcelain.secret_scan.SCAN_FILE", 1_000)
+    monkeypatch.setattr("gitflowrun.porcelain.secret_scan.SCAN_NUMBERS", 100)
+    ada.write("large.txt", TOKEN + "x" * 2_000)
+    run_with(ada, {"numbers": bytes(range(128, 256)) * 4 + TOKEN.encode()})
+    report = send(ada)
+    assert outcomes(report) == [Outcome.NEW]
+    assert (
+        "1 file was too large to be searched for secrets, the largest code/large.txt (2.0 KiB)"
+        in told(report)
+    )
+
+
+def test_the_hook_says_so_and_lets_the_push_go(ada: GitRepo, server: GitRepo) -> None:
+    """With runs.autoPush, commits are pushed, the run with a secret is not, and standard error says why."""
+    install(open_repo(ada))
+    ada.git("config", "runs.autoPush", "true")
+    ada.commit("more") if ada.write("more", "1") else None
+    run_with(ada, stdout=f"{TOKEN}\n")
+    done = subprocess.run(
+        ["git", "push", "-q", "origin", "HEAD"],
+        cwd=ada.path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (
+        "MyFlow/1 was refused: it may hold a secret: steps/start/1/stdout line 1, github"
+        in done.stderr
+    )
+    assert refs(server) == {}
+    assert ada.git("rev-parse", "HEAD") == server.git("rev-parse", "main")
+
+
+def test_the_command_line(ada: GitRepo, server: GitRepo) -> None:
+    """`git runs push` ends with 1 and says how to go on; with --allow-secrets it sends the run."""
+    run_with(ada, stdout=f"{TOKEN}\n")
+    done = ada.runs("push")
+    assert done.code == 1
+    assert (
+        "[refused]   MyFlow/1 (it may hold a secret: steps/start/1/stdout line 1, github)"
+        in done.out
+    )
+    assert "git config --add runs.push.allow" in done.err
+    assert TOKEN not in done.out + done.err
+    assert ada.runs("push", "--allow-secrets").code == 0
+    assert list(refs(server)) == ["refs/runs/MyFlow/1"]
