@@ -1,0 +1,161 @@
+"""Objects that are small in a pack and large in memory: refused by name, and what is beside them is shown."""
+
+from __future__ import annotations
+
+import sys
+import zlib
+from hashlib import sha1
+from pathlib import Path
+
+import pytest
+
+from gitflowrun.errors import TooLarge
+from gitflowrun.git.diff import diff_trees
+from gitflowrun.git.objects import Oid
+from gitflowrun.names import TaskName
+from gitflowrun.porcelain.compare import code_diff
+from tests.helpers.repos import GitRepo, make_repo
+from tests.helpers.runs import open_repo, store_of
+from tests.security.forge import Forge, ForgedTask, Forgery, info, record, task
+
+SIZE = 12 << 20
+"""More than any record, and than output of a task, may have."""
+MOST = 64 << 20
+"""Bytes of memory that each process may take: 20 MB are Python's own."""
+
+_PEAK = """
+import resource, subprocess, sys
+out = subprocess.run(sys.argv[1:], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False).stdout
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss << 10, len(out))
+sys.stdout.write(out[-4000:].decode(errors="replace"))
+"""
+
+
+def measured(repo: GitRepo, *words: str) -> tuple[int, str]:
+    """How many bytes `git runs WORDS` prints, and the last of them; fails if a process takes too much memory."""
+    command = [sys.executable, "-m", "gitflowrun.cli.git_runs.main", *words]
+    done = repo.python("-c", _PEAK, *command)
+    head, _, text = done.out.partition("\n")
+    peak, count = map(int, head.split())
+    assert peak < MOST, f"{words} took {peak >> 20} MiB"
+    return count, text
+
+
+@pytest.fixture(scope="module")
+def stranger(tmp_path_factory: pytest.TempPathFactory) -> GitRepo:
+    """A repository with bombs in every place of a run, each in a run of its own, and a run without."""
+    repo = make_repo(tmp_path_factory.mktemp("bombs") / "stranger")
+    forge = Forge(repo)
+    loud = ForgedTask(record("start/1"), files={"stdout": bytes(SIZE)})
+    large = ForgedTask(record("start/2", something="x" * SIZE))
+    many = forge.put("tree", (b"40000 a\0" + bytes(20)) * 160_000)
+    for number, run in enumerate(
+        (
+            Forgery(tasks=[task("start/1")]),
+            Forgery(raw_info=bytes(SIZE)),
+            Forgery(tasks=[task("start/1"), large]),
+            Forgery(tasks=[loud]),
+            Forgery(trailers={"Note": "x" * SIZE}),
+            Forgery(tree=[("40000", "steps", forge.tree([("40000", "start", many)]))]),
+        ),
+        1,
+    ):
+        run.info = info(number=str(number))
+        forge.write(run)
+    return repo
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("list",), "MyFlow/5 is damaged and left out"),
+        (("show", "2"), "fatal: INFO of MyFlow/2: object"),
+        (("show", "3"), "Unreadable: start/2"),
+        (("show", "3/start/2"), "fatal: MyFlow/3/start/2: object"),
+        (("show", "4"), "Status:"),
+        (("show", "5"), "fatal: MyFlow/5: object"),
+        (("show", "6"), "Unreadable: start"),
+        (("diff", "1", "6"), "fatal: MyFlow/6/start: object"),
+    ],
+)  # fmt: skip
+def test_what_is_too_large_is_named(stranger: GitRepo, words: tuple[str, ...], told: str) -> None:
+    """By what it is, with its size and the limit; in a list or a run the others are shown. Little memory is used."""
+    _, text = measured(stranger, *words)
+    assert told in text
+    if "object" in told:
+        assert "bytes, and no more than" in text
+
+
+def test_the_list_has_the_others(stranger: GitRepo) -> None:
+    """One message of megabytes hides no other run."""
+    text = stranger.runs("list").out
+    assert [number for number in range(1, 7) if f"MyFlow/{number} " in text] == [1, 2, 3, 4, 6]
+
+
+def test_long_output_is_printed_in_pieces(stranger: GitRepo) -> None:
+    """Into a pipe goes all of it; the client, which would have to hold it, says how much there is."""
+    assert measured(stranger, "logs", "4")[0] == SIZE
+    assert measured(stranger, "logs", "--timestamps", "4")[0] > SIZE
+    stored = store_of(stranger).get("MyFlow", "4").task(TaskName("start", "1"))
+    assert stored.output_size("stdout") == SIZE
+    with pytest.raises(TooLarge, match=r"stdout of MyFlow/4/start/1 has 12,582,912 bytes"):
+        stored.output("stdout")
+
+
+def test_a_fetch_refuses_what_nothing_can_read(stranger: GitRepo, tmp_path: Path) -> None:
+    """It says why; the others come. Git itself refuses the sixth, whose rows are all the same."""
+    here = make_repo(tmp_path / "here")
+    text = measured(here, "fetch", str(stranger.path))[1]
+    for run, reason in (("MyFlow/2", "12,582,912 bytes"), ("MyFlow/5", "bytes, and no more than")):
+        line = next(line for line in text.split("\n") if f"{run} " in line)
+        assert "[refused]" in line
+        assert reason in line
+    assert here.git("for-each-ref", "--format=%(refname:lstrip=2)", "refs/runs/MyFlow").split() == [
+        f"MyFlow/{number}" for number in (1, 3, 4)
+    ]
+
+
+def test_code_that_doubles_is_not_compared(stranger: GitRepo) -> None:
+    """Thirty trees name 10^9 files; which differ is counted before anything is compared."""
+    forge = Forge(stranger)
+    plain = tree = forge.files({"f.py": b"print(1)\n"})
+    for _ in range(30):
+        tree = forge.tree([("40000", "a", tree), ("40000", "b", tree)])
+    repo = open_repo(stranger)
+    one, two = map(Oid.from_hex, (plain, tree))
+    for compare in (diff_trees, code_diff):
+        with pytest.raises(TooLarge, match="more than 200,000 files differ"):
+            compare(repo, one, two)
+
+
+@pytest.mark.slow
+def test_a_gigabyte_of_zeros(tmp_path: Path) -> None:
+    """A megabyte of a pack, as INFO and as output: fetched, listed, shown and printed within the same memory."""
+    stranger = make_repo(tmp_path / "stranger")
+    bomb = _zeros(stranger, 1 << 30)
+    forge = Forge(stranger)
+    written = forge.write(Forgery(info=info(number="1"), tasks=[task("start/1")]))
+    rows = [("100644", "INFO", bomb), ("40000", "code", forge.files({"f.py": b""}))]
+    head = stranger.git("log", "-1", "--format=%B", written.first)
+    first = forge.commit(forge.tree(rows), (), head)
+    text = stranger.git("log", "-1", "--format=%B", written.tip).replace(written.first, first)
+    stranger.git("update-ref", "refs/runs/MyFlow/2", forge.commit(forge.tree(rows), [first], text))
+    here = make_repo(tmp_path / "here")
+    assert "1,073,741,824 bytes" in measured(here, "fetch", str(stranger.path))[1]
+    here.git("fetch", "-q", str(stranger.path), "refs/runs/*:refs/runs/*")
+    for words in (("list",), ("show", "MyFlow/2"), ("show", "MyFlow/1"), ("logs", "MyFlow/1")):
+        measured(here, *words)
+
+
+def _zeros(repo: GitRepo, size: int) -> str:
+    """Write a loose blob of zeros without holding it."""
+    head, piece = b"blob %d\0" % size, bytes(1 << 20)
+    digest, deflate = sha1(head), zlib.compressobj(1)
+    parts = [deflate.compress(head)]
+    for _ in range(size >> 20):
+        digest.update(piece)
+        parts.append(deflate.compress(piece))
+    path = repo.path / ".git" / "objects" / digest.hexdigest()[:2] / digest.hexdigest()[2:]
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"".join([*parts, deflate.flush()]))
+    return digest.hexdigest()
