@@ -209,10 +209,12 @@ READ_ATTEMPTS = 5
 RACY = 100_000_000
 """Nanoseconds within which a directory may change and keep its time: such a listing is not relied on."""
 
-MAX_SIGNATURE = 64 << 10
-"""Bytes of a commit's signature: one by ssh has 300, one by gpg 1,000, one with a chain of certificates 10,000."""
+MAX_SIGNATURE = 16 << 10
+"""Bytes of a commit's signature: by ssh 300, by gpg 1,000, with a chain of certificates 10,000; see LISTED_COMMIT."""
 MAX_ADDRESS = 1_000
 """Characters of a committer's address that a program is asked about."""
+SIGNED_STATES = 1_000
+"""Commits of an unsigned run among which is looked for one that is signed."""
 SIGNATURE_SECONDS = 60.0
 """For which a program that makes or checks signatures may go on: it may wait for a passphrase or a touch."""
 

@@ -273,7 +273,7 @@ def _gpg_status(done: Completed) -> _GpgStatus:
     verdict, why = _GPG_VERDICTS[found[0]]
     if found[0] == "ERRSIG" and not missing:
         verdict, why = SignatureState.UNCHECKED, f"its signature can't be checked: {done.message}"
-    if verdict is SignatureState.GOOD and done.code:
+    if verdict is SignatureState.GOOD and (done.code or not any(map(is_fingerprint, keys))):
         verdict, why = SignatureState.UNCHECKED, f"gpg has failed: {done.message}"
     return _GpgStatus(verdict, signer, keys, trust if trust in _TRUST else "undefined", why)
 

@@ -7,13 +7,14 @@ its signature says; so is one whose states do not have one INFO, or that is file
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import CorruptRecord, MissingObject, TooLarge
 from gitflowrun.git.objects import Mode, ObjectType, Oid, parse_commit
 from gitflowrun.git.signature import split_signature
 from gitflowrun.git.signature_check import SignatureCheck, SignatureReport, SignatureState
-from gitflowrun.limits import COMMIT_SIZE, MAX_CHUNK, MAX_STATES
+from gitflowrun.limits import COMMIT_SIZE, MAX_CHUNK, MAX_STATES, SIGNED_STATES
 from gitflowrun.runs import layout
 from gitflowrun.runs.trust import Trust
 from gitflowrun.values import frozen, replace
@@ -81,13 +82,14 @@ class RunVerifier:
             tip = self._commit(run.commit)
             who = parse_commit(tip).committer
             committer = f"{who.name} <{who.email}>"
-            signed = self._check_history(run)
+            _check_name(run)
             report = self._check.check(tip)
-            if report.state is SignatureState.UNSIGNED:
-                report = replace(report, why=_why_unsigned(run, signed))
-            # Of a stranger's run, which is not good in any case, nothing is inflated.
+            # A stranger's run, which is not good in any case, may be as long and as large as they like.
             if made_here or report.state in _WORTH_READING:
+                self._check_history(run)
                 self._check_tree(parse_commit(tip).tree)
+            if report.state is SignatureState.UNSIGNED:
+                report = replace(report, why=self._why_unsigned(run))
         except (CorruptRecord, MissingObject) as error:
             report = SignatureReport(SignatureState.TAMPERED, why=error.message, hint=error.hint)
         return Verification(
@@ -103,28 +105,28 @@ class RunVerifier:
             hint=report.hint,
         )
 
-    def _check_history(self, run: StoredRun) -> Oid | None:
-        """Make sure that all states of a run have its INFO; the newest one that has a signature.
+    def _check_history(self, run: StoredRun) -> None:
+        """Make sure that all states of a run have one INFO, which is all that the first one has.
 
         Raises:
             MissingObject: one is not here.
-            CorruptRecord: they have not, or the run is called otherwise.
+            CorruptRecord: they have not.
         """
-        signed, infos = None, set[Oid | None]()
-        uid, data = run.commit, b""
-        for uid, data in self._states(run.commit):
-            if signed is None and split_signature(data)[1]:
-                signed = uid
-            infos.add(self._repo.objects.tree_oids(parse_commit(data).tree).get(layout.INFO))
-        first = self._repo.objects.tree_oids(parse_commit(data).tree)
-        if len(infos) > 1 or set(first) != {layout.INFO}:
+        found = [(oid, parse_commit(data).tree) for oid, data in self._states(run.commit)]
+        infos = {self._repo.objects.tree_oids(tree).get(layout.INFO) for _, tree in found}
+        first, tree = found[-1]
+        if len(infos) > 1 or set(self._repo.objects.tree_oids(tree)) != {layout.INFO}:
             raise CorruptRecord("its INFO is not what its first commit consists of")
-        number, _, suffix = run.id.partition("-")
-        if (run.flow, number) != (run.info.flow, str(run.info.id)) or not str(uid).startswith(
-            suffix
-        ):
-            raise CorruptRecord(f"it is {run.info.flow}/{run.info.id}, filed as {run.pathspec}")
-        return signed
+        if first != run.identity.uid:
+            raise CorruptRecord(
+                f"its first commit is {first}, and it says to be {run.identity.uid}"
+            )
+
+    def _why_unsigned(self, run: StoredRun) -> str:
+        for oid, data in itertools.islice(self._states(run.commit), SIGNED_STATES):
+            if split_signature(data)[1]:
+                return f"its state {oid.short} is signed; what was added since is not"
+        return "" if run.state.status.is_final else "a run is signed when it ends"
 
     def _states(self, oid: Oid) -> Iterator[tuple[Oid, bytes]]:
         """A run's commits and their content, the newest first."""
@@ -172,7 +174,10 @@ class RunVerifier:
                 pass
 
 
-def _why_unsigned(run: StoredRun, signed: Oid | None) -> str:
-    if signed is not None:
-        return f"its state {signed.short} is signed; what was added since is not"
-    return "" if run.state.status.is_final else "a run is signed when it ends"
+def _check_name(run: StoredRun) -> None:
+    """Raises CorruptRecord: a run is filed under another one's name, or its message or INFO is not that of a run."""
+    number, _, suffix = run.id.partition("-")
+    own = run.info.flow, str(run.info.id)
+    if (run.flow, number) != own or not str(run.identity.uid).startswith(suffix):
+        raise CorruptRecord(f"it is {'/'.join(own)}, filed as {run.pathspec}")
+    _ = run.state

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from gitflowrun.git.signature import claimed_key, split_signature
+from gitflowrun.git.signature import CommitSigner, claimed_key, split_signature
 from gitflowrun.git.signature_check import SignatureState
 from gitflowrun.porcelain.verify import RunVerifier, Verification
 from tests.helpers.repos import GitRepo
@@ -206,13 +206,21 @@ def test_a_run_is_what_was_signed(mine: GitRepo) -> None:
     for run in ("MyFlow/7", "Other/1", "MyFlow/1-0000000"):
         found = _verify(mine, run)
         assert (found.state, "it is MyFlow/1, filed as" in found.why) == (TAMPERED, True)
-    two = content_of(mine, "refs/runs/MyFlow/2")
-    for line in (f"parent {mine.git('rev-parse', 'HEAD')}\n", f"parent {uid}\n"):
-        put_commit(mine, "MyFlow/2", two.replace(b"author", line.encode() + b"author", 1))
-        assert "a merge" in _verify(mine, "2").why
+    opened = open_repo(mine)
+    signer, who = CommitSigner(opened.git), opened.signature()
+    two = split_signature(content_of(mine, "refs/runs/MyFlow/2"))[0]
     tree = mine.git("rev-parse", "refs/runs/MyFlow/1^{tree}")
-    put_commit(mine, "MyFlow/2", two.replace(two[5:45], tree.encode(), 1))
-    assert "INFO" in _verify(mine, "2").why
+    first = content_of(mine, mine.git("rev-list", "--max-parents=0", "refs/runs/MyFlow/2"))
+    other = put_commit(mine, "MyFlow/9", first.replace(b"committer Ada", b"committer Eve", 1))
+    for old, new, why in (
+        (b"author", f"parent {uid}\nauthor".encode(), "a merge"),
+        (two[5:45], tree.encode(), "it is MyFlow/1, filed as"),
+        (two[53:93], mine.git("rev-parse", "HEAD").encode(), "its INFO"),
+        (two[53:93], other.encode(), "its first commit is"),
+    ):
+        put_commit(mine, "MyFlow/2", signer.sign(two.replace(old, new, 1), who))
+        found = _verify(mine, "2")
+        assert (found.state, why in found.why, found.why) == (TAMPERED, True, found.why)
 
 
 @needs_ssh

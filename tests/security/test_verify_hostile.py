@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
+import base64
 
-from gitflowrun.git.signature_check import SignatureCheck, SignatureState
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from gitflowrun.git.signature import claimed_key, split_signature, with_signature
+from gitflowrun.git.signature_check import SignatureCheck, SignatureState, is_fingerprint
 from tests.helpers.repos import GitRepo
 from tests.helpers.runs import open_repo
 from tests.helpers.signing import content_of, needs_ssh, put_commit
@@ -97,3 +102,30 @@ def test_a_program_that_is_not_there(repo: GitRepo) -> None:
     report = SignatureCheck(opened.git).check(commit)
     assert (report.state, "/no/ssh" in report.why) == (SignatureState.UNCHECKED, True)
     assert not SignatureCheck(opened.git).is_signed_by(commit, frozenset(["SHA256:x"]))
+
+
+HEADER = st.binary(max_size=40).map(
+    lambda it: it.replace(b"\n", b"").removeprefix(b"gpgsig").lstrip()
+)
+
+
+@given(st.lists(HEADER, max_size=4), st.binary(max_size=60), st.binary(min_size=1, max_size=90))
+def test_any_signature_comes_out_as_it_was_put_in(
+    lines: list[bytes], message: bytes, signature: bytes
+) -> None:
+    """Whatever headers and message a commit has: what is signed is the commit without the signature."""
+    head = b"\n".join(line for line in lines if line)
+    assume(head)
+    made = signature.replace(b"\r", b"").strip(b"\n") + b"\n"
+    assume(made.strip(b"\n"))
+    commit = head + b"\n\n" + message
+    assert split_signature(with_signature(commit, made)) == (commit, made)
+
+
+@given(st.binary(max_size=300) | st.binary(max_size=300).map(lambda it: b"SSHSIG" + it))
+def test_any_bytes_may_stand_where_an_ssh_signature_should(data: bytes) -> None:
+    """They claim a key or none; nothing else comes of it."""
+    armour = b"-----BEGIN SSH SIGNATURE-----\n%s\n-----END SSH SIGNATURE-----\n"
+    for content in (data, armour % data, armour % base64.b64encode(data)):
+        key = claimed_key(content)
+        assert key == "" or is_fingerprint(key)
