@@ -16,6 +16,7 @@
 from __future__ import annotations
 
 import shlex
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from gitflowrun import msgpack
@@ -42,13 +43,14 @@ from gitflowrun.runs.locks import Locks
 from gitflowrun.runs.maintenance import tidy
 from gitflowrun.runs.records import INFO, RunIdentity
 from gitflowrun.runs.tags import Tags, tag_updates, transact
-from gitflowrun.runs.trust import Trust
+from gitflowrun.runs.vouched import vouches_for_any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from gitflowrun.git.repository import Repository
     from gitflowrun.names import RunId
+    from gitflowrun.runs.trust import Trust
 
 
 def fetch(repo: Repository, remote: str | None = None) -> SyncReport:
@@ -87,8 +89,13 @@ class _Fetch(Transfer):
         self._infos: dict[str, Oid] = {}
         self._reserved: set[str] = set()
         self._ended: set[Oid] = set()
-        self._trust = Trust(repo)
         self._look()
+
+    @cached_property
+    def _trust(self) -> Trust:
+        from gitflowrun.runs.trust import Trust  # a fetch that moves nothing needs none
+
+        return Trust(self.repo)
 
     def _look(self) -> None:
         """See our runs, by ref and by uid, and the ids that are taken."""
@@ -169,6 +176,8 @@ class _Fetch(Transfer):
 
     def _note_trusted(self, view: RemoteView) -> None:
         """Let the runs load that are here as a remote has them, if the user trusts what comes from there."""
+        if not vouches_for_any(self.repo):
+            return
         there = set(view.refs.values())
         states = {run.tip: uid for uid, run in self._here.items() if str(run.tip) in there}
         if self._trust.note_fetched(self.remote.place, states):

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import time
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -77,6 +76,11 @@ class Vouched:
     def what(self) -> tuple[VouchedKind, str, str]:
         """What is said, whenever it was."""
         return self.kind, self.value, self.source
+
+
+def vouches_for_any(repo: Repository) -> bool:
+    """Whether the user of a repository may have vouched for something."""
+    return os.path.lexists(repo.common_dir / _NAME)
 
 
 class VouchedFile:
@@ -171,7 +175,7 @@ class VouchedFile:
     def _write(self, lines: Iterable[str]) -> None:
         from gitflowrun.git.pack.writer import sync_directory
 
-        temporary = self._path.with_name(f"{_NAME}.{secrets.token_hex(4)}")
+        temporary = self._path.with_name(f"{_NAME}.{os.urandom(4).hex()}")
         try:
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with open(descriptor, "wb") as out:  # noqa: PTH123  (a descriptor)
