@@ -144,6 +144,19 @@ def map_of(kind: Kind[T]) -> Kind[dict[str, T]]:
     )
 
 
+def map_with(**fields: Kind[Any]) -> Kind[dict[str, Any]]:
+    """A field that is a map of anything, in which some keys, where they are there, have values of these kinds."""
+
+    def load(value: Any) -> dict[str, Any]:
+        found = _map(value)
+        for key, kind in fields.items():
+            if key in found:
+                kind.load(found[key])
+        return found
+
+    return Kind(load, dict)
+
+
 class MapSchema(Kind[T]):
     """A frozen class as a msgpack map.
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gitflowrun.client.base import Container, Index, Scope, local_time, make
 from gitflowrun.client.display import data_frame, table, title
 from gitflowrun.client.repository import Source, get_namespace
 from gitflowrun.client.run import FACTS, Run, facts, seconds
 from gitflowrun.client.run_reader import Listing, RunReader
+from gitflowrun.errors import CorruptRecord
 from gitflowrun.limits import CELL_BYTES, ROWS_SHOWN
 from gitflowrun.names import PARAMETERS_STEP, Pathspec, RunId, check_tag
-from gitflowrun.runs.listing import no_runs_of
+from gitflowrun.runs.listing import no_runs_of, told_damaged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from gitflowrun.client.task import Task
+
+T = TypeVar("T")
 
 # What becomes a cell of a data frame: nothing that needs unpickling, nothing long.
 _CELL_TYPES = tuple(f"builtins.{name}" for name in ("bool", "float", "int", "str", "NoneType"))
@@ -54,7 +58,7 @@ class Flow(Container[Run]):
 
     def is_in_namespace(self) -> bool:
         """Whether one of its runs belongs to the namespace the object was made in."""
-        return self._scope.namespace is None or any(run.is_in_namespace() for run in self._all())
+        return self._scope.namespace is None or any(self._visible())
 
     @property
     def created_at(self) -> datetime:
@@ -63,7 +67,10 @@ class Flow(Container[Run]):
         return local_time(self._source.runs.get(*first).info.created)
 
     def __iter__(self) -> Iterator[Run]:
-        return (run for run in self._all() if not self._scope.checked or run.is_in_namespace())
+        return self._visible() if self._scope.checked else self._all()
+
+    def _visible(self) -> Iterator[Run]:
+        return (run for run in self._all() if _unless_damaged(run, Run.is_in_namespace))
 
     def _all(self) -> Iterator[Run]:
         listing = Listing(self._source, self.id)
@@ -83,7 +90,9 @@ class Flow(Container[Run]):
             TaggingError: no tag can be called so.
         """
         wanted = [check_tag(tag) for tag in tags]
-        return (run for run in self if all(map(run.has_tag, wanted)))
+        return (
+            run for run in self if _unless_damaged(run, lambda it: all(map(it.has_tag, wanted)))
+        )
 
     @property
     def latest_run(self) -> Run | None:
@@ -159,13 +168,25 @@ def rows(runs: Iterable[Run]) -> Iterator[dict[str, Any]]:
 
     An artifact that is named like one of the columns of every run gets `data.` in front of its name.
     """
-    for run in runs:
-        row = {name: read(run) for name, read in _LEADING.items()}
-        parameters = run[PARAMETERS_STEP].task if PARAMETERS_STEP in run else None
-        for task in (parameters, run.end_task):
-            for name, value in _cells(task) if task is not None else ():
-                row[f"data.{name}" if name in _LEADING else name] = value
-        yield row
+    return (row for run in runs if (row := _unless_damaged(run, _row)))
+
+
+def _row(run: Run) -> dict[str, Any]:
+    row = {name: read(run) for name, read in _LEADING.items()}
+    parameters = run[PARAMETERS_STEP].task if PARAMETERS_STEP in run else None
+    for task in (parameters, run.end_task):
+        for name, value in _cells(task) if task is not None else ():
+            row[f"data.{name}" if name in _LEADING else name] = value
+    return row
+
+
+def _unless_damaged(run: Run, read: Callable[[Run], T]) -> T | None:
+    """What `read` makes of a run; a warning and None where the run, which may be anybody's, can't be read."""
+    try:
+        return read(run)
+    except CorruptRecord:
+        warnings.warn(told_damaged([run.pathspec]), stacklevel=2)
+        return None
 
 
 def _cells(task: Task) -> Iterator[tuple[str, Any]]:

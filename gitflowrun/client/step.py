@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from gitflowrun.client.base import Container, RunPart, local_time
 from gitflowrun.client.display import table, time_text, title
 from gitflowrun.client.task import Task, artifact_table
+from gitflowrun.errors import NotFound
 from gitflowrun.limits import ROWS_SHOWN
 
 if TYPE_CHECKING:
@@ -55,8 +56,11 @@ class Step(RunPart, Container[Task]):
 
     @property
     def created_at(self) -> datetime:
-        """When its first task started."""
-        return self._child(self._task_ids()[-1]).created_at
+        """When its first task started. Raises NotFound: it has none, which no run of ours has."""
+        tasks = self._task_ids()
+        if not tasks:
+            raise NotFound(f"{self.pathspec} has no tasks")
+        return self._child(tasks[-1]).created_at
 
     @property
     def finished_at(self) -> datetime | None:

@@ -33,6 +33,7 @@ from gitflowrun.schema import (
     MapSchema,
     many,
     map_of,
+    map_with,
     optional,
 )
 from gitflowrun.values import field, frozen
@@ -320,9 +321,9 @@ INFO = MapSchema(
         "tags": TEXTS,
         "system_tags": TEXTS,
         "origin": optional(_ORIGIN),
-        "git": MAP,
+        "git": map_with(commit=optional(TEXT), branch=optional(TEXT), remote=optional(TEXT)),
         "environment": MAP,
-        "graph": MAP,
+        "graph": map_with(steps=map_of(map_with(type=TEXT, next=TEXTS))),
         "secrets": TEXT_MAP,
     },
     sparse=("secrets",),

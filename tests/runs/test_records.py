@@ -192,6 +192,25 @@ def test_malformed_fields_are_refused(field: str, value: Any) -> None:
         records.TASK.load({**records.TASK.dump(RECORD), field: value})
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("git", {"commit": 7}),
+        ("git", {"branch": b"main"}),
+        ("git", {"remote": []}),
+        ("graph", {"steps": "start"}),
+        ("graph", {"steps": {"start": "end"}}),
+        ("graph", {"steps": {"start": {"type": None, "next": ["end"]}}}),
+        ("graph", {"steps": {"start": {"type": "linear", "next": [7]}}}),
+    ],
+)
+def test_malformed_descriptions_of_a_run_are_refused(field: str, value: Any) -> None:
+    """What every reader takes for text or a map within INFO's open maps is that, or INFO is corrupt."""
+    records.INFO.load({**records.INFO.dump(INFO), field: {"new": [value]}})
+    with pytest.raises(CorruptRecord):
+        records.INFO.load({**records.INFO.dump(INFO), field: value})
+
+
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),

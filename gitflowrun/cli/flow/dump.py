@@ -12,7 +12,7 @@ import click
 from gitflowrun.artifacts.codecs import is_file
 from gitflowrun.cli.flow.context import FlowContext, described
 from gitflowrun.cli.output.terminal import is_terminal
-from gitflowrun.cli.output.text import counted, terminal_safe
+from gitflowrun.cli.output.text import counted, printable, terminal_safe
 from gitflowrun.client import DataArtifact  # noqa: TC001  (`make` needs the class to be loaded)
 from gitflowrun.client.base import Scope, make
 from gitflowrun.client.metaflow_names import PRIVATE_ARTIFACTS
@@ -73,7 +73,8 @@ def _tasks(flow: FlowContext, path: str) -> list[StoredTask]:
     try:
         return flow.tasks_at(path)
     except NotFound as error:
-        click.echo(f"{error.message}{f' ({error.hint})' if error.hint else ''}", err=True)
+        hint = f" ({error.hint})" if error.hint else ""
+        click.echo(printable(f"{error.message}{hint}"), err=True)
         return []
 
 

@@ -10,7 +10,8 @@ from gitflowrun.cli.options import together
 from gitflowrun.cli.output.tables import columns as in_columns
 from gitflowrun.cli.output.terminal import Screen, open_screen
 from gitflowrun.cli.output.text import printable
-from gitflowrun.errors import NotFound, UsageError
+from gitflowrun.errors import CorruptRecord, NotFound, UsageError
+from gitflowrun.runs.listing import told_damaged
 from gitflowrun.runs.runs import RunStore
 from gitflowrun.runs.tags import Tags
 
@@ -129,15 +130,20 @@ def _rows(flow: FlowContext, address: str | None, *, mine: bool, system: bool) -
     """The runs meant, with the system's tags, if these are wanted, and those of users."""
     store = RunStore(flow.repository)
     tags = Tags(flow.repository).all(flow.name)
-    if address is not None:
-        found = [store.find(address, flow.name)]
-    else:
-        found = [store.get(*name) for name in store.names(flow.name)]
-    return [
-        (run, run.info.system_tags if system else (), tags.get((run.flow, run.id), ()))
-        for run in found
-        if not mine or run.info.user == flow.user
-    ]
+    found = [(flow.name, store.find(address, flow.name).id)] if address else store.names(flow.name)
+    rows: list[_Row] = []
+    damaged = []
+    for name in found:
+        run = store.get(*name)
+        try:
+            if not mine or run.info.user == flow.user:
+                own = tags.get((run.flow, run.id), ())
+                rows.append((run, run.info.system_tags if system else (), own))
+        except CorruptRecord:  # which anybody may have pushed, and is no reason to list none
+            damaged.append(run.pathspec)
+    if damaged:
+        click.echo(f"warning: {printable(told_damaged(damaged))}", err=True)
+    return rows
 
 
 def _list_flat(rows: Iterable[_Row], *, of_each_run: bool) -> None:
@@ -146,7 +152,7 @@ def _list_flat(rows: Iterable[_Row], *, of_each_run: bool) -> None:
     if not of_each_run:
         lines = sorted({tag for _, system, tags in rows for tag in (*system, *tags)})
     for line in lines:
-        click.echo(line, err=True)
+        click.echo(printable(line), err=True)
 
 
 def _list_by_tag(rows: Iterable[_Row], screen: Screen) -> None:

@@ -17,6 +17,7 @@ from gitflowrun.runtime.launch.launcher import Launcher
 from gitflowrun.values import replace
 from tests.helpers.repos import GitRepo
 from tests.helpers.runs import finished_task, make_run, start_run
+from tests.security.forge import Forge, Forgery, info
 
 # ruff: noqa: D101, D102  (a flow as users write them)
 
@@ -224,3 +225,31 @@ def test_flat_lists_are_for_programs(repo: GitRepo, capsys: pytest.CaptureFixtur
     assert err.splitlines()[1:] == ["a", "runtime:dev", "user:ada"]
     assert _flow("--quiet", "tag", "list", "--flat") == 0
     assert capsys.readouterr().err == "1 ; user:ada,runtime:dev ; a\n"
+
+
+def test_names_of_strangers_command_no_terminal(
+    repo: GitRepo, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Flow names and tags, which anybody may have pushed, are written with escapes in messages and flat lists."""
+    made = make_run(repo)
+    repo.git("update-ref", "refs/runs/Other\x9b2J/7", f"refs/runs/MyFlow/{made.id}")
+    repo.git("update-ref", f"refs/runs/@tags/MyFlow/%1b%0afake/{made.id}", str(made.uid))
+    assert _flow("dump", "7/start") == 0
+    assert _flow("tag", "list", "--flat", "--all") == 0
+    said = capsys.readouterr().err
+    assert "Other\\x9b2J/7" in said
+    assert "\\e\\nfake" in said
+    assert not {"\x9b", "\x1b"} & set(said)
+
+
+def test_a_run_that_can_not_be_read_hides_no_tags(
+    repo: GitRepo, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A stranger's run without a readable INFO is left out of lists of tags, with a warning."""
+    make_run(repo, tags=["good"])
+    forged = Forgery(info={**info(), "flow_name": "MyFlow", "run_id": "5"}, raw_info=b"no record")
+    Forge(repo).write(forged, "refs/runs/MyFlow/5")
+    assert _flow("--quiet", "tag", "list", "--flat", "--all") == 0
+    said = capsys.readouterr().err
+    assert "warning: MyFlow/5 is damaged" in said
+    assert "1 ; user:ada,runtime:dev ; good" in said
