@@ -126,7 +126,7 @@ def trees() -> Iterator[tuple[str, Callable[[ObjectWriter], bytes]]]:
     yield "10^8 names", lambda put: doubling(put, 8, 10)
     yield "2^40 names", lambda put: doubling(put, 40, 2)
     yield "30,000 directories", lambda put: wide(put, DIRECTORY, 30_000)
-    yield "30,000 files", lambda put: wide(put, FILE, 30_000)
+    yield "10,000 files", lambda put: wide(put, FILE, 10_000)
     yield "one name twice", twice
     yield "names of one case", cased
     yield "bytes cut short", lambda put: put.put(b"tree", b"100644 x\0abc")
