@@ -21,7 +21,7 @@ from tests.helpers.repos import ROOT, GitRepo, Output, make_repo
 
 SECRET = 'Xy"7/planted é'
 FLOW = '''
-import base64, json, os, sys, time, urllib.parse
+import base64, json, os, resource, sys, time, urllib.parse
 from gitflowrun import FlowSpec, Parameter, step
 
 class Vault(FlowSpec):
@@ -40,6 +40,7 @@ class Vault(FlowSpec):
         for letter in secret:
             sys.stderr.write(letter)
             sys.stderr.flush()
+        print("core files up to", resource.getrlimit(resource.RLIMIT_CORE)[0])
         print("seen", len(secret), self.codes == tuple(map(int, os.environ.get("CODES", "").split())))
         if asked == "fail":
             raise ValueError(f"connection to db://u:{secret}@host was refused")
@@ -124,6 +125,7 @@ def test_errors_say_nothing(vault: GitRepo, isolation: str) -> None:
     task = one_task(latest(vault), "start")
     assert task.record.attempts[-1].error == "ValueError: connection to db://u:***@host was refused"
     assert b"db://u:***@host" in task.output("stderr")
+    assert b"core files up to 0\n" in task.output("stdout")
     assert "_exception" in task.record.artifacts
 
 
@@ -185,6 +187,19 @@ def test_a_value_of_the_wrong_type_is_not_repeated(vault: GitRepo) -> None:
     assert split.code == 2
     assert "A secret with spaces in it needs quotes" in split.err
     assert not _found(vault, typed, found, split)
+
+
+def test_variables_that_are_recorded_say_nothing(vault: GitRepo) -> None:
+    """Neither one that gives a secret, short ones included, nor one that holds it, though the user lists them."""
+    vault.git("config", "runs.env", "METAFLOW_RUN_CODE OTHER PLAIN")
+    env = _with(METAFLOW_RUN_CODE="12", CODES="12", OTHER=f"u:{SECRET}", PLAIN="x")
+    done = vault.flow("vault.py", "run", env=env)
+    vault.git("config", "--unset", "runs.env")
+    assert done.code == 0, done.err
+    variables = latest(vault).info.environment["variables"]
+    assert (variables["OTHER"], variables["PLAIN"]) == ("u:***", "x")
+    assert "METAFLOW_RUN_CODE" not in variables
+    assert not _found(vault, done)
 
 
 def test_resume_asks_again_and_takes_no_other_value(vault: GitRepo) -> None:

@@ -123,6 +123,14 @@ def hide_arguments(argv: Sequence[str], shown: Sequence[str]) -> None:
         pass  # what is hidden in any case is what we record
 
 
+def leave_no_core() -> None:
+    """Let no crash write the memory of this process and its children into a file, which a snapshot might take."""
+    import resource
+
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
+
+
 def adopt_orphans() -> None:
     """Make this process the parent of what its descendants leave behind when they die."""
     _prctl()(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)

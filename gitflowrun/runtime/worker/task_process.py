@@ -84,7 +84,7 @@ def _send(channel: Channel, result: Result) -> int:
 
 
 def set_environment(context: RunContext) -> None:
-    """The variables that all tasks of a run, and the programs they start, find."""
+    """What all tasks of a run, and the programs they start, find: variables, and limits where there are secrets."""
     leave_the_hook()
     os.environ["PYTHONUNBUFFERED"] = "1"  # a program's lines arrive when they are written
     os.environ["METAFLOW_RUN_ID"] = str(context.run.id)
@@ -92,6 +92,8 @@ def set_environment(context: RunContext) -> None:
     os.environ["GITFLOWRUN_METADATA"] = context.metadata
     if context.namespace is not None:
         os.environ["GITFLOWRUN_NAMESPACE"] = context.namespace
+    if context.secrets:
+        process.leave_no_core()
 
 
 def serve(flow_cls: type[FlowSpec]) -> NoReturn:
