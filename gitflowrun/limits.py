@@ -348,6 +348,8 @@ PATH_KEY = 40
 """Characters of a key in the path to it."""
 GC_PAUSE = 1 << 20
 """Payloads from which the collector would look at the growing value again and again."""
+MEASURED_UP_TO = 64 << 10
+"""Bytes of a stored value from which on it is first asked whether it is trusted: to bound a stranger's takes longer."""
 MAX_SHARED_CHAIN = 256
 """Objects in a stranger's value that each are shared and part of the next: Python frees some by recursion."""
 STRANGERS_MEMORY = 48 << 20

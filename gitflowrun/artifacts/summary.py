@@ -164,7 +164,11 @@ class _Summary:
         if isinstance(value, str | bytes) and len(value) > size:
             self.is_whole = False
             return repr(value[:size]) + "…"
-        return self._repr(value)
+        text, is_whole = shown(
+            value, PREVIEW_TEXT
+        )  # however large what it is in: no class is asked
+        self.is_whole = self.is_whole and is_whole
+        return text
 
     def _repr(self, value: Any) -> str:
         """What a value says of itself, unless it is too large to be asked, or fails."""

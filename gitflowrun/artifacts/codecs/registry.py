@@ -252,7 +252,7 @@ def decode_embedded(codec: str, payload: Buffer, loading: Loading) -> Any:
     except MemoryError:
         if loading.trusted:  # nothing is wrong with the payload
             raise
-        raise needs_trust(f"the {codec} value takes more memory than there is") from None
+        raise needs_trust(f"a value stored as {codec} takes more memory than there is") from None
     except (GitflowrunError, KeyboardInterrupt, SystemExit, GeneratorExit):
         raise
     except BaseException as error:
@@ -296,7 +296,7 @@ def check_safe(codec: str) -> None:
     """
     if not is_safe(codec):
         how = _HARM.get(codec, "is read by another package's code")
-        raise needs_trust(f"a {codec} value {how}")
+        raise needs_trust(f"a value stored as {codec} {how}")
 
 
 _HARM = {
