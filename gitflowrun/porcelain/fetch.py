@@ -16,7 +16,6 @@
 from __future__ import annotations
 
 import shlex
-from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from gitflowrun import msgpack
@@ -50,7 +49,6 @@ if TYPE_CHECKING:
 
     from gitflowrun.git.repository import Repository
     from gitflowrun.names import RunId
-    from gitflowrun.runs.trust import Trust
 
 
 def fetch(repo: Repository, remote: str | None = None) -> SyncReport:
@@ -90,12 +88,6 @@ class _Fetch(Transfer):
         self._reserved: set[str] = set()
         self._ended: set[Oid] = set()
         self._look()
-
-    @cached_property
-    def _trust(self) -> Trust:
-        from gitflowrun.runs.trust import Trust  # a fetch that moves nothing needs none
-
-        return Trust(self.repo)
 
     def _look(self) -> None:
         """See our runs, by ref and by uid, and the ids that are taken."""
@@ -180,7 +172,7 @@ class _Fetch(Transfer):
             return
         there = set(view.refs.values())
         states = {run.tip: uid for uid, run in self._here.items() if str(run.tip) in there}
-        if self._trust.note_fetched(self.remote.place, states):
+        if self.trust.note_fetched(self.remote.place, states):
             self.trusted = len(states)
 
     def _set_aside(self, view: RemoteView) -> dict[str, Oid | None]:
@@ -380,7 +372,7 @@ class _Fetch(Transfer):
 
     def _why_kept(self, here: RunTip, uid: Oid) -> str:
         """Why no remote moves a run of ours; empty if one may."""
-        if self._trust.made(here.tip) or self._trust.made(uid):
+        if self.trust.made(here.tip) or self.trust.made(uid):
             return f"made here, so it stays at {here.tip.short}"
         if here.tip in self._ended:
             return f"it has ended here, so it stays at {here.tip.short}"

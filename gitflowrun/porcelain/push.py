@@ -47,7 +47,6 @@ from gitflowrun.porcelain.sync import (
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import parse_message
 from gitflowrun.runs.listing import damaged_runs, told_damaged
-from gitflowrun.runs.trust import Trust
 from gitflowrun.values import frozen, replace
 
 if TYPE_CHECKING:
@@ -150,7 +149,6 @@ class _Push(Transfer):
         self._damaged: set[str] = set()
         self._uids: dict[Oid, Oid] = {}
         self._failed: Counter[str] = Counter()
-        self._trust = Trust(repo)
 
     def send(self, tips: Mapping[str, str]) -> SyncReport:
         """Push runs, in the order of their numbers, and their tags.
@@ -336,7 +334,7 @@ class _Push(Transfer):
                 change = RefUpdate(mate.ref, run.tip, mate.tip)
                 return _Plan(run, replace(result, target=mate.id, outcome=Outcome.UPDATED), change)
             apart = f"the remote has another continuation of it ({mate.tip.short})"
-        if apart and not (self._trust.made(run.tip) or self._trust.made(uid)):
+        if apart and not (self.trust.made(run.tip) or self.trust.made(uid)):
             return _Plan(run, replace(result, reason=apart))
         # Where a name is free, and still can't be made: something is in its way that the remote does not show.
         avoided = [name for name, times in self._failed.items() if times > 1]

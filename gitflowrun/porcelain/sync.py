@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from gitflowrun.git.ref_update import Refs
     from gitflowrun.git.repository import Repository
     from gitflowrun.git.transport import Remote
+    from gitflowrun.runs.trust import Trust
 
 
 class Outcome(Enum):
@@ -333,6 +334,13 @@ class Transfer:
         self.up_to_date: set[str] = set()
         """The refs of runs that both sides have in one state under one name."""
         self.trusted = 0
+
+    @cached_property
+    def trust(self) -> Trust:
+        """Who made a run; most pushes and fetches need not know."""
+        from gitflowrun.runs.trust import Trust
+
+        return Trust(self.repo)
 
     def fetch_copies(self, runs: Sequence[RunTip]) -> dict[RunTip, str]:
         """Fetch runs into their tracking copies, in batches; returns those that can't be had, and why.
