@@ -110,7 +110,7 @@ def test_a_listing_asks_git_once(here: GitRepo) -> None:
     for _ in range(5):
         make_run(here, tags=["x"])
     flow = Flow("MyFlow")
-    with mock.patch.object(Git, "attempt", autospec=True, side_effect=Git.attempt) as asked:
+    with mock.patch.object(Git, "read", autospec=True, side_effect=Git.read) as asked:
         runs = list(flow)
         assert all(run.successful and run.finished_at for run in runs)
         assert all("x" in run.tags for run in runs)
