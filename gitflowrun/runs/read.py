@@ -6,6 +6,7 @@ loaded is decided in `trust`.
 
 from __future__ import annotations
 
+import io
 import itertools
 from collections.abc import Iterable, Mapping
 from functools import cached_property
@@ -383,12 +384,11 @@ class StoredTask:
                 return
             yield oid
 
-    def lines(self, stream: str) -> list[tuple[float | None, str]]:
+    def lines(self, stream: str) -> Iterator[tuple[float | None, str]]:
         """The lines of a stream, each with the time at which it was written, if that is known. Raises as `output`."""
-        lines = self.output(stream).decode(errors="replace").split("\n")
-        if lines[-1] == "":
-            lines.pop()
-        return list(zip(self.line_times(stream), lines, strict=False))
+        text = io.StringIO(self.output(stream).decode(errors="replace"), newline="\n")
+        lines = (line.removesuffix("\n") for line in text)  # millions may be empty
+        return zip(self.line_times(stream), lines, strict=False)
 
     def line_times(self, stream: str) -> Iterator[float | None]:
         """When the lines of a stream were written, and None for every later one."""

@@ -217,5 +217,5 @@ def test_lines_without_times(repo: GitRepo) -> None:
         task = finished_task(writer.identity, "start/1", stdout="x")
         odd = type(task)(task.record, {}, stdout=b"one\n\xfftwo\nthree", times=task.times)
         writer.commit([odd], status=Status.DONE)
-    lines = stored(repo).task(TaskName("start", "1")).lines("stdout")
+    lines = list(stored(repo).task(TaskName("start", "1")).lines("stdout"))
     assert lines == [(None, "one"), (None, "\N{REPLACEMENT CHARACTER}two"), (None, "three")]

@@ -96,7 +96,7 @@ def test_nothing_of_a_lot_of_output_is_lost(repo: GitRepo, kind: str) -> None:
     odd = b"y" * 5_000_000 + b"\n\xff\xfe\n"
     assert task.output("stdout") == first + numbers + odd + b"from a program\nno end"
     assert task.output("stderr") == numbers + b"and an error\n"
-    lines = task.lines("stdout")
+    lines = list(task.lines("stdout"))
     assert lines[-1][1] == "no end"
     moments = [moment for moment, _ in lines if moment is not None]
     assert len(moments) == len(lines)

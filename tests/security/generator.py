@@ -227,7 +227,7 @@ def _times(parts: RunParts, canaries: str) -> Iterator[Variant]:
             f"times of {len(deltas)} bytes", _file(path, pack({**honest, "stdout": deltas}))
         )
     for stream in (b"stdout", b"stderr"):
-        for text in [*texts(canaries), "x" * (8 << 20), "\n" * (4 << 20), TITLE * 200_000]:
+        for text in [*texts(canaries), "x" * (8 << 20), "\n" * (1 << 20), TITLE * 200_000]:
             data = text.encode(errors="surrogateescape")
             yield Variant(f"{_text(stream)} {text[:24]!a}", _file((b"steps", *_TASK, stream), data))
 
