@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from gitflowrun.errors import UsageError
+from gitflowrun.errors import RepositoryError, TooLarge, UsageError
 from gitflowrun.git.command import FOR_FILES
 from gitflowrun.git.diff import TreeDiff, diff_trees, largest_change
+from gitflowrun.limits import MAX_DELTA_BLOB
 from gitflowrun.porcelain.changes import changes
 from gitflowrun.porcelain.overview import ArtifactRow, is_result, make_row
 from gitflowrun.porcelain.parameters import names_of, parameters_task, told_apart
@@ -267,8 +268,16 @@ def code_diff(
         context = _CONTEXT  # without any, `git apply` takes no patch
     if context is not None:
         options.append(f"--unified={context}")
-    largest_change(repo, old, new)
-    return repo.git.run("diff", *options, str(old), str(new), "--", *paths, env=FOR_FILES)
+    size, both = largest_change(repo, old, new), (str(old), str(new))
+    try:
+        return repo.git.run("diff", *options, *both, "--", *paths, env=FOR_FILES)
+    except RepositoryError as error:
+        if size <= MAX_DELTA_BLOB:
+            raise
+        raise TooLarge(
+            f"a file of {size:,} bytes differs, and no more than {MAX_DELTA_BLOB:,} are compared",
+            hint=f"`git diff --stat {old.short} {new.short}` names it, `git diff` alone has no limit",
+        ) from error
 
 
 def _compare_artifacts(old: StoredRun, new: StoredRun) -> tuple[Difference[ArtifactRow], ...]:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import RepositoryError
-from gitflowrun.git.command import Git
+from gitflowrun.git.command import BOUNDED, Git
 from gitflowrun.git.objects import NULL_OID, Oid
 from gitflowrun.limits import RECENT_RUNS
 from gitflowrun.runs import layout
@@ -133,7 +133,7 @@ def post_commit(repo: Repository) -> list[str]:
     ]
     if found:
         text = "\n".join(f"Run: {run.pathspec} {run.uid}" for run in found)
-        repo.git.run("notes", f"--ref={layout.NOTES}", "append", "-m", text, "HEAD")
+        repo.git.run("notes", f"--ref={layout.NOTES}", "append", "-m", text, "HEAD", env=BOUNDED)
     return [run.pathspec for run in found]
 
 

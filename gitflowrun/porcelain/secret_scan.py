@@ -16,12 +16,13 @@ and no name before it is not found.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
-from gitflowrun.errors import GitflowrunError
+from gitflowrun.errors import GitflowrunError, TooLarge
 from gitflowrun.git.objects import Mode, Oid
 from gitflowrun.limits import (
     BRANCHES_COMPARED,
@@ -170,7 +171,7 @@ class SecretSearch:
         if size >= SCAN_FILE or size > self._left or time.monotonic() > self._end:
             self._unread.append((path, size))
             return
-        data = self._objects.blob(oid)
+        data = self._objects.blob(oid, SCAN_FILE)
         if size > SCAN_NUMBERS and _is_numbers(data):
             return
         self._left -= size
@@ -266,8 +267,10 @@ class SecretSearch:
                     continue
                 [chunk] = ref.chunks
                 if self._objects.home(chunk.oid):
-                    text = b'%s = "%s"' % (name.encode(), self._objects.blob(chunk.oid))
-                    yield from self._found(chunk.oid, path.replace("TASK", name), text)
+                    with contextlib.suppress(TooLarge):  # it is not the value that the record says
+                        value = self._objects.blob(chunk.oid, SCAN_SAMPLE)
+                        text = b'%s = "%s"' % (name.encode(), value)
+                        yield from self._found(chunk.oid, path.replace("TASK", name), text)
 
     def _by_artifact(self, run: RunTip, finding: Finding) -> Finding:
         """A finding in a chunk of a value as one in the artifact."""

@@ -249,6 +249,13 @@ def test_large_files_are_told(ada: GitRepo, monkeypatch: pytest.MonkeyPatch) -> 
     )
 
 
+def test_a_file_that_is_larger_than_a_record_is_searched(ada: GitRepo) -> None:
+    """Files are read up to their own limit, not to that of records."""
+    ada.write("wide.txt", f"T = '{TOKEN}'\n" + "some words\n" * 900_000)
+    make_run(ada)
+    assert "code/wide.txt line 1: github" in told(send(ada))
+
+
 def test_the_hook_says_so_and_lets_the_push_go(ada: GitRepo, server: GitRepo) -> None:
     """With runs.autoPush, commits are pushed, the run with a secret is not, and standard error says why."""
     install(open_repo(ada))

@@ -128,6 +128,22 @@ def test_code_that_doubles_is_not_compared(stranger: GitRepo) -> None:
             compare(repo, one, two)
 
 
+def test_a_large_file_is_named_and_not_compared_line_by_line(
+    stranger: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That it differs is said; git, which would hold it, ends, and the error says how to see it all the same."""
+    for module in ("git.diff.DIFFED_FILE", "porcelain.compare.MAX_DELTA_BLOB"):
+        monkeypatch.setattr(f"gitflowrun.{module}", 1 << 20)
+    environment = {"GIT_ALLOC_LIMIT": str(1 << 20)}
+    monkeypatch.setattr("gitflowrun.porcelain.compare.FOR_FILES", environment)
+    forge, repo = Forge(stranger), open_repo(stranger)
+    one, two = (Oid.from_hex(forge.files({"f.py": data})) for data in (b"1\n", b"1\n" * SIZE))
+    (file,) = diff_trees(repo, one, two).files
+    assert (file.new_path, file.binary, file.hunks) == ("f.py", True, ())
+    with pytest.raises(TooLarge, match="a file of 25,165,824 bytes differs"):
+        code_diff(repo, one, two)
+
+
 @pytest.mark.slow
 def test_a_gigabyte_of_zeros(tmp_path: Path) -> None:
     """A megabyte of a pack, as INFO and as output: fetched, listed, shown and printed within the same memory."""
