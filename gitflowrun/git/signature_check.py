@@ -14,6 +14,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import itertools
+import os
 import re
 import shlex
 import time
@@ -29,6 +30,7 @@ from gitflowrun.git.signature import (
     SignaturePrograms,
     as_file,
     claimed_key,
+    expanded,
     fingerprint,
     format_of,
     named_file,
@@ -153,6 +155,8 @@ class SignatureCheck:
         program = self._programs.program(SignatureFormat.OPENPGP)
         command = (program, "--batch", "--no-tty", "--with-colons", "--list-keys", f"<{name}>")
         is_main = False
+        if not _has_keyring(program):
+            return found
         with contextlib.suppress(RepositoryError):  # there is no gpg
             for line in self._programs.run(*command).out.decode(errors="replace").splitlines():
                 fields = line.split(":")
@@ -192,7 +196,11 @@ class SignatureCheck:
         return report
 
     def _gpg_status(self, kind: SignatureFormat, payload: bytes, signature: bytes) -> _GpgStatus:
-        command = [self._programs.program(kind), "--batch", "--no-tty", "--status-fd=1"]
+        program = self._programs.program(kind)
+        if not _has_keyring(program):
+            why = "its key is not in your keyring: you have none"
+            return _GpgStatus(SignatureState.UNKNOWN_SIGNER, why=why)
+        command = [program, "--batch", "--no-tty", "--status-fd=1"]
         if kind is SignatureFormat.OPENPGP:
             command.append("--no-auto-key-retrieve")  # reading asks no server
         with as_file(signature) as path:
@@ -210,6 +218,12 @@ class SignatureCheck:
                 name = re.sub(r"\\x([0-9a-f]{2})", lambda it: chr(int(it[1], 16)), fields[9])
                 found.add(name.rpartition("<")[2].removesuffix(">").lower())
         return found
+
+
+def _has_keyring(program: str) -> bool:
+    """Whether there are keys to look at: gpg would make its directory, and who reads writes nothing."""
+    home = os.environ.get("GNUPGHOME") or expanded("~/.gnupg")
+    return program not in {"gpg", "gpgsm"} or os.path.isdir(home)  # noqa: PTH112  (a setting)
 
 
 def _suffices(trust: str, least: str) -> bool:

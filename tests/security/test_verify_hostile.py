@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from pathlib import Path
 
 import pytest
 from hypothesis import assume, given
@@ -89,6 +90,22 @@ def test_what_gpg_and_gpgsm_say(
     opened.git.own_config.update(own)  # type: ignore[attr-defined]
     report = SignatureCheck(opened.git).check(commit)
     assert (report.state, report.format) == (state, "openpgp" if "PGP" in begin else "x509")
+
+
+@pytest.mark.parametrize("begin", ["PGP SIGNATURE", "SIGNED MESSAGE"])
+def test_who_has_no_keyring_gets_none(
+    repo: GitRepo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begin: str
+) -> None:
+    """Gpg would make one for whoever reads a stranger's run."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    commit = (
+        f"tree {'0' * 40}\nauthor A <a@b> 1 +0000\ncommitter A <a@b> 1 +0000\n"
+        f"gpgsig -----BEGIN {begin}-----\n x\n -----END {begin}-----\n\nsubject\n"
+    ).encode()
+    check = SignatureCheck(open_repo(repo).git)
+    assert check.check(commit).state is SignatureState.UNKNOWN_SIGNER
+    assert check.keys_of("a@b") == []
+    assert not (tmp_path / ".gnupg").exists()
 
 
 def test_a_program_that_is_not_there(repo: GitRepo) -> None:
