@@ -97,6 +97,7 @@ def run_command(
     env: Mapping[str, str],
     stdin: bytes | IO[bytes] | None = None,
     stdout: IO[bytes] | int = subprocess.PIPE,
+    stderr: IO[bytes] | int = subprocess.PIPE,
 ) -> Completed:
     """Run a git command to its end: `Git.attempt` where the repository is yet to be found.
 
@@ -109,7 +110,7 @@ def run_command(
         file = cast("IO[bytes]", stdin)
     try:
         with Process(
-            command, cwd=cwd, env=env, stdin=file, stdout=stdout, stderr=subprocess.PIPE
+            command, cwd=cwd, env=env, stdin=file, stdout=stdout, stderr=stderr
         ) as process:
             try:
                 out, err = process.communicate(given)
@@ -118,7 +119,7 @@ def run_command(
                 raise
     except OSError as error:
         raise _launch_error(error, cwd) from error
-    return _completed(process, command, out or b"", err)
+    return _completed(process, command, out or b"", err or b"")
 
 
 def _completed(process: Process, command: Sequence[Argument], out: bytes, err: bytes) -> Completed:
@@ -347,13 +348,44 @@ class Git:
         stdin: bytes | IO[bytes] | None = None,
         env: Mapping[str, str] | None = None,
         stdout: IO[bytes] | int = subprocess.PIPE,
+        stderr: IO[bytes] | int = subprocess.PIPE,
     ) -> Completed:
-        """As `run`, but a failure of git is a value, and its output may go to a file.
+        """As `run`, but a failure of git is a value, and its output and messages may go to files.
 
         Raises:
             RepositoryError: git can't be started.
         """
-        return run_command(self.command(args), self.cwd, self.environment(env), stdin, stdout)
+        command, environment = self.command(args), self.environment(env)
+        return run_command(command, self.cwd, environment, stdin, stdout, stderr)
+
+    def converse(
+        self, *args: Argument, env: Mapping[str, str], stdin: bytes | None = None
+    ) -> Completed:
+        """As `attempt`, with a repository elsewhere, which may say as much as it likes: only both ends are kept.
+
+        Args:
+            args: The subcommand and its arguments.
+            env: Variables to add to the environment.
+            stdin: What it reads; nothing when None.
+        """
+        heard, say = os.pipe()
+        said = bytearray()
+
+        def listen() -> None:
+            with open(heard, "rb", buffering=0) as pipe:  # noqa: PTH123  (a descriptor)
+                while piece := pipe.read(MAX_MESSAGES // 8):
+                    said.extend(piece)
+                    if len(said) > MAX_MESSAGES:
+                        del said[MAX_MESSAGES // 4 : -MAX_MESSAGES // 4]
+
+        listener = threading.Thread(target=listen, daemon=True)
+        listener.start()
+        try:
+            with open(say, "wb") as messages:  # noqa: PTH123  (a descriptor)
+                done = self.attempt(*args, env=env, stdin=stdin, stderr=messages)
+        finally:
+            listener.join()
+        return Completed(done.code, done.out, said.decode(errors="replace"))
 
     def read(self, *args: Argument, most: int, stdin: bytes = b"") -> Completed:
         """As `attempt`, of objects that may be anybody's: their sizes are bounded, and so is the list of them.

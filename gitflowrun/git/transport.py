@@ -257,7 +257,7 @@ class Remote:
         if verify:
             git = Git(git.git_dir, git.work_tree, hooks=True, programs=True)
         env = {**_prompts(), **self._trees_of_all(), PUSHING: "1"}
-        done = git.attempt(*options, "--end-of-options", self.name, *refspecs, env=env)
+        done = git.converse(*options, "--end-of-options", self.name, *refspecs, env=env)
         results = parse_push(done.out)
         if atomic and not results and _NO_ATOMIC in done.err:
             return self._push(changes, atomic=False, verify=verify)
@@ -348,7 +348,7 @@ class Remote:
     ) -> Completed:
         stdin = "".join(f"{line}\n" for line in lines).encode() if lines else None
         env = {**_prompts(), **env}
-        return self._wire.attempt(*options, "--end-of-options", *args, env=env, stdin=stdin)
+        return self._wire.converse(*options, "--end-of-options", *args, env=env, stdin=stdin)
 
     def _unreachable(self, verb: str, done: Completed) -> RepositoryError:
         hint = None

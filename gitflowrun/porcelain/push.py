@@ -327,14 +327,19 @@ class _Push(Transfer):
         for mate in view.namesakes(run, uid):
             if history.root(mate.tip) != uid:
                 continue
+            if mate.tip == run.tip:
+                return _Plan(run, replace(result, target=mate.id, outcome=Outcome.CURRENT))
             if history.leads_to(mate.tip, run.tip):
-                outcome = Outcome.CURRENT if mate.tip == run.tip else Outcome.AHEAD
-                return _Plan(run, replace(result, target=mate.id, outcome=outcome))
+                there = replace(result, target=mate.id, outcome=Outcome.AHEAD)
+                if self._is_mine(run, uid) and not self.trust.made(mate.tip):
+                    reason = f"the remote has it as {mate.tip.short}, which was not made here"
+                    there = replace(there, outcome=Outcome.KEPT, reason=reason)
+                return _Plan(run, there)
             if history.leads_to(run.tip, mate.tip):
                 change = RefUpdate(mate.ref, run.tip, mate.tip)
                 return _Plan(run, replace(result, target=mate.id, outcome=Outcome.UPDATED), change)
             apart = f"the remote has another continuation of it ({mate.tip.short})"
-        if apart and not (self.trust.made(run.tip) or self.trust.made(uid)):
+        if apart and not self._is_mine(run, uid):
             return _Plan(run, replace(result, reason=apart))
         # Where a name is free, and still can't be made: something is in its way that the remote does not show.
         avoided = [name for name, times in self._failed.items() if times > 1]
@@ -343,6 +348,9 @@ class _Push(Transfer):
             return _Plan(run, replace(result, reason=_told_taken(view, run)))
         change = RefUpdate(layout.run_ref(run.flow, target), run.tip, None)
         return _Plan(run, replace(result, target=target, outcome=Outcome.NEW, reason=apart), change)
+
+    def _is_mine(self, run: RunTip, uid: Oid) -> bool:
+        return self.trust.made(run.tip) or self.trust.made(uid)
 
 
 def _told_taken(view: RemoteView, run: RunTip) -> str:

@@ -220,14 +220,14 @@ def test_many_refs_of_a_fetch_are_synced_at_once(
         monkeypatch.setattr(transport, "_SYNC_HOOK", path)
     monkeypatch.setattr(transport, "_can_sync_at_once", lambda: True)
     done: list[Completed] = []
-    real = Git.attempt
+    real = Git.converse
 
-    def attempt(self: Git, *args: Any, **options: Any) -> Completed:
+    def converse(self: Git, *args: Any, **options: Any) -> Completed:
         done.append(real(self, *args, **options))
         return done[-1]
 
     there = remote(repo)
-    monkeypatch.setattr(Git, "attempt", attempt)
+    monkeypatch.setattr(Git, "converse", converse)
     there.fetch([f"+refs/runs/F/{n}:refs/runs-remotes/x/F/{n}" for n in range(20)])
     names = repo.git("for-each-ref", "--format=%(refname)", "refs/runs-remotes/x").splitlines()
     assert len(names) == 20
@@ -347,17 +347,17 @@ def test_a_server_that_refuses_shallow_clones_is_fetched_from(
 ) -> None:
     """Where a server does not take the word of an old commit, all is fetched as git would."""
     without_parents(server, "refs/runs/F/1")
-    attempt = Git.attempt
+    converse = Git.converse
     tried = []
 
     def refusing(self: Git, *args: str, **how: Any) -> Completed:
         tried.append("GIT_SHALLOW_FILE" in (how.get("env") or {}))
         if tried[-1]:
             return Completed(128, b"", "fatal: Server does not support shallow clients\n")
-        return attempt(self, *args, **how)
+        return converse(self, *args, **how)
 
     origin = remote(repo)
-    monkeypatch.setattr(Git, "attempt", refusing)
+    monkeypatch.setattr(Git, "converse", refusing)
     origin.fetch(["+refs/runs/F/1:refs/runs-remotes/x/F/1"])
     assert tried.count(True) == 1
     assert code

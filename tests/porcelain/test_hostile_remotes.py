@@ -61,6 +61,9 @@ def test_no_fetch_moves_my_run(
         assert "made here" in report.runs[0].reason
         assert refs(ada) == before
         writer.commit([finished_task(writer.identity, "end/1")], status=Status.DONE)
+    report = send(ada)
+    assert outcomes(report) == [Outcome.KEPT, Outcome.NEW]
+    assert "not made here" in report.runs[0].reason
     monkeypatch.chdir(ada.path)
     assert main(["fetch", "origin"]) == 0
     shown = capsys.readouterr()
@@ -279,7 +282,7 @@ def test_words_of_a_remote_are_shown_as_they_are(
     script = server.path / "hooks" / "pre-receive"
     script.write_text(
         "#!/bin/sh\nexec >&2\nprintf '\\033]0;title\\007\\033[2J\\n'\n"
-        "head -c 100000 /dev/zero | tr '\\0' x\necho\nseq 1000\n"
+        "head -c 100000 /dev/zero | tr '\\0' x\necho\nseq 200000\n"
     )
     script.chmod(0o755)
     monkeypatch.chdir(ada.path)
