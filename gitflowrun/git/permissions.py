@@ -136,7 +136,9 @@ def read_private(path: Path, what: str, *, limit: int) -> bytes | None:
     """The content of a file that is its owner's alone, and ours; None where there is none.
 
     Raises:
-        RepositoryError: as `read_file`, or it is somebody else's, or others may read or write it.
+        RepositoryError: as `read_file`, or it is somebody else's, or others may read or write it although the file
+            system keeps modes. Where it keeps none (FAT, some network and Windows file systems) whoever reaches the
+            repository can change its hooks as well, so there is nothing to be kept from them.
     """
     opened = _open(path, what)
     if opened is None:
@@ -149,13 +151,24 @@ def read_private(path: Path, what: str, *, limit: int) -> bytes | None:
                 f"{path}, {what}, belongs to user {status.st_uid}, not to you",
                 hint=f"remove it, and a new one is made: rm {quoted}",
             )
-        if status.st_mode & _OTHERS:
+        if status.st_mode & _OTHERS and _keeps_modes(opened, status.st_mode):
             raise RepositoryError(
                 f"{path}, {what}, may be used by others than you",
                 hint=f"remove it, and a new one is made: rm {quoted}; keep it (chmod 600) only if you are sure that "
                 "it was made here and that nobody has read it",
             )
         return _content(file.read(limit + 1), path, what, limit)
+
+
+def _keeps_modes(opened: int, mode: int) -> bool:
+    """Whether the file system of an open file of ours keeps modes; that of the file is as before."""
+    try:
+        os.fchmod(opened, 0o600)
+        kept = not os.fstat(opened).st_mode & _OTHERS
+        os.fchmod(opened, stat.S_IMODE(mode))
+    except OSError:
+        return False
+    return kept
 
 
 def _open(path: Path, what: str) -> int | None:

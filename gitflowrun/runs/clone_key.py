@@ -68,7 +68,7 @@ class CloneKey:
         if not key:
             raise RepositoryError(
                 f"{self._path}, {_WHAT}, can't be made",
-                hint="it needs a directory that you may write to, and a file system that keeps modes",
+                hint="it needs a directory that you may write to",
             )
         return _keyed(key, b"gitflowrun seal", content)
 
@@ -120,10 +120,8 @@ class CloneKey:
                 out.write(secrets.token_bytes(_SIZE))
                 out.flush()
                 os.fsync(out.fileno())
-            if not _is_private(temporary):
-                return None  # on a file system without owners and modes nobody could tell whose key it is
             with contextlib.suppress(FileExistsError):
-                os.link(temporary, path)
+                _appear(temporary, path)
                 sync_directory(path.parent)  # or a power cut could take the key of runs that stay
         except OSError:
             return None
@@ -132,11 +130,22 @@ class CloneKey:
         return self._key
 
 
-def _is_private(path: Path) -> bool:
+def _appear(temporary: Path, path: Path) -> None:
+    """Give a file its name, unless that is taken.
+
+    Raises:
+        FileExistsError: it is.
+    """
     try:
-        return read_private(path, _WHAT, limit=_SIZE) is not None
-    except RepositoryError:
-        return False
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except (
+        OSError
+    ):  # FAT and its like have no links: there two first runs of a clone at once are not told apart
+        if os.path.lexists(path):
+            raise FileExistsError from None
+        temporary.rename(path)
 
 
 def _keyed(key: bytes, purpose: bytes, content: bytes) -> str:

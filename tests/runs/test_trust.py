@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -404,6 +406,30 @@ def test_other_files_beside_the_key_are_regular(repo: GitRepo, name: str, kind: 
     }
     with pytest.raises(RepositoryError, match=f"gitflowrun-{name}"):
         use[name]()
+
+
+def test_own_runs_are_known_on_a_file_system_without_modes_and_links(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FAT shows all files as everybody's, whatever is asked of it; runs that were made there are trusted there."""
+    create = os.open
+
+    def everybodys(path: Any, flags: int, *mode: int, **options: Any) -> int:
+        descriptor = create(path, flags, *mode, **options)
+        if "gitflowrun-key" in str(path) and flags & os.O_CREAT:
+            Path(path).chmod(0o777)
+        return descriptor
+
+    def no_links(_source: Any, target: Any) -> None:
+        raise PermissionError(errno.EPERM, "no links here", str(target))
+
+    monkeypatch.setattr(os, "open", everybodys)
+    monkeypatch.setattr(os, "link", no_links)
+    monkeypatch.setattr(os, "fchmod", lambda *_: None)
+    run = make_run(repo)
+    assert _trusts(repo, run)
+    (key,) = (repo.path / ".git").glob("gitflowrun-key*")
+    assert key.stat().st_mode & 0o777 == 0o777
 
 
 def test_runs_are_made_where_no_key_can_be_kept(
