@@ -464,6 +464,8 @@ SECRET_FINDINGS = 100
 """Secrets of one file that are looked at."""
 SECRETS_SHOWN = 20
 """Secrets that are shown of one run."""
+RUNS_COMPARED = 4
+"""Runs before it with whose code, where a remote has them, a run's code is compared."""
 BRANCHES_COMPARED = 8
 """Branches of a remote with which code is compared whose commit it does not have."""
 PUSH_ROUNDS = 6

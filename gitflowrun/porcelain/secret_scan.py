@@ -26,6 +26,7 @@ from gitflowrun.errors import GitflowrunError, TooLarge
 from gitflowrun.git.objects import Mode, Oid
 from gitflowrun.limits import (
     BRANCHES_COMPARED,
+    RUNS_COMPARED,
     SCAN_FILE,
     SCAN_NUMBERS,
     SCAN_PUSH,
@@ -35,7 +36,7 @@ from gitflowrun.limits import (
     SECRET_FINDINGS,
     SECRETS_SHOWN,
 )
-from gitflowrun.names import TaskName
+from gitflowrun.names import RunId, TaskName
 from gitflowrun.porcelain.secret_rules import Found, find_secrets, says_secret
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import parse_message
@@ -149,7 +150,9 @@ class SecretSearch:
         if code and not (base and code == self._objects.entry(known[0], layout.CODE)):
             message = parse_message(tip.message.decode(errors="replace"))
             based_on = message.code_commit if message else None
-            files += self._files(code.oid, self._code_there(run, based_on), layout.CODE + b"/")
+            files += self._files(
+                code.oid, self._code_there(run, code.oid, based_on), layout.CODE + b"/"
+            )
         here = self._objects.homes([oid for _, oid in files])
         sizes = sorted((self._objects.size(oid), path, oid) for path, oid in files if oid in here)
         for size, path, oid in sizes:
@@ -223,21 +226,20 @@ class SecretSearch:
         except GitflowrunError:  # a file is there, or what this clone does not have
             return {}
 
-    def _code_there(self, run: RunTip, based_on: Oid | None) -> list[Oid]:
-        """Trees of code that the remote has."""
-        branches = {
-            Oid.from_hex(oid) for _, oid in self._repo.refs.rows(f"refs/remotes/{self._remote}/")
-        }
-        trees = []
+    def _code_there(self, run: RunTip, code: Oid, based_on: Oid | None) -> list[Oid]:
+        """Trees of code that the remote has; `code` itself, if it is among them, without a look at its branches."""
+        numbers = range(run.id.number - 1, max(0, run.id.number - RUNS_COMPARED - 1), -1)
+        names = (layout.run_ref(run.flow, RunId(str(number))) for number in numbers)
+        states = self._trees(Oid.from_hex(self._has[name]) for name in names if name in self._has)
+        entries = (self._objects.entry(tree, layout.CODE) for tree in states)
+        trees = [entry.oid for entry in entries if entry]
+        if code in trees:
+            return trees
+        rows = self._repo.refs.rows(f"refs/remotes/{self._remote}/")
+        branches = sorted({Oid.from_hex(oid) for _, oid in rows})
         if based_on and (based_on in branches or self._is_there(based_on)):
-            trees += self._trees([based_on])
-        elif branches:
-            trees += self._trees(sorted(branches)[:BRANCHES_COMPARED])
-        prefix = layout.below(layout.RUNS, run.flow)
-        runs = sorted((it for it in self._has if it.startswith(prefix)), key=layout.run_number)[-2:]
-        states = self._trees(Oid.from_hex(self._has[ref]) for ref in runs)
-        codes = (self._objects.entry(tree, layout.CODE) for tree in states)
-        return [*trees, *(code.oid for code in codes if code)]
+            return [*self._trees([based_on]), *trees]
+        return [*self._trees(branches[:BRANCHES_COMPARED]), *trees]
 
     def _is_there(self, commit: Oid) -> bool:
         """Whether the remote's branches, as we last saw them, lead to a commit."""
