@@ -118,17 +118,23 @@ class _Fetch(Transfer):
         self.forget_lost_tags(view)
         self.forget_tags(lambda key: key.uid not in self._here)
         self.up_to_date = {ref for ref, oid in self._tips.items() if view.refs.get(ref) == oid}
-        uids = {(run.flow, run.id.number, run.tip): uid for uid, run in self._here.items()}
-        news, others = [], view.runs(self.up_to_date)
+        known = {(run.flow, run.tip): (uid, run) for uid, run in self._here.items()}
+        news, wrong, others = [], set(), view.runs(self.up_to_date)
         for run in others:
-            uid = uids.get((run.flow, run.id.number, run.tip))
-            if uid is None or not str(uid).startswith(run.id.partition("-")[2]):
+            found = known.get((run.flow, run.tip))
+            if found is None:
                 news.append(run)
+            elif run.id.number != found[1].id.number:
+                wrong.add(run)
+                self._refuse(run, f"{run.ref} holds run {run.flow}/{found[1].id}")
+            elif not str(found[0]).startswith(run.id.partition("-")[2]):
+                wrong.add(run)
+                self._refuse(run, _told_uid(run, found[0]))
             else:
-                self._note(run, uid, Outcome.CURRENT)
+                self._note(run, found[0], Outcome.CURRENT)
         copies = self.tracking.seen
         copied = {name for name, oid in copies.items() if view.refs.get(name) == oid}
-        lost = self.fetch_copies(view.runs(copied))  # 2
+        lost = self.fetch_copies([run for run in view.runs(copied) if run not in wrong])  # 2
         for run, reason in lost.items():
             self._refuse(run, reason)
         fetched = [run for run in news if run not in lost]
@@ -343,7 +349,7 @@ class _Fetch(Transfer):
         if info.id is None or (info.flow, info.id.number) != (run.flow, run.id.number):
             raise CorruptRecord(f"{run.ref} holds run {info.flow}/{info.id}")
         if not str(uid).startswith(run.id.partition("-")[2]) or (state.uid or run.tip) != uid:
-            raise CorruptRecord(f"{run.ref} holds a run with another uid, {uid.short}")
+            raise CorruptRecord(_told_uid(run, uid))
         if self._infos.get(_info_at(uid)) != blob:
             raise CorruptRecord(f"{run.ref}: its INFO is not that of its first commit")
         self._note_end(run.tip, state)
@@ -398,6 +404,10 @@ class _Fetch(Transfer):
 
     def _refuse(self, run: RunTip, reason: str, uid: Oid | None = None) -> None:
         self.done.append(SyncedRun(run.flow, run.id, None, uid, Outcome.REFUSED, reason))
+
+
+def _told_uid(run: RunTip, uid: Oid) -> str:
+    return f"{run.ref} holds a run with another uid, {uid.short}"
 
 
 def _info_at(commit: Oid) -> str:
