@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING
 
 from gitflowrun.errors import RepositoryError
 from gitflowrun.git.permissions import read_private
+from gitflowrun.runs.commit_message import MAC_TRAILER
+from gitflowrun.values import replace
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
-    from gitflowrun.git.objects import Commit, Oid
+    from gitflowrun.git.objects import Commit
     from gitflowrun.git.repository import Repository
 
 _SIZE = 32
@@ -45,17 +46,19 @@ class CloneKey:
         """Whether it was made, by whatever process."""
         return self._known is not None or os.path.lexists(self._path)
 
-    def mac(self, tree: Oid, parents: Sequence[Oid]) -> str:
-        """The MAC of a commit that is about to be made here; empty where no key can be kept."""
+    def mac(self, commit: Commit) -> str:
+        """The MAC of a commit that is about to be made here, and has none yet; empty where no key can be kept."""
         key = self._key or self._make()
-        return _keyed(key, b"gitflowrun mac", tree + b"".join(parents)) if key else ""
+        return _keyed(key, b"gitflowrun mac", commit.encode()) if key else ""
 
     def has_made(self, commit: Commit, mac: str) -> bool:
-        """Whether a MAC is that of a commit, which then was made here."""
+        """Whether a MAC is that of a commit in whose message it stands, which then was made here."""
         key = self._key
         if not key:
             return False
-        expected = _keyed(key, b"gitflowrun mac", commit.tree + b"".join(commit.parents))
+        line = f"{MAC_TRAILER}: {mac}\n".encode(errors="replace")
+        rest = replace(commit, message=commit.message.replace(line, b"", 1))
+        expected = _keyed(key, b"gitflowrun mac", rest.encode())
         return secrets.compare_digest(mac.encode(errors="replace"), expected.encode())
 
     def seal(self, content: bytes) -> str:

@@ -11,12 +11,12 @@
     Code-Commit: 9c1e44a…+dirty
     Origin: resume MyFlow/11 77ab310…
     User: ada
-    Mac: 5d0c…                          keyed hash of tree and parents: made in this clone (`trust`)
+    Mac: 5d0c…                          keyed hash of the rest: made in this clone (`trust`)
 
 A list of runs is made of these messages alone, in one `git for-each-ref`, so they are parsed here and not by
 git: a user's `trailer.*` settings change what git makes of them, and one pass is cheaper than one per field.
 What a message says is for people and lists. Nothing is trusted because of it: anybody can write one. Its MAC alone
-proves, to the clone that has the key, that tree and parents were put together there.
+proves, to the clone that has the key, that the commit was made there.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from gitflowrun.values import frozen
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+MAC_TRAILER = "Mac"
 _MAX_VALUE = 200
 _MAX_SHOWN = 40
 """Characters of a parameter's value in a subject."""
@@ -70,7 +71,7 @@ class RunState:
         dirty: Whether the work tree differed from `code_commit`; so it does where there is none.
         origin: `resume Flow/id uid` of the run it was made from, if any.
         failed_step: Where it failed, if it did.
-        mac: What `Trust.mac` makes of the commit's tree and parents; set when the commit is made.
+        mac: What `Trust.mac` makes of the rest of the commit; set when it is made.
     """
 
     run: str
@@ -107,7 +108,7 @@ def format_message(state: RunState, subject: str | None = None) -> bytes:
         "Code-Commit": code,
         "Origin": state.origin,
         "User": state.user,
-        "Mac": state.mac,
+        MAC_TRAILER: state.mac,
     }
     lines = [f"{key}: {value}" for key, text in trailers.items() if (value := _one_line(text))]
     head = _one_line(f"{state.run}: {subject or _progress(state)}")
@@ -132,7 +133,7 @@ def parse_message(message: str) -> RunState | None:
             dirty=dirty == "dirty" or not commit,
             origin=found.get("Origin", ""),
             failed_step=found.get("Failed-Step", ""),
-            mac=found.get("Mac", ""),
+            mac=found.get(MAC_TRAILER, ""),
         )
     except (KeyError, ValueError, OverflowError, InvalidPathspec):
         return None

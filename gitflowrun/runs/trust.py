@@ -3,7 +3,7 @@
 Trust belongs to bytes: to a commit, by its id alone. Names, numbers, tags, refs, uids and nicknames of remotes can be
 anybody's and are no evidence. A commit is trusted when
 
-1. it was made in this clone: its message carries a MAC, a keyed hash of its tree and parents (`clone_key`); or
+1. it was made in this clone: its message carries a MAC, a keyed hash of all else in it (`clone_key`); or
 2. the user vouched for it, or for a later state of the same run (`git runs trust 12`), or `git runs fetch` took one of
    them from a URL that the user vouched for (`git runs trust origin`): both stand in a sealed file (`vouched`); or
 3. it is the last commit of a run, with a good signature by a key whose fingerprint stands there, too
@@ -32,7 +32,7 @@ from gitflowrun.runs.commit_message import parse_message
 from gitflowrun.runs.vouched import Vouched, VouchedFile, VouchedKind
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from gitflowrun.artifacts.reference import ArtifactRef
     from gitflowrun.git.objects import Commit
@@ -197,9 +197,9 @@ class Trust:
             lambda it: it.kind is VouchedKind.SIGNER and word in (it.value, it.name)
         )
 
-    def mac(self, tree: Oid, parents: Sequence[Oid]) -> str:
+    def mac(self, commit: Commit) -> str:
         """The MAC of a commit that is about to be made here; empty where no key can be kept."""
-        return self._key.mac(tree, parents)
+        return self._key.mac(commit)
 
     # ---- how it is known ----
 

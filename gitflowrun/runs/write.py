@@ -278,8 +278,9 @@ class RunWriter:
         self, root: Oid, parents: tuple[Oid, ...], state: RunState, subject: str | None = None
     ) -> tuple[Oid, PackObject]:
         who = self._repo.signature()
-        state = replace(state, mac=self._trust.mac(root, parents))
-        data = Commit(root, parents, who, who, format_message(state, subject)).encode()
+        commit = Commit(root, parents, who, who, format_message(state, subject))
+        sealed = replace(state, mac=self._trust.mac(commit))
+        data = replace(commit, message=format_message(sealed, subject)).encode()
         if state.status.is_final and self._repo.settings.sign:
             data = self._signed(data, who)
         return make_object(ObjectType.COMMIT, data)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from gitflowrun.errors import RepositoryError
-from gitflowrun.git.objects import Oid
+from gitflowrun.git.objects import Commit, Oid, Signature
 from gitflowrun.git.transport import Remote
 from gitflowrun.porcelain.fetch import fetch
 from gitflowrun.porcelain.overview import run_overview
@@ -25,6 +26,8 @@ from tests.helpers.repos import GitRepo
 from tests.helpers.runs import make_run, open_repo, start_run, store_of
 
 ZERO = Oid(bytes(20))
+ADA = Signature("Ada", "ada@example.org", 1_700_000_000, 0)
+COMMIT = Commit(ZERO, (), ADA, ADA, b"MyFlow/1: running\n")
 
 
 @pytest.fixture
@@ -32,6 +35,10 @@ def colleague(repo: GitRepo, tmp_path: Path) -> GitRepo:
     """A clone of the repository, in which runs can be made."""
     repo.git("clone", "-q", str(repo.path), str(tmp_path / "clone"))
     return GitRepo(tmp_path / "clone")
+
+
+def _hashed(repo: GitRepo, commit: bytes) -> str:
+    return repo.git("hash-object", "-t", "commit", "-w", "--stdin", "--literally", stdin=commit)
 
 
 def _trust(repo: GitRepo) -> Trust:
@@ -104,6 +111,31 @@ def test_the_key_is_private(repo: GitRepo) -> None:
     (key,) = (repo.path / ".git").glob("gitflowrun-key-*")
     assert key.stat().st_mode & 0o777 == 0o600
     assert repo.git("status", "--porcelain") == ""
+
+
+@pytest.mark.parametrize(
+    ("part", "other"),
+    [
+        (rb"^tree .*$", b"tree 4b825dc642cb6eb9a060e54bf8d69288fbee4904"),
+        (rb"^author \S+", b"author Mallory"),
+        (rb"^committer .*$", b"committer Mallory <m@example.org> 1700000000 +0000"),
+        (rb"^Status: .*$", b"Status: failed"),
+        (rb"^Uid: .*\n", b""),
+        (rb"^MyFlow/1: .*$", b"MyFlow/1: all is well"),
+        (rb"^Mac: ", b"Mac: 00\nMac: "),
+        (rb"\Z", b"\n"),
+    ],
+)
+def test_a_commit_with_another_word_is_not_ours(repo: GitRepo, part: bytes, other: bytes) -> None:
+    """The MAC is over all of a commit: not only tree and parents are what was made here, but who, when and what."""
+    run = make_run(repo)
+    content = repo.git("cat-file", "commit", f"refs/runs/MyFlow/{run.id}").encode() + b"\n"
+    same = _hashed(repo, content)
+    assert same == repo.git("rev-parse", f"refs/runs/MyFlow/{run.id}")
+    changed = re.sub(part, other, content, count=1, flags=re.MULTILINE)
+    assert changed != content
+    assert _trust(repo).trusts(Oid.from_hex(same))
+    assert not _trust(repo).trusts(Oid.from_hex(_hashed(repo, changed)))
 
 
 def test_losing_the_key_loses_trust(repo: GitRepo, colleague: GitRepo) -> None:
@@ -325,7 +357,7 @@ def test_one_key_among_many_processes(repo: GitRepo) -> None:
     """Whoever is first makes the key; all others use it."""
     stores = [_trust(repo) for _ in range(16)]
     with ThreadPoolExecutor(16) as pool:
-        macs = set(pool.map(lambda it: it.mac(ZERO, ()), stores))
+        macs = set(pool.map(lambda it: it.mac(COMMIT), stores))
     assert len(macs) == 1
     assert len(list((repo.path / ".git").glob("gitflowrun-key*"))) == 1
 
@@ -444,7 +476,7 @@ def test_runs_are_made_where_no_key_can_be_kept(
         return real(str(path), *args)
 
     monkeypatch.setattr(os, "open", refuse)
-    assert _trust(repo).mac(ZERO, ()) == ""
+    assert _trust(repo).mac(COMMIT) == ""
     with pytest.raises(RepositoryError, match="can't be made"):
         _trust(repo).vouch_for_url("https://example.org")
 
