@@ -11,6 +11,7 @@ the caller.
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections import Counter
@@ -235,6 +236,8 @@ _WORD = bytes(
     for code in range(256)
 )
 _SHORTEST_WORD = 15
+_LONG_WORD = 400
+_OWN_BEGINNING = 4
 
 
 class Found(NamedTuple):
@@ -302,7 +305,7 @@ def _by_form(data: bytes) -> Iterator[Found]:
         word
         for word in data.translate(_WORD).split()
         if len(word) >= _SHORTEST_WORD
-        and (word[:3] in forms or word[1:4] in forms or word[:2] in forms)
+        and (word[:3] in forms or word[1:4] in forms or word[:2] in forms or len(word) > _LONG_WORD)
     ]
     position = 0
     for word in words:
@@ -311,11 +314,25 @@ def _by_form(data: bytes) -> Iterator[Found]:
         yield from _formed(data, position, candidates)
         if word[1:4] in forms and _is_glued(data, position):
             yield from _formed(data, position + 1, forms[word[1:4]])
+        if len(word) > _LONG_WORD:
+            yield from _within(data, word, position)
     for name, part, before, pattern in _shapes():
         for at in _places(data, part):
             match = pattern.match(data, max(0, at - before))
             if match:
                 yield Found(*match.span(), name)
+
+
+def _within(data: bytes, word: bytes, position: int) -> Iterator[Found]:
+    """Tokens in the middle of a long word: the texts of a column lie there without anything between them."""
+    if b"_" not in word and b"-" not in word:
+        return  # as pictures in base64
+    for form in itertools.chain.from_iterable(_forms().values()):
+        if len(form.beginning) >= _OWN_BEGINNING and (
+            b"_" in form.beginning or b"-" in form.beginning
+        ):
+            for at in _places(word, form.beginning):
+                yield from _formed(data, position + at, (form,))
 
 
 def _is_glued(data: bytes, position: int) -> bool:

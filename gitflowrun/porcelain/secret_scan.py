@@ -352,7 +352,8 @@ def _excerpt(text: bytes, place: Found, places: Iterable[Found]) -> str:
     start = max(text.rfind(b"\n", 0, place.start) + 1, place.start - _BEFORE)
     start = max([start, *(other.end for other in places if other.end <= place.start)])
     before = "".join(
-        char if char.isprintable() else " " for char in _text(text[start : place.start])
+        char if char.isprintable() and char != "\ufffd" else " "
+        for char in _text(text[start : place.start])
     )
     secret = _text(text[place.start : place.end])
     shown = secret[:_SHOWN] if len(secret) >= 4 * _SHOWN else ""

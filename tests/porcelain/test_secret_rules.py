@@ -47,6 +47,8 @@ def test_secrets_in_records() -> None:
     token = "sk-ant" + "-api03-" + made_up(80)
     assert is_found(b"\xd9l" + token.encode())
     assert is_found(b"\x81\xa8password\xa9" + made_up(8).encode() + b"7")
+    column = b"".join(b"x%d" % number for number in range(500))
+    assert is_found(column + CREDENTIALS["github"].encode() + column)
     assert is_found(b"\x8c\x06passwd\x94") is False
 
 
