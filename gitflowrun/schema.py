@@ -15,7 +15,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from gitflowrun.errors import CorruptRecord, InvalidPathspec, UsageError
+from gitflowrun.errors import CorruptRecord, GitflowrunError, InvalidPathspec, UsageError
 from gitflowrun.limits import MAX_TIME
 from gitflowrun.names import Digest, RunId, TaskName, check_flow_name
 from gitflowrun.values import field_names
@@ -277,6 +277,8 @@ class ArraySchema(Kind[T]):
 
 def _malformed(what: str, error: Exception) -> CorruptRecord:
     why = f"no field {error}" if isinstance(error, KeyError) else str(error)
+    if isinstance(error, GitflowrunError):  # its hint is about what is typed
+        why = error.told
     return CorruptRecord(f"malformed {what} record: {why}")
 
 

@@ -311,7 +311,7 @@ def _look(thing: Any, seen: list[str], known: Counter[str], depth: int) -> None:
     for name in _properties(thing):
         found = _tried(partial(getattr, thing, name))
         _tried(partial(repr, found))
-        if name == "code" and found is not None:
+        if name == "code" and found is not None and depth == 0:  # tasks have the same
             _look_at_code(found)
     for method in ("_repr_html_", "to_pandas", "is_in_namespace"):
         if hasattr(thing, method):

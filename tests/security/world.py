@@ -116,7 +116,7 @@ class World:
     def _clone(self, name: str) -> GitRepo:
         self.hub.git("clone", "-q", ".", str(self.path / name))
         made = GitRepo(self.path / name)
-        made.git("remote", "set-url", "origin", str(self.path / "hub.git"))
+        made.git("remote", "set-url", "origin", str(self.path / "shared.git"))
         return made
 
     def _make_runs(self) -> None:
