@@ -498,6 +498,8 @@ MAX_WORKERS = 16
 """Tasks that run at the same time."""
 MAX_NUM_SPLITS = 100
 """Items that a foreach may have."""
+MOST_SPLITS = 100_000
+"""Items that a foreach may have whatever is asked for: its tasks are one directory, of at most `RUN_TREE_SIZE`."""
 PARAMETER_TEXT = 1_000
 """Characters that INFO keeps of a parameter's value."""
 

@@ -13,6 +13,7 @@ from gitflowrun.errors import InvalidNext
 from gitflowrun.flow.foreach import brief, is_single_use, items_artifact, needs_list
 from gitflowrun.flow.graph import FlowGraph
 from gitflowrun.flow.steps import is_step, steps_of
+from gitflowrun.limits import MOST_SPLITS
 from gitflowrun.names import nearest
 from gitflowrun.runs.records import Transition
 
@@ -133,7 +134,7 @@ class _Call:
 
     def split(self, name: str) -> tuple[str, ...]:
         """The items of a foreach as texts. Stores them as a list where the attribute won't do."""
-        limit = self.state.max_num_splits
+        limit = min(self.state.max_num_splits, MOST_SPLITS)
         items = self.items(name)
         if is_single_use(items):
             items = list(islice(items, limit + 1))
@@ -148,7 +149,9 @@ class _Call:
             count = f" {len(items)}" if hasattr(items, "__len__") else ""
             raise self.refuse(
                 f"foreach over self.{name} in step {self.step!r} has more than {limit} items",
-                f"raise the maximum with --max-num-splits{count}",
+                f"raise the maximum with --max-num-splits{count}"
+                if limit < MOST_SPLITS
+                else "no foreach can have more; let a task take several items",
             )
         if needs_list(items):
             self.state.kept_items[items_artifact(len(self.state.frames))] = list(items)

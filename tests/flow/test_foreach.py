@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from gitflowrun.errors import InvalidNext
 from gitflowrun.flow import FlowSpec, JSONType, Parameter, step
 from gitflowrun.flow.foreach import brief, item_at, needs_list
+from gitflowrun.limits import MOST_SPLITS
 from tests.flow.memory import MemoryRun, StepFailedError, run_flow
 
 if TYPE_CHECKING:
@@ -156,6 +157,16 @@ def test_items_that_cannot_be(items: Any, message: str) -> None:
     assert "self.next(self.body" in linecache.getline(__file__, error.line or 0)
     if "more than" in message:
         assert "--max-num-splits" in (error.hint or "")
+
+
+def test_no_foreach_has_more_tasks_than_a_directory_of_a_run_can_list() -> None:
+    """However high the maximum is, it is refused before the tasks run, and the hint does not say to raise it."""
+    MAKE["items"] = lambda: range(MOST_SPLITS + 1)
+    with pytest.raises(StepFailedError) as caught:
+        MemoryRun(Each, max_num_splits=10**9).execute("start", [])
+    assert isinstance(caught.value.outcome.error, InvalidNext)
+    assert f"has more than {MOST_SPLITS} items" in caught.value.outcome.error.message
+    assert "several items" in (caught.value.outcome.error.hint or "")
 
 
 def test_the_maximum_can_be_raised() -> None:
