@@ -360,7 +360,7 @@ STRANGERS_PARTS = 50_000
 """Tuples, dates and the like that it may hold, besides one for every few bytes of its payload: 5 us each."""
 STRANGERS_PART = 12
 """Those few bytes."""
-FEW_KEYS = 256
+FEW_KEYS = 16
 """Keys of a stranger's dict or set up to which it does not matter whether their hashes are equal."""
 COLLISIONS_A_KEY = 4
 """Pairs of keys, for each key, that may have one hash: -1 and -2 have, and so have tuples of them."""

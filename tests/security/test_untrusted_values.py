@@ -134,6 +134,12 @@ BOMBS: dict[str, bytes] = {
     "counted keys of one hash": pack(
         ext(24, [part for n in range(20_000) for part in (big((n + 1024) * PRIME), 1)])
     ),
+    "many sets of one hash each": many(200, pack(
+        ext(_SET, [ext(17, [big((3 * n + 7) * PRIME * 3 + 1), 3]) for n in range(250)])
+    )),
+    "small arrays of fields": many(23_000, pack(
+        ext(_ARRAY, ["[('a', '<i8')]", False, [1], bytes(8)])
+    )),
     "a fraction of long integers": pack(
         ext(17, [big(3 ** 1_000_000), big(7 ** 550_000)])
     ),

@@ -185,6 +185,9 @@ _KEYS = {
 _LARGER = frozenset({*_KEYS, _DEQUE, _NAMESPACE, *classes.KINDS})
 _SLOT, _OBJECT, _ENTRY = 8, 72, 125  # bytes of memory
 _FIELD = 96  # the same for each character of a dtype of fields
+_DTYPE_PARTS = (
+    3  # the time that a dtype takes, in parts; its fields take half as many as they have characters
+)
 _ZONE_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z][A-Za-z0-9_+-]*){0,3}\Z")
 
 
@@ -292,16 +295,20 @@ class _StrangersReader(_Reader):
         if type(buffer) not in {bytes, memoryview}:
             raise CorruptRecord("an array without a buffer")
         checked = numpy_codec.Layout.from_list(layout)
-        self._check_dtype(checked.descr)
+        self._spend_on_dtype(checked.descr)
         numpy_codec.check_strangers(checked)
         self._spend(2 * _OBJECT + (len(buffer) if self._loading.writable else 0))
 
     def _check_dtype(self, text: Any) -> None:
         if type(text) is not str:
             raise CorruptRecord("malformed dtype")
+        self._spend_on_dtype(text)
+        numpy_codec.check_strangers_dtype(text)
+
+    def _spend_on_dtype(self, text: str) -> None:
+        self._count(_DTYPE_PARTS + (len(text) // 2 if text.startswith("[") else 0))
         if len(text) > _SMALL:
             self._spend(_FIELD * len(text))
-        numpy_codec.check_strangers_dtype(text)
 
     def _refer(self, number: int) -> Any:
         value = super()._refer(number)
