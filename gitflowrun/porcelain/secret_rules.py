@@ -212,7 +212,7 @@ _KIND = re.compile(rb"kind:[ \t]{0,4}[\"']?\Z")
 
 # Values that stand for one.
 _PLACEHOLDER = re.compile(
-    rb"(?i)\$\{|\$\(|\{\{|\{[a-z_.]{0,40}\}|%\(|%s|^\$[a-z_]|^%[a-z_]+%|^@|x{5}|\*{3}|\.{3}|<|^\(|^\[|^#|change.?me|"
+    rb"(?i)\$\{|\$\(|\{\{|\{[^{}]{1,60}\}|%\(|%s|^\$[a-z_]|^%[a-z_]+%|^@|x{5}|\*{3}|\.{3}|<|^\(|^\[|^#|change.?me|"
     rb"your.{0,3}(?:api|key|pass|token|secret)|placeholder|example|redacted|dummy|^(?:https?|file)://|^/[a-z]+/|"
     rb"pass(?:word|wd|phrase)|secret_?key|api_?key|access_?token|0123456789|1234567890|abcdefgh|"
     rb"^(?:none|null|true|false|undefined|self\.|os\.|process\.|config\.|settings\.)"

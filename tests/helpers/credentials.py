@@ -127,6 +127,7 @@ HARMLESS = (
     'API_KEY = "${API_KEY}"',
     "https://user:password@example.com/",
     "https://example.com/a:b@c",
+    'f"postgres://ada:{password()}@db/x"',
     "self.pad_token = '[PAD]'; tokenizer.eos_token = '</s>'",
     'cache_key = "users:v2:list"',
     "def authenticate(author, key=None): pass",
