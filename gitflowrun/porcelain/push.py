@@ -345,7 +345,7 @@ class _Push(Transfer):
         avoided = [name for name, times in self._failed.items() if times > 1]
         target = view.give_id(run, uid, avoided)
         if target is None:
-            return _Plan(run, replace(result, reason=_told_taken(view, run)))
+            return _Plan(run, replace(result, reason=_told_taken(view, run, self.remote)))
         change = RefUpdate(layout.run_ref(run.flow, target), run.tip, None)
         return _Plan(run, replace(result, target=target, outcome=Outcome.NEW, reason=apart), change)
 
@@ -353,10 +353,10 @@ class _Push(Transfer):
         return self.trust.made(run.tip) or self.trust.made(uid)
 
 
-def _told_taken(view: RemoteView, run: RunTip) -> str:
+def _told_taken(view: RemoteView, run: RunTip, remote: Remote) -> str:
     """Why there is no name for a run on a remote."""
     found = view.in_the_way(run.ref)
-    return f"the remote has {found} in its place" if found else "all its names are taken there"
+    return _told_way(found, remote) if found else "all its names are taken there"
 
 
 def _tag_notice(result: PushResult) -> str:
@@ -365,5 +365,9 @@ def _tag_notice(result: PushResult) -> str:
 
 
 def _told_squat(name: str, found: str, remote: Remote) -> str:
+    return f"tag ref {name}: {_told_way(found, remote)}"
+
+
+def _told_way(found: str, remote: Remote) -> str:
     words = f"git push {shlex.quote(remote.name)} {shlex.quote(f':{found}')}"
-    return f"tag ref {name}: the remote has {found} in its place; `{words}` removes that"
+    return f"the remote has {found} in its place; `{words}` removes that"

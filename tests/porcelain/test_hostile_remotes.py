@@ -154,7 +154,11 @@ def test_a_squatted_flow(server: GitRepo, ada: GitRepo) -> None:
     make_run(ada, flow="Other")
     report = send(ada)
     assert outcomes(report) == [Outcome.REFUSED, Outcome.NEW]
-    assert report.runs[0].reason == "the remote has refs/runs/MyFlow in its place"
+    assert report.runs[0].reason == (
+        "the remote has refs/runs/MyFlow in its place; `git push origin :refs/runs/MyFlow` removes that"
+    )
+    ada.git("push", "-q", "origin", ":refs/runs/MyFlow")
+    assert outcomes(send(ada)) == [Outcome.NEW]
 
 
 def test_what_the_remote_hides(server: GitRepo, ada: GitRepo) -> None:
