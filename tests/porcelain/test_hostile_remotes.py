@@ -158,7 +158,7 @@ def test_a_squatted_flow(server: GitRepo, ada: GitRepo) -> None:
         "the remote has refs/runs/MyFlow in its place; `git push origin :refs/runs/MyFlow` removes that"
     )
     ada.git("push", "-q", "origin", ":refs/runs/MyFlow")
-    assert outcomes(send(ada)) == [Outcome.NEW]
+    assert outcomes(send(ada)) == [Outcome.NEW, Outcome.CURRENT]
 
 
 def test_what_the_remote_hides(server: GitRepo, ada: GitRepo) -> None:
