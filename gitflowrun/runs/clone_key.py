@@ -57,7 +57,9 @@ class CloneKey:
         if not key:
             return False
         line = f"{MAC_TRAILER}: {mac}\n".encode(errors="replace")
-        rest = replace(commit, message=commit.message.replace(line, b"", 1))
+        if not commit.message.endswith(b"\n" + line):
+            return False
+        rest = replace(commit, message=commit.message.removesuffix(line))
         expected = _keyed(key, b"gitflowrun mac", rest.encode())
         return secrets.compare_digest(mac.encode(errors="replace"), expected.encode())
 

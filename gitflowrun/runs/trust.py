@@ -24,7 +24,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import GitflowrunError
-from gitflowrun.git.objects import Oid
+from gitflowrun.git.objects import ObjectType, Oid, hash_object
 from gitflowrun.limits import COMMIT_SIZE, MAX_STATES
 from gitflowrun.runs import layout
 from gitflowrun.runs.clone_key import CloneKey
@@ -227,7 +227,26 @@ class Trust:
         """Whether this user made a commit in this clone."""
         found = self._commit(commit)
         state = parse_message(found.message.decode(errors="replace")) if found else None
-        return found is not None and state is not None and self._key.has_made(found, state.mac)
+        if found is None or state is None or not self._key.has_made(found, state.mac):
+            return False
+        return self._has_no_more(commit, found)
+
+    def _has_no_more(self, oid: Oid, commit: Commit) -> bool:
+        """Whether a commit is what we write, byte by byte, but for the signature that a last one may have.
+
+        A first commit with another header or spelling would be another run, which says all that ours does.
+        """
+        if hash_object(ObjectType.COMMIT, commit.encode()) == oid:
+            return True
+        if not commit.parents:
+            return False
+        from gitflowrun.git.signature import split_signature  # few runs are signed
+
+        try:
+            _, content = self._repo.objects.read(oid, COMMIT_SIZE)
+            return split_signature(content)[0] == commit.encode()
+        except GitflowrunError:
+            return False
 
     def _is_vouched_for(self, commit: Oid) -> bool:
         """Whether it, or a later state of it, is listed. What its message says only tells where to look."""

