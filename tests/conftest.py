@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import os
 import tempfile
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.helpers.repos import GitRepo, make_repo
+from tests.helpers.repos import ROOT, GitRepo, make_repo
 
 settings.register_profile(
     "isolated", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
@@ -52,7 +53,15 @@ def _isolate() -> None:
         os.environ["PYTHONPATH"] = os.pathsep.join(absolute)
 
 
+def _compile() -> None:
+    # Else each of the thousands of programs that tests start compiles a hundred modules anew, where the environment
+    # forbids to write bytecode (as the one of the tests does: a work tree's modules change within a second).
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        compileall.compile_dir(ROOT / "gitflowrun", quiet=2)
+
+
 _isolate()
+_compile()
 
 
 @pytest.fixture(autouse=True)
