@@ -7,7 +7,6 @@ them.
 2. What is there under its own name, in the same state, is up to date, and nothing else is asked about it. Find every
    other run there. Only runs of the same flow and number can be it; those whose newest state is not here are fetched
    into their tracking copies, for only their history says whether it is the same run.
-                *self._notices,
 3. It is there: up to date, or to be moved forward, or ahead of us. It is not: it gets a free name. So does one that
    was made here and that somebody else went on with there.
 4. Push, expecting every ref to be as seen. Where somebody was faster, begin again at 1.

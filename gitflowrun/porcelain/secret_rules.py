@@ -235,6 +235,7 @@ _WORD = bytes(
     code if chr(code).isascii() and (chr(code).isalnum() or chr(code) in "_.~-") else 32
     for code in range(256)
 )
+_SPACE = 32
 _SHORTEST_WORD = 15
 _LONG_WORD = 400
 _OWN_BEGINNING = 4
@@ -309,13 +310,14 @@ def _by_form(data: bytes) -> Iterator[Found]:
     ]
     position = 0
     for word in words:
-        position = data.find(word, position)
+        position = _place_of(data, word, position)
         candidates = (*forms.get(word[:3], ()), *forms.get(word[:2], ()))
         yield from _formed(data, position, candidates)
         if word[1:4] in forms and _is_glued(data, position):
             yield from _formed(data, position + 1, forms[word[1:4]])
         if len(word) > _LONG_WORD:
             yield from _within(data, word, position)
+        position += len(word)
     for name, part, before, pattern in _shapes():
         for at in _places(data, part):
             match = pattern.match(data, max(0, at - before))
@@ -333,6 +335,16 @@ def _within(data: bytes, word: bytes, position: int) -> Iterator[Found]:
         ):
             for at in _places(word, form.beginning):
                 yield from _formed(data, position + at, (form,))
+
+
+def _place_of(data: bytes, word: bytes, position: int) -> int:
+    """Where a word is next that is known to be there; not where a longer one holds it."""
+    at = data.find(word, position)
+    while (at and _WORD[data[at - 1]] != _SPACE) or _WORD[
+        (data[at + len(word) : at + len(word) + 1] or b" ")[0]
+    ] != _SPACE:
+        at = data.find(word, at + 1)
+    return at
 
 
 def _is_glued(data: bytes, position: int) -> bool:

@@ -2,7 +2,8 @@
 
 1. New is what the remote's state of the run, if it has one, does not hold: messages of commits, and files. Of the code,
    what the commit that it was based on does not have, where the remote has that; else what neither the remote's
-   branches nor its newest runs of that flow have. Trees that are equal are not entered, and nothing is looked at twice.
+   branches nor its newest runs of that flow have. Trees that are equal are not entered, and no file is read twice; one
+   in which something was found counts in every run that has it.
 2. Each new file is read and searched (`secret_rules`), small ones first: code, records, output, values. Of files of
    16 MB and more, beyond 256 MB or two minutes in one push, and of large arrays nothing is read; all but the last
    is told.
@@ -19,6 +20,7 @@ from __future__ import annotations
 import contextlib
 import re
 import time
+from bisect import bisect_left
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
@@ -58,7 +60,7 @@ _WAYS_ON = (
     "`git runs push --allow-secrets`"
 )
 _NUL = b"\0"
-_TEXT = bytes(range(32, 127)) + b"\t\r\n"
+_CONTROLS = bytes({*range(32), 127} - {*b"\t\r\n"})
 _BEFORE = 30
 _SHOWN = 4
 _CHUNK_PARTS = 5
@@ -108,11 +110,17 @@ class SecretSearch:
         self._allowed = frozenset(repo.settings.push_allow)
         self._done: dict[Oid, tuple[Finding, ...]] = {}
         self._seen: set[Oid] = set()
+        """Files and directories of runs in which nothing was found."""
+        self._met: set[Oid] = set()
+        """The same of the run that is searched now."""
+        self._is_cut = False
+        self._clean: set[Oid] = set()
+        self._found_in: dict[Oid, tuple[Finding, ...]] = {}
         self._left = SCAN_PUSH
         self._end = time.monotonic() + SCAN_SECONDS
         self._named: list[str] = []
         self._unreadable: list[str] = []
-        self._unread: list[tuple[str, int]] = []
+        self._unread: dict[Oid, tuple[str, int]] = {}
 
     def findings(self, run: RunTip, commits: Iterable[Oid], base: Oid | None) -> Sequence[Finding]:
         """What looks like secrets in a run.
@@ -124,8 +132,16 @@ class SecretSearch:
         """
         if run.tip not in self._done:
             try:
+                self._met = set()
                 found = self._search(run, takewhile(lambda oid: oid != base, commits), base)
                 self._done[run.tip] = tuple(self._by_artifact(run, finding) for finding in found)
+                if not self._done[run.tip]:
+                    self._seen |= self._met
+                if self._is_cut:
+                    self._is_cut = False
+                    self._unreadable.append(
+                        f"{run.flow}/{run.id}: only {SCAN_TREES:,} of its directories were searched for secrets"
+                    )
             except GitflowrunError as error:  # it is damaged, and git will refuse to send it
                 self._unreadable.append(
                     f"{run.flow}/{run.id} can't be searched for secrets: {error.message}"
@@ -137,7 +153,7 @@ class SecretSearch:
         """What to tell of files that were not searched."""
         if not self._unread:
             return self._unreadable
-        path, size = max(self._unread, key=lambda row: row[1])
+        path, size = max(self._unread.values(), key=lambda row: row[1])
         files = "1 file was" if len(self._unread) == 1 else f"{len(self._unread)} files were"
         told = f"{files} too large to be searched for secrets, the largest {path} ({format_size(size)})"
         return [*self._unreadable, told]
@@ -150,9 +166,11 @@ class SecretSearch:
         if code and not (base and code == self._objects.entry(known[0], layout.CODE)):
             message = parse_message(tip.message.decode(errors="replace"))
             based_on = message.code_commit if message else None
-            files += self._files(
-                code.oid, self._code_there(run, code.oid, based_on), layout.CODE + b"/"
-            )
+            there = self._code_there(run, code.oid, based_on)
+            new = [*self._files(code.oid, there, layout.CODE + b"/")]
+            names = b"\n".join(path for path, _ in new)  # `wget` calls a file as its address
+            yield from self._found(code.oid, "the names of its files", names)
+            files += new
         here = self._objects.homes([oid for _, oid in files])
         sizes = sorted((self._objects.size(oid), path, oid) for path, oid in files if oid in here)
         for size, path, oid in sizes:
@@ -171,28 +189,47 @@ class SecretSearch:
             yield from self._found(first, "the messages of its commits", b"\n".join(lines))
 
     def _searched(self, path: str, oid: Oid, size: int) -> Iterator[Finding]:
+        if oid in self._clean:
+            return
+        if oid in self._found_in:
+            yield from (replace(finding, path=path) for finding in self._found_in[oid])
+            return
         if size >= SCAN_FILE or size > self._left or time.monotonic() > self._end:
-            self._unread.append((path, size))
+            self._unread[oid] = (path, size)
             return
         data = self._objects.blob(oid, SCAN_FILE)
         if size > SCAN_NUMBERS and _is_numbers(data):
             return
         self._left -= size
+        found = tuple(self._found(oid, path, data))
         if path.endswith("/TASK") and path.startswith("steps/") and says_secret(data):
             self._named.append(path)
-        yield from self._found(oid, path, data)
+        elif found:
+            self._found_in[oid] = found
+        else:
+            self._clean.add(oid)
+        yield from found
 
     def _found(self, oid: Oid, path: str, data: bytes) -> Iterator[Finding]:
         texts = [data]
         if 5 * data.count(_NUL) > 2 * len(data):  # UTF-16 or UTF-32, as numpy's texts are
             texts.append(data.replace(_NUL, b""))
         for text in texts:
-            places = _apart(find_secrets(text))
-            for place in places[:SECRET_FINDINGS]:
-                line = text.count(b"\n", 0, place.start) + 1 if _is_text(text) else 0
-                mark = f"{oid.hex()[:10]}:{line}"
-                if mark not in self._allowed and not _ALLOWED.search(_line_of(text, place)):
-                    yield Finding(path, line, place.rule, _excerpt(text, place, places), mark)
+            yield from self._found_in_text(oid, path, text)
+
+    def _found_in_text(self, oid: Oid, path: str, text: bytes) -> Iterator[Finding]:
+        comments = [found.start() for found in _ALLOWED.finditer(text)]
+        line, end, told = int(_is_text(text)), 0, 0
+        for place in _apart(find_secrets(text)):
+            before, end = end, place.end
+            line += text.count(b"\n", before, place.start) if line else 0
+            mark = f"{oid.hex()[:10]}:{line}"
+            if mark not in self._allowed and not _is_any(comments, *_line_of(text, place)):
+                yield Finding(path, line, place.rule, _excerpt(text, place, before), mark)
+                told += 1
+                if told == SECRET_FINDINGS:
+                    return
+            line += text.count(b"\n", place.start, end) if line else 0
 
     def _files(
         self, tree: Oid, known: Sequence[Oid], prefix: bytes, without: Sequence[bytes] = ()
@@ -202,9 +239,9 @@ class SecretSearch:
         count = 0
         while waiting and count < SCAN_TREES:
             place, oid, others = waiting.pop()
-            if oid in self._seen or oid in others:
+            if self._is_met(oid) or oid in others:
                 continue
-            self._seen.add(oid)
+            self._met.add(oid)
             count += 1
             there: dict[bytes, list[Oid]] = {}
             for other in others:
@@ -212,13 +249,17 @@ class SecretSearch:
                     there.setdefault(name, []).append(there_oid)
             for entry in self._objects.tree(oid):
                 same = there.get(entry.name, [])
-                if entry.oid in same or entry.oid in self._seen or entry.mode == Mode.GITLINK:
+                if entry.oid in same or self._is_met(entry.oid) or entry.mode == Mode.GITLINK:
                     continue
                 if not entry.is_tree:
-                    self._seen.add(entry.oid)
+                    self._met.add(entry.oid)
                     yield place + entry.name, entry.oid
                 elif place or entry.name not in without:
                     waiting.append((place + entry.name + b"/", entry.oid, tuple(same)))
+        self._is_cut |= bool(waiting)
+
+    def _is_met(self, oid: Oid) -> bool:
+        return oid in self._met or oid in self._seen
 
     def _entries(self, tree: Oid) -> Mapping[bytes, Oid]:
         try:
@@ -336,21 +377,25 @@ def _is_numbers(data: bytes) -> bool:
     """Whether large data is no text, as samples say."""
     step = len(data) // 8
     sample = b"".join(data[at : at + SCAN_SAMPLE] for at in range(0, len(data), step))
-    return 2 * len(sample.translate(None, _TEXT)) > len(sample)
+    text = sample.decode(errors="ignore").encode().translate(None, _CONTROLS)
+    return 2 * len(text) <= len(sample) - sample.count(_NUL)  # of UTF-16, each second byte
 
 
-def _line_of(text: bytes, place: Found) -> bytes:
-    start = text.rfind(b"\n", max(0, place.start - SCAN_SAMPLE), place.start) + 1
-    end = text.find(b"\n", place.end, place.end + SCAN_SAMPLE)
-    return text[
-        max(start, place.start - SCAN_SAMPLE) : end if end >= 0 else place.end + SCAN_SAMPLE
-    ]
+def _line_of(text: bytes, place: Found) -> tuple[int, int]:
+    """Where the line of a secret begins and ends, or what of a long one is around it."""
+    least, most = max(0, place.start - SCAN_SAMPLE), place.end + SCAN_SAMPLE
+    end = text.find(b"\n", place.end, most)
+    return max(text.rfind(b"\n", least, place.start) + 1, least), end if end >= 0 else most
 
 
-def _excerpt(text: bytes, place: Found, places: Iterable[Found]) -> str:
-    """The end of what stands before a secret in its line, without other secrets, and its first characters."""
-    start = max(text.rfind(b"\n", 0, place.start) + 1, place.start - _BEFORE)
-    start = max([start, *(other.end for other in places if other.end <= place.start)])
+def _is_any(places: Sequence[int], start: int, end: int) -> bool:
+    """Whether one of some places, which are in order, is in a range."""
+    return bisect_left(places, start) < bisect_left(places, end)
+
+
+def _excerpt(text: bytes, place: Found, least: int) -> str:
+    """The end of what stands before a secret in its line, from `least` on, and its first characters."""
+    start = max(text.rfind(b"\n", 0, place.start) + 1, place.start - _BEFORE, least)
     before = "".join(
         char if char.isprintable() and char != "\ufffd" else " "
         for char in _text(text[start : place.start])

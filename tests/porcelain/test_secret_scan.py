@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gitflowrun.git.snapshot import take_snapshot
+from gitflowrun.limits import SCAN_NUMBERS
 from gitflowrun.porcelain.hooks import install
 from gitflowrun.porcelain.push import push
 from gitflowrun.porcelain.secret_scan import SecretSearch
@@ -290,3 +291,42 @@ def test_the_command_line(ada: GitRepo, server: GitRepo) -> None:
     assert TOKEN not in done.out + done.err
     assert ada.runs("push", "--allow-secrets").code == 0
     assert list(refs(server)) == ["refs/runs/MyFlow/1"]
+
+
+def test_a_secret_of_several_runs_refuses_each(ada: GitRepo, server: GitRepo) -> None:
+    """A file that was found in one run is found in all that hold it, at whatever place."""
+    ada.write("note.txt", f"x = '{TOKEN}'")
+    run_with(ada, {"db_password": b"hunter2xyz"})
+    run_with(ada)
+    (ada.path / "note.txt").rename(ada.path / "other.txt")
+    run_with(ada)
+    report = send(ada)
+    assert outcomes(report) == [Outcome.REFUSED] * 3
+    assert "code/other.txt line 1" in report.runs[-1].reason
+    assert refs(server) == {}
+
+
+def test_text_of_any_alphabet_is_searched(ada: GitRepo) -> None:
+    """Large text is text, though most of its bytes are beyond ASCII, or each second one is zero."""
+    text = "привет, мир: это просто текст\n" * 21_000 + f"{TOKEN}\n"
+    ada.write("cyrillic.txt", text)
+    wide = ("this is just text\n" * 32_000 + f"{TOKEN}\n").encode("utf-16")
+    (ada.path / "wide.txt").write_bytes(wide)
+    assert len(text.encode()) > SCAN_NUMBERS
+    assert len(wide) > SCAN_NUMBERS
+    run_with(ada)
+    assert {"code/cyrillic.txt", "code/wide.txt"} <= found_in(ada).keys()
+
+
+def test_what_stands_before_a_secret_hides_none(ada: GitRepo) -> None:
+    """Neither a longer word that holds it, nor many that are allowed; the name of a file is searched, too."""
+    key = "AKIA" + "1Z3Y5X7W9VBTDRFS"
+    ada.write("longer.txt", f"zzz{key}zz\nid {key}\n")
+    allowed = "".join(f"{TOKEN[:-3]}{n:03} # gitflowrun:allow\n" for n in range(101))
+    ada.write("allowed.txt", f"{allowed}{TOKEN}\n")
+    ada.write(f"file?token={TOKEN}", "an answer")
+    ada.git("add", ".")
+    ada.git("commit", "-qm", "all")
+    run_with(ada)
+    found = found_in(ada)
+    assert found == {"code/longer.txt": 1, "code/allowed.txt": 1, "the names of its files": 1}
