@@ -86,7 +86,7 @@ class Repository:
         _refuse_unknown_formats(answers["--show-object-format"], answers[_REF_FORMAT])
         git_dir = _absolute(cwd, answers["--git-dir"])
         bare = answers["--is-bare-repository"] == b"true"
-        if bare and "GIT_DIR" not in env:
+        if "GIT_DIR" not in env and _is_around(git_dir, cwd):
             _refuse_embedded(git_dir)
         top = answers.get("--show-toplevel")
         return cls(
@@ -322,16 +322,22 @@ def _refuse_unknown_formats(objects: bytes, refs: bytes) -> None:
         )
 
 
+def _is_around(git_dir: Path, cwd: Path) -> bool:
+    """Whether a git directory was found because one is in it, not by a `.git`, and no clone has a part of that name."""
+    here = Path(os.path.realpath(cwd.absolute()))
+    return git_dir in (here, *here.parents) and ".git" not in git_dir.parts
+
+
 def _refuse_embedded(git_dir: Path) -> None:
     # What `safe.bareRepository=explicit` guards against: a clone can bring along a directory that *is* a
-    # bare repository, with a config of its author's choice. But no clone brings a `.git` along that leads there:
-    # so worktrees beside a `.bare` are laid out.
+    # repository, with a config and a key of the clone of its author's choice; whether it says to be bare is up to
+    # its config. But no clone brings a `.git` along that leads there: so worktrees beside a `.bare` are laid out.
     for parent in git_dir.parents:
         if _target(parent / ".git") == git_dir:
             return
         if (parent / ".git").exists():
             raise RepositoryError(
-                f"{str(git_dir)!r} is a bare repository inside the work tree {str(parent)!r}",
+                f"{str(git_dir)!r} is a repository without `.git` inside the work tree {str(parent)!r}",
                 hint=f"if you trust it: GIT_DIR={shlex.quote(str(git_dir))} git runs",
             )
 

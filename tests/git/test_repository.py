@@ -174,15 +174,20 @@ def test_unknown_extension(repo: GitRepo) -> None:
         Repository.discover(repo.path)
 
 
-def test_embedded_bare_repository(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A bare repository that came with a clone is used only when GIT_DIR says so."""
+@pytest.mark.parametrize("config", ["bare = true", "bare = false", "worktree = ..", "worktree = /"])
+@pytest.mark.parametrize("place", ["", "refs"])
+def test_embedded_repository(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch, config: str, place: str
+) -> None:
+    """A repository that came with a clone, bare or not as its config says, is used only when GIT_DIR says so."""
     inner = repo.path / "vendor" / "x.git"
     subprocess.run(["git", "init", "-q", "--bare", str(inner)], check=True)
+    (inner / "config").write_text(f"[core]\n\trepositoryFormatVersion = 0\n\t{config}\n")
     with pytest.raises(RepositoryError, match="inside the work tree") as caught:
-        Repository.discover(inner)
+        Repository.discover(inner / place)
     assert "GIT_DIR" in (caught.value.hint or "")
     monkeypatch.setenv("GIT_DIR", str(inner))
-    assert Repository.discover().is_bare
+    assert Repository.discover().git_dir == inner
 
 
 @pytest.mark.parametrize("link", [False, True], ids=["file", "link"])
