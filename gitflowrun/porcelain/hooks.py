@@ -317,7 +317,10 @@ def _lines_of(name: str) -> str:
     beside = str(Path(sys.executable).parent)
     program = shutil.which("git-runs", path=beside) or shutil.which("git-runs")
     if program is None:  # not installed, but run from its sources
-        call = f"{shlex.quote(sys.executable)} -m gitflowrun.cli.git_runs.main hook"
+        # Not `-m`, by which Python looks for modules in the work tree first, which others' commits have a part in.
+        found = f"import sys; sys.path[:] = [{str(checkout)!r}, *filter(None, sys.path)]"
+        words = f"{found}; from gitflowrun.cli.git_runs.main import program; program()"
+        call = f"{shlex.quote(sys.executable)} -c {shlex.quote(words)} hook"
         return body.replace(f"{_PROBE} >/dev/null && git runs hook", call)
     # Where git is started from a menu, or the virtual environment is not active, PATH lacks it.
     place = shlex.quote(str(Path(program).parent))

@@ -513,6 +513,22 @@ def test_hooks_are_silent_without_git_runs(
     assert "1 run new" in run_git(repo, "push", "-q").stderr
 
 
+def test_a_hook_without_a_program_imports_nothing_of_the_work_tree(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Run from its sources it is started by Python, which must not look for modules where others' commits are."""
+    which = shutil.which
+    monkeypatch.setattr(shutil, "which", lambda name, **_: None if "runs" in name else which(name))
+    install(open_repo(repo))
+    monkeypatch.undo()
+    dirty_run(repo)
+    for name in ("click.py", "gitflowrun.py", "json.py"):
+        repo.write(name, "open('CANARY', 'w')")
+    repo.git("add", "model.py")
+    assert "this commit is" in run_git(repo, "commit", "-q", "-m", "x").stderr
+    assert not (repo.path / "CANARY").exists()
+
+
 def test_post_commit_in_a_rebase_stays_silent(repo: GitRepo) -> None:
     """Replaying commits starts no Python for each of them."""
     install(open_repo(repo))
