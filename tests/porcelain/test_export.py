@@ -14,7 +14,7 @@ import pytest
 from gitflowrun.artifacts.codecs import decode, encode
 from gitflowrun.artifacts.codecs.pickle import plain_pickle
 from tests.helpers.flows import linear_flow
-from tests.helpers.repos import GitRepo, run_program
+from tests.helpers.repos import GitRepo, make_repo, run_program
 
 _VALUES = """
 self.settings, self.number, self.nothing = {"a": [1, 2.5], "b": None}, 0.5, {"a": float("nan")}
@@ -29,39 +29,45 @@ def _stored(repo: GitRepo, values: str = _VALUES, head: str = _CLASS) -> None:
     assert repo.flow("flows/f.py", "--quiet", "run").code == 0
 
 
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> GitRepo:
+    """A repository with a run of values of many kinds; each test writes files of other names."""
+    repo = make_repo(tmp_path_factory.mktemp("stored") / "a repo")
+    _stored(repo)
+    return repo
+
+
 def _written(repo: GitRepo, artifact: str, name: str) -> Path:
     done = repo.runs("cat", f"1/{artifact}", "-o", name)
     assert (done.code, done.out) == (0, ""), done.err
     return repo.path / name
 
 
-def test_values_in_formats_that_hold_them(repo: GitRepo) -> None:
+def test_values_in_formats_that_hold_them(stored: GitRepo) -> None:
     """JSON, CSV, pickles and text are read back by what reads such files as the values that they were."""
-    _stored(repo)
-    assert json.loads(_written(repo, "settings", "s.json").read_text()) == {
+    assert json.loads(_written(stored, "settings", "s.json").read_text()) == {
         "a": [1, 2.5],
         "b": None,
     }
-    assert pickle.loads(_written(repo, "settings", "s.pkl").read_bytes()) == {
+    assert pickle.loads(_written(stored, "settings", "s.pkl").read_bytes()) == {
         "a": [1, 2.5],
         "b": None,
     }
-    assert json.loads(_written(repo, "text", "t.json").read_text()) == "hé\n"
-    with _written(repo, "rows", "r.csv").open(newline="") as file:
+    assert json.loads(_written(stored, "text", "t.json").read_text()) == "hé\n"
+    with _written(stored, "rows", "r.csv").open(newline="") as file:
         assert list(csv.DictReader(file)) == [{"a": "1", "b": "x"}, {"a": "3", "b": "y"}]
-    assert _written(repo, "number", "n.txt").read_text() == "0.5\n"
-    assert _written(repo, "text", "t.md").read_bytes() == "hé\n".encode()
-    assert _written(repo, "picture", "p.png").read_bytes() == b"\x89PNG"
+    assert _written(stored, "number", "n.txt").read_text() == "0.5\n"
+    assert _written(stored, "text", "t.md").read_bytes() == "hé\n".encode()
+    assert _written(stored, "picture", "p.png").read_bytes() == b"\x89PNG"
 
 
-def test_a_link_stays_a_link(repo: GitRepo) -> None:
+def test_a_link_stays_a_link(stored: GitRepo) -> None:
     """The file that it leads to is written, whether it is there or not, and keeps its mode."""
-    _stored(repo)
-    (repo.path / "deep").mkdir()
-    target, link = repo.path / "deep" / "target", repo.path / "link.json"
+    (stored.path / "deep").mkdir()
+    target, link = stored.path / "deep" / "target", stored.path / "link.json"
     link.symlink_to("deep/target")
     for number in (0o644, 0o600):
-        _written(repo, "number", "link.json")
+        _written(stored, "number", "link.json")
         assert link.is_symlink()
         assert json.loads(target.read_text()) == 0.5
         if number == 0o600:
@@ -69,24 +75,22 @@ def test_a_link_stays_a_link(repo: GitRepo) -> None:
         target.chmod(0o600)
     link.unlink()
     link.symlink_to("nowhere/target")
-    done = repo.runs("cat", "1/number", "-o", "link.json")
+    done = stored.runs("cat", "1/number", "-o", "link.json")
     assert done.code == 129
     assert "can't be written" in done.err
     assert link.is_symlink()
 
 
-def test_pipes_and_devices_are_written_to(repo: GitRepo) -> None:
+def test_pipes_and_devices_are_written_to(stored: GitRepo) -> None:
     """`-o /dev/stdout` and what a shell makes of `>(...)` get the content; no file takes their place."""
-    _stored(repo)
     program = f"{shlex.quote(sys.executable)} -m gitflowrun.cli.git_runs.main"
-    done = run_program(["sh", "-c", f"{program} cat 1/picture -o /dev/stdout | od -c"], repo.path)
+    done = run_program(["sh", "-c", f"{program} cat 1/picture -o /dev/stdout | od -c"], stored.path)
     assert (done.out.split()[1:5], done.err) == (["211", "P", "N", "G"], "")
 
 
-def test_a_pickle_needs_nothing_to_be_written(repo: GitRepo) -> None:
+def test_a_pickle_needs_nothing_to_be_written(stored: GitRepo) -> None:
     """A pickle is written without the class that it is of, and `data/` has it as a file that pickle reads."""
-    _stored(repo)
-    content = _written(repo, "model", "m.pkl").read_bytes()
+    content = _written(stored, "model", "m.pkl").read_bytes()
     with pytest.raises(AttributeError, match="Model"):  # of this program's main module
         pickle.loads(content)
     assert content.endswith(b".")
@@ -105,17 +109,16 @@ def test_a_pickle_needs_nothing_to_be_written(repo: GitRepo) -> None:
     ],
 )
 def test_no_file_is_something_else_than_the_value(
-    repo: GitRepo, artifact: str, name: str, words: str
+    stored: GitRepo, artifact: str, name: str, words: str
 ) -> None:
     """What a format can't hold is refused, with what would do; the file that was there stays."""
-    _stored(repo)
     if "/" not in name:
-        repo.write(name, "before")
-    done = repo.runs("cat", f"1/{artifact}", "-o", name)
+        stored.write(name, "before")
+    done = stored.runs("cat", f"1/{artifact}", "-o", name)
     assert done.code == 129
     assert words in done.err
-    assert "/" in name or (repo.path / name).read_text() == "before"
-    assert not [path for path in repo.path.iterdir() if path.name.startswith(f".{name}")]
+    assert "/" in name or (stored.path / name).read_text() == "before"
+    assert not [path for path in stored.path.iterdir() if path.name.startswith(f".{name}")]
 
 
 def test_frames_and_arrays(repo: GitRepo) -> None:
