@@ -1,7 +1,12 @@
 """A real one: train classifiers of handwritten digits over a grid, keep the best.
 
-The data ship with scikit-learn, so nothing is downloaded.
+The data ship with scikit-learn, so nothing is downloaded. It is imported at the top: tasks are forked, and share
+what was imported before.
 """
+
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+from sklearn.svm import SVC
 
 from gitflowrun import FlowSpec, JSONType, Parameter, step
 
@@ -21,9 +26,6 @@ class Digits(FlowSpec):
     @step
     def start(self):
         """Split the images in two."""
-        from sklearn.datasets import load_digits
-        from sklearn.model_selection import train_test_split
-
         images, labels = load_digits(return_X_y=True)
         self.x_train, self.x_test, self.y_train, self.y_test = train_test_split(
             images, labels, test_size=self.test_size, random_state=self.seed, stratify=labels
@@ -34,8 +36,6 @@ class Digits(FlowSpec):
     @step
     def train(self):
         """Fit one classifier."""
-        from sklearn.svm import SVC
-
         self.params = self.input
         self.model = SVC(**self.params).fit(self.x_train, self.y_train)
         self.accuracy = float(self.model.score(self.x_test, self.y_test))

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gitflowrun.artifacts.reference import ArtifactRef, Chunk
@@ -152,6 +152,7 @@ def test_every_message_survives_the_wire(message: messages.Message) -> None:
 scalars = st.one_of(st.none(), st.integers(0, 9), st.text(max_size=5), st.binary(max_size=5))
 
 
+@settings(max_examples=40)  # each for five kinds
 @given(st.recursive(scalars, lambda inner: st.lists(inner, max_size=12)))
 def test_anything_else_is_a_corrupt_record(body: object) -> None:
     """A list that is no message never becomes one."""
