@@ -197,9 +197,9 @@ def test_a_kept_run_belongs_to_the_clone_in_which_a_step_uses_it(
     assert repo.flow("keep.py", "run", env={"FAILS": "1"}).code == 1
     clone = GitRepo(tmp_path / "clone")
     assert clone.flow("flow.py", "run", env={"FAILS": "1"}).code == 1
-    assert clone.runs("fetch", "origin").code == 0
     assert clone.runs("trust", "origin").code == 0
-    done = clone.flow("keep.py", "resume", env={"GITFLOWRUN_ISOLATION": kind})
+    assert clone.runs("fetch", "origin").code == 0
+    done = clone.flow("keep.py", "resume", "2", env={"GITFLOWRUN_ISOLATION": kind})
     assert done.code == 0, done.out + done.err
     uid = repo.git("rev-list", "--max-parents=0", "runs/Away/1")
     assert f"BEST Away/1-{uid[:7]} ['1']" in done.out
