@@ -444,6 +444,12 @@ COMPARED_TEXT = 1 << 20
 """Characters of the text of a value without parts that it compares."""
 CHANGE_WIDTH = 120
 """Characters of either side of a difference."""
+EXPORT_PARTS = 200_000
+"""Parts that a value may be written as in a format that can't share them, besides one for each stored byte."""
+EXPORT_CHARACTERS = 4 << 20
+"""Characters of them, besides a multiple of what is stored."""
+EXPORT_RATIO = 64
+"""That multiple."""
 EXPORT_TRIED_UP_TO = 8 << 20
 """Bytes of a stored value of which a hint says, after trying, in which formats it can be written."""
 RECENT_RUNS = 20

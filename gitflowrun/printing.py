@@ -12,6 +12,7 @@ of code that is trusted sets a clock (`within`).
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections import Counter, OrderedDict, defaultdict, deque
 from itertools import chain
 from types import MappingProxyType, SimpleNamespace
@@ -98,9 +99,16 @@ def _said(error: BaseException) -> str:
         return "no text"
 
 
-def _is_small(value: Any, size: int) -> bool:
+def is_written_within(value: Any, size: int, parts: int) -> bool:
+    """Whether what writes shared parts as often as they are met writes no more characters and parts than this."""
+    return _is_small(value, size, parts, sys.getrecursionlimit())
+
+
+def _is_small(
+    value: Any, size: int, nodes: int = PRINT_NODES, most_levels: int = PRINT_DEPTH
+) -> bool:
     """Whether the text of a value has not many more than `size` characters, as far as its containers tell."""
-    left, nodes = size, PRINT_NODES
+    left = size
     levels: list[Iterator[Any]] = [iter((value,))]
     path = [0]
     inside: set[int] = set()
@@ -116,7 +124,7 @@ def _is_small(value: Any, size: int) -> bool:
             return False
         items = None if id(part) in inside else _parts(part)
         if items is not None:
-            if len(levels) > PRINT_DEPTH:
+            if len(levels) > most_levels:
                 return False
             levels.append(items)
             path.append(id(part))

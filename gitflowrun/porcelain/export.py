@@ -21,7 +21,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from gitflowrun.artifacts.codecs import suffix as suffix_of
 from gitflowrun.artifacts.codecs.registry import BYTES, FILE, TEXT
 from gitflowrun.errors import GitflowrunError, NotFound, UntrustedArtifact, UsageError
-from gitflowrun.limits import COPY_PIECE, EXPORT_TRIED_UP_TO
+from gitflowrun.limits import (
+    COPY_PIECE,
+    EXPORT_CHARACTERS,
+    EXPORT_PARTS,
+    EXPORT_RATIO,
+    EXPORT_TRIED_UP_TO,
+)
+from gitflowrun.printing import is_written_within
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -74,7 +81,7 @@ def export(artifact: DataArtifact, ref: ArtifactRef, path: Path) -> str | None:
             if _copied(artifact, ref, suffix, stream):
                 return None
             try:
-                _write(artifact.data, suffix, stream)
+                _write(artifact.data, ref.size, suffix, stream)
             except (UntrustedArtifact, NotFound, ImportError, _Unfit) as error:
                 if ref.picture is None or ref.picture.suffix != suffix:
                     raise
@@ -116,7 +123,7 @@ def _hint(artifact: DataArtifact, ref: ArtifactRef) -> str:
         value = artifact.data
         for suffix in _TRIED:
             with suppress(Exception):
-                _write(value, suffix, io.BytesIO())
+                _write(value, ref.size, suffix, io.BytesIO())
                 found.append(suffix)
     own = suffix_of(ref.codec)
     found += [own] if own in _SIGNS and own != _PICKLE and own not in found else []
@@ -185,7 +192,7 @@ def _is_content(artifact: DataArtifact, ref: ArtifactRef, suffix: str) -> bool:
     return True
 
 
-def _write(value: Any, suffix: str, stream: BinaryIO) -> None:
+def _write(value: Any, size: int, suffix: str, stream: BinaryIO) -> None:
     writer = _WRITERS.get(suffix)
     if isinstance(value, str) and writer is None:  # any other text was copied
         raise _Unfit(_LONE)
@@ -193,6 +200,9 @@ def _write(value: Any, suffix: str, stream: BinaryIO) -> None:
         raise _Unfit(f"it is no content of a {suffix} file")
     if writer is None:
         raise _Unfit("nothing is known of that format" if suffix else "its name has no suffix")
+    most = EXPORT_CHARACTERS + EXPORT_RATIO * size
+    if suffix in _UNROLLED and not is_written_within(value, most, EXPORT_PARTS + size):
+        raise _Unfit("what it shares would be written so often that the file had no end")
     try:
         writer(value, stream, suffix)
     except (_Unfit, GitflowrunError, ImportError, MemoryError):
@@ -441,6 +451,8 @@ def _html(value: Any, stream: BinaryIO, _suffix: str) -> None:
     stream.write(text.encode())
 
 
+_UNROLLED = frozenset({".json", ".csv"})
+"""Formats in which nothing is shared: 30 lists, each twice in the next, would be written 10^9 times."""
 _TRIED = (".json", ".csv", ".parquet", ".arrow", ".npy", ".npz", ".txt")
 """What says at once whether it can hold a value; a picture may start a browser."""
 _WRITERS: dict[str, Callable[[Any, BinaryIO, str], None]] = {

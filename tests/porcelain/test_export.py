@@ -276,3 +276,21 @@ def test_frames_as_pandas_reads_them(repo: GitRepo) -> None:
     pandas.testing.assert_frame_equal(pandas.read_parquet(_written(repo, "f", "f.parquet")), frame)
     refused = repo.runs("cat", "1/f", "-o", "f.npy")
     assert refused.err.endswith("hint: name a file .pkl, .csv, .parquet or .arrow\n")
+
+
+def test_shared_parts_that_would_be_written_without_end(repo: GitRepo) -> None:
+    """A few bytes whose text has no end are refused at once; a list that shares a little is written."""
+    _stored(
+        repo,
+        """
+bomb = ["a"]
+for _ in range(40): bomb = [bomb, bomb]
+self.bomb, self.table, self.few = bomb, [bomb], [["x" * 1000] * 1000] * 2
+""",
+    )
+    for artifact, name in (("bomb", "b.json"), ("table", "b.csv"), ("bomb", "b.xyz")):
+        done = repo.runs("cat", f"1/{artifact}", "-o", name)
+        assert done.code == 129
+        assert "can't be written" in done.err
+        assert not (repo.path / name).exists()
+    assert json.loads(_written(repo, "few", "f.json").read_text())[1][999] == "x" * 1000
