@@ -231,6 +231,9 @@ _HEXADECIMAL = re.compile(rb"[a-fA-F0-9-]+\Z")
 _RUN = re.compile(rb"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+")
 """What a name consists of: words, capitals, numbers. In random characters these are short."""
 
+_KEYED_HASH = re.compile(rb"[0-9a-f]{8}-[0-9a-f]{32}")
+"""What the record of a run holds of a secret parameter in place of its value."""
+
 _WORD = bytes(
     code if chr(code).isascii() and (chr(code).isalnum() or chr(code) in "_.~-") else 32
     for code in range(256)
@@ -407,6 +410,8 @@ def _assigned(data: bytes, lower: bytes, at: int, word: str) -> Found | None:
     if not is_quoted or word == "bearer ":
         value = value.rstrip(b",;)]}")
     value = value.partition(b"\\")[0]
+    if match["packed"] and _KEYED_HASH.fullmatch(value):
+        return None
     if word in _PASSWORDS or (word == "secret" and is_quoted):
         name = "password"
         good = not match["comma"] and _is_password(value, is_quoted=is_quoted)

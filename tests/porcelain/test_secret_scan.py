@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from gitflowrun import msgpack
 from gitflowrun.git.snapshot import take_snapshot
 from gitflowrun.limits import SCAN_NUMBERS
 from gitflowrun.porcelain.hooks import install
 from gitflowrun.porcelain.push import push
+from gitflowrun.porcelain.secret_rules import find_secrets
 from gitflowrun.porcelain.secret_scan import SecretSearch
 from gitflowrun.porcelain.sync import Outcome, RunTip, SyncReport
 from gitflowrun.runs.create import create_run
@@ -330,3 +332,10 @@ def test_what_stands_before_a_secret_hides_none(ada: GitRepo) -> None:
     run_with(ada)
     found = found_in(ada)
     assert found == {"code/longer.txt": 1, "code/allowed.txt": 1, "the names of its files": 1}
+
+
+def test_the_hash_of_a_secret_parameter_is_none() -> None:
+    """A run whose parameter is called like a secret can be sent: its record has a keyed hash of it."""
+    record = msgpack.pack({"secrets": {"password": f"eb65a1f0-{'0f3a9b1c' * 4}"}})
+    assert not [*find_secrets(record)]
+    assert [*find_secrets(msgpack.pack({"password": "eb65a1f0-hunter2"}))]
