@@ -38,6 +38,7 @@ from gitflowrun.runtime.ipc.messages import (
     RunFinished,
     RunRefused,
     StartRun,
+    StoredParameters,
 )
 from gitflowrun.runtime.ipc.request import RunKind, RunRequest
 from gitflowrun.runtime.worker.random_seeds import base_seeds
@@ -231,15 +232,7 @@ class Launcher:
             FlowError: the flow can't be run.
             GitflowrunError: whatever else keeps the run from beginning.
         """
-        from gitflowrun.flow.graph import FlowGraph
-        from gitflowrun.git.repository import REPOSITORY
-        from gitflowrun.runtime.launch.program import (
-            modules_outside,
-            spelled,
-            start_again,
-            start_directory,
-            typed_command,
-        )
+        from gitflowrun.runtime.launch.program import spelled
         from gitflowrun.runtime.launch.store_parameters import store_parameters
 
         if self._processes is None:
@@ -249,23 +242,7 @@ class Launcher:
         if request.argv != tuple(sys.argv):
             process.hide_arguments(sys.argv, request.argv)
         store = partial(store_parameters, self._flow_cls, repository, request, ask=ask)
-        start = StartRun(
-            flow=self._flow_cls.__name__,
-            graph=FlowGraph.of(self._flow_cls).to_map(),
-            request=request,
-            parameters=store() if request.kind is RunKind.RUN else None,
-            script=getattr(sys.modules["__main__"], "__file__", None) or sys.argv[0],
-            command=start_again(request.argv),
-            typed=typed_command(),
-            directory=start_directory(),
-            outside=modules_outside(repository.work_tree) if repository.work_tree else (),
-            path=tuple(sys.path),
-            why_not_fork=processes.why_not_fork,
-            hash_seed=_hash_seed(),
-            seeds=base_seeds(),
-            repository=REPOSITORY.dump(repository),
-            config=repository.config,
-        )
+        start = self._start_run(request, repository, store, processes.why_not_fork)
         with _forwarded_signals(processes.channel):
             try:
                 code = self._serve(processes.channel, start, store)
@@ -281,6 +258,41 @@ class Launcher:
         raise errors.RunFailed(
             "the scheduler was killed",
             hint=f"`{spelled(start.typed, 'resume')}` goes on with what is finished",
+        )
+
+    def _start_run(
+        self,
+        request: RunRequest,
+        repository: Repository,
+        store: Callable[[], StoredParameters],
+        why_not_fork: str | None,
+    ) -> StartRun:
+        """What the scheduler is told of a run."""
+        from gitflowrun.flow.graph import FlowGraph
+        from gitflowrun.git.repository import REPOSITORY
+        from gitflowrun.runtime.launch.program import (
+            modules_outside,
+            start_again,
+            start_directory,
+            typed_command,
+        )
+
+        return StartRun(
+            flow=self._flow_cls.__name__,
+            graph=FlowGraph.of(self._flow_cls).to_map(),
+            request=request,
+            parameters=store() if request.kind is RunKind.RUN else None,
+            script=getattr(sys.modules["__main__"], "__file__", None) or sys.argv[0],
+            command=start_again(request.argv),
+            typed=typed_command(),
+            directory=start_directory(),
+            outside=modules_outside(repository.work_tree) if repository.work_tree else (),
+            path=tuple(sys.path),
+            why_not_fork=why_not_fork,
+            hash_seed=_hash_seed(),
+            seeds=base_seeds(),
+            repository=REPOSITORY.dump(repository),
+            config=repository.config,
         )
 
     def _serve(
