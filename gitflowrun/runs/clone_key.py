@@ -9,15 +9,20 @@ only from a regular file that is this user's alone: whoever can read it can make
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
-import secrets
+from _operator import _compare_digest
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import RepositoryError
 from gitflowrun.git.permissions import read_private
 from gitflowrun.runs.commit_message import MAC_TRAILER
 from gitflowrun.values import replace
+
+# `hashlib` and `secrets` load OpenSSL and `random`, which takes 5 ms of each command.
+try:
+    from _blake2 import blake2b
+except ImportError:
+    from hashlib import blake2b
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,7 +66,7 @@ class CloneKey:
             return False
         rest = replace(commit, message=commit.message.removesuffix(line))
         expected = _keyed(key, b"gitflowrun mac", rest.encode())
-        return secrets.compare_digest(mac.encode(errors="replace"), expected.encode())
+        return _compare_digest(mac.encode(errors="replace"), expected.encode())
 
     def seal(self, content: bytes) -> str:
         """The seal of something that the user says.
@@ -83,7 +88,7 @@ class CloneKey:
         if not key:
             return False
         expected = _keyed(key, b"gitflowrun seal", content)
-        return secrets.compare_digest(seal.encode(errors="replace"), expected.encode())
+        return _compare_digest(seal.encode(errors="replace"), expected.encode())
 
     def derived(self, purpose: bytes) -> bytes | None:
         """Another key for something else, which only this key's owner can make; None where no key can be kept.
@@ -92,7 +97,7 @@ class CloneKey:
             purpose: What it is for: at most 16 bytes, which nothing else uses.
         """
         key = self._key or self._make()
-        return hashlib.blake2b(key=key, digest_size=_SIZE, person=purpose).digest() if key else None
+        return blake2b(key=key, digest_size=_SIZE, person=purpose).digest() if key else None
 
     @property
     def _key(self) -> bytes | None:
@@ -118,11 +123,11 @@ class CloneKey:
         from gitflowrun.git.pack.writer import sync_directory  # once in the life of a clone
 
         path = self._path
-        temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+        temporary = path.with_name(f"{path.name}.{os.urandom(4).hex()}")
         try:
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with open(descriptor, "wb") as out:  # noqa: PTH123  (a descriptor)
-                out.write(secrets.token_bytes(_SIZE))
+                out.write(os.urandom(_SIZE))
                 out.flush()
                 os.fsync(out.fileno())
             with contextlib.suppress(FileExistsError):
@@ -154,4 +159,4 @@ def _appear(temporary: Path, path: Path) -> None:
 
 
 def _keyed(key: bytes, purpose: bytes, content: bytes) -> str:
-    return hashlib.blake2b(content, key=key, digest_size=_DIGITS, person=purpose).hexdigest()
+    return blake2b(content, key=key, digest_size=_DIGITS, person=purpose).hexdigest()
