@@ -459,3 +459,43 @@ def test_a_strangers_command_is_not_offered(own: GitRepo, mallory: GitRepo) -> N
     assert "Go on with:  python f.py resume 7" in own.runs("show", "7").out
     assert "Go on with" not in own.runs("show", "8").out
     assert " f.py resume 1\n" in own.runs("show", "1").out
+
+
+BOMB = """
+import os
+from gitflowrun import FlowSpec, step
+
+class Bomb:
+    def __reduce__(self):
+        return (os.system, ("echo sung > " + os.environ["BIRD"],))
+
+class MyFlow(FlowSpec):
+    @step
+    def start(self):
+        self.data = {"a": Bomb()}
+        self._exception = {"a": Bomb()}
+        self.next(self.end)
+
+    @step
+    def end(self):
+        1 / 0
+
+if __name__ == "__main__":
+    MyFlow()
+"""
+
+
+@pytest.mark.parametrize("isolation", ["fork", "inline"])
+def test_a_step_that_fails_loads_nothing_of_a_strangers(tmp_path: Path, isolation: str) -> None:
+    """What a failed step inherits under the name of its own exception is not loaded to be compared with that."""
+    bird = tmp_path / "bird"
+    mallory = make_repo(tmp_path / "mallory", files={"f.py": BOMB})
+    environment = {"BIRD": str(bird), "GITFLOWRUN_ISOLATION": isolation}
+    assert mallory.flow("f.py", "run", env=environment).code == 1
+    bird.unlink(missing_ok=True)
+    mallory.git("clone", "-q", str(mallory.path), str(tmp_path / "victim"))
+    victim = GitRepo(tmp_path / "victim")
+    bring(victim, mallory)
+    done = victim.flow("f.py", "resume", "MyFlow/1", env=environment)
+    assert "ZeroDivisionError" in done.out + done.err
+    assert not bird.exists()

@@ -208,7 +208,7 @@ class TaskRunner:
             if refusal is not None:
                 errors.append(refusal)
                 continue
-            ref = outcome.inherited.get(name)  # of a value that was loaded
+            ref = outcome.inherited[name] if name in outcome.loaded else None
             if ref and (made.size, made.codec, made.type) == (ref.size, ref.codec, ref.type):
                 made = replace(made, digest=digest_parts(made.parts))  # saving won't hash it again
             if ref and (made.digest == ref.digest or self._is_unchanged(made, ref)):
@@ -218,8 +218,11 @@ class TaskRunner:
         return encoded, errors
 
     def _is_unchanged(self, made: Encoded, ref: ArtifactRef) -> bool:
-        """Whether a value that was loaded is still what it was, though its bytes are others now."""
-        if not may_be_same(made, ref):
+        """Whether a value that was loaded is still what it was, though its bytes are others now.
+
+        To know that, what is stored is loaded once more, as only what is trusted may be.
+        """
+        if ref.untrusted or not may_be_same(made, ref):
             return False
         with _deeper():
             return is_same(made, self._artifacts.encoded(ref))
