@@ -350,3 +350,27 @@ def test_our_own_pushes_pass(repo: GitRepo, hub: GitRepo) -> None:
     assert push(repo, "--tags") == ""
     names = [name for name in refs(hub) if "@" not in name]
     assert names == ["refs/runs/MyFlow/1", "refs/runs/MyFlow/2"]
+
+
+def test_what_a_message_says_is_no_command(repo: GitRepo, hub: GitRepo, tmp_path: Path) -> None:
+    """Lines that a trailer goes on in are neither rows of the hook's own nor commands, and move no ended run."""
+    bird = tmp_path / "bird"
+    run = make_run(repo)
+    ref = f"refs/runs/MyFlow/{run.id}"
+    push(repo, ref)
+    tip = repo.git("rev-parse", ref)
+    for lines in (
+        f" o x;echo>{bird};y\n r z",
+        f" o {tip}\n s running\n r MyFlow/{run.id}",
+        f" o {tip}\n p\n s running\n r MyFlow/{run.id}\n o x;echo>{bird}",
+    ):
+        message = f"MyFlow/{run.id}: on\n\nRun: MyFlow/{run.id}\n{lines}\nStatus: done\n"
+        for word in (
+            message,
+            message.replace("Run:", "X:").replace("Status: done", f"Status: done\n{lines}"),
+        ):
+            new = repo.git("commit-tree", f"{tip}^{{tree}}", "-p", tip, "-m", word)
+            repo.git("push", "-q", "origin", f"{new}:{ref}", check=False)
+            repo.git("push", "-q", "origin", f"{new}:refs/runs/MyFlow/77", check=False)
+            assert hub.git("rev-parse", ref) == tip
+    assert not bird.exists()
