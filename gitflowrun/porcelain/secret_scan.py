@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from gitflowrun.artifacts.reference import ArtifactRef
+    from gitflowrun.git.objects import Commit
     from gitflowrun.git.repository import Repository
     from gitflowrun.porcelain.sync import RunTip
 
@@ -142,11 +143,12 @@ class SecretSearch:
                     self._unreadable.append(
                         f"{run.flow}/{run.id}: only {SCAN_TREES:,} of its directories were searched for secrets"
                     )
-            except GitflowrunError as error:  # it is damaged, and git will refuse to send it
-                self._unreadable.append(
-                    f"{run.flow}/{run.id} can't be searched for secrets: {error.message}"
-                )
-                self._done[run.tip] = ()
+            except (
+                GitflowrunError
+            ) as error:  # it is damaged, or too large: nobody knows what is in it
+                fingerprint = f"{str(run.tip)[:10]}:unsearched"
+                why = Finding("its files", 0, "can't be searched", error.message, fingerprint)
+                self._done[run.tip] = () if fingerprint in self._allowed else (why,)
         return self._done[run.tip]
 
     def notices(self) -> list[str]:
@@ -158,12 +160,20 @@ class SecretSearch:
         told = f"{files} too large to be searched for secrets, the largest {path} ({format_size(size)})"
         return [*self._unreadable, told]
 
+    def _state_there(self, commit: Oid | None) -> Commit | None:
+        """What the remote has; None where that is no commit, or one that was not fetched."""
+        try:
+            return self._objects.commit(commit) if commit else None
+        except GitflowrunError:
+            return None
+
     def _search(self, run: RunTip, commits: Iterable[Oid], base: Oid | None) -> Iterator[Finding]:
         tip = self._objects.commit(run.tip)
-        known = [self._objects.commit(base).tree] if base else []
+        state = self._state_there(base)
+        known = [state.tree] if state else []
         files = [*self._files(tip.tree, known, b"", (layout.CODE,))]
         code = self._objects.entry(tip.tree, layout.CODE)
-        if code and not (base and code == self._objects.entry(known[0], layout.CODE)):
+        if code and not (known and code == self._objects.entry(known[0], layout.CODE)):
             message = parse_message(tip.message.decode(errors="replace"))
             based_on = message.code_commit if message else None
             there = self._code_there(run, code.oid, based_on)
@@ -298,7 +308,8 @@ class SecretSearch:
     def _trees(self, commits: Iterable[Oid]) -> list[Oid]:
         wanted = list(commits)
         here = self._objects.homes(wanted)
-        return [self._objects.commit(oid).tree for oid in wanted if oid in here]
+        states = (self._state_there(oid) for oid in wanted if oid in here)
+        return [state.tree for state in states if state]
 
     def _named_values(self, run: RunTip) -> Iterator[Finding]:
         """Secrets among the values whose names say so."""
