@@ -101,13 +101,18 @@ def _said(error: BaseException) -> str:
 
 def is_written_within(value: Any, size: int, parts: int) -> bool:
     """Whether what writes shared parts as often as they are met writes no more characters and parts than this."""
-    return _is_small(value, size, parts, sys.getrecursionlimit())
+    return _is_small(value, size, parts, sys.getrecursionlimit(), _written)
 
 
 def _is_small(
-    value: Any, size: int, nodes: int = PRINT_NODES, most_levels: int = PRINT_DEPTH
+    value: Any,
+    size: int,
+    nodes: int = PRINT_NODES,
+    most_levels: int = PRINT_DEPTH,
+    length: Callable[[Any], int] | None = None,
 ) -> bool:
     """Whether the text of a value has not many more than `size` characters, as far as its containers tell."""
+    length = length or _length
     left = size
     levels: list[Iterator[Any]] = [iter((value,))]
     path = [0]
@@ -119,7 +124,7 @@ def _is_small(
             inside.discard(path.pop())
             continue
         nodes -= 1
-        left -= _length(part)
+        left -= length(part)
         if left < 0 or nodes < 0:
             return False
         items = None if id(part) in inside else _parts(part)
@@ -139,6 +144,13 @@ def _length(value: Any) -> int:
     if type(value) is int:
         return value.bit_length() // _DIGIT + 1
     return 2
+
+
+def _written(value: Any) -> int:
+    """Characters of what a writer that abridges nothing makes of a value, its parts left out; at least."""
+    if type(value).__name__ == "ndarray":
+        return 2 * int(value.size)
+    return _length(value)
 
 
 def _parts(value: Any) -> Iterator[Any] | None:

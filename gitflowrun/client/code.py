@@ -395,6 +395,8 @@ def _is_dot_git(name: str) -> bool:
 
 
 def _check_link(path: str, target: bytes) -> None:
+    if b"\0" in target:
+        raise CorruptRecord(f"its code has a link {path!r} to a name that no file can have")
     # Leading `..` are taken from the link's own directory, which is a real one. A later `..` could be taken
     # from wherever another link leads to, so no path with one is believed.
     parts = os.fsdecode(target).split("/")

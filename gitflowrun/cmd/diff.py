@@ -31,7 +31,7 @@ from gitflowrun.cli.errors import DIFFERS, GIT, invoke
 from gitflowrun.cli.git_runs.show import some_files
 from gitflowrun.cli.output.tables import as_json
 from gitflowrun.cli.output.terminal import PLAIN, open_screen
-from gitflowrun.cli.output.text import printable
+from gitflowrun.cli.output.text import printable, terminal_safe
 from gitflowrun.git.diff import diff_trees
 from gitflowrun.git.repository import Repository
 from gitflowrun.porcelain.compare import (
@@ -108,6 +108,8 @@ def _diff(
             text = code_diff(
                 repo, *trees, paths=places, form=form, colour=style.colour, context=context
             )
+            if screen.person and form != "binary":
+                text = b"\n".join(_harmless(line) for line in text.split(b"\n"))
             both = f"{before.pathspec}..{after.pathspec}"
             lines = [
                 *_lines(f"parameters {both}", parameters, said.lines, style),
@@ -140,6 +142,11 @@ def _lines(
             yield style.green(printable(f"+{item.name}: {item.new}"))
         # A line that begins with a sign, or `@@`, could be taken for one of the patch.
         yield from (printable(f" {item.name}: {line}") for line in said.get(item.name, ()))
+
+
+def _harmless(line: bytes) -> bytes:
+    """A line of somebody's file, as a terminal may have it."""
+    return terminal_safe(line.decode(errors="surrogateescape")).encode(errors="surrogateescape")
 
 
 def _write(code: bytes, out: TextIO) -> None:

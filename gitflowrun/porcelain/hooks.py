@@ -20,13 +20,14 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gitflowrun.errors import RepositoryError
+from gitflowrun.errors import GitflowrunError, RepositoryError
 from gitflowrun.git.command import BOUNDED, Git
 from gitflowrun.git.objects import NULL_OID, Oid
 from gitflowrun.limits import RECENT_RUNS
 from gitflowrun.runs import layout
 from gitflowrun.runs.listing import RunSummary, list_runs
 from gitflowrun.runs.read import StoredRun
+from gitflowrun.runs.trust import Trust
 from gitflowrun.values import frozen, replace
 
 if TYPE_CHECKING:
@@ -129,12 +130,20 @@ def post_commit(repo: Repository) -> list[str]:
     found = [
         run
         for run in list_runs(repo, limit=RECENT_RUNS)
-        if run.state.dirty and StoredRun(repo, run.flow, run.id, run.commit).code_tree == head.tree
+        if run.state.dirty and _ran(repo, run, head.tree)
     ]
     if found:
         text = "\n".join(f"Run: {run.pathspec} {run.uid}" for run in found)
         repo.git.run("notes", f"--ref={layout.NOTES}", "append", "-m", text, "HEAD", env=BOUNDED)
     return [run.pathspec for run in found]
+
+
+def _ran(repo: Repository, run: RunSummary, tree: Oid | None) -> bool:
+    """Whether a run ran a tree; one that can't be read did not."""
+    try:
+        return StoredRun(repo, run.flow, run.id, run.commit).code_tree == tree
+    except GitflowrunError:
+        return False
 
 
 def pre_push(repo: Repository, remote: str, url: str, lines: Iterable[str]) -> SyncReport | None:
@@ -171,7 +180,12 @@ def pre_push(repo: Repository, remote: str, url: str, lines: Iterable[str]) -> S
     ]
     if not runs:
         return None
-    stored = [StoredRun(repo, run.flow, run.id, run.commit) for run in runs]
+    # Whose run names a commit of yours would otherwise go with your name on it.
+    trust = Trust(repo)
+    found = [StoredRun(repo, run.flow, run.id, run.commit) for run in runs]
+    stored = [run for run in found if trust.made_here(run)]
+    if not stored:
+        return None
     return push_to(repo, Remote(repo, remote).at(url), stored, verify=False)
 
 

@@ -9,7 +9,7 @@ from gitflowrun.cli.errors import DIFFERS
 from gitflowrun.cli.git_runs.show import short_type, shown, some_files
 from gitflowrun.cli.output.tables import as_json, pairs, section
 from gitflowrun.cli.output.terminal import Screen, open_screen
-from gitflowrun.cli.output.text import counted, printable
+from gitflowrun.cli.output.text import counted, printable, terminal_safe
 from gitflowrun.errors import NotFound, UsageError
 from gitflowrun.git.repository import Repository
 from gitflowrun.porcelain.changes import delta
@@ -50,6 +50,10 @@ def print_difference(*, patch: bool, exit_code: bool, as_json_: bool, runs: tupl
             colour = screen.style.colour and not as_json_
             code = code_diff(repo, old.code_tree, new.code_tree, colour=colour)
             text = code.decode(errors="replace")
+            if (
+                screen.person and not as_json_
+            ):  # what is in somebody's files must not command the terminal
+                text = "\n".join(map(terminal_safe, text.split("\n")))
         if as_json_:
             document = {name: getattr(found, name) for name in field_names(found)}
             screen.line(as_json(document if text is None else {**document, "patch": text}))
