@@ -13,7 +13,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from gitflowrun.cli.output.terminal import Screen, open_screen
-from gitflowrun.cli.output.text import clock, terminal_safe
+from gitflowrun.cli.output.text import clock, printable, terminal_safe
 from gitflowrun.errors import NotFound, UsageError
 from gitflowrun.git.repository import Repository
 from gitflowrun.limits import FOLLOW_PAUSE, LONGEST_LINE, TERMINAL_OUTPUT
@@ -47,7 +47,7 @@ def print_logs(*, streams: tuple[str, ...], timestamps: bool, follow: bool, addr
         while tasks:
             task = tasks.popleft()  # with what was read of it, of 100,000 tasks
             if screen.person and are_several and any(map(task.output_size, streams)):
-                screen.line(screen.style.bold(f"==> {task.pathspec} <=="))
+                screen.line(screen.style.bold(f"==> {printable(task.pathspec)} <=="))
             for stream in streams:
                 printer.print(task, stream)
 
@@ -113,7 +113,7 @@ class _Follower:
             return
         if task.name != self._last:
             self._last = task.name
-            screen.line(screen.style.bold(f"==> {task.pathspec} <=="))
+            screen.line(screen.style.bold(f"==> {printable(task.pathspec)} <=="))
         lines = new.decode(errors="replace").removesuffix("\n").split("\n")
         screen.lines(map(terminal_safe, lines))
 
