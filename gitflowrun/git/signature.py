@@ -154,13 +154,18 @@ def expanded(path: str) -> str:
     return os.path.expanduser(path)  # noqa: PTH111  (a program's name is no path)
 
 
-def named_file(git: Git, key: str) -> str | None:
+def named_file(git: Git, key: str, config: Mapping[str, str] | None = None) -> str | None:
     """The file that a setting names; None without the setting.
+
+    Args:
+        git: Runs git in the repository.
+        key: The setting.
+        config: Where it stands; all of git's config when None.
 
     Raises:
         RepositoryError: it can't be read, so nobody knows what stands there.
     """
-    value = git.config.get(key.lower())
+    value = (git.config if config is None else config).get(key.lower())
     if not value:
         return None
     path = git.cwd / expanded(value)

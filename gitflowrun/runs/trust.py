@@ -55,7 +55,7 @@ class Trust:
         self._read: tuple[list[Vouched], int] = ([], 0)
         self._listed: set[Oid] = set()
         self._states: dict[str, list[Oid]] = {}
-        self._signers: frozenset[str] = frozenset()
+        self._signers: dict[str, str] = {}
         self._answers: dict[Oid, bool] = {}
         self._executors: dict[tuple[Oid, Oid], frozenset[Oid]] = {}
 
@@ -217,9 +217,7 @@ class Trust:
                 commit = Oid.from_hex(entry.value)
                 self._listed.add(commit)
                 self._states.setdefault(entry.run, []).append(commit)
-        self._signers = frozenset(
-            entry.value for entry in self._read[0] if entry.kind is VouchedKind.SIGNER
-        )
+        self._signers = {it.value: it.name for it in self._read[0] if it.kind is VouchedKind.SIGNER}
         self._answers.clear()
         self._executors.clear()
 

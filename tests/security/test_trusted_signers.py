@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import time
+from pathlib import Path
+
 import pytest
 
 from gitflowrun.git.objects import Oid
@@ -14,6 +18,7 @@ from tests.helpers.signing import (
     EVE,
     SshKey,
     content_of,
+    gpg,
     gpg_home,
     make_signed_run,
     needs_gpg,
@@ -25,8 +30,19 @@ ONE, TWO = "refs/runs/MyFlow/1", "refs/runs/MyFlow/2"
 
 
 @pytest.fixture
-def theirs(mine: GitRepo) -> GitRepo:
-    """A clone to which the signed runs are a stranger's."""
+def own_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A config of the user's to be changed (`git config --global`)."""
+    config = tmp_path / "config"
+    config.write_text(Path(os.environ["GIT_CONFIG_GLOBAL"]).read_text())
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(config))
+
+
+@pytest.fixture
+def theirs(mine: GitRepo, request: pytest.FixtureRequest) -> GitRepo:
+    """A clone to which the signed runs are a stranger's; its user's own config names the allowed signers."""
+    request.getfixturevalue("own_config")
+    mine.git("config", "--unset", "gpg.ssh.allowedSignersFile")
+    mine.git("config", "--global", "gpg.ssh.allowedSignersFile", f"{mine.path}/.git/allowed")
     for key in (mine.path / ".git").glob("gitflowrun-key-*"):
         key.unlink()
     return mine
@@ -77,6 +93,54 @@ def test_another_key_is_not_trusted(theirs: GitRepo, keys: dict[str, SshKey]) ->
     (theirs.path / ".git" / "allowed").write_text(f"{ADA} {keys[EVE].public}\n")
     theirs.runs("trust", "--signer", ADA)
     assert not _trusts(theirs)
+
+
+@needs_ssh
+def test_a_list_limits_its_keys(theirs: GitRepo, keys: dict[str, SshKey]) -> None:
+    """To what they may sign, and when: a name stands for no other key, and a run counts by the time it was signed."""
+    allowed, public = theirs.path / ".git" / "allowed", keys[ADA].public
+    day = time.strftime("%Y%m%d", time.localtime(time.time() - 86_400))
+    limits = (
+        'namespaces="file"', 'namespaces="!git,*"', "cert-authority", 'valid-before="20200101"',
+        f'valid-before="{day}"', 'valid-after="209901010000Z"', 'valid-before="soon"', "sometimes",
+    )  # fmt: skip
+    for line in [f"{ADA} {it} {public}" for it in limits] + [f"{ADA},!{ADA} {public}"]:
+        allowed.write_text(line + "\n")
+        assert (line, theirs.runs("trust", "--signer", ADA).code) == (line, 128)
+    done = 'valid-after="20200101",namespaces="file,git",valid-before="20990101120000"'
+    allowed.write_text(f'"x@y,{ADA}" {done} {public} {EVE} {keys[EVE].public}\n')
+    assert theirs.runs("trust", "--signer", ADA).out.startswith(
+        f"runs signed by {keys[ADA].fingerprint} are"
+    )
+    for options, is_trusted in (
+        ("", True),
+        (f'valid-after="{day}" ', True),
+        ('namespaces="file" ', False),
+        (f'valid-before="{day}" ', False),
+        ('valid-after="20990101" ', False),
+    ):
+        allowed.write_text(f"{ADA} {options}{public}\n")
+        assert (options, _trusts(theirs)) == (options, is_trusted)
+
+
+@needs_ssh
+def test_the_repositorys_config_makes_nobody_a_signer(
+    theirs: GitRepo, keys: dict[str, SshKey]
+) -> None:
+    """Nor does it take back what the user knows to be revoked; `verify` says whose list it is that it goes by."""
+    theirs.git("config", "--global", "--unset", "gpg.ssh.allowedSignersFile")
+    theirs.git("config", "gpg.ssh.allowedSignersFile", f"{theirs.path}/.git/allowed")
+    assert theirs.runs("trust", "--signer", ADA).code == 128
+    assert "list of signers is one that the repository's own" in " ".join(
+        theirs.runs("verify", "1", "--json").out.split()
+    )
+    theirs.runs("trust", "--signer", keys[ADA].fingerprint)
+    assert _trusts(theirs)
+    revoked = theirs.write(".git/revoked", keys[ADA].public + "\n")
+    theirs.git("config", "--global", "gpg.ssh.revocationFile", str(revoked))
+    theirs.git("config", "gpg.ssh.revocationFile", str(theirs.write(".git/none", "")))
+    assert not _trusts(theirs)
+    assert "revoked" in theirs.runs("verify", "1").out
 
 
 @needs_ssh
@@ -146,4 +210,34 @@ def test_a_signer_by_gpg(repo: GitRepo) -> None:
         assert repo.runs("trust", "--signer", ADA).code == 0
         assert _trusts(repo)
     with gpg_home():
+        assert not _trusts(repo)
+
+
+@needs_gpg
+@pytest.mark.usefixtures("own_config")
+def test_a_key_of_which_gpg_does_not_know_whose_it_is(repo: GitRepo) -> None:
+    """An address stands for no key that only says to be its owner's; one that is named must not be refused."""
+    repo.git("config", "runs.sign", "true")
+    with gpg_home() as home:
+        make_signed_run(repo)
+        key = gpg("--list-keys", "--with-colons").partition("\nfpr:")[2].split(":")[8]
+        for secret in (repo.path / ".git").glob("gitflowrun-key-*"):
+            secret.unlink()
+        assert repo.runs("trust", "--signer", ADA).code == 0
+        assert _trusts(repo)
+        gpg("--import-ownertrust", stdin=f"{key}:2:\n")
+        assert "[ unknown]" in gpg("--list-keys")
+        assert not _trusts(repo)
+        repo.runs("untrust", "--signer", ADA)
+        done = repo.runs("trust", "--signer", ADA)
+        assert (done.code, "that may sign now" in done.err) == (128, True)
+        assert repo.runs("trust", "--signer", key).code == 0
+        assert _trusts(repo)
+        repo.git("config", "--global", "gpg.minTrustLevel", "fully")
+        repo.git("config", "gpg.minTrustLevel", "undefined")
+        assert not _trusts(repo)
+        assert "unknown signer" in repo.runs("verify", "1").out
+        repo.git("config", "--global", "--unset", "gpg.minTrustLevel")
+        (home / "gpg.conf").write_text("trust-model direct\n")
+        gpg("--import-ownertrust", stdin=f"{key}:3:\n")
         assert not _trusts(repo)

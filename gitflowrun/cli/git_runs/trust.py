@@ -94,9 +94,10 @@ def _trust_signer(repo: Repository, found: Trust, name: str) -> str:
     keys = [name] if is_fingerprint(name) else SignatureCheck(repo.git).keys_of(name)
     if not keys:
         raise NotFound(
-            f"no key is known for {name!r}",
-            hint="name its fingerprint, as `git runs verify` shows it; names are looked up in "
-            "gpg.ssh.allowedSignersFile and in the keyring of gpg",
+            f"no key is known for {name!r} that may sign now",
+            hint="name its fingerprint, as `git runs verify` shows it; names are looked up in the "
+            "gpg.ssh.allowedSignersFile of your own config (`git config --global`, not the repository's) and among "
+            "those keys of your keyring that gpg knows to be theirs (`gpg --lsign-key` says so)",
         )
     for key in keys:
         found.vouch_for_signer(key, "" if key == name else name)
