@@ -25,6 +25,8 @@ LONGEST_VERSION_NUMBER = 1_000
 STORED_DEPTH = 12_000
 """Recursion limit with which a loaded value is encoded again; more may not fit on a stack of 8 MB."""
 
+KEPT_CODE_COMMITS = 256
+"""Commits of code that are not parsed again: many runs of a list have the same."""
 KEPT_FLOW_NAMES = 16
 """Names of flows that are not checked again: each task's record has one."""
 KEPT_TASK_NAMES = 256

@@ -7,7 +7,6 @@ ref, a path or an argument list of git has passed here. Which refs there are is 
 from __future__ import annotations
 
 import re
-import unicodedata
 from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeVar
 
@@ -109,7 +108,7 @@ class FixedBytes(bytes):
         if len(raw) != cls.SIZE:
             msg = f"{cls.WHAT} has {cls.SIZE} bytes, not {len(raw)}"
             raise ValueError(msg)
-        return super().__new__(cls, raw)
+        return bytes.__new__(cls, raw)  # of which a list of runs makes thousands
 
     def __str__(self) -> str:
         return self.hex()
@@ -215,6 +214,10 @@ def check_flow_name(name: str) -> str:
             f"{name!r} can't name a flow",
             hint=f"choose a shorter name: it has {size} bytes, and {MAX_REF_COMPONENT} at most can be part of a ref",
         )
+    if name.isascii():
+        return name
+    import unicodedata  # a library that most commands need not wait for
+
     return unicodedata.normalize("NFC", name)
 
 

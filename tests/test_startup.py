@@ -75,6 +75,22 @@ def test_sharing_without_options_loads_no_click(repo: GitRepo, words: tuple[str,
     assert done.out.endswith("\nend\n")
 
 
+@pytest.mark.parametrize("words", [(), ("list",), ("show",), ("show", "1", "F/1/start")])
+def test_looking_at_runs_without_options_loads_no_click(
+    repo: GitRepo, words: tuple[str, ...]
+) -> None:
+    """A list does not even wait for what reads records; a plain `show` not for what reads options."""
+    run = make_run(repo)
+    words = tuple(word.replace("F/", f"{run.flow}/") for word in words)
+    unwanted = ["click"] if "show" in words else ["click", "msgpack", "gitflowrun.runs.records"]
+    code = (
+        f"import sys\nfrom gitflowrun.cli.git_runs.main import main\nassert main({words!r}) == 0\n"
+    )
+    done = repo.python("-c", f"{code}print('LOADED', *{{*{unwanted!r}}} & {{*sys.modules}}, 'end')")
+    assert done.code == 0, done.err
+    assert done.out.endswith("\nLOADED end\n")
+
+
 def test_a_fetch_of_two_remotes_is_a_usage_error(repo: GitRepo) -> None:
     """What is one name too many is told as for every other command."""
     done = repo.runs("fetch", "one", "two")

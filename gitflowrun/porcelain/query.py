@@ -12,7 +12,6 @@ from gitflowrun.errors import CorruptRecord, InvalidPathspec, NotFound, UsageErr
 from gitflowrun.names import TaskName, did_you_mean
 from gitflowrun.runs.commit_message import Status
 from gitflowrun.runs.listing import no_runs_of
-from gitflowrun.runs.live import observe
 from gitflowrun.runs.runs import RunStore
 from gitflowrun.values import frozen, replace
 
@@ -132,6 +131,8 @@ def tasks_at(address: Address) -> list[StoredTask]:
 
     Raises NotFound.
     """
+    from gitflowrun.runs.live import observe  # reads records, which a list of runs does not
+
     run, step, task = observe(address.run), address.step, address.task
     if address.artifact is not None:
         raise InvalidPathspec(

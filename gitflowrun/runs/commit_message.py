@@ -23,17 +23,19 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 from enum import Enum
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import InvalidPathspec
 from gitflowrun.git.objects import Oid
-from gitflowrun.limits import MAX_TIME
+from gitflowrun.limits import KEPT_CODE_COMMITS, MAX_TIME
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MAC_TRAILER = "Mac"
+_PAIR = 2
 _MAX_VALUE = 200
 _MAX_SHOWN = 40
 """Characters of a parameter's value in a subject."""
@@ -118,7 +120,7 @@ def format_message(state: RunState, subject: str | None = None) -> bytes:
 def parse_message(message: str) -> RunState | None:
     """The state that `message` says; None when it is not the message of a run's commit."""
     lines = message.rstrip("\n").rpartition("\n\n")[2].split("\n")
-    found = dict([line.partition(": ")[::2] for line in lines])
+    found = dict([pair for line in lines if len(pair := line.split(": ", 1)) == _PAIR])
     commit, _, dirty = found.get("Code-Commit", "").partition("+")
     try:
         return RunState(
@@ -129,7 +131,7 @@ def parse_message(message: str) -> RunState | None:
             tasks=int(found.get("Tasks", "0")),
             user=found.get("User", ""),
             uid=_optional_oid(found.get("Uid", "")),
-            code_commit=_optional_oid(commit),
+            code_commit=_code_commit(commit) if commit else None,
             dirty=dirty == "dirty" or not commit,
             origin=found.get("Origin", ""),
             failed_step=found.get("Failed-Step", ""),
@@ -195,3 +197,7 @@ def parse_time(text: str) -> float:
 
 def _optional_oid(text: str) -> Oid | None:
     return Oid.from_hex(text) if text else None
+
+
+_code_commit = lru_cache(KEPT_CODE_COMMITS)(Oid.from_hex)
+"""The commit of the code: many runs in a row have the same."""

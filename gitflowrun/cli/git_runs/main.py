@@ -54,7 +54,7 @@ COMMANDS = {
     "hook": Entry("", "Do the work of a git hook"),
 }
 _DEFAULT = "list"
-_MOST_NAMES = {"push": sys.maxsize, "fetch": 2}
+_MOST_NAMES = {"show": sys.maxsize, "push": sys.maxsize, "fetch": 2}
 """How many words a command has at most that needs no click where none of them is an option: half its time."""
 
 
@@ -80,15 +80,25 @@ def _dispatch(words: list[str]) -> int:
         list_runs()
         return 0
     if first in _MOST_NAMES and len(words) <= _MOST_NAMES[first] and "-" not in _initials(words):
-        from gitflowrun.cli.git_runs import sync
-
-        remote, runs = words[1] if words[1:] else None, tuple(words[2:])
-        return sync.push_runs(remote, runs) if first == "push" else sync.fetch_runs(remote)
+        return _without_options(first, words[1:])
     if first == "help":
         first, words = words[1], [words[1], "--help"]
     elif first.startswith("-"):
         first, words = _DEFAULT, [_DEFAULT, *words]
     return invoke(load(first), words[1:], f"git runs {first}", GIT)
+
+
+def _without_options(command: str, names: Sequence[str]) -> int:
+    """Run a command of `_MOST_NAMES` with nothing but names."""
+    if command == "show":
+        from gitflowrun.cli.git_runs.show import print_addresses
+
+        print_addresses(as_json_=False, addresses=tuple(names))
+        return 0
+    from gitflowrun.cli.git_runs import sync
+
+    remote, runs = names[0] if names else None, tuple(names[1:])
+    return sync.push_runs(remote, runs) if command == "push" else sync.fetch_runs(remote)
 
 
 def _initials(words: Sequence[str]) -> set[str]:

@@ -56,29 +56,43 @@ def table(
     indent: str = "",
 ) -> Iterator[str]:
     """The lines of a table with a heading; columns that are empty in every row are left out."""
-    titles = [Cell(column.title, screen.style.dim) for column in columns]
-    cells = [[cell if isinstance(cell, Cell) else Cell(cell) for cell in row] for row in rows]
-    texts = [[printable(cell.text) for cell in row] for row in [titles, *cells]]
-    sizes = [[len(text) if text.isascii() else width(text) for text in row] for row in texts]
-    used = [index for index in range(len(columns)) if any(row[index] for row in sizes[1:])]
-    widths = {index: max(row[index] for row in sizes) for index in used}
+    # Column by column: what is plain text all the way down, as most are, is looked at once.
+    cells = [
+        (Cell(column.title, screen.style.dim), *(row[index] for row in rows))
+        for index, column in enumerate(columns)
+    ]
+    texts = [
+        _printable([cell if isinstance(cell, str) else cell.text for cell in column])
+        for column in cells
+    ]
+    used = [index for index, column in enumerate(texts) if any(column[1:])]
+    widths = {index: max(map(width, texts[index])) for index in used}
     if screen.person:
         _narrow(columns, widths, screen.columns - len(indent))
-    for row, text, taken in zip([titles, *cells], texts, sizes, strict=True):
-        parts = [
-            _placed(
-                text[index], taken[index], widths[index], row[index].paint, columns[index].right
-            )
-            for index in used
+    placed = [
+        [
+            _placed(text, widths[index], columns[index].right, _paint(cell, screen))
+            for text, cell in zip(texts[index], cells[index], strict=True)
         ]
-        if used:
-            yield f"{indent}{_GAP.join(parts)}".rstrip()
+        for index in used
+    ]
+    for parts in zip(*placed, strict=True):
+        yield f"{indent}{_GAP.join(parts)}".rstrip()
 
 
-def _placed(
-    text: str, taken: int, space: int, paint: Callable[[str], str] | None, right: bool
-) -> str:
-    """A cell's text, which takes so many columns, cut or padded to its space."""
+def _printable(texts: Sequence[str]) -> Sequence[str]:
+    """Each text as `printable` writes it."""
+    whole = "".join(texts)
+    return texts if whole.isascii() and whole.isprintable() else [*map(printable, texts)]
+
+
+def _paint(cell: Cell | str, screen: Screen) -> Callable[[str], str] | None:
+    return cell.paint if screen.style.colour and isinstance(cell, Cell) else None
+
+
+def _placed(text: str, space: int, right: bool, paint: Callable[[str], str] | None) -> str:
+    """A cell's text, cut or padded to its space."""
+    taken = width(text)
     if taken > space:
         text = fit(text, space)
         taken = width(text)
