@@ -12,7 +12,7 @@ import pytest
 
 from gitflowrun.artifacts.codecs import decode, encode, plain_encode, registry
 from gitflowrun.artifacts.codecs.payload import join
-from gitflowrun.errors import CorruptRecord, NotFound, UntrustedArtifact
+from gitflowrun.errors import ClassChanged, CorruptRecord, NotFound, UntrustedArtifact
 from tests.security.children import Answer, decode_all
 
 if TYPE_CHECKING:
@@ -280,3 +280,17 @@ def test_without_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(NotFound, match="not installed") as refused:
             decode(codec, payload, trusted=False)
         assert refused.value.hint == "pip install 'gitflowrun[numpy]'"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        [None, "Made", "A B"], [None, "Made", {"A": 1, "_missing_": 2}], [None, "x"], [None], [None, True],
+        [None, 1, 2],
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("name", ["Enum", "Flag", "IntEnum"])
+def test_no_class_is_made_and_none_is_asked(name: str, content: list[Any]) -> None:
+    """Of an enum a stranger names members, or a combination of flags by its number; nothing is called otherwise."""
+    with pytest.raises((CorruptRecord, ClassChanged)):
+        decode("plain/1", pack(ext(40, ["enum", name, *content])), trusted=False)

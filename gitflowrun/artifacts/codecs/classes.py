@@ -158,8 +158,13 @@ def _enum_member(cls: Any, content: list[Any]) -> Any:
     name, *value = content
     if name in cls.__members__:
         return cls[name]
+    from enum import Flag
+
     if name is not None:
         raise _changed(cls, f"it has no member {name!r}")
+    # With more than a number, or of another class, a call would make a class, or run code of it.
+    if not issubclass(cls, Flag) or [type(part) for part in value] != [int]:
+        raise _changed(cls, "it is no combination of flags")
     try:
         return cls(*value)
     except ValueError as error:
