@@ -252,7 +252,7 @@ class _Fetch(Transfer):
         for name, oid in sorted(left.items()):
             run = name.removeprefix(layout.RUNS)
             file = shlex.quote(str(self.repo.common_dir / name))
-            words = f"git update-ref -d {name}" if oid else f"rm {file}"
+            words = f"git update-ref -d {shlex.quote(name)}" if oid else f"rm {file}"
             told.append(
                 f"{run} is damaged here, and may keep git from fetching; `{words}` gives it up"
             )

@@ -63,7 +63,7 @@ PAYLOAD_PATTERN = "steps/*/*/blake3/*"  # as gitattributes(5) writes it
 # A tag's ref becomes a path below the git directory, and Linux ends paths at 4,096 bytes. One limit
 # for all clones, wherever they lie, leaves space for the directory, the flow and the id.
 _MAX_ENCODED_TAG = 3_000
-_RUN_REF = re.compile(rf"{RUNS}[^@/][^/]*/{RUN_ID}\Z")
+_RUN_REF = re.compile(rf"{RUNS}([^@/][^/]*)/{RUN_ID}\Z")
 _SAFE_COMPONENT = re.compile(rf"[A-Za-z0-9_][A-Za-z0-9_-]{{0,{MAX_STEP_NAME - 1}}}\Z")
 
 
@@ -85,7 +85,8 @@ def run_ref(flow: str, run: RunId) -> RefName:
 def parse_run_ref(ref: str) -> tuple[str, RunId] | None:
     """Flow and id of a run's ref; None for any other ref."""
     flow, _, run = ref.removeprefix(RUNS).partition("/")
-    if not ref.startswith(RUNS) or flow.startswith("@"):
+    # What anybody's `git fetch` brought may be called as git allows, and stand in commands that we offer.
+    if not ref.startswith(RUNS) or not flow.isidentifier():
         return None
     try:
         return flow, RunId(run)
@@ -95,7 +96,8 @@ def parse_run_ref(ref: str) -> tuple[str, RunId] | None:
 
 def is_run_ref(ref: str) -> bool:
     """Whether a ref is that of a run: `parse_run_ref`, for a look at very many refs."""
-    return _RUN_REF.match(ref) is not None
+    found = _RUN_REF.match(ref)
+    return found is not None and found[1].isidentifier()
 
 
 def is_reserved(ref: str) -> bool:

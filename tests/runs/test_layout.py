@@ -25,12 +25,14 @@ def test_run_refs_read_back() -> None:
     "ref",
     [
         "refs/heads/main", "refs/runs/MyFlow", "refs/runs/MyFlow/x", "refs/runs/MyFlow/12/x",
-        "refs/runs/MyFlow/012", "refs/runs/@index/12", "refs/runs/@tags/MyFlow/best/12",
+        "refs/runs/MyFlow/012", "refs/runs/@index/12", "refs/runs/@tags/MyFlow/best/12", "refs/runs/$(id)/12",
+        "refs/runs/My;Flow/12", "refs/runs/1/12", "refs/runs/-x/12",
     ],
 )  # fmt: skip
 def test_foreign_refs_are_no_runs(ref: str) -> None:
     """Refs that are not `refs/runs/<Flow>/<id>` name no run."""
     assert layout.parse_run_ref(ref) is None
+    assert not layout.is_run_ref(ref)
 
 
 @given(tag=TAGS)
