@@ -412,6 +412,8 @@ CELL_BYTES = 4096
 MAX_TIME = 253_370_764_800
 """The latest time of a record, in seconds since 1970: the year 9999 begins, which every zone and function can show."""
 
+CLOCK_AHEAD = 3_600.0
+"""Seconds by which another machine's clock may be ahead of ours: a run that started later is not the newest."""
 MAX_START_TIMES = 64 << 20
 """Bytes of the cache of start times: 70 a run."""
 

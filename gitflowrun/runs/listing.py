@@ -3,7 +3,7 @@
 The order, by which the newest run is known everywhere: where all runs were created here it is that of their numbers, so
 a clock that was set back reorders nothing. Where runs were exchanged with a remote, the numbers of several clones meet
 and say nothing of one another: there it is the order in which runs started. That costs reading the message of each run
-that is new since the last time.
+that is new since the last time. A time is what the run's message says, so one that is yet to come counts for nothing.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from __future__ import annotations
 import contextlib
 import heapq
 import re
+import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import NotFound
 from gitflowrun.git.objects import Oid
-from gitflowrun.limits import NAMES_IN_A_HINT
+from gitflowrun.limits import CLOCK_AHEAD, NAMES_IN_A_HINT
 from gitflowrun.names import did_you_mean
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import RunState, Status, parse_message, parse_time
@@ -153,6 +154,8 @@ def newest_first(repo: Repository, names: Iterable[tuple[str, RunId]]) -> list[t
 
 def _place(flow: str, run: RunId, started: float, by_time: bool) -> tuple[object, ...]:
     """What runs are sorted by."""
+    if started > time.time() + CLOCK_AHEAD:
+        started = 0.0  # or one from the year 2099 would be everybody's newest run until then
     return (started if by_time else 0, run.number, started, run, flow)
 
 

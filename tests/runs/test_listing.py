@@ -166,12 +166,12 @@ def test_namesakes_stand_in_the_order_of_their_times(repo: GitRepo) -> None:
     """A run of another clone stands beside the run whose number it shares: above it only if it started later."""
     make_run(repo)
     make_run(repo)
-    for suffix, year in (("3fa29c1", "2001"), ("4fa29c1", "2099")):
+    for suffix, year in (("3fa29c1", "2001"), ("4fa29c1", "2002"), ("5fa29c1", "2099")):
         _fetched(repo, f"1-{suffix}", year)
-    expected = ["2", "1-4fa29c1", "1", "1-3fa29c1"]
+    expected = ["2", "1", "1-4fa29c1", "1-3fa29c1", "1-5fa29c1"]
     assert [str(run) for _, run in store_of(repo).names()] == expected
     assert [str(run.id) for run in store_of(repo).summaries()] == expected
-    assert [str(store_of(repo).find(f"@{{-{n}}}").id) for n in (1, 2, 3)] == expected[1:]
+    assert [str(store_of(repo).find(f"@{{-{n}}}").id) for n in (1, 2, 3, 4)] == expected[1:]
 
 
 def test_runs_of_several_clones_stand_in_the_order_of_their_times(repo: GitRepo) -> None:
@@ -192,6 +192,18 @@ def test_runs_of_several_clones_stand_in_the_order_of_their_times(repo: GitRepo)
     assert repo.runs("show").out.startswith("run MyFlow/3")
 
 
+def test_a_run_from_the_future_is_not_the_newest(repo: GitRepo) -> None:
+    """Whoever dates a run ahead is neither `@latest` till then, nor keeps one's own runs out of short lists."""
+    make_run(repo)
+    for number in ("7", "8"):
+        _fetched(repo, number, "2099")
+    repo.git("update-ref", "refs/runs-remotes/0123456789abcdef/MyFlow/7", "refs/runs/MyFlow/7")
+    store = store_of(repo)
+    assert str(store.find("@latest").id) == "1"
+    assert [str(run.id) for run in store.summaries(limit=1)] == ["1"]
+    assert [str(run) for _, run in store.names()] == ["1", "8", "7"]
+
+
 def test_start_times_are_read_once_and_whatever_their_cache_holds_changes_nothing(
     repo: GitRepo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -209,17 +221,17 @@ def test_start_times_are_read_once_and_whatever_their_cache_holds_changes_nothin
     assert order() == order() == ["3", "2", "1", "7"]
     whole = cache.read_bytes()
     assert whole.count(b"\n") == 4
-    _fetched(repo, "8", "2099")
-    assert order() == ["8", "3", "2", "1", "7"]
+    _fetched(repo, "8", "2002")
+    assert order() == ["3", "2", "1", "8", "7"]
     for damaged in (b"", b"\xff\n", b"x\n", whole[:50], whole * 2, b"a b c\n"):
         cache.write_bytes(damaged)
-        assert order() == ["8", "3", "2", "1", "7"]
+        assert order() == ["3", "2", "1", "8", "7"]
     cache.unlink()
     os.mkfifo(cache)
-    assert order() == ["8", "3", "2", "1", "7"]
+    assert order() == ["3", "2", "1", "8", "7"]
     shutil.rmtree(cache.parent)
     cache.parent.write_text("in the way")
-    assert order() == ["8", "3", "2", "1", "7"]
+    assert order() == ["3", "2", "1", "8", "7"]
 
 
 def _fetched(repo: GitRepo, run: str, year: str) -> None:
