@@ -17,6 +17,7 @@ import shlex
 import shutil
 import sys
 from enum import Enum
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from gitflowrun.git.repository import Repository
     from gitflowrun.porcelain.sync import SyncReport
 
+_LISTED = 10 * RECENT_RUNS  # among which those that were fetched are passed over
 _CLIENT = ("post-commit", "pre-push")
 _SERVER = ("pre-receive",)
 _BEGIN = "# >>> git runs >>> (`git runs hooks uninstall` removes these lines)"
@@ -123,15 +125,16 @@ def _not_ours(git: Git, directory: Path) -> str:
 def post_commit(repo: Repository) -> list[str]:
     """Note on HEAD, if its tree is what a recent run ran with uncommitted changes, which run that was.
 
+    Of runs that were made here: others may say what they like.
+
     Returns:
         The pathspecs of these runs, newest first.
     """
-    head = repo.head()
-    found = [
-        run
-        for run in list_runs(repo, limit=RECENT_RUNS)
-        if run.state.dirty and _ran(repo, run, head.tree)
-    ]
+    head, trust = repo.head(), Trust(repo)
+    made = (
+        run for run in list_runs(repo, limit=_LISTED) if run.state.dirty and trust.made(run.commit)
+    )
+    found = [run for run in islice(made, RECENT_RUNS) if _ran(repo, run, head.tree)]
     if found:
         text = "\n".join(f"Run: {run.pathspec} {run.uid}" for run in found)
         repo.git.run("notes", f"--ref={layout.NOTES}", "append", "-m", text, "HEAD", env=BOUNDED)

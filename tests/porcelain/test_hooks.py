@@ -275,6 +275,18 @@ def test_other_commits_are_not_noted(repo: GitRepo) -> None:
     assert repo.git("for-each-ref", "refs/notes") == ""
 
 
+def test_what_others_say_they_ran_is_not_noted(repo: GitRepo) -> None:
+    """A run of a stranger's that has the code of one's commit is no reason to put its name there."""
+    dirty_run(repo)
+    first, tip = repo.git("rev-list", "refs/runs/MyFlow/1").split()[-1], "refs/runs/MyFlow/1"
+    message = repo.git("show", "-s", "--format=%B", tip).partition("\nMac: ")[0]
+    forged = repo.git("commit-tree", f"{tip}^{{tree}}", "-p", first, "-m", message)
+    repo.git("update-ref", "refs/runs/MyFlow/2", forged)
+    repo.git("add", "-A")
+    repo.commit("tune")
+    assert post_commit(open_repo(repo)) == ["MyFlow/1"]
+
+
 def test_without_runs_no_python_is_started(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
     """In a repository without runs a hook ends in sh."""
     install(open_repo(repo))
