@@ -233,7 +233,10 @@ def main(numbers: Sequence[str]) -> None:
     _be_no_program()
     place = Path.cwd()
     job = json.loads((place / _JOB).read_text())
-    sys.path[:1] = job["paths"]
+    # Where Python had found the modules before it looked elsewhere, and where it may have found some: a file beside
+    # the flow's directory may be called as a library, and was not imported then.
+    sys.path[:1], more = job["paths"][:1], job["paths"][1:]
+    sys.path += more
     with (place / _RESULTS).open("a") as results:
         for number in numbers:
             verdict = _tried(place, number, job["pairs"][number])

@@ -85,6 +85,15 @@ def test_equal_values_are_no_difference(repo: GitRepo) -> None:
     assert json.loads(repo.python(*command, "--json").out)["equal"] == ["CONSTANT"]
 
 
+def test_no_file_beside_the_flow_is_taken_for_a_library(repo: GitRepo) -> None:
+    """What a colleague has put at the top of the repository under a library's name ran neither then nor now."""
+    for name in ("cloudpickle", "numpy", "fractions"):
+        repo.write(f"{name}.py", f"import os\nos.mkdir({str(repo.path / 'CANARY')!r})\n")
+    found = _compared(repo, "self.x = [Noted(1), __import__('fractions').Fraction(1, 2)]")
+    assert found.changes == {"x": ("equal (pickled differently)",)}
+    assert not (repo.path / "CANARY").exists()
+
+
 def test_what_the_code_of_values_does_stays_with_it(repo: GitRepo) -> None:
     """What is within values shown alike is compared; code that prints, crashes or takes all memory harms nobody."""
     found = _compared(
