@@ -10,8 +10,9 @@
 
 Each may be followed by /step, /step/task or /step/task/artifact, which are not looked up here. What looks like an id is
 one, and never a tag: where there is no run 12, a run that is tagged `12` is not what was meant. Seven digits or more
-may be a hash as well. Otherwise the kinds are tried in this order and the first that finds anything decides. If it
-finds several runs, the address is ambiguous and the error lists them.
+may be a hash as well, and a whole hash is nothing else: anybody may give a run any number, and any tag. Otherwise the
+kinds are tried in this order and the first that finds anything decides. If several runs are found, the address is
+ambiguous and the error lists them.
 """
 
 from __future__ import annotations
@@ -145,10 +146,14 @@ class _Catalog:
         if word == _LATEST or back:
             place = int(back[1]) if back else 0
             return self._newest(self._runs, flow)[place : place + 1]
-        if RunId.matches(word):
-            found = self._by_id(RunId(word), flow)
-            return found or (self._by_hash(word, flow) if _LONG_HASH.match(word) else [])
-        return self.tagged(word, flow) or (self._by_hash(word, flow) if _HASH.match(word) else [])
+        hashed = self._by_hash(word, flow) if _LONG_HASH.match(word) else []
+        if hashed and len(word) == 2 * Oid.SIZE:
+            return hashed
+        is_id = RunId.matches(word)
+        found = self._by_id(RunId(word), flow) if is_id else self.tagged(word, flow)
+        if found or hashed or is_id:
+            return list(dict.fromkeys([*hashed, *found]))
+        return self._by_hash(word, flow) if _HASH.match(word) else []
 
     def tagged(self, tag: str, flow: str | None) -> list[_RunName]:
         """The newest run with a tag, of each flow."""

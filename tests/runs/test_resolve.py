@@ -5,8 +5,9 @@ import pytest
 from gitflowrun.errors import InvalidPathspec, NotFound
 from gitflowrun.runs.records import RunIdentity
 from gitflowrun.runs.runs import RunStore
+from gitflowrun.runs.tags import Tags
 from tests.helpers.repos import GitRepo
-from tests.helpers.runs import make_run, start_run, store_of
+from tests.helpers.runs import make_run, open_repo, start_run, store_of
 
 
 @pytest.fixture
@@ -62,6 +63,26 @@ def test_hashes(store: RunStore, runs: list[RunIdentity]) -> None:
         store.find(f"A/{str(newest)[:12]}")
     with pytest.raises(NotFound):
         store.find("fff")
+
+
+def test_no_tag_or_number_stands_for_the_hash_of_another_run(
+    repo: GitRepo, store: RunStore, runs: list[RunIdentity]
+) -> None:
+    """Somebody who tags a run with the hash of yours, or gives it that number, is not taken for it."""
+    uid, commit = str(runs[1].uid), str(store.get("B", "2").commit)
+    made_up = "12345678" + "0" * 32
+    short, newest = (
+        next(it[:n] for n in range(7, 40) if not it[:n].isdecimal()) for it in (uid, commit)
+    )
+    Tags(open_repo(repo)).change(store.get("A", "3"), add=[uid, short, commit, newest])
+    for whole in (uid, commit):
+        assert store.find(whole).pathspec == "B/2"
+    for part in (short, newest, f"{short}/train/1"):
+        with pytest.raises(InvalidPathspec, match="ambiguous"):
+            store.resolve(part)
+    assert store.find(f"A/{short}").pathspec == "A/3"
+    Tags(open_repo(repo)).change(store.get("A", "3"), add=[made_up])
+    assert store.find(made_up).pathspec == "A/3"
 
 
 def test_parts_of_runs(store: RunStore) -> None:
