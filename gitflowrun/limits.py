@@ -405,6 +405,10 @@ TAGS_FRESH = 1.0
 """Seconds for which the tags of a listing hold before they are read again."""
 NAMES_IN_A_HINT = 8
 """Names that the hint of a "no such" error lists."""
+HINT_WORK = 4_000_000
+HINT_FIXED_WORK = 200
+"""To find the nearest of them, names are compared for half a second: what a pair counts is this and the product of
+both lengths."""
 ROWS_SHOWN = 20
 """Rows of a notebook's table that may have thousands."""
 CELL_BYTES = 4096

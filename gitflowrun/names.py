@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeVar
 
 from gitflowrun.errors import FlowError, InvalidPathspec, TaggingError, UsageError
 from gitflowrun.limits import (
+    HINT_FIXED_WORK,
+    HINT_WORK,
     KEPT_FLOW_NAMES,
     KEPT_TASK_NAMES,
     MAX_ARTIFACT_NAME,
@@ -39,6 +41,7 @@ _PATHSPEC = "Flow/run/step/task/artifact"
 _TAG_SAFE = "_+=,-"
 _TAG_HINT = "a tag is text in UTF-8; several are a list of such texts"
 _SHOWN_NAME = 60  # characters of a wrong name in a message
+_ALIKE = 3  # of names that are alike, neither is more than so many times as long as the other
 
 
 class RefName(str):
@@ -305,12 +308,23 @@ def decode_tag(encoded: str) -> str:
 
 def did_you_mean(name: str, candidates: Iterable[str], otherwise: str) -> str:
     """The hint of a "no such ..." error: the candidates most like `name`, or what to do where none is."""
-    close = nearest(name, list(candidates))
+    close = nearest(name, candidates)
     return f"did you mean {' or '.join(close)}?" if close else otherwise
 
 
-def nearest(name: str, candidates: list[str], limit: int = 3) -> list[str]:
-    """The candidates most like `name`, best first; for the hint of a "no such ..." error."""
+def nearest(name: str, candidates: Iterable[str], limit: int = 3) -> list[str]:
+    """The candidates most like `name`, best first; for the hint of a "no such ..." error.
+
+    Candidates may be a stranger's, thousands of long ones: those that come first are looked at, as far as the work of
+    comparing them goes.
+    """
     import difflib
 
-    return difflib.get_close_matches(name, candidates, n=limit, cutoff=0.5)
+    left, looked_at = HINT_WORK, []
+    for other in candidates:
+        if len(name) <= _ALIKE * len(other) and len(other) <= _ALIKE * len(name):
+            left -= HINT_FIXED_WORK + len(name) * len(other)
+            if left < 0:
+                break
+            looked_at.append(other)
+    return difflib.get_close_matches(name, looked_at, n=limit, cutoff=0.5)

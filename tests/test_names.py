@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 
 import pytest
 from hypothesis import given
@@ -150,6 +151,16 @@ def test_digests_have_32_bytes() -> None:
     assert str(Digest(bytes(32))) == "00" * 32
     with pytest.raises(ValueError, match="32 bytes"):
         Digest(b"short")
+
+
+def test_names_that_are_nearest_are_looked_for_within_limits() -> None:
+    """Thousands of long names, as a stranger has them, cost a hint no more than a second; short ones are found."""
+    letters = "abcdefgh" * 30
+    long = [letters[at % 97 :][: 150 + at % 40] + str(at) for at in range(10_000)]
+    began = time.process_time()
+    nearest(letters[50:] + letters[:50], long)
+    assert time.process_time() - began < 3
+    assert nearest("modle", [*(f"artifact_{at}" for at in range(3_000)), "model"]) == ["model"]
 
 
 def test_nearest_names() -> None:
