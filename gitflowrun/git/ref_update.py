@@ -1,4 +1,4 @@
-"""The only writer of refs: transactions of one resident `git update-ref --stdin`.
+"""The only writer of refs: transactions of one resident `git update-ref --stdin`; many new refs by one file.
 
 A transaction changes several refs, all or none:
 
@@ -14,6 +14,12 @@ A transaction changes several refs, all or none:
 
 git ends at a transaction that it refuses; its message becomes the error, and the next transaction starts
 another. A lock that somebody else holds is waited for; one whose holder was killed is moved away (`LockWatch`).
+
+*Many new refs* become lines of `packed-refs`, whose next version is written elsewhere and takes its place under git's
+own lock: one file to write and to sync, where git makes one for each ref. Who makes a loose ref locks it first, and
+then looks for its name among the packed ones. So whoever begins after the new file is there sees our refs in it.
+Whoever began before has a loose ref, or a lock, which we look for last; if it becomes one, all of ours is taken back.
+Whatever is unusual (somebody's lock, a target that is no commit, a file of an old git) is left to `git update-ref`.
 
 The process runs with the user's `reference-transaction` hook off, which would see half of the updates or veto
 them, and writes no reflogs. It ends when we close it or die.
@@ -32,12 +38,12 @@ import re
 import time
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, AnyStr
 
 from gitflowrun.errors import MissingObject, RefConflict, RepositoryError
 from gitflowrun.git.command import Git, Resident, git_message
 from gitflowrun.git.objects import NULL_OID, Oid
-from gitflowrun.git.permissions import make_directory
+from gitflowrun.git.permissions import make_directory, share_file
 from gitflowrun.git.refs import RefReader, RefUpdate
 from gitflowrun.limits import (
     FEW_REFS,
@@ -53,8 +59,10 @@ from gitflowrun.values import mutable
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
+_PACKED_HEAD = b"# pack-refs with: peeled fully-peeled sorted \n"
+_PACKED_TRAITS = {b"fully-peeled", b"sorted"}
 _OPTIONS = ("-c", "core.logAllRefUpdates=false")
 # Off, because each file is synced once, by us.
 _NO_SYNC = ("-c", "core.fsync=none")
@@ -126,10 +134,7 @@ class Refs(RefReader):
             try:
                 self._attempt(updates)
             except _Locked as locked:
-                watches = watches or [
-                    LockWatch(self._root / f"{it.name}.lock", self._stale_locks, self._stale_after)
-                    for it in updates
-                ]
+                watches = watches or [self._watch(it.name) for it in updates]
                 if locked.was_killed:  # before its last step, in the middle of it, or after it
                     updates = [it for it in updates if self.get(it.name) != it.new]
                 held = [watch.path for watch in watches if not watch.remove_if_stale()]
@@ -167,9 +172,8 @@ class Refs(RefReader):
         Returns:
             How many there were.
         """
-        return sum(
-            remove_old_locks(self._root / prefix, self._stale_locks, age) for prefix in prefixes
-        )
+        places = [self._stale_locks, *(self._root / prefix for prefix in prefixes)]
+        return sum(remove_old_locks(place, self._stale_locks, age) for place in places)
 
     def close(self) -> None:
         """End git, if it runs; the next transaction starts it again."""
@@ -178,9 +182,11 @@ class Refs(RefReader):
 
     def _attempt(self, updates: Sequence[RefUpdate]) -> None:
         self._compare(updates)  # 1
-        if self._syncs:
-            self._unsynced.update(self._touched(updates))
         try:
+            if len(updates) > FEW_REFS and self._create_packed(updates):
+                return
+            if self._syncs:
+                self._unsynced.update(self._touched(updates))
             self._update_ref.run(
                 [_command(update) for update in updates], lambda: self._sync_locks(updates)
             )  # 2, 3, 4
@@ -189,6 +195,83 @@ class Refs(RefReader):
             raise self._judged(updates, str(refused)) from None
         except OSError as error:
             raise self._unwritable(updates, error.strerror or str(error)) from error
+
+    def _create_packed(self, updates: Sequence[RefUpdate]) -> bool:
+        """Create refs by a new version of `packed-refs`; whether that is done, else nothing has changed.
+
+        Raises:
+            RefConflict: somebody made one of them at the same moment.
+        """
+        path = self._root / "packed-refs"
+        new = {os.fsencode(it.name): it.new for it in updates if it.new and not it.old}
+        before = _identity(path)
+        table = _with_refs(self._packed_refs(), new) if len(new) == len(updates) else None
+        if table is None or self._rivals(updates) or not self._are_commits(updates):
+            return False
+        make_directory(self._stale_locks)
+        scratch = self._stale_locks / f"packed-refs-{os.getpid()}-{time.monotonic_ns()}.lock"
+        try:
+            with scratch.open("xb") as file:
+                file.write(table)
+                file.flush()
+                if self._syncs:
+                    os.fsync(file.fileno())
+            share_file(scratch)
+            if not _replace_packed(path, before, scratch):
+                return False
+        finally:
+            scratch.unlink(missing_ok=True)
+        if self._syncs:
+            self._unsynced.add(self._root)
+            self._sync_directories()
+        if rivals := self._rivals(updates):
+            self._settle(updates, rivals)
+        return True
+
+    def _settle(self, updates: Sequence[RefUpdate], rivals: Collection[str]) -> None:
+        """Wait for those who make one of the refs that were just created; if they do, take back all of ours.
+
+        Raises:
+            RefConflict: they do.
+        """
+        deadline = time.monotonic() + self._patience
+        watches = [self._watch(name) for name in rivals]
+        while watches and time.monotonic() < deadline:
+            watches = [watch for watch in watches if not watch.remove_if_stale()]
+            time.sleep(jittered(LOCK_PAUSES[0]))
+        if rivals := self._rivals(updates):
+            ours = [RefUpdate(it.name, None, it.new) for it in updates if it.name not in rivals]
+            self._update_ref.run([*map(_command, ours)], lambda: None)
+            raise RefConflict(f"{min(rivals)} was made by somebody else at the same moment")
+
+    def _watch(self, name: str) -> LockWatch:
+        return LockWatch(self._root / f"{name}.lock", self._stale_locks, self._stale_after)
+
+    def _rivals(self, updates: Sequence[RefUpdate]) -> set[str]:
+        """The names, and those above them, that are loose or locked, or are a directory that should be none."""
+        names = {update.name for update in updates}
+        folders = _folders(names, "/")
+        found = set()
+        for folder in folders:
+            try:
+                inside = os.listdir(self._root / folder)  # noqa: PTH208  (names alone)
+            except FileNotFoundError:
+                continue
+            except NotADirectoryError:
+                found.add(folder)
+                continue
+            places = {f"{folder}/{entry}" for entry in inside}
+            found |= names & places
+            found |= (names | folders) & {
+                it.removesuffix(".lock") for it in places if it.endswith(".lock")
+            }
+        return found
+
+    def _are_commits(self, updates: Sequence[RefUpdate]) -> bool:
+        """Whether all targets are commits: `packed-refs` says of others what they lead to."""
+        lines = "".join(f"{update.new}\n" for update in updates).encode()
+        options = ("--no-replace-objects", "cat-file", "--batch-check=%(objecttype)")
+        return {*self._git.run(*options, stdin=lines).splitlines()} == {b"commit"}
 
     def _compare(self, updates: Sequence[RefUpdate]) -> None:
         current = self.many(update.name for update in updates)
@@ -334,6 +417,54 @@ class _Locked(Exception):
     def __init__(self, message: str, *, was_killed: bool = False) -> None:
         super().__init__(message)
         self.was_killed = was_killed
+
+
+def _with_refs(table: bytes, new: Mapping[bytes, Oid | None]) -> bytes | None:
+    """The content of `packed-refs` with more refs; None where it has one of them, or one in their way."""
+    head, *body, end = (table or _PACKED_HEAD).split(b"\n")
+    if end or not _PACKED_TRAITS.issubset(head.split(b" ")):
+        return None
+    lines: dict[bytes, bytes] = {}
+    name = b""
+    for line in body:
+        if line.startswith(b"^"):
+            lines[name] += b"\n" + line
+        else:
+            name = line[2 * Oid.SIZE + 1 :]
+            lines[name] = line
+    if not new.keys().isdisjoint(lines):
+        return None
+    lines |= {name: b"%s %s" % (str(oid).encode(), name) for name, oid in new.items()}
+    if not _folders(lines, b"/").isdisjoint(new) or not _folders(new, b"/").isdisjoint(lines):
+        return None
+    return b"\n".join([head, *(lines[name] for name in sorted(lines)), b""])
+
+
+def _replace_packed(path: Path, before: _Identity | None, scratch: Path) -> bool:
+    """Let a file take the place of `packed-refs`, unless that is locked or has changed; whether it has."""
+    lock = path.with_name("packed-refs.lock")
+    try:
+        lock.touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    try:
+        if path.is_symlink() or _identity(path) != before:
+            return False
+        scratch.rename(path)
+    finally:
+        lock.unlink()
+    return True
+
+
+def _folders(names: Iterable[AnyStr], slash: AnyStr) -> set[AnyStr]:
+    """All that names lie below."""
+    found: set[AnyStr] = set()
+    for name in names:
+        folder = name.rpartition(slash)[0]
+        while folder and folder not in found:
+            found.add(folder)
+            folder = folder.rpartition(slash)[0]
+    return found
 
 
 def _holds_id(value: bytes | None) -> bool:

@@ -27,7 +27,6 @@ import re
 import shlex
 import threading
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import RepositoryError, UsageError
@@ -36,7 +35,6 @@ from gitflowrun.limits import (
     CUT_DEPTH,
     FETCH_ALLOCATION,
     FETCH_STREAMED,
-    FEW_REFS,
     MAX_NOTICES,
     MAX_WORDS,
     PLACE_DIGITS,
@@ -48,6 +46,7 @@ from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from gitflowrun.git.refs import RefUpdate
     from gitflowrun.git.repository import Repository
@@ -66,9 +65,6 @@ _FETCH = (
     "fetch", "--quiet", "--no-tags", "--no-prune", "--no-write-fetch-head", "--no-recurse-submodules", "--refmap=",
     "--stdin",
 )  # fmt: skip
-# Syncs all refs of a fetch at once, where git would sync them one by one: the same promise in a tenth of the time.
-_SYNC_HOOK = Path(__file__).parent / "hooks" / "reference-transaction"
-_SYNCED = "refs are synced"
 _PUSH = ("push", "--porcelain", "--no-follow-tags", "--recurse-submodules=no")
 # What git says when the ref was not as expected, and what the remote says when somebody else is at it.
 _STALE = (
@@ -199,6 +195,8 @@ class Remote:
     def fetch(self, refspecs: Sequence[str]) -> None:
         """Fetch by explicit refspecs; at most `REFS_A_FETCH` of them make sense.
 
+        Of many, name no refs to fetch them into: git makes a file for each, and syncs it.
+
         Raises:
             RepositoryError: it can't be reached, lacks a ref, or what it sent is malformed.
         """
@@ -211,18 +209,10 @@ class Remote:
                 self._fetch(refspecs, {})
 
     def _fetch(self, refspecs: Sequence[str], env: Mapping[str, str]) -> None:
-        env = {**env, **_BOUNDED}
         safe = self._repository.settings.durability is Durability.SAFE
-        fetch = (*_FETCH, *self._program("upload"))
-        if len(refspecs) > FEW_REFS and (not safe or _can_sync_at_once()):
-            sync = ("-c", "core.fsync=none", "-c", f"core.hooksPath={_SYNC_HOOK.parent}")
-            options = (*(sync if safe else ()), *_HARDENED, *fetch, "--atomic")
-            done = self._attempt(options, [self.name], env, refspecs)
-            if not done.code and (not safe or _SYNCED in done.err):
-                return
-            # An old git knows no --atomic, and a new one may pass over the hook. What is here is not sent again.
         each = ("-c", "core.fsync=reference") if safe else ()
-        self._run((*each, *_HARDENED, *fetch), [self.name], env, refspecs)
+        options = (*each, *_HARDENED, *_FETCH, *self._program("upload"))
+        self._run(options, [self.name], {**env, **_BOUNDED}, refspecs)
 
     def push(
         self, changes: Sequence[RefUpdate], *, atomic: bool = False, verify: bool = True
@@ -370,12 +360,6 @@ class Remote:
     def _is_elsewhere(self) -> bool:
         """Whether it is on another machine, as far as its URL says."""
         return _is_url(self.place) and not self.place.startswith("file://")
-
-
-def _can_sync_at_once() -> bool:
-    from gitflowrun.git.pack.writer import can_sync_file_systems
-
-    return can_sync_file_systems() and os.access(_SYNC_HOOK, os.X_OK)
 
 
 def default_remote(repository: Repository, *, push: bool = False) -> str:

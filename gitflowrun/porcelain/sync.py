@@ -37,6 +37,7 @@ from gitflowrun.errors import GitflowrunError, RefConflict, RepositoryError, Usa
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.limits import (
+    FEW_REFS,
     LOST_A_FETCH,
     MAX_NAMESAKES,
     MAX_NOTICES,
@@ -305,7 +306,9 @@ class Tracking:
             old = self._refs.many(new)
             updates = [RefUpdate(name, oid, old[name]) for name, oid in new.items()]
             try:
-                self._refs.transaction([update for update in updates if update.new != update.old])
+                # What is new apart, for many such refs are made as one file.
+                self._refs.transaction([it for it in updates if it.new and not it.old])
+                self._refs.transaction([it for it in updates if it.old and it.new != it.old])
                 break
             except RefConflict:  # another push or fetch of ours is noting the same
                 if attempt == NOTE_ATTEMPTS - 1:
@@ -358,9 +361,13 @@ class Transfer:
         if self._lost >= LOST_A_FETCH:
             return dict.fromkeys(runs, "not tried, as so many others could not be had; fetch again")
         try:
-            # `+`: whatever the copies were before. By object, as we saw it: git looks for each name among all names
-            # of the remote, which takes longer than to fetch a thousand runs.
-            self.remote.fetch([f"+{run.tip}:{self.tracking.ref(run.ref)}" for run in runs])
+            # By object, as we saw it: git looks for each name among all names of the remote, which takes longer than to
+            # fetch a thousand runs. Many copies are noted by us: git would make a file for each.
+            if len(runs) > FEW_REFS:
+                self.remote.fetch([str(run.tip) for run in runs])
+                self.tracking.note({run.ref: run.tip for run in runs})
+            else:  # `+`: whatever the copies were before
+                self.remote.fetch([f"+{run.tip}:{self.tracking.ref(run.ref)}" for run in runs])
         except RepositoryError as error:
             if len(runs) == 1:
                 self._lost += 1

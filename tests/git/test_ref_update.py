@@ -247,7 +247,6 @@ def test_many_refs_are_synced_at_once(
     repo: GitRepo, repository: Repository, commits: list[Oid], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The file system is synced once, when all locks are written and none is a ref yet; or each, where it can't be."""
-    paths = synced(monkeypatch)
     seen: list[tuple[int, int]] = []
 
     def sync(able: bool) -> Callable[[Path], bool]:
@@ -259,13 +258,16 @@ def test_many_refs_are_synced_at_once(
 
         return of
 
-    for flow, able in (("F", True), ("G", False)):
+    names = [f"refs/runs/F/{n}" for n in range(20)]
+    repository.refs.transaction([RefUpdate(name, commits[0], None) for name in names])
+    paths = synced(monkeypatch)
+    for old, new, able in ((0, 1, True), (1, 2, False)):
         monkeypatch.setattr(writer, "sync_file_system", sync(able))
-        updates = [RefUpdate(f"refs/runs/{flow}/{n}", commits[0], None) for n in range(20)]
+        updates = [RefUpdate(name, commits[new], commits[old]) for name in names]
         repository.refs.transaction(updates)
     assert seen == [(20, 0), (20, 20)]
     locks = [path for path in paths if path.endswith(".lock")]
-    assert sorted(locks) == sorted(f"refs/runs/G/{n}.lock" for n in range(20))
+    assert sorted(locks) == sorted(f"{name}.lock" for name in names)
 
 
 def test_fast_syncs_nothing(

@@ -13,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gitflowrun.errors import RepositoryError, UsageError
-from gitflowrun.git import transport
 from gitflowrun.git.command import Completed, Git
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.odb import History
@@ -198,40 +197,6 @@ def test_history(repo: GitRepo, oids: list[Oid]) -> None:
     assert not history.leads_to(oids[0], oids[2])
     assert history.root(blob) is None
     assert History(repository.git, []).root(oids[0]) is None
-
-
-@pytest.mark.parametrize("hook", ["#!/bin/sh\nexit 1\n", "#!/bin/sh\n", None])
-def test_many_refs_of_a_fetch_are_synced_at_once(
-    repo: GitRepo,
-    server: GitRepo,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    hook: str | None,
-) -> None:
-    """All in one transaction by our hook; each by git where that fails or says nothing."""
-    repo.commit()
-    lines = "".join(f"HEAD:refs/runs/F/{n}\n" for n in range(20))
-    server.git("fetch", "-q", "--stdin", str(repo.path), stdin=lines.encode())
-    if hook is not None:
-        path = tmp_path / "hooks" / "reference-transaction"
-        path.parent.mkdir()
-        path.write_text(hook)
-        path.chmod(0o755)
-        monkeypatch.setattr(transport, "_SYNC_HOOK", path)
-    monkeypatch.setattr(transport, "_can_sync_at_once", lambda: True)
-    done: list[Completed] = []
-    real = Git.converse
-
-    def converse(self: Git, *args: Any, **options: Any) -> Completed:
-        done.append(real(self, *args, **options))
-        return done[-1]
-
-    there = remote(repo)
-    monkeypatch.setattr(Git, "converse", converse)
-    there.fetch([f"+refs/runs/F/{n}:refs/runs-remotes/x/F/{n}" for n in range(20)])
-    names = repo.git("for-each-ref", "--format=%(refname)", "refs/runs-remotes/x").splitlines()
-    assert len(names) == 20
-    assert sum("refs are synced" in it.err for it in done) == (hook is None)
 
 
 @pytest.fixture

@@ -414,14 +414,6 @@ def sync_file(path: Path) -> None:
     _sync(path, 0)
 
 
-def can_sync_file_systems() -> bool:
-    """Whether a file system can be synced as a whole, and tells of errors."""
-    import re
-
-    version = tuple(map(int, re.findall(r"\d+", os.uname().release)[:2]))
-    return sys.platform == "linux" and version >= SYNCFS_TELLS
-
-
 def sync_file_system(directory: Path) -> bool:
     """Make durable all that was written on the file system of a directory.
 
@@ -429,9 +421,11 @@ def sync_file_system(directory: Path) -> bool:
         Whether that was done: the system must be able to.
     """
     import ctypes  # who moves few refs does not wait for it
+    import re
 
     libc = ctypes.CDLL(None, use_errno=True)
-    if not can_sync_file_systems() or not hasattr(libc, "syncfs"):
+    version = tuple(map(int, re.findall(r"\d+", os.uname().release)[:2]))
+    if sys.platform != "linux" or version < SYNCFS_TELLS or not hasattr(libc, "syncfs"):
         return False
     fd = os.open(directory, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY)
     try:
