@@ -2,7 +2,10 @@
 
 It is a SQLite file in the state directory, and a cache in every respect: it may be deleted at any time, it is
 deleted by us when it is damaged, and when it is busy or not writable nothing is found in it. It never decides
-what is kept. Any process may read and write it, and none keeps it open: connections do not survive a fork.
+what is kept. Any process of its user may read and write it, and none keeps it open: connections do not survive a fork.
+
+A hit is believed without reading what it names. So each user of a shared repository has an index of their own, and
+what another user may have put in its place, or beside it for SQLite to take up, is not used.
 
 An answer is only given for objects that exist at this moment, and the pack they lie in is freshened, as git
 does before it relies on an object (git keeps recent ones). Objects in a cruft pack count as gone, for there
@@ -14,12 +17,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import zlib
 from typing import TYPE_CHECKING
 
 from gitflowrun.artifacts.reference import chunk_rows, read_chunk_rows
 from gitflowrun.git.owner import gc_is_running
-from gitflowrun.git.permissions import make_directory, share_file
+from gitflowrun.git.permissions import make_directory
 from gitflowrun.limits import DIGESTS_AT_A_TIME, PATIENCE
 from gitflowrun.names import Digest
 
@@ -31,7 +35,8 @@ if TYPE_CHECKING:
     from gitflowrun.artifacts.reference import ArtifactRef, Chunk
     from gitflowrun.git.pack.reader import PackReader
 
-_FILE = "dedup.sqlite"  # one of another form needs another name
+_FILE = "dedup-{}.sqlite"  # with the user's id; one of another form needs another name
+_PARTS = ("-journal", "-wal", "-shm", "")
 _TABLE = (
     "CREATE TABLE IF NOT EXISTS stored (digest BLOB PRIMARY KEY, row BLOB NOT NULL) WITHOUT ROWID"
 )
@@ -49,7 +54,7 @@ class DedupIndex:
     """
 
     def __init__(self, state_dir: Path, objects: PackReader) -> None:
-        self._path = state_dir / _FILE
+        self._path = state_dir / _FILE.format(os.geteuid())
         self._objects = objects
 
     def lookup(self, digests: Iterable[Digest]) -> dict[Digest, tuple[Chunk, ...]]:
@@ -58,7 +63,7 @@ class DedupIndex:
         if not wanted or not self.exists or gc_is_running(self._objects.objects_dir.parent):
             return {}
         found: dict[Digest, tuple[Chunk, ...]] = {}
-        self._use(lambda database: found.update(_select(database, wanted)), mode="rw")
+        self._use(lambda database: found.update(_select(database, wanted)), makes=False)
         files = self._objects.homes(chunk.oid for chunks in found.values() for chunk in chunks)
         fresh = {file for file in set(files.values()) if _freshen(file)}
         whole = {
@@ -85,14 +90,23 @@ class DedupIndex:
     def remove(self) -> None:
         """Forget everything."""
         # The journal first: left behind, it would be rolled back into the next file.
-        for suffix in ("-journal", "-wal", "-shm", ""):
+        for suffix in _PARTS:
             with contextlib.suppress(OSError):
                 self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
 
     @property
     def exists(self) -> bool:
-        """Whether there is an index; where there is none, `rebuild` is worth its time."""
-        return self._path.exists()
+        """Whether there is an index of this user's; where there is none, `rebuild` is worth its time."""
+        return self._path.exists() and self._is_ours()
+
+    def _is_ours(self) -> bool:
+        """Whether nothing lies there, as the file or a part of it, that is not a file of this user's."""
+        for suffix in _PARTS:
+            with contextlib.suppress(FileNotFoundError):
+                found = os.lstat(f"{self._path}{suffix}")
+                if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
+                    return False
+        return True
 
     def _forget(self, digests: set[Digest]) -> None:
         if digests:
@@ -105,22 +119,24 @@ class DedupIndex:
             database.executemany(statement, rows)
             database.execute("COMMIT")
 
-        self._use(write, mode="rwc")
+        self._use(write, makes=True)
 
-    def _use(self, use: Callable[[sqlite3.Connection], object], *, mode: str) -> None:
+    def _use(self, use: Callable[[sqlite3.Connection], object], *, makes: bool) -> None:
         import sqlite3
 
-        uri = f"{self._path.absolute().as_uri()}?mode={mode}"
+        uri = f"{self._path.absolute().as_uri()}?mode=rw"
         try:
-            if mode == "rwc":
+            if makes:
                 make_directory(self._path.parent)
+                flags = os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+                os.close(os.open(self._path, flags, 0o600))
+            if not self._is_ours():
+                return
             database = sqlite3.connect(uri, uri=True, timeout=PATIENCE, isolation_level=None)
             with contextlib.closing(database):
                 # Rows check themselves, so the file need not survive a power cut.
                 database.execute("PRAGMA synchronous = OFF")
                 use(database)
-            if mode == "rwc":
-                share_file(self._path)
         except (sqlite3.OperationalError, OSError):
             return  # busy, not writable, no space left, or nothing was ever added
         except (sqlite3.DatabaseError, _Damaged):

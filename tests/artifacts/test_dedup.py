@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import shutil
 import sqlite3
+import stat
 import time
 from pathlib import Path
 
@@ -24,6 +26,11 @@ ABSENT = Digest(bytes(32))
 
 def _index(repo: GitRepo) -> DedupIndex:
     return DedupIndex(repo.path / ".git" / "gitflowrun", PackReader(objects_dir(repo)))
+
+
+def _file(repo: GitRepo) -> Path:
+    """Where the index of this user is."""
+    return repo.path / ".git" / "gitflowrun" / f"dedup-{os.geteuid()}.sqlite"
 
 
 def _digest(data: bytes) -> Digest:
@@ -61,7 +68,7 @@ def test_without_an_index_nothing_is_found_and_nothing_is_made(repo: GitRepo) ->
     index = _index(repo)
     assert not index.exists
     assert index.lookup([ABSENT]) == {}
-    assert not (repo.path / ".git" / "gitflowrun" / "dedup.sqlite").exists()
+    assert not (_file(repo)).exists()
 
 
 def test_thousands_of_digests_at_once(repo: GitRepo) -> None:
@@ -83,9 +90,7 @@ def test_objects_that_gc_took_are_not_found_and_forgotten(repo: GitRepo) -> None
     repo.git("prune", "--expire=now")
     assert index.lookup([gone.digest, kept.digest]) == {kept.digest: kept.chunks}
     assert index.lookup(chunk.digest for chunk in gone.chunks) == {}
-    with contextlib.closing(
-        sqlite3.connect(repo.path / ".git/gitflowrun/dedup.sqlite")
-    ) as database:
+    with contextlib.closing(sqlite3.connect(_file(repo))) as database:
         rows = database.execute("SELECT digest FROM stored").fetchall()
     assert {row[0] for row in rows} == {kept.digest, *(chunk.digest for chunk in kept.chunks)}
 
@@ -144,7 +149,7 @@ def test_a_damaged_file_is_replaced(repo: GitRepo, damage: str) -> None:
     ref = _published(repo, 1, _pieces(1))
     index = _index(repo)
     index.add([ref])
-    path = repo.path / ".git/gitflowrun/dedup.sqlite"
+    path = _file(repo)
     if damage == "junk":
         path.write_bytes(random.Random(1).randbytes(20_000))
     elif damage == "empty":
@@ -173,7 +178,7 @@ def test_every_flipped_byte_is_harmless(repo: GitRepo) -> None:
     index = _index(repo)
     expected = {chunk.digest: (chunk,) for chunk in ref.chunks}
     index.add([ref])
-    path = repo.path / ".git/gitflowrun/dedup.sqlite"
+    path = _file(repo)
     whole = path.read_bytes()
     chance = random.Random(3)
     for _ in range(150):
@@ -192,7 +197,7 @@ def test_a_busy_index_is_no_obstacle(repo: GitRepo, monkeypatch: pytest.MonkeyPa
     ref = _published(repo, 1, _pieces(1))
     index = _index(repo)
     index.add([ref])
-    other = sqlite3.connect(repo.path / ".git/gitflowrun/dedup.sqlite", isolation_level=None)
+    other = sqlite3.connect(_file(repo), isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
     assert index.lookup([ref.chunks[0].digest]) == {}
     index.add([ref])
@@ -216,6 +221,29 @@ def test_rebuilding_begins_anew(repo: GitRepo) -> None:
     index.add([old])
     index.rebuild(iter([new]))
     assert index.lookup([old.digest, new.digest]) == {new.digest: new.chunks}
+
+
+@pytest.mark.parametrize("part", ["", "-journal", "-wal"])
+def test_what_another_user_has_written_is_not_used(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    """Each user of a shared repository has an index that is theirs alone; nothing is found in one put in its place."""
+    (repo.path / ".git" / "gitflowrun").mkdir()
+    (repo.path / ".git" / "gitflowrun").chmod(0o2770)
+    ref = _published(repo, 1, _pieces(1))
+    _index(repo).add([ref])
+    mine = _file(repo)
+    assert stat.S_IMODE(mine.stat().st_mode) == 0o600
+    me = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: me + 1)
+    planted = _file(repo).with_name(_file(repo).name + part)
+    shutil.copy(mine, planted)
+    index = _index(repo)
+    assert not (index.exists and index.lookup([ref.digest]))
+    index.add([ref])
+    assert planted.read_bytes() == mine.read_bytes()
+    index.remove()  # which the directory allows
+    assert not planted.exists()
 
 
 def test_many_processes_add_at_once(repo: GitRepo) -> None:

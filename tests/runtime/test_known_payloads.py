@@ -52,7 +52,7 @@ def test_the_same_payload_is_stored_once(tmp_path: Path, loss: str) -> None:
     assert run(repo, 1) > 3_000_000
     state = repo.path / ".git" / "gitflowrun"
     if loss == "index":
-        (state / "dedup.sqlite").write_bytes(b"no database")
+        (state / f"dedup-{os.geteuid()}.sqlite").write_bytes(b"no database")
     if loss == "state":
         shutil.rmtree(state)
     grown = [run(repo, seed) for seed in (2, 1)]

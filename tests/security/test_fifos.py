@@ -14,10 +14,10 @@ from tests.helpers.repos import ROOT, GitRepo
 from tests.helpers.runs import make_run
 
 PLACES = [
-    "gitflowrun", "gitflowrun/dedup.sqlite", "gitflowrun/incoming", "gitflowrun/live", "gitflowrun/live/1",
-    "gitflowrun/locks", "gitflowrun/locks/ids", "gitflowrun/locks/tags", "gitflowrun/locks/trust",
-    "gitflowrun/snapshots", "gitflowrun/stale-locks", "gitflowrun/swept-locks", "gitflowrun-mark",
-    "gitflowrun-mark.new", "gitflowrun-trusted", f"gitflowrun-key-{os.getuid()}",
+    "gitflowrun", f"gitflowrun/dedup-{os.geteuid()}.sqlite", "gitflowrun/incoming", "gitflowrun/live",
+    "gitflowrun/live/1", "gitflowrun/locks", "gitflowrun/locks/ids", "gitflowrun/locks/tags",
+    "gitflowrun/locks/trust", "gitflowrun/snapshots", "gitflowrun/stale-locks", "gitflowrun/swept-locks",
+    "gitflowrun-mark", "gitflowrun-mark.new", "gitflowrun-trusted", f"gitflowrun-key-{os.geteuid()}",
 ]  # fmt: skip
 EACH = """
 import os, sys
