@@ -359,7 +359,11 @@ class Git:
         return run_command(command, self.cwd, environment, stdin, stdout, stderr)
 
     def converse(
-        self, *args: Argument, env: Mapping[str, str], stdin: bytes | None = None
+        self,
+        *args: Argument,
+        env: Mapping[str, str],
+        stdin: bytes | None = None,
+        stdout: IO[bytes] | int = subprocess.PIPE,
     ) -> Completed:
         """As `attempt`, with a repository elsewhere, which may say as much as it likes: only both ends are kept.
 
@@ -367,6 +371,7 @@ class Git:
             args: The subcommand and its arguments.
             env: Variables to add to the environment.
             stdin: What it reads; nothing when None.
+            stdout: Where its output goes.
         """
         heard, say = os.pipe()
         said = bytearray()
@@ -382,7 +387,7 @@ class Git:
         listener.start()
         try:
             with open(say, "wb") as messages:  # noqa: PTH123  (a descriptor)
-                done = self.attempt(*args, env=env, stdin=stdin, stderr=messages)
+                done = self.attempt(*args, env=env, stdin=stdin, stdout=stdout, stderr=messages)
         finally:
             listener.join()
         return Completed(done.code, done.out, said.decode(errors="replace"))

@@ -25,9 +25,10 @@ import hashlib
 import os
 import re
 import shlex
+import subprocess
 import threading
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from gitflowrun.errors import RepositoryError, UsageError
 from gitflowrun.git.command import Completed, Git
@@ -188,9 +189,16 @@ class Remote:
             RepositoryError: it can't be reached.
         """
         options = (*_HARDENED, "ls-remote", "--quiet", "--refs", *self._program("upload"))
-        done = self._run(options, [self.name, *patterns])
-        lines = done.out.decode(errors="surrogateescape").split("\n")
-        return {name: oid for oid, tab, name in (line.partition("\t") for line in lines) if tab}
+        found: dict[str, str] = {}
+        oids: dict[str, str] = {}  # each once: somebody may have pointed 100,000 refs to one object
+        with _memory_file() as listed:
+            self._run(options, [self.name, *patterns], stdout=listed)
+            listed.seek(0)
+            for line in listed:
+                oid, tab, name = line.decode(errors="surrogateescape").partition("\t")
+                if tab:
+                    found[name.removesuffix("\n")] = oids.setdefault(oid, oid)
+        return found
 
     def fetch(self, refspecs: Sequence[str]) -> None:
         """Fetch by explicit refspecs; at most `REFS_A_FETCH` of them make sense.
@@ -323,8 +331,9 @@ class Remote:
         args: Sequence[str],
         env: Mapping[str, str] | None = None,
         lines: Sequence[str] = (),
+        stdout: IO[bytes] | int = subprocess.PIPE,
     ) -> Completed:
-        done = self._attempt(options, args, env or {}, lines)
+        done = self._attempt(options, args, env or {}, lines, stdout)
         if done.code:
             raise self._unreachable("read from", done)
         return done
@@ -335,10 +344,12 @@ class Remote:
         args: Sequence[str],
         env: Mapping[str, str],
         lines: Sequence[str],
+        stdout: IO[bytes] | int = subprocess.PIPE,
     ) -> Completed:
         stdin = "".join(f"{line}\n" for line in lines).encode() if lines else None
         env = {**_prompts(), **env}
-        return self._wire.converse(*options, "--end-of-options", *args, env=env, stdin=stdin)
+        words = (*options, "--end-of-options", *args)
+        return self._wire.converse(*words, env=env, stdin=stdin, stdout=stdout)
 
     def _unreachable(self, verb: str, done: Completed) -> RepositoryError:
         hint = None
@@ -360,6 +371,10 @@ class Remote:
     def _is_elsewhere(self) -> bool:
         """Whether it is on another machine, as far as its URL says."""
         return _is_url(self.place) and not self.place.startswith("file://")
+
+
+def _memory_file() -> IO[bytes]:
+    return open(os.memfd_create("listed", os.MFD_CLOEXEC), "w+b")  # noqa: PTH123  (a descriptor)
 
 
 def default_remote(repository: Repository, *, push: bool = False) -> str:

@@ -16,6 +16,7 @@
 from __future__ import annotations
 
 import shlex
+from heapq import nsmallest
 from typing import TYPE_CHECKING, NamedTuple
 
 from gitflowrun import msgpack
@@ -24,7 +25,7 @@ from gitflowrun.git.objects import Oid
 from gitflowrun.git.odb import History, named
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.git.transport import Remote, default_remote
-from gitflowrun.limits import LISTED_COMMIT, MAX_STATES, RECORD_SIZE
+from gitflowrun.limits import LISTED_COMMIT, MAX_NOTICES, MAX_STATES, RECORD_SIZE
 from gitflowrun.porcelain.sync import (
     Outcome,
     RemoteView,
@@ -33,6 +34,7 @@ from gitflowrun.porcelain.sync import (
     SyncReport,
     Transfer,
     free_id,
+    names_of,
     some,
     tags_of,
 )
@@ -40,7 +42,7 @@ from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import RunState, Status, parse_message
 from gitflowrun.runs.locks import Locks
 from gitflowrun.runs.maintenance import tidy
-from gitflowrun.runs.records import INFO, RunIdentity
+from gitflowrun.runs.records import INFO, RunIdentity, RunInfo
 from gitflowrun.runs.tags import Tags, tag_updates, transact
 from gitflowrun.runs.vouched import vouches_for_any
 
@@ -87,6 +89,7 @@ class _Fetch(Transfer):
         self._infos: dict[str, Oid] = {}
         self._reserved: set[str] = set()
         self._ended: set[Oid] = set()
+        self._crowds: list[str] = []
         self._look()
 
     def _look(self) -> None:
@@ -119,7 +122,8 @@ class _Fetch(Transfer):
         self.forget_tags(lambda key: key.uid not in self._here)
         self.up_to_date = {ref for ref, oid in self._tips.items() if view.refs.get(ref) == oid}
         known = {(run.flow, run.tip): (uid, run) for uid, run in self._here.items()}
-        news, wrong, others = [], set(), view.runs(self.up_to_date)
+        crowded = self._crowded(view)
+        news, wrong, others = [], set(), view.runs(self.up_to_date | crowded)
         for run in others:
             found = known.get((run.flow, run.tip))
             if found is None:
@@ -134,7 +138,9 @@ class _Fetch(Transfer):
                 self._note(run, found[0], Outcome.CURRENT)
         copies = self.tracking.seen
         copied = {name for name, oid in copies.items() if view.refs.get(name) == oid}
-        lost = self.fetch_copies([run for run in view.runs(copied) if run not in wrong])  # 2
+        lost = self.fetch_copies(  # 2
+            [run for run in view.runs(copied | crowded) if run not in wrong]
+        )
         for run, reason in lost.items():
             self._refuse(run, reason)
         fetched = [run for run in news if run not in lost]
@@ -146,15 +152,54 @@ class _Fetch(Transfer):
         Tags(self.repo).mirror()  # which a plain `git fetch` with fetch.pruneTags has deleted
         gone = [name for name in copies if name not in view.refs and layout.parse_run_ref(name)]
         self.tracking.note(dict.fromkeys(gone))
-        runs = {run.ref for run in others} | self.up_to_date
-        foreign = sorted(name for name in view.refs.keys() - runs if not layout.is_reserved(name))
+        runs = {run.ref for run in others} | self.up_to_date | crowded
+        foreign = [name for name in view.refs if not (name in runs or layout.is_reserved(name))]
         notices = [
             *self._told_damage(aside),
-            *some([f"{name} is not the ref of a run" for name in foreign], "refs are not of runs"),
+            *some(
+                [f"{name} is not the ref of a run" for name in nsmallest(MAX_NOTICES, foreign)],
+                "refs are not of runs",
+                len(foreign),
+            ),
+            *some(self._crowds, "commits have as many"),
             *some([_removed(run, tag) for run, tag in removed], "tags were removed there"),
             *self._told_kept(),
         ]
         return self.report(added, len(removed), notices)
+
+    def _crowded(self, view: RemoteView) -> set[str]:
+        """Refs that hold a commit under names which are not its run's, where one has more of them than runs have names.
+
+        It takes nothing to point 100,000 refs to a commit. They are neither fetched nor looked at one by one.
+        """
+        crowds = view.crowds(self.up_to_date)
+        samples = [run for names in crowds.values() if (run := view.first(names))]
+        seen = self.tracking.seen
+        self.fetch_copies([run for run in samples if seen.get(run.ref) != str(run.tip)])
+        history = self._history(samples)
+        infos = named(self.repo.git, [_info_at(run.tip) for run in samples])
+        left: set[str] = set()
+        for run in samples:
+            own = self._own_names(infos.get(_info_at(run.tip)), history.root(run.tip))
+            others = set(crowds[str(run.tip)]) - own
+            left |= others
+            self._crowds.append(
+                f"{len(others):,} refs hold {run.tip.short}, which is not their run"
+            )
+        return left
+
+    def _own_names(self, info: Oid | None, uid: Oid | None) -> set[str]:
+        """The refs under which a run may be that has this INFO and uid; none where it is no run."""
+        if info is None or uid is None:
+            return set()
+        try:
+            known = self._info(info)
+            return set(names_of(known.flow, known.id.number, uid)) if known.id else set()
+        except GitflowrunError:
+            return set()
+
+    def _info(self, blob: Oid) -> RunInfo:
+        return INFO.load(msgpack.unpack(self.repo.objects.blob(blob, RECORD_SIZE)))
 
     def _told_kept(self) -> list[str]:
         """What can be done about runs that the remote has in another state than ours, which stays."""
@@ -345,7 +390,7 @@ class _Fetch(Transfer):
         blob = self._infos.get(_info_at(run.tip))
         if state is None or blob is None:
             raise CorruptRecord(f"{run.ref} is no run's commit")
-        info = INFO.load(msgpack.unpack(self.repo.objects.blob(blob, RECORD_SIZE)))
+        info = self._info(blob)
         if info.id is None or (info.flow, info.id.number) != (run.flow, run.id.number):
             raise CorruptRecord(f"{run.ref} holds run {info.flow}/{info.id}")
         if not str(uid).startswith(run.id.partition("-")[2]) or (state.uid or run.tip) != uid:

@@ -162,6 +162,18 @@ class RemoteView:
         found = [tip for name in self.refs if name not in known and (tip := self._tip(name))]
         return sorted(found, key=lambda run: (*run.id.sort_key, run.flow))
 
+    def first(self, names: Iterable[str]) -> RunTip | None:
+        """The first of some refs that may be a run's."""
+        return next(filter(None, map(self._tip, names)), None)
+
+    def crowds(self, known: Collection[str]) -> dict[str, list[str]]:
+        """Commits that more refs of runs hold than a run has names, and these refs; `known` ones are not counted."""
+        found: dict[str, list[str]] = {}
+        for name, oid in self.refs.items():
+            if name not in known and layout.is_run_ref(name):
+                found.setdefault(oid, []).append(name)
+        return {oid: names for oid, names in found.items() if len(names) > MAX_NAMESAKES}
+
     def namesakes(self, run: RunTip, uid: Oid) -> list[RunTip]:
         """The runs of the same flow and number, named as one with this uid may be: only these can be it."""
         number = run.id.number
@@ -169,7 +181,7 @@ class RemoteView:
         if (
             len(names) > MAX_NAMESAKES
         ):  # somebody's: parsing very many takes longer than looking for the few
-            few = [layout.run_ref(run.flow, it) for it in free_ids(RunId(f"{number}"), uid, ())]
+            few = names_of(run.flow, number, uid)
             names = [name for name in few if name in self.refs]
         tips = [tip for name in names if (tip := self._tip(name)) and tip.flow == run.flow]
         return [tip for tip in tips if str(uid).startswith(tip.id.partition("-")[2])]
@@ -251,6 +263,11 @@ def free_ids(run: RunId, uid: Oid, taken: Collection[str]) -> Iterator[RunId]:
         name = RunId(f"{run.number}-{str(uid)[:digits]}")
         if name not in taken:
             yield name
+
+
+def names_of(flow: str, number: int, uid: Oid) -> list[str]:
+    """All refs under which a run may be, anywhere."""
+    return [layout.run_ref(flow, it) for it in free_ids(RunId(f"{number}"), uid, ())]
 
 
 class TagKey(NamedTuple):
@@ -412,7 +429,7 @@ class Transfer:
         )
 
 
-def some(notices: Sequence[str], what: str) -> list[str]:
-    """The first of many notices, and of how many more there is the same to say."""
-    more = len(notices) - MAX_NOTICES
+def some(notices: Sequence[str], what: str, count: int | None = None) -> list[str]:
+    """The first of many notices, and of how many more there is the same to say; `count` where these are not here."""
+    more = (len(notices) if count is None else count) - MAX_NOTICES
     return [*notices[:MAX_NOTICES], *([f"{more} more {what}"] if more > 0 else [])]

@@ -332,3 +332,37 @@ def test_too_many_that_cannot_be_had(
     reasons = [run.reason for run in report.with_outcome(Outcome.REFUSED)]
     assert len(reasons) == 10
     assert sum("not tried" in reason for reason in reasons) == 7
+
+
+def test_very_many_refs_of_one_commit_cost_little(
+    server: GitRepo, ada: GitRepo, bob: GitRepo
+) -> None:
+    """They are counted, not fetched one by one, also if the commit is a run's: that comes under its own name."""
+    make_run(ada)
+    send(ada)
+    code, run = (server.git("rev-parse", name) for name in (f"{RUN}^{{commit}}:code", RUN))
+    junk = server.git(*EVE, "commit-tree", code, stdin=b"junk")
+    table = {f"refs/runs/MyFlow/{number}": junk for number in range(10, 30_000)}
+    table |= {f"refs/runs/Mine/{number}": run for number in range(10, 200)}
+    table |= {f"refs/runs/Mine{number}/x/y": run for number in range(30_000)}
+    lines = [f"{oid} {name}\n" for name, oid in sorted(table.items())]
+    (server.path / "packed-refs").write_text("# pack-refs with: sorted\n" + "".join(lines))
+    child = (
+        "import re, resource, sys\n"
+        "from pathlib import Path\n"
+        "from gitflowrun.cli.git_runs.main import main\n"
+        "code = main(['fetch', sys.argv[1]])\n"
+        "own = re.search('VmHWM:([ 0-9]+)', Path('/proc/self/status').read_text().replace('\\t', ' '))\n"
+        "print(code, int(own[1]) << 10, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss << 10)\n"
+    )
+    for told in ("1 run new", "1 up to date"):
+        done = bob.python("-c", child, str(server.path))
+        status, *peaks = map(int, done.out.splitlines()[-1].split())
+        assert status == 0
+        assert max(peaks) < 64 << 20
+        assert told in done.out
+        assert f"29,990 refs hold {junk[:7]}, which is not their run" in done.err
+        assert f"190 refs hold {run[:7]}, which is not their run" in done.err
+        assert f"{30_000 - MAX_NOTICES} more refs are not of runs" in done.err
+    assert [*ids(bob)] == ["MyFlow/1"]
+    assert bob.git("for-each-ref", "--format=%(objectname)", "refs/runs-remotes").count(junk) == 1
