@@ -177,7 +177,7 @@ _URLS = (
 )
 
 # Words that say secret, in lower case, and the rule where they do.
-_PASSWORDS = ("passw", "pwd")
+_PASSWORDS = ("passw", "pwd", "passphrase", "pass")
 _NAMES = (*_PASSWORDS, "secret", "token", "key", "cred", "auth", "bearer ")
 _OTHERS = ("://", "private key", "curl")
 # What stands before `key` where that is no key of a dictionary.
@@ -186,19 +186,30 @@ _KEY_OF = re.compile(
     rb"master|personal|private|secret|service|shared|sharedaccess|signing|storage|subscription|user|webhook)[_. -]?\Z"
 )
 _AUTHOR = re.compile(rb"or(?!i[sz])")
-# Between a name that says secret and the value; `\xa0` to `\xbf` and `\xd9` stand before a text in msgpack.
+# Before a value in a header.
+_SCHEME = rb"(?:[Bb]asic|[Bb]earer|BASIC|BEARER|[Tt]oken|[Dd]igest|[Aa]pi[Kk]ey)[ \t]{1,4}"
+_PASS = re.compile(rb"[\"'_-]pass(?![a-z0-9_])")
+# Between a name that says secret and the value. A type may stand there, as `password: str = "..."`.
 _ASSIGNED = re.compile(
     rb"(?P<name>[A-Za-z0-9_.-]{0,40})"
-    rb"(?:(?P<packed>[\xa4-\xbf]|\xd9[\x04-\xff])"
-    rb"|(?:\\?[\"'`]|[\]\)]){0,4}[ \t]{0,8}"
-    rb"(?:[:?]?={1,2}>?|:{1,2}|>|(?P<comma>,)|\|\||value[ \t]{0,4}=)[ \t]{0,8}[bru]?"
+    rb"(?:(?:\\?[\"'`]|[\]\)]){0,4}[ \t]{0,8}"
+    rb"(?::[ \t]{0,4}[A-Za-z_][A-Za-z0-9_.\[\]| ]{0,40}=|"
+    rb"[:?]?={1,2}>?|:{1,2}|>|(?P<comma>,)|\|\||value[ \t]{0,4}=)[ \t]{0,8}[bru]?"
     rb"(?P<quote>(?:\\?[\"'`]){0,3}))"
-    rb"(?:(?:[Bb]asic|[Bb]earer|BASIC|BEARER|[Tt]oken|[Dd]igest|[Aa]pi[Kk]ey)[ \t]{1,4})?"
+    rb"(?:" + _SCHEME + rb")?"
     rb"(?P<value>[^\s\"'`<>\x00-\x1f\x7f-\xff]{6,200})"
 )
-_BEARER = re.compile(
-    rb"(?P<name>)(?P<packed>)(?P<comma>)(?P<quote>)(?P<value>[A-Za-z0-9_.=+/~-]{16,200})"
+_BEARER = re.compile(rb"(?P<name>)(?P<comma>)(?P<quote>)(?P<value>[A-Za-z0-9_.=+/~-]{16,200})")
+# The same in msgpack and, behind the end of a text that is kept for later, in pickles: the length of the value, which
+# has any characters but spaces and controls.
+_PACKED = re.compile(
+    rb"[A-Za-z0-9_.-]{0,40}"
+    rb"(?:(?P<tiny>[\xa6-\xbf])|[\xc4\xd9](?P<byte>.)|[\xc5\xda](?P<big>..)"
+    rb"|(?:\x94|q.|r.{4})(?:[\x8cCU](?P<short>.)|[BX](?P<little>.{2}\0\0)))"
+    rb"(?:" + _SCHEME + rb")?",
+    re.DOTALL,
 )
+_PACKED_VALUE = re.compile(rb"[^\s\x00-\x1f\x7f]{6,200}")
 _LOGIN = re.compile(rb"[a-z]{2,4}[ \t\r\n]{1,4}(?P<value>[^\s#]{3,100})")
 _CURL = re.compile(
     rb"curl\b[^\n]{0,300}?[ \t](?:-u|--user)[ =]{1,2}[\"']?[^\s:\"'$]{1,64}:(?P<value>[^\s\"'$]{3,100})"
@@ -224,6 +235,8 @@ _CODE = re.compile(rb"[()\[\]{},;]")
 _DIGIT, _LETTER = re.compile(rb"[0-9]"), re.compile(rb"[A-Za-z]")
 _JUDGED = 80
 """Bytes of a value by which it is judged."""
+_LONGEST_VALUE = 200
+"""Bytes of a value that are looked at."""
 _NEVER = 9.0
 _PLAIN = re.compile(rb"[A-Za-z0-9_.=+/~:!@#$%^&*?-]+\Z")
 _SYMBOL = re.compile(rb"[^A-Za-z0-9_.\s-]")
@@ -385,14 +398,19 @@ def _places(data: bytes, word: bytes) -> Iterator[int]:
 
 def _assigned(data: bytes, lower: bytes, at: int, word: str) -> Found | None:
     """The value that is given to a name which says secret; `at` is where the word begins in that name."""
-    if word == "key" and not _KEY_OF.search(lower[max(0, at - 20) : at]):
-        return None
     end = at + len(word)
-    if word == "auth" and _AUTHOR.match(lower, end):
+    if (
+        (word == "key" and not _KEY_OF.search(lower[max(0, at - 20) : at]))
+        or (word == "auth" and _AUTHOR.match(lower, end))
+        or (word == "pass" and not _PASS.match(lower, max(0, at - 1)))
+    ):
         return None
     if word == "secret" and _KIND.search(lower[max(0, at - 12) : at]):
         match = _MANIFEST.match(data, at)
         return Found(*match.span("value"), "kubernetes-secret") if match else None
+    packed = _packed(data, end) if word != "bearer " else None
+    if packed:
+        return _judged(word, *packed, is_quoted=True, is_listed=False)
     match = (_BEARER if word == "bearer " else _ASSIGNED).match(data, end)
     if match is None:
         before = lower[max(0, at - 200) : at]
@@ -403,21 +421,48 @@ def _assigned(data: bytes, lower: bytes, at: int, word: str) -> Found | None:
         )
         good = match and not _is_placeholder(match["value"])
         return Found(*match.span("value"), "netrc") if match and good else None
-    start, value = match.start("value"), match["value"]
-    if match["packed"]:
-        value = value[: match["packed"][-1] - (0xA0 if len(match["packed"]) == 1 else 0)]
-    is_quoted = bool(match["quote"] or match["packed"])
-    if not is_quoted or word == "bearer ":
+    value = match["value"]
+    if not match["quote"] or word == "bearer ":
         value = value.rstrip(b",;)]}")
     value = value.partition(b"\\")[0]
-    if match["packed"] and _KEYED_HASH.fullmatch(value):
+    is_quoted, is_listed = bool(match["quote"]), bool(match["comma"])
+    return _judged(word, match.start("value"), value, is_quoted=is_quoted, is_listed=is_listed)
+
+
+def _packed(data: bytes, end: int) -> tuple[int, bytes] | None:
+    """Where the value stands behind a name that ends there, and what of it is judged, in msgpack or a pickle."""
+    match = _PACKED.match(data, end)
+    if match is None:
         return None
+    if match["tiny"]:
+        size = match["tiny"][0] - 0xA0
+    else:
+        length = match["little"] or match["byte"] or match["short"] or match["big"]
+        size = int.from_bytes(length, "little" if match["little"] else "big")
+    begin = match.end(match.lastgroup or 0)
+    value = data[match.end() : begin + min(size, _LONGEST_VALUE)]
+    is_value = _PACKED_VALUE.fullmatch(value) and not _KEYED_HASH.fullmatch(value)
+    return (match.end(), value) if is_value else None
+
+
+def _judged(
+    word: str, start: int, value: bytes, *, is_quoted: bool, is_listed: bool
+) -> Found | None:
+    """A value that is given to a name with this word in it, if it may be a secret.
+
+    Args:
+        word: The word.
+        start: Where the value begins.
+        value: The value.
+        is_quoted: Whether it is known where it ends.
+        is_listed: Whether no more than a comma is between the name and it.
+    """
     if word in _PASSWORDS or (word == "secret" and is_quoted):
         name = "password"
-        good = not match["comma"] and _is_password(value, is_quoted=is_quoted)
+        good = not is_listed and _is_password(value, is_quoted=is_quoted)
     else:
         name = f"{word.strip()}-in-a-name" if word != "bearer " else "authorization"
-        trusted = (is_quoted and not match["comma"]) or word == "bearer "
+        trusted = (is_quoted and not is_listed) or word == "bearer "
         good = _is_random(value, is_quoted=trusted)
     return Found(start, start + len(value), name) if good else None
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pickle
 import time
+from argparse import Namespace
 from pathlib import Path
 
+import msgpack
 import pytest
 
 from gitflowrun.porcelain.secret_rules import find_secrets
@@ -52,12 +55,36 @@ def test_secrets_in_records() -> None:
     assert is_found(b"\x8c\x06passwd\x94") is False
 
 
+@pytest.mark.parametrize(
+    "value", ["S3cr3tPw9!xQ", "it's-\"S3cr3t-9", "Gr\u00fc\u00dfe-99-Z", "aZ9-" * 70], ids=range(4)
+)
+def test_passwords_by_name_in_stored_values(value: str) -> None:
+    """A name that says secret and its value are found in plain values and in pickles of each protocol."""
+    named = {"user": "ada", "password": value}
+    stored = [msgpack.packb(named), msgpack.packb({"password": value.encode()})]
+    stored += [pickle.dumps(Namespace(**named), protocol) for protocol in range(1, 6)]
+    assert [is_found(data) for data in stored] == [True] * 7
+    assert not is_found(pickle.dumps(Namespace(password="read from the vault", user=value)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['DB_PASS="{}"', "{{'pass': '{}'}}", "passphrase: {}", 'password: str = "{}"', 'token: str | None = "{}"'],
+)  # fmt: skip
+def test_names_that_say_secret(text: str) -> None:
+    """Short names, and those that have a type beside them, count as the others; parts of other words don't."""
+    assert is_found(
+        text.format("S3cr3tPw9!xQ" if "token" not in text else "A1b2C3d4E5f6G7h8").encode()
+    )
+    assert not is_found(b'bypass="S3cr3tPw9!xQ"; first_passed = "S3cr3tPw9!xQ"')
+
+
 def test_hostile_text_takes_linear_time() -> None:
     """A megabyte of what almost matches takes a few seconds at most, whatever it repeats."""
     parts = (
         b"a", b"\0", b"password=", b'password"', b"token", b"api_key:", b"api_key_", b"kind: secret\ndata:\n",
         b"://a:", b"curl -u ", b"eyJaaaaaaaaaaaaaaaa.", b"AA", b"-us", b"auth:", b"AccountKey=",
-        b"login password\n", b"secret)])",
+        b"login password\n", b"secret)])", b"_pass: a ", b"password\x94\x8c\xff",
     )  # fmt: skip
     for part in parts:
         begun = time.process_time()
