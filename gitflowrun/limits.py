@@ -302,6 +302,8 @@ CUT_BY_THREADS = 64 << 20
 """Bytes a thread that looks for boundaries."""
 HASH_BY_THREADS = 4 << 20
 READ_BY_THREADS = 8 << 20
+READ_AT_A_TIME = 4
+"""Chunks that a thread reads before the next thread's are waited for."""
 COPIES_AT_A_TIME = 8
 """Chunks of which stable copies are hashed together; each takes up to `MAX_CHUNK`."""
 COPY_BY_NUMPY = 64 << 10

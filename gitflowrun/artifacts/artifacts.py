@@ -207,7 +207,7 @@ class _Payload:
 
 
 class ArtifactReader:
-    """Loads artifacts. No chunk is returned whose BLAKE3 is not the manifest's.
+    """Loads artifacts. No value is returned whose BLAKE3 is not its reference's.
 
     Args:
         objects: Where blobs are read from: an ObjectStore or a PackReader.
@@ -237,7 +237,9 @@ class ArtifactReader:
         if ref.codec == codecs.FILE:
             from gitflowrun.artifacts.codecs.bytes import FileArtifact
 
-            return FileArtifact(lambda: self.open(ref), ref.size, "in the repository", ref.digest)
+            return FileArtifact(
+                lambda: self.open(ref, trusted=trusted), ref.size, "in the repository", ref.digest
+            )
         # Bytes are read into the very object that is returned.
         read = read_bytes if ref.codec == codecs.BYTES else read_payload
         payload = read(self._objects, ref)
@@ -266,12 +268,17 @@ class ArtifactReader:
         )
         return read_bytes(self._objects, stored)
 
-    def open(self, ref: ArtifactRef) -> BinaryIO:
+    def open(self, ref: ArtifactRef, *, trusted: bool = False) -> BinaryIO:
         """The payload as a seekable file. Only chunks that are asked for are read.
+
+        Args:
+            ref: The artifact.
+            trusted: Whether its run is trusted. Where not, the last of a payload that is read from its beginning to
+                its end is returned only if all of it is what the reference says.
 
         Reading raises CorruptRecord and MissingObject as `load` does.
         """
-        return io.BufferedReader(PayloadFile(self._objects, ref), 64 << 10)
+        return io.BufferedReader(PayloadFile(self._objects, ref, trusted=trusted), 64 << 10)
 
     def read_array(self, ref: ArtifactRef, rows: int | slice) -> Any:
         """Some rows of a numpy array (`array[rows]`), read without the rest where that is possible.

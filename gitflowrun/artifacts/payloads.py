@@ -2,7 +2,8 @@
 
 Reading: chunks are read straight into the one buffer that holds the payload, by a few threads where there are
 many: finding, copying and hashing all release the interpreter. No byte is returned before its digest was
-checked.
+checked, and no value before that of all of it was: the chunks that a stranger's manifest lists may be whole, and
+together another payload than it names.
 
 Storing: a payload may view pages of a file, or memory that another thread writes to. What is stored is then a
 *stable copy*, whose BLAKE3 was computed after it was made, so that no blob, id or digest is ever of bytes that
@@ -14,17 +15,24 @@ from __future__ import annotations
 import io
 import sys
 from bisect import bisect_right
-from collections import deque
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Protocol
 
-from gitflowrun.artifacts.digest import digest, digest_parts, hasher
+from gitflowrun.artifacts.digest import digest, hasher
 from gitflowrun.errors import CorruptRecord, UnserializableArtifact
 from gitflowrun.git.owner import usable_cpus
-from gitflowrun.limits import COPIES_AT_A_TIME, COPY_BY_NUMPY, CREDIBLE_CHUNK, READ_BY_THREADS
+from gitflowrun.limits import (
+    COPIES_AT_A_TIME,
+    COPY_BY_NUMPY,
+    CREDIBLE_CHUNK,
+    READ_AT_A_TIME,
+    READ_BY_THREADS,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
+
+    from blake3 import blake3
 
     from gitflowrun.artifacts.codecs import Encoded
     from gitflowrun.artifacts.reference import ArtifactRef, Chunk
@@ -89,6 +97,8 @@ def _check_claims(ref: ArtifactRef) -> None:
     for chunk in ref.chunks:
         if chunk.size > CREDIBLE_CHUNK:
             raise CorruptRecord(f"payload {_short(ref)} lists a chunk larger than chunks are")
+    if len(ref.chunks) == 1 or not ref.size:
+        _check(ref, ref.chunks[0].digest if ref.size else digest(b""), ref.digest)
 
 
 def _allocate(size: int) -> memoryview:
@@ -108,44 +118,50 @@ def _too_large(size: int) -> CorruptRecord:
 
 
 def _fill(blobs: Blobs, ref: ArtifactRef, buffer: memoryview) -> None:
+    """Read all chunks. The digest of the whole says more than theirs, which are looked at when it is another."""
     chunks = ref.chunks
     if len(chunks) == 1:
         _read_chunk(blobs, ref, chunks[0], buffer)
-        if chunks[0].digest != ref.digest:
-            _check(ref, digest_parts([buffer]), ref.digest)
         return
+    starts = [0, *accumulate(chunk.size for chunk in chunks)]
 
-    ends = list(accumulate(chunk.size for chunk in chunks))
-    # A future for every chunk would cost a tenth of the whole.
-    waiting = deque(range(len(chunks)))
+    def read(first: int) -> memoryview:
+        group = chunks[first : first + READ_AT_A_TIME]
+        for start, chunk in zip(starts[first:], group, strict=False):
+            blobs.read_into(chunk.oid, buffer[start : start + chunk.size])
+        return buffer[starts[first] : starts[first + len(group)]]
 
-    def fill() -> None:
-        while waiting:
-            try:
-                index = waiting.popleft()
-            except IndexError:
-                return  # another thread took the last one
-            chunk, end = chunks[index], ends[index]
-            _read_chunk(blobs, ref, chunk, buffer[end - chunk.size : end])
+    whole = hasher(0)
+    for piece in _in_order(read, range(0, len(chunks), READ_AT_A_TIME), ref.size):
+        whole.update(piece)  # while threads read on
+    if whole.digest() != ref.digest:
+        for start, chunk in zip(starts, chunks, strict=False):
+            _mend(blobs, ref, chunk, buffer[start : start + chunk.size])
+        _check(ref, digest(buffer), ref.digest)
 
-    threads = usable_cpus() if ref.size >= READ_BY_THREADS else 1
+
+def _in_order(
+    read: Callable[[int], memoryview], places: Sequence[int], size: int
+) -> Iterator[memoryview]:
+    """What is read at some places, in their order; of much, a few threads read."""
+    threads = usable_cpus() if size >= READ_BY_THREADS else 1
     if threads == 1:
-        fill()
+        yield from map(read, places)
         return
     from concurrent.futures import ThreadPoolExecutor
 
     # Threads of this call alone: they are gone when it returns, and a later fork is safe.
     with ThreadPoolExecutor(threads) as pool:
-        fills = [pool.submit(fill) for _ in range(threads)]
-        try:
-            for each in fills:
-                each.result()
-        finally:
-            waiting.clear()  # after a failure the others need not go on
+        yield from pool.map(read, places)
 
 
 def _read_chunk(blobs: Blobs, ref: ArtifactRef, chunk: Chunk, target: memoryview) -> None:
     blobs.read_into(chunk.oid, target)
+    _mend(blobs, ref, chunk, target)
+
+
+def _mend(blobs: Blobs, ref: ArtifactRef, chunk: Chunk, target: memoryview) -> None:
+    """Check a chunk that was read, and take another copy of it if it is damaged."""
     if digest(target) != chunk.digest:
         _read_other(blobs, chunk, target)
         _check(ref, digest(target), chunk.digest)
@@ -177,12 +193,16 @@ def _short(ref: ArtifactRef) -> str:
 class PayloadFile(io.RawIOBase):
     """A payload as a read-only file: seeking reads only the chunks that are asked for.
 
+    Each chunk is checked. That they together are what the manifest names is known once all are read, in order; it
+    takes half as long again, and what this clone wrote itself was put together once, so there it is not asked.
+
     Args:
         blobs: Where chunks are read from.
         ref: The artifact.
+        trusted: Whether its run is trusted.
     """
 
-    def __init__(self, blobs: Blobs, ref: ArtifactRef) -> None:
+    def __init__(self, blobs: Blobs, ref: ArtifactRef, *, trusted: bool = False) -> None:
         super().__init__()
         _check_claims(ref)
         self._blobs = blobs
@@ -190,6 +210,8 @@ class PayloadFile(io.RawIOBase):
         self._starts = [0, *accumulate(chunk.size for chunk in ref.chunks)]
         self._position = 0
         self._cached: tuple[int, memoryview] = (-1, memoryview(b""))
+        self._whole = None if trusted or len(ref.chunks) == 1 else hasher(0)
+        self._hashed = 0
 
     def readable(self) -> bool:
         """Always."""
@@ -222,8 +244,19 @@ class PayloadFile(io.RawIOBase):
         wanted = max(0, min(target.nbytes, self._ref.size - self._position))
         done = 0
         while done < wanted:
-            done += self._read_some(target[done:wanted])
+            start = self._position
+            piece = target[done : done + self._read_some(target[done:wanted])]
+            done += len(piece)
+            if self._whole is not None and start == self._hashed:
+                self._hash(self._whole, piece)
         return done
+
+    def _hash(self, whole: blake3, piece: memoryview) -> None:
+        """Take in what was read next, and check the whole once that was the last of it."""
+        whole.update(piece)
+        self._hashed += len(piece)
+        if self._hashed == self._ref.size:
+            _check(self._ref, whole.digest(), self._ref.digest)
 
     def _read_some(self, target: memoryview) -> int:
         """Read from the chunk at the position, at least a byte; a chunk wanted whole goes uncached."""

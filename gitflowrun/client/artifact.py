@@ -133,7 +133,9 @@ class DataArtifact(TaskPart):
         Raises:
             NotFound: nothing is stored; Metaflow's private artifacts are derived from the task's record.
         """
-        return self._source.artifacts.open(self._stored_ref)
+        ref, source = self._stored_ref, self._source
+        trusted = len(ref.chunks) > 1 and source.trust.trusts_artifact(self._task.stored, ref)
+        return source.artifacts.open(ref, trusted=trusted)
 
     def rows(self, rows: int | slice) -> Any:
         """Some rows of a numpy array, `.data[rows]`; only these are fetched.

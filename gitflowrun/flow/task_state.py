@@ -86,7 +86,7 @@ class LoadedValues:
     """
 
     refs: dict[int, ArtifactRef] = field(default_factory=dict)
-    items: dict[tuple[str, PayloadIdentity], Any] = field(default_factory=dict)
+    items: dict[tuple[str, PayloadIdentity, bool], Any] = field(default_factory=dict)
 
 
 @mutable
@@ -174,7 +174,9 @@ class TaskState:
         """The item that the foreach level `depth` gave to this task."""
         if depth not in self._items:
             source, name = self._items_at(depth)
-            key = name, source.ref(name).identity  # secrets have one payload, whatever they are
+            ref = source.ref(name)
+            # By name, for secrets have one payload, whatever they are; a stranger's reference may name any value.
+            key = name, ref.identity, ref.untrusted
             items = self.loaded_values.items
             if key not in items:
                 items[key] = self._load(source, name)

@@ -187,6 +187,21 @@ def test_damage_is_never_returned(size: int) -> None:
         assert refused.value.hint
 
 
+@pytest.mark.parametrize(
+    ("size", "pieces"), [(10, 1), (10, 3), (0, 0), (0, 1), (0, 2), (9 * MIB, 9), (10, 2)]
+)
+def test_whole_chunks_of_another_payload_are_refused(size: int, pieces: int) -> None:
+    """A manifest whose chunks are as it says is refused if together they are not the payload that it names."""
+    parts = [noise(size // max(pieces, 1), seed) for seed in range(pieces)]
+    blobs = _Blobs(*parts)
+    for codec in ("bytes/1", "plain/1"):
+        ref = replace(blobs.ref(*parts, codec=codec), digest=digest(b"my own"))
+        with pytest.raises(CorruptRecord, match=f"blake3/{ref.digest.hex()[:12]} is damaged"):
+            ArtifactReader(blobs).load(ref, trusted=False)
+    with pytest.raises(CorruptRecord, match="is damaged"):
+        ArtifactReader(blobs).load(replace(ref, codec="file/1"), trusted=False).read()
+
+
 @pytest.mark.parametrize("count", [1, 3])
 def test_what_was_refused_leaves_nothing_open(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The error may live on, in a cycle too, without a complaint when it goes."""

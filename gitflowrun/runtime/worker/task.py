@@ -123,7 +123,7 @@ class TaskRunner:
         plain = {
             ref.identity: ref
             for ref in wanted
-            if ref.codec in _PLAIN and ref.size <= limits.PRELOADED_VALUE
+            if ref.codec in _PLAIN and ref.size <= limits.PRELOADED_VALUE and not ref.untrusted
         }
         if plain.keys() != self._looked_at:
             self._looked_at, self._preloaded = set(plain), {}
@@ -268,7 +268,8 @@ class TaskRunner:
         if ref.producer.step == PARAMETERS_STEP and name in self._secrets:
             return self._secrets.value(name)
         identity = ref.identity
-        if identity in self._preloaded:  # in a fork's own memory: it is used once
+        # In a fork's own memory: it is used once. A stranger's reference may name any value.
+        if identity in self._preloaded and not ref.untrusted:
             return self._preloaded.pop(identity)
         try:
             return self._artifacts.load(ref, trusted=not ref.untrusted)
