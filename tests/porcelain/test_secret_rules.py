@@ -56,7 +56,9 @@ def test_secrets_in_records() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["S3cr3tPw9!xQ", "it's-\"S3cr3t-9", "Gr\u00fc\u00dfe-99-Z", "aZ9-" * 70], ids=range(4)
+    "value",
+    ["S3cr3tPw9!xQ", "it's-\"S3cr3t-9", "Gr\u00fc\u00dfe-99-Z", "S3cr3tPw9!xQ" * 25],
+    ids=range(4),
 )
 def test_passwords_by_name_in_stored_values(value: str) -> None:
     """A name that says secret and its value are found in plain values and in pickles of each protocol."""
