@@ -51,7 +51,9 @@ if TYPE_CHECKING:
 
 _PICKLED, _STORED = "equal (pickled differently)", "equal (stored differently)"
 _NOT_COMPARED = "not compared"
-_JOB, _RESULTS, _CODE = "job.json", "results", "code"
+_JOB, _RESULTS, _CODE = "job.json", "results", "code-of-run"  # none of them a name of a module
+# Not `-m`, by which Python looks for its own modules in the current directory first; `-P` is not in Python 3.10.
+_CHILD = f"import sys; sys.path[:] = filter(None, sys.path); from {__name__} import main; main(sys.argv[1:])"
 
 
 @frozen
@@ -188,7 +190,7 @@ class _Comparison:
     def _run_child(self, todo: list[int]) -> str:
         """Let a child compare pairs; why it did no more than it did."""
         child = subprocess.Popen(
-            [sys.executable, "-m", __name__, *map(str, todo)],
+            [sys.executable, "-c", _CHILD, *map(str, todo)],
             cwd=self._place,
             env=clean_environment()
             | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MPLBACKEND": "Agg"},
@@ -235,7 +237,7 @@ def main(numbers: Sequence[str]) -> None:
     job = json.loads((place / _JOB).read_text())
     # Where Python had found the modules before it looked elsewhere, and where it may have found some: a file beside
     # the flow's directory may be called as a library, and was not imported then.
-    sys.path[:1], more = job["paths"][:1], job["paths"][1:]
+    sys.path[:0], more = job["paths"][:1], job["paths"][1:]
     sys.path += more
     with (place / _RESULTS).open("a") as results:
         for number in numbers:
@@ -282,7 +284,3 @@ def _values(place: Path, number: str, row: dict[str, Any]) -> Iterator[Any]:
     for side, codec in zip(("old", "new"), row["codecs"], strict=True):
         payload = bytearray((place / f"{number}.{side}").read_bytes())
         yield decode(codec, payload, trusted=row["trusted"])
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

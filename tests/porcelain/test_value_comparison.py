@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -229,3 +230,14 @@ def test_arrays_of_equal_numbers() -> None:
     zeros = np.zeros(3)
     (line,) = value_changes(zeros, -zeros)
     assert line.startswith("equal numbers: ")
+
+
+def test_the_process_takes_no_module_from_its_directory(tmp_path: Path) -> None:
+    """Whatever a file there is called: Python's own modules are imported from where Python has them."""
+    place = value_comparison._Comparison(tmp_path)
+    for name in ("json", "code/__init__", "resource"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / f"{name}.py").write_text("raise SystemExit(77)")
+    assert place.run([0])[0].lines == (
+        "not compared: the process that loaded them was ended with exit code 1",
+    )
