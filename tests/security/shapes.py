@@ -7,86 +7,98 @@ from collections.abc import Callable, Iterator
 from tests.security.parts import DIRECTORY, FILE, LINK, Chain, ObjectWriter
 
 _RUNNING = b"F/1: running\n\nRun: F/1\nStatus: running\nStarted: 2026-11-28T00:00:00Z\n"
+_MESSAGES: dict[str, Callable[[bytes], bytes]] = {
+    "no message": lambda _: b"",
+    "message of trailers alone": lambda text: text.partition(b"\n\n")[2],
+    "message of 1 MB": lambda text: b"x\n" * 500_000 + text,
+    "many trailers": lambda text: text + b"Status: done\nUid: x\n" * 20_000,
+    "a NUL in its message": lambda text: b"x\0y" + text,
+}
+_SIGNED = b"author M <m@x> 1 +0000\ncommitter M <m@x> 1 +0000\n"
+_SIGNATURE = b"-----BEGIN PGP SIGNATURE-----\n \x1b]0;OWNED\x07\n -----END PGP SIGNATURE-----\n"
+_HEADERS = {
+    "an encoding": _SIGNED + b"encoding UTF-7\n",
+    "a signature of escapes": _SIGNED + b"gpgsig " + _SIGNATURE,
+    "no author": b"",
+    "a thousand headers": _SIGNED + b"x \x1b[2J\n" * 1_000,
+}
+
+
+def _made(it: Chain, *parents: bytes, tree: bytes = b"", message: bytes | None = None) -> bytes:
+    return it.put.commit(
+        tree or it.trees[1], parents, it.message if message is None else message, it.who
+    )
+
+
+def _tip(it: Chain, tree: bytes = b"", message: bytes | None = None) -> bytes:
+    return _made(it, it.first, tree=tree, message=message)
+
+
+def _other(it: Chain, number: int = 0) -> bytes:
+    return _made(it, tree=it.trees[0], message=_RUNNING + b"N: %d\n" % number)
+
+
+def _long(it: Chain, length: int) -> bytes:
+    last = it.first
+    for number in range(length):
+        last = _made(it, last, message=_RUNNING + b"N: %d\n" % number)
+    return _made(it, last)
+
+
+def _tagged(it: Chain, kind: bytes, thing: bytes, depth: int = 1) -> bytes:
+    for _ in range(depth):
+        row = b"object %s\ntype %s\n" % (thing, kind)
+        body = row + b"tag x\ntagger M <m@x> 1 +0000\n\n\x1b]0;X\x07\n"
+        thing, kind = it.put.put(b"tag", body), b"tag"
+    return thing
+
+
+def _row(it: Chain, mode: bytes, name: bytes, thing: bytes) -> bytes:
+    return it.put.tree([(mode, name, thing)])
+
+
+def _headed(it: Chain, headers: bytes) -> bytes:
+    lines = b"tree %s\nparent %s\n%s\n" % (it.trees[1], it.first, headers)
+    return it.put.put(b"commit", lines + it.message)
 
 
 def histories() -> Iterator[tuple[str, Callable[[Chain], bytes]]]:
     """Ways to connect a run's first commit with its last one, or not to."""
-
-    def tip(chain: Chain, *parents: bytes) -> bytes:
-        return chain.put.commit(chain.trees[1], parents, chain.message, chain.who)
-
-    def other(chain: Chain, number: int = 0) -> bytes:
-        return chain.put.commit(chain.trees[0], [], _RUNNING + b"N: %d\n" % number)
-
-    def long(chain: Chain, length: int) -> bytes:
-        last = chain.first
-        for number in range(length):
-            last = chain.put.commit(chain.trees[1], [last], _RUNNING + b"N: %d\n" % number)
-        return tip(chain, last)
-
-    def tagged(chain: Chain, kind: bytes, thing: bytes, depth: int = 1) -> bytes:
-        for _ in range(depth):
-            body = b"object %s\ntype %s\ntag x\ntagger M <m@x> 1 +0000\n\n\x1b]0;X\x07\n" % (
-                thing,
-                kind,
-            )
-            thing, kind = chain.put.put(b"tag", body), b"tag"
-        return thing
-
-    def raw(chain: Chain, body: bytes) -> bytes:
-        return chain.put.put(b"commit", body)
-
-    yield "no parent", tip
+    yield "no parent", _made
     yield "the first commit", lambda it: it.first
-    yield "a merge", lambda it: tip(it, it.first, other(it))
-    yield "a merge the other way", lambda it: tip(it, other(it), it.first)
-    yield "another's first commit", lambda it: tip(it, other(it))
-    yield "one parent twice", lambda it: tip(it, it.first, it.first)
-    yield "sixty parents", lambda it: tip(it, it.first, *[other(it, n) for n in range(60)])
-    yield "long", lambda it: long(it, 10_000)
-    yield "INFO changes", lambda it: tip(it, it.put.commit(
-        it.put.tree([(FILE, b"INFO", it.put.put(b"blob", b"\x80"))]), [it.first], _RUNNING))  # fmt: skip
-    yield "INFO goes", lambda it: it.put.commit(it.put.tree([]), [it.first], it.message)
-    yield "empty tree first", lambda it: tip(it, it.put.commit(it.put.tree([]), [], _RUNNING))
-    yield "INFO is a tree", lambda it: it.put.commit(
-        it.put.tree([(DIRECTORY, b"INFO", it.trees[0])]), [it.first], it.message)  # fmt: skip
-    yield "INFO is a link", lambda it: it.put.commit(
-        it.put.tree([(LINK, b"INFO", it.put.put(b"blob", b"/etc/passwd"))]), [it.first], it.message)  # fmt: skip
-    yield "a tree within itself by name", lambda it: it.put.commit(
-        it.put.tree([(DIRECTORY, b"steps", it.trees[1]), (DIRECTORY, b"code", it.trees[1])]), [it.first],
-        it.message)  # fmt: skip
-    yield "a tag of the tip", lambda it: tagged(it, b"commit", tip(it, it.first))
-    yield "a tag of tags", lambda it: tagged(it, b"commit", tip(it, it.first), 300)
-    yield "a tag of a tree", lambda it: tagged(it, b"tree", it.trees[1])
+    yield "a merge", lambda it: _made(it, it.first, _other(it))
+    yield "a merge the other way", lambda it: _made(it, _other(it), it.first)
+    yield "another's first commit", lambda it: _made(it, _other(it))
+    yield "one parent twice", lambda it: _made(it, it.first, it.first)
+    yield "sixty parents", lambda it: _made(it, it.first, *[_other(it, n) for n in range(60)])
+    yield "long", lambda it: _long(it, 10_000)
+    yield (
+        "INFO changes",
+        lambda it: _made(
+            it, _tip(it, _row(it, FILE, b"INFO", it.put.put(b"blob", b"\x80")), _RUNNING)
+        ),
+    )
+    yield "INFO goes", lambda it: _tip(it, it.put.tree([]))
+    yield (
+        "empty tree first",
+        lambda it: _made(it, _made(it, tree=it.put.tree([]), message=_RUNNING)),
+    )
+    yield "INFO is a tree", lambda it: _tip(it, _row(it, DIRECTORY, b"INFO", it.trees[0]))
+    yield (
+        "INFO is a link",
+        lambda it: _tip(it, _row(it, LINK, b"INFO", it.put.put(b"blob", b"/etc/passwd"))),
+    )
+    yield "a tree within itself by name", lambda it: _tip(it, it.put.tree(
+        [(DIRECTORY, b"steps", it.trees[1]), (DIRECTORY, b"code", it.trees[1])]))  # fmt: skip
+    yield "a tag of the tip", lambda it: _tagged(it, b"commit", _tip(it))
+    yield "a tag of tags", lambda it: _tagged(it, b"commit", _tip(it), 300)
+    yield "a tag of a tree", lambda it: _tagged(it, b"tree", it.trees[1])
     yield "a tree", lambda it: it.trees[1]
     yield "a blob", lambda it: it.put.put(b"blob", b"\x1b]0;X\x07")
-    yield "no message", lambda it: it.put.commit(it.trees[1], [it.first], b"")
-    yield "message of trailers alone", lambda it: it.put.commit(
-        it.trees[1], [it.first], it.message.partition(b"\n\n")[2])  # fmt: skip
-    yield (
-        "message of 1 MB",
-        lambda it: it.put.commit(it.trees[1], [it.first], b"x\n" * 500_000 + it.message),
-    )
-    yield "many trailers", lambda it: it.put.commit(
-        it.trees[1], [it.first], it.message + b"Status: done\nUid: x\n" * 20_000)  # fmt: skip
-    yield "an encoding", lambda it: raw(
-        it, b"tree %s\nparent %s\nauthor M <m@x> 1 +0000\ncommitter M <m@x> 1 +0000\nencoding UTF-7\n\n%s"
-        % (it.trees[1], it.first, it.message))  # fmt: skip
-    yield "a signature of escapes", lambda it: raw(
-        it, b"tree %s\nparent %s\nauthor M <m@x> 1 +0000\ncommitter M <m@x> 1 +0000\n"
-        b"gpgsig -----BEGIN PGP SIGNATURE-----\n \x1b]0;OWNED\x07\n -----END PGP SIGNATURE-----\n\n%s"
-        % (it.trees[1], it.first, it.message))  # fmt: skip
-    yield (
-        "no author",
-        lambda it: raw(it, b"tree %s\nparent %s\n\n%s" % (it.trees[1], it.first, it.message)),
-    )
-    yield (
-        "a NUL in its message",
-        lambda it: it.put.commit(it.trees[1], [it.first], b"x\0y" + it.message),
-    )
-    yield "a thousand headers", lambda it: raw(
-        it, b"tree %s\nparent %s\nauthor M <m@x> 1 +0000\ncommitter M <m@x> 1 +0000\n%s\n%s"
-        % (it.trees[1], it.first, b"x \x1b[2J\n" * 1_000, it.message))  # fmt: skip
+    for what, change in _MESSAGES.items():
+        yield what, lambda it, change=change: _tip(it, message=change(it.message))
+    for what, headers in _HEADERS.items():
+        yield what, lambda it, headers=headers: _headed(it, headers)
 
 
 def trees() -> Iterator[tuple[str, Callable[[ObjectWriter], bytes]]]:
