@@ -10,19 +10,18 @@ described by plain dictionaries, as they stand in the blobs; `changed` replaces 
 
 from __future__ import annotations
 
-import hashlib
 import os
 import pickle
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import msgpack
 from blake3 import blake3
 
 from tests.helpers.repos import GitRepo
+from tests.security.hostile import pack
+from tests.security.parts import ObjectWriter
 
 __all__ = [
     "Forge",
@@ -38,7 +37,6 @@ __all__ = [
 ]
 
 Record = dict[str, Any]
-_WHO = "Mallory <mallory@example.org> 1795826217 +0000"
 _TIME = 1795826217.0
 
 
@@ -83,7 +81,7 @@ def canary(path: Path, codec: str = "pickle/5", **fields: Any) -> Payload:
 
 def plain(value: object, type_: str = "builtins.list", **fields: Any) -> Payload:
     """A value that needs no trust: of None, flags, numbers, texts, lists and maps."""
-    return Payload(_packed(value), "plain/1", type_, fields)
+    return Payload(pack(value), "plain/1", type_, fields)
 
 
 @dataclass
@@ -190,37 +188,26 @@ class Forge:
 
     def __init__(self, repo: GitRepo) -> None:
         self.repo = repo
-        self._objects = repo.path / repo.git("rev-parse", "--git-path", "objects")
+        self._objects = ObjectWriter(repo.path / repo.git("rev-parse", "--git-dir"))
 
     def put(self, kind: str, data: bytes) -> str:
         """Write an object; its id."""
-        raw = b"%s %d\0%s" % (kind.encode(), len(data), data)
-        oid = hashlib.sha1(raw).hexdigest()
-        path = self._objects / oid[:2] / oid[2:]
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(zlib.compress(raw, 1))
-        return oid
+        return self._objects.put(kind.encode(), data).decode()
 
     def record(self, content: Record | bytes) -> str:
         """Write a record; bytes are taken as they are."""
-        return self.put("blob", content if isinstance(content, bytes) else _packed(content))
+        return self.put("blob", content if isinstance(content, bytes) else pack(content))
 
     def tree(self, rows: Sequence[tuple[str, str, str]]) -> str:
         """Write a tree of rows of mode, name and id, in git's order."""
-        ordered = sorted(rows, key=lambda row: row[1].encode() + b"/" * (row[0] == "40000"))
-        data = [
-            b"%s %s\0%s"
-            % (mode.encode(), name.encode(errors="surrogateescape"), bytes.fromhex(oid))
-            for mode, name, oid in ordered
-        ]
-        return self.put("tree", b"".join(data))
+        return self._objects.tree(
+            [(mode.encode(), os.fsencode(name), oid.encode()) for mode, name, oid in rows]
+        ).decode()
 
     def commit(self, tree: str, parents: Sequence[str], message: str) -> str:
         """Write a commit."""
-        lines = [f"tree {tree}", *(f"parent {it}" for it in parents)]
-        text = "\n".join([*lines, f"author {_WHO}", f"committer {_WHO}", "", message])
-        return self.put("commit", text.encode(errors="surrogateescape"))
+        above = [it.encode() for it in parents]
+        return self._objects.commit(tree.encode(), above, os.fsencode(message)).decode()
 
     def files(self, content: Mapping[str, bytes]) -> str:
         """Write a tree of files without directories."""
@@ -292,8 +279,3 @@ def changed(value: Any, path: str, new: Any) -> Any:
         return copy
     inner = value.get(key) if isinstance(value, dict) else None
     return {**(value or {}), key: changed(inner, rest, new) if rest else new}
-
-
-def _packed(value: object) -> bytes:
-    packed: bytes = msgpack.packb(value, use_bin_type=True, unicode_errors="surrogatepass")
-    return packed
