@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
+
+from gitflowrun.cli.git_runs.main import main
 
 __all__ = ["GitRepo", "Output", "make_repo"]
 
@@ -58,6 +63,13 @@ class GitRepo:
         """Run `git runs ARGS` here."""
         return self.python("-m", "gitflowrun.cli.git_runs.main", *args, env=env, timeout=timeout)
 
+    def call(self, *args: str) -> Output:
+        """Run `git runs ARGS` here, in this process: a tenth of the time, and libraries are imported once."""
+        out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", newline="") for _ in range(2))
+        with contextlib.chdir(self.path), redirect_stdout(out), redirect_stderr(err):
+            code = main(args)
+        return Output(code, *[_written(it) for it in (out, err)])
+
     def flow(self, script: str, *args: str, env: dict[str, str] | None = None) -> Output:
         """Run `python SCRIPT ARGS` here."""
         return self.python(script, *args, env=env)
@@ -70,6 +82,12 @@ class GitRepo:
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         assert "error" not in done.stderr, done.stderr
+
+
+def _written(stream: io.TextIOWrapper) -> str:
+    stream.flush()
+    stream.seek(0)
+    return stream.read()
 
 
 def run_program(

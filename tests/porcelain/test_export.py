@@ -38,7 +38,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> GitRepo:
 
 
 def _written(repo: GitRepo, artifact: str, name: str) -> Path:
-    done = repo.runs("cat", f"1/{artifact}", "-o", name)
+    done = repo.call("cat", f"1/{artifact}", "-o", name)
     assert (done.code, done.out) == (0, ""), done.err
     return repo.path / name
 
@@ -75,7 +75,7 @@ def test_a_link_stays_a_link(stored: GitRepo) -> None:
         target.chmod(0o600)
     link.unlink()
     link.symlink_to("nowhere/target")
-    done = stored.runs("cat", "1/number", "-o", "link.json")
+    done = stored.call("cat", "1/number", "-o", "link.json")
     assert done.code == 129
     assert "can't be written" in done.err
     assert link.is_symlink()
@@ -114,7 +114,7 @@ def test_no_file_is_something_else_than_the_value(
     """What a format can't hold is refused, with what would do; the file that was there stays."""
     if "/" not in name:
         stored.write(name, "before")
-    done = stored.runs("cat", f"1/{artifact}", "-o", name)
+    done = stored.call("cat", f"1/{artifact}", "-o", name)
     assert done.code == 129
     assert words in done.err
     assert "/" in name or (stored.path / name).read_text() == "before"
@@ -197,7 +197,7 @@ def test_what_libraries_can_not_write_is_refused(repo: GitRepo) -> None:
           for name, suffix in (("text", ".txt"), ("text", ".md"), ("texts", ".csv"), ("texts", ".parquet"),
                                ("texts", ".html"))),
     ):  # fmt: skip
-        done = repo.runs("cat", f"1/{artifact}", "-o", f"o{suffix}")
+        done = repo.call("cat", f"1/{artifact}", "-o", f"o{suffix}")
         assert (done.code, words in done.err) == (129, True), (artifact, suffix, done.err)
         assert "hint: name a file .pkl" in done.err
     for artifact, value in (("text", "a\ud800"), ("texts", [{"t": "a\ud800"}])):
@@ -244,7 +244,7 @@ def test_text_and_bytes_are_no_formats_that_they_are_not(repo: GitRepo) -> None:
         ("bytes", "o.parquet", "name a file .bin for its content"),
         ("bytes", "o.json", "name a file .bin for its content"),
     ):
-        done = repo.runs("cat", f"1/{artifact}", "-o", name)
+        done = repo.call("cat", f"1/{artifact}", "-o", name)
         assert (done.code, done.err.strip().split("hint: ")[-1]) == (129, hint)
         assert not (repo.path / name).exists()
     assert _written(repo, "png", "o.png").read_bytes() == b"\x89PNG.."
@@ -258,7 +258,7 @@ def test_a_mask_is_not_dropped(repo: GitRepo) -> None:
     pytest.importorskip("numpy")
     _stored(repo, "self.x = np.ma.array([1, 2], mask=[0, 1])", head="import numpy as np")
     for name in ("x.npy", "x.npz"):
-        done = repo.runs("cat", "1/x", "-o", name)
+        done = repo.call("cat", "1/x", "-o", name)
         assert (done.code, done.err.strip().split("hint: ")[-1]) == (
             129,
             "name a file .pkl or .json",
@@ -274,7 +274,7 @@ def test_frames_as_pandas_reads_them(repo: GitRepo) -> None:
     frame = pandas.DataFrame({("a", 1): [1.5]}, index=["r"])
     pandas.testing.assert_frame_equal(pandas.read_feather(_written(repo, "f", "f.arrow")), frame)
     pandas.testing.assert_frame_equal(pandas.read_parquet(_written(repo, "f", "f.parquet")), frame)
-    refused = repo.runs("cat", "1/f", "-o", "f.npy")
+    refused = repo.call("cat", "1/f", "-o", "f.npy")
     assert refused.err.endswith("hint: name a file .pkl, .csv, .parquet or .arrow\n")
 
 
@@ -289,7 +289,7 @@ self.bomb, self.table, self.few = bomb, [bomb], [["x" * 1000] * 1000] * 2
 """,
     )
     for artifact, name in (("bomb", "b.json"), ("table", "b.csv"), ("bomb", "b.xyz")):
-        done = repo.runs("cat", f"1/{artifact}", "-o", name)
+        done = repo.call("cat", f"1/{artifact}", "-o", name)
         assert done.code == 129
         assert "can't be written" in done.err
         assert not (repo.path / name).exists()
