@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from tests.security.parts import DIRECTORY, FILE, LINK, Chain, ObjectWriter
 
@@ -57,6 +58,10 @@ def _row(it: Chain, mode: bytes, name: bytes, thing: bytes) -> bytes:
     return it.put.tree([(mode, name, thing)])
 
 
+def _worded(it: Chain, change: Callable[[bytes], bytes]) -> bytes:
+    return _tip(it, message=change(it.message))
+
+
 def _headed(it: Chain, headers: bytes) -> bytes:
     lines = b"tree %s\nparent %s\n%s\n" % (it.trees[1], it.first, headers)
     return it.put.put(b"commit", lines + it.message)
@@ -96,9 +101,9 @@ def histories() -> Iterator[tuple[str, Callable[[Chain], bytes]]]:
     yield "a tree", lambda it: it.trees[1]
     yield "a blob", lambda it: it.put.put(b"blob", b"\x1b]0;X\x07")
     for what, change in _MESSAGES.items():
-        yield what, lambda it, change=change: _tip(it, message=change(it.message))
+        yield what, partial(_worded, change=change)
     for what, headers in _HEADERS.items():
-        yield what, lambda it, headers=headers: _headed(it, headers)
+        yield what, partial(_headed, headers=headers)
 
 
 def trees() -> Iterator[tuple[str, Callable[[ObjectWriter], bytes]]]:
