@@ -76,6 +76,8 @@ MAX_NAMESAKES = 64
 """Refs of one number that a remote may have before only those are looked at that may be the run in question."""
 LOST_A_FETCH = 100
 """Runs that may turn out not to be had, each after ten fetches of halves; what is left then is not tried."""
+LOST_KEPT = 100_000
+"""Runs that could not be had, and are asked for after all others."""
 REFS_A_FETCH = 1_000
 """Objects that one fetch names."""
 CUT_DEPTH = 1_000

@@ -29,16 +29,19 @@ fetched again. Where that is not sure, a tag that was removed comes back rather 
 from __future__ import annotations
 
 import contextlib
+import os
 from enum import Enum
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from gitflowrun.errors import GitflowrunError, RefConflict, RepositoryError, UsageError
 from gitflowrun.git.objects import Oid
+from gitflowrun.git.permissions import read_file, share_file
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.limits import (
     FEW_REFS,
     LOST_A_FETCH,
+    LOST_KEPT,
     MAX_NAMESAKES,
     MAX_NOTICES,
     NOTE_ATTEMPTS,
@@ -56,6 +59,10 @@ if TYPE_CHECKING:
     from gitflowrun.git.repository import Repository
     from gitflowrun.git.transport import Remote
     from gitflowrun.runs.trust import Trust
+
+
+_LOST_FILE = "lost"
+_NOT_TRIED = "not tried, as so many others could not be had; fetch again"
 
 
 class Outcome(Enum):
@@ -365,18 +372,45 @@ class Transfer:
     def fetch_copies(self, runs: Sequence[RunTip]) -> dict[RunTip, str]:
         """Fetch runs into their tracking copies, in batches; returns those that can't be had, and why.
 
+        Those that could not be had before come last: else a hundred of them would keep all others out of each fetch.
+
         Raises:
             RepositoryError: the remote can't be reached.
         """
         lost: dict[RunTip, str] = {}
-        for start in range(0, len(runs), REFS_A_FETCH):
-            lost |= self._fetch_batch(runs[start : start + REFS_A_FETCH])
+        known = dict.fromkeys(self._read_lost())
+        for batch in _batches(runs, known):
+            lost |= self._fetch_batch(batch)
+        new = [str(run.tip) for run, why in lost.items() if why != _NOT_TRIED]
+        if not known.keys() >= {*new}:
+            self._note_lost([*dict.fromkeys([*known, *new])])
         return lost
+
+    def _read_lost(self) -> list[str]:
+        """The newest states of runs that could not be had, as far as it is known."""
+        with contextlib.suppress(GitflowrunError):
+            path = self.repo.state_dir / _LOST_FILE
+            data = read_file(path, "runs that could not be had", limit=LOST_KEPT * 41) or b""
+            return data.decode("ascii", errors="ignore").splitlines()
+        return []
+
+    def _note_lost(self, tips: Sequence[str]) -> None:
+        with contextlib.suppress(GitflowrunError, OSError):  # then they are asked for once more
+            path = self.repo.state() / _LOST_FILE
+            temporary = path.with_name(f"{_LOST_FILE}.{os.getpid()}")
+            try:
+                temporary.write_text(
+                    "".join(f"{oid}\n" for oid in tips[-LOST_KEPT:]), encoding="ascii"
+                )
+                share_file(temporary, self.repo.shared_mode)
+                temporary.replace(path)
+            finally:
+                temporary.unlink(missing_ok=True)
 
     def _fetch_batch(self, runs: Sequence[RunTip]) -> dict[RunTip, str]:
         """Fetch runs at once. Where git refuses them, halve the batch until the culprits are alone, or are too many."""
         if self._lost >= LOST_A_FETCH:
-            return dict.fromkeys(runs, "not tried, as so many others could not be had; fetch again")
+            return dict.fromkeys(runs, _NOT_TRIED)
         try:
             # By object, as we saw it: git looks for each name among all names of the remote, which takes longer than to
             # fetch a thousand runs. Many copies are noted by us: git would make a file for each.
@@ -427,6 +461,14 @@ class Transfer:
             up_to_date=tuple(ref.removeprefix(layout.RUNS) for ref in same),
             trusted=self.trusted,
         )
+
+
+def _batches(runs: Sequence[RunTip], last: Collection[str]) -> Iterator[Sequence[RunTip]]:
+    """Runs as they are fetched together: none beside one that comes last."""
+    for late in (False, True):
+        group = [run for run in runs if (str(run.tip) in last) is late]
+        for start in range(0, len(group), REFS_A_FETCH):
+            yield group[start : start + REFS_A_FETCH]
 
 
 def some(notices: Sequence[str], what: str, count: int | None = None) -> list[str]:

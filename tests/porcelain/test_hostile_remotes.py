@@ -314,6 +314,33 @@ def test_very_many_names_are_looked_at_in_no_time() -> None:
     assert view.give_id(run, uid) == "12"
 
 
+def test_malformed_runs_do_not_keep_others_out(
+    server: GitRepo, ada: GitRepo, bob: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many there are: those that could not be had come last, so that the others have their turn."""
+    make_run(ada)
+    make_run(ada)
+    send(ada)
+    for number in range(6):
+        text = f"tree {number:040x}\nauthor e <e> 1 +0000\ncommitter e e> 1 +0000\n\n{number}\n"
+        odd = server.git(
+            "hash-object", "-w", "-t", "commit", "--literally", "--stdin", stdin=text.encode()
+        )
+        server.git("update-ref", f"refs/runs/MyFlow/1-{number:07}", odd)
+    monkeypatch.setattr("gitflowrun.porcelain.sync.LOST_A_FETCH", 3)
+    get(bob)
+    assert {*ids(bob)} == {"MyFlow/1"}
+    get(bob)
+    report = get(bob)
+    assert {*ids(bob)} == {"MyFlow/1", "MyFlow/2"}
+    reasons = [run.reason for run in report.with_outcome(Outcome.REFUSED)]
+    assert len(reasons) == 6
+    assert sum("not tried" in reason for reason in reasons) == 3
+    (bob.path / ".git/gitflowrun/lost").write_bytes(b"\xff\0x\n")  # a cache like others
+    get(bob)
+    assert {*ids(bob)} == {"MyFlow/1", "MyFlow/2"}
+
+
 def test_too_many_that_cannot_be_had(
     server: GitRepo, ada: GitRepo, bob: GitRepo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
