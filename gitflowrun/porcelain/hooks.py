@@ -5,12 +5,16 @@ script, whether that was there before or not. There it runs even if the user's s
 Everything else in the script stays as it is. Where lines of sh can't simply be put in (a script of another
 language, a link, a file that git ignores because it is not executable), nothing is done and the state says why.
 
+The first marker carries a checksum of the lines, so that those of another release, which are replaced, are told from
+lines that somebody has changed, which are not.
+
 No hook ever fails the user's command.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
 import shlex
@@ -43,11 +47,30 @@ _SERVER = ("pre-receive",)
 _BEGIN = "# >>> git runs >>> (`git runs hooks uninstall` removes these lines)"
 _END = "# <<< git runs <<<"
 _BLOCK = re.compile(
-    rf"^{re.escape(_BEGIN.partition('(')[0])}.*?^{re.escape(_END)}\n", re.MULTILINE | re.DOTALL
+    rf"^{re.escape(_BEGIN.partition('(')[0])}(?P<rest>[^\n]*)\n(?P<body>.*?)^{re.escape(_END)}\n",
+    re.MULTILINE | re.DOTALL,
 )
+_EARLIER = frozenset(
+    (
+        "9370091a033f",
+        "a700bedb4264",
+        "9d9b3c12488d",
+        "f4d760d8c327",
+        "51f84b239771",
+        "90d963769a2f",
+        "5884d6aa76dc",
+        "65a26297ad85",
+    )
+)
+"""The checksums of the lines that were installed before the marker carried one."""
 _SHELLS = re.compile(rb"#!\s*(/\S*/)?(env\s+)?(sh|bash|dash|ksh|zsh)\b")
 _SHEBANG = "#!/bin/sh\n"
 _PROBE = "command -v git-runs"
+_CALL = f"{_PROBE} >/dev/null && git runs hook"
+_PACKAGE, _CHECKOUT = Path(__file__).parents[1:3]
+_FOUND = re.compile(
+    rf"""PATH="\$PATH":[^\n]*?; (?={_PROBE})|(?<=\()[^\n(]+ -[cm] [^\n]+? hook(?= p)"""
+)
 # Options whose value is a word of its own.
 _GIT_VALUES = {
     "-C",
@@ -66,6 +89,8 @@ class Installed(Enum):
 
     YES = "installed"
     NO = "not installed"
+    OUTDATED = "outdated"
+    EDITED = "edited"
     BLOCKED = "can't be installed"
     STUCK = "can't be removed"
 
@@ -81,13 +106,20 @@ class HookState:
     reason: str = ""
 
 
-def install(repo: Repository) -> list[HookState]:
+def install(repo: Repository, *, force: bool = False) -> list[HookState]:
     """Put our hooks among the user's; of a bare repository, the one that makes runs append-only.
+
+    Lines of ours that another release has put there are replaced.
+
+    Args:
+        repo: The repository.
+        force: Whether lines of ours that somebody has changed are replaced as well.
 
     Raises:
         RepositoryError: a script can't be written.
     """
-    return [_install(hook) for hook in state(repo)]
+    ours = {Installed.NO, Installed.OUTDATED, *([Installed.EDITED] if force else [])}
+    return [_install(hook) if hook.installed in ours else hook for hook in state(repo)]
 
 
 def uninstall(repo: Repository) -> list[HookState]:
@@ -266,8 +298,8 @@ def _look(name: str, path: Path, not_ours: str) -> HookState:
         content = None
     except OSError as error:
         return HookState(name, path, Installed.BLOCKED, reason=error.strerror or "can't be read")
-    if content is not None and _BEGIN.encode() in content:
-        return HookState(name, path, Installed.YES)
+    if content is not None and (found := _ours(name, content.decode(errors="surrogateescape"))):
+        return HookState(name, path, *found)
     if not_ours:
         reason = not_ours
     elif content is None:
@@ -281,6 +313,29 @@ def _look(name: str, path: Path, not_ours: str) -> HookState:
     return HookState(name, path, Installed.BLOCKED, reason=reason)
 
 
+def _ours(name: str, text: str) -> tuple[Installed, bool, str] | None:
+    """How the lines of ours in a script are; None where there are none."""
+    block = _BLOCK.search(text)
+    if block is None and _BEGIN in text:
+        why = f"the last of our lines (`{_END}`) is missing; put it back, or remove the others"
+        return Installed.BLOCKED, False, why
+    # Or the script was copied as a whole, as it says that it may be.
+    body = block["body"] if block else text.partition("\n")[2]
+    plain = _FOUND.sub(lambda it: "" if it[0].startswith("PATH") else _CALL, body)
+    if plain == _shipped(name):
+        return Installed.YES, False, ""
+    if _checksum(plain) in _EARLIER or (block and block["rest"].endswith(f" {_checksum(body)}")):
+        return Installed.OUTDATED, False, "`git runs hooks install` replaces it"
+    if block:
+        why = "our lines were changed; `git runs hooks install --force` replaces them"
+        return Installed.EDITED, False, why
+    return None
+
+
+def _checksum(body: str) -> str:
+    return hashlib.sha256(body.encode(errors="surrogateescape")).hexdigest()[:12]
+
+
 def _told_link(path: Path) -> str:
     """Why a link gets no lines of ours, and what makes a script of it that can."""
     target, place = path.resolve(), shlex.quote(str(path))
@@ -291,21 +346,27 @@ def _told_link(path: Path) -> str:
 
 
 def _install(hook: HookState) -> HookState:
-    if hook.installed is not Installed.NO:
-        return hook
     old = _read(hook.path) or _SHEBANG
-    first, _, rest = old.partition("\n")
-    _write(hook.path, f"{first}\n{_BEGIN}\n{_lines_of(hook.name)}{_END}\n{rest}")
-    return HookState(hook.name, hook.path, Installed.YES, changed=True)
+    body = _lines_of(hook.name)
+    block = f"{_BEGIN} {_checksum(body)}\n{body}{_END}\n"
+    new, count = _BLOCK.subn(lambda _: block, old, count=1)
+    if not count:
+        first, _, rest = old.partition("\n")
+        copied = hook.installed is Installed.OUTDATED
+        new = f"{first}\n{block}{'' if copied else rest}"
+    _write(hook.path, new)
+    was = "" if hook.installed is Installed.NO else f"what was {hook.installed.value} was replaced"
+    return HookState(hook.name, hook.path, Installed.YES, changed=True, reason=was)
 
 
 def _uninstall(hook: HookState) -> HookState:
     if hook.installed is Installed.BLOCKED:
         return _left_alone(hook)
-    if hook.installed is not Installed.YES:
+    if hook.installed is Installed.NO:
         return hook
-    rest = _BLOCK.sub("", _read(hook.path))
-    if rest == _SHEBANG:
+    old = _read(hook.path)
+    rest, count = _BLOCK.subn("", old)
+    if rest == _SHEBANG or not count:
         hook.path.unlink()
     else:
         _write(hook.path, rest)
@@ -326,19 +387,25 @@ def _left_alone(hook: HookState) -> HookState:
     return HookState(hook.name, hook.path, Installed.NO)
 
 
+def _shipped(name: str) -> str:
+    """The lines of a hook's script below its first, as they are in hooks/, which a wheel has in the package."""
+    tops = (_PACKAGE, _CHECKOUT)
+    return _read(next(it for top in tops if (it := top / "hooks" / name).is_file())).partition(
+        "\n"
+    )[2]
+
+
 def _lines_of(name: str) -> str:
     """The lines of a hook's script below its first, able to find the `git-runs` that is in use now."""
-    package, checkout = Path(__file__).parents[1:3]  # hooks/ is in the wheel's package, beside ours
-    script = next(path for top in (package, checkout) if (path := top / "hooks" / name).is_file())
-    _, _, body = _read(script).partition("\n")
+    body = _shipped(name)
     beside = str(Path(sys.executable).parent)
     program = shutil.which("git-runs", path=beside) or shutil.which("git-runs")
     if program is None:  # not installed, but run from its sources
         # Not `-m`, by which Python looks for modules in the work tree first, which others' commits have a part in.
-        found = f"import sys; sys.path[:] = [{str(checkout)!r}, *filter(None, sys.path)]"
+        found = f"import sys; sys.path[:] = [{str(_CHECKOUT)!r}, *filter(None, sys.path)]"
         words = f"{found}; from gitflowrun.cli.git_runs.main import program; program()"
         call = f"{shlex.quote(sys.executable)} -c {shlex.quote(words)} hook"
-        return body.replace(f"{_PROBE} >/dev/null && git runs hook", call)
+        return body.replace(_CALL, call)
     # Where git is started from a menu, or the virtual environment is not active, PATH lacks it.
     place = shlex.quote(str(Path(program).parent))
     return body.replace(_PROBE, f'PATH="$PATH":{place}; {_PROBE}')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import stat
@@ -93,6 +94,101 @@ def test_install_and_uninstall(repo: GitRepo) -> None:
     uninstall(repository)
     assert not any(it.changed for it in uninstall(repository))
     assert sorted(path.name for path in (repo.path / ".git/hooks").iterdir()) == before
+
+
+# What a release before the marker had a checksum installed as pre-push, but for where it found `git-runs`.
+EARLIER = """\
+# >>> git runs >>> (`git runs hooks uninstall` removes these lines)
+# With runs.autoPush, sends the runs of pushed commits along. Never fails a push, and leaves its standard
+# input to whatever hook comes after it. Installed by `git runs hooks install`.
+if [ -z "${GITFLOWRUN_PUSHING-}" ] && [ "$(git config --type=bool runs.autoPush)" = true ] &&
+	[ -n "$(git for-each-ref --count=1 refs/runs)" ]; then
+	gitflowrun_input=$(cat)
+	printf '%s\\n' "$gitflowrun_input" | (CALL pre-push "$@") || :
+	exec <<-EOF
+		$gitflowrun_input
+	EOF
+fi
+# <<< git runs <<<
+"""
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "PATH=\"$PATH\":'/a place/bin'; command -v git-runs >/dev/null && git runs hook",
+        "'/a place/python' -m gitflowrun.cli.main hook",
+        "/bin/python -c 'import sys; from a import (program); program()' hook",
+    ],
+)
+def test_lines_of_another_release_are_replaced(repo: GitRepo, call: str) -> None:
+    """Where they stand, and nothing else; the state before and the command say so; twice changes nothing."""
+    mine = ("#!/bin/bash\necho before\n", "echo behind\n")
+    path = own_hook(repo, "pre-push", EARLIER.replace("CALL", call).join(mine), 0o750)
+    shown = repo.runs("hooks").out
+    assert "pre-push: outdated: `git runs hooks install` replaces it (" in shown
+    first = install(open_repo(repo))[1]
+    assert (first.installed, first.changed) == (Installed.YES, True)
+    assert "outdated" in first.reason
+    text = path.read_text()
+    assert text.startswith(mine[0])
+    assert text.endswith(mine[1])
+    assert text.count(">>>") == 2
+    assert "a push of nothing" in text
+    assert states(state(open_repo(repo)))["pre-push"] is Installed.YES
+    assert not install(open_repo(repo))[1].changed
+    # The next release knows these by their checksum.
+    head, _, rest = text.partition("lines)")
+    body = rest.partition("\n")[2].partition("# <<<")[0].replace("of nothing", "of something")
+    digest = hashlib.sha256(body.encode()).hexdigest()[:12]
+    path.write_text(f"{head}lines) {digest}\n{body}# <<< git runs <<<\n{mine[1]}")
+    assert states(state(open_repo(repo)))["pre-push"] is Installed.OUTDATED
+    uninstall(open_repo(repo))
+    assert path.read_text() == "".join(mine)
+
+
+def test_lines_of_ours_that_were_changed_stay(repo: GitRepo) -> None:
+    """They are named, exit code 1; --force replaces them; without their end nobody knows what to replace."""
+    install(open_repo(repo))
+    path = hook(repo, "post-commit")
+    good = path.read_text()
+    changed = good.replace("fi\n", "fi\necho mine\n")
+    for text in (changed, good.replace("# Says", "# Said")):
+        path.write_text(text)
+        done = repo.runs("hooks", "install")
+        assert (done.code, path.read_text()) == (1, text)
+        assert (
+            "post-commit: edited: our lines were changed; `git runs hooks install --f" in done.out
+        )
+    path.write_text(changed)
+    done = repo.runs("hooks", "install", "--force")
+    assert (done.code, path.read_text()) == (0, good)
+    assert "post-commit: installed: what was edited was replaced" in done.out
+    assert repo.runs("hooks", "--force").code == 129
+    cut = good.replace("# <<< git runs <<<\n", "")
+    path.write_text(cut)
+    assert repo.runs("hooks", "install", "--force").code == 1
+    done = repo.runs("hooks", "uninstall")
+    assert (done.code, path.read_text()) == (1, cut)
+    assert "the last of our lines" in done.out
+
+
+def test_a_hook_that_was_copied_is_ours(tmp_path: Path) -> None:
+    """As its text allows: it counts as installed, an older one is replaced, and it goes as a whole."""
+    subprocess.run(["git", "init", "-q", "--bare", str(tmp_path / "hub.git")], check=True)
+    repo = GitRepo(tmp_path / "hub.git")
+    path = repo.path / "hooks" / "pre-receive"
+    path.parent.mkdir(exist_ok=True)
+    shutil.copy(HOOKS / "pre-receive", path)
+    (found,) = install(open_repo(repo))
+    assert (found.installed, found.changed) == (Installed.YES, False)
+    (found,) = uninstall(open_repo(repo))
+    assert (found.installed, path.exists()) == (Installed.NO, False)
+    shutil.copy(HOOKS / "pre-receive", path)
+    path.write_text(path.read_text() + "exit 0\n")  # the user's
+    assert install(open_repo(repo))[0].changed
+    uninstall(open_repo(repo))
+    assert path.read_text().endswith("exit 0\n")
 
 
 @pytest.mark.parametrize(

@@ -223,17 +223,18 @@ def verify_command(
 
 @click.command(name="hooks")
 @json_option
+@click.option("--force", is_flag=True, help="install: replace lines of ours that were changed.")
 @click.argument("action", required=False, type=click.Choice(["install", "uninstall"]))
-def hooks_command(as_json_: bool, action: str | None) -> int:
+def hooks_command(as_json_: bool, force: bool, action: str | None) -> int:
     """Install git hooks beside your own, remove them again, or show how they are.
 
     post-commit says so when a commit is what a run ran. pre-push sends the runs of pushed commits along when
     runs.autoPush is true. In a bare repository, pre-receive makes runs append-only. Your own hooks stay, and
-    still run.
+    still run. What another release has installed is replaced.
     """
     from gitflowrun.cli.git_runs.hooks import change_hooks
 
-    return change_hooks(as_json_=as_json_, action=action)
+    return change_hooks(as_json_=as_json_, action=action, force=force)
 
 
 @click.command(name="hook", hidden=True)

@@ -10,24 +10,30 @@ import sys
 from gitflowrun.cli.errors import GIT, REFUSED, exit_code_of, warn_of_settings
 from gitflowrun.cli.output.tables import show
 from gitflowrun.cli.output.text import printable
+from gitflowrun.errors import UsageError
 from gitflowrun.git.repository import Repository
 from gitflowrun.porcelain import hooks
 
 
-def change_hooks(*, as_json_: bool, action: str | None) -> int:
+def change_hooks(*, as_json_: bool, action: str | None, force: bool) -> int:
     """Install git hooks beside your own, remove them again, or show how they are."""
+    if force and action != "install":
+        raise UsageError("--force goes with install", hint="git runs hooks install --force")
     repo = Repository.discover()
     warn_of_settings(repo)
-    work = {None: hooks.state, "install": hooks.install, "uninstall": hooks.uninstall}[action]
-    found = work(repo)
+    if action == "install":
+        found = hooks.install(repo, force=force)
+    else:
+        found = hooks.state(repo) if action is None else hooks.uninstall(repo)
     lines = [_state(hook) for hook in found]
     if not repo.settings.auto_push and any(_sends(hook) for hook in found):
         lines.append("pre-push sends runs along once you say so: git config runs.autoPush true")
     show(repo, found, lambda _: lines, json=as_json_)
-    refused = {"install": hooks.Installed.BLOCKED, "uninstall": hooks.Installed.STUCK}.get(
-        action or ""
-    )
-    return REFUSED if any(hook.installed is refused for hook in found) else 0
+    refused = {
+        "install": {hooks.Installed.BLOCKED, hooks.Installed.EDITED},
+        "uninstall": {hooks.Installed.STUCK},
+    }.get(action or "", set())
+    return REFUSED if any(hook.installed in refused for hook in found) else 0
 
 
 def _sends(hook: hooks.HookState) -> bool:
