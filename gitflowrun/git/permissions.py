@@ -108,6 +108,40 @@ def share_file(path: Path, shared: int | None = None) -> None:
             allow(path, (shared or mode) & 0o666)
 
 
+def write_new(path: Path, content: bytes) -> None:
+    """Make a file that is this user's alone, and let its content be durable before it is used.
+
+    Raises:
+        OSError: it can't be made, or something has its name, if only a link: in a shared repository others make files
+            in the same directories.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with open(descriptor, "wb") as out:  # noqa: PTH123  (a descriptor)
+        out.write(content)
+        out.flush()
+        os.fsync(descriptor)
+
+
+def replace_file(path: Path, content: bytes, shared: int | None) -> None:
+    """Let a file with a new content, written as a whole, take the place of another.
+
+    Args:
+        path: The file.
+        content: What it has from now on.
+        shared: What `shared_mode` says.
+
+    Raises:
+        OSError: it can't be written; the file is as it was.
+    """
+    temporary = path.with_name(f"{path.name}.{os.urandom(4).hex()}")
+    try:
+        write_new(temporary, content)
+        share_file(temporary, shared)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def allow(path: Path, mode: int) -> None:
     """Change the permissions of a file or directory, if it is ours."""
     with contextlib.suppress(OSError):

@@ -14,7 +14,7 @@ from _operator import _compare_digest
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import RepositoryError
-from gitflowrun.git.permissions import read_private
+from gitflowrun.git.permissions import read_private, write_new
 from gitflowrun.runs.commit_message import MAC_TRAILER
 from gitflowrun.values import replace
 
@@ -125,11 +125,7 @@ class CloneKey:
         path = self._path
         temporary = path.with_name(f"{path.name}.{os.urandom(4).hex()}")
         try:
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with open(descriptor, "wb") as out:  # noqa: PTH123  (a descriptor)
-                out.write(os.urandom(_SIZE))
-                out.flush()
-                os.fsync(out.fileno())
+            write_new(temporary, os.urandom(_SIZE))
             with contextlib.suppress(FileExistsError):
                 _appear(temporary, path)
                 sync_directory(path.parent)  # or a power cut could take the key of runs that stay
@@ -150,9 +146,8 @@ def _appear(temporary: Path, path: Path) -> None:
         os.link(temporary, path)
     except FileExistsError:
         raise
-    except (
-        OSError
-    ):  # FAT and its like have no links: there two first runs of a clone at once are not told apart
+    except OSError:
+        # FAT and its like have no links: there two first runs of a clone at once are not told apart.
         if os.path.lexists(path):
             raise FileExistsError from None
         temporary.rename(path)

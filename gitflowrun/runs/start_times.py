@@ -7,12 +7,11 @@ the file is written again.
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import GitflowrunError
-from gitflowrun.git.permissions import read_file, share_file
+from gitflowrun.git.permissions import read_file, replace_file
 from gitflowrun.limits import MAX_START_TIMES
 
 if TYPE_CHECKING:
@@ -25,11 +24,9 @@ _FILE = "started"
 
 def read_start_times(repo: Repository) -> dict[str, str]:
     """What is known: the times, as messages write them, by commit. Nothing where the file can't be used."""
+    path = repo.state_dir / _FILE
     try:
-        data = (
-            read_file(repo.state_dir / _FILE, "the start times of runs", limit=MAX_START_TIMES)
-            or b""
-        )
+        data = read_file(path, "the start times of runs", limit=MAX_START_TIMES) or b""
         return dict(line.split(" ") for line in data.decode("ascii").splitlines())
     except (GitflowrunError, ValueError):
         return {}
@@ -41,11 +38,4 @@ def write_start_times(repo: Repository, times: Mapping[str, str]) -> None:
     if len(text) > MAX_START_TIMES:
         return
     with suppress(GitflowrunError, OSError):
-        path = repo.state() / _FILE
-        temporary = path.with_name(f"{_FILE}.{os.getpid()}")
-        try:
-            temporary.write_text(text, encoding="ascii")
-            share_file(temporary, repo.shared_mode)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        replace_file(repo.state() / _FILE, text.encode("ascii"), repo.shared_mode)

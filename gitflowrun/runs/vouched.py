@@ -18,7 +18,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import RepositoryError
-from gitflowrun.git.permissions import read_file, share_file
+from gitflowrun.git.permissions import read_file, replace_file
 from gitflowrun.limits import MAX_VOUCHED
 from gitflowrun.runs.locks import Locks
 from gitflowrun.values import frozen
@@ -175,20 +175,12 @@ class VouchedFile:
     def _write(self, lines: Iterable[str]) -> None:
         from gitflowrun.git.pack.writer import sync_directory
 
-        temporary = self._path.with_name(f"{_NAME}.{os.urandom(4).hex()}")
+        content = "".join(f"{line}\n" for line in lines).encode(errors="replace")
         try:
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with open(descriptor, "wb") as out:  # noqa: PTH123  (a descriptor)
-                out.write("".join(f"{line}\n" for line in lines).encode(errors="replace"))
-                out.flush()
-                os.fsync(out.fileno())
-            share_file(temporary, self._repo.shared_mode)
-            temporary.replace(self._path)
+            replace_file(self._path, content, self._repo.shared_mode)
             sync_directory(self._path.parent)
         except OSError as error:
             raise RepositoryError(
                 f"can't write {self._path}, {_WHAT}: {error.strerror}",
                 hint=f"you need to be able to write into {self._path.parent}",
             ) from error
-        finally:
-            temporary.unlink(missing_ok=True)

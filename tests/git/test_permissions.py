@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gitflowrun.git.permissions import shared_mode
+from gitflowrun.git.permissions import replace_file, shared_mode, write_new
 from gitflowrun.runs.commit_message import Status
 from tests.helpers.flows import linear_flow
 from tests.helpers.repos import GitRepo, run_program
@@ -112,3 +112,16 @@ def test_what_stands_in_the_way_is_named(repo: GitRepo, place: str) -> None:
     moved = run_program(["sh", "-c", command], repo.path)
     assert moved.code == 0, moved.err
     assert repo.flow("f.py", "run").code == 0
+
+
+def test_no_link_is_written_through(tmp_path: Path) -> None:
+    """A file is replaced, not what a link of its name leads to, and new ones are made under names that are free."""
+    target, link = tmp_path / "target", tmp_path / "link"
+    target.write_text("mine")
+    link.symlink_to(target)
+    with pytest.raises(FileExistsError):
+        write_new(link, b"theirs")
+    replace_file(link, b"new", None)
+    assert (target.read_text(), link.read_text(), link.is_symlink()) == ("mine", "new", False)
+    assert link.stat().st_mode & 0o777 == 0o600
+    assert {path.name for path in tmp_path.iterdir()} == {"target", "link"}
