@@ -65,12 +65,22 @@ GIT = Dialect(_GIT_RUNS, headline=False, fatal=_FATAL, usage=_USAGE)
 FLOW = Dialect("gitflowrun", headline=True, fatal=None, usage=_FLOW_USAGE)
 
 
-def report_error(error: GitflowrunError, dialect: Dialect, stream: TextIO | None = None) -> int:
-    """Write what happened and what to do next to stderr (or `stream`); return the exit code."""
+def report_error(
+    error: GitflowrunError, dialect: Dialect, stream: TextIO | None = None, word: str = "fatal"
+) -> int:
+    """Write what happened and what to do next; return the exit code.
+
+    Args:
+        error: What happened.
+        dialect: How it is worded.
+        stream: Where to; stderr when None.
+        word: What comes first, where that is not the kind of error.
+    """
     stream = stream or sys.stderr
     style = style_for(stream)
-    word = error.headline if dialect.headline else "fatal"
-    if isinstance(error, UsageError) and not dialect.headline:
+    if dialect.headline:
+        word = error.headline
+    elif isinstance(error, UsageError):
         word = "error"
     lines = [f"{style.red(word + ':')} {_safe(error.told)}"]
     if error.hint:
@@ -82,6 +92,26 @@ def report_error(error: GitflowrunError, dialect: Dialect, stream: TextIO | None
     if isinstance(error, UsageError):
         return dialect.usage
     return error.exit_code if dialect.fatal is None else dialect.fatal
+
+
+class Damage:
+    """Tells, once each, what can't be read of that which is shown: the rest of it is shown all the same.
+
+    Args:
+        dialect: How errors are worded.
+    """
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        self._told: set[str] = set()
+        self.exit_code = 0
+
+    def tell(self, error: GitflowrunError) -> None:
+        """Something can't be read."""
+        if error.message not in self._told:
+            self._told.add(error.message)
+            sys.stdout.flush()
+            self.exit_code = report_error(error, self._dialect, word="error")
 
 
 def _safe(text: str) -> str:

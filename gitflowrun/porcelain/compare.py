@@ -5,28 +5,34 @@ Code as text is what `git diff` of the two snapshots says; as values it comes fr
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from gitflowrun.errors import RepositoryError, TooLarge, UsageError
+from gitflowrun.errors import CorruptRecord, MissingObject, RepositoryError, TooLarge, UsageError
 from gitflowrun.git.command import FOR_FILES
 from gitflowrun.git.diff import TreeDiff, diff_trees, largest_change
+from gitflowrun.git.objects import NULL_OID
 from gitflowrun.limits import MAX_DELTA_BLOB
+from gitflowrun.names import TaskName
 from gitflowrun.porcelain.changes import changes
 from gitflowrun.porcelain.overview import ArtifactRow, is_result, make_row
 from gitflowrun.porcelain.parameters import names_of, parameters_task, told_apart
 from gitflowrun.porcelain.query import final_artifacts, is_private
 from gitflowrun.porcelain.value_comparison import Pair, compare_apart
+from gitflowrun.runs.read import StoredRun
+from gitflowrun.runs.records import other_code
 from gitflowrun.runs.trust import Trust
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from gitflowrun.artifacts.reference import ArtifactRef
     from gitflowrun.git.objects import Oid
     from gitflowrun.git.repository import Repository
     from gitflowrun.names import PayloadIdentity
-    from gitflowrun.runs.read import StoredRun, StoredTask
+    from gitflowrun.runs.read import StoredTask
+    from gitflowrun.runs.records import TaskRecord
 
     _Table = tuple[tuple[StoredTask | None, StoredTask | None], Sequence[str]]
 
@@ -48,6 +54,7 @@ _APPLICABLE = (
 """Options against settings with which `git apply` would not take a patch."""
 _CONTEXT = 3
 """Lines around a change where nothing else is said, as in git."""
+_NOTHING_LEFT_OUT: tuple[tuple[Difference[str], ...], tuple[str, ...]] = (), ()
 T = TypeVar("T")
 
 
@@ -68,6 +75,7 @@ class RunDifference:
         unknown: The names of what they do not hold of which the same is known: nobody can tell whether it differs.
         changes: In what parameters and artifacts differ, in words, by name.
         equal: The names of those whose values are equal, though they are pickled to other bytes.
+        unreadable: What could not be compared because it is damaged or missing, and how: the rest is compared.
     """
 
     old: str
@@ -82,6 +90,7 @@ class RunDifference:
     unknown: tuple[str, ...]
     changes: Mapping[str, tuple[str, ...]]
     equal: tuple[str, ...]
+    unreadable: tuple[str, ...]
 
     @property
     def differs(self) -> bool:
@@ -92,27 +101,68 @@ class RunDifference:
 
 
 def compare(repo: Repository, old: StoredRun, new: StoredRun) -> RunDifference:
-    """Compare two runs. Raises CorruptRecord: one of them can't be read."""
-    texts, artifacts = compare_parameters(old, new), _compare_artifacts(old, new)
-    tables: list[_Table] = [
-        ((parameters_task(old), parameters_task(new)), [row.name for row in texts]),
-        ((old.final_task(), new.final_task()), [row.name for row in artifacts]),
-    ]
-    said = _say(repo, tables)
+    """Compare two runs, as far as they can be read. Raises CorruptRecord: of one of them nothing can be."""
+    read = _Readings()
+    texts: tuple[Difference[str], ...]
+    texts = read.part(lambda: compare_parameters(old, new), ())
+    artifacts: tuple[Difference[ArtifactRow], ...]
+    artifacts = read.part(lambda: _compare_artifacts(old, new), ())
+    tables: list[_Table] = []
+    if texts:
+        tasks = parameters_task(old), parameters_task(new)
+        tables.append((tasks, [row.name for row in texts]))
+    if artifacts:
+        tables.append(((old.final_task(), new.final_task()), [row.name for row in artifacts]))
+    said = read.part(lambda: _say(repo, tables, read), Said({}, ()))
     one, two = old.status.value, new.status.value
     return RunDifference(
         old.pathspec,
         new.pathspec,
         None if one == two else Difference("status", one, two),
         texts,
-        differences(_environment(old), _environment(new)),
+        read.part(lambda: differences(_environment(old), _environment(new)), ()),
         artifacts,
-        _compare_steps(old, new, {row.name for row in artifacts}),
-        diff_trees(repo, old.code_tree, new.code_tree),
-        *compare_left_out(old, new),
+        _compare_steps(old, new, {row.name for row in artifacts}, read),
+        read.part(lambda: _compare_code(repo, old, new), TreeDiff(NULL_OID, NULL_OID)),
+        *read.part(lambda: compare_left_out(old, new, read.left_out), _NOTHING_LEFT_OUT),
         said.lines,
         said.equal,
+        tuple(read.unreadable),
     )
+
+
+class _Readings:
+    """What could be read of two runs: what is damaged or missing is noted, and costs its own part alone.
+
+    Attributes:
+        unreadable: What could not be, and how, in order.
+    """
+
+    def __init__(self) -> None:
+        self.unreadable: dict[str, None] = {}
+
+    def part(self, read: Callable[[], T], otherwise: T) -> T:
+        """What `read` returns, or `otherwise` where that can't be read."""
+        try:
+            return read()
+        except (CorruptRecord, MissingObject) as error:
+            self.unreadable[error.message] = None
+            return otherwise
+
+    def left_out(self, run: StoredRun) -> dict[str, str]:
+        """`StoredRun.left_out`, of the tasks whose records can be read."""
+        records = (record for step in run.known_steps() for record in self.records_of(run, step))
+        return {**run.info.left_out, **other_code(records)}
+
+    def records_of(self, run: StoredRun, step: str) -> Iterator[TaskRecord]:
+        """The records of a step that can be read; none where the run has no such step."""
+        if step not in run.known_steps():
+            return
+        for name in self.part(lambda: run.tasks(step), list[str]()):
+            task = run.task(TaskName(step, name))
+            record = self.part(lambda task=task: task.record, None)  # type: ignore[misc]
+            if record is not None:
+                yield record
 
 
 @frozen
@@ -133,15 +183,16 @@ def said_of_parameters(
 ) -> Said:
     """What there is to say of parameters and constants that `compare_parameters` found to differ."""
     tasks = parameters_task(old), parameters_task(new)
-    return _say(repo, [(tasks, [row.name for row in rows])])
+    return _say(repo, [(tasks, [row.name for row in rows])], _Readings())
 
 
-def _say(repo: Repository, tables: Iterable[_Table]) -> Said:
+def _say(repo: Repository, tables: Iterable[_Table], read: _Readings) -> Said:
     """What there is to say of artifacts that two tasks list and that differ.
 
     Args:
         repo: The repository.
         tables: Pairs of tasks, one of each run, with the names of artifacts.
+        read: Notes which values can't be read: of these is said no more than that they differ.
     """
     lines: dict[str, tuple[str, ...]] = {}
     alike: dict[str, Pair] = {}
@@ -159,9 +210,9 @@ def _say(repo: Repository, tables: Iterable[_Table]) -> Said:
             if one is None or two is None or one.identity == two.identity:
                 continue
             rows = make_row(old.run, name, one), make_row(new.run, name, two)
-            if found := changes(old.run.objects, one, two, rows):
+            if found := read.part(partial(changes, old.run.objects, one, two, rows), None):
                 lines[name] = found
-            elif one.type == two.type and rows[0].preview == rows[1].preview:
+            elif found is not None and one.type == two.type and rows[0].preview == rows[1].preview:
                 alike[name] = Pair(
                     (old, one), (new, two), _strangers(trust, (old, one), (new, two))
                 )
@@ -211,10 +262,12 @@ def compare_parameters(old: StoredRun, new: StoredRun) -> tuple[Difference[str],
 
 
 def compare_left_out(
-    old: StoredRun, new: StoredRun
+    old: StoredRun,
+    new: StoredRun,
+    known: Callable[[StoredRun], Mapping[str, str]] = StoredRun.left_out,
 ) -> tuple[tuple[Difference[str], ...], tuple[str, ...]]:
     """What the snapshots of two runs do not hold: of what it is known that it differs, and of what that is unknown."""
-    before, after = old.left_out(), new.left_out()
+    before, after = known(old), known(new)
     alike = () if old.commit == new.commit else after.items()
     unknown = (name for name, known in alike if before.get(name) == known)
     return differences(before, after), tuple(unknown)
@@ -296,32 +349,37 @@ def _compare_artifacts(old: StoredRun, new: StoredRun) -> tuple[Difference[Artif
 
 
 def _compare_steps(
-    old: StoredRun, new: StoredRun, listed: Collection[str]
+    old: StoredRun, new: StoredRun, listed: Collection[str], read: _Readings
 ) -> tuple[StepDifference, ...]:
     """What the tasks of each step made otherwise, but for the artifacts that are listed already."""
     found = []
     steps = dict.fromkeys(
-        step for run in (new, old) for step in run.steps() if not is_private(step)
+        step for run in (new, old) for step in run.known_steps() if not is_private(step)
     )
     for step in steps:
-        before, after = _made(old, step), _made(new, step)
+        before, after = _made(old, step, read), _made(new, step, read)
+        one, two = (read.part(partial(_count, run, step), None) for run in (old, new))
         both = [place for place in after if place in before]
         changed = [
             {name for name, _ in before[place] ^ after[place] if name not in listed}
             for place in both
         ]
         tasks, names = sum(map(bool, changed)), sorted(set().union(*changed))
-        if tasks or len(before) != len(after):
-            found.append(StepDifference(step, len(before), len(after), tasks, tuple(names)))
+        if one is not None and two is not None and (tasks or one != two):
+            found.append(StepDifference(step, one, two, tasks, tuple(names)))
     return tuple(found)
 
 
+def _count(run: StoredRun, step: str) -> int:
+    return len(run.tasks(step)) if step in run.known_steps() else 0
+
+
 def _made(
-    run: StoredRun, step: str
+    run: StoredRun, step: str, read: _Readings
 ) -> dict[tuple[int, ...], frozenset[tuple[str, PayloadIdentity]]]:
     """What each task of a step made, by the task's place in its foreach."""
     made: dict[tuple[int, ...], frozenset[tuple[str, PayloadIdentity]]] = {}
-    for record in run.records(step) if step in run.steps() else ():
+    for record in read.records_of(run, step):
         place = tuple(frame.index for frame in record.frames)
         while place in made:  # a step that is entered again and again
             place = (*place[:-1], place[-1] + 1) if place else (0,)
@@ -331,6 +389,15 @@ def _made(
             if ref.producer == record.name and not is_private(name)
         )
     return made
+
+
+def _compare_code(repo: Repository, old: StoredRun, new: StoredRun) -> TreeDiff:
+    trees = old.code_tree, new.code_tree
+    try:
+        return diff_trees(repo, *trees)
+    except (CorruptRecord, RepositoryError) as error:  # neither says of what
+        what = f"code of {old.pathspec} and {new.pathspec}"
+        raise CorruptRecord(f"{what}: {error.message}", hint=error.hint) from error
 
 
 def _environment(run: StoredRun) -> Mapping[str, str]:

@@ -16,7 +16,7 @@ from gitflowrun.runs.runs import RunStore
 from gitflowrun.values import frozen, replace
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from gitflowrun.artifacts.reference import ArtifactRef
     from gitflowrun.git.repository import Repository
@@ -126,10 +126,18 @@ def is_private(name: str) -> bool:
     return name.startswith("_")
 
 
-def tasks_at(address: Address) -> list[StoredTask]:
+def tasks_at(
+    address: Address, damaged: Callable[[CorruptRecord], None] | None = None
+) -> list[StoredTask]:
     """The tasks that an address names: one, those of a step, or all of a run but bookkeeping; running ones included.
 
-    Raises NotFound.
+    Args:
+        address: Which.
+        damaged: Is told of the steps of a run whose tasks can't be listed: the others are returned.
+
+    Raises:
+        NotFound: there are none.
+        CorruptRecord: the tasks can't be listed, and there is nobody to be told.
     """
     from gitflowrun.runs.live import observe  # reads records, which a list of runs does not
 
@@ -140,7 +148,15 @@ def tasks_at(address: Address) -> list[StoredTask]:
             hint=f"its task is {run.pathspec}/{step}/{task}",
         )
     if step is None:
-        return [task for task in run.all_tasks() if not is_private(task.name.step)]
+        found: list[StoredTask] = []
+        for name in run.steps() if damaged is None else run.known_steps():
+            try:
+                found += () if is_private(name) else run.tasks_of(name)
+            except CorruptRecord as error:
+                if damaged is None:
+                    raise
+                damaged(error)
+        return found
     names = run.tasks(step) if task is None else [task]
     return [run.task(TaskName(step, name)) for name in names]
 

@@ -26,7 +26,7 @@ from gitflowrun.git.permissions import make_directory, share_file
 from gitflowrun.names import TaskName
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import Status
-from gitflowrun.runs.read import StoredRun, StoredTask, order_steps, task_order
+from gitflowrun.runs.read import StoredRun, StoredTask, task_order
 from gitflowrun.runs.records import FOREACH_FRAME, ForeachLevel, TaskRecord
 from gitflowrun.schema import TASK_NAME, TIME, ArraySchema, many
 from gitflowrun.values import frozen
@@ -129,24 +129,25 @@ class ObservedRun(StoredRun):
 
     @cached_property
     def _unfinished(self) -> dict[TaskName, StartedTask]:
-        stored = {step: {*super(ObservedRun, self).tasks(step)} for step in super().steps()}
-        return {
-            name: task
-            for name, task in _started_tasks(self.top / _TASKS, self._size).items()
-            if name.task not in stored.get(name.step, ())
-        }
+        found = dict(_started_tasks(self.top / _TASKS, self._size))
+        for step in super()._step_names():
+            try:
+                stored = {*super().tasks(step)}
+            except CorruptRecord:  # which of them have finished is not known
+                stored = {name.task for name in found if name.step == step}
+            for task in stored:
+                found.pop(TaskName(step, task), None)
+        return found
 
-    def steps(self) -> list[str]:
-        """The steps that have tasks, unfinished ones included, in the graph's order."""
-        running = {name.step for name in self._unfinished}
-        return order_steps(self.info.graph, {*super().steps(), *running})
+    def _step_names(self) -> set[str]:
+        return {*super()._step_names(), *(name.step for name in self._unfinished)}
 
     def tasks(self, step: str) -> list[str]:
         """The ids of a step's tasks, unfinished ones included. Raises NotFound: no such step."""
         running = [name.task for name in self._unfinished if name.step == step]
         if not running:
             return super().tasks(step)
-        stored = super().tasks(step) if step in super().steps() else []
+        stored = super().tasks(step) if step in super()._step_names() else []
         return sorted({*stored, *running}, key=task_order)
 
     def task(self, name: TaskName) -> StoredTask:

@@ -126,7 +126,14 @@ class StoredRun:
 
     def steps(self) -> list[str]:
         """The steps that have tasks, in the graph's order."""
-        return order_steps(self.info.graph, self._steps)
+        return order_steps(self.info.graph, self._step_names())
+
+    def known_steps(self) -> list[str]:
+        """The same; in alphabetical order where INFO, which has the graph, can't be read."""
+        try:
+            return self.steps()
+        except CorruptRecord:
+            return order_steps({}, self._step_names())
 
     @property
     def end_step(self) -> str:
@@ -255,6 +262,9 @@ class StoredRun:
         found = self._directory(tree, self) if tree else {}
         return {name.decode(errors="replace"): oid for name, oid in found.items()}
 
+    def _step_names(self) -> Iterable[str]:
+        return self._steps
+
     def _step(self, step: str) -> dict[str, Oid]:
         known = self._step_tasks.get(step)
         if known is not None:
@@ -368,21 +378,21 @@ class StoredTask:
 
     def output_size(self, stream: str) -> int:
         """Bytes of what it wrote, found without reading it."""
+        parts = self._output_parts(stream)
         with _About(f"{stream} of {self.pathspec}"):
-            return sum(map(self.run.objects.size, self._output_parts(stream)))
+            return sum(map(self.run.objects.size, parts))
 
     def output_pieces(self, stream: str) -> Iterator[bytes]:
         """What it wrote, however much, in pieces of up to 1 MiB."""
+        parts = self._output_parts(stream)
         with _About(f"{stream} of {self.pathspec}"):
-            for oid in self._output_parts(stream):
+            for oid in parts:
                 yield from self.run.objects.pieces(oid)
 
-    def _output_parts(self, stream: str) -> Iterator[Oid]:
-        for part in itertools.count(1):
-            oid = self._entries.get(layout.output_part(_STREAMS[stream], part))
-            if oid is None:
-                return
-            yield oid
+    def _output_parts(self, stream: str) -> list[Oid]:
+        entries = self._entries
+        names = (layout.output_part(_STREAMS[stream], part) for part in itertools.count(1))
+        return [entries[name] for name in itertools.takewhile(entries.__contains__, names)]
 
     def lines(self, stream: str) -> Iterator[tuple[float | None, str]]:
         """The lines of a stream, each with the time at which it was written, if that is known. Raises as `output`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.pack.reader import PackReader
-from tests.helpers.flows import latest, linear_flow, one_task
+from tests.helpers.flows import foreach_flow, latest, linear_flow, one_task
 from tests.helpers.packs import objects_dir
 from tests.helpers.repos import GitRepo
 
@@ -94,11 +95,41 @@ def test_a_new_run_mends_it(
     assert repo.python(failed.name, "resume", "1").code == 0
 
 
-def test_a_lost_record_is_named(repo: GitRepo, failed: Path) -> None:
-    """The record of a task that the step builds upon."""
-    _lose(repo, one_task(latest(repo), "start").task_blob)
+@pytest.mark.parametrize(
+    ("path", "named"),
+    [
+        ("steps/start", "F/1/start: object"),
+        ("steps/start/1", "F/1/start/1: object"),
+        ("steps/start/1/TASK", "F/1/start/1: object"),
+    ],
+)
+def test_what_is_lost_of_a_task_is_done_again(
+    repo: GitRepo, failed: Path, path: str, named: str
+) -> None:
+    """A resumed run says which record it could not read, and runs the task."""
+    _lose(repo, Oid.from_hex(repo.git("rev-parse", f"refs/runs/F/1:{path}")))
     done = repo.python(failed.name, "resume", "1")
-    assert done.code == 1
-    assert "F/1/start/1: object" in done.err
-    assert "is missing" in done.err
-    assert "Traceback" not in done.err
+    assert done.code == 0, done.err
+    assert named in done.err
+    assert "done again" in done.err
+    assert "[2/start/" in done.out
+    assert "warm start" in done.out
+
+
+@pytest.mark.parametrize("lost", ["steps/join", "steps/work", "steps/join/6/TASK"])
+def test_a_split_with_a_damaged_part_is_not_taken_whole(repo: GitRepo, lost: str) -> None:
+    """The tasks that can be read are adopted, the others run again, and what follows has the same values."""
+    repo.write(
+        "g.py",
+        foreach_flow("pass").replace(
+            "print('total'", "assert 'BOOM' not in os.environ; print('total'"
+        ),
+    )
+    repo.commit()
+    assert repo.python("g.py", "run", env={"BOOM": "1"}).code == 1
+    _lose(repo, Oid.from_hex(repo.git("rev-parse", f"refs/runs/F/1:{lost}")))
+    done = repo.python("g.py", "resume", "1")
+    assert done.code == 0, done.err
+    assert "done again" in done.err
+    assert "total 6" in done.out
+    assert (re.search(r"2/work/\d+ \(pid", done.out) is not None) is (lost == "steps/work")

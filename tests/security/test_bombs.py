@@ -75,7 +75,7 @@ def stranger(tmp_path_factory: pytest.TempPathFactory) -> GitRepo:
         (("show", "4"), "Status:"),
         (("show", "5"), "fatal: MyFlow/5: object"),
         (("show", "6"), "Unreadable: start"),
-        (("diff", "1", "6"), "fatal: MyFlow/6/start: object"),
+        (("diff", "1", "6"), "error: MyFlow/6/start: object"),
     ],
 )  # fmt: skip
 def test_what_is_too_large_is_named(stranger: GitRepo, words: tuple[str, ...], told: str) -> None:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gitflowrun.cli.errors import FLOW, Damage
 from gitflowrun.cli.flow.context import FlowContext, described
 from gitflowrun.cli.git_runs.logs import LogPrinter
 from gitflowrun.cli.options import stream_options
 from gitflowrun.cli.output.terminal import open_screen
-from gitflowrun.errors import NotFound
+from gitflowrun.errors import CorruptRecord, NotFound
 
 if TYPE_CHECKING:
     from gitflowrun.runs.read import StoredTask
@@ -39,20 +40,28 @@ def logs_command() -> None:
 @click.pass_obj
 def show(
     flow: FlowContext, /, streams: tuple[str, ...], timestamps: bool, attempt: int | None, path: str
-) -> None:
+) -> int:
     """Print the output of a task, or of all tasks of a step: stdout, then stderr."""
     with open_screen(flow.repository) as screen:
-        printer = LogPrinter(screen, timestamps=timestamps)
+        damage = Damage(FLOW)
+        printer = LogPrinter(screen, damage, timestamps=timestamps)
         for task in flow.tasks_at(path):
-            _check_attempt(task, attempt)
+            try:
+                _check_attempt(task, attempt)
+            except CorruptRecord as error:  # nobody knows whose output it is
+                damage.tell(error)
+                continue
             flow.say(f"Dumping logs of {described(task)}")
             for stream in streams:
                 printer.print(task, stream)
             sys.stdout.flush()
+    return damage.exit_code
 
 
 def _check_attempt(task: StoredTask, attempt: int | None) -> None:
+    if attempt is None:
+        return
     tries = task.record.attempts
-    if attempt is not None and (not tries or tries[-1].number != attempt):
+    if not tries or tries[-1].number != attempt:
         last = f"its last attempt is {tries[-1].number}" if tries else "it has none"
         raise NotFound(f"there is no output of attempt {attempt} of {task.pathspec}", hint=last)

@@ -66,14 +66,14 @@ def diff_command(patch: bool, exit_code: bool, as_json_: bool, runs: tuple[str, 
 @stream_options
 @click.option("-f", "--follow", is_flag=True, help="Go on with what is written until the run ends.")
 @click.argument("address", default="@latest")
-def logs_command(streams: tuple[str, ...], timestamps: bool, follow: bool, address: str) -> None:
+def logs_command(streams: tuple[str, ...], timestamps: bool, follow: bool, address: str) -> int:
     """Print what the tasks of a run, of a step, or one task wrote; running ones included.
 
     ADDRESS is RUN, RUN/STEP or RUN/STEP/TASK; the newest run if it is left out.
     """
     from gitflowrun.cli.git_runs.logs import print_logs
 
-    print_logs(streams=streams, timestamps=timestamps, follow=follow, address=address)
+    return print_logs(streams=streams, timestamps=timestamps, follow=follow, address=address)
 
 
 @click.command(name="cat")

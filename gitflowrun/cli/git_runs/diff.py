@@ -5,12 +5,12 @@ from __future__ import annotations
 from math import ceil
 from typing import TYPE_CHECKING
 
-from gitflowrun.cli.errors import DIFFERS
+from gitflowrun.cli.errors import DIFFERS, GIT, Damage
 from gitflowrun.cli.git_runs.show import short_type, shown, some_files
 from gitflowrun.cli.output.tables import as_json, pairs, section
 from gitflowrun.cli.output.terminal import Screen, open_screen
 from gitflowrun.cli.output.text import counted, printable, terminal_safe
-from gitflowrun.errors import NotFound, UsageError
+from gitflowrun.errors import CorruptRecord, NotFound, RepositoryError, UsageError
 from gitflowrun.git.repository import Repository
 from gitflowrun.porcelain.changes import delta
 from gitflowrun.porcelain.compare import (
@@ -41,14 +41,20 @@ _BAR = 40
 def print_difference(*, patch: bool, exit_code: bool, as_json_: bool, runs: tuple[str, ...]) -> int:
     """Show what differs between two runs: parameters, environment, artifacts, code."""
     addresses = _addresses(runs)
-    repo = Repository.discover()
+    repo, damage = Repository.discover(), Damage(GIT)
     old, new = _find(RunStore(repo), addresses)
     found = compare(repo, old, new)
+    for message in found.unreadable:
+        damage.tell(CorruptRecord(message))
     with open_screen(repo, page=True) as screen:
         text = None
         if patch:
             colour = screen.style.colour and not as_json_
-            code = code_diff(repo, old.code_tree, new.code_tree, colour=colour)
+            try:
+                code = code_diff(repo, old.code_tree, new.code_tree, colour=colour)
+            except (CorruptRecord, RepositoryError) as error:
+                damage.tell(error)
+                code = b""
             text = code.decode(errors="replace")
             if (
                 screen.person and not as_json_
@@ -59,7 +65,7 @@ def print_difference(*, patch: bool, exit_code: bool, as_json_: bool, runs: tupl
             screen.line(as_json(document if text is None else {**document, "patch": text}))
         else:
             screen.lines(_lines(found, text, screen))
-    return DIFFERS if exit_code and found.differs else 0
+    return damage.exit_code or (DIFFERS if exit_code and found.differs else 0)
 
 
 def _addresses(runs: tuple[str, ...]) -> tuple[str, str]:
@@ -89,7 +95,9 @@ def _lines(found: RunDifference, patch: str | None, screen: Screen) -> Iterator[
     """What differs, for a person."""
     yield screen.style.red(f"--- {printable(found.old)}")
     yield screen.style.green(f"+++ {printable(found.new)}")
-    if not found.differs:
+    if not found.differs and found.unreadable:
+        yield "What can be read of them is the same."
+    elif not found.differs:
         code = "recorded code" if found.unknown else "code"
         yield f"They have the same parameters, environment, artifacts and {code}, and ended alike."
     if (status := found.status) is not None:

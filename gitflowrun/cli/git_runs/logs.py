@@ -12,9 +12,10 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
+from gitflowrun.cli.errors import GIT, Damage
 from gitflowrun.cli.output.terminal import Screen, open_screen
 from gitflowrun.cli.output.text import clock, printable, terminal_safe
-from gitflowrun.errors import NotFound, UsageError
+from gitflowrun.errors import CorruptRecord, NotFound, UsageError
 from gitflowrun.git.repository import Repository
 from gitflowrun.limits import FOLLOW_PAUSE, LONGEST_LINE, TERMINAL_OUTPUT
 from gitflowrun.porcelain.query import tasks_at
@@ -30,36 +31,47 @@ if TYPE_CHECKING:
     from gitflowrun.runs.resolve import Address
 
 
-def print_logs(*, streams: tuple[str, ...], timestamps: bool, follow: bool, address: str) -> None:
-    """Print what the tasks of a run, of a step, or one task wrote; running ones included."""
-    repo = Repository.discover()
+def print_logs(*, streams: tuple[str, ...], timestamps: bool, follow: bool, address: str) -> int:
+    """Print what the tasks of a run, of a step, or one task wrote; running ones included. The exit code."""
+    repo, damage = Repository.discover(), Damage(GIT)
     found = RunStore(repo).resolve(address)
     if follow and timestamps:
         raise UsageError("--follow and --timestamps don't go together")
     if follow:
         with open_screen(repo) as screen:
-            _follow(repo, found, streams, screen)
-        return
-    tasks = deque(tasks_at(found))
+            _follow(repo, found, streams, screen, damage)
+        return damage.exit_code
+    tasks = deque(tasks_at(found, damage.tell))
     are_several = len(tasks) > 1
     with open_screen(repo, page=True) as screen:
-        printer = LogPrinter(screen, timestamps=timestamps)
+        printer = LogPrinter(screen, damage, timestamps=timestamps)
         while tasks:
             task = tasks.popleft()  # with what was read of it, of 100,000 tasks
-            if screen.person and are_several and any(map(task.output_size, streams)):
+            if screen.person and are_several and any(_may_have(task, it) for it in streams):
                 screen.line(screen.style.bold(f"==> {printable(task.pathspec)} <=="))
             for stream in streams:
                 printer.print(task, stream)
+    return damage.exit_code
 
 
-def _follow(repo: Repository, address: Address, streams: tuple[str, ...], screen: Screen) -> None:
+def _may_have(task: StoredTask, stream: str) -> bool:
+    """Whether there is something to print, or to say."""
+    try:
+        return task.output_size(stream) > 0
+    except CorruptRecord:
+        return True
+
+
+def _follow(
+    repo: Repository, address: Address, streams: tuple[str, ...], screen: Screen, damage: Damage
+) -> None:
     """Print what is written, as it is written, until the run is over."""
-    follower = _Follower(screen, streams)
+    follower = _Follower(screen, streams, damage)
     while True:
         run = RunStore(repo).get(address.run.flow, address.run.id)
         is_over = run.status is not Status.RUNNING
         try:
-            tasks = tasks_at(replace(address, run=run))
+            tasks = tasks_at(replace(address, run=run), damage.tell)
         except NotFound:
             if is_over:
                 raise
@@ -76,11 +88,13 @@ class _Follower:
     Args:
         screen: Where it goes.
         streams: The streams that are wanted.
+        damage: Is told of what can't be read.
     """
 
-    def __init__(self, screen: Screen, streams: tuple[str, ...]) -> None:
+    def __init__(self, screen: Screen, streams: tuple[str, ...], damage: Damage) -> None:
         self._screen = screen
         self._streams = streams
+        self._damage = damage
         self._shown: dict[tuple[TaskName, str], int] = {}
         self._done: set[TaskName] = set()
         self._last: TaskName | None = None
@@ -91,17 +105,30 @@ class _Follower:
         for task in tasks:
             if task.name in self._done:
                 continue
-            is_finished = is_over or task.status in {"done", "failed"}
+            is_finished = is_over or self._is_finished(task)
             for stream in self._streams:
-                shown = self._shown.get((task.name, stream), 0)
-                for new in _whole_lines(_after(task.output_pieces(stream), shown), is_finished):
-                    shown += len(new)
-                    self._print(task, new)
-                self._shown[task.name, stream] = shown
+                try:
+                    self._show(task, stream, is_finished)
+                except CorruptRecord as error:
+                    self._damage.tell(error)
             if is_finished:
                 self._done.add(task.name)
         self._screen.out.flush()
         sys.stdout.flush()
+
+    def _is_finished(self, task: StoredTask) -> bool:
+        try:
+            return task.status in {"done", "failed"}
+        except CorruptRecord as error:  # what is damaged was stored, when it had finished
+            self._damage.tell(error)
+            return True
+
+    def _show(self, task: StoredTask, stream: str, is_finished: bool) -> None:
+        for new in _whole_lines(
+            _after(task.output_pieces(stream), self._shown.get((task.name, stream), 0)), is_finished
+        ):
+            self._shown[task.name, stream] = self._shown.get((task.name, stream), 0) + len(new)
+            self._print(task, new)
 
     def _print(self, task: StoredTask, new: bytes) -> None:
         if not new:
@@ -163,19 +190,27 @@ class LogPrinter:
 
     Args:
         screen: Where they go.
+        damage: Is told of what can't be read.
         timestamps: Whether each line begins with its time.
     """
 
-    def __init__(self, screen: Screen, *, timestamps: bool) -> None:
+    def __init__(self, screen: Screen, damage: Damage, *, timestamps: bool) -> None:
         self._screen = screen
+        self._damage = damage
         self._timestamps = timestamps
         self._is_within_line = False
 
     def print(self, task: StoredTask, stream: str) -> None:
         """Write one stream of a task, piece by piece: it may be of any size."""
-        if self._screen.person or self._timestamps:
-            self._print_lines(task, stream)
-            return
+        try:
+            if self._screen.person or self._timestamps:
+                self._print_lines(task, stream)
+            else:
+                self._print_pieces(task, stream)
+        except CorruptRecord as error:
+            self._damage.tell(error)
+
+    def _print_pieces(self, task: StoredTask, stream: str) -> None:
         self._screen.out.flush()
         opening = b"\n" * self._is_within_line
         for piece in filter(None, task.output_pieces(stream)):
@@ -186,7 +221,7 @@ class LogPrinter:
     def _print_lines(self, task: StoredTask, stream: str) -> None:
         """Write a stream's lines; to a terminal as many as somebody may look at."""
         screen, shown, begins = self._screen, 0, True
-        times = task.line_times(stream) if self._timestamps else itertools.repeat(None)
+        times = self._times(task, stream)
         for line, ends in _line_parts(task.output_pieces(stream)):
             text = line.decode(errors="replace")
             text = terminal_safe(text) if screen.person else text
@@ -201,3 +236,11 @@ class LogPrinter:
             # A terminal breaks long lines itself; a program gets them whole.
             screen.out.write(text + ("\n" if ends or screen.person else ""))
             begins = ends
+
+    def _times(self, task: StoredTask, stream: str) -> Iterator[float | None]:
+        """When the lines of a stream were written, where that is asked for and known."""
+        try:
+            return task.line_times(stream) if self._timestamps else itertools.repeat(None)
+        except CorruptRecord as error:
+            self._damage.tell(error)
+            return itertools.repeat(None)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from gitflowrun.errors import GitflowrunError, UsageError
 from gitflowrun.git.repository import Repository
 from gitflowrun.git.snapshot import Snapshot, take_snapshot
-from gitflowrun.limits import CLONED_BY_NAME, CODE_IS_YOUNG
+from gitflowrun.limits import CLONED_BY_NAME, CODE_IS_YOUNG, MAX_NOTICES
 from gitflowrun.names import PARAMETERS_STEP, TaskName
 from gitflowrun.runs.commit_message import Status
 from gitflowrun.runs.create import create_run
@@ -141,6 +141,8 @@ class SchedulerMain:
             _notify_outside(start.outside, notify)
             if origin is not None:
                 _notify_cloned(origin, adoption, notify)
+                for text in adoption.unreadable[:MAX_NOTICES]:
+                    notify(Notice(f"{text}; what it had done is done again.", bad=True))
                 if not trusted:
                     notify(Notice(_NOT_TRUSTED.format(origin.pathspec)))
             if why_not_fork:

@@ -35,7 +35,7 @@ from gitflowrun.runtime.ipc.request import RunKind
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Container, Mapping
+    from collections.abc import Collection, Container, Iterator, Mapping
 
     from gitflowrun.git.objects import Oid
     from gitflowrun.runs.read import StoredTask
@@ -59,11 +59,13 @@ class Adoption:
         names: The adopted tasks, each after all that it follows, but for those of whole steps.
         first_id: The first task id that is free.
         steps: Steps that are taken whole.
+        unreadable: What can't be read of the origin, and how: such tasks are not adopted.
     """
 
     names: tuple[TaskName, ...]
     first_id: int
     steps: tuple[str, ...] = ()
+    unreadable: tuple[str, ...] = ()
 
 
 @frozen
@@ -209,13 +211,18 @@ def adopt(
             whole += skipped.steps
             plan.skip(planned, skipped.join, skipped.arrived)
     plan.put_back(postponed)
-    return Adoption(tuple(names), _last_id(origin) + 1, tuple(whole))
+    return Adoption(tuple(names), _last_id(origin) + 1, tuple(whole), tuple(finished.unreadable))
 
 
 class _FinishedTasks:
-    """The finished tasks of a run by their place in it; a step's records are read when one of them is asked for."""
+    """The finished tasks of a run by their place in it; a step's records are read when one of them is asked for.
+
+    Attributes:
+        unreadable: What of them can't be read, and how: it has not been done, as far as anybody knows.
+    """
 
     def __init__(self, origin: StoredRun) -> None:
+        self.unreadable: list[str] = []
         self._origin = origin
         self._steps: dict[str, dict[_Place, _Finished]] = {}
 
@@ -228,8 +235,12 @@ class _FinishedTasks:
 
     def _read(self, step: str) -> dict[_Place, _Finished]:
         finished: dict[_Place, _Finished] = {}
-        for stored in self._origin.tasks_of(step):
-            record = stored.record
+        for stored in self._tasks(step):
+            try:
+                record = stored.record
+            except CorruptRecord as error:
+                self.unreadable.append(error.message)
+                continue
             if not record.ok:
                 continue
             values = _texts(record.extra.get(SPLIT_VALUES))
@@ -239,6 +250,12 @@ class _FinishedTasks:
             )  # fmt: skip
         return finished
 
+    def _tasks(self, step: str) -> Iterator[StoredTask]:
+        try:
+            yield from self._origin.tasks_of(step)
+        except CorruptRecord as error:
+            self.unreadable.append(error.message)
+
 
 def _texts(values: object) -> tuple[str, ...]:
     """The items of a foreach as text, which may be anybody's data."""
@@ -247,7 +264,15 @@ def _texts(values: object) -> tuple[str, ...]:
 
 
 def _last_id(origin: StoredRun) -> int:
-    return max(task_order(task)[1] for step in origin.steps() for task in origin.tasks(step))
+    return max(task_order(task)[1] for step in origin.steps() for task in _tasks(origin, step))
+
+
+def _tasks(origin: StoredRun, step: str) -> list[str]:
+    """The ids of a step's tasks; none where they can't be read, for then none is adopted either."""
+    try:
+        return origin.tasks(step)
+    except CorruptRecord:
+        return []
 
 
 @frozen
@@ -283,16 +308,22 @@ def _whole_split(
         return None
     inside = _between(graph, split.step, join)
     stored = origin.steps()
-    once = all(step in stored and len(origin.tasks(step)) == 1 for step in (split.step, join))
+    once = all(step in stored and len(_tasks(origin, step)) == 1 for step in (split.step, join))
     if not once or rerun & inside or not _is_unchanged(graph, origin, {*inside, split.step}):
         return None
-    met = next(origin.records(join))
+    try:
+        met = next(origin.records(join))
+    except CorruptRecord:
+        return None
     arrived = met.parents
     width = len(said.targets) if said.foreach is None else said.num_splits
     fits = len(arrived) == width and all(name.step in inside for name in arrived)
     if not fits or met.run.uid not in trusted_runs:
         return None
-    tasks = (origin.task(name) for name in arrived)
+    try:
+        tasks = [origin.task(name) for name in arrived]
+    except CorruptRecord:  # a step whose tasks can't be listed is done again
+        return None
     return _WholeSplit(
         tuple(step for step in stored if step in inside),
         join,
