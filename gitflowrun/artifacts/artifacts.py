@@ -259,14 +259,22 @@ class ArtifactReader:
         return codecs.Encoded(ref.codec, ref.type, (read_payload(self._objects, ref),))
 
     def picture(self, ref: ArtifactRef) -> bytes | None:
-        """The content of the file that shows a figure; None for values without. Raises as `load` does."""
+        """The content of the file that shows a figure; None for values without.
+
+        Raises CorruptRecord if it is no picture, and as `load` does.
+        """
         if ref.picture is None:
             return None
         chunk = ref.picture.chunk
         stored = ArtifactRef(
             chunk.digest, chunk.size, codecs.BYTES, "builtins.bytes", (chunk,), ref.producer
         )
-        return read_bytes(self._objects, stored)
+        from gitflowrun.artifacts.picture import PNG, PNG_SIGN  # most values are no figures
+
+        content = read_bytes(self._objects, stored)
+        if ref.picture.suffix == PNG and not content.startswith(PNG_SIGN):
+            raise CorruptRecord(f"picture blake3/{chunk.digest.hex()[:12]} is no PNG")
+        return content
 
     def open(self, ref: ArtifactRef, *, trusted: bool = False) -> BinaryIO:
         """The payload as a seekable file. Only chunks that are asked for are read.

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 PNG, HTML = ".png", ".html"
+PNG_SIGN = b"\x89PNG\r\n\x1a\n"
+"""What every PNG begins with."""
 _SUFFIXES = (PNG, HTML)
 _HEAD = struct.Struct(">HB?I")
 """What precedes a picture in the pipe: which value, which suffix, whether it is exact, its size."""

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from gitflowrun.artifacts.codecs import suffix as suffix_of
 from gitflowrun.artifacts.codecs.registry import BYTES, FILE, TEXT
+from gitflowrun.artifacts.picture import PNG_SIGN
 from gitflowrun.errors import GitflowrunError, NotFound, UntrustedArtifact, UsageError
 from gitflowrun.limits import (
     COPY_PIECE,
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
     from gitflowrun.artifacts.reference import ArtifactRef
     from gitflowrun.client import DataArtifact
+    from gitflowrun.runs.read import StoredTask
+    from gitflowrun.runs.trust import Trust
 
 _PICKLE = ".pickle"
 _SAME = {".pkl": _PICKLE, ".p": _PICKLE, ".jpeg": ".jpg", ".htm": ".html", ".feather": ".arrow"}
@@ -44,12 +47,16 @@ _SIGNS: dict[str, tuple[bytes, ...]] = {
     ".npz": (b"PK",),
     ".parquet": (b"PAR1",),
     ".arrow": (b"ARROW1", b"FEA1"),
-    ".png": (b"\x89PNG",),
+    ".png": (PNG_SIGN,),
     ".jpg": (b"\xff\xd8\xff",),
     ".pdf": (b"%PDF",),
     ".joblib": (),  # no sign tells one
 }
 """What files of a format begin with: bytes that don't are a value to be written, if the format holds such."""
+_RUNS_NOTHING = frozenset({
+    ".bin", ".csv", ".jpg", ".json", ".log", ".md", ".npy", ".npz", ".png", ".tsv", ".txt",
+})  # fmt: skip
+"""Files that run nothing, whatever is in them, when what people have for them opens them."""
 _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 _PANDAS_FRAMES = frozenset({"pandas.DataFrame", "pandas.core.frame.DataFrame"})
 _LONE = "it has text with half of a surrogate pair, which UTF-8 can't encode"
@@ -112,6 +119,26 @@ def export(artifact: DataArtifact, ref: ArtifactRef, path: Path) -> str | None:
             f"{str(path)!r} can't be written: {error.strerror or error}",
             hint="name a file in a directory that exists on a disk with free space",
         ) from error
+
+
+def danger(trust: Trust, task: StoredTask, ref: ArtifactRef, path: Path) -> str | None:
+    """Why a file that an artifact was written to is to be opened with care; None where it is not.
+
+    Pages and vector graphics run scripts, pickles whatever they say, and readers of tables are not made for what
+    somebody has written on purpose.
+
+    Args:
+        trust: What is trusted.
+        task: The task that lists the artifact.
+        ref: The artifact.
+        path: The file.
+    """
+    suffix = _SAME.get(path.suffix.lower(), path.suffix.lower())
+    if suffix in _RUNS_NOTHING or not path.is_file() or trust.trusts_artifact(task, ref):
+        return None
+    return (
+        f"{str(path)!r} may run what a stranger wrote when it is opened; {trust.how_to_trust(task)}"
+    )
 
 
 def _hint(artifact: DataArtifact, ref: ArtifactRef) -> str:

@@ -21,7 +21,7 @@ from gitflowrun.artifacts.artifacts import ArtifactReader, ArtifactWriter, Saved
 from gitflowrun.artifacts.codecs import Encoded, encode
 from gitflowrun.artifacts.codecs.bytes import FileArtifact, from_chunks, from_file
 from gitflowrun.artifacts.digest import digest, digest_parts
-from gitflowrun.artifacts.reference import ArtifactRef, Chunk
+from gitflowrun.artifacts.reference import ArtifactRef, Chunk, Picture
 from gitflowrun.errors import (
     CorruptRecord,
     MissingObject,
@@ -200,6 +200,20 @@ def test_whole_chunks_of_another_payload_are_refused(size: int, pieces: int) -> 
             ArtifactReader(blobs).load(ref, trusted=False)
     with pytest.raises(CorruptRecord, match="is damaged"):
         ArtifactReader(blobs).load(replace(ref, codec="file/1"), trusted=False).read()
+
+
+@pytest.mark.parametrize("content", [b"<script>alert(1)</script>", b"\x89PNG", b""])
+def test_a_picture_that_is_none_is_refused(content: bytes) -> None:
+    """What a record names as a PNG is looked at before a file or a page is made of it."""
+    for content_ in (content, b"\x89PNG\r\n\x1a\n" + content):
+        blobs = _Blobs(content_)
+        ref = blobs.ref(content_)
+        figure = replace(ref, picture=Picture(".png", is_exact=True, chunk=ref.chunks[0]))
+        if content_ == content:
+            with pytest.raises(CorruptRecord, match="is no PNG"):
+                ArtifactReader(blobs).picture(figure)
+        else:
+            assert ArtifactReader(blobs).picture(figure) == content_
 
 
 @pytest.mark.parametrize("count", [1, 3])

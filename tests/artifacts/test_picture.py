@@ -26,7 +26,7 @@ class Image:
     def resize(self, size):
         return Image(size, self.mode, self.noise // 4)
     def save(self, out, format):
-        out.write(b"\\x89PNG %d" % self.size[0] + bytes(self.noise))
+        out.write(b"\\x89PNG\\r\\n\\x1a\\n %d" % self.size[0] + bytes(self.noise))
 """
 """What the task needs of a library of pictures, under the name of Pillow's."""
 _VALUES = """
@@ -73,7 +73,9 @@ def test_git_shows_pictures(repo: GitRepo) -> None:
     assert repo.git("rev-parse", "runs/F/1:data/image.png") == repo.git(
         "rev-parse", "runs/F/2:steps/start/1/pictures/image.png"
     )
-    assert repo.git("cat-file", "-s", "runs/F/1:data/photo.png") == str(len("?PNG 400") + (3 << 18))
+    assert repo.git("cat-file", "-s", "runs/F/1:data/photo.png") == str(
+        len("?PNG????? 400") - 1 + (3 << 18)
+    )
     shown = json.loads(repo.runs("show", "1/start/1/image", "--json").out)
     assert shown["picture"] == "steps/start/1/pictures/image.png"
     repo.fsck()
@@ -86,18 +88,18 @@ def test_pictures_need_no_trust(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) 
     get(theirs)
     done = theirs.runs("cat", "1/image", "-o", "image.png")
     assert (done.code, done.err) == (0, "")
-    assert (theirs.path / "image.png").read_bytes() == b"\x89PNG 30"
+    assert (theirs.path / "image.png").read_bytes() == b"\x89PNG\r\n\x1a\n 30"
     smaller = theirs.runs("cat", "1/photo", "-o", "photo.png")
     assert smaller.code == 0
     assert smaller.err.startswith("note: this is the picture that its task drew")
-    assert (theirs.path / "photo.png").read_bytes().startswith(b"\x89PNG 400\0")
+    assert (theirs.path / "photo.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n 400\0")
     refused = theirs.runs("cat", "1/photo", "-o", "photo.jpg")
     assert refused.code
     assert refused.err.endswith("or name the file .png: its task drew that\n")
     monkeypatch.chdir(theirs.path)
     found = Run("1")["start"].task["image"]  # type: ignore[index]
-    assert found.picture == b"\x89PNG 30"
-    assert '<img src="data:image/png;base64,iVBORyAzMA==">' in found._repr_html_()
+    assert found.picture == b"\x89PNG\r\n\x1a\n 30"
+    assert '<img src="data:image/png;base64,iVBORw0KGgogMzA=">' in found._repr_html_()
 
 
 @pytest.mark.usefixtures("figures")

@@ -13,12 +13,13 @@ import pytest
 
 from gitflowrun.artifacts.codecs import decode, encode
 from gitflowrun.artifacts.codecs.pickle import plain_pickle
+from tests.helpers.clones import clone, get
 from tests.helpers.flows import linear_flow
 from tests.helpers.repos import GitRepo, make_repo, run_program
 
 _VALUES = """
 self.settings, self.number, self.nothing = {"a": [1, 2.5], "b": None}, 0.5, {"a": float("nan")}
-self.text, self.picture, self.rows = "h\\u00e9\\n", b"\\x89PNG", [{"a": 1, "b": "x"}, {"a": 3, "b": "y"}]
+self.text, self.picture, self.rows = "h\\u00e9\\n", b"\\x89PNG\\r\\n\\x1a\\n", [{"a": 1, "b": "x"}, {"a": 3, "b": "y"}]
 self.model = Model()
 """
 _CLASS = "class Model:\n    def __init__(self):\n        self.rate = 0.5\n"
@@ -58,7 +59,7 @@ def test_values_in_formats_that_hold_them(stored: GitRepo) -> None:
         assert list(csv.DictReader(file)) == [{"a": "1", "b": "x"}, {"a": "3", "b": "y"}]
     assert _written(stored, "number", "n.txt").read_text() == "0.5\n"
     assert _written(stored, "text", "t.md").read_bytes() == "hé\n".encode()
-    assert _written(stored, "picture", "p.png").read_bytes() == b"\x89PNG"
+    assert _written(stored, "picture", "p.png").read_bytes() == b"\x89PNG\r\n\x1a\n"
 
 
 def test_a_link_stays_a_link(stored: GitRepo) -> None:
@@ -234,7 +235,7 @@ def test_text_and_bytes_are_no_formats_that_they_are_not(repo: GitRepo) -> None:
     """A text is no picture whatever the file is called, nor are bytes that don't begin as one; the hint works."""
     _stored(
         repo,
-        "self.text, self.bytes, self.png, self.json = 'a', b'ab', b'\\x89PNG..', b'[1]'",
+        "self.text, self.bytes, self.png, self.json = 'a', b'ab', b'\\x89PNG\\r\\n\\x1a\\n..', b'[1]'",
         head="",
     )
     for artifact, name, hint in (
@@ -247,7 +248,7 @@ def test_text_and_bytes_are_no_formats_that_they_are_not(repo: GitRepo) -> None:
         done = repo.call("cat", f"1/{artifact}", "-o", name)
         assert (done.code, done.err.strip().split("hint: ")[-1]) == (129, hint)
         assert not (repo.path / name).exists()
-    assert _written(repo, "png", "o.png").read_bytes() == b"\x89PNG.."
+    assert _written(repo, "png", "o.png").read_bytes() == b"\x89PNG\r\n\x1a\n.."
     assert _written(repo, "json", "o.json").read_bytes() == b"[1]"
     assert _written(repo, "bytes", "o.bin").read_bytes() == b"ab"
     assert _written(repo, "text", "o.log").read_bytes() == b"a"
@@ -294,3 +295,23 @@ self.bomb, self.table, self.few = bomb, [bomb], [["x" * 1000] * 1000] * 2
         assert "can't be written" in done.err
         assert not (repo.path / name).exists()
     assert json.loads(_written(repo, "few", "f.json").read_text())[1][999] == "x" * 1000
+
+
+def test_files_that_may_run_what_a_stranger_wrote_are_told(stored: GitRepo, tmp_path: Path) -> None:
+    """Pages, vector graphics and pickles of a run that is not trusted are written, with a note; other files without."""
+    theirs = clone(stored, f"theirs {tmp_path.name}")
+    get(theirs)
+    for name, is_told in (
+        ("t.html", True), ("t.HTM", True), ("t.svg", True), ("t.xml", True), ("t", True),
+        ("t.txt", False), ("t.json", False), ("t.md", False),
+    ):  # fmt: skip
+        done = theirs.runs("cat", "1/text", "-o", name)
+        assert (theirs.path / name).exists()
+        assert (done.code, done.err.startswith(f"note: '{name}' may run what a stranger")) == (
+            0,
+            is_told,
+        )
+        assert ("git runs trust F/1\n" in done.err) == is_told
+    assert "may run" in theirs.runs("cat", "1/model", "-o", "m.pkl").err
+    theirs.runs("trust", "1")
+    assert theirs.runs("cat", "1/text", "-o", "t.html").err == ""

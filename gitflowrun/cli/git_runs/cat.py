@@ -20,6 +20,7 @@ from gitflowrun.limits import COPY_PIECE, PRINT_SECONDS, PRINT_SIZE
 from gitflowrun.porcelain.query import artifact_at, artifact_ref
 from gitflowrun.printing import pretty, shown, within
 from gitflowrun.runs.runs import RunStore
+from gitflowrun.runs.trust import Trust
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,10 +42,11 @@ def print_artifact(*, raw: bool, file: Path | None, address: str) -> None:
             "--raw prints bytes", hint=f"git runs cat --raw {shlex.quote(address)} > FILE"
         )
     if file is not None:
-        from gitflowrun.porcelain.export import export
+        from gitflowrun.porcelain.export import danger, export
 
-        if note := export(artifact, ref, file):
-            click.echo(f"note: {terminal_safe(note)}", err=True)
+        for note in (export(artifact, ref, file), danger(Trust(repo), task, ref, file)):
+            if note:
+                click.echo(f"note: {terminal_safe(note)}", err=True)
         return
     if raw:
         _refuse_terminal(address, "--raw ")
