@@ -181,10 +181,10 @@ class Refs(RefReader):
             self._update_ref.close()
 
     def _attempt(self, updates: Sequence[RefUpdate]) -> None:
-        self._compare(updates)  # 1
         try:
             if len(updates) > FEW_REFS and self._create_packed(updates):
                 return
+            self._compare(updates)  # 1
             if self._syncs:
                 self._unsynced.update(self._touched(updates))
             self._update_ref.run(

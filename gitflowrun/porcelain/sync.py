@@ -158,6 +158,7 @@ class RemoteView:
     def __init__(self, refs: Mapping[str, str]) -> None:
         self.refs = refs
         self._given: set[str] = set()
+        self._tips: dict[str, RunTip | None] = {}
 
     @classmethod
     def of(cls, remote: Remote) -> RemoteView:
@@ -242,11 +243,11 @@ class RemoteView:
         return names
 
     def _tip(self, name: str) -> RunTip | None:
-        run = _parse(name)
-        try:
-            return RunTip(*run, Oid.from_hex(self.refs[name])) if run else None
-        except ValueError:  # it is no id
-            return None
+        if name not in self._tips:
+            run, self._tips[name] = _parse(name), None
+            with contextlib.suppress(ValueError):  # it is no id
+                self._tips[name] = RunTip(*run, Oid.from_hex(self.refs[name])) if run else None
+        return self._tips[name]
 
 
 def _parse(name: str) -> tuple[str, RunId] | None:
@@ -327,8 +328,12 @@ class Tracking:
         }
         for attempt in range(NOTE_ATTEMPTS):
             new = {self.ref(name): oid for name, oid in changes.items()}
-            old = self._refs.many(new)
-            updates = [RefUpdate(name, oid, old[name]) for name, oid in new.items()]
+            # They are as we saw them; only who finds that they are not looks again.
+            seen = {
+                self.ref(name): Oid.from_hex(self.seen[name]) for name in changes.keys() & self.seen
+            }
+            old = self._refs.many(new) if attempt else seen
+            updates = [RefUpdate(name, oid, old.get(name)) for name, oid in new.items()]
             try:
                 # What is new apart, for many such refs are made as one file.
                 self._refs.transaction([it for it in updates if it.new and not it.old])
