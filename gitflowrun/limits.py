@@ -570,6 +570,8 @@ FOLLOW_PAUSE = 0.2
 """Seconds between two looks of `logs -f`."""
 LIVE_KEPT = 7 * 86_400.0
 """The live state of killed runs is removed after that."""
+LINES_AT_ONCE = 4096
+"""Lines of output that are put together before they are written: one by one takes three times as long."""
 LONGEST_LINE = 64 << 10
 """A longer line is shown in pieces."""
 TERMINAL_OUTPUT = 16 << 20

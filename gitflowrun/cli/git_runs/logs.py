@@ -5,6 +5,7 @@ The one byte that is added: a newline between two streams, of which the first di
 
 from __future__ import annotations
 
+import codecs
 import itertools
 import shlex
 import sys
@@ -17,7 +18,7 @@ from gitflowrun.cli.output.terminal import Screen, open_screen
 from gitflowrun.cli.output.text import clock, printable, terminal_safe
 from gitflowrun.errors import CorruptRecord, NotFound, UsageError
 from gitflowrun.git.repository import Repository
-from gitflowrun.limits import FOLLOW_PAUSE, LONGEST_LINE, TERMINAL_OUTPUT
+from gitflowrun.limits import FOLLOW_PAUSE, LINES_AT_ONCE, LONGEST_LINE, TERMINAL_OUTPUT
 from gitflowrun.porcelain.query import tasks_at
 from gitflowrun.runs.commit_message import Status
 from gitflowrun.runs.runs import RunStore
@@ -203,8 +204,10 @@ class LogPrinter:
     def print(self, task: StoredTask, stream: str) -> None:
         """Write one stream of a task, piece by piece: it may be of any size."""
         try:
-            if self._screen.person or self._timestamps:
+            if self._screen.person:
                 self._print_lines(task, stream)
+            elif self._timestamps:
+                self._print_stamped(task, stream)
             else:
                 self._print_pieces(task, stream)
         except CorruptRecord as error:
@@ -219,23 +222,52 @@ class LogPrinter:
             self._is_within_line = not piece.endswith(b"\n")
 
     def _print_lines(self, task: StoredTask, stream: str) -> None:
-        """Write a stream's lines; to a terminal as many as somebody may look at."""
+        """Write a stream's lines to a terminal, as many as somebody may look at."""
         screen, shown, begins = self._screen, 0, True
         times = self._times(task, stream)
         for line, ends in _line_parts(task.output_pieces(stream)):
             text = line.decode(errors="replace")
-            text = terminal_safe(text) if screen.person else text
+            text = terminal_safe(text)
             if begins and self._timestamps:
-                when = next(times)
-                text = f"{screen.style.dim(clock(when)) if when is not None else '-'} {text}"
+                text = f"{self._stamp(next(times))} {text}"
             shown += len(text)
-            if screen.person and shown > TERMINAL_OUTPUT:
+            if shown > TERMINAL_OUTPUT:
                 words = f"git runs logs --{stream} {shlex.quote(task.pathspec)} > FILE"
                 screen.line(screen.style.dim(f"... and more: `{words}` writes all of it"))
                 return
-            # A terminal breaks long lines itself; a program gets them whole.
-            screen.out.write(text + ("\n" if ends or screen.person else ""))
+            screen.line(text)  # a terminal would break long ones itself
             begins = ends
+
+    def _print_stamped(self, task: StoredTask, stream: str) -> None:
+        """Write a stream's lines for a program, whole and with their times: millions, so many at once."""
+        write, times = self._screen.out.write, self._times(task, stream)
+        decode = codecs.getincrementaldecoder("utf-8")("replace").decode  # long lines come in parts
+        begins = True
+        for block in _whole_lines(task.output_pieces(stream), is_finished=True):
+            text = decode(block)
+            if not begins:
+                rest, end, text = text.partition("\n")
+                write(rest + end)
+                begins = bool(end)
+            if text:
+                begins = text.endswith("\n")
+                lines = text.removesuffix("\n").split("\n")
+                for start in range(0, len(lines), LINES_AT_ONCE):
+                    some = lines[start : start + LINES_AT_ONCE]
+                    stamps = map(self._stamp, itertools.islice(times, len(some)))
+                    write(
+                        "\n" * (start > 0)
+                        + "\n".join(map("%s %s".__mod__, zip(stamps, some, strict=True)))
+                    )
+                write("\n" * begins)
+        rest = decode(b"", final=True)  # of a character that was cut off
+        if begins and rest:
+            write(f"{self._stamp(next(times))} ")
+        if rest or not begins:
+            write(f"{rest}\n")
+
+    def _stamp(self, when: float | None) -> str:
+        return self._screen.style.dim(clock(when)) if when is not None else "-"
 
     def _times(self, task: StoredTask, stream: str) -> Iterator[float | None]:
         """When the lines of a stream were written, where that is asked for and known."""
