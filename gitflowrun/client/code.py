@@ -275,26 +275,26 @@ def code_files(objects: ObjectStore, tree: Oid, *, trusted: bool) -> Iterator[Co
 
 def _check_extent(objects: ObjectStore, tree: Oid, *, trusted: bool) -> None:
     """Refuse a tree that is too large before any of it is written: thirty small ones can name 10^9 files."""
-    known: dict[Oid, tuple[int, int]] = {}
+    known: dict[Oid, tuple[int, int, int]] = {}
     too_large = TooLarge(f"code tree {tree} is too large or too deep to be written")
 
-    def extent(oid: Oid, depth: int) -> tuple[int, int]:
-        """Names and bytes below a directory; each directory is counted once."""
+    def extent(oid: Oid, depth: int) -> tuple[int, int, int]:
+        """Names, bytes and levels below a directory; each directory is counted once."""
         if oid not in known:
-            if depth > MAX_CODE_DEPTH:
-                raise too_large
-            names = size = 0
-            for entry in objects.tree(oid):
+            names = size = levels = 0
+            for entry in objects.tree(oid) if depth <= MAX_CODE_DEPTH else ():
+                more_names = more_size = 0
                 if entry.is_tree:
-                    more_names, more_size = extent(entry.oid, depth + 1)
-                elif trusted or entry.mode == Mode.GITLINK:
-                    more_names = more_size = 0  # one's own disk is one's own concern
-                else:
-                    more_names, more_size = 0, objects.size(entry.oid)
+                    more_names, more_size, below = extent(entry.oid, depth + 1)
+                    levels = max(levels, below + 1)
+                elif not (trusted or entry.mode == Mode.GITLINK):
+                    more_size = objects.size(entry.oid)  # one's own disk is one's own concern
                 names, size = names + 1 + more_names, size + more_size
                 if names > MAX_CODE_FILES or size > MAX_CODE_BYTES:
                     raise too_large
-            known[oid] = names, size
+            known[oid] = names, size, levels
+        if depth + known[oid][2] > MAX_CODE_DEPTH:
+            raise too_large
         return known[oid]
 
     extent(tree, 0)

@@ -214,10 +214,9 @@ class _Extent:
     ) -> tuple[int, int]:
         old, new = (row.oid if row is not None and row.is_tree else None for row in rows)
         files, size = self.of(old, new, depth) if old or new else (0, 0)
-        for row in rows:
-            if row is not None and not row.is_tree and row.mode != Mode.GITLINK:
-                files, size = files + 1, max(size, self._objects.size(row.oid))
-        return files, size
+        blobs = [row for row in rows if row and not row.is_tree and row.mode != Mode.GITLINK]
+        sizes = [self._objects.size(row.oid) for row in blobs]
+        return files + bool(blobs), max([size, *sizes])
 
     def _rows(self, tree: Oid | None) -> dict[bytes, TreeEntry]:
         if tree is None:

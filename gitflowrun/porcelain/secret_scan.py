@@ -132,20 +132,19 @@ class SecretSearch:
             base: Its state on the remote.
         """
         if run.tip not in self._done:
+            # A run whose search ended with an error has left something in each.
+            self._met, self._named, self._is_cut = set(), [], False
             try:
-                self._met = set()
                 found = self._search(run, takewhile(lambda oid: oid != base, commits), base)
                 self._done[run.tip] = tuple(self._by_artifact(run, finding) for finding in found)
                 if not self._done[run.tip]:
                     self._seen |= self._met
                 if self._is_cut:
-                    self._is_cut = False
                     self._unreadable.append(
                         f"{run.flow}/{run.id}: only {SCAN_TREES:,} of its directories were searched for secrets"
                     )
-            except (
-                GitflowrunError
-            ) as error:  # it is damaged, or too large: nobody knows what is in it
+            except GitflowrunError as error:
+                # It is damaged, or too large: nobody knows what is in it.
                 fingerprint = f"{str(run.tip)[:10]}:unsearched"
                 why = Finding("its files", 0, "can't be searched", error.message, fingerprint)
                 self._done[run.tip] = () if fingerprint in self._allowed else (why,)
@@ -314,8 +313,7 @@ class SecretSearch:
     def _named_values(self, run: RunTip) -> Iterator[Finding]:
         """Secrets among the values whose names say so."""
         stored = StoredRun(self._repo, run.flow, run.id, run.tip)
-        paths, self._named = self._named, []
-        for path in paths:
+        for path in self._named:
             for name, ref in _made_by(stored, path):
                 if not says_secret(name.encode()) or len(ref.chunks) != 1 or ref.size > SCAN_SAMPLE:
                     continue

@@ -313,6 +313,19 @@ def test_bombs_are_defused(objects: ObjectStore, plant: Callable[..., Oid]) -> N
         list(code_files(objects, tree, trusted=True))
 
 
+def test_directories_that_were_counted_elsewhere_are_not_too_deep_either(
+    objects: ObjectStore, plant: Callable[..., Oid]
+) -> None:
+    """A directory within itself by way of others counts with its levels wherever it lies."""
+    low = plant((Mode.BLOB, b"x", b""))
+    for _ in range(MAX_CODE_DEPTH - 1):
+        low = plant((Mode.TREE, b"d", low))
+    assert list(code_files(objects, plant((Mode.TREE, b"a", low)), trusted=False))
+    around = plant((Mode.TREE, b"a", low), (Mode.TREE, b"b", plant((Mode.TREE, b"c", low))))
+    with pytest.raises(CorruptRecord, match="too large or too deep"):
+        list(code_files(objects, around, trusted=False))
+
+
 def test_directories_that_double_are_refused_before_anything_is_written(
     objects: ObjectStore, plant: Callable[..., Oid], tmp_path: Path
 ) -> None:

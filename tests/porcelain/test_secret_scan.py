@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gitflowrun import msgpack
+from gitflowrun.errors import CorruptRecord
 from gitflowrun.git.snapshot import take_snapshot
 from gitflowrun.limits import SCAN_NUMBERS
 from gitflowrun.porcelain.hooks import install
@@ -25,8 +26,9 @@ from tests.helpers.repos import GitRepo
 from tests.helpers.runs import draft, finished_task, make_run, open_repo, start_run, store_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
+    from gitflowrun.porcelain.secret_rules import Found
     from gitflowrun.runs.records import RunIdentity
 
 TOKEN = CREDENTIALS["github"]
@@ -40,13 +42,14 @@ def run_with(
     stdout: str = "",
     stderr: str = "",
     parameters: Mapping[str, str] | None = None,
+    task: str = "start/1",
 ) -> RunIdentity:
     """A run of one task with these values and this output."""
     repository = open_repo(repo)
     info = replace(draft(), parameters=parameters or {})
     with create_run(repository, info, take_snapshot(repository)) as writer:
-        task = finished_task(writer.identity, "start/1", values, stdout=stdout, stderr=stderr)
-        writer.commit([task], status=Status.DONE)
+        made = finished_task(writer.identity, task, values, stdout=stdout, stderr=stderr)
+        writer.commit([made], status=Status.DONE)
         return writer.identity
 
 
@@ -306,6 +309,22 @@ def test_a_secret_of_several_runs_refuses_each(ada: GitRepo, server: GitRepo) ->
     assert outcomes(report) == [Outcome.REFUSED] * 3
     assert "code/other.txt line 1" in report.runs[-1].reason
     assert refs(server) == {}
+
+
+def test_a_run_that_can_not_be_searched_costs_itself_alone(
+    ada: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A search that ends with an error, after it has met a value with a telling name, leaves the next run as it is."""
+
+    def find(text: bytes) -> Iterator[Found]:
+        if b"damaged" in text:
+            raise CorruptRecord("object is damaged")
+        return find_secrets(text)
+
+    run_with(ada, {"db_password": b"x", "large": b"damaged" * 500})
+    run_with(ada, task="other/1")
+    monkeypatch.setattr("gitflowrun.porcelain.secret_scan.find_secrets", find)
+    assert outcomes(send(ada)) == [Outcome.REFUSED, Outcome.NEW]
 
 
 def test_text_of_any_alphabet_is_searched(ada: GitRepo) -> None:

@@ -134,6 +134,7 @@ def test_a_large_file_is_named_and_not_compared_line_by_line(
     """That it differs is said; git, which would hold it, ends, and the error says how to see it all the same."""
     for module in ("git.diff.DIFFED_FILE", "porcelain.compare.MAX_DELTA_BLOB"):
         monkeypatch.setattr(f"gitflowrun.{module}", 1 << 20)
+    monkeypatch.setattr("gitflowrun.git.diff.DIFFED_FILES", 1)  # old and new are one file
     environment = {"GIT_ALLOC_LIMIT": str(1 << 20)}
     monkeypatch.setattr("gitflowrun.porcelain.compare.FOR_FILES", environment)
     forge, repo = Forge(stranger), open_repo(stranger)
