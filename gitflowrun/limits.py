@@ -517,7 +517,7 @@ MAX_WORKERS = 16
 MAX_NUM_SPLITS = 100
 """Items that a foreach may have."""
 MOST_SPLITS = 100_000
-"""Items that a foreach may have whatever is asked for: its tasks are one directory, of at most `RUN_TREE_SIZE`."""
+"""Tasks of a step, and so items of a foreach, whatever is asked for: one directory, of at most `RUN_TREE_SIZE`."""
 PARAMETER_TEXT = 1_000
 """Characters that INFO keeps of a parameter's value."""
 

@@ -14,10 +14,11 @@ until `release`. Task ids are given by the scheduler when it takes a task.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.errors import FlowError
+from gitflowrun.limits import MOST_SPLITS
 from gitflowrun.runs.records import ForeachLevel, Transition
 from gitflowrun.values import frozen, mutable
 
@@ -146,6 +147,7 @@ class Plan:
         self.shape = shape
         self._queue: deque[PlannedTask | _Items] = deque([PlannedTask(shape.start, ())])
         self._held: list[PlannedTask | _Items] = []
+        self._tasks: Counter[str] = Counter()
         self.queued = 1
         self.finished = False
 
@@ -194,7 +196,7 @@ class Plan:
             values: Of a foreach: its items as text.
 
         Raises:
-            FlowError: the transition does not fit the graph.
+            FlowError: the transition does not fit the graph, or leads to more tasks than a step can have.
         """
         if transition is None or not transition.targets:
             if task.step != self.shape.end:
@@ -224,7 +226,7 @@ class Plan:
             join: The step where its branches meet.
             arrived: The tasks that the join follows, in the order of the split.
         """
-        self._held.append(PlannedTask(join, arrived, split.frames, place=split.place))
+        self._hold(PlannedTask(join, arrived, split.frames, place=split.place))
 
     def _split_foreach(
         self, task: PlannedTask, done: Parent, transition: Transition, values: tuple[str, ...]
@@ -234,13 +236,13 @@ class Plan:
             raise FlowError(f"the foreach in step {task.step!r} has no items")
         barrier = _Barrier.of(task, width)
         frame = ForeachLevel(task.step, transition.foreach, width, 0)
-        self._held.append(_Items(transition.targets[0], (done,), frame, values, barrier))
+        self._hold(_Items(transition.targets[0], (done,), frame, values, barrier), width)
 
     def _go(
         self, target: str, done: Parent, frames: tuple[ForeachLevel, ...], place: _Place | None
     ) -> None:
         if target not in self.shape.joins:
-            self._held.append(PlannedTask(target, (done,), frames, place=place))
+            self._hold(PlannedTask(target, (done,), frames, place=place))
             return
         if place is None:
             raise FlowError(f"join {target!r} is reached without a split before it")
@@ -254,4 +256,14 @@ class Plan:
         barrier.missing -= 1
         if not barrier.missing:
             parents = tuple(parent for parent in barrier.arrived if parent is not None)
-            self._held.append(PlannedTask(target, parents, barrier.frames, place=barrier.place))
+            self._hold(PlannedTask(target, parents, barrier.frames, place=barrier.place))
+
+    def _hold(self, item: PlannedTask | _Items, count: int = 1) -> None:
+        """Let tasks wait for `release`: all of a step are one directory, however many foreaches lead to it."""
+        self._tasks[item.step] += count
+        if self._tasks[item.step] > MOST_SPLITS:
+            raise FlowError(
+                f"step {item.step!r} would have more than {MOST_SPLITS:,} tasks (foreaches within one another "
+                "multiply): let a task take several items"
+            )
+        self._held.append(item)

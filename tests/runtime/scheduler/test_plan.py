@@ -191,6 +191,26 @@ def test_a_wide_foreach_is_held_until_published_and_unrolled_as_it_is_taken() ->
     assert again is taken[0]
 
 
+def test_no_step_has_more_tasks_than_a_directory_can_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What foreaches within one another come to is counted, before the tasks that are too many run."""
+    monkeypatch.setattr("gitflowrun.runtime.scheduler.plan.MOST_SPLITS", 10)
+    following = {"a": ("b",), "b": ("c",), "c": ("d",), "d": ("e",), "e": ()}
+    plan = Plan(Shape("a", "e", frozenset({"d", "e"}), following))
+    start = plan.take()
+    assert start is not None
+    plan.finish(start, START, Transition(("b",), "xs", 4))
+    plan.release()
+    for width in (5, 5):
+        outer = plan.take()
+        assert outer is not None
+        plan.finish(outer, START, Transition(("c",), "ys", width))
+    outer = plan.take()
+    assert outer is not None
+    with pytest.raises(FlowError, match=r"step 'c' would have more than 10 tasks .* several items"):
+        plan.finish(outer, START, Transition(("c",), "ys", 1))
+    assert plan.held == 10
+
+
 @pytest.mark.parametrize(
     ("transition", "message"),
     [
