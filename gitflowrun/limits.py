@@ -197,6 +197,10 @@ MAX_PACK_NAMES = 16 << 20
 """Names of packs in a multi-pack-index; more is taken for damage."""
 ALTERNATES_DEPTH = 5
 """Object directories that borrow from one another, as in git."""
+MAX_ALTERNATES = 1_000
+"""Of them in all."""
+MAX_ALTERNATES_FILE = 1 << 20
+"""Bytes that are read where one says from which it borrows."""
 DELTA_DEPTH = 4_095
 """Deltas between an object and what it is made from: git makes no longer chains."""
 BASE_RATIO = 4

@@ -4,7 +4,7 @@ Whatever asks git does it through `Git`, `Resident` or `CatFile`, so what must h
 
 - variables that hooks, `git rebase --exec` and `git bisect run` export (`GIT_DIR`, `GIT_INDEX_FILE`,
   `GIT_AUTHOR_DATE`...) do not leak in; the repository is named explicitly;
-- objects are what their ids say, whatever `git replace` shows instead;
+- objects are what their ids say, whatever `git replace` shows instead, and the parents of commits what these say;
 - no optional lock is taken, so the user's own commands never meet ours;
 - nothing that the repository's config names is executed behind the user's back: no fsmonitor, no program in the
   table of `git.config`, no protocol that runs one, and no hooks but those of a push that the user asked for;
@@ -55,6 +55,9 @@ _ALWAYS = (
     "-c", "protocol.ext.allow=never", "-c", "protocol.fd.allow=never",
 )  # fmt: skip
 _NEVER_ALLOWED = {"ext", "fd"}
+
+# Nothing checks that file against the commits, and parents in it may go round in circles.
+_FOR_READING = ("-c", "core.commitGraph=false")
 
 BOUNDED = {"GIT_ALLOC_LIMIT": str(GIT_ALLOCATION)}
 """The environment of a git that reads what may be anybody's: it ends before it takes more memory at once."""
@@ -292,6 +295,8 @@ class Git:
         self.git_dir = git_dir
         self.work_tree = work_tree
         self._options = _ALWAYS if hooks else (*_ALWAYS, *_NO_HOOKS)
+        if not programs:
+            self._options = (*self._options, *_FOR_READING)
         self._programs = programs
 
     @cached_property

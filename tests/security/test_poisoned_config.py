@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
+from hashlib import sha1
 from pathlib import Path
 
 import pytest
@@ -213,3 +214,33 @@ def test_variables_of_the_environment_stay(monkeypatch: pytest.MonkeyPatch) -> N
     assert guard["GIT_CONFIG_COUNT"] == "3"
     assert guard["GIT_CONFIG_KEY_2"] == "gpg.program"
     assert guard["GIT_CONFIG_VALUE_2"] == "gpg"
+
+
+def _lying_graph(data: bytes) -> bytes:
+    """A commit-graph in which each commit has the next one's tree, and the next one for its parent."""
+    starts = {
+        data[8 + 12 * n : 12 + 12 * n]: int.from_bytes(data[12 + 12 * n : 20 + 12 * n], "big")
+        for n in range(data[6])
+    }
+    start, lies = starts[b"CDAT"], bytearray(data)
+    count = int.from_bytes(data[starts[b"OIDF"] + 1020 : starts[b"OIDF"] + 1024], "big")
+    for n in range(count):
+        row, after = start + 36 * n, (n + 1) % count
+        lies[row : row + 24] = data[start + 36 * after :][:20] + after.to_bytes(4, "big")
+    return bytes(lies[:-20]) + sha1(lies[:-20]).digest()
+
+
+def test_no_commit_graph_says_what_a_commit_is_made_from(repo: GitRepo, tmp_path: Path) -> None:
+    """Nothing compares it with the commits: parents may go round in circles there, and a run's history never ends."""
+    make_run(repo)
+    make_run(repo)
+    words = ("list", "show", "verify")
+    before = [repo.runs(word).out for word in words]
+    repo.git("commit-graph", "write", "--reachable")
+    path = repo.path / ".git" / "objects" / "info" / "commit-graph"
+    path.chmod(0o644)
+    path.write_bytes(_lying_graph(path.read_bytes()))
+    assert repo.git("rev-list", "--max-count=50", "refs/runs/MyFlow/1").count("\n") > 5
+    assert [repo.runs(word).out for word in words] == before
+    subprocess.run(["git", "init", "-q", "--bare", str(tmp_path / "empty.git")], check=True)
+    assert "2 runs new" in repo.runs("push", "../empty.git", timeout=20).out

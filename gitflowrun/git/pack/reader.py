@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -38,6 +39,8 @@ from gitflowrun.git.objects import ObjectType, Oid, checked_pieces, hash_object
 from gitflowrun.git.pack.places import Loose, Pack, Packed, Place
 from gitflowrun.limits import (
     ALTERNATES_DEPTH,
+    MAX_ALTERNATES,
+    MAX_ALTERNATES_FILE,
     MAX_DELTA_BLOB,
     RACY,
     READ_ATTEMPTS,
@@ -48,6 +51,19 @@ from gitflowrun.values import frozen
 
 Fallback = Callable[[Oid, int], tuple[ObjectType, bytes]]
 T = TypeVar("T")
+
+# A name as C writes it, which git takes as it stands if it is not written so.
+_QUOTED = re.compile(rb'"(?:[^"\\]|\\[abfnrtv"\\]|\\[0-3][0-7]{2})*"')
+_ESCAPE = re.compile(rb'\\([abfnrtv"\\]|[0-3][0-7]{2})')
+_ESCAPED = {
+    b"a": b"\a",
+    b"b": b"\b",
+    b"f": b"\f",
+    b"n": b"\n",
+    b"r": b"\r",
+    b"t": b"\t",
+    b"v": b"\v",
+}
 
 _FSCK = "`git fsck --full` lists what is damaged; a healthy copy may be fetched from another clone"
 
@@ -70,20 +86,29 @@ def quarantine(place: Path, objects_dir: Path) -> dict[str, str]:
 
 
 def _collect(directory: Path, depth: int, found: dict[Path, None]) -> None:
-    if directory in found or depth > ALTERNATES_DEPTH:
+    if directory in found or depth > ALTERNATES_DEPTH or len(found) > MAX_ALTERNATES:
         return
     found[directory] = None
-    with contextlib.suppress(OSError):
-        for line in (directory / "info" / "alternates").read_bytes().splitlines():
-            if line and not line.startswith(b"#"):
-                _collect(directory / os.fsdecode(_unquote(line)), depth + 1, found)
+    try:
+        with (directory / "info" / "alternates").open("rb") as file:
+            lines = file.read(MAX_ALTERNATES_FILE).split(b"\n")
+    except OSError:
+        return
+    for line in lines:
+        path = directory / os.fsdecode(_unquote(line))
+        # As git does it, which passes over what is no directory, whatever is written there.
+        if line and not line.startswith(b"#") and os.path.isdir(path):  # noqa: PTH112  (which takes any name)
+            _collect(path, depth + 1, found)
 
 
 def _unquote(line: bytes) -> bytes:
-    if not line.startswith(b'"'):
+    if not _QUOTED.fullmatch(line):
         return line
-    inner = line.strip(b'"').decode("latin-1")
-    return inner.encode("latin-1").decode("unicode_escape").encode("latin-1")
+    return _ESCAPE.sub(lambda found: _unescaped(found[1]), line[1:-1])
+
+
+def _unescaped(word: bytes) -> bytes:
+    return bytes([int(word, 8)]) if word.isdigit() else _ESCAPED.get(word, word)
 
 
 @frozen
@@ -137,7 +162,12 @@ class PackReader:
             return found
         if self._fallback is None:
             raise MissingObject(f"object {oid} is not in {self.objects_dir}", hint=_FSCK)
-        return self._fallback(oid, limit)
+        kind, data = self._fallback(oid, limit)
+        if hash_object(kind, data) != oid:  # which git does not compare
+            raise CorruptRecord(
+                f"object {oid} can't be read: what git reads has another id", hint=_FSCK
+            )
+        return kind, data
 
     def _small(self, oid: Oid) -> tuple[ObjectType, bytes] | None:
         """What most reads are of, at the least cost: a small object of the pack that was read last.

@@ -131,6 +131,20 @@ def test_alternates_may_be_relative_quoted_commented_and_circular(tmp_path: Path
     assert sorted(set(found)) == sorted([one, two, three])
 
 
+@pytest.mark.parametrize(
+    "line",
+    [b'"../\\x"', b'"\\400/x"', b'"\\u1234"', b"/a\0b", b'"abc', b"/" + b"a" * 5000, b"/etc/passwd", b"\xff"],
+)  # fmt: skip
+def test_what_is_no_alternate_is_passed_over(tmp_path: Path, line: bytes) -> None:
+    """As git does: whatever is written there, and however often; the next line counts."""
+    one, two = (tmp_path / name / "objects" for name in ("one", "two"))
+    for path in (one, two):
+        (path / "info").mkdir(parents=True)
+    (one / "info" / "alternates").write_bytes((line + b"\n") * 10 + os.fsencode(two) + b"\n")
+    assert object_directories(one) == [one, two]
+    assert ABSENT not in PackReader(one)
+
+
 def test_a_pack_that_appears_later_is_seen(repo: GitRepo) -> None:
     """A reader opened before a pack was published finds its objects."""
     reader = PackReader(objects_dir(repo))
@@ -201,12 +215,12 @@ def test_objects_that_gc_took_are_not_claimed(repo: GitRepo) -> None:
 
 
 def test_the_fallback_is_asked_last(repo: GitRepo) -> None:
-    """Only objects found nowhere go to the fallback, whose KeyError passes through."""
-    asked = []
+    """Only objects found nowhere go to the fallback, whose KeyError passes through; what it reads is checked."""
+    promised, asked = hash_object(ObjectType.BLOB, b"promised"), []
 
     def fallback(oid: Oid, _limit: int) -> tuple[ObjectType, bytes]:
         asked.append(oid)
-        if oid != ABSENT:
+        if oid not in (ABSENT, promised):
             raise KeyError(oid)
         return ObjectType.BLOB, b"promised"
 
@@ -214,13 +228,15 @@ def test_the_fallback_is_asked_last(repo: GitRepo) -> None:
     head = Oid.from_hex(repo.git("rev-parse", "HEAD"))
     assert reader.read(head)[0] is ObjectType.COMMIT
     assert asked == []
-    assert reader.blob(ABSENT) == b"promised"
-    assert reader.size(ABSENT) == 8
+    assert reader.blob(promised) == b"promised"
+    assert reader.size(promised) == 8
     target = bytearray(8)
-    reader.read_into(ABSENT, memoryview(target))
+    reader.read_into(promised, memoryview(target))
     assert target == b"promised"
     with pytest.raises(CorruptRecord):
-        reader.read_into(ABSENT, memoryview(bytearray(7)))
+        reader.read_into(promised, memoryview(bytearray(7)))
+    with pytest.raises(CorruptRecord, match="another id"):
+        reader.read(ABSENT)
     with pytest.raises(KeyError):
         reader.read(Oid(bytes(20)))
     assert ABSENT not in reader
