@@ -10,10 +10,12 @@ Times are seconds since 1970, UTC, as floats. Sizes are bytes.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.artifacts.reference import ARTIFACT_REF, ArtifactRef
 from gitflowrun.git.objects import Oid
+from gitflowrun.limits import PARAMETER_TEXT
 from gitflowrun.schema import (
     BINARY,
     COUNT,
@@ -341,6 +343,17 @@ def parameter_options(graph: Map) -> dict[str, str]:
         if isinstance(row, Mapping) and isinstance(row.get("name"), str)
     ]
     return {str(row.get("attribute", row["name"])): row["name"] for row in named}
+
+
+def parameter_text(value: object) -> str:
+    """A parameter's value as people read it."""
+    text = str(value)
+    if isinstance(value, list | dict | bool) or value is None:
+        import json  # few parameters are
+
+        with suppress(TypeError, ValueError):
+            text = json.dumps(value, ensure_ascii=False)
+    return text[:PARAMETER_TEXT]
 
 
 def _items(value: Any) -> Iterable[Any]:

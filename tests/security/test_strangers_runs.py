@@ -21,7 +21,7 @@ from gitflowrun.runs.read import StoredRun
 from gitflowrun.runs.trust import Trust
 from tests.helpers.repos import GitRepo, make_repo
 from tests.helpers.runs import open_repo, store_of
-from tests.security.forge import Forge, Forgery, canary, changed, info, plain, task
+from tests.security.forge import Forge, Forgery, Payload, canary, changed, info, plain, task
 
 FLOW = """
 import os
@@ -432,6 +432,22 @@ def test_runs_of_a_trusted_url_load(own: GitRepo, mallory: GitRepo, tmp_path: Pa
     metadata(own.path)
     _ = DataArtifact(f"{resumed.pathspec}/start/1/model", _namespace_check=False).data
     assert sung.exists()
+
+
+@pytest.mark.parametrize("verb", [("run", "--clone"), ("resume", "--origin-run-id")])
+def test_parameters_of_strangers_are_shown_as_they_are_stored(
+    own: GitRepo, mallory: GitRepo, verb: tuple[str, ...]
+) -> None:
+    """Not as the stranger's record says: what one's own run says it was given is what its steps were given."""
+    claims = {"p": "good", "seed": "1"}
+    stored = task("_parameters/0", {"p": Payload(b"evil", "str/1", "builtins.str")})
+    Forge(mallory).write(Forgery(info(parameters=claims), [stored]))
+    bring(own, mallory, "refs/runs/MyFlow/7:refs/runs/MyFlow/7")
+    assert own.flow("f.py", "--quiet", *verb, "7", env={"OK": "1"}).code == 0
+    run = store_of(own).find("@latest")
+    assert run.info.parameters == {"p": "evil"}
+    metadata(own.path)
+    assert DataArtifact(f"{run.pathspec}/_parameters/0/p").data == "evil"
 
 
 def test_resume_without_an_id_takes_ones_own(own: GitRepo, mallory: GitRepo, bird: Path) -> None:

@@ -12,16 +12,15 @@ The scheduler makes the run's `_parameters` task of the result: no process is st
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from gitflowrun import limits
 from gitflowrun.errors import UnserializableArtifact
 from gitflowrun.masking import SHOWN
 from gitflowrun.names import PARAMETERS_STEP, TaskName
+from gitflowrun.runs.records import parameter_text
 from gitflowrun.runtime.ipc.messages import InheritedParameters, StoredParameters
 from gitflowrun.runtime.ipc.request import RunKind
 from gitflowrun.runtime.launch.program import spelled, typed_command
@@ -87,7 +86,7 @@ def store_parameters(
     }
     saved = _save(repository, {**fixed, **encoded})
     return StoredParameters(
-        {parameters[name].name: _text(value) for name, value in shown.items()},
+        {parameters[name].name: parameter_text(value) for name, value in shown.items()},
         saved.refs,
         inherited,
         saved.inline,
@@ -229,14 +228,3 @@ def _save(repository: Repository, values: Mapping[str, Encoded]) -> Saved:
 
 def _log(*words: object, **_options: object) -> None:
     sys.stderr.write(" ".join(map(str, words)) + "\n")
-
-
-def _text(value: object) -> str:
-    """A parameter's value as people read it."""
-    text = str(value)
-    if isinstance(value, list | dict | bool) or value is None:
-        import json
-
-        with contextlib.suppress(TypeError, ValueError):
-            text = json.dumps(value, ensure_ascii=False)
-    return text[: limits.PARAMETER_TEXT]

@@ -124,7 +124,9 @@ class SchedulerMain:
         notify = self._make_listener(start.typed, repo.config, repo.git_from(start.directory))
         begun = time.time() - CODE_IS_YOUNG
         snapshot = take_snapshot(repo, Path(start.script))  # 3
-        info = run_info.describe(start, repo, run.user, isolation, origin, trusted, stored)
+        info = run_info.describe(
+            start, repo, run.user, isolation, origin, inherited, trusted, stored
+        )
         first_tasks = partial(run.first_tasks, stored, adoption)
         with create_run(repo, info, snapshot, first_tasks) as writer:
             try:

@@ -27,6 +27,7 @@ from gitflowrun.runs.records import (
     RunOrigin,
     TaskRecord,
     parameter_options,
+    parameter_text,
 )
 from gitflowrun.runs.trees import FinishedTask
 from gitflowrun.runtime.executors.local import fresh_hash_seed
@@ -156,6 +157,7 @@ def describe(
     user: str,
     isolation: Isolation,
     origin: StoredRun | None,
+    inherited: StoredTask | None,
     trusted_runs: Collection[Oid],
     stored: StoredParameters,
 ) -> RunInfo:
@@ -167,12 +169,17 @@ def describe(
         user: Who runs.
         isolation: How tasks get their processes.
         origin: The run it is made from.
+        inherited: The `_parameters` task of that.
         trusted_runs: The uids of the runs whose tasks count as trusted in that.
         stored: Its parameters, as far as they are not its origin's.
     """
     mask = Mask.of(stored.secrets)
     environment = _environment(start, repo, isolation, stored.hashes)
-    inherited = _of_origin(start, origin.info, origin.info.parameters) if origin else {}
+    texts: dict[str, str] = {}
+    if origin and inherited:
+        texts = _of_origin(start, origin.info, origin.info.parameters)
+        if inherited.record.run.uid not in trusted_runs:
+            texts = _as_stored(start, inherited, stored.inherited)
     hashes = _of_origin(start, origin.info, origin.info.secrets) if origin else {}
     python = ".".join(map(str, sys.version_info[:3]))
     is_resumed = start.request.kind is RunKind.RESUME
@@ -181,7 +188,7 @@ def describe(
         user=user,
         host=os.uname().nodename,
         versions={"gitflowrun": __version__, "metaflow": METAFLOW_LEVEL, "python": python},
-        parameters={**inherited, **stored.texts},
+        parameters={**texts, **stored.texts},
         git=_remote(repo),
         environment=mask.within(environment) if mask else environment,
         graph=start.graph,
@@ -240,6 +247,22 @@ def _of_origin(start: StartRun, origin: RunInfo, texts: Mapping[str, str]) -> di
         for name, attribute in attributes.items()
         if attribute in now or start.request.kind is RunKind.RESUME
     }
+
+
+def _as_stored(start: StartRun, inherited: StoredTask, names: Iterable[str]) -> dict[str, str]:
+    """The parameters that a stranger's run has stored, by the names of their options: it may say something else."""
+    from gitflowrun.artifacts.artifacts import ArtifactReader  # few go on with a stranger's run
+
+    now, refs = parameter_options(start.graph), inherited.record.artifacts
+    before = parameter_options(inherited.run.info.graph).keys() - {*now, *now.values()}
+    reader, texts = ArtifactReader(inherited.run.objects), {}
+    for name in [name for name in names if name in now or name in before]:
+        try:
+            value = reader.load(refs[name], trusted=False)
+            texts[now.get(name, name)] = parameter_text(value)
+        except GitflowrunError:
+            texts[now.get(name, name)] = f"<{refs[name].type}>"
+    return texts
 
 
 def _environment(
