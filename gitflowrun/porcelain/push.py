@@ -3,6 +3,9 @@
 A remote may have several push URLs. Each is a repository of its own, with its own names for our runs, and gets all of
 them.
 
+Where no runs are named, those go that were made here or that the user trusts, as `git push` sends what is one's own:
+who fetches from one remote and pushes to another does not spread what anybody has put there.
+
 1. List the remote's refs below refs/runs.
 2. What is there under its own name, in the same state, is up to date, and nothing else is asked about it. Find every
    other run there. Only runs of the same flow and number can be it; those whose newest state is not here are fetched
@@ -63,6 +66,7 @@ def push(
     remote: str | None = None,
     runs: Sequence[StoredRun] | None = None,
     *,
+    of_all: bool = False,
     allow_secrets: bool = False,
 ) -> list[SyncReport]:
     """Send runs and their tags to a remote, to each of its push URLs.
@@ -70,7 +74,8 @@ def push(
     Args:
         repo: The repository.
         remote: A configured remote, a URL or a path; what git would push to when None.
-        runs: Which runs; all when None.
+        runs: Which runs; those made here or trusted when None.
+        of_all: Whether None means all runs, whoever made them.
         allow_secrets: Whether runs go that may hold secrets.
 
     Returns:
@@ -84,7 +89,8 @@ def push(
     failures: list[RepositoryError] = []
     for place in Remote(repo, remote or default_remote(repo, push=True)).for_push():
         try:
-            reports.append(push_to(repo, place, runs, allow_secrets=allow_secrets))
+            pushed = push_to(repo, place, runs, of_all=of_all, allow_secrets=allow_secrets)
+            reports.append(pushed)
         except RepositoryError as error:
             failures.append(error)
     if failures:
@@ -97,6 +103,7 @@ def push_to(
     place: Remote,
     runs: Sequence[StoredRun] | None = None,
     *,
+    of_all: bool = False,
     verify: bool = True,
     allow_secrets: bool = False,
 ) -> SyncReport:
@@ -105,7 +112,8 @@ def push_to(
     Args:
         repo: The repository.
         place: Where to.
-        runs: Which runs; all when None.
+        runs: Which runs; those made here or trusted when None.
+        of_all: Whether None means all runs, whoever made them.
         verify: Whether the user's pre-push hook is asked.
         allow_secrets: Whether runs go that may hold secrets.
     """
@@ -114,7 +122,8 @@ def push_to(
     else:
         tips = {layout.run_ref(run.flow, run.id): str(run.commit) for run in runs}
     search = repo.settings.push_scan and not allow_secrets
-    return _Push(repo, place, verify=verify, search=search).send(tips)
+    chooses = runs is None and not of_all
+    return _Push(repo, place, verify=verify, search=search, chooses=chooses).send(tips)
 
 
 def _some_failed(
@@ -140,10 +149,13 @@ class _Plan:
 
 
 class _Push(Transfer):
-    def __init__(self, repo: Repository, remote: Remote, *, verify: bool, search: bool) -> None:
+    def __init__(
+        self, repo: Repository, remote: Remote, *, verify: bool, search: bool, chooses: bool
+    ) -> None:
         super().__init__(repo, remote)
         self._verify = verify
         self._search = search
+        self._chooses = chooses
         self._notices: dict[str, None] = {}
         self._damaged: set[str] = set()
         self._uids: dict[Oid, Oid] = {}
@@ -205,6 +217,8 @@ class _Push(Transfer):
         """Push once; returns the runs with which somebody else was faster, as refused."""
         history = self._history(view, runs)  # 2
         plans = [self._plan(run, view, history) for run in runs]  # 3
+        if self._chooses:
+            plans = self._own(plans)
         plans = self._without_secrets(plans, view, history)
         changes = [plan.change for plan in plans if plan.change]
         new = {plan.result.uid for plan in plans if plan.result.outcome is Outcome.NEW}
@@ -224,6 +238,18 @@ class _Push(Transfer):
             else:
                 self.done.append(plan.refused(result.reason))
         return slower
+
+    def _own(self, plans: Sequence[_Plan]) -> list[_Plan]:
+        """The plans but those to send what was not made here and is not trusted; it is said that there are such."""
+        chosen, left = list[_Plan](), list[RunTip]()
+        for plan in plans:
+            if plan.change is None or self.trust.trusts(plan.run.tip):
+                chosen.append(plan)
+            else:
+                left.append(plan.run)
+        if left:
+            self._notices[_told_left(left, self.remote)] = None
+        return chosen
 
     def _without_secrets(
         self, plans: Sequence[_Plan], view: RemoteView, history: History
@@ -350,6 +376,17 @@ class _Push(Transfer):
 
     def _is_mine(self, run: RunTip, uid: Oid) -> bool:
         return self.trust.made(run.tip) or self.trust.made(uid)
+
+
+def _told_left(runs: Sequence[RunTip], remote: Remote) -> str:
+    """That runs were not sent because they are somebody else's, and what sends them."""
+    command, name = f"git runs push {shlex.quote(remote.title)}", f"{runs[0].flow}/{runs[0].id}"
+    if len(runs) == 1:
+        return f"{name}, which was not made here, was not sent; `{command} {name}` sends it"
+    return (
+        f"{len(runs):,} runs that were not made here were not sent, such as {name}; `{command} RUN...` sends some, "
+        f"`{command} --all` all"
+    )
 
 
 def _told_taken(view: RemoteView, run: RunTip, remote: Remote) -> str:

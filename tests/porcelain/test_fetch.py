@@ -11,7 +11,7 @@ from gitflowrun.git.objects import Oid
 from gitflowrun.git.transport import Remote
 from gitflowrun.names import RunId
 from gitflowrun.porcelain.fetch import fetch
-from gitflowrun.porcelain.push import push_to
+from gitflowrun.porcelain.push import push, push_to
 from gitflowrun.porcelain.sync import Outcome, RemoteView, free_id, tags_of
 from gitflowrun.runs.locks import Locks
 from gitflowrun.runs.runs import Status
@@ -202,7 +202,7 @@ def test_a_malformed_namesake_does_not_hide_another(
         writer.commit([finished_task(writer.identity, "start/1")], status=Status.DONE)
     send(ada)
     server.git("update-ref", "refs/runs/MyFlow/2", malformed_commit(server))
-    report = send(bob)
+    (report,) = push(open_repo(bob), "origin", of_all=True)
     assert outcomes(report) == [Outcome.AHEAD, Outcome.NEW]
     assert (report.runs[0].target, report.runs[1].renamed) == ("1", True)
 

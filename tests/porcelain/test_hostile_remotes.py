@@ -10,11 +10,12 @@ from gitflowrun.cli.git_runs.main import main
 from gitflowrun.git.objects import Oid
 from gitflowrun.limits import MAX_NOTICES
 from gitflowrun.names import RunId
+from gitflowrun.porcelain.push import push
 from gitflowrun.porcelain.sync import Outcome, RemoteView, RunTip
 from gitflowrun.runs.runs import Status
 from tests.helpers.clones import get, ids, outcomes, refs, send, tags
 from tests.helpers.repos import ROOT, GitRepo
-from tests.helpers.runs import finished_task, make_run, start_run
+from tests.helpers.runs import finished_task, make_run, open_repo, start_run
 
 EVE = ("-c", "user.name=Eve", "-c", "user.email=eve@example.org")
 RUN = "refs/runs/MyFlow/1"
@@ -269,7 +270,7 @@ def test_what_a_hook_refuses_costs_itself_alone(server: GitRepo, ada: GitRepo) -
     ada.git("fetch", "-q", "origin", "refs/runs/*:refs/x/*")
     ada.git("update-ref", RUN, go_on(ada, RUN, "failed"))
     make_run(ada, tags=["a"])
-    report = send(ada)
+    (report,) = push(open_repo(ada), "origin", of_all=True)
     assert outcomes(report) == [Outcome.REFUSED, Outcome.NEW]
     assert report.runs[0].reason == f"{RUN}: this run has ended (done), and stays as it is"
     assert report.tags_added == 1

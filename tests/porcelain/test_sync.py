@@ -196,7 +196,7 @@ def test_fifty_collisions(server: GitRepo, ada: GitRepo, bob: GitRepo) -> None:
 
 
 def test_second_remote(ada: GitRepo, bob: GitRepo, tmp_path: Path) -> None:
-    """A run that arrived as `1-<uid7>` goes to another remote under that name, and is known there."""
+    """Without being named a run of others goes to no other remote; then under the name it has, and is known there."""
     other = tmp_path / "other.git"
     subprocess.run(["git", "init", "-q", "--bare", str(other)], check=True)
     make_run(ada)
@@ -204,12 +204,38 @@ def test_second_remote(ada: GitRepo, bob: GitRepo, tmp_path: Path) -> None:
     send(ada)
     send(bob)
     get(ada)
-    repository = open_repo(ada)
-    push(repository, str(other))
-    names = {"refs/runs/MyFlow/1", f"refs/runs/MyFlow/1-{theirs.uid.short}"}
-    assert set(refs(GitRepo(other))) == names
+    name = f"MyFlow/1-{theirs.uid.short}"
+    (report,) = push(open_repo(ada), str(other))
+    assert set(refs(GitRepo(other))) == {"refs/runs/MyFlow/1"}
+    assert outcomes(report) == [Outcome.NEW]
+    command = f"git runs push {other} {name}"
+    assert report.notices == (
+        f"{name}, which was not made here, was not sent; `{command}` sends it",
+    )
+    done = ada.runs(*command.split()[2:])
+    assert (done.code, done.err) == (0, "")
+    assert set(refs(GitRepo(other))) == {"refs/runs/MyFlow/1", f"refs/runs/{name}"}
     report = fetch(open_repo(bob), str(other))
     assert outcomes(report) == [Outcome.NEW, Outcome.CURRENT]
+
+
+def test_whose_runs_are_sent(ada: GitRepo, bob: GitRepo, tmp_path: Path) -> None:
+    """One's own, and what is trusted; --all is for a mirror. What the remote has already is no matter of trust."""
+    other = tmp_path / "other.git"
+    subprocess.run(["git", "init", "-q", "--bare", str(other)], check=True)
+    for _ in range(3):
+        make_run(ada)
+    send(ada)
+    get(bob)
+    assert bob.runs("trust", "2").code == 0
+    make_run(bob)
+    done = bob.runs("push", str(other))
+    assert sorted(refs(GitRepo(other))) == ["refs/runs/MyFlow/2", "refs/runs/MyFlow/4"]
+    assert (done.code, "warning: 2 runs that were not made here" in done.err) == (0, True)
+    assert bob.runs("push", "origin").err == ""
+    assert bob.runs("push", str(other), "2", "--all").code == 129
+    done = bob.runs("push", str(other), "--all")
+    assert (done.code, done.err, len(refs(GitRepo(other)))) == (0, "", 4)
 
 
 def test_racing_pushes_have_one_winner(server: GitRepo) -> None:

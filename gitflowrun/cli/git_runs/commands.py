@@ -112,14 +112,15 @@ def tag_command(delete: bool, as_json_: bool, address: str | None, tags: tuple[s
 
 
 @click.command(name="push")
+@click.option("--all", "of_all", is_flag=True, help="Send also runs of others, as for a mirror.")
 @click.option("--allow-secrets", is_flag=True, help="Send also runs that may hold secrets.")
 @json_option
 @click.argument("remote", required=False)
 @click.argument("runs", nargs=-1, metavar="[RUN|FLOW]...")
 def push_command(
-    allow_secrets: bool, as_json_: bool, remote: str | None, runs: tuple[str, ...]
+    of_all: bool, allow_secrets: bool, as_json_: bool, remote: str | None, runs: tuple[str, ...]
 ) -> int:
-    """Send runs and their tags to REMOTE: all of them, or RUNs and all runs of FLOWs.
+    """Send runs and their tags to REMOTE: RUNs and all runs of FLOWs, or what was made here or is trusted.
 
     Where REMOTE has several push URLs, each of them gets the runs, and --json has a report for each.
     A run whose number is taken there is published as <number>-<uid>; here it keeps its number. Nothing on the
@@ -127,7 +128,7 @@ def push_command(
     """
     from gitflowrun.cli.git_runs.sync import push_runs
 
-    return push_runs(remote, runs, allow_secrets=allow_secrets, as_json_=as_json_)
+    return push_runs(remote, runs, of_all=of_all, allow_secrets=allow_secrets, as_json_=as_json_)
 
 
 @click.command(name="fetch")

@@ -83,18 +83,24 @@ def push_runs(
     remote: str | None,
     runs: tuple[str, ...],
     *,
+    of_all: bool = False,
     allow_secrets: bool = False,
     as_json_: bool = False,
 ) -> int:
-    """Send runs and their tags to REMOTE: all of them, or RUNs and all runs of FLOWs."""
+    """Send runs and their tags to REMOTE: RUNs and all runs of FLOWs, or what was made here or is trusted."""
     from gitflowrun.porcelain.push import push  # one of the two is enough, and help needs neither
 
+    if of_all and runs:
+        raise UsageError(
+            f"--all sends all runs, and {runs[0]!r} names some",
+            hint="`git runs push REMOTE --all`, or `git runs push REMOTE RUN...`",
+        )
     repo = Repository.discover()
     warn_of_settings(repo)
     if remote is not None:
         _check_remote(repo, remote)
     chosen = _chosen(repo, runs) if runs else None
-    reports = push(repo, remote, chosen, allow_secrets=allow_secrets)
+    reports = push(repo, remote, chosen, of_all=of_all, allow_secrets=allow_secrets)
 
     def lines(screen: Screen) -> Iterator[str]:
         return chain.from_iterable(report_lines(report, "To", screen) for report in reports)
