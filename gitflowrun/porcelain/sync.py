@@ -29,14 +29,13 @@ fetched again. Where that is not sure, a tag that was removed comes back rather 
 from __future__ import annotations
 
 import contextlib
-import os
 from enum import Enum
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from gitflowrun.errors import GitflowrunError, RefConflict, RepositoryError, UsageError
 from gitflowrun.git.objects import Oid
-from gitflowrun.git.permissions import read_file, share_file
+from gitflowrun.git.permissions import read_file, replace_file
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.limits import (
     FEW_REFS,
@@ -401,16 +400,8 @@ class Transfer:
 
     def _note_lost(self, tips: Sequence[str]) -> None:
         with contextlib.suppress(GitflowrunError, OSError):  # then they are asked for once more
-            path = self.repo.state() / _LOST_FILE
-            temporary = path.with_name(f"{_LOST_FILE}.{os.getpid()}")
-            try:
-                temporary.write_text(
-                    "".join(f"{oid}\n" for oid in tips[-LOST_KEPT:]), encoding="ascii"
-                )
-                share_file(temporary, self.repo.shared_mode)
-                temporary.replace(path)
-            finally:
-                temporary.unlink(missing_ok=True)
+            content = "".join(f"{oid}\n" for oid in tips[-LOST_KEPT:]).encode("ascii")
+            replace_file(self.repo.state() / _LOST_FILE, content, self.repo.shared_mode)
 
     def _fetch_batch(self, runs: Sequence[RunTip]) -> dict[RunTip, str]:
         """Fetch runs at once. Where git refuses them, halve the batch until the culprits are alone, or are too many."""

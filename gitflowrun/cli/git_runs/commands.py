@@ -5,12 +5,15 @@ What a command does is imported when it runs, so that its help costs what click 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
 from gitflowrun.cli.options import filter_options, json_option, stream_options
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 @click.command(name="list")
@@ -145,20 +148,23 @@ def fetch_command(as_json_: bool, remote: str | None) -> int:
     return fetch_runs(remote, as_json_=as_json_)
 
 
+def _signers(text: str) -> Callable[[F], F]:
+    return click.option(
+        "--signer", "signers", multiple=True, metavar="ADDRESS|FINGERPRINT", help=text
+    )
+
+
+_names = click.argument("names", nargs=-1, metavar="[REMOTE|URL|RUN]...")
+
+
 @click.command(name="trust")
 @click.option(
     "-l", "--list", "listed", is_flag=True, help="List what is trusted, and say what that allows."
 )
 @click.option("-d", "--delete", is_flag=True, help="Take the trust back, as git runs untrust.")
-@click.option(
-    "--signer",
-    "signers",
-    multiple=True,
-    metavar="ADDRESS|FINGERPRINT",
-    help="Trust runs that are signed by this key, or by the keys that somebody has now.",
-)
+@_signers("Trust runs that are signed by this key, or by the keys that somebody has now.")
 @json_option
-@click.argument("names", nargs=-1, metavar="[REMOTE|URL|RUN]...")
+@_names
 def trust_command(
     listed: bool, delete: bool, signers: tuple[str, ...], as_json_: bool, names: tuple[str, ...]
 ) -> None:
@@ -179,15 +185,9 @@ def trust_command(
 
 
 @click.command(name="untrust")
-@click.option(
-    "--signer",
-    "signers",
-    multiple=True,
-    metavar="ADDRESS|FINGERPRINT",
-    help="Trust nothing any more because of this key.",
-)
+@_signers("Trust nothing any more because of this key.")
 @json_option
-@click.argument("names", nargs=-1, metavar="[REMOTE|URL|RUN]...")
+@_names
 def untrust_command(signers: tuple[str, ...], as_json_: bool, names: tuple[str, ...]) -> None:
     """Take back the trust in a run, or in a remote and all that was fetched from it.
 
