@@ -99,10 +99,7 @@ class SchedulerMain:
     def _run(self, start: StartRun, repo: Repository) -> tuple[int, str | None]:
         request, runs, trust = start.request, RunStore(repo), Trust(repo)
         run_info.check_files(request.run_id_file, request.runner_attribute_file)  # 2
-        if repo.settings.sign:
-            from gitflowrun.git.signature import CommitSigner  # who signs pays for it
-
-            CommitSigner(repo.git).try_out(repo.signature())
+        _try_signing(repo)
         origin = inherited = None
         if request.kind is not RunKind.RUN:
             origin = resume.find_origin(runs, trust, start, request.origin)
@@ -143,10 +140,7 @@ class SchedulerMain:
             _notify_outside(start.outside, notify)
             if origin is not None:
                 _notify_cloned(origin, adoption, notify)
-                for text in adoption.unreadable[:MAX_NOTICES]:
-                    notify(Notice(f"{text}; what it had done is done again.", bad=True))
-                if not trusted:
-                    notify(Notice(_NOT_TRUSTED.format(origin.pathspec)))
+                _notify_lacking(origin, adoption, trusted, notify)
             if why_not_fork:
                 notify(Notice(f"Each task gets a fresh interpreter: {why_not_fork}."))
             ensure_dedup_index(repo)
@@ -256,6 +250,14 @@ class _NewRun:
         )
 
 
+def _try_signing(repo: Repository) -> None:
+    """Where runs are signed, see that they can be. Raises RepositoryError."""
+    if repo.settings.sign:
+        from gitflowrun.git.signature import CommitSigner  # who signs pays for it
+
+        CommitSigner(repo.git).try_out(repo.signature())
+
+
 def _notify_cloned(origin: StoredRun, adoption: Adoption, notify: Listener) -> None:
     """Say which tasks are taken over: each by its name, unless a step has very many."""
     for name in adoption.names:
@@ -268,6 +270,16 @@ def _notify_cloned(origin: StoredRun, adoption: Adoption, notify: Listener) -> N
         else:
             for task in tasks:
                 notify(TaskCloned(TaskName(step, task), origin.identity))
+
+
+def _notify_lacking(
+    origin: StoredRun, adoption: Adoption, trusted: frozenset[Oid], notify: Listener
+) -> None:
+    """Tell what of the origin is not there to be used."""
+    for text in adoption.unreadable[:MAX_NOTICES]:
+        notify(Notice(f"{text}; what it had done is done again.", bad=True))
+    if not trusted:
+        notify(Notice(_NOT_TRUSTED.format(origin.pathspec)))
 
 
 def _notify_outside(modules: Sequence[str], notify: Listener) -> None:
