@@ -455,7 +455,13 @@ COMPARE_MEMORY = 4 << 30
 CHANGES_SHOWN = 10
 """Differences of one value that it lists; of a text four times as many lines."""
 CHANGE_LINES = 5_000
-"""Lines of two texts that it compares: what takes time grows with their square."""
+"""Lines of two texts that it compares."""
+CHANGE_WORK = 50_000_000
+"""Steps of that, as many as take three seconds: they grow with the cube of the lines where few are repeated often."""
+CHANGE_PARTS = 100_000
+"""Parts of two values that it looks at; numbers and texts that are equal in two lists count not."""
+CHANGES_SECONDS = 2.0
+"""Of the processor, after which it looks into no more values in its own process."""
 COMPARED_TEXT = 1 << 20
 """Characters of the text of a value without parts that it compares."""
 CHANGE_WIDTH = 120

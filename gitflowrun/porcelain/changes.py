@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import itertools
 import math
+from collections import Counter
 from enum import Enum
 from types import CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,9 @@ from gitflowrun.artifacts.same_value import are_equal
 from gitflowrun.errors import GitflowrunError
 from gitflowrun.limits import (
     CHANGE_LINES,
+    CHANGE_PARTS,
     CHANGE_WIDTH,
+    CHANGE_WORK,
     CHANGES_SHOWN,
     COMPARE_UP_TO,
     COMPARED_TEXT,
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
 
 EQUAL_PARTS = "equal part by part: what is one object, the order of keys, or a NaN's bits differ"
 _LOADED = frozenset({TEXT, PLAIN, ARRAY})
+_EXACT = frozenset({int, str, bytes, bool})
 
 
 def changes(
@@ -102,10 +106,13 @@ def value_changes(old: Any, new: Any) -> Iterator[str]:
 
     None where that is how both are shown as a whole.
     """
-    found = list(itertools.islice(_Parts().of(old, new, ""), CHANGES_SHOWN + 1))
+    parts = _Parts()
+    found = list(itertools.islice(parts.of(old, new, ""), CHANGES_SHOWN + 1))
     yield from (line for line in found[:CHANGES_SHOWN] if line)
     if len(found) > CHANGES_SHOWN:
         yield "…"
+    elif parts.left < 0:
+        yield f"more than {CHANGE_PARTS:,} parts: the others are not compared"
 
 
 def _lines(old: str, new: str) -> Iterator[str]:
@@ -116,13 +123,32 @@ def _lines(old: str, new: str) -> Iterator[str]:
             yield f"at character {_first_difference(old, new):,}: {one} -> {two}"
         return
     before, after = old.splitlines(), new.splitlines()
-    if max(len(before), len(after)) > CHANGE_LINES:  # the comparison is quadratic
+    if max(len(before), len(after)) > CHANGE_LINES or _line_work(before, after) > CHANGE_WORK:
         return
     lines = difflib.unified_diff(before, after, lineterm="", n=0)
     found = list(itertools.islice(itertools.islice(lines, 2, None), 4 * CHANGES_SHOWN + 1))
     yield from found[: 4 * CHANGES_SHOWN]
     if len(found) > 4 * CHANGES_SHOWN:
         yield "…"
+
+
+def _alike(before: Sequence[str], after: Sequence[str]) -> int:
+    """How many lines two texts have in common before the first that differs."""
+    pairs = zip(before, after, strict=False)
+    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+def _line_work(before: Sequence[str], after: Sequence[str]) -> int:
+    """How many steps `difflib` takes at most: it looks at all pairs of equal lines for each block that it finds."""
+    begin = _alike(before, after)
+    inner = before[begin:], after[begin:]
+    end = _alike(inner[0][::-1], inner[1][::-1])
+    there = Counter(after)
+    often = len(after) // 100 + 1 if len(after) >= 200 else len(after)  # noqa: PLR2004  (its own numbers)
+    equal = sum(count for line in before if (count := there[line]) <= often)
+    one, two = (Counter(lines[: len(lines) - end]) for lines in inner)
+    blocks = one & two
+    return (len(before) + equal) * (blocks.total() + 2)
 
 
 def _elements(old: Any, new: Any) -> Iterator[str]:
@@ -152,14 +178,21 @@ class _Parts:
     """The places at which two values differ, each as a line that says what is there.
 
     A line is empty where the values differ as a whole: both are shown anyway.
+
+    Attributes:
+        left: How many parts may still be looked at; negative once something was left out.
     """
 
     def __init__(self) -> None:
+        self.left = CHANGE_PARTS
         self._compared: dict[tuple[int, int], Any] = {}
         self._depth = 0
 
     def of(self, old: Any, new: Any, place: str) -> Iterator[str]:
         """The differences of two values, or of what is at a place within them."""
+        self.left -= 1
+        if self.left < 0:
+            return
         parts = self._inside(old, new, place) if type(old) is type(new) else None
         if parts is None or self._depth >= MAX_DEPTH:
             yield from _whole(old, new, place)
@@ -200,10 +233,16 @@ class _Parts:
         if len(old) != len(new):
             yield _line(f"{place} length", str(len(old)), str(len(new)))
         for index, (one, two) in enumerate(zip(old, new, strict=False)):
+            if one is two or (_is_exact(one, type(two)) and one == two):
+                continue
+            if self.left < 0:
+                return
             yield from self.of(one, two, f"{place}[{index}]")
 
     def _items(self, old: dict[Any, Any], new: dict[Any, Any], place: str) -> Iterator[str]:
         for key in [*new, *(key for key in old if key not in new)]:
+            if self.left < 0:
+                return
             where = f"{place}[{_short(key)}]"
             if key in old and key in new:
                 yield from self.of(old[key], new[key], where)
@@ -244,6 +283,12 @@ class _Parts:
                 first = differ[0]
                 change = _line(f"row {first}", *_apart(_text(before[first]), _text(after[first])))
                 yield f"{where}: {len(differ):,} of {len(before):,} rows differ, {change}"
+
+
+def _is_exact(value: Any, other: type) -> bool:
+    """Whether a value is the same as any of the other type that equals it, as no zero is: it may have a sign."""
+    kind = type(value)
+    return kind is other and (kind in _EXACT or (kind is float and value != 0))
 
 
 def _attributes(value: Any) -> dict[str, Any] | None:

@@ -5,6 +5,7 @@ Code as text is what `git diff` of the two snapshots says; as values it comes fr
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -12,7 +13,7 @@ from gitflowrun.errors import CorruptRecord, MissingObject, RepositoryError, Too
 from gitflowrun.git.command import FOR_FILES
 from gitflowrun.git.diff import TreeDiff, diff_trees, largest_change
 from gitflowrun.git.objects import NULL_OID
-from gitflowrun.limits import MAX_DELTA_BLOB
+from gitflowrun.limits import CHANGES_SECONDS, MAX_DELTA_BLOB
 from gitflowrun.names import TaskName
 from gitflowrun.porcelain.changes import changes
 from gitflowrun.porcelain.overview import ArtifactRow, is_result, make_row
@@ -197,6 +198,7 @@ def _say(repo: Repository, tables: Iterable[_Table], read: _Readings) -> Said:
     lines: dict[str, tuple[str, ...]] = {}
     alike: dict[str, Pair] = {}
     trust = Trust(repo)
+    end = time.process_time() + CHANGES_SECONDS
     for (old, new), names in tables:
         if old is None or new is None:
             continue
@@ -208,6 +210,9 @@ def _say(repo: Repository, tables: Iterable[_Table], read: _Readings) -> Said:
                 for refs, known in zip(stored, attributes, strict=True)
             )
             if one is None or two is None or one.identity == two.identity:
+                continue
+            if time.process_time() > end:
+                lines[name] = (f"not compared: {CHANGES_SECONDS:.0f} s were over",)
                 continue
             rows = make_row(old.run, name, one), make_row(new.run, name, two)
             if found := read.part(partial(changes, old.run.objects, one, two, rows), None):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -195,6 +197,37 @@ def test_places_within_objects() -> None:
     assert list(value_changes(_Slot(1), _Slot(2))) == [".value: 1 -> 2 (+1)"]
     assert list(value_changes(_Box(x=object()), _Box(x=_Box()))) == [
         ".x: <object object> -> <tests.porcelain.test_value_comparison._Box object>"
+    ]
+
+
+@pytest.mark.parametrize("part", [[], 0.5, 7, {}, "a"], ids=repr)
+def test_large_values_are_compared_within_limits(part: object) -> None:
+    """A difference behind very many equal parts is found, or it is said that not all were looked at."""
+    count = 150_000
+    old, new = ([copy(part) for _ in range(count)] for _ in range(2))
+    (line,) = value_changes([*old, 1], [*new, 2])
+    few = "more than 100,000 parts: the others are not compared"
+    assert line == (f"[{count}]: 1 -> 2 (+1)" if isinstance(part, int | float | str) else few)
+
+
+def test_zeros_have_a_sign() -> None:
+    """Values that are equal and yet not the same are differences, within lists too."""
+    found = list(value_changes([0.0, 1, 2.0], [-0.0, True, 2.0]))
+    assert [line.partition(" (")[0] for line in found] == ["[0]: 0.0 -> -0.0", "[1]: 1 -> True"]
+
+
+def test_lines_that_difflib_would_take_long_for() -> None:
+    """Texts of few lines that come again and again are not compared line by line; others are, however long."""
+    old, new = ("".join(f"w{at % 50}\n{mark}{at}\n" for at in range(2_400)) for mark in "yz")
+    began = time.process_time()
+    assert list(value_changes(old, new)) == []
+    assert time.process_time() - began < 3
+    lines = [f"{at}" for at in range(4_000)]
+    changed = ["-", *lines[1:]]
+    assert list(value_changes("\n".join(lines) + "\n", "\n".join(changed) + "\n")) == [
+        "@@ -1 +1 @@",
+        "-0",
+        "+-",
     ]
 
 
