@@ -27,6 +27,13 @@ class DataArtifact(TaskPart):
 
     _depth = 5
 
+    @property
+    def id(self) -> str:
+        """Its name."""
+        name = self._path.artifact  # asked for several times for each of thousands that are read
+        assert name is not None
+        return name
+
     def _check_exists(self) -> None:
         super()._check_exists()
         names = self._task.artifacts

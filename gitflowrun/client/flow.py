@@ -73,10 +73,11 @@ class Flow(Container[Run]):
         return (run for run in self._all() if _unless_damaged(run, Run.is_in_namespace))
 
     def _all(self) -> Iterator[Run]:
-        listing = Listing(self._source, self.id)
+        flow, spec = self.id, self._scope.spec
+        listing = Listing(self._source, flow)
         for row in listing.rows:
-            reader = RunReader(self._scope.spec, self.id, row.id, listing=listing, row=row)
-            yield self._at(self.id, row.id, _run=reader)
+            reader = RunReader(spec, flow, row.id, listing=listing, row=row)
+            yield make(Pathspec(flow, row.id), self._scope, _run=reader)
 
     def _child(self, name: str) -> Run:
         run: Run = self._at(self.id, RunId(name))
