@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from gitflowrun.artifacts.codecs import Encoded
+    from gitflowrun.artifacts.reference import ArtifactRef
 
 _SIMPLE = frozenset({int, float, complex, bool, str, bytes, type(None)})
 _BRACKETS: dict[type, str] = {list: "[]", tuple: "()", set: "{}", frozenset: "{}"}
@@ -41,8 +42,8 @@ _STANDARD = frozenset(
 )  # fmt: skip
 
 
-def preview_of(value: Any, made: Encoded) -> bytes:
-    """The preview of a value that was encoded; empty for one that can be shown by whoever reads it.
+def preview_of(value: Any, made: Encoded | ArtifactRef) -> bytes:
+    """The preview of a value that was encoded, or stored; empty for one that can be shown by whoever reads it.
 
     Nothing that goes wrong here, in a user's `__repr__` for example, may cost a task: such a value has none.
     """

@@ -201,16 +201,27 @@ class StoredRun:
         from gitflowrun.artifacts.artifacts import ArtifactReader
         from gitflowrun.artifacts.codecs import is_safe
 
-        noted = self.preview(ref)
-        if noted is not None:
+        noted, is_small = self.preview(ref), ref.size <= MAX_PREVIEW and is_safe(ref.codec)
+        if not is_small or (noted is not None and not self._is_taken_over(ref)):
             return noted
         try:
-            if ref.size > MAX_PREVIEW or not is_safe(ref.codec):
-                return None
             value = ArtifactReader(self.objects).load(ref, trusted=False)
         except GitflowrunError:  # damaged, or of a codec that is not here: the others are shown
-            return None
-        return Preview(*shown(value, PREVIEW_TEXT))
+            return noted
+        if noted is not None:
+            from gitflowrun.artifacts.summary import preview_of
+
+            noted = read_preview(preview_of(value, ref))
+        return noted or Preview(*shown(value, PREVIEW_TEXT))
+
+    def _is_taken_over(self, ref: ArtifactRef) -> bool:
+        """Whether another run made an artifact, which may have noted something else than it has stored."""
+        if self.info.origin is None:
+            return False
+        try:
+            return ref.untrusted or self.task(ref.producer).record.run.uid != self.identity.uid
+        except (NotFound, CorruptRecord):
+            return True
 
     def picture_path(self, name: str, ref: ArtifactRef) -> str | None:
         """The path, in the run's tree, of the picture of a figure; None for values without.

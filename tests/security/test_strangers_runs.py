@@ -8,9 +8,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from gitflowrun import DataArtifact, Run, metadata
+from gitflowrun.artifacts.codecs import encode
+from gitflowrun.artifacts.preview import Preview, pack_preview
 from gitflowrun.client import repository
 from gitflowrun.errors import GitflowrunError, UntrustedArtifact
 from gitflowrun.git.objects import Oid
@@ -448,6 +451,37 @@ def test_parameters_of_strangers_are_shown_as_they_are_stored(
     assert run.info.parameters == {"p": "evil"}
     metadata(own.path)
     assert DataArtifact(f"{run.pathspec}/_parameters/0/p").data == "evil"
+
+
+def test_small_values_of_strangers_are_shown_as_they_are_stored(
+    own: GitRepo, mallory: GitRepo
+) -> None:
+    """Whatever the stranger's task has noted: what one's own run shows is what its steps read."""
+    note = {"preview": pack_preview(Preview("0.99", whole=True))}
+    number, array = (encode(it) for it in (0.01, np.array([1.5])))
+    payloads = {
+        "low": Payload(number.payload(), "plain/1", "builtins.float", note),
+        "array": Payload(array.payload(), "npy/1", "numpy.ndarray", note),
+    }
+    params = task("_parameters/0", {"p": Payload(b"evil", "str/1", "builtins.str", note)})
+    first = task(
+        "start/1",
+        {"items": plain([1, 2]), "model": plain(3), **payloads},
+        to=["work"],
+        foreach=("items", 2),
+    )
+    Forge(mallory).write(Forgery(info(), [params, first]))
+    bring(own, mallory, "refs/runs/MyFlow/7:refs/runs/MyFlow/7")
+    assert own.flow("f.py", "--quiet", "resume", "--origin-run-id", "7", env={"OK": "1"}).code == 0
+    run = store_of(own).find("@latest")
+    for place, name, expected in (
+        ("start/1", "low", "0.01"), ("start/1", "array", "1.5"), ("_parameters/0", "p", "evil"),
+        ("work/2", "low", "0.01"),
+    ):  # fmt: skip
+        found = run.shown(run.task(TaskName.parse(place)).record.artifacts[name])
+        assert found
+        assert expected in found.line
+        assert "0.99" not in found.line
 
 
 def test_resume_without_an_id_takes_ones_own(own: GitRepo, mallory: GitRepo, bird: Path) -> None:
