@@ -26,7 +26,7 @@ from gitflowrun.git.permissions import make_directory, share_file
 from gitflowrun.names import TaskName
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import Status
-from gitflowrun.runs.read import StoredRun, StoredTask, task_order
+from gitflowrun.runs.read import StoredRun, StoredTask, in_task_order
 from gitflowrun.runs.records import FOREACH_FRAME, ForeachLevel, TaskRecord
 from gitflowrun.schema import TASK_NAME, TIME, ArraySchema, many
 from gitflowrun.values import frozen
@@ -148,7 +148,7 @@ class ObservedRun(StoredRun):
         if not running:
             return super().tasks(step)
         stored = super().tasks(step) if step in super()._step_names() else []
-        return sorted({*stored, *running}, key=task_order)
+        return in_task_order({*stored, *running})
 
     def task(self, name: TaskName) -> StoredTask:
         """A task. Raises NotFound."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import re
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from gitflowrun.runs.listing import RunSummary
 
 _DIGITS = 18  # of a task that is sorted as a number; Python refuses thousands of them
+_NUMBER = re.compile("[1-9][0-9]{0,17}")  # such a one, in its shortest form
 _END = "end"
 _STREAMS = {"stdout": layout.STDOUT, "stderr": layout.STDERR}
 
@@ -285,9 +287,8 @@ class StoredRun:
             raise NotFound(f"{self.pathspec} has no step {step!r}", hint=hint)
         with _About(f"{self.pathspec}/{step}"):
             rows = self.objects.tree_rows(self._steps[step], RUN_TREE_SIZE)
-            names = [(name.decode(errors="replace"), oid) for name, oid in rows]
-        names.sort(key=lambda item: task_order(item[0]))  # in place: there may be 100,000
-        tasks = dict(names)
+            found = {name.decode(errors="replace"): oid for name, oid in rows}
+        tasks = {name: found[name] for name in in_task_order(found)}
         self._step_tasks[step] = tasks
         return tasks
 
@@ -472,6 +473,16 @@ class _About:
         entry = error.args[0]
         name = entry.decode() if isinstance(entry, bytes) else entry
         raise CorruptRecord(f"{what}: there is no entry {name}") from error
+
+
+def in_task_order(tasks: Iterable[str]) -> list[str]:
+    """Tasks by `task_order`. There may be 100,000, so no key is made for each where all are plain numbers."""
+    names = sorted(tasks)
+    if names and all(map(_NUMBER.fullmatch, names)):
+        names.sort(key=len)
+    else:
+        names.sort(key=task_order)
+    return names
 
 
 def task_order(task: str) -> tuple[int, int, str]:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gitflowrun import msgpack
 from gitflowrun.errors import CorruptRecord, NotFound
@@ -9,7 +11,7 @@ from gitflowrun.git.pack.writer import PackObject
 from gitflowrun.git.repository import Repository
 from gitflowrun.names import TaskName
 from gitflowrun.runs.commit_message import RunState, Status, format_message
-from gitflowrun.runs.read import StoredRun
+from gitflowrun.runs.read import StoredRun, in_task_order, task_order
 from tests.helpers.repos import GitRepo
 from tests.helpers.runs import finished_task, make_run, open_repo, start_run, store_of
 
@@ -219,3 +221,11 @@ def test_lines_without_times(repo: GitRepo) -> None:
         writer.commit([odd], status=Status.DONE)
     lines = list(stored(repo).task(TaskName("start", "1")).lines("stdout"))
     assert lines == [(None, "one"), (None, "\N{REPLACEMENT CHARACTER}two"), (None, "three")]
+
+
+@given(st.sets(st.text("0123456789x-²", min_size=1, max_size=20), max_size=30))
+def test_tasks_are_in_the_order_of_their_numbers(names: set[str]) -> None:
+    """Whether or not all are plain numbers, which are not looked at one by one."""
+    assert in_task_order(names) == sorted(names, key=task_order)
+    numbers = {name for name in names if name.isdecimal() and name.isascii()}
+    assert in_task_order(numbers) == sorted(numbers, key=task_order)

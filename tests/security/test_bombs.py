@@ -115,6 +115,25 @@ def test_a_fetch_refuses_what_nothing_can_read(stranger: GitRepo, tmp_path: Path
     ]
 
 
+def test_100_000_tasks_of_a_step_are_shown(tmp_path: Path) -> None:
+    """A directory of a run may have so many: one of them, and what can be said of all, takes little memory."""
+    repo = make_repo(tmp_path / "many")
+    forge = Forge(repo)
+    run = Forgery(tasks=[task("start/77")], info=info(number="1"))
+    (_, _, tree), count = (
+        forge.task(run.tasks[0], {"flow": "MyFlow", "id": "1", "uid": bytes(20)}),
+        100_000,
+    )
+    many = forge.tree([("40000", f"{number}", tree) for number in range(1, count + 1)])
+    run.tasks, run.tree = (), [("40000", "steps", forge.tree([("40000", "start", many)]))]
+    forge.write(run)
+    assert "MyFlow/1/start/77" in measured(repo, "show", "1/start/77")[1]
+    text = measured(repo, "show", "1")[1]
+    assert "100000" in text.replace(",", "")
+    tasks = store_of(repo).get("MyFlow", "1").tasks("start")
+    assert tasks == [f"{number}" for number in range(1, count + 1)]
+
+
 def test_code_that_doubles_is_not_compared(stranger: GitRepo) -> None:
     """Thirty trees name 10^9 files; which differ is counted before anything is compared."""
     forge = Forge(stranger)
