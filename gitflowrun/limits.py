@@ -482,6 +482,8 @@ SCAN_PUSH = 256 << 20
 """Bytes that one push searches: seconds."""
 SCAN_SECONDS = 120.0
 """For which it searches; a stranger's files may be made so that it takes long."""
+SCAN_HISTORY = 16 << 20
+"""Bytes in which git says what earlier states of runs hold: 50,000 commits of a run take less."""
 SCAN_NUMBERS = 1 << 20
 """Bytes from which on a value of which most bytes are no text is not searched: arrays of numbers."""
 SCAN_SAMPLE = 4 << 10

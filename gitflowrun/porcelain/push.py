@@ -144,6 +144,11 @@ class _Plan:
     result: SyncedRun
     change: RefUpdate | None = None
 
+    @property
+    def before(self) -> Oid | None:
+        """The run's state on the remote, if that is to be moved."""
+        return self.change.old if self.change else None
+
     def refused(self, reason: str) -> SyncedRun:
         return replace(self.result, target=None, outcome=Outcome.REFUSED, reason=reason)
 
@@ -256,13 +261,21 @@ class _Push(Transfer):
     ) -> list[_Plan]:
         """The plans, those of runs that may hold secrets as refusals."""
         search = SecretSearch(self.repo, self.remote.name, view.refs)
+        found: dict[Oid, Sequence[Finding]] = {}
+        changed = [plan for plan in plans if plan.change and self._search]
+        for plan in changed:
+            line = history.line(plan.run.tip)
+            found[plan.run.tip] = search.findings(plan.run, line, plan.before)
+        clean = [plan for plan in changed if not found[plan.run.tip]]
+        if search.is_more_before([(plan.run.tip, plan.before) for plan in clean]):
+            for plan in clean:
+                found[plan.run.tip] = search.findings_before(plan.run, plan.before)
         checked = []
         for plan in plans:
-            found: Sequence[Finding] = ()
-            if plan.change and self._search:
-                found = search.findings(plan.run, history.line(plan.run.tip), plan.change.old)
-            self._notices |= dict.fromkeys(told_secrets(plan.run, found))
-            checked.append(_Plan(plan.run, plan.refused(reason_of(found))) if found else plan)
+            secrets = found.get(plan.run.tip, ()) if plan.change else ()
+            self._notices |= dict.fromkeys(told_secrets(plan.run, secrets))
+            refused = _Plan(plan.run, plan.refused(reason_of(secrets))) if secrets else plan
+            checked.append(refused)
         self._notices |= dict.fromkeys(search.notices())
         return checked
 

@@ -4,6 +4,8 @@
    what the commit that it was based on does not have, where the remote has that; else what neither the remote's
    branches nor its newest runs of that flow have. Trees that are equal are not entered, and no file is read twice; one
    in which something was found counts in every run that has it.
+   Then what only earlier states hold: an honest run's have nothing that its last one lacks, so git is asked once, for
+   all runs in which nothing was found, whether there is any such file.
 2. Each new file is read and searched (`secret_rules`), small ones first: code, records, output, values. Of files of
    16 MB and more, beyond 256 MB or two minutes in one push, and of large arrays nothing is read; all but the last
    is told.
@@ -30,6 +32,7 @@ from gitflowrun.limits import (
     BRANCHES_COMPARED,
     RUNS_COMPARED,
     SCAN_FILE,
+    SCAN_HISTORY,
     SCAN_NUMBERS,
     SCAN_PUSH,
     SCAN_SAMPLE,
@@ -144,11 +147,39 @@ class SecretSearch:
                         f"{run.flow}/{run.id}: only {SCAN_TREES:,} of its directories were searched for secrets"
                     )
             except GitflowrunError as error:
-                # It is damaged, or too large: nobody knows what is in it.
-                fingerprint = f"{str(run.tip)[:10]}:unsearched"
-                why = Finding("its files", 0, "can't be searched", error.message, fingerprint)
-                self._done[run.tip] = () if fingerprint in self._allowed else (why,)
+                self._done[run.tip] = self._unsearched(run, error)
         return self._done[run.tip]
+
+    def _unsearched(self, run: RunTip, error: GitflowrunError) -> tuple[Finding, ...]:
+        """Of a run that is damaged, or too large: nobody knows what is in it."""
+        fingerprint = f"{str(run.tip)[:10]}:unsearched"
+        why = Finding("its files", 0, "can't be searched", error.message, fingerprint)
+        return () if fingerprint in self._allowed else (why,)
+
+    def is_more_before(self, runs: Sequence[tuple[Oid, Oid | None]]) -> bool:
+        """Whether earlier states of runs may hold files that the newest states of none of them have.
+
+        Args:
+            runs: Their newest commits, in which nothing was found, each with its state on the remote.
+        """
+        try:
+            return bool(runs and self._earlier_files(runs))
+        except GitflowrunError:  # one of them is damaged, or too long
+            return True
+
+    def findings_before(self, run: RunTip, base: Oid | None) -> Sequence[Finding]:
+        """What looks like secrets in files that the history of a run leads to, and its newest state does not."""
+        try:
+            rows = (row.partition(b" ") for row in self._reached([(run.tip, base)]))
+            paths = {oid: _text(path) for oid, _, path in rows}
+            found: list[Finding] = []
+            for name in self._earlier_files([(run.tip, base)]):
+                oid = Oid.from_hex(name)
+                place = f"(earlier state)/{paths.get(name, '')}"
+                found += self._searched(place, oid, self._objects.size(oid))
+        except GitflowrunError as error:
+            return self._unsearched(run, error)
+        return found
 
     def notices(self) -> list[str]:
         """What to tell of files that were not searched."""
@@ -186,6 +217,25 @@ class SecretSearch:
             yield from self._searched(_text(path), oid, size)
         yield from self._named_values(run)
         yield from self._in_messages(commits)
+
+    def _earlier_files(self, runs: Sequence[tuple[Oid, Oid | None]]) -> list[bytes]:
+        rows = self._reached(runs, "--filter=blob:none", "--filter-print-omitted")
+        return [row[1:] for row in rows if row.startswith(b"~")]
+
+    def _reached(self, runs: Sequence[tuple[Oid, Oid | None]], *options: str) -> list[bytes]:
+        """Objects that commits of runs lead to, but neither their newest trees nor the remote's states of them."""
+        words: dict[str, None] = {}
+        for tip, base in runs:
+            words[f"{tip}"] = words[f"^{self._objects.commit(tip).tree}"] = None
+            if base:
+                words[f"^{base}"] = None
+        args = ("--no-replace-objects", "rev-list", "--objects", "--missing=allow-any", "--ignore-missing",
+                *options, "--stdin")  # fmt: skip
+        given = "".join(f"{word}\n" for word in words).encode()
+        done = self._repo.git.read(*args, most=SCAN_HISTORY, stdin=given)
+        if done.code:
+            raise self._repo.git.failure(args, done)
+        return done.out.splitlines()
 
     def _in_messages(self, commits: Iterable[Oid]) -> Iterator[Finding]:
         """Secrets in the messages of commits; lines that several have are looked at once."""

@@ -10,6 +10,7 @@ import pytest
 
 from gitflowrun import msgpack
 from gitflowrun.errors import CorruptRecord
+from gitflowrun.git.objects import Oid
 from gitflowrun.git.snapshot import take_snapshot
 from gitflowrun.limits import SCAN_NUMBERS
 from gitflowrun.porcelain.hooks import install
@@ -229,6 +230,36 @@ def test_later_states_are_searched_for_what_is_new(ada: GitRepo, server: GitRepo
     assert outcomes(report) == [Outcome.REFUSED]
     assert "steps/end/2/stdout line 1" in told(report)
     assert refs(server) == before
+
+
+def test_files_that_only_earlier_states_have_are_searched(ada: GitRepo, server: GitRepo) -> None:
+    """What a run's last commit has no more would be sent all the same: by whichever way its history leads to it."""
+    run = make_run(ada)
+    ref = f"refs/runs/MyFlow/{run.id}"
+    last = ada.git("rev-parse", ref)
+    secret = ada.git("hash-object", "-w", "--stdin", stdin=f"{TOKEN}\n".encode())
+    odd = ada.git("mktree", stdin=f"100644 blob {secret}\tnotes\n".encode())
+    tree = ada.git("mktree", stdin=f"{ada.git('ls-tree', ref)}\n040000 tree {odd}\todd\n".encode())
+    message = ada.git("log", "-1", "--format=%B", last).encode()
+    between = ada.git("commit-tree", tree, "-p", last, stdin=message)
+    again = ada.git("commit-tree", f"{last}^{{tree}}", "-p", between, stdin=message)
+    ada.git("update-ref", ref, again)
+    repository = open_repo(ada)
+    tip = RunTip("MyFlow", run.id, Oid.from_hex(again))
+    for base, count in ((None, 1), (Oid.from_hex(last), 1), (Oid.from_hex(between), 0)):
+        search = SecretSearch(repository, "origin", {})
+        assert search.findings(tip, [], base) == ()
+        assert search.is_more_before([(tip.tip, base)]) == bool(count)
+        assert [(it.path, it.line) for it in search.findings_before(tip, base)] == [
+            ("(earlier state)/odd/notes", 1)
+        ] * count
+    report = send(ada, "MyFlow/1")
+    assert outcomes(report) == [Outcome.REFUSED]
+    assert "(earlier state)/odd/notes line 1: github" in told(report)
+    ada.write("notes", f"{TOKEN}\n")
+    make_run(ada)  # another run that is refused has the same file
+    assert outcomes(send(ada, "MyFlow/1", "MyFlow/2")) == [Outcome.REFUSED] * 2
+    assert not holds(server, TOKEN)
 
 
 def test_tags_that_are_secrets_are_not_sent(ada: GitRepo, server: GitRepo) -> None:
