@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import sys
+from html.parser import HTMLParser
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from gitflowrun import Run, Task
+from gitflowrun.client.display import preformatted, table, title
 from tests.helpers.flows import foreach_flow, linear_flow
 from tests.helpers.repos import GitRepo
 
@@ -71,3 +75,34 @@ def test_nothing_that_commands_a_terminal(run: Run) -> None:
     """Characters that would command a terminal to which a page is copied, or reorder it, are marks there."""
     run.add_tag("odd\x1b]0;X\x07\u202e")
     assert "odd\ufffd]0;X\ufffd\ufffd" in run._repr_html_()
+
+
+class _Page(HTMLParser):
+    """The elements, attributes and text of a page."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.elements: list[str] = []
+        self.text = ""
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Remember an element."""
+        self.elements.append(f"{tag} {attrs}" if attrs else tag)
+
+    def handle_data(self, data: str) -> None:
+        """Remember text."""
+        self.text += data
+
+
+@given(st.text())
+@example("</td><script>alert(1)</script>")
+@example("'\" onerror=alert(1) &lt;b&gt; <!-- --> ]]> </pre><svg/onload=x>")
+@example("\x1b]0;X\x07\u202e\u200b\U000e0041\ue000\ud800")
+def test_any_text_is_text_in_any_place(text: str) -> None:
+    """Whatever is shown becomes no element and no attribute, and nothing that is not seen is left of it."""
+    page = _Page(title(text) + table([text], [[text]]) + preformatted(text))
+    assert page.elements == ["p", "b", "table", "tr", "th", "tr", "td", "pre"]
+    shown = "".join(it if it.isprintable() or it in "\t\n\xa0\u200d" else "\ufffd" for it in text)
+    assert page.text == shown * 4
