@@ -228,10 +228,14 @@ SIGNATURE_SECONDS = 60.0
 
 MAX_DIFF_LINES = 20_000
 """Changed lines of a file that a difference holds as values; of more it holds how many there are."""
+MAX_DIFF_LINES_IN_ALL = 100_000
+"""The same of all files of a difference."""
 DIFFED_FILES = 200_000
 """Files that may differ between two trees that are compared."""
 DIFFED_FILE = 32 << 20
 """Bytes of a file that differs; where one is larger, it is said which files differ, and of none in which lines."""
+DIFFED_IN_ALL = 64 << 20
+"""The same of all files that differ, on both sides: one blob may have thousands of names."""
 MAX_RENAMES = 1_000
 """Files among which renames are looked for, as in git."""
 

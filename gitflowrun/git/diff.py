@@ -21,15 +21,17 @@ from gitflowrun.git.pack.reader import PackReader
 from gitflowrun.limits import (
     DIFFED_FILE,
     DIFFED_FILES,
+    DIFFED_IN_ALL,
     MAX_CODE_DEPTH,
     MAX_DIFF_LINES,
+    MAX_DIFF_LINES_IN_ALL,
     MAX_RENAMES,
     TREE_SIZE,
 )
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from typing import TypeVar
 
     import pygit2
@@ -138,7 +140,8 @@ def diff_trees(
     if old == new:
         return TreeDiff(old, new)
 
-    is_light = largest_change(repo, old, new) <= DIFFED_FILE
+    extent = extent_of_change(repo, old, new)
+    is_light = extent.largest <= DIFFED_FILE and extent.size <= DIFFED_IN_ALL
     names = _names(repo, old, new, paths) if paths else None
 
     def compare(library: pygit2.Repository) -> TreeDiff:
@@ -153,7 +156,7 @@ def diff_trees(
         diff = before.diff_to_tree(after, how, context)
         # By itself it would do as `diff.renames` says.
         diff.find_similar(renames, rename_limit=MAX_RENAMES)
-        every = (_file(patch) for patch in diff if patch is not None)
+        every = _files(diff)
         files = tuple(
             file for file in every if names is None or names & {file.old_path, file.new_path}
         )
@@ -168,8 +171,28 @@ def diff_trees(
     )
 
 
-def largest_change(repo: Repository, old: Oid, new: Oid) -> int:
-    """Bytes of the largest file that differs between two trees, found before anybody compares them.
+@frozen
+class ChangeExtent:
+    """How much differs between two trees.
+
+    Attributes:
+        files: How many files.
+        size: Their bytes on both sides: a blob that a thousand names have counts a thousand times.
+        largest: The bytes of the largest.
+    """
+
+    files: int = 0
+    size: int = 0
+    largest: int = 0
+
+    def with_(self, other: ChangeExtent) -> ChangeExtent:
+        """Both together."""
+        largest = max(self.largest, other.largest)
+        return ChangeExtent(self.files + other.files, self.size + other.size, largest)
+
+
+def extent_of_change(repo: Repository, old: Oid, new: Oid) -> ChangeExtent:
+    """How much differs between two trees, found before anybody compares their files.
 
     Where something is missing, as in a partial clone, it is as if nothing differed: git brings that later.
 
@@ -177,46 +200,43 @@ def largest_change(repo: Repository, old: Oid, new: Oid) -> int:
         TooLarge: more than `DIFFED_FILES` differ. Thirty small trees within one another name 10^9 of them.
     """
     try:
-        return _Extent(PackReader(repo.objects_dir)).of(old, new, 0)[1]
+        return _Extents(PackReader(repo.objects_dir)).of(old, new, 0)
     except MissingObject:
-        return 0
+        return ChangeExtent()
 
 
-class _Extent:
-    """How many files differ between trees, and the bytes of the largest; each pair of trees is looked at once."""
+class _Extents:
+    """How much differs between trees; each pair of trees is looked at once."""
 
     def __init__(self, objects: PackReader) -> None:
         self._objects = objects
-        self._known: dict[tuple[Oid | None, Oid | None], tuple[int, int]] = {}
+        self._known: dict[tuple[Oid | None, Oid | None], ChangeExtent] = {}
 
-    def of(self, old: Oid | None, new: Oid | None, depth: int) -> tuple[int, int]:
+    def of(self, old: Oid | None, new: Oid | None, depth: int) -> ChangeExtent:
         """The extent of the difference of two trees; None stands for one that is not there."""
         pair = old, new
         if pair in self._known:
             return self._known[pair]
         before, after = self._rows(old), self._rows(new)
-        files = size = 0
+        found = ChangeExtent()
         for name in before.keys() | after.keys():
             rows = before.get(name), after.get(name)
             if rows[0] == rows[1]:
                 continue
-            more, larger = self._of_rows(rows, depth + 1)
-            files, size = files + more, max(size, larger)
-            if files > DIFFED_FILES or depth > MAX_CODE_DEPTH:
+            found = found.with_(self._of_rows(rows, depth + 1))
+            if found.files > DIFFED_FILES or depth > MAX_CODE_DEPTH:
                 raise TooLarge(
                     f"more than {DIFFED_FILES:,} files differ between {old} and {new}, or they lie too deep"
                 )
-        self._known[pair] = files, size
-        return files, size
+        self._known[pair] = found
+        return found
 
-    def _of_rows(
-        self, rows: tuple[TreeEntry | None, TreeEntry | None], depth: int
-    ) -> tuple[int, int]:
+    def _of_rows(self, rows: tuple[TreeEntry | None, TreeEntry | None], depth: int) -> ChangeExtent:
         old, new = (row.oid if row is not None and row.is_tree else None for row in rows)
-        files, size = self.of(old, new, depth) if old or new else (0, 0)
+        found = self.of(old, new, depth) if old or new else ChangeExtent()
         blobs = [row for row in rows if row and not row.is_tree and row.mode != Mode.GITLINK]
         sizes = [self._objects.size(row.oid) for row in blobs]
-        return files + bool(blobs), max([size, *sizes])
+        return found.with_(ChangeExtent(int(bool(blobs)), sum(sizes), max(sizes, default=0)))
 
     def _rows(self, tree: Oid | None) -> dict[bytes, TreeEntry]:
         if tree is None:
@@ -269,11 +289,21 @@ def with_libgit2(
         raise RepositoryError(f"libgit2 can't read {repo.git_dir}: {error}") from error
 
 
-def _file(patch: pygit2.Patch) -> FileDiff:
+def _files(diff: pygit2.Diff) -> Iterator[FileDiff]:
+    """The files of a difference, the lines of the first of them as values."""
+    left = MAX_DIFF_LINES_IN_ALL
+    for patch in diff:
+        if patch is not None:
+            found = _file(patch, min(left, MAX_DIFF_LINES))
+            left -= found.insertions + found.deletions if found.complete else 0
+            yield found
+
+
+def _file(patch: pygit2.Patch, most: int) -> FileDiff:
     delta = patch.delta
     status = delta.status.name.lower().removesuffix("change")
     _, insertions, deletions = patch.line_stats
-    complete = insertions + deletions <= MAX_DIFF_LINES
+    complete = insertions + deletions <= most
     return FileDiff(
         status,
         None if status == "added" else _text(delta.old_file.raw_path),

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from gitflowrun.errors import CorruptRecord, MissingObject, RepositoryError, TooLarge, UsageError
 from gitflowrun.git.command import FOR_FILES
-from gitflowrun.git.diff import TreeDiff, diff_trees, largest_change
+from gitflowrun.git.diff import TreeDiff, diff_trees, extent_of_change
 from gitflowrun.git.objects import NULL_OID
-from gitflowrun.limits import CHANGES_SECONDS, MAX_DELTA_BLOB
+from gitflowrun.limits import CHANGES_SECONDS, DIFFED_IN_ALL
 from gitflowrun.names import TaskName
 from gitflowrun.porcelain.changes import changes
 from gitflowrun.porcelain.overview import ArtifactRow, is_result, make_row
@@ -48,6 +48,7 @@ FORMATS = (
     "word-diff",
 )
 """How a difference of code can be written; options of git-diff(1)."""
+_WITHOUT_CONTENT = frozenset({"name-only", "name-status"})
 _APPLICABLE = (
     "--no-ext-diff", "--no-textconv", "--src-prefix=a/", "--dst-prefix=b/", "--submodule=short", "--no-relative",
     "--ignore-submodules=none", "-O/dev/null",
@@ -326,16 +327,13 @@ def code_diff(
         context = _CONTEXT  # without any, `git apply` takes no patch
     if context is not None:
         options.append(f"--unified={context}")
-    size, both = largest_change(repo, old, new), (str(old), str(new))
-    try:
-        return repo.git.run("diff", *options, *both, "--", *paths, env=FOR_FILES)
-    except RepositoryError as error:
-        if size <= MAX_DELTA_BLOB:
-            raise
+    size = extent_of_change(repo, old, new).size
+    if size > DIFFED_IN_ALL and form not in _WITHOUT_CONTENT and not paths:
         raise TooLarge(
-            f"a file of {size:,} bytes differs, and no more than {MAX_DELTA_BLOB:,} are compared",
-            hint=f"`git diff --stat {old.short} {new.short}` names it, `git diff` alone has no limit",
-        ) from error
+            f"files of {size:,} bytes differ, and no more than {DIFFED_IN_ALL:,} are compared",
+            hint=f"`git diff --name-status {old.short} {new.short}` names them, `git diff` alone has no limit",
+        )
+    return repo.git.run("diff", *options, str(old), str(new), "--", *paths, env=FOR_FILES)
 
 
 def _compare_artifacts(old: StoredRun, new: StoredRun) -> tuple[Difference[ArtifactRow], ...]:

@@ -150,18 +150,33 @@ def test_code_that_doubles_is_not_compared(stranger: GitRepo) -> None:
 def test_a_large_file_is_named_and_not_compared_line_by_line(
     stranger: GitRepo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """That it differs is said; git, which would hold it, ends, and the error says how to see it all the same."""
-    for module in ("git.diff.DIFFED_FILE", "porcelain.compare.MAX_DELTA_BLOB"):
+    """That it differs is said; git, which would hold it, is not asked; the error says how to see it all the same."""
+    for module in ("git.diff.DIFFED_FILE", "porcelain.compare.DIFFED_IN_ALL"):
         monkeypatch.setattr(f"gitflowrun.{module}", 1 << 20)
     monkeypatch.setattr("gitflowrun.git.diff.DIFFED_FILES", 1)  # old and new are one file
-    environment = {"GIT_ALLOC_LIMIT": str(1 << 20)}
-    monkeypatch.setattr("gitflowrun.porcelain.compare.FOR_FILES", environment)
     forge, repo = Forge(stranger), open_repo(stranger)
     one, two = (Oid.from_hex(forge.files({"f.py": data})) for data in (b"1\n", b"1\n" * SIZE))
     (file,) = diff_trees(repo, one, two).files
     assert (file.new_path, file.binary, file.hunks) == ("f.py", True, ())
-    with pytest.raises(TooLarge, match="a file of 25,165,824 bytes differs"):
+    with pytest.raises(TooLarge, match="files of 25,165,826 bytes differ"):
         code_diff(repo, one, two)
+
+
+def test_a_file_that_has_many_names_counts_as_often(stranger: GitRepo) -> None:
+    """One blob in two hundred places is neither compared nor printed two hundred times: a pack has it once."""
+    forge, repo = Forge(stranger), open_repo(stranger)
+    lines = b"".join(b"%d\n" % number for number in range(70_000))
+    names = {f"f{number}.txt": lines for number in range(200)}
+    one, two = (Oid.from_hex(forge.files(files)) for files in ({"f.py": b""}, names))
+    found = diff_trees(repo, one, two)
+    assert len(found.files) == 201
+    assert found.insertions == 0
+    with pytest.raises(TooLarge, match="files of 81,778,000 bytes differ"):
+        code_diff(repo, one, two)
+    assert code_diff(repo, one, two, form="name-only").count(b"\n") == 201
+    some = dict.fromkeys(names, lines[:10_000])
+    (_, *rest) = diff_trees(repo, one, Oid.from_hex(forge.files(some))).files
+    assert sum(bool(file.hunks) for file in rest) < len(rest)
 
 
 @pytest.mark.slow
