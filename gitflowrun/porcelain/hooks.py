@@ -63,7 +63,7 @@ _EARLIER = frozenset(
     )
 )
 """The checksums of the lines that were installed before the marker carried one."""
-_SHELLS = re.compile(rb"#!\s*(/\S*/)?(env\s+)?(sh|bash|dash|ksh|zsh)\b")
+_SHELLS = re.compile(rb"#!\s*(/\S*/)?(env\s+)?(busybox\s+)?(sh|ash|bash|dash|m?ksh(93)?|zsh)\b")
 _SHEBANG = "#!/bin/sh\n"
 _PROBE = "command -v git-runs"
 _CALL = f"{_PROBE} >/dev/null && git runs hook"

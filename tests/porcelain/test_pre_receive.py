@@ -319,12 +319,14 @@ def test_a_hundred_runs_take_no_half_second(repo: GitRepo) -> None:
     assert log.read_text().count("trace: built-in: git") == 2
 
 
-@pytest.mark.parametrize("shell", ["/bin/sh", "bash", "dash", "zsh", "ksh"])
+@pytest.mark.parametrize("shell", ["/bin/sh", "bash", "dash", "zsh", "ksh", "mksh", "busybox"])
 def test_beside_another_script(repo: GitRepo, hub: GitRepo, shell: str) -> None:
     """Where there is a script already, it gets its input after ours, and is not asked about what we refuse."""
     program = shutil.which(shell)
     if program is None:
         pytest.skip(f"no {shell} here")
+    if shell == "busybox":
+        program = f"{program} sh"
     path = hub.path / "hooks" / "pre-receive"
     path.write_text(
         f'#!{program}\nwhile read -r old new ref; do echo "saw $ref" >>seen; done\nexit 0\n'
@@ -334,7 +336,10 @@ def test_beside_another_script(repo: GitRepo, hub: GitRepo, shell: str) -> None:
     assert found.installed is Installed.YES
     assert push(repo, "HEAD:refs/heads/a", f"{state(repo)}:refs/runs/F/1") == ""
     assert "is not the name" in push(repo, f"{state(repo)}:refs/runs/F/1/x")
-    assert (hub.path / "seen").read_text() == "saw refs/heads/a\nsaw refs/runs/F/1\n"
+    ended = state(repo, hub.git("rev-parse", "refs/runs/F/1"), status="done")
+    assert push(repo, f"{ended}:refs/runs/F/1") == ""
+    assert "has ended" in push(repo, f"{state(repo, ended)}:refs/runs/F/1")
+    assert (hub.path / "seen").read_text() == "saw refs/heads/a\n" + "saw refs/runs/F/1\n" * 2
     uninstall(open_repo(hub))
     assert path.read_text().startswith(f"#!{program}\nwhile read")
 
