@@ -149,7 +149,7 @@ def _not_ours(git: Git, directory: Path) -> str:
             f"core.hooksPath of your {scope.decode()} git config is for all repositories; "
             "`git config core.hooksPath .git/hooks` gives this one hooks of its own"
         )
-    if git.work_tree and git.attempt("ls-files", "--", f"{directory}/").out:
+    if git.work_tree and git.attempt("ls-files", "--", f"{directory.resolve()}/").out:
         return "its directory is tracked, so everybody would get it; have a hook there call `git runs hook`"
     return ""
 

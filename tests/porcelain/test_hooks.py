@@ -298,11 +298,16 @@ def test_hooks_of_all_repositories_are_left_alone(
     assert hook(repo, "pre-push").exists()
 
 
-def test_tracked_hooks_are_left_alone(repo: GitRepo) -> None:
+@pytest.mark.parametrize("by_link", [False, True])
+def test_tracked_hooks_are_left_alone(repo: GitRepo, by_link: bool) -> None:
     """Hooks that the project shares by git do not get our lines, which name a path of this machine."""
     repo.write("hooks/commit-msg", "#!/bin/sh\n")
     repo.commit()
-    repo.git("config", "core.hooksPath", "hooks")
+    if by_link:
+        shutil.rmtree(repo.path / ".git" / "hooks")
+        (repo.path / ".git" / "hooks").symlink_to("../hooks")
+    else:
+        repo.git("config", "core.hooksPath", "hooks")
     found = install(open_repo(repo))
     assert states(found) == dict.fromkeys(("post-commit", "pre-push"), Installed.BLOCKED)
     assert "tracked" in found[0].reason
