@@ -217,6 +217,8 @@ class _Extents:
         pair = old, new
         if pair in self._known:
             return self._known[pair]
+        if depth > MAX_CODE_DEPTH:  # before another level is entered: Python gives up at a thousand
+            raise self._too_large(old, new)
         before, after = self._rows(old), self._rows(new)
         found = ChangeExtent()
         for name in before.keys() | after.keys():
@@ -224,12 +226,14 @@ class _Extents:
             if rows[0] == rows[1]:
                 continue
             found = found.with_(self._of_rows(rows, depth + 1))
-            if found.files > DIFFED_FILES or depth > MAX_CODE_DEPTH:
-                raise TooLarge(
-                    f"more than {DIFFED_FILES:,} files differ between {old} and {new}, or they lie too deep"
-                )
+            if found.files > DIFFED_FILES:
+                raise self._too_large(old, new)
         self._known[pair] = found
         return found
+
+    def _too_large(self, old: Oid | None, new: Oid | None) -> TooLarge:
+        words = f"more than {DIFFED_FILES:,} files differ between {old} and {new}"
+        return TooLarge(f"{words}, or they lie too deep")
 
     def _of_rows(self, rows: tuple[TreeEntry | None, TreeEntry | None], depth: int) -> ChangeExtent:
         old, new = (row.oid if row is not None and row.is_tree else None for row in rows)

@@ -147,6 +147,16 @@ def test_code_that_doubles_is_not_compared(stranger: GitRepo) -> None:
             compare(repo, one, two)
 
 
+def test_code_that_lies_deep_is_not_compared(stranger: GitRepo) -> None:
+    """However many directories lie within one another, also more than Python may call functions."""
+    forge = Forge(stranger)
+    plain = tree = forge.files({"f.py": b"print(1)\n"})
+    for _ in range(1_200):
+        tree = forge.tree([("40000", "a", tree)])
+    with pytest.raises(TooLarge, match="or they lie too deep"):
+        diff_trees(open_repo(stranger), Oid.from_hex(plain), Oid.from_hex(tree))
+
+
 def test_a_large_file_is_named_and_not_compared_line_by_line(
     stranger: GitRepo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
