@@ -27,7 +27,7 @@ from functools import cached_property
 from typing import IO, TYPE_CHECKING, Any, ClassVar, TypeAlias, cast
 
 from gitflowrun.errors import MissingObject, RepositoryError, TooLarge
-from gitflowrun.git.config import Config, parse_config
+from gitflowrun.git.config import NEVER_ALLOWED, Config, parse_config
 from gitflowrun.git.environment import clean_environment
 from gitflowrun.git.objects import ObjectType, Oid
 from gitflowrun.limits import (
@@ -54,7 +54,6 @@ _ALWAYS = (
     # Whose URLs say what to execute, or which descriptor of ours to write to.
     "-c", "protocol.ext.allow=never", "-c", "protocol.fd.allow=never",
 )  # fmt: skip
-_NEVER_ALLOWED = {"ext", "fd"}
 
 # Nothing checks that file against the commits, and parents in it may go round in circles.
 _FOR_READING = ("-c", "core.commitGraph=false")
@@ -484,7 +483,7 @@ class Git:
     def _environment(self) -> dict[str, str]:
         env = clean_environment()
         if allowed := env.get("GIT_ALLOW_PROTOCOL"):  # which goes before the config
-            kept = [name for name in allowed.split(":") if name not in _NEVER_ALLOWED]
+            kept = [name for name in allowed.split(":") if name not in NEVER_ALLOWED]
             env["GIT_ALLOW_PROTOCOL"] = ":".join(kept)
         env["GIT_DIR"] = str(self.git_dir)
         if self.work_tree is not None:

@@ -52,11 +52,19 @@ A test plants each of them.
 FETCHING = {"core.gitproxy", "remote.*.uploadpack", "remote.*.vcs"}
 """Keys of which git takes the first value: nothing can stand in for them, and so nothing is fetched by reading."""
 
+NEVER_ALLOWED = {"ext", "fd"}
+"""Protocols whose URLs say what to execute, or which descriptor of ours to write to."""
+
+_PROMISORS = {"remote.*.promisor", "extensions.partialclone"}
+_PROTOCOLS = ("file", "git", "http", "https", "ssh")
+"""Those of git's own. `NAME::` and `NAME://` of any other start `git-remote-NAME`, whatever that does."""
+
 _HARMLESS = {"core.pager": {"", "cat"}}
 _HELPERS = ("credential.helper", "credential.*.helper")  # lists, which an empty value begins anew
 _HOOKS = ("hook.*.command", "hook.*.event")  # since git 2.54
 _ITS_OWN = ("local", "worktree")
 _COUNT = "GIT_CONFIG_COUNT"
+_ALLOWED = "GIT_ALLOW_PROTOCOL"
 
 
 @frozen
@@ -85,7 +93,9 @@ def parse_config(out: bytes) -> Config:
         entries.append((scope in _ITS_OWN, key, value if newline else None))
     guard = dict(_variables(_guards(entries)))
     if any(is_its and _form(key) in FETCHING for is_its, key, _ in entries):
-        guard["GIT_ALLOW_PROTOCOL"] = ""
+        guard[_ALLOWED] = ""
+    elif any(is_its and _form(key) in _PROMISORS for is_its, key, _ in entries):
+        guard |= _allowed_protocols({key: value for is_its, key, value in entries if not is_its})
     values = _values((key, value) for _, key, value in entries)
     return Config(
         values, _values((key, value) for is_its, key, value in entries if not is_its), guard
@@ -133,6 +143,18 @@ def _guards(entries: Sequence[tuple[bool, str, str | None]]) -> list[tuple[str, 
         guards.append((_HELPERS[0], ""))
         guards += [(key, value) for key, value in users if _form(key) in _HELPERS]
     return guards
+
+
+def _allowed_protocols(own: Mapping[str, str | None]) -> dict[str, str]:
+    """What limits the protocols by which git fetches for a reader: its own, and those that the user's config names."""
+    if _ALLOWED in os.environ:
+        return {}  # the user has said it all
+    policies = {name: own.get("protocol.allow") for name in _PROTOCOLS}
+    for key, policy in own.items():
+        if _form(key) == "protocol.*.allow":
+            policies[key.split(".")[1]] = policy
+    allowed = {name for name, policy in policies.items() if policy != "never"} - NEVER_ALLOWED
+    return {_ALLOWED: ":".join(sorted(allowed))}
 
 
 def _form(key: str) -> str:

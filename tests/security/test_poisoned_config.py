@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator
 from hashlib import sha1
@@ -150,7 +151,7 @@ def _partial_clone(tmp_path: Path) -> GitRepo:
     return clone
 
 
-@pytest.mark.parametrize("key", ["", "uploadpack", "url", "vcs", "ext"])
+@pytest.mark.parametrize("key", ["", "uploadpack", "url", "vcs", "ext", "helper", "helper://"])
 def test_what_a_partial_clone_left_out(
     tmp_path: Path, canary: Canary, monkeypatch: pytest.MonkeyPatch, key: str
 ) -> None:
@@ -163,6 +164,12 @@ def test_what_a_partial_clone_left_out(
     elif key == "url":
         clone.git("config", "remote.origin.url", "ssh://localhost:1/x")
         clone.git("config", "core.sshCommand", program)
+    elif key.startswith("helper"):
+        monkeypatch.setenv("PATH", f"{canary.place}:{os.environ['PATH']}")
+        canary.program("git-remote-evil")
+        clone.git("config", "remote.origin.url", "evil://x" if key.endswith("//") else "evil::x")
+        clone.git("config", "protocol.evil.allow", "always")
+        clone.git("config", "protocol.allow", "always")
     elif key:
         clone.git("config", "protocol.ext.allow", "always")
         clone.git("config", "remote.origin.url", f"ext::{program}" if key == "ext" else program)
@@ -171,6 +178,19 @@ def test_what_a_partial_clone_left_out(
     code = main(["cat", "1/result"])
     assert canary.fired() == []
     assert (code == 0) == (not key)
+
+
+def test_protocols_that_the_users_own_config_names() -> None:
+    """Of a partial clone reading fetches by these and by git's own, unless the user allows none of them."""
+    promisor = b"local\0remote.a.promisor\ntrue\0local\0protocol.evil.allow\nalways\0"
+    allowed = {
+        b"": "file:git:http:https:ssh",
+        b"global\0protocol.s3.allow\nuser\0system\0protocol.git.allow\nnever\0": "file:http:https:s3:ssh",
+        b"global\0protocol.allow\nnever\0global\0protocol.ssh.allow\nalways\0": "ssh",
+        b"global\0protocol.ext.allow\nalways\0": "file:git:http:https:ssh",
+    }
+    for own, names in allowed.items():
+        assert parse_config(own + promisor).guard == {"GIT_ALLOW_PROTOCOL": names}
 
 
 @pytest.mark.parametrize("url", ["ext::touch% FIRED", "fd::1", "fd::1,2/x"])
