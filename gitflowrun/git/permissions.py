@@ -61,8 +61,7 @@ def make_directory(path: Path) -> None:
     except FileNotFoundError:
         if path.name == STATE:
             raise
-        make_directory(path.parent)
-        path.mkdir(mode=_PRIVATE, exist_ok=True)
+        _make_below(path)
     except FileExistsError:
         if path.is_dir():
             return
@@ -70,6 +69,19 @@ def make_directory(path: Path) -> None:
     mode = path.parent.stat().st_mode
     if mode & stat.S_ISGID:
         allow(path, stat.S_IMODE(mode))
+
+
+def _make_below(path: Path) -> None:
+    """Make a directory and those above it. `STATE` may be deleted at any time, and so between the two."""
+    for last in (False, False, True):
+        make_directory(path.parent)
+        try:
+            path.mkdir(mode=_PRIVATE, exist_ok=True)
+        except FileNotFoundError:
+            if last:
+                raise
+        else:
+            return
 
 
 def not_writable(path: Path, what: str, error: OSError) -> RepositoryError:

@@ -25,7 +25,6 @@ git ignores it, or where it lies elsewhere, the snapshot is not the whole answer
 from __future__ import annotations
 
 import contextlib
-import mmap
 import os
 import re
 import shlex
@@ -36,10 +35,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gitflowrun.errors import RepositoryError
+from gitflowrun.errors import GitflowrunError, RepositoryError
 from gitflowrun.git.objects import Mode, ObjectType, Oid, TreeEntry
 from gitflowrun.git.pack.reader import PackReader, quarantine
-from gitflowrun.git.pack.writer import PackObject
+from gitflowrun.git.pack.writer import MappedFile, PackObject
 from gitflowrun.git.secret_files import holds_private_key, is_included, why_secret_name
 from gitflowrun.git.status import (
     QUICK,
@@ -55,8 +54,8 @@ from gitflowrun.limits import (
     SNAPSHOT_ABANDONED,
     SNAPSHOT_FEW_CHANGES,
     SNAPSHOT_IN_MEMORY,
-    SNAPSHOT_RELEASED,
     SNAPSHOT_TRIES,
+    WRITE_TRIES,
 )
 from gitflowrun.values import frozen, replace
 
@@ -126,20 +125,40 @@ def take_snapshot(repository: Repository, program: Path | None = None) -> Snapsh
         left_out = _elsewhere(program, None)
         return Snapshot(EMPTY_TREE, head.commit, head.branch, (), left_out, (empty,))
     try:
-        parent = repository.state("snapshots")
-        _remove_abandoned(parent)
-        with tempfile.TemporaryDirectory(dir=parent, ignore_cleanup_errors=True) as place:
-            builder = _SnapshotBuilder(repository, repository.work_tree, Path(place))
-            try:
-                return builder.take(program)
-            except RepositoryError as error:
-                raise builder.explained(error) from error
+        for _ in range(WRITE_TRIES):
+            if snapshot := _take(repository, repository.work_tree, program):
+                return snapshot
     except OSError as error:
         where = f": {os.fsdecode(error.filename)}" if error.filename else ""
         raise RepositoryError(
             f"can't take a snapshot of the work tree: {error.strerror}{where}",
             hint="recording runs needs a repository that you may write to, and space on its disk",
         ) from error
+    raise RepositoryError(
+        f"can't take a snapshot of the work tree: somebody deletes {repository.state_dir} again and again",
+        hint="it may be deleted at any time, but not all the time",
+    )
+
+
+def _take(repository: Repository, work_tree: Path, program: Path | None) -> Snapshot | None:
+    """One snapshot; None when what it was made in was deleted, which git says in words of its own, or not at all."""
+    parent = repository.state("snapshots")
+    try:
+        _remove_abandoned(parent)
+        place = tempfile.TemporaryDirectory(dir=parent, ignore_cleanup_errors=True)
+    except FileNotFoundError:
+        return None
+    with place:
+        builder = _SnapshotBuilder(repository, work_tree, Path(place.name))
+        try:
+            snapshot = builder.take(program)
+        except (GitflowrunError, OSError) as error:
+            if not builder.is_whole:
+                return None
+            if isinstance(error, RepositoryError):
+                raise builder.explained(error) from error
+            raise
+        return snapshot if builder.is_whole else None
 
 
 def _remove_abandoned(parent: Path) -> None:
@@ -172,6 +191,18 @@ class _SnapshotBuilder:
         """Files that somebody is writing, and all as young as the index: git must not look at their content."""
         self.broken: dict[str, str] = {}
         """Filters that can't be run, and why."""
+        self._made = 0  # the inode of the quarantine
+        self._has_index = False
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether its files are those that it has made: nobody has deleted their directory."""
+        try:
+            return self.quarantine.stat().st_ino == self._made and (
+                self.index.exists() or not self._has_index
+            )
+        except FileNotFoundError:
+            return False
 
     def explained(self, error: RepositoryError) -> RepositoryError:
         """An error of git, about the user's index where git speaks of our copy."""
@@ -186,8 +217,10 @@ class _SnapshotBuilder:
 
     def take(self, program: Path | None) -> Snapshot:
         self.quarantine.mkdir()
+        self._made = self.quarantine.stat().st_ino
         with contextlib.suppress(FileNotFoundError):  # before the first `git add`
             shutil.copy2(self.repository.git_dir / "index", self.index)  # 1
+            self._has_index = True
         status = self._status()  # 2
         unseen = self._unseen()
         hidden = self._hidden_edits(unseen) if unseen else []
@@ -258,6 +291,7 @@ class _SnapshotBuilder:
         """Put an index of the tracked files that have changed in the place of the copy."""
         self.index.unlink(missing_ok=True)
         rows = [b"%s\t%s" % (it.in_index, it.path) for it in status.changes if it.in_index]
+        self._has_index = bool(rows)
         if rows:
             self._write("update-index", "-z", "--index-info", stdin=_lines(rows))
 
@@ -598,7 +632,7 @@ class _SnapshotBuilder:
             )
             if done.code:
                 raise RepositoryError(f"can't take a snapshot of the work tree: {done.message}")
-            mapped = _MappedFile(file)
+            mapped = MappedFile(file)
         found, position = [], 0
         for oid in oids:
             header, _, _ = bytes(mapped.view[position : position + _LONGEST_HEADER]).partition(
@@ -624,25 +658,6 @@ class _SnapshotBuilder:
 
     def _at(self, path: bytes) -> bytes:
         return os.path.join(self.root, path)  # noqa: PTH118  (bytes)
-
-
-class _MappedFile:
-    """A file of objects' contents, mapped; of its pages only those just used stay in memory.
-
-    It may have lost its name: it is there for as long as somebody has a view of it.
-    """
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        self.view = memoryview(self._mapping)
-        self._used = 0
-
-    def release(self, count: int) -> None:
-        """Give memory back when `count` more bytes and those before them are too many."""
-        self._used += count
-        if self._used >= SNAPSHOT_RELEASED:
-            self._used = 0
-            self._mapping.madvise(mmap.MADV_DONTNEED)
 
 
 def _real_file(program: Path | None) -> Path | None:

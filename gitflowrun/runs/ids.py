@@ -12,7 +12,8 @@ Choosing a number:
 4. The number is one more than all of these. Take its run's lock; if somebody holds it, the mark was lost
    between its step 5 and its first commits: take the next number.
 5. Write the mark.
-6. Give the lock back. The number is reserved: should its owner die now, it is never used.
+6. Give the lock back. The number is reserved: should its owner die now, it is never used. If the lock's file
+   was deleted meanwhile (`.git/gitflowrun` may be, at any time), somebody else may hold another: start again.
 7. The owner publishes the run under a ref that must not exist. If it does (somebody writes our refs without
    asking for a number), start again.
 
@@ -78,19 +79,25 @@ class RunIds:
         Raises:
             RepositoryError: the repository can't be written to, or the lock is held for too long.
         """
-        with self._locks.ids():  # 1
-            mark = self._look(thorough=thorough)  # 2, 3
-            for number in count(mark.number + 1):  # 4
-                run = RunId(str(number))
-                lock = self._locks.run(run)
-                if lock.try_acquire():
-                    break
-            try:
-                self._write(_Mark(number, mark.stamp))  # 5
-            except RepositoryError:
-                lock.release(remove=True)
-                raise
-        return Reservation(run, lock)  # 6
+        while True:
+            with self._locks.ids() as ids:  # 1
+                reserved = self._next(self._look(thorough=thorough))  # 2 to 5
+                if ids.is_current:
+                    return reserved  # 6
+            reserved.lock.release(remove=True)
+
+    def _next(self, mark: _Mark) -> Reservation:
+        for number in count(mark.number + 1):  # 4
+            run = RunId(str(number))
+            lock = self._locks.run(run)
+            if lock.try_acquire():
+                break
+        try:
+            self._write(_Mark(number, mark.stamp))  # 5
+        except RepositoryError:
+            lock.release(remove=True)
+            raise
+        return Reservation(run, lock)
 
     def _look(self, *, thorough: bool) -> _Mark:
         mark = self._read()

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from gitflowrun.errors import RepositoryError
 from gitflowrun.git.permissions import make_directory, not_writable, share_file
+from gitflowrun.limits import WRITE_TRIES
 from gitflowrun.runs.commit_message import Status
 
 if TYPE_CHECKING:
@@ -89,9 +90,14 @@ class FileLock:
             time.sleep(jittered(pause))
             pause = min(pause * 2, 0.02)
 
+    @property
+    def is_current(self) -> bool:
+        """Whether whoever tries to take it meets ours: it is held, and its file was not deleted."""
+        return self._fd is not None and _is_file(self._fd, self.path)
+
     def renew(self) -> None:
         """Make the file of a held lock again where it was deleted: others would take the holder for gone."""
-        if self._fd is None or _is_file(self._fd, self.path):
+        if self._fd is None or self.is_current:
             return
         again = FileLock(self.path)
         with contextlib.suppress(RepositoryError):
@@ -135,13 +141,18 @@ class FileLock:
         try:
             with contextlib.suppress(FileNotFoundError):
                 return os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
-            make_directory(self.path.parent)
-            fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            share_file(self.path)
+            for _ in range(WRITE_TRIES):  # `.git/gitflowrun` may be deleted at any time
+                with contextlib.suppress(FileNotFoundError):
+                    return self._make()
+            return self._make()
         except OSError as error:
             raise not_writable(self.path, f"cannot lock {self.path}", error) from error
-        else:
-            return fd
+
+    def _make(self) -> int:
+        make_directory(self.path.parent)
+        fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        share_file(self.path)
+        return fd
 
     def _holder(self) -> str:
         with contextlib.suppress(OSError):

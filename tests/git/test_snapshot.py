@@ -403,7 +403,7 @@ def test_many_new_bytes_wait_in_a_file(
 ) -> None:
     """What is new is the same, whether it waits in memory or in a file for being written."""
     monkeypatch.setattr("gitflowrun.git.snapshot.SNAPSHOT_IN_MEMORY", in_memory)
-    monkeypatch.setattr("gitflowrun.git.snapshot.SNAPSHOT_RELEASED", 1 << 10)
+    monkeypatch.setattr("gitflowrun.git.pack.writer.SNAPSHOT_RELEASED", 1 << 10)
     noise = os.urandom(300_000)
     contents = {"noise": noise, "text": b"line\n" * 100_000, "empty": b"", "sub/small": b"1"}
     for name, content in contents.items():
@@ -553,3 +553,40 @@ def test_directories_that_git_cannot_open_are_noted(
         ("shut/", "the directory can't be read"), ("shut/tracked", "can't be read")
     }  # fmt: skip
     assert snapshot.dirty == ()
+
+
+@pytest.mark.parametrize("command", ["status", "ls-files", "update-index"])
+def test_deleting_our_state_meanwhile_changes_nothing(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """`.git/gitflowrun` may be deleted at any time: git must not take the index that is gone for an empty one."""
+    repo.write("new", "2")
+    repo.write(".gitignore", "README\n")  # it is tracked all the same
+    whole = shoot(repo).snapshot
+    attempt = Git.attempt
+    deleted: list[str] = []
+
+    def delete_first(git: Git, *args: Any, **options: Any) -> Completed:
+        if command in args and not deleted:
+            deleted.append(command)
+            shutil.rmtree(repo.path / ".git" / "gitflowrun")
+        return attempt(git, *args, **options)
+
+    monkeypatch.setattr(Git, "attempt", delete_first)
+    again = shoot(repo).snapshot
+    assert (again.tree, again.dirty, again.left_out) == (whole.tree, whole.dirty, whole.left_out)
+    assert deleted
+
+
+def test_state_that_is_deleted_all_the_time(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then the error says what happens, not what git thinks of it."""
+    repo.write("new", "2")
+    attempt = Git.attempt
+
+    def delete_always(git: Git, *args: Any, **options: Any) -> Completed:
+        shutil.rmtree(repo.path / ".git" / "gitflowrun", ignore_errors=True)
+        return attempt(git, *args, **options)
+
+    monkeypatch.setattr(Git, "attempt", delete_always)
+    with pytest.raises(RepositoryError, match=r"somebody deletes .*/gitflowrun again and again"):
+        shoot(repo)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -142,3 +143,20 @@ def test_a_held_number_is_passed_over(repo: GitRepo) -> None:
     forget(repo)
     assert str(held.id) == "1"
     assert next_id(repo) == "2"
+
+
+def test_a_lost_lock_gives_no_number_twice(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the locks are deleted while a number is chosen, others may choose one: it is chosen again."""
+    repository = Repository.discover(repo.path)
+    write = RunIds._write
+    others: list[str] = []
+
+    def lose_lock(ids: RunIds, mark: Any) -> None:
+        if not others:
+            others.append("")
+            shutil.rmtree(repository.state_dir)
+            others[0] = next_id(repository)
+        write(ids, mark)
+
+    monkeypatch.setattr(RunIds, "_write", lose_lock)
+    assert (next_id(repository), *others) == ("2", "1")

@@ -45,6 +45,7 @@ from gitflowrun.limits import (
     PACK_BUFFER,
     PACK_BUFFERS,
     PACK_BY_THREADS,
+    SNAPSHOT_RELEASED,
     SYNCFS_TELLS,
     WRITE_BACK,
 )
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from concurrent.futures import Executor, Future
     from pathlib import Path
+    from typing import IO
 
     from gitflowrun.git.objects import Buffer
 
@@ -146,6 +148,25 @@ class PackContents:
     entries: tuple[IndexEntry, ...]
     trailer: bytes
     size: int
+
+
+class MappedFile:
+    """A file of objects' contents, mapped; of its pages only those just used stay in memory.
+
+    It may have lost its name: it is there for as long as somebody has a view of it.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self.view = memoryview(self._mapping)
+        self._used = 0
+
+    def release(self, count: int) -> None:
+        """Give memory back when `count` more bytes and those before them are too many."""
+        self._used += count
+        if self._used >= SNAPSHOT_RELEASED:
+            self._used = 0
+            self._mapping.madvise(mmap.MADV_DONTNEED)
 
 
 def write_pack(objects: Sequence[PackObject], output: Output) -> PackContents:
