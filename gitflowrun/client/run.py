@@ -62,7 +62,7 @@ class Run(RunPart, Container[Step]):
 
     @property
     def status(self) -> str:
-        """`running`, `done`, `failed`, `interrupted`, or `dead`, whose process is gone without a word."""
+        """`running`, `done`, `failed` or `interrupted`, which a run is as well whose process was killed."""
         return self._run.summary().status.value
 
     @property

@@ -99,7 +99,7 @@ class RunReader:
 
     def _look(self) -> StoredRun:
         row = self.row
-        if row is not None and row.status.is_final:
+        if row is not None and row.state.status.is_final:
             return StoredRun(self.source.repo, self.flow, self.number, row.commit, row)
         if self.uid is None:
             return observe(self.source.runs.get(self.flow, self.number))
@@ -121,7 +121,7 @@ class RunReader:
 
     def summary(self) -> RunSummary | StoredRun:
         """Status and times at the least cost: from the listing, if the run had ended by then."""
-        if self.row is not None and self.row.status.is_final:
+        if self.row is not None and self.row.state.status.is_final:
             return self.row
         return self.now()
 

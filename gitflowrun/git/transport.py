@@ -26,7 +26,6 @@ import os
 import re
 import shlex
 import subprocess
-import threading
 from functools import cached_property
 from typing import IO, TYPE_CHECKING
 
@@ -297,19 +296,11 @@ class Remote:
         if commit is None:
             yield {}
             return
-        place = self._repository.state()
-        path = place / f"shallow-{os.getpid()}-{threading.get_ident()}"
-        try:
-            try:
-                path.write_bytes(commit + b"\n")
-            except OSError as error:
-                raise RepositoryError(
-                    f"can't fetch from {self.title!r}: {path} can't be written: {error.strerror}",
-                    hint=f"free some space on the disk of {place} and try again",
-                ) from error
-            yield {_SHALLOW: str(path)}
-        finally:
-            path.unlink(missing_ok=True)
+        # In memory: `.git/gitflowrun` may be deleted at any time, and its disk may be full.
+        with _memory_file() as file:
+            file.write(commit + b"\n")
+            file.flush()
+            yield {_SHALLOW: f"/proc/{os.getpid()}/fd/{file.fileno()}"}
 
     def _oldest(self) -> bytes | None:
         """A commit that the remote is likely to have, far back: what is before it is hidden from the sender."""

@@ -43,18 +43,17 @@ _SPANS = ((86_400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s"))
 
 
 class Status(Enum):
-    """How far a run is. `DEAD` is never written: it is what a run that says `running` is without a process."""
+    """How far a run is. One that says `running` and has no process any more is taken for interrupted."""
 
     RUNNING = "running"
     DONE = "done"
     FAILED = "failed"
     INTERRUPTED = "interrupted"
-    DEAD = "dead"
 
     @property
     def is_final(self) -> bool:
         """Whether the run wrote its last commit."""
-        return self not in {Status.RUNNING, Status.DEAD}
+        return self is not Status.RUNNING
 
 
 @frozen

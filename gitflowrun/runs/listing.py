@@ -21,7 +21,7 @@ from gitflowrun.limits import CLOCK_AHEAD, NAMES_IN_A_HINT
 from gitflowrun.names import did_you_mean
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import RunState, Status, parse_message, parse_time
-from gitflowrun.runs.locks import Locks
+from gitflowrun.runs.locks import current_status
 from gitflowrun.runs.start_times import read_start_times, write_start_times
 from gitflowrun.values import frozen
 
@@ -48,7 +48,7 @@ class RunSummary:
         commit: Its newest commit.
         uid: Its first commit, as its message says.
         state: What the message says.
-        status: How far it is now, which the message of a dead run can't say.
+        status: How far it is now, which the message of a run whose process is gone can't say.
         subject: The first line of the message.
         author: The commit's author, as git names them.
         email: Their e-mail address.
@@ -93,8 +93,7 @@ def list_runs(
         prefixes = {tags_below, *(layout.run_ref(*name) for name in names)}
     rows = repo.refs.rows(*sorted(prefixes), fields=_FIELDS)
     tags = tags_by_run(row[0] for row in rows)
-    locks = Locks(repo.state_dir)
-    found = [run for row in rows if (run := _summary(locks, row, tags))]
+    found = [run for row in rows if (run := _summary(repo, row, tags))]
     by_time = _come_from_several_clones(repo)
     found.sort(key=lambda run: _place(run.flow, run.id, run.state.started, by_time), reverse=True)
     return found[:limit]
@@ -221,7 +220,7 @@ def tags_by_run(names: Iterable[str]) -> dict[tuple[str, RunId], tuple[str, ...]
 
 
 def _summary(
-    locks: Locks, row: tuple[str, ...], tags: dict[tuple[str, RunId], tuple[str, ...]]
+    repo: Repository, row: tuple[str, ...], tags: dict[tuple[str, RunId], tuple[str, ...]]
 ) -> RunSummary | None:
     """The run of a row; None for a tag's row, and for a ref that holds no run."""
     ref, oid, tree, author, email, message = row
@@ -236,7 +235,7 @@ def _summary(
         commit=commit,
         uid=state.uid or commit,
         state=state,
-        status=locks.current_status(name[1], state.status),
+        status=current_status(repo, name[1], commit, state.status),
         subject=message.partition("\n")[0],
         author=author,
         email=email,

@@ -8,25 +8,34 @@ that ran the run died or gave up before the run's last commit.
     tags         held while tags of a run are read, checked and written
     run-<id>     held by the process that runs the run, from before its first commit to its end; renewed
                  at every commit, as `.git/gitflowrun` may be deleted at any time
+
+Between such a deletion and the next commit, a byte of `.git/gitflowrun-running`, beside it, tells that a run goes on:
+its process has locked the one at the place that is the run's number. So a run that was made here, says that it runs
+and has neither lock was interrupted, whatever became of its lock's file.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
+import struct
 import time
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from gitflowrun.errors import RepositoryError
+from gitflowrun.errors import GitflowrunError, RepositoryError
 from gitflowrun.git.permissions import make_directory, not_writable, share_file
 from gitflowrun.limits import WRITE_TRIES
-from gitflowrun.runs.commit_message import Status
+from gitflowrun.runs.clone_key import CloneKey
+from gitflowrun.runs.commit_message import Status, parse_message
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from gitflowrun.git.objects import Oid
+    from gitflowrun.git.repository import Repository
     from gitflowrun.names import RunId
 
 PATIENCE = 30.0
@@ -170,6 +179,80 @@ def _is_file(fd: int, path: Path) -> bool:
     return (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino)
 
 
+class RunLock(FileLock):
+    """The lock of a run: a file, and a byte beside the state that may be deleted.
+
+    Args:
+        path: The file.
+        register: The file of which a byte is locked.
+        place: Which one; None for a run that has no number of its own here.
+    """
+
+    def __init__(self, path: Path, register: Path, place: int | None) -> None:
+        super().__init__(path)
+        self._register = register
+        self._place = place
+        self._byte: int | None = None
+
+    def try_acquire(self) -> bool:
+        """Take the lock if it is free now."""
+        if not super().try_acquire():
+            return False
+        if self._place is None or self._lock_byte(self._place):
+            return True
+        super().release(remove=True)
+        return False
+
+    def release(self, *, remove: bool = False) -> None:
+        """Give the lock back, and its file up if `remove`. Nothing happens if it is not held."""
+        super().release(remove=remove)
+        if self._byte is not None:
+            os.close(self._byte)
+            self._byte = None
+
+    def state(self) -> LockState:
+        """Whether anybody, this process included, holds the lock."""
+        state = super().state()
+        if state is LockState.ABSENT and self._place is not None and self._is_locked(self._place):
+            return LockState.HELD
+        return state
+
+    def _lock_byte(self, place: int) -> bool:
+        """Whether the byte is ours now, or can't be had for another reason than that somebody has it."""
+        try:
+            fd = os.open(self._register, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError:
+            return True  # the file is a second opinion
+        share_file(self._register)
+        try:
+            fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _byte_lock(place))
+        except OSError as error:
+            os.close(fd)
+            return error.errno not in {errno.EAGAIN, errno.EACCES}
+        self._byte = fd
+        return True
+
+    def _is_locked(self, place: int) -> bool:
+        try:
+            fd = os.open(self._register, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            found = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _byte_lock(place))
+        except OSError:
+            return False
+        finally:
+            os.close(fd)
+        return int(struct.unpack(_FLOCK, found)[0]) != fcntl.F_UNLCK
+
+
+_FLOCK = "hhqqi4x"  # struct flock: type, whence, start, length, pid
+
+
+def _byte_lock(place: int) -> bytes:
+    return struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, place, 1, 0)
+
+
 _RUN = "run-"
 
 
@@ -195,9 +278,11 @@ class Locks:
         """The lock under which is changed what the user vouched for."""
         return FileLock(self._directory / "trust")
 
-    def run(self, run: RunId) -> FileLock:
+    def run(self, run: RunId) -> RunLock:
         """The lock of the process that runs `run`; numbers are unique across flows."""
-        return FileLock(self._directory / f"{_RUN}{run}")
+        register = self._directory.parent.parent / "gitflowrun-running"
+        place = run.number if run == str(run.number) else None
+        return RunLock(self._directory / f"{_RUN}{run}", register, place)
 
     def runs(self) -> set[str]:
         """The ids of the runs that have a lock: a process here runs them, or died while it did."""
@@ -207,13 +292,25 @@ class Locks:
             return set()
         return {name.removeprefix(_RUN) for name in names if name.startswith(_RUN)}
 
-    def current_status(self, run: RunId, recorded: Status) -> Status:
-        """What a run whose newest commit says `recorded` is now.
 
-        `DEAD` when that says `running` and the lock file, which only this repository's scheduler makes,
-        is there and free. A run that was fetched while it ran stays `running`: it was, when it was last
-        heard of.
-        """
-        if recorded is Status.RUNNING and self.run(run).state() is LockState.FREE:
-            return Status.DEAD
+def current_status(repo: Repository, run: RunId, commit: Oid, recorded: Status) -> Status:
+    """What a run is now whose newest commit says `recorded`.
+
+    `INTERRUPTED` when that says `running` and nobody runs it: its lock's file, which only this repository's scheduler
+    makes, is there and free; or it was deleted, and this user's commits say that the run was made here. A run that was
+    fetched while it ran stays `running`: it was, when it was last heard of.
+    """
+    if recorded is not Status.RUNNING:
         return recorded
+    state = Locks(repo.state_dir).run(run).state()
+    if state is LockState.FREE or (state is LockState.ABSENT and _made_here(repo, commit)):
+        return Status.INTERRUPTED
+    return recorded
+
+
+def _made_here(repo: Repository, commit: Oid) -> bool:
+    with contextlib.suppress(GitflowrunError):
+        found = repo.objects.commit(commit)
+        state = parse_message(found.message.decode(errors="replace"))
+        return state is not None and CloneKey(repo).has_made(found, state.mac)
+    return False

@@ -32,7 +32,7 @@ from gitflowrun.printing import shown
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import parse_message
 from gitflowrun.runs.line_times import decode_times
-from gitflowrun.runs.locks import Locks
+from gitflowrun.runs.locks import current_status
 from gitflowrun.runs.records import INFO, TASK, RunIdentity, RunInfo, TaskRecord, other_code
 
 if TYPE_CHECKING:
@@ -99,8 +99,8 @@ class StoredRun:
 
     @property
     def status(self) -> Status:
-        """How far the run is now: `DEAD` if it says `running` and nobody runs it."""
-        return Locks(self.repo.state_dir).current_status(self.id, self.state.status)
+        """How far the run is now: `INTERRUPTED` if it says `running` and nobody runs it."""
+        return current_status(self.repo, self.id, self.commit, self.state.status)
 
     @cached_property
     def info(self) -> RunInfo:

@@ -128,7 +128,7 @@ def test_a_running_run_grows(here: GitRepo) -> None:
 def test_a_dead_run_says_so(here: GitRepo) -> None:
     """A run whose process is gone without a word does not pretend to be running."""
     start(here).close()
-    assert Run("MyFlow/1").status == "dead"
+    assert Run("MyFlow/1").status == "interrupted"
     assert not Run("MyFlow/1").finished
 
 

@@ -267,7 +267,7 @@ def test_whole_families_die_with_the_scheduler(repo: GitRepo, marker: Path, kind
     assert flow.wait(10) == 1
     assert "scheduler was killed" in flow.text()
     nobody_is_left(marker)
-    assert latest(repo).status is Status.DEAD
+    assert latest(repo).status is Status.INTERRUPTED
 
 
 def test_a_full_disk_in_a_task_fails_the_task(repo: GitRepo) -> None:
@@ -303,7 +303,7 @@ def test_a_full_disk_in_the_scheduler_ends_the_run_and_breaks_nothing(
     assert "hint: the file size limit" in flow.text()
     nobody_is_left(marker)
     run = latest(repo)
-    assert run.status is Status.DEAD
+    assert run.status is Status.INTERRUPTED
     assert one_task(run, "start").record.ok
     repo.fsck()
     assert repo.flow("f.py", "resume").code == 0
@@ -328,5 +328,5 @@ def test_deleting_our_state_during_a_run_loses_nothing(repo: GitRepo, marker: Pa
     flow.wait_for(r"work/2 .*finished")
     os.kill(flow.children()["scheduler"], signal.SIGKILL)
     flow.wait()
-    assert latest(repo).status is Status.DEAD
+    assert latest(repo).status is Status.INTERRUPTED
     nobody_is_left(marker)

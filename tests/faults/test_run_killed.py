@@ -60,7 +60,7 @@ def test_a_killed_writer_loses_nothing_it_acknowledged(repo: GitRepo) -> None:
     for word, run, *task in acknowledged:
         stored = store.get("MyFlow", run)
         assert word == "created" or stored.task(TaskName("train", task[0])).record.ok
-        assert stored.status is Status.DEAD
+        assert stored.status is Status.INTERRUPTED
     assert acknowledged
 
 

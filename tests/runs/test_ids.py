@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gitflowrun.git.repository import Repository
-from gitflowrun.runs.ids import RunIds
+from gitflowrun.runs.ids import Reservation, RunIds
 from gitflowrun.runs.locks import LockState
 from tests.helpers.repos import GitRepo
 from tests.helpers.runs import open_repo, start_run, store_of
@@ -149,14 +149,17 @@ def test_a_lost_lock_gives_no_number_twice(repo: GitRepo, monkeypatch: pytest.Mo
     """When the locks are deleted while a number is chosen, others may choose one: it is chosen again."""
     repository = Repository.discover(repo.path)
     write = RunIds._write
-    others: list[str] = []
+    others: list[Reservation] = []
 
     def lose_lock(ids: RunIds, mark: Any) -> None:
-        if not others:
-            others.append("")
+        if not done:
+            done.append(1)
             shutil.rmtree(repository.state_dir)
-            others[0] = next_id(repository)
+            others.append(RunIds(repository).reserve())
         write(ids, mark)
 
+    done: list[int] = []
     monkeypatch.setattr(RunIds, "_write", lose_lock)
-    assert (next_id(repository), *others) == ("2", "1")
+    mine = RunIds(repository).reserve()
+    assert mine.id != others[0].id
+    assert mine.lock.state() is others[0].lock.state() is LockState.HELD

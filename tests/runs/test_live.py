@@ -88,7 +88,7 @@ def test_what_was_written_before_the_scheduler_was_killed_is_shown(repo: GitRepo
     flow = _started(repo)
     os.kill(flow.children()["scheduler"], signal.SIGKILL)
     flow.wait()
-    _check_client(repo, "dead")
+    _check_client(repo, "interrupted")
     _check_commands(repo, "unfinished")
     repo.write("go", "")
     assert repo.flow("f.py", "resume", "1").code == 0

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -332,7 +333,7 @@ def test_a_repository_that_is_moved_away_meanwhile(repo: GitRepo, tmp_path: Path
     assert not repo.path.exists()
     stored = store_of(GitRepo(elsewhere)).get("MyFlow", "1")
     assert [str(task.name) for task in stored.all_tasks()] == ["start/1"]
-    assert stored.status is Status.DEAD
+    assert stored.status is Status.INTERRUPTED
 
 
 def test_our_directories_never_make_a_git_directory(tmp_path: Path) -> None:
@@ -447,12 +448,27 @@ def test_closing_a_finished_run_frees_its_lock(repo: GitRepo) -> None:
     assert not list((repo.path / ".git/gitflowrun/locks").glob("run-*"))
 
 
-def test_a_run_given_up_is_dead(repo: GitRepo) -> None:
-    """A run whose writer went away without a last commit is dead, here and in lists."""
+def test_a_run_given_up_is_interrupted(repo: GitRepo) -> None:
+    """A run whose writer went away without a last commit was interrupted, here and in lists."""
     start_run(repo).close()
     store = store_of(repo)
-    assert store.get("MyFlow", "1").status is Status.DEAD
-    assert [run.status for run in store.summaries()] == [Status.DEAD]
+    assert store.get("MyFlow", "1").status is Status.INTERRUPTED
+    assert [run.status for run in store.summaries()] == [Status.INTERRUPTED]
+
+
+def test_whether_a_run_goes_on_is_known_without_our_state(repo: GitRepo) -> None:
+    """Deleting `.git/gitflowrun` makes no running run look interrupted, and no interrupted one look as if it ran."""
+    store, state = store_of(repo), repo.path / ".git" / "gitflowrun"
+
+    def statuses() -> set[Status]:
+        return {store.get("MyFlow", "1").status, *(run.status for run in store.summaries())}
+
+    with start_run(repo):
+        shutil.rmtree(state)
+        assert statuses() == {Status.RUNNING}
+    shutil.rmtree(state, ignore_errors=True)
+    assert statuses() == {Status.INTERRUPTED}
+    assert "MyFlow/1  interrupted" in repo.call("list").out
 
 
 def test_a_run_fetched_while_it_ran_stays_running(repo: GitRepo, tmp_path: Path) -> None:

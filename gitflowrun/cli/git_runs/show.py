@@ -90,7 +90,7 @@ def _resume_command(top: Path | None, run: overview.RunOverview) -> str:
     code = run.code
     script = PurePath(code.script)
     is_here = code.script and not script.is_absolute() and ".." not in script.parts
-    if run.status.value not in {"failed", "interrupted", "dead"} or not (code.command or is_here):
+    if run.status.value not in {"failed", "interrupted"} or not (code.command or is_here):
         return ""
     from gitflowrun.runtime.launch.program import spelled
 

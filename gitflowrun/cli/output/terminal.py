@@ -54,7 +54,6 @@ class Style:
         paint = {
             "done": self.green,
             "failed": self.red,
-            "dead": self.yellow,
             "interrupted": self.yellow,
             "running": self.cyan,
         }

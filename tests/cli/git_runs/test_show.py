@@ -201,5 +201,5 @@ def test_a_run_that_was_killed_is_shown(repo: GitRepo, runs: Runs) -> None:
     """A run without a process is neither running nor lost."""
     make_run(repo, status=Status.RUNNING)
     assert runs("show", "1").out.startswith(
-        "run MyFlow/1\nStatus:      dead\nGo on with:  python flow.py resume 1\n"
+        "run MyFlow/1\nStatus:      interrupted\nGo on with:  python flow.py resume 1\n"
     )

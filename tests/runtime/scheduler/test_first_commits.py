@@ -157,7 +157,7 @@ def test_killed_at_each_step(repo: GitRepo, call: str, when: str) -> None:
     assert (refs(repo) != "") == exists
     if exists:
         run = store_of(repo).get("MyFlow", "1")
-        assert run.status.value == "dead"
+        assert run.status.value == "interrupted"
         uid = run.identity.uid
         assert repo.git("rev-parse", f"runs/MyFlow/mine/1-{uid.short}") == str(uid)
         assert repo.git("ls-tree", "--name-only", "runs/MyFlow/1").split() == ["INFO", "code"]
