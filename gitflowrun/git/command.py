@@ -82,6 +82,8 @@ class Completed:
     @property
     def message(self) -> str:
         """What git says went wrong, in one line."""
+        if self.code < 0 and not self.err.strip():
+            return f"git was ended by signal {-self.code} ({signal.strsignal(-self.code)})"
         return git_message(self.err) or f"git exited with status {self.code}"
 
 

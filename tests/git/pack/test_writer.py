@@ -7,6 +7,7 @@ import fcntl
 import mmap
 import os
 import random
+import zlib
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,12 @@ def test_buffers_of_any_size_make_the_same_pack(
         patch.setattr(writer, "LARGE_PACK_BUFFER", buffer)
         patch.setattr(writer, "PACK_AHEAD", ahead)
         large = _write(tmp / "large", objects)
+    contents = {hash_object(ObjectType.BLOB, data): data for data in datas}
+    for name, pack in {"small": small, "large": large}.items():
+        assert _inflated((tmp / name).read_bytes(), pack) == [
+            contents[it.oid] for it in pack.entries
+        ]
+    assert [it.crc for it in small.entries] == [it.crc for it in large.entries]
     assert small == large
     raw = (tmp / "small").read_bytes()
     assert raw == (tmp / "large").read_bytes()
@@ -116,6 +123,16 @@ def test_buffers_of_any_size_make_the_same_pack(
     ends = [entry.offset for entry in small.entries[1:]] + [small.size - 20]
     for entry, end in zip(small.entries, ends, strict=True):
         assert crc32(raw[entry.offset : end]) == entry.crc
+
+
+def _inflated(raw: bytes, pack: writer.PackContents) -> list[bytes]:
+    """What the entries of a pack hold, as Python's zlib reads them."""
+    found = []
+    for start in (entry.offset for entry in pack.entries):
+        while raw[start] & 0x80:
+            start += 1  # the header goes on
+        found.append(zlib.decompressobj().decompress(raw[start + 1 :]))
+    return found
 
 
 def _write(path: Path, objects: list[PackObject]) -> writer.PackContents:
