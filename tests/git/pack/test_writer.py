@@ -128,10 +128,9 @@ def test_buffers_of_any_size_make_the_same_pack(
 def _inflated(raw: bytes, pack: writer.PackContents) -> list[bytes]:
     """What the entries of a pack hold, as Python's zlib reads them."""
     found = []
-    for start in (entry.offset for entry in pack.entries):
-        while raw[start] & 0x80:
-            start += 1  # the header goes on
-        found.append(zlib.decompressobj().decompress(raw[start + 1 :]))
+    for entry in pack.entries:
+        header = next(at for at in range(entry.offset, len(raw)) if raw[at] < 0x80)  # noqa: PLR2004
+        found.append(zlib.decompressobj().decompress(raw[header + 1 :]))
     return found
 
 
