@@ -129,7 +129,7 @@ def _inflated(raw: bytes, pack: writer.PackContents) -> list[bytes]:
     """What the entries of a pack hold, as Python's zlib reads them."""
     found = []
     for entry in pack.entries:
-        header = next(at for at in range(entry.offset, len(raw)) if raw[at] < 0x80)  # noqa: PLR2004
+        header = next(at for at in range(entry.offset, len(raw)) if raw[at] < 0x80)
         found.append(zlib.decompressobj().decompress(raw[header + 1 :]))
     return found
 
