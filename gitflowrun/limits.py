@@ -608,6 +608,15 @@ ERROR_TEXT = 2_000
 WARM_UP_ROUNDS = 12
 """Runs of the warm-up for a foreach: the interpreter adapts a function when it has run eight times."""
 
+# ---- Integrity ----
+
+FSCK_REMEMBERED = 200_000
+"""Objects found whole that are not looked at again: of many runs, the newest; about 40 MB of memory at most."""
+FSCK_FAULTS = 100
+"""Faults of one run, and of what lies below one tree, that are told one by one."""
+FSCK_PRODUCERS = 1_000
+"""Tasks of a run whose chunks are remembered while those of later tasks are compared with them."""
+
 # ---- Secrets ----
 
 SHORTEST_SECRET = 6

@@ -49,7 +49,7 @@ LIBRARIES = {
 }
 # A name that occurs more than once stands for the same thing in another layer.
 SAME_THING = {
-    "diff", "errors", "hooks", "logs", "main", "maintenance", "repository", "resume", "run", "sync",
+    "diff", "errors", "fsck", "hooks", "logs", "main", "maintenance", "repository", "resume", "run", "sync",
     "tag", "task", "trust", "verify",
 }  # fmt: skip
 # What the message for a value that can't be stored points to.
@@ -81,7 +81,8 @@ SAME_THING = {
 # When runs started is a cache of its own.
 # git config, and which programs in it are not started, is read apart from how git is.
 # What secrets look like is a table, apart from which objects of a push are searched for them.
-MOST_FILES = 215
+# Whether runs are whole, apart from how objects are looked at once.
+MOST_FILES = 218
 MOST_FILES_IN_A_FOLDER = 20
 MOST_LINES = 700
 

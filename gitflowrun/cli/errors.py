@@ -34,6 +34,7 @@ REFUSED = (
     1  # a run was not sent, a hook not installed or a tag not there to be removed, as git has it
 )
 UNVERIFIED = 1  # a run's signature is not good, as `git verify-commit` has it
+DAMAGED = 1  # something is not whole, as `git fsck` has it
 _FATAL, _USAGE = 128, 129  # git's
 _FLOW_USAGE = 2  # Metaflow's, which is click's
 INTERRUPTED = 130  # 128 + SIGINT, what a shell reports

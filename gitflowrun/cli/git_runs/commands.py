@@ -222,6 +222,23 @@ def verify_command(
     )
 
 
+@click.command(name="fsck")
+@click.option("--read-data", is_flag=True, help="Read artifacts, output and code, too.")
+@json_option
+@click.argument("addresses", nargs=-1, metavar="[RUN]...")
+def fsck_command(read_data: bool, as_json_: bool, addresses: tuple[str, ...]) -> int:
+    """Check that runs are whole: all of them, with their tags and what is known of remotes, or each RUN.
+
+    Histories, trees and records are read; what else they name must be here, in packs that are complete. With
+    --read-data all content is read and compared with its digests, and packs with their checksums. What a partial
+    clone was made without is not damage, but --read-data fetches it. Nothing is changed. Exits with 1 if anything is
+    damaged. Your own objects are not looked at: 'git fsck' does that.
+    """
+    from gitflowrun.cli.git_runs.fsck import check_runs
+
+    return check_runs(read_data=read_data, as_json_=as_json_, addresses=addresses)
+
+
 @click.command(name="hooks")
 @json_option
 @click.option("--force", is_flag=True, help="install: replace lines of ours that were changed.")

@@ -50,6 +50,7 @@ COMMANDS = {
     "trust": Entry("Share runs", "Allow loading pickles of somebody else's runs"),
     "untrust": Entry("Share runs", "Take that back"),
     "verify": Entry("Share runs", "Check who signed runs, and that they are whole"),
+    "fsck": Entry("Set up", "Check that runs are whole"),
     "hooks": Entry("Set up", "Install or remove git hooks"),
     "hook": Entry("", "Do the work of a git hook"),
 }

@@ -39,6 +39,7 @@ from gitflowrun.git.objects import ObjectType, Oid, checked_pieces, hash_object
 from gitflowrun.git.pack.places import Loose, Pack, Packed, Place
 from gitflowrun.limits import (
     ALTERNATES_DEPTH,
+    INFLATE_STEP,
     MAX_ALTERNATES,
     MAX_ALTERNATES_FILE,
     MAX_DELTA_BLOB,
@@ -229,8 +230,27 @@ class PackReader:
         """The size of an object's content, found without reading it. Raises as `read`."""
         found = None
         with contextlib.suppress(CorruptRecord):  # which `read` looks into
-            found = self._first(oid, lambda place: place.size())
+            found = self.stored_size(oid)
         return found if found is not None else len(self.read(oid, MAX_DELTA_BLOB)[1])
+
+    def stored_size(self, oid: Oid) -> int | None:
+        """The size of an object's content as the first undamaged copy here says it; None where there is none.
+
+        The copy's pack must belong to its index and end where it must. Nothing is asked of git, nothing is fetched.
+
+        Raises:
+            CorruptRecord: no copy is undamaged, as far as that shows in its header.
+        """
+        return self._first(oid, lambda place: place.size())
+
+    def pack_faults(self) -> Iterator[tuple[Path, str]]:
+        """The packs and indexes that are here and whose bytes are not what their checksums say, and why."""
+        self.refresh()
+        for listing in self._listings:
+            for pack in listing.packs:
+                for path in (pack.path, pack.index_path):
+                    if why := _checksum_fault(path):
+                        yield path, why
 
     def read_into(self, oid: Oid, target: memoryview) -> None:
         """Fill `target`, a buffer of the object's exact size. The content's id is not checked.
@@ -337,6 +357,25 @@ def _checked(oid: Oid, place: Place, limit: int) -> tuple[ObjectType, bytes]:
     if hash_object(kind, data) != oid:
         raise CorruptRecord("its content has another id")
     return kind, data
+
+
+def _checksum_fault(path: Path) -> str:
+    """What is wrong with a pack or an index as a whole; empty where it ends in the SHA-1 of all that it holds."""
+    import hashlib
+
+    found = hashlib.sha1(usedforsecurity=False)
+    try:
+        with path.open("rb") as file:
+            left = os.fstat(file.fileno()).st_size - Oid.SIZE
+            while left > 0 and (piece := file.read(min(left, INFLATE_STEP))):
+                found.update(piece)
+                left -= len(piece)
+            return "" if file.read(Oid.SIZE + 1) == found.digest() else "its checksum does not fit"
+    except FileNotFoundError:
+        # A repack takes the index first.
+        return "it is missing" if path.with_suffix(".idx").exists() else ""
+    except OSError as error:
+        return f"it can't be read: {error.strerror}"
 
 
 def _named(oid: Oid, error: CorruptRecord) -> CorruptRecord:
