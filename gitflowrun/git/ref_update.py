@@ -13,7 +13,9 @@ A transaction changes several refs, all or none:
 5. The directory of each ref is fsynced, and that of each directory that is new.
 
 git ends at a transaction that it refuses; its message becomes the error, and the next transaction starts
-another. A lock that somebody else holds is waited for; one whose holder was killed is moved away (`LockWatch`).
+another. A lock that somebody else holds is waited for. Which locks are ours stands in a ledger, whose file we and our
+git hold a lock of: where it is free, whoever reads refs next moves away what a killed one has left (`recover_locks`).
+A lock of somebody else who was killed is told by its not changing (`LockWatch`).
 
 *Many new refs* become lines of `packed-refs`, whose next version is written elsewhere and takes its place under git's
 own lock: one file to write and to sync, where git makes one for each ref. Who makes a loose ref locks it first, and
@@ -33,21 +35,22 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import re
 import time
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, AnyStr
+from typing import TYPE_CHECKING
 
 from gitflowrun.errors import MissingObject, RefConflict, RepositoryError
 from gitflowrun.git.command import Git, Resident, git_message
-from gitflowrun.git.objects import NULL_OID, Oid
 from gitflowrun.git.permissions import make_directory, share_file
-from gitflowrun.git.refs import RefReader, RefUpdate
+from gitflowrun.git.refs import RefReader, RefUpdate, folders_of, packed_with
 from gitflowrun.limits import (
     FEW_REFS,
     LOCK_ABANDONED,
+    LOCK_OURS,
     LOCK_PATIENCE,
     LOCK_PAUSES,
     LOCK_STALE,
@@ -59,10 +62,10 @@ from gitflowrun.values import mutable
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
-_PACKED_HEAD = b"# pack-refs with: peeled fully-peeled sorted \n"
-_PACKED_TRAITS = {b"fully-peeled", b"sorted"}
+_PACKED = "packed-refs"
+_LEDGERS = "ref-locks"
 _OPTIONS = ("-c", "core.logAllRefUpdates=false")
 # Off, because each file is synced once, by us.
 _NO_SYNC = ("-c", "core.fsync=none")
@@ -110,7 +113,8 @@ class Refs(RefReader):
 
     @cached_property
     def _update_ref(self) -> _UpdateRef:
-        return _UpdateRef(self._git, *_OPTIONS, *(_NO_SYNC if self._syncs else ()))
+        ledger = _Ledger(self._root, self._stale_locks)
+        return _UpdateRef(ledger, self._git, *_OPTIONS, *(_NO_SYNC if self._syncs else ()))
 
     def transaction(self, updates: Sequence[RefUpdate]) -> None:
         """Change several refs, all or none.
@@ -129,12 +133,15 @@ class Refs(RefReader):
             RefName(update.name)
         watches: list[LockWatch] = []
         deadline = time.monotonic() + self._patience
-        pause, longest = LOCK_PAUSES
+        (pause, longest), look = LOCK_PAUSES, 0.0
         while True:
             try:
                 self._attempt(updates)
             except _Locked as locked:
                 watches = watches or [self._watch(it.name) for it in updates]
+                if locked.was_killed or time.monotonic() > look:
+                    recover_locks(self._root, self._stale_locks)
+                    look = time.monotonic() + LOCK_OURS
                 if locked.was_killed:  # before its last step, in the middle of it, or after it
                     updates = [it for it in updates if self.get(it.name) != it.new]
                 held = [watch.path for watch in watches if not watch.remove_if_stale()]
@@ -152,16 +159,17 @@ class Refs(RefReader):
             RepositoryError: somebody holds its lock, or the file can't be removed.
         """
         path = self._root / RefName(name)
-        lock = self._root / f"{name}.lock"
+        scratch = self._stale_locks / f"{os.getpid()}-{time.monotonic_ns()}.lock"
         try:
-            lock.touch(exist_ok=False)
+            make_directory(self._stale_locks)
+            scratch.touch(exist_ok=False)
+            with self._locked(name, scratch):
+                if not _holds_id(self._loose(name)):  # somebody may have mended it meanwhile
+                    path.unlink(missing_ok=True)
         except OSError as error:
             raise RepositoryError(f"can't lock {name}: {error.strerror}") from error
-        try:
-            if not _holds_id(self._loose(name)):  # somebody may have mended it meanwhile
-                path.unlink(missing_ok=True)
         finally:
-            lock.unlink()
+            scratch.unlink(missing_ok=True)
         self.damaged.discard(name)
 
     def sweep_locks(self, *prefixes: str, age: float = LOCK_ABANDONED) -> int:
@@ -187,9 +195,7 @@ class Refs(RefReader):
             self._compare(updates)  # 1
             if self._syncs:
                 self._unsynced.update(self._touched(updates))
-            self._update_ref.run(
-                [_command(update) for update in updates], lambda: self._sync_locks(updates)
-            )  # 2, 3, 4
+            self._update_ref.run(updates, lambda: self._sync_locks(updates))  # 2, 3, 4
             self._sync_directories()  # 5
         except _Refused as refused:
             raise self._judged(updates, str(refused)) from None
@@ -205,7 +211,7 @@ class Refs(RefReader):
         path = self._root / "packed-refs"
         new = {os.fsencode(it.name): it.new for it in updates if it.new and not it.old}
         before = _identity(path)
-        table = _with_refs(self._packed_refs(), new) if len(new) == len(updates) else None
+        table = packed_with(self._packed_refs(), new) if len(new) == len(updates) else None
         if table is None or self._rivals(updates) or not self._are_commits(updates):
             return False
         make_directory(self._stale_locks)
@@ -217,8 +223,12 @@ class Refs(RefReader):
                 if self._syncs:
                     os.fsync(file.fileno())
             share_file(scratch)
-            if not _replace_packed(path, before, scratch):
-                return False
+            with self._locked(_PACKED, scratch):
+                if path.is_symlink() or _identity(path) != before:
+                    return False
+                scratch.rename(path)
+        except FileExistsError:
+            return False
         finally:
             scratch.unlink(missing_ok=True)
         if self._syncs:
@@ -227,6 +237,26 @@ class Refs(RefReader):
         if rivals := self._rivals(updates):
             self._settle(updates, rivals)
         return True
+
+    @contextlib.contextmanager
+    def _locked(self, name: str, scratch: Path) -> Iterator[None]:
+        """Hold git's lock of a ref, or of the packed ones, as another name of a file of ours: it tells whose it is.
+
+        Raises:
+            FileExistsError: somebody holds it.
+        """
+        lock = self._root / f"{name}.lock"
+        with self._update_ref.claiming(name, scratch.stat().st_ino):
+            try:
+                os.link(scratch, lock)
+            except FileExistsError:
+                raise
+            except OSError:  # FAT and its like have no links
+                lock.touch(exist_ok=False)
+            try:
+                yield
+            finally:
+                lock.unlink()
 
     def _settle(self, updates: Sequence[RefUpdate], rivals: Collection[str]) -> None:
         """Wait for those who make one of the refs that were just created; if they do, take back all of ours.
@@ -241,7 +271,7 @@ class Refs(RefReader):
             time.sleep(jittered(LOCK_PAUSES[0]))
         if rivals := self._rivals(updates):
             ours = [RefUpdate(it.name, None, it.new) for it in updates if it.name not in rivals]
-            self._update_ref.run([*map(_command, ours)], lambda: None)
+            self._update_ref.run(ours, lambda: None)
             raise RefConflict(f"{min(rivals)} was made by somebody else at the same moment")
 
     def _watch(self, name: str) -> LockWatch:
@@ -250,7 +280,7 @@ class Refs(RefReader):
     def _rivals(self, updates: Sequence[RefUpdate]) -> set[str]:
         """The names, and those above them, that are loose or locked, or are a directory that should be none."""
         names = {update.name for update in updates}
-        folders = _folders(names, "/")
+        folders = folders_of(names, "/")
         found = set()
         for folder in folders:
             try:
@@ -277,7 +307,7 @@ class Refs(RefReader):
         current = self.many(update.name for update in updates)
         for update in updates:
             if current[update.name] != update.old:
-                raise _moved(update, current[update.name])
+                raise update.conflict(current[update.name])
 
     def _judged(self, updates: Sequence[RefUpdate], message: str) -> Exception:
         """The error for what git said about a transaction."""
@@ -356,29 +386,53 @@ class Refs(RefReader):
 class _UpdateRef(Resident):
     """A resident `git update-ref --stdin`."""
 
-    def __init__(self, git: Git, *options: str) -> None:
+    def __init__(self, ledger: _Ledger, git: Git, *options: str) -> None:
         super().__init__(git, *options, "update-ref", "--stdin")
         self._messages = -1
+        self._ledger = ledger
 
-    def run(self, commands: Sequence[str], before_commit: Callable[[], None]) -> None:
-        """Execute the commands as one transaction.
+    def run(self, updates: Sequence[RefUpdate], before_commit: Callable[[], None]) -> None:
+        """Execute one transaction.
 
         Args:
-            commands: What to do. Each value ends at a space or a newline, which no `RefName` contains.
+            updates: What to do.
             before_commit: Called when all is locked and written, and nothing published.
 
         Raises:
             _Refused: nothing has changed; or, without a message, git was killed.
         """
+        # Each value ends at a space or a newline, which no `RefName` contains.
+        commands = [update.command for update in updates]
         with self._lock:
+            if self._ledger.is_lost:
+                self._end(TRANSACTION_GRACE)  # it holds the one that was deleted
+            self._ledger.begin(updates)
             try:
                 self._ask(["start", *commands, "prepare"], [b"start: ok\n", b"prepare: ok\n"])
+                self._ledger.prepared(updates)
                 before_commit()
                 self._ask(["commit"], [b"commit: ok\n"])
-            except BaseException:
+            except BaseException as error:
                 # git drops the transaction at the end of its input, or has gone on to its end.
                 self._end(TRANSACTION_GRACE)
+                self._ledger.end(was_killed=isinstance(error, _Refused) and not str(error))
                 raise
+            self._ledger.end()
+
+    @contextlib.contextmanager
+    def claiming(self, name: str, inode: int) -> Iterator[None]:
+        """Have it in the ledger that a lock is ours if it is a file of that number."""
+        with self._lock:
+            self._ledger.claim(f"{name} - {inode}\n")
+            try:
+                yield
+            finally:
+                self._ledger.end()
+
+    def close(self) -> None:
+        """End git, and with it the ledger."""
+        super().close()
+        self._ledger.close()
 
     def _ask(self, lines: Sequence[str], answers: Sequence[bytes]) -> None:
         pipe_in, pipe_out = self._pipes()
@@ -398,13 +452,101 @@ class _UpdateRef(Resident):
     def _start(self) -> subprocess.Popen[bytes]:
         # A file and not a pipe: with GIT_TRACE git may say more than a pipe holds while nobody reads it.
         self._messages = os.memfd_create("git update-ref")
-        return self._git.start(*self._args, stderr=self._messages, new_session=True)
+        held = self._ledger.inherited
+        return self._git.start(*self._args, stderr=self._messages, new_session=True, inherited=held)
 
     def _end(self, patience: float = 0.0) -> None:
         super()._end(patience)
         if self._messages >= 0:
             os.close(self._messages)
             self._messages = -1
+
+
+class _Ledger:
+    """A file that says which locks this process is about to take, and has; whoever holds a lock of it lives.
+
+    Args:
+        root: The common git directory.
+        stale_locks: Beside this directory it is made.
+    """
+
+    def __init__(self, root: Path, stale_locks: Path) -> None:
+        self._root = root
+        self._directory = self._path = stale_locks.with_name(_LEDGERS)
+        self._held = -1
+        self._owner = 0
+
+    @property
+    def inherited(self) -> tuple[int, ...]:
+        """What git holds open."""
+        return () if self._held < 0 else (self._held,)
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it is another process's, or was deleted."""
+        return self._owner != os.getpid() or not self._path.exists()
+
+    def begin(self, updates: Sequence[RefUpdate]) -> None:
+        """Git is about to take the locks of some refs."""
+        self.claim("".join(f"{name} {new}\n" for name, new in _locks_of(updates)))
+
+    def prepared(self, updates: Sequence[RefUpdate]) -> None:
+        """Git has taken them."""
+        places = [(it, _identity(self._root / f"{it[0]}.lock")) for it in _locks_of(updates)]
+        self._write("".join(f"{it[0]} {it[1]} {at[0] if at else 0}\n" for it, at in places))
+
+    def claim(self, text: str) -> None:
+        """Some locks are about to be taken; what `recover_locks` reads says so."""
+        with contextlib.suppress(OSError):
+            if self.is_lost:
+                self._make()
+        self._write(text)
+
+    def end(self, *, was_killed: bool = False) -> None:
+        """Git holds none of them any more; or it was killed, and they may be there."""
+        if was_killed:
+            self._let_go()
+        elif self._owner == os.getpid():
+            with contextlib.suppress(OSError):
+                os.truncate(self._path, 0)
+
+    def close(self) -> None:
+        """Remove it."""
+        if self._owner == os.getpid():
+            self._path.unlink(missing_ok=True)
+            self._let_go()
+
+    def _let_go(self) -> None:
+        if self._held >= 0:
+            os.close(self._held)
+        self._held, self._owner = -1, 0
+
+    def _make(self) -> None:
+        self._let_go()
+        make_directory(self._directory)
+        self._path = self._directory / f"{os.getpid()}-{time.monotonic_ns()}"
+        # It appears locked: who finds it free takes its owner for dead.
+        hidden = self._path.with_suffix(".new")
+        self._held = os.open(hidden, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self._held, fcntl.LOCK_EX)
+        share_file(hidden)
+        hidden.rename(self._path)
+        self._owner = os.getpid()
+
+    def _write(self, text: str) -> None:
+        with contextlib.suppress(OSError):
+            if self._owner == os.getpid():
+                file = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)
+                try:
+                    os.write(file, os.fsencode(text))
+                finally:
+                    os.close(file)
+
+
+def _locks_of(updates: Sequence[RefUpdate]) -> list[tuple[str, str]]:
+    """What git locks for a transaction, and what it writes into the locks."""
+    packed = [(_PACKED, "-")] if any(it.new is None for it in updates) else []
+    return [*((it.name, str(it.new or "-")) for it in updates), *packed]
 
 
 class _Refused(Exception):
@@ -419,83 +561,12 @@ class _Locked(Exception):
         self.was_killed = was_killed
 
 
-def _with_refs(table: bytes, new: Mapping[bytes, Oid | None]) -> bytes | None:
-    """The content of `packed-refs` with more refs; None where it has one of them, or one in their way."""
-    head, *body, end = (table or _PACKED_HEAD).split(b"\n")
-    if end or not _PACKED_TRAITS.issubset(head.split(b" ")):
-        return None
-    lines: dict[bytes, bytes] = {}
-    name = b""
-    for line in body:
-        if line.startswith(b"^"):
-            lines[name] += b"\n" + line
-        else:
-            name = line[2 * Oid.SIZE + 1 :]
-            lines[name] = line
-    if not new.keys().isdisjoint(lines):
-        return None
-    lines |= {name: b"%s %s" % (str(oid).encode(), name) for name, oid in new.items()}
-    if not _folders(lines, b"/").isdisjoint(new) or not _folders(new, b"/").isdisjoint(lines):
-        return None
-    return b"\n".join([head, *(lines[name] for name in sorted(lines)), b""])
-
-
-def _replace_packed(path: Path, before: _Identity | None, scratch: Path) -> bool:
-    """Let a file take the place of `packed-refs`, unless that is locked or has changed; whether it has."""
-    lock = path.with_name("packed-refs.lock")
-    try:
-        lock.touch(exist_ok=False)
-    except FileExistsError:
-        return False
-    try:
-        if path.is_symlink() or _identity(path) != before:
-            return False
-        scratch.rename(path)
-    finally:
-        lock.unlink()
-    return True
-
-
-def _folders(names: Iterable[AnyStr], slash: AnyStr) -> set[AnyStr]:
-    """All that names lie below."""
-    found: set[AnyStr] = set()
-    for name in names:
-        folder = name.rpartition(slash)[0]
-        while folder and folder not in found:
-            found.add(folder)
-            folder = folder.rpartition(slash)[0]
-    return found
-
-
 def _holds_id(value: bytes | None) -> bool:
     return value is not None and bool(re.match(rb"ref: |[0-9a-f]{40}\s*\Z", value))
 
 
-def _command(update: RefUpdate) -> str:
-    old = update.old or NULL_OID
-    if update.new is None:
-        return f"delete {update.name} {old}"
-    return f"update {update.name} {update.new} {old}"
-
-
 def _names(updates: Sequence[RefUpdate]) -> str:
     return updates[0].name if len(updates) == 1 else f"{len(updates)} refs"
-
-
-def _moved(update: RefUpdate, current: Oid | None) -> RefConflict:
-    name, old = update.name, update.old
-    if old is None:
-        return RefConflict(f"{name} exists already, at {current}")
-    if current is None:
-        return RefConflict(
-            f"{name} was deleted by somebody else; it was at {old}",
-            hint=f"`git update-ref {name} {old}` restores it, until git prunes what it led to",
-        )
-    return RefConflict(
-        f"{name} was moved to {current} by somebody else; it was at {old}",
-        hint=f"`git update-ref {name} {old} {current}` takes that back, "
-        f"`git log {current}` shows what it is",
-    )
 
 
 def jittered(seconds: float) -> float:
@@ -538,8 +609,53 @@ class LockWatch:
         now = time.monotonic()
         if identity != self._seen:
             self._seen, self._since = identity, now
-            return False
+            is_old = time.time() - identity[1] / 1e9 > LOCK_ABANDONED
+            return is_old and _remove(self.path, identity, self.stale_locks)
         return now - self._since >= self.patience and _remove(self.path, identity, self.stale_locks)
+
+
+def recover_locks(root: Path, stale_locks: Path) -> list[Path]:
+    """Move away the locks that killed processes of ours have left; which these were.
+
+    Args:
+        root: The common git directory.
+        stale_locks: As in `Refs`.
+    """
+    try:
+        ledgers = [it for it in stale_locks.with_name(_LEDGERS).iterdir() if it.suffix != ".new"]
+    except OSError:
+        return []
+    removed = []
+    for path in ledgers:
+        with contextlib.suppress(OSError), path.open("r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            began = os.fstat(file.fileno()).st_mtime_ns
+            left = [it for line in file if (it := _left_lock(root, line.split(), began))]
+            if any(not is_sure for _, _, is_sure in left):
+                time.sleep(LOCK_OURS)  # somebody else's that has come meanwhile is gone by then
+            for lock, was, _ in left:
+                if lock.stem == _PACKED and _identity(lock) == was:
+                    # Whoever holds the lock writes it; with it left there, git would pack no refs any more.
+                    lock.with_suffix(".new").unlink(missing_ok=True)
+                if _remove(lock, was, stale_locks):
+                    removed.append(lock)
+            path.unlink()
+    return removed
+
+
+def _left_lock(
+    root: Path, words: Sequence[bytes], began: int
+) -> tuple[Path, _Identity, bool] | None:
+    """The lock that a line of a ledger speaks of, if it is there, and whether it is beyond doubt the same one."""
+    lock = root / f"{os.fsdecode(words[0])}.lock"
+    identity = _identity(lock)
+    if identity is None:
+        return None
+    if len(words) > 2:  # noqa: PLR2004  (name, new value, inode)
+        return (lock, identity, True) if identity[0] == int(words[2]) else None
+    written = b"" if words[1] == b"-" else words[1] + b"\n"
+    is_ours = identity[1] >= began and written.startswith(lock.read_bytes())
+    return (lock, identity, False) if is_ours else None
 
 
 def remove_old_locks(directory: Path, stale_locks: Path, age: float) -> int:

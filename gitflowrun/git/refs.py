@@ -5,7 +5,7 @@ packed between the two. That takes microseconds and no process, which a poll for
 a ref has appeared since an earlier look shows in names alone: loose ones are listed (0.5 ms for 1,000), packed
 ones are unchanged as long as the stamp of their file is.
 
-Refs are written by `git.ref_update` alone.
+Refs are written by `git.ref_update` alone; what it makes `packed-refs` say is worked out here.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from __future__ import annotations
 import os
 import re
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, AnyStr
 
-from gitflowrun.errors import CorruptRecord, RepositoryError, TooLarge
+from gitflowrun.errors import CorruptRecord, RefConflict, RepositoryError, TooLarge
 from gitflowrun.git.command import CatFile
-from gitflowrun.git.objects import Oid
+from gitflowrun.git.objects import NULL_OID, Oid
 from gitflowrun.limits import (
     LISTED,
     LISTED_COMMIT,
@@ -29,7 +29,7 @@ from gitflowrun.names import RefName
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from gitflowrun.git.command import Git
@@ -39,6 +39,8 @@ _IGNORED = re.compile("^warning: ignoring broken ref (.+)$", re.MULTILINE)
 _UNREADABLE = re.compile(
     "missing object|parse_object_buffer failed|inflate|corrupt|bad object|over limit|emory"
 )
+_PACKED_HEAD = b"# pack-refs with: peeled fully-peeled sorted \n"
+_PACKED_TRAITS = {b"fully-peeled", b"sorted"}
 _NAMES = {"refname", "objectname"}  # for which no object is read
 
 
@@ -55,6 +57,30 @@ class RefUpdate:
     name: str
     new: Oid | None
     old: Oid | None
+
+    @property
+    def command(self) -> str:
+        """As `git update-ref --stdin` reads it."""
+        old = self.old or NULL_OID
+        if self.new is None:
+            return f"delete {self.name} {old}"
+        return f"update {self.name} {self.new} {old}"
+
+    def conflict(self, current: Oid | None) -> RefConflict:
+        """The error that the ref is not what it must be, but `current`."""
+        name, old = self.name, self.old
+        if old is None:
+            return RefConflict(f"{name} exists already, at {current}")
+        if current is None:
+            return RefConflict(
+                f"{name} was deleted by somebody else; it was at {old}",
+                hint=f"`git update-ref {name} {old}` restores it, until git prunes what it led to",
+            )
+        return RefConflict(
+            f"{name} was moved to {current} by somebody else; it was at {old}",
+            hint=f"`git update-ref {name} {old} {current}` takes that back, "
+            f"`git log {current}` shows what it is",
+        )
 
 
 class RefReader:
@@ -268,3 +294,35 @@ def loose_names(common_dir: Path, prefix: str) -> Iterator[str]:
     for folder, _, names in os.walk(common_dir / prefix):
         inside = folder.removeprefix(f"{common_dir}/")
         yield from (f"{inside}/{name}" for name in names if not name.endswith(".lock"))
+
+
+def packed_with(table: bytes, new: Mapping[bytes, Oid | None]) -> bytes | None:
+    """The content of `packed-refs` with more refs; None where it has one of them, or one in their way."""
+    head, *body, end = (table or _PACKED_HEAD).split(b"\n")
+    if end or not _PACKED_TRAITS.issubset(head.split(b" ")):
+        return None
+    lines: dict[bytes, bytes] = {}
+    name = b""
+    for line in body:
+        if line.startswith(b"^"):
+            lines[name] += b"\n" + line
+        else:
+            name = line[2 * Oid.SIZE + 1 :]
+            lines[name] = line
+    if not new.keys().isdisjoint(lines):
+        return None
+    lines |= {name: b"%s %s" % (str(oid).encode(), name) for name, oid in new.items()}
+    if not folders_of(lines, b"/").isdisjoint(new) or not folders_of(new, b"/").isdisjoint(lines):
+        return None
+    return b"\n".join([head, *(lines[name] for name in sorted(lines)), b""])
+
+
+def folders_of(names: Iterable[AnyStr], slash: AnyStr) -> set[AnyStr]:
+    """All that names lie below."""
+    found: set[AnyStr] = set()
+    for name in names:
+        folder = name.rpartition(slash)[0]
+        while folder and folder not in found:
+            found.add(folder)
+            folder = folder.rpartition(slash)[0]
+    return found

@@ -152,10 +152,13 @@ class Repository:
 
     @cached_property
     def refs(self) -> Refs:
-        """Reads and moves refs."""
-        from gitflowrun.git.ref_update import Refs
+        """Reads and moves refs. Locks that killed processes of ours have left are gone by then."""
+        from gitflowrun.git.ref_update import Refs, recover_locks
 
-        return Refs(self.git, self.common_dir, self.state_dir / "stale-locks")
+        stale_locks = self.state_dir / "stale-locks"
+        with contextlib.suppress(OSError):
+            recover_locks(self.common_dir, stale_locks)
+        return Refs(self.git, self.common_dir, stale_locks)
 
     @property
     def shared_mode(self) -> int | None:

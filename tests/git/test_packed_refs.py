@@ -6,13 +6,15 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gitflowrun.errors import RefConflict
-from gitflowrun.git import ref_update
 from gitflowrun.git.objects import Oid
+from gitflowrun.git.ref_update import Refs
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.git.repository import Repository
 from tests.helpers.refs import NAME, create_ref, delete_ref, opened
@@ -39,13 +41,13 @@ def names(repo: GitRepo) -> set[str]:
 
 def meanwhile(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], None]) -> None:
     """Let something happen when all has been looked at, and before the new file is there."""
-    real = ref_update._replace_packed
+    real = Refs._locked
 
-    def replace(*args: object) -> bool:
+    def locked(*args: Any) -> AbstractContextManager[None]:
         happens()
-        return real(*args)  # type: ignore[arg-type]
+        return real(*args)
 
-    monkeypatch.setattr(ref_update, "_replace_packed", replace)
+    monkeypatch.setattr(Refs, "_locked", locked)
 
 
 def test_many_new_refs_are_one_file(

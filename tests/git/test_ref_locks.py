@@ -13,6 +13,7 @@ import pytest
 
 from gitflowrun.errors import RepositoryError
 from gitflowrun.git.objects import Oid
+from gitflowrun.git.ref_update import recover_locks
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.git.repository import Repository
 from tests.helpers.refs import NAME, create_ref, delete_ref, opened
@@ -74,6 +75,7 @@ import sys
 from gitflowrun.errors import RefConflict
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.ref_update import Refs
+from gitflowrun.git.ref_update import recover_locks
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.git.repository import Repository
 oid, rounds, prefix = Oid.from_hex(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
@@ -160,3 +162,87 @@ def test_old_locks_are_swept(repo: GitRepo, repository: Repository) -> None:
         os.utime(lock, (1, 1))
     assert repository.refs.sweep_locks("refs/runs/", "refs/tags/runs/") == 1
     assert [lock.exists() for lock in locks] == [False, True, True]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from gitflowrun.git import ref_update
+from gitflowrun.git.objects import Oid
+from gitflowrun.git.ref_update import recover_locks
+from gitflowrun.git.refs import RefUpdate
+from gitflowrun.git.repository import Repository
+it = Repository.discover()
+oid, step, count = Oid.from_hex(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+if sys.argv[4] == "delete":
+    it.refs.transaction([RefUpdate("refs/runs/F/1", oid, None)])
+    it.git.run("pack-refs", "--all")
+def kill(*_):
+    for children in Path("/proc/self/task").glob("*/children"):
+        for pid in children.read_text().split():
+            os.kill(int(pid), signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGKILL)
+if step == "prepared":  # in time for the ledger to say which files they are
+    ref_update.Refs._sync_locks = kill
+elif step == "unnoted":  # before that
+    ref_update._Ledger.prepared = kill
+names = [f"refs/runs/F/{number}" for number in range(1, count + 1)]
+if sys.argv[4] == "delete":
+    it.refs.transaction([RefUpdate(name, None, oid) for name in names])
+else:
+    it.refs.transaction([RefUpdate(name, oid, None) for name in names])
+"""
+
+
+@pytest.mark.parametrize(
+    ("step", "count", "verb"),
+    [("prepared", 2, "create"), ("unnoted", 1, "create"), ("prepared", 1, "delete"), ("unnoted", 1, "delete")],
+)  # fmt: skip
+def test_what_a_killed_writer_leaves_is_gone_when_refs_are_read_next(
+    repo: GitRepo, commits: list[Oid], step: str, count: int, verb: str
+) -> None:
+    """Whoever comes next moves its locks away, without waiting for them to grow old, and git packs refs again."""
+    subprocess.run(
+        [sys.executable, "-c", KILLED, str(commits[0]), step, str(count), verb],
+        cwd=repo.path, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    top = repo.path / ".git"
+    assert [*top.rglob("*.lock")]
+    began = time.monotonic()
+    assert repo.call("list").code == 0
+    assert time.monotonic() - began < 3
+    assert not [*top.rglob("*.lock")]
+    assert not [*(top / "gitflowrun/ref-locks").iterdir()]
+    repo.git("pack-refs", "--all")
+
+
+def test_our_own_lock_of_the_packed_refs_is_known(repo: GitRepo, repository: Repository) -> None:
+    """It is another name of a file of ours, whose number the ledger of a killed writer has."""
+    refs = repository.refs
+    scratch = repo.write(".git/scratch", "x")
+    lock = repository.common_dir / "packed-refs.lock"
+    with refs._locked("packed-refs", scratch):
+        assert recover_locks(repository.common_dir, repository.state_dir / "stale-locks") == []
+        refs._update_ref._ledger._let_go()  # as if we had been killed
+        assert recover_locks(repository.common_dir, repository.state_dir / "stale-locks") == [lock]
+        lock.touch()  # which we are about to remove
+
+
+def test_a_lock_of_somebody_else_is_not_taken_for_a_killed_writers(
+    repository: Repository, commits: list[Oid]
+) -> None:
+    """One of another file than the ledger says, or with another content, stays."""
+    refs = repository.refs
+    create_ref(refs, NAME, commits[0])
+    ledger = refs._update_ref._ledger
+    lock = repository.common_dir / f"{NAME}.lock"
+    for text, content in (
+        (f"{NAME} {commits[1]} 1\n", ""),
+        (f"{NAME} {commits[1]}\n", f"{commits[2]}\n"),
+    ):
+        ledger.claim(text)
+        lock.write_text(content)
+        ledger._let_go()
+        assert recover_locks(repository.common_dir, repository.state_dir / "stale-locks") == []
+        assert lock.exists()
+        lock.unlink()
