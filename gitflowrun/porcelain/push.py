@@ -6,7 +6,7 @@ them.
 Where no runs are named, those go that were made here or that the user trusts, as `git push` sends what is one's own:
 who fetches from one remote and pushes to another does not spread what anybody has put there.
 
-1. List the remote's refs below refs/runs.
+1. List the remote's refs below refs/runs, and for the search for secrets its branches.
 2. What is there under its own name, in the same state, is up to date, and nothing else is asked about it. Find every
    other run there. Only runs of the same flow and number can be it; those whose newest state is not here are fetched
    into their tracking copies, for only their history says whether it is the same run.
@@ -192,7 +192,8 @@ class _Push(Transfer):
         return report
 
     def _look(self) -> RemoteView:
-        view = RemoteView.of(self.remote)  # 1
+        look = RemoteView.with_branches if self._search else RemoteView.of
+        view = look(self.remote)  # 1
         self.forget_lost_tags(view)
         return view
 
@@ -260,7 +261,7 @@ class _Push(Transfer):
         self, plans: Sequence[_Plan], view: RemoteView, history: History
     ) -> list[_Plan]:
         """The plans, those of runs that may hold secrets as refusals."""
-        search = SecretSearch(self.repo, self.remote.name, view.refs)
+        search = SecretSearch(self.repo, view.refs, view.branches)
         found: dict[Oid, Sequence[Finding]] = {}
         changed = [plan for plan in plans if plan.change and self._search]
         for plan in changed:

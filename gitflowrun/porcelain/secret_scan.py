@@ -2,8 +2,9 @@
 
 1. New is what the remote's state of the run, if it has one, does not hold: messages of commits, and files. Of the code,
    what the commit that it was based on does not have, where the remote has that; else what neither the remote's
-   branches nor its newest runs of that flow have. Trees that are equal are not entered, and no file is read twice; one
-   in which something was found counts in every run that has it.
+   branches nor its newest runs of that flow have. Its branches are those that it has now: what lies in refs/remotes
+   belongs to a name, and may be what another place had before the URL was changed. Trees that are equal are not
+   entered, and no file is read twice; one in which something was found counts in every run that has it.
    Then what only earlier states hold: an honest run's have nothing that its last one lacks, so git is asked once, for
    all runs in which nothing was found, whether there is any such file.
 2. Each new file is read and searched (`secret_rules`), small ones first: code, records, output, values. Of files of
@@ -23,6 +24,7 @@ import contextlib
 import re
 import time
 from bisect import bisect_left
+from functools import cached_property
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
@@ -50,7 +52,7 @@ from gitflowrun.settings import format_size
 from gitflowrun.values import frozen, replace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from gitflowrun.artifacts.reference import ArtifactRef
     from gitflowrun.git.objects import Commit
@@ -102,15 +104,18 @@ class SecretSearch:
 
     Args:
         repo: The repository.
-        remote: The remote's name, if it has one.
         has: The remote's refs of runs: name to commit.
+        branches: The commits of its branches.
     """
 
-    def __init__(self, repo: Repository, remote: str, has: Mapping[str, str]) -> None:
+    def __init__(
+        self, repo: Repository, has: Mapping[str, str], branches: Collection[str] = ()
+    ) -> None:
         self._repo = repo
         self._objects = repo.objects
-        self._remote = remote
         self._has = has
+        self._branches = branches
+        self._is_code_found = False
         self._allowed = frozenset(repo.settings.push_allow)
         self._done: dict[Oid, tuple[Finding, ...]] = {}
         self._seen: set[Oid] = set()
@@ -140,6 +145,8 @@ class SecretSearch:
             try:
                 found = self._search(run, takewhile(lambda oid: oid != base, commits), base)
                 self._done[run.tip] = tuple(self._by_artifact(run, finding) for finding in found)
+                code = _text(layout.CODE) + "/"
+                self._is_code_found |= any(it.path.startswith(code) for it in self._done[run.tip])
                 if not self._done[run.tip]:
                     self._seen |= self._met
                 if self._is_cut:
@@ -182,13 +189,18 @@ class SecretSearch:
         return found
 
     def notices(self) -> list[str]:
-        """What to tell of files that were not searched."""
+        """What to tell of files that were not searched, or in vain."""
+        told = list(self._unreadable)
+        if self._is_code_found and len(self._branches_here) < len(self._branches):
+            told.append(
+                "the remote has branches that are not here: `git fetch` it first, if it has this code"
+            )
         if not self._unread:
-            return self._unreadable
+            return told
         path, size = max(self._unread.values(), key=lambda row: row[1])
         files = "1 file was" if len(self._unread) == 1 else f"{len(self._unread)} files were"
-        told = f"{files} too large to be searched for secrets, the largest {path} ({format_size(size)})"
-        return [*self._unreadable, told]
+        large = f"{files} too large to be searched for secrets, the largest {path} ({format_size(size)})"
+        return [*told, large]
 
     def _state_there(self, commit: Oid | None) -> Commit | None:
         """What the remote has; None where that is no commit, or one that was not fetched."""
@@ -335,23 +347,27 @@ class SecretSearch:
         trees = [entry.oid for entry in entries if entry]
         if code in trees:
             return trees
-        rows = self._repo.refs.rows(f"refs/remotes/{self._remote}/")
-        branches = sorted({Oid.from_hex(oid) for _, oid in rows})
+        branches = self._branches_here
         if based_on and (based_on in branches or self._is_there(based_on)):
             return [*self._trees([based_on]), *trees]
         return [*self._trees(branches[:BRANCHES_COMPARED]), *trees]
 
+    @cached_property
+    def _branches_here(self) -> list[Oid]:
+        """What the remote's branches hold, as far as it is here."""
+        wanted = sorted(map(Oid.from_hex, self._branches))
+        here = self._objects.homes(wanted)
+        return [oid for oid in wanted if oid in here]
+
     def _is_there(self, commit: Oid) -> bool:
-        """Whether the remote's branches, as we last saw them, lead to a commit."""
-        words = (
-            "rev-list",
-            "--max-count=1",
-            "--ignore-missing",
-            str(commit),
-            "--not",
-            f"--remotes={self._remote}",
+        """Whether the remote's branches lead to a commit, as far as they are here."""
+        if not self._branches_here or not self._objects.home(commit):
+            return False
+        words = ("--no-replace-objects", "rev-list", "--max-count=1", "--stdin")
+        given = "".join(
+            f"{word}\n" for word in (commit, *(f"^{oid}" for oid in self._branches_here))
         )
-        done = self._repo.git.attempt(*words)
+        done = self._repo.git.attempt(*words, stdin=given.encode())
         return done.code == 0 and not done.out
 
     def _trees(self, commits: Iterable[Oid]) -> list[Oid]:

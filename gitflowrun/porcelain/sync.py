@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from gitflowrun.runs.trust import Trust
 
 
+_BRANCHES = "refs/heads/"
 _LOST_FILE = "lost"
 _NOT_TRIED = "not tried, as so many others could not be had; fetch again"
 
@@ -152,10 +153,12 @@ class RemoteView:
 
     Attributes:
         refs: All its refs below refs/runs, as it says them: name to id.
+        branches: What its branches hold, where that was asked for.
     """
 
-    def __init__(self, refs: Mapping[str, str]) -> None:
+    def __init__(self, refs: Mapping[str, str], branches: Iterable[str] = ()) -> None:
         self.refs = refs
+        self.branches = frozenset(branches)
         self._given: set[str] = set()
         self._tips: dict[str, RunTip | None] = {}
 
@@ -163,6 +166,13 @@ class RemoteView:
     def of(cls, remote: Remote) -> RemoteView:
         """Look at a remote. Raises RepositoryError: it can't be reached."""
         return cls(remote.refs(f"{layout.RUNS}*"))
+
+    @classmethod
+    def with_branches(cls, remote: Remote) -> RemoteView:
+        """Look at a remote's runs and branches. Raises RepositoryError: it can't be reached."""
+        found = remote.refs(f"{layout.RUNS}*", f"{_BRANCHES}*")
+        heads = {name: oid for name, oid in found.items() if name.startswith(_BRANCHES)}
+        return cls({name: found[name] for name in found.keys() - heads.keys()}, heads.values())
 
     def runs(self, known: Collection[str]) -> list[RunTip]:
         """Its runs but for those whose refs are `known`, in the order of their numbers."""

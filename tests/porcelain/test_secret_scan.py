@@ -23,11 +23,12 @@ from gitflowrun.runs.runs import Status
 from gitflowrun.values import replace
 from tests.helpers.clones import add_tag, outcomes, refs, send
 from tests.helpers.credentials import CREDENTIALS, made_up
-from tests.helpers.repos import GitRepo
+from tests.helpers.repos import GitRepo, make_repo
 from tests.helpers.runs import draft, finished_task, make_run, open_repo, start_run, store_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from gitflowrun.porcelain.secret_rules import Found
     from gitflowrun.runs.records import RunIdentity
@@ -64,7 +65,7 @@ def found_in(repo: GitRepo) -> Counter[str]:
     repository = open_repo(repo)
     run = store_of(repo).find("MyFlow/1")
     tip = RunTip(run.flow, run.id, run.commit)
-    return Counter(it.path for it in SecretSearch(repository, "origin", {}).findings(tip, [], None))
+    return Counter(it.path for it in SecretSearch(repository, {}).findings(tip, [], None))
 
 
 def holds(server: GitRepo, secret: str) -> bool:
@@ -217,6 +218,40 @@ def test_what_the_remote_has_is_not_searched(ada: GitRepo) -> None:
     assert outcomes(send(ada, "MyFlow/2")) == [Outcome.NEW]
 
 
+def test_what_another_place_had_under_the_remotes_name_is_searched(
+    ada: GitRepo, tmp_path: Path
+) -> None:
+    """What is known of a remote's branches goes with its URL: not with its name, nor with one that begins like it."""
+    ada.write("old.py", f"T = '{TOKEN}'\n")
+    ada.commit("with a token")
+    public = make_repo(tmp_path / "public")
+    ada.git("push", "-q", "origin", "HEAD")
+    ada.git("update-ref", "refs/remotes/origin/x/main", "HEAD")  # of a remote `origin/x`
+    make_run(ada)
+    ada.git("remote", "set-url", "origin", str(public.path))
+    report = send(ada)
+    assert outcomes(report) == [Outcome.REFUSED]
+    assert "code/old.py line 1: github" in told(report)
+    assert not holds(public, TOKEN)
+
+
+def test_branches_that_are_not_here_are_told(ada: GitRepo, bob: GitRepo) -> None:
+    """Code that a colleague's newer commit hides is searched, and the way on is a fetch."""
+    ada.write("old.py", f"T = '{TOKEN}'\n")
+    ada.commit("with a token")
+    ada.git("push", "-q", "origin", "HEAD")
+    make_run(ada)
+    bob.git("pull", "-q")
+    bob.write("new.py", "")
+    bob.commit("more")
+    bob.git("push", "-q", "origin", "HEAD")
+    report = send(ada)
+    assert outcomes(report) == [Outcome.REFUSED]
+    assert "`git fetch` it first" in told(report)
+    ada.git("fetch", "-q")
+    assert outcomes(send(ada)) == [Outcome.NEW]
+
+
 def test_later_states_are_searched_for_what_is_new(ada: GitRepo, server: GitRepo) -> None:
     """A run that goes on is searched from the state on that the remote has."""
     with start_run(ada) as writer:
@@ -247,7 +282,7 @@ def test_files_that_only_earlier_states_have_are_searched(ada: GitRepo, server: 
     repository = open_repo(ada)
     tip = RunTip("MyFlow", run.id, Oid.from_hex(again))
     for base, count in ((None, 1), (Oid.from_hex(last), 1), (Oid.from_hex(between), 0)):
-        search = SecretSearch(repository, "origin", {})
+        search = SecretSearch(repository, {})
         assert search.findings(tip, [], base) == ()
         assert search.is_more_before([(tip.tip, base)]) == bool(count)
         assert [(it.path, it.line) for it in search.findings_before(tip, base)] == [
