@@ -480,6 +480,20 @@ EXPORT_RATIO = 64
 """That multiple."""
 EXPORT_TRIED_UP_TO = 8 << 20
 """Bytes of a stored value of which a hint says, after trying, in which formats it can be written."""
+TRASH_EXPIRE = 30 * 86_400.0
+"""Seconds for which removed runs stay in the trash."""
+MAX_REMOVED = 64 << 20
+"""Bytes of the list of runs that were removed for good: 150 for each, and for each copy of it."""
+MAX_CANDIDATES = 512 << 20
+"""Bytes of the list of objects that are to be freed: ten million."""
+REMOVAL_LOOK = 3.0
+"""Seconds for which `git runs rm` looks what else reaches the objects of a run, to say what removing it will free."""
+FREEING_PATIENCE = 10.0
+"""Seconds to wait for a fold of packs to end before space is freed."""
+FREEING_LOOKS = 3
+"""Times that all refs are looked at, while they change meanwhile, before others wait for the last look."""
+PSEUDO_REF = 1 << 20
+"""Bytes that are read of a file such as ORIG_HEAD, or of a rebase's."""
 RECENT_RUNS = 20
 """Runs whose code the post-commit hook compares with a new commit."""
 SCAN_FILE = 16 << 20

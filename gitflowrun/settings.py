@@ -6,12 +6,13 @@ each of them means.
 
 from __future__ import annotations
 
+import math
 import re
 from enum import Enum
 from typing import TYPE_CHECKING, TypeVar
 
 from gitflowrun.errors import UsageError
-from gitflowrun.limits import MAX_FILE_SIZE, MAX_LOG_SIZE
+from gitflowrun.limits import MAX_FILE_SIZE, MAX_LOG_SIZE, TRASH_EXPIRE
 from gitflowrun.names import nearest
 from gitflowrun.values import frozen
 
@@ -22,7 +23,7 @@ E = TypeVar("E", bound=Enum)
 KEYS = (
     "runs.durability", "runs.snapshot.maxFileSize", "runs.snapshot.exclude", "runs.snapshot.include", "runs.maxLogSize",
     "runs.env", "runs.user", "runs.namespace", "runs.isolation", "runs.gitTags", "runs.autoPush", "runs.sign",
-    "runs.push.scan", "runs.push.allow",
+    "runs.push.scan", "runs.push.allow", "runs.trashExpire",
 )  # fmt: skip
 """Every key of ours in git config, in the spelling of the documentation."""
 LISTS = {
@@ -39,6 +40,11 @@ OWN_NAMESPACE = "user"
 """The value of `runs.namespace` that stands for the current user's tag."""
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _USER_VARIABLES = ("METAFLOW_USER", "SUDO_USER", "USERNAME", "USER", "LOGNAME")
+_AGE = re.compile(r"(\d+)[. ](second|minute|hour|day|week|month|year)s?([. ]ago)?\Z", re.IGNORECASE)
+_SECONDS = {
+    "second": 1, "minute": 60, "hour": 3_600, "day": 86_400, "week": 604_800, "month": 30 * 86_400,
+    "year": 365 * 86_400,
+}  # fmt: skip
 _SIZE = re.compile(r"(\d+)([kmg]?)b?\Z", re.IGNORECASE)
 # git's own words for a boolean.
 _TRUE = {"true", "yes", "on", "1"}
@@ -70,6 +76,21 @@ def parse_size(text: str) -> int:
     if not match:
         raise UsageError(f"{text!r} is not a size", hint="write bytes, or a number with k, m or g")
     return int(match[1]) * _UNITS[match[2].lower()]
+
+
+def parse_age(text: str) -> float:
+    """A number of seconds from git's notation (`30.days`, `2.weeks.ago`, `now`, `never`, which is infinite).
+
+    Raises:
+        UsageError: it is none.
+    """
+    word = text.strip().lower()
+    match = _AGE.match(word)
+    if word in {"now", "never"}:
+        return 0.0 if word == "now" else math.inf
+    if not match:
+        raise UsageError(f"{text!r} is not an age", hint="write now, never, or such as 30.days")
+    return float(match[1]) * _SECONDS[match[2].lower()]
 
 
 def format_size(count: int) -> str:
@@ -124,6 +145,14 @@ class _Given:
         if count < least:
             raise _unusable(key, value, allowed)
         return count
+
+    def age(self, name: str, default: float) -> float:
+        """A setting that is an age, in seconds."""
+        key, value = self._found(name)
+        try:
+            return default if value is None else parse_age(value)
+        except UsageError as error:
+            raise _unusable(key, value, error.hint or "") from error
 
     def flag(self, name: str, default: bool) -> bool:
         """A setting that is a boolean of git's."""
@@ -180,7 +209,7 @@ def user_name(settings: Settings, environ: Mapping[str, str]) -> str:
 
 @frozen
 class Settings:
-    """Every setting, resolved. Sizes are bytes."""
+    """Every setting, resolved. Sizes are bytes, ages are seconds."""
 
     durability: Durability = Durability.SAFE
     snapshot_max_file_size: int = MAX_FILE_SIZE
@@ -196,6 +225,7 @@ class Settings:
     push_scan: bool = True
     push_allow: tuple[str, ...] = ()
     sign: bool = False
+    trash_expire: float = TRASH_EXPIRE
 
     @classmethod
     def parse(cls, config: Mapping[str, str], environ: Mapping[str, str]) -> Settings:
@@ -225,6 +255,7 @@ class Settings:
             push_scan=given.flag("push.scan", default=True),
             push_allow=tuple((given.text("push.allow") or "").split()),
             sign=given.flag("sign", default=False),
+            trash_expire=given.age("trashExpire", TRASH_EXPIRE),
         )
 
     def namespace_of(self, user: str) -> str | None:

@@ -257,7 +257,7 @@ class Folding:
     def _delete_inputs(self) -> None:  # 6
         listing = _Listing.read(self._pack_dir)
         # A new pack that is gone already was taken by a repack that saw the inputs too; it looks after them.
-        if _git_repacks(self._repo) or f"{self._name}.idx" not in listing.names:
+        if git_repacks(self._repo) or f"{self._name}.idx" not in listing.names:
             return
         for given in self._inputs:
             if listing.is_free(given.pack.name):
@@ -289,7 +289,7 @@ def start_fold(repo: Repository, *, beyond: int = 1) -> Folding | None:
     """
     if sum(1 for _ in _Listing.read(repo.packs.pack_dir).small()) <= beyond:
         return None
-    lock = _lock(repo)  # 1
+    lock = fold_lock(repo)  # 1
     if lock is None:
         return None
     folding = None
@@ -305,7 +305,7 @@ def _begin(repo: Repository, beyond: int, lock: int) -> Folding | None:
     """Steps 1 to 3, under the lock."""
     listing = _Listing.read(repo.packs.pack_dir)
     is_partial = any(name.endswith(".promisor") for name in listing.names)
-    if is_partial or _git_repacks(repo):
+    if is_partial or git_repacks(repo):
         return None
     if any(f"{name}.pack" not in listing.names for name in listing.indexed or ()):
         _remove_multi_pack_index(listing)
@@ -356,7 +356,8 @@ def _ids(table: bytes) -> Iterator[bytes]:
     return (oid for (oid,) in struct.iter_unpack(f"{Oid.SIZE}s", table))
 
 
-def _git_repacks(repo: Repository) -> bool:
+def git_repacks(repo: Repository) -> bool:
+    """Whether a gc or maintenance of the user's is at work."""
     return gc_is_running(repo.common_dir) or maintenance_is_running(repo.objects_dir)
 
 
@@ -402,7 +403,7 @@ def exempt_from_deltas(repo: Repository, *patterns: str) -> None:
         raise RepositoryError(f"cannot write {path}: {error.strerror}") from error
 
 
-def _lock(repo: Repository) -> int | None:
+def fold_lock(repo: Repository) -> int | None:
     """A descriptor of the lock that whoever folds must hold open; None when somebody does."""
     path = repo.state() / "fold.lock"
     try:

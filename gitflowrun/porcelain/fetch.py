@@ -9,6 +9,7 @@
 4. Under the lock of run ids, look at our runs again, choose a free id for each new one, and create all refs in one
    transaction; one that is here is moved forward, unless it was made here or has ended: that stays as it is, and
    what the remote has is told. Where a transaction is refused, halve it as in 2.
+   One that was removed here stays away (`porcelain.trash`), unless it is asked for by name.
 5. Merge tags. Note the runs that are here as the remote has them, if the user trusts what comes from there; then
    drop the tracking copies of runs that it no longer has.
 """
@@ -16,11 +17,12 @@
 from __future__ import annotations
 
 import shlex
+from functools import cached_property
 from heapq import nsmallest
 from typing import TYPE_CHECKING, NamedTuple
 
 from gitflowrun import msgpack
-from gitflowrun.errors import CorruptRecord, GitflowrunError, RepositoryError
+from gitflowrun.errors import CorruptRecord, GitflowrunError, NotFound, RepositoryError
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.odb import History, named
 from gitflowrun.git.refs import RefUpdate
@@ -38,6 +40,7 @@ from gitflowrun.porcelain.sync import (
     some,
     tags_of,
 )
+from gitflowrun.porcelain.trash import RemovedRun, RemovedRuns, Trash
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import RunState, Status, parse_message
 from gitflowrun.runs.locks import Locks
@@ -47,23 +50,25 @@ from gitflowrun.runs.tags import Tags, tag_updates, transact
 from gitflowrun.runs.vouched import vouches_for_any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from gitflowrun.git.repository import Repository
     from gitflowrun.names import RunId
 
 
-def fetch(repo: Repository, remote: str | None = None) -> SyncReport:
+def fetch(repo: Repository, remote: str | None = None, runs: Collection[str] = ()) -> SyncReport:
     """Get the runs and tags of a remote.
 
     Args:
         repo: The repository.
         remote: A configured remote, a URL or a path; what git would fetch from when None.
+        runs: `Flow/id` or id, there, of runs that are to come also if they were removed here.
 
     Raises:
+        NotFound: the remote has no such run.
         RepositoryError: the remote can't be reached. What was fetched before stays.
     """
-    report = _Fetch(repo, Remote(repo, remote or default_remote(repo))).receive()
+    report = _Fetch(repo, Remote(repo, remote or default_remote(repo)), runs).receive()
     tidy(repo)  # each batch came as a pack
     return report
 
@@ -79,8 +84,14 @@ class _Move(NamedTuple):
 
 
 class _Fetch(Transfer):
-    def __init__(self, repo: Repository, remote: Remote) -> None:
+    def __init__(self, repo: Repository, remote: Remote, asked_for: Collection[str] = ()) -> None:
         super().__init__(repo, remote)
+        self._asked_for = asked_for
+        self._wanted: set[str] = set()
+        self._removed = [
+            *RemovedRuns(repo).read(),
+            *(RemovedRun(str(it.uid), str(it.tip), it.pathspec) for it in Trash(repo).runs()),
+        ]
         self._locks = Locks(repo.state_dir)
         self._rows: list[tuple[str, ...]] = []
         self._tips: dict[str, str] = {}
@@ -123,7 +134,8 @@ class _Fetch(Transfer):
         self.up_to_date = {ref for ref, oid in self._tips.items() if view.refs.get(ref) == oid}
         known = {(run.flow, run.tip): (uid, run) for uid, run in self._here.items()}
         crowded = self._crowded(view)
-        news, wrong, others = [], set(), view.runs(self.up_to_date | crowded)
+        away = self._stay_away(view)
+        news, wrong, others = [], set(), view.runs(self.up_to_date | crowded | away)
         for run in others:
             found = known.get((run.flow, run.tip))
             if found is None:
@@ -139,7 +151,7 @@ class _Fetch(Transfer):
         copies = self.tracking.seen
         copied = {name for name, oid in copies.items() if view.refs.get(name) == oid}
         lost = self.fetch_copies(  # 2
-            [run for run in view.runs(copied | crowded) if run not in wrong]
+            [run for run in view.runs(copied | crowded | away) if run not in wrong]
         )
         for run, reason in lost.items():
             self._refuse(run, reason)
@@ -147,12 +159,13 @@ class _Fetch(Transfer):
         history = self._history(fetched)
         self._take(fetched, history)  # 3, 4
         self._restore_tags(aside)
+        self._note_back()
         added, removed = self._fetch_tags(view)  # 5
         self._note_trusted(view)
         Tags(self.repo).mirror()  # which a plain `git fetch` with fetch.pruneTags has deleted
         gone = [name for name in copies if name not in view.refs and layout.parse_run_ref(name)]
         self.tracking.note(dict.fromkeys(gone))
-        runs = {run.ref for run in others} | self.up_to_date | crowded
+        runs = {run.ref for run in others} | self.up_to_date | crowded | away
         foreign = [name for name in view.refs if not (name in runs or layout.is_reserved(name))]
         notices = [
             *self._told_damage(aside),
@@ -187,6 +200,56 @@ class _Fetch(Transfer):
                 f"{len(others):,} refs hold {run.tip.short}, which is not their run"
             )
         return left
+
+    def _stay_away(self, view: RemoteView) -> set[str]:
+        """The refs there of runs that were removed here, but for those that are asked for: they are not fetched.
+
+        Raises:
+            NotFound: there is no run that is asked for.
+        """
+        self._wanted = {name for word in self._asked_for for name in self._named(view, word)}
+        if not self._removed:
+            return set()
+        here = {str(uid) for uid in self._here}
+        gone = [it for it in self._removed if it.uid not in here]
+        prefix = layout.tracking_prefix(self.tracking.label)
+        commits = {it.commit for it in gone}
+        places = {f"{layout.REMOTES}{it.place}" for it in gone}
+        away = {
+            name
+            for name, oid in view.refs.items()
+            if layout.is_run_ref(name)
+            and name not in self._wanted
+            and (oid in commits or name.replace(layout.RUNS, prefix, 1) in places)
+        }
+        for run in view.runs(view.refs.keys() - away):
+            uid = next((it.uid for it in gone if it.commit == str(run.tip)), None)
+            self._stays(run, Oid.from_hex(uid) if uid else None)
+        return away
+
+    def _named(self, view: RemoteView, word: str) -> list[str]:
+        """The refs of the runs there that a word names."""
+        names = [f"{layout.RUNS}{word}"] if "/" in word else []
+        names = names or [name for name in view.refs if name.rpartition("/")[2] == word]
+        found = [name for name in names if name in view.refs and layout.is_run_ref(name)]
+        if not found:
+            hint = f"`git ls-remote {shlex.quote(self.remote.name)} 'refs/runs/*'` lists its runs"
+            raise NotFound(f"{self.remote.title} has no run {word!r}", hint=hint)
+        return found
+
+    def _stays(self, run: RunTip, uid: Oid | None) -> None:
+        words = f"git runs fetch {shlex.quote(self.remote.name)} {run.flow}/{run.id}"
+        why = f"`{words}` brings it back"
+        self.done.append(SyncedRun(run.flow, run.id, None, uid, Outcome.AWAY, why))
+
+    def _note_back(self) -> None:
+        """Take runs off the list of removed ones that are here again."""
+        new = {run.uid for run in self.done if run.outcome is Outcome.NEW and run.uid}
+        RemovedRuns(self.repo).drop(uid for uid in new if str(uid) in self._removed_uids)
+
+    @cached_property
+    def _removed_uids(self) -> set[str]:
+        return {it.uid for it in self._removed}
 
     def _own_names(self, info: Oid | None, uid: Oid | None) -> set[str]:
         """The refs under which a run may be that has this INFO and uid; none where it is no run."""
@@ -404,6 +467,9 @@ class _Fetch(Transfer):
         """What is to be done to take a run over; None where that is nothing, which is noted."""
         here = self._here.get(uid)
         if here is None:
+            if str(uid) in self._removed_uids and run.ref not in self._wanted:
+                self._stays(run, uid)  # in a state that we had not seen
+                return None
             if run.id in self._reserved:  # just given to a process here, or once, to one that died
                 self._ids.add(run.id)
             new = RunTip(run.flow, free_id(run.id, uid, self._ids), run.tip)

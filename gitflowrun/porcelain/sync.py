@@ -75,6 +75,8 @@ class Outcome(Enum):
     """The other side has a later state of it already."""
     KEPT = "kept"
     """The other side has it in another state, and ours stays: it was made here, or has ended."""
+    AWAY = "removed here"
+    """It was removed here, and stays away until it is asked for by name."""
     REFUSED = "refused"
 
 
@@ -317,8 +319,8 @@ class Tracking:
 
     def __init__(self, refs: Refs, remote: Remote) -> None:
         self._refs = refs
-        self._label = remote.label
-        prefix = layout.tracking_prefix(self._label)
+        self.label = remote.label
+        prefix = layout.tracking_prefix(self.label)
         self.seen = {
             layout.RUNS + name.removeprefix(prefix): oid for name, oid in refs.rows(prefix)
         }
@@ -326,7 +328,7 @@ class Tracking:
 
     def ref(self, name: str) -> str:
         """Where the copy of a remote's ref lies."""
-        return layout.tracking_ref(self._label, name)
+        return layout.tracking_ref(self.label, name)
 
     def note(self, changes: Mapping[str, Oid | None]) -> None:
         """Note what the remote has (None: no longer)."""

@@ -7,7 +7,7 @@ Refs:
     refs/tags/runs/<Flow>/<tag>/<number>-<uid7>   the same as a git tag, for people
     refs/runs/@archive/<Flow>                 old runs folded together
     refs/runs-remotes/<digest of URL>/...     tracking copies of a remote's refs/runs/...
-    refs/runs-trash/<time>/<Flow>/<id>        deleted runs
+    refs/runs-trash/<time>/...                removed runs, with their tags (refs/runs/...) and the note on each
     refs/notes/runs                           git notes: which run's snapshot a commit is
 
 The tree of a run's commit:
@@ -167,6 +167,22 @@ def tracking_ref(remote: str, ref: str) -> RefName:
 def tracking_prefix(remote: str) -> str:
     """The prefix of all tracking copies of `remote`."""
     return f"{REMOTES}{remote}/"
+
+
+def trash_ref(removed: str, ref: str) -> RefName:
+    """Where a ref below refs/runs/ is kept when its run is removed, at a time that is written as text."""
+    return RefName(f"{TRASH}{removed}/{ref.removeprefix(RUNS)}")
+
+
+def parse_trash_ref(ref: str) -> tuple[str, str]:
+    """When a ref of the trash was removed, and its name before."""
+    removed, _, rest = ref.removeprefix(TRASH).partition("/")
+    return removed, f"{RUNS}{rest}"
+
+
+def note_ref(flow: str, run: RunId) -> str:
+    """What stands for the git note on a run among the refs that are removed with it."""
+    return f"{RUNS}@notes/{flow}/{run}"
 
 
 def is_safe_component(name: str) -> bool:

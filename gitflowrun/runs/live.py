@@ -257,6 +257,11 @@ def sweep_live_states(repo: Repository) -> None:
                 _remove(directory)
 
 
+def remove_live_state(repo: Repository, uid: Oid) -> None:
+    """Remove what a run that is gone has left behind."""
+    _remove(_directory(repo, uid))
+
+
 def _directory(repo: Repository, uid: Oid) -> Path:
     return repo.state_dir / _LIVE / str(uid)
 

@@ -19,9 +19,15 @@ F = TypeVar("F", bound=Callable[..., Any])
 @click.command(name="list")
 @filter_options
 @click.option("-p", "--params", is_flag=True, help="Show the parameters in which runs differ.")
+@click.option("--trash", is_flag=True, help="List the runs in the trash instead.")
 @json_option
-def list_command(params: bool, as_json_: bool, **filters: Any) -> None:
+def list_command(params: bool, trash: bool, as_json_: bool, **filters: Any) -> None:
     """List runs, newest first; only those of FLOW when it is given."""
+    if trash:
+        from gitflowrun.cli.git_runs.removal import list_trash
+
+        list_trash(as_json_=as_json_, flow=filters["flow"])
+        return
     from gitflowrun.cli.git_runs.log import print_list
 
     print_list(params=params, as_json_=as_json_, **filters)
@@ -114,6 +120,75 @@ def tag_command(delete: bool, as_json_: bool, address: str | None, tags: tuple[s
     return change_tags(delete=delete, as_json_=as_json_, address=address, tags=tags)
 
 
+_force = click.option(
+    "-f", "--force", is_flag=True,
+    help="Do not ask about runs that are running, tagged, on a remote, or the origin of others.",
+)  # fmt: skip
+
+
+@click.command(name="rm")
+@_force
+@json_option
+@click.argument("addresses", nargs=-1, required=True, metavar="RUN...")
+def rm_command(force: bool, as_json_: bool, addresses: tuple[str, ...]) -> int:
+    """Move RUNs to the trash, with their tags and the notes on them.
+
+    There they stay for 30 days, or as long as runs.trashExpire says, and git runs restore puts them back. Remotes keep
+    what they have, and no fetch brings it here again unless it is asked for by name.
+    """
+    from gitflowrun.cli.git_runs.removal import remove_runs
+
+    return remove_runs(force=force, as_json_=as_json_, addresses=addresses)
+
+
+@click.command(name="restore")
+@json_option
+@click.argument("addresses", nargs=-1, metavar="[RUN]...")
+def restore_command(as_json_: bool, addresses: tuple[str, ...]) -> None:
+    """Put RUNs back from the trash; without RUN, list the trash.
+
+    RUN is 12, Flow/12 or the first digits of a uid. Where the name is taken, it becomes <number>-<uid>.
+    """
+    from gitflowrun.cli.git_runs.removal import list_trash, restore_runs
+
+    if addresses:
+        restore_runs(as_json_=as_json_, addresses=addresses)
+    else:
+        list_trash(as_json_=as_json_)
+
+
+@click.command(name="gc")
+@click.option(
+    "--prune",
+    metavar="AGE",
+    help="Empty the trash of what is older: now, never, or such as 2.weeks.",
+)
+@json_option
+def gc_command(prune: str | None, as_json_: bool) -> None:
+    """Remove the runs for good that have been in the trash for 30 days, or as long as runs.trashExpire says.
+
+    Frees what only they reached, and nothing of yours: git repacks, then exactly these objects go. Also folds small
+    packs and removes what crashed processes left.
+    """
+    from gitflowrun.cli.git_runs.removal import collect_garbage
+
+    collect_garbage(prune=prune, as_json_=as_json_)
+
+
+@click.command(name="purge")
+@_force
+@json_option
+@click.argument("addresses", nargs=-1, required=True, metavar="RUN...")
+def purge_command(force: bool, as_json_: bool, addresses: tuple[str, ...]) -> int:
+    """Remove RUNs, here or in the trash, and their objects for good, now.
+
+    What remotes have stays there: which they are, and what removes it there, is printed.
+    """
+    from gitflowrun.cli.git_runs.removal import purge_runs
+
+    return purge_runs(force=force, as_json_=as_json_, addresses=addresses)
+
+
 @click.command(name="push")
 @click.option("--all", "of_all", is_flag=True, help="Send also runs of others, as for a mirror.")
 @click.option("--allow-secrets", is_flag=True, help="Send also runs that may hold secrets.")
@@ -137,15 +212,16 @@ def push_command(
 @click.command(name="fetch")
 @json_option
 @click.argument("remote", required=False)
-def fetch_command(as_json_: bool, remote: str | None) -> int:
-    """Get the runs and tags of REMOTE.
+@click.argument("runs", nargs=-1, metavar="[RUN]...")
+def fetch_command(as_json_: bool, remote: str | None, runs: tuple[str, ...]) -> int:
+    """Get the runs and tags of REMOTE; runs that were removed here only if they are named, as RUN.
 
     A run whose number is taken here arrives as <number>-<uid>. Nothing here is overwritten, and nothing of a
     fetched run is executed: its pickles load after 'git runs trust'.
     """
     from gitflowrun.cli.git_runs.sync import fetch_runs
 
-    return fetch_runs(remote, as_json_=as_json_)
+    return fetch_runs(remote, runs, as_json_=as_json_)
 
 
 def _signers(text: str) -> Callable[[F], F]:

@@ -45,6 +45,10 @@ COMMANDS = {
     "logs": Entry("Look at runs", "Print what tasks wrote to stdout and stderr"),
     "cat": Entry("Look at runs", "Print the value of an artifact"),
     "tag": Entry("Mark runs", "List, add or remove tags of a run"),
+    "rm": Entry("Remove runs", "Move runs to the trash"),
+    "restore": Entry("Remove runs", "Put runs back from the trash, or list it"),
+    "gc": Entry("Remove runs", "Free the space of runs that left the trash"),
+    "purge": Entry("Remove runs", "Remove runs and their objects for good"),
     "push": Entry("Share runs", "Send runs and tags to a remote"),
     "fetch": Entry("Share runs", "Get runs and tags from a remote"),
     "trust": Entry("Share runs", "Allow loading pickles of somebody else's runs"),
@@ -55,7 +59,7 @@ COMMANDS = {
     "hook": Entry("", "Do the work of a git hook"),
 }
 _DEFAULT = "list"
-_MOST_NAMES = {"show": sys.maxsize, "push": sys.maxsize, "fetch": 2}
+_MOST_NAMES = {"show": sys.maxsize, "push": sys.maxsize, "fetch": sys.maxsize}
 """How many words a command has at most that needs no click where none of them is an option: half its time."""
 
 
@@ -99,7 +103,7 @@ def _without_options(command: str, names: Sequence[str]) -> int:
     from gitflowrun.cli.git_runs import sync
 
     remote, runs = names[0] if names else None, tuple(names[1:])
-    return sync.push_runs(remote, runs) if command == "push" else sync.fetch_runs(remote)
+    return sync.push_runs(remote, runs) if command == "push" else sync.fetch_runs(remote, runs)
 
 
 def _initials(words: Sequence[str]) -> set[str]:

@@ -69,6 +69,7 @@ def summary(report: SyncReport) -> str:
         (counts[Outcome.NEW], f"{counted(counts[Outcome.NEW], 'run')} new"),
         (counts[Outcome.UPDATED], f"{counts[Outcome.UPDATED]} updated"),
         (counts[Outcome.KEPT], f"{counts[Outcome.KEPT]} kept"),
+        (counts[Outcome.AWAY], f"{counts[Outcome.AWAY]} removed here"),
         (counts[Outcome.REFUSED], f"{counts[Outcome.REFUSED]} refused"),
         (counts[Outcome.AHEAD], f"{counts[Outcome.AHEAD]} newer there"),
         (counts[Outcome.CURRENT], f"{counts[Outcome.CURRENT]:,} up to date"),
@@ -127,12 +128,12 @@ def _check_remote(repo: Repository, word: str) -> None:
         )
 
 
-def fetch_runs(remote: str | None, *, as_json_: bool = False) -> int:
-    """Get the runs and tags of REMOTE."""
+def fetch_runs(remote: str | None, runs: tuple[str, ...] = (), *, as_json_: bool = False) -> int:
+    """Get the runs and tags of REMOTE, and RUNs also if they were removed here."""
     from gitflowrun.porcelain.fetch import fetch
 
     repo = Repository.discover()
     warn_of_settings(repo)
-    report = fetch(repo, remote)
+    report = fetch(repo, remote, runs)
     show(repo, report, lambda screen: report_lines(report, "From", screen), json=as_json_)
     return _tell(report)

@@ -1,0 +1,469 @@
+"""Frees the space of removed runs: exactly the objects that nothing but they reached, and never what is somebody's.
+
+git frees space by age: what nothing reaches goes when it is two weeks old, the user's own lost commits with it. Here
+no object goes that was not a removed run's:
+
+1. Take `fold.lock`, so that no fold of packs is at work; nothing is freed while a gc, a maintenance or a run is, nor
+   in a partial clone, where git keeps track of what the remote has.
+2. List the candidates: what the removed runs reach, and nothing else does, be it a ref, a reflog, an index, HEAD and
+   the like, or a rebase under way, in any work tree.
+3. Write them to `freeing`, in the state directory: whatever kills us from here on, the next `git runs gc` goes on.
+4. Delete the refs of the runs: in the trash, and the copies of what remotes have.
+5. `git repack -A -d`: what is reached goes into one pack, all else becomes a loose file, and none is lost.
+6. Add the commits that a killed scheduler of these runs had written and not published, with what they alone hold.
+   Look again at all of 2. Leave out what a dangling object of somebody else's leads to.
+7. Take the lock of run ids, under which no run can begin, and see that none has and that no ref, reflog or index has
+   changed since 6; else look once more.
+8. Unlink the loose files of what is left, but for those that somebody has touched since 1: git touches an object
+   that it would otherwise write. Remove `freeing`.
+
+A run that begins meanwhile waits at 7 for its number, and looks for each object that it has found in the dedup index
+once it has it, after 8. One that began before 7 stops us there: then `freeing` stays, and a later gc looks again.
+
+Repositories that borrow objects of this one (`objects/info/alternates` of theirs) can't be known.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import tempfile
+import time
+from typing import TYPE_CHECKING
+
+from gitflowrun.errors import CorruptRecord, MissingObject, RepositoryError
+from gitflowrun.git.maintenance import fold_lock, git_repacks
+from gitflowrun.git.objects import ObjectType, Oid, parse_commit, parse_tree
+from gitflowrun.git.pack.index import PackIndex
+from gitflowrun.git.permissions import read_file, replace_file
+from gitflowrun.git.refs import RefUpdate
+from gitflowrun.limits import (
+    COMMIT_SIZE,
+    FREEING_LOOKS,
+    FREEING_PATIENCE,
+    MAX_CANDIDATES,
+    PSEUDO_REF,
+    TREE_SIZE,
+)
+from gitflowrun.names import RunId
+from gitflowrun.runs.commit_message import parse_message
+from gitflowrun.runs.locks import Locks, LockState
+from gitflowrun.values import frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from gitflowrun.git.repository import Repository
+
+_NOTE = "freeing"
+_HEX = re.compile(rb"\b[0-9a-f]{40}\b")
+_PSEUDO_REF = re.compile(r"[A-Z][A-Z_]*\Z")
+_NO_ROOT = "FETCH_HEAD"
+"""What was fetched last: git does not keep it for that."""
+_OPERATIONS = ("rebase-merge", "rebase-apply", "sequencer", "refs")
+_FOLDS_AHEAD = 2.0
+"""Seconds by which the time of a pack may be ahead: each fold's is beyond those of its inputs."""
+_MARKS = (".keep", ".promisor", ".mtimes")
+_WALK = ("--no-replace-objects", "rev-list", "--objects", "--no-object-names")
+
+
+@frozen
+class Freed:
+    """What became of the space of removed runs.
+
+    Attributes:
+        objects: How many objects were freed.
+        size: By how many bytes the object directory became smaller.
+        shared: How many stay because something else reaches them.
+        kept: How many stay in packs that somebody keeps, or were touched meanwhile.
+        waits: Why objects could not be freed now, where that is so; a later gc looks again.
+    """
+
+    objects: int = 0
+    size: int = 0
+    shared: int = 0
+    kept: int = 0
+    waits: str = ""
+
+
+def live_runs(repo: Repository) -> list[str]:
+    """The ids of the runs that processes of this repository are writing."""
+    locks = Locks(repo.state_dir)
+    ids = sorted(run for run in locks.runs() if RunId.matches(run))
+    return [run for run in ids if locks.run(RunId(run)).state() is LockState.HELD]
+
+
+def exclusive_size(
+    repo: Repository, refs: Mapping[str, Oid], seconds: float
+) -> tuple[int, int, bool]:
+    """What only some refs reach.
+
+    Args:
+        repo: The repository.
+        refs: The refs.
+        seconds: For which is looked what else reaches it.
+
+    Returns:
+        How many objects, their bytes on disk, and whether that is exact: else it is at most so much.
+    """
+    wanted = _objects_of(repo, refs.values())
+    exact = _leave_reached(repo, wanted, refs, time.monotonic() + seconds)
+    lines = b"".join(oid + b"\n" for oid in wanted)
+    out = repo.git.run("cat-file", "--batch-check=%(objectsize:disk)", stdin=lines)
+    return len(wanted), sum(int(size) for size in out.split() if size.isdigit()), exact
+
+
+def free(repo: Repository, refs: Mapping[str, Oid], uids: Collection[Oid] = ()) -> Freed:
+    """Delete refs and free what nothing but they reached; without any, go on with what was interrupted.
+
+    Args:
+        repo: The repository.
+        refs: The refs of removed runs, and what they hold.
+        uids: These runs.
+
+    Raises:
+        RepositoryError: space can't be freed now, or git failed. Nothing but the refs is gone, if they are.
+    """
+    if not refs and not has_unfinished(repo):
+        return Freed()
+    lock = _lock(repo)  # 1
+    try:
+        check_free(repo)
+        return _Freeing(repo, refs, uids).run()
+    finally:
+        os.close(lock)
+
+
+def has_unfinished(repo: Repository) -> bool:
+    """Whether a `free` was interrupted, or had to wait."""
+    return (repo.state_dir / _NOTE).exists()
+
+
+def check_free(repo: Repository) -> None:
+    """Raise RepositoryError where space can't be freed now, and say why."""
+    if git_repacks(repo):
+        raise RepositoryError(
+            "a `git gc` or `git maintenance run` is at work here",
+            hint="try again when it is done",
+        )
+    if live := live_runs(repo):
+        raise RepositoryError(
+            f"run {live[0]} is running, and may be about to use what is to be freed",
+            hint="try again when it has ended",
+        )
+    if any((repo.objects_dir / "pack").glob("*.promisor")):
+        raise RepositoryError(
+            "this is a partial clone, in which git keeps track of what the remote has",
+            hint="remove the run with `git runs rm`; its space is freed in a whole clone only",
+        )
+
+
+def _lock(repo: Repository) -> int:
+    deadline = time.monotonic() + FREEING_PATIENCE
+    while (lock := fold_lock(repo)) is None:
+        if time.monotonic() > deadline:
+            raise RepositoryError(
+                "packs are being folded, or space is being freed, by another process",
+                hint="try again in a minute",
+            )
+        time.sleep(0.05)
+    return lock
+
+
+class _Freeing:
+    """One `free`, under its lock."""
+
+    def __init__(self, repo: Repository, refs: Mapping[str, Oid], uids: Collection[Oid]) -> None:
+        self._repo = repo
+        self._refs = refs
+        self._note = repo.state_dir / _NOTE
+        self._begun, self._uids, self._left = self._read_note()
+        self._wanted = set(self._left)
+        self._uids |= {str(uid).encode("ascii") for uid in uids}
+        self._shared = 0
+
+    def run(self) -> Freed:
+        self._list()  # 2
+        self._write_note()  # 3
+        self._delete_refs()  # 4
+        if not self._wanted:
+            self._note.unlink(missing_ok=True)
+            return Freed(shared=self._shared)
+        before = _size(self._repo.objects_dir)
+        times = self._times()
+        self._repack()  # 5
+        for attempt in range(FREEING_LOOKS):
+            seen = _roots(self._repo)
+            freed = self._look() if attempt < FREEING_LOOKS - 1 else set()  # 6
+            with Locks(self._repo.state_dir).ids():  # 7
+                if live := live_runs(self._repo):
+                    return Freed(shared=self._shared, waits=f"run {live[0]} has begun meanwhile")
+                if attempt == FREEING_LOOKS - 1:
+                    freed = self._look()
+                elif _roots(self._repo) != seen:
+                    continue
+                count = self._unlink(freed, times)  # 8
+                self._note.unlink(missing_ok=True)
+                break
+        size = max(0, before - _size(self._repo.objects_dir))
+        return Freed(count, size, self._shared, len(freed) - count)
+
+    def _list(self) -> None:
+        found = _objects_of(self._repo, self._refs.values())
+        self._wanted |= found
+        _leave_reached(self._repo, self._wanted, self._refs)
+        self._shared = len(found - self._wanted)
+
+    def _read_note(self) -> tuple[float, set[bytes], set[bytes]]:
+        """When an interrupted `free` began, its runs, and its candidates."""
+        begun = float(int(time.time()))
+        data = read_file(self._note, "what is to be freed", limit=MAX_CANDIDATES) or b""
+        head, _, rest = data.partition(b"\n")
+        words = head.split(b" ")
+        if not data.endswith(b"\n") or not words[0].isdigit():
+            return begun, set(), set()
+        # The packs of runs and of folds are a little younger than they should be.
+        return float(words[0]) + _FOLDS_AHEAD, set(words[1:]), set(rest.split())
+
+    def _write_note(self) -> None:
+        head = b" ".join([b"%d" % self._begun, *sorted(self._uids)])
+        self._repo.state()
+        try:
+            content = b"\n".join([head, *sorted(self._wanted), b""])
+            replace_file(self._note, content, self._repo.shared_mode)
+        except OSError as error:
+            raise RepositoryError(f"cannot write {self._note}: {error.strerror}") from error
+
+    def _delete_refs(self) -> None:
+        self._repo.refs.transaction(
+            [RefUpdate(name, None, oid) for name, oid in self._refs.items()]
+        )
+
+    def _times(self) -> dict[bytes, int]:
+        """When the files that hold the candidates were last touched: packs pass their time on to loose files."""
+        # What an interrupted `free` has left may have been touched since.
+        fresh = self._wanted - self._left
+        homes = self._repo.objects.homes(Oid.from_hex(oid.decode("ascii")) for oid in fresh)
+        found: dict[bytes, int] = {}
+        for oid, home in homes.items():
+            with contextlib.suppress(OSError):
+                found[str(oid).encode("ascii")] = int(home.stat().st_mtime)
+        return found
+
+    def _repack(self) -> None:
+        self._repo.git.run("-c", "gc.auto=0", "repack", "-A", "-d", "-l", "-q")
+
+    def _look(self) -> set[bytes]:
+        """The candidates that may go."""
+        dangling = _Dangling(self._repo)
+        freed = self._wanted | dangling.of_runs(self._uids)
+        _leave_reached(self._repo, freed)
+        dangling.leave_reached(freed)
+        self._shared += len(self._wanted - freed)
+        self._wanted &= freed
+        return freed
+
+    def _unlink(self, oids: Iterable[bytes], times: Mapping[bytes, int]) -> int:
+        """Unlink loose objects that nobody has touched; how many are gone, for some are in a pack as well."""
+        unlinked = []
+        for oid in oids:
+            text = oid.decode("ascii")
+            path = self._repo.objects_dir / text[:2] / text[2:]
+            with contextlib.suppress(FileNotFoundError):
+                touched = int(path.stat().st_mtime)
+                if touched <= self._begun or touched == times.get(oid):
+                    path.unlink()
+                    unlinked.append(Oid.from_hex(text))
+        return len(unlinked) - len(self._repo.objects.homes(unlinked))
+
+
+class _Dangling:
+    """The objects that no pack of reachable ones holds: after a `repack -A -d`, what nothing reaches, and few more."""
+
+    def __init__(self, repo: Repository) -> None:
+        self._repo = repo
+        self._oids = {*_loose(repo.objects_dir), *_in_marked_packs(repo.objects_dir / "pack")}
+        lines = b"".join(oid + b"\n" for oid in self._oids)
+        out = repo.git.run("cat-file", "--batch-check=%(objectname) %(objecttype)", stdin=lines)
+        rows = (line.split(b" ") for line in out.splitlines())
+        self._types = {row[0]: row[1] for row in rows if row[1] not in {b"blob", b"missing"}}
+
+    def of_runs(self, uids: Collection[bytes]) -> set[bytes]:
+        """Commits that these runs' schedulers wrote and did not publish, and what is dangling below them."""
+        found: set[bytes] = set()
+        for oid, kind in self._types.items():
+            if kind == b"commit" and oid not in uids and self._run_of(oid) in uids:
+                found.add(oid)
+        return found | self._closure(found, self._oids)
+
+    def leave_reached(self, wanted: set[bytes]) -> None:
+        """Take from `wanted` what the other dangling objects lead to."""
+        others = self._types.keys() - wanted
+        seeds = {child for oid in others for child in self._children(oid)} & wanted
+        wanted -= seeds | self._closure(seeds, wanted)
+
+    def _closure(self, seeds: Iterable[bytes], within: Collection[bytes]) -> set[bytes]:
+        found: set[bytes] = set()
+        todo = list(seeds)
+        while todo:
+            for child in self._children(todo.pop()):
+                if child in within and child not in found:
+                    found.add(child)
+                    todo.append(child)
+        return found
+
+    def _run_of(self, oid: bytes) -> bytes:
+        """The run that a commit says to be of."""
+        with contextlib.suppress(CorruptRecord, MissingObject):
+            commit = self._repo.objects.commit(Oid.from_hex(oid.decode("ascii")))
+            state = parse_message(commit.message.decode(errors="replace"))
+            return str(state.uid or "").encode("ascii") if state else b""
+        return b""
+
+    def _children(self, oid: bytes) -> Iterator[bytes]:
+        """The objects that one names; of a blob none, nor of what can't be read."""
+        kind = self._types.get(oid)
+        if kind is None:
+            return
+        limit = TREE_SIZE if kind == b"tree" else COMMIT_SIZE
+        try:
+            found, data = self._repo.objects.read(Oid.from_hex(oid.decode("ascii")), limit)
+        except (MissingObject, CorruptRecord):
+            return
+        if found is ObjectType.TREE:
+            yield from (str(row.oid).encode("ascii") for row in parse_tree(data))
+        elif found is ObjectType.COMMIT:
+            commit = parse_commit(data)
+            for other in (commit.tree, *commit.parents):
+                yield str(other).encode("ascii")
+        else:
+            yield from _HEX.findall(data.partition(b"\n")[0])
+
+
+def _loose(objects_dir: Path) -> Iterator[bytes]:
+    for first in range(256):
+        with contextlib.suppress(OSError):
+            for name in os.listdir(objects_dir / f"{first:02x}"):  # noqa: PTH208  (names alone)
+                if _HEX.fullmatch(oid := f"{first:02x}{name}".encode(errors="replace")):
+                    yield oid
+
+
+def _in_marked_packs(pack_dir: Path) -> Iterator[bytes]:
+    """The objects in packs that a repack leaves as they are."""
+    for mark in _MARKS:
+        for path in pack_dir.glob(f"*{mark}"):
+            with contextlib.suppress(OSError, CorruptRecord):
+                table = PackIndex(path.with_suffix(".idx").read_bytes(), path.name).id_table
+                size = Oid.SIZE
+                yield from (
+                    table[at : at + size].hex().encode("ascii") for at in range(0, len(table), size)
+                )
+
+
+def _objects_of(repo: Repository, tips: Iterable[Oid]) -> set[bytes]:
+    """All that some objects reach, as far as it is here."""
+    here = _existing(repo, {str(tip).encode("ascii") for tip in tips})
+    if not here:
+        return set()
+    lines = b"".join(oid + b"\n" for oid in here)
+    out = repo.git.run(*_WALK, "--missing=allow-any", "--stdin", stdin=lines)
+    return set(out.split())
+
+
+def _leave_reached(
+    repo: Repository, wanted: set[bytes], but: Collection[str] = (), deadline: float | None = None
+) -> bool:
+    """Take from `wanted` what anything but some refs reaches; False when there was no time to look at all.
+
+    Raises:
+        RepositoryError: something that a ref or an index names is missing: then nobody can tell.
+    """
+    if not wanted:
+        return True
+    tips = {oid for name, oid in repo.refs.rows("refs/") if name not in but}
+    tips |= {oid.decode("ascii") for oid in _pseudo_refs(repo)}
+    with tempfile.TemporaryFile() as file, tempfile.TemporaryFile() as messages:
+        file.write("".join(f"{tip}\n" for tip in tips).encode("ascii"))
+        file.seek(0)
+        walk = (*_WALK, "--reflog", "--indexed-objects", "--stdin")
+        process = repo.git.start(*walk, stdin=file, stderr=messages.fileno())
+        assert process.stdout is not None
+        with process.stdout:
+            for line in process.stdout:
+                wanted.discard(line[:40])
+                if deadline is not None and time.monotonic() > deadline:
+                    process.kill()
+                    process.wait()
+                    return False
+        if process.wait():
+            messages.seek(0)
+            said = messages.read().decode(errors="replace").strip().splitlines()
+            raise RepositoryError(
+                f"git rev-list: {said[-1] if said else process.returncode}",
+                hint="`git fsck` says what is missing; nothing is freed in a damaged repository",
+            )
+    return True
+
+
+def _work_trees(repo: Repository) -> list[Path]:
+    """The git directories of all work trees."""
+    return [repo.common_dir, *_entries(repo.common_dir / "worktrees")]
+
+
+def _entries(directory: Path) -> list[Path]:
+    with contextlib.suppress(OSError):
+        return sorted(directory.iterdir())
+    return []
+
+
+def _pseudo_files(repo: Repository) -> Iterator[Path]:
+    """The files that name objects and are no refs for `git for-each-ref`: HEAD, ORIG_HEAD, a rebase's."""
+    for place in _work_trees(repo):
+        for path in _entries(place):
+            if _PSEUDO_REF.match(path.name) and path.name != _NO_ROOT:
+                yield path
+        for name in _OPERATIONS:
+            if place != repo.common_dir or name != "refs":
+                yield from sorted((place / name).rglob("*"))
+
+
+def _pseudo_refs(repo: Repository) -> set[bytes]:
+    """The objects that such files name and that are here."""
+    found: set[bytes] = set()
+    for path in _pseudo_files(repo):
+        with contextlib.suppress(OSError), path.open("rb") as file:
+            found.update(_HEX.findall(file.read(PSEUDO_REF)))
+    return _existing(repo, found)
+
+
+def _existing(repo: Repository, oids: Iterable[bytes]) -> set[bytes]:
+    lines = b"".join(oid + b"\n" for oid in oids)
+    if not lines:
+        return set()
+    out = repo.git.run("cat-file", "--batch-check=%(objectname)", stdin=lines)
+    return {line for line in out.splitlines() if _HEX.fullmatch(line)}
+
+
+def _roots(repo: Repository) -> tuple[object, ...]:
+    """What changes whenever a ref, a reflog, an index or HEAD does."""
+    files = [*_pseudo_files(repo)]
+    for place in _work_trees(repo):
+        files += [place / "index", *sorted((place / "logs").rglob("*"))]
+    stamps = []
+    for path in files:
+        with contextlib.suppress(OSError):
+            found = path.stat()
+            stamps.append((path, found.st_ino, found.st_size, found.st_mtime_ns))
+    return (repo.refs.rows("refs/"), stamps)
+
+
+def _size(directory: Path) -> int:
+    """Bytes of the files below a directory."""
+    total = 0
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += os.lstat(f"{folder}/{name}").st_size
+    return total

@@ -1,0 +1,308 @@
+"""The trash: removed runs as refs, out of everybody's sight and back at a word, and the list of those gone for good.
+
+    refs/runs-trash/<time>/<Flow>/<id>               the run's newest commit
+    refs/runs-trash/<time>/@tags/<Flow>/<tag>/<id>   a tag of it
+    refs/runs-trash/<time>/@notes/<Flow>/<id>        the git note on it, a blob
+
+Removing and restoring are one transaction of refs each, in which git makes the new ones before it deletes the old
+ones: whatever kills it, a run is in its place, in the trash, or in both, and either command may be given again. The
+note, which is no ref, goes last and comes last. Numbers are never given again: `runs.ids` counts the trash.
+
+A run that was removed does not come back by itself: a fetch passes over what is in the trash, and over what is in
+`.git/gitflowrun-removed` (lines of uid, commit, and the run's place here or among the copies of a remote), which
+names the runs that have left the trash or were purged. Somebody who fetches such a run by name takes it off.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import TYPE_CHECKING
+
+from gitflowrun.errors import InvalidPathspec, NotFound, RepositoryError
+from gitflowrun.git.objects import Oid
+from gitflowrun.git.permissions import read_file, replace_file
+from gitflowrun.git.refs import RefUpdate
+from gitflowrun.limits import MAX_REMOVED
+from gitflowrun.porcelain.sync import free_id
+from gitflowrun.runs import layout
+from gitflowrun.runs.commit_message import parse_message
+from gitflowrun.runs.locks import Locks
+from gitflowrun.runs.records import RunIdentity
+from gitflowrun.runs.tags import tag_updates, transact
+from gitflowrun.values import frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from gitflowrun.git.repository import Repository
+    from gitflowrun.names import RunId
+    from gitflowrun.runs.read import StoredRun
+
+_TIME = "%Y%m%dT%H%M%S"
+
+
+@frozen
+class TrashedRun:
+    """A run in the trash.
+
+    Attributes:
+        flow: Its flow.
+        id: The id that it had.
+        uid: Its first commit.
+        tip: Its newest commit.
+        removed: When it was removed, as its refs say it.
+        subject: The first line of its newest commit's message.
+        tags: Its tags.
+        note: The blob of the git note on it.
+    """
+
+    flow: str
+    id: RunId
+    uid: Oid
+    tip: Oid
+    removed: str
+    subject: str
+    tags: tuple[str, ...]
+    note: Oid | None
+
+    @property
+    def pathspec(self) -> str:
+        """`Flow/id`, as it was."""
+        return f"{self.flow}/{self.id}"
+
+    @property
+    def when(self) -> float:
+        """When it was removed, in seconds since 1970; 0 where its refs do not say so."""
+        with contextlib.suppress(ValueError):
+            import calendar
+
+            return float(calendar.timegm(time.strptime(self.removed.partition("-")[0], _TIME)))
+        return 0.0
+
+    def refs(self) -> dict[str, Oid]:
+        """Its refs in the trash."""
+        names: dict[str, Oid] = {layout.run_ref(self.flow, self.id): self.tip}
+        names |= {layout.tag_ref(self.flow, tag, self.id): self.uid for tag in self.tags}
+        if self.note:
+            names[layout.note_ref(self.flow, self.id)] = self.note
+        return {layout.trash_ref(self.removed, name): oid for name, oid in names.items()}
+
+
+@frozen
+class RestoredRun:
+    """A run that was put back, where it is now, and whether it was there already."""
+
+    run: TrashedRun
+    id: RunId
+    was_here: bool
+
+    @property
+    def pathspec(self) -> str:
+        """`Flow/id`, as it is now."""
+        return f"{self.run.flow}/{self.id}"
+
+
+class Trash:
+    """The trash of a repository."""
+
+    def __init__(self, repo: Repository) -> None:
+        self._repo = repo
+        self._locks = Locks(repo.state_dir)
+
+    def runs(self) -> list[TrashedRun]:
+        """The runs in the trash, those that were removed last first."""
+        rows = self._repo.refs.rows(
+            layout.TRASH, fields=("refname", "objectname", "contents:subject", "contents")
+        )
+        tags: dict[tuple[str, str, RunId], list[str]] = {}
+        notes: dict[tuple[str, str], Oid] = {}
+        for name, oid, _, _ in rows:
+            removed, ref = layout.parse_trash_ref(name)
+            notes[removed, ref] = Oid.from_hex(oid)
+            if tag := layout.parse_tag_ref(ref):
+                tags.setdefault((removed, tag[0], tag[2]), []).append(tag[1])
+        found = []
+        for name, oid, subject, message in rows:
+            removed, ref = layout.parse_trash_ref(name)
+            if run := layout.parse_run_ref(ref):
+                state = parse_message(message)
+                tip = Oid.from_hex(oid)
+                uid = (state.uid if state else None) or tip
+                note = notes.get((removed, layout.note_ref(*run)))
+                own = tuple(sorted(tags.get((removed, *run), ())))
+                found.append(TrashedRun(*run, uid, tip, removed, subject, own, note))
+        return sorted(found, key=lambda it: (it.removed, it.id.sort_key), reverse=True)
+
+    def find(self, word: str) -> TrashedRun:
+        """The run in the trash that a word names: `12`, `Flow/12`, or the first digits of its uid.
+
+        Of a run that is there twice, what was removed last.
+
+        Raises:
+            NotFound: there is none.
+            InvalidPathspec: there are several.
+        """
+        runs = self.runs()
+        digits = word.lower()
+        found = {
+            run.uid: run
+            for run in reversed(runs)
+            if word in (run.pathspec, str(run.id))
+            or (len(word) >= 4 and str(run.uid).startswith(digits))  # noqa: PLR2004  (as git has it)
+        }
+        if not found:
+            hint = "`git runs restore` lists the trash" if runs else "the trash is empty"
+            raise NotFound(f"there is no run {word!r} in the trash", hint=hint)
+        if len(found) > 1:
+            names = "\n".join(f"  {run.uid.short} {run.subject}" for run in found.values())
+            raise InvalidPathspec(f"{word!r} is ambiguous", hint=f"the candidates are:\n{names}")
+        return next(iter(found.values()))
+
+    def put(self, runs: Sequence[StoredRun]) -> None:
+        """Move runs to the trash, with their tags and the notes on them.
+
+        Raises:
+            RefConflict: one of them has just changed.
+            RepositoryError: the repository can't be written to.
+        """
+        now = time.time()
+        removed = f"{time.strftime(_TIME, time.gmtime(now))}-{int(now % 1 * 1e6):06}"
+        moved: dict[str, Oid] = {}
+        gone: list[RefUpdate] = []
+        noted: list[Oid] = []
+        with self._locks.tags():
+            tags = _tags_of(self._repo)
+            for run in runs:
+                uid = run.identity.uid
+                own = tags.get((run.flow, run.id), [])
+                moved[layout.run_ref(run.flow, run.id)] = run.commit
+                moved |= {layout.tag_ref(run.flow, tag, run.id): uid for tag in own}
+                gone.append(RefUpdate(layout.run_ref(run.flow, run.id), None, run.commit))
+                gone += tag_updates(self._repo, run.identity, remove=own)
+                if note := _note(self._repo, uid):
+                    moved[layout.note_ref(run.flow, run.id)] = note
+                    noted.append(uid)
+            made = [
+                RefUpdate(layout.trash_ref(removed, name), oid, None) for name, oid in moved.items()
+            ]
+            transact(self._repo.refs, [*made, *gone])
+        remove_notes(self._repo, noted)
+
+    def restore(self, runs: Sequence[TrashedRun]) -> list[RestoredRun]:
+        """Put runs back where they were; under `<number>-<uid>` where that name was taken meanwhile.
+
+        Raises:
+            RepositoryError: the repository can't be written to.
+        """
+        restored = []
+        with self._locks.ids(), self._locks.tags():
+            here = _runs_here(self._repo)
+            taken = {run for _, run in here.values()}
+            updates: list[RefUpdate] = []
+            for run in runs:
+                updates += [RefUpdate(name, None, oid) for name, oid in run.refs().items()]
+                found = here.get(run.uid)
+                target = found[1] if found else free_id(run.id, run.uid, taken)
+                restored.append(RestoredRun(run, target, found is not None))
+                here[run.uid] = (run.flow, target)
+                taken.add(target)
+                if not found:
+                    updates.append(RefUpdate(layout.run_ref(run.flow, target), run.tip, None))
+                identity = RunIdentity(run.flow, target, run.uid)
+                updates += tag_updates(self._repo, identity, add=run.tags)
+            # What is made comes first, as in `put`.
+            updates.sort(key=lambda it: it.new is None)
+            transact(self._repo.refs, updates)
+        for run in runs:
+            if run.note and _note(self._repo, run.uid) is None:
+                with contextlib.suppress(RepositoryError):  # nobody may write notes without a name
+                    self._repo.git.run(
+                        "notes", f"--ref={layout.NOTES}", "add", "-C", str(run.note), str(run.uid)
+                    )
+        return restored
+
+
+def _tags_of(repo: Repository) -> dict[tuple[str, RunId], list[str]]:
+    found: dict[tuple[str, RunId], list[str]] = {}
+    for (name,) in repo.refs.rows(layout.TAGS, fields=("refname",)):
+        if tag := layout.parse_tag_ref(name):
+            found.setdefault((tag[0], tag[2]), []).append(tag[1])
+    return found
+
+
+def _runs_here(repo: Repository) -> dict[Oid, tuple[str, RunId]]:
+    """The runs that are here, by uid."""
+    found = {}
+    for name, oid, message in repo.refs.rows(
+        layout.RUNS, fields=("refname", "objectname", "contents")
+    ):
+        if run := layout.parse_run_ref(name):
+            state = parse_message(message)
+            found[(state.uid if state else None) or Oid.from_hex(oid)] = run
+    return found
+
+
+def _note(repo: Repository, uid: Oid) -> Oid | None:
+    """The blob of the git note on a run."""
+    if repo.refs.get(layout.NOTES) is None:
+        return None
+    done = repo.git.attempt("notes", f"--ref={layout.NOTES}", "list", str(uid))
+    return None if done.code else Oid.from_hex(done.out.strip().decode("ascii"))
+
+
+def remove_notes(repo: Repository, uids: Sequence[Oid]) -> None:
+    """Remove the git notes on runs."""
+    if uids and repo.refs.get(layout.NOTES) is not None:
+        with contextlib.suppress(RepositoryError):  # nobody may write notes without a name
+            lines = "".join(f"{uid}\n" for uid in uids).encode("ascii")
+            options = (f"--ref={layout.NOTES}", "remove", "--ignore-missing", "--stdin")
+            repo.git.run("notes", *options, stdin=lines)
+
+
+@frozen
+class RemovedRun:
+    """A line of the list of runs that are gone for good: a run, one commit of it, and a place where that was.
+
+    Attributes:
+        uid: The run.
+        commit: The newest commit of it in that place.
+        place: `Flow/id` here, or `<digest of URL>/Flow/id` for the copy of a remote's.
+    """
+
+    uid: str
+    commit: str
+    place: str
+
+
+class RemovedRuns:
+    """The list of runs that are gone for good, which fetches do not bring back."""
+
+    def __init__(self, repo: Repository) -> None:
+        self._repo = repo
+        self._path = repo.common_dir / "gitflowrun-removed"
+
+    def read(self) -> list[RemovedRun]:
+        """All lines. Raises RepositoryError: it can't be read."""
+        data = read_file(self._path, "the list of removed runs", limit=MAX_REMOVED) or b""
+        lines = (line.split(" ") for line in data.decode(errors="replace").splitlines())
+        return [RemovedRun(*words) for words in lines if len(words) == 3]  # noqa: PLR2004
+
+    def add(self, lines: Iterable[RemovedRun]) -> None:
+        """Add lines. Raises RepositoryError: it can't be written."""
+        if new := list(lines):
+            with Locks(self._repo.state_dir).tags():
+                self._write(list(dict.fromkeys([*self.read(), *new])))
+
+    def drop(self, uids: Iterable[Oid]) -> None:
+        """Take runs off. Raises RepositoryError: it can't be written."""
+        if back := {str(uid) for uid in uids}:
+            with Locks(self._repo.state_dir).tags():
+                self._write([line for line in self.read() if line.uid not in back])
+
+    def _write(self, lines: Sequence[RemovedRun]) -> None:
+        text = "".join(f"{line.uid} {line.commit} {line.place}\n" for line in lines)
+        try:
+            replace_file(self._path, text.encode(), self._repo.shared_mode)
+        except OSError as error:
+            raise RepositoryError(f"cannot write {self._path}: {error.strerror}") from error

@@ -1,0 +1,352 @@
+"""What `gc` and `purge` free is what only removed runs reached, whatever is going on, and whatever kills them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gitflowrun.artifacts.dedup import DedupIndex
+from gitflowrun.git.maintenance import fold_lock
+from gitflowrun.git.objects import ObjectType, hash_object
+from gitflowrun.names import TaskName
+from gitflowrun.porcelain import free as freeing
+from gitflowrun.porcelain.removal import purge
+from gitflowrun.runs.runs import RunStore
+from tests.helpers.clones import ids, refs
+from tests.helpers.flows import eventually
+from tests.helpers.repos import ROOT, GitRepo, make_repo
+from tests.helpers.runs import artifact, finished_task, make_run, open_repo, start_run
+
+SHARED, OWN = b"both have it " * 999, b"one has it " * 999
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> GitRepo:
+    """A repository with two runs, which share a payload; the first one's result is its own."""
+    found = make_repo(tmp_path / "r")
+    make_run(found, result=OWN)
+    make_run(found)
+    found.write("new", "only the third run has this file\n")
+    make_run(found, result=SHARED)
+    make_run(found, result=SHARED)
+    return found
+
+
+def has(repo: GitRepo, data: bytes | str) -> bool:
+    """Whether a blob, or the object of a name, is there."""
+    name = data if isinstance(data, str) else str(hash_object(ObjectType.BLOB, data))
+    return repo.git("cat-file", "-t", name, check=False) != ""
+
+
+def freed(repo: GitRepo, *words: str) -> Any:
+    """Run a command that frees space; what it says of that."""
+    done = repo.call(*words, "--json")
+    assert done.code == 0, done.err
+    return json.loads(done.out)["freed"]
+
+
+def count(repo: GitRepo) -> set[str]:
+    """All objects."""
+    out = repo.git("cat-file", "--batch-all-objects", "--batch-check=%(objectname)")
+    return set(out.splitlines())
+
+
+def reached(repo: GitRepo, *names: str) -> set[str]:
+    """The objects that names lead to."""
+    return set(repo.git("rev-list", "--objects", "--no-object-names", *names).splitlines())
+
+
+def test_frees_exactly_what_only_the_run_reached(repo: GitRepo) -> None:
+    """What other runs and branches reach stays, also a payload that two runs share."""
+    everything, own = count(repo), reached(repo, "refs/runs/MyFlow/1")
+    others = reached(repo, "HEAD", *(f"refs/runs/MyFlow/{n}" for n in (2, 3, 4)))
+    report = freed(repo, "purge", "1")
+    assert count(repo) == everything - (own - others)
+    assert report["objects"] == len(own - others)
+    assert not has(repo, OWN)
+    freed(repo, "purge", "3")
+    assert has(repo, SHARED)
+    freed(repo, "purge", "4")
+    assert not has(repo, SHARED)
+    assert ids(repo).keys() == {"MyFlow/2"}
+    repo.fsck()
+
+
+def test_gc_waits_for_the_trash_to_be_old(repo: GitRepo) -> None:
+    """For 30 days, or as `runs.trashExpire` or `--prune` say."""
+    assert repo.call("rm", "1").code == 0
+    name, tip = next(iter(refs(repo, "refs/runs-trash/").items()))
+    assert freed(repo, "gc")["objects"] == 0
+    assert freed(repo, "gc", "--prune=1.day")["objects"] == 0
+    repo.git("config", "runs.trashExpire", "never")
+    repo.git("update-ref", "refs/runs-trash/20200101T000000-1/MyFlow/1", tip)
+    repo.git("update-ref", "-d", name)
+    assert freed(repo, "gc")["objects"] == 0
+    repo.git("config", "runs.trashExpire", "2.weeks")
+    report = freed(repo, "gc")
+    assert report["objects"] > 5
+    assert not has(repo, OWN)
+    assert refs(repo, "refs/runs-trash/") == {}
+    assert repo.call("gc", "--prune=soon").code == 129
+
+
+def test_the_users_lost_objects_stay(repo: GitRepo) -> None:
+    """A blob, a commit that a reset lost, what a lost commit shares with the run, and the staged one of an index."""
+    blob = repo.git("hash-object", "-w", "--stdin", stdin=b"somebody's")
+    # A lost commit whose tree is the run's code, and one that a run's tree lies below.
+    code = repo.git("rev-parse", "refs/runs/MyFlow/1:code")
+    lost = repo.git("commit-tree", code, "-m", "lost")
+    result = repo.git("hash-object", "--stdin", stdin=OWN)
+    tree = repo.git("mktree", stdin=f"100644 blob {result}\tresult\n".encode())
+    held = repo.git("commit-tree", tree, "-m", "has the result")
+    repo.git("repack", "-A", "-d", "-q")
+    assert freed(repo, "purge", "1")["objects"] > 5
+    for name in (blob, lost, tree, held, code, result):
+        assert has(repo, name)
+    assert reached(repo, lost, held) >= {result, code}
+    repo.fsck()
+
+
+@pytest.mark.parametrize("place", ["index", "reflog", "worktree", "orig", "rebase"])
+def test_what_git_would_keep_stays(repo: GitRepo, tmp_path: Path, place: str) -> None:
+    """What an index, a reflog, another work tree's HEAD, ORIG_HEAD or a rebase leads to is somebody's."""
+    tip = repo.git("rev-parse", "refs/runs/MyFlow/1")
+    blob = str(hash_object(ObjectType.BLOB, OWN))
+    if place == "index":
+        repo.git("update-index", "--add", "--cacheinfo", f"100644,{blob},result")
+    elif place == "reflog":
+        repo.git("update-ref", "--create-reflog", "refs/heads/x", tip)
+        repo.git("update-ref", "refs/heads/x", "HEAD")
+    elif place == "worktree":
+        repo.git("worktree", "add", "-q", "--detach", "--no-checkout", str(tmp_path / "w"), tip)
+    elif place == "orig":
+        (repo.path / ".git" / "ORIG_HEAD").write_text(f"{tip}\n")
+    else:
+        repo.write(".git/rebase-merge/orig-head", f"{tip}\n")
+    report = freed(repo, "purge", "1")
+    assert has(repo, OWN)
+    assert report["shared"] > 0
+    repo.git("rev-list", "--objects", "--all", "--reflog", "--indexed-objects")
+
+
+def test_says_which_ref_still_reaches_a_purged_run(repo: GitRepo) -> None:
+    """A branch of the user's on it keeps all of it."""
+    repo.git("branch", "mine", "refs/runs/MyFlow/1")
+    out = repo.call("purge", "1").out
+    assert "refs/heads/mine still reaches" in out
+    assert has(repo, OWN)
+
+
+def test_what_a_killed_scheduler_had_not_published_goes_along(repo: GitRepo) -> None:
+    """Its commit is a descendant of the run, and would keep all of it; that of another run keeps what it reaches."""
+    with start_run(repo) as writer:
+        tip = writer.commit_oid
+        task = finished_task(writer.identity, "start/1", {"x": b"unpublished" * 99})
+        writer.commit([task])
+    repo.git("update-ref", "refs/runs/MyFlow/5", str(tip))
+    assert freed(repo, "purge", "5")["objects"] > 5
+    assert not has(repo, b"unpublished" * 99)
+    assert not has(repo, str(tip))
+    repo.fsck()
+
+
+def test_a_kept_pack_keeps(repo: GitRepo) -> None:
+    """Objects in a pack with a .keep stay, and that is said."""
+    repo.git("repack", "-a", "-d", "-q")
+    (pack,) = (repo.path / ".git" / "objects" / "pack").glob("*.pack")
+    pack.with_suffix(".keep").touch()
+    report = freed(repo, "purge", "1")
+    assert (report["objects"], has(repo, OWN)) == (0, True)
+    assert report["kept"] > 5
+
+
+def test_what_was_touched_meanwhile_stays(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Git touches an object that somebody writes again: it is theirs from now on."""
+    blob = str(hash_object(ObjectType.BLOB, OWN))
+    repack = freeing._Freeing._repack
+
+    def write_again(self: freeing._Freeing) -> None:
+        repack(self)
+        path = repo.path / ".git" / "objects" / blob[:2] / blob[2:]
+        os.utime(path, (path.stat().st_mtime + 60,) * 2)
+
+    monkeypatch.setattr(freeing._Freeing, "_repack", write_again)
+    assert freed(repo, "purge", "1")["kept"] == 1
+    assert has(repo, OWN)
+
+
+def test_a_ref_that_appears_meanwhile_is_seen(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the look, before the lock: all is looked at again."""
+    tip = repo.git("rev-parse", "refs/runs/MyFlow/1")
+    look, looks = freeing._Freeing._look, []
+
+    def branch_after(self: freeing._Freeing) -> set[bytes]:
+        found = look(self)
+        looks.append(len(found))
+        repo.git("branch", "-f", f"mine{len(looks)}", tip)
+        return found
+
+    monkeypatch.setattr(freeing._Freeing, "_look", branch_after)
+    report = freed(repo, "purge", "1")
+    assert (report["objects"], has(repo, OWN)) == (0, True)
+    assert looks[0] > 5
+    assert looks[1:] == [0] * (len(looks) - 1)
+    repo.fsck()
+
+
+@pytest.mark.parametrize("step", ["_list", "_write_note", "_delete_refs", "_repack", "_unlink"])
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_killed_anywhere_nothing_is_lost(repo: GitRepo, step: str, moment: str) -> None:
+    """The other runs are whole, `gc` goes on, and then the removed one is gone, or in the trash."""
+    others = reached(repo, "HEAD", *(f"refs/runs/MyFlow/{n}" for n in (2, 3, 4)))
+    everything, own = count(repo), reached(repo, "refs/runs/MyFlow/1")
+    _in_a_fork(lambda: _purge_until(repo, step, moment))
+    assert ids(repo).keys() == {"MyFlow/2", "MyFlow/3", "MyFlow/4"}
+    assert count(repo) >= others
+    if refs(repo, "refs/runs-trash/"):
+        assert reached(repo, next(iter(refs(repo, "refs/runs-trash/")))) >= own
+    freed(repo, "gc", "--prune=now")
+    assert count(repo) == everything - (own - others)
+    assert not (repo.path / ".git" / "gitflowrun" / "freeing").exists()
+    repo.fsck()
+
+
+def _purge_until(repo: GitRepo, step: str, moment: str) -> None:
+    whole = getattr(freeing._Freeing, step)
+
+    def killed(self: freeing._Freeing, *args: Any) -> None:
+        if moment == "after":
+            whole(self, *args)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    setattr(freeing._Freeing, step, killed)
+    repository = open_repo(repo)
+    purge(repository, [RunStore(repository).get("MyFlow", "1")], [])
+
+
+def _in_a_fork(body: Callable[[], None]) -> None:
+    child = os.fork()
+    if not child:
+        try:
+            body()
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+
+
+def test_not_beside_a_run_a_gc_or_a_fold(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each says what is in the way, and nothing is removed."""
+    before = refs(repo)
+    with start_run(repo):
+        done = repo.call("purge", "1")
+        assert (done.code, "run 5 is running" in done.err) == (128, True)
+    before = refs(repo)
+    mark = repo.write(".git/gc.pid", f"{os.getpid()} {os.uname().nodename}")
+    assert "a `git gc`" in repo.call("purge", "1").err
+    mark.unlink()
+    assert refs(repo) == before
+    monkeypatch.setattr(freeing, "FREEING_PATIENCE", 0)
+    lock = fold_lock(open_repo(repo))
+    assert lock is not None
+    assert "packs are being folded" in repo.call("purge", "1").err
+    os.close(lock)
+    assert freed(repo, "gc", "--prune=now")["objects"] > 5
+    assert "partial" not in repo.call("gc").err
+
+
+def test_a_damaged_repository_frees_nothing(repo: GitRepo) -> None:
+    """Where something that a branch needs is missing, nobody can tell what else it needed."""
+    repo.git("update-ref", "refs/heads/x", repo.git("commit-tree", "HEAD^{tree}", "-m", "x"))
+    x = repo.git("rev-parse", "x")
+    (repo.path / ".git" / "objects" / x[:2] / x[2:]).unlink()
+    done = repo.call("purge", "1")
+    assert (done.code, "git fsck" in done.err) == (128, True)
+    assert has(repo, OWN)
+
+
+def test_the_dedup_index_forgets_what_is_freed(repo: GitRepo) -> None:
+    """A payload that a purge took is not taken for stored; it is stored anew."""
+    repository = open_repo(repo)
+    index = DedupIndex(repository.state_dir, repository.objects)
+    ref = artifact(OWN, TaskName("end", "4"))
+    index.add([ref])
+    assert index.lookup([ref.digest])
+    freed(repo, "purge", "1")
+    assert index.lookup([ref.digest]) == {}
+    make_run(repo, result=OWN)
+    repo.fsck()
+    assert has(repo, OWN)
+
+
+FLOW = """
+from gitflowrun import FlowSpec, step
+
+class Big(FlowSpec):
+    @step
+    def start(self):
+        import random
+        self.x = random.Random(1).randbytes(3_000_000)
+        self.next(self.end)
+
+    @step
+    def end(self):
+        import os, time
+        while os.path.exists("stop"):
+            time.sleep(0.01)
+        assert len(self.x) == 3_000_000
+
+if __name__ == "__main__":
+    Big()
+"""
+
+
+@pytest.mark.parametrize("step", ["_repack", "_unlink"])
+def test_a_run_that_begins_meanwhile_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """It makes the very payload that is being freed: it waits for its number, or the purge leaves all as it is."""
+    repo = make_repo(tmp_path / "r", files={"big.py": FLOW})
+    assert repo.flow("big.py", "run").code == 0
+    whole = getattr(freeing._Freeing, step)
+    started: list[subprocess.Popen[bytes]] = []
+    lock = repo.path / ".git" / "gitflowrun" / "locks" / "run-2"
+
+    def with_a_run(self: freeing._Freeing, *args: Any) -> Any:
+        if step == "_repack":
+            repo.write("stop", "")
+        started.append(_start(repo))
+        if step == "_repack":
+            eventually(lock.exists)
+        else:
+            time.sleep(0.5)  # until it wants a number; it is right as well if it comes later
+        return whole(self, *args)
+
+    monkeypatch.setattr(freeing._Freeing, step, with_a_run)
+    report = freed(repo, "purge", "1")
+    (repo.path / "stop").unlink(missing_ok=True)
+    assert started[0].wait(60) == 0
+    assert ("run 2" in report["waits"]) is (step == "_repack")
+    assert repo.python("-c", _READ).out == "3000000\n"
+    monkeypatch.undo()
+    freed(repo, "gc")
+    assert repo.python("-c", _READ).out == "3000000\n"
+    repo.fsck()
+
+
+_READ = "import gitflowrun as g; print(len(g.Flow('Big')['2'].data.x))"
+
+
+def _start(repo: GitRepo) -> subprocess.Popen[bytes]:
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen([sys.executable, "big.py", "--quiet", "run"], cwd=repo.path, env=env)

@@ -1,0 +1,257 @@
+"""Runs go to the trash and come back as they were; nobody sees them there, and no fetch brings them here."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from gitflowrun.errors import InvalidPathspec, NotFound
+from gitflowrun.porcelain.trash import RemovedRun, RemovedRuns, Trash
+from gitflowrun.runs.ids import RunIds
+from gitflowrun.runs.runs import RunStore
+from tests.helpers.clones import add_tag, get, ids, refs, send, tags
+from tests.helpers.repos import GitRepo, make_repo
+from tests.helpers.runs import make_run, open_repo, start_run
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> GitRepo:
+    """A repository with two runs, the first of which has two tags and a note."""
+    found = make_repo(tmp_path / "r")
+    first = make_run(found, tags=["best", "a b"])
+    make_run(found, "Other")
+    found.git("notes", "--ref=runs", "add", "-m", "a good one", str(first.uid))
+    return found
+
+
+def rm(repo: GitRepo, *runs: str) -> str:
+    """Move runs to the trash."""
+    done = repo.call("rm", "--force", *runs)
+    assert done.code == 0, done.err
+    return done.out
+
+
+def ours(repo: GitRepo) -> dict[str, str]:
+    """All refs of runs, and their git tags."""
+    return refs(repo) | refs(repo, "refs/tags/") | refs(repo, "refs/runs-trash/")
+
+
+def note(repo: GitRepo, uid: str) -> str:
+    """The git note on a run."""
+    return repo.git("notes", "--ref=runs", "show", uid, check=False)
+
+
+def test_a_run_comes_back_as_it_was(repo: GitRepo) -> None:
+    """Its ref, tags, git tags and note go, and are there again after `restore`; the trash is empty then."""
+    before = ours(repo)
+    uid = str(RunStore(open_repo(repo)).get("MyFlow", "1").identity.uid)
+    rm(repo, "1")
+    left = {name for name in ours(repo) if not name.startswith("refs/runs-trash/")}
+    assert left == {"refs/runs/Other/2"}
+    assert note(repo, uid) == ""
+    assert len(ours(repo)) == 5
+    repo.fsck()
+    assert "restored MyFlow/1" in repo.call("restore", "1").out
+    assert ours(repo) == before
+    assert note(repo, uid) == "a good one"
+
+
+def test_nobody_sees_what_is_in_the_trash(repo: GitRepo) -> None:
+    """Lists, tags and addresses know nothing of it; `list --trash` and `restore` alone list it."""
+    rm(repo, "1")
+    assert ids(repo).keys() == {"Other/2"}
+    assert tags(repo) == {}
+    assert repo.call("show", "MyFlow/1").code == 128
+    assert "MyFlow" not in repo.call("list").out
+    assert repo.call("restore").out == repo.call("list", "--trash").out
+    assert "a b, best" in repo.call("restore").out
+    (row,) = json.loads(repo.call("restore", "--json").out)
+    assert (row["flow"], row["id"], row["tags"]) == ("MyFlow", "1", ["a b", "best"])
+
+
+def test_says_what_leaving_the_trash_frees(repo: GitRepo) -> None:
+    """What other runs share does not count."""
+    payload = b"only here" * 1000
+    make_run(repo, "Big", result=payload)
+    make_run(repo, "Big")
+    done = json.loads(repo.call("rm", "--json", "3").out)
+    assert done["exact"]
+    one = done["objects"]
+    assert "restore Big/4" in rm(repo, "4")
+    assert 5 < one < len(repo.git("rev-list", "--objects", "--all").splitlines())
+
+
+def test_a_number_is_never_given_again(repo: GitRepo) -> None:
+    """Neither while its run is in the trash, nor when the mark is lost as well, nor after it has left."""
+    rm(repo, "2")
+    (repo.path / ".git" / "gitflowrun-mark").unlink()
+    reserved = RunIds(open_repo(repo)).reserve()
+    reserved.lock.release(remove=True)
+    assert reserved.id == "3"
+    assert repo.call("gc", "--prune=now").code == 0
+    with start_run(repo) as writer:
+        assert writer.identity.id == "4"
+
+
+@pytest.mark.parametrize("words", [["rm", "--force", "1"], ["restore", "1"]])
+def test_a_half_done_removal_loses_nothing(repo: GitRepo, words: list[str]) -> None:
+    """Killed between the new refs and the old ones, a run is in both places; either command makes it one."""
+    before = ours(repo)
+    rm(repo, "1")
+    for name, oid in before.items():
+        repo.git("update-ref", name, oid)
+    assert repo.call(*words).code == 0
+    assert ("refs/runs/MyFlow/1" in ours(repo)) is (words[0] == "restore")
+    if words[0] == "rm":
+        assert repo.call("restore", "1").code == 0
+    assert {k: v for k, v in ours(repo).items() if k in before} == before
+
+
+def test_addresses_in_the_trash(repo: GitRepo) -> None:
+    """An id, Flow/id or the beginning of a uid; what is not there or ambiguous says so."""
+    rm(repo, "1", "2")
+    trash = Trash(open_repo(repo))
+    run = trash.find("MyFlow/1")
+    assert trash.find("1") == trash.find(str(run.uid)[:9]) == run
+    with pytest.raises(NotFound, match="no run '7' in the trash"):
+        trash.find("7")
+    repo.git("update-ref", "refs/runs-trash/20200101T000000-1/Third/2", f"{run.tip}")
+    with pytest.raises(InvalidPathspec, match="ambiguous"):
+        trash.find("2")
+    assert trash.runs()[-1].when == 1577836800
+
+
+def test_a_name_that_was_taken_meanwhile(ada: GitRepo, bob: GitRepo) -> None:
+    """A run whose id another run has by now comes back with its uid."""
+    mine = make_run(ada)
+    make_run(bob)
+    send(bob)
+    rm(ada, "1")
+    get(ada)
+    assert f"restored MyFlow/1-{str(mine.uid)[:7]}, for" in ada.call("restore", "1").out
+    assert ids(ada)[f"MyFlow/1-{str(mine.uid)[:7]}"] == str(mine.uid)[:7]
+
+
+def test_asks_before_what_may_be_missed(ada: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tagged or pushed run, one that runs, and one that others stem from go only by --force, or after a yes."""
+    make_run(ada, tags=["best"])
+    send(ada)
+    with start_run(ada):
+        done = ada.call("rm", "1", "2")
+    assert done.code == 128
+    assert "MyFlow/1 is tagged best; MyFlow/1 is also on origin; MyFlow/2 is running" in done.err
+    assert "rm --force MyFlow/1 MyFlow/2" in done.err
+    assert len(ids(ada)) == 2
+    for answer, code, left in (("\n", 1, 2), ("y\n", 0, 1)):
+        monkeypatch.setattr(sys, "stdin", _Terminal(answer))
+        monkeypatch.setattr("gitflowrun.cli.git_runs.removal._is_terminal", lambda: True)
+        assert ada.call("rm", "1").code == code
+        assert len(ids(ada)) == left
+
+
+class _Terminal:
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def readline(self) -> str:
+        """What somebody types."""
+        return self._text
+
+
+def test_asks_before_the_origin_of_others_goes(repo: GitRepo) -> None:
+    """A run that another was resumed from."""
+    repo.write("f.py", _FAILING)
+    assert repo.flow("f.py", "run").code == 1
+    repo.write("fine", "")
+    assert repo.flow("f.py", "resume", "3").code == 0
+    done = repo.call("rm", "3")
+    assert "F/3 is the origin of F/4" in done.err
+
+
+_FAILING = """
+import os
+from gitflowrun import FlowSpec, step
+
+class F(FlowSpec):
+    @step
+    def start(self):
+        self.next(self.end)
+
+    @step
+    def end(self):
+        assert os.path.exists("fine")
+
+if __name__ == "__main__":
+    F()
+"""
+
+
+def test_a_fetch_does_not_bring_it_back(ada: GitRepo, bob: GitRepo) -> None:
+    """Neither from the trash nor after it was purged, unless it is asked for by name; a push deletes nothing there."""
+    make_run(ada, tags=["best"])
+    make_run(ada)
+    send(ada)
+    get(bob)
+    rm(bob, "1")
+    assert "1 removed here, 1 up to date" in bob.call("fetch").out
+    assert ids(bob).keys() == {"MyFlow/2"}
+    assert bob.call("purge", "1").code == 0
+    assert "1 removed here, 1 up to date" in bob.call("fetch", "origin").out
+    assert "1 removed here" in bob.call("fetch", "origin").out
+    assert [name for name in refs(bob, "refs/runs-remotes/") if name.endswith("/1")] == []
+    send(bob)
+    send(ada)
+    get(ada)
+    assert tags(ada) == {"MyFlow/1": ("best",)}
+    done = bob.call("fetch", "origin", "MyFlow/9")
+    assert (done.code, "origin has no run 'MyFlow/9'" in done.err) == (128, True)
+    assert bob.call("fetch", "origin", "1").code == 0
+    assert ids(bob) == ids(ada)
+    assert tags(bob) == tags(ada)
+    assert RemovedRuns(open_repo(bob)).read() == []
+    bob.fsck()
+
+
+def test_a_later_state_stays_away_too(ada: GitRepo, bob: GitRepo) -> None:
+    """A run that went on elsewhere after it was removed here, or that comes by another way, is known by its uid."""
+    with start_run(ada) as writer:
+        send(ada)
+        get(bob)
+        rm(bob, "1")
+        assert bob.call("purge", "1").code == 0
+        writer.commit([])
+    send(ada)
+    get(bob)
+    bob.git("remote", "add", "again", str(ada.path))
+    assert "1 removed here" in bob.call("fetch", "again").out
+    assert ids(bob) == {}
+
+
+def test_a_restored_run_keeps_its_tags_after_a_fetch(ada: GitRepo, bob: GitRepo) -> None:
+    """While it was in the trash nobody has removed its tags, here or there."""
+    make_run(ada, tags=["best"])
+    send(ada)
+    get(bob)
+    rm(bob, "1")
+    add_tag(ada, "1", "late")
+    send(ada)
+    get(bob)
+    send(bob)
+    assert bob.call("restore", "1").code == 0
+    get(bob)
+    send(bob)
+    get(ada)
+    assert tags(ada) == tags(bob) == {"MyFlow/1": ("best", "late")}
+
+
+def test_the_list_of_removed_runs_passes_over_other_lines(repo: GitRepo) -> None:
+    """What somebody wrote there is no run, and a run that is here is not away."""
+    store = RemovedRuns(open_repo(repo))
+    line = RemovedRun("1" * 40, "2" * 40, "F/1")
+    store.add([line, line])
+    with (repo.path / ".git" / "gitflowrun-removed").open("a") as file:
+        file.write("strange\n\n")
+    assert store.read() == [line]
