@@ -32,6 +32,7 @@ from gitflowrun.errors import (
 )
 from gitflowrun.git.objects import ObjectType, hash_object
 from gitflowrun.git.pack.reader import PackReader
+from gitflowrun.git.pack.writer import PackObject
 from gitflowrun.names import TaskName
 from gitflowrun.values import replace
 from tests.helpers.packs import noise, objects_dir, pack_store
@@ -232,6 +233,29 @@ def test_what_was_refused_leaves_nothing_open(count: int, monkeypatch: pytest.Mo
     del refused, cycle
     gc.collect()
     assert not complaints
+
+
+@pytest.mark.parametrize("size", [200_000, 3 * MIB])
+def test_a_damaged_chunk_is_read_from_another_pack(repo: GitRepo, size: int) -> None:
+    """Where a chunk lies in two packs, damage to the one that is read first costs nothing, however it is read."""
+    value = noise(size)
+    ref = save(repo, value=value).refs["value"]
+    store = pack_store(repo)
+    chunk = ref.chunks[-1]
+    data = value[size - chunk.size :]
+    copy = store.write([PackObject(ObjectType.BLOB, data)])
+    homes = [store.pack_dir / f"{copy.name}.pack", PackReader(objects_dir(repo)).home(chunk.oid)]
+    packs = [it for it in store.pack_dir.glob("*.pack") if data[-9_000:-8_000] in it.read_bytes()]
+    assert len(packs) == 2
+    assert {*homes} <= {*packs}
+    for pack in packs:
+        content = pack.read_bytes()
+        pack.chmod(0o600)
+        place = content.index(data[-9_000:-8_000])
+        pack.write_bytes(content[:place] + bytes(1_000) + content[place + 1_000 :])
+        assert reader(repo).load(ref, trusted=False) == value
+        assert reader(repo).open(ref).read() == value
+        pack.write_bytes(content)
 
 
 def test_a_missing_chunk_is_named(repo: GitRepo) -> None:

@@ -130,14 +130,24 @@ def test_partial_clones_are_not_folded(repo: GitRepo) -> None:
     assert not fold(_open(repo))
 
 
-def test_a_fold_in_the_background_keeps_others_away(repo: GitRepo) -> None:
-    """Until a fold is finished nobody else begins one; then anybody may."""
+def test_a_fold_in_the_background_keeps_others_away(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until a fold is finished nobody else begins one; then anybody may. It is over when git is, and not before."""
     _many(repo, 40)
     opened = _open(repo)
+    assert opened.settings  # which git is asked for only once
+    with monkeypatch.context() as patch:
+        patch.setattr(type(opened.git), "command", lambda _git, _args: ["sleep", "60"])
+        slow = start_fold(opened)
+    assert slow
+    assert not slow.is_over
+    assert start_fold(opened) is None
+    slow.stop()
     folding = start_fold(opened)
     assert folding
-    while not folding.is_over:
-        assert start_fold(opened) is None
+    folding._process.wait(30)
+    assert folding.is_over
     assert start_fold(opened) is None
     folding.finish()
     assert len(_pack_files(repo)) == 1

@@ -13,7 +13,7 @@ import pytest
 
 from gitflowrun.errors import RepositoryError
 from gitflowrun.git.objects import Oid
-from gitflowrun.git.ref_update import recover_locks
+from gitflowrun.git.ref_update import LockWatch, recover_locks
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.git.repository import Repository
 from tests.helpers.refs import NAME, create_ref, delete_ref, opened
@@ -56,6 +56,51 @@ def test_a_live_lock_is_respected(repository: Repository, commits: list[Oid]) ->
         worker.join()
     assert caught.value.hint
     assert lock.exists()
+
+
+@pytest.mark.parametrize("successor", [False, True])
+def test_a_lock_made_since_the_look_is_given_back(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch, successor: bool
+) -> None:
+    """Who judged a lock, and moves another that took its place, gives it back; or leaves the next one's alone."""
+    lock, graves = repository.common_dir / "refs" / "x.lock", repository.state_dir / "stale-locks"
+    lock.write_text("stale")
+    watch = LockWatch(lock, graves, 0.0)
+    assert not watch.remove_if_stale()
+    real = Path.rename
+
+    def rename(self: Path, target: Path) -> Path:
+        if self == lock:
+            lock.unlink()  # somebody else is faster, and a third has made its own
+            lock.write_text("third")
+        moved = real(self, target)
+        if successor:
+            lock.write_text("fourth")
+        return moved
+
+    monkeypatch.setattr(Path, "rename", rename)
+    assert not watch.remove_if_stale()
+    assert lock.read_text() == ("fourth" if successor else "third")
+    assert list(graves.iterdir()) == []
+
+
+def test_a_lock_that_is_gone_when_it_is_moved_is_gone(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two that judge at once the second finds nothing to move, which is no error."""
+    lock, graves = repository.common_dir / "refs" / "x.lock", repository.state_dir / "stale-locks"
+    lock.touch()
+    watch = LockWatch(lock, graves, 0.0)
+    assert not watch.remove_if_stale()
+    real = Path.rename
+
+    def rename(self: Path, target: Path) -> Path:
+        self.unlink()
+        return real(self, target)
+
+    monkeypatch.setattr(Path, "rename", rename)
+    assert watch.remove_if_stale()
+    assert list(graves.iterdir()) == []
 
 
 def test_waits_for_a_lock(repository: Repository, commits: list[Oid]) -> None:

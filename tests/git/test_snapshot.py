@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import stat
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gitflowrun.errors import RepositoryError
@@ -324,17 +325,35 @@ def test_variables_of_a_hook_do_not_matter(repo: GitRepo, monkeypatch: pytest.Mo
     assert take_snapshot(repository).dirty == ("new",)
 
 
-def test_nothing_of_the_users_config_is_executed(repo: GitRepo) -> None:
-    """No fsmonitor and no hook runs for a snapshot."""
+@pytest.mark.parametrize("means", ["fsmonitor", "hook"])
+def test_nothing_of_the_users_config_is_executed(repo: GitRepo, means: str) -> None:
+    """No fsmonitor and no hook runs for a snapshot, though git itself runs either."""
     canary = repo.path / ".git" / "canary"
     script = repo.write(".git/evil", f"#!/bin/sh\ntouch '{canary}'\n")
     script.chmod(0o755)
-    repo.git("config", "core.fsmonitor", str(script))
-    shutil.copy2(script, repo.path / ".git/hooks/post-index-change")
+    if means == "fsmonitor":
+        repo.git("config", "core.fsmonitor", shlex.quote(str(script)))  # which a shell runs
+    else:
+        shutil.copy2(script, repo.path / ".git/hooks/post-index-change")
     repo.write("README", "2")
-    canary.unlink(missing_ok=True)
+    repo.git("add", "README")
+    assert canary.exists()
+    canary.unlink()
+    repo.write("README", "3")
     take_snapshot(Repository.discover(repo.path))
     assert not canary.exists()
+
+
+def test_a_split_index_is_not_added_to(repo: GitRepo) -> None:
+    """Where the user's git splits its index, a snapshot leaves no shared part of its own beside it."""
+    repo.git("config", "core.splitIndex", "true")
+    repo.git("config", "splitIndex.maxPercentChange", "0")
+    repo.git("update-index", "--split-index")
+    shared = sorted((repo.path / ".git").rglob("sharedindex.*"))
+    assert shared
+    repo.write("new", "1")
+    assert shoot(repo).files[b"new"] == b"1"
+    assert sorted((repo.path / ".git").rglob("sharedindex.*")) == shared
 
 
 def test_the_state_is_for_the_users_eyes_only(repo: GitRepo) -> None:
@@ -388,13 +407,31 @@ def test_a_damaged_index_is_named_with_its_cure(repo: GitRepo, content: bytes) -
     assert take_snapshot(Repository.discover(repo.path)).dirty == ()
 
 
-@given(st.binary())
-def test_any_status_output_is_parsed_or_refused(data: bytes) -> None:
-    """The parser of git's status ends with a value or a ValueError, whatever it reads."""
+_WORD = st.sampled_from([b".M", b"N...", b"S.MU", b"100644", b"000000", b"4b825dc6" * 5, b"x", b""])
+_LINE = st.builds(
+    lambda kind, words, path: b" ".join([kind, *words, path]),
+    st.sampled_from([b"1", b"2", b"u", b"?", b"!", b"# branch.oid", b"# branch.head", b"#"]),
+    st.lists(_WORD, max_size=10),
+    st.binary(max_size=8),
+)
+
+
+@given(st.lists(_LINE, max_size=4))
+@example([b"1 .M N... 100644 100644 000000 %s %s a b" % (b"4b825dc6" * 5, b"4b825dc6" * 5)])
+@example([b"u UU N... 100644 100644 100644 000000 1 2 3 a b"])
+def test_any_status_output_is_parsed_or_refused(lines: list[bytes]) -> None:
+    """The parser of git's status ends with a change for each line of one, or a ValueError, whatever it reads."""
     try:
-        parse_status(data)
+        status = parse_status(b"\0".join(lines))
     except (ValueError, IndexError):
         return
+    told = b"\0".join(lines).split(b"\0")
+    changed = [line for line in told if line[:1] in {b"1", b"u", b"?"}]
+    assert len(status.changes) == len(changed)
+    for change, line in zip(status.changes, changed, strict=True):
+        assert line.endswith(change.path)
+        assert change.untracked is line.startswith(b"?")
+        assert change.unmerged is line.startswith(b"u")
 
 
 @pytest.mark.parametrize("in_memory", [0, 1 << 20])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from gitflowrun.git.odb import History
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.git.repository import Repository
 from gitflowrun.git.transport import Remote, default_remote, parse_push
+from gitflowrun.limits import FETCH_STREAMED
 from tests.helpers.repos import GitRepo
 
 
@@ -107,6 +109,51 @@ def test_fetch_updates_what_is_named_and_nothing_else(
         remote(repo).fetch(["refs/runs/F/9:refs/x"])
 
 
+def recorded(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The words of each git that talks to a remote from now on."""
+    calls: list[list[str]] = []
+    real = Git.converse
+
+    def converse(self: Git, *words: str, **options: Any) -> Completed:
+        calls.append(list(words))
+        return real(self, *words, **options)
+
+    monkeypatch.setattr(Git, "converse", converse)
+    return calls
+
+
+@pytest.mark.parametrize(("durability", "syncs"), [("safe", True), ("fast", False)])
+def test_fetched_refs_are_synced(
+    repo: GitRepo, server: GitRepo, oids: list[Oid], monkeypatch: pytest.MonkeyPatch,
+    durability: str, syncs: bool,
+) -> None:  # fmt: skip
+    """`runs.durability = safe` lets git sync the refs that a fetch writes; `fast` does not."""
+    server.git("fetch", "-q", str(repo.path), f"+{oids[0]}:refs/runs/F/1")
+    repo.git("config", "runs.durability", durability)
+    calls = recorded(monkeypatch)
+    remote(repo).fetch(["refs/runs/F/1:refs/x/1"])
+    (words,) = [it for it in calls if "fetch" in it]
+    before = words[: words.index("fetch")]
+    pairs = [*pairwise(before)]
+    assert (("-c", "core.fsync=reference") in pairs) is syncs
+
+
+def test_what_is_received_is_checked_and_bounded(
+    repo: GitRepo, server: GitRepo, oids: list[Oid], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fetch checks objects, keeps them in a pack, runs no housekeeping, and touches nothing but the named refs."""
+    server.git("fetch", "-q", str(repo.path), f"+{oids[0]}:refs/runs/F/1")
+    calls = recorded(monkeypatch)
+    remote(repo).fetch(["refs/runs/F/1:refs/x/1"])
+    (words,) = [it for it in calls if "fetch" in it]
+    assert {
+        "fetch.fsckObjects=true", "fetch.unpackLimit=1", "gc.auto=0", "maintenance.auto=false",
+        f"core.bigFileThreshold={FETCH_STREAMED}", f"core.deltaBaseCacheLimit={FETCH_STREAMED}",
+        "--no-tags", "--no-prune", "--no-write-fetch-head", "--no-recurse-submodules", "--refmap=",
+        "--end-of-options",
+    } <= {*words}  # fmt: skip
+
+
 @pytest.mark.parametrize("name", ["", "-x", "--upload-pack=touch canary", "a\nb", "a\0b"])
 def test_options_are_no_remotes(repo: GitRepo, name: str) -> None:
     """A name that git could take for an option never reaches it."""
@@ -180,11 +227,24 @@ def test_default_remote(repo: GitRepo) -> None:
     assert found(push=True) == "origin"
 
 
-@given(st.binary())
-def test_any_push_output_is_parsed(data: bytes) -> None:
-    """Whatever a remote makes git print, parsing it ends with results."""
-    for name, result in parse_push(data).items():
-        assert result.name == name
+_TEXT = st.text(
+    st.characters(exclude_characters="\t:", exclude_categories=("Cc", "Cs", "Zl", "Zp")), max_size=9
+)
+_PUSHED = st.tuples(st.sampled_from(" +-*!="), _TEXT, _TEXT, _TEXT, _TEXT)
+
+
+@given(st.lists(_PUSHED, max_size=4), st.binary(max_size=9).filter(lambda it: b"\t" not in it))
+def test_any_push_output_is_parsed(lines: list[tuple[str, ...]], noise: bytes) -> None:
+    """Whatever a remote makes git print, each line of a ref yields how it fared, and no other line does."""
+    told = [f"{flag}\t{ours}:{name}\t{word} ({why})" for flag, ours, name, word, why in lines]
+    results = parse_push("\n".join(["To x", *told, "Done", ""]).encode() + noise)
+    last = {name: (flag != "!", why or f"{word} ()") for flag, _, name, word, why in lines}
+    assert {name: result.ok for name, result in results.items()} == {
+        name: ok for name, (ok, _) in last.items()
+    }
+    for name, (ok, why) in last.items():
+        assert results[name].name == name
+        assert "(" in why or results[name].reason == ("" if ok else why)
 
 
 def test_history(repo: GitRepo, oids: list[Oid]) -> None:

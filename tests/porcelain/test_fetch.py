@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gitflowrun.git.objects import Oid
+from gitflowrun.git.ref_update import Refs
 from gitflowrun.git.transport import Remote
 from gitflowrun.names import RunId
 from gitflowrun.porcelain.fetch import fetch
 from gitflowrun.porcelain.push import push, push_to
 from gitflowrun.porcelain.sync import Outcome, RemoteView, free_id, tags_of
-from gitflowrun.runs.locks import Locks
+from gitflowrun.runs.locks import Locks, LockState
 from gitflowrun.runs.runs import Status
 from tests.helpers.clones import add_tag, get, ids, outcomes, refs, send, tags
 from tests.helpers.packs import blob, objects_dir, pack_store
@@ -21,7 +22,10 @@ from tests.helpers.repos import GitRepo
 from tests.helpers.runs import finished_task, make_run, open_repo, start_run, store_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
+
+    from gitflowrun.git.refs import RefUpdate
 
 
 def test_strange_refs_are_passed_over(server: GitRepo, ada: GitRepo, bob: GitRepo) -> None:
@@ -101,6 +105,73 @@ def test_a_forged_history_does_not_move_a_run(server: GitRepo, ada: GitRepo, bob
     server.git("update-ref", "refs/runs/MyFlow/1", orphan)
     assert outcomes(get(bob)) == [Outcome.REFUSED]
     assert refs(bob) == before
+
+
+def test_a_run_whose_info_has_changed_is_refused(
+    server: GitRepo, ada: GitRepo, bob: GitRepo
+) -> None:
+    """What describes a run stands in its first commit: a later one that says something else is refused, and told."""
+    run = make_run(ada)
+    send(ada)
+    name = "refs/runs/MyFlow/1"
+    rows = server.git("ls-tree", name).split("\n")
+    info = open_repo(server).objects.blob(Oid.from_hex(server.git("rev-parse", f"{name}:INFO")))
+    other = info.replace(b"testhost", b"otherone")
+    assert other != info
+    blob_oid = server.git("hash-object", "-w", "--stdin", stdin=other)
+    changed = [f"100644 blob {blob_oid}\tINFO" if row.endswith("\tINFO") else row for row in rows]
+    tree = server.git("mktree", stdin="\n".join([*changed, ""]).encode())
+    message = server.git("log", "-1", "--format=%B", name)
+    identity = ("-c", "user.name=Eve", "-c", "user.email=eve@example.org")
+    forged = server.git(*identity, "commit-tree", tree, "-p", name, stdin=message.encode())
+    server.git("update-ref", name, forged)
+    (refused,) = get(bob).runs
+    assert refused.outcome is Outcome.REFUSED
+    assert "INFO is not that of its first commit" in refused.reason
+    assert refs(bob) == {}
+    server.git("update-ref", name, f"{forged}^")
+    get(bob)
+    assert ids(bob) == {"MyFlow/1": run.uid.short}
+
+
+def test_numbers_and_tags_are_chosen_under_their_locks(
+    ada: GitRepo, bob: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fetch changes refs of runs while it holds the lock of run ids, and tags while it holds that of tags.
+
+    So a run that starts meanwhile, and a fetch beside it, choose other numbers.
+    """
+    make_run(ada, tags=["good"])
+    send(ada)
+    opened = open_repo(bob)
+    locks = Locks(opened.state_dir)
+    held: list[tuple[bool, LockState, LockState]] = []
+    real = Refs.transaction
+
+    def transaction(self: Refs, updates: Sequence[RefUpdate]) -> None:
+        for update in updates:
+            if update.name.startswith("refs/runs/"):
+                is_tag = update.name.startswith("refs/runs/@tags/")
+                held.append((is_tag, locks.ids().state(), locks.tags().state()))
+        real(self, updates)
+
+    monkeypatch.setattr(Refs, "transaction", transaction)
+    fetch(opened, "origin")
+    assert {is_tag for is_tag, _, _ in held} == {False, True}
+    for is_tag, of_ids, of_tags in held:
+        assert (of_tags if is_tag else of_ids) is LockState.HELD
+
+
+def test_what_was_pushed_or_fetched_is_noted(ada: GitRepo, bob: GitRepo) -> None:
+    """Either side knows afterwards what the remote has: the next push or fetch finds nothing to do."""
+    make_run(ada)
+    send(ada)
+    tip = refs(ada)["refs/runs/MyFlow/1"]
+    assert {*refs(ada, "refs/runs-remotes/").values()} == {tip}
+    assert outcomes(get(bob)) == [Outcome.NEW]
+    assert {*refs(bob, "refs/runs-remotes/").values()} == {tip}
+    assert outcomes(get(bob)) == [Outcome.CURRENT]
+    assert outcomes(send(ada)) == [Outcome.CURRENT]
 
 
 def malformed_commit(server: GitRepo) -> str:

@@ -23,6 +23,7 @@ from gitflowrun.porcelain.hooks import (
     state,
     uninstall,
 )
+from gitflowrun.porcelain.push import push
 from gitflowrun.runs.listing import list_runs
 from gitflowrun.runs.runs import Status
 from tests.helpers.repos import ROOT, GitRepo
@@ -411,6 +412,25 @@ def shared(tmp_path: Path, repo: GitRepo) -> GitRepo:
 def runs_in(repo: GitRepo) -> list[str]:
     """The refs of runs."""
     return repo.git("for-each-ref", "--format=%(refname)", "refs/runs").split()
+
+
+def test_a_push_of_runs_does_not_call_our_hook_again(
+    repo: GitRepo, shared: GitRepo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A push of commits starts one `git-runs`; a push of runs, at which git asks the hook as well, starts none."""
+    program = tmp_path / "bin" / "git-runs"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\necho $2 >> '{tmp_path}/calls'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
+    repo.git("config", "runs.autoPush", "true")
+    make_run(repo)
+    repo.commit("on main")
+    repo.git("push", "-q")
+    assert (tmp_path / "calls").read_text().split() == ["post-commit", "pre-push"]
+    push(open_repo(repo), "origin")
+    assert "refs/runs/MyFlow/1" in runs_in(shared)
+    assert (tmp_path / "calls").read_text().split() == ["post-commit", "pre-push"]
 
 
 def test_pushing_commits_takes_their_runs_along(repo: GitRepo, shared: GitRepo) -> None:

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from gitflowrun.errors import RepositoryError
 from gitflowrun.git.repository import Repository
 from gitflowrun.runs.ids import Reservation, RunIds
-from gitflowrun.runs.locks import LockState
+from gitflowrun.runs.locks import Locks, LockState
 from tests.helpers.repos import GitRepo
 from tests.helpers.runs import open_repo, start_run, store_of
 
@@ -143,6 +144,19 @@ def test_a_held_number_is_passed_over(repo: GitRepo) -> None:
     forget(repo)
     assert str(held.id) == "1"
     assert next_id(repo) == "2"
+
+
+def test_a_number_that_cannot_be_marked_is_not_given(repo: GitRepo) -> None:
+    """Where the mark can't be written no number is reserved, and no lock stays; then the next is the same one."""
+    repository = open_repo(repo)
+    in_the_way = repo.path / ".git" / "gitflowrun-mark.new"
+    in_the_way.mkdir()
+    with pytest.raises(RepositoryError, match=r"cannot write .*gitflowrun-mark: "):
+        RunIds(repository).reserve()
+    assert Locks(repository.state_dir).runs() == set()
+    assert Locks(repository.state_dir).ids().state() is LockState.FREE
+    in_the_way.rmdir()
+    assert next_id(repo) == "1"
 
 
 def test_a_lost_lock_gives_no_number_twice(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -117,6 +117,9 @@ def test_the_key_is_private(repo: GitRepo) -> None:
     ("part", "other"),
     [
         (rb"^tree .*$", b"tree 4b825dc642cb6eb9a060e54bf8d69288fbee4904"),
+        (rb"^parent .*$", b"parent 4b825dc642cb6eb9a060e54bf8d69288fbee4904"),
+        (rb"^parent .*\n", b""),
+        (rb"^author ", b"parent 4b825dc642cb6eb9a060e54bf8d69288fbee4904\nauthor "),
         (rb"^author \S+", b"author Mallory"),
         (rb"^committer .*$", b"committer Mallory <m@example.org> 1700000000 +0000"),
         (rb"^Status: .*$", b"Status: failed"),

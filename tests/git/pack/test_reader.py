@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from gitflowrun.errors import CorruptRecord, MissingObject, TooLarge
+from gitflowrun.errors import CorruptRecord, MissingObject, RepositoryError, TooLarge
 from gitflowrun.git.objects import ObjectType, Oid, hash_object
 from gitflowrun.git.pack.reader import PackReader, object_directories
 from gitflowrun.git.repository import Repository
@@ -311,6 +311,29 @@ def test_a_healthy_copy_replaces_a_damaged_one(repo: GitRepo) -> None:
         path.write_bytes(saved[:-30] + bytes(10) + saved[-20:])
         assert PackReader(objects_dir(repo)).blob(whole.oids[0]) == b"twice " * 100
         path.write_bytes(saved)
+
+
+@pytest.mark.parametrize("opinion", [b"another", b"whole " * 100, None])
+def test_gits_opinion_of_a_damaged_object_is_checked(repo: GitRepo, opinion: bytes | None) -> None:
+    """What git reads of a damaged object counts if it has the id; else the damage is told, as where git fails."""
+    store = pack_store(repo)
+    pack = store.write([blob(b"whole " * 100)])
+    path = store.pack_dir / f"{pack.name}.pack"
+    path.chmod(0o600)
+    content = path.read_bytes()
+    path.write_bytes(content[:-30] + bytes(10) + content[-20:])
+
+    def fallback(_oid: Oid, _limit: int) -> tuple[ObjectType, bytes]:
+        if opinion is None:
+            raise RepositoryError("git can't, either")
+        return ObjectType.BLOB, opinion
+
+    reader = PackReader(objects_dir(repo), fallback)
+    if opinion == b"whole " * 100:
+        assert reader.blob(pack.oids[0]) == opinion
+        return
+    with pytest.raises(CorruptRecord, match=f"object {pack.oids[0]} can't be read"):
+        reader.blob(pack.oids[0])
 
 
 def test_a_cut_pack_is_corruption(repo: GitRepo) -> None:
