@@ -101,7 +101,8 @@ def _directly(repo: Repository, parts: list[str], flow: str | None) -> Address |
         flow, *parts = parts
     try:
         run = RunId(parts[0] if parts else "")
-        commit = repo.refs.get(layout.run_ref(flow, run))
+        ref = layout.run_ref(flow, run)
+        commit = repo.refs.get(ref) if layout.is_run_ref(ref) else None
     except (InvalidPathspec, UsageError):
         return None
     return _address(StoredRun(repo, flow, run, commit), parts[1:]) if commit else None

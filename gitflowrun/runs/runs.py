@@ -39,7 +39,8 @@ class RunStore:
         from gitflowrun.runs.read import StoredRun
 
         run = RunId(run)
-        commit = self.repo.refs.get(layout.run_ref(flow, run))
+        ref = layout.run_ref(flow, run)
+        commit = self.repo.refs.get(ref) if layout.is_run_ref(ref) else None
         if commit is None:
             raise self._not_found(flow, run)
         return StoredRun(self.repo, flow, run, commit)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from gitflowrun import Flow, metadata, namespace
+from gitflowrun import Flow, Run, metadata, namespace
+from gitflowrun.cli.git_runs.main import main
+from gitflowrun.errors import NotFound
 from tests.helpers.repos import GitRepo
 from tests.helpers.runs import make_run
 from tests.security.forge import Forge, Forgery, info
@@ -33,3 +35,18 @@ def test_the_client_goes_on() -> None:
     assert [run.id for run in Flow("MyFlow").runs("good")] == ["1"]
     with pytest.warns(UserWarning, match="MyFlow/5"):
         assert list(Flow("MyFlow").to_pandas()["run_id"]) == ["1"]
+
+
+@pytest.mark.parametrize("flow", ["a-b", "0x", "a.b", "$(id)"])
+def test_refs_that_no_flow_can_have(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch, flow: str
+) -> None:
+    """What lies below a name that no class can have is no run, for an address neither, nor for the client."""
+    run = make_run(repo)
+    repo.git("update-ref", f"refs/runs/{flow}/7", str(run.commit))
+    monkeypatch.chdir(repo.path)
+    metadata(str(repo.path))
+    namespace(None)
+    with pytest.raises(NotFound):
+        Run(f"{flow}/7")
+    assert main(["show", f"{flow}/7"]) == 128
