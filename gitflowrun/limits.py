@@ -524,6 +524,8 @@ NOTE_ATTEMPTS = 10
 """Times that the copies of a remote's refs are written while another push or fetch writes them."""
 MAX_NOTICES = 20
 """Strange refs of a remote that are named, and lines of what it says that are passed on; others are counted."""
+MAX_REFUSALS = 8
+"""Times that a batch of refs is pushed without those that a hook named: ours names `MAX_NOTICES` each time."""
 MAX_WORDS = 500
 """Characters of such a line."""
 UID_DIGITS = 7

@@ -36,6 +36,7 @@ from gitflowrun.limits import (
     FETCH_ALLOCATION,
     FETCH_STREAMED,
     MAX_NOTICES,
+    MAX_REFUSALS,
     MAX_WORDS,
     PLACE_DIGITS,
     REFS_A_PUSH,
@@ -243,6 +244,33 @@ class Remote:
     def _push(
         self, changes: Sequence[RefUpdate], *, atomic: bool, verify: bool
     ) -> list[PushResult]:
+        """Push a batch, and again what is left of it where our hook named what it refused."""
+        refused: dict[str, str] = {}
+        results: dict[str, PushResult] = {}
+        # A hook takes all or nothing, and ours says for which of them it took nothing: `MAX_NOTICES` of them at
+        # once. Who names them one by one would have us push for each.
+        for _ in range(MAX_REFUSALS):
+            rest = [change for change in changes if change.name not in refused]
+            if not rest:
+                break
+            results, err = self._push_once(rest, atomic=atomic, verify=verify)
+            declined = _declined(err)
+            named = {it.name: declined[it.name] for it in rest if it.name in declined}
+            if not named or any(result.ok for result in results.values()):
+                self.words += [
+                    word for word in _words(err, _REMOTE_WORDS) if word not in self.words
+                ]
+                break
+            refused |= named
+        failed = {
+            name: PushResult(name, ok=False, reason=reason) for name, reason in refused.items()
+        }
+        return [(failed.get(it.name) or results[it.name]) for it in changes]
+
+    def _push_once(
+        self, changes: Sequence[RefUpdate], *, atomic: bool, verify: bool
+    ) -> tuple[dict[str, PushResult], str]:
+        """How each ref fared, and what was said."""
         options = [*_HARDENED, *_PUSH, *self._program("receive")]
         if self._configured:  # --mirror does not go together with refspecs
             options[:0] = ["-c", f"remote.{self.name}.mirror=false"]
@@ -257,21 +285,10 @@ class Remote:
         done = git.converse(*options, "--end-of-options", self.name, *refspecs, env=env)
         results = parse_push(done.out)
         if atomic and not results and _NO_ATOMIC in done.err:
-            return self._push(changes, atomic=False, verify=verify)
+            return self._push_once(changes, atomic=False, verify=verify)
         if any(change.name not in results for change in changes):
             raise self._unreachable("push to", done)
-        declined = _declined(done.err)
-        rest = [change for change in changes if change.name not in declined]
-        if len(rest) < len(changes) and not any(result.ok for result in results.values()):
-            # A hook takes all or nothing, and ours says for which of them it took nothing.
-            again = self._push(rest, atomic=atomic, verify=verify) if rest else []
-            found = {result.name: result for result in again}
-            return [
-                found.get(it.name) or PushResult(it.name, ok=False, reason=declined[it.name])
-                for it in changes
-            ]
-        self.words += [word for word in _words(done.err, _REMOTE_WORDS) if word not in self.words]
-        return [results[change.name] for change in changes]
+        return results, done.err
 
     def _program(self, verb: str) -> tuple[str, ...]:
         """What serves a remote on this machine is git's, whatever `remote.<name>.uploadpack` says.

@@ -276,6 +276,25 @@ def test_what_a_hook_refuses_costs_itself_alone(server: GitRepo, ada: GitRepo) -
     assert report.tags_added == 1
 
 
+def test_a_hook_that_refuses_one_run_after_the_other_is_not_asked_for_each(
+    server: GitRepo, ada: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A push is sent a few times without what a hook names, not once for each run; all are told as refused."""
+    for _ in range(4):
+        make_run(ada)
+    monkeypatch.setattr("gitflowrun.git.transport.MAX_REFUSALS", 2)
+    script = server.path / "hooks" / "pre-receive"
+    script.write_text(
+        '#!/bin/sh\nread -r old new ref\necho "$ref" >> pushes\necho "refused: $ref: no" >&2\nexit 1\n'
+    )
+    script.chmod(0o755)
+    report = send(ada)
+    assert outcomes(report) == [Outcome.REFUSED] * 4
+    reasons = [run.reason for run in report.runs]
+    assert sum(reason.endswith(": no") for reason in reasons) == 2
+    assert len((server.path / "pushes").read_text().splitlines()) == 2
+
+
 def test_words_of_a_remote_are_shown_as_they_are(
     server: GitRepo,
     ada: GitRepo,
