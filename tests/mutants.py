@@ -303,16 +303,16 @@ class Worker:
             copy.write_text(f"#!{self._python}\n{rest}", "utf-8")
             copy.chmod(0o755)
 
-    def survives(self, mutant: Mutant, tests: Sequence[str]) -> bool:
-        """Whether the tests pass with a mutant in the package; a hang is no pass."""
+    def fate(self, mutant: Mutant, tests: Sequence[str]) -> str:
+        """What becomes of a mutant: `killed`, also by a hang; `survived`; or `gone`, where its place is no more."""
         path = self._copy / mutant.module
         source = path.read_bytes()
         text = apply(mutant, source)
         if text is None:
-            raise LookupError(f"{mutant.module} has no such place any more: {mutant.old}")
+            return "gone"
         try:
             self._write(path, text)
-            return not self.failures(tests, "-x", limit=self._limit)
+            return "killed" if self.failures(tests, "-x", limit=self._limit) else "survived"
         finally:
             self._write(path, source)
 
@@ -371,7 +371,7 @@ def run(
     Args:
         mutants: The mutants.
         workers: The workers.
-        report: Gets each with "killed", "survived" or "unguarded", and the seconds it took.
+        report: Gets each with what became of it, or "unguarded", and the seconds it took.
     """
     left: queue.SimpleQueue[Mutant] = queue.SimpleQueue()
     for mutant in mutants:
@@ -386,7 +386,7 @@ def run(
                 tests = guards_of(mutant.module)
                 word = "unguarded"
                 if tests:
-                    word = "survived" if worker.survives(mutant, tests) else "killed"
+                    word = worker.fate(mutant, tests)
                 with lock:
                     report(mutant, word, time.monotonic() - start)
 

@@ -87,7 +87,7 @@ def test_a_worker_tells_killed_from_survived(tmp_path: Path) -> None:
     source = (ROOT / module).read_bytes()
     assert worker.failures(tests, limit=120) == []
     found = [it for _, it in mutants_of(module, source) if it.kind == "drop raise"]
-    assert not worker.survives(found[0], tests)
+    assert worker.fate(found[0], tests) == "killed"
     words = [
         it
         for _, it in mutants_of(
@@ -95,5 +95,5 @@ def test_a_worker_tells_killed_from_survived(tmp_path: Path) -> None:
         )
     ]
     harmless: Mutant = words[-1]
-    assert worker.survives(harmless, tests)
+    assert worker.fate(harmless, tests) == "survived"
     assert worker.failures(tests, limit=120) == []

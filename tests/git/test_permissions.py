@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gitflowrun.git.permissions import replace_file, shared_mode, write_new
+from gitflowrun.git.permissions import make_directory, replace_file, shared_mode, write_new
 from gitflowrun.runs.commit_message import Status
 from tests.helpers.flows import linear_flow
 from tests.helpers.repos import GitRepo, run_program
@@ -112,6 +112,31 @@ def test_what_stands_in_the_way_is_named(repo: GitRepo, place: str) -> None:
     moved = run_program(["sh", "-c", command], repo.path)
     assert moved.code == 0, moved.err
     assert repo.flow("f.py", "run").code == 0
+
+
+def test_a_directory_that_can_not_be_made_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who deletes the directory above it again and again is told; who does so once delays it."""
+    state = tmp_path / "gitflowrun"
+    real = Path.mkdir
+    deletions = 0
+
+    def mkdir(self: Path, mode: int = 0o777, **options: bool) -> None:
+        nonlocal deletions
+        if self.name == "locks" and deletions:
+            deletions -= 1
+            state.rmdir() if state.exists() else None
+        real(self, mode, **options)
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    deletions = 2
+    make_directory(state / "locks")
+    assert (state / "locks").is_dir()
+    deletions = 100
+    shutil.rmtree(state)
+    with pytest.raises(FileNotFoundError):
+        make_directory(state / "locks")
 
 
 def test_no_link_is_written_through(tmp_path: Path) -> None:

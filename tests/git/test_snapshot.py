@@ -309,6 +309,18 @@ def test_paths_with_colons_and_newlines(tmp_path: Path) -> None:
     assert shoot(repo).files[b"new"] == b"1"
 
 
+def test_a_renamed_file_is_one_that_is_gone_and_one_that_is_new(repo: GitRepo) -> None:
+    """A file that the user's git would call renamed has its new name alone, whatever the config says of renames."""
+    repo.write("old", "line\n" * 50)
+    repo.commit()
+    repo.git("config", "status.renames", "copies")
+    repo.git("mv", "old", "new")
+    shot = shoot(repo)
+    assert "new" in shot.snapshot.dirty
+    assert shot.files[b"new"] == b"line\n" * 50
+    assert b"old" not in shot.files
+
+
 def test_special_files_are_no_files(repo: GitRepo) -> None:
     """Pipes and sockets are passed over, as git does."""
     os.mkfifo(repo.path / "pipe")

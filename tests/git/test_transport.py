@@ -150,7 +150,7 @@ def test_what_is_received_is_checked_and_bounded(
         "fetch.fsckObjects=true", "fetch.unpackLimit=1", "gc.auto=0", "maintenance.auto=false",
         f"core.bigFileThreshold={FETCH_STREAMED}", f"core.deltaBaseCacheLimit={FETCH_STREAMED}",
         "--no-tags", "--no-prune", "--no-write-fetch-head", "--no-recurse-submodules", "--refmap=",
-        "--end-of-options",
+        "--upload-pack=git-upload-pack", "--end-of-options",
     } <= {*words}  # fmt: skip
 
 
@@ -257,6 +257,27 @@ def test_history(repo: GitRepo, oids: list[Oid]) -> None:
     assert not history.leads_to(oids[0], oids[2])
     assert history.root(blob) is None
     assert History(repository.git, []).root(oids[0]) is None
+
+
+def test_what_was_merged_is_no_part_of_a_history(
+    repo: GitRepo, oids: list[Oid], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However much a second parent leads to: a line has its limit, and what is beside it counts for nothing."""
+    side = str(oids[0])
+    for number in range(9):
+        side = repo.git("commit-tree", "HEAD^{tree}", "-p", side, "-m", f"side {number}")
+    merge = repo.git("commit-tree", "HEAD^{tree}", "-p", str(oids[1]), "-p", side, "-m", "merge")
+    tip = Oid.from_hex(merge)
+    monkeypatch.setattr("gitflowrun.git.odb.MAX_STATES", 6)
+    monkeypatch.setattr("gitflowrun.git.odb.STATES_A_RUN", 1)
+    history = History(Repository.discover(repo.path).git, [tip])
+    assert history.has_merge(tip)
+    assert not history.has_merge(oids[1])
+    assert [*history.line(tip)][:3] == [tip, oids[1], oids[0]]
+    assert not history.leads_to(tip, Oid.from_hex(side))
+    monkeypatch.setattr("gitflowrun.git.odb.MAX_STATES", 3)
+    with pytest.raises(RepositoryError, match="has more than 4 commits"):
+        History(Repository.discover(repo.path).git, [tip])
 
 
 @pytest.fixture

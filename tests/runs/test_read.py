@@ -53,6 +53,18 @@ def rewritten(run: StoredRun, repo: Repository, task: str, **entries: bytes) -> 
     return StoredRun(repo, run.flow, run.id, write(repo, ObjectType.COMMIT, forged.encode()))
 
 
+def test_what_is_shown_of_values_that_nobody_noted(repo: GitRepo) -> None:
+    """A small value is shown itself; of a large one, which would have to be read, there is nothing to show."""
+    with start_run(repo) as writer:
+        made = finished_task(writer.identity, "start/1", {"small": b"abc", "large": b"x" * 5_000})
+        writer.commit([made])
+    refs = stored(repo).task(TaskName("start", "1")).record.artifacts
+    small, large = (stored(repo).shown(refs[name]) for name in ("small", "large"))
+    assert small is not None
+    assert "abc" in small.text
+    assert large is None
+
+
 def test_a_run_is_read_back(repo: GitRepo) -> None:
     """INFO, status, times, steps and tasks come back as they were written."""
     identity = make_run(repo)

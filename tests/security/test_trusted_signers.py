@@ -10,6 +10,7 @@ import pytest
 
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.signature import CommitSigner
+from gitflowrun.git.signature_check import SignatureCheck
 from gitflowrun.runs.trust import Trust
 from tests.helpers.repos import GitRepo
 from tests.helpers.runs import open_repo
@@ -211,6 +212,19 @@ def test_a_signer_by_gpg(repo: GitRepo) -> None:
         assert _trusts(repo)
     with gpg_home():
         assert not _trusts(repo)
+
+
+@needs_gpg
+def test_a_key_that_is_disabled_is_nobodys(repo: GitRepo) -> None:
+    """An address stands for no key that its owner has disabled."""
+    repo.git("config", "runs.sign", "true")
+    with gpg_home():
+        make_signed_run(repo)
+        key = gpg("--list-keys", "--with-colons").partition("\nfpr:")[2].split(":")[8]
+        check = SignatureCheck(open_repo(repo).git)
+        assert check.keys_of(ADA) == [key]
+        gpg("--no-tty", "--command-fd", "0", "--edit-key", key, "disable", "save", stdin="")
+        assert check.keys_of(ADA) == []
 
 
 @needs_gpg
