@@ -660,17 +660,17 @@ def _left_lock(
 
 def remove_old_locks(directory: Path, stale_locks: Path, age: float) -> int:
     """Move away the lock files below a directory that are older than `age` seconds; how many there were."""
-    removed = 0
     # `os.walk` and not `rglob`, which gives up at a directory that is removed while it looks.
-    for folder, _, names in os.walk(directory):
-        for name in names:
-            if not name.endswith(".lock"):
-                continue
-            path = Path(folder, name)
-            identity = _identity(path)
-            if identity and time.time() - identity[1] / 1e9 > age:
-                removed += _remove(path, identity, stale_locks)
-    return removed
+    found = (Path(folder, name) for folder, _, names in os.walk(directory) for name in names)
+    return sum(remove_old_lock(it, stale_locks, age) for it in found if it.suffix == ".lock")
+
+
+def remove_old_lock(path: Path, stale_locks: Path, age: float) -> bool:
+    """Move a lock file away if it is older than `age` seconds; whether it was, and is gone."""
+    identity = _identity(path)
+    if identity is None or time.time() - identity[1] / 1e9 <= age:
+        return False
+    return _remove(path, identity, stale_locks)
 
 
 def _remove(path: Path, identity: _Identity, stale_locks: Path) -> bool:

@@ -122,6 +122,13 @@ def install(repo: Repository, *, force: bool = False) -> list[HookState]:
     return [_install(hook) if hook.installed in ours else hook for hook in state(repo)]
 
 
+def update(repo: Repository, path: Path) -> None:
+    """Replace the lines of another release in one script, as `install` does."""
+    for hook in state(repo):
+        if hook.path == path and hook.installed is Installed.OUTDATED:
+            _install(hook)
+
+
 def uninstall(repo: Repository) -> list[HookState]:
     """Take our hooks away; a script that held nothing else goes, too.
 

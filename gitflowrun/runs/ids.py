@@ -33,7 +33,7 @@ from gitflowrun.git.refs import loose_names, packed_stamp
 from gitflowrun.limits import MAX_MARK
 from gitflowrun.names import RunId
 from gitflowrun.runs import layout
-from gitflowrun.runs.locks import FileLock, Locks
+from gitflowrun.runs.locks import FileLock, Locks, made_here
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ _LAST_RUN = re.compile(r"^Last-Run: ([0-9]{1,18})$", re.MULTILINE)
 _PREFIXES = (layout.RUNS, layout.REMOTES, layout.TRASH)
 # Numbers above this come from no sequence: somebody's made-up ref must not use up everybody's numbers.
 _CEILING = 10**12
+_FEW = 20
 
 
 @frozen
@@ -68,7 +69,7 @@ class RunIds:
     def __init__(self, repo: Repository) -> None:
         self._repo = repo
         self._locks = Locks(repo.state_dir)
-        self._path = repo.common_dir / "gitflowrun-mark"
+        self.path = repo.common_dir / "gitflowrun-mark"
 
     def reserve(self, *, thorough: bool = False) -> Reservation:
         """Choose the next number and take its run's lock.
@@ -85,6 +86,42 @@ class RunIds:
                 if ids.is_current:
                     return reserved  # 6
             reserved.lock.release(remove=True)
+
+    def trouble(self) -> str:
+        """What is wrong with the mark; empty if nothing is."""
+        mark, highest = self._read(), self._scan()
+        if mark is not None:
+            # Numbers of fetched runs may be higher: they are looked at as well.
+            return (
+                ""
+                if mark.number >= self._highest_made()
+                else "a run that was made here has a higher one"
+            )
+        if highest == 0 and not self.path.exists():
+            return ""
+        return "it can't be read" if self.path.exists() else "it is not there"
+
+    def mend(self) -> None:
+        """Write the mark again.
+
+        Raises:
+            RepositoryError: it can't be written.
+        """
+        with self._locks.ids():
+            self._write(self._look(thorough=True))
+
+    def _highest_made(self) -> int:
+        """The highest number among the runs that were made here, as far as a look at the newest few tells."""
+        names = (
+            layout.parse_run_ref(name)
+            for (name,) in self._repo.refs.rows(layout.RUNS, fields=("refname",))
+        )
+        own = sorted((it[1].number, it) for it in names if it and it[1] == str(it[1].number))
+        for number, (flow, run) in own[: -_FEW - 1 : -1]:
+            commit = self._repo.refs.get(layout.run_ref(flow, run))
+            if commit is not None and made_here(self._repo, commit):
+                return number
+        return 0
 
     def _next(self, mark: _Mark) -> Reservation:
         for number in count(mark.number + 1):  # 4
@@ -120,21 +157,21 @@ class RunIds:
 
     def _read(self) -> _Mark | None:
         what = "the last number that was given to a run"
-        found = read_file(self._path, what, limit=MAX_MARK) or b""
+        found = read_file(self.path, what, limit=MAX_MARK) or b""
         match = _MARK.match(found.decode("ascii", errors="replace"))
         return _Mark(int(match[1]), match[2]) if match else None
 
     def _write(self, mark: _Mark) -> None:
         # Without fsync: after a power cut the file is empty or old, and refs tell what was used.
-        temporary = self._path.with_suffix(".new")
+        temporary = self.path.with_suffix(".new")
         try:
             temporary.unlink(missing_ok=True)  # a killed process of somebody else's left it
             temporary.write_text(f"{mark.number} {mark.stamp}\n", encoding="ascii")
             share_file(temporary, self._repo.shared_mode)
-            temporary.replace(self._path)
+            temporary.replace(self.path)
         except OSError as error:
             raise RepositoryError(
-                f"cannot write {self._path}: {error.strerror}",
+                f"cannot write {self.path}: {error.strerror}",
                 hint="recording runs needs a repository that you may write to",
             ) from error
 

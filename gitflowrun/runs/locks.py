@@ -213,7 +213,11 @@ class RunLock(FileLock):
     def state(self) -> LockState:
         """Whether anybody, this process included, holds the lock."""
         state = super().state()
-        if state is LockState.ABSENT and self._place is not None and self._is_locked(self._place):
+        if (
+            state is LockState.ABSENT
+            and self._place is not None
+            and _is_locked(self._register, self._place)
+        ):
             return LockState.HELD
         return state
 
@@ -232,25 +236,27 @@ class RunLock(FileLock):
         self._byte = fd
         return True
 
-    def _is_locked(self, place: int) -> bool:
-        try:
-            fd = os.open(self._register, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
-            return False
-        try:
-            found = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _byte_lock(place))
-        except OSError:
-            return False
-        finally:
-            os.close(fd)
-        return int(struct.unpack(_FLOCK, found)[0]) != fcntl.F_UNLCK
+
+def _is_locked(register: Path, place: int, count: int = 1) -> bool:
+    """Whether somebody has locked one of `count` bytes of a file; 0 are all that follow."""
+    try:
+        fd = os.open(register, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        found = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _byte_lock(place, count))
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+    return int(struct.unpack(_FLOCK, found)[0]) != fcntl.F_UNLCK
 
 
 _FLOCK = "hhqqi4x"  # struct flock: type, whence, start, length, pid
 
 
-def _byte_lock(place: int) -> bytes:
-    return struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, place, 1, 0)
+def _byte_lock(place: int, count: int = 1) -> bytes:
+    return struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, place, count, 0)
 
 
 _RUN = "run-"
@@ -265,6 +271,7 @@ class Locks:
 
     def __init__(self, state_dir: Path) -> None:
         self._directory = state_dir / "locks"
+        self._register = state_dir.parent / "gitflowrun-running"
 
     def ids(self) -> FileLock:
         """The lock under which run ids are chosen."""
@@ -280,9 +287,13 @@ class Locks:
 
     def run(self, run: RunId) -> RunLock:
         """The lock of the process that runs `run`; numbers are unique across flows."""
-        register = self._directory.parent.parent / "gitflowrun-running"
         place = run.number if run == str(run.number) else None
-        return RunLock(self._directory / f"{_RUN}{run}", register, place)
+        return RunLock(self._directory / f"{_RUN}{run}", self._register, place)
+
+    def any_run(self) -> bool:
+        """Whether a process here runs one."""
+        files = (FileLock(self._directory / f"{_RUN}{run}") for run in self.runs())
+        return _is_locked(self._register, 0, 0) or any(it.state() is LockState.HELD for it in files)
 
     def runs(self) -> set[str]:
         """The ids of the runs that have a lock: a process here runs them, or died while it did."""
@@ -303,12 +314,13 @@ def current_status(repo: Repository, run: RunId, commit: Oid, recorded: Status) 
     if recorded is not Status.RUNNING:
         return recorded
     state = Locks(repo.state_dir).run(run).state()
-    if state is LockState.FREE or (state is LockState.ABSENT and _made_here(repo, commit)):
+    if state is LockState.FREE or (state is LockState.ABSENT and made_here(repo, commit)):
         return Status.INTERRUPTED
     return recorded
 
 
-def _made_here(repo: Repository, commit: Oid) -> bool:
+def made_here(repo: Repository, commit: Oid) -> bool:
+    """Whether this user made a commit of a run in this clone, by its MAC. What decides about trust asks `Trust`."""
     with contextlib.suppress(GitflowrunError):
         found = repo.objects.commit(commit)
         state = parse_message(found.message.decode(errors="replace"))

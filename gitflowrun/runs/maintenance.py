@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 from gitflowrun.errors import GitflowrunError
 from gitflowrun.git.maintenance import exempt_from_deltas, fold, start_fold
 from gitflowrun.git.permissions import share_file
-from gitflowrun.limits import FOLD_BEYOND, INLINE_LIMIT
+from gitflowrun.limits import FOLD_BEYOND, INLINE_LIMIT, KEEP_GRACE
 from gitflowrun.runs import layout
+from gitflowrun.runs.locks import Locks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -74,8 +75,13 @@ def tidy(repo: Repository) -> None:
             chore(repo)
 
 
+def pack_grace(repo: Repository) -> float:
+    """Seconds for which packs of dead owners are left alone: while a run goes on, its scheduler may take them over."""
+    return KEEP_GRACE if Locks(repo.state_dir).any_run() else 0.0
+
+
 def _sweep_packs(repo: Repository) -> None:
-    repo.packs.sweep()
+    repo.packs.sweep(pack_grace(repo))
 
 
 def _sweep_locks(repo: Repository) -> None:

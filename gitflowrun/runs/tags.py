@@ -147,22 +147,24 @@ class Tags:
         the first commit of a tagged run.
         """
         with Locks(self._repo.state_dir).tags():
-            truth, shown = self._below(layout.TAGS), self._below(layout.TAG_MIRROR)
-            ours = set(truth.values())
-            wanted: dict[str, Oid | None] = {
-                name: None for name, oid in shown.items() if oid in ours
-            }
-            for name, uid in truth.items():
-                if parsed := layout.parse_tag_ref(name):
-                    wanted[layout.tag_mirror(*parsed, uid)] = uid
-            makes = self._repo.settings.git_tags
-            updates = [
-                RefUpdate(name, new, shown.get(name))
-                for name, new in wanted.items()
-                if new != shown.get(name) and (makes or new is None)
-            ]
+            updates = self.mirror_updates()
             transact(self._repo.refs, updates)
         return len(updates)
+
+    def mirror_updates(self) -> list[RefUpdate]:
+        """What `mirror` would change."""
+        truth, shown = self._below(layout.TAGS), self._below(layout.TAG_MIRROR)
+        ours = set(truth.values())
+        wanted: dict[str, Oid | None] = {name: None for name, oid in shown.items() if oid in ours}
+        for name, uid in truth.items():
+            if parsed := layout.parse_tag_ref(name):
+                wanted[layout.tag_mirror(*parsed, uid)] = uid
+        makes = self._repo.settings.git_tags
+        return [
+            RefUpdate(name, new, shown.get(name))
+            for name, new in wanted.items()
+            if new != shown.get(name) and (makes or new is None)
+        ]
 
     def _below(self, prefix: str) -> dict[str, Oid]:
         rows = self._repo.refs.rows(prefix)

@@ -315,6 +315,21 @@ def fsck_command(read_data: bool, as_json_: bool, addresses: tuple[str, ...]) ->
     return check_runs(read_data=read_data, as_json_=as_json_, addresses=addresses)
 
 
+@click.command(name="doctor")
+@click.option("--fix", is_flag=True, help="Mend what can be mended.")
+@json_option
+def doctor_command(fix: bool, as_json_: bool) -> int:
+    """Find what crashes and power cuts have left in the repository, and say what --fix does about it.
+
+    Locks of refs, kept packs and temporary files whose process is dead; refs and objects that hold nothing; git tags
+    that runs' tags lack, the last number given, hooks of another release; and runs that are damaged. Exits with 1 if
+    something is wrong and was not mended.
+    """
+    from gitflowrun.cli.git_runs.doctor import examine
+
+    return examine(fix=fix, as_json_=as_json_)
+
+
 @click.command(name="hooks")
 @json_option
 @click.option("--force", is_flag=True, help="install: replace lines of ours that were changed.")

@@ -55,6 +55,7 @@ COMMANDS = {
     "untrust": Entry("Share runs", "Take that back"),
     "verify": Entry("Share runs", "Check who signed runs, and that they are whole"),
     "fsck": Entry("Set up", "Check that runs are whole"),
+    "doctor": Entry("Set up", "Find and mend what crashes have left"),
     "hooks": Entry("Set up", "Install or remove git hooks"),
     "hook": Entry("", "Do the work of a git hook"),
 }

@@ -29,9 +29,9 @@ import time
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from gitflowrun.errors import RepositoryError
+from gitflowrun.errors import CorruptRecord, RepositoryError
 from gitflowrun.git.owner import Owner, State
-from gitflowrun.git.pack.index import index_bytes
+from gitflowrun.git.pack.index import PackIndex, index_bytes
 from gitflowrun.git.pack.writer import Output, PackContents, sync_directory, write_pack
 from gitflowrun.git.permissions import allow, make_directory, not_writable, share_file
 from gitflowrun.limits import FOREIGN_KEEP_GRACE, KEEP_GRACE, WRITE_TRIES
@@ -39,7 +39,7 @@ from gitflowrun.settings import Durability
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from gitflowrun.git.objects import Oid
@@ -83,6 +83,7 @@ class PackStore:
         incoming: Directory for temporary files, made when needed.
         durability: `SAFE` fsyncs before anything becomes visible, `FAST` does not.
         shared: The permissions of a shared repository's directories; None where it is not shared.
+        owner: Who must be dead for a pack to be released by others: this process, unless its parent publishes it.
     """
 
     def __init__(
@@ -92,7 +93,9 @@ class PackStore:
         *,
         durability: Durability,
         shared: int | None = None,
+        owner: Callable[[], Owner] = Owner.process,
     ) -> None:
+        self._owner = owner
         self.pack_dir = objects_dir / "pack"
         self.incoming = incoming
         self._stand_in = objects_dir / "gitflowrun-incoming"
@@ -160,10 +163,20 @@ class PackStore:
             grace: Seconds that must have passed since an owner of this boot wrote the pack.
         """
         keeps = _listed(self.pack_dir, "pack-*.keep")
-        return sorted(keep.stem for keep in keeps if _is_stale(keep, _keeper(keep), grace))
+        return sorted(
+            keep.stem for keep in keeps if _is_stale(keep, _keeper(keep), grace) or _was_cut(keep)
+        )
 
     def sweep(self, grace: float = KEEP_GRACE) -> list[Path]:
         """Remove what dead owners left: temporary files, `.keep`s, packs without index. Returns them."""
+        swept = self.stale(grace)
+        for path in swept:
+            with _explained(path):
+                _remove(path)
+        return swept
+
+    def stale(self, grace: float = KEEP_GRACE) -> list[Path]:
+        """What `sweep` removes."""
         swept = []
         for directory in (self.incoming, self._stand_in):
             for path in _listed(directory, "*~pack-*"):
@@ -179,9 +192,6 @@ class PackStore:
             if not keep.with_suffix(".idx").exists():
                 swept.append(keep.with_suffix(".pack"))
             swept.append(keep)
-        for path in swept:
-            with _explained(path):
-                _remove(path)
         return swept
 
     def _without_index(self, name: str) -> list[Path]:
@@ -227,7 +237,7 @@ class PackStore:
             output.append(entries)
             output.finish()
         with _explained(suffixed(final, ".pack")):
-            suffixed(temporary, ".keep").write_text(_keep_line(), encoding="utf-8")
+            suffixed(temporary, ".keep").write_text(_keep_line(self._owner()), encoding="utf-8")
             share_file(suffixed(temporary, ".keep"), self._shared)
             if self._shared:
                 for path in (pack, index):
@@ -261,15 +271,27 @@ def _take_back(temporary: Path, final: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _keep_line() -> str:
+def _keep_line(owner: Owner) -> str:
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    return f"{_KEEP_WORD} {Owner.family().encode()} {now}\n"
+    return f"{_KEEP_WORD} {owner.encode()} {now}\n"
 
 
 def _keeper(keep: Path) -> Owner | None:
     """Who wrote a `.keep`; None when it is not one of ours."""
     word, *text = _words(keep) or [""]
     return Owner.decode(text[0]) if word == _KEEP_WORD and text else None
+
+
+def _was_cut(keep: Path) -> bool:
+    """Whether a `.keep` of ours has lost what it said, as in a power cut; of others', pack names are checksums."""
+    try:
+        is_old = time.time() - keep.stat().st_mtime > KEEP_GRACE
+        if not is_old or keep.read_bytes().strip(b"\0"):
+            return False
+        index = keep.with_suffix(".idx")
+        return PackIndex(index.read_bytes(), str(index)).pack_trailer.hex() not in keep.name
+    except (OSError, CorruptRecord):
+        return False
 
 
 def _words(path: Path) -> list[str]:

@@ -31,6 +31,7 @@ from gitflowrun.flow.execute import StepOutcome, execute_step
 from gitflowrun.flow.foreach import items_artifact
 from gitflowrun.flow.task_state import ArtifactSource
 from gitflowrun.git.objects import ObjectType, tree_oids
+from gitflowrun.git.owner import Owner
 from gitflowrun.git.pack.publish import PackStore
 from gitflowrun.git.pack.reader import PackReader
 from gitflowrun.limits import RECORD_SIZE
@@ -83,6 +84,7 @@ class TaskRunner:
             Path(context.incoming),
             durability=Durability(context.durability),
             shared=context.shared,
+            owner=Owner.family,  # the scheduler, or its zygote, outlives the task
         )
         self._index = DedupIndex(Path(context.incoming).parent, self._objects)
         self._writer = ArtifactWriter(packs, self._index)

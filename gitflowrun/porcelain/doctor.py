@@ -1,0 +1,318 @@
+"""What crashes and power cuts have left in a repository, and how it is mended: `git runs doctor`.
+
+Each kind of finding is looked for by a function of its own, and mended by one that does what the finding says and no
+more. Only what is ours is touched; of git's own files those alone that hold nothing, as a power cut leaves them, or
+locks that nobody has held for an hour: each is named first. A run under way is left in peace: what somebody alive has
+is no finding.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gitflowrun.errors import GitflowrunError, RefConflict
+from gitflowrun.git.objects import Oid
+from gitflowrun.git.owner import gc_is_running
+from gitflowrun.git.ref_update import recover_locks, remove_old_lock
+from gitflowrun.git.refs import RefUpdate
+from gitflowrun.limits import LOCK_ABANDONED, LOCK_STALE
+from gitflowrun.porcelain import hooks
+from gitflowrun.porcelain.fsck import RunsCheck
+from gitflowrun.runs import layout
+from gitflowrun.runs.commit_message import parse_message
+from gitflowrun.runs.ids import RunIds
+from gitflowrun.runs.maintenance import pack_grace
+from gitflowrun.runs.tags import Tags
+from gitflowrun.values import frozen, replace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from gitflowrun.git.repository import Repository
+
+_OURS = (layout.RUNS, layout.TAG_MIRROR, layout.REMOTES, layout.TRASH)
+_ID_SIZE = 2 * Oid.SIZE
+
+
+class AilmentKind(str, Enum):
+    """What kind of thing is wrong."""
+
+    LOCK = "lock"
+    KEEP = "kept pack"
+    INCOMING = "temporary file"
+    REF = "empty ref"
+    OBJECT = "empty object"
+    TAG = "git tags"
+    NUMBER = "last number"
+    HOOK = "hook"
+    RUN = "damaged run"
+
+
+@frozen
+class Ailment:
+    """Something that is wrong.
+
+    Attributes:
+        kind: What kind of thing.
+        where: The file, the ref or the run.
+        what: What is wrong with it.
+        fix: What mends it: what `mend` does, or what people can do.
+        can_be_mended: Whether `mend` does something.
+        mended: Whether it was mended just now.
+    """
+
+    kind: AilmentKind
+    where: str
+    what: str
+    fix: str
+    can_be_mended: bool = True
+    mended: bool = False
+
+
+def examine(repo: Repository) -> list[Ailment]:
+    """All that is wrong. Locks of refs that killed processes of ours have left are mended by looking."""
+    return [finding for look, _ in _CHECKS for finding in look(repo)]
+
+
+def mend(repo: Repository) -> list[Ailment]:
+    """All that is wrong, mended where that can be done; what could not be says why."""
+    return [_mended(repo, it, mender) for look, mender in _CHECKS for it in [*look(repo)]]
+
+
+def _mended(
+    repo: Repository, finding: Ailment, mender: Callable[[Repository, Ailment], None]
+) -> Ailment:
+    if finding.mended or not finding.can_be_mended:
+        return finding
+    try:
+        mender(repo, finding)
+    except (GitflowrunError, OSError) as error:
+        why = error.message if isinstance(error, GitflowrunError) else error.strerror or str(error)
+        return replace(finding, fix=f"it could not be mended: {why}", can_be_mended=False)
+    return replace(finding, mended=True)
+
+
+# ---- locks of refs ----
+
+
+def _killed_writers(repo: Repository) -> Iterator[Ailment]:
+    for path in recover_locks(repo.common_dir, repo.state_dir / "stale-locks"):
+        what = "a process of ours that was killed had left it"
+        yield Ailment(AilmentKind.LOCK, str(path), what, "was moved away", mended=True)
+
+
+def _locks(repo: Repository) -> Iterator[Ailment]:
+    """Locks of our refs that nobody has touched for longer than git holds one; then those that are git's."""
+    for prefix in _OURS:
+        for folder, _, names in os.walk(repo.common_dir / prefix):
+            for path in (Path(folder, name) for name in names if name.endswith(".lock")):
+                if _age(path) > LOCK_STALE:
+                    what = f"nobody has touched it for {_age(path):,.0f} s: its owner was killed"
+                    yield Ailment(AilmentKind.LOCK, str(path), what, "is moved away")
+    packed = repo.common_dir / "packed-refs.lock"
+    if _age(packed) > LOCK_ABANDONED and not gc_is_running(repo.common_dir):
+        what = "nobody has touched it for an hour, and git packs and deletes no refs as long as it is there"
+        yield Ailment(AilmentKind.LOCK, str(packed), what, "is moved away")
+    half = packed.with_suffix(".new")
+    if _age(half) > LOCK_STALE and not packed.exists():
+        what = "a git that was killed has left it, and git packs no refs as long as it is there"
+        yield Ailment(AilmentKind.LOCK, str(half), what, "is removed")
+
+
+def _unlock(repo: Repository, finding: Ailment) -> None:
+    path = Path(finding.where)
+    if path.stem == "packed-refs":
+        path.with_suffix(".new").unlink(missing_ok=True)
+    if path.suffix == ".lock":
+        remove_old_lock(path, repo.state_dir / "stale-locks", LOCK_STALE)
+
+
+def _age(path: Path) -> float:
+    """Seconds since something touched a file; negative where there is none."""
+    try:
+        return time.time() - path.lstat().st_mtime
+    except OSError:
+        return -1.0
+
+
+# ---- packs ----
+
+
+def _packs(repo: Repository) -> Iterator[Ailment]:
+    for path in repo.packs.stale(pack_grace(repo)):
+        if path.suffix == ".keep":
+            what = "its owner died without releasing the pack, which git's repack leaves alone as long as it is there"
+            yield Ailment(AilmentKind.KEEP, str(path), what, "is removed; the pack stays")
+        else:
+            what = "the process that wrote it was killed"
+            yield Ailment(AilmentKind.INCOMING, str(path), what, "is removed")
+
+
+def _sweep(repo: Repository, _: Ailment) -> None:
+    repo.packs.sweep(pack_grace(repo))
+
+
+# ---- what a power cut leaves ----
+
+
+def _refs(repo: Repository) -> Iterator[Ailment]:
+    """Files below `refs/` that hold nothing: git's own gc and clone fail at them."""
+    for folder, _, names in os.walk(repo.common_dir / "refs"):
+        for path in (Path(folder, name) for name in names if not name.endswith(".lock")):
+            if _holds_nothing(path):
+                ref = str(path.relative_to(repo.common_dir))
+                tip = _lost_tip(repo, ref)
+                fix = f"is set to {tip}, its newest commit here" if tip else "is removed"
+                what = "it holds nothing, as a power cut leaves it; git's gc and clone fail at it"
+                yield Ailment(AilmentKind.REF, ref, what, fix)
+
+
+def _restore_ref(repo: Repository, finding: Ailment) -> None:
+    tip = _lost_tip(repo, finding.where)
+    repo.refs.drop_damaged(finding.where)
+    with contextlib.suppress(RefConflict):  # the packed refs have it
+        if tip:
+            repo.refs.transaction([RefUpdate(finding.where, tip, None)])
+
+
+def _lost_tip(repo: Repository, ref: str) -> Oid | None:
+    """What a ref that holds nothing had: by its reflog, or the newest commit of the run whose it is."""
+    with contextlib.suppress(OSError, IndexError, ValueError):
+        log = (repo.common_dir / "logs" / ref).read_bytes().splitlines()
+        return Oid.from_hex(log[-1].split(b" ", 2)[1])
+    name = layout.parse_run_ref(ref)
+    return _newest_commit(repo, "/".join(name)) if name else None
+
+
+def _newest_commit(repo: Repository, run: str) -> Oid | None:
+    """The one commit that says it is of a run and leads to all others that do; None where there are several."""
+    tips, parents = set[Oid](), set[Oid]()
+    listed = repo.git.run(
+        "cat-file",
+        "--batch-all-objects",
+        "--unordered",
+        "--batch-check=%(objecttype) %(objectname)",
+    )
+    for line in listed.splitlines():
+        if line.startswith(b"commit "):
+            with contextlib.suppress(GitflowrunError):
+                oid = Oid.from_hex(line.split()[1])
+                commit = repo.objects.commit(oid)
+                state = parse_message(commit.message.decode(errors="replace"))
+                if state is not None and state.run == run:
+                    tips.add(oid)
+                    parents.update(commit.parents)
+    left = tips - parents
+    return left.pop() if len(left) == 1 else None
+
+
+def _objects(repo: Repository) -> Iterator[Ailment]:
+    for folder in sorted(repo.objects_dir.glob("[0-9a-f][0-9a-f]")):
+        for entry in os.scandir(folder):
+            path = Path(entry.path)
+            if len(entry.name) == _ID_SIZE - 2 and _holds_nothing(path):
+                what = "it holds nothing, as a power cut leaves it, and stands in the way of the object"
+                fix = "is removed; `git fsck` says whether the object is missed"
+                yield Ailment(AilmentKind.OBJECT, str(path), what, fix)
+
+
+def _holds_nothing(path: Path) -> bool:
+    """Whether a file is empty, or full of zeros."""
+    try:
+        with path.open("rb") as file:
+            return not file.read(_ID_SIZE).strip(b"\0")
+    except OSError:
+        return False
+
+
+def _remove_object(_: Repository, finding: Ailment) -> None:
+    path = Path(finding.where)
+    if _holds_nothing(path):
+        path.unlink(missing_ok=True)
+
+
+# ---- tags, numbers, hooks ----
+
+
+def _tags(repo: Repository) -> Iterator[Ailment]:
+    for update in Tags(repo).mirror_updates():
+        if update.new is None:
+            yield Ailment(
+                AilmentKind.TAG, update.name, "no run has that tag any more", "is removed"
+            )
+        else:
+            what = "the git tag of a run's tag is missing" if update.old is None else "it is moved"
+            yield Ailment(AilmentKind.TAG, update.name, what, f"is set to {update.new}")
+
+
+def _mirror(repo: Repository, _: Ailment) -> None:
+    Tags(repo).mirror()
+
+
+def _number(repo: Repository) -> Iterator[Ailment]:
+    ids = RunIds(repo)
+    if trouble := ids.trouble():
+        yield Ailment(
+            AilmentKind.NUMBER, str(ids.path), trouble, "is set to the highest number in use"
+        )
+
+
+def _set_number(repo: Repository, _: Ailment) -> None:
+    RunIds(repo).mend()
+
+
+def _hooks(repo: Repository) -> Iterator[Ailment]:
+    for hook in hooks.state(repo):
+        if hook.installed is hooks.Installed.OUTDATED:
+            what = "it is of another release"
+            yield Ailment(
+                AilmentKind.HOOK, str(hook.path), what, "is replaced; lines of yours stay"
+            )
+
+
+def _update_hook(repo: Repository, finding: Ailment) -> None:
+    hooks.update(repo, Path(finding.where))
+
+
+# ---- runs ----
+
+
+def _runs(repo: Repository) -> Iterator[Ailment]:
+    told = set[str]()
+    for fault in RunsCheck(repo).all():
+        where = fault.run or fault.where
+        if where in told:
+            continue
+        told.add(where)
+        fix = (
+            f"`git runs fsck {fault.run}` says all of it, `git runs fetch` brings it from a remote that has it"
+            if fault.run
+            else "`git runs fsck` says all of it"
+        )
+        what = f"{fault.where}: {fault.why}" if fault.where != where else fault.why
+        yield Ailment(AilmentKind.RUN, where, what, fix, can_be_mended=False)
+
+
+def _nothing(_: Repository, __: Ailment) -> None:
+    """Nobody can mend it from here."""
+
+
+# In the order in which they are mended: refs that hold nothing are no refs of damaged runs afterwards.
+_CHECKS: tuple[
+    tuple[Callable[[Repository], Iterator[Ailment]], Callable[[Repository, Ailment], None]], ...
+] = (
+    (_killed_writers, _nothing),
+    (_locks, _unlock),
+    (_packs, _sweep),
+    (_objects, _remove_object),
+    (_refs, _restore_ref),
+    (_tags, _mirror),
+    (_number, _set_number),
+    (_hooks, _update_hook),
+    (_runs, _nothing),
+)

@@ -1,0 +1,229 @@
+"""What crashes and power cuts leave is found, named, and mended; whatever else is there stays as it is."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from gitflowrun.git.objects import Oid
+from gitflowrun.git.owner import Owner
+from gitflowrun.porcelain.doctor import AilmentKind, examine, mend
+from gitflowrun.values import replace
+from tests.helpers.repos import GitRepo
+from tests.helpers.runs import make_run, open_repo, start_run, store_of
+
+LONG_AGO = time.time() - 100_000
+
+
+def found(repo: GitRepo) -> list[tuple[AilmentKind, str]]:
+    """The findings: kind and place."""
+    return [(it.kind, it.where) for it in examine(open_repo(repo))]
+
+
+def check_mended(repo: GitRepo, kind: AilmentKind, where: str | Path) -> None:
+    """One thing is wrong; it is told, mended, and then nothing is wrong, for git neither."""
+    assert found(repo) == [(kind, str(where))]
+    told = repo.call("doctor")
+    assert told.code == 1
+    assert f"{kind.value}: {where}: " in told.out
+    (mended,) = json.loads(repo.call("doctor", "--fix", "--json").out)
+    assert (mended["where"], mended["mended"]) == (str(where), True)
+    assert found(repo) == []
+    repo.git("gc", "-q")
+    repo.fsck()
+
+
+def dead_owner() -> Owner:
+    """An owner whose process is not there."""
+    me = Owner.process()
+    return replace(me, processes=((me.processes[0][0], "1"),))
+
+
+def old(path: Path, content: bytes = b"") -> Path:
+    """A file that nobody has touched for long."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    os.utime(path, (LONG_AGO, LONG_AGO))
+    return path
+
+
+@pytest.fixture
+def run(repo: GitRepo) -> GitRepo:
+    """A repository with a run that has a tag."""
+    make_run(repo, tags=["good"])
+    return repo
+
+
+def test_nothing_is_wrong(run: GitRepo) -> None:
+    """Neither with a run that goes on, nor with one that is over; and nothing is an exit code of 0."""
+    with start_run(run):
+        assert found(run) == []
+    done = run.call("doctor")
+    assert (done.code, done.out) == (0, "Nothing is wrong.\n")
+    assert run.call("doctor", "--json").out == "[]\n"
+
+
+@pytest.mark.parametrize(
+    "name", ["refs/runs/MyFlow/1.lock", "refs/tags/runs/x.lock", "packed-refs.lock", "packed-refs.new"]
+)  # fmt: skip
+def test_locks(run: GitRepo, name: str) -> None:
+    """A lock that nobody has touched for long is moved away, as is what a killed `git pack-refs` has left."""
+    path = old(run.path.resolve() / ".git" / name)
+    check_mended(run, AilmentKind.LOCK, path)
+    run.git("pack-refs", "--all")
+
+
+def test_locks_that_are_held_or_not_ours_stay(run: GitRepo) -> None:
+    """A fresh lock has an owner, and locks of branches are the user's."""
+    top = run.path / ".git"
+    (top / "refs/runs/MyFlow/1.lock").touch()
+    (top / "packed-refs.lock").touch()
+    old(top / "refs/heads/main.lock")
+    old(top / "index.lock")
+    assert found(run) == []
+    mend(open_repo(run))
+    assert len([*top.rglob("*.lock")]) == 4
+
+
+def test_what_dead_processes_left_of_packs(run: GitRepo) -> None:
+    """Temporary files go, and the `.keep` of a pack, which stays."""
+    top = run.path.resolve() / ".git"
+    owner, name = dead_owner().encode(), f"pack-{'2' * 40}"
+    check_mended(run, AilmentKind.INCOMING, old(top / f"gitflowrun/incoming/{owner}~{name}.pack"))
+    index = next((top / "objects/pack").glob("*.idx"))
+    keep = old(index.with_suffix(".keep"), f"gitflowrun {owner} 2026-11-28T00:00:00Z\n".encode())
+    check_mended(run, AilmentKind.KEEP, keep)
+
+
+def test_a_kept_pack_that_a_power_cut_left(run: GitRepo) -> None:
+    """An empty `.keep` of a pack whose name is ours is told; one of a pack of the user's is theirs."""
+    packs = run.path.resolve() / ".git/objects/pack"
+    keep = old(next(packs.glob("*.idx")).with_suffix(".keep"))
+    check_mended(run, AilmentKind.KEEP, keep)
+    theirs = old(next(packs.glob("*.idx")).with_suffix(".keep"))  # gc has made a pack of git's own
+    assert found(run) == []
+    assert theirs.exists()
+
+
+def test_an_empty_ref_of_a_run_gets_its_newest_commit_again(run: GitRepo) -> None:
+    """The run is whole again, though no other ref leads to its last commit."""
+    before = run.git("rev-parse", "refs/runs/MyFlow/1")
+    (run.path / ".git/refs/runs/MyFlow/1").write_bytes(b"")
+    findings = examine(open_repo(run))
+    assert [it.kind for it in findings][:2] == [AilmentKind.REF, AilmentKind.RUN]
+    assert before in findings[0].fix
+    assert run.call("doctor", "--fix").code == 0
+    assert run.git("rev-parse", "refs/runs/MyFlow/1") == before
+    assert found(run) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 41])
+def test_other_empty_refs(run: GitRepo, content: bytes) -> None:
+    """A branch is what its reflog says; what nobody knows any more goes, with words."""
+    head = run.git("rev-parse", "HEAD")
+    for name in ("refs/heads/main", "refs/runs-remotes/0123456789abcdef/MyFlow/9"):
+        path = run.path / ".git" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    assert {where for kind, where in found(run) if kind is AilmentKind.REF} == {
+        "refs/heads/main", "refs/runs-remotes/0123456789abcdef/MyFlow/9"
+    }  # fmt: skip
+    mend(open_repo(run))
+    assert run.git("rev-parse", "refs/heads/main") == head
+    assert found(run) == []
+    run.git("gc", "-q")
+
+
+def test_empty_objects(run: GitRepo) -> None:
+    """One that stands in the way of its content goes, and git can write it again."""
+    oid = run.git("hash-object", "--stdin", stdin=b"lost")
+    path = old(run.path.resolve() / f".git/objects/{oid[:2]}/{oid[2:]}")
+    check_mended(run, AilmentKind.OBJECT, path)
+    assert run.git("hash-object", "-w", "--stdin", stdin=b"lost") == oid
+    assert run.git("cat-file", "-p", oid) == "lost"
+
+
+def test_git_tags(run: GitRepo) -> None:
+    """The git tag that a run's tag lacks is made again."""
+    (name,) = run.git("for-each-ref", "--format=%(refname)", "refs/tags/runs").splitlines()
+    run.git("update-ref", "-d", name)
+    check_mended(run, AilmentKind.TAG, name)
+    run.git("rev-parse", "--verify", name)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"nonsense", b"0 x\n"])
+def test_the_last_number(run: GitRepo, content: bytes | None) -> None:
+    """A mark that is gone, empty, damaged or too low is made again."""
+    mark = run.path.resolve() / ".git/gitflowrun-mark"
+    mark.unlink()
+    if content is not None:
+        mark.write_bytes(content)
+    check_mended(run, AilmentKind.NUMBER, mark)
+    assert mark.read_text().startswith("1 ")
+
+
+def test_numbers_of_others_are_no_trouble(run: GitRepo, tmp_path: Path) -> None:
+    """A fetched run may have a higher number than any that was given here."""
+    other = GitRepo(tmp_path / "other")
+    run.git("clone", "-q", ".", str(other.path))
+    for _ in range(3):
+        make_run(other)
+    run.git("fetch", "-q", str(other.path), "refs/runs/MyFlow/3:refs/runs/MyFlow/3")
+    assert found(run) == []
+
+
+def test_hooks_of_another_release(run: GitRepo) -> None:
+    """They are replaced."""
+    run.call("hooks", "install")
+    script = run.path.resolve() / ".git/hooks/post-commit"
+    now = script.read_text()
+    script.write_text(
+        "#!/bin/sh\n# >>> git runs >>> (`git runs hooks uninstall` removes these lines)\n"
+        'command -v git-runs >/dev/null && git runs hook post-commit "$@"\n# <<< git runs <<<\n'
+    )
+    if found(run):
+        check_mended(run, AilmentKind.HOOK, script)
+        assert script.read_text() == now
+
+
+def test_damaged_runs_are_listed(run: GitRepo) -> None:
+    """Nobody can mend them from here, so the exit code stays 1; what could be tried is said."""
+    make_run(run)
+    run.git("update-ref", "-d", "refs/runs/MyFlow/1")
+    (run.path / ".git/refs/runs/MyFlow/7").write_text("1" * 40 + "\n")
+    done = run.call("doctor", "--fix")
+    assert done.code == 1
+    assert "damaged run: MyFlow/7: " in done.out
+    assert "`git runs fetch` brings it" in done.out
+
+
+def test_what_can_not_be_mended_says_why(run: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rest is mended all the same."""
+    top = run.path.resolve() / ".git"
+    lock = old(top / "refs/runs/MyFlow/1.lock")
+    (top / "gitflowrun-mark").unlink()
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("gitflowrun.porcelain.doctor.remove_old_lock", refuse)
+    findings = mend(open_repo(run))
+    assert [(it.where, it.mended) for it in findings] == [
+        (str(lock), False), (str(top / "gitflowrun-mark"), True)
+    ]  # fmt: skip
+    assert "Permission denied" in findings[0].fix
+
+
+def test_the_restored_run_is_the_newest_state(repo: GitRepo) -> None:
+    """Of a run with several commits, the last one."""
+    with start_run(repo) as writer:
+        writer.commit([])
+        writer.commit([])
+    tip = repo.git("rev-parse", "refs/runs/MyFlow/1")
+    (repo.path / ".git/refs/runs/MyFlow/1").write_bytes(b"")
+    mend(open_repo(repo))
+    assert store_of(repo).get("MyFlow", "1").commit == Oid.from_hex(tip)
