@@ -632,6 +632,8 @@ FSCK_REMEMBERED = 200_000
 """Objects found whole that are not looked at again: of many runs, the newest; about 40 MB of memory at most."""
 FSCK_FAULTS = 100
 """Faults of one run, and of what lies below one tree, that are told one by one."""
+REUSE_READ = 8 << 30
+"""Bytes of artifacts that a resumed run reads of its origin, to see whether they are whole: 8 s or so."""
 FSCK_PRODUCERS = 1_000
 """Tasks of a run whose chunks are remembered while those of later tasks are compared with them."""
 

@@ -84,7 +84,8 @@ SAME_THING = {
 # Whether runs are whole, apart from how objects are looked at once.
 # Runs are removed by verbs, over the trash and over the space that objects take.
 # What crashes leave is looked for, and mended, apart from what it is.
-MOST_FILES = 224
+# Whether what a resumed run takes over is whole.
+MOST_FILES = 225
 MOST_FILES_IN_A_FOLDER = 20
 MOST_LINES = 700
 

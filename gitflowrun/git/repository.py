@@ -166,6 +166,15 @@ class Repository:
         return shared_mode(self.config.get("core.sharedrepository"))
 
     @property
+    def is_partial(self) -> bool:
+        """Whether the clone was made without some objects, which git fetches when it needs them."""
+        return any(
+            key == "extensions.partialclone"
+            or (key.startswith("remote.") and key.endswith(".promisor"))
+            for key in self.config
+        )
+
+    @property
     def state_dir(self) -> Path:
         """Where our disposable state lies: locks, caches, temporary files. May not exist; see `state`."""
         return self.common_dir / STATE

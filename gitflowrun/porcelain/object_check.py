@@ -75,7 +75,7 @@ class ObjectCheck:
         self.sound = Remembered()
         self._objects = repo.objects
         self._read_data = read_data
-        self._may_lack = not read_data and _is_partial(repo)
+        self._may_lack = not read_data and repo.is_partial
         self._broken: dict[Oid, tuple[ObjectFault, ...]] = {}
 
     def commit(self, oid: Oid) -> Commit:
@@ -187,12 +187,3 @@ class ObjectCheck:
 def object_fault(oid: Oid, path: str, error: MissingObject | CorruptRecord) -> ObjectFault:
     """The fault of an object that can't be read."""
     return ObjectFault(oid, path, error.message, isinstance(error, MissingObject))
-
-
-def _is_partial(repo: Repository) -> bool:
-    """Whether the clone was made without some objects, which git fetches when it needs them."""
-    return any(
-        key == "extensions.partialclone"
-        or (key.startswith("remote.") and key.endswith(".promisor"))
-        for key in repo.config
-    )

@@ -2,7 +2,7 @@
 
 A task is adopted when all of this holds:
 
-- its last attempt succeeded,
+- its last attempt succeeded, and all of it is here and undamaged (`reuse`),
 - its step is not to be run again, nor follows one that is,
 - the tasks it followed are adopted, and are the ones that the flow, as it is now, would have it follow,
 - what its `self.next` said is what the flow, as it is now, says there.
@@ -10,7 +10,7 @@ A task is adopted when all of this holds:
 So a flow may be changed between the runs: where the change matters, tasks run again. Adopted tasks keep
 their ids; new ones are numbered after the origin's highest.
 
-Of very many tasks none is looked at where that can be helped. A split whose branches have met holds nothing but
+Of very many tasks no record is decoded where that can be helped. A split whose branches have met holds nothing but
 finished tasks: the record of the join, whatever became of it, lists those that arrived, in order. Where the graph
 of this part is what it was, and nothing in it is to be run again, the steps between split and join are taken
 *whole*: the tree of each is the very tree of the origin. This is believed where trusted runs have executed the tasks
@@ -32,6 +32,7 @@ from gitflowrun.runs.read import StoredRun, task_order
 from gitflowrun.runs.records import parameter_options
 from gitflowrun.runtime.ipc.messages import Parent
 from gitflowrun.runtime.ipc.request import RunKind
+from gitflowrun.runtime.scheduler.reuse import ReuseCheck
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class Adoption:
         names: The adopted tasks, each after all that it follows, but for those of whole steps.
         first_id: The first task id that is free.
         steps: Steps that are taken whole.
-        unreadable: What can't be read of the origin, and how: such tasks are not adopted.
+        unreadable: What is not whole of the origin, and how: such tasks are not adopted.
     """
 
     names: tuple[TaskName, ...]
@@ -179,9 +180,13 @@ def adopt(
         trusted_runs: The uids of the runs whose tasks count as trusted in the origin.
         max_num_splits: The most items that a foreach may have where somebody else says how many.
     """
-    finished = _FinishedTasks(origin)
-    parameters = parameters_task(origin).name
-    names: dict[TaskName, None] = {parameters: None}
+    finished, reuse = _FinishedTasks(origin), ReuseCheck(origin)
+    parameters = parameters_task(origin)
+    if not reuse.is_whole(parameters):
+        raise CorruptRecord(
+            reuse.broken[0], hint="parameters can't be computed again: start a new run"
+        )
+    names: dict[TaskName, None] = {parameters.name: None}
     whole: list[str] = []
     postponed: list[PlannedTask] = []
     while True:
@@ -198,20 +203,22 @@ def adopt(
             or not _still_says(graph, planned.step, found.transition)
             # A stranger's record may lie about who made its artifacts, and split without end.
             or not (found.run.uid in trusted_runs or found.is_possible(names, max_num_splits))
+            or not reuse.is_whole(origin.task(found.task.name))
         ):
             postponed.append(planned)
             continue
         names[found.task.name] = None
         skipped = None
         if found.run.uid in trusted_runs:
-            skipped = _whole_split(graph, origin, planned, found, rerun, trusted_runs)
+            skipped = _whole_split(graph, origin, planned, found, rerun, trusted_runs, reuse)
         if skipped is None:
             plan.finish(planned, found.task, found.transition, found.values)
         else:
             whole += skipped.steps
             plan.skip(planned, skipped.join, skipped.arrived)
     plan.put_back(postponed)
-    return Adoption(tuple(names), _last_id(origin) + 1, tuple(whole), tuple(finished.unreadable))
+    lost = (*finished.unreadable, *reuse.broken)
+    return Adoption(tuple(names), _last_id(origin) + 1, tuple(whole), lost)
 
 
 class _FinishedTasks:
@@ -291,6 +298,7 @@ def _whole_split(
     found: _Finished,
     rerun: frozenset[str],
     trusted_runs: frozenset[Oid],
+    reuse: ReuseCheck,
 ) -> _WholeSplit | None:
     """What lies in a split that was reached once, where all of it is kept as it is; None where it may not be.
 
@@ -301,6 +309,7 @@ def _whole_split(
         found: The same as it finished in the origin, executed by a run that is trusted.
         rerun: Steps that must run again.
         trusted_runs: The uids of the runs whose tasks count as trusted in the origin.
+        reuse: Tells whether tasks are whole.
     """
     join = graph["steps"][split.step].get("matching_join")
     said = found.transition
@@ -313,19 +322,19 @@ def _whole_split(
         return None
     try:
         met = next(origin.records(join))
-    except CorruptRecord:
-        return None
-    arrived = met.parents
-    width = len(said.targets) if said.foreach is None else said.num_splits
-    fits = len(arrived) == width and all(name.step in inside for name in arrived)
-    if not fits or met.run.uid not in trusted_runs:
-        return None
-    try:
+        arrived = met.parents
+        width = len(said.targets) if said.foreach is None else said.num_splits
+        fits = len(arrived) == width and all(name.step in inside for name in arrived)
+        if not fits or met.run.uid not in trusted_runs:
+            return None
         tasks = [origin.task(name) for name in arrived]
+        steps = tuple(step for step in stored if step in inside)
+        if not all(reuse.is_whole(task) for step in steps for task in origin.tasks_of(step)):
+            return None
     except CorruptRecord:  # a step whose tasks can't be listed is done again
         return None
     return _WholeSplit(
-        tuple(step for step in stored if step in inside),
+        steps,
         join,
         tuple(Parent(task.name, task.tree) for task in tasks),
     )

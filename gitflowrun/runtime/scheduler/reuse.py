@@ -1,0 +1,120 @@
+"""Whether what a resumed run takes over is whole, before it does: what is not is done again.
+
+Of a task that means its tree, its record, its output, and its artifacts, which are read and compared with the BLAKE3
+that their chunks are filed under: a run that takes over a damaged value would end with one. Records need not be decoded
+for that, so a task costs what its objects cost. Of very large runs the first `REUSE_READ` bytes are read, and the rest
+is looked for: a step that needs a value compares it once more in any case. What a partial clone was made without is
+left to whoever needs it.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from gitflowrun.artifacts.dedup import DedupIndex
+from gitflowrun.errors import CorruptRecord, MissingObject
+from gitflowrun.limits import CREDIBLE_CHUNK, RECORD_SIZE, REUSE_READ
+from gitflowrun.runs import layout
+
+if TYPE_CHECKING:
+    from gitflowrun.git.objects import Oid, TreeEntry
+    from gitflowrun.runs.read import StoredRun, StoredTask
+
+
+class ReuseCheck:
+    """Looks at the tasks of a run that may be taken over, each once.
+
+    Args:
+        origin: The run.
+
+    Attributes:
+        broken: What is not whole of them, and how: run, step, task and artifact, in one line each.
+    """
+
+    def __init__(self, origin: StoredRun) -> None:
+        self.broken: list[str] = []
+        self._origin = origin
+        self._objects = origin.objects
+        self._is_partial = origin.repo.is_partial
+        self._left = REUSE_READ
+        self._known: dict[Oid, bool] = {}
+
+    def is_whole(self, task: StoredTask) -> bool:
+        """Whether all of a task is here and undamaged; if not, its values are no longer taken for stored."""
+        found = self._known.get(task.tree)
+        if found is None:
+            found = self._known[task.tree] = self._look(task)
+        return found
+
+    def _look(self, task: StoredTask) -> bool:
+        try:
+            chunks = self._check_objects(task)
+        except (MissingObject, CorruptRecord) as error:
+            self.broken.append(f"{task.pathspec}: {error.message}")
+            return False
+        if chunks:
+            self._tell(task, chunks)
+        return not chunks
+
+    def _check_objects(self, task: StoredTask) -> dict[bytes, str]:
+        """The chunks of a task that are not whole, by name, and why.
+
+        Raises:
+            MissingObject: something else is not here.
+            CorruptRecord: something else is damaged.
+        """
+        broken: dict[bytes, str] = {}
+        for row in self._objects.tree(task.tree):
+            if row.name == layout.TASK:
+                self._objects.blob(row.oid, RECORD_SIZE)
+            elif not row.is_tree:
+                self._look_for(row.oid)
+            else:
+                for chunk in self._objects.tree(row.oid):
+                    try:
+                        self._check_chunk(chunk, is_payload=row.name == layout.PAYLOADS)
+                    except (MissingObject, CorruptRecord) as error:
+                        broken[chunk.name] = error.message
+        return broken
+
+    def _check_chunk(self, row: TreeEntry, *, is_payload: bool) -> None:
+        size = self._look_for(row.oid)
+        if size is None or not is_payload or self._left <= 0:
+            return
+        if size > CREDIBLE_CHUNK:
+            raise CorruptRecord(f"object {row.oid} is larger than chunks are")
+        # Whoever starts a new run does not load BLAKE3.
+        from gitflowrun.artifacts.digest import digest
+
+        self._left -= size
+        content = memoryview(bytearray(size))
+        self._objects.read_into(row.oid, content)
+        if digest(content).hex().encode() != row.name:
+            content = memoryview(self._objects.blob(row.oid, size))  # which looks for another copy
+            if digest(content).hex().encode() != row.name:
+                raise CorruptRecord(f"object {row.oid} is not what its BLAKE3 says")
+
+    def _look_for(self, oid: Oid) -> int | None:
+        """The size of an object here; None where the clone was made without it. Raises as `_check_objects`."""
+        if self._is_partial and oid not in self._objects:
+            return None
+        return self._objects.size(oid)
+
+    def _tell(self, task: StoredTask, chunks: dict[bytes, str]) -> None:
+        """Say which artifacts are not whole. Whoever makes the same ones must store them again."""
+        index = DedupIndex(self._origin.repo.state_dir, self._objects)
+        named = dict(chunks)
+        with suppress(CorruptRecord):
+            for artifact, ref in task.record.artifacts.items():
+                pictures = [ref.picture.chunk] if ref.picture else []
+                names = [layout.chunk_name(it.digest) for it in (*ref.chunks, *pictures)]
+                if ref.producer != task.name or chunks.keys().isdisjoint(names):
+                    continue
+                index.forget(ref)
+                first = next(name for name in names if name in chunks)
+                self.broken.append(f"{task.pathspec}/{artifact}: {chunks[first]}")
+                for name in names:
+                    named.pop(name, None)
+        for name, why in named.items():
+            self.broken.append(f"{task.pathspec}/{name.decode(errors='replace')}: {why}")
