@@ -32,7 +32,7 @@ import tempfile
 import threading
 import time
 from dataclasses import asdict, dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -226,7 +226,7 @@ class _Finder(ast.NodeVisitor):
 
 
 def mutants_of(module: str, source: bytes) -> list[tuple[int, Mutant]]:
-    """All mutants of a module that are Python, each with the byte at which it begins.
+    """All mutants of a module, each with the byte at which it begins; a few may be no Python.
 
     Args:
         module: Path below the repository.
@@ -234,7 +234,7 @@ def mutants_of(module: str, source: bytes) -> list[tuple[int, Mutant]]:
     """
     finder = _Finder(module, source)
     finder.visit(ast.parse(source))
-    return [(start, it) for start, it in finder.found if _is_python(_mutated(source, start, it))]
+    return finder.found
 
 
 def _mutated(source: bytes, start: int, mutant: Mutant) -> bytes:
@@ -408,10 +408,15 @@ def difference(mutant: Mutant) -> Iterator[str]:
 
 def draw(paths: Sequence[str], count: int, seed: int) -> list[Mutant]:
     """Some of all mutants of the modules at some paths, chosen by a seed."""
-    found = [
-        it for path in modules_in(paths) for _, it in mutants_of(path, (ROOT / path).read_bytes())
-    ]
-    return random.Random(seed).sample(found, min(count, len(found)))
+    sources = {path: (ROOT / path).read_bytes() for path in modules_in(paths)}
+    found = [it for path, source in sources.items() for it in mutants_of(path, source)]
+    random.Random(seed).shuffle(found)
+    drawn = (
+        mutant
+        for start, mutant in found
+        if _is_python(_mutated(sources[mutant.module], start, mutant))
+    )
+    return list(islice(drawn, count))
 
 
 def main() -> int:
@@ -431,11 +436,12 @@ def main() -> int:
     parser.add_argument("--again", type=Path, help="such a file, whose survivors are tried again")
     parser.add_argument("--checked", action="store_true", help="the guards are known to pass")
     options = parser.parse_args()
-    mutants = draw(options.paths, options.count, options.seed)
     if options.again:
         rows = [json.loads(line) for line in options.again.read_text("utf-8").splitlines()]
         mutants = [Mutant(**row["mutant"]) for row in rows if row["word"] != "killed"]
-    elif options.results and options.results.exists():
+    else:
+        mutants = draw(options.paths, options.count, options.seed)
+    if options.results and options.results.exists():
         rows = [json.loads(line) for line in options.results.read_text("utf-8").splitlines()]
         done = {Mutant(**row["mutant"]) for row in rows}
         mutants = [it for it in mutants if it not in done]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import subprocess
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from gitflowrun.git.repository import Repository
 from gitflowrun.git.snapshot import take_snapshot
+from gitflowrun.git.status import Unstable, WorkTreeStatus, read_status
 from tests.helpers.repos import GitRepo, make_repo
 
 if TYPE_CHECKING:
@@ -94,20 +97,36 @@ def test_intent_to_add(repo: GitRepo) -> None:
     assert shot.snapshot.dirty == ("planned",)
 
 
-def test_edits_that_git_was_told_to_ignore(repo: GitRepo) -> None:
-    """Edits of assume-unchanged and skip-worktree files are what runs, so they are taken."""
-    for name in ("assumed", "skipped", "absent", "quiet"):
+@pytest.mark.parametrize("written", [False, True])
+def test_edits_that_git_was_told_to_ignore(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch, written: bool
+) -> None:
+    """Edits of assume-unchanged and skip-worktree files are what runs, so they are taken.
+
+    Also where somebody writes a file at that moment, and all are taken without git's looking at them.
+    """
+    for name in ("assumed", "skipped", "absent", "quiet", "log"):
         repo.write(name, "1")
     repo.commit()
     repo.git("update-index", "--assume-unchanged", "assumed", "quiet")
     repo.git("update-index", "--skip-worktree", "skipped", "absent")
     repo.write("assumed", "2")
     repo.write("skipped", "2")
+    repo.write("log", "2")
     (repo.path / "absent").unlink()
+    seen: list[str] = []
+
+    def status(*args: Any) -> WorkTreeStatus:
+        seen.append("")
+        if written and len(seen) == 1:
+            raise Unstable("git status: short read")
+        return read_status(*args)
+
+    monkeypatch.setattr("gitflowrun.git.snapshot.read_status", status)
     shot = shoot(repo)
-    assert (shot.files[b"assumed"], shot.files[b"skipped"]) == (b"2", b"2")
-    assert shot.files[b"absent"] == b"1"
-    assert shot.snapshot.dirty == ("assumed", "skipped")
+    assert {shot.files[name] for name in (b"assumed", b"skipped", b"log")} == {b"2"}
+    assert (shot.files[b"absent"], shot.files[b"quiet"]) == (b"1", b"1")
+    assert shot.snapshot.dirty == ("assumed", "log", "skipped")
 
 
 def test_submodules(repo: GitRepo, tmp_path: Path) -> None:
