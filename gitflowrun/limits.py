@@ -238,6 +238,14 @@ DIFFED_FILE = 32 << 20
 """Bytes of a file that differs; where one is larger, it is said which files differ, and of none in which lines."""
 DIFFED_IN_ALL = 64 << 20
 """The same of all files that differ, on both sides: one blob may have thousands of names."""
+DIFF_WORK = 500_000_000
+"""Steps of comparing the lines of all files of a difference; libgit2 makes a quarter of a billion in a second."""
+DIFF_WORK_UNSEEN = 10_000_000
+"""Steps that a file may take before its lines are looked at to see whether it does."""
+DIFF_LINES_SEEN = 2_000_000
+"""Lines of both sides of a file that are looked at; of one with more it is said that it differs."""
+CODE_DIFF_SECONDS = 10
+"""Seconds of processor time that `git diff` gets for two trees of code."""
 MAX_RENAMES = 1_000
 """Files among which renames are looked for, as in git."""
 

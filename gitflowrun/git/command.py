@@ -102,8 +102,19 @@ def run_command(
     stdin: bytes | IO[bytes] | None = None,
     stdout: IO[bytes] | int = subprocess.PIPE,
     stderr: IO[bytes] | int = subprocess.PIPE,
+    *,
+    seconds: int | None = None,
 ) -> Completed:
     """Run a git command to its end: `Git.attempt` where the repository is yet to be found.
+
+    Args:
+        command: The command.
+        cwd: Its directory.
+        env: Its environment.
+        stdin: What it reads; nothing when None.
+        stdout: Where its output goes.
+        stderr: Where its messages go.
+        seconds: How much processor time it gets.
 
     Raises:
         RepositoryError: git can't be started.
@@ -117,6 +128,10 @@ def run_command(
             command, cwd=cwd, env=env, stdin=file, stdout=stdout, stderr=stderr
         ) as process:
             try:
+                if seconds is not None:
+                    with contextlib.suppress(OSError, ValueError):  # it has ended
+                        resource.prlimit(process.pid, resource.RLIMIT_CORE, (0, 0))
+                        resource.prlimit(process.pid, resource.RLIMIT_CPU, (seconds, seconds + 1))
                 out, err = process.communicate(given)
             except BaseException:
                 process.kill()
@@ -344,6 +359,30 @@ class Git:
             RepositoryError: git failed; the message holds what it said.
         """
         done = self.attempt(*args, stdin=stdin, env=env)
+        if done.code:
+            raise self.failure(args, done)
+        return done.out
+
+    def run_within(
+        self, seconds: int, *args: Argument, env: Mapping[str, str] | None = None
+    ) -> bytes:
+        """As `run`, over objects that may be anybody's.
+
+        Args:
+            seconds: How much processor time git gets; what it waits for a remote does not count.
+            args: The subcommand and its arguments.
+            env: Variables to add to the environment.
+
+        Raises:
+            TooLarge: it needs more.
+            RepositoryError: git failed; the message holds what it said.
+        """
+        command, environment = self.command(args), self.environment(env)
+        done = run_command(command, self.cwd, environment, seconds=seconds)
+        if done.code in {-signal.SIGXCPU, -signal.SIGKILL}:
+            raise TooLarge(
+                f"`git {os.fsdecode(args[0])}` took more than {seconds} s of processor time"
+            )
         if done.code:
             raise self.failure(args, done)
         return done.out

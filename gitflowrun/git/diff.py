@@ -13,12 +13,16 @@ or sparse, which it reads for attributes, or for an extension that it does not k
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import MissingObject, RepositoryError, TooLarge
 from gitflowrun.git.objects import Mode, Oid, TreeEntry, parse_tree
 from gitflowrun.git.pack.reader import PackReader
 from gitflowrun.limits import (
+    DIFF_LINES_SEEN,
+    DIFF_WORK,
+    DIFF_WORK_UNSEEN,
     DIFFED_FILE,
     DIFFED_FILES,
     DIFFED_IN_ALL,
@@ -40,6 +44,12 @@ if TYPE_CHECKING:
     from gitflowrun.git.repository import Repository
 
     T = TypeVar("T")
+
+# How the steps of xdiff grow with the lines: it gives up a search after about as many as the root of them.
+_POWER = 1.5
+# By this git and libgit2 know what is binary: it has no lines.
+_NUL = b"\0"
+_LOOKED_AT = 8000
 
 
 @frozen
@@ -81,7 +91,8 @@ class FileDiff:
         new_path: Its path after; None when it was deleted.
         old_mode: git's mode before, 0 when it was added.
         new_mode: git's mode after, 0 when it was deleted.
-        binary: Whether its content looks binary, whatever attributes say: then there are no hunks and no counts.
+        binary: Whether its content looks binary, whatever attributes say, or its lines are not compared since that
+            would take too long: then there are no hunks and no counts.
         insertions: Lines added.
         deletions: Lines deleted.
         hunks: The changes; none where more lines differ than are worth a value each.
@@ -156,7 +167,7 @@ def diff_trees(
         diff = before.diff_to_tree(after, how, context)
         # By itself it would do as `diff.renames` says.
         diff.find_similar(renames, rename_limit=MAX_RENAMES)
-        every = _files(diff)
+        every = _files(diff, library if is_light else None)
         files = tuple(
             file for file in every if names is None or names & {file.old_path, file.new_path}
         )
@@ -293,14 +304,69 @@ def with_libgit2(
         raise RepositoryError(f"libgit2 can't read {repo.git_dir}: {error}") from error
 
 
-def _files(diff: pygit2.Diff) -> Iterator[FileDiff]:
-    """The files of a difference, the lines of the first of them as values."""
-    left = MAX_DIFF_LINES_IN_ALL
-    for patch in diff:
+def _files(diff: pygit2.Diff, library: pygit2.Repository | None) -> Iterator[FileDiff]:
+    """The files of a difference, the lines of the first of them as values.
+
+    Args:
+        diff: The difference.
+        library: What has the files; None where no lines are compared.
+    """
+    left, work = MAX_DIFF_LINES_IN_ALL, float(DIFF_WORK)
+    for number, delta in enumerate(diff.deltas):
+        # Not asked is `delta.is_binary`, which compares all lines.
+        needed = _work_of(delta, library) if library else 0.0
+        if needed > work:
+            yield _without_lines(delta)
+            continue
+        work -= needed
+        patch = diff[number]
         if patch is not None:
             found = _file(patch, min(left, MAX_DIFF_LINES))
             left -= found.insertions + found.deletions if found.complete else 0
             yield found
+
+
+def _work_of(delta: pygit2.DiffDelta, library: pygit2.Repository) -> float:
+    """About how many steps libgit2 takes for the lines of a file; infinite for very many lines."""
+    import pygit2
+
+    sides = (delta.old_file, delta.new_file)
+    if delta.status_char() not in "MR" or any(int(side.mode) == Mode.GITLINK for side in sides):
+        return 0.0
+    before, after = (library[side.id].peel(pygit2.Blob).data for side in sides)
+    if _NUL in before[:_LOOKED_AT] or _NUL in after[:_LOOKED_AT]:
+        return 0.0
+    lines = before.count(b"\n") + after.count(b"\n")
+    if lines > DIFF_LINES_SEEN:
+        return math.inf
+    most = math.pow(lines, _POWER)
+    return most if most <= DIFF_WORK_UNSEEN else _work(before, after)
+
+
+def _work(before: bytes, after: bytes) -> float:
+    """The same, where lines that only one side has cost nothing, nor do those that come in one order at both ends."""
+    sides = before.split(b"\n"), after.split(b"\n")
+    common = set(sides[0]) & set(sides[1])
+    old, new = ([line for line in side if line in common] for side in sides)
+    for _ in range(2):  # what is alike at the beginning, then at the end
+        alike = next((at for at, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), None)
+        at = min(len(old), len(new)) if alike is None else alike
+        old, new = old[at:][::-1], new[at:][::-1]
+    return math.pow(len(old) + len(new), _POWER)
+
+
+def _without_lines(delta: pygit2.DiffDelta) -> FileDiff:
+    return FileDiff(
+        delta.status.name.lower().removesuffix("change"),
+        _text(delta.old_file.raw_path),
+        _text(delta.new_file.raw_path),
+        delta.old_file.mode,
+        delta.new_file.mode,
+        binary=True,
+        insertions=0,
+        deletions=0,
+        complete=False,
+    )
 
 
 def _file(patch: pygit2.Patch, most: int) -> FileDiff:

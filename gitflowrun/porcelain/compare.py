@@ -13,7 +13,7 @@ from gitflowrun.errors import CorruptRecord, MissingObject, RepositoryError, Too
 from gitflowrun.git.command import FOR_FILES
 from gitflowrun.git.diff import TreeDiff, diff_trees, extent_of_change
 from gitflowrun.git.objects import NULL_OID
-from gitflowrun.limits import CHANGES_SECONDS, DIFFED_IN_ALL
+from gitflowrun.limits import CHANGES_SECONDS, CODE_DIFF_SECONDS, DIFFED_IN_ALL
 from gitflowrun.names import TaskName
 from gitflowrun.porcelain.changes import changes
 from gitflowrun.porcelain.overview import ArtifactRow, is_result, make_row
@@ -315,7 +315,7 @@ def code_diff(
 
     Raises:
         UsageError: there is no such form.
-        TooLarge: too many files differ.
+        TooLarge: too many files differ, or their lines take too long.
         RepositoryError: git can't read a tree, or a file is too large for it.
     """
     if form not in FORMATS:
@@ -333,7 +333,14 @@ def code_diff(
             f"files of {size:,} bytes differ, and no more than {DIFFED_IN_ALL:,} are compared",
             hint=f"`git diff --name-status {old.short} {new.short}` names them, `git diff` alone has no limit",
         )
-    return repo.git.run("diff", *options, str(old), str(new), "--", *paths, env=FOR_FILES)
+    args = ("diff", *options, str(old), str(new), "--", *paths)
+    try:
+        return repo.git.run_within(CODE_DIFF_SECONDS, *args, env=FOR_FILES)
+    except TooLarge as error:
+        raise TooLarge(
+            f"comparing the code has taken more than {CODE_DIFF_SECONDS} s of processor time",
+            hint=f"`git diff --name-status {old.short} {new.short}` names what differs, `git diff` has no limit",
+        ) from error
 
 
 def _compare_artifacts(old: StoredRun, new: StoredRun) -> tuple[Difference[ArtifactRow], ...]:

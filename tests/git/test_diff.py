@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import random
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gitflowrun.errors import MissingObject
+from gitflowrun.errors import MissingObject, TooLarge
 from gitflowrun.git import diff
 from gitflowrun.git.ancestry import ahead_behind, descendants, reachable
 from gitflowrun.git.diff import diff_trees
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.repository import Repository
+from gitflowrun.porcelain import compare
 from tests.helpers.repos import GitRepo, make_repo
 
 TEXT = "".join(f"line {number}\n" for number in range(40))
@@ -248,3 +251,28 @@ def test_a_file_with_very_many_changes(repo: GitRepo, monkeypatch: pytest.Monkey
     assert (many.insertions, many.hunks, many.complete) == (40, (), False)
     assert few.complete
     assert few.hunks
+
+
+def test_lines_that_come_again_and_again(repo: GitRepo) -> None:
+    """Where comparing lines takes long it is said that the file differs, at once; scattered changes are not so."""
+    some = random.Random(1)
+    few, many = ("\n".join(some.choices("ab", k=500_000)) for _ in range(2))
+    plain = [f"{number}\n" for number in range(200_000)]
+    old = _tree(repo, {"few": few, "plain": "".join(plain)})
+    plain[::1000] = ["new\n"] * 200
+    new = _tree(repo, {"few": many, "plain": "".join(plain)})
+    begin = time.process_time()
+    hard, easy = diff_trees(Repository.discover(repo.path), old, new).files
+    assert time.process_time() - begin < 5
+    assert (hard.status, hard.hunks, hard.complete) == ("modified", (), False)
+    assert (easy.insertions, easy.deletions, easy.complete) == (200, 200, True)
+
+
+def test_git_diff_of_such_a_file_ends(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`git diff` of somebody's code is ended when it takes too long, and what names the files is said."""
+    monkeypatch.setattr(compare, "CODE_DIFF_SECONDS", 1)
+    some = random.Random(1)
+    trees = [_tree(repo, {"x.py": "\n".join(some.choices("ab", k=500_000))}) for _ in range(2)]
+    with pytest.raises(TooLarge, match="more than 1 s") as caught:
+        compare.code_diff(Repository.discover(repo.path), *trees)
+    assert "git diff --name-status" in str(caught.value.hint)
