@@ -10,6 +10,7 @@ link may lead anywhere, and opening a pipe waits for ever.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shlex
 import stat
@@ -84,6 +85,24 @@ def _make_below(path: Path) -> None:
             return
 
 
+_HINTS = {
+    errno.ENOSPC: "free some space and try again",
+    errno.EDQUOT: "your disk quota is used up: remove something of yours and try again",
+    errno.EROFS: "it is on a read-only file system: what is recorded can be read, nothing can be added",
+    errno.EIO: "the disk reports errors; check it before anything else",
+}
+
+
+def hint_of(error: OSError, otherwise: str) -> str:
+    """What to do about something that can't be written.
+
+    Args:
+        error: What the system said.
+        otherwise: What to do where that tells nothing more.
+    """
+    return _HINTS.get(error.errno or 0, otherwise)
+
+
 def not_writable(path: Path, what: str, error: OSError) -> RepositoryError:
     """The error that something of ours can't be made or opened, which names what stands in its way.
 
@@ -92,6 +111,9 @@ def not_writable(path: Path, what: str, error: OSError) -> RepositoryError:
         what: What was tried.
         error: What the system said.
     """
+    if not isinstance(error, (FileExistsError, NotADirectoryError, IsADirectoryError)):
+        hint = hint_of(error, "recording runs needs a repository that you may write to")
+        return RepositoryError(f"{what}: {error.strerror}", hint=hint)
     there = next((place for place in (path, *path.parents) if place.exists()), path)
     wanted, found = (
         ("file", "directory") if isinstance(error, IsADirectoryError) else ("directory", "file")
@@ -151,7 +173,8 @@ def replace_file(path: Path, content: bytes, shared: int | None) -> None:
         share_file(temporary, shared)
         temporary.replace(path)
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # of a disk that has become read-only
+            temporary.unlink(missing_ok=True)
 
 
 def allow(path: Path, mode: int) -> None:

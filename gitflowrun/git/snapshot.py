@@ -39,6 +39,7 @@ from gitflowrun.errors import GitflowrunError, RepositoryError
 from gitflowrun.git.objects import Mode, ObjectType, Oid, TreeEntry
 from gitflowrun.git.pack.reader import PackReader, quarantine
 from gitflowrun.git.pack.writer import MappedFile, PackObject
+from gitflowrun.git.permissions import hint_of
 from gitflowrun.git.secret_files import holds_private_key, is_included, why_secret_name
 from gitflowrun.git.status import (
     QUICK,
@@ -129,10 +130,10 @@ def take_snapshot(repository: Repository, program: Path | None = None) -> Snapsh
             if snapshot := _take(repository, repository.work_tree, program):
                 return snapshot
     except OSError as error:
-        where = f": {os.fsdecode(error.filename)}" if error.filename else ""
+        where = f": {os.fsdecode(error.filename2 or error.filename)}" if error.filename else ""
         raise RepositoryError(
             f"can't take a snapshot of the work tree: {error.strerror}{where}",
-            hint="recording runs needs a repository that you may write to, and space on its disk",
+            hint=hint_of(error, "recording runs needs a repository that you may write to"),
         ) from error
     raise RepositoryError(
         f"can't take a snapshot of the work tree: somebody deletes {repository.state_dir} again and again",

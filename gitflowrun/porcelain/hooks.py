@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING
 from gitflowrun.errors import GitflowrunError, RepositoryError
 from gitflowrun.git.command import BOUNDED, Git
 from gitflowrun.git.objects import NULL_OID, Oid
+from gitflowrun.git.permissions import hint_of
 from gitflowrun.limits import RECENT_RUNS
 from gitflowrun.runs import layout
 from gitflowrun.runs.listing import RunSummary, list_runs
@@ -436,7 +437,11 @@ def _write(path: Path, text: str) -> None:
     except OSError as error:
         raise RepositoryError(
             f"can't write the hook {path}: {error.strerror}",
-            hint="hooks need a directory that you may write to; `git config core.hooksPath` names another",
+            hint=hint_of(
+                error,
+                "hooks need a directory that you may write to; `git config core.hooksPath` names another",
+            ),
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # of a disk that has become read-only
+            temporary.unlink(missing_ok=True)

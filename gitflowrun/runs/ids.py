@@ -28,7 +28,7 @@ from itertools import chain, count
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import RepositoryError
-from gitflowrun.git.permissions import read_file, share_file
+from gitflowrun.git.permissions import hint_of, read_file, share_file
 from gitflowrun.git.refs import loose_names, packed_stamp
 from gitflowrun.limits import MAX_MARK
 from gitflowrun.names import RunId
@@ -172,7 +172,7 @@ class RunIds:
         except OSError as error:
             raise RepositoryError(
                 f"cannot write {self.path}: {error.strerror}",
-                hint="recording runs needs a repository that you may write to",
+                hint=hint_of(error, "recording runs needs a repository that you may write to"),
             ) from error
 
 

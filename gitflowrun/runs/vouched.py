@@ -18,7 +18,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import RepositoryError
-from gitflowrun.git.permissions import read_file, replace_file
+from gitflowrun.git.permissions import hint_of, read_file, replace_file
 from gitflowrun.limits import MAX_VOUCHED
 from gitflowrun.runs.locks import Locks
 from gitflowrun.values import frozen
@@ -182,5 +182,5 @@ class VouchedFile:
         except OSError as error:
             raise RepositoryError(
                 f"can't write {self._path}, {_WHAT}: {error.strerror}",
-                hint=f"you need to be able to write into {self._path.parent}",
+                hint=hint_of(error, f"you need to be able to write into {self._path.parent}"),
             ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
@@ -10,7 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from gitflowrun.git.permissions import make_directory, replace_file, shared_mode, write_new
+from gitflowrun.git.permissions import (
+    make_directory,
+    not_writable,
+    replace_file,
+    shared_mode,
+    write_new,
+)
 from gitflowrun.runs.commit_message import Status
 from tests.helpers.flows import linear_flow
 from tests.helpers.repos import GitRepo, run_program
@@ -150,3 +157,16 @@ def test_no_link_is_written_through(tmp_path: Path) -> None:
     assert (target.read_text(), link.read_text(), link.is_symlink()) == ("mine", "new", False)
     assert link.stat().st_mode & 0o777 == 0o600
     assert {path.name for path in tmp_path.iterdir()} == {"target", "link"}
+
+
+@pytest.mark.parametrize(
+    ("number", "hint"),
+    [(errno.ENOSPC, "free some space"), (errno.EROFS, "read-only file system"), (errno.EACCES, "may write to")],
+)  # fmt: skip
+def test_words_for_what_can_not_be_written(tmp_path: Path, number: int, hint: str) -> None:
+    """They say what the system said, and give a hint that can work, also where the file is there already."""
+    path = tmp_path / "locks"
+    path.touch()
+    error = not_writable(path, f"cannot lock {path}", OSError(number, os.strerror(number)))
+    assert error.message == f"cannot lock {path}: {os.strerror(number)}"
+    assert hint in (error.hint or "")
