@@ -42,8 +42,10 @@ def test_refs_that_no_flow_can_have(
     repo: GitRepo, monkeypatch: pytest.MonkeyPatch, flow: str
 ) -> None:
     """What lies below a name that no class can have is no run, for an address neither, nor for the client."""
-    run = make_run(repo)
-    repo.git("update-ref", f"refs/runs/{flow}/7", str(run.commit))
+    make_run(repo)
+    repo.git(
+        "update-ref", f"refs/runs/{flow}/7", repo.git("rev-parse", "refs/runs/MyFlow/1").strip()
+    )
     monkeypatch.chdir(repo.path)
     metadata(str(repo.path))
     namespace(None)
