@@ -19,7 +19,7 @@ MODULES = {
 # From the bottom up. A module imports from its own part and from rows below it, never from a neighbour.
 LAYERS = (
     "_version entry_point errors limits values",
-    "printing",
+    "printing failpoints",
     "names",
     "settings masking msgpack schema",
     "git.environment git.objects git.owner git.permissions",
@@ -85,7 +85,8 @@ SAME_THING = {
 # Runs are removed by verbs, over the trash and over the space that objects take.
 # What crashes leave is looked for, and mended, apart from what it is.
 # Whether what a resumed run takes over is whole.
-MOST_FILES = 225
+# Where tests let protocols fail is a leaf that all of them name.
+MOST_FILES = 226
 MOST_FILES_IN_A_FOLDER = 20
 MOST_LINES = 700
 

@@ -29,6 +29,7 @@ from gitflowrun.artifacts.payloads import (
 from gitflowrun.artifacts.place import loaded_from
 from gitflowrun.artifacts.reference import ArtifactRef, Chunk, Picture
 from gitflowrun.errors import CorruptRecord, UsageError
+from gitflowrun.failpoints import reached
 from gitflowrun.git.objects import ObjectType, hash_object
 from gitflowrun.limits import INLINE_LIMIT, WHOLE
 from gitflowrun.values import field, frozen
@@ -152,6 +153,7 @@ class ArtifactWriter:
         if missing:
             assert self._packs is not None, "large values need a pack to be written to"
             pack = self._packs.write(list(missing.values()))
+            reached("payload.stored")
             for (name, piece), oid in zip(missing.items(), pack.oids, strict=True):
                 made[name] = (Chunk(name, oid, memoryview(piece.data).nbytes),)
             packs = (pack.name,)

@@ -22,6 +22,7 @@ import zlib
 from typing import TYPE_CHECKING
 
 from gitflowrun.artifacts.reference import chunk_rows, read_chunk_rows
+from gitflowrun.failpoints import reached
 from gitflowrun.git.owner import gc_is_running
 from gitflowrun.git.permissions import make_directory
 from gitflowrun.limits import DIGESTS_AT_A_TIME, PATIENCE
@@ -117,6 +118,7 @@ class DedupIndex:
             database.execute("BEGIN IMMEDIATE")
             database.execute(_TABLE)
             database.executemany(statement, rows)
+            reached("dedup.written")
             database.execute("COMMIT")
 
         self._use(write, makes=True)
@@ -132,6 +134,7 @@ class DedupIndex:
                 os.close(os.open(self._path, flags, 0o600))
             if not self._is_ours():
                 return
+            reached("dedup.opened")
             database = sqlite3.connect(uri, uri=True, timeout=PATIENCE, isolation_level=None)
             with contextlib.closing(database):
                 # Rows check themselves, so the file need not survive a power cut.

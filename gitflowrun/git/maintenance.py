@@ -48,6 +48,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import CorruptRecord, RepositoryError
+from gitflowrun.failpoints import reached
 from gitflowrun.git.command import git_message
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.owner import gc_is_running, maintenance_is_running
@@ -182,8 +183,11 @@ class Folding:
         """
         try:
             written = self._written()
+            reached("fold.written")
             self._check(written)
+            reached("fold.checked")
             self._publish(written)
+            reached("fold.durable")
             self._delete_inputs()
         except OSError as error:
             where = error.filename or self._pack_dir
@@ -252,6 +256,7 @@ class Folding:
             sync_file(path)
         for path, target in files:
             path.rename(target)
+        reached("fold.visible")
         sync_directory(self._pack_dir)
 
     def _delete_inputs(self) -> None:  # 6
@@ -264,6 +269,7 @@ class Folding:
                 for suffix in (".idx", ".pack", ".rev"):
                     path = suffixed(self._pack_dir / given.pack.name, suffix)
                     path.unlink(missing_ok=True)
+                    reached("fold.deleting")
 
 
 def fold(repo: Repository, *, beyond: int = 1) -> bool:

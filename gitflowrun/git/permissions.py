@@ -17,6 +17,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import RepositoryError
+from gitflowrun.failpoints import reached
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -171,7 +172,9 @@ def replace_file(path: Path, content: bytes, shared: int | None) -> None:
     try:
         write_new(temporary, content)
         share_file(temporary, shared)
+        reached("file.written")
         temporary.replace(path)
+        reached("file.replaced")
     finally:
         with contextlib.suppress(OSError):  # of a disk that has become read-only
             temporary.unlink(missing_ok=True)

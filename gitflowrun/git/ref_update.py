@@ -25,10 +25,6 @@ Whatever is unusual (somebody's lock, a target that is no commit, a file of an o
 
 The process runs with the user's `reference-transaction` hook off, which would see half of the updates or veto
 them, and writes no reflogs. It ends when we close it or die.
-
-libgit2 writes no refs here: its transactions check neither names nor targets and write the second ref after the
-first is published, its `references.create` looks before it locks, its deletions lose *other* refs while anybody
-packs refs. And loading it costs a run's start more than all of git's work.
 """
 
 from __future__ import annotations
@@ -44,6 +40,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import MissingObject, RefConflict, RepositoryError
+from gitflowrun.failpoints import reached
 from gitflowrun.git.command import Git, Resident, git_message
 from gitflowrun.git.permissions import make_directory, share_file
 from gitflowrun.git.refs import RefReader, RefUpdate, folders_of, packed_with
@@ -197,6 +194,7 @@ class Refs(RefReader):
                 self._unsynced.update(self._touched(updates))
             self._update_ref.run(updates, lambda: self._sync_locks(updates))  # 2, 3, 4
             self._sync_directories()  # 5
+            reached("ref.durable")
         except _Refused as refused:
             raise self._judged(updates, str(refused)) from None
         except OSError as error:
@@ -222,11 +220,14 @@ class Refs(RefReader):
                 file.flush()
                 if self._syncs:
                     os.fsync(file.fileno())
+            reached("packed.written")
             share_file(scratch)
             with self._locked(_PACKED, scratch):
                 if path.is_symlink() or _identity(path) != before:
                     return False
+                reached("packed.locked")
                 scratch.rename(path)
+                reached("packed.replaced")
         except FileExistsError:
             return False
         finally:
@@ -407,11 +408,14 @@ class _UpdateRef(Resident):
             if self._ledger.is_lost:
                 self._end(TRANSACTION_GRACE)  # it holds the one that was deleted
             self._ledger.begin(updates)
+            reached("ref.claimed")
             try:
                 self._ask(["start", *commands, "prepare"], [b"start: ok\n", b"prepare: ok\n"])
+                reached("ref.locked")
                 self._ledger.prepared(updates)
                 before_commit()
                 self._ask(["commit"], [b"commit: ok\n"])
+                reached("ref.moved")
             except BaseException as error:
                 # git drops the transaction at the end of its input, or has gone on to its end.
                 self._end(TRANSACTION_GRACE)
@@ -534,13 +538,9 @@ class _Ledger:
         self._owner = os.getpid()
 
     def _write(self, text: str) -> None:
-        with contextlib.suppress(OSError):
-            if self._owner == os.getpid():
-                file = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)
-                try:
-                    os.write(file, os.fsencode(text))
-                finally:
-                    os.close(file)
+        if self._owner == os.getpid():
+            with contextlib.suppress(OSError), self._path.open("r+b", buffering=0) as file:
+                file.write(os.fsencode(text))
 
 
 def _locks_of(updates: Sequence[RefUpdate]) -> list[tuple[str, str]]:

@@ -36,6 +36,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import GitflowrunError, RepositoryError
+from gitflowrun.failpoints import reached
 from gitflowrun.git.objects import Mode, ObjectType, Oid, TreeEntry
 from gitflowrun.git.pack.reader import PackReader, quarantine
 from gitflowrun.git.pack.writer import MappedFile, PackObject
@@ -222,6 +223,7 @@ class _SnapshotBuilder:
         with contextlib.suppress(FileNotFoundError):  # before the first `git add`
             shutil.copy2(self.repository.git_dir / "index", self.index)  # 1
             self._has_index = True
+        reached("snapshot.begun")
         status = self._status()  # 2
         unseen = self._unseen()
         hidden = self._hidden_edits(unseen) if unseen else []
@@ -242,6 +244,7 @@ class _SnapshotBuilder:
                 objects = self._collect(oids, {})
             if not self._leave_private_keys(status, objects):
                 break
+        reached("snapshot.made")
         left_out = tuple(self.left_out)
         return Snapshot(tree, status.head, status.branch, dirty, left_out, objects)
 

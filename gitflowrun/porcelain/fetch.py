@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from gitflowrun import msgpack
 from gitflowrun.errors import CorruptRecord, GitflowrunError, NotFound, RepositoryError
+from gitflowrun.failpoints import reached
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.odb import History, named
 from gitflowrun.git.refs import RefUpdate
@@ -153,6 +154,7 @@ class _Fetch(Transfer):
         lost = self.fetch_copies(  # 2
             [run for run in view.runs(copied | crowded | away) if run not in wrong]
         )
+        reached("fetch.received")
         for run, reason in lost.items():
             self._refuse(run, reason)
         fetched = [run for run in news if run not in lost]
@@ -160,7 +162,9 @@ class _Fetch(Transfer):
         self._take(fetched, history)  # 3, 4
         self._restore_tags(aside)
         self._note_back()
+        reached("fetch.moved")
         added, removed = self._fetch_tags(view)  # 5
+        reached("fetch.tagged")
         self._note_trusted(view)
         Tags(self.repo).mirror()  # which a plain `git fetch` with fetch.pruneTags has deleted
         gone = [name for name in copies if name not in view.refs and layout.parse_run_ref(name)]
@@ -420,6 +424,7 @@ class _Fetch(Transfer):
         with self._locks.ids():
             self._look()  # another fetch may have created some of them
             self._reserved = self._locks.runs()
+            reached("fetch.planned")
             while examined:
                 moves: dict[Oid, _Move] = {}
                 later = []
@@ -496,19 +501,23 @@ class _Fetch(Transfer):
         return ""
 
     def _apply(self, moves: Sequence[_Move]) -> None:
+        left: list[_Move] = []
         try:
             self.repo.refs.transaction([move.change for move in moves])
         except GitflowrunError as error:
-            if len(moves) == 1:
+            # It may have failed after its last step, or in the middle of it: the refs tell.
+            there = self.repo.refs.many(move.change.name for move in moves)
+            left = [move for move in moves if there[move.change.name] != move.change.new]
+            if left and len(moves) == 1:
                 self._refuse(moves[0].run, error.message)
                 return
-            middle = len(moves) // 2
-            self._apply(moves[:middle])
-            self._apply(moves[middle:])
-            return
         for move in moves:
-            self._here[move.uid] = move.here
-            self._note(move.run, move.uid, move.outcome)
+            if move not in left:
+                self._here[move.uid] = move.here
+                self._note(move.run, move.uid, move.outcome)
+        middle = len(left) // 2 if len(left) == len(moves) else 0
+        for part in filter(None, (left[:middle], left[middle:])):
+            self._apply(part)
 
     def _note(self, run: RunTip, uid: Oid, outcome: Outcome, reason: str = "") -> None:
         self.done.append(SyncedRun(run.flow, run.id, self._here[uid].id, uid, outcome, reason))

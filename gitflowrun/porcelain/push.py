@@ -24,6 +24,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import GitflowrunError, RepositoryError
+from gitflowrun.failpoints import reached
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.odb import History
 from gitflowrun.git.refs import RefUpdate
@@ -229,10 +230,13 @@ class _Push(Transfer):
         changes = [plan.change for plan in plans if plan.change]
         new = {plan.result.uid for plan in plans if plan.result.outcome is Outcome.NEW}
         self.forget_tags(lambda key: key.uid in new)  # before the runs are there, lest we be killed
+        reached("push.planned")
         pushed = self.remote.push(changes, verify=self._verify)  # 4
+        reached("push.sent")
         results = {result.name: result for result in pushed}
         done = {change.name: change.new for change in changes if results[change.name].ok}
         self.tracking.note(done)  # 5
+        reached("push.noted")
         slower = {}
         for plan in plans:
             result = results[plan.change.name] if plan.change else None

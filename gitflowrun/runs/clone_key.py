@@ -14,6 +14,7 @@ from _operator import _compare_digest
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import RepositoryError
+from gitflowrun.failpoints import reached
 from gitflowrun.git.permissions import read_private, write_new
 from gitflowrun.runs.commit_message import MAC_TRAILER
 from gitflowrun.values import replace
@@ -126,8 +127,10 @@ class CloneKey:
         temporary = path.with_name(f"{path.name}.{os.urandom(4).hex()}")
         try:
             write_new(temporary, os.urandom(_SIZE))
+            reached("key.written")
             with contextlib.suppress(FileExistsError):
                 _appear(temporary, path)
+                reached("key.made")
                 sync_directory(path.parent)  # or a power cut could take the key of runs that stay
         except OSError:
             return None

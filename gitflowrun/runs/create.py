@@ -21,6 +21,7 @@ import time
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import RefConflict
+from gitflowrun.failpoints import reached
 from gitflowrun.names import check_flow_name, check_tag
 from gitflowrun.runs import layout
 from gitflowrun.runs.ids import RunIds
@@ -72,7 +73,9 @@ def create_run(
     for attempt in range(_ATTEMPTS):
         reserved = ids.reserve(thorough=attempt > 0)  # 2
         try:
+            reached("create.reserved")
             writer = RunWriter(repo, _numbered(info, snapshot, reserved), snapshot, reserved.lock)
+            reached("create.prepared")
             writer.begin(first_tasks(writer), tags)  # 3 to 6
         except RefConflict:
             reserved.lock.release(remove=True)

@@ -28,6 +28,7 @@ from itertools import chain, count
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import RepositoryError
+from gitflowrun.failpoints import reached
 from gitflowrun.git.permissions import hint_of, read_file, share_file
 from gitflowrun.git.refs import loose_names, packed_stamp
 from gitflowrun.limits import MAX_MARK
@@ -82,6 +83,7 @@ class RunIds:
         """
         while True:
             with self._locks.ids() as ids:  # 1
+                reached("ids.locked")
                 reserved = self._next(self._look(thorough=thorough))  # 2 to 5
                 if ids.is_current:
                     return reserved  # 6
@@ -129,6 +131,7 @@ class RunIds:
             lock = self._locks.run(run)
             if lock.try_acquire():
                 break
+        reached("ids.chosen")
         try:
             self._write(_Mark(number, mark.stamp))  # 5
         except RepositoryError:
@@ -168,7 +171,9 @@ class RunIds:
             temporary.unlink(missing_ok=True)  # a killed process of somebody else's left it
             temporary.write_text(f"{mark.number} {mark.stamp}\n", encoding="ascii")
             share_file(temporary, self._repo.shared_mode)
+            reached("ids.written")
             temporary.replace(self.path)
+            reached("ids.marked")
         except OSError as error:
             raise RepositoryError(
                 f"cannot write {self.path}: {error.strerror}",

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from gitflowrun import limits, msgpack
 from gitflowrun.errors import CorruptRecord, NotFound
+from gitflowrun.failpoints import reached
 from gitflowrun.git.permissions import make_directory, share_file
 from gitflowrun.names import TaskName
 from gitflowrun.runs import layout
@@ -77,6 +78,7 @@ class LiveState:
         with contextlib.suppress(OSError):
             if self._tasks < 0:  # it stays open: a foreach starts tasks by the thousand
                 self._tasks = _open_shared(self._top / _TASKS)
+            reached("live.started")
             os.write(self._tasks, len(record).to_bytes(_LENGTH, "big") + record)
 
     def write(self, task: TaskName, stream: str, data: bytes) -> None:

@@ -18,6 +18,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import RefConflict, TaggingError
+from gitflowrun.failpoints import reached
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.limits import MAX_USER_TAGS
@@ -130,11 +131,13 @@ class Tags:
                 f"tag {fixed[0]!r} of {run.pathspec} describes the run and can't be removed"
             )
         with Locks(self._repo.state_dir).tags():  # 1
+            reached("tags.locked")
             present = self.of(run)  # 2
             kept = [tag for tag in present if tag not in unwanted]
             added = check_tags(add, system=system, present=kept)
             removed = unwanted.intersection(present).difference(added)
             updates = tag_updates(self._repo, run.identity, add=added, remove=sorted(removed))
+            reached("tags.planned")
             transact(self._repo.refs, updates)  # 3
         return tuple(sorted({*kept, *added}))
 

@@ -18,6 +18,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import RepositoryError
+from gitflowrun.failpoints import reached
 from gitflowrun.git.permissions import hint_of, read_file, replace_file
 from gitflowrun.limits import MAX_VOUCHED
 from gitflowrun.runs.locks import Locks
@@ -129,6 +130,7 @@ class VouchedFile:
         """
         wanted = {entry.what: entry for entry in entries}
         with Locks(self._repo.state_dir).trust():
+            reached("trust.locked")
             for known in self.read()[0]:
                 wanted.pop(known.what, None)
             if wanted:
@@ -138,6 +140,7 @@ class VouchedFile:
         """Vouch no longer for some entries, which are returned. Raises as `add`."""
         removed, kept = [], []
         with Locks(self._repo.state_dir).trust():
+            reached("trust.locked")
             for line in self._lines():
                 user, _, rest = line.partition(" ")
                 entry = self._entry(rest) if user == self._user else None
@@ -177,6 +180,10 @@ class VouchedFile:
 
         content = "".join(f"{line}\n" for line in lines).encode(errors="replace")
         try:
+            for left in self._path.parent.glob(
+                f"{_NAME}.*"
+            ):  # by a process that was killed: we hold the lock
+                left.unlink(missing_ok=True)
             replace_file(self._path, content, self._repo.shared_mode)
             sync_directory(self._path.parent)
         except OSError as error:

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 from gitflowrun import msgpack
 from gitflowrun.artifacts.dedup import DedupIndex
 from gitflowrun.errors import GitflowrunError, RepositoryError
+from gitflowrun.failpoints import reached
 from gitflowrun.git.objects import Commit, Mode, ObjectType, Oid, TreeEntry, tree_bytes
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.names import TaskName
@@ -183,6 +184,7 @@ class RunWriter:
         except BaseException:
             self._tree.revert()
             raise
+        reached("commit.acknowledged")
         packs = [pack, *(name for task in finished for name in task.packs)]
         self._repo.packs.release(packs)  # 6
         self._maintenance.packs_released(len(packs))
@@ -208,6 +210,7 @@ class RunWriter:
         pack = self._repo.packs.write(made)  # 3
         try:
             group.check_again()  # 4
+            reached("commit.verified")
             move = RefUpdate(self._ref, oid, self._published)
             transact(self._repo.refs, [move, *updates])  # 5
         except BaseException:

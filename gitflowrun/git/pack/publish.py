@@ -30,6 +30,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import CorruptRecord, RepositoryError
+from gitflowrun.failpoints import reached
 from gitflowrun.git.owner import Owner, State
 from gitflowrun.git.pack.index import PackIndex, index_bytes
 from gitflowrun.git.pack.writer import Output, PackContents, sync_directory, write_pack
@@ -135,6 +136,7 @@ class PackStore:
             keep = self.pack_dir / f"{name}.keep"
             with _explained(keep):
                 keep.unlink(missing_ok=True)
+                reached("publish.released")
 
     def temporary_directory(self, name: str, replaced: Iterable[str] = ()) -> Path:
         """Make a directory for the files of a pack that git writes.
@@ -235,6 +237,7 @@ class PackStore:
         entries = index_bytes(contents.entries, contents.trailer)
         with _explained(index), closing(self._output(index, 0)) as output:
             output.append(entries)
+            reached("publish.written")
             output.finish()
         with _explained(suffixed(final, ".pack")):
             suffixed(temporary, ".keep").write_text(_keep_line(self._owner()), encoding="utf-8")
@@ -242,10 +245,16 @@ class PackStore:
             if self._shared:
                 for path in (pack, index):
                     allow(path, self._shared & 0o444)
-            for suffix in (".keep", ".pack", ".idx"):  # 3, 4
-                suffixed(temporary, suffix).rename(suffixed(final, suffix))
+            reached("publish.synced")
+            suffixed(temporary, ".keep").rename(suffixed(final, ".keep"))  # 3
+            reached("publish.kept")
+            pack.rename(suffixed(final, ".pack"))  # 4
+            reached("publish.renamed")
+            index.rename(suffixed(final, ".idx"))
+            reached("publish.visible")
             if self._sync:
                 sync_directory(self.pack_dir)  # 5
+            reached("publish.durable")
         return contents
 
     def _output(self, path: Path, expected: int) -> Output:

@@ -1,0 +1,295 @@
+"""Every failpoint, with a kill, a full disk and a broken one: each protocol can stop or fail at each of its steps."""
+
+from __future__ import annotations
+
+import ast
+import errno
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from gitflowrun.failpoints import NAMES
+from gitflowrun.limits import FEW_REFS
+from tests.faults.check import FLOW, digests, flow_goes_on, git_is_well, nobody_is_left, told_well
+from tests.helpers.clones import clone, ids, refs, send, tags
+from tests.helpers.flows import background, eventually
+from tests.helpers.repos import ROOT, GitRepo, Output, make_repo, run_program
+from tests.helpers.runs import make_run, store_of
+
+PACKAGE = ROOT / "gitflowrun"
+FOLD = (
+    "from pathlib import Path; from gitflowrun.cli.errors import FLOW, exit_code_of\n"
+    "from gitflowrun.git.maintenance import fold; from gitflowrun.git.repository import Repository\n"
+    "raise SystemExit(exit_code_of(lambda: 1 - fold(Repository.discover(Path.cwd())), FLOW))"
+)
+RUNS = ("-m", "gitflowrun.cli.git_runs.main")
+# Where one error costs nobody anything: what is lost is a cache, or for people to look at; or it is tried again.
+HARMLESS = ("dedup.", "live.", "key.", "packed.")
+# At the first time where it is reached once, else in the middle of a run.
+THIRD = ("publish.", "commit.", "ref.")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A command that was disturbed: in which repository, what it left, and what tells its processes."""
+
+    repo: GitRepo
+    done: Output
+    marker: Path
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A command, and what must hold after it was killed or has failed.
+
+    Attributes:
+        prefixes: Of the names of the failpoints that it is for.
+        make: Makes the repository in a directory.
+        args: The command, behind `python`.
+        check: Looks at the repository and goes on in it.
+    """
+
+    prefixes: tuple[str, ...]
+    make: Callable[[Path], GitRepo]
+    args: tuple[str, ...]
+    check: Callable[[Trial], None]
+
+
+def _flow_repo(place: Path) -> GitRepo:
+    repo = make_repo(place / "repo")
+    repo.write("f.py", FLOW)
+    return repo
+
+
+_expected: dict[tuple[str, str], str] = {}
+
+
+def _after_flow(trial: Trial) -> None:
+    repo = trial.repo
+    if not _expected:
+        undisturbed = _flow_repo(repo.path.parent / "undisturbed")
+        assert undisturbed.flow("f.py", "run", env={"MARKER": os.devnull}).code == 0
+        run = store_of(undisturbed).latest("F")
+        assert run is not None
+        _expected.update(digests(run))
+    flow_goes_on(repo, trial.done, trial.marker, _expected)
+
+
+def _many_packs(place: Path) -> GitRepo:
+    repo = make_repo(place / "repo")
+    for _ in range(3):
+        make_run(repo)
+    return repo
+
+
+def _after_fold(trial: Trial) -> None:
+    repo = trial.repo
+    nobody_is_left(trial.marker)
+    repo.fsck()
+    assert len(ids(repo)) == 3
+    again = repo.python("-c", FOLD)
+    assert again.code in {0, 1}, again.err
+    assert again.err == ""
+    git_is_well(repo)
+
+
+def _one_run(place: Path) -> GitRepo:
+    repo = make_repo(place / "repo")
+    make_run(repo)
+    return repo
+
+
+def _after_tag(trial: Trial) -> None:
+    repo = trial.repo
+    nobody_is_left(trial.marker)
+    repo.fsck()
+    assert repo.runs("tag", "1", "good").code == 0
+    (found,) = tags(repo).values()
+    assert found == ("good",)
+    assert len(refs(repo, "refs/tags/runs")) == 1
+    git_is_well(repo)
+
+
+def _clones(place: Path) -> GitRepo:
+    """Ada's clone with runs that the hub has not, and the hub with as many that she has not."""
+    make_repo(place / "first")
+    GitRepo(place).git("clone", "-q", "--bare", "first", "hub")
+    hub = GitRepo(place / "hub")
+    ada, bob = clone(hub, "repo"), clone(hub, "bob")
+    for repo, count in ((ada, 2), (bob, FEW_REFS + 1)):
+        for _ in range(count):
+            make_run(repo)
+    assert bob.runs("tag", "1", "theirs").code == 0
+    send(bob)
+    return ada
+
+
+def _after_fetch(trial: Trial) -> None:
+    repo = trial.repo
+    nobody_is_left(trial.marker)
+    repo.fsck()
+    own = set(list(ids(repo).values())[:2])
+    assert repo.runs("fetch").code == 0
+    assert len(set(ids(repo).values())) == FEW_REFS + 3
+    assert own <= set(ids(repo).values())
+    assert [*tags(repo).values()] == [("theirs",)]
+    git_is_well(repo)
+
+
+def _after_push(trial: Trial) -> None:
+    repo = trial.repo
+    nobody_is_left(trial.marker)
+    repo.fsck()
+    hub = GitRepo(repo.path.parent / "hub")
+    before = set(ids(hub).values())
+    assert repo.runs("push").code == 0
+    after = set(ids(hub).values())
+    assert before <= after
+    assert len(after) == FEW_REFS + 3
+    git_is_well(hub)
+    git_is_well(repo)
+
+
+def _after_trust(trial: Trial) -> None:
+    repo = trial.repo
+    nobody_is_left(trial.marker)
+    again = repo.runs("trust", "origin", "--json")
+    assert again.code == 0, again.err
+    assert again.out.count('"url"') == 1
+    assert repo.runs("trust", "--list").err == ""
+    assert not list((repo.path / ".git").glob("gitflowrun-trusted.*"))
+    git_is_well(repo)
+
+
+SCENARIOS = (
+    Scenario(
+        ("publish.", "commit.", "ref.", "ids.", "create.", "snapshot.", "payload.", "dedup.", "live.", "key."),
+        _flow_repo, ("f.py", "run", "--tag", "good"), _after_flow,
+    ),
+    Scenario(("fold.",), _many_packs, ("-c", FOLD), _after_fold),
+    Scenario(("tags.",), _one_run, (*RUNS, "tag", "1", "good"), _after_tag),
+    Scenario(("trust.", "file."), _clones, (*RUNS, "trust", "origin"), _after_trust),
+    Scenario(("fetch.", "packed."), _clones, (*RUNS, "fetch"), _after_fetch),
+    Scenario(("push.",), _clones, (*RUNS, "push"), _after_push),
+)  # fmt: skip
+
+
+def scenario_of(name: str) -> Scenario:
+    """The scenario that a failpoint is tried in."""
+    return next(it for it in SCENARIOS if name.startswith(it.prefixes))
+
+
+@pytest.fixture(scope="module")
+def templates(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Scenario, Path], GitRepo]:
+    """Makes copies of the scenarios' repositories, each of which is made once."""
+    made: dict[Scenario, Path] = {}
+
+    def copy(scenario: Scenario, place: Path) -> GitRepo:
+        if scenario not in made:
+            made[scenario] = tmp_path_factory.mktemp("template")
+            scenario.make(made[scenario])
+        shutil.copytree(made[scenario], place, dirs_exist_ok=True, symlinks=True)
+        repo = GitRepo(place / "repo")
+        if (place / "hub").exists():
+            repo.git("remote", "set-url", "origin", str(place / "hub"))
+        return repo
+
+    return copy
+
+
+Templates = Callable[[Scenario, Path], GitRepo]
+
+
+def _try(scenario: Scenario, repo: GitRepo, marker: Path, points: str) -> tuple[Output, set[str]]:
+    """Run a scenario's command with failpoints; what it left, and which places it reached."""
+    reached = marker.with_suffix(".reached")
+    env = {"MARKER": str(marker), "GITFLOWRUN_FAILPOINTS": f"*=tell:{reached}; {points}"}
+    done = run_program([sys.executable, *scenario.args], repo.path, env)
+    return done, set(reached.read_text().split()) if reached.exists() else set()
+
+
+def _cases() -> Iterator[object]:
+    for number, name in enumerate(sorted(NAMES)):
+        times = 3 if name.startswith(THIRD) else 1
+        for action in ("kill", "ENOSPC", "EIO"):
+            # By default each place is killed at, and every third one has a full or a broken disk.
+            default = action == "kill" or number % 6 == ("ENOSPC", "", "", "EIO").index(action)
+            marks = [] if default else [pytest.mark.slow]
+            yield pytest.param(name, action, times, id=f"{name}-{action}", marks=marks)
+            if times > 1:
+                yield pytest.param(
+                    name, action, 1, id=f"{name}-{action}-first", marks=pytest.mark.slow
+                )
+
+
+@pytest.mark.parametrize(("name", "action", "times"), [*_cases()])
+def test_a_fault_at_any_step(
+    tmp_path: Path, templates: Templates, name: str, action: str, times: int
+) -> None:
+    """Whatever happens at whichever step: a true word, no orphan, git well, nothing lost, and life goes on."""
+    scenario = scenario_of(name)
+    repo = templates(scenario, tmp_path)
+    marker = tmp_path / "work"
+    done, reached = _try(scenario, repo, marker, f"{name}={action}:{times}")
+    assert name in reached
+    if name.startswith(HARMLESS) and action != "kill":
+        assert done.code == 0, done.err
+        assert "Traceback" not in done.err, done.err
+    elif action != "kill":
+        told_well(done, os.strerror(getattr(errno, action)))
+    else:
+        assert done.code != 0
+        assert "Traceback" not in done.err, done.err
+    scenario.check(Trial(repo, done, marker))
+
+
+def test_every_failpoint_is_reached(tmp_path: Path, templates: Templates) -> None:
+    """The commands of the matrix come by every place that is registered, and succeed when nothing happens there."""
+    everywhere = set()
+    for number, scenario in enumerate(SCENARIOS):
+        repo = templates(scenario, tmp_path / str(number))
+        done, reached = _try(scenario, repo, tmp_path / f"work{number}", "")
+        assert done.code == 0, done.err
+        everywhere |= {name for name in reached if scenario_of(name) is scenario}
+    assert everywhere == NAMES
+
+
+def test_every_place_is_registered() -> None:
+    """No module names a failpoint that the registry lacks, and each one of the registry stands in a protocol."""
+    used = [
+        str(name.value)
+        for path in PACKAGE.rglob("*.py")
+        if path.name != "failpoints.py"
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "reached"
+        for name in node.args
+        if isinstance(name, ast.Constant)
+    ]
+    assert set(used) == NAMES
+
+
+def test_an_unknown_name_is_refused(repo: GitRepo) -> None:
+    """A misspelt failpoint never looks like a protocol that stands everything."""
+    done = repo.runs("log", env={"GITFLOWRUN_FAILPOINTS": "publish.nowhere=kill"})
+    assert done.code != 0
+    assert done.err == "error: GITFLOWRUN_FAILPOINTS: there is no failpoint 'publish.nowhere'\n"
+
+
+def test_a_pause_lasts_until_a_file_appears(repo: GitRepo, tmp_path: Path) -> None:
+    """While a process waits at a place, others see what it has done until there, and no more."""
+    run = make_run(repo)
+    go = tmp_path / "go"
+    points = f"tags.planned=tell:{tmp_path / 'there'}; tags.planned=pause:{go}"
+    tagging = background(repo, *RUNS, "tag", "1", "late", env={"GITFLOWRUN_FAILPOINTS": points})
+    assert eventually((tmp_path / "there").exists)
+    assert tags(repo) == {}
+    go.touch()
+    assert tagging.wait() == 0
+    assert tags(repo) == {run.pathspec: ("late",)}
