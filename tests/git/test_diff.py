@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from gitflowrun.errors import MissingObject, TooLarge
 from gitflowrun.git import diff
 from gitflowrun.git.ancestry import ahead_behind, descendants, reachable
-from gitflowrun.git.diff import diff_trees
+from gitflowrun.git.diff import ChangeExtent, diff_trees, extent_of_change
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.repository import Repository
 from gitflowrun.porcelain import compare
@@ -43,6 +43,20 @@ def _tree(repo: GitRepo, files: dict[str, str | bytes | None]) -> Oid:
 def repo(tmp_path: Path) -> GitRepo:
     """A repository in a path with a space and an umlaut."""
     return make_repo(tmp_path / "a réposi tory")
+
+
+def test_how_much_differs_is_counted_up_to_a_limit(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many files as the limit says may differ, wherever they are; one more is too much."""
+    old = _tree(repo, {"a": "1", "d/b": "22", "same": "x"})
+    new = _tree(repo, {"a": "333", "d/b": "4444"})
+    repository = Repository.discover(repo.path)
+    monkeypatch.setattr(diff, "DIFFED_FILES", 2)
+    assert extent_of_change(repository, old, new) == ChangeExtent(2, 10, 4)
+    monkeypatch.setattr(diff, "DIFFED_FILES", 1)
+    with pytest.raises(TooLarge, match="more than 1 files differ"):
+        extent_of_change(repository, old, new)
 
 
 def test_files_renames_counts_and_lines(repo: GitRepo) -> None:

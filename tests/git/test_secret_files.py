@@ -19,7 +19,7 @@ terraform.tfstate.1700000000.backup prod.tfvars prod.auto.tfvars.json .htpasswd 
 rclone.conf .terraformrc credentials.json credentials.json.old .credentials.json.swp client_secret_7.apps.json
 client_secret(1).json service-account.json project-firebase-adminsdk-x1.json secrets.yaml secrets.yml secrets.json
 .streamlit/secrets.toml wp-config.php .gem/credentials .cargo/credentials .cargo/credentials.toml auth.json vpn.ovpn
-.vault-token token.json token.pickle .ssh/config kaggle.json private.pem.bak id_rsa(1)
+.vault-token token.json token.pickle .ssh/config kaggle.json private.pem.bak .netrc(1)
 """
 HARMLESS = """
 .env.example .env.sample .env.template .env.dist example.env id_rsa.pub .ssh/id_rsa.pub main.py service_account.py
