@@ -106,10 +106,11 @@ def test_own_runs_are_trusted_in_linked_worktrees(repo: GitRepo, tmp_path: Path)
 
 
 def test_the_key_is_private(repo: GitRepo) -> None:
-    """Nobody else reads it, and git does not track it."""
+    """Nobody else reads it, git does not track it, and it has the size that every release reads."""
     make_run(repo)
     (key,) = (repo.path / ".git").glob("gitflowrun-key-*")
     assert key.stat().st_mode & 0o777 == 0o600
+    assert key.stat().st_size == 32
     assert repo.git("status", "--porcelain") == ""
 
 
