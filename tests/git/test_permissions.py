@@ -121,6 +121,25 @@ def test_what_stands_in_the_way_is_named(repo: GitRepo, place: str) -> None:
     assert repo.flow("f.py", "run").code == 0
 
 
+def test_what_is_new_is_durable_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A private file's content is written and synced, and then takes its place: no power cut leaves half of it."""
+    path = tmp_path / "key"
+    path.write_bytes(b"before")
+    seen: list[tuple[bytes, bytes]] = []
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        seen.append((Path(f"/proc/self/fd/{descriptor}").read_bytes(), path.read_bytes()))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    replace_file(path, b"afterwards", None)
+    assert seen[:1] == [(b"afterwards", b"before")]
+    assert path.read_bytes() == b"afterwards"
+
+
 def test_a_directory_that_can_not_be_made_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
