@@ -202,6 +202,12 @@ class Repository:
             raise not_writable(path, what, error) from error
         return path
 
+    def freed_stamp(self) -> str:
+        """What changes whenever the space of removed runs is freed: who relies on objects by then looks for them."""
+        with contextlib.suppress(OSError):
+            return (self.state_dir / "freed").read_text(encoding="ascii", errors="replace")
+        return ""
+
     def git_from(self, directory: str | None) -> str:
         """`git` as one types it for this repository in a directory: with its place, if that is elsewhere.
 

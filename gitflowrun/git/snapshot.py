@@ -101,6 +101,7 @@ class Snapshot:
         dirty: The paths at which the tree differs from HEAD's. Bytes that are not UTF-8 are escaped.
         left_out: What is not in the tree.
         objects: The objects of the tree that the repository does not hold safely yet.
+        freed: `Repository.freed_stamp` before it was taken.
     """
 
     tree: Oid
@@ -109,6 +110,7 @@ class Snapshot:
     dirty: tuple[str, ...]
     left_out: tuple[LeftOut, ...]
     objects: tuple[PackObject, ...]
+    freed: str = ""
 
 
 def take_snapshot(repository: Repository, program: Path | None = None) -> Snapshot:
@@ -122,14 +124,13 @@ def take_snapshot(repository: Repository, program: Path | None = None) -> Snapsh
         RepositoryError: git can't do it, or there is no place for new objects.
     """
     if repository.work_tree is None:
-        head = repository.head()
-        empty = PackObject(ObjectType.TREE, b"", EMPTY_TREE)
-        left_out = _elsewhere(program, None)
-        return Snapshot(EMPTY_TREE, head.commit, head.branch, (), left_out, (empty,))
+        head, empty = repository.head(), PackObject(ObjectType.TREE, b"", EMPTY_TREE)
+        rest = (), _elsewhere(program, None), (empty,)
+        return Snapshot(EMPTY_TREE, head.commit, head.branch, *rest)
     try:
-        for _ in range(WRITE_TRIES):
+        for freed in (repository.freed_stamp() for _ in range(WRITE_TRIES)):
             if snapshot := _take(repository, repository.work_tree, program):
-                return snapshot
+                return replace(snapshot, freed=freed)
     except OSError as error:
         where = f": {os.fsdecode(error.filename2 or error.filename)}" if error.filename else ""
         raise RepositoryError(

@@ -14,11 +14,12 @@ no object goes that was not a removed run's:
    Look again at all of 2. Leave out what a dangling object of somebody else's leads to.
 7. Take the lock of run ids, under which no run can begin, and see that none has and that no ref, reflog or index has
    changed since 6; else look once more.
-8. Unlink the loose files of what is left, but for those that somebody has touched since 1: git touches an object
-   that it would otherwise write. Remove `freeing`.
+8. Change `freed`, then unlink the loose files of what is left, but for those that somebody has touched since 1: git
+   touches an object that it would otherwise write. Remove `freeing`.
 
-A run that begins meanwhile waits at 7 for its number, and looks for each object that it has found in the dedup index
-once it has it, after 8. One that began before 7 stops us there: then `freeing` stays, and a later gc looks again.
+A run that begins meanwhile waits at 7 for its number, and looks for what it has found here once it has it, after 8:
+for objects out of the dedup index always, for those of its code where `freed`, in the state directory, has changed.
+One that began before 7 stops us there: then `freeing` stays, and a later gc looks again.
 
 Repositories that borrow objects of this one (`objects/info/alternates` of theirs) can't be known.
 """
@@ -46,9 +47,8 @@ from gitflowrun.limits import (
     PSEUDO_REF,
     TREE_SIZE,
 )
-from gitflowrun.names import RunId
 from gitflowrun.runs.commit_message import parse_message
-from gitflowrun.runs.locks import Locks, LockState
+from gitflowrun.runs.locks import Locks
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
@@ -86,13 +86,6 @@ class Freed:
     shared: int = 0
     kept: int = 0
     waits: str = ""
-
-
-def live_runs(repo: Repository) -> list[str]:
-    """The ids of the runs that processes of this repository are writing."""
-    locks = Locks(repo.state_dir)
-    ids = sorted(run for run in locks.runs() if RunId.matches(run))
-    return [run for run in ids if locks.run(RunId(run)).state() is LockState.HELD]
 
 
 def exclusive_size(
@@ -148,7 +141,7 @@ def check_free(repo: Repository) -> None:
             "a `git gc` or `git maintenance run` is at work here",
             hint="try again when it is done",
         )
-    if live := live_runs(repo):
+    if live := Locks(repo.state_dir).held():
         raise RepositoryError(
             f"run {live[0]} is running, and may be about to use what is to be freed",
             hint="try again when it has ended",
@@ -197,12 +190,13 @@ class _Freeing:
         for attempt in range(FREEING_LOOKS):
             seen = _roots(self._repo)
             freed = self._look() if attempt < FREEING_LOOKS - 1 else set()  # 6
-            with Locks(self._repo.state_dir).ids():  # 7
-                if live := live_runs(self._repo):
+            locks = Locks(self._repo.state_dir)
+            with locks.ids() as lock:  # 7
+                if live := locks.held():
                     return Freed(shared=self._shared, waits=f"run {live[0]} has begun meanwhile")
                 if attempt == FREEING_LOOKS - 1:
                     freed = self._look()
-                elif _roots(self._repo) != seen:
+                elif _roots(self._repo) != seen or not lock.is_current:
                     continue
                 count = self._unlink(freed, times)  # 8
                 self._note.unlink(missing_ok=True)
@@ -267,6 +261,11 @@ class _Freeing:
 
     def _unlink(self, oids: Iterable[bytes], times: Mapping[bytes, int]) -> int:
         """Unlink loose objects that nobody has touched; how many are gone, for some are in a pack as well."""
+        try:
+            stamp = self._repo.state() / "freed"
+            replace_file(stamp, os.urandom(8).hex().encode("ascii"), self._repo.shared_mode)
+        except OSError as error:
+            raise RepositoryError(f"cannot write {stamp}: {error.strerror}") from error
         unlinked = []
         for oid in oids:
             text = oid.decode("ascii")

@@ -1,7 +1,8 @@
 """Creates a run: a number, and two commits that exist before any of the user's code runs.
 
 1. Check the names that become refs, so that nothing has to be taken back.
-2. Reserve the next number and take the run's lock (`ids`).
+2. Reserve the next number and take the run's lock (`ids`). From now on no space is freed (`porcelain.free`); if some
+   was since the snapshot, look whether all of its code is there.
 3. Make the first commit: no parent, INFO alone as its tree, with a random nonce. Its oid is the run's uid, and tags
    point at it: whoever pushes a tag publishes neither code nor data.
 4. Make its child: INFO, `code/` and the tasks that the run begins with (`_parameters`, or all that a resumed run
@@ -20,8 +21,10 @@ import secrets
 import time
 from typing import TYPE_CHECKING
 
-from gitflowrun.errors import RefConflict
+from gitflowrun.errors import MissingObject, RefConflict, RepositoryError
 from gitflowrun.failpoints import reached
+from gitflowrun.git.objects import Mode, parse_tree
+from gitflowrun.limits import TREE_SIZE
 from gitflowrun.names import check_flow_name, check_tag
 from gitflowrun.runs import layout
 from gitflowrun.runs.ids import RunIds
@@ -74,6 +77,8 @@ def create_run(
         reserved = ids.reserve(thorough=attempt > 0)  # 2
         try:
             reached("create.reserved")
+            if repo.freed_stamp() != snapshot.freed:
+                _check_code(repo, snapshot)
             writer = RunWriter(repo, _numbered(info, snapshot, reserved), snapshot, reserved.lock)
             reached("create.prepared")
             writer.begin(first_tasks(writer), tags)  # 3 to 6
@@ -89,6 +94,29 @@ def create_run(
         else:
             return writer
     raise AssertionError  # pragma: no cover  (the last attempt returns or raises)
+
+
+def _check_code(repo: Repository, snapshot: Snapshot) -> None:
+    """Raise RepositoryError if code was freed with a run that was removed after the snapshot had found it there."""
+    new = {it.oid: it for it in snapshot.objects}
+    trees, blobs = [snapshot.tree], set()
+    try:
+        while trees:
+            tree = trees.pop()
+            data = new[tree].data if tree in new else repo.objects.read(tree, TREE_SIZE)[1]
+            for row in parse_tree(bytes(data)):
+                if row.is_tree:
+                    trees.append(row.oid)
+                elif row.mode != Mode.GITLINK:
+                    blobs.add(row.oid)
+        gone = repo.objects.missing(blobs - new.keys())
+    except MissingObject:
+        gone = [tree]
+    if gone:
+        raise RepositoryError(
+            "code of this run was freed with a run that was just removed",
+            hint="start it again: nothing was recorded yet",
+        )
 
 
 def _numbered(info: RunInfo, snapshot: Snapshot, reserved: Reservation) -> RunInfo:

@@ -28,15 +28,16 @@ from typing import TYPE_CHECKING
 from gitflowrun.errors import GitflowrunError, RepositoryError
 from gitflowrun.git.permissions import make_directory, not_writable, share_file
 from gitflowrun.limits import WRITE_TRIES
+from gitflowrun.names import RunId
 from gitflowrun.runs.clone_key import CloneKey
 from gitflowrun.runs.commit_message import Status, parse_message
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from gitflowrun.git.objects import Oid
     from gitflowrun.git.repository import Repository
-    from gitflowrun.names import RunId
 
 PATIENCE = 30.0
 """Seconds to wait for locks that are held for milliseconds: longer means that something is wrong."""
@@ -302,6 +303,34 @@ class Locks:
         except FileNotFoundError:
             return set()
         return {name.removeprefix(_RUN) for name in names if name.startswith(_RUN)}
+
+    def held(self) -> list[RunId]:
+        """The runs that processes of this repository are writing, also where `.git/gitflowrun` was deleted."""
+        runs = {RunId(run) for run in self.runs() if RunId.matches(run)}
+        found = {run for run in runs if self.run(run).state() is LockState.HELD}
+        found.update(RunId(str(place)) for place in _locked_bytes(self._register))
+        return sorted(found, key=lambda run: run.sort_key)
+
+
+def _locked_bytes(register: Path) -> Iterator[int]:
+    """The bytes of a register that somebody has locked."""
+    try:
+        fd = os.open(register, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return
+    place = 0
+    try:
+        while True:
+            found = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _byte_lock(place, 0))
+            kind, _, start, length, _ = struct.unpack(_FLOCK, found)
+            if kind == fcntl.F_UNLCK:
+                return
+            yield start
+            place = start + max(length, 1)
+    except OSError:
+        return
+    finally:
+        os.close(fd)
 
 
 def current_status(repo: Repository, run: RunId, commit: Oid, recorded: Status) -> Status:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,16 +16,19 @@ from typing import Any
 import pytest
 
 from gitflowrun.artifacts.dedup import DedupIndex
+from gitflowrun.errors import RepositoryError
 from gitflowrun.git.maintenance import fold_lock
 from gitflowrun.git.objects import ObjectType, hash_object
+from gitflowrun.git.snapshot import take_snapshot
 from gitflowrun.names import TaskName
 from gitflowrun.porcelain import free as freeing
 from gitflowrun.porcelain.removal import purge
-from gitflowrun.runs.runs import RunStore
+from gitflowrun.runs.create import create_run
+from gitflowrun.runs.runs import RunStore, Status
 from tests.helpers.clones import ids, refs
 from tests.helpers.flows import eventually
 from tests.helpers.repos import ROOT, GitRepo, make_repo
-from tests.helpers.runs import artifact, finished_task, make_run, open_repo, start_run
+from tests.helpers.runs import artifact, draft, finished_task, make_run, open_repo, start_run
 
 SHARED, OWN = b"both have it " * 999, b"one has it " * 999
 
@@ -317,6 +321,7 @@ def test_a_run_that_begins_meanwhile_is_whole(
 ) -> None:
     """It makes the very payload that is being freed: it waits for its number, or the purge leaves all as it is."""
     repo = make_repo(tmp_path / "r", files={"big.py": FLOW})
+    repo.write("untracked", "in the code of both runs, and nowhere else\n")
     assert repo.flow("big.py", "run").code == 0
     whole = getattr(freeing._Freeing, step)
     started: list[subprocess.Popen[bytes]] = []
@@ -350,3 +355,52 @@ _READ = "import gitflowrun as g; print(len(g.Flow('Big')['2'].data.x))"
 def _start(repo: GitRepo) -> subprocess.Popen[bytes]:
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.Popen([sys.executable, "big.py", "--quiet", "run"], cwd=repo.path, env=env)
+
+
+def test_a_snapshot_that_was_taken_before_is_whole_after(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run whose code was recorded, and which waits for its number, relies on files that the removed run has alone."""
+    make_run(repo)  # 5
+    for run in ("3", "4"):
+        repo.call("purge", run)
+    whole, repository, snapshots = freeing._Freeing._unlink, open_repo(repo), []
+
+    def record_first(self: freeing._Freeing, *args: Any) -> int:
+        snapshots.append(take_snapshot(repository))
+        return whole(self, *args)
+
+    monkeypatch.setattr(freeing._Freeing, "_unlink", record_first)
+    freed(repo, "purge", "5")
+    with create_run(repository, draft(), snapshots[0]) as writer:
+        writer.commit([], status=Status.DONE)
+    assert "new" in repo.git("ls-tree", "--name-only", f"{writer.commit_oid}:code")
+    repo.git("rev-list", "--objects", "--all")
+    repo.git("cat-file", "blob", f"{writer.commit_oid}:code/new")
+    repo.fsck()
+
+
+def test_a_run_notices_that_its_code_was_freed(repo: GitRepo) -> None:
+    """Its snapshot relied on a file of a run that was purged before it had its number: nothing false is recorded."""
+    repository = open_repo(repo)
+    for run in ("3", "4"):
+        snapshot = take_snapshot(repository)
+        for path in (repo.path / ".git" / "objects").rglob("*"):
+            os.utime(path, (1e9, 1e9))  # it was taken long before
+        repo.call("purge", run)
+        if run == "3":  # the other run has the file, too
+            create_run(repository, draft(), snapshot).close()
+            repo.call("purge", "5")
+    with pytest.raises(RepositoryError, match="freed with a run"):
+        create_run(repository, draft(), snapshot)
+    repo.fsck()
+    with create_run(repository, draft(), take_snapshot(repository)) as writer:
+        repo.git("cat-file", "blob", f"{writer.commit_oid}:code/new")
+
+
+def test_a_run_whose_state_was_deleted_is_seen(repo: GitRepo) -> None:
+    """`.git/gitflowrun` may be deleted at any time, with the lock of a run that goes on."""
+    with start_run(repo):
+        shutil.rmtree(repo.path / ".git" / "gitflowrun")
+        assert "run 5 is running" in repo.call("purge", "1").err
+    assert freed(repo, "purge", "1")["objects"] > 5
