@@ -433,6 +433,18 @@ def test_a_push_of_runs_does_not_call_our_hook_again(
     assert (tmp_path / "calls").read_text().split() == ["post-commit", "pre-push"]
 
 
+def test_the_users_own_hook_sees_a_push_once(repo: GitRepo, shared: GitRepo) -> None:
+    """A push of commits that takes runs along does not ask the rest of the hook a second time, about the runs."""
+    repo.git("config", "runs.autoPush", "true")
+    with hook(repo, "pre-push").open("a") as script:
+        script.write("\necho asked >> .git/asked\n")
+    repo.commit("on main")
+    make_run(repo)
+    assert run_git(repo, "push", "-q").returncode == 0
+    assert runs_in(shared) == ["refs/runs/MyFlow/1"]
+    assert (repo.path / ".git/asked").read_text() == "asked\n"
+
+
 def test_pushing_commits_takes_their_runs_along(repo: GitRepo, shared: GitRepo) -> None:
     """With runs.autoPush a plain `git push` sends the runs of what it pushes, and only these."""
     make_run(repo, tags=["a"])

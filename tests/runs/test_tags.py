@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
-from gitflowrun.errors import TaggingError
+from gitflowrun.errors import RefConflict, TaggingError
+from gitflowrun.git.ref_update import Refs
+from gitflowrun.git.refs import RefUpdate
 from gitflowrun.git.repository import Repository
 from gitflowrun.runs.read import StoredRun
 from gitflowrun.runs.tags import Tags
@@ -38,6 +42,23 @@ def test_tags_are_added_and_removed(tags: Tags, run: StoredRun) -> None:
     assert tags.of(run) == ("a b/ü", "best")
     assert tags.change(run, remove=["best", "never there"]) == ("a b/ü",)
     assert tags.of(run) == ("a b/ü",)
+
+
+def test_a_git_tag_of_somebody_elses_costs_no_tag(
+    repo: GitRepo, tags: Tags, run: StoredRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where somebody makes a git tag at the same moment, again and again, the run has its tag all the same."""
+    real = Refs.transaction
+
+    def transaction(self: Refs, updates: Sequence[RefUpdate]) -> None:
+        if any(update.name.startswith("refs/tags/") for update in updates):
+            raise RefConflict("it was made by somebody else at the same moment")
+        real(self, updates)
+
+    monkeypatch.setattr(Refs, "transaction", transaction)
+    assert tags.change(run, add=["best"]) == ("best",)
+    assert tags.of(run) == ("best",)
+    assert repo.git("tag") == ""
 
 
 def test_tags_are_git_tags(repo: GitRepo, tags: Tags, run: StoredRun) -> None:

@@ -7,11 +7,13 @@ import pytest
 from gitflowrun.git.objects import ObjectType, Oid
 from gitflowrun.git.odb import ObjectStore
 from gitflowrun.git.repository import Repository
-from gitflowrun.names import TaskName
+from gitflowrun.names import RunId, TaskName
 from gitflowrun.runs.read import StoredRun
+from gitflowrun.runs.records import RunIdentity, Transition
 from gitflowrun.runs.runs import RunStore
+from gitflowrun.runtime.ipc.messages import Parent
 from gitflowrun.runtime.scheduler.plan import Plan, Shape
-from gitflowrun.runtime.scheduler.resume import Adoption, adopt
+from gitflowrun.runtime.scheduler.resume import Adoption, _Finished, adopt
 from tests.helpers.flows import foreach_flow, latest, linear_flow, one_task, value_of
 from tests.helpers.repos import GitRepo
 
@@ -431,3 +433,21 @@ def test_a_clone_starts_anew_with_the_parameters_of_its_origin(repo: GitRepo) ->
     assert adopted(run) == set()
     assert len(run.tasks("work")) == 3
     repo.fsck()
+
+
+@pytest.mark.parametrize(
+    ("splits", "maker", "possible"),
+    [
+        (None, "a/1", True),
+        (3, "a/1", True),
+        (4, "a/1", False),
+        (3, "a/2", False),
+        (4, "a/2", False),
+    ],
+)
+def test_what_a_strangers_record_may_say(splits: int | None, maker: str, possible: bool) -> None:
+    """A foreach as wide as the limit allows, and artifacts that tasks made which are taken over as well."""
+    name, run = TaskName("a", "1"), RunIdentity("F", RunId("1"), Oid(bytes(20)))
+    made = frozenset([TaskName.parse(maker)])
+    found = _Finished(Parent(name, run.uid), run, Transition(("b",), "x", splits), (), made)
+    assert found.is_possible({name}, 3) is possible
