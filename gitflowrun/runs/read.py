@@ -113,7 +113,11 @@ class StoredRun:
     @property
     def tree(self) -> Oid:
         """The tree that it is read from: its commit's."""
-        return self._commit.tree if self._row is None else Oid.from_hex(self._row.tree)
+        # Git has not compared a listed commit with its id: one that speaks of another run is read again.
+        row = self._row
+        if row is None or row.state.run != f"{self.flow}/{self.id.number}":
+            return self._commit.tree
+        return Oid.from_hex(row.tree)
 
     @property
     def code_tree(self) -> Oid:

@@ -16,6 +16,7 @@ from gitflowrun.errors import CorruptRecord, GitflowrunError, MissingObject
 from gitflowrun.git.objects import ObjectType
 from gitflowrun.git.pack.writer import PackObject
 from gitflowrun.porcelain.fsck import Fault, RunsCheck
+from gitflowrun.runs.read import StoredRun
 from gitflowrun.runs.runs import RunStore, Status
 from gitflowrun.values import replace
 from tests.helpers.packs import noise, objects_dir, pack_store
@@ -425,3 +426,19 @@ def test_what_a_partial_clone_was_made_without(
     assert _told(clone) == [("missing object", f"{made.pathspec}/start/1/TASK")]
     clone.git("update-ref", "-d", f"refs/runs/{made.pathspec}")
     assert _faults(clone, read_data=True) == []
+
+
+def test_a_list_of_runs_leads_to_no_other_run(repo: GitRepo) -> None:
+    """Git lists commits without comparing them with their ids: what is read of them is not another run's."""
+    _loosen(repo)
+    _swap(_loose(repo, "refs/runs/MyFlow/1"), _loose(repo, "refs/runs/Model/3"))
+    opened = open_repo(repo)
+    for row in RunStore(opened).summaries():
+        run = StoredRun(opened, row.flow, row.id, row.commit, row)
+        if row.pathspec == "MyFlow/2":
+            assert run.steps() == ["_parameters", "start", "train", "end"]
+        else:
+            with pytest.raises(
+                CorruptRecord, match=f"{row.pathspec}: object {row.commit} can't be read"
+            ):
+                run.steps()
