@@ -52,7 +52,7 @@ _FALSE = {"false", "no", "off", "0", ""}
 
 
 class Durability(Enum):
-    """What survives a power cut: everything acknowledged (`safe`), or all but the last seconds (`fast`)."""
+    """What survives a power cut: everything acknowledged (`safe`), or what the system had written by then (`fast`)."""
 
     SAFE = "safe"
     FAST = "fast"

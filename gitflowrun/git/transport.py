@@ -31,6 +31,7 @@ from typing import IO, TYPE_CHECKING
 
 from gitflowrun.errors import RepositoryError, UsageError
 from gitflowrun.git.command import Completed, Git
+from gitflowrun.git.pack.writer import sync_directory
 from gitflowrun.limits import (
     CUT_DEPTH,
     FETCH_ALLOCATION,
@@ -203,7 +204,8 @@ class Remote:
     def fetch(self, refspecs: Sequence[str]) -> None:
         """Fetch by explicit refspecs; at most `REFS_A_FETCH` of them make sense.
 
-        Of many, name no refs to fetch them into: git makes a file for each, and syncs it.
+        Name no refs to fetch them into. git makes a file for each, and syncs it, but never the directory of the pack: a
+        power cut could leave a ref and take what it leads to. Once this returns, refs may be made.
 
         Raises:
             RepositoryError: it can't be reached, lacks a ref, or what it sent is malformed.
@@ -218,9 +220,13 @@ class Remote:
 
     def _fetch(self, refspecs: Sequence[str], env: Mapping[str, str]) -> None:
         safe = self._repository.settings.durability is Durability.SAFE
-        each = ("-c", "core.fsync=reference") if safe else ()
+        each = (
+            ("-c", "core.fsync=objects") if safe else ()
+        )  # git's default, unless the user has another
         options = (*each, *_HARDENED, *_FETCH, *self._program("upload"))
         self._run(options, [self.name], {**env, **_BOUNDED}, refspecs)
+        if safe:
+            sync_directory(self._repository.packs.pack_dir)
 
     def push(
         self, changes: Sequence[RefUpdate], *, atomic: bool = False, verify: bool = True

@@ -38,7 +38,6 @@ from gitflowrun.git.objects import Oid
 from gitflowrun.git.permissions import read_file, replace_file
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.limits import (
-    FEW_REFS,
     LOST_A_FETCH,
     LOST_KEPT,
     MAX_NAMESAKES,
@@ -421,12 +420,9 @@ class Transfer:
             return dict.fromkeys(runs, _NOT_TRIED)
         try:
             # By object, as we saw it: git looks for each name among all names of the remote, which takes longer than to
-            # fetch a thousand runs. Many copies are noted by us: git would make a file for each.
-            if len(runs) > FEW_REFS:
-                self.remote.fetch([str(run.tip) for run in runs])
-                self.tracking.note({run.ref: run.tip for run in runs})
-            else:  # `+`: whatever the copies were before
-                self.remote.fetch([f"+{run.tip}:{self.tracking.ref(run.ref)}" for run in runs])
+            # fetch a thousand runs. The copies are noted by us, once what they lead to is durable.
+            self.remote.fetch([str(run.tip) for run in runs])
+            self.tracking.note({run.ref: run.tip for run in runs})
         except RepositoryError as error:
             if len(runs) == 1:
                 self._lost += 1
@@ -434,7 +430,6 @@ class Transfer:
             self.remote.refs(runs[0].ref)  # raises when it is the network, not the runs
             middle = len(runs) // 2
             return self._fetch_batch(runs[:middle]) | self._fetch_batch(runs[middle:])
-        self.tracking.seen.update({run.ref: str(run.tip) for run in runs})
         return {}
 
     def our_tags(self) -> dict[TagKey, RunId]:
