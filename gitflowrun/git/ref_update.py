@@ -170,15 +170,14 @@ class Refs(RefReader):
         self.damaged.discard(name)
 
     def sweep_locks(self, *prefixes: str, age: float = LOCK_ABANDONED) -> int:
-        """Move away the lock files below `prefixes` that nobody has touched for `age` seconds.
-
-        A lock of a ref that nobody writes any more bothers only `git pack-refs`, which complains of it.
-
-        Returns:
-            How many there were.
-        """
+        """Move away locks below `prefixes`, and of packed refs, untouched for `age` seconds; how many there were."""
         places = [self._stale_locks, *(self._root / prefix for prefix in prefixes)]
-        return sum(remove_old_locks(place, self._stale_locks, age) for place in places)
+        removed = sum(remove_old_locks(place, self._stale_locks, age) for place in places)
+        packed = self._root / f"{_PACKED}.lock"
+        removed += remove_old_lock(packed, self._stale_locks, age)
+        if not packed.exists():  # else its holder writes it; without one, git packs no refs
+            removed += remove_old_lock(packed.with_suffix(".new"), self._stale_locks, age)
+        return removed
 
     def close(self) -> None:
         """End git, if it runs; the next transaction starts it again."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from gitflowrun.errors import GitflowrunError
 from gitflowrun.git.maintenance import exempt_from_deltas, fold, start_fold
 from gitflowrun.git.permissions import share_file
-from gitflowrun.limits import FOLD_BEYOND, INLINE_LIMIT, KEEP_GRACE
+from gitflowrun.limits import FOLD_BEYOND, INLINE_LIMIT, KEEP_GRACE, LOCK_ABANDONED, LOCK_STALE
 from gitflowrun.runs import layout
 from gitflowrun.runs.locks import Locks
 
@@ -86,12 +86,15 @@ def _sweep_packs(repo: Repository) -> None:
 
 def _sweep_locks(repo: Repository) -> None:
     mark = repo.state_dir / "swept-locks"
-    if mark.exists() and 0 <= time.time() - mark.stat().st_mtime < _LOCKS_EVERY:
+    uptime = time.clock_gettime(time.CLOCK_BOOTTIME)
+    # A power cut leaves locks whose owners nobody can ask for: after a boot whatever is older is nobody's.
+    if mark.exists() and 0 <= time.time() - mark.stat().st_mtime < min(_LOCKS_EVERY, uptime):
         return
     repo.state()
     mark.touch()
     share_file(mark)
-    repo.refs.sweep_locks(layout.RUNS, layout.TAG_MIRROR, layout.REMOTES)
+    age = max(LOCK_STALE, min(LOCK_ABANDONED, uptime))
+    repo.refs.sweep_locks(layout.RUNS, layout.TAG_MIRROR, layout.REMOTES, age=age)
 
 
 def shared_payloads(records: Iterable[TaskRecord]) -> Iterator[ArtifactRef]:

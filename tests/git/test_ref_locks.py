@@ -199,14 +199,24 @@ def test_a_killed_writer_does_not_block_the_next(repo: GitRepo, repository: Repo
 def test_old_locks_are_swept(repo: GitRepo, repository: Repository) -> None:
     """Locks that nobody has touched for long go, fresh ones and other people's stay."""
     root = repo.path / ".git" / "refs"
-    locks = [root / name for name in ("runs/F/1.lock", "runs/F/2.lock", "heads/main.lock")]
+    names = (
+        "runs/F/1.lock",
+        "runs/F/2.lock",
+        "heads/main.lock",
+        "../packed-refs.lock",
+        "../packed-refs.new",
+    )
+    locks = [root / name for name in names]
     for lock in locks:
         lock.parent.mkdir(parents=True, exist_ok=True)
         lock.touch()
-    for lock in (locks[0], locks[2]):
+    for lock in (locks[0], locks[2], locks[4]):
         os.utime(lock, (1, 1))
     assert repository.refs.sweep_locks("refs/runs/", "refs/tags/runs/") == 1
-    assert [lock.exists() for lock in locks] == [False, True, True]
+    assert [lock.exists() for lock in locks] == [False, True, True, True, True]
+    os.utime(locks[3], (1, 1))
+    assert repository.refs.sweep_locks("refs/runs/", "refs/tags/runs/") == 2
+    assert [lock.exists() for lock in locks] == [False, True, True, False, False]
 
 
 KILLED = """

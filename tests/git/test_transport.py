@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gitflowrun.errors import RepositoryError, UsageError
+from gitflowrun.git import transport
 from gitflowrun.git.command import Completed, Git
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.odb import History
@@ -21,6 +22,7 @@ from gitflowrun.git.refs import RefUpdate
 from gitflowrun.git.repository import Repository
 from gitflowrun.git.transport import Remote, default_remote, parse_push
 from gitflowrun.limits import FETCH_STREAMED
+from tests.helpers.packs import objects_dir
 from tests.helpers.repos import GitRepo
 
 
@@ -123,19 +125,21 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 
 
 @pytest.mark.parametrize(("durability", "syncs"), [("safe", True), ("fast", False)])
-def test_fetched_refs_are_synced(
+def test_what_is_fetched_is_synced(
     repo: GitRepo, server: GitRepo, oids: list[Oid], monkeypatch: pytest.MonkeyPatch,
     durability: str, syncs: bool,
 ) -> None:  # fmt: skip
-    """`runs.durability = safe` lets git sync the refs that a fetch writes; `fast` does not."""
+    """`runs.durability = safe` syncs a fetched pack, whatever the user's git does, and its directory; not `fast`."""
     server.git("fetch", "-q", str(repo.path), f"+{oids[0]}:refs/runs/F/1")
     repo.git("config", "runs.durability", durability)
     calls = recorded(monkeypatch)
+    synced: list[Path] = []
+    monkeypatch.setattr(transport, "sync_directory", synced.append)
     remote(repo).fetch(["refs/runs/F/1:refs/x/1"])
     (words,) = [it for it in calls if "fetch" in it]
-    before = words[: words.index("fetch")]
-    pairs = [*pairwise(before)]
-    assert (("-c", "core.fsync=reference") in pairs) is syncs
+    pairs = [*pairwise(words[: words.index("fetch")])]
+    assert (("-c", "core.fsync=objects") in pairs) is syncs
+    assert synced == ([objects_dir(repo) / "pack"] if syncs else [])
 
 
 def test_what_is_received_is_checked_and_bounded(

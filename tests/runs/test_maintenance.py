@@ -100,7 +100,10 @@ def test_locks_are_looked_for_once_a_day(repo: GitRepo, monkeypatch: pytest.Monk
     """Looking at the files of all runs is not done after each of them; a clock set back does not stop it."""
     opened = open_repo(repo)
     calls: list[tuple[str, ...]] = []
-    monkeypatch.setattr(Refs, "sweep_locks", lambda _refs, *prefixes: calls.append(prefixes))
+    monkeypatch.setattr(
+        Refs, "sweep_locks", lambda _refs, *prefixes, **_age: calls.append(prefixes)
+    )
+    monkeypatch.setattr(time, "clock_gettime", lambda _clock: 1e6)
     mark = opened.state() / "swept-locks"
     ages = [0.0, 86_500.0, -86_500.0]
     for age in ages:
@@ -110,6 +113,25 @@ def test_locks_are_looked_for_once_a_day(repo: GitRepo, monkeypatch: pytest.Monk
     assert len(calls) == 2
     tidy(opened)
     assert len(calls) == 3
+
+
+def test_locks_from_before_a_boot_are_nobodys(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut leaves them: the first run after the boot does not take them for somebody's, nor waits a day."""
+    opened = open_repo(repo)
+    tidy(opened)
+    git_dir = repo.path / ".git"
+    left = [
+        git_dir / name for name in ("refs/runs/F/1.lock", "packed-refs.lock", "packed-refs.new")
+    ]
+    left[0].parent.mkdir(parents=True)
+    monkeypatch.setattr(time, "clock_gettime", lambda _clock: 600)
+    for path in (*left, git_dir / "gitflowrun" / "swept-locks"):
+        path.touch()
+        os.utime(path, (time.time() - 601, time.time() - 601))
+    tidy(opened)
+    assert not [path for path in left if path.exists()]
 
 
 def test_nothing_of_this_fails_a_run(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
