@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -275,9 +274,7 @@ def test_lines_that_come_again_and_again(repo: GitRepo) -> None:
     old = _tree(repo, {"few": few, "plain": "".join(plain)})
     plain[::1000] = ["new\n"] * 200
     new = _tree(repo, {"few": many, "plain": "".join(plain)})
-    begin = time.process_time()
     hard, easy = diff_trees(Repository.discover(repo.path), old, new).files
-    assert time.process_time() - begin < 5
     assert (hard.status, hard.hunks, hard.complete) == ("modified", (), False)
     assert (easy.insertions, easy.deletions, easy.complete) == (200, 200, True)
 
