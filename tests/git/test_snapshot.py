@@ -165,13 +165,15 @@ def test_files_above_the_cap_are_left_out(repo: GitRepo) -> None:
     repo.commit()
     repo.write("tracked.bin", b"x" * 5000)
     repo.write("data.bin", b"x" * 5000)
+    repo.write("just.bin", b"x" * 1024)
     shot = shoot(repo)
     assert len(shot.files[b"tracked.bin"]) == 5000
+    assert len(shot.files[b"just.bin"]) == 1024
     assert b"data.bin" not in shot.files
     (left,) = shot.snapshot.left_out
     assert (left.path, left.size) == ("data.bin", 5000)
     assert "1024" in left.reason
-    assert shot.snapshot.dirty == ("tracked.bin",)
+    assert shot.snapshot.dirty == ("just.bin", "tracked.bin")
 
 
 @pytest.mark.parametrize(

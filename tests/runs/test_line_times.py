@@ -20,6 +20,11 @@ def test_times_come_back_to_the_microsecond(stdout: list[float], stderr: list[fl
         assert found == pytest.approx(given_times, abs=2e-6)
 
 
+def test_the_form_of_every_release() -> None:
+    """What is stored has the form that earlier releases wrote, and read."""
+    assert encode_times([1.0], []).startswith(b"\x84\xa6schema\x01\xa5start\xce\x00\x0fB@")
+
+
 def test_no_lines_no_blob() -> None:
     """A silent task has no times at all."""
     assert encode_times([], []) == b""
