@@ -80,7 +80,9 @@ def test_a_system_call_that_fails_loses_nothing(
         shutil.copytree(template.path, place / "repo")
         repo, marker = GitRepo(place / "repo"), place / "work"
         inject = ["-e", f"trace={call}", "-e", f"inject={call}:{fault}:when={number}"]
-        command = ["strace", "-f", "-qq", "-o", os.devnull, *inject, sys.executable]
+        command = ["strace", "-f", "-qq", "-o", str(place / "trace"), *inject, sys.executable]
         done = run_program([*command, "f.py", "run"], repo.path, {"MARKER": str(marker)})
+        seen = (place / "trace").read_text()
+        assert number > 1 or "INJECTED" in seen or "killed by SIGKILL" in seen
         assert "Traceback" not in done.err, done.err
         flow_goes_on(repo, done, marker, expected)
