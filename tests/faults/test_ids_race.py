@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.helpers.repos import ROOT, GitRepo, run_program
 from tests.helpers.runs import store_of
 
@@ -19,7 +21,7 @@ from gitflowrun.runs.create import create_run
 from gitflowrun.runs.runs import RunStore, Status
 from tests.helpers.runs import draft, finished_task
 
-places, count = sys.argv[2:], int(sys.argv[1])
+places, count, each = sys.argv[3:], int(sys.argv[1]), int(sys.argv[2])
 snapshot = take_snapshot(Repository.discover(Path(places[0])))  # what races here is the creation
 assert "pygit2" not in sys.modules
 ready, go = os.pipe(), os.pipe()
@@ -37,8 +39,9 @@ for number in range(count):
             finally:
                 os.write(ready[1], b"x")  # also when it failed: the others wait for all
             os.read(go[0], 1)
-            with create_run(repo, draft(f"F{number % 3}"), snapshot) as run:
-                run.commit([finished_task(run.identity, "start/1")], status=Status.DONE)
+            for _ in range(each):
+                with create_run(repo, draft(f"F{number % 3}"), snapshot) as run:
+                    run.commit([finished_task(run.identity, "start/1")], status=Status.DONE)
             code = 0
         except BaseException:
             traceback.print_exc()
@@ -53,7 +56,8 @@ sys.exit(sum(os.waitpid(pid, 0)[1] != 0 for pid in children))
 """
 
 
-def test_32_processes_get_32_consecutive_ids(repo: GitRepo, tmp_path: Path) -> None:
+@pytest.mark.parametrize("each", [1, pytest.param(10, marks=pytest.mark.slow)])
+def test_32_processes_get_consecutive_ids(repo: GitRepo, tmp_path: Path, each: int) -> None:
     """Runs started at once, in two worktrees, while refs are being packed, share one sequence."""
     repo.git("worktree", "add", "-q", str(tmp_path / "other"))
     packer = subprocess.Popen(
@@ -62,7 +66,15 @@ def test_32_processes_get_32_consecutive_ids(repo: GitRepo, tmp_path: Path) -> N
     )  # fmt: skip
     try:
         done = run_program(
-            [sys.executable, "-c", STARTERS, "32", str(repo.path), str(tmp_path / "other")],
+            [
+                sys.executable,
+                "-c",
+                STARTERS,
+                "32",
+                str(each),
+                str(repo.path),
+                str(tmp_path / "other"),
+            ],
             ROOT,
         )
     finally:
@@ -70,7 +82,7 @@ def test_32_processes_get_32_consecutive_ids(repo: GitRepo, tmp_path: Path) -> N
         packer.wait()
     assert done.code == 0, done.err
     runs = store_of(repo).summaries()
-    assert sorted(int(run.id) for run in runs) == list(range(1, 33))
+    assert sorted(int(run.id) for run in runs) == list(range(1, 32 * each + 1))
     assert {run.status.value for run in runs} == {"done"}
-    assert len({run.uid for run in runs}) == 32
+    assert len({run.uid for run in runs}) == 32 * each
     repo.fsck()
