@@ -93,13 +93,6 @@ def test_looking_at_runs_without_options_loads_no_click(
     assert done.out.endswith("\nLOADED end\n")
 
 
-def test_a_fetch_of_two_remotes_is_a_usage_error(repo: GitRepo) -> None:
-    """What is one name too many is told as for every other command."""
-    done = repo.runs("fetch", "one", "two")
-    assert done.code == 129
-    assert "unexpected extra argument (two)" in done.err
-
-
 @pytest.mark.parametrize("words", [("show", "-h"), ("cat", "--help"), ("help", "push")])
 def test_help_of_a_command_loads_the_command_line_alone(
     repo: GitRepo, words: tuple[str, ...]

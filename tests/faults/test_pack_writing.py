@@ -238,11 +238,14 @@ WRITER = """if True:
     from pathlib import Path
     from gitflowrun.git.pack import writer
     from gitflowrun.git.objects import ObjectType
+    from gitflowrun.git.owner import Owner
     from gitflowrun.git.pack.publish import PackStore
     from gitflowrun.git.pack.writer import PackObject
     from gitflowrun.settings import Durability
     writer.DIRECT_FROM = int(sys.argv[1])
-    store = PackStore(Path(".git/objects"), Path(".git/gitflowrun/incoming"), durability=Durability.SAFE)
+    store = PackStore(
+        Path(".git/objects"), Path(".git/gitflowrun/incoming"), durability=Durability.SAFE, owner=Owner.family
+    )
     seed = 0
     while True:
         seed += 1

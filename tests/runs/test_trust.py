@@ -493,7 +493,7 @@ def test_runs_are_made_where_no_key_can_be_kept(
 def test_trust_that_cannot_be_written_is_told(
     repo: GitRepo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With what it was, and the directory."""
+    """With what it was, which file, and what can be done."""
     run = make_run(repo)
 
     def full(*_: object) -> None:
@@ -502,5 +502,6 @@ def test_trust_that_cannot_be_written_is_told(
     monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(RepositoryError, match="what you trust: No space left") as caught:
         _trust(repo).vouch_for_run(_stored(repo, run))
-    assert str(repo.path / ".git") in (caught.value.hint or "")
+    assert str(repo.path / ".git" / "gitflowrun-trusted") in caught.value.message
+    assert caught.value.hint == "free some space and try again"
     assert not list((repo.path / ".git").glob("gitflowrun-trusted*"))
