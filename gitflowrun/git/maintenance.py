@@ -25,7 +25,8 @@ pack holds, and then each deletes the pack that the other relied on. A fold goes
    pack that has it), fsync the files, rename pack and reverse index and then the index to a random name, fsync
    the directory. A name that is a checksum could be on a list of packs that somebody is about to delete.
 6. Ask for gc and maintenance again, look whether inputs have been marked or named meanwhile, and delete the
-   others, the index first. What has to stay is a duplicate, and an input of the next fold.
+   others, the index first. What has to stay is a duplicate, and an input of the next fold. Then look at the
+   multi-pack-index as in 2.
 
 Why no repack beside this loses an object X of input K, which went into the new pack N: a repack that keeps
 all that is reachable lists packs, reads refs, writes, and deletes packs from its list that were not kept. If K
@@ -270,6 +271,9 @@ class Folding:
                     path = suffixed(self._pack_dir / given.pack.name, suffix)
                     path.unlink(missing_ok=True)
                     reached("fold.deleting")
+        _drop_stale_multi_pack_index(
+            _Listing.read(self._pack_dir)
+        )  # somebody may have written it meanwhile
 
 
 def fold(repo: Repository, *, beyond: int = 1) -> bool:
@@ -313,8 +317,7 @@ def _begin(repo: Repository, beyond: int, lock: int) -> Folding | None:
     is_partial = any(name.endswith(".promisor") for name in listing.names)
     if is_partial or git_repacks(repo):
         return None
-    if any(f"{name}.pack" not in listing.names for name in listing.indexed or ()):
-        _remove_multi_pack_index(listing)
+    if _drop_stale_multi_pack_index(listing):
         listing = _Listing.read(listing.path)
     packs = list(listing.small())
     if len(packs) <= beyond:
@@ -378,12 +381,14 @@ def _indexed(path: Path) -> frozenset[str] | None:
         return None
 
 
-def _remove_multi_pack_index(listing: _Listing) -> None:
+def _drop_stale_multi_pack_index(listing: _Listing) -> bool:
+    """Remove the multi-pack-index, its bitmap and reverse index if it names packs that are gone; whether it did."""
+    if all(f"{name}.pack" in listing.names for name in listing.indexed or ()):
+        return False
     for name in listing.names:
-        if name == _MULTI or name.startswith(
-            f"{_MULTI}-"
-        ):  # the index, its bitmap and reverse index
+        if name == _MULTI or name.startswith(f"{_MULTI}-"):
             (listing.path / name).unlink(missing_ok=True)
+    return True
 
 
 def exempt_from_deltas(repo: Repository, *patterns: str) -> None:
