@@ -13,7 +13,7 @@ A transaction changes several refs, all or none:
 5. The directory of each ref is fsynced, and that of each directory that is new.
 
 git ends at a transaction that it refuses; its message becomes the error, and the next transaction starts
-another. A lock that somebody else holds is waited for. Which locks are ours stands in a ledger, whose file we and our
+another. A lock that somebody else holds is waited for. Which locks are ours stands in a journal, whose file we and our
 git hold a lock of: where it is free, whoever reads refs next moves away what a killed one has left (`recover_locks`).
 A lock of somebody else who was killed is told by its not changing (`LockWatch`).
 
@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
 
 _PACKED = "packed-refs"
-_LEDGERS = "ref-locks"
+_JOURNALS = "ref-locks"
 _OPTIONS = ("-c", "core.logAllRefUpdates=false")
 # Off, because each file is synced once, by us.
 _NO_SYNC = ("-c", "core.fsync=none")
@@ -110,8 +110,8 @@ class Refs(RefReader):
 
     @cached_property
     def _update_ref(self) -> _UpdateRef:
-        ledger = _Ledger(self._root, self._stale_locks)
-        return _UpdateRef(ledger, self._git, *_OPTIONS, *(_NO_SYNC if self._syncs else ()))
+        journal = _Journal(self._root, self._stale_locks)
+        return _UpdateRef(journal, self._git, *_OPTIONS, *(_NO_SYNC if self._syncs else ()))
 
     def transaction(self, updates: Sequence[RefUpdate]) -> None:
         """Change several refs, all or none.
@@ -386,10 +386,10 @@ class Refs(RefReader):
 class _UpdateRef(Resident):
     """A resident `git update-ref --stdin`."""
 
-    def __init__(self, ledger: _Ledger, git: Git, *options: str) -> None:
+    def __init__(self, journal: _Journal, git: Git, *options: str) -> None:
         super().__init__(git, *options, "update-ref", "--stdin")
         self._messages = -1
-        self._ledger = ledger
+        self._journal = journal
 
     def run(self, updates: Sequence[RefUpdate], before_commit: Callable[[], None]) -> None:
         """Execute one transaction.
@@ -404,38 +404,38 @@ class _UpdateRef(Resident):
         # Each value ends at a space or a newline, which no `RefName` contains.
         commands = [update.command for update in updates]
         with self._lock:
-            if self._ledger.is_lost:
+            if self._journal.is_lost:
                 self._end(TRANSACTION_GRACE)  # it holds the one that was deleted
-            self._ledger.begin(updates)
+            self._journal.begin(updates)
             reached("ref.claimed")
             try:
                 self._ask(["start", *commands, "prepare"], [b"start: ok\n", b"prepare: ok\n"])
                 reached("ref.locked")
-                self._ledger.prepared(updates)
+                self._journal.prepared(updates)
                 before_commit()
                 self._ask(["commit"], [b"commit: ok\n"])
                 reached("ref.moved")
             except BaseException as error:
                 # git drops the transaction at the end of its input, or has gone on to its end.
                 self._end(TRANSACTION_GRACE)
-                self._ledger.end(was_killed=isinstance(error, _Refused) and not str(error))
+                self._journal.end(was_killed=isinstance(error, _Refused) and not str(error))
                 raise
-            self._ledger.end()
+            self._journal.end()
 
     @contextlib.contextmanager
     def claiming(self, name: str, inode: int) -> Iterator[None]:
-        """Have it in the ledger that a lock is ours if it is a file of that number."""
+        """Have it in the journal that a lock is ours if it is a file of that number."""
         with self._lock:
-            self._ledger.claim(f"{name} - {inode}\n")
+            self._journal.claim(f"{name} - {inode}\n")
             try:
                 yield
             finally:
-                self._ledger.end()
+                self._journal.end()
 
     def close(self) -> None:
-        """End git, and with it the ledger."""
+        """End git, and with it the journal."""
         super().close()
-        self._ledger.close()
+        self._journal.close()
 
     def _ask(self, lines: Sequence[str], answers: Sequence[bytes]) -> None:
         pipe_in, pipe_out = self._pipes()
@@ -455,7 +455,7 @@ class _UpdateRef(Resident):
     def _start(self) -> subprocess.Popen[bytes]:
         # A file and not a pipe: with GIT_TRACE git may say more than a pipe holds while nobody reads it.
         self._messages = os.memfd_create("git update-ref")
-        held = self._ledger.inherited
+        held = self._journal.inherited
         return self._git.start(*self._args, stderr=self._messages, new_session=True, inherited=held)
 
     def _end(self, patience: float = 0.0) -> None:
@@ -465,7 +465,7 @@ class _UpdateRef(Resident):
             self._messages = -1
 
 
-class _Ledger:
+class _Journal:
     """A file that says which locks this process is about to take, and has; whoever holds a lock of it lives.
 
     Args:
@@ -475,7 +475,7 @@ class _Ledger:
 
     def __init__(self, root: Path, stale_locks: Path) -> None:
         self._root = root
-        self._directory = self._path = stale_locks.with_name(_LEDGERS)
+        self._directory = self._path = stale_locks.with_name(_JOURNALS)
         self._held = -1
         self._owner = 0
 
@@ -621,11 +621,11 @@ def recover_locks(root: Path, stale_locks: Path) -> list[Path]:
         stale_locks: As in `Refs`.
     """
     try:
-        ledgers = [it for it in stale_locks.with_name(_LEDGERS).iterdir() if it.suffix != ".new"]
+        journals = [it for it in stale_locks.with_name(_JOURNALS).iterdir() if it.suffix != ".new"]
     except OSError:
         return []
     removed = []
-    for path in ledgers:
+    for path in journals:
         with contextlib.suppress(OSError), path.open("r+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             began = os.fstat(file.fileno()).st_mtime_ns
@@ -645,7 +645,7 @@ def recover_locks(root: Path, stale_locks: Path) -> list[Path]:
 def _left_lock(
     root: Path, words: Sequence[bytes], began: int
 ) -> tuple[Path, _Identity, bool] | None:
-    """The lock that a line of a ledger speaks of, if it is there, and whether it is beyond doubt the same one."""
+    """The lock that a line of a journal speaks of, if it is there, and whether it is beyond doubt the same one."""
     lock = root / f"{os.fsdecode(words[0])}.lock"
     identity = _identity(lock)
     if identity is None:

@@ -237,10 +237,10 @@ def kill(*_):
         for pid in children.read_text().split():
             os.kill(int(pid), signal.SIGKILL)
     os.kill(os.getpid(), signal.SIGKILL)
-if step == "prepared":  # in time for the ledger to say which files they are
+if step == "prepared":  # in time for the journal to say which files they are
     ref_update.Refs._sync_locks = kill
 elif step == "unnoted":  # before that
-    ref_update._Ledger.prepared = kill
+    ref_update._Journal.prepared = kill
 names = [f"refs/runs/F/{number}" for number in range(1, count + 1)]
 if sys.argv[4] == "delete":
     it.refs.transaction([RefUpdate(name, None, oid) for name in names])
@@ -272,13 +272,13 @@ def test_what_a_killed_writer_leaves_is_gone_when_refs_are_read_next(
 
 
 def test_our_own_lock_of_the_packed_refs_is_known(repo: GitRepo, repository: Repository) -> None:
-    """It is another name of a file of ours, whose number the ledger of a killed writer has."""
+    """It is another name of a file of ours, whose number the journal of a killed writer has."""
     refs = repository.refs
     scratch = repo.write(".git/scratch", "x")
     lock = repository.common_dir / "packed-refs.lock"
     with refs._locked("packed-refs", scratch):
         assert recover_locks(repository.common_dir, repository.state_dir / "stale-locks") == []
-        refs._update_ref._ledger._let_go()  # as if we had been killed
+        refs._update_ref._journal._let_go()  # as if we had been killed
         assert recover_locks(repository.common_dir, repository.state_dir / "stale-locks") == [lock]
         lock.touch()  # which we are about to remove
 
@@ -286,18 +286,18 @@ def test_our_own_lock_of_the_packed_refs_is_known(repo: GitRepo, repository: Rep
 def test_a_lock_of_somebody_else_is_not_taken_for_a_killed_writers(
     repository: Repository, commits: list[Oid]
 ) -> None:
-    """One of another file than the ledger says, or with another content, stays."""
+    """One of another file than the journal says, or with another content, stays."""
     refs = repository.refs
     create_ref(refs, NAME, commits[0])
-    ledger = refs._update_ref._ledger
+    journal = refs._update_ref._journal
     lock = repository.common_dir / f"{NAME}.lock"
     for text, content in (
         (f"{NAME} {commits[1]} 1\n", ""),
         (f"{NAME} {commits[1]}\n", f"{commits[2]}\n"),
     ):
-        ledger.claim(text)
+        journal.claim(text)
         lock.write_text(content)
-        ledger._let_go()
+        journal._let_go()
         assert recover_locks(repository.common_dir, repository.state_dir / "stale-locks") == []
         assert lock.exists()
         lock.unlink()
