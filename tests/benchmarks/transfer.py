@@ -189,7 +189,7 @@ def of_push(top: Path, beside: int, rounds: int) -> None:
     serve(repo, top / "beside-server")
     contenders = {
         "git's own": ["git", "push", "-q", "origin", "refs/runs/MyFlow/RUN"],
-        "ours": [*RUNS, "push"],
+        "ours": [*RUNS, "push", "--all"],  # the runs were not made by a flow here
         "ours, the run named": [*RUNS, "push", "origin", "RUN"],
         "Python and our modules alone": [word.replace("VERB", "push") for word in FLOOR],
     }
