@@ -305,6 +305,8 @@ def _command_lines() -> list[list[str]]:
             and not {"--follow", "--delete"} & set(option.opts)
         ]  # fmt: skip
         takes = any(isinstance(it, click.Argument) for it in command.params)
+        if verb == "rm":
+            flags = ["--force"]  # else it asks; `restore`, which comes next, puts the run back
         for flag in flags:
             words = [verb, *([flag] if flag else [])]
             if verb in _READS_EVERYTHING:
