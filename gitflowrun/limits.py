@@ -412,6 +412,10 @@ DIGESTS_AT_A_TIME = 500
 
 MAX_MARK = 4096
 """Bytes of the file that holds the last number given."""
+NUMBERS_AHEAD = 1_000_000
+"""How far above the last number given one may be that somebody else's run has, to count and to be its id here."""
+RUNS_ASKED_FOR_THEIR_MAKER = 1_000
+"""Of the runs with the highest numbers, where the last number given is lost."""
 MAX_VOUCHED = 64 << 20
 """Bytes of all that users of a repository vouched for; 300,000 runs."""
 MAX_STATES = 50_000

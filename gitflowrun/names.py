@@ -31,7 +31,8 @@ B = TypeVar("B", bound="FixedBytes")
 
 PARAMETERS_STEP = "_parameters"
 
-RUN_ID = r"[1-9][0-9]{0,17}(?:-[0-9a-f]{7,40})?"
+NUMBER_DIGITS = 18
+RUN_ID = rf"[1-9][0-9]{{0,{NUMBER_DIGITS - 1}}}(?:-[0-9a-f]{{7,40}})?"
 """What a run's id looks like, for patterns of names that hold one."""
 _RUN_ID = re.compile(RUN_ID + r"\Z")
 _REF_FORBIDDEN = re.compile(

@@ -6,9 +6,10 @@
    object, a ref that was deleted meanwhile), halve it until the culprits are alone.
 3. Look at every run that is not here in this state: it must be one (INFO, flow, number, one first commit from
    which its state descends). Nothing of it is executed or believed.
-4. Under the lock of run ids, look at our runs again, choose a free id for each new one, and create all refs in one
-   transaction; one that is here is moved forward, unless it was made here or has ended: that stays as it is, and
-   what the remote has is told. Where a transaction is refused, halve it as in 2.
+4. Under the lock of run ids, look at our runs again, choose a free id for each new one (its own, unless that is taken
+   or so high that nobody here counts up to it, see `runs.ids`), and create all refs in one transaction; one that is
+   here is moved forward, unless it was made here or has ended: that stays as it is, and what the remote has is told.
+   Where a transaction is refused, halve it as in 2.
    One that was removed here stays away (`porcelain.trash`), unless it is asked for by name.
 5. Merge tags. Note the runs that are here as the remote has them, if the user trusts what comes from there; then
    drop the tracking copies of runs that it no longer has.
@@ -44,6 +45,7 @@ from gitflowrun.porcelain.sync import (
 from gitflowrun.porcelain.trash import RemovedRun, RemovedRuns, Trash
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import RunState, Status, parse_message
+from gitflowrun.runs.ids import RunIds
 from gitflowrun.runs.locks import Locks
 from gitflowrun.runs.maintenance import tidy
 from gitflowrun.runs.records import INFO, RunIdentity, RunInfo
@@ -100,6 +102,7 @@ class _Fetch(Transfer):
         self._ids: set[RunId] = set()
         self._infos: dict[str, Oid] = {}
         self._reserved: set[str] = set()
+        self._highest = 0
         self._ended: set[Oid] = set()
         self._crowds: list[str] = []
         self._look()
@@ -424,6 +427,7 @@ class _Fetch(Transfer):
         with self._locks.ids():
             self._look()  # another fetch may have created some of them
             self._reserved = self._locks.runs()
+            self._highest = RunIds(self.repo).highest_fetched(self._ids)
             reached("fetch.planned")
             while examined:
                 moves: dict[Oid, _Move] = {}
@@ -475,7 +479,8 @@ class _Fetch(Transfer):
             if str(uid) in self._removed_uids and run.ref not in self._wanted:
                 self._stays(run, uid)  # in a state that we had not seen
                 return None
-            if run.id in self._reserved:  # just given to a process here, or once, to one that died
+            # Just given to a process here, or once, to one that died; or too high.
+            if run.id in self._reserved or run.id.number > self._highest:
                 self._ids.add(run.id)
             new = RunTip(run.flow, free_id(run.id, uid, self._ids), run.tip)
             self._ids.add(new.id)

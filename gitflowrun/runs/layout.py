@@ -31,7 +31,16 @@ from typing import TYPE_CHECKING
 
 from gitflowrun.errors import InvalidPathspec, TaggingError
 from gitflowrun.limits import MAX_STEP_NAME, UID_DIGITS
-from gitflowrun.names import RUN_ID, Digest, RefName, RunId, decode_tag, encode_artifact, encode_tag
+from gitflowrun.names import (
+    NUMBER_DIGITS,
+    RUN_ID,
+    Digest,
+    RefName,
+    RunId,
+    decode_tag,
+    encode_artifact,
+    encode_tag,
+)
 
 if TYPE_CHECKING:
     from gitflowrun.git.objects import Oid
@@ -107,9 +116,10 @@ def is_reserved(ref: str) -> bool:
 
 def run_number(ref: str) -> int:
     """The number of the run that `ref` (its own, a tag, tracking, trash) speaks of, or 0."""
-    # Cheaper than `RunId`, for a look at very many refs.
+    # Cheaper than `RunId`, for a look at very many refs. Those of a remote may have thousands of digits, of any script.
     digits = ref.rpartition("/")[2].partition("-")[0]
-    return int(digits) if digits.isdecimal() else 0
+    is_number = len(digits) <= NUMBER_DIGITS and digits.isascii() and digits.isdecimal()
+    return int(digits) if is_number and digits[0] != "0" else 0
 
 
 def tag_ref(flow: str, tag: str, run: RunId) -> RefName:

@@ -56,28 +56,77 @@ def test_a_number_is_not_used_again(repo: GitRepo) -> None:
 
 
 @pytest.mark.parametrize(
-    "ref",
+    ("ref", "counts"),
     [
-        "refs/runs/Other/41",
-        "refs/runs/Other/41-3fa29c1",
-        "refs/runs-remotes/origin/Other/41",
-        "refs/runs-trash/2025-11-23T19:30/Other/41".replace(":", ""),
-        "refs/runs/@tags/Other/best/41",
+        ("refs/runs/Other/41", "always"),
+        ("refs/runs-trash/2025-11-23T1930/Other/41", "always"),
+        ("refs/runs/@tags/Other/best/41", "always"),
+        ("refs/runs/Other/41-3fa29c1", "without a mark"),
+        ("refs/runs-remotes/origin/Other/41", "without a mark"),
+        ("refs/runs/Other/041", "never"),
+        ("refs/runs/Other/\u0664\u0661", "never"),
+        ("refs/runs/Other/" + 240 * "9", "never"),
     ],
 )
 @pytest.mark.parametrize("packed", [False, True], ids=["loose", "packed"])
 @pytest.mark.parametrize("lost", [False, True], ids=["mark", "no-mark"])
-def test_refs_that_came_by_other_ways_count(
-    repo: GitRepo, ref: str, *, packed: bool, lost: bool
+def test_refs_that_came_by_other_ways(
+    repo: GitRepo, ref: str, counts: str, *, packed: bool, lost: bool
 ) -> None:
-    """Fetched, deleted and hand-made refs are seen, with and without the mark, loose or packed."""
+    """Fetched, removed and hand-made refs are seen, with and without the mark, loose or packed.
+
+    What has a uid behind its number, or is a remote's, says no more than the mark, but something where that is lost.
+    """
     assert next_id(repo) == "1"
     repo.git("update-ref", ref, "HEAD")
     if packed:
         repo.git("pack-refs", "--all")
     if lost:
         forget(repo)
-    assert next_id(repo) == "42"
+    counted = counts == "always" or (lost and counts == "without a mark")
+    assert next_id(repo) == ("42" if counted else "1" if lost else "2")
+
+
+@pytest.mark.parametrize("ref", ["runs/F", "runs-remotes/o/F", "runs-trash/x/F", "runs/@tags/F/t"])
+@pytest.mark.parametrize("lost", [False, True], ids=["mark", "no-mark"])
+def test_made_up_numbers_do_not_use_up_the_sequence(repo: GitRepo, ref: str, *, lost: bool) -> None:
+    """A number far above ours counts for nothing, whatever is deleted."""
+    with start_run(repo):
+        pass
+    for number in ("1000002", "999999999998", "999999999999", "999999999999999999"):
+        repo.git("update-ref", f"refs/{ref}/{number}", "HEAD")
+    if lost:
+        forget(repo)
+        shutil.rmtree(repo.path / ".git" / "gitflowrun")
+    assert next_id(repo) == "2"
+
+
+def test_numbers_that_do_not_run_ahead_count(repo: GitRepo) -> None:
+    """Up to a million above the last one, and from there again, so that ours meets none of them."""
+    assert next_id(repo) == "1"
+    for number in (1_000_001, 1_000_002, 2_000_002, 3_000_003):
+        repo.git("update-ref", f"refs/runs/F/{number}", "HEAD")
+    assert next_id(repo) == "2000003"
+
+
+def test_own_runs_count_wherever_they_are(repo: GitRepo) -> None:
+    """Where the mark is lost, a high number is known by the key with which its run was made, beside made-up ones."""
+    mark = repo.path / ".git" / "gitflowrun-mark"
+    mark.write_text("3000000 none\n")
+    with start_run(repo) as writer:
+        assert str(writer.identity.id) == "3000001"
+    repo.git("update-ref", "refs/runs/F/999999999998", "HEAD")
+    repo.git("update-ref", "refs/runs/F/3000007", "HEAD")
+    forget(repo)
+    assert next_id(repo) == "3000008"
+
+
+def test_the_highest_number(repo: GitRepo) -> None:
+    """A mark so high that no sequence comes there is a damaged one; any run may have any number of 18 digits."""
+    mark = repo.path / ".git" / "gitflowrun-mark"
+    for number in (10**18 - 1, 10**12):
+        mark.write_text(f"{number} none\n")
+        assert next_id(repo) == "1"
 
 
 def test_archived_runs_count(repo: GitRepo) -> None:
@@ -95,12 +144,6 @@ def test_a_damaged_mark_is_no_mark(repo: GitRepo, content: str) -> None:
     mark.write_text(content, encoding="latin-1")
     repo.git("update-ref", "refs/runs/F/4", "HEAD")
     assert next_id(repo) == "5"
-
-
-def test_made_up_numbers_do_not_use_up_the_sequence(repo: GitRepo) -> None:
-    """A ref with an absurd number does not push everybody's numbers there."""
-    repo.git("update-ref", "refs/runs/F/999999999999999999", "HEAD")
-    assert next_id(repo) == "1"
 
 
 def test_linked_worktrees_share_the_sequence(repo: GitRepo, tmp_path: Path) -> None:
