@@ -61,9 +61,10 @@ _EARLIER = frozenset(
         "90d963769a2f",
         "5884d6aa76dc",
         "65a26297ad85",
+        "cebb192b10bb",
     )
 )
-"""The checksums of the lines that were installed before the marker carried one."""
+"""The checksums of the lines that were installed before the marker carried one, or copied, which have none."""
 _SHELLS = re.compile(rb"#!\s*(/\S*/)?(env\s+)?(busybox\s+)?(sh|ash|bash|dash|m?ksh(93)?|zsh)\b")
 _SHEBANG = "#!/bin/sh\n"
 _PROBE = "command -v git-runs"

@@ -73,11 +73,23 @@ def hub(repo: GitRepo, tmp_path: Path) -> GitRepo:
 
 
 def state(
-    repo: GitRepo, *parents: str, run: str = "F/1", status: str = "running", more: str = ""
+    repo: GitRepo,
+    *parents: str,
+    run: str = "F/1",
+    status: str = "running",
+    more: str = "",
+    info: str | None = "INFO",
 ) -> str:
     """A commit that says to be a state of a run."""
-    tree = repo.git("mktree", stdin=b"")
-    message = f"{run}: {status}\n\nRun: {run}\nStatus: {status}\n{more}"
+    entry = ""
+    if info is not None:
+        entry = (
+            f"100644 blob {repo.git('hash-object', '-w', '--stdin', stdin=info.encode())}\tINFO\n"
+        )
+    tree = repo.git("mktree", stdin=entry.encode())
+    uid = repo.git("rev-list", "--first-parent", parents[0]).split()[-1] if parents else ""
+    told = f"Uid: {uid}\n" if uid and "Uid:" not in more else ""
+    message = f"{run}: {status}\n\nRun: {run}\n{told}Status: {status}\n{more}"
     words = [word for parent in parents for word in ("-p", parent)]
     return repo.git("commit-tree", tree, *words, stdin=message.encode())
 
@@ -194,6 +206,29 @@ def test_only_runs_get_the_names_of_runs(repo: GitRepo) -> None:
         assert "refused" in push(repo, f"{oid}:refs/runs/@tags/F/a/1"), reason
     assert "another uid" in push(repo, f"{first}:refs/runs/F/1-{other[:7]}")
     assert push(repo, f"{first}:refs/runs/F/1-{first[:7]}", f"{other}:refs/runs/F/1") == ""
+
+
+def test_what_no_fetch_would_take(repo: GitRepo, hub: GitRepo) -> None:
+    """A commit without INFO, with another than the first one's, or with another's uid is no state of a run."""
+    run, tag = "refs/runs/F/1", "refs/runs/@tags/F/a/1"
+    bare, first = state(repo, info=None), state(repo)
+    other = f"Uid: {state(repo, more='User: x')}"
+    assert "no INFO" in push(repo, f"{bare}:{run}")
+    assert "no INFO" in push(repo, f"{bare}:{tag}")
+    assert "no INFO" in push(repo, f"{state(repo, first, info=None)}:{run}")
+    assert "not that of its first" in push(repo, f"{state(repo, bare)}:{run}")
+    assert "not that of its first" in push(repo, f"{state(repo, first, info='x')}:{run}")
+    assert "than it says" in push(repo, f"{state(repo, first, more=other)}:{run}")
+    assert "than it says" in push(repo, f"{state(repo, more=other)}:{tag}")
+    assert push(repo, f"{first}:{run}") == ""
+    assert "no INFO" in push(repo, f"{state(repo, first, info=None)}:{run}")
+    assert "not that of its first" in push(repo, f"{state(repo, first, info='x')}:{run}")
+    assert "than before" in push(repo, f"{state(repo, first, more=other)}:{run}")
+    second = state(repo, first)
+    around = state(repo, first, more="User: x")
+    long = f"refs/runs/F/1-{first[:7]}"
+    assert push(repo, f"{second}:{run}", f"{second}:{long}", f"{around}:{long}{first[7]}") == ""
+    assert refs(hub)[run] == second
 
 
 @pytest.mark.usefixtures("hub")
@@ -316,7 +351,7 @@ def test_a_hundred_runs_take_no_half_second(repo: GitRepo) -> None:
     began = os.times().children_user
     assert judged(repo, lines, {"GIT_TRACE": str(log)}) == ""
     assert os.times().children_user - began < 0.5
-    assert log.read_text().count("trace: built-in: git") == 2
+    assert log.read_text().count("trace: built-in: git") == 3
 
 
 @pytest.mark.parametrize("shell", ["/bin/sh", "bash", "dash", "zsh", "ksh", "mksh", "busybox"])
