@@ -76,8 +76,10 @@ MAX_NAMESAKES = 64
 """Refs of one number that a remote may have before only those are looked at that may be the run in question."""
 LOST_A_FETCH = 100
 """Runs that may turn out not to be had, each after ten fetches of halves; what is left then is not tried."""
+LOST_AGAIN = 3
+"""Runs that could not be had before and are asked for again by one fetch, in turns."""
 LOST_KEPT = 100_000
-"""Runs that could not be had, and are asked for after all others."""
+"""Runs that are noted as such."""
 REFS_A_FETCH = 1_000
 """Objects that one fetch names."""
 CUT_DEPTH = 1_000
@@ -536,6 +538,8 @@ NOTE_ATTEMPTS = 10
 """Times that the copies of a remote's refs are written while another push or fetch writes them."""
 MAX_NOTICES = 20
 """Strange refs of a remote that are named, and lines of what it says that are passed on; others are counted."""
+MAX_NAMED = 5
+"""Runs that a remote does not have, or not whole, named with the reason in one line; others are counted."""
 MAX_REFUSALS = 8
 """Times that a batch of refs is pushed without those that a hook named: ours names `MAX_NOTICES` each time."""
 MAX_WORDS = 500

@@ -10,6 +10,8 @@
    or so high that nobody here counts up to it, see `runs.ids`), and create all refs in one transaction; one that is
    here is moved forward, unless it was made here or has ended: that stays as it is, and what the remote has is told.
    Where a transaction is refused, halve it as in 2.
+   What can't be had, because the remote has no such run or it is damaged there, is left out, and told: it makes no
+   fetch fail, for whoever may push there could have each of everybody's fail for ever.
    One that was removed here stays away (`porcelain.trash`), unless it is asked for by name.
 5. Merge tags. Note the runs that are here as the remote has them, if the user trusts what comes from there; then
    drop the tracking copies of runs that it no longer has.
@@ -29,7 +31,7 @@ from gitflowrun.git.objects import Oid
 from gitflowrun.git.odb import History, named
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.git.transport import Remote, default_remote
-from gitflowrun.limits import LISTED_COMMIT, MAX_NOTICES, MAX_STATES, RECORD_SIZE
+from gitflowrun.limits import LISTED_COMMIT, MAX_NAMED, MAX_NOTICES, MAX_STATES, RECORD_SIZE
 from gitflowrun.porcelain.sync import (
     Outcome,
     RemoteView,
@@ -133,12 +135,12 @@ class _Fetch(Transfer):
         """Fetch all runs and tags."""
         view = RemoteView.of(self.remote)  # 1
         aside = self._set_aside(view)
+        away = self._stay_away(view)
         self.forget_lost_tags(view)
         self.forget_tags(lambda key: key.uid not in self._here)
         self.up_to_date = {ref for ref, oid in self._tips.items() if view.refs.get(ref) == oid}
         known = {(run.flow, run.tip): (uid, run) for uid, run in self._here.items()}
         crowded = self._crowded(view)
-        away = self._stay_away(view)
         news, wrong, others = [], set(), view.runs(self.up_to_date | crowded | away)
         for run in others:
             found = known.get((run.flow, run.tip))
@@ -146,20 +148,20 @@ class _Fetch(Transfer):
                 news.append(run)
             elif run.id.number != found[1].id.number:
                 wrong.add(run)
-                self._refuse(run, f"{run.ref} holds run {run.flow}/{found[1].id}")
+                self._leave_out(run, f"{run.ref} holds run {run.flow}/{found[1].id}")
             elif not str(found[0]).startswith(run.id.partition("-")[2]):
                 wrong.add(run)
-                self._refuse(run, _told_uid(run, found[0]))
+                self._leave_out(run, _told_uid(run, found[0]))
             else:
                 self._note(run, found[0], Outcome.CURRENT)
         copies = self.tracking.seen
         copied = {name for name, oid in copies.items() if view.refs.get(name) == oid}
         lost = self.fetch_copies(  # 2
-            [run for run in view.runs(copied | crowded | away) if run not in wrong]
+            [run for run in view.runs(copied | crowded | away) if run not in wrong], self._wanted
         )
         reached("fetch.received")
-        for run, reason in lost.items():
-            self._refuse(run, reason)
+        for run, loss in lost.items():
+            (self._leave_out if loss.for_good else self._refuse)(run, loss.reason)
         fetched = [run for run in news if run not in lost]
         history = self._history(fetched)
         self._take(fetched, history)  # 3, 4
@@ -176,6 +178,7 @@ class _Fetch(Transfer):
         foreign = [name for name in view.refs if not (name in runs or layout.is_reserved(name))]
         notices = [
             *self._told_damage(aside),
+            *self._told_left_out(),
             *some(
                 [f"{name} is not the ref of a run" for name in nsmallest(MAX_NOTICES, foreign)],
                 "refs are not of runs",
@@ -201,7 +204,7 @@ class _Fetch(Transfer):
         left: set[str] = set()
         for run in samples:
             own = self._own_names(infos.get(_info_at(run.tip)), history.root(run.tip))
-            others = set(crowds[str(run.tip)]) - own
+            others = set(crowds[str(run.tip)]) - own - self._wanted
             left |= others
             self._crowds.append(
                 f"{len(others):,} refs hold {run.tip.short}, which is not their run"
@@ -271,6 +274,18 @@ class _Fetch(Transfer):
     def _info(self, blob: Oid) -> RunInfo:
         return INFO.load(msgpack.unpack(self.repo.objects.blob(blob, RECORD_SIZE)))
 
+    def _told_left_out(self) -> list[str]:
+        """What the remote has under the names of runs and can't be had, in one line."""
+        left = [run for run in self.done if run.outcome is Outcome.LEFT_OUT]
+        left.sort(key=lambda run: (*run.source.sort_key, run.flow))
+        if not left:
+            return []
+        shown = ", ".join(f"{run.flow}/{run.source} ({run.reason})" for run in left[:MAX_NAMED])
+        more = f" and {len(left) - MAX_NAMED:,} more" if len(left) > MAX_NAMED else ""
+        words = f"git update-ref -d {shlex.quote(layout.run_ref(left[0].flow, left[0].source))}"
+        where = f"{self.remote.title} has no run that can be had as {shown}{more}"
+        return [f"{where}; `{words}`, in that repository, removes the first"]
+
     def _told_kept(self) -> list[str]:
         """What can be done about runs that the remote has in another state than ours, which stays."""
         kept = [run for run in self.done if run.outcome is Outcome.KEPT]
@@ -284,7 +299,7 @@ class _Fetch(Transfer):
             f"`git log {copy}` shows what; `git push {remote} +{ours}:{ref}` puts yours there again"
         )
         return [
-            f"somebody added to runs that had ended, or are yours, where no hook forbids it: {words}"
+            f"the remote has runs in another state that had ended, are yours or went on otherwise: {words}"
         ]
 
     def _note_trusted(self, view: RemoteView) -> None:
@@ -444,7 +459,7 @@ class _Fetch(Transfer):
         try:
             return self._examine(run, history)
         except GitflowrunError as error:
-            self._refuse(run, error.message)
+            self._leave_out(run, error.message)
             return None
 
     def _examine(self, run: RunTip, history: History) -> Oid:
@@ -487,22 +502,22 @@ class _Fetch(Transfer):
             return _Move(run, new, uid, RefUpdate(new.ref, new.tip, None), Outcome.NEW)
         if history.leads_to(here.tip, run.tip):
             self._note(run, uid, Outcome.CURRENT if here.tip == run.tip else Outcome.AHEAD)
-        elif why := self._why_kept(here, uid):
+        elif why := self._why_kept(run, here, uid, history):
             self._note(run, uid, Outcome.KEPT, f"the remote has it as {run.tip.short}; {why}")
-        elif history.leads_to(run.tip, here.tip):
+        else:
             new = RunTip(here.flow, here.id, run.tip)
             change = RefUpdate(here.ref, run.tip, here.tip)
             return _Move(run, new, uid, change, Outcome.UPDATED)
-        else:
-            self._refuse(run, f"{here.flow}/{here.id} went on differently here", uid)
         return None
 
-    def _why_kept(self, here: RunTip, uid: Oid) -> str:
+    def _why_kept(self, run: RunTip, here: RunTip, uid: Oid, history: History) -> str:
         """Why no remote moves a run of ours; empty if one may."""
         if self.trust.made(here.tip) or self.trust.made(uid):
             return f"made here, so it stays at {here.tip.short}"
         if here.tip in self._ended:
             return f"it has ended here, so it stays at {here.tip.short}"
+        if not history.leads_to(run.tip, here.tip):
+            return f"it went on otherwise here, to {here.tip.short}"
         return ""
 
     def _apply(self, moves: Sequence[_Move]) -> None:
@@ -527,8 +542,13 @@ class _Fetch(Transfer):
     def _note(self, run: RunTip, uid: Oid, outcome: Outcome, reason: str = "") -> None:
         self.done.append(SyncedRun(run.flow, run.id, self._here[uid].id, uid, outcome, reason))
 
-    def _refuse(self, run: RunTip, reason: str, uid: Oid | None = None) -> None:
-        self.done.append(SyncedRun(run.flow, run.id, None, uid, Outcome.REFUSED, reason))
+    def _leave_out(self, run: RunTip, reason: str) -> None:
+        """Note a run that can't be had. Who asks for it by name does not get what was asked for."""
+        outcome = Outcome.REFUSED if run.ref in self._wanted else Outcome.LEFT_OUT
+        self.done.append(SyncedRun(run.flow, run.id, None, None, outcome, reason))
+
+    def _refuse(self, run: RunTip, reason: str) -> None:
+        self.done.append(SyncedRun(run.flow, run.id, None, None, Outcome.REFUSED, reason))
 
 
 def _told_uid(run: RunTip, uid: Oid) -> str:

@@ -29,6 +29,8 @@ fetched again. Where that is not sure, a tag that was removed comes back rather 
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 from enum import Enum
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
@@ -39,6 +41,7 @@ from gitflowrun.git.permissions import read_file, replace_file
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.limits import (
     LOST_A_FETCH,
+    LOST_AGAIN,
     LOST_KEPT,
     MAX_NAMESAKES,
     MAX_NOTICES,
@@ -62,6 +65,14 @@ if TYPE_CHECKING:
 _BRANCHES = "refs/heads/"
 _LOST_FILE = "lost"
 _NOT_TRIED = "not tried, as so many others could not be had; fetch again"
+_LOST_BEFORE = "it could not be had before, and was not asked for again"
+_HERE = (
+    "bad object refs/", "did not send all necessary objects",
+    *map(os.strerror, (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO, errno.EMFILE, errno.ENFILE)),
+)  # fmt: skip
+"""What git says where a fetch may have failed because of this repository or machine."""
+_THERE = ("fsck error", "over limit")
+"""What git says where it has received what it does not take."""
 
 
 class Outcome(Enum):
@@ -73,9 +84,11 @@ class Outcome(Enum):
     AHEAD = "ahead"
     """The other side has a later state of it already."""
     KEPT = "kept"
-    """The other side has it in another state, and ours stays: it was made here, or has ended."""
+    """The other side has it in another state, and ours stays: it was made here, has ended, or went on otherwise."""
     AWAY = "removed here"
     """It was removed here, and stays away until it is asked for by name."""
+    LEFT_OUT = "left out"
+    """What the remote has can't be had, now or later: it is no run, another than its name says, or damaged."""
     REFUSED = "refused"
 
 
@@ -89,7 +102,7 @@ class SyncedRun:
         target: Its id where it went to; None when it did not get there.
         uid: The oid of its first commit; None when what the remote has is no run.
         outcome: What became of it.
-        reason: Why it was refused, or kept.
+        reason: Why it was refused, left out or kept.
     """
 
     flow: str
@@ -359,6 +372,19 @@ class Tracking:
                 self.seen[name] = str(oid)
 
 
+class Loss(NamedTuple):
+    """Why a run could not be fetched.
+
+    Attributes:
+        reason: What git says, or why it was not asked.
+        for_good: Whether it is what the remote has that is wrong: what came was malformed, or it could not be had
+            before either. The next fetch will fare no better.
+    """
+
+    reason: str
+    for_good: bool
+
+
 class Transfer:
     """One push to a remote, or one fetch from it.
 
@@ -384,21 +410,46 @@ class Transfer:
 
         return Trust(self.repo)
 
-    def fetch_copies(self, runs: Sequence[RunTip]) -> dict[RunTip, str]:
+    def fetch_copies(
+        self, runs: Sequence[RunTip], wanted: Collection[str] = ()
+    ) -> dict[RunTip, Loss]:
         """Fetch runs into their tracking copies, in batches; returns those that can't be had, and why.
 
-        Those that could not be had before come last: else a hundred of them would keep all others out of each fetch.
+        Of those that could not be had before, in the same state, a few are asked for each time, after all others and in
+        turns: they would make each fetch slow, and may be whole again one day.
+
+        Args:
+            runs: The runs.
+            wanted: Refs of those that are asked for in any case.
 
         Raises:
             RepositoryError: the remote can't be reached.
         """
-        lost: dict[RunTip, str] = {}
-        known = dict.fromkeys(self._read_lost())
-        for batch in _batches(runs, known):
+        lost: dict[RunTip, Loss] = {}
+        known = self._read_lost()
+        turns = {oid: turn for turn, oid in enumerate(known)}
+        again = {run for run in runs if str(run.tip) in turns and run.ref not in wanted}
+        for batch in _batches([run for run in runs if run not in again]):
             lost |= self._fetch_batch(batch)
-        new = [str(run.tip) for run, why in lost.items() if why != _NOT_TRIED]
-        if not known.keys() >= {*new}:
-            self._note_lost([*dict.fromkeys([*known, *new])])
+        lost |= self._ask_again(sorted(again, key=lambda run: turns[str(run.tip)]))
+        failed = dict.fromkeys(
+            str(run.tip)
+            for run, loss in lost.items()
+            if loss.reason not in {_NOT_TRIED, _LOST_BEFORE} and not _is_ours(loss.reason)
+        )
+        if failed:  # they are the last to be asked for again
+            self._note_lost([*(oid for oid in known if oid not in failed), *failed])
+        return lost
+
+    def _ask_again(self, runs: Sequence[RunTip]) -> dict[RunTip, Loss]:
+        """Ask for runs that could not be had before, one by one, until a few of them can't be had again."""
+        lost: dict[RunTip, Loss] = {}
+        for run in runs:
+            if len(lost) < LOST_AGAIN and self._lost < LOST_A_FETCH:
+                if loss := self._fetch_batch([run]).get(run):
+                    lost[run] = Loss(loss.reason, for_good=not _is_ours(loss.reason))
+            else:
+                lost[run] = Loss(_LOST_BEFORE, for_good=True)
         return lost
 
     def _read_lost(self) -> list[str]:
@@ -414,20 +465,20 @@ class Transfer:
             content = "".join(f"{oid}\n" for oid in tips[-LOST_KEPT:]).encode("ascii")
             replace_file(self.repo.state() / _LOST_FILE, content, self.repo.shared_mode)
 
-    def _fetch_batch(self, runs: Sequence[RunTip]) -> dict[RunTip, str]:
+    def _fetch_batch(self, runs: Sequence[RunTip]) -> dict[RunTip, Loss]:
         """Fetch runs at once. Where git refuses them, halve the batch until the culprits are alone, or are too many."""
         if self._lost >= LOST_A_FETCH:
-            return dict.fromkeys(runs, _NOT_TRIED)
+            return dict.fromkeys(runs, Loss(_NOT_TRIED, for_good=False))
         try:
             # By object, as we saw it: git looks for each name among all names of the remote, which takes longer than to
             # fetch a thousand runs. The copies are noted by us, once what they lead to is durable.
             self.remote.fetch([str(run.tip) for run in runs])
             self.tracking.note({run.ref: run.tip for run in runs})
         except RepositoryError as error:
+            self.remote.refs(runs[0].ref)  # raises when it is the network, not the runs
             if len(runs) == 1:
                 self._lost += 1
-                return {runs[0]: error.message}
-            self.remote.refs(runs[0].ref)  # raises when it is the network, not the runs
+                return {runs[0]: Loss(error.message, any(it in error.message for it in _THERE))}
             middle = len(runs) // 2
             return self._fetch_batch(runs[:middle]) | self._fetch_batch(runs[middle:])
         return {}
@@ -466,12 +517,15 @@ class Transfer:
         )
 
 
-def _batches(runs: Sequence[RunTip], last: Collection[str]) -> Iterator[Sequence[RunTip]]:
-    """Runs as they are fetched together: none beside one that comes last."""
-    for late in (False, True):
-        group = [run for run in runs if (str(run.tip) in last) is late]
-        for start in range(0, len(group), REFS_A_FETCH):
-            yield group[start : start + REFS_A_FETCH]
+def _is_ours(message: str) -> bool:
+    """Whether a fetch may have failed because of us, so that nothing is known of what the remote has."""
+    return any(sign in message for sign in _HERE)
+
+
+def _batches(runs: Sequence[RunTip]) -> Iterator[Sequence[RunTip]]:
+    """Runs as they are fetched together."""
+    for start in range(0, len(runs), REFS_A_FETCH):
+        yield runs[start : start + REFS_A_FETCH]
 
 
 def some(notices: Sequence[str], what: str, count: int | None = None) -> list[str]:

@@ -51,8 +51,8 @@ def test_strange_refs_are_passed_over(server: GitRepo, ada: GitRepo, bob: GitRep
     assert ids(bob) == ids(ada)
 
 
-def test_commits_that_are_no_runs_are_refused(server: GitRepo, ada: GitRepo, bob: GitRepo) -> None:
-    """A branch's commit, a blob or a tag under a run's name is refused with a reason; runs beside it arrive."""
+def test_commits_that_are_no_runs_are_left_out(server: GitRepo, ada: GitRepo, bob: GitRepo) -> None:
+    """A branch's commit, a blob or a tag under a run's name is left out with a reason; runs beside it arrive."""
     make_run(ada)
     send(ada)
     head = server.git("rev-parse", "main")
@@ -62,13 +62,13 @@ def test_commits_that_are_no_runs_are_refused(server: GitRepo, ada: GitRepo, bob
     server.git("-c", "user.name=x", "-c", "user.email=x", "tag", "-a", "-m", "x", "v1", head)
     server.git("update-ref", "refs/runs/MyFlow/4", server.git("rev-parse", "v1"))
     report = get(bob)
-    assert outcomes(report) == [Outcome.NEW] + [Outcome.REFUSED] * 3
-    assert all(run.reason for run in report.with_outcome(Outcome.REFUSED))
+    assert outcomes(report) == [Outcome.NEW] + [Outcome.LEFT_OUT] * 3
+    assert all(run.reason for run in report.with_outcome(Outcome.LEFT_OUT))
     assert set(ids(bob)) == {"MyFlow/1"}
     assert outcomes(send(bob)) == [Outcome.CURRENT]
 
 
-def test_runs_under_false_names_are_refused(server: GitRepo, ada: GitRepo, bob: GitRepo) -> None:
+def test_runs_under_false_names_are_left_out(server: GitRepo, ada: GitRepo, bob: GitRepo) -> None:
     """A run that is offered as another flow, number or uid is not imported under it."""
     run = make_run(ada)
     send(ada)
@@ -76,7 +76,7 @@ def test_runs_under_false_names_are_refused(server: GitRepo, ada: GitRepo, bob: 
     for name in ("MyFlow/7", "Other/1", "MyFlow/1-0123456"):
         server.git("update-ref", f"refs/runs/{name}", tip)
     report = get(bob)
-    assert len(report.with_outcome(Outcome.REFUSED)) == 3
+    assert len(report.with_outcome(Outcome.LEFT_OUT)) == 3
     assert ids(bob) == {"MyFlow/1": run.uid.short}
     assert open_repo(bob).refs.get("refs/runs/MyFlow/7") is None
 
@@ -103,14 +103,14 @@ def test_a_forged_history_does_not_move_a_run(server: GitRepo, ada: GitRepo, bob
     assert refs(server)["refs/runs/MyFlow/1"] == forged
     orphan = server.git(*identity, "commit-tree", tree, stdin=message.encode())
     server.git("update-ref", "refs/runs/MyFlow/1", orphan)
-    assert outcomes(get(bob)) == [Outcome.REFUSED]
+    assert outcomes(get(bob)) == [Outcome.LEFT_OUT]
     assert refs(bob) == before
 
 
-def test_a_run_whose_info_has_changed_is_refused(
+def test_a_run_whose_info_has_changed_is_left_out(
     server: GitRepo, ada: GitRepo, bob: GitRepo
 ) -> None:
-    """What describes a run stands in its first commit: a later one that says something else is refused, and told."""
+    """What describes a run stands in its first commit: a later one that says something else is left out, and told."""
     run = make_run(ada)
     send(ada)
     name = "refs/runs/MyFlow/1"
@@ -126,7 +126,7 @@ def test_a_run_whose_info_has_changed_is_refused(
     forged = server.git(*identity, "commit-tree", tree, "-p", name, stdin=message.encode())
     server.git("update-ref", name, forged)
     (refused,) = get(bob).runs
-    assert refused.outcome is Outcome.REFUSED
+    assert refused.outcome is Outcome.LEFT_OUT
     assert "INFO is not that of its first commit" in refused.reason
     assert refs(bob) == {}
     server.git("update-ref", name, f"{forged}^")
@@ -194,7 +194,7 @@ def test_malformed_objects_do_not_stop_the_others(
     server.git("update-ref", "refs/runs/MyFlow/9", malformed_commit(server))
     report = get(bob)
     assert sorted(ids(bob)) == ["MyFlow/1", "MyFlow/2", "MyFlow/3"]
-    (refused,) = report.with_outcome(Outcome.REFUSED)
+    (refused,) = report.with_outcome(Outcome.LEFT_OUT)
     assert refused.source == "9"
     assert "hasDotgit" in refused.reason or "git" in refused.reason
     bob.fsck()

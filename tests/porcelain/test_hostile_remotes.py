@@ -7,9 +7,12 @@ import shutil
 import pytest
 
 from gitflowrun.cli.git_runs.main import main
+from gitflowrun.errors import RepositoryError
 from gitflowrun.git.objects import Oid
-from gitflowrun.limits import MAX_NOTICES
+from gitflowrun.git.transport import Remote
+from gitflowrun.limits import MAX_NAMED, MAX_NOTICES
 from gitflowrun.names import RunId
+from gitflowrun.porcelain.fetch import fetch
 from gitflowrun.porcelain.push import push
 from gitflowrun.porcelain.sync import Outcome, RemoteView, RunTip
 from gitflowrun.runs.runs import Status
@@ -223,14 +226,15 @@ def test_names_that_are_nobodys(server: GitRepo, ada: GitRepo, bob: GitRepo) -> 
         server.git("update-ref", f"refs/runs/junk{number}/x", tip)
     report = get(bob)
     assert {*ids(bob)} == {"MyFlow/1", "MyFlow/2"}
-    refused = {
-        f"{run.flow}/{run.source}": run.reason for run in report.with_outcome(Outcome.REFUSED)
-    }
-    assert refused.keys() == {
+    left = {f"{run.flow}/{run.source}": run.reason for run in report.with_outcome(Outcome.LEFT_OUT)}
+    assert left.keys() == {
         "MyFlow/3", "myflow/1", "MyFlow/1-0000000", "MyFlow/4", "MyFlow/5", "MyFlow/7",
     }  # fmt: skip
-    assert "holds run MyFlow/1" in refused["MyFlow/3"]
-    assert len(report.notices) == MAX_NOTICES + 1
+    assert "holds run MyFlow/1" in left["MyFlow/3"]
+    told, *others = report.notices
+    assert sum(name in told for name in left) == MAX_NAMED
+    assert "and 1 more" in told
+    assert len(others) == MAX_NOTICES + 1
     assert tags(bob)["MyFlow/1"][0] == "good"
     assert outcomes(get(bob)).count(Outcome.CURRENT) == 2
 
@@ -241,7 +245,7 @@ def test_our_own_bytes_under_another_number(server: GitRepo, ada: GitRepo) -> No
     send(ada)
     server.git("update-ref", "refs/runs/MyFlow/2", refs(server)[RUN])
     uid = make_run(ada).uid
-    (found,) = get(ada).with_outcome(Outcome.REFUSED)
+    (found,) = get(ada).with_outcome(Outcome.LEFT_OUT)
     assert found.reason == "refs/runs/MyFlow/2 holds run MyFlow/1"
     assert [run.target for run in send(ada).runs] == [f"2-{str(uid)[:7]}"]
 
@@ -348,14 +352,23 @@ def test_malformed_runs_do_not_keep_others_out(
         )
         server.git("update-ref", f"refs/runs/MyFlow/1-{number:07}", odd)
     monkeypatch.setattr("gitflowrun.porcelain.sync.LOST_A_FETCH", 3)
-    get(bob)
+    monkeypatch.setattr("gitflowrun.porcelain.sync.LOST_AGAIN", 2)
+    assert outcomes(get(bob)).count(Outcome.REFUSED) == 4 + 3
     assert {*ids(bob)} == {"MyFlow/1"}
     get(bob)
-    report = get(bob)
+    asked = []
+    for _ in range(3):
+        report = get(bob)
+        left = report.with_outcome(Outcome.LEFT_OUT)
+        assert len(left) == 6
+        asked += [run.source for run in left if "was not asked for again" not in run.reason]
+    assert len(asked) == len({*asked}) == 6
+    assert outcomes(report).count(Outcome.REFUSED) == 0
     assert {*ids(bob)} == {"MyFlow/1", "MyFlow/2"}
-    reasons = [run.reason for run in report.with_outcome(Outcome.REFUSED)]
-    assert len(reasons) == 6
-    assert sum("not tried" in reason for reason in reasons) == 3
+    named = fetch(open_repo(bob), "origin", [f"MyFlow/{asked[-1]}"])
+    (refused,) = named.with_outcome(Outcome.REFUSED)
+    assert refused.source == asked[-1]
+    assert "was not asked" not in refused.reason
     (bob.path / ".git/gitflowrun/lost").write_bytes(b"\xff\0x\n")  # a cache like others
     get(bob)
     assert {*ids(bob)} == {"MyFlow/1", "MyFlow/2"}
@@ -379,6 +392,23 @@ def test_too_many_that_cannot_be_had(
     reasons = [run.reason for run in report.with_outcome(Outcome.REFUSED)]
     assert len(reasons) == 10
     assert sum("not tried" in reason for reason in reasons) == 7
+
+
+def test_trouble_of_ours_is_blamed_on_no_run(
+    ada: GitRepo, bob: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the disk is full, each fetch says that it did not get what it was asked for."""
+    make_run(ada)
+    send(ada)
+
+    def no_space(*_: object) -> None:
+        raise RepositoryError("can't read from 'origin': write error: No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Remote, "fetch", no_space)
+        for _ in range(2):
+            assert outcomes(get(bob)) == [Outcome.REFUSED]
+    assert outcomes(get(bob)) == [Outcome.NEW]
 
 
 def test_very_many_refs_of_one_commit_cost_little(

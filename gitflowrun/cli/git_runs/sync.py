@@ -70,6 +70,7 @@ def summary(report: SyncReport) -> str:
         (counts[Outcome.UPDATED], f"{counts[Outcome.UPDATED]} updated"),
         (counts[Outcome.KEPT], f"{counts[Outcome.KEPT]} kept"),
         (counts[Outcome.AWAY], f"{counts[Outcome.AWAY]} removed here"),
+        (counts[Outcome.LEFT_OUT], f"{counts[Outcome.LEFT_OUT]:,} left out"),
         (counts[Outcome.REFUSED], f"{counts[Outcome.REFUSED]} refused"),
         (counts[Outcome.AHEAD], f"{counts[Outcome.AHEAD]} newer there"),
         (counts[Outcome.CURRENT], f"{counts[Outcome.CURRENT]:,} up to date"),

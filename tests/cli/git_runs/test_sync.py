@@ -73,14 +73,28 @@ def test_a_forgotten_remote_is_noticed(repo: GitRepo, other: GitRepo) -> None:
     )  # fmt: skip
 
 
-def test_refusals_are_told_and_end_with_1(repo: GitRepo, other: GitRepo) -> None:
-    """A refused run has its reason; the exit code is git's."""
+def test_what_is_no_run_is_named_and_fails_only_who_asks_for_it(
+    repo: GitRepo, other: GitRepo
+) -> None:
+    """A fetch names what it left out in one line, with the command that removes it; asking for it ends with 1."""
+    server = GitRepo(repo.path.parent / "server.git")
     make_run(repo)
+    make_run(repo)
+    repo.runs("push", "origin", "2")
     other.git("push", "-q", "origin", "HEAD:refs/runs/MyFlow/1", "HEAD:refs/runs/odd")
-    done = other.runs("fetch")
+    for told in ("1 run new, 1 left out\n", "1 left out, 1 up to date\n"):
+        done = other.runs("fetch")
+        assert (done.code, "refused" in done.out, done.out.endswith(told)) == (0, False, True)
+        first, second = done.err.splitlines()
+        assert first.startswith(
+            "warning: origin has no run that can be had as MyFlow/1 (refs/runs/MyFlow/1 is no run"
+        )
+        assert second == "warning: refs/runs/odd is not the ref of a run"
+    done = other.runs("fetch", "origin", "MyFlow/1")
     assert done.code == 1
     assert " ! [refused]   MyFlow/1 (" in done.out
-    assert done.err == "warning: refs/runs/odd is not the ref of a run\n"
+    server.git(*first.split("`")[1].split()[1:])
+    assert other.runs("fetch", "origin").err == f"{second}\n"
 
 
 def test_json(repo: GitRepo, other: GitRepo) -> None:
