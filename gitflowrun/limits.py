@@ -186,9 +186,13 @@ HASHED_ALONE = 8 << 10
 HASHED_IN_ALL = 256 << 10
 """Bytes that a process hashes so: after them loading OpenSSL pays."""
 ROWS_AT_A_GLANCE = 48
-"""Rows of a pack's index that are searched as bytes and halved no more."""
+"""Rows of a pack's index that are searched as bytes and narrowed down no more."""
+ROWS_A_FIND = 30
+"""Rows of a pack's index that are gone through in the time in which one id is found."""
 SMALL_ENTRY = 4096
 """Bytes of a pack that are read at once where an entry begins, and of an object that may lie in them."""
+NEIGHBOURS = 64 << 10
+"""Bytes of a pack that are read at once where many small objects are read in their order."""
 DELTA_BASES = 256
 """Small objects of a pack that are kept for the deltas of others: git makes chains of 50."""
 STREAM_HEAD = 4096
@@ -650,6 +654,8 @@ FSCK_FAULTS = 100
 """Faults of one run, and of what lies below one tree, that are told one by one."""
 REUSE_READ = 8 << 30
 """Bytes of artifacts that a resumed run reads of its origin, to see whether they are whole: 8 s or so."""
+TASKS_AT_ONCE = 4_000
+"""Tasks of an origin whose small objects are read together."""
 FSCK_PRODUCERS = 1_000
 """Tasks of a run whose chunks are remembered while those of later tasks are compared with them."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from enum import IntEnum
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import CorruptRecord
@@ -53,6 +53,7 @@ class Oid(FixedBytes):
         return f"Oid({self.hex()!r})"
 
 
+_oid: Callable[[bytes], Oid] = partial(bytes.__new__, Oid)  # of what is known to have its size
 NULL_OID = Oid(bytes(Oid.SIZE))
 
 
@@ -201,16 +202,20 @@ def parse_tree(data: Buffer) -> Iterator[TreeEntry]:
     Raises:
         CorruptRecord: the content is no tree.
     """
-    return (TreeEntry(int(mode, 8), name, Oid(oid)) for mode, name, oid in _tree_rows(data))
+    return (TreeEntry(int(mode, 8), name, _oid(oid)) for mode, name, oid in tree_rows(data))
 
 
 def tree_oids(data: Buffer) -> dict[bytes, Oid]:
     """The ids in a tree's content by their names. Raises as `parse_tree`."""
-    return {name: Oid(oid) for _, name, oid in _tree_rows(data)}
+    return {name: _oid(oid) for _, name, oid in tree_rows(data)}
 
 
-def _tree_rows(data: Buffer) -> Iterator[tuple[bytes, bytes, bytes]]:
-    """The parts of rows, one at a time: a tree may have 300,000."""
+def tree_rows(data: Buffer) -> Iterator[tuple[bytes, bytes, bytes]]:
+    """Mode, name and id of each row of a tree's content as they stand there, one at a time: it may have 300,000.
+
+    Raises:
+        CorruptRecord: the content is no tree.
+    """
     end = 0
     for row in _TREE_ROW.finditer(data):
         if row.start() != end:
@@ -237,9 +242,12 @@ def checked_pieces(oid: Oid, size: int, pieces: Iterable[bytes]) -> Iterator[byt
 
 def hash_object(kind: ObjectType, data: Buffer) -> Oid:
     """The id that git gives to an object (as `git hash-object`)."""
-    digest = _sha1_for(len(data))(b"%s %d\0" % (_WORDS[kind], len(data)), usedforsecurity=False)
+    head = b"%s %d\0" % (_WORDS[kind], len(data))
+    if len(data) < HASHED_ALONE:
+        return _oid(_sha1_for(len(data))(head + data, usedforsecurity=False).digest())
+    digest = _sha1_for(len(data))(head, usedforsecurity=False)
     digest.update(data)
-    return Oid(digest.digest())
+    return _oid(digest.digest())
 
 
 def _sha1_for(size: int) -> Callable[..., hashlib._Hash]:

@@ -53,6 +53,7 @@ _SAMPLE_RATIO = 0.90  # to which a sample must shrink for the whole to be tried
 _KEEP_RATIO = 0.95  # to which the whole must shrink to pay for inflating it at every read
 
 _PACK_HEADER = struct.Struct(">4sII")
+_MORE = 0x80  # the bit of a byte of a size that says that another one follows
 _COPY = 0x80  # the bit of a delta's instruction that says it copies from the base
 _LONGEST_SIZE = 10  # bytes of a size of 64 bits
 _DEFAULT_COPY = 0x10000  # bytes that are copied where an instruction does not say how many
@@ -233,11 +234,13 @@ def _copy_instruction(delta: bytes, code: int, position: int) -> tuple[int, int,
 
 def varint(data: bytes, position: int) -> tuple[int, int]:
     """A size in groups of seven bits, the lowest first, and where it ends. Raises ValueError where it does not."""
+    if position < len(data) and data[position] < _MORE:  # as most are
+        return data[position], position + 1
     value = shift = 0
     for end, byte in enumerate(data[position : position + _LONGEST_SIZE], position + 1):
         value |= (byte & 0x7F) << shift
         shift += 7
-        if not byte & 0x80:
+        if not byte & _MORE:
             return value, end
     msg = "a size does not end"
     raise ValueError(msg)

@@ -12,15 +12,16 @@ from __future__ import annotations
 import struct
 from collections import Counter
 from itertools import accumulate, count
+from math import isqrt
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import CorruptRecord
 from gitflowrun.git.objects import Oid
-from gitflowrun.limits import MAX_PACK_NAMES, ROWS_AT_A_GLANCE
+from gitflowrun.limits import MAX_PACK_NAMES, ROWS_A_FIND, ROWS_AT_A_GLANCE
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from typing import BinaryIO
 
 _MAGIC = b"\xfftOc\x00\x00\x00\x02"
@@ -28,6 +29,7 @@ _FANOUT = struct.Struct(">256I")
 _OIDS = len(_MAGIC) + _FANOUT.size
 _WIDE = 0x8000_0000
 _TRAILERS = 2 * Oid.SIZE
+_ID = struct.Struct(f"{Oid.SIZE}s")
 _MULTI_HEADER = struct.Struct(">4sBBBBI")
 _MULTI_ROW = struct.Struct(">4sQ")
 
@@ -122,31 +124,44 @@ class PackIndex:
     def find(self, oid: bytes) -> int | None:
         """The offset of an object's entry in the pack; None when it is not there."""
         low, high = self._fanout[oid[0]], self._fanout[oid[0] + 1]
-        data = self._data
-        least = ROWS_AT_A_GLANCE if isinstance(data, bytes) else 0
+        first, last = low, high
+        if high - low > ROWS_AT_A_GLANCE:
+            # Ids are spread evenly, so its own digits say where it lies, give or take the root of their number.
+            around = low + (int.from_bytes(oid[1:4], "big") * (high - low) >> 24)
+            margin = ROWS_AT_A_GLANCE // 2 + isqrt(high - low)
+            first = max(low, around - margin)
+            last = min(high, around + margin)
+        rows = bytes(self._data[_OIDS + first * Oid.SIZE : _OIDS + last * Oid.SIZE])
+        if (first > low and oid < rows[: Oid.SIZE]) or (last < high and oid > rows[-Oid.SIZE :]):
+            first, rows = self._narrowed(oid, low, high)
+        at = rows.find(oid)
+        while at >= 0:
+            row, rest = divmod(at, Oid.SIZE)
+            if not rest:
+                return self._offset(first + row)
+            at = rows.find(oid, at + 1)  # it was the end of an id and the beginning of the next
+        return None
+
+    def offsets(self, oids: Collection[bytes]) -> dict[bytes, int]:
+        """The offsets of those of some objects that are here, as `find` says them."""
+        if len(oids) * ROWS_A_FIND < self.count:
+            found = ((oid, self.find(oid)) for oid in oids)
+            return {oid: offset for oid, offset in found if offset is not None}
+        wanted = frozenset(oids)
+        rows = enumerate(_ID.iter_unpack(self.id_table))
+        return {oid: self._offset(row) for row, (oid,) in rows if oid in wanted}
+
+    def _narrowed(self, oid: bytes, low: int, high: int) -> tuple[int, bytes]:
+        """The few of some rows among which an id is, if it is there, and the first of them, by halving."""
         # By hand: `bisect` takes twice as long, for it calls a function of ours at each step.
-        while high - low > least:
+        while high - low > ROWS_AT_A_GLANCE:
             middle = (low + high) >> 1
             start = _OIDS + middle * Oid.SIZE
-            found = data[start : start + Oid.SIZE]
-            if found == oid:
-                return self._offset(middle)
-            if bytes(found) < oid:
-                low = middle + 1
+            if bytes(self._data[start : start + Oid.SIZE]) <= oid:
+                low = middle
             else:
                 high = middle
-        return self._among(oid, low, high) if low < high else None
-
-    def _among(self, oid: bytes, low: int, high: int) -> int | None:
-        """As `find`, in a few rows, which the interpreter searches faster than they are halved."""
-        data, at, end = self._data, _OIDS + low * Oid.SIZE, _OIDS + high * Oid.SIZE
-        assert isinstance(data, bytes)
-        while (at := data.find(oid, at, end)) >= 0:
-            row, rest = divmod(at - _OIDS, Oid.SIZE)
-            if not rest:
-                return self._offset(row)
-            at += 1  # the end of an id and the beginning of the next
-        return None
+        return low, bytes(self._data[_OIDS + low * Oid.SIZE : _OIDS + high * Oid.SIZE])
 
     @property
     def id_table(self) -> bytes:

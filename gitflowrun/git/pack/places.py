@@ -34,6 +34,7 @@ from gitflowrun.limits import (
     DELTA_SHARE,
     DELTA_WORK,
     INSTRUCTION_COST,
+    NEIGHBOURS,
     OPEN_PACKS,
     READ_INDEX_UP_TO,
     SMALL_BASE,
@@ -42,7 +43,7 @@ from gitflowrun.limits import (
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from gitflowrun.git.pack.stream import Source
@@ -173,31 +174,39 @@ class Pack:
         deltas: list[tuple[int, bytes]] = []
         at = offset
         while (found := self._bases.get(at)) is None:
-            head = self._source.read(at, SMALL_ENTRY)
-            if len(head) < 2:  # noqa: PLR2004
+            entry = _small_entry(self._source.read(at, SMALL_ENTRY), 0)
+            if entry is None:
                 return None
-            kind = _KINDS.get((head[0] >> 4) & 7)
-            size, start = head[0] & 15, 1
-            if head[0] & _MORE:
-                rest, start = varint(head, 1)
-                size |= rest << 4
-            back = 0
-            if kind is None:
-                if (head[0] >> 4) & 7 != _OFS_DELTA:
-                    return None
-                back, start = _distance(head, start)
-            if size >= SMALL_ENTRY or not (kind or 0 < back < at) or len(deltas) >= DELTA_DEPTH:
-                return None
-            stream = zlib.decompressobj()
-            data = stream.decompress(head[start:], size + 1)
-            if not stream.eof or len(data) != size:
-                return None
+            kind, back, data = entry
             if kind is not None:
                 found = kind, data
                 break
+            if not 0 < back < at or len(deltas) >= DELTA_DEPTH:
+                return None
             deltas.append((at, data))
             at -= back
         return self._applied(at, found, deltas) if deltas else found
+
+    def small_ones(
+        self, offsets: Iterable[int]
+    ) -> Iterator[tuple[int, tuple[ObjectType, bytes] | None]]:
+        """`small` of each, for ascending offsets: of those that lie beside one another the file is read once.
+
+        What is damaged is None, too.
+        """
+        start, window = 0, b""
+        for offset in offsets:
+            if offset - start + SMALL_ENTRY > len(window):
+                start, window = offset, self._source.read(offset, NEIGHBOURS)
+            found = None
+            try:
+                entry = _small_entry(window, offset - start)
+                if entry is not None:
+                    kind, _, data = entry
+                    found = self.small(offset) if kind is None else (kind, data)
+            except (CorruptRecord, LookupError, ValueError, zlib.error):
+                pass  # which a read of this object alone looks into
+            yield offset, found
 
     def _applied(
         self, at: int, found: tuple[ObjectType, bytes], deltas: list[tuple[int, bytes]]
@@ -249,6 +258,28 @@ def _close_packs(keep: int) -> None:
             return  # another thread took the last one
         if pack is not None:
             pack.close()
+
+
+def _small_entry(data: bytes, at: int) -> tuple[ObjectType | None, int, bytes] | None:
+    """The small entry that begins at `at`; None for what is not simply that.
+
+    Returns:
+        The type, or None and how far back its base begins for a delta; and the content, of the object or the delta.
+    """
+    head, start = data[at], at + 1
+    kind, size, back = _KINDS.get((head >> 4) & 7), head & 15, 0
+    if head & _MORE:
+        rest, start = varint(data, start)
+        size |= rest << 4
+    if kind is None:
+        if (head >> 4) & 7 != _OFS_DELTA:
+            return None
+        back, start = _distance(data, start)
+    if size >= SMALL_ENTRY:
+        return None
+    stream = zlib.decompressobj()
+    content = stream.decompress(data[start : at + SMALL_ENTRY], size + 1)
+    return (kind, back, content) if stream.eof and len(content) == size else None
 
 
 def _distance(head: bytes, position: int) -> tuple[int, int]:

@@ -24,7 +24,7 @@ import os
 import re
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -183,6 +183,26 @@ class PackReader:
             return None if offset is None else pack.small(offset)
         except (GitflowrunError, FileNotFoundError, LookupError, ValueError, zlib.error):
             return None
+
+    def small_ones(self, oids: Collection[bytes]) -> Iterator[tuple[bytes, ObjectType, bytes]]:
+        """The small objects among very many, in the order of packs: at a fraction of what `read` takes.
+
+        Any of them may be left out; what is wrong with it `read` says.
+
+        Yields:
+            Id, type and content; these are not compared.
+        """
+        self.refresh()
+        left = set(oids)
+        for pack in [pack for listing in self._listings for pack in listing.packs]:
+            with contextlib.suppress(CorruptRecord, FileNotFoundError):
+                places = {offset: oid for oid, offset in pack.index.offsets(left).items()}
+                left.difference_update(places.values())
+                for offset, found in pack.small_ones(sorted(places)):
+                    if found is not None:
+                        yield places[offset], *found
+            if not left:
+                break
 
     def _by_git(self, oid: Oid, damage: CorruptRecord, limit: int) -> tuple[ObjectType, bytes]:
         """What git reads of an object that looks damaged: it also reads older forms of packs."""

@@ -329,7 +329,7 @@ def _whole_split(
             return None
         tasks = [origin.task(name) for name in arrived]
         steps = tuple(step for step in stored if step in inside)
-        if not all(reuse.is_whole(task) for step in steps for task in origin.tasks_of(step)):
+        if not reuse.are_whole(task for step in steps for task in origin.tasks_of(step)):
             return None
     except CorruptRecord:  # a step whose tasks can't be listed is done again
         return None

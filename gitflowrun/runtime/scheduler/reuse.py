@@ -10,16 +10,23 @@ left to whoever needs it.
 from __future__ import annotations
 
 from contextlib import suppress
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from gitflowrun.artifacts.dedup import DedupIndex
 from gitflowrun.errors import CorruptRecord, MissingObject
-from gitflowrun.limits import CREDIBLE_CHUNK, RECORD_SIZE, REUSE_READ
+from gitflowrun.git.objects import Mode, ObjectType, Oid, hash_object, tree_rows
+from gitflowrun.limits import CREDIBLE_CHUNK, RECORD_SIZE, REUSE_READ, TASKS_AT_ONCE
 from gitflowrun.runs import layout
 
 if TYPE_CHECKING:
-    from gitflowrun.git.objects import Oid, TreeEntry
+    from collections.abc import Collection, Iterable, Mapping
+
+    from gitflowrun.git.objects import TreeEntry
     from gitflowrun.runs.read import StoredRun, StoredTask
+
+_Rows = list[tuple[bytes, bytes, bytes]]
+_TREE = b"%o" % Mode.TREE
 
 
 class ReuseCheck:
@@ -46,6 +53,53 @@ class ReuseCheck:
         if found is None:
             found = self._known[task.tree] = self._look(task)
         return found
+
+    def are_whole(self, tasks: Iterable[StoredTask]) -> bool:
+        """Whether all of some tasks are whole: of very many this takes a fraction of what `is_whole` of each does."""
+        waiting = iter(tasks)
+        while some := list(islice(waiting, TASKS_AT_ONCE)):
+            self._glance({task.tree for task in some} - self._known.keys())
+            if not all(map(self.is_whole, some)):
+                return False
+        return True
+
+    def _glance(self, trees: Collection[Oid]) -> None:
+        """Note which tasks are plainly whole: of small objects, which are read in the order in which they lie.
+
+        Of the others nothing is noted: whoever asks for such a one looks at each of its objects.
+        """
+        # Whoever starts a new run does not load BLAKE3.
+        from gitflowrun.artifacts.digest import digest
+
+        tasks, _ = self._undamaged(trees)
+        parts, blobs = self._undamaged(_named_in(tasks))
+        names: dict[bytes, bytes] = {}
+        for oid, kind, data in self._objects.small_ones(_named_in(parts)):
+            if kind is ObjectType.BLOB:
+                names[oid] = digest(data).hex().encode()
+                self._left -= len(data)
+        payloads = {
+            tree
+            for tree, rows in parts.items()
+            if all(names.get(oid) == name for _, name, oid in rows)
+        }
+        for tree, rows in tasks.items():
+            if all(oid in (payloads if mode == _TREE else blobs) for mode, _, oid in rows):
+                self._known[Oid(tree)] = True
+
+    def _undamaged(self, oids: Collection[bytes]) -> tuple[dict[bytes, _Rows], set[bytes]]:
+        """The small, undamaged ones of some objects: the rows of trees, and the ids of blobs."""
+        trees: dict[bytes, _Rows] = {}
+        blobs: set[bytes] = set()
+        for oid, kind, data in self._objects.small_ones(oids):
+            if hash_object(kind, data) != oid:
+                continue
+            if kind is ObjectType.BLOB:
+                blobs.add(oid)
+            elif kind is ObjectType.TREE:
+                with suppress(CorruptRecord):
+                    trees[oid] = list(tree_rows(data))
+        return trees, blobs
 
     def _look(self, task: StoredTask) -> bool:
         try:
@@ -118,3 +172,7 @@ class ReuseCheck:
                     named.pop(name, None)
         for name, why in named.items():
             self.broken.append(f"{task.pathspec}/{name.decode(errors='replace')}: {why}")
+
+
+def _named_in(trees: Mapping[bytes, _Rows]) -> set[bytes]:
+    return {oid for rows in trees.values() for _, _, oid in rows}

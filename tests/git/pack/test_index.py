@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import random
 
 import pytest
 from hypothesis import given
@@ -29,7 +30,9 @@ def test_every_entry_is_found_and_nothing_else(entries: list[IndexEntry], other:
     assert index.count == len(entries)
     assert [index.find(entry.oid) for entry in entries] == [entry.offset for entry in entries]
     assert index.id_table == b"".join(sorted(entry.oid for entry in entries))
-    if other not in {entry.oid for entry in entries}:
+    places: dict[bytes, int] = {entry.oid: entry.offset for entry in entries}
+    assert index.offsets([*places, other]) == places | index.offsets([other])
+    if other not in places:
         assert index.find(other) is None
     assert index.pack_trailer == noise(20)
 
@@ -42,6 +45,28 @@ def test_the_end_of_an_id_and_the_beginning_of_the_next_are_no_id() -> None:
     )
     assert index.find(first[19:] + second[:19]) is None
     assert index.find(second) == 12
+
+
+@pytest.mark.parametrize("spread", ["even", "low", "high", "two"])
+def test_ids_are_found_wherever_they_crowd(spread: str) -> None:
+    """In thousands that begin alike, few or many at once, whether or not they are as even as digests are."""
+    draw = random.Random(spread)
+    middle = {"even": None, "low": 0, "high": 0xFFFF, "two": 0x8000}[spread]
+    oids = {
+        Oid(b"\x07" + draw.randbytes(19))
+        if middle is None or (spread == "two" and draw.random() < 0.5)
+        else Oid(b"\x07" + middle.to_bytes(2, "big") + draw.randbytes(17))
+        for _ in range(4_000)
+    }
+    places = {oid: 12 + number for number, oid in enumerate(sorted(oids))}
+    data = index_bytes([IndexEntry(oid, 0, at) for oid, at in places.items()], noise(20))
+    for form in (data, memoryview(data)):
+        index = PackIndex(form, "an index")
+        assert {oid: index.find(oid) for oid in oids} == places
+        few = sorted(oids)[::1000]
+        absent = [Oid(oid[:19] + bytes([oid[19] ^ 1])) for oid in few]
+        assert index.offsets([*few, *absent]) == {oid: places[oid] for oid in few}
+        assert index.offsets(oids) == places
 
 
 def test_gits_own_index_is_read(repo: GitRepo) -> None:

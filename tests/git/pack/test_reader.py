@@ -44,6 +44,8 @@ def _check_all(repo: GitRepo, reader: PackReader) -> None:
         reader.read_into(oid, memoryview(target))
         assert target == data
         assert oid in reader
+    for row in reader.small_ones([*_all(repo), ABSENT]):
+        assert row[1:] == reader.read(Oid(row[0]))
 
 
 def _history(repo: GitRepo) -> None:
@@ -88,6 +90,8 @@ def test_small_objects_share_their_bases(repo: GitRepo) -> None:
     repo.git("prune-packed")
     reader = PackReader(objects_dir(repo))
     _check_all(repo, reader)
+    small = {oid for oid, (_, size) in _all(repo).items() if size < 4096}
+    assert {oid for oid, _, _ in reader.small_ones(small)} == small
     for number in reversed(range(400)):
         content = b"%d " % number + b"same " * 200
         assert reader.blob(hash_object(ObjectType.BLOB, content)) == content
@@ -102,6 +106,7 @@ def test_small_objects_share_their_bases(repo: GitRepo) -> None:
     pack.write_bytes(data)
     broken = PackReader(objects_dir(repo))
     below = [Oid.from_hex(row[0]) for row in chains if row[6:] == [base] or row[0] == base]
+    assert list(broken.small_ones(below)) == []
     for oid in below:
         with pytest.raises(CorruptRecord):
             broken.read(oid)

@@ -199,13 +199,13 @@ def _adopted(run: StoredRun, *rerun: str, trusted: bool = True) -> tuple[Adoptio
 
 
 def test_many_finished_tasks_are_adopted_together(repo: GitRepo) -> None:
-    """Their trees and records are read once, to see that they are whole, unless one is to run again."""
+    """None of them is read by itself, which would take long, unless one is to run again."""
     repo.write("f.py", WIDE)
     for width in ("3", "30"):
         assert repo.flow("f.py", "run", env={"N": width, "FAIL": "1"}).code == 1
     few, many = (StoredRun(run.repo, run.flow, run.id, run.commit) for run in both(repo))
     (of_few, reads), (of_many, as_many) = _adopted(few), _adopted(many)
-    assert as_many - reads <= 3 * 2 * (30 - 3)
+    assert as_many == reads
     assert of_few.steps == of_many.steps == ("work", "more")
     assert [name.step for name in of_many.names] == ["_parameters", "start"]
     assert of_many.first_id == 1 + max(int(task.name.task) for task in many.all_tasks())

@@ -1,0 +1,131 @@
+"""What a resumed run looks at before it takes tasks over: each object, also where they are small and many."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gitflowrun.artifacts.digest import digest
+from gitflowrun.git.objects import ObjectType, Oid, TreeEntry, tree_bytes
+from gitflowrun.git.pack.writer import PackObject
+from gitflowrun.names import TaskName
+from gitflowrun.runs.read import StoredRun, StoredTask
+from gitflowrun.runtime.scheduler.reuse import ReuseCheck
+from tests.helpers.flows import foreach_flow, latest
+from tests.helpers.packs import blob, objects_dir, pack_store
+from tests.helpers.repos import GitRepo, make_repo
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> GitRepo:
+    """A repository with a run of four tasks in a foreach. Its packs are written anew by tests."""
+    repo = make_repo(tmp_path_factory.mktemp("reuse") / "repo")
+    repo.write("f.py", foreach_flow("print('words')"))
+    repo.commit()
+    assert repo.flow("f.py", "run").code == 0
+    return repo
+
+
+@pytest.fixture(scope="module")
+def objects(made: GitRepo) -> dict[Oid, tuple[ObjectType, bytes]]:
+    """All objects of the repository."""
+    rows = made.git("cat-file", "--batch-all-objects", "--batch-check=%(objectname)").split()
+    return {oid: latest(made).objects.read(oid) for oid in map(Oid.from_hex, rows)}
+
+
+def _store(repo: GitRepo, objects: dict[Oid, tuple[ObjectType, bytes]]) -> StoredRun:
+    """The repository's run where it has these objects and no others, under these ids, whatever they are."""
+    for path in (objects_dir(repo) / "pack").iterdir():
+        path.unlink()
+    store = pack_store(repo)
+    pack = [PackObject(kind, data, oid) for oid, (kind, data) in objects.items()]
+    store.release([store.write(pack).name])
+    return latest(repo)
+
+
+def _of_task(task: StoredTask) -> dict[str, Oid]:
+    rows = task.run.objects.tree(task.tree)
+    (payloads,) = (row.oid for row in rows if row.is_tree)
+    (chunk,) = task.run.objects.tree_oids(payloads).values()
+    return {"tree": task.tree, "record": task.task_blob, "payloads": payloads, "value": chunk}
+
+
+@pytest.mark.parametrize("part", ["tree", "record", "payloads", "value"])
+@pytest.mark.parametrize("how", ["lost", "changed", "cut"])
+def test_one_damaged_object_among_those_of_many_tasks_is_found(
+    made: GitRepo, objects: dict[Oid, tuple[ObjectType, bytes]], part: str, how: str
+) -> None:
+    """Of all tasks exactly the one that it belongs to is not whole, and is named."""
+    run = _store(made, objects)
+    oid = _of_task([*run.tasks_of("work")][2])[part]
+    kind, data = objects[oid]
+    changed = {
+        "lost": {},
+        "changed": {oid: (kind, data[:-1] + b"!")},
+        "cut": {oid: (kind, data[1:])},
+    }
+    run = _store(made, {it: objects[it] for it in objects.keys() - {oid}} | changed[how])
+    tasks, check = [*run.tasks_of("work")], ReuseCheck(run)
+    assert not check.are_whole(tasks)
+    assert [check.is_whole(task) for task in tasks] == [True, True, False, True]
+    assert all(tasks[2].pathspec in line for line in check.broken)
+    assert str(oid) in check.broken[0]
+
+
+def test_whole_tasks_are_read_in_the_order_of_packs(
+    made: GitRepo,
+    objects: dict[Oid, tuple[ObjectType, bytes]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No object of theirs is read by itself, in one pack or in many, nor where git made deltas of them."""
+    run = _store(made, objects)
+    for repack in (False, True):
+        if repack:
+            made.git("repack", "-adfq")
+            run = latest(made)
+        tasks, check = [*run.tasks_of("work")], ReuseCheck(run)
+        with monkeypatch.context() as patch:
+            patch.setattr(ReuseCheck, "_look", None)
+            assert check.are_whole(tasks)
+        assert check.broken == []
+
+
+def test_a_value_under_another_ones_digest_is_found(
+    made: GitRepo, objects: dict[Oid, tuple[ObjectType, bytes]]
+) -> None:
+    """Git finds such objects whole: only the value's BLAKE3 says that it is not what the task made."""
+    run = _store(made, objects)
+    value, other = blob(b"value"), digest(b"another").hex().encode()
+    payloads = PackObject(
+        ObjectType.TREE, tree_bytes([TreeEntry(0o100644, other, value.identify())])
+    )
+    record = next(run.tasks_of("work")).task_blob
+    rows = [
+        TreeEntry(0o100644, b"TASK", record),
+        TreeEntry(0o040000, b"blake3", payloads.identify()),
+    ]
+    tree = PackObject(ObjectType.TREE, tree_bytes(rows))
+    store = pack_store(made)
+    store.release([store.write([value, payloads, tree]).name])
+    run = latest(made)
+    check = ReuseCheck(run)
+    assert not check.are_whole([StoredTask(run, TaskName("work", "9"), tree.identify())])
+    assert "is not what its BLAKE3 says" in check.broken[0]
+
+
+def test_large_values_are_looked_at_by_themselves(tmp_path: Path) -> None:
+    """A task beside whose small objects lies a large one is whole if that is, and not otherwise."""
+    repo = make_repo(tmp_path / "repo")
+    repo.write("f.py", foreach_flow("self.large = bytes(range(256)) * 400"))
+    assert repo.flow("f.py", "run", "--n", "2").code == 0
+    run = latest(repo)
+    tasks = [*run.tasks_of("work")]
+    assert ReuseCheck(run).are_whole(tasks)
+    oid = tasks[0].record.artifacts["large"].chunks[0].oid
+    rows = repo.git("cat-file", "--batch-all-objects", "--batch-check=%(objectname)").split()
+    found = {it: run.objects.read(it) for it in map(Oid.from_hex, rows)}
+    run = _store(repo, found | {oid: (ObjectType.BLOB, bytes(102_400))})
+    check = ReuseCheck(run)
+    assert not check.are_whole(run.tasks_of("work"))
+    assert check.broken[0].startswith(f"{tasks[0].pathspec}/large: object {oid} ")
