@@ -95,6 +95,8 @@ LOCK_PAUSES = (0.001, 0.1)
 """Seconds between two attempts to lock a ref: at first, and at most."""
 LOCK_OURS = 0.25
 """Seconds that a lock must stay as it is that a killed process of ours was about to take; git holds it for less."""
+MAX_JOURNAL = 16 << 20
+"""Bytes of a journal of locks that is read: it has a line of about 100 for each ref of a transaction."""
 LOCK_STALE = 10.0
 """Seconds after which a lock that does not change has no owner any more; git holds one for milliseconds."""
 LOCK_ABANDONED = 3_600.0

@@ -21,6 +21,7 @@ from gitflowrun.failpoints import reached
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import IO
 
 STATE = "gitflowrun"
 """The directory of all that we keep beside git's own files, in a git directory."""
@@ -197,11 +198,11 @@ def read_file(path: Path, what: str, *, limit: int) -> bytes | None:
     Raises:
         RepositoryError: it can't be read, is no regular file, or larger.
     """
-    opened = _open(path, what)
-    if opened is None:
+    try:
+        with open_file(path, what) as file:
+            return _content(file.read(limit + 1), path, what, limit)
+    except FileNotFoundError:
         return None
-    with open(opened, "rb") as file:  # noqa: PTH123  (a descriptor)
-        return _content(file.read(limit + 1), path, what, limit)
 
 
 def read_private(path: Path, what: str, *, limit: int) -> bytes | None:
@@ -212,10 +213,12 @@ def read_private(path: Path, what: str, *, limit: int) -> bytes | None:
             system keeps modes. Where it keeps none (FAT, some network and Windows file systems) whoever reaches the
             repository can change its hooks as well, so there is nothing to be kept from them.
     """
-    opened = _open(path, what)
-    if opened is None:
+    try:
+        file = open_file(path, what)
+    except FileNotFoundError:
         return None
-    with open(opened, "rb") as file:  # noqa: PTH123  (a descriptor)
+    with file:
+        opened = file.fileno()
         status = os.fstat(opened)
         quoted = shlex.quote(str(path))
         if status.st_uid != os.geteuid():
@@ -243,13 +246,22 @@ def _keeps_modes(opened: int, mode: int) -> bool:
     return kept
 
 
-def _open(path: Path, what: str) -> int | None:
-    """A descriptor of a regular file; None where there is none."""
+def open_file(path: Path, what: str) -> IO[bytes]:
+    """Open a regular file to read it.
+
+    Args:
+        path: The file.
+        what: What it is, for errors.
+
+    Raises:
+        FileNotFoundError: there is none.
+        RepositoryError: it can't be read, or is no regular file.
+    """
     try:
         # Without O_NONBLOCK a pipe that nobody writes to would be waited for.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
-        return None
+        raise
     except OSError as error:
         reason = "it is a link" if path.is_symlink() else error.strerror
         raise RepositoryError(
@@ -262,7 +274,7 @@ def _open(path: Path, what: str) -> int | None:
             f"can't read {path}, {what}: it is no regular file",
             hint=f"look at it: ls -ld {shlex.quote(str(path))}",
         )
-    return descriptor
+    return open(descriptor, "rb")  # noqa: PTH123  (a descriptor)
 
 
 def _content(data: bytes, path: Path, what: str, limit: int) -> bytes:

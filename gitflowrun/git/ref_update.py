@@ -42,7 +42,7 @@ from typing import TYPE_CHECKING
 from gitflowrun.errors import MissingObject, RefConflict, RepositoryError
 from gitflowrun.failpoints import reached
 from gitflowrun.git.command import Git, Resident, git_message
-from gitflowrun.git.permissions import make_directory, share_file
+from gitflowrun.git.permissions import make_directory, open_file, read_file, share_file
 from gitflowrun.git.refs import RefReader, RefUpdate, folders_of, packed_with
 from gitflowrun.limits import (
     FEW_REFS,
@@ -51,6 +51,7 @@ from gitflowrun.limits import (
     LOCK_PATIENCE,
     LOCK_PAUSES,
     LOCK_STALE,
+    MAX_JOURNAL,
     TRANSACTION_GRACE,
 )
 from gitflowrun.names import RefName
@@ -63,6 +64,9 @@ if TYPE_CHECKING:
 
 _PACKED = "packed-refs"
 _JOURNALS = "ref-locks"
+_JOURNAL_LINE = re.compile(
+    rb"(?m)^(refs/(?!\S*\.\.)[^\s\0]+|packed-refs) (-|[0-9a-f]{40})(?: (\d{1,20}))?$"
+)
 _OPTIONS = ("-c", "core.logAllRefUpdates=false")
 # Off, because each file is synced once, by us.
 _NO_SYNC = ("-c", "core.fsync=none")
@@ -576,6 +580,7 @@ def jittered(seconds: float) -> float:
 
 
 _Identity = tuple[int, int, int]
+_LeftLock = tuple["Path", _Identity, bool]
 
 
 @mutable
@@ -614,22 +619,18 @@ class LockWatch:
 
 
 def recover_locks(root: Path, stale_locks: Path) -> list[Path]:
-    """Move away the locks that killed processes of ours have left; which these were.
-
-    Args:
-        root: The common git directory.
-        stale_locks: As in `Refs`.
-    """
+    """Move away the locks that killed processes of ours have left, in directories as `Refs` has them; which it were."""
     try:
         journals = [it for it in stale_locks.with_name(_JOURNALS).iterdir() if it.suffix != ".new"]
     except OSError:
         return []
     removed = []
     for path in journals:
-        with contextlib.suppress(OSError), path.open("r+b") as file:
+        with contextlib.suppress(OSError, RepositoryError), open_file(path, "a journal") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             began = os.fstat(file.fileno()).st_mtime_ns
-            left = [it for line in file if (it := _left_lock(root, line.split(), began))]
+            lines = _JOURNAL_LINE.finditer(file.read(MAX_JOURNAL))
+            left = [it for line in lines if (it := _left_lock(root, line, began))]
             if any(not is_sure for _, _, is_sure in left):
                 time.sleep(LOCK_OURS)  # somebody else's that has come meanwhile is gone by then
             for lock, was, _ in left:
@@ -642,19 +643,18 @@ def recover_locks(root: Path, stale_locks: Path) -> list[Path]:
     return removed
 
 
-def _left_lock(
-    root: Path, words: Sequence[bytes], began: int
-) -> tuple[Path, _Identity, bool] | None:
-    """The lock that a line of a journal speaks of, if it is there, and whether it is beyond doubt the same one."""
-    lock = root / f"{os.fsdecode(words[0])}.lock"
+def _left_lock(root: Path, line: re.Match[bytes], began: int) -> _LeftLock | None:
+    """The lock that a line speaks of, if it is there, and whether it is surely the same one; nothing elsewhere."""
+    name, new, inode = line.groups()
+    lock = root / f"{os.fsdecode(name)}.lock"
     identity = _identity(lock)
-    if identity is None:
+    if identity is None or lock.parent.resolve() != root.resolve() / lock.parent.relative_to(root):
         return None
-    if len(words) > 2:  # noqa: PLR2004  (name, new value, inode)
-        return (lock, identity, True) if identity[0] == int(words[2]) else None
-    written = b"" if words[1] == b"-" else words[1] + b"\n"
-    is_ours = identity[1] >= began and written.startswith(lock.read_bytes())
-    return (lock, identity, False) if is_ours else None
+    if inode:
+        return (lock, identity, True) if identity[0] == int(inode) else None
+    written = b"" if new == b"-" else new + b"\n"
+    content = read_file(lock, "a lock", limit=len(written)) or b""
+    return (lock, identity, False) if identity[1] >= began and written.startswith(content) else None
 
 
 def remove_old_locks(directory: Path, stale_locks: Path, age: float) -> int:

@@ -301,3 +301,31 @@ def test_a_lock_of_somebody_else_is_not_taken_for_a_killed_writers(
         assert recover_locks(repository.common_dir, repository.state_dir / "stale-locks") == []
         assert lock.exists()
         lock.unlink()
+
+
+def test_a_journal_that_nobody_of_us_wrote_moves_nothing(repo: GitRepo) -> None:
+    """Whatever a power cut, or who prepared the repository, put there: refs are read, and no file elsewhere goes."""
+    top, outside = repo.path / ".git", repo.path / "out.lock"
+    texts = [
+        "\n",
+        "\0" * 99,
+        "refs/x\n",
+        "HEAD x y\n",
+        "refs/x - " + "9" * 5_000 + "\n",
+        "refs/x\0y -\n",
+    ]
+    texts += [f"{repo.path}/out -\n", "refs/../../out -\n", "refs/aside/out -\n", "refs/null -\n"]
+    texts += ["refs/pipe -\n"]
+    journals = [repo.write(f".git/gitflowrun/ref-locks/{at}-1", it) for at, it in enumerate(texts)]
+    for path in (outside, *journals):
+        path.touch()
+        os.utime(path, (1, 1))
+    (top / "refs/aside").symlink_to(repo.path)
+    (top / "refs/null.lock").symlink_to("/dev/zero")
+    os.mkfifo(top / "refs/pipe.lock")
+    # Of what is no file nothing is read either.
+    os.mkfifo(journals[0].with_name("pipe"))
+    journals[0].with_name("link").symlink_to("/dev/zero")
+    done = repo.runs("list", timeout=30)
+    assert (done.code, done.err, outside.exists()) == (0, "", True)
+    assert not any(path.exists() for path in journals[:-2])
