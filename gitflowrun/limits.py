@@ -95,6 +95,8 @@ LOCK_PAUSES = (0.001, 0.1)
 """Seconds between two attempts to lock a ref: at first, and at most."""
 LOCK_OURS = 0.25
 """Seconds that a lock must stay as it is that a killed process of ours was about to take; git holds it for less."""
+GC_PID_SIZE = 1_000
+"""Bytes that are read of the file in which a `git gc` says who it is."""
 MAX_JOURNAL = 16 << 20
 """Bytes of a journal of locks that is read: it has a line of about 100 for each ref of a transaction."""
 LOCK_STALE = 10.0

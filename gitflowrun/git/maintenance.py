@@ -57,7 +57,7 @@ from gitflowrun.git.pack.index import PackIndex, names_in_multi_pack_index
 from gitflowrun.git.pack.publish import suffixed
 from gitflowrun.git.pack.reader import quarantine
 from gitflowrun.git.pack.writer import sync_directory, sync_file
-from gitflowrun.git.permissions import make_directory, share_file
+from gitflowrun.git.permissions import IN_PLACE, make_directory, share_file
 from gitflowrun.limits import FOLD_PACKS, FOLD_SECONDS, LARGE_INDEX, LARGE_PACK
 from gitflowrun.values import frozen
 
@@ -418,7 +418,7 @@ def fold_lock(repo: Repository) -> int | None:
     """A descriptor of the lock that whoever folds must hold open; None when somebody does."""
     path = repo.state() / "fold.lock"
     try:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | IN_PLACE, 0o600)
         share_file(path)
     except OSError as error:
         raise RepositoryError(f"cannot lock {path}: {error.strerror}") from error

@@ -13,7 +13,7 @@ import time
 from enum import Enum
 from pathlib import Path
 
-from gitflowrun.limits import GC_PID_VALID, MAINTENANCE_LOCK_VALID, USABLE_CPUS
+from gitflowrun.limits import GC_PID_SIZE, GC_PID_VALID, MAINTENANCE_LOCK_VALID, USABLE_CPUS
 from gitflowrun.values import frozen
 
 _NO_START = "0"
@@ -87,9 +87,15 @@ def gc_is_running(git_dir: Path) -> bool:
     path = git_dir / "gc.pid"
     try:
         age = time.time() - path.stat().st_mtime
-        pid, _, host = path.read_text(encoding="utf-8", errors="replace").strip().partition(" ")
+        # A pipe, or a link to what never ends, keeps nobody waiting.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            text = os.read(descriptor, GC_PID_SIZE).decode(errors="replace")
+        finally:
+            os.close(descriptor)
     except OSError:
         return False
+    pid, _, host = text.strip().partition(" ")
     if age >= GC_PID_VALID:
         return False
     # Of another host, or half written: nobody here can tell whether it lives.

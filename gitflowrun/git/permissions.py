@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 STATE = "gitflowrun"
 """The directory of all that we keep beside git's own files, in a git directory."""
 
+IN_PLACE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+"""How files of ours are opened: who shares the repository may have put a link there, or a pipe to be waited for."""
+
 _PRIVATE = 0o700
 _OTHERS = 0o077
 _WORDS = {"group": 0o660, "true": 0o660, "yes": 0o660, "on": 0o660, "1": 0o660}
@@ -182,9 +185,13 @@ def replace_file(path: Path, content: bytes, shared: int | None) -> None:
 
 
 def allow(path: Path, mode: int) -> None:
-    """Change the permissions of a file or directory, if it is ours."""
+    """Change the permissions of a file or directory, if it is ours; never of what a link leads to."""
     with contextlib.suppress(OSError):
-        path.chmod(mode)
+        descriptor = os.open(path, os.O_RDONLY | IN_PLACE)
+        try:
+            os.fchmod(descriptor, mode)
+        finally:
+            os.close(descriptor)
 
 
 def read_file(path: Path, what: str, *, limit: int) -> bytes | None:
@@ -258,8 +265,7 @@ def open_file(path: Path, what: str) -> IO[bytes]:
         RepositoryError: it can't be read, or is no regular file.
     """
     try:
-        # Without O_NONBLOCK a pipe that nobody writes to would be waited for.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | IN_PLACE)
     except FileNotFoundError:
         raise
     except OSError as error:

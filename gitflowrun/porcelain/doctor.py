@@ -15,9 +15,10 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gitflowrun.errors import GitflowrunError, RefConflict
+from gitflowrun.errors import GitflowrunError, RefConflict, RepositoryError
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.owner import gc_is_running
+from gitflowrun.git.permissions import open_file
 from gitflowrun.git.ref_update import recover_locks, remove_old_lock
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.limits import LOCK_ABANDONED, LOCK_STALE
@@ -27,13 +28,16 @@ from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import parse_message
 from gitflowrun.runs.ids import RunIds
 from gitflowrun.runs.maintenance import pack_grace
+from gitflowrun.runs.runs import RunStore
 from gitflowrun.runs.tags import Tags
+from gitflowrun.runs.trust import Trust
 from gitflowrun.values import frozen, replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from gitflowrun.git.repository import Repository
+    from gitflowrun.names import RunId
 
 _OURS = (layout.RUNS, layout.TAG_MIRROR, layout.REMOTES, layout.TRASH)
 _ID_SIZE = 2 * Oid.SIZE
@@ -186,12 +190,18 @@ def _lost_tip(repo: Repository, ref: str) -> Oid | None:
         log = (repo.common_dir / "logs" / ref).read_bytes().splitlines()
         return Oid.from_hex(log[-1].split(b" ", 2)[1])
     name = layout.parse_run_ref(ref)
-    return _newest_commit(repo, "/".join(name)) if name else None
+    return _newest_commit(repo, *name) if name else None
 
 
-def _newest_commit(repo: Repository, run: str) -> Oid | None:
-    """The one commit that says it is of a run and leads to all others that do; None where there are several."""
-    tips, parents = set[Oid](), set[Oid]()
+def _newest_commit(repo: Repository, flow: str, run_id: RunId) -> Oid | None:
+    """The one commit that says it is of a run and leads to all others that do; None where there are several.
+
+    Others say so, too: runs of that number that were fetched, which have refs of their own, and whoever forged a
+    commit upon yours. So of a run that was made here only commits count that were.
+    """
+    here = {row.uid for row in RunStore(repo).summaries()}
+    trust = Trust(repo)
+    parents: dict[Oid, tuple[Oid, ...]] = {}
     listed = repo.git.run(
         "cat-file",
         "--batch-all-objects",
@@ -204,10 +214,12 @@ def _newest_commit(repo: Repository, run: str) -> Oid | None:
                 oid = Oid.from_hex(line.split()[1])
                 commit = repo.objects.commit(oid)
                 state = parse_message(commit.message.decode(errors="replace"))
-                if state is not None and state.run == run:
-                    tips.add(oid)
-                    parents.update(commit.parents)
-    left = tips - parents
+                uid = (state.uid or oid) if state else oid
+                is_its = str(uid).startswith(run_id.partition("-")[2]) and uid not in here
+                if state is not None and state.run == f"{flow}/{run_id.number}" and is_its:
+                    parents[oid] = commit.parents
+    found = {oid for oid in parents if trust.made(oid)} or {*parents}
+    left = found - {above for oid in found for above in parents[oid]}
     return left.pop() if len(left) == 1 else None
 
 
@@ -224,9 +236,9 @@ def _objects(repo: Repository) -> Iterator[Ailment]:
 def _holds_nothing(path: Path) -> bool:
     """Whether a file is empty, or full of zeros."""
     try:
-        with path.open("rb") as file:
+        with open_file(path, "a file of git's") as file:
             return not file.read(_ID_SIZE).strip(b"\0")
-    except OSError:
+    except (OSError, RepositoryError):
         return False
 
 

@@ -37,7 +37,7 @@ from gitflowrun.errors import CorruptRecord, MissingObject, RepositoryError
 from gitflowrun.git.maintenance import fold_lock, git_repacks
 from gitflowrun.git.objects import ObjectType, Oid, parse_commit, parse_tree
 from gitflowrun.git.pack.index import PackIndex
-from gitflowrun.git.permissions import read_file, replace_file
+from gitflowrun.git.permissions import open_file, read_file, replace_file
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.limits import (
     COMMIT_SIZE,
@@ -411,6 +411,11 @@ def _work_trees(repo: Repository) -> list[Path]:
     return [repo.common_dir, *_entries(repo.common_dir / "worktrees")]
 
 
+def _below(directory: Path) -> list[Path]:
+    """All below a directory of git's; a link that stands there may lead to a whole disk."""
+    return [] if directory.is_symlink() else sorted(directory.rglob("*"))
+
+
 def _entries(directory: Path) -> list[Path]:
     with contextlib.suppress(OSError):
         return sorted(directory.iterdir())
@@ -425,14 +430,17 @@ def _pseudo_files(repo: Repository) -> Iterator[Path]:
                 yield path
         for name in _OPERATIONS:
             if place != repo.common_dir or name != "refs":
-                yield from sorted((place / name).rglob("*"))
+                yield from _below(place / name)
 
 
 def _pseudo_refs(repo: Repository) -> set[bytes]:
     """The objects that such files name and that are here."""
     found: set[bytes] = set()
     for path in _pseudo_files(repo):
-        with contextlib.suppress(OSError), path.open("rb") as file:
+        with (
+            contextlib.suppress(OSError, RepositoryError),
+            open_file(path, "a ref of git's") as file,
+        ):
             found.update(_HEX.findall(file.read(PSEUDO_REF)))
     return _existing(repo, found)
 
@@ -449,7 +457,7 @@ def _roots(repo: Repository) -> tuple[object, ...]:
     """What changes whenever a ref, a reflog, an index or HEAD does."""
     files = [*_pseudo_files(repo)]
     for place in _work_trees(repo):
-        files += [place / "index", *sorted((place / "logs").rglob("*"))]
+        files += [place / "index", *_below(place / "logs")]
     stamps = []
     for path in files:
         with contextlib.suppress(OSError):

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from gitflowrun import limits, msgpack
 from gitflowrun.errors import CorruptRecord, NotFound
 from gitflowrun.failpoints import reached
-from gitflowrun.git.permissions import make_directory, share_file
+from gitflowrun.git.permissions import IN_PLACE, make_directory, share_file
 from gitflowrun.names import TaskName
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import Status
@@ -273,7 +273,7 @@ def _open_shared(path: Path) -> int:
     is_new = not path.exists()
     if is_new:
         make_directory(path.parent)
-    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | IN_PLACE, 0o666)
     if is_new:
         share_file(path)
     return fd

@@ -26,7 +26,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import GitflowrunError, RepositoryError
-from gitflowrun.git.permissions import make_directory, not_writable, share_file
+from gitflowrun.git.permissions import IN_PLACE, make_directory, not_writable, share_file
 from gitflowrun.limits import WRITE_TRIES
 from gitflowrun.names import RunId
 from gitflowrun.runs.clone_key import CloneKey
@@ -128,7 +128,7 @@ class FileLock:
     def state(self) -> LockState:
         """Whether anybody, this process included, holds the lock."""
         try:
-            fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+            fd = os.open(self.path, os.O_RDONLY | IN_PLACE)
         except OSError:
             return LockState.ABSENT
         try:
@@ -150,7 +150,7 @@ class FileLock:
     def _open(self) -> int:
         try:
             with contextlib.suppress(FileNotFoundError):
-                return os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+                return os.open(self.path, os.O_RDWR | IN_PLACE)
             for _ in range(WRITE_TRIES):  # `.git/gitflowrun` may be deleted at any time
                 with contextlib.suppress(FileNotFoundError):
                     return self._make()
@@ -160,7 +160,7 @@ class FileLock:
 
     def _make(self) -> int:
         make_directory(self.path.parent)
-        fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fd = os.open(self.path, os.O_RDWR | os.O_CREAT | IN_PLACE, 0o600)
         share_file(self.path)
         return fd
 
@@ -225,7 +225,7 @@ class RunLock(FileLock):
     def _lock_byte(self, place: int) -> bool:
         """Whether the byte is ours now, or can't be had for another reason than that somebody has it."""
         try:
-            fd = os.open(self._register, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fd = os.open(self._register, os.O_RDWR | os.O_CREAT | IN_PLACE, 0o600)
         except OSError:
             return True  # the file is a second opinion
         share_file(self._register)
@@ -241,7 +241,7 @@ class RunLock(FileLock):
 def _is_locked(register: Path, place: int, count: int = 1) -> bool:
     """Whether somebody has locked one of `count` bytes of a file; 0 are all that follow."""
     try:
-        fd = os.open(register, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(register, os.O_RDONLY | IN_PLACE)
     except OSError:
         return False
     try:
@@ -315,7 +315,7 @@ class Locks:
 def _locked_bytes(register: Path) -> Iterator[int]:
     """The bytes of a register that somebody has locked."""
     try:
-        fd = os.open(register, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(register, os.O_RDONLY | IN_PLACE)
     except OSError:
         return
     place = 0

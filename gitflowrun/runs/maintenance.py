@@ -91,6 +91,8 @@ def _sweep_locks(repo: Repository) -> None:
     if mark.exists() and 0 <= time.time() - mark.stat().st_mtime < min(_LOCKS_EVERY, uptime):
         return
     repo.state()
+    if mark.is_symlink():
+        mark.unlink()
     mark.touch()
     share_file(mark)
     age = max(LOCK_STALE, min(LOCK_ABANDONED, uptime))

@@ -15,6 +15,7 @@ from gitflowrun.git.permissions import (
     make_directory,
     not_writable,
     replace_file,
+    share_file,
     shared_mode,
     write_new,
 )
@@ -189,3 +190,16 @@ def test_words_for_what_can_not_be_written(tmp_path: Path, number: int, hint: st
     error = not_writable(path, f"cannot lock {path}", OSError(number, os.strerror(number)))
     assert error.message == f"cannot lock {path}: {os.strerror(number)}"
     assert hint in (error.hint or "")
+
+
+def test_what_a_link_leads_to_keeps_its_mode(tmp_path: Path) -> None:
+    """Who shares a repository can't have a file of yours elsewhere shown to all."""
+    mine = tmp_path / "key"
+    mine.write_text("secret")
+    mine.chmod(0o600)
+    link = tmp_path / "shared" / "swept-locks"
+    link.parent.mkdir()
+    link.parent.chmod(0o2775)
+    link.symlink_to(mine)
+    share_file(link)
+    assert mine.stat().st_mode & 0o777 == 0o600

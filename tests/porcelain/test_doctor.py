@@ -121,6 +121,22 @@ def test_an_empty_ref_of_a_run_gets_its_newest_commit_again(run: GitRepo) -> Non
     assert found(run) == []
 
 
+def test_what_others_say_to_be_that_run_is_not_taken_for_it(run: GitRepo) -> None:
+    """Neither a run of the same number that was fetched, nor a commit that somebody forged upon it."""
+    before = run.git("rev-parse", "refs/runs/MyFlow/1")
+    message = run.git("log", "-1", "--format=%B", before).replace("Status: done", "Status: failed")
+    forged = run.git("commit-tree", f"{before}^{{tree}}", "-p", before, "-m", message)
+    first = run.git("rev-list", "--max-parents=0", before)
+    other = run.git(
+        "commit-tree", f"{before}^{{tree}}", "-m", run.git("log", "-1", "--format=%B", first)
+    )
+    run.git("update-ref", f"refs/runs/MyFlow/1-{other[:7]}", other)
+    for name, oid in (("1", before), (f"1-{other[:7]}", other)):
+        (run.path / ".git/refs/runs/MyFlow" / name).write_bytes(b"")
+        run.call("doctor", "--fix")
+        assert run.git("rev-parse", f"refs/runs/MyFlow/{name}") == oid != forged
+
+
 @pytest.mark.parametrize("content", [b"", b"\0" * 41])
 def test_other_empty_refs(run: GitRepo, content: bytes) -> None:
     """A branch is what its reflog says; what nobody knows any more goes, with words."""

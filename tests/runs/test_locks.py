@@ -155,3 +155,19 @@ def test_a_lock_whose_file_was_deleted_can_be_renewed(path: Path) -> None:
     lock.release(remove=True)
     lock.renew()
     assert lock.state() is LockState.ABSENT
+
+
+def test_a_link_or_a_pipe_in_the_place_of_a_lock(tmp_path: Path) -> None:
+    """Who shares a repository can't have a file of yours elsewhere emptied, nor keep you waiting."""
+    mine = tmp_path / "mine"
+    mine.write_text("precious")
+    link, pipe = tmp_path / "locks/tags", tmp_path / "gitflowrun-running"
+    link.parent.mkdir()
+    link.symlink_to(mine)
+    os.mkfifo(pipe)
+    with pytest.raises(RepositoryError, match="cannot lock"):
+        FileLock(link).acquire()
+    assert FileLock(link).state() is LockState.ABSENT
+    assert mine.read_text() == "precious"
+    assert not Locks(tmp_path / "gitflowrun").any_run()
+    assert Locks(tmp_path / "gitflowrun").held() == []

@@ -17,6 +17,8 @@ PLACES = [
     "gitflowrun", f"gitflowrun/dedup-{os.geteuid()}.sqlite", "gitflowrun/incoming", "gitflowrun/live",
     "gitflowrun/live/1", "gitflowrun/locks", "gitflowrun/locks/ids", "gitflowrun/locks/tags",
     "gitflowrun/locks/trust", "gitflowrun/snapshots", "gitflowrun/stale-locks", "gitflowrun/swept-locks",
+    "gc.pid", "FOO_BAR", "gitflowrun-running", "gitflowrun-removed", "gitflowrun/fold.lock", "gitflowrun/freeing",
+    "gitflowrun/ref-locks", "gitflowrun/ref-locks/1",
     "gitflowrun-mark", "gitflowrun-mark.new", "gitflowrun-trusted", f"gitflowrun-key-{os.geteuid()}",
 ]  # fmt: skip
 EACH = """
@@ -26,7 +28,8 @@ from gitflowrun.cli.git_runs.main import main
 from gitflowrun.errors import GitflowrunError
 from tests.helpers.repos import GitRepo
 from tests.helpers.runs import make_run
-for verb in (["list"], ["show", "1"], ["logs", "1"], ["tag", "1", "b"], ["trust"], ["trust", "1"], ["fetch", "../hub"]):
+for verb in (["list"], ["show", "1"], ["logs", "1"], ["tag", "1", "b"], ["trust"], ["trust", "1"], ["fetch", "../hub"],
+             ["doctor", "--fix"], ["gc"], ["rm", "--force", "1"], ["purge", "1"]):
     main(verb)
 try:
     make_run(GitRepo(Path.cwd()))
