@@ -126,6 +126,15 @@ def test_no_other_names(repo: GitRepo) -> None:
         ]
 
 
+def test_no_object_stands_in_for_another(repo: GitRepo, hub: GitRepo) -> None:
+    """A ref that replaces an object by itself would end every later push, and git's own gc, on the server."""
+    commit = state(repo)
+    name = f"refs/replace/{commit}"
+    said = f"refused: {name}: objects are not replaced here, for runs are made of them\n"
+    assert judged(hub, [f"{NO_OID} {commit} {name}"]) == said
+    assert judged(hub, [f"{commit} {NO_OID} {name}"]) == ""
+
+
 def test_other_names_can_be_removed(repo: GitRepo, hub: GitRepo) -> None:
     """What stood beside or below our names before there was the hook can go."""
     names = ["refs/runs/F/1/x", "refs/runs/@tags/F/a", "refs/tags/runs/F", "refs/runs-trash/1/F/1"]
