@@ -64,6 +64,12 @@ LISTED_SHARE = 40
 """Bytes that git may list of refs and their commits, and as many times the bytes of the packed refs."""
 LISTED_COMMIT = 32 << 10
 """Bytes of the commit of a run; ours have a few hundred, and a signature."""
+INFO_LOOKS = 1_000
+INFO_ROUNDS = 20
+"""Of so many runs in a list, the newest ones, is looked whether their INFO is there: 11 us each; and so often, for git
+ends at a tree that is garbled."""
+LISTED_INFO = 100
+"""Bytes of git's answer to that."""
 REFS_A_COMMAND = 1_000
 """Names of refs in one argument list."""
 FEW_REFS = 8

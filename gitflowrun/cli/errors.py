@@ -36,6 +36,7 @@ REFUSED = (
 UNVERIFIED = 1  # a run's signature is not good, as `git verify-commit` has it
 DAMAGED = 1  # something is not whole, as `git fsck` has it
 _FATAL, _USAGE = 128, 129  # git's
+UNREADABLE = _FATAL  # a part of what is shown can't be read
 _FLOW_USAGE = 2  # Metaflow's, which is click's
 INTERRUPTED = 130  # 128 + SIGINT, what a shell reports
 _BROKEN_PIPE = 141  # 128 + SIGPIPE, what git dies of when its reader has gone

@@ -56,7 +56,7 @@ filter_options = together(
     click.option("--tag", "tags", multiple=True, help="Only runs with this tag."),
     click.option(
         "--status", "statuses", multiple=True, callback=_statuses,
-        help="Only runs with this status, or one of several: failed,dead.",
+        help="Only runs with this status, or one of several: failed,interrupted.",
     ),
     click.option("--user", help="Only runs of this user, or of the git author with this name or e-mail."),
 )  # fmt: skip

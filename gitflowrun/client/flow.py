@@ -11,10 +11,11 @@ from gitflowrun.client.display import data_frame, table, title
 from gitflowrun.client.repository import Source, get_namespace
 from gitflowrun.client.run import FACTS, Run, facts, seconds
 from gitflowrun.client.run_reader import Listing, RunReader
-from gitflowrun.errors import CorruptRecord
+from gitflowrun.errors import CorruptRecord, RepositoryError
 from gitflowrun.limits import CELL_BYTES, ROWS_SHOWN
 from gitflowrun.names import PARAMETERS_STEP, Pathspec, RunId, check_tag
-from gitflowrun.runs.listing import no_runs_of, told_damaged
+from gitflowrun.runs.commit_message import Status
+from gitflowrun.runs.listing import RunSummary, no_runs_of, told_damaged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -70,13 +71,15 @@ class Flow(Container[Run]):
         return self._visible() if self._scope.checked else self._all()
 
     def _visible(self) -> Iterator[Run]:
-        return (run for run in self._all() if _unless_damaged(run, Run.is_in_namespace))
+        # Whose a damaged run is nobody can tell: it is shown rather than lost.
+        return (run for run in self._all() if _unless_damaged(run, Run.is_in_namespace, lost=True))
 
     def _all(self) -> Iterator[Run]:
         flow, spec = self.id, self._scope.spec
         listing = Listing(self._source, flow)
         for row in listing.rows:
-            reader = RunReader(spec, flow, row.id, listing=listing, row=row)
+            known = row if isinstance(row, RunSummary) else None
+            reader = RunReader(spec, flow, row.id, listing=listing, row=known)
             yield make(Pathspec(flow, row.id), self._scope, _run=reader)
 
     def _child(self, name: str) -> Run:
@@ -87,12 +90,19 @@ class Flow(Container[Run]):
     def runs(self, *tags: str) -> Iterator[Run]:
         """The runs that have all of `tags`, newest first; all runs without any. Read as they are asked for.
 
+        A run that is damaged comes in its place, with the status `damaged`; whatever else is asked of it raises an
+        error that says why. Where nobody can tell whether it has a tag, it is left out, with a warning.
+
         Raises:
             TaggingError: no tag can be called so.
         """
         wanted = [check_tag(tag) for tag in tags]
+
+        def is_wanted(run: Run) -> bool:
+            return all(map(run.has_tag, wanted))
+
         return (
-            run for run in self if _unless_damaged(run, lambda it: all(map(it.has_tag, wanted)))
+            run for run in self if _unless_damaged(run, is_wanted, lost=False, told="not looked at")
         )
 
     @property
@@ -167,9 +177,13 @@ class Metaflow(Index[Flow]):
 def rows(runs: Iterable[Run]) -> Iterator[dict[str, Any]]:
     """A dictionary for each run: what every run has, then its parameters, then its metrics.
 
-    An artifact that is named like one of the columns of every run gets `data.` in front of its name.
+    An artifact that is named like one of the columns of every run gets `data.` in front of its name. Of a run that is
+    damaged there are its id, its tags and that status.
     """
-    return (row for run in runs if (row := _unless_damaged(run, _row)))
+    for run in runs:
+        tags = tuple(sorted(run.user_tags))
+        lost = {"run_id": run.id, "status": Status.DAMAGED.value, "tags": tags}
+        yield _unless_damaged(run, _row, lost=lost, told="without values")
 
 
 def _row(run: Run) -> dict[str, Any]:
@@ -181,13 +195,21 @@ def _row(run: Run) -> dict[str, Any]:
     return row
 
 
-def _unless_damaged(run: Run, read: Callable[[Run], T]) -> T | None:
-    """What `read` makes of a run; a warning and None where the run, which may be anybody's, can't be read."""
+def _unless_damaged(run: Run, read: Callable[[Run], T], *, lost: T, told: str = "") -> T:
+    """What `read` makes of a run, which may be anybody's.
+
+    Args:
+        run: The run.
+        read: What is asked of it.
+        lost: What takes the place of that where the run can't be read.
+        told: What becomes of such a run, for a warning; nothing is said of it when empty.
+    """
     try:
         return read(run)
-    except CorruptRecord:
-        warnings.warn(told_damaged([run.pathspec]), stacklevel=2)
-        return None
+    except (CorruptRecord, RepositoryError):
+        if told:
+            warnings.warn(told_damaged([run.pathspec], f"damaged and {told}"), stacklevel=3)
+        return lost
 
 
 def _cells(task: Task) -> Iterator[tuple[str, Any]]:

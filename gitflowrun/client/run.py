@@ -62,8 +62,11 @@ class Run(RunPart, Container[Step]):
 
     @property
     def status(self) -> str:
-        """`running`, `done`, `failed` or `interrupted`, which a run is as well whose process was killed."""
-        return self._run.summary().status.value
+        """`running`, `done`, `failed` or `interrupted`, which a run is as well whose process was killed.
+
+        `damaged` where nobody can tell: then all else that is asked of it raises an error that says why.
+        """
+        return self._run.status.value
 
     @property
     def user(self) -> str:
@@ -72,8 +75,8 @@ class Run(RunPart, Container[Step]):
 
     @property
     def successful(self) -> bool:
-        """Whether its end was reached."""
-        return self._run.summary().status is Status.DONE
+        """Whether its end was reached, as far as anybody can tell."""
+        return self._run.status is Status.DONE
 
     @property
     def finished(self) -> bool:
@@ -226,9 +229,12 @@ FACTS = ("status", "user", "started", "took", "tags")
 
 def facts(run: Run, tags: Iterable[str]) -> tuple[str, ...]:
     """`FACTS` of a run as texts of a table, with those `tags` that are to be shown."""
+    status = run.status
+    if status == Status.DAMAGED.value:
+        return (status, "", "", "", ", ".join(sorted(tags)))
     took = seconds(run)
     return (
-        run.status,
+        status,
         run.user,
         time_text(run.created_at),
         "" if took is None else f"{took:.1f} s",

@@ -7,16 +7,15 @@ their task's record a thousand times, and a thousand runs of a list must not loo
 from __future__ import annotations
 
 import time
-import warnings
 from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from gitflowrun.client.repository import Source
-from gitflowrun.errors import NotFound
+from gitflowrun.errors import CorruptRecord, NotFound, RepositoryError
 from gitflowrun.limits import TAGS_FRESH
 from gitflowrun.names import check_tag
-from gitflowrun.runs.listing import damaged_runs, told_damaged
+from gitflowrun.runs.commit_message import Status
 from gitflowrun.runs.live import observe
 from gitflowrun.runs.read import StoredRun
 from gitflowrun.values import frozen, mutable
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from gitflowrun.artifacts.reference import ArtifactRef
     from gitflowrun.git.objects import Oid
     from gitflowrun.names import RunId, TaskName
-    from gitflowrun.runs.listing import RunSummary
+    from gitflowrun.runs.listing import DamagedRun, RunSummary
     from gitflowrun.runs.read import StoredTask
     from gitflowrun.runs.records import Attempt, TaskRecord
 
@@ -47,9 +46,7 @@ class Listing:
         self._source = source
         self._flow = flow
         self._set_age()
-        self.rows = source.runs.summaries(flow)
-        if damaged := [run for run in damaged_runs(source.repo) if run.startswith(f"{flow}/")]:
-            warnings.warn(told_damaged(damaged), stacklevel=4)
+        self.rows: list[RunSummary | DamagedRun] = source.runs.listed(flow)
         self._tags = {row.id: row.tags for row in self.rows}
 
     def tags(self, run: RunId) -> tuple[str, ...]:
@@ -124,6 +121,14 @@ class RunReader:
         if self.row is not None and self.row.state.status.is_final:
             return self.row
         return self.now()
+
+    @property
+    def status(self) -> Status:
+        """How far it is; that it is damaged where nobody can tell."""
+        try:
+            return self.summary().status
+        except (CorruptRecord, RepositoryError):
+            return Status.DAMAGED
 
     @property
     def user(self) -> str:

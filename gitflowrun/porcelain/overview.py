@@ -13,8 +13,9 @@ from gitflowrun.errors import CorruptRecord, RepositoryError
 from gitflowrun.limits import COMMIT_SIZE, MAX_NOTICES
 from gitflowrun.names import PARAMETERS_STEP, TaskName
 from gitflowrun.porcelain.query import final_artifacts, is_private
+from gitflowrun.runs.commit_message import Status
 from gitflowrun.runs.live import observe
-from gitflowrun.runs.records import other_code
+from gitflowrun.runs.records import RunInfo, other_code
 from gitflowrun.runs.trust import Trust
 from gitflowrun.values import frozen
 
@@ -24,9 +25,8 @@ if TYPE_CHECKING:
     from gitflowrun.artifacts.reference import ArtifactRef
     from gitflowrun.git.objects import Oid
     from gitflowrun.names import Digest
-    from gitflowrun.runs.commit_message import Status
     from gitflowrun.runs.read import StoredRun, StoredTask
-    from gitflowrun.runs.records import RunInfo, TaskRecord
+    from gitflowrun.runs.records import TaskRecord
 
 
 @frozen
@@ -156,7 +156,9 @@ class CodeState:
 class RunOverview:
     """A run; `signed_by` is what it says itself of its signature, if it has one.
 
-    Of tasks whose records are damaged or too large to be read, `unreadable` has the first twenty.
+    Of tasks whose records are damaged or too large to be read, `unreadable` has the first twenty. Where INFO, the
+    history or the list of steps is damaged, the status is `DAMAGED`, `unreadable` says why, and what only they tell is
+    empty.
     """
 
     pathspec: str
@@ -184,16 +186,16 @@ class RunOverview:
 
 def run_overview(run: StoredRun, tags: tuple[str, ...]) -> RunOverview:
     """A run with its steps, failures and final artifacts."""
-    info = run.info
-    seen = observe(run)
-    tally = _Tally(seen, run.identity.uid)
+    lost: list[Failure] = []
+    info, uid = _info(run, lost), _uid(run, lost)
+    tally = _Tally(_observed(run), uid, lost)
     origin, packages = info.origin, info.environment.get("packages")
     return RunOverview(
         pathspec=run.pathspec,
-        uid=run.identity.uid,
+        uid=uid,
         commit=run.commit,
         signed_by=_signed_by(run),
-        status=run.status,
+        status=Status.DAMAGED if lost else run.status,
         started=info.created,
         finished=run.state.finished,
         user=info.user,
@@ -212,9 +214,38 @@ def run_overview(run: StoredRun, tags: tuple[str, ...]) -> RunOverview:
         packages=len(packages) if isinstance(packages, dict) else 0,
         steps=tuple(tally.steps),
         failures=tuple(tally.failures),
-        unreadable=tuple(tally.unreadable),
+        unreadable=(*lost, *tally.unreadable),
         artifacts=result_rows(run, _final_artifacts(run)),
     )
+
+
+def _info(run: StoredRun, lost: list[Failure]) -> RunInfo:
+    """A run's INFO; where it can't be read, what the message of the commit has of it."""
+    try:
+        return run.info
+    except CorruptRecord as error:
+        lost.append(Failure("INFO", error.message))
+        state = run.state
+        git = {"commit": str(state.code_commit)} if state.code_commit else {}
+        return RunInfo(run.flow, state.user, "", {}, {}, git, {}, {}, created=state.started)
+
+
+def _uid(run: StoredRun, lost: list[Failure]) -> Oid:
+    """A run's uid; where its history can't be read, what the message of the commit says."""
+    try:
+        return run.identity.uid
+    except CorruptRecord as error:
+        lost.append(Failure("history", error.message))
+        return run.state.uid or run.commit
+
+
+def _observed(run: StoredRun) -> StoredRun:
+    try:
+        return observe(run)
+    except (
+        CorruptRecord
+    ):  # a run is under way and its history is lost: what has not ended is not known
+        return run
 
 
 def _signed_by(run: StoredRun) -> str | None:
@@ -265,15 +296,17 @@ class _Tally:
     Args:
         run: The run, unfinished tasks included.
         uid: Its uid: tasks that another run executed were adopted.
+        lost: Is told if the run's steps can't be listed.
     """
 
-    def __init__(self, run: StoredRun, uid: Oid) -> None:
+    def __init__(self, run: StoredRun, uid: Oid, lost: list[Failure]) -> None:
+        self._lost = lost
         self.steps: list[StepOverview] = []
         self.failures: list[Failure] = []
         self.unreadable: list[Failure] = []
         self._run = run
         self._uid = uid
-        steps = [step for step in run.steps() if not is_private(step)]
+        steps = [step for step in self._steps() if not is_private(step)]
         self.other_code = other_code(it for step in steps for it in self._of_step(step))
 
     def _of_step(self, step: str) -> Iterator[TaskRecord]:
@@ -303,6 +336,13 @@ class _Tally:
         seconds = finished - started if started < inf else None
         self.steps.append(StepOverview(step, tasks, failed, unfinished, adopted, seconds))
 
+    def _steps(self) -> list[str]:
+        try:
+            return self._run.known_steps()
+        except CorruptRecord as error:
+            self._lost.append(Failure("steps", error.message))
+            return []
+
     def _tasks(self, step: str) -> Iterator[StoredTask]:
         try:
             yield from self._run.tasks_of(step)
@@ -320,7 +360,7 @@ def _final_artifacts(run: StoredRun) -> Mapping[str, ArtifactRef]:
 def _is_trusted(run: StoredRun) -> bool:
     try:
         return Trust(run.repo).trusts_run(run)
-    except RepositoryError:  # without the key: a run is shown all the same
+    except (RepositoryError, CorruptRecord):  # a run is shown all the same
         return False
 
 

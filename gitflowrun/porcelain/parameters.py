@@ -16,17 +16,21 @@ if TYPE_CHECKING:
 
     from gitflowrun.artifacts.reference import ArtifactRef
     from gitflowrun.git.repository import Repository
-    from gitflowrun.runs.listing import RunSummary
+    from gitflowrun.runs.listing import DamagedRun, RunSummary
     from gitflowrun.runs.read import StoredTask
 
 _SHORT = 7
 
 
-def parameters_of_all(repo: Repository, runs: Sequence[RunSummary]) -> list[Mapping[str, str]]:
+def parameters_of_all(
+    repo: Repository, runs: Sequence[RunSummary | DamagedRun]
+) -> list[Mapping[str, str]]:
     """The parameters of runs, those of one flow told apart; none of a run that can't be read."""
     found: list[Mapping[str, str]] = [{} for _ in runs]
     flows: dict[str, dict[int, StoredRun]] = {}
     for number, row in enumerate(runs):
+        if row.commit is None:
+            continue
         run = StoredRun(repo, row.flow, row.id, row.commit)
         try:
             run.info, stored_parameters(run)

@@ -341,7 +341,11 @@ class _Push(Transfer):
             sum(change.name in fine for change in added),
             sum(change.name in fine for change in removed),
             [
-                *([told_damaged(sorted(self._damaged))] if self._damaged else []),
+                *(
+                    [told_damaged(sorted(self._damaged), "damaged and not sent")]
+                    if self._damaged
+                    else []
+                ),
                 *self._notices,
                 *some(
                     [

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from gitflowrun.errors import CorruptRecord, InvalidPathspec, NotFound, UsageError
 from gitflowrun.names import TaskName, did_you_mean
 from gitflowrun.runs.commit_message import Status
-from gitflowrun.runs.listing import no_runs_of
+from gitflowrun.runs.listing import RunSummary, looked_at, no_runs_of
 from gitflowrun.runs.runs import RunStore
 from gitflowrun.values import frozen, replace
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from gitflowrun.artifacts.reference import ArtifactRef
     from gitflowrun.git.repository import Repository
-    from gitflowrun.runs.listing import RunSummary
+    from gitflowrun.runs.listing import DamagedRun
     from gitflowrun.runs.read import StoredRun, StoredTask
     from gitflowrun.runs.resolve import Address
 
@@ -50,7 +50,7 @@ class RunQuery:
         """Whether flow and limit are all that is asked."""
         return not (self.tags or self.statuses or self.user or self.on)
 
-    def matches(self, run: RunSummary) -> bool:
+    def matches(self, run: RunSummary | DamagedRun) -> bool:
         """Whether a run is one of those asked for; flow, limit and history aside."""
         return (
             set(self.tags).issubset(run.tags)
@@ -59,7 +59,9 @@ class RunQuery:
         )
 
 
-def _people(run: RunSummary) -> set[str]:
+def _people(run: RunSummary | DamagedRun) -> set[str]:
+    if not isinstance(run, RunSummary):
+        return set()
     return {name.casefold() for name in (run.state.user, run.author, run.email)}
 
 
@@ -72,14 +74,14 @@ def parse_status(word: str) -> Status:
         raise UsageError(f"{word!r} is not a status of runs", hint=f"use one of: {words}") from None
 
 
-def select(repo: Repository, query: RunQuery) -> list[RunSummary]:
-    """The runs that `query` asks for, newest first.
+def select(repo: Repository, query: RunQuery) -> list[RunSummary | DamagedRun]:
+    """The runs that `query` asks for, newest first. Of what can't be read, flow, tags and status alone are known.
 
     Raises:
         NotFound: no run is of the flow asked for, and others are; there is no such revision.
     """
     store = RunStore(repo)
-    runs = store.summaries(query.flow, query.limit if query.is_plain else None)
+    runs = looked_at(repo, store.listed(query.flow, query.limit if query.is_plain else None))
     flows = store.flows() if query.flow and not runs else []
     if query.flow and flows and query.flow not in flows:
         raise no_runs_of(query.flow, flows)
@@ -89,13 +91,16 @@ def select(repo: Repository, query: RunQuery) -> list[RunSummary]:
     return (found if query.on is None else _on(repo, found, query.on))[: query.limit]
 
 
-def _on(repo: Repository, runs: Sequence[RunSummary], revision: str) -> list[RunSummary]:
+def _on(
+    repo: Repository, runs: Sequence[RunSummary | DamagedRun], revision: str
+) -> list[RunSummary | DamagedRun]:
     """The runs whose code commit is in the history of a revision."""
     from gitflowrun.git.ancestry import commit_of, reachable
 
-    commits = {run.state.code_commit for run in runs if run.state.code_commit is not None}
+    known = [run for run in runs if isinstance(run, RunSummary)]
+    commits = {run.state.code_commit for run in known if run.state.code_commit is not None}
     there = reachable(repo, commits, commit_of(repo, revision))
-    return [run for run in runs if run.state.code_commit in there]
+    return [run for run in known if run.state.code_commit in there]
 
 
 def parameters_of(repo: Repository, run: RunSummary) -> Mapping[str, str]:

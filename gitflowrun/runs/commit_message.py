@@ -43,17 +43,24 @@ _SPANS = ((86_400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s"))
 
 
 class Status(Enum):
-    """How far a run is. One that says `running` and has no process any more is taken for interrupted."""
+    """How far a run is. One that says `running` and has no process any more is taken for interrupted.
+
+    `DAMAGED` is what lists say of a run that can't be read; no message does.
+    """
 
     RUNNING = "running"
     DONE = "done"
     FAILED = "failed"
     INTERRUPTED = "interrupted"
+    DAMAGED = "damaged"
 
     @property
     def is_final(self) -> bool:
         """Whether the run wrote its last commit."""
         return self is not Status.RUNNING
+
+
+_STATED = {it.value: it for it in Status if it is not Status.DAMAGED}
 
 
 @frozen
@@ -124,7 +131,7 @@ def parse_message(message: str) -> RunState | None:
     try:
         return RunState(
             run=found["Run"],
-            status=Status(found["Status"]),
+            status=_STATED[found["Status"]],
             started=parse_time(found["Started"]),
             finished=parse_time(found["Finished"]) if "Finished" in found else None,
             tasks=int(found.get("Tasks", "0")),

@@ -4,6 +4,8 @@ The order, by which the newest run is known everywhere: where all runs were crea
 a clock that was set back reorders nothing. Where runs were exchanged with a remote, the numbers of several clones meet
 and say nothing of one another: there it is the order in which runs started. That costs reading the message of each run
 that is new since the last time. A time is what the run's message says, so one that is yet to come counts for nothing.
+
+A run that can't be read has its place in the list all the same, as a `DamagedRun`.
 """
 
 from __future__ import annotations
@@ -15,15 +17,15 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from gitflowrun.errors import NotFound
+from gitflowrun.errors import NotFound, RepositoryError
 from gitflowrun.git.objects import Oid
-from gitflowrun.limits import CLOCK_AHEAD, NAMES_IN_A_HINT
+from gitflowrun.limits import CLOCK_AHEAD, INFO_LOOKS, INFO_ROUNDS, LISTED_INFO, NAMES_IN_A_HINT
 from gitflowrun.names import did_you_mean
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import RunState, Status, parse_message, parse_time
 from gitflowrun.runs.locks import current_status
 from gitflowrun.runs.start_times import read_start_times, write_start_times
-from gitflowrun.values import frozen
+from gitflowrun.values import frozen, replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -74,9 +76,43 @@ class RunSummary:
         return f"{self.flow}/{self.id}"
 
 
+@frozen
+class DamagedRun:
+    """A run in a list of which no state can be read: its ref, its commit or that one's message is damaged.
+
+    Attributes:
+        flow: Its flow.
+        id: Its id here.
+        commit: Its newest commit; None where the ref does not say it.
+        tags: Its user tags, sorted.
+    """
+
+    flow: str
+    id: RunId
+    commit: Oid | None
+    tags: tuple[str, ...] = ()
+
+    @property
+    def pathspec(self) -> str:
+        """`Flow/id`."""
+        return f"{self.flow}/{self.id}"
+
+    @property
+    def status(self) -> Status:
+        """That it is damaged."""
+        return Status.DAMAGED
+
+
 def list_runs(
     repo: Repository, flow: str | None = None, limit: int | None = None
 ) -> list[RunSummary]:
+    """The runs of a flow, or of all, newest first, without those that can't be read. Arguments as of `list_all`."""
+    return [run for run in list_all(repo, flow, limit) if isinstance(run, RunSummary)]
+
+
+def list_all(
+    repo: Repository, flow: str | None = None, limit: int | None = None
+) -> list[RunSummary | DamagedRun]:
     """The runs of a flow, or of all, newest first.
 
     Args:
@@ -88,23 +124,62 @@ def list_runs(
     prefixes = {layout.below(layout.RUNS, flow), tags_below}
     if limit is not None and limit <= _FEW:
         names = run_names(repo, flow, limit)
-        if not names:
-            return []
         prefixes = {tags_below, *(layout.run_ref(*name) for name in names)}
     rows = repo.refs.rows(*sorted(prefixes), fields=_FIELDS)
     tags = tags_by_run(row[0] for row in rows)
-    found = [run for row in rows if (run := _summary(repo, row, tags))]
+    found = [run for row in rows if (run := _listed(repo, row, tags))]
+    found += (
+        DamagedRun(*name, _commit_of(repo, name), tags.get(name, ()))
+        for name in _damaged_names(repo)
+        if flow in {None, name[0]}
+    )
     by_time = _come_from_several_clones(repo)
-    found.sort(key=lambda run: _place(run.flow, run.id, run.state.started, by_time), reverse=True)
+    found.sort(key=lambda it: _place(it.flow, it.id, _started_in(it), by_time), reverse=True)
     return found[:limit]
+
+
+def _started_in(run: RunSummary | DamagedRun) -> float:
+    return run.state.started if isinstance(run, RunSummary) else 0.0
+
+
+def looked_at(
+    repo: Repository, runs: Sequence[RunSummary | DamagedRun]
+) -> list[RunSummary | DamagedRun]:
+    """The same runs; of the first thousand those as damaged whose commit is here, and their tree or INFO is not.
+
+    That is what a lost pack or a power cut may leave, and costs one process of git. `porcelain.fsck` finds the rest.
+    """
+    looks = [it for it in runs[:INFO_LOOKS] if isinstance(it, RunSummary)]
+    if repo.is_partial:  # git would fetch what it looks for
+        return [*runs]
+    lost: set[Oid] = set()
+    for _ in range(INFO_ROUNDS):
+        if not looks:
+            break
+        lines = "".join(f"{run.commit}:{layout.INFO.decode()}\n" for run in looks).encode("ascii")
+        batch = ("cat-file", "--batch-check=%(objectname)")
+        answers = repo.git.read(*batch, most=LISTED_INFO * len(looks), stdin=lines).out.splitlines()
+        found = zip(looks, answers, strict=False)
+        lost |= {run.commit for run, answer in found if answer.endswith(b" missing")}
+        # At a tree that is garbled, or larger than what is read of any, git has ended without an answer.
+        lost |= {run.commit for run in looks[len(answers) :][:1]}
+        looks = looks[len(answers) + 1 :]
+    return [
+        replace(it, status=Status.DAMAGED)
+        if it.commit in lost and isinstance(it, RunSummary)
+        else it
+        for it in runs
+    ]
 
 
 def run_names(
     repo: Repository, flow: str | None = None, limit: int | None = None
 ) -> list[tuple[str, RunId]]:
-    """Flow and id of the runs of a flow, or of all, newest first; no commit is read."""
-    rows = repo.refs.rows(layout.below(layout.RUNS, flow), fields=("refname",))
+    """Flow and id of the runs of a flow, or of all, newest first, damaged ones included; no commit is read."""
+    below = layout.below(layout.RUNS, flow)
+    rows = repo.refs.rows(below, fields=("refname",))
     refs = [row[0] for row in rows if not row[0].startswith(_SPECIAL)]
+    refs += {it for it in repo.refs.damaged if it.startswith(below)}.difference(refs)
     if limit is not None and not _come_from_several_clones(repo):
         refs = _newest(refs, limit)
     names = [name for ref in refs if (name := layout.parse_run_ref(ref))]
@@ -112,18 +187,29 @@ def run_names(
 
 
 def damaged_runs(repo: Repository) -> list[str]:
-    """`Flow/id` of the runs that lists of this repository have left out because they can't be read."""
-    names = [name for ref in repo.refs.damaged if (name := layout.parse_run_ref(ref))]
-    return [f"{flow}/{run}" for flow, run in sorted(names, key=lambda it: (*it[1].sort_key, it[0]))]
+    """`Flow/id` of the runs whose refs have turned out to be damaged, or to lead to what is missing or damaged."""
+    names = sorted(_damaged_names(repo), key=lambda it: (*it[1].sort_key, it[0]))
+    return [f"{flow}/{run}" for flow, run in names]
 
 
-def told_damaged(runs: Sequence[str]) -> str:
-    """What to say of damaged runs, and what to do."""
+def _damaged_names(repo: Repository) -> list[tuple[str, RunId]]:
+    return [name for ref in repo.refs.damaged if (name := layout.parse_run_ref(ref))]
+
+
+def _commit_of(repo: Repository, name: tuple[str, RunId]) -> Oid | None:
+    try:
+        return repo.refs.get(layout.run_ref(*name))
+    except RepositoryError:
+        return None
+
+
+def told_damaged(runs: Sequence[str], what: str = "damaged") -> str:
+    """What to say of damaged runs, of which a verb makes `what`, and what to do."""
     few = ", ".join(runs[:NAMES_IN_A_HINT])
     more = f" and {len(runs) - NAMES_IN_A_HINT} more" if len(runs) > NAMES_IN_A_HINT else ""
     verb, them = ("is", "it") if len(runs) == 1 else ("are", "them")
     return (
-        f"{few}{more} {verb} damaged and left out; `git runs show {runs[0]}` says how, "
+        f"{few}{more} {verb} {what}; `git runs show {runs[0]}` says how, "
         f"`git runs fetch` brings {them} back from a remote that has {them}"
     )
 
@@ -219,16 +305,18 @@ def tags_by_run(names: Iterable[str]) -> dict[tuple[str, RunId], tuple[str, ...]
     return {run: tuple(sorted(found)) for run, found in tags.items()}
 
 
-def _summary(
+def _listed(
     repo: Repository, row: tuple[str, ...], tags: dict[tuple[str, RunId], tuple[str, ...]]
-) -> RunSummary | None:
-    """The run of a row; None for a tag's row, and for a ref that holds no run."""
+) -> RunSummary | DamagedRun | None:
+    """The run of a row; None for a tag's row, and for a ref that is no run's."""
     ref, oid, tree, author, email, message = row
     name = layout.parse_run_ref(ref)
-    state = parse_message(message) if name else None
-    if name is None or state is None:
+    if name is None:
         return None
     commit = Oid.from_hex(oid)
+    state = parse_message(message)
+    if state is None:
+        return DamagedRun(*name, commit, tags.get(name, ()))
     return RunSummary(
         flow=name[0],
         id=name[1],

@@ -94,7 +94,10 @@ class StoredRun:
             return self._row.state
         state = parse_message(self._commit.message.decode(errors="replace"))
         if state is None:
-            raise CorruptRecord(f"the message of {self.pathspec}'s commit is not that of a run")
+            raise CorruptRecord(
+                f"{self.pathspec} is damaged: the message of its commit is not that of a run",
+                hint=f"`git log -1 {self.commit}` shows what it is",
+            )
         return state
 
     @property
@@ -222,9 +225,9 @@ class StoredRun:
 
     def _is_taken_over(self, ref: ArtifactRef) -> bool:
         """Whether another run made an artifact, which may have noted something else than it has stored."""
-        if self.info.origin is None:
-            return False
         try:
+            if self.info.origin is None:
+                return False
             return ref.untrusted or self.task(ref.producer).record.run.uid != self.identity.uid
         except (NotFound, CorruptRecord):
             return True
@@ -247,9 +250,14 @@ class StoredRun:
     def final_task(self) -> StoredTask | None:
         """The task that holds what the run ended up with: the only one of its last step.
 
-        Of a run that did not get to its end, that of the last step which has one task, and succeeded.
+        Of a run that did not get to its end, that of the last step which has one task, and succeeded. Without INFO,
+        which has the graph, nobody can tell which one that is.
         """
-        for step in reversed(self.steps()):
+        try:
+            steps = self.steps()
+        except CorruptRecord:
+            steps = [_END] if _END in self._steps else []
+        for step in reversed(steps):
             tasks = self.tasks(step)
             if step.startswith("_") or len(tasks) != 1:
                 continue

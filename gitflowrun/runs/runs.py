@@ -12,7 +12,14 @@ from gitflowrun.errors import InvalidPathspec, NotFound
 from gitflowrun.names import RunId
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import Status
-from gitflowrun.runs.listing import RunSummary, list_runs, no_runs_of, run_names
+from gitflowrun.runs.listing import (
+    DamagedRun,
+    RunSummary,
+    list_all,
+    list_runs,
+    no_runs_of,
+    run_names,
+)
 
 if TYPE_CHECKING:
     from gitflowrun.git.objects import Oid
@@ -81,8 +88,14 @@ class RunStore:
         return self.get(*names[0]) if names else None
 
     def summaries(self, flow: str | None = None, limit: int | None = None) -> list[RunSummary]:
-        """The runs of a flow, or of all, newest first; at most `limit`. Reads no trees."""
+        """The runs of a flow, or of all, that can be read, newest first; at most `limit`. Reads no trees."""
         return list_runs(self.repo, flow, limit)
+
+    def listed(
+        self, flow: str | None = None, limit: int | None = None
+    ) -> list[RunSummary | DamagedRun]:
+        """As `summaries`, with those that can't be read in their places."""
+        return list_all(self.repo, flow, limit)
 
     def names(self, flow: str | None = None) -> list[tuple[str, RunId]]:
         """Flow and id of every run, newest first. Reads no objects."""

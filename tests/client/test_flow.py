@@ -222,15 +222,27 @@ def test_without_pandas_there_is_a_hint(here: GitRepo, monkeypatch: pytest.Monke
     assert "pip install" in (caught.value.hint or "")
 
 
-def test_damaged_runs_are_left_out_with_a_warning(here: GitRepo) -> None:
-    """A loop over runs goes on beside one that can't be read, and says so; asked for by name it is an error."""
-    for _ in range(3):
-        make_run(here)
+def test_a_damaged_run_has_its_place(here: GitRepo) -> None:
+    """A loop over runs meets it as damaged, and goes on; what else is asked of it, and its name, is an error."""
+    for number in range(3):
+        make_run(here, tags=["kept"] if number == 1 else [])
     ref = here.path / ".git/refs/runs/MyFlow/2"
     kept = ref.read_text()
     ref.write_text("")
-    with pytest.warns(UserWarning, match=r"^MyFlow/2 is damaged and left out; "):
-        assert [run.id for run in Flow("MyFlow")] == ["3", "1"]
+    runs = list(Flow("MyFlow"))
+    assert [run.id for run in runs] == ["3", "2", "1"]
+    assert [run.status for run in runs] == ["done", "damaged", "done"]
+    assert [run.successful for run in runs] == [True, False, True]
+    for what in ("created_at", "user", "data", "uid"):
+        with pytest.raises(RepositoryError, match="MyFlow/2 is damaged"):
+            getattr(runs[1], what)
+    assert [run.id for run in Flow("MyFlow").runs("kept")] == ["2"]
+    assert "<td>2</td><td>damaged</td>" in Flow("MyFlow")._repr_html_()
+    with pytest.warns(UserWarning, match=r"^MyFlow/2 is damaged and without values; "):
+        frame = Flow("MyFlow").to_pandas()
+    assert list(frame["run_id"]) == ["3", "2", "1"]
+    assert list(frame["status"]) == ["done", "damaged", "done"]
+    assert frame["tags"][1] == ("kept",)
     with pytest.raises(RepositoryError, match="MyFlow/2 is damaged"):
         Flow("MyFlow")["2"]
     ref.write_text(kept)

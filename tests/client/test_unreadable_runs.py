@@ -1,4 +1,4 @@
-"""A stranger's run that can't be read is left out of what is said of all runs, and nothing else is."""
+"""A stranger's run that can't be read is said to be damaged, and keeps nobody from the others."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from gitflowrun import Flow, Run, metadata, namespace
 from gitflowrun.cli.git_runs.main import main
-from gitflowrun.errors import NotFound
+from gitflowrun.errors import CorruptRecord, NotFound
 from tests.helpers.repos import GitRepo
 from tests.helpers.runs import make_run
 from tests.security.forge import Forge, Forgery, info
@@ -25,16 +25,20 @@ def both(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> GitRepo:
 
 @pytest.mark.usefixtures("both")
 def test_the_client_goes_on() -> None:
-    """Loops in a namespace, tables and data frames warn, and have the other runs."""
+    """Loops in a namespace, tables and data frames have the other runs, and this one where nobody knows whose it is."""
     namespace("user:ada")
-    with pytest.warns(UserWarning, match="MyFlow/5 is damaged and left out"):
-        assert [run.id for run in Flow("MyFlow")] == ["1"]
-    with pytest.warns(UserWarning, match="MyFlow/5"):
-        assert "<td>1</td>" in Flow("MyFlow")._repr_html_()
+    assert [run.id for run in Flow("MyFlow")] == ["5", "1"]
+    with pytest.raises(CorruptRecord, match="INFO of MyFlow/5"):
+        _ = next(iter(Flow("MyFlow"))).system_tags
+    assert "<td>1</td>" in Flow("MyFlow")._repr_html_()
+    with pytest.warns(UserWarning, match="MyFlow/5 is damaged and not looked at"):
+        assert [run.id for run in Flow("MyFlow").runs("runtime:dev")] == ["1"]
     namespace(None)
     assert [run.id for run in Flow("MyFlow").runs("good")] == ["1"]
     with pytest.warns(UserWarning, match="MyFlow/5"):
-        assert list(Flow("MyFlow").to_pandas()["run_id"]) == ["1"]
+        frame = Flow("MyFlow").to_pandas()
+    assert list(frame["run_id"]) == ["5", "1"]
+    assert frame["status"][0] == "damaged"
 
 
 @pytest.mark.parametrize("flow", ["a-b", "0x", "a.b", "$(id)"])

@@ -440,4 +440,4 @@ def test_damage_keeps_no_push_from_the_others(ada: GitRepo) -> None:
     report = send(ada)
     assert outcomes(report) == [Outcome.NEW]
     (notice,) = report.notices
-    assert notice.startswith("MyFlow/1, MyFlow/2 are damaged and left out; ")
+    assert notice.startswith("MyFlow/1, MyFlow/2 are damaged and not sent; ")

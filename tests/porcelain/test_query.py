@@ -11,7 +11,7 @@ from gitflowrun.runs.create import create_run
 from gitflowrun.runs.runs import Status
 from gitflowrun.values import replace
 from tests.helpers.repos import GitRepo
-from tests.helpers.runs import draft, make_run, open_repo
+from tests.helpers.runs import draft, make_run, open_repo, store_of
 
 
 def test_parameters_that_differ() -> None:
@@ -58,7 +58,7 @@ def test_parameters_of_a_run(repo: GitRepo) -> None:
     for value in ("1", "2"):
         made = replace(draft(), parameters={"alpha": value, "fixed": "x"})
         create_run(opened, made, take_snapshot(opened)).close()
-    runs = select(opened, RunQuery())
+    runs = store_of(repo).summaries()
     assert [parameters_of(opened, run)["alpha"] for run in runs] == ["2", "1"]
     out = repo.runs("list", "--params").out.splitlines()
     assert out[0].split()[-1] == "alpha"

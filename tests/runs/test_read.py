@@ -193,7 +193,7 @@ def test_a_missing_object_names_what_it_was_part_of(repo: GitRepo) -> None:
 def test_a_foreign_commit_is_no_run(repo: GitRepo) -> None:
     """A ref of the user's own below refs/runs reads as what it is."""
     repo.git("update-ref", "refs/runs/MyFlow/1", "HEAD")
-    with pytest.raises(CorruptRecord, match="message of MyFlow/1's commit"):
+    with pytest.raises(CorruptRecord, match="MyFlow/1 is damaged: the message"):
         _ = stored(repo).status
     with pytest.raises(CorruptRecord, match="INFO of MyFlow/1: there is no entry INFO"):
         _ = stored(repo).info

@@ -68,8 +68,8 @@ def stranger(tmp_path_factory: pytest.TempPathFactory) -> GitRepo:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("list",), "MyFlow/5 is damaged and left out"),
-        (("show", "2"), "fatal: INFO of MyFlow/2: object"),
+        (("list",), "MyFlow/5 is damaged; "),
+        (("show", "2"), "  INFO of MyFlow/2: object"),
         (("show", "3"), "Unreadable: start/2"),
         (("show", "3/start/2"), "fatal: MyFlow/3/start/2: object"),
         (("show", "4"), "Status:"),
@@ -89,7 +89,8 @@ def test_what_is_too_large_is_named(stranger: GitRepo, words: tuple[str, ...], t
 def test_the_list_has_the_others(stranger: GitRepo) -> None:
     """One message of megabytes hides no other run."""
     text = stranger.runs("list").out
-    assert [number for number in range(1, 7) if f"MyFlow/{number} " in text] == [1, 2, 3, 4, 6]
+    assert [number for number in range(1, 7) if f"MyFlow/{number} " in text] == [1, 2, 3, 4, 5, 6]
+    assert text.count("damaged") == 1
 
 
 def test_long_output_is_printed_in_pieces(stranger: GitRepo) -> None:

@@ -10,7 +10,7 @@ from gitflowrun.cli.options import together
 from gitflowrun.cli.output.tables import columns as in_columns
 from gitflowrun.cli.output.terminal import Screen, open_screen
 from gitflowrun.cli.output.text import printable
-from gitflowrun.errors import CorruptRecord, NotFound, UsageError
+from gitflowrun.errors import CorruptRecord, NotFound, RepositoryError, UsageError
 from gitflowrun.runs.listing import told_damaged
 from gitflowrun.runs.runs import RunStore
 from gitflowrun.runs.tags import Tags
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from gitflowrun.cli.flow.context import FlowContext
-    from gitflowrun.runs.read import StoredRun
 
 
 _run_options = together(
@@ -114,7 +113,7 @@ def list_(
     with open_screen(flow.repository) as screen:
         if group_by_run:
             for found, system, tags in rows:
-                screen.line(screen.style.yellow(printable(found.pathspec)))
+                screen.line(screen.style.yellow(printable(found)))
                 _table(system, tags, screen)
         elif group_by_tag:
             _list_by_tag(rows, screen)
@@ -123,7 +122,7 @@ def list_(
             _table({tag for _, system, _ in rows for tag in system}, user, screen)
 
 
-_Row = tuple["StoredRun", "Sequence[str]", "Sequence[str]"]
+_Row = tuple[str, "Sequence[str]", "Sequence[str]"]
 
 
 def _rows(flow: FlowContext, address: str | None, *, mine: bool, system: bool) -> list[_Row]:
@@ -134,13 +133,15 @@ def _rows(flow: FlowContext, address: str | None, *, mine: bool, system: bool) -
     rows: list[_Row] = []
     damaged = []
     for name in found:
-        run = store.get(*name)
+        own = tags.get(name, ())
+        pathspec = "/".join(name)
         try:
-            if not mine or run.info.user == flow.user:
-                own = tags.get((run.flow, run.id), ())
-                rows.append((run, run.info.system_tags if system else (), own))
-        except CorruptRecord:  # which anybody may have pushed, and is no reason to list none
-            damaged.append(run.pathspec)
+            info = store.get(*name).info
+            if not mine or info.user == flow.user:
+                rows.append((pathspec, info.system_tags if system else (), own))
+        except (CorruptRecord, RepositoryError):  # which anybody may have pushed
+            damaged.append(pathspec)
+            rows.append((pathspec, (), own))
     if damaged:
         click.echo(f"warning: {printable(told_damaged(damaged))}", err=True)
     return rows
@@ -148,7 +149,10 @@ def _rows(flow: FlowContext, address: str | None, *, mine: bool, system: bool) -
 
 def _list_flat(rows: Iterable[_Row], *, of_each_run: bool) -> None:
     """For programs, on standard error as Metaflow does it: a tag a line; when quiet, a run a line."""
-    lines = [f"{run.id} ; {','.join(system)} ; {','.join(tags)}" for run, system, tags in rows]
+    lines = [
+        f"{run.partition('/')[2]} ; {','.join(system)} ; {','.join(tags)}"
+        for run, system, tags in rows
+    ]
     if not of_each_run:
         lines = sorted({tag for _, system, tags in rows for tag in (*system, *tags)})
     for line in lines:
@@ -159,7 +163,7 @@ def _list_by_tag(rows: Iterable[_Row], screen: Screen) -> None:
     found: dict[str, list[str]] = {}
     for run, system, tags in rows:
         for tag in (*system, *tags):
-            found.setdefault(tag, []).append(run.pathspec)
+            found.setdefault(tag, []).append(run)
     for tag in sorted(found):
         screen.line(screen.style.cyan(printable(tag)))
         for line in in_columns(found[tag], screen):

@@ -46,14 +46,14 @@ def log_command(as_json_: bool, **filters: Any) -> None:
 @click.command(name="show")
 @json_option
 @click.argument("addresses", nargs=-1, metavar="[ADDRESS]...")
-def show_command(as_json_: bool, addresses: tuple[str, ...]) -> None:
+def show_command(as_json_: bool, addresses: tuple[str, ...]) -> int:
     """Show what is recorded of runs, steps, tasks or artifacts; of the newest run without ADDRESS.
 
     ADDRESS is RUN, RUN/STEP, RUN/STEP/TASK or RUN/STEP/TASK/ARTIFACT.
     """
     from gitflowrun.cli.git_runs.show import print_addresses
 
-    print_addresses(as_json_=as_json_, addresses=addresses)
+    return print_addresses(as_json_=as_json_, addresses=addresses)
 
 
 @click.command(name="diff")

@@ -99,8 +99,7 @@ def _without_options(command: str, names: Sequence[str]) -> int:
     if command == "show":
         from gitflowrun.cli.git_runs.show import print_addresses
 
-        print_addresses(as_json_=False, addresses=tuple(names))
-        return 0
+        return print_addresses(as_json_=False, addresses=tuple(names))
     from gitflowrun.cli.git_runs import sync
 
     remote, runs = names[0] if names else None, tuple(names[1:])

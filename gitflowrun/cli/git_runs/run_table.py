@@ -14,15 +14,14 @@ from gitflowrun.cli.output.tables import Cell, Column, show, table
 from gitflowrun.cli.output.text import ago, printable, stamp
 from gitflowrun.git.repository import Repository
 from gitflowrun.porcelain.query import RunQuery, differing, select
-from gitflowrun.runs.commit_message import duration
-from gitflowrun.runs.listing import damaged_runs, told_damaged
+from gitflowrun.runs.commit_message import Status, duration
+from gitflowrun.runs.listing import DamagedRun, RunSummary, told_damaged
 from gitflowrun.runs.runs import RunStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from gitflowrun.cli.output.terminal import Screen
-    from gitflowrun.runs.listing import RunSummary
 
 _COLUMNS = (
     Column("RUN"),
@@ -52,23 +51,27 @@ def list_runs(query: RunQuery | None = None, *, params: bool = False, json: bool
         return _lines(runs, parameters, screen) if runs else _none(repo)
 
     show(repo, rows, lines, json=json, page=True)
-    warn_of_damage(repo)
+    warn_of_damage(runs)
 
 
-def warn_of_damage(repo: Repository) -> None:
-    """Say on standard error which runs a list could not show."""
-    if damaged := damaged_runs(repo):
+def warn_of_damage(runs: Sequence[RunSummary | DamagedRun]) -> None:
+    """Say on standard error which runs of a list are damaged, and what to do."""
+    if damaged := [run.pathspec for run in runs if run.status is Status.DAMAGED]:
         sys.stderr.write(f"warning: {printable(told_damaged(damaged))}\n")
 
 
-def _parameters(repo: Repository, runs: Sequence[RunSummary]) -> list[Mapping[str, str]]:
+def _parameters(
+    repo: Repository, runs: Sequence[RunSummary | DamagedRun]
+) -> list[Mapping[str, str]]:
     from gitflowrun.porcelain.parameters import parameters_of_all
 
     return parameters_of_all(repo, runs)
 
 
 def _lines(
-    runs: Sequence[RunSummary], parameters: Sequence[Mapping[str, str]], screen: Screen
+    runs: Sequence[RunSummary | DamagedRun],
+    parameters: Sequence[Mapping[str, str]],
+    screen: Screen,
 ) -> Iterator[str]:
     # Without --params there are no parameters, and so no names.
     names = differing([(run.flow, row) for run, row in zip(runs, parameters, strict=False)])
@@ -80,9 +83,12 @@ def _lines(
     return table(columns, rows, screen)
 
 
-def _cells(run: RunSummary, screen: Screen) -> list[Cell | str]:
+def _cells(run: RunSummary | DamagedRun, screen: Screen) -> list[Cell | str]:
     style = screen.style
     word = run.status.value
+    tags = Cell(", ".join(run.tags), style.cyan)
+    if isinstance(run, DamagedRun):
+        return [Cell(run.pathspec, style.yellow), Cell(word, style.red), "", "", "", "", tags]
     step = f" in {run.state.failed_step}" if run.state.failed_step else ""
     when = ago(run.state.started, screen.now) if screen.person else stamp(run.state.started)
     took = _took(run, screen.now)
@@ -93,7 +99,7 @@ def _cells(run: RunSummary, screen: Screen) -> list[Cell | str]:
         took,
         str(run.state.tasks),
         run.author or run.state.user,
-        Cell(", ".join(run.tags), style.cyan),
+        tags,
     ]
 
 
@@ -105,23 +111,21 @@ def _took(run: RunSummary, now: float) -> str:
 
 def _none(repo: Repository) -> Iterator[str]:
     names = RunStore(repo).names()
-    if repo.refs.damaged:
-        yield "No run can be read, or none of those that can matches."
-    elif names:
+    if names:
         yield "No run matches."
     else:
         yield "There are no runs in this repository yet."
         yield "`python FLOW.py run` makes one; `git runs fetch` gets those of a remote."
 
 
-def _as_map(run: RunSummary, parameters: Mapping[str, str] | None) -> dict[str, Any]:
-    """The run as `--json` shows it."""
-    state = run.state
-    row = {name: getattr(run, name) for name in ("flow", "id", "uid", "commit", "status")}
-    row |= {name: getattr(state, name) for name in ("started", "finished", "tasks", "user")}
-    row |= {"author": run.author, "email": run.email}
-    row |= {"tags": run.tags, "code_commit": state.code_commit, "dirty": state.dirty}
-    row |= {"origin": state.origin or None, "failed_step": state.failed_step or None}
+def _as_map(run: RunSummary | DamagedRun, parameters: Mapping[str, str] | None) -> dict[str, Any]:
+    """The run as `--json` shows it; what can't be read is null."""
+    state = run.state if isinstance(run, RunSummary) else None
+    row = {name: getattr(run, name, None) for name in ("flow", "id", "uid", "commit", "status")}
+    row |= {name: getattr(state, name, None) for name in ("started", "finished", "tasks", "user")}
+    row |= {name: getattr(run, name, None) for name in ("author", "email", "tags")}
+    row |= {name: getattr(state, name, None) for name in ("code_commit", "dirty")}
+    row |= {name: getattr(state, name, None) or None for name in ("origin", "failed_step")}
     if parameters is not None:
         row["parameters"] = parameters
     return row

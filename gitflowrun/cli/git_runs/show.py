@@ -12,8 +12,10 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.artifacts.preview import Preview
+from gitflowrun.cli.errors import GIT, UNREADABLE, Damage
 from gitflowrun.cli.output.tables import Cell, Column, apart, facts, pairs, section, show, table
 from gitflowrun.cli.output.text import ago, counted, printable, stamp
+from gitflowrun.errors import CorruptRecord, RepositoryError
 from gitflowrun.git.repository import Repository
 from gitflowrun.names import TaskName
 from gitflowrun.porcelain import overview
@@ -57,8 +59,10 @@ def run_lines(top: Path | None, run: overview.RunOverview, screen: Screen) -> It
 
 def _run_facts(top: Path | None, run: overview.RunOverview, screen: Screen) -> Iterator[str]:
     status = run.status.value
-    took = f" in {duration(run.finished - run.started)}" if run.finished is not None else ""
-    versions = run.versions
+    took = ""
+    if run.finished is not None and run.status is not Status.DAMAGED:
+        took = f" in {duration(run.finished - run.started)}"
+    python = run.versions.get("python", "")
     packages = f", {counted(run.packages, 'package')}" if run.packages else ""
     return facts(
         ("Status", screen.style.status(status, status + took)),
@@ -72,7 +76,7 @@ def _run_facts(top: Path | None, run: overview.RunOverview, screen: Screen) -> I
         ("Left out", some_files(run.code.left_out, run.code.left_out_count)),
         ("Differs", _other_code(run.code.other_code)),
         ("Script", printable(run.code.script)),
-        ("Python", printable(f"{versions.get('python', '')} on {run.platform}{packages}")),
+        ("Python", printable(f"{python} on {run.platform}{packages}" if python else "")),
         ("Uid", str(run.uid)),
         ("Commit", str(run.commit)),
         ("Signed by", _signed_by(run)),
@@ -238,25 +242,37 @@ def _other_code(files: Mapping[str, str]) -> str:
     return "\n".join(printable(f"{path}: {reason}") for path, reason in files.items())
 
 
-def print_addresses(*, as_json_: bool, addresses: tuple[str, ...]) -> None:
+def print_addresses(*, as_json_: bool, addresses: tuple[str, ...]) -> int:
     """Show what is recorded of runs, steps, tasks or artifacts; of the newest run without ADDRESS."""
     repo = Repository.discover()
     store = RunStore(repo)
-    found = [_gathered(repo, store.resolve(address)) for address in addresses or ("@latest",)]
+    damage = Damage(GIT)
+    found = []
+    for address in addresses or ("@latest",):
+        try:
+            found.append(_gathered(repo, store.resolve(address)))
+        except (CorruptRecord, RepositoryError) as error:
+            if len(addresses) < 2:  # noqa: PLR2004  (one)
+                raise
+            damage.tell(error)  # the others are shown
     values = [value for value, _ in found]
-    value = values if len(values) > 1 else values[0]
+    value = values if len(addresses) > 1 else values[0]
 
     def blocks(screen: Screen) -> Iterator[str]:
         return apart(lines(value, screen) for value, lines in found)
 
     show(repo, value, blocks, json=as_json_, page=True)
+    if any(getattr(value, "unreadable", None) for value in values):
+        return UNREADABLE
+    return damage.exit_code
 
 
 def _gathered(repo: Repository, address: Address) -> tuple[Any, _Lines]:
     """What an address names, and what lays it out."""
-    run = observe(address.run)
     if address.step is None:
-        return overview.run_overview(run, Tags(repo).of(run)), partial(run_lines, repo.work_tree)
+        run, top = address.run, repo.work_tree
+        return overview.run_overview(run, Tags(repo).of(run)), partial(run_lines, top)
+    run = observe(address.run)
     if address.task is None:
         return overview.step_overview(run, address.step), step_lines
     task = run.task(TaskName(address.step, address.task))

@@ -54,6 +54,7 @@ class Style:
         paint = {
             "done": self.green,
             "failed": self.red,
+            "damaged": self.red,
             "interrupted": self.yellow,
             "running": self.cyan,
         }

@@ -62,7 +62,7 @@ def repo(tmp_path_factory: pytest.TempPathFactory) -> GitRepo:
 @contextlib.contextmanager
 def damaged(repo: GitRepo, path: str, damage: Damage) -> Iterator[None]:
     """Run 1 with something done to the object at a path of its tree, for as long as the context lasts."""
-    oid = repo.git("rev-parse", f"refs/runs/MyFlow/1:{path}")
+    oid = repo.git("rev-parse", f"refs/runs/MyFlow/1:{path}")  # of the empty path, the tree
     file = objects_dir(repo) / oid[:2] / oid[2:]
     content = file.read_bytes()
     damage(file)
@@ -113,6 +113,45 @@ def test_logs_print_the_rest(
         assert done.code == DAMAGED
         assert done.err.count(f"error: {name}: ") == 1
         assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize("damage", [_lose, _garble])
+@pytest.mark.parametrize(("path", "name"), [("", "MyFlow/1"), ("steps", "MyFlow/1"), *EACH])
+def test_show_has_the_rest(repo: GitRepo, runs: Runs, path: str, name: str, damage: Damage) -> None:
+    """Facts, steps and artifacts that can be read are shown; what can't be is named, and the exit code says so."""
+    with damaged(repo, path, damage):
+        done, found = runs("show", "1"), json.loads(runs("show", "1", "--json").out)
+    assert "Traceback" not in done.err
+    assert found["commit"] == repo.git("rev-parse", "refs/runs/MyFlow/1")
+    if path.startswith("code") or path.endswith(("stdout", "times", "_parameters/0/TASK")):
+        assert (done.code, found["unreadable"], found["status"]) == (0, [], "done")
+        return
+    assert done.code == DAMAGED
+    assert name in found["unreadable"][0]["error"]
+    assert f"Unreadable: {found['unreadable'][0]['task']}\n" in done.out
+    is_lost = path in {"", "steps", "INFO"}
+    assert found["status"] == ("damaged" if is_lost else "done")
+    assert [step["name"] for step in found["steps"]] == (
+        []
+        if path in {"", "steps"}
+        else ["end", "start", "train"]
+        if is_lost
+        else ["start", "train", "end"]
+    )
+    assert bool(found["artifacts"]) == (path not in {"", "steps", "steps/end/4/TASK"})
+
+
+@pytest.mark.parametrize("damage", [_lose, _garble])
+@pytest.mark.parametrize("path", ["INFO", ""])
+def test_a_list_says_what_lost_its_beginning(
+    repo: GitRepo, runs: Runs, path: str, damage: Damage
+) -> None:
+    """Whose tree or INFO is gone is damaged in a list; what is there and garbled, `fsck` finds."""
+    with damaged(repo, path, damage):
+        rows = {row["id"]: row["status"] for row in json.loads(runs("list", "--json").out)}
+    assert rows["2"] == "done"
+    if damage is _lose or path == "":
+        assert rows["1"] == "damaged"
 
 
 @pytest.mark.parametrize("damage", [_lose, _garble])

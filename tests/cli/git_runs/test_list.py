@@ -169,9 +169,9 @@ def test_log_shows_runs_one_after_the_other(repo: GitRepo, runs: Runs) -> None:
 
 
 def test_damaged_runs_are_named(repo: GitRepo, runs: Runs) -> None:
-    """Runs that can't be read are left out of a list and named on standard error, with what to do."""
-    for _ in range(3):
-        make_run(repo)
+    """Runs that can't be read have their place in a list, and are named on standard error, with what to do."""
+    for number in range(3):
+        make_run(repo, tags=["kept"] if number == 1 else [])
     folder = repo.path / ".git/refs/runs/MyFlow"
     (folder / "2").write_text("")
     (folder / "3").write_text("1" * 40 + "\n")
@@ -179,11 +179,29 @@ def test_damaged_runs_are_named(repo: GitRepo, runs: Runs) -> None:
         done = runs(*command)
         assert done.code == 0
         assert "1" in done.out
-        assert done.err.count("warning: MyFlow/2, MyFlow/3 are damaged and left out; ") == 1
+        assert done.err.count("warning: MyFlow/3, MyFlow/2 are damaged; ") == 1
+    rows = {row["id"]: row for row in json.loads(runs("list", "--json").out)}
+    assert [*rows] == ["3", "2", "1"]
+    assert [row["status"] for row in rows.values()] == ["damaged", "damaged", "done"]
+    assert (rows["3"]["commit"], rows["2"]["commit"]) == ("1" * 40, None)
+    assert rows["2"].keys() == rows["1"].keys()
+    assert rows["2"]["tags"] == ["kept"]
+    assert runs("list").out.splitlines()[2].split() == ["MyFlow/2", "damaged", "kept"]
+    assert "run MyFlow/2 (kept)\nStatus:  damaged\n" in runs("log").out
+    assert [it["id"] for it in json.loads(runs("list", "--status", "damaged", "--json").out)] == [
+        "3",
+        "2",
+    ]
+    assert [it["id"] for it in json.loads(runs("list", "-n", "1", "--json").out)] == ["3"]
     done = runs("show", "2")
     assert done.code == 128
     assert "is damaged: it does not hold an object id\nhint: `git runs fetch` brings" in done.err
     assert "is missing from the repository" in runs("show", "3").err
+    done = runs("show", "2", "1", "3")
+    assert done.code == 128
+    assert "run MyFlow/1\n" in done.out
+    assert done.err.count("error: ") == 2
     (folder / "1").write_text("")
-    assert "There are no runs" not in runs().out
-    assert "No run can be read" in runs().out
+    assert [line.split()[:2] for line in runs().out.splitlines()[1:]] == [
+        [f"MyFlow/{number}", "damaged"] for number in (3, 2, 1)
+    ]
