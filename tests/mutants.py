@@ -6,8 +6,9 @@
 A mutant is one place of a module changed: a comparison, `and`, `or` and `not`, a number; an option, a call, a `raise`,
 a `with` or an argument left out; another result, an error that is not caught. What guards a module stands in
 `guards.toml` beside this file: its mirror (`tests/runs/test_ids.py` guards `runs/ids.py`) and whatever is listed there;
-only that is run, so a mutant costs seconds. A hang counts as killed. Survivors are printed with their diffs: each
-is *equivalent* (nobody could tell), *harmless* (speed, or the wording of a message), or a hole in the tests.
+only that is run, so a mutant costs seconds. A test that hangs fails; a mutant whose tests merely take longer than
+`--limit` is *slow*, which nothing is known of. Survivors are printed with their diffs: each is *equivalent* (nobody
+could tell), *harmless* (speed, or the wording of a message), or a hole in the tests.
 
 Each worker has a copy of its own in memory, with an environment whose path leads there, and ends all that a mutant
 has started. Signals that are sent are left alone: a mutant may not hit somebody else's process.
@@ -54,6 +55,7 @@ _OPERATORS = {
 }  # fmt: skip
 _HANG = 45
 """Seconds for one test, which takes a few; longer is a hang, which is as good as a failure."""
+_SLOW = "all together take too long"
 _WORDS = {"hint", "encoding", "errors", "strict", "daemon", "name"}
 """Arguments whose loss is a matter of wording, or seen by nobody."""
 
@@ -303,16 +305,24 @@ class Worker:
             copy.write_text(f"#!{self._python}\n{rest}", "utf-8")
             copy.chmod(0o755)
 
-    def fate(self, mutant: Mutant, tests: Sequence[str]) -> str:
-        """What becomes of a mutant: `killed`, also by a hang; `survived`; or `gone`, where its place is no more."""
+    def fate(self, mutant: Mutant, tests: Sequence[str]) -> tuple[str, str]:
+        """What becomes of a mutant, and by what.
+
+        Returns:
+            `killed` and by which test; `slow` when its tests took too long together; `survived`; or `gone`, where its
+            place is no more.
+        """
         path = self._copy / mutant.module
         source = path.read_bytes()
         text = apply(mutant, source)
         if text is None:
-            return "gone"
+            return "gone", ""
         try:
             self._write(path, text)
-            return "killed" if self.failures(tests, "-x", limit=self._limit) else "survived"
+            failed = self.failures(tests, "-x", limit=self._limit)
+            if not failed:
+                return "survived", ""
+            return ("slow" if failed == [_SLOW] else "killed"), failed[0]
         finally:
             self._write(path, source)
 
@@ -323,7 +333,7 @@ class Worker:
         os.utime(path, (self._stamp, self._stamp))
 
     def failures(self, tests: Sequence[str], *options: str, limit: float | None) -> list[str]:
-        """The tests that fail; one that has no name when they take too long or pytest itself fails."""
+        """The tests that fail; one named otherwise when one hangs, they take too long together, or pytest fails."""
         shutil.rmtree(self._scratch, ignore_errors=True)
         self._scratch.mkdir()
         pytest = [str(self._python), "-m", "pytest", "-q", "-rfE", "-p", "no:cacheprovider"]
@@ -344,12 +354,14 @@ class Worker:
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
-            return ["?"]
+            return [_SLOW]
         lines = [it.split(" - ")[0] for it in out.splitlines()]
         failed = [
             it.split(" ", 1)[1].strip() for it in lines if it.startswith(("FAILED ", "ERROR "))
         ]
-        return failed or ["?"] * (process.returncode != 0)
+        if not failed and process.returncode:
+            return ["a test hangs" if "Timeout (" in out else "pytest fails"]
+        return failed
 
 
 def _apart() -> list[str]:
@@ -364,14 +376,14 @@ def _apart() -> list[str]:
 def run(
     mutants: Sequence[Mutant],
     workers: Sequence[Worker],
-    report: Callable[[Mutant, str, float], None],
+    report: Callable[[Mutant, str, str, float], None],
 ) -> None:
     """Try all mutants, each by one of the workers.
 
     Args:
         mutants: The mutants.
         workers: The workers.
-        report: Gets each with what became of it, or "unguarded", and the seconds it took.
+        report: Gets each with what became of it, or "unguarded", by which test, and the seconds it took.
     """
     left: queue.SimpleQueue[Mutant] = queue.SimpleQueue()
     for mutant in mutants:
@@ -384,11 +396,11 @@ def run(
                 mutant = left.get_nowait()
                 start = time.monotonic()
                 tests = guards_of(mutant.module)
-                word = "unguarded"
+                word, test = "unguarded", ""
                 if tests:
-                    word = worker.fate(mutant, tests)
+                    word, test = worker.fate(mutant, tests)
                 with lock:
-                    report(mutant, word, time.monotonic() - start)
+                    report(mutant, word, test, time.monotonic() - start)
 
     threads = [threading.Thread(target=work, args=(it,)) for it in workers]
     for thread in threads:
@@ -447,15 +459,19 @@ def main() -> int:
         mutants = [it for it in mutants if it not in done]
     words: list[str] = []
 
-    def report(mutant: Mutant, word: str, seconds: float) -> None:
+    def report(mutant: Mutant, word: str, test: str, seconds: float) -> None:
         words.append(word)
         place = f"{mutant.module}:{mutant.line}"
-        print(f"{len(words):4} {word:9} {seconds:5.1f} s  {mutant.kind:10} {place}", flush=True)
+        print(
+            f"{len(words):4} {word:9} {seconds:5.1f} s  {mutant.kind:10} {place}  {test}",
+            flush=True,
+        )
         if word != "killed":
             print(*difference(mutant), sep="\n", flush=True)
         if options.results:
             with options.results.open("a", encoding="utf-8") as file:
-                print(json.dumps({"word": word, "mutant": asdict(mutant)}), file=file)
+                row = {"word": word, "by": test, "mutant": asdict(mutant)}
+                print(json.dumps(row), file=file)
 
     shared = Path("/dev/shm")
     memory = shared if os.access(shared, os.W_OK) else None

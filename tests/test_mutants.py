@@ -87,7 +87,9 @@ def test_a_worker_tells_killed_from_survived(tmp_path: Path) -> None:
     source = (ROOT / module).read_bytes()
     assert worker.failures(tests, limit=120) == []
     found = [it for _, it in mutants_of(module, source) if it.kind == "drop raise"]
-    assert worker.fate(found[0], tests) == "killed"
+    word, test = worker.fate(found[0], tests)
+    assert word == "killed"
+    assert test.startswith("tests/test_names.py::")
     words = [
         it
         for _, it in mutants_of(
@@ -95,5 +97,5 @@ def test_a_worker_tells_killed_from_survived(tmp_path: Path) -> None:
         )
     ]
     harmless: Mutant = words[-1]
-    assert worker.fate(harmless, tests) == "survived"
+    assert worker.fate(harmless, tests) == ("survived", "")
     assert worker.failures(tests, limit=120) == []
