@@ -15,7 +15,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gitflowrun.errors import GitflowrunError, RefConflict, RepositoryError
+from gitflowrun.errors import GitflowrunError, RepositoryError
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.owner import gc_is_running
 from gitflowrun.git.permissions import open_file
@@ -179,9 +179,9 @@ def _refs(repo: Repository) -> Iterator[Ailment]:
 def _restore_ref(repo: Repository, finding: Ailment) -> None:
     tip = _lost_tip(repo, finding.where)
     repo.refs.drop_damaged(finding.where)
-    with contextlib.suppress(RefConflict):  # the packed refs have it
-        if tip:
-            repo.refs.transaction([RefUpdate(finding.where, tip, None)])
+    packed = repo.refs.get(finding.where)  # where git packed it, maybe an older state
+    if tip and tip != packed:
+        repo.refs.transaction([RefUpdate(finding.where, tip, packed)])
 
 
 def _lost_tip(repo: Repository, ref: str) -> Oid | None:

@@ -19,10 +19,12 @@ from gitflowrun.git.permissions import (
     shared_mode,
     write_new,
 )
+from gitflowrun.names import TaskName
 from gitflowrun.runs.commit_message import Status
+from gitflowrun.runs.live import LiveState, StartedTask
 from tests.helpers.flows import linear_flow
 from tests.helpers.repos import GitRepo, run_program
-from tests.helpers.runs import start_run
+from tests.helpers.runs import open_repo, start_run
 
 
 @pytest.fixture
@@ -74,8 +76,12 @@ def test_members_of_a_shared_repository(tmp_path: Path, way: str) -> None:
         shutil.rmtree(repo.path / ".git" / "gitflowrun")
     repo.write("file", "2")
     with start_run(repo, tags=["a"]) as writer:
+        live, task = LiveState(open_repo(repo), writer.identity.uid), TaskName("start", "1")
+        live.start(StartedTask(task, 1.0, (), ()))
+        live.write(task, "stdout", b"of interest to all")
         writer.commit((), status=Status.DONE)
     modes = _made(repo)
+    assert "1.stdout" in {Path(name).name for name in modes}
     assert {name: oct(mode) for name, mode in modes.items() if not mode & stat.S_IRGRP} == {}
     state = {name: mode for name, mode in modes.items() if name.startswith("gitflowrun/")}
     assert {name: oct(mode) for name, mode in state.items() if not mode & stat.S_IWGRP} == {}

@@ -629,6 +629,35 @@ def test_deleting_our_state_meanwhile_changes_nothing(
     assert deleted
 
 
+@pytest.mark.parametrize(
+    ("code", "err", "failures", "tries"),
+    [(128, "error: short read", 4, 5), (128, "error: short read", 9, 5), (-7, "", 4, 5), (128, "fatal: no", 9, 1)],
+)  # fmt: skip
+def test_a_file_that_changes_while_git_reads_it(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch, code: int, err: str, failures: int, tries: int
+) -> None:
+    """Git is asked again, five times in all; for other reasons it isn't, and its words are the error's."""
+    repo.git("update-index", "--assume-unchanged", "README")
+    repo.write("new", "2")
+    attempt = Git.attempt
+    seen: list[str] = []
+
+    def failing(git: Git, *args: Any, **options: Any) -> Completed:
+        if "write-tree" in args:
+            seen.append("")
+            if len(seen) <= failures:
+                return Completed(code, b"", err)
+        return attempt(git, *args, **options)
+
+    monkeypatch.setattr(Git, "attempt", failing)
+    if tries > failures:
+        assert shoot(repo).snapshot.dirty == ("new",)
+    else:
+        with pytest.raises(RepositoryError, match=err.partition(": ")[2]):
+            shoot(repo)
+    assert len(seen) == tries
+
+
 def test_state_that_is_deleted_all_the_time(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
     """Then the error says what happens, not what git thinks of it."""
     repo.write("new", "2")

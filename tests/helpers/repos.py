@@ -7,6 +7,7 @@ import io
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,7 +67,7 @@ class GitRepo:
     def call(self, *args: str) -> Output:
         """Run `git runs ARGS` here, in this process: a tenth of the time, and libraries are imported once."""
         out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", newline="") for _ in range(2))
-        with contextlib.chdir(self.path), redirect_stdout(out), redirect_stderr(err):
+        with _inside(self.path), redirect_stdout(out), redirect_stderr(err):
             code = main(args)
         return Output(code, *[_written(it) for it in (out, err)])
 
@@ -82,6 +83,17 @@ class GitRepo:
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         assert "error" not in done.stderr, done.stderr
+
+
+@contextlib.contextmanager
+def _inside(path: Path) -> Iterator[None]:
+    """`contextlib.chdir`, which came with Python 3.11."""
+    before = Path.cwd()
+    os.chdir(path)
+    try:
+        yield
+    finally:
+        os.chdir(before)
 
 
 def _written(stream: io.TextIOWrapper) -> str:

@@ -12,6 +12,7 @@ import pytest
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.owner import Owner
 from gitflowrun.porcelain.doctor import AilmentKind, examine, mend
+from gitflowrun.runs.commit_message import Status
 from gitflowrun.values import replace
 from tests.helpers.repos import GitRepo
 from tests.helpers.runs import make_run, open_repo, start_run, store_of
@@ -135,6 +136,24 @@ def test_what_others_say_to_be_that_run_is_not_taken_for_it(run: GitRepo) -> Non
         (run.path / ".git/refs/runs/MyFlow" / name).write_bytes(b"")
         run.call("doctor", "--fix")
         assert run.git("rev-parse", f"refs/runs/MyFlow/{name}") == oid != forged
+
+
+def test_an_empty_ref_that_git_had_packed_gets_its_newest_commit(repo: GitRepo) -> None:
+    """Also where the packed one is an older state, of a run and of a branch; where it is the newest, that stays."""
+    make_run(repo)
+    repo.git("branch", "same")
+    with start_run(repo) as writer:
+        writer.commit([])
+        repo.git("pack-refs", "--all")
+        writer.commit([], status=Status.DONE)
+    repo.commit()
+    names = ("refs/runs/MyFlow/1", "refs/runs/MyFlow/2", "refs/heads/main", "refs/heads/same")
+    before = repo.git("rev-parse", *names)
+    for name in names:
+        repo.write(f".git/{name}", "")
+    assert {it.where for it in mend(open_repo(repo)) if it.mended} == {*names}
+    assert repo.git("rev-parse", *names) == before
+    assert found(repo) == []
 
 
 @pytest.mark.parametrize("content", [b"", b"\0" * 41])

@@ -24,6 +24,7 @@ from gitflowrun.names import TaskName
 from gitflowrun.porcelain import free as freeing
 from gitflowrun.porcelain.removal import purge
 from gitflowrun.runs.create import create_run
+from gitflowrun.runs.live import LiveState, StartedTask
 from gitflowrun.runs.runs import RunStore, Status
 from tests.helpers.clones import ids, refs
 from tests.helpers.flows import eventually
@@ -404,3 +405,17 @@ def test_a_run_whose_state_was_deleted_is_seen(repo: GitRepo) -> None:
         shutil.rmtree(repo.path / ".git" / "gitflowrun")
         assert "run 5 is running" in repo.call("purge", "1").err
     assert freed(repo, "purge", "1")["objects"] > 5
+
+
+def test_nothing_of_a_purged_run_is_left_in_the_state(repo: GitRepo) -> None:
+    """Its live output and its lock go along; those of other runs stay."""
+    state = repo.path / ".git" / "gitflowrun"
+    uids = {}
+    for run in RunStore(open_repo(repo)).summaries():
+        LiveState(open_repo(repo), run.uid).start(StartedTask(TaskName("start", "1"), 1.0, (), ()))
+        (state / "locks" / f"run-{run.id}").touch()
+        uids[run.id] = str(run.uid)
+    freed(repo, "purge", "1")
+    left = {path.name for path in state.rglob("*")}
+    assert left & {uids["1"], "run-1"} == set()
+    assert left >= {*(uids[run] for run in "234"), "run-2", "run-3", "run-4"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from gitflowrun.porcelain.trash import RemovedRun, RemovedRuns, Trash
 from gitflowrun.runs.ids import RunIds
 from gitflowrun.runs.runs import RunStore
 from tests.helpers.clones import add_tag, get, ids, refs, send, tags
-from tests.helpers.repos import GitRepo, make_repo
+from tests.helpers.repos import GitRepo, make_repo, run_program
 from tests.helpers.runs import make_run, open_repo, start_run
 
 
@@ -159,6 +160,24 @@ class _Terminal:
     def readline(self) -> str:
         """What somebody types."""
         return self._text
+
+
+def test_what_is_told_of_a_remote_removes_the_run_there(ada: GitRepo, bob: GitRepo) -> None:
+    """After `rm` and after `purge`, for the run and its tags: the command that is printed works."""
+    make_run(ada, tags=["best"])
+    make_run(ada)
+    send(ada)
+    printed = []
+    for words, run in ((("rm", "--force"), "2"), (("purge", "--force"), "1")):
+        done = ada.call(*words, run)
+        assert done.code == 0, done.err
+        printed += re.findall("origin still has (.+): `(.+)`", done.out)
+    assert {name for name, _ in printed} == {"MyFlow/1", "MyFlow/2", "@tags/MyFlow/best/1"}
+    get(bob)
+    assert len(ids(bob)) == 2
+    for _, command in printed:
+        assert run_program(["sh", "-c", command], ada.path).code == 0
+    assert bob.git("ls-remote", "origin", "refs/runs/*") == ""
 
 
 def test_asks_before_the_origin_of_others_goes(repo: GitRepo) -> None:

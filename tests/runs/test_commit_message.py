@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gitflowrun.git.objects import Oid
+from gitflowrun.limits import MAX_TIME
 from gitflowrun.runs.commit_message import (
     RunState,
     Status,
@@ -15,7 +16,7 @@ from gitflowrun.runs.commit_message import (
     parse_message,
     parse_time,
 )
-from gitflowrun.values import field_names
+from gitflowrun.values import field_names, replace
 
 STATE = RunState(
     run="MyFlow/12",
@@ -100,6 +101,20 @@ def test_git_agrees_that_nothing_was_injected(user: str) -> None:
     )  # fmt: skip
     lines = done.stdout.decode().split("\n")
     assert [line for line in lines if line.startswith("Status:")] == ["Status: done"]
+
+
+@pytest.mark.parametrize("seconds", [0, 0.001, MAX_TIME])
+def test_times_from_1970_on(seconds: float) -> None:
+    """The first and the last moment that a run may have are read back; others, and what is no time, are none."""
+    text = format_message(replace(STATE, started=seconds, finished=None)).decode()
+    assert parse_message(text) == replace(STATE, started=seconds, finished=None)
+
+
+@pytest.mark.parametrize("text", ["1969-12-31T23:59:59.999Z", "9999-01-01T00:00:00.001Z", "", "0"])
+def test_what_is_no_time_of_a_run(text: str) -> None:
+    """Before 1970, beyond what is shown, and other words."""
+    with pytest.raises(ValueError, match=r"."):
+        parse_time(text)
 
 
 _WRITTEN = format_message(STATE).decode()

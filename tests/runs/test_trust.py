@@ -18,6 +18,7 @@ from gitflowrun.git.objects import Commit, Oid, Signature
 from gitflowrun.git.transport import Remote
 from gitflowrun.porcelain.fetch import fetch
 from gitflowrun.porcelain.overview import run_overview
+from gitflowrun.runs.clone_key import CloneKey
 from gitflowrun.runs.read import StoredRun
 from gitflowrun.runs.records import RunIdentity
 from gitflowrun.runs.trust import Trust
@@ -294,6 +295,27 @@ def test_what_is_not_sealed_is_passed_over(repo: GitRepo, colleague: GitRepo, ho
     later = make_run(repo, "Later")
     _trust(repo).vouch_for_run(_stored(repo, later))
     assert len(_trust(repo).vouched) == 2
+
+
+@pytest.mark.parametrize(
+    "content",
+    ['["planet", "x", 1, "", ""]', '["url", "x"]', '["url", "x", 1, "", "", "", "more"]', '{"url": 1}', "[]", "4", ""],
+)  # fmt: skip
+def test_what_a_later_release_has_sealed_is_passed_over(
+    repo: GitRepo, colleague: GitRepo, content: str
+) -> None:
+    """The rest counts, more can be said, and the line stays."""
+    run = make_run(colleague)
+    _fetch(repo, colleague)
+    seal = CloneKey(open_repo(repo)).seal(content.encode())
+    line = f"{os.geteuid()} {seal} {content}\n"
+    _file(repo).write_text(line)
+    assert _trust(repo).vouched == ()
+    _trust(repo).vouch_for_run(_stored(repo, run))
+    assert _trusts(repo, run)
+    _trust(repo).withdraw_run(_stored(repo, run))
+    assert not _trusts(repo, run)
+    assert _file(repo).read_text() == line
 
 
 def test_the_lines_of_other_users_are_left_alone(repo: GitRepo, colleague: GitRepo) -> None:

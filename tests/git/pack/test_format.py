@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from gitflowrun.errors import CorruptRecord
 from gitflowrun.git.objects import ObjectType
 from gitflowrun.git.pack import format as pack_format
-from gitflowrun.git.pack.format import apply_delta, delta_sizes
+from gitflowrun.git.pack.format import apply_delta, delta_sizes, varint
 from tests.helpers.packs import EDGES, noise
 
 
@@ -116,6 +116,20 @@ def test_copies_and_inserts_make_the_object(
     whole = _size(len(base)) + _size(len(result)) + delta
     assert apply_delta(base, whole)[0] == result
     assert delta_sizes(whole)[:2] == (len(base), len(result))
+
+
+@given(st.integers(0, 2**64 - 1), st.binary(max_size=3))
+def test_sizes_are_read_back(value: int, rest: bytes) -> None:
+    """Any size of 64 bits, and where it ends."""
+    data = _size(value)
+    assert varint(b"xy" + data + rest, 2) == (value, 2 + len(data))
+
+
+@pytest.mark.parametrize("data", [b"", b"\x80", b"\x80" * 10 + b"\0", b"\x80" * 100_000])
+def test_a_size_ends(data: bytes) -> None:
+    """One that goes on behind the data, or for more than 64 bits, is none."""
+    with pytest.raises(ValueError, match="does not end"):
+        varint(data, 0)
 
 
 def test_a_copy_without_length_copies_64_kib() -> None:
