@@ -410,12 +410,33 @@ def test_a_run_whose_state_was_deleted_is_seen(repo: GitRepo) -> None:
 def test_nothing_of_a_purged_run_is_left_in_the_state(repo: GitRepo) -> None:
     """Its live output and its lock go along; those of other runs stay."""
     state = repo.path / ".git" / "gitflowrun"
-    uids = {}
+    uids: dict[str, str] = {}
     for run in RunStore(open_repo(repo)).summaries():
         LiveState(open_repo(repo), run.uid).start(StartedTask(TaskName("start", "1"), 1.0, (), ()))
         (state / "locks" / f"run-{run.id}").touch()
-        uids[run.id] = str(run.uid)
+        uids[str(run.id)] = str(run.uid)
     freed(repo, "purge", "1")
     left = {path.name for path in state.rglob("*")}
     assert left & {uids["1"], "run-1"} == set()
     assert left >= {*(uids[run] for run in "234"), "run-2", "run-3", "run-4"}
+
+
+@pytest.mark.parametrize("step", ["_list", "_write_note", "_delete_refs", "_repack", "_unlink"])
+def test_its_state_may_be_deleted_meanwhile(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """`.git/gitflowrun` may go at any time: the space is freed all the same, by this purge or by the next `gc`."""
+    others = reached(repo, "HEAD", *(f"refs/runs/MyFlow/{n}" for n in (2, 3, 4)))
+    everything, own = count(repo), reached(repo, "refs/runs/MyFlow/1")
+    whole = getattr(freeing._Freeing, step)
+
+    def delete_first(self: freeing._Freeing, *args: Any) -> Any:
+        monkeypatch.undo()
+        shutil.rmtree(repo.path / ".git" / "gitflowrun")
+        return whole(self, *args)
+
+    monkeypatch.setattr(freeing._Freeing, step, delete_first)
+    freed(repo, "purge", "1")
+    freed(repo, "gc")
+    assert count(repo) == everything - (own - others)
+    repo.fsck()
