@@ -72,12 +72,15 @@ _OPTIONS = ("-c", "core.logAllRefUpdates=false")
 _NO_SYNC = ("-c", "core.fsync=none")
 
 # How git tells that somebody holds a lock, or that a `git pack-refs --prune` has just removed the empty directory
-# in which it was to be made...
-_LOCKED_SIGNS = ("file exists", "no such file or directory")
+# in which it was to be made; or that it finds another value than we do: of `packed-refs` a process that stays takes a
+# second version for the first where they are of one second, one size and, by chance, one inode...
+_LOCKED_SIGNS = ("file exists", "no such file or directory", "but expected")
 # ... that a ref would have to be a directory and a file at once...
 _CONFLICT_SIGNS = ("cannot create", "not a directory", "non-empty directory", "at the same time")
-# ... and that the new target is not there.
+# ... that the new target is not there...
 _MISSING_SIGN = "nonexistent object"
+# ... and that a lock could not be renamed, once all were held: what came before it has moved, and is no conflict.
+_HALF_MOVED_SIGN = "couldn't set"
 
 
 class Refs(RefReader):
@@ -317,8 +320,9 @@ class Refs(RefReader):
         """The error for what git said about a transaction."""
         if not message:
             return _Locked("git update-ref was killed", was_killed=True)
-        self._compare(updates)
         lower = message.lower()
+        if _HALF_MOVED_SIGN not in lower:
+            self._compare(updates)
         names = _names(updates)
         if _MISSING_SIGN in lower:
             return MissingObject(f"{names} can't point to an object that is missing: {message}")

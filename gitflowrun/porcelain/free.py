@@ -9,7 +9,8 @@ no object goes that was not a removed run's:
    the like, or a rebase under way, in any work tree.
 3. Write them to `freeing`, in the state directory: whatever kills us from here on, the next `git runs gc` goes on.
 4. Delete the refs of the runs: in the trash, and the copies of what remotes have.
-5. `git repack -A -d`: what is reached goes into one pack, all else becomes a loose file, and none is lost.
+5. `git repack -A -d`: what is reached goes into one pack, all else becomes a loose file, and none is lost. Where git
+   keeps a commit-graph, write it anew: git complains of one that names commits which are gone.
 6. Add the commits that a killed scheduler of these runs had written and not published, with what they alone hold.
    Look again at all of 2. Leave out what a dangling object of somebody else's leads to.
 7. Take the lock of run ids, under which no run can begin, and see that none has and that no ref, reflog or index has
@@ -248,6 +249,12 @@ class _Freeing:
 
     def _repack(self) -> None:
         self._repo.git.run("-c", "gc.auto=0", "repack", "-A", "-d", "-l", "-q")
+        info = self._repo.objects_dir / "info"
+        for name, options in (("commit-graphs", ("--split=replace",)), ("commit-graph", ())):
+            if (info / name).exists():
+                write = ("commit-graph", "write", "--reachable", *options)
+                self._repo.git.run("-c", "core.commitGraph=true", *write)
+                break
 
     def _look(self) -> set[bytes]:
         """The candidates that may go."""

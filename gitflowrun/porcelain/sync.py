@@ -35,7 +35,13 @@ from enum import Enum
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
-from gitflowrun.errors import GitflowrunError, RefConflict, RepositoryError, UsageError
+from gitflowrun.errors import (
+    GitflowrunError,
+    MissingObject,
+    RefConflict,
+    RepositoryError,
+    UsageError,
+)
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.permissions import read_file, replace_file
 from gitflowrun.git.refs import RefUpdate
@@ -470,10 +476,10 @@ class Transfer:
         if self._lost >= LOST_A_FETCH:
             return dict.fromkeys(runs, Loss(_NOT_TRIED, for_good=False))
         try:
-            # By object, as we saw it: git looks for each name among all names of the remote, which takes longer than to
-            # fetch a thousand runs. The copies are noted by us, once what they lead to is durable.
-            self.remote.fetch([str(run.tip) for run in runs])
-            self.tracking.note({run.ref: run.tip for run in runs})
+            try:
+                self._copy(runs)
+            except MissingObject:  # the user's own gc took what had come before a ref named it
+                self._copy(runs)
         except RepositoryError as error:
             self.remote.refs(runs[0].ref)  # raises when it is the network, not the runs
             if len(runs) == 1:
@@ -482,6 +488,12 @@ class Transfer:
             middle = len(runs) // 2
             return self._fetch_batch(runs[:middle]) | self._fetch_batch(runs[middle:])
         return {}
+
+    def _copy(self, runs: Sequence[RunTip]) -> None:
+        # By object, as we saw it: git looks for each name among all names of the remote, which takes longer than to
+        # fetch a thousand runs. The copies are noted by us, once what they lead to is durable.
+        self.remote.fetch([str(run.tip) for run in runs])
+        self.tracking.note({run.ref: run.tip for run in runs})
 
     def our_tags(self) -> dict[TagKey, RunId]:
         """The tags of our runs, and the ids of these."""

@@ -1,171 +1,156 @@
-"""Hours of faults: kills, power cuts, storms and exchanges between clones, at random until the time is over.
+"""Hours of faults: kills, full disks, power cuts, storms and exchanges between clones, at random until time is over.
 
-    python -m tests.faults.soak --minutes 60 [--seed S]
+    python -m tests.faults.soak --minutes 60 [--seed S] [--workers 1] [--keep DIRECTORY]
 
-Prints totals. At the first thing that is lost or broken it prints the seed of that round and ends with 1; the round
-alone is `--seed S --rounds 1`.
+Prints totals every ten minutes, and in the end. What is lost, broken or a lie is printed with the seed of its round
+as soon as it is seen, and the code is 1 then; the round alone is `--seed S --rounds 1`. Each worker has one processor.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import multiprocessing
 import os
 import random
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
 import tests.conftest  # noqa: F401  (keeps the machine's git config, HOME and identity apart)
-from gitflowrun.porcelain.fetch import fetch
-from gitflowrun.porcelain.push import push
-from tests.helpers.clones import clone, refs
+from tests.faults.check import git_is_well
 from tests.helpers.cut_work import WORK, Explorer
-from tests.helpers.repacks import add_bulk, missing
-from tests.helpers.repos import ROOT, GitRepo, make_repo
-from tests.helpers.runs import make_run, open_repo
+from tests.helpers.exchange import CONFIGS, Exchange
+from tests.helpers.repacks import add_bulk
+from tests.helpers.repos import GitRepo, make_repo
 from tests.helpers.storm import Storm
+from tests.helpers.world import World
 
-CONFIGS = [
-    (prune, default)
-    for prune in ("true", "false")
-    for default in ("matching", "current", "simple", "nothing")
-]
-"""fetch.prune and push.default: a pair for each clone of an exchange."""
-KILLED = """
-import sys
-from tests.helpers.repos import GitRepo
-from tests.helpers.runs import finished_task, start_run
-from pathlib import Path
-while True:
-    with start_run(GitRepo(Path.cwd()), "K") as run:
-        print(run.identity.id, run.commit_oid, flush=True)
-        for number in range(4):
-            run.commit([finished_task(run.identity, f"start/{number}", {"x": b"%d" % number})])
-            print(run.identity.id, run.commit_oid, flush=True)
-"""
+Found = tuple[Counter[str], list[str]]
+KINDS = ("lost", "broken", "lie", "failed", "hang", "orphan")
+"""What a round finds wrong, by its first word."""
+_EVERY = 600.0
 
 
-def _kills(place: Path, chance: random.Random) -> tuple[Counter[str], list[str]]:
-    """Writers of runs, killed at any moment: what they had printed is there, and git finds all whole."""
-    repo, wrong = make_repo(place / "repo"), []
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    said: dict[str, str] = {}
-    for _ in range(6):
-        writer = subprocess.Popen(
-            [sys.executable, "-c", KILLED],
-            cwd=repo.path,
-            env=env,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert writer.stdout is not None
-        first = writer.stdout.readline()
-        time.sleep(chance.uniform(0, 0.4))
-        writer.kill()
-        out, _ = writer.communicate()
-        said |= dict(line.split(" ") for line in (first + out).splitlines() if line.count(" ") == 1)
-    for run, oid in said.items():
-        if len(oid) == 40 and not _is_in(repo, oid, f"refs/runs/K/{run}"):
-            wrong.append(f"lost K/{run} at {oid}")
-    make_run(repo, "Next")
-    return Counter(kills=6, runs=len(said)), [*wrong, *_broken(repo)]
+def _world(place: Path, chance: random.Random) -> Found:
+    """Flows and all commands, with faults, beside the user's own."""
+    world = World(place, chance)
+    world.go(15)
+    story = [f"    {line}" for line in world.story] if world.wrong else []
+    return world.counts, [*world.wrong, *story]
 
 
-def _is_in(repo: GitRepo, oid: str, ref: str) -> bool:
-    done = subprocess.run(
-        ["git", "merge-base", "--is-ancestor", oid, ref],
-        cwd=repo.path,
-        capture_output=True,
-        check=False,
-    )
-    return done.returncode == 0
-
-
-def _broken(repo: GitRepo) -> list[str]:
-    """What of the user's own commands fails, and objects that are missing."""
-    found = [f"missing {it}" for it in missing(repo)]
-    mirror = ["clone", "-q", "--mirror", ".", str(repo.path.parent / f"mirror-{repo.path.name}")]
-    for args in (
-        ["status"],
-        ["fsck", "--strict"],
-        ["gc", "-q"],
-        ["repack", "-a", "-d", "-q"],
-        mirror,
-    ):
-        try:
-            repo.git(*args)
-        except AssertionError as error:
-            found.append(str(error))
-    return found
-
-
-def _cuts(place: Path, chance: random.Random) -> tuple[Counter[str], list[str]]:
+def _cuts(place: Path, chance: random.Random) -> Found:
     """States after power cuts in one kind of work."""
     work = chance.choice([*WORK])
     explorer = Explorer(place / "work", work)
-    states = list(explorer.states(chance.randrange(1 << 30)))
-    chosen = chance.sample(states, min(200, len(states)))
+    states = list(explorer.states(chance.randrange(1 << 30), samples=8))
+    chosen = chance.sample(states, min(150, len(states)))
     wrong = [
-        f"{work}, {state.model}: {problem}"
+        f"broken: {work}, {state.model}: {problem}"
         for number, state in enumerate(chosen)
         for problem in explorer.problems(state, dear=number % 10 == 0)
     ]
-    return Counter(states=len(chosen)), wrong
+    return Counter({"power cut states": len(chosen)}), wrong
 
 
-def _storm(place: Path, chance: random.Random) -> tuple[Counter[str], list[str]]:
+def _storm(place: Path, chance: random.Random) -> Found:
     """A storm of the user's own housekeeping."""
     repo = make_repo(place / "repo")
     add_bulk(repo, 2 << 20)
     storm = Storm(repo, rounds=25, runs=15, seed=chance.randrange(1 << 30), seconds=120)
     storm.go()
-    wrong = [f"{type(error).__name__}: {error}" for error in storm.errors]
-    refused = storm.failures if storm.counts["twice"] else []
-    return Counter({f"storm {name}": it for name, it in storm.counts.items()}), [
-        *wrong, *storm.losses(), *refused, *_broken(repo),
-    ]  # fmt: skip
+    wrong = [f"failed: {type(error).__name__}: {error}" for error in storm.errors]
+    wrong += [f"lost: {it}" for it in storm.losses()]
+    wrong += [f"broken: {it}" for it in storm.failures if storm.counts["twice"]]
+    repo.git("gc", "-q")  # removes a multi-pack-index that was written while packs of it went
+    wrong += _broken(repo)
+    return Counter({f"storm {name}": it for name, it in storm.counts.items()}), wrong
 
 
-def _exchange(place: Path, chance: random.Random) -> tuple[Counter[str], list[str]]:
-    """Two or three clones with colliding numbers exchange runs, whatever they have configured: all have all."""
-    first = make_repo(place / "repo")
-    server = GitRepo(place / "server.git")
-    subprocess.run(["git", "clone", "-q", "--bare", str(first.path), str(server.path)], check=True)
-    clones = [clone(server, f"clone-{number}") for number in range(chance.choice([2, 3]))]
-    made: set[str] = set()
-    for repo in clones:
-        prune, default = chance.choice(CONFIGS)
-        repo.git("config", "fetch.prune", prune)
-        repo.git("config", "push.default", default)
-        for _ in range(chance.randrange(1, 4)):
-            made.add(str(make_run(repo, "X").uid))
-    for _ in range(2):
-        for repo in chance.sample(clones, len(clones)):
-            fetch(open_repo(repo), "origin")
-            push(open_repo(repo), "origin", None)
-    wrong = []
-    for repo in clones:
-        fetch(open_repo(repo), "origin")
-        roots = set(
-            repo.git("rev-list", "--max-parents=0", *refs(repo, "refs/runs/X/").values()).split()
-        )
-        wrong += [f"{repo.path.name} lacks {uid}" for uid in made - roots]
+def _exchange(place: Path, chance: random.Random) -> Found:
+    """Clones with colliding numbers exchange runs, tags and removals: all have all but what they have removed."""
+    configs = [chance.choice(CONFIGS) for _ in range(chance.choice([2, 3]))]
+    clones = Exchange(place, len(configs), configs)
+    for _ in range(12):
+        repo = chance.choice(clones.clones)
+        here = sorted(clones.uids(repo))
+        removed = sorted(clones.removed(repo))
+        match chance.choice(["make", "make", "fetch", "push", "rm", "purge", "restore"]):
+            case "make":
+                clones.make(repo, *chance.choice([(), (), ("best",), ("best", "old")]))
+            case "fetch":
+                clones.fetch(repo)
+            case "push":
+                clones.push(repo)
+            case "rm" if here:
+                clones.remove(repo, chance.choice(here), for_good=False)
+            case "purge" if here:
+                clones.remove(repo, chance.choice(here), for_good=True)
+            case "restore" if removed and not clones.restorable(repo).isdisjoint(removed):
+                clones.restore(repo, chance.choice(sorted(clones.restorable(repo))))
+    clones.end()
+    wrong = [*clones.wrong]
+    for repo in [*clones.clones, clones.server]:
         wrong += _broken(repo)
-    return Counter(exchanges=1, exchanged=len(made)), wrong
+    return Counter({"exchanges": 1, "runs exchanged": len(clones.made)}), wrong
 
 
-ROUNDS: list[Callable[[Path, random.Random], tuple[Counter[str], list[str]]]] = [
-    _kills,
-    _cuts,
-    _storm,
-    _exchange,
-]
+def _broken(repo: GitRepo) -> list[str]:
+    try:
+        git_is_well(repo)
+    except AssertionError as error:
+        return [f"broken: {repo.path.name}: {error}"]
+    return []
+
+
+ROUNDS: list[Callable[[Path, random.Random], Found]] = [_world, _world, _cuts, _world, _storm, _exchange]  # fmt: skip
+
+
+def _round(seed: int, base: str, keep: str | None) -> Found:
+    """A round in a directory of its own, which is gone afterwards; what is wrong is kept if that is wanted."""
+    kind = ROUNDS[seed % len(ROUNDS)]
+    place = Path(tempfile.mkdtemp(prefix=f"{seed}-", dir=base))
+    try:
+        counts, wrong = kind(place, random.Random(seed))
+    except BaseException:  # noqa: BLE001  (a round that breaks off has found something)
+        counts, wrong = Counter[str](), [f"failed: {kind.__name__}:\n{traceback.format_exc()}"]
+    if wrong and keep:
+        shutil.copytree(place, Path(keep, place.name), symlinks=True, dirs_exist_ok=True)
+    shutil.rmtree(place, ignore_errors=True)
+    return counts + Counter({f"rounds of {kind.__name__[1:]}": 1}), wrong
+
+
+def _alone(numbers: multiprocessing.queues.Queue[int]) -> None:
+    """Give a worker a processor, which its children share."""
+    os.sched_setaffinity(0, {numbers.get()})
+
+
+def _table(totals: Counter[str], wrong: Counter[str], minutes: float) -> str:
+    rows = [*sorted(totals.items()), *[(kind, wrong[kind]) for kind in KINDS]]
+    width = max(len(name) for name, _ in rows)
+    lines = [f"{name:<{width}} {number:>8}" for name, number in rows]
+    return "\n".join([f"after {minutes:.1f} minutes:", *lines])
+
+
+@contextmanager
+def _place() -> Iterator[str]:
+    """A directory for all that is written; nothing is left."""
+    base = tempfile.mkdtemp(prefix="gitflowrun-soak-")
+    os.environ["TMPDIR"] = base
+    try:
+        yield base
+    finally:
+        shutil.rmtree(base, ignore_errors=True)
+        shutil.rmtree(os.environ["HOME"], ignore_errors=True)  # as `tests.conftest` has made it
 
 
 def main() -> int:
@@ -174,26 +159,46 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 30))
     parser.add_argument("--rounds", type=int, default=sys.maxsize)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--keep", help="a directory for repositories in which something is wrong")
     given = parser.parse_args()
-    end = time.monotonic() + 60 * given.minutes
+    begun, shown = time.monotonic(), 0.0
     totals: Counter[str] = Counter()
-    for seed in count(given.seed):
-        if time.monotonic() >= end or totals["rounds"] >= given.rounds:
-            break
-        kind = ROUNDS[seed % len(ROUNDS)]
-        place = Path(tempfile.mkdtemp(prefix="gitflowrun-soak-"))
-        try:
-            counts, wrong = kind(place, random.Random(seed))
-        finally:
-            shutil.rmtree(place, ignore_errors=True)
-        totals.update(counts)
-        totals["rounds"] += 1
-        if wrong:
-            print(f"seed {seed}, {kind.__name__}:", *wrong, f"so far: {dict(totals)}", sep="\n")  # noqa: T201
-            return 1
-    print(f"seed {given.seed}: {dict(sorted(totals.items()))}; 0 lost, 0 broken")  # noqa: T201
-    return 0
+    wrong: Counter[str] = Counter()
+    context = multiprocessing.get_context("spawn")
+    processors = sorted(os.sched_getaffinity(0))
+    numbers = context.Queue()
+    for number in range(given.workers):
+        numbers.put(processors[-1 - number % len(processors)])
+    print(f"seed {given.seed}", flush=True)  # noqa: T201
+    with (
+        _place() as base,
+        ProcessPoolExecutor(given.workers, context, _alone, (numbers,)) as workers,
+    ):
+        seeds = iter(count(given.seed))
+        under_way: dict[Future[Found], int] = {}
+        left = given.rounds
+        while True:
+            passed = time.monotonic() - begun
+            while left and len(under_way) < given.workers and passed < 60 * given.minutes:
+                seed, left = next(seeds), left - 1
+                under_way[workers.submit(_round, seed, base, given.keep)] = seed
+            if not under_way:
+                break
+            for future in wait(under_way, 60, FIRST_COMPLETED).done:
+                seed = under_way.pop(future)
+                counts, lines = future.result()
+                totals += counts
+                wrong.update(line.partition(":")[0] for line in lines if line.startswith(KINDS))
+                if lines:
+                    print(f"seed {seed}:", *lines, sep="\n", flush=True)  # noqa: T201
+            if passed - shown >= _EVERY:
+                shown = passed
+                print(_table(totals, wrong, passed / 60), flush=True)  # noqa: T201
+    print(_table(totals, wrong, (time.monotonic() - begun) / 60), flush=True)  # noqa: T201
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with contextlib.suppress(KeyboardInterrupt):
+        sys.exit(main())

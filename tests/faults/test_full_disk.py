@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.faults.check import FLOW, digests, flow_goes_on, told_well
+from tests.helpers.clones import refs
 from tests.helpers.repos import GitRepo, make_repo, run_program
-from tests.helpers.runs import store_of
+from tests.helpers.runs import make_run, store_of
 
 # Those by which we and git change a disk, and that Python's own start does without.
 CALLS = ("rename", "fsync", "mkdir", "link", "unlink")
@@ -64,6 +65,20 @@ def test_a_full_disk_loses_nothing(
         told_well(done, os.strerror(28))
     (small_disk / "ballast").unlink()
     flow_goes_on(repo, done, marker, expected)
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
+def test_half_of_the_refs_is_no_conflict(repo: GitRepo) -> None:
+    """Where git could move the first of two refs only, the disk is to blame, nobody else; `doctor` makes the other."""
+    make_run(repo)
+    inject = ["-f", "-qq", "-o", "/dev/null", "-e", "inject=rename:error=EIO:when=2"]
+    tag = [sys.executable, "-m", "gitflowrun.cli.git_runs.main", "tag", "1", "good"]
+    done = run_program(["strace", *inject, *tag], repo.path)
+    assert done.code == 128
+    assert "couldn't set" in done.err
+    assert len(refs(repo, "refs/runs/@tags/")) == 1
+    assert repo.call("doctor", "--fix").code == 0
+    assert len(refs(repo, "refs/tags/runs/")) == 1
 
 
 @pytest.mark.slow

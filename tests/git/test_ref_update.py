@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -293,3 +294,23 @@ def test_a_disk_that_fails_is_told(
         with pytest.raises(RepositoryError, match=rf"can't write {NAME}.*Input/output error"):
             create_ref(repository.refs, NAME, commits[0])
     assert repository.refs.get(NAME) is None
+
+
+def test_a_resident_git_that_has_missed_a_version_is_asked_anew(
+    repo: GitRepo, repository: Repository, commits: list[Oid]
+) -> None:
+    """Refs packed twice in a second may look unchanged to a git that stays; no run fails of that."""
+    refs = repository.refs
+    create_ref(refs, NAME, commits[0])
+    repo.git("pack-refs", "--all", "--prune")
+    packed = repo.path / ".git/packed-refs"
+    time.sleep(1 - time.time() % 1)
+    old, new = (str(it).encode() for it in commits[:2])
+    os.utime(packed)
+    create_ref(refs, "refs/runs/F/2", commits[0])  # git has read it now
+    with packed.open("r+b") as file:  # as large, and by chance as the same file
+        file.write(
+            packed.read_bytes().replace(old + b" " + NAME.encode(), new + b" " + NAME.encode())
+        )
+    update_ref(refs, NAME, commits[2], commits[1])
+    assert refs.get(NAME) == commits[2]

@@ -28,6 +28,7 @@ __all__ = [
     "latest",
     "linear_flow",
     "one_task",
+    "started",
     "value_of",
 ]
 
@@ -120,10 +121,15 @@ class Background:
 
 def background(repo: GitRepo, *args: str, env: dict[str, str] | None = None) -> Background:
     """Start `python ARGS` in a repository."""
+    return started(repo, [sys.executable, *args], env)
+
+
+def started(repo: GitRepo, command: list[str], env: dict[str, str] | None = None) -> Background:
+    """Start a program in a repository."""
     output = repo.path.parent / f"output-{time.monotonic_ns()}"
     with output.open("w") as file:
         process = subprocess.Popen(
-            [sys.executable, *args], cwd=repo.path, stdout=file, stderr=file, text=True,
+            command, cwd=repo.path, stdout=file, stderr=file, text=True,
             stdin=subprocess.DEVNULL, start_new_session=True,
             env={**os.environ, "PYTHONPATH": str(ROOT), **(env or {})},
         )  # fmt: skip

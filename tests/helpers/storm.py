@@ -22,7 +22,7 @@ from tests.helpers.repacks import missing
 from tests.helpers.repos import GitRepo
 from tests.helpers.runs import artifact, finished_task, start_run, with_packs
 
-__all__ = ["COMMANDS", "GEOMETRIC", "Storm"]
+__all__ = ["COMMANDS", "GEOMETRIC", "RIVALS", "Storm"]
 
 COMMANDS = (
     "repack -a -d -q",
@@ -37,7 +37,7 @@ COMMANDS = (
 )
 GEOMETRIC = "repack --geometric=2 -d --write-midx -q"
 """Alone: beside `repack -a -d` it loses objects in git itself."""
-_RIVALS = ("already running", "unable to", "cannot lock", "file exists")
+RIVALS = ("already running", "unable to", "cannot lock", "file exists")
 """What git says of a lock that the other of two commands holds."""
 _SHARED = [noise(2 * INLINE_LIMIT, number) for number in range(3)]
 
@@ -114,7 +114,7 @@ class Storm:
             try:
                 self._repo.git(*command.split())
             except AssertionError as error:
-                if has_rival and any(sign in str(error).lower() for sign in _RIVALS):
+                if has_rival and any(sign in str(error).lower() for sign in RIVALS):
                     self.counts["rivals"] += 1
                     return
                 self.counts[attempt] += 1

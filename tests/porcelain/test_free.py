@@ -86,6 +86,19 @@ def test_frees_exactly_what_only_the_run_reached(repo: GitRepo) -> None:
     repo.fsck()
 
 
+@pytest.mark.parametrize("split", [(), ("--split=no-merge",)])
+def test_the_commit_graph_forgets_what_is_freed(repo: GitRepo, split: tuple[str, ...]) -> None:
+    """git, which looks up in it what a commit leads to, complains of none that is gone, and keeps having it."""
+    repo.git("commit-graph", "write", "--reachable", *split)
+    make_run(repo)
+    repo.git("commit-graph", "write", "--reachable", *split)
+    freed(repo, "purge", "1")
+    repo.git("commit-graph", "verify")
+    repo.fsck()
+    info = repo.path / ".git/objects/info"
+    assert (info / ("commit-graphs" if split else "commit-graph")).exists()
+
+
 def test_gc_waits_for_the_trash_to_be_old(repo: GitRepo) -> None:
     """For 30 days, or as `runs.trashExpire` or `--prune` say."""
     assert repo.call("rm", "1").code == 0
