@@ -71,16 +71,13 @@ _OPTIONS = ("-c", "core.logAllRefUpdates=false")
 # Off, because each file is synced once, by us.
 _NO_SYNC = ("-c", "core.fsync=none")
 
-# How git tells that somebody holds a lock, or that a `git pack-refs --prune` has just removed the empty directory
-# in which it was to be made; or that it finds another value than we do: of `packed-refs` a process that stays takes a
-# second version for the first where they are of one second, one size and, by chance, one inode...
+# How git tells that somebody holds a lock, or that a `git pack-refs --prune` has just removed its empty directory; or
+# that a git that stays took another `packed-refs` of one second, size and, by chance, inode for the one it knew...
 _LOCKED_SIGNS = ("file exists", "no such file or directory", "but expected")
 # ... that a ref would have to be a directory and a file at once...
 _CONFLICT_SIGNS = ("cannot create", "not a directory", "non-empty directory", "at the same time")
-# ... that the new target is not there...
-_MISSING_SIGN = "nonexistent object"
-# ... and that a lock could not be renamed, once all were held: what came before it has moved, and is no conflict.
-_HALF_MOVED_SIGN = "couldn't set"
+# ... that the new target is not there, and that a lock could not be renamed once some had been: that is no conflict.
+_MISSING_SIGN, _HALF_MOVED_SIGN = "nonexistent object", "couldn't set"
 
 
 class Refs(RefReader):
@@ -320,10 +317,9 @@ class Refs(RefReader):
         """The error for what git said about a transaction."""
         if not message:
             return _Locked("git update-ref was killed", was_killed=True)
-        lower = message.lower()
+        lower, names = message.lower(), _names(updates)
         if _HALF_MOVED_SIGN not in lower:
             self._compare(updates)
-        names = _names(updates)
         if _MISSING_SIGN in lower:
             return MissingObject(f"{names} can't point to an object that is missing: {message}")
         if any(sign in lower for sign in _LOCKED_SIGNS):

@@ -14,6 +14,7 @@ import multiprocessing
 import os
 import random
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -30,7 +31,7 @@ from tests.faults.check import git_is_well
 from tests.helpers.cut_work import WORK, Explorer
 from tests.helpers.exchange import CONFIGS, Exchange
 from tests.helpers.repacks import add_bulk
-from tests.helpers.repos import GitRepo, make_repo
+from tests.helpers.repos import ROOT, GitRepo, make_repo
 from tests.helpers.storm import Storm
 from tests.helpers.world import World
 
@@ -38,6 +39,8 @@ Found = tuple[Counter[str], list[str]]
 KINDS = ("lost", "broken", "lie", "failed", "hang", "orphan")
 """What a round finds wrong, by its first word."""
 _EVERY = 600.0
+_LONGEST, _MOST = 2000, 30
+_COPY = "SOAK_DIRECTORY"
 
 
 def _world(place: Path, chance: random.Random) -> Found:
@@ -154,6 +157,17 @@ def _place() -> Iterator[str]:
 
 
 def main() -> int:
+    """Take a copy of the code, which may change meanwhile, and let the copy run."""
+    with _place() as base:
+        code = Path(base, "code")
+        for name in ("gitflowrun", "tests"):
+            shutil.copytree(ROOT / name, code / name, ignore=shutil.ignore_patterns("__pycache__"))
+        command = [sys.executable, str(code / "tests/faults/soak.py"), *sys.argv[1:]]
+        env = {**os.environ, _COPY: base, "PYTHONPATH": str(code)}
+        return subprocess.run(command, env=env, check=False).returncode
+
+
+def soak(base: str) -> int:
     """Run rounds until the time is over."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=60)
@@ -171,10 +185,7 @@ def main() -> int:
     for number in range(given.workers):
         numbers.put(processors[-1 - number % len(processors)])
     print(f"seed {given.seed}", flush=True)  # noqa: T201
-    with (
-        _place() as base,
-        ProcessPoolExecutor(given.workers, context, _alone, (numbers,)) as workers,
-    ):
+    with ProcessPoolExecutor(given.workers, context, _alone, (numbers,)) as workers:
         seeds = iter(count(given.seed))
         under_way: dict[Future[Found], int] = {}
         left = given.rounds
@@ -191,7 +202,8 @@ def main() -> int:
                 totals += counts
                 wrong.update(line.partition(":")[0] for line in lines if line.startswith(KINDS))
                 if lines:
-                    print(f"seed {seed}:", *lines, sep="\n", flush=True)  # noqa: T201
+                    shown_lines = [line[:_LONGEST] for line in lines[:_MOST]]
+                    print(f"seed {seed}:", *shown_lines, sep="\n", flush=True)  # noqa: T201
             if passed - shown >= _EVERY:
                 shown = passed
                 print(_table(totals, wrong, passed / 60), flush=True)  # noqa: T201
@@ -201,4 +213,4 @@ def main() -> int:
 
 if __name__ == "__main__":
     with contextlib.suppress(KeyboardInterrupt):
-        sys.exit(main())
+        sys.exit(soak(os.environ[_COPY]) if _COPY in os.environ else main())
