@@ -166,7 +166,9 @@ class RunsCheck:
         for ref, oid in others.items():
             if layout.parse_tag_ref(ref):
                 yield from self._tag(ref, oid, tips)
-            if oid not in known:
+            if layout.is_trashed_note(ref):
+                yield from self._note(ref, oid)
+            elif oid not in known:
                 yield from self._reached(ref, oid)
         if self._read_data:
             for path, why in self._repo.objects.pack_faults():
@@ -196,6 +198,13 @@ class RunsCheck:
         if state is not None and (state.uid or tip) != oid:
             why = f"it is at {oid.short}, which is not the first commit of {flow}/{run}"
             yield self._ref_fault(ref, why, FaultKind.TAG)
+
+    def _note(self, ref: str, oid: Oid) -> Iterator[Fault]:
+        """The note on a run in the trash is text."""
+        try:
+            self._objects.blob(oid)
+        except _Unreadable as error:
+            yield self._object_fault(ref, object_fault(oid, "", error))
 
     def _reached(self, ref: str, tip: Oid) -> Iterator[Fault]:
         """What is wrong with the commits of a ref that is not that of a run, and what they reach."""

@@ -117,10 +117,14 @@ class ObjectCheck:
         found = self._objects.size(oid)
         return "" if found == size else f"its chunk has {found:,} bytes, not {size:,}"
 
-    def _blob(self, oid: Oid, listed_by: Oid, *, code: bool) -> None:
-        """Look at a blob, and read it if that is asked for. Raises as `rows`."""
-        if self._is_left_out(oid, listed_by, code=code):
-            return
+    def blob(self, oid: Oid) -> None:
+        """Look at a blob that was made here, and read it if that is asked for.
+
+        Raises:
+            MissingObject: it is not here.
+            CorruptRecord: it is damaged, or no blob.
+        """
+        self._must_be_here(oid)
         size = self._objects.size(oid)
         if not self._read_data:
             return
@@ -129,6 +133,11 @@ class ObjectCheck:
             return
         for _ in self._objects.pieces(oid):
             pass
+
+    def _listed_blob(self, oid: Oid, listed_by: Oid, *, code: bool) -> None:
+        """Look at a blob of a tree. Raises as `rows`."""
+        if not self._is_left_out(oid, listed_by, code=code):
+            self.blob(oid)
 
     def below(self, root: Oid, listed_by: Oid, *, code: bool = False) -> tuple[ObjectFault, ...]:
         """What is wrong with a tree and all that lies below it; nothing where it was found whole before.
@@ -160,7 +169,7 @@ class ObjectCheck:
                     waiting.append((row.oid, at, oid))
                     continue
                 try:
-                    self._blob(row.oid, oid, code=code)
+                    self._listed_blob(row.oid, oid, code=code)
                 except (MissingObject, CorruptRecord) as error:
                     faults.append(object_fault(row.oid, at, error))
         if not faults:

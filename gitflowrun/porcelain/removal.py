@@ -184,24 +184,24 @@ def purge(repo: Repository, runs: Sequence[StoredRun], trashed: Sequence[Trashed
 
 
 def find_runs(repo: Repository, words: Iterable[str]) -> tuple[list[StoredRun], list[TrashedRun]]:
-    """The runs that words name, and those in the trash, where there is none here.
+    """The runs that words name, and, where there is none here, all that the trash has of such a run.
 
     Raises:
         NotFound: there is none, neither here nor there.
         InvalidPathspec: a word is no address of a run, or an ambiguous one.
     """
-    runs, trashed = {}, {}
+    runs, trash = {}, Trash(repo)
+    trashed: set[Oid] = set()
     for word in words:
         try:
             run = RunStore(repo).find(word)
             runs[run.pathspec] = run
         except NotFound as error:
             try:
-                found = Trash(repo).find(word)
+                trashed.add(trash.find(word).uid)
             except NotFound:
                 raise error from None
-            trashed[found.uid] = found
-    return list(runs.values()), list(trashed.values())
+    return list(runs.values()), [it for it in trash.runs() if it.uid in trashed]
 
 
 def _uids_here(repo: Repository) -> set[Oid]:

@@ -21,10 +21,11 @@ from typing import TYPE_CHECKING
 
 from gitflowrun.errors import InvalidPathspec, NotFound, RepositoryError
 from gitflowrun.git.objects import Oid
+from gitflowrun.git.odb import History
 from gitflowrun.git.permissions import read_file, replace_file
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.limits import MAX_REMOVED
-from gitflowrun.porcelain.sync import free_id
+from gitflowrun.porcelain.sync import RunTip, free_id
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import parse_message
 from gitflowrun.runs.locks import Locks
@@ -192,23 +193,26 @@ class Trash:
     def restore(self, runs: Sequence[TrashedRun]) -> list[RestoredRun]:
         """Put runs back where they were; under `<number>-<uid>` where that name was taken meanwhile.
 
+        A run that a fetch has brought back meanwhile goes on to the state that it had here, if that is a later one.
+
         Raises:
-            RepositoryError: the repository can't be written to.
+            RepositoryError: the repository can't be written to, or has another continuation of a run.
         """
         restored = []
         with self._locks.ids(), self._locks.tags():
             here = _runs_here(self._repo)
-            taken = {run for _, run in here.values()}
+            taken = {tip.id for tip in here.values()}
             updates: list[RefUpdate] = []
             for run in runs:
                 updates += [RefUpdate(name, None, oid) for name, oid in run.refs().items()]
                 found = here.get(run.uid)
-                target = found[1] if found else free_id(run.id, run.uid, taken)
-                restored.append(RestoredRun(run, target, found is not None))
-                here[run.uid] = (run.flow, target)
+                was_here = found is not None and self._has_all(found, run)
+                target = found.id if found else free_id(run.id, run.uid, taken)
+                restored.append(RestoredRun(run, target, was_here))
                 taken.add(target)
-                if not found:
-                    updates.append(RefUpdate(layout.run_ref(run.flow, target), run.tip, None))
+                if not was_here:
+                    ref = layout.run_ref(run.flow, target)
+                    updates.append(RefUpdate(ref, run.tip, found.tip if found else None))
                 identity = RunIdentity(run.flow, target, run.uid)
                 updates += tag_updates(self._repo, identity, add=run.tags)
             # What is made comes first, as in `put`.
@@ -222,6 +226,20 @@ class Trash:
                     )
         return restored
 
+    def _has_all(self, here: RunTip, run: TrashedRun) -> bool:
+        """Whether a run is here as it is in the trash, or in a later state. Raises RepositoryError: in neither."""
+        if here.tip == run.tip:
+            return True
+        history = History(self._repo.git, {here.tip, run.tip})
+        if history.leads_to(here.tip, run.tip):
+            return True
+        if history.leads_to(run.tip, here.tip):
+            return False
+        raise RepositoryError(
+            f"{here.flow}/{here.id} went on differently than what the trash has of it",
+            hint=f"`git update-ref {here.ref} {run.tip}` puts that in its place, which is now at {here.tip}",
+        )
+
 
 def _tags_of(repo: Repository) -> dict[tuple[str, RunId], list[str]]:
     found: dict[tuple[str, RunId], list[str]] = {}
@@ -231,15 +249,15 @@ def _tags_of(repo: Repository) -> dict[tuple[str, RunId], list[str]]:
     return found
 
 
-def _runs_here(repo: Repository) -> dict[Oid, tuple[str, RunId]]:
+def _runs_here(repo: Repository) -> dict[Oid, RunTip]:
     """The runs that are here, by uid."""
     found = {}
-    for name, oid, message in repo.refs.rows(
+    for name, text, message in repo.refs.rows(
         layout.RUNS, fields=("refname", "objectname", "contents")
     ):
         if run := layout.parse_run_ref(name):
-            state = parse_message(message)
-            found[(state.uid if state else None) or Oid.from_hex(oid)] = run
+            state, tip = parse_message(message), Oid.from_hex(text)
+            found[(state.uid if state else None) or tip] = RunTip(*run, tip)
     return found
 
 

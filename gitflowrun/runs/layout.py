@@ -66,6 +66,7 @@ MAX_OUTPUT_PART = 4 << 20
 TIMES = b"times"
 PAYLOADS = b"blake3"
 PICTURES = b"pictures"
+_NOTED = f"{RUNS}@notes/"
 PAYLOAD_PATTERN = "steps/*/*/blake3/*"  # as gitattributes(5) writes it
 
 
@@ -192,7 +193,12 @@ def parse_trash_ref(ref: str) -> tuple[str, str]:
 
 def note_ref(flow: str, run: RunId) -> str:
     """What stands for the git note on a run among the refs that are removed with it."""
-    return f"{RUNS}@notes/{flow}/{run}"
+    return f"{_NOTED}{flow}/{run}"
+
+
+def is_trashed_note(ref: str) -> bool:
+    """Whether a ref of the trash holds the git note on a removed run, which is a blob."""
+    return ref.startswith(TRASH) and parse_trash_ref(ref)[1].startswith(_NOTED)
 
 
 def is_safe_component(name: str) -> bool:

@@ -396,6 +396,21 @@ def test_refs_that_lead_nowhere(repo: GitRepo) -> None:
     assert fault.where == "refs/runs-remotes/0123456789abcdef/MyFlow/2:steps/train/2/TASK"
 
 
+def test_a_note_on_a_run_in_the_trash(repo: GitRepo) -> None:
+    """It is a blob, and no fault; one that is lost is told, and which run's it is."""
+    uid = repo.git("rev-list", "--max-parents=0", "runs/MyFlow/2")
+    repo.git("notes", "--ref=runs", "add", "-m", "a good one", uid)
+    assert repo.call("rm", "MyFlow/2").code == 0
+    assert _faults(repo, read_data=True) == []
+    assert repo.call("doctor").code == 0
+    ref = repo.git("for-each-ref", "--format=%(refname)", "refs/runs-trash/*/@notes/**")
+    _loosen(repo)
+    _loose(repo, ref).unlink()
+    repo.git("update-ref", "-d", "refs/notes/runs")
+    (fault,) = _faults(repo)
+    assert (fault.where, fault.kind.value) == (ref, "missing object")
+
+
 @pytest.mark.parametrize("left_out", ["blob:none", "tree:0"])
 def test_what_a_partial_clone_was_made_without(
     repo: GitRepo, tmp_path: Path, left_out: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -12,10 +13,15 @@ import pytest
 from gitflowrun.errors import InvalidPathspec, NotFound
 from gitflowrun.porcelain.trash import RemovedRun, RemovedRuns, Trash
 from gitflowrun.runs.ids import RunIds
-from gitflowrun.runs.runs import RunStore
+from gitflowrun.runs.runs import RunStore, Status
 from tests.helpers.clones import add_tag, get, ids, refs, send, tags
 from tests.helpers.repos import GitRepo, make_repo, run_program
-from tests.helpers.runs import make_run, open_repo, start_run
+from tests.helpers.runs import finished_task, make_run, open_repo, start_run
+
+OTHER_STATE = (
+    "F/1: running\n\nRun: F/1\nUid: {}\nStatus: running\nTasks: 0\nStarted: 2026-01-01T00:00:00Z\n"
+)
+"""The message of a state that somebody else made of a run."""
 
 
 @pytest.fixture
@@ -67,7 +73,7 @@ def test_nobody_sees_what_is_in_the_trash(repo: GitRepo) -> None:
     assert tags(repo) == {}
     assert repo.call("show", "MyFlow/1").code == 128
     assert "MyFlow" not in repo.call("list").out
-    assert repo.call("restore").out == repo.call("list", "--trash").out
+    assert repo.call("restore", "--json").out == repo.call("list", "--trash", "--json").out
     assert "a b, best" in repo.call("restore").out
     (row,) = json.loads(repo.call("restore", "--json").out)
     assert (row["flow"], row["id"], row["tags"]) == ("MyFlow", "1", ["a b", "best"])
@@ -264,6 +270,45 @@ def test_a_restored_run_keeps_its_tags_after_a_fetch(ada: GitRepo, bob: GitRepo)
     send(bob)
     get(ada)
     assert tags(ada) == tags(bob) == {"MyFlow/1": ("best", "late")}
+
+
+def test_a_run_that_is_in_the_trash_twice_is_purged_as_a_whole(ada: GitRepo) -> None:
+    """It was removed, fetched by name and removed again: nothing of it is left anywhere."""
+    name = make_run(ada).pathspec
+    send(ada)
+    rm(ada, name)
+    assert ada.call("fetch", "origin", name).code == 0
+    rm(ada, name)
+    assert len(refs(ada, "refs/runs-trash/")) == 2
+    assert ada.call("purge", "--force", name).code == 0
+    assert refs(ada, "refs/runs-trash/") == {}
+
+
+def test_an_older_state_that_a_fetch_brought_does_not_take_the_place_of_a_later_one(
+    ada: GitRepo,
+) -> None:
+    """What a run has done since it was pushed is lost neither in the trash nor when it is restored."""
+    with start_run(ada) as writer:
+        writer.commit([finished_task(writer.identity, "start/1", {"x": b"1"})])
+        send(ada)
+        writer.commit([finished_task(writer.identity, "end/2", {"y": b"2"})], status=Status.DONE)
+    name = writer.identity.pathspec
+    whole = refs(ada)[f"refs/runs/{name}"]
+    rm(ada, name)
+    assert ada.call("fetch", "origin", name).code == 0
+    assert refs(ada)[f"refs/runs/{name}"] != whole
+    assert f"restored {name}" in ada.call("restore", name).out
+    assert refs(ada)[f"refs/runs/{name}"] == whole
+    assert refs(ada, "refs/runs-trash/") == {}
+    rm(ada, name)
+    message = OTHER_STATE.format(writer.identity.uid)
+    other = ada.git("commit-tree", "HEAD^{tree}", "-p", f"{whole}^", "-m", message)
+    ada.git("update-ref", f"refs/runs/{name}", other)
+    done = ada.call("restore", name)
+    assert (done.code, len(refs(ada, "refs/runs-trash/"))) == (128, 1), done
+    ada.git(*shlex.split(done.err.split("`")[1])[1:])
+    assert "is here already" in ada.call("restore", name).out
+    assert refs(ada)[f"refs/runs/{name}"] == whole
 
 
 def test_the_list_of_removed_runs_passes_over_other_lines(repo: GitRepo) -> None:
