@@ -14,15 +14,14 @@ import multiprocessing
 import os
 import random
 import shutil
-import subprocess
+import signal
 import sys
 import tempfile
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
@@ -40,7 +39,7 @@ KINDS = ("lost", "broken", "lie", "failed", "hang", "orphan")
 """What a round finds wrong, by its first word."""
 _EVERY = 600.0
 _LONGEST, _MOST = 2000, 30
-_COPY = "SOAK_DIRECTORY"
+_BASE = "SOAK_DIRECTORY"
 
 
 def _world(place: Path, chance: random.Random) -> Found:
@@ -144,27 +143,18 @@ def _table(totals: Counter[str], wrong: Counter[str], minutes: float) -> str:
     return "\n".join([f"after {minutes:.1f} minutes:", *lines])
 
 
-@contextmanager
-def _place() -> Iterator[str]:
-    """A directory for all that is written; nothing is left."""
+def main() -> None:
+    """Go on as a copy of the code, which may change meanwhile, in the directory that all is written to."""
     base = tempfile.mkdtemp(prefix="gitflowrun-soak-")
-    os.environ["TMPDIR"] = base
-    try:
-        yield base
-    finally:
-        shutil.rmtree(base, ignore_errors=True)
-        shutil.rmtree(os.environ["HOME"], ignore_errors=True)  # as `tests.conftest` has made it
-
-
-def main() -> int:
-    """Take a copy of the code, which may change meanwhile, and let the copy run."""
-    with _place() as base:
-        code = Path(base, "code")
-        for name in ("gitflowrun", "tests"):
-            shutil.copytree(ROOT / name, code / name, ignore=shutil.ignore_patterns("__pycache__"))
-        command = [sys.executable, str(code / "tests/faults/soak.py"), *sys.argv[1:]]
-        env = {**os.environ, _COPY: base, "PYTHONPATH": str(code)}
-        return subprocess.run(command, env=env, check=False).returncode
+    shutil.rmtree(
+        os.environ["HOME"]
+    )  # as `tests.conftest` has made it; the next one is in that directory
+    code = Path(base, "code")
+    for name in ("gitflowrun", "tests"):
+        shutil.copytree(ROOT / name, code / name, ignore=shutil.ignore_patterns("__pycache__"))
+    env = {**os.environ, _BASE: base, "TMPDIR": base, "PYTHONPATH": str(code)}
+    script = str(code / "tests/faults/soak.py")
+    os.execve(sys.executable, [sys.executable, script, *sys.argv[1:]], env)
 
 
 def soak(base: str) -> int:
@@ -211,6 +201,16 @@ def soak(base: str) -> int:
     return 1 if wrong else 0
 
 
+def _ended(_number: int, _frame: object) -> None:
+    sys.exit(143)
+
+
 if __name__ == "__main__":
+    if _BASE not in os.environ:
+        main()
+    signal.signal(signal.SIGTERM, _ended)
     with contextlib.suppress(KeyboardInterrupt):
-        sys.exit(soak(os.environ[_COPY]) if _COPY in os.environ else main())
+        try:
+            sys.exit(soak(os.environ[_BASE]))
+        finally:  # nothing is left
+            shutil.rmtree(os.environ[_BASE], ignore_errors=True)

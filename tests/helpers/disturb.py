@@ -81,7 +81,7 @@ def random_fault(chance: random.Random, roles: tuple[str, ...], points: tuple[st
     means += ["failpoint", "failpoint"] if names else []
     means += ["call"] if shutil.which("strace") else []
     what = chance.choice(["kill", *ERRORS])
-    times = chance.choice([1, 1, 2, 3, 5, 8])
+    times = chance.choice([1, 1, 1, 2, 3, 5])
     match chance.choice(means):
         case "moment":
             return Fault("kill", chance.choice(roles))

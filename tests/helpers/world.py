@@ -304,9 +304,8 @@ class World:
         done = found.done
         self.counts[f"command {name}"] += 1
         if found.happened:
-            self.counts[
-                f"{fault.what} ({fault.at} {fault.where if fault.at != 'failpoint' else ''})"
-            ] += 1
+            where = f"{fault.at} {fault.where}" if fault.at != "failpoint" else fault.at
+            self.counts[f"{fault.what} ({where})"] += 1
         if not fault.what and not beside:
             self._seconds[name] = 0.8 * usual + 0.2 * found.seconds
         self._say(f"{name} {args[-2:]}{' in a storm' if beside else ''}", fault, done.code)
