@@ -49,7 +49,7 @@ from gitflowrun.porcelain.sync import (
 )
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import parse_message
-from gitflowrun.runs.listing import damaged_runs, told_damaged
+from gitflowrun.runs.listing import damaged_runs, told_damaged, uids_of
 from gitflowrun.values import frozen, replace
 
 if TYPE_CHECKING:
@@ -315,10 +315,13 @@ class _Push(Transfer):
         def is_same(flow: str, run: RunId) -> bool:
             return layout.run_ref(flow, run) in self.up_to_date
 
+        new = sorted(ours.keys() - have.keys() - base.keys())
+        uids = uids_of(self.repo, {(key.flow, ours[key]) for key in new})
         wanted = [
             RefUpdate(key.ref(there.get((key.flow, run), run)), key.uid, None)
-            for key in sorted(ours.keys() - have.keys() - base.keys())
+            for key in new
             if ((key.flow, run := ours[key]) in there or is_same(key.flow, run))
+            and uids.get((key.flow, run)) == key.uid  # else it is another run's, see `tags_of_run`
             and self._may_go(key)
         ]
         squatted = {

@@ -28,10 +28,12 @@ from gitflowrun.runs.start_times import read_start_times, write_start_times
 from gitflowrun.values import frozen, replace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from gitflowrun.git.repository import Repository
     from gitflowrun.names import RunId
+
+    _TagRef = tuple[str, str]
 
 _SPECIAL = f"{layout.RUNS}@"
 _FIELDS = ("refname", "objectname", "tree", "authorname", "authoremail:trim", "contents")
@@ -126,10 +128,10 @@ def list_all(
         names = run_names(repo, flow, limit)
         prefixes = {tags_below, *(layout.run_ref(*name) for name in names)}
     rows = repo.refs.rows(*sorted(prefixes), fields=_FIELDS)
-    tags = tags_by_run(row[0] for row in rows)
+    tags = tag_refs_by_run((row[0], row[1]) for row in rows)
     found = [run for row in rows if (run := _listed(repo, row, tags))]
     found += (
-        DamagedRun(*name, _commit_of(repo, name), tags.get(name, ()))
+        DamagedRun(*name, _commit_of(repo, name), tags_of_run(tags.get(name, ())))
         for name in _damaged_names(repo)
         if flow in {None, name[0]}
     )
@@ -295,18 +297,40 @@ def no_runs_of(flow: str, flows: Iterable[str]) -> NotFound:
     )
 
 
-def tags_by_run(names: Iterable[str]) -> dict[tuple[str, RunId], tuple[str, ...]]:
-    """The tags, sorted, that refs say of runs, by the runs' flow and id. Other refs may be among `names`."""
-    tags: dict[tuple[str, RunId], list[str]] = {}
-    for name in names:
+def tag_refs_by_run(rows: Iterable[tuple[str, str]]) -> dict[tuple[str, RunId], list[_TagRef]]:
+    """The tags that refs say of runs, by the runs' flow and id, each with the commit that its ref holds.
+
+    `tags_of_run` says which of them are tags of the run. Other refs may be among `rows` of names and commits.
+    """
+    tags: dict[tuple[str, RunId], list[_TagRef]] = {}
+    for name, oid in rows:
         if parsed := layout.parse_tag_ref(name):
             flow, tag, run = parsed
-            tags.setdefault((flow, run), []).append(tag)
-    return {run: tuple(sorted(found)) for run, found in tags.items()}
+            tags.setdefault((flow, run), []).append((tag, oid))
+    return tags
+
+
+def tags_of_run(refs: Iterable[_TagRef], uid: Oid | None = None) -> tuple[str, ...]:
+    """Those of some tags, sorted, that are tags of the run with this uid: a tag's ref holds its run's first commit.
+
+    Another one is of a run that has the number elsewhere. A plain `git fetch` of `refs/runs/*` brings its tag, and our
+    run stays. Of a run that can't be read all are, as far as anybody knows.
+    """
+    first = str(uid)
+    return tuple(sorted(tag for tag, oid in refs if uid is None or oid == first))
+
+
+def uids_of(repo: Repository, names: Collection[tuple[str, RunId]]) -> dict[tuple[str, RunId], Oid]:
+    """The uids of runs, as their messages say; without those that can't be read."""
+    refs: dict[str, tuple[str, RunId]] = {layout.run_ref(*name): name for name in names}
+    prefixes = [*refs] if len(refs) <= _FEW else [layout.RUNS]
+    rows = repo.refs.rows(*prefixes, fields=("refname", "objectname", "contents")) if refs else []
+    states = ((refs[ref], oid, parse_message(text)) for ref, oid, text in rows if ref in refs)
+    return {name: state.uid or Oid.from_hex(oid) for name, oid, state in states if state}
 
 
 def _listed(
-    repo: Repository, row: tuple[str, ...], tags: dict[tuple[str, RunId], tuple[str, ...]]
+    repo: Repository, row: tuple[str, ...], tags: Mapping[tuple[str, RunId], Sequence[_TagRef]]
 ) -> RunSummary | DamagedRun | None:
     """The run of a row; None for a tag's row, and for a ref that is no run's."""
     ref, oid, tree, author, email, message = row
@@ -316,17 +340,18 @@ def _listed(
     commit = Oid.from_hex(oid)
     state = parse_message(message)
     if state is None:
-        return DamagedRun(*name, commit, tags.get(name, ()))
+        return DamagedRun(*name, commit, tags_of_run(tags.get(name, ())))
+    uid = state.uid or commit
     return RunSummary(
         flow=name[0],
         id=name[1],
         commit=commit,
-        uid=state.uid or commit,
+        uid=uid,
         state=state,
         status=current_status(repo, name[1], commit, state.status),
         subject=message.partition("\n")[0],
         author=author,
         email=email,
         tree=tree,
-        tags=tags.get(name, ()),
+        tags=tags_of_run(tags.get(name, ()), uid),
     )

@@ -8,11 +8,13 @@
     @latest                the newest run; MyFlow/@latest the newest of a flow
     @{-1}                  the run before that one, @{-2} the one before it
 
-Each may be followed by /step, /step/task or /step/task/artifact, which are not looked up here. What looks like an id is
-one, and never a tag: where there is no run 12, a run that is tagged `12` is not what was meant. Seven digits or more
-may be a hash as well, and a whole hash is nothing else: anybody may give a run any number, and any tag. Otherwise the
-kinds are tried in this order and the first that finds anything decides. If several runs are found, the address is
-ambiguous and the error lists them.
+Each may be followed by /step, /step/task or /step/task/artifact, which are not looked up here, and a tag may have
+slashes itself. `a/b` may so be the tag `b` of the flow `a`, the step `b` of what is tagged `a`, and the tag `a/b`: if
+it is more than one run, it is ambiguous, for a flow is called, and a tag given, by whoever can push. What looks like
+an id is one, and never a tag: where there is no run 12, a run that is tagged `12` is not what was meant. Seven digits
+or more may be a hash as well, and a whole hash is nothing else: anybody may give a run any number, and any tag.
+Otherwise the kinds are tried in this order and the first that finds anything decides. If several runs are found, the
+address is ambiguous and the error lists them.
 """
 
 from __future__ import annotations
@@ -24,12 +26,12 @@ from gitflowrun.errors import InvalidPathspec, NotFound, UsageError
 from gitflowrun.git.objects import Oid
 from gitflowrun.names import RunId, nearest
 from gitflowrun.runs import layout
-from gitflowrun.runs.listing import list_runs, newest_first, no_runs_of
+from gitflowrun.runs.listing import list_runs, newest_first, no_runs_of, uids_of
 from gitflowrun.runs.read import StoredRun
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from gitflowrun.git.repository import Repository
 
@@ -72,19 +74,18 @@ def resolve(repo: Repository, text: str, flow: str | None = None) -> Address:
     if direct is not None:
         return direct
     catalog = _Catalog(repo)
-    if flow is None and len(parts) > 1 and parts[0] in catalog.flows():
-        flow, *parts = parts
-    elif flow is not None and len(parts) > 1 and parts[0] == flow:
-        parts = parts[1:]
-    names = catalog.find(parts[0], flow)
-    if not names and len(parts) > 1:
-        names, parts = catalog.tagged("/".join(parts), flow), parts[:1]  # a tag with slashes
+    names = catalog.readings(parts, flow)
     if not names:
+        if flow is None and len(parts) > 1 and parts[0] in catalog.flows():
+            flow, *parts = parts
+        elif flow is not None and parts[0] == flow:
+            parts = parts[1:] or parts
         _raise_damage(repo, parts[0], flow)
         raise catalog.not_found(text, parts[0], flow)
     if len(names) > 1:
         raise _ambiguous(repo, text, names)
-    return _address(catalog.open(names[0]), parts[1:])
+    ((found, rest),) = names.items()
+    return _address(catalog.open(found), rest)
 
 
 def _raise_damage(repo: Repository, word: str, flow: str | None) -> None:
@@ -108,7 +109,7 @@ def _directly(repo: Repository, parts: list[str], flow: str | None) -> Address |
     return _address(StoredRun(repo, flow, run, commit), parts[1:]) if commit else None
 
 
-def _address(run: StoredRun, parts: list[str]) -> Address:
+def _address(run: StoredRun, parts: Sequence[str]) -> Address:
     if len(parts) > _MAX_PARTS:
         where = "/".join([run.pathspec, *parts])
         raise InvalidPathspec(f"{where!r} is not an address", hint="it ends in step/task/artifact")
@@ -124,14 +125,14 @@ class _Catalog:
     def __init__(self, repo: Repository) -> None:
         self._repo = repo
         self._runs: dict[_RunName, str] = {}
-        self._tags: dict[str, list[_RunName]] = {}
+        self._tags: dict[str, dict[_RunName, str]] = {}
         for name, oid in repo.refs.rows(layout.RUNS):
             run = layout.parse_run_ref(name)
             tag = None if run else layout.parse_tag_ref(name)
             if run:
                 self._runs[run] = oid
             elif tag:
-                self._tags.setdefault(tag[1], []).append((tag[0], tag[2]))
+                self._tags.setdefault(tag[1], {})[tag[0], tag[2]] = oid
 
     def flows(self) -> set[str]:
         """The flows that have runs."""
@@ -140,6 +141,22 @@ class _Catalog:
     def open(self, name: _RunName) -> StoredRun:
         """The run of that name."""
         return StoredRun(self._repo, *name, Oid.from_hex(self._runs[name]))
+
+    def readings(self, parts: Sequence[str], flow: str | None) -> dict[_RunName, Sequence[str]]:
+        """The runs that an address may mean, and what of each is meant."""
+        names: dict[_RunName, Sequence[str]] = {}
+        if flow is None and len(parts) > 1 and parts[0] in self.flows():
+            names = self._within(parts[1:], parts[0])
+            if names and not parts[1].isidentifier():  # no step is called so
+                return names
+        elif flow is not None and len(parts) > 1 and parts[0] == flow:
+            parts = parts[1:]
+        return {**self._within(parts, flow), **names}
+
+    def _within(self, parts: Sequence[str], flow: str | None) -> dict[_RunName, Sequence[str]]:
+        """`readings` where the flow is settled."""
+        whole = self.tagged("/".join(parts), flow) if len(parts) > 1 else ()
+        return {**dict.fromkeys(whole, ()), **dict.fromkeys(self.find(parts[0], flow), parts[1:])}
 
     def find(self, word: str, flow: str | None) -> list[_RunName]:
         """The runs that `word` may mean, of the first kind that finds any."""
@@ -158,12 +175,16 @@ class _Catalog:
 
     def tagged(self, tag: str, flow: str | None) -> list[_RunName]:
         """The newest run with a tag, of each flow."""
-        tagged = self._newest(self._tags.get(tag, ()), flow)
-        newest: dict[str, _RunName] = {}
-        for name in tagged:
-            if name in self._runs:
-                newest.setdefault(name[0], name)
-        return list(newest.values())
+        refs = self._tags.get(tag, {})
+        tagged = [name for name in self._newest(refs, flow) if name in self._runs]
+        newest = _first_of_each_flow(tagged)
+        found = self._really(newest, refs)
+        return found if found == newest else _first_of_each_flow(self._really(tagged, refs))
+
+    def _really(self, names: Sequence[_RunName], refs: Mapping[_RunName, str]) -> list[_RunName]:
+        """The runs whose first commit is what the ref of a tag holds."""
+        uids = uids_of(self._repo, names)
+        return [name for name in names if name not in uids or refs[name] == str(uids[name])]
 
     def not_found(self, text: str, word: str, flow: str | None) -> NotFound:
         """The error that there is no such run."""
@@ -218,7 +239,14 @@ class _Catalog:
         ]
 
 
-def _ambiguous(repo: Repository, text: str, names: list[_RunName]) -> InvalidPathspec:
+def _first_of_each_flow(names: Iterable[_RunName]) -> list[_RunName]:
+    first: dict[str, _RunName] = {}
+    for name in names:
+        first.setdefault(name[0], name)
+    return list(first.values())
+
+
+def _ambiguous(repo: Repository, text: str, names: Collection[_RunName]) -> InvalidPathspec:
     wanted = set(names)
     found = [run for run in list_runs(repo) if (run.flow, run.id) in wanted]
     lines = ["the candidates are:", *(f"  {run.uid.short} {run.subject}" for run in found)]

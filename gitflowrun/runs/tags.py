@@ -24,7 +24,7 @@ from gitflowrun.git.refs import RefUpdate
 from gitflowrun.limits import MAX_USER_TAGS
 from gitflowrun.names import RunId, check_tag
 from gitflowrun.runs import layout
-from gitflowrun.runs.listing import tags_by_run
+from gitflowrun.runs.listing import tag_refs_by_run, tags_of_run, uids_of
 from gitflowrun.runs.locks import Locks
 
 if TYPE_CHECKING:
@@ -108,12 +108,22 @@ class Tags:
 
     def of(self, run: StoredRun) -> tuple[str, ...]:
         """The user tags of a run, sorted."""
-        return self.all(run.flow).get((run.flow, run.id), ())
+        found = self._refs(run.flow).get((run.flow, run.id))
+        return tags_of_run(found, run.state.uid or run.commit) if found else ()
 
     def all(self, flow: str | None = None) -> dict[tuple[str, RunId], tuple[str, ...]]:
-        """The user tags of every tagged run of a flow, or of all flows, by flow and id."""
-        rows = self._repo.refs.rows(layout.below(layout.TAGS, flow), fields=("refname",))
-        return tags_by_run(name for (name,) in rows)
+        """The user tags of every tagged run of a flow, or of all flows, by flow and id.
+
+        Of a run that is not there, or can't be read, those that bear its name.
+        """
+        found = self._refs(flow)
+        uids = uids_of(self._repo, found)
+        tags = {run: tags_of_run(refs, uids.get(run)) for run, refs in found.items()}
+        return {run: names for run, names in tags.items() if names}
+
+    def _refs(self, flow: str | None) -> dict[tuple[str, RunId], list[tuple[str, str]]]:
+        rows = self._repo.refs.rows(layout.below(layout.TAGS, flow))
+        return tag_refs_by_run((name, oid) for name, oid in rows)
 
     def change(
         self, run: StoredRun, *, remove: Iterable[object] = (), add: Iterable[object] = ()

@@ -140,6 +140,40 @@ def test_a_tag_names_the_newest_run_that_has_it(store: RunStore, repo: GitRepo) 
     assert store.find("A/best").pathspec == "A/4"
 
 
+def test_a_flow_called_like_a_tag(store: RunStore, repo: GitRepo) -> None:
+    """What may be a tag of one run as well as a step of another, tagged one is ambiguous; what is no step is not."""
+    make_run(repo, "A", tags=["prod", "prod/start"])
+    meant = store.resolve("4/start")
+    make_run(repo, "prod")
+    assert store.resolve("prod/start").step == "start"
+    assert store.resolve("prod/start").run.pathspec == "A/4"
+    assert store.find("prod/@latest").pathspec == store.find("prod/5").pathspec == "prod/5"
+    make_run(repo, "prod", tags=["start"])
+    for address in ("prod/start", "prod/start/1/x"):
+        with pytest.raises(InvalidPathspec, match="ambiguous") as caught:
+            store.resolve(address)
+        assert meant.run.identity.uid.short in str(caught.value.hint)
+    assert store.resolve("A/prod/start/1").run.pathspec == "A/4"
+
+
+def test_a_tag_of_a_namesake(store: RunStore, repo: GitRepo, runs: list[RunIdentity]) -> None:
+    """A tag whose ref holds another run's first commit, as a plain `git fetch` brings it, is no tag of the run."""
+    refs = {"good": runs[1].uid, "best": runs[1].uid, "own": runs[2].uid}
+    for tag, uid in refs.items():
+        repo.git("update-ref", f"refs/runs/@tags/A/{tag}/3", str(uid))
+    with pytest.raises(NotFound):
+        store.find("good")
+    assert store.find("A/best").pathspec == "A/1"
+    assert store.find("own").pathspec == "A/3"
+    tags = ("2", "77", "own", "release/1.0")
+    (newest, *_) = store.summaries(flow="A")
+    repository = open_repo(repo)
+    assert newest.tags == Tags(repository).of(store.find("3")) == tags
+    assert Tags(repository).all("A") == {("A", "1"): ("best",), ("A", "3"): tags}
+    assert Tags(repository).change(store.find("3"), add=["good"]) == ("2", "77", "good", *tags[2:])
+    assert repo.runs("rm", "--force", "3").code == 0
+
+
 @pytest.mark.parametrize(
     "address", ["", "/", "1/", "/1", "A//1", "1/start/1/x/y", "A/1/start/1/x/y"]
 )
