@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import compileall
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -21,6 +23,8 @@ settings.load_profile("isolated")
 def _isolate() -> None:
     # At import, before libgit2 reads HOME for the first time.
     home = Path(tempfile.mkdtemp(prefix="gitflowrun-home-"))
+    made_by = os.getpid()
+    atexit.register(lambda: os.getpid() == made_by and shutil.rmtree(home, ignore_errors=True))
     config = home / ".gitconfig"
     config.write_text(
         "[user]\n\tname = Ada Lovelace\n\temail = ada@example.org\n"

@@ -81,7 +81,7 @@ def _storm(place: Path, chance: random.Random) -> Found:
 def _exchange(place: Path, chance: random.Random) -> Found:
     """Clones with colliding numbers exchange runs, tags and removals: all have all but what they have removed."""
     configs = [chance.choice(CONFIGS) for _ in range(chance.choice([2, 3]))]
-    clones = Exchange(place, len(configs), configs)
+    clones = Exchange(place, configs)
     for _ in range(12):
         repo = chance.choice(clones.clones)
         here = sorted(clones.uids(repo))

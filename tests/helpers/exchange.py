@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.helpers.clones import clone, refs
@@ -25,8 +26,7 @@ class Exchange:
 
     Args:
         place: A directory for all.
-        count: How many clones.
-        configs: One of `CONFIGS` for each.
+        configs: One of `CONFIGS` for each clone.
 
     Attributes:
         clones: The clones.
@@ -34,13 +34,13 @@ class Exchange:
         wrong: What was lost.
     """
 
-    def __init__(self, place: Path, count: int, configs: list[tuple[str, str, str]]) -> None:
+    def __init__(self, place: Path, configs: Sequence[tuple[str, ...]]) -> None:
         self.wrong: list[str] = []
         first = make_repo(place / "repo")
         self.server = GitRepo(place / "server.git")
         command = ["git", "clone", "-q", "--bare", str(first.path), str(self.server.path)]
         subprocess.run(command, check=True)
-        self.clones = [clone(self.server, f"clone-{number}") for number in range(count)]
+        self.clones = [clone(self.server, f"clone-{number}") for number in range(len(configs))]
         for repo, (prune, default, mirror) in zip(self.clones, configs, strict=True):
             repo.git("config", "fetch.prune", prune)
             repo.git("config", "fetch.pruneTags", prune)
@@ -59,7 +59,11 @@ class Exchange:
         return uid
 
     def fetch(self, repo: GitRepo) -> None:
-        """A fetch, after which nothing that was here is gone."""
+        """A fetch, after the user's own, and nothing that was here is gone."""
+        before = refs(repo, "refs/runs/")
+        repo.git("fetch", "-q")
+        if before != refs(repo, "refs/runs/"):
+            self.wrong.append(f"lost: a plain fetch changed runs of {repo.path.name}")
         self._unharmed(repo, "fetch")
 
     def push(self, repo: GitRepo) -> None:
@@ -98,11 +102,9 @@ class Exchange:
         return self._removed[repo.path]
 
     def end(self) -> None:
-        """Everybody fetches and pushes until all have all but what they have removed; tags have come along."""
-        for _ in range(2):
-            for repo in self.clones:
-                self.fetch(repo)
-                self.push(repo)
+        """Everybody pushes and fetches, and has all but what was removed there; tags have come along."""
+        for repo in self.clones:
+            self.push(repo)
         for repo in self.clones:
             self.fetch(repo)
             here = self.uids(repo)

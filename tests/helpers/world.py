@@ -119,6 +119,8 @@ class World:
         self._uids: dict[str, str] = {}
         self._lineages: dict[str, Lineage] = {}  # by run id
         self._live: tuple[Background, Lineage, Path] | None = None
+        self._next_fault: Fault | None = None
+        self._beside = 0.4  # how often the user's own git is at work, too
         self._seconds = {"run": 0.9, "resume": 0.8}
 
     def go(self, steps: int) -> None:
@@ -134,6 +136,28 @@ class World:
             self._chance.choice(table)()
             if self.wrong:
                 break
+        self._end()
+
+    def kill_runs(self, *roles: str) -> None:
+        """Let runs lose a process of these roles at a moment, and resume each; nobody else is about."""
+        self._beside = 0.0
+        for role in roles:
+            lineage = Lineage(self._marker(), 4)
+            self._flow("run", ("--n", "4"), lineage, Fault("kill", role))
+            self._resumed(Fault())
+
+    def kill_commands(self, *names: str) -> None:
+        """Kill commands, by these names, or all their processes, at a moment, and look what they leave."""
+        self._beside = 0.0
+        does = {
+            "fold": self._fold, "fetch": self._fetch, "push": self._push, "trust": self._trust, "tag": self._tag,
+            "gc": self._gc, "purge": self._purge, "rm": self._rm, "restore": self._restore,
+        }  # fmt: skip
+        for name in names:
+            make_run(self._repo, "F")
+            self._look("a run", Fault())
+            self._next_fault = Fault("kill", self._chance.choice(_ROLES))
+            does[name]()
         self._end()
 
     # What is done.
@@ -261,6 +285,8 @@ class World:
     # How it is done.
 
     def _fault(self, roles: tuple[str, ...], points: tuple[str, ...]) -> Fault:
+        if self._next_fault:
+            return self._next_fault
         return random_fault(self._chance, roles, points)
 
     def _command(
@@ -289,7 +315,7 @@ class World:
         self._lineages[run] = lineage
 
     def _disturbed(self, name: str, args: tuple[str, ...], marker: Path, fault: Fault) -> Output:
-        beside = self._chance.random() < 0.4
+        beside = self._chance.random() < self._beside
         usual = self._seconds.get(name, 0.4)
         ended = threading.Event()
         storm = threading.Thread(target=self._storm, args=(ended, self._chance.randrange(1 << 30)))
