@@ -23,8 +23,7 @@ settings.load_profile("isolated")
 def _isolate() -> None:
     # At import, before libgit2 reads HOME for the first time.
     home = Path(tempfile.mkdtemp(prefix="gitflowrun-home-"))
-    made_by = os.getpid()
-    atexit.register(lambda: os.getpid() == made_by and shutil.rmtree(home, ignore_errors=True))
+    atexit.register(_remove, home, os.getpid())
     config = home / ".gitconfig"
     config.write_text(
         "[user]\n\tname = Ada Lovelace\n\temail = ada@example.org\n"
@@ -55,6 +54,11 @@ def _isolate() -> None:
     if paths := os.environ.get("PYTHONPATH"):  # `.` would be a test's repository
         absolute = [str(Path(path).absolute()) for path in paths.split(os.pathsep) if path]
         os.environ["PYTHONPATH"] = os.pathsep.join(absolute)
+
+
+def _remove(home: Path, maker: int) -> None:
+    if os.getpid() == maker:  # and no child of it
+        shutil.rmtree(home, ignore_errors=True)
 
 
 def _compile() -> None:

@@ -121,6 +121,20 @@ def _deleted(repo: GitRepo, said: _Acknowledged) -> None:
         said.all()
 
 
+def _remove(repo: GitRepo, said: _Acknowledged) -> None:
+    said.all()
+    for args in (["rm", "--force", "1"], ["rm", "--force", "2"], ["restore", "1"]):
+        assert repo.call(*args).code == 0
+        said.all()
+
+
+def _purge(repo: GitRepo, said: _Acknowledged) -> None:
+    said.all()
+    for args in (["purge", "--force", "1"], ["rm", "--force", "2"], ["gc", "--prune=now"]):
+        assert repo.call(*args).code == 0
+        said.all()
+
+
 def _nothing(_repo: GitRepo) -> None:
     pass
 
@@ -164,6 +178,8 @@ WORK: dict[str, tuple[Callable[[GitRepo], None], Callable[[GitRepo, _Acknowledge
     "trust": (_behind, _trust),
     "fold": (_with_runs, _fold),
     "deleted": (_nothing, _deleted),
+    "remove": (_with_runs, _remove),
+    "purge": (_with_runs, _purge),
 }
 """What is done, by name: the preparation, which is on the disk, and what is recorded."""
 
