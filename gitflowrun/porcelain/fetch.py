@@ -61,6 +61,9 @@ if TYPE_CHECKING:
     from gitflowrun.names import RunId
 
 
+_FAR = "far above the numbers here"
+
+
 def fetch(repo: Repository, remote: str | None = None, runs: Collection[str] = ()) -> SyncReport:
     """Get the runs and tags of a remote.
 
@@ -534,7 +537,8 @@ class _Fetch(Transfer):
         for move in moves:
             if move not in left:
                 self._here[move.uid] = move.here
-                self._note(move.run, move.uid, move.outcome)
+                far = move.here.id != move.run.id and move.run.id.number > self._highest
+                self._note(move.run, move.uid, move.outcome, _FAR if far else "")
         middle = len(left) // 2 if len(left) == len(moves) else 0
         for part in filter(None, (left[:middle], left[middle:])):
             self._apply(part)

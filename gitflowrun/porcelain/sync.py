@@ -108,7 +108,7 @@ class SyncedRun:
         target: Its id where it went to; None when it did not get there.
         uid: The oid of its first commit; None when what the remote has is no run.
         outcome: What became of it.
-        reason: Why it was refused, left out or kept.
+        reason: Why it was refused, left out or kept, or has another id though no run has its own.
     """
 
     flow: str

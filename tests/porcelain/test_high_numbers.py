@@ -37,8 +37,13 @@ def test_a_number_far_above_ours_comes_with_its_uid(server: GitRepo, bob: GitRep
     """
     assert str(make_run(bob).id) == "1"
     uids = put(server, 1 + _AHEAD, 2 + _AHEAD, 999_999_999_999)
-    assert outcomes(get(bob)) == 3 * [Outcome.NEW]
-    there = {"1", "1000001", f"1000002-{uids[1000002]}", f"999999999999-{uids[999999999999]}"}
+    told = bob.call("fetch", "origin").out.split("\n")
+    name = f"999999999999-{uids[999999999999]}"
+    assert " * [new run]   Far/1000001" in told
+    assert (
+        f" * [new run]   Far/999999999999 -> Far/{name}  (999999999999 is far above the numbers here)"
+    ) in told
+    there = {"1", "1000001", f"1000002-{uids[1000002]}", name}
     assert names(bob) == there
     assert str(store_of(bob).find("999999999999").identity.uid)[:7] == uids[999_999_999_999]
     assert str(make_run(bob).id) == "1000002"  # though 1000002 is at hand with a uid

@@ -55,9 +55,8 @@ def _moved(run: SyncedRun, where: str, screen: Screen) -> str:
     sign, word = _SIGNS[run.outcome]
     name = screen.style.yellow(f"{run.flow}/{run.source}")
     arrow = f" -> {screen.style.yellow(f'{run.flow}/{run.target}')}" if run.renamed else ""
-    note = (
-        f"  ({run.source} is another run {where})" if run.renamed and "-" not in run.source else ""
-    )
+    why = run.reason or f"another run {where}"
+    note = f"  ({run.source} is {why})" if run.renamed and "-" not in run.source else ""
     return f" {sign} {word:<11} {name}{arrow}{note}"
 
 
