@@ -3,7 +3,8 @@
     GitflowrunError
     ├── UsageError                a command or option was used wrongly
     ├── RepositoryError           the repository can't be used, or git refused something
-    │   ├── NotARepository        there is no git repository here
+    │   ├── UnusableRepository    it is of a kind that can't be used, or git won't
+    │   │   └── NotARepository    there is no git repository here
     │   ├── MissingObject         a git object that should be there is not (also a KeyError)
     │   └── RefConflict           somebody else moved or created a ref first
     ├── CorruptRecord             stored bytes are not what they must be
@@ -54,6 +55,7 @@ __all__ = [
     "TooLarge",
     "UnserializableArtifact",
     "UntrustedArtifact",
+    "UnusableRepository",
     "UsageError",
 ]
 
@@ -115,7 +117,13 @@ class RepositoryError(GitflowrunError):
     headline = "Repository error"
 
 
-class NotARepository(RepositoryError):
+class UnusableRepository(RepositoryError):
+    """The repository is of a kind that can't be used, or git refuses to work in it: nothing was tried."""
+
+    exit_code = 2
+
+
+class NotARepository(UnusableRepository):
     """There is no git repository at or above the directory asked for."""
 
     headline = "Not a git repository"

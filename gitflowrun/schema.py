@@ -82,6 +82,11 @@ def _time(value: Any) -> float:
     return float(value)
 
 
+def recorded_time(seconds: float) -> float:
+    """A time as records can have it. A clock may say anything: before 1970 counts as 1970, after 9999 as 9999."""
+    return min(max(seconds, 0.0), MAX_TIME)
+
+
 def _array(value: Any) -> list[Any]:
     if not isinstance(value, list | tuple):
         raise _unexpected("an array", value)
@@ -105,7 +110,7 @@ TEXT = Kind(_text)
 INTEGER = Kind(_integer)
 COUNT = Kind(_count)
 REAL = Kind(_real)
-TIME = Kind(_time)
+TIME = Kind(_time, recorded_time)
 FLAG = Kind(bool)
 BINARY = Kind(_binary)
 MAP = Kind(_map, dict)

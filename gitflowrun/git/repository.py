@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gitflowrun.errors import NotARepository, RepositoryError
+from gitflowrun.errors import NotARepository, RepositoryError, UnusableRepository
 from gitflowrun.git.command import Git, git_message, run_command
 from gitflowrun.git.environment import clean_environment
 from gitflowrun.git.objects import Oid, Signature
@@ -248,7 +248,7 @@ class Repository:
         return Signature(
             self.readable(name or user),
             self.readable(email or f"{user}@{os.uname().nodename}"),
-            int(now),
+            max(0, int(now)),  # git knows no time before 1970
             time.localtime(now).tm_gmtoff // 60,
         )
 
@@ -303,7 +303,7 @@ def _ask(cwd: Path, env: dict[str, str]) -> dict[str, bytes]:
     return known
 
 
-def _refusal(err: str, cwd: Path) -> RepositoryError:
+def _refusal(err: str, cwd: Path) -> UnusableRepository:
     message = git_message(err)
     if message.startswith("not a git repository (or any"):
         return NotARepository(
@@ -312,29 +312,37 @@ def _refusal(err: str, cwd: Path) -> RepositoryError:
         )
     if "dubious ownership" in message or "unsafe repository" in message:
         path = message.partition("'")[2].rpartition("'")[0] or str(cwd.absolute())
-        return RepositoryError(
+        return UnusableRepository(
             f"git does not trust the repository {path!r}: it belongs to somebody else",
-            hint=f"if you do: git config --global --add safe.directory '{path}'",
+            hint=f"if you do: git config --global --add safe.directory {shlex.quote(path)}",
         )
-    if "extension" in message:
+    if "extension" in message or message.startswith("Expected git repo version"):
         names = err.partition(message)[2].split()
         if any("refstorage" in name.lower() for name in names):
             _refuse_unknown_formats(b"sha1", b"reftable")
-        return RepositoryError(
+        return UnusableRepository(
             f"this repository needs a newer git: {message} {' '.join(names)}".rstrip(),
             hint="install the git that made it",
         )
-    return RepositoryError(f"git can't use the repository at {str(cwd.absolute())!r}: {message}")
+    where = shlex.quote(str(cwd.absolute()))
+    return UnusableRepository(
+        f"git can't use the repository at {str(cwd.absolute())!r}: {message}",
+        hint=(
+            f"if you trust it, name it: GIT_DIR={where}"
+            if "safe.bareRepository" in message
+            else f"`git -C {where} status` has to work first"
+        ),
+    )
 
 
 def _refuse_unknown_formats(objects: bytes, refs: bytes) -> None:
     if objects == b"sha256":
-        raise RepositoryError(
+        raise UnusableRepository(
             "this repository uses SHA-256 object ids, which are not supported yet",
             hint="use a repository made by `git init --object-format=sha1`",
         )
     if refs == b"reftable":
-        raise RepositoryError(
+        raise UnusableRepository(
             "this repository keeps its refs in the reftable format, which is not supported yet",
             hint="`git refs migrate --ref-format=files` converts it (git 2.46)",
         )
@@ -354,7 +362,7 @@ def _refuse_embedded(git_dir: Path) -> None:
         if _target(parent / ".git") == git_dir:
             return
         if (parent / ".git").exists():
-            raise RepositoryError(
+            raise UnusableRepository(
                 f"{str(git_dir)!r} is a repository without `.git` inside the work tree {str(parent)!r}",
                 hint=f"if you trust it: GIT_DIR={shlex.quote(str(git_dir))} git runs",
             )

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING
 from gitflowrun.errors import InvalidPathspec
 from gitflowrun.git.objects import Oid
 from gitflowrun.limits import KEPT_CODE_COMMITS, MAX_TIME
+from gitflowrun.schema import recorded_time
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
@@ -189,7 +190,7 @@ def duration(seconds: float) -> str:
 
 
 def _format_time(seconds: float) -> str:
-    moment = datetime.fromtimestamp(seconds, timezone.utc)
+    moment = datetime.fromtimestamp(recorded_time(seconds), timezone.utc)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
 
 

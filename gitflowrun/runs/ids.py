@@ -128,16 +128,15 @@ class RunIds:
         return self._reach(mark.number if mark else 0, plain, seek=mark is None) + NUMBERS_AHEAD
 
     def trouble(self) -> str:
-        """What is wrong with the mark; empty if nothing is."""
+        """What is wrong with the mark; empty if nothing is, also where no run was made here yet."""
         mark = self._read()
-        if mark is not None:
-            # Numbers of fetched runs may be higher: they are looked at as well.
-            plain = self._names_of_runs().plain
-            higher = self._made_here(number for number in plain if number > mark.number)
-            return "a run that was made here has a higher one" if higher else ""
-        if self.path.exists():
+        if mark is None and self.path.exists():
             return "it can't be read"
-        return "it is not there" if self._lost() else ""
+        # Numbers of fetched runs may be higher: they are looked at as well.
+        last = mark.number if mark else 0
+        if not self._made_here(number for number in self._names_of_runs().plain if number > last):
+            return ""
+        return "a run that was made here has a higher one" if mark else "it is not there"
 
     def mend(self) -> None:
         """Write the mark again.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from gitflowrun import msgpack
 from gitflowrun.errors import CorruptRecord
 from gitflowrun.limits import MAX_TIME
-from gitflowrun.schema import BINARY, COUNT, MapSchema
+from gitflowrun.schema import BINARY, COUNT, MapSchema, recorded_time
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def encode_times(stdout: Sequence[float], stderr: Sequence[float]) -> bytes:
     """
     if not stdout and not stderr:
         return b""
-    start = round(min([*stdout[:1], *stderr[:1]]) * _MICROSECONDS)
+    start = round(recorded_time(min([*stdout[:1], *stderr[:1]])) * _MICROSECONDS)
     deltas = _Deltas(start, _deltas(start, stdout), _deltas(start, stderr))
     return msgpack.pack(_TIMES.dump(deltas))
 
