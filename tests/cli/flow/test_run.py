@@ -211,7 +211,7 @@ def test_outside_a_repository(tmp_path: Path) -> None:
     bare = GitRepo(tmp_path)
     bare.write("small.py", FLOW)
     done = bare.flow("small.py", "run")
-    assert done.code == 1
+    assert done.code == 2
     assert done.err.splitlines()[-2].startswith("Not a git repository: ")
     assert "git init" in done.err.splitlines()[-1]
     assert bare.flow("small.py", "show").code == 0
