@@ -20,6 +20,7 @@ from gitflowrun.porcelain.free import Freed, check_free, exclusive_size, free
 from gitflowrun.porcelain.trash import RemovedRun, RemovedRuns, Trash, TrashedRun, remove_notes
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import Status, parse_message
+from gitflowrun.runs.ids import RunIds
 from gitflowrun.runs.live import remove_live_state
 from gitflowrun.runs.locks import Locks
 from gitflowrun.runs.maintenance import tidy
@@ -174,6 +175,8 @@ def purge(repo: Repository, runs: Sequence[StoredRun], trashed: Sequence[Trashed
     gone = [run for run in leaving if run.uid not in still]
     lines = [RemovedRun(str(run.uid), str(run.tip), run.pathspec) for run in gone]
     RemovedRuns(repo).add([*lines, *(_removed(copy) for copy in copies if copy.uid not in still)])
+    if leaving:
+        RunIds(repo).mend()  # of numbers that came from elsewhere, refs alone tell till now
     freed = free(repo, refs, uids - still)
     remove_notes(repo, sorted(uids - still))
     for run in gone:

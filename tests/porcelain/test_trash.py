@@ -103,6 +103,18 @@ def test_a_number_is_never_given_again(repo: GitRepo) -> None:
         assert writer.identity.id == "4"
 
 
+def test_the_number_of_a_run_from_elsewhere_is_not_given_again(ada: GitRepo, bob: GitRepo) -> None:
+    """A run that was fetched or pushed here, and purged before any run was made here: the next one has another id."""
+    for _ in range(2):
+        make_run(ada)
+    send(ada)
+    assert get(bob).runs
+    (bob.path / ".git" / "gitflowrun-mark").unlink(missing_ok=True)
+    assert bob.call("purge", "--force", "1", "2").code == 0
+    with start_run(bob) as writer:
+        assert writer.identity.id == "3"
+
+
 @pytest.mark.parametrize("words", [["rm", "--force", "1"], ["restore", "1"]])
 def test_a_half_done_removal_loses_nothing(repo: GitRepo, words: list[str]) -> None:
     """Killed between the new refs and the old ones, a run is in both places; either command makes it one."""
