@@ -37,8 +37,8 @@ NAMES = frozenset({
     "create.reserved", "create.prepared",
     # The code: the index is copied, the tree is made.
     "snapshot.begun", "snapshot.made",
-    # A task that has stored payloads of its own.
-    "payload.stored",
+    # A task: its step has returned and its values are encoded, the large ones stored, its result is about to be sent.
+    "payload.encoded", "payload.stored", "payload.sending",
     # Caches and what people look at meanwhile.
     "dedup.opened", "dedup.written", "live.started",
     # A fold: git has written the new pack, it is checked, visible, durable, the first input is gone.
@@ -49,6 +49,14 @@ NAMES = frozenset({
     "key.written", "key.made", "file.written", "file.replaced", "trust.locked",
     # Transfers: objects and copies of the remote's refs are here, ours are moved; the remote has ours, that is noted.
     "fetch.received", "fetch.planned", "fetch.moved", "fetch.tagged", "push.planned", "push.sent", "push.noted",
+    # Removal: what goes or comes back is known, its refs are moved, its notes are gone; a purged run is in the trash,
+    # in the list of those that are gone, and gone.
+    "trash.planned", "trash.moved", "trash.noted", "restore.planned", "restore.moved",
+    "purge.trashed", "purge.listed", "purge.freed",
+    # Space: what may go is written down, no ref leads to it, it is loose, no run can begin, some is gone, all is.
+    "free.noted", "free.unreferenced", "free.repacked", "free.locked", "free.unlinking", "free.unlinked",
+    # The doctor is about to mend something, has done so; a signature is about to be asked for, is made.
+    "doctor.found", "doctor.mended", "sign.asked", "sign.made",
 })  # fmt: skip
 
 _VARIABLE = "GITFLOWRUN_FAILPOINTS"

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import GitflowrunError, RepositoryError
+from gitflowrun.failpoints import reached
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.owner import gc_is_running
 from gitflowrun.git.permissions import open_file
@@ -94,7 +95,9 @@ def _mended(
     if finding.mended or not finding.can_be_mended:
         return finding
     try:
+        reached("doctor.found")
         mender(repo, finding)
+        reached("doctor.mended")
     except (GitflowrunError, OSError) as error:
         why = error.message if isinstance(error, GitflowrunError) else error.strerror or str(error)
         return replace(finding, fix=f"it could not be mended: {why}", can_be_mended=False)

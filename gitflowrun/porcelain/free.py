@@ -35,6 +35,7 @@ import time
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import CorruptRecord, MissingObject, RepositoryError
+from gitflowrun.failpoints import reached
 from gitflowrun.git.maintenance import fold_lock, git_repacks
 from gitflowrun.git.objects import ObjectType, Oid, parse_commit, parse_tree
 from gitflowrun.git.pack.index import PackIndex
@@ -181,13 +182,16 @@ class _Freeing:
     def run(self) -> Freed:
         self._list()  # 2
         self._write_note()  # 3
+        reached("free.noted")
         self._delete_refs()  # 4
+        reached("free.unreferenced")
         if not self._wanted:
             self._note.unlink(missing_ok=True)
             return Freed(shared=self._shared)
         before = _size(self._repo.objects_dir)
         times = self._times()
         self._repack()  # 5
+        reached("free.repacked")
         for attempt in range(FREEING_LOOKS):
             seen = _roots(self._repo)
             freed = self._look() if attempt < FREEING_LOOKS - 1 else set()  # 6
@@ -199,7 +203,9 @@ class _Freeing:
                     freed = self._look()
                 elif _roots(self._repo) != seen or not lock.is_current:
                     continue
+                reached("free.locked")
                 count = self._unlink(freed, times)  # 8
+                reached("free.unlinked")
                 self._note.unlink(missing_ok=True)
                 break
         size = max(0, before - _size(self._repo.objects_dir))
@@ -281,6 +287,7 @@ class _Freeing:
                 touched = int(path.stat().st_mtime)
                 if touched <= self._begun or touched == times.get(oid):
                     path.unlink()
+                    reached("free.unlinking")
                     unlinked.append(Oid.from_hex(text))
         return len(unlinked) - len(self._repo.objects.homes(unlinked))
 

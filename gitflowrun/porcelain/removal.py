@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import GitflowrunError, NotFound, RepositoryError
+from gitflowrun.failpoints import reached
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.transport import Remote
 from gitflowrun.limits import REMOVAL_LOOK
@@ -168,6 +169,7 @@ def purge(repo: Repository, runs: Sequence[StoredRun], trashed: Sequence[Trashed
     copies = _Copies(repo).of(uids)
     if runs:  # in one way: whatever kills us, they are in the trash
         Trash(repo).put(runs)
+    reached("purge.trashed")
     leaving = [*trashed, *(it for it in Trash(repo).runs() if it.uid in here)]
     still = {uid for uid in uids if uid in _uids_here(repo)}
     refs = {name: oid for run in leaving for name, oid in run.refs().items()}
@@ -177,13 +179,15 @@ def purge(repo: Repository, runs: Sequence[StoredRun], trashed: Sequence[Trashed
     RemovedRuns(repo).add([*lines, *(_removed(copy) for copy in copies if copy.uid not in still)])
     if leaving:
         RunIds(repo).mend()  # of numbers that came from elsewhere, refs alone tell till now
+    reached("purge.listed")
     freed = free(repo, refs, uids - still)
     remove_notes(repo, sorted(uids - still))
+    reached("purge.freed")
     for run in gone:
         _forget(repo, run)
-    reached = _reached_by(repo, [run.uid for run in gone])
+    others = _reached_by(repo, [run.uid for run in gone])
     names = tuple(dict.fromkeys(run.pathspec for run in leaving))
-    return Purge(names, freed, tuple(it for it in copies if it.uid not in still), reached)
+    return Purge(names, freed, tuple(it for it in copies if it.uid not in still), others)
 
 
 def find_runs(repo: Repository, words: Iterable[str]) -> tuple[list[StoredRun], list[TrashedRun]]:

@@ -6,7 +6,7 @@
 
 Removing and restoring are one transaction of refs each, in which git makes the new ones before it deletes the old
 ones: whatever kills it, a run is in its place, in the trash, or in both, and either command may be given again. The
-note, which is no ref, goes last and comes last. Numbers are never given again: `runs.ids` counts the trash.
+note, which is no ref, goes last and comes first. Numbers are never given again: `runs.ids` counts the trash.
 
 A run that was removed does not come back by itself: a fetch passes over what is in the trash, and over what is in
 `.git/gitflowrun-removed` (lines of uid, commit, and the run's place here or among the copies of a remote), which
@@ -20,6 +20,7 @@ import time
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import InvalidPathspec, NotFound, RepositoryError
+from gitflowrun.failpoints import reached
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.odb import History
 from gitflowrun.git.permissions import read_file, replace_file
@@ -187,8 +188,11 @@ class Trash:
             made = [
                 RefUpdate(layout.trash_ref(removed, name), oid, None) for name, oid in moved.items()
             ]
+            reached("trash.planned")
             transact(self._repo.refs, [*made, *gone])
+        reached("trash.moved")
         remove_notes(self._repo, noted)
+        reached("trash.noted")
 
     def restore(self, runs: Sequence[TrashedRun]) -> list[RestoredRun]:
         """Put runs back where they were; under `<number>-<uid>` where that name was taken meanwhile.
@@ -217,13 +221,11 @@ class Trash:
                 updates += tag_updates(self._repo, identity, add=run.tags)
             # What is made comes first, as in `put`.
             updates.sort(key=lambda it: it.new is None)
+            for run in runs:
+                self._put_note_back(run)
+            reached("restore.planned")
             transact(self._repo.refs, updates)
-        for run in runs:
-            if run.note and _note(self._repo, run.uid) is None:
-                with contextlib.suppress(RepositoryError):  # nobody may write notes without a name
-                    self._repo.git.run(
-                        "notes", f"--ref={layout.NOTES}", "add", "-C", str(run.note), str(run.uid)
-                    )
+        reached("restore.moved")
         return restored
 
     def _has_all(self, here: RunTip, run: TrashedRun) -> bool:
@@ -239,6 +241,13 @@ class Trash:
             f"{here.flow}/{here.id} went on differently than what the trash has of it",
             hint=f"`git update-ref {here.ref} {run.tip}` puts that in its place, which is now at {here.tip}",
         )
+
+    def _put_note_back(self, run: TrashedRun) -> None:
+        if run.note and _note(self._repo, run.uid) is None:
+            with contextlib.suppress(RepositoryError):  # nobody may write notes without a name
+                self._repo.git.run(
+                    "notes", f"--ref={layout.NOTES}", "add", "-C", str(run.note), str(run.uid)
+                )
 
 
 def _tags_of(repo: Repository) -> dict[tuple[str, RunId], list[str]]:

@@ -296,7 +296,9 @@ class RunWriter:
         from gitflowrun.git.signature import CommitSigner  # who signs pays for it
 
         try:
-            return CommitSigner(self._repo.git).sign(commit, committer)
+            reached("sign.asked")
+            signed = CommitSigner(self._repo.git).sign(commit, committer)
+            reached("sign.made")
         except (
             GitflowrunError,
             OSError,
@@ -304,6 +306,7 @@ class RunWriter:
         ) as error:  # no place for a file, a strange setting
             self.unsigned = error
             return commit
+        return signed
 
 
 def _first_state(info: RunInfo, snapshot: Snapshot) -> RunState:

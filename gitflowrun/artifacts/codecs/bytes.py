@@ -11,6 +11,7 @@ A later step, or a client, gets a `FileArtifact` that reads from the repository 
 
 from __future__ import annotations
 
+import contextlib
 import io
 import mmap
 import os
@@ -23,7 +24,7 @@ from gitflowrun.errors import CorruptRecord, UnserializableArtifact
 from gitflowrun.limits import COPY_PIECE, SMALL_FILE, STRANGERS_MEMORY, STRANGERS_RATIO
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from gitflowrun.artifacts.codecs.payload import Buffer
 
@@ -153,15 +154,35 @@ def from_chunks(
     Args:
         chunks: The bytes in pieces; consumed at once, one piece in memory at a time.
         directory: Where to spool them; the system's temporary directory by default.
+
+    Raises:
+        UnserializableArtifact: they can't be written there.
     """
     import tempfile
 
-    with tempfile.TemporaryFile(dir=directory) as file:
+    place = os.fspath(directory or tempfile.gettempdir())
+    with _spooling(place):
+        file = tempfile.TemporaryFile(dir=place)  # noqa: SIM115  (closed below, whatever the chunks raise)
+    with file:
         for chunk in chunks:
-            file.write(chunk)
-        file.flush()
-        spool, size = _Spool(os.dup(file.fileno())), file.tell()
+            with _spooling(place):
+                file.write(chunk)
+        with _spooling(place):
+            file.flush()
+            spool, size = _Spool(os.dup(file.fileno())), file.tell()
     return FileArtifact(spool.open, size, "from a stream")
+
+
+@contextlib.contextmanager
+def _spooling(place: str) -> Iterator[None]:
+    """Say where a stream could not be spooled."""
+    try:
+        yield
+    except OSError as error:
+        raise UnserializableArtifact(
+            f"a stream can't be copied to {place}: {error.strerror or error}",
+            hint="free some space there, or name another directory in TMPDIR",
+        ) from error
 
 
 class _Spool:
@@ -210,10 +231,7 @@ def _spooled(value: FileArtifact, stream: BinaryIO) -> FileArtifact:
     try:
         return from_chunks(iter(lambda: stream.read(COPY_PIECE), b""))
     except OSError as error:
-        raise UnserializableArtifact(
-            f"{value!r} can't be copied to the temporary directory: {error.strerror or error}",
-            hint="free some space there, or name another directory in TMPDIR",
-        ) from error
+        raise _unreadable(value, error.strerror or str(error)) from error
 
 
 def _unreadable(value: FileArtifact, why: str) -> UnserializableArtifact:

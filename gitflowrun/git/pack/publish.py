@@ -134,7 +134,7 @@ class PackStore:
         """Leave packs to git from now on (step 7): a published ref reaches what is in them."""
         for name in names:
             keep = self.pack_dir / f"{name}.keep"
-            with _explained(keep):
+            with explained(keep):
                 keep.unlink(missing_ok=True)
                 reached("publish.released")
 
@@ -152,7 +152,7 @@ class PackStore:
         Raises:
             RepositoryError: it can't be made.
         """
-        with _explained(self.incoming):
+        with explained(self.incoming):
             place = self._temporary(name)
             place.mkdir(mode=0o700)
             (place / _REPLACED).write_text("".join(f"{other}\n" for other in replaced))
@@ -173,7 +173,7 @@ class PackStore:
         """Remove what dead owners left: temporary files, `.keep`s, packs without index. Returns them."""
         swept = self.stale(grace)
         for path in swept:
-            with _explained(path):
+            with explained(path):
                 _remove(path)
         return swept
 
@@ -206,7 +206,7 @@ class PackStore:
     def _write(self, objects: Sequence[PackObject]) -> WrittenPack:
         name = f"pack-{os.urandom(20).hex()}"
         final = self.pack_dir / name
-        with _explained(self.incoming):
+        with explained(self.incoming):
             temporary = self._temporary(name)
         try:
             contents = self._publish(objects, temporary, final)
@@ -232,14 +232,14 @@ class PackStore:
     def _publish(self, objects: Sequence[PackObject], temporary: Path, final: Path) -> PackContents:
         pack, index = suffixed(temporary, ".pack"), suffixed(temporary, ".idx")
         size = sum(given.size for given in objects)
-        with _explained(pack), closing(self._output(pack, size)) as output:  # 1, 2
+        with explained(pack), closing(self._output(pack, size)) as output:  # 1, 2
             contents = write_pack(objects, output)
         entries = index_bytes(contents.entries, contents.trailer)
-        with _explained(index), closing(self._output(index, 0)) as output:
+        with explained(index), closing(self._output(index, 0)) as output:
             output.append(entries)
             reached("publish.written")
             output.finish()
-        with _explained(suffixed(final, ".pack")):
+        with explained(suffixed(final, ".pack")):
             suffixed(temporary, ".keep").write_text(_keep_line(self._owner()), encoding="utf-8")
             share_file(suffixed(temporary, ".keep"), self._shared)
             if self._shared:
@@ -341,7 +341,7 @@ def _listed(directory: Path, pattern: str) -> list[Path]:
 
 
 @contextlib.contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def explained(path: Path) -> Iterator[None]:
     """Say which file an error of the system is about, and what can be done."""
     try:
         yield

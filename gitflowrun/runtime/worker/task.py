@@ -27,12 +27,13 @@ from gitflowrun.errors import (
     UnserializableArtifact,
     UntrustedArtifact,
 )
+from gitflowrun.failpoints import reached
 from gitflowrun.flow.execute import StepOutcome, execute_step
 from gitflowrun.flow.foreach import items_artifact
 from gitflowrun.flow.task_state import ArtifactSource
 from gitflowrun.git.objects import ObjectType, tree_oids
 from gitflowrun.git.owner import Owner
-from gitflowrun.git.pack.publish import PackStore
+from gitflowrun.git.pack.publish import PackStore, explained
 from gitflowrun.git.pack.reader import PackReader
 from gitflowrun.limits import RECORD_SIZE
 from gitflowrun.names import PARAMETERS_STEP, PayloadIdentity
@@ -169,10 +170,12 @@ class TaskRunner:
         if outcome.error is not None:
             tell(outcome.report)
         outcome = self._secrets.without(outcome)
-        values, errors = self._encode(launch, outcome)
-        for unstorable in errors:
-            tell(_explained(unstorable))
-        saved = self._writer.save(values, launch.task, _pictures(outcome, values))
+        with explained(Path(self.context.git_dir)):
+            values, errors = self._encode(launch, outcome)
+            reached("payload.encoded")
+            for unstorable in errors:
+                tell(_explained(unstorable))
+            saved = self._writer.save(values, launch.task, _pictures(outcome, values))
         inherited = {name: ref for name, ref in outcome.inherited.items() if name not in values}
         error = outcome.error or (errors[0] if errors else None)
         return Result(

@@ -13,11 +13,13 @@ has failed unless that is 0.
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]
+import contextlib
 import errno
 import os
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
+from gitflowrun.failpoints import reached
 from gitflowrun.git.environment import leave_the_hook
 from gitflowrun.runtime.ipc import process
 from gitflowrun.runtime.ipc.channel import Channel
@@ -74,12 +76,23 @@ def run_task(
 def _send(channel: Channel, result: Result) -> int:
     """Send a result; the exit status that goes with it."""
     try:
+        reached("payload.sending")
         channel.send(result)
     except OSError as error:
-        if error.errno not in {errno.EBADF, errno.ENOTSOCK}:
+        if error.errno in {errno.EPIPE, errno.ECONNRESET}:
             return 1  # the scheduler is gone
-        process.tell("The step has closed the descriptors of its process; its result is lost.\n")
-        return process.RESULT_LOST
+        if error.errno in {errno.EBADF, errno.ENOTSOCK}:
+            process.tell(
+                "The step has closed the descriptors of its process; its result is lost.\n"
+            )
+            return process.RESULT_LOST
+        why = f"the result of its step can't be sent to the scheduler: {error.strerror or error}"
+        process.tell(f"{why}\n")
+        with contextlib.suppress(
+            OSError
+        ):  # a large result needs what the system may lack, this does not
+            channel.send(Result(result.serial, {}, {}, (), None, error=why, code=result.code))
+        return 1
     return 1 if result.error else 0
 
 
