@@ -425,6 +425,8 @@ class World:
                 self.wrong.append(f"lost: {run}/{name}: {error}")
         mine = [row for row in self._listed() if self._lineages.get(row["id"]) is lineage]
         if mine:
+            if lineage.newest not in {row["id"] for row in mine}:
+                lineage.done.clear()  # what went on last was removed, or nothing has yet
             self._check_executions(store.get("F", mine[0]["id"]), lineage)
             self._check_end(done, mine[0], lineage)
 
@@ -435,8 +437,6 @@ class World:
             for task in newest.all_tasks()
             if task.record.ok and task.record.name.step in {"start", "work"}
         }
-        if lineage.newest and not self._goes_on(lineage, newest.identity.id):
-            lineage.done.clear()  # what went on last was removed
         lineage.newest = newest.identity.id
         if set(lineage.done) - steps:
             self.wrong.append(f"lost: {set(lineage.done) - steps} of {newest.pathspec}")
@@ -455,11 +455,6 @@ class World:
                 self.wrong.append(f"broken: {row['id']} has other values than undisturbed")
         elif row["status"] == "done" and done.code > 0:
             self.wrong.append(f"lie: code {done.code}, and {row['id']} is done\n{done.out}")
-
-    def _goes_on(self, lineage: Lineage, run: str) -> bool:
-        """Whether a run is what went on last, or has come after it."""
-        order = [it for it in self._lineages if self._lineages[it] is lineage]
-        return order.index(run) >= order.index(lineage.newest)
 
     def _wanted(self, n: int) -> Counter[tuple[str, str, str]]:
         if n not in _expected:
