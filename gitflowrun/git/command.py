@@ -644,7 +644,8 @@ class CatFile(Resident):
         if answer[1:] == [b"missing"]:
             raise MissingObject(
                 f"object {oid} is missing from the repository",
-                hint="`git fsck --full` lists what is damaged; `git runs fetch` may bring it",
+                hint="`git fsck --full` lists what is damaged; "
+                "`git fetch --refetch REMOTE REF` brings all of a ref anew",
             )
         if len(answer) != 3:  # noqa: PLR2004  (oid type size)
             # git dies on an object it can't inflate, after telling standard error.

@@ -28,6 +28,7 @@ from gitflowrun.porcelain.fsck import RunsCheck
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import parse_message
 from gitflowrun.runs.ids import RunIds
+from gitflowrun.runs.listing import cure_of
 from gitflowrun.runs.maintenance import pack_grace
 from gitflowrun.runs.runs import RunStore
 from gitflowrun.runs.tags import Tags
@@ -305,7 +306,7 @@ def _runs(repo: Repository) -> Iterator[Ailment]:
             continue
         told.add(where)
         fix = (
-            f"`git runs fsck {fault.run}` says all of it, `git runs fetch` brings it from a remote that has it"
+            f"`git runs fsck {fault.run}` says all of it, {cure_of(fault.run)}"
             if fault.run
             else "`git runs fsck` says all of it"
         )

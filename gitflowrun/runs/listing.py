@@ -209,10 +209,15 @@ def told_damaged(runs: Sequence[str], what: str = "damaged") -> str:
     """What to say of damaged runs, of which a verb makes `what`, and what to do."""
     few = ", ".join(runs[:NAMES_IN_A_HINT])
     more = f" and {len(runs) - NAMES_IN_A_HINT} more" if len(runs) > NAMES_IN_A_HINT else ""
-    verb, them = ("is", "it") if len(runs) == 1 else ("are", "them")
+    verb = "is" if len(runs) == 1 else "are"
+    return f"{few}{more} {verb} {what}; `git runs show {runs[0]}` says how, {cure_of(runs[0])}"
+
+
+def cure_of(run: str) -> str:
+    """What to do about a damaged run that a remote has. git says itself to have what its commits should reach."""
     return (
-        f"{few}{more} {verb} {what}; `git runs show {runs[0]}` says how, "
-        f"`git runs fetch` brings {them} back from a remote that has {them}"
+        "`git runs fetch` brings a lost ref or commit from a remote that has it, "
+        f"`git fetch --refetch REMOTE {layout.RUNS}{run}` what else is missing"
     )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import subprocess
 import time
 from pathlib import Path
 
@@ -14,10 +16,12 @@ from gitflowrun.git.owner import Owner
 from gitflowrun.porcelain.doctor import AilmentKind, examine, mend
 from gitflowrun.runs.commit_message import Status
 from gitflowrun.values import replace
-from tests.helpers.repos import GitRepo
+from tests.helpers.packs import objects_dir
+from tests.helpers.repos import GitRepo, make_repo
 from tests.helpers.runs import make_run, open_repo, start_run, store_of
 
 LONG_AGO = time.time() - 100_000
+GIT = tuple(map(int, subprocess.check_output(["git", "version"]).split()[2].split(b".")[:2]))
 
 
 def found(repo: GitRepo) -> list[tuple[AilmentKind, str]]:
@@ -233,7 +237,7 @@ def test_damaged_runs_are_listed(run: GitRepo) -> None:
     done = run.call("doctor", "--fix")
     assert done.code == 1
     assert "damaged run: MyFlow/7: " in done.out
-    assert "`git runs fetch` brings it" in done.out
+    assert "`git runs fetch` brings a lost ref or commit" in done.out
 
 
 def test_what_can_not_be_mended_says_why(run: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -262,3 +266,28 @@ def test_the_restored_run_is_the_newest_state(repo: GitRepo) -> None:
     (repo.path / ".git/refs/runs/MyFlow/1").write_bytes(b"")
     mend(open_repo(repo))
     assert store_of(repo).get("MyFlow", "1").commit == Oid.from_hex(tip)
+
+
+@pytest.mark.skipif(GIT < (2, 36), reason="git has no --refetch")
+@pytest.mark.parametrize("path", ["INFO", "steps", "steps/start/1/TASK", "^{tree}", ""])
+def test_what_is_said_about_damaged_runs_works(tmp_path: Path, path: str) -> None:
+    """One of the commands that are named brings the run back from a remote, whatever of it is lost."""
+    repo = make_repo(tmp_path / "repo")
+    make_run(repo)
+    repo.git("clone", "-q", "--mirror", ".", "../hub")
+    repo.git("remote", "add", "origin", "../hub")
+    assert repo.call("fetch").code == 0
+    packs = objects_dir(repo) / "pack"
+    packs.rename(tmp_path / "packs")
+    for pack in (tmp_path / "packs").glob("*.pack"):
+        repo.git("unpack-objects", "-q", stdin=pack.read_bytes())
+    oid = repo.git("rev-parse", f"refs/runs/MyFlow/1{'' if path in {'', '^{tree}'} else ':'}{path}")
+    (objects_dir(repo) / oid[:2] / oid[2:]).unlink()
+    (it,) = (it for it in examine(open_repo(repo)) if it.kind is AilmentKind.RUN)
+    commands = re.findall("`git ([^`]*)`", it.fix)
+    assert [words.split()[0] for words in commands] == ["runs", "runs", "fetch"]
+    assert repo.call(*commands[0].split()[1:]).code == 1
+    repo.call(*commands[1].split()[1:])
+    repo.git(*commands[2].replace("REMOTE", "origin").split())
+    assert repo.call("fsck").code == 0
+    repo.fsck()

@@ -66,7 +66,7 @@ _ESCAPED = {
     b"v": b"\v",
 }
 
-_FSCK = "`git fsck --full` lists what is damaged; a healthy copy may be fetched from another clone"
+_FSCK = "`git fsck --full` lists what is damaged; `git fetch --refetch REMOTE REF` brings all of a ref anew"
 
 
 def object_directories(objects_dir: Path) -> list[Path]:
