@@ -143,9 +143,11 @@ def _first_init(self: Any, /, *args: Any, **kwargs: Any) -> None:
 
     That one also tells wrong arguments, as Python does.
     """
-    owner: Any = next(
-        base for base in type(self).__mro__ if vars(base).get("__init__") is _first_init
-    )
+    made_first = (base for base in type(self).__mro__ if vars(base).get("__init__") is _first_init)
+    owner: Any = next(made_first, None)
+    if owner is None:  # another thread has just put the other one in its place
+        type(self).__init__(self, *args, **kwargs)
+        return
     names = owner.__match_args__
     given = dict(zip(names, args, strict=False)) | kwargs
     contents = owner.__value_defaults__ | given

@@ -102,6 +102,21 @@ def test_fields_are_set_by_place_and_by_name() -> None:
     assert field_names(Nothing) == field_names(Nothing()) == field_names(Empty()) == ()
 
 
+def test_threads_that_make_the_first_instances() -> None:
+    """A thread that is in the middle of making one while another makes the class its own `__init__` goes on."""
+
+    @frozen
+    class Pair:
+        left: int
+        right: int = 2
+
+    first: Any = Pair.__init__
+    made = [Pair(number) for number in range(20)]
+    late = object.__new__(Pair)
+    first(late, 19)
+    assert late == made[-1]
+
+
 def test_a_made_default_is_made_for_each() -> None:
     """No two instances share one; where a value is given, nothing is made."""
     made = _many(lambda: Place(1))
