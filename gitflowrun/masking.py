@@ -197,8 +197,8 @@ def _wide_forms(secret: bytes) -> Iterator[bytes]:
     """A secret as arrays of text hold it."""
     text = secret.decode(errors="replace")
     if len(text) >= SHORTEST_SECRET:
-        yield text.encode("utf-32-le", "replace")
-        yield text.encode("utf-16-le", "replace")
+        for encoding in ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be"):
+            yield text.encode(encoding, "replace")
 
 
 def _quoted(text: str) -> Iterator[str]:

@@ -66,6 +66,9 @@ _WAYS_ON = (
     "`git runs push --allow-secrets`"
 )
 _NUL = b"\0"
+_COLOURS = re.compile(rb"\x1b\[[0-9;:?]{0,40}[A-Za-z]")
+"""What terminals are told between the characters of a text."""
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _CONTROLS = bytes({*range(32), 127} - {*b"\t\r\n"})
 _BEFORE = 30
 _SHOWN = 4
@@ -282,9 +285,12 @@ class SecretSearch:
         yield from found
 
     def _found(self, oid: Oid, path: str, data: bytes) -> Iterator[Finding]:
-        texts = [data]
-        if 5 * data.count(_NUL) > 2 * len(data):  # UTF-16 or UTF-32, as numpy's texts are
-            texts.append(data.replace(_NUL, b""))
+        text = _COLOURS.sub(b"", data) if b"\x1b[" in data else data
+        if text.startswith(_UTF_16):
+            text = text.decode("utf-16", errors="replace").encode()
+        texts = [text]
+        if 5 * text.count(_NUL) > 2 * len(text):  # UTF-16 or UTF-32, as numpy's texts are
+            texts.append(text.replace(_NUL, b""))
         for text in texts:
             yield from self._found_in_text(oid, path, text)
 

@@ -81,12 +81,36 @@ def test_names_that_say_secret(text: str) -> None:
     assert not is_found(b'bypass="S3cr3tPw9!xQ"; first_passed = "S3cr3tPw9!xQ"')
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "tool --password {} run", "tool --db-password '{}'", '["tool", "--password", "{}"]', "mysql --pass {}",
+        "db:\n  password:\n    {}\nport: 1", "password: >-\n  {}", 'password: |\r\n  "{}"\r\n',
+    ],
+)  # fmt: skip
+def test_options_and_values_in_the_next_line(text: str) -> None:
+    """A value may follow an option of a command, and in YAML stand alone in the line below its name."""
+    assert is_found(text.format("S3cr3tPw9!xQ").encode())
+    for harmless in ("--stdin", "the password of user2", "PASSWORD", "<password>"):
+        assert not is_found(text.format(harmless).encode())
+
+
+def test_what_has_no_value() -> None:
+    """Conditions of programs, lists of names and mappings that go on are none."""
+    for text in (
+        "if password:\n    retries2 = 1\n", "if self.password:\n    return_401()\n", "secret:\n  secretName: db-tls2\n",
+        '"password", "S3cr3tPw9!xQ"', "the password S3cr3tPw9!xQ",
+    ):  # fmt: skip
+        assert not is_found(text.encode()), text
+
+
 def test_hostile_text_takes_linear_time() -> None:
     """A megabyte of what almost matches takes a few seconds at most, whatever it repeats."""
     parts = (
         b"a", b"\0", b"password=", b'password"', b"token", b"api_key:", b"api_key_", b"kind: secret\ndata:\n",
         b"://a:", b"curl -u ", b"eyJaaaaaaaaaaaaaaaa.", b"AA", b"-us", b"auth:", b"AccountKey=",
-        b"login password\n", b"secret)])", b"_pass: a ", b"password\x94\x8c\xff",
+        b"login password\n", b"--password ", b"password:\n ", b"wwwwwwwwwwwwww ", b"secret)])", b"_pass: a ",
+        b"password\x94\x8c\xff",
     )  # fmt: skip
     for part in parts:
         begun = time.process_time()

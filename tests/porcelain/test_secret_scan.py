@@ -405,6 +405,18 @@ def test_text_of_any_alphabet_is_searched(ada: GitRepo) -> None:
     assert {"code/cyrillic.txt", "code/wide.txt"} <= found_in(ada).keys()
 
 
+def test_colours_and_byte_orders_hide_none(ada: GitRepo) -> None:
+    """A value that a terminal shows in colours is found, and so is one in UTF-16 of either order."""
+    ada.write(
+        "colours.log",
+        "\x1b[1mstart\x1b[0m\n\x1b[1mpassword\x1b[0m: \x1b[38;5;1mS3cr3t\x1b[0mPw9!xQ\n",
+    )
+    text = f"\ufeff日本語の文章です。{TOKEN}\n".encode("utf-16-be")
+    (ada.path / "wide.txt").write_bytes(text)
+    run_with(ada)
+    assert found_in(ada) == {"code/colours.log": 1, "code/wide.txt": 1}
+
+
 def test_what_stands_before_a_secret_hides_none(ada: GitRepo) -> None:
     """Neither a longer word that holds it, nor many that are allowed; the name of a file is searched, too."""
     key = "AKIA" + "1Z3Y5X7W9VBTDRFS"
