@@ -43,6 +43,14 @@ def test_a_secret_is_found_in_every_form(form: str) -> None:
     assert shown.endswith(" after")
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+def test_a_secret_is_found_in_what_is_stored(encoding: str) -> None:
+    """Arrays of text have wide characters, in either byte order."""
+    stored = memoryview(f"before {SECRET} after".encode(encoding))
+    assert _mask(SECRET).find([stored]) == "it"
+    assert _mask("hunter3-another").find([stored]) is None
+
+
 @given(strategies.binary(min_size=8), strategies.binary(max_size=9), strategies.binary(max_size=9))
 def test_base64_hides_a_secret_wherever_it_begins(
     secret: bytes, before: bytes, after: bytes
