@@ -231,7 +231,7 @@ def encode_artifact(name: str) -> str:
         return name
     from urllib.parse import quote
 
-    return quote(name, safe="").replace(".", "%2E")
+    return quote(name, safe="").replace(".", "%2E").replace("~", "%7E")  # `git~1` is `.git` to some
 
 
 def check_artifact_name(name: object) -> str:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -302,6 +303,46 @@ def test_names_of_any_bytes(repo: GitRepo) -> None:
     assert {name: shot.files[name] for name in names} == {name: name for name in names}
     assert "caf\\xe9" in shot.snapshot.dirty
     "".join(shot.snapshot.dirty).encode()
+
+
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(it, marks=pytest.mark.slow) for it in range(1, 40))]
+)
+def test_any_files_come_back_to_the_byte(repo: GitRepo, seed: int) -> None:
+    """Files of any names, contents, modes and depths, tracked or not, changed or links, are in the tree as they lie."""
+    random = Random(seed)
+    made: dict[bytes, tuple[bytes, bytes]] = {b"README": (b"100644", b"a project\n")}
+
+    def name() -> bytes:
+        size = random.choice((1, 2, 8, 40, 255))
+        return bytes(random.choices([it for it in range(1, 256) if it != ord("/")], k=size))
+
+    def put(path: bytes) -> None:
+        where = repo.path / os.fsdecode(path)
+        where.parent.mkdir(parents=True, exist_ok=True)
+        where.unlink(missing_ok=True)
+        size, end = random.choice((0, 1, 100, 9_000)), random.choice((b"", b"\r\n"))
+        content = random.randbytes(size) + end
+        mode = random.choice((b"100644", b"100755", b"120000"))
+        if mode == b"120000":
+            content = content.replace(b"\0", b"0")[:200] or b"gone"
+            where.symlink_to(os.fsdecode(content))
+        else:
+            where.write_bytes(content)
+            where.chmod(int(mode[3:], 8))
+        made[path] = mode, content
+
+    for number in range(90):
+        if number == 30:
+            repo.commit()
+            for path in random.sample(sorted(made.keys() - {b"README"}), 10):
+                put(path)
+        # The directories are told apart from files by their first byte.
+        folders = [b"d" + name()[:80] for _ in range(random.choice((0, 0, 1, 3)))]
+        put(b"/".join([*folders, b"f" + name()[:250]]))
+    shot = shoot(repo)
+    assert shot.snapshot.left_out == ()
+    assert {path: (shot.modes[path], data) for path, data in shot.files.items()} == made
 
 
 def test_paths_with_colons_and_newlines(tmp_path: Path) -> None:
