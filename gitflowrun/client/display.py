@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from html import escape
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.errors import UsageError
+from gitflowrun.unseen import JOINS, UNSAFE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from pandas import DataFrame
-
-
-_KEPT = "\t\n\xa0\u200d"  # layout, and what joins emojis
 
 
 def title(text: str) -> str:
@@ -55,9 +54,14 @@ def png(content: bytes) -> str:
 
 def _shown(text: str) -> str:
     """A text as HTML, with a mark in place of what would hide or reorder it, or command a terminal."""
-    if not text.isprintable():
-        text = "".join(it if it.isprintable() or it in _KEPT else "\ufffd" for it in text)
+    if not (text.isascii() and text.isprintable()):
+        text = re.sub(UNSAFE, _mark, text)
     return escape(text)
+
+
+def _mark(match: re.Match[str]) -> str:
+    is_seen = match[0] in "\t\n" or re.compile(JOINS).match(match.string, match.start())
+    return match[0] if is_seen else "\ufffd"
 
 
 def time_text(moment: datetime) -> str:

@@ -11,27 +11,14 @@ from __future__ import annotations
 import re
 import time
 
-# By Unicode's categories: controls (Cc), formats (Cf), what breaks lines (Zl, Zp), halves of surrogates (Cs), private
-# characters (Co), which look as a font likes. Also letters and marks that are drawn as nothing, all of U+E0000 to
-# U+E0FFF but the variants of ideographs, and what is no character. Not the signs of Arabic numbers and the like, which
-# are formats by name and can be seen.
-_HIDDEN = (
-    "\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u2028-\u202e"
-    "\u2060-\u206f\u3164\ud800-\uf8ff\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff\U00013430-\U0001343f"
-    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e00ff\U000e01f0-\U0010ffff"
-)
-# Joiners and selectors of variants are part of many scripts and of emoji. Nothing follows ASCII in those but a keycap,
-# and nothing one of its own kind: it would be a message that nobody sees.
-_SELECTORS = "\ufe00-\ufe0f\U000e0100-\U000e01ef"
-# `re` compiles, and keeps, what is asked for: for most commands nothing.
-_UNSAFE = f"[{_HIDDEN}\u200c\u200d{_SELECTORS}]"
-_JOINS = f"(?<=[^\x00-\x7f\u200c\u200d])(?:\u200c|\u200d|(?<![{_SELECTORS}])[{_SELECTORS}])|[{_SELECTORS}](?=\u20e3)"
+from gitflowrun.unseen import JOINS, UNSAFE
+
 # Of SGR, what changes how a text looks: colours, bold, dim, italic, underlined, reversed, struck, overlined, and the
 # end of each. Not: concealed (8), blinking, other fonts, of which one of Linux's console shows controls.
 _LOOK = "0{0,2}(?:[0-4]|7|9|2[1-57-9]|[39][0-7]|39|4[0-79]|5[35]|10[0-7])?"
 _COLOUR = "[34]8(?:;5;[0-9]{1,3}|;2(?:;[0-9]{1,3}){3}|:5:[0-9]{1,3}|:2:(?:[0-9]{0,3}:)?[0-9]{1,3}(?::[0-9]{1,3}){2})"
 _SGR = f"\\[(?:(?:{_COLOUR}|{_LOOK});){{0,15}}(?:{_COLOUR}|4:[0-5]|{_LOOK})m"
-_UNSAFE_OR_SGR = f"{_UNSAFE}(?:(?<=\x1b){_SGR})?"
+_UNSAFE_OR_SGR = f"{UNSAFE}(?:(?<=\x1b){_SGR})?"
 _BYTES_FROM, _BYTES_TO = 0xDC80, 0xDCFF  # where `os.fsdecode` puts bytes that are no UTF-8
 _SHORT_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\x1b": "\\e"}
 
@@ -52,7 +39,7 @@ _AGES = (  # younger than the first, an age is counted in the second
 
 def _escape(match: re.Match[str]) -> str:
     char = match[0]
-    if re.compile(_JOINS).match(match.string, match.start()):
+    if re.compile(JOINS).match(match.string, match.start()):
         return char
     code = ord(char)
     if _BYTES_FROM <= code <= _BYTES_TO:
@@ -64,7 +51,7 @@ def _escape(match: re.Match[str]) -> str:
 
 def printable(text: str) -> str:
     """The text with every character that commands, hides or reorders written as an escape."""
-    return text if text.isascii() and text.isprintable() else re.sub(_UNSAFE, _escape, text)
+    return text if text.isascii() and text.isprintable() else re.sub(UNSAFE, _escape, text)
 
 
 def terminal_safe(line: str) -> str:
