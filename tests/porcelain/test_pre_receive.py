@@ -251,6 +251,31 @@ def test_a_merge_on_top_of_a_run(repo: GitRepo) -> None:
     assert "one parent each" in push(repo, f"{around}:refs/runs/F/1")
 
 
+def test_states_of_one_run_in_one_push(repo: GitRepo) -> None:
+    """What is wrong below one of them is wrong with each, whichever goes on from whichever."""
+    first, other = state(repo), state(repo, more="User: x\n")
+    merge = state(repo, state(repo, first), other)
+    above = state(repo, merge)
+    tips = [
+        merge,
+        above,
+        state(repo, above),
+        state(repo, state(repo, above)),
+        state(repo, merge, status="done"),
+    ]
+    names = [f"refs/runs/F/1-{first[:number]}" for number in range(7, 7 + len(tips))]
+    told = judged(repo, [f"{NO_OID} {tip} {name}" for tip, name in zip(tips, names, strict=True)])
+    assert told.count("one parent each") == len(tips)
+    good = [state(repo, first), state(repo, state(repo, first), status="done")]
+    good.append(state(repo, good[0]))
+    lines = [f"{NO_OID} {tip} {name}" for tip, name in zip([first, *good], names, strict=False)]
+    assert judged(repo, lines) == ""
+    assert (
+        judged(repo, [f"{NO_OID} {good[2]} refs/runs/F/1-{other[:7]}", *lines]).count("another uid")
+        == 1
+    )
+
+
 def test_tags_come_and_go(repo: GitRepo, hub: GitRepo) -> None:
     """A tag names the first commit of its run, and is made or removed, not moved."""
     first = state(repo)
