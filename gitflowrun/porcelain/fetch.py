@@ -96,8 +96,10 @@ class _Fetch(Transfer):
         super().__init__(repo, remote)
         self._asked_for = asked_for
         self._wanted: set[str] = set()
+        listed = RemovedRuns(repo).read()
+        self._listed = {it.uid for it in listed}
         self._removed = [
-            *RemovedRuns(repo).read(),
+            *listed,
             *(RemovedRun(str(it.uid), str(it.tip), it.pathspec) for it in Trash(repo).runs()),
         ]
         self._locks = Locks(repo.state_dir)
@@ -256,9 +258,9 @@ class _Fetch(Transfer):
         self.done.append(SyncedRun(run.flow, run.id, None, uid, Outcome.AWAY, why))
 
     def _note_back(self) -> None:
-        """Take runs off the list of removed ones that are here again."""
-        new = {run.uid for run in self.done if run.outcome is Outcome.NEW and run.uid}
-        RemovedRuns(self.repo).drop(uid for uid in new if str(uid) in self._removed_uids)
+        """Take runs off the list of removed ones that are here: by this fetch, one that was killed, or the trash."""
+        if self._listed:
+            RemovedRuns(self.repo).drop(uid for uid in self._here if str(uid) in self._listed)
 
     @cached_property
     def _removed_uids(self) -> set[str]:

@@ -249,6 +249,13 @@ def test_a_fetch_does_not_bring_it_back(ada: GitRepo, bob: GitRepo) -> None:
     assert ids(bob) == ids(ada)
     assert tags(bob) == tags(ada)
     assert RemovedRuns(open_repo(bob)).read() == []
+    tip = bob.git("rev-parse", "refs/runs/MyFlow/1")
+    uid = bob.git("rev-list", "--max-parents=0", tip)
+    RemovedRuns(open_repo(bob)).add(
+        [RemovedRun(uid, tip, "MyFlow/1")]
+    )  # as one leaves it that was killed
+    assert bob.call("fetch", "origin").code == 0
+    assert RemovedRuns(open_repo(bob)).read() == []
     bob.fsck()
 
 
