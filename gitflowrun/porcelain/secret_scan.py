@@ -28,10 +28,12 @@ from functools import cached_property
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
+from gitflowrun import msgpack
 from gitflowrun.errors import GitflowrunError, TooLarge
 from gitflowrun.git.objects import Mode, Oid
 from gitflowrun.limits import (
     BRANCHES_COMPARED,
+    RECORD_SIZE,
     RUNS_COMPARED,
     SCAN_FILE,
     SCAN_HISTORY,
@@ -48,6 +50,7 @@ from gitflowrun.porcelain.secret_rules import Found, find_secrets, says_secret
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import parse_message
 from gitflowrun.runs.read import StoredRun
+from gitflowrun.runs.records import TASK
 from gitflowrun.settings import format_size
 from gitflowrun.values import frozen, replace
 
@@ -73,6 +76,7 @@ _CONTROLS = bytes({*range(32), 127} - {*b"\t\r\n"})
 _BEFORE = 30
 _SHOWN = 4
 _CHUNK_PARTS = 5
+_EARLIER = "(earlier state)/"
 
 
 @frozen
@@ -185,8 +189,10 @@ class SecretSearch:
             found: list[Finding] = []
             for name in self._earlier_files([(run.tip, base)]):
                 oid = Oid.from_hex(name)
-                place = f"(earlier state)/{paths.get(name, '')}"
-                found += self._searched(place, oid, self._objects.size(oid))
+                path = paths.get(name, "")
+                found += self._searched(_EARLIER + path, oid, self._objects.size(oid))
+                if path.endswith("/TASK"):
+                    found += self._earlier_values(path, oid)
         except GitflowrunError as error:
             return self._unsearched(run, error)
         return found
@@ -386,15 +392,29 @@ class SecretSearch:
         """Secrets among the values whose names say so."""
         stored = StoredRun(self._repo, run.flow, run.id, run.tip)
         for path in self._named:
-            for name, ref in _made_by(stored, path):
-                if not says_secret(name.encode()) or len(ref.chunks) != 1 or ref.size > SCAN_SAMPLE:
-                    continue
-                [chunk] = ref.chunks
-                if self._objects.home(chunk.oid):
-                    with contextlib.suppress(TooLarge):  # it is not the value that the record says
-                        value = self._objects.blob(chunk.oid, SCAN_SAMPLE)
-                        text = b'%s = "%s"' % (name.encode(), value)
-                        yield from self._found(chunk.oid, path.replace("TASK", name), text)
+            yield from self._in_values(path, _made_by(stored, path))
+
+    def _earlier_values(self, path: str, oid: Oid) -> list[Finding]:
+        """The same of a record that no newest state has."""
+        try:
+            record = TASK.load(msgpack.unpack(self._objects.blob(oid, RECORD_SIZE)))
+        except GitflowrunError:  # it is called like a record
+            return []
+        own = [it for it in record.artifacts.items() if it[1].producer == record.name]
+        return [*self._in_values(_EARLIER + path, own)]
+
+    def _in_values(
+        self, path: str, artifacts: Iterable[tuple[str, ArtifactRef]]
+    ) -> Iterator[Finding]:
+        for name, ref in artifacts:
+            if not says_secret(name.encode()) or len(ref.chunks) != 1 or ref.size > SCAN_SAMPLE:
+                continue
+            [chunk] = ref.chunks
+            if self._objects.home(chunk.oid):
+                with contextlib.suppress(TooLarge):  # it is not the value that the record says
+                    value = self._objects.blob(chunk.oid, SCAN_SAMPLE)
+                    text = b'%s = "%s"' % (name.encode(), value)
+                    yield from self._found(chunk.oid, path.replace("TASK", name), text)
 
     def _by_artifact(self, run: RunTip, finding: Finding) -> Finding:
         """A finding in a chunk of a value as one in the artifact."""

@@ -297,6 +297,21 @@ def test_files_that_only_earlier_states_have_are_searched(ada: GitRepo, server: 
     assert not holds(server, TOKEN)
 
 
+def test_a_name_that_only_an_earlier_state_has(ada: GitRepo, server: GitRepo) -> None:
+    """A value is searched along with the name that only the record of an earlier state gives it."""
+    secret = "hunter" + "2-" + made_up(5)
+    run_with(ada, {"password": secret.encode()})
+    ref = "refs/runs/MyFlow/1"
+    message = ada.git("log", "-1", "--format=%B", ref).encode()
+    first = f"{ada.git('rev-list', '--max-parents=0', ref)}^{{tree}}"
+    again = ada.git("commit-tree", first, "-p", ref, stdin=message)
+    ada.git("update-ref", ref, again)
+    report = send(ada, "MyFlow/1")
+    assert outcomes(report) == [Outcome.REFUSED]
+    assert "(earlier state)/steps/start/1/password line 1: password" in told(report)
+    assert refs(server) == {}
+
+
 def test_tags_that_are_secrets_are_not_sent(ada: GitRepo, server: GitRepo) -> None:
     """A tag's name would travel; its run goes without it."""
     make_run(ada)
