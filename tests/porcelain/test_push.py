@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from gitflowrun.errors import RepositoryError
-from gitflowrun.git.transport import Remote
+from gitflowrun.git.refs import RefUpdate
+from gitflowrun.git.transport import PushResult, Remote
+from gitflowrun.limits import MAX_NOTICES, PUSH_ROUNDS
 from gitflowrun.porcelain.push import push
-from gitflowrun.porcelain.sync import Outcome
+from gitflowrun.porcelain.sync import Outcome, some
 from tests.helpers.clones import add_tag, ids, outcomes, refs, send, tags
 from tests.helpers.repos import GitRepo
 from tests.helpers.runs import make_run, open_repo
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 
@@ -164,3 +167,41 @@ def test_a_push_that_the_server_completes_late(
     assert outcomes(report) == [Outcome.NEW]
     assert report.notices == report.words == ()
     assert refs(server) == refs(ada)
+
+
+@pytest.mark.parametrize("times", [1, PUSH_ROUNDS - 1, PUSH_ROUNDS])
+def test_others_that_are_faster(
+    ada: GitRepo, server: GitRepo, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    """A name that somebody takes between look and push is tried again; each run is told once, done or refused."""
+    uids = {str(make_run(ada).uid)[:7] for _ in range(2)}
+    ada.git("push", "-q", "origin", "HEAD:refs/heads/main")
+    real = Remote.push
+    left = [times]
+
+    def taken(self: Remote, changes: Sequence[RefUpdate], **options: Any) -> list[PushResult]:
+        names = [change.name for change in changes if left[0] and "@tags" not in change.name]
+        left[0] -= bool(names)
+        for name in names:
+            server.git("update-ref", name, "refs/heads/main")
+        results = real(self, changes, **options)
+        for name in names:
+            server.git("update-ref", "-d", name)
+        return results
+
+    monkeypatch.setattr(Remote, "push", taken)
+    report = send(ada)
+    fails = times == PUSH_ROUNDS
+    assert outcomes(report) == [Outcome.REFUSED if fails else Outcome.NEW] * 2
+    assert {*ids(server).values()} == (set() if fails else uids)
+    assert len(ids(server)) == (0 if fails else 2)
+
+
+@pytest.mark.parametrize(
+    ("count", "told"), [(MAX_NOTICES, []), (MAX_NOTICES + 1, ["1 more x"]), (MAX_NOTICES + 2, ["2 more x"])]
+)  # fmt: skip
+def test_the_first_of_many_notices(count: int, told: list[str]) -> None:
+    """And how many more there are, also where the others are not here."""
+    notices = [str(number) for number in range(count)]
+    assert some(notices, "x") == [*notices[:MAX_NOTICES], *told]
+    assert some(notices[:MAX_NOTICES], "x", count) == [*notices[:MAX_NOTICES], *told]
