@@ -261,6 +261,19 @@ def test_what_is_lost_is_named(repo: GitRepo, spec: str, kind: str, where: str) 
         assert (matching[0].kind.value, matching[0].run) == (kind, run.rstrip("^"))
 
 
+def test_other_refs_at_a_damaged_run_are_named_too(repo: GitRepo) -> None:
+    """A copy of a remote and a run in the trash that are an earlier state of it; with a sound run nothing is."""
+    earlier = ("refs/runs-remotes/0123456789abcdef/Model/3", "refs/runs-trash/1-1/Model/9")
+    for ref in earlier:
+        repo.git("update-ref", ref, "refs/runs/Model/3^")
+    assert _faults(repo) == []
+    _loosen(repo)
+    lost = "steps/start/1/TASK"
+    _loose(repo, f"refs/runs/Model/3^:{lost}").unlink()
+    places = {"Model/3/start/1/TASK", *(f"{ref}:{lost}" for ref in earlier)}
+    assert {it.where for it in _faults(repo)} == places
+
+
 def test_a_lost_chunk_is_an_artifact_that_is_lost(repo: GitRepo) -> None:
     """The artifact is named, and the exit code is 1; an empty file counts as damaged."""
     _loosen(repo)

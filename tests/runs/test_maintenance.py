@@ -11,14 +11,15 @@ import pytest
 from gitflowrun.errors import RepositoryError
 from gitflowrun.git.owner import Owner
 from gitflowrun.git.ref_update import Refs
-from gitflowrun.limits import FOLD_BEYOND
+from gitflowrun.limits import FOLD_BEYOND, INLINE_LIMIT
 from gitflowrun.names import TaskName
 from gitflowrun.runs import maintenance
-from gitflowrun.runs.maintenance import RunMaintenance, tidy
+from gitflowrun.runs.maintenance import RunMaintenance, shared_payloads, tidy
 from gitflowrun.runs.runs import Status
+from gitflowrun.values import replace
 from tests.helpers.packs import blob, noise, objects_dir, pack_store
 from tests.helpers.repos import GitRepo
-from tests.helpers.runs import finished_task, make_run, open_repo, start_run, store_of
+from tests.helpers.runs import artifact, finished_task, make_run, open_repo, start_run, store_of
 
 
 def _packs(repo: GitRepo) -> list[Path]:
@@ -193,3 +194,18 @@ def test_a_running_gc_is_respected(repo: GitRepo) -> None:
     before = _packs(repo)
     tidy(open_repo(repo))
     assert _packs(repo) == before
+
+
+def test_which_payloads_others_look_for(repo: GitRepo) -> None:
+    """Large ones that the task has made itself: no copy of another task's, and nothing of a stranger's."""
+    own, other = TaskName("train", "2"), TaskName("start", "1")
+    large = artifact(bytes(INLINE_LIMIT + 1), own)
+    refs = {
+        "large": large,
+        "small": artifact(bytes(INLINE_LIMIT), own),
+        "passed_on": replace(large, producer=other),
+        "untrusted": replace(large, untrusted=True),
+    }
+    with start_run(repo) as writer:
+        record = finished_task(writer.identity, "train/2", inherited=refs).record
+    assert list(shared_payloads([record, record])) == [large, large]

@@ -53,6 +53,16 @@ def test_addresses(store: RunStore, address: str, flow: str | None, found: str) 
     assert store.find(address, flow).pathspec == found
 
 
+@pytest.mark.parametrize(("address", "flow"), [("A/1", None), ("1", "A"), ("A/1/train/1", "A")])
+def test_a_run_that_is_said_whole_is_found_without_a_look_at_others(
+    store: RunStore, monkeypatch: pytest.MonkeyPatch, address: str, flow: str | None
+) -> None:
+    """There may be 100,000."""
+    monkeypatch.setattr("gitflowrun.runs.resolve._Catalog", None)
+    assert store.find(address.removesuffix("/train/1"), flow).pathspec == "A/1"
+    assert store.resolve(address, flow).run.pathspec == "A/1"
+
+
 def test_hashes(store: RunStore, runs: list[RunIdentity]) -> None:
     """A run is found by the beginning of its first commit or of its newest commit."""
     newest = store.get("B", "2").commit
