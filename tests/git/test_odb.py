@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import subprocess
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from gitflowrun.errors import CorruptRecord, MissingObject
+from gitflowrun.git.command import Completed, Git
 from gitflowrun.git.objects import Mode, ObjectType, Oid
+from gitflowrun.git.odb import named
 from gitflowrun.git.repository import Repository
 from tests.helpers.repos import GitRepo
 
@@ -103,3 +105,25 @@ def test_alternates(repo: GitRepo, oids: dict[str, Oid], tmp_path: Path) -> None
     clone = tmp_path / "shared"
     subprocess.run(["git", "clone", "-q", "--shared", str(repo.path), str(clone)], check=True)
     assert Repository.discover(clone).objects.blob(oids["blob"]) == b"content"
+
+
+def test_names_beyond_what_git_holds(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Git ends at a name on whose way a tree is too large: the others are found, that one is left out."""
+    names = [f"HEAD:{number}" for number in range(7)]
+    for number in range(6):
+        repo.write(str(number), str(number))
+    repo.commit()
+    git = Repository.discover(repo.path).git
+    real, bad = Git.read, {"HEAD:3"}
+
+    def read(self: Git, *args: Any, **options: Any) -> Completed:
+        lines = options["stdin"].decode().split()
+        return Completed(128, b"", "") if bad & {*lines} else real(self, *args, **options)
+
+    monkeypatch.setattr(Git, "read", read)
+    expected = {name: Oid.from_hex(repo.git("rev-parse", name)) for name in names[:6]}
+    del expected["HEAD:3"]
+    assert named(git, names) == expected
+    assert named(git, names[3:4]) == named(git, []) == {}
+    bad.clear()
+    assert named(git, names[:3]) == {name: expected[name] for name in names[:3]}

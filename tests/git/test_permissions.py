@@ -172,6 +172,24 @@ def test_a_directory_that_can_not_be_made_is_an_error(
         make_directory(state / "locks")
 
 
+def test_a_directory_that_somebody_makes_at_that_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Several processes make the same ones: each has them, also where the one above has to be made first."""
+    place = tmp_path / "gitflowrun" / "live" / "1"
+    mkdir = Path.mkdir
+
+    def another(self: Path, mode: int = 0o777, **options: bool) -> None:
+        if self.parent.is_dir():
+            mkdir(self)
+        mkdir(self, mode, **options)
+
+    (tmp_path / "gitflowrun").mkdir()
+    monkeypatch.setattr(Path, "mkdir", another)
+    make_directory(place)
+    assert place.is_dir()
+
+
 def test_no_link_is_written_through(tmp_path: Path) -> None:
     """A file is replaced, not what a link of its name leads to, and new ones are made under names that are free."""
     target, link = tmp_path / "target", tmp_path / "link"

@@ -129,6 +129,22 @@ def test_edits_that_git_was_told_to_ignore(
     assert shot.snapshot.dirty == ("assumed", "log", "skipped")
 
 
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("option", ["--assume-unchanged", "--skip-worktree"])
+def test_few_edits_that_git_was_told_to_ignore(repo: GitRepo, option: str, count: int) -> None:
+    """One is seen as well as many, whatever else there is."""
+    names = ("a", "b", "c")
+    for name in names:
+        repo.write(name, "1")
+    repo.commit()
+    repo.git("update-index", option, *names[:count])
+    for name in names[:count]:
+        repo.write(name, "2")
+    shot = shoot(repo)
+    assert shot.snapshot.dirty == names[:count]
+    assert {shot.files[name.encode()] for name in names[:count]} == {b"2"}
+
+
 def test_submodules(repo: GitRepo, tmp_path: Path) -> None:
     """A submodule is the commit it is at; its uncommitted changes are reported."""
     other = make_repo(tmp_path / "other")

@@ -23,7 +23,7 @@ from gitflowrun.git.repository import Repository
 from gitflowrun.git.transport import Remote, default_remote, parse_push
 from gitflowrun.limits import FETCH_STREAMED
 from tests.helpers.packs import objects_dir
-from tests.helpers.repos import GitRepo
+from tests.helpers.repos import GitRepo, make_repo
 
 
 @pytest.fixture
@@ -56,6 +56,27 @@ def test_push_creates_moves_and_deletes(repo: GitRepo, server: GitRepo, oids: li
     assert all(it.ok for it in origin.push(changes))
     assert origin.refs() == {names[0]: str(oids[2])}
     assert server.git("for-each-ref", "--format=%(refname)") == names[0]
+
+
+def test_nothing_else_is_pushed(repo: GitRepo, server: GitRepo, tmp_path: Path) -> None:
+    """Whatever is configured for branches: tags stay here, and submodules neither go along nor are in the way."""
+    inner = make_repo(tmp_path / "inner")
+    repo.git("submodule", "--quiet", "add", str(inner.path), "sub")
+    (repo.path / "sub" / "new").write_text("")
+    GitRepo(repo.path / "sub").commit("that inner does not have")
+    tip = Oid.from_hex(repo.commit("with a submodule"))
+    repo.git("tag", "-a", "-m", "annotated", "v1")
+    repo.git("config", "push.followTags", "true")
+    heads = inner.git("for-each-ref")
+    for number, word in enumerate(["check", "on-demand", "only"]):
+        repo.git("config", "push.recurseSubmodules", word)
+        assert [it.ok for it in remote(repo).push([RefUpdate(f"refs/x/{number}", tip, None)])] == [
+            True
+        ]
+    assert server.git("for-each-ref", "--format=%(refname)").split() == [
+        f"refs/x/{n}" for n in range(3)
+    ]
+    assert inner.git("for-each-ref") == heads
 
 
 def test_push_never_overwrites(repo: GitRepo, server: GitRepo, oids: list[Oid]) -> None:

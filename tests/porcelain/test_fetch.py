@@ -16,7 +16,7 @@ from gitflowrun.porcelain.push import push, push_to
 from gitflowrun.porcelain.sync import Outcome, RemoteView, free_id, tags_of
 from gitflowrun.runs.locks import Locks, LockState
 from gitflowrun.runs.runs import Status
-from tests.helpers.clones import add_tag, get, ids, outcomes, refs, send, tags
+from tests.helpers.clones import add_tag, clone, get, ids, outcomes, refs, send, tags
 from tests.helpers.packs import blob, objects_dir, pack_store
 from tests.helpers.repos import GitRepo
 from tests.helpers.runs import finished_task, make_run, open_repo, start_run, store_of
@@ -441,3 +441,13 @@ def test_damage_keeps_no_push_from_the_others(ada: GitRepo) -> None:
     assert outcomes(report) == [Outcome.NEW]
     (notice,) = report.notices
     assert notice.startswith("MyFlow/1, MyFlow/2 are damaged and not sent; ")
+
+
+def test_runs_of_two_flows_with_one_number(ada: GitRepo, bob: GitRepo, server: GitRepo) -> None:
+    """A clone has a number once: of runs that a fetch brings together, the later flow's gets another name."""
+    uids = [str(make_run(repo, flow).uid) for repo, flow in ((ada, "A"), (bob, "B"))]
+    for repo, ref in ((ada, "refs/runs/A/1"), (bob, "refs/runs/B/1")):
+        repo.git("push", "-q", "origin", f"{ref}:{ref}")
+    carol = clone(server, "carol")
+    get(carol)
+    assert ids(carol) == {"A/1": uids[0][:7], f"B/1-{uids[1][:7]}": uids[1][:7]}

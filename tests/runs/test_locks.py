@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import os
 import resource
 import signal
@@ -108,6 +109,28 @@ def test_a_removed_file_is_not_a_lock(path: Path) -> None:
     os.close(waiting)
     second.release()
     assert second.state() is LockState.FREE
+
+
+def _open_files() -> int:
+    return len([*Path("/proc/self/fd").iterdir()])
+
+
+def test_a_file_that_goes_while_it_is_locked(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its last holder removes it between our open and our lock: the next one is taken, and nothing stays open."""
+    flock, removals = fcntl.flock, iter([path.unlink, path.unlink])
+
+    def removed(fd: int, flags: int) -> None:
+        next(removals, lambda: None)()
+        flock(fd, flags)
+
+    monkeypatch.setattr(fcntl, "flock", removed)
+    before = _open_files()
+    lock = FileLock(path)
+    assert lock.try_acquire()
+    assert lock.is_current
+    assert _open_files() == before + 1
+    lock.release()
+    assert _open_files() == before
 
 
 def test_locks_are_private(path: Path) -> None:

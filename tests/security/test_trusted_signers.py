@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from pathlib import Path
 
@@ -212,6 +213,26 @@ def test_a_signer_by_gpg(repo: GitRepo) -> None:
         assert _trusts(repo)
     with gpg_home():
         assert not _trusts(repo)
+
+
+@needs_gpg
+@pytest.mark.parametrize("named", ["main", "sub"])
+def test_a_signer_by_gpg_that_signs_with_a_subkey(repo: GitRepo, named: str) -> None:
+    """The main key stands for those below it; one of these can be named itself, and stands for no other."""
+    repo.git("config", "runs.sign", "true")
+    with gpg_home():
+        main = gpg("--list-keys", "--with-colons").partition("\nfpr:")[2].split(":")[8]
+        gpg("--quick-add-key", main, "ed25519", "sign", "never")
+        keys = re.findall("^fpr:+([0-9A-F]+):", gpg("--list-keys", "--with-colons"), re.MULTILINE)
+        assert len(keys) == 2
+        make_signed_run(repo)
+        repo.git("config", "user.signingKey", f"{main}!")
+        make_signed_run(repo)
+        for key in (repo.path / ".git").glob("gitflowrun-key-*"):
+            key.unlink()
+        assert [_trusts(repo, ref) for ref in (ONE, TWO)] == [False, False]
+        assert repo.runs("trust", "--signer", keys[named == "sub"]).code == 0
+        assert [_trusts(repo, ref) for ref in (ONE, TWO)] == [True, named == "main"]
 
 
 @needs_gpg
