@@ -10,7 +10,7 @@ import pytest
 from gitflowrun.errors import CorruptRecord, MissingObject
 from gitflowrun.git.command import Completed, Git
 from gitflowrun.git.objects import Mode, ObjectType, Oid
-from gitflowrun.git.odb import named
+from gitflowrun.git.odb import History, named
 from gitflowrun.git.repository import Repository
 from tests.helpers.repos import GitRepo
 
@@ -32,6 +32,8 @@ def oids(repo: GitRepo) -> dict[str, Oid]:
 @pytest.mark.parametrize("packed", [False, True])
 def test_reads_every_type(repo: GitRepo, oids: dict[str, Oid], packed: bool) -> None:
     """Loose and packed objects are read as what they are."""
+    repo.git("tag", "-a", "-m", "annotated", "v1")
+    tag = Oid.from_hex(repo.git("rev-parse", "v1"))
     if packed:
         repo.git("gc", "-q")
     objects = Repository.discover(repo.path).objects
@@ -39,6 +41,9 @@ def test_reads_every_type(repo: GitRepo, oids: dict[str, Oid], packed: bool) -> 
     assert objects.commit(oids["commit"]).tree == oids["tree"]
     assert [entry.name for entry in objects.tree(oids["tree"])] == [b"README", b"dir"]
     assert objects.read(oids["blob"]) == (ObjectType.BLOB, b"content")
+    kind, data = objects.read(tag)
+    assert kind is ObjectType.TAG
+    assert data.startswith(b"object %s\ntype commit\ntag v1\n" % str(oids["commit"]).encode())
     buffer = bytearray(7)
     objects.read_into(oids["blob"], memoryview(buffer))
     assert buffer == b"content"
@@ -105,6 +110,19 @@ def test_alternates(repo: GitRepo, oids: dict[str, Oid], tmp_path: Path) -> None
     clone = tmp_path / "shared"
     subprocess.run(["git", "clone", "-q", "--shared", str(repo.path), str(clone)], check=True)
     assert Repository.discover(clone).objects.blob(oids["blob"]) == b"content"
+
+
+def test_a_history_is_what_commits_say(repo: GitRepo) -> None:
+    """Whatever git is told to show instead of them."""
+    first, second = (repo.git("rev-parse", "HEAD"), repo.commit())
+    other = repo.git("commit-tree", "HEAD^{tree}", "-m", "another root")
+    repo.git("replace", "--graft", second, other, first)
+    assert len(repo.git("rev-list", second).split()) == 3
+    history = History(Repository.discover(repo.path).git, [Oid.from_hex(second)])
+    tip = Oid.from_hex(second)
+    assert [str(oid) for oid in history.line(tip)] == [second, first]
+    assert str(history.root(tip)) == first
+    assert not history.has_merge(tip)
 
 
 def test_names_beyond_what_git_holds(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,13 +49,14 @@ def _check_all(repo: GitRepo, reader: PackReader) -> None:
 
 
 def _history(repo: GitRepo) -> None:
-    """Commits whose files and trees git stores as deltas of one another."""
+    """Commits whose files and trees git stores as deltas of one another, and an annotated tag."""
     lines = [f"line {number} of a long file\n" for number in range(2000)]
     for number in range(12):
         lines[number * 7] = f"changed in {number}\n"
         repo.write("long.txt", "".join(lines))
         repo.write(f"dir/file{number}", "x" * number)
         repo.commit(f"change {number}")
+    repo.git("tag", "-a", "-m", "the last one", "v1")
 
 
 def test_loose_objects(repo: GitRepo) -> None:
