@@ -204,6 +204,23 @@ def test_a_run_from_the_future_is_not_the_newest(repo: GitRepo) -> None:
     assert [str(run) for _, run in store.names()] == ["1", "8", "7"]
 
 
+@pytest.mark.parametrize("few", [0, 100])
+@pytest.mark.parametrize("year", ["", "1969"])
+def test_a_run_without_a_time_is_the_oldest(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch, year: str, few: int
+) -> None:
+    """What its message says is no time, or its commit can't be read: it is listed all the same."""
+    monkeypatch.setattr(listing, "_FEW", few)
+    make_run(repo)
+    _fetched(repo, "7", year)
+    _fetched(repo, "8", "2001")
+    _fetched(repo, "9", "2002")
+    repo.git("update-ref", "refs/runs-remotes/0123456789abcdef/MyFlow/7", "refs/runs/MyFlow/7")
+    lost = repo.git("rev-parse", "refs/runs/MyFlow/9")
+    (repo.path / ".git/objects" / lost[:2] / lost[2:]).unlink()
+    assert [str(run) for _, run in store_of(repo).names()] == ["1", "8", "9", "7"]
+
+
 def test_start_times_are_read_once_and_whatever_their_cache_holds_changes_nothing(
     repo: GitRepo, monkeypatch: pytest.MonkeyPatch
 ) -> None:

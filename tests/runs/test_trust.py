@@ -393,6 +393,23 @@ def test_one_key_among_many_processes(repo: GitRepo) -> None:
     assert len(list((repo.path / ".git").glob("gitflowrun-key*"))) == 1
 
 
+def test_a_key_that_another_process_makes_at_that_moment(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is there first, and is used; nothing else is left."""
+    link, others = os.link, list[str]()
+
+    def faster(source: Path, target: Path) -> None:
+        if not others:
+            others.append("")
+            others[0] = _trust(repo).mac(COMMIT)
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", faster)
+    assert _trust(repo).mac(COMMIT) == others[0] != ""
+    assert len(list((repo.path / ".git").glob("gitflowrun-key*"))) == 1
+
+
 def test_many_vouch_at_once(repo: GitRepo) -> None:
     """No entry is lost."""
     make_run(repo)
