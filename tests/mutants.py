@@ -6,8 +6,8 @@
 A mutant is one place of a module changed: a comparison, `and`, `or` and `not`, a number; an option, a call, a `raise`,
 a `with` or an argument left out; another result, an error that is not caught. What guards a module stands in
 `guards.toml` beside this file: its mirror (`tests/runs/test_ids.py` guards `runs/ids.py`) and whatever is listed there;
-only that is run, so a mutant costs seconds. A test that hangs fails; a mutant whose tests merely take longer than
-`--limit` is *slow*, which nothing is known of. Survivors are printed with their diffs: each is *equivalent* (nobody
+only that is run, so a mutant costs seconds. A test that takes longer than `--hang` fails: on a busy machine that has to be more than the slowest of them
+needs. A mutant whose tests merely take longer than `--limit` is *slow*: nothing is known of it. Survivors are printed with their diffs: each is *equivalent* (nobody
 could tell), *harmless* (speed, or the wording of a message), or a hole in the tests.
 
 Each worker has a copy of its own in memory, with an environment whose path leads there, and ends all that a mutant
@@ -53,8 +53,6 @@ _OPERATORS = {
     "==": "!=", "!=": "==", "<": "<=", "<=": "<", ">": ">=", ">=": ">",
     "is": "is not", "is not": "is", "in": "not in", "not in": "in",
 }  # fmt: skip
-_HANG = 45
-"""Seconds for one test, which takes a few; longer is a hang, which is as good as a failure."""
 _SLOW = "all together take too long"
 _WORDS = {"hint", "encoding", "errors", "strict", "daemon", "name"}
 """Arguments whose loss is a matter of wording, or seen by nobody."""
@@ -283,12 +281,14 @@ class Worker:
     Args:
         folder: Where; it must not exist.
         limit: Seconds a mutant may take.
+        hang: Seconds a test may take.
     """
 
-    def __init__(self, folder: Path, limit: float) -> None:
+    def __init__(self, folder: Path, limit: float, hang: float = 45) -> None:
         self._copy = folder / "repository"
         self._scratch = folder / "scratch"
         self._limit = limit
+        self._hang = hang
         self._stamp = 1_000_000_000
         shutil.copytree(ROOT, self._copy, ignore=_LEFT_OUT, symlinks=True)
         venv = folder / "venv"
@@ -337,7 +337,7 @@ class Worker:
         shutil.rmtree(self._scratch, ignore_errors=True)
         self._scratch.mkdir()
         pytest = [str(self._python), "-m", "pytest", "-q", "-rfE", "-p", "no:cacheprovider"]
-        hang = [f"faulthandler_timeout={_HANG}", "faulthandler_exit_on_timeout=true"]
+        hang = [f"faulthandler_timeout={self._hang}", "faulthandler_exit_on_timeout=true"]
         options = (*options, *(word for it in hang for word in ("-o", it)))
         process = subprocess.Popen(
             [*_apart(), *pytest, *options, f"--basetemp={self._scratch / 'tests'}", *tests],
@@ -440,6 +440,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=50, help="how many mutants are drawn")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--limit", type=float, default=180, help="seconds for one mutant")
+    parser.add_argument("--hang", type=float, default=45, help="seconds after which a test hangs")
     parser.add_argument(
         "--results",
         type=Path,
@@ -476,7 +477,10 @@ def main() -> int:
     shared = Path("/dev/shm")
     memory = shared if os.access(shared, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="mutants-", dir=memory) as folder:
-        workers = [Worker(Path(folder, str(n)), options.limit) for n in range(options.workers)]
+        workers = [
+            Worker(Path(folder, str(n)), options.limit, options.hang)
+            for n in range(options.workers)
+        ]
         guards = sorted({test for it in mutants for test in guards_of(it.module)})
         if not options.checked and guards and (failed := workers[0].failures(guards, limit=None)):
             print("these fail without a mutant:", *failed, sep="\n  ")
