@@ -6,9 +6,10 @@
 A mutant is one place of a module changed: a comparison, `and`, `or` and `not`, a number; an option, a call, a `raise`,
 a `with` or an argument left out; another result, an error that is not caught. What guards a module stands in
 `guards.toml` beside this file: its mirror (`tests/runs/test_ids.py` guards `runs/ids.py`) and whatever is listed there;
-only that is run, so a mutant costs seconds. A test that takes longer than `--hang` fails: on a busy machine that has to be more than the slowest of them
-needs. A mutant whose tests merely take longer than `--limit` is *slow*: nothing is known of it. Survivors are printed with their diffs: each is *equivalent* (nobody
-could tell), *harmless* (speed, or the wording of a message), or a hole in the tests.
+only that is run, so a mutant costs seconds. A test that takes longer than `--hang` fails: on a busy machine that has to
+be more than the slowest of them needs. A mutant whose tests merely take longer than `--limit` is *slow*: nothing is
+known of it. Survivors are printed with their diffs: each is *equivalent* (nobody could tell), *harmless* (speed, or the
+wording of a message), or a hole in the tests.
 
 Each worker has a copy of its own in memory, with an environment whose path leads there, and ends all that a mutant
 has started. Signals that are sent are left alone: a mutant may not hit somebody else's process.

@@ -117,6 +117,27 @@ def test_a_file_that_cannot_be_written_is_told_before_there_is_a_run(repo: GitRe
     assert repo.git("for-each-ref", "refs/runs") == ""
 
 
+@pytest.mark.parametrize("secret", [False, True])
+def test_what_is_left_out_of_the_code_is_told(repo: GitRepo, secret: bool) -> None:
+    """With the reason; how a file is taken that is no secret is said where one was taken for a secret."""
+    repo.write("f.py", linear_flow())
+    repo.write(".gitignore", "ignored/\n")
+    if secret:
+        repo.write("id_rsa", "")
+    else:
+        repo.write("bare/HEAD", "")
+        repo.write("bare/objects/x", "")
+        repo.write("bare/refs/x", "")
+    done = repo.flow("f.py", "run")
+    assert done.code == 0
+    said = done.out + done.err
+    assert (
+        f"1 file is not in the run's snapshot of the code: {'id_rsa (' if secret else 'bare/ ('}"
+        in said
+    )
+    assert ("runs.snapshot.include NAME" in said) is secret
+
+
 def test_tasks_find_their_run_in_the_environment(repo: GitRepo) -> None:
     """Programs that a step starts know where they are; the tasks' standard input is empty."""
     look = (

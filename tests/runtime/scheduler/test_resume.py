@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from gitflowrun.git.objects import ObjectType, Oid
@@ -237,8 +239,12 @@ def test_a_step_runs_again_and_so_does_what_follows_it(repo: GitRepo) -> None:
     """A named step of a finished run: it and its successors run, the rest is taken over."""
     repo.write("f.py", chain())
     assert repo.flow("f.py", "run").code == 0
-    assert repo.flow("f.py", "resume", "join").code == 0
+    done = repo.flow("f.py", "resume", "join")
+    assert done.code == 0
     assert steps_run(latest(repo)) == ["join", "fan", "left", "right", "meet", "end"]
+    told = re.findall("Cloning previously run task F/1/(.+)", done.out)
+    assert {*told} == adopted(latest(repo)) - {"_parameters/0"}
+    assert len({*told}) == len(told) > 2
     assert repo.flow("f.py", "resume", "start", "--origin-run-id", "1").code == 0
     run = latest(repo)
     assert adopted(run) == {"_parameters/0"}

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from gitflowrun import limits
 from gitflowrun.git.tree_edit import EMPTY_TREE
 from gitflowrun.names import PARAMETERS_STEP, TaskName
 from gitflowrun.runs.live import LiveState
@@ -135,6 +138,41 @@ def test_a_process_that_cannot_be_made_is_tried_again(repo: GitRepo) -> None:
     end = events[-1]
     assert isinstance(end, RunEnded)
     assert "no more processes" in str(end.error)
+
+
+def test_what_can_not_be_killed_is_not_waited_for(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that hangs in the kernel dies of nothing: the run ends without it."""
+    monkeypatch.setattr(limits, "LAST_GRACE", 0.05)
+    signals: list[int] = []
+
+    class Deaf(FakeExecutor):
+        def launch(self, launch: Launch, stdout: int, stderr: int) -> None:
+            super().launch(launch, stdout, stderr)
+            if launch.task.step == "start":
+                for _ in range(2):
+                    self.loop.after(0.05, lambda: _scheduler(self).interrupt(signal.SIGINT))
+                self.loop.after(5, lambda: self.deliver(Exited(launch.serial, 0, 0.0, 0)))
+
+        def kill(self, serial: int, number: int) -> None:
+            del serial
+            signals.append(number)
+
+    def starts(launch: Launch) -> list[Message]:
+        return [Started(launch.serial, 1)] if launch.task.step == "start" else good(launch)
+
+    begun = time.monotonic()
+    status, _, _ = schedule(repo, starts, kind=Deaf)
+    assert status is Status.INTERRUPTED
+    assert signals[:2] == [signal.SIGINT, signal.SIGKILL]
+    assert time.monotonic() - begun < 5
+
+
+def _scheduler(executor: FakeExecutor) -> Scheduler:
+    scheduler = getattr(executor.deliver, "__self__", None)
+    assert isinstance(scheduler, Scheduler)
+    return scheduler
 
 
 def test_a_pipe_that_cannot_be_made_leaves_no_file_open(monkeypatch: pytest.MonkeyPatch) -> None:
