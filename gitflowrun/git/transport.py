@@ -44,7 +44,7 @@ from gitflowrun.limits import (
 )
 from gitflowrun.names import nearest
 from gitflowrun.settings import Durability
-from gitflowrun.values import frozen
+from gitflowrun.values import frozen, replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -76,6 +76,7 @@ _STALE = (
 _NO_ATOMIC = "does not support --atomic"
 _SHALLOW = "GIT_SHALLOW_FILE"
 _DUBIOUS = re.compile("(?:dubious ownership in|unsafe) repository (?:at )?\\(?'([^'\n]+)'")
+_UNPACKING = re.compile("^error: remote unpack failed: (.+)$", re.MULTILINE)
 _REMOTE_WORDS = "remote: "
 _REFUSED = f"{_REMOTE_WORDS}refused: "  # as hooks/pre-receive says it
 _GITS_OWN = (
@@ -289,7 +290,7 @@ class Remote:
             git = Git(git.git_dir, git.work_tree, hooks=True, programs=True)
         env = {**_prompts(), **self._trees_of_all(), PUSHING: "1"}
         done = git.converse(*options, "--end-of-options", self.name, *refspecs, env=env)
-        results = parse_push(done.out)
+        results = _with_cause(parse_push(done.out), done.err)
         if atomic and not results and _NO_ATOMIC in done.err:
             return self._push_once(changes, atomic=False, verify=verify)
         if any(change.name not in results for change in changes):
@@ -428,6 +429,18 @@ def parse_push(out: bytes) -> dict[str, PushResult]:
         stale = not ok and any(sign in reason for sign in _STALE)
         results[name] = PushResult(name, ok, stale, "" if ok else reason)
     return results
+
+
+def _with_cause(results: dict[str, PushResult], err: str) -> dict[str, PushResult]:
+    """Results in which a ref says why the remote could not store the objects: git says it once for all of them."""
+    cause = _UNPACKING.search(err)
+    if cause is None:
+        return results
+    reason = f"the remote could not store the objects: {cause[1].strip()}"
+    return {
+        name: replace(result, reason=reason) if result.reason == "unpacker error" else result
+        for name, result in results.items()
+    }
 
 
 def _declined(err: str) -> dict[str, str]:

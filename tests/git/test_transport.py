@@ -107,6 +107,15 @@ def test_atomic_push(repo: GitRepo, server: GitRepo, oids: list[Oid]) -> None:
     assert [it.ok for it in results] == [True] * 2
 
 
+def test_a_remote_that_can_store_nothing(repo: GitRepo, server: GitRepo, oids: list[Oid]) -> None:
+    """Each ref says why its objects were not stored, as git does once for all of them."""
+    server.git("config", "receive.maxInputSize", "1")
+    results = remote(repo).push([RefUpdate(f"refs/runs/F/{it}", oids[0], None) for it in (1, 2)])
+    assert {it.ok for it in results} == {False}
+    for result in results:
+        assert result.reason.startswith("the remote could not store the objects: ")
+
+
 def test_many_refs_go_in_batches(repo: GitRepo, server: GitRepo, oids: list[Oid]) -> None:
     """More refs than one push may have all arrive."""
     del server

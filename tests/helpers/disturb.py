@@ -187,5 +187,13 @@ def _waited(program: Background, marker: Path) -> tuple[str, ...]:
 def says_why(fault: Fault, words: str) -> bool:
     """Whether words name an error as the system does; git does not where it made a directory or renamed a lock."""
     reasons = [os.strerror(getattr(errno, fault.what))]
-    reasons += ["unable to create directory for", "couldn't set"] if fault.at == "call" else []
+    reasons += (
+        [
+            "unable to create directory for",
+            "unable to create temporary object directory",
+            "couldn't set",
+        ]
+        if fault.at == "call"
+        else []
+    )
     return any(reason in words for reason in reasons)
