@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from gitflowrun.git.repository import Repository
     from gitflowrun.names import RunId
 
-_OURS = (layout.RUNS, layout.TAG_MIRROR, layout.REMOTES, layout.TRASH)
 _ID_SIZE = 2 * Oid.SIZE
 
 
@@ -116,7 +115,7 @@ def _killed_writers(repo: Repository) -> Iterator[Ailment]:
 
 def _locks(repo: Repository) -> Iterator[Ailment]:
     """Locks of our refs that nobody has touched for longer than git holds one; then those that are git's."""
-    for prefix in _OURS:
+    for prefix in layout.OURS:
         for folder, _, names in os.walk(repo.common_dir / prefix):
             for path in (Path(folder, name) for name in names if name.endswith(".lock")):
                 if _age(path) > LOCK_STALE:

@@ -51,6 +51,7 @@ from gitflowrun.limits import (
 )
 from gitflowrun.runs.commit_message import parse_message
 from gitflowrun.runs.locks import Locks
+from gitflowrun.settings import Durability
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
@@ -254,7 +255,10 @@ class _Freeing:
         return found
 
     def _repack(self) -> None:
-        self._repo.git.run("-c", "gc.auto=0", "repack", "-A", "-d", "-l", "-q")
+        # Else a power cut empties the loose files, which may be the user's own, once their packs are deleted.
+        is_safe = self._repo.settings.durability is Durability.SAFE
+        synced = ("-c", "core.fsync=objects") if is_safe else ()
+        self._repo.git.run("-c", "gc.auto=0", *synced, "repack", "-A", "-d", "-l", "-q")
         info = self._repo.objects_dir / "info"
         for name, options in (("commit-graphs", ("--split=replace",)), ("commit-graph", ())):
             if (info / name).exists():

@@ -53,6 +53,8 @@ ARCHIVE = "@archive"
 REMOTES = "refs/runs-remotes/"
 TRASH = "refs/runs-trash/"
 NOTES = "refs/notes/runs"
+OURS = (RUNS, TAG_MIRROR, REMOTES, TRASH)
+"""Below which all refs, and their locks, are ours."""
 
 INFO = b"INFO"
 CODE = b"code"

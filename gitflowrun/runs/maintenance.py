@@ -96,7 +96,7 @@ def _sweep_locks(repo: Repository) -> None:
     mark.touch()
     share_file(mark)
     age = max(LOCK_STALE, min(LOCK_ABANDONED, uptime))
-    repo.refs.sweep_locks(layout.RUNS, layout.TAG_MIRROR, layout.REMOTES, age=age)
+    repo.refs.sweep_locks(*layout.OURS, age=age)
 
 
 def shared_payloads(records: Iterable[TaskRecord]) -> Iterator[ArtifactRef]:

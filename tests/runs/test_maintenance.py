@@ -123,10 +123,10 @@ def test_locks_from_before_a_boot_are_nobodys(
     opened = open_repo(repo)
     tidy(opened)
     git_dir = repo.path / ".git"
-    left = [
-        git_dir / name for name in ("refs/runs/F/1.lock", "packed-refs.lock", "packed-refs.new")
-    ]
-    left[0].parent.mkdir(parents=True)
+    refs = ("refs/runs/F/1.lock", "refs/runs-trash/then/F/1.lock")
+    left = [git_dir / name for name in (*refs, "packed-refs.lock", "packed-refs.new")]
+    for path in left[: len(refs)]:
+        path.parent.mkdir(parents=True)
     monkeypatch.setattr(time, "clock_gettime", lambda _clock: 600)
     for path in (*left, git_dir / "gitflowrun" / "swept-locks"):
         path.touch()
