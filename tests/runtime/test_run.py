@@ -256,7 +256,7 @@ def test_outside_of_a_repository_the_hint_is_git_init(tmp_path: Path) -> None:
     """Nothing runs where nothing can be recorded."""
     (tmp_path / "f.py").write_text(linear_flow("print('ran')"))
     done = run_program([sys.executable, "f.py", "run"], tmp_path)
-    assert done.code == 1
+    assert done.code == 2
     assert "git init" in done.err
     assert "ran" not in done.out
 
