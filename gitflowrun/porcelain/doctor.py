@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import time
 from enum import Enum
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from gitflowrun.errors import GitflowrunError, RepositoryError
 from gitflowrun.failpoints import reached
+from gitflowrun.git.maintenance import fold_lock
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.owner import gc_is_running
 from gitflowrun.git.permissions import open_file
@@ -24,6 +26,7 @@ from gitflowrun.git.ref_update import recover_locks, remove_old_lock
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.limits import LOCK_ABANDONED, LOCK_STALE
 from gitflowrun.porcelain import hooks
+from gitflowrun.porcelain.free import free, has_unfinished
 from gitflowrun.porcelain.fsck import RunsCheck
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import parse_message
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
     from gitflowrun.names import RunId
 
 _ID_SIZE = 2 * Oid.SIZE
+_TEMPORARY = re.compile(r".+\.(?:[0-9a-f]{8}|new)")
 
 
 class AilmentKind(str, Enum):
@@ -55,6 +59,7 @@ class AilmentKind(str, Enum):
     TAG = "git tags"
     NUMBER = "last number"
     HOOK = "hook"
+    SPACE = "unfinished gc"
     RUN = "damaged run"
 
 
@@ -162,6 +167,37 @@ def _packs(repo: Repository) -> Iterator[Ailment]:
 
 def _sweep(repo: Repository, _: Ailment) -> None:
     repo.packs.sweep(pack_grace(repo))
+
+
+# ---- files of ours ----
+
+
+def _half_written(repo: Repository) -> Iterator[Ailment]:
+    """What was to take the place of a small file of ours, such as the key of a clone."""
+    for folder, start in ((repo.common_dir, "gitflowrun-"), (repo.state_dir, "")):
+        names = os.listdir(folder) if folder.is_dir() else []  # noqa: PTH208  (names alone)
+        for name in sorted(names):
+            path = folder / name
+            is_one = name.startswith(start) and _TEMPORARY.fullmatch(name)
+            if is_one and path.is_file() and _age(path) > LOCK_STALE:
+                what = "the process that wrote it was killed"
+                yield Ailment(AilmentKind.INCOMING, str(path), what, "is removed")
+
+
+def _remove_half_written(_: Repository, finding: Ailment) -> None:
+    Path(finding.where).unlink(missing_ok=True)
+
+
+def _space(repo: Repository) -> Iterator[Ailment]:
+    if has_unfinished(repo) and (lock := fold_lock(repo)) is not None:  # nobody is at it
+        os.close(lock)
+        what = "freeing the space of removed runs was interrupted, or had to wait"
+        yield Ailment(AilmentKind.SPACE, str(repo.state_dir), what, "is finished")
+
+
+def _free(repo: Repository, _: Ailment) -> None:
+    if waits := free(repo, {}).waits:
+        raise RepositoryError(waits)
 
 
 # ---- what a power cut leaves ----
@@ -328,6 +364,8 @@ _CHECKS: tuple[
     (_refs, _restore_ref),
     (_tags, _mirror),
     (_number, _set_number),
+    (_half_written, _remove_half_written),
+    (_space, _free),
     (_hooks, _update_hook),
     (_runs, _nothing),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import errno
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -355,6 +356,45 @@ def test_a_fault_at_any_step(
         assert done.code != 0
         assert "Traceback" not in done.err, done.err
     scenario.check(Trial(repo, done, marker))
+
+
+# Within our own directory `.lock` is the name of what the kernel locks, and of locks that were moved away.
+LEFT = re.compile(
+    r"(?!gitflowrun/).*\.(?:lock|keep|new|[0-9a-f]{8})"
+    r"|gitflowrun/(?:incoming/.*|freeing|[^/]*\.[0-9a-f]{8})"
+)
+
+
+def _left(repo: GitRepo) -> list[Path]:
+    """Files of the git directory that belong to a process which is at work, or was."""
+    top = repo.path / ".git"
+    files = (path for path in top.rglob("*") if path.is_file())
+    return [path for path in files if LEFT.fullmatch(str(path.relative_to(top)))]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if number % 16 == 0 else [pytest.mark.slow])
+        for number, name in enumerate(sorted(NAMES))
+    ],
+)
+def test_what_a_kill_leaves_is_found(tmp_path: Path, templates: Templates, name: str) -> None:
+    """Locks, kept packs, temporary files and unfinished work of a killed process: the doctor leaves none of it."""
+    repo = templates(scenario_of(name), tmp_path)
+    _try(
+        scenario_of(name),
+        repo,
+        tmp_path / "work",
+        f"{name}=kill:{3 if name.startswith(THIRD) else 1}",
+    )
+    nobody_is_left(tmp_path / "work")
+    for path in _left(repo):
+        os.utime(path, (0, 0))
+    done = repo.call("doctor", "--fix")
+    assert done.code == 0, done.out
+    assert _left(repo) == []
+    assert repo.call("doctor").out == "Nothing is wrong.\n"
 
 
 def test_every_failpoint_is_reached(tmp_path: Path, templates: Templates) -> None:
