@@ -72,6 +72,8 @@ LISTED_INFO = 100
 """Bytes of git's answer to that."""
 REFS_A_COMMAND = 1_000
 """Names of refs in one argument list."""
+FEW_LOOSE = 200
+"""Loose refs that are read one by one: git, which needs a process for it, takes less for more of them."""
 FEW_REFS = 8
 """Up to so many refs of a transaction are synced one by one, more by one sync of their file system."""
 SYNCFS_TELLS = (5, 8)

@@ -38,6 +38,7 @@ _REF_FORMAT = "--show-ref-format"
 _QUESTIONS = (
     "--is-bare-repository", "--show-object-format", _REF_FORMAT, "--git-dir", "--git-common-dir", "--show-toplevel"
 )  # fmt: skip
+_SYMBOLIC = b"ref: "
 _PLACE = ("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR")
 
 
@@ -230,6 +231,18 @@ class Repository:
             return Head(None, _branch(name.out))
         commit, tree, name_line = done.out.split(b"\n", 2)
         return Head(Oid.from_hex(commit), _branch(name_line), Oid.from_hex(tree))
+
+    @property
+    def branch(self) -> str | None:
+        """The branch that is checked out, whether or not it has commits; None when HEAD is detached."""
+        with contextlib.suppress(OSError):
+            name = (self.git_dir / "HEAD").read_bytes()
+            if name.startswith(_SYMBOLIC):
+                name = name.removeprefix(_SYMBOLIC)
+                path = self.common_dir / os.fsdecode(name.strip())
+                if not path.is_file() or not path.read_bytes().startswith(_SYMBOLIC):
+                    return _branch(name)
+        return self.head().branch
 
     def signature(self) -> Signature:
         """Who writes, now. Where git has no name, the login name and host stand in: never a failure."""

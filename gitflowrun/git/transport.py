@@ -59,6 +59,8 @@ PUSHING = "GITFLOWRUN_PUSHING"
 _HARDENED = (
     "-c", "transfer.fsckObjects=true", "-c", "fetch.fsckObjects=true",
     "-c", "fetch.unpackLimit=1", "-c", "gc.auto=0", "-c", "maintenance.auto=false",
+    # Else git looks for the shortest form of the id of every ref of the remote, to know how wide its table will be.
+    "-c", "core.abbrev=40",
 )  # fmt: skip
 # What is received may be anybody's: git holds no more of it at once, but ends, or hands large files on in pieces.
 _BOUNDED = {"GIT_ALLOC_LIMIT": str(FETCH_ALLOCATION)}
@@ -77,6 +79,8 @@ _NO_ATOMIC = "does not support --atomic"
 _SHALLOW = "GIT_SHALLOW_FILE"
 _DUBIOUS = re.compile("(?:dubious ownership in|unsafe) repository (?:at )?\\(?'([^'\n]+)'")
 _UNPACKING = re.compile("^error: remote unpack failed: (.+)$", re.MULTILINE)
+_LISTED_AT_ONCE = 1 << 20  # bytes
+_LISTED_URL = re.compile(r"([^\t]+)\t(.*) \((fetch|push)\)")
 _REMOTE_WORDS = "remote: "
 _REFUSED = f"{_REMOTE_WORDS}refused: "  # as hooks/pre-receive says it
 _GITS_OWN = (
@@ -123,7 +127,6 @@ class Remote:
         self.name = name
         self.words: list[str] = []
         self._repository = repository
-        self._known_urls: dict[tuple[str, ...], list[str]] = {}
         self._git = repository.git
         # As people who type `git fetch` have it: the ssh command, credential helpers and proxies of the config.
         self._wire = Git(repository.git_dir, repository.work_tree, programs=True)
@@ -149,9 +152,7 @@ class Remote:
     @cached_property
     def place(self) -> str:
         """Where git goes to fetch, whatever that is called: a URL without credentials, or an absolute path."""
-        # As `git fetch` does it, also for a URL: with `url.*.insteadOf`.
-        done = self._git.attempt("ls-remote", "--get-url", "--", self.name)
-        url = self.name if done.code else os.fsdecode(done.out).removesuffix("\n")
+        url = self._fetch_url
         return _without_password(url) if _is_url(url) else os.path.realpath(self._git.cwd / url)
 
     @property
@@ -163,24 +164,39 @@ class Remote:
         """Where `git push` would go: to all push URLs, where there are any, else to itself."""
         if not self._configured:
             return [self]
-        urls = list(dict.fromkeys(self._urls("--push", "--all")))
-        return [self] if urls == self._urls() else [Remote(self._repository, url) for url in urls]
+        urls = list(dict.fromkeys(self._push_urls))
+        if urls == [self._fetch_url]:
+            return [self]
+        return [Remote(self._repository, url) for url in urls]
 
     def at(self, url: str) -> Remote:
         """The one of its push URLs that git calls `url`; for one that it does not have, that place."""
-        return (
-            self
-            if [url] == self._urls("--push", "--all") == self._urls()
-            else Remote(self._repository, url)
-        )
+        is_all = [url] == self._push_urls == [self._fetch_url]
+        return self if is_all else Remote(self._repository, url)
 
-    def _urls(self, *options: str) -> list[str]:
-        """Its URLs as git uses them, `url.*.insteadOf` applied."""
-        if options not in self._known_urls:
-            done = self._git.attempt("remote", "get-url", *options, "--", self.name)
-            found = [self.name] if done.code else os.fsdecode(done.out).splitlines()
-            self._known_urls[options] = found
-        return self._known_urls[options]
+    @property
+    def _fetch_url(self) -> str:
+        """Where git fetches from, `url.*.insteadOf` applied; for a URL likewise."""
+        if urls := self._urls["fetch"]:
+            return urls[0]
+        done = self._git.attempt("ls-remote", "--get-url", "--", self.name)
+        return self.name if done.code else os.fsdecode(done.out).removesuffix("\n")
+
+    @property
+    def _push_urls(self) -> list[str]:
+        """All URLs that git pushes to, likewise."""
+        return self._urls["push"] or [self.name]
+
+    @cached_property
+    def _urls(self) -> Mapping[str, list[str]]:
+        """Its URLs as git uses them, by what for, if it is configured: one question for all of them."""
+        found: dict[str, list[str]] = {"fetch": [], "push": []}
+        out = self._git.attempt("remote", "--verbose").out if self._configured else b""
+        for line in os.fsdecode(out).split("\n"):
+            listed = _LISTED_URL.match(line)
+            if listed and listed[1] == self.name:
+                found[listed[3]].append(listed[2])
+        return found
 
     def refs(self, *patterns: str) -> dict[str, str]:
         """The remote's refs that match glob `patterns`: name to id, as the remote says them.
@@ -196,10 +212,11 @@ class Remote:
         with _memory_file() as listed:
             self._run(options, [self.name, *patterns], stdout=listed)
             listed.seek(0)
-            for line in listed:
-                oid, tab, name = line.decode(errors="surrogateescape").partition("\t")
-                if tab:
-                    found[name.removesuffix("\n")] = oids.setdefault(oid, oid)
+            while lines := listed.readlines(_LISTED_AT_ONCE):
+                for line in b"".join(lines).decode(errors="surrogateescape").split("\n"):
+                    oid, tab, name = line.partition("\t")
+                    if tab:
+                        found[name] = oids.setdefault(oid, oid)
         return found
 
     def fetch(self, refspecs: Sequence[str]) -> None:
@@ -399,7 +416,7 @@ def default_remote(repository: Repository, *, push: bool = False) -> str:
         RepositoryError: there is none, or several.
     """
     config, remotes = repository.config, repository.remotes()
-    branch = repository.head().branch
+    branch = repository.branch
     keys = [f"branch.{branch}.pushremote", "remote.pushdefault"] if push else []
     for key in [*keys, f"branch.{branch}.remote"]:
         if config.get(key, ".") != ".":

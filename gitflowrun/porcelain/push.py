@@ -119,7 +119,8 @@ def push_to(
         allow_secrets: Whether runs go that may hold secrets.
     """
     if runs is None:
-        tips = {ref: oid for ref, oid in repo.refs.rows(layout.RUNS) if layout.is_run_ref(ref)}
+        refs = repo.refs.below(layout.RUNS)
+        tips = {ref: oid for ref, oid in refs.items() if layout.is_run_ref(ref)}
     else:
         tips = {layout.run_ref(run.flow, run.id): str(run.commit) for run in runs}
     search = repo.settings.push_scan and not allow_secrets
@@ -200,7 +201,7 @@ class _Push(Transfer):
 
     def _unsent(self, view: RemoteView, tips: Mapping[str, str]) -> list[RunTip]:
         """The runs that the remote has not under their own names as they are here; the others are up to date."""
-        self.up_to_date = {ref for ref, oid in tips.items() if view.refs.get(ref) == oid}
+        self.up_to_date = {ref for ref, _ in tips.items() & view.refs.items()}
         unsent = [
             RunTip(*name, Oid.from_hex(tips[ref]))
             for ref in tips.keys() - self.up_to_date

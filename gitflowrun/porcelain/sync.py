@@ -69,6 +69,7 @@ if TYPE_CHECKING:
 
 
 _BRANCHES = "refs/heads/"
+_SLASHES = layout.RUNS.count("/") + 1  # of the name of a run's ref: what is below one has more
 _LOST_FILE = "lost"
 _NOT_TRIED = "not tried, as so many others could not be had; fetch again"
 _LOST_BEFORE = "it could not be had before, and was not asked for again"
@@ -132,7 +133,7 @@ class SyncReport:
         remote: The other side, as it was named.
         runs: Every run that was looked at, in the order of their numbers.
         up_to_date: `Flow/id` of the runs that both sides have in one state under one name. Nothing more was asked
-            about them.
+            about them. They may be very many, and are in no order.
         trusted: How many runs of the receiving side are trusted because the user trusts what comes from there.
         tags_added: How many tags the receiving side got.
         tags_removed: How many it lost, because the other side had removed them.
@@ -146,7 +147,7 @@ class SyncReport:
     tags_removed: int = 0
     notices: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
-    up_to_date: tuple[str, ...] = ()
+    up_to_date: frozenset[str] = frozenset()
     trusted: int = 0
 
     def with_outcome(self, *outcomes: Outcome) -> tuple[SyncedRun, ...]:
@@ -214,7 +215,7 @@ class RemoteView:
     def namesakes(self, run: RunTip, uid: Oid) -> list[RunTip]:
         """The runs of the same flow and number, named as one with this uid may be: only these can be it."""
         number = run.id.number
-        names = self._by_number.get(number, ())
+        names = self._by_number.get(str(number), ())
         if (
             len(names) > MAX_NAMESAKES
         ):  # somebody's: parsing very many takes longer than looking for the few
@@ -234,7 +235,7 @@ class RemoteView:
         Returns:
             The id; None where all are taken.
         """
-        names = self._by_number.get(run.id.number, ())
+        names = self._by_number.get(str(run.id.number), ())
         taken = {name.rpartition("/")[2] for name in names if layout.is_run_ref(name)} | self._given
         for found in free_ids(run.id, uid, taken):
             ref = layout.run_ref(run.flow, found)
@@ -257,7 +258,7 @@ class RemoteView:
         """Names that are directories there: each with a ref below it. For the names that ours have."""
         found: dict[str, str] = {}
         for name in self.refs:
-            if not layout.is_run_ref(name):
+            if name.count("/") > _SLASHES:
                 place = name.rpartition("/")[0]
                 while len(place) > len(layout.RUNS) and place not in found:
                     found[place] = name
@@ -265,10 +266,11 @@ class RemoteView:
         return found
 
     @cached_property
-    def _by_number(self) -> Mapping[int, Sequence[str]]:
-        names: dict[int, list[str]] = {}
+    def _by_number(self) -> Mapping[str, Sequence[str]]:
+        """The refs by what stands where the number of a run does; not as numbers, which very many need not become."""
+        names: dict[str, list[str]] = {}
         for name in self.refs:
-            names.setdefault(layout.run_number(name), []).append(name)
+            names.setdefault(name.rpartition("/")[2].partition("-")[0], []).append(name)
         return names
 
     def _tip(self, name: str) -> RunTip | None:
@@ -339,9 +341,8 @@ class Tracking:
         self._refs = refs
         self.label = remote.label
         prefix = layout.tracking_prefix(self.label)
-        self.seen = {
-            layout.RUNS + name.removeprefix(prefix): oid for name, oid in refs.rows(prefix)
-        }
+        copies = refs.below(prefix).items()
+        self.seen = {layout.RUNS + name.removeprefix(prefix): oid for name, oid in copies}
         """The id of each ref of the remote's, by its name there."""
 
     def ref(self, name: str) -> str:
@@ -497,7 +498,7 @@ class Transfer:
 
     def our_tags(self) -> dict[TagKey, RunId]:
         """The tags of our runs, and the ids of these."""
-        return tags_of((name, oid) for name, oid in self.repo.refs.rows(layout.TAGS))
+        return tags_of(self.repo.refs.below(layout.TAGS).items())
 
     def forget_lost_tags(self, view: RemoteView) -> None:
         """Take tags that a remote lost, along with runs, from the common base."""
@@ -516,7 +517,6 @@ class Transfer:
     def report(self, tags_added: int, tags_removed: int, notices: Iterable[str]) -> SyncReport:
         """What was done."""
         runs = sorted(self.done, key=lambda run: (*run.source.sort_key, run.flow))
-        same = sorted(self.up_to_date, key=lambda ref: (layout.run_number(ref), ref))
         return SyncReport(
             remote=self.remote.title,
             runs=tuple(runs),
@@ -524,7 +524,7 @@ class Transfer:
             tags_removed=tags_removed,
             notices=tuple(notices),
             words=tuple(self.remote.words),
-            up_to_date=tuple(ref.removeprefix(layout.RUNS) for ref in same),
+            up_to_date=frozenset(ref[len(layout.RUNS) :] for ref in self.up_to_date),
             trusted=self.trusted,
         )
 

@@ -20,6 +20,7 @@ address is ambiguous and the error lists them.
 from __future__ import annotations
 
 import re
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import InvalidPathspec, NotFound, UsageError
@@ -124,15 +125,21 @@ class _Catalog:
 
     def __init__(self, repo: Repository) -> None:
         self._repo = repo
-        self._runs: dict[_RunName, str] = {}
-        self._tags: dict[str, dict[_RunName, str]] = {}
-        for name, oid in repo.refs.rows(layout.RUNS):
-            run = layout.parse_run_ref(name)
-            tag = None if run else layout.parse_tag_ref(name)
-            if run:
-                self._runs[run] = oid
-            elif tag:
-                self._tags.setdefault(tag[1], {})[tag[0], tag[2]] = oid
+        self._oids = repo.refs.below(layout.RUNS)
+
+    @cached_property
+    def _runs(self) -> dict[_RunName, None]:
+        """All runs. Who names one by its id need not wait for the names of all others to be taken apart."""
+        return {run: None for name in self._oids if (run := layout.parse_run_ref(name))}
+
+    @cached_property
+    def _tags(self) -> dict[str, dict[_RunName, str]]:
+        """The runs of each tag, and what the tag says that each is."""
+        tags: dict[str, dict[_RunName, str]] = {}
+        for name, oid in self._oids.items():
+            if tag := layout.parse_tag_ref(name):
+                tags.setdefault(tag[1], {})[tag[0], tag[2]] = oid
+        return tags
 
     def flows(self) -> set[str]:
         """The flows that have runs."""
@@ -140,7 +147,7 @@ class _Catalog:
 
     def open(self, name: _RunName) -> StoredRun:
         """The run of that name."""
-        return StoredRun(self._repo, *name, Oid.from_hex(self._runs[name]))
+        return StoredRun(self._repo, *name, Oid.from_hex(self._oids[layout.run_ref(*name)]))
 
     def readings(self, parts: Sequence[str], flow: str | None) -> dict[_RunName, Sequence[str]]:
         """The runs that an address may mean, and what of each is meant."""
@@ -222,7 +229,9 @@ class _Catalog:
 
     def _by_id(self, wanted: RunId, flow: str | None) -> list[_RunName]:
         suffix = wanted.partition("-")[2]
-        names = [name for name in self._runs if name[1].number == wanted.number]
+        digits = wanted.partition("-")[0]
+        refs = [ref for ref in self._oids if ref.rpartition("/")[2].partition("-")[0] == digits]
+        names = [name for ref in refs if (name := layout.parse_run_ref(ref))]
         namesakes = self._newest(names, flow)
         exact = [name for name in namesakes if name[1] == wanted]
         if exact or not suffix:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,50 @@ def test_rows_keep_newlines_and_odd_bytes(repo: GitRepo, repository: Repository)
         ("refs/runs/F/caf\udce9", message, "commit"), ("refs/runs/F/10", message, "commit")
     ]  # fmt: skip
     assert repository.refs.rows("refs/nothing/") == []
+
+
+ODD = {
+    "loose": "true",
+    "packed": "git pack-refs --all",
+    "both": "git pack-refs --all; git update-ref refs/runs/F/2 HEAD~; git update-ref refs/runs/F/9-abcdef0 HEAD",
+    "many loose": "for n in $(seq 10 99); do git update-ref refs/runs/F/$n$n HEAD; done",
+    "symbolic": "git pack-refs --all; git symbolic-ref refs/runs/F/7 refs/runs/F/1",
+    "damaged": "git pack-refs --all; echo rubbish >.git/refs/runs/F/1",
+    "no object": f"git pack-refs --all; echo {'0' * 40} >.git/refs/runs/F/1",
+    "empty": "git pack-refs --all; : >.git/refs/runs/F/8",
+    "odd names": "git update-ref refs/runs/F/a.b HEAD; git update-ref refs/runs/é/ü HEAD; git pack-refs --all",
+    "bad name": "git pack-refs --all; git rev-parse HEAD >.git/refs/runs/F/x..y",
+    "lock": "touch .git/refs/runs/F/1.lock",
+    "linked": "git pack-refs --all; mkdir -p .git/refs/runs; ln -s ../heads .git/refs/runs/L",
+    "annotated": "git tag -am x t; git update-ref refs/runs/F/5 t; git pack-refs --all",
+    "neighbours": "git update-ref refs/runs-remotes/F/1 HEAD; git update-ref refs/run/F/1 HEAD; git pack-refs --all",
+    "not sorted": "git pack-refs --all; sed -i 's/ sorted//' .git/packed-refs",
+    "cut short": "git pack-refs --all; truncate -s -5 .git/packed-refs",
+    "without": "rm -rf .git/refs/runs",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_refs_below_a_prefix_are_those_that_git_lists(
+    repo: GitRepo, repository: Repository, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However they are stored, and whatever is wrong with them: packed ones without git, where all is as usual."""
+    repo.git("commit", "-q", "--allow-empty", "-m", "one more")
+    for name in ("F/1", "F/2", "Other/3", "@tags/F/x/1"):
+        repo.git("update-ref", f"refs/runs/{name}", "HEAD")
+    monkeypatch.setattr("gitflowrun.git.refs.FEW_LOOSE", 20)
+    script = ODD[kind].replace("--all;", "--all; mkdir -p .git/refs/runs/F;")
+    subprocess.run(script, cwd=repo.path, shell=True, check=True, stderr=subprocess.DEVNULL)
+    try:
+        listed = {row[0]: row[1] for row in repository.refs.rows("refs/runs/")}
+    except RepositoryError as error:
+        with pytest.raises(RepositoryError, match=re.escape(error.message)):
+            repository.refs.below("refs/runs/")
+        return
+    assert repository.refs.below("refs/runs/") == listed
+    if kind in {"loose", "packed", "both", "lock", "neighbours", "without"}:
+        monkeypatch.setattr(type(repository.refs), "rows", None)
+        assert repository.refs.below("refs/runs/") == listed
 
 
 def test_symbolic_and_damaged_refs(repo: GitRepo, repository: Repository) -> None:

@@ -237,6 +237,24 @@ def test_head(repo: GitRepo, tmp_path: Path) -> None:
     assert Repository.discover(tmp_path / "new").head() == Head(None, "main")
 
 
+def test_the_branch_is_that_of_git(repo: GitRepo, tmp_path: Path) -> None:
+    """Also before its first commit, in a linked worktree and by another name; a detached HEAD has none."""
+    repo.git("symbolic-ref", "refs/heads/alias", "refs/heads/main")
+    repo.git("worktree", "add", "-q", str(tmp_path / "linked"), "-b", "topic/one")
+    assert Repository.discover(tmp_path / "linked").branch == "topic/one"
+    for command, branch in (
+        (["symbolic-ref", "HEAD", "refs/heads/alias"], "main"),
+        (["symbolic-ref", "HEAD", "refs/heads/unborn"], "unborn"),
+        (["checkout", "-q", "--detach", "main"], None),
+    ):
+        repo.git(*command)
+        assert (
+            Repository.discover(repo.path).branch
+            == branch
+            == Repository.discover(repo.path).head().branch
+        )
+
+
 def test_names_that_are_no_utf_8(repo: GitRepo) -> None:
     """A name is converted from `i18n.commitEncoding`; a branch keeps its bytes, by which config finds it."""
     repo.git("config", "user.name", os.fsdecode(b"Jos\xe9"))

@@ -60,21 +60,22 @@ def test_again_changes_nothing(ada: GitRepo, bob: GitRepo) -> None:
 
 
 def test_runs_that_both_sides_have_are_named_and_no_more(ada: GitRepo, bob: GitRepo) -> None:
-    """A report lists what was looked at, and by address what is the same on both sides, in order."""
+    """A report lists what was looked at, and by address what is the same on both sides."""
     for _ in range(10):
         make_run(ada)
     send(ada)
     get(bob)
     make_run(ada)
-    names = tuple(f"MyFlow/{number}" for number in range(1, 12))
+    all_ = frozenset(f"MyFlow/{number}" for number in range(1, 12))
+    others = all_ - {"MyFlow/11"}
     report = send(ada)
-    assert ([run.source for run in report.runs], report.up_to_date) == (["11"], names[:10])
+    assert ([run.source for run in report.runs], report.up_to_date) == (["11"], others)
     report = get(bob)
-    assert ([run.source for run in report.runs], report.up_to_date) == (["11"], names[:10])
-    assert (get(bob).runs, get(bob).up_to_date) == ((), names)
+    assert ([run.source for run in report.runs], report.up_to_date) == (["11"], others)
+    assert (get(bob).runs, get(bob).up_to_date) == ((), all_)
     ada.git("update-ref", "refs/runs/MyFlow/99", "main")
     ada.git("push", "-q", "origin", "refs/runs/MyFlow/99")
-    assert (send(ada).runs, get(ada).up_to_date) == ((), names)
+    assert (send(ada).runs, get(ada).up_to_date) == ((), all_)
 
 
 def test_fetched_runs_leave_no_loose_objects(ada: GitRepo, bob: GitRepo) -> None:

@@ -15,7 +15,9 @@ from gitflowrun.git.transport import default_remote
 from gitflowrun.limits import MAX_NOTICES
 from gitflowrun.names import RunId
 from gitflowrun.porcelain.sync import Outcome, SyncedRun, SyncReport
+from gitflowrun.runs import layout
 from gitflowrun.runs.runs import RunStore
+from gitflowrun.values import field_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,6 +82,12 @@ def summary(report: SyncReport) -> str:
     return ", ".join(words for count, words in parts if count) or "No runs."
 
 
+def _for_json(report: SyncReport) -> dict[str, object]:
+    """A report with the runs that are the same on both sides in the order of their numbers."""
+    same = sorted(report.up_to_date, key=lambda name: (layout.run_number(name), name))
+    return {name: getattr(report, name) for name in field_names(report)} | {"up_to_date": same}
+
+
 def push_runs(
     remote: str | None,
     runs: tuple[str, ...],
@@ -106,7 +114,7 @@ def push_runs(
     def lines(screen: Screen) -> Iterator[str]:
         return chain.from_iterable(report_lines(report, "To", screen) for report in reports)
 
-    show(repo, reports, lines, json=as_json_)
+    show(repo, [*map(_for_json, reports)] if as_json_ else None, lines, json=as_json_)
     return max(map(_tell, reports))
 
 
@@ -135,5 +143,6 @@ def fetch_runs(remote: str | None, runs: tuple[str, ...] = (), *, as_json_: bool
     repo = Repository.discover()
     warn_of_settings(repo)
     report = fetch(repo, remote, runs)
-    show(repo, report, lambda screen: report_lines(report, "From", screen), json=as_json_)
+    value = _for_json(report) if as_json_ else None
+    show(repo, value, lambda screen: report_lines(report, "From", screen), json=as_json_)
     return _tell(report)

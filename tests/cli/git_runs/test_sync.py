@@ -106,6 +106,11 @@ def test_json(repo: GitRepo, other: GitRepo) -> None:
     assert report["runs"] == [
         {"flow": "MyFlow", "source": "1", "target": "1", "uid": str(run.uid), "outcome": "new", "reason": ""}
     ]  # fmt: skip
+    for _ in range(10):
+        make_run(repo)
+    repo.runs("push")
+    (report,) = json.loads(repo.runs("push", "--json").out)
+    assert report["up_to_date"] == [f"MyFlow/{number}" for number in range(1, 12)]
 
 
 def test_trust(repo: GitRepo, other: GitRepo) -> None:
