@@ -29,12 +29,13 @@ uid say.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from heapq import nlargest
 from itertools import chain, count
 from typing import TYPE_CHECKING
 
-from gitflowrun.errors import RepositoryError
+from gitflowrun.errors import GitflowrunError, RepositoryError
 from gitflowrun.failpoints import reached
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.permissions import hint_of, read_file, share_file
@@ -116,6 +117,13 @@ class RunIds:
                 if ids.is_current:
                     return reserved  # 6
             reserved.lock.release(remove=True)
+
+    def last_given(self) -> int:
+        """The last number given; 0 where none is known to be."""
+        with contextlib.suppress(GitflowrunError):
+            mark = self._read()
+            return mark.number if mark else 0
+        return 0
 
     def highest_fetched(self, here: Iterable[RunId]) -> int:
         """The highest number that a fetched run may have as its id here. To be asked under the lock of ids.

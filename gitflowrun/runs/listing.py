@@ -2,8 +2,9 @@
 
 The order, by which the newest run is known everywhere: where all runs were created here it is that of their numbers, so
 a clock that was set back reorders nothing. Where runs were exchanged with a remote, the numbers of several clones meet
-and say nothing of one another: there it is the order in which runs started. That costs reading the message of each run
-that is new since the last time. A time is what the run's message says, so one that is yet to come counts for nothing.
+and say nothing of one another, nor does one say anything that is too high to be ours: there it is the order in which
+runs started. That costs reading the message of each run that is new since the last time. A time is what the run's
+message says, so one that is yet to come counts for nothing.
 
 A run that can't be read has its place in the list all the same, as a `DamagedRun`.
 """
@@ -19,10 +20,18 @@ from typing import TYPE_CHECKING
 
 from gitflowrun.errors import NotFound, RepositoryError
 from gitflowrun.git.objects import Oid
-from gitflowrun.limits import CLOCK_AHEAD, INFO_LOOKS, INFO_ROUNDS, LISTED_INFO, NAMES_IN_A_HINT
+from gitflowrun.limits import (
+    CLOCK_AHEAD,
+    INFO_LOOKS,
+    INFO_ROUNDS,
+    LISTED_INFO,
+    NAMES_IN_A_HINT,
+    NUMBERS_AHEAD,
+)
 from gitflowrun.names import did_you_mean
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import RunState, Status, parse_message, parse_time
+from gitflowrun.runs.ids import RunIds
 from gitflowrun.runs.locks import current_status
 from gitflowrun.runs.start_times import read_start_times, write_start_times
 from gitflowrun.values import frozen, replace
@@ -124,8 +133,9 @@ def list_all(
     """
     tags_below = layout.below(layout.TAGS, flow)
     prefixes = {layout.below(layout.RUNS, flow), tags_below}
+    by_time = None
     if limit is not None and limit <= _FEW:
-        names = run_names(repo, flow, limit)
+        names, by_time = _names_in_order(repo, flow, limit)
         prefixes = {tags_below, *(layout.run_ref(*name) for name in names)}
     rows = repo.refs.rows(*sorted(prefixes), fields=_FIELDS)
     tags = tag_refs_by_run((row[0], row[1]) for row in rows)
@@ -135,7 +145,8 @@ def list_all(
         for name in _damaged_names(repo)
         if flow in {None, name[0]}
     )
-    by_time = _come_from_several_clones(repo)
+    if by_time is None:
+        by_time = _come_from_several_clones(repo, (it.id.number for it in found))
     found.sort(key=lambda it: _place(it.flow, it.id, _started_in(it), by_time), reverse=True)
     return found[:limit]
 
@@ -178,14 +189,23 @@ def run_names(
     repo: Repository, flow: str | None = None, limit: int | None = None
 ) -> list[tuple[str, RunId]]:
     """Flow and id of the runs of a flow, or of all, newest first, damaged ones included; no commit is read."""
+    return _names_in_order(repo, flow, limit)[0]
+
+
+def _names_in_order(
+    repo: Repository, flow: str | None, limit: int | None
+) -> tuple[list[tuple[str, RunId]], bool]:
+    """As `run_names`, and whether the order is that of their times."""
     below = layout.below(layout.RUNS, flow)
     rows = repo.refs.rows(below, fields=("refname",))
     refs = [row[0] for row in rows if not row[0].startswith(_SPECIAL)]
     refs += {it for it in repo.refs.damaged if it.startswith(below)}.difference(refs)
-    if limit is not None and not _come_from_several_clones(repo):
-        refs = _newest(refs, limit)
+    numbers = [layout.run_number(ref) for ref in refs]
+    by_time = _come_from_several_clones(repo, numbers)
+    if limit is not None and not by_time:
+        refs = _newest(refs, numbers, limit)
     names = [name for ref in refs if (name := layout.parse_run_ref(ref))]
-    return newest_first(repo, names)[:limit]
+    return _in_order(repo, names, by_time=by_time)[:limit], by_time
 
 
 def damaged_runs(repo: Repository) -> list[str]:
@@ -221,9 +241,8 @@ def cure_of(run: str) -> str:
     )
 
 
-def _newest(refs: list[str], limit: int) -> list[str]:
+def _newest(refs: list[str], numbers: list[int], limit: int) -> list[str]:
     """The refs with the `limit` highest numbers, and whatever shares the last of these."""
-    numbers = [layout.run_number(ref) for ref in refs]
     highest = heapq.nlargest(limit, numbers)
     if not highest:
         return []
@@ -233,8 +252,15 @@ def _newest(refs: list[str], limit: int) -> list[str]:
 def newest_first(repo: Repository, names: Iterable[tuple[str, RunId]]) -> list[tuple[str, RunId]]:
     """Runs in the order of lists. When they started is read only where the order depends on it."""
     found = list(names)
-    by_time = len(found) > 1 and _come_from_several_clones(repo)
+    by_time = _come_from_several_clones(repo, (run.number for _, run in found))
+    return _in_order(repo, found, by_time=by_time)
+
+
+def _in_order(
+    repo: Repository, found: Sequence[tuple[str, RunId]], *, by_time: bool
+) -> list[tuple[str, RunId]]:
     numbers = Counter(run.number for _, run in found)
+    by_time = by_time and len(found) > 1
     unclear = [name for name in found if by_time or numbers[name[1].number] > 1]
     started = _started(repo, unclear) if unclear else {}
     return sorted(
@@ -251,9 +277,13 @@ def _place(flow: str, run: RunId, started: float, by_time: bool) -> tuple[object
     return (started if by_time else 0, run.number, started, run, flow)
 
 
-def _come_from_several_clones(repo: Repository) -> bool:
-    """Whether runs were exchanged with a remote: there are tracking copies then."""
-    return repo.refs.may_exist(layout.REMOTES)
+def _come_from_several_clones(repo: Repository, numbers: Iterable[int]) -> bool:
+    """Whether runs were exchanged with a remote: there are tracking copies then, or numbers that do not count here."""
+    if repo.refs.may_exist(layout.REMOTES):
+        return True
+    # git itself may have fetched it: somebody's run is not the newest for ever by calling itself 999999999999.
+    highest = max(numbers, default=0)
+    return highest > NUMBERS_AHEAD and highest > RunIds(repo).last_given() + NUMBERS_AHEAD
 
 
 def _started(

@@ -174,13 +174,20 @@ def test_namesakes_stand_in_the_order_of_their_times(repo: GitRepo) -> None:
     assert [str(store_of(repo).find(f"@{{-{n}}}").id) for n in (1, 2, 3, 4)] == expected[1:]
 
 
-def test_runs_of_several_clones_stand_in_the_order_of_their_times(repo: GitRepo) -> None:
-    """Where runs were exchanged, the newest is the one that started last, whatever its number; everywhere alike."""
+@pytest.mark.parametrize("number", ["7", "999999999999"])
+def test_runs_of_several_clones_stand_in_the_order_of_their_times(
+    repo: GitRepo, number: str
+) -> None:
+    """Where runs were exchanged, the newest is the one that started last, whatever its number; everywhere alike.
+
+    So it is where git itself has fetched a run whose number is too high to be ours.
+    """
     for _ in range(3):
         make_run(repo)
-    _fetched(repo, "7", "2001")
-    repo.git("update-ref", "refs/runs-remotes/0123456789abcdef/MyFlow/7", "refs/runs/MyFlow/7")
-    expected = ["3", "2", "1", "7"]
+    _fetched(repo, number, "2001")
+    if number == "7":
+        repo.git("update-ref", "refs/runs-remotes/0123456789abcdef/MyFlow/7", "refs/runs/MyFlow/7")
+    expected = ["3", "2", "1", number]
     store = store_of(repo)
     assert [str(run) for _, run in store.names()] == expected
     assert [str(run.id) for run in store.summaries()] == expected
