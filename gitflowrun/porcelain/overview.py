@@ -207,7 +207,7 @@ def run_overview(run: StoredRun, tags: tuple[str, ...]) -> RunOverview:
         code=_code(
             info,
             tally.other_code,
-            trusted=_is_trusted(run),
+            trusted=is_trusted(run),
         ),
         versions=dict(info.versions),
         platform=str(info.environment.get("platform") or ""),
@@ -357,7 +357,8 @@ def _final_artifacts(run: StoredRun) -> Mapping[str, ArtifactRef]:
         return {}
 
 
-def _is_trusted(run: StoredRun) -> bool:
+def is_trusted(run: StoredRun) -> bool:
+    """Whether a run is trusted as it is; not where that can't be known."""
     try:
         return Trust(run.repo).trusts_run(run)
     except (RepositoryError, CorruptRecord):  # a run is shown all the same

@@ -205,13 +205,16 @@ class StoredRun:
         return read_preview(self._made[ref.producer].get(ref.identity, b""))
 
     def shown(self, ref: ArtifactRef) -> Preview | None:
-        """What is shown of an artifact, without running code: what its task noted, or of a small value the value."""
+        """What is shown of an artifact, without running code: of a small value the value, else what its task noted.
+
+        What a task noted is its word: a stranger's may be of something else than what is stored.
+        """
         # A run is mostly read without its values.
         from gitflowrun.artifacts.artifacts import ArtifactReader
         from gitflowrun.artifacts.codecs import is_safe
 
         noted, is_small = self.preview(ref), ref.size <= MAX_PREVIEW and is_safe(ref.codec)
-        if not is_small or (noted is not None and not self._is_taken_over(ref)):
+        if not is_small:
             return noted
         try:
             value = ArtifactReader(self.objects).load(ref, trusted=False)
@@ -222,15 +225,6 @@ class StoredRun:
 
             noted = read_preview(preview_of(value, ref))
         return noted or Preview(*shown(value, PREVIEW_TEXT))
-
-    def _is_taken_over(self, ref: ArtifactRef) -> bool:
-        """Whether another run made an artifact, which may have noted something else than it has stored."""
-        try:
-            if self.info.origin is None:
-                return False
-            return ref.untrusted or self.task(ref.producer).record.run.uid != self.identity.uid
-        except (NotFound, CorruptRecord):
-            return True
 
     def picture_path(self, name: str, ref: ArtifactRef) -> str | None:
         """The path, in the run's tree, of the picture of a figure; None for values without.

@@ -17,6 +17,7 @@ from gitflowrun.client import DataArtifact
 from gitflowrun.errors import NotFound, UntrustedArtifact, UsageError
 from gitflowrun.git.repository import Repository
 from gitflowrun.limits import COPY_PIECE, PRINT_SECONDS, PRINT_SIZE
+from gitflowrun.porcelain.overview import is_trusted
 from gitflowrun.porcelain.query import artifact_at, artifact_ref
 from gitflowrun.printing import pretty, shown, within
 from gitflowrun.runs.runs import RunStore
@@ -63,7 +64,7 @@ def print_artifact(*, raw: bool, file: Path | None, address: str) -> None:
         if noted is None:
             raise
         with open_screen(repo, page=True) as screen:
-            _print_noted(noted, error, screen)
+            _print_noted(noted, error, screen, is_whole=noted.whole and is_trusted(task.run))
         return
     _show(value, repo, address)
 
@@ -95,12 +96,12 @@ def _refuse_terminal(address: str, options: str = "") -> None:
         )
 
 
-def _print_noted(noted: Preview, error: GitflowrunError, screen: Screen) -> None:
-    """What a task noted down of a value, and unless that is all of it, why there is no more."""
+def _print_noted(noted: Preview, error: GitflowrunError, screen: Screen, *, is_whole: bool) -> None:
+    """What a task noted down of a value, and unless that is all of it, and one's own word, why there is no more."""
     lines = [] if noted.whole else [f"{name}: {text}" for name, text in noted.facts.items()]
     for line in "\n".join([*lines, noted.text]).split("\n"):
         screen.line(terminal_safe(line) if screen.person else line)
-    if not noted.whole:
+    if not is_whole:
         hint = f"; {error.hint}" if error.hint else ""
         click.echo(
             f"note: this is what its task noted: {terminal_safe(error.message + hint)}", err=True

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shlex
 from functools import partial
+from itertools import chain
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from gitflowrun.cli.output.tables import Cell, Column, apart, facts, pairs, sect
 from gitflowrun.cli.output.text import ago, counted, printable, stamp
 from gitflowrun.errors import CorruptRecord, RepositoryError
 from gitflowrun.git.repository import Repository
+from gitflowrun.limits import MAX_PREVIEW
 from gitflowrun.names import TaskName
 from gitflowrun.porcelain import overview
 from gitflowrun.porcelain.query import artifact_ref
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gitflowrun.cli.output.terminal import Screen
+    from gitflowrun.runs.read import StoredRun
     from gitflowrun.runs.resolve import Address
 
     _Lines = Callable[[Any, Screen], Iterator[str]]
@@ -38,6 +41,9 @@ if TYPE_CHECKING:
 _SHORT = 7
 _FILES = 3
 _INDENT = "  "
+_WORD = (
+    f"This run is not trusted: what is shown of values above {MAX_PREVIEW} bytes is its own word."
+)
 
 
 def run_lines(top: Path | None, run: overview.RunOverview, screen: Screen) -> Iterator[str]:
@@ -271,12 +277,22 @@ def _gathered(repo: Repository, address: Address) -> tuple[Any, _Lines]:
     """What an address names, and what lays it out."""
     if address.step is None:
         run, top = address.run, repo.work_tree
-        return overview.run_overview(run, Tags(repo).of(run)), partial(run_lines, top)
+        value = overview.run_overview(run, Tags(repo).of(run))
+        return value, _whose_word(run, value.artifacts, partial(run_lines, top))
     run = observe(address.run)
     if address.task is None:
         return overview.step_overview(run, address.step), step_lines
     task = run.task(TaskName(address.step, address.task))
     if address.artifact is None:
-        return overview.task_overview(task), task_lines
-    ref = artifact_ref(task, address.artifact)
-    return overview.make_row(run, address.artifact, ref), artifact_lines
+        found = overview.task_overview(task)
+        return found, _whose_word(run, found.artifacts, task_lines)
+    row = overview.make_row(run, address.artifact, artifact_ref(task, address.artifact))
+    return row, _whose_word(run, [row], artifact_lines)
+
+
+def _whose_word(run: StoredRun, rows: Sequence[overview.ArtifactRow], lines: _Lines) -> _Lines:
+    """`lines`, and below them, where it is so, that what stands there of values is a stranger's word."""
+    is_noted = any(row.size > MAX_PREVIEW and row.preview is not None for row in rows)
+    if not is_noted or overview.is_trusted(run):
+        return lines
+    return lambda value, screen: chain(lines(value, screen), ("", _WORD))

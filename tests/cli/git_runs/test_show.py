@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from gitflowrun.artifacts.preview import Preview, pack_preview
 from gitflowrun.runs.runs import Status
 from gitflowrun.values import replace
 from tests.cli.conftest import Runs
@@ -203,3 +204,25 @@ def test_a_run_that_was_killed_is_shown(repo: GitRepo, runs: Runs) -> None:
     assert runs("show", "1").out.startswith(
         "run MyFlow/1\nStatus:      interrupted\nGo on with:  python flow.py resume 1\n"
     )
+
+
+def test_what_a_task_noted_is_its_word(repo: GitRepo) -> None:
+    """A small value is shown as it is, whatever its task noted; of a stranger's larger one the note, which is said."""
+    with start_run(repo) as writer:
+        task = finished_task(writer.identity, "end/1", {"small": b"0.5", "large": b"0.5" * 100})
+        forged = {
+            name: replace(ref, preview=pack_preview(Preview("b'0.99'", whole=True)))
+            for name, ref in task.record.artifacts.items()
+        }
+        record = replace(task.record, artifacts=forged)
+        writer.commit([replace(task, record=record)], status=Status.DONE)
+    word = "what is shown of values above 256 bytes is its own word"
+    shown = [repo.runs("show", address).out for address in ("1", "1/end/1", "1/end/1/large")]
+    assert all("b'0.99'" in it and word not in it for it in shown)
+    assert all("b'0.5'" in it for it in shown[:2])
+    for key in (repo.path / ".git").glob("gitflowrun-key-*"):
+        key.unlink()
+    shown = [repo.runs("show", address).out for address in ("1", "1/end/1", "1/end/1/large")]
+    assert all(it.rstrip().endswith(f"{word}.") for it in shown)
+    assert word not in repo.runs("show", "1/end/1/small").out
+    assert "b'0.5'" in repo.runs("show", "1/end/1/small").out
