@@ -127,12 +127,12 @@ def remove(repo: Repository, runs: Sequence[StoredRun]) -> Removal:
     uids = {run.identity.uid for run in runs}
     copies = _Copies(repo).of(uids)
     refs: dict[str, Oid] = {layout.run_ref(run.flow, run.id): run.commit for run in runs}
-    for (flow, run_id), tags in Tags(repo).all().items():
-        for run in runs:
-            if (run.flow, run.id) == (flow, run_id):
-                names = [layout.tag_ref(flow, tag, run_id) for tag in tags]
-                names += [layout.tag_mirror(flow, tag, run_id, run.identity.uid) for tag in tags]
-                refs |= dict.fromkeys(names, run.identity.uid)
+    tags = Tags(repo).all()
+    for run in runs:
+        for tag in tags.get((run.flow, run.id), ()):
+            uid = run.identity.uid
+            refs[layout.tag_ref(run.flow, tag, run.id)] = uid
+            refs[layout.tag_mirror(run.flow, tag, run.id, uid)] = uid
     refs |= {copy.tracking: copy.oid for copy in copies}
     try:
         objects, size, exact = exclusive_size(repo, refs, REMOVAL_LOOK)

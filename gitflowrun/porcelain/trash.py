@@ -174,7 +174,7 @@ class Trash:
         gone: list[RefUpdate] = []
         noted: list[Oid] = []
         with self._locks.tags():
-            tags = _tags_of(self._repo)
+            tags, notes = _tags_of(self._repo), _notes(self._repo)
             for run in runs:
                 uid = run.identity.uid
                 own = tags.get((run.flow, run.id), [])
@@ -182,7 +182,7 @@ class Trash:
                 moved |= {layout.tag_ref(run.flow, tag, run.id): uid for tag in own}
                 gone.append(RefUpdate(layout.run_ref(run.flow, run.id), None, run.commit))
                 gone += tag_updates(self._repo, run.identity, remove=own)
-                if note := _note(self._repo, uid):
+                if note := notes.get(uid):
                     moved[layout.note_ref(run.flow, run.id)] = note
                     noted.append(uid)
             made = [
@@ -221,8 +221,10 @@ class Trash:
                 updates += tag_updates(self._repo, identity, add=run.tags)
             # What is made comes first, as in `put`.
             updates.sort(key=lambda it: it.new is None)
+            notes = _notes(self._repo)
             for run in runs:
-                self._put_note_back(run)
+                if run.uid not in notes:
+                    self._put_note_back(run)
             reached("restore.planned")
             transact(self._repo.refs, updates)
         reached("restore.moved")
@@ -243,7 +245,7 @@ class Trash:
         )
 
     def _put_note_back(self, run: TrashedRun) -> None:
-        if run.note and _note(self._repo, run.uid) is None:
+        if run.note:
             with contextlib.suppress(RepositoryError):  # nobody may write notes without a name
                 self._repo.git.run(
                     "notes", f"--ref={layout.NOTES}", "add", "-C", str(run.note), str(run.uid)
@@ -270,12 +272,13 @@ def _runs_here(repo: Repository) -> dict[Oid, RunTip]:
     return found
 
 
-def _note(repo: Repository, uid: Oid) -> Oid | None:
-    """The blob of the git note on a run."""
+def _notes(repo: Repository) -> dict[Oid, Oid]:
+    """The blobs of all git notes on runs and commits, by these: one process, however many runs are removed."""
     if repo.refs.get(layout.NOTES) is None:
-        return None
-    done = repo.git.attempt("notes", f"--ref={layout.NOTES}", "list", str(uid))
-    return None if done.code else Oid.from_hex(done.out.strip().decode("ascii"))
+        return {}
+    lines = repo.git.run("notes", f"--ref={layout.NOTES}", "list").decode("ascii").splitlines()
+    pairs = (line.split(" ") for line in lines)
+    return {Oid.from_hex(noted): Oid.from_hex(blob) for blob, noted in pairs}
 
 
 def remove_notes(repo: Repository, uids: Sequence[Oid]) -> None:

@@ -88,7 +88,7 @@ def transact(refs: Refs, updates: Sequence[RefUpdate]) -> None:
         mirrors = [update for update in updates if update.name.startswith(layout.TAG_MIRROR)]
         if not mirrors:
             raise
-        refs.transaction([update for update in updates if update not in mirrors])
+        refs.transaction([it for it in updates if not it.name.startswith(layout.TAG_MIRROR)])
         with contextlib.suppress(RefConflict):
             refs.transaction([update for update in mirrors if not _is_blocked(refs, update.name)])
 

@@ -6,11 +6,14 @@ import json
 import re
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gitflowrun.errors import InvalidPathspec, NotFound
+from gitflowrun.git.command import Argument, Process
 from gitflowrun.porcelain.trash import RemovedRun, RemovedRuns, Trash
 from gitflowrun.runs.ids import RunIds
 from gitflowrun.runs.runs import RunStore, Status
@@ -338,3 +341,26 @@ def test_the_list_of_removed_runs_passes_over_other_lines(repo: GitRepo) -> None
     with (repo.path / ".git" / "gitflowrun-removed").open("a") as file:
         file.write("strange\n\n")
     assert store.read() == [line]
+
+
+def test_many_runs_take_few_processes(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many for eight runs as for two, with tags and notes: ten thousand can be removed."""
+    runs = [make_run(repo, tags=["good"]) for _ in range(10)]
+    for run in runs:
+        repo.git("notes", "--ref=runs", "add", "-m", "remember", str(run.uid))
+    calls: list[object] = []
+    start = Process.__init__
+
+    def counted(self: Process, command: Sequence[Argument], **options: Any) -> None:
+        calls.append(command)
+        start(self, command, **options)
+
+    monkeypatch.setattr(Process, "__init__", counted)
+    counts = []
+    for some in (runs[:2], runs[2:]):
+        calls.clear()
+        done = repo.call("rm", "--force", *(run.pathspec for run in some))
+        assert done.code == 0, done.err
+        counts.append(len(calls))
+    assert counts[0] == counts[1]
+    assert len(refs(repo, "refs/runs-trash")) == 30
