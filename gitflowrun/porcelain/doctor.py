@@ -16,7 +16,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gitflowrun.errors import GitflowrunError, RepositoryError
+from gitflowrun.errors import GitflowrunError, RefConflict, RepositoryError
 from gitflowrun.failpoints import reached
 from gitflowrun.git.maintenance import fold_lock
 from gitflowrun.git.objects import Oid
@@ -301,8 +301,11 @@ def _tags(repo: Repository) -> Iterator[Ailment]:
             yield Ailment(AilmentKind.TAG, update.name, what, f"is set to {update.new}")
 
 
-def _mirror(repo: Repository, _: Ailment) -> None:
-    Tags(repo).mirror()
+def _mirror(repo: Repository, finding: Ailment) -> None:
+    tags = Tags(repo)
+    tags.mirror()
+    if finding.where in {update.name for update in tags.mirror_updates()}:
+        raise RefConflict("another tag has the name of a directory that it would lie in")
 
 
 def _number(repo: Repository) -> Iterator[Ailment]:

@@ -194,6 +194,16 @@ def test_git_tags(run: GitRepo) -> None:
     run.git("rev-parse", "--verify", name)
 
 
+def test_a_git_tag_that_can_not_be_made_is_not_called_mended(run: GitRepo) -> None:
+    """Where a tag stands in the place of the directory of another, that is said."""
+    (name,) = run.git("for-each-ref", "--format=%(refname)", "refs/tags/runs/").splitlines()
+    run.git("update-ref", "-d", name)
+    run.git("tag", name.rpartition("/")[0].removeprefix("refs/tags/"))
+    (told,) = json.loads(run.call("doctor", "--fix", "--json").out)
+    assert (told["where"], told["mended"]) == (name, False)
+    assert "it could not be mended: another tag has the name" in told["fix"]
+
+
 @pytest.mark.parametrize("content", [None, b"", b"nonsense", b"0 x\n"])
 def test_the_last_number(run: GitRepo, content: bytes | None) -> None:
     """A mark that is gone, empty, damaged or too low is made again."""
