@@ -374,7 +374,9 @@ def _start(repo: GitRepo) -> subprocess.Popen[bytes]:
 def test_a_snapshot_that_was_taken_before_is_whole_after(
     repo: GitRepo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A run whose code was recorded, and which waits for its number, relies on files that the removed run has alone."""
+    """A run whose code was recorded, and which waits for its number, has files that went with the removed one."""
+    content = (repo.path / "new").read_bytes()
+    oid = str(hash_object(ObjectType.BLOB, content))
     make_run(repo)  # 5
     for run in ("3", "4"):
         repo.call("purge", run)
@@ -382,13 +384,15 @@ def test_a_snapshot_that_was_taken_before_is_whole_after(
 
     def record_first(self: freeing._Freeing, *args: Any) -> int:
         snapshots.append(take_snapshot(repository))
+        os.utime(repo.path / ".git/objects" / oid[:2] / oid[2:], (0, 0))  # git has not touched it
         return whole(self, *args)
 
     monkeypatch.setattr(freeing._Freeing, "_unlink", record_first)
     freed(repo, "purge", "5")
+    assert not has(repo, content)
     with create_run(repository, draft(), snapshots[0]) as writer:
         writer.commit([], status=Status.DONE)
-    assert "new" in repo.git("ls-tree", "--name-only", f"{writer.commit_oid}:code")
+    assert f"blob {oid}\tnew" in repo.git("ls-tree", f"{writer.commit_oid}:code")
     repo.git("rev-list", "--objects", "--all")
     repo.git("cat-file", "blob", f"{writer.commit_oid}:code/new")
     repo.fsck()
