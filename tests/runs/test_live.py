@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 
 import pytest
@@ -12,7 +13,7 @@ from gitflowrun.names import TaskName
 from gitflowrun.runs.live import LiveState, StartedTask, observe, sweep_live_states
 from tests.helpers.flows import Background, background, eventually, latest, linear_flow
 from tests.helpers.repos import GitRepo, make_repo
-from tests.helpers.runs import open_repo
+from tests.helpers.runs import make_run, open_repo
 
 WAIT = "while not os.path.exists('go'): time.sleep(.01)"
 FLOW = linear_flow(
@@ -141,3 +142,37 @@ def test_a_clone_sees_what_is_stored(repo: GitRepo) -> None:
     assert other.runs("logs", "1").out == ""
     repo.write("go", "")
     assert flow.wait() == 0
+
+
+def test_nobody_else_reads_what_runs_write_meanwhile(repo: GitRepo) -> None:
+    """Output of running tasks lies in directories of their owner alone, whatever the umask, also when made anew."""
+    run = make_run(repo)
+    old = os.umask(0)
+    try:
+        for _ in range(2):
+            LiveState(open_repo(repo), run.uid).write(TaskName("start", "1"), "stdout", b"secret")
+            top = repo.path / ".git/gitflowrun"
+            made = [
+                top,
+                *(path for path in [top / "live", *(top / "live").rglob("*")] if path.is_dir()),
+            ]
+            assert len(made) == 4
+            assert {path.stat().st_mode & 0o777 for path in made} == {0o700}
+            shutil.rmtree(top)
+    finally:
+        os.umask(old)
+
+
+def test_packed_refs_that_a_power_cut_has_emptied(repo: GitRepo) -> None:
+    """An empty file is one without refs: runs are made, listed and numbered beside it as before."""
+    first = make_run(repo)
+    (repo.path / ".git/packed-refs").write_bytes(b"")
+    for _ in range(2):
+        make_run(repo)
+    listed = json.loads(repo.call("list", "--json").out)
+    assert [row["id"] for row in listed] == ["3", "2", "1"]
+    assert listed[-1]["uid"] == str(first.uid)
+    assert repo.call("doctor").code == 0
+    repo.git("pack-refs", "--all")
+    assert json.loads(repo.call("list", "--json").out) == listed
+    repo.fsck()
