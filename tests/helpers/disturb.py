@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -142,12 +143,17 @@ def _killed(program: Background, marker: Path, fault: Fault, moment: float) -> b
     with contextlib.suppress(subprocess.TimeoutExpired):
         program.process.wait(moment)
         return False
-    with contextlib.suppress(ProcessLookupError, IndexError):
-        if fault.where == "group":
-            os.killpg(program.process.pid, signal.SIGKILL)
-        else:
-            for pid in _victims(program, marker, fault.where):
-                os.kill(pid, signal.SIGKILL)
+    if fault.where == "group":
+        return _kill(program.process.pid, os.killpg)
+    # All of them: that one has just ended spares none of the others.
+    killed = [_kill(pid) for pid in _victims(program, marker, fault.where)]
+    return any(killed)
+
+
+def _kill(pid: int, by: Callable[[int, int], None] = os.kill) -> bool:
+    """Kill a process, or a group; whether it was there."""
+    with contextlib.suppress(ProcessLookupError):
+        by(pid, signal.SIGKILL)
         return True
     return False
 
@@ -159,10 +165,11 @@ def _victims(program: Background, marker: Path, role: str) -> list[int]:
         case "all":
             return everybody
         case "any":
-            return [random.choice(everybody)]
+            return random.sample(everybody, min(1, len(everybody)))
         case "task":
-            return [random.choice([pid for pid in everybody if pid not in known.values()])]
-    return [known[role]] if role in known else [random.choice(everybody)]
+            tasks = [pid for pid in everybody if pid not in known.values()]
+            return random.sample(tasks, min(1, len(tasks)))
+    return [known[role]] if role in known else random.sample(everybody, min(1, len(everybody)))
 
 
 def _waited(program: Background, marker: Path) -> tuple[str, ...]:
