@@ -30,7 +30,7 @@ from tests.helpers.packs import pack_store
 from tests.helpers.repos import ROOT, GitRepo, make_repo
 from tests.helpers.runs import make_run, open_repo
 
-RUNS = [sys.executable, "-m", "gitflowrun.cli.git_runs.main"]
+RUNS = [sys.executable, "-c", "from gitflowrun.cli.git_runs.main import program; program()"]
 FLOOR = [
     sys.executable,
     "-c",
@@ -180,26 +180,33 @@ def of_fetch(top: Path, runs: int, rounds: int) -> None:
     tell(f"fetch of {runs:,} new runs", costs)
 
 
-def of_push(top: Path, beside: int, rounds: int) -> None:
-    """Tell what it costs to push, and to fetch, beside many runs that both sides have."""
-    repo = make_repo(top / "beside")
+def of_push(top: Path, beside: int, rounds: int, *, packed: bool) -> None:
+    """Tell what it costs to push a run beside many that both sides have.
+
+    Args:
+        top: Where to make repositories.
+        beside: How many runs.
+        rounds: How often.
+        packed: Whether our refs are, as a fetch and `git gc` leave them, or files, as one flow after another does.
+    """
+    repo = make_repo(top / f"beside-{packed}")
     code(repo, 50, 200)
     run = make_run(repo)
     copy_run(repo, run, range(2, beside + 1))
-    serve(repo, top / "beside-server")
+    serve(repo, top / f"beside-server-{packed}")
+    if packed:
+        repo.git("pack-refs", "--all")
     contenders = {
         "git's own": ["git", "push", "-q", "origin", "refs/runs/MyFlow/RUN"],
-        "ours": [*RUNS, "push", "--all"],  # the runs were not made by a flow here
+        "ours": [*RUNS, "push"],
         "ours, the run named": [*RUNS, "push", "origin", "RUN"],
         "Python and our modules alone": [word.replace("VERB", "push") for word in FLOOR],
     }
     costs: dict[str, list[Cost]] = {name: [] for name in contenders}
-    number = beside
     for _, (name, command) in itertools.product(range(rounds), contenders.items()):
-        number += 1
-        copy_run(repo, run, range(number, number + 1))
-        costs[name].append(cost([word.replace("RUN", str(number)) for word in command], repo))
-    tell(f"push of one run among {beside:,}", costs)
+        number = make_run(repo).id
+        costs[name].append(cost([word.replace("RUN", number) for word in command], repo))
+    tell(f"push of one run among {beside:,}, refs {'packed' if packed else 'loose'}", costs)
 
 
 def main() -> None:
@@ -213,7 +220,8 @@ def main() -> None:
         top = Path(folder)
         of_code(top)
         of_fetch(top, words.runs, words.rounds)
-        of_push(top, words.beside, words.rounds)
+        for packed in (True, False):
+            of_push(top, words.beside, words.rounds, packed=packed)
 
 
 if __name__ == "__main__":
