@@ -8,7 +8,8 @@
    which its state descends). Nothing of it is executed or believed.
 4. Under the lock of run ids, look at our runs again, choose a free id for each new one (its own, unless that is taken
    or so high that nobody here counts up to it, see `runs.ids`), and create all refs in one transaction; one that is
-   here is moved forward, unless it was made here or has ended: that stays as it is, and what the remote has is told.
+   here is moved forward, unless it was made here or has ended: that stays as it is, and what the remote has is told,
+   but for states that were made here as well and are here no more.
    Where a transaction is refused, halve it as in 2.
    What can't be had, because the remote has no such run or it is damaged there, is left out, and told: it makes no
    fetch fail, for whoever may push there could have each of everybody's fail for ever.
@@ -516,7 +517,9 @@ class _Fetch(Transfer):
         return None
 
     def _why_kept(self, run: RunTip, here: RunTip, uid: Oid, history: History) -> str:
-        """Why no remote moves a run of ours; empty if one may."""
+        """Why no remote moves a run of ours; empty if one may, such as to a state that we made and have lost."""
+        if history.leads_to(run.tip, here.tip) and self.trust.made(run.tip):
+            return ""
         if self.trust.made(here.tip) or self.trust.made(uid):
             return f"made here, so it stays at {here.tip.short}"
         if here.tip in self._ended:

@@ -10,7 +10,8 @@ overwritten; a run is recognised by its uid, and the remote decides who was firs
   `<number>-<uid7>`.
 - A run that is already here, or there, is recognised by its uid under any of these names, and is only ever
   moved forward to a later state of itself. A fetch moves no run that was made here, nor one that has ended: it is
-  as it was when it was made, whatever somebody added to it elsewhere.
+  as it was when it was made, whatever somebody added to it elsewhere. Only a state that was made here as well, and
+  is here no more (a backup was put back), is taken.
 
 So all names of a run, anywhere, begin with the number it got first.
 

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -223,8 +223,17 @@ class Simulation(RuleBasedStateMachine):
         """A run gets tags, or loses some."""
         chance = random.Random(number)
         site, where = self._clone(chance)
-        if (uid := self._run(chance, site)) is None:
-            return
+        if (uid := self._run(chance, site)) is not None:
+            self._mark(chance, site, where, uid, self._fault(chance, "tag"))
+
+    def _mark(
+        self,
+        chance: random.Random,
+        site: Site,
+        where: GitRepo,
+        uid: str,
+        fault: Fault | None = None,
+    ) -> None:
         after, tags = self._after(site), chance.sample(TAGS, chance.choice([1, 2]))
         own = sorted(after.tags_of(uid))
         removes = bool(own) and chance.random() < 0.5
@@ -233,7 +242,6 @@ class Simulation(RuleBasedStateMachine):
         self.untagged |= changed if removes else set()
         after.tags = after.tags - changed if removes else after.tags | changed
         words = ["tag", *(["-d"] if removes else []), self._name(site, uid), *tags]
-        fault = self._fault(chance, "tag")
         self._say(*words, where.path.name, fault)
         self.world.command(where, *words, after=[after], fault=fault)
 
@@ -281,11 +289,12 @@ class Simulation(RuleBasedStateMachine):
         """Somebody sends runs and tags to a hub, or to a colleague."""
         chance = random.Random(number)
         site, where = self._clone(chance)
-        remote = self._remote(chance, site)
+        self._send(site, where, self._remote(chance, site), self._fault(chance, "push"))
+
+    def _send(self, site: Site, where: GitRepo, remote: Site, fault: Fault | None = None) -> None:
         here, there = self._after(site), self._after(remote)
         here.push(there, self.world.runs)
         remote.is_mirrored = False
-        fault = self._fault(chance, "push")
         self._say("push", where.path.name, remote.name, fault)
         self.world.command(where, "push", remote.name, after=[here, there], fault=fault)
 
@@ -295,23 +304,55 @@ class Simulation(RuleBasedStateMachine):
         chance = random.Random(number)
         site, where = self._clone(chance)
         remote = self._remote(chance, site)
-        here, there = self._after(site), self.world.places[remote.name]
+        here, there = self.world.places[site.name], self.world.places[remote.name]
         away = (here.gone | {it.uid for it in here.trash}) & there.runs.keys() - here.runs.keys()
-        asked = (
-            chance.sample(sorted(away, key=self.world.key), 1)
-            if away and chance.random() < 0.4
-            else []
-        )
+        wanted = sorted(away, key=self.world.key)
+        asked = [chance.choice(wanted)] if wanted and chance.random() < 0.4 else []
+        self._get(site, where, remote, asked, self._fault(chance, "fetch"))
+
+    def _get(
+        self,
+        site: Site,
+        where: GitRepo,
+        remote: Site,
+        asked: Sequence[str] = (),
+        fault: Fault | None = None,
+    ) -> None:
+        here, there = self._after(site), self.world.places[remote.name]
         here.fetch(there, self.world.runs, asked)
         words = [there.ids[uid] for uid in asked]
-        fault = self._fault(chance, "fetch")
-        self._say("fetch", where.path.name, remote.name, words, fault)
+        self._say("fetch", where.path.name, remote.name, *words, fault)
         told = self.world.command(where, "fetch", remote.name, *words, after=[here], fault=fault)
         site.is_mirrored |= told.ended
 
+    @rule(number=SEEDS)
+    def quarrel(self, number: int) -> None:
+        """Two people have the same runs, and each changes tags, or removes or restores one, before they meet again."""
+        chance = random.Random(number)
+        hub = self.world.sites["hub"]
+        for site in self.world.clones:
+            self._send(site, site.repo, hub)
+        for site in self.world.clones:
+            self._get(site, site.repo, hub)
+        for site in chance.choices(self.world.clones, k=3):
+            place = self.world.places[site.name]
+            shared = [uid for uid in self.world.at(site) if uid in self.world.places[hub.name].runs]
+            tagged = [uid for uid in shared if place.tags_of(uid)]
+            if shared:
+                self._mark(chance, site, site.repo, chance.choice(tagged or shared))
+            if shared and chance.random() < 0.2:
+                after, uid = self._after(site), chance.choice(shared)
+                after.remove(uid)
+                self._say("rm", site.name, self._name(site, uid))
+                words = ("rm", "--force", self._name(site, uid))
+                self.world.command(site.repo, *words, after=[after])
+            if chance.random() < 0.5:
+                self._send(site, site.repo, hub)
+            else:
+                self._get(site, site.repo, hub)
+
     def _remote(self, chance: random.Random, site: Site) -> Site:
-        names = [name for name in site.remotes if not self.world.sites[name].is_clone] * 3
-        return self.world.sites[chance.choice([*names, *site.remotes])]
+        return self.world.sites[chance.choice(["hub"] * 4 + site.remotes)]
 
     def _offline(self, number: int) -> None:
         """A place can't be reached: nothing changes."""
@@ -496,15 +537,10 @@ class Simulation(RuleBasedStateMachine):
         world, hub = self.world, self.world.sites["hub"]
         tags = {it for site in world.clones for it in world.places[site.name].tags} - self.untagged
         for site in [*world.clones, *world.clones]:
-            for word in ("fetch", "push"):
-                here, there = self._after(site), self._after(hub)
-                if word == "fetch":
-                    here.fetch(there, world.runs)
-                    world.command(site.repo, "fetch", "hub", after=[here])
-                else:
-                    here.push(there, world.runs)
-                    world.command(site.repo, "push", "hub", after=[here, there])
-                site.is_mirrored |= word == "fetch"
+            self._get(site, site.repo, hub)
+            self._send(site, site.repo, hub)
+        for site in world.clones:
+            self._get(site, site.repo, hub)
         everything = world.places["hub"]
         for site in world.clones:
             place = world.places[site.name]

@@ -145,8 +145,10 @@ class Place:
                 continue
             present.add(uid)
             run = runs[uid]
-            is_fixed = mine is not None and (
-                run.home == self.name or run.states[mine].status is not Status.RUNNING
+            is_fixed = (
+                mine is not None
+                and run.home != self.name
+                and run.states[mine].status is not Status.RUNNING
             )
             self.runs[uid] = max(state, mine or 0) if not is_fixed else self.runs[uid]
         self.gone -= self.runs.keys()
@@ -168,7 +170,8 @@ class Place:
                 if uid not in there.runs:
                     base -= {tag for tag in base if tag[0] == uid}
                 there.runs[uid] = max(state, there.runs.get(uid, 0))
-        common = self.runs.keys() & there.runs.keys()
+        # Whose state is not sent has no tags sent either.
+        common = {uid for uid, state in self.runs.items() if there.runs.get(uid, -1) >= state}
         added = {tag for tag in self.tags - there.tags - base if tag[0] in common}
         removed = {tag for tag in (base - self.tags) & there.tags if tag[0] in common}
         self.base[there.name] = (base | added | (self.tags & there.tags)) - removed

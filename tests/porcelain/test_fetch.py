@@ -451,3 +451,23 @@ def test_runs_of_two_flows_with_one_number(ada: GitRepo, bob: GitRepo, server: G
     carol = clone(server, "carol")
     get(carol)
     assert ids(carol) == {"A/1": uids[0][:7], f"B/1-{uids[1][:7]}": uids[1][:7]}
+
+
+def test_a_state_that_was_made_here_and_lost_comes_back(ada: GitRepo, bob: GitRepo) -> None:
+    """Where a backup was put back, a fetch brings what the clone's own runs did since; not what others added."""
+    with start_run(ada) as writer:
+        ref = f"refs/runs/{writer.identity.pathspec}"
+        older = ada.git("rev-parse", ref)
+        writer.commit([finished_task(writer.identity, "start/1", {"x": b"1"})], status=Status.DONE)
+    send(ada)
+    newer = ada.git("rev-parse", ref)
+    ada.git("update-ref", ref, older)
+    assert outcomes(get(ada)) == [Outcome.UPDATED]
+    assert ada.git("rev-parse", ref) == newer
+    get(bob)
+    message = bob.git("log", "-1", "--format=%B", newer).replace("Status: done", "Status: failed")
+    added = bob.git("commit-tree", f"{newer}^{{tree}}", "-p", newer, "-m", message)
+    bob.git("push", "-q", "origin", f"{added}:{ref}")
+    ada.git("update-ref", ref, older)
+    assert outcomes(get(ada)) == [Outcome.KEPT]
+    assert ada.git("rev-parse", ref) == older
