@@ -1,0 +1,105 @@
+"""The user's own gc takes what nothing reaches yet, between two steps of ours that rely on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gitflowrun.artifacts.dedup import DedupIndex
+from gitflowrun.errors import RepositoryError
+from gitflowrun.git.repository import Repository
+from gitflowrun.runs.maintenance import ensure_dedup_index
+from gitflowrun.runs.runs import Status
+from gitflowrun.runs.trees import GroupObjects
+from gitflowrun.runs.write import RunWriter
+from tests.faults.test_failpoints import RUNS
+from tests.helpers.clones import clone, ids, refs, send
+from tests.helpers.flows import background, eventually
+from tests.helpers.packs import blob, noise
+from tests.helpers.repos import GitRepo, make_repo
+from tests.helpers.runs import digest, finished_task, make_run, open_repo, start_run, with_packs
+
+PAYLOAD = noise(100_000, 7)
+
+
+def test_what_was_fetched_comes_again(tmp_path: Path) -> None:
+    """A gc before any ref names what has come: the fetch gets it once more."""
+    make_repo(tmp_path / "first")
+    GitRepo(tmp_path).git("clone", "-q", "--bare", "first", "hub")
+    hub = GitRepo(tmp_path / "hub")
+    ada, bob = clone(hub, "ada"), clone(hub, "bob")
+    make_run(bob)
+    send(bob)
+    go, there = tmp_path / "go", tmp_path / "there"
+    points = f"ref.claimed=tell:{there}; ref.claimed=pause:{go}"
+    fetching = background(ada, *RUNS, "fetch", env={"GITFLOWRUN_FAILPOINTS": points})
+    assert eventually(there.exists)
+    ada.git("gc", "-q", "--prune=now")
+    go.touch()
+    assert fetching.wait() == 0, fetching.text()
+    assert ids(ada) == ids(hub)
+    ada.fsck()
+
+
+def _stored(repository: Repository, run: RunWriter, name: str) -> None:
+    """A task that writes the payload."""
+    pack = repository.packs.write([blob(PAYLOAD)])
+    run.commit([with_packs(finished_task(run.identity, name, {"x": PAYLOAD}), pack.name)])
+
+
+def _found(repository: Repository) -> bool:
+    """Whether the payload is found stored."""
+    index = DedupIndex(repository.state_dir, repository.objects)
+    return bool(index.lookup([digest(PAYLOAD)]))
+
+
+@pytest.mark.parametrize("moment", ["after the look-up", "before the last look"])
+def test_a_payload_that_was_found_is_gone(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """Nothing is published that relies on it; stored anew, it is."""
+    repository = open_repo(repo)
+    ensure_dedup_index(repository)
+    with start_run(repo, "F") as first:
+        _stored(repository, first, "start/1")
+    repo.git(
+        "update-ref", "-d", "refs/runs/F/1"
+    )  # by the user's git: the payload stays, and nothing reaches it
+    with start_run(repo, "F") as run:
+        before = refs(repo)
+        assert _found(repository)
+        if moment == "after the look-up":
+            repo.git("gc", "-q", "--prune=now")
+        else:
+            look = GroupObjects.check_again
+            monkeypatch.setattr(
+                GroupObjects,
+                "check_again",
+                lambda group: (repo.git("gc", "-q", "--prune=now"), look(group)),
+            )
+        task = finished_task(run.identity, "start/1", {"x": PAYLOAD})
+        with pytest.raises(RepositoryError, match="is not in the repository"):
+            run.commit([with_packs(task)])
+        monkeypatch.undo()
+        assert refs(repo) == before
+        assert not _found(repository)
+        _stored(repository, run, "start/1")
+        run.commit([], status=Status.DONE)
+    repo.fsck()
+    assert repo.call("fsck", "--read-data").code == 0
+
+
+def test_a_payload_that_a_run_has_is_not_taken(repo: GitRepo) -> None:
+    """Where another run reaches it, a gc at any moment leaves what was found."""
+    repository = open_repo(repo)
+    ensure_dedup_index(repository)
+    with start_run(repo, "F") as first:
+        _stored(repository, first, "start/1")
+    with start_run(repo, "F") as run:
+        assert _found(repository)
+        repo.git("gc", "-q", "--prune=now")
+        run.commit([with_packs(finished_task(run.identity, "start/1", {"x": PAYLOAD}))])
+    repo.git("update-ref", "-d", "refs/runs/F/1")
+    repo.git("gc", "-q", "--prune=now")
+    assert repo.call("fsck", "--read-data").code == 0
