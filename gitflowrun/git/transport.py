@@ -6,7 +6,8 @@ Each call names its refspecs; nothing is configured in `remote.*`, and what is c
 
 - A `+` refspec is used for tracking copies only (`porcelain.sync.Tracking`). Refs on the remote are created if absent
   or moved from a known value (`--force-with-lease`), so the remote decides races.
-- Received objects are checked (`fsckObjects`) and kept as a pack (`unpackLimit`), never as loose objects.
+- Received objects are checked (`fsckObjects`) and come as a pack (`unpackLimit`), never as loose objects. git receives
+  it in a directory apart, from where it is published as ours are: kept until a ref names what is in it.
 - Names and URLs come after `--end-of-options`, since `--upload-pack=<command>` runs its argument; `ext::` and `fd::`
   URLs are off (`git.command`).
 
@@ -31,7 +32,7 @@ from typing import IO, TYPE_CHECKING
 
 from gitflowrun.errors import RepositoryError, UsageError
 from gitflowrun.git.command import Completed, Git
-from gitflowrun.git.pack.writer import sync_directory
+from gitflowrun.git.pack.reader import quarantine
 from gitflowrun.limits import (
     CUT_DEPTH,
     FETCH_ALLOCATION,
@@ -66,6 +67,7 @@ _HARDENED = (
 _BOUNDED = {"GIT_ALLOC_LIMIT": str(FETCH_ALLOCATION)}
 _FETCH = (
     "-c", f"core.bigFileThreshold={FETCH_STREAMED}", "-c", f"core.deltaBaseCacheLimit={FETCH_STREAMED}",
+    "-c", "core.alternateRefsCommand=true",  # what we have ourselves is told as ours
     "fetch", "--quiet", "--no-tags", "--no-prune", "--no-write-fetch-head", "--no-recurse-submodules", "--refmap=",
     "--stdin",
 )  # fmt: skip
@@ -219,32 +221,43 @@ class Remote:
                         found[name] = oids.setdefault(oid, oid)
         return found
 
-    def fetch(self, refspecs: Sequence[str]) -> None:
+    def fetch(self, refspecs: Sequence[str]) -> list[str]:
         """Fetch by explicit refspecs; at most `REFS_A_FETCH` of them make sense.
 
         Name no refs to fetch them into. git makes a file for each, and syncs it, but never the directory of the pack: a
         power cut could leave a ref and take what it leads to. Once this returns, refs may be made.
+
+        Returns:
+            The packs that came. They are kept, else the user's own gc might take what no ref names yet: release
+            them when refs do.
 
         Raises:
             RepositoryError: it can't be reached, lacks a ref, or what it sent is malformed.
         """
         with self._old_commit() as known:
             try:
-                self._fetch(refspecs, known)
+                return self._fetch(refspecs, known)
             except RepositoryError as error:
                 if not known or "shallow" not in error.message:
                     raise
-                self._fetch(refspecs, {})
+                return self._fetch(refspecs, {})
 
-    def _fetch(self, refspecs: Sequence[str], env: Mapping[str, str]) -> None:
+    def _fetch(self, refspecs: Sequence[str], env: Mapping[str, str]) -> list[str]:
+        import shutil  # slow to import
+
         safe = self._repository.settings.durability is Durability.SAFE
         each = (
             ("-c", "core.fsync=objects") if safe else ()
         )  # git's default, unless the user has another
         options = (*each, *_HARDENED, *_FETCH, *self._program("upload"))
-        self._run(options, [self.name], {**env, **_BOUNDED}, refspecs)
-        if safe:
-            sync_directory(self._repository.packs.pack_dir)
+        packs = self._repository.packs
+        place = packs.receiving_directory()
+        try:
+            apart = quarantine(place, self._repository.objects_dir)
+            self._run(options, [self.name], {**env, **_BOUNDED, **apart}, refspecs)
+            return packs.adopt(place)
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
 
     def push(
         self, changes: Sequence[RefUpdate], *, atomic: bool = False, verify: bool = True

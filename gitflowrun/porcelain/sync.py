@@ -494,8 +494,11 @@ class Transfer:
     def _copy(self, runs: Sequence[RunTip]) -> None:
         # By object, as we saw it: git looks for each name among all names of the remote, which takes longer than to
         # fetch a thousand runs. The copies are noted by us, once what they lead to is durable.
-        self.remote.fetch([str(run.tip) for run in runs])
-        self.tracking.note({run.ref: run.tip for run in runs})
+        packs = self.remote.fetch([str(run.tip) for run in runs])
+        try:
+            self.tracking.note({run.ref: run.tip for run in runs})
+        finally:
+            self.repo.packs.release(packs)
 
     def our_tags(self) -> dict[TagKey, RunId]:
         """The tags of our runs, and the ids of these."""

@@ -17,26 +17,30 @@ from tests.faults.test_failpoints import RUNS
 from tests.helpers.clones import clone, ids, refs, send
 from tests.helpers.flows import background, eventually
 from tests.helpers.packs import blob, noise
+from tests.helpers.repacks import add_bulk, stopped_while_writing
 from tests.helpers.repos import GitRepo, make_repo
 from tests.helpers.runs import digest, finished_task, make_run, open_repo, start_run, with_packs
 
 PAYLOAD = noise(100_000, 7)
 
 
-def test_what_was_fetched_comes_again(tmp_path: Path) -> None:
-    """A gc before any ref names what has come: the fetch gets it once more."""
+def test_what_was_fetched_is_kept(tmp_path: Path) -> None:
+    """A gc that begins before any ref names what has come, and ends at any time, leaves it."""
     make_repo(tmp_path / "first")
     GitRepo(tmp_path).git("clone", "-q", "--bare", "first", "hub")
     hub = GitRepo(tmp_path / "hub")
     ada, bob = clone(hub, "ada"), clone(hub, "bob")
     make_run(bob)
     send(bob)
+    add_bulk(ada, 1 << 20)
     go, there = tmp_path / "go", tmp_path / "there"
     points = f"ref.claimed=tell:{there}; ref.claimed=pause:{go}"
     fetching = background(ada, *RUNS, "fetch", env={"GITFLOWRUN_FAILPOINTS": points})
     assert eventually(there.exists)
+    with stopped_while_writing(ada, "repack", "-a", "-d", "-f"):
+        go.touch()
+        assert eventually(lambda: ids(ada) == ids(hub))
     ada.git("gc", "-q", "--prune=now")
-    go.touch()
     assert fetching.wait() == 0, fetching.text()
     assert ids(ada) == ids(hub)
     ada.fsck()

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gitflowrun.errors import RepositoryError, UsageError
-from gitflowrun.git import transport
+from gitflowrun.git.pack import publish
 from gitflowrun.git.command import Completed, Git
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.odb import History
@@ -164,7 +164,7 @@ def test_what_is_fetched_is_synced(
     repo.git("config", "runs.durability", durability)
     calls = recorded(monkeypatch)
     synced: list[Path] = []
-    monkeypatch.setattr(transport, "sync_directory", synced.append)
+    monkeypatch.setattr(publish, "sync_directory", synced.append)
     remote(repo).fetch(["refs/runs/F/1:refs/x/1"])
     (words,) = [it for it in calls if "fetch" in it]
     pairs = [*pairwise(words[: words.index("fetch")])]

@@ -158,6 +158,41 @@ class PackStore:
             (place / _REPLACED).write_text("".join(f"{other}\n" for other in replaced))
         return place
 
+    def receiving_directory(self) -> Path:
+        """Make an object directory for git to receive packs in, which `adopt` takes; if we are killed, `sweep` does.
+
+        Raises:
+            RepositoryError: it can't be made.
+        """
+        # Not in `incoming/`, which may be deleted at any time.
+        with explained(self._stand_in):
+            make_directory(self._stand_in)
+            place = self._stand_in / f"{Owner.process().encode()}~pack-{os.urandom(20).hex()}"
+            place.mkdir(mode=0o700)
+        return place
+
+    def adopt(self, place: Path) -> list[str]:
+        """Publish the packs that git has received in a directory, durable as they are; their names, for `release`.
+
+        Raises:
+            RepositoryError: they can't be moved.
+        """
+        names = []
+        for index in _listed(place / "pack", "pack-*.idx"):
+            names.append(f"pack-{os.urandom(20).hex()}")
+            final = self.pack_dir / names[-1]
+            with explained(final):
+                keep = suffixed(index, ".keep")
+                keep.write_text(_keep_line(self._owner()), encoding="utf-8")
+                share_file(keep, self._shared)
+                keep.rename(suffixed(final, ".keep"))
+                for suffix in (".promisor", ".rev", ".pack", ".idx"):
+                    with contextlib.suppress(FileNotFoundError):
+                        index.with_suffix(suffix).rename(suffixed(final, suffix))
+        if names and self._sync:
+            sync_directory(self.pack_dir)
+        return names
+
     def stale_keeps(self, grace: float = KEEP_GRACE) -> list[str]:
         """The names of packs whose owners died without releasing them.
 
