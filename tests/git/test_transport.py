@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gitflowrun.errors import RepositoryError, UsageError
-from gitflowrun.git.pack import publish
 from gitflowrun.git.command import Completed, Git
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.odb import History
+from gitflowrun.git.pack import publish
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.git.repository import Repository
 from gitflowrun.git.transport import Remote, default_remote, parse_push

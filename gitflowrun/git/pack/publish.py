@@ -189,7 +189,7 @@ class PackStore:
                 for suffix in (".promisor", ".rev", ".pack", ".idx"):
                     with contextlib.suppress(FileNotFoundError):
                         index.with_suffix(suffix).rename(suffixed(final, suffix))
-        if names and self._sync:
+        if self._sync:  # also for what a fetch that was killed has brought
             sync_directory(self.pack_dir)
         return names
 
