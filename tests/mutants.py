@@ -367,7 +367,9 @@ class Worker:
 
 def _apart() -> list[str]:
     """What keeps the processes of tests among themselves, and ends them all with the first, where that is allowed."""
-    command = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    # A shell is the first: whose parent is process 1 is taken for an orphan.
+    shell = ["sh", "-c", '"$@"; exit $?', "sh"]
+    command = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", *shell]
     with contextlib.suppress(OSError):
         if not subprocess.run([*command, "true"], capture_output=True, check=False).returncode:
             return command
