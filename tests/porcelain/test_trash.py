@@ -157,6 +157,20 @@ def test_a_name_that_was_taken_meanwhile(ada: GitRepo, bob: GitRepo) -> None:
     assert ids(ada)[f"MyFlow/1-{str(mine.uid)[:7]}"] == str(mine.uid)[:7]
 
 
+def test_several_runs_come_back_under_one_name(repo: GitRepo) -> None:
+    """Runs of two flows that had one number, as clones bring them: both come back, the later one with its uid."""
+    uids = []
+    for flow in ("A", "B"):
+        run = make_run(repo, flow)
+        repo.git("update-ref", f"refs/runs/{flow}/9", f"refs/runs/{flow}/{run.id}")
+        repo.git("update-ref", "-d", f"refs/runs/{flow}/{run.id}")
+        uids.append(str(run.uid)[:7])
+    rm(repo, "A/9", "B/9")
+    assert repo.call("restore", "A/9", "B/9").code == 0
+    found = {name: uid for name, uid in ids(repo).items() if name[0] in "AB"}
+    assert found == {"A/9": uids[0], f"B/9-{uids[1]}": uids[1]}
+
+
 def test_asks_before_what_may_be_missed(ada: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
     """A tagged or pushed run, one that runs, and one that others stem from go only by --force, or after a yes."""
     make_run(ada, tags=["best"])

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import time
 
 import pytest
 
@@ -59,6 +60,8 @@ def _check_commands(repo: GitRepo, word: str) -> None:
     assert repo.flow("f.py", "--quiet", "logs", "1/start").out == output
     (task,) = json.loads(repo.runs("show", "1/start", "--json").out)["tasks"]
     assert (task["status"], task["ok"], task["seconds"]) == (word, False, None)
+    (run,) = json.loads(repo.runs("list", "--json").out)
+    assert run["started"] <= task["started"] <= time.time()
     assert f"1 {word}" in repo.runs("show", "1").out
     assert repo.runs("show", "1/start/1").code == 0
     assert repo.flow("f.py", "dump", "1/start").code == 0

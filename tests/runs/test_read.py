@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gitflowrun import msgpack
-from gitflowrun.errors import CorruptRecord, NotFound
+from gitflowrun.errors import CorruptRecord, GitflowrunError, NotFound
 from gitflowrun.git.objects import Commit, Mode, ObjectType, Oid, TreeEntry, tree_bytes
 from gitflowrun.git.pack.writer import PackObject
 from gitflowrun.git.repository import Repository
@@ -215,6 +215,23 @@ def test_the_uid_is_the_first_commit(repo: GitRepo) -> None:
         writer.commit([])
         writer.commit([], status=Status.DONE)
         assert stored(repo).identity.uid == writer.identity.uid
+
+
+def test_a_history_without_end_is_no_runs(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the message does not say the uid, the first commit is looked for among as many as a run may have."""
+    run = make_run(repo)
+    ref = "refs/runs/MyFlow/1"
+    message = repo.git("log", "-1", "--format=%B", str(run.uid))
+    for _ in range(2):
+        repo.git(
+            "update-ref", ref, repo.git("commit-tree", "-p", ref, "-m", message, f"{ref}^{{tree}}")
+        )
+    above = int(repo.git("rev-list", "--count", ref)) - 1
+    monkeypatch.setattr("gitflowrun.runs.read.MAX_STATES", above + 1)
+    assert stored(repo).identity.uid == run.uid
+    monkeypatch.setattr("gitflowrun.runs.read.MAX_STATES", above - 1)
+    with pytest.raises(GitflowrunError, match=f"more than {above - 1} commits"):
+        _ = stored(repo).identity
 
 
 @pytest.mark.parametrize("lie", ["another run", "no commit", "nothing"])

@@ -105,6 +105,7 @@ def test_a_list_limits_its_keys(theirs: GitRepo, keys: dict[str, SshKey]) -> Non
     limits = (
         'namespaces="file"', 'namespaces="!git,*"', "cert-authority", 'valid-before="20200101"',
         f'valid-before="{day}"', 'valid-after="209901010000Z"', 'valid-before="soon"', "sometimes",
+        "valid-before", "namespaces", 'sometimes="git"',
     )  # fmt: skip
     for line in [f"{ADA} {it} {public}" for it in limits] + [f"{ADA},!{ADA} {public}"]:
         allowed.write_text(line + "\n")
@@ -233,6 +234,22 @@ def test_a_signer_by_gpg_that_signs_with_a_subkey(repo: GitRepo, named: str) -> 
         assert [_trusts(repo, ref) for ref in (ONE, TWO)] == [False, False]
         assert repo.runs("trust", "--signer", keys[named == "sub"]).code == 0
         assert [_trusts(repo, ref) for ref in (ONE, TWO)] == [True, named == "main"]
+
+
+@needs_gpg
+def test_a_key_of_gpg_that_was_revoked(repo: GitRepo) -> None:
+    """From then on nothing that it has signed is trusted, though the key was named and is known."""
+    repo.git("config", "runs.sign", "true")
+    with gpg_home() as home:
+        make_signed_run(repo)
+        key = gpg("--list-keys", "--with-colons").partition("\nfpr:")[2].split(":")[8]
+        for secret in (repo.path / ".git").glob("gitflowrun-key-*"):
+            secret.unlink()
+        assert repo.runs("trust", "--signer", key).code == 0
+        assert _trusts(repo)
+        certificate = (home / "openpgp-revocs.d" / f"{key}.rev").read_text()
+        gpg("--import", stdin=certificate.replace("\n:-----BEGIN", "\n-----BEGIN"))
+        assert not _trusts(repo)
 
 
 @needs_gpg
