@@ -140,6 +140,20 @@ def test_a_process_that_cannot_be_made_is_tried_again(repo: GitRepo) -> None:
     assert "no more processes" in str(end.error)
 
 
+def test_why_a_task_failed_is_shown(repo: GitRepo) -> None:
+    """As a line of its log, for those who watch as well."""
+
+    def dies(launch: Launch) -> list[Message]:
+        killed = [Started(launch.serial, 7), Exited(launch.serial, signal.SIGKILL, 0.1, 0)]
+        return killed if launch.task.step == "start" else good(launch)
+
+    status, _, events = schedule(repo, dies)
+    assert status is Status.FAILED
+    (line,) = [event for event in events if isinstance(event, TaskLine)]
+    assert (line.task.step, line.system) == ("start", True)
+    assert line.text.startswith("Task failed: its process was killed by SIGKILL")
+
+
 def test_what_can_not_be_killed_is_not_waited_for(
     repo: GitRepo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
