@@ -144,7 +144,10 @@ def test_why_a_task_failed_is_shown(repo: GitRepo) -> None:
     """As a line of its log, for those who watch as well."""
 
     def dies(launch: Launch) -> list[Message]:
-        killed = [Started(launch.serial, 7), Exited(launch.serial, signal.SIGKILL, 0.1, 0)]
+        killed: list[Message] = [
+            Started(launch.serial, 7),
+            Exited(launch.serial, signal.SIGKILL, 0.1, 0),
+        ]
         return killed if launch.task.step == "start" else good(launch)
 
     status, _, events = schedule(repo, dies)
