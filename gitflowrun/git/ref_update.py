@@ -198,10 +198,19 @@ class Refs(RefReader):
             self._update_ref.run(updates, lambda: self._sync_locks(updates))  # 2, 3, 4
             self._sync_directories()  # 5
             reached("ref.durable")
+        except _Torn as torn:
+            self._take_back(updates)
+            raise self._unwritable(updates, str(torn)) from None
         except _Refused as refused:
             raise self._judged(updates, str(refused)) from None
         except OSError as error:
             raise self._unwritable(updates, error.strerror or str(error)) from error
+
+    def _take_back(self, updates: Sequence[RefUpdate]) -> None:
+        """Undo what has happened of a transaction; where even that fails, a part of it stays."""
+        done = [RefUpdate(it.name, it.old, it.new) for it in updates if self.get(it.name) == it.new]
+        with contextlib.suppress(_Refused, OSError):
+            self._update_ref.run(done, lambda: self._sync_locks(done))
 
     def _create_packed(self, updates: Sequence[RefUpdate]) -> bool:
         """Create refs by a new version of `packed-refs`; whether that is done, else nothing has changed.
@@ -403,6 +412,7 @@ class _UpdateRef(Resident):
             before_commit: Called when all is locked and written, and nothing published.
 
         Raises:
+            _Torn: a part of it may have happened.
             _Refused: nothing has changed; or, without a message, git was killed.
         """
         # Each value ends at a space or a newline, which no `RefName` contains.
@@ -417,7 +427,7 @@ class _UpdateRef(Resident):
                 reached("ref.locked")
                 self._journal.prepared(updates)
                 before_commit()
-                self._ask(["commit"], [b"commit: ok\n"])
+                self._commit()
                 reached("ref.moved")
             except BaseException as error:
                 # git drops the transaction at the end of its input, or has gone on to its end.
@@ -425,6 +435,13 @@ class _UpdateRef(Resident):
                 self._journal.end(was_killed=isinstance(error, _Refused) and not str(error))
                 raise
             self._journal.end()
+
+    def _commit(self) -> None:
+        try:
+            self._ask(["commit"], [b"commit: ok\n"])
+        except _Refused as refused:
+            # git renames one lock after the other, and leaves it at that where the disk lets it go no further.
+            raise _Torn(*refused.args) if str(refused) else refused from None
 
     @contextlib.contextmanager
     def claiming(self, name: str, inode: int) -> Iterator[None]:
@@ -554,6 +571,10 @@ def _locks_of(updates: Sequence[RefUpdate]) -> list[tuple[str, str]]:
 
 class _Refused(Exception):
     """git did not execute a transaction; its message, empty if it was killed."""
+
+
+class _Torn(_Refused):
+    """git did not execute the whole of a transaction."""
 
 
 class _Locked(Exception):

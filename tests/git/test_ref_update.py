@@ -296,6 +296,33 @@ def test_a_disk_that_fails_is_told(
     assert repository.refs.get(NAME) is None
 
 
+def test_what_git_can_not_finish_is_taken_back(
+    repo: GitRepo, repository: Repository, commits: list[Oid], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a transaction that the disk ends in the middle nothing stays, and the reason is git's."""
+    refs = repository.refs
+    refs.transaction([RefUpdate("refs/runs/F/1", commits[0], None)])
+    in_the_way = repo.path / ".git/refs/runs-trash/2/F/1/file"
+
+    def block(_: object) -> None:
+        in_the_way.parent.mkdir(parents=True, exist_ok=True)
+        in_the_way.touch()
+
+    updates = [
+        RefUpdate("refs/runs-trash/1/F/1", commits[0], None),
+        RefUpdate("refs/runs-trash/2/F/1", commits[0], None),
+        RefUpdate("refs/runs/F/1", None, commits[0]),
+    ]
+    with monkeypatch.context() as patch:
+        patch.setattr(refs, "_sync_locks", block)
+        with pytest.raises(RepositoryError, match="can't write 3 refs"):
+            refs.transaction(updates)
+    seen = repo.git("for-each-ref", "refs/runs", "refs/runs-trash", "--format=%(refname)")
+    assert seen == "refs/runs/F/1"
+    in_the_way.unlink()
+    refs.transaction(updates)
+
+
 def test_a_resident_git_that_has_missed_a_version_is_asked_anew(
     repo: GitRepo, repository: Repository, commits: list[Oid]
 ) -> None:
