@@ -76,8 +76,8 @@ _NO_SYNC = ("-c", "core.fsync=none")
 _LOCKED_SIGNS = ("file exists", "no such file or directory", "but expected")
 # ... that a ref would have to be a directory and a file at once...
 _CONFLICT_SIGNS = ("cannot create", "not a directory", "non-empty directory", "at the same time")
-# ... that the new target is not there, and that a lock could not be renamed once some had been: that is no conflict.
-_MISSING_SIGN, _HALF_MOVED_SIGN = "nonexistent object", "couldn't set"
+# ... that the new target is not there, and that all was locked and a part has moved when a disk failed: no conflict.
+_MISSING_SIGN, _MOVING_SIGN = "nonexistent object", "commit:"
 
 
 class Refs(RefReader):
@@ -327,7 +327,7 @@ class Refs(RefReader):
         if not message:
             return _Locked("git update-ref was killed", was_killed=True)
         lower, names = message.lower(), _names(updates)
-        if _HALF_MOVED_SIGN not in lower:
+        if not lower.startswith(_MOVING_SIGN):
             self._compare(updates)
         if _MISSING_SIGN in lower:
             return MissingObject(f"{names} can't point to an object that is missing: {message}")

@@ -112,6 +112,7 @@ class World:
         ] = {}  # uid -> the newest commit that was seen, here or in the trash
         self._gone: set[str] = set()  # uids that were purged, or have left the trash
         self._trashed: set[str] = set()
+        self._twice: set[str] = set()
         self._elsewhere: set[str] = set()  # uids on the server
         self._mine: set[str] = set()
         self._ids: set[str] = set()  # ever given
@@ -401,7 +402,8 @@ class World:
                 self.wrong.append(f"lost: {uid} went back from {tip} to {now} {after}")
         untouched = set(self._known) - moves - goes
         strays = untouched & (set(here) ^ (set(self._known) - self._trashed))
-        strays |= set(here) & (set(trash) | self._gone)
+        self._twice |= set(here) & set(trash) & moves  # a removal or its end did not get further
+        strays |= set(here) & (set(trash) | self._gone) - self._twice
         if strays:
             self.wrong.append(f"broken: {strays} moved, came back or are twice there {after}")
 
