@@ -421,12 +421,10 @@ class _Failing(io.BytesIO):
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
 
-@pytest.mark.parametrize(
-    ("size", "said"), [(1000, "can't be read any more"), (2 * MIB, "can't be copied")]
-)
-def test_files_whose_disk_fails(size: int, said: str) -> None:
+@pytest.mark.parametrize("size", [1000, 2 * MIB])
+def test_files_whose_disk_fails(size: int) -> None:
     """The error is the disk's; nothing else is tried with the file."""
-    with pytest.raises(UnserializableArtifact, match=f"{said}.*: Input/output error"):
+    with pytest.raises(UnserializableArtifact, match="can't be read any more: Input/output error"):
         encode(FileArtifact(_Failing, size, "broken"))
 
 
