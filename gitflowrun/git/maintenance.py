@@ -46,6 +46,7 @@ import struct
 import subprocess
 import time
 from itertools import accumulate
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import CorruptRecord, RepositoryError
@@ -63,7 +64,6 @@ from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from gitflowrun.git.repository import Repository
 
@@ -428,3 +428,26 @@ def fold_lock(repo: Repository) -> int | None:
         os.close(fd)
         return None
     return fd
+
+
+def sweep_locks(common_dir: Path, stale_locks: Path, *prefixes: str, age: float) -> int:
+    """Move away locks of refs that nobody has touched for long; how many there were.
+
+    Args:
+        common_dir: The git directory that all worktrees share.
+        stale_locks: A directory for them, on the same file system.
+        prefixes: Below which refs; that of packed refs is looked at in any case.
+        age: After how many seconds.
+    """
+    from gitflowrun.git.ref_update import remove_old_lock
+
+    places = [stale_locks, *(common_dir / prefix for prefix in prefixes)]
+    # `os.walk` and not `rglob`, which gives up at a directory that is removed while it looks.
+    found = (Path(at, name) for top in places for at, _, names in os.walk(top) for name in names)
+    locks = [path for path in found if path.suffix == ".lock"]
+    packed = common_dir / "packed-refs.lock"
+    removed = [remove_old_lock(path, stale_locks, age) for path in (*locks, packed)]
+    half = packed.with_suffix(".new")
+    if not packed.exists():  # else its holder writes it; without one, git packs no refs
+        removed.append(remove_old_lock(half, stale_locks, age))
+    return sum(removed)

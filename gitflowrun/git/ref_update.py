@@ -36,7 +36,6 @@ import os
 import re
 import time
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import MissingObject, RefConflict, RepositoryError
@@ -61,6 +60,7 @@ from gitflowrun.values import mutable
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable, Collection, Iterator, Sequence
+    from pathlib import Path
 
 _PACKED = "packed-refs"
 _JOURNALS = "ref-locks"
@@ -173,16 +173,6 @@ class Refs(RefReader):
             scratch.unlink(missing_ok=True)
         self.damaged.discard(name)
 
-    def sweep_locks(self, *prefixes: str, age: float = LOCK_ABANDONED) -> int:
-        """Move away locks below `prefixes`, and of packed refs, untouched for `age` seconds; how many there were."""
-        places = [self._stale_locks, *(self._root / prefix for prefix in prefixes)]
-        removed = sum(remove_old_locks(place, self._stale_locks, age) for place in places)
-        packed = self._root / f"{_PACKED}.lock"
-        removed += remove_old_lock(packed, self._stale_locks, age)
-        if not packed.exists():  # else its holder writes it; without one, git packs no refs
-            removed += remove_old_lock(packed.with_suffix(".new"), self._stale_locks, age)
-        return removed
-
     def close(self) -> None:
         """End git, if it runs; the next transaction starts it again."""
         if "_update_ref" in vars(self):
@@ -208,7 +198,7 @@ class Refs(RefReader):
 
     def _take_back(self, updates: Sequence[RefUpdate]) -> None:
         """Undo what has happened of a transaction; where even that fails, a part of it stays."""
-        done = [RefUpdate(it.name, it.old, it.new) for it in updates if self.get(it.name) == it.new]
+        done = [it.reversed for it in updates if self.get(it.name) == it.new]
         with contextlib.suppress(_Refused, OSError):
             self._update_ref.run(done, lambda: self._sync_locks(done))
 
@@ -283,7 +273,7 @@ class Refs(RefReader):
             watches = [watch for watch in watches if not watch.remove_if_stale()]
             time.sleep(jittered(LOCK_PAUSES[0]))
         if rivals := self._rivals(updates):
-            ours = [RefUpdate(it.name, None, it.new) for it in updates if it.name not in rivals]
+            ours = [it.reversed for it in updates if it.name not in rivals]
             self._update_ref.run(ours, lambda: None)
             raise RefConflict(f"{min(rivals)} was made by somebody else at the same moment")
 
@@ -439,8 +429,7 @@ class _UpdateRef(Resident):
     def _commit(self) -> None:
         try:
             self._ask(["commit"], [b"commit: ok\n"])
-        except _Refused as refused:
-            # git renames one lock after the other, and leaves it at that where the disk lets it go no further.
+        except _Refused as refused:  # git renames one lock after the other, until one can't be
             raise _Torn(*refused.args) if str(refused) else refused from None
 
     @contextlib.contextmanager
@@ -574,7 +563,7 @@ class _Refused(Exception):
 
 
 class _Torn(_Refused):
-    """git did not execute the whole of a transaction."""
+    """git did not finish a transaction."""
 
 
 class _Locked(Exception):
@@ -608,11 +597,10 @@ _LeftLock = tuple["Path", _Identity, bool]
 class LockWatch:
     """Watches one lock file over the attempts of a writer that it keeps waiting.
 
-    git's protocol: `<ref>.lock`, created exclusively, is the right to change the ref. A writer that is killed
-    while it holds one leaves it, and git never removes it, for it can't tell whether the owner lives. git holds
-    such a lock for milliseconds, so one that stays the same file (inode, time, size) for ten seconds has no
-    owner. It is renamed away, never unlinked: of two processes that judge at once one finds nothing to rename,
-    and neither takes away the fresh lock of a third.
+    git's protocol: `<ref>.lock`, created exclusively, is the right to change the ref. Who is killed leaves it, and git
+    never removes it. git holds such a lock for milliseconds, so one that stays the same file (inode, time, size) for
+    ten seconds has no owner. It is renamed away, never unlinked: of two processes that judge at once one finds nothing
+    to rename, and neither takes away the fresh lock of a third.
 
     Args:
         path: The lock file.
@@ -678,13 +666,6 @@ def _left_lock(root: Path, line: re.Match[bytes], began: int) -> _LeftLock | Non
     return (lock, identity, False) if identity[1] >= began and written.startswith(content) else None
 
 
-def remove_old_locks(directory: Path, stale_locks: Path, age: float) -> int:
-    """Move away the lock files below a directory that are older than `age` seconds; how many there were."""
-    # `os.walk` and not `rglob`, which gives up at a directory that is removed while it looks.
-    found = (Path(folder, name) for folder, _, names in os.walk(directory) for name in names)
-    return sum(remove_old_lock(it, stale_locks, age) for it in found if it.suffix == ".lock")
-
-
 def remove_old_lock(path: Path, stale_locks: Path, age: float) -> bool:
     """Move a lock file away if it is older than `age` seconds; whether it was, and is gone."""
     identity = _identity(path)
@@ -704,8 +685,7 @@ def _remove(path: Path, identity: _Identity, stale_locks: Path) -> bool:
     if _identity(moved) == identity:
         moved.unlink(missing_ok=True)
         return True
-    # Somebody else had removed the stale one and a third had made a new lock, all since we looked. Give it
-    # back; if even its owner's successor is there by now, that one's lock stands.
+    # A third has made a new lock since we looked. Give it back, unless there is one more by now.
     with contextlib.suppress(OSError):
         os.link(moved, path)
     moved.unlink(missing_ok=True)

@@ -70,6 +70,11 @@ class RefUpdate:
             return f"delete {self.name} {old}"
         return f"update {self.name} {self.new} {old}"
 
+    @property
+    def reversed(self) -> RefUpdate:
+        """What takes it back."""
+        return RefUpdate(self.name, self.old, self.new)
+
     def conflict(self, current: Oid | None) -> RefConflict:
         """The error that the ref is not what it must be, but `current`."""
         name, old = self.name, self.old

@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import GitflowrunError
-from gitflowrun.git.maintenance import exempt_from_deltas, fold, start_fold
+from gitflowrun.git.maintenance import exempt_from_deltas, fold, start_fold, sweep_locks
 from gitflowrun.git.permissions import share_file
 from gitflowrun.limits import FOLD_BEYOND, INLINE_LIMIT, KEEP_GRACE, LOCK_ABANDONED, LOCK_STALE
 from gitflowrun.runs import layout
@@ -96,7 +96,7 @@ def _sweep_locks(repo: Repository) -> None:
     mark.touch()
     share_file(mark)
     age = max(LOCK_STALE, min(LOCK_ABANDONED, uptime))
-    repo.refs.sweep_locks(*layout.OURS, age=age)
+    sweep_locks(repo.common_dir, repo.state_dir / "stale-locks", *layout.OURS, age=age)
 
 
 def shared_payloads(records: Iterable[TaskRecord]) -> Iterator[ArtifactRef]:

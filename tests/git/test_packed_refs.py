@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from gitflowrun.errors import RefConflict
+from gitflowrun.git.maintenance import sweep_locks
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.ref_update import Refs
 from gitflowrun.git.refs import RefUpdate
@@ -203,5 +204,5 @@ def test_a_file_of_who_was_killed_is_removed(repository: Repository, commits: li
     left = repository.state_dir / "stale-locks" / "packed-refs-1-1.lock"
     left.touch()
     os.utime(left, (time.time() - 999, time.time() - 999))
-    repository.refs.sweep_locks("refs/runs/", age=60)
+    sweep_locks(repository.common_dir, repository.state_dir / "stale-locks", "refs/runs/", age=60)
     assert not left.exists()

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from gitflowrun.errors import RepositoryError
+from gitflowrun.git.maintenance import sweep_locks
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.ref_update import LockWatch, recover_locks
 from gitflowrun.git.refs import RefUpdate
@@ -212,10 +213,11 @@ def test_old_locks_are_swept(repo: GitRepo, repository: Repository) -> None:
         lock.touch()
     for lock in (locks[0], locks[2], locks[4]):
         os.utime(lock, (1, 1))
-    assert repository.refs.sweep_locks("refs/runs/", "refs/tags/runs/") == 1
+    places = (repository.common_dir, repository.state_dir / "stale-locks")
+    assert sweep_locks(*places, "refs/runs/", "refs/tags/runs/", age=60) == 1
     assert [lock.exists() for lock in locks] == [False, True, True, True, True]
     os.utime(locks[3], (1, 1))
-    assert repository.refs.sweep_locks("refs/runs/", "refs/tags/runs/") == 2
+    assert sweep_locks(*places, "refs/runs/", "refs/tags/runs/", age=60) == 2
     assert [lock.exists() for lock in locks] == [False, True, True, False, False]
 
 

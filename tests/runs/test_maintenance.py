@@ -10,7 +10,6 @@ import pytest
 
 from gitflowrun.errors import RepositoryError
 from gitflowrun.git.owner import Owner
-from gitflowrun.git.ref_update import Refs
 from gitflowrun.limits import FOLD_BEYOND, INLINE_LIMIT
 from gitflowrun.names import TaskName
 from gitflowrun.runs import maintenance
@@ -102,7 +101,7 @@ def test_locks_are_looked_for_once_a_day(repo: GitRepo, monkeypatch: pytest.Monk
     opened = open_repo(repo)
     calls: list[tuple[str, ...]] = []
     monkeypatch.setattr(
-        Refs, "sweep_locks", lambda _refs, *prefixes, **_age: calls.append(prefixes)
+        maintenance, "sweep_locks", lambda *places, **_age: calls.append(places[2:])
     )
     monkeypatch.setattr(time, "clock_gettime", lambda _clock: 1e6)
     mark = opened.state() / "swept-locks"
