@@ -38,12 +38,14 @@ from typing import TYPE_CHECKING
 from gitflowrun.errors import GitflowrunError, RepositoryError
 from gitflowrun.failpoints import reached
 from gitflowrun.git.objects import Oid
+from gitflowrun.git.pack.writer import sync_file
 from gitflowrun.git.permissions import hint_of, read_file, share_file
 from gitflowrun.git.refs import loose_names, packed_stamp
 from gitflowrun.limits import MAX_MARK, NUMBERS_AHEAD, RUNS_ASKED_FOR_THEIR_MAKER
 from gitflowrun.names import RunId
 from gitflowrun.runs import layout
 from gitflowrun.runs.locks import FileLock, Locks, made_here
+from gitflowrun.settings import Durability
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
@@ -154,6 +156,10 @@ class RunIds:
         """
         with self._locks.ids():
             self._write(self._look(thorough=True))
+            if self._repo.settings.durability is Durability.SAFE:
+                sync_file(
+                    self.path
+                )  # whoever removes runs for good asks for this first: no ref will tell their numbers
 
     def _next(self, mark: _Mark) -> Reservation:
         for number in count(mark.number + 1):  # 4
