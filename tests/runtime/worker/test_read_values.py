@@ -89,7 +89,7 @@ def test_a_value_that_was_stored_under_a_raised_recursion_limit_is_read_without(
         "def chain(n):\n    first = last = Node()\n"
         "    for _ in range(n):\n        last.after = Node()\n        last = last.after\n    return first"
     )
-    start = "sys.setrecursionlimit(50_000)\nself.read = chain(3000)\nself.grown = chain(3000)"
+    start = "sys.setrecursionlimit(50_000)\nself.read = chain(400)\nself.grown = chain(400)"
     end = "self.read.after\nself.grown.more = 1\nassert sys.getrecursionlimit() < 50_000"
     repo.write("f.py", linear_flow(start, end, head=head))
     done = repo.flow("f.py", "run")
