@@ -188,10 +188,9 @@ class Refs(RefReader):
             self._update_ref.run(updates, lambda: self._sync_locks(updates))  # 2, 3, 4
             self._sync_directories()  # 5
             reached("ref.durable")
-        except _Torn as torn:
-            self._take_back(updates)
-            raise self._unwritable(updates, str(torn)) from None
         except _Refused as refused:
+            if str(refused).startswith(_MOVING_SIGN):
+                self._take_back(updates)
             raise self._judged(updates, str(refused)) from None
         except OSError as error:
             raise self._unwritable(updates, error.strerror or str(error)) from error
@@ -317,7 +316,7 @@ class Refs(RefReader):
         if not message:
             return _Locked("git update-ref was killed", was_killed=True)
         lower, names = message.lower(), _names(updates)
-        if not lower.startswith(_MOVING_SIGN):
+        if not message.startswith(_MOVING_SIGN):
             self._compare(updates)
         if _MISSING_SIGN in lower:
             return MissingObject(f"{names} can't point to an object that is missing: {message}")
@@ -402,8 +401,7 @@ class _UpdateRef(Resident):
             before_commit: Called when all is locked and written, and nothing published.
 
         Raises:
-            _Torn: a part of it may have happened.
-            _Refused: nothing has changed; or, without a message, git was killed.
+            _Refused: nothing has changed; or, without a message, git was killed; or it could not finish.
         """
         # Each value ends at a space or a newline, which no `RefName` contains.
         commands = [update.command for update in updates]
@@ -417,7 +415,7 @@ class _UpdateRef(Resident):
                 reached("ref.locked")
                 self._journal.prepared(updates)
                 before_commit()
-                self._commit()
+                self._ask(["commit"], [b"commit: ok\n"])
                 reached("ref.moved")
             except BaseException as error:
                 # git drops the transaction at the end of its input, or has gone on to its end.
@@ -425,12 +423,6 @@ class _UpdateRef(Resident):
                 self._journal.end(was_killed=isinstance(error, _Refused) and not str(error))
                 raise
             self._journal.end()
-
-    def _commit(self) -> None:
-        try:
-            self._ask(["commit"], [b"commit: ok\n"])
-        except _Refused as refused:  # git renames one lock after the other, until one can't be
-            raise _Torn(*refused.args) if str(refused) else refused from None
 
     @contextlib.contextmanager
     def claiming(self, name: str, inode: int) -> Iterator[None]:
@@ -560,10 +552,6 @@ def _locks_of(updates: Sequence[RefUpdate]) -> list[tuple[str, str]]:
 
 class _Refused(Exception):
     """git did not execute a transaction; its message, empty if it was killed."""
-
-
-class _Torn(_Refused):
-    """git did not finish a transaction."""
 
 
 class _Locked(Exception):
