@@ -271,9 +271,8 @@ class Folding:
                     path = suffixed(self._pack_dir / given.pack.name, suffix)
                     path.unlink(missing_ok=True)
                     reached("fold.deleting")
-        _drop_stale_multi_pack_index(
-            _Listing.read(self._pack_dir)
-        )  # somebody may have written it meanwhile
+        # Somebody may have written it meanwhile.
+        _drop_stale_multi_pack_index(_Listing.read(self._pack_dir))
 
 
 def fold(repo: Repository, *, beyond: int = 1) -> bool:

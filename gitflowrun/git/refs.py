@@ -151,9 +151,8 @@ class RefReader:
         and where anything is unusual: names that it may refuse, a damaged ref, an old `packed-refs`.
         """
         loose = self._few_loose(prefix)
-        packed = (
-            None if loose is None else self._packed_below(prefix)
-        )  # last: git packs, then prunes
+        # Last: git packs, then prunes.
+        packed = None if loose is None else self._packed_below(prefix)
         if loose is None or packed is None:
             return {row[0]: row[1] for row in self.rows(prefix)}
         return packed | loose
@@ -361,9 +360,8 @@ def loose_names(common_dir: Path, prefix: str) -> Iterator[str]:
         place = places.pop()
         try:
             with os.scandir(common_dir / place) as entries:
-                for entry in (
-                    entries
-                ):  # one at a time: there may be very many, and who counts them stops early
+                # One at a time: there may be very many, and who counts them stops early.
+                for entry in entries:
                     if entry.is_dir(follow_symlinks=False):
                         places.append(f"{place}/{entry.name}")
                     elif not entry.name.endswith(".lock"):

@@ -481,9 +481,8 @@ class _SshCheck:
             key = ssh_key(self._signature)
         except ValueError:  # ssh-keygen reads it otherwise than we do
             return None
-        is_certificate = (
-            "-cert-" in _key_words(key)[0]
-        )  # whose fingerprint is that of the key in it
+        # The fingerprint of a certificate is that of the key in it.
+        is_certificate = "-cert-" in _key_words(key)[0]
         return found if is_certificate or fingerprint(key) == found else None
 
     def _is_revoked(self, path: str) -> bool:

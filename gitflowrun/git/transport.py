@@ -246,9 +246,8 @@ class Remote:
         import shutil  # slow to import
 
         safe = self._repository.settings.durability is Durability.SAFE
-        each = (
-            ("-c", "core.fsync=objects") if safe else ()
-        )  # git's default, unless the user has another
+        # git's default, unless the user has another.
+        each = ("-c", "core.fsync=objects") if safe else ()
         options = (*each, *_HARDENED, *_FETCH, *self._program("upload"))
         packs = self._repository.packs
         place = packs.receiving_directory()

@@ -307,10 +307,8 @@ class _RunCheck:
         if len(infos) > 1:
             named = " and ".join(oid.short for oid in infos.values())
             yield self.fault(FaultKind.HISTORY, f"its INFO is not the same in commits {named}")
-        for (
-            oid,
-            tree,
-        ) in history.states:  # the newest one first: it has most of what the others have
+        # The newest one first: it has most of what the others have.
+        for oid, tree in history.states:
             yield from self._new(self._objects.below(tree, oid))
         if not self._told:
             self._objects.sound.add(oid for oid, _ in history.states)

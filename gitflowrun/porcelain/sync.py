@@ -217,9 +217,8 @@ class RemoteView:
         """The runs of the same flow and number, named as one with this uid may be: only these can be it."""
         number = run.id.number
         names = self._by_number.get(str(number), ())
-        if (
-            len(names) > MAX_NAMESAKES
-        ):  # somebody's: parsing very many takes longer than looking for the few
+        # So many are somebody's: parsing them takes longer than looking for the few.
+        if len(names) > MAX_NAMESAKES:
             few = names_of(run.flow, number, uid)
             names = [name for name in few if name in self.refs]
         tips = [tip for name in names if (tip := self._tip(name)) and tip.flow == run.flow]

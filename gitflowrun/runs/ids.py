@@ -157,9 +157,8 @@ class RunIds:
         with self._locks.ids():
             self._write(self._look(thorough=True))
             if self._repo.settings.durability is Durability.SAFE:
-                sync_file(
-                    self.path
-                )  # whoever removes runs for good asks for this first: no ref will tell their numbers
+                # Whoever removes runs for good asks for this first: no ref will tell their numbers.
+                sync_file(self.path)
 
     def _next(self, mark: _Mark) -> Reservation:
         for number in count(mark.number + 1):  # 4

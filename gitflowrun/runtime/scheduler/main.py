@@ -127,9 +127,8 @@ class SchedulerMain:
         first_tasks = partial(run.first_tasks, stored, adoption)
         with create_run(repo, info, snapshot, first_tasks) as writer:
             try:
-                run_info.announce(
-                    writer.identity, repo, request.run_id_file, request.runner_attribute_file
-                )  # 4
+                files = (request.run_id_file, request.runner_attribute_file)
+                run_info.announce(writer.identity, repo, *files)  # 4
             except GitflowrunError:
                 writer.commit([], status=Status.FAILED)
                 raise
