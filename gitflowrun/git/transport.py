@@ -33,6 +33,7 @@ from typing import IO, TYPE_CHECKING
 from gitflowrun.errors import RepositoryError, UsageError
 from gitflowrun.git.command import Completed, Git
 from gitflowrun.git.pack.reader import quarantine
+from gitflowrun.git.permissions import make_directory
 from gitflowrun.limits import (
     CUT_DEPTH,
     FETCH_ALLOCATION,
@@ -70,6 +71,9 @@ _FETCH = (
     "-c", "core.alternateRefsCommand=true",  # what we have ourselves is told as ours
     "fetch", "--quiet", "--no-tags", "--no-prune", "--no-write-fetch-head", "--no-recurse-submodules", "--refmap=",
     "--stdin",
+)  # fmt: skip
+_COPY = (
+    "-c", "core.fsync=objects", "pack-objects", "--quiet", "--window=0", "--delta-base-offset", "--non-empty",
 )  # fmt: skip
 _PUSH = ("push", "--porcelain", "--no-follow-tags", "--recurse-submodules=no")
 # What git says when the ref was not as expected, and what the remote says when somebody else is at it.
@@ -221,8 +225,8 @@ class Remote:
                         found[name] = oids.setdefault(oid, oid)
         return found
 
-    def fetch(self, refspecs: Sequence[str]) -> list[str]:
-        """Fetch by explicit refspecs; at most `REFS_A_FETCH` of them make sense.
+    def fetch(self, oids: Sequence[str]) -> list[str]:
+        """Fetch what some commits lead to; at most `REFS_A_FETCH` of them make sense.
 
         Name no refs to fetch them into. git makes a file for each, and syncs it, but never the directory of the pack: a
         power cut could leave a ref and take what it leads to. Once this returns, refs may be made.
@@ -232,17 +236,17 @@ class Remote:
             them when refs do.
 
         Raises:
-            RepositoryError: it can't be reached, lacks a ref, or what it sent is malformed.
+            RepositoryError: it can't be reached, lacks a commit, or what it sent is malformed.
         """
         with self._old_commit() as known:
             try:
-                return self._fetch(refspecs, known)
+                return self._fetch(oids, known)
             except RepositoryError as error:
                 if not known or "shallow" not in error.message:
                     raise
-                return self._fetch(refspecs, {})
+                return self._fetch(oids, {})
 
-    def _fetch(self, refspecs: Sequence[str], env: Mapping[str, str]) -> list[str]:
+    def _fetch(self, oids: Sequence[str], env: Mapping[str, str]) -> list[str]:
         import shutil  # slow to import
 
         safe = self._repository.settings.durability is Durability.SAFE
@@ -253,10 +257,23 @@ class Remote:
         place = packs.receiving_directory()
         try:
             apart = quarantine(place, self._repository.objects_dir)
-            self._run(options, [self.name], {**env, **_BOUNDED, **apart}, refspecs)
+            self._run(options, [self.name], {**env, **_BOUNDED, **apart}, oids)
+            if not any(place.glob("pack/*.idx")):
+                self._pack_what_is_here(oids, place, apart)
             return packs.adopt(place)
         finally:
             shutil.rmtree(place, ignore_errors=True)
+
+    def _pack_what_is_here(self, oids: Sequence[str], place: Path, env: Mapping[str, str]) -> None:
+        """Pack the objects of commits that no ref leads to; git fetches nothing where it finds all of them.
+
+        A run was removed, or a fetch killed: a repack of the user's that is under way may be about to take them.
+        """
+        make_directory(place / "pack")
+        stdin = "".join(f"{oid}\n" for oid in oids).encode()
+        options = ("--objects", "--exclude-promisor-objects", "--stdin", "--not", "--all")
+        if found := self._git.run("rev-list", *options, stdin=stdin):
+            self._git.run(*_COPY, str(place / "pack/pack"), stdin=found, env=env)
 
     def push(
         self, changes: Sequence[RefUpdate], *, atomic: bool = False, verify: bool = True

@@ -9,15 +9,16 @@ import pytest
 from gitflowrun.artifacts.dedup import DedupIndex
 from gitflowrun.errors import RepositoryError
 from gitflowrun.git.repository import Repository
+from gitflowrun.porcelain.sync import Outcome
 from gitflowrun.runs.maintenance import ensure_dedup_index
 from gitflowrun.runs.runs import Status
 from gitflowrun.runs.trees import GroupObjects
 from gitflowrun.runs.write import RunWriter
 from tests.faults.test_failpoints import RUNS
-from tests.helpers.clones import clone, ids, refs, send
+from tests.helpers.clones import clone, get, ids, outcomes, refs, send
 from tests.helpers.flows import background, eventually
 from tests.helpers.packs import blob, noise
-from tests.helpers.repacks import add_bulk, stopped_while_writing
+from tests.helpers.repacks import add_bulk, missing, stopped_while_writing
 from tests.helpers.repos import GitRepo, make_repo
 from tests.helpers.runs import digest, finished_task, make_run, open_repo, start_run, with_packs
 
@@ -44,6 +45,25 @@ def test_what_was_fetched_is_kept(tmp_path: Path) -> None:
     assert fetching.wait() == 0, fetching.text()
     assert ids(ada) == ids(hub)
     ada.fsck()
+
+
+def test_what_was_here_already_is_kept(tmp_path: Path) -> None:
+    """A repack that began before a fetch takes what belongs to no ref, so the fetch does not rely on finding it."""
+    make_repo(tmp_path / "first")
+    GitRepo(tmp_path).git("clone", "-q", "--bare", "first", "hub")
+    hub = GitRepo(tmp_path / "hub")
+    ada, bob = clone(hub, "ada"), clone(hub, "bob")
+    make_run(bob)
+    send(bob)
+    add_bulk(ada, 1 << 20)
+    get(ada)
+    for ref in [*refs(ada), *refs(ada, "refs/runs-remotes/")]:
+        ada.git("update-ref", "-d", ref)
+    with stopped_while_writing(ada, "repack", "-a", "-d", "-f"):
+        assert outcomes(get(ada)) == [Outcome.NEW]
+    assert missing(ada) == []
+    ada.fsck()
+    assert ids(ada) == ids(hub)
 
 
 def _stored(repository: Repository, run: RunWriter, name: str) -> None:

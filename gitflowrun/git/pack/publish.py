@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from gitflowrun.git.pack.writer import PackObject
 
 _KEEP_WORD = "gitflowrun"
+_SUFFIXES = (".promisor", ".pack", ".rev", ".idx")
+"""Of the files that git may have for a pack, in the order in which they appear."""
 _REPLACED = "replaced"  # the packs that the owner of a temporary directory was about to delete
 _HINTS = {
     errno.ENOSPC: "free some space and try again; nothing was published",
@@ -175,21 +177,19 @@ class PackStore:
         """Publish the packs that git has received in a directory, durable as they are; their names, for `release`.
 
         Raises:
-            RepositoryError: they can't be moved.
+            RepositoryError: one can't be published. What was published of others stays, and is git's.
         """
-        names = []
+        names: list[str] = []
         for index in _listed(place / "pack", "pack-*.idx"):
             names.append(f"pack-{os.urandom(20).hex()}")
-            final = self.pack_dir / names[-1]
-            with explained(final):
-                keep = suffixed(index, ".keep")
-                keep.write_text(_keep_line(self._owner()), encoding="utf-8")
-                share_file(keep, self._shared)
-                keep.rename(suffixed(final, ".keep"))
-                for suffix in (".promisor", ".rev", ".pack", ".idx"):
-                    with contextlib.suppress(FileNotFoundError):
-                        index.with_suffix(suffix).rename(suffixed(final, suffix))
-        if self._sync:  # also for what a fetch that was killed has brought
+            temporary, final = index.with_suffix(""), self.pack_dir / names[-1]
+            try:
+                self._show(temporary, final)
+            except BaseException:
+                _take_back(temporary, final)
+                self.release(names)
+                raise
+        if self._sync and not names:  # for what a fetch that was killed has brought
             sync_directory(self.pack_dir)
         return names
 
@@ -227,7 +227,8 @@ class PackStore:
         for name in self.stale_keeps(grace):
             keep = self.pack_dir / f"{name}.keep"
             if not keep.with_suffix(".idx").exists():
-                swept.append(keep.with_suffix(".pack"))
+                files = (keep.with_suffix(suffix) for suffix in _SUFFIXES)
+                swept += [path for path in files if path.exists()]
             swept.append(keep)
         return swept
 
@@ -274,23 +275,34 @@ class PackStore:
             output.append(entries)
             reached("publish.written")
             output.finish()
+        self._show(temporary, final)
+        return contents
+
+    def _show(self, temporary: Path, final: Path) -> None:
+        """Steps 3 to 5 with the files of a pack; git sees it once it sees the last one, its index."""
+        keep = suffixed(temporary, ".keep")
         with explained(suffixed(final, ".pack")):
-            suffixed(temporary, ".keep").write_text(_keep_line(self._owner()), encoding="utf-8")
-            share_file(suffixed(temporary, ".keep"), self._shared)
+            keep.write_text(_keep_line(self._owner()), encoding="utf-8")
+            share_file(keep, self._shared)
+            *others, last = [
+                (path, suffixed(final, suffix))
+                for suffix in _SUFFIXES
+                if (path := suffixed(temporary, suffix)).exists()
+            ]
             if self._shared:
-                for path in (pack, index):
+                for path, _ in (*others, last):
                     allow(path, self._shared & 0o444)
             reached("publish.synced")
-            suffixed(temporary, ".keep").rename(suffixed(final, ".keep"))  # 3
+            keep.rename(suffixed(final, ".keep"))  # 3
             reached("publish.kept")
-            pack.rename(suffixed(final, ".pack"))  # 4
+            for path, target in others:  # 4
+                path.rename(target)
             reached("publish.renamed")
-            index.rename(suffixed(final, ".idx"))
+            last[0].rename(last[1])
             reached("publish.visible")
             if self._sync:
                 sync_directory(self.pack_dir)  # 5
             reached("publish.durable")
-        return contents
 
     def _output(self, path: Path, expected: int) -> Output:
         return Output(path, sync=self._sync, expected=expected, readable_as=self.pack_dir)
@@ -308,7 +320,8 @@ def _take_back(temporary: Path, final: Path) -> None:
     leaves out of its new pack what this one holds, and then deletes the pack that held it before.
     """
     seen = suffixed(final, ".idx").exists()
-    paths = [suffixed(final, suffix) for suffix in ((".keep",) if seen else (".pack", ".keep"))]
+    hidden = () if seen else _SUFFIXES
+    paths = [suffixed(final, suffix) for suffix in (*hidden, ".keep")]
     paths += [suffixed(temporary, suffix) for suffix in (".pack", ".idx", ".keep")]
     for path in paths:
         with contextlib.suppress(OSError):
