@@ -250,6 +250,38 @@ def test_an_exit_code_is_gits_own_where_children_are_not_waited_for(repo: GitRep
     assert done.out.splitlines()[-1] == "True"
 
 
+_HANDS_ON = """
+import fcntl, os, signal
+from pathlib import Path
+from gitflowrun.git.command import Git
+
+def is_free():
+    with open("lock", "w") as other:
+        try:
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
+
+signal.signal(signal.SIGCHLD, signal.{handler})
+lock = os.open("lock", os.O_RDWR | os.O_CREAT)
+fcntl.flock(lock, fcntl.LOCK_EX)
+git = Git(Path(".git").absolute(), Path.cwd())
+process = git.start("cat-file", "--batch", inherited=(lock,))
+os.close(lock)
+print(is_free())
+process.communicate()
+print(process.returncode, is_free())
+"""
+
+
+@pytest.mark.parametrize("handler", ["SIG_DFL", "SIG_IGN"])
+def test_git_holds_a_lock_as_long_as_it_runs(repo: GitRepo, handler: str) -> None:
+    """A lock that it was handed is held by it when we are gone, until it ends."""
+    done = repo.python("-c", _HANDS_ON.format(handler=handler))
+    assert done.out.split() == ["False", "0", "True"], done.err
+
+
 def test_a_git_that_is_not_there_is_told_where_children_are_not_waited_for(repo: GitRepo) -> None:
     """The interpreter that stands between passes on why a program can't be started."""
     code = _ASKS.format(setup="signal.signal(signal.SIGCHLD, signal.SIG_IGN)")

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from gitflowrun.errors import RepositoryError
 from gitflowrun.git.permissions import (
     make_directory,
     not_writable,
+    open_file,
     replace_file,
     share_file,
     shared_mode,
@@ -201,6 +203,28 @@ def test_no_link_is_written_through(tmp_path: Path) -> None:
     assert (target.read_text(), link.read_text(), link.is_symlink()) == ("mine", "new", False)
     assert link.stat().st_mode & 0o777 == 0o600
     assert {path.name for path in tmp_path.iterdir()} == {"target", "link"}
+
+
+def test_what_can_not_be_read_is_named(tmp_path: Path) -> None:
+    """A file of ours is read where it is itself: no link, no pipe that would keep us waiting, no directory."""
+    target, link, pipe = tmp_path / "target", tmp_path / "link", tmp_path / "pipe"
+    target.write_text("theirs")
+    link.symlink_to(target)
+    os.mkfifo(pipe)
+    with open_file(target, "the key") as file:
+        assert file.read() == b"theirs"
+    for path, why in (
+        (link, "it is a link"),
+        (pipe, "it is no regular file"),
+        (tmp_path, "it is no regular file"),
+        (target / "key", "Not a directory"),
+    ):
+        with pytest.raises(RepositoryError) as caught:
+            open_file(path, "the key")
+        assert caught.value.message == f"can't read {path}, the key: {why}"
+        assert caught.value.hint
+    with pytest.raises(FileNotFoundError):
+        open_file(tmp_path / "nothing", "the key")
 
 
 @pytest.mark.parametrize(

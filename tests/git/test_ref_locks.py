@@ -59,6 +59,28 @@ def test_a_live_lock_is_respected(repository: Repository, commits: list[Oid]) ->
     assert lock.exists()
 
 
+def test_a_damaged_ref_is_dropped_under_its_lock(
+    repository: Repository, commits: list[Oid]
+) -> None:
+    """Not while somebody writes it, and not when it has been mended."""
+    path = repository.common_dir / NAME
+    lock = path.with_name(f"{path.name}.lock")
+    path.parent.mkdir(parents=True)
+    path.write_text("rubbish\n")
+    lock.touch()
+    with pytest.raises(RepositoryError, match=f"can't lock {NAME}: File exists"):
+        repository.refs.drop_damaged(NAME)
+    assert (path.read_text(), lock.exists()) == ("rubbish\n", True)
+    lock.unlink()
+    repository.refs.drop_damaged(NAME)
+    assert not path.exists()
+    path.write_text(f"{commits[0]}\n")
+    repository.refs.drop_damaged(NAME)
+    assert repository.refs.get(NAME) == commits[0]
+    assert not lock.exists()
+    assert not list((repository.state_dir / "stale-locks").iterdir())
+
+
 @pytest.mark.parametrize("successor", [False, True])
 def test_a_lock_made_since_the_look_is_given_back(
     repository: Repository, monkeypatch: pytest.MonkeyPatch, successor: bool

@@ -600,7 +600,7 @@ def test_replaced_objects_are_not_what_is_recorded(repo: GitRepo) -> None:
 def test_a_filter_that_is_not_installed(repo: GitRepo, kind: str) -> None:
     """Files of a required filter that can't be run stay as they are in the index, and are noted by name."""
     repo.write(".gitattributes", "*.big filter=big\n*.ok filter=ok\n")
-    for name in ("same.big", "edited.big", "edited.ok"):
+    for name in ("same.big", "edited.big", "edited.ok", "-o.ok"):
         repo.write(name, "1\n")
     repo.commit()
     repo.git("config", "filter.big.required", "true")
@@ -608,7 +608,7 @@ def test_a_filter_that_is_not_installed(repo: GitRepo, kind: str) -> None:
     repo.git("config", "filter.ok.required", "true")
     repo.git("config", "filter.ok.clean", "tr 2 3")
     os.utime(repo.path / "same.big", (1, 1))
-    for name in ("edited.big", "new.big", "edited.ok", "README"):
+    for name in ("edited.big", "new.big", "edited.ok", "-o.ok", "README"):
         repo.write(name, "2\n")
     shot = shoot(repo)
     reasons = shot.reasons()
@@ -616,6 +616,7 @@ def test_a_filter_that_is_not_installed(repo: GitRepo, kind: str) -> None:
     assert all("filter 'big' can't be run" in reason for reason in reasons.values())
     assert shot.files[b"edited.big"] == shot.files[b"same.big"] == b"1\n"
     assert (shot.files[b"edited.ok"], shot.files[b"README"]) == (b"3\n", b"2\n")
+    assert shot.files[b"-o.ok"] == b"3\n"  # a name like an option
     assert b"new.big" not in shot.files
 
 

@@ -237,6 +237,25 @@ def test_the_label_tells_places_apart_and_not_names(repo: GitRepo, server: GitRe
     assert remote(repo, "short").label == first
 
 
+def test_a_hook_is_told_which_of_its_urls_a_remote_is_pushed_to(
+    repo: GitRepo, server: GitRepo
+) -> None:
+    """It is the remote itself only where that is fetched from there as well, and pushed nowhere else."""
+    one, url = str(server.path), str(server.path.parent / "two")
+    repo.git("remote", "add", "apart", one)
+    repo.git("remote", "set-url", "--push", "apart", url)
+    repo.git("remote", "add", "both", one)
+    for push_url in (one, url):
+        repo.git("remote", "set-url", "--push", "--add", "both", push_url)
+    assert remote(repo).at(one).name == "origin"
+    assert remote(repo).at(url).name == url
+    for name in ("apart", "both"):
+        assert [remote(repo, name).at(it).name for it in (one, url)] == [one, url]
+    assert [it.name for it in remote(repo).for_push()] == ["origin"]
+    assert [it.name for it in remote(repo, "apart").for_push()] == [url]
+    assert [it.name for it in remote(repo, "both").for_push()] == [one, url]
+
+
 def test_default_remote(repo: GitRepo) -> None:
     """The remote is the one that git would use; without a choice the error says which there are."""
 

@@ -11,6 +11,7 @@ import time
 import tracemalloc
 import zlib
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from gitflowrun.errors import CorruptRecord, MissingObject, RepositoryError, Too
 from gitflowrun.git.objects import ObjectType, Oid, hash_object
 from gitflowrun.git.pack.reader import PackReader, object_directories
 from gitflowrun.git.repository import Repository
+from gitflowrun.limits import ALTERNATES_DEPTH
 from gitflowrun.settings import Durability
 from tests.helpers.packs import blob, loose_objects, noise, objects_dir, pack_store, publish
 from tests.helpers.repos import GitRepo, make_repo, run_program
@@ -135,6 +137,18 @@ def test_alternates_may_be_relative_quoted_commented_and_circular(tmp_path: Path
     (two / "info" / "alternates").write_text(f"{one}\n")
     found = [path.resolve() for path in object_directories(one)]
     assert sorted(set(found)) == sorted([one, two, three])
+
+
+def test_alternates_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many steps as git goes, and so many of them; what comes back to where it was is no step."""
+    chain = [tmp_path / str(number) / "objects" for number in range(ALTERNATES_DEPTH + 3)]
+    for path, after in pairwise([*chain, chain[0]]):
+        (path / "info").mkdir(parents=True)
+        (path / "info" / "alternates").write_text(f"{after}\n{path}\n")
+    assert object_directories(chain[0]) == chain[: ALTERNATES_DEPTH + 1]
+    assert object_directories(chain[-1]) == [chain[-1], *chain[:ALTERNATES_DEPTH]]
+    monkeypatch.setattr("gitflowrun.git.pack.reader.MAX_ALTERNATES", 2)
+    assert object_directories(chain[0]) == chain[:3]
 
 
 @pytest.mark.parametrize(
