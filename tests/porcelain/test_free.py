@@ -202,6 +202,31 @@ def test_what_was_touched_meanwhile_stays(repo: GitRepo, monkeypatch: pytest.Mon
     assert has(repo, OWN)
 
 
+def test_files_that_go_meanwhile_count_for_nothing(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is freed is told by the sizes of files, of which git may remove one while we look."""
+    place = repo.path / ".git" / "objects" / "pack"
+    repack = freeing._Freeing._repack
+    look = os.lstat
+
+    def gone(path: str, **options: Any) -> os.stat_result:
+        if str(path).endswith("tmp_pack_1"):
+            raise FileNotFoundError(path)
+        return look(path, **options)
+
+    def under_way(self: freeing._Freeing) -> None:
+        (place / "tmp_pack_1").write_bytes(b"x" * 1_000_000)
+        monkeypatch.setattr(os, "lstat", gone)
+        repack(self)
+
+    monkeypatch.setattr(freeing._Freeing, "_repack", under_way)
+    found = freed(repo, "purge", "1")
+    assert found["objects"] > 0
+    assert found["size"] > 0
+    assert not has(repo, OWN)
+
+
 def test_a_ref_that_appears_meanwhile_is_seen(
     repo: GitRepo, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import resource
@@ -178,6 +179,32 @@ def test_a_lock_whose_file_was_deleted_can_be_renewed(path: Path) -> None:
     lock.release(remove=True)
     lock.renew()
     assert lock.state() is LockState.ABSENT
+
+
+@pytest.mark.parametrize(
+    ("number", "is_ours"), [(errno.EAGAIN, False), (errno.EACCES, False), (errno.ENOLCK, True)]
+)
+def test_a_second_opinion_that_can_not_be_had_keeps_nobody_from_running(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, is_ours: bool
+) -> None:
+    """Where no byte can be locked the file's lock is enough; where somebody has it, nothing is ours."""
+    lock = Locks(tmp_path / "gitflowrun").run(RunId("7"))
+
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fcntl, "fcntl", refuse)
+        assert lock.try_acquire() is is_ours
+    assert lock.state() is (LockState.HELD if is_ours else LockState.ABSENT)
+    lock.release(remove=True)
+    assert lock.try_acquire()
+    lock.release(remove=True)
+    register = tmp_path / "gitflowrun-running"
+    register.unlink()
+    register.mkdir()
+    assert lock.try_acquire()
+    lock.release(remove=True)
 
 
 def test_a_link_or_a_pipe_in_the_place_of_a_lock(tmp_path: Path) -> None:

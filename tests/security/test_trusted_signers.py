@@ -109,9 +109,10 @@ def test_a_list_limits_its_keys(theirs: GitRepo, keys: dict[str, SshKey]) -> Non
     )  # fmt: skip
     for line in [f"{ADA} {it} {public}" for it in limits] + [f"{ADA},!{ADA} {public}"]:
         allowed.write_text(line + "\n")
-        assert (line, theirs.runs("trust", "--signer", ADA).code) == (line, 128)
-    done = 'valid-after="20200101",namespaces="file,git",valid-before="20990101120000"'
-    allowed.write_text(f'"x@y,{ADA}" {done} {public} {EVE} {keys[EVE].public}\n')
+        done = theirs.runs("trust", "--signer", ADA)
+        assert (line, done.code, "no key is known" in done.err) == (line, 128, True)
+    fits = 'valid-after="20200101",namespaces="file,git",valid-before="20990101120000"'
+    allowed.write_text(f'"x@y,{ADA}" {fits} {public} {EVE} {keys[EVE].public}\n')
     assert theirs.runs("trust", "--signer", ADA).out.startswith(
         f"runs signed by {keys[ADA].fingerprint} are"
     )

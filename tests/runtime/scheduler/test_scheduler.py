@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -184,6 +185,39 @@ def test_what_can_not_be_killed_is_not_waited_for(
     assert status is Status.INTERRUPTED
     assert signals[:2] == [signal.SIGINT, signal.SIGKILL]
     assert time.monotonic() - begun < 5
+
+
+@pytest.mark.parametrize(
+    ("number", "first"), [(None, []), (signal.SIGINT, [signal.SIGINT])], ids=["failed", "ctrl-c"]
+)
+def test_what_goes_on_is_asked_to_end_and_then_killed(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch, number: int | None, first: list[int]
+) -> None:
+    """A task that does not end has some seconds for it when its run ends, whatever ends that."""
+    monkeypatch.setattr(limits, "GRACE", 0.1)
+    monkeypatch.setattr(limits, "LAST_GRACE", 0.05)
+    signals: list[int] = []
+
+    class Stubborn(FakeExecutor):
+        def launch(self, launch: Launch, stdout: int, stderr: int) -> None:
+            super().launch(launch, stdout, stderr)
+            if launch.task.step == "start":
+                stop = partial(_scheduler(self).stop, Status.FAILED, "another failed", number)
+                self.loop.after(0.05, stop)
+                self.loop.after(10, lambda: self.deliver(Exited(launch.serial, 0, 0.0, 0)))
+
+        def kill(self, serial: int, number: int) -> None:
+            signals.append(number)
+            if number == signal.SIGKILL:
+                self.loop.after(0, lambda: self.deliver(Exited(serial, number, 0.0, 0)))
+
+    def starts(launch: Launch) -> list[Message]:
+        return [Started(launch.serial, 1)] if launch.task.step == "start" else good(launch)
+
+    status, _, events = schedule(repo, starts, kind=Stubborn)
+    assert status is Status.FAILED
+    assert signals == [*first, signal.SIGTERM, signal.SIGKILL]
+    assert "another failed" in str(events[-1])
 
 
 def _scheduler(executor: FakeExecutor) -> Scheduler:
