@@ -60,6 +60,7 @@ class AilmentKind(str, Enum):
     NUMBER = "last number"
     HOOK = "hook"
     SPACE = "unfinished gc"
+    COPY = "copy of a remote's ref"
     RUN = "damaged run"
 
 
@@ -339,10 +340,17 @@ def _update_hook(repo: Repository, finding: Ailment) -> None:
 def _runs(repo: Repository) -> Iterator[Ailment]:
     told = set[str]()
     for fault in RunsCheck(repo).all():
-        where = fault.run or fault.where
+        copy, _, path = fault.where.partition(":")
+        is_copy = copy.startswith(layout.REMOTES)
+        where = fault.run or (copy if is_copy else fault.where)
         if where in told:
             continue
         told.add(where)
+        if is_copy:
+            what = f"{path}: {fault.why}" if path else fault.why
+            fix = "is removed, for git's gc and clone fail at it; the next fetch brings what the remote has"
+            yield Ailment(AilmentKind.COPY, where, what, fix)
+            continue
         fix = (
             f"`git runs fsck {fault.run}` says all of it, {cure_of(fault.run)}"
             if fault.run
@@ -350,6 +358,15 @@ def _runs(repo: Repository) -> Iterator[Ailment]:
         )
         what = f"{fault.where}: {fault.why}" if fault.where != where else fault.why
         yield Ailment(AilmentKind.RUN, where, what, fix, can_be_mended=False)
+
+
+def _forget(repo: Repository, finding: Ailment) -> None:
+    """Remove a copy; nobody can mend a run of ours from here."""
+    refs = repo.refs
+    if finding.where in refs.damaged:
+        refs.drop_damaged(finding.where)
+    if held := refs.get(finding.where):
+        refs.transaction([RefUpdate(finding.where, None, held)])
 
 
 def _nothing(_: Repository, __: Ailment) -> None:
@@ -370,5 +387,5 @@ _CHECKS: tuple[
     (_half_written, _remove_half_written),
     (_space, _free),
     (_hooks, _update_hook),
-    (_runs, _nothing),
+    (_runs, _forget),
 )

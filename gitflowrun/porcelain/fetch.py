@@ -12,7 +12,8 @@
    but for states that were made here as well and are here no more.
    Where a transaction is refused, halve it as in 2.
    What can't be had, because the remote has no such run or it is damaged there, is left out, and told: it makes no
-   fetch fail, for whoever may push there could have each of everybody's fail for ever.
+   fetch fail, for whoever may push there could have each of everybody's fail for ever. git has seen all that came to
+   be whole, so what lacks an object now has lost it here: it is asked for once more, and then refused.
    One that was removed here stays away (`porcelain.trash`), unless it is asked for by name.
 5. Merge tags. Note the runs that are here as the remote has them, if the user trusts what comes from there; then
    drop the tracking copies of runs that it no longer has.
@@ -32,7 +33,7 @@ from gitflowrun.git.objects import Oid
 from gitflowrun.git.odb import History, named
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.git.transport import Remote, default_remote
-from gitflowrun.limits import LISTED_COMMIT, MAX_NAMED, MAX_NOTICES, MAX_STATES, RECORD_SIZE
+from gitflowrun.limits import ANSWER, LISTED_COMMIT, MAX_NAMED, MAX_NOTICES, MAX_STATES, RECORD_SIZE
 from gitflowrun.porcelain.sync import (
     Outcome,
     RemoteView,
@@ -60,9 +61,11 @@ if TYPE_CHECKING:
 
     from gitflowrun.git.repository import Repository
     from gitflowrun.names import RunId
+    from gitflowrun.porcelain.sync import Loss
 
 
 _FAR = "far above the numbers here"
+_GONE = "it came whole, twice, and objects of it are gone from this repository"
 
 
 def fetch(repo: Repository, remote: str | None = None, runs: Collection[str] = ()) -> SyncReport:
@@ -166,11 +169,8 @@ class _Fetch(Transfer):
             [run for run in view.runs(copied | crowded | away) if run not in wrong], self._wanted
         )
         reached("fetch.received")
-        for run, loss in lost.items():
-            (self._leave_out if loss.for_good else self._refuse)(run, loss.reason)
-        fetched = [run for run in news if run not in lost]
-        history = self._history(fetched)
-        self._take(fetched, history)  # 3, 4
+        self._give_up(lost)
+        self._bring([run for run in news if run not in lost])  # 3, 4
         self._restore_tags(aside)
         self._note_back()
         reached("fetch.moved")
@@ -439,12 +439,46 @@ class _Fetch(Transfer):
         except RepositoryError:
             return False
 
-    def _take(self, runs: Sequence[RunTip], history: History) -> None:
-        """Create or move our refs of runs."""
+    def _bring(self, runs: Sequence[RunTip]) -> None:
+        """Take runs over that have come, and say of the others why not."""
+        wrong = self._take(runs)
+        if gone := self._gone(wrong):
+            self.tracking.note(dict.fromkeys(run.ref for run in gone))
+            lost = self.fetch_copies(gone, {run.ref for run in gone})
+            self._give_up(lost)
+            again = self._take([run for run in gone if run not in lost])
+            gone_again = self._gone(again)
+            self.tracking.note(dict.fromkeys(run.ref for run in gone_again))
+            for run in gone_again:
+                self._refuse(run, f"{_GONE}: {again.pop(run)}")
+            wrong = {run: why for run, why in wrong.items() if run not in gone} | again
+        for run, why in wrong.items():
+            self._leave_out(run, why)
+
+    def _gone(self, runs: Collection[RunTip]) -> list[RunTip]:
+        """Those of some runs that have come whole and are not here any more."""
+        if not runs or self._are_whole(runs):
+            return []
+        return [run for run in runs if not self._are_whole([run])]
+
+    def _are_whole(self, runs: Collection[RunTip]) -> bool:
+        tips = "".join(f"{run.tip}\n" for run in runs).encode()
+        options = ("--objects", "--quiet", "--exclude-promisor-objects", "--stdin")
+        return not self.repo.git.read("rev-list", *options, stdin=tips, most=ANSWER).code
+
+    def _take(self, runs: Sequence[RunTip]) -> dict[RunTip, str]:
+        """Create or move our refs of runs; those that none can be made of, and why."""
+        history = self._history(runs)
         commits = {root for run in runs if (root := history.root(run.tip))}
         commits.update(run.tip for run in runs)
         self._infos = named(self.repo.git, map(_info_at, commits))
-        examined = [(run, uid) for run in runs if (uid := self._checked(run, history))]
+        wrong: dict[RunTip, str] = {}
+        examined = []
+        for run in runs:
+            try:
+                examined.append((run, self._examine(run, history)))
+            except GitflowrunError as error:
+                wrong[run] = error.message
         with self._locks.ids():
             self._look()  # another fetch may have created some of them
             self._reserved = self._locks.runs()
@@ -460,13 +494,7 @@ class _Fetch(Transfer):
                         moves[uid] = move
                 self._apply(list(moves.values()))
                 examined = later
-
-    def _checked(self, run: RunTip, history: History) -> Oid | None:
-        try:
-            return self._examine(run, history)
-        except GitflowrunError as error:
-            self._leave_out(run, error.message)
-            return None
+        return wrong
 
     def _examine(self, run: RunTip, history: History) -> Oid:
         """The run's uid. Raises CorruptRecord: what the remote has is no run, or not the one it says."""
@@ -555,6 +583,10 @@ class _Fetch(Transfer):
         """Note a run that can't be had. Who asks for it by name does not get what was asked for."""
         outcome = Outcome.REFUSED if run.ref in self._wanted else Outcome.LEFT_OUT
         self.done.append(SyncedRun(run.flow, run.id, None, None, outcome, reason))
+
+    def _give_up(self, lost: Mapping[RunTip, Loss]) -> None:
+        for run, loss in lost.items():
+            (self._leave_out if loss.for_good else self._refuse)(run, loss.reason)
 
     def _refuse(self, run: RunTip, reason: str) -> None:
         self.done.append(SyncedRun(run.flow, run.id, None, None, Outcome.REFUSED, reason))

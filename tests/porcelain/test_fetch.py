@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,7 +13,7 @@ from gitflowrun.git.transport import Remote
 from gitflowrun.names import RunId
 from gitflowrun.porcelain.fetch import fetch
 from gitflowrun.porcelain.push import push, push_to
-from gitflowrun.porcelain.sync import Outcome, RemoteView, free_id, tags_of
+from gitflowrun.porcelain.sync import Outcome, RemoteView, Transfer, free_id, tags_of
 from gitflowrun.runs.locks import Locks, LockState
 from gitflowrun.runs.runs import Status
 from tests.helpers.clones import add_tag, clone, get, ids, outcomes, refs, send, tags
@@ -399,6 +399,56 @@ def test_a_damaged_run_is_fetched_anew(ada: GitRepo, bob: GitRepo, how: str) -> 
     assert tags(ada) == tagged
     ada.fsck()
     assert get(ada).notices == ()
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_what_is_lost_after_it_came_is_no_damage_of_the_remote(
+    ada: GitRepo, bob: GitRepo, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    """It is asked for once more; lost again, it is refused, and no copy that leads nowhere stays."""
+    make_run(ada)
+    send(ada)
+    fetch_copies = Transfer.fetch_copies
+    done: list[int] = []
+
+    def fetch_and_lose(self: Any, runs: Any, *args: Any) -> Any:
+        found = fetch_copies(self, runs, *args)
+        if runs and len(done) < times:
+            _lose(bob, *refs(bob, "refs/runs-remotes/"))
+        done.extend([1] * len(runs))
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Transfer, "fetch_copies", fetch_and_lose)
+        report = get(bob)
+    assert outcomes(report) == [Outcome.NEW if times == 1 else Outcome.REFUSED]
+    assert report.notices == ()
+    assert len(done) == 2
+    bob.git("gc", "-q")
+    bob.fsck()
+    get(bob)
+    assert ids(bob) == ids(ada)
+
+
+@pytest.mark.parametrize("lost", ["commit", "tree"])
+def test_a_copy_that_leads_nowhere_is_mended(ada: GitRepo, bob: GitRepo, lost: str) -> None:
+    """The next fetch brings it again where the commit is gone; `git runs doctor --fix` removes it."""
+    make_run(ada)
+    send(ada)
+    for _ in range(2 if lost == "commit" else 1):
+        get(bob)
+        (copy,) = refs(bob, "refs/runs-remotes/")
+        bob.git("update-ref", "-d", "refs/runs/MyFlow/1")
+        _lose(bob, copy if lost == "commit" else f"{copy}:steps")
+    done = bob.call("doctor", "--fix")
+    assert done.code == 0, done.out
+    assert f"mended: {copy}: " in done.out
+    assert bob.call("doctor").code == 0
+    bob.git("gc", "-q")
+    bob.fsck()
+    assert outcomes(get(bob)) == [Outcome.NEW]
+    assert ids(bob) == ids(ada)
+    bob.fsck()
 
 
 def test_a_damaged_run_that_the_remote_has_not_stays(ada: GitRepo, bob: GitRepo) -> None:
