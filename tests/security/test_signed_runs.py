@@ -82,7 +82,7 @@ def test_gpg_signs_by_default(repo: GitRepo) -> None:
 
 @needs_ssh
 def test_a_run_that_could_not_be_signed_does_not_begin(repo: GitRepo, tmp_path: Path) -> None:
-    """No key, a key whose passphrase nobody can enter, a missing program: told before the run has a number."""
+    """No key, a key whose passphrase nobody enters or no agent holds, no program: told before the run has a number."""
     locked = SshKey.make(tmp_path / "locked", passphrase="a secret")
     opened = open_repo(repo)
     who = opened.signature()
@@ -90,6 +90,7 @@ def test_a_run_that_could_not_be_signed_does_not_begin(repo: GitRepo, tmp_path: 
         ({"gpg.format": "ssh"}, "no key is named"),
         ({"gpg.format": "ssh", "user.signingKey": str(locked.path)}, "passphrase"),
         ({"gpg.format": "ssh", "user.signingKey": "/no/such/key"}, "No such file"),
+        ({"gpg.format": "ssh", "user.signingKey": f"key::{locked.public}"}, "agent"),
         ({"gpg.format": "ssh", "user.signingKey": "k", "gpg.ssh.program": "/no/ssh"}, "/no/ssh"),
         ({"gpg.format": "ssh", "gpg.ssh.defaultKeyCommand": "print 'key"}, "no command"),
         ({"gpg.format": "ssh", "gpg.ssh.defaultKeyCommand": "echo no key"}, "names no key"),
