@@ -53,8 +53,10 @@ NAMES = frozenset({
     # in the list of those that are gone, and gone.
     "trash.planned", "trash.moved", "trash.noted", "restore.planned", "restore.moved",
     "purge.trashed", "purge.listed", "purge.freed",
-    # Space: what may go is written down, no ref leads to it, it is loose, no run can begin, some is gone, all is.
-    "free.noted", "free.unreferenced", "free.repacked", "free.locked", "free.unlinking", "free.unlinked",
+    # Space: what may go is written down, no ref leads to it, packs without it are written, durable, no run can begin,
+    # a loose file is gone, one of an old pack is, all is.
+    "free.noted", "free.unreferenced", "free.written", "free.durable", "free.locked", "free.unlinking", "free.deleting",
+    "free.unlinked",
     # The doctor is about to mend something, has done so; a signature is about to be asked for, is made.
     "doctor.found", "doctor.mended", "sign.asked", "sign.made",
 })  # fmt: skip

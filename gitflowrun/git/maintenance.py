@@ -34,18 +34,30 @@ was kept when it listed, it may leave X out, but it deletes neither K nor N, whi
 folds of N hold X as well. If K was not kept, K's ref was there (refs are published before packs are released),
 so it writes X itself, whatever it deletes. A crash anywhere leaves duplicates, which the next gc drops, and
 files in `incoming/`, which `PackStore.sweep` removes.
+
+A **rewrite** takes objects out of packs, where a repack of git's would do it by time, and would, in any version that we
+know of, delete packs before the new one's name is on the disk. It has the steps of a fold but for these:
+
+- Its inputs are all packs that hold one of those objects, of any size, unless somebody keeps them; the multi-pack-index
+  goes before them, as git does it. Loose files and all other packs stay as they are.
+- The new pack has fewer objects than an input, so a geometric repack might delete it in trust of that. Hence it has a
+  `.keep` of ours until the inputs are gone: repacks leave it alone, and rely on it.
+- The caller decides when the inputs go, and whether: one that somebody has written to meanwhile stays.
+- Each step is on the disk before the next, on any file system: the new pack, the end of the multi-pack-index, theirs.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
+import heapq
 import os
 import shutil
 import struct
 import subprocess
 import time
-from itertools import accumulate
+from itertools import accumulate, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,19 +70,25 @@ from gitflowrun.git.pack.index import PackIndex, names_in_multi_pack_index
 from gitflowrun.git.pack.publish import suffixed
 from gitflowrun.git.pack.reader import quarantine
 from gitflowrun.git.pack.writer import sync_directory, sync_file
-from gitflowrun.git.permissions import IN_PLACE, make_directory, share_file
+from gitflowrun.git.permissions import IN_PLACE, hint_of, make_directory, share_file
 from gitflowrun.limits import FOLD_PACKS, FOLD_SECONDS, LARGE_INDEX, LARGE_PACK
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
+    from typing import IO
 
     from gitflowrun.git.repository import Repository
 
 _MARKS = (".keep", ".promisor", ".mtimes", ".bitmap")
 """What lies beside a pack that is somebody's, holds promised objects or cruft, or carries a bitmap."""
+_PINS = (".keep", ".promisor", ".mtimes")
+"""Those of a pack that is not rewritten either."""
+PACK_FILES = (".idx", ".pack", ".rev", ".bitmap")
+"""What is deleted of a pack, the index first."""
 _MULTI = "multi-pack-index"
 _MULTI_CHAIN = "multi-pack-index.d"
+_GRAPH, _GRAPH_CHAIN = "commit-graph", "commit-graphs/commit-graph-chain"
 _OPTIONS = (
     # Without the multi-pack-index: one that names a pack which is gone stands in the way of its objects.
     "-c", "core.multiPackIndex=false",
@@ -130,6 +148,10 @@ class _Listing:
         """Whether nobody but us has a say in a pack."""
         marked = any(name + mark in self.names for mark in _MARKS)
         return self.indexed is not None and name not in self.indexed and not marked
+
+    def is_pinned(self, name: str) -> bool:
+        """Whether a pack is somebody's, or gone."""
+        return f"{name}.idx" not in self.names or any(name + pin in self.names for pin in _PINS)
 
     def small(self) -> Iterator[_SmallPack]:
         """The packs that may be folded."""
@@ -227,13 +249,7 @@ class Folding:
             raise RepositoryError(
                 f"git pack-objects: not done after {FOLD_SECONDS:.0f} seconds"
             ) from error
-        digests = out.decode(errors="replace").split()
-        if self._process.returncode or len(digests) != 1:
-            message = git_message(err.decode(errors="replace"))
-            raise RepositoryError(
-                f"git pack-objects: {message or f'status {self._process.returncode}'}"
-            )
-        return self._place / f"new-{digests[0]}"
+        return self._place / f"new-{_digest(self._process.returncode, out, err)}"
 
     def _check(self, written: Path) -> None:  # 4
         held = set(_ids(_read_index(suffixed(written, ".idx")).id_table))
@@ -273,6 +289,181 @@ class Folding:
                     reached("fold.deleting")
         # Somebody may have written it meanwhile.
         _drop_stale_multi_pack_index(_Listing.read(self._pack_dir))
+
+
+class Rewrite:
+    """A pack, on the disk, with what some packs hold but for some objects; `delete` takes these packs away.
+
+    `close` must be called.
+
+    Args:
+        repo: The repository, which is not a partial clone.
+        lock: A descriptor of `fold.lock`, which stays the caller's.
+        without: The objects.
+
+    Raises:
+        RepositoryError: git failed, or the disk did. Nothing has changed.
+    """
+
+    def __init__(self, repo: Repository, lock: int, without: Collection[Oid]) -> None:
+        self._repo = repo
+        self._pack_dir = repo.packs.pack_dir
+        self._name = f"pack-{os.urandom(20).hex()}"
+        self._is_kept = False
+        self.inputs: list[str] = []
+        """The packs that it stands for."""
+        self.without: set[bytes] = set()
+        """Of the objects, those that go with the packs."""
+        tables = list(self._choose(without))
+        rest = (oid for oid, _ in groupby(heapq.merge(*map(_ids, tables))))
+        try:
+            self._write((oid for oid in rest if oid not in self.without), lock)
+        except OSError as error:
+            where = error.filename or self._pack_dir
+            raise RepositoryError(
+                f"cannot rewrite packs: {where}: {error.strerror}",
+                hint=hint_of(error, "the repository's object directory must be writable"),
+            ) from error
+
+    def delete(self, is_free: Callable[[Path], bool]) -> None:
+        """Delete the packs that the new one stands for.
+
+        Args:
+            is_free: Whether one of them may go.
+
+        Raises:
+            OSError: the disk failed. Nothing is lost.
+        """
+        listing = _Listing.read(self._pack_dir)
+        inputs = [
+            name
+            for name in self.inputs
+            if not listing.is_pinned(name) and is_free(self._pack_dir / f"{name}.pack")
+        ]
+        is_there = not self._is_kept or f"{self._name}.idx" in listing.names
+        if not inputs or not is_there:
+            return
+        if listing.indexed is None or not listing.indexed.isdisjoint(inputs):
+            self._drop_multi_pack_index()
+        for name in inputs:
+            for suffix in PACK_FILES:
+                (self._pack_dir / f"{name}{suffix}").unlink(missing_ok=True)
+                reached("free.deleting")
+        sync_directory(self._pack_dir)
+        # Somebody may have written it meanwhile.
+        _drop_stale_multi_pack_index(_Listing.read(self._pack_dir))
+
+    def close(self) -> None:
+        """Leave the new pack to git, if there is one."""
+        if self._is_kept:
+            self._repo.packs.release([self._name])
+
+    def _choose(self, without: Collection[Oid]) -> Iterator[bytes]:
+        """The tables of ids of the inputs."""
+        listing = _Listing.read(self._pack_dir)
+        for index in sorted(listing.names):
+            name, _, suffix = index.rpartition(".")
+            if suffix == "idx" and f"{name}.pack" in listing.names and not listing.is_pinned(name):
+                with contextlib.suppress(FileNotFoundError, CorruptRecord):
+                    found = _read_index(self._pack_dir / index)
+                    if held := found.offsets(without):
+                        self.inputs.append(name)
+                        self.without.update(held)
+                        yield found.id_table
+
+    def _write(self, oids: Iterator[bytes], lock: int) -> None:
+        place = self._repo.packs.temporary_directory(self._name)
+        try:
+            with (place / "ids").open("w+b") as ids:
+                expected = hashlib.sha1(usedforsecurity=False)
+                for oid in oids:
+                    ids.write(oid.hex().encode() + b"\n")
+                    expected.update(oid)
+                if not ids.tell():
+                    return
+                ids.seek(0)
+                written = place / f"new-{self._pack(place, ids, lock)}"
+            table = _read_index(suffixed(written, ".idx")).id_table
+            if hashlib.sha1(table, usedforsecurity=False).digest() != expected.digest():
+                raise RepositoryError("git pack-objects left out objects; nothing was rewritten")
+            reached("free.written")
+            times = [(self._pack_dir / f"{name}.pack").stat().st_mtime for name in self.inputs]
+            newest = max(times) + 1
+            os.utime(suffixed(written, ".pack"), (newest, newest))
+            self._repo.packs.publish(written, self._name)
+            self._is_kept = True
+            reached("free.durable")
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
+
+    def _pack(self, place: Path, ids: IO[bytes], lock: int) -> str:
+        """Let git write the new pack; its digest."""
+        process = self._repo.git.start(
+            *_OPTIONS, str(place / "new"),
+            env=quarantine(place, self._repo.objects_dir),
+            stdin=ids, stderr=subprocess.PIPE, inherited=(lock,),
+        )  # fmt: skip
+        try:
+            out, err = process.communicate()
+        finally:
+            process.kill()
+            process.wait()
+        return _digest(process.returncode, out, err)
+
+    def _drop_multi_pack_index(self) -> None:
+        """Remove it, or the chain of them: it speaks of packs that are about to go."""
+        listing = _Listing.read(self._pack_dir)
+        (self._pack_dir / _MULTI).unlink(missing_ok=True)
+        if _MULTI_CHAIN in listing.names:
+            (self._pack_dir / _MULTI_CHAIN / f"{_MULTI}-chain").unlink(missing_ok=True)
+            sync_directory(self._pack_dir / _MULTI_CHAIN)
+        sync_directory(self._pack_dir)
+        for name in listing.names:
+            if name.startswith(f"{_MULTI}-"):
+                (self._pack_dir / name).unlink(missing_ok=True)
+        shutil.rmtree(self._pack_dir / _MULTI_CHAIN, ignore_errors=True)
+
+
+def rewrite_commit_graph(repo: Repository) -> None:
+    """Have git write its commit-graph anew, where it keeps one: it names commits that are about to go.
+
+    Written elsewhere, so that no lock of git's is left if it is killed, and durable before it takes its place.
+
+    Raises:
+        RepositoryError: git failed.
+        OSError: the disk failed.
+    """
+    info = repo.objects_dir / "info"
+    is_split = not (info / _GRAPH).exists()  # git reads that one where there are both
+    if is_split and not (info / _GRAPH_CHAIN).exists():
+        return
+    place = repo.packs.temporary_directory(f"pack-{os.urandom(20).hex()}")
+    try:
+        options = ("--reachable", *(("--split=replace",) if is_split else ()))
+        repo.git.run(
+            "-c", "core.commitGraph=true", "commit-graph", "write", *options,
+            env=quarantine(place, repo.objects_dir),
+        )  # fmt: skip
+        made = place / "info"
+        graphs = sorted(made.glob("*/*.graph")) if is_split else []
+        last = _GRAPH_CHAIN if is_split else _GRAPH
+        for path in (*graphs, made / last):
+            if path.exists():  # else there is no commit
+                sync_file(path)
+                target = info / path.relative_to(made)
+                path.rename(target)
+                sync_directory(target.parent)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _digest(code: int, out: bytes, err: bytes) -> str:
+    """What names the pack that `git pack-objects` has written. Raises RepositoryError: it has not."""
+    digests = out.decode(errors="replace").split()
+    if code or len(digests) != 1:
+        message = git_message(err.decode(errors="replace"))
+        raise RepositoryError(f"git pack-objects: {message or f'status {code}'}")
+    return digests[0]
 
 
 def fold(repo: Repository, *, beyond: int = 1) -> bool:

@@ -9,14 +9,17 @@ no object goes that was not a removed run's:
    the like, or a rebase under way, in any work tree.
 3. Write them to `freeing`, in the state directory: whatever kills us from here on, the next `git runs gc` goes on.
 4. Delete the refs of the runs: in the trash, and the copies of what remotes have.
-5. `git repack -A -d`: what is reached goes into one pack, all else becomes a loose file, and none is lost. Where git
-   keeps a commit-graph, write it anew: git complains of one that names commits which are gone.
+5. Where git keeps a commit-graph, write it anew: git complains of one that names commits which are gone.
 6. Add the commits that a killed scheduler of these runs had written and not published, with what they alone hold.
-   Look again at all of 2. Leave out what a dangling object of somebody else's leads to.
+   Look again at all of 2. Leave out what a dangling object of somebody else's leads to. Where packs hold what is left,
+   write all else that they hold to a pack, a `Rewrite`: nothing is repacked, and nobody's lost objects are unpacked.
 7. Take the lock of run ids, under which no run can begin, and see that none has and that no ref, reflog or index has
    changed since 6; else look once more.
-8. Change `freed`, then unlink the loose files of what is left, but for those that somebody has touched since 1: git
-   touches an object that it would otherwise write. Remove `freeing`.
+8. Change `freed`, note which packs go, then unlink the loose files of what is left, and the packs that were written
+   anew, but for those that somebody has touched since 1: git touches an object, or its pack, where it would otherwise
+   write it. Remove `freeing`.
+
+Each of 3 to 8 is on the disk before the next one begins (`runs.durability=safe`).
 
 A run that begins meanwhile waits at 7 for its number, and looks for what it has found here once it has it, after 8:
 for objects out of the dedup index always, for those of its code where `freed`, in the state directory, has changed.
@@ -32,13 +35,21 @@ import os
 import re
 import tempfile
 import time
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import CorruptRecord, MissingObject, RepositoryError
 from gitflowrun.failpoints import reached
-from gitflowrun.git.maintenance import fold_lock, git_repacks
+from gitflowrun.git.maintenance import (
+    PACK_FILES,
+    Rewrite,
+    fold_lock,
+    git_repacks,
+    rewrite_commit_graph,
+)
 from gitflowrun.git.objects import ObjectType, Oid, parse_commit, parse_tree
 from gitflowrun.git.pack.index import PackIndex
+from gitflowrun.git.pack.writer import sync_directory
 from gitflowrun.git.permissions import open_file, read_file, replace_file
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.limits import (
@@ -61,6 +72,7 @@ if TYPE_CHECKING:
     from gitflowrun.git.repository import Repository
 
 _NOTE = "freeing"
+_PACK = re.compile(rb"pack-[0-9a-f]{40}")
 _HEX = re.compile(rb"\b[0-9a-f]{40}\b")
 _PSEUDO_REF = re.compile(r"[A-Z][A-Z_]*\Z")
 _NO_ROOT = "FETCH_HEAD"
@@ -68,7 +80,7 @@ _NO_ROOT = "FETCH_HEAD"
 _OPERATIONS = ("rebase-merge", "rebase-apply", "sequencer", "refs")
 _FOLDS_AHEAD = 2.0
 """Seconds by which the time of a pack may be ahead: each fold's is beyond those of its inputs."""
-_MARKS = (".keep", ".promisor", ".mtimes")
+_KINDS = {kind: kind for kind in (b"commit", b"tree", b"tag")}
 _WALK = ("--no-replace-objects", "rev-list", "--objects", "--no-object-names")
 
 
@@ -127,7 +139,7 @@ def free(repo: Repository, refs: Mapping[str, Oid], uids: Collection[Oid] = ()) 
     lock = _lock(repo)  # 1
     try:
         check_free(repo)
-        return _Freeing(repo, refs, uids).run()
+        return _Freeing(repo, lock, refs, uids).run()
     finally:
         os.close(lock)
 
@@ -171,46 +183,70 @@ def _lock(repo: Repository) -> int:
 class _Freeing:
     """One `free`, under its lock."""
 
-    def __init__(self, repo: Repository, refs: Mapping[str, Oid], uids: Collection[Oid]) -> None:
+    def __init__(
+        self, repo: Repository, lock: int, refs: Mapping[str, Oid], uids: Collection[Oid]
+    ) -> None:
         self._repo = repo
+        self._lock = lock
         self._refs = refs
         self._note = repo.state_dir / _NOTE
+        self._packs: set[str] = set()
+        """That are about to be deleted, by name."""
         self._begun, self._uids, self._left = self._read_note()
         self._wanted = set(self._left)
         self._uids |= {str(uid).encode("ascii") for uid in uids}
         self._shared = 0
+        self._is_safe = repo.settings.durability is Durability.SAFE
 
     def run(self) -> Freed:
+        self._delete_halves()
         self._list()  # 2
         self._write_note()  # 3
         reached("free.noted")
         self._delete_refs()  # 4
         reached("free.unreferenced")
         if not self._wanted:
-            self._note.unlink(missing_ok=True)
+            self._remove_note()
             return Freed(shared=self._shared)
         before = _size(self._repo.objects_dir)
-        times = self._times()
-        self._repack()  # 5
-        reached("free.repacked")
-        for attempt in range(FREEING_LOOKS):
-            seen = _roots(self._repo)
-            freed = self._look() if attempt < FREEING_LOOKS - 1 else set()  # 6
-            locks = Locks(self._repo.state_dir)
-            with locks.ids() as lock:  # 7
-                if live := locks.held():
-                    return Freed(shared=self._shared, waits=f"run {live[0]} has begun meanwhile")
-                if attempt == FREEING_LOOKS - 1:
-                    freed = self._look()
-                elif _roots(self._repo) != seen or not lock.is_current:
-                    continue
-                reached("free.locked")
-                count = self._unlink(freed, times)  # 8
-                reached("free.unlinked")
-                self._note.unlink(missing_ok=True)
-                break
+        self._times, self._pack_times = self._seen()
+        try:
+            rewrite_commit_graph(self._repo)  # 5
+            count, kept, waits = self._free()
+        except OSError as error:
+            where = error.filename or self._repo.objects_dir
+            raise RepositoryError(
+                f"cannot free space: {where}: {error.strerror}",
+                hint="nothing else is gone; `git runs gc` goes on",
+            ) from error
         size = max(0, before - _size(self._repo.objects_dir))
-        return Freed(count, size, self._shared, len(freed) - count)
+        return Freed(count, size, self._shared, kept, waits)
+
+    def _free(self) -> tuple[int, int, str]:
+        """Steps 6 to 8: how many objects are gone, how many stay, and why others have to wait."""
+        for attempt in range(1, FREEING_LOOKS + 1):
+            seen = _roots(self._repo)
+            freed = self._look()  # 6
+            rewrite = self._rewrite(freed)
+            locks = Locks(self._repo.state_dir)
+            try:
+                with locks.ids() as lock:  # 7
+                    if live := locks.held():
+                        return 0, 0, f"run {live[0]} has begun meanwhile"
+                    if git_repacks(self._repo):
+                        return 0, 0, "a `git gc` or `git maintenance run` has begun meanwhile"
+                    if _roots(self._repo) != seen or not lock.is_current:
+                        if attempt < FREEING_LOOKS:
+                            continue
+                        freed &= self._look()
+                    reached("free.locked")
+                    count, kept = self._unlink(freed, rewrite)  # 8
+                    reached("free.unlinked")
+                    self._remove_note()
+                    return count, kept, ""
+            finally:
+                rewrite.close()
+        raise AssertionError  # the last attempt returns
 
     def _list(self) -> None:
         found = _objects_of(self._repo, self._refs.values())
@@ -226,110 +262,141 @@ class _Freeing:
         words = head.split(b" ")
         if not data.endswith(b"\n") or not words[0].isdigit():
             return begun, set(), set()
+        self._packs = {word.decode("ascii") for word in words[1:] if _PACK.fullmatch(word)}
+        uids = {word for word in words[1:] if _HEX.fullmatch(word)}
         # The packs of runs and of folds are a little younger than they should be.
-        return float(words[0]) + _FOLDS_AHEAD, set(words[1:]), set(rest.split())
+        return float(words[0]) + _FOLDS_AHEAD, uids, set(rest.split())
 
     def _write_note(self) -> None:
-        head = b" ".join([b"%d" % self._begun, *sorted(self._uids)])
+        packs = (name.encode("ascii") for name in sorted(self._packs))
+        head = b" ".join([b"%d" % self._begun, *sorted(self._uids), *packs])
         self._repo.state()
         try:
             content = b"\n".join([head, *sorted(self._wanted), b""])
             replace_file(self._note, content, self._repo.shared_mode)
+            if self._is_safe:
+                sync_directory(self._note.parent)
         except OSError as error:
             raise RepositoryError(f"cannot write {self._note}: {error.strerror}") from error
+
+    def _delete_halves(self) -> None:
+        """Delete what is left of packs that have lost their index when an interrupted `free` deleted them."""
+        for name in self._packs:
+            files = {it: self._repo.packs.pack_dir / f"{name}{it}" for it in PACK_FILES}
+            with contextlib.suppress(OSError):  # the pack is gone
+                if not files[".idx"].exists() and self._is_untouched(files[".pack"], None):
+                    for path in files.values():
+                        path.unlink(missing_ok=True)
 
     def _delete_refs(self) -> None:
         self._repo.refs.transaction(
             [RefUpdate(name, None, oid) for name, oid in self._refs.items()]
         )
 
-    def _times(self) -> dict[bytes, int]:
-        """When the files that hold the candidates were last touched: packs pass their time on to loose files."""
+    def _remove_note(self) -> None:
+        self._note.unlink(missing_ok=True)
+
+    def _seen(self) -> tuple[dict[bytes, int], dict[str, int]]:
+        """When the files that hold the candidates were last touched, and when all packs were, by their names."""
         # What an interrupted `free` has left may have been touched since.
         fresh = self._wanted - self._left
         homes = self._repo.objects.homes(Oid.from_hex(oid.decode("ascii")) for oid in fresh)
-        found: dict[bytes, int] = {}
+        files: dict[bytes, int] = {}
         for oid, home in homes.items():
             with contextlib.suppress(OSError):
-                found[str(oid).encode("ascii")] = int(home.stat().st_mtime)
-        return found
+                files[str(oid).encode("ascii")] = int(home.stat().st_mtime)
+        packs: dict[str, int] = {}
+        for path in () if self._left else (self._repo.objects_dir / "pack").glob("*.pack"):
+            with contextlib.suppress(OSError):
+                packs[path.name] = int(path.stat().st_mtime)
+        return files, packs
 
-    def _repack(self) -> None:
-        # Else a power cut empties the loose files, which may be the user's own, once their packs are deleted.
-        is_safe = self._repo.settings.durability is Durability.SAFE
-        synced = ("-c", "core.fsync=objects") if is_safe else ()
-        self._repo.git.run("-c", "gc.auto=0", *synced, "repack", "-A", "-d", "-l", "-q")
-        info = self._repo.objects_dir / "info"
-        for name, options in (("commit-graphs", ("--split=replace",)), ("commit-graph", ())):
-            if (info / name).exists():
-                write = ("commit-graph", "write", "--reachable", *options)
-                self._repo.git.run("-c", "core.commitGraph=true", *write)
-                break
+    def _rewrite(self, freed: set[bytes]) -> Rewrite:
+        oids = [Oid.from_hex(oid.decode("ascii")) for oid in freed]
+        return Rewrite(self._repo, self._lock, oids)
 
     def _look(self) -> set[bytes]:
         """The candidates that may go."""
-        dangling = _Dangling(self._repo)
-        freed = self._wanted | dangling.of_runs(self._uids)
-        _leave_reached(self._repo, freed)
+        dangling = _Dangling(self._repo, self._wanted)
+        freed = dangling.wanted | dangling.of_runs(self._uids)
         dangling.leave_reached(freed)
         self._shared += len(self._wanted - freed)
         self._wanted &= freed
         return freed
 
-    def _unlink(self, oids: Iterable[bytes], times: Mapping[bytes, int]) -> int:
-        """Unlink loose objects that nobody has touched; how many are gone, for some are in a pack as well."""
+    def _unlink(self, freed: set[bytes], rewrite: Rewrite) -> tuple[int, int]:
+        """Unlink what nobody has touched; how many objects are gone, and how many are not."""
         try:
             stamp = self._repo.state() / "freed"
             replace_file(stamp, os.urandom(8).hex().encode("ascii"), self._repo.shared_mode)
         except OSError as error:
             raise RepositoryError(f"cannot write {stamp}: {error.strerror}") from error
-        unlinked = []
+        oids = {oid: Oid.from_hex(oid.decode("ascii")) for oid in freed}
+        here = len(self._repo.objects.homes(oids.values()))
+        folders = set()
         for oid in oids:
             text = oid.decode("ascii")
             path = self._repo.objects_dir / text[:2] / text[2:]
             with contextlib.suppress(FileNotFoundError):
-                touched = int(path.stat().st_mtime)
-                if touched <= self._begun or touched == times.get(oid):
+                if self._is_untouched(path, self._times.get(oid)):
                     path.unlink()
                     reached("free.unlinking")
-                    unlinked.append(Oid.from_hex(text))
-        return len(unlinked) - len(self._repo.objects.homes(unlinked))
+                    folders.add(path.parent)
+        if rewrite.without <= set(oids.values()):
+            self._packs = {*rewrite.inputs}
+            self._write_note()
+            rewrite.delete(lambda path: self._is_untouched(path, self._pack_times.get(path.name)))
+        if self._is_safe:
+            for folder in folders:
+                sync_directory(folder)
+        kept = len(self._repo.objects.homes(oids.values()))
+        return here - kept, kept
+
+    def _is_untouched(self, path: Path, seen: int | None) -> bool:
+        touched = int(path.stat().st_mtime)
+        return touched <= self._begun or touched == seen
 
 
 class _Dangling:
-    """The objects that no pack of reachable ones holds: after a `repack -A -d`, what nothing reaches, and few more."""
+    """The commits, trees and tags here that nothing reaches.
 
-    def __init__(self, repo: Repository) -> None:
+    Args:
+        repo: The repository.
+        wanted: Objects that are looked for in the same walk.
+
+    Attributes:
+        wanted: Those of them that nothing reaches.
+    """
+
+    def __init__(self, repo: Repository, wanted: Collection[bytes]) -> None:
         self._repo = repo
-        self._oids = {*_loose(repo.objects_dir), *_in_marked_packs(repo.objects_dir / "pack")}
-        lines = b"".join(oid + b"\n" for oid in self._oids)
-        out = repo.git.run("cat-file", "--batch-check=%(objectname) %(objecttype)", stdin=lines)
-        rows = (line.split(b" ") for line in out.splitlines())
-        self._types = {row[0]: row[1] for row in rows if row[1] not in {b"blob", b"missing"}}
+        self._types = _with_children(repo)
+        unreached = {*self._types, *wanted}
+        _leave_reached(repo, unreached)
+        self.wanted = unreached.intersection(wanted)
+        self._types = {oid: self._types[oid] for oid in unreached & self._types.keys()}
 
     def of_runs(self, uids: Collection[bytes]) -> set[bytes]:
         """Commits that these runs' schedulers wrote and did not publish, and what is dangling below them."""
-        found: set[bytes] = set()
-        for oid, kind in self._types.items():
-            if kind == b"commit" and oid not in uids and self._run_of(oid) in uids:
-                found.add(oid)
-        return found | self._closure(found, self._oids)
+        commits = {
+            oid
+            for oid, kind in self._types.items()
+            if kind == b"commit" and oid not in uids and self._run_of(oid) in uids
+        }
+        found = _objects_of(self._repo, [Oid.from_hex(oid.decode("ascii")) for oid in commits])
+        if not found <= self.wanted:
+            _leave_reached(self._repo, found)
+        return found
 
     def leave_reached(self, wanted: set[bytes]) -> None:
         """Take from `wanted` what the other dangling objects lead to."""
         others = self._types.keys() - wanted
-        seeds = {child for oid in others for child in self._children(oid)} & wanted
-        wanted -= seeds | self._closure(seeds, wanted)
-
-    def _closure(self, seeds: Iterable[bytes], within: Collection[bytes]) -> set[bytes]:
-        found: set[bytes] = set()
-        todo = list(seeds)
+        todo = list({child for oid in others for child in self._children(oid)} & wanted)
         while todo:
-            for child in self._children(todo.pop()):
-                if child in within and child not in found:
-                    found.add(child)
-                    todo.append(child)
-        return found
+            oid = todo.pop()
+            if oid in wanted:
+                wanted.discard(oid)
+                todo += self._children(oid)
 
     def _run_of(self, oid: bytes) -> bytes:
         """The run that a commit says to be of."""
@@ -367,16 +434,33 @@ def _loose(objects_dir: Path) -> Iterator[bytes]:
                     yield oid
 
 
-def _in_marked_packs(pack_dir: Path) -> Iterator[bytes]:
-    """The objects in packs that a repack leaves as they are."""
-    for mark in _MARKS:
-        for path in pack_dir.glob(f"*{mark}"):
-            with contextlib.suppress(OSError, CorruptRecord):
-                table = PackIndex(path.with_suffix(".idx").read_bytes(), path.name).id_table
-                size = Oid.SIZE
-                yield from (
-                    table[at : at + size].hex().encode("ascii") for at in range(0, len(table), size)
-                )
+def _packed(pack_dir: Path) -> Iterator[bytes]:
+    size = Oid.SIZE
+    for path in pack_dir.glob("*.idx"):
+        with contextlib.suppress(OSError, CorruptRecord):
+            table = PackIndex(path.read_bytes(), path.name).id_table
+            for at in range(0, len(table), size):
+                yield table[at : at + size].hex().encode("ascii")
+
+
+def _with_children(repo: Repository) -> dict[bytes, bytes]:
+    """The types of all objects here that name others: all but blobs."""
+    found: dict[bytes, bytes] = {}
+    with tempfile.TemporaryFile() as file:
+        for oid in chain(_loose(repo.objects_dir), _packed(repo.objects_dir / "pack")):
+            file.write(oid + b"\n")
+        file.seek(0)
+        options = ("--buffer", "--batch-check=%(objectname) %(objecttype)")
+        process = repo.git.start("cat-file", *options, stdin=file)
+        assert process.stdout is not None
+        with process.stdout:
+            for line in process.stdout:
+                oid, _, kind = line.rstrip().partition(b" ")
+                if kind in _KINDS:
+                    found[oid] = _KINDS[kind]
+        if code := process.wait():
+            raise RepositoryError(f"git cat-file: status {code}")
+    return found
 
 
 def _objects_of(repo: Repository, tips: Iterable[Oid]) -> set[bytes]:

@@ -19,23 +19,32 @@ import contextlib
 import time
 from typing import TYPE_CHECKING
 
-from gitflowrun.errors import InvalidPathspec, NotFound, RepositoryError
+from gitflowrun.errors import (
+    GitflowrunError,
+    InvalidPathspec,
+    NotFound,
+    RefConflict,
+    RepositoryError,
+)
 from gitflowrun.failpoints import reached
-from gitflowrun.git.objects import Oid
+from gitflowrun.git.objects import Commit, Mode, ObjectType, Oid, TreeEntry
 from gitflowrun.git.odb import History
+from gitflowrun.git.pack.writer import PackObject, sync_directory
 from gitflowrun.git.permissions import read_file, replace_file
 from gitflowrun.git.refs import RefUpdate
-from gitflowrun.limits import MAX_REMOVED
+from gitflowrun.git.tree_edit import EMPTY_TREE, edit_tree
+from gitflowrun.limits import MAX_REMOVED, NOTES_TRIES
 from gitflowrun.porcelain.sync import RunTip, free_id
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import parse_message
 from gitflowrun.runs.locks import Locks
 from gitflowrun.runs.records import RunIdentity
 from gitflowrun.runs.tags import tag_updates, transact
+from gitflowrun.settings import Durability
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from gitflowrun.git.repository import Repository
     from gitflowrun.names import RunId
@@ -222,9 +231,8 @@ class Trash:
             # What is made comes first, as in `put`.
             updates.sort(key=lambda it: it.new is None)
             notes = _notes(self._repo)
-            for run in runs:
-                if run.uid not in notes:
-                    self._put_note_back(run)
+            back = {run.uid: run.note for run in runs if run.note and run.uid not in notes}
+            _change_notes(self._repo, back)
             reached("restore.planned")
             transact(self._repo.refs, updates)
         reached("restore.moved")
@@ -243,13 +251,6 @@ class Trash:
             f"{here.flow}/{here.id} went on differently than what the trash has of it",
             hint=f"`git update-ref {here.ref} {run.tip}` puts that in its place, which is now at {here.tip}",
         )
-
-    def _put_note_back(self, run: TrashedRun) -> None:
-        if run.note:
-            with contextlib.suppress(RepositoryError):  # nobody may write notes without a name
-                self._repo.git.run(
-                    "notes", f"--ref={layout.NOTES}", "add", "-C", str(run.note), str(run.uid)
-                )
 
 
 def _tags_of(repo: Repository) -> dict[tuple[str, RunId], list[str]]:
@@ -283,11 +284,53 @@ def _notes(repo: Repository) -> dict[Oid, Oid]:
 
 def remove_notes(repo: Repository, uids: Sequence[Oid]) -> None:
     """Remove the git notes on runs."""
-    if uids and repo.refs.get(layout.NOTES) is not None:
-        with contextlib.suppress(RepositoryError):  # nobody may write notes without a name
-            lines = "".join(f"{uid}\n" for uid in uids).encode("ascii")
-            options = (f"--ref={layout.NOTES}", "remove", "--ignore-missing", "--stdin")
-            repo.git.run("notes", *options, stdin=lines)
+    _change_notes(repo, dict.fromkeys(uids))
+
+
+def _change_notes(repo: Repository, notes: Mapping[Oid, Oid | None]) -> None:
+    """Set or remove git notes. Not by git, which makes nothing of it durable, and then a power cut breaks the ref."""
+    for _ in range(NOTES_TRIES):
+        tip = repo.refs.get(layout.NOTES)
+        if not tip and not any(notes.values()):
+            return
+        try:
+            objects = _with_notes(repo, tip, notes)
+            if not objects:
+                return
+            pack = repo.packs.write(objects)
+            try:
+                repo.refs.transaction([RefUpdate(layout.NOTES, pack.oids[-1], tip)])
+            finally:
+                repo.packs.release([pack.name])
+        except RefConflict:  # somebody has just written one
+            continue
+        except GitflowrunError:  # notes that are damaged keep no run here
+            return
+        return
+
+
+def _with_notes(
+    repo: Repository, tip: Oid | None, notes: Mapping[Oid, Oid | None]
+) -> list[PackObject]:
+    """The trees and the commit that change notes; none where all are as they shall be."""
+    paths = repo.git.run("ls-tree", "-r", "-z", "--name-only", str(tip)).split(b"\0") if tip else []
+    # Git puts notes into folders by their first digits when there are many, and finds them at each depth.
+    files: dict[bytes, TreeEntry | None] = {
+        path: None
+        for path in paths
+        if path.replace(b"/", b"") in {str(it).encode() for it in notes}
+    }
+    for noted, blob in notes.items():
+        if blob:
+            name = str(noted).encode()
+            files[name] = TreeEntry(Mode.BLOB, name, blob)
+    old = repo.objects.commit(tip).tree if tip else EMPTY_TREE
+    tree, made = edit_tree(repo.objects, old, files)
+    if tree == old:
+        return []
+    who = repo.signature()
+    commit = Commit(tree, (tip,) if tip else (), who, who, b"Notes of runs, removed or restored\n")
+    return [*made.values(), PackObject(ObjectType.COMMIT, commit.encode())]
 
 
 @frozen
@@ -334,5 +377,7 @@ class RemovedRuns:
         text = "".join(f"{line.uid} {line.commit} {line.place}\n" for line in lines)
         try:
             replace_file(self._path, text.encode(), self._repo.shared_mode)
+            if self._repo.settings.durability is Durability.SAFE:
+                sync_directory(self._path.parent)  # before the refs of these runs go
         except OSError as error:
             raise RepositoryError(f"cannot write {self._path}: {error.strerror}") from error

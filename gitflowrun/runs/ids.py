@@ -38,7 +38,7 @@ from typing import TYPE_CHECKING
 from gitflowrun.errors import GitflowrunError, RepositoryError
 from gitflowrun.failpoints import reached
 from gitflowrun.git.objects import Oid
-from gitflowrun.git.pack.writer import sync_file
+from gitflowrun.git.pack.writer import sync_directory, sync_file
 from gitflowrun.git.permissions import hint_of, read_file, share_file
 from gitflowrun.git.refs import loose_names, packed_stamp
 from gitflowrun.limits import MAX_MARK, NUMBERS_AHEAD, RUNS_ASKED_FOR_THEIR_MAKER
@@ -149,7 +149,7 @@ class RunIds:
         return "a run that was made here has a higher one" if mark else "it is not there"
 
     def mend(self) -> None:
-        """Write the mark again.
+        """Write the mark again, on the disk: refs that tell numbers may be about to go.
 
         Raises:
             RepositoryError: it can't be written.
@@ -158,7 +158,11 @@ class RunIds:
             self._write(self._look(thorough=True))
             if self._repo.settings.durability is Durability.SAFE:
                 # Whoever removes runs for good asks for this first: no ref will tell their numbers.
-                sync_file(self.path)
+                try:
+                    sync_file(self.path)
+                    sync_directory(self.path.parent)
+                except OSError as error:
+                    raise self._unwritable(error) from error
 
     def _next(self, mark: _Mark) -> Reservation:
         for number in count(mark.number + 1):  # 4
@@ -256,7 +260,10 @@ class RunIds:
             temporary.replace(self.path)
             reached("ids.marked")
         except OSError as error:
-            raise RepositoryError(
-                f"cannot write {self.path}: {error.strerror}",
-                hint=hint_of(error, "recording runs needs a repository that you may write to"),
-            ) from error
+            raise self._unwritable(error) from error
+
+    def _unwritable(self, error: OSError) -> RepositoryError:
+        return RepositoryError(
+            f"cannot write {self.path}: {error.strerror}",
+            hint=hint_of(error, "recording runs needs a repository that you may write to"),
+        )

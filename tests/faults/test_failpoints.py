@@ -185,6 +185,22 @@ def _tagged_run(place: Path) -> GitRepo:
     return repo
 
 
+def _packed_run(place: Path) -> GitRepo:
+    """The same in one pack, but for the note, the blob and a second copy of what the run alone has."""
+    repo = make_repo(place / "repo")
+    oid = repo.git("hash-object", "-w", "--stdin", stdin=OWN)
+    loose = repo.path / ".git/objects" / oid[:2] / oid[2:]
+    content = loose.read_bytes()
+    run = make_run(repo, tags=["good"], result=OWN)
+    make_run(repo)
+    repo.git("repack", "-a", "-d", "-q")
+    loose.parent.mkdir(exist_ok=True)
+    loose.write_bytes(content)
+    repo.git("notes", "--ref=runs", "add", "-m", "remember", str(run.uid))
+    repo.git("hash-object", "-w", "--stdin", stdin=LOST.encode())
+    return repo
+
+
 def _removed_run(place: Path) -> GitRepo:
     repo = _tagged_run(place)
     assert repo.call("rm", "--force", "1").code == 0
@@ -232,6 +248,8 @@ def _after_purge(trial: Trial) -> None:
     assert not has(repo, OWN)
     assert has(repo, LOST.encode())
     assert not (repo.path / ".git/gitflowrun/freeing").exists()
+    packs = repo.path / ".git/objects/pack"
+    assert {it.stem for it in packs.glob("*.pack")} == {it.stem for it in packs.glob("*.idx")}
     _is_whole(repo)
     git_is_well(repo)
     assert has(repo, LOST.encode())
@@ -282,7 +300,7 @@ SCENARIOS = (
     Scenario(("push.",), _clones, (*RUNS, "push"), _after_push),
     Scenario(("trash.",), _tagged_run, (*RUNS, "rm", "--force", "1"), _after_removal),
     Scenario(("restore.",), _removed_run, (*RUNS, "restore", "1"), _after_removal),
-    Scenario(("purge.", "free."), _tagged_run, (*RUNS, "purge", "--force", "1"), _after_purge),
+    Scenario(("purge.", "free."), _packed_run, (*RUNS, "purge", "--force", "1"), _after_purge),
     Scenario(("doctor.",), _ailing, (*RUNS, "doctor", "--fix"), _after_doctor),
     Scenario(("sign.",), _signing_repo, ("f.py", "run", "--tag", "good"), _after_flow),
 )  # fmt: skip

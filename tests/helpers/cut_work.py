@@ -29,7 +29,7 @@ from tests.helpers.power_cut import ACKNOWLEDGED, Call, State, record, states, t
 from tests.helpers.repos import ROOT, GitRepo, make_repo
 from tests.helpers.runs import finished_task, make_run, start_run, with_packs
 
-__all__ = ["BY_GIT", "WORK", "Explorer", "problems"]
+__all__ = ["WORK", "Explorer", "problems"]
 
 _KEPT = ("gitflowrun-key-*", "gitflowrun-trusted")
 
@@ -40,6 +40,8 @@ class _Acknowledged:
     def __init__(self, repo: GitRepo) -> None:
         self._repo = repo
         self._known: set[str] = set()
+        options = ("--unreachable", "--no-reflogs", "--no-progress")
+        self._lost = [row.split(" ")[2] for row in repo.git("fsck", *options).splitlines()]
 
     def all(self) -> None:
         rows = self._repo.git("for-each-ref", "--format=ref %(refname) %(objectname)").splitlines()
@@ -48,6 +50,8 @@ class _Acknowledged:
                 rows.append(f"file {path.name} {_sum(path)}")
         for row in rows:
             _say(row)
+        # What no ref leads to, and was there before anything was done, is the user's own.
+        rows += [f"object {oid} {oid}" for oid in self._lost]
         names = {row.rpartition(" ")[0] for row in rows}
         for name in self._known - names:
             _say(f"{name} -")
@@ -145,6 +149,22 @@ def _with_runs(repo: GitRepo) -> None:
     repo.git("pack-refs", "--all", "--prune")  # before: git itself does not sync what it packs
 
 
+def _with_lost(repo: GitRepo) -> None:
+    """In one pack with the runs lie a commit that a reset has lost, a loose blob, and all that git makes for speed."""
+    run = make_run(repo, tags=["packed"], result=random.Random(1).randbytes(9000))
+    make_run(repo, result=random.Random(2).randbytes(9000))
+    repo.git("notes", "--ref=runs", "add", "-m", "remember", str(run.uid))
+    tree = repo.git("rev-parse", f"{run.uid}^{{tree}}")
+    repo.git("update-ref", "refs/heads/lost", repo.git("commit-tree", "-m", "lost", tree))
+    repo.git("gc", "-q")
+    repo.git("update-ref", "-d", "refs/heads/lost")
+    repo.git("hash-object", "-w", "--stdin", stdin=b"somebody's")
+    make_run(repo)
+    repo.git("pack-refs", "--all", "--prune")
+    repo.git("multi-pack-index", "write")
+    repo.git("commit-graph", "write", "--reachable", "--split=replace")
+
+
 def _behind(repo: GitRepo) -> None:
     """A remote has two runs, with tags, that are not here; run 1 is here."""
     _with_remote(repo)
@@ -180,11 +200,9 @@ WORK: dict[str, tuple[Callable[[GitRepo], None], Callable[[GitRepo, _Acknowledge
     "deleted": (_nothing, _deleted),
     "remove": (_with_runs, _remove),
     "purge": (_with_runs, _purge),
+    "purge packed": (_with_lost, _purge),
 }
 """What is done, by name: the preparation, which is on the disk, and what is recorded."""
-
-BY_GIT = frozenset({"purge"})
-"""Work in which git itself deletes packs for which it has made others. It never syncs their directory."""
 
 
 class Explorer:
@@ -199,7 +217,6 @@ class Explorer:
     def __init__(self, place: Path, work: str, durability: str = "safe") -> None:
         self._place = place
         self._promised = durability == "safe"
-        self._is_gits = work in BY_GIT
         repo = make_repo(place / "repo")
         shutil.rmtree(repo.path / ".git" / "hooks")
         repo.git("config", "runs.durability", durability)
@@ -226,8 +243,7 @@ class Explorer:
         return tree(self._start).start
 
     def states(self, seed: int, samples: int = 4) -> Iterator[State]:
-        """The states after each cut; where git deletes packs, by the first model alone."""
-        samples = 0 if self._is_gits else samples
+        """The states after each cut."""
         return states(tree(self._before), self.calls, seed, samples)
 
     def problems(self, state: State, *, dear: bool) -> list[str]:
@@ -285,6 +301,9 @@ def _lost(repo: GitRepo, refs: str, acknowledged: Sequence[str], later: Sequence
     lost = []
     for name, value in last.items():
         kind, _, place = name.partition(" ")
+        if kind == "object":
+            lost += [] if _git(repo, "cat-file", "-e", place) is not None else [f"lost {name}"]
+            continue
         now = there.get(name, "-") if kind == "ref" else _sum(repo.path / ".git" / place)
         if now == value or (name, now) in coming:
             continue

@@ -11,13 +11,13 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
 from gitflowrun.artifacts.dedup import DedupIndex
 from gitflowrun.errors import RepositoryError
-from gitflowrun.git.maintenance import fold_lock
+from gitflowrun.git.maintenance import Rewrite, fold_lock
 from gitflowrun.git.objects import ObjectType, hash_object
 from gitflowrun.git.snapshot import take_snapshot
 from gitflowrun.names import TaskName
@@ -70,6 +70,15 @@ def reached(repo: GitRepo, *names: str) -> set[str]:
     return set(repo.git("rev-list", "--objects", "--no-object-names", *names).splitlines())
 
 
+def unpack(repo: GitRepo) -> None:
+    """Make loose files of all objects in packs."""
+    for pack in [*(repo.path / ".git/objects/pack").glob("*.pack")]:
+        content = pack.read_bytes()
+        for suffix in (".idx", ".pack"):
+            pack.with_suffix(suffix).unlink()
+        repo.git("unpack-objects", "-q", stdin=content)
+
+
 def test_frees_exactly_what_only_the_run_reached(repo: GitRepo) -> None:
     """What other runs and branches reach stays, also a payload that two runs share."""
     everything, own = count(repo), reached(repo, "refs/runs/MyFlow/1")
@@ -84,6 +93,51 @@ def test_frees_exactly_what_only_the_run_reached(repo: GitRepo) -> None:
     assert not has(repo, SHARED)
     assert ids(repo).keys() == {"MyFlow/2"}
     repo.fsck()
+
+
+def test_a_pack_is_written_anew_without_the_run(repo: GitRepo) -> None:
+    """All else that it holds stays packed, a lost commit too, and nothing speaks of the old one; others stay as is."""
+    repo.git("update-ref", "refs/heads/lost", repo.git("commit-tree", "HEAD^{tree}", "-m", "lost"))
+    lost = repo.git("rev-parse", "lost")
+    repo.git("repack", "-a", "-d", "-b", "-q")
+    packs = repo.path / ".git/objects/pack"
+    (old,) = packs.glob("*.pack")
+    repo.git("update-ref", "-d", "refs/heads/lost")
+    make_run(repo)
+    others = {*packs.glob("*.pack")} - {old}
+    repo.git("multi-pack-index", "write")
+    gone = reached(repo, "refs/runs/MyFlow/1") - reached(
+        repo, "HEAD", *(f"refs/runs/MyFlow/{n}" for n in (2, 3, 4, 5))
+    )
+    everything = count(repo)
+    assert freed(repo, "purge", "1")["objects"] == len(gone)
+    assert count(repo) == everything - gone
+    assert not (repo.path / ".git/objects" / lost[:2] / lost[2:]).exists()
+    after = {*packs.iterdir()}
+    assert others < after
+    assert {path.stem for path in after} == {path.stem for path in packs.glob("*.pack")}
+    assert {path.suffix for path in after} <= {".pack", ".idx", ".rev"}
+    assert not old.exists()
+    repo.fsck()
+
+
+def test_a_pack_that_git_garbles_stays(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the new pack has not all that it should, the old ones stay, and that is an error."""
+    repo.git("repack", "-a", "-d", "-q")
+    before = count(repo)
+    pack = Rewrite._pack
+
+    def without_the_last(self: Rewrite, place: Path, ids: IO[bytes], lock: int) -> str:
+        ids.truncate(ids.seek(0, os.SEEK_END) - 41)
+        ids.seek(0)
+        return pack(self, place, ids, lock)
+
+    monkeypatch.setattr(Rewrite, "_pack", without_the_last)
+    done = repo.call("purge", "1")
+    assert (done.code, "left out objects" in done.err) == (128, True)
+    assert count(repo) == before
+    monkeypatch.undo()
+    assert freed(repo, "gc")["objects"] > 5
 
 
 @pytest.mark.parametrize("split", [(), ("--split=no-merge",)])
@@ -190,14 +244,35 @@ def test_a_kept_pack_keeps(repo: GitRepo) -> None:
 def test_what_was_touched_meanwhile_stays(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
     """Git touches an object that somebody writes again: it is theirs from now on."""
     blob = str(hash_object(ObjectType.BLOB, OWN))
-    repack = freeing._Freeing._repack
+    for pack in (repo.path / ".git/objects/pack").glob("*.pack"):
+        if blob in repo.git("show-index", stdin=pack.with_suffix(".idx").read_bytes()):
+            break
+    rewrite = freeing._Freeing._rewrite
 
-    def write_again(self: freeing._Freeing) -> None:
-        repack(self)
-        path = repo.path / ".git" / "objects" / blob[:2] / blob[2:]
+    def write_again(self: freeing._Freeing, oids: set[bytes]) -> Rewrite:
+        os.utime(pack, (pack.stat().st_mtime + 60,) * 2)
+        return rewrite(self, oids)
+
+    monkeypatch.setattr(freeing._Freeing, "_rewrite", write_again)
+    assert freed(repo, "purge", "1")["kept"] > 0
+    assert has(repo, OWN)
+    repo.fsck()
+
+
+def test_a_loose_file_that_was_touched_meanwhile_stays(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It alone."""
+    blob = str(hash_object(ObjectType.BLOB, OWN))
+    unpack(repo)
+    path = repo.path / ".git" / "objects" / blob[:2] / blob[2:]
+    rewrite = freeing._Freeing._rewrite
+
+    def write_again(self: freeing._Freeing, oids: set[bytes]) -> Rewrite:
         os.utime(path, (path.stat().st_mtime + 60,) * 2)
+        return rewrite(self, oids)
 
-    monkeypatch.setattr(freeing._Freeing, "_repack", write_again)
+    monkeypatch.setattr(freeing._Freeing, "_rewrite", write_again)
     assert freed(repo, "purge", "1")["kept"] == 1
     assert has(repo, OWN)
 
@@ -248,7 +323,7 @@ def test_a_ref_that_appears_meanwhile_is_seen(
     repo.fsck()
 
 
-@pytest.mark.parametrize("step", ["_list", "_write_note", "_delete_refs", "_repack", "_unlink"])
+@pytest.mark.parametrize("step", ["_list", "_write_note", "_delete_refs", "_rewrite", "_unlink"])
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_killed_anywhere_nothing_is_lost(repo: GitRepo, step: str, moment: str) -> None:
     """The other runs are whole, `gc` goes on, and then the removed one is gone, or in the trash."""
@@ -354,7 +429,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("step", ["_repack", "_unlink"])
+@pytest.mark.parametrize("step", ["_rewrite", "_unlink"])
 def test_a_run_that_begins_meanwhile_is_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
@@ -367,10 +442,10 @@ def test_a_run_that_begins_meanwhile_is_whole(
     lock = repo.path / ".git" / "gitflowrun" / "locks" / "run-2"
 
     def with_a_run(self: freeing._Freeing, *args: Any) -> Any:
-        if step == "_repack":
+        if step == "_rewrite":
             repo.write("stop", "")
         started.append(_start(repo))
-        if step == "_repack":
+        if step == "_rewrite":
             eventually(lock.exists)
         else:
             time.sleep(0.5)  # until it wants a number; it is right as well if it comes later
@@ -380,7 +455,7 @@ def test_a_run_that_begins_meanwhile_is_whole(
     report = freed(repo, "purge", "1")
     (repo.path / "stop").unlink(missing_ok=True)
     assert started[0].wait(60) == 0
-    assert ("run 2" in report["waits"]) is (step == "_repack")
+    assert ("run 2" in report["waits"]) is (step == "_rewrite")
     assert repo.python("-c", _READ).out == "3000000\n"
     monkeypatch.undo()
     freed(repo, "gc")
@@ -405,9 +480,10 @@ def test_a_snapshot_that_was_taken_before_is_whole_after(
     make_run(repo)  # 5
     for run in ("3", "4"):
         repo.call("purge", run)
+    unpack(repo)
     whole, repository, snapshots = freeing._Freeing._unlink, open_repo(repo), []
 
-    def record_first(self: freeing._Freeing, *args: Any) -> int:
+    def record_first(self: freeing._Freeing, *args: Any) -> tuple[int, int]:
         snapshots.append(take_snapshot(repository))
         os.utime(repo.path / ".git/objects" / oid[:2] / oid[2:], (0, 0))  # git has not touched it
         return whole(self, *args)
@@ -463,7 +539,7 @@ def test_nothing_of_a_purged_run_is_left_in_the_state(repo: GitRepo) -> None:
     assert left >= {*(uids[run] for run in "234"), "run-2", "run-3", "run-4"}
 
 
-@pytest.mark.parametrize("step", ["_list", "_write_note", "_delete_refs", "_repack", "_unlink"])
+@pytest.mark.parametrize("step", ["_list", "_write_note", "_delete_refs", "_rewrite", "_unlink"])
 def test_its_state_may_be_deleted_meanwhile(
     repo: GitRepo, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:

@@ -33,7 +33,7 @@ from gitflowrun.errors import CorruptRecord, RepositoryError
 from gitflowrun.failpoints import reached
 from gitflowrun.git.owner import Owner, State
 from gitflowrun.git.pack.index import PackIndex, index_bytes
-from gitflowrun.git.pack.writer import Output, PackContents, sync_directory, write_pack
+from gitflowrun.git.pack.writer import Output, PackContents, sync_directory, sync_file, write_pack
 from gitflowrun.git.permissions import allow, make_directory, not_writable, share_file
 from gitflowrun.limits import FOREIGN_KEEP_GRACE, KEEP_GRACE, WRITE_TRIES
 from gitflowrun.settings import Durability
@@ -139,6 +139,29 @@ class PackStore:
             with explained(keep):
                 keep.unlink(missing_ok=True)
                 reached("publish.released")
+
+    def publish(self, written: Path, name: str) -> None:
+        """Publish a pack that git has written (steps 2 to 5), durable whatever `runs.durability` says.
+
+        Args:
+            written: The pack, without suffix, in a `temporary_directory`.
+            name: The name that it gets; what `release` takes.
+
+        Raises:
+            RepositoryError: it can't be published.
+        """
+        final = self.pack_dir / name
+        try:
+            with explained(final):
+                for suffix in _SUFFIXES:
+                    if (path := suffixed(written, suffix)).exists():
+                        sync_file(path)
+            self._show(written, final)
+            with explained(self.pack_dir):
+                sync_directory(self.pack_dir)
+        except BaseException:
+            _take_back(written, final)
+            raise
 
     def temporary_directory(self, name: str, replaced: Iterable[str] = ()) -> Path:
         """Make a directory for the files of a pack that git writes.
