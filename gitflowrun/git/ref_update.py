@@ -518,7 +518,10 @@ class _Journal:
     def close(self) -> None:
         """Remove it."""
         if self._owner == os.getpid():
-            self._path.unlink(missing_ok=True)
+            with contextlib.suppress(
+                OSError
+            ):  # all refs are moved: whoever reads them next removes it
+                self._path.unlink()
             self._let_go()
 
     def _let_go(self) -> None:

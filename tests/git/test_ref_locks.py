@@ -327,6 +327,24 @@ def test_a_lock_of_somebody_else_is_not_taken_for_a_killed_writers(
         lock.unlink()
 
 
+def test_a_journal_that_can_not_be_removed_ends_nothing(
+    repository: Repository, commits: list[Oid], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All refs are moved by then: a command that has done its work does not fail for it."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    create_ref(repository.refs, NAME, commits[0])
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", refuse)
+        repository.refs.close()
+    journals = repository.state_dir / "ref-locks"
+    assert len([*journals.iterdir()]) == 1
+    recover_locks(repository.common_dir, repository.state_dir / "stale-locks")
+    assert not [*journals.iterdir()]
+
+
 def test_a_journal_that_nobody_of_us_wrote_moves_nothing(repo: GitRepo) -> None:
     """Whatever a power cut, or who prepared the repository, put there: refs are read, and no file elsewhere goes."""
     top, outside = repo.path / ".git", repo.path / "out.lock"
