@@ -282,7 +282,7 @@ def test_files_that_go_meanwhile_count_for_nothing(
 ) -> None:
     """What is freed is told by the sizes of files, of which git may remove one while we look."""
     place = repo.path / ".git" / "objects" / "pack"
-    repack = freeing._Freeing._repack
+    rewrite = freeing._Freeing._rewrite
     look = os.lstat
 
     def gone(path: str, **options: Any) -> os.stat_result:
@@ -290,12 +290,12 @@ def test_files_that_go_meanwhile_count_for_nothing(
             raise FileNotFoundError(path)
         return look(path, **options)
 
-    def under_way(self: freeing._Freeing) -> None:
+    def under_way(self: freeing._Freeing, oids: set[bytes]) -> Rewrite:
         (place / "tmp_pack_1").write_bytes(b"x" * 1_000_000)
         monkeypatch.setattr(os, "lstat", gone)
-        repack(self)
+        return rewrite(self, oids)
 
-    monkeypatch.setattr(freeing._Freeing, "_repack", under_way)
+    monkeypatch.setattr(freeing._Freeing, "_rewrite", under_way)
     found = freed(repo, "purge", "1")
     assert found["objects"] > 0
     assert found["size"] > 0
