@@ -150,6 +150,7 @@ def test_paths_and_forms(runs: GitRepo) -> None:
     inside = GitRepo(runs.path / "lib")
     assert diff(inside, "1", "4", "--name-only", "util.py").out.splitlines()[3:] == ["lib/util.py"]
     assert diff(runs, "1", "4", "--name-only", "--", "lib").out.endswith("\nlib/util.py\n")
+    assert diff(runs, "1", "4", "--name-only", "--", "--stat").out.count("\n") == 3  # no such file
     assert "2 files changed" in diff(runs, "1", "4", "--stat").out
     assert diff(runs, "1", "4", "--exit-code", "no such file").code == 1  # parameters differ
     assert diff(runs, "3", "4", "no such file").out.count("\n") == 2

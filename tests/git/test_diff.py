@@ -107,7 +107,7 @@ def test_paths_limit_the_difference(repo: GitRepo) -> None:
         found = diff_trees(opened, old, new, paths=paths)
         assert [file.new_path for file in found.files] == expected
     assert len(diff_trees(opened, old, new, paths=["."]).files) == 3
-    for paths, expected in ((["*/x"], ["a/x", "b/x"]), ([":!a"], ["ab", "b/x"])):
+    for paths, expected in ((["*/x"], ["a/x", "b/x"]), ([":!a"], ["ab", "b/x"]), (["-s"], [])):
         found = diff_trees(opened, old, new, paths=paths)
         assert [file.new_path for file in found.files] == expected
 
