@@ -96,7 +96,8 @@ def _sweep_locks(repo: Repository) -> None:
     mark.touch()
     share_file(mark)
     age = max(LOCK_STALE, min(LOCK_ABANDONED, uptime))
-    sweep_locks(repo.common_dir, repo.state_dir / "stale-locks", *layout.OURS, age=age)
+    places = (*layout.OURS, layout.NOTES.rpartition("/")[0])
+    sweep_locks(repo.common_dir, repo.state_dir / "stale-locks", *places, age=age)
 
 
 def shared_payloads(records: Iterable[TaskRecord]) -> Iterator[ArtifactRef]:
