@@ -158,7 +158,7 @@ class _Readings:
 
     def records_of(self, run: StoredRun, step: str) -> Iterator[TaskRecord]:
         """The records of a step that can be read; none where the run has no such step."""
-        if step not in run.known_steps():
+        if not run.has_step(step):
             return
         for name in self.part(lambda: run.tasks(step), list[str]()):
             task = run.task(TaskName(step, name))
@@ -381,7 +381,7 @@ def _compare_steps(
 
 
 def _count(run: StoredRun, step: str) -> int:
-    return len(run.tasks(step)) if step in run.known_steps() else 0
+    return len(run.tasks(step)) if run.has_step(step) else 0
 
 
 def _made(

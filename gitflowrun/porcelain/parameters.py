@@ -125,7 +125,7 @@ def stored_parameters(run: StoredRun) -> Mapping[str, ArtifactRef]:
 
 def parameters_task(run: StoredRun) -> StoredTask | None:
     """The task that holds the parameters and constants of a run; None of a run that ended before it was stored."""
-    if PARAMETERS_STEP not in run.steps():
+    if not run.has_step(PARAMETERS_STEP):
         return None
     first, *_ = run.tasks(PARAMETERS_STEP)
     return run.task(TaskName(PARAMETERS_STEP, first))

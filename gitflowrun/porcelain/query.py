@@ -177,7 +177,7 @@ def artifact_at(address: Address) -> tuple[StoredTask, str]:
         InvalidPathspec: the address names something else.
     """
     run, step, task, name = address.run, address.step, address.task, address.artifact
-    if step is not None and task is None and step not in run.steps():
+    if step is not None and task is None and not run.has_step(step):
         last = run.final_task()
         names = last.record.artifacts if last is not None else {}
         if last is not None and step in names:

@@ -144,6 +144,10 @@ class StoredRun:
         except CorruptRecord:
             return order_steps({}, self._step_names())
 
+    def has_step(self, step: str) -> bool:
+        """Whether it is among `known_steps`; to be asked of very many."""
+        return step in self._step_names()
+
     @property
     def end_step(self) -> str:
         """The step that ends the flow."""

@@ -131,7 +131,7 @@ def parameters_task(origin: StoredRun) -> StoredTask:
     Raises:
         CorruptRecord: it has none, or one that takes artifacts of other tasks for its own.
     """
-    for task in origin.tasks(PARAMETERS_STEP) if PARAMETERS_STEP in origin.steps() else ():
+    for task in origin.tasks(PARAMETERS_STEP) if origin.has_step(PARAMETERS_STEP) else ():
         stored = origin.task(TaskName(PARAMETERS_STEP, task))
         if stored.record.ok and all(
             ref.producer == stored.name for ref in stored.record.artifacts.values()
@@ -237,7 +237,7 @@ class _FinishedTasks:
         """The task that has finished in the place of a planned one; None where there is none."""
         step = planned.step
         if step not in self._steps:
-            self._steps[step] = self._read(step) if step in self._origin.steps() else {}
+            self._steps[step] = self._read(step) if self._origin.has_step(step) else {}
         return self._steps[step].get((parents, planned.index))
 
     def _read(self, step: str) -> dict[_Place, _Finished]:
