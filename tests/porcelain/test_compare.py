@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from functools import partial
 from typing import TYPE_CHECKING
+from unittest.mock import Mock
 
 import pytest
 
 from gitflowrun.git.repository import Repository
 from gitflowrun.porcelain.changes import delta
 from gitflowrun.porcelain.compare import Difference, RunDifference, StepDifference, compare
+from gitflowrun.runs import read
 from gitflowrun.runs.runs import RunStore
 from tests.helpers.flows import foreach_flow, linear_flow
 from tests.helpers.repos import GitRepo, make_repo
@@ -220,3 +222,19 @@ def test_modules_from_elsewhere(repo: GitRepo, tmp_path: Path) -> None:
     change = partial((place / "helper.py").write_text, "x = 2\n")
     found = _run_twice(repo, change, PYTHONPATH=str(place))
     assert found.unknown == (f"helper ({place.resolve() / 'helper.py'})",)
+
+
+def test_steps_are_put_in_order_once(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many steps two runs have: a stranger's may have very many."""
+    bodies = "".join(
+        f"    @step\n    def s{number}(self):\n        self.x = os.environ['V']\n"
+        f"        self.next(self.{f's{number + 1}' if number < 20 else 'end'})\n"
+        for number in range(21)
+    )
+    script = linear_flow(head="import os\n").replace(
+        "self.next(self.end)\n", f"self.next(self.s0)\n{bodies}"
+    )
+    ordered = Mock(wraps=read.order_steps)
+    monkeypatch.setattr(read, "order_steps", ordered)
+    assert [row.name for row in _two(repo, script, "1", "2").artifacts] == ["x"]
+    assert 0 < ordered.call_count < 10
