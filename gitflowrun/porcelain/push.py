@@ -344,23 +344,22 @@ class _Push(Transfer):
         report = self.report(
             sum(change.name in fine for change in added),
             sum(change.name in fine for change in removed),
-            [
-                *(
-                    [told_damaged(sorted(self._damaged), "damaged and not sent")]
-                    if self._damaged
-                    else []
-                ),
-                *self._notices,
-                *some(
-                    [
-                        *(_tag_notice(result) for result in results if not result.ok),
-                        *(_told_squat(*names, self.remote) for names in squatted.items()),
-                    ],
-                    "tags are not there",
-                ),
-            ],
+            self._told([result for result in results if not result.ok], squatted),
         )
         return report, any(result.stale for result in results)
+
+    def _told(self, failed: Sequence[PushResult], squatted: Mapping[str, str]) -> list[str]:
+        """What is said besides: of damaged runs, what was noticed, and the tags that are not there."""
+        damaged = sorted(self._damaged)
+        tags = [
+            *map(_tag_notice, failed),
+            *(_told_squat(*names, self.remote) for names in squatted.items()),
+        ]
+        return [
+            *([told_damaged(damaged, "damaged and not sent")] if damaged else []),
+            *self._notices,
+            *some(tags, "tags are not there"),
+        ]
 
     def _may_go(self, key: TagKey) -> bool:
         """Whether a tag is no secret."""
