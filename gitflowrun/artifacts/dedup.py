@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 from gitflowrun.artifacts.reference import chunk_rows, read_chunk_rows
 from gitflowrun.failpoints import reached
 from gitflowrun.git.owner import gc_is_running
-from gitflowrun.git.permissions import make_directory
+from gitflowrun.git.permissions import make_directory, open_to_write
 from gitflowrun.limits import DIGESTS_AT_A_TIME, PATIENCE
 from gitflowrun.names import Digest
 
@@ -105,7 +105,8 @@ class DedupIndex:
         for suffix in _PARTS:
             with contextlib.suppress(FileNotFoundError):
                 found = os.lstat(f"{self._path}{suffix}")
-                if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
+                is_file = stat.S_ISREG(found.st_mode) and found.st_nlink == 1
+                if not is_file or found.st_uid != os.geteuid():
                     return False
         return True
 
@@ -130,8 +131,7 @@ class DedupIndex:
         try:
             if makes:
                 make_directory(self._path.parent)
-                flags = os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-                os.close(os.open(self._path, flags, 0o600))
+                os.close(open_to_write(self._path, os.O_RDWR | os.O_CREAT))
             if not self._is_ours():
                 return
             reached("dedup.opened")

@@ -70,7 +70,7 @@ from gitflowrun.git.pack.index import PackIndex, names_in_multi_pack_index
 from gitflowrun.git.pack.publish import suffixed
 from gitflowrun.git.pack.reader import quarantine
 from gitflowrun.git.pack.writer import sync_directory, sync_file
-from gitflowrun.git.permissions import IN_PLACE, hint_of, make_directory, share_file
+from gitflowrun.git.permissions import hint_of, make_directory, open_to_write, share_file
 from gitflowrun.limits import FOLD_PACKS, FOLD_SECONDS, LARGE_INDEX, LARGE_PACK
 from gitflowrun.values import frozen
 
@@ -584,7 +584,7 @@ def _drop_stale_multi_pack_index(listing: _Listing) -> bool:
 def exempt_from_deltas(repo: Repository, *patterns: str) -> None:
     """Have git not search deltas in files of those patterns: `info/attributes` gets a line for each.
 
-    What the file says already stays as it is.
+    What the file says already stays as it is, and so does a file elsewhere that it is a link to.
 
     Raises:
         RepositoryError: the file can't be written.
@@ -594,7 +594,7 @@ def exempt_from_deltas(repo: Repository, *patterns: str) -> None:
         text = path.read_bytes() if path.exists() else b""
         lines = [f"{pattern} -delta".encode() for pattern in patterns]
         missing = [line for line in lines if line not in text.splitlines()]
-        if missing:
+        if missing and not (path.exists() and (path.is_symlink() or path.stat().st_nlink > 1)):
             make_directory(path.parent)
             start = b"" if text.endswith(b"\n") or not text else b"\n"
             with path.open("ab") as file:
@@ -608,7 +608,7 @@ def fold_lock(repo: Repository) -> int | None:
     """A descriptor of the lock that whoever folds must hold open; None when somebody does."""
     path = repo.state() / "fold.lock"
     try:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | IN_PLACE, 0o600)
+        fd = open_to_write(path, os.O_RDWR | os.O_CREAT)
         share_file(path)
     except OSError as error:
         raise RepositoryError(f"cannot lock {path}: {error.strerror}") from error

@@ -29,6 +29,9 @@ STATE = "gitflowrun"
 IN_PLACE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 """How files of ours are opened: who shares the repository may have put a link there, or a pipe to be waited for."""
 
+STAND_IN = "gitflowrun-incoming"
+"""The directory among git's objects where packs are made that can't be renamed from `STATE`."""
+
 _PRIVATE = 0o700
 _OTHERS = 0o077
 _WORDS = {"group": 0o660, "true": 0o660, "yes": 0o660, "on": 0o660, "1": 0o660}
@@ -52,6 +55,61 @@ def shared_mode(value: str | None) -> int | None:
     if not bits:
         return None
     return stat.S_ISGID | _PRIVATE | bits | (bits & 0o444) >> 2
+
+
+def refuse_links(git_dir: Path) -> None:
+    """Refuse a repository in which something of ours is a symbolic link: we would write, and remove, where it leads.
+
+    Such a repository was unpacked from somebody's archive, or somebody who shares it made the link. What lies deeper
+    has names that nobody can foresee, or is opened as `IN_PLACE` says.
+
+    Args:
+        git_dir: The git directory that all worktrees share.
+
+    Raises:
+        RepositoryError: there is one.
+    """
+    places = [(git_dir, STATE), (git_dir / STATE, ""), (git_dir / "objects", STAND_IN)]
+    for directory, start in places:
+        if start == STAND_IN:  # beside two hundred others
+            links = [directory / start] if (directory / start).is_symlink() else []
+        else:
+            links = _links(directory, start)
+        if links:
+            raise RepositoryError(
+                f"{links[0]} is a symbolic link, which gitflowrun never makes there and does not follow",
+                hint=f"if you don't know who made it, don't work in this repository but in a clone of it; "
+                f"this removes the link alone: rm {shlex.quote(str(links[0]))}",
+            )
+
+
+def _links(directory: Path, start: str) -> list[Path]:
+    with contextlib.suppress(OSError), os.scandir(directory) as entries:
+        return [
+            directory / it.name for it in entries if it.name.startswith(start) and it.is_symlink()
+        ]
+    return []
+
+
+def open_to_write(path: Path, flags: int, mode: int = 0o600) -> int:
+    """A descriptor of a file of ours that is changed in place.
+
+    Args:
+        path: The file.
+        flags: As `os.open` takes them, besides `IN_PLACE`.
+        mode: The permissions of one that is made.
+
+    One that has a second name (a hard link), which may be that of a file of the user's, is given up for a new one.
+
+    Raises:
+        OSError: it can't be opened.
+    """
+    descriptor = os.open(path, flags | IN_PLACE, mode)
+    if os.fstat(descriptor).st_nlink > 1:
+        os.close(descriptor)
+        path.unlink(missing_ok=True)
+        descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL | IN_PLACE, mode)
+    return descriptor
 
 
 def make_directory(path: Path) -> None:

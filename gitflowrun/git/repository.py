@@ -19,7 +19,14 @@ from gitflowrun.errors import NotARepository, RepositoryError, UnusableRepositor
 from gitflowrun.git.command import Git, git_message, run_command
 from gitflowrun.git.environment import clean_environment
 from gitflowrun.git.objects import Oid, Signature
-from gitflowrun.git.permissions import STATE, allow, make_directory, not_writable, shared_mode
+from gitflowrun.git.permissions import (
+    STATE,
+    allow,
+    make_directory,
+    not_writable,
+    refuse_links,
+    shared_mode,
+)
 from gitflowrun.schema import FLAG, Kind, MapSchema, optional
 from gitflowrun.settings import Settings
 from gitflowrun.values import frozen
@@ -175,9 +182,14 @@ class Repository:
             for key in self.config
         )
 
-    @property
+    @cached_property
     def state_dir(self) -> Path:
-        """Where our disposable state lies: locks, caches, temporary files. May not exist; see `state`."""
+        """Where our disposable state lies: locks, caches, temporary files. May not exist; see `state`.
+
+        Raises:
+            RepositoryError: something of ours is a symbolic link.
+        """
+        refuse_links(self.common_dir)
         return self.common_dir / STATE
 
     def state(self, *parts: str) -> Path:

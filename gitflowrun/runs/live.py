@@ -21,9 +21,9 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from gitflowrun import limits, msgpack
-from gitflowrun.errors import CorruptRecord, NotFound
+from gitflowrun.errors import CorruptRecord, NotFound, RepositoryError
 from gitflowrun.failpoints import reached
-from gitflowrun.git.permissions import IN_PLACE, make_directory, share_file
+from gitflowrun.git.permissions import make_directory, open_file, open_to_write, share_file
 from gitflowrun.names import TaskName
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import Status
@@ -109,10 +109,10 @@ def observe(run: StoredRun) -> StoredRun:
         return run
     top = _directory(run.repo, run.identity.uid)
     try:
-        size = (top / _TASKS).stat().st_size
+        size = (top / _TASKS).lstat().st_size
     except OSError:
         return run
-    return ObservedRun(run, top, size)
+    return run if top.is_symlink() else ObservedRun(run, top, size)
 
 
 class ObservedRun(StoredRun):
@@ -205,8 +205,8 @@ class UnfinishedTask(StoredTask):
     def output_pieces(self, stream: str) -> Iterator[bytes]:
         """What it has written to `stdout` or `stderr` so far."""
         try:
-            file = _output_file(self.run.top, self.name, stream).open("rb")
-        except OSError:
+            file = open_file(_output_file(self.run.top, self.name, stream), "the output of a task")
+        except (OSError, RepositoryError):
             if task := self._published:
                 yield from task.output_pieces(stream)
             return
@@ -234,8 +234,9 @@ class UnfinishedTask(StoredTask):
 def _started_tasks(path: Path, size: int) -> dict[TaskName, StartedTask]:
     """The tasks that a list of them names; what was torn off at its end is passed over."""
     try:
-        data = path.read_bytes()[:size]
-    except OSError:
+        with open_file(path, "the list of started tasks") as file:
+            data = file.read(size)
+    except (OSError, RepositoryError):
         return {}
     found = {}
     place = 0
@@ -273,7 +274,7 @@ def _open_shared(path: Path) -> int:
     is_new = not path.exists()
     if is_new:
         make_directory(path.parent)
-    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | IN_PLACE, 0o666)
+    fd = open_to_write(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
     if is_new:
         share_file(path)
     return fd

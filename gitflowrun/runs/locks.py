@@ -26,7 +26,13 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import GitflowrunError, RepositoryError
-from gitflowrun.git.permissions import IN_PLACE, make_directory, not_writable, share_file
+from gitflowrun.git.permissions import (
+    IN_PLACE,
+    make_directory,
+    not_writable,
+    open_to_write,
+    share_file,
+)
 from gitflowrun.limits import WRITE_TRIES
 from gitflowrun.names import RunId
 from gitflowrun.runs.clone_key import CloneKey
@@ -150,7 +156,7 @@ class FileLock:
     def _open(self) -> int:
         try:
             with contextlib.suppress(FileNotFoundError):
-                return os.open(self.path, os.O_RDWR | IN_PLACE)
+                return open_to_write(self.path, os.O_RDWR)
             for _ in range(WRITE_TRIES):  # `.git/gitflowrun` may be deleted at any time
                 with contextlib.suppress(FileNotFoundError):
                     return self._make()
@@ -160,7 +166,7 @@ class FileLock:
 
     def _make(self) -> int:
         make_directory(self.path.parent)
-        fd = os.open(self.path, os.O_RDWR | os.O_CREAT | IN_PLACE, 0o600)
+        fd = open_to_write(self.path, os.O_RDWR | os.O_CREAT)
         share_file(self.path)
         return fd
 
@@ -225,7 +231,7 @@ class RunLock(FileLock):
     def _lock_byte(self, place: int) -> bool:
         """Whether the byte is ours now, or can't be had for another reason than that somebody has it."""
         try:
-            fd = os.open(self._register, os.O_RDWR | os.O_CREAT | IN_PLACE, 0o600)
+            fd = open_to_write(self._register, os.O_RDWR | os.O_CREAT)
         except OSError:
             return True  # the file is a second opinion
         share_file(self._register)

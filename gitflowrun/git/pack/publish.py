@@ -34,7 +34,7 @@ from gitflowrun.failpoints import reached
 from gitflowrun.git.owner import Owner, State
 from gitflowrun.git.pack.index import PackIndex, index_bytes
 from gitflowrun.git.pack.writer import Output, PackContents, sync_directory, sync_file, write_pack
-from gitflowrun.git.permissions import allow, make_directory, not_writable, share_file
+from gitflowrun.git.permissions import STAND_IN, allow, make_directory, not_writable, share_file
 from gitflowrun.limits import FOREIGN_KEEP_GRACE, KEEP_GRACE, WRITE_TRIES
 from gitflowrun.settings import Durability
 from gitflowrun.values import frozen
@@ -101,7 +101,7 @@ class PackStore:
         self._owner = owner
         self.pack_dir = objects_dir / "pack"
         self.incoming = incoming
-        self._stand_in = objects_dir / "gitflowrun-incoming"
+        self._stand_in = objects_dir / STAND_IN
         self._shared = shared
         self._sync = durability is Durability.SAFE
         self._is_mounted = False  # the object directory, on its own, from the same file system
