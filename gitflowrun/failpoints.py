@@ -35,6 +35,8 @@ NAMES = frozenset({
     "ids.locked", "ids.chosen", "ids.written", "ids.marked",
     # A run: it has a number; its first commits are made and not published.
     "create.reserved", "create.prepared",
+    # Its end: the last commit is published and nobody was told, only the program that waits was not told.
+    "run.ended", "run.told",
     # The code: the index is copied, the tree is made.
     "snapshot.begun", "snapshot.made",
     # A task: its step has returned and its values are encoded, the large ones stored, its result is about to be sent.

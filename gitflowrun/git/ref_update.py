@@ -173,6 +173,15 @@ class Refs(RefReader):
             scratch.unlink(missing_ok=True)
         self.damaged.discard(name)
 
+    def sync(self, name: str) -> None:
+        """Have what a ref says outlast a power cut; who moved it may have died before. Raises RepositoryError."""
+        if self._syncs:
+            self._unsynced.add((self._root / RefName(name)).parent)
+            try:
+                self._sync_directories()
+            except OSError as error:
+                raise self._unwritable([RefUpdate(name, None, None)], str(error)) from error
+
     def close(self) -> None:
         """End git, if it runs; the next transaction starts it again."""
         if "_update_ref" in vars(self):
@@ -518,9 +527,7 @@ class _Journal:
     def close(self) -> None:
         """Remove it."""
         if self._owner == os.getpid():
-            with contextlib.suppress(
-                OSError
-            ):  # all refs are moved: whoever reads them next removes it
+            with contextlib.suppress(OSError):  # whoever reads the refs next removes it
                 self._path.unlink()
             self._let_go()
 

@@ -50,6 +50,11 @@ def nobody_is_left(marker: Path) -> None:
 def told_well(done: Output, reason: str) -> None:
     """A command that failed says why, in the system's words, and shows no traceback."""
     assert done.code != 0, done.out
+    told_why(done, reason)
+
+
+def told_why(done: Output, reason: str) -> None:
+    """A command tells of an error in the system's words, and shows no traceback."""
     assert "Traceback" not in done.err, done.err
     assert "internal error" not in done.err, done.err
     assert reason in done.err, done.err

@@ -17,7 +17,16 @@ import pytest
 from gitflowrun.failpoints import NAMES
 from gitflowrun.git.objects import ObjectType, hash_object
 from gitflowrun.limits import FEW_REFS
-from tests.faults.check import FLOW, digests, flow_goes_on, git_is_well, nobody_is_left, told_well
+from gitflowrun.runs.runs import Status
+from tests.faults.check import (
+    FLOW,
+    digests,
+    flow_goes_on,
+    git_is_well,
+    nobody_is_left,
+    told_well,
+    told_why,
+)
 from tests.helpers.clones import clone, ids, refs, send, tags
 from tests.helpers.flows import background, eventually
 from tests.helpers.repos import ROOT, GitRepo, Output, make_repo, run_program
@@ -290,7 +299,7 @@ def _signing_repo(place: Path) -> GitRepo:
 
 SCENARIOS = (
     Scenario(
-        ("publish.", "commit.", "ref.", "ids.", "create.", "snapshot.", "payload.", "dedup.", "live.", "key."),
+        ("publish.", "commit.", "ref.", "ids.", "create.", "run.", "snapshot.", "payload.", "dedup.", "live.", "key."),
         _flow_repo, ("f.py", "run", "--tag", "good"), _after_flow,
     ),
     Scenario(("fold.",), _many_packs, ("-c", FOLD), _after_fold),
@@ -367,6 +376,10 @@ def test_a_fault_at_any_step(
     if name.startswith(HARMLESS) and action != "kill":
         assert done.code == 0, done.err
         assert "Traceback" not in done.err, done.err
+    elif scenario.check is _after_flow and _is_done(repo):  # it was late: the run counts
+        assert done.code == 0, done.err
+        assert "Done!" in done.out
+        told_why(done, "was killed" if action == "kill" else os.strerror(getattr(errno, action)))
     elif action != "kill":
         said = replace(done, err=done.err + done.out) if name.startswith(REPORTED) else done
         told_well(said, os.strerror(getattr(errno, action)))
@@ -374,6 +387,11 @@ def test_a_fault_at_any_step(
         assert done.code != 0
         assert "Traceback" not in done.err, done.err
     scenario.check(Trial(repo, done, marker))
+
+
+def _is_done(repo: GitRepo) -> bool:
+    run = store_of(repo).latest("F")
+    return run is not None and run.status is Status.DONE
 
 
 # Within our own directory `.lock` is the name of what the kernel locks, and of locks that were moved away.

@@ -244,6 +244,29 @@ def test_what_is_synced(
     assert {path.rpartition("/")[2] for path in paths[1:]} >= {".git"}
 
 
+def test_a_ref_that_somebody_else_has_moved_is_synced(
+    repo: GitRepo, repository: Repository, commits: list[Oid], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its directory is, or the nearest that is there; a disk that fails is told; `fast` syncs nothing."""
+    create_ref(repository.refs, NAME, commits[0])
+    paths = synced(monkeypatch)
+    refs = Repository.discover(repo.path).refs
+    refs.sync(NAME)
+    assert paths == ["refs/runs/F"]
+    repo.git("pack-refs", "--all", "--prune")
+    refs.sync(NAME)
+    assert paths[1] in {"refs/runs/F", "refs/runs", "refs"}
+
+    def fail(_fd: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(RepositoryError, match=rf"can't write {NAME}.*Input/output error"):
+        refs.sync(NAME)
+    repo.git("config", "runs.durability", "fast")
+    Repository.discover(repo.path).refs.sync(NAME)
+
+
 def test_many_refs_are_synced_at_once(
     repo: GitRepo, repository: Repository, commits: list[Oid], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,10 +26,12 @@ from gitflowrun.settings import Settings, user_name
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
+    from gitflowrun.cli.flow.run_log import RunLog
     from gitflowrun.flow import FlowSpec
     from gitflowrun.flow.graph import FlowGraph
     from gitflowrun.flow.parameter import Parameter
     from gitflowrun.runs.read import StoredTask
+    from gitflowrun.runs.records import RunIdentity
     from gitflowrun.runtime.launch.launcher import Launcher
 
 _METAVARS = {
@@ -82,6 +84,12 @@ class FlowContext:
             return self.repository.git_from(start_directory())
         except RepositoryError:
             return "git"
+
+    def run_log(self, run: RunIdentity) -> RunLog:
+        """What shows the end of a run whose own log has ended before."""
+        from gitflowrun.cli.flow.run_log import RunLog  # the scheduler's, as a rule
+
+        return RunLog(typed_command(), self.repository.config, self.git(), run=run)
 
     def say(self, text: str = "") -> None:
         """Say something about ourselves, unless we are to be quiet."""

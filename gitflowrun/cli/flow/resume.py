@@ -43,7 +43,7 @@ def resume_command(
     request = RunRequest(
         RunKind.RESUME, step=step, origin=origin or origin_run_id, argv=tuple(sys.argv), **options
     )
-    return flow.launcher.run(request, flow.repository, ask_secret)
+    return flow.launcher.run(request, flow.repository, ask_secret, flow.run_log)
 
 
 def _which(flow: FlowContext, word: str | None) -> tuple[str | None, str | None]:

@@ -90,4 +90,4 @@ def run_command(ctx: click.Context, /, clone: str | None, **options: Any) -> int
     kind = RunKind.RUN if clone is None else RunKind.CLONE
     argv = redacted(sys.argv, (option.parameter for option in flow.parameter_options))
     request = RunRequest(kind, origin=clone, parameters=_given(ctx), argv=argv, **own)
-    return flow.launcher.run(request, flow.repository, ask_secret)
+    return flow.launcher.run(request, flow.repository, ask_secret, flow.run_log)

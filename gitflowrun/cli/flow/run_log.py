@@ -52,6 +52,7 @@ class RunLog:
         git: How `git` is typed here for the repository of the run, for hints.
         out: Where the run log goes.
         err: Where the rest goes.
+        run: The run, where its start is not among the events.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class RunLog:
         git: str = "git",
         out: TextIO | None = None,
         err: TextIO | None = None,
+        run: RunIdentity | None = None,
     ) -> None:
         self._command = command
         self._git = git
@@ -73,7 +75,7 @@ class RunLog:
         self._status = ""
         self._recent: dict[TaskName, deque[str]] = {}
         self._line: tuple[TaskName, str] | None = None
-        self._run: RunIdentity | None = None
+        self._run = run
         self._asked = False
         self._inline = False
         self._started = self._summarized = time.time()

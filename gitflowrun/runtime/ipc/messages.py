@@ -1,7 +1,7 @@
 """The messages between the processes of a run: frozen values, and how they become lists that `channel` carries.
 
 launcher process -> scheduler    StartRun, StoredParameters, Interrupt
-scheduler -> launcher process    InheritedParameters, RunRefused, RunFinished
+scheduler -> launcher process    InheritedParameters, RunRefused, RunNamed, RunFinished
 scheduler -> executor            RunContext, Launch, LaunchItem, Kill
 executor, task -> scheduler      Started, Result, Exited, LaunchFailed
 
@@ -10,7 +10,8 @@ executor, task -> scheduler      Started, Result, Exited, LaunchFailed
 2. RunContext goes to the executor once, then Launch, or LaunchItem for more items of the same foreach.
 3. The executor says Started or LaunchFailed. The task itself sends its Result on the executor's socket before it
    exits, so a Result precedes the Exited of the same serial.
-4. RunFinished gives the exit code. Interrupt may come at any time after 1.
+4. RunNamed says which run it is, before there is one; RunFinished gives the exit code. Of a scheduler that dies
+   between them the launcher process asks git how far the run has come. Interrupt may come at any time after 1.
 
 Serials number launches, not tasks: what arrives late from one attempt is never taken for another's.
 """
@@ -184,6 +185,13 @@ class RunRefused:
 
 
 @frozen
+class RunNamed:
+    """Which run the request becomes, if its first commits get published; sent again where another number is taken."""
+
+    run: RunIdentity
+
+
+@frozen
 class RunFinished:
     """The end of the run: the exit code of the flow's program, and what stopped the run if anything did."""
 
@@ -354,7 +362,7 @@ class Result:
 
 
 Message = (
-    StartRun | InheritedParameters | StoredParameters | Interrupt | RunRefused | RunFinished | RunContext
+    StartRun | InheritedParameters | StoredParameters | Interrupt | RunRefused | RunNamed | RunFinished | RunContext
     | Launch | LaunchItem | Kill | Started | LaunchFailed | Exited | Result
 )  # fmt: skip
 
@@ -379,6 +387,7 @@ _SCHEMAS: dict[str, ArraySchema[Any]] = {
         (StoredParameters, *_PARAMETER_KINDS),
         (Interrupt, COUNT),
         (RunRefused, TEXT, TEXT, optional(TEXT)),
+        (RunNamed, RUN_IDENTITY),
         (RunFinished, INTEGER, optional(TEXT)),
         (
             RunContext, RUN_IDENTITY, optional(RUN_IDENTITY), TEXT, optional(TEXT), TEXTS, TEXT, TEXT,

@@ -5,7 +5,8 @@
    comes of it.
 2. `run`: store the parameters, send StartRun, answer messages until RunFinished or RunRefused. Signals become
    messages: the scheduler decides what an interrupt means. Of an inline run the tasks are executed here.
-3. The exit code is the scheduler's.
+3. The exit code is the scheduler's. Where it has given none, what git has of the run counts: it may have died, or
+   failed, when all was recorded.
 
 PYTHONHASHSEED is taken as it is and recorded: forked tasks share this process' hash seed, whatever it is, and
 to fix it would mean to start the interpreter again. Stored bytes do not depend on it.
@@ -36,6 +37,7 @@ from gitflowrun.runtime.ipc.messages import (
     Message,
     RunContext,
     RunFinished,
+    RunNamed,
     RunRefused,
     StartRun,
     StoredParameters,
@@ -52,6 +54,8 @@ if TYPE_CHECKING:
 
     from gitflowrun.flow import FlowSpec
     from gitflowrun.git.repository import Repository
+    from gitflowrun.runs.records import RunIdentity
+    from gitflowrun.runtime.ipc.events import Listener
 
 _TASKS = "/proc/self/task"
 _HARMLESS = ("jemalloc_bg",)
@@ -167,6 +171,7 @@ class Launcher:
         self._flow_cls = flow_cls
         self._scheduler_program = scheduler_program
         self._processes: _Processes | None = None
+        self._named: RunIdentity | None = None
 
     def prepare(self) -> None:
         """Start what a run needs."""
@@ -219,6 +224,7 @@ class Launcher:
         request: RunRequest,
         repository: Repository,
         ask: Callable[[str], str | None] = lambda _prompt: None,
+        make_listener: Callable[[RunIdentity], Listener] = lambda _run: lambda _event: None,
     ) -> int:
         """Execute a run to its end and return the exit code.
 
@@ -226,13 +232,13 @@ class Launcher:
             request: What to run.
             repository: Where it is recorded. The scheduler gets it as it is, so that git is asked once a run.
             ask: Asks the user for a secret, with this prompt; None when nobody can be asked.
+            make_listener: Makes what shows how a run has ended whose scheduler can't do it any more.
 
         Raises:
             UsageError: a parameter is missing or not of its type.
             FlowError: the flow can't be run.
             GitflowrunError: whatever else keeps the run from beginning.
         """
-        from gitflowrun.runtime.launch.program import spelled
         from gitflowrun.runtime.launch.store_parameters import store_parameters
 
         if self._processes is None:
@@ -243,22 +249,26 @@ class Launcher:
             process.hide_arguments(sys.argv, request.argv)
         store = partial(store_parameters, self._flow_cls, repository, request, ask=ask)
         start = self._start_run(request, repository, store, processes.why_not_fork)
-        with _forwarded_signals(processes.channel):
+        error = None
+        with _forwarded_signals(processes.channel) as forwarding:
             try:
                 code = self._serve(processes.channel, start, store)
             except BrokenPipeError:
                 code = None
+            except errors.GitflowrunError as refused:
+                if self._named is None:
+                    raise
+                code, error = None, refused
             finally:
                 status = processes.end()
         if code is not None:
             return code
-        if status > 0:
-            return status  # it has said why on standard error
-        process.kill_orphans()
-        raise errors.RunFailed(
-            "the scheduler was killed",
-            hint=f"`{spelled(start.typed, 'resume')}` goes on with what is finished",
-        )
+        if status <= 0:
+            process.kill_orphans()
+        from gitflowrun.runtime.launch.recorded_end import SilentEnd  # seldom needed
+
+        end = SilentEnd(self._named, start.typed, status, error, forwarding.number)
+        return end.exit_code(repository, make_listener)
 
     def _start_run(
         self,
@@ -312,7 +322,9 @@ class Launcher:
                     errors, message.error, errors.GitflowrunError
                 )
                 raise kind(message.message, hint=message.hint)
-            if isinstance(message, InheritedParameters):
+            if isinstance(message, RunNamed):
+                self._named = message.run
+            elif isinstance(message, InheritedParameters):
                 channel.send(store(message))
             elif isinstance(message, RunContext):  # the run is inline
                 from gitflowrun.runtime.executors.inline import inline_tasks
@@ -330,27 +342,30 @@ class _Forwarding:
 
     Attributes:
         has_forwarded: Whether it has.
+        number: The last signal; what interrupts a run from elsewhere where there was none.
     """
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self.has_forwarded = False
+        self.number: int = signal.SIGTERM
 
     def __call__(self, number: int, _frame: FrameType | None) -> None:
         self.has_forwarded = True
+        self.number = number
         with contextlib.suppress(OSError):  # the scheduler has ended already
             self._channel.send(Interrupt(number))
 
 
 @contextlib.contextmanager
-def _forwarded_signals(channel: Channel) -> Iterator[None]:
+def _forwarded_signals(channel: Channel) -> Iterator[_Forwarding]:
     """While it lasts, signals to this process become messages to the scheduler."""
     forward = _Forwarding(channel)
     # `nohup` means it.
     numbers = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
     old = {number: signal.signal(number, forward) for number in numbers}
     try:
-        yield
+        yield forward
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)

@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import os
 import time
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import GitflowrunError, UsageError
+from gitflowrun.failpoints import reached
 from gitflowrun.git.repository import Repository
 from gitflowrun.git.snapshot import Snapshot, take_snapshot
 from gitflowrun.limits import CLONED_BY_NAME, CODE_IS_YOUNG, MAX_NOTICES
@@ -36,6 +36,7 @@ from gitflowrun.runtime.ipc.messages import (
     Parent,
     RunContext,
     RunFinished,
+    RunNamed,
     RunRefused,
     StartRun,
     StoredParameters,
@@ -92,6 +93,7 @@ class SchedulerMain:
         except GitflowrunError as refused:
             self._channels.say(RunRefused(type(refused).__name__, refused.message, refused.hint))
             return refused.exit_code
+        reached("run.told")
         self._channels.say(RunFinished(code, error))  # 6
         tidy(repo)  # 7
         return code
@@ -124,7 +126,11 @@ class SchedulerMain:
         info = run_info.describe(
             start, repo, run.user, isolation, origin, inherited, trusted, stored
         )
-        first_tasks = partial(run.first_tasks, stored, adoption)
+
+        def first_tasks(writer: RunWriter) -> list[FinishedTask]:
+            self._channels.say(RunNamed(writer.identity))
+            return run.first_tasks(stored, adoption, writer)
+
         with create_run(repo, info, snapshot, first_tasks) as writer:
             try:
                 files = (request.run_id_file, request.runner_attribute_file)

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 
 from gitflowrun import limits
 from gitflowrun.errors import FlowError
+from gitflowrun.failpoints import reached
 from gitflowrun.names import TaskName
 from gitflowrun.runs.commit_message import Status
 from gitflowrun.runs.live import StartedTask
@@ -125,6 +126,7 @@ class Scheduler:
                 self._loop.turn()
             status = self._ending or Status.DONE
             self._commit(status)
+            reached("run.ended")
             self._live.close()
         finally:
             self._executor.close()

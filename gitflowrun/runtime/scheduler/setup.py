@@ -137,8 +137,7 @@ class RunExecution:
             self._loop.close()
             if self._launcher.is_open:
                 self._channels.launcher.set_blocking(True)
-        codes = {Status.DONE: 0, Status.INTERRUPTED: 128 + self._signal}
-        return codes.get(status, _FAILURE), error
+        return exit_code(status, self._signal), error
 
     # ---- executors ----
 
@@ -190,6 +189,11 @@ class RunExecution:
             self._loop.forget(alive)
             os.close(alive)
             self._scheduler.executor_lost()
+
+
+def exit_code(status: Status, number: int) -> int:
+    """The exit code of a flow's program whose run has ended so; `number` is the signal that interrupts came by."""
+    return {Status.DONE: 0, Status.INTERRUPTED: 128 + number}.get(status, _FAILURE)
 
 
 def _affordable(workers: int, notify: Listener) -> int:

@@ -101,7 +101,7 @@ class Recorder(Launcher):
         self.code = code
         self.requests: list[RunRequest] = []
 
-    def run(self, request: RunRequest, repository: object, ask: object = None) -> int:
+    def run(self, request: RunRequest, repository: object, *more: object, **others: object) -> int:
         self.requests.append(request)
         return self.code
 
