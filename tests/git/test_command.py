@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import resource
+import signal
 import subprocess
+import sys
 import threading
+import time
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from gitflowrun.errors import RepositoryError
-from gitflowrun.git.command import CatFile, Git, git_message
+from gitflowrun.errors import RepositoryError, TooLarge
+from gitflowrun.git.command import (
+    BOUNDED,
+    FOR_FILES,
+    CatFile,
+    Completed,
+    Git,
+    Process,
+    Resident,
+    git_message,
+)
 from gitflowrun.git.environment import clean_environment
 from gitflowrun.git.objects import ObjectType, Oid
+from gitflowrun.limits import LISTED, MAX_MESSAGES
 from gitflowrun.settings import Settings
+from tests.helpers.refs import git_children
 from tests.helpers.repos import GitRepo
 
 
@@ -64,6 +81,17 @@ def test_words_tell_cause_and_consequence() -> None:
     assert git_message(err) == "no space; gave up"
     assert git_message("something else\n") == "something else"
     assert git_message("") == ""
+    assert git_message("fatal: first\nfatal: second\n") == "first"
+    assert git_message("x\ny\n") == "y"
+
+
+def test_an_end_without_words_is_told_by_its_code() -> None:
+    """A signal by its name, unless git has said something; any other end by its status."""
+    for code, err, message in (
+        (-9, "", "git was ended by signal 9 (Killed)"), (-15, " \n", "git was ended by signal 15 (Terminated)"),
+        (-9, "fatal: x\n", "x"), (1, "", "git exited with status 1"), (0, "", "git exited with status 0"),
+    ):  # fmt: skip
+        assert Completed(code, b"", err).message == message
 
 
 def test_input_and_variables(git: Git) -> None:
@@ -319,3 +347,276 @@ def test_a_text_without_a_value_is_not_set(repo: GitRepo, git: Git) -> None:
     assert (settings.user, settings.namespace, settings.env) == (None, None, ())
     assert settings.auto_push
     assert "remote.x.url" not in git.config
+
+
+def test_every_way_to_run_git_runs_it_in_the_work_tree(
+    git: Git, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A path means what the index means, wherever we are; variables and input arrive, messages come back."""
+    monkeypatch.chdir(tmp_path)
+    oid = git.run("hash-object", "README")
+    assert git.run_within(60, "hash-object", "README") == oid
+    assert git.converse("hash-object", "README", env={}).out == oid
+    assert git.converse("hash-object", "--stdin-paths", env={}, stdin=b"README\n").out == oid
+    assert git.read("hash-object", "--stdin-paths", stdin=b"README\n", most=len(oid)).out == oid
+    assert git.start("hash-object", "README").communicate()[0] == oid
+    said = {"GIT_EDITOR": "ours"}
+    for out in (
+        git.run_within(60, "var", "GIT_EDITOR", env=said),
+        git.converse("var", "GIT_EDITOR", env=said).out,
+        git.start("var", "GIT_EDITOR", env=said).communicate()[0],
+    ):
+        assert out == b"ours\n"
+    for done in (
+        git.converse("cat-file", "-p", "nonsense", env={}),
+        git.read("cat-file", "-p", "nonsense", most=9),
+    ):
+        assert (done.code, done.message) == (128, "Not a valid object name nonsense")
+    with pytest.raises(RepositoryError, match=r"^git cat-file: Not a valid object name nonsense"):
+        git.run_within(60, "cat-file", "-p", "nonsense")
+    with (tmp_path / "out").open("w+b") as file:
+        assert git.converse("hash-object", "README", env={}, stdout=file).out == b""
+        assert git.attempt("hash-object", "README", stdout=file).out == b""
+        file.seek(0)
+        assert file.read() == oid * 2
+        file.seek(0)
+        assert git.start("hash-object", "--stdin-paths", stdin=file).communicate()[0] == b""
+        file.seek(0)
+        assert git.attempt("hash-object", "--stdin", stdin=file).out != git.run(
+            "hash-object", "--stdin"
+        )
+
+
+def test_messages_of_a_start_go_nowhere(git: Git, capfd: pytest.CaptureFixture[str]) -> None:
+    """What git says to nobody does not come out at the terminal."""
+    process = git.start("cat-file", "-p", "nonsense")
+    assert (process.communicate()[0], process.returncode) == (b"", 128)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_of_endless_messages_both_ends_are_kept(git: Git) -> None:
+    """A server may say as much as it likes: the first of it and the last are enough."""
+    done = git.converse("-c", "alias.x=!seq 400000 >&2", "x", env={})
+    said = "".join(f"{number}\n" for number in range(1, 400_001))
+    assert len(said) > 2 * MAX_MESSAGES >= 2 * len(done.err)
+    assert done.err.startswith(said[: MAX_MESSAGES // 4])
+    assert done.err.endswith(said[-MAX_MESSAGES // 8 :])
+
+
+_TELLS_LIMITS = """!f() { for n in $(seq 100); do
+    grep -q "$1  *unlimited" /proc/$PPID/limits || break; sleep 0.05
+done; grep -E "$2" /proc/$PPID/limits; }; f"""
+
+
+def test_what_reads_anybodys_objects_is_limited(git: Git) -> None:
+    """By the time that it may take, without a core file, or by the memory for what it lists, and each allocation."""
+    out = git.run_within(
+        50, "-c", f"alias.x={_TELLS_LIMITS}", "x", "Max cpu time", "cpu time|core file"
+    )
+    rows = [line.split()[-4:] for line in out.decode().splitlines() if "unlimited" not in line]
+    assert [row[-3:] for row in rows] == [["50", "51", "seconds"], ["0", "0", "bytes"]]
+    tells = git.read("-c", f"alias.x={_TELLS_LIMITS}", "x", "Max data size", "data size", most=2000)
+    assert tells.out.split()[-3:-1] == [str(LISTED + 2000).encode()] * 2
+    shows = git.read("-c", "alias.x=!echo $GIT_ALLOC_LIMIT", "x", most=2000)
+    assert shows.out.decode().strip() == BOUNDED["GIT_ALLOC_LIMIT"]
+
+
+def test_a_limit_that_can_not_be_set_stops_nothing(
+    git: Git, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Git has ended by then, or we may allow it less anyway."""
+
+    def refuse(*_: object) -> None:
+        raise ProcessLookupError
+
+    monkeypatch.setattr(resource, "prlimit", refuse)
+    assert git.run_within(9, "rev-parse", "--git-dir")
+    assert git.read("rev-parse", "--git-dir", most=4000).code == 0
+
+
+@pytest.mark.parametrize("number", ["XCPU", "KILL"])
+def test_git_that_takes_too_long_is_told(git: Git, number: str) -> None:
+    """The system ends it, by either signal, and the error says for what."""
+    with pytest.raises(TooLarge, match="more than 7 s of processor time"):
+        git.run_within(7, "-c", f"alias.x=!kill -{number} $PPID; sleep 1", "x")
+
+
+def test_a_list_may_be_as_long_as_is_said(git: Git) -> None:
+    """Not a byte longer."""
+    out = git.run("ls-files")
+    assert git.read("ls-files", most=len(out)).out == out
+    with pytest.raises(TooLarge, match="more than 6 bytes"):
+        git.read("ls-files", most=len(out) - 1)
+
+
+def test_an_interrupted_wait_ends_git(git: Git, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C reaches whoever waits; git does not go on alone."""
+    seen: list[Process] = []
+
+    def interrupt(self: Process, *_: object) -> None:
+        seen.append(self)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Process, "communicate", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        git.attempt("cat-file", "--batch", stdin=b"x")
+    assert seen[0].returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("handler", [signal.SIG_DFL, signal.SIG_IGN])
+def test_a_process_tells_its_own_end(
+    git: Git, monkeypatch: pytest.MonkeyPatch, handler: signal.Handlers
+) -> None:
+    """However it is asked; where SIGCHLD is ignored another interpreter, which sees nothing of ours, stands between."""
+    monkeypatch.setattr(signal, "getsignal", lambda _: handler)
+    process: Any = git.start("cat-file", "--batch")
+    assert process.args[:4] == (
+        [sys.executable, "-I", "-S", "-c"] if handler is signal.SIG_IGN else git.command(["cat-file"])[:4]
+    )  # fmt: skip
+    assert process.poll() is None
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.01)
+    process.stdin.close()
+    assert process.wait(30) == process.poll() == process.wait() == 0
+    process.stdout.close()
+    for ends in (process.__class__.wait, process.__class__.poll):
+        failed: Any = git.start("rev-parse", "--verify", "-q", "nonsense")
+        while (code := ends(failed)) is None:
+            time.sleep(0.01)
+        assert code == failed.returncode == 1
+        failed.stdin.close()
+        failed.stdout.close()
+        with pytest.raises(ChildProcessError):
+            os.waitpid(failed.pid, os.WNOHANG)
+    killed = git.start("cat-file", "--batch")
+    killed.kill()
+    assert killed.wait() == -signal.SIGKILL
+    killed.communicate()
+
+
+@pytest.mark.parametrize("handler", [signal.SIG_DFL, signal.SIG_IGN])
+def test_a_start_that_fails_leaves_nothing_open(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch, handler: signal.Handlers
+) -> None:
+    """The pipes that were made for it are closed."""
+    monkeypatch.setattr(signal, "getsignal", lambda _: handler)
+    git = Git(repo.path / ".git", repo.path / "gone")
+    before = len([*Path("/proc/self/fd").iterdir()])
+    with pytest.raises(RepositoryError, match="gone' does not exist"):
+        git.start("version")
+    assert len([*Path("/proc/self/fd").iterdir()]) == before
+
+
+def test_a_git_that_may_not_be_started(
+    git: Git, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system's word, and what to look at."""
+    (tmp_path / "git").write_text("")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for call in (git.run, git.start, lambda *words: git.read(*words, most=9)):
+        with pytest.raises(
+            RepositoryError, match="git can't be started: Permission denied"
+        ) as caught:
+            call("version")
+        assert "the git on PATH must be yours to use" in str(caught.value.hint)
+
+
+def test_a_version_that_is_no_cause_is_no_hint(
+    repo: GitRepo, git: Git, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a command line that no git understands, or of one that the oldest we take refuses."""
+    with pytest.raises(RepositoryError, match="git update-ref: ") as caught:
+        git.run("update-ref", "--nonsense")
+    assert caught.value.hint is None
+    fake = repo.write(
+        "bin/git",
+        "#!/bin/sh\nfor w; do [ $w = version ] && echo git version 2.30.1 && exit; done; exit 129\n",
+    )
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", str(fake.parent), prepend=os.pathsep)
+    assert git.version() == (2, 30)
+    assert git.failure(["x"], Completed(129, b"", "")).hint is None
+
+
+def test_what_the_config_names_is_told_apart(repo: GitRepo, git: Git) -> None:
+    """The user's own from the repository's, which starts no program, unless people type the command themselves."""
+    repo.git("config", "core.pager", "ours")
+    repo.git("config", "user.name", "Bob")
+    assert (git.config["user.name"], git.own_config["user.name"]) == ("Bob", "Ada Lovelace")
+    assert git.run("var", "GIT_PAGER") == b"less\n"
+    assert "core.commitGraph=false" in git.command([])
+    as_typed = Git(git.git_dir, git.work_tree, programs=True)
+    assert as_typed.run("var", "GIT_PAGER") == b"ours\n"
+    assert "core.commitGraph=false" not in as_typed.command([])
+
+
+def test_a_config_that_can_not_be_read(repo: GitRepo, git: Git) -> None:
+    """It is no empty one."""
+    repo.write(".git/config", "[nonsense\n")
+    with pytest.raises(RepositoryError, match="git config: bad config line 1 in file"):
+        _ = git.config
+
+
+def test_protocols_that_name_programs_are_never_allowed(
+    git: Git, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor by the user's own variable, whose other protocols stay."""
+    monkeypatch.setenv("GIT_ALLOW_PROTOCOL", "file:ext:https:fd")
+    assert git.environment()["GIT_ALLOW_PROTOCOL"] == "file:https"
+
+
+def test_a_resident_is_apart_and_ends(repo: GitRepo, git: Git) -> None:
+    """It has a session and a bound of its own, all of it is closed, and it is gone with whoever forgets it."""
+    head = Oid.from_hex(repo.git("rev-parse", "HEAD"))
+    cat = CatFile(git)
+    cat.read(head)
+    process: Any = cat._process
+    assert os.getsid(process.pid) == process.pid
+    limit = f"GIT_ALLOC_LIMIT={FOR_FILES['GIT_ALLOC_LIMIT']}"
+    assert limit.encode() in Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0")
+    cat.close()
+    assert (process.stdin.closed, process.stdout.closed) == (True, True)
+    assert process.returncode is not None
+    cat.read(head)
+    assert len(git_children()) == 1
+    del cat
+    gc.collect()
+    assert git_children() == []
+
+
+def test_a_resident_that_does_not_end_is_ended(git: Git) -> None:
+    """It is terminated when its input has ended and it has not."""
+    resident = Resident(git, "-c", "alias.x=!sleep 9", "x")
+    resident._pipes()
+    began = time.monotonic()
+    resident.close()
+    assert time.monotonic() - began < 5
+    assert git_children() == []
+
+
+def test_cat_file_refuses_what_is_too_large_and_goes_on(repo: GitRepo, git: Git) -> None:
+    """As much as is allowed is read, a byte more is not, and the next answer is the next object's."""
+    oids = [
+        Oid.from_hex(repo.git("hash-object", "-w", "--stdin", stdin=b"%d" % n * 9)) for n in (1, 2)
+    ]
+    with closing(CatFile(git)) as cat:
+        assert cat.read(oids[0], 9)[1] == b"1" * 9
+        with pytest.raises(TooLarge, match="has 9 bytes, and no more than 8"):
+            cat.read(oids[0], 8)
+        assert cat.read(oids[1], 9)[1] == b"2" * 9
+
+
+def test_cat_file_that_ends_in_an_object(
+    repo: GitRepo, git: Git, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of an object is none, and another process reads on."""
+    head = Oid.from_hex(repo.git("rev-parse", "HEAD"))
+    fake = repo.write("bin/git", '#!/bin/sh\nread -r oid\nprintf "%s blob 10\\nabc" "$oid"\n')
+    fake.chmod(0o755)
+    with closing(CatFile(git)) as cat:
+        with monkeypatch.context() as patch:
+            patch.setenv("PATH", str(fake.parent), prepend=os.pathsep)
+            patch.setattr(git, "_guard", {}, raising=False)
+            with pytest.raises(RepositoryError, match="in the middle of an object"):
+                cat.read(head)
+        assert cat.read(head)[0] is ObjectType.COMMIT
