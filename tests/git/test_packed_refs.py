@@ -86,6 +86,7 @@ def test_the_file_is_synced_before_it_is_published(
 
     def fsync(fd: int) -> None:
         place = Path(f"/proc/self/fd/{fd}").readlink().name
+        assert os.fstat(fd).st_size
         seen.append((place.partition("-")[0], len(names(repo))))
         real(fd)
 
@@ -124,6 +125,7 @@ def test_the_unusual_is_left_to_git(
     assert len(loose(repo)) == (0 if case == "ref lock" else len(updates))  # it is moved away
     assert names(repo) == {update.name for update in updates}
     assert repo.git("rev-parse", "v1^{}") == str(commits[1])
+    assert not [*(repository.state_dir / "stale-locks").glob("packed-refs-*")]
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -168,12 +170,15 @@ def test_who_began_before_has_the_name(
         threading.Timer(0.1, lambda: lock.rename(path) if ends == "made" else lock.unlink()).start()
 
     meanwhile(monkeypatch, begin)
+    began = time.monotonic()
     if ends == "given up":
         repository.refs.transaction(creations(commits[0]))
         assert len(names(repo)) == len(MANY)
+        assert time.monotonic() - began < 20
         return
     with pytest.raises(RefConflict, match="F/1 was made by somebody else"):
         repository.refs.transaction(creations(commits[0]))
+    assert time.monotonic() - began < 20
     here = f"{NAME}/x" if ends == "directory" else NAME
     assert repo.git("rev-parse", here) == str(commits[1])
     assert names(repo) - {NAME} == {here} - {NAME}

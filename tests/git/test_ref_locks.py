@@ -17,6 +17,7 @@ from gitflowrun.git.objects import Oid
 from gitflowrun.git.ref_update import LockWatch, recover_locks
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.git.repository import Repository
+from gitflowrun.limits import LOCK_OURS
 from tests.helpers.refs import NAME, create_ref, delete_ref, opened
 from tests.helpers.repos import ROOT, GitRepo
 
@@ -77,8 +78,24 @@ def test_a_damaged_ref_is_dropped_under_its_lock(
     path.write_text(f"{commits[0]}\n")
     repository.refs.drop_damaged(NAME)
     assert repository.refs.get(NAME) == commits[0]
+    path.write_text("ref: refs/heads/main\n")
+    repository.refs.damaged.add(NAME)
+    repository.refs.drop_damaged(NAME)
+    assert (path.exists(), repository.refs.damaged) == (True, set())
+    path.unlink()
+    repository.refs.drop_damaged(NAME)
     assert not lock.exists()
     assert not list((repository.state_dir / "stale-locks").iterdir())
+
+
+def test_an_abandoned_lock_is_not_waited_for(repository: Repository) -> None:
+    """One that is hours old goes at the first look; a fresh one stays."""
+    lock, graves = repository.common_dir / "refs" / "x.lock", repository.state_dir / "stale-locks"
+    lock.touch()
+    assert not LockWatch(lock, graves, 99).remove_if_stale()
+    os.utime(lock, (time.time() - 7200, time.time() - 7200))
+    assert LockWatch(lock, graves, 99).remove_if_stale()
+    assert not lock.exists()
 
 
 @pytest.mark.parametrize("successor", [False, True])
@@ -325,6 +342,31 @@ def test_a_lock_of_somebody_else_is_not_taken_for_a_killed_writers(
         assert recover_locks(repository.common_dir, repository.state_dir / "stale-locks") == []
         assert lock.exists()
         lock.unlink()
+
+
+@pytest.mark.parametrize("case", ["sure", "unsure", "older"])
+def test_what_is_not_surely_ours_is_given_time(
+    repository: Repository, commits: list[Oid], monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    """A lock by its number is ours; one that only has our content may be another's, and one from before is."""
+    places = (repository.common_dir, repository.state_dir / "stale-locks")
+    assert recover_locks(*places) == []
+    refs, lock = repository.refs, repository.common_dir / f"{NAME}.lock"
+    create_ref(refs, NAME, commits[0])
+    lock.write_text(f"{commits[1]}\n")
+    number = f" {lock.stat().st_ino}" if case == "sure" else ""
+    if case == "older":
+        os.utime(lock, (1, 1))
+    journal = refs._update_ref._journal
+    journal.claim(f"{NAME} {commits[1]}{number}\n")
+    if case != "older":
+        os.utime(lock)
+    journal._let_go()
+    pauses: list[float] = []
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    assert recover_locks(*places) == ([] if case == "older" else [lock])
+    assert pauses == ([LOCK_OURS] if case == "unsure" else [])
+    assert not [*(repository.state_dir / "ref-locks").iterdir()]
 
 
 def test_a_journal_that_can_not_be_removed_ends_nothing(

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import os
+import shutil
+import stat
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gitflowrun.errors import MissingObject, RefConflict, RepositoryError, UsageError
+from gitflowrun.git import ref_update
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.pack import writer
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.git.repository import Repository
+from gitflowrun.limits import FEW_REFS
 from gitflowrun.names import RefName
-from tests.helpers.refs import NAME, create_ref, delete_ref, update_ref
+from tests.helpers.refs import NAME, create_ref, delete_ref, git_children, opened, update_ref
 from tests.helpers.repos import GitRepo
 
 
@@ -97,8 +102,9 @@ def test_directories_and_files_do_not_meet(
 
 def test_target_must_exist(repository: Repository) -> None:
     """No ref is published that points to nothing."""
-    with pytest.raises(MissingObject):
+    with pytest.raises(MissingObject) as caught:
         create_ref(repository.refs, NAME, Oid(b"\1" * 20))
+    assert "atal: " not in str(caught.value)
     assert repository.refs.get(NAME) is None
 
 
@@ -200,14 +206,16 @@ def test_full_and_read_only_disks(small_disk: Path, repo: GitRepo) -> None:
     repository = Repository.discover(small_disk)
     oid = Oid.from_hex(repo.git("rev-parse", "HEAD"))
     fill(small_disk / "filler")
-    with pytest.raises(RepositoryError, match=r"small.*No space left on device"):
+    with pytest.raises(RepositoryError, match=r"small.*No space left on device") as full:
         create_ref(repository.refs, NAME, oid)
+    assert full.value.hint == "free some space and try again"
     assert repository.refs.rows("refs/") == []
     (small_disk / "filler").unlink()
     create_ref(repository.refs, NAME, oid)
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    with pytest.raises(RepositoryError, match=r"small.*Read-only file system"):
+    with pytest.raises(RepositoryError, match=r"small.*Read-only file system") as read_only:
         create_ref(repository.refs, "refs/runs/F/2", oid)
+    assert read_only.value.hint == "recording runs needs a repository that you may write to"
     with pytest.raises(RepositoryError, match=r"small.*Read-only file system"):
         delete_ref(repository.refs, NAME, oid)
     assert repository.refs.get(NAME) == oid
@@ -314,7 +322,7 @@ def test_a_disk_that_fails_is_told(
 
     with monkeypatch.context() as patched:
         patched.setattr(os, "fsync", fail)
-        with pytest.raises(RepositoryError, match=rf"can't write {NAME}.*Input/output error"):
+        with pytest.raises(RepositoryError, match=rf"can't write {NAME}.*: Input/output error"):
             create_ref(repository.refs, NAME, commits[0])
     assert repository.refs.get(NAME) is None
 
@@ -364,3 +372,211 @@ def test_a_resident_git_that_has_missed_a_version_is_asked_anew(
         )
     update_ref(refs, NAME, commits[2], commits[1])
     assert refs.get(NAME) == commits[2]
+
+
+def test_the_places_of_a_transaction(
+    repository: Repository, commits: list[Oid], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a test may let a process die: each is passed, in the order of the protocol."""
+    passed: list[str] = []
+    monkeypatch.setattr(ref_update, "reached", passed.append)
+    create_ref(repository.refs, NAME, commits[0])
+    assert passed == ["ref.claimed", "ref.locked", "ref.moved", "ref.durable"]
+    passed.clear()
+    repository.refs.transaction([RefUpdate(f"refs/runs/G/{n}", commits[0], None) for n in range(9)])
+    assert passed == ["packed.written", "packed.locked", "packed.replaced"]
+
+
+def test_few_refs_are_files(
+    repo: GitRepo, repository: Repository, commits: list[Oid], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Up to eight are made and synced one by one; a ref more, and all become lines of one file."""
+    monkeypatch.setattr(writer, "sync_file_system", lambda _: pytest.fail("it takes longer"))
+    for flow, count in (("F", FEW_REFS), ("G", FEW_REFS + 1)):
+        updates = [RefUpdate(f"refs/runs/{flow}/{n}", commits[0], None) for n in range(count)]
+        repository.refs.transaction(updates)
+    assert len([*(repo.path / ".git/refs/runs").rglob("[0-9]")]) == FEW_REFS
+
+
+def test_among_many_new_refs_one_that_must_exist(
+    repository: Repository, commits: list[Oid]
+) -> None:
+    """It is a conflict where it does not, and nothing is made of the others."""
+    updates = [RefUpdate(f"refs/runs/F/{n}", commits[0], None) for n in range(20)]
+    updates[7] = RefUpdate("refs/runs/F/7", commits[0], commits[1])
+    with pytest.raises(RefConflict, match="F/7 was deleted"):
+        repository.refs.transaction(updates)
+    assert repository.refs.rows("refs/runs/") == []
+
+
+def test_many_refs_where_there_are_no_links(
+    repo: GitRepo, repository: Repository, commits: list[Oid], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lock is a file of its own there; that of somebody else is respected all the same."""
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    lock = repo.path / ".git/packed-refs.lock"
+    for flow in "FG":
+        updates = [RefUpdate(f"refs/runs/{flow}/{n}", commits[0], None) for n in range(20)]
+        repository.refs.transaction(updates)
+        assert len([*(repo.path / ".git/refs/runs").rglob("[0-9]")]) == 10 * (flow == "G")
+        assert lock.exists() is (flow == "G")
+        lock.touch()
+
+
+def test_what_can_not_be_taken_back_hides_no_reason(
+    repository: Repository, commits: list[Oid], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error is that of the transaction, not of the second failure."""
+
+    def refuse(*_: object) -> None:
+        raise ref_update._Refused("commit: disk on fire")
+
+    monkeypatch.setattr(ref_update._UpdateRef, "run", refuse)
+    with pytest.raises(RepositoryError, match="commit: disk on fire"):
+        create_ref(repository.refs, NAME, commits[0])
+
+
+@pytest.mark.parametrize(
+    ("blocks", "free", "files", "is_full"),
+    [(0, 1, 1, True), (1, 0, 1, True), (0, 0, 0, True), (1, 0, 0, False), (1, 1, 1, False)],
+)
+def test_a_full_disk_is_known_where_git_does_not_say_it(
+    repository: Repository, commits: list[Oid], monkeypatch: pytest.MonkeyPatch,
+    blocks: int, free: int, files: int, is_full: bool,
+) -> None:  # fmt: skip
+    """By its free blocks, and its free files where the file system counts them."""
+    disk = SimpleNamespace(f_bavail=blocks, f_favail=free, f_files=files)
+    monkeypatch.setattr(os, "statvfs", lambda _: disk)
+    error = repository.refs._unwritable([RefUpdate(NAME, commits[0], None)], "it can't")
+    assert error.message.endswith("it can't: No space left on device" if is_full else "it can't")
+    assert ("free some space" in str(error.hint)) is is_full
+
+
+def test_the_pauses_of_who_waits_grow(
+    repository: Repository, commits: list[Oid], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From a millisecond, each twice as long as the last one."""
+    lock = repository.common_dir / f"{NAME}.lock"
+    lock.parent.mkdir(parents=True)
+    lock.touch()
+    pauses: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 4:
+            lock.unlink()
+
+    monkeypatch.setattr(ref_update, "jittered", lambda seconds: seconds)
+    monkeypatch.setattr(time, "sleep", sleep)
+    create_ref(repository.refs, NAME, commits[0])
+    assert pauses == [0.001, 0.002, 0.004, 0.008]
+
+
+def test_the_journal_of_a_writer(
+    repository: Repository, commits: list[Oid], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has each lock with the number of its file while git holds it, nothing afterwards, and goes with the writer."""
+    refs = repository.refs
+    create_ref(refs, NAME, commits[0])
+    journal = refs._update_ref._journal
+    (path,) = (repository.state_dir / "ref-locks").iterdir()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    seen = []
+
+    def look() -> None:
+        locks = (NAME, "packed-refs")
+        numbers = [(repository.common_dir / f"{it}.lock").stat().st_ino for it in locks]
+        rows = [f"{NAME} - {numbers[0]}\n", f"packed-refs - {numbers[1]}\n"]
+        assert path.read_text() == "".join(rows)
+        (pid,) = git_children()
+        links = {str(it.readlink()) for it in Path(f"/proc/{pid}/fd").iterdir() if it.is_symlink()}
+        assert str(path) in links
+        seen.append(rows)
+
+    refs._update_ref.run([RefUpdate(NAME, None, commits[0])], look)
+    assert (len(seen), path.read_bytes()) == (1, b"")
+    with pytest.raises(RefConflict):
+        refs.transaction(
+            [RefUpdate("refs/runs/F", commits[0], None), RefUpdate(NAME, commits[0], None)]
+        )
+    refs.transaction([RefUpdate(f"refs/runs/M/{n}", commits[0], None) for n in range(9)])
+    assert path.read_bytes() == b""
+    with pytest.raises(KeyboardInterrupt):
+        refs._update_ref.run([RefUpdate(NAME, commits[0], None)], _interrupt)
+    assert journal.inherited
+    refs._update_ref._pipes()
+    os.kill(git_children()[0], 9)
+    with pytest.raises(ref_update._Refused, match=r"^$"):
+        refs._update_ref.run([RefUpdate(NAME, commits[0], None)], lambda: None)
+    assert journal.inherited == ()
+    create_ref(refs, NAME, commits[0])
+    assert not journal.is_lost
+    refs.close()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "getpid", lambda: 1)
+        assert journal.is_lost
+    assert _open_below(repository.state_dir) == []
+
+
+def _interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def _open_below(place: Path) -> list[str]:
+    links = [it for it in Path("/proc/self/fd").iterdir() if it.is_symlink()]
+    return [text for it in links if (text := str(it.readlink())).startswith(f"{place}/")]
+
+
+def test_a_journal_that_was_deleted_is_made_anew(
+    repository: Repository, commits: list[Oid]
+) -> None:
+    """Between two changes, with a git that knows of it, or in the middle of one; nothing of it stays open."""
+    refs = repository.refs
+    journals = repository.state_dir / "ref-locks"
+    create_ref(refs, NAME, commits[0])
+    before = git_children()
+    shutil.rmtree(journals)
+    update_ref(refs, NAME, commits[1], commits[0])
+    assert (len([*journals.iterdir()]), git_children() != before) == (1, True)
+    assert len(_open_below(repository.state_dir)) == 1
+    update = RefUpdate(NAME, commits[2], commits[1])
+    refs._update_ref.run([update], lambda: shutil.rmtree(journals))
+    assert refs.get(NAME) == commits[2]
+
+
+def test_without_a_journal_refs_move_as_well(repository: Repository, commits: list[Oid]) -> None:
+    """Where none can be made, locks of ours are told as those of others are."""
+    repository.state("x")
+    (repository.state_dir / "ref-locks").write_text("")
+    create_ref(repository.refs, NAME, commits[0])
+    assert repository.refs.get(NAME) == commits[0]
+
+
+def test_a_lock_of_who_was_killed_is_taken_away_at_once(
+    repository: Repository, commits: list[Oid]
+) -> None:
+    """By the next writer that meets it, long before it counts as left behind."""
+    refs = opened(repository, stale_after=60)
+    create_ref(refs, "refs/runs/F/2", commits[0])
+    journal = refs._update_ref._journal
+    journal.claim(f"{NAME} {commits[1]}\n")
+    (repository.common_dir / f"{NAME}.lock").write_text(f"{commits[1]}\n")
+    journal._let_go()
+    began = time.monotonic()
+    create_ref(refs, NAME, commits[0])
+    assert time.monotonic() - began < 10
+
+
+def test_who_shares_a_repository_may_go_on(repository: Repository, commits: list[Oid]) -> None:
+    """What one member of a group writes, the others may write: packed refs and the journal."""
+    repository.state("x")
+    repository.state_dir.chmod(0o2770)
+    repository.refs.transaction([RefUpdate(f"refs/runs/M/{n}", commits[0], None) for n in range(9)])
+    create_ref(repository.refs, NAME, commits[0])
+    (journal,) = (repository.state_dir / "ref-locks").iterdir()
+    for path in (repository.common_dir / "packed-refs", journal):
+        assert stat.S_IMODE(path.stat().st_mode) & 0o660 == 0o660
