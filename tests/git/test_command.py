@@ -452,6 +452,7 @@ def test_a_list_may_be_as_long_as_is_said(git: Git) -> None:
 def test_an_interrupted_wait_ends_git(git: Git, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C reaches whoever waits; git does not go on alone."""
     seen: list[Process] = []
+    assert git.config  # asked for once
 
     def interrupt(self: Process, *_: object) -> None:
         seen.append(self)
