@@ -423,6 +423,8 @@ MAX_NPY_HEADER = 1 << 20
 # The index of what is stored.
 PATIENCE = 0.5
 """Seconds to wait for another process; storing something twice is cheaper than waiting longer."""
+COPIED_AT_ONCE = 64 << 20
+"""Bytes of payloads, and up to a chunk more, that are in memory while they are copied into a pack."""
 DIGESTS_AT_A_TIME = 500
 """Digests in a query; SQLite allows 999 variables at least."""
 

@@ -78,7 +78,6 @@ SAME_THING = {
 # Which untracked files look like secrets, by names and content, apart from how a snapshot is taken.
 # Who signs a run, or checks who has, pays for that, and nobody else.
 # The grammar of numpy headers, which are anybody's.
-# When runs started is a cache of its own.
 # git config, and which programs in it are not started, is read apart from how git is.
 # What secrets look like is a table, apart from which objects of a push are searched for them.
 # Whether runs are whole, apart from how objects are looked at once.
@@ -88,6 +87,7 @@ SAME_THING = {
 # Where tests let protocols fail is a leaf that all of them name.
 # What of a text is not seen, terminals and notebooks ask alike.
 # How a run has ended whose scheduler can't say it: only a launcher that has lost it pays for that.
+# What a commit relies on and did not write.
 MOST_FILES = 228
 MOST_FILES_IN_A_FOLDER = 20
 MOST_LINES = 700

@@ -1,4 +1,4 @@
-"""The index of what is stored already: from BLAKE3 digests, across all runs, to blobs.
+"""The index of what is stored already: from BLAKE3 digests, across all runs, to blobs and to runs that hold them.
 
 It is a SQLite file in the state directory, and a cache in every respect: it may be deleted at any time, it is
 deleted by us when it is damaged, and when it is busy or not writable nothing is found in it. It never decides
@@ -9,7 +9,9 @@ what another user may have put in its place, or beside it for SQLite to take up,
 
 An answer is only given for objects that exist at this moment, and the pack they lie in is freshened, as git
 does before it relies on an object (git keeps recent ones). Objects in a cruft pack count as gone, for there
-git looks at other times; and while a gc runs nothing is found at all. Each row carries a checksum: a power
+git looks at other times; and while a gc runs nothing is found at all. That is no promise: a repack that is under
+way may take whatever no ref reached when it began. So each row names the task that stored the blob last, its holder,
+and who publishes a hit asks whether that one is still there (`runs.found`). Each row carries a checksum: a power
 cut may tear pages, and a wrong id would cost an artifact.
 """
 
@@ -26,7 +28,8 @@ from gitflowrun.failpoints import reached
 from gitflowrun.git.owner import gc_is_running
 from gitflowrun.git.permissions import make_directory, open_to_write
 from gitflowrun.limits import DIGESTS_AT_A_TIME, PATIENCE
-from gitflowrun.names import Digest
+from gitflowrun.names import Digest, TaskName
+from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     import sqlite3
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gitflowrun.artifacts.reference import ArtifactRef, Chunk
+    from gitflowrun.git.objects import Oid
     from gitflowrun.git.pack.reader import PackReader
 
 _FILE = "dedup-{}.sqlite"  # with the user's id; one of another form needs another name
@@ -42,6 +46,16 @@ _TABLE = (
     "CREATE TABLE IF NOT EXISTS stored (digest BLOB PRIMARY KEY, row BLOB NOT NULL) WITHOUT ROWID"
 )
 _CHECKSUM = 4  # bytes
+_FORM = zlib.crc32(b"ref, 0, task, 0, chunks")
+"""Goes into each checksum: rows of another form are damaged ones."""
+
+
+@frozen
+class Holder:
+    """The task whose tree holds objects, and the ref of its run."""
+
+    ref: str
+    task: TaskName
 
 
 class DedupIndex:
@@ -64,7 +78,7 @@ class DedupIndex:
         if not wanted or not self.exists or gc_is_running(self._objects.objects_dir.parent):
             return {}
         found: dict[Digest, tuple[Chunk, ...]] = {}
-        self._use(lambda database: found.update(_select(database, wanted)), makes=False)
+        self._use(lambda database: found.update(_chunks(database, wanted)), makes=False)
         files = self._objects.homes(chunk.oid for chunks in found.values() for chunk in chunks)
         fresh = {file for file in set(files.values()) if _freshen(file)}
         whole = {
@@ -75,18 +89,36 @@ class DedupIndex:
         self._forget(found.keys() - whole.keys())
         return whole
 
-    def add(self, refs: Iterable[ArtifactRef]) -> None:
-        """Take up artifacts whose objects a published ref reaches."""
-        self._write("INSERT OR REPLACE INTO stored VALUES (?, ?)", _rows(refs))
+    def holders(self, chunks: Iterable[Chunk]) -> dict[Oid, Holder]:
+        """The tasks that have stored the blobs of these chunks last; they may be gone by now."""
+        wanted = {chunk.digest: chunk.oid for chunk in chunks}
+        found: dict[Oid, Holder] = {}
+
+        def select(database: sqlite3.Connection) -> None:
+            for digest, holder, stored in _select(database, list(wanted)):
+                # A payload may have been stored again meanwhile, cut otherwise.
+                found.update({it.oid: holder for it in stored if it.oid == wanted[digest]})
+
+        if wanted and self.exists:
+            self._use(select, makes=False)
+        return found
+
+    def add(self, refs: Iterable[ArtifactRef], run: str) -> None:
+        """Take up artifacts that the ref of a run reaches, in the trees of their producers."""
+        self._add((ref, run) for ref in refs)
+
+    def _add(self, stored: Iterable[tuple[ArtifactRef, str]]) -> None:
+        rows = (row for ref, run in stored for row in _rows(ref, run))
+        self._write("INSERT OR REPLACE INTO stored VALUES (?, ?)", rows)
 
     def forget(self, ref: ArtifactRef) -> None:
         """Take an artifact for not stored: it can't be read, and storing it again may mend that."""
         self._forget({ref.digest, *(chunk.digest for chunk in ref.chunks)})
 
-    def rebuild(self, refs: Iterable[ArtifactRef]) -> None:
-        """Begin anew, with the artifacts of every run: after a clone, a fetch, or when the file was lost."""
+    def rebuild(self, stored: Iterable[tuple[ArtifactRef, str]]) -> None:
+        """Begin anew, with the artifacts of every run and its ref: after a clone, or when the file was lost."""
         self.remove()
-        self.add(refs)
+        self._add(stored)
 
     def remove(self) -> None:
         """Forget everything."""
@@ -150,27 +182,33 @@ class _Damaged(Exception):
     """The file holds what we did not write."""
 
 
-def _select(database: sqlite3.Connection, digests: list[Digest]) -> dict[Digest, tuple[Chunk, ...]]:
-    found = {}
+def _chunks(database: sqlite3.Connection, digests: list[Digest]) -> dict[Digest, tuple[Chunk, ...]]:
+    return {digest: chunks for digest, _, chunks in _select(database, digests)}
+
+
+def _select(
+    database: sqlite3.Connection, digests: list[Digest]
+) -> Iterator[tuple[Digest, Holder, tuple[Chunk, ...]]]:
     for start in range(0, len(digests), DIGESTS_AT_A_TIME):
         batch = digests[start : start + DIGESTS_AT_A_TIME]
         marks = ",".join("?" * len(batch))
         query = f"SELECT digest, row FROM stored WHERE digest IN ({marks})"  # noqa: S608
         for digest, row in database.execute(query, batch):
-            found[Digest(digest)] = read_chunk_rows(_checked(digest, row))
-    return found
+            run, task, chunks = _checked(digest, row).split(b"\0", 2)
+            holder = Holder(run.decode(), TaskName.parse(task.decode()))
+            yield Digest(digest), holder, read_chunk_rows(chunks)
 
 
-def _rows(refs: Iterable[ArtifactRef]) -> Iterator[tuple[bytes, bytes]]:
-    for ref in refs:
-        yield ref.digest, _with_checksum(ref.digest, chunk_rows(ref.chunks))
-        pictures = (ref.picture.chunk,) if ref.picture else ()
-        for chunk in (*ref.chunks, *pictures):
-            yield chunk.digest, _with_checksum(chunk.digest, chunk_rows([chunk]))
+def _rows(ref: ArtifactRef, run: str) -> Iterator[tuple[bytes, bytes]]:
+    head = f"{run}\0{ref.producer}\0".encode()
+    yield ref.digest, _with_checksum(ref.digest, head + chunk_rows(ref.chunks))
+    pictures = (ref.picture.chunk,) if ref.picture else ()
+    for chunk in (*ref.chunks, *pictures):
+        yield chunk.digest, _with_checksum(chunk.digest, head + chunk_rows([chunk]))
 
 
 def _with_checksum(digest: Digest, row: bytes) -> bytes:
-    return zlib.crc32(digest + row).to_bytes(_CHECKSUM, "big") + row
+    return zlib.crc32(digest + row, _FORM).to_bytes(_CHECKSUM, "big") + row
 
 
 def _checked(digest: bytes, row: bytes) -> bytes:

@@ -120,11 +120,11 @@ def ensure_dedup_index(repo: Repository) -> None:
 
     index = DedupIndex(repo.state_dir, repo.objects)
     if not index.exists:
-        index.rebuild(shared_payloads(_trusted_records(repo, time.monotonic() + _LOOK_BACK)))
+        index.rebuild(_trusted_payloads(repo, time.monotonic() + _LOOK_BACK))
 
 
-def _trusted_records(repo: Repository, deadline: float) -> Iterator[TaskRecord]:
-    """The records of trusted tasks, those of the newest runs first, until the deadline.
+def _trusted_payloads(repo: Repository, deadline: float) -> Iterator[tuple[ArtifactRef, str]]:
+    """The artifacts of trusted tasks and their runs' refs, those of the newest runs first, until the deadline.
 
     A stranger's record could name the digest of a payload that we are yet to make, with another blob.
     """
@@ -138,4 +138,5 @@ def _trusted_records(repo: Repository, deadline: float) -> Iterator[TaskRecord]:
                 if time.monotonic() > deadline:
                     return
                 if trust.trusts_task(task):
-                    yield task.record
+                    for ref in shared_payloads([task.record]):
+                        yield ref, layout.run_ref(flow, run)

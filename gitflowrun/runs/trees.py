@@ -31,7 +31,7 @@ from gitflowrun.runs.records import TASK
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from gitflowrun.artifacts.reference import ArtifactRef, Chunk
     from gitflowrun.git.odb import ObjectStore
@@ -236,13 +236,22 @@ class GroupObjects:
         self._existing = existing
         self._reachable = reachable
         self._new: dict[Oid, PackObject] = {}
-        self._relied_on: dict[Oid, str] = {}
+        self._relied_on: dict[Oid, tuple[str, Chunk]] = {}
         self.repeatable: set[Oid] = set()
         """What other tasks may hold too, to be remembered once the group is published."""
 
     def objects(self) -> list[PackObject]:
         """What has to be written."""
         return list(self._new.values())
+
+    def found(self, packs: Collection[str]) -> list[Chunk]:
+        """What was relied on and is in none of these packs, which the group's tasks have written."""
+        homes = self._existing.homes(self._relied_on) if self._relied_on else {}
+        return [
+            chunk
+            for oid, (_, chunk) in self._relied_on.items()
+            if oid not in homes or homes[oid].stem not in packs
+        ]
 
     def add_task(self, task: FinishedTask) -> Oid:
         """The tree of a finished task.
@@ -307,7 +316,7 @@ class GroupObjects:
             self._put(ObjectType.BLOB, data, chunk.oid)
         elif chunk.oid not in self._reachable and chunk.oid not in self._new:
             self._check_exists(artifact, chunk.oid)
-            self._relied_on[chunk.oid] = artifact
+            self._relied_on[chunk.oid] = artifact, chunk
         self.repeatable.add(chunk.oid)
 
     def check_again(self) -> None:
@@ -318,7 +327,7 @@ class GroupObjects:
         Raises:
             RepositoryError: something is gone.
         """
-        for oid, artifact in self._relied_on.items():
+        for oid, (artifact, _) in self._relied_on.items():
             self._check_exists(artifact, oid)
 
     def _check_exists(self, artifact: str, oid: Oid) -> None:

@@ -6,8 +6,10 @@ A group commit, which goes on from the protocol of `git.pack.publish`:
    with them, chunks in the packs they wrote, chunks of earlier runs, inherited artifacts of this run.
 2. Make the trees of the changed steps, the root and the commit.
 3. Write all this as one kept pack.
-4. Check once more that what was there before is there still: nothing may have reached it, and gc may have run.
-5. Move the run's ref from the last commit to this one. Now, and not before, the tasks are finished.
+4. Check once more that what was there before is there still: nothing may have reached it, and gc may have run. Copy
+   what nothing reaches any more, see `found`.
+5. Move the run's ref from the last commit to this one. Now, and not before, the tasks are finished, unless the run that
+   held something was removed in this moment, and it can't be copied any more: then the ref is moved back.
 6. Release the pack and the packs that the tasks wrote.
 
 When one of these fails, nothing is acknowledged and the same group may be committed again.
@@ -18,6 +20,7 @@ reaches yet, are in the pack of its child, and the ref is created at the child.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import TYPE_CHECKING
 
@@ -30,6 +33,7 @@ from gitflowrun.git.refs import RefUpdate
 from gitflowrun.names import TaskName
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import RunState, Status, first_subject, format_message
+from gitflowrun.runs.found import FoundObjects
 from gitflowrun.runs.maintenance import RunMaintenance, shared_payloads
 from gitflowrun.runs.records import INFO, RunIdentity
 from gitflowrun.runs.tags import tag_updates, transact
@@ -40,6 +44,7 @@ from gitflowrun.values import replace
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from gitflowrun.artifacts.reference import Chunk
     from gitflowrun.git.objects import Signature
     from gitflowrun.git.pack.writer import PackObject
     from gitflowrun.git.repository import Repository
@@ -179,25 +184,37 @@ class RunWriter:
         self, finished: Sequence[FinishedTask], status: Status, updates: Iterable[RefUpdate] = ()
     ) -> None:
         """Steps 1 to 6, and what is due after them. `updates`: of other refs, in the same transaction."""
+        group = GroupObjects(self.identity.pathspec, self._repo.objects, self._reachable)
+        packs = [name for task in finished for name in task.packs]
         try:
-            pack = self._publish(finished, status, updates)
+            for task in finished:  # 1
+                name = task.record.name
+                self._tree.put(name.step, name.task, group.add_task(task))
+            found = group.found(packs)
+            packs += self._publish(group, self._held(found), finished, status, updates)
         except BaseException:
             self._tree.revert()
             raise
         reached("commit.acknowledged")
-        packs = [pack, *(name for task in finished for name in task.packs)]
         self._repo.packs.release(packs)  # 6
         self._maintenance.packs_released(len(packs))
-        self._index(finished)
+        # What was found is entered once more: of all runs that share it this one is likely to be there longest.
+        if found or any(task.packs for task in finished):
+            self._index(finished)
+
+    def _held(self, found: Sequence[Chunk]) -> FoundObjects:
+        holders = DedupIndex(self._repo.state_dir, self._repo.objects).holders(found)
+        return FoundObjects(self._repo, {it.oid: holders.get(it.oid) for it in found})
 
     def _publish(
-        self, finished: Sequence[FinishedTask], status: Status, updates: Iterable[RefUpdate]
-    ) -> str:
-        """Steps 1 to 5; the name of the pack."""
-        group = GroupObjects(self.identity.pathspec, self._repo.objects, self._reachable)
-        for task in finished:  # 1
-            name = task.record.name
-            self._tree.put(name.step, name.task, group.add_task(task))
+        self,
+        group: GroupObjects,
+        held: FoundObjects,
+        finished: Sequence[FinishedTask],
+        status: Status,
+        updates: Iterable[RefUpdate],
+    ) -> list[str]:
+        """Steps 2 to 5; the names of the packs that were written."""
         views = []
         for task in finished:
             self._check_inherited(task.record)
@@ -207,29 +224,39 @@ class RunWriter:
         state = self._state_after(failed, status)
         oid, commit = self._make_commit(root, (self.commit_oid,), state)
         made = [*self._pending, *group.objects(), *views, *trees, commit]
-        pack = self._repo.packs.write(made)  # 3
+        packs = [self._repo.packs.write(made).name]  # 3
         try:
             group.check_again()  # 4
+            packs += held.copy_unheld()
             reached("commit.verified")
-            move = RefUpdate(self._ref, oid, self._published)
-            transact(self._repo.refs, [move, *updates])  # 5
+            moves = [RefUpdate(self._ref, oid, self._published), *updates]
+            transact(self._repo.refs, moves)  # 5
+            packs += self._after_move(held, moves)
         except BaseException:
-            self._repo.packs.release([pack.name])
+            self._repo.packs.release(packs)
             raise
         self._tree.published()
         self._reachable.add(group.repeatable)
         self._pending.clear()
         self._failed, self._state = failed, state
         self.commit_oid = self._published = oid
-        return pack.name
+        return packs
 
     def _index(self, finished: Iterable[FinishedTask]) -> None:
-        """Let later tasks find the payloads that these have written, where there is an index to add them to."""
-        written = [task.record for task in finished if task.packs]
+        """Let later tasks find the payloads of these, where there is an index to add them to."""
         index = DedupIndex(self._repo.state_dir, self._repo.objects)
         # Where it was lost while the run goes on, the next run's start makes a whole one.
-        if written and index.exists:
-            index.add(shared_payloads(written))
+        if index.exists:
+            index.add(shared_payloads(task.record for task in finished), self._ref)
+
+    def _after_move(self, held: FoundObjects, moves: Sequence[RefUpdate]) -> list[str]:
+        """The last part of step 5."""
+        try:
+            return held.copy_unheld()
+        except BaseException:
+            with contextlib.suppress(GitflowrunError):
+                transact(self._repo.refs, [move.reversed for move in moves])
+            raise
 
     def _check_inherited(self, record: TaskRecord) -> None:
         """An inherited artifact lies in the tree of its producer, which must be in this run."""

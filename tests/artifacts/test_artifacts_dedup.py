@@ -33,7 +33,7 @@ class _Storage:
         """Save in a task of its own, as a process of its own would."""
         writer = ArtifactWriter(self.packs, self.index)
         saved = writer.save({name: codecs.encode(value) for name, value in values.items()}, TASK)
-        self.index.add(saved.refs.values())
+        self.index.add(saved.refs.values(), "refs/runs/F/1")
         return saved
 
     def load(self, saved: Saved, name: str) -> object:
@@ -95,7 +95,9 @@ def test_a_piece_that_is_stored_in_several_chunks_is_not_written_again(repo: Git
     chunks = tuple(
         Chunk(digest(half), oid, half.nbytes) for half, oid in zip(halves, oids, strict=True)
     )
-    storage.index.add([ArtifactRef(digest(whole), MIB, "bytes/1", "bytes", chunks, TASK)])
+    storage.index.add(
+        [ArtifactRef(digest(whole), MIB, "bytes/1", "bytes", chunks, TASK)], "refs/runs/F/1"
+    )
     value = whole + random.Random(2).randbytes(MIB)
     parts = (memoryview(whole), memoryview(value[MIB:]))
     made = codecs.Encoded("bytes/1", "builtins.bytes", parts)

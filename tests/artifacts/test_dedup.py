@@ -22,6 +22,7 @@ from tests.helpers.packs import objects_dir, publish
 from tests.helpers.repos import GitRepo
 
 ABSENT = Digest(bytes(32))
+RUN = "refs/runs/F/1"
 
 
 def _index(repo: GitRepo) -> DedupIndex:
@@ -54,7 +55,7 @@ def _pieces(run: int, count: int = 3) -> list[bytes]:
 def test_what_was_added_is_found(repo: GitRepo) -> None:
     """Chunks and payloads are found by digest, also by another process; nothing else is."""
     many, single = _published(repo, 1, _pieces(1)), _published(repo, 2, _pieces(2, 1))
-    _index(repo).add([many, single])
+    _index(repo).add([many, single], RUN)
     index = _index(repo)
     wanted = [chunk.digest for ref in (many, single) for chunk in ref.chunks]
     expected = {chunk.digest: (chunk,) for ref in (many, single) for chunk in ref.chunks}
@@ -75,7 +76,7 @@ def test_thousands_of_digests_at_once(repo: GitRepo) -> None:
     """No limit of SQLite's on the number of parameters is met."""
     ref = _published(repo, 1, [b"%d" % number for number in range(3000)])
     index = _index(repo)
-    index.add([ref])
+    index.add([ref], RUN)
     assert len(index.lookup([chunk.digest for chunk in ref.chunks])) == 3000
     assert index.lookup([ref.digest])[ref.digest] == ref.chunks
 
@@ -84,7 +85,7 @@ def test_objects_that_gc_took_are_not_found_and_forgotten(repo: GitRepo) -> None
     """Deleting a run and collecting garbage takes its chunks out; other runs' stay."""
     gone, kept = _published(repo, 1, _pieces(1)), _published(repo, 2, _pieces(2))
     index = _index(repo)
-    index.add([gone, kept])
+    index.add([gone, kept], RUN)
     repo.git("update-ref", "-d", "refs/runs/F/1")
     repo.git("repack", "-adq")
     repo.git("prune", "--expire=now")
@@ -103,7 +104,7 @@ def test_a_payload_with_a_missing_chunk_is_not_found(repo: GitRepo) -> None:
         _digest(b"x"), ref.size, ref.codec, ref.type, (*ref.chunks, lost), ref.producer
     )
     index = _index(repo)
-    index.add([broken])
+    index.add([broken], RUN)
     assert index.lookup([broken.digest]) == {}
     assert len(index.lookup(chunk.digest for chunk in broken.chunks)) == 3
 
@@ -112,7 +113,7 @@ def test_a_hit_freshens_its_pack(repo: GitRepo) -> None:
     """Git keeps what was used recently."""
     ref = _published(repo, 1, _pieces(1))
     index = _index(repo)
-    index.add([ref])
+    index.add([ref], RUN)
     home = PackReader(objects_dir(repo)).home(ref.chunks[0].oid)
     assert home
     os.utime(home, (1e9, 1e9))
@@ -124,7 +125,7 @@ def test_objects_in_a_cruft_pack_are_gone(repo: GitRepo) -> None:
     """Git does not heed the time of a cruft pack: what is only there must be written again."""
     ref = _published(repo, 1, _pieces(1))
     index = _index(repo)
-    index.add([ref])
+    index.add([ref], RUN)
     home = PackReader(objects_dir(repo)).home(ref.chunks[0].oid)
     assert home
     home.with_suffix(".mtimes").write_bytes(b"")
@@ -135,7 +136,7 @@ def test_while_gc_runs_nothing_is_found(repo: GitRepo) -> None:
     """A gc that began before may take what it found unreachable then; one that died long ago does not count."""
     ref = _published(repo, 1, _pieces(1))
     index = _index(repo)
-    index.add([ref])
+    index.add([ref], RUN)
     pid = repo.write(".git/gc.pid", "1 host")
     assert index.lookup([ref.chunks[0].digest]) == {}
     assert index.lookup([ref.digest]) == {}
@@ -148,7 +149,7 @@ def test_a_damaged_file_is_replaced(repo: GitRepo, damage: str) -> None:
     """Whatever is in the file: no error, no wrong answer, and the next index works."""
     ref = _published(repo, 1, _pieces(1))
     index = _index(repo)
-    index.add([ref])
+    index.add([ref], RUN)
     path = _file(repo)
     if damage == "junk":
         path.write_bytes(random.Random(1).randbytes(20_000))
@@ -168,7 +169,7 @@ def test_a_damaged_file_is_replaced(repo: GitRepo, damage: str) -> None:
     assert index.lookup([ref.chunks[0].digest]) == {}
     if damage == "directory":
         path.rmdir()
-    index.add([ref])
+    index.add([ref], RUN)
     assert index.lookup([ref.chunks[0].digest]) == {ref.chunks[0].digest: ref.chunks[:1]}
 
 
@@ -177,7 +178,7 @@ def test_every_flipped_byte_is_harmless(repo: GitRepo) -> None:
     ref = _published(repo, 1, _pieces(1, 40))
     index = _index(repo)
     expected = {chunk.digest: (chunk,) for chunk in ref.chunks}
-    index.add([ref])
+    index.add([ref], RUN)
     path = _file(repo)
     whole = path.read_bytes()
     chance = random.Random(3)
@@ -196,11 +197,11 @@ def test_a_busy_index_is_no_obstacle(repo: GitRepo, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("gitflowrun.artifacts.dedup.PATIENCE", 0.01)
     ref = _published(repo, 1, _pieces(1))
     index = _index(repo)
-    index.add([ref])
+    index.add([ref], RUN)
     other = sqlite3.connect(_file(repo), isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
     assert index.lookup([ref.chunks[0].digest]) == {}
-    index.add([ref])
+    index.add([ref], RUN)
     other.execute("ROLLBACK")
     other.close()
     assert index.lookup([ref.chunks[0].digest])
@@ -210,7 +211,7 @@ def test_where_nothing_can_be_written_there_is_no_index(repo: GitRepo, tmp_path:
     """A state directory that can't be made is no error."""
     (tmp_path / "file").write_text("")
     index = DedupIndex(tmp_path / "file", PackReader(objects_dir(repo)))
-    index.add([_published(repo, 1, _pieces(1))])
+    index.add([_published(repo, 1, _pieces(1))], RUN)
     assert index.lookup([ABSENT]) == {}
 
 
@@ -218,8 +219,8 @@ def test_rebuilding_begins_anew(repo: GitRepo) -> None:
     """After a rebuild the index holds the given artifacts and no others."""
     old, new = _published(repo, 1, _pieces(1)), _published(repo, 2, _pieces(2))
     index = _index(repo)
-    index.add([old])
-    index.rebuild(iter([new]))
+    index.add([old], RUN)
+    index.rebuild(iter([(new, RUN)]))
     assert index.lookup([old.digest, new.digest]) == {new.digest: new.chunks}
 
 
@@ -231,7 +232,7 @@ def test_what_another_user_has_written_is_not_used(
     (repo.path / ".git" / "gitflowrun").mkdir()
     (repo.path / ".git" / "gitflowrun").chmod(0o2770)
     ref = _published(repo, 1, _pieces(1))
-    _index(repo).add([ref])
+    _index(repo).add([ref], RUN)
     mine = _file(repo)
     assert stat.S_IMODE(mine.stat().st_mode) == 0o600
     me = os.geteuid()
@@ -240,7 +241,7 @@ def test_what_another_user_has_written_is_not_used(
     shutil.copy(mine, planted)
     index = _index(repo)
     assert not (index.exists and index.lookup([ref.digest]))
-    index.add([ref])
+    index.add([ref], RUN)
     assert planted.read_bytes() == mine.read_bytes()
     index.remove()  # which the directory allows
     assert not planted.exists()
@@ -257,12 +258,12 @@ def test_many_processes_add_at_once(repo: GitRepo) -> None:
             code = 1
             try:
                 for _ in range(5):
-                    index.add([ref])
+                    index.add([ref], RUN)
                     index.lookup(chunk.digest for chunk in ref.chunks)
                 code = 0
             finally:
                 os._exit(code)
         children.append(pid)
     assert [os.waitpid(pid, 0)[1] for pid in children] == [0] * len(children)
-    index.add(refs)
+    index.add(refs, RUN)
     assert len(index.lookup([ref.digest for ref in refs])) == len(refs)

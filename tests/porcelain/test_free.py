@@ -398,7 +398,7 @@ def test_the_dedup_index_forgets_what_is_freed(repo: GitRepo) -> None:
     repository = open_repo(repo)
     index = DedupIndex(repository.state_dir, repository.objects)
     ref = artifact(OWN, TaskName("end", "4"))
-    index.add([ref])
+    index.add([ref], "refs/runs/F/1")
     assert index.lookup([ref.digest])
     freed(repo, "purge", "1")
     assert index.lookup([ref.digest]) == {}
