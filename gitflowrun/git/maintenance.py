@@ -70,7 +70,13 @@ from gitflowrun.git.pack.index import PackIndex, names_in_multi_pack_index
 from gitflowrun.git.pack.publish import suffixed
 from gitflowrun.git.pack.reader import quarantine
 from gitflowrun.git.pack.writer import sync_directory, sync_file
-from gitflowrun.git.permissions import hint_of, make_directory, open_to_write, share_file
+from gitflowrun.git.permissions import (
+    held_directory,
+    hint_of,
+    make_directory,
+    open_to_write,
+    share_file,
+)
 from gitflowrun.limits import FOLD_PACKS, FOLD_SECONDS, LARGE_INDEX, LARGE_PACK
 from gitflowrun.values import frozen
 
@@ -631,12 +637,14 @@ def sweep_locks(common_dir: Path, stale_locks: Path, *prefixes: str, age: float)
     """
     from gitflowrun.git.ref_update import remove_old_lock
 
-    places = [stale_locks, *(common_dir / prefix for prefix in prefixes)]
-    # `os.walk` and not `rglob`, which gives up at a directory that is removed while it looks.
-    found = (Path(at, name) for top in places for at, _, names in os.walk(top) for name in names)
-    locks = [path for path in found if path.suffix == ".lock"]
     packed = common_dir / "packed-refs.lock"
-    removed = [remove_old_lock(path, stale_locks, age) for path in (*locks, packed)]
+    removed = [remove_old_lock(packed, stale_locks, age)]
+    for place in (stale_locks, *(common_dir / prefix for prefix in prefixes)):
+        with contextlib.suppress(OSError), held_directory(place) as top:
+            # `os.walk` and not `rglob`, which gives up at a directory that is removed while it looks.
+            found = (Path(at, name) for at, _, names in os.walk(top) for name in names)
+            locks = [path for path in found if path.suffix == ".lock"]
+            removed += [remove_old_lock(path, stale_locks, age) for path in locks]
     half = packed.with_suffix(".new")
     if not packed.exists():  # else its holder writes it; without one, git packs no refs
         removed.append(remove_old_lock(half, stale_locks, age))

@@ -20,6 +20,7 @@ from gitflowrun.errors import RepositoryError
 from gitflowrun.failpoints import reached
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
     from typing import IO
 
@@ -190,6 +191,47 @@ def not_writable(path: Path, what: str, error: OSError) -> RepositoryError:
         f"{what}: {there} is a {found} where gitflowrun keeps a {wanted}",
         hint=f"move it away: `{shlex.join(['mv', str(there), f'{there}.old'])}`",
     )
+
+
+def is_in_place(root: Path, path: Path) -> bool:
+    """Whether no link leads from a git directory to where a file of its own is: what is elsewhere is not ours."""
+    return path.parent.resolve() == root.resolve() / path.parent.relative_to(root)
+
+
+@contextlib.contextmanager
+def held_directory(path: Path) -> Iterator[Path]:
+    """Another name of a directory of ours, which leads to it whoever puts a link in its place, to clean up there.
+
+    Args:
+        path: The directory, below a place without links.
+
+    Raises:
+        OSError: there is none; or a part of its path is a link, and what is elsewhere is not ours to remove.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | IN_PLACE)
+    try:
+        held = f"/proc/self/fd/{descriptor}"
+        if os.path.realpath(held) != str(path):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
+        yield path / held
+    finally:
+        os.close(descriptor)
+
+
+def change_held(descriptor: int, content: bytes) -> None:
+    """Write over the beginning of a file that is held open, whatever has its name by now; no content empties it.
+
+    Raises:
+        OSError: it can't be written.
+    """
+    with open(f"/proc/self/fd/{descriptor}", "r+b", buffering=0) as file:  # noqa: PTH123
+        file.write(content) if content else file.truncate()
+
+
+def held_entries(path: Path) -> Iterator[Path]:
+    """What lies in a directory of ours; nothing where `held_directory` says no. Each until the next is asked for."""
+    with contextlib.suppress(OSError), held_directory(path) as held:
+        yield from held.iterdir()
 
 
 def share_file(path: Path, shared: int | None = None) -> None:

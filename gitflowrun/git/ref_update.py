@@ -41,7 +41,14 @@ from typing import TYPE_CHECKING
 from gitflowrun.errors import MissingObject, RefConflict, RepositoryError
 from gitflowrun.failpoints import reached
 from gitflowrun.git.command import Git, Resident, git_message
-from gitflowrun.git.permissions import make_directory, open_file, read_file, share_file
+from gitflowrun.git.permissions import (
+    change_held,
+    is_in_place,
+    make_directory,
+    open_file,
+    read_file,
+    share_file,
+)
 from gitflowrun.git.refs import RefReader, RefUpdate, folders_of, packed_with
 from gitflowrun.limits import (
     FEW_REFS,
@@ -157,9 +164,11 @@ class Refs(RefReader):
         """Remove the file of a ref that holds no object id: git deletes no such ref, and makes none in its place.
 
         Raises:
-            RepositoryError: somebody holds its lock, or the file can't be removed.
+            RepositoryError: somebody holds its lock, or the file can't be removed or lies elsewhere.
         """
         path = self._root / RefName(name)
+        if not is_in_place(self._root, path):
+            raise RepositoryError(f"{path} is in {path.parent.resolve()}, where a link leads")
         scratch = self._stale_locks / f"{os.getpid()}-{time.monotonic_ns()}.lock"
         try:
             make_directory(self._stale_locks)
@@ -520,9 +529,8 @@ class _Journal:
         """Git holds none of them any more; or it was killed, and they may be there."""
         if was_killed:
             self._let_go()
-        elif self._owner == os.getpid():
-            with contextlib.suppress(OSError):
-                os.truncate(self._path, 0)
+        else:
+            self._write("")
 
     def close(self) -> None:
         """Remove it."""
@@ -550,8 +558,8 @@ class _Journal:
 
     def _write(self, text: str) -> None:
         if self._owner == os.getpid():
-            with contextlib.suppress(OSError), self._path.open("r+b", buffering=0) as file:
-                file.write(os.fsencode(text))
+            with contextlib.suppress(OSError):
+                change_held(self._held, os.fsencode(text))
 
 
 def _locks_of(updates: Sequence[RefUpdate]) -> list[tuple[str, str]]:
@@ -655,7 +663,7 @@ def _left_lock(root: Path, line: re.Match[bytes], began: int) -> _LeftLock | Non
     name, new, inode = line.groups()
     lock = root / f"{os.fsdecode(name)}.lock"
     identity = _identity(lock)
-    if identity is None or lock.parent.resolve() != root.resolve() / lock.parent.relative_to(root):
+    if identity is None or not is_in_place(root, lock):
         return None
     if inode:
         return (lock, identity, True) if identity[0] == int(inode) else None

@@ -40,7 +40,7 @@ from gitflowrun.failpoints import reached
 from gitflowrun.git.objects import Mode, ObjectType, Oid, TreeEntry
 from gitflowrun.git.pack.reader import PackReader, quarantine
 from gitflowrun.git.pack.writer import MappedFile, PackObject
-from gitflowrun.git.permissions import hint_of
+from gitflowrun.git.permissions import held_entries, hint_of
 from gitflowrun.git.secret_files import holds_private_key, is_included, why_secret_name
 from gitflowrun.git.status import (
     QUICK,
@@ -165,7 +165,7 @@ def _take(repository: Repository, work_tree: Path, program: Path | None) -> Snap
 
 
 def _remove_abandoned(parent: Path) -> None:
-    for old in parent.iterdir():  # a killed process left it
+    for old in held_entries(parent):  # a killed process left it
         with contextlib.suppress(FileNotFoundError):  # another process has just ended with its own
             if time.time() - old.lstat().st_mtime > SNAPSHOT_ABANDONED:
                 shutil.rmtree(old, ignore_errors=True)

@@ -121,8 +121,9 @@ def _killed_writers(repo: Repository) -> Iterator[Ailment]:
 
 def _locks(repo: Repository) -> Iterator[Ailment]:
     """Locks of our refs that nobody has touched for longer than git holds one; then those that are git's."""
-    for prefix in layout.OURS:
-        for folder, _, names in os.walk(repo.common_dir / prefix):
+    for top in (repo.common_dir / prefix for prefix in layout.OURS):
+        # What a link leads to is not ours.
+        for folder, _, names in os.walk(top) if top == top.resolve() else ():
             for path in (Path(folder, name) for name in names if name.endswith(".lock")):
                 if _age(path) > LOCK_STALE:
                     what = f"nobody has touched it for {_age(path):,.0f} s: its owner was killed"

@@ -23,7 +23,13 @@ from typing import TYPE_CHECKING
 from gitflowrun import limits, msgpack
 from gitflowrun.errors import CorruptRecord, NotFound, RepositoryError
 from gitflowrun.failpoints import reached
-from gitflowrun.git.permissions import make_directory, open_file, open_to_write, share_file
+from gitflowrun.git.permissions import (
+    held_entries,
+    make_directory,
+    open_file,
+    open_to_write,
+    share_file,
+)
 from gitflowrun.names import TaskName
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import Status
@@ -255,7 +261,7 @@ def sweep_live_states(repo: Repository) -> None:
     """Remove what runs that were killed left behind, and have not written to for a week."""
     oldest = time.time() - limits.LIVE_KEPT
     with contextlib.suppress(OSError):
-        for directory in (repo.state_dir / _LIVE).iterdir():
+        for directory in held_entries(repo.state_dir / _LIVE):
             if max(path.stat().st_mtime for path in (directory, *directory.rglob("*"))) < oldest:
                 _remove(directory)
 

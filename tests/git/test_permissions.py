@@ -13,6 +13,7 @@ import pytest
 
 from gitflowrun.errors import RepositoryError
 from gitflowrun.git.permissions import (
+    held_directory,
     make_directory,
     not_writable,
     open_file,
@@ -251,3 +252,19 @@ def test_what_a_link_leads_to_keeps_its_mode(tmp_path: Path) -> None:
     link.symlink_to(mine)
     share_file(link)
     assert mine.stat().st_mode & 0o777 == 0o600
+
+
+def test_nothing_is_cleaned_up_where_a_link_leads(tmp_path: Path) -> None:
+    """A directory of ours is one without links on the way, and stays the same one, whoever replaces it meanwhile."""
+    ours, aside, theirs = (tmp_path / name for name in ("ours", "aside", "theirs"))
+    (ours / "state").mkdir(parents=True)
+    (theirs / "state").mkdir(parents=True)
+    (ours / "state/old").touch()
+    (theirs / "state/thesis").touch()
+    with held_directory(ours / "state") as held:
+        ours.rename(aside)
+        ours.symlink_to(theirs)
+        assert [path.name for path in held.iterdir()] == ["old"]
+    for place in (ours / "state", aside / "nothing", aside / "state/old"):
+        with pytest.raises((FileNotFoundError, NotADirectoryError)), held_directory(place):
+            pass

@@ -413,3 +413,31 @@ def test_a_journal_that_nobody_of_us_wrote_moves_nothing(repo: GitRepo) -> None:
     done = repo.runs("list", timeout=30)
     assert (done.code, done.err, outside.exists()) == (0, "", True)
     assert not any(path.exists() for path in journals[:-2])
+
+
+def test_a_link_in_the_place_of_a_journal_is_not_written_through(
+    repository: Repository, commits: list[Oid], tmp_path: Path
+) -> None:
+    """Who shares the repository may replace the file while we run: nothing of ours elsewhere is overwritten."""
+    mine = tmp_path / "thesis"
+    mine.write_text("mine")
+    create_ref(repository.refs, NAME, commits[0])
+    (journal,) = (repository.state_dir / "ref-locks").iterdir()
+    journal.unlink()
+    journal.symlink_to(mine)
+    delete_ref(repository.refs, NAME, commits[0])
+    assert mine.read_text() == "mine"
+
+
+def test_no_lock_elsewhere_is_swept(repository: Repository, tmp_path: Path) -> None:
+    """A link among refs, or in the place of a directory of ours, leads to files that are not ours."""
+    lock = tmp_path / "home/poetry.lock"
+    lock.parent.mkdir()
+    lock.touch()
+    os.utime(lock, (1, 1))
+    stale = repository.state("stale-locks")
+    stale.rmdir()
+    for link in (stale, repository.common_dir / "refs/runs"):
+        link.symlink_to(lock.parent)
+    assert sweep_locks(repository.common_dir, stale, "refs/runs", age=10) == 0
+    assert lock.exists()

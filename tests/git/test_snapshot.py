@@ -21,7 +21,7 @@ from gitflowrun.errors import RepositoryError
 from gitflowrun.git.command import Completed, Git
 from gitflowrun.git.objects import ObjectType
 from gitflowrun.git.repository import Repository
-from gitflowrun.git.snapshot import take_snapshot
+from gitflowrun.git.snapshot import _remove_abandoned, take_snapshot
 from gitflowrun.git.status import parse_status, read_status
 from gitflowrun.values import replace
 from tests.helpers.repos import GitRepo, make_repo
@@ -712,3 +712,13 @@ def test_state_that_is_deleted_all_the_time(repo: GitRepo, monkeypatch: pytest.M
     monkeypatch.setattr(Git, "attempt", delete_always)
     with pytest.raises(RepositoryError, match=r"somebody deletes .*/gitflowrun again and again"):
         shoot(repo)
+
+
+def test_only_abandoned_snapshots_of_ours_are_removed(repo: GitRepo, tmp_path: Path) -> None:
+    """A link in the place of their directory leads to files that are not ours."""
+    mine = tmp_path / "home/thesis"
+    mine.mkdir(parents=True)
+    os.utime(mine, (1, 1))
+    (repo.path / ".git/snapshots").symlink_to(mine.parent)
+    _remove_abandoned(repo.path / ".git/snapshots")
+    assert mine.exists()

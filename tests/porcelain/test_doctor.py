@@ -301,3 +301,15 @@ def test_what_is_said_about_damaged_runs_works(tmp_path: Path, path: str) -> Non
     repo.git(*commands[2].replace("REMOTE", "origin").split())
     assert repo.call("fsck").code == 0
     repo.fsck()
+
+
+def test_nothing_is_removed_where_a_link_among_refs_leads(repo: GitRepo, tmp_path: Path) -> None:
+    """Who prepared the repository may have made the user's files refs that hold no id; they stay."""
+    text, lock = old(tmp_path / "home/thesis/text", b"mine"), old(tmp_path / "home/poetry.lock")
+    link = repo.path / ".git/refs/runs-remotes"
+    link.symlink_to(tmp_path / "home")
+    done = repo.call("doctor", "--fix")
+    assert done.code == 1
+    assert f"{link}/thesis/text is in {tmp_path}" in done.out + done.err
+    assert text.read_bytes() == b"mine"
+    assert lock.exists()

@@ -25,6 +25,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import time
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -34,8 +35,15 @@ from gitflowrun.failpoints import reached
 from gitflowrun.git.owner import Owner, State
 from gitflowrun.git.pack.index import PackIndex, index_bytes
 from gitflowrun.git.pack.writer import Output, PackContents, sync_directory, sync_file, write_pack
-from gitflowrun.git.permissions import STAND_IN, allow, make_directory, not_writable, share_file
-from gitflowrun.limits import FOREIGN_KEEP_GRACE, KEEP_GRACE, WRITE_TRIES
+from gitflowrun.git.permissions import (
+    STAND_IN,
+    allow,
+    make_directory,
+    not_writable,
+    read_file,
+    share_file,
+)
+from gitflowrun.limits import FOREIGN_KEEP_GRACE, KEEP_GRACE, MAX_PACK_NAMES, WRITE_TRIES
 from gitflowrun.settings import Durability
 from gitflowrun.values import frozen
 
@@ -49,6 +57,7 @@ if TYPE_CHECKING:
 _KEEP_WORD = "gitflowrun"
 _SUFFIXES = (".promisor", ".pack", ".rev", ".idx")
 """Of the files that git may have for a pack, in the order in which they appear."""
+_NAME = re.compile(r"pack-[0-9a-f]{40}")
 _REPLACED = "replaced"  # the packs that the owner of a temporary directory was about to delete
 _HINTS = {
     errno.ENOSPC: "free some space and try again; nothing was published",
@@ -245,7 +254,7 @@ class PackStore:
                 if (owner := Owner.decode(text)) and _is_stale(path, owner, 0):
                     # Before the temporary files, which tell whose they are.
                     for pack in (name, *_words(path / _REPLACED)):
-                        swept += self._without_index(pack)
+                        swept += self._without_index(pack) if _NAME.fullmatch(pack) else []
                     swept.append(path)
         for name in self.stale_keeps(grace):
             keep = self.pack_dir / f"{name}.keep"
@@ -305,7 +314,9 @@ class PackStore:
         """Steps 3 to 5 with the files of a pack; git sees it once it sees the last one, its index."""
         keep = suffixed(temporary, ".keep")
         with explained(suffixed(final, ".pack")):
-            keep.write_text(_keep_line(self._owner()), encoding="utf-8")
+            keep.unlink(missing_ok=True)  # who shares the repository may have put a link there
+            with keep.open("x", encoding="utf-8") as file:
+                file.write(_keep_line(self._owner()))
             share_file(keep, self._shared)
             *others, last = [
                 (path, suffixed(final, suffix))
@@ -376,8 +387,10 @@ def _was_cut(keep: Path) -> bool:
 
 def _words(path: Path) -> list[str]:
     """The words in a small file of ours; none where it can't be read."""
-    with contextlib.suppress(OSError, ValueError):
-        return path.read_text(encoding="utf-8").split()
+    with contextlib.suppress(RepositoryError, ValueError):
+        return (
+            (read_file(path, "a file about a pack", limit=MAX_PACK_NAMES) or b"").decode().split()
+        )
     return []
 
 

@@ -291,3 +291,32 @@ def test_forked_children_write_through_the_same_store(repo: GitRepo) -> None:
     assert [os.waitpid(pid, 0)[1] for pid in children] == [0] * 4
     assert len(list(store.pack_dir.glob("*.idx"))) == 5
     repo.fsck()
+
+
+def test_a_link_beside_a_pack_is_not_written_through(repo: GitRepo, tmp_path: Path) -> None:
+    """Who shares the repository sees the name of a pack that is being written, and may put a link beside it."""
+    mine = tmp_path / "mine"
+    mine.write_text("mine")
+    store = pack_store(repo)
+    written = store.write([blob(b"x" * 100)])
+    place = store.receiving_directory()
+    (place / "pack").mkdir()
+    for suffix in (".pack", ".idx"):
+        (store.pack_dir / f"{written.name}{suffix}").rename(place / f"pack/pack-1{suffix}")
+    (place / "pack/pack-1.keep").symlink_to(mine)
+    (adopted,) = store.adopt(place)
+    assert mine.read_text() == "mine"
+    assert not (store.pack_dir / f"{adopted}.keep").is_symlink()
+
+
+def test_sweep_removes_no_pack_elsewhere(repo: GitRepo, tmp_path: Path) -> None:
+    """What a dead owner was about to replace are packs of this repository, whatever a prepared one says."""
+    mine = tmp_path / "mine.pack"
+    mine.touch()
+    store = pack_store(repo)
+    place = store.incoming / f"{_dead_owner().encode()}~pack-1"
+    place.mkdir(parents=True)
+    away = os.path.relpath(mine.with_suffix(""), store.pack_dir)
+    (place / "replaced").write_text(f"{away}\n{mine.with_suffix('')}\n")
+    assert store.sweep() == [place]
+    assert mine.exists()
