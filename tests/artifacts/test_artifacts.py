@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import gc
 import io
@@ -256,6 +257,36 @@ def test_a_damaged_chunk_is_read_from_another_pack(repo: GitRepo, size: int) -> 
         assert reader(repo).load(ref, trusted=False) == value
         assert reader(repo).open(ref).read() == value
         pack.write_bytes(content)
+
+
+@pytest.mark.parametrize("copies", [1, 2])
+def test_damage_leaves_no_buffer_to_the_garbage_collector(repo: GitRepo, copies: int) -> None:
+    """What was read into is nobody's once a read is over: else memory waits, and some Pythons crash on it."""
+    ref = save(repo, value=noise(3 * MIB)).refs["value"]
+    data = noise(3 * MIB)[-ref.chunks[-1].size :]
+    if copies > 1:
+        pack_store(repo).write([PackObject(ObjectType.BLOB, data)])
+    packs = [
+        it
+        for it in pack_store(repo).pack_dir.glob("*.pack")
+        if data[-9_000:-8_000] in it.read_bytes()
+    ]
+    gc.collect()
+    for pack in packs:
+        content = pack.read_bytes()
+        pack.chmod(0o600)
+        pack.write_bytes(content.replace(data[-9_000:-8_000], bytes(1_000)))
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        try:
+            with contextlib.nullcontext() if copies > 1 else pytest.raises(CorruptRecord):
+                reader(repo).load(ref, trusted=False)
+            gc.collect()
+            assert not [it for it in gc.garbage if isinstance(it, memoryview | io.BytesIO)]
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+        pack.write_bytes(content)
+    assert len(packs) == copies
 
 
 def test_a_missing_chunk_is_named(repo: GitRepo) -> None:

@@ -157,8 +157,11 @@ class PackReader:
             found = self._first(oid, lambda place: _checked(oid, place, limit))
         except TooLarge:
             raise
-        except CorruptRecord as damage:
-            return self._by_git(oid, damage, limit)
+        except CorruptRecord:
+            other = self._by_git(oid, limit)
+            if other is None:
+                raise
+            return other
         if found is not None:
             return found
         if self._fallback is None:
@@ -204,17 +207,15 @@ class PackReader:
             if not left:
                 break
 
-    def _by_git(self, oid: Oid, damage: CorruptRecord, limit: int) -> tuple[ObjectType, bytes]:
-        """What git reads of an object that looks damaged: it also reads older forms of packs."""
+    def _by_git(self, oid: Oid, limit: int) -> tuple[ObjectType, bytes] | None:
+        """What git reads of an object that looks damaged: it also reads older forms of packs. None: it can't either."""
         if self._fallback is None:
-            raise damage
+            return None
         try:
             kind, data = self._fallback(oid, limit)
         except (RepositoryError, TooLarge):
-            raise damage from None
-        if hash_object(kind, data) != oid:
-            raise damage
-        return kind, data
+            return None
+        return (kind, data) if hash_object(kind, data) == oid else None
 
     def blob(self, oid: Oid, limit: int = RECORD_SIZE) -> bytes:
         """The content of a blob of up to `limit` bytes. Raises as `read`, and CorruptRecord when it is no blob."""
@@ -348,7 +349,8 @@ class PackReader:
                 except FileNotFoundError:
                     vanished = vanished or isinstance(source, Pack)
                 except CorruptRecord as error:
-                    damage = damage or _named(oid, error)
+                    # Its traceback leads to this frame, which leads to it, and to the buffer that was to be filled.
+                    damage = damage or _named(oid, error.with_traceback(None))
                 else:
                     if result is not None:
                         self._recent = source if isinstance(source, Pack) else self._recent
@@ -357,7 +359,10 @@ class PackReader:
             if not self.refresh() and not vanished:
                 break
         if damage:
-            raise damage
+            try:
+                raise damage
+            finally:
+                damage = None  # as above
         return None
 
     def _sources(self) -> Iterator[Pack | Path]:
