@@ -277,6 +277,7 @@ def kill(*_):
     for children in Path("/proc/self/task").glob("*/children"):
         for pid in children.read_text().split():
             os.kill(int(pid), signal.SIGKILL)
+            os.waitid(os.P_PID, int(pid), os.WEXITED)  # a process that is about to die still holds its locks
     os.kill(os.getpid(), signal.SIGKILL)
 if step == "prepared":  # in time for the journal to say which files they are
     ref_update.Refs._sync_locks = kill
