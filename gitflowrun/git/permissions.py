@@ -218,16 +218,6 @@ def held_directory(path: Path) -> Iterator[Path]:
         os.close(descriptor)
 
 
-def change_held(descriptor: int, content: bytes) -> None:
-    """Write over the beginning of a file that is held open, whatever has its name by now; no content empties it.
-
-    Raises:
-        OSError: it can't be written.
-    """
-    with open(f"/proc/self/fd/{descriptor}", "r+b", buffering=0) as file:  # noqa: PTH123
-        file.write(content) if content else file.truncate()
-
-
 def held_entries(path: Path) -> Iterator[Path]:
     """What lies in a directory of ours; nothing where `held_directory` says no. Each until the next is asked for."""
     with contextlib.suppress(OSError), held_directory(path) as held:

@@ -41,14 +41,7 @@ from typing import TYPE_CHECKING
 from gitflowrun.errors import MissingObject, RefConflict, RepositoryError
 from gitflowrun.failpoints import reached
 from gitflowrun.git.command import Git, Resident, git_message
-from gitflowrun.git.permissions import (
-    change_held,
-    is_in_place,
-    make_directory,
-    open_file,
-    read_file,
-    share_file,
-)
+from gitflowrun.git.permissions import is_in_place, make_directory, open_file, read_file, share_file
 from gitflowrun.git.refs import RefReader, RefUpdate, folders_of, packed_with
 from gitflowrun.limits import (
     FEW_REFS,
@@ -558,8 +551,9 @@ class _Journal:
 
     def _write(self, text: str) -> None:
         if self._owner == os.getpid():
-            with contextlib.suppress(OSError):
-                change_held(self._held, os.fsencode(text))
+            held = f"/proc/self/fd/{self._held}"  # at its name somebody may have put a link
+            with contextlib.suppress(OSError), open(held, "r+b", buffering=0) as file:  # noqa: PTH123
+                file.write(os.fsencode(text)) if text else file.truncate()
 
 
 def _locks_of(updates: Sequence[RefUpdate]) -> list[tuple[str, str]]:
