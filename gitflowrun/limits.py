@@ -512,6 +512,15 @@ EXPORT_RATIO = 64
 """That multiple."""
 EXPORT_TRIED_UP_TO = 8 << 20
 """Bytes of a stored value of which a hint says, after trying, in which formats it can be written."""
+TASKS_COUNTED = 10_000
+"""Tasks of a run whose records `git runs show` reads, of each large step the first and the last ones: 0.1 ms each."""
+TASKS_SECONDS = 3.0
+"""Of the processor, after which it reads no more of them: a stranger's records may be large."""
+TASKS_SHOWN = 1_000
+TASK_ARTIFACTS_SHOWN = 5_000
+"""Tasks of a step that it shows, as long as they have no more artifacts than that."""
+FAILURES_SHOWN = 100
+"""Failed tasks of a run that it names."""
 TRASH_EXPIRE = 30 * 86_400.0
 """Seconds for which removed runs stay in the trash."""
 NOTES_TRIES = 5

@@ -6,11 +6,20 @@ which number became which is what people look for.
 
 from __future__ import annotations
 
+import time
 from math import inf
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.errors import CorruptRecord, RepositoryError
-from gitflowrun.limits import COMMIT_SIZE, MAX_NOTICES
+from gitflowrun.limits import (
+    COMMIT_SIZE,
+    FAILURES_SHOWN,
+    MAX_NOTICES,
+    TASK_ARTIFACTS_SHOWN,
+    TASKS_COUNTED,
+    TASKS_SECONDS,
+    TASKS_SHOWN,
+)
 from gitflowrun.names import PARAMETERS_STEP, TaskName
 from gitflowrun.porcelain.query import final_artifacts, is_private
 from gitflowrun.runs.commit_message import Status
@@ -102,7 +111,8 @@ class TaskOverview:
 class StepOverview:
     """A step of a run: how many tasks it has, how many failed, were adopted, have not ended; how long they took.
 
-    `seconds` spans from the first start to the last end of tasks that ran in this run; None when none did.
+    `seconds` spans from the first start to the last end of tasks that ran in this run; None when none did. Of a run
+    with very many tasks, `not_counted` are those of which nothing but their number was looked at.
     """
 
     name: str
@@ -111,14 +121,16 @@ class StepOverview:
     unfinished: int
     adopted: int
     seconds: float | None
+    not_counted: int
 
 
 @frozen
 class StepDetails:
-    """A step of a run and all its tasks."""
+    """A step of a run and its tasks, the first ones of very many; `more` is how many others it has."""
 
     pathspec: str
     tasks: tuple[TaskOverview, ...]
+    more: int
 
 
 @frozen
@@ -156,7 +168,8 @@ class CodeState:
 class RunOverview:
     """A run; `signed_by` is what it says itself of its signature, if it has one.
 
-    Of tasks whose records are damaged or too large to be read, `unreadable` has the first twenty. Where INFO, the
+    Of tasks whose records are damaged or too large to be read, `unreadable` has the first twenty; `failures` has the
+    first hundred. Where INFO, the
     history or the list of steps is damaged, the status is `DAMAGED`, `unreadable` says why, and what only they tell is
     empty.
     """
@@ -261,8 +274,15 @@ def _signed_by(run: StoredRun) -> str | None:
 def step_overview(run: StoredRun, step: str) -> StepDetails:
     """A step and its tasks, in the order of their numbers. Raises NotFound."""
     run = observe(run)
-    tasks = [run.task(TaskName(step, task)) for task in run.tasks(step)]
-    return StepDetails(f"{run.pathspec}/{step}", tuple(map(task_overview, tasks)))
+    names = run.tasks(step)
+    tasks: list[TaskOverview] = []
+    artifacts = 0
+    for name in names[:TASKS_SHOWN]:
+        tasks.append(task_overview(run.task(TaskName(step, name))))
+        artifacts += len(tasks[-1].artifacts)
+        if artifacts > TASK_ARTIFACTS_SHOWN:
+            break
+    return StepDetails(f"{run.pathspec}/{step}", tuple(tasks), len(names) - len(tasks))
 
 
 def task_overview(task: StoredTask) -> TaskOverview:
@@ -293,6 +313,9 @@ def task_overview(task: StoredTask) -> TaskOverview:
 class _Tally:
     """What there is to say of a run's tasks, counted record by record: a record may take megabytes.
 
+    Of very many tasks some are passed over: of each large step those between its first and its last ones, for it is
+    among the last ones that a run fails.
+
     Args:
         run: The run, unfinished tasks included.
         uid: Its uid: tasks that another run executed were adopted.
@@ -306,17 +329,24 @@ class _Tally:
         self.unreadable: list[Failure] = []
         self._run = run
         self._uid = uid
+        self._end = time.process_time() + TASKS_SECONDS
         steps = [step for step in self._steps() if not is_private(step)]
+        self._shares = _shares({step: self._count(step) for step in steps})
         self.other_code = other_code(it for step in steps for it in self._of_step(step))
 
     def _of_step(self, step: str) -> Iterator[TaskRecord]:
         """The records of a step that can be read, each counted; the others are noted."""
-        tasks = failed = unfinished = adopted = 0
+        tasks = failed = unfinished = adopted = passed = 0
         started, finished = inf, -inf
+        first = self._shares[step] // 2
+        last = self._count(step) - (self._shares[step] - first)
         for task in self._tasks(step):
             tasks += 1
             if len(self.unreadable) >= MAX_NOTICES:
                 continue  # it is not worth it to look at 100,000 more
+            if first < tasks <= last or (tasks > 1 and time.process_time() > self._end):
+                passed += 1
+                continue
             try:
                 record = task.record
             except CorruptRecord as error:
@@ -325,8 +355,9 @@ class _Tally:
             unfinished += not record.attempts
             if record.attempts and not record.ok:
                 failed += 1
-                error_text = record.attempts[-1].error or "failed"
-                self.failures.append(Failure(str(record.name), error_text))
+                if len(self.failures) < FAILURES_SHOWN:
+                    error_text = record.attempts[-1].error or "failed"
+                    self.failures.append(Failure(str(record.name), error_text))
             if record.run.uid == self._uid:
                 started = min([started, *(it.started for it in record.attempts)])
                 finished = max([finished, *(it.finished for it in record.attempts)])
@@ -334,7 +365,13 @@ class _Tally:
                 adopted += 1
             yield record
         seconds = finished - started if started < inf else None
-        self.steps.append(StepOverview(step, tasks, failed, unfinished, adopted, seconds))
+        self.steps.append(StepOverview(step, tasks, failed, unfinished, adopted, seconds, passed))
+
+    def _count(self, step: str) -> int:
+        try:
+            return len(self._run.tasks(step))
+        except CorruptRecord:  # which is told when its tasks are read
+            return 0
 
     def _steps(self) -> list[str]:
         try:
@@ -348,6 +385,15 @@ class _Tally:
             yield from self._run.tasks_of(step)
         except CorruptRecord as error:
             self.unreadable.append(Failure(step, error.message))
+
+
+def _shares(counts: Mapping[str, int]) -> dict[str, int]:
+    """Of how many tasks of each step the records are read: of small steps all, and large ones share what is left."""
+    left, found = TASKS_COUNTED, {}
+    for place, step in enumerate(sorted(counts, key=counts.__getitem__)):
+        found[step] = min(counts[step], left // (len(counts) - place))
+        left -= found[step]
+    return found
 
 
 def _final_artifacts(run: StoredRun) -> Mapping[str, ArtifactRef]:

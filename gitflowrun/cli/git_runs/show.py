@@ -57,6 +57,11 @@ def run_lines(top: Path | None, run: overview.RunOverview, screen: Screen) -> It
     for failure in run.failures:
         error = [_INDENT + style.red(printable(failure.error))]
         yield from section(f"Failed: {printable(failure.task)}", error, screen)
+    failed = sum(step.failed for step in run.steps)
+    if failed > len(run.failures):
+        yield from section(
+            "Failed", [f"{_INDENT}and {failed - len(run.failures):,} more tasks"], screen
+        )
     for task in run.unreadable:
         error = [_INDENT + style.red(printable(task.error))]
         yield from section(f"Unreadable: {printable(task.task)}", error, screen)
@@ -133,6 +138,10 @@ def step_lines(step: overview.StepDetails, screen: Screen) -> Iterator[str]:
         for task in step.tasks
     ]
     yield from table(columns, rows, screen)
+    if step.more:
+        yield screen.style.dim(
+            f"and {step.more:,} more: `git runs show {printable(step.pathspec)}/TASK` shows one"
+        )
 
 
 def task_lines(task: overview.TaskOverview, screen: Screen) -> Iterator[str]:
@@ -212,6 +221,7 @@ def _step_table(run: overview.RunOverview, screen: Screen) -> Iterator[str]:
         notes = [f"{step.failed} failed"] if step.failed else []
         notes += [f"{step.unfinished} {unfinished}"] if step.unfinished else []
         notes += [f"{step.adopted} reused"] if step.adopted else []
+        notes += [f"{step.not_counted:,} not looked at"] if step.not_counted else []
         took = "" if step.seconds is None else duration(step.seconds)
         paint = screen.style.red if step.failed else None
         rows.append([step.name, str(step.tasks), took, Cell(", ".join(notes), paint)])

@@ -226,3 +226,31 @@ def test_what_a_task_noted_is_its_word(repo: GitRepo) -> None:
     assert all(it.rstrip().endswith(f"{word}.") for it in shown)
     assert word not in repo.runs("show", "1/end/1/small").out
     assert "b'0.5'" in repo.runs("show", "1/end/1/small").out
+
+
+def test_a_run_of_very_many_tasks(
+    repo: GitRepo, runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Small steps, and of large ones the first and last tasks are looked at; of the rest it is said how many."""
+    for name, value in {"TASKS_COUNTED": 6, "TASKS_SHOWN": 3, "FAILURES_SHOWN": 1}.items():
+        monkeypatch.setattr(f"gitflowrun.porcelain.overview.{name}", value)
+    with start_run(repo) as writer:
+        run = writer.identity
+        tasks = [finished_task(run, f"train/{n}", ok=n not in {5, 11, 12}) for n in range(2, 13)]
+        writer.commit([finished_task(run, "start/1"), *tasks], status=Status.FAILED)
+    out = runs("show", "1").out
+    assert "\n  start      1  1.0 s\n  train     11  1.0 s  2 failed, 6 not looked at\n" in out
+    assert "Failed: train/11\n  failed\n\nFailed\n  and 1 more tasks\n" in out
+    step = json.loads(runs("show", "1", "--json").out)["steps"][1]
+    assert (step["tasks"], step["failed"], step["not_counted"]) == (11, 2, 6)
+    out = runs("show", "1/train").out
+    assert out.endswith(
+        "\n4     done    1.0 s\nand 8 more: `git runs show MyFlow/1/train/TASK` shows one\n"
+    )
+    found = json.loads(runs("show", "1/train", "--json").out)
+    assert (len(found["tasks"]), found["more"]) == (3, 8)
+    monkeypatch.setattr("gitflowrun.porcelain.overview.TASK_ARTIFACTS_SHOWN", -1)
+    assert json.loads(runs("show", "1/train", "--json").out)["more"] == 10
+    monkeypatch.setattr("gitflowrun.porcelain.overview.TASKS_SECONDS", 0.0)
+    step = json.loads(runs("show", "1", "--json").out)["steps"][1]
+    assert (step["failed"], step["not_counted"]) == (0, 10)
