@@ -27,7 +27,7 @@ from gitflowrun.git.command import (
     Resident,
     git_message,
 )
-from gitflowrun.git.environment import clean_environment
+from gitflowrun.git.environment import clean_environment, leave_the_hook
 from gitflowrun.git.objects import ObjectType, Oid
 from gitflowrun.limits import LISTED, MAX_MESSAGES
 from gitflowrun.settings import Settings
@@ -52,6 +52,24 @@ def test_environment_of_hooks_is_dropped(monkeypatch: pytest.MonkeyPatch) -> Non
     kept = {"GIT_SSH_COMMAND", "GIT_CONFIG_COUNT", "GIT_CONFIG_GLOBAL", "GIT_EXEC_PATH", "HOME"}
     monkeypatch.setattr(os, "environ", dict.fromkeys(dropped | kept, "x"))
     assert set(clean_environment()) == kept
+
+
+def test_a_task_does_not_inherit_the_hook_that_started_its_flow(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What git exports goes, with its `-c`, and an identity that it has set with a date; the user's own stays."""
+    kept = {
+        "GIT_COMMITTER_NAME": "Ada", "GIT_COMMITTER_EMAIL": "ada@x", "GIT_CONFIG_COUNT": "0", "GIT_SSH_COMMAND": "ssh",
+        "HOME": "/", "A_DATE": "today",
+    }  # fmt: skip
+    gone = {
+        "GIT_AUTHOR_NAME": "Bob", "GIT_AUTHOR_EMAIL": "bob@x", "GIT_AUTHOR_DATE": "@1 +0000", "GIT_DIR": "x",
+        "GIT_CONFIG_PARAMETERS": "'a.b=c'", "GIT_PUSH_OPTION_0": "x", "GIT_INDEX_FILE": "x",
+    }  # fmt: skip
+    environment = kept | gone
+    monkeypatch.setattr(os, "environ", environment)
+    leave_the_hook()
+    assert environment == kept
 
 
 def test_failure_has_gits_words(git: Git) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import random
+import struct
 
 import pytest
 from hypothesis import given
@@ -11,8 +13,13 @@ from hypothesis import strategies as st
 
 from gitflowrun.errors import CorruptRecord
 from gitflowrun.git.objects import Oid
-from gitflowrun.git.pack.index import IndexEntry, PackIndex, index_bytes
-from tests.helpers.packs import noise, objects_dir
+from gitflowrun.git.pack.index import (
+    IndexEntry,
+    PackIndex,
+    index_bytes,
+    names_in_multi_pack_index,
+)
+from tests.helpers.packs import noise, objects_dir, publish
 from tests.helpers.repos import GitRepo
 
 OIDS = st.binary(min_size=20, max_size=20).map(Oid)
@@ -113,3 +120,30 @@ def test_an_offset_beyond_the_wide_table_is_corruption() -> None:
     whole[-44:-40] = (0x80000005).to_bytes(4, "big")
     with pytest.raises(CorruptRecord):
         PackIndex(bytes(whole), "bent").find(oid)
+
+
+def test_the_packs_of_a_multi_pack_index(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their names are read, and nothing where its head is not what it should be."""
+    for number in range(2):
+        publish(repo, f"refs/runs/F/{number}", [noise(99, number)])
+    repo.git("multi-pack-index", "write")
+    directory = objects_dir(repo) / "pack"
+    whole = (directory / "multi-pack-index").read_bytes()
+    packs = {path.stem for path in directory.glob("*.idx")}
+    assert len(packs) == 6
+    assert names_in_multi_pack_index(io.BytesIO(whole)) == packs
+    for place in (0, 4, 5, 7):  # magic, version, hash, bases
+        other = bytearray(whole)
+        other[place] ^= 3
+        with pytest.raises(CorruptRecord, match="of a kind"):
+            names_in_multi_pack_index(io.BytesIO(other))
+    at = whole.index(b"PNAM")
+    (start,) = struct.unpack(">Q", whole[at + 4 : at + 12])
+    for text in (b"", whole[:11], whole[:30], whole.replace(b"PNAM", b"XNAM")):
+        with pytest.raises(CorruptRecord, match="is damaged"):
+            names_in_multi_pack_index(io.BytesIO(text))
+    with pytest.raises(CorruptRecord, match="cut short"):
+        names_in_multi_pack_index(io.BytesIO(whole[: start + 40]))
+    monkeypatch.setattr("gitflowrun.git.pack.index.MAX_PACK_NAMES", 60)
+    with pytest.raises(CorruptRecord, match="cut short"):
+        names_in_multi_pack_index(io.BytesIO(whole))

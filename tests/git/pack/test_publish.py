@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import stat
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,10 +17,11 @@ import pytest
 from gitflowrun.errors import RepositoryError
 from gitflowrun.git.objects import ObjectType
 from gitflowrun.git.owner import Owner
+from gitflowrun.git.pack import publish as publish_module
 from gitflowrun.git.pack.publish import PackStore
 from gitflowrun.git.pack.reader import PackReader
 from gitflowrun.git.pack.writer import PackObject
-from gitflowrun.limits import KEEP_GRACE
+from gitflowrun.limits import FOREIGN_KEEP_GRACE, KEEP_GRACE, WRITE_TRIES
 from gitflowrun.settings import Durability
 from tests.helpers.packs import blob, loose_objects, noise, objects_dir, pack_store, publish
 from tests.helpers.repos import GitRepo
@@ -320,3 +323,205 @@ def test_sweep_removes_no_pack_elsewhere(repo: GitRepo, tmp_path: Path) -> None:
     (place / "replaced").write_text(f"{away}\n{mine.with_suffix('')}\n")
     assert store.sweep() == [place]
     assert mine.exists()
+
+
+def _packed_by_git(repo: GitRepo, place: Path) -> Path:
+    """A pack that git has written of all that HEAD leads to; its path without suffix."""
+    oids = repo.git("rev-list", "--objects", "HEAD").encode()
+    (place / "pack").mkdir(exist_ok=True)
+    name = repo.git("pack-objects", "-q", str(place / "pack" / "pack"), stdin=oids + b"\n")
+    return place / "pack" / f"pack-{name}"
+
+
+def _synced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The suffixes of the files, and the names of the directories, that are synced from now on."""
+    seen: list[str] = []
+
+    def note(path: Path) -> None:
+        seen.append(path.suffix or path.name)
+
+    monkeypatch.setattr(publish_module, "sync_file", note)
+    monkeypatch.setattr(publish_module, "sync_directory", note)
+    return seen
+
+
+@pytest.mark.parametrize("durability", Durability)
+def test_what_git_has_packed_is_published(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch, durability: Durability
+) -> None:
+    """Durable whatever the setting says, under its own name, kept until it is released."""
+    store = pack_store(repo, durability)
+    name = f"pack-{'a' * 40}"
+    place = store.temporary_directory(name, ["pack-x", "pack-y"])
+    assert stat.S_IMODE(place.stat().st_mode) == 0o700
+    assert (place / "replaced").read_text() == "pack-x\npack-y\n"
+    written, seen = _packed_by_git(repo, place), _synced(monkeypatch)
+    files = sorted(path.suffix for path in written.parent.iterdir())
+    store.publish(written, name)
+    assert seen[:-1][: len(files)] == sorted(files, key=publish_module._SUFFIXES.index)
+    assert seen[-1] == "pack"
+    made = {path.suffix for path in store.pack_dir.glob(f"{name}.*")}
+    assert made == {*files, ".keep"}
+    store.release([name])
+    assert not (store.pack_dir / f"{name}.keep").exists()
+    repo.fsck()
+
+
+@pytest.mark.parametrize("durability", Durability)
+def test_what_git_has_received_is_adopted(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch, durability: Durability
+) -> None:
+    """Under names of ours, kept; where nothing came, what another fetch has brought is made durable."""
+    store = pack_store(repo, durability)
+    place = store.receiving_directory()
+    assert (place.parent.parent, stat.S_IMODE(place.stat().st_mode)) == (objects_dir(repo), 0o700)
+    seen = _synced(monkeypatch)
+    assert store.adopt(place) == []
+    assert seen == (["pack"] if durability is Durability.SAFE else [])
+    git_name = _packed_by_git(repo, place).name
+    (name,) = store.adopt(place)
+    assert name != git_name
+    assert {path.suffix for path in store.pack_dir.glob(f"{name}.*")} >= {".pack", ".idx", ".keep"}
+    assert store.stale(0) == []
+
+
+@pytest.mark.parametrize("verb", ["publish", "adopt", "write"])
+def test_of_what_can_not_be_published_nothing_stays(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    """The disk is full in the middle: no file of it is left where packs lie, and those adopted before are released."""
+    store = pack_store(repo)
+    name = f"pack-{'a' * 40}"
+    place = store.receiving_directory() if verb == "adopt" else store.temporary_directory(name)
+    written = _packed_by_git(repo, place)
+    if verb == "adopt":
+        store.adopt(place)
+        for keep in store.pack_dir.glob("*.keep"):
+            keep.unlink()
+        repo.commit("more")
+        written = _packed_by_git(repo, place)
+    there = {*store.pack_dir.iterdir()}
+    rename = Path.rename
+
+    def full(path: Path, target: Path) -> Path:
+        if target.suffix == ".idx":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", full)
+    verbs: dict[str, Callable[[], object]] = {
+        "publish": lambda: store.publish(written, name),
+        "adopt": lambda: store.adopt(place),
+        "write": lambda: store.write([blob(b"x")]),
+    }
+    with pytest.raises(RepositoryError, match="No space left") as caught:
+        verbs[verb]()
+    assert caught.value.hint == "free some space and try again; nothing was published"
+    assert {*store.pack_dir.iterdir()} == there
+
+
+def test_the_places_of_publishing(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a test may let a process die: each is passed, in the order of the protocol."""
+    passed: list[str] = []
+    monkeypatch.setattr(publish_module, "reached", passed.append)
+    store = pack_store(repo)
+    store.release([store.write([blob(b"x")]).name])
+    names = ("written", "synced", "kept", "renamed", "visible", "durable", "released")
+    assert passed == [f"publish.{name}" for name in names]
+
+
+def test_a_shared_repository_gets_packs_that_all_may_read(repo: GitRepo) -> None:
+    """Nobody may write them; of the `.keep` everybody of the group may."""
+    store = PackStore(
+        objects_dir(repo), repo.path / ".git/in", durability=Durability.FAST, shared=0o2770
+    )
+    pack = store.write([blob(b"x")])
+    for suffix in (".pack", ".idx"):
+        path = store.pack_dir / f"{pack.name}{suffix}"
+        assert stat.S_IMODE(path.stat().st_mode) == 0o440
+    assert (store.pack_dir / f"{pack.name}.keep").stat().st_mode & 0o060 == 0o060
+
+
+def test_a_keep_that_a_power_cut_has_emptied(repo: GitRepo) -> None:
+    """It is ours by the pack's name, which is no checksum, once it is old; a git's own pack keeps its `.keep`."""
+    store = pack_store(repo)
+    pack = store.write([blob(b"x")])
+    repo.git("repack", "-q", "-d")
+    (theirs,) = (path.stem for path in store.pack_dir.glob("*.idx") if path.stem != pack.name)
+    for name in (pack.name, theirs):
+        keep = store.pack_dir / f"{name}.keep"
+        keep.unlink(missing_ok=True)
+        keep.write_bytes(b"\0" * 9)
+    assert store.stale_keeps() == []
+    for name in (pack.name, theirs):
+        _age(store.pack_dir / f"{name}.keep", KEEP_GRACE + 60)
+    assert store.stale_keeps() == [pack.name]
+    (store.pack_dir / f"{pack.name}.keep").write_bytes(b"\0mine")
+    _age(store.pack_dir / f"{pack.name}.keep", KEEP_GRACE + 60)
+    assert store.stale_keeps() == []
+
+
+def test_how_long_the_keeps_of_the_dead_are_left(repo: GitRepo) -> None:
+    """Those of this boot for as long as is asked for; of hosts that nobody can ask, a week at least."""
+    store = pack_store(repo)
+    dead = _dead_owner()
+    for owner, ages in (
+        (dead, ((50, False), (150, True))),
+        (Owner("elsewhere", dead.boot, dead.processes), ((150, False), (FOREIGN_KEEP_GRACE + 60, True))),
+    ):  # fmt: skip
+        keep = store.pack_dir / f"pack-{'3' * 40}.keep"
+        keep.write_text(f"gitflowrun {owner.encode()} then\n")
+        for age, is_stale in ages:
+            _age(keep, age)
+            assert store.stale_keeps(100) == ([keep.stem] if is_stale else [])
+
+
+def test_sweep_removes_whole_directories_and_what_they_stand_for(repo: GitRepo) -> None:
+    """A dead owner's place goes with what it holds, and packs that have lost their index; a link goes alone."""
+    store = pack_store(repo)
+    other = repo.path / "elsewhere"
+    (other / "x").mkdir(parents=True)
+    lost, kept, whole = (store.write([blob(b"%d" % number)]).name for number in range(3))
+    store.release([lost, whole])
+    for name in (lost, kept):
+        (store.pack_dir / f"{name}.idx").unlink()
+    dead = _dead_owner().encode()
+    place = store.incoming / f"{dead}~pack-{'4' * 40}"
+    place.mkdir()
+    (place / "replaced").write_text(f"{lost}\n{kept}\n{whole}\n")
+    link = store.incoming / f"{dead}~pack-{'5' * 40}"
+    link.symlink_to(other)
+    assert store.sweep() == [store.pack_dir / f"{lost}.pack", place, link]
+    assert (place.exists(), link.is_symlink(), (other / "x").exists()) == (False, False, True)
+    assert (store.pack_dir / f"{kept}.pack").exists()
+    assert (store.pack_dir / f"{whole}.pack").exists()
+
+
+def test_a_pack_holds_something(repo: GitRepo) -> None:
+    """Nobody is given an empty one."""
+    with pytest.raises(ValueError, match="at least one object"):
+        pack_store(repo).write([])
+
+
+@pytest.mark.parametrize("times", [1, 99])
+def test_a_directory_that_is_deleted_meanwhile_is_made_again(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    """`.git/gitflowrun` may be deleted at any time, though not all the time."""
+    store = pack_store(repo)
+    temporary, seen = PackStore._temporary, []
+
+    def deleted(self: PackStore, name: str) -> Path:
+        place = temporary(self, name)
+        seen.append(name)
+        if len(seen) <= times:
+            shutil.rmtree(self.incoming)
+        return place
+
+    monkeypatch.setattr(PackStore, "_temporary", deleted)
+    if times == 1:
+        assert store.write([blob(b"x")]).oids
+        return
+    with pytest.raises(RepositoryError, match="No such file"):
+        store.write([blob(b"x")])
+    assert len(seen) == WRITE_TRIES

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import shutil
 import sys
 import threading
 import time
@@ -650,6 +651,72 @@ def test_a_size_that_lies(repo: GitRepo) -> None:
             reader.blob(oid)
         with pytest.raises(CorruptRecord):
             list(reader.pieces(oid))
+
+
+def test_a_blob_in_pieces(repo: GitRepo) -> None:
+    """Of deltas, or by the fallback, as whole ones are: up to a limit; what is no blob has no pieces."""
+    lines = [b"line %d of a long file\n" % number for number in range(3000)]
+    for number in range(3):
+        lines[number] = b"changed\n"
+        repo.write("long.txt", b"".join(lines))
+        repo.commit()
+    repo.git("repack", "-adfq", "--depth=50", "--window=50")
+    reader = PackReader(objects_dir(repo))
+    for back in range(3):
+        oid = Oid.from_hex(repo.git("rev-parse", f"HEAD~{back}:long.txt"))
+        assert b"".join(reader.pieces(oid)) == reader.blob(oid)
+    delta = next(
+        Oid.from_hex(row.split()[0])
+        for row in repo.git("verify-pack", "-v", *map(str, objects_dir(repo).glob("pack/*.idx"))).splitlines()
+        if len(row.split()) > 5 and row.split()[1] == "blob"
+    )  # fmt: skip
+    size = reader.size(delta)
+    assert sum(map(len, reader.pieces(delta, size))) == size
+    with pytest.raises(TooLarge):
+        list(reader.pieces(delta, size - 1))
+    for name in ("HEAD", "HEAD^{tree}"):
+        with pytest.raises(CorruptRecord, match="it is no blob"):
+            list(reader.pieces(Oid.from_hex(repo.git("rev-parse", name))))
+    promised = hash_object(ObjectType.BLOB, b"promised")
+    asking = PackReader(objects_dir(repo), lambda *_: (ObjectType.BLOB, b"promised"))
+    assert list(asking.pieces(promised)) == [b"promised"]
+
+
+def test_packs_whose_bytes_are_not_what_they_say(repo: GitRepo) -> None:
+    """Each file is named with what is wrong: changed, longer, gone, or no file at all."""
+    store = pack_store(repo)
+    names = [store.write([blob(noise(3 << 20, number))]).name for number in range(5)]
+    reader = PackReader(objects_dir(repo))
+    assert list(reader.pack_faults()) == []
+    changed, longer, gone, odd, taken = (store.pack_dir / f"{name}.pack" for name in names)
+    for path in (changed, longer):
+        path.chmod(0o600)
+    with changed.open("r+b") as file:
+        file.seek(2 << 20)
+        file.write(b"x")
+    with longer.with_suffix(".idx").open("r+b") as file:
+        longer.with_suffix(".idx").chmod(0o600)
+        file.seek(0, os.SEEK_END)
+        file.write(b"x")
+    reader.refresh()
+    faults = reader.pack_faults()
+    first = next(faults)
+    for path in (gone, odd, taken):
+        path.unlink()
+    odd.mkdir()
+    found = dict([first, *faults])
+    for path in (taken,):
+        assert found[path] == "it is missing"
+    assert found[changed] == found[longer.with_suffix(".idx")] == "its checksum does not fit"
+    assert found[gone] == "it is missing"
+    assert found[odd] == "it can't be read: Is a directory"
+    assert len(found) == 5
+    taken.with_suffix(".idx").unlink()
+    assert taken not in dict(faults)
+    shutil.rmtree(store.pack_dir)
+    store.pack_dir.write_text("")
+    with pytest.raises(RepositoryError, match=r"can't list .*pack: Not a directory"):
+        PackReader(objects_dir(repo)).refresh()
 
 
 @contextlib.contextmanager

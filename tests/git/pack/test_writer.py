@@ -9,6 +9,7 @@ import os
 import random
 import zlib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -301,3 +302,55 @@ def test_an_existing_file_is_never_overwritten(tmp_path: Path) -> None:
         with pytest.raises(FileExistsError):
             Output(tmp_path / "f", sync=True, expected=expected, readable_as=tmp_path)
     assert (tmp_path / "f").read_bytes() == b"mine"
+
+
+def test_a_file_system_is_synced_or_it_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the kernel can tell failures; one that it tells is an error, and nothing stays open."""
+    import ctypes
+
+    before = len([*Path("/proc/self/fd").iterdir()])
+    assert writer.sync_file_system(tmp_path)
+    for release, able in (("5.7.0", False), ("5.8.0-1-generic", True), ("6.1.2", True)):
+        names = SimpleNamespace(release=release)
+        monkeypatch.setattr(os, "uname", lambda names=names: names)
+        assert writer.sync_file_system(tmp_path) is able
+    seen: list[int] = []
+
+    def fails(fd: int) -> int:
+        seen.append(fd)
+        return -1
+
+    monkeypatch.setattr(ctypes, "get_errno", lambda: 5)
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: SimpleNamespace(syncfs=fails))
+    with pytest.raises(OSError, match=f"Input/output error: '{tmp_path}'"):
+        writer.sync_file_system(tmp_path)
+    assert len(seen) == 1
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: SimpleNamespace())
+    assert not writer.sync_file_system(tmp_path)
+    assert len([*Path("/proc/self/fd").iterdir()]) == before
+
+
+def test_memory_of_a_mapped_file_is_given_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whenever so many bytes have been used since the last time."""
+    monkeypatch.setattr(writer, "SNAPSHOT_RELEASED", 100)
+    (tmp_path / "x").write_bytes(bytes(4096))
+    with (tmp_path / "x").open("rb") as file:
+        mapped = writer.MappedFile(file)
+    assert bytes(mapped.view) == bytes(4096)
+    given: list[int] = []
+    mapped._mapping = SimpleNamespace(madvise=given.append)  # type: ignore[assignment]
+    counts = []
+    for count in (99, 1, 100, 60, 60, 30):
+        mapped.release(count)
+        counts.append(len(given))
+    assert counts == [0, 1, 2, 2, 3, 3]
+    assert {*given} == {mmap.MADV_DONTNEED}
+    asked: list[int] = []
+    item = PackObject(ObjectType.BLOB, b"abc", release=asked.append)
+    packed = writer.PackedObject.of(item)
+    assert b"".join(packed.pieces)
+    assert asked[-1] == 3
