@@ -1,0 +1,491 @@
+"""The course of a run under a scheduler whose executor, writer and live state do nothing but note what is asked."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from gitflowrun import limits
+from gitflowrun.git.objects import Oid
+from gitflowrun.masking import Mask
+from gitflowrun.names import RunId, TaskName
+from gitflowrun.runs.commit_message import Status
+from gitflowrun.runs.live import StartedTask
+from gitflowrun.runs.records import RunIdentity, Transition
+from gitflowrun.runs.trees import FinishedTask
+from gitflowrun.runtime.ipc import events, process
+from gitflowrun.runtime.ipc.event_loop import EventLoop
+from gitflowrun.runtime.ipc.events import Event
+from gitflowrun.runtime.ipc.messages import (
+    Exited,
+    Interrupt,
+    Launch,
+    LaunchFailed,
+    Message,
+    Result,
+    Started,
+)
+from gitflowrun.runtime.scheduler.plan import Plan, Shape
+from gitflowrun.runtime.scheduler.scheduler import Scheduler
+
+RUN = RunIdentity("MyFlow", RunId("3"), Oid(b"u" * 20))
+FOLLOWING = {"start": ("work",), "work": ("join",), "join": ("end",), "end": ()}
+FOREACH = Shape("start", "end", frozenset({"join"}), FOLLOWING)
+JUMPS = {
+    "start": Transition(("work",), "items", 5),
+    "work": Transition(("join",)),
+    "join": Transition(("end",)),
+}
+ALONE = Shape("end", "end", frozenset(), {"end": ()})
+
+
+Answer = Callable[[Launch], Sequence["Message | Callable[[], object]"]]
+
+
+class Bench:
+    """A scheduler and all that it is connected to; tasks answer what the test says, in a turn of the loop.
+
+    Args:
+        answer: What comes of a launch, in this order: messages, and calls of the test's own.
+        shape: The flow.
+        options: Of the scheduler.
+    """
+
+    def __init__(
+        self,
+        answer: Answer,
+        shape: Shape = ALONE,
+        **options: Any,
+    ) -> None:
+        self.loop = EventLoop()
+        self.answer = answer
+        self.events: list[Event] = []
+        self.launched: list[Launch] = []
+        self.writes: list[tuple[str, bytes]] = []
+        self.begun: list[StartedTask] = []
+        self.killed: list[tuple[int, int]] = []
+        self.commits: list[tuple[list[str], Status]] = []
+        self.closed: list[str] = []
+        self.errors: list[OSError] = []
+        self.wrote = b""
+        self.other: dict[str, str] = {}
+        self.writer = SimpleNamespace(
+            identity=RUN, status=Status.RUNNING, unsigned=None, last_commit_cost=0.0,
+            commit=self._commit,
+        )  # fmt: skip
+        self.live = SimpleNamespace(
+            start=self.begun.append, close=lambda: self.closed.append("live"),
+            write=lambda _, stream, data: self.writes.append((stream, data)),
+            drop=lambda _: None,
+        )  # fmt: skip
+        code = SimpleNamespace(differing=lambda _: self.other)
+        self.scheduler = Scheduler(
+            self.loop, cast("Any", self.writer), Plan(shape), cast("Any", self),
+            self.events.append, cast("Any", self.live), cast("Any", code),
+            max_log_size=1000, **{"max_workers": 2, **options},
+        )  # fmt: skip
+
+    def _commit(self, tasks: list[FinishedTask], status: Status) -> None:
+        self.commits.append(([str(task.record.name) for task in tasks], status))
+        self.writer.status = status
+
+    def launch(self, launch: Launch, stdout: int, stderr: int) -> None:
+        """As an executor: note it, and answer."""
+        self.launched.append(launch)
+        if self.errors:
+            raise self.errors.pop()
+        os.write(stdout, self.wrote)
+        assert stdout != stderr
+        for it in self.answer(launch):
+            self.later(it if callable(it) else partial(self.scheduler.deliver, it))
+
+    def later(self, call: Callable[[], object], seconds: float = 0) -> None:
+        """Call in a turn of the loop, or after some seconds."""
+        self.loop.after(seconds, lambda: call() and None)
+
+    def kill(self, serial: int, number: int) -> None:
+        """As an executor: note it."""
+        self.killed.append((serial, number))
+
+    def close(self) -> None:
+        """As an executor: note it."""
+        self.closed.append("executor")
+
+    def run(self) -> tuple[Status, str | None]:
+        """Run to the end."""
+        try:
+            return self.scheduler.run()
+        finally:
+            self.loop.close()
+
+    def of(self, kind: type[Event]) -> list[Any]:
+        """The events of a kind."""
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+def good(launch: Launch) -> list[Message]:
+    """A task that does what it is to do."""
+    return [Started(launch.serial, 7), *ends(launch)]
+
+
+def ends(launch: Launch) -> list[Message]:
+    """The end of such a task."""
+    result = Result(launch.serial, {}, {}, (), JUMPS.get(launch.task.step))
+    return [result, Exited(launch.serial, 0, 0.1, 1)]
+
+
+def starts(launch: Launch) -> list[Message]:
+    """A task that goes on and on."""
+    return [Started(launch.serial, 7)]
+
+
+@pytest.fixture(autouse=True)
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """No task has a process, and nobody waits for long."""
+    signals: list[tuple[int, int]] = []
+    monkeypatch.setattr(process, "left_behind", lambda _: [])
+    monkeypatch.setattr(process, "signal_group", lambda *it: signals.append(it))
+    monkeypatch.setattr(limits, "RELAUNCH_DELAY", 0.001)
+    monkeypatch.setattr(limits, "GRACE", 0.01)
+    monkeypatch.setattr(limits, "LAST_GRACE", 0.01)
+    return signals
+
+
+def test_a_run_from_its_start_to_its_end() -> None:
+    """Tasks are launched in order, with ids, parents and frames; what is published is told, and all is closed."""
+    bench = Bench(good, FOREACH, first_id=10)
+    assert bench.run() == (Status.DONE, None)
+    names = [str(launch.task) for launch in bench.launched]
+    assert names == ["start/10", *(f"work/{n}" for n in range(11, 16)), "join/16", "end/17"]
+    assert [launch.serial for launch in bench.launched] == [*range(1, 9)]
+    assert [frame.index for it in bench.launched[1:6] for frame in it.frames] == [*range(5)]
+    parents = [str(parent.name) for parent in bench.launched[6].parents]
+    assert parents == names[1:6]
+    assert bench.begun == [
+        StartedTask(
+            it.task, bench.begun[n].started, tuple(parent.name for parent in it.parents), it.frames
+        )
+        for n, it in enumerate(bench.launched)
+    ]
+    assert [name for tasks, _ in bench.commits for name in tasks] == names
+    assert [status for _, status in bench.commits][-1] is Status.DONE
+    assert [str(it.task) for it in bench.of(events.TaskEnded)] == names
+    assert all(it.ok and it.attempt == 0 for it in bench.of(events.TaskEnded))
+    started = [(str(it.task), it.pid, it.attempt) for it in bench.of(events.TaskStarted)]
+    assert started == [(name, 7, 0) for name in names]
+    assert bench.closed == ["live", "executor"]
+    *_, progress, end = bench.events
+    assert isinstance(progress, events.Progress)
+    assert (progress.done, progress.queued, progress.running) == (8, 0, ())
+    assert isinstance(end, events.RunEnded)
+    assert (end.status, end.tasks, end.error) == (Status.DONE, 8, None)
+    assert 0 <= end.seconds < 60
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_so_many_tasks_run_at_a_time(workers: int) -> None:
+    """All that may run do, and no more."""
+    most = 0
+
+    def slow(launch: Launch) -> list[Message]:
+        nonlocal most
+        most = max(most, len(bench.scheduler._running))
+        again = [partial(bench.later, partial(bench.scheduler.deliver, it)) for it in ends(launch)]
+        return [*starts(launch), *again]
+
+    bench = Bench(slow, FOREACH, max_workers=workers)
+    bench.run()
+    assert most == workers
+
+
+def test_what_was_not_published_leads_nowhere() -> None:
+    """A task is launched only when those that it follows are in a commit."""
+    bench = Bench(good, FOREACH)
+
+    def published(launch: Launch) -> list[Message]:
+        done = {name for tasks, _ in bench.commits for name in tasks}
+        assert {str(parent.name) for parent in launch.parents} <= done
+        return good(launch)
+
+    bench.answer = published
+    assert bench.run()[0] is Status.DONE
+
+
+def test_a_failure_ends_the_run() -> None:
+    """It is committed and told, with its error and its time; nothing more is launched."""
+
+    def fails(launch: Launch) -> list[Message]:
+        bad = Result(launch.serial, {}, {}, (), None, error="ValueError: no")
+        return [Started(launch.serial, 7), bad, Exited(launch.serial, 256, 0.1, 1)]
+
+    bench = Bench(fails, FOREACH)
+    error = "step 'start' (task 1) failed: ValueError: no"
+    assert bench.run() == (Status.FAILED, error)
+    assert bench.commits == [(["start/1"], Status.FAILED)]
+    (ended,) = bench.of(events.TaskEnded)
+    assert (ended.ok, ended.error, ended.attempt, ended.pid) == (False, "ValueError: no", 0, 7)
+    assert 0 <= ended.seconds < 60
+    assert len(bench.launched) == 1
+    (end,) = bench.of(events.RunEnded)
+    assert (end.tasks, end.error) == (0, error)
+    assert bench.killed == []
+
+
+def test_a_step_that_leads_astray_fails_the_run() -> None:
+    """The task is recorded as it ended; the run says what was wrong."""
+
+    def lost(launch: Launch) -> list[Message]:
+        jump = Transition(("gone",))
+        return [Result(launch.serial, {}, {}, (), jump), Exited(launch.serial, 0, 0.1, 1)]
+
+    bench = Bench(lost, FOREACH)
+    status, error = bench.run()
+    assert status is Status.FAILED
+    assert "no step of this flow" in str(error)
+    assert bench.commits == [(["start/1"], Status.FAILED)]
+
+
+def test_a_launch_that_fails_is_tried_again_with_fewer_at_a_time() -> None:
+    """Where others run, no more than these; where none does, after a while; with the same name, not as an attempt."""
+    failed: list[str] = []
+
+    def tight(launch: Launch) -> list[Message]:
+        name = str(launch.task)
+        if launch.task.step == "work" and len(bench.scheduler._running) > 2:
+            failed.append(name)
+            return [LaunchFailed(launch.serial, "too many")]
+        return good(launch)
+
+    bench = Bench(tight, FOREACH, max_workers=4)
+    assert bench.run() == (Status.DONE, None)
+    assert failed
+    assert 1 <= bench.scheduler._workers < 4
+    assert {launch.attempt for launch in bench.launched} == {0}
+    assert len({launch.serial for launch in bench.launched}) == len(bench.launched)
+    ended = [str(it.task) for it in bench.of(events.TaskEnded)]
+    assert sorted(ended) == sorted({*ended})
+    assert len(ended) == 8
+
+
+def test_what_can_not_be_launched_at_all_fails_the_run() -> None:
+    """After some tries; the reason is the system's own word."""
+    bench = Bench(starts)
+    bench.errors = [OSError(errno.EMFILE, "Too many open files") for _ in range(9)]
+    status, error = bench.run()
+    assert status is Status.FAILED
+    assert error == "task end/1 can't be run: no process can be made: Too many open files"
+    assert len(bench.launched) == limits.LOST_PROCESSES + 1
+    bench = Bench(good)
+    bench.errors = [OSError(errno.EMFILE, "Too many open files")] * limits.LOST_PROCESSES
+    assert bench.run() == (Status.DONE, None)
+
+
+def test_an_executor_that_is_lost_is_replaced_once(sent: list[tuple[int, int]]) -> None:
+    """Its tasks are ended and launched again, by the other one; the second time the run has failed."""
+    bench = Bench(lambda it: [*starts(it), bench.scheduler.executor_lost])
+    spare: Any = SimpleNamespace(launch=bench.launch, close=lambda: bench.closed.append("spare"))
+    bench.scheduler._substitute = lambda: spare
+    status, error = bench.run()
+    assert (status, error) == (
+        Status.FAILED,
+        "the processes that run tasks were killed from outside",
+    )
+    assert [launch.attempt for launch in bench.launched] == [0, 0]
+    assert sent == [(7, signal.SIGKILL)] * 2
+    (notice,) = bench.of(events.Notice)
+    assert notice.bad
+    assert bench.closed == ["live", "spare"]
+
+
+def test_a_task_that_ran_in_the_launcher_process_ends_with_it() -> None:
+    """The run was interrupted, and the task's log says by what."""
+    bench = Bench(lambda it: [*starts(it), bench.scheduler.process_lost])
+    status, error = bench.run()
+    assert status is Status.INTERRUPTED
+    assert error == "its process was killed, or a step has ended it"
+    (line,) = bench.of(events.TaskLine)
+    assert (line.system, line.stream) == (True, "stderr")
+    (ended,) = bench.of(events.TaskEnded)
+    assert ended.error == "the process of the run ended before the step had returned"
+    assert line.text == f"Task failed: {ended.error}."
+
+
+def test_an_interrupt_is_passed_on_and_the_second_one_kills(sent: list[tuple[int, int]]) -> None:
+    """What does not die is left; each task ended for the first reason that it was given."""
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    bench = Bench(
+        lambda it: [*starts(it), *(partial(bench.scheduler.interrupt, n) for n in numbers)]
+    )
+    status, error = bench.run()
+    assert (status, error) == (Status.INTERRUPTED, "the run was interrupted (SIGTERM)")
+    assert bench.killed[:2] == [(1, signal.SIGINT), (1, signal.SIGKILL)]
+    assert sent[-1:] == [(7, signal.SIGKILL)]
+    (ended,) = bench.of(events.TaskEnded)
+    assert ended.error == "interrupted"
+    assert bench.commits == [(["end/1"], Status.INTERRUPTED)]
+
+
+def test_a_task_that_goes_on_has_a_while_to_end() -> None:
+    """It is told, asked, and then killed; once."""
+    ways = ((Status.FAILED, "another failed"), (Status.INTERRUPTED, "later"))
+    bench = Bench(lambda it: [*starts(it), *(partial(bench.scheduler.stop, *way) for way in ways)])
+    assert bench.run() == (Status.FAILED, "another failed")
+    assert bench.killed == [(1, signal.SIGTERM), (1, signal.SIGKILL)]
+    assert [line.text for line in bench.of(events.TaskLine)] == ["[KILLED BY ORCHESTRATOR]"]
+    (ended,) = bench.of(events.TaskEnded)
+    assert ended.error == "killed because the run was over"
+
+
+def test_messages_of_launches_that_are_over_are_nobodys() -> None:
+    """A serial that is not running, or a message without one, changes nothing."""
+    foreign = [Exited(0, 9, 0.1, 1), Exited(2, 9, 0.1, 1), Interrupt(2)]
+    bench = Bench(lambda it: [*foreign, *good(it), Exited(it.serial, 9, 0.1, 1)])
+    assert bench.run() == (Status.DONE, None)
+    assert len(bench.of(events.TaskEnded)) == 1
+
+
+@pytest.mark.parametrize("echo", [True, False])
+def test_lines_are_told_as_they_come(echo: bool) -> None:
+    """With stream and task; of a task that shows its own it is said so."""
+    bench = Bench(good, echo=echo, mask=Mask({"key": [b"hunter2-hunter2"]}))
+    bench.wrote = b"one\ntwo hunter2-hunter2"
+    bench.run()
+    lines = bench.of(events.TaskLine)
+    assert [(it.stream, it.text, it.shown, it.system, it.pid) for it in lines] == [
+        ("stdout", "one", not echo, False, 7),
+        ("stdout", "two ***", not echo, False, 7),
+    ]
+    assert all(0 <= time.time() - it.time < 60 for it in lines)
+
+
+def test_what_the_scheduler_says_hides_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may quote the command line of a program that a step has left behind."""
+    found = [(9, "run --key hunter2-hunter2")]
+    monkeypatch.setattr(process, "left_behind", lambda _: found)
+    monkeypatch.setattr(limits, "LEFT_BEHIND_GRACE", 0.01)
+    monkeypatch.setattr(limits, "LEFT_BEHIND_PAUSE", 0.004)
+    bench = Bench(good, mask=Mask({"key": [b"hunter2-hunter2"]}))
+    begun = time.monotonic()
+    assert bench.run() == (Status.DONE, None)
+    assert 0.01 <= time.monotonic() - begun < 30
+    (line,) = bench.of(events.TaskLine)
+    assert line.text == "Processes that the step left behind were ended: 9 (run --key ***)."
+
+
+def test_other_code_is_told_once_and_logged_each_time() -> None:
+    """Of each task that ran it, in its log; for all of them together, in one notice."""
+
+    def runs_code(launch: Launch) -> list[Message]:
+        jump = JUMPS.get(launch.task.step)
+        code = {"f.py": Oid(b"c" * 20)} if launch.task.step == "work" else {}
+        result = Result(launch.serial, {}, {}, (), jump, code=code)
+        return [Started(launch.serial, 7), result, Exited(launch.serial, 0, 0.1, 1)]
+
+    bench = Bench(runs_code, FOREACH)
+    bench.other = {"f.py": "edited"}
+    records: list[Any] = []
+    bench.writer.commit = lambda tasks, **_: records.extend(tasks)
+    bench.run()
+    (notice,) = bench.of(events.Notice)
+    text = "The code that ran differs from the run's snapshot: f.py."
+    assert (notice.text, notice.bad) == (f"Task work/2: {text}", True)
+    logs = [task.stderr.decode() for task in records if task.record.name.step == "work"]
+    assert logs == [f"{text}\n"] * 5
+    assert bench.of(events.TaskLine) == []
+
+
+def test_nothing_is_told_of_code_that_is_as_it_was() -> None:
+    """Files that were looked at and are the same."""
+    code = {"f.py": Oid(b"c" * 20)}
+    bench = Bench(
+        lambda it: [Result(it.serial, {}, {}, (), None, code=code), Exited(it.serial, 0, 0.1, 1)]
+    )
+    records: list[Any] = []
+    bench.writer.commit = lambda tasks, **_: records.extend(tasks)
+    bench.run()
+    assert bench.of(events.Notice) == []
+    assert records[0].stderr == b""
+
+
+def test_output_of_tasks_that_take_long_can_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From a while after their start: what they wrote before, what they write then, and what is said of them."""
+    monkeypatch.setattr(limits, "LIVE_AFTER", 0.01)
+    bench = Bench(starts)
+    bench.wrote = b"early\n"
+    copied: list[tuple[str, bytes]] = []
+    end = partial(bench.scheduler.stop, Status.FAILED, "enough", signal.SIGTERM)
+    pipes: list[int] = []
+    steps: dict[bytes, Callable[[], object]] = {
+        b"early\n": lambda: os.write(pipes[0], b"late"),
+        b"late": end,
+    }
+
+    def launch(it: Launch, stdout: int, stderr: int) -> None:
+        pipes.append(os.dup(stdout))
+        bench.launch(it, stdout, stderr)
+
+    def write(_: TaskName, stream: str, data: bytes) -> None:
+        copied.append((stream, data))
+        bench.later(steps.get(data, lambda: None))
+
+    bench.scheduler._executor = cast("Any", SimpleNamespace(**_methods(bench), launch=launch))
+    bench.live.write = write
+    bench.later(end, 20)
+    bench.run()
+    os.close(pipes[0])
+    words = b"[KILLED BY ORCHESTRATOR]\n"
+    assert copied == [("stdout", b"early\n"), ("stdout", b"late"), ("stderr", words)]
+
+
+def _methods(bench: Bench) -> dict[str, Any]:
+    return {"kill": bench.kill, "close": bench.close}
+
+
+def test_output_of_short_tasks_is_not_copied() -> None:
+    """It is in the commit soon."""
+    bench = Bench(good)
+    bench.wrote = b"words\n"
+    bench.run()
+    assert bench.writes == []
+
+
+def test_progress_is_told_when_something_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tasks by step, those that wait, a line without an end; now and then also when nothing has changed."""
+    monkeypatch.setattr(limits, "PROGRESS_INTERVAL", 0.0)
+    monkeypatch.setattr(limits, "HEARTBEAT", 0.01)
+    bench = Bench(lambda it: good(it) if it.task.step == "start" else starts(it), FOREACH)
+    bench.wrote = b"bar 1\rbar 2"
+    seen: list[events.Progress] = []
+
+    def notify(event: Event) -> None:
+        if isinstance(event, events.Progress) and event.running == (("work", 2),):
+            seen.append(event)
+            if len(seen) == 8:
+                bench.scheduler.stop(Status.FAILED, "enough")
+        bench.events.append(event)
+
+    bench.scheduler._notify = notify
+    bench.later(partial(bench.scheduler.stop, Status.FAILED, "nothing comes"), 20)
+    assert bench.run() == (Status.FAILED, "enough")
+    assert {(it.done, it.queued) for it in seen} == {(1, 3)}
+    lines = {it.line for it in bench.of(events.Progress)}
+    assert {None, (TaskName("work", "3"), "bar 2")} <= lines
+    assert seen[-1].line is None
+    assert all(0 <= it.seconds < 60 for it in seen)
+
+
+def test_progress_is_told_a_few_times_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much happens, and at the very end."""
+    monkeypatch.setattr(limits, "PROGRESS_INTERVAL", 30.0)
+    bench = Bench(good, FOREACH)
+    bench.run()
+    first, last = bench.of(events.Progress)
+    assert (first.done, last.done) == (0, 8)

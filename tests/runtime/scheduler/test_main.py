@@ -1,0 +1,191 @@
+"""The scheduler's process without a run: what it answers, and what it tells of a run's beginning."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from gitflowrun.errors import NotFound, UsageError
+from gitflowrun.git.objects import Oid
+from gitflowrun.git.repository import Repository
+from gitflowrun.git.snapshot import LeftOut
+from gitflowrun.names import RunId, TaskName
+from gitflowrun.runs.records import RunIdentity
+from gitflowrun.runtime.ipc.events import Event, Notice, StepCloned, TaskCloned
+from gitflowrun.runtime.ipc.messages import (
+    InheritedParameters,
+    Interrupt,
+    Message,
+    RunFinished,
+    RunRefused,
+    StartRun,
+    StoredParameters,
+)
+from gitflowrun.runtime.ipc.request import RunKind, RunRequest
+from gitflowrun.runtime.scheduler import main
+from gitflowrun.runtime.scheduler.main import SchedulerMain
+from gitflowrun.runtime.scheduler.resume import Adoption
+from gitflowrun.runtime.scheduler.setup import Channels
+
+RUN = RunIdentity("MyFlow", RunId("3"), Oid(b"u" * 20))
+START = StartRun(
+    flow="MyFlow", graph={}, request=RunRequest(RunKind.RUN, 1, 1), parameters=None, script="f.py",
+    command=(), typed=(), directory=None, outside=(), path=(), why_not_fork=None,
+    hash_seed="random", seeds={}, repository={}, config={},
+)  # fmt: skip
+
+
+class Wire:
+    """A channel with one message to receive."""
+
+    def __init__(self, message: Message) -> None:
+        self.message = message
+        self.sent: list[Message] = []
+        self.is_open = True
+
+    def receive(self) -> tuple[Message, list[int]]:
+        """The message."""
+        return self.message, []
+
+    def send(self, message: Message) -> None:
+        """Note it, if anybody is there."""
+        if not self.is_open:
+            raise BrokenPipeError
+        self.sent.append(message)
+
+    def close(self) -> None:
+        """Nobody is there any more."""
+        self.is_open = False
+
+
+def scheduler_of(wire: Wire) -> SchedulerMain:
+    """The scheduler at the other end of a channel."""
+    return SchedulerMain(Channels(cast("Any", wire), None), lambda *_: lambda _: None)
+
+
+@pytest.fixture
+def tidied(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """The repositories that were maintained; each is opened as a word."""
+    tidied: list[object] = []
+    monkeypatch.setattr(Repository, "opened", lambda *_: "opened")
+    monkeypatch.setattr(main, "tidy", tidied.append)
+    return tidied
+
+
+def test_how_a_run_ends_is_said_and_the_repository_maintained(
+    monkeypatch: pytest.MonkeyPatch, tidied: list[object]
+) -> None:
+    """The exit code and what ended the run; what follows can't change it."""
+    wire = Wire(START)
+    monkeypatch.setattr(SchedulerMain, "_run", lambda *_: (3, "why"))
+    assert scheduler_of(wire).serve() == 3
+    assert wire.sent == [RunFinished(3, "why")]
+    assert tidied == ["opened"]
+
+
+def test_a_run_that_can_not_be_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tidied: list[object]
+) -> None:
+    """The error goes to who shows it, with its class and hint; nothing else is said or done."""
+    wire, error = Wire(START), NotFound("no such run", hint="look")
+
+    def refuse(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(SchedulerMain, "_run", refuse)
+    assert scheduler_of(wire).serve() == error.exit_code
+    assert wire.sent == [RunRefused("NotFound", "no such run", "look")]
+    assert tidied == []
+
+
+def test_without_a_request_nothing_is_done(tidied: list[object]) -> None:
+    """It was `--help`, or a mistake on the command line."""
+    wire = Wire(Interrupt(2))
+    assert scheduler_of(wire).serve() == 0
+    assert (wire.sent, tidied) == ([], [])
+
+
+def test_parameters_that_an_origin_lacks_are_asked_for() -> None:
+    """The launcher process evaluates them, unless it was given up meanwhile."""
+    stored = StoredParameters({}, {}, (), {}, (), 1.0, 2.0)
+    wire, asked = Wire(stored), InheritedParameters("3", ("alpha",))
+    assert scheduler_of(wire)._ask_parameters(asked) is stored
+    assert wire.sent == [asked]
+    with pytest.raises(UsageError, match="given up"):
+        scheduler_of(Wire(Interrupt(2)))._ask_parameters(asked)
+
+
+@pytest.mark.parametrize("kind", [RunKind.RUN, RunKind.CLONE])
+def test_a_new_run_and_a_clone_take_no_tasks_over(kind: RunKind) -> None:
+    """A clone has an origin, and only its parameters."""
+    start = SimpleNamespace(request=RunRequest(kind, 1, 1), graph={})
+    origin = None if kind is RunKind.RUN else "a run"
+    run = main._NewRun(*map(cast, ["Any"] * 6, [0, start, origin, 0, 0, 0]))
+    assert run.adopt(cast("Any", None)) == Adoption((), 1)
+
+
+def told(say: Any, *args: object) -> list[Event]:
+    """The events of a call."""
+    events: list[Event] = []
+    say(*args, events.append)
+    return events
+
+
+def test_tasks_that_are_taken_over_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each by its name, but for parameters, and for those of a step that has very many."""
+    monkeypatch.setattr(main, "CLONED_BY_NAME", 2)
+    tasks = {"few": ["5", "6"], "many": ["7", "8", "9"]}
+    origin = SimpleNamespace(identity=RUN, tasks=tasks.__getitem__)
+    names = (TaskName("_parameters", "0"), TaskName("start", "1"))
+    adoption = Adoption(names, 10, ("few", "many"))
+    assert told(main._notify_cloned, origin, adoption) == [
+        TaskCloned(TaskName("start", "1"), RUN),
+        TaskCloned(TaskName("few", "5"), RUN),
+        TaskCloned(TaskName("few", "6"), RUN),
+        StepCloned("many", 3, RUN),
+    ]
+
+
+def test_what_an_origin_lacks_is_told() -> None:
+    """What can't be read is bad; that nothing of it is trusted is how it is."""
+    origin = SimpleNamespace(pathspec="MyFlow/3")
+    adoption = Adoption((), 1, (), ("start/1: gone",))
+    assert told(main._notify_lacking, origin, adoption, frozenset({RUN.uid})) == [
+        Notice("start/1: gone; what it had done is done again.", bad=True)
+    ]
+    (_, notice) = told(main._notify_lacking, origin, adoption, frozenset())
+    assert isinstance(notice, Notice)
+    assert "MyFlow/3 is not trusted" in notice.text
+    assert not notice.bad
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [
+        (1, "1 {0} is not in {1}: 0."),
+        (3, "3 {0}s are not in {1}: 0, 1, 2."),
+        (4, "4 {0}s are not in {1}: 0, 1, 2, ...."),
+    ],
+)
+def test_what_is_not_in_the_snapshot_is_told(count: int, words: str) -> None:
+    """Files and modules, three of them by name."""
+    names = list(map(str, range(count)))
+    (notice,) = told(main._notify_outside, names)
+    where = "the flow's repository, so the run has no copy of the code"
+    assert notice == Notice(words.format("module", where))
+    snapshot = SimpleNamespace(left_out=[LeftOut(name, 1, "big") for name in names])
+    (notice,) = told(main._notify_left_out, snapshot)
+    assert isinstance(notice, Notice)
+    found = notice.text.replace(" (big)", "")
+    assert found == words.format("file", "the run's snapshot of the code")
+
+
+def test_a_whole_snapshot_is_not_spoken_of() -> None:
+    """Where everything is in it; of what may be a secret is told how to take it all the same."""
+    assert told(main._notify_outside, []) == []
+    assert told(main._notify_left_out, SimpleNamespace(left_out=[])) == []
+    secret = SimpleNamespace(left_out=[LeftOut("a", 1, "big"), LeftOut("b", 1, "maybe a secret")])
+    (_, hint) = told(main._notify_left_out, secret)
+    assert "runs.snapshot.include" in str(hint)
