@@ -234,3 +234,70 @@ def test_a_transition_that_does_not_fit_is_refused(
 def test_downstream_of_a_step() -> None:
     """A step and all that may follow it."""
     assert FOREACH.downstream("b") == {"b", "c", "d"}
+
+
+def test_the_shape_of_a_graph() -> None:
+    """First and last step, joins by their type, and where each step leads."""
+    steps = {
+        name: {"next": list(to), "type": "join" if name in FOREACH.joins else "linear"}
+        for name, to in FOREACH.following.items()
+    }
+    assert Shape.of({"start_step": "a", "end_step": "d", "steps": steps}) == FOREACH
+
+
+def test_a_split_that_is_done_is_skipped() -> None:
+    """The join is what follows, with those that arrived there, where the split was."""
+    plan = Plan(FOREACH)
+    assert not plan.finished
+    split = plan.take()
+    assert split is not None
+    arrived = tuple(Parent(TaskName("b", str(n)), NULL_OID) for n in range(3))
+    plan.skip(split, "c", arrived)
+    assert plan.held == 1
+    plan.release()
+    join = plan.take()
+    assert join is not None
+    assert (join.step, join.parents, join.frames, join.place) == ("c", arrived, (), split.place)
+
+
+def test_a_split_within_another_is_skipped_at_its_place() -> None:
+    """What follows its join arrives where the split would have."""
+    following = {"a": ("b",), "b": ("c",), "c": ("d",), "d": ("e",), "e": ()}
+    plan = Plan(Shape("a", "e", frozenset({"d", "e"}), following))
+    start = plan.take()
+    assert start is not None
+    plan.finish(start, START, Transition(("b",), "xs", 2))
+    plan.release()
+    for place in range(2):
+        split = plan.take()
+        assert split is not None
+        plan.skip(split, "d", (START,))
+        assert split.index == place
+    plan.release()
+    for place in range(2):
+        join = plan.take()
+        assert join is not None
+        assert [frame.index for frame in join.frames] == [place]
+        plan.finish(join, Parent(TaskName("d", str(place)), NULL_OID), Transition(("e",)))
+    plan.release()
+    end = plan.take()
+    assert end is not None
+    assert [parent.name.task for parent in end.parents] == ["0", "1"]
+
+
+@pytest.mark.parametrize("twice", [True, False])
+def test_branches_that_meet_in_two_places_are_refused(twice: bool) -> None:
+    """So is one that arrives where it has been: records of another version, or a stranger's, may say so."""
+    plan = Plan(
+        Shape("a", "d", frozenset({"c", "d"}), {"a": ("b",), "b": ("c", "d"), "c": (), "d": ()})
+    )
+    start = plan.take()
+    assert start is not None
+    plan.finish(start, START, Transition(("b", "b")))
+    plan.release()
+    first, second = plan.take(), plan.take()
+    assert first is not None
+    assert second is not None
+    plan.finish(first, START, Transition(("c",)))
+    with pytest.raises(FlowError, match="meet in both"):
+        plan.finish(first if twice else second, START, Transition(("c" if twice else "d",)))

@@ -6,27 +6,38 @@ import json
 import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from blake3 import blake3
 
-from gitflowrun.errors import GitflowrunError, UsageError
+from gitflowrun._version import __version__
+from gitflowrun.artifacts.reference import ArtifactRef
+from gitflowrun.errors import GitflowrunError, UntrustedArtifact, UsageError
 from gitflowrun.git.objects import Oid
-from gitflowrun.names import RunId
-from gitflowrun.runs.records import RunIdentity
+from gitflowrun.names import RunId, TaskName
+from gitflowrun.runs.records import Attempt, RunIdentity, RunInfo, RunOrigin, TaskRecord
+from gitflowrun.runtime.ipc.messages import SecretValue, StartRun, StoredParameters
+from gitflowrun.runtime.ipc.request import RunKind, RunRequest
 from gitflowrun.runtime.scheduler import run_info
 from gitflowrun.runtime.scheduler.run_info import (
     announce,
     check_files,
+    describe,
     environment_variables,
     installed_packages,
     lock_files,
     machine,
+    parameters_task,
     redacted,
     without_credentials,
 )
+from gitflowrun.settings import Isolation
+from gitflowrun.values import replace
 from tests.helpers.repos import GitRepo
-from tests.helpers.runs import open_repo
+from tests.helpers.runs import artifact, open_repo
+from tests.helpers.runs import digest as digest_of
 
 
 def test_packages_are_read_from_their_dist_info(tmp_path: Path) -> None:
@@ -188,3 +199,140 @@ def test_who_waits_for_a_run_is_told(repo: GitRepo) -> None:
     ) as caught:
         announce(run, opened, None, repo.path)
     assert caught.value.hint == "name another file and resume run 3"
+
+
+RUN = RunIdentity("F", RunId("3"), Oid(b"u" * 20))
+ORIGIN = RunIdentity("F", RunId("2"), Oid(b"o" * 20))
+GRAPH = {"parameters": [{"name": "learn", "attribute": "rate"}, {"name": "size"}]}
+BEFORE = {"parameters": [{"name": "lr", "attribute": "rate"}, {"name": "gone"}]}
+STORED = StoredParameters({"size": "7"}, {}, (), {}, (), 1.0, 2.0)
+
+
+def start_of(kind: RunKind, **changes: Any) -> StartRun:
+    """What a launcher process says of a run."""
+    start = StartRun(
+        flow="F", graph=GRAPH, request=RunRequest(kind, 1, 1, tags=("best",), argv=("f.py", "run")),
+        parameters=None, script="/elsewhere/f.py", command=(), typed=("f.py",), directory=None,
+        outside=(), path=(), why_not_fork=None, hash_seed="7", seeds={}, repository={}, config={},
+    )  # fmt: skip
+    return replace(start, **changes)
+
+
+def origin_of(
+    texts: dict[str, str], artifacts: dict[str, ArtifactRef] | None = None, **more: Any
+) -> tuple[Any, Any]:
+    """A run to go on from, and its `_parameters` task."""
+    info = RunInfo("F", "bob", "h", {}, texts, {}, {}, BEFORE, **more)
+    run = SimpleNamespace(info=info, identity=ORIGIN, objects=None)
+    record = TaskRecord(TaskName("_parameters", "0"), ORIGIN, artifacts=artifacts or {})
+    return run, SimpleNamespace(record=record, run=run)
+
+
+def test_what_a_run_says_of_itself(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who, where, with what and from which command, and nothing of a secret parameter."""
+    repo.git("remote", "add", "origin", "https://t@h/a")
+    repo.git("config", "runs.env", "ONE_RUN_MODEL")
+    repo.git("config", "--add", "runs.env", "ONE_RUN_OTHER")
+    for name in ("ONE_RUN_MODEL", "ONE_RUN_OTHER"):
+        monkeypatch.setenv(name, "x")
+    request = RunRequest(RunKind.RUN, 1, 1, tags=("best",), argv=("f.py", "--m", "hunter2-hunter2"))
+    start = start_of(
+        RunKind.RUN, request=request, script=str(repo.path / "f.py"), typed=("f.py", "--token=t"),
+        directory=str(repo.path / "sub"), outside=("mod",), seeds={"numpy": 255},
+    )  # fmt: skip
+    secret = {"model": SecretValue("c", b"", (b"hunter2-hunter2",))}
+    stored = replace(STORED, secrets=secret, hashes={"model": "abc"})
+    info = describe(start, open_repo(repo), "ada", Isolation.FORK, None, None, frozenset(), stored)
+    python = ".".join(map(str, sys.version_info[:3]))
+    assert (info.flow, info.user, info.host) == ("F", "ada", os.uname().nodename)
+    assert info.versions == {"gitflowrun": __version__, "metaflow": "2.19", "python": python}
+    assert (info.parameters, info.secrets) == ({"size": "7"}, {"model": "abc"})
+    assert (info.git, info.graph, info.tags) == ({"remote": "https://h/a"}, GRAPH, ("best",))
+    tags = ("user:ada", "runtime:dev", f"python_version:{python}", "metaflow_version:2.19")
+    assert info.system_tags == tags
+    assert (info.origin, info.script) == (None, "f.py")
+    said = info.environment
+    assert (said["argv"], said["command"]) == (["f.py", "--m", "***"], ["f.py", "--token=***"])
+    assert (said["directory"], said["outside"], said["isolation"]) == ("sub", ["mod"], "fork")
+    assert (said["hash_seed"], said["random_seeds"]) == ("7", {"numpy": f"{255:016x}"})
+    assert said["packages"] == said["lock_files"] == {}
+    variables = said["variables"]
+    assert variables["ONE_RUN_OTHER"] == "x"
+    assert "ONE_RUN_MODEL" not in variables
+    monkeypatch.setattr(run_info, "fresh_hash_seed", lambda: "fresh")
+    fresh = describe(
+        start, open_repo(repo), "ada", Isolation.FRESH, None, None, frozenset(), STORED
+    )
+    assert fresh.environment["hash_seed"] == "fresh"
+    assert fresh.environment["argv"][-1] == "hunter2-hunter2"
+
+
+@pytest.mark.parametrize(
+    ("kind", "texts", "secrets"),
+    [
+        (RunKind.RESUME, {"learn": "0.1", "gone": "x", "size": "7"}, {"learn": "a", "gone": "b"}),
+        (RunKind.CLONE, {"learn": "0.1", "size": "7"}, {}),
+    ],
+)
+def test_what_a_run_has_from_its_origin(
+    repo: GitRepo, kind: RunKind, texts: dict[str, str], secrets: dict[str, str]
+) -> None:
+    """Texts and hashes by the names that options have now; a clone has none of what the flow has no more."""
+    hashes = {"lr": "a", "gone": "b"}
+    origin, inherited = origin_of({"lr": "0.1", "gone": "x"}, secrets=hashes)
+    trusted = frozenset({ORIGIN.uid, RUN.uid})
+    info = describe(
+        start_of(kind), open_repo(repo), "ada", Isolation.FORK, origin, inherited, trusted, STORED
+    )
+    assert (info.parameters, info.secrets) == (texts, secrets)
+    assert info.origin == RunOrigin(kind.value, ORIGIN, tuple(sorted(trusted)))
+    assert info.script == "/elsewhere/f.py"
+
+
+def test_a_strangers_parameters_are_shown_as_they_are_stored(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not as its INFO says; what would have to be unpickled is shown by its type. Constants are no parameters."""
+    names = ("rate", "gone", "size", "constant", "other")
+    refs = {name: artifact(name.encode(), TaskName("_parameters", "0")) for name in names}
+    origin, inherited = origin_of({"lr": "a lie"}, refs)
+
+    class Reader:
+        def __init__(self, objects: object) -> None:
+            assert objects is None
+
+        def load(self, ref: ArtifactRef, *, trusted: bool) -> object:
+            assert not trusted
+            if ref == refs["gone"]:
+                raise UntrustedArtifact("a pickle")
+            return [name for name in names if refs[name] == ref]
+
+    monkeypatch.setattr("gitflowrun.artifacts.artifacts.ArtifactReader", Reader)
+    stored = replace(STORED, texts={}, inherited=names[:-1])
+    info = describe(
+        start_of(RunKind.RESUME), open_repo(repo), "ada", Isolation.FORK, origin, inherited,
+        frozenset(), stored,
+    )  # fmt: skip
+    assert info.parameters == {
+        "learn": '["rate"]', "gone": "<builtins.bytes>", "size": '["size"]',
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("is_trusted", [True, False])
+def test_the_parameters_task(is_trusted: bool) -> None:
+    """It has what was stored, and of its origin what is inherited, as what that is: trusted or not."""
+    mine, old = (artifact(it, TaskName("_parameters", "0")) for it in (b"new", b"old"))
+    _, inherited = origin_of({}, {"rate": old, "gone": old})
+    stored = replace(
+        STORED, artifacts={"size": mine}, inherited=("rate",), packs=("a.pack",),
+        inline={digest_of(b"new"): b"new"},
+    )  # fmt: skip
+    trusted = frozenset({ORIGIN.uid} if is_trusted else ())
+    task = parameters_task(RUN, stored, inherited, trusted)
+    record = task.record
+    assert (record.name, record.run) == (TaskName("_parameters", "0"), RUN)
+    assert record.attempts == (Attempt(0, 1.0, 2.0, ok=True),)
+    assert record.artifacts == {"rate": replace(old, untrusted=not is_trusted), "size": mine}
+    assert (task.inline, task.packs) == (stored.inline, ("a.pack",))
+    alone = parameters_task(RUN, replace(stored, inherited=()), None, frozenset())
+    assert alone.record.artifacts == {"size": mine}
