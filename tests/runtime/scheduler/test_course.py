@@ -120,7 +120,8 @@ class Bench:
         self.closed.append("executor")
 
     def run(self) -> tuple[Status, str | None]:
-        """Run to the end."""
+        """Run to the end, which is near."""
+        self.later(_hang, 15)
         try:
             return self.scheduler.run()
         finally:
@@ -129,6 +130,10 @@ class Bench:
     def of(self, kind: type[Event]) -> list[Any]:
         """The events of a kind."""
         return [event for event in self.events if isinstance(event, kind)]
+
+
+def _hang() -> None:
+    raise AssertionError("the run does not end")
 
 
 def good(launch: Launch) -> list[Message]:
@@ -159,8 +164,12 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     return signals
 
 
-def test_a_run_from_its_start_to_its_end() -> None:
-    """Tasks are launched in order, with ids, parents and frames; what is published is told, and all is closed."""
+def test_a_run_from_its_start_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tasks are launched in order, with ids, parents and frames; what is published is told, and all is closed.
+
+    No commit is made before it lets something follow, unless it is due.
+    """
+    monkeypatch.setattr(limits, "COMMIT_INTERVAL", 30)
     bench = Bench(good, FOREACH, first_id=10)
     assert bench.run() == (Status.DONE, None)
     names = [str(launch.task) for launch in bench.launched]
@@ -175,8 +184,9 @@ def test_a_run_from_its_start_to_its_end() -> None:
         )
         for n, it in enumerate(bench.launched)
     ]
-    assert [name for tasks, _ in bench.commits for name in tasks] == names
-    assert [status for _, status in bench.commits][-1] is Status.DONE
+    groups = [(names[:1], Status.RUNNING), (names[1:6], Status.RUNNING)]
+    groups += [(names[6:7], Status.RUNNING), (names[7:], Status.DONE)]
+    assert bench.commits == groups
     assert [str(it.task) for it in bench.of(events.TaskEnded)] == names
     assert all(it.ok and it.attempt == 0 for it in bench.of(events.TaskEnded))
     started = [(str(it.task), it.pid, it.attempt) for it in bench.of(events.TaskStarted)]
@@ -449,8 +459,9 @@ def _methods(bench: Bench) -> dict[str, Any]:
     return {"kill": bench.kill, "close": bench.close}
 
 
-def test_output_of_short_tasks_is_not_copied() -> None:
+def test_output_of_tasks_that_have_ended_is_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is in the commit soon."""
+    monkeypatch.setattr(limits, "LIVE_AFTER", 0)
     bench = Bench(good)
     bench.wrote = b"words\n"
     bench.run()
