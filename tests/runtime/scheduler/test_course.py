@@ -47,7 +47,8 @@ JUMPS = {
 ALONE = Shape("end", "end", frozenset(), {"end": ()})
 
 
-Answer = Callable[[Launch], Sequence["Message | Callable[[], object]"]]
+Step = Message | Callable[[], object]
+Answer = Callable[[Launch], Sequence[Step]]
 
 
 class Bench:
@@ -109,7 +110,11 @@ class Bench:
 
     def later(self, call: Callable[[], object], seconds: float = 0) -> None:
         """Call in a turn of the loop, or after some seconds."""
-        self.loop.after(seconds, lambda: call() and None)
+
+        def called() -> None:
+            call()
+
+        self.loop.after(seconds, called)
 
     def kill(self, serial: int, number: int) -> None:
         """As an executor: note it."""
@@ -205,7 +210,7 @@ def test_so_many_tasks_run_at_a_time(workers: int) -> None:
     """All that may run do, and no more."""
     most = 0
 
-    def slow(launch: Launch) -> list[Message]:
+    def slow(launch: Launch) -> list[Step]:
         nonlocal most
         most = max(most, len(bench.scheduler._running))
         again = [partial(bench.later, partial(bench.scheduler.deliver, it)) for it in ends(launch)]
@@ -356,7 +361,7 @@ def test_a_task_that_goes_on_has_a_while_to_end() -> None:
 
 def test_messages_of_launches_that_are_over_are_nobodys() -> None:
     """A serial that is not running, or a message without one, changes nothing."""
-    foreign = [Exited(0, 9, 0.1, 1), Exited(2, 9, 0.1, 1), Interrupt(2)]
+    foreign: list[Step] = [Exited(0, 9, 0.1, 1), Exited(2, 9, 0.1, 1), Interrupt(2)]
     bench = Bench(lambda it: [*foreign, *good(it), Exited(it.serial, 9, 0.1, 1)])
     assert bench.run() == (Status.DONE, None)
     assert len(bench.of(events.TaskEnded)) == 1
