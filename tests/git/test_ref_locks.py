@@ -14,10 +14,10 @@ import pytest
 from gitflowrun.errors import RepositoryError
 from gitflowrun.git.maintenance import sweep_locks
 from gitflowrun.git.objects import Oid
-from gitflowrun.git.ref_update import LockWatch, recover_locks
+from gitflowrun.git.ref_update import LockWatch, Refs, recover_locks
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.git.repository import Repository
-from gitflowrun.limits import LOCK_OURS
+from gitflowrun.limits import LOCK_OURS, TRANSACTION_GRACE
 from tests.helpers.refs import NAME, create_ref, delete_ref, opened
 from tests.helpers.repos import ROOT, GitRepo
 
@@ -291,6 +291,12 @@ else:
 """
 
 
+def _die(refs: Refs) -> None:
+    """As if this process had been killed, and its git: nobody holds the journal any more."""
+    refs._update_ref._end(TRANSACTION_GRACE)
+    refs._update_ref._journal._let_go()
+
+
 @pytest.mark.parametrize(
     ("step", "count", "verb"),
     [("prepared", 2, "create"), ("unnoted", 1, "create"), ("prepared", 1, "delete"), ("unnoted", 1, "delete")],
@@ -320,7 +326,7 @@ def test_our_own_lock_of_the_packed_refs_is_known(repo: GitRepo, repository: Rep
     lock = repository.common_dir / "packed-refs.lock"
     with refs._locked("packed-refs", scratch):
         assert recover_locks(repository.common_dir, repository.state_dir / "stale-locks") == []
-        refs._update_ref._journal._let_go()  # as if we had been killed
+        _die(refs)
         assert recover_locks(repository.common_dir, repository.state_dir / "stale-locks") == [lock]
         lock.touch()  # which we are about to remove
 
@@ -339,7 +345,7 @@ def test_a_lock_of_somebody_else_is_not_taken_for_a_killed_writers(
     ):
         journal.claim(text)
         lock.write_text(content)
-        journal._let_go()
+        _die(refs)
         assert recover_locks(repository.common_dir, repository.state_dir / "stale-locks") == []
         assert lock.exists()
         lock.unlink()
@@ -362,7 +368,7 @@ def test_what_is_not_surely_ours_is_given_time(
     journal.claim(f"{NAME} {commits[1]}{number}\n")
     if case != "older":
         os.utime(lock)
-    journal._let_go()
+    _die(refs)
     pauses: list[float] = []
     monkeypatch.setattr(time, "sleep", pauses.append)
     assert recover_locks(*places) == ([] if case == "older" else [lock])
