@@ -14,14 +14,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gitflowrun.errors import RepositoryError, UsageError
+from gitflowrun.git import transport
 from gitflowrun.git.command import Completed, Git
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.odb import History
 from gitflowrun.git.pack import publish
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.git.repository import Repository
-from gitflowrun.git.transport import Remote, default_remote, parse_push
-from gitflowrun.limits import FETCH_STREAMED
+from gitflowrun.git.transport import PUSHING, PushResult, Remote, default_remote, parse_push
+from gitflowrun.limits import (
+    CUT_DEPTH,
+    FETCH_ALLOCATION,
+    FETCH_STREAMED,
+    MAX_NOTICES,
+    MAX_REFUSALS,
+    MAX_WORDS,
+    PLACE_DIGITS,
+    REFS_A_PUSH,
+)
 from tests.helpers.packs import objects_dir
 from tests.helpers.repos import GitRepo, make_repo
 
@@ -180,6 +190,7 @@ def test_what_is_received_is_checked_and_bounded(
     remote(repo).fetch([str(run)])
     (words,) = [it for it in calls if "fetch" in it]
     assert {
+        "transfer.fsckObjects=true", "core.abbrev=40", "core.alternateRefsCommand=true", "--quiet", "--stdin",
         "fetch.fsckObjects=true", "fetch.unpackLimit=1", "gc.auto=0", "maintenance.auto=false",
         f"core.bigFileThreshold={FETCH_STREAMED}", f"core.deltaBaseCacheLimit={FETCH_STREAMED}",
         "--no-tags", "--no-prune", "--no-write-fetch-head", "--no-recurse-submodules", "--refmap=",
@@ -487,3 +498,333 @@ def test_a_url_of_several_lines_is_refused(repo: GitRepo) -> None:
     repo.git("remote", "add", "odd", "https://example.org/a\nhttps://example.org/b")
     with pytest.raises(RepositoryError, match="the url of the remote 'odd' has a line break"):
         remote(repo, "odd")
+
+
+class _Wire:
+    """Stands in for git where it talks to a remote: notes what it is asked, and says what it is told to."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *said: Completed) -> None:
+        self.said = [*said]
+        self.words: list[tuple[str, ...]] = []
+        self.options: list[dict[str, Any]] = []
+        self.gits: list[Git] = []
+        wire = self
+
+        def converse(self: Git, *words: str, **options: Any) -> Completed:
+            wire.gits.append(self)
+            wire.words.append(words)
+            wire.options.append(options)
+            return wire.said.pop(0) if len(wire.said) > 1 else wire.said[0]
+
+        monkeypatch.setattr(Git, "converse", converse)
+
+
+UPDATE = RefUpdate("refs/runs/F/1", Oid(b"\1" * 20), Oid(b"\2" * 20))
+_PUSHED_WELL = Completed(0, b"To x\n*\tx:refs/runs/F/1\t[new]\nDone\n", "")
+
+
+@pytest.mark.parametrize("verify", [False, True])
+def test_what_a_push_says(
+    repo: GitRepo, server: GitRepo, monkeypatch: pytest.MonkeyPatch, verify: bool
+) -> None:
+    """From which value to which, hooks of the user's only if they are to run, and that it is a push of ours."""
+    del server
+    wire = _Wire(monkeypatch, _PUSHED_WELL)
+    assert remote(repo).push([UPDATE], verify=verify, atomic=True) == [
+        PushResult(UPDATE.name, ok=True)
+    ]
+    (words,), (options,), (git,) = wire.words, wire.options, wire.gits
+    assert words[:2] == ("-c", "remote.origin.mirror=false")
+    assert ("--no-verify" in words) is not verify
+    assert {
+        "push", "--porcelain", "--no-follow-tags", "--recurse-submodules=no", "--atomic", "gc.auto=0",
+        "--receive-pack=git-receive-pack", f"--force-with-lease=refs/runs/F/1:{UPDATE.old}",
+    } <= {*words}  # fmt: skip
+    assert words[-3:] == ("--end-of-options", "origin", f"{UPDATE.new}:refs/runs/F/1")
+    assert (options["env"][PUSHING], options["env"]["GIT_SHALLOW_FILE"]) == ("1", "/dev/null")
+    assert ("core.hooksPath=/dev/null" in git.command([])) is not verify
+    assert git._programs
+    remote(repo, "ssh://x/y").push([UPDATE])
+    assert not [it for it in wire.words[1] if "mirror" in it or "receive-pack" in it]
+    assert "--atomic" not in wire.words[1]
+
+
+def test_a_remote_that_knows_no_atomic_push(
+    repo: GitRepo, server: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is asked again without; what fails for another reason is told."""
+    del server
+    cannot = Completed(128, b"", "fatal: the receiving end does not support --atomic push")
+    wire = _Wire(monkeypatch, cannot, _PUSHED_WELL)
+    assert remote(repo).push([UPDATE], verify=False, atomic=True)[0].ok
+    assert ["--atomic" in it for it in wire.words] == [True, False]
+    assert all("--no-verify" in it for it in wire.words)
+    for atomic, said in ((False, cannot), (True, Completed(128, b"", "fatal: no"))):
+        wire.said = [said]
+        with pytest.raises(RepositoryError, match="can't push to 'origin': "):
+            remote(repo).push([UPDATE], atomic=atomic)
+
+
+def test_pushes_go_in_batches(
+    repo: GitRepo, server: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a hundred refs, in their order."""
+    del server
+    seen: list[int] = []
+
+    def push(_: Remote, changes: list[RefUpdate], **options: bool) -> list[PushResult]:
+        seen.append(len(changes))
+        assert options == {"atomic": True, "verify": False}
+        return [PushResult(it.name, ok=True) for it in changes]
+
+    monkeypatch.setattr(Remote, "_push", push)
+    changes = [
+        RefUpdate(f"refs/runs/F/{it}", UPDATE.new, None) for it in range(2 * REFS_A_PUSH + 1)
+    ]
+    results = remote(repo).push(changes, atomic=True, verify=False)
+    assert [it.name for it in results] == [it.name for it in changes]
+    assert seen == [REFS_A_PUSH, REFS_A_PUSH, 1]
+
+
+def test_what_a_hook_refuses_is_left_out_and_the_rest_pushed_again(
+    repo: GitRepo, server: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As long as it names something; who names one after the other is not asked without end."""
+    del server
+    names = [f"refs/runs/F/{number}" for number in range(MAX_REFUSALS + 3)]
+    asked: list[list[str]] = []
+
+    def answer(
+        _: Remote, changes: list[RefUpdate], **options: bool
+    ) -> tuple[dict[str, PushResult], str]:
+        assert options == {"atomic": True, "verify": False}
+        asked.append([it.name for it in changes])
+        refused = changes[0].name if len(asked) <= limit else ""
+        said = f"remote: refused: {refused}: no\nremote: hello\n" if refused else "remote: hello\n"
+        return {it.name: PushResult(it.name, ok=not refused, reason="hook") for it in changes}, said
+
+    monkeypatch.setattr(Remote, "_push_once", answer)
+    for limit in (0, 1, 2, 99):
+        asked.clear()
+        origin = remote(repo)
+        origin.words = ["before"]
+        changes = [RefUpdate(name, UPDATE.new, None) for name in names]
+        results = origin.push(changes, atomic=True, verify=False)
+        assert [it.name for it in results] == names
+        count = min(limit, MAX_REFUSALS)
+        assert [it.reason for it in results[:count]] == [f"{name}: no" for name in names[:count]]
+        assert [it.ok for it in results] == [False] * count + [limit < MAX_REFUSALS] * (
+            len(names) - count
+        )
+        assert len(asked) == min(limit + 1, MAX_REFUSALS)
+        assert asked[-1] == names[len(asked) - 1 :]
+        assert origin.words == (["before", "hello"] if limit < MAX_REFUSALS else ["before"])
+    asked.clear()
+    limit = 99
+    assert [it.ok for it in remote(repo).push([changes[0]], atomic=True, verify=False)] == [False]
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("err", "hint"),
+    [
+        ("fatal: Could not read from remote repository.\n", "check the URL"),
+        ("fatal: Could not resolve host: x\n", "check the URL"),
+        (
+            "fatal: detected dubious ownership in repository at '/no/where'\n",
+            "; there, if you trust it",
+        ),
+        ("fatal: detected dubious ownership in repository at '/tmp'\n", "; if you trust it"),
+        ("fatal: unsafe repository ('/no/where' is owned by X)\n", "safe.directory /no/where"),
+        ("fatal: something else\n", None),
+    ],
+)
+def test_a_remote_that_can_not_be_reached(
+    repo: GitRepo, server: GitRepo, monkeypatch: pytest.MonkeyPatch, err: str, hint: str | None
+) -> None:
+    """What stands before git's own error is told with it, and what may be done."""
+    del server
+    _Wire(monkeypatch, Completed(128, b"a hook\n", f"remote: a server\nhint: none\n{err}"))
+    with pytest.raises(RepositoryError) as caught:
+        remote(repo).refs()
+    reason = err.removeprefix("fatal: ").strip()
+    assert caught.value.message == f"can't read from 'origin': a hook; a server; {reason}"
+    assert (hint or "") in (caught.value.hint or "")
+    assert (caught.value.hint is None) is (hint is None)
+
+
+def test_what_a_remote_lists(
+    repo: GitRepo, server: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Names and ids as it says them, without what is no such line; patterns reach it."""
+    del server
+    wire = _Wire(monkeypatch, Completed(0, b"", ""))
+    real = Git.converse
+
+    def listing(self: Git, *words: str, **options: Any) -> Completed:
+        options["stdout"].write(b"12\trefs/x\nrubbish\n34\trefs/\xffy\n")
+        return real(self, *words, **options)
+
+    monkeypatch.setattr(Git, "converse", listing)
+    assert remote(repo).refs("refs/*") == {"refs/x": "12", "refs/\udcffy": "34"}
+    (words,) = wire.words
+    assert words[-3:] == ("--end-of-options", "origin", "refs/*")
+    assert {"ls-remote", "--quiet", "--refs", "--upload-pack=git-upload-pack"} <= {*words}
+
+
+def test_what_a_fetch_is_given(
+    repo: GitRepo, server: GitRepo, oids: list[Oid], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ids, a bound of memory, a place apart, and an old commit; a clone that is shallow has its own."""
+    del server
+    wire = _Wire(monkeypatch, Completed(0, b"", ""))
+    contents: list[bytes] = []
+    real = Git.converse
+
+    def fetching(self: Git, *words: str, **options: Any) -> Completed:
+        if shallow := options["env"].get("GIT_SHALLOW_FILE"):
+            contents.append(Path(shallow).read_bytes())
+        return real(self, *words, **options)
+
+    monkeypatch.setattr(Git, "converse", fetching)
+    loose = repo.git("commit-tree", "-m", "x", "HEAD^{tree}")
+    packs = remote(repo).fetch([loose])
+    (options,) = wire.options
+    assert (options["stdin"], options["env"]["GIT_ALLOC_LIMIT"]) == (
+        f"{loose}\n".encode(),
+        str(FETCH_ALLOCATION),
+    )
+    apart = Path(options["env"]["GIT_OBJECT_DIRECTORY"])
+    assert not apart.exists()
+    root = repo.git("rev-list", "--max-parents=0", "HEAD")
+    assert contents == [f"{root}\n".encode()]
+    (pack,) = packs
+    rows = repo.git("verify-pack", "-v", str(objects_dir(repo) / f"pack/{pack}.idx"))
+    assert rows.startswith(loose)
+    assert remote(repo).fetch([str(oids[0])]) == []
+    (repo.path / ".git/shallow").write_text(f"{oids[0]}\n")
+    remote(repo).fetch([loose])
+    assert len(contents) == 2
+    assert remote(repo)._trees_of_all() == {}
+    (repo.path / ".git/shallow").write_text("")
+    assert remote(repo)._trees_of_all() == {"GIT_SHALLOW_FILE": os.devnull}
+    repo.git("config", "remote.origin.partialclonefilter", "tree:0")
+    assert remote(repo)._trees_of_all() == {}
+    repo.git("config", "remote.origin.partialclonefilter", "blob:none")
+    assert remote(repo)._trees_of_all() == {"GIT_SHALLOW_FILE": os.devnull}
+    monkeypatch.setattr(transport, "CUT_DEPTH", 2)
+    assert remote(repo)._oldest() == str(oids[1]).encode()
+    repo.git("update-ref", "refs/remotes/origin/HEAD", str(oids[0]))
+    assert remote(repo)._oldest() == repo.git("rev-parse", f"{oids[0]}~1").encode()
+    assert CUT_DEPTH > 2
+
+
+@pytest.mark.parametrize(
+    ("err", "tries"),
+    [("fatal: shallow update not allowed", 2), ("fatal: no such thing", 1)],
+)
+def test_only_what_an_old_commit_may_cause_is_tried_again(
+    repo: GitRepo, server: GitRepo, monkeypatch: pytest.MonkeyPatch, err: str, tries: int
+) -> None:
+    """A fetch that fails for another reason fails at once; without an old commit it is tried once."""
+    del server
+    wire = _Wire(monkeypatch, Completed(128, b"", err))
+    for known in (True, False):
+        wire.words.clear()
+        if not known:
+            monkeypatch.setattr(Remote, "_oldest", lambda _: None)
+        with pytest.raises(RepositoryError, match=err.removeprefix("fatal: ")):
+            remote(repo).fetch(["12" * 20])
+        assert len(wire.words) == (tries if known else 1)
+    assert not [*(objects_dir(repo) / "gitflowrun").glob("*")]
+
+
+def test_where_a_remote_is() -> None:
+    """URLs are told from paths as git does; what may change while a place stays is left out."""
+    for text, is_one in (
+        ("a:b", True),
+        ("https://x", True),
+        ("/a:b", False),
+        ("a/b:c", False),
+        ("a", False),
+    ):
+        assert transport._is_url(text) is is_one
+    for url, place in (
+        ("https://ada:pw@x/y/", "https://x/y"), ("http://ada@x", "http://x"), ("ssh://ada:pw@x/y@z", "ssh://ada@x/y@z"),
+        ("ssh://x/y//", "ssh://x/y"), ("x:y/", "x:y"), ("file:///y", "file:///y"),
+    ):  # fmt: skip
+        assert transport._without_password(url) == place
+    assert len(transport.label_of("x")) == PLACE_DIGITS
+    assert transport.label_of("x") == transport.label_of("x") != transport.label_of("y")
+
+
+def test_what_a_place_may_be_called(repo: GitRepo, server: GitRepo) -> None:
+    """A path, a URL or a directory that is there; and it is called by its name, or by where it is."""
+    del server
+    for name, is_one in (
+        ("a/b", True),
+        ("a:b", True),
+        (".", True),
+        ("..", True),
+        (".git", True),
+        ("nothing", False),
+    ):
+        assert transport._is_location(name, repo.path) is is_one
+    assert remote(repo).title == "origin"
+    assert remote(repo, "https://a:b@x/y").title == "https://x/y"
+    for name, is_elsewhere in (
+        ("ssh://x/y", True),
+        ("x:y", True),
+        (f"file://{repo.path}", False),
+        (".", False),
+    ):
+        assert remote(repo, name)._is_elsewhere() is is_elsewhere
+        assert remote(repo, name)._program("upload") == (
+            () if is_elsewhere else ("--upload-pack=git-upload-pack",)
+        )
+
+
+def test_the_words_of_a_remote() -> None:
+    """The first of them, cut, without git's own; what a hook of ours refuses is known by its ref."""
+    lines = [f"remote: {number}" for number in range(MAX_NOTICES + 1)]
+    assert transport._words("\n".join(lines), "remote: ") == [str(it) for it in range(MAX_NOTICES)]
+    assert transport._words(f"{'x' * (MAX_WORDS + 1)}\nhint: y\n \n", "") == ["x" * MAX_WORDS]
+    assert transport._words(
+        "here\nremote:   there  \nremote: error: cannot lock ref x", "remote: "
+    ) == ["there"]
+    assert transport._declined("remote: refused: refs/x: why\nremote: refused: \nother") == {
+        "refs/x": "refs/x: why"
+    }
+    failed = {name: PushResult(name, ok=False, reason=name) for name in ("unpacker error", "other")}
+    found = transport._with_cause(failed, "error: remote unpack failed: disk full \n")
+    assert [it.reason for it in found.values()] == [
+        "the remote could not store the objects: disk full",
+        "other",
+    ]
+    assert transport._with_cause(failed, "nothing") == failed
+
+
+def test_nobody_is_asked_where_nobody_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a terminal, unless the user has said what git is to do."""
+    monkeypatch.delenv("GIT_TERMINAL_PROMPT", raising=False)
+    for terminals, asks in (((), False), ((0,), True), ((2,), True), ((1, 3), False)):
+        monkeypatch.setattr(os, "isatty", lambda fd, them=terminals: fd in them)
+        assert transport._prompts() == ({} if asks else {"GIT_TERMINAL_PROMPT": "0"})
+    monkeypatch.setenv("GIT_TERMINAL_PROMPT", "1")
+    assert transport._prompts() == {}
+
+
+@pytest.mark.parametrize(
+    ("line", "result"),
+    [
+        ("*\ta:b\t[new]", PushResult("b", ok=True)), ("=\ta:b\t[up to date]", PushResult("b", ok=True)),
+        ("!\ta:b\t[rejected] (stale info)", PushResult("b", ok=False, stale=True, reason="stale info")),
+        ("!\ta:b\t[remote rejected] (no (really))", PushResult("b", ok=False, reason="no (really)")),
+        ("!\ta:b\t[rejected]", PushResult("b", ok=False, reason="[rejected]")),
+        ("!\ta:b\t[rejected] ()", PushResult("b", ok=False, reason="[rejected] ()")),
+        ("!!\ta:b\tx", None), ("!\ta:b", None), ("\ta:b\tx", None), ("! a:b x", None),
+    ],
+)  # fmt: skip
+def test_lines_of_a_push(line: str, result: PushResult | None) -> None:
+    """How a ref fared, and why; what is no such line says nothing."""
+    assert parse_push(line.encode()) == ({"b": result} if result else {})
