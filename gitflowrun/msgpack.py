@@ -131,7 +131,8 @@ def unpack(data: Buffer, limits: Limits = RECORD) -> Any:
     except CorruptRecord:
         scan(data, limits)  # which may say better what is wrong
         raise
-    if not _is_shallow(value, limits.depth):
+    heads = len(bytes(data).translate(None, _NO_HEADS))  # of containers, and bytes that look so
+    if heads > limits.depth and not _is_shallow(value, limits.depth):
         raise CorruptRecord(_too_deep(limits))
     return value
 
@@ -167,6 +168,7 @@ def _is_shallow(value: Any, depth: int) -> bool:
 
 
 _CONTAINERS = frozenset({dict, list})
+_NO_HEADS = bytes(sorted({*range(256)} - {*range(0x80, 0xA0), *range(0xDC, 0xE0)}))
 
 
 def _too_deep(limits: Limits) -> str:

@@ -77,12 +77,12 @@ class RunId(str):
 
     def __new__(cls, text: str) -> RunId:
         """Check, then make it."""
-        if not cls.matches(text):
+        if _RUN_ID.match(text) is None:
             raise InvalidPathspec(
                 f"{text!r} is not a run id",
                 hint="run ids are numbers such as 12 or 12-3fa29c1; `git runs` lists them",
             )
-        return super().__new__(cls, text)
+        return str.__new__(cls, text)
 
     @staticmethod
     def matches(text: str) -> bool:

@@ -21,7 +21,7 @@ from gitflowrun.names import Digest, RunId, TaskName, check_flow_name
 from gitflowrun.values import field_names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
 T = TypeVar("T")
 
@@ -71,15 +71,18 @@ def _count(value: Any) -> int:
 
 
 def _real(value: Any) -> float:
+    if type(value) is float and math.isfinite(value):
+        return value
     if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
         raise _unexpected("a finite number", value)
     return float(value)
 
 
 def _time(value: Any) -> float:
-    if not 0 <= _real(value) <= MAX_TIME:
+    seconds = _real(value)
+    if not 0 <= seconds <= MAX_TIME:
         raise _unexpected("a time", value)
-    return float(value)
+    return seconds
 
 
 def recorded_time(seconds: float) -> float:
@@ -87,16 +90,20 @@ def recorded_time(seconds: float) -> float:
     return min(max(seconds, 0.0), MAX_TIME)
 
 
-def _array(value: Any) -> list[Any]:
-    if not isinstance(value, list | tuple):
-        raise _unexpected("an array", value)
-    return list(value)
+def _array(value: Any) -> Sequence[Any]:
+    if type(value) is list or isinstance(value, list | tuple):
+        return value
+    raise _unexpected("an array", value)
+
+
+def _pairs(value: Any) -> Iterable[tuple[Any, Any]]:
+    if type(value) is dict or isinstance(value, Mapping):
+        return value.items()
+    raise _unexpected("a map", value)
 
 
 def _map(value: Any) -> dict[str, Any]:
-    if type(value) is not dict and not isinstance(value, Mapping):
-        raise _unexpected("a map", value)
-    return {_text(key): item for key, item in value.items()}
+    return {_text(key): item for key, item in _pairs(value)}
 
 
 def _unexpected(wanted: str, value: object) -> TypeError:
@@ -115,7 +122,7 @@ FLAG = Kind(bool)
 BINARY = Kind(_binary)
 MAP = Kind(_map, dict)
 TEXTS = Kind(lambda value: tuple(map(_text, _array(value))), list)
-TEXT_MAP = Kind(lambda value: {key: _text(item) for key, item in _map(value).items()}, dict)
+TEXT_MAP = Kind(lambda value: {_text(key): _text(item) for key, item in _pairs(value)}, dict)
 DIGEST = Kind(lambda value: Digest(_binary(value)), bytes)
 FLOW_NAME = Kind(lambda value: check_flow_name(_text(value)))
 RUN_ID = Kind(lambda value: RunId(_text(value)), str)
@@ -144,7 +151,7 @@ def map_of(kind: Kind[T]) -> Kind[dict[str, T]]:
     """A field that is a map from text to values of one kind; it is dumped in the order of its keys."""
     load, dump = kind.load, kind.dump
     return Kind(
-        lambda value: {key: load(item) for key, item in _map(value).items()},
+        lambda value: {_text(key): load(item) for key, item in _pairs(value)},
         lambda value: {key: dump(value[key]) if dump else value[key] for key in sorted(value)},
     )
 
@@ -179,8 +186,8 @@ class MapSchema(Kind[T]):
     """
 
     __slots__ = (
-        "_check", "_cls", "_fields", "_keeps_extra", "_known", "_loads", "_optional", "_sparse", "_upgrade", "_version",
-        "_what",
+        "_check", "_cls", "_fields", "_keeps_extra", "_known", "_least", "_loads", "_optional", "_sparse", "_upgrade",
+        "_version", "_what",
     )  # fmt: skip
     dump: Callable[[T], dict[str, Any]]
 
@@ -208,6 +215,7 @@ class MapSchema(Kind[T]):
         self._loads = tuple(row for row in loads if row[0] not in {*sparse, *added})
         self._optional = tuple(row for row in loads if row[0] in {*sparse, *added})
         self._known = frozenset({"schema", *(key for _, key, _ in rows)})
+        self._least = len(self._loads) + (version is not None)
         self._keeps_extra = "extra" in field_names(cls)
 
     def _write(self, value: Any) -> dict[str, Any]:
@@ -230,15 +238,13 @@ class MapSchema(Kind[T]):
             if self._upgrade and data["schema"] == 1:
                 data = self._upgrade(data)
             fields = {name: load(data[key]) for name, key, load in self._loads}
-            for name, key, load in self._optional:
-                if key in data:
-                    fields[name] = load(data[key])
-            if self._keeps_extra:
-                fields["extra"] = (
-                    {}
-                    if self._known.issuperset(data)
-                    else {key: item for key, item in data.items() if key not in self._known}
-                )
+            if len(data) > self._least:
+                for name, key, load in self._optional:
+                    if key in data:
+                        fields[name] = load(data[key])
+                if self._keeps_extra and not self._known.issuperset(data):
+                    known = self._known
+                    fields["extra"] = {it: data[it] for it in data if it not in known}
             value = self._cls(**fields)
             if self._check:
                 self._check(value)
@@ -289,7 +295,7 @@ def _malformed(what: str, error: Exception) -> CorruptRecord:
 
 def _check_version(data: object, what: str, newest: int) -> None:
     """Raise CorruptRecord unless `data` is a map of a version up to `newest`."""
-    version = data.get("schema") if isinstance(data, Mapping) else None
+    version = data.get("schema") if isinstance(data, dict | Mapping) else None
     if not isinstance(version, int):
         raise CorruptRecord(f"this is no {what} record")
     if version > newest:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.errors import CorruptRecord
@@ -12,7 +13,7 @@ from gitflowrun.schema import BINARY, COUNT, DIGEST, FLAG, TASK_NAME, TEXT, Kind
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 
 @frozen
@@ -75,6 +76,9 @@ class ArtifactRef:
 
 # A chunk as bytes: digest, oid, size. A list of maps would take three times the space and the time.
 _ROW = struct.Struct(f">{Digest.SIZE}s{Oid.SIZE}sQ")
+# Of what a row holds, which has its size.
+_digest: Callable[[bytes], Digest] = partial(bytes.__new__, Digest)
+_oid: Callable[[bytes], Oid] = partial(bytes.__new__, Oid)
 
 
 def chunk_rows(chunks: Iterable[Chunk]) -> bytes:
@@ -87,7 +91,7 @@ def read_chunk_rows(raw: bytes) -> tuple[Chunk, ...]:
     if not isinstance(raw, bytes) or len(raw) % _ROW.size:
         raise CorruptRecord("a chunk list is cut short")
     rows = _ROW.iter_unpack(raw)
-    return tuple([Chunk(Digest(digest), Oid(oid), size) for digest, oid, size in rows])
+    return tuple([Chunk(_digest(digest), _oid(oid), size) for digest, oid, size in rows])
 
 
 def _picture_row(picture: Picture) -> bytes:

@@ -292,15 +292,10 @@ class TaskPart(RunPart):
         return TaskReader(self._run, TaskName(step, task), self._attempt)
 
     def _shared(self, path: Pathspec) -> dict[str, Any]:
-        shared = super()._shared(path)
         own = self._path
-        if path.task == own.task and (path.step, path.run, path.flow) == (
-            own.step,
-            own.run,
-            own.flow,
-        ):
-            shared |= {"_task": self._task, "_attempt": self._attempt}
-        return shared
+        if (path.task, path.step, path.run, path.flow) != (own.task, own.step, own.run, own.flow):
+            return super()._shared(path)
+        return {"_run": self._run, "_task": self._task, "_attempt": self._attempt}
 
     def _check_exists(self) -> None:
         self._task.check_attempt()

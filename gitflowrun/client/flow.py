@@ -53,9 +53,9 @@ class Flow(Container[Run]):
     _depth = 1
 
     def _check_exists(self) -> None:
-        flows = self._source.runs.flows()
-        if self.id not in flows:
-            raise no_runs_of(self.id, flows)
+        runs = self._source.runs
+        if not runs.has_flow(self.id):
+            raise no_runs_of(self.id, runs.flows())
 
     def is_in_namespace(self) -> bool:
         """Whether one of its runs belongs to the namespace the object was made in."""
@@ -68,7 +68,8 @@ class Flow(Container[Run]):
         return local_time(self._source.runs.get(*first).info.created)
 
     def __iter__(self) -> Iterator[Run]:
-        return self._visible() if self._scope.checked else self._all()
+        is_narrowed = self._scope.checked and self._scope.namespace is not None
+        return self._visible() if is_narrowed else self._all()
 
     def _visible(self) -> Iterator[Run]:
         # Whose a damaged run is nobody can tell: it is shown rather than lost.

@@ -230,7 +230,7 @@ class TaskReader:
     @property
     def artifacts(self) -> Mapping[str, ArtifactRef]:
         """What is stored of it, by name."""
-        return self.record.artifacts if self.is_last else {}
+        return self.record.artifacts if self.number is None or self.is_last else {}
 
     def output(self, stream: str) -> bytes:
         """What it wrote to `stdout` or `stderr`."""

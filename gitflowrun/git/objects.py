@@ -12,7 +12,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import CorruptRecord
-from gitflowrun.limits import HASHED_ALONE, HASHED_IN_ALL
+from gitflowrun.limits import FEW_ROWS, HASHED_ALONE, HASHED_IN_ALL
 from gitflowrun.names import FixedBytes
 from gitflowrun.values import frozen
 
@@ -194,6 +194,8 @@ def tree_bytes(entries: Iterable[TreeEntry]) -> bytes:
 
 
 _TREE_ROW = re.compile(rb"([0-7]+) ([^\0]*)\0(.{20})", re.DOTALL)
+_BESIDE_NAMES = 2 + Oid.SIZE  # bytes of a row besides mode and name
+_NO_TREE = "malformed tree object"
 
 
 def parse_tree(data: Buffer) -> Iterator[TreeEntry]:
@@ -207,7 +209,13 @@ def parse_tree(data: Buffer) -> Iterator[TreeEntry]:
 
 def tree_oids(data: Buffer) -> dict[bytes, Oid]:
     """The ids in a tree's content by their names. Raises as `parse_tree`."""
-    return {name: _oid(oid) for _, name, oid in tree_rows(data)}
+    if len(data) > FEW_ROWS:
+        return {name: _oid(oid) for _, name, oid in tree_rows(data)}
+    # Of a few rows, as most trees of runs have, all are found at once: what lies between them shows in their lengths.
+    rows = _TREE_ROW.findall(data)
+    if sum([len(mode) + len(name) + _BESIDE_NAMES for mode, name, _ in rows]) != len(data):
+        raise CorruptRecord(_NO_TREE)
+    return {name: _oid(oid) for _, name, oid in rows}
 
 
 def tree_rows(data: Buffer) -> Iterator[tuple[bytes, bytes, bytes]]:
@@ -223,7 +231,7 @@ def tree_rows(data: Buffer) -> Iterator[tuple[bytes, bytes, bytes]]:
         end = row.end()
         yield row.groups()  # type: ignore[misc]
     if end != len(data):
-        raise CorruptRecord("malformed tree object")
+        raise CorruptRecord(_NO_TREE)
 
 
 def checked_pieces(oid: Oid, size: int, pieces: Iterable[bytes]) -> Iterator[bytes]:

@@ -19,6 +19,7 @@ from gitflowrun.git.objects import (
     parse_commit,
     parse_tree,
     tree_oids,
+    tree_rows,
 )
 from gitflowrun.git.pack.reader import PackReader
 from gitflowrun.limits import ANSWER, COMMIT_SIZE, MAX_STATES, STATES_A_RUN, TREE_SIZE
@@ -50,7 +51,8 @@ class ObjectStore(PackReader):
 
     def tree_rows(self, oid: Oid, limit: int = TREE_SIZE) -> Iterator[tuple[bytes, Oid]]:
         """Names and ids in a tree, one at a time. Raises as `tree`."""
-        return ((row.name, row.oid) for row in parse_tree(self._typed(oid, ObjectType.TREE, limit)))
+        rows = tree_rows(self._typed(oid, ObjectType.TREE, limit))
+        return ((name, Oid(raw)) for _, name, raw in rows)
 
     def commit(self, oid: Oid, limit: int = COMMIT_SIZE) -> Commit:
         """A commit of up to `limit` bytes. Raises MissingObject, or CorruptRecord where `oid` is no commit."""

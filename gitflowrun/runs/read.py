@@ -50,6 +50,7 @@ _DIGITS = 18  # of a task that is sorted as a number; Python refuses thousands o
 _NUMBER = re.compile("[1-9][0-9]{0,17}")  # such a one, in its shortest form
 _END = "end"
 _STREAMS = {"stdout": layout.STDOUT, "stderr": layout.STDERR}
+_DAMAGE = (CorruptRecord, MissingObject, KeyError)
 
 
 class StoredRun:
@@ -108,10 +109,12 @@ class StoredRun:
     @cached_property
     def info(self) -> RunInfo:
         """Its INFO."""
-        with _About(f"INFO of {self.pathspec}"):
+        try:
             return INFO.load(
                 msgpack.unpack(self.objects.blob(self._root[layout.INFO], RECORD_SIZE))
             )
+        except _DAMAGE as error:
+            raise _about(f"INFO of {self.pathspec}", error) from error
 
     @property
     def tree(self) -> Oid:
@@ -125,8 +128,10 @@ class StoredRun:
     @property
     def code_tree(self) -> Oid:
         """The snapshot of the work tree."""
-        with _About(f"code of {self.pathspec}"):
+        try:
             return self._root[layout.CODE]
+        except _DAMAGE as error:
+            raise _about(f"code of {self.pathspec}", error) from error
 
     @property
     def objects(self) -> ObjectStore:
@@ -272,17 +277,19 @@ class StoredRun:
 
     @cached_property
     def _commit(self) -> Commit:
-        with _About(self):
+        try:
             return self.objects.commit(self.commit, LISTED_COMMIT)
+        except _DAMAGE as error:
+            raise _about(self.pathspec, error) from error
 
     @cached_property
     def _root(self) -> dict[bytes, Oid]:
-        return self._directory(self.tree, self)
+        return self._directory(self.tree)
 
     @cached_property
     def _steps(self) -> dict[str, Oid]:
         tree = self._root.get(layout.STEPS)
-        found = self._directory(tree, self) if tree else {}
+        found = self._directory(tree) if tree else {}
         return {name.decode(errors="replace"): oid for name, oid in found.items()}
 
     def _step_names(self) -> Iterable[str]:
@@ -295,16 +302,20 @@ class StoredRun:
         if step not in self._steps:
             hint = did_you_mean(step, self._steps, _steps_hint(self.steps()))
             raise NotFound(f"{self.pathspec} has no step {step!r}", hint=hint)
-        with _About(f"{self.pathspec}/{step}"):
+        try:
             rows = self.objects.tree_rows(self._steps[step], RUN_TREE_SIZE)
             found = {name.decode(errors="replace"): oid for name, oid in rows}
-        tasks = {name: found[name] for name in in_task_order(found)}
+        except _DAMAGE as error:
+            raise _about(f"{self.pathspec}/{step}", error) from error
+        tasks = {name: found[name] for name in in_task_order(found)} if len(found) > 1 else found
         self._step_tasks[step] = tasks
         return tasks
 
-    def _directory(self, tree: Oid, what: str | StoredRun) -> dict[bytes, Oid]:
-        with _About(what):
+    def _directory(self, tree: Oid) -> dict[bytes, Oid]:
+        try:
             return self.objects.tree_oids(tree)
+        except _DAMAGE as error:
+            raise _about(self.pathspec, error) from error
 
     def _first_commit(self) -> Oid:
         """The oid of the first commit.
@@ -318,13 +329,15 @@ class StoredRun:
         if claimed is not None and self._is_first_commit(claimed):
             return claimed
         oid, commit = self.commit, self._commit
-        with _About(f"history of {self.pathspec}"):
+        try:
             for _ in range(MAX_STATES):
                 if not commit.parents:
                     return oid
                 oid = commit.parents[0]
                 commit = self.objects.commit(oid, LISTED_COMMIT)
             raise TooLarge(f"it has more than {MAX_STATES:,} commits")
+        except _DAMAGE as error:
+            raise _about(f"history of {self.pathspec}", error) from error
 
     def _is_first_commit(self, oid: Oid) -> bool:
         try:
@@ -360,17 +373,21 @@ class StoredTask:
     @cached_property
     def record(self) -> TaskRecord:
         """Its TASK."""
-        with _About(self):
+        try:
             record = TASK.load(msgpack.unpack(self.run.objects.blob(self.task_blob, RECORD_SIZE)))
             if record.name != self.name:
                 raise CorruptRecord(f"its record is that of task {record.name}")
-            return record
+        except _DAMAGE as error:
+            raise _about(self.pathspec, error) from error
+        return record
 
     @property
     def task_blob(self) -> Oid:
         """The blob of its TASK."""
-        with _About(self):
+        try:
             return self._entries[layout.TASK]
+        except _DAMAGE as error:
+            raise _about(self.pathspec, error) from error
 
     @property
     def status(self) -> str:
@@ -401,15 +418,19 @@ class StoredTask:
     def output_size(self, stream: str) -> int:
         """Bytes of what it wrote, found without reading it."""
         parts = self._output_parts(stream)
-        with _About(f"{stream} of {self.pathspec}"):
+        try:
             return sum(map(self.run.objects.size, parts))
+        except _DAMAGE as error:
+            raise _about(f"{stream} of {self.pathspec}", error) from error
 
     def output_pieces(self, stream: str) -> Iterator[bytes]:
         """What it wrote, however much, in pieces of up to 1 MiB."""
         parts = self._output_parts(stream)
-        with _About(f"{stream} of {self.pathspec}"):
+        try:
             for oid in parts:
                 yield from self.run.objects.pieces(oid)
+        except _DAMAGE as error:
+            raise _about(f"{stream} of {self.pathspec}", error) from error
 
     def _output_parts(self, stream: str) -> list[Oid]:
         entries = self._entries
@@ -430,13 +451,17 @@ class StoredTask:
     @cached_property
     def _times(self) -> tuple[list[float], list[float]]:
         oid = self._entries.get(layout.TIMES)
-        with _About(f"line times of {self.pathspec}"):
+        try:
             return decode_times(self.run.objects.blob(oid, TIMES_SIZE)) if oid else ([], [])
+        except _DAMAGE as error:
+            raise _about(f"line times of {self.pathspec}", error) from error
 
     @cached_property
     def _entries(self) -> dict[bytes, Oid]:
-        with _About(self):
+        try:
             return self.run.objects.tree_oids(self.tree)
+        except _DAMAGE as error:
+            raise _about(self.pathspec, error) from error
 
 
 def order_steps(graph: Mapping[str, Any], names: Iterable[str]) -> list[str]:
@@ -456,33 +481,16 @@ def order_steps(graph: Mapping[str, Any], names: Iterable[str]) -> list[str]:
     )
 
 
-class _About:
-    """Makes what is missing or malformed an error about a part of a run.
-
-    Args:
-        what: The part, or the run or task itself: its name is made only for an error.
-    """
-
-    __slots__ = ("_what",)
-
-    def __init__(self, what: str | StoredRun | StoredTask) -> None:
-        self._what = what
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if not isinstance(error, CorruptRecord | MissingObject | KeyError):
-            return
-        what = self._what if isinstance(self._what, str) else self._what.pathspec
-        if isinstance(error, CorruptRecord | MissingObject):
-            known = error.message.startswith(what)  # a record that needed another one of the task
-            message = error.message if known else f"{what}: {error.message}"
-            kind = TooLarge if isinstance(error, TooLarge) else CorruptRecord
-            raise kind(message, hint=error.hint) from error
-        entry = error.args[0]
-        name = entry.decode() if isinstance(entry, bytes) else entry
-        raise CorruptRecord(f"{what}: there is no entry {name}") from error
+def _about(what: str, error: Exception) -> CorruptRecord:
+    """What is missing or malformed, as an error about a part of a run."""
+    if isinstance(error, CorruptRecord | MissingObject):
+        known = error.message.startswith(what)  # a record that needed another one of the task
+        message = error.message if known else f"{what}: {error.message}"
+        kind = TooLarge if isinstance(error, TooLarge) else CorruptRecord
+        return kind(message, hint=error.hint)
+    entry = error.args[0]
+    name = entry.decode() if isinstance(entry, bytes) else entry
+    return CorruptRecord(f"{what}: there is no entry {name}")
 
 
 def in_task_order(tasks: Iterable[str]) -> list[str]:

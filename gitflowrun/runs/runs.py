@@ -101,6 +101,16 @@ class RunStore:
         """Flow and id of every run, newest first. Reads no objects."""
         return run_names(self.repo, flow)
 
+    def has_flow(self, flow: str) -> bool:
+        """Whether a flow has runs, damaged ones included. No process is started where refs are as usual."""
+        refs = self.repo.refs
+        below = layout.below(layout.RUNS, flow)
+        return flow.isidentifier() and any(
+            name.startswith(below) and layout.is_run_ref(name)
+            for names in (refs.below(below), refs.damaged)
+            for name in names
+        )
+
     def flows(self) -> list[str]:
         """The flows that have runs, sorted."""
         return sorted({flow for flow, _ in self.names()})

@@ -30,6 +30,7 @@ _OIDS = len(_MAGIC) + _FANOUT.size
 _WIDE = 0x8000_0000
 _TRAILERS = 2 * Oid.SIZE
 _ID = struct.Struct(f"{Oid.SIZE}s")
+_OFFSET = struct.Struct(">I")
 _MULTI_HEADER = struct.Struct(">4sBBBBI")
 _MULTI_ROW = struct.Struct(">4sQ")
 
@@ -131,14 +132,14 @@ class PackIndex:
             margin = ROWS_AT_A_GLANCE // 2 + isqrt(high - low)
             first = max(low, around - margin)
             last = min(high, around + margin)
-        rows = bytes(self._data[_OIDS + first * Oid.SIZE : _OIDS + last * Oid.SIZE])
-        if (first > low and oid < rows[: Oid.SIZE]) or (last < high and oid > rows[-Oid.SIZE :]):
+        size = _ID.size
+        rows = bytes(self._data[_OIDS + first * size : _OIDS + last * size])
+        if (first > low and oid < rows[:size]) or (last < high and oid > rows[-size:]):
             first, rows = self._narrowed(oid, low, high)
         at = rows.find(oid)
         while at >= 0:
-            row, rest = divmod(at, Oid.SIZE)
-            if not rest:
-                return self._offset(first + row)
+            if not at % size:
+                return self._offset(first + at // size)
             at = rows.find(oid, at + 1)  # it was the end of an id and the beginning of the next
         return None
 
@@ -174,9 +175,7 @@ class PackIndex:
         return bytes(self._data[len(self._data) - _TRAILERS : len(self._data) - Oid.SIZE])
 
     def _offset(self, row: int) -> int:
-        offset = int.from_bytes(
-            self._data[self._offsets + 4 * row : self._offsets + 4 * row + 4], "big"
-        )
+        offset: int = _OFFSET.unpack_from(self._data, self._offsets + 4 * row)[0]
         if offset < _WIDE:
             return offset
         start = self._wide + 8 * (offset - _WIDE)

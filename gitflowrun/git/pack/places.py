@@ -171,10 +171,11 @@ class Pack:
         Bases are kept: the records and trees that lie beside one another have the same. None for whatever is not
         simply that.
         """
+        source = self._source
         deltas: list[tuple[int, bytes]] = []
         at = offset
         while (found := self._bases.get(at)) is None:
-            entry = _small_entry(self._source.read(at, SMALL_ENTRY), 0)
+            entry = _small_entry(source.read(at, SMALL_ENTRY), 0)
             if entry is None:
                 return None
             kind, back, data = entry
@@ -269,7 +270,10 @@ def _small_entry(data: bytes, at: int) -> tuple[ObjectType | None, int, bytes] |
     head, start = data[at], at + 1
     kind, size, back = _KINDS.get((head >> 4) & 7), head & 15, 0
     if head & _MORE:
-        rest, start = varint(data, start)
+        rest = data[start]
+        start += 1
+        if rest & _MORE:  # as few small ones have
+            rest, start = varint(data, start - 1)
         size |= rest << 4
     if kind is None:
         if (head >> 4) & 7 != _OFS_DELTA:
