@@ -123,10 +123,10 @@ BINARY = Kind(_binary)
 MAP = Kind(_map, dict)
 TEXTS = Kind(lambda value: tuple(map(_text, _array(value))), list)
 TEXT_MAP = Kind(lambda value: {_text(key): _text(item) for key, item in _pairs(value)}, dict)
-DIGEST = Kind(lambda value: Digest(_binary(value)), bytes)
+DIGEST = Kind(lambda value: Digest(value if type(value) is bytes else _binary(value)), bytes)
 FLOW_NAME = Kind(lambda value: check_flow_name(_text(value)))
 RUN_ID = Kind(lambda value: RunId(_text(value)), str)
-TASK_NAME = Kind(lambda value: TaskName.parse(_text(value)), str)
+TASK_NAME = Kind(lambda value: TaskName.parse(value if type(value) is str else _text(value)), str)
 
 
 def optional(kind: Kind[T]) -> Kind[T | None]:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import operator
 from types import MemberDescriptorType
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +30,7 @@ else:
 
 
 T = TypeVar("T")
+C = TypeVar("C")
 _MISSING: Any = object()
 # Instances for which a class is not worth an `__init__` of its own: compiling one takes as long as setting the
 # fields of 20 without it. Most classes of a short run have two or three.
@@ -48,6 +49,35 @@ class _Factory:
 def field(*, default_factory: Callable[[], T]) -> T:
     """A field whose default is made by calling `default_factory` for each instance."""
     return _Factory(default_factory)  # type: ignore[return-value]
+
+
+class lazy(Generic[C, T]):  # noqa: N801  (a decorator)
+    """A property that is computed when it is first asked for, and kept in its instance.
+
+    `functools.cached_property` without the lock that it takes in Python 3.10 and 3.11: a run that is read has seven.
+    Threads that ask at once may each compute it.
+
+    Args:
+        compute: The method.
+    """
+
+    def __init__(self, compute: Callable[[C], T]) -> None:
+        self.__doc__ = compute.__doc__
+        self._compute = compute
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> lazy[C, T]: ...
+    @overload
+    def __get__(self, instance: C, owner: type) -> T: ...
+    def __get__(self, instance: C | None, owner: type) -> lazy[C, T] | T:
+        """Compute it; afterwards the instance's own attribute is found before this."""
+        if instance is None:
+            return self
+        found = vars(instance)[self._name] = self._compute(instance)
+        return found
 
 
 @overload

@@ -86,6 +86,8 @@ def test_a_flipped_byte_is_a_value_or_corrupt(value: Any, place: int, byte: int)
         (b"\xc7\x00\x01", "extension"),
         (b"\xdd\xff\xff\xff\xff", "more values"),
         (b"\x91" * 65 + b"\xc0", "deeper than 64"),
+        (b"\xdc\x00\x01" * 65 + b"\xc0", "deeper than 64"),
+        (b"\xdf\x00\x00\x00\x01\xa0" * 65 + b"\xc0", "deeper than 64"),
         (b"\xc6\xff\xff\xff\xff", "more than allowed"),
         (b"\xdb\x00\x00\x00\x05abc", "cut short"),
     ],
@@ -164,6 +166,12 @@ def test_what_cannot_be_packed_is_named(value: Any, complaint: str) -> None:
     """The message names the value and where it is."""
     with pytest.raises(UnserializableArtifact, match=complaint):
         pack(value)
+
+
+def test_bytes_that_look_like_containers_are_no_depth() -> None:
+    """How deep a value is decides its structure, not how many bytes could begin a container."""
+    value = {"digest": b"\x91" * 200, "flat": [[]] * 100}
+    assert unpack(pack(value)) == value
 
 
 def test_nothing_is_packed_that_cannot_be_read() -> None:

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gitflowrun.values import field, field_names, frozen, mutable, replace
+from gitflowrun.values import field, field_names, frozen, lazy, mutable, replace
 
 
 @frozen
@@ -204,6 +204,26 @@ def test_mutable_defaults_are_refused(default: Any) -> None:
     """One object for all instances is never what was meant."""
     with pytest.raises(ValueError, match="field\\(default_factory"):
         frozen(type("Bad", (), {"__annotations__": {"a": "object"}, "a": default}))
+
+
+def test_a_lazy_property_is_computed_once() -> None:
+    """It is kept in its instance, may be set there, and has its method's documentation."""
+
+    class Counted:
+        def __init__(self) -> None:
+            self.calls = 0
+
+        @lazy
+        def number(self) -> int:
+            """How often."""
+            self.calls += 1
+            return self.calls
+
+    one, other = Counted(), Counted()
+    assert (one.number, one.number, other.number) == (1, 1, 1)
+    vars(one)["number"] = 5
+    assert one.number == 5
+    assert Counted.number.__doc__ == "How often."
 
 
 def test_names_and_documentation_are_kept() -> None:

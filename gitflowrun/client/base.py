@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from datetime import datetime
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from gitflowrun.artifacts.place import is_stored, loaded_from
@@ -28,7 +27,7 @@ from gitflowrun.errors import (
 )
 from gitflowrun.git.objects import Oid
 from gitflowrun.names import Pathspec, RunId, TaskName
-from gitflowrun.values import frozen
+from gitflowrun.values import frozen, lazy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -231,13 +230,13 @@ class RunPart(ClientObject):
     _path_then: Pathspec
     """Of an unpickled object: its address where it was pickled."""
 
-    @cached_property
-    def _path(self) -> Pathspec:  # type: ignore[override]
+    @lazy
+    def _path(self) -> Pathspec:
         """Its address; of an unpickled object the one that it has here."""
         flow, _, *part = self._path_then.components
         return Pathspec(flow, self._run.now().id, *part)
 
-    @cached_property
+    @lazy
     def _run(self) -> RunReader:
         path = self._path if self._uid is None else self._path_then
         return RunReader(self._scope.spec, path.flow, RunId(path.run or ""), uid=self._uid)
@@ -284,7 +283,7 @@ class RunPart(ClientObject):
 class TaskPart(RunPart):
     """A task or one of its artifacts: both are seen as one attempt of the task left them."""
 
-    @cached_property
+    @lazy
     def _task(self) -> TaskReader:
         step, task = self._path.step, self._path.task
         assert step is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from gitflowrun.client.base import Container, RunPart, local_time
+from gitflowrun.client.base import Container, RunPart, local_time, make
 from gitflowrun.client.display import table, time_text, title
 from gitflowrun.client.step import Step
 from gitflowrun.client.task import artifact_table
@@ -111,12 +111,14 @@ class Run(RunPart, Container[Step]):
     def end_task(self) -> Task | None:
         """The task of the end step; None until it has ended."""
         run = self._run.now()
+        step = run.end_step
         try:
-            ids = run.tasks(run.end_step)
+            ids = run.tasks(step)
         except NotFound:  # no task of it has begun
             return None
         # Made at once, for this is asked of many runs, and a step between would cost as much again.
-        task: Task = self._at(*self._path.components, run.end_step, ids[-1])
+        path = Pathspec(self._path.flow, self._path.run, step, ids[-1])
+        task: Task = make(path, self._scope, _run=self._run)
         return task if task._task.finished is not None else None  # noqa: SLF001  (of this package)
 
     @property

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from gitflowrun.client.repository import Source
@@ -18,7 +17,7 @@ from gitflowrun.names import check_tag
 from gitflowrun.runs.commit_message import Status
 from gitflowrun.runs.live import observe
 from gitflowrun.runs.read import StoredRun
-from gitflowrun.values import frozen, mutable
+from gitflowrun.values import lazy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -62,11 +61,10 @@ class Listing:
         self._stale = time.monotonic() + TAGS_FRESH
 
 
-@mutable
 class RunReader:
     """A run as it is when it is asked; what has ended is read once.
 
-    Attributes:
+    Args:
         spec: The repository, `local@/path`.
         flow: The run's flow.
         number: Its id.
@@ -75,13 +73,25 @@ class RunReader:
         row: Its row there.
     """
 
-    spec: str
-    flow: str
-    number: RunId
-    uid: Oid | None = None
-    listing: Listing | None = None
-    row: RunSummary | None = None
-    _read: StoredRun | None = None
+    __slots__ = ("_read", "flow", "listing", "number", "row", "spec", "uid")
+
+    def __init__(
+        self,
+        spec: str,
+        flow: str,
+        number: RunId,
+        *,
+        uid: Oid | None = None,
+        listing: Listing | None = None,
+        row: RunSummary | None = None,
+    ) -> None:
+        self.spec = spec
+        self.flow = flow
+        self.number = number
+        self.uid = uid
+        self.listing = listing
+        self.row = row
+        self._read: StoredRun | None = None
 
     @property
     def source(self) -> Source:
@@ -161,21 +171,23 @@ class RunReader:
         source.tag_changes += 1
 
 
-@frozen(eq=False, slots=False)
 class TaskReader:
     """A task as one of its attempts left it.
 
-    Attributes:
+    Args:
         run: Its run.
         name: Its step and id.
         number: Which attempt, from 0; the last one when None.
     """
 
-    run: RunReader
     name: TaskName
-    number: int | None
 
-    @cached_property
+    def __init__(self, run: RunReader, name: TaskName, number: int | None) -> None:
+        self.run = run
+        self.name = name
+        self.number = number
+
+    @lazy
     def stored(self) -> StoredTask:
         """The stored task, whatever the attempt. Raises NotFound."""
         return self.run.now().task(self.name)

@@ -10,7 +10,6 @@ import io
 import itertools
 import re
 from collections.abc import Iterable, Mapping
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun import msgpack
@@ -34,6 +33,7 @@ from gitflowrun.runs.commit_message import parse_message
 from gitflowrun.runs.line_times import decode_times
 from gitflowrun.runs.locks import current_status
 from gitflowrun.runs.records import INFO, TASK, RunIdentity, RunInfo, TaskRecord, other_code
+from gitflowrun.values import lazy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,12 +83,12 @@ class StoredRun:
         """`Flow/id`."""
         return f"{self.flow}/{self.id}"
 
-    @cached_property
+    @lazy
     def identity(self) -> RunIdentity:
         """Which run, independent of ids: the oid of its first commit, looked up, not believed."""
         return RunIdentity(self.flow, self.id, self._first_commit())
 
-    @cached_property
+    @lazy
     def state(self) -> RunState:
         """What the commit's message says."""
         if self._row is not None:
@@ -106,7 +106,7 @@ class StoredRun:
         """How far the run is now: `INTERRUPTED` if it says `running` and nobody runs it."""
         return current_status(self.repo, self.id, self.commit, self.state.status)
 
-    @cached_property
+    @lazy
     def info(self) -> RunInfo:
         """Its INFO."""
         try:
@@ -275,18 +275,18 @@ class StoredRun:
         except (NotFound, CorruptRecord):  # whoever asks shows the value without
             return {}
 
-    @cached_property
+    @lazy
     def _commit(self) -> Commit:
         try:
             return self.objects.commit(self.commit, LISTED_COMMIT)
         except _DAMAGE as error:
             raise _about(self.pathspec, error) from error
 
-    @cached_property
+    @lazy
     def _root(self) -> dict[bytes, Oid]:
         return self._directory(self.tree)
 
-    @cached_property
+    @lazy
     def _steps(self) -> dict[str, Oid]:
         tree = self._root.get(layout.STEPS)
         found = self._directory(tree) if tree else {}
@@ -370,7 +370,7 @@ class StoredTask:
         """`Flow/id/step/task`."""
         return f"{self.run.pathspec}/{self.name}"
 
-    @cached_property
+    @lazy
     def record(self) -> TaskRecord:
         """Its TASK."""
         try:
@@ -448,7 +448,7 @@ class StoredTask:
         times = self._times[0 if stream == "stdout" else 1]
         return itertools.chain(times, itertools.repeat(None))
 
-    @cached_property
+    @lazy
     def _times(self) -> tuple[list[float], list[float]]:
         oid = self._entries.get(layout.TIMES)
         try:
@@ -456,7 +456,7 @@ class StoredTask:
         except _DAMAGE as error:
             raise _about(f"line times of {self.pathspec}", error) from error
 
-    @cached_property
+    @lazy
     def _entries(self) -> dict[bytes, Oid]:
         try:
             return self.run.objects.tree_oids(self.tree)

@@ -70,6 +70,20 @@ def test_runs_are_filtered_by_tags(here: GitRepo) -> None:
     assert list(flow.runs("c")) == []
 
 
+def test_a_flow_is_found_without_git(here: GitRepo) -> None:
+    """Whether a flow has runs shows in its own refs: no process lists those of all flows. Damaged ones count."""
+    make_run(here)
+    make_run(here, "Lost")
+    here.git("update-ref", "refs/runs/Gone/@odd", "refs/runs/MyFlow/1")
+    with mock.patch.object(Git, "attempt", autospec=True, side_effect=Git.attempt) as asked:
+        assert Flow("MyFlow").id == "MyFlow"
+    assert not asked.called
+    (here.path / ".git/refs/runs/Lost/2").write_text("")
+    assert Flow("Lost").id == "Lost"
+    with pytest.raises(NotFound, match="no runs of flow 'Gone'"):
+        Flow("Gone")
+
+
 def test_unknown_flows_name_the_nearest(here: GitRepo) -> None:
     """A flow without runs is not found, and the hint has names like it."""
     make_run(here, "TrainFlow")
