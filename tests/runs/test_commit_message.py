@@ -12,6 +12,7 @@ from gitflowrun.runs.commit_message import (
     RunState,
     Status,
     duration,
+    first_subject,
     format_message,
     parse_message,
     parse_time,
@@ -55,6 +56,9 @@ def test_subjects_read_well() -> None:
     assert subject(status=Status.INTERRUPTED, finished=STATE.started + 7300) == (
         "MyFlow/12: interrupted, 5 tasks done in 2 h 1 min"
     )
+    assert subject(status=Status.FAILED) == "MyFlow/12: failed, 5 tasks done in 3.3 s"
+    assert "train" not in subject(status=Status.INTERRUPTED, failed_step="train")
+    assert subject(finished=None) == "MyFlow/12: done, 5 tasks in 0 ms"
     assert subject(finished=STATE.started + 119.7) == "MyFlow/12: done, 5 tasks in 2 min"
 
 
@@ -169,7 +173,17 @@ def test_which_statuses_are_final() -> None:
     [
         (-1, "0 ms"),
         (0.0404, "40 ms"),
+        (0.9994, "999 ms"),
+        (0.9995, "1.0 s"),
         (0.9996, "1.0 s"),
+        (9.94, "9.9 s"),
+        (10, "10 s"),
+        (59, "59 s"),
+        (60, "1 min"),
+        (3599, "59 min 59 s"),
+        (3600, "1 h"),
+        (86_399, "23 h 59 min"),
+        (86_400, "1 d"),
         (3.24, "3.2 s"),
         (12.4, "12 s"),
         (59.7, "1 min"),
@@ -181,3 +195,34 @@ def test_which_statuses_are_final() -> None:
 def test_durations_have_two_units_at_most(seconds: float, words: str) -> None:
     """A duration is as exact as a person wants it."""
     assert duration(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({}, "no parameters"),
+        ({"a": "1", "b": "x" * 40}, f"a=1 b={'x' * 40}"),
+        ({"a": "x" * 41}, f"a={'x' * 39}…"),
+    ],
+)
+def test_the_first_subject_has_the_parameters(parameters: dict[str, str], words: str) -> None:
+    """Each as short as people read it."""
+    assert first_subject(parameters) == words
+    message = format_message(replace(STATE, uid=None), first_subject(parameters)).decode()
+    assert message.startswith(f"MyFlow/12: {words}\n\nRun: MyFlow/12\nStatus: done\n")
+
+
+def test_lines_are_cut() -> None:
+    """No word of anybody's makes a long line: 200 characters are kept."""
+    message = format_message(replace(STATE, user="u" * 201)).decode()
+    assert f"\nUser: {'u' * 200}\n" in message
+
+
+def test_code_that_was_not_changed() -> None:
+    """A commit without a mark is what ran; where there is none, all differs from it."""
+    clean = replace(STATE, dirty=False)
+    assert parse_message(format_message(clean).decode()) == clean
+    unborn = replace(STATE, dirty=False, code_commit=None)
+    assert parse_message(format_message(unborn).decode()) == replace(unborn, dirty=True)
+    marked = format_message(STATE).decode().replace("+dirty", "+other")
+    assert parse_message(marked) == clean

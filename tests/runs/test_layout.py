@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from gitflowrun.errors import TaggingError
 from gitflowrun.git.objects import NULL_OID
-from gitflowrun.names import Digest, RunId
+from gitflowrun.limits import MAX_STEP_NAME
+from gitflowrun.names import NUMBER_DIGITS, Digest, RunId, TaskName
 from gitflowrun.runs import layout
 
 RUN = RunId("12")
@@ -59,10 +60,14 @@ def test_git_accepts_the_refs_of_awkward_tags(tag: str) -> None:
     assert done.returncode == 0
 
 
-def test_a_tag_too_long_for_a_path_is_refused() -> None:
+def test_a_tag_too_long_for_a_path_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """500 characters of four bytes each fit no path once encoded."""
     with pytest.raises(TaggingError, match="encoded for a ref name"):
         layout.tag_ref("F", "\N{PILE OF POO}" * 500, RUN)
+    monkeypatch.setattr(layout, "_MAX_ENCODED_TAG", 6)
+    assert layout.tag_component("ü") == "%C3%BC"
+    with pytest.raises(TaggingError, match="is 7 bytes long"):
+        layout.tag_component("üx")
 
 
 @pytest.mark.parametrize("ref", ["refs/tags/v1", "refs/runs/@tags/F/12", "refs/tags/runs/F/best/x"])
@@ -83,6 +88,53 @@ def test_every_ref_of_a_run_tells_its_number() -> None:
     assert layout.run_number("refs/runs/@index/F") == 0
 
 
+@pytest.mark.parametrize(
+    ("digits", "number"),
+    [
+        ("9" * NUMBER_DIGITS, 10**NUMBER_DIGITS - 1),
+        ("9" * (NUMBER_DIGITS + 1), 0),
+        ("7-x-y", 7),
+        ("", 0),
+        ("-7", 0),
+        ("0", 0),
+        ("07", 0),
+        ("\u0664", 0),
+        ("\u00b2", 0),
+    ],
+)
+def test_what_is_no_number_of_a_run_is_none(digits: str, number: int) -> None:
+    """Too many digits, those of other scripts, and zeros in front."""
+    assert layout.run_number(f"refs/runs/F/{digits}") == number
+
+
+def test_refs_of_a_flow_and_of_ours() -> None:
+    """They lie below one prefix; what is reserved is no flow's."""
+    assert layout.below(layout.TAGS, None) == "refs/runs/@tags/"
+    assert layout.below(layout.RUNS, "F") == "refs/runs/F/"
+    reserved = [it for it in ("@x", "@tags/F/t/1", "F/1") if layout.is_reserved(f"refs/runs/{it}")]
+    assert reserved == ["@x", "@tags/F/t/1"]
+
+
+def test_refs_in_the_trash() -> None:
+    """They say when they were removed and what they were; notes are told from runs and tags."""
+    note = layout.note_ref("F", RUN)
+    for ref in (layout.run_ref("F", RUN), layout.tag_ref("F", "best", RUN), note):
+        there = layout.trash_ref("20251123", ref)
+        assert there.startswith("refs/runs-trash/20251123/")
+        assert layout.parse_trash_ref(there) == ("20251123", ref)
+        assert layout.is_trashed_note(there) is (ref == note)
+        assert not layout.is_trashed_note(ref)
+    assert layout.parse_run_ref(note) is None
+
+
+def test_entries_of_a_task() -> None:
+    """Output goes on in parts that are counted from 1; pictures are named by their artifact."""
+    names = [layout.output_part(layout.STDOUT, part) for part in (1, 2, 10)]
+    assert names == [b"stdout", b"stdout.2", b"stdout.10"]
+    path = layout.picture_path(TaskName("train", "3"), "a b", ".png")
+    assert path == "steps/train/3/pictures/a%20b.png"
+
+
 def test_tracking_refs_lie_below_their_remote() -> None:
     """A remote's copies can be listed by one prefix."""
     ref = layout.tracking_ref("up/stream", "refs/runs/@tags/F/best/12")
@@ -100,9 +152,17 @@ def test_data_names_are_harmless_entries() -> None:
 
 def test_step_and_task_names_that_are_harmless() -> None:
     """Only plain names may become directories of a run."""
-    assert all(map(layout.is_safe_component, ["start", "_parameters", "12", "3_node_1", "t-1"]))
+    assert all(
+        map(
+            layout.is_safe_component,
+            ["start", "_parameters", "12", "3_node_1", "t-1", "x" * MAX_STEP_NAME],
+        )
+    )
     assert not any(
-        map(layout.is_safe_component, ["", ".git", "a/b", "a.b", "git~1", "-x", "x" * 300])
+        map(
+            layout.is_safe_component,
+            ["", ".git", "a/b", "a.b", "git~1", "-x", "x" * (MAX_STEP_NAME + 1)],
+        )
     )
 
 

@@ -1,18 +1,21 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gitflowrun import msgpack
-from gitflowrun.errors import CorruptRecord, GitflowrunError, NotFound
+from gitflowrun.errors import CorruptRecord, GitflowrunError, NotFound, TooLarge
 from gitflowrun.git.objects import Commit, Mode, ObjectType, Oid, TreeEntry, tree_bytes
 from gitflowrun.git.pack.writer import PackObject
 from gitflowrun.git.repository import Repository
 from gitflowrun.names import TaskName
 from gitflowrun.runs.commit_message import RunState, Status, format_message
-from gitflowrun.runs.read import StoredRun, in_task_order, task_order
-from tests.helpers.repos import GitRepo
+from gitflowrun.runs.read import StoredRun, in_task_order, order_steps, task_order
+from gitflowrun.values import replace
+from tests.helpers.repos import GitRepo, make_repo
 from tests.helpers.runs import finished_task, make_run, open_repo, start_run, store_of
 
 
@@ -258,3 +261,115 @@ def test_tasks_are_in_the_order_of_their_numbers(names: set[str]) -> None:
     assert in_task_order(names) == sorted(names, key=task_order)
     numbers = {name for name in names if name.isdecimal() and name.isascii()}
     assert in_task_order(numbers) == sorted(numbers, key=task_order)
+
+
+@pytest.fixture(scope="module")
+def failed(tmp_path_factory: pytest.TempPathFactory) -> StoredRun:
+    """A run of four tasks in its foreach that failed at its end. Nothing is changed."""
+    repo = make_repo(tmp_path_factory.mktemp("read") / "repo")
+    with start_run(repo) as writer:
+        run = writer.identity
+        writer.commit([finished_task(run, "_parameters/0"), finished_task(run, "start/1")])
+        writer.commit([finished_task(run, f"train/{n}") for n in (2, 3, 4, 10)])
+        bad = finished_task(run, "end/11", stdout="a\nb\n", stderr="boom\n", ok=False)
+        edited = replace(bad.record, other_code={"f.py": "it was edited"})
+        writer.commit([replace(bad, record=edited)], status=Status.FAILED)
+    return stored(repo)
+
+
+def test_what_a_failed_run_ended_up_with(failed: StoredRun) -> None:
+    """It is the last step with one task that succeeded, and is not private."""
+    found = failed.final_task()
+    assert found is not None
+    assert str(found.name) == "start/1"
+    assert (found.status, failed.task(TaskName("end", "11")).status) == ("done", "failed")
+    assert failed.end_step == "end"
+    assert failed.has_step("train")
+    assert not failed.has_step("trian")
+    assert repr(found) == "StoredTask('MyFlow/1/start/1')"
+    assert repr(failed) == f"StoredRun('MyFlow/1' at {failed.commit.short})"
+
+
+def test_code_that_ran_otherwise_is_left_out(failed: StoredRun) -> None:
+    """What tasks have noted stands beside what the snapshot lacks."""
+    assert failed.other_code() == {"f.py": "it was edited in end"}
+    assert failed.left_out() == {**failed.info.left_out, "f.py": "it was edited in end"}
+
+
+def test_where_tasks_are_many_the_first_and_the_last_are_named(failed: StoredRun) -> None:
+    """Up to three are all named; steps are, where none is called nearly so."""
+    for step, hint in (("train", "its tasks are 2 … 10"), ("start", "its tasks are 1")):
+        with pytest.raises(NotFound) as caught:
+            failed.task(TaskName(step, "99"))
+        assert caught.value.hint == hint
+    with pytest.raises(NotFound) as caught:
+        failed.tasks("elsewhere")
+    assert caught.value.hint == "its steps are _parameters, start, train, end"
+
+
+def test_streams_have_lines_and_times_of_their_own(failed: StoredRun) -> None:
+    """What is written to one is not in the other."""
+    task = failed.task(TaskName("end", "11"))
+    assert [line for _, line in task.lines("stdout")] == ["a", "b"]
+    ((moment, line),) = task.lines("stderr")
+    assert line == "boom"
+    assert moment is not None
+    assert len(task._times[0]) == 2
+    assert task.started == task.record.attempts[0].started
+    assert task.output_size("stdout") == 4
+
+
+def test_more_output_than_tasks_may_write_is_not_read_at_once(
+    failed: StoredRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is said how to read it; up to the limit, with what we add, it is."""
+    task = failed.task(TaskName("end", "11"))
+    monkeypatch.setattr("gitflowrun.runs.read.OUTPUT_NOTES", 4 - failed.repo.settings.max_log_size)
+    assert task.output("stdout") == b"a\nb\n"
+    with pytest.raises(TooLarge, match="stderr of MyFlow/1/end/11 has 5 bytes, and no more than 4"):
+        task.output("stderr")
+    assert b"".join(task.output_pieces("stderr")) == b"boom\n"
+
+
+def test_without_info_steps_are_known_by_name(
+    failed: StoredRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The graph is not known then, nor which step is the last one, unless one is called `end`."""
+    run = StoredRun(failed.repo, "MyFlow", failed.id, failed.commit)
+    monkeypatch.setitem(run.__dict__, "_root", {b"steps": failed._root[b"steps"]})
+    with pytest.raises(CorruptRecord, match="INFO of MyFlow/1: there is no entry INFO"):
+        run.steps()
+    assert run.known_steps() == ["_parameters", "end", "start", "train"]
+    assert run.end_step == "end"
+    assert run.final_task() is None
+    monkeypatch.setitem(run.__dict__, "_steps", {})
+    assert run.final_task() is None
+
+
+def test_a_row_of_another_run_is_not_believed(failed: StoredRun) -> None:
+    """Git has not compared a listed commit with its id: what speaks of another run is read again."""
+    (row,) = store_of(GitRepo(failed.repo.work_tree or Path())).summaries()
+    tree = "7" * 40
+    assert failed.tree == failed.repo.objects.commit(failed.commit).tree
+    args = failed.repo, "MyFlow", failed.id, failed.commit
+    listed = StoredRun(*args, replace(row, tree=tree))
+    assert (str(listed.tree), listed.state) == (tree, row.state)
+    other = replace(row, tree=tree, state=replace(row.state, run="MyFlow/2"))
+    assert StoredRun(*args, other).tree == failed.tree
+
+
+@pytest.mark.parametrize("graph", [{}, {"steps": ["b"]}, {"steps": None}])
+def test_steps_without_a_graph_are_in_the_order_of_their_names(graph: dict[str, object]) -> None:
+    """Private ones come first; with a graph, what it does not have comes last."""
+    assert order_steps(graph, ["b", "_p", "a"]) == ["_p", "a", "b"]
+    steps = {"steps": {"z": {}, "b": {}, "a": {}}}
+    assert order_steps(steps, ["a", "x", "b", "z", "_p"]) == ["_p", "z", "b", "a", "x"]
+
+
+def test_numbers_that_are_too_long_are_names() -> None:
+    """Python refuses thousands of digits; 18 are a number."""
+    assert task_order("9" * 18) == (0, 10**18 - 1, "9" * 18)
+    assert task_order("1" + "0" * 18) == (1, 0, "1" + "0" * 18)
+    assert task_order("²") == (1, 0, "²")
+    assert in_task_order(["10", "9", "0"]) == ["0", "9", "10"]
+    assert in_task_order([]) == []
