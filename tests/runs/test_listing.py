@@ -8,14 +8,18 @@ import sys
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from gitflowrun.errors import CorruptRecord
 from gitflowrun.git.command import Argument, Process
+from gitflowrun.git.objects import Oid
+from gitflowrun.names import RunId
 from gitflowrun.runs import listing
-from gitflowrun.runs.commit_message import Status
+from gitflowrun.runs.commit_message import RunState, Status
+from gitflowrun.runs.listing import DamagedRun, RunSummary
 from gitflowrun.runs.runs import RunStore
 from gitflowrun.runs.tags import Tags
 from tests.helpers.repos import ROOT, GitRepo
@@ -256,6 +260,125 @@ def test_start_times_are_read_once_and_whatever_their_cache_holds_changes_nothin
     shutil.rmtree(cache.parent)
     cache.parent.write_text("in the way")
     assert order() == ["3", "2", "1", "8", "7"]
+
+
+def test_high_numbers_of_ones_own_stand_in_their_order(repo: GitRepo) -> None:
+    """Where nothing was exchanged, and a clone has counted so far, times say nothing."""
+    (repo.path / ".git" / "gitflowrun-mark").write_text("3000000 none\n")
+    make_run(repo)
+    repo.git("update-ref", "refs/runs/MyFlow/1", "refs/runs/MyFlow/3000001")
+    _fetched(repo, "3000002", "2001")
+    repo.git("update-ref", "-d", "refs/runs/MyFlow/1")
+    assert [str(run) for _, run in store_of(repo).names()] == ["3000002", "3000001"]
+
+
+@pytest.fixture
+def damaged(repo: GitRepo) -> GitRepo:
+    """A/1, which is whole, A/2, whose commit is gone, with a tag, and B/3, whose ref holds nothing."""
+    make_run(repo, "A", tags=["good"])
+    repo.write(".git/refs/runs/A/2", "01" * 20 + "\n")
+    repo.write(".git/refs/runs/B/3", "")
+    repo.git("update-ref", "refs/runs/@tags/A/best/2", "HEAD")
+    return repo
+
+
+@pytest.mark.parametrize("limit", [None, 10])
+def test_damaged_runs_have_their_places(damaged: GitRepo, limit: int | None) -> None:
+    """With what is known of them: the commit, if the ref says it, and all tags that bear the name."""
+    opened = open_repo(damaged)
+    third, second, first = listing.list_all(opened, limit=limit)
+    lost = Oid.from_hex("01" * 20)
+    assert second == DamagedRun("A", RunId("2"), lost, ("best",))
+    assert third == DamagedRun("B", RunId("3"), None, ())
+    assert (third.pathspec, third.status) == ("B/3", Status.DAMAGED)
+    assert (first.pathspec, first.tags, first.status) == ("A/1", ("good",), Status.DONE)
+    assert [run.pathspec for run in listing.list_all(opened, "A", limit)] == ["A/2", "A/1"]
+    assert [run.pathspec for run in listing.list_runs(opened, None, limit)] == ["A/1"]
+    assert listing.damaged_runs(opened) == ["A/2", "B/3"]
+    assert len(listing.list_all(opened, limit=2)) == 2
+    assert listing.run_names(opened, "A") == [("A", RunId("2")), ("A", RunId("1"))]
+
+
+def test_uids_are_those_that_messages_say(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many are asked for; of what is no run there is none."""
+    first, second = make_run(repo), make_run(repo)
+    repo.git("update-ref", "refs/runs/MyFlow/9", "HEAD")
+    names = [("MyFlow", RunId(n)) for n in ("1", "9")]
+    assert listing.uids_of(open_repo(repo), names) == {names[0]: first.uid}
+    monkeypatch.setattr(listing, "_FEW", 1)
+    assert listing.uids_of(open_repo(repo), names) == {names[0]: first.uid}
+    assert listing.uids_of(open_repo(repo), []) == {}
+    assert second.uid not in listing.uids_of(open_repo(repo), names).values()
+
+
+def _listed(count: int) -> list[RunSummary | DamagedRun]:
+    state = RunState("A/1", Status.DONE, 1.0)
+    return [
+        RunSummary(
+            "A", RunId(str(n)), Oid(bytes([n]) * 20), Oid(bytes(20)), state, Status.DONE,
+            "", "", "", "",
+        )
+        for n in range(1, count + 1)
+    ]  # fmt: skip
+
+
+def _answering(*answers: bytes, is_partial: bool = False) -> tuple[Any, list[bytes]]:
+    """A repository whose git answers so, once each, and what it is asked."""
+    asked: list[bytes] = []
+    left = [*answers]
+
+    def read(*_: str, most: int, stdin: bytes) -> object:
+        asked.append(stdin)
+        assert most >= len(stdin)
+        return SimpleNamespace(out=left.pop(0))
+
+    return SimpleNamespace(is_partial=is_partial, git=SimpleNamespace(read=read)), asked
+
+
+def test_runs_whose_tree_is_gone_are_damaged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Git says what is missing; where it ended without an answer that is damaged, and the rest is asked again."""
+    runs = [*_listed(4), DamagedRun("A", RunId("9"), None)]
+    repo, asked = _answering(b"x\nA:INFO missing\n", b"x\n")
+    found = [run.status.value for run in listing.looked_at(repo, runs)]
+    assert found == ["done", "damaged", "damaged", "done", "damaged"]
+    assert asked[0].count(b":INFO\n") == 4
+    assert asked[1] == b"04" * 20 + b":INFO\n"
+    repo, asked = _answering(is_partial=True)
+    assert listing.looked_at(repo, runs) == runs
+    assert listing.looked_at(_answering()[0], runs[4:]) == runs[4:]
+    assert asked == []
+    monkeypatch.setattr(listing, "INFO_LOOKS", 2)
+    repo, asked = _answering(b"x\nx\n")
+    assert listing.looked_at(repo, runs) == runs
+    assert asked[0].count(b":INFO\n") == 2
+    monkeypatch.setattr(listing, "INFO_ROUNDS", 1)
+    repo, asked = _answering(b"", b"")
+    assert listing.looked_at(repo, runs)[0].status is Status.DAMAGED
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [
+        (1, "A/0 is damaged; `git runs show A/0`"),
+        (2, "A/0, A/1 are damaged; "),
+        (8, "A/6, A/7 are damaged; "),
+        (9, "A/6, A/7 and 1 more are damaged; "),
+    ],
+)
+def test_what_is_said_of_damaged_runs(count: int, words: str) -> None:
+    """Some are named, and what to do about the first."""
+    said = listing.told_damaged([f"A/{n}" for n in range(count)])
+    assert words in said
+    assert "git fetch --refetch REMOTE refs/runs/A/0`" in said
+    assert "is gone; " in listing.told_damaged(["A/1"], "gone")
+
+
+def test_a_flow_without_runs_says_which_have_some() -> None:
+    """The nearest name, or some, or how to list all."""
+    assert listing.no_runs_of("X", []).hint == "`git runs` lists all runs"
+    assert listing.no_runs_of("X", "CBA").hint == "flows with runs: A, B, C"
+    assert listing.no_runs_of("Trian", ["Train"]).hint == "did you mean Train?"
 
 
 def _fetched(repo: GitRepo, run: str, year: str) -> None:

@@ -362,7 +362,7 @@ def test_a_row_of_another_run_is_not_believed(failed: StoredRun) -> None:
 def test_steps_without_a_graph_are_in_the_order_of_their_names(graph: dict[str, object]) -> None:
     """Private ones come first; with a graph, what it does not have comes last."""
     assert order_steps(graph, ["b", "_p", "a"]) == ["_p", "a", "b"]
-    steps = {"steps": {"z": {}, "b": {}, "a": {}}}
+    steps: dict[str, object] = {"steps": {"z": {}, "b": {}, "a": {}}}
     assert order_steps(steps, ["a", "x", "b", "z", "_p"]) == ["_p", "z", "b", "a", "x"]
 
 

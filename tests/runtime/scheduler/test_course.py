@@ -505,3 +505,40 @@ def test_progress_is_told_a_few_times_a_second(monkeypatch: pytest.MonkeyPatch) 
     bench.run()
     first, last = bench.of(events.Progress)
     assert (first.done, last.done) == (0, 8)
+
+
+def test_what_waits_for_nobody_is_not_committed_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While other tasks may be launched, what a finished one makes possible can wait with it."""
+    monkeypatch.setattr(limits, "COMMIT_INTERVAL", 30)
+    following = {"a": ("b", "c"), "b": ("d",), "c": ("e",), "d": ("f",), "e": ("f",), "f": ()}
+
+    def goes_on(launch: Launch) -> list[Message]:
+        targets = following[launch.task.step]
+        jump = Transition(targets) if targets else None
+        result = Result(launch.serial, {}, {}, (), jump)
+        return [Started(launch.serial, 7), result, Exited(launch.serial, 0, 0.1, 1)]
+
+    bench = Bench(goes_on, Shape("a", "f", frozenset("f"), following), max_workers=1)
+    assert bench.run() == (Status.DONE, None)
+    assert [tasks for tasks, _ in bench.commits] == [
+        ["a/1"],
+        ["b/2", "c/3"],
+        ["d/4", "e/5"],
+        ["f/6"],
+    ]
+
+
+def test_a_line_that_is_being_written_is_shown_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where nothing else happens."""
+    monkeypatch.setattr(limits, "PROGRESS_INTERVAL", 0.01)
+    monkeypatch.setattr(limits, "HEARTBEAT", 100)
+    bench = Bench(starts)
+    bench.wrote = b"bar 1"
+
+    def notify(event: Event) -> None:
+        if isinstance(event, events.Progress) and event.line is not None:
+            bench.scheduler.stop(Status.FAILED, "seen")
+
+    bench.scheduler._notify = notify
+    bench.later(partial(bench.scheduler.stop, Status.FAILED, "not seen"), 10)
+    assert bench.run() == (Status.FAILED, "seen")
