@@ -161,7 +161,11 @@ class ObservedRun(StoredRun):
     def task(self, name: TaskName) -> StoredTask:
         """A task. Raises NotFound."""
         started = self._unfinished.get(name)
-        return super().task(name) if started is None else UnfinishedTask(self, started)
+        if started is not None:
+            return UnfinishedTask(self, started)
+        if name.step in self._step_names() - {*super()._step_names()}:
+            raise self._no_task(name)
+        return super().task(name)
 
     def tasks_of(self, step: str) -> Iterator[StoredTask]:
         """The tasks of a step; the records of unfinished ones have no attempts. Raises NotFound."""

@@ -165,14 +165,10 @@ class StoredRun:
 
     def task(self, name: TaskName) -> StoredTask:
         """A task. Raises NotFound."""
-        tasks = self._step(name.step)
-        try:
-            return StoredTask(self, name, tasks[name.task])
-        except KeyError:
-            raise NotFound(
-                f"{self.pathspec}/{name.step} has no task {name.task!r}",
-                hint=_tasks_hint(list(tasks)),
-            ) from None
+        tree = self._step(name.step).get(name.task)
+        if tree is None:
+            raise self._no_task(name)
+        return StoredTask(self, name, tree)
 
     def tasks_of(self, step: str) -> Iterator[StoredTask]:
         """The tasks of a step, in the order of their numbers. Raises NotFound: no such step."""
@@ -268,6 +264,12 @@ class StoredRun:
             if task.record.ok:
                 return task
         return None
+
+    def _no_task(self, name: TaskName) -> NotFound:
+        return NotFound(
+            f"{self.pathspec}/{name.step} has no task {name.task!r}",
+            hint=_tasks_hint(self.tasks(name.step)),
+        )
 
     def _artifacts_of(self, task: TaskName) -> Mapping[str, ArtifactRef]:
         try:

@@ -10,11 +10,23 @@ import time
 
 import pytest
 
+from gitflowrun.errors import CorruptRecord, NotFound
 from gitflowrun.names import TaskName
-from gitflowrun.runs.live import LiveState, StartedTask, observe, sweep_live_states
+from gitflowrun.runs.commit_message import Status
+from gitflowrun.runs.live import (
+    LiveState,
+    ObservedRun,
+    StartedTask,
+    observe,
+    remove_live_state,
+    sweep_live_states,
+)
+from gitflowrun.runs.read import StoredRun
+from gitflowrun.runs.records import ForeachLevel
+from gitflowrun.runs.write import RunWriter
 from tests.helpers.flows import Background, background, eventually, latest, linear_flow
 from tests.helpers.repos import GitRepo, make_repo
-from tests.helpers.runs import make_run, open_repo
+from tests.helpers.runs import finished_task, make_run, open_repo, start_run
 
 WAIT = "while not os.path.exists('go'): time.sleep(.01)"
 FLOW = linear_flow(
@@ -179,3 +191,122 @@ def test_packed_refs_that_a_power_cut_has_emptied(repo: GitRepo) -> None:
     repo.git("pack-refs", "--all")
     assert json.loads(repo.call("list", "--json").out) == listed
     repo.fsck()
+
+
+PARENT, FIRST, SECOND = TaskName("start", "1"), TaskName("train", "2"), TaskName("train", "3")
+LEVEL = ForeachLevel("start", "items", 2, 1, "y")
+
+
+def _live(writer: RunWriter, repo: GitRepo) -> LiveState:
+    """A run with a published task, two that have started, and what one of these has written."""
+    writer.commit([finished_task(writer.identity, "start/1", stdout="published\n")])
+    live = LiveState(open_repo(repo), writer.identity.uid)
+    live.start(StartedTask(PARENT, 1.0, (), ()))
+    live.start(StartedTask(FIRST, 2.0, (PARENT,), (LEVEL,)))
+    live.start(StartedTask(SECOND, 3.0, (PARENT,), ()))
+    for stream, data in (("stdout", b"one\n"), ("stdout", b"two"), ("stderr", b"err")):
+        live.write(FIRST, stream, data)
+    return live
+
+
+def test_unfinished_tasks_stand_beside_those_that_are_published(repo: GitRepo) -> None:
+    """In their steps, with what is known of them; what git has is read from there."""
+    with start_run(repo) as writer:
+        live = _live(writer, repo)
+        run = observe(latest(repo))
+        assert isinstance(run, ObservedRun)
+        assert (run.steps(), run.tasks("train")) == (["start", "train"], ["2", "3"])
+        assert run.tasks("start") == ["1"]
+        assert [str(task.name) for task in run.tasks_of("train")] == ["train/2", "train/3"]
+        assert run.task(PARENT).output("stdout") == b"published\n"
+        assert run.task(PARENT).status == "done"
+        task = run.task(FIRST)
+        assert (task.status, task.started) == ("running", 2.0)
+        record = task.record
+        assert (record.name, record.run) == (FIRST, writer.identity)
+        assert (record.parents, record.frames, record.attempts) == ((PARENT,), (LEVEL,), ())
+        assert (task.output("stdout"), task.output_size("stdout")) == (b"one\ntwo", 7)
+        assert [*task.lines("stderr")] == [(None, "err")]
+        assert (run.task(SECOND).output("stdout"), run.task(SECOND).output_size("stderr")) == (
+            b"",
+            0,
+        )
+        with pytest.raises(NotFound, match="train/2 has not finished"):
+            _ = task.task_blob
+        with pytest.raises(NotFound, match="no step 'end'"):
+            run.tasks("end")
+        for step, hint in (("train", "its tasks are 2, 3"), ("start", "its tasks are 1")):
+            with pytest.raises(NotFound, match=f"{step} has no task '9'") as caught:
+                run.task(TaskName(step, "9"))
+            assert caught.value.hint == hint
+        live.close()
+    assert not (open_repo(repo).state_dir / "live" / str(writer.identity.uid)).exists()
+
+
+def test_who_reads_while_a_task_is_published_loses_nothing(repo: GitRepo) -> None:
+    """Its output is in git by then; of one that is in neither there is none."""
+    with start_run(repo) as writer:
+        live = _live(writer, repo)
+        task = observe(latest(repo)).task(FIRST)
+        other = observe(latest(repo)).task(SECOND)
+        live.drop(FIRST)
+        assert (task.output_size("stdout"), task.output("stdout")) == (0, b"")
+        writer.commit([finished_task(writer.identity, "train/2", stdout="whole\n")])
+        assert (task.output_size("stdout"), task.output("stdout")) == (6, b"whole\n")
+        assert (other.output_size("stdout"), other.output("stdout")) == (0, b"")
+        live.close()
+
+
+def test_a_run_that_has_ended_is_as_it_is_stored(repo: GitRepo) -> None:
+    """Whatever is left of its live state; so is one that has none, or one in whose place a link is."""
+    with start_run(repo) as writer:
+        assert observe(run := latest(repo)) is run
+        live = _live(writer, repo)
+        top = open_repo(repo).state_dir / "live" / str(writer.identity.uid)
+        moved = top.rename(repo.path / "moved")
+        top.symlink_to(moved)
+        assert observe(run := latest(repo)) is run
+        top.unlink()
+        moved.rename(top)
+        writer.commit([], status=Status.DONE)
+        assert observe(run := latest(repo)) is run
+        remove_live_state(open_repo(repo), writer.identity.uid)
+        assert not top.exists()
+        live.close()
+
+
+def test_a_dead_runs_tasks_are_unfinished(repo: GitRepo) -> None:
+    """Nobody runs them any more. Where what git has of a step can't be read, none of its tasks is called so."""
+    writer = start_run(repo)
+    _live(writer, repo)
+    writer.close()
+    run = observe(latest(repo))
+    assert run.task(SECOND).status == "unfinished"
+    run = observe(latest(repo))
+    with pytest.MonkeyPatch.context() as patch:
+
+        def unreadable(*_: object) -> list[str]:
+            raise CorruptRecord("damaged")
+
+        patch.setattr(StoredRun, "tasks", unreadable)
+        assert isinstance(run, ObservedRun)
+        assert set(run._unfinished) == {FIRST, SECOND}
+
+
+@pytest.mark.parametrize("place", ["live", "live/x/tasks"])
+def test_live_state_that_can_not_be_written_harms_nobody(repo: GitRepo, place: str) -> None:
+    """A run goes on without it."""
+    opened = open_repo(repo)
+    with start_run(opened) as writer:
+        uid = str(writer.identity.uid)
+        there = opened.state_dir / place.replace("x", uid)
+        there.parent.mkdir(parents=True, exist_ok=True)
+        if place == "live":
+            there.write_text("in the way")
+        else:
+            there.mkdir()
+        live = LiveState(opened, writer.identity.uid)
+        live.start(StartedTask(FIRST, 2.0, (), ()))
+        live.write(FIRST, "stdout", b"x")
+        live.drop(FIRST)
+        live.close()
