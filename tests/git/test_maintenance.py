@@ -18,16 +18,19 @@ import pytest
 from gitflowrun.errors import RepositoryError
 from gitflowrun.git import maintenance
 from gitflowrun.git.maintenance import (
+    PACK_FILES,
+    Rewrite,
     _choose,
     _SmallPack,
     exempt_from_deltas,
     fold,
+    fold_lock,
     start_fold,
 )
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.pack.reader import PackReader
 from gitflowrun.git.repository import Repository
-from gitflowrun.limits import FOLD_BEYOND
+from gitflowrun.limits import FOLD_BEYOND, LARGE_INDEX, LARGE_PACK
 from gitflowrun.runs.layout import PAYLOAD_PATTERN
 from tests.helpers.packs import blob, noise, objects_dir, pack_store, publish
 from tests.helpers.repacks import ids_of_packs
@@ -526,3 +529,237 @@ def test_the_users_attributes_stay(repo: GitRepo, text: str | None) -> None:
         exempt_from_deltas(_open(repo), PAYLOAD_PATTERN)
     kept = (text or "").splitlines()
     assert path.read_text() == "".join(f"{line}\n" for line in [*kept, "steps/*/*/blake3/* -delta"])
+
+
+def _open_files(place: Path) -> list[str]:
+    links = [it for it in Path("/proc/self/fd").iterdir() if it.is_symlink()]
+    return [text for it in links if (text := str(it.readlink())).startswith(str(place))]
+
+
+def test_the_places_of_a_fold(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a test may let a process die: each is passed, in the order of the protocol; nothing is left open."""
+    passed: list[str] = []
+    monkeypatch.setattr(maintenance, "reached", passed.append)
+    _many(repo, 3)
+    repository = _open(repo)
+    assert fold(repository)
+    names = ("written", "checked", "visible", "durable")
+    assert passed[:4] == [f"fold.{name}" for name in names]
+    assert {*passed[4:]} == {"fold.deleting"}
+    assert _open_files(repository.state_dir) == []
+    assert [*repository.packs.incoming.iterdir()] == []
+
+
+def test_a_disk_that_fails_a_fold(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error says where; the lock is free and all packs are there."""
+    _many(repo, 3)
+    repository = _open(repo)
+    before = _pack_files(repo)
+
+    def fails(_: Path) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(maintenance, "sync_file", fails)
+        with pytest.raises(
+            RepositoryError, match=r"cannot fold packs: .*/objects/pack: Input/output error"
+        ):
+            fold(repository)
+    assert _pack_files(repo) == before
+    assert _open_files(repository.state_dir) == []
+    assert fold(repository)
+
+
+def test_a_fold_that_can_not_begin(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither its place nor its lock stays."""
+    _many(repo, 3)
+    repository = _open(repo)
+
+    def fails(*_: object, **__: object) -> None:
+        raise RepositoryError("git can't be started")
+
+    monkeypatch.setattr(maintenance.Folding, "_start", fails)
+    with pytest.raises(RepositoryError, match="can't be started"):
+        start_fold(repository)
+    assert [*repository.packs.incoming.iterdir()] == []
+    assert _open_files(repository.state_dir) == []
+
+
+def test_the_lock_of_folds(repo: GitRepo) -> None:
+    """One process holds it; who does not get it keeps nothing open, and where it can't be made that is told."""
+    repository = _open(repo)
+    first = fold_lock(repository)
+    assert first is not None
+    assert fold_lock(repository) is None
+    path = repository.state_dir / "fold.lock"
+    assert len(_open_files(path)) == 1
+    os.close(first)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(RepositoryError, match=r"cannot lock .*fold\.lock: "):
+        fold_lock(repository)
+
+
+@pytest.mark.parametrize(
+    ("code", "out", "err", "message"),
+    [
+        (1, b"12\n", b"fatal: no\n", "no"), (0, b"", b"", "status 0"), (0, b"12\n34\n", b"", "status 0"),
+        (128, b"", b"", "status 128"), (0, b"12\n", b"warning\n", None),
+    ],
+)  # fmt: skip
+def test_what_git_says_of_a_pack_it_has_written(
+    code: int, out: bytes, err: bytes, message: str | None
+) -> None:
+    """One digest, and success; anything else is an error."""
+    if message is None:
+        assert maintenance._digest(code, out, err) == "12"
+        return
+    with pytest.raises(RepositoryError, match=f"^git pack-objects: {message}$"):
+        maintenance._digest(code, out, err)
+
+
+def test_a_fold_has_limits() -> None:
+    """Of bytes and of objects: what is beyond waits for the next one."""
+    for size, index in ((LARGE_PACK - 1, 1), (1, LARGE_INDEX - 1)):
+        packs = [_SmallPack(f"p{number}", size, index, 0.0) for number in range(5)]
+        assert len(_choose(packs)) == 2
+    half = [_SmallPack(f"p{number}", LARGE_PACK // 2, LARGE_INDEX // 2, 0.0) for number in range(9)]
+    assert len(_choose(half)) == 4
+
+
+@pytest.fixture
+def three(repo: GitRepo) -> tuple[Repository, list[list[Oid]], list[str]]:
+    """Three packs of two blobs each, which are nobody's; their ids and names."""
+    store = pack_store(repo)
+    packs = [store.write([blob(noise(500, 2 * n)), blob(noise(500, 2 * n + 1))]) for n in range(3)]
+    store.release(pack.name for pack in packs)
+    for pack in packs:
+        os.utime(store.pack_dir / f"{pack.name}.pack", (1e9, 1e9))
+    return _open(repo), [list(pack.oids) for pack in packs], [pack.name for pack in packs]
+
+
+def test_a_rewrite_leaves_out_some_objects(
+    three: tuple[Repository, list[list[Oid]], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The packs that hold them go, once the new one is on the disk and kept; others stay as they are."""
+    repository, oids, names = three
+    passed: list[str] = []
+    synced: list[str] = []
+    monkeypatch.setattr(maintenance, "reached", passed.append)
+    monkeypatch.setattr(maintenance, "sync_directory", lambda path: synced.append(path.name))
+    packs = repository.packs.pack_dir
+    lock = fold_lock(repository)
+    assert lock is not None
+    rewrite = Rewrite(repository, lock, [oids[0][0], oids[1][1], Oid(bytes(20))])
+    assert (rewrite.inputs, rewrite.without) == (sorted(names[:2]), {oids[0][0], oids[1][1]})
+    (keep,) = packs.glob("*.keep")
+    assert keep.with_suffix(".pack").stat().st_mtime == 1e9 + 1
+    assert passed == ["free.written", "free.durable"]
+    assert [*repository.packs.incoming.iterdir()] == []
+    (packs / f"{names[0]}.rev").touch()
+    rewrite.delete(lambda path: path.stem == names[0])
+    assert passed[2:] == ["free.deleting"] * len(PACK_FILES)
+    assert synced == ["pack"]
+    assert {it.stem for it in packs.iterdir()} == {*names[1:], keep.stem}
+    rewrite.delete(lambda _: True)
+    rewrite.close()
+    assert {it.stem for it in packs.iterdir()} == {names[2], keep.stem}
+    assert not keep.exists()
+    reader = PackReader(repository.objects_dir)
+    kept = [oids[0][1], oids[1][0], *oids[2]]
+    assert [oid in reader for oid in kept] == [True] * 4
+    assert oids[0][0] not in reader
+    assert oids[1][1] not in reader
+    os.fstat(lock)
+    os.close(lock)
+
+
+@pytest.mark.parametrize("case", ["kept", "gone", "all", "none"])
+def test_what_a_rewrite_does_not_delete(
+    three: tuple[Repository, list[list[Oid]], list[str]], case: str
+) -> None:
+    """A pack that somebody keeps by now, or any where the new one is gone; of nothing nothing is written."""
+    repository, oids, names = three
+    packs = repository.packs.pack_dir
+    lock = fold_lock(repository)
+    assert lock is not None
+    without = {"all": oids[0], "none": [Oid(bytes(20))]}.get(case, oids[0][:1])
+    rewrite = Rewrite(repository, lock, without)
+    before = {it.stem for it in packs.iterdir()}
+    assert len(before) == (3 if case in {"all", "none"} else 4)
+    if case == "kept":
+        (packs / f"{names[0]}.keep").touch()
+    elif case == "gone":
+        (new,) = before - {*names}
+        for path in packs.glob(f"{new}.*"):
+            path.unlink()
+        before.discard(new)
+    rewrite.delete(lambda _: True)
+    rewrite.close()
+    assert {it.stem for it in packs.iterdir()} == before - ({names[0]} if case == "all" else set())
+    os.close(lock)
+
+
+@pytest.mark.parametrize("case", ["plain", "chain", "unrelated"])
+def test_a_multi_pack_index_goes_before_its_packs(
+    repo: GitRepo, three: tuple[Repository, list[list[Oid]], list[str]],
+    monkeypatch: pytest.MonkeyPatch, case: str,
+) -> None:  # fmt: skip
+    """With all that belongs to it, and on the disk; one that speaks of others stays."""
+    repository, oids, names = three
+    packs = repository.packs.pack_dir
+    if case == "unrelated":
+        for path in packs.glob(f"{names[0]}.*"):
+            path.rename(repo.path / path.name)
+    repo.git("multi-pack-index", "write")
+    if case == "unrelated":
+        for path in repo.path.glob(f"{names[0]}.*"):
+            path.rename(packs / path.name)
+    (packs / "multi-pack-index-12.bitmap").touch()
+    chain = packs / "multi-pack-index.d"
+    if case == "chain":
+        (packs / "multi-pack-index").unlink()
+        chain.mkdir()
+        (chain / "multi-pack-index-chain").touch()
+    lock = fold_lock(repository)
+    assert lock is not None
+    rewrite = Rewrite(repository, lock, oids[0][:1])
+    synced: list[tuple[str, bool]] = []
+
+    def note(path: Path) -> None:
+        synced.append((path.name, (packs / f"{names[0]}.idx").exists()))
+
+    monkeypatch.setattr(maintenance, "sync_directory", note)
+    rewrite.delete(lambda _: True)
+    rewrite.close()
+    os.close(lock)
+    left = {it.name for it in packs.glob("multi-pack-index*")}
+    assert left == (
+        {"multi-pack-index", "multi-pack-index-12.bitmap"} if case == "unrelated" else set()
+    )
+    early = [("multi-pack-index.d", True)] * (case == "chain") + [("pack", True)] * (
+        case != "unrelated"
+    )
+    assert synced == [*early, ("pack", False)]
+
+
+def test_a_disk_that_fails_a_rewrite(
+    three: tuple[Repository, list[list[Oid]], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing has changed, and the error says where and what to do."""
+    repository, oids, names = three
+    lock = fold_lock(repository)
+    assert lock is not None
+
+    def fails(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "utime", fails)
+    with pytest.raises(
+        RepositoryError, match=r"cannot rewrite packs: .*/pack: No space left"
+    ) as caught:
+        Rewrite(repository, lock, oids[0][:1])
+    assert "free some space" in str(caught.value.hint)
+    assert {it.stem for it in repository.packs.pack_dir.iterdir()} == {*names}
+    assert [*repository.packs.incoming.iterdir()] == []
+    os.close(lock)

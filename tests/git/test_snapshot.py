@@ -18,6 +18,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gitflowrun.errors import RepositoryError
+from gitflowrun.git import snapshot as snapshot_module
 from gitflowrun.git.command import Completed, Git
 from gitflowrun.git.objects import ObjectType
 from gitflowrun.git.repository import Repository
@@ -722,3 +723,87 @@ def test_only_abandoned_snapshots_of_ours_are_removed(repo: GitRepo, tmp_path: P
     (repo.path / ".git/snapshots").symlink_to(mine.parent)
     _remove_abandoned(repo.path / ".git/snapshots")
     assert mine.exists()
+
+
+def test_the_places_of_a_snapshot(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a test may let a process die: both are passed."""
+    passed: list[str] = []
+    monkeypatch.setattr(snapshot_module, "reached", passed.append)
+    repo.write("new", "1")
+    snapshot = take_snapshot(Repository.discover(repo.path))
+    assert passed == ["snapshot.begun", "snapshot.made"]
+    assert snapshot.freed == ""
+    repo.write(".git/gitflowrun/freed", "yesterday")
+    assert take_snapshot(Repository.discover(repo.path)).freed == "yesterday"
+
+
+def test_a_disk_that_fails_a_snapshot(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error names the file and says what to do; nothing is left behind."""
+    repo.write("new", "1")
+    repository = Repository.discover(repo.path)
+    for place in ("somewhere", None):
+        error = OSError(28, "No space left on device", place)
+
+        def fails(*_: object, error: OSError = error) -> None:
+            raise error
+
+        with monkeypatch.context() as patch:
+            patch.setattr(shutil, "copy2", fails)
+            with pytest.raises(RepositoryError) as caught:
+                take_snapshot(repository)
+        where = f": {place}" if place else ""
+        assert caught.value.message == (
+            f"can't take a snapshot of the work tree: No space left on device{where}"
+        )
+        assert "free some space" in str(caught.value.hint)
+    assert [*(repository.state_dir / "snapshots").iterdir()] == []
+
+
+def test_private_keys_are_left_out_of_what_is_untracked(repo: GitRepo) -> None:
+    """Whatever they are called, with their size; tracked ones, and those that the user includes, stay."""
+    key = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0\n"
+    repo.git("config", "runs.snapshot.include", "wanted")
+    repo.write("tracked", "1")
+    repo.commit()
+    for name in ("tracked", "plain", "deep/other", "wanted"):
+        repo.write(name, f"{name}\n{key}")
+    repo.write("harmless", "PRIVATE KEY")
+    shot = shoot(repo)
+    assert shot.files.keys() == {b"README", b"tracked", b"wanted", b"harmless"}
+    assert {(it.path, it.size) for it in shot.snapshot.left_out} == {
+        ("plain", len(key) + 6), ("deep/other", len(key) + 11)
+    }  # fmt: skip
+    assert shot.snapshot.dirty == ("harmless", "tracked", "wanted")
+    assert key.encode() not in b"".join(
+        bytes(it.data) for it in shot.snapshot.objects if b"plain" in bytes(it.data)
+    )
+
+
+def test_many_changes_are_taken_as_few(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether or not an index of the changed files alone stands in: the tree, and what differs, is the same."""
+    repo.write("gone", "1")
+    repo.write("a/edited", "1")
+    repo.commit()
+    (repo.path / "gone").unlink()
+    repo.write("a/edited", "2")
+    repo.write("b/new", "3")
+    found = []
+    for limit in (3, 2):
+        monkeypatch.setattr(snapshot_module, "SNAPSHOT_FEW_CHANGES", limit)
+        with monkeypatch.context() as patch:
+            seen: list[object] = []
+            real = snapshot_module._SnapshotBuilder._keep_changed_only
+            patch.setattr(
+                snapshot_module._SnapshotBuilder, "_keep_changed_only",
+                lambda self, status, real=real, seen=seen: (seen.append(1), real(self, status))[1],
+            )  # fmt: skip
+            shot = shoot(repo)
+        assert len(seen) == (limit == 3)
+        found.append((shot.snapshot.tree, shot.snapshot.dirty, shot.files))
+    assert found[0] == found[1]
+    repo.git("config", "core.ignoreCase", "true")
+    monkeypatch.setattr(snapshot_module, "SNAPSHOT_FEW_CHANGES", 9)
+    monkeypatch.setattr(
+        snapshot_module._SnapshotBuilder, "_keep_changed_only", lambda *_: pytest.fail("not simple")
+    )
+    assert shoot(repo).snapshot.tree == found[0][0]
