@@ -503,3 +503,110 @@ def test_parts_are_hashed_as_one_payload() -> None:
     parts = [memoryview(noise(size, size)) for size in (0, 10, 5 * MIB, 3)]
     assert digest_parts(parts) == digest(b"".join(parts))
     assert Encoded("x/1", "x", tuple(parts)).size == 5 * MIB + 13
+
+
+def test_a_position_in_a_payload() -> None:
+    """From the beginning, here or the end, and never before the beginning; beyond the end there is nothing."""
+    blobs = _Blobs(b"abc", b"defg")
+    file = payloads.PayloadFile(blobs, blobs.ref(b"abc", b"defg"))
+    assert (file.readable(), file.seekable()) == (True, True)
+    for offset, whence, place, rest in (
+        (2, io.SEEK_SET, 2, b"cdefg"), (-3, io.SEEK_END, 4, b"efg"), (-7, io.SEEK_CUR, 0, b"abcdefg"),
+        (9, io.SEEK_SET, 9, b""),
+        (0, io.SEEK_END, 7, b""),
+    ):  # fmt: skip
+        assert file.seek(offset, whence) == place
+        assert file.read() == rest
+    with pytest.raises(ValueError, match="negative seek position: -1"):
+        file.seek(-1)
+    with pytest.raises(ValueError, match="invalid whence: 7"):
+        file.seek(0, 7)
+
+
+def test_a_payload_that_does_not_fit_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its size is told, and how it can be read all the same."""
+    blobs = _Blobs(b"abc")
+    ref = replace(blobs.ref(b"abc"), size=1 << 62, chunks=blobs.ref(b"abc", b"abc").chunks)
+    for read in (payloads.read_payload, payloads.read_bytes):
+        with pytest.raises(CorruptRecord, match=f"a payload of {1 << 62} bytes") as caught:
+            read(blobs, ref)
+        assert "`open()` reads it piece by piece" in str(caught.value.hint)
+    monkeypatch.setattr(payloads, "READ_BY_THREADS", 0)
+    with pytest.raises(CorruptRecord, match="does not fit"):
+        payloads.read_payload(blobs, ref)
+
+
+def test_chunks_that_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Larger than chunks are, or, of a payload of one, another than the payload; as large as they are they are read."""
+    blobs = _Blobs(b"abc", b"x")
+    ref = blobs.ref(b"abc", b"x")
+    monkeypatch.setattr(payloads, "CREDIBLE_CHUNK", 3)
+    assert bytes(payloads.read_payload(blobs, ref)) == b"abcx"
+    monkeypatch.setattr(payloads, "CREDIBLE_CHUNK", 2)
+    with pytest.raises(CorruptRecord, match="lists a chunk larger than chunks are"):
+        payloads.read_payload(blobs, ref)
+    monkeypatch.undo()
+    other = replace(blobs.ref(b"abc"), digest=digest(b"other"))
+    for read in (payloads.read_payload, payloads.read_bytes, payloads.PayloadFile):
+        with pytest.raises(CorruptRecord, match=r"is damaged: its content has BLAKE3 .*, not"):
+            read(blobs, other)
+    empty = replace(blobs.ref(), digest=digest(b"other"))
+    with pytest.raises(CorruptRecord, match="is damaged"):
+        payloads.read_payload(blobs, empty)
+    assert payloads.read_bytes(blobs, blobs.ref()) == b""
+
+
+@pytest.mark.parametrize("size", [3, 9])
+def test_a_damaged_chunk_is_taken_from_another_copy(size: int) -> None:
+    """Of the same size; without one the payload is damaged, though git may know the object."""
+
+    class Damaged(_Blobs):
+        def read_into(self, oid: Any, target: memoryview, /) -> None:
+            super().read_into(oid, target)
+            target[0] ^= 1
+
+        def read(self, oid: Any, limit: int, /) -> tuple[ObjectType, bytes]:
+            assert limit == len(self.pieces[oid])
+            return ObjectType.BLOB, (self.pieces[oid] + bytes(9))[:size]
+
+    pieces = (b"abc", b"xyz")
+    blobs = Damaged(*pieces)
+    for ref in (blobs.ref(*pieces), blobs.ref(b"abc")):
+        if size == 3:
+            assert payloads.read_payload(blobs, ref) == b"".join(pieces)[: ref.size]
+            assert payloads.PayloadFile(blobs, ref).read() == b"".join(pieces)[: ref.size]
+        else:
+            with pytest.raises(CorruptRecord, match="is damaged"):
+                payloads.read_payload(blobs, ref)
+
+
+def test_a_file_whose_chunks_are_another_payload() -> None:
+    """Each is whole; that all together are not what the reference says is known once they are read in order."""
+    blobs = _Blobs(b"abc", b"xyz")
+    ref = replace(blobs.ref(b"abc", b"xyz"), digest=digest(b"other!"))
+    file = payloads.PayloadFile(blobs, ref)
+    file.seek(3)
+    assert file.read(3) == b"xyz"
+    file.seek(0)
+    assert file.read(2) == b"ab"
+    assert file.read(1) == b"c"
+    with pytest.raises(CorruptRecord, match="is damaged"):
+        file.read(3)
+    assert payloads.PayloadFile(blobs, ref, trusted=True).read() == b"abcxyz"
+
+
+def test_a_chunk_that_is_read_in_pieces_is_read_once() -> None:
+    """What is wanted whole goes straight to whoever wants it; of a part the chunk is kept."""
+    blobs = _Blobs(b"abc", b"defg")
+    file = payloads.PayloadFile(blobs, blobs.ref(b"abc", b"defg"))
+    for _ in range(3):
+        file.seek(1)
+        assert file.read(1) == b"b"
+    assert blobs.sizes == [3]
+    file.seek(0)
+    assert file.read(3) == b"abc"
+    assert blobs.sizes == [3]
+    assert file.read(4) == b"defg"
+    file.seek(3)
+    assert file.read(4) == b"defg"
+    assert blobs.sizes == [3, 4, 4]

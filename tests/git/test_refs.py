@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -9,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from gitflowrun.errors import RefConflict, RepositoryError
+from gitflowrun.git import refs as refs_module
 from gitflowrun.git.objects import Oid
+from gitflowrun.git.refs import loose_names, packed_stamp, packed_with
 from gitflowrun.git.repository import Repository
 from tests.helpers.refs import NAME, create_ref
 from tests.helpers.repos import GitRepo
@@ -146,3 +149,88 @@ def test_linked_worktrees_share_refs(
         create_ref(linked.refs, NAME, commits[1])
     create_ref(linked.refs, "refs/runs/F/2", commits[1])
     assert repository.refs.get("refs/runs/F/2") == commits[1]
+
+
+def test_what_tells_that_packed_refs_changed(repo: GitRepo) -> None:
+    """Another file, another size or another time; without one there is no stamp."""
+    top = repo.path / ".git"
+    assert packed_stamp(top) == "none"
+    path = top / "packed-refs"
+    stamps = set()
+    for text, second in (("a", 1), ("ab", 1), ("ab", 2)):
+        path.write_text(text)
+        os.utime(path, (second, second))
+        stamps.add(packed_stamp(top))
+    (top / "other").write_text("ab")
+    os.utime(top / "other", (2, 2))
+    (top / "other").rename(path)
+    assert len(stamps | {packed_stamp(top)}) == 4
+
+
+def test_a_place_that_can_not_be_listed_or_read_is_told(
+    repo: GitRepo, repository: Repository, commits: list[Oid], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Names stand for it, so that whoever reads them finds out why."""
+    create_ref(repository.refs, NAME, commits[0])
+    (repo.path / ".git" / f"{NAME}.lock").touch()
+    assert [*loose_names(repository.common_dir, "refs/runs/")] == [NAME]
+    assert [*loose_names(repository.common_dir, "refs/nothing/")] == []
+
+    def refuse(path: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", refuse)
+        assert [*loose_names(repository.common_dir, "refs/runs/")] == ["refs/runs"]
+    path = repo.path / ".git" / NAME
+    path.unlink()
+    path.symlink_to(path.name)
+    with pytest.raises(RepositoryError, match=f"can't read .*{NAME}: Too many levels"):
+        repository.refs.get(NAME)
+
+
+def test_listings_that_would_be_too_large_leave_out_what_is(
+    repo: GitRepo, repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Runs whose commits are as large as none is are damaged; the others are listed."""
+    for number, size in ((1, 10), (2, 9_000), (3, 10)):
+        repo.git("commit", "-q", "--allow-empty", "-F", "-", stdin=b"x" * size)
+        repo.git("update-ref", f"refs/runs/F/{number}", "HEAD")
+    monkeypatch.setattr(refs_module, "LISTED", 5_000)
+    monkeypatch.setattr(refs_module, "LISTED_SHARE", 0)
+    monkeypatch.setattr(refs_module, "LISTED_COMMIT", 4_000)
+    rows = repository.refs.rows("refs/runs/", fields=("refname", "contents"))
+    assert rows == [(f"refs/runs/F/{number}", "x" * 10 + "\n") for number in (1, 3)]
+    assert repository.refs.damaged == {"refs/runs/F/2"}
+    monkeypatch.setattr(refs_module, "LISTED", 300)
+    assert repository.refs.rows("refs/runs/", fields=("refname", "contents")) == rows[:1]
+    with pytest.raises(RepositoryError, match="git for-each-ref: "):
+        repository.refs.rows("refs/runs/", fields=("nonsense",))
+    with pytest.raises(RepositoryError, match="git for-each-ref: "):
+        repository.refs.rows("refs/runs/", sort="nonsense")
+
+
+def test_the_next_version_of_packed_refs() -> None:
+    """Sorted, with what tags lead to behind them; none where a name is taken, or in the way, or the file is odd."""
+    head, one = b"# pack-refs with: peeled fully-peeled sorted \n", b"1" * 40
+    table = head + one + b" refs/b\n^" + b"2" * 40 + b"\n" + one + b" refs/d/e\n"
+    new = Oid(b"\3" * 20)
+    line = str(new).encode()
+    assert packed_with(b"", {b"refs/a": new}) == head + line + b" refs/a\n"
+    assert packed_with(table, {b"refs/c": new, b"refs/a": new}) == (
+        head
+        + line
+        + b" refs/a\n"
+        + one
+        + b" refs/b\n^"
+        + b"2" * 40
+        + b"\n"
+        + line
+        + b" refs/c\n"
+        + one
+        + b" refs/d/e\n"
+    )
+    for name in (b"refs/b", b"refs/b/x", b"refs/d", b"refs/d/e/f"):
+        assert packed_with(table, {name: new}) is None
+    for odd in (table[:-1], table.replace(b" sorted", b""), table.replace(b" fully-peeled", b"")):
+        assert packed_with(odd, {b"refs/a": new}) is None
