@@ -25,8 +25,13 @@ from gitflowrun.git.pack.reader import PackReader
 from gitflowrun.limits import ANSWER, COMMIT_SIZE, MAX_STATES, STATES_A_RUN, TREE_SIZE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
+
+    from gitflowrun.git.pack.writer import PackObject
+
+_LONGEST_HEADER = 128
+"""Bytes that an id, a type and a size take at most."""
 
 
 class ObjectStore(PackReader):
@@ -105,6 +110,44 @@ def named(git: Git, names: Iterable[str]) -> dict[str, Oid]:
         return named(git, wanted[:middle]) | named(git, wanted[middle:])
     answers = zip(wanted, done.out.decode(errors="replace").splitlines(), strict=False)
     return {name: Oid.from_hex(line) for name, line in answers if len(line) == 2 * Oid.SIZE}
+
+
+def read_to_file(
+    git: Git, oids: Sequence[Oid], path: Path, options: Sequence[str], env: Mapping[str, str]
+) -> list[PackObject]:
+    """Objects whose contents lie in a new file, so that memory does not grow with them; it may be unlinked.
+
+    It is what `git cat-file --batch` prints: type and size, the content, and a newline after each.
+
+    Args:
+        git: Runs git.
+        oids: Their ids.
+        path: The file.
+        options: Of git, before its command.
+        env: Variables for git.
+
+    Raises:
+        RepositoryError: git can't read them, or write the file.
+    """
+    from gitflowrun.git.pack.writer import MappedFile, PackObject  # who reads needs neither
+
+    wanted = b"".join(b"%s\n" % str(oid).encode() for oid in oids)
+    with path.open("w+b") as file:
+        args = (*options, "cat-file", "--batch", "--buffer")
+        done = git.attempt(*args, stdin=wanted, env=env, stdout=file)
+        if done.code:
+            raise git.failure(("cat-file",), done)
+        mapped = MappedFile(file)
+    found, position = [], 0
+    for oid in oids:
+        begin = bytes(mapped.view[position : position + _LONGEST_HEADER])
+        header, _, _ = begin.partition(b"\n")
+        _, kind, size = header.split(b" ")
+        start = position + len(header) + 1
+        position = start + int(size) + 1
+        content = mapped.view[start : position - 1]
+        found.append(PackObject(ObjectType.from_word(kind), content, oid, release=mapped.release))
+    return found
 
 
 class History:

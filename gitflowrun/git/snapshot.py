@@ -38,8 +38,9 @@ from typing import TYPE_CHECKING
 from gitflowrun.errors import GitflowrunError, RepositoryError
 from gitflowrun.failpoints import reached
 from gitflowrun.git.objects import Mode, ObjectType, Oid, TreeEntry
+from gitflowrun.git.odb import read_to_file
 from gitflowrun.git.pack.reader import PackReader, quarantine
-from gitflowrun.git.pack.writer import MappedFile, PackObject
+from gitflowrun.git.pack.writer import PackObject
 from gitflowrun.git.permissions import held_entries, hint_of
 from gitflowrun.git.secret_files import holds_private_key, is_included, why_secret_name
 from gitflowrun.git.status import (
@@ -70,8 +71,6 @@ if TYPE_CHECKING:
 
 _REQUIRED = re.compile(r"filter\..+\.required\Z")
 _LATER = 10**15  # nanoseconds
-_LONGEST_HEADER = 128
-"""Bytes that an id, a type and a size take at most."""
 # How git begins what it says of an index that it can't use.
 _BAD_INDEX = ("index file", "bad index", "unknown index entry")
 # What makes git fail for every file alike; then the snapshot fails, instead of leaving all of them out.
@@ -102,6 +101,7 @@ class Snapshot:
         left_out: What is not in the tree.
         objects: The objects of the tree that the repository does not hold safely yet.
         freed: `Repository.freed_stamp` before it was taken.
+        program: The file that is run, as `take_snapshot` was told it.
     """
 
     tree: Oid
@@ -111,6 +111,7 @@ class Snapshot:
     left_out: tuple[LeftOut, ...]
     objects: tuple[PackObject, ...]
     freed: str = ""
+    program: Path | None = None
 
 
 def take_snapshot(repository: Repository, program: Path | None = None) -> Snapshot:
@@ -130,7 +131,7 @@ def take_snapshot(repository: Repository, program: Path | None = None) -> Snapsh
     try:
         for freed in (repository.freed_stamp() for _ in range(WRITE_TRIES)):
             if snapshot := _take(repository, repository.work_tree, program):
-                return replace(snapshot, freed=freed)
+                return replace(snapshot, freed=freed, program=program)
     except OSError as error:
         where = f": {os.fsdecode(error.filename2 or error.filename)}" if error.filename else ""
         raise RepositoryError(
@@ -261,12 +262,11 @@ class _SnapshotBuilder:
             return False
         included = self.repository.settings.snapshot_include
         untracked = {change.path for change in status.changes if change.untracked}
-        rows = self.git.run("ls-files", "--stage", "-z", env=self.env).split(b"\0")[:-1]
         found = [
             path
-            for row, _, path in (row.partition(b"\t") for row in rows)
+            for path, cell in self._staged().items()
             if path in untracked
-            and _entry(path, row[: -len(b" 0")]).oid in keys
+            and _entry(path, cell).oid in keys
             and not is_included(_text(path), included)
         ]
         for path in found:
@@ -304,8 +304,7 @@ class _SnapshotBuilder:
         self, head_tree: Oid, status: WorkTreeStatus
     ) -> tuple[Oid, tuple[str, ...], tuple[PackObject, ...]]:
         """HEAD's tree with what the index of changed files holds; the changed paths, and the new objects."""
-        rows = self.git.run("ls-files", "--stage", "-z", env=self.env).split(b"\0")[:-1]
-        now = {path: row[: -len(b" 0")] for row, _, path in (row.partition(b"\t") for row in rows)}
+        now = self._staged()
         # Backwards: what `git rm --cached` took out of the index comes once more, at the end, as untracked.
         before = {change.path: change.in_head for change in reversed(status.changes)}
         changed = sorted(path for path in before if now.get(path, b"") != before[path])
@@ -404,6 +403,14 @@ class _SnapshotBuilder:
     def _tracked(self) -> list[bytes]:
         return self.git.run("ls-files", "-z", env=self.env).split(b"\0")[:-1]
 
+    def _rows(self) -> list[bytes]:
+        return self.git.run("ls-files", "--stage", "-z", env=self.env).split(b"\0")[:-1]
+
+    def _staged(self) -> dict[bytes, bytes]:
+        """Mode and id of each file in the index, which has no conflicts."""
+        rows = (row.partition(b"\t") for row in self._rows())
+        return {path: row[: -len(b" 0")] for row, _, path in rows}
+
     def _leave_filtered(self, paths: Sequence[bytes]) -> set[bytes]:
         """Note those of some files whose filter can't be run, and return them."""
         filters = self._filters(paths) if self.broken else {}
@@ -469,8 +476,7 @@ class _SnapshotBuilder:
 
     def _forget_times(self, paths: set[bytes]) -> None:
         """Have git look at the content of files that it would take for unchanged."""
-        rows = self.git.run("ls-files", "--stage", "-z", env=self.env).split(b"\0")[:-1]
-        rows = [row for row in rows if row.partition(b"\t")[2] in paths]
+        rows = [row for row in self._rows() if row.partition(b"\t")[2] in paths]
         self._write("update-index", "-z", "--index-info", stdin=_lines(rows))
 
     def _update(self, status: WorkTreeStatus, hidden: list[bytes]) -> None:
@@ -617,40 +623,14 @@ class _SnapshotBuilder:
         if sum(home.stat().st_size for home in {*new.values()}) <= SNAPSHOT_IN_MEMORY:
             found = [PackObject(*fresh.read(oid, OWN_FILE), oid) for oid in new]
         else:
-            found = self._in_a_file(list(new))
+            place = self.index.with_name("contents")
+            found = read_to_file(self.git, list(new), place, QUICK, self.env)
         found += [PackObject(*stored.read(oid, OWN_FILE), oid) for oid in loose]
         found += [tree for oid, tree in trees.items() if oid not in there]
         if EMPTY_TREE in oids and EMPTY_TREE not in (*new, *loose):
             # git needs no object for it, but other readers do
             found.append(PackObject(ObjectType.TREE, b"", EMPTY_TREE))
         return tuple(found)
-
-    def _in_a_file(self, oids: Sequence[Oid]) -> list[PackObject]:
-        """Objects whose contents lie in a file, so that memory does not grow with what is new.
-
-        It is what `git cat-file --batch` prints: type and size, the content, and a newline after each.
-        """
-        wanted = b"".join(b"%s\n" % str(oid).encode() for oid in oids)
-        with self.index.with_name("contents").open("w+b") as file:
-            done = self.git.attempt(
-                *QUICK, "cat-file", "--batch", "--buffer", stdin=wanted, env=self.env, stdout=file
-            )
-            if done.code:
-                raise RepositoryError(f"can't take a snapshot of the work tree: {done.message}")
-            mapped = MappedFile(file)
-        found, position = [], 0
-        for oid in oids:
-            header, _, _ = bytes(mapped.view[position : position + _LONGEST_HEADER]).partition(
-                b"\n"
-            )
-            _, kind, size = header.split(b" ")
-            start = position + len(header) + 1
-            position = start + int(size) + 1
-            content = mapped.view[start : position - 1]
-            found.append(
-                PackObject(ObjectType.from_word(kind), content, oid, release=mapped.release)
-            )
-        return found
 
     def _write(self, *args: str, stdin: bytes | None = None) -> bytes:
         for _ in range(SNAPSHOT_TRIES):

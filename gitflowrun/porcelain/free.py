@@ -22,7 +22,8 @@ no object goes that was not a removed run's:
 Each of 3 to 8 is on the disk before the next one begins (`runs.durability=safe`).
 
 A run that begins meanwhile waits at 7 for its number, and looks for what it has found here once it has it, after 8:
-for objects out of the dedup index always, for those of its code where `freed`, in the state directory, has changed.
+for objects out of the dedup index always, for those of its code where `freed`, in the state directory, has changed. Of
+code that is gone it takes another snapshot.
 One that began before 7 stops us there: then `freeing` stays, and a later gc looks again.
 
 Repositories that borrow objects of this one (`objects/info/alternates` of theirs) can't be known.

@@ -2,7 +2,7 @@
 
 1. Check the names that become refs, so that nothing has to be taken back.
 2. Reserve the next number and take the run's lock (`ids`). From now on no space is freed (`porcelain.free`); if some
-   was since the snapshot, look whether all of its code is there.
+   was since the snapshot, and not all of its code is there, take another snapshot.
 3. Make the first commit: no parent, INFO alone as its tree, with a random nonce. Its oid is the run's uid, and tags
    point at it: whoever pushes a tag publishes neither code nor data.
 4. Make its child: INFO, `code/` and the tasks that the run begins with (`_parameters`, or all that a resumed run
@@ -21,9 +21,10 @@ import secrets
 import time
 from typing import TYPE_CHECKING
 
-from gitflowrun.errors import MissingObject, RefConflict, RepositoryError
+from gitflowrun.errors import MissingObject, RefConflict
 from gitflowrun.failpoints import reached
 from gitflowrun.git.objects import Mode, parse_tree
+from gitflowrun.git.snapshot import take_snapshot
 from gitflowrun.limits import TREE_SIZE
 from gitflowrun.names import check_flow_name, check_tag
 from gitflowrun.runs import layout
@@ -60,7 +61,7 @@ def create_run(
     Args:
         repo: The repository.
         info: What describes the run; its number, nonce and time, and what the snapshot tells, are set here.
-        snapshot: The code.
+        snapshot: The code; the writer tells which was recorded in the end.
         first_tasks: Makes the tasks of the second commit, when the run's identity is known and before anything is
             written: it may let the writer adopt some, and returns others. Called again for another number.
 
@@ -77,8 +78,8 @@ def create_run(
         reserved = ids.reserve(thorough=attempt > 0)  # 2
         try:
             reached("create.reserved")
-            if repo.freed_stamp() != snapshot.freed:
-                _check_code(repo, snapshot)
+            if repo.freed_stamp() != snapshot.freed and not _has_code(repo, snapshot):
+                snapshot = take_snapshot(repo, snapshot.program)
             writer = RunWriter(repo, _numbered(info, snapshot, reserved), snapshot, reserved.lock)
             reached("create.prepared")
             writer.begin(first_tasks(writer), tags)  # 3 to 6
@@ -96,8 +97,8 @@ def create_run(
     raise AssertionError  # pragma: no cover  (the last attempt returns or raises)
 
 
-def _check_code(repo: Repository, snapshot: Snapshot) -> None:
-    """Raise RepositoryError if code was freed with a run that was removed after the snapshot had found it there."""
+def _has_code(repo: Repository, snapshot: Snapshot) -> bool:
+    """Whether all code is here that the snapshot found here: some may have been freed with a run that was removed."""
     new = {it.oid: it for it in snapshot.objects}
     trees, blobs = [snapshot.tree], set()
     try:
@@ -109,14 +110,9 @@ def _check_code(repo: Repository, snapshot: Snapshot) -> None:
                     trees.append(row.oid)
                 elif row.mode != Mode.GITLINK:
                     blobs.add(row.oid)
-        gone = repo.objects.missing(blobs - new.keys())
+        return not repo.objects.missing(blobs - new.keys())
     except MissingObject:
-        gone = [tree]
-    if gone:
-        raise RepositoryError(
-            "code of this run was freed with a run that was just removed",
-            hint="start it again: nothing was recorded yet",
-        )
+        return False
 
 
 def _numbered(info: RunInfo, snapshot: Snapshot, reserved: Reservation) -> RunInfo:

@@ -67,6 +67,7 @@ class RunWriter:
     Attributes:
         identity: Which run.
         info: Its INFO.
+        snapshot: Its code.
         commit_oid: Its newest commit.
         last_commit_cost: Seconds that the last commit took; 0 before the first group commit.
         unsigned: Why the last commit of the run is not signed, if it was to be.
@@ -75,6 +76,7 @@ class RunWriter:
     def __init__(self, repo: Repository, info: RunInfo, snapshot: Snapshot, lock: FileLock) -> None:
         assert info.id is not None, "a run has a number before it is written"
         self.info = info
+        self.snapshot = snapshot
         self.last_commit_cost = 0.0
         self.unsigned: Exception | None = None
         self._repo = repo

@@ -141,7 +141,7 @@ class SchedulerMain:
             notify(RunStarted(writer.identity, origin.identity if origin else None))
             for notice in (*unknown_settings(repo.config), *stored.notices):
                 notify(Notice(notice))
-            _notify_left_out(snapshot, notify)
+            _notify_left_out(writer.snapshot, notify)
             _notify_outside(start.outside, notify)
             if origin is not None:
                 _notify_cloned(origin, adoption, notify)
@@ -151,7 +151,7 @@ class SchedulerMain:
             ensure_dedup_index(repo)
             sweep_live_states(repo)
             context = run.context(writer.identity, stored, begun)
-            code = CodeCheck(repo, snapshot.tree)
+            code = CodeCheck(repo, writer.snapshot.tree)
             execution = RunExecution(
                 repo, self._channels, start, isolation, notify, writer, plan, context, code,
                 adoption.first_id,
