@@ -6,6 +6,8 @@ output and its times (`runs.layout`, `runs.line_times`) and of run ids (`runs.id
 
 # ---- Names, and what settings say where nobody has set them ----
 
+REF_NAME = 1024
+"""Bytes of a file that names a ref of ours."""
 MAX_REF_COMPONENT = 250
 """Bytes of a part of a ref's name: a file name has 255, and a lock's suffix comes on top."""
 MAX_STEP_NAME = 200
@@ -426,7 +428,7 @@ MAX_NPY_HEADER = 1 << 20
 PATIENCE = 0.5
 """Seconds to wait for another process; storing something twice is cheaper than waiting longer."""
 COPIED_AT_ONCE = 64 << 20
-"""Bytes of payloads, and up to a chunk more, that are in memory while they are copied into a pack."""
+"""Bytes of objects, and up to as many more, that are in memory while they are copied into a pack."""
 DIGESTS_AT_A_TIME = 500
 """Digests in a query; SQLite allows 999 variables at least."""
 

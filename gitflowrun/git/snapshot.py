@@ -100,6 +100,7 @@ class Snapshot:
         dirty: The paths at which the tree differs from HEAD's. Bytes that are not UTF-8 are escaped.
         left_out: What is not in the tree.
         objects: The objects of the tree that the repository does not hold safely yet.
+        found: Those that HEAD's tree has not, and packs of the repository have: maybe for no ref.
         freed: `Repository.freed_stamp` before it was taken.
         program: The file that is run, as `take_snapshot` was told it.
     """
@@ -110,6 +111,7 @@ class Snapshot:
     dirty: tuple[str, ...]
     left_out: tuple[LeftOut, ...]
     objects: tuple[PackObject, ...]
+    found: tuple[Oid, ...] = ()
     freed: str = ""
     program: Path | None = None
 
@@ -188,6 +190,7 @@ class _SnapshotBuilder:
         self.index = place / "index"
         self.quarantine = place / "objects"
         self.left_out: list[LeftOut] = []
+        self.found: tuple[Oid, ...] = ()
         self.env = quarantine(self.quarantine, repository.objects_dir)
         self.env["GIT_INDEX_FILE"] = str(self.index)
         self.options: tuple[str, ...] = ()
@@ -248,7 +251,7 @@ class _SnapshotBuilder:
                 break
         reached("snapshot.made")
         left_out = tuple(self.left_out)
-        return Snapshot(tree, status.head, status.branch, dirty, left_out, objects)
+        return Snapshot(tree, status.head, status.branch, dirty, left_out, objects, self.found)
 
     def _leave_private_keys(self, status: WorkTreeStatus, objects: Iterable[PackObject]) -> bool:
         """Take the untracked files that are private keys from the index again; whether there were any."""
@@ -615,11 +618,15 @@ class _SnapshotBuilder:
         return tuple(paths), oids
 
     def _collect(self, oids: set[Oid], trees: Mapping[Oid, PackObject]) -> tuple[PackObject, ...]:
-        """The objects in quarantine and of `trees`, and copies of those that lie loose in the repository."""
+        """The objects in quarantine and of `trees`, and copies of those that lie loose in the repository.
+
+        Those that are in packs of the repository are noted in `found`.
+        """
         fresh, stored = PackReader(self.quarantine), self.repository.objects
         new = fresh.homes(sorted(oids))
         there = stored.homes(sorted({*oids, *trees} - new.keys()))
-        loose = [oid for oid, home in there.items() if home.suffix != ".pack"]
+        self.found = tuple(oid for oid, home in there.items() if home.suffix == ".pack")
+        loose = [oid for oid in there if oid not in self.found]
         if sum(home.stat().st_size for home in {*new.values()}) <= SNAPSHOT_IN_MEMORY:
             found = [PackObject(*fresh.read(oid, OWN_FILE), oid) for oid in new]
         else:

@@ -33,7 +33,13 @@ from gitflowrun.git.refs import RefUpdate
 from gitflowrun.names import TaskName
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import RunState, Status, first_subject, format_message
-from gitflowrun.runs.found import FoundObjects
+from gitflowrun.runs.found import (
+    FoundObjects,
+    found_code,
+    found_payloads,
+    found_tasks,
+    remember_code,
+)
 from gitflowrun.runs.maintenance import RunMaintenance, shared_payloads
 from gitflowrun.runs.records import INFO, RunIdentity
 from gitflowrun.runs.tags import tag_updates, transact
@@ -93,6 +99,8 @@ class RunWriter:
         self._reachable = ReachableObjects()
         self._pending = [*snapshot.objects, *objects]
         """Objects that the next commit needs besides those of its tasks."""
+        self._found = [*found_code(repo, snapshot)]
+        """Those that it relies on besides those."""
         self._published: Oid | None = None
         self._end_step = str(info.graph.get("end_step") or "end")
 
@@ -116,6 +124,7 @@ class RunWriter:
             RepositoryError: a task's tree is not in this repository.
         """
         tasks = [origin.task(name) for name in names]
+        trees = [task.tree for task in tasks]
         self._check_adopted(origin, {task.tree: task.name for task in tasks})
         for task in tasks:
             name = task.name
@@ -123,10 +132,12 @@ class RunWriter:
             if name.step == self._end_step:
                 self._pending += self._view(task.record)
         for step in steps:
-            tree, trees = origin.step_tree(step)
-            self._check_adopted(origin, {it: TaskName(step, task) for task, it in trees.items()})
-            self._tree.put_step(step, tree, trees)
+            tree, tasks_of = origin.step_tree(step)
+            self._check_adopted(origin, {it: TaskName(step, task) for task, it in tasks_of.items()})
+            self._tree.put_step(step, tree, tasks_of)
+            trees.append(tree)
         self._tree.accept()
+        self._found.append(found_tasks(origin, trees))
 
     def _check_adopted(self, origin: StoredRun, trees: Mapping[Oid, TaskName]) -> None:
         for tree in self._repo.objects.missing(trees)[:1]:
@@ -144,6 +155,7 @@ class RunWriter:
             RepositoryError: something that a task refers to is missing, or nothing can be written.
         """
         self._write(finished, Status.RUNNING, tag_updates(self._repo, self.identity, add=tags))
+        remember_code(self._repo, self.snapshot, self._ref)
 
     def commit(self, finished: Sequence[FinishedTask], *, status: Status = Status.RUNNING) -> Oid:
         """Publish finished tasks and the run's status.
@@ -204,9 +216,10 @@ class RunWriter:
         if found or any(task.packs for task in finished):
             self._index(finished)
 
-    def _held(self, found: Sequence[Chunk]) -> FoundObjects:
-        holders = DedupIndex(self._repo.state_dir, self._repo.objects).holders(found)
-        return FoundObjects(self._repo, {it.oid: holders.get(it.oid) for it in found})
+    def _held(self, payloads: Sequence[Chunk]) -> FoundObjects:
+        holders = DedupIndex(self._repo.state_dir, self._repo.objects).holders(payloads)
+        known = {it.oid: holders.get(it.oid) for it in payloads}
+        return FoundObjects(self._repo, [*self._found, *found_payloads(self._repo, known)])
 
     def _publish(
         self,
@@ -240,6 +253,7 @@ class RunWriter:
         self._tree.published()
         self._reachable.add(group.repeatable)
         self._pending.clear()
+        self._found.clear()
         self._failed, self._state = failed, state
         self.commit_oid = self._published = oid
         return packs

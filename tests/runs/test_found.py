@@ -1,4 +1,4 @@
-"""Payloads that were found stored, and whose only ref goes before, or while, somebody publishes them again."""
+"""Payloads, code and tasks that were found here, and whose only ref goes before, or while, a run relies on them."""
 
 from __future__ import annotations
 
@@ -10,14 +10,18 @@ from gitflowrun.artifacts.dedup import DedupIndex
 from gitflowrun.errors import RepositoryError
 from gitflowrun.git.ref_update import Refs
 from gitflowrun.git.repository import Repository
+from gitflowrun.git.snapshot import take_snapshot
+from gitflowrun.names import RunId, TaskName
+from gitflowrun.runs.create import create_run
 from gitflowrun.runs.maintenance import ensure_dedup_index
-from gitflowrun.runs.runs import Status
+from gitflowrun.runs.runs import RunStore, Status
+from gitflowrun.runs.trees import FinishedTask
 from gitflowrun.runs.write import RunWriter
 from tests.helpers.clones import refs
 from tests.helpers.packs import blob, noise
-from tests.helpers.repacks import add_bulk, missing, stopped_while_writing
+from tests.helpers.repacks import add_bulk, ids_of_packs, missing, stopped_while_writing
 from tests.helpers.repos import GitRepo
-from tests.helpers.runs import digest, finished_task, open_repo, start_run, with_packs
+from tests.helpers.runs import digest, draft, finished_task, open_repo, start_run, with_packs
 
 PAYLOAD = noise(100_000, 7)
 REF = "refs/runs/F/1"
@@ -162,3 +166,103 @@ def test_what_no_index_knows_the_run_of_is_copied(repo: GitRepo, repository: Rep
         with stopped_while_writing(repo, "repack", "-a", "-d", "-f"):
             _use(run)
     assert missing(repo) == []
+
+
+@pytest.fixture
+def lost_code(repo: GitRepo) -> GitRepo:
+    """A repository with untracked files that it has in a pack, for nothing: they were staged, packed and taken back."""
+    add_bulk(repo, 1 << 20)
+    for name in ("sub/one", "sub/two", "three"):
+        repo.write(name, f"{name}\n")
+    repo.git("add", "-A")
+    repo.git("write-tree")
+    repo.git("repack", "-a", "-d", "-q")
+    repo.git("reset", "-q")
+    return repo
+
+
+def test_code_that_no_ref_reaches_is_recorded_anew(lost_code: GitRepo) -> None:
+    """A repack that began before, and ends after the run has begun, leaves what it has found in a pack."""
+    with stopped_while_writing(lost_code, "repack", "-a", "-d", "-f"):
+        run = start_run(lost_code, "F")
+    run.close()
+    assert missing(lost_code) == []
+    lost_code.fsck()
+
+
+def _copied(repo: GitRepo) -> int:
+    """How many objects a run adds beside its own: two commits, two root trees, INFO."""
+    before = ids_of_packs(open_repo(repo).packs.pack_dir)
+    start_run(repo, "F").close()
+    after = ids_of_packs(open_repo(repo).packs.pack_dir)
+    return sum(len(after[name]) for name in after.keys() - before.keys()) - 5
+
+
+def test_code_that_the_last_run_has_is_not_copied(lost_code: GitRepo) -> None:
+    """Of what has changed since, only what is not in its place there is; nothing if nothing has."""
+    assert _copied(lost_code) == 5  # three files and two trees
+    assert _copied(lost_code) == 0
+    lost_code.write("sub/one", "changed\n")
+    assert _copied(lost_code) == 3
+    lost_code.write("sub/one", "sub/one\n")
+    assert _copied(lost_code) == 3  # found, and in the run before last alone
+    assert _copied(lost_code) == 0
+    for run in ("1", "3", "4", "5"):
+        lost_code.git("update-ref", "-d", f"refs/runs/F/{run}")
+    with stopped_while_writing(lost_code, "repack", "-a", "-d", "-f"):
+        start_run(lost_code, "F").close()
+    assert missing(lost_code) == []
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"refs/heads/main", b"refs/runs/F/9", b"\xff" * 9, b"x" * 2000]
+)
+def test_whatever_the_note_on_code_says_nothing_is_lost(lost_code: GitRepo, content: bytes) -> None:
+    """It is a cache: what it names is looked at."""
+    start_run(lost_code, "F").close()
+    (lost_code.path / ".git" / "gitflowrun" / "code-in").write_bytes(content)
+    assert _copied(lost_code) == 5
+
+
+@pytest.mark.parametrize("when", ["before", "as the ref moves"])
+def test_tasks_of_a_run_that_goes_are_copied(
+    repo: GitRepo, repository: Repository, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """A resumed run is whole whatever becomes of its origin while it begins."""
+    add_bulk(repo, 1 << 20)
+    origin = RunStore(repository).get("F", RunId("1"))
+    names = [TaskName("start", "1")]
+    beside = stopped_while_writing(repo, "repack", "-a", "-d", "-f")
+
+    def gone() -> None:
+        _delete(repo)
+        beside.__enter__()
+
+    def adopt(writer: RunWriter) -> list[FinishedTask]:
+        writer.adopt(origin, names, [])
+        if when == "before":
+            gone()
+        else:
+            _before_move(monkeypatch, gone)
+        return []
+
+    create_run(repository, draft("F"), take_snapshot(repository), adopt).close()
+    beside.__exit__(None, None, None)
+    assert missing(repo) == []
+    assert repo.call("fsck", "--read-data").code == 0
+
+
+def test_an_origin_that_goes_on_keeps_its_tasks(repo: GitRepo, repository: Repository) -> None:
+    """Nothing is copied where it has only got further."""
+    with start_run(repo, "G") as first:
+        _use(first)
+        origin = RunStore(repository).get("G", RunId("2"))
+        first.commit([], status=Status.DONE)
+
+    def adopt(writer: RunWriter) -> list[FinishedTask]:
+        writer.adopt(origin, [TaskName("start", "1")])
+        return []
+
+    before = _packs(repository)
+    create_run(repository, draft("G"), take_snapshot(repository), adopt).close()
+    assert _packs(repository) == before + 1
