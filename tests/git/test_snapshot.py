@@ -631,10 +631,10 @@ def test_directories_that_git_cannot_open_are_noted(
     real, lstat = Git.attempt, os.lstat
     warning = "warning: could not open directory 'shut/': Permission denied\n"
 
-    def denied(path: bytes) -> os.stat_result:
+    def denied(path: bytes, **named: Any) -> os.stat_result:
         if b"shut/" in os.fsencode(path):
             raise PermissionError(13, "Permission denied")
-        return lstat(path)
+        return lstat(path, **named)
 
     def warned(git: Git, *args: str, **options: Any) -> Completed:
         done = real(git, *args, **options)
