@@ -77,6 +77,7 @@ class Bench:
         self.closed: list[str] = []
         self.errors: list[OSError] = []
         self.wrote = b""
+        self.late: list[Message] = []
         self.other: dict[str, str] = {}
         self.writer = SimpleNamespace(
             identity=RUN, status=Status.RUNNING, unsigned=None, last_commit_cost=0.0,
@@ -542,3 +543,68 @@ def test_a_line_that_is_being_written_is_shown_soon(monkeypatch: pytest.MonkeyPa
     bench.scheduler._notify = notify
     bench.later(partial(bench.scheduler.stop, Status.FAILED, "not seen"), 10)
     assert bench.run() == (Status.FAILED, "seen")
+
+
+def test_a_commit_that_is_due_is_made_while_others_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever follows: what is finished is not lost if the others take for ever."""
+    monkeypatch.setattr(limits, "COMMIT_INTERVAL", 0.01)
+    waiting: list[Launch] = []
+
+    def waits(launch: Launch) -> list[Message]:
+        if launch.task.step == "work" and launch.task.task != "2":
+            waiting.append(launch)
+            return starts(launch)
+        return good(launch)
+
+    bench = Bench(waits, FOREACH)
+    commit = bench.writer.commit
+
+    def committed(tasks: list[FinishedTask], status: Status) -> None:
+        commit(tasks, status)
+        if [str(task.record.name) for task in tasks] == ["work/2"]:
+            bench.answer = good
+            for message in [it for launch in waiting for it in ends(launch)]:
+                bench.later(partial(bench.scheduler.deliver, message))
+
+    bench.writer.commit = committed
+    assert bench.run() == (Status.DONE, None)
+
+
+def test_who_could_run_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a finished task makes possible is published at once where another task may run."""
+    monkeypatch.setattr(limits, "COMMIT_INTERVAL", 30)
+    following = {"a": ("b", "c"), "b": ("d",), "c": ("e",), "d": ("e",), "e": ()}
+
+    def goes_on(launch: Launch) -> list[Step]:
+        targets = following[launch.task.step]
+        result = Result(launch.serial, {}, {}, (), Transition(targets) if targets else None)
+        end: list[Message] = [result, Exited(launch.serial, 0, 0.1, 1)]
+        if launch.task.step == "c":
+            bench.late = end
+            return [Started(launch.serial, 7)]
+        more = [partial(bench.scheduler.deliver, it) for it in bench.late]
+        return [Started(launch.serial, 7), *end, *(more if launch.task.step == "d" else ())]
+
+    bench = Bench(goes_on, Shape("a", "e", frozenset("e"), following))
+    assert bench.run() == (Status.DONE, None)
+    assert [tasks for tasks, _ in bench.commits][:2] == [["a/1"], ["b/2"]]
+
+
+def test_nothing_is_told_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loop turns, and nothing changes: no progress is told."""
+    monkeypatch.setattr(limits, "PROGRESS_INTERVAL", 0.0)
+    monkeypatch.setattr(limits, "HEARTBEAT", 100)
+    turns = 0
+
+    def turn() -> None:
+        nonlocal turns
+        turns += 1
+        if turns < 20:
+            bench.later(turn)
+        else:
+            bench.scheduler.stop(Status.FAILED, "enough", signal.SIGTERM)
+            bench.scheduler.process_lost()
+
+    bench = Bench(lambda it: [*starts(it), turn])
+    bench.run()
+    assert 2 <= len(bench.of(events.Progress)) < 8
