@@ -109,7 +109,7 @@ class Sandbox:
         """Run one command line; what it printed to both streams."""
         done = subprocess.run(
             ["sh", "-c", command], cwd=self.repo.path, env=self.env, check=False, text=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300,
         )  # fmt: skip
         return done.stdout
 

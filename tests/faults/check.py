@@ -13,7 +13,7 @@ from gitflowrun.names import TaskName
 from gitflowrun.runs.read import StoredRun
 from gitflowrun.runs.runs import Status
 from gitflowrun.runs.trust import Trust
-from tests.helpers.flows import eventually, family, linear_flow
+from tests.helpers.flows import at_most, eventually, family, linear_flow
 from tests.helpers.repos import GitRepo, Output
 from tests.helpers.runs import store_of
 
@@ -44,7 +44,7 @@ def git_is_well(repo: GitRepo) -> None:
 
 def nobody_is_left(marker: Path) -> None:
     """All processes that have `marker` in their environment are gone after two seconds."""
-    assert eventually(lambda: not family(str(marker)), 2), family(str(marker))
+    assert eventually(lambda: not family(str(marker)), at_most(2)), family(str(marker))
 
 
 def told_well(done: Output, reason: str) -> None:

@@ -17,6 +17,7 @@ from gitflowrun.names import TaskName
 from gitflowrun.runs.runs import Status
 from tests.helpers.flows import (
     Background,
+    at_most,
     background,
     eventually,
     family,
@@ -44,7 +45,7 @@ def finished(repo: GitRepo) -> set[str]:
 
 def nobody_is_left(marker: Path, seconds: float = 2) -> None:
     """Fail unless all processes that know `marker` are gone soon."""
-    assert eventually(lambda: not family(str(marker)), seconds), family(str(marker))
+    assert eventually(lambda: not family(str(marker)), at_most(seconds)), family(str(marker))
 
 
 @pytest.fixture
@@ -99,7 +100,8 @@ def test_a_killed_scheduler_loses_nothing_and_repeats_nothing(
 
 
 def kill_after(flow: Background, seconds: float) -> int:
-    """Kill the flow's scheduler after a while; 1 if it was there to be killed."""
+    """Kill the flow's scheduler after a while from its start; 1 if it was there to be killed."""
+    eventually(lambda: "scheduler" in flow.children() or flow.process.poll() is not None)
     moment = time.monotonic() + seconds
     while time.monotonic() < moment and flow.process.poll() is None:
         time.sleep(0.005)
@@ -179,12 +181,15 @@ def test_a_task_that_dies_has_failed(
 def test_a_failure_leaves_the_others_time_to_end(repo: GitRepo, marker: Path) -> None:
     """Tasks that end within the grace are finished; the rest is killed and says so in its log."""
     work = (
-        "if self.input == 0: time.sleep(0.3); raise ValueError('first')\n"
-        "if self.input == 1: time.sleep(1.5)\n"
+        "def wait(name):\n"
+        "    while not os.path.exists(name): time.sleep(0.01)\n"
+        "if self.input == 0: wait('begun'); open('failing', 'w').close(); raise ValueError('first')\n"
+        "if self.input == 1: wait('failing'); time.sleep(1)\n"
         "if self.input == 2:\n"
         "    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
         "    print('stubborn', flush=True)\n"
-        "    time.sleep(60)"
+        "    open('begun', 'w').close()\n"
+        "    time.sleep(600)"
     )
     repo.write("f.py", foreach_flow(work))
     flow = start(repo, marker, "run", "--n", "3")
@@ -206,17 +211,18 @@ def test_an_interrupt_keeps_what_is_finished(
     """Ctrl-C and SIGTERM: tasks see KeyboardInterrupt, the run is interrupted and can be resumed."""
     work = (
         "if self.input and not os.path.exists('go'):\n"
-        "    try: time.sleep(60)\n"
+        "    try: print('waiting', flush=True); time.sleep(600)\n"
         "    finally: print('cleaned up', flush=True)"
     )
     repo.write("f.py", foreach_flow(work))
     flow = start(repo, marker, "run", "--n", "3")
     flow.wait_for(r"work/2 .*finished")
+    flow.wait_for("(?s)waiting.*waiting")
     if number is signal.SIGINT:
         flow.ctrl_c()
     else:
         os.kill(flow.process.pid, number)
-    assert flow.wait(10) == code
+    assert flow.wait() == code
     assert "Traceback" not in flow.text().split("Workflow interrupted")[1]
     run = latest(repo)
     assert run.status is Status.INTERRUPTED
@@ -238,21 +244,18 @@ def test_the_second_ctrl_c_does_not_wait(repo: GitRepo, marker: Path) -> None:
     flow.ctrl_c()
     time.sleep(0.3)
     assert flow.process.poll() is None
-    begun = time.monotonic()
     flow.ctrl_c()
-    assert flow.wait(10) == 130
-    assert time.monotonic() - begun < 3
+    assert flow.wait() == 130
+    assert "[KILLED BY ORCHESTRATOR]" not in flow.text()  # as after the grace
     nobody_is_left(marker)
 
 
 def test_what_a_task_leaves_behind_is_killed_and_hangs_nothing(repo: GitRepo, marker: Path) -> None:
     """A grandchild that holds the pipes neither delays the task's end nor outlives it."""
-    left = "import subprocess\nsubprocess.Popen(['sleep', '60'])\nprint('left one')"
+    left = "import subprocess\nsubprocess.Popen(['sleep', '600'])\nprint('left one')"
     repo.write("f.py", linear_flow(left))
-    begun = time.monotonic()
     flow = start(repo, marker, "run")
-    assert flow.wait(30) == 0
-    assert time.monotonic() - begun < 25
+    assert flow.wait(300) == 0
     nobody_is_left(marker)
 
 
@@ -264,7 +267,7 @@ def test_whole_families_die_with_the_scheduler(repo: GitRepo, marker: Path, kind
     flow = start(repo, marker, "run", "--n", "2", GITFLOWRUN_ISOLATION=kind)
     flow.wait_for(r"(?s)ready.*ready")
     os.kill(flow.children()["scheduler"], signal.SIGKILL)
-    assert flow.wait(10) == 1
+    assert flow.wait() == 1
     assert "scheduler was killed" in flow.text()
     nobody_is_left(marker)
     assert latest(repo).status is Status.INTERRUPTED
@@ -298,7 +301,7 @@ def test_a_full_disk_in_the_scheduler_ends_the_run_and_breaks_nothing(
     flow.wait_for(r"work/5 .*starting")
     resource.prlimit(flow.children()["scheduler"], resource.RLIMIT_FSIZE, (1, 1))
     repo.write("go", "")
-    assert flow.wait(20) == 1
+    assert flow.wait() == 1
     assert "Traceback" not in flow.text()
     assert "hint: the file size limit" in flow.text()
     nobody_is_left(marker)

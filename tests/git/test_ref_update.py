@@ -23,6 +23,7 @@ from gitflowrun.git.refs import RefUpdate
 from gitflowrun.git.repository import Repository
 from gitflowrun.limits import FEW_REFS
 from gitflowrun.names import RefName
+from tests.helpers.flows import eventually
 from tests.helpers.refs import NAME, create_ref, delete_ref, git_children, opened, update_ref
 from tests.helpers.repos import GitRepo
 
@@ -509,7 +510,7 @@ def test_the_journal_of_a_writer(
         refs._update_ref.run([RefUpdate(NAME, commits[0], None)], _interrupt)
     assert journal.inherited
     refs._update_ref._pipes()
-    os.kill(git_children()[0], 9)
+    os.kill(eventually(git_children)[0], 9)  # it may not have its name yet
     with pytest.raises(ref_update._Refused, match=r"^$"):
         refs._update_ref.run([RefUpdate(NAME, commits[0], None)], lambda: None)
     assert journal.inherited == ()

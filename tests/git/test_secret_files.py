@@ -94,9 +94,9 @@ def test_hostile_content_is_looked_at_in_linear_time() -> None:
     """A megabyte of what almost is a key takes no longer than a megabyte of anything, within a wide margin."""
     begin = b"-----BEGIN "
     for part in (b"-", begin, b"PRIVATE KEY-----\n" + b" " * 60, begin + b"A" * 39):
-        before = time.perf_counter()
+        before = time.process_time()
         assert not holds_private_key(part * (1_000_000 // len(part)))
-        assert time.perf_counter() - before < 2
+        assert time.process_time() - before < 2
 
 
 def test_untracked_keys_are_left_out_by_their_content(repo: GitRepo) -> None:

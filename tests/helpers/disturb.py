@@ -16,14 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gitflowrun.failpoints import NAMES
-from tests.helpers.flows import Background, eventually, family, started
+from tests.helpers.flows import Background, at_most, eventually, family, started
 from tests.helpers.repos import GitRepo, Output
 
 __all__ = ["Disturbed", "Fault", "disturbed", "random_fault", "says_why"]
 
 ERRORS = ("ENOSPC", "EIO")
 _CALLS = ("rename", "fsync", "mkdir", "link", "unlink")
-_PATIENCE = 90.0
+_PATIENCE = 300.0
 
 
 @dataclass(frozen=True)
@@ -181,7 +181,7 @@ def _waited(program: Background, marker: Path) -> tuple[str, ...]:
                 os.kill(pid, signal.SIGKILL)
         program.wait()
         return (f"hang: {program.process.args!r} went on for {_PATIENCE:.0f} s",)
-    if eventually(lambda: not family(str(marker)), 5):
+    if eventually(lambda: not family(str(marker)), at_most(5)):
         return ()
     left = family(str(marker))
     names = " ".join(Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ") for pid in left)

@@ -21,6 +21,7 @@ from tests.helpers.runs import store_of
 
 __all__ = [
     "Background",
+    "at_most",
     "background",
     "eventually",
     "family",
@@ -97,7 +98,7 @@ class Background:
         """What it has written so far, to both streams."""
         return self.output.read_text(errors="replace")
 
-    def wait_for(self, pattern: str, seconds: float = 30) -> re.Match[str]:
+    def wait_for(self, pattern: str, seconds: float = 120) -> re.Match[str]:
         """Wait until it has written something."""
         found = eventually(lambda: re.search(pattern, self.text()), seconds)
         assert found is not None, f"{pattern!r} was not written:\n{self.text()}"
@@ -107,7 +108,7 @@ class Background:
         """What a terminal does: SIGINT for the whole process group."""
         os.killpg(self.process.pid, signal.SIGINT)
 
-    def wait(self, seconds: float = 60) -> int:
+    def wait(self, seconds: float = 300) -> int:
         """Its exit code."""
         return self.process.wait(seconds)
 
@@ -136,12 +137,17 @@ def started(repo: GitRepo, command: list[str], env: dict[str, str] | None = None
     return Background(process, output)
 
 
-def eventually(look: Callable[[], T], seconds: float = 10) -> T:
-    """What `look` says as soon as that is something, or in the end."""
+def eventually(look: Callable[[], T], seconds: float = 60) -> T:
+    """What `look` says as soon as that is something, or in the end: a busy machine may take long."""
     deadline = time.monotonic() + seconds
     while not (found := look()) and time.monotonic() < deadline:
         time.sleep(0.02)
     return found
+
+
+def at_most(seconds: float) -> float:
+    """How long what is promised to take so long may take now: processes of others take their share."""
+    return seconds * max(1.0, 2 * os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 def family(marker: str) -> list[int]:

@@ -56,11 +56,11 @@ class GitRepo:
         self.git("commit", "-q", "--allow-empty", "-m", message)
         return self.git("rev-parse", "HEAD")
 
-    def python(self, *args: str, env: dict[str, str] | None = None, timeout: float = 120) -> Output:
+    def python(self, *args: str, env: dict[str, str] | None = None, timeout: float = 300) -> Output:
         """Run python here with gitflowrun importable."""
         return run_program([sys.executable, *args], self.path, env, timeout)
 
-    def runs(self, *args: str, env: dict[str, str] | None = None, timeout: float = 120) -> Output:
+    def runs(self, *args: str, env: dict[str, str] | None = None, timeout: float = 300) -> Output:
         """Run `git runs ARGS` here."""
         return self.python("-m", "gitflowrun.cli.git_runs.main", *args, env=env, timeout=timeout)
 
@@ -103,7 +103,7 @@ def _written(stream: io.TextIOWrapper) -> str:
 
 
 def run_program(
-    command: list[str], cwd: Path, env: dict[str, str] | None = None, timeout: float = 120
+    command: list[str], cwd: Path, env: dict[str, str] | None = None, timeout: float = 300
 ) -> Output:
     """Run a program to its end."""
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))

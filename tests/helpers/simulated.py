@@ -37,7 +37,7 @@ from gitflowrun.runs.trust import Trust
 from gitflowrun.runs.vouched import VouchedKind
 from gitflowrun.runs.write import RunWriter
 from gitflowrun.values import replace
-from tests.helpers.flows import eventually, family, foreach_flow
+from tests.helpers.flows import at_most, eventually, family, foreach_flow
 from tests.helpers.model import Place, Run, State, Trashed, unlike
 from tests.helpers.packs import blob
 from tests.helpers.repos import GitRepo
@@ -551,7 +551,7 @@ class World:
 
 def family_is_gone(marker: Path) -> bool:
     """Whether no process lives, two seconds later, that knows a file."""
-    return bool(eventually(lambda: not family(str(marker)), 2))
+    return bool(eventually(lambda: not family(str(marker)), at_most(2)))
 
 
 def attempt(work: Callable[[Callable[[Any], None]], None], fault: Fault | None) -> Told:

@@ -453,7 +453,7 @@ def test_a_run_that_begins_meanwhile_is_whole(
     monkeypatch.setattr(freeing._Freeing, step, with_a_run)
     report = freed(repo, "purge", "1")
     (repo.path / "stop").unlink(missing_ok=True)
-    assert started[0].wait(60) == 0
+    assert started[0].wait(300) == 0
     assert ("run 2" in report["waits"]) is (step == "_rewrite")
     assert repo.python("-c", _READ).out == "3000000\n"
     monkeypatch.undo()

@@ -356,7 +356,7 @@ def test_names_that_people_set_reach_their_tasks(repo: GitRepo) -> None:
 def test_an_inline_task_that_ends_the_process_is_recorded(repo: GitRepo, end: str) -> None:
     """With what it wrote, also where that process leads the group that the scheduler is in, as in a shell."""
     repo.write("f.py", linear_flow(f"print('before', flush=True)\n{end}"))
-    background(repo, "f.py", "run", env=isolated("inline")).process.wait(30)
+    background(repo, "f.py", "run", env=isolated("inline")).wait()
     assert eventually(lambda: latest(repo).status is Status.INTERRUPTED)
     task = one_task(latest(repo), "start")
     assert task.output("stdout") == b"before\n"
@@ -411,11 +411,11 @@ def test_a_run_ends_alike_whatever_was_done_to_its_signals(
     before = setup if by == "parent" else "pass"
     start = f"import os, signal, sys; {before}; os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
     words = ("-c", start, "f.py", "run", "--max-workers", "1", "--n")
-    done = repo.python(*words, "1", env=isolated(kind), timeout=60)
+    done = repo.python(*words, "1", env=isolated(kind))
     assert done.code == 0, done.err
     assert latest(repo).status is Status.DONE
     if kind != "inline":
-        done = repo.python(*words, "2", env=isolated(kind), timeout=60)
+        done = repo.python(*words, "2", env=isolated(kind))
         assert done.code == 1, done.err
         assert "ended with exit status 3" in done.err
         assert "No child processes" not in done.err

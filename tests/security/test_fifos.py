@@ -51,6 +51,6 @@ def test_a_fifo_in_our_place(repo: GitRepo, tmp_path: Path, place: str) -> None:
     os.mkfifo(path)
     done = subprocess.run(
         [sys.executable, "-c", EACH], cwd=repo.path, env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True, text=True, check=False, timeout=60,
+        capture_output=True, text=True, check=False, timeout=300,
     )  # fmt: skip
     assert "Traceback" not in done.stderr, done.stderr

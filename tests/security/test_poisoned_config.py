@@ -263,4 +263,4 @@ def test_no_commit_graph_says_what_a_commit_is_made_from(repo: GitRepo, tmp_path
     assert repo.git("rev-list", "--max-count=50", "refs/runs/MyFlow/1").count("\n") > 5
     assert [repo.runs(word).out for word in words] == before
     subprocess.run(["git", "init", "-q", "--bare", str(tmp_path / "empty.git")], check=True)
-    assert "2 runs new" in repo.runs("push", "../empty.git", timeout=20).out
+    assert "2 runs new" in repo.runs("push", "../empty.git", timeout=120).out

@@ -326,4 +326,4 @@ def test_signatures_by_gpgsm(repo: GitRepo) -> None:
 def _eventually_expired(repo: GitRepo) -> bool:
     from tests.helpers.flows import eventually
 
-    return eventually(lambda: _verify(repo).state is SignatureState.EXPIRED, 5)
+    return eventually(lambda: _verify(repo).state is SignatureState.EXPIRED)

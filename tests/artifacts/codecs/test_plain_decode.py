@@ -33,7 +33,7 @@ def refused(payload: bytes, error: type[Exception] = CorruptRecord) -> None:
         [sys.executable, "-c", code],
         input=payload,
         capture_output=True,
-        timeout=60,
+        timeout=300,
         check=False,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )

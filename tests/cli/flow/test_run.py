@@ -225,8 +225,8 @@ def _on_terminal(flow: GitRepo, *words: str, interrupt_at: bytes = b"") -> tuple
         env = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "100"}
         os.execve(sys.executable, [sys.executable, "small.py", *words], env)
     shown = b""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and select.select([terminal], [], [], 60)[0]:
+    deadline = time.monotonic() + 300
+    while time.monotonic() < deadline and select.select([terminal], [], [], 300)[0]:
         try:
             piece = os.read(terminal, 65536)
         except OSError:
@@ -244,7 +244,7 @@ def _on_terminal(flow: GitRepo, *words: str, interrupt_at: bytes = b"") -> tuple
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_a_terminal_shows_progress(flow: GitRepo) -> None:
     """On a terminal a status line follows the log and is gone at the end."""
-    code, shown = _on_terminal(flow, "run", "--pause", "0.3")
+    code, shown = _on_terminal(flow, "run", "--pause", "1")
     assert code == 0
     assert "Small/1: 1 task done, running work x2 (since " in shown
     last = shown.rstrip("\r\n").rpartition("\n")[2].rpartition("\x1b[K")[2]
@@ -273,7 +273,7 @@ def test_who_asks_without_a_terminal_is_told_where_there_is_one(repo: GitRepo, c
     assert command[0] == "GITFLOWRUN_ISOLATION=inline"
     asked = subprocess.run(
         ["env", *command], cwd=repo.path, input="continue\n", text=True, capture_output=True,
-        timeout=60, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False,
+        timeout=300, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False,
     )  # fmt: skip
     assert (asked.returncode, "no terminal" in asked.stderr) == (0, False), asked.stderr
     assert repo.runs("cat", "2/x").out == "1\n"
@@ -289,7 +289,7 @@ def test_a_reader_that_leaves_does_not_end_the_run(flow: GitRepo) -> None:
     assert process.stdout is not None
     assert process.stdout.readline() == b"Run ID: 1\n"
     process.stdout.close()
-    process.wait(60)
+    process.wait(300)
     assert json.loads(flow.runs("list", "--json").out)[0]["status"] == "done"
 
 

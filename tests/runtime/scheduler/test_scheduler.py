@@ -171,7 +171,7 @@ def test_what_can_not_be_killed_is_not_waited_for(
             if launch.task.step == "start":
                 for _ in range(2):
                     self.loop.after(0.05, lambda: _scheduler(self).interrupt(signal.SIGINT))
-                self.loop.after(5, lambda: self.deliver(Exited(launch.serial, 0, 0.0, 0)))
+                self.loop.after(600, lambda: self.deliver(Exited(launch.serial, 0, 0.0, 0)))
 
         def kill(self, serial: int, number: int) -> None:
             del serial
@@ -184,7 +184,7 @@ def test_what_can_not_be_killed_is_not_waited_for(
     status, _, _ = schedule(repo, starts, kind=Deaf)
     assert status is Status.INTERRUPTED
     assert signals[:2] == [signal.SIGINT, signal.SIGKILL]
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 300
 
 
 @pytest.mark.parametrize(

@@ -119,12 +119,16 @@ def test_a_handler_that_hangs_is_ended_and_named(repo: GitRepo, kind: str) -> No
     head = (
         "from gitflowrun import limits\n"
         "limits.EXIT_PATIENCE = limits.THREAD_PATIENCE = 0.2\n"
-        "def forever(): time.sleep(3600)"
+        "def forever(): time.sleep(3600)\n"
+        "import threading; from gitflowrun.runtime.ipc import process\n"
+        "tell, told = process.tell, threading.Event()\n"
+        "def noted(text): tell(text); told.set()\n"
+        "process.tell = noted"
     )
     start = (
-        "import atexit, threading\n"
+        "import atexit\n"
         "atexit.register(forever)\n"
-        "threading.Thread(target=time.sleep, args=(0.6,), name='slow one').start()"
+        "threading.Thread(target=told.wait, name='slow one').start()"
     )
     repo.write("f.py", linear_flow(start, head=head))
     done = repo.flow("f.py", "run", env={"GITFLOWRUN_ISOLATION": kind})
