@@ -12,16 +12,27 @@ from pathlib import Path
 import pytest
 
 from gitflowrun.artifacts.artifacts import ArtifactReader
+from gitflowrun.artifacts.reference import Picture
 from gitflowrun.errors import CorruptRecord, GitflowrunError, MissingObject
 from gitflowrun.git.objects import ObjectType
 from gitflowrun.git.pack.writer import PackObject
+from gitflowrun.names import TaskName
+from gitflowrun.porcelain import fsck
 from gitflowrun.porcelain.fsck import Fault, RunsCheck
 from gitflowrun.runs.read import StoredRun
 from gitflowrun.runs.runs import RunStore, Status
 from gitflowrun.values import replace
 from tests.helpers.packs import noise, objects_dir, pack_store
 from tests.helpers.repos import GitRepo, make_repo
-from tests.helpers.runs import artifact, finished_task, make_run, open_repo, start_run, with_packs
+from tests.helpers.runs import (
+    artifact,
+    digest,
+    finished_task,
+    make_run,
+    open_repo,
+    start_run,
+    with_packs,
+)
 
 MODEL = noise(40_000, 1), noise(30_000, 2)
 
@@ -385,6 +396,77 @@ def test_histories_that_no_run_has(repo: GitRepo) -> None:
     told("by its INFO it is MyFlow/1")
     repo.git("update-ref", "refs/runs/Model/3-1234567", tip)
     assert [it.why for it in _faults(repo)] == [f"its first commit is {first[:7]}"]
+
+
+def test_a_run_that_is_very_damaged_is_told_in_few_lines(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So many faults are enough, and so many commits; those of other runs are told all the same."""
+    monkeypatch.setattr(fsck, "FSCK_FAULTS", 2)
+    _loosen(repo)
+    for task in ("start/1", "train/2", "end/3"):
+        _loose(repo, f"refs/runs/Model/3:steps/{task}/TASK").unlink()
+    _loose(repo, "refs/runs/MyFlow/1:data").unlink()
+    check = RunsCheck(open_repo(repo))
+    whys = {run: [it.why for it in check.all() if it.run == run] for run in ("Model/3",)}["Model/3"]
+    assert (len(whys), whys[-1]) == (3, "more than 2 faults")
+    assert (check.runs, check.damaged) == (3, ["Model/3", "MyFlow/1", "MyFlow/2"])
+    monkeypatch.setattr(fsck, "MAX_STATES", 2)
+    assert "it has more than 2 commits" in [it.why for it in _faults(repo)]
+
+
+def test_a_state_that_does_not_say_of_which_run_it_is(repo: GitRepo) -> None:
+    """Only the first commit of a run can't name itself."""
+    text = repo.git("log", "-1", "--format=%B", "refs/runs/Model/3")
+    kept = [line for line in text.splitlines() if not line.startswith("Uid: ")]
+    tree = repo.git("rev-parse", "refs/runs/Model/3^{tree}")
+    _commit(repo, "Model/3", tree, parent="refs/runs/Model/3", message="\n".join(kept))
+    (fault,) = _faults(repo)
+    assert (fault.kind.value, fault.where) == ("history", "Model/3")
+    assert fault.why.endswith("does not say of which run it is")
+
+
+def test_a_shallow_clone_has_no_more(repo: GitRepo) -> None:
+    """What it was made without is counted; without the mark of a shallow clone it is lost."""
+    _loosen(repo)
+    tip = repo.git("rev-parse", "refs/runs/Model/3")
+    _loose(repo, f"{tip}^").unlink()
+    assert [it.kind.value for it in _faults(repo)] == ["missing object"]
+    repo.write(".git/shallow", f"{tip}\n")
+    check = RunsCheck(open_repo(repo))
+    assert [*check.all()] == []
+    assert (check.left_out, check.damaged) == (1, [])
+
+
+def test_values_that_are_not_what_their_record_says(repo: GitRepo) -> None:
+    """Sizes are compared; the BLAKE3 where data is read; a picture that is gone is told."""
+    drawn = artifact(b"png", TaskName("end", "1")).chunks[0]
+    with start_run(repo, "Odd") as writer:
+        done = finished_task(writer.identity, "end/1", {"wrong": b"real", "plot": b"fig"})
+        refs = dict(done.record.artifacts)
+        other = digest(b"fake")
+        chunk = replace(refs["wrong"].chunks[0], digest=other)
+        refs["wrong"] = replace(refs["wrong"], digest=other, chunks=(chunk,))
+        refs["plot"] = replace(refs["plot"], picture=Picture(".html", is_exact=True, chunk=drawn))
+        inline = {**done.inline, other: b"real", drawn.digest: b"png"}
+        record = replace(done.record, artifacts=refs)
+        writer.commit([replace(done, record=record, inline=inline)], status=Status.DONE)
+    assert _faults(repo) == []
+    found = {it.where: it.kind.value for it in _faults(repo, read_data=True)}
+    assert found == {"Odd/4/end/1/wrong": "artifact"}
+    with start_run(repo, "Size") as writer:
+        pack = pack_store(repo).write([PackObject(ObjectType.BLOB, b"real")])
+        made = finished_task(writer.identity, "start/1")
+        ref = artifact(b"real", made.record.name)
+        ref = replace(ref, size=5, chunks=(replace(ref.chunks[0], size=5),))
+        record = replace(made.record, artifacts={"x": ref})
+        writer.commit([with_packs(replace(made, record=record), pack.name)], status=Status.DONE)
+    _change(repo, "Odd/4", "steps/end/1/pictures", None)
+    found = {it.where: it.why for it in _faults(repo)}
+    assert found == {
+        "Odd/4/end/1/plot": "its picture is not in the tree",
+        "Size/5/start/1/x": "its chunk has 4 bytes, not 5",
+    }
 
 
 def test_refs_that_lead_nowhere(repo: GitRepo) -> None:
