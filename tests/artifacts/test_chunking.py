@@ -87,6 +87,17 @@ def test_tiny_parts_share_chunks() -> None:
     assert b"".join(chunks) == b"".join(parts)
 
 
+def test_tiny_parts_share_chunks_of_a_mebibyte() -> None:
+    """As many as fit into one, to the byte."""
+    for last, sizes in (
+        (MIB - 16 * 60_000 - 40_000, [MIB]),
+        (MIB - 16 * 60_000 - 39_999, [MIB + 1 - 48_577, 48_577]),
+    ):
+        tiny = [noise(60_000, number) for number in range(16)] + [noise(40_000), noise(last)]
+        chunks = cut(_views(*tiny, noise(70_000)))
+        assert [len(chunk) for chunk in chunks] == [*sizes, 70_000]
+
+
 def test_many_tiny_parts_are_not_all_copied(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond some megabytes parts are handed on uncopied, however small."""
     monkeypatch.setattr(chunking, "MAX_JOINED", 2 * MIB)

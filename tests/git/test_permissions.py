@@ -12,11 +12,17 @@ from pathlib import Path
 import pytest
 
 from gitflowrun.errors import RepositoryError
+from gitflowrun.git import permissions
 from gitflowrun.git.permissions import (
+    STAND_IN,
     held_directory,
     make_directory,
     not_writable,
     open_file,
+    open_to_write,
+    read_file,
+    read_private,
+    refuse_links,
     replace_file,
     share_file,
     shared_mode,
@@ -268,3 +274,170 @@ def test_nothing_is_cleaned_up_where_a_link_leads(tmp_path: Path) -> None:
     for place in (ours / "state", aside / "nothing", aside / "state/old"):
         with pytest.raises((FileNotFoundError, NotADirectoryError)), held_directory(place):
             pass
+
+
+def _open_below(place: Path) -> list[str]:
+    links = [it for it in Path("/proc/self/fd").iterdir() if it.is_symlink()]
+    return [text for it in links if (text := str(it.readlink())).startswith(str(place))]
+
+
+@pytest.mark.parametrize(
+    ("value", "mode"),
+    [
+        ("0661", 0o2770), ("0664", 0o2775), ("06", 0o2707), ("4", None), ("0800", None), ("", None),
+        (" Group ", 0o2770),
+        ("on", 0o2770), ("yes", 0o2770), ("all", 0o2775), ("world", 0o2775), ("everybody", 0o2775),
+    ],
+)  # fmt: skip
+def test_more_modes_are_those_of_git(value: str, mode: int | None) -> None:
+    """Nobody is let execute a file, and who may read a directory may enter it."""
+    assert shared_mode(value) == mode
+
+
+def test_a_file_that_is_changed_in_place(tmp_path: Path) -> None:
+    """It stays the same one, unless it has a second name, by which it may be somebody's: then a new one is made."""
+    path, second = tmp_path / "lock", tmp_path / "thesis"
+    os.close(open_to_write(path, os.O_RDWR | os.O_CREAT))
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    number = path.stat().st_ino
+    path.write_text("1")
+    os.close(open_to_write(path, os.O_RDWR | os.O_CREAT))
+    assert (path.stat().st_ino, path.read_text()) == (number, "1")
+    second.hardlink_to(path)
+    opened = open_to_write(path, os.O_RDWR | os.O_CREAT, 0o640)
+    os.write(opened, b"2")
+    assert len(_open_below(tmp_path)) == 1
+    os.close(opened)
+    assert (path.read_text(), second.read_text()) == ("2", "1")
+    path.unlink()
+    path.symlink_to(second)
+    with pytest.raises(OSError, match="Too many levels"):
+        open_to_write(path, os.O_RDWR | os.O_CREAT)
+
+
+def test_a_directory_of_ours(tmp_path: Path) -> None:
+    """Its owner's alone, or, where a group shares what it lies in, as that is; our own place is made nowhere else."""
+    make_directory(tmp_path / "one")
+    assert stat.S_IMODE((tmp_path / "one").stat().st_mode) == 0o700
+    (tmp_path / "one").chmod(0o2775)
+    make_directory(tmp_path / "one" / "two")
+    assert stat.S_IMODE((tmp_path / "one/two").stat().st_mode) == 0o2775
+    make_directory(tmp_path / "one" / "two")
+    make_directory(tmp_path / "a" / "b" / "c")
+    with pytest.raises(FileNotFoundError):
+        make_directory(tmp_path / "moved" / "gitflowrun")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FileExistsError):
+        make_directory(tmp_path / "file")
+    assert _open_below(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("directory", "shared", "mode"),
+    [(0o700, None, 0o600), (0o2770, None, 0o660), (0o2750, None, 0o640), (0o700, 0o2775, 0o664)],
+)
+def test_a_file_that_takes_the_place_of_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, directory: int, shared: int | None, mode: int
+) -> None:
+    """For those who share the repository; where it can't, the old one stays and nothing beside it."""
+    passed: list[str] = []
+    monkeypatch.setattr(permissions, "reached", passed.append)
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x").chmod(directory)
+    path = tmp_path / "x" / "file"
+    replace_file(path, b"one", shared)
+    assert (path.read_bytes(), stat.S_IMODE(path.stat().st_mode)) == (b"one", mode)
+    assert passed == ["file.written", "file.replaced"]
+
+    def fails(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fails)
+    with pytest.raises(OSError, match="No space left"):
+        replace_file(path, b"two", shared)
+    assert [it.read_bytes() for it in path.parent.iterdir()] == [b"one"]
+    monkeypatch.setattr(Path, "unlink", fails)
+    with pytest.raises(OSError, match="No space left"):
+        replace_file(path, b"two", shared)
+    assert _open_below(tmp_path) == []
+
+
+def test_how_much_of_a_file_is_read(tmp_path: Path) -> None:
+    """All of it, up to a limit; nothing where there is none."""
+    path = tmp_path / "key"
+    for read in (read_file, read_private):
+        path.unlink(missing_ok=True)
+        assert read(path, "the key", limit=9) is None
+        path.write_bytes(b"123")
+        path.chmod(0o600)
+        assert read(path, "the key", limit=3) == b"123"
+        with pytest.raises(RepositoryError, match="key, the key, has more than 2 bytes"):
+            read(path, "the key", limit=2)
+    assert _open_below(tmp_path) == []
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o610, 0o601, 0o660])
+def test_a_key_that_others_may_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int
+) -> None:
+    """It is none, nor is somebody else's; where the file system keeps no modes it is all there is."""
+    path = tmp_path / "key"
+    path.write_bytes(b"123")
+    path.chmod(mode)
+    with pytest.raises(RepositoryError, match="may be used by others than you") as caught:
+        read_private(path, "the key", limit=9)
+    assert str(path) in str(caught.value.hint)
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fchmod", lambda *_: None)
+        assert read_private(path, "the key", limit=9) == b"123"
+
+        def refuse(*_: object) -> None:
+            raise PermissionError
+
+        patch.setattr(os, "fchmod", refuse)
+        assert read_private(path, "the key", limit=9) == b"123"
+    path.chmod(0o600)
+    user = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: user + 1)
+    with pytest.raises(RepositoryError, match=f"belongs to user {user}, not to you"):
+        read_private(path, "the key", limit=9)
+    assert _open_below(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("place", "error", "words"),
+    [
+        ("file/x", NotADirectoryError(20, "Not a directory"), "{0}/file is a file where gitflowrun keeps a directory"),
+        ("file", FileExistsError(17, "File exists"), "{0}/file is a file where gitflowrun keeps a directory"),
+        ("dir", IsADirectoryError(21, "Is a directory"), "{0}/dir is a directory where gitflowrun keeps a file"),
+        ("dir", FileExistsError(17, "File exists"), "File exists"),
+    ],
+)  # fmt: skip
+def test_what_is_in_the_way_is_told(tmp_path: Path, place: str, error: OSError, words: str) -> None:
+    """With a command that moves it away, if there is something."""
+    (tmp_path / "file").write_text("")
+    (tmp_path / "dir").mkdir()
+    told = not_writable(tmp_path / place, "can't write", error)
+    assert told.message == f"can't write: {words.format(tmp_path)}"
+    assert ("move it away: `mv " in str(told.hint)) is (words != "File exists")
+
+
+def test_links_in_place_of_what_is_ours_are_refused(tmp_path: Path) -> None:
+    """Of our directory, of what lies in it, and of where packs come in; those of others are theirs."""
+    git_dir = tmp_path / ".git"
+    (git_dir / "gitflowrun").mkdir(parents=True)
+    (git_dir / "objects").mkdir()
+    (git_dir / "gitflowrun" / "locks").mkdir()
+    (git_dir / "hooks").symlink_to("/")
+    (git_dir / "objects" / "other").symlink_to("/")
+    refuse_links(git_dir)
+    refuse_links(tmp_path / "nothing")
+    for name in ("gitflowrun-key-1", "gitflowrun/live", f"objects/{STAND_IN}"):
+        link = git_dir / name
+        link.symlink_to("/")
+        with pytest.raises(RepositoryError, match=f"{name} is a symbolic link") as caught:
+            refuse_links(git_dir)
+        assert f"rm {link}" in str(caught.value.hint)
+        link.unlink()
+    refuse_links(git_dir)

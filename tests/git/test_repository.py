@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import stat
 import subprocess
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from gitflowrun.errors import NotARepository, RepositoryError
-from gitflowrun.git.repository import Head, Repository
+from gitflowrun.git import repository as repository_module
+from gitflowrun.git.repository import REPOSITORY, Head, Repository
 from gitflowrun.settings import Durability
 from tests.helpers.repos import GitRepo, make_repo
 
@@ -313,3 +317,158 @@ def test_no_pygit2_for_listing(repo: GitRepo) -> None:
         "assert not {'pygit2', 'asyncio', 'random', 'ssl'} & set(sys.modules), sorted(sys.modules)",
     )
     assert done.code == 0, done.err
+
+
+_NAMES = ("GIT_COMMITTER_NAME", "committer.name", "user.name", "")
+_EMAILS = ("GIT_COMMITTER_EMAIL", "committer.email", "user.email", "EMAIL", "")
+
+
+@pytest.mark.parametrize("first", range(5))
+def test_who_a_committer_is(repo: GitRepo, monkeypatch: pytest.MonkeyPatch, first: int) -> None:
+    """The environment goes before the config, and a committer before a user, as in git; at last it is the login."""
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+    for keys in (_NAMES, _EMAILS):
+        for key in keys[first:]:
+            if key.isupper():
+                monkeypatch.setenv(key, key)
+            elif key:
+                repo.git("config", key, key)
+    monkeypatch.setattr(getpass, "getuser", lambda: "ada")
+    signature = Repository.discover(repo.path).signature()
+    assert signature.name == (_NAMES[min(first, 3)] or "ada")
+    assert signature.email == (_EMAILS[first] or f"ada@{os.uname().nodename}")
+
+    def nobody() -> str:
+        raise KeyError
+
+    monkeypatch.setattr(getpass, "getuser", nobody)
+    assert repository_module._login() == f"uid{os.getuid()}"
+
+
+def test_when_a_commit_is_made(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In seconds since 1970, before which git knows no time, and minutes east of Greenwich."""
+    found = Repository.discover(repo.path)
+    for now, offset, seconds, minutes in (
+        (-5.0, 0, 0, 0),
+        (0.9, 7200, 0, 120),
+        (7.9, -3600, 7, -60),
+    ):
+        monkeypatch.setattr(time, "time", lambda now=now: now)
+        zone = SimpleNamespace(tm_gmtoff=offset)
+        monkeypatch.setattr(time, "localtime", lambda _, zone=zone: zone)
+        signature = found.signature()
+        assert (signature.seconds, signature.offset) == (seconds, minutes)
+
+
+@pytest.mark.parametrize(
+    ("err", "kind", "words", "hint"),
+    [
+        ("fatal: not a git repository (or any of the parent directories): .git", NotARepository,
+         "is not in a git", "git init"),
+        ("fatal: detected dubious ownership in repository at '/it's/x'", RepositoryError,
+         "trust the repository \"/it's/x\"", "safe.directory"),
+        ("fatal: unsafe repository ('/x' is owned by someone else)", RepositoryError,
+         "trust the repository '/x'", "/x"),
+        ("fatal: unsafe repository", RepositoryError,
+         "trust the repository '{0}'", "{0}"),
+        ("fatal: unknown repository extensions found:\n\tquantum\n\tfoam", RepositoryError,
+         "needs a newer git: unknown repository extensions found: quantum foam", "install the git"),
+        ("fatal: Expected git repo version <= 1, found 9", RepositoryError,
+         "needs a newer git: Expected", "install the git"),
+        ("fatal: unknown repository extension found:\n\trefstorage", RepositoryError,
+         "reftable format", "git refs migrate"),
+        ("fatal: cannot use bare repository (safe.bareRepository is 'explicit')", RepositoryError,
+         "can't use the repository at '{0}': cannot", "GIT_DIR={0}"),
+        ("fatal: what else", RepositoryError, "can't use the repository at '{0}': what else", "git -C {0} status"),
+    ],
+)  # fmt: skip
+def test_words_for_what_can_not_be_used(
+    tmp_path: Path, err: str, kind: type[RepositoryError], words: str, hint: str
+) -> None:
+    """Each of git's complaints has its own, and a hint that helps."""
+    try:
+        found: RepositoryError = repository_module._refusal(err + "\n", tmp_path)
+    except RepositoryError as error:
+        found = error
+    assert isinstance(found, kind)
+    assert (type(found) is NotARepository) is (kind is NotARepository)
+    assert words.format(tmp_path) in found.message
+    assert hint.format(tmp_path) in str(found.hint)
+
+
+@pytest.mark.parametrize(
+    ("config", "is_partial"),
+    [
+        ({}, False), ({"extensions.partialclone": "origin"}, True), ({"remote.a.promisor": "true"}, True),
+        ({"other.a.promisor": "true"}, False), ({"remote.a.url": "true"}, False),
+    ],
+)  # fmt: skip
+def test_a_partial_clone_is_known(repo: GitRepo, config: dict[str, str], is_partial: bool) -> None:
+    """By what git itself goes by; and a remote by its URL."""
+    for key, value in config.items():
+        repo.git("config", key, value)
+    found = Repository.discover(repo.path)
+    assert found.is_partial is is_partial
+    assert found.remotes() == ({"a": "true"} if "remote.a.url" in config else {})
+
+
+def test_git_as_one_types_it(repo: GitRepo, tmp_path: Path) -> None:
+    """Where the user is in the work tree, as it is; elsewhere, or in another repository within, with the place."""
+    found = Repository.discover(repo.path)
+    make_repo(repo.path / "inner")
+    (repo.path / "a/b").mkdir(parents=True)
+    there = f"git -C '{repo.path}'"
+    for place, words in (
+        (repo.path, "git"), (repo.path / "a/b", "git"), (repo.path / "inner", there), (tmp_path, there),
+        (repo.path / "inner/.git", there),
+    ):  # fmt: skip
+        assert found.git_from(str(place)) == words
+    assert found.git_from(None) == there
+
+
+def test_a_repository_that_another_process_has_found(repo: GitRepo) -> None:
+    """It is taken as it is, with its config: git is not asked again."""
+    place = REPOSITORY.dump(Repository.discover(repo.path))
+    opened = Repository.opened(place, {"runs.durability": "fast"})
+    assert opened == Repository.discover(repo.path)
+    assert opened.config == {"runs.durability": "fast"}
+    assert opened.settings.durability is Durability.FAST
+    assert opened.packs._sync is False
+    assert Repository.discover(repo.path).packs._sync
+
+
+def test_the_state_of_a_shared_repository(repo: GitRepo) -> None:
+    """What was private before it was shared is for the group as well, and so are its packs."""
+    Repository.discover(repo.path).state("x")
+    repo.git("config", "core.sharedRepository", "group")
+    found = Repository.discover(repo.path)
+    assert found.shared_mode == found.packs._shared == 0o2770
+    found.state("x", "y")
+    assert stat.S_IMODE(found.state_dir.stat().st_mode) & 0o2770 == 0o2770
+    found.state_dir.chmod(0o2777)
+    found.state("x")
+    assert stat.S_IMODE(found.state_dir.stat().st_mode) == 0o2777
+
+
+def test_what_tells_that_space_was_freed(repo: GitRepo) -> None:
+    """A stamp, or nothing where none was."""
+    found = Repository.discover(repo.path)
+    assert found.freed_stamp() == ""
+    (found.state() / "freed").write_text("then")
+    assert found.freed_stamp() == "then"
+
+
+def test_refs_are_read_where_locks_can_not_be_looked_at(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the system says of old locks, refs are there."""
+    seen: list[tuple[Path, Path]] = []
+
+    def fails(*places: Path) -> None:
+        seen.append((places[0], places[1]))
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("gitflowrun.git.ref_update.recover_locks", fails)
+    found = Repository.discover(repo.path)
+    assert found.refs.get("refs/heads/main")
+    assert seen == [(found.common_dir, found.state_dir / "stale-locks")]
