@@ -240,6 +240,7 @@ class Server:
         self.asked: list[list[str]] = []
         self.words: list[str] = []
         self.lost_once = 0
+        self.is_away = False
 
     def fetch(self, tips: Sequence[str]) -> list[str]:
         """The packs of some commits."""
@@ -253,7 +254,9 @@ class Server:
         return ["a.pack"]
 
     def refs(self, *_: str) -> dict[str, str]:
-        """It can be reached."""
+        """It can be reached, or can't."""
+        if self.is_away:
+            raise RepositoryError("no route to host")
         return {}
 
 
@@ -284,6 +287,19 @@ def test_what_can_not_be_had_is_found_by_halves(
     }
     assert server.asked == [["a", "b", "c", "d"], ["a", "b"], ["c", "d"], ["c"], ["d"], ["e"]]
     assert set(found.tracking.seen) == {run.ref for run in runs if run not in lost}
+
+
+def test_a_remote_that_can_not_be_reached_is_no_fault_of_its_runs(repo: GitRepo) -> None:
+    """Whatever git said of the fetch, the command ends; packs that came are released once they are noted."""
+    server = Server(b="the other end hung up")
+    found = transfer(repo, server)
+    released: list[str] = []
+    found.repo.packs.release = released.extend  # type: ignore[method-assign]
+    assert len(found.fetch_copies(runs_of("ab"))) == 1
+    assert released == ["a.pack"]
+    server.is_away = True
+    with pytest.raises(RepositoryError, match="no route to host"):
+        found.fetch_copies(runs_of("cb"))
 
 
 def test_what_a_gc_took_is_fetched_again(repo: GitRepo) -> None:
