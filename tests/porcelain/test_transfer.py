@@ -289,12 +289,14 @@ def test_what_can_not_be_had_is_found_by_halves(
     assert set(found.tracking.seen) == {run.ref for run in runs if run not in lost}
 
 
-def test_a_remote_that_can_not_be_reached_is_no_fault_of_its_runs(repo: GitRepo) -> None:
+def test_a_remote_that_can_not_be_reached_is_no_fault_of_its_runs(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whatever git said of the fetch, the command ends; packs that came are released once they are noted."""
     server = Server(b="the other end hung up")
     found = transfer(repo, server)
     released: list[str] = []
-    found.repo.packs.release = released.extend  # type: ignore[method-assign]
+    monkeypatch.setattr(found.repo.packs, "release", released.extend)
     assert len(found.fetch_copies(runs_of("ab"))) == 1
     assert released == ["a.pack"]
     server.is_away = True
