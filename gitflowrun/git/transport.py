@@ -81,6 +81,10 @@ _STALE = (
     "stale info", "failed to update ref", "cannot lock ref", "atomic push fail", "transaction failed",
     "unable to migrate objects",
 )  # fmt: skip
+# What git says where the connection broke, of which the remote may have taken all, or a part.
+_BROKEN = re.compile(
+    "hung up|disconnect|early EOF|report status|[Bb]roken pipe|Connection (?:reset|closed)"
+)
 _NO_ATOMIC = "does not support --atomic"
 _SHALLOW = "GIT_SHALLOW_FILE"
 _DUBIOUS = re.compile("(?:dubious ownership in|unsafe) repository (?:at )?\\(?'([^'\n]+)'")
@@ -339,9 +343,32 @@ class Remote:
         results = _with_cause(parse_push(done.out), done.err)
         if atomic and not results and _NO_ATOMIC in done.err:
             return self._push_once(changes, atomic=False, verify=verify)
-        if any(change.name not in results for change in changes):
-            raise self._unreachable("push to", done)
+        silent = any("report status" in result.reason for result in results.values())
+        if silent or any(change.name not in results for change in changes):
+            results = self._found(changes, done)
         return results, done.err
+
+    def _found(self, changes: Sequence[RefUpdate], done: Completed) -> dict[str, PushResult]:
+        """How refs fared of which the remote has not said it: whoever dies there may have moved them before.
+
+        Raises:
+            RepositoryError: none of them is as it should be, as far as can be seen.
+        """
+        error = self._unreachable("push to", done)
+        if done.code >= 0 and not _BROKEN.search(os.fsdecode(done.out) + done.err):
+            raise error
+        try:
+            there = self.refs(*(change.name for change in changes))
+        except RepositoryError:
+            raise error from None
+        wanted = {change.name: str(change.new) if change.new else None for change in changes}
+        moved = {name for name, oid in wanted.items() if there.get(name) == oid}
+        if not moved:
+            raise error
+        return {
+            name: PushResult(name, ok=name in moved, reason="" if name in moved else error.message)
+            for name in wanted
+        }
 
     def _program(self, verb: str) -> tuple[str, ...]:
         """What serves a remote on this machine is git's, whatever `remote.<name>.uploadpack` says.

@@ -205,3 +205,34 @@ def test_the_first_of_many_notices(count: int, told: list[str]) -> None:
     notices = [str(number) for number in range(count)]
     assert some(notices, "x") == [*notices[:MAX_NOTICES], *told]
     assert some(notices[:MAX_NOTICES], "x", count) == [*notices[:MAX_NOTICES], *told]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_what_a_dying_remote_has_taken_is_there(ada: GitRepo, server: GitRepo, count: int) -> None:
+    """The connection breaks after refs have moved: these are told as sent, and the others as not."""
+    for _ in range(2):
+        make_run(ada)
+    dies = 'test "$1" = committed || exit 0; echo >> "$0.count"; test $(wc -l < "$0.count") -lt {} || kill -9 $PPID'
+    hook(server, "reference-transaction", dies.format(count))
+    done = ada.call("push")
+    assert len(ids(server)) == count
+    assert (done.code, done.out.count("[new run]")) == (2 - count, count)
+    assert ("hung up" in done.out + done.err) is (count == 1)
+    (server.path / "hooks/reference-transaction").unlink()
+    assert ada.call("tag", "1", "good").code == 0
+    assert ada.call("push").code == 0
+    assert ids(server) == ids(ada)
+    assert tags(server) == {"MyFlow/1": ("good",)}
+    hook(server, "reference-transaction", dies.format(1))
+    assert ada.call("tag", "--delete", "1", "good").code == 0
+    assert ada.call("push").code == 0
+    assert tags(server) == {}
+
+
+def test_a_remote_that_dies_before_has_nothing(ada: GitRepo, server: GitRepo) -> None:
+    """The connection breaks before any ref has moved: the push has failed."""
+    make_run(ada)
+    hook(server, "pre-receive", "kill -9 $PPID")
+    done = ada.call("push")
+    assert (done.code, done.out, ids(server)) == (128, "", {})
+    assert "can't push to 'origin'" in done.err
