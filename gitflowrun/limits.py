@@ -68,8 +68,7 @@ LISTED_COMMIT = 32 << 10
 """Bytes of the commit of a run; ours have a few hundred, and a signature."""
 INFO_LOOKS = 1_000
 INFO_ROUNDS = 20
-"""Of so many runs in a list, the newest ones, is looked whether their INFO is there: 11 us each; and so often, for git
-ends at a tree that is garbled."""
+"""Of so many of the newest runs is looked whether INFO is there, 11 us each; again where git ends at a bad tree."""
 LISTED_INFO = 100
 """Bytes of git's answer to that."""
 REFS_A_COMMAND = 1_000
@@ -457,8 +456,7 @@ NAMES_IN_A_HINT = 8
 """Names that the hint of a "no such" error lists."""
 HINT_WORK = 4_000_000
 HINT_FIXED_WORK = 200
-"""To find the nearest of them, names are compared for half a second: what a pair counts is this and the product of
-both lengths."""
+"""To find the nearest, names are compared for half a second: a pair counts this and the product of both lengths."""
 ROWS_SHOWN = 20
 """Rows of a notebook's table that may have thousands."""
 CELL_BYTES = 4096
