@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import resource
 import shutil
 import sys
 import threading
@@ -19,7 +20,9 @@ import pytest
 
 from gitflowrun.errors import CorruptRecord, MissingObject, RepositoryError, TooLarge
 from gitflowrun.git.objects import ObjectType, Oid, hash_object
+from gitflowrun.git.pack import places
 from gitflowrun.git.pack.reader import PackReader, object_directories
+from gitflowrun.git.pack.stream import TooManyOpenFiles
 from gitflowrun.git.repository import Repository
 from gitflowrun.limits import ALTERNATES_DEPTH
 from gitflowrun.settings import Durability
@@ -717,6 +720,97 @@ def test_packs_whose_bytes_are_not_what_they_say(repo: GitRepo) -> None:
     store.pack_dir.write_text("")
     with pytest.raises(RepositoryError, match=r"can't list .*pack: Not a directory"):
         PackReader(objects_dir(repo)).refresh()
+
+
+def _ref_delta(base: Oid, delta: bytes) -> bytes:
+    """An entry of a pack that names its base by its id."""
+    return bytes([7 << 4 | len(delta)]) + base + zlib.compress(delta)
+
+
+def test_deltas_that_lead_nowhere(repo: GitRepo) -> None:
+    """Round in a circle, to an object or a place that the pack has not, or of no kind: each is told, and none read."""
+    sizes = [0x10000 * number for number in range(1, 8)]
+    ids = [hash_object(ObjectType.BLOB, bytes(size)) for size in sizes]
+    grow = _varint(0x10000) + _varint(0x20000) + b"\x80\x80"
+    cases = {
+        "its deltas go round in a circle": [_ref_delta(ids[1], grow), _ref_delta(ids[0], grow)],
+        f"its delta base {ABSENT} is not in": [_ref_delta(ABSENT, grow)],
+        "its delta base lies outside the pack": [_entry(6, grow, back=99_999)],
+        "its header is malformed": [_entry(5, b"x")],
+    }
+    entries = [entry for case in cases.values() for entry in case]
+    _planted(repo, entries, sizes[: len(entries)])
+    reader = PackReader(objects_dir(repo))
+    words = [why for why, case in cases.items() for _ in case]
+    assert list(reader.small_ones(ids)) == []
+    for oid, why in zip(ids, words, strict=False):
+        with pytest.raises(CorruptRecord, match=f"object {oid} can't be read: .*{why}") as caught:
+            reader.read(oid, 1 << 20)
+        assert not isinstance(caught.value, TooLarge)
+
+
+def test_a_delta_by_the_id_of_its_base(repo: GitRepo) -> None:
+    """Read as one by its place, in a pack whose index is mapped and not read, with few bases kept."""
+    grow = _varint(0x10000) + _varint(0x20000) + b"\x80\x80"
+    base = hash_object(ObjectType.BLOB, bytes(0x10000))
+    oids = _planted(
+        repo, [_entry(ObjectType.BLOB, bytes(0x10000)), _ref_delta(base, grow)], [0x10000, 0x20000]
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gitflowrun.git.pack.places.READ_INDEX_UP_TO", 0)
+        reader = PackReader(objects_dir(repo))
+        for oid, size in zip(oids, (0x10000, 0x20000), strict=True):
+            assert reader.size(oid) == size
+            assert reader.blob(oid, size) == bytes(size)
+            with pytest.raises(TooLarge):
+                reader.blob(oid, size - 1)
+
+
+def test_a_pack_that_is_none(repo: GitRepo) -> None:
+    """Of other bytes, or of another index: what it holds is not read."""
+    store = pack_store(repo)
+    one, two = (store.write([blob(noise(100, number))]) for number in range(2))
+    path = store.pack_dir / f"{one.name}.pack"
+    whole = path.read_bytes()
+    path.chmod(0o600)
+    path.write_bytes(b"KCAP" + whole[4:])
+    with pytest.raises(CorruptRecord, match=r"\.pack is not a pack"):
+        PackReader(objects_dir(repo)).read(one.oids[0])
+    path.write_bytes((store.pack_dir / f"{two.name}.pack").read_bytes())
+    with pytest.raises(CorruptRecord, match="cut short or does not belong to its index"):
+        PackReader(objects_dir(repo)).read(one.oids[0])
+    path.with_suffix(".idx").chmod(0o600)
+    path.with_suffix(".idx").write_bytes(b"rubbish")
+    broken = places.Pack(path.with_suffix(".idx"))
+    assert not broken.has(one.oids[0])
+    assert not places.Pack(store.pack_dir / "nothing.idx").has(one.oids[0])
+
+
+def test_how_many_packs_may_be_open(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A quarter of the files that the process may have, up to some; where there are no more all are closed first."""
+    for limit, most in (
+        (40, 10),
+        (4 * places.OPEN_PACKS + 40, places.OPEN_PACKS),
+        (resource.RLIM_INFINITY, places.OPEN_PACKS),
+    ):
+        monkeypatch.setattr(resource, "getrlimit", lambda _, limit=limit: (limit, limit))
+        assert places._max_open() == most
+    store = pack_store(repo)
+    written = [store.write([blob(noise(100, number))]) for number in range(3)]
+    reader = PackReader(objects_dir(repo))
+    assert reader.blob(written[0].oids[0])
+    real, refused = places.open_source, []
+
+    def few(path: Path) -> object:
+        if path.suffix == ".pack" and not refused:
+            refused.append(len(places._open_packs))
+            raise TooManyOpenFiles("no more")
+        return real(path)
+
+    monkeypatch.setattr(places, "open_source", few)
+    assert reader.blob(written[1].oids[0])
+    assert refused[0] > 0
+    assert len(places._open_packs) == 1
 
 
 @contextlib.contextmanager
