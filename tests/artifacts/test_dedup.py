@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from blake3 import blake3
 
+from gitflowrun.artifacts import dedup
 from gitflowrun.artifacts.dedup import DedupIndex
 from gitflowrun.artifacts.reference import ArtifactRef, Chunk
 from gitflowrun.git.pack.reader import PackReader
@@ -267,3 +268,32 @@ def test_many_processes_add_at_once(repo: GitRepo) -> None:
     assert [os.waitpid(pid, 0)[1] for pid in children] == [0] * len(children)
     index.add(refs, RUN)
     assert len(index.lookup([ref.digest for ref in refs])) == len(refs)
+
+
+def test_the_places_of_the_index(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a test may let a process die: each is passed; a lookup writes nothing."""
+    passed: list[str] = []
+    monkeypatch.setattr(dedup, "reached", passed.append)
+    index, ref = _index(repo), _published(repo, 1, _pieces(1))
+    index.add([ref], RUN)
+    assert passed == ["dedup.opened", "dedup.written"]
+    assert index.lookup([ref.digest])
+    assert passed[2:] == ["dedup.opened"]
+
+
+def test_what_can_not_be_read_is_forgotten(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With all of its pieces; a pack that can't be marked as in use is none to rely on."""
+    one, two = (_published(repo, run, _pieces(run)) for run in (1, 2))
+    index = _index(repo)
+    index.add([one, two], RUN)
+    index.forget(one)
+    wanted = [ref.digest for ref in (one, two)] + [chunk.digest for chunk in one.chunks]
+    assert index.lookup(wanted).keys() == {two.digest}
+
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "utime", refuse)
+        assert index.lookup([two.digest]) == {}
+    assert index.lookup([two.digest]) == {}  # it was forgotten

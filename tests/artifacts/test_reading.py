@@ -10,7 +10,7 @@ import pytest
 
 from gitflowrun.artifacts.codecs import decode, encode
 from gitflowrun.artifacts.codecs.payload import Encoded
-from gitflowrun.artifacts.same_value import is_same, may_be_same
+from gitflowrun.artifacts.same_value import are_equal, is_same, may_be_same
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -138,6 +138,38 @@ def test_results_in_slots_are_no_change() -> None:
     assert not _is_unchanged(Compact(), lambda value: setattr(value, "_largest", 9))
     assert not _is_unchanged(Compact(), lambda value: setattr(value, "total", 9))
     assert not _is_unchanged(Compact(), lambda value: (value.total, value.rows.append(3)))
+
+
+def test_an_object_that_has_itself_is_looked_at_once() -> None:
+    """Values may go round in circles."""
+    table: Any = Table()
+    table.me = [table]
+    assert _is_unchanged(table, lambda value: value.me[0].total)
+    assert not _is_unchanged(table, lambda value: (value.total, value.me.append(1)))
+
+
+class Rounded:
+    """Equal to others of about its value, as its class says, which may say anything."""
+
+    def __init__(self, value: float, answer: Any = None) -> None:
+        self.value, self.answer = value, answer
+
+    def __eq__(self, other: object) -> Any:
+        if self.answer is not None:
+            return self.answer
+        return isinstance(other, Rounded) and round(self.value) == round(other.value)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def test_classes_say_what_is_equal() -> None:
+    """If they say so plainly; else the bytes decide, and what can't be told is not equal."""
+    assert are_equal(Rounded(1.1), Rounded(0.9))
+    assert not are_equal(Rounded(1.1), Rounded(2.9))
+    assert not are_equal(Rounded(1.1, "yes"), Rounded(0.9))
+    assert are_equal(Rounded(1.1, "yes"), Rounded(1.1, "yes"))
+    assert not are_equal(Rounded(1.1, lambda: 0), Rounded(1.1))
+    assert not are_equal(lambda: (yield), 1)
 
 
 def test_a_result_may_be_the_only_attribute() -> None:

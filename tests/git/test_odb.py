@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gitflowrun.errors import CorruptRecord, MissingObject
+from gitflowrun.errors import CorruptRecord, MissingObject, RepositoryError
 from gitflowrun.git.command import Completed, Git
 from gitflowrun.git.objects import Mode, ObjectType, Oid
 from gitflowrun.git.odb import History, named
@@ -145,3 +145,36 @@ def test_names_beyond_what_git_holds(repo: GitRepo, monkeypatch: pytest.MonkeyPa
     assert named(git, names[3:4]) == named(git, []) == {}
     bad.clear()
     assert named(git, names[:3]) == {name: expected[name] for name in names[:3]}
+
+
+def test_what_only_git_reads_is_there(repo: GitRepo) -> None:
+    """However large: of a pack whose index is of the first version nothing is seen here."""
+    repo.write("large", bytes(5 << 20))
+    repo.commit()
+    oid = Oid.from_hex(repo.git("rev-parse", "HEAD:large"))
+    repo.git("-c", "pack.indexVersion=1", "repack", "-adq")
+    objects = Repository.discover(repo.path).objects
+    assert oid not in objects
+    assert objects.missing([oid, MISSING]) == [MISSING]
+    objects.close()
+
+
+def test_rows_of_trees(repo: GitRepo, oids: dict[str, Oid]) -> None:
+    """Names and ids, at once or one after the other, up to a size."""
+    objects = Repository.discover(repo.path).objects
+    found = objects.tree_oids(oids["tree"])
+    assert dict(objects.tree_rows(oids["tree"])) == found
+    assert found.keys() == {b"README", b"dir"}
+    with pytest.raises(CorruptRecord, match="no more than 10 are read"):
+        dict(objects.tree_rows(oids["tree"], 10))
+
+
+def test_a_history_that_can_not_be_read(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Git's word is told, or that it is too long."""
+    git = Repository.discover(repo.path).git
+    with pytest.raises(RepositoryError, match=f"git rev-list: .*{MISSING}"):
+        History(git, [MISSING])
+    monkeypatch.setattr("gitflowrun.git.odb.ANSWER", 0)
+    with pytest.raises(RepositoryError, match="is more than 0 bytes") as caught:
+        History(git, [Oid.from_hex(repo.git("rev-parse", "HEAD"))])
+    assert type(caught.value) is RepositoryError

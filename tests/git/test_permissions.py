@@ -274,6 +274,8 @@ def test_nothing_is_cleaned_up_where_a_link_leads(tmp_path: Path) -> None:
     for place in (ours / "state", aside / "nothing", aside / "state/old"):
         with pytest.raises((FileNotFoundError, NotADirectoryError)), held_directory(place):
             pass
+    assert _open_below(tmp_path) == []
+    share_file(tmp_path / "gone" / "file", 0o2770)  # whose directory somebody has deleted
 
 
 def _open_below(place: Path) -> list[str]:

@@ -8,11 +8,13 @@ import pytest
 
 from gitflowrun.artifacts.dedup import DedupIndex
 from gitflowrun.errors import RepositoryError
+from gitflowrun.git.objects import Oid
 from gitflowrun.git.ref_update import Refs
 from gitflowrun.git.repository import Repository
 from gitflowrun.git.snapshot import take_snapshot
 from gitflowrun.names import RunId, TaskName
 from gitflowrun.runs.create import create_run
+from gitflowrun.runs.found import FoundObjects, Reliance
 from gitflowrun.runs.maintenance import ensure_dedup_index
 from gitflowrun.runs.runs import RunStore, Status
 from gitflowrun.runs.trees import FinishedTask
@@ -266,3 +268,18 @@ def test_an_origin_that_goes_on_keeps_its_tasks(repo: GitRepo, repository: Repos
     before = _packs(repository)
     create_run(repository, draft("G"), take_snapshot(repository), adopt).close()
     assert _packs(repository) == before + 1
+
+
+def test_packs_of_a_copy_that_fails_are_not_kept(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was copied before something was found to be gone is git's to drop."""
+    monkeypatch.setattr("gitflowrun.runs.found.COPIED_AT_ONCE", 1)
+    pack = repository.packs.write([blob(b"here")])
+    repository.packs.release([pack.name])
+    before = _packs(repository)
+    found = Reliance(frozenset({*pack.oids, Oid(bytes(20))}), None, lambda _: ())
+    with pytest.raises(RepositoryError, match="was removed with that run"):
+        FoundObjects(repository, [found]).copy_unheld()
+    assert _packs(repository) == before + 1
+    assert not list(repository.packs.pack_dir.glob("*.keep"))
