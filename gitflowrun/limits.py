@@ -89,6 +89,8 @@ LOST_AGAIN = 3
 """Runs that could not be had before and are asked for again by one fetch, in turns."""
 LOST_KEPT = 100_000
 """Runs that are noted as such."""
+REFS_LISTED = 512 << 20
+"""Bytes of memory that git gets to list the refs of a remote, which may never end: a million and a half of them."""
 REFS_A_FETCH = 1_000
 """Objects that one fetch names."""
 CUT_DEPTH = 1_000
@@ -164,11 +166,9 @@ LARGE_PACK_BUFFER = 8 << 20
 PACK_BUFFERS = 3
 """How many there are: one is filled while others are hashed and written."""
 DIRECT_FROM = 16 << 20
-"""Packs expected to be at least this large are written past the page cache.
-
-Measured: from 4 MiB on, direct writes take half the time of buffered ones, a third from 64 MiB; the first read
-afterwards comes from the disk. At 16 MiB, writing and one reading together are faster than buffered.
-"""
+"""Packs expected to be at least this large are written past the page cache. Measured: from 4 MiB on, direct writes
+take half the time of buffered ones, a third from 64 MiB; the first read afterwards comes from the disk. At 16 MiB,
+writing and one reading together are faster than buffered."""
 WRITE_BACK = 32 << 20
 """What others write is sent to the disk in such steps, so that the last fsync finds little to do."""
 DEFLATE_FROM = 128

@@ -104,6 +104,7 @@ def run_command(
     stderr: IO[bytes] | int = subprocess.PIPE,
     *,
     seconds: int | None = None,
+    memory: int | None = None,
 ) -> Completed:
     """Run a git command to its end: `Git.attempt` where the repository is yet to be found.
 
@@ -115,6 +116,7 @@ def run_command(
         stdout: Where its output goes.
         stderr: Where its messages go.
         seconds: How much processor time it gets.
+        memory: How many bytes of memory, and each program that it starts.
 
     Raises:
         RepositoryError: git can't be started.
@@ -132,6 +134,9 @@ def run_command(
                     with contextlib.suppress(OSError, ValueError):  # it has ended
                         resource.prlimit(process.pid, resource.RLIMIT_CORE, (0, 0))
                         resource.prlimit(process.pid, resource.RLIMIT_CPU, (seconds, seconds + 1))
+                if memory is not None:
+                    with contextlib.suppress(OSError, ValueError):  # or may take less anyway
+                        resource.prlimit(process.pid, resource.RLIMIT_DATA, (memory, memory))
                 out, err = process.communicate(given)
             except BaseException:
                 process.kill()
@@ -409,6 +414,7 @@ class Git:
         env: Mapping[str, str],
         stdin: bytes | None = None,
         stdout: IO[bytes] | int = subprocess.PIPE,
+        memory: int | None = None,
     ) -> Completed:
         """As `attempt`, with a repository elsewhere, which may say as much as it likes: only both ends are kept.
 
@@ -417,7 +423,9 @@ class Git:
             env: Variables to add to the environment.
             stdin: What it reads; nothing when None.
             stdout: Where its output goes.
+            memory: As in `run_command`.
         """
+        command, environment = self.command(args), self.environment(env)
         heard, say = os.pipe()
         said = bytearray()
 
@@ -432,7 +440,9 @@ class Git:
         listener.start()
         try:
             with open(say, "wb") as messages:  # noqa: PTH123  (a descriptor)
-                done = self.attempt(*args, env=env, stdin=stdin, stdout=stdout, stderr=messages)
+                done = run_command(
+                    command, self.cwd, environment, stdin, stdout, messages, memory=memory
+                )
         finally:
             listener.join()
         return Completed(done.code, done.out, said.decode(errors="replace"))

@@ -43,6 +43,7 @@ from gitflowrun.limits import (
     MAX_WORDS,
     PLACE_DIGITS,
     REFS_A_PUSH,
+    REFS_LISTED,
 )
 from gitflowrun.names import nearest
 from gitflowrun.settings import Durability
@@ -85,6 +86,7 @@ _STALE = (
 _BROKEN = re.compile(
     "hung up|disconnect|early EOF|report status|[Bb]roken pipe|Connection (?:reset|closed)"
 )
+_TOO_MANY = "Out of memory"
 _NO_ATOMIC = "does not support --atomic"
 _SHALLOW = "GIT_SHALLOW_FILE"
 _DUBIOUS = re.compile("(?:dubious ownership in|unsafe) repository (?:at )?\\(?'([^'\n]+)'")
@@ -220,7 +222,7 @@ class Remote:
         found: dict[str, str] = {}
         oids: dict[str, str] = {}  # each once: somebody may have pointed 100,000 refs to one object
         with _memory_file() as listed:
-            self._run(options, [self.name, *patterns], stdout=listed)
+            self._run(options, [self.name, *patterns], stdout=listed, memory=REFS_LISTED)
             listed.seek(0)
             while lines := listed.readlines(_LISTED_AT_ONCE):
                 for line in b"".join(lines).decode(errors="surrogateescape").split("\n"):
@@ -420,8 +422,9 @@ class Remote:
         env: Mapping[str, str] | None = None,
         lines: Sequence[str] = (),
         stdout: IO[bytes] | int = subprocess.PIPE,
+        memory: int | None = None,
     ) -> Completed:
-        done = self._attempt(options, args, env or {}, lines, stdout)
+        done = self._attempt(options, args, env or {}, lines, stdout, memory)
         if done.code:
             raise self._unreachable("read from", done)
         return done
@@ -433,16 +436,19 @@ class Remote:
         env: Mapping[str, str],
         lines: Sequence[str],
         stdout: IO[bytes] | int = subprocess.PIPE,
+        memory: int | None = None,
     ) -> Completed:
         stdin = "".join(f"{line}\n" for line in lines).encode() if lines else None
         env = {**_prompts(), **env}
         words = (*options, "--end-of-options", *args)
-        return self._wire.converse(*words, env=env, stdin=stdin, stdout=stdout)
+        return self._wire.converse(*words, env=env, stdin=stdin, stdout=stdout, memory=memory)
 
     def _unreachable(self, verb: str, done: Completed) -> RepositoryError:
         hint = None
         if "read from remote repository" in done.err or "Could not resolve" in done.err:
             hint = "check the URL, the network and your access rights; nothing here was changed"
+        if _TOO_MANY in done.err:
+            hint = "it lists more refs than git gets memory for here; nothing here was changed"
         if owned := _DUBIOUS.search(done.err):
             # With the path that git looked at, which may be a directory within the URL.
             where = "" if os.path.isdir(owned[1]) and not self._is_elsewhere() else "there, "  # noqa: PTH112

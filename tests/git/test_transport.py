@@ -828,3 +828,19 @@ def test_nobody_is_asked_where_nobody_is(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_lines_of_a_push(line: str, result: PushResult | None) -> None:
     """How a ref fared, and why; what is no such line says nothing."""
     assert parse_push(line.encode()) == ({"b": result} if result else {})
+
+
+def test_a_server_whose_refs_never_end_takes_no_more_memory_than_git_gets(
+    repo: GitRepo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Git keeps all that a server lists until the end of the list; then it says so, and nothing has changed."""
+    line = f"{'1' * 40} refs/runs/F/1{'0' * 60_000}\n"
+    program = tmp_path / "server"
+    program.write_text(f"#!/bin/sh\nyes '{len(line) + 4:04x}{line[:-1]}'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("GIT_SSH_COMMAND", str(program))
+    monkeypatch.setenv("GIT_SSH_VARIANT", "simple")  # it is not asked which ssh it is
+    monkeypatch.setattr(transport, "REFS_LISTED", 24 << 20)
+    with pytest.raises(RepositoryError, match="Out of memory") as caught:
+        remote(repo, "ssh://server/repo").refs()
+    assert "lists more refs" in (caught.value.hint or "")
