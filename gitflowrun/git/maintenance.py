@@ -150,6 +150,11 @@ class _Listing:
             names = frozenset()
         return cls(path, names, None if _MULTI_CHAIN in names else _indexed(path / _MULTI))
 
+    @property
+    def packs(self) -> frozenset[str]:
+        """The packs, without suffix."""
+        return frozenset(name[:-4] for name in self.names if name.endswith(".idx"))
+
     def is_free(self, name: str) -> bool:
         """Whether nobody but us has a say in a pack."""
         marked = any(name + mark in self.names for mark in _MARKS)
@@ -320,7 +325,9 @@ class Rewrite:
         """The packs that it stands for."""
         self.without: set[bytes] = set()
         """Of the objects, those that go with the packs."""
-        tables = list(self._choose(without))
+        listing = _Listing.read(self._pack_dir)
+        self._seen = listing.packs
+        tables = list(self._choose(listing, without))
         rest = (oid for oid, _ in groupby(heapq.merge(*map(_ids, tables))))
         try:
             self._write((oid for oid in rest if oid not in self.without), lock)
@@ -330,6 +337,11 @@ class Rewrite:
                 f"cannot rewrite packs: {where}: {error.strerror}",
                 hint=hint_of(error, "the repository's object directory must be writable"),
             ) from error
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the packs are those from which the inputs were chosen: a repack may have moved the objects."""
+        return _Listing.read(self._pack_dir).packs - {self._name} == self._seen
 
     def delete(self, is_free: Callable[[Path], bool]) -> None:
         """Delete the packs that the new one stands for.
@@ -364,9 +376,8 @@ class Rewrite:
         if self._is_kept:
             self._repo.packs.release([self._name])
 
-    def _choose(self, without: Collection[Oid]) -> Iterator[bytes]:
+    def _choose(self, listing: _Listing, without: Collection[Oid]) -> Iterator[bytes]:
         """The tables of ids of the inputs."""
-        listing = _Listing.read(self._pack_dir)
         for index in sorted(listing.names):
             name, _, suffix = index.rpartition(".")
             if suffix == "idx" and f"{name}.pack" in listing.names and not listing.is_pinned(name):
@@ -393,14 +404,19 @@ class Rewrite:
             if hashlib.sha1(table, usedforsecurity=False).digest() != expected.digest():
                 raise RepositoryError("git pack-objects left out objects; nothing was rewritten")
             reached("free.written")
-            times = [(self._pack_dir / f"{name}.pack").stat().st_mtime for name in self.inputs]
-            newest = max(times) + 1
+            newest = max(self._times(), default=0.0) + 1
             os.utime(suffixed(written, ".pack"), (newest, newest))
             self._repo.packs.publish(written, self._name)
             self._is_kept = True
             reached("free.durable")
         finally:
             shutil.rmtree(place, ignore_errors=True)
+
+    def _times(self) -> Iterator[float]:
+        """When the inputs were changed."""
+        for name in self.inputs:
+            with contextlib.suppress(FileNotFoundError):  # a repack of the user's has just taken it
+                yield (self._pack_dir / f"{name}.pack").stat().st_mtime
 
     def _pack(self, place: Path, ids: IO[bytes], lock: int) -> str:
         """Let git write the new pack; its digest."""

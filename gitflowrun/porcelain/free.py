@@ -13,8 +13,8 @@ no object goes that was not a removed run's:
 6. Add the commits that a killed scheduler of these runs had written and not published, with what they alone hold.
    Look again at all of 2. Leave out what a dangling object of somebody else's leads to. Where packs hold what is left,
    write all else that they hold to a pack, a `Rewrite`: nothing is repacked, and nobody's lost objects are unpacked.
-7. Take the lock of run ids, under which no run can begin, and see that none has and that no ref, reflog or index has
-   changed since 6; else look once more.
+7. Take the lock of run ids, under which no run can begin, and see that none has and that no ref, reflog, index or pack
+   has changed since 6; else look once more.
 8. Change `freed`, note which packs go, then unlink the loose files of what is left, and the packs that were written
    anew, but for those that somebody has touched since 1: git touches an object, or its pack, where it would otherwise
    write it. Remove `freeing`.
@@ -236,7 +236,8 @@ class _Freeing:
                         return 0, 0, f"run {live[0]} has begun meanwhile"
                     if git_repacks(self._repo):
                         return 0, 0, "a `git gc` or `git maintenance run` has begun meanwhile"
-                    if _roots(self._repo) != seen or not lock.is_current:
+                    is_same = _roots(self._repo) == seen and rewrite.is_current
+                    if not (is_same and lock.is_current):
                         if attempt < FREEING_LOOKS:
                             continue
                         freed &= self._look()

@@ -541,6 +541,29 @@ def test_nothing_of_a_purged_run_is_left_in_the_state(repo: GitRepo) -> None:
     assert left >= {*(uids[run] for run in "234"), "run-2", "run-3", "run-4"}
 
 
+@pytest.mark.parametrize("moment", ["_pack", "_times"])
+@pytest.mark.parametrize("option", ["-a", "-A"])
+def test_the_users_repack_may_take_the_packs_meanwhile(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch, option: str, moment: str
+) -> None:
+    """What it leaves of the run goes, wherever it has put it, and what it has taken is no error."""
+    others = reached(repo, "HEAD", *(f"refs/runs/MyFlow/{n}" for n in (2, 3, 4)))
+    everything, own = count(repo), reached(repo, "refs/runs/MyFlow/1")
+    whole = getattr(Rewrite, moment)
+
+    def repack_first(self: Rewrite, *args: Any) -> Any:
+        monkeypatch.setattr(Rewrite, moment, whole)
+        repo.git("repack", option, "-d", "-q")
+        return whole(self, *args)
+
+    monkeypatch.setattr(Rewrite, moment, repack_first)
+    report = freed(repo, "purge", "1")
+    assert (report["kept"], report["waits"]) == (0, "")
+    assert count(repo) == everything - (own - others)
+    assert not freeing.has_unfinished(open_repo(repo))
+    repo.fsck()
+
+
 @pytest.mark.parametrize("step", ["_list", "_write_note", "_delete_refs", "_rewrite", "_unlink"])
 def test_its_state_may_be_deleted_meanwhile(
     repo: GitRepo, monkeypatch: pytest.MonkeyPatch, step: str
