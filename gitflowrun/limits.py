@@ -198,8 +198,6 @@ HASHED_ALONE = 8 << 10
 """Bytes of an object up to which it is hashed without OpenSSL."""
 HASHED_IN_ALL = 256 << 10
 """Bytes that a process hashes so: after them loading OpenSSL pays."""
-FEW_ROWS = 4096
-"""Bytes of a tree up to which its rows are found all at once, and not one after the other."""
 ROWS_AT_A_GLANCE = 128
 """Rows of a pack's index that are searched as bytes and narrowed down no more."""
 ROWS_A_FIND = 30

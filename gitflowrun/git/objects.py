@@ -12,7 +12,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import CorruptRecord
-from gitflowrun.limits import FEW_ROWS, HASHED_ALONE, HASHED_IN_ALL
+from gitflowrun.limits import HASHED_ALONE, HASHED_IN_ALL, SMALL_ENTRY
 from gitflowrun.names import FixedBytes
 from gitflowrun.values import frozen
 
@@ -209,7 +209,7 @@ def parse_tree(data: Buffer) -> Iterator[TreeEntry]:
 
 def tree_oids(data: Buffer) -> dict[bytes, Oid]:
     """The ids in a tree's content by their names. Raises as `parse_tree`."""
-    if len(data) > FEW_ROWS:
+    if len(data) > SMALL_ENTRY:
         return {name: _oid(oid) for _, name, oid in tree_rows(data)}
     # Of a few rows, as most trees of runs have, all are found at once: what lies between them shows in their lengths.
     rows = _TREE_ROW.findall(data)

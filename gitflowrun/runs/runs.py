@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import InvalidPathspec, NotFound
+from gitflowrun.git.refs import loose_names
 from gitflowrun.names import RunId
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import Status
@@ -103,12 +104,10 @@ class RunStore:
 
     def has_flow(self, flow: str) -> bool:
         """Whether a flow has runs, damaged ones included. No process is started where refs are as usual."""
-        refs = self.repo.refs
         below = layout.below(layout.RUNS, flow)
-        return flow.isidentifier() and any(
-            name.startswith(below) and layout.is_run_ref(name)
-            for names in (refs.below(below), refs.damaged)
-            for name in names
+        loose = loose_names(self.repo.common_dir, below)
+        return any(map(layout.is_run_ref, loose)) or any(
+            map(layout.is_run_ref, self.repo.refs.below(below))
         )
 
     def flows(self) -> list[str]:

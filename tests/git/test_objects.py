@@ -20,7 +20,7 @@ from gitflowrun.git.objects import (
     tree_bytes,
     tree_oids,
 )
-from gitflowrun.limits import FEW_ROWS
+from gitflowrun.limits import SMALL_ENTRY
 from tests.helpers.repos import GitRepo
 
 OIDS = st.binary(min_size=20, max_size=20).map(Oid)
@@ -45,7 +45,7 @@ def test_trees_survive(entries: list[TreeEntry]) -> None:
 
 def test_bytes_between_the_rows_of_a_tree_are_malformed() -> None:
     """Nothing in a tree is passed over, wherever it lies."""
-    for name in (b"a", b"a" * FEW_ROWS):  # few rows are found in another way than many
+    for name in (b"a", b"a" * SMALL_ENTRY):  # few rows are found in another way than many
         rows = [tree_bytes([TreeEntry(Mode.BLOB, it, Oid(bytes(20)))]) for it in (name, b"b")]
         assert list(tree_oids(b"".join(rows))) == [name, b"b"]
         for data in (b"x".join(rows), b"x" + rows[0], rows[0] + b"x", rows[0][:-1]):
