@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
-from gitflowrun.errors import (
-    TaggingError,
-    UsageError,
-)
-from gitflowrun.git.snapshot import take_snapshot
+from gitflowrun.errors import RefConflict, TaggingError, UsageError
+from gitflowrun.git.snapshot import LeftOut, take_snapshot
+from gitflowrun.names import RunId
 from gitflowrun.runs.create import create_run
+from gitflowrun.runs.locks import Locks, LockState
+from gitflowrun.runs.write import RunWriter
+from gitflowrun.values import replace
 from tests.helpers.repos import GitRepo
 from tests.helpers.runs import (
     draft,
@@ -86,3 +89,56 @@ def test_thousands_of_dirty_files_fit(repo: GitRepo) -> None:
     with create_run(opened, draft(), many) as writer:
         assert len(writer.info.git["dirty"]) == 10_000
         assert writer.info.git["dirty_count"] == 20_000
+
+
+@pytest.mark.parametrize(("is_taken", "attempts"), [(False, 1), (True, 3)])
+def test_a_conflict_that_no_other_number_mends_is_told(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch, is_taken: bool, attempts: int
+) -> None:
+    """Where another run has the number the next one is tried, some times; no lock stays."""
+    tried: list[str] = []
+
+    def begin(self: RunWriter, *_: object) -> None:
+        tried.append(self.identity.pathspec)
+        if is_taken:
+            repo.git("update-ref", f"refs/runs/{self.identity.pathspec}", "HEAD")
+        raise RefConflict("somebody was faster")
+
+    monkeypatch.setattr("gitflowrun.runs.create._ATTEMPTS", 3)
+    monkeypatch.setattr(RunWriter, "begin", begin)
+    with pytest.raises(RefConflict):
+        start_run(repo)
+    assert tried == [f"MyFlow/{n}" for n in range(1, attempts + 1)]
+    assert Locks(open_repo(repo).state_dir).runs() == set()
+
+
+def test_a_run_that_can_not_begin_leaves_a_free_lock(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If its ref was made after all, that tells that the run is dead."""
+
+    def begin(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(RunWriter, "begin", begin)
+    with pytest.raises(KeyboardInterrupt):
+        start_run(repo)
+    locks = Locks(open_repo(repo).state_dir)
+    assert locks.runs() == {"1"}
+    assert locks.run(RunId("1")).state() is LockState.FREE
+
+
+def test_info_says_what_the_snapshot_has(repo: GitRepo) -> None:
+    """Commit, branch, what differs and what was left out, with how many; the rest of the git facts stays."""
+    opened = open_repo(repo)
+    head = take_snapshot(opened).head
+    left = (LeftOut("big", 7, "too large"),)
+    snapshot = replace(take_snapshot(opened), branch="topic", dirty=("a", "b"), left_out=left)
+    info = replace(draft(), git={"remote": "https://h/a"})
+    with create_run(opened, info, snapshot) as writer:
+        assert writer.info.git == {
+            "remote": "https://h/a", "commit": str(head), "branch": "topic", "dirty": ["a", "b"],
+            "dirty_count": 2, "left_out": [["big", 7, "too large"]], "left_out_count": 1,
+        }  # fmt: skip
+        assert len(writer.info.nonce) == 32
+        assert abs(writer.info.created - time.time()) < 60

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -197,6 +198,11 @@ PARENT, FIRST, SECOND = TaskName("start", "1"), TaskName("train", "2"), TaskName
 LEVEL = ForeachLevel("start", "items", 2, 1, "y")
 
 
+def open_files() -> int:
+    """How many files this process has open."""
+    return len([*Path("/proc/self/fd").iterdir()])
+
+
 def _live(writer: RunWriter, repo: GitRepo) -> LiveState:
     """A run with a published task, two that have started, and what one of these has written."""
     writer.commit([finished_task(writer.identity, "start/1", stdout="published\n")])
@@ -239,7 +245,11 @@ def test_unfinished_tasks_stand_beside_those_that_are_published(repo: GitRepo) -
             with pytest.raises(NotFound, match=f"{step} has no task '9'") as caught:
                 run.task(TaskName(step, "9"))
             assert caught.value.hint == hint
+        before = open_files()
+        live.write(FIRST, "stdout", b"more")
+        assert open_files() == before
         live.close()
+        assert open_files() == before - 1
     assert not (open_repo(repo).state_dir / "live" / str(writer.identity.uid)).exists()
 
 
