@@ -81,6 +81,8 @@ _HERE = (
 """What git says where a fetch may have failed because of this repository or machine."""
 _THERE = ("fsck error", "over limit")
 """What git says where it has received what it does not take."""
+_ANSWERS = (*_THERE, "not our ref", "on the remote side", "pack-objects died")
+"""What it says where the remote can be reached."""
 
 
 class Outcome(Enum):
@@ -406,6 +408,8 @@ class Transfer:
         self.tracking = Tracking(repo.refs, remote)
         self.done: list[SyncedRun] = []
         self._lost = 0
+        self._lost_in_a_row = 0
+        self._has_refused = False
         self.up_to_date: set[str] = set()
         """The refs of runs that both sides have in one state under one name."""
         self.trusted = 0
@@ -476,19 +480,35 @@ class Transfer:
         """Fetch runs at once. Where git refuses them, halve the batch until the culprits are alone, or are too many."""
         if self._lost >= LOST_A_FETCH:
             return dict.fromkeys(runs, Loss(_NOT_TRIED, for_good=False))
+        if 1 < len(runs) <= self._lost_in_a_row:
+            return self._fetch_halves(runs)  # after so many that can't be had this batch hardly can
         try:
             try:
                 self._copy(runs)
             except MissingObject:  # the user's own gc took what had come before a ref named it
                 self._copy(runs)
         except RepositoryError as error:
-            self.remote.refs(runs[0].ref)  # raises when it is the network, not the runs
-            if len(runs) == 1:
-                self._lost += 1
-                return {runs[0]: Loss(error.message, any(it in error.message for it in _THERE))}
-            middle = len(runs) // 2
-            return self._fetch_batch(runs[:middle]) | self._fetch_batch(runs[middle:])
+            is_there = any(it in error.message for it in _THERE)
+            is_unclear = len(runs) == 1 and not any(it in error.message for it in _ANSWERS)
+            if is_unclear or not self._has_refused:
+                self.remote.refs(runs[0].ref)  # raises when it is the network, not the runs
+            self._has_refused = True
+            if len(runs) > 1:
+                return self._fetch_halves(runs)
+            self._lost += 1
+            self._lost_in_a_row += 1
+            return {runs[0]: Loss(error.message, is_there)}
+        self._lost_in_a_row = 0
         return {}
+
+    def _fetch_halves(self, runs: Sequence[RunTip]) -> dict[RunTip, Loss]:
+        """Fetch runs that can't be had at once."""
+        middle = len(runs) // 2
+        lost = self._fetch_batch(runs[:middle])
+        rest = runs[middle:]
+        # Where nothing is wrong with the first half, the second one can't be had at once either.
+        fetch = self._fetch_batch if lost or len(rest) == 1 else self._fetch_halves
+        return lost | fetch(rest)
 
     def _copy(self, runs: Sequence[RunTip]) -> None:
         # By object, as we saw it: git looks for each name among all names of the remote, which takes longer than to

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 
 import pytest
 
@@ -14,7 +15,7 @@ from gitflowrun.limits import MAX_NAMED, MAX_NOTICES
 from gitflowrun.names import RunId
 from gitflowrun.porcelain.fetch import fetch
 from gitflowrun.porcelain.push import push
-from gitflowrun.porcelain.sync import Outcome, RemoteView, RunTip
+from gitflowrun.porcelain.sync import Outcome, RemoteView, RunTip, Transfer
 from gitflowrun.runs.runs import Status
 from tests.helpers.clones import get, ids, outcomes, refs, send, tags
 from tests.helpers.repos import ROOT, GitRepo
@@ -392,6 +393,41 @@ def test_too_many_that_cannot_be_had(
     reasons = [run.reason for run in report.with_outcome(Outcome.REFUSED)]
     assert len(reasons) == 10
     assert sum("not tried" in reason for reason in reasons) == 7
+
+
+@pytest.mark.parametrize(
+    ("bad", "most"), [(range(1, 101), 115), (range(5, 1_001, 10), 740), (range(7, 1_001, 500), 40)]
+)
+def test_runs_that_cannot_be_had_cost_few_fetches(
+    ada: GitRepo, monkeypatch: pytest.MonkeyPatch, bad: range, most: int
+) -> None:
+    """Hardly more than one for each where there is nothing else; and each of the others comes."""
+    runs = [RunTip("MyFlow", RunId(str(it)), Oid(it.to_bytes(20, "big"))) for it in range(1, 1_001)]
+    runs = runs[: bad.stop]
+    asked, looks = 0, 0
+    came: set[RunTip] = set()
+
+    def copy(_: Transfer, some: Sequence[RunTip]) -> None:
+        nonlocal asked
+        asked += 1
+        if any(run.id.number in bad for run in some):
+            raise RepositoryError("can't read from 'origin': fsck error in packed object")
+        came.update(some)
+
+    def refs(_: Remote, *patterns: str) -> dict[str, str]:
+        nonlocal looks
+        looks += len(patterns)
+        return {}
+
+    monkeypatch.setattr("gitflowrun.porcelain.sync.LOST_A_FETCH", 1_000)
+    monkeypatch.setattr(Transfer, "_copy", copy)
+    monkeypatch.setattr(Remote, "refs", refs)
+    repo = open_repo(ada)
+    lost = Transfer(repo, Remote(repo, "origin")).fetch_copies(runs)
+    assert {run.id.number for run in lost} == {*bad}
+    assert came == {*runs} - lost.keys()
+    assert asked <= most
+    assert looks == 1
 
 
 def test_trouble_of_ours_is_blamed_on_no_run(
