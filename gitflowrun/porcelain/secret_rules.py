@@ -182,10 +182,13 @@ _NAMES = (*_PASSWORDS, "secret", "token", "key", "cred", "auth", "bearer ")
 _OTHERS = ("://", "curl")
 _PRIVATE = b"private "
 # What stands before `key` where that is no key of a dictionary.
-_KEY_OF = re.compile(
-    rb"(?:access|account|admin|api|app|application|auth|client|consumer|customer|deploy|encrypt|encryption|hmac|license|"
-    rb"master|personal|private|secret|service|shared|sharedaccess|signing|storage|subscription|user|webhook)[_. -]?\Z"
+_KEY_OF = tuple(
+    b"access account admin api app application auth client consumer customer deploy encrypt encryption hmac license "
+    b"master personal private secret service shared sharedaccess signing storage subscription user webhook".split()
 )
+_LONGEST_OF = 20
+_WORD = frozenset(bytes([code]) for code in range(33, 127))
+_JOINTS = (b"_", b".", b" ", b"-")
 _AUTHOR = re.compile(rb"or(?!i[sz])")
 # Before a value in a header.
 _SCHEME = rb"(?:[Bb]asic|[Bb]earer|BASIC|BEARER|[Tt]oken|[Dd]igest|[Aa]pi[Kk]ey)[ \t]{1,4}"
@@ -211,6 +214,20 @@ _BELOW = re.compile(
     rb"(?P<name>[A-Za-z0-9_.-]{0,40})[\"']?:[ \t]{0,4}(?:[>|][+-]?)?[ \t]{0,4}\r?\n[ \t]{1,40}"
     rb"(?P<comma>)(?P<quote>[\"']?)(?P<value>[^\s\"'`<>\x00-\x1f\x7f-\xff]{6,200})[\"']?[ \t]{0,4}\r?(?:\n|\Z)"
 )
+# The same in a table without lines, as data frames are printed: a name in a row before its value, which ends the line,
+# or above its column, whose values end where it ends. A table in a record begins behind the length of its text.
+_IN_ROW = re.compile(
+    rb"[A-Za-z0-9_.-]{0,40}[ \t]{2,60}(?P<value>[^\s\"'`<>\x00-\x1f\x7f-\xff]{6,200})[ \t]{0,4}(?:\r?\n|[\x80-\xff]|\Z)"
+)
+_ABOVE = re.compile(rb"[A-Za-z0-9_.-]{0,40}(?=[ \t]{2}|[ \t]{0,4}\r?\n)")
+_CELL_BEFORE = re.compile(
+    rb"(?:\A|\n|\xd9.|[\xa0-\xbf]|\xda..)(?P<line>(?:[ -~\t]{0,400}[ \t]{2})?[ \t]{0,60}[a-z0-9_.-]{0,40})\Z",
+    re.DOTALL,
+)
+_BY_CELLS = re.compile(rb"[A-Za-z0-9_.-]{0,40}(?:[ \t]{2}|[ \t]{0,4}\r?\n)")
+_CELL = re.compile(rb"[^\s\"'`<>\x00-\x1f\x7f-\xff]{6,200}\Z")
+_LINE_BEFORE = 460
+_ROWS_BELOW = 4
 _BEARER = re.compile(rb"(?P<name>)(?P<comma>)(?P<quote>)(?P<value>[A-Za-z0-9_.=+/~-]{16,200})")
 # The same in msgpack and, behind the end of a text that is kept for later, in pickles: the length of the value, which
 # has any characters but spaces and controls.
@@ -320,11 +337,6 @@ def _forms() -> Mapping[bytes, list[_Form]]:
 
 
 @cache
-def _beginnings() -> frozenset[bytes]:
-    return frozenset(beginning[:2] for beginning in _forms())
-
-
-@cache
 def _shapes() -> list[tuple[str, bytes, int, re.Pattern[bytes]]]:
     return [
         (name, part.encode(), before, re.compile(rest.encode() + rb"(?![A-Za-z0-9])"))
@@ -338,7 +350,7 @@ def _addresses() -> list[tuple[str, re.Pattern[bytes]]]:
 
 
 def _by_form(data: bytes) -> Iterator[Found]:
-    beginnings = _beginnings()
+    forms = _forms()
     # `find` goes over the many short words four times as fast as anything that makes a list of them.
     marks = data.translate(_MARKS)
     start = marks.find(_LONG)
@@ -347,9 +359,10 @@ def _by_form(data: bytes) -> Iterator[Found]:
         if end < 0:
             end = len(data)
         if (
-            data[start : start + 2] in beginnings
-            or data[start + 1 : start + 3] in beginnings
-            or end - start >= _SHAPED
+            end - start >= _SHAPED
+            or data[start : start + 3] in forms
+            or data[start + 1 : start + 4] in forms
+            or data[start : start + 2] in forms
         ):
             yield from _in_word(data, start, end)
         start = marks.find(_LONG, end)
@@ -441,7 +454,7 @@ def _assigned(data: bytes, lower: bytes, at: int, word: str) -> Found | None:
     end = at + len(word)
     is_password = word == "pass" and lower.startswith((b"w", b"phrase"), end)
     if (
-        (word == "key" and not _KEY_OF.search(lower[max(0, at - 20) : at]))
+        (word == "key" and not _is_of_what(lower, at))
         or (word == "auth" and _AUTHOR.match(lower, end))
         or (word == "pass" and not (is_password or _PASS.match(lower, max(0, at - 1))))
     ):
@@ -463,14 +476,48 @@ def _assigned(data: bytes, lower: bytes, at: int, word: str) -> Found | None:
             if is_password and (b"login " in before or b"machine " in before)
             else None
         )
-        good = match and not _is_placeholder(match["value"])
-        return Found(*match.span("value"), "netrc") if match and good else None
+        if match and not _is_placeholder(match["value"]):
+            return Found(*match.span("value"), "netrc")
+        cells = _cells(data, lower, at, end) if _BY_CELLS.match(data, end) else ()
+        found = (_judged(word, *cell, is_quoted=False, is_listed=False) for cell in cells)
+        return next(filter(None, found), None)
     value = match["value"]
     if not match["quote"] or word == "bearer ":
         value = value.rstrip(b",;)]}")
     value = value.partition(b"\\")[0]
     is_quoted, is_listed = bool(match["quote"]), bool(match["comma"])
     return _judged(word, match.start("value"), value, is_quoted=is_quoted, is_listed=is_listed)
+
+
+def _cells(data: bytes, lower: bytes, at: int, end: int) -> Iterator[tuple[int, bytes]]:
+    """Values in a table that are beside or below a name; `at` and `end` are of the word in it."""
+    row, above = _IN_ROW.match(data, end), _ABOVE.match(data, end)
+    before = _CELL_BEFORE.search(lower[max(0, at - _LINE_BEFORE) : at]) if row or above else None
+    if before is None:
+        return
+    if row:
+        yield row.start("value"), row["value"]
+    if above:
+        width = len(before["line"]) + above.end() - at
+        line = above.end()
+        for _ in range(_ROWS_BELOW):
+            line = data.find(b"\n", line, line + _LINE_BEFORE) + 1
+            if not line:
+                return
+            text = data[line : line + width]
+            cell = text.rpartition(b" ")[2]
+            if (
+                len(text) == width
+                and _CELL.match(cell)
+                and data[line + width : line + width + 1] not in _WORD
+            ):
+                yield line + width - len(cell), cell
+
+
+def _is_of_what(lower: bytes, at: int) -> bool:
+    """Whether there stands, before `key`, what it is the key of."""
+    end = at - 1 if lower[at - 1 : at] in _JOINTS else at
+    return lower.endswith(_KEY_OF, max(0, end - _LONGEST_OF), end)
 
 
 def _packed(data: bytes, end: int) -> tuple[int, bytes] | None:

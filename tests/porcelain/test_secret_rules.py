@@ -126,3 +126,25 @@ def test_our_own_code_holds_none() -> None:
         for item in find_secrets(path.read_bytes())
     }
     assert found == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("user         password\n  ada  {}\n  bob                x\n", True),
+        ("    user        password\n0    ada               x\n1    bob  {}\n", True),
+        ("          password\n    {}\n", True),
+        ("    name            value\n    user              ada\npassword  {}\n", True),
+        ("       name            value\n0      user              ada\n1  password  {}", True),
+        ("the password\n{}\n", False),
+        ("  password  {} and more words\n", False),
+        ("  password\n{} is a word of a text\n", False),
+        ("      password\n  {}\n", False),
+    ],
+)
+@pytest.mark.parametrize(
+    "before", [b"", b"\xa4text\xd9A", b"\xa4text\xd9\xce", b"\xa4text\xda\x01A"]
+)
+def test_tables_as_they_are_printed(text: str, expected: bool, before: bytes) -> None:
+    """A value beside its name, alone in the rest of the row, or below it, where its column ends."""
+    assert is_found(before + text.format("Tr0ub4dorx9Qz7").encode()) == expected
