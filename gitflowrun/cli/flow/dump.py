@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gitflowrun.artifacts.codecs import is_file
+from gitflowrun.cli.errors import FLOW, Damage
 from gitflowrun.cli.flow.context import FlowContext, described
 from gitflowrun.cli.output.terminal import is_terminal
 from gitflowrun.cli.output.text import counted, printable, terminal_safe
@@ -17,7 +18,7 @@ from gitflowrun.client import DataArtifact  # noqa: TC001  (`make` needs the cla
 from gitflowrun.client.base import Scope, make
 from gitflowrun.client.metaflow_names import PRIVATE_ARTIFACTS
 from gitflowrun.client.repository import Source
-from gitflowrun.errors import NotFound, UntrustedArtifact
+from gitflowrun.errors import GitflowrunError, NotFound, UntrustedArtifact
 from gitflowrun.limits import PRINT_SECONDS
 from gitflowrun.names import Pathspec
 from gitflowrun.printing import bounded_repr, within
@@ -53,19 +54,21 @@ def dump_command(
     include: frozenset[str],
     file: Path | None,
     path: str,
-) -> None:
+) -> int:
     """Print the artifacts of a task, or of all tasks of a step."""
     tasks = _tasks(flow, path)
     scope = Scope(Source(flow.repository).spec, None, checked=False)
     wanted = {task: _artifacts(task, scope, include, private=private) for task in tasks}
+    damage = Damage(FLOW)
     if file is not None:
-        _write(file, wanted)
+        _write(file, wanted, damage)
         flow.say(f"Artifacts of {counted(len(tasks), 'task')} written to {file}")
-        return
+        return damage.exit_code
     for task, artifacts in wanted.items():
         flow.say(f"Dumping output of {described(task)}")
         for artifact in artifacts:
-            _print(artifact, max_value_size)
+            _print(artifact, max_value_size, damage)
+    return damage.exit_code
 
 
 def _tasks(flow: FlowContext, path: str) -> list[StoredTask]:
@@ -92,11 +95,16 @@ def _artifacts(
     return [make(Pathspec(*where, name), scope) for name in sorted(names)]
 
 
-def _write(file: Path, wanted: dict[StoredTask, list[DataArtifact]]) -> None:
-    values = {
-        f"{task.run.id}/{task.name}": {artifact.id: _plain(artifact.data) for artifact in artifacts}
-        for task, artifacts in wanted.items()
-    }
+def _write(file: Path, wanted: dict[StoredTask, list[DataArtifact]], damage: Damage) -> None:
+    """Write what can be loaded, and tell what can't: the file lacks it."""
+    values: dict[str, dict[str, Any]] = {}
+    for task, artifacts in wanted.items():
+        found = values[f"{task.run.id}/{task.name}"] = {}
+        for artifact in artifacts:
+            try:
+                found[artifact.id] = _plain(artifact.data)
+            except GitflowrunError as error:
+                damage.tell(error)
     with file.open("wb") as stream:
         pickle.dump(values, stream, protocol=pickle.HIGHEST_PROTOCOL)
 
@@ -106,11 +114,13 @@ def _plain(value: Any) -> Any:
     return value.read() if is_file(value) else value
 
 
-def _print(artifact: DataArtifact, limit: int) -> None:
-    kind = artifact.type.removeprefix("builtins.")
-    line = (
-        f"{artifact.id} [size: {artifact.size} type: <class '{kind}'>] = {_text(artifact, limit)}"
-    )
+def _print(artifact: DataArtifact, limit: int, damage: Damage) -> None:
+    try:
+        kind, text = artifact.type.removeprefix("builtins."), _text(artifact, limit)
+    except GitflowrunError as error:
+        damage.tell(error)
+        return
+    line = f"{artifact.id} [size: {artifact.size} type: <class '{kind}'>] = {text}"
     if is_terminal(sys.stdout):
         line = "\n".join(map(terminal_safe, line.split("\n")))
     click.echo(line)
@@ -127,3 +137,5 @@ def _text(artifact: DataArtifact, limit: int) -> str:
             return bounded_repr(value)
     except UntrustedArtifact:
         return "< not loaded: its run is not trusted, see `git runs trust` >"
+    except NotFound as error:  # what made it is not here, or is another by now
+        return f"< not loaded: {printable(error.message.removeprefix(f'{artifact.pathspec}: '))} >"

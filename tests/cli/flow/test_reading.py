@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import pickle
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +111,44 @@ def test_dump_to_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     }
     assert _flow("dump", "1/start", "--include", "no", "--file", str(tmp_path / "y")) == 0
     assert pickle.loads((tmp_path / "y").read_bytes()) == {"1/start/1": {}}
+
+
+_GONE = """
+import enum
+class Model:
+    pass
+class Color(enum.Enum):
+    RED = 1
+"""
+
+
+def test_dump_of_values_whose_class_is_gone(
+    repo: GitRepo,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Each says what it needs, in its own line, and the others are printed; a file lacks them, which is told."""
+    (tmp_path / "gone.py").write_text(_GONE)
+    monkeypatch.syspath_prepend(tmp_path)
+    gone = importlib.import_module("gone")
+    with start_run(repo) as writer:
+        values = {"a": 1, "color": gone.Color.RED, "many": [gone.Model()], "z": 2}
+        writer.commit([_task(writer.identity, "start/1", values)], status=Status.DONE)
+    (tmp_path / "gone.py").unlink()
+    monkeypatch.delitem(sys.modules, "gone")
+    importlib.invalidate_caches()
+    assert _flow("dump", "1/start/1") == 0
+    rows = [line.partition(" = ")[2] for line in capsys.readouterr().out.splitlines()]
+    assert (rows[0], rows[3]) == ("1", "2")
+    assert rows[1].startswith("< not loaded: the value needs gone.Color, which does not exist here")
+    assert rows[2].startswith("< not loaded: the value needs gone.Model, which does not exist here")
+    file = tmp_path / "some"
+    assert _flow("--quiet", "dump", "1/start/1", "--file", str(file)) == 1
+    assert pickle.loads(file.read_bytes()) == {"1/start/1": {"a": 1, "z": 2}}
+    told = capsys.readouterr().err
+    assert "MyFlow/1/start/1/color: the value needs gone.Color" in told
+    assert "MyFlow/1/start/1/many: the value needs gone.Model" in told
 
 
 @pytest.mark.usefixtures("run")
