@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,9 @@ import pytest
 
 from gitflowrun.errors import RepositoryError
 from gitflowrun.git.repository import Repository
+from gitflowrun.names import TaskName
 from gitflowrun.runs.ids import Reservation, RunIds
+from gitflowrun.runs.live import LiveState
 from gitflowrun.runs.locks import Locks, LockState
 from tests.helpers.repos import GitRepo
 from tests.helpers.runs import open_repo, start_run, store_of
@@ -220,3 +223,24 @@ def test_a_lost_lock_gives_no_number_twice(repo: GitRepo, monkeypatch: pytest.Mo
     mine = RunIds(repository).reserve()
     assert mine.id != others[0].id
     assert mine.lock.state() is others[0].lock.state() is LockState.HELD
+
+
+def test_who_shares_a_repository_can_go_on(repo: GitRepo) -> None:
+    """The mark, locks, their register and what is live are the group's where the repository is, whatever the umask."""
+    repo.git("config", "core.sharedRepository", "group")
+    top = repo.path / ".git"
+    for path in (top, *top.rglob("*")):
+        path.chmod(0o2770 if path.is_dir() else 0o660)
+    old = os.umask(0o077)
+    try:
+        with start_run(repo) as writer:
+            live = LiveState(open_repo(repo), writer.identity.uid)
+            live.write(TaskName("start", "1"), "stdout", b"x")
+            made = [top / "gitflowrun-mark", top / "gitflowrun-running"]
+            made += [path for path in (top / "gitflowrun").rglob("*") if path.is_file()]
+            assert len(made) >= 5
+            private = [path.name for path in made if path.stat().st_mode & 0o060 != 0o060]
+            assert private == []
+            live.close()
+    finally:
+        os.umask(old)
