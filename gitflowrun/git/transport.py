@@ -423,25 +423,13 @@ class Remote:
         lines: Sequence[str] = (),
         stdout: IO[bytes] | int = subprocess.PIPE,
         memory: int | None = None,
-    ) -> Completed:
-        done = self._attempt(options, args, env or {}, lines, stdout, memory)
+    ) -> None:
+        stdin = "".join(f"{line}\n" for line in lines).encode() if lines else None
+        words = (*options, "--end-of-options", *args)
+        env = {**_prompts(), **(env or {})}
+        done = self._wire.converse(*words, env=env, stdin=stdin, stdout=stdout, memory=memory)
         if done.code:
             raise self._unreachable("read from", done)
-        return done
-
-    def _attempt(
-        self,
-        options: Iterable[str],
-        args: Sequence[str],
-        env: Mapping[str, str],
-        lines: Sequence[str],
-        stdout: IO[bytes] | int = subprocess.PIPE,
-        memory: int | None = None,
-    ) -> Completed:
-        stdin = "".join(f"{line}\n" for line in lines).encode() if lines else None
-        env = {**_prompts(), **env}
-        words = (*options, "--end-of-options", *args)
-        return self._wire.converse(*words, env=env, stdin=stdin, stdout=stdout, memory=memory)
 
     def _unreachable(self, verb: str, done: Completed) -> RepositoryError:
         hint = None
