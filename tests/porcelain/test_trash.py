@@ -6,17 +6,22 @@ import json
 import re
 import shlex
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gitflowrun.errors import InvalidPathspec, NotFound
+from gitflowrun.errors import InvalidPathspec, NotFound, RefConflict, RepositoryError
 from gitflowrun.git.command import Argument, Process
+from gitflowrun.git.objects import Oid
+from gitflowrun.git.ref_update import Refs
+from gitflowrun.git.refs import RefUpdate
 from gitflowrun.porcelain.trash import RemovedRun, RemovedRuns, Trash
 from gitflowrun.runs.ids import RunIds
 from gitflowrun.runs.runs import RunStore, Status
+from gitflowrun.values import replace
 from tests.helpers.clones import add_tag, get, ids, refs, send, tags
 from tests.helpers.repos import GitRepo, make_repo, run_program
 from tests.helpers.runs import finished_task, make_run, open_repo, start_run
@@ -378,3 +383,94 @@ def test_many_runs_take_few_processes(repo: GitRepo, monkeypatch: pytest.MonkeyP
         counts.append(len(calls))
     assert counts[0] == counts[1]
     assert len(refs(repo, "refs/runs-trash")) == 30
+
+
+def test_what_is_known_of_a_run_in_the_trash(repo: GitRepo) -> None:
+    """All that it was, and when it was removed; what was removed last comes first."""
+    opened = open_repo(repo)
+    before = {run.pathspec: run for run in RunStore(opened).summaries()}
+    begun = time.time()
+    rm(repo, "1")
+    rm(repo, "2")
+    last, first = Trash(opened).runs()
+    mine = before["MyFlow/1"]
+    assert (last.pathspec, last.tags, last.note) == ("Other/2", (), None)
+    assert (first.flow, first.id, first.uid, first.tip) == ("MyFlow", "1", mine.uid, mine.commit)
+    assert (first.subject, first.tags) == (mine.subject, ("a b", "best"))
+    assert begun - 2 < first.when <= last.when <= time.time() + 1
+    there = {name: str(oid) for it in (first, last) for name, oid in it.refs().items()}
+    assert there == refs(repo, "refs/runs-trash/")
+    assert first.note is not None
+    assert replace(first, removed="odd").when == 0
+
+
+def test_words_for_a_run_in_the_trash(repo: GitRepo) -> None:
+    """Four digits of a uid at least, in any case; an empty trash says that it is."""
+    trash = Trash(open_repo(repo))
+    with pytest.raises(NotFound) as caught:
+        trash.find("1")
+    assert caught.value.hint == "the trash is empty"
+    rm(repo, "1", "2")
+    uid = str(trash.find("1").uid)
+    assert trash.find(uid[:4]).uid == trash.find(uid[:8].upper()).uid == trash.find(uid).uid
+    for word in (uid[:3], "My", "Other/1", f"{uid}0"):
+        with pytest.raises(NotFound) as caught:
+            trash.find(word)
+        assert caught.value.hint == "`git runs restore` lists the trash"
+    repo.git("update-ref", "refs/runs-trash/20200101T000000-1/MyFlow/1", str(trash.find("1").tip))
+    assert trash.find("1").removed > "2020"
+    assert trash.find("1").tags == ("a b", "best")
+
+
+@pytest.mark.parametrize("conflicts", [1, 100])
+def test_somebody_else_writes_a_note_at_that_moment(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch, conflicts: int
+) -> None:
+    """It is tried again; a run is removed in any case, and nothing stays kept."""
+    uid = str(RunStore(open_repo(repo)).get("MyFlow", "1").identity.uid)
+    repo.git("notes", "--ref=runs", "add", "-m", "of a commit", "HEAD")
+    transaction, left = Refs.transaction, [None] * conflicts
+
+    def late(self: Refs, updates: Sequence[RefUpdate]) -> None:
+        if left and any(update.name == "refs/notes/runs" for update in updates):
+            left.pop()
+            raise RefConflict("somebody was faster")
+        transaction(self, updates)
+
+    monkeypatch.setattr(Refs, "transaction", late)
+    rm(repo, "1")
+    assert (note(repo, uid) == "") is (conflicts == 1)
+    assert note(repo, "HEAD") == "of a commit"
+    assert ids(repo).keys() == {"Other/2"}
+    assert not [*(repo.path / ".git/objects/pack").glob("*.keep")]
+
+
+def test_a_note_that_was_written_meanwhile_stays(repo: GitRepo) -> None:
+    """A run that is restored takes nobody's words away."""
+    uid = str(RunStore(open_repo(repo)).get("MyFlow", "1").identity.uid)
+    rm(repo, "1")
+    repo.git("notes", "--ref=runs", "add", "-m", "a new one", uid)
+    assert repo.call("restore", "1").code == 0
+    assert note(repo, uid) == "a new one"
+    rm(repo, "2")
+    before = repo.git("rev-parse", "refs/notes/runs")
+    assert repo.call("restore", "2").code == 0
+    assert repo.git("rev-parse", "refs/notes/runs") == before
+
+
+def test_nothing_is_written_of_no_runs(repo: GitRepo) -> None:
+    """The list of removed runs is made by the first one, and a run is taken off it alone."""
+    store = RemovedRuns(open_repo(repo))
+    path = repo.path / ".git" / "gitflowrun-removed"
+    store.add([])
+    store.drop([])
+    assert not path.exists()
+    one, two = (RemovedRun(digit * 40, "2" * 40, "F/1") for digit in "13")
+    store.add([one])
+    store.add([two])
+    store.drop([Oid.from_hex("1" * 40)])
+    assert store.read() == [two]
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(RepositoryError):
+        store.add([one])
