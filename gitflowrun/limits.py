@@ -6,8 +6,6 @@ output and its times (`runs.layout`, `runs.line_times`) and of run ids (`runs.id
 
 # ---- Names, and what settings say where nobody has set them ----
 
-REF_NAME = 1024
-"""Bytes of a file that names a ref of ours."""
 MAX_REF_COMPONENT = 250
 """Bytes of a part of a ref's name: a file name has 255, and a lock's suffix comes on top."""
 MAX_STEP_NAME = 200

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shlex
 import time
 from enum import Enum
 from pathlib import Path
@@ -355,10 +356,17 @@ def _runs(repo: Repository) -> Iterator[Ailment]:
         fix = (
             f"`git runs fsck {fault.run}` says all of it, {cure_of(fault.run)}"
             if fault.run
-            else "`git runs fsck` says all of it"
+            else f"`git runs fsck` says all of it, `{_giving_up(repo, copy)}` gives it up"
         )
         what = f"{fault.where}: {fault.why}" if fault.where != where else fault.why
         yield Ailment(AilmentKind.RUN, where, what, fix, can_be_mended=False)
+
+
+def _giving_up(repo: Repository, ref: str) -> str:
+    """The command that removes a ref in which something is wrong."""
+    if ref in repo.refs.damaged and not repo.refs.rows(ref):
+        return f"rm {shlex.quote(str(repo.common_dir / ref))}"
+    return f"git update-ref -d {shlex.quote(ref)}"
 
 
 def _forget(repo: Repository, finding: Ailment) -> None:

@@ -2,7 +2,8 @@
 
 1. List the remote's refs below refs/runs. Runs of ours that are damaged and are there make way: git fetches nothing
    beside refs whose commits are gone.
-2. Fetch what is new into refs/runs-remotes/<remote>/, in batches. Where git refuses a batch (a malformed
+2. Fetch what is new into refs/runs-remotes/<remote>/, in batches; what has come before, and is none of our runs yet, is
+   fetched again unless it is whole. Where git refuses a batch (a malformed
    object, a ref that was deleted meanwhile), halve it until the culprits are alone.
 3. Look at every run that is not here in this state: it must be one (INFO, flow, number, one first commit from
    which its state descends). Nothing of it is executed or believed.
@@ -57,7 +58,7 @@ from gitflowrun.runs.tags import Tags, tag_updates, transact
 from gitflowrun.runs.vouched import vouches_for_any
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from gitflowrun.git.repository import Repository
     from gitflowrun.names import RunId
@@ -164,6 +165,7 @@ class _Fetch(Transfer):
             else:
                 self._note(run, found[0], Outcome.CURRENT)
         copies = self.tracking.seen
+        self._drop_broken([run for run in news if copies.get(run.ref) == str(run.tip)])
         copied = {name for name, oid in copies.items() if view.refs.get(name) == oid}
         lost = self.fetch_copies(  # 2
             [run for run in view.runs(copied | crowded | away) if run not in wrong], self._wanted
@@ -455,11 +457,17 @@ class _Fetch(Transfer):
         for run, why in wrong.items():
             self._leave_out(run, why)
 
-    def _gone(self, runs: Collection[RunTip]) -> list[RunTip]:
+    def _drop_broken(self, runs: Sequence[RunTip]) -> None:
+        """Drop the copies of runs that are not whole here any more: what a copy has is not fetched again."""
+        self.tracking.note(dict.fromkeys(run.ref for run in self._gone(runs)))
+
+    def _gone(self, runs: Iterable[RunTip]) -> list[RunTip]:
         """Those of some runs that have come whole and are not here any more."""
-        if not runs or self._are_whole(runs):
+        some = [*runs]
+        if not some or self._are_whole(some):
             return []
-        return [run for run in runs if not self._are_whole([run])]
+        middle = len(some) // 2
+        return [*self._gone(some[:middle]), *self._gone(some[middle:])] if middle else some
 
     def _are_whole(self, runs: Collection[RunTip]) -> bool:
         tips = "".join(f"{run.tip}\n" for run in runs).encode()

@@ -23,7 +23,7 @@ from gitflowrun.git.objects import ObjectType, parse_tree
 from gitflowrun.git.odb import read_to_file
 from gitflowrun.git.pack.writer import PackObject
 from gitflowrun.git.permissions import read_file, replace_file
-from gitflowrun.limits import COPIED_AT_ONCE, REF_NAME, TREE_SIZE
+from gitflowrun.limits import COPIED_AT_ONCE, MAX_REF_COMPONENT, TREE_SIZE
 from gitflowrun.runs import layout
 from gitflowrun.values import frozen
 
@@ -179,7 +179,10 @@ def found_code(repo: Repository, snapshot: Snapshot) -> Iterator[Reliance]:
         return
     ref = None
     with suppress(GitflowrunError):
-        content = read_file(repo.state_dir / _CODE, "the ref of a run", limit=REF_NAME) or b""
+        content = (
+            read_file(repo.state_dir / _CODE, "the ref of a run", limit=4 * MAX_REF_COMPONENT)
+            or b""
+        )
         ref = content.decode("ascii", errors="replace")
     is_ref = ref is not None and layout.is_run_ref(ref)
     held = partial(_code_of, repo, snapshot)

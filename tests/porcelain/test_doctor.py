@@ -313,3 +313,20 @@ def test_nothing_is_removed_where_a_link_among_refs_leads(repo: GitRepo, tmp_pat
     assert f"{link}/thesis/text is in {tmp_path}" in done.out + done.err
     assert text.read_bytes() == b"mine"
     assert lock.exists()
+
+
+def test_what_is_said_about_other_refs_works(run: GitRepo) -> None:
+    """A tag of no run, a garbled one, and a run in the trash that has lost an object are given up by a command."""
+    run.git("update-ref", "refs/runs/@tags/MyFlow/a/9", "refs/runs/MyFlow/1")
+    garbled = run.path / ".git/refs/runs/@tags/MyFlow/b/9"
+    garbled.parent.mkdir(parents=True, exist_ok=True)
+    garbled.write_text("x" * 41)
+    trash = "refs/runs-trash/1700000000/MyFlow/8"
+    tree = run.git("mktree", "--missing", stdin=b"100644 blob %s\tTASK\n" % (b"1" * 40))
+    run.git("update-ref", trash, run.git("commit-tree", tree, "-m", "x"))
+    found = [it for it in examine(open_repo(run)) if it.kind is AilmentKind.RUN]
+    assert len(found) == 3
+    for it in found:
+        command = re.findall("`([^`]*)`", it.fix)[-1]
+        subprocess.run(command, shell=True, cwd=run.path, check=True)
+    assert run.call("fsck").code == 0

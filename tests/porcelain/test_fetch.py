@@ -451,6 +451,34 @@ def test_a_copy_that_leads_nowhere_is_mended(ada: GitRepo, bob: GitRepo, lost: s
     bob.fsck()
 
 
+@pytest.mark.parametrize("lost", ["steps/train", "steps/train/2/TASK"])
+def test_a_copy_with_a_hole_is_fetched_again(ada: GitRepo, bob: GitRepo, lost: str) -> None:
+    """Where the commit of a copy is here, and not all that it leads to, no run is made of it."""
+    for _ in range(3):
+        make_run(ada)
+    send(ada)
+    get(bob)
+    bob.git("gc", "-q")
+    # Each object apart.
+    (pack,) = objects_dir(bob).glob("pack/*.pack")
+    moved = pack.rename(bob.path / "pack")
+    for path in objects_dir(bob).glob("pack/*"):
+        path.unlink()
+    bob.git("unpack-objects", "-q", stdin=moved.read_bytes())
+    hole = bob.git("rev-parse", f"refs/runs/MyFlow/2:{lost}")
+    for run in (1, 2):
+        bob.git("update-ref", "-d", f"refs/runs/MyFlow/{run}")
+    path = objects_dir(bob) / hole[:2] / hole[2:]
+    path.unlink()
+    checked = bob.call("fsck")
+    assert (checked.code, "`git runs doctor --fix`" in checked.err) == (1, True)
+    assert outcomes(get(bob))[:2] == [Outcome.NEW, Outcome.NEW]
+    assert ids(bob) == ids(ada)
+    assert bob.call("fsck").code == 0
+    bob.git("gc", "-q")
+    bob.fsck()
+
+
 def test_a_damaged_run_that_the_remote_has_not_stays(ada: GitRepo, bob: GitRepo) -> None:
     """No ref is given up that nothing takes the place of: it and the command that gives it up are named."""
     make_run(ada)

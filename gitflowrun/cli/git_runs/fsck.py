@@ -12,6 +12,7 @@ from gitflowrun.cli.output.text import printable
 from gitflowrun.git.repository import Repository
 from gitflowrun.limits import NAMES_IN_A_HINT
 from gitflowrun.porcelain.fsck import RunsCheck
+from gitflowrun.runs import layout
 from gitflowrun.runs.runs import RunStore
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def check_runs(*, read_data: bool, as_json_: bool, addresses: tuple[str, ...]) -
     repo = Repository.discover()
     check = RunsCheck(repo, read_data=read_data)
     faults = _faults(check, RunStore(repo), addresses)
-    count = 0
+    count, copies = 0, 0
     if as_json_:
         found = [*faults]
         count = len(found)
@@ -40,11 +41,12 @@ def check_runs(*, read_data: bool, as_json_: bool, addresses: tuple[str, ...]) -
         with open_screen(repo) as screen:
             for fault in faults:  # as they are found: there may be very many runs
                 count += 1
+                copies += fault.where.startswith(layout.REMOTES)
                 where = screen.style.yellow(printable(fault.where))
                 screen.line(f"{where}: {printable(fault.why)}")
             screen.lines(_summary(check, count))
         if count:
-            _hint(check)
+            _hint(check, copies)
     return DAMAGED if count else 0
 
 
@@ -69,8 +71,13 @@ def _summary(check: RunsCheck, faults: int) -> Iterator[str]:
         yield f"{check.left_out:,} objects that this clone was made without were not looked at."
 
 
-def _hint(check: RunsCheck) -> None:
+def _hint(check: RunsCheck, copies: int) -> None:
     lines = ["`git fsck --full` says whether objects of your own branches are damaged, too"]
+    if copies:
+        lines.append(
+            "`git runs doctor --fix` removes copies of a remote's refs that lead nowhere; "
+            "the next `git runs fetch` brings what the remote has"
+        )
     if check.damaged:
         lines += [
             "a flow's `resume RUN` takes over what is whole of a run, and runs the rest again"
