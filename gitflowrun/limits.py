@@ -261,7 +261,7 @@ DIFF_WORK_UNSEEN = 10_000_000
 """Steps that a file may take before its lines are looked at to see whether it does."""
 DIFF_LINES_SEEN = 2_000_000
 """Lines of both sides of a file that are looked at; of one with more it is said that it differs."""
-CODE_DIFF_SECONDS = 10
+CODE_DIFF_SECONDS = 4
 """Seconds of processor time that `git diff` gets for two trees of code."""
 MAX_RENAMES = 1_000
 """Files among which renames are looked for, as in git."""
