@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import errno
 import os
 import re
@@ -29,11 +28,10 @@ from tests.faults.check import (
 )
 from tests.helpers.clones import clone, ids, refs, send, tags
 from tests.helpers.flows import background, eventually
-from tests.helpers.repos import ROOT, GitRepo, Output, make_repo, run_program
+from tests.helpers.repos import GitRepo, Output, make_repo, run_program
 from tests.helpers.runs import make_run, store_of
 from tests.helpers.signing import SshKey, sign_by_ssh
 
-PACKAGE = ROOT / "gitflowrun"
 FOLD = (
     "from pathlib import Path; from gitflowrun.cli.errors import FLOW, exit_code_of\n"
     "from gitflowrun.git.maintenance import fold; from gitflowrun.git.repository import Repository\n"
@@ -442,22 +440,6 @@ def test_every_failpoint_is_reached(tmp_path: Path, templates: Templates) -> Non
         assert done.code == 0, done.err
         everywhere |= {name for name in reached if scenario_of(name) is scenario}
     assert everywhere == NAMES
-
-
-def test_every_place_is_registered() -> None:
-    """No module names a failpoint that the registry lacks, and each one of the registry stands in a protocol."""
-    used = [
-        str(name.value)
-        for path in PACKAGE.rglob("*.py")
-        if path.name != "failpoints.py"
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Name)
-        and node.func.id == "reached"
-        for name in node.args
-        if isinstance(name, ast.Constant)
-    ]
-    assert set(used) == NAMES
 
 
 def test_an_unknown_name_is_refused(repo: GitRepo) -> None:
