@@ -21,6 +21,11 @@ from tests.security.exerciser import Command, Done
 from tests.security.generator import Variant, variants
 from tests.security.parts import ObjectWriter, RunParts, take_apart
 
+_EXERCISE = """
+import runpy, sys
+sys.path[:] = filter(None, sys.path)  # what lies in the repository is not imported; 3.10 has no `-P`
+runpy.run_module("tests.security.exerciser", run_name="__main__")
+"""
 FLOW = """
 import dataclasses, os, sys, time
 from collections import Counter
@@ -226,7 +231,7 @@ class World:
             + [str(repo.path)],
         }
         done = subprocess.run(
-            [sys.executable, "-P", "-m", "tests.security.exerciser"], cwd=repo.path, env=self.environment(),
+            [sys.executable, "-c", _EXERCISE], cwd=repo.path, env=self.environment(),
             input=json.dumps(job).encode(), capture_output=True, check=False, timeout=3_000,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr.decode()[-3000:]

@@ -22,9 +22,9 @@ from gitflowrun.errors import CorruptRecord, MissingObject, RepositoryError, Too
 from gitflowrun.git.objects import ObjectType, Oid, hash_object
 from gitflowrun.git.pack import places
 from gitflowrun.git.pack.reader import PackReader, object_directories
-from gitflowrun.git.pack.stream import TooManyOpenFiles
+from gitflowrun.git.pack.stream import TooManyOpenFiles, open_source
 from gitflowrun.git.repository import Repository
-from gitflowrun.limits import ALTERNATES_DEPTH
+from gitflowrun.limits import ALTERNATES_DEPTH, OPEN_PACKS
 from gitflowrun.settings import Durability
 from tests.helpers.packs import blob, loose_objects, noise, objects_dir, pack_store, publish
 from tests.helpers.repos import GitRepo, make_repo, run_program
@@ -790,8 +790,8 @@ def test_how_many_packs_may_be_open(repo: GitRepo, monkeypatch: pytest.MonkeyPat
     """A quarter of the files that the process may have, up to some; where there are no more all are closed first."""
     for limit, most in (
         (40, 10),
-        (4 * places.OPEN_PACKS + 40, places.OPEN_PACKS),
-        (resource.RLIM_INFINITY, places.OPEN_PACKS),
+        (4 * OPEN_PACKS + 40, OPEN_PACKS),
+        (resource.RLIM_INFINITY, OPEN_PACKS),
     ):
         monkeypatch.setattr(resource, "getrlimit", lambda _, limit=limit: (limit, limit))
         assert places._max_open() == most
@@ -799,13 +799,13 @@ def test_how_many_packs_may_be_open(repo: GitRepo, monkeypatch: pytest.MonkeyPat
     written = [store.write([blob(noise(100, number))]) for number in range(3)]
     reader = PackReader(objects_dir(repo))
     assert reader.blob(written[0].oids[0])
-    real, refused = places.open_source, []
+    refused: list[int] = []
 
     def few(path: Path) -> object:
         if path.suffix == ".pack" and not refused:
             refused.append(len(places._open_packs))
             raise TooManyOpenFiles("no more")
-        return real(path)
+        return open_source(path)
 
     monkeypatch.setattr(places, "open_source", few)
     assert reader.blob(written[1].oids[0])
