@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from gitflowrun.errors import CorruptRecord, GitflowrunError, NotFound
+from gitflowrun.errors import CorruptRecord, GitflowrunError, NotFound, RepositoryError
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.names import RunId
@@ -367,3 +367,45 @@ def test_what_is_a_run_is_known_by_its_first_commit() -> None:
     first = {"message": format_message(running), "infos": {UID: OLD}}
     found, examine = examined(History(), tip("A/7", UID), **first)
     assert (examine(), found._ended) == (UID, set())
+
+
+def test_one_history_with_a_hole_keeps_no_other_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that may be the same runs are looked at together; where that fails, each alone."""
+    asked: list[set[Oid]] = []
+
+    def history(_: object, tips: Collection[Oid]) -> History:
+        asked.append(wanted := {*tips})
+        if OLD in wanted:
+            raise RepositoryError("a hole")
+        return History(root=None if wanted == {OTHER} else UID)
+
+    monkeypatch.setattr(fetch, "History", history)
+    here = {UID: tip("A/7", UID), OTHER: tip("A/8", OTHER)}
+    found = fetching(repo=SimpleNamespace(git=None), _here=here)
+    found._history([tip("A/7", NEW)])
+    assert asked == [{UID, NEW}]
+    asked.clear()
+    found._history([tip("A/7", NEW), tip("B/8", OLD)])
+    assert asked[0] == {UID, OTHER, NEW, OLD}
+    assert asked[-1] == {UID, NEW}
+    assert sorted(map(len, asked[1:-1])) == [1, 1, 1, 1]
+
+
+def test_what_came_whole_and_is_gone_is_found() -> None:
+    """Git is asked for all at once, and for each only where something is missing."""
+    asked: list[bytes] = []
+
+    def read(*words: str, stdin: bytes, most: int) -> object:
+        assert words[:2] == ("rev-list", "--objects")
+        assert most > 0
+        asked.append(stdin)
+        return SimpleNamespace(code=int(str(OLD).encode() in stdin))
+
+    found = fetching(repo=SimpleNamespace(git=SimpleNamespace(read=read)))
+    runs = [tip("A/1", NEW), tip("A/2", OLD)]
+    assert found._gone(runs) == runs[1:]
+    assert asked == [f"{NEW}\n{OLD}\n".encode(), f"{NEW}\n".encode(), f"{OLD}\n".encode()]
+    assert found._gone(runs[:1]) == []
+    asked.clear()
+    assert found._gone([]) == []
+    assert asked == []

@@ -18,16 +18,21 @@ from gitflowrun.git.objects import ObjectType, hash_object
 from gitflowrun.git.pack.publish import PackStore, WrittenPack
 from gitflowrun.git.pack.writer import PackObject
 from gitflowrun.git.permissions import make_directory
+from gitflowrun.git.snapshot import take_snapshot
 from gitflowrun.names import TaskName
+from gitflowrun.runs.create import create_run
 from gitflowrun.runs.locks import FileLock
 from gitflowrun.runs.runs import Status
 from gitflowrun.runs.trees import FinishedTask
 from gitflowrun.settings import Durability
+from gitflowrun.values import replace
 from tests.helpers.packs import blob
 from tests.helpers.repos import GitRepo
 from tests.helpers.runs import (
+    GRAPH,
     artifact,
     digest,
+    draft,
     finished_task,
     make_run,
     open_repo,
@@ -104,6 +109,23 @@ def test_the_tree_of_a_run(repo: GitRepo) -> None:
         f"steps/train/3/blake3/{digest(b'3')}",
     ]
     assert repo.git("show", f"{TAIL}:steps/start/1/stdout") == "hello"
+
+
+@pytest.mark.parametrize(
+    ("graph", "end"),
+    [({**GRAPH, "end_step": "last"}, "last"), ({}, "end"), ({"end_step": ""}, "end")],
+)
+def test_the_result_is_that_of_the_last_step(
+    repo: GitRepo, graph: dict[str, object], end: str
+) -> None:
+    """Whatever that is called; of a graph that does not say so it is `end`."""
+    opened = open_repo(repo)
+    with create_run(opened, replace(draft(), graph=graph), take_snapshot(opened)) as writer:
+        tasks = [
+            finished_task(writer.identity, f"{it}/1", {"x": it.encode()}) for it in ("last", "end")
+        ]
+        writer.commit(tasks, status=Status.DONE)
+    assert repo.git("show", f"{TAIL}:data/x.bin") == end
 
 
 def test_stock_git_works_on_runs(repo: GitRepo) -> None:
