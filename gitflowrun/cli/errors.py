@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import io
 import os
 import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
-from gitflowrun.cli.output.terminal import open_closed_streams, style_for
+from gitflowrun.cli.output.streams import OutputError, open_closed_streams, whole_streams
+from gitflowrun.cli.output.terminal import style_for
 from gitflowrun.cli.output.text import printable
 from gitflowrun.errors import GitflowrunError, UsageError
 from gitflowrun.values import frozen
@@ -145,19 +145,18 @@ def warn_of_settings(repo: Repository) -> None:
 def exit_code_of(body: Callable[[], int], dialect: Dialect) -> int:
     """Run `body` to its exit code, telling whatever goes wrong in it."""
     open_closed_streams()
-    # A repository may hold names that the locale's encoding lacks; showing them must not fail.
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    with whole_streams():
+        return _run(body, dialect)
+
+
+def _run(body: Callable[[], int], dialect: Dialect) -> int:
     try:
         code = body()
         sys.stdout.flush()
     except KeyboardInterrupt:
         _write("")
         return INTERRUPTED
-    except BrokenPipeError:
-        # The reader has gone (`| head`); whatever Python still holds must go nowhere at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader has gone (`| head`)
         return _BROKEN_PIPE
     except (GitflowrunError, OSError) as error:
         if os.environ.get("GITFLOWRUN_DEBUG"):
@@ -174,28 +173,14 @@ def _told(error: GitflowrunError | OSError) -> GitflowrunError:
     if isinstance(error, GitflowrunError):
         return error
     what = error.strerror or str(error)
+    if isinstance(error, OutputError):
+        return GitflowrunError(f"the output can't be written: {what}", hint=error.hint)
     if error.filename:
         return GitflowrunError(f"{error.filename}: {what}")
-    if _is_of_output(error):
-        return GitflowrunError(
-            f"the output can't be written: {what}", hint="free some space, or send it elsewhere"
-        )
     hint = None
     if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
         hint = "free some space on the disk of the repository, and on that of TMPDIR"
     return GitflowrunError(f"a file can't be read or written: {what}", hint=hint)
-
-
-def _is_of_output(error: OSError) -> bool:
-    """Whether an error that names no file came from writing what a command says: that is done in this layer alone."""
-    package = f"{os.sep}gitflowrun{os.sep}"
-    ours = ""
-    trace = error.__traceback__
-    while trace is not None:
-        file = trace.tb_frame.f_code.co_filename
-        ours = file if package in file else ours
-        trace = trace.tb_next
-    return f"{package}cli{os.sep}" in ours
 
 
 def invoke(

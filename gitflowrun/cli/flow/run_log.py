@@ -9,7 +9,6 @@ The scheduler process writes it, so click is not imported here.
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 import time
@@ -247,14 +246,11 @@ class RunLog:
             self._draw(self._status)
 
     def _write(self, stream: TextIO, text: str) -> None:
-        """Write to a stream, and to nobody once that can't be: a run does not end with its terminal or `| head`."""
+        """Write to a stream, which takes all once that can't be: a run does not end with its terminal or `| head`."""
         try:
             stream.write(text)
             stream.flush()  # at once: whoever reads the pipe wants to see the run while it runs
         except OSError as error:
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, stream.fileno())
-            os.close(nowhere)
             if stream is self._out and not isinstance(error, BrokenPipeError):
                 self._say_lost(error)
 

@@ -11,7 +11,8 @@ import os
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
-from gitflowrun.cli.output.terminal import open_closed_streams, reset_signals
+from gitflowrun.cli.output.streams import open_closed_streams
+from gitflowrun.cli.output.terminal import reset_signals
 from gitflowrun.runtime.ipc.process import TASK_FD
 
 if TYPE_CHECKING:

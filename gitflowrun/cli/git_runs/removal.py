@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from gitflowrun.cli.errors import REFUSED
+from gitflowrun.cli.output.streams import wait_until_ready
 from gitflowrun.cli.output.tables import Column, show, table
 from gitflowrun.cli.output.text import ago, counted, printable
 from gitflowrun.errors import GitflowrunError
@@ -105,6 +106,9 @@ def _agrees(repo: Repository, runs: Sequence[StoredRun], command: str) -> bool:
         sys.stderr.write(f"{printable(line)}\n")
     sys.stderr.write(f"Remove {printable(names)} all the same? [y/N] ")
     sys.stderr.flush()
+    wait_until_ready(
+        sys.stdin.fileno(), to_write=False
+    )  # a terminal, which others may have made non-blocking
     if sys.stdin.readline().strip().lower() in {"y", "yes"}:
         return True
     sys.stderr.write("Nothing was removed.\n")

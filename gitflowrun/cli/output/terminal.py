@@ -78,19 +78,6 @@ def is_terminal(stream: TextIO) -> bool:
         return False
 
 
-def open_closed_streams() -> None:
-    """Let streams that the caller has closed (`>&-`) lead nowhere: what is opened next would become them."""
-    for fd, name in enumerate(("stdin", "stdout", "stderr")):
-        try:
-            os.fstat(fd)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free, which is this one
-            os.set_inheritable(fd, True)  # noqa: FBT003
-        if getattr(sys, name) is None:
-            mode = "w" if fd else "r"
-            setattr(sys, name, open(fd, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
-
-
 def reset_signals() -> None:
     """Undo what whoever started this program, or the flow's module, did to the signals that we live by.
 
