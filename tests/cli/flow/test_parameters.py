@@ -17,7 +17,7 @@ from tests.helpers.repos import GitRepo
 class _Launcher:
     """Takes requests instead of running them."""
 
-    def run(self, request: Any, _repository: Any, _ask: Any = None) -> int:
+    def run(self, request: Any, *_more: Any) -> int:
         self.parameters = request.parameters
         return 0
 
