@@ -1,8 +1,9 @@
 """The run log: the events of a run as lines of text, while it happens.
 
 Standard output carries `Run ID: N`, then one line for each event or line of a task's output; standard error
-carries what is said about the run as a whole. On a terminal a status line follows the log at its bottom. It is
-written to standard error and wiped before every line, so that no byte of it reaches a file or a pipe.
+carries what is said about the run as a whole. On a terminal, unless it is a dumb one, a status line follows the log
+at its bottom. It is written to standard error and wiped before every line, so that no byte of it reaches a
+file or a pipe.
 
 The scheduler process writes it, so click is not imported here.
 """
@@ -16,7 +17,7 @@ from collections import deque
 from typing import TYPE_CHECKING, TextIO
 
 from gitflowrun.cli.errors import FLOW, report_error
-from gitflowrun.cli.output.terminal import is_terminal, style_for
+from gitflowrun.cli.output.terminal import is_terminal, obeys_commands, style_for
 from gitflowrun.cli.output.text import clock, counted, printable, terminal_safe
 from gitflowrun.errors import RunFailed
 from gitflowrun.runs.commit_message import duration
@@ -70,7 +71,7 @@ class RunLog:
         self._style = style_for(self._out, config)
         self._err_style = style_for(self._err, config)
         self._terminal = is_terminal(self._out)
-        self._live = is_terminal(self._err)
+        self._live = obeys_commands(self._err)
         self._status = ""
         self._recent: dict[TaskName, deque[str]] = {}
         self._line: tuple[TaskName, str] | None = None

@@ -78,6 +78,11 @@ def is_terminal(stream: TextIO) -> bool:
         return False
 
 
+def obeys_commands(stream: TextIO) -> bool:
+    """Whether `stream` is a terminal that knows commands: an editor's, or one that nobody named, shows them."""
+    return is_terminal(stream) and os.environ.get("TERM", "dumb") != "dumb"
+
+
 def reset_signals() -> None:
     """Undo what whoever started this program, or the flow's module, did to the signals that we live by.
 
@@ -111,7 +116,7 @@ def style_for(stream: TextIO, config: Mapping[str, str] | None = None) -> Style:
         return Style(colour=not says_no(wish))
     if environ.get("GIT_PAGER_IN_USE") == "true":
         return Style(colour=not says_no(config.get("color.pager", "true")))
-    return Style(colour=is_terminal(stream) and environ.get("TERM", "dumb") != "dumb")
+    return Style(colour=obeys_commands(stream))
 
 
 @frozen

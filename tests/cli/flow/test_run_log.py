@@ -168,9 +168,29 @@ def test_nothing_is_drawn_when_piped() -> None:
     assert _log(Progress(1, 2, (("work", 3),), 1.0)) == []
 
 
+@pytest.mark.parametrize("term", ["dumb", None])
+def test_a_dumb_terminal_gets_no_commands(
+    term: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A terminal that knows no commands, or may know none, shows lines alone."""
+    if term:
+        monkeypatch.setenv("TERM", term)
+    else:
+        monkeypatch.delenv("TERM", raising=False)
+    terminal = _Terminal()
+    console = RunLog(("train.py",), out=terminal, err=terminal)
+    console(RunStarted(RUN))
+    console(Progress(1, 2, (("work", 3),), 1.0))
+    console(RunEnded(Status.DONE, 6, 2.0))
+    assert terminal.getvalue().splitlines()[-1].endswith("Done!")
+    assert "\x1b" not in terminal.getvalue()
+    assert "\r" not in terminal.getvalue()
+
+
 def test_a_terminal_sees_progress_below_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
     """The status line is wiped before each line of the log and at the end."""
     monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
     terminal = _Terminal()
     console = RunLog(("python", "-m", "pkg.train"), out=terminal, err=terminal)
     console(RunStarted(RUN))
@@ -197,6 +217,7 @@ def test_output_can_not_command_the_terminal() -> None:
 def test_a_terminal_sees_a_line_that_is_being_written(monkeypatch: pytest.MonkeyPatch) -> None:
     """A progress bar stands first in the status line, without its commands, as long as its task runs."""
     monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
     terminal = _Terminal()
     console = RunLog(("train.py",), out=terminal, err=terminal)
     console(RunStarted(RUN))
