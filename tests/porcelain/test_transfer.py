@@ -241,6 +241,7 @@ class Server:
         self.words: list[str] = []
         self.lost_once = 0
         self.is_away = False
+        self.looks = 0
 
     def fetch(self, tips: Sequence[str]) -> list[str]:
         """The packs of some commits."""
@@ -255,6 +256,7 @@ class Server:
 
     def refs(self, *_: str) -> dict[str, str]:
         """It can be reached, or can't."""
+        self.looks += 1
         if self.is_away:
             raise RepositoryError("no route to host")
         return {}
@@ -285,8 +287,16 @@ def test_what_can_not_be_had_is_found_by_halves(
         runs[2]: Loss("fsck error in it", for_good=True),
         runs[4]: Loss("not found", for_good=False),
     }
-    assert server.asked == [["a", "b", "c", "d"], ["a", "b"], ["c", "d"], ["c"], ["d"], ["e"]]
+    assert server.asked == [["a", "b", "c", "d"], ["a", "b"], ["c"], ["d"], ["e"]]
+    assert (
+        server.looks == 2
+    )  # at the first refusal, and where git's words may be those of a network
     assert set(found.tracking.seen) == {run.ref for run in runs if run not in lost}
+    (repo.path / ".git/gitflowrun/lost").unlink()
+    server = Server(**dict.fromkeys("abcd", "not our ref"))
+    assert len(transfer(repo, server).fetch_copies(runs)) == 4
+    assert server.asked == [["a", "b", "c", "d"], ["a", "b"], ["a"], ["b"], ["c"], ["d"], ["e"]]
+    assert server.looks == 1
 
 
 def test_a_remote_that_can_not_be_reached_is_no_fault_of_its_runs(
