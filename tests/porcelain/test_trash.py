@@ -97,6 +97,10 @@ def test_says_what_leaving_the_trash_frees(repo: GitRepo) -> None:
     one = done["objects"]
     assert "restore Big/4" in rm(repo, "4")
     assert 5 < one < len(repo.git("rev-list", "--objects", "--all").splitlines())
+    # Something is missing somewhere, which keeps no run here.
+    repo.write(".git/refs/odd", "1" * 40 + "\n")
+    removed = json.loads(repo.call("rm", "--json", "2").out)
+    assert (removed["runs"], removed["exact"]) == (["Other/2"], False)
 
 
 def test_a_number_is_never_given_again(repo: GitRepo) -> None:
