@@ -19,6 +19,7 @@ from gitflowrun.git.transport import Remote
 from gitflowrun.porcelain.fetch import fetch
 from gitflowrun.porcelain.overview import run_overview
 from gitflowrun.runs.clone_key import CloneKey
+from gitflowrun.runs.commit_message import Status
 from gitflowrun.runs.read import StoredRun
 from gitflowrun.runs.records import RunIdentity
 from gitflowrun.runs.trust import Trust
@@ -545,3 +546,24 @@ def test_trust_that_cannot_be_written_is_told(
     assert str(repo.path / ".git" / "gitflowrun-trusted") in caught.value.message
     assert caught.value.hint == "free some space and try again"
     assert not list((repo.path / ".git").glob("gitflowrun-trusted*"))
+
+
+def test_what_ends_a_run(repo: GitRepo) -> None:
+    """A final state in a line that begins with INFO alone; what is missing or damaged is no such thing."""
+    with start_run(repo) as writer:
+        identity = writer.identity
+        first = _stored(repo, identity).commit
+        writer.commit([], status=Status.DONE)
+    run = _stored(repo, identity)
+    trust = _trust(repo)
+    assert trust._ends_a_run(run.commit)
+    assert not trust._ends_a_run(first)
+    assert not trust._ends_a_run(ZERO)
+    content = repo.git("cat-file", "commit", str(run.commit)).encode() + b"\n"
+    tree = repo.git("rev-parse", f"{run.commit}^{{tree}}").encode()
+    lost = _hashed(repo, content.replace(tree, b"1" * 40, 1))
+    assert not _trust(repo)._ends_a_run(Oid.from_hex(lost))
+    merge = _hashed(
+        repo, content.replace(b"\nparent", b"\nparent " + str(first).encode() + b"\nparent", 1)
+    )
+    assert not _trust(repo)._ends_a_run(Oid.from_hex(merge))
