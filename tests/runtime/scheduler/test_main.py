@@ -13,21 +13,26 @@ from gitflowrun.git.repository import Repository
 from gitflowrun.git.snapshot import LeftOut
 from gitflowrun.names import RunId, TaskName
 from gitflowrun.runs.records import RunIdentity
+from gitflowrun.runs.trees import task_blob
 from gitflowrun.runtime.ipc.events import Event, Notice, StepCloned, TaskCloned
 from gitflowrun.runtime.ipc.messages import (
     InheritedParameters,
     Interrupt,
     Message,
+    Parent,
+    RunContext,
     RunFinished,
     RunRefused,
+    SecretValue,
     StartRun,
     StoredParameters,
 )
 from gitflowrun.runtime.ipc.request import RunKind, RunRequest
-from gitflowrun.runtime.scheduler import main
+from gitflowrun.runtime.scheduler import main, run_info
 from gitflowrun.runtime.scheduler.main import SchedulerMain
 from gitflowrun.runtime.scheduler.resume import Adoption
 from gitflowrun.runtime.scheduler.setup import Channels
+from gitflowrun.values import replace
 
 RUN = RunIdentity("MyFlow", RunId("3"), Oid(b"u" * 20))
 START = StartRun(
@@ -189,3 +194,46 @@ def test_a_whole_snapshot_is_not_spoken_of() -> None:
     secret = SimpleNamespace(left_out=[LeftOut("a", 1, "big"), LeftOut("b", 1, "maybe a secret")])
     (_, hint) = told(main._notify_left_out, secret)
     assert "runs.snapshot.include" in str(hint)
+
+
+@pytest.mark.parametrize("is_bare", [False, True])
+def test_what_all_tasks_have_in_common(monkeypatch: pytest.MonkeyPatch, is_bare: bool) -> None:
+    """Run and origin, where things lie, and what the user and the settings say."""
+    monkeypatch.setenv("METAFLOW_TEMPDIR", "/scratch")
+    settings = SimpleNamespace(
+        namespace_of=lambda user: f"user:{user}", durability=SimpleNamespace(value="safe")
+    )
+    repo = SimpleNamespace(
+        settings=settings, objects_dir="/r/objects", packs=SimpleNamespace(incoming="/r/in"),
+        git_dir="/r", work_tree=None if is_bare else "/w", shared_mode=0o660,
+    )  # fmt: skip
+    origin = None if is_bare else SimpleNamespace(identity=RUN)
+    request = RunRequest(RunKind.RUN, 1, 7, tags=("best",), namespace="other" if is_bare else None)
+    start = replace(START, request=request, seeds={"numpy": 1})
+    secret = SecretValue("c", b"", (b"x",))
+    stored = StoredParameters({}, {}, (), {}, (), 1.0, 2.0, secrets={"key": secret})
+    trusted = frozenset({RUN.uid})
+    run = main._NewRun(*map(cast, ["Any"] * 6, [repo, start, origin, None, trusted, "ada"]))
+    context = run.context(RUN, stored, 5.0)
+    own = run_info.parameters_task(RUN, stored, None, trusted).record
+    assert context == RunContext(
+        run=RUN,
+        origin=None if is_bare else RUN,
+        user="ada",
+        namespace="other" if is_bare else "user:ada",
+        tags=("best",),
+        objects_dir="/r/objects",
+        incoming="/r/in",
+        git_dir="/r",
+        work_tree="" if is_bare else "/w",
+        snapshot_begun=5.0,
+        metadata="local@/r" if is_bare else "local@/w",
+        durability="safe",
+        shared=0o660,
+        trusted_runs=trusted,
+        max_num_splits=7,
+        tempdir="/scratch",
+        seeds={"numpy": 1},
+        parameters=Parent(own.name, task_blob(own)[0]),
+        secrets={"key": secret},
+    )
