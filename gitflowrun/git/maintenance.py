@@ -303,9 +303,10 @@ class Folding:
 
 
 class Rewrite:
-    """A pack, on the disk, with what some packs hold but for some objects; `delete` takes these packs away.
+    """A new pack with what some packs hold but for some objects; `delete` puts it in their place.
 
-    `close` must be called.
+    Until then it lies on the disk, apart: once git has seen a pack, it can't be taken back, and who has to wait would
+    leave all of it twice. `close` must be called.
 
     Args:
         repo: The repository, which is not a partial clone.
@@ -320,6 +321,8 @@ class Rewrite:
         self._repo = repo
         self._pack_dir = repo.packs.pack_dir
         self._name = f"pack-{os.urandom(20).hex()}"
+        self._place: Path | None = None
+        self._written: Path | None = None
         self._is_kept = False
         self.inputs: list[str] = []
         """The packs that it stands for."""
@@ -358,8 +361,11 @@ class Rewrite:
             for name in self.inputs
             if not listing.is_pinned(name) and is_free(self._pack_dir / f"{name}.pack")
         ]
-        is_there = not self._is_kept or f"{self._name}.idx" in listing.names
-        if not inputs or not is_there:
+        if not inputs:
+            return
+        self._publish()
+        listing = _Listing.read(self._pack_dir)
+        if self._is_kept and f"{self._name}.idx" not in listing.names:
             return
         if listing.indexed is None or not listing.indexed.isdisjoint(inputs):
             self._drop_multi_pack_index()
@@ -372,9 +378,17 @@ class Rewrite:
         _drop_stale_multi_pack_index(_Listing.read(self._pack_dir))
 
     def close(self) -> None:
-        """Leave the new pack to git, if there is one."""
+        """Leave the new pack to git, if it has taken the place of others; else remove it."""
         if self._is_kept:
             self._repo.packs.release([self._name])
+        if self._place:
+            shutil.rmtree(self._place, ignore_errors=True)
+
+    def _publish(self) -> None:
+        if self._written and not self._is_kept:
+            self._repo.packs.publish(self._written, self._name)
+            self._is_kept = True
+            reached("free.durable")
 
     def _choose(self, listing: _Listing, without: Collection[Oid]) -> Iterator[bytes]:
         """The tables of ids of the inputs."""
@@ -389,7 +403,8 @@ class Rewrite:
                         yield found.id_table
 
     def _write(self, oids: Iterator[bytes], lock: int) -> None:
-        place = self._repo.packs.temporary_directory(self._name)
+        # Not in `.git/gitflowrun`, which may be deleted at any time.
+        self._place = place = self._repo.packs.receiving_directory()
         try:
             with (place / "ids").open("w+b") as ids:
                 expected = hashlib.sha1(usedforsecurity=False)
@@ -402,15 +417,17 @@ class Rewrite:
                 written = place / f"new-{self._pack(place, ids, lock)}"
             table = _read_index(suffixed(written, ".idx")).id_table
             if hashlib.sha1(table, usedforsecurity=False).digest() != expected.digest():
-                raise RepositoryError("git pack-objects left out objects; nothing was rewritten")
-            reached("free.written")
+                message = "git pack-objects left out objects; nothing was rewritten"
+                raise RepositoryError(message)  # noqa: TRY301
             newest = max(self._times(), default=0.0) + 1
             os.utime(suffixed(written, ".pack"), (newest, newest))
-            self._repo.packs.publish(written, self._name)
-            self._is_kept = True
-            reached("free.durable")
-        finally:
+            for suffix in (".pack", ".idx"):  # now, for `delete` keeps others waiting
+                sync_file(suffixed(written, suffix))
+            self._written = written
+            reached("free.written")
+        except BaseException:
             shutil.rmtree(place, ignore_errors=True)
+            raise
 
     def _times(self) -> Iterator[float]:
         """When the inputs were changed."""

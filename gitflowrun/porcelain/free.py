@@ -12,7 +12,8 @@ no object goes that was not a removed run's:
 5. Where git keeps a commit-graph, write it anew: git complains of one that names commits which are gone.
 6. Add the commits that a killed scheduler of these runs had written and not published, with what they alone hold.
    Look again at all of 2. Leave out what a dangling object of somebody else's leads to. Where packs hold what is left,
-   write all else that they hold to a pack, a `Rewrite`: nothing is repacked, and nobody's lost objects are unpacked.
+   write all else that they hold to a pack, a `Rewrite`, which git sees at 8: nothing is
+   repacked, and nobody's lost objects are unpacked.
 7. Take the lock of run ids, under which no run can begin, and see that none has and that no ref, reflog, index or pack
    has changed since 6; else look once more.
 8. Change `freed`, note which packs go, then unlink the loose files of what is left, and the packs that were written
