@@ -3,12 +3,13 @@
 Padding between the fields of records and structures, the six bytes behind an x87 number, what lies under a mask or
 a null, and what an array has beside what is used of it were never set by anybody: they hold what was in memory
 before, a password for example, and tell equal values apart. In what is pickled they are zero, or not there. So are
-counters and addresses that libraries keep in their objects. torch's tensors are taken apart so that their memory
-travels out of band.
+counters and addresses that libraries keep in their objects, and the order in which a subclass of set is walked
+through. torch's tensors are taken apart so that their memory travels out of band.
 """
 
 from __future__ import annotations
 
+import copyreg
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,33 @@ def _reducer_of(cls: type) -> Callable[[Any], Any] | None:
         if reducer is not None:
             return reducer
     return torch_codec.reducers().get(cls)
+
+
+class _ListOfSet:
+    """The list that a set's subclass is made of when it is loaded: pickled as a set, whose order canonical pickles set.
+
+    Args:
+        items: What is in it.
+    """
+
+    def __init__(self, items: list[Any]) -> None:
+        self._items = items
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return list, (set(self._items),)
+
+
+def _reduce_set(value: Any) -> Any:
+    """A subclass of set or frozenset, in an order that is not that of this process' hash seed."""
+    cls: Any = type(value)
+    base: Any = set if isinstance(value, set) else frozenset
+    if cls in copyreg.dispatch_table or any(
+        getattr(cls, name) != getattr(base, name)
+        for name in ("__reduce_ex__", "__reduce__", "__iter__")
+    ):
+        return NotImplemented  # it may have an order of its own
+    rebuild, (items,), state = value.__reduce__()
+    return rebuild, (_ListOfSet(items),), state
 
 
 def _reduce_swapped(array: Any) -> Any:
@@ -201,6 +229,8 @@ def _reduce_without(*names: str) -> Callable[[Any], Any]:
 _KD_NODE, _KD_ADDRESSES = 9, slice(5, 7)
 
 _REDUCERS: dict[str, Callable[[Any], Any]] = {
+    "builtins.set": _reduce_set,
+    "builtins.frozenset": _reduce_set,
     "numpy.MaskedConstant": lambda _: NotImplemented,
     "numpy.MaskedArray": _reduce_masked,
     "numpy.ndarray": _reduce_array,

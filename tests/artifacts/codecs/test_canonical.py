@@ -88,7 +88,11 @@ def make(names):
     class Derived(Base):
         def base(self): return super().base()
     def known(word): return word in {"of", "the", "in"}
-    return Vocabulary(), known, Derived()
+    class Words(set): pass
+    class Fixed(frozenset): pass
+    words = Words(names)
+    words.of = Fixed(names)
+    return Vocabulary(), known, Derived(), words, {Fixed(names): Words([Fixed(names), "a"])}
 
 pair = make(["a", "the", "and", "of", "to", "in"])
 sys.stdout.write(encode([pair, {(1, "x"), ("y", 2.5), b"z"}]).payload().hex())
@@ -108,6 +112,35 @@ def test_sets_and_local_classes_are_the_same_in_every_process() -> None:
     }
     assert len(made) == 1
     assert made != {b""}
+
+
+class Given(set[str]):
+    """A set that is to be made of a list."""
+
+    def __init__(self, items: list[str]) -> None:
+        assert isinstance(items, list)
+        super().__init__(items)
+        self.count = len(items)
+
+
+class InOrder(set[str]):
+    """A set that is walked through in the order in which it was filled."""
+
+    def __init__(self, items: list[str]) -> None:
+        super().__init__(items)
+        self._order = list(items)
+
+    def __iter__(self) -> Any:
+        return iter(self._order)
+
+
+def test_a_subclass_of_set_comes_back_as_it_was() -> None:
+    """Its constructor gets the list that pickle promises, in its own order where it has one."""
+    made = encode([Given(["b", "a"]), InOrder(["z", "b", "a"])])
+    given, ordered = decode(made.codec, made.payload(), trusted=True)
+    assert given == {"a", "b"}
+    assert (type(given), given.count) == (Given, 2)
+    assert list(ordered) == ["z", "b", "a"]
 
 
 def test_a_set_that_holds_its_owner() -> None:
