@@ -59,6 +59,11 @@ __all__ = [
     "UsageError",
 ]
 
+# What to look at where the system gives no more memory or threads.
+SYSTEM_LIMITS = (
+    "`ulimit -v` and `ulimit -u` show limits; a container or a job may have others of its own"
+)
+
 
 class GitflowrunError(Exception):
     """Base of every error that this package raises on purpose.

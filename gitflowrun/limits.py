@@ -338,6 +338,7 @@ MAX_JOINED = 32 << 20
 CUT_BY_THREADS = 64 << 20
 """Bytes a thread that looks for boundaries."""
 HASH_BY_THREADS = 4 << 20
+THREAD_START = 5.0  # seconds in which a thread that the system gave has begun, unless it died
 READ_BY_THREADS = 8 << 20
 READ_AT_A_TIME = 4
 """Chunks that a thread reads before the next thread's are waited for."""

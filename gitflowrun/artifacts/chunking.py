@@ -11,7 +11,6 @@ cut elsewhere would cost sharing with older payloads and nothing else.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from gitflowrun.git.owner import usable_cpus
@@ -92,7 +91,9 @@ def _ends_by_threads(view: memoryview) -> list[int]:
                 break
         return ends
 
-    with ThreadPoolExecutor(count, "cut") as pool:
+    from gitflowrun.threads import Workers  # only large payloads need it
+
+    with Workers(count) as pool:
         found = list(pool.map(search, range(count)))
     ends = found[0]
     for segment in found[1:]:

@@ -43,10 +43,10 @@ def digest_all(views: Sequence[memoryview]) -> list[Digest]:
     threads = min(usable_cpus(), len(views))
     if threads < 2 or sum(view.nbytes for view in views) < HASH_BY_THREADS:  # noqa: PLR2004
         return [digest(view) for view in views]
-    from concurrent.futures import ThreadPoolExecutor
+    from gitflowrun.threads import Workers
 
     # Threads of this call alone: they are gone when it returns, and a later fork is safe.
-    with ThreadPoolExecutor(threads) as pool:
+    with Workers(threads) as pool:
         return list(pool.map(digest, views))
 
 
@@ -59,5 +59,16 @@ def _threads(size: int) -> int:
     if size < HASH_BY_THREADS:
         return 1
     if not _pool_owner:
+        if not _may_have_a_pool():
+            return 1
         _pool_owner.append(os.getpid())
     return blake3.AUTO if _pool_owner[0] == os.getpid() else 1
+
+
+def _may_have_a_pool() -> bool:
+    """Whether the system gives as many threads as BLAKE3 starts: with fewer it would end the process."""
+    from gitflowrun.threads import Workers
+
+    wanted = len(os.sched_getaffinity(0))
+    with Workers(wanted) as pool:
+        return pool.count == wanted

@@ -148,10 +148,10 @@ def _in_order(
     if threads == 1:
         yield from map(read, places)
         return
-    from concurrent.futures import ThreadPoolExecutor
+    from gitflowrun.threads import Workers
 
     # Threads of this call alone: they are gone when it returns, and a later fork is safe.
-    with ThreadPoolExecutor(threads) as pool:
+    with Workers(threads) as pool:
         yield from pool.map(read, places)
 
 
@@ -296,14 +296,14 @@ def chunk_digests(chunks: Sequence[memoryview], payload: Digest, artifact: str) 
     Raises:
         UnserializableArtifact: the copies together have another digest.
     """
-    from concurrent.futures import ThreadPoolExecutor
+    from gitflowrun.threads import Workers
 
     whole = hasher(sum(chunk.nbytes for chunk in chunks))
     digests: list[Digest] = []
     largest = max(chunk.nbytes for chunk in chunks)
     targets = [memoryview(bytearray(largest)) for _ in chunks[:COPIES_AT_A_TIME]]
     # Threads of this call alone: they are gone when it returns, and a later fork is safe.
-    with ThreadPoolExecutor(usable_cpus()) as pool:
+    with Workers(usable_cpus()) as pool:
         for start in range(0, len(chunks), COPIES_AT_A_TIME):
             group = chunks[start : start + COPIES_AT_A_TIME]
             copies = [target[: chunk.nbytes] for target, chunk in zip(targets, group, strict=False)]

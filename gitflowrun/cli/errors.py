@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from gitflowrun.cli.output.streams import OutputError, open_closed_streams, whole_streams
 from gitflowrun.cli.output.terminal import style_for
 from gitflowrun.cli.output.text import printable
-from gitflowrun.errors import GitflowrunError, UsageError
+from gitflowrun.errors import SYSTEM_LIMITS, GitflowrunError, UsageError
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ INTERRUPTED = 130  # 128 + SIGINT, what a shell reports
 _BROKEN_PIPE = 141  # 128 + SIGPIPE, what git dies of when its reader has gone
 
 _GIT_RUNS = "git runs"  # in hints
+_NO_MEMORY = GitflowrunError("there is not enough memory", hint=SYSTEM_LIMITS)
 
 
 @frozen
@@ -162,6 +163,8 @@ def _run(body: Callable[[], int], dialect: Dialect) -> int:
         if os.environ.get("GITFLOWRUN_DEBUG"):
             _traceback()
         return report_error(_told(error), dialect)
+    except MemoryError:
+        return report_error(_NO_MEMORY, dialect)
     except Exception:  # noqa: BLE001  (nothing above catches it but the shell)
         _traceback()
         _write(f"{dialect.name}: internal error; please report the lines above")

@@ -26,7 +26,7 @@ import threading
 from functools import cached_property
 from typing import IO, TYPE_CHECKING, Any, ClassVar, TypeAlias, cast
 
-from gitflowrun.errors import MissingObject, RepositoryError, TooLarge
+from gitflowrun.errors import SYSTEM_LIMITS, MissingObject, RepositoryError, TooLarge
 from gitflowrun.git.config import NEVER_ALLOWED, Config, parse_config
 from gitflowrun.git.environment import clean_environment
 from gitflowrun.git.objects import ObjectType, Oid
@@ -436,15 +436,23 @@ class Git:
                     if len(said) > MAX_MESSAGES:
                         del said[MAX_MESSAGES // 4 : -MAX_MESSAGES // 4]
 
-        listener = threading.Thread(target=listen, daemon=True)
-        listener.start()
+        from gitflowrun.threads import start  # few commands need it
+
+        ended = start(listen)
+        if ended is None:
+            os.close(heard)
+            os.close(say)
+            raise RepositoryError(
+                "git can't be listened to: the system gives no more threads",
+                hint=SYSTEM_LIMITS,
+            )
         try:
             with open(say, "wb") as messages:  # noqa: PTH123  (a descriptor)
                 done = run_command(
                     command, self.cwd, environment, stdin, stdout, messages, memory=memory
                 )
         finally:
-            listener.join()
+            ended.acquire()
         return Completed(done.code, done.out, said.decode(errors="replace"))
 
     def read(self, *args: Argument, most: int, stdin: bytes = b"") -> Completed:

@@ -30,7 +30,7 @@ import time
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from gitflowrun.errors import CorruptRecord, RepositoryError
+from gitflowrun.errors import SYSTEM_LIMITS, CorruptRecord, RepositoryError
 from gitflowrun.failpoints import reached
 from gitflowrun.git.owner import Owner, State
 from gitflowrun.git.pack.index import PackIndex, index_bytes
@@ -68,6 +68,7 @@ _HINTS = {
     errno.EXDEV: "`objects/pack` is a mount of its own; mount the whole object directory instead",
     errno.ENOENT: "the repository was moved or deleted; what is finished can be resumed where it is now",
     errno.EROFS: "the repository is on a read-only file system",
+    errno.ENOMEM: SYSTEM_LIMITS,
     errno.EIO: "the disk reports errors; check it before anything else",
 }
 

@@ -21,6 +21,7 @@ from gitflowrun.artifacts.digest import digest_parts
 from gitflowrun.artifacts.same_value import is_same, may_be_same
 from gitflowrun.artifacts.summary import preview_of
 from gitflowrun.errors import (
+    SYSTEM_LIMITS,
     CorruptRecord,
     GitflowrunError,
     RepositoryError,
@@ -175,7 +176,12 @@ class TaskRunner:
             reached("payload.encoded")
             for unstorable in errors:
                 tell(_explained(unstorable))
-            saved = self._writer.save(values, launch.task, _pictures(outcome, values))
+            try:
+                saved = self._writer.save(values, launch.task, _pictures(outcome, values))
+            except MemoryError as none_left:
+                largest = max(values, key=lambda name: values[name].size)
+                what = f"the artifacts, of which {largest!r} is the largest,"
+                raise _too_little_memory(what, launch) from none_left
         inherited = {name: ref for name, ref in outcome.inherited.items() if name not in values}
         error = outcome.error or (errors[0] if errors else None)
         return Result(
@@ -208,6 +214,9 @@ class TaskRunner:
                 where = f"in {name}{path}, " if path else ""
                 message = f"{what} can't be stored: {where}{reason.message}"
                 errors.append(UnserializableArtifact(message, hint=reason.hint))
+                continue
+            except MemoryError:
+                errors.append(_too_little_memory(f"artifact {name!r}", launch))
                 continue
             refusal = self._secrets.refusal(name, value, made)
             if refusal is not None:
@@ -299,6 +308,13 @@ class TaskRunner:
 
         with closing(CatFile(Git(Path(self.context.git_dir), None, programs=True))) as git:
             return git.read(oid, limit)
+
+
+def _too_little_memory(what: str, launch: Launch) -> UnserializableArtifact:
+    return UnserializableArtifact(
+        f"{what} of step {launch.task.step!r} can't be stored: there is not enough memory",
+        hint=SYSTEM_LIMITS,
+    )
 
 
 def _encode_again(value: object) -> Encoded:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from gitflowrun.failpoints import reached
 from gitflowrun.git.environment import leave_the_hook
+from gitflowrun.limits import ERROR_TEXT
 from gitflowrun.runtime.ipc import process
 from gitflowrun.runtime.ipc.channel import Channel
 from gitflowrun.runtime.ipc.messages import Launch, Result, RunContext
@@ -51,7 +52,7 @@ def run_task(
         stdout: The pipe for standard output.
         stderr: The pipe for standard error.
     """
-    code = 1
+    code, is_sent = 1, False
     try:
         process.become_task(stdout, stderr)  # 1
         _signal.pthread_sigmask(_signal.SIG_UNBLOCK, {_signal.SIGINT})
@@ -59,6 +60,7 @@ def run_task(
         runner.seed(launch)
         result = runner.run(launch, process.tell)  # 2
         process.flush_output()
+        is_sent = True
         code = _send(channel, result)  # 3
         program.end()  # 4
     except KeyboardInterrupt:  # outside of the step, which has nothing to say about it
@@ -68,9 +70,17 @@ def run_task(
         # have emptied `sys.modules`.
         code = 1
         sys.__excepthook__(*sys.exc_info())
+        if not is_sent:  # or it would be said that the step had ended the process
+            _send(channel, _failure(launch, sys.exc_info()[1]))
     finally:
         process.flush_output()
         os._exit(code)  # 5
+
+
+def _failure(launch: Launch, error: BaseException | None) -> Result:
+    """The result of a task that a failure of ours has ended."""
+    why = f"gitflowrun failed: {type(error).__name__}: {error}"
+    return Result(launch.serial, {}, {}, (), None, error=why[:ERROR_TEXT])
 
 
 def _send(channel: Channel, result: Result) -> int:
