@@ -10,7 +10,7 @@ import pytest
 from gitflowrun.errors import CorruptRecord, MissingObject, RepositoryError
 from gitflowrun.git.command import Completed, Git
 from gitflowrun.git.objects import Mode, ObjectType, Oid
-from gitflowrun.git.odb import History, named
+from gitflowrun.git.odb import History, named, read_to_file
 from gitflowrun.git.repository import Repository
 from tests.helpers.repos import GitRepo
 
@@ -178,3 +178,25 @@ def test_a_history_that_can_not_be_read(repo: GitRepo, monkeypatch: pytest.Monke
     with pytest.raises(RepositoryError, match="is more than 0 bytes") as caught:
         History(git, [Oid.from_hex(repo.git("rev-parse", "HEAD"))])
     assert type(caught.value) is RepositoryError
+
+
+def test_objects_whose_contents_lie_in_a_file(
+    repo: GitRepo, oids: dict[str, Oid], tmp_path: Path
+) -> None:
+    """They are what they are, empty ones too, and give memory back; where git fails that is told."""
+    git = Repository.discover(repo.path).git
+    empty = Oid.from_hex(repo.git("hash-object", "-w", "--stdin"))
+    shown = Oid.from_hex(repo.git("hash-object", "-w", "--stdin", stdin=b"a\n\nb\n"))
+    path = tmp_path / "contents"
+    found = read_to_file(git, [oids["blob"], empty, oids["tree"], shown], path, (), {})
+    path.unlink()
+    assert [(it.oid, it.kind, bytes(it.data)) for it in found[:2]] == [
+        (oids["blob"], ObjectType.BLOB, b"content"), (empty, ObjectType.BLOB, b"")
+    ]  # fmt: skip
+    assert (found[2].kind, bytes(found[3].data)) == (ObjectType.TREE, b"a\n\nb\n")
+    assert bytes(found[2].data) == Repository.discover(repo.path).objects.read(oids["tree"])[1]
+    assert all(it.release for it in found)
+    with pytest.raises(RepositoryError, match="git cat-file: "):
+        read_to_file(git, [empty], path, ("--nonsense",), {})
+    with pytest.raises(RepositoryError, match="git cat-file: "):
+        read_to_file(git, [empty], path, (), {"GIT_DIR": "/nonexistent"})
