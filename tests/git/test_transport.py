@@ -844,3 +844,56 @@ def test_a_server_whose_refs_never_end_takes_no_more_memory_than_git_gets(
     with pytest.raises(RepositoryError, match="Out of memory") as caught:
         remote(repo, "ssh://server/repo").refs()
     assert "lists more refs" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("there", "result"),
+    [
+        ({UPDATE.name: str(UPDATE.new)}, PushResult(UPDATE.name, ok=True)), ({UPDATE.name: "12"}, None),
+        ({}, None), (None, None),
+    ],
+)  # fmt: skip
+def test_a_remote_that_dies_may_have_moved_a_ref(
+    repo: GitRepo, server: GitRepo, monkeypatch: pytest.MonkeyPatch,
+    there: dict[str, str] | None, result: PushResult | None,
+) -> None:  # fmt: skip
+    """It is asked what it has; if that can't be told, or is not what was pushed, the error is that of the push."""
+    del server
+    _Wire(monkeypatch, Completed(128, b"", "fatal: the remote end hung up unexpectedly"))
+
+    def refs(_: Remote, *names: str) -> dict[str, str]:
+        assert names == (UPDATE.name,)
+        if there is None:
+            raise RepositoryError("it can't be reached")
+        return there
+
+    monkeypatch.setattr(Remote, "refs", refs)
+    if result:
+        assert remote(repo).push([UPDATE]) == [result]
+        return
+    with pytest.raises(RepositoryError, match="can't push to 'origin': the remote end hung up"):
+        remote(repo).push([UPDATE])
+
+
+def test_of_several_refs_those_that_moved_are_told(
+    repo: GitRepo, server: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A ref that was to go, and is not there, has gone; of the others the reason is the push's error."""
+    del server
+    _Wire(monkeypatch, Completed(-9, b"", "remote: x"))
+    gone = RefUpdate("refs/runs/F/2", None, UPDATE.new)
+    monkeypatch.setattr(Remote, "refs", lambda *_: {})
+    first, second = remote(repo).push([UPDATE, gone])
+    assert (first.ok, second) == (False, PushResult(gone.name, ok=True))
+    assert first.reason.startswith("can't push to 'origin': ")
+
+
+def test_what_a_push_fails_of_is_told_where_nothing_broke(
+    repo: GitRepo, server: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The remote is not asked again for what it has refused to listen to."""
+    del server
+    _Wire(monkeypatch, Completed(128, b"", "fatal: repository not found"))
+    monkeypatch.setattr(Remote, "refs", lambda *_: pytest.fail("asked"))
+    with pytest.raises(RepositoryError, match="can't push to 'origin': repository not found"):
+        remote(repo).push([UPDATE])
