@@ -466,14 +466,14 @@ def test_the_pauses_of_who_waits_grow(
     lock.touch()
     pauses: list[float] = []
 
-    def sleep(seconds: float) -> None:
+    def jittered(seconds: float) -> float:
         pauses.append(seconds)
         if len(pauses) == 4:
             lock.unlink()
+        return 0.0
 
-    monkeypatch.setattr(ref_update, "jittered", lambda seconds: seconds)
-    monkeypatch.setattr(time, "sleep", sleep)
-    create_ref(repository.refs, NAME, commits[0])
+    monkeypatch.setattr(ref_update, "jittered", jittered)
+    create_ref(opened(repository, patience=20), NAME, commits[0])
     assert pauses == [0.001, 0.002, 0.004, 0.008]
 
 
