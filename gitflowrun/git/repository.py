@@ -258,18 +258,24 @@ class Repository:
 
     def signature(self) -> Signature:
         """Who writes, now. Where git has no name, the login name and host stand in: never a failure."""
+        return self.signatures()[1]
+
+    def signatures(self) -> tuple[Signature, Signature]:
+        """Author and committer of what is written now, as `git var` has them, but for dates of the environment."""
+        now = time.time()
+        return self._signature("author", now), self._signature("committer", now)
+
+    def _signature(self, role: str, now: float) -> Signature:
         env, config = os.environ, self.config
         user = _login()
-        name = (
-            env.get("GIT_COMMITTER_NAME") or config.get("committer.name") or config.get("user.name")
-        )
+        given = f"GIT_{role.upper()}"
+        name = env.get(f"{given}_NAME") or config.get(f"{role}.name") or config.get("user.name")
         email = (
-            env.get("GIT_COMMITTER_EMAIL")
-            or config.get("committer.email")
+            env.get(f"{given}_EMAIL")
+            or config.get(f"{role}.email")
             or config.get("user.email")
             or env.get("EMAIL")
         )
-        now = time.time()
         return Signature(
             self.readable(name or user),
             self.readable(email or f"{user}@{os.uname().nodename}"),

@@ -328,8 +328,8 @@ def _with_notes(
     tree, made = edit_tree(repo.objects, old, files)
     if tree == old:
         return []
-    who = repo.signature()
-    commit = Commit(tree, (tip,) if tip else (), who, who, b"Notes of runs, removed or restored\n")
+    parents = (tip,) if tip else ()
+    commit = Commit(tree, parents, *repo.signatures(), b"Notes of runs, removed or restored\n")
     return [*made.values(), PackObject(ObjectType.COMMIT, commit.encode())]
 
 

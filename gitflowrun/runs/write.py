@@ -323,12 +323,12 @@ class RunWriter:
     def _make_commit(
         self, root: Oid, parents: tuple[Oid, ...], state: RunState, subject: str | None = None
     ) -> tuple[Oid, PackObject]:
-        who = self._repo.signature()
-        commit = Commit(root, parents, who, who, format_message(state, subject))
+        author, committer = self._repo.signatures()
+        commit = Commit(root, parents, author, committer, format_message(state, subject))
         sealed = replace(state, mac=self._trust.mac(commit))
         data = replace(commit, message=format_message(sealed, subject)).encode()
         if state.status.is_final and self._repo.settings.sign:
-            data = self._signed(data, who)
+            data = self._signed(data, committer)
         return make_object(ObjectType.COMMIT, data)
 
     def _signed(self, commit: bytes, committer: Signature) -> bytes:

@@ -275,9 +275,10 @@ def test_names_that_are_no_utf_8(repo: GitRepo) -> None:
 
 
 def test_signature(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The committer's identity is used; without any, login and host stand in."""
+    """The committer's identity is used, or the author's; without any, login and host stand in."""
     monkeypatch.setenv("GIT_AUTHOR_NAME", "Somebody Rebased")
-    signature = Repository.discover(repo.path).signature()
+    author, signature = Repository.discover(repo.path).signatures()
+    assert (author.name, author.email) == ("Somebody Rebased", "ada@example.org")
     assert (signature.name, signature.email) == ("Ada Lovelace", "ada@example.org")
     monkeypatch.setenv("GIT_COMMITTER_NAME", "Bot")
     assert Repository.discover(repo.path).signature().name == "Bot"
@@ -319,24 +320,29 @@ def test_no_pygit2_for_listing(repo: GitRepo) -> None:
     assert done.code == 0, done.err
 
 
-_NAMES = ("GIT_COMMITTER_NAME", "committer.name", "user.name", "")
-_EMAILS = ("GIT_COMMITTER_EMAIL", "committer.email", "user.email", "EMAIL", "")
+_NAMES = ("GIT_{0}_NAME", "{1}.name", "user.name", "")
+_EMAILS = ("GIT_{0}_EMAIL", "{1}.email", "user.email", "EMAIL", "")
 
 
+@pytest.mark.parametrize("role", ["author", "committer"])
 @pytest.mark.parametrize("first", range(5))
-def test_who_a_committer_is(repo: GitRepo, monkeypatch: pytest.MonkeyPatch, first: int) -> None:
-    """The environment goes before the config, and a committer before a user, as in git; at last it is the login."""
+def test_who_an_author_or_committer_is(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch, first: int, role: str
+) -> None:
+    """The environment goes before the config, and a role before a user, as in git; at last it is the login."""
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
-    for keys in (_NAMES, _EMAILS):
+    names, emails = ([key.format(role.upper(), role) for key in keys] for keys in (_NAMES, _EMAILS))
+    for keys in (names, emails):
         for key in keys[first:]:
             if key.isupper():
                 monkeypatch.setenv(key, key)
             elif key:
                 repo.git("config", key, key)
     monkeypatch.setattr(getpass, "getuser", lambda: "ada")
-    signature = Repository.discover(repo.path).signature()
-    assert signature.name == (_NAMES[min(first, 3)] or "ada")
-    assert signature.email == (_EMAILS[first] or f"ada@{os.uname().nodename}")
+    author, committer = Repository.discover(repo.path).signatures()
+    signature = author if role == "author" else committer
+    assert signature.name == (names[min(first, 3)] or "ada")
+    assert signature.email == (emails[first] or f"ada@{os.uname().nodename}")
 
     def nobody() -> str:
         raise KeyError

@@ -35,8 +35,8 @@ def test_runs_are_listed_newest_first(
     repo: GitRepo, runs: Runs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A row says run, status, time, duration, tasks, git author and tags; the log has his address, too."""
-    monkeypatch.setenv("GIT_COMMITTER_NAME", "Ada Lee")
-    monkeypatch.setenv("GIT_COMMITTER_EMAIL", "ada@example.org")
+    monkeypatch.setenv("GIT_AUTHOR_NAME", "Ada Lee")
+    monkeypatch.setenv("GIT_AUTHOR_EMAIL", "ada@example.org")
     make_run(repo, tags=["production", "a b"])
     make_run(repo, "Other", status=Status.FAILED)
     lines = runs().out.splitlines()
@@ -86,8 +86,8 @@ def test_people_are_found_by_name_and_mail(
 ) -> None:
     """`--user` takes a login name, or the name or e-mail address of the commits' author, in any case."""
     make_run(repo)
-    monkeypatch.setenv("GIT_COMMITTER_NAME", "Grace Hop")
-    monkeypatch.setenv("GIT_COMMITTER_EMAIL", "grace@example.org")
+    monkeypatch.setenv("GIT_AUTHOR_NAME", "Grace Hop")
+    monkeypatch.setenv("GIT_AUTHOR_EMAIL", "grace@example.org")
     make_run(repo)
     assert [row["id"] for row in json.loads(runs("--json", "--user", who).out)] == found
     assert [line.split()[0] for line in runs("list", "--user", who).out.splitlines()[1:]] == [
