@@ -22,8 +22,10 @@ MAX_LOG_SIZE = 10 << 20
 """Bytes of a task's output that are kept (`runs.maxLogSize`)."""
 LONGEST_VERSION_NUMBER = 1_000
 """Digits of a number in a tag that is a version; Python converts no more than 4,300."""
-STORED_DEPTH = 12_000
-"""Recursion limit with which a loaded value is encoded again; more may not fit on a stack of 8 MB."""
+PICKLED_DEPTH = 40_000
+"""Recursion limit with which pickle, in C, fits on a stack of 8 MB: 13,000 objects, each in the one before it."""
+CALLS_ON_STACK = 8_000
+"""Calls of Python functions that fit there with Python 3.10; later ones keep them elsewhere."""
 
 KEPT_CODE_COMMITS = 256
 """Commits of code that are not parsed again: many runs of a list have the same."""

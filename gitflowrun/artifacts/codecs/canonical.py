@@ -15,11 +15,18 @@ that no pickler of ours writes, and where ordering its sets would take more than
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
-from gitflowrun.artifacts.codecs.payload import collector_paused
+from gitflowrun.artifacts.codecs.payload import collector_paused, no_deeper
 from gitflowrun.artifacts.digest import digest
-from gitflowrun.limits import CANONICAL_PICKLE, CANONICAL_VARYING_PICKLE, CANONICAL_WORK
+from gitflowrun.limits import (
+    CALLS_ON_STACK,
+    CANONICAL_PICKLE,
+    CANONICAL_VARYING_PICKLE,
+    CANONICAL_WORK,
+    PICKLED_DEPTH,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -110,6 +117,7 @@ class _Node:
         return module[2:], name[2:]
 
 
+_DEPTH = CALLS_ON_STACK if sys.version_info < (3, 11) else PICKLED_DEPTH
 _Value = bytes | _Node  # the bytes of numbers and texts are all there is to them
 
 
@@ -124,7 +132,7 @@ def canonical(code: bytes, buffers: Sequence[memoryview]) -> tuple[bytes, list[m
     if len(code) > (CANONICAL_VARYING_PICKLE if varies else CANONICAL_PICKLE):
         return code, list(buffers)
     try:
-        with collector_paused(len(code)):
+        with collector_paused(len(code)), no_deeper(_DEPTH):
             program = _Program(code)
             root = program.read()
             program.name_classes_by_content()

@@ -13,7 +13,8 @@ padding lets the first buffer begin at a multiple of 64: arrays can view it in p
 from __future__ import annotations
 
 import gc
-from contextlib import contextmanager
+import sys
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from gitflowrun import msgpack
@@ -110,6 +111,19 @@ def flat(buffer: Buffer) -> memoryview:
 def writable(view: memoryview) -> memoryview:
     """The same bytes where they may be changed: a copy if they may not be here."""
     return memoryview(bytearray(view)) if view.readonly else view
+
+
+@contextmanager
+def no_deeper(most: int) -> Iterator[None]:
+    """Lower the recursion limit to what fits on the stack: a program that has raised it would crash, not fail."""
+    limit = sys.getrecursionlimit()
+    if limit > most:
+        with suppress(RecursionError):  # we are deeper already
+            sys.setrecursionlimit(most)
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 @contextmanager

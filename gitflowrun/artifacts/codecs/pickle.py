@@ -20,13 +20,14 @@ from gitflowrun.artifacts.codecs.payload import (
     Unencodable,
     flat,
     join,
+    no_deeper,
     split,
     type_name,
     writable,
 )
 from gitflowrun.artifacts.place import storing
 from gitflowrun.errors import ClassChanged, CorruptRecord, GitflowrunError, NotFound
-from gitflowrun.limits import OUT_OF_BAND, WHOLE
+from gitflowrun.limits import OUT_OF_BAND, PICKLED_DEPTH, WHOLE
 
 _MAIN = "__main__"
 _SIGN = b"main"
@@ -36,7 +37,7 @@ _WITH_STATE = 3  # items of what a reducer returns
 
 def encode_pickle(value: Any) -> tuple[memoryview, ...]:
     """The parts of a pickle; what pickle can't do is declined."""
-    with storing():
+    with storing(), no_deeper(PICKLED_DEPTH):
         return _parts(_Pickler, value)
 
 
@@ -57,7 +58,7 @@ def encode_cloudpickle(value: Any) -> tuple[memoryview, ...]:
                 reduced = super().reducer_override(obj)
             return _unused(obj, reduced) if isinstance(obj, type) else reduced
 
-    with storing():
+    with storing(), no_deeper(PICKLED_DEPTH):
         return _parts(Pickler, value)
 
 

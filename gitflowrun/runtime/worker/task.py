@@ -330,7 +330,7 @@ def _encode_again(value: object) -> Encoded:
 def _deeper() -> Iterator[None]:
     """Raise the recursion limit while it lasts: the step that had stored a value may have done so as well."""
     limit = sys.getrecursionlimit()
-    sys.setrecursionlimit(max(limit, limits.STORED_DEPTH))
+    sys.setrecursionlimit(max(limit, limits.PICKLED_DEPTH))
     try:
         yield
     finally:

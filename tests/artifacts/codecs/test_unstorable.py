@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from typing import Any
 
@@ -65,6 +66,39 @@ def test_a_task_names_artifact_and_part(repo: GitRepo) -> None:
         "artifact 'model' of step 'start' can't be stored: in model['lock'][1], a value of"
         in done.err + done.out
     )
+
+
+_CHAIN = """
+import sys
+from gitflowrun.artifacts.codecs import decode, encode
+from gitflowrun.errors import UnserializableArtifact
+class Node: pass
+first = last = Node()
+for _ in range(int(sys.argv[1])):
+    last.after = Node()
+    last = last.after
+sys.setrecursionlimit(1_000_000)
+try:
+    made = encode(first)
+    print("stored", type(decode(made.codec, memoryview(bytes(made.payload())), trusted=True)).__name__)
+except UnserializableArtifact as error:
+    print(str(error).splitlines()[0])
+assert sys.getrecursionlimit() == 1_000_000
+"""
+
+
+@pytest.mark.parametrize("links", [300, 4_000, 12_000, 100_000])
+def test_no_chain_overflows_the_stack_of_a_raised_recursion_limit(
+    repo: GitRepo, links: int
+) -> None:
+    """It is stored, or refused where the stack has no room for it, whatever limit the step has set."""
+    done = repo.python("-c", _CHAIN, str(links))
+    words = {"a value of type __main__.Node can't be pickled: it is nested too deeply for pickle"}
+    if links <= 300 or (links <= 12_000 and sys.version_info < (3, 12)):
+        words = {"stored Node"}
+    elif links <= 4_000:  # 3.12 and 3.13 have limits of their own
+        words.add("stored Node")
+    assert (done.code, done.out.strip() in words) == (0, True), done
 
 
 @pytest.mark.parametrize("kind", [list, dict, Holder])
