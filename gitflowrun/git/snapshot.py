@@ -465,11 +465,15 @@ class _SnapshotBuilder:
         return [row for row in out.split(b"\0") if row and row[:1] not in b"HM"]
 
     def _hidden_edits(self, rows: Sequence[bytes]) -> list[bytes]:
-        """Files that exist though the index says not to look at them; git does, from now on."""
+        """Files that the index says not to look at, edited or not; git looks at them from now on.
+
+        Not those that a sparse checkout (skip-worktree) has not brought here: they were not deleted.
+        """
         found = []
+        assumed = {row[2:] for row in rows if row[:1] == b"h"}
         for option, tags in (("--no-assume-unchanged", b"hs"), ("--no-skip-worktree", b"Ss")):
             paths = [row[2:] for row in rows if row[:1] in tags]
-            paths = [path for path in paths if os.path.lexists(self._at(path))]
+            paths = [path for path in paths if path in assumed or os.path.lexists(self._at(path))]
             if paths:
                 self._write("update-index", option, "-z", "--stdin", stdin=_lines(paths))
             found += paths
@@ -486,11 +490,17 @@ class _SnapshotBuilder:
         gone = [
             change.path
             for change in status.changes
-            if change.in_work_tree and change.gone and self._is_gone(change)
+            if change.in_work_tree
+            and change.gone
+            and self._is_gone(change.path, unmerged=change.unmerged)
+        ]
+        here = {path for path in hidden if os.path.lexists(self._at(path))}
+        gone += [
+            path for path in hidden if path not in here and self._is_gone(path, unmerged=False)
         ]
         if gone:  # first: what comes may need the place
             self._remove(gone)
-        paths = list(hidden)
+        paths = [path for path in hidden if path in here]
         for change in status.changes:
             if change.submodule_dirty:
                 self._leave(change.path, "the submodule has uncommitted changes")
@@ -526,12 +536,12 @@ class _SnapshotBuilder:
             return False
         return True
 
-    def _is_gone(self, change: Change) -> bool:
+    def _is_gone(self, path: bytes, *, unmerged: bool) -> bool:
         """Whether a file that git does not see is not there: it may lie where we may not look."""
         try:
-            os.lstat(self._at(change.path))
+            os.lstat(self._at(path))
         except PermissionError:
-            self._leave_tracked(change.path, "can't be read", unmerged=change.unmerged)
+            self._leave_tracked(path, "can't be read", unmerged=unmerged)
             return False
         except OSError:
             pass

@@ -101,19 +101,22 @@ def test_intent_to_add(repo: GitRepo) -> None:
 def test_edits_that_git_was_told_to_ignore(
     repo: GitRepo, monkeypatch: pytest.MonkeyPatch, written: bool
 ) -> None:
-    """Edits of assume-unchanged and skip-worktree files are what runs, so they are taken.
+    """Edits of assume-unchanged and skip-worktree files are what runs, so they are taken; a sparse checkout is none.
 
     Also where somebody writes a file at that moment, and all are taken without git's looking at them.
     """
-    for name in ("assumed", "skipped", "absent", "quiet", "log"):
+    for name in ("assumed", "skipped", "absent", "both", "quiet", "log", "gone", "sub/gone"):
         repo.write(name, "1")
     repo.commit()
-    repo.git("update-index", "--assume-unchanged", "assumed", "quiet")
-    repo.git("update-index", "--skip-worktree", "skipped", "absent")
+    repo.git("update-index", "--assume-unchanged", "assumed", "quiet", "gone", "sub/gone", "both")
+    repo.git("update-index", "--skip-worktree", "skipped", "absent", "both")
     repo.write("assumed", "2")
     repo.write("skipped", "2")
     repo.write("log", "2")
-    (repo.path / "absent").unlink()
+    for name in ("absent", "both", "gone", "sub/gone"):
+        (repo.path / name).unlink()
+    (repo.path / "sub").rmdir()
+    repo.write("sub", "a file now")
     seen: list[str] = []
 
     def status(*args: Any) -> WorkTreeStatus:
@@ -125,8 +128,22 @@ def test_edits_that_git_was_told_to_ignore(
     monkeypatch.setattr("gitflowrun.git.snapshot.read_status", status)
     shot = shoot(repo)
     assert {shot.files[name] for name in (b"assumed", b"skipped", b"log")} == {b"2"}
-    assert (shot.files[b"absent"], shot.files[b"quiet"]) == (b"1", b"1")
-    assert shot.snapshot.dirty == ("assumed", "log", "skipped")
+    assert {shot.files[name] for name in (b"absent", b"both", b"quiet")} == {b"1"}
+    assert shot.snapshot.dirty == ("assumed", "gone", "log", "skipped", "sub", "sub/gone")
+    assert not {b"gone", b"sub/gone"} & shot.files.keys()
+    assert shot.reasons() == {}
+
+
+def test_a_deletion_alone_that_git_was_told_to_ignore(repo: GitRepo) -> None:
+    """It is seen also where nothing else has changed."""
+    repo.write("dir/a", "1")
+    repo.write("dir/b", "1")
+    repo.commit()
+    repo.git("update-index", "--assume-unchanged", "dir/a", "dir/b")
+    (repo.path / "dir/a").unlink()
+    shot = shoot(repo)
+    assert shot.snapshot.dirty == ("dir/a",)
+    assert shot.files.keys() == {b"README", b"dir/b"}
 
 
 @pytest.mark.parametrize("count", [1, 2])

@@ -166,7 +166,10 @@ def test_few_changes_make_the_tree_that_all_files_make(
 
 @pytest.mark.parametrize("flag", ["--assume-unchanged", "--skip-worktree"])
 def test_a_hidden_file_beside_a_changed_one(repo: GitRepo, flag: str) -> None:
-    """A file that the index says not to look at is taken as it is, whatever else has changed."""
+    """A file that the index says not to look at is taken as it is, whatever else has changed.
+
+    Attributes that were deleted count only where the checkout is sparse.
+    """
     repo.write("hidden", "1\n")
     repo.write(".gitattributes", "*.t text\n")
     repo.commit()
@@ -177,5 +180,5 @@ def test_a_hidden_file_beside_a_changed_one(repo: GitRepo, flag: str) -> None:
     repository = Repository.discover(repo.path)
     snapshot = take_snapshot(repository)
     assert set(snapshot.dirty) >= {"hidden", "a.t"}
-    blob = next(it for it in snapshot.objects if bytes(it.data) == b"1\n")
-    assert blob.oid is not None
+    content = b"1\n" if flag == "--skip-worktree" else b"1\r\n"
+    assert content in {bytes(it.data) for it in snapshot.objects}
