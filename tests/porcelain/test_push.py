@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from gitflowrun.errors import RepositoryError
+from gitflowrun.git.objects import Oid
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.git.transport import PushResult, Remote
 from gitflowrun.limits import MAX_NOTICES, PUSH_ROUNDS
-from gitflowrun.porcelain.push import push
+from gitflowrun.porcelain.push import _Push, push
 from gitflowrun.porcelain.sync import Outcome, some
 from tests.helpers.clones import add_tag, ids, outcomes, refs, send, tags
 from tests.helpers.repos import GitRepo
@@ -236,3 +238,12 @@ def test_a_remote_that_dies_before_has_nothing(ada: GitRepo, server: GitRepo) ->
     done = ada.call("push")
     assert (done.code, done.out, ids(server)) == (128, "", {})
     assert "can't push to 'origin'" in done.err
+
+
+def test_whose_run_it_is() -> None:
+    """One that began here, whoever went on with it, and one that somebody else began and that has ended here."""
+    uid, tip = Oid(b"\1" * 20), Oid(b"\2" * 20)
+    for made in ({uid}, {tip}, {uid, tip}, set[Oid]()):
+        pushing: Any = SimpleNamespace(trust=SimpleNamespace(made=made.__contains__))
+        run: Any = SimpleNamespace(tip=tip)
+        assert _Push._is_mine(pushing, run, uid) is bool(made)
