@@ -272,7 +272,8 @@ class Folding:
 
     def _publish(self, written: Path) -> None:  # 5
         newest = max(time.time(), *(given.pack.time for given in self._inputs)) + 1
-        os.utime(suffixed(written, ".pack"), (newest, newest))
+        with contextlib.suppress(PermissionError):  # a share that sets times itself: to now
+            os.utime(suffixed(written, ".pack"), (newest, newest))
         new = self._pack_dir / self._name
         files = [
             (path, suffixed(new, suffix))
@@ -420,7 +421,8 @@ class Rewrite:
                 message = "git pack-objects left out objects; nothing was rewritten"
                 raise RepositoryError(message)  # noqa: TRY301
             newest = max(self._times(), default=0.0) + 1
-            os.utime(suffixed(written, ".pack"), (newest, newest))
+            with contextlib.suppress(PermissionError):  # a share that sets times itself: to now
+                os.utime(suffixed(written, ".pack"), (newest, newest))
             for suffix in (".pack", ".idx"):  # now, for `delete` keeps others waiting
                 sync_file(suffixed(written, suffix))
             self._written = written

@@ -41,7 +41,7 @@ from gitflowrun.git.objects import Mode, ObjectType, Oid, TreeEntry
 from gitflowrun.git.odb import read_to_file
 from gitflowrun.git.pack.reader import PackReader, quarantine
 from gitflowrun.git.pack.writer import PackObject
-from gitflowrun.git.permissions import held_entries, hint_of
+from gitflowrun.git.permissions import held_entries, hint_of, set_times
 from gitflowrun.git.secret_files import holds_private_key, is_included, why_secret_name
 from gitflowrun.git.status import (
     QUICK,
@@ -226,8 +226,7 @@ class _SnapshotBuilder:
         self.quarantine.mkdir()
         self._made = self.quarantine.stat().st_ino
         with contextlib.suppress(FileNotFoundError):  # before the first `git add`
-            shutil.copy2(self.repository.git_dir / "index", self.index)  # 1
-            self._has_index = True
+            self._copy_index()  # 1
         reached("snapshot.begun")
         status = self._status()  # 2
         unseen = self._unseen()
@@ -252,6 +251,16 @@ class _SnapshotBuilder:
         reached("snapshot.made")
         left_out = tuple(self.left_out)
         return Snapshot(tree, status.head, status.branch, dirty, left_out, objects, self.found)
+
+    def _copy_index(self) -> None:
+        own = self.repository.git_dir / "index"
+        times = own.stat()  # before: times that are too old have git look at more files
+        shutil.copyfile(own, self.index)
+        self._has_index = True
+        if not set_times(self.index, times.st_atime_ns, times.st_mtime_ns):
+            # git would take all files that are younger than the index was for older than it.
+            second = int(times.st_mtime)
+            self._forget_times({path for path in self._tracked() if self._is_young(path, second)})
 
     def _leave_private_keys(self, status: WorkTreeStatus, objects: Iterable[PackObject]) -> bool:
         """Take the untracked files that are private keys from the index again; whether there were any."""
@@ -388,14 +397,14 @@ class _SnapshotBuilder:
             command = ("diff-files", "--name-only", "--no-renames", "--ignore-submodules=all", "-z")
             touched = self.git.run(*command, env=self.env).split(b"\0")[:-1]
         finally:
-            os.utime(self.index, ns=(before.st_atime_ns, before.st_mtime_ns))
+            set_times(self.index, before.st_atime_ns, before.st_mtime_ns)
         young = (path for path in self._tracked() if self._is_young(path, int(before.st_mtime)))
         return list(dict.fromkeys([*touched, *young]))
 
     def _rejuvenate(self) -> None:
         """Make the index younger than any file: of one as young as the index git looks at the content."""
         found = self.index.stat()
-        os.utime(self.index, ns=(found.st_atime_ns, time.time_ns() + _LATER))
+        set_times(self.index, found.st_atime_ns, time.time_ns() + _LATER)
 
     def _is_young(self, path: bytes, second: int) -> bool:
         try:
@@ -487,17 +496,10 @@ class _SnapshotBuilder:
         self._write("update-index", "-z", "--index-info", stdin=_lines(rows))
 
     def _update(self, status: WorkTreeStatus, hidden: list[bytes]) -> None:
-        gone = [
-            change.path
-            for change in status.changes
-            if change.in_work_tree
-            and change.gone
-            and self._is_gone(change.path, unmerged=change.unmerged)
-        ]
+        absent = [change for change in status.changes if change.in_work_tree and change.gone]
+        gone = [it.path for it in absent if self._is_gone(it.path, unmerged=it.unmerged)]
         here = {path for path in hidden if os.path.lexists(self._at(path))}
-        gone += [
-            path for path in hidden if path not in here and self._is_gone(path, unmerged=False)
-        ]
+        gone += [path for path in sorted({*hidden} - here) if self._is_gone(path, unmerged=False)]
         if gone:  # first: what comes may need the place
             self._remove(gone)
         paths = [path for path in hidden if path in here]

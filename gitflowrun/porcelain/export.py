@@ -173,9 +173,9 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
             yield stream
             mask = os.umask(0)
             os.umask(mask)
-            os.fchmod(
-                stream.fileno(), path.stat().st_mode & 0o7777 if path.exists() else 0o666 & ~mask
-            )
+            mode = path.stat().st_mode & 0o7777 if path.exists() else 0o666 & ~mask
+            with suppress(PermissionError):  # a mount whose files all have its modes
+                os.fchmod(stream.fileno(), mode)
         Path(name).replace(path)
     finally:
         with suppress(FileNotFoundError):

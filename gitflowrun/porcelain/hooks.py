@@ -433,7 +433,14 @@ def _write(path: Path, text: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_bytes(text.encode(errors="surrogateescape"))
         mode = path.stat().st_mode if path.exists() else 0o755
-        temporary.chmod(mode & 0o7777)
+        try:
+            temporary.chmod(mode & 0o7777)
+        except (
+            PermissionError
+        ):  # a mount whose files all have its modes: git looks at the one bit alone
+            if not os.access(temporary, os.X_OK):
+                temporary.unlink()
+                raise
         temporary.replace(path)
     except OSError as error:
         raise RepositoryError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 import shutil
@@ -41,6 +42,30 @@ def test_touched_but_equal_files_are_clean(repo: GitRepo) -> None:
     """A file with new times and old content is no change."""
     os.utime(repo.path / "README", (1, 1))
     assert shoot(repo).snapshot.dirty == ()
+
+
+def test_where_neither_modes_nor_times_can_be_set(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A share whose files are another user's takes a snapshot all the same, with edits as young as the index."""
+    repo.git("config", "core.trustctime", "false")
+    repo.git("config", "core.checkStat", "minimal")
+    repo.write("same", "1")
+    repo.write("old", "1")
+    repo.commit()
+    before = (repo.path / "same").stat().st_mtime_ns
+    repo.write("same", "2")
+    for path in (repo.path / "same", repo.path / ".git/index"):
+        os.utime(path, ns=(before, before))
+
+    def refuse(*_args: Any, **_options: Any) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    for name in ("utime", "chmod", "fchmod"):
+        monkeypatch.setattr(os, name, refuse)
+    shot = shoot(repo)
+    assert shot.snapshot.dirty == ("same",)
+    assert shot.files[b"same"] == b"2"
 
 
 def test_modified_staged_untracked_and_deleted_files(repo: GitRepo) -> None:
@@ -748,7 +773,7 @@ def test_a_disk_that_fails_a_snapshot(repo: GitRepo, monkeypatch: pytest.MonkeyP
             raise error
 
         with monkeypatch.context() as patch:
-            patch.setattr(shutil, "copy2", fails)
+            patch.setattr(shutil, "copyfile", fails)
             with pytest.raises(RepositoryError) as caught:
                 take_snapshot(repository)
         where = f": {place}" if place else ""

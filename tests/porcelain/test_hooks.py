@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -94,6 +95,27 @@ def test_install_and_uninstall(repo: GitRepo) -> None:
     assert [hook(repo, it.name).read_text() for it in first] == texts
     uninstall(repository)
     assert not any(it.changed for it in uninstall(repository))
+    assert sorted(path.name for path in (repo.path / ".git/hooks").iterdir()) == before
+
+
+@pytest.mark.parametrize("executable", [True, False])
+def test_where_modes_cannot_be_changed(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch, executable: bool
+) -> None:
+    """A hook is installed if its file is executable without that; else it is an error, and nothing is left."""
+
+    def refuse(*_args: object, **_options: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    repository = open_repo(repo)
+    before = sorted(path.name for path in (repo.path / ".git/hooks").iterdir())
+    monkeypatch.setattr(os, "chmod", refuse)
+    monkeypatch.setattr(os, "access", lambda *_: executable)
+    if executable:
+        assert all(it.changed for it in install(repository))
+        return
+    with pytest.raises(RepositoryError, match=r"can't write the hook .*: Operation not permitted"):
+        install(repository)
     assert sorted(path.name for path in (repo.path / ".git/hooks").iterdir()) == before
 
 
