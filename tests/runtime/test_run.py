@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -453,3 +454,43 @@ def test_a_module_that_dies_of_broken_pipes_hears_of_a_killed_scheduler(repo: Gi
     flow.process.send_signal(18)
     assert flow.wait() == 1
     assert "the scheduler was killed" in flow.text()
+
+
+_SHELL = """
+import os, subprocess, sys
+flow = subprocess.Popen([sys.executable, *sys.argv[1:]], preexec_fn=os.setpgrp)
+print("group", flow.pid, flush=True)
+sys.exit(flow.wait())
+"""
+
+
+def _is_stopped(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
+@pytest.mark.parametrize("isolation", ["fork", "fresh"])
+def test_ctrl_z_stops_the_tasks_too(repo: GitRepo, isolation: str) -> None:
+    """They are in process groups of their own; `fg`, which continues the run, continues them."""
+    work = "print('task', os.getpid())\nwhile not os.path.exists('go'): time.sleep(0.01)"
+    repo.write("f.py", linear_flow(work))
+    flow = background(repo, "-c", _SHELL, "f.py", "run", env={"GITFLOWRUN_ISOLATION": isolation})
+    group = int(flow.wait_for(r"group (\d+)")[1])
+    task = int(flow.wait_for(r" task (\d+)")[1])
+    assert not _is_stopped(task)
+    os.killpg(group, signal.SIGTSTP)
+    assert eventually(lambda: _is_stopped(task) and _is_stopped(group))
+    os.killpg(group, signal.SIGCONT)
+    assert eventually(lambda: not _is_stopped(task))
+    repo.write("go", "")
+    assert flow.wait() == 0
+
+
+def test_ctrl_z_where_nobody_could_continue_it_stops_nothing(repo: GitRepo) -> None:
+    """A run that leads its session, as in a container, goes on, as the system has it for other programs."""
+    work = "print('ready')\nwhile not os.path.exists('go'): time.sleep(0.01)"
+    repo.write("f.py", linear_flow(work))
+    flow = background(repo, "f.py", "run")
+    flow.wait_for("ready")
+    os.killpg(flow.process.pid, signal.SIGTSTP)
+    repo.write("go", "")
+    assert flow.wait() == 0

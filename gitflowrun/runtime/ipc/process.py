@@ -86,6 +86,13 @@ def signal_group(pid: int, number: int) -> bool:
     return True
 
 
+def suspend() -> None:
+    """Stop this process until it is continued, as Ctrl-Z does: not at all where no shell could continue it."""
+    old = _signal.signal(_signal.SIGTSTP, _signal.SIG_DFL)
+    os.kill(os.getpid(), _signal.SIGTSTP)
+    _signal.signal(_signal.SIGTSTP, old)
+
+
 def left_behind(group: int) -> list[tuple[int, str]]:
     """What is left of a process group whose leader has ended: numbers and command lines of its processes.
 

@@ -399,6 +399,15 @@ class Scheduler:
         name = signal.Signals(number).name
         self.stop(Status.INTERRUPTED, f"the run was interrupted ({name})", signal.SIGINT)
 
+    def suspend(self) -> None:
+        """Stop with all tasks, which are in process groups of their own, until this process is continued."""
+        groups = [attempt.pid for attempt in self._running.values() if attempt.pid > 1]
+        for group in groups:
+            process.signal_group(group, signal.SIGSTOP)
+        process.suspend()
+        for group in groups:
+            process.signal_group(group, signal.SIGCONT)
+
     def _ask_to_end(self) -> None:
         for attempt in self._running.values():
             self._say(attempt, _KILLED)

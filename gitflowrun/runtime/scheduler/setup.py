@@ -124,6 +124,8 @@ class RunExecution:
             mask=Mask.of(run.secrets),
             substitute=self._fresh_executor if isinstance(executor, ForkExecutor) else None,
         )
+        if signal.getsignal(signal.SIGTSTP) is signal.SIG_DFL:
+            self._loop.on_signal(signal.SIGTSTP, self._scheduler.suspend)
 
     def execute(self) -> tuple[int, str | None]:
         """Execute the run to its end.
