@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import sys
@@ -200,6 +201,10 @@ def test_asks_before_what_may_be_missed(ada: GitRepo, monkeypatch: pytest.Monkey
 class _Terminal:
     def __init__(self, text: str) -> None:
         self._text = text
+
+    def fileno(self) -> int:
+        """What can be read at once."""
+        return os.open(os.devnull, os.O_RDONLY)
 
     def readline(self) -> str:
         """What somebody types."""

@@ -106,9 +106,8 @@ def _agrees(repo: Repository, runs: Sequence[StoredRun], command: str) -> bool:
         sys.stderr.write(f"{printable(line)}\n")
     sys.stderr.write(f"Remove {printable(names)} all the same? [y/N] ")
     sys.stderr.flush()
-    wait_until_ready(
-        sys.stdin.fileno(), to_write=False
-    )  # a terminal, which others may have made non-blocking
+    # A terminal, which others may have made non-blocking.
+    wait_until_ready(sys.stdin.fileno(), to_write=False)
     if sys.stdin.readline().strip().lower() in {"y", "yes"}:
         return True
     sys.stderr.write("Nothing was removed.\n")
