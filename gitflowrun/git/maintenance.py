@@ -73,6 +73,7 @@ from gitflowrun.git.pack.writer import sync_directory, sync_file
 from gitflowrun.git.permissions import (
     held_directory,
     hint_of,
+    lock_file,
     make_directory,
     open_to_write,
     share_file,
@@ -654,10 +655,13 @@ def fold_lock(repo: Repository) -> int | None:
     except OSError as error:
         raise RepositoryError(f"cannot lock {path}: {error.strerror}") from error
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock_file(fd, path, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(fd)
         return None
+    except RepositoryError:
+        os.close(fd)
+        raise
     return fd
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import shlex
 import stat
@@ -111,6 +112,30 @@ def open_to_write(path: Path, flags: int, mode: int = 0o600) -> int:
         path.unlink(missing_ok=True)
         descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL | IN_PLACE, mode)
     return descriptor
+
+
+def lock_file(descriptor: int, path: Path, operation: int) -> None:
+    """Lock an open file, as `fcntl.flock` does.
+
+    Args:
+        descriptor: The file.
+        path: Where it is, for errors.
+        operation: As `fcntl.flock` takes it.
+
+    Raises:
+        BlockingIOError: somebody has the lock, and `operation` says not to wait.
+        RepositoryError: its file system has no such locks.
+    """
+    try:
+        fcntl.flock(descriptor, operation)
+    except BlockingIOError:
+        raise
+    except OSError as error:
+        raise RepositoryError(
+            f"cannot lock {path}: {error.strerror}",
+            hint="its file system has no locks of files (flock), without which two runs could get one number: "
+            "have it mounted with them (Lustre: -o flock), or work in a clone on another disk",
+        ) from error
 
 
 def make_directory(path: Path) -> None:

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING
 from gitflowrun.errors import GitflowrunError, RepositoryError
 from gitflowrun.git.permissions import (
     IN_PLACE,
+    lock_file,
     make_directory,
     not_writable,
     open_to_write,
@@ -74,10 +75,13 @@ class FileLock:
         while True:
             fd = self._open()
             try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                lock_file(fd, self.path, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 os.close(fd)
                 return False
+            except RepositoryError:
+                os.close(fd)
+                raise
             if _is_file(fd, self.path):
                 break
             os.close(fd)  # its last holder removed it between our open and our lock
@@ -91,7 +95,7 @@ class FileLock:
         """Wait for the lock.
 
         Raises:
-            RepositoryError: somebody held it for all of `patience` seconds, or the file can't be made.
+            RepositoryError: somebody held it for all of `patience` seconds, or the file can't be made or locked.
         """
         deadline = time.monotonic() + patience
         pause = 0.0005
@@ -138,10 +142,10 @@ class FileLock:
         except OSError:
             return LockState.ABSENT
         try:
-            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            lock_file(fd, self.path, fcntl.LOCK_SH | fcntl.LOCK_NB)
             # A file removed since we opened it was given up on purpose.
             return LockState.FREE if _is_file(fd, self.path) else LockState.ABSENT
-        except BlockingIOError:
+        except (BlockingIOError, RepositoryError):  # where there are no locks, nobody knows
             return LockState.HELD
         finally:
             os.close(fd)

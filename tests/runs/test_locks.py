@@ -44,6 +44,24 @@ def other_process(path: Path) -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK])
+def test_a_file_system_without_locks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """The error names the file and says what to do; who looks takes the lock for held, as nobody knows."""
+
+    def refuse(*_args: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    lock, before = FileLock(tmp_path / "ids"), _open_files()
+    with pytest.raises(RepositoryError, match=r"cannot lock .*/ids: ") as raised:
+        lock.acquire()
+    assert "flock" in (raised.value.hint or "")
+    assert lock.state() is LockState.HELD
+    assert _open_files() == before
+
+
 def test_a_lock_needs_no_space(tmp_path: Path) -> None:
     """Where the disk takes no more bytes the lock is held all the same; only its holder has no name."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
