@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gitflowrun import threads
 from gitflowrun.git.objects import ObjectType, Oid, hash_object
 from gitflowrun.git.pack import writer
 from gitflowrun.git.pack.format import crc32
@@ -354,3 +355,20 @@ def test_memory_of_a_mapped_file_is_given_back(
     packed = writer.PackedObject.of(item)
     assert b"".join(packed.pieces)
     assert asked[-1] == 3
+
+
+def test_one_thread_hashes_and_one_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two would take buffers in another order at times, which no test could count on to see."""
+    counts: list[int] = []
+
+    class Counted(threads.Workers):
+        def __init__(self, count: int) -> None:
+            counts.append(count)
+            super().__init__(count)
+
+    monkeypatch.setattr(threads, "Workers", Counted)
+    monkeypatch.setattr(writer, "PACK_BY_THREADS", 0)
+    monkeypatch.setattr(writer, "OBJECTS_BY_THREADS", 0)
+    monkeypatch.setattr(writer, "usable_cpus", lambda: 3)
+    _write(tmp_path / "pack", [blob(noise(1000, number)) for number in range(5)])
+    assert counts == [3, 1, 1]
