@@ -222,3 +222,19 @@ def test_fresh_tasks_of_a_module_that_changes_directory(repo: GitRepo, start: li
         assert (
             repo.runs("cat", "F/" + ("1" if isolation == "fresh" else "2") + "/place").out == "pkg"
         )
+
+
+@pytest.mark.parametrize("path", ["lib", ":lib"])
+def test_fresh_tasks_find_modules_where_the_program_began(repo: GitRepo, path: str) -> None:
+    """A relative entry of PYTHONPATH means what it meant when the command was typed."""
+    repo.write("lib/early.py", "NAME = 'early'\n")
+    repo.write(
+        "f.py",
+        "import os\nimport early\nfrom gitflowrun import FlowSpec, step\n"
+        "os.chdir('/')\n\nclass F(FlowSpec):\n    @step\n    def start(self):\n"
+        "        self.name = early.NAME\n\nif __name__ == '__main__':\n    F()\n",
+    )
+    env = {"GITFLOWRUN_ISOLATION": "fresh", "PYTHONPATH": f"{path}:{ROOT}"}
+    done = repo.python("f.py", "run", env=env)
+    assert done.code == 0, done.out + done.err
+    assert repo.runs("cat", "F/1/name").out == "early"

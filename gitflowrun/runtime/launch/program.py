@@ -77,14 +77,20 @@ def start_again(argv: Sequence[str]) -> tuple[str, ...]:
     file = getattr(main, "__file__", None)
     if place < 1 or not file or not os.path.isabs(file):  # noqa: PTH117  (pathlib is an import)
         return tuple(words)
+    path = old = os.environ.get("PYTHONPATH", "")
+    here = os.getcwd()  # noqa: PTH109
+    began = start_directory()
+    if old and began and began != here:
+        # An entry may be relative, and an empty one is the directory itself.
+        path = os.pathsep.join(os.path.join(began, it) for it in old.split(os.pathsep))  # noqa: PTH118
     if words[place] == sys.argv[0]:
         words[place] = file
     elif words[place - 1] == "-m" and main.__spec__ is not None:
         top = _top(main, file)
-        if top != os.getcwd():  # noqa: PTH109
-            old = os.environ.get("PYTHONPATH")
-            path = os.pathsep.join([top, old] if old else [top])
-            words[:0] = ["/usr/bin/env", f"PYTHONPATH={path}"]
+        if top != here:
+            path = os.pathsep.join([top, path] if path else [top])
+    if path != old:
+        words[:0] = ["/usr/bin/env", f"PYTHONPATH={path}"]
     return tuple(words)
 
 
