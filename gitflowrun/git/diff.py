@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from gitflowrun.errors import MissingObject, RepositoryError, TooLarge
+from gitflowrun.errors import CorruptRecord, MissingObject, RepositoryError, TooLarge
 from gitflowrun.git.objects import Mode, Oid, TreeEntry, parse_tree
 from gitflowrun.git.pack.reader import PackReader
 from gitflowrun.limits import (
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     import pygit2
 
     from gitflowrun.git.objects import Oid
+    from gitflowrun.git.odb import ObjectStore
     from gitflowrun.git.repository import Repository
 
     T = TypeVar("T")
@@ -214,12 +215,16 @@ def extent_of_change(repo: Repository, old: Oid, new: Oid) -> ChangeExtent:
         return _Extents(PackReader(repo.objects_dir)).of(old, new, 0)
     except MissingObject:
         return ChangeExtent()
+    except TooLarge:
+        raise
+    except CorruptRecord:  # or in a pack that only git reads
+        return _Extents(repo.objects).of(old, new, 0)
 
 
 class _Extents:
     """How much differs between trees; each pair of trees is looked at once."""
 
-    def __init__(self, objects: PackReader) -> None:
+    def __init__(self, objects: PackReader | ObjectStore) -> None:
         self._objects = objects
         self._known: dict[tuple[Oid | None, Oid | None], ChangeExtent] = {}
 

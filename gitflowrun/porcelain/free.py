@@ -50,7 +50,7 @@ from gitflowrun.git.maintenance import (
     rewrite_commit_graph,
 )
 from gitflowrun.git.objects import ObjectType, Oid, parse_commit, parse_tree
-from gitflowrun.git.pack.index import PackIndex
+from gitflowrun.git.pack.index import PackIndex, is_readable
 from gitflowrun.git.pack.writer import sync_directory
 from gitflowrun.git.permissions import open_file, read_file, replace_file
 from gitflowrun.git.refs import RefUpdate
@@ -168,6 +168,13 @@ def check_free(repo: Repository) -> None:
             "this is a partial clone, in which git keeps track of what the remote has",
             hint="remove the run with `git runs rm`; its space is freed in a whole clone only",
         )
+    for path in sorted((repo.objects_dir / "pack").glob("*.idx")):
+        with contextlib.suppress(FileNotFoundError):  # a repack has just taken it
+            if not is_readable(path):
+                raise RepositoryError(
+                    f"{path} is an index that only git reads",
+                    hint="`git -c pack.indexVersion=2 repack -a -d` writes it anew; then try again",
+                )
 
 
 def _lock(repo: Repository) -> int:

@@ -22,6 +22,7 @@ from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
+    from pathlib import Path
     from typing import BinaryIO
 
 _MAGIC = b"\xfftOc\x00\x00\x00\x02"
@@ -93,6 +94,12 @@ def names_in_multi_pack_index(file: BinaryIO) -> frozenset[str]:
         raise CorruptRecord("the multi-pack-index is cut short")
     names = data.decode(errors="surrogateescape").split("\0")
     return frozenset(name.removesuffix(".idx") for name in names if name)
+
+
+def is_readable(path: Path) -> bool:
+    """Whether a file looks like an index of version 2; only git reads another. Raises OSError."""
+    with path.open("rb") as file:
+        return file.read(len(_MAGIC)) == _MAGIC
 
 
 class PackIndex:

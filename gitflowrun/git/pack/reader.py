@@ -233,7 +233,9 @@ class PackReader:
             CorruptRecord: it is no blob, is damaged, or too large to be read whole (TooLarge).
         """
         size = self.size(oid)
-        found = self._first(oid, lambda place: place.pieces(limit))
+        found = None
+        with contextlib.suppress(CorruptRecord):  # which `read` looks into
+            found = self._first(oid, lambda place: place.pieces(limit))
         if found is None:
             yield self.blob(oid, limit)
             return
