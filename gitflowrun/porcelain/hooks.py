@@ -147,7 +147,7 @@ def state(repo: Repository) -> list[HookState]:
     directory = git.cwd / found
     reason = _not_ours(git, directory)
     names = _SERVER if repo.is_bare else _CLIENT
-    return [_look(name, directory / name, reason) for name in names]
+    return [_find(directory / name, reason) for name in names]
 
 
 def _not_ours(git: Git, directory: Path) -> str:
@@ -296,6 +296,17 @@ def _runs_of(repo: Repository, pushed: set[Oid]) -> list[RunSummary]:
     apart = {Oid.from_hex(line) for line in out.split()}
     found = {commit for commit in commits - apart if repo.objects.exists(commit)}
     return [run for run, commit in runs if commit in found]
+
+
+def _find(path: Path, not_ours: str) -> HookState:
+    """A hook where it belongs, or where a hook manager such as pre-commit has moved it, which calls it there."""
+    hook = _look(path.name, path, not_ours)
+    moved = _look(path.name, path.with_name(f"{path.name}.legacy"), "")
+    is_moved = moved.installed in {Installed.YES, Installed.OUTDATED, Installed.EDITED}
+    if is_moved and hook.installed in {Installed.NO, Installed.BLOCKED} and path.exists():
+        reason = f"in {moved.path.name}, where another hook has moved it, which calls it there"
+        return replace(moved, reason="; ".join(filter(None, (reason, moved.reason))))
+    return hook
 
 
 def _look(name: str, path: Path, not_ours: str) -> HookState:

@@ -708,3 +708,22 @@ def test_post_commit_in_a_rebase_stays_silent(repo: GitRepo) -> None:
         repo, "-c", "sequence.editor=sed -i s/^pick/reword/", "rebase", "-q", "-i", "HEAD~1"
     )
     assert "this commit is" not in done.stderr
+
+
+def test_hooks_that_a_manager_has_moved_are_found(repo: GitRepo) -> None:
+    """As pre-commit does it, to `NAME.legacy`, which it calls: they are installed, and can be taken away there."""
+    install(open_repo(repo))
+    directory = repo.path / ".git" / "hooks"
+    for name in ("post-commit", "pre-push"):
+        (directory / name).rename(directory / f"{name}.legacy")
+        assert {it.installed for it in state(open_repo(repo)) if it.name == name} == {Installed.NO}
+        (directory / name).write_text('#!/bin/sh\n"$0".legacy "$@"\n')
+        (directory / name).chmod(0o755)
+    told = repo.call("hooks").out
+    assert "pre-push: installed: in pre-push.legacy, where another hook has moved it" in told
+    before = (directory / "pre-push").read_bytes()
+    assert not [it for it in install(open_repo(repo)) if it.changed]
+    assert repo.call("hooks", "uninstall").code == 0
+    assert not [*directory.glob("*.legacy")]
+    assert {it.installed for it in state(open_repo(repo))} == {Installed.NO}
+    assert (directory / "pre-push").read_bytes() == before
