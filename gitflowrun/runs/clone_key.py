@@ -9,13 +9,14 @@ only from a regular file that is this user's alone: whoever can read it can make
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from _operator import _compare_digest
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import RepositoryError
 from gitflowrun.failpoints import reached
-from gitflowrun.git.permissions import read_private, write_new
+from gitflowrun.git.permissions import not_writable, read_private, write_new
 from gitflowrun.runs.commit_message import MAC_TRAILER
 from gitflowrun.values import replace
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 _SIZE = 32
 _DIGITS = 16
+_NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _WHAT = "by which this clone knows its own runs"
 
 
@@ -120,7 +122,14 @@ class CloneKey:
         return key
 
     def _make(self) -> bytes | None:
-        """Make the key, unless another process is faster: then that one is used. It appears whole and stays."""
+        """Make the key, unless another process is faster: then that one is used. It appears whole and stays.
+
+        Returns:
+            None where this user may not make it.
+
+        Raises:
+            RepositoryError: the disk is full, or has failed.
+        """
         from gitflowrun.git.pack.writer import sync_directory  # once in the life of a clone
 
         path = self._path
@@ -132,10 +141,14 @@ class CloneKey:
                 _appear(temporary, path)
                 reached("key.made")
                 sync_directory(path.parent)  # or a power cut could take the key of runs that stay
-        except OSError:
-            return None
+        except OSError as error:
+            if error.errno in _NOT_ALLOWED:
+                return None
+            # A run without it would be recorded, and count as a stranger's for ever.
+            raise not_writable(path, f"can't make {path}, {_WHAT}", error) from error
         finally:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
         return self._key
 
 

@@ -18,6 +18,7 @@ from gitflowrun.git.objects import Commit, Oid, Signature
 from gitflowrun.git.transport import Remote
 from gitflowrun.porcelain.fetch import fetch
 from gitflowrun.porcelain.overview import run_overview
+from gitflowrun.runs import clone_key
 from gitflowrun.runs.clone_key import CloneKey
 from gitflowrun.runs.commit_message import Status
 from gitflowrun.runs.read import StoredRun
@@ -529,6 +530,23 @@ def test_runs_are_made_where_no_key_can_be_kept(
     assert _trust(repo).mac(COMMIT) == ""
     with pytest.raises(RepositoryError, match="can't be made"):
         _trust(repo).vouch_for_url("https://example.org")
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
+def test_no_run_is_made_where_the_disk_takes_no_key(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """It would count as a stranger's for ever; nothing of it is recorded."""
+
+    def refuse(path: Path, content: bytes) -> None:
+        path.write_bytes(content[:1])
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(clone_key, "write_new", refuse)
+    with pytest.raises(RepositoryError, match=f"gitflowrun-key.*{os.strerror(code)}"):
+        make_run(repo)
+    assert repo.git("for-each-ref", "refs/runs") == ""
+    assert not [*(repo.path / ".git").glob("gitflowrun-key*")]
 
 
 def test_trust_that_cannot_be_written_is_told(
