@@ -78,7 +78,10 @@ def start_again(argv: Sequence[str]) -> tuple[str, ...]:
     if place < 1 or not file or not os.path.isabs(file):  # noqa: PTH117  (pathlib is an import)
         return tuple(words)
     path = old = os.environ.get("PYTHONPATH", "")
-    here = os.getcwd()  # noqa: PTH109
+    try:
+        here = os.getcwd()  # noqa: PTH109
+    except FileNotFoundError:  # it was deleted
+        here = ""
     began = start_directory()
     if old and began and began != here:
         # An entry may be relative, and an empty one is the directory itself.

@@ -678,7 +678,7 @@ def test_a_blob_in_pieces(repo: GitRepo) -> None:
     with pytest.raises(TooLarge):
         list(reader.pieces(delta, size - 1))
     for name in ("HEAD", "HEAD^{tree}"):
-        with pytest.raises(CorruptRecord, match="it is no blob"):
+        with pytest.raises(CorruptRecord, match=r"is a (commit|tree), not a blob"):
             list(reader.pieces(Oid.from_hex(repo.git("rev-parse", name))))
     promised = hash_object(ObjectType.BLOB, b"promised")
     asking = PackReader(objects_dir(repo), lambda *_: (ObjectType.BLOB, b"promised"))
