@@ -96,12 +96,12 @@ def _links(directory: Path, start: str) -> list[Path]:
 def open_to_write(path: Path, flags: int, mode: int = 0o600) -> int:
     """A descriptor of a file of ours that is changed in place.
 
+    One that has a second name (a hard link), which may be that of a file of the user's, is given up for a new one.
+
     Args:
         path: The file.
         flags: As `os.open` takes them, besides `IN_PLACE`.
         mode: The permissions of one that is made.
-
-    One that has a second name (a hard link), which may be that of a file of the user's, is given up for a new one.
 
     Raises:
         OSError: it can't be opened.

@@ -638,7 +638,7 @@ class _SnapshotBuilder:
         new = fresh.homes(sorted(oids))
         there = stored.homes(sorted({*oids, *trees} - new.keys()))
         self.found = tuple(oid for oid, home in there.items() if home.suffix == ".pack")
-        loose = [oid for oid in there if oid not in self.found]
+        loose = [oid for oid, home in there.items() if home.suffix != ".pack"]
         if sum(home.stat().st_size for home in {*new.values()}) <= SNAPSHOT_IN_MEMORY:
             found = [PackObject(*fresh.read(oid, OWN_FILE), oid) for oid in new]
         else:
