@@ -134,11 +134,13 @@ def remove(repo: Repository, runs: Sequence[StoredRun]) -> Removal:
             refs[layout.tag_ref(run.flow, tag, run.id)] = uid
             refs[layout.tag_mirror(run.flow, tag, run.id, uid)] = uid
     refs |= {copy.tracking: copy.oid for copy in copies}
+    trash = Trash(repo)
+    trash.empty_logs(refs)
     try:
         objects, size, exact = exclusive_size(repo, refs, REMOVAL_LOOK)
     except RepositoryError:  # something is missing somewhere: that must not keep a run here
         objects, size, exact = 0, 0, False
-    Trash(repo).put(runs)
+    trash.put(runs)
     return Removal(tuple(run.pathspec for run in runs), objects, size, exact, tuple(copies))
 
 
@@ -180,6 +182,7 @@ def purge(repo: Repository, runs: Sequence[StoredRun], trashed: Sequence[Trashed
     if leaving:
         RunIds(repo).mend()  # of numbers that came from elsewhere, refs alone tell till now
     reached("purge.listed")
+    Trash(repo).empty_logs(refs)
     freed = free(repo, refs, uids - still)
     remove_notes(repo, sorted(uids - still))
     reached("purge.freed")

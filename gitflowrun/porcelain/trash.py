@@ -8,6 +8,10 @@ Removing and restoring are one transaction of refs each, in which git makes the 
 ones: whatever kills it, a run is in its place, in the trash, or in both, and either command may be given again. The
 note, which is no ref, goes last and comes first. Numbers are never given again: `runs.ids` counts the trash.
 
+Whoever lists all refs, as `git repack` does before it deletes what none of them reaches, reads one place after the
+other. It may have read a run's new place before the run came there, and reads the old one when the run has left. What
+it reads last are the reflogs, so a run that moves gets one, with its new ref; git deletes it with that ref.
+
 A run that was removed does not come back by itself: a fetch passes over what is in the trash, and over what is in
 `.git/gitflowrun-removed` (lines of uid, commit, and the run's place here or among the copies of a remote), which
 names the runs that have left the trash or were purged. Somebody who fetches such a run by name takes it off.
@@ -16,10 +20,12 @@ names the runs that have left the trash or were purged. Somebody who fetches suc
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import (
+    CorruptRecord,
     GitflowrunError,
     InvalidPathspec,
     NotFound,
@@ -30,7 +36,14 @@ from gitflowrun.failpoints import reached
 from gitflowrun.git.objects import Commit, Mode, ObjectType, Oid, TreeEntry
 from gitflowrun.git.odb import History
 from gitflowrun.git.pack.writer import PackObject, sync_directory
-from gitflowrun.git.permissions import read_file, replace_file
+from gitflowrun.git.permissions import (
+    is_in_place,
+    make_directory,
+    not_writable,
+    read_file,
+    replace_file,
+    share_file,
+)
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.git.tree_edit import EMPTY_TREE, edit_tree
 from gitflowrun.limits import MAX_REMOVED, NOTES_TRIES
@@ -44,7 +57,8 @@ from gitflowrun.settings import Durability
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from gitflowrun.git.repository import Repository
     from gitflowrun.names import RunId
@@ -198,7 +212,8 @@ class Trash:
                 RefUpdate(layout.trash_ref(removed, name), oid, None) for name, oid in moved.items()
             ]
             reached("trash.planned")
-            transact(self._repo.refs, [*made, *gone])
+            with _logged(self._repo, made):
+                transact(self._repo.refs, [*made, *gone])
         reached("trash.moved")
         remove_notes(self._repo, noted)
         reached("trash.noted")
@@ -234,9 +249,17 @@ class Trash:
             back = {run.uid: run.note for run in runs if run.note and run.uid not in notes}
             _change_notes(self._repo, back)
             reached("restore.planned")
-            transact(self._repo.refs, updates)
+            with _logged(self._repo, updates):
+                transact(self._repo.refs, updates)
         reached("restore.moved")
         return restored
+
+    def empty_logs(self, refs: Iterable[str]) -> None:
+        """Empty the reflogs of runs that are about to go, which would hold their objects as refs do."""
+        for name in refs:
+            if path := _log_of(self._repo, name):
+                with contextlib.suppress(OSError):
+                    os.truncate(path, 0)
 
     def _has_all(self, here: RunTip, run: TrashedRun) -> bool:
         """Whether a run is here as it is in the trash, or in a later state. Raises RepositoryError: in neither."""
@@ -251,6 +274,43 @@ class Trash:
             f"{here.flow}/{here.id} went on differently than what the trash has of it",
             hint=f"`git update-ref {here.ref} {run.tip}` puts that in its place, which is now at {here.tip}",
         )
+
+
+def _log_of(repo: Repository, ref: str) -> Path | None:
+    """The reflog of a run's ref, here or in the trash; None of another ref, and where a link leads elsewhere."""
+    name = layout.parse_trash_ref(ref)[1] if ref.startswith(layout.TRASH) else ref
+    path = repo.common_dir / "logs" / ref
+    return path if layout.parse_run_ref(name) and is_in_place(repo.common_dir, path) else None
+
+
+@contextlib.contextmanager
+def _logged(repo: Repository, updates: Iterable[RefUpdate]) -> Iterator[None]:
+    """Have git write reflogs of the refs that runs move to: it does where there is a file for one.
+
+    Raises:
+        RepositoryError: the files can't be made.
+    """
+    logs = [path for it in updates if it.new and (path := _log_of(repo, it.name))]
+    try:
+        for path in logs:
+            try:
+                make_directory(path.parent)
+                path.touch()
+            except OSError as error:
+                raise not_writable(path, f"cannot write {path}", error) from error
+            share_file(path)
+        yield
+    finally:
+        for path in logs:
+            _remove_if_empty(path)  # nothing has moved there
+
+
+def _remove_if_empty(log: Path) -> None:
+    with contextlib.suppress(OSError):
+        if not log.stat().st_size:
+            log.unlink()
+            for directory in log.parents[:3]:
+                directory.rmdir()
 
 
 def _tags_of(repo: Repository) -> dict[tuple[str, RunId], list[str]]:
@@ -312,7 +372,10 @@ def _change_notes(repo: Repository, notes: Mapping[Oid, Oid | None]) -> None:
 def _with_notes(
     repo: Repository, tip: Oid | None, notes: Mapping[Oid, Oid | None]
 ) -> list[PackObject]:
-    """The trees and the commit that change notes; none where all are as they shall be."""
+    """The trees and the commit that change notes, with what is noted; none where all are as they shall be.
+
+    With it, since a repack may have read the refs of notes before, and of the trash after: it then deletes the old one.
+    """
     paths = repo.git.run("ls-tree", "-r", "-z", "--name-only", str(tip)).split(b"\0") if tip else []
     # Git puts notes into folders by their first digits when there are many, and finds them at each depth.
     files: dict[bytes, TreeEntry | None] = {
@@ -330,7 +393,11 @@ def _with_notes(
         return []
     parents = (tip,) if tip else ()
     commit = Commit(tree, parents, *repo.signatures(), b"Notes of runs, removed or restored\n")
-    return [*made.values(), PackObject(ObjectType.COMMIT, commit.encode())]
+    blobs = []
+    for blob in filter(None, notes.values()):
+        with contextlib.suppress(CorruptRecord):  # larger than records are: it stays where it is
+            blobs.append(PackObject(ObjectType.BLOB, repo.objects.blob(blob)))
+    return [*blobs, *made.values(), PackObject(ObjectType.COMMIT, commit.encode())]
 
 
 @frozen

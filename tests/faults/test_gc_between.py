@@ -10,15 +10,21 @@ from gitflowrun.artifacts.dedup import DedupIndex
 from gitflowrun.errors import RepositoryError
 from gitflowrun.git.repository import Repository
 from gitflowrun.porcelain.sync import Outcome
+from gitflowrun.porcelain.trash import Trash
 from gitflowrun.runs.maintenance import ensure_dedup_index
-from gitflowrun.runs.runs import Status
+from gitflowrun.runs.runs import RunStore, Status
 from gitflowrun.runs.trees import GroupObjects
 from gitflowrun.runs.write import RunWriter
 from tests.faults.test_failpoints import RUNS
 from tests.helpers.clones import clone, get, ids, outcomes, refs, send
 from tests.helpers.flows import background, eventually
 from tests.helpers.packs import blob, noise
-from tests.helpers.repacks import add_bulk, missing, stopped_while_writing
+from tests.helpers.repacks import (
+    add_bulk,
+    missing,
+    stopped_while_listing,
+    stopped_while_writing,
+)
 from tests.helpers.repos import GitRepo, make_repo
 from tests.helpers.runs import digest, finished_task, make_run, open_repo, start_run, with_packs
 
@@ -127,3 +133,29 @@ def test_a_payload_that_a_run_has_is_not_taken(repo: GitRepo) -> None:
     repo.git("update-ref", "-d", "refs/runs/F/1")
     repo.git("gc", "-q", "--prune=now")
     assert repo.call("fsck", "--read-data").code == 0
+
+
+@pytest.mark.parametrize("place", ["p", "runs-x", "zz"])
+@pytest.mark.parametrize("is_restored", [False, True], ids=["rm", "restore"])
+def test_a_run_that_moves_while_refs_are_listed(
+    repo: GitRepo, place: str, is_restored: bool
+) -> None:
+    """A repack that has read the place a run comes to, and not yet the one it leaves, takes nothing of it."""
+    uid = make_run(repo, tags=["best"]).uid
+    repo.git("notes", "--ref=runs", "add", "-m", "a good one", str(uid))
+    repository = open_repo(repo)
+    trash, run = Trash(repository), RunStore(repository).get("MyFlow", "1")
+    if is_restored:
+        trash.put([run])
+    repo.git("repack", "-a", "-d", "-q")
+    repo.git("pack-refs", "--all")
+    with stopped_while_listing(repo, place, "repack", "-a", "-d", "-q"):
+        if is_restored:
+            trash.restore(trash.runs())
+        else:
+            trash.put([run])
+    assert missing(repo) == []
+    repo.fsck()
+    assert repo.call("fsck", "--read-data").code == 0
+    if is_restored:
+        assert repo.git("notes", "--ref=runs", "show", str(uid)) == "a good one"

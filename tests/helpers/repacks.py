@@ -16,7 +16,14 @@ from gitflowrun.git.pack.writer import PackObject
 from tests.helpers.packs import blob, noise, objects_dir, pack_store
 from tests.helpers.repos import GitRepo
 
-__all__ = ["add_bulk", "ids_of_packs", "kept_run", "missing", "stopped_while_writing"]
+__all__ = [
+    "add_bulk",
+    "ids_of_packs",
+    "kept_run",
+    "missing",
+    "stopped_while_listing",
+    "stopped_while_writing",
+]
 
 WHO = "Ada Lovelace <ada@example.org> 1700000000 +0000"
 _SLOW = ("-c", "core.compression=9", "-c", "pack.window=0")
@@ -67,6 +74,34 @@ def stopped_while_writing(repo: GitRepo, *command: str) -> Iterator[None]:
     finally:
         os.killpg(process.pid, signal.SIGCONT)
         process.wait()
+
+
+@contextmanager
+def stopped_while_listing(repo: GitRepo, place: str, *command: str) -> Iterator[None]:
+    """Run a git command of the user's; it stops where it reads `refs/<place>/x`, and goes on after the block.
+
+    Git reads refs by their names, and packed ones last. Whoever lists all refs within the block stops there, too.
+    """
+    ref = repo.path / ".git" / "refs" / place / "x"
+    ref.parent.mkdir()
+    os.mkfifo(ref)
+    process = subprocess.Popen(["git", *command], cwd=repo.path, start_new_session=True)
+    end = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            pipe = os.open(ref, os.O_WRONLY | os.O_NONBLOCK)
+            break
+        except OSError:  # nobody reads it yet
+            assert process.poll() is None, f"git {command} read no refs"
+            assert time.monotonic() < end, f"git {command} read no refs in time"
+            time.sleep(0.002)
+    try:
+        yield
+    finally:
+        ref.unlink()
+        os.write(pipe, repo.git("rev-parse", "HEAD").encode() + b"\n")
+        os.close(pipe)
+        assert process.wait() == 0
 
 
 def _stop_while_writing(repo: GitRepo, process: subprocess.Popen[bytes]) -> bool:

@@ -483,3 +483,43 @@ def test_nothing_is_written_of_no_runs(repo: GitRepo) -> None:
     path.mkdir()
     with pytest.raises(RepositoryError):
         store.add([one])
+
+
+def test_reflogs_of_runs_that_move(repo: GitRepo) -> None:
+    """A run that has moved has one, which holds nothing once it goes, and which a failure does not leave behind."""
+    repository, logs = open_repo(repo), repo.path / ".git" / "logs" / "refs"
+    run = RunStore(repository).get("MyFlow", "1")
+
+    def logged() -> list[str]:
+        """The runs that reflogs hold."""
+        found = repo.git("rev-list", "--reflog", "--no-walk").splitlines()
+        return [oid for oid in found if oid == str(run.commit)]
+
+    repo.git("update-ref", "refs/runs/MyFlow/1", str(run.identity.uid))
+    with pytest.raises(RefConflict):
+        Trash(repository).put([run])
+    assert not (logs / "runs-trash").exists()
+    repo.git("update-ref", "refs/runs/MyFlow/1", str(run.commit))
+    rm(repo, "1")
+    assert logged() == [str(run.commit)]
+    repo.call("restore", "1")
+    assert [*(logs / "runs-trash").iterdir()] == []
+    assert logged() == [str(run.commit)]
+    freed = json.loads(repo.call("rm", "--force", "--json", "1").out)
+    assert freed["objects"] > 0
+    assert "removed for good" in repo.call("purge", "--force", "1").out
+    assert [*(logs / "runs-trash").iterdir()] == []
+    assert logged() == []
+    repo.fsck()
+
+
+def test_reflogs_that_lie_elsewhere(repo: GitRepo, tmp_path: Path) -> None:
+    """Where links lead out of the repository, nothing is written or emptied there."""
+    outside = tmp_path / "outside"
+    (outside / "runs").mkdir(parents=True)
+    (repo.path / ".git" / "logs" / "refs" / "runs-trash").symlink_to(outside)
+    (repo.path / ".git" / "logs" / "refs" / "runs").symlink_to(outside / "runs")
+    rm(repo, "1")
+    assert [path.name for path in outside.rglob("*")] == ["runs"]
+    assert "restored MyFlow/1" in repo.call("restore", "1").out
+    assert [path.name for path in outside.rglob("*")] == ["runs"]
