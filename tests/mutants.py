@@ -5,7 +5,7 @@
 
 A mutant is one place of a module changed: a comparison, `and`, `or` and `not`, a number; an option, a call, a `raise`,
 a `with` or an argument left out; another result, an error that is not caught. What guards a module stands in
-`guards.toml` beside this file: its mirror (`tests/runs/test_ids.py` guards `runs/ids.py`) and whatever is listed there;
+`guards.toml` beside this file: its mirror (`tests/runs/test_ids.py` guards `runs/ids.py`) and what is listed there;
 only that is run, so a mutant costs seconds. A test that takes longer than `--hang` fails: on a busy machine that has to
 be more than the slowest of them needs. A mutant whose tests merely take longer than `--limit` is *slow*: nothing is
 known of it. Survivors are printed with their diffs: each is *equivalent* (nobody could tell), *harmless* (speed, or the
@@ -270,10 +270,11 @@ def modules_in(paths: Sequence[str]) -> list[str]:
 def guards_of(module: str) -> list[str]:
     """The test files that guard a module, its mirror first."""
     path = Path(module).relative_to("gitflowrun")
-    mirror = Path("tests") / path.parent / f"test_{path.name}"
+    place = ROOT / "tests" / path.parent
+    mirror = [place / f"test_{path.name}", *sorted((place / path.stem).glob("test_*.py"))]
     table: dict[str, list[str]] = tomllib.loads(GUARDS.read_text("utf-8"))["guards"]
-    listed = table.get(str(path), [])
-    return [str(mirror)] * (ROOT / mirror).exists() + [f"tests/{it}" for it in listed]
+    listed = [f"tests/{it}" for it in table.get(str(path), [])]
+    return list(dict.fromkeys([str(it.relative_to(ROOT)) for it in mirror if it.exists()] + listed))
 
 
 class Worker:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -200,3 +201,36 @@ def test_objects_whose_contents_lie_in_a_file(
         read_to_file(git, [empty], path, ("--nonsense",), {})
     with pytest.raises(RepositoryError, match="git cat-file: "):
         read_to_file(git, [empty], path, (), {"GIT_DIR": "/nonexistent"})
+
+
+def test_history(repo: GitRepo, commits: list[Oid]) -> None:
+    """First parents lead to where a history began; what is no commit leads nowhere."""
+    blob = Oid.from_hex(repo.git("hash-object", "-w", "--stdin", stdin=b"x"))
+    repository = Repository.discover(repo.path)
+    history = History(repository.git, [*commits, blob])
+    assert history.root(commits[2]) == Oid.from_hex(repo.git("rev-list", "--max-parents=0", "HEAD"))
+    assert history.leads_to(commits[2], commits[0])
+    assert not history.leads_to(commits[0], commits[2])
+    assert history.root(blob) is None
+    assert History(repository.git, []).root(commits[0]) is None
+
+
+def test_what_was_merged_is_no_part_of_a_history(
+    repo: GitRepo, commits: list[Oid], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However much a second parent leads to: a line has its limit, and what is beside it counts for nothing."""
+    side = str(commits[0])
+    for number in range(9):
+        side = repo.git("commit-tree", "HEAD^{tree}", "-p", side, "-m", f"side {number}")
+    merge = repo.git("commit-tree", "HEAD^{tree}", "-p", str(commits[1]), "-p", side, "-m", "merge")
+    tip = Oid.from_hex(merge)
+    monkeypatch.setattr("gitflowrun.git.odb.MAX_STATES", 6)
+    monkeypatch.setattr("gitflowrun.git.odb.STATES_A_RUN", 1)
+    history = History(Repository.discover(repo.path).git, [tip])
+    assert history.has_merge(tip)
+    assert not history.has_merge(commits[1])
+    assert [*history.line(tip)][:3] == [tip, commits[1], commits[0]]
+    assert not history.leads_to(tip, Oid.from_hex(side))
+    monkeypatch.setattr("gitflowrun.git.odb.MAX_STATES", 3)
+    with pytest.raises(RepositoryError, match="has more than 4 commits"):
+        History(Repository.discover(repo.path).git, [tip])

@@ -1,27 +1,19 @@
-"""Real repositories beside the model of them (`tests.helpers.model`): each verb is done to both, and they are compared.
+"""Real repositories beside the model of them: each verb is done to both, and they are compared.
 
-A verb is done in this process, or in a fork of it that a failpoint kills or lets fail. Then the repository may be as
-before or as after, ref by ref, and the model goes on from what is there.
+Where a verb met a fault, the repository may be as before or as after, ref by ref, and the model goes on from what is
+there.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
-import pickle
 import random
 import re
 import shutil
-import sys
-import time
-import traceback
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gitflowrun import failpoints
 from gitflowrun.errors import GitflowrunError
 from gitflowrun.git.objects import ObjectType, hash_object
 from gitflowrun.git.repository import Repository
@@ -37,8 +29,9 @@ from gitflowrun.runs.trust import Trust
 from gitflowrun.runs.vouched import VouchedKind
 from gitflowrun.runs.write import RunWriter
 from gitflowrun.values import replace
-from tests.helpers.flows import at_most, eventually, family, foreach_flow
-from tests.helpers.model import Place, Run, State, Trashed, unlike
+from tests.faults.simulation.faulty import Fault, Told, armed, attempt, family_is_gone
+from tests.faults.simulation.model import Place, Run, State, Trashed, unlike
+from tests.helpers.flows import foreach_flow
 from tests.helpers.packs import blob
 from tests.helpers.repos import GitRepo
 from tests.helpers.runs import digest, draft, finished_task, with_packs
@@ -52,31 +45,6 @@ FLOW = foreach_flow(
     name="R",
     head="def note(what):\n    with open(os.environ['MARKER'], 'a') as log: log.write(what + ' ')\n",
 ).replace("print('total', self.total)", "note('end')")
-PATIENCE = 2.0
-"""Seconds that no verb sleeps: whoever waits for a lock that nobody holds does so for longer."""
-
-
-@dataclass(frozen=True)
-class Fault:
-    """What happens to a process at a failpoint: `kill`, or the name of an error of the system."""
-
-    point: str
-    what: str
-    hit: int = 1
-
-    @property
-    def text(self) -> str:
-        """As `GITFLOWRUN_FAILPOINTS` has it."""
-        return f"{self.point}={self.what}" + (f":{self.hit}" if self.what == "kill" else "")
-
-
-@dataclass(frozen=True)
-class Told:
-    """How a verb ended: whether it did, what it told on its way, and how it failed."""
-
-    ended: bool
-    words: tuple[Any, ...] = ()
-    error: str = ""
 
 
 @dataclass
@@ -547,108 +515,6 @@ class World:
             before = before.copy()
             before.runs[uid] = len(self.runs[uid].states) - 1
         self.compare([before], Told(ended=True))
-
-
-def family_is_gone(marker: Path) -> bool:
-    """Whether no process lives, two seconds later, that knows a file."""
-    return bool(eventually(lambda: not family(str(marker)), at_most(2)))
-
-
-def attempt(work: Callable[[Callable[[Any], None]], None], fault: Fault | None) -> Told:
-    """Do something here, or in a fork of this process in which a fault happens."""
-    return _forked(work, fault) if fault else _here(work)
-
-
-def _here(work: Callable[[Callable[[Any], None]], None]) -> Told:
-    words: list[Any] = []
-    error: Exception | None = None
-    with _awake():
-        try:
-            work(words.append)
-        except (GitflowrunError, OSError) as caught:
-            error = caught
-    return Told(error is None, tuple(words), f"{type(error).__name__}: {error}" if error else "")
-
-
-@contextlib.contextmanager
-def _awake() -> Iterator[None]:
-    """Fail if this process sleeps for longer than somebody does who waits for nobody dead."""
-    slept, sleep = [0.0], time.sleep
-
-    def counted(seconds: float) -> None:
-        slept[0] += seconds
-        sleep(seconds)
-
-    time.sleep = counted  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        time.sleep = sleep
-    assert slept[0] < PATIENCE, f"it slept for {slept[0]:.1f} s"
-
-
-def _forked(work: Callable[[Callable[[Any], None]], None], fault: Fault) -> Told:
-    reading, writing = os.pipe()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of threads, which wait here
-        pid = os.fork()
-    if pid == 0:  # pragma: no cover
-        _child(work, fault, writing)
-    os.close(writing)
-    words: list[Any] = []
-    with os.fdopen(reading, "rb") as stream:
-        while True:
-            try:
-                words.append(pickle.load(stream))
-            except (EOFError, pickle.UnpicklingError):
-                break
-    os.waitpid(pid, 0)
-    last = words.pop() if words and isinstance(words[-1], Told) else Told(ended=False)
-    return Told(last.ended, tuple(words), last.error)
-
-
-def _child(
-    work: Callable[[Callable[[Any], None]], None], fault: Fault, writing: int
-) -> None:  # pragma: no cover
-    def tell(word: Any) -> None:
-        os.write(writing, pickle.dumps(word))
-
-    try:
-        arm(fault)
-        work(tell)
-        tell(Told(ended=True))
-    except (GitflowrunError, OSError) as error:
-        tell(Told(ended=False, error=f"{type(error).__name__}: {error}"))
-    except BaseException:  # noqa: BLE001  (the parent tells it)
-        tell(Told(ended=False, error=traceback.format_exc()))
-    finally:
-        os._exit(0)
-
-
-def arm(fault: Fault) -> None:
-    """Let a failpoint act in this process, which was started without any."""
-    failpoints._ACTIONS = failpoints._parsed(fault.text)
-    _set_reached(failpoints._act)
-
-
-@contextlib.contextmanager
-def armed(fault: Fault | None) -> Iterator[None]:
-    """Let a failpoint act for a while."""
-    if fault is None:
-        yield
-        return
-    arm(fault)
-    try:
-        yield
-    finally:
-        failpoints._ACTIONS = {}
-        _set_reached(failpoints._pass)
-
-
-def _set_reached(function: Callable[[str], None]) -> None:
-    for name, module in list(sys.modules.items()):
-        if name.startswith("gitflowrun") and hasattr(module, "reached"):
-            vars(module)["reached"] = function
 
 
 def read_state(repo: Repository, flow: str, run_id: str, commit: str) -> State:

@@ -1,7 +1,7 @@
 """What the runs of some repositories should be, in memory: a run and its states, and what each repository has of it.
 
 The verbs are written down once more here, over uids instead of refs, from what the documentation says; the simulation
-(`tests.faults.test_simulation`) compares them with what git has after each step. A number stands for a state of a
+(`test_simulation` beside this) compares them with what git has after each step. A number stands for a state of a
 run: how many groups of tasks it had committed, which only ever grows.
 """
 

@@ -1,0 +1,246 @@
+"""Snapshots beside changes, kills and disks that fail: the truth of one instant, or an error."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gitflowrun.errors import RepositoryError
+from gitflowrun.git import snapshot as snapshot_module
+from gitflowrun.git.command import Completed, Git
+from gitflowrun.git.objects import ObjectType
+from gitflowrun.git.repository import Repository
+from gitflowrun.git.snapshot import _remove_abandoned, take_snapshot
+from gitflowrun.git.status import read_status
+from tests.helpers.repos import GitRepo
+from tests.helpers.shots import shoot
+
+
+def test_files_that_vanish_meanwhile(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that is deleted while we look is as if it had never been there."""
+    repo.write("tracked", "1")
+    repo.commit()
+    repo.write("tracked", "2")
+    repo.write("untracked", "1")
+    real = read_status
+
+    def slow(*args: object) -> object:
+        status = real(*args)  # type: ignore[arg-type]
+        (repo.path / "tracked").unlink()
+        (repo.path / "untracked").unlink()
+        return status
+
+    monkeypatch.setattr("gitflowrun.git.snapshot.read_status", slow)
+    snapshot = take_snapshot(Repository.discover(repo.path))
+    assert snapshot.left_out == ()
+    assert snapshot.dirty == ("tracked",)
+
+
+def test_leavings_of_killed_snapshots_are_removed(repo: GitRepo) -> None:
+    """A quarantine older than a day goes with the next snapshot."""
+    repository = Repository.discover(repo.path)
+    old, young = repository.state("snapshots", "old"), repository.state("snapshots", "young")
+    (old / "objects").mkdir()
+    os.utime(old, (1, 1))
+    take_snapshot(repository)
+    assert (old.exists(), young.exists()) == (False, True)
+
+
+def test_a_full_disk_is_an_error(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files are not silently left out because there is no place for them."""
+    repo.write("new", "1")
+    repository = Repository.discover(repo.path)
+    real = repository.git.attempt
+
+    def full(*args: str, **options: object) -> object:
+        done = real(*args, **options)  # type: ignore[arg-type]
+        if "update-index" in args:
+            return type(done)(
+                128, b"", "error: unable to write file: No space left on device\nfatal: x"
+            )
+        return done
+
+    monkeypatch.setattr(repository.git, "attempt", full)
+    with pytest.raises(RepositoryError, match="No space left"):
+        take_snapshot(repository)
+
+
+@pytest.mark.parametrize(
+    "content", [b"junk\n", b"DIRC" + b"a" * 60, b"XXXX\0\0\0\2\0\0\0\1" + b"a" * 60]
+)
+def test_a_damaged_index_is_named_with_its_cure(repo: GitRepo, content: bytes) -> None:
+    """The error names the user's index and not our copy; the command in its hint makes a new one."""
+    index = repo.write(".git/index", content)
+    with pytest.raises(RepositoryError, match="index") as caught:
+        take_snapshot(Repository.discover(repo.path))
+    assert str(index) in caught.value.message
+    assert "snapshots" not in caught.value.message
+    command = str(caught.value.hint).split("`")[3]
+    subprocess.run(command, shell=True, cwd=repo.path, check=True)
+    assert take_snapshot(Repository.discover(repo.path)).dirty == ()
+
+
+_REWRITING = """
+import sys
+
+content = b"1" * int(sys.argv[1])
+while True:
+    for name in sys.argv[2:]:
+        with open(name, "wb") as file:
+            file.write(content)
+"""
+
+
+def test_a_file_that_is_being_rewritten_is_taken_at_one_instant(repo: GitRepo) -> None:
+    """Whoever truncates and writes a file meanwhile, tracked or not, does not stop the snapshot."""
+    size = 2_000_000
+    repo.write("tracked", b"0" * size)
+    repo.commit()
+    command = [sys.executable, "-c", _REWRITING, str(size), "tracked", "untracked"]
+    with subprocess.Popen(command, cwd=repo.path) as writer:
+        try:
+            while not (repo.path / "untracked").exists():
+                time.sleep(0.01)
+            snapshot = take_snapshot(Repository.discover(repo.path))
+        finally:
+            writer.kill()
+    assert (snapshot.dirty, snapshot.left_out) == (("tracked", "untracked"), ())
+    blobs = [item.view for item in snapshot.objects if item.kind is ObjectType.BLOB]
+    assert all(set(bytes(blob)) <= {ord("1")} for blob in blobs)
+
+
+def test_git_killed_in_the_middle_leaves_no_lock(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mapped file that shrinks kills git: the next command goes on, with a copy of that file."""
+    repo.write("new", "1")
+    repository = Repository.discover(repo.path)
+    real = repository.git.attempt
+
+    def killed(*args: str, **options: object) -> object:
+        if "update-index" in args and options["stdin"] == b"new\0":
+            env = options["env"]
+            assert isinstance(env, dict)
+            Path(env["GIT_INDEX_FILE"] + ".lock").touch()
+            return Completed(-7, b"", "")
+        return real(*args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(repository.git, "attempt", killed)
+    assert take_snapshot(repository).dirty == ("new",)
+
+
+@pytest.mark.parametrize("command", ["status", "ls-files", "update-index"])
+def test_deleting_our_state_meanwhile_changes_nothing(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """`.git/gitflowrun` may be deleted at any time: git must not take the index that is gone for an empty one."""
+    repo.write("new", "2")
+    repo.write(".gitignore", "README\n")  # it is tracked all the same
+    whole = shoot(repo).snapshot
+    attempt = Git.attempt
+    deleted: list[str] = []
+
+    def delete_first(git: Git, *args: Any, **options: Any) -> Completed:
+        if command in args and not deleted:
+            deleted.append(command)
+            shutil.rmtree(repo.path / ".git" / "gitflowrun")
+        return attempt(git, *args, **options)
+
+    monkeypatch.setattr(Git, "attempt", delete_first)
+    again = shoot(repo).snapshot
+    assert (again.tree, again.dirty, again.left_out) == (whole.tree, whole.dirty, whole.left_out)
+    assert deleted
+
+
+@pytest.mark.parametrize(
+    ("code", "err", "failures", "tries"),
+    [(128, "error: short read", 4, 5), (128, "error: short read", 9, 5), (-7, "", 4, 5), (128, "fatal: no", 9, 1)],
+)  # fmt: skip
+def test_a_file_that_changes_while_git_reads_it(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch, code: int, err: str, failures: int, tries: int
+) -> None:
+    """Git is asked again, five times in all; for other reasons it isn't, and its words are the error's."""
+    repo.git("update-index", "--assume-unchanged", "README")
+    repo.write("new", "2")
+    attempt = Git.attempt
+    seen: list[str] = []
+
+    def failing(git: Git, *args: Any, **options: Any) -> Completed:
+        if "write-tree" in args:
+            seen.append("")
+            if len(seen) <= failures:
+                return Completed(code, b"", err)
+        return attempt(git, *args, **options)
+
+    monkeypatch.setattr(Git, "attempt", failing)
+    if tries > failures:
+        assert shoot(repo).snapshot.dirty == ("new",)
+    else:
+        with pytest.raises(RepositoryError, match=err.partition(": ")[2]):
+            shoot(repo)
+    assert len(seen) == tries
+
+
+def test_state_that_is_deleted_all_the_time(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then the error says what happens, not what git thinks of it."""
+    repo.write("new", "2")
+    attempt = Git.attempt
+
+    def delete_always(git: Git, *args: Any, **options: Any) -> Completed:
+        shutil.rmtree(repo.path / ".git" / "gitflowrun", ignore_errors=True)
+        return attempt(git, *args, **options)
+
+    monkeypatch.setattr(Git, "attempt", delete_always)
+    with pytest.raises(RepositoryError, match=r"somebody deletes .*/gitflowrun again and again"):
+        shoot(repo)
+
+
+def test_only_abandoned_snapshots_of_ours_are_removed(repo: GitRepo, tmp_path: Path) -> None:
+    """A link in the place of their directory leads to files that are not ours."""
+    mine = tmp_path / "home/thesis"
+    mine.mkdir(parents=True)
+    os.utime(mine, (1, 1))
+    (repo.path / ".git/snapshots").symlink_to(mine.parent)
+    _remove_abandoned(repo.path / ".git/snapshots")
+    assert mine.exists()
+
+
+def test_the_places_of_a_snapshot(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a test may let a process die: both are passed."""
+    passed: list[str] = []
+    monkeypatch.setattr(snapshot_module, "reached", passed.append)
+    repo.write("new", "1")
+    snapshot = take_snapshot(Repository.discover(repo.path))
+    assert passed == ["snapshot.begun", "snapshot.made"]
+    assert snapshot.freed == ""
+    repo.write(".git/gitflowrun/freed", "yesterday")
+    assert take_snapshot(Repository.discover(repo.path)).freed == "yesterday"
+
+
+def test_a_disk_that_fails_a_snapshot(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error names the file and says what to do; nothing is left behind."""
+    repo.write("new", "1")
+    repository = Repository.discover(repo.path)
+    for place in ("somewhere", None):
+        error = OSError(28, "No space left on device", place)
+
+        def fails(*_: object, error: OSError = error) -> None:
+            raise error
+
+        with monkeypatch.context() as patch:
+            patch.setattr(shutil, "copyfile", fails)
+            with pytest.raises(RepositoryError) as caught:
+                take_snapshot(repository)
+        where = f": {place}" if place else ""
+        assert caught.value.message == (
+            f"can't take a snapshot of the work tree: No space left on device{where}"
+        )
+        assert "free some space" in str(caught.value.hint)
+    assert [*(repository.state_dir / "snapshots").iterdir()] == []
