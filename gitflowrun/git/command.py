@@ -55,8 +55,12 @@ _ALWAYS = (
     "-c", "protocol.ext.allow=never", "-c", "protocol.fd.allow=never",
 )  # fmt: skip
 
-# Nothing checks that file against the commits, and parents in it may go round in circles.
-_FOR_READING = ("-c", "core.commitGraph=false")
+_FOR_READING = (
+    # Nothing checks that file against the commits, and parents in it may go round in circles.
+    "-c", "core.commitGraph=false",
+    # Else what a partial clone left out comes with a gc, as often and as thorough as its config says.
+    "-c", "maintenance.auto=false", "-c", "gc.auto=0",
+)  # fmt: skip
 
 BOUNDED = {"GIT_ALLOC_LIMIT": str(GIT_ALLOCATION)}
 """The environment of a git that reads what may be anybody's: it ends before it takes more memory at once."""
@@ -614,7 +618,10 @@ class Resident:
         try:
             process.wait(patience)
         except subprocess.TimeoutExpired:
-            process.terminate()  # git removes its lock files then, which it can't when it is killed
+            # git removes its lock files then, which it can't when it is killed. What it has started ends, too: it may
+            # fetch, and a server can have such a fetch begin another one, and so on.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
             process.wait()
 
 

@@ -43,10 +43,13 @@ PROGRAMS = {
     "gpg.x509.program": "gpgsm",
     "gpg.ssh.program": "ssh-keygen",
     "gpg.ssh.defaultkeycommand": "true",
+    # Write what a server says to the file of their choice, which may be one that a shell reads.
+    "http.savecookies": "false",
+    "http.*.savecookies": "false",
 }
-"""Keys that name a program, or start one, and what stands in where the user has not set them. `*`: any subsection.
+"""Keys that name a program, start one or have a file written, and what stands in where the user has not set them.
 
-A test plants each of them.
+`*` is any subsection. A test plants each of them.
 """
 
 FETCHING = {"core.gitproxy", "remote.*.uploadpack", "remote.*.vcs"}

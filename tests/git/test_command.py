@@ -31,6 +31,7 @@ from gitflowrun.git.environment import clean_environment, leave_the_hook
 from gitflowrun.git.objects import ObjectType, Oid
 from gitflowrun.limits import LISTED, MAX_MESSAGES
 from gitflowrun.settings import Settings
+from tests.helpers.flows import eventually
 from tests.helpers.refs import git_children
 from tests.helpers.repos import GitRepo
 
@@ -611,6 +612,27 @@ def test_a_resident_that_does_not_end_is_ended(git: Git) -> None:
     resident.close()
     assert time.monotonic() - began < 20
     assert git_children() == []
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process is there and has not ended; nobody may have waited for it yet."""
+    try:
+        return b") Z " not in Path(f"/proc/{pid}/stat").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def test_what_a_resident_has_started_ends_with_it(git: Git, tmp_path: Path) -> None:
+    """A fetch of git's, which a server may keep going for ever, does not outlive who reads."""
+    started = tmp_path / "started"
+    alias = f"alias.x=!sleep 77 & echo $! >{started}.new && mv {started}.new {started}; sleep 77"
+    resident = Resident(git, "-c", alias, "x")
+    resident._pipes()
+    assert eventually(started.exists)
+    child = int(started.read_text())
+    assert os.getsid(child) != os.getsid(0)
+    resident.close()
+    assert eventually(lambda: not is_running(child))
 
 
 def test_cat_file_refuses_what_is_too_large_and_goes_on(repo: GitRepo, git: Git) -> None:

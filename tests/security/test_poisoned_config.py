@@ -180,6 +180,33 @@ def test_what_a_partial_clone_left_out(
     assert (code == 0) == (not key)
 
 
+def test_what_a_partial_clone_left_out_comes_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No gc comes with it, which would end what nothing leads to, as soon as the repository's config says."""
+    clone = _partial_clone(tmp_path)
+    monkeypatch.chdir(clone.path)
+    lost = clone.git("hash-object", "-w", "--stdin", stdin=b"lost")
+    settings = {"auto": "1", "autoPackLimit": "1", "pruneExpire": "now", "autoDetach": "false"}
+    for key, value in settings.items():
+        clone.git("config", f"gc.{key}", value)
+    clone.git("config", "maintenance.auto", "true")
+    assert main(["cat", "1/result"]) == 0
+    assert clone.git("cat-file", "-p", lost) == "lost"
+
+
+def test_no_cookies_are_written_where_a_repository_says() -> None:
+    """Into a file that a shell reads, say, with values of the server's: only the user's own config has them saved."""
+    keys = ["http.savecookies", "http.https://x.y/.savecookies"]
+    theirs = b"".join(b"local\0%s\ntrue\0" % key.encode() for key in keys)
+    for own, value in {b"": "false", b"global\0http.savecookies\ntrue\0": "true"}.items():
+        guard = parse_config(own + theirs).guard
+        found = {
+            guard[f"GIT_CONFIG_KEY_{n}"]: guard[f"GIT_CONFIG_VALUE_{n}"] for n in range(len(keys))
+        }
+        assert found == {keys[0]: value, keys[1]: "false"}
+
+
 def test_protocols_that_the_users_own_config_names() -> None:
     """Of a partial clone reading fetches by these and by git's own, unless the user allows none of them."""
     promisor = b"local\0remote.a.promisor\ntrue\0local\0protocol.evil.allow\nalways\0"
