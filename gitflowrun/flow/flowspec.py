@@ -197,10 +197,14 @@ class FlowSpec(TaskHolder):
     # Artifacts
 
     def __getattr__(self, name: str) -> Any:
-        # Only called when the object and its class have no such attribute.
+        # Called when the object and its class have no such attribute, or a property of it has raised AttributeError.
         state = state_of(self)
         if state is not None and state.source_of(name) is not None:
             return inherited(self, state, name)
+        if class_attribute(type(self), name, self) is not self:
+            return object.__getattribute__(
+                self, name
+            )  # says what is missing, as Python has dropped that error
         raise AttributeError(_absent(type(self), name, state), name=name, obj=self)
 
     def __delattr__(self, name: str) -> None:

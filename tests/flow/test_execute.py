@@ -101,6 +101,41 @@ def test_reading_an_absent_artifact_names_flow_and_step() -> None:
     assert "flow 'Absent' has no attribute 'nothing' in step 'end'" in str(error)
 
 
+def test_a_property_that_fails_says_why() -> None:
+    """An AttributeError within a property is that of the property, not one that says there is no such property."""
+
+    class Failing(FlowSpec):
+        @property
+        def score(self) -> Any:
+            return "".threshhold  # type: ignore[attr-defined]
+
+        @functools.cached_property
+        def depends(self) -> Any:
+            return self.not_made_yet
+
+        @step
+        def start(self) -> None:
+            self.found = [hasattr(self, name) for name in ("score", "depends")]
+            self.said = []
+            for name in ("score", "depends"):
+                try:
+                    getattr(self, name)
+                except AttributeError as error:
+                    self.said.append(str(error))
+            self.next(self.end)
+
+        @step
+        def end(self) -> None:
+            pass
+
+    values = run_flow(Failing).outcomes["start"][0].values
+    assert values["found"] == [False, False]
+    assert values["said"] == [
+        "'str' object has no attribute 'threshhold'",
+        "flow 'Failing' has no attribute 'not_made_yet' in step 'start'",
+    ]
+
+
 def test_a_deleted_artifact_is_gone() -> None:
     """After `del self.x` the name is absent, here and afterwards, whether it was loaded or not."""
 

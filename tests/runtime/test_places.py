@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cProfile
 import re
 import shlex
 import sys
@@ -238,3 +239,46 @@ def test_fresh_tasks_find_modules_where_the_program_began(repo: GitRepo, path: s
     done = repo.python("f.py", "run", env=env)
     assert done.code == 0, done.out + done.err
     assert repo.runs("cat", "F/1/name").out == "early"
+
+
+PROFILED = """
+from gitflowrun import FlowSpec, step
+
+class Thing:
+    pass
+
+class Profiled(FlowSpec):
+    @step
+    def start(self):
+        self.thing = Thing()
+        self.next(self.end)
+
+    @step
+    def end(self):
+        assert type(self.thing) is Thing
+
+if __name__ == "__main__":
+    Profiled()
+"""
+"""A flow with a value of a class of its own file."""
+
+
+@pytest.mark.parametrize("kind", ["fork", "fresh"])
+def test_a_profiler_that_starts_a_flow(repo: GitRepo, tmp_path: Path, kind: str) -> None:
+    """The run goes to the flow's repository and has its code and classes, though `__main__` is the profiler's."""
+    tools = make_repo(tmp_path / "tools")
+    tools.write("profiler.py", Path(cProfile.__file__).read_bytes())
+    repo.write("profiled.py", PROFILED)
+    words = ["-m", "profiler", "-o", str(tmp_path / "profile"), "profiled.py", "run"]
+    done = run_program(
+        [sys.executable, *words],
+        repo.path,
+        env={"PYTHONPATH": f"{ROOT}:{tools.path}", "GITFLOWRUN_ISOLATION": kind},
+    )
+    assert done.code == 0, done.err
+    assert tools.git("for-each-ref", "refs/runs") == ""
+    run = latest(repo)
+    assert run.info.script == "profiled.py"
+    assert repo.git("show", f"{run.commit}:code/profiled.py").strip() == PROFILED.strip()
+    assert run_program([sys.executable, "profiled.py", "run"], repo.path).code == 0
+    assert repo.call("show", "1/start/1/thing").out == repo.call("show", "2/start/1/thing").out

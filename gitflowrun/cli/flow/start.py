@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from gitflowrun.cli.output.streams import open_closed_streams
 from gitflowrun.cli.output.terminal import reset_signals
+from gitflowrun.entry_point import imported_in
 from gitflowrun.runtime.ipc.process import TASK_FD
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ _ASKING = frozenset({"-h", "--help"})
 
 def main(flow_cls: type[FlowSpec]) -> NoReturn:
     """Be the command line of a flow, or one of its tasks; the process ends here."""
+    _restore_main()
     try:
         if TASK_FD in os.environ:
             from gitflowrun.runtime.worker import task_process
@@ -40,6 +42,26 @@ def main(flow_cls: type[FlowSpec]) -> NoReturn:
 
     thaw()
     sys.exit(code)
+
+
+def _restore_main() -> None:
+    """Have `__main__` be the flow's module again where it is a profiler's or a debugger's that has executed the file.
+
+    `python -m cProfile flow.py` executes it in a mere dict. By `__main__` and its file, everybody finds the flow's
+    classes, code and repository.
+    """
+    frame = sys._getframe()  # noqa: SLF001  (Python has no other way to get the module's names)
+    while frame.f_globals.get("__name__") != "__main__":
+        if frame.f_back is None:
+            return
+        frame = frame.f_back
+    names, file = frame.f_globals, frame.f_globals.get("__file__")
+    if names is vars(sys.modules["__main__"]) or not isinstance(file, str):
+        return
+    module = type(sys)("__main__")
+    file = os.path.join(imported_in or "", file)  # noqa: PTH118  (pathlib is an import)
+    vars(module).update({"__spec__": None, **names, "__file__": file})
+    sys.modules["__main__"] = module
 
 
 def _refuse_notebook(flow: str) -> None:
