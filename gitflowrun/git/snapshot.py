@@ -523,8 +523,10 @@ class _SnapshotBuilder:
             return False
         try:
             status = os.lstat(self._at(path))
-        except OSError:
-            return False  # gone since we asked git
+        except OSError as error:
+            if isinstance(error, PermissionError):  # git has its name from the directory
+                self._leave(path, "can't be read")
+            return False  # or it is gone since we asked git
         pattern = why_secret_name(_text(path), settings.snapshot_exclude, settings.snapshot_include)
         if pattern:
             self._leave(path, f"may be a secret ({pattern})", status.st_size)
@@ -587,9 +589,8 @@ class _SnapshotBuilder:
             stored = self._attempt("hash-object", "-w", "--stdin", b"--path=" + path, stdin=file)
         if stored.code:
             return False
-        entry = b"%s %s\t%s\0" % (
-            b"100755" if mode & stat.S_IXUSR else b"100644", stored.out.strip(), path
-        )  # fmt: skip
+        kind = b"100755" if mode & stat.S_IXUSR else b"100644"
+        entry = b"%s %s\t%s\0" % (kind, stored.out.strip(), path)
         return self._attempt("update-index", "--add", "-z", "--index-info", stdin=entry).code == 0
 
     def _attempt(self, *args: Argument, stdin: bytes | IO[bytes] | None = None) -> Completed:

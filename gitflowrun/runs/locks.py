@@ -184,7 +184,7 @@ def _is_file(fd: int, path: Path) -> bool:
     """Whether `fd` is open on the file that is at `path` now."""
     try:
         there = path.stat()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     here = os.fstat(fd)
     return (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino)

@@ -169,6 +169,8 @@ def test_a_damaged_file_is_replaced(repo: GitRepo, damage: str) -> None:
         database.close()
     assert index.lookup([ref.chunks[0].digest]) == {}
     if damage == "directory":
+        index.rebuild([(ref, RUN)])
+        assert path.is_dir()
         path.rmdir()
     index.add([ref], RUN)
     assert index.lookup([ref.chunks[0].digest]) == {ref.chunks[0].digest: ref.chunks[:1]}

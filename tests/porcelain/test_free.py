@@ -17,7 +17,7 @@ import pytest
 
 from gitflowrun.artifacts.dedup import DedupIndex
 from gitflowrun.git.maintenance import Rewrite, fold_lock
-from gitflowrun.git.objects import ObjectType, hash_object
+from gitflowrun.git.objects import ObjectType, Oid, hash_object
 from gitflowrun.git.snapshot import take_snapshot
 from gitflowrun.names import TaskName
 from gitflowrun.porcelain import free as freeing
@@ -150,6 +150,45 @@ def test_the_commit_graph_forgets_what_is_freed(repo: GitRepo, split: tuple[str,
     repo.fsck()
     info = repo.path / ".git/objects/info"
     assert (info / ("commit-graphs" if split else "commit-graph")).exists()
+
+
+def test_who_goes_on_knows_what_was_to_be_freed(tmp_path: Path) -> None:
+    """Packs, runs and objects, each of which there may be none; a note that was cut short says nothing."""
+    opened = open_repo(make_repo(tmp_path / "r"))
+    uid, pack, wanted = Oid(b"u" * 20), f"pack-{'a' * 40}", str(Oid(b"w" * 20)).encode()
+
+    def begun() -> Any:
+        return freeing._Freeing(opened, -1, {}, ())
+
+    for packs, uids in (({pack}, ()), (set(), (uid,)), ({pack}, (uid,))):
+        first = freeing._Freeing(opened, -1, {}, uids)
+        first._packs, first._wanted = packs, {wanted}
+        first._write_note()
+        again = begun()
+        assert (again._packs, again._uids, again._wanted) == (packs, first._uids, {wanted})
+    assert again._uids == {str(uid).encode()}
+    note = opened.state_dir / "freeing"
+    note.write_bytes(note.read_bytes()[:-1])
+    assert (begun()._packs, begun()._uids, begun()._wanted) == (set(), set(), set())
+
+
+@pytest.mark.parametrize("where", [None, "/else/where"])
+def test_a_disk_that_fails_is_told(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch, where: str | None
+) -> None:
+    """With the place, what it says, and that `gc` goes on; which it does."""
+
+    def fail(*_: object) -> None:
+        raise OSError(5, "Input/output error", where)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(freeing, "rewrite_commit_graph", fail)
+        done = repo.call("purge", "1")
+    place = where or open_repo(repo).objects_dir
+    assert (done.code, f"cannot free space: {place}: Input/output error" in done.err) == (128, True)
+    assert "`git runs gc` goes on" in done.err
+    assert freed(repo, "gc")["objects"] > 0
+    assert not has(repo, OWN)
 
 
 def test_gc_waits_for_the_trash_to_be_old(repo: GitRepo) -> None:

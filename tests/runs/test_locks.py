@@ -238,3 +238,40 @@ def test_a_link_or_a_pipe_in_the_place_of_a_lock(tmp_path: Path) -> None:
     assert mine.read_text() == "precious"
     assert not Locks(tmp_path / "gitflowrun").any_run()
     assert Locks(tmp_path / "gitflowrun").held() == []
+
+
+def test_where_no_run_has_ever_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody holds anything; nor where the system can't tell, and nothing stays open."""
+    locks = Locks(tmp_path / "gitflowrun")
+    assert (locks.held(), locks.runs(), locks.any_run()) == ([], set(), False)
+    with locks.run(RunId("7")):
+        pass
+    assert (locks.held(), locks.runs(), locks.any_run()) == ([], {"7"}, False)
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    before = _open_files()
+    monkeypatch.setattr(fcntl, "fcntl", refuse)
+    assert (locks.held(), locks.any_run()) == ([], False)
+    assert _open_files() == before
+
+
+def test_a_lock_that_can_not_be_renewed_is_held_as_before(path: Path) -> None:
+    """Whoever runs goes on: that its file can't be made again, or is somebody's by now, ends nothing."""
+    lock, before = FileLock(path), _open_files()
+    lock.acquire()
+    path.unlink()
+    with other_process(path):
+        lock.renew()
+        assert not lock.is_current
+    path.unlink()
+    path.parent.rmdir()
+    path.parent.write_text("")
+    lock.renew()
+    assert _open_files() == before + 1
+    path.parent.unlink()
+    lock.renew()
+    assert lock.is_current
+    lock.release()
+    assert _open_files() == before

@@ -11,7 +11,7 @@ from gitflowrun.errors import CorruptRecord, GitflowrunError, NotFound, TooLarge
 from gitflowrun.git.objects import Commit, Mode, ObjectType, Oid, TreeEntry, tree_bytes
 from gitflowrun.git.pack.writer import PackObject
 from gitflowrun.git.repository import Repository
-from gitflowrun.names import TaskName
+from gitflowrun.names import RunId, TaskName
 from gitflowrun.runs.commit_message import RunState, Status, format_message
 from gitflowrun.runs.read import StoredRun, in_task_order, order_steps, task_order
 from gitflowrun.values import replace
@@ -218,6 +218,17 @@ def test_the_uid_is_the_first_commit(repo: GitRepo) -> None:
         writer.commit([])
         writer.commit([], status=Status.DONE)
         assert stored(repo).identity.uid == writer.identity.uid
+
+
+def test_a_first_commit_is_its_own(repo: GitRepo) -> None:
+    """Also one that says that it belongs to another run with the same INFO."""
+    uid, opened = make_run(repo).uid, open_repo(repo)
+    assert StoredRun(opened, "MyFlow", RunId("1"), uid).identity.uid == uid
+    message = format_message(RunState("MyFlow/1", Status.RUNNING, 1.0, uid=uid))
+    old = opened.objects.commit(uid)
+    forged = Commit(old.tree, (), old.author, old.committer, message)
+    oid = write(opened, ObjectType.COMMIT, forged.encode())
+    assert StoredRun(opened, "MyFlow", RunId("1"), oid).identity.uid == oid != uid
 
 
 def test_a_history_without_end_is_no_runs(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -412,6 +412,18 @@ def test_a_key_that_another_process_makes_at_that_moment(
     assert len(list((repo.path / ".git").glob("gitflowrun-key*"))) == 1
 
 
+def test_a_key_is_used_whose_first_name_stays(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that can't be removed ends nothing."""
+
+    def refuse(path: Path, *, missing_ok: bool = False) -> None:
+        raise PermissionError(errno.EPERM, "not here", str(path), missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    assert _trust(repo).mac(COMMIT) == _trust(repo).mac(COMMIT) != ""
+
+
 def test_many_vouch_at_once(repo: GitRepo) -> None:
     """No entry is lost."""
     make_run(repo)

@@ -114,6 +114,16 @@ def test_every_framing_is_read(size: int, level: int | str) -> None:
         assert stream_module.inflate(Memory(stream + b"more"), 0, size) == data
 
 
+def test_what_we_store_is_read_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is inflated; what is framed otherwise is."""
+    monkeypatch.setattr(stream_module, "_decompressor", lambda *_: pytest.fail("it inflates"))
+    for size in EDGES:
+        data = noise(size)
+        assert _into(_stored(data), size) == data
+    with pytest.raises(pytest.fail.Exception, match="it inflates"):
+        _into(zlib.compress(noise(9)), 9)
+
+
 @given(st.binary(max_size=2000), st.lists(st.integers(0, 2000), max_size=20), st.integers(0, 9))
 def test_streams_with_odd_flushes_are_read(data: bytes, cuts: list[int], level: int) -> None:
     """Empty and partial blocks within a stream make no difference."""

@@ -23,6 +23,24 @@ from tests.helpers.repos import GitRepo
 from tests.helpers.shots import shoot
 
 
+def test_a_new_file_that_lies_where_nobody_may_look_is_told(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Git lists it from its directory alone."""
+    repo.write("shut/new", "1")
+    lstat = os.lstat
+
+    def denied(path: bytes, **named: Any) -> os.stat_result:
+        if os.fsencode(path).endswith(b"shut/new"):
+            raise PermissionError(13, "Permission denied")
+        return lstat(path, **named)
+
+    monkeypatch.setattr("gitflowrun.git.snapshot.os.lstat", denied)
+    snapshot = take_snapshot(Repository.discover(repo.path))
+    assert [(it.path, it.reason) for it in snapshot.left_out] == [("shut/new", "can't be read")]
+    assert snapshot.dirty == ()
+
+
 def test_files_that_vanish_meanwhile(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that is deleted while we look is as if it had never been there."""
     repo.write("tracked", "1")

@@ -409,3 +409,19 @@ def test_what_came_whole_and_is_gone_is_found() -> None:
     asked.clear()
     assert found._gone([]) == []
     assert asked == []
+
+
+def test_the_names_of_a_run_whose_commit_has_many() -> None:
+    """Of what can't be read, or is no run, there are none."""
+
+    def info(blob: Oid) -> Any:
+        if blob == OLD:
+            raise CorruptRecord("no INFO")
+        return SimpleNamespace(flow="A", id=RunId("7") if blob == NEW else None)
+
+    found = fetching(_info=info)
+    own = found._own_names(NEW, UID)
+    assert {"refs/runs/A/7", f"refs/runs/A/7-{SHORT}"} < own
+    assert all(f"refs/runs/A/7-{UID}".startswith(name) for name in own)
+    for blob, uid in ((OLD, UID), (OTHER, UID), (None, UID), (NEW, None)):
+        assert found._own_names(blob, uid) == set()

@@ -11,6 +11,7 @@ from gitflowrun.git.objects import ObjectType, Oid, TreeEntry, tree_bytes
 from gitflowrun.git.pack.writer import PackObject
 from gitflowrun.names import TaskName
 from gitflowrun.runs.read import StoredRun, StoredTask
+from gitflowrun.runtime.scheduler import reuse
 from gitflowrun.runtime.scheduler.reuse import ReuseCheck
 from tests.helpers.flows import foreach_flow, latest
 from tests.helpers.packs import blob, objects_dir, pack_store
@@ -112,6 +113,24 @@ def test_a_value_under_another_ones_digest_is_found(
     check = ReuseCheck(run)
     assert not check.are_whole([StoredTask(run, TaskName("work", "9"), tree.identify())])
     assert "is not what its BLAKE3 says" in check.broken[0]
+
+
+def test_of_very_many_bytes_the_first_are_read(
+    made: GitRepo, objects: dict[Oid, tuple[ObjectType, bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many as are worth the time, and no object more; of the others it is known that they are here."""
+    task = next(_store(made, objects).tasks_of("work"))
+    value = _of_task(task)["value"]
+    kind, data = objects[value]
+    changed = objects | {value: (kind, data[:-1] + b"!")}
+    for left, is_whole in ((0, True), (1, False)):
+        monkeypatch.setattr(reuse, "REUSE_READ", left)
+        check = ReuseCheck(run := _store(made, changed))
+        assert check.is_whole(next(run.tasks_of("work"))) is is_whole
+    lost = {oid: it for oid, it in objects.items() if oid != value}
+    monkeypatch.setattr(reuse, "REUSE_READ", 0)
+    check = ReuseCheck(run := _store(made, lost))
+    assert not check.is_whole(next(run.tasks_of("work")))
 
 
 def test_large_values_are_looked_at_by_themselves(tmp_path: Path) -> None:

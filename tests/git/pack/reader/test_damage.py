@@ -166,8 +166,11 @@ def test_a_long_chain_of_deltas_is_refused(repo: GitRepo, monkeypatch: pytest.Mo
     assert len(reader.blob(oids[-2], sizes[-1])) == sizes[-2]
     with pytest.raises(TooLarge, match="more than 10 deltas"):
         reader.blob(oids[-1], sizes[-1])
-    monkeypatch.setattr("gitflowrun.git.pack.places.DELTA_WORK", 1 << 20)
     monkeypatch.setattr("gitflowrun.git.pack.places.DELTA_SHARE", 0)
+    monkeypatch.setattr("gitflowrun.git.pack.places.INSTRUCTION_COST", 0)
+    monkeypatch.setattr("gitflowrun.git.pack.places.DELTA_WORK", sum(sizes[1:-1]))
+    assert len(reader.blob(oids[-2], sizes[-1])) == sizes[-2]
+    monkeypatch.setattr("gitflowrun.git.pack.places.DELTA_WORK", sum(sizes[1:-1]) - 1)
     with pytest.raises(TooLarge, match="take longer"):
         reader.blob(oids[-2], sizes[-1])
 
