@@ -243,25 +243,40 @@ def test_hooks_find_git_runs_without_path(
     assert runs_in(shared) == ["refs/runs/MyFlow/1"]
 
 
-def test_hooks_are_silent_without_git_runs(
-    repo: GitRepo, shared: GitRepo, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("gone", ["program", "interpreter", "package"])
+def test_without_git_runs_a_push_says_that_runs_stay(
+    repo: GitRepo, shared: GitRepo, monkeypatch: pytest.MonkeyPatch, gone: str
 ) -> None:
-    """Once gitflowrun is uninstalled, its hooks bother nobody."""
+    """Once gitflowrun is uninstalled, git works, and a push that was to take runs along says that it took none."""
     repo.git("config", "runs.autoPush", "true")
     make_run(repo)
     program = Path(os.environ["PATH"].split(os.pathsep)[0]) / "git-runs"
-    program.unlink()
+    if gone == "program":
+        program.unlink()
+    else:
+        program.write_text(
+            f"#!{sys.executable if gone == 'package' else '/gone/python'}\nimport gone\n"
+        )
     for name in ("pre-push", "post-commit"):  # where these tests run, it may be installed for real
         hook = repo.path / ".git" / "hooks" / name
         hook.write_text(hook.read_text().replace(str(Path(sys.executable).parent), "/nowhere"))
-    assert run_git(repo, "commit", "-q", "--allow-empty", "-m", "x").stderr == ""
+    commit = run_git(repo, "commit", "-q", "--allow-empty", "-m", "x")
+    assert (commit.returncode, gone == "program") == (0, commit.stderr == "")
+    done = run_git(repo, "push", "-q")
+    assert (done.returncode, runs_in(shared)) == (0, [])
+    assert shared.git("rev-parse", "main") == repo.git("rev-parse", "HEAD")
+    *_, told, hint = done.stderr.splitlines()
+    assert "no runs were sent along" in told
+    assert "`git runs hooks install`" in hint
+    repo.git("config", "runs.autoPush", "false")
+    repo.commit("more")
     assert run_git(repo, "push", "-q").stderr == ""
-    assert runs_in(shared) == []
     uninstall(open_repo(repo))
     git = shutil.which("git")
     assert git is not None
     monkeypatch.setenv("PATH", f"{Path(git).parent}:/usr/bin:/bin")
     install(open_repo(repo))  # run from its sources: as a module of this Python
+    repo.git("config", "runs.autoPush", "true")
     repo.commit("more")
     assert "1 run new" in run_git(repo, "push", "-q").stderr
 
