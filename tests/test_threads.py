@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import _thread
+import os
 import threading
 from typing import Any
 
 import pytest
+from blake3 import blake3
 
+from gitflowrun.artifacts import digest as digest_module
 from gitflowrun.artifacts.digest import digest, digest_all, digest_parts
 from gitflowrun.threads import Workers
 
@@ -62,3 +65,16 @@ def test_digests_need_no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     views = [memoryview(bytes([number]) * 4000) for number in range(3)]
     assert digest_all(views) == [digest(view) for view in views]
     assert digest_parts(views) == digest(b"".join(views))
+
+
+def test_how_many_threads_hash_a_payload(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as there are, of a large one, in the process that has them, where the system gives them; else one."""
+    monkeypatch.setattr(digest_module, "HASH_BY_THREADS", 1000)
+    for has_pool, owner, size, wanted in (
+        (True, [], 999, 1), (True, [], 1000, blake3.AUTO), (False, [], 1000, 1),
+        (False, [os.getpid()], 1000, blake3.AUTO), (True, [1], 1000, 1),
+    ):  # fmt: skip
+        monkeypatch.setattr(digest_module, "_pool_owner", owner)
+        monkeypatch.setattr(digest_module, "_may_have_a_pool", lambda has_pool=has_pool: has_pool)
+        assert digest_module._threads(size) == wanted
+        assert owner in ([], [os.getpid()], [1])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gitflowrun.artifacts import reading
 from gitflowrun.artifacts.codecs import decode, encode
 from gitflowrun.artifacts.codecs.payload import Encoded
 from gitflowrun.artifacts.same_value import are_equal, is_same, may_be_same
@@ -233,3 +234,17 @@ def test_values_of_scipy_that_were_only_read_are_what_they_were() -> None:
     model = Table()
     model.rows = sparse.coo_matrix((places * 1.0, (places, places)))
     assert _is_unchanged(model, lambda model: model.rows.sum_duplicates())
+
+
+def test_which_property_may_have_filled_an_attribute() -> None:
+    """One of its name, or without the underscores before it; a slot may be filled by itself, nothing else is."""
+    names = ("total", "_largest", "_Table__smallest", "_cache", "rows", "other")
+    found = ["total", "largest", "smallest", None, None, None]
+    assert [reading._property(Table, name) for name in names] == found
+    slots = ("total", "_largest", "rows", "other")
+    assert [reading._property(Compact, name) for name in slots] == [
+        "total",
+        "largest",
+        "rows",
+        None,
+    ]

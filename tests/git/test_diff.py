@@ -287,3 +287,17 @@ def test_git_diff_of_such_a_file_ends(repo: GitRepo, monkeypatch: pytest.MonkeyP
     with pytest.raises(TooLarge, match="more than 1 s") as caught:
         compare.code_diff(Repository.discover(repo.path), *trees)
     assert "git diff --name-status" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("limit", "size", "is_read"),
+    [("DIFFED_FILE", 6, True), ("DIFFED_FILE", 5, False), ("DIFFED_IN_ALL", 10, True), ("DIFFED_IN_ALL", 9, False)],
+)  # fmt: skip
+def test_files_that_are_too_large_are_not_read(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch, limit: str, size: int, is_read: bool
+) -> None:
+    """One that is, or all together: it is said that they differ, and no line of them."""
+    old, new = _tree(repo, {"a": "1\n2\n"}), _tree(repo, {"a": "1\n2\n3\n"})
+    monkeypatch.setattr(diff, limit, size)
+    (file,) = diff_trees(Repository.discover(repo.path), old, new).files
+    assert (file.status, bool(file.hunks)) == ("modified", is_read)

@@ -480,6 +480,9 @@ def test_refs_that_lead_nowhere(repo: GitRepo) -> None:
         "MyFlow/7": "ref", "@tags/MyFlow/best/2": "tag", "@tags/MyFlow/old/9": "tag",
     }  # fmt: skip
     assert found["MyFlow/7"].run == "MyFlow/7"
+    check = RunsCheck(open_repo(repo))
+    assert len([*check.all()]) == 3
+    assert (check.runs, check.damaged) == (4, ["MyFlow/7"])
     (repo.path / ".git/refs/runs/MyFlow/7").unlink()
     repo.git("update-ref", "refs/runs-remotes/0123456789abcdef/MyFlow/2", tip)
     for ref in ("MyFlow/2", "@tags/MyFlow/old/9", "@tags/MyFlow/best/2"):

@@ -44,6 +44,17 @@ def test_a_message_says_the_state() -> None:
     assert parse_message(format_message(STATE).decode()) == STATE
 
 
+def test_what_nobody_says_is_not_said() -> None:
+    """A state without more has a message without more."""
+    plain = RunState("A/7", Status.RUNNING, 0.0, code_commit=Oid(b"\2" * 20))
+    head, _, trailers = format_message(plain).decode().partition("\n\n")
+    assert head == "A/7: running"
+    assert [line.partition(":")[0] for line in trailers.splitlines()] == [
+        "Run", "Status", "Tasks", "Started", "Code-Commit",
+    ]  # fmt: skip
+    assert trailers.endswith(f"{plain.code_commit}\n")
+
+
 def test_subjects_read_well() -> None:
     """Each status has a sentence of its own for `git log --oneline`."""
     assert subject() == "MyFlow/12: done, 5 tasks in 3.3 s"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -184,6 +185,30 @@ def test_the_end_of_a_run_waits_for_no_fold(repo: GitRepo, monkeypatch: pytest.M
     assert len(_packs(repo)) == FOLD_BEYOND + 1
     tidy(opened)
     assert len(_packs(repo)) == 1
+
+
+def test_packs_are_folded_when_they_are_many(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not before; then they are counted anew, and one fold at a time is begun."""
+    begun: list[SimpleNamespace] = []
+
+    def start(*_: object, beyond: int) -> SimpleNamespace:
+        assert beyond == FOLD_BEYOND
+        begun.append(SimpleNamespace(is_over=False, finish=lambda: None, stop=lambda: None))
+        return begun[-1]
+
+    monkeypatch.setattr(maintenance, "start_fold", start)
+    keeper = RunMaintenance(open_repo(repo))
+    for packs, folds in ((FOLD_BEYOND, 0), (1, 1), (FOLD_BEYOND + 1, 1), (0, 1)):
+        keeper.packs_released(packs)
+        assert len(begun) == folds
+    begun[0].is_over = True
+    keeper.packs_released(0)
+    assert len(begun) == 2
+    begun[1].is_over = True
+    keeper.packs_released(FOLD_BEYOND)
+    assert len(begun) == 2
 
 
 def test_a_running_gc_is_respected(repo: GitRepo) -> None:

@@ -23,6 +23,7 @@ from gitflowrun.runs.records import (
     RunOrigin,
     TaskRecord,
     Transition,
+    parameter_options,
 )
 from gitflowrun.values import replace
 
@@ -245,3 +246,28 @@ def test_malformed_records_say_which_field_is_missing() -> None:
     del data["parents"]
     with pytest.raises(GitflowrunError, match="TASK record: no field 'parents'"):
         records.TASK.load(data)
+
+
+def test_which_value_an_artifact_is() -> None:
+    """Wherever it lies and whoever made it; not where its bytes, its codec or its type are others."""
+    elsewhere = replace(
+        REF, chunks=(), producer=TaskName("start", "1"), preview=b"x", untrusted=True
+    )
+    assert elsewhere.identity == REF.identity
+    others = [
+        replace(REF, digest=Digest(b"v" * 32)), replace(REF, codec="raw/1"), replace(REF, type="x"),
+    ]  # fmt: skip
+    assert len({it.identity for it in (REF, *others)}) == 4
+
+
+def test_parameters_are_those_that_a_graph_names() -> None:
+    """By attribute, where that is another than the option; what has no name, or is no parameter, is none."""
+    rows = [
+        {"name": "a-b", "attribute": "a_b"},
+        {"name": "c"},
+        {"attribute": "d"},
+        {"name": 5},
+        "e",
+    ]
+    assert parameter_options({"parameters": rows}) == {"a_b": "a-b", "c": "c"}
+    assert parameter_options({"parameters": None}) == parameter_options({}) == {}

@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 
 from gitflowrun.errors import RepositoryError
+from gitflowrun.git import signature
 from gitflowrun.git.objects import Commit, Oid, Signature
+from gitflowrun.git.signature import with_signature
 from gitflowrun.git.transport import Remote
 from gitflowrun.porcelain.fetch import fetch
 from gitflowrun.porcelain.overview import run_overview
@@ -148,6 +150,18 @@ def test_a_commit_with_another_word_is_not_ours(repo: GitRepo, part: bytes, othe
         if b"\ngpgsig" not in changed or str(run.uid) == oid:  # a last one may be signed
             forged = Oid.from_hex(_hashed(repo, changed))
             assert str(forged) == oid or not _trust(repo).trusts(forged)
+
+
+@pytest.mark.parametrize(("size", "is_ours"), [(0, True), (1, False)])
+def test_a_last_commit_may_have_one_signature_of_ours(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch, size: int, is_ours: bool
+) -> None:
+    """One that no run has is none of ours, however good the MAC is."""
+    run = make_run(repo)
+    content = repo.git("cat-file", "commit", f"refs/runs/MyFlow/{run.id}").encode() + b"\n"
+    monkeypatch.setattr(signature, "MAX_SIGNATURE", 9)
+    signed = with_signature(content, b"s" * (9 + size))
+    assert _trust(repo).made(Oid.from_hex(_hashed(repo, signed))) is is_ours
 
 
 def test_losing_the_key_loses_trust(repo: GitRepo, colleague: GitRepo) -> None:

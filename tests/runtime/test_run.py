@@ -441,6 +441,17 @@ def test_blocked_signals_still_stop_a_run(repo: GitRepo) -> None:
     assert latest(repo).status is Status.INTERRUPTED
 
 
+def test_a_scheduler_that_is_told_to_end_records_that(repo: GitRepo) -> None:
+    """As by a system that shuts down, which tells it no later than the program it works for."""
+    repo.write("f.py", linear_flow("print('ready')\ntime.sleep(60)"))
+    flow = background(repo, "f.py", "run")
+    flow.wait_for("ready")
+    os.kill(flow.children()["scheduler"], signal.SIGTERM)
+    assert flow.wait() == 143
+    run = latest(repo)
+    assert (run.status, run.state.status) == (Status.INTERRUPTED, Status.INTERRUPTED)
+
+
 def test_a_module_that_dies_of_broken_pipes_hears_of_a_killed_scheduler(repo: GitRepo) -> None:
     """SIGPIPE by its default action, as scripts for `| head` have it, does not end the flow's program silently."""
     head = "signal.signal(signal.SIGPIPE, signal.SIG_DFL)"

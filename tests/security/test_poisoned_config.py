@@ -218,6 +218,8 @@ def test_protocols_that_the_users_own_config_names() -> None:
     }
     for own, names in allowed.items():
         assert parse_config(own + promisor).guard == {"GIT_ALLOW_PROTOCOL": names}
+    for harmless in (b"local\0core.bare\nfalse\0", promisor.replace(b"local", b"global")):
+        assert parse_config(harmless).guard == {}
 
 
 @pytest.mark.parametrize("url", ["ext::touch% FIRED", "fd::1", "fd::1,2/x"])

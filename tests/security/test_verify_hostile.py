@@ -597,6 +597,7 @@ def test_whose_key_a_list_says_it_is(
     assert check.key(committer, None) is None
     check.said = {**said, "check-novalidate": _good(own)}
     assert check.key(committer, None) == own
+    assert check.key(Signature("A", "a@x", -1, 0), None) is None
     assert check.key(committer, "allowed") == (own if principal or not listed else None)
     report = check.of(committer, "allowed")
     assert report.key == own

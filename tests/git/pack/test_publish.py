@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -476,7 +477,9 @@ def test_how_long_the_keeps_of_the_dead_are_left(repo: GitRepo) -> None:
             assert store.stale_keeps(100) == ([keep.stem] if is_stale else [])
 
 
-def test_sweep_removes_whole_directories_and_what_they_stand_for(repo: GitRepo) -> None:
+def test_sweep_removes_whole_directories_and_what_they_stand_for(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A dead owner's place goes with what it holds, and packs that have lost their index; a link goes alone."""
     store = pack_store(repo)
     other = repo.path / "elsewhere"
@@ -495,6 +498,19 @@ def test_sweep_removes_whole_directories_and_what_they_stand_for(repo: GitRepo) 
     assert (place.exists(), link.is_symlink(), (other / "x").exists()) == (False, False, True)
     assert (store.pack_dir / f"{kept}.pack").exists()
     assert (store.pack_dir / f"{whole}.pack").exists()
+
+    def written_to(where: Path, **named: Any) -> None:
+        raise OSError(errno.ENOTEMPTY, "Directory not empty", str(where), named)
+
+    place.mkdir()
+    with (
+        monkeypatch.context() as patched
+    ):  # by whom its starter has left alone: the next one gets it
+        patched.setattr(os, "rmdir", written_to)
+        assert store.sweep() == [place]
+    assert place.exists()
+    assert store.sweep() == [place]
+    assert not place.exists()
 
 
 def test_a_pack_holds_something(repo: GitRepo) -> None:

@@ -134,10 +134,11 @@ def test_a_file_that_is_being_rewritten_is_taken_at_one_instant(repo: GitRepo) -
     assert all(set(bytes(blob)) <= {ord("1")} for blob in blobs)
 
 
+@pytest.mark.parametrize("is_gone", [False, True])
 def test_git_killed_in_the_middle_leaves_no_lock(
-    repo: GitRepo, monkeypatch: pytest.MonkeyPatch
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch, is_gone: bool
 ) -> None:
-    """A mapped file that shrinks kills git: the next command goes on, with a copy of that file."""
+    """A mapped file that shrinks kills git: the next command goes on, with a copy of that file if it can be had."""
     repo.write("new", "1")
     repository = Repository.discover(repo.path)
     real = repository.git.attempt
@@ -147,11 +148,16 @@ def test_git_killed_in_the_middle_leaves_no_lock(
             env = options["env"]
             assert isinstance(env, dict)
             Path(env["GIT_INDEX_FILE"] + ".lock").touch()
+            if is_gone:
+                (repo.path / "new").unlink()
             return Completed(-7, b"", "")
         return real(*args, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(repository.git, "attempt", killed)
-    assert take_snapshot(repository).dirty == ("new",)
+    snapshot = take_snapshot(repository)
+    assert snapshot.dirty == (() if is_gone else ("new",))
+    left = [("new", "it changed while it was read")] if is_gone else []
+    assert [(it.path, it.reason) for it in snapshot.left_out] == left
 
 
 @pytest.mark.parametrize("command", ["status", "ls-files", "update-index"])

@@ -371,7 +371,7 @@ def _lose(repo: GitRepo, *refs_: str) -> None:
                 path.unlink()
 
 
-@pytest.mark.parametrize("how", ["emptied", "garbled", "another", "lost"])
+@pytest.mark.parametrize("how", ["emptied", "garbled", "another", "lost", "all lost"])
 def test_a_damaged_run_is_fetched_anew(ada: GitRepo, bob: GitRepo, how: str) -> None:
     """What the remote has of a damaged run comes back, with its tags, and damage keeps no other run out."""
     for _ in range(2):
@@ -384,8 +384,9 @@ def test_a_damaged_run_is_fetched_anew(ada: GitRepo, bob: GitRepo, how: str) -> 
     make_run(bob)
     send(bob)
     ref = ada.path / ".git/refs/runs/MyFlow/2"
-    if how == "lost":
-        _lose(ada, "refs/runs/MyFlow/2", "refs/runs/MyFlow/2~1")
+    if "lost" in how:
+        commits = ada.git("rev-list", "refs/runs/MyFlow/2").split()
+        _lose(ada, *(commits if how == "all lost" else commits[:2]))
     else:
         ref.write_text({"emptied": "", "garbled": "x" * 40 + "\n", "another": "1" * 40 + "\n"}[how])
     report = get(ada)
