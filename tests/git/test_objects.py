@@ -14,6 +14,7 @@ from gitflowrun.git.objects import (
     Oid,
     Signature,
     TreeEntry,
+    checked_pieces,
     hash_object,
     parse_commit,
     parse_tree,
@@ -108,3 +109,22 @@ def test_oids_have_20_bytes() -> None:
     """Anything else is no object id."""
     with pytest.raises(ValueError, match="20 bytes"):
         Oid(b"short")
+
+
+@pytest.mark.parametrize(
+    "line", [b"", b"a", b"a <b> ", b"a <b> x +0000", b"a <b> 1", b"a <b> 1 +x"]
+)
+def test_what_is_no_signature(line: bytes) -> None:
+    """It is named, and nothing is made up for what it lacks."""
+    with pytest.raises(CorruptRecord, match="malformed signature"):
+        Signature.decode(line)
+
+
+def test_pieces_of_a_blob_are_compared_with_its_id() -> None:
+    """After the last one; of another size as well."""
+    oid = hash_object(ObjectType.BLOB, b"abcd")
+    assert [*checked_pieces(oid, 4, [b"ab", b"cd"])] == [b"ab", b"cd"]
+    for size, pieces in ((4, [b"ab", b"ce"]), (5, [b"ab", b"cd"]), (4, [b"ab"])):
+        came = list[bytes]()
+        with pytest.raises(CorruptRecord, match=f"object {oid} .*another id"):
+            came.extend(checked_pieces(oid, size, pieces))

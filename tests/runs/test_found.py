@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from gitflowrun.artifacts.dedup import DedupIndex
-from gitflowrun.errors import RepositoryError
+from gitflowrun.errors import CorruptRecord, RepositoryError
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.ref_update import Refs
 from gitflowrun.git.repository import Repository
@@ -283,3 +285,22 @@ def test_packs_of_a_copy_that_fails_are_not_kept(
         FoundObjects(repository, [found]).copy_unheld()
     assert _packs(repository) == before + 1
     assert not list(repository.packs.pack_dir.glob("*.keep"))
+
+
+def test_what_is_damaged_keeps_nothing() -> None:
+    """A ref that can't be read, or a commit; what is at the commit that was seen is held as it was."""
+
+    def fail(*_: object) -> Collection[Oid]:
+        raise CorruptRecord("it is damaged")
+
+    oid, other = Oid(b"1" * 20), Oid(b"2" * 20)
+    refs = SimpleNamespace(get=fail)
+    found = FoundObjects(cast("Any", SimpleNamespace(refs=refs)), ())
+    assert found._tip("refs/runs/F/1") is found._tip(None) is None
+    refs.get = lambda _: oid
+    assert (found._tip("refs/runs/F/1"), found._tip(None)) == (oid, None)
+    reliance = cast("Any", SimpleNamespace(oids={oid, other}, held=lambda tip: {tip}))
+    assert found._held(reliance, oid, oid) == {oid, other}
+    assert found._held(reliance, oid, other) == found._held(reliance, oid, None) == {oid}
+    reliance.held = fail
+    assert not found._held(reliance, oid, other)

@@ -149,6 +149,17 @@ def test_a_damaged_mark_is_no_mark(repo: GitRepo, content: str) -> None:
     assert next_id(repo) == "5"
 
 
+def test_the_last_number_where_no_mark_can_be_read(repo: GitRepo) -> None:
+    """It is not known; whoever gives numbers is told why."""
+    next_id(repo)
+    ids = RunIds(open_repo(repo))
+    assert (ids.last_given(), ids.trouble()) == (1, "")
+    ids.path.unlink()
+    assert ids.last_given() == 0
+    ids.path.mkdir()
+    assert ids.last_given() == 0
+
+
 def test_linked_worktrees_share_the_sequence(repo: GitRepo, tmp_path: Path) -> None:
     """Runs of a linked worktree are runs of the repository."""
     repo.git("worktree", "add", "-q", str(tmp_path / "other"))

@@ -70,7 +70,10 @@ def test_a_tag_too_long_for_a_path_is_refused(monkeypatch: pytest.MonkeyPatch) -
         layout.tag_component("üx")
 
 
-@pytest.mark.parametrize("ref", ["refs/tags/v1", "refs/runs/@tags/F/12", "refs/tags/runs/F/best/x"])
+@pytest.mark.parametrize("ref", [
+    "refs/tags/v1", "refs/runs/@tags/F/12", "refs/tags/runs/F/best/x", "refs/runs/@tags/F/best/x",
+    "refs/runs/@tags/F//1",
+])  # fmt: skip
 def test_foreign_refs_are_no_tags(ref: str) -> None:
     """Refs that are no tag of a run, nor a mirror of one, say so."""
     assert layout.parse_tag_ref(ref) is None

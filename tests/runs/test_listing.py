@@ -255,6 +255,10 @@ def test_start_times_are_read_once_and_whatever_their_cache_holds_changes_nothin
         cache.write_bytes(damaged)
         assert order() == ["3", "2", "1", "8", "7"]
     cache.unlink()
+    with monkeypatch.context() as patched:  # where there are too many it is not written
+        patched.setattr(listing, "MAX_START_TIMES", 9)
+        assert order() == ["3", "2", "1", "8", "7"]
+        assert not cache.exists()
     os.mkfifo(cache)
     assert order() == ["3", "2", "1", "8", "7"]
     shutil.rmtree(cache.parent)

@@ -141,6 +141,11 @@ def test_a_torn_record_and_an_old_state_do_no_harm(repo: GitRepo) -> None:
     with (top / "tasks").open("ab") as file:
         file.write(b"\0\0\0\x40torn")
     assert observe(run).tasks("start") == ["1", "2"]
+    (top / "tasks").rename(top / "aside")
+    (top / "tasks").symlink_to("aside")
+    with pytest.raises(NotFound, match="no step 'start'"):
+        observe(run).tasks("start")
+    (top / "aside").replace(top / "tasks")
     sweep_live_states(opened)
     assert top.exists()
     for path in (top, *top.rglob("*")):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -7,13 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gitflowrun import msgpack
-from gitflowrun.errors import CorruptRecord, GitflowrunError, NotFound, TooLarge
+from gitflowrun.errors import CorruptRecord, GitflowrunError, MissingObject, NotFound, TooLarge
 from gitflowrun.git.objects import Commit, Mode, ObjectType, Oid, TreeEntry, tree_bytes
+from gitflowrun.git.odb import ObjectStore
 from gitflowrun.git.pack.writer import PackObject
 from gitflowrun.git.repository import Repository
 from gitflowrun.names import RunId, TaskName
 from gitflowrun.runs.commit_message import RunState, Status, format_message
-from gitflowrun.runs.read import StoredRun, in_task_order, order_steps, task_order
+from gitflowrun.runs.read import StoredRun, StoredTask, in_task_order, order_steps, task_order
 from gitflowrun.values import replace
 from tests.helpers.repos import GitRepo, make_repo
 from tests.helpers.runs import finished_task, make_run, open_repo, start_run, store_of
@@ -340,6 +342,59 @@ def test_more_output_than_tasks_may_write_is_not_read_at_once(
     with pytest.raises(TooLarge, match="stderr of MyFlow/1/end/11 has 5 bytes, and no more than 4"):
         task.output("stderr")
     assert b"".join(task.output_pieces("stderr")) == b"boom\n"
+
+
+@pytest.mark.parametrize(
+    ("method", "use", "what"),
+    [
+        ("tree_rows", lambda run, _: run.tasks("start"), "MyFlow/1/start"),
+        ("tree_oids", lambda run, _: run.code_tree, "code of MyFlow/1: MyFlow/1"),
+        ("tree_oids", lambda _, task: task.output("stdout"), "MyFlow/1/end/11"),
+        ("size", lambda _, task: task.output_size("stdout"), "stdout of MyFlow/1/end/11"),
+        ("pieces", lambda _, task: [*task.output_pieces("stderr")], "stderr of MyFlow/1/end/11"),
+        ("blob", lambda _, task: task._times, "line times of MyFlow/1/end/11"),
+        ("blob", lambda run, _: run.info, "INFO of MyFlow/1"),
+    ],
+)
+def test_what_can_not_be_read_is_named(
+    failed: StoredRun,
+    monkeypatch: pytest.MonkeyPatch,
+    method: str,
+    use: Callable[[StoredRun, StoredTask], object],
+    what: str,
+) -> None:
+    """Of which run, task and stream it is part; a missing object and a damaged one alike."""
+
+    def fail(*_: object) -> None:
+        raise errors[0]
+
+    errors: list[Exception] = [CorruptRecord("it is damaged"), MissingObject("it is lost")]
+    for error in [*errors]:
+        run = StoredRun(failed.repo, failed.flow, failed.id, failed.commit)
+        task = StoredTask(run, TaskName("end", "11"), failed.task(TaskName("end", "11")).tree)
+        errors[0] = error
+        with monkeypatch.context() as patched:
+            patched.setattr(ObjectStore, method, fail)
+            with pytest.raises(CorruptRecord) as caught:
+                use(run, task)
+        assert caught.value.message == f"{what}: {error}"
+
+
+def test_previews_are_those_of_the_task_that_made_a_value(repo: GitRepo) -> None:
+    """An inherited one has none of its own, under whatever name; of an unknown task there is none."""
+    with start_run(repo) as writer:
+        made = finished_task(writer.identity, "start/1", {"x": b"1", "y": b"2"})
+        refs = made.record.artifacts
+        seen = {name: replace(it, preview=b"p" + name.encode()) for name, it in refs.items()}
+        writer.commit([replace(made, record=replace(made.record, artifacts=seen), blob=None)])
+    run = stored(repo)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("gitflowrun.runs.read.read_preview", lambda it: it)
+        for ref, preview in (
+            (seen["x"], b"px"), (refs["x"], b"px"), (refs["y"], b"py"),
+            (replace(refs["x"], codec="raw/2"), b""), (replace(refs["x"], producer=TaskName("a", "9")), b""),
+        ):  # fmt: skip
+            assert run.preview(ref) == preview
 
 
 def test_without_info_steps_are_known_by_name(

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from gitflowrun.errors import InvalidPathspec, NotFound
+from gitflowrun.errors import InvalidPathspec, NotFound, RepositoryError
+from gitflowrun.runs.read import StoredRun
 from gitflowrun.runs.records import RunIdentity
 from gitflowrun.runs.runs import RunStore
 from gitflowrun.runs.tags import Tags
@@ -240,3 +241,34 @@ def test_a_tag_of_a_deleted_run_finds_nothing(repo: GitRepo) -> None:
     repo.git("update-ref", "-d", "refs/runs/A/1")
     with pytest.raises(NotFound):
         store_of(repo).find("old")
+
+
+def test_a_run_is_found_by_its_uid_alone(
+    store: RunStore, runs: list[RunIdentity], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of its flow; not one whose message only claims it."""
+    for run in runs:
+        found = store.of_uid(run.flow, run.uid)
+        assert found is not None
+        assert (found.flow, found.id, found.identity) == (run.flow, run.id, run)
+    assert store.of_uid("B", runs[0].uid) is None
+    monkeypatch.setattr(StoredRun, "identity", runs[1])
+    assert store.of_uid("A", runs[0].uid) is None
+
+
+def test_whether_a_flow_has_runs(repo: GitRepo, store: RunStore) -> None:
+    """Loose or packed; tags alone are none."""
+    for _ in range(2):
+        assert [store.has_flow(flow) for flow in ("A", "B", "C")] == [True, True, False]
+        repo.git("pack-refs", "--all")
+
+
+def test_a_damaged_run_is_told_where_it_is_asked_for(repo: GitRepo, store: RunStore) -> None:
+    """By its number or whole id, of its flow or any; others are not found as ever."""
+    (repo.path / ".git/refs/runs/A/3").write_text("")
+    for words in (("3",), ("A/3",), ("3", "A")):
+        with pytest.raises(RepositoryError, match="refs/runs/A/3"):
+            store.resolve(*words)
+    for words in (("B/3",), ("9",), ("3", "B")):
+        with pytest.raises(NotFound):
+            store.resolve(*words)

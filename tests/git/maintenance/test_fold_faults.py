@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
 import os
 import shutil
 import subprocess
@@ -261,7 +263,7 @@ def test_a_fold_that_can_not_begin(repo: GitRepo, monkeypatch: pytest.MonkeyPatc
     assert open_files(repository.state_dir) == []
 
 
-def test_the_lock_of_folds(repo: GitRepo) -> None:
+def test_the_lock_of_folds(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
     """One process holds it; who does not get it keeps nothing open, and where it can't be made that is told."""
     repository = open_repo(repo)
     first = fold_lock(repository)
@@ -270,6 +272,15 @@ def test_the_lock_of_folds(repo: GitRepo) -> None:
     path = repository.state_dir / "fold.lock"
     assert len(open_files(path)) == 1
     os.close(first)
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fcntl, "flock", refuse)
+        with pytest.raises(RepositoryError, match=r"cannot lock .*fold\.lock: "):
+            fold_lock(repository)
+    assert open_files(path) == []
     path.unlink()
     path.mkdir()
     with pytest.raises(RepositoryError, match=r"cannot lock .*fold\.lock: "):
@@ -292,3 +303,20 @@ def test_what_git_says_of_a_pack_it_has_written(
         return
     with pytest.raises(RepositoryError, match=f"^git pack-objects: {message}$"):
         maintenance._digest(code, out, err)
+
+
+def test_packs_that_are_no_input(repo: GitRepo) -> None:
+    """Those that are gone, or whose index only git reads."""
+    many(repo, 1)
+    repository = open_repo(repo)
+    directory = repository.packs.pack_dir
+    (pack,) = maintenance._Listing.read(directory).small()
+    found = maintenance._input(directory, pack)
+    assert found is not None
+    assert (found.pack, found.count) == (pack, 1)
+    index = directory / f"{pack.name}.idx"
+    index.chmod(0o600)
+    index.write_bytes(b"junk" * 300)
+    assert maintenance._input(directory, pack) is None
+    index.unlink()
+    assert maintenance._input(directory, pack) is None

@@ -139,6 +139,19 @@ def test_a_copy_without_length_copies_64_kib() -> None:
     assert apply_delta(base, delta) == (base[:0x10000], 1)
 
 
+def test_instructions_that_point_beyond_their_data() -> None:
+    """Each is told for what it is, and none is taken for a shorter one."""
+    base, head = b"0123456789", _size(10) + _size(4)
+    assert apply_delta(base, head + b"\x90\x04") == (b"0123", 1)
+    for rest, why in (
+        (b"\x91", "ends within an instruction"), (b"\x91\x01", "ends within an instruction"),
+        (b"\x91\x07\x04", "points beyond its data"), (b"\x04abc", "points beyond its data"),
+        (b"\x00", "points beyond its data"),
+    ):  # fmt: skip
+        with pytest.raises(CorruptRecord, match=why):
+            apply_delta(base, head + rest)
+
+
 @given(st.binary(max_size=60), st.binary(max_size=60))
 def test_junk_is_corruption(base: bytes, delta: bytes) -> None:
     """Arbitrary bytes are a delta for the base, or CorruptRecord."""

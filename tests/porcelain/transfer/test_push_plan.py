@@ -158,6 +158,12 @@ def plan_of(
     return _Plan(run, SyncedRun(run.flow, run.id, run.id, UID, outcome), change)
 
 
+def test_a_plan_that_is_refused() -> None:
+    """It says why, and that the run is nowhere there; all else is as it was."""
+    refused = plan_of("A/1").refused("it is taken")
+    assert refused == SyncedRun("A", RunId("1"), None, UID, Outcome.REFUSED, "it is taken")
+
+
 def test_runs_of_others_are_not_chosen() -> None:
     """Those that are there already are no matter; what is left is told."""
     found = pushing((TIP,))

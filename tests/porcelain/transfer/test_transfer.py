@@ -84,6 +84,14 @@ def test_crowds_are_more_refs_than_a_run_has_names(monkeypatch: pytest.MonkeyPat
     assert there.crowds({names[0]}) == {}
 
 
+def test_the_first_ref_that_may_be_a_runs() -> None:
+    """Others before it are passed over; there may be none."""
+    there = view("A/1", "A/2", "A/x")
+    names = ["refs/runs/A/x", "refs/runs/A/2", "refs/runs/A/1"]
+    assert there.first(names) == tip("A/2")
+    assert there.first(names[:1]) is there.first([]) is None
+
+
 @pytest.mark.parametrize("most", [1, 100])
 def test_namesakes_may_be_the_run(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
     """They have its flow and number, and no other uid in their name; however many there are."""
