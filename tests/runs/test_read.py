@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -394,7 +395,7 @@ def test_previews_are_those_of_the_task_that_made_a_value(repo: GitRepo) -> None
             (seen["x"], b"px"), (refs["x"], b"px"), (refs["y"], b"py"),
             (replace(refs["x"], codec="raw/2"), b""), (replace(refs["x"], producer=TaskName("a", "9")), b""),
         ):  # fmt: skip
-            assert run.preview(ref) == preview
+            assert cast("Any", run.preview(ref)) == preview
 
 
 def test_without_info_steps_are_known_by_name(
