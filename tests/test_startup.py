@@ -166,7 +166,7 @@ def fsync(fd):
     real(fd)
 os.fsync = fsync
 def hear(event, args):
-    if event == "import" and args[0].startswith("gitflowrun.git.signature"):
+    if event == "import" and args[0].startswith("gitflowrun.git.signing.signature"):
         with open(os.environ["WATCHED"], "a") as log:
             log.write(f"signature {sys.argv}\\n")
 sys.addaudithook(hear)

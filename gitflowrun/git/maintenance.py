@@ -674,7 +674,7 @@ def sweep_locks(common_dir: Path, stale_locks: Path, *prefixes: str, age: float)
         prefixes: Below which refs; that of packed refs is looked at in any case.
         age: After how many seconds.
     """
-    from gitflowrun.git.ref_update import remove_old_lock
+    from gitflowrun.git.ref_locks import remove_old_lock
 
     packed = common_dir / "packed-refs.lock"
     removed = [remove_old_lock(packed, stale_locks, age)]

@@ -31,7 +31,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import re
 import time
@@ -41,32 +40,33 @@ from typing import TYPE_CHECKING
 from gitflowrun.errors import MissingObject, RefConflict, RepositoryError
 from gitflowrun.failpoints import reached
 from gitflowrun.git.command import Git, Resident, git_message
-from gitflowrun.git.permissions import is_in_place, make_directory, open_file, read_file, share_file
+from gitflowrun.git.permissions import is_in_place, make_directory, share_file
+from gitflowrun.git.ref_locks import (
+    PACKED,
+    Identity,
+    LockJournal,
+    LockWatch,
+    file_identity,
+    jittered,
+    recover_locks,
+)
 from gitflowrun.git.refs import RefReader, RefUpdate, folders_of, packed_with
 from gitflowrun.limits import (
     FEW_REFS,
-    LOCK_ABANDONED,
     LOCK_OURS,
     LOCK_PATIENCE,
     LOCK_PAUSES,
     LOCK_STALE,
-    MAX_JOURNAL,
     TRANSACTION_GRACE,
 )
 from gitflowrun.names import RefName
 from gitflowrun.settings import Durability, Settings
-from gitflowrun.values import mutable
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable, Collection, Iterator, Sequence
     from pathlib import Path
 
-_PACKED = "packed-refs"
-_JOURNALS = "ref-locks"
-_JOURNAL_LINE = re.compile(
-    rb"(?m)^(refs/(?!\S*\.\.)[^\s\0]+|packed-refs) (-|[0-9a-f]{40})(?: (\d{1,20}))?$"
-)
 _OPTIONS = ("-c", "core.logAllRefUpdates=false")
 # Off, because each file is synced once, by us.
 _NO_SYNC = ("-c", "core.fsync=none")
@@ -114,7 +114,7 @@ class Refs(RefReader):
 
     @cached_property
     def _update_ref(self) -> _UpdateRef:
-        journal = _Journal(self._root, self._stale_locks)
+        journal = LockJournal(self._root, self._stale_locks)
         return _UpdateRef(journal, self._git, *_OPTIONS, *(_NO_SYNC if self._syncs else ()))
 
     def transaction(self, updates: Sequence[RefUpdate]) -> None:
@@ -220,7 +220,7 @@ class Refs(RefReader):
         """
         path = self._root / "packed-refs"
         new = {os.fsencode(it.name): it.new for it in updates if it.new and not it.old}
-        before = _identity(path)
+        before = file_identity(path)
         table = packed_with(self._packed_refs(), new) if len(new) == len(updates) else None
         if table is None or self._rivals(updates) or not self._are_commits(updates):
             return False
@@ -234,8 +234,8 @@ class Refs(RefReader):
                     os.fsync(file.fileno())
             reached("packed.written")
             share_file(scratch)
-            with self._locked(_PACKED, scratch):
-                if path.is_symlink() or _identity(path) != before:
+            with self._locked(PACKED, scratch):
+                if path.is_symlink() or file_identity(path) != before:
                     return False
                 reached("packed.locked")
                 scratch.rename(path)
@@ -259,7 +259,7 @@ class Refs(RefReader):
             FileExistsError: somebody holds it.
         """
         lock = self._root / f"{name}.lock"
-        with self._update_ref.claiming(name, scratch.stat().st_ino):
+        with self._update_ref.claiming(name, scratch):
             try:
                 os.link(scratch, lock)
             except FileExistsError:
@@ -269,7 +269,8 @@ class Refs(RefReader):
             try:
                 yield
             finally:
-                lock.unlink()
+                with contextlib.suppress(OSError):  # then the journal tells whose it is
+                    lock.unlink()
 
     def _settle(self, updates: Sequence[RefUpdate], rivals: Collection[str]) -> None:
         """Wait for those who make one of the refs that were just created; if they do, take back all of ours.
@@ -399,7 +400,7 @@ class Refs(RefReader):
 class _UpdateRef(Resident):
     """A resident `git update-ref --stdin`."""
 
-    def __init__(self, journal: _Journal, git: Git, *options: str) -> None:
+    def __init__(self, journal: LockJournal, git: Git, *options: str) -> None:
         super().__init__(git, *options, "update-ref", "--stdin")
         self._messages = -1
         self._journal = journal
@@ -421,29 +422,32 @@ class _UpdateRef(Resident):
                 self._end(TRANSACTION_GRACE)  # it holds the one that was deleted
             self._journal.begin(updates)
             reached("ref.claimed")
+            taken: dict[Path, Identity | None] = {}
             try:
                 self._ask(["start", *commands, "prepare"], [b"start: ok\n", b"prepare: ok\n"])
                 reached("ref.locked")
-                self._journal.prepared(updates)
+                taken = self._journal.prepared(updates)
                 before_commit()
                 self._ask(["commit"], [b"commit: ok\n"])
                 reached("ref.moved")
             except BaseException as error:
                 # git drops the transaction at the end of its input, or has gone on to its end.
                 self._end(TRANSACTION_GRACE)
-                self._journal.end(was_killed=isinstance(error, _Refused) and not str(error))
+                self._journal.release(
+                    taken, was_killed=isinstance(error, _Refused) and not str(error)
+                )
                 raise
-            self._journal.end()
+            self._journal.release(taken)
 
     @contextlib.contextmanager
-    def claiming(self, name: str, inode: int) -> Iterator[None]:
-        """Have it in the journal that a lock is ours if it is a file of that number."""
+    def claiming(self, name: str, file: Path) -> Iterator[None]:
+        """Have it in the journal that a lock is ours if it is another name of a file."""
         with self._lock:
-            self._journal.claim(f"{name} - {inode}\n")
+            taken = self._journal.claim_file(name, file)
             try:
                 yield
             finally:
-                self._journal.end()
+                self._journal.release(taken)
 
     def close(self) -> None:
         """End git, and with it the journal."""
@@ -478,90 +482,6 @@ class _UpdateRef(Resident):
             self._messages = -1
 
 
-class _Journal:
-    """A file that says which locks this process is about to take, and has; whoever holds a lock of it lives.
-
-    Args:
-        root: The common git directory.
-        stale_locks: Beside this directory it is made.
-    """
-
-    def __init__(self, root: Path, stale_locks: Path) -> None:
-        self._root = root
-        self._directory = self._path = stale_locks.with_name(_JOURNALS)
-        self._held = -1
-        self._owner = 0
-
-    @property
-    def inherited(self) -> tuple[int, ...]:
-        """What git holds open."""
-        return () if self._held < 0 else (self._held,)
-
-    @property
-    def is_lost(self) -> bool:
-        """Whether it is another process's, or was deleted."""
-        return self._owner != os.getpid() or not self._path.exists()
-
-    def begin(self, updates: Sequence[RefUpdate]) -> None:
-        """Git is about to take the locks of some refs."""
-        self.claim("".join(f"{name} {new}\n" for name, new in _locks_of(updates)))
-
-    def prepared(self, updates: Sequence[RefUpdate]) -> None:
-        """Git has taken them."""
-        places = [(it, _identity(self._root / f"{it[0]}.lock")) for it in _locks_of(updates)]
-        self._write("".join(f"{it[0]} {it[1]} {at[0] if at else 0}\n" for it, at in places))
-
-    def claim(self, text: str) -> None:
-        """Some locks are about to be taken; what `recover_locks` reads says so."""
-        with contextlib.suppress(OSError):
-            if self.is_lost:
-                self._make()
-        self._write(text)
-
-    def end(self, *, was_killed: bool = False) -> None:
-        """Git holds none of them any more; or it was killed, and they may be there."""
-        if was_killed:
-            self._let_go()
-        else:
-            self._write("")
-
-    def close(self) -> None:
-        """Remove it."""
-        if self._owner == os.getpid():
-            with contextlib.suppress(OSError):  # whoever reads the refs next removes it
-                self._path.unlink()
-            self._let_go()
-
-    def _let_go(self) -> None:
-        if self._held >= 0:
-            os.close(self._held)
-        self._held, self._owner = -1, 0
-
-    def _make(self) -> None:
-        self._let_go()
-        make_directory(self._directory)
-        self._path = self._directory / f"{os.getpid()}-{time.monotonic_ns()}"
-        # It appears locked: who finds it free takes its owner for dead.
-        hidden = self._path.with_suffix(".new")
-        self._held = os.open(hidden, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self._held, fcntl.LOCK_EX)
-        share_file(hidden)
-        hidden.rename(self._path)
-        self._owner = os.getpid()
-
-    def _write(self, text: str) -> None:
-        if self._owner == os.getpid():
-            held = f"/proc/self/fd/{self._held}"  # at its name somebody may have put a link
-            with contextlib.suppress(OSError), open(held, "r+b", buffering=0) as file:  # noqa: PTH123
-                file.write(os.fsencode(text)) if text else file.truncate()
-
-
-def _locks_of(updates: Sequence[RefUpdate]) -> list[tuple[str, str]]:
-    """What git locks for a transaction, and what it writes into the locks."""
-    packed = [(_PACKED, "-")] if any(it.new is None for it in updates) else []
-    return [*((it.name, str(it.new or "-")) for it in updates), *packed]
-
-
 class _Refused(Exception):
     """git did not execute a transaction; its message, empty if it was killed."""
 
@@ -580,121 +500,3 @@ def _holds_id(value: bytes | None) -> bool:
 
 def _names(updates: Sequence[RefUpdate]) -> str:
     return updates[0].name if len(updates) == 1 else f"{len(updates)} refs"
-
-
-def jittered(seconds: float) -> float:
-    """A pause of about that length: two that wait for one another would meet again and again."""
-    import random  # only who has to wait pays for it
-
-    return seconds * (0.5 + random.random())
-
-
-_Identity = tuple[int, int, int]
-_LeftLock = tuple["Path", _Identity, bool]
-
-
-@mutable
-class LockWatch:
-    """Watches one lock file over the attempts of a writer that it keeps waiting.
-
-    git's protocol: `<ref>.lock`, created exclusively, is the right to change the ref. Who is killed leaves it, and git
-    never removes it. git holds such a lock for milliseconds, so one that stays the same file (inode, time, size) for
-    ten seconds has no owner. It is renamed away, never unlinked: of two processes that judge at once one finds nothing
-    to rename, and neither takes away the fresh lock of a third.
-
-    Args:
-        path: The lock file.
-        stale_locks: Where stale locks go: a directory on the same file system.
-        patience: Seconds for which it must not change.
-    """
-
-    path: Path
-    stale_locks: Path
-    patience: float
-    _seen: _Identity | None = None
-    _since: float = 0.0
-
-    def remove_if_stale(self) -> bool:
-        """Look at the lock; whether it is gone."""
-        identity = _identity(self.path)
-        if identity is None:
-            return True
-        now = time.monotonic()
-        if identity != self._seen:
-            self._seen, self._since = identity, now
-            is_old = time.time() - identity[1] / 1e9 > LOCK_ABANDONED
-            return is_old and _remove(self.path, identity, self.stale_locks)
-        return now - self._since >= self.patience and _remove(self.path, identity, self.stale_locks)
-
-
-def recover_locks(root: Path, stale_locks: Path) -> list[Path]:
-    """Move away the locks that killed processes of ours have left, in directories as `Refs` has them; which it were."""
-    try:
-        journals = [it for it in stale_locks.with_name(_JOURNALS).iterdir() if it.suffix != ".new"]
-    except OSError:
-        return []
-    removed = []
-    for path in journals:
-        with contextlib.suppress(OSError, RepositoryError), open_file(path, "a journal") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            began = os.fstat(file.fileno()).st_mtime_ns
-            lines = _JOURNAL_LINE.finditer(file.read(MAX_JOURNAL))
-            left = [it for line in lines if (it := _left_lock(root, line, began))]
-            if any(not is_sure for _, _, is_sure in left):
-                time.sleep(LOCK_OURS)  # somebody else's that has come meanwhile is gone by then
-            for lock, was, _ in left:
-                if lock.stem == _PACKED and _identity(lock) == was:
-                    # Whoever holds the lock writes it; with it left there, git would pack no refs any more.
-                    lock.with_suffix(".new").unlink(missing_ok=True)
-                if _remove(lock, was, stale_locks):
-                    removed.append(lock)
-            path.unlink()
-    return removed
-
-
-def _left_lock(root: Path, line: re.Match[bytes], began: int) -> _LeftLock | None:
-    """The lock that a line speaks of, if it is there, and whether it is surely the same one; nothing elsewhere."""
-    name, new, inode = line.groups()
-    lock = root / f"{os.fsdecode(name)}.lock"
-    identity = _identity(lock)
-    if identity is None or not is_in_place(root, lock):
-        return None
-    if inode:
-        return (lock, identity, True) if identity[0] == int(inode) else None
-    written = b"" if new == b"-" else new + b"\n"
-    content = read_file(lock, "a lock", limit=len(written)) or b""
-    return (lock, identity, False) if identity[1] >= began and written.startswith(content) else None
-
-
-def remove_old_lock(path: Path, stale_locks: Path, age: float) -> bool:
-    """Move a lock file away if it is older than `age` seconds; whether it was, and is gone."""
-    identity = _identity(path)
-    if identity is None or time.time() - identity[1] / 1e9 <= age:
-        return False
-    return _remove(path, identity, stale_locks)
-
-
-def _remove(path: Path, identity: _Identity, stale_locks: Path) -> bool:
-    """Move a lock away, if it still is the one that was judged; whether it is gone."""
-    make_directory(stale_locks)
-    moved = stale_locks / f"{os.getpid()}-{time.monotonic_ns()}.lock"
-    try:
-        path.rename(moved)
-    except FileNotFoundError:
-        return True
-    if _identity(moved) == identity:
-        moved.unlink(missing_ok=True)
-        return True
-    # A third has made a new lock since we looked. Give it back, unless there is one more by now.
-    with contextlib.suppress(OSError):
-        os.link(moved, path)
-    moved.unlink(missing_ok=True)
-    return False
-
-
-def _identity(path: Path) -> _Identity | None:
-    try:
-        status = path.lstat()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    return status.st_ino, status.st_mtime_ns, status.st_size  # not ctime: a rename changes it

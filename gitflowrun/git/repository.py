@@ -161,7 +161,8 @@ class Repository:
     @cached_property
     def refs(self) -> Refs:
         """Reads and moves refs. Locks that killed processes of ours have left are gone by then."""
-        from gitflowrun.git.ref_update import Refs, recover_locks
+        from gitflowrun.git.ref_locks import recover_locks
+        from gitflowrun.git.ref_update import Refs
 
         stale_locks = self.state_dir / "stale-locks"
         with contextlib.suppress(OSError):

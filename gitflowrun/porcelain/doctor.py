@@ -23,7 +23,7 @@ from gitflowrun.git.maintenance import fold_lock
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.owner import gc_is_running
 from gitflowrun.git.permissions import open_file
-from gitflowrun.git.ref_update import recover_locks, remove_old_lock
+from gitflowrun.git.ref_locks import recover_locks, remove_old_lock
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.limits import LOCK_ABANDONED, LOCK_STALE
 from gitflowrun.porcelain import hooks

@@ -266,7 +266,7 @@ def _signed_by(run: StoredRun) -> str | None:
     _, content = run.objects.read(run.commit, COMMIT_SIZE)
     if b"\ngpgsig" not in content:
         return None
-    from gitflowrun.git.signature import claim  # few runs have one
+    from gitflowrun.git.signing.signature import claim  # few runs have one
 
     return claim(content) or None
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from gitflowrun.errors import CorruptRecord, MissingObject, TooLarge
 from gitflowrun.git.objects import Mode, ObjectType, Oid, parse_commit
-from gitflowrun.git.signature import split_signature
-from gitflowrun.git.signature_check import SignatureCheck, SignatureReport, SignatureState
+from gitflowrun.git.signing.signature import split_signature
+from gitflowrun.git.signing.signature_check import SignatureCheck, SignatureReport, SignatureState
 from gitflowrun.limits import COMMIT_SIZE, MAX_CHUNK, MAX_STATES, SIGNED_STATES
 from gitflowrun.runs import layout
 from gitflowrun.runs.trust import Trust

@@ -105,7 +105,7 @@ class FileLock:
                     f"{self.path} has been locked for {patience:.0f} s by process {self._holder()}",
                     hint="wait for that process, or end it",
                 )
-            from gitflowrun.git.ref_update import jittered
+            from gitflowrun.git.ref_locks import jittered
 
             time.sleep(jittered(pause))
             pause = min(pause * 2, 0.02)

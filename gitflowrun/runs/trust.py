@@ -238,7 +238,7 @@ class Trust:
             return True
         if not commit.parents:
             return False
-        from gitflowrun.git.signature import split_signature  # few runs are signed
+        from gitflowrun.git.signing.signature import split_signature  # few runs are signed
 
         try:
             _, content = self._repo.objects.read(oid, COMMIT_SIZE)
@@ -259,7 +259,7 @@ class Trust:
         """Whether it is the last commit of a run, with a good signature by a key that the user vouched for."""
         if not self._signers or not self._ends_a_run(commit):
             return False
-        from gitflowrun.git.signature_check import (
+        from gitflowrun.git.signing.signature_check import (
             SignatureCheck,
         )  # nobody needs it who trusts no signer
 

@@ -336,7 +336,7 @@ class RunWriter:
 
         A run is not lost because nobody has entered a passphrase: without a signature it is published as well.
         """
-        from gitflowrun.git.signature import CommitSigner  # who signs pays for it
+        from gitflowrun.git.signing.signature import CommitSigner  # who signs pays for it
 
         try:
             reached("sign.asked")

@@ -474,7 +474,7 @@ def test_refs_are_read_where_locks_can_not_be_looked_at(
         seen.append((places[0], places[1]))
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr("gitflowrun.git.ref_update.recover_locks", fails)
+    monkeypatch.setattr("gitflowrun.git.ref_locks.recover_locks", fails)
     found = Repository.discover(repo.path)
     assert found.refs.get("refs/heads/main")
     assert seen == [(found.common_dir, found.state_dir / "stale-locks")]

@@ -9,7 +9,7 @@ import pytest
 
 from gitflowrun.errors import CorruptRecord, MissingObject, TooLarge
 from gitflowrun.git.objects import Commit, Mode, ObjectType, Oid, Signature, TreeEntry
-from gitflowrun.git.signature_check import SignatureReport, SignatureState
+from gitflowrun.git.signing.signature_check import SignatureReport, SignatureState
 from gitflowrun.names import RunId
 from gitflowrun.porcelain import verify
 from gitflowrun.porcelain.verify import RunVerifier

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gitflowrun.errors import CorruptRecord, RepositoryError
-from gitflowrun.git.signature import CommitSigner, split_signature, with_signature
+from gitflowrun.git.signing.signature import CommitSigner, split_signature, with_signature
 from gitflowrun.limits import MAX_SIGNATURE
 from gitflowrun.runs.commit_message import Status
 from tests.helpers.flows import eventually, family, linear_flow
@@ -128,7 +128,7 @@ def test_a_signature_that_fails_at_the_end_loses_nothing(repo: GitRepo, key: Ssh
 @needs_ssh
 def test_a_program_that_waits_is_ended(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever asks for a passphrase that nobody enters is ended with all it has started."""
-    monkeypatch.setattr("gitflowrun.git.signature.SIGNATURE_SECONDS", 0.2)
+    monkeypatch.setattr("gitflowrun.git.signing.signature.SIGNATURE_SECONDS", 0.2)
     seconds = f"77.{os.getpid()}"
     opened = open_repo(repo)
     for last in ("sleep", ":"):  # one that waits itself, and one that leaves somebody who does

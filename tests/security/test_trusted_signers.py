@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from gitflowrun.git.objects import Oid
-from gitflowrun.git.signature import CommitSigner
-from gitflowrun.git.signature_check import SignatureCheck
+from gitflowrun.git.signing.signature import CommitSigner
+from gitflowrun.git.signing.signature_check import SignatureCheck
 from gitflowrun.runs.trust import Trust
 from tests.helpers.repos import GitRepo
 from tests.helpers.runs import open_repo

@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import pytest
 
-from gitflowrun.git.signature import CommitSigner, claimed_key, split_signature
-from gitflowrun.git.signature_check import SignatureState
+from gitflowrun.git.signing.signature import CommitSigner, claimed_key, split_signature
+from gitflowrun.git.signing.signature_check import SignatureState
 from gitflowrun.porcelain.verify import RunVerifier, Verification
 from tests.helpers.repos import GitRepo
 from tests.helpers.runs import open_repo, start_run

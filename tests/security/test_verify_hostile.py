@@ -12,10 +12,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from gitflowrun.errors import CorruptRecord, RepositoryError
-from gitflowrun.git import signature_check
 from gitflowrun.git.command import Completed
 from gitflowrun.git.objects import Signature
-from gitflowrun.git.signature import (
+from gitflowrun.git.signing import signature_check
+from gitflowrun.git.signing.signature import (
     SignatureFormat,
     SignaturePrograms,
     claim,
@@ -27,7 +27,7 @@ from gitflowrun.git.signature import (
     ssh_key,
     with_signature,
 )
-from gitflowrun.git.signature_check import SignatureCheck, SignatureState, is_fingerprint
+from gitflowrun.git.signing.signature_check import SignatureCheck, SignatureState, is_fingerprint
 from gitflowrun.limits import MAX_ADDRESS, MAX_SIGNATURE
 from tests.helpers.repos import GitRepo
 from tests.helpers.runs import open_repo

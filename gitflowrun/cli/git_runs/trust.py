@@ -89,7 +89,7 @@ def _untrust(repo: Repository, found: Trust, name: str) -> str:
 
 def _trust_signer(repo: Repository, found: Trust, name: str) -> str:
     """Trust a key, or those that somebody has now: a name may get others later."""
-    from gitflowrun.git.signature_check import SignatureCheck, is_fingerprint
+    from gitflowrun.git.signing.signature_check import SignatureCheck, is_fingerprint
 
     keys = [name] if is_fingerprint(name) else SignatureCheck(repo.git).keys_of(name)
     if not keys:

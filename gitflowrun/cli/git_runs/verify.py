@@ -10,7 +10,7 @@ from gitflowrun.cli.output.tables import Cell, Column, show, table
 from gitflowrun.cli.output.text import printable
 from gitflowrun.errors import UsageError
 from gitflowrun.git.repository import Repository
-from gitflowrun.git.signature_check import SignatureState
+from gitflowrun.git.signing.signature_check import SignatureState
 from gitflowrun.porcelain.verify import RunVerifier, Verification
 from gitflowrun.runs.runs import RunStore
 

@@ -258,7 +258,7 @@ class _NewRun:
 def _try_signing(repo: Repository) -> None:
     """Where runs are signed, see that they can be. Raises RepositoryError."""
     if repo.settings.sign:
-        from gitflowrun.git.signature import CommitSigner  # who signs pays for it
+        from gitflowrun.git.signing.signature import CommitSigner  # who signs pays for it
 
         CommitSigner(repo.git).try_out(repo.signature())
 

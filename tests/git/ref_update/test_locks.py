@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 
 from gitflowrun.errors import RepositoryError
+from gitflowrun.git import ref_update
 from gitflowrun.git.maintenance import sweep_locks
 from gitflowrun.git.objects import Oid
-from gitflowrun.git.ref_update import LockWatch, Refs, recover_locks
+from gitflowrun.git.ref_locks import LockWatch, recover_locks
+from gitflowrun.git.ref_update import Refs
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.git.repository import Repository
 from gitflowrun.limits import LOCK_OURS, TRANSACTION_GRACE
@@ -158,7 +160,7 @@ import sys
 from gitflowrun.errors import RefConflict
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.ref_update import Refs
-from gitflowrun.git.ref_update import recover_locks
+from gitflowrun.git.ref_locks import recover_locks
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.git.repository import Repository
 oid, rounds, prefix = Oid.from_hex(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
@@ -263,7 +265,7 @@ import os, signal, sys
 from pathlib import Path
 from gitflowrun.git import ref_update
 from gitflowrun.git.objects import Oid
-from gitflowrun.git.ref_update import recover_locks
+from gitflowrun.git.ref_locks import recover_locks
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.git.repository import Repository
 it = Repository.discover()
@@ -280,7 +282,7 @@ def kill(*_):
 if step == "prepared":  # in time for the journal to say which files they are
     ref_update.Refs._sync_locks = kill
 elif step == "unnoted":  # before that
-    ref_update._Journal.prepared = kill
+    ref_update.LockJournal.prepared = kill
 names = [f"refs/runs/F/{number}" for number in range(1, count + 1)]
 if sys.argv[4] == "delete":
     it.refs.transaction([RefUpdate(name, None, oid) for name in names])
@@ -329,6 +331,48 @@ def test_our_own_lock_of_the_packed_refs_is_known(repo: GitRepo, repository: Rep
         lock.touch()  # which we are about to remove
 
 
+@pytest.mark.parametrize("is_packed", [False, True])
+def test_a_lock_that_a_disk_does_not_unlink_is_moved_away(
+    repo: GitRepo,
+    repository: Repository,
+    commits: list[Oid],
+    monkeypatch: pytest.MonkeyPatch,
+    is_packed: bool,
+) -> None:
+    """Git ends well all the same; the user's own git must find no lock after that, nor lose one of somebody else's."""
+    top = repository.common_dir
+    create_ref(repository.refs, NAME, commits[0])
+    if is_packed:
+        repo.git("pack-refs", "--all")
+    locks = [top / "packed-refs.lock", top / f"{NAME}.lock"]
+
+    def step(name: str) -> None:
+        """As if no unlink of git's had any effect."""
+        for number, lock in enumerate(locks):
+            kept = top / f"kept-{number}"
+            if name == "ref.locked":
+                os.link(lock, kept)
+            elif name == "ref.moved":
+                lock.parent.mkdir(parents=True, exist_ok=True)  # which it would have kept
+                kept.rename(lock)
+
+    monkeypatch.setattr(ref_update, "reached", step)
+    delete_ref(repository.refs, NAME, commits[0])
+    assert [lock for lock in locks if lock.exists()] == []
+    monkeypatch.undo()
+    repo.git("pack-refs", "--all")
+    create_ref(repository.refs, NAME, commits[0])
+
+    def rival(name: str) -> None:
+        """As if somebody took the lock right after git."""
+        if name == "ref.moved":
+            locks[0].touch()
+
+    monkeypatch.setattr(ref_update, "reached", rival)
+    delete_ref(repository.refs, NAME, commits[0])
+    assert locks[0].exists()
+
+
 def test_a_lock_of_somebody_else_is_not_taken_for_a_killed_writers(
     repository: Repository, commits: list[Oid]
 ) -> None:
@@ -349,27 +393,31 @@ def test_a_lock_of_somebody_else_is_not_taken_for_a_killed_writers(
         lock.unlink()
 
 
-@pytest.mark.parametrize("case", ["sure", "unsure", "older"])
+@pytest.mark.parametrize("case", ["sure", "unsure", "older", "another"])
 def test_what_is_not_surely_ours_is_given_time(
     repository: Repository, commits: list[Oid], monkeypatch: pytest.MonkeyPatch, case: str
 ) -> None:
-    """A lock by its number is ours; one that only has our content may be another's, and one from before is."""
+    """A lock by its number and time is ours; one that only has our content may be another's, and one from before is.
+
+    So is one of another time: a file system gives the number of a file that is gone to the next one.
+    """
     places = (repository.common_dir, repository.state_dir / "stale-locks")
     assert recover_locks(*places) == []
     refs, lock = repository.refs, repository.common_dir / f"{NAME}.lock"
     create_ref(refs, NAME, commits[0])
     lock.write_text(f"{commits[1]}\n")
-    number = f" {lock.stat().st_ino}" if case == "sure" else ""
     if case == "older":
         os.utime(lock, (1, 1))
     journal = refs._update_ref._journal
+    file, known = lock.stat(), case in ("sure", "another")
+    number = f" {file.st_ino} {file.st_mtime_ns}" if known else ""
     journal.claim(f"{NAME} {commits[1]}{number}\n")
-    if case != "older":
+    if case in ("unsure", "another"):
         os.utime(lock)
     _die(refs)
     pauses: list[float] = []
     monkeypatch.setattr(time, "sleep", pauses.append)
-    assert recover_locks(*places) == ([] if case == "older" else [lock])
+    assert recover_locks(*places) == ([lock] if case in ("sure", "unsure") else [])
     assert pauses == ([LOCK_OURS] if case == "unsure" else [])
     assert not [*(repository.state_dir / "ref-locks").iterdir()]
 

@@ -480,7 +480,7 @@ def test_the_pauses_of_who_waits_grow(
 def test_the_journal_of_a_writer(
     repository: Repository, commits: list[Oid], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It has each lock with the number of its file while git holds it, nothing afterwards, and goes with the writer."""
+    """It has each lock with the number and time of its file while git holds it, nothing afterwards, and goes with the writer."""
     refs = repository.refs
     create_ref(refs, NAME, commits[0])
     journal = refs._update_ref._journal
@@ -489,9 +489,10 @@ def test_the_journal_of_a_writer(
     seen = []
 
     def look() -> None:
-        locks = (NAME, "packed-refs")
-        numbers = [(repository.common_dir / f"{it}.lock").stat().st_ino for it in locks]
-        rows = [f"{NAME} - {numbers[0]}\n", f"packed-refs - {numbers[1]}\n"]
+        rows = []
+        for name in (NAME, "packed-refs"):
+            lock = (repository.common_dir / f"{name}.lock").stat()
+            rows.append(f"{name} - {lock.st_ino} {lock.st_mtime_ns}\n")
         assert path.read_text() == "".join(rows)
         (pid,) = git_children()
         links = {str(it.readlink()) for it in Path(f"/proc/{pid}/fd").iterdir() if it.is_symlink()}

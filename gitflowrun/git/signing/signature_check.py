@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 
 from gitflowrun.errors import CorruptRecord, RepositoryError
 from gitflowrun.git.objects import parse_commit
-from gitflowrun.git.signature import (
+from gitflowrun.git.signing.signature import (
     SignatureFormat,
     SignaturePrograms,
     as_file,

@@ -1,0 +1,1 @@
+"""Signatures of commits: made when a run ends, and judged."""
