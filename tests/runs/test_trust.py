@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from gitflowrun.errors import RepositoryError
-from gitflowrun.git import signature
 from gitflowrun.git.objects import Commit, Oid, Signature
-from gitflowrun.git.signature import with_signature
+from gitflowrun.git.signing import signature
+from gitflowrun.git.signing.signature import with_signature
 from gitflowrun.git.transport import Remote
 from gitflowrun.porcelain.fetch import fetch
 from gitflowrun.porcelain.overview import run_overview

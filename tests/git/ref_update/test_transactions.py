@@ -480,7 +480,7 @@ def test_the_pauses_of_who_waits_grow(
 def test_the_journal_of_a_writer(
     repository: Repository, commits: list[Oid], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It has each lock with the number and time of its file while git holds it, nothing afterwards, and goes with the writer."""
+    """It has each lock with its file's number and time while git holds it, then nothing, and goes with the writer."""
     refs = repository.refs
     create_ref(refs, NAME, commits[0])
     journal = refs._update_ref._journal
