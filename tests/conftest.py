@@ -6,18 +6,57 @@ import atexit
 import compileall
 import os
 import shutil
+import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, is_hypothesis_test, settings
 
 from tests.helpers.repos import ROOT, GitRepo, make_repo
 
-settings.register_profile(
-    "isolated", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
-)
-settings.load_profile("isolated")
+for name, examples in {"few": 50, "many": 500}.items():
+    settings.register_profile(
+        name, deadline=None, derandomize=True, max_examples=examples, suppress_health_check=[HealthCheck.too_slow]
+    )  # fmt: skip
+settings.load_profile("few")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Draw many examples where slow tests are asked for."""
+    if config.option.markexpr == "slow":
+        settings.load_profile("many")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With `-m slow` tests of properties run again, with ten times the examples."""
+    if config.option.markexpr == "slow":
+        for item in items:
+            if is_hypothesis_test(getattr(item, "obj", None)):
+                item.add_marker(pytest.mark.slow)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Three workers for two processors: each waits for a part of its time."""
+    return max(2, (os.cpu_count() or 1) * 3 // 2)
+
+
+ROOM_IN_MEMORY = 4 << 30
+"""Bytes that must be free there: the large repositories of a few modules stay until the end."""
+
+
+def _in_memory() -> None:
+    # Thousands of repositories live for half a second each: no disk needs to see them, unless TMPDIR says so.
+    place = Path("/dev/shm")
+    if "TMPDIR" in os.environ or not os.access(place, os.W_OK):
+        return
+    system = os.statvfs(place)
+    if not system.f_flag & os.ST_NOEXEC and system.f_bavail * system.f_frsize > ROOM_IN_MEMORY:
+        os.environ["TMPDIR"] = str(place)
+        tempfile.tempdir = None  # what was found before
 
 
 def _isolate() -> None:
@@ -25,9 +64,12 @@ def _isolate() -> None:
     home = Path(tempfile.mkdtemp(prefix="gitflowrun-home-"))
     atexit.register(_remove, home, os.getpid())
     config = home / ".gitconfig"
+    template = home / "template"  # without samples of hooks, half of the files of a repository
+    for name in ("hooks", "info"):
+        (template / name).mkdir(parents=True)
     config.write_text(
         "[user]\n\tname = Ada Lovelace\n\temail = ada@example.org\n"
-        "[init]\n\tdefaultBranch = main\n[gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n"
+        f"[init]\n\tdefaultBranch = main\n\ttemplateDir = {template}\n[gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n"
         '[protocol "file"]\n\tallow = always\n'
     )
     for name in [
@@ -66,15 +108,20 @@ def _compile() -> None:
     # forbids to write bytecode (as the one of the tests does: a work tree's modules change within a second).
     if "PYTEST_XDIST_WORKER" not in os.environ:
         compileall.compile_dir(ROOT / "gitflowrun", quiet=2)
+    else:  # pytest's own: what it made of the tests, sixty thousand lines
+        sys.dont_write_bytecode = False
 
 
+_in_memory()
 _isolate()
 _compile()
 
 
 @pytest.fixture(autouse=True)
-def _in_a_directory_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def _in_a_directory_of_its_own(tmp_path: Path) -> Iterator[None]:
+    os.chdir(tmp_path)
+    yield
+    os.chdir(ROOT)  # wherever a test has gone: its directories go now
 
 
 @pytest.fixture

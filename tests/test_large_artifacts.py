@@ -98,7 +98,10 @@ def test_every_blob_is_small(large: GitRepo) -> None:
     assert {"stdout", "stdout.2"} <= set(output)
 
 
-@pytest.mark.parametrize("how", ["gc --prune=now", "repack -ad", "bundle", "push"])
+@pytest.mark.parametrize(
+    "how",
+    ["gc --prune=now", "push", *(pytest.param(it, marks=pytest.mark.slow) for it in ("repack -ad", "bundle"))],
+)  # fmt: skip
 def test_copies_are_whole(large: GitRepo, tmp_path: Path, how: str) -> None:
     """Whatever stock git makes of the objects, deltas included, is read back and checked.
 

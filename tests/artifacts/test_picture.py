@@ -76,7 +76,7 @@ def test_git_shows_pictures(repo: GitRepo) -> None:
     assert repo.git("cat-file", "-s", "runs/F/1:data/photo.png") == str(
         len("?PNG????? 400") - 1 + (3 << 18)
     )
-    shown = json.loads(repo.runs("show", "1/start/1/image", "--json").out)
+    shown = json.loads(repo.call("show", "1/start/1/image", "--json").out)
     assert shown["picture"] == "steps/start/1/pictures/image.png"
     repo.fsck()
 
@@ -86,14 +86,14 @@ def test_pictures_need_no_trust(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) 
     _run(repo)
     theirs = clone(repo, "theirs")
     get(theirs)
-    done = theirs.runs("cat", "1/image", "-o", "image.png")
+    done = theirs.call("cat", "1/image", "-o", "image.png")
     assert (done.code, done.err) == (0, "")
     assert (theirs.path / "image.png").read_bytes() == b"\x89PNG\r\n\x1a\n 30"
-    smaller = theirs.runs("cat", "1/photo", "-o", "photo.png")
+    smaller = theirs.call("cat", "1/photo", "-o", "photo.png")
     assert smaller.code == 0
     assert smaller.err.startswith("note: this is the picture that its task drew")
     assert (theirs.path / "photo.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n 400\0")
-    refused = theirs.runs("cat", "1/photo", "-o", "photo.jpg")
+    refused = theirs.call("cat", "1/photo", "-o", "photo.jpg")
     assert refused.code
     assert refused.err.endswith("or name the file .png: its task drew that\n")
     monkeypatch.chdir(theirs.path)
@@ -171,7 +171,7 @@ def test_a_picture_of_what_its_library_can_not_write(repo: GitRepo) -> None:
     values = "self.depth = Image.new('F', (5, 5))"
     repo.write("f.py", linear_flow(values, head="from PIL import Image\n"))
     assert repo.flow("f.py", "--quiet", "run").code == 0
-    done = repo.runs("cat", "1/depth", "-o", "depth.png")
+    done = repo.call("cat", "1/depth", "-o", "depth.png")
     assert done.code == 0
     assert done.err.startswith("note: this is the picture that its task drew: ")
     assert (repo.path / "depth.png").read_bytes().startswith(_PNG)

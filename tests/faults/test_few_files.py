@@ -10,8 +10,10 @@ from tests.helpers.flows import foreach_flow
 from tests.helpers.repos import GitRepo, run_program
 
 
-@pytest.mark.parametrize("limit", [48, 90])
-@pytest.mark.parametrize("kind", ["fork", "fresh"])
+@pytest.mark.parametrize(
+    ("kind", "limit"),
+    [("fork", 48), ("fork", 90), ("fresh", 48), pytest.param("fresh", 90, marks=pytest.mark.slow)],
+)
 def test_few_files_mean_few_tasks_at_a_time(repo: GitRepo, kind: str, limit: int) -> None:
     """More workers than there are descriptors for: fewer run at a time, the user is told, nothing fails."""
     repo.write("f.py", foreach_flow("self.large = 'x' * 70_000\ntime.sleep(0.1)"))

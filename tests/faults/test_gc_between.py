@@ -31,8 +31,9 @@ from tests.helpers.runs import digest, finished_task, make_run, open_repo, start
 PAYLOAD = noise(100_000, 7)
 
 
-def test_what_was_fetched_is_kept(tmp_path: Path) -> None:
-    """A gc that begins before any ref names what has come, and ends at any time, leaves it."""
+@pytest.fixture
+def people(tmp_path: Path) -> tuple[GitRepo, GitRepo]:
+    """A hub with a run, and Ada's clone, which lacks it and in which a repack takes a while."""
     make_repo(tmp_path / "first")
     GitRepo(tmp_path).git("clone", "-q", "--bare", "first", "hub")
     hub = GitRepo(tmp_path / "hub")
@@ -40,6 +41,12 @@ def test_what_was_fetched_is_kept(tmp_path: Path) -> None:
     make_run(bob)
     send(bob)
     add_bulk(ada, 1 << 20)
+    return hub, ada
+
+
+def test_what_was_fetched_is_kept(tmp_path: Path, people: tuple[GitRepo, GitRepo]) -> None:
+    """A gc that begins before any ref names what has come, and ends at any time, leaves it."""
+    hub, ada = people
     go, there = tmp_path / "go", tmp_path / "there"
     points = f"ref.claimed=tell:{there}; ref.claimed=pause:{go}"
     fetching = background(ada, *RUNS, "fetch", env={"GITFLOWRUN_FAILPOINTS": points})
@@ -53,15 +60,9 @@ def test_what_was_fetched_is_kept(tmp_path: Path) -> None:
     ada.fsck()
 
 
-def test_what_was_here_already_is_kept(tmp_path: Path) -> None:
+def test_what_was_here_already_is_kept(people: tuple[GitRepo, GitRepo]) -> None:
     """A repack that began before a fetch takes what belongs to no ref, so the fetch does not rely on finding it."""
-    make_repo(tmp_path / "first")
-    GitRepo(tmp_path).git("clone", "-q", "--bare", "first", "hub")
-    hub = GitRepo(tmp_path / "hub")
-    ada, bob = clone(hub, "ada"), clone(hub, "bob")
-    make_run(bob)
-    send(bob)
-    add_bulk(ada, 1 << 20)
+    hub, ada = people
     get(ada)
     for ref in [*refs(ada), *refs(ada, "refs/runs-remotes/")]:
         ada.git("update-ref", "-d", ref)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -75,15 +76,25 @@ def _lie(record: TaskRecord, lie: str, victims: RunIdentity, own: RunIdentity) -
     return replace(record, run=victims if lie == "executor" else own, artifacts=artifacts)
 
 
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A victim with a run, and an attacker with one that failed."""
+    place = tmp_path_factory.mktemp("people")
+    for name, env, code in (("victim", {}, 0), ("attacker", {"ATTACK": "1"}, 1)):
+        repo = make_repo(place / name, files={"f.py": FLOW})
+        assert repo.flow("f.py", "run", env=env).code == code
+    return place
+
+
 @pytest.mark.parametrize("lie", ["none", "executor", "maker"])
 @pytest.mark.parametrize("command", [["resume"], ["resume", "end", "--origin-run-id"]])
-def test_a_strangers_pickle_is_not_loaded(tmp_path: Path, lie: str, command: list[str]) -> None:
+def test_a_strangers_pickle_is_not_loaded(
+    tmp_path: Path, people: Path, lie: str, command: list[str]
+) -> None:
     """Neither an honest stranger's run nor one that claims to be ours gets code executed."""
-    victim = make_repo(tmp_path / "victim", files={"f.py": FLOW})
-    assert victim.flow("f.py", "run").code == 0
+    shutil.copytree(people, tmp_path / "copy")
+    victim, attacker = (GitRepo(tmp_path / "copy" / name) for name in ("victim", "attacker"))
     ours = RunStore(Repository.discover(victim.path)).find("1", "MyFlow").identity
-    attacker = make_repo(tmp_path / "attacker", files={"f.py": FLOW})
-    assert attacker.flow("f.py", "run", env={"ATTACK": "1"}).code == 1
     try:
         forged = forge(attacker, lie, ours)
     except GitflowrunError:

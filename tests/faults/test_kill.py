@@ -144,32 +144,32 @@ def test_a_killed_zygote_is_replaced_by_fresh_interpreters(repo: GitRepo, marker
     nobody_is_left(marker)
 
 
-@pytest.mark.parametrize("kind", ["fork", "fresh"])
+CRIMES = [
+    ("os.kill(os.getpid(), signal.SIGSEGV)", "killed by SIGSEGV", "segmentation fault"),
+    ("os._exit(7)", "exit status 7 before its step had returned", "exit status 7"),
+    ("os.closerange(3, 4096)", "the descriptors of its process", "its result is lost"),
+    ("sys.exit(3)", "SystemExit: 3", "return from it"),
+    ("os.kill(os.getpid(), signal.SIGKILL)", "killed by SIGKILL", "memory"),
+    ("os._exit(0)", "exit status 0 before its step had returned", "exit status 0"),
+    ("sys.modules.clear(); import typing", "gitflowrun failed: ImportError", "ImportError"),
+    ("raise ValueError('no luck')", "ValueError: no luck", "no luck"),
+    ("raise KeyboardInterrupt", "KeyboardInterrupt", "KeyboardInterrupt"),
+]
+"""What a step does, what its attempt says of it, and what its log does: the first for fresh interpreters too."""
+
+
 @pytest.mark.parametrize(
-    ("crime", "error", "line"),
-    [
-        ("os.kill(os.getpid(), signal.SIGSEGV)", "killed by SIGSEGV", "segmentation fault"),
-        ("os.kill(os.getpid(), signal.SIGKILL)", "killed by SIGKILL", "memory"),
-        ("os._exit(0)", "exit status 0 before its step had returned", "exit status 0"),
-        ("os._exit(7)", "exit status 7 before its step had returned", "exit status 7"),
-        ("os.closerange(3, 4096)", "the descriptors of its process", "its result is lost"),
-        pytest.param(
-            "sys.modules.clear(); import typing",
-            "gitflowrun failed: ImportError",
-            "ImportError",
-            marks=pytest.mark.skipif(
-                sys.version_info < (3, 11), reason="Python 3.10 goes on without them"
-            ),
-        ),
-        ("sys.exit(3)", "SystemExit: 3", "return from it"),
-        ("raise ValueError('no luck')", "ValueError: no luck", "no luck"),
-        ("raise KeyboardInterrupt", "KeyboardInterrupt", "KeyboardInterrupt"),
-    ],
+    ("kind", "crime", "error", "line"),
+    [("fork", *crime) for crime in CRIMES]
+    + [("fresh", *crime) for crime in CRIMES[:4]]
+    + [pytest.param("fresh", *crime, marks=pytest.mark.slow) for crime in CRIMES[4:]],
 )
 def test_a_task_that_dies_has_failed(
     repo: GitRepo, kind: str, crime: str, error: str, line: str
 ) -> None:
     """Whatever ends it: a failed attempt, a line in its log, exit code 1; the run can be resumed."""
+    if "modules" in crime and sys.version_info < (3, 11):
+        pytest.skip("Python 3.10 goes on without them")
     repo.write("f.py", linear_flow("self.x = 1", f"if not os.path.exists('good'):\n    {crime}"))
     done = repo.flow("f.py", "run", env={"GITFLOWRUN_ISOLATION": kind})
     assert done.code == 1, done.out

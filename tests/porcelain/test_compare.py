@@ -50,7 +50,7 @@ def test_an_included_file_whose_attribute_has_another_name(repo: GitRepo) -> Non
     found = _two(repo, script, str(first / "c"), str(second / "c"))
     assert [row.name for row in found.parameters] == ["config"]
     assert found.changes["config"] == ("@@ -1 +1 @@", "-rate: 1", "+rate: 2")
-    listed = repo.runs("list", "-p").out
+    listed = repo.call("list", "-p").out
     assert listed.splitlines()[0].split()[-2:] == ["AUTHOR", "config"]
 
 
@@ -65,7 +65,7 @@ def test_parameters_whose_attributes_have_other_names(repo: GitRepo) -> None:
     rows = _two(repo, script, "1", "2").parameters
     assert [(row.name, row.old) for row in rows[:2]] == [("learning-rate", "1"), ("a", "1")]
     assert [row.name for row in rows[2:]] == ["self.a"]
-    listed = repo.runs("list", "-p").out
+    listed = repo.call("list", "-p").out
     assert listed.splitlines()[0].split()[-3:] == ["learning-rate", "a", "self.a"]
 
 
@@ -85,7 +85,7 @@ def test_how_runs_ended(repo: GitRepo) -> None:
     found = _two(repo, script, "1", "2", codes=(0, 1))
     assert found.status is not None
     assert (found.status.old, found.status.new) == ("done", "failed")
-    assert "  status  done -> failed\n" in repo.runs("diff", "1", "2").out
+    assert "  status  done -> failed\n" in repo.call("diff", "1", "2").out
 
 
 def test_values_that_no_later_task_has(repo: GitRepo) -> None:
@@ -93,24 +93,24 @@ def test_values_that_no_later_task_has(repo: GitRepo) -> None:
     script = foreach_flow("self.lost = self.x + (self.x > 1) * int(os.environ['V'])")
     found = _two(repo, script, "0", "1")
     assert found.steps == (StepDifference("work", 4, 4, 2, ("lost",)),)
-    assert "\nSteps\n  work: lost in 2 of 4 tasks\n" in repo.runs("diff", "1", "2").out
+    assert "\nSteps\n  work: lost in 2 of 4 tasks\n" in repo.call("diff", "1", "2").out
 
 
-@pytest.mark.parametrize(
-    ("value", "lines"),
-    [
-        ("{'a': {'b': [1, int(v)]}, 'same': 1}", ("['a']['b'][1]: 1 -> 3 (+2)",)),
-        ("{'a' + v: 1}", ("['a3']: (none) -> 1", "['a1']: 1 -> (none)")),
-        ("'x' * 5000 + v", ("at character 5,000: '…xxxxxxxxxxxxxxxxxxxx1' -> '…xxxxxxxxxxxxxxxxxxxx3'",)),
-        ("'one\\ntwo ' + v", ("@@ -2 +2 @@", "-two 1", "+two 3")),
-        ("list(range(1000)) + [v]", ("[1000]: '1' -> '3'",)),
-        ("{1, int(v) + 1}", ("items: 2 -> (none)", "items: (none) -> 4")),
-    ],
-)  # fmt: skip
-def test_places_within_a_value(repo: GitRepo, value: str, lines: tuple[str, ...]) -> None:
+PLACES = [
+    ("{'a': {'b': [1, int(v)]}, 'same': 1}", ("['a']['b'][1]: 1 -> 3 (+2)",)),
+    ("{'a' + v: 1}", ("['a3']: (none) -> 1", "['a1']: 1 -> (none)")),
+    ("'x' * 5000 + v", ("at character 5,000: '…xxxxxxxxxxxxxxxxxxxx1' -> '…xxxxxxxxxxxxxxxxxxxx3'",)),
+    ("'one\\ntwo ' + v", ("@@ -2 +2 @@", "-two 1", "+two 3")),
+    ("list(range(1000)) + [v]", ("[1000]: '1' -> '3'",)),
+    ("{1, int(v) + 1}", ("items: 2 -> (none)", "items: (none) -> 4")),
+]  # fmt: skip
+
+
+def test_places_within_a_value(repo: GitRepo) -> None:
     """Of a container the places are listed that differ, of a text the lines or the place where it begins to."""
-    found = _two(repo, linear_flow(f"v = os.environ['V']; self.v = {value}"), "1", "3")
-    assert found.changes["v"] == lines
+    values = "\n".join(f"self.v{number} = {value}" for number, (value, _) in enumerate(PLACES))
+    found = _two(repo, linear_flow(f"v = os.environ['V']\n{values}"), "1", "3")
+    assert found.changes == {f"v{number}": lines for number, (_, lines) in enumerate(PLACES)}
 
 
 def test_arrays(repo: GitRepo) -> None:
@@ -181,7 +181,7 @@ def test_a_secret_that_changed_or_went(repo: GitRepo, change: str | None, new: s
     found = _run_twice(repo, env.unlink if change is None else lambda: env.write_text(change))
     assert found.left_out == (Difference(".env", "4 bytes, may be a secret (.env)", new),)
     assert found.differs
-    done = repo.runs("diff", "--exit-code", "1", "2")
+    done = repo.call("diff", "--exit-code", "1", "2")
     assert done.code == 1
     shown = new or "(not left out)"
     assert f"\n  .env: 4 bytes, may be a secret (.env) -> {shown}\n" in done.out
@@ -194,12 +194,12 @@ def test_what_nobody_can_tell(repo: GitRepo) -> None:
     env = repo.write(".env", "a=1\n")
     found = _run_twice(repo, lambda: env.write_text("a=2\n"))
     assert (found.left_out, found.unknown, found.differs) == ((), (".env",), False)
-    done = repo.runs("diff", "--exit-code", "1", "2")
+    done = repo.call("diff", "--exit-code", "1", "2")
     assert done.code == 0
     assert "artifacts and recorded code, and ended" in done.out
     assert "perhaps changed, for their contents are not recorded: 1 file: .env" in done.out
-    assert json.loads(repo.runs("diff", "--json", "1", "2").out)["unknown"] == [".env"]
-    assert json.loads(repo.runs("diff", "--json", "2", "2").out)["unknown"] == []
+    assert json.loads(repo.call("diff", "--json", "1", "2").out)["unknown"] == [".env"]
+    assert json.loads(repo.call("diff", "--json", "2", "2").out)["unknown"] == []
 
 
 def test_a_submodule_that_was_changed(repo: GitRepo, tmp_path: Path) -> None:

@@ -110,10 +110,10 @@ def _told(repo: GitRepo, *, read_data: bool = False) -> list[tuple[str, str]]:
 @pytest.mark.parametrize("options", [(), ("--read-data",)])
 def test_whole_runs(repo: GitRepo, options: tuple[str, ...]) -> None:
     """Nothing is found in them, packed in any way; --json counts, and a run can be named."""
-    done = repo.runs("fsck", *options)
+    done = repo.call("fsck", *options)
     assert (done.code, done.out, done.err) == (0, "3 runs checked, nothing is damaged.\n", "")
     repo.git("gc", "-q", "--prune=now")
-    found = json.loads(repo.runs("fsck", "--json", "Model/3", *options).out)
+    found = json.loads(repo.call("fsck", "--json", "Model/3", *options).out)
     assert found == {"runs": 1, "damaged": [], "left_out": 0, "faults": []}
     _loosen(repo)
     assert _faults(repo, read_data=bool(options)) == []
@@ -237,7 +237,7 @@ def test_a_pack_that_is_cut_short_or_missing(repo: GitRepo, damage: str) -> None
         pack.write_bytes(pack.read_bytes()[:-100])
     else:
         (pack if damage == "pack" else pack.with_suffix(".idx")).unlink()
-    done = repo.runs("fsck")
+    done = repo.call("fsck")
     assert done.code == 1
     assert "3 runs checked, 3 damaged: Model/3, MyFlow/1, MyFlow/2." in done.out
     assert "git fsck --full" in done.err
@@ -291,14 +291,14 @@ def test_a_lost_chunk_is_an_artifact_that_is_lost(repo: GitRepo) -> None:
     chunk = repo.git("ls-tree", "refs/runs/Model/3:steps/train/2/blake3").split()[2]
     path = _loose(repo, chunk)
     path.write_bytes(b"")
-    done = repo.runs("fsck", "--json", "Model/3")
+    done = repo.call("fsck", "--json", "Model/3")
     (fault,) = json.loads(done.out)["faults"]
     assert (done.code, fault["kind"], fault["object"]) == (1, "damaged object", chunk)
     assert [fault[key] for key in ("run", "step", "task", "artifact")] == [
         "Model/3", "train", "2", "model",
     ]  # fmt: skip
     path.unlink()
-    done = repo.runs("fsck")
+    done = repo.call("fsck")
     assert f"Model/3/train/2/model: object {chunk} is " in done.out
     assert "3 runs checked, 1 damaged: Model/3." in done.out
 
@@ -313,7 +313,7 @@ def test_what_is_not_of_a_run_is_left_to_git(repo: GitRepo) -> None:
     restored = repo.git("hash-object", "-w", "--stdin", stdin=b"mine alone\n")
     assert restored == repo.git("rev-parse", "HEAD^^:own.txt")
     _loose(repo, "HEAD:later.txt").unlink()
-    done = repo.runs("fsck", "--read-data")
+    done = repo.call("fsck", "--read-data")
     assert (done.code, done.out) == (0, "3 runs checked, nothing is damaged.\n")
     with pytest.raises(AssertionError):
         repo.fsck()
@@ -523,7 +523,7 @@ def test_what_a_partial_clone_was_made_without(
     )  # fmt: skip
     clone = GitRepo(path)
     packs = sorted((objects_dir(clone) / "pack").iterdir())
-    done = clone.runs("fsck")
+    done = clone.call("fsck")
     assert done.code == 0, done.out + done.err
     assert "that this clone was made without" in done.out
     assert sorted((objects_dir(clone) / "pack").iterdir()) == packs

@@ -77,9 +77,9 @@ def test_equal_values_are_no_difference(repo: GitRepo) -> None:
     assert found.changes == {"CONSTANT": said, "x": said}
     assert set(found.equal) == {"CONSTANT", "x"}
     assert not found.differs
-    shown = repo.runs("diff", "--exit-code", "1", "2")
+    shown = repo.call("diff", "--exit-code", "1", "2")
     assert (shown.code, shown.out.count("equal (pickled differently)")) == (0, 2)
-    assert set(json.loads(repo.runs("diff", "--json", "1", "2").out)["equal"]) == set(found.equal)
+    assert set(json.loads(repo.call("diff", "--json", "1", "2").out)["equal"]) == set(found.equal)
     command = ("-m", "gitflowrun.cmd.diff", "--exit-code", "1", "2")
     plain = repo.python(*command)
     assert plain.code == 0
@@ -112,7 +112,7 @@ def test_what_the_code_of_values_does_stays_with_it(repo: GitRepo) -> None:
         "e": (".value: 1 -> 2 (+1)",),
     }
     assert found.equal == ()
-    shown = repo.runs("diff", "1", "2")
+    shown = repo.call("diff", "1", "2")
     assert "LOUD" not in shown.out + shown.err
 
 
@@ -157,7 +157,7 @@ def test_code_of_strangers_is_not_run(repo: GitRepo) -> None:
         "`git runs trust F/1` and `git runs trust F/2`"
     )
     for run in ("F/1", "F/2"):
-        assert theirs.runs("trust", run).code == 0
+        assert theirs.call("trust", run).code == 0
     assert _difference(theirs).changes["x"] == (".value: 1 -> 2 (+1)",)
 
 

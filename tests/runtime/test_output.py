@@ -72,13 +72,13 @@ def test_a_line_that_draws_itself_again_is_known_as_it_looks_now() -> None:
     assert (log.unfinished("stderr"), log.take("stderr")) == ("", b"\n")
 
 
-@pytest.mark.parametrize("kind", ["fork", "fresh"])
-def test_nothing_of_a_lot_of_output_is_lost(repo: GitRepo, kind: str) -> None:
-    """200,000 lines on both streams, a 5 MB line, bytes that are no text, output of programs: in order."""
+@pytest.mark.parametrize(("kind", "count"), [("fork", 100_000), ("fresh", 20_000)])
+def test_nothing_of_a_lot_of_output_is_lost(repo: GitRepo, kind: str, count: int) -> None:
+    """Up to 200,000 lines on both streams, a 5 MB line, bytes that are no text, output of programs: in order."""
     repo.write(
         "f.py",
         linear_flow(
-            "for i in range(100_000):\n"
+            f"for i in range({count}):\n"
             "    print(i)\n"
             "    print(i, file=sys.stderr)\n"
             "os.write(1, b'y' * 5_000_000 + b'\\n\\xff\\xfe\\n')\n"
@@ -91,7 +91,7 @@ def test_nothing_of_a_lot_of_output_is_lost(repo: GitRepo, kind: str) -> None:
     done = repo.flow("f.py", "run", env={"GITFLOWRUN_ISOLATION": kind})
     assert done.code == 0, done.err[-1000:]
     task = one_task(latest(repo), "start")
-    numbers = b"".join(b"%d\n" % i for i in range(100_000))
+    numbers = b"".join(b"%d\n" % i for i in range(count))
     first = b"module level\n" if kind == "fresh" else b""
     odd = b"y" * 5_000_000 + b"\n\xff\xfe\n"
     assert task.output("stdout") == first + numbers + odd + b"from a program\nno end"

@@ -117,9 +117,7 @@ def test_hints_start_the_flow_as_it_was_started(
     here = repo.path / place
     failed = run_program([sys.executable, *words, "--quiet", "run"], here, env={"FAILS": "1"})
     assert failed.code == 1, failed.err
-    shown = run_program(
-        [sys.executable, "-m", "gitflowrun.cli.git_runs.main", "show", "1"], repo.path
-    ).out
+    shown = repo.call("show", "1").out
     advice = next(line for line in shown.splitlines() if line.strip().startswith("Go on with"))
     again = run_program(["sh", "-c", advice.partition(":")[2].strip()], repo.path)
     assert "Cloning Away/1" in again.out, again.err

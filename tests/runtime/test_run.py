@@ -407,16 +407,19 @@ def test_a_run_ends_alike_whatever_was_done_to_its_signals(
 ) -> None:
     """Exit codes, of the run and of what steps start, do not depend on what a parent or the module did before."""
     setup = _STARTS_WITH[what]
-    work = "import subprocess\nassert subprocess.call(['sh', '-c', 'exit 7']) == 7\nif self.x: os._exit(3)"
-    repo.write("f.py", foreach_flow(work, head=setup if by == "module" else ""))
+    work = (
+        "import subprocess\nassert subprocess.call(['sh', '-c', 'exit 7']) == 7\n"
+        "if os.path.exists('bad'): os._exit(3)"
+    )
+    repo.write("f.py", linear_flow(end=work, head=setup if by == "module" else ""))
     before = setup if by == "parent" else "pass"
     start = f"import os, signal, sys; {before}; os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
-    words = ("-c", start, "f.py", "run", "--max-workers", "1", "--n")
-    done = repo.python(*words, "1", env=isolated(kind))
+    done = repo.python("-c", start, "f.py", "run", env=isolated(kind))
     assert done.code == 0, done.err
     assert latest(repo).status is Status.DONE
     if kind != "inline":
-        done = repo.python(*words, "2", env=isolated(kind))
+        repo.write("bad", "")
+        done = repo.python("-c", start, "f.py", "run", env=isolated(kind))
         assert done.code == 1, done.err
         assert "ended with exit status 3" in done.err
         assert "No child processes" not in done.err

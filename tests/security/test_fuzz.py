@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from tests.helpers.repos import GitRepo
 
-QUICK, QUICK_OF_GIT = 3_000, 600
+QUICK, QUICK_OF_GIT = 2_000, 300
 SHARDS, A_SHARD = 40, 5_200  # 208,000 payloads
 SHARDS_OF_GIT, A_SHARD_OF_GIT = 8, 3_500  # 28,000 files and objects
 
@@ -73,7 +73,7 @@ def _check_git(seed: int, count: int, repo: GitRepo, tmp_path: Path) -> None:
 
 
 def test_some_changed_files_of_git(repo: GitRepo, tmp_path: Path) -> None:
-    """Packs, indexes, loose objects, trees, commits, refs, records and previews, a few hundred."""
+    """Packs, indexes, loose objects, trees, commits, refs, records and previews, some hundred."""
     _check_git(0, QUICK_OF_GIT, repo, tmp_path)
 
 

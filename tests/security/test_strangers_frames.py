@@ -45,7 +45,7 @@ def strangers(tmp_path_factory: pytest.TempPathFactory) -> GitRepo:
 def test_what_was_noted_is_shown(strangers: GitRepo, name: str, noted: str) -> None:
     """`show` and `cat` read it, and `cat` says what would give the value itself."""
     for verb in ("show", "cat"):
-        done = strangers.runs(verb, f"1/start/1/{name}" if verb == "show" else f"1/{name}")
+        done = strangers.call(verb, f"1/start/1/{name}" if verb == "show" else f"1/{name}")
         assert done.code == 0
         assert noted in done.out
     assert "git runs trust" in done.err
@@ -53,25 +53,25 @@ def test_what_was_noted_is_shown(strangers: GitRepo, name: str, noted: str) -> N
 
 def test_differences_are_those_of_what_was_noted(strangers: GitRepo) -> None:
     """Statistics of columns, though nobody loads the frames."""
-    done = strangers.runs("diff", "1", "2")
+    done = strangers.call("diff", "1", "2")
     assert done.code == 0
     assert "speed: min 1.0" in done.out
 
 
 def test_arrays_need_no_trust(strangers: GitRepo, tmp_path: Path) -> None:
     """They are written as files of numpy's own."""
-    assert "2.0" in strangers.runs("show", "1").out
-    assert strangers.runs("cat", "1/array", "-o", str(tmp_path / "a.npy")).code == 0
+    assert "2.0" in strangers.call("show", "1").out
+    assert strangers.call("cat", "1/array", "-o", str(tmp_path / "a.npy")).code == 0
 
 
 def test_the_hint_is_a_command_that_works(strangers: GitRepo, tmp_path: Path) -> None:
     """A frame is written once its run is trusted, by the command that the refusal names."""
     wanted = ("cat", "1/frame", "-o", str(tmp_path / "frame.csv"))
-    refused = strangers.runs(*wanted)
+    refused = strangers.call(*wanted)
     assert refused.code == 128
     assert "Traceback" not in refused.err
     hint = next(line for line in refused.err.splitlines() if "git runs trust" in line)
     command = shlex.split(hint[hint.index("git runs trust") :])
-    assert strangers.runs(*command[2:]).code == 0
-    assert strangers.runs(*wanted).code == 0
+    assert strangers.call(*command[2:]).code == 0
+    assert strangers.call(*wanted).code == 0
     assert (tmp_path / "frame.csv").read_text().startswith("speed,name")

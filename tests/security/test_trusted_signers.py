@@ -59,7 +59,7 @@ def test_a_signer_is_trusted_by_a_key(theirs: GitRepo, keys: dict[str, SshKey]) 
     """A name stands for the keys that it has now; it is listed, and taken back by name or fingerprint."""
     key = keys[ADA].fingerprint
     assert not _trusts(theirs)
-    done = theirs.runs("trust", "--signer", ADA)
+    done = theirs.call("trust", "--signer", ADA)
     assert (done.code, done.err) == (0, "")
     assert (
         done.out
@@ -67,33 +67,33 @@ def test_a_signer_is_trusted_by_a_key(theirs: GitRepo, keys: dict[str, SshKey]) 
     )
     assert _trusts(theirs)
     assert not _trusts(theirs, f"{ONE}~1")
-    line = next(it for it in theirs.runs("trust", "--list").out.splitlines() if key in it)
+    line = next(it for it in theirs.call("trust", "--list").out.splitlines() if key in it)
     assert line.startswith("signer")
     assert line.endswith(f"said to be {ADA}'s")
     (theirs.path / ".git" / "allowed").write_text(f"{ADA} {keys[EVE].public}\n")
     assert _trusts(theirs)
-    assert theirs.runs("untrust", "--signer", ADA).code == 0
+    assert theirs.call("untrust", "--signer", ADA).code == 0
     assert not _trusts(theirs)
-    assert theirs.runs("trust", "--signer", key).code == 0
+    assert theirs.call("trust", "--signer", key).code == 0
     assert _trusts(theirs)
-    assert theirs.runs("trust", "-d", "--signer", key).code == 0
+    assert theirs.call("trust", "-d", "--signer", key).code == 0
     assert not _trusts(theirs)
 
 
 @needs_ssh
 def test_a_signer_without_a_key(theirs: GitRepo) -> None:
     """A name that has none is told, patterns and authorities are nobody's key; so is one that was not trusted."""
-    done = theirs.runs("trust", "--signer", "nobody@example.org")
+    done = theirs.call("trust", "--signer", "nobody@example.org")
     assert (done.code, "no key is known" in done.err) == (128, True)
-    assert "was not listed" in theirs.runs("untrust", "--signer", ADA).out
-    assert theirs.runs("untrust").code == 129
+    assert "was not listed" in theirs.call("untrust", "--signer", ADA).out
+    assert theirs.call("untrust").code == 129
 
 
 @needs_ssh
 def test_another_key_is_not_trusted(theirs: GitRepo, keys: dict[str, SshKey]) -> None:
     """Not even where the list of allowed signers gives it the trusted one's name."""
     (theirs.path / ".git" / "allowed").write_text(f"{ADA} {keys[EVE].public}\n")
-    theirs.runs("trust", "--signer", ADA)
+    theirs.call("trust", "--signer", ADA)
     assert not _trusts(theirs)
 
 
@@ -109,11 +109,11 @@ def test_a_list_limits_its_keys(theirs: GitRepo, keys: dict[str, SshKey]) -> Non
     )  # fmt: skip
     for line in [f"{ADA} {it} {public}" for it in limits] + [f"{ADA},!{ADA} {public}"]:
         allowed.write_text(line + "\n")
-        done = theirs.runs("trust", "--signer", ADA)
+        done = theirs.call("trust", "--signer", ADA)
         assert (line, done.code, "no key is known" in done.err) == (line, 128, True)
     fits = 'valid-after="20200101",namespaces="file,git",valid-before="20990101120000"'
     allowed.write_text(f'"x@y,{ADA}" {fits} {public} {EVE} {keys[EVE].public}\n')
-    assert theirs.runs("trust", "--signer", ADA).out.startswith(
+    assert theirs.call("trust", "--signer", ADA).out.startswith(
         f"runs signed by {keys[ADA].fingerprint} are"
     )
     for options, is_trusted in (
@@ -134,23 +134,23 @@ def test_the_repositorys_config_makes_nobody_a_signer(
     """Nor does it take back what the user knows to be revoked; `verify` says whose list it is that it goes by."""
     theirs.git("config", "--global", "--unset", "gpg.ssh.allowedSignersFile")
     theirs.git("config", "gpg.ssh.allowedSignersFile", f"{theirs.path}/.git/allowed")
-    assert theirs.runs("trust", "--signer", ADA).code == 128
+    assert theirs.call("trust", "--signer", ADA).code == 128
     assert "list of signers is one that the repository's own" in " ".join(
-        theirs.runs("verify", "1", "--json").out.split()
+        theirs.call("verify", "1", "--json").out.split()
     )
-    theirs.runs("trust", "--signer", keys[ADA].fingerprint)
+    theirs.call("trust", "--signer", keys[ADA].fingerprint)
     assert _trusts(theirs)
     revoked = theirs.write(".git/revoked", keys[ADA].public + "\n")
     theirs.git("config", "--global", "gpg.ssh.revocationFile", str(revoked))
     theirs.git("config", "gpg.ssh.revocationFile", str(theirs.write(".git/none", "")))
     assert not _trusts(theirs)
-    assert "revoked" in theirs.runs("verify", "1").out
+    assert "revoked" in theirs.call("verify", "1").out
 
 
 @needs_ssh
 def test_nothing_but_what_was_signed_is_trusted(theirs: GitRepo, keys: dict[str, SshKey]) -> None:
     """Not a changed commit, a state on top of the signed one, or a run whose key was revoked."""
-    theirs.runs("trust", "--signer", keys[ADA].fingerprint)
+    theirs.call("trust", "--signer", keys[ADA].fingerprint)
     one, two = content_of(theirs, ONE), content_of(theirs, TWO)
     put_commit(theirs, "MyFlow/5", one.replace(b": done", b": fine"))
     put_commit(theirs, "MyFlow/6", one.replace(one[5:45], two[5:45], 1))
@@ -171,7 +171,7 @@ def test_signed_code_that_looks_like_a_run_is_none(
     theirs: GitRepo, keys: dict[str, SshKey]
 ) -> None:
     """Who is trusted signs commits of code as well, with files and messages that anybody has proposed."""
-    theirs.runs("trust", "--signer", keys[ADA].fingerprint)
+    theirs.call("trust", "--signer", keys[ADA].fingerprint)
     opened = open_repo(theirs)
     signer, who = CommitSigner(opened.git), opened.signature()
     unsigned = content_of(theirs, ONE).partition(b"\ngpgsig")[0]
@@ -193,7 +193,7 @@ def test_signed_code_that_looks_like_a_run_is_none(
 @needs_ssh
 def test_the_repositorys_programs_check_nothing(theirs: GitRepo, keys: dict[str, SshKey]) -> None:
     """A program that its config names could say that anything is good; and it would be run by reading."""
-    theirs.runs("trust", "--signer", keys[EVE].fingerprint)
+    theirs.call("trust", "--signer", keys[EVE].fingerprint)
     says = f"#!/bin/sh\necho 'Good \"git\" signature with ED25519 key {keys[EVE].fingerprint}'\n"
     program = theirs.write(".git/says", f"{says}touch '{theirs.path}/canary'\n")
     program.chmod(0o755)
@@ -211,7 +211,7 @@ def test_a_signer_by_gpg(repo: GitRepo) -> None:
         for key in (repo.path / ".git").glob("gitflowrun-key-*"):
             key.unlink()
         assert not _trusts(repo)
-        assert repo.runs("trust", "--signer", ADA).code == 0
+        assert repo.call("trust", "--signer", ADA).code == 0
         assert _trusts(repo)
     with gpg_home():
         assert not _trusts(repo)
@@ -233,8 +233,16 @@ def test_a_signer_by_gpg_that_signs_with_a_subkey(repo: GitRepo, named: str) -> 
         for key in (repo.path / ".git").glob("gitflowrun-key-*"):
             key.unlink()
         assert [_trusts(repo, ref) for ref in (ONE, TWO)] == [False, False]
-        assert repo.runs("trust", "--signer", keys[named == "sub"]).code == 0
+        assert repo.call("trust", "--signer", keys[named == "sub"]).code == 0
         assert [_trusts(repo, ref) for ref in (ONE, TWO)] == [True, named == "main"]
+
+
+def _left_to_its_signature(repo: GitRepo) -> str:
+    """Make a run that gpg signs, and forget that it was made here; the fingerprint of the key."""
+    make_signed_run(repo)
+    for secret in (repo.path / ".git").glob("gitflowrun-key-*"):
+        secret.unlink()
+    return gpg("--list-keys", "--with-colons").partition("\nfpr:")[2].split(":")[8]
 
 
 @needs_gpg
@@ -242,11 +250,8 @@ def test_a_key_of_gpg_that_was_revoked(repo: GitRepo) -> None:
     """From then on nothing that it has signed is trusted, though the key was named and is known."""
     repo.git("config", "runs.sign", "true")
     with gpg_home() as home:
-        make_signed_run(repo)
-        key = gpg("--list-keys", "--with-colons").partition("\nfpr:")[2].split(":")[8]
-        for secret in (repo.path / ".git").glob("gitflowrun-key-*"):
-            secret.unlink()
-        assert repo.runs("trust", "--signer", key).code == 0
+        key = _left_to_its_signature(repo)
+        assert repo.call("trust", "--signer", key).code == 0
         assert _trusts(repo)
         certificate = (home / "openpgp-revocs.d" / f"{key}.rev").read_text()
         gpg("--import", stdin=certificate.replace("\n:-----BEGIN", "\n-----BEGIN"))
@@ -272,24 +277,21 @@ def test_a_key_of_which_gpg_does_not_know_whose_it_is(repo: GitRepo) -> None:
     """An address stands for no key that only says to be its owner's; one that is named must not be refused."""
     repo.git("config", "runs.sign", "true")
     with gpg_home() as home:
-        make_signed_run(repo)
-        key = gpg("--list-keys", "--with-colons").partition("\nfpr:")[2].split(":")[8]
-        for secret in (repo.path / ".git").glob("gitflowrun-key-*"):
-            secret.unlink()
-        assert repo.runs("trust", "--signer", ADA).code == 0
+        key = _left_to_its_signature(repo)
+        assert repo.call("trust", "--signer", ADA).code == 0
         assert _trusts(repo)
         gpg("--import-ownertrust", stdin=f"{key}:2:\n")
         assert "[ unknown]" in gpg("--list-keys")
         assert not _trusts(repo)
-        repo.runs("untrust", "--signer", ADA)
-        done = repo.runs("trust", "--signer", ADA)
+        repo.call("untrust", "--signer", ADA)
+        done = repo.call("trust", "--signer", ADA)
         assert (done.code, "that may sign now" in done.err) == (128, True)
-        assert repo.runs("trust", "--signer", key).code == 0
+        assert repo.call("trust", "--signer", key).code == 0
         assert _trusts(repo)
         repo.git("config", "--global", "gpg.minTrustLevel", "fully")
         repo.git("config", "gpg.minTrustLevel", "undefined")
         assert not _trusts(repo)
-        assert "unknown signer" in repo.runs("verify", "1").out
+        assert "unknown signer" in repo.call("verify", "1").out
         repo.git("config", "--global", "--unset", "gpg.minTrustLevel")
         (home / "gpg.conf").write_text("trust-model direct\n")
         gpg("--import-ownertrust", stdin=f"{key}:3:\n")

@@ -46,16 +46,16 @@ def _allow(repo: GitRepo, *lines: str) -> None:
 @needs_ssh
 def test_a_run_that_its_committer_signed_is_good(signed: GitRepo, keys: dict[str, SshKey]) -> None:
     """Known, the committer's, whole: exit 0, and --json tells by which key; so does the signature itself."""
-    done = signed.runs("verify", "--all")
+    done = signed.call("verify", "--all")
     assert (done.code, done.err) == (0, "")
     assert [line.split()[:3] for line in done.out.splitlines()[1:]] == [
         ["MyFlow/2", "good", ADA], ["MyFlow/1", "good", ADA],
     ]  # fmt: skip
-    found = json.loads(signed.runs("verify", "1", "--json").out)[0]
+    found = json.loads(signed.call("verify", "1", "--json").out)[0]
     assert found["key"] == keys[ADA].fingerprint
     assert (found["made_here"], found["format"]) == (True, "ssh")
     assert "one that the repository's own config names" in found["why"]
-    shown = signed.runs("show", "1").out
+    shown = signed.call("show", "1").out
     assert (
         f"Signed by: ssh key {keys[ADA].fingerprint} (not checked: git runs verify MyFlow/1)"
         in " ".join(shown.split())
@@ -91,7 +91,7 @@ def test_who_signs_must_be_the_committer(mine: GitRepo, keys: dict[str, SshKey])
 def test_a_key_that_nobody_knows(mine: GitRepo, keys: dict[str, SshKey]) -> None:
     """It is named, with the command that would allow it; without a list, with the one that names a list."""
     _allow(mine, f"{ADA} {keys[EVE].public}")
-    done = mine.runs("verify", "1")
+    done = mine.call("verify", "1")
     assert (done.code, "unknown signer" in done.out, keys[ADA].fingerprint in done.out) == (
         1,
         True,
@@ -100,7 +100,7 @@ def test_a_key_that_nobody_knows(mine: GitRepo, keys: dict[str, SshKey]) -> None
     subprocess.run(["sh", "-c", done.err.partition(": echo ")[2].join(["echo ", ""])], check=True)
     assert _verify(mine).state is GOOD
     mine.git("config", "--unset", "gpg.ssh.allowedSignersFile")
-    assert "hint: git config --global gpg.ssh.allowedSignersFile" in mine.runs("verify").err
+    assert "hint: git config --global gpg.ssh.allowedSignersFile" in mine.call("verify").err
     mine.git("config", "gpg.ssh.allowedSignersFile", "not/there")
     found = _verify(mine)
     assert (found.state, "not/there" in found.why) == (SignatureState.UNCHECKED, True)
@@ -191,8 +191,8 @@ def test_the_newest_commit_counts(mine: GitRepo) -> None:
     assert (found.state, tip[:7] in found.why) == (SignatureState.UNSIGNED, True)
     with start_run(mine):
         assert "when it ends" in _verify(mine, "3").why
-    assert mine.runs("verify", "1").code == 1
-    assert mine.runs("verify", "1", "--allow-unsigned").code == 0
+    assert mine.call("verify", "1").code == 1
+    assert mine.call("verify", "1", "--allow-unsigned").code == 0
 
 
 @needs_ssh
@@ -256,9 +256,9 @@ def test_programs_of_the_repository_are_not_run(mine: GitRepo) -> None:
     pgp = one.replace(b"SSH SIGNATURE", b"PGP SIGNATURE")
     put_commit(mine, "MyFlow/2", pgp)
     put_commit(mine, "MyFlow/3", one.replace(b"SSH SIGNATURE", b"SIGNED MESSAGE"))
-    done = mine.runs("verify", "1")
+    done = mine.call("verify", "1")
     assert done.code == 0, done.out
-    mine.runs("verify", "--all", "--json")
+    mine.call("verify", "--all", "--json")
     assert not canary.exists()
     mine.runs("verify", "1", env={"GIT_CONFIG_PARAMETERS": f"'gpg.ssh.program={program}'"})
     assert canary.exists()
@@ -299,7 +299,7 @@ def test_signatures_by_gpg(repo: GitRepo) -> None:
         gpg("--import", stdin=certificate.replace(":-----", "-----"))
         assert _verify(repo).state is SignatureState.REVOKED
     with gpg_home():
-        done = repo.runs("verify", "1")
+        done = repo.call("verify", "1")
         assert (done.code, "unknown signer" in done.out) == (1, True)
         assert "gpg --import FILE" in done.err
 

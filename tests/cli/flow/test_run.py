@@ -87,7 +87,7 @@ def test_a_run(flow: GitRepo) -> None:
     assert done.out.count("Run ID: ") == 1
     assert done.err.splitlines()[0].endswith(" executing Small for user:ada")
     assert "\x1b" not in done.out + done.err
-    assert flow.runs("tag").out == "TAG  RUNS\na b  Small/1\n"
+    assert flow.call("tag").out == "TAG  RUNS\na b  Small/1\n"
 
 
 def test_a_failure_and_its_resume(flow: GitRepo) -> None:
@@ -104,7 +104,7 @@ def test_a_failure_and_its_resume(flow: GitRepo) -> None:
     assert again.code == 0, again.out
     assert again.out.splitlines()[0] == "Run ID: 2"
     assert "Cloning previously run task Small/1/start/1" in again.out
-    assert "Origin:   resume Small/1" in flow.runs("show", "2").out
+    assert "Origin:   resume Small/1" in flow.call("show", "2").out
 
 
 def test_files_for_programs(flow: GitRepo) -> None:
@@ -125,7 +125,7 @@ def test_a_file_for_programs_that_cannot_be_written_ends_the_run(flow: GitRepo) 
     assert done.code == 1
     assert "run Small/1 was made" in done.err
     assert "'/dev/full' can't be written: No space left on device" in done.err
-    assert json.loads(flow.runs("list", "--json").out)[0]["status"] == "failed"
+    assert json.loads(flow.call("list", "--json").out)[0]["status"] == "failed"
     assert flow.flow("small.py", "resume", "1", "--run-id-file", "id").code == 0
     done = flow.flow("small.py", "run", "--run-id-file", "")
     assert done.code == 2
@@ -139,7 +139,7 @@ def test_a_run_log_that_cannot_be_written_is_said_once(flow: GitRepo) -> None:
     assert done.code == 0
     assert done.err.count("the run log can't be written: No space left on device") == 1
     assert "`git runs logs 1` shows it" in done.err
-    assert json.loads(flow.runs("list", "--json").out)[0]["status"] == "done"
+    assert json.loads(flow.call("list", "--json").out)[0]["status"] == "done"
 
 
 @pytest.mark.parametrize("isolation", ["fork", "fresh"])
@@ -149,7 +149,7 @@ def test_a_run_from_a_deleted_directory(flow: GitRepo, isolation: str) -> None:
     shell = f"mkdir gone && cd gone && rmdir ../gone && GITFLOWRUN_ISOLATION={isolation} {shlex.join(words)}"
     done = run_program(["sh", "-c", shell], flow.path)
     assert done.code == 0, done.err
-    assert json.loads(flow.runs("show", "1", "--json").out)["status"] == "done"
+    assert json.loads(flow.call("show", "1", "--json").out)["status"] == "done"
 
 
 def test_an_interrupt_while_modules_are_imported_is_no_traceback(flow: GitRepo) -> None:
@@ -174,7 +174,7 @@ def test_parameters_from_the_environment(flow: GitRepo) -> None:
     done = flow.flow("small.py", "--quiet", "run", env={"METAFLOW_RUN_PAUSE": "long"})
     assert done.code == 2
     assert "METAFLOW_RUN_PAUSE" in done.err
-    assert flow.runs("list", "--json").out.count('"id"') == 1
+    assert flow.call("list", "--json").out.count('"id"') == 1
 
 
 def test_clone_takes_parameters(flow: GitRepo) -> None:
@@ -259,7 +259,7 @@ def test_ctrl_c_interrupts(flow: GitRepo) -> None:
     assert "Workflow interrupted." in shown
     assert "Interrupted:" in shown
     assert "resume 1" in shown
-    (row,) = json.loads(flow.runs("list", "--json").out)
+    (row,) = json.loads(flow.call("list", "--json").out)
     assert row["status"] == "interrupted"
 
 
@@ -276,7 +276,7 @@ def test_who_asks_without_a_terminal_is_told_where_there_is_one(repo: GitRepo, c
         timeout=300, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False,
     )  # fmt: skip
     assert (asked.returncode, "no terminal" in asked.stderr) == (0, False), asked.stderr
-    assert repo.runs("cat", "2/x").out == "1\n"
+    assert repo.call("cat", "2/x").out == "1\n"
 
 
 def test_a_reader_that_leaves_does_not_end_the_run(flow: GitRepo) -> None:
@@ -290,7 +290,7 @@ def test_a_reader_that_leaves_does_not_end_the_run(flow: GitRepo) -> None:
     assert process.stdout.readline() == b"Run ID: 1\n"
     process.stdout.close()
     process.wait(300)
-    assert json.loads(flow.runs("list", "--json").out)[0]["status"] == "done"
+    assert json.loads(flow.call("list", "--json").out)[0]["status"] == "done"
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
@@ -299,12 +299,15 @@ def test_closed_streams_do_not_keep_a_flow_from_running(
     flow: GitRepo, closed: str, kind: str
 ) -> None:
     """Who wants to hear nothing may close what it does not read; the run has everything all the same."""
-    command = f"GITFLOWRUN_ISOLATION={kind} {sys.executable} small.py run {closed}"
+    flow.write(
+        "two.py", linear_flow("print('from stdout')", "print('from stderr', file=sys.stderr)")
+    )
+    command = f"GITFLOWRUN_ISOLATION={kind} {sys.executable} two.py run {closed}"
     done = run_program(["sh", "-c", command], flow.path)
     assert done.code == 0, done.err
     assert "Traceback" not in done.err
-    assert flow.runs("logs", "1/work/2").out == "from stderr\n"
-    assert flow.runs("logs", "1/start").out == "from stdout \n"
+    assert flow.call("logs", "1/end").out == "from stderr\n"
+    assert flow.call("logs", "1/start").out == "from stdout\n"
 
 
 def test_a_flow_that_the_snapshot_does_not_hold(flow: GitRepo, tmp_path: Path) -> None:
@@ -314,7 +317,7 @@ def test_a_flow_that_the_snapshot_does_not_hold(flow: GitRepo, tmp_path: Path) -
     done = flow.flow(str(far), "--quiet", "run")
     assert done.code == 0
     assert f"{far} (it lies outside of the work tree)" in done.err
-    assert f"Left out:  1 file: {far}" in flow.runs("show", "1").out
+    assert f"Left out:  1 file: {far}" in flow.call("show", "1").out
     flow.write(".gitignore", "mine.py")
     flow.write("mine.py", FLOW)
     assert "mine.py (git ignores it)" in flow.flow("mine.py", "--quiet", "run").err

@@ -31,17 +31,17 @@ def test_push_and_fetch_tell_what_they_did(repo: GitRepo, other: GitRepo) -> Non
     """Both print a line a run, as git does of branches, and a summary."""
     make_run(repo, tags=["a"])
     make_run(repo)
-    done = repo.runs("push")
+    done = repo.call("push")
     assert (done.code, done.err) == (0, "")
     assert done.out == (
         "To origin\n * [new run]   MyFlow/1\n * [new run]   MyFlow/2\n2 runs new, 1 tag added\n"
     )
-    assert repo.runs("push").out == "To origin\n2 up to date\n"
+    assert repo.call("push").out == "To origin\n2 up to date\n"
     mine = make_run(other)
-    assert other.runs("push").out == (
+    assert other.call("push").out == (
         f"To origin\n * [new run]   MyFlow/1 -> MyFlow/1-{mine.uid.short}  (1 is another run there)\n1 run new\n"
     )
-    lines = other.runs("fetch").out.splitlines()
+    lines = other.call("fetch").out.splitlines()
     assert lines[0] == "From origin"
     assert lines[1].startswith(" * [new run]   MyFlow/1 -> MyFlow/1-")
     assert lines[1].endswith("  (1 is another run here)")
@@ -54,20 +54,20 @@ def test_runs_and_flows_can_be_chosen(repo: GitRepo, other: GitRepo) -> None:
     make_run(repo)
     make_run(repo, "Score")
     make_run(repo, "Score")
-    assert repo.runs("push", "origin", "1").out.splitlines()[1:] == [
+    assert repo.call("push", "origin", "1").out.splitlines()[1:] == [
         " * [new run]   MyFlow/1", "1 run new"
     ]  # fmt: skip
-    assert repo.runs("push", "origin", "Score", "@latest").out.endswith("2 runs new\n")
+    assert repo.call("push", "origin", "Score", "@latest").out.endswith("2 runs new\n")
 
 
 def test_a_forgotten_remote_is_noticed(repo: GitRepo, other: GitRepo) -> None:
     """`git runs push 1` says how it is meant."""
     del other
     make_run(repo)
-    done = repo.runs("push", "1")
+    done = repo.call("push", "1")
     assert done.code == 129
     assert done.err == "error: '1' is a run, not a remote\nhint: git runs push origin 1\n"
-    done = repo.runs("push", "orgin")
+    done = repo.call("push", "orgin")
     assert (done.code, done.err) == (
         128, "fatal: there is no remote 'orgin'\nhint: did you mean 'origin'?\n"
     )  # fmt: skip
@@ -80,82 +80,82 @@ def test_what_is_no_run_is_named_and_fails_only_who_asks_for_it(
     server = GitRepo(repo.path.parent / "server.git")
     make_run(repo)
     make_run(repo)
-    repo.runs("push", "origin", "2")
+    repo.call("push", "origin", "2")
     other.git("push", "-q", "origin", "HEAD:refs/runs/MyFlow/1", "HEAD:refs/runs/odd")
     for told in ("1 run new, 1 left out\n", "1 left out, 1 up to date\n"):
-        done = other.runs("fetch")
+        done = other.call("fetch")
         assert (done.code, "refused" in done.out, done.out.endswith(told)) == (0, False, True)
         first, second = done.err.splitlines()
         assert first.startswith(
             "warning: origin has no run that can be had as MyFlow/1 (refs/runs/MyFlow/1 is no run"
         )
         assert second == "warning: refs/runs/odd is not the ref of a run"
-    done = other.runs("fetch", "origin", "MyFlow/1")
+    done = other.call("fetch", "origin", "MyFlow/1")
     assert done.code == 1
     assert " ! [refused]   MyFlow/1 (" in done.out
     server.git(*first.split("`")[1].split()[1:])
-    assert other.runs("fetch", "origin").err == f"{second}\n"
+    assert other.call("fetch", "origin").err == f"{second}\n"
 
 
 def test_json(repo: GitRepo, other: GitRepo) -> None:
     """--json prints the whole report."""
     del other
     run = make_run(repo)
-    (report,) = json.loads(repo.runs("push", "--json").out)
+    (report,) = json.loads(repo.call("push", "--json").out)
     assert report["remote"] == "origin"
     assert report["runs"] == [
         {"flow": "MyFlow", "source": "1", "target": "1", "uid": str(run.uid), "outcome": "new", "reason": ""}
     ]  # fmt: skip
     for _ in range(10):
         make_run(repo)
-    repo.runs("push")
-    (report,) = json.loads(repo.runs("push", "--json").out)
+    repo.call("push")
+    (report,) = json.loads(repo.call("push", "--json").out)
     assert report["up_to_date"] == [f"MyFlow/{number}" for number in range(1, 12)]
 
 
 def test_trust(repo: GitRepo, other: GitRepo) -> None:
     """Runs and remotes are trusted by name, listed with what that allows, and forgotten again."""
     make_run(repo)
-    repo.runs("push")
-    other.runs("fetch")
-    assert other.runs("trust").out.startswith("Runs that you made in this clone are trusted")
+    repo.call("push")
+    other.call("fetch")
+    assert other.call("trust").out.startswith("Runs that you made in this clone are trusted")
     url = other.git("remote", "get-url", "origin")
-    done = other.runs("trust", "1", "origin").out.splitlines()
+    done = other.call("trust", "1", "origin").out.splitlines()
     assert done[0].startswith("MyFlow/1 is trusted as it is now, at ")
     assert done[1].startswith(f"what comes from {url} is trusted: `git runs fetch origin` notes")
-    assert other.runs("fetch").out.endswith("1 up to date, 1 trusted\n")
-    listed = other.runs("trust", "--list").out
+    assert other.call("fetch").out.endswith("1 up to date, 1 trusted\n")
+    listed = other.call("trust", "--list").out
     assert re.search(
         rf"^url +{re.escape(url)} .* 1 state fetched from there$", listed, re.MULTILINE
     )
     assert re.search("^run +MyFlow/1 .* as it was at [0-9a-f]{7}$", listed, re.MULTILINE)
     assert "may do anything that you can do" in listed
-    assert {it["kind"] for it in json.loads(other.runs("trust", "--json").out)} == {"url", "commit"}
-    done = other.runs("untrust", "1", "origin").out.splitlines()
+    assert {it["kind"] for it in json.loads(other.call("trust", "--json").out)} == {"url", "commit"}
+    done = other.call("untrust", "1", "origin").out.splitlines()
     assert done[0] == (
         f"MyFlow/1 is no longer trusted; the next fetch from {url}, which is, makes it so again"
     )
     assert done[1] == f"{url} is no longer trusted"
-    assert json.loads(other.runs("trust", "--json").out) == []
-    assert "was not listed as trusted" in other.runs("trust", "-d", url).out
-    missing = other.runs("trust", "nobody")
+    assert json.loads(other.call("trust", "--json").out) == []
+    assert "was not listed as trusted" in other.call("trust", "-d", url).out
+    missing = other.call("trust", "nobody")
     assert (missing.code, "no remote or run 'nobody'" in missing.err) == (128, True)
     assert missing.err.endswith("hint: `git runs` lists the runs; the remotes are: origin\n")
-    assert other.runs("trust", "-d").code == other.runs("untrust").code == 129
+    assert other.call("trust", "-d").code == other.call("untrust").code == 129
 
 
 def test_hooks(repo: GitRepo) -> None:
     """Hooks are listed, installed and removed; one that can't be is told, with exit code 1."""
-    assert repo.runs("hooks").out.startswith("post-commit: not installed (")
-    assert repo.runs("hooks", "install").out.startswith("post-commit: installed (")
+    assert repo.call("hooks").out.startswith("post-commit: not installed (")
+    assert repo.call("hooks", "install").out.startswith("post-commit: installed (")
     assert (repo.path / ".git/hooks/pre-push").exists()
-    assert repo.runs("hooks", "uninstall").code == 0
+    assert repo.call("hooks", "uninstall").code == 0
     assert not (repo.path / ".git/hooks/pre-push").exists()
     repo.write(".git/hooks/pre-push", "#!/usr/bin/perl\n").chmod(0o755)
-    done = repo.runs("hooks", "install")
+    done = repo.call("hooks", "install")
     assert done.code == 1
     assert "pre-push: can't be installed: it is no shell script" in done.out
-    assert repo.runs("hooks", "upgrade").code == 129
+    assert repo.call("hooks", "upgrade").code == 129
 
 
 def test_a_hook_never_fails(repo: GitRepo, tmp_path: Path) -> None:

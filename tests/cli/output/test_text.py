@@ -39,14 +39,19 @@ SEEN = {*"\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U00
 def test_no_character_that_is_not_seen_gets_through() -> None:
     """Of all of Unicode, controls, formats, breaks, surrogates and private characters appear as escapes."""
     hidden = {"Cc", "Cf", "Zl", "Zp", "Cs", "Co"}
+    seen = []
     for char in map(chr, range(sys.maxunicode + 1)):
-        shown = text.printable(f"a{char}b")
-        if unicodedata.category(char) in hidden and char not in SEEN:
+        category = unicodedata.category(char)
+        if category in hidden and char not in SEEN:
+            shown = text.printable(f"a{char}b")
             assert shown.isascii(), hex(ord(char))
             assert shown[1] == "\\", hex(ord(char))
             assert text.terminal_safe(f"a{char}b") in {shown, "b" if char == "\r" else "a\tb"}
-        elif unicodedata.category(char)[0] in "LNPSZ" and char not in "\u115f\u1160\u3164\uffa0":
-            assert shown == f"a{char}b" == text.terminal_safe(shown), hex(ord(char))
+        elif category[0] in "LNPSZ" and char not in "\u115f\u1160\u3164\uffa0":
+            seen.append(f"a{char}b")
+    for start in range(0, len(seen), 100):
+        some = "".join(seen[start : start + 100])
+        assert text.printable(some) == some == text.terminal_safe(some)
 
 
 @pytest.mark.parametrize(

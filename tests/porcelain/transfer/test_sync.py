@@ -213,7 +213,7 @@ def test_second_remote(ada: GitRepo, bob: GitRepo, tmp_path: Path) -> None:
     assert report.notices == (
         f"{name}, which was not made here, was not sent; `{command}` sends it",
     )
-    done = ada.runs(*command.split()[2:])
+    done = ada.call(*command.split()[2:])
     assert (done.code, done.err) == (0, "")
     assert set(refs(GitRepo(other))) == {"refs/runs/MyFlow/1", f"refs/runs/{name}"}
     report = fetch(open_repo(bob), str(other))
@@ -228,14 +228,14 @@ def test_whose_runs_are_sent(ada: GitRepo, bob: GitRepo, tmp_path: Path) -> None
         make_run(ada)
     send(ada)
     get(bob)
-    assert bob.runs("trust", "2").code == 0
+    assert bob.call("trust", "2").code == 0
     make_run(bob)
-    done = bob.runs("push", str(other))
+    done = bob.call("push", str(other))
     assert sorted(refs(GitRepo(other))) == ["refs/runs/MyFlow/2", "refs/runs/MyFlow/4"]
     assert (done.code, "warning: 2 runs that were not made here" in done.err) == (0, True)
-    assert bob.runs("push", "origin").err == ""
-    assert bob.runs("push", str(other), "2", "--all").code == 129
-    done = bob.runs("push", str(other), "--all")
+    assert bob.call("push", "origin").err == ""
+    assert bob.call("push", str(other), "2", "--all").code == 129
+    done = bob.call("push", str(other), "--all")
     assert (done.code, done.err, len(refs(GitRepo(other)))) == (0, "", 4)
 
 

@@ -84,10 +84,10 @@ def test_show_diff_and_the_client_tell_of_edited_code(repo: GitRepo) -> None:
     run_edited(repo, "pass")
     run_edited(repo, EDIT)
     words = "pkg/late.py: it was edited after the snapshot, and another version of it ran"
-    assert f"Differs:  {words} in middle\n" in repo.runs("show", "2").out
-    assert f"Differs:  {words}\n" in repo.runs("show", "2/middle/2").out
-    assert "Differs" not in repo.runs("show", "1").out + repo.runs("show", "2/end").out
-    assert "  pkg/late.py: (not left out) -> it was edited" in repo.runs("diff", "1", "2").out
+    assert f"Differs:  {words} in middle\n" in repo.call("show", "2").out
+    assert f"Differs:  {words}\n" in repo.call("show", "2/middle/2").out
+    assert "Differs" not in repo.call("show", "1").out + repo.call("show", "2/end").out
+    assert "  pkg/late.py: (not left out) -> it was edited" in repo.call("diff", "1", "2").out
     asked = "from gitflowrun import Run; print(Run('F/2').code.left_out)"
     assert "pkg/late.py" in repo.python("-c", asked).out
 

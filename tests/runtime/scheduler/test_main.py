@@ -33,6 +33,7 @@ from gitflowrun.runtime.scheduler.main import SchedulerMain
 from gitflowrun.runtime.scheduler.resume import Adoption
 from gitflowrun.runtime.scheduler.setup import Channels
 from gitflowrun.values import replace
+from tests.runtime.scheduler.wire import Wire
 
 RUN = RunIdentity("MyFlow", RunId("3"), Oid(b"u" * 20))
 START = StartRun(
@@ -42,30 +43,19 @@ START = StartRun(
 )  # fmt: skip
 
 
-class Wire:
+class Asking(Wire):
     """A channel with one message to receive."""
 
     def __init__(self, message: Message) -> None:
+        super().__init__()
         self.message = message
-        self.sent: list[Message] = []
-        self.is_open = True
 
     def receive(self) -> tuple[Message, list[int]]:
         """The message."""
         return self.message, []
 
-    def send(self, message: Message) -> None:
-        """Note it, if anybody is there."""
-        if not self.is_open:
-            raise BrokenPipeError
-        self.sent.append(message)
 
-    def close(self) -> None:
-        """Nobody is there any more."""
-        self.is_open = False
-
-
-def scheduler_of(wire: Wire) -> SchedulerMain:
+def scheduler_of(wire: Asking) -> SchedulerMain:
     """The scheduler at the other end of a channel."""
     return SchedulerMain(Channels(cast("Any", wire), None), lambda *_: lambda _: None)
 
@@ -83,7 +73,7 @@ def test_how_a_run_ends_is_said_and_the_repository_maintained(
     monkeypatch: pytest.MonkeyPatch, tidied: list[object]
 ) -> None:
     """The exit code and what ended the run; what follows can't change it."""
-    wire = Wire(START)
+    wire = Asking(START)
     monkeypatch.setattr(SchedulerMain, "_run", lambda *_: (3, "why"))
     assert scheduler_of(wire).serve() == 3
     assert wire.sent == [RunFinished(3, "why")]
@@ -94,7 +84,7 @@ def test_a_run_that_can_not_be_is_refused(
     monkeypatch: pytest.MonkeyPatch, tidied: list[object]
 ) -> None:
     """The error goes to who shows it, with its class and hint; nothing else is said or done."""
-    wire, error = Wire(START), NotFound("no such run", hint="look")
+    wire, error = Asking(START), NotFound("no such run", hint="look")
 
     def refuse(*_: object) -> None:
         raise error
@@ -107,7 +97,7 @@ def test_a_run_that_can_not_be_is_refused(
 
 def test_without_a_request_nothing_is_done(tidied: list[object]) -> None:
     """It was `--help`, or a mistake on the command line."""
-    wire = Wire(Interrupt(2))
+    wire = Asking(Interrupt(2))
     assert scheduler_of(wire).serve() == 0
     assert (wire.sent, tidied) == ([], [])
 
@@ -115,11 +105,11 @@ def test_without_a_request_nothing_is_done(tidied: list[object]) -> None:
 def test_parameters_that_an_origin_lacks_are_asked_for() -> None:
     """The launcher process evaluates them, unless it was given up meanwhile."""
     stored = StoredParameters({}, {}, (), {}, (), 1.0, 2.0)
-    wire, asked = Wire(stored), InheritedParameters("3", ("alpha",))
+    wire, asked = Asking(stored), InheritedParameters("3", ("alpha",))
     assert scheduler_of(wire)._ask_parameters(asked) is stored
     assert wire.sent == [asked]
     with pytest.raises(UsageError, match="given up"):
-        scheduler_of(Wire(Interrupt(2)))._ask_parameters(asked)
+        scheduler_of(Asking(Interrupt(2)))._ask_parameters(asked)
 
 
 @pytest.mark.parametrize("kind", [RunKind.RUN, RunKind.CLONE])

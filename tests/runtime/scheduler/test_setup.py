@@ -8,27 +8,10 @@ from typing import Any, cast
 import pytest
 
 from gitflowrun.runtime.ipc.events import Event
-from gitflowrun.runtime.ipc.messages import Message, RunFinished
+from gitflowrun.runtime.ipc.messages import RunFinished
 from gitflowrun.runtime.scheduler import setup
 from gitflowrun.runtime.scheduler.setup import Channels
-
-
-class Wire:
-    """A channel that notes what is sent."""
-
-    def __init__(self) -> None:
-        self.sent: list[Message] = []
-        self.is_open = True
-
-    def send(self, message: Message) -> None:
-        """Note it, if anybody is there."""
-        if not self.is_open:
-            raise BrokenPipeError
-        self.sent.append(message)
-
-    def close(self) -> None:
-        """Nobody is there any more."""
-        self.is_open = False
+from tests.runtime.scheduler.wire import Wire
 
 
 def test_nobody_needs_to_be_at_the_other_end() -> None:
