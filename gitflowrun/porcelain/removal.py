@@ -162,7 +162,7 @@ def purge(repo: Repository, runs: Sequence[StoredRun], trashed: Sequence[Trashed
 
     Raises:
         RefConflict: one of them has just changed.
-        RepositoryError: space can't be freed now, and nothing was removed; or git failed, and `collect` goes on.
+        RepositoryError: space can't be freed, and nothing was removed; or git failed later, and `collect` goes on.
     """
     if runs or trashed:
         check_free(repo)
@@ -183,7 +183,14 @@ def purge(repo: Repository, runs: Sequence[StoredRun], trashed: Sequence[Trashed
         RunIds(repo).mend()  # of numbers that came from elsewhere, refs alone tell till now
     reached("purge.listed")
     Trash(repo).empty_logs(refs)
-    freed = free(repo, refs, uids - still)
+    try:
+        freed = free(repo, refs, uids - still)
+    except RepositoryError:
+        with contextlib.suppress(
+            GitflowrunError
+        ):  # as where the disk is full: they are in the trash
+            _put_back(repo, here)
+        raise
     remove_notes(repo, sorted(uids - still))
     reached("purge.freed")
     for run in gone:
@@ -212,6 +219,14 @@ def find_runs(repo: Repository, words: Iterable[str]) -> tuple[list[StoredRun], 
             except NotFound:
                 raise error from None
     return list(runs.values()), [it for it in trash.runs() if it.uid in trashed]
+
+
+def _put_back(repo: Repository, uids: set[Oid]) -> None:
+    """Restore runs that could not be freed: nothing of them is gone while they are in the trash."""
+    trash = Trash(repo)
+    if back := [run for run in trash.runs() if run.uid in uids]:
+        RemovedRuns(repo).drop(uids)
+        trash.restore(back)
 
 
 def _uids_here(repo: Repository) -> set[Oid]:

@@ -22,6 +22,7 @@ from gitflowrun.git.snapshot import take_snapshot
 from gitflowrun.names import TaskName
 from gitflowrun.porcelain import free as freeing
 from gitflowrun.porcelain.removal import purge
+from gitflowrun.porcelain.trash import RemovedRuns
 from gitflowrun.runs.create import create_run
 from gitflowrun.runs.live import LiveState, StartedTask
 from gitflowrun.runs.runs import RunStore, Status
@@ -417,7 +418,8 @@ def test_not_beside_a_run_a_gc_or_a_fold(repo: GitRepo, monkeypatch: pytest.Monk
     assert lock is not None
     assert "packs are being folded" in repo.call("purge", "1").err
     os.close(lock)
-    assert freed(repo, "gc", "--prune=now")["objects"] > 5
+    assert refs(repo) == before
+    assert freed(repo, "purge", "1")["objects"] > 5
     assert "partial" not in repo.call("gc").err
 
 
@@ -426,9 +428,13 @@ def test_a_damaged_repository_frees_nothing(repo: GitRepo) -> None:
     repo.git("update-ref", "refs/heads/x", repo.git("commit-tree", "HEAD^{tree}", "-m", "x"))
     x = repo.git("rev-parse", "x")
     (repo.path / ".git" / "objects" / x[:2] / x[2:]).unlink()
+    before = refs(repo)
     done = repo.call("purge", "1")
     assert (done.code, "git fsck" in done.err) == (128, True)
     assert has(repo, OWN)
+    assert refs(repo) == before
+    assert "The trash is empty" in repo.call("restore").out
+    assert RemovedRuns(open_repo(repo)).read() == []
 
 
 def test_the_dedup_index_forgets_what_is_freed(repo: GitRepo) -> None:

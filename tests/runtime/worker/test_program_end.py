@@ -68,6 +68,36 @@ def test_what_a_step_began_ends_with_its_process(repo: GitRepo, kind: str, failu
         assert (repo.path / "my.log").read_text().count("from the module") == 1
 
 
+TIMED = """
+signal.signal(signal.SIGALRM, late)
+signal.setitimer(signal.ITIMER_REAL, 0.2, 0.2)
+self.slow = Slow()
+"""
+TIMED_HEAD = """
+import signal, time
+
+def late(*_):
+    raise TimeoutError('of the step')
+
+class Slow:
+    def __reduce__(self):
+        time.sleep(0.5)
+        return Slow, ()
+"""
+
+
+@each_kind
+def test_a_time_limit_of_a_step_ends_with_it(repo: GitRepo, kind: str) -> None:
+    """It interrupts the step, not the storing of what that has made."""
+    repo.write("f.py", linear_flow(TIMED, head=TIMED_HEAD))
+    done = repo.flow("f.py", "run", env={"GITFLOWRUN_ISOLATION": kind})
+    assert done.code == 0, done.err
+    repo.write("f.py", linear_flow(f"{TIMED}time.sleep(30)", head=TIMED_HEAD))
+    done = repo.flow("f.py", "run", env={"GITFLOWRUN_ISOLATION": kind})
+    assert done.code == 1
+    assert "TimeoutError: of the step" in done.out + done.err
+
+
 @each_kind
 def test_what_the_module_registered_is_left_to_its_process(repo: GitRepo, kind: str) -> None:
     """It runs once in each process that imported the module: a task does not delete its parent's directory."""
