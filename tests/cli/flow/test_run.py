@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -217,8 +218,10 @@ def test_outside_a_repository(tmp_path: Path) -> None:
     assert bare.flow("small.py", "show").code == 0
 
 
-def _on_terminal(flow: GitRepo, *words: str, interrupt_at: bytes = b"") -> tuple[int, str]:
-    """Run the flow with a terminal as its streams; press Ctrl-C once `interrupt_at` is seen."""
+def _on_terminal(
+    flow: GitRepo, *words: str, at: bytes, then: Callable[[int], object]
+) -> tuple[int, str]:
+    """Run the flow with a terminal as its streams; do something with the terminal once `at` is seen."""
     pid, terminal = os.forkpty()
     if pid == 0:  # pragma: no cover  (the child)
         os.chdir(flow.path)
@@ -234,9 +237,9 @@ def _on_terminal(flow: GitRepo, *words: str, interrupt_at: bytes = b"") -> tuple
         if not piece:
             break
         shown += piece
-        if interrupt_at and interrupt_at in shown:
-            interrupt_at = b""
-            os.write(terminal, b"\x03")
+        if at and at in shown:
+            at = b""
+            then(terminal)
     os.close(terminal)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown.decode()
 
@@ -244,9 +247,13 @@ def _on_terminal(flow: GitRepo, *words: str, interrupt_at: bytes = b"") -> tuple
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_a_terminal_shows_progress(flow: GitRepo) -> None:
     """On a terminal a status line follows the log and is gone at the end."""
-    code, shown = _on_terminal(flow, "run", "--pause", "1")
+    wait = "while not __import__('os').path.exists('go'): time.sleep(0.01)"
+    flow.write("small.py", FLOW.replace("time.sleep(self.pause)", wait))
+    running = "Small/1: 1 task done, running work x2 (since "
+    go = flow.path / "go"
+    code, shown = _on_terminal(flow, "run", at=running.encode(), then=lambda _: go.touch())
     assert code == 0
-    assert "Small/1: 1 task done, running work x2 (since " in shown
+    assert running in shown
     last = shown.rstrip("\r\n").rpartition("\n")[2].rpartition("\x1b[K")[2]
     assert last.endswith("\x1b[32mDone!\x1b[m")
 
@@ -254,7 +261,10 @@ def test_a_terminal_shows_progress(flow: GitRepo) -> None:
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_ctrl_c_interrupts(flow: GitRepo) -> None:
     """Ctrl-C ends the run as interrupted, with a hint; it can be resumed."""
-    code, shown = _on_terminal(flow, "run", "--pause", "30", interrupt_at=b"from stderr")
+    press = b"\x03"
+    code, shown = _on_terminal(
+        flow, "run", "--pause", "300", at=b"from stderr", then=lambda it: os.write(it, press)
+    )
     assert code == 128 + signal.SIGINT
     assert "Workflow interrupted." in shown
     assert "Interrupted:" in shown
