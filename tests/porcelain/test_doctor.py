@@ -13,6 +13,7 @@ import pytest
 
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.owner import Owner
+from gitflowrun.porcelain import doctor
 from gitflowrun.porcelain.doctor import AilmentKind, examine, mend
 from gitflowrun.runs.commit_message import Status
 from gitflowrun.values import replace
@@ -330,3 +331,19 @@ def test_what_is_said_about_other_refs_works(run: GitRepo) -> None:
         command = re.findall("`([^`]*)`", it.fix)[-1]
         subprocess.run(command, shell=True, cwd=run.path, check=True)
     assert run.call("fsck").code == 0
+
+
+def test_what_is_told_of_a_file(tmp_path: Path) -> None:
+    """How old it is, and whether it holds nothing, as a power cut leaves it; of one that is not there, neither."""
+    file = tmp_path / "file"
+    assert doctor._age(file) < 0
+    assert not doctor._holds_nothing(file)
+    for content, is_nothing in ((b"", True), (bytes(99), True), (bytes(38) + b"x", False)):
+        file.write_bytes(content)
+        assert doctor._holds_nothing(file) is is_nothing
+    os.utime(file, (1000, time.time() - 50))
+    assert 49 < doctor._age(file) < 999
+    file.unlink()
+    file.symlink_to("nowhere")
+    assert 0 <= doctor._age(file) < 999
+    assert not doctor._holds_nothing(file)

@@ -11,11 +11,13 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import IO, Any
 
 import pytest
 
 from gitflowrun.artifacts.dedup import DedupIndex
+from gitflowrun.errors import MissingObject
 from gitflowrun.git.maintenance import Rewrite, fold_lock
 from gitflowrun.git.objects import ObjectType, Oid, hash_object
 from gitflowrun.git.snapshot import take_snapshot
@@ -628,3 +630,50 @@ def test_its_state_may_be_deleted_meanwhile(
     freed(repo, "gc")
     assert count(repo) == everything - (own - others)
     repo.fsck()
+
+
+def test_what_is_not_there_names_and_weighs_nothing(tmp_path: Path) -> None:
+    """Directories and packs may go while they are looked at, and anything may be in their place."""
+    opened = open_repo(make_repo(tmp_path / "r"))
+    packs = tmp_path / "packs"
+    packs.mkdir()
+    (packs / "gone.idx").symlink_to("nowhere")
+    (packs / "bad.idx").write_bytes(b"junk")
+    gone = tmp_path / "gone"
+    for found in (freeing._packed(packs), freeing._loose(gone), freeing._entries(gone)):
+        assert list(found) == []
+    assert (freeing._size(gone), freeing._size(packs)) == (0, 4 + len("nowhere"))
+    assert freeing._existing(opened, []) == set()
+    head = opened.git.run("rev-parse", "HEAD").strip()
+    assert freeing._existing(opened, [head, b"1" * 40]) == {head}
+    linked = tmp_path / "linked"
+    linked.symlink_to(packs)
+    assert (freeing._below(linked), len(freeing._below(packs))) == ([], 2)
+
+
+def test_what_an_object_names() -> None:
+    """A tree its rows, a commit its tree and parents, a tag its object; what can't be read, or is a blob, nothing."""
+    tree, top, tag, commit = (str(Oid(name * 20)).encode() for name in (b"t", b"u", b"v", b"c"))
+    head = b"tree %s\nparent %s\nauthor a <b> 1 +0000\ncommitter a <b> 1 +0000\n\nm" % (tree, top)
+    stored: dict[bytes, tuple[ObjectType, bytes]] = {
+        tree: (ObjectType.TREE, b"40000 x\0" + b"u" * 20),
+        commit: (ObjectType.COMMIT, head),
+        tag: (ObjectType.TAG, b"object %s\ntype commit\n\n%s" % (commit, tree)),
+    }  # fmt: skip
+
+    def read(oid: Oid, limit: int) -> tuple[ObjectType, bytes]:
+        limits.add(limit)
+        if (found := stored.get(str(oid).encode())) is None:
+            raise MissingObject("it is gone")
+        return found
+
+    limits = set[int]()
+    dangling: Any = object.__new__(freeing._Dangling)
+    dangling._repo = SimpleNamespace(objects=SimpleNamespace(read=read))
+    kinds = {tree: b"tree", commit: b"commit", tag: b"tag", top: b"tree"}
+    dangling._types = kinds
+    named = {oid: [*dangling._children(oid)] for oid in (*kinds, b"1" * 40)}
+    assert named == {
+        tree: [top], commit: [tree, top], tag: [commit], top: [], b"1" * 40: [],
+    }  # fmt: skip
+    assert limits == {freeing.TREE_SIZE, freeing.COMMIT_SIZE}

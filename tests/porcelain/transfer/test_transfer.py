@@ -84,14 +84,6 @@ def test_crowds_are_more_refs_than_a_run_has_names(monkeypatch: pytest.MonkeyPat
     assert there.crowds({names[0]}) == {}
 
 
-def test_the_first_ref_that_may_be_a_runs() -> None:
-    """Others before it are passed over; there may be none."""
-    there = view("A/1", "A/2", "A/x")
-    names = ["refs/runs/A/x", "refs/runs/A/2", "refs/runs/A/1"]
-    assert there.first(names) == tip("A/2")
-    assert there.first(names[:1]) is there.first([]) is None
-
-
 @pytest.mark.parametrize("most", [1, 100])
 def test_namesakes_may_be_the_run(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
     """They have its flow and number, and no other uid in their name; however many there are."""
@@ -433,3 +425,19 @@ def test_places_that_can_not_be_reached_are_told_together() -> None:
     both, some_got = push._some_failed(errors, []), push._some_failed(errors[:1], [report])
     assert (both.message, both.hint) == ("a is gone; b is gone", "look")
     assert some_got.message == "a is gone; c got the runs"
+
+
+def test_what_could_not_be_had_is_remembered_where_that_can_be_written(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The newest of it; whatever stands there instead, the fetch goes on."""
+    transfer = Transfer(open_repo(repo), cast("Any", SimpleNamespace(label=LABEL)))
+    monkeypatch.setattr(sync, "LOST_KEPT", 2)
+    assert transfer._read_lost() == []
+    transfer._note_lost(["1" * 40, "2" * 40, "3" * 40])
+    assert transfer._read_lost() == ["2" * 40, "3" * 40]
+    file = transfer.repo.state_dir / "lost"
+    file.unlink()
+    file.mkdir()
+    transfer._note_lost(["4" * 40])
+    assert transfer._read_lost() == []
