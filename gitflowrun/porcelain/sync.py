@@ -146,12 +146,12 @@ class SyncReport:
 
     remote: str
     runs: tuple[SyncedRun, ...]
-    tags_added: int = 0
-    tags_removed: int = 0
-    notices: tuple[str, ...] = ()
-    words: tuple[str, ...] = ()
-    up_to_date: frozenset[str] = frozenset()
-    trusted: int = 0
+    tags_added: int
+    tags_removed: int
+    notices: tuple[str, ...]
+    words: tuple[str, ...]
+    up_to_date: frozenset[str]
+    trusted: int
 
     def with_outcome(self, *outcomes: Outcome) -> tuple[SyncedRun, ...]:
         """The runs of which one of `outcomes` came."""

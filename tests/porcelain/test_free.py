@@ -21,6 +21,7 @@ from gitflowrun.errors import MissingObject
 from gitflowrun.git.maintenance import Rewrite, fold_lock
 from gitflowrun.git.objects import ObjectType, Oid, hash_object
 from gitflowrun.git.snapshot import take_snapshot
+from gitflowrun.limits import COMMIT_SIZE, TREE_SIZE
 from gitflowrun.names import TaskName
 from gitflowrun.porcelain import free as freeing
 from gitflowrun.porcelain.removal import purge
@@ -410,6 +411,7 @@ def test_not_beside_a_run_a_gc_or_a_fold(repo: GitRepo, monkeypatch: pytest.Monk
     with start_run(repo):
         done = repo.call("purge", "1")
         assert (done.code, "run 5 is running" in done.err) == (128, True)
+        assert before.items() < refs(repo).items()
     before = refs(repo)
     mark = repo.write(".git/gc.pid", f"{os.getpid()} {os.uname().nodename}")
     assert "a `git gc`" in repo.call("purge", "1").err
@@ -676,4 +678,4 @@ def test_what_an_object_names() -> None:
     assert named == {
         tree: [top], commit: [tree, top], tag: [commit], top: [], b"1" * 40: [],
     }  # fmt: skip
-    assert limits == {freeing.TREE_SIZE, freeing.COMMIT_SIZE}
+    assert limits == {TREE_SIZE, COMMIT_SIZE}

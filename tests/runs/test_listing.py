@@ -254,11 +254,14 @@ def test_start_times_are_read_once_and_whatever_their_cache_holds_changes_nothin
     for damaged in (b"", b"\xff\n", b"x\n", whole[:50], whole * 2, b"a b c\n"):
         cache.write_bytes(damaged)
         assert order() == ["3", "2", "1", "8", "7"]
+    most = cache.stat().st_size
     cache.unlink()
-    with monkeypatch.context() as patched:  # where there are too many it is not written
-        patched.setattr(listing, "MAX_START_TIMES", 9)
-        assert order() == ["3", "2", "1", "8", "7"]
-        assert not cache.exists()
+    for size, is_written in ((most - 1, False), (most, True)):  # what is larger is not written
+        with monkeypatch.context() as patched:
+            patched.setattr(listing, "MAX_START_TIMES", size)
+            assert order() == ["3", "2", "1", "8", "7"]
+            assert cache.exists() is is_written
+    cache.unlink()
     os.mkfifo(cache)
     assert order() == ["3", "2", "1", "8", "7"]
     shutil.rmtree(cache.parent)
