@@ -103,7 +103,7 @@ def test_waiting_ends_when_the_holder_lets_go(path: Path) -> None:
     with other_process(path) as process:
         assert process.stdin is not None
         process.stdin.close()
-        FileLock(path).acquire(patience=20)
+        FileLock(path).acquire(patience=300)
 
 
 def test_impatience_names_the_holder(path: Path) -> None:
