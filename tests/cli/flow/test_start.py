@@ -46,7 +46,7 @@ def test_a_notebook_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch, where: s
     with pytest.raises(
         UsageError, match=r"notebook .* `!python FILE.py run`; Small\(use_cli=False\)"
     ):
-        main(Small)
+        exec("main(Small)", {"__name__": "__main__", "main": main, "Small": Small})  # as a cell
 
 
 def test_an_interactive_start_of_a_file_is_a_program(repo: GitRepo) -> None:
