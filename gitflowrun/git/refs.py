@@ -15,7 +15,13 @@ import re
 from contextlib import closing
 from typing import TYPE_CHECKING, AnyStr
 
-from gitflowrun.errors import CorruptRecord, RefConflict, RepositoryError, TooLarge
+from gitflowrun.errors import (
+    CorruptRecord,
+    GitflowrunError,
+    RefConflict,
+    RepositoryError,
+    TooLarge,
+)
 from gitflowrun.git.command import CatFile
 from gitflowrun.git.objects import NULL_OID, Oid
 from gitflowrun.limits import (
@@ -154,8 +160,48 @@ class RefReader:
         # Last: git packs, then prunes.
         packed = None if loose is None else self._packed_below(prefix)
         if loose is None or packed is None:
-            return {row[0]: row[1] for row in self.rows(prefix)}
+            found, left = self._with_left_out(prefix)
+            self.damaged.update(name for name, it in left.items() if not isinstance(it, Oid))
+            return found
         return packed | loose
+
+    def every(self) -> dict[str, str]:
+        """All refs and the ids that they hold, for who deletes what none of them leads to.
+
+        Raises:
+            GitflowrunError: one is damaged or can't be read: nobody knows what it leads to.
+        """
+        found, left = self._with_left_out("refs/")
+        for name, it in left.items():
+            if not isinstance(it, Oid):
+                raise it
+            found[name] = str(it)
+        return found
+
+    def _with_left_out(
+        self, prefix: str
+    ) -> tuple[dict[str, str], dict[str, Oid | GitflowrunError]]:
+        """The refs below a prefix as git lists them, and those left out: what they hold, or why they can't be read.
+
+        Git passes over what it can't read, where it is a whole directory without a word.
+        """
+        loose = [*loose_names(self._root, prefix)]
+        found = {row[0]: row[1] for row in self.rows(prefix)}
+        left: dict[str, Oid | GitflowrunError] = {}
+        for name in loose:
+            if name in found or "/." in name:  # what begins with a dot is no ref
+                continue
+            try:
+                value = self._loose(name)
+                if oid := self._target(name, value):
+                    left[name] = oid
+            except GitflowrunError as error:
+                left[name] = error
+                continue
+            path = self._root / name
+            if value is None and path.is_dir() and not path.is_symlink():
+                left[name] = RepositoryError(f"can't read {path}")
+        return found, left
 
     def _few_loose(self, prefix: str) -> dict[str, str] | None:
         """The loose refs below a prefix; None where they are many, or unusual."""

@@ -35,12 +35,18 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import stat
 import tempfile
 import time
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from gitflowrun.errors import CorruptRecord, MissingObject, RepositoryError
+from gitflowrun.errors import (
+    CorruptRecord,
+    GitflowrunError,
+    MissingObject,
+    RepositoryError,
+)
 from gitflowrun.failpoints import reached
 from gitflowrun.git.maintenance import (
     PACK_FILES,
@@ -438,7 +444,7 @@ class _Dangling:
 
 def _loose(objects_dir: Path) -> Iterator[bytes]:
     for first in range(256):
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(FileNotFoundError):
             for name in os.listdir(objects_dir / f"{first:02x}"):  # noqa: PTH208  (names alone)
                 if _HEX.fullmatch(oid := f"{first:02x}{name}".encode(errors="replace")):
                     yield oid
@@ -447,7 +453,7 @@ def _loose(objects_dir: Path) -> Iterator[bytes]:
 def _packed(pack_dir: Path) -> Iterator[bytes]:
     size = Oid.SIZE
     for path in pack_dir.glob("*.idx"):
-        with contextlib.suppress(OSError, CorruptRecord):
+        with contextlib.suppress(FileNotFoundError, CorruptRecord):
             table = PackIndex(path.read_bytes(), path.name).id_table
             for at in range(0, len(table), size):
                 yield table[at : at + size].hex().encode("ascii")
@@ -489,12 +495,17 @@ def _leave_reached(
     """Take from `wanted` what anything but some refs reaches; False when there was no time to look at all.
 
     Raises:
-        RepositoryError: something that a ref or an index names is missing: then nobody can tell.
+        RepositoryError: something that a ref or an index names is missing, or one of them can't be read: then nobody
+            can tell.
     """
     if not wanted:
         return True
-    tips = {oid for name, oid in repo.refs.rows("refs/") if name not in but}
-    tips |= {oid.decode("ascii") for oid in _pseudo_refs(repo)}
+    try:
+        tips = {oid for name, oid in repo.refs.every().items() if name not in but}
+        tips |= {oid.decode("ascii") for oid in _pseudo_refs(repo)}
+        _check_reflogs(repo)
+    except (OSError, GitflowrunError) as error:
+        raise _untold(error) from error
     with tempfile.TemporaryFile() as file, tempfile.TemporaryFile() as messages:
         file.write("".join(f"{tip}\n" for tip in tips).encode("ascii"))
         file.seek(0)
@@ -518,20 +529,47 @@ def _leave_reached(
     return True
 
 
+def _untold(error: OSError | GitflowrunError) -> RepositoryError:
+    """The error that it can't be told what is in use."""
+    if isinstance(error, GitflowrunError):
+        reason, hint = error.message, error.hint
+    else:
+        reason, hint = f"can't read {error.filename}: {error.strerror}", None
+    return RepositoryError(
+        f"nobody can tell what is in use here: {reason}",
+        hint=hint or "`ls -l` tells who may read it; nothing is freed until then",
+    )
+
+
 def _work_trees(repo: Repository) -> list[Path]:
     """The git directories of all work trees."""
     return [repo.common_dir, *_entries(repo.common_dir / "worktrees")]
 
 
 def _below(directory: Path) -> list[Path]:
-    """All below a directory of git's; a link that stands there may lead to a whole disk."""
-    return [] if directory.is_symlink() else sorted(directory.rglob("*"))
+    """All files below a directory of git's; a link that stands there may lead to a whole disk."""
+    found: list[Path] = []
+    todo = [directory]
+    while todo:
+        place = todo.pop()
+        for path in [] if place.is_symlink() else _entries(place):
+            (todo if path.is_dir() else found).append(path)
+    return sorted(found)
 
 
 def _entries(directory: Path) -> list[Path]:
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         return sorted(directory.iterdir())
     return []
+
+
+def _check_reflogs(repo: Repository) -> None:
+    """Raise OSError where a reflog can't be read: git passes over it without a word."""
+    for place in _work_trees(repo):
+        for path in _below(place / "logs"):
+            with contextlib.suppress(FileNotFoundError):
+                if stat.S_ISREG(path.stat().st_mode):
+                    path.open("rb").close()
 
 
 def _pseudo_files(repo: Repository) -> Iterator[Path]:
@@ -549,8 +587,10 @@ def _pseudo_refs(repo: Repository) -> set[bytes]:
     """The objects that such files name and that are here."""
     found: set[bytes] = set()
     for path in _pseudo_files(repo):
+        if path.is_symlink() or not path.is_file():  # a link, as HEAD once was, leads to a ref
+            continue
         with (
-            contextlib.suppress(OSError, RepositoryError),
+            contextlib.suppress(FileNotFoundError),
             open_file(path, "a ref of git's") as file,
         ):
             found.update(_HEX.findall(file.read(PSEUDO_REF)))

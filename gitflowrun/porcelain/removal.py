@@ -162,7 +162,8 @@ def purge(repo: Repository, runs: Sequence[StoredRun], trashed: Sequence[Trashed
 
     Raises:
         RefConflict: one of them has just changed.
-        RepositoryError: space can't be freed, and nothing was removed; or git failed later, and `collect` goes on.
+        RepositoryError: space can't be freed, and nothing was removed; or git failed later, and `collect` goes on; or
+            notes could not be removed.
     """
     if runs or trashed:
         check_free(repo)
@@ -173,6 +174,12 @@ def purge(repo: Repository, runs: Sequence[StoredRun], trashed: Sequence[Trashed
         Trash(repo).put(runs)
     reached("purge.trashed")
     leaving = [*trashed, *(it for it in Trash(repo).runs() if it.uid in here)]
+    if here - {run.uid for run in leaving}:  # git has passed over a ref that it could not read
+        words = " ".join(run.pathspec for run in runs)
+        raise RepositoryError(
+            f"what was just moved to the trash can't be read there: {words}",
+            hint=f"`git runs purge {words}` goes on",
+        )
     still = {uid for uid in uids if uid in _uids_here(repo)}
     refs = {name: oid for run in leaving for name, oid in run.refs().items()}
     refs |= {copy.tracking: copy.oid for copy in copies if copy.uid not in still}
@@ -186,12 +193,11 @@ def purge(repo: Repository, runs: Sequence[StoredRun], trashed: Sequence[Trashed
     try:
         freed = free(repo, refs, uids - still)
     except RepositoryError:
-        with contextlib.suppress(
-            GitflowrunError
-        ):  # as where the disk is full: they are in the trash
+        # Where not even that succeeds, as on a full disk, they are in the trash.
+        with contextlib.suppress(GitflowrunError):
             _put_back(repo, here)
         raise
-    remove_notes(repo, sorted(uids - still))
+    _remove_notes(repo, sorted(uids - still))
     reached("purge.freed")
     for run in gone:
         _forget(repo, run)
@@ -227,6 +233,17 @@ def _put_back(repo: Repository, uids: set[Oid]) -> None:
     if back := [run for run in trash.runs() if run.uid in uids]:
         RemovedRuns(repo).drop(uids)
         trash.restore(back)
+
+
+def _remove_notes(repo: Repository, uids: Sequence[Oid]) -> None:
+    """Remove the notes on runs that are gone. Raises RepositoryError: they stay, and nothing names them any more."""
+    try:
+        remove_notes(repo, uids)
+    except GitflowrunError as error:
+        raise RepositoryError(
+            f"the runs are gone, but not the notes on them: {error.message}",
+            hint=f"`git notes --ref={layout.NOTES} prune` removes these",
+        ) from error
 
 
 def _uids_here(repo: Repository) -> set[Oid]:

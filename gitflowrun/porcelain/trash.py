@@ -106,11 +106,13 @@ class TrashedRun:
         return 0.0
 
     def refs(self) -> dict[str, Oid]:
-        """Its refs in the trash."""
-        names: dict[str, Oid] = {layout.run_ref(self.flow, self.id): self.tip}
-        names |= {layout.tag_ref(self.flow, tag, self.id): self.uid for tag in self.tags}
+        """Its refs in the trash, its own last: where git deletes a part of them, the run is still found."""
+        names: dict[str, Oid] = {
+            layout.tag_ref(self.flow, tag, self.id): self.uid for tag in self.tags
+        }
         if self.note:
             names[layout.note_ref(self.flow, self.id)] = self.note
+        names[layout.run_ref(self.flow, self.id)] = self.tip
         return {layout.trash_ref(self.removed, name): oid for name, oid in names.items()}
 
 
@@ -215,7 +217,8 @@ class Trash:
             with _logged(self._repo, made):
                 transact(self._repo.refs, [*made, *gone])
         reached("trash.moved")
-        remove_notes(self._repo, noted)
+        with contextlib.suppress(GitflowrunError):  # one that stays is the one that comes back
+            remove_notes(self._repo, noted)
         reached("trash.noted")
 
     def restore(self, runs: Sequence[TrashedRun]) -> list[RestoredRun]:
@@ -225,6 +228,7 @@ class Trash:
 
         Raises:
             RepositoryError: the repository can't be written to, or has another continuation of a run.
+            CorruptRecord: a note can't be put back, for the notes are damaged.
         """
         restored = []
         with self._locks.ids(), self._locks.tags():
@@ -343,30 +347,34 @@ def _notes(repo: Repository) -> dict[Oid, Oid]:
 
 
 def remove_notes(repo: Repository, uids: Sequence[Oid]) -> None:
-    """Remove the git notes on runs."""
+    """Remove the git notes on runs. Raises GitflowrunError: they stay."""
     _change_notes(repo, dict.fromkeys(uids))
 
 
 def _change_notes(repo: Repository, notes: Mapping[Oid, Oid | None]) -> None:
-    """Set or remove git notes. Not by git, which makes nothing of it durable, and then a power cut breaks the ref."""
-    for _ in range(NOTES_TRIES):
+    """Set or remove git notes. Not by git, which makes nothing of it durable, and then a power cut breaks the ref.
+
+    Raises:
+        RefConflict: others wrote notes each time.
+        GitflowrunError: the notes are damaged, or the repository can't be written to.
+    """
+    for attempt in range(1, NOTES_TRIES + 1):
         tip = repo.refs.get(layout.NOTES)
         if not tip and not any(notes.values()):
             return
-        try:
-            objects = _with_notes(repo, tip, notes)
-            if not objects:
-                return
-            pack = repo.packs.write(objects)
-            try:
-                repo.refs.transaction([RefUpdate(layout.NOTES, pack.oids[-1], tip)])
-            finally:
-                repo.packs.release([pack.name])
-        except RefConflict:  # somebody has just written one
-            continue
-        except GitflowrunError:  # notes that are damaged keep no run here
+        objects = _with_notes(repo, tip, notes)
+        if not objects:
             return
-        return
+        pack = repo.packs.write(objects)
+        try:
+            repo.refs.transaction([RefUpdate(layout.NOTES, pack.oids[-1], tip)])
+        except RefConflict:  # somebody has just written one
+            if attempt == NOTES_TRIES:
+                raise
+        else:
+            return
+        finally:
+            repo.packs.release([pack.name])
 
 
 def _with_notes(

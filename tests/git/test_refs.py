@@ -234,3 +234,33 @@ def test_the_next_version_of_packed_refs() -> None:
         assert packed_with(table, {name: new}) is None
     for odd in (table[:-1], table.replace(b" sorted", b""), table.replace(b" fully-peeled", b"")):
         assert packed_with(odd, {b"refs/a": new}) is None
+
+
+def test_what_git_passes_over_is_an_error_for_who_asks_for_every_ref(
+    repo: GitRepo, repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A ref without an id, one that can't be read, a directory that can't be listed; but no link that leads nowhere."""
+    repo.git("update-ref", "refs/heads/more/other", "HEAD")
+    repo.git("symbolic-ref", "refs/remotes/origin/HEAD", "refs/remotes/origin/gone")
+    (repo.path / ".git/refs/heads/.DS_Store").write_bytes(b"of another program")
+    listed = {row[0]: row[1] for row in repository.refs.rows("refs/")}
+    assert repository.refs.every() == listed
+    bad = repo.path / ".git/refs/heads/bad"
+    bad.touch()
+    with pytest.raises(RepositoryError, match="heads/bad is damaged"):
+        repository.refs.every()
+    bad.unlink()
+    bad.symlink_to("bad")
+    with pytest.raises(RepositoryError, match=r"can't read .*heads/bad: Too many levels"):
+        repository.refs.every()
+    bad.unlink()
+    scandir = os.scandir
+
+    def refused(place: Path) -> object:
+        if str(place).endswith("more"):
+            raise PermissionError(13, "Permission denied", str(place))
+        return scandir(place)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    with pytest.raises(RepositoryError, match=r"can't read .*heads/more"):
+        repository.refs.every()

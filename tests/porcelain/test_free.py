@@ -25,7 +25,7 @@ from gitflowrun.limits import COMMIT_SIZE, TREE_SIZE
 from gitflowrun.names import TaskName
 from gitflowrun.porcelain import free as freeing
 from gitflowrun.porcelain.removal import purge
-from gitflowrun.porcelain.trash import RemovedRuns
+from gitflowrun.porcelain.trash import RemovedRuns, Trash, TrashedRun
 from gitflowrun.runs.create import create_run
 from gitflowrun.runs.live import LiveState, StartedTask
 from gitflowrun.runs.runs import RunStore, Status
@@ -439,6 +439,49 @@ def test_a_damaged_repository_frees_nothing(repo: GitRepo) -> None:
     assert refs(repo) == before
     assert "The trash is empty" in repo.call("restore").out
     assert RemovedRuns(open_repo(repo)).read() == []
+
+
+@pytest.mark.parametrize(
+    ("place", "is_empty"),
+    [("refs/heads/other", False), ("refs/heads/other", True), ("logs/HEAD", False)],
+)
+def test_nothing_is_freed_where_a_root_cannot_be_read(
+    repo: GitRepo, place: str, is_empty: bool
+) -> None:
+    """Git passes over such a ref or reflog without an error: what it leads to as the run does, stays."""
+    repo.git("update-ref", "refs/heads/other", "refs/runs/MyFlow/4")
+    repo.git("update-ref", "-d", "refs/runs/MyFlow/4")
+    path = repo.path / ".git" / place
+    content = path.read_bytes()
+    path.unlink()
+    path.touch() if is_empty else path.symlink_to(path.name)
+    done = repo.call("purge", "--force", "3")
+    assert done.code == 128, done.out
+    assert "nobody can tell what is in use here" in done.err
+    assert has(repo, SHARED)
+    path.unlink()
+    path.write_bytes(content)
+    freed(repo, "purge", "--force", "3")
+    assert has(repo, SHARED)
+
+
+def test_a_purge_never_says_it_is_done_of_a_run_that_stays(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where git has passed over the run's ref in the trash, for it could not read it: an error, and a second try."""
+    runs = Trash.runs
+
+    def unread(self: Trash) -> list[TrashedRun]:
+        if found := runs(self):
+            monkeypatch.undo()
+        return found[1:]
+
+    monkeypatch.setattr(Trash, "runs", unread)
+    done = repo.call("purge", "1")
+    assert done.code == 128
+    assert "can't be read there: MyFlow/1" in done.err
+    assert repo.call("purge", "1").code == 0
+    assert not has(repo, OWN)
 
 
 def test_the_dedup_index_forgets_what_is_freed(repo: GitRepo) -> None:

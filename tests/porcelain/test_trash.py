@@ -11,12 +11,14 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from gitflowrun.errors import InvalidPathspec, NotFound, RefConflict, RepositoryError
 from gitflowrun.git.command import Argument, Process
 from gitflowrun.git.objects import Oid
+from gitflowrun.git.pack.publish import PackStore
 from gitflowrun.git.ref_update import Refs
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.porcelain.trash import RemovedRun, RemovedRuns, Trash
@@ -452,6 +454,33 @@ def test_somebody_else_writes_a_note_at_that_moment(
     assert note(repo, "HEAD") == "of a commit"
     assert ids(repo).keys() == {"Other/2"}
     assert not [*(repo.path / ".git/objects/pack").glob("*.keep")]
+
+
+@pytest.mark.parametrize("command", ["restore", "purge"])
+def test_a_disk_that_takes_no_note(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """Then a run stays in the trash with its note, and a purge says that the note is there still."""
+    uid = str(RunStore(open_repo(repo)).get("MyFlow", "1").identity.uid)
+    rm(repo, "1")
+    if command == "purge":  # somebody has written another one since
+        repo.git("notes", "--ref=runs", "add", "-m", "a new one", uid)
+    before = refs(repo, "refs/runs-trash")
+
+    full = Mock(side_effect=RepositoryError("cannot write: No space left on device"))
+    with monkeypatch.context() as patch:
+        patch.setattr(PackStore, "write", full)
+        done = repo.call(command, "1")
+    assert done.code == 128
+    assert "No space left on device" in done.err
+    if command == "purge":
+        assert "`git notes --ref=refs/notes/runs prune`" in done.err
+        repo.git("notes", "--ref=refs/notes/runs", "prune")
+        assert note(repo, uid) == ""
+    else:
+        assert refs(repo, "refs/runs-trash") == before
+        assert repo.call("restore", "1").code == 0
+        assert note(repo, uid) == "a good one"
 
 
 def test_a_note_that_was_written_meanwhile_stays(repo: GitRepo) -> None:
