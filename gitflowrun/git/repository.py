@@ -24,6 +24,7 @@ from gitflowrun.git.permissions import (
     allow,
     make_directory,
     not_writable,
+    open_file,
     refuse_links,
     shared_mode,
 )
@@ -45,6 +46,7 @@ _REF_FORMAT = "--show-ref-format"
 _QUESTIONS = (
     "--is-bare-repository", "--show-object-format", _REF_FORMAT, "--git-dir", "--git-common-dir", "--show-toplevel"
 )  # fmt: skip
+_STAMP = 16  # digits
 _SYMBOLIC = b"ref: "
 _PLACE = ("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR")
 
@@ -218,8 +220,11 @@ class Repository:
 
     def freed_stamp(self) -> str:
         """What changes whenever the space of removed runs is freed: who relies on objects by then looks for them."""
-        with contextlib.suppress(OSError):
-            return (self.state_dir / "freed").read_text(encoding="ascii", errors="replace")
+        with (
+            contextlib.suppress(OSError, RepositoryError),
+            open_file(self.state_dir / "freed", "which says when space was freed") as file,
+        ):
+            return file.read(_STAMP).decode("ascii", errors="replace")
         return ""
 
     def git_from(self, directory: str | None) -> str:

@@ -310,8 +310,9 @@ def _find(path: Path, not_ours: str) -> HookState:
 
 
 def _look(name: str, path: Path, not_ours: str) -> HookState:
-    if path.is_symlink():
-        return HookState(name, path, Installed.BLOCKED, reason=_told_link(path))
+    if path.is_symlink() or path.is_fifo():
+        reason = _told_link(path) if path.is_symlink() else "it is a pipe"
+        return HookState(name, path, Installed.BLOCKED, reason=reason)
     try:
         content = path.read_bytes()
     except FileNotFoundError:

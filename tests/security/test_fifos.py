@@ -18,7 +18,7 @@ PLACES = [
     "gitflowrun/live/1", "gitflowrun/locks", "gitflowrun/locks/ids", "gitflowrun/locks/tags",
     "gitflowrun/locks/trust", "gitflowrun/snapshots", "gitflowrun/stale-locks", "gitflowrun/swept-locks",
     "gc.pid", "FOO_BAR", "gitflowrun-running", "gitflowrun-removed", "gitflowrun/fold.lock", "gitflowrun/freeing",
-    "gitflowrun/ref-locks", "gitflowrun/ref-locks/1",
+    "gitflowrun/ref-locks", "gitflowrun/ref-locks/1", "gitflowrun/freed",
     "gitflowrun-mark", "gitflowrun-mark.new", "gitflowrun-trusted", f"gitflowrun-key-{os.geteuid()}",
 ]  # fmt: skip
 EACH = """
@@ -54,3 +54,41 @@ def test_a_fifo_in_our_place(repo: GitRepo, tmp_path: Path, place: str) -> None:
         capture_output=True, text=True, check=False, timeout=300,
     )  # fmt: skip
     assert "Traceback" not in done.stderr, done.stderr
+
+
+def _pipe(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    os.mkfifo(path)
+
+
+def test_a_fifo_among_objects(repo: GitRepo) -> None:
+    """What reads it says which file it is; git, which would wait for it, is not asked."""
+    make_run(repo, result=b"1")
+    objects = repo.path / ".git" / "objects"
+    index = objects / "pack" / f"pack-{'0' * 40}.idx"
+    _pipe(index)
+    done = repo.runs("cat", "1/result", timeout=60)
+    assert done.code
+    assert f"{index} is no regular file" in done.err
+    index.unlink()
+    code = repo.git("ls-tree", "-r", "--object-only", "runs/MyFlow/1:code").split("\n")[0]
+    loose = objects / code[:2] / code[2:]
+    assert loose.exists()
+    _pipe(loose)
+    done = repo.runs("verify", timeout=60)
+    assert done.code
+    assert f"{loose} is no regular file" in done.err
+
+
+def test_a_fifo_in_the_place_of_a_hook(repo: GitRepo) -> None:
+    """It is told as what keeps ours out."""
+    _pipe(repo.path / ".git" / "hooks" / "pre-push")
+    assert "it is a pipe" in repo.runs("hooks", timeout=60).out
+
+
+def test_a_fifo_where_it_says_what_was_freed(repo: GitRepo) -> None:
+    """A run begins."""
+    _pipe(repo.path / ".git" / "gitflowrun" / "freed")
+    code = "from pathlib import Path; from tests.helpers import repos, runs; runs.make_run(repos.GitRepo(Path()))"
+    assert repo.python("-c", code, timeout=60).code == 0

@@ -125,16 +125,31 @@ def open_source(path: Path) -> Source:
         FileNotFoundError: there is none.
         TooManyOpenFiles: some must be closed first.
         CorruptRecord: it can't be read.
+        RepositoryError: it is a pipe, of which nobody may ever write the other end, or the like.
     """
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
         raise
     except OSError as error:
         kind = TooManyOpenFiles if error.errno in _TOO_MANY else CorruptRecord
         raise kind(f"{path} can't be opened: {error.strerror}") from error
     file = File(fd, path)
+    if not file.size:
+        _refuse_pipe(fd, path)
     return Memory(file.read(0, file.size)) if file.size <= READ_FILE_UP_TO else file
+
+
+def _refuse_pipe(fd: int, path: Path) -> None:
+    """Refuse an open file that is a pipe or the like: no damage, of which git would be asked, and wait."""
+    import shlex
+    import stat
+
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        raise RepositoryError(
+            f"{path} is no regular file",
+            hint=f"look who made it, and when: ls -ld {shlex.quote(str(path))}",
+        )
 
 
 def inflate(source: Source, start: int, size: int, *, skip: int = 0) -> bytes:
