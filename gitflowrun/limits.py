@@ -588,6 +588,8 @@ INLINE_MESSAGE = 60 << 10
 MESSAGE_BUFFER = 64 << 10
 HIGH_DESCRIPTOR = 1_000
 """The least descriptor of a task's socket: the system's usual limit is 1,024."""
+MOST_DESCRIPTORS = 1 << 16
+"""How many are tried one by one where /proc does not list those that are open."""
 MESSAGE_FILES = 8
 """Descriptors that one message may carry."""
 

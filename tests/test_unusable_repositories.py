@@ -180,3 +180,25 @@ def test_what_cannot_be_written_to_is_read(
         )
     assert repo.git("for-each-ref") == before
     repo.fsck()
+
+
+def test_a_machine_without_proc(repo: GitRepo) -> None:
+    """Runs are recorded; what is copied from a stream is refused, and so are runs along with what may be a dry run."""
+    if os.geteuid() or subprocess.run(["unshare", "-m", "true"], check=False).returncode:
+        pytest.skip("only root mounts a file system")
+    body = "import os, gitflowrun as g; self.x = g.from_chunks([b'x']) if 'STREAM' in os.environ else 1"
+    repo.write("f.py", linear_flow(body))
+    repo.commit()
+    repo.git("config", "runs.autoPush", "true")
+    calls = [["hook", "pre-push", ".", "."], ["show", "1"]]
+    script = (
+        'mount -t tmpfs none /proc && "$1" f.py run && ! STREAM=1 "$1" f.py run && '
+        'echo "refs/heads/main $(git rev-parse HEAD) refs/heads/main 0" | "$1" -c "$2" "$3"'
+    )
+    words = ["unshare", "-m", "sh", "-c", script, "sh", sys.executable, _CALLS, json.dumps(calls)]
+    done = run_program(words, repo.path)
+    assert done.code == 0, done.err
+    assert "a stream can't be stored where /proc is not mounted" in done.err
+    (code, _, told), (shown, *_) = json.loads(done.out.splitlines()[-1])
+    assert (code, shown) == (0, 0)
+    assert "no runs were sent along: /proc is not mounted" in told

@@ -75,6 +75,12 @@ _NO_HOOKS = (
 )  # fmt: skip
 
 
+_LIMITS = {
+    signal.SIGXFSZ: ": `ulimit -f` is too low",
+    signal.SIGXCPU: ": `ulimit -t` is too low",
+}
+
+
 @frozen
 class Completed:
     """A git command that has ended: its exit code, its output, and its messages."""
@@ -86,17 +92,24 @@ class Completed:
     @property
     def message(self) -> str:
         """What git says went wrong, in one line."""
-        if self.code < 0 and not self.err.strip():
-            return f"git was ended by signal {-self.code} ({signal.strsignal(-self.code)})"
+        if self.code < 0:  # a warning is no reason
+            limit = _LIMITS.get(-self.code, "")
+            end = f"git was ended by signal {-self.code} ({signal.strsignal(-self.code)}{limit})"
+            return "; ".join([*_complaints(self.err), end])
         return git_message(self.err) or f"git exited with status {self.code}"
 
 
 def git_message(err: str) -> str:
     """What git's standard error says, in one line: the first error, and what git gave up for it."""
     lines = [line.strip() for line in err.splitlines() if line.strip()]
+    return "; ".join(_complaints(err)) or (lines[-1] if lines else "")
+
+
+def _complaints(err: str) -> list[str]:
+    lines = [line.strip() for line in err.splitlines()]
     errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
     fatal = [line.removeprefix("fatal: ") for line in lines if line.startswith("fatal: ")]
-    return "; ".join(dict.fromkeys(errors[:1] + fatal[:1])) or (lines[-1] if lines else "")
+    return list(dict.fromkeys(errors[:1] + fatal[:1]))
 
 
 def run_command(

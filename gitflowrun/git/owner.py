@@ -17,6 +17,7 @@ from gitflowrun.limits import GC_PID_SIZE, GC_PID_VALID, MAINTENANCE_LOCK_VALID,
 from gitflowrun.values import frozen
 
 _NO_START = "0"
+_NO_BOOT = "unknown"
 _PROC = Path("/proc")
 _FIRST_SPACE = str(0xEFFFFFFC)  # PROC_PID_INIT_INO of the kernel's proc_ns.h
 _BOOT_ID = _PROC / "sys/kernel/random/boot_id"
@@ -72,9 +73,10 @@ class Owner:
         """Whether one of the processes still lives."""
         if self.host != _host():
             return State.UNKNOWN
-        if self.boot != _boot():
-            return State.GONE
-        alive = any(_start_time(pid) == at for pid, at in self.processes)
+        boot = _boot()
+        if self.boot != boot:
+            return State.UNKNOWN if _NO_BOOT in {self.boot, boot} else State.GONE
+        alive = any(_is(pid, at) for pid, at in self.processes)
         return State.ALIVE if alive else State.DEAD
 
 
@@ -126,15 +128,24 @@ def _boot() -> str:
     try:
         return _BOOT_ID.read_text(encoding="ascii")[:8]
     except OSError:
-        return "unknown"
+        return _NO_BOOT
+
+
+def _is(pid: int, at: str) -> bool:
+    """Whether a process lives that started then, as far as can be known."""
+    found = _start_time(pid)
+    return found == at or (found is not None and _NO_START in {found, at})
 
 
 def _start_time(pid: int) -> str | None:
-    """When a process started, in the kernel's ticks; None if it is dead; 0 if it lives and /proc is not mounted."""
+    """When a process started, in the kernel's ticks; None if it is dead.
+
+    0 if it lives and /proc does not show it: where that is not mounted, or only with one's own processes (`hidepid`).
+    """
     try:
         stat = (_PROC / str(pid) / "stat").read_bytes()
     except OSError:
-        return _NO_START if not _BOOT_ID.exists() and _answers(pid) else None
+        return _NO_START if _answers(pid) else None
     # The command's name may hold spaces and brackets; the fields after it don't.
     fields = stat.rpartition(b")")[2].split()
     return None if fields[0] in {b"Z", b"X"} else fields[19].decode("ascii")

@@ -569,8 +569,9 @@ class _SnapshotBuilder:
         if any(sign in done.err for sign in _NO_PLACE):
             raise RepositoryError(f"can't take a snapshot of the work tree: {done.message}")
         if len(paths) == 1:
-            reason = done.message if done.code > 0 else "it changed while it was read"
-            if not (changed_meanwhile(done) and self._add_copy(paths[0])):
+            meanwhile = changed_meanwhile(done)
+            reason = "it changed while it was read" if meanwhile and done.code < 0 else done.message
+            if not (meanwhile and self._add_copy(paths[0])):
                 self._leave_tracked(paths[0], reason, unmerged=paths[0] in unmerged)
             return
         middle = len(paths) // 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import RepositoryError
@@ -94,6 +95,8 @@ def read_status(git: Git, env: Mapping[str, str], options: Sequence[str] = ()) -
     done = git.attempt(*command, "--ignore-submodules=none", env=env)
     if changed_meanwhile(done):
         raise Unstable(f"git status: {done.message}")
+    if done.code < 0:
+        raise git.failure(command, done)
     if done.code == 0:
         return replace(parse_status(done.out), unreadable=_unreadable(done.err))
     again = git.run(*command, "--ignore-submodules=all", env=env)
@@ -150,5 +153,5 @@ def _change(line: bytes) -> Change:
 
 
 def changed_meanwhile(done: Completed) -> bool:
-    """Whether git failed because a file changed while it was read."""
-    return done.code < 0 or any(sign in done.err for sign in _CHANGED)
+    """Whether git failed because a file changed while it was read: became shorter, which ends who has it mapped."""
+    return done.code == -signal.SIGBUS or any(sign in done.err for sign in _CHANGED)

@@ -204,8 +204,11 @@ def pre_push(repo: Repository, remote: str, url: str, lines: Iterable[str]) -> S
 
     Returns:
         What was sent; None where there is nothing to send.
+
+    Raises:
+        RepositoryError: nobody can tell whether git really pushes, or they can't be sent.
     """
-    if not repo.settings.auto_push or _is_dry_run():
+    if not repo.settings.auto_push:
         return None
     # Which the other hooks do not need.
     from gitflowrun.git.transport import Remote
@@ -228,7 +231,7 @@ def pre_push(repo: Repository, remote: str, url: str, lines: Iterable[str]) -> S
     trust = Trust(repo)
     found = [StoredRun(repo, run.flow, run.id, run.commit) for run in runs]
     stored = [run for run in found if trust.made_here(run)]
-    if not stored:
+    if not stored or _is_dry_run():
         return None
     return push_to(repo, Remote(repo, remote).at(url), stored, verify=False)
 
@@ -236,6 +239,11 @@ def pre_push(repo: Repository, remote: str, url: str, lines: Iterable[str]) -> S
 def _is_dry_run() -> bool:
     """Whether the `git push` that called this hook only tries. git tells no hook; its command line says it."""
     pid = os.getppid()
+    if not Path(f"/proc/{pid}").exists():
+        raise RepositoryError(
+            "no runs were sent along: /proc is not mounted, so nobody can tell whether this push only tries",
+            hint="`git runs push` sends them; or mount it: `mount -t proc proc /proc`",
+        )
     while pid > 1:
         try:
             words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[:-1]

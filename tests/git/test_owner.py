@@ -20,6 +20,7 @@ from gitflowrun.git.owner import (
     usable_cpus,
 )
 from gitflowrun.limits import GC_PID_VALID, MAINTENANCE_LOCK_VALID, USABLE_CPUS
+from gitflowrun.values import replace
 
 
 def test_this_process_lives() -> None:
@@ -166,8 +167,22 @@ def test_without_proc_a_process_is_known_by_its_answer(
     child.wait()
     assert owner_module._start_time(child.pid) is None
     (tmp_path / "boot").write_text("0123456789")
-    assert owner_module._start_time(os.getpid()) is None
     assert owner_module._boot() == "01234567"
+    assert me.state() is State.UNKNOWN  # it was written down where nobody knew the boot
+
+
+def test_a_process_that_proc_does_not_show_lives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mounted with `hidepid`, /proc has one's own processes only; those of others are still at work."""
+    me = Owner.process()
+    child = subprocess.Popen(["true"])
+    child.wait()
+    monkeypatch.setattr(owner_module, "_PROC", tmp_path)
+    assert replace(me, host=owner_module._host()).state() is State.ALIVE
+    assert Owner(owner_module._host(), me.boot, ((child.pid, "1"),)).state() is State.DEAD
+    monkeypatch.setattr(owner_module, "_BOOT_ID", tmp_path / "none")
+    assert replace(me, host=owner_module._host()).state() is State.UNKNOWN
 
 
 def test_few_threads_are_started(monkeypatch: pytest.MonkeyPatch) -> None:

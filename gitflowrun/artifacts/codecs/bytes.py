@@ -193,7 +193,13 @@ class _Spool:
 
     def open(self) -> BinaryIO:
         """The file, opened anew: it is read at a position of its own."""
-        return Path(f"/proc/self/fd/{self._descriptor}").open("rb")
+        try:
+            return Path(f"/proc/self/fd/{self._descriptor}").open("rb")
+        except FileNotFoundError as error:
+            raise UnserializableArtifact(
+                "a stream can't be stored where /proc is not mounted",
+                hint="mount it (`mount -t proc proc /proc`), or write to a file and store that (`from_file`)",
+            ) from error
 
     def __del__(self) -> None:
         os.close(self._descriptor)

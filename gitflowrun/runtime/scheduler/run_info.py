@@ -134,7 +134,7 @@ def machine() -> dict[str, Any]:
         "architecture": system.machine,
         "cpu": _processor(),
         "cores": os.cpu_count() or 0,
-        "memory": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "memory": _memory(),
         "python": sys.version,
         "implementation": sys.implementation.name,
         "executable": sys.executable,
@@ -142,9 +142,18 @@ def machine() -> dict[str, Any]:
 
 
 def _processor() -> str:
-    text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    text = ""
+    with contextlib.suppress(OSError):  # /proc is not mounted
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     match = re.search(r"^(?:model name|Hardware|cpu model)\s*:\s*(.+)$", text, re.MULTILINE)
     return match[1] if match else os.uname().machine
+
+
+def _memory() -> int:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except OSError:  # some C libraries ask /proc
+        return 0
 
 
 METAFLOW_LEVEL = "2.19"

@@ -184,12 +184,19 @@ def _lowest_free() -> int:
 def _writable() -> frozenset[int]:
     """The descriptors, standard ones aside, that can be written to."""
     found = set()
-    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208  (pathlib is an import)
-        fd = int(name)
+    for fd in _open_descriptors():
         with contextlib.suppress(OSError):  # the directory's own
             if fd >= _STANDARD and fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY:
                 found.add(fd)
     return frozenset(found)
+
+
+def _open_descriptors() -> Iterable[int]:
+    """All descriptors, and such as may be none where nobody can tell."""
+    try:
+        return map(int, os.listdir("/proc/self/fd"))  # noqa: PTH208  (pathlib is an import)
+    except OSError:  # /proc is not mounted
+        return range(min(os.sysconf("SC_OPEN_MAX"), limits.MOST_DESCRIPTORS))
 
 
 def thaw() -> None:

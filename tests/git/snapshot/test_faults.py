@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -158,6 +159,23 @@ def test_git_killed_in_the_middle_leaves_no_lock(
     assert snapshot.dirty == (() if is_gone else ("new",))
     left = [("new", "it changed while it was read")] if is_gone else []
     assert [(it.path, it.reason) for it in snapshot.left_out] == left
+
+
+def test_a_file_that_git_may_not_store_is_told_with_its_reason(repo: GitRepo) -> None:
+    """Under a limit of file sizes git is killed by a signal: that is said, and not that the file has changed."""
+    repo.write("new", "1")
+    (repo.path / "large").write_bytes(os.urandom(600_000))
+    repository = Repository.discover(repo.path)
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, old[1]))
+        snapshot = take_snapshot(repository)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+    assert snapshot.dirty == ("new",)
+    assert [it.path for it in snapshot.left_out] == ["large"]
+    assert "signal 25" in snapshot.left_out[0].reason
+    assert "`ulimit -f`" in snapshot.left_out[0].reason
 
 
 @pytest.mark.parametrize("command", ["status", "ls-files", "update-index"])

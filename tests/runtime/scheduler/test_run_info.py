@@ -141,6 +141,17 @@ def test_the_processor(monkeypatch: pytest.MonkeyPatch, text: str, name: str) ->
     assert machine()["cpu"] == name
 
 
+def test_a_machine_that_does_not_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without /proc the architecture stands for the processor, and some C libraries know no memory."""
+
+    def missing(*_: object, **__: object) -> str:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(Path, "read_text", missing)
+    monkeypatch.setattr(os, "sysconf", missing)
+    assert (machine()["cpu"], machine()["memory"]) == (os.uname().machine, 0)
+
+
 @pytest.mark.parametrize(
     ("remotes", "expected"),
     [
