@@ -95,7 +95,7 @@ class Completed:
         if self.code < 0:  # a warning is no reason
             limit = _LIMITS.get(-self.code, "")
             end = f"git was ended by signal {-self.code} ({signal.strsignal(-self.code)}{limit})"
-            return "; ".join([*_complaints(self.err), end])
+            return "; ".join(_complaints(self.err)) or end
         return git_message(self.err) or f"git exited with status {self.code}"
 
 

@@ -73,6 +73,7 @@ _FETCH = (
     "fetch", "--quiet", "--no-tags", "--no-prune", "--no-write-fetch-head", "--no-recurse-submodules", "--refmap=",
     "--stdin",
 )  # fmt: skip
+_UPLOAD = "git-upload-pack"
 _COPY = (
     "-c", "core.fsync=objects", "pack-objects", "--quiet", "--window=0", "--delta-base-offset", "--non-empty",
 )  # fmt: skip
@@ -89,6 +90,9 @@ _BROKEN = re.compile(
 _TOO_MANY = "Out of memory"
 _NO_ATOMIC = "does not support --atomic"
 _SHALLOW = "GIT_SHALLOW_FILE"
+_WEB = ("http://", "https://", "ftp://", "ftps://")
+# How git's trace says that it looks at each object that comes.
+_CHECKED = re.compile(rb" run_command: [^\n]*git index-pack [^\n]*--strict")
 _DUBIOUS = re.compile("(?:dubious ownership in|unsafe) repository (?:at )?\\(?'([^'\n]+)'")
 _UNPACKING = re.compile("^error: remote unpack failed: (.+)$", re.MULTILINE)
 _LISTED_AT_ONCE = 1 << 20  # bytes
@@ -252,18 +256,33 @@ class Remote:
                     raise
                 return self._fetch(oids, {})
 
-    def _fetch(self, oids: Sequence[str], env: Mapping[str, str]) -> list[str]:
+    def _fetch(
+        self, oids: Sequence[str], env: Mapping[str, str], source: Path | None = None
+    ) -> list[str]:
+        """Fetch, or take from `source`, where it has come to already.
+
+        From a web server that knows nothing of git ("dumb" HTTP) git takes files as they are, loose objects and whole
+        packs, and checks none of them. Nobody but its trace says so; then all is fetched once more, from these files.
+        """
         import shutil  # slow to import
 
         safe = self._repository.settings.durability is Durability.SAFE
         # git's default, unless the user has another.
         each = ("-c", "core.fsync=objects") if safe else ()
-        options = (*each, *_HARDENED, *_FETCH, *self._program("upload"))
+        program = (f"--upload-pack={_UPLOAD}",) if source else self._program("upload")
+        options = (*each, *_HARDENED, *_FETCH, *program)
         packs = self._repository.packs
         place = packs.receiving_directory()
         try:
             apart = quarantine(place, self._repository.objects_dir)
-            self._run(options, [self.name], {**env, **_BOUNDED, **apart}, oids)
+            make_directory(place / "pack")  # where git opens files of its own for "dumb" HTTP
+            trace = place / "trace"
+            traced = {} if source or not self.place.startswith(_WEB) else {"GIT_TRACE": str(trace)}
+            self._run(
+                options, [str(source or self.name)], {**env, **_BOUNDED, **apart, **traced}, oids
+            )
+            if traced and _has_objects(place) and not _CHECKED.search(trace.read_bytes()):
+                return self._fetch(oids, {}, _as_repository(place, self._repository))
             if not any(place.glob("pack/*.idx")):
                 self._pack_what_is_here(oids, place, apart)
             return packs.adopt(place)
@@ -275,7 +294,6 @@ class Remote:
 
         A run was removed, or a fetch killed: a repack of the user's that is under way may be about to take them.
         """
-        make_directory(place / "pack")
         stdin = "".join(f"{oid}\n" for oid in oids).encode()
         options = ("--objects", "--exclude-promisor-objects", "--stdin", "--not", "--all")
         if found := self._git.run("rev-list", *options, stdin=stdin):
@@ -453,6 +471,22 @@ class Remote:
     def _is_elsewhere(self) -> bool:
         """Whether it is on another machine, as far as its URL says."""
         return _is_url(self.place) and not self.place.startswith("file://")
+
+
+def _has_objects(place: Path) -> bool:
+    return any(place.glob("pack/*.idx")) or any(place.glob("??/*"))
+
+
+def _as_repository(place: Path, borrower: Repository) -> Path:
+    """A bare repository of objects that need those of another one beside them."""
+    found = place / "plain.git"
+    for directory in ("refs", "objects/info"):
+        (found / directory).mkdir(parents=True)
+    (found / "HEAD").write_bytes(b"ref: refs/heads/none\n")
+    (found / "config").write_bytes(b"[core]\nbare\n[uploadpack]\nallowAnySHA1InWant\n")
+    lines = (os.fsencode(path) + b"\n" for path in (place, borrower.objects_dir))
+    (found / "objects/info/alternates").write_bytes(b"".join(lines))
+    return found
 
 
 def _memory_file() -> IO[bytes]:

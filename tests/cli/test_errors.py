@@ -85,7 +85,7 @@ def test_what_could_not_be_written_is_named(tmp_path: Path) -> None:
     done = run_program([sys.executable, "-c", _LIMITED, "fetch"], repo.path)
     assert done.code == 128
     assert (
-        "can't read from 'origin': git was ended by signal 25 (File size limit exceeded)"
+        "can't read from 'origin': git was ended by signal 25 (File size limit exceeded: `ulimit -f` "
         in done.err
     )
     assert "the output can't be written" not in done.err

@@ -108,7 +108,8 @@ def test_an_end_without_words_is_told_by_its_code() -> None:
     """A signal by its name, unless git has said something; any other end by its status."""
     for code, err, message in (
         (-9, "", "git was ended by signal 9 (Killed)"), (-15, " \n", "git was ended by signal 15 (Terminated)"),
-        (-9, "fatal: x\n", "x"), (1, "", "git exited with status 1"), (0, "", "git exited with status 0"),
+        (-9, "fatal: x\n", "x"), (-9, "warning: x\n", "git was ended by signal 9 (Killed)"),
+        (1, "", "git exited with status 1"), (0, "", "git exited with status 0"),
     ):  # fmt: skip
         assert Completed(code, b"", err).message == message
 

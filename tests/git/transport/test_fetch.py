@@ -15,6 +15,7 @@ from gitflowrun.git.command import Completed, Git
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.pack import publish
 from gitflowrun.git.refs import RefUpdate
+from gitflowrun.git.repository import Repository
 from gitflowrun.git.transport import Remote
 from gitflowrun.limits import (
     CUT_DEPTH,
@@ -289,3 +290,29 @@ def test_a_server_whose_refs_never_end_takes_no_more_memory_than_git_gets(
     with pytest.raises(RepositoryError, match="Out of memory") as caught:
         remote(repo, "ssh://server/repo").refs()
     assert "lists more refs" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["loose", "packed"])
+def test_a_web_server_of_plain_files(
+    repo: GitRepo, server: GitRepo, commits: list[Oid], static: str, packed: bool
+) -> None:
+    """What it has comes into a pack, and nothing but what was asked for; what is malformed there does not come."""
+    server.git("fetch", "-q", str(repo.path), f"+{commits[0]}:refs/heads/main")
+    run = without_parents(server, "refs/runs/F/1")
+    other = without_parents(server, "refs/runs/F/2")
+    blob = server.git("hash-object", "-w", "--stdin", stdin=b"x")
+    tree = server.git("mktree", stdin=f"100644 blob {blob}\t.git\n".encode())
+    bad = server.git("commit-tree", "-m", "bad", tree)
+    server.git("update-ref", "refs/runs/F/3", bad)
+    if packed:
+        server.git("repack", "-adq")
+    server.git("update-server-info")
+    web = remote(repo, static)
+    with pytest.raises(RepositoryError, match="hasDotgit"):
+        web.fetch([bad])
+    (pack,) = web.fetch([str(run)])
+    found = Repository.discover(repo.path)
+    assert found.objects.exists(run)
+    assert not found.objects.exists(Oid.from_hex(bad))
+    assert packed or not found.objects.exists(other)
+    assert pack
