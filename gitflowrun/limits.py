@@ -1,7 +1,6 @@
 """All limits of the package: sizes, counts and times, by layer, each with its unit.
 
-Elsewhere stand: what else a record or message that is decoded may hold (`msgpack.RECORD`, `msgpack.MESSAGE`), limits of
-output and its times (`runs.layout`, `runs.line_times`) and of run ids (`runs.ids`).
+Elsewhere: of records and messages (`msgpack`), of output (`runs.layout`, `runs.line_times`), of ids (`runs.ids`).
 """
 
 # ---- Names, and what settings say where nobody has set them ----

@@ -75,7 +75,8 @@ _NO_HOOKS = (
 )  # fmt: skip
 
 
-_LIMITS = {
+_SIGNALS: dict[int, str] = {
+    signal.SIGBUS: ": a file became shorter while it was read",
     signal.SIGXFSZ: ": `ulimit -f` is too low",
     signal.SIGXCPU: ": `ulimit -t` is too low",
 }
@@ -93,8 +94,8 @@ class Completed:
     def message(self) -> str:
         """What git says went wrong, in one line."""
         if self.code < 0:  # a warning is no reason
-            limit = _LIMITS.get(-self.code, "")
-            end = f"git was ended by signal {-self.code} ({signal.strsignal(-self.code)}{limit})"
+            why = _SIGNALS.get(-self.code, "")
+            end = f"git was ended by signal {-self.code} ({signal.strsignal(-self.code)}{why})"
             return "; ".join(_complaints(self.err)) or end
         return git_message(self.err) or f"git exited with status {self.code}"
 

@@ -569,10 +569,8 @@ class _SnapshotBuilder:
         if any(sign in done.err for sign in _NO_PLACE):
             raise RepositoryError(f"can't take a snapshot of the work tree: {done.message}")
         if len(paths) == 1:
-            meanwhile = changed_meanwhile(done)
-            reason = "it changed while it was read" if meanwhile and done.code < 0 else done.message
-            if not (meanwhile and self._add_copy(paths[0])):
-                self._leave_tracked(paths[0], reason, unmerged=paths[0] in unmerged)
+            if not (changed_meanwhile(done) and self._add_copy(paths[0])):
+                self._leave_tracked(paths[0], done.message, unmerged=paths[0] in unmerged)
             return
         middle = len(paths) // 2
         self._add(paths[:middle], unmerged)
