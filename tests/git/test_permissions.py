@@ -358,7 +358,11 @@ def test_a_file_that_takes_the_place_of_another(
     with pytest.raises(OSError, match="No space left"):
         replace_file(path, b"two", shared)
     assert [it.read_bytes() for it in path.parent.iterdir()] == [b"one"]
-    monkeypatch.setattr(Path, "unlink", fails)
+
+    def is_read_only(*_: object, **__: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(Path, "unlink", is_read_only)
     with pytest.raises(OSError, match="No space left"):
         replace_file(path, b"two", shared)
     assert _open_below(tmp_path) == []

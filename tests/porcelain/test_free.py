@@ -17,13 +17,14 @@ from typing import IO, Any
 import pytest
 
 from gitflowrun.artifacts.dedup import DedupIndex
-from gitflowrun.errors import MissingObject
+from gitflowrun.errors import MissingObject, RepositoryError
 from gitflowrun.git.maintenance import Rewrite, fold_lock
 from gitflowrun.git.objects import ObjectType, Oid, hash_object
 from gitflowrun.git.snapshot import take_snapshot
 from gitflowrun.limits import COMMIT_SIZE, TREE_SIZE
 from gitflowrun.names import TaskName
 from gitflowrun.porcelain import free as freeing
+from gitflowrun.porcelain import removal
 from gitflowrun.porcelain.removal import purge
 from gitflowrun.porcelain.trash import RemovedRuns, Trash, TrashedRun
 from gitflowrun.runs.create import create_run
@@ -32,7 +33,15 @@ from gitflowrun.runs.runs import RunStore, Status
 from tests.helpers.clones import ids, refs
 from tests.helpers.flows import eventually
 from tests.helpers.repos import ROOT, GitRepo, make_repo
-from tests.helpers.runs import artifact, draft, finished_task, make_run, open_repo, start_run
+from tests.helpers.runs import (
+    artifact,
+    draft,
+    finished_task,
+    make_run,
+    open_repo,
+    start_run,
+    store_of,
+)
 
 SHARED, OWN = b"both have it " * 999, b"one has it " * 999
 
@@ -174,6 +183,28 @@ def test_who_goes_on_knows_what_was_to_be_freed(tmp_path: Path) -> None:
     note = opened.state_dir / "freeing"
     note.write_bytes(note.read_bytes()[:-1])
     assert (begun()._packs, begun()._uids, begun()._wanted) == (set(), set(), set())
+
+
+def test_what_is_left_of_packs_goes_first(tmp_path: Path) -> None:
+    """Of those that lost their index when they were being deleted, and which nobody has touched since."""
+    opened = open_repo(make_repo(tmp_path / "r"))
+    names = [f"pack-{digit * 40}" for digit in "abcd"]
+    for name, suffixes, when in zip(
+        names, [(".pack", ".rev"), (".pack",), (".pack", ".idx"), (".rev",)], (1e9, 1e11, 1e9, 1e9), strict=True
+    ):  # fmt: skip
+        for suffix in suffixes:
+            path = opened.packs.pack_dir / f"{name}{suffix}"
+            path.touch()
+            os.utime(path, (when, when))
+    first = freeing._Freeing(opened, -1, {}, ())
+    first._packs = {*names}
+    first._write_note()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(freeing, "check_free", lambda _: None)  # an empty index is none
+        assert freeing.free(opened, {}).objects == 0
+    left = {path.name for path in opened.packs.pack_dir.iterdir()}
+    assert left == {f"{names[1]}.pack", f"{names[2]}.pack", f"{names[2]}.idx", f"{names[3]}.rev"}
+    assert not freeing.has_unfinished(opened)
 
 
 @pytest.mark.parametrize("where", [None, "/else/where"])
@@ -411,6 +442,12 @@ def test_not_beside_a_run_a_gc_or_a_fold(repo: GitRepo, monkeypatch: pytest.Monk
     with start_run(repo):
         done = repo.call("purge", "1")
         assert (done.code, "run 5 is running" in done.err) == (128, True)
+        passed: list[str] = []
+        with monkeypatch.context() as patched:
+            patched.setattr(removal, "reached", passed.append)
+            with pytest.raises(RepositoryError, match="run 5 is running"):
+                purge(open_repo(repo), [store_of(repo).get("MyFlow", "1")], ())
+        assert passed == []  # not even for a moment
         assert before.items() < refs(repo).items()
     before = refs(repo)
     mark = repo.write(".git/gc.pid", f"{os.getpid()} {os.uname().nodename}")

@@ -139,6 +139,26 @@ def test_a_split_that_is_done_is_taken_whole(origin: StoredRun) -> None:
     assert ready == ["z"]
 
 
+@pytest.mark.parametrize(
+    ("step", "split", "is_said", "is_taken"),
+    [
+        ("a", {}, True, True), ("s", {}, True, False), ("a", {}, False, False),
+        ("a", {"frames": level(0)}, True, False), ("a", {"place": object()}, True, False),
+    ],
+)  # fmt: skip
+def test_which_splits_may_be_taken_whole(
+    origin: StoredRun, step: str, split: dict[str, Any], is_said: bool, is_taken: bool
+) -> None:
+    """Those that have a join, went on, and lie in no other split."""
+    planned: Any = SimpleNamespace(**({"step": step, "frames": (), "place": None} | split))
+    jump = next(origin.records(step)).transition
+    found: Any = SimpleNamespace(transition=jump if is_said else None)
+    reuse: Any = SimpleNamespace(are_whole=lambda tasks: len([*tasks]) == 4)
+    trusted = frozenset({origin.identity.uid})
+    whole = resume._whole_split(GRAPH, origin, planned, found, frozenset(), trusted, reuse)
+    assert (whole is not None) is is_taken
+
+
 def test_of_a_strangers_run_each_record_is_read(origin: StoredRun) -> None:
     """The same tasks are taken over, none of them by its step."""
     found, ready = taken(origin, trusted=False)
