@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -105,10 +106,12 @@ class FlowContext:
         Raises:
             NotARepository: there is none.
             RepositoryError: it can't be used.
+            UsageError: the flow's file lies in an archive.
         """
         file = flow_file(self.flow_cls)
         if file is None:
             return Repository.discover()
+        _refuse_archive(Path(file))
         if "GIT_DIR" in os.environ:  # a hook's, or what the user says
             named = Repository.discover()
             if named.work_tree and Path(file).is_relative_to(named.work_tree):
@@ -238,6 +241,17 @@ def _help(parameter: Parameter) -> str:
         computed = "computed when the run starts"
         words.append(f"[default: {computed if parameter.deploy_time else parameter.default}]")
     return "  ".join(words)
+
+
+def _refuse_archive(file: Path) -> None:
+    """Refuse a flow within a zip file, which Python starts and imports like a directory."""
+    archive = next((place for place in file.parents if place.is_file()), None)
+    if archive is not None:
+        place = shlex.quote(str(archive.with_suffix("")))
+        raise UsageError(
+            f"the flow lies in an archive, {archive}: its code can't be recorded",
+            hint=f"unpack it and start that: python -m zipfile -e {shlex.quote(str(archive))} {place}",
+        )
 
 
 class RunCommand(click.Command):

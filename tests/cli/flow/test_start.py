@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
+import zipfile
 from types import SimpleNamespace
 
 import pytest
@@ -11,7 +13,7 @@ from gitflowrun.cli.flow.start import main
 from gitflowrun.errors import UsageError
 from gitflowrun.flow import FlowSpec, step
 from tests.helpers.flows import linear_flow
-from tests.helpers.repos import GitRepo
+from tests.helpers.repos import GitRepo, run_program
 
 _FLOW = """\
 from gitflowrun import FlowSpec, step
@@ -85,3 +87,16 @@ def test_nothing_of_ours_is_left_open(repo: GitRepo, words: list[str], code: int
     done = repo.python(*words, env=env)
     assert done.code == code, done.err
     assert "ResourceWarning" not in done.err
+
+
+def test_a_flow_in_an_archive_is_refused(repo: GitRepo) -> None:
+    """Its code could not be recorded; what the hint says makes a program of it that runs."""
+    with zipfile.ZipFile(repo.path / "app.pyz", "w") as archive:
+        archive.writestr("__main__.py", linear_flow())
+    done = run_program([sys.executable, "app.pyz", "run"], repo.path)
+    assert (done.code, repo.git("for-each-ref", "refs/runs")) == (2, "")
+    told, hint = done.err.splitlines()[-2:]
+    assert "archive" in told
+    words = shlex.split(hint.partition(": python ")[2])
+    assert run_program([sys.executable, *words], repo.path).code == 0
+    assert run_program([sys.executable, words[-1], "run"], repo.path).code == 0
