@@ -329,10 +329,12 @@ class _Push(Transfer):
             change.name: found for change in wanted if (found := view.in_the_way(change.name))
         }
         added = [change for change in wanted if change.name not in squatted]
+        # Which tag one that can't be read is, nobody knows: none counts as removed.
+        unread = self._unread_tags()
         removed = [
             RefUpdate(key.ref(have[key]), None, key.uid)
             for key in sorted((base.keys() - ours.keys()) & have.keys())
-            if (key.flow, have[key]) in targets or is_same(key.flow, have[key])
+            if not unread and ((key.flow, have[key]) in targets or is_same(key.flow, have[key]))
         ]
         results = self.remote.push([*removed, *added], atomic=atomic, verify=self._verify)
         fine = {result.name for result in results if result.ok}
@@ -360,6 +362,15 @@ class _Push(Transfer):
             *self._notices,
             *some(tags, "tags are not there"),
         ]
+
+    def _unread_tags(self) -> bool:
+        """Whether tags of ours are damaged or can't be read; it is said that there are such."""
+        found = min((it for it in self.repo.refs.damaged if it.startswith(layout.TAGS)), default="")
+        if found:
+            self._notices[
+                f"no tag was removed there, for {found} can't be read; after `git runs doctor --fix` tag the run again"
+            ] = None
+        return bool(found)
 
     def _may_go(self, key: TagKey) -> bool:
         """Whether a tag is no secret."""

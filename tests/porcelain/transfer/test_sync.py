@@ -380,6 +380,21 @@ def test_removed_tags_do_not_come_back(ada: GitRepo, bob: GitRepo) -> None:
     assert tags(ada) == tags(bob) == {}
 
 
+def test_a_tag_that_cannot_be_read_is_not_removed_there(server: GitRepo, ada: GitRepo) -> None:
+    """Its ref is empty, as a power cut may leave it: that is no removal, and the push says so."""
+    make_run(ada, tags=["good"])
+    send(ada)
+    before = refs(server)
+    (ada.path / ".git/refs/runs/@tags/MyFlow/good/1").write_bytes(b"")
+    (notice,) = send(ada).notices
+    assert "@tags/MyFlow/good/1 can't be read" in notice
+    assert refs(server) == before
+    assert ada.call("doctor", "--fix").code == 0
+    assert ada.call("tag", "1", "good").code == 0
+    assert send(ada).notices == ()
+    assert refs(server) == before
+
+
 def test_tags_carry_the_id_of_their_side(server: GitRepo, ada: GitRepo, bob: GitRepo) -> None:
     """A tag's ref names the id under which the run is known where the ref is."""
     make_run(ada)
