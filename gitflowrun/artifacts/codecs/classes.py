@@ -30,7 +30,7 @@ def main_name() -> str:
     """The name under which the main script could be imported; `__main__` in an interactive session."""
     main = sys.modules.get(_MAIN)
     spec = getattr(main, "__spec__", None)
-    if spec is not None:
+    if spec is not None and spec.name != _MAIN:  # as a profiler calls each file that it executes
         return str(spec.name).removesuffix("." + _MAIN)
     file = getattr(main, "__file__", None)
     return PurePath(file).stem if file else _MAIN
