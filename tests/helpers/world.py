@@ -349,7 +349,7 @@ class World:
         return done
 
     def _may_refuse(self, name: str, beside: bool) -> bool:
-        return name in {"gc", "purge", "fold"} and (beside or self._live is not None)
+        return name in {"gc", "purge", "fold", "doctor"} and (beside or self._live is not None)
 
     def _storm(self, ended: threading.Event, seed: int) -> None:
         chance = random.Random(seed)
