@@ -16,7 +16,8 @@ client derives them:
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+import signal
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
@@ -42,6 +43,11 @@ if TYPE_CHECKING:
 
 _SMALL = frozenset({bool, complex, float, int, type(None)})
 _IMMUTABLE = _SMALL | {bytes, str}
+_TIMERS = {
+    signal.ITIMER_REAL: signal.SIGALRM,
+    signal.ITIMER_VIRTUAL: signal.SIGVTALRM,
+    signal.ITIMER_PROF: signal.SIGPROF,
+}
 # Frames of these files are left out of tracebacks.
 _FLOW_DIR = os.path.dirname(os.path.abspath(__file__)) + os.sep  # noqa: PTH100, PTH120  (pathlib is an import)
 _PACKAGE_DIR = os.path.dirname(os.path.dirname(_FLOW_DIR)) + os.sep  # noqa: PTH120
@@ -145,10 +151,31 @@ def execute_step(
     }
     with task_facts({**(facts or {}), **own}, graph.to_map):
         try:
-            _call(flow, state, parents, graph)
+            with _own_timers():
+                _call(flow, state, parents, graph)
             return _outcome(flow, state, _assigned(flow, state))
         except BaseException as error:  # noqa: BLE001  (the step's failure is this function's result)
             return _failure(flow, state, error)
+
+
+@contextmanager
+def _own_timers() -> Iterator[None]:
+    """End the timers that a step has set and not ended: its time limit is none for storing what it has made."""
+    timers = [it for it in _TIMERS.items() if not signal.getitimer(it[0])[0]]
+    try:
+        yield
+    finally:
+        try:
+            _end_timers(timers)
+        except BaseException:  # of one that has just gone off
+            _end_timers(timers)
+            raise
+
+
+def _end_timers(timers: Iterable[tuple[int, signal.Signals]]) -> None:
+    for timer, number in timers:
+        if signal.getitimer(timer)[0] and callable(signal.getsignal(number)):
+            signal.setitimer(timer, 0)
 
 
 def _call(

@@ -7,7 +7,6 @@ The process around a task is made in `task_process`.
 
 from __future__ import annotations
 
-import signal
 import sys
 from contextlib import closing, contextmanager, suppress
 from functools import partial
@@ -58,11 +57,6 @@ if TYPE_CHECKING:
 
 _FIGURE_MODULES = frozenset({"matplotlib.figure", "PIL.Image", "plotly.basedatatypes"})
 _PLAIN = frozenset({"plain/1", "str/1", "bytes/1"})
-_TIMERS = {
-    signal.ITIMER_REAL: signal.SIGALRM,
-    signal.ITIMER_VIRTUAL: signal.SIGVTALRM,
-    signal.ITIMER_PROF: signal.SIGPROF,
-}
 _LOST = (
     "`git fsck --full` lists what is damaged, another clone or a remote may have it whole; "
     "or store it anew: run the flow again, or resume from the step that made it"
@@ -157,24 +151,23 @@ class TaskRunner:
 
     def _run_step(self, launch: Launch, tell: Callable[[str], object]) -> Result:
         context = self.context
-        with _own_timers():
-            outcome = execute_step(
-                self._flow_cls,
-                launch.task,
-                [self._source(parent) for parent in launch.parents],
-                self._source(context.parameters),
-                frames=launch.frames,
-                max_num_splits=context.max_num_splits,
-                facts={
-                    "run_id": str(context.run.id),
-                    "retry_count": launch.attempt,
-                    "origin_run_id": str(context.origin.id) if context.origin else None,
-                    "namespace": context.namespace,
-                    "username": context.user,
-                    "tags": set(context.tags),
-                    "tempdir": context.tempdir,
-                },
-            )
+        outcome = execute_step(
+            self._flow_cls,
+            launch.task,
+            [self._source(parent) for parent in launch.parents],
+            self._source(context.parameters),
+            frames=launch.frames,
+            max_num_splits=context.max_num_splits,
+            facts={
+                "run_id": str(context.run.id),
+                "retry_count": launch.attempt,
+                "origin_run_id": str(context.origin.id) if context.origin else None,
+                "namespace": context.namespace,
+                "username": context.user,
+                "tags": set(context.tags),
+                "tempdir": context.tempdir,
+            },
+        )
         if outcome.error is not None:
             tell(outcome.report)
         outcome = self._secrets.without(outcome)
@@ -322,18 +315,6 @@ def _too_little_memory(what: str, launch: Launch) -> UnserializableArtifact:
         f"{what} of step {launch.task.step!r} can't be stored: there is not enough memory",
         hint=SYSTEM_LIMITS,
     )
-
-
-@contextmanager
-def _own_timers() -> Iterator[None]:
-    """End the timers that a step has set and not ended: its time limit is none for storing what it has made."""
-    timers = {timer: number for timer, number in _TIMERS.items() if not signal.getitimer(timer)[0]}
-    try:
-        yield
-    finally:
-        for timer, number in timers.items():
-            if signal.getitimer(timer)[0] and callable(signal.getsignal(number)):
-                signal.setitimer(timer, 0)
 
 
 def _encode_again(value: object) -> Encoded:
