@@ -213,7 +213,10 @@ def _refs(repo: Repository) -> Iterator[Ailment]:
             if _holds_nothing(path):
                 ref = str(path.relative_to(repo.common_dir))
                 tip = _lost_tip(repo, ref)
-                fix = f"is set to {tip}, its newest commit here" if tip else "is removed"
+                which = (
+                    "the run it is of" if layout.parse_tag_ref(ref) else "its newest commit here"
+                )
+                fix = f"is set to {tip}, {which}" if tip else "is removed"
                 what = "it holds nothing, as a power cut leaves it; git's gc and clone fail at it"
                 yield Ailment(AilmentKind.REF, ref, what, fix)
 
@@ -227,10 +230,13 @@ def _restore_ref(repo: Repository, finding: Ailment) -> None:
 
 
 def _lost_tip(repo: Repository, ref: str) -> Oid | None:
-    """What a ref that holds nothing had: by its reflog, or the newest commit of the run whose it is."""
+    """What a ref that holds nothing had: by its reflog, the run it is a tag of, or the newest commit of its run."""
     with contextlib.suppress(OSError, IndexError, ValueError):
         log = (repo.common_dir / "logs" / ref).read_bytes().splitlines()
         return Oid.from_hex(log[-1].split(b" ", 2)[1])
+    if tag := layout.parse_tag_ref(ref):
+        with contextlib.suppress(GitflowrunError):  # there is no such run
+            return RunStore(repo).get(tag[0], str(tag[2])).identity.uid
     name = layout.parse_run_ref(ref)
     return _newest_commit(repo, *name) if name else None
 

@@ -127,6 +127,25 @@ def test_an_empty_ref_of_a_run_gets_its_newest_commit_again(run: GitRepo) -> Non
     assert found(run) == []
 
 
+def test_an_empty_ref_of_a_tag_names_its_run_again(run: GitRepo) -> None:
+    """With its git tag, empty or not; a tag of a run that is gone goes, too."""
+    assert run.call("tag", "1", "best").code == 0
+    names = run.git(
+        "for-each-ref", "--format=%(refname)", "refs/runs/@tags", "refs/tags/runs"
+    ).split()
+    before = run.git("rev-parse", *names)
+    for empty in (names[:1], names):
+        for name in empty:
+            (run.path / ".git" / name).write_bytes(b"")
+        done = run.call("doctor", "--fix")
+        assert (done.code, "the run it is of" in done.out) == (0, True)
+        assert run.git("rev-parse", *names) == before
+        assert found(run) == []
+    gone = run.write(".git/refs/runs/@tags/MyFlow/best/7", "")
+    assert run.call("doctor", "--fix").code == 0
+    assert not gone.exists()
+
+
 def test_what_others_say_to_be_that_run_is_not_taken_for_it(run: GitRepo) -> None:
     """Neither a run of the same number that was fetched, nor a commit that somebody forged upon it."""
     before = run.git("rev-parse", "refs/runs/MyFlow/1")
