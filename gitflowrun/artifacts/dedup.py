@@ -157,8 +157,10 @@ class DedupIndex:
         self._use(write, makes=True)
 
     def _use(self, use: Callable[[sqlite3.Connection], object], *, makes: bool) -> None:
-        import sqlite3
-
+        try:
+            import sqlite3
+        except ImportError:  # a Python without it, or no memory left to load it
+            return
         uri = f"{self._path.absolute().as_uri()}?mode=rw"
         try:
             if makes:

@@ -8,6 +8,7 @@ import random
 import shutil
 import sqlite3
 import stat
+import sys
 import time
 from pathlib import Path
 
@@ -63,6 +64,18 @@ def test_what_was_added_is_found(repo: GitRepo) -> None:
     assert index.lookup([*wanted, ABSENT]) == expected
     stored = {many.digest: many.chunks, single.digest: single.chunks}
     assert index.lookup([many.digest, single.digest, ABSENT]) == stored
+
+
+def test_without_sqlite_nothing_is_found(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its library may not be loaded where a task has little memory left, and some Pythons lack the module."""
+    ref = _published(repo, 1, _pieces(1))
+    _index(repo).add([ref], RUN)
+    monkeypatch.setitem(sys.modules, "sqlite3", None)
+    index = _index(repo)
+    assert index.lookup([ref.digest]) == {}
+    index.add([ref], RUN)
+    monkeypatch.undo()
+    assert _index(repo).lookup([ref.digest]) == {ref.digest: ref.chunks}
 
 
 def test_without_an_index_nothing_is_found_and_nothing_is_made(repo: GitRepo) -> None:
