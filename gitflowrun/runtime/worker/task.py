@@ -7,6 +7,7 @@ The process around a task is made in `task_process`.
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import closing, contextmanager, suppress
 from functools import partial
@@ -150,7 +151,7 @@ class TaskRunner:
             return Result(launch.serial, {}, {}, (), None, error=summary, code=code)
 
     def _run_step(self, launch: Launch, tell: Callable[[str], object]) -> Result:
-        context = self.context
+        context, process = self.context, os.getpid()
         outcome = execute_step(
             self._flow_cls,
             launch.task,
@@ -168,6 +169,11 @@ class TaskRunner:
                 "tempdir": context.tempdir,
             },
         )
+        if os.getpid() != process:
+            tell(
+                f"process {os.getpid()} was forked by the step and came back from it: it ends here"
+            )
+            os._exit(0)
         if outcome.error is not None:
             tell(outcome.report)
         outcome = self._secrets.without(outcome)

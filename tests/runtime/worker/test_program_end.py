@@ -68,6 +68,30 @@ def test_what_a_step_began_ends_with_its_process(repo: GitRepo, kind: str, failu
         assert (repo.path / "my.log").read_text().count("from the module") == 1
 
 
+FORKED = """
+import os
+self.who = 'parent'
+if not (child := os.fork()):
+    self.who = 'child'
+else:
+    os.waitpid(child, 0)
+if {raises}:
+    raise ValueError(self.who)
+"""
+
+
+@each_kind
+def test_a_process_that_a_step_forked_is_not_the_task(repo: GitRepo, kind: str) -> None:
+    """It ends where it comes back from the step, well or badly; what counts is what the task's own process did."""
+    env = {"GITFLOWRUN_ISOLATION": kind}
+    repo.write("f.py", linear_flow(FORKED.format(raises="False"), end="print('who', self.who)"))
+    done = repo.flow("f.py", "run", env=env)
+    assert (done.code, "who parent" in done.out) == (0, True), done.out
+    assert "was forked by the step" in done.out
+    repo.write("f.py", linear_flow(FORKED.format(raises="self.who == 'child'")))
+    assert repo.flow("f.py", "run", env=env).code == 0
+
+
 TIMED = """
 signal.signal(signal.SIGALRM, late)
 signal.setitimer(signal.ITIMER_REAL, 0.2, 0.2)
