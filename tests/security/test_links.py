@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sqlite3
@@ -75,7 +76,7 @@ def test_a_hard_link_in_our_place(repo: GitRepo, tmp_path: Path) -> None:
     places = [state / "locks/ids", state / "locks/tags", state / "fold.lock"]
     places += [state.with_name("gitflowrun-running"), state / f"dedup-{os.geteuid()}.sqlite"]
     mine = tmp_path / "mine"
-    with sqlite3.connect(mine) as database:
+    with contextlib.closing(sqlite3.connect(mine)) as database:
         database.execute("CREATE TABLE stored (digest BLOB PRIMARY KEY, row BLOB)")
     before = mine.read_bytes()
     for place in places:
