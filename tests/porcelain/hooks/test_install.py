@@ -71,7 +71,7 @@ def test_where_modes_cannot_be_changed(
 
     repository = open_repo(repo)
     before = sorted(path.name for path in (repo.path / ".git/hooks").iterdir())
-    monkeypatch.setattr(os, "chmod", refuse)
+    monkeypatch.setattr(Path, "chmod", refuse)
     monkeypatch.setattr(os, "access", lambda *_: executable)
     if executable:
         assert all(it.changed for it in install(repository))
