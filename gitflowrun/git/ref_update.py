@@ -24,7 +24,7 @@ Whoever began before has a loose ref, or a lock, which we look for last; if it b
 Whatever is unusual (somebody's lock, a target that is no commit, a file of an old git) is left to `git update-ref`.
 
 The process runs with the user's `reference-transaction` hook off, which would see half of the updates or veto
-them, and writes no reflogs. It ends when we close it or die.
+them, and makes no reflogs. It ends when we close it or die.
 """
 
 from __future__ import annotations
