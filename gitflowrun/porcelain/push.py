@@ -368,7 +368,7 @@ class _Push(Transfer):
         found = min((it for it in self.repo.refs.damaged if it.startswith(layout.TAGS)), default="")
         if found:
             self._notices[
-                f"no tag was removed there, for {found} can't be read; after `git runs doctor --fix` tag the run again"
+                f"no tag was removed there, for {found} can't be read; `git runs doctor --fix` mends it if it is empty"
             ] = None
         return bool(found)
 
