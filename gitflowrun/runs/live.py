@@ -85,7 +85,10 @@ class LiveState:
             if self._tasks < 0:  # it stays open: a foreach starts tasks by the thousand
                 self._tasks = _open_shared(self._top / _TASKS)
             reached("live.started")
-            os.write(self._tasks, len(record).to_bytes(_LENGTH, "big") + record)
+            entry = len(record).to_bytes(_LENGTH, "big") + record
+            written = os.write(self._tasks, entry)
+            if written < len(entry):  # a disk got full: half an entry would hide all that follow
+                os.ftruncate(self._tasks, os.fstat(self._tasks).st_size - written)
 
     def write(self, task: TaskName, stream: str, data: bytes) -> None:
         """A task has written something."""

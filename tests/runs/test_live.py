@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import signal
 import time
@@ -218,6 +219,23 @@ def _live(writer: RunWriter, repo: GitRepo) -> LiveState:
     for stream, data in (("stdout", b"one\n"), ("stdout", b"two"), ("stderr", b"err")):
         live.write(FIRST, stream, data)
     return live
+
+
+def test_half_an_entry_hides_no_other_task(repo: GitRepo) -> None:
+    """A file that can't grow any more takes a part of an entry: that task is left out, later ones are seen."""
+    with start_run(repo) as writer:
+        live = _live(writer, repo)
+        size = (
+            (open_repo(repo).state_dir / "live" / str(writer.identity.uid) / "tasks").stat().st_size
+        )
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size + 9, hard))
+        try:
+            live.start(StartedTask(TaskName("train", "4"), 4.0, (), ()))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        live.start(StartedTask(TaskName("train", "5"), 5.0, (), ()))
+        assert observe(latest(repo)).tasks("train") == ["2", "3", "5"]
 
 
 def test_unfinished_tasks_stand_beside_those_that_are_published(repo: GitRepo) -> None:
