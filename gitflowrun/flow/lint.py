@@ -129,7 +129,7 @@ def _tail(node: Node) -> None:
         raise _at_next(
             node,
             f"self.next is not the last statement of step {node.name!r}",
-            "move it to the end of the step, outside of any block",
+            "make it the last line of the step, outside of any block and without `return`",
         )
     if call.form in _UNAVAILABLE:
         raise _at_next(

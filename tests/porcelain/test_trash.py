@@ -231,6 +231,20 @@ def test_what_is_told_of_a_remote_removes_the_run_there(ada: GitRepo, bob: GitRe
     assert bob.git("ls-remote", "origin", "refs/runs/*") == ""
 
 
+def test_a_copy_on_a_remote_that_is_gone_from_the_config_is_told(ada: GitRepo) -> None:
+    """By what it is, and with what removes it where its URL is known; not by the name of its directory here."""
+    make_run(ada)
+    send(ada)
+    url = ada.git("config", "remote.origin.url")
+    ada.git("config", "--remove-section", "remote.origin")
+    done = ada.call("rm", "--force", "1")
+    assert done.code == 0, done.err
+    told = "a remote that is not configured any more still has MyFlow/1: `(.+)` removes it there"
+    command = re.findall(told, done.out)[0]
+    assert run_program(["sh", "-c", command.replace("URL", url)], ada.path).code == 0
+    assert ada.git("ls-remote", url, "refs/runs/*") == ""
+
+
 def test_asks_before_the_origin_of_others_goes(repo: GitRepo) -> None:
     """A run that another was resumed from."""
     repo.write("f.py", _FAILING)

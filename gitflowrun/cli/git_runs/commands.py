@@ -167,8 +167,8 @@ def restore_command(as_json_: bool, addresses: tuple[str, ...]) -> None:
 def gc_command(prune: str | None, as_json_: bool) -> None:
     """Remove the runs for good that have been in the trash for 30 days, or as long as runs.trashExpire says.
 
-    Frees what only they reached, and nothing of yours: git repacks, then exactly these objects go. Also folds small
-    packs and removes what crashed processes left.
+    Frees what only they reached, and nothing of yours: packs that hold some of it are written anew without it. Also
+    folds small packs and removes what crashed processes left.
     """
     from gitflowrun.cli.git_runs.removal import collect_garbage
 

@@ -186,5 +186,6 @@ def _told_freed(done: Purge) -> Iterator[str]:
 def _told_copies(copies: Sequence[RemoteCopy]) -> Iterator[str]:
     for copy in copies:
         name = copy.ref.removeprefix("refs/runs/")
-        how = f"`{copy.command}` removes it there" if copy.command else "no remote has that URL now"
-        yield f"{printable(copy.remote)} still has {printable(name)}: {printable(how)}"
+        remote = copy.remote if copy.command else "a remote that is not configured any more"
+        command = copy.command or f"git push URL --delete {copy.ref}"
+        yield f"{printable(remote)} still has {printable(name)}: `{printable(command)}` removes it there"
