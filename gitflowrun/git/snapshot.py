@@ -579,18 +579,19 @@ class _SnapshotBuilder:
     def _add_copy(self, path: bytes) -> bool:
         """Take a file that somebody is writing as it is at one instant; whether that went well."""
         copy = self.index.with_name("copy")
+        copy.unlink(missing_ok=True)
         try:
             mode = os.lstat(self._at(path)).st_mode
             shutil.copyfile(os.fsdecode(self._at(path)), copy, follow_symlinks=False)
-        except OSError:
+            copied = os.open(copy, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:  # or it has become a link
             return False
-        with copy.open("rb") as file:
+        with open(copied, "rb") as file:  # noqa: PTH123  (a descriptor)
             stored = self._attempt("hash-object", "-w", "--stdin", b"--path=" + path, stdin=file)
-        if stored.code:
-            return False
         kind = b"100755" if mode & stat.S_IXUSR else b"100644"
         entry = b"%s %s\t%s\0" % (kind, stored.out.strip(), path)
-        return self._attempt("update-index", "--add", "-z", "--index-info", stdin=entry).code == 0
+        add = ("update-index", "--add", "-z", "--index-info")
+        return not stored.code and self._attempt(*add, stdin=entry).code == 0
 
     def _attempt(self, *args: Argument, stdin: bytes | IO[bytes] | None = None) -> Completed:
         if self.unstable:

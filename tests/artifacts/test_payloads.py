@@ -134,7 +134,9 @@ def test_a_file_that_stays_comes_back(repo: GitRepo, file: Path) -> None:
     assert reader.open(saved.refs["log"]).read() == file.read_bytes()
     with _thread():
         other = ArtifactWriter(packs).save({"log": encode(file.read_bytes())}, TASK)
+        small = ArtifactWriter(None).save({"log": encode(b"small")}, TASK)
     assert other.refs["log"].chunks == saved.refs["log"].chunks
+    assert [*small.inline.values()] == [b"small"]
 
 
 @pytest.mark.parametrize(("size", "packing"), [(1000, False), (SIZE, False), (SIZE, True)])

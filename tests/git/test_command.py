@@ -10,12 +10,14 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gitflowrun import threads
 from gitflowrun.errors import RepositoryError, TooLarge
 from gitflowrun.git.command import (
     BOUNDED,
@@ -421,6 +423,22 @@ def test_of_endless_messages_both_ends_are_kept(git: Git) -> None:
     assert len(said) > 2 * MAX_MESSAGES >= 2 * len(done.err)
     assert done.err.startswith(said[: MAX_MESSAGES // 4])
     assert done.err.endswith(said[-MAX_MESSAGES // 8 :])
+
+
+def test_what_git_has_said_at_last_is_heard(git: Git, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though whoever listens is late."""
+    start = threads.start
+
+    def late(work: Callable[[], object]) -> object:
+        def begin() -> None:
+            time.sleep(0.2)
+            work()
+
+        return start(begin)
+
+    monkeypatch.setattr(threads, "start", late)
+    done = git.converse("cat-file", "-p", "nonsense", env={})
+    assert done.message == "Not a valid object name nonsense"
 
 
 _TELLS_LIMITS = """!f() { for n in $(seq 100); do

@@ -279,6 +279,23 @@ def test_lines_that_come_again_and_again(repo: GitRepo) -> None:
     assert (easy.insertions, easy.deletions, easy.complete) == (200, 200, True)
 
 
+def test_what_is_alike_costs_nothing(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At both ends, or on one side only; the rest counts for all files together."""
+    ends = [f"{number}\n" for number in range(9)]
+    old = _tree(repo, {name: "".join([*ends, "x\n", "y\n", *ends, "z"]) for name in "ab"})
+    new = _tree(repo, {name: "".join([*ends, "y\n", "x\n", *ends, "new"]) for name in "ab"})
+    opened = Repository.discover(repo.path)
+    monkeypatch.setattr(diff, "DIFF_WORK_UNSEEN", 0)
+    for work, complete in (
+        (7, [False] * 2),
+        (8, [True, False]),
+        (15, [True, False]),
+        (16, [True] * 2),
+    ):
+        monkeypatch.setattr(diff, "DIFF_WORK", work)  # 4 lines: 8 steps
+        assert [it.complete for it in diff_trees(opened, old, new).files] == complete
+
+
 def test_git_diff_of_such_a_file_ends(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
     """`git diff` of somebody's code is ended when it takes too long, and what names the files is said."""
     monkeypatch.setattr(compare, "CODE_DIFF_SECONDS", 1)

@@ -69,6 +69,11 @@ def test_small_objects_make_a_small_pack(repo: GitRepo) -> None:
     _check(repo, [b"artifact %d" % number for number in range(10_000)])
 
 
+def test_small_objects_that_fill_a_buffer(repo: GitRepo) -> None:
+    """Without threads, too, a pack may be larger than one."""
+    _check(repo, [noise(30_000, number) for number in range(80)])
+
+
 def test_large_packs_are_written_by_threads(repo: GitRepo) -> None:
     """Noise, text, tiny and large objects, mixed, far beyond one buffer."""
     sizes = random.Random(5)

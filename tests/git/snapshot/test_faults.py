@@ -161,6 +161,80 @@ def test_git_killed_in_the_middle_leaves_no_lock(
     assert all("shorter while it was read" in it.reason for it in snapshot.left_out)
 
 
+def _killed_over(monkeypatch: pytest.MonkeyPatch, *names: bytes) -> None:
+    """Git dies of each of these files, as of one that becomes shorter while it is mapped."""
+    attempt = Git.attempt
+
+    def killed(git: Git, *args: Any, **options: Any) -> Completed:
+        if (
+            "--stdin" in args
+            and "update-index" in args
+            and {*names} & {*options["stdin"].split(b"\0")}
+        ):
+            return Completed(-7, b"", "")
+        return attempt(git, *args, **options)
+
+    monkeypatch.setattr(Git, "attempt", killed)
+
+
+def test_a_copy_of_a_file_is_what_git_would_take(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its content behind the filters of its own path, and its mode."""
+    repo.write(".gitattributes", "*.up filter=upper\n")
+    repo.git("config", "filter.upper.clean", "tr a-z A-Z")
+    repo.write("a.up", "abc").chmod(0o755)
+    repo.write("b", "abc")
+    _killed_over(monkeypatch, b"a.up", b"b")
+    shot = shoot(repo)
+    assert (shot.files[b"a.up"], shot.files[b"b"]) == (b"ABC", b"abc")
+    assert (shot.modes[b"a.up"], shot.modes[b"b"]) == (b"100755", b"100644")
+    assert shot.snapshot.left_out == ()
+
+
+def test_a_copy_that_git_does_not_take_either(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that can't be stored is left out, and the next one is taken."""
+    repo.write("a", "1")
+    repo.write("b", "2")
+    _killed_over(monkeypatch, b"a", b"b")
+    attempt = Git.attempt
+
+    def full(git: Git, *args: Any, **options: Any) -> Completed:
+        if b"--path=a" in args:
+            return Completed(128, b"", "fatal: no")
+        return attempt(git, *args, **options)
+
+    monkeypatch.setattr(Git, "attempt", full)
+    shot = shoot(repo)
+    assert ([*shot.reasons()], shot.snapshot.dirty) == (["a"], ("b",))
+
+
+def test_a_file_that_becomes_a_link_is_not_followed(
+    repo: GitRepo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it leads to is neither taken for it nor written over by the copy of the next file."""
+    other = tmp_path / "other"
+    other.write_text("theirs")
+    repo.write("a", "1")
+    repo.write("b", "2")
+    _killed_over(monkeypatch, b"a", b"b")
+    copyfile = shutil.copyfile
+
+    def copy(source: os.PathLike[str] | str, target: Path, **options: Any) -> None:
+        if Path(source).name == "a":
+            Path(source).unlink()
+            Path(source).symlink_to(other)
+        copyfile(source, target, **options)
+
+    monkeypatch.setattr(shutil, "copyfile", copy)
+    snapshot = take_snapshot(Repository.discover(repo.path))
+    assert [it.path for it in snapshot.left_out] == ["a"]
+    assert snapshot.dirty == ("b",)
+    assert other.read_text() == "theirs"
+
+
 def test_a_file_that_git_may_not_store_is_told_with_its_reason(repo: GitRepo) -> None:
     """Under a limit of file sizes git is killed by a signal: that is said, and not that the file has changed."""
     repo.write("new", "1")

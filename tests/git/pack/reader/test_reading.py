@@ -300,7 +300,10 @@ def test_a_directory_that_did_not_change_is_listed_once(
     monkeypatch.setattr(os, "scandir", scandir)
     for _ in range(10):
         assert ABSENT not in reader
+    assert not reader.refresh()
     assert len(calls) == 1
+    os.utime(store.pack_dir, (2e9, 2e9))
+    assert reader.refresh()
 
 
 def test_a_forked_child_reads_on(repo: GitRepo) -> None:
