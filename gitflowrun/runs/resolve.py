@@ -217,7 +217,8 @@ class _Catalog:
                 f"there is no run {text!r}{where}: {word} is a tag of {other}",
                 hint=f"`git runs show {other}` shows it; digits alone are the id of a run",
             )
-        close = nearest(word, [*(str(run) for _, run in runs), *self._tags, *self.flows()])
+        flows = self.flows() if flow is None else ()
+        close = nearest(word, [*(str(run) for _, run in runs), *self._tags, *flows])
         hint = f"did you mean {' or '.join(close)}? " if close else ""
         newest = "/".join(map(str, runs[0]))
         return NotFound(f"there is no run {text!r}{where}", hint=f"{hint}the newest is {newest}")

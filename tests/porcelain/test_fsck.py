@@ -6,6 +6,7 @@ import json
 import random
 import shutil
 import zlib
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -413,6 +414,22 @@ def test_a_run_that_is_very_damaged_is_told_in_few_lines(
     assert (check.runs, check.damaged) == (3, ["Model/3", "MyFlow/1", "MyFlow/2"])
     monkeypatch.setattr(fsck, "MAX_STATES", 2)
     assert "it has more than 2 commits" in [it.why for it in _faults(repo)]
+
+
+def test_few_tasks_are_kept_in_memory(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many have made what others inherit, and the artifacts of all of them are found."""
+    most = 0
+
+    class Counted(OrderedDict[TaskName, object]):
+        def __contains__(self, task: object) -> bool:
+            nonlocal most
+            most = max(most, len(self))
+            return super().__contains__(task)
+
+    monkeypatch.setattr(fsck, "OrderedDict", Counted)
+    monkeypatch.setattr(fsck, "FSCK_PRODUCERS", 2)
+    assert _faults(repo) == []
+    assert most == 2
 
 
 def test_a_state_that_does_not_say_of_which_run_it_is(repo: GitRepo) -> None:

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from gitflowrun import msgpack
 from gitflowrun.errors import CorruptRecord
+from gitflowrun.limits import MAX_TIME
 from gitflowrun.runs.line_times import decode_times, encode_times
 
 TIMES = st.lists(st.floats(min_value=0, max_value=4e9), max_size=20).map(sorted)
@@ -59,3 +60,5 @@ def test_times_after_the_last_year_are_refused() -> None:
     for start, deltas in ((1 << 63, b""), (1, b"\xff" * 16), (10**18, bytes(8))):
         with pytest.raises(CorruptRecord):
             decode_times(msgpack.pack({**whole, "start": start, "stdout": deltas}))
+    last = msgpack.pack({**whole, "start": MAX_TIME * 1_000_000, "stdout": bytes(8)})
+    assert decode_times(last) == ([MAX_TIME], [])

@@ -15,9 +15,12 @@ from pathlib import Path
 import pytest
 
 from gitflowrun.errors import RepositoryError
+from gitflowrun.git.objects import Oid
 from gitflowrun.names import RunId
-from gitflowrun.runs.locks import FileLock, Locks, LockState
-from tests.helpers.repos import ROOT
+from gitflowrun.runs.commit_message import Status
+from gitflowrun.runs.locks import FileLock, Locks, LockState, current_status, made_here
+from tests.helpers.repos import ROOT, GitRepo
+from tests.helpers.runs import open_repo
 
 HOLD = """
 import sys, time
@@ -275,3 +278,14 @@ def test_a_lock_that_can_not_be_renewed_is_held_as_before(path: Path) -> None:
     assert lock.is_current
     lock.release()
     assert _open_files() == before
+
+
+def test_a_run_whose_commit_is_lost_goes_on_as_far_as_anybody_knows(repo: GitRepo) -> None:
+    """Nobody holds its lock, and whether it was made here can't be told: it is not called interrupted."""
+    opened, lost, run = open_repo(repo), Oid(b"\1" * 20), RunId("7")
+    assert not made_here(opened, lost)
+    assert current_status(opened, run, lost, Status.RUNNING) is Status.RUNNING
+    with Locks(opened.state_dir).run(run):
+        pass
+    assert current_status(opened, run, lost, Status.RUNNING) is Status.INTERRUPTED
+    assert current_status(opened, run, lost, Status.FAILED) is Status.FAILED

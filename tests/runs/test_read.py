@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gitflowrun import msgpack
+from gitflowrun.artifacts.reference import Picture
 from gitflowrun.errors import CorruptRecord, GitflowrunError, MissingObject, NotFound, TooLarge
 from gitflowrun.git.objects import Commit, Mode, ObjectType, Oid, TreeEntry, tree_bytes
 from gitflowrun.git.odb import ObjectStore
@@ -396,6 +397,25 @@ def test_previews_are_those_of_the_task_that_made_a_value(repo: GitRepo) -> None
             (replace(refs["x"], codec="raw/2"), b""), (replace(refs["x"], producer=TaskName("a", "9")), b""),
         ):  # fmt: skip
             assert cast("Any", run.preview(ref)) == preview
+
+
+def test_pictures_are_found_below_the_task_that_made_the_figure(repo: GitRepo) -> None:
+    """Under the name that it had there; of another figure, or one that its task does not list, there is none."""
+    with start_run(repo) as writer:
+        made = finished_task(writer.identity, "start/1", {"x": b"1", "y": b"2"})
+        drawn = {
+            name: replace(it, picture=Picture(".png", is_exact=True, chunk=it.chunks[0]))
+            for name, it in made.record.artifacts.items()
+        }
+        writer.commit([replace(made, record=replace(made.record, artifacts=drawn), blob=None)])
+    run, x, y = stored(repo), drawn["x"], drawn["y"]
+    assert run.picture_path("x", x) == "steps/start/1/pictures/x.png"
+    assert run.picture_path("elsewhere", y) == "steps/start/1/pictures/y.png"
+    assert run.picture_path("x", y) == "steps/start/1/pictures/y.png"
+    assert run.picture_path("x", replace(x, picture=None)) is None
+    assert run.picture_path("x", replace(x, producer=TaskName("a", "9"))) is None
+    other = Picture(".html", is_exact=True, chunk=x.chunks[0])
+    assert run.picture_path("x", replace(x, picture=other)) is None
 
 
 def test_without_info_steps_are_known_by_name(

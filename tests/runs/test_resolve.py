@@ -47,6 +47,10 @@ def store(repo: GitRepo, runs: list[RunIdentity]) -> RunStore:
         ("deadbeef", None, "B/2"),
         ("release/1.0", None, "A/3"),
         ("A/release/1.0", None, "A/3"),
+        ("runs/A/1", None, "A/1"),
+        ("refs/runs/A/1", None, "A/1"),
+        ("runs/A/1", "A", "A/1"),
+        ("runs/A/best", None, "A/1"),
     ],
 )
 def test_addresses(store: RunStore, address: str, flow: str | None, found: str) -> None:
@@ -167,6 +171,15 @@ def test_a_flow_called_like_a_tag(store: RunStore, repo: GitRepo) -> None:
     assert store.resolve("A/prod/start/1").run.pathspec == "A/4"
 
 
+def test_a_flow_called_like_the_place_of_runs(store: RunStore, repo: GitRepo) -> None:
+    """`runs/4` is a run of the flow `runs`; only a whole name of git's begins with what is no flow."""
+    make_run(repo, "runs", tags=["tagged"])
+    for address in ("runs/4", "runs/@latest", "runs/tagged", "runs/runs/4", "refs/runs/runs/4"):
+        assert store.find(address).pathspec == "runs/4"
+    with pytest.raises(NotFound, match="there is no run 'refs/runs/1'"):
+        store.find("refs/runs/1")
+
+
 def test_a_tag_of_a_namesake(store: RunStore, repo: GitRepo, runs: list[RunIdentity]) -> None:
     """A tag whose ref holds another run's first commit, as a plain `git fetch` brings it, is no tag of the run."""
     refs = {"good": runs[1].uid, "best": runs[1].uid, "own": runs[2].uid}
@@ -214,6 +227,14 @@ def test_what_is_no_address(store: RunStore, address: str) -> None:
         ),
         ("A/9/start", None, "there is no run 'A/9/start' of flow A", "the newest is A/3"),
         ("A", None, "A is a flow, not a run", "try A/@latest"),
+        ("A", "A", "there is no run 'A' of flow A", "the newest is A/3"),
+        ("A/9", "A", "there is no run 'A/9' of flow A", "the newest is A/3"),
+        (
+            "A/2",
+            "A",
+            "there is no run 'A/2' of flow A: 2 is B/2",
+            "`git runs show B/2` shows it; the newest of flow A is 3",
+        ),
         ("1", "C", "there are no runs of flow 'C' in this repository", "flows with runs: A, B"),
         ("@{-3}", None, "there is no run '@{-3}'", "the newest is A/3"),
         ("@{1}", None, "there is no run '@{1}'", "the newest is A/3"),
