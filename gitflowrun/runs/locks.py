@@ -318,7 +318,8 @@ class Locks:
         """The runs that processes of this repository are writing, also where `.git/gitflowrun` was deleted."""
         runs = {RunId(run) for run in self.runs() if RunId.matches(run)}
         found = {run for run in runs if self.run(run).state() is LockState.HELD}
-        found.update(RunId(str(place)) for place in _locked_bytes(self._register))
+        places = map(str, _locked_bytes(self._register))
+        found.update(RunId(place) for place in places if RunId.matches(place))
         return sorted(found, key=lambda run: run.sort_key)
 
 
@@ -328,15 +329,21 @@ def _locked_bytes(register: Path) -> Iterator[int]:
         fd = os.open(register, os.O_RDONLY | IN_PLACE)
     except OSError:
         return
-    place = 0
+    left = [(0, 0)]  # places and counts, as of `_is_locked`
     try:
-        while True:
-            found = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _byte_lock(place, 0))
+        while left:
+            place, count = left.pop()
+            found = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _byte_lock(place, count))
             kind, _, start, length, _ = struct.unpack(_FLOCK, found)
             if kind == fcntl.F_UNLCK:
-                return
+                continue
             yield start
-            place = start + max(length, 1)
+            # What the kernel tells of is any of them, not the first.
+            end = start + length
+            if length and (not count or end < place + count):
+                left.append((end, place + count - end if count else 0))
+            if start > place:
+                left.append((place, start - place))
     except OSError:
         return
     finally:

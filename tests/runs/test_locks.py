@@ -4,7 +4,9 @@ import errno
 import fcntl
 import os
 import resource
+import shutil
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -213,9 +215,11 @@ def test_a_second_opinion_that_can_not_be_had_keeps_nobody_from_running(
     def refuse(*_: object) -> None:
         raise OSError(number, os.strerror(number))
 
+    before = _open_files()
     with monkeypatch.context() as patched:
         patched.setattr(fcntl, "fcntl", refuse)
         assert lock.try_acquire() is is_ours
+    assert _open_files() == before + is_ours
     assert lock.state() is (LockState.HELD if is_ours else LockState.ABSENT)
     lock.release(remove=True)
     assert lock.try_acquire()
@@ -258,6 +262,38 @@ def test_where_no_run_has_ever_begun(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(fcntl, "fcntl", refuse)
     assert (locks.held(), locks.any_run()) == ([], False)
     assert _open_files() == before
+
+
+def test_what_runs_is_known_by_either_lock(tmp_path: Path) -> None:
+    """By the files of locks, or by the register where these were deleted; in the order of numbers."""
+    locks, before = Locks(tmp_path / "gitflowrun"), _open_files()
+    register = tmp_path / "gitflowrun-running"
+    runs = [RunId(run) for run in ("9", "10", "10-3fa29c1")]
+    held = [locks.run(run) for run in reversed(runs)]
+    for lock in held:
+        lock.acquire()
+    assert (locks.held(), locks.any_run()) == (runs, True)
+    register.rename(tmp_path / "aside")
+    assert (locks.held(), locks.any_run()) == (runs, True)
+    (tmp_path / "aside").rename(register)
+    shutil.rmtree(tmp_path / "gitflowrun")
+    assert (locks.held(), locks.any_run()) == (runs[:2], True)
+    for lock, left in zip(held[1:], ([runs[0]], []), strict=True):
+        lock.release()
+        assert (locks.held(), locks.any_run()) == (left, bool(left))
+    held[0].release()
+    assert _open_files() == before
+
+
+def test_locks_that_are_nobodys_runs(tmp_path: Path) -> None:
+    """Somebody has locked more of the register than a byte, or all that follows: it is no run's, and ends no look."""
+    locks, register = Locks(tmp_path / "gitflowrun"), tmp_path / "gitflowrun-running"
+    with locks.run(RunId("5")), register.open("r+b") as file:
+        for start, count in ((0, 2), (7, 2), (20, 0)):
+            byte_lock = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, start, count, 0)
+            fcntl.fcntl(file.fileno(), fcntl.F_OFD_SETLK, byte_lock)
+        assert {"5"} <= {*locks.held()} <= {"5", "7", "20"}
+    assert locks.held() == []
 
 
 def test_a_lock_that_can_not_be_renewed_is_held_as_before(path: Path) -> None:
