@@ -214,6 +214,29 @@ def test_everything_is_durable_before_an_input_goes(
     ]  # fmt: skip
 
 
+def test_a_fold_where_times_can_not_be_set(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A share that sets them itself sets them to now; git holds the lock as long as it writes."""
+    many(repo, 3)
+    repository = open_repo(repo)
+    start = repository.git.start
+    inherited: list[tuple[int, ...]] = []
+
+    def starts(_: object, *args: str, **options: Any) -> Any:
+        inherited.append(options["inherited"])
+        return start(*args, **options)
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(type(repository.git), "start", starts)
+    monkeypatch.setattr(os, "utime", refuse)
+    folding = start_fold(repository)
+    assert folding is not None
+    assert inherited == [(folding._lock,)]
+    folding.finish()
+    assert len(pack_files(repo)) == 1
+
+
 def test_the_places_of_a_fold(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a test may let a process die: each is passed, in the order of the protocol; nothing is left open."""
     passed: list[str] = []

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -132,6 +134,38 @@ def test_a_multi_pack_index_goes_before_its_packs(
         case != "unrelated"
     )
     assert synced == [*early, ("pack", False)]
+
+
+def test_a_rewrite_is_on_the_disk_before_it_has_a_name(
+    three: tuple[Repository, list[list[Oid]], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its files are synced while nobody waits for them; git holds the lock of folds, and times need not be set."""
+    repository, oids, _ = three
+    order: list[str] = []
+    inherited: list[object] = []
+    start = repository.git.start
+
+    def starts(_: object, *args: str, **options: Any) -> Any:
+        inherited.append(options["inherited"])
+        return start(*args, **options)
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(type(repository.git), "start", starts)
+    monkeypatch.setattr(maintenance, "sync_file", lambda path: order.append(path.suffix))
+    monkeypatch.setattr(maintenance, "reached", order.append)
+    monkeypatch.setattr(os, "utime", refuse)
+    lock = fold_lock(repository)
+    assert lock is not None
+    rewrite = Rewrite(repository, lock, oids[0][:1])
+    assert order == [".pack", ".idx", "free.written"]
+    assert inherited == [(lock,)]
+    rewrite.delete(lambda _: True)
+    rewrite.close()
+    reader = PackReader(repository.objects_dir)
+    assert [oid in reader for oid in oids[0]] == [False, True]
+    os.close(lock)
 
 
 def test_a_disk_that_fails_a_rewrite(
