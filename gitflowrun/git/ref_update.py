@@ -39,7 +39,7 @@ from typing import TYPE_CHECKING
 
 from gitflowrun.errors import MissingObject, RefConflict, RepositoryError
 from gitflowrun.failpoints import reached
-from gitflowrun.git.command import Git, Resident, git_message
+from gitflowrun.git.command import BOUNDED, Git, Resident, git_message
 from gitflowrun.git.permissions import is_in_place, make_directory, share_file
 from gitflowrun.git.ref_locks import (
     PACKED,
@@ -473,7 +473,9 @@ class _UpdateRef(Resident):
         # A file and not a pipe: with GIT_TRACE git may say more than a pipe holds while nobody reads it.
         self._messages = os.memfd_create("git update-ref")
         held = self._journal.inherited
-        return self._git.start(*self._args, stderr=self._messages, new_session=True, inherited=held)
+        return self._git.start(
+            *self._args, env=BOUNDED, stderr=self._messages, new_session=True, inherited=held
+        )
 
     def _end(self, patience: float = 0.0) -> None:
         super()._end(patience)

@@ -22,7 +22,7 @@ from gitflowrun.errors import (
     RepositoryError,
     TooLarge,
 )
-from gitflowrun.git.command import CatFile
+from gitflowrun.git.command import BOUNDED, CatFile
 from gitflowrun.git.objects import NULL_OID, Oid
 from gitflowrun.limits import (
     FEW_LOOSE,
@@ -256,7 +256,7 @@ class RefReader:
         options = [f"--sort={sort}"] if sort else []
         options += [f"--count={count}"] if count is not None else []
         if {*fields} <= _NAMES:
-            done = git.attempt("for-each-ref", _format(fields), *options, *prefixes)
+            done = git.attempt("for-each-ref", _format(fields), *options, *prefixes, env=BOUNDED)
         else:
             most = LISTED + LISTED_SHARE * len(self._packed_refs())
             try:
@@ -283,7 +283,7 @@ class RefReader:
             most: Bytes that all the objects may have; what is beyond is left out, too.
         """
         names = ("refname", "objectname")
-        done = self._git.attempt("for-each-ref", _format(names), *options, *prefixes)
+        done = self._git.attempt("for-each-ref", _format(names), *options, *prefixes, env=BOUNDED)
         if done.code:
             raise self._git.failure(["for-each-ref"], done)
         listed = _parse_rows(done.out, len(names))
@@ -298,14 +298,16 @@ class RefReader:
         found: dict[str, tuple[str, ...]] = {}
         for start in range(0, len(whole), REFS_A_COMMAND):
             chunk = whole[start : start + REFS_A_COMMAND]
-            out = self._git.run("for-each-ref", _format(("refname", *fields)), *chunk)
+            out = self._git.run("for-each-ref", _format(("refname", *fields)), *chunk, env=BOUNDED)
             found.update({row[0]: row[1:] for row in _parse_rows(out, len(fields) + 1)})
         return [found[name] for name in whole if name in found]
 
     def _sizes(self, oids: Iterable[str]) -> dict[str, int]:
         """The sizes of objects, as their headers say, without what is missing or too large to be listed."""
         lines = "".join(f"{oid}\n" for oid in oids).encode()
-        out = self._git.run("cat-file", "--batch-check=%(objectname) %(objectsize)", stdin=lines)
+        out = self._git.run(
+            "cat-file", "--batch-check=%(objectname) %(objectsize)", stdin=lines, env=BOUNDED
+        )
         rows = [line.split(b" ") for line in out.splitlines()]
         found = {row[0].decode(): int(row[1]) for row in rows if row[1].isdigit()}
         return {oid: size for oid, size in found.items() if size <= LISTED_COMMIT}

@@ -48,6 +48,7 @@ from gitflowrun.errors import (
     RepositoryError,
 )
 from gitflowrun.failpoints import reached
+from gitflowrun.git.command import BOUNDED
 from gitflowrun.git.maintenance import (
     PACK_FILES,
     Rewrite,
@@ -127,7 +128,7 @@ def exclusive_size(
     wanted = _objects_of(repo, refs.values())
     exact = _leave_reached(repo, wanted, refs, time.monotonic() + seconds)
     lines = b"".join(oid + b"\n" for oid in wanted)
-    out = repo.git.run("cat-file", "--batch-check=%(objectsize:disk)", stdin=lines)
+    out = repo.git.run("cat-file", "--batch-check=%(objectsize:disk)", stdin=lines, env=BOUNDED)
     return len(wanted), sum(int(size) for size in out.split() if size.isdigit()), exact
 
 
@@ -467,7 +468,7 @@ def _with_children(repo: Repository) -> dict[bytes, bytes]:
             file.write(oid + b"\n")
         file.seek(0)
         options = ("--buffer", "--batch-check=%(objectname) %(objecttype)")
-        process = repo.git.start("cat-file", *options, stdin=file)
+        process = repo.git.start("cat-file", *options, stdin=file, env=BOUNDED)
         assert process.stdout is not None
         with process.stdout:
             for line in process.stdout:
@@ -601,7 +602,7 @@ def _existing(repo: Repository, oids: Iterable[bytes]) -> set[bytes]:
     lines = b"".join(oid + b"\n" for oid in oids)
     if not lines:
         return set()
-    out = repo.git.run("cat-file", "--batch-check=%(objectname)", stdin=lines)
+    out = repo.git.run("cat-file", "--batch-check=%(objectname)", stdin=lines, env=BOUNDED)
     return {line for line in out.splitlines() if _HEX.fullmatch(line)}
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from gitflowrun.errors import GitflowrunError, NotFound, RepositoryError
 from gitflowrun.failpoints import reached
+from gitflowrun.git.command import BOUNDED
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.transport import Remote
 from gitflowrun.limits import REMOVAL_LOOK
@@ -266,7 +267,9 @@ def _reached_by(repo: Repository, uids: Sequence[Oid]) -> tuple[str, ...]:
     """The refs from which commits of these runs can be reached."""
     found: dict[str, None] = {}
     for uid in uids:
-        done = repo.git.attempt("for-each-ref", "--format=%(refname)", f"--contains={uid}")
+        done = repo.git.attempt(
+            "for-each-ref", "--format=%(refname)", f"--contains={uid}", env=BOUNDED
+        )
         if not done.code:
             found.update(dict.fromkeys(done.out.decode(errors="replace").splitlines()))
     return tuple(found)

@@ -33,6 +33,7 @@ from gitflowrun.errors import (
     RepositoryError,
 )
 from gitflowrun.failpoints import reached
+from gitflowrun.git.command import BOUNDED
 from gitflowrun.git.objects import Commit, Mode, ObjectType, Oid, TreeEntry
 from gitflowrun.git.odb import History
 from gitflowrun.git.pack.writer import PackObject, sync_directory
@@ -341,7 +342,8 @@ def _notes(repo: Repository) -> dict[Oid, Oid]:
     """The blobs of all git notes on runs and commits, by these: one process, however many runs are removed."""
     if repo.refs.get(layout.NOTES) is None:
         return {}
-    lines = repo.git.run("notes", f"--ref={layout.NOTES}", "list").decode("ascii").splitlines()
+    listed = repo.git.run("notes", f"--ref={layout.NOTES}", "list", env=BOUNDED)
+    lines = listed.decode("ascii").splitlines()
     pairs = (line.split(" ") for line in lines)
     return {Oid.from_hex(noted): Oid.from_hex(blob) for blob, noted in pairs}
 
@@ -384,7 +386,8 @@ def _with_notes(
 
     With it, since a repack may have read the refs of notes before, and of the trash after: it then deletes the old one.
     """
-    paths = repo.git.run("ls-tree", "-r", "-z", "--name-only", str(tip)).split(b"\0") if tip else []
+    listed = tip and repo.git.run("ls-tree", "-r", "-z", "--name-only", str(tip), env=BOUNDED)
+    paths = listed.split(b"\0") if listed else []
     # Git puts notes into folders by their first digits when there are many, and finds them at each depth.
     files: dict[bytes, TreeEntry | None] = {
         path: None

@@ -16,7 +16,7 @@ from gitflowrun.git.objects import Oid
 from gitflowrun.names import TaskName
 from gitflowrun.porcelain.compare import code_diff
 from tests.helpers.repos import GitRepo, make_repo
-from tests.helpers.runs import open_repo, store_of
+from tests.helpers.runs import make_run, open_repo, store_of
 from tests.security.forge import Forge, ForgedTask, Forgery, info, record, task
 
 SIZE = 12 << 20
@@ -225,3 +225,15 @@ def _zeros(repo: GitRepo, size: int) -> str:
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(b"".join([*parts, deflate.flush()]))
     return digest.hexdigest()
+
+
+@pytest.mark.parametrize(
+    "words", [("list",), ("log",), ("show", "1"), ("rm", "--force", "1"), ("tag", "1", "best")]
+)
+def test_a_list_of_alternates_without_end(repo: GitRepo, words: tuple[str, ...]) -> None:
+    """An unpacked repository may have one: git, which reads it whole, takes no memory for more than a real one."""
+    make_run(repo)
+    with (repo.path / ".git/objects/info/alternates").open("wb") as file:
+        file.truncate(20 << 30)
+    _, text = measured(repo, *words)
+    assert "fatal: " in text or "MyFlow/1" in text
