@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -8,8 +9,10 @@ from typing import Any
 import pytest
 
 from gitflowrun.errors import RepositoryError
+from gitflowrun.git.refs import packed_stamp
 from gitflowrun.git.repository import Repository
-from gitflowrun.names import TaskName
+from gitflowrun.limits import NUMBERS_AHEAD
+from gitflowrun.names import RunId, TaskName
 from gitflowrun.runs.ids import Reservation, RunIds
 from gitflowrun.runs.live import LiveState
 from gitflowrun.runs.locks import Locks, LockState
@@ -234,6 +237,71 @@ def test_a_lost_lock_gives_no_number_twice(repo: GitRepo, monkeypatch: pytest.Mo
     mine = RunIds(repository).reserve()
     assert mine.id != others[0].id
     assert mine.lock.state() is others[0].lock.state() is LockState.HELD
+    assert {*Locks(repository.state_dir).held()} == {mine.id, others[0].id}
+
+
+@pytest.fixture
+def far(repo: GitRepo) -> GitRepo:
+    """A repository that has counted far, with a run that was made here."""
+    (repo.path / ".git" / "gitflowrun-mark").write_text("3000000 none\n")
+    with start_run(repo, "F"):
+        return repo
+
+
+def test_an_old_mark_is_mended(far: GitRepo) -> None:
+    """As a backup may bring one back, or none: the run that was made here says how far numbers were given."""
+    opened = open_repo(far)
+    ids = RunIds(opened)
+    assert ids.trouble() == ""
+    stamp = packed_stamp(opened.common_dir)
+    for content, trouble in (
+        (f"1 {stamp}\n", "a run that was made here has a higher one"),
+        ("1 none\n", "a run that was made here has a higher one"),
+        ("junk", "it can't be read"),
+        (None, "it is not there"),
+    ):
+        ids.path.unlink()
+        if content is not None:
+            ids.path.write_text(content)
+        assert ids.trouble() == trouble
+        ids.mend()
+        assert (ids.trouble(), ids.last_given()) == ("", 3_000_001)
+    assert next_id(far) == "3000002"
+
+
+def test_a_mended_mark_is_on_the_disk(far: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the refs that tell numbers go; where it can't be, that is an error. Nobody waits who need not."""
+    synced: list[Path] = []
+    module = "gitflowrun.runs.ids"
+    monkeypatch.setattr(f"{module}.sync_file", synced.append)
+    monkeypatch.setattr(f"{module}.sync_directory", synced.append)
+    ids = RunIds(open_repo(far))
+    ids.mend()
+    assert synced == [ids.path, ids.path.parent]
+
+    def fail(_: Path) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(f"{module}.sync_directory", fail)
+    with pytest.raises(RepositoryError, match=r"cannot write .*gitflowrun-mark: Input/output"):
+        ids.mend()
+    far.git("config", "runs.durability", "fast")
+    RunIds(open_repo(far)).mend()
+    assert len(synced) == 3
+
+
+def test_how_high_the_number_of_a_fetched_run_may_be(far: GitRepo) -> None:
+    """So far above the last one that counts: of those that are here, one beyond a gap only where the mark is lost."""
+    ids, here = RunIds(open_repo(far)), [RunId("3000001"), RunId("3000001-3fa29c1")]
+    assert ids.highest_fetched([]) == 3_000_001 + NUMBERS_AHEAD
+    near = [RunId("3000009"), RunId("3000010-3fa29c1")]
+    assert ids.highest_fetched(near) == 3_000_009 + NUMBERS_AHEAD
+    ids.path.write_text("1 none\n")
+    assert ids.highest_fetched(here) == 1 + NUMBERS_AHEAD
+    forget(far)
+    assert ids.highest_fetched(here) == 3_000_001 + NUMBERS_AHEAD
+    assert ids.highest_fetched([RunId("2000000")]) == NUMBERS_AHEAD
+    assert ids.highest_fetched([RunId("1000000")]) == 2 * NUMBERS_AHEAD
 
 
 def test_who_shares_a_repository_can_go_on(repo: GitRepo) -> None:

@@ -16,6 +16,7 @@ import pytest
 from gitflowrun.errors import CorruptRecord
 from gitflowrun.git.command import Argument, Process
 from gitflowrun.git.objects import Oid
+from gitflowrun.git.ref_update import Refs
 from gitflowrun.names import RunId
 from gitflowrun.runs import listing
 from gitflowrun.runs.commit_message import RunState, Status
@@ -75,6 +76,8 @@ def test_foreign_refs_are_not_listed(repo: GitRepo) -> None:
     repo.git("update-ref", "refs/runs/MyFlow/9", "HEAD")
     repo.git("update-ref", "refs/runs/@index/MyFlow", "HEAD")
     assert [run.pathspec for run in store_of(repo).summaries()] == ["MyFlow/1"]
+    head = Oid.from_hex(repo.git("rev-parse", "HEAD"))
+    assert listing.list_all(open_repo(repo))[:-1] == [DamagedRun("MyFlow", RunId("9"), head)]
 
 
 @pytest.mark.parametrize("limit", [0, 1, 3, 7])
@@ -246,7 +249,18 @@ def test_start_times_are_read_once_and_whatever_their_cache_holds_changes_nothin
     def order() -> list[str]:
         return [str(run) for _, run in store_of(repo).names()]
 
-    assert order() == order() == ["3", "2", "1", "7"]
+    assert order() == ["3", "2", "1", "7"]
+    read, rows = list[str](), Refs.rows
+    with monkeypatch.context() as patched:
+
+        def noted(refs: Refs, *prefixes: str, **options: Any) -> list[tuple[str, ...]]:
+            read.extend(options.get("fields", ()))
+            return rows(refs, *prefixes, **options)
+
+        patched.setattr(Refs, "rows", noted)
+        repo.git("update-ref", "refs/runs/@tags/MyFlow/a/1", "HEAD")
+        assert order() == ["3", "2", "1", "7"]
+        assert {*read} == {"refname"}
     whole = cache.read_bytes()
     assert whole.count(b"\n") == 4
     _fetched(repo, "8", "2002")
@@ -304,6 +318,11 @@ def test_damaged_runs_have_their_places(damaged: GitRepo, limit: int | None) -> 
     assert listing.damaged_runs(opened) == ["A/2", "B/3"]
     assert len(listing.list_all(opened, limit=2)) == 2
     assert listing.run_names(opened, "A") == [("A", RunId("2")), ("A", RunId("1"))]
+    for ref in ("B/2", "A/10"):
+        damaged.write(f".git/refs/runs/{ref}", "")
+    opened = open_repo(damaged)
+    listing.list_all(opened)
+    assert listing.damaged_runs(opened) == ["A/2", "B/2", "B/3", "A/10"]
 
 
 def test_uids_are_those_that_messages_say(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:

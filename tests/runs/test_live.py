@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import resource
@@ -343,3 +344,21 @@ def test_live_state_that_can_not_be_written_harms_nobody(repo: GitRepo, place: s
         live.write(FIRST, "stdout", b"x")
         live.drop(FIRST)
         live.close()
+
+
+def test_live_state_that_can_not_be_removed_stays(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends no run."""
+    opened = open_repo(repo)
+    with start_run(opened) as writer:
+        live = LiveState(opened, writer.identity.uid)
+        live.start(StartedTask(FIRST, 2.0, (), ()))
+
+        def busy(*_: object, **__: object) -> None:
+            raise OSError(errno.EBUSY, "Device or resource busy")
+
+        monkeypatch.setattr(os, "unlink", busy)
+        live.close()
+        monkeypatch.undo()
+    assert (opened.state_dir / "live" / str(writer.identity.uid) / "tasks").exists()

@@ -531,7 +531,7 @@ def test_what_waits_for_nobody_is_not_committed_yet(monkeypatch: pytest.MonkeyPa
 
 def test_a_line_that_is_being_written_is_shown_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where nothing else happens."""
-    monkeypatch.setattr(limits, "PROGRESS_INTERVAL", 0.01)
+    monkeypatch.setattr(limits, "PROGRESS_INTERVAL", 0.2)
     monkeypatch.setattr(limits, "HEARTBEAT", 100)
     bench = Bench(starts)
     bench.wrote = b"bar 1"

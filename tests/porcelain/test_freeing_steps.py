@@ -1,0 +1,192 @@
+"""The steps of freeing space one by one: what is on the disk before the next, what counts as in use, what stops it."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gitflowrun.git.maintenance import Rewrite, fold_lock
+from gitflowrun.git.objects import ObjectType, Oid, hash_object
+from gitflowrun.git.permissions import replace_file
+from gitflowrun.porcelain import free as freeing
+from gitflowrun.porcelain.free import exclusive_size
+from tests.helpers.repos import GitRepo, make_repo
+from tests.helpers.runs import make_run, open_repo
+
+OWN = b"one has it " * 999
+BLOB = str(hash_object(ObjectType.BLOB, OWN))
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> GitRepo:
+    """A repository with two runs; the first one's result is its own."""
+    found = make_repo(tmp_path / "r")
+    make_run(found, result=OWN)
+    make_run(found)
+    return found
+
+
+def has_result(repo: GitRepo) -> bool:
+    """Whether the first run's result is there."""
+    return repo.git("cat-file", "-t", BLOB, check=False) != ""
+
+
+def freed(repo: GitRepo, *words: str) -> Any:
+    """Run a command that frees space; what it says of that."""
+    done = repo.call(*words, "--json")
+    assert done.code == 0, done.err
+    return json.loads(done.out)["freed"]
+
+
+def loosen(repo: GitRepo) -> Path:
+    """Make a loose file of each object in packs; that of the first run's result."""
+    for pack in [*(repo.path / ".git/objects/pack").glob("*.pack")]:
+        content = pack.read_bytes()
+        for suffix in (".idx", ".pack"):
+            pack.with_suffix(suffix).unlink()
+        repo.git("unpack-objects", "-q", stdin=content)
+    return repo.path / ".git/objects" / BLOB[:2] / BLOB[2:]
+
+
+@pytest.mark.parametrize("durability", ["safe", "fast"])
+def test_what_is_noted_is_on_the_disk_first(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch, durability: str
+) -> None:
+    """And so is what was unlinked, at the end; where nothing need be on the disk nobody waits for it."""
+    repo.git("config", "runs.durability", durability)
+    path, synced = loosen(repo), list[tuple[Path, bool]]()
+    monkeypatch.setattr(
+        freeing, "sync_directory", lambda place: synced.append((place, path.exists()))
+    )
+    freed(repo, "purge", "1")
+    state = (open_repo(repo).state_dir, True)
+    if durability == "fast":
+        assert synced == []
+    else:
+        assert synced[0] == state
+        assert (path.parent, False) in synced[1:]
+
+
+@pytest.mark.parametrize("name", ["freeing", "freed"])
+def test_what_can_not_be_noted_is_not_done(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """On a full disk everything stays, the error names the file, and `gc` goes on once there is space."""
+
+    def full(path: Path, *args: Any) -> None:
+        if path.name == name:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        replace_file(path, *args)
+
+    monkeypatch.setattr(freeing, "replace_file", full)
+    done = repo.call("purge", "1")
+    assert (done.code, f"/gitflowrun/{name}: No space left" in done.err) == (128, True)
+    assert ("MyFlow/1" in repo.call("list").out) is (name == "freeing")
+    assert has_result(repo)
+    monkeypatch.undo()
+    freed(repo, *(("purge", "1") if name == "freeing" else ("gc",)))
+    assert not has_result(repo)
+
+
+def test_a_gc_that_begins_meanwhile_has_its_way(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing more goes while git looks at the same objects: a later gc of ours goes on."""
+    rewrite, mark = freeing._Freeing._rewrite, repo.path / ".git/gc.pid"
+
+    def begin(self: freeing._Freeing, oids: set[bytes]) -> Rewrite:
+        mark.write_text(f"{os.getpid()} {os.uname().nodename}")
+        return rewrite(self, oids)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(freeing._Freeing, "_rewrite", begin)
+        report = freed(repo, "purge", "1")
+    assert (report["objects"], "`git gc`" in report["waits"]) == (0, True)
+    assert has_result(repo)
+    assert freeing.has_unfinished(open_repo(repo))
+    mark.unlink()
+    assert freed(repo, "gc")["objects"] > 5
+    assert not has_result(repo)
+    assert not freeing.has_unfinished(open_repo(repo))
+
+
+def _in_work_tree(repo: GitRepo, tip: str) -> None:
+    repo.git("worktree", "add", "-q", "--detach", "--no-checkout", "../w")
+    repo.write(".git/worktrees/w/refs/bisect/bad", f"{tip}\n")
+
+
+ROOTS: dict[str, Callable[[GitRepo, str], object]] = {
+    "rebase-apply": lambda repo, tip: repo.write(".git/rebase-apply/orig-head", f"{tip}\n"),
+    "sequencer": lambda repo, tip: repo.write(".git/sequencer/todo", f"pick {tip} it\n"),
+    "below": lambda repo, tip: repo.write(".git/rebase-merge/a/b", f"{tip}\n"),
+    "work tree": _in_work_tree,
+}
+
+
+@pytest.mark.parametrize("root", ROOTS)
+def test_what_is_under_way_somewhere_stays(repo: GitRepo, root: str) -> None:
+    """In this work tree or another one, in whatever state."""
+    ROOTS[root](repo, repo.git("rev-parse", "refs/runs/MyFlow/1"))
+    assert freed(repo, "purge", "1")["shared"] > 5
+    assert has_result(repo)
+
+
+def test_what_leads_to_nothing_keeps_nobody_waiting(repo: GitRepo) -> None:
+    """What was fetched last is not kept for that; a pipe or a directory is no ref and no reflog."""
+    git = repo.path / ".git"
+    tip = repo.git("rev-parse", "refs/runs/MyFlow/1")
+    repo.write(".git/FETCH_HEAD", f"{tip}\t\tnot-for-merge\n")
+    repo.write(".git/lower", f"{tip}\n")
+    (git / "CHERRY_PICK_HEAD").mkdir()
+    (git / "logs").mkdir(exist_ok=True)
+    for name in ("ORIG_HEAD", "logs/pipe"):
+        (git / name).unlink(missing_ok=True)
+        os.mkfifo(git / name)
+    assert freed(repo, "purge", "1")["objects"] > 5
+    assert not has_result(repo)
+
+
+def test_what_only_a_run_reaches_weighs_so_much(repo: GitRepo) -> None:
+    """Exactly, where there is time to see what else reaches it; else at most so much."""
+    opened = open_repo(repo)
+    refs = {"refs/runs/MyFlow/1": Oid.from_hex(repo.git("rev-parse", "refs/runs/MyFlow/1"))}
+    walk = ("rev-list", "--objects", "--no-object-names")
+    mine, others = (
+        {*repo.git(*walk, *names).split()}
+        for names in (["refs/runs/MyFlow/1"], ["HEAD", "refs/runs/MyFlow/2"])
+    )
+    own = "\n".join(mine - others).encode()
+    sizes = repo.git("cat-file", "--batch-check=%(objectsize:disk)", stdin=own).split()
+    assert exclusive_size(opened, refs, 60) == (len(sizes), sum(map(int, sizes)), True)
+    count, size, is_exact = exclusive_size(opened, refs, -1)
+    assert (count >= len(mine), size >= sum(map(int, sizes)), is_exact) == (True, True, False)
+    lost = {"refs/runs/MyFlow/9": Oid(b"\1" * 20)}
+    assert exclusive_size(opened, lost, 60) == (0, 0, True)
+
+
+def test_who_waits_for_a_fold_waits_for_a_while(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fold of packs takes a moment; once it is over the space is freed, and others may fold again."""
+    lock = fold_lock(open_repo(repo))
+    assert lock is not None
+    waited = list[float]()
+
+    def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        if len(waited) == 3:
+            os.close(lock)
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    assert freed(repo, "purge", "1")["objects"] > 5
+    assert len(waited) == 3
+    again = fold_lock(open_repo(repo))
+    assert again is not None
+    os.close(again)
