@@ -43,7 +43,6 @@ from gitflowrun.git.permissions import (
     not_writable,
     read_file,
     replace_file,
-    share_file,
 )
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.git.tree_edit import EMPTY_TREE, edit_tree
@@ -303,7 +302,6 @@ def _logged(repo: Repository, updates: Iterable[RefUpdate]) -> Iterator[None]:
                 path.touch()
             except OSError as error:
                 raise not_writable(path, f"cannot write {path}", error) from error
-            share_file(path)
         yield
     finally:
         for path in logs:

@@ -387,6 +387,22 @@ def test_the_list_of_removed_runs_passes_over_other_lines(repo: GitRepo) -> None
     assert store.read() == [line]
 
 
+@pytest.mark.parametrize("durability", ["safe", "fast"])
+def test_the_list_of_removed_runs_is_on_the_disk(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch, durability: str
+) -> None:
+    """Before the refs of these runs go, unless nobody need wait for the disk."""
+    repo.git("config", "runs.durability", durability)
+    removed, synced = RemovedRuns(open_repo(repo)), list[list[RemovedRun]]()
+    monkeypatch.setattr(
+        "gitflowrun.porcelain.trash.sync_directory", lambda _: synced.append(removed.read())
+    )
+    line = RemovedRun("1" * 40, "2" * 40, "F/1")
+    removed.add([line])
+    removed.drop([Oid.from_hex(line.uid)])
+    assert synced == ([[line], []] if durability == "safe" else [])
+
+
 def test_many_runs_take_few_processes(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
     """As many for eight runs as for two, with tags and notes: ten thousand can be removed."""
     runs = [make_run(repo, tags=["good"]) for _ in range(10)]
@@ -554,6 +570,19 @@ def test_reflogs_of_runs_that_move(repo: GitRepo) -> None:
     assert [*(logs / "runs-trash").iterdir()] == []
     assert logged() == []
     repo.fsck()
+
+
+def test_reflogs_of_who_shares_a_repository(repo: GitRepo) -> None:
+    """They are the group's where the repository is, whatever the umask: somebody else may restore the run."""
+    repo.git("config", "core.sharedRepository", "group")
+    old = os.umask(0o077)
+    try:
+        rm(repo, "1")
+    finally:
+        os.umask(old)
+    logs = [it for it in (repo.path / ".git/logs/refs/runs-trash").rglob("*") if it.is_file()]
+    assert logs
+    assert [it.name for it in logs if it.stat().st_mode & 0o060 != 0o060] == []
 
 
 def test_reflogs_that_lie_elsewhere(repo: GitRepo, tmp_path: Path) -> None:

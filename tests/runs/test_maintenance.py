@@ -11,10 +11,10 @@ import pytest
 
 from gitflowrun.errors import RepositoryError
 from gitflowrun.git.owner import Owner
-from gitflowrun.limits import FOLD_BEYOND, INLINE_LIMIT
+from gitflowrun.limits import FOLD_BEYOND, INLINE_LIMIT, KEEP_GRACE
 from gitflowrun.names import TaskName
 from gitflowrun.runs import maintenance
-from gitflowrun.runs.maintenance import RunMaintenance, shared_payloads, tidy
+from gitflowrun.runs.maintenance import RunMaintenance, pack_grace, shared_payloads, tidy
 from gitflowrun.runs.runs import Status
 from gitflowrun.values import replace
 from tests.helpers.packs import blob, noise, objects_dir, pack_store
@@ -114,6 +114,32 @@ def test_locks_are_looked_for_once_a_day(repo: GitRepo, monkeypatch: pytest.Monk
     assert len(calls) == 2
     tidy(opened)
     assert len(calls) == 3
+
+
+def test_the_mark_of_that_look_is_everybodys(repo: GitRepo, tmp_path: Path) -> None:
+    """Who shares the repository looks after a day as well; a link in its place is not followed."""
+    repo.git("config", "core.sharedRepository", "group")
+    mark, other = repo.path / ".git/gitflowrun/swept-locks", tmp_path / "other"
+    opened = open_repo(repo)
+    opened.state()
+    mark.symlink_to(other)
+    old = os.umask(0o077)
+    try:
+        tidy(opened)
+    finally:
+        os.umask(old)
+    assert not other.exists()
+    assert not mark.is_symlink()
+    assert mark.stat().st_mode & 0o060 == 0o060
+
+
+def test_packs_of_who_died_wait_for_runs_that_go_on(repo: GitRepo) -> None:
+    """The run's scheduler may take them over."""
+    opened = open_repo(repo)
+    assert pack_grace(opened) == 0
+    with start_run(repo):
+        assert pack_grace(opened) == KEEP_GRACE
+    assert pack_grace(opened) == 0
 
 
 def test_locks_from_before_a_boot_are_nobodys(

@@ -592,6 +592,23 @@ def test_trust_that_cannot_be_written_is_told(
     assert not list((repo.path / ".git").glob("gitflowrun-trusted*"))
 
 
+def test_what_trust_rests_on_is_on_the_disk(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The key before a run counts as ours by it, and what is vouched for before that is said."""
+    top, fsync = repo.path / ".git", os.fsync
+    synced: list[set[str]] = []
+
+    def noted(fd: int) -> None:
+        if Path(f"/proc/self/fd/{fd}").resolve() == top:
+            synced.append({path.name for path in top.iterdir()})
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    assert CloneKey(open_repo(repo)).seal(b"x")
+    assert [f"gitflowrun-key-{os.geteuid()}" in names for names in synced] == [True]
+    _trust(repo).vouch_for_url("https://example.org/x.git")
+    assert ["gitflowrun-trusted" in names for names in synced] == [False, True]
+
+
 def test_what_ends_a_run(repo: GitRepo) -> None:
     """A final state in a line that begins with INFO alone; what is missing or damaged is no such thing."""
     with start_run(repo) as writer:

@@ -218,6 +218,7 @@ def test_no_step_has_more_tasks_than_a_directory_can_list(monkeypatch: pytest.Mo
         (Transition(("gone",)), "no step of this flow"),
         (Transition(("c",)), "without a split"),
         (Transition(("b",), "xs", 0), "no items"),
+        (Transition(("b",), "xs"), "no items"),
     ],
 )
 def test_a_transition_that_does_not_fit_is_refused(
