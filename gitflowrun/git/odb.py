@@ -103,7 +103,7 @@ def named(git: Git, names: Iterable[str]) -> dict[str, Oid]:
     if not wanted:
         return {}
     lines = "".join(f"{name}\n" for name in wanted).encode()
-    options = ("--no-replace-objects", "cat-file", "--batch-check=%(objectname)")
+    options = ("cat-file", "--batch-check=%(objectname)")
     done = git.read(*options, stdin=lines, most=ANSWER * len(wanted) + len(lines))
     if done.code and len(wanted) > 1:  # git ends where a tree on the way is too large
         middle = len(wanted) // 2
@@ -169,7 +169,7 @@ class History:
             return
         most = MAX_STATES + STATES_A_RUN * wanted.count(b"\n")
         options = ("--first-parent", "--parents", f"--max-count={most}", "--stdin")
-        args = ("--no-replace-objects", "rev-list", *options)
+        args = ("rev-list", *options)
         try:
             done = git.read(*args, stdin=wanted, most=2 * ANSWER * most)
         except TooLarge as error:

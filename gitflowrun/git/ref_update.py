@@ -314,7 +314,7 @@ class Refs(RefReader):
     def _are_commits(self, updates: Sequence[RefUpdate]) -> bool:
         """Whether all targets are commits: `packed-refs` says of others what they lead to."""
         lines = "".join(f"{update.new}\n" for update in updates).encode()
-        options = ("--no-replace-objects", "cat-file", "--batch-check=%(objecttype)")
+        options = ("cat-file", "--batch-check=%(objecttype)")
         return {*self._git.run(*options, stdin=lines).splitlines()} == {b"commit"}
 
     def _compare(self, updates: Sequence[RefUpdate]) -> None:

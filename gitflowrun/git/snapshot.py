@@ -297,7 +297,6 @@ class _SnapshotBuilder:
         """Whether all that the tree and HEAD's differ in is among a few changes that are known in full."""
         return not (
             len(status.changes) > SNAPSHOT_FEW_CHANGES
-            or self.unstable
             or status.trouble
             or any(change.unmerged for change in status.changes)
             # Then git looks for other spellings of a name in the index.

@@ -90,7 +90,7 @@ _OPERATIONS = ("rebase-merge", "rebase-apply", "sequencer", "refs")
 _FOLDS_AHEAD = 2.0
 """Seconds by which the time of a pack may be ahead: each fold's is beyond those of its inputs."""
 _KINDS = {kind: kind for kind in (b"commit", b"tree", b"tag")}
-_WALK = ("--no-replace-objects", "rev-list", "--objects", "--no-object-names")
+_WALK = ("rev-list", "--objects", "--no-object-names")
 
 
 @frozen

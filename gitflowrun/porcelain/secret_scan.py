@@ -250,7 +250,7 @@ class SecretSearch:
             words[f"{tip}"] = words[f"^{self._objects.commit(tip).tree}"] = None
             if base:
                 words[f"^{base}"] = None
-        args = ("--no-replace-objects", "rev-list", "--objects", "--missing=allow-any", "--ignore-missing",
+        args = ("rev-list", "--objects", "--missing=allow-any", "--ignore-missing",
                 *options, "--stdin")  # fmt: skip
         given = "".join(f"{word}\n" for word in words).encode()
         done = self._repo.git.read(*args, most=SCAN_HISTORY, stdin=given)
@@ -378,7 +378,7 @@ class SecretSearch:
         """Whether the remote's branches lead to a commit, as far as they are here."""
         if not self._branches_here or not self._objects.home(commit):
             return False
-        words = ("--no-replace-objects", "rev-list", "--max-count=1", "--stdin")
+        words = ("rev-list", "--max-count=1", "--stdin")
         given = "".join(
             f"{word}\n" for word in (commit, *(f"^{oid}" for oid in self._branches_here))
         )

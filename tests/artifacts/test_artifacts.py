@@ -210,6 +210,7 @@ def test_a_picture_that_is_none_is_refused(content: bytes) -> None:
     for content_ in (content, b"\x89PNG\r\n\x1a\n" + content):
         blobs = _Blobs(content_)
         ref = blobs.ref(content_)
+        assert ArtifactReader(blobs).picture(ref) is None
         figure = replace(ref, picture=Picture(".png", is_exact=True, chunk=ref.chunks[0]))
         if content_ == content:
             with pytest.raises(CorruptRecord, match="is no PNG"):

@@ -129,3 +129,7 @@ def test_views_of_other_types_are_cut_as_bytes() -> None:
     np = pytest.importorskip("numpy")
     array = np.random.default_rng(0).random(500_000)
     assert b"".join(cut([memoryview(array)])) == array.tobytes()
+    matrix = array.view(np.uint8).reshape(-1, 1000)
+    chunks = cut([memoryview(matrix[:3]), memoryview(matrix)])
+    assert [chunk.ndim for chunk in chunks] == [1] * len(chunks)
+    assert b"".join(chunks) == matrix[:3].tobytes() + matrix.tobytes()

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from gitflowrun.artifacts.reference import ArtifactRef
-from gitflowrun.artifacts.same_value import are_equal, may_be_equal
-from gitflowrun.limits import MERGE_PLAIN
+from gitflowrun.artifacts.same_value import are_equal, may_be_equal, may_be_same
+from gitflowrun.limits import MERGE_PLAIN, READ_PLAIN
 from gitflowrun.names import Digest, TaskName
 
 _SHARED: list[Any] = [1]
@@ -71,6 +71,13 @@ def test_which_values_are_loaded_to_be_compared() -> None:
     def ref(codec: str, size: int = 10, type_: str = "builtins.dict") -> ArtifactRef:
         return ArtifactRef(Digest(bytes(32)), size, codec, type_, (), TaskName("start", "1"))
 
+    for codecs, size, may_be in (
+        (("plain/1", "plain/1"), READ_PLAIN, True), (("plain/1", "plain/1"), READ_PLAIN + 1, False),
+        (("plain/1", "pickle/5"), READ_PLAIN + 1, True), (("pickle/5", "cloudpickle/1"), READ_PLAIN + 1, True),
+        (("npy/1", "npy/1"), 10, False), (("plain/1", "npy/1"), 10, False), (("pickle/5", "npy/1"), 10, False),
+    ):  # fmt: skip
+        assert may_be_same(ref(codecs[0]), ref(codecs[1], size)) is may_be
+        assert not may_be_same(ref(codecs[0]), ref(codecs[1], size, "builtins.list"))
     assert may_be_equal(ref("plain/1"), ref("plain/1", MERGE_PLAIN))
     assert may_be_equal(ref("pickle/5"), ref("pickle/5", MERGE_PLAIN + 1))
     assert not may_be_equal(ref("plain/1"), ref("plain/1", MERGE_PLAIN + 1))

@@ -455,6 +455,9 @@ def test_what_reads_anybodys_objects_is_limited(git: Git) -> None:
     assert [row[-3:] for row in rows] == [["50", "51", "seconds"], ["0", "0", "bytes"]]
     tells = git.read("-c", f"alias.x={_TELLS_LIMITS}", "x", "Max data size", "data size", most=2000)
     assert tells.out.split()[-3:-1] == [str(LISTED + 2000).encode()] * 2
+    limited = ("-c", f"alias.x={_TELLS_LIMITS}", "x", "Max data size", "data size")
+    tells = git.converse(*limited, env={}, memory=5_000_000_000)
+    assert tells.out.split()[-3:-1] == [b"5000000000"] * 2
     shows = git.read("-c", "alias.x=!echo $GIT_ALLOC_LIMIT", "x", most=2000)
     assert shows.out.decode().strip() == BOUNDED["GIT_ALLOC_LIMIT"]
 
@@ -666,17 +669,21 @@ def test_cat_file_refuses_what_is_too_large_and_goes_on(repo: GitRepo, git: Git)
         assert cat.read(oids[1], 9)[1] == b"2" * 9
 
 
+@pytest.mark.parametrize(
+    ("says", "message"),
+    [('printf "%s blob 10\\nabc" "$oid"', "in the middle of an object"), (":", "git can't read object")],
+)  # fmt: skip
 def test_cat_file_that_ends_in_an_object(
-    repo: GitRepo, git: Git, monkeypatch: pytest.MonkeyPatch
+    repo: GitRepo, git: Git, monkeypatch: pytest.MonkeyPatch, says: str, message: str
 ) -> None:
     """Half of an object is none, and another process reads on."""
     head = Oid.from_hex(repo.git("rev-parse", "HEAD"))
-    fake = repo.write("bin/git", '#!/bin/sh\nread -r oid\nprintf "%s blob 10\\nabc" "$oid"\n')
+    fake = repo.write("bin/git", f"#!/bin/sh\nread -r oid\n{says}\n")
     fake.chmod(0o755)
     with closing(CatFile(git)) as cat:
         with monkeypatch.context() as patch:
             patch.setenv("PATH", str(fake.parent), prepend=os.pathsep)
             patch.setattr(git, "_guard", {}, raising=False)
-            with pytest.raises(RepositoryError, match="in the middle of an object"):
+            with pytest.raises(RepositoryError, match=message):
                 cat.read(head)
         assert cat.read(head)[0] is ObjectType.COMMIT

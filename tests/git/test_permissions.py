@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import shutil
 import stat
@@ -16,6 +17,7 @@ from gitflowrun.git import permissions
 from gitflowrun.git.permissions import (
     STAND_IN,
     held_directory,
+    lock_file,
     make_directory,
     not_writable,
     open_file,
@@ -24,6 +26,7 @@ from gitflowrun.git.permissions import (
     read_private,
     refuse_links,
     replace_file,
+    set_times,
     share_file,
     shared_mode,
     write_new,
@@ -427,6 +430,39 @@ def test_what_is_in_the_way_is_told(tmp_path: Path, place: str, error: OSError, 
     told = not_writable(tmp_path / place, "can't write", error)
     assert told.message == f"can't write: {words.format(tmp_path)}"
     assert ("move it away: `mv " in str(told.hint)) is (words != "File exists")
+
+
+def test_times_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set to the nanosecond where that is allowed."""
+    path = tmp_path / "x"
+    path.touch()
+    assert set_times(path, 1_000_000_007, 2_000_000_009)
+    assert (path.stat().st_atime_ns, path.stat().st_mtime_ns) == (1_000_000_007, 2_000_000_009)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "utime", refuse)
+    assert not set_times(path, 3, 4)
+    assert path.stat().st_mtime_ns == 2_000_000_009
+
+
+def test_locks_of_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who does not get one at once is told so; a file system without them is named with what to do."""
+    path = tmp_path / "x"
+    exclusive = fcntl.LOCK_EX | fcntl.LOCK_NB
+    with path.open("w") as one, path.open("w") as other:
+        lock_file(one.fileno(), path, exclusive)
+        with pytest.raises(BlockingIOError):
+            lock_file(other.fileno(), path, exclusive)
+
+        def refuse(*_: object) -> None:
+            raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
+
+        monkeypatch.setattr(fcntl, "flock", refuse)
+        with pytest.raises(RepositoryError, match=f"cannot lock {path}: ") as caught:
+            lock_file(other.fileno(), path, exclusive)
+    assert "flock" in str(caught.value.hint)
 
 
 def test_links_in_place_of_what_is_ours_are_refused(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from gitflowrun.errors import NotARepository, RepositoryError
 from gitflowrun.git import repository as repository_module
+from gitflowrun.git.command import Git
 from gitflowrun.git.repository import REPOSITORY, Head, Repository
 from gitflowrun.settings import Durability
 from tests.helpers.repos import GitRepo, make_repo
@@ -257,6 +258,13 @@ def test_the_branch_is_that_of_git(repo: GitRepo, tmp_path: Path) -> None:
             == branch
             == Repository.discover(repo.path).head().branch
         )
+
+
+def test_the_branch_costs_no_git(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked for by every run, and read from a file."""
+    opened = Repository.discover(repo.path)
+    monkeypatch.setattr(Git, "attempt", lambda *_: pytest.fail("git was asked"))
+    assert opened.branch == "main"
 
 
 def test_names_that_are_no_utf_8(repo: GitRepo) -> None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 
-from gitflowrun.git.secret_files import holds_private_key, why_secret_name
+from gitflowrun.git.command import Completed, Git
+from gitflowrun.git.repository import Repository
+from gitflowrun.git.secret_files import holds_private_key, is_private_key, why_secret_name
+from gitflowrun.git.snapshot import take_snapshot
 from tests.helpers.repos import GitRepo
 from tests.helpers.shots import shoot
 
@@ -26,6 +30,7 @@ HARMLESS = """
 client_secret.py environment.yml secrets.py token.py tokens.json config.json docker/config.json notes.txt keys.py
 prod.tfvars.example dotenv.py credentials.py main.tf data.csv key.txt keyboard.py aws/credentials.md .kubernetes/a.yml
 """
+MARKS = (b"PRIVATE KEY", b"PuTTY-User-Key-File", b"AGE-SECRET-KEY")
 
 
 def block(kind: str, *lines: str, end: str = "\n") -> bytes:
@@ -43,6 +48,23 @@ def test_names_of_secrets(name: str) -> None:
 def test_harmless_names(name: str) -> None:
     """Examples, public keys, and code that is about secrets."""
     assert why_secret_name(name, (), ()) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern"),
+    [
+        ("a/server.pem", "*.pem"), (".env.local", ".env.*"), ("prod.env", "*.env"), ("old/id_rsa.bak", "id_rsa*"),
+        ("client_secret_7.apps.json", "client_secret*"), ("a.tfstate.1.x", "*.tfstate.*"),
+        ("x-firebase-adminsdk-1.json", "*firebase-adminsdk*"), ("a/.netrc", ".netrc"),
+        ("secrets_copy.yaml", "secrets.yaml"),
+        ("token (2).json", "token.json"), ("auth copy.json", "auth.json"),
+        (".docker/config.json", ".docker/config.json"),
+        ("x/.ssh/config", ".ssh/*"), (".credentials.json.swp", "credentials.json"), (".aws/.config.swp", ".aws/*"),
+    ],
+)  # fmt: skip
+def test_the_pattern_that_a_name_matches_is_told(name: str, pattern: str) -> None:
+    """People are to see why, and what to write where a file is none."""
+    assert why_secret_name(name, (), ()) == pattern
 
 
 def test_patterns_of_the_user_come_first() -> None:
@@ -72,6 +94,9 @@ def test_private_keys(content: bytes) -> None:
     """Private keys of all kinds, indented, quoted or escaped, somewhere in a file."""
     assert holds_private_key(b"some text\n" + content)
     assert holds_private_key(memoryview(b"some text\n" + content))
+    at = next(at for mark in MARKS if (at := content.find(mark)) >= 0)
+    assert is_private_key(content, at)
+    assert not is_private_key(content, at + 1)
 
 
 @pytest.mark.parametrize(
@@ -88,6 +113,7 @@ def test_private_keys(content: bytes) -> None:
 def test_what_speaks_of_private_keys(content: bytes) -> None:
     """The mark alone is no key, nor is a public one."""
     assert not holds_private_key(content)
+    assert not any(is_private_key(content, at) for at in range(len(content)))
 
 
 def test_hostile_content_is_looked_at_in_linear_time() -> None:
@@ -112,6 +138,23 @@ def test_untracked_keys_are_left_out_by_their_content(repo: GitRepo) -> None:
     assert "private key" in shot.reasons()["deep/notes.txt"]
     assert b"see\n" + key not in [bytes(item.data) for item in shot.snapshot.objects]
     assert shot.snapshot.dirty == ("other.txt", "tracked.txt")
+
+
+def test_a_key_that_goes_meanwhile(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was taken, and is left out all the same."""
+    path = repo.write("notes.txt", block("PRIVATE KEY", "MIIEvQIBADANBg"))
+    attempt = Git.attempt
+
+    def removes(git: Git, *args: Any, **options: Any) -> Completed:
+        done = attempt(git, *args, **options)
+        if options.get("stdin") == b"notes.txt\0":
+            path.unlink(missing_ok=True)
+        return done
+
+    monkeypatch.setattr(Git, "attempt", removes)
+    snapshot = take_snapshot(Repository.discover(repo.path))
+    assert snapshot.dirty == ()
+    assert [(it.path, it.size) for it in snapshot.left_out] == [("notes.txt", 0)]
 
 
 def test_keys_are_left_out_before_the_first_commit(repo: GitRepo) -> None:

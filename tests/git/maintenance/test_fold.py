@@ -165,6 +165,14 @@ def test_deltas_and_packs_of_the_users_are_folded_too(repo: GitRepo) -> None:
     repo.fsck()
 
 
+def test_what_the_users_config_says_of_packs_does_not_matter(repo: GitRepo) -> None:
+    """One pack is made, with an index that is read here."""
+    many(repo, 3, size=600_000)
+    repo.git("config", "pack.packSizeLimit", "1m")
+    repo.git("config", "pack.indexVersion", "1")
+    assert folded(open_repo(repo)) == (3, 1)
+
+
 def test_one_pack_that_holds_all_of_the_others_is_left_alone(repo: GitRepo) -> None:
     """A copy of it would be no better, and the others could be what somebody relies on."""
     store = pack_store(repo)

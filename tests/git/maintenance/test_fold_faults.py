@@ -215,14 +215,16 @@ def test_everything_is_durable_before_an_input_goes(
 
 
 def test_a_fold_where_times_can_not_be_set(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A share that sets them itself sets them to now; git holds the lock as long as it writes."""
+    """A share that sets them itself sets them to now; git is apart, and holds the lock as long as it writes."""
     many(repo, 3)
     repository = open_repo(repo)
     start = repository.git.start
     inherited: list[tuple[int, ...]] = []
+    apart: list[str] = []
 
     def starts(_: object, *args: str, **options: Any) -> Any:
         inherited.append(options["inherited"])
+        apart.append(options["env"]["GIT_OBJECT_DIRECTORY"])
         return start(*args, **options)
 
     def refuse(*_: object) -> None:
@@ -233,6 +235,7 @@ def test_a_fold_where_times_can_not_be_set(repo: GitRepo, monkeypatch: pytest.Mo
     folding = start_fold(repository)
     assert folding is not None
     assert inherited == [(folding._lock,)]
+    assert apart == [str(folding._place)]
     folding.finish()
     assert len(pack_files(repo)) == 1
 

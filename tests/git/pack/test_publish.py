@@ -326,6 +326,29 @@ def test_sweep_removes_no_pack_elsewhere(repo: GitRepo, tmp_path: Path) -> None:
     assert mine.exists()
 
 
+def test_sweep_goes_on_where_git_still_writes(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A git whose starter was killed: what it has written since then goes with the next sweep."""
+    store = pack_store(repo)
+    places = [store.incoming / f"{_dead_owner().encode()}~pack-{digit}" for digit in "12"]
+    for place in places:
+        place.mkdir(parents=True)
+    rmdir = os.rmdir
+
+    def busy(path: str, **options: Any) -> None:
+        if str(path).endswith("~pack-1"):
+            raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY))
+        rmdir(path, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "rmdir", busy)
+        store.sweep()
+    assert [*store.incoming.iterdir()] == places[:1]
+    store.sweep()
+    assert [*store.incoming.iterdir()] == []
+
+
 def _packed_by_git(repo: GitRepo, place: Path) -> Path:
     """A pack that git has written of all that HEAD leads to; its path without suffix."""
     oids = repo.git("rev-list", "--objects", "HEAD").encode()

@@ -146,6 +146,28 @@ def _write(path: Path, objects: list[PackObject]) -> writer.PackContents:
     return writer.write_pack(objects, output)
 
 
+@pytest.mark.parametrize("which", range(6))
+def test_a_buffer_that_can_not_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, which: int
+) -> None:
+    """Whichever it is, the error of the thread that has met it ends the writing."""
+    monkeypatch.setattr(writer, "PACK_BY_THREADS", 0)
+    monkeypatch.setattr(writer, "OBJECTS_BY_THREADS", 0)
+    monkeypatch.setattr(writer, "LARGE_PACK_BUFFER", 64 << 10)
+    append = Output.append
+    seen: list[int] = []
+
+    def full(output: Output, data: memoryview) -> None:
+        seen.append(len(data))
+        if len(seen) == which + 1:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        append(output, data)
+
+    monkeypatch.setattr(Output, "append", full)
+    with pytest.raises(OSError, match="No space left"):
+        _write(tmp_path / "pack", [blob(noise(60_000, number)) for number in range(6)])
+
+
 @pytest.mark.parametrize("size", [10, 100_000, 1 << 20])
 def test_equal_objects_are_written_once(repo: GitRepo, size: int) -> None:
     """Duplicates in one write take one entry, whether their ids were given or not."""
@@ -178,7 +200,14 @@ def test_views_of_any_shape_are_taken(repo: GitRepo) -> None:
     matrix = np.random.default_rng(0).random((600, 600))
     matrix.flags.writeable = False
     pack = pack_store(repo).write([blob(memoryview(matrix)), blob(memoryview(matrix[:10]))])
-    assert PackReader(objects_dir(repo)).blob(pack.oids[0], matrix.nbytes) == matrix.tobytes()
+    reader = PackReader(objects_dir(repo))
+    assert reader.blob(pack.oids[0], matrix.nbytes) == matrix.tobytes()
+    plain = matrix.view(np.uint8)[:40]
+    pack = pack_store(repo).write([blob(memoryview(plain))])
+    assert reader.blob(pack.oids[0], plain.nbytes) == plain.tobytes()
+    for out in (np.empty_like(plain), np.empty(plain.nbytes // 8)):
+        reader.read_into(pack.oids[0], memoryview(out))
+        assert out.tobytes() == plain.tobytes()
     repo.fsck()
 
 
@@ -350,10 +379,10 @@ def test_memory_of_a_mapped_file_is_given_back(
     given: list[int] = []
     mapped._mapping = SimpleNamespace(madvise=given.append)  # type: ignore[assignment]
     counts = []
-    for count in (99, 1, 100, 60, 60, 30):
+    for count in (99, 1, 100, 99, 1, 60, 60, 30):
         mapped.release(count)
         counts.append(len(given))
-    assert counts == [0, 1, 2, 2, 3, 3]
+    assert counts == [0, 1, 2, 2, 3, 3, 4, 4]
     assert {*given} == {mmap.MADV_DONTNEED}
     asked: list[int] = []
     item = PackObject(ObjectType.BLOB, b"abc", release=asked.append)

@@ -34,6 +34,19 @@ def test_touched_but_equal_files_are_clean(repo: GitRepo) -> None:
     assert shoot(repo).snapshot.dirty == ()
 
 
+def test_an_edit_as_young_as_the_index(repo: GitRepo) -> None:
+    """Of the same size, within one instant: by its times git would take it for what it has stored."""
+    repo.git("config", "core.trustctime", "false")
+    repo.git("config", "core.checkStat", "minimal")
+    repo.write("same", "1")
+    repo.commit()
+    before = (repo.path / "same").stat().st_mtime_ns
+    repo.write("same", "2")
+    for path in (repo.path / "same", repo.path / ".git/index"):
+        os.utime(path, ns=(before, before))
+    assert shoot(repo).files[b"same"] == b"2"
+
+
 def test_where_neither_modes_nor_times_can_be_set(
     repo: GitRepo, monkeypatch: pytest.MonkeyPatch
 ) -> None:

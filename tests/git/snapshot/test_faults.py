@@ -184,11 +184,11 @@ def test_a_copy_of_a_file_is_what_git_would_take(
     repo.write(".gitattributes", "*.up filter=upper\n")
     repo.git("config", "filter.upper.clean", "tr a-z A-Z")
     repo.write("a.up", "abc").chmod(0o755)
-    repo.write("b", "abc")
-    _killed_over(monkeypatch, b"a.up", b"b")
+    repo.write('"b\n', "abc")
+    _killed_over(monkeypatch, b"a.up", b'"b\n')
     shot = shoot(repo)
-    assert (shot.files[b"a.up"], shot.files[b"b"]) == (b"ABC", b"abc")
-    assert (shot.modes[b"a.up"], shot.modes[b"b"]) == (b"100755", b"100644")
+    assert (shot.files[b"a.up"], shot.files[b'"b\n']) == (b"ABC", b"abc")
+    assert (shot.modes[b"a.up"], shot.modes[b'"b\n']) == (b"100755", b"100644")
     assert shot.snapshot.left_out == ()
 
 

@@ -182,10 +182,13 @@ def test_broken_submodule_is_no_failure(repo: GitRepo, tmp_path: Path) -> None:
     other = make_repo(tmp_path / "other")
     repo.git("submodule", "--quiet", "add", str(other.path), "sub")
     repo.commit()
+    GitRepo(repo.path / "sub").commit("moved")
+    repo.git("add", "sub")
     (repo.path / "sub" / ".git").write_text("gitdir: /nonexistent\n")
     repo.write("new", "1")
     before = shoot_without_checks(repo)
     assert before.files[b"new"] == b"1"
+    assert before.snapshot.dirty == ("new", "sub")
     assert "submodules can't be read" in before.reasons()[".gitmodules"]
 
 

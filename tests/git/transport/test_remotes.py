@@ -90,6 +90,7 @@ def test_a_hook_is_told_which_of_its_urls_a_remote_is_pushed_to(
     assert [it.name for it in remote(repo).for_push()] == ["origin"]
     assert [it.name for it in remote(repo, "apart").for_push()] == [url]
     assert [it.name for it in remote(repo, "both").for_push()] == [one, url]
+    assert [it.name for it in remote(repo, url).for_push()] == [url]
 
 
 def test_default_remote(repo: GitRepo) -> None:

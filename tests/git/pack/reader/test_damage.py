@@ -74,6 +74,37 @@ def _read_or_error(repo: GitRepo, oid: Oid) -> bytes | str:
         return error.message.split()[1]
 
 
+def test_a_small_object_beside_one_that_was_read(repo: GitRepo) -> None:
+    """The short way to what lies in the same pack says nothing of damage, the long one does."""
+    store = pack_store(repo)
+    pack = store.write([blob(noise(200, 1)), blob(noise(300, 2))])
+    path = store.pack_dir / f"{pack.name}.pack"
+    content = path.read_bytes()
+    path.chmod(0o600)
+    path.write_bytes(content[:-320] + b"\xff" * 20 + content[-300:])
+    reader = PackReader(objects_dir(repo))
+    assert reader.blob(pack.oids[0]) == noise(200, 1)
+    with pytest.raises(CorruptRecord, match=f"object {pack.oids[1]} can't be read"):
+        reader.blob(pack.oids[1])
+
+
+@pytest.mark.parametrize("damage", ["gone", "junk"])
+def test_small_objects_beside_a_damaged_pack(repo: GitRepo, damage: str) -> None:
+    """Those of other packs are found, whatever has become of one."""
+    store = pack_store(repo)
+    packs = [store.write([blob(noise(200, number))]) for number in range(3)]
+    reader = PackReader(objects_dir(repo))
+    reader.refresh()
+    path = store.pack_dir / f"{packs[1].name}.idx"
+    if damage == "junk":
+        path.chmod(0o600)
+        path.write_bytes(b"junk" * 300)
+    else:
+        path.unlink()
+    found = {oid for oid, _, _ in reader.small_ones([pack.oids[0] for pack in packs])}
+    assert found == {packs[0].oids[0], packs[2].oids[0]}
+
+
 def test_a_healthy_copy_replaces_a_damaged_one(repo: GitRepo) -> None:
     """When an object lies in two packs, damage to one of them goes unnoticed."""
     store = pack_store(repo)

@@ -15,7 +15,7 @@ import pytest
 from gitflowrun.errors import CorruptRecord, MissingObject, TooLarge
 from gitflowrun.git.objects import ObjectType, Oid, hash_object
 from gitflowrun.git.pack import places
-from gitflowrun.git.pack.reader import PackReader, object_directories
+from gitflowrun.git.pack.reader import PackReader, object_directories, quarantine
 from gitflowrun.git.pack.stream import TooManyOpenFiles, open_source
 from gitflowrun.git.repository import Repository
 from gitflowrun.limits import ALTERNATES_DEPTH, OPEN_PACKS
@@ -65,6 +65,24 @@ def test_loose_objects(repo: GitRepo) -> None:
     repo.commit()
     assert loose_objects(repo)
     _check_all(repo, PackReader(objects_dir(repo)))
+    target = bytearray(300_000)
+    loose = places.Loose(max(loose_objects(repo), key=lambda path: path.stat().st_size))
+    assert loose.read_into(memoryview(target)) == 300_000
+    assert target == noise(300_000)
+
+
+def test_what_git_writes_apart(tmp_path: Path) -> None:
+    """It sees the repository's objects wherever they lie, and adds none to them."""
+    repo = make_repo(tmp_path / 'a:b "c"\n\\d')
+    head = repo.git("rev-parse", "HEAD")
+    before = loose_objects(repo)
+    place = tmp_path / "apart"
+    place.mkdir()
+    apart = {**os.environ, **quarantine(place, objects_dir(repo))}
+    done = run_program(["git", "commit-tree", "-m", "x", f"{head}^{{tree}}"], repo.path, env=apart)
+    assert done.code == 0, done.err
+    assert loose_objects(repo) == before
+    assert (place / done.out[:2] / done.out.strip()[2:]).exists()
 
 
 @pytest.mark.parametrize("options", [["--delta-base-offset"], ["--no-delta-base-offset"]])
@@ -444,6 +462,9 @@ def test_a_blob_in_pieces(repo: GitRepo) -> None:
     assert sum(map(len, reader.pieces(delta, size))) == size
     with pytest.raises(TooLarge):
         list(reader.pieces(delta, size - 1))
+    for wrong in (size - 1, size + 1):
+        with pytest.raises(CorruptRecord, match=rf"bytes where {wrong} were expected"):
+            reader.read_into(delta, memoryview(bytearray(wrong)))
     for name in ("HEAD", "HEAD^{tree}"):
         with pytest.raises(CorruptRecord, match=r"is a (commit|tree), not a blob"):
             list(reader.pieces(Oid.from_hex(repo.git("rev-parse", name))))
