@@ -63,6 +63,10 @@ MAX_MESSAGES = 1 << 20
 LISTED = 16 << 20
 LISTED_SHARE = 40
 """Bytes that git may list of refs and their commits, and as many times the bytes of the packed refs."""
+LOOSE_REF = 8 << 10
+"""Bytes of the file of a ref, which may name another one."""
+PACKED_REFS = 1 << 30
+"""Bytes of `packed-refs`: ten million refs."""
 LISTED_COMMIT = 32 << 10
 """Bytes of the commit of a run; ours have a few hundred, and a signature."""
 INFO_LOOKS = 1_000

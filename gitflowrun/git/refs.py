@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
+import stat
 from contextlib import closing
 from typing import TYPE_CHECKING, AnyStr
 
@@ -29,6 +31,8 @@ from gitflowrun.limits import (
     LISTED,
     LISTED_COMMIT,
     LISTED_SHARE,
+    LOOSE_REF,
+    PACKED_REFS,
     REFS_A_COMMAND,
     SYMBOLIC_DEPTH,
 )
@@ -42,6 +46,9 @@ if TYPE_CHECKING:
     from gitflowrun.git.command import Git
 
 _SYMBOLIC = b"ref: "
+_REGULAR = (
+    os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+)  # a pipe in that place makes nobody wait
 _IGNORED = re.compile("^warning: ignoring broken ref (.+)$", re.MULTILINE)
 _UNREADABLE = re.compile(
     "missing object|parse_object_buffer failed|inflate|corrupt|bad object|over limit|emory"
@@ -319,13 +326,17 @@ class RefReader:
         return self._loose(name)
 
     def _loose(self, name: str) -> bytes | None:
+        path = f"{self._root}/{name}"
         try:
-            with open(f"{self._root}/{name}", "rb") as file:  # noqa: PTH123  (of thousands of refs, half the time)
-                return file.read()
+            fd = os.open(path, _REGULAR)  # of thousands of refs, half the time
+            try:
+                return os.read(fd, LOOSE_REF)
+            finally:
+                os.close(fd)
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
             return None
         except OSError as error:
-            raise RepositoryError(f"can't read {self._root / name}: {error.strerror}") from error
+            raise RepositoryError(f"can't read {path}: {error.strerror}") from error
 
     def may_exist(self, prefix: str) -> bool:
         """Whether there is a ref below a prefix that ends in a slash, or was one; no process is started."""
@@ -333,10 +344,19 @@ class RefReader:
         return (self._root / prefix).exists() or os.fsencode(f" {prefix}") in self._packed_refs()
 
     def _packed_refs(self) -> bytes:
+        path = self._root / "packed-refs"
         try:
-            return (self._root / "packed-refs").read_bytes()
+            fd = os.open(path, _REGULAR)
         except FileNotFoundError:
             return b""
+        with open(fd, "rb") as file:  # noqa: PTH123  (a descriptor)
+            found = os.fstat(fd)
+            if not stat.S_ISREG(found.st_mode) or found.st_size > PACKED_REFS:
+                raise RepositoryError(
+                    f"can't read {path}: it is no regular file, or has more than {PACKED_REFS:,} bytes",
+                    hint=f"look at it: ls -ld {shlex.quote(str(path))}",
+                )
+            return file.read()
 
     def _packed(self, name: str) -> bytes | None:
         table = self._packed_refs()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import zlib
@@ -225,6 +226,24 @@ def _zeros(repo: GitRepo, size: int) -> str:
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(b"".join([*parts, deflate.flush()]))
     return digest.hexdigest()
+
+
+@pytest.mark.parametrize("kind", ["device", "sparse", "pipe"])
+def test_packed_refs_without_end(repo: GitRepo, kind: str) -> None:
+    """They are no file, or none that anybody has made: what reads refs says so at once."""
+    make_run(repo)
+    path = repo.path / ".git/packed-refs"
+    path.unlink(missing_ok=True)
+    if kind == "device":
+        path.symlink_to("/dev/zero")
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        with path.open("wb") as file:
+            file.truncate(20 << 30)
+    for words in (("show", "2"), ("cat", "2/start/1/x"), ("list",)):
+        _, text = measured(repo, *words)
+        assert re.search(r"fatal: can't read .*packed-refs: it is no regular file", text), text
 
 
 @pytest.mark.parametrize(
