@@ -345,6 +345,27 @@ def test_what_could_not_be_had_before_is_asked_for_last(
     assert server.asked == [["d"], ["b"], ["a"], ["c"]]
 
 
+def test_what_was_lost_before_is_not_asked_for_where_much_is_lost_now(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told as what it is: lost for good, as far as anybody knows."""
+    runs, wrong = runs_of("ab"), dict.fromkeys("ab", "bad")
+    transfer(repo, Server(**wrong)).fetch_copies(runs[:1])
+    monkeypatch.setattr(sync, "LOST_A_FETCH", 1)
+    server = Server(**wrong)
+    lost = transfer(repo, server).fetch_copies(runs)
+    assert server.asked == [["b"]]
+    later = Loss("it could not be had before, and was not asked for again", for_good=True)
+    assert lost == {runs[1]: Loss("bad", for_good=False), runs[0]: later}
+
+
+def test_names_that_no_run_has_are_nobodys() -> None:
+    """What stands below `refs/runs` on a remote may be called anything."""
+    names = ("F/1", "1F/2", "a b/3", "F~/4", "F/05", "../6", "F/7.lock", "F/8-xyz")
+    view = RemoteView({f"refs/runs/{name}": "1" * 40 for name in names} | {"refs/runs/F/9": "no"})
+    assert [f"{run.flow}/{run.id}" for run in view.runs(())] == ["F/1"]
+
+
 def test_a_remote_of_which_much_is_lost_is_not_asked_on(
     repo: GitRepo, monkeypatch: pytest.MonkeyPatch
 ) -> None:

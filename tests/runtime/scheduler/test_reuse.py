@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from gitflowrun.artifacts.dedup import DedupIndex
 from gitflowrun.artifacts.digest import digest
 from gitflowrun.git.objects import ObjectType, Oid, TreeEntry, tree_bytes
 from gitflowrun.git.pack.writer import PackObject
@@ -115,6 +116,46 @@ def test_a_value_under_another_ones_digest_is_found(
     assert "is not what its BLAKE3 says" in check.broken[0]
 
 
+@pytest.mark.parametrize("name", ["stdout", "times"])
+def test_lost_output_is_found(
+    made: GitRepo, objects: dict[Oid, tuple[ObjectType, bytes]], name: str
+) -> None:
+    """A task whose words are gone is not taken over as if it had said nothing."""
+    task = next(_store(made, objects).tasks_of("work"))
+    oid = task.run.objects.tree_oids(task.tree)[name.encode()]
+    run = _store(made, {it: found for it, found in objects.items() if it != oid})
+    check = ReuseCheck(run)
+    assert not check.is_whole(next(run.tasks_of("work")))
+    (line,) = check.broken
+    assert line.startswith(f"{task.pathspec}: object {oid} ")
+
+
+def test_a_picture_is_looked_for(
+    made: GitRepo, objects: dict[Oid, tuple[ObjectType, bytes]]
+) -> None:
+    """It is filed under the figure's name, not under a BLAKE3."""
+    record = next(_store(made, objects).tasks_of("work")).task_blob
+    picture = blob(b"png")
+    below = PackObject(
+        ObjectType.TREE, tree_bytes([TreeEntry(0o100644, b"x.png", picture.identify())])
+    )
+    rows = [
+        TreeEntry(0o100644, b"TASK", record),
+        TreeEntry(0o040000, b"pictures", below.identify()),
+    ]
+    tree = PackObject(ObjectType.TREE, tree_bytes(rows))
+    made_of = {it.identify(): (it.kind, bytes(it.data)) for it in (picture, below, tree)}
+    task = TaskName("work", "9")
+    run = _store(made, objects | made_of)
+    check = ReuseCheck(run)
+    assert check.is_whole(StoredTask(run, task, tree.identify())), check.broken
+    del made_of[picture.identify()]
+    run = _store(made, objects | made_of)
+    check = ReuseCheck(run)
+    assert not check.is_whole(StoredTask(run, task, tree.identify()))
+    assert str(picture.identify()) in check.broken[0]
+
+
 def test_of_very_many_bytes_the_first_are_read(
     made: GitRepo, objects: dict[Oid, tuple[ObjectType, bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -145,6 +186,9 @@ def test_large_values_are_looked_at_by_themselves(tmp_path: Path) -> None:
     rows = repo.git("cat-file", "--batch-all-objects", "--batch-check=%(objectname)").split()
     found = {it: run.objects.read(it) for it in map(Oid.from_hex, rows)}
     run = _store(repo, found | {oid: (ObjectType.BLOB, bytes(102_400))})
-    check = ReuseCheck(run)
+    check, ref = ReuseCheck(run), tasks[0].record.artifacts["large"]
+    index = DedupIndex(run.repo.state_dir, run.objects)
+    assert index.holders(ref.chunks)
     assert not check.are_whole(run.tasks_of("work"))
+    assert not index.holders(ref.chunks)  # who makes the same value stores it again
     assert check.broken[0].startswith(f"{tasks[0].pathspec}/large: object {oid} ")
