@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -11,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from gitflowrun.git.maintenance import fold_lock
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.owner import Owner
 from gitflowrun.porcelain import doctor
 from gitflowrun.porcelain.doctor import AilmentKind, examine, mend
+from gitflowrun.porcelain.free import Freed
 from gitflowrun.runs.commit_message import Status
 from gitflowrun.values import replace
 from tests.helpers.packs import objects_dir
@@ -93,6 +96,112 @@ def test_locks_that_are_held_or_not_ours_stay(run: GitRepo) -> None:
     assert found(run) == []
     mend(open_repo(run))
     assert len([*top.rglob("*.lock")]) == 4
+
+
+def test_locks_of_a_git_that_is_at_work_stay(run: GitRepo) -> None:
+    """While a gc goes on, or git holds the lock beside it, nobody else has to do with what git writes."""
+    top = run.path.resolve() / ".git"
+    packed = old(top / "packed-refs.lock")
+    (top / "gc.pid").write_text(f"{os.getpid()} {os.uname().nodename}")
+    assert found(run) == []
+    packed.touch()
+    half = old(top / "packed-refs.new")
+    assert found(run) == []
+    packed.unlink()
+    assert found(run) == [(AilmentKind.LOCK, str(half))]
+
+
+@pytest.mark.parametrize(
+    "name", ["gitflowrun-key-0.0123abcd", "gitflowrun/freed.0123abcd", "gitflowrun-mark.new"]
+)
+def test_half_written_files_of_ours(run: GitRepo, name: str) -> None:
+    """What a killed process was about to put in the place of a file goes after a while; other files stay."""
+    top = run.path.resolve() / ".git"
+    others = [old(top / it) for it in ("gitflowrun-key-0.0123abc", "other.0123abcd", "x.new")]
+    path = old(top / name)
+    others.append(top / f"gitflowrun-{'0' * 8}.12345678")
+    others[-1].mkdir()
+    os.utime(others[-1], (LONG_AGO, LONG_AGO))
+    check_mended(run, AilmentKind.INCOMING, path)
+    assert all(it.exists() for it in others)
+    path.touch()
+    assert found(run) == []
+
+
+def test_space_that_is_yet_to_be_freed(run: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gc that was interrupted is finished, unless somebody is at it, or it has to wait: for what is said then."""
+    opened = open_repo(run)
+    tip = run.git("rev-parse", "refs/runs/MyFlow/1")
+
+    def fail(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("gitflowrun.porcelain.free.rewrite_commit_graph", fail)
+        assert run.call("purge", "--force", "1").code == 128
+    expected = [(AilmentKind.SPACE, str(opened.state_dir))]
+    assert found(run) == expected
+    lock = fold_lock(opened)
+    assert lock is not None
+    assert found(run) == []
+    os.close(lock)
+    with start_run(run):
+        (it,) = mend(open_repo(run))
+        assert (it.mended, "could not be mended: run 2 is running" in it.fix) == (False, True)
+        with monkeypatch.context() as patched:
+            patched.setattr(doctor, "free", lambda *_: Freed(waits="a gc has begun"))
+            (it,) = mend(open_repo(run))
+            assert (it.mended, it.fix) == (False, "it could not be mended: a gc has begun")
+    check_mended(run, *expected[0])
+    assert run.git("cat-file", "-t", tip, check=False) == ""
+
+
+@pytest.mark.parametrize("damage", ["object", "ref"])
+def test_a_copy_of_a_remotes_run_that_is_damaged(run: GitRepo, damage: str) -> None:
+    """It goes, for git's gc fails at it, and a fetch brings it again; our own run stays."""
+    copy = "refs/runs-remotes/0123456789abcdef/MyFlow/9"
+    tree = run.git("mktree", "--missing", stdin=b"100644 blob %s\tTASK\n" % (b"1" * 40))
+    message = run.git("log", "-1", "--format=%B", "refs/runs/MyFlow/1")
+    if damage == "object":
+        run.git("update-ref", copy, run.git("commit-tree", tree, "-m", message))
+    else:
+        run.write(f".git/{copy}", "x" * 41)
+    check_mended(run, AilmentKind.COPY, copy)
+    assert run.git("for-each-ref", "refs/runs-remotes") == ""
+    assert [row.pathspec for row in store_of(run).summaries()] == ["MyFlow/1"]
+
+
+def test_an_empty_ref_of_which_nobody_knows_what_it_was(run: GitRepo) -> None:
+    """Where several commits say to be the newest of a run that was not made here, none is taken for it."""
+    tip = run.git("rev-parse", "refs/runs/MyFlow/1")
+    text = run.git("log", "-1", "--format=%B", tip)
+    for status in ("failed", "interrupted"):
+        run.git("commit-tree", f"{tip}^{{tree}}", "-p", tip, "-m", text.replace("done", status))
+    (run.path / f".git/gitflowrun-key-{os.geteuid()}").unlink()
+    empty = run.path / ".git/refs/runs/MyFlow/1"
+    empty.write_bytes(b"")
+    first = next(it for it in examine(open_repo(run)) if it.kind is AilmentKind.REF)
+    assert (first.where, first.fix) == ("refs/runs/MyFlow/1", "is removed")
+    mend(open_repo(run))
+    assert not empty.exists()
+
+
+def test_a_damaged_run_is_told_once(run: GitRepo) -> None:
+    """However much of it is lost."""
+    for _ in range(2):
+        make_run(run)
+    objects = objects_dir(run)
+    for pack in [*(objects / "pack").glob("*.pack")]:
+        data = pack.read_bytes()
+        pack.unlink()
+        pack.with_suffix(".idx").unlink()
+        run.git("unpack-objects", "-q", stdin=data)
+    for number in (2, 3):
+        for task in ("start/1", "train/2", "end/4"):
+            oid = run.git("rev-parse", f"refs/runs/MyFlow/{number}:steps/{task}/TASK")
+            (objects / oid[:2] / oid[2:]).unlink()
+    places = [where for kind, where in found(run) if kind is AilmentKind.RUN]
+    assert places == ["MyFlow/2", "MyFlow/3"]
 
 
 def test_what_dead_processes_left_of_packs(run: GitRepo) -> None:
@@ -250,13 +359,12 @@ def test_hooks_of_another_release(run: GitRepo) -> None:
     run.call("hooks", "install")
     script = run.path.resolve() / ".git/hooks/post-commit"
     now = script.read_text()
-    script.write_text(
-        "#!/bin/sh\n# >>> git runs >>> (`git runs hooks uninstall` removes these lines)\n"
-        'command -v git-runs >/dev/null && git runs hook post-commit "$@"\n# <<< git runs <<<\n'
-    )
-    if found(run):
-        check_mended(run, AilmentKind.HOOK, script)
-        assert script.read_text() == now
+    body = "git runs hook post-commit\n"
+    first, begin, *_, end = now.splitlines()
+    begin = f"{begin.rpartition(' ')[0]} {hashlib.sha256(body.encode()).hexdigest()[:12]}"
+    script.write_text(f"{first}\n{begin}\n{body}{end}\n")
+    check_mended(run, AilmentKind.HOOK, script)
+    assert script.read_text() == now
 
 
 def test_damaged_runs_are_listed(run: GitRepo) -> None:

@@ -361,7 +361,8 @@ def test_what_was_lost_before_is_not_asked_for_where_much_is_lost_now(
 
 def test_names_that_no_run_has_are_nobodys() -> None:
     """What stands below `refs/runs` on a remote may be called anything."""
-    names = ("F/1", "1F/2", "a b/3", "F~/4", "F/05", "../6", "F/7.lock", "F/8-xyz")
+    names: tuple[str, ...] = ("F/1", "1F/2", "a b/3", "F~/4", "F/05", "../6", "F/7.lock", "F/8-xyz")
+    names += ("F" * 300 + "/5", "Re\N{COMBINING ACUTE ACCENT}sume/6")
     view = RemoteView({f"refs/runs/{name}": "1" * 40 for name in names} | {"refs/runs/F/9": "no"})
     assert [f"{run.flow}/{run.id}" for run in view.runs(())] == ["F/1"]
 
