@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from blake3 import blake3
 
+from gitflowrun import threads
 from gitflowrun.artifacts import digest as digest_module
 from gitflowrun.artifacts.digest import digest, digest_all, digest_parts
 from gitflowrun.threads import Workers
@@ -78,3 +79,12 @@ def test_how_many_threads_hash_a_payload(monkeypatch: pytest.MonkeyPatch) -> Non
         monkeypatch.setattr(digest_module, "_may_have_a_pool", lambda has_pool=has_pool: has_pool)
         assert digest_module._threads(size) == wanted
         assert owner in ([], [os.getpid()], [1])
+
+
+def test_fewer_threads_than_processors_are_no_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    """BLAKE3 would start one for each processor, and end the process where it gets fewer."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {1, 2, 3})
+    start = threads.start
+    left = [1, 1, 1, 1, 1]
+    monkeypatch.setattr(threads, "start", lambda work: start(work) if left and left.pop() else None)
+    assert [digest_module._may_have_a_pool() for _ in range(2)] == [True, False]

@@ -340,8 +340,6 @@ class PackReader:
 
     def _first(self, oid: Oid, use: Callable[[Place], T]) -> T | None:
         """What `use` makes of the first undamaged copy of an object; None when there is no copy."""
-        if not self._listings:
-            self.refresh()
         for _ in range(READ_ATTEMPTS):
             vanished, damage = False, None
             for source in self._sources():

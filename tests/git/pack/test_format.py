@@ -146,7 +146,7 @@ def test_instructions_that_point_beyond_their_data() -> None:
     for rest, why in (
         (b"\x91", "ends within an instruction"), (b"\x91\x01", "ends within an instruction"),
         (b"\x91\x07\x04", "points beyond its data"), (b"\x04abc", "points beyond its data"),
-        (b"\x00", "points beyond its data"),
+        (b"\x00", "points beyond its data"), (b"\x90\x04\x01x", "makes 5 bytes, not the 4 announced"),
     ):  # fmt: skip
         with pytest.raises(CorruptRecord, match=why):
             apply_delta(base, head + rest)

@@ -287,6 +287,20 @@ def test_typed_targets_are_filled(repo: GitRepo) -> None:
     assert (out == array).all()
 
 
+def test_small_objects_of_one_pack_are_read_the_short_way(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once one of them was read no other place is looked at, whoever reads them."""
+    oids = pack_store(repo).write([blob(noise(200, number)) for number in range(3)]).oids
+    reader = PackReader(objects_dir(repo))
+    assert reader.blob(oids[0]) == noise(200, 0)
+    monkeypatch.setattr(reader, "_first", lambda *_: pytest.fail("not the short way"))
+    assert reader.blob(oids[1]) == noise(200, 1)
+    target = bytearray(200)
+    reader.read_into(oids[2], memoryview(target))
+    assert target == noise(200, 2)
+
+
 def test_a_directory_that_changed_a_moment_ago_is_not_relied_on(repo: GitRepo) -> None:
     """Directory times are coarse: a pack that came within the same tick as a listing is found."""
     store = pack_store(repo)
