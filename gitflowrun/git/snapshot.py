@@ -239,6 +239,7 @@ class _SnapshotBuilder:
         if only_changed:
             self._keep_changed_only(status)
         self._update(status, hidden)  # 3
+        self._has_index |= self.index.exists()
         while True:
             if only_changed:
                 tree, dirty, objects = self._edit(only_changed, status)  # 4

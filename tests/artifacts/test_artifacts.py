@@ -22,6 +22,7 @@ from gitflowrun.artifacts.artifacts import ArtifactReader, ArtifactWriter, Saved
 from gitflowrun.artifacts.codecs import Encoded, encode
 from gitflowrun.artifacts.codecs.bytes import FileArtifact, from_chunks, from_file
 from gitflowrun.artifacts.digest import digest, digest_parts
+from gitflowrun.artifacts.picture import PNG_SIGN, Drawing
 from gitflowrun.artifacts.reference import ArtifactRef, Chunk, Picture
 from gitflowrun.errors import (
     CorruptRecord,
@@ -202,6 +203,33 @@ def test_whole_chunks_of_another_payload_are_refused(size: int, pieces: int) -> 
             ArtifactReader(blobs).load(ref, trusted=False)
     with pytest.raises(CorruptRecord, match="is damaged"):
         ArtifactReader(blobs).load(replace(ref, codec="file/1"), trusted=False).read()
+
+
+@pytest.mark.parametrize("limit", [0, 99 * MIB])
+def test_pictures_are_stored_beside_their_values(repo: GitRepo, limit: int) -> None:
+    """As payloads of their own; none where an artifact of the same bytes was cut."""
+    writer = ArtifactWriter(pack_store(repo), inline_limit=limit)
+    content = PNG_SIGN + noise(1000)
+    large = PNG_SIGN + noise(3 * MIB)
+    drawings = {
+        "a": Drawing(".png", is_exact=True, data=content),
+        "b": Drawing(".png", is_exact=False, data=large),
+    }
+    values = {"a": encode(1), "b": encode(2), "same": encode(large)}
+    saved = writer.save(values, TASK, drawings)
+    assert saved.refs["same"].picture is None
+    first, second = saved.refs["a"].picture, saved.refs["b"].picture
+    assert first is not None
+    assert (first.suffix, first.is_exact, first.chunk.digest) == (".png", True, digest(content))
+    if limit:
+        assert second is not None
+        assert saved.inline.keys() == {
+            *(ref.digest for ref in saved.refs.values()),
+            digest(content),
+        }
+    else:
+        assert second is None
+        assert reader(repo).picture(saved.refs["a"]) == content
 
 
 @pytest.mark.parametrize("content", [b"<script>alert(1)</script>", b"\x89PNG", b""])

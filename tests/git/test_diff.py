@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gitflowrun.errors import MissingObject, TooLarge
+from gitflowrun.errors import MissingObject, RepositoryError, TooLarge
 from gitflowrun.git import diff
 from gitflowrun.git.ancestry import ahead_behind, descendants, reachable
 from gitflowrun.git.diff import ChangeExtent, diff_trees, extent_of_change
@@ -166,6 +166,35 @@ def test_an_object_that_is_nowhere(repo: GitRepo) -> None:
     with pytest.raises(Exception, match=r".") as caught:
         diff_trees(Repository.discover(repo.path), tree, Oid(b"\1" * 20))
     assert type(caught.value).__module__ == MissingObject.__module__
+    with pytest.raises(RepositoryError, match="bad object"):
+        reachable(Repository.discover(repo.path), {tree}, Oid(b"\1" * 20))
+
+
+@pytest.mark.parametrize("misses", [0, 1, 2])
+def test_what_libgit2_misses_is_brought_once(repo: GitRepo, misses: int) -> None:
+    """Then it is opened anew; what is not there then is missing."""
+    opened = Repository.discover(repo.path)
+    seen: list[object] = []
+    brought: list[int] = []
+
+    def work(library: object) -> int:
+        seen.append(library)
+        if len(seen) <= misses:
+            raise KeyError("1234")
+        return 7
+
+    def ask() -> int:
+        return diff.with_libgit2(
+            opened, diff.open_objects, work, bring=lambda: brought.append(len(seen))
+        )
+
+    if misses < 2:
+        assert ask() == 7
+    else:
+        with pytest.raises(MissingObject, match=r"object .*1234.* is not in this repository"):
+            ask()
+    assert brought == [1] * (misses > 0)
+    assert len({id(it) for it in seen}) == len(seen) == min(misses + 1, 2)
 
 
 @settings(

@@ -260,6 +260,15 @@ def test_the_branch_is_that_of_git(repo: GitRepo, tmp_path: Path) -> None:
         )
 
 
+def test_state_that_is_a_link_is_refused(repo: GitRepo, tmp_path: Path) -> None:
+    """Nothing is written where a prepared repository has it lead."""
+    (tmp_path / "mine").mkdir()
+    (repo.path / ".git" / "gitflowrun").symlink_to(tmp_path / "mine")
+    with pytest.raises(RepositoryError, match="gitflowrun is a symbolic link"):
+        Repository.discover(repo.path).state("x")
+    assert [*(tmp_path / "mine").iterdir()] == []
+
+
 def test_the_branch_costs_no_git(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is asked for by every run, and read from a file."""
     opened = Repository.discover(repo.path)

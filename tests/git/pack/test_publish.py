@@ -273,6 +273,11 @@ def test_errors_name_the_file_and_say_what_to_do(repo: GitRepo, tmp_path: Path) 
     """What the system refuses becomes one error of ours."""
     (tmp_path / "file").write_text("")
     store = PackStore(objects_dir(repo), tmp_path / "file" / "incoming", durability=Durability.SAFE)
+    (tmp_path / "incoming").write_text("")
+    other = PackStore(objects_dir(repo), tmp_path / "incoming", durability=Durability.SAFE)
+    for write in (lambda: other.write([blob(b"x")]), lambda: other.temporary_directory("x")):
+        with pytest.raises(RepositoryError, match="incoming is a file where gitflowrun keeps a"):
+            write()
     with pytest.raises(RepositoryError, match=r"cannot write .*incoming: Not a directory"):
         store.write([blob(b"x")])
 
@@ -324,6 +329,29 @@ def test_sweep_removes_no_pack_elsewhere(repo: GitRepo, tmp_path: Path) -> None:
     (place / "replaced").write_text(f"{away}\n{mine.with_suffix('')}\n")
     assert store.sweep() == [place]
     assert mine.exists()
+
+
+@pytest.mark.parametrize("verb", ["release", "sweep"])
+def test_a_keep_that_can_not_be_removed(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    """It is named, with what can be done."""
+    store = pack_store(repo)
+    pack = store.write([blob(b"x")])
+    keep = store.pack_dir / f"{pack.name}.keep"
+    keep.chmod(0o600)
+    keep.write_text(f"gitflowrun {_dead_owner().encode()} x\n")
+    unlink = Path.unlink
+
+    def refuse(path: Path, *, missing_ok: bool = False) -> None:
+        if path == keep:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+        unlink(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(RepositoryError, match=rf"cannot write {keep}: Read-only") as caught:
+        store.release([pack.name]) if verb == "release" else store.sweep(0)
+    assert caught.value.hint == "the repository is on a read-only file system"
 
 
 def test_sweep_goes_on_where_git_still_writes(

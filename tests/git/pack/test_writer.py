@@ -358,10 +358,17 @@ def test_a_file_system_is_synced_or_it_is_said(
         return -1
 
     monkeypatch.setattr(ctypes, "get_errno", lambda: 5)
-    monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: SimpleNamespace(syncfs=fails))
+    libraries: list[dict[str, bool]] = []
+
+    def library(_: object, **options: bool) -> SimpleNamespace:
+        libraries.append(options)
+        return SimpleNamespace(syncfs=fails)
+
+    monkeypatch.setattr(ctypes, "CDLL", library)
     with pytest.raises(OSError, match=f"Input/output error: '{tmp_path}'"):
         writer.sync_file_system(tmp_path)
     assert len(seen) == 1
+    assert libraries == [{"use_errno": True}]
     monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: SimpleNamespace())
     assert not writer.sync_file_system(tmp_path)
     assert len([*Path("/proc/self/fd").iterdir()]) == before

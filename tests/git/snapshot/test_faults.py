@@ -275,6 +275,33 @@ def test_deleting_our_state_meanwhile_changes_nothing(
     assert deleted
 
 
+@pytest.mark.parametrize("what", ["index", "objects"])
+def test_a_part_of_our_state_that_goes_meanwhile(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """Half of it deleted, or made again by somebody, is not what the snapshot was made in."""
+    repo.write("new", "2")
+    run = Git.run
+    deleted: list[Path] = []
+
+    def delete_first(git: Git, *args: Any, **options: Any) -> bytes:
+        if "--stage" in args and not deleted:
+            (place,) = (repo.path / ".git/gitflowrun/snapshots").iterdir()
+            deleted.append(place / what)
+            if what == "index":
+                deleted[0].unlink()
+            else:
+                (place / "other").mkdir()
+                shutil.rmtree(deleted[0])
+                (place / "other").rename(deleted[0])
+        return run(git, *args, **options)
+
+    monkeypatch.setattr(Git, "run", delete_first)
+    shot = shoot(repo)
+    assert (shot.files[b"new"], shot.snapshot.dirty) == (b"2", ("new",))
+    assert deleted
+
+
 @pytest.mark.parametrize(
     ("code", "err", "failures", "tries"),
     [(128, "error: short read", 4, 5), (128, "error: short read", 9, 5), (-7, "", 4, 5), (128, "fatal: no", 9, 1)],
