@@ -9,12 +9,14 @@ from typing import Any, cast
 
 import pytest
 
+from gitflowrun.errors import MissingObject
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.names import RunId
 from gitflowrun.porcelain import push
 from gitflowrun.porcelain.push import _Plan, _Push
 from gitflowrun.porcelain.sync import Outcome, RemoteView, RunTip, SyncedRun, TagKey
+from gitflowrun.runs.commit_message import RunState, Status, format_message
 
 UID, OTHER, TIP, LATER, OLD = (Oid(letter.encode() * 20) for letter in "untlo")
 SHORT = str(UID)[:7]
@@ -241,6 +243,26 @@ def test_tags_that_may_be_secrets_stay_here(monkeypatch: pytest.MonkeyPatch, sea
     assert [*found._notices] == (
         ["a tag of A was not sent, for it may be a secret: hunt****"] if search else []
     )
+
+
+def test_what_our_refs_of_runs_hold_may_be_none() -> None:
+    """It is passed over; where it can't be read, that is told of a damaged run. Each uid is looked up once."""
+    first = format_message(RunState("A/1", Status.RUNNING, 1.0))
+    later = format_message(RunState("A/1", Status.RUNNING, 1.0, uid=UID))
+    messages = {UID: first, TIP: later, OTHER: b"a branch of somebody's\n"}
+
+    def commit(oid: Oid, _limit: int) -> Any:
+        if oid not in messages:
+            raise MissingObject("it is gone")
+        return SimpleNamespace(message=messages[oid])
+
+    found = pushing(repo=SimpleNamespace(objects=SimpleNamespace(commit=commit)), _uids={})
+    names = {"1": TIP, "2": UID, "3": OTHER, "4": OLD}
+    assert [found._is_run(tip(f"A/{n}", oid)) for n, oid in names.items()] == [
+        True, True, False, False,
+    ]  # fmt: skip
+    assert found._damaged == {"A/4"}
+    assert found._uids == {TIP: UID, UID: UID}
 
 
 def test_what_is_told_besides() -> None:
