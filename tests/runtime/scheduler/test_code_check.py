@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from gitflowrun.errors import RepositoryError
+from gitflowrun.git.objects import ObjectType, Oid, hash_object
 from gitflowrun.names import TaskName
+from gitflowrun.runtime.scheduler.code_check import ANOTHER, UNKNOWN, CodeCheck
 from tests.helpers.flows import latest
 from tests.helpers.repos import GitRepo
+from tests.helpers.runs import open_repo
 
 FLOW = """
 from pathlib import Path
@@ -52,6 +56,37 @@ def run_edited(repo: GitRepo, edit: str, kind: str = "fork") -> str:
 def told(repo: GitRepo, step: str, task: str) -> dict[str, str]:
     """What a task's record says of its code."""
     return dict(latest(repo).task(TaskName(step, task)).record.other_code)
+
+
+def test_what_is_known_of_each_file(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Git is asked once of each content, below the top of the work tree; a name is a name and no pattern."""
+    repo.write(".gitattributes", "crlf.py text eol=crlf\n")
+    for name in ("same.py", "edited.py", "pkg/*.py", "pkg/a.py", "crlf.py", "\xe9 x.py"):
+        repo.write(name, "N = 1\n")
+    repo.commit()
+    opened = open_repo(repo)
+    one, other, crlf = (
+        hash_object(ObjectType.BLOB, it) for it in (b"N = 1\n", b"N = 2\n", b"N = 1\r\n")
+    )
+    check = CodeCheck(opened, Oid.from_hex(repo.git("rev-parse", "HEAD^{tree}")))
+    loaded = {
+        "same.py": one, "edited.py": other, "pkg/*.py": one, "crlf.py": crlf, "\xe9 x.py": one,
+        "new.py": one,
+    }  # fmt: skip
+    assert check.differing({}) == {}
+    with monkeypatch.context() as patched:
+        patched.setattr(opened.git.__class__, "run", _unreadable)
+        assert check.differing(loaded) == {}
+    assert check.differing(loaded) == {"edited.py": ANOTHER, "new.py": UNKNOWN}
+    assert list(check.differing(loaded)) == ["edited.py", "new.py"]
+    with monkeypatch.context() as patched:
+        patched.setattr(opened.git.__class__, "run", None)
+        assert check.differing(loaded) == {"edited.py": ANOTHER, "new.py": UNKNOWN}
+    assert check.differing({"same.py": other, "edited.py": one}) == {"same.py": ANOTHER}
+
+
+def _unreadable(*_: object) -> bytes:
+    raise RepositoryError("git ls-tree failed")
 
 
 @pytest.mark.parametrize(
