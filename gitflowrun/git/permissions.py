@@ -15,6 +15,7 @@ import fcntl
 import os
 import shlex
 import stat
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import RepositoryError
@@ -22,7 +23,6 @@ from gitflowrun.failpoints import reached
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
     from typing import IO
 
 STATE = "gitflowrun"
@@ -220,7 +220,8 @@ def not_writable(path: Path, what: str, error: OSError) -> RepositoryError:
 
 def is_in_place(root: Path, path: Path) -> bool:
     """Whether no link leads from a git directory to where a file of its own is: what is elsewhere is not ours."""
-    return path.parent.resolve() == root.resolve() / path.parent.relative_to(root)
+    there = Path(os.path.realpath(root), path.parent.relative_to(root))
+    return Path(os.path.realpath(path.parent)) == there
 
 
 @contextlib.contextmanager

@@ -161,7 +161,8 @@ class Refs(RefReader):
         """
         path = self._root / RefName(name)
         if not is_in_place(self._root, path):
-            raise RepositoryError(f"{path} is in {path.parent.resolve()}, where a link leads")
+            there = os.path.realpath(path.parent)
+            raise RepositoryError(f"{path} is in {there}, where a link leads")
         scratch = self._stale_locks / f"{os.getpid()}-{time.monotonic_ns()}.lock"
         try:
             make_directory(self._stale_locks)

@@ -411,7 +411,7 @@ def _target(dot_git: Path) -> Path | None:
         if dot_git.is_file():
             line = dot_git.read_bytes().removeprefix(b"gitdir:").strip()
             return _absolute(dot_git.parent, line)
-        return dot_git.resolve() if dot_git.is_symlink() else None
+        return Path(os.path.realpath(dot_git)) if dot_git.is_symlink() else None
     except OSError:
         return None
 

@@ -124,7 +124,7 @@ def _locks(repo: Repository) -> Iterator[Ailment]:
     """Locks of our refs that nobody has touched for longer than git holds one; then those that are git's."""
     for top in (repo.common_dir / prefix for prefix in layout.OURS):
         # What a link leads to is not ours.
-        for folder, _, names in os.walk(top) if top == top.resolve() else ():
+        for folder, _, names in os.walk(top) if str(top) == os.path.realpath(top) else ():
             for path in (Path(folder, name) for name in names if name.endswith(".lock")):
                 if _age(path) > LOCK_STALE:
                     what = f"nobody has touched it for {_age(path):,.0f} s: its owner was killed"

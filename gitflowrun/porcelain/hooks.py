@@ -158,7 +158,7 @@ def _not_ours(git: Git, directory: Path) -> str:
             f"core.hooksPath of your {scope.decode()} git config is for all repositories; "
             "`git config core.hooksPath .git/hooks` gives this one hooks of its own"
         )
-    if git.work_tree and git.attempt("ls-files", "--", f"{directory.resolve()}/").out:
+    if git.work_tree and git.attempt("ls-files", "--", f"{os.path.realpath(directory)}/").out:
         return "its directory is tracked, so everybody would get it; have a hook there call `git runs hook`"
     return ""
 
@@ -367,7 +367,7 @@ def _checksum(body: str) -> str:
 
 def _told_link(path: Path) -> str:
     """Why a link gets no lines of ours, and what makes a script of it that can."""
-    target, place = path.resolve(), shlex.quote(str(path))
+    target, place = Path(os.path.realpath(path)), shlex.quote(str(path))
     if not target.exists():
         return f"it is a link to {target}, which is not there; `rm {place}`, then install again"
     copy = f"cp --remove-destination {shlex.quote(str(target))} {place}"
@@ -405,7 +405,7 @@ def _uninstall(hook: HookState) -> HookState:
 def _left_alone(hook: HookState) -> HookState:
     """What is there after an attempt to remove our lines from a script that we don't change."""
     if hook.path.is_symlink():
-        target = hook.path.resolve()
+        target = os.path.realpath(hook.path)
         hook = replace(hook, reason=f"it is a link to another script; our lines are in {target}")
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         try:

@@ -17,6 +17,7 @@ from gitflowrun.git import permissions
 from gitflowrun.git.permissions import (
     STAND_IN,
     held_directory,
+    is_in_place,
     lock_file,
     make_directory,
     not_writable,
@@ -430,6 +431,21 @@ def test_what_is_in_the_way_is_told(tmp_path: Path, place: str, error: OSError, 
     told = not_writable(tmp_path / place, "can't write", error)
     assert told.message == f"can't write: {words.format(tmp_path)}"
     assert ("move it away: `mv " in str(told.hint)) is (words != "File exists")
+
+
+def test_what_is_in_place(tmp_path: Path) -> None:
+    """What no link leads away from its git directory, which itself may be found by one."""
+    root = tmp_path / "git"
+    (root / "refs" / "runs").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("git")
+    (root / "refs" / "away").symlink_to(tmp_path)
+    (root / "refs" / "round").symlink_to("round")
+    assert is_in_place(root, root / "refs/runs/1")
+    assert is_in_place(root, root / "HEAD")
+    assert is_in_place(tmp_path / "link", tmp_path / "link/refs/runs/1")
+    assert not is_in_place(root, root / "refs/away/1")
+    (root / "refs" / "runs" / "1").symlink_to(tmp_path)
+    assert is_in_place(root, root / "refs/runs/1")
 
 
 def test_times_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

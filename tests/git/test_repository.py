@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from gitflowrun.errors import NotARepository, RepositoryError
+from gitflowrun.errors import NotARepository, RepositoryError, UnusableRepository
 from gitflowrun.git import repository as repository_module
 from gitflowrun.git.command import Git
 from gitflowrun.git.repository import REPOSITORY, Head, Repository
@@ -267,6 +267,31 @@ def test_state_that_is_a_link_is_refused(repo: GitRepo, tmp_path: Path) -> None:
     with pytest.raises(RepositoryError, match="gitflowrun is a symbolic link"):
         Repository.discover(repo.path).state("x")
     assert [*(tmp_path / "mine").iterdir()] == []
+
+
+@pytest.mark.parametrize("dot_git", ["round", "shut", "other"])
+def test_a_repository_beside_a_dot_git_that_leads_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dot_git: str
+) -> None:
+    """A link in a circle is none; one that can't be read, or leads elsewhere, has not named it."""
+    inner = tmp_path / "work" / "inner"
+    subprocess.run(["git", "init", "-q", "--bare", str(inner)], check=True)
+    beside = inner.parent / ".git"
+    if dot_git == "round":
+        beside.symlink_to(".git")
+        assert Repository.discover(inner).is_bare
+        return
+    beside.write_text(f"gitdir: {inner if dot_git == 'shut' else tmp_path}\n")
+    read = Path.read_bytes
+
+    def shut(path: Path) -> bytes:
+        if path == beside and dot_git == "shut":
+            raise PermissionError(13, "Permission denied")
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", shut)
+    with pytest.raises(UnusableRepository, match=r"without `\.git` inside the work tree"):
+        Repository.discover(inner)
 
 
 def test_the_branch_costs_no_git(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:

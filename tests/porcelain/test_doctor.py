@@ -443,6 +443,13 @@ def test_nothing_is_removed_where_a_link_among_refs_leads(repo: GitRepo, tmp_pat
     assert lock.exists()
 
 
+def test_links_in_a_circle_are_looked_at(repo: GitRepo) -> None:
+    """Among refs they lead nowhere, and nothing is mended there."""
+    (repo.path / ".git/refs/runs").symlink_to("runs")
+    done = repo.call("doctor", "--fix")
+    assert (done.code, done.out) == (0, "Nothing is wrong.\n"), done.err
+
+
 def test_what_is_said_about_other_refs_works(run: GitRepo) -> None:
     """A tag of no run, a garbled one, and a run in the trash that has lost an object are given up by a command."""
     run.git("update-ref", "refs/runs/@tags/MyFlow/a/9", "refs/runs/MyFlow/1")

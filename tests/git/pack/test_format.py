@@ -150,6 +150,8 @@ def test_instructions_that_point_beyond_their_data() -> None:
     ):  # fmt: skip
         with pytest.raises(CorruptRecord, match=why):
             apply_delta(base, head + rest)
+    with pytest.raises(CorruptRecord, match="for a base of 10 bytes, not 11"):
+        apply_delta(base + b"a", head + b"\x90\x04")
 
 
 @given(st.binary(max_size=60), st.binary(max_size=60))

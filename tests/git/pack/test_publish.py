@@ -354,6 +354,17 @@ def test_a_keep_that_can_not_be_removed(
     assert caught.value.hint == "the repository is on a read-only file system"
 
 
+def test_directories_that_can_not_be_listed(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing in them is taken for what the dead have left."""
+    store = pack_store(repo)
+
+    def fails(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(Path, "glob", fails)
+    assert (store.stale_keeps(), store.sweep()) == ([], [])
+
+
 def test_sweep_goes_on_where_git_still_writes(
     repo: GitRepo, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -60,6 +60,17 @@ def test_install_and_uninstall(repo: GitRepo) -> None:
     assert sorted(path.name for path in (repo.path / ".git/hooks").iterdir()) == before
 
 
+def test_hooks_that_are_links_in_a_circle(repo: GitRepo) -> None:
+    """One is told with what to do, their directory as what it is."""
+    hooks = repo.path / ".git/hooks"
+    (hooks / "pre-push").symlink_to("pre-push")
+    reasons = {it.name: it.reason for it in install(open_repo(repo))}
+    assert "which is not there" in reasons["pre-push"]
+    shutil.rmtree(hooks)
+    hooks.symlink_to("hooks")
+    assert all("symbolic links" in it.reason for it in state(open_repo(repo)))
+
+
 @pytest.mark.parametrize("executable", [True, False])
 def test_where_modes_cannot_be_changed(
     repo: GitRepo, monkeypatch: pytest.MonkeyPatch, executable: bool
