@@ -8,7 +8,7 @@ import re
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -21,8 +21,11 @@ from gitflowrun.git.objects import Oid
 from gitflowrun.git.pack.publish import PackStore
 from gitflowrun.git.ref_update import Refs
 from gitflowrun.git.refs import RefUpdate
-from gitflowrun.porcelain.trash import RemovedRun, RemovedRuns, Trash
+from gitflowrun.git.repository import Repository
+from gitflowrun.porcelain.trash import RemovedRun, RemovedRuns, Trash, TrashedRun
 from gitflowrun.runs.ids import RunIds
+from gitflowrun.runs.locks import FileLock
+from gitflowrun.runs.read import StoredRun
 from gitflowrun.runs.runs import RunStore, Status
 from gitflowrun.values import replace
 from tests.helpers.clones import add_tag, get, ids, refs, send, tags
@@ -401,6 +404,45 @@ def test_the_list_of_removed_runs_is_on_the_disk(
     removed.add([line])
     removed.drop([Oid.from_hex(line.uid)])
     assert synced == ([[line], []] if durability == "safe" else [])
+
+
+@pytest.mark.parametrize(
+    ("lock", "change"),
+    [
+        ("tags", lambda repo, run, _: Trash(repo).put([run])),
+        ("tags", lambda repo, _, gone: Trash(repo).restore([gone])),
+        ("ids", lambda repo, _, gone: Trash(repo).restore([gone])),
+        ("tags", lambda repo, *_: RemovedRuns(repo).add([RemovedRun("1" * 40, "2" * 40, "F/9")])),
+        ("tags", lambda repo, _, gone: RemovedRuns(repo).drop([gone.uid])),
+    ],
+    ids=["put", "restore", "restore a number", "add", "drop"],
+)
+def test_what_moves_runs_waits_for_who_chooses_numbers_and_tags(
+    repo: GitRepo,
+    monkeypatch: pytest.MonkeyPatch,
+    lock: str,
+    change: Callable[[Repository, StoredRun, TrashedRun], object],
+) -> None:
+    """Or one of both would not see what the other one made."""
+    rm(repo, "1")
+    opened = open_repo(repo)
+    (gone,) = Trash(opened).runs()
+    RemovedRuns(opened).add([RemovedRun(str(gone.uid), str(gone.tip), "MyFlow/1")])
+    run = RunStore(opened).get("Other", "2")
+
+    def at_once(wanted: FileLock) -> FileLock:
+        if not wanted.try_acquire():
+            raise RepositoryError(f"{wanted.path.name} is locked")
+        return wanted
+
+    monkeypatch.setattr(FileLock, "__enter__", at_once)
+    before = ours(repo), RemovedRuns(opened).read()
+    held = FileLock(opened.state_dir / "locks" / lock)
+    with held, pytest.raises(RepositoryError, match=f"^{lock} is locked$"):
+        change(opened, run, gone)
+    assert (ours(repo), RemovedRuns(opened).read()) == before
+    change(opened, run, gone)
+    assert (ours(repo), RemovedRuns(opened).read()) != before
 
 
 def test_many_runs_take_few_processes(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,11 +18,16 @@ import pytest
 
 from gitflowrun.errors import RepositoryError
 from gitflowrun.git.objects import Oid
+from gitflowrun.git.repository import Repository
 from gitflowrun.names import RunId
 from gitflowrun.runs.commit_message import Status
+from gitflowrun.runs.ids import RunIds
 from gitflowrun.runs.locks import FileLock, Locks, LockState, current_status, made_here
+from gitflowrun.runs.read import StoredRun
+from gitflowrun.runs.tags import Tags
+from gitflowrun.runs.trust import Trust
 from tests.helpers.repos import ROOT, GitRepo
-from tests.helpers.runs import open_repo
+from tests.helpers.runs import make_run, open_repo, store_of
 
 HOLD = """
 import sys, time
@@ -325,3 +330,42 @@ def test_a_run_whose_commit_is_lost_goes_on_as_far_as_anybody_knows(repo: GitRep
         pass
     assert current_status(opened, run, lost, Status.RUNNING) is Status.INTERRUPTED
     assert current_status(opened, run, lost, Status.FAILED) is Status.FAILED
+
+
+def _at_once(lock: FileLock) -> FileLock:
+    if not lock.try_acquire():
+        raise RepositoryError(f"{lock.path.name} is locked")
+    return lock
+
+
+CHANGES: dict[str, tuple[str, Callable[[Repository, StoredRun], object]]] = {
+    "change tags": ("tags", lambda repo, run: Tags(repo).change(run, add=["b"])),
+    "mirror tags": ("tags", lambda repo, _: Tags(repo).mirror()),
+    "vouch": ("trust", lambda repo, _: Trust(repo).vouch_for_url("https://h/b")),
+    "withdraw": ("trust", lambda repo, _: Trust(repo).withdraw_url("https://h/a")),
+    "reserve": ("ids", lambda repo, _: RunIds(repo).reserve().lock.release()),
+    "mend": ("ids", lambda repo, _: RunIds(repo).mend()),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_is_changed_under_a_lock_waits_for_it(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    """Two that read, check and write would undo what the other one did; afterwards others may."""
+    identity = make_run(repo, tags=["a"])
+    opened = open_repo(repo)
+    Trust(opened).vouch_for_url("https://h/a")
+    run = store_of(repo).get(identity.flow, str(identity.id))
+    name, do = CHANGES[change]
+    monkeypatch.setattr(FileLock, "__enter__", _at_once)
+    before = Tags(opened).of(run), Trust(opened).vouched, RunIds(opened).last_given()
+    with (
+        FileLock(opened.state_dir / "locks" / name),
+        pytest.raises(RepositoryError, match=f"^{name} is locked$"),
+    ):
+        do(opened, run)
+    assert (Tags(opened).of(run), Trust(opened).vouched, RunIds(opened).last_given()) == before
+    for _ in range(2):
+        do(opened, run)
+    assert FileLock(opened.state_dir / "locks" / name).state() is LockState.FREE
