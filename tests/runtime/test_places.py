@@ -77,6 +77,31 @@ def test_all_commands_of_a_flow_file_read_that_repository(repo: GitRepo, tmp_pat
     assert other.git("for-each-ref", "refs/runs") == ""
 
 
+def test_a_hook_of_a_linked_worktree_goes_elsewhere(repo: GitRepo, tmp_path: Path) -> None:
+    """It has GIT_DIR alone, for which git takes any directory as the work tree: the flow's file says more."""
+    repo.write("sub/flow.py", FLOW.format(head=""))
+    repo.write("beside.txt", "x")
+    repo.commit()
+    linked = tmp_path / "linked"
+    repo.git("worktree", "add", "-q", str(linked))
+    other = make_repo(tmp_path / "other")
+    other.write("sub/flow.py", FLOW.format(head=""))
+    hook = repo.path / ".git/hooks/post-commit"
+    for place in (linked / "sub", other.path, other.path / "sub"):
+        script = "flow.py" if place.name == "sub" else "sub/flow.py"
+        hook.write_text(
+            f"#!/bin/sh\ncd '{place}' && '{sys.executable}' {script} run >&2 || exit 1\n"
+        )
+        hook.chmod(0o755)
+        words = ["git", "-C", str(linked), "commit", "--allow-empty", "-qm", "x"]
+        done = run_program(words, tmp_path, env={"PYTHONPATH": str(ROOT)})
+        assert "Done!" in done.err, done.err
+    assert repo.git("for-each-ref", "--format=%(refname)", "refs/runs") == "refs/runs/Away/1"
+    code = repo.git("rev-parse", "refs/runs/Away/1:code", f"{linked.name}^{{tree}}").split()
+    assert code[0] == code[1]
+    assert len(other.git("for-each-ref", "refs/runs").splitlines()) == 2
+
+
 def test_modules_from_elsewhere_are_named(repo: GitRepo, tmp_path: Path) -> None:
     """A helper that no snapshot of the repository has is told, with its file; installed packages are not."""
     (tmp_path / "lib").mkdir()

@@ -21,7 +21,7 @@ from gitflowrun.errors import (
 from gitflowrun.flow.members import parameters_of
 from gitflowrun.flow.parameter_values import check_parameters
 from gitflowrun.flow.secret_parameters import redacted, warnings_of
-from gitflowrun.git.repository import Repository
+from gitflowrun.git.repository import Repository, current_directory
 from gitflowrun.runtime.launch.program import flow_file, spelled, start_directory, typed_command
 from gitflowrun.settings import Settings, user_name
 from gitflowrun.values import frozen
@@ -114,7 +114,9 @@ class FlowContext:
         _refuse_archive(Path(file))
         if "GIT_DIR" in os.environ:  # a hook's, or what the user says
             named = Repository.discover()
-            if named.work_tree and Path(file).is_relative_to(named.work_tree):
+            # Without a word about its work tree git takes that to be wherever one is, in any repository.
+            is_said = "GIT_WORK_TREE" in os.environ or named.work_tree != current_directory()
+            if is_said and named.work_tree and Path(file).is_relative_to(named.work_tree):
                 return named
         try:
             return Repository.discover(Path(file).parent)
