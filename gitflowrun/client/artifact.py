@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from gitflowrun.artifacts import codecs
 from gitflowrun.client.base import TaskPart, local_time
 from gitflowrun.client.display import png, preformatted, table, title
 from gitflowrun.client.metaflow_names import PRIVATE_ARTIFACTS, as_exception
@@ -147,12 +148,21 @@ class DataArtifact(TaskPart):
     def rows(self, rows: int | slice) -> Any:
         """Some rows of a numpy array, `.data[rows]`; only these are fetched.
 
+        An array that had to be pickled, of objects or of a subclass such as `numpy.memmap`, is loaded as a whole.
+
         Raises:
             UsageError: it is no array.
             IndexError: there is no such row.
             NotFound: as for `open`.
+            UntrustedArtifact: it was pickled, and its run is not trusted.
         """
-        return self._source.artifacts.read_array(self._stored_ref, rows)
+        ref = self._stored_ref
+        if ref.codec != codecs.ARRAY and ref.type.startswith("numpy."):
+            import numpy as np
+
+            if isinstance(value := self.data, np.ndarray):
+                return value[rows]
+        return self._source.artifacts.read_array(ref, rows)
 
     @property
     def _stored_ref(self) -> ArtifactRef:

@@ -159,6 +159,29 @@ def test_rows_of_an_array(here: GitRepo) -> None:
         join["name"].rows(0)
 
 
+@pytest.mark.parametrize("kind", ["memmap", "masked", "objects"])
+def test_rows_of_an_array_that_is_pickled(here: GitRepo, kind: str) -> None:
+    """Arrays of subclasses and of objects have rows, of their own class; a dtype has none."""
+    np = pytest.importorskip("numpy")
+    plain = np.arange(12.0).reshape(-1, 3)
+    array = {
+        "memmap": plain.view(np.memmap),
+        "masked": np.ma.masked_greater(plain, 4),
+        "objects": plain.astype(object),
+    }[kind]
+    make_run(here, result=array)
+    make_run(here, result=np.dtype("f8"))
+    artifact = Run("MyFlow/1")["join"]["4"]["result"]
+    for rows in (slice(1, 3), -1):
+        found = artifact.rows(rows)
+        assert type(found) is type(array[rows])
+        assert found.tolist() == array[rows].tolist()
+    with pytest.raises(IndexError):
+        artifact.rows(4)
+    with pytest.raises(UsageError, match="has no rows"):
+        Run("MyFlow/2")["join"]["4"]["result"].rows(0)
+
+
 def test_private_artifacts_follow_from_the_record(run: Run) -> None:
     """What Metaflow stores with each task can be asked for by Metaflow's names."""
     first, inner, end = run["start"]["1"], run["train"]["3"], run["end"]["5"]

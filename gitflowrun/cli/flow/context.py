@@ -112,12 +112,9 @@ class FlowContext:
         if file is None:
             return Repository.discover()
         _refuse_archive(Path(file))
-        if "GIT_DIR" in os.environ:  # a hook's, or what the user says
-            named = Repository.discover()
-            # Without a word about its work tree git takes that to be wherever one is, in any repository.
-            is_said = "GIT_WORK_TREE" in os.environ or named.work_tree != current_directory()
-            if is_said and named.work_tree and Path(file).is_relative_to(named.work_tree):
-                return named
+        named = _said_by_git_dir()
+        if named and named.work_tree and Path(file).is_relative_to(named.work_tree):
+            return named
         try:
             return Repository.discover(Path(file).parent)
         except NotARepository as nowhere:
@@ -156,6 +153,21 @@ class FlowContext:
             click.echo(f"warning: {printable(warning)}", err=True)
         lint(self.graph)
         self.say(f"The flow is valid: {counted(len(self.graph), 'step')}.")
+
+
+def _said_by_git_dir() -> Repository | None:
+    """The repository that GIT_DIR names, a hook's or the user's, if something says where its work tree is.
+
+    Nothing does in hooks of linked worktrees and bare repositories: git takes any directory for it then.
+    """
+    if "GIT_DIR" not in os.environ:
+        return None
+    try:
+        named = Repository.discover()
+    except NotARepository:  # a hook's `.`, from another directory
+        return None
+    is_said = "GIT_WORK_TREE" in os.environ or named.work_tree != current_directory()
+    return named if is_said else None
 
 
 def described(task: StoredTask) -> str:
