@@ -241,6 +241,58 @@ def test_an_interrupt_keeps_what_is_finished(
     assert repo.flow("f.py", "resume").code == 0
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_to_all_processes_of_a_run_ends_it_once(
+    repo: GitRepo, marker: Path, number: signal.Signals, code: int
+) -> None:
+    """As of `timeout` or a terminal that closes: no task is started again, and what they wrote is kept."""
+    repo.write("f.py", foreach_flow("print('begun', flush=True); time.sleep(600)"))
+    flow = start(repo, marker, "run", "--n", "2")
+    flow.wait_for("(?s)begun.*begun")
+    os.kill(flow.children()["zygote"], number)  # whichever of them gets it first
+    time.sleep(0.2)
+    os.killpg(flow.process.pid, number)
+    assert flow.wait() == code
+    assert "zygote" not in flow.text()
+    assert flow.text().count("] begun\n") == 2
+    run = latest(repo)
+    assert run.status is Status.INTERRUPTED
+    assert {run.task(TaskName("work", task)).output("stdout") for task in "23"} == {b"begun\n"}
+    nobody_is_left(marker)
+
+
+def test_tasks_have_the_signal_handlers_of_their_module(repo: GitRepo) -> None:
+    """Whatever the process that they are forked from does with these signals."""
+    own = "def own(*_): print('own handler')\nsignal.signal(signal.SIGTERM, own)\n"
+    look = (
+        "assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL\n"
+        "assert not signal.pthread_sigmask(signal.SIG_BLOCK, [])\n"
+        "os.kill(os.getpid(), signal.SIGTERM)"
+    )
+    repo.write("f.py", linear_flow(look).replace("class ", f"{own}class ", 1))
+    for kind in ("fork", "fresh"):
+        done = repo.flow("f.py", "run", env={"GITFLOWRUN_ISOLATION": kind})
+        assert done.code == 0, done.err
+        assert one_task(latest(repo), "start").output("stdout") == b"own handler\n"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_ends_an_inline_step(
+    repo: GitRepo, marker: Path, number: signal.Signals, code: int
+) -> None:
+    """It sees KeyboardInterrupt, as with Ctrl-C: no process works on for a run that is over."""
+    work = "try: print('begun', flush=True); time.sleep(600)\nfinally: print('cleaned up')"
+    repo.write("f.py", linear_flow(work))
+    flow = start(repo, marker, "run", GITFLOWRUN_ISOLATION="inline")
+    flow.wait_for("begun")
+    os.kill(flow.process.pid, number)
+    assert flow.wait() == code
+    run = latest(repo)
+    assert run.status is Status.INTERRUPTED
+    assert one_task(run, "start").output("stdout") == b"begun\ncleaned up\n"
+    nobody_is_left(marker)
+
+
 def test_the_second_ctrl_c_does_not_wait(repo: GitRepo, marker: Path) -> None:
     """A task that will not end is killed at once when asked twice."""
     repo.write(

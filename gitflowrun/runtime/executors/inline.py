@@ -13,7 +13,7 @@ import resource
 import signal
 import sys
 from functools import partial
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from gitflowrun.masking import Mask
 from gitflowrun.runtime.ipc import process
@@ -23,9 +23,13 @@ from gitflowrun.runtime.worker.task_process import set_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import FrameType
 
     from gitflowrun.flow import FlowSpec
     from gitflowrun.runtime.ipc.channel import Channel
+
+
+_INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def inline_tasks(
@@ -59,7 +63,9 @@ def _run(
     channel.send(Started(launch.serial, os.getpid()))
     before, _ = process.usage(resource.getrusage(resource.RUSAGE_SELF))
     old = sys.stdout, sys.stderr
-    forwarding = signal.signal(signal.SIGINT, signal.default_int_handler)
+    handlers = {number: signal.getsignal(number) for number in _INTERRUPTS}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    forwarding = handlers[signal.SIGINT]
     if getattr(forwarding, "has_forwarded", False):  # too early for the step to notice
         signal.signal(signal.SIGINT, forwarding)
         for fd in fds:
@@ -69,18 +75,29 @@ def _run(
     with _pipe(fds[0]) as out, _pipe(fds[1]) as err:
         both = sys.stdout, sys.stderr = _Both(old[0], out, mask), _Both(old[1], err, mask)
         try:
+            for number, handler in handlers.items():
+                if number != signal.SIGINT and handler is forwarding:  # `nohup` leaves them alone
+                    signal.signal(number, partial(_interrupt, forwarding))
             runner.seed(launch)
             result = runner.run(launch, both[1].write)
         finally:
-            signal.signal(signal.SIGINT, forwarding)
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
             for stream in both:  # whatever the step has put in their place
                 stream.end()
             sys.stdout, sys.stderr = old
-    if result.error is not None and result.error.startswith(KeyboardInterrupt.__name__):
+    is_interrupted = (result.error or "").startswith(KeyboardInterrupt.__name__)
+    if is_interrupted and not getattr(forwarding, "has_forwarded", False):
         channel.send(Interrupt(signal.SIGINT))
     channel.send(result)
     cpu, peak = process.usage(resource.getrusage(resource.RUSAGE_SELF))
     channel.send(Exited(launch.serial, 0 if result.error is None else 256, cpu - before, peak))
+
+
+def _interrupt(forwarding: Any, number: int, frame: FrameType | None) -> NoReturn:
+    """End a step as Ctrl-C does, when the run is to end."""
+    forwarding(number, frame)
+    raise KeyboardInterrupt
 
 
 def _pipe(fd: int) -> TextIO:

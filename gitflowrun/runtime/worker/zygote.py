@@ -149,6 +149,8 @@ def _sent(message: Message) -> Message:
 
 
 _LAUNCH_ITEM = ord("L")
+_FOR_THE_RUN = (signal.SIGTERM, signal.SIGHUP)
+"""Signals that end a run, and often come to all its processes at once: the scheduler ends tasks for them."""
 
 
 def serve(flow_cls: type[FlowSpec], channel: Channel, alive: int, program: ProgramEnd) -> NoReturn:
@@ -175,9 +177,16 @@ class _Zygote:
         self, flow_cls: type[FlowSpec], channel: Channel, alive: int, program: ProgramEnd
     ) -> None:
         gc.disable()  # nothing here makes cycles; children collect again
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the scheduler decides who is interrupted
+        # Tasks have the handlers of their module; one that was not set from Python stays in place here, too.
+        found = {number: signal.getsignal(number) for number in _FOR_THE_RUN}
+        self._handlers = {
+            number: handler for number, handler in found.items() if handler is not None
+        }
+        for number in (signal.SIGINT, *self._handlers):  # the scheduler decides who is interrupted
+            signal.signal(number, signal.SIG_IGN)
         # A fork that is interrupted before it has a handler of its own must not miss it.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, *_FOR_THE_RUN})
+        self._unblocked = {*_FOR_THE_RUN} - blocked
         process.prefer_as_oom_victim()
         process.detach_input()
         process.prepare_output()
@@ -262,6 +271,9 @@ class _Zygote:
         try:
             gc.enable()
             self._death_signal.set()
+            for number, handler in self._handlers.items():
+                signal.signal(number, handler)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, self._unblocked)
             for fd in (self._alive, self._woken, self._wake):
                 os.close(fd)
             launch = self._last
