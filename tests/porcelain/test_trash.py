@@ -528,6 +528,28 @@ def test_somebody_else_writes_a_note_at_that_moment(
     assert not [*(repo.path / ".git/objects/pack").glob("*.keep")]
 
 
+def test_a_run_does_not_come_back_without_its_note(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where others write notes each time, it stays in the trash; a while later it comes back with it."""
+    uid = str(RunStore(open_repo(repo)).get("MyFlow", "1").identity.uid)
+    rm(repo, "1")
+    transaction = Refs.transaction
+
+    def late(self: Refs, updates: Sequence[RefUpdate]) -> None:
+        if any(update.name == "refs/notes/runs" for update in updates):
+            raise RefConflict("somebody was faster")
+        transaction(self, updates)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Refs, "transaction", late)
+        done = repo.call("restore", "1")
+    assert (done.code != 0, "somebody was faster" in done.err) == (True, True)
+    assert ids(repo).keys() == {"Other/2"}
+    assert repo.call("restore", "1").code == 0
+    assert note(repo, uid) == "a good one"
+
+
 @pytest.mark.parametrize("command", ["restore", "purge"])
 def test_a_disk_that_takes_no_note(
     repo: GitRepo, monkeypatch: pytest.MonkeyPatch, command: str

@@ -159,6 +159,37 @@ def test_which_splits_may_be_taken_whole(
     assert (whole is not None) is is_taken
 
 
+@pytest.mark.parametrize(
+    ("parents", "of", "is_taken"),
+    [
+        (("c/4", "c/5"), "this", True),
+        (("c/5",), "this", False),
+        (("c/4", "s/7"), "this", False),
+        (("c/4", "c/5", "c/4"), "this", False),
+        (("c/4", "c/5"), "another", False),
+    ],
+)
+def test_a_join_says_which_tasks_have_met(
+    origin: StoredRun,
+    monkeypatch: pytest.MonkeyPatch,
+    parents: tuple[str, ...],
+    of: str,
+    is_taken: bool,
+) -> None:
+    """As many as the split made, all of them in it; a stranger's join is not believed."""
+    record = replace(
+        next(origin.records("j")),
+        parents=tuple(map(TaskName.parse, parents)),
+        run=origin.identity if of == "this" else RUN,
+    )
+    records = origin.records
+    monkeypatch.setattr(
+        origin, "records", lambda step: iter([record]) if step == "j" else records(step)
+    )
+    found, _ = taken(origin)
+    assert (found.steps == ("b", "c")) is is_taken
+
+
 def test_of_a_strangers_run_each_record_is_read(origin: StoredRun) -> None:
     """The same tasks are taken over, none of them by its step."""
     found, ready = taken(origin, trusted=False)
