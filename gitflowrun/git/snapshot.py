@@ -617,9 +617,7 @@ class _SnapshotBuilder:
         base = old or EMPTY_TREE
         if base == new:
             return (), (set() if old else {new})
-        out = self._write(
-            "diff-tree", "-r", "-t", "-z", "--raw", "--no-renames", str(base), str(new)
-        )
+        out = self._write("diff-tree", "-t", "-z", "--raw", "--no-renames", str(base), str(new))
         cells = out.split(b"\0")
         paths, oids = [], {new}
         for header, path in zip(cells[:-1:2], cells[1::2], strict=True):

@@ -128,3 +128,13 @@ def test_pieces_of_a_blob_are_compared_with_its_id() -> None:
         came = list[bytes]()
         with pytest.raises(CorruptRecord, match=f"object {oid} .*another id"):
             came.extend(checked_pieces(oid, size, pieces))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"tree " + b"1" * 40, b"tree x\nauthor a <b> 1 +0000\ncommitter a <b> 1 +0000\n\nx"],
+)
+def test_what_is_no_commit(data: bytes) -> None:
+    """Without a tree, or without who wrote it, and when."""
+    with pytest.raises(CorruptRecord, match="malformed commit object"):
+        parse_commit(data)
