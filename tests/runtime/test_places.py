@@ -100,6 +100,10 @@ def test_a_hook_of_a_linked_worktree_goes_elsewhere(repo: GitRepo, tmp_path: Pat
     code = repo.git("rev-parse", "refs/runs/Away/1:code", f"{linked.name}^{{tree}}").split()
     assert code[0] == code[1]
     assert len(other.git("for-each-ref", "refs/runs").splitlines()) == 2
+    words = [sys.executable, "flow.py", "run"]  # as from a hook of a bare repository
+    done = run_program(words, other.path / "sub", env={"GIT_DIR": ".", "PYTHONPATH": str(ROOT)})
+    assert done.code == 0, done.err
+    assert len(other.git("for-each-ref", "refs/runs").splitlines()) == 3
 
 
 def test_modules_from_elsewhere_are_named(repo: GitRepo, tmp_path: Path) -> None:

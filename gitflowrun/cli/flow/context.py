@@ -162,12 +162,14 @@ def _said_by_git_dir() -> Repository | None:
     """
     if "GIT_DIR" not in os.environ:
         return None
+    is_said = "GIT_WORK_TREE" in os.environ
     try:
         named = Repository.discover()
-    except NotARepository:  # a hook's `.`, from another directory
+    except RepositoryError:  # a hook's `.`, from another directory
+        if is_said:
+            raise
         return None
-    is_said = "GIT_WORK_TREE" in os.environ or named.work_tree != current_directory()
-    return named if is_said else None
+    return named if is_said or named.work_tree != current_directory() else None
 
 
 def described(task: StoredTask) -> str:
