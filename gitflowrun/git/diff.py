@@ -300,13 +300,20 @@ def with_libgit2(
     try:
         try:
             return attempt()
-        except KeyError:
+        except (KeyError, pygit2.GitError) as error:
+            if not _is_missed(error):
+                raise
             bring()
             return attempt()  # by a repository opened anew: an open one does not look for new packs
-    except KeyError as error:
-        raise MissingObject(f"object {error} is not in this repository") from error
-    except (pygit2.GitError, ValueError) as error:
+    except (KeyError, pygit2.GitError, ValueError) as error:
+        if _is_missed(error):
+            raise MissingObject(f"object {error} is not in this repository") from error
         raise RepositoryError(f"libgit2 can't read {repo.git_dir}: {error}") from error
+
+
+def _is_missed(error: Exception) -> bool:
+    """Whether libgit2 misses an object: in a walk of the history it is no KeyError."""
+    return isinstance(error, KeyError) or "object not found" in str(error)
 
 
 def _files(diff: pygit2.Diff, library: pygit2.Repository | None) -> Iterator[FileDiff]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gitflowrun.errors import NotFound
+from gitflowrun.errors import NotFound, RepositoryError
 from gitflowrun.git.ancestry import (
     AheadBehind,
     ahead_behind,
@@ -73,6 +73,20 @@ def test_a_history_that_was_cut(repo: GitRepo, tmp_path: Path) -> None:
     commits = [_oid(repo, name) for name in ("side", "side~1", "side~2")]
     assert reachable(opened, set(commits), commits[0]) == set(commits[:2])
     assert ahead_behind(opened, commits[0], commits[1]) == AheadBehind(1, 0)
+
+
+def test_a_history_in_which_a_commit_is_missing(repo: GitRepo) -> None:
+    """Git is to bring it, and says which one it is."""
+    tip, gone, base = (_oid(repo, name) for name in ("main", "main~1", "main~2"))
+    (repo.path / ".git/objects" / str(gone)[:2] / str(gone)[2:]).unlink()
+    opened = Repository.discover(repo.path)
+    for ask in (
+        lambda: reachable(opened, {base}, tip),
+        lambda: descendants(opened, {tip}, base),
+        lambda: ahead_behind(opened, tip, base),
+    ):
+        with pytest.raises(RepositoryError, match=f"git rev-list: .*{gone}"):
+            ask()
 
 
 def test_ahead_and_behind(repo: GitRepo) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pygit2
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -168,6 +169,17 @@ def test_an_object_that_is_nowhere(repo: GitRepo) -> None:
     assert type(caught.value).__module__ == MissingObject.__module__
     with pytest.raises(RepositoryError, match="bad object"):
         reachable(Repository.discover(repo.path), {tree}, Oid(b"\1" * 20))
+
+
+def test_what_libgit2_can_not_read(repo: GitRepo) -> None:
+    """Its error is told as one of the repository; nothing is brought."""
+
+    def fails(_: object) -> None:
+        raise pygit2.GitError("of libgit2")
+
+    opened = Repository.discover(repo.path)
+    with pytest.raises(RepositoryError, match=r"libgit2 can't read .*/\.git: of libgit2"):
+        diff.with_libgit2(opened, diff.open_objects, fails, bring=lambda: pytest.fail("brought"))
 
 
 @pytest.mark.parametrize("misses", [0, 1, 2])
