@@ -290,6 +290,19 @@ if __name__ == "__main__":
 """A flow with a value of a class of its own file."""
 
 
+@pytest.mark.parametrize("words", [["-m", "pkg.profiled"], ["pkg/profiled.py"]], ids=" ".join)
+def test_classes_of_a_flow_whose_file_is_started_otherwise(repo: GitRepo, words: list[str]) -> None:
+    """As a module of a package, resumed as a file, and the other way round: they are the flow's own."""
+    fails = PROFILED.replace("assert type", "assert __import__('os').path.exists('go') and type")
+    repo.write("pkg/profiled.py", fails)
+    repo.commit()
+    assert repo.python(*words, "run").code == 1
+    repo.write("go", "")
+    other = ["pkg/profiled.py"] if words[0] == "-m" else ["-m", "pkg.profiled"]
+    done = repo.python(*other, "resume", "1")
+    assert done.code == 0, done.err
+
+
 @pytest.mark.parametrize("kind", ["fork", "fresh"])
 def test_a_profiler_that_starts_a_flow(repo: GitRepo, tmp_path: Path, kind: str) -> None:
     """The run goes to the flow's repository and has its code and classes, though `__main__` is the profiler's."""

@@ -73,7 +73,9 @@ def find(module: str, qualname: str, *, trusted: bool) -> Any:
     try:
         found = _look_up(importlib.import_module(module), qualname)
     except ImportError as error:
-        raise _missing(module, qualname) from error
+        found = _look_up(sys.modules[_MAIN], qualname) if _may_be_main(module) else None
+        if found is None:
+            raise _missing(module, qualname) from error
     if found is None:
         raise _missing(module, qualname)
     return found
@@ -82,6 +84,13 @@ def find(module: str, qualname: str, *, trusted: bool) -> Any:
 def _candidates(module: str) -> tuple[str, ...]:
     """Modules to look into, the main script first if it is the module under its other name."""
     return (_MAIN, module) if module in {_MAIN, main_name()} else (module,)
+
+
+def _may_be_main(module: str) -> bool:
+    """Whether the main script's file is the module, seen from another directory: `-m pkg.flow`, `pkg/flow.py`."""
+    file = getattr(sys.modules.get(_MAIN), "__file__", None)
+    parts = PurePath(file).with_suffix("").parts if file else ()
+    return parts[-module.count(".") - 1 :] == tuple(module.split("."))
 
 
 def _look_up(module: object, qualname: str) -> Any:
