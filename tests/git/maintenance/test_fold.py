@@ -284,6 +284,26 @@ def test_packs_that_come_into_a_multi_pack_index_meanwhile_stay(repo: GitRepo) -
     repo.git("multi-pack-index", "verify")
 
 
+def test_a_multi_pack_index_that_comes_while_packs_go(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It names packs that go next, and goes as well."""
+    many(repo, 5)
+    repository = open_repo(repo)
+    multi = repository.packs.pack_dir / "multi-pack-index"
+    written: list[bool] = []
+
+    def write(place: str) -> None:
+        if place == "fold.deleting" and not written:
+            repo.git("multi-pack-index", "write")
+            written.append(multi.exists())
+
+    monkeypatch.setattr(maintenance, "reached", write)
+    assert fold(repository)
+    assert (written, multi.exists()) == ([True], False)
+    repo.fsck()
+
+
 def test_payloads_are_not_searched_for_deltas(repo: GitRepo) -> None:
     """With the line in info/attributes, a repack makes no deltas of payloads; other files get theirs."""
     for place in ("steps/train/1/blake3", "other"):

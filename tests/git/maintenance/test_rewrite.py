@@ -173,6 +173,30 @@ def test_a_rewrite_is_on_the_disk_before_it_has_a_name(
     os.close(lock)
 
 
+def test_a_multi_pack_index_that_comes_while_packs_go(
+    repo: GitRepo, three: tuple[Repository, list[list[Oid]], list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """It names a pack that goes next, and goes as well."""
+    repository, oids, _ = three
+    written: list[bool] = []
+
+    def write(place: str) -> None:
+        if place == "free.deleting" and not written:
+            repo.git("multi-pack-index", "write")
+            written.append((repository.packs.pack_dir / "multi-pack-index").exists())
+
+    monkeypatch.setattr(maintenance, "reached", write)
+    lock = fold_lock(repository)
+    assert lock is not None
+    rewrite = Rewrite(repository, lock, [oids[0][0], oids[1][0]])
+    rewrite.delete(lambda _: True)
+    rewrite.close()
+    os.close(lock)
+    assert written == [True]
+    assert not (repository.packs.pack_dir / "multi-pack-index").exists()
+
+
 def test_a_disk_that_fails_a_rewrite(
     three: tuple[Repository, list[list[Oid]], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
