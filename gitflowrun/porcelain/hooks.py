@@ -145,18 +145,20 @@ def state(repo: Repository) -> list[HookState]:
     git = Git(repo.git_dir, repo.work_tree, hooks=True)
     found = os.fsdecode(git.run("rev-parse", "--git-path", "hooks")).removesuffix("\n")
     directory = git.cwd / found
-    reason = _not_ours(git, directory)
+    reason = _not_ours(repo, git, directory)
     names = _SERVER if repo.is_bare else _CLIENT
     return [_find(directory / name, reason) for name in names]
 
 
-def _not_ours(git: Git, directory: Path) -> str:
+def _not_ours(repo: Repository, git: Git, directory: Path) -> str:
     """Why hooks do not belong into the directory that git takes them from; empty if they do."""
     scope = git.attempt("config", "--show-scope", "--get", "core.hooksPath").out.split(b"\t")[0]
     if scope in {b"global", b"system"}:
+        # Of a linked worktree `.git` is a file.
+        own = shlex.quote(str(repo.common_dir / "hooks"))
         return (
             f"core.hooksPath of your {scope.decode()} git config is for all repositories; "
-            "`git config core.hooksPath .git/hooks` gives this one hooks of its own"
+            f"`git config core.hooksPath {own}` gives this one hooks of its own"
         )
     if git.work_tree and git.attempt("ls-files", "--", f"{os.path.realpath(directory)}/").out:
         return "its directory is tracked, so everybody would get it; have a hook there call `git runs hook`"

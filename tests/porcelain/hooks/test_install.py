@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import shlex
 import shutil
 import stat
 import subprocess
@@ -271,24 +272,30 @@ def test_hooks_path_is_respected(repo: GitRepo, tmp_path: Path, place: str) -> N
     assert not hook(repo, "pre-push").exists()
 
 
-@pytest.mark.parametrize("scope", ["--global", "--system"])
+@pytest.mark.parametrize(("scope", "linked"), [("--global", True), ("--system", False)])
 def test_hooks_of_all_repositories_are_left_alone(
-    repo: GitRepo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scope: str
+    repo: GitRepo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scope: str, *, linked: bool
 ) -> None:
-    """Where `core.hooksPath` is the user's or the machine's, nothing is installed, and the way out works."""
+    """Where `core.hooksPath` is the user's or the machine's, nothing is installed, and the way out works.
+
+    Also in a linked worktree, whose `.git` is a file.
+    """
+    here = GitRepo(tmp_path / "linked") if linked else repo
+    if linked:
+        repo.git("worktree", "add", "-q", str(here.path))
     place = tmp_path / "all-hooks"
     place.mkdir()
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "global"))
     monkeypatch.setenv("GIT_CONFIG_SYSTEM", str(tmp_path / "system"))
     monkeypatch.delenv("GIT_CONFIG_NOSYSTEM", raising=False)
     repo.git("config", scope, "core.hooksPath", str(place))
-    found = install(open_repo(repo))
+    found = install(open_repo(here))
     assert states(found) == dict.fromkeys(("post-commit", "pre-push"), Installed.BLOCKED)
     assert "for all repositories" in found[0].reason
     assert list(place.iterdir()) == []
     command = found[0].reason.split("`")[1]
-    repo.git(*command.split()[1:])
-    assert states(install(open_repo(repo))) == dict.fromkeys(
+    here.git(*shlex.split(command)[1:])
+    assert states(install(open_repo(here))) == dict.fromkeys(
         ("post-commit", "pre-push"), Installed.YES
     )
     assert hook(repo, "pre-push").exists()
