@@ -171,6 +171,16 @@ def test_what_only_a_run_reaches_weighs_so_much(repo: GitRepo) -> None:
     assert exclusive_size(opened, lost, 60) == (0, 0, True)
 
 
+def test_a_run_that_has_lost_something_can_be_purged(repo: GitRepo) -> None:
+    """What is left of it goes."""
+    loosen(repo).unlink()
+    repo.git("update-ref", "-d", "refs/runs/MyFlow/2")
+    task = repo.git("rev-parse", "refs/runs/MyFlow/1:steps/end/4/TASK")
+    assert freed(repo, "purge", "--force", "1")["objects"] > 5
+    assert repo.git("cat-file", "-t", task, check=False) == ""
+    repo.fsck()
+
+
 def test_who_waits_for_a_fold_waits_for_a_while(
     repo: GitRepo, monkeypatch: pytest.MonkeyPatch
 ) -> None:

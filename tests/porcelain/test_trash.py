@@ -528,6 +528,26 @@ def test_somebody_else_writes_a_note_at_that_moment(
     assert not [*(repo.path / ".git/objects/pack").glob("*.keep")]
 
 
+def test_notes_in_folders(repo: GitRepo) -> None:
+    """Git puts notes there by their first digits where there are many: such a one goes and comes back as well."""
+    uid = str(RunStore(open_repo(repo)).get("MyFlow", "1").identity.uid)
+    rows = [f"100644 blob {blob}\t{name[2:]}\0" for blob, name in _noted(repo)]
+    below = repo.git("mktree", "-z", stdin="".join(rows).encode())
+    tree = repo.git("mktree", stdin=f"040000 tree {below}\t{uid[:2]}\n".encode())
+    repo.git("update-ref", "refs/notes/runs", repo.git("commit-tree", tree, "-m", "in a folder"))
+    assert note(repo, uid) == "a good one"
+    rm(repo, "1")
+    assert _noted(repo) == []
+    assert repo.call("restore", "1").code == 0
+    assert note(repo, uid) == "a good one"
+
+
+def _noted(repo: GitRepo) -> list[tuple[str, str]]:
+    """Blobs of notes on runs, and what each is on."""
+    pairs = (line.split() for line in repo.git("notes", "--ref=runs", "list").splitlines())
+    return [(blob, name) for blob, name in pairs]
+
+
 def test_a_run_does_not_come_back_without_its_note(
     repo: GitRepo, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -61,7 +61,7 @@ def told(repo: GitRepo, step: str, task: str) -> dict[str, str]:
 def test_what_is_known_of_each_file(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
     """Git is asked once of each content, below the top of the work tree; a name is a name and no pattern."""
     repo.write(".gitattributes", "crlf.py text eol=crlf\n")
-    for name in ("same.py", "edited.py", "pkg/*.py", "pkg/a.py", "crlf.py", "\xe9 x.py"):
+    for name in ("same.py", "edited.py", "pkg/*.py", "pkg/a.py", "crlf.py", "\xe9 x.py", "-x.py"):
         repo.write(name, "N = 1\n")
     repo.commit()
     opened = open_repo(repo)
@@ -71,7 +71,7 @@ def test_what_is_known_of_each_file(repo: GitRepo, monkeypatch: pytest.MonkeyPat
     check = CodeCheck(opened, Oid.from_hex(repo.git("rev-parse", "HEAD^{tree}")))
     loaded = {
         "same.py": one, "edited.py": other, "pkg/*.py": one, "crlf.py": crlf, "\xe9 x.py": one,
-        "new.py": one,
+        "new.py": one, "-x.py": one,
     }  # fmt: skip
     assert check.differing({}) == {}
     with monkeypatch.context() as patched:
