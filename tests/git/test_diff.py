@@ -59,6 +59,17 @@ def test_how_much_differs_is_counted_up_to_a_limit(
         extent_of_change(repository, old, new)
 
 
+def test_how_deep_files_may_lie_that_differ(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many directories as the limit says; trees within one another may be built in no time."""
+    old, new = (_tree(repo, {"a/b/c/x": text}) for text in ("1", "22"))
+    opened = Repository.discover(repo.path)
+    monkeypatch.setattr(diff, "MAX_CODE_DEPTH", 3)
+    assert extent_of_change(opened, old, new) == ChangeExtent(1, 3, 2)
+    monkeypatch.setattr(diff, "MAX_CODE_DEPTH", 2)
+    with pytest.raises(TooLarge, match="or they lie too deep"):
+        extent_of_change(opened, old, new)
+
+
 def test_files_renames_counts_and_lines(repo: GitRepo) -> None:
     """Added, deleted, changed, renamed and binary files, with the counts that `git diff --numstat` has."""
     old = _tree(

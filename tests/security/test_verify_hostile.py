@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from gitflowrun.errors import CorruptRecord, RepositoryError
-from gitflowrun.git.command import Completed
+from gitflowrun.git.command import Completed, Process
 from gitflowrun.git.objects import Signature
 from gitflowrun.git.signing import signature_check
 from gitflowrun.git.signing.signature import (
@@ -346,7 +347,7 @@ def test_keys_for_an_address(gnupg: _Gpg, monkeypatch: pytest.MonkeyPatch) -> No
         ("u", "", "5"),
     ]
     gnupg.said = "".join(
-        f"pub:{validity}:255:22:1:1::::::{can}:\nfpr:::::::::{name * 40}:\n"
+        f"pub:{validity}:255:22:1:1::::::{can}:D:\nfpr:::::::::{name * 40}:\n"
         f"sub:u:255:18:2:1::::::e:\nfpr:::::::::{'A' * 40}:\n"
         for validity, can, name in rows
     )
@@ -504,6 +505,7 @@ def test_allowed_keys(tmp_path: Path) -> None:
         (f"a@x,!b@x ssh-ed25519 {key}", False),
         (f"*@x ssh-ed25519 {key}", False), (f"a@x ssh-rsa {key}", False), (f"a@x ssh-ed25519 {key}A", False),
         (f"a@x nonsense ssh-ed25519 {key}", False), (f'a@x namespaces="git" ssh-ed25519 {key}', True),
+        (f"a@x ssh-ed25519 {key}==", False),
         (f"# a@x ssh-ed25519 {key}", False), ("a@x", False), (f'a@x "odd ssh-ed25519 {key}', False),
     ]  # fmt: skip
     file = tmp_path / "allowed"
@@ -649,3 +651,21 @@ def test_what_is_no_signature_is_told(repo: GitRepo) -> None:
     assert (twice.state, "several signatures" in twice.why) == (SignatureState.TAMPERED, True)
     assert not check.is_signed_by(head + b"gpgsig odd\n\nsubject\n", {"": ""})
     assert not check.is_signed_by(head + b"gpgsig a\ngpgsig b\n\nsubject\n", {"": ""})
+
+
+def test_a_program_ends_when_whoever_waits_for_it_is_interrupted(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With what it has started: nobody is to be asked for a passphrase after Ctrl-C."""
+    seen: list[Process] = []
+
+    def interrupt(process: Process, *_: object) -> None:
+        seen.append(process)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Process, "communicate", interrupt)
+    programs = SignaturePrograms(open_repo(repo).git, {})
+    with pytest.raises(KeyboardInterrupt):
+        programs.run("sleep", "60")
+    assert seen[0].returncode == -signal.SIGTERM
+    assert all(pipe is None or pipe.closed for pipe in (seen[0].stdin, seen[0].stdout))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -86,6 +87,51 @@ def test_a_damaged_ref_is_dropped_under_its_lock(
     repository.refs.drop_damaged(NAME)
     assert not lock.exists()
     assert not list((repository.state_dir / "stale-locks").iterdir())
+
+
+def test_a_disk_that_does_not_remove_our_lock(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The change is done, and the lock is moved away."""
+    path = repository.common_dir / NAME
+    lock = path.with_name(f"{path.name}.lock")
+    path.parent.mkdir(parents=True)
+    path.write_text("rubbish\n")
+    unlink = Path.unlink
+    refused: list[Path] = []
+
+    def fails(path: Path, *, missing_ok: bool = False) -> None:
+        if path == lock:
+            refused.append(path)
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        unlink(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", fails)
+    repository.refs.drop_damaged(NAME)
+    assert (refused, path.exists(), lock.exists()) == ([lock], False, False)
+
+
+@pytest.mark.parametrize("change", ["create", "drop"])
+def test_threads_change_refs_one_after_the_other(
+    repository: Repository, commits: list[Oid], change: str
+) -> None:
+    """They share git and the journal, which knows the locks of one change."""
+    refs = repository.refs
+    path = repository.common_dir / NAME
+    if change == "drop":
+        path.parent.mkdir(parents=True)
+        path.write_text("rubbish\n")
+    work = {
+        "create": lambda: create_ref(refs, NAME, commits[0]),
+        "drop": lambda: refs.drop_damaged(NAME),
+    }
+    other = threading.Thread(target=work[change])
+    with refs._update_ref._lock:
+        other.start()
+        other.join(0.2)
+        assert (other.is_alive(), path.exists()) == (True, change == "drop")
+    other.join()
+    assert path.exists() == (change == "create")
 
 
 def test_an_abandoned_lock_is_not_waited_for(repository: Repository) -> None:

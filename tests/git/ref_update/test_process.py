@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,31 @@ def test_one_process_moves_all_refs(repository: Repository, commits: list[Oid]) 
     assert git_children() == []
     create_ref(refs, NAME, commits[2])
     assert repository.refs.get(NAME) == commits[2]
+    refs.close()
+
+
+@pytest.mark.parametrize("change", ["create", "move", "delete"])
+def test_a_ref_that_changes_at_the_last_moment(
+    repo: GitRepo, repository: Repository, commits: list[Oid], monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:  # fmt: skip
+    """Between our look and git's lock: what git says then is a conflict as well, told at once."""
+    refs = opened(repository, patience=0)
+    compare = refs._compare
+    seen: list[object] = []
+
+    def late(updates: Sequence[RefUpdate]) -> None:
+        compare(updates)
+        seen.append(updates)
+        if len(seen) == 1:
+            repo.git("update-ref", NAME, str(commits[1]))
+
+    if change != "create":
+        create_ref(refs, NAME, commits[0])
+    monkeypatch.setattr(refs, "_compare", late)
+    old = None if change == "create" else commits[0]
+    with pytest.raises(RefConflict, match=NAME):
+        refs.transaction([RefUpdate(NAME, None if change == "delete" else commits[2], old)])
+    assert repository.refs.get(NAME) == commits[1]
     refs.close()
 
 
