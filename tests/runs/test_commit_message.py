@@ -42,6 +42,8 @@ def subject(**changes: object) -> str:
 def test_a_message_says_the_state() -> None:
     """What was formatted is parsed back, field by field."""
     assert parse_message(format_message(STATE).decode()) == STATE
+    colons = replace(STATE, user="a: b: c")
+    assert parse_message(format_message(colons).decode()) == colons
 
 
 def test_what_nobody_says_is_not_said() -> None:

@@ -12,6 +12,7 @@ from gitflowrun import msgpack
 from gitflowrun.artifacts.reference import ARTIFACT_REF, ArtifactRef, Chunk, Picture
 from gitflowrun.errors import CorruptRecord, GitflowrunError, InvalidPathspec
 from gitflowrun.git.objects import Oid
+from gitflowrun.limits import PARAMETER_TEXT
 from gitflowrun.names import Digest, RunId, TaskName
 from gitflowrun.runs import records
 from gitflowrun.runs.records import (
@@ -23,7 +24,9 @@ from gitflowrun.runs.records import (
     RunOrigin,
     TaskRecord,
     Transition,
+    other_code,
     parameter_options,
+    parameter_text,
 )
 from gitflowrun.values import replace
 
@@ -95,6 +98,9 @@ def test_what_lists_no_files_is_passed_over(rows: Any) -> None:
     assert info.files_left_out == {}
     whole = replace(INFO, git={"left_out": [["a", 1, "big"]], "left_out_count": 3})
     assert whole.left_out == {"a": "1 byte, big", "2 more files": "not listed"}
+    for count in (1, 0, [9], "9", None):
+        known = replace(whole, git={**whole.git, "left_out_count": count})
+        assert known.left_out == {"a": "1 byte, big"}
 
 
 def test_only_the_last_attempt_counts() -> None:
@@ -271,3 +277,32 @@ def test_parameters_are_those_that_a_graph_names() -> None:
     ]
     assert parameter_options({"parameters": rows}) == {"a_b": "a-b", "c": "c"}
     assert parameter_options({"parameters": None}) == parameter_options({}) == {}
+
+
+def test_what_few_records_have_is_not_in_the_others() -> None:
+    """So their bytes, and with them their ids, are those that earlier releases wrote."""
+    assert "secrets" not in records.INFO.dump(INFO)
+    assert records.INFO.dump(replace(INFO, secrets={"a": "h"}))["secrets"] == {"a": "h"}
+    assert "other_code" not in records.TASK.dump(replace(RECORD, other_code={}))
+    assert records.TASK.dump(replace(RECORD, other_code={"f.py": "x"}))["other_code"]
+
+
+def test_code_that_ran_otherwise_is_told_with_the_steps_that_ran_it() -> None:
+    """Each step once, in the order in which it is met; what is known of a file may differ."""
+    names = [TaskName("b", "1"), TaskName("a", "2"), TaskName("b", "3")]
+    found = [replace(RECORD, name=name, other_code={"f.py": "edited"}) for name in names]
+    found.append(replace(RECORD, other_code={}))
+    assert other_code(found) == {"f.py": "edited in b, a"}
+    assert other_code([]) == {}
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("a b", "a b"), (0.5, "0.5"), (True, "true"), (None, "null"), ([1, "\xe9"], '[1, "\xe9"]'),
+        ({"a": None}, '{"a": null}'), ([b"x"], "[b'x']"), ("x" * (PARAMETER_TEXT + 1), "x" * PARAMETER_TEXT),
+    ],
+)  # fmt: skip
+def test_parameters_as_people_read_them(value: object, text: str) -> None:
+    """As JSON, where a value is what that has; cut where it is long."""
+    assert parameter_text(value) == text
