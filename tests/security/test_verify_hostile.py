@@ -663,8 +663,8 @@ def test_a_program_ends_when_whoever_waits_for_it_is_interrupted(
         seen.append(process)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Process, "communicate", interrupt)
     programs = SignaturePrograms(open_repo(repo).git, {})
+    monkeypatch.setattr(Process, "communicate", interrupt)
     with pytest.raises(KeyboardInterrupt):
         programs.run("sleep", "60")
     assert seen[0].returncode == -signal.SIGTERM
