@@ -552,6 +552,11 @@ def test_what_a_partial_clone_was_made_without(
             pack.unlink()
             pack.with_suffix(".idx").unlink()
             clone.git("unpack-objects", "-q", stdin=data)
+    new = clone.git("hash-object", "-w", "--stdin", stdin=b"made here")
+    listing = f"{clone.git('ls-tree', 'refs/runs/MyFlow/1:code')}\n100644 blob {new}\tnew.py\n"
+    code = clone.git("mktree", "--missing", stdin=listing.encode())
+    _change(clone, made.pathspec, "code", f"040000 tree {code}")
+    assert _told(clone) == []  # a tree that was made here, of files that the remote has
     _loose(clone, own).unlink()
     assert _told(clone) == [("missing object", f"{made.pathspec}/start/1/TASK")]
     clone.git("update-ref", "-d", f"refs/runs/{made.pathspec}")

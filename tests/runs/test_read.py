@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gitflowrun import msgpack
+from gitflowrun.artifacts.preview import Preview
 from gitflowrun.artifacts.reference import Picture
 from gitflowrun.errors import CorruptRecord, GitflowrunError, MissingObject, NotFound, TooLarge
 from gitflowrun.git.objects import Commit, Mode, ObjectType, Oid, TreeEntry, tree_bytes
@@ -70,6 +71,27 @@ def test_what_is_shown_of_values_that_nobody_noted(repo: GitRepo) -> None:
     assert small is not None
     assert "abc" in small.text
     assert large is None
+
+
+def test_what_is_shown_is_the_value_where_that_can_be_read(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not what the task has noted of it, which may be of something else; that is shown of a value that is lost."""
+    with start_run(repo) as writer:
+        writer.commit([finished_task(writer.identity, "start/1", {"x": b"abc"})])
+    run = stored(repo)
+    ref = run.task(TaskName("start", "1")).record.artifacts["x"]
+    (chunk,) = ref.chunks
+    lost = replace(ref, chunks=(replace(chunk, oid=Oid(b"\1" * 20)),))
+    noted = Preview("what was noted")
+    for said in (noted, None):
+        monkeypatch.setattr(run, "preview", lambda _, said=said: said)
+        found = run.shown(ref)
+        assert found is not None
+        assert "abc" in found.text
+        assert run.shown(lost) is said
+        assert run.shown(replace(ref, size=1 << 20)) is said
+        assert run.shown(replace(ref, codec="unknown/9")) is said
 
 
 def test_a_run_is_read_back(repo: GitRepo) -> None:
