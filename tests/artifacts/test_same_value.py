@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections import Counter, OrderedDict, defaultdict
 from types import SimpleNamespace
 from typing import Any
@@ -51,6 +52,26 @@ def test_order_of_keys_and_sharing_do_not_count(first: Any, second: Any) -> None
 def test_all_else_is_exact(first: Any, second: Any) -> None:
     """Types, signs of zeros, and the order of sequences count, though `==` may not see them."""
     assert not are_equal(first, second)
+
+
+class _Odd:
+    """A class whose objects can't be compared."""
+
+    def __init__(self, value: int) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        raise ValueError("neither equal nor not")
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def test_of_values_that_can_not_be_compared_nothing_is_known() -> None:
+    """Those that are written alike are equal; of others that refuse, or can't be written, nobody says so."""
+    assert are_equal(_Odd(1), _Odd(1))
+    assert not are_equal(_Odd(1), _Odd(2))
+    lock = threading.Lock()
+    assert not are_equal(lock, lock)
 
 
 def test_what_is_met_in_many_places_is_looked_at_once() -> None:

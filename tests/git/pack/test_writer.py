@@ -413,3 +413,11 @@ def test_one_thread_hashes_and_one_writes(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(writer, "usable_cpus", lambda: 3)
     _write(tmp_path / "pack", [blob(noise(1000, number)) for number in range(5)])
     assert counts == [3, 1, 1]
+    monkeypatch.setattr(writer, "PACK_BY_THREADS", 2000)
+    monkeypatch.setattr(writer, "OBJECTS_BY_THREADS", 1000)
+    for name, sizes, threaded in (
+        ("small", [1999], 0), ("many", [999, 1000, 999], 0), ("large", [1000, 1000], 1),
+    ):  # fmt: skip
+        counts.clear()
+        _write(tmp_path / name, [blob(noise(size, seed)) for seed, size in enumerate(sizes)])
+        assert (name, len(counts)) == (name, 3 * threaded)

@@ -7,8 +7,10 @@ import resource
 import sys
 import threading
 import time
+from collections import deque
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -529,3 +531,16 @@ def test_how_many_packs_may_be_open(repo: GitRepo, monkeypatch: pytest.MonkeyPat
     assert reader.blob(written[1].oids[0])
     assert refused[0] > 0
     assert len(places._open_packs) == 1
+    others = deque(list[Any]())
+
+    class Emptied(deque[Any]):
+        def __len__(self) -> int:
+            return 1 - len(others)
+
+        def popleft(self) -> None:
+            others.append(0)
+            raise IndexError  # another thread has taken it
+
+    monkeypatch.setattr(places, "_open_packs", Emptied())
+    places._close_packs(0)
+    assert len(others) == 1
