@@ -133,6 +133,8 @@ def test_payloads_come_back(repo: GitRepo, size: int) -> None:
     assert type(found) is bytearray
     assert found == data
     assert reader(repo).open(saved.refs["data"]).read() == data
+    stored = reader(repo).encoded(saved.refs["data"])
+    assert (stored.codec, stored.type, stored.payload()) == ("bytes/1", "builtins.bytes", data)
 
 
 def test_blobs_are_small_and_git_finds_them_whole(repo: GitRepo) -> None:

@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 
+from gitflowrun.artifacts import artifacts
 from gitflowrun.artifacts.artifacts import ArtifactReader, ArtifactWriter
 from gitflowrun.artifacts.codecs import encode
 from gitflowrun.artifacts.codecs.bytes import from_file
 from gitflowrun.artifacts.dedup import DedupIndex
+from gitflowrun.artifacts.digest import digest_parts
 from gitflowrun.artifacts.reference import Chunk
 from gitflowrun.errors import UnserializableArtifact
 from gitflowrun.git.objects import ObjectType, hash_object
@@ -155,6 +157,20 @@ def test_an_array_that_another_thread_writes_to(repo: GitRepo, size: int, packin
     with _thread(), pytest.raises(UnserializableArtifact, match="'array' changed"):
         ArtifactWriter(packs, index).save(values, TASK)
     assert not packs.files()
+
+
+def test_a_few_bytes_that_change_before_they_are_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What travels inline is what was hashed, too."""
+    array: Any = np.frombuffer(bytearray(noise(100)), np.uint8)
+
+    def flips(parts: Iterable[memoryview]) -> Digest:
+        found = digest_parts(parts)
+        array[50] ^= 255
+        return found
+
+    monkeypatch.setattr(artifacts, "digest_parts", flips)
+    with _thread(), pytest.raises(UnserializableArtifact, match="'array' changed"):
+        ArtifactWriter(None).save({"array": encode(array)}, TASK)
 
 
 def test_a_pack_holds_what_was_settled(repo: GitRepo) -> None:

@@ -441,6 +441,15 @@ def test_what_git_has_said_at_last_is_heard(git: Git, monkeypatch: pytest.Monkey
     assert done.message == "Not a valid object name nonsense"
 
 
+def test_git_that_nobody_can_listen_to(git: Git, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a thread for its messages it is not started."""
+    monkeypatch.setattr(threads, "start", lambda _: None)
+    before = len([*Path("/proc/self/fd").iterdir()])
+    with pytest.raises(RepositoryError, match="the system gives no more threads"):
+        git.converse("version", env={})
+    assert len([*Path("/proc/self/fd").iterdir()]) == before
+
+
 _TELLS_LIMITS = """!f() { for n in $(seq 100); do
     grep -q "$1  *unlimited" /proc/$PPID/limits || break; sleep 0.05
 done; grep -E "$2" /proc/$PPID/limits; }; f"""

@@ -59,6 +59,22 @@ def test_how_much_differs_is_counted_up_to_a_limit(
         extent_of_change(repository, old, new)
 
 
+def test_what_only_git_reads_is_counted_as_well(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In packs with an index of another version; of very many lines it is said that they differ."""
+    old, new = (_tree(repo, {"a": text, "b": "x"}) for text in ("1\n", "2\n2\n"))
+    for tree in (old, new):
+        repo.git("update-ref", f"refs/heads/{tree}", repo.git("commit-tree", "-m", "x", str(tree)))
+    repo.git("-c", "pack.indexVersion=1", "repack", "-adq")
+    repo.git("prune-packed")
+    assert extent_of_change(Repository.discover(repo.path), old, new) == ChangeExtent(1, 6, 4)
+    for most, complete in ((3, True), (2, False)):
+        monkeypatch.setattr(diff, "DIFF_LINES_SEEN", most)
+        (file,) = diff_trees(Repository.discover(repo.path), old, new).files
+        assert file.complete is complete
+
+
 def test_how_deep_files_may_lie_that_differ(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
     """As many directories as the limit says; trees within one another may be built in no time."""
     old, new = (_tree(repo, {"a/b/c/x": text}) for text in ("1", "22"))

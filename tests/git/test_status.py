@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gitflowrun.git.status import parse_status
+from gitflowrun.errors import RepositoryError
+from gitflowrun.git.command import Completed, Git
+from gitflowrun.git.status import Unstable, parse_status, read_status
+from tests.helpers.repos import GitRepo
 
 _WORD = st.sampled_from([b".M", b"N...", b"S.MU", b"100644", b"000000", b"4b825dc6" * 5, b"x", b""])
 _LINE = st.builds(
@@ -32,3 +36,23 @@ def test_any_status_output_is_parsed_or_refused(lines: list[bytes]) -> None:
         assert line.endswith(change.path)
         assert change.untracked is line.startswith(b"?")
         assert change.unmerged is line.startswith(b"u")
+
+
+@pytest.mark.parametrize(
+    ("done", "is_unstable", "message"),
+    [
+        (Completed(-7, b"", ""), True, "a file became shorter"),
+        (Completed(128, b"", "error: short read"), True, "short"),
+        (Completed(-9, b"", ""), False, "signal 9"),
+    ],
+)  # fmt: skip
+def test_a_status_that_git_can_not_tell(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch, done: Completed, is_unstable: bool, message: str
+) -> None:
+    """Somebody writes a file meanwhile, or git is ended: it is not asked about less."""
+    git = Git(repo.path / ".git", repo.path)
+    monkeypatch.setattr(git, "attempt", lambda *_, **__: done)
+    monkeypatch.setattr(git, "run", lambda *_, **__: pytest.fail("it was asked again"))
+    with pytest.raises(RepositoryError, match=f"git status: .*{message}") as caught:
+        read_status(git, {})
+    assert isinstance(caught.value, Unstable) is is_unstable

@@ -125,6 +125,17 @@ def test_a_signature_that_fails_at_the_end_loses_nothing(repo: GitRepo, key: Ssh
     assert "done, 2 tasks" in repo.git("log", "-1", "--format=%s", "refs/runs/F/1")
 
 
+def test_what_a_program_makes_must_be_a_signature(repo: GitRepo) -> None:
+    """Else nobody could check it, and git would take it for a part of the message."""
+    program = repo.write(".git/makes", "#!/bin/sh\necho '[GNUPG:] SIG_CREATED x' >&2\necho junk\n")
+    program.chmod(0o755)
+    opened = open_repo(repo)
+    opened.git.config = {"gpg.program": str(program)}
+    with pytest.raises(RepositoryError, match=r"makes is no signature that git takes") as caught:
+        CommitSigner(opened.git).try_out(opened.signature())
+    assert "git config --show-origin" in str(caught.value.hint)
+
+
 @needs_ssh
 def test_a_program_that_waits_is_ended(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever asks for a passphrase that nobody enters is ended with all it has started."""

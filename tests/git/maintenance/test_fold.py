@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import random
+import shutil
 
 import pytest
 
+from gitflowrun.errors import RepositoryError
 from gitflowrun.git import maintenance
 from gitflowrun.git.maintenance import (
     _choose,
@@ -334,6 +336,15 @@ def test_the_users_attributes_stay(repo: GitRepo, text: str | None) -> None:
         exempt_from_deltas(open_repo(repo), PAYLOAD_PATTERN)
     kept = (text or "").splitlines()
     assert path.read_text() == "".join(f"{line}\n" for line in [*kept, "steps/*/*/blake3/* -delta"])
+
+
+def test_attributes_that_can_not_be_written(repo: GitRepo) -> None:
+    """Their place is named; and without packs nothing is folded."""
+    (repo.path / ".git/info/attributes").mkdir()
+    with pytest.raises(RepositoryError, match=r"cannot write .*info/attributes: Is a directory"):
+        exempt_from_deltas(open_repo(repo), PAYLOAD_PATTERN)
+    shutil.rmtree(objects_dir(repo) / "pack")
+    assert not fold(open_repo(repo), beyond=0)
 
 
 def test_a_fold_has_limits() -> None:

@@ -17,6 +17,7 @@ from gitflowrun.git.maintenance import (
     fold_lock,
 )
 from gitflowrun.git.objects import Oid
+from gitflowrun.git.pack.publish import PackStore
 from gitflowrun.git.pack.reader import PackReader
 from gitflowrun.git.repository import Repository
 from tests.helpers.packs import blob, noise, pack_store
@@ -171,6 +172,32 @@ def test_a_rewrite_is_on_the_disk_before_it_has_a_name(
     reader = PackReader(repository.objects_dir)
     assert [oid in reader for oid in oids[0]] == [False, True]
     os.close(lock)
+
+
+def test_packs_that_change_beside_a_rewrite(
+    repo: GitRepo, three: tuple[Repository, list[list[Oid]], list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """It says so; and where somebody has taken the new pack already, the old ones stay."""
+    repository, oids, names = three
+    packs = repository.packs
+    lock = fold_lock(repository)
+    assert lock is not None
+    rewrite = Rewrite(repository, lock, oids[0][:1])
+    assert rewrite.is_current
+    pack_store(repo).write([blob(b"x")])
+    assert not rewrite.is_current
+    publish = PackStore.publish
+
+    def taken(store: PackStore, written: Path, name: str) -> None:
+        publish(store, written, name)
+        (packs.pack_dir / f"{name}.idx").unlink()
+
+    monkeypatch.setattr(PackStore, "publish", taken)
+    rewrite.delete(lambda _: True)
+    rewrite.close()
+    os.close(lock)
+    assert all((packs.pack_dir / f"{name}.idx").exists() for name in names)
 
 
 def test_a_multi_pack_index_that_comes_while_packs_go(

@@ -6,6 +6,7 @@ import hashlib
 import io
 import random
 import struct
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -17,6 +18,7 @@ from gitflowrun.git.pack.index import (
     IndexEntry,
     PackIndex,
     index_bytes,
+    is_readable,
     names_in_multi_pack_index,
 )
 from tests.helpers.packs import noise, objects_dir, publish
@@ -147,3 +149,14 @@ def test_the_packs_of_a_multi_pack_index(repo: GitRepo, monkeypatch: pytest.Monk
     monkeypatch.setattr("gitflowrun.git.pack.index.MAX_PACK_NAMES", 60)
     with pytest.raises(CorruptRecord, match="cut short"):
         names_in_multi_pack_index(io.BytesIO(whole))
+
+
+def test_which_indexes_are_read(repo: GitRepo, tmp_path: Path) -> None:
+    """Those of version 2; others are git's."""
+    publish(repo, "refs/runs/F/1", [noise(100)])
+    (index, *_) = objects_dir(repo).glob("pack/*.idx")
+    assert is_readable(index)
+    (tmp_path / "old").write_bytes(bytes(2000))
+    assert not is_readable(tmp_path / "old")
+    with pytest.raises(FileNotFoundError):
+        is_readable(tmp_path / "none")

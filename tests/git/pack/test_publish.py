@@ -354,6 +354,14 @@ def test_a_keep_that_can_not_be_removed(
     assert caught.value.hint == "the repository is on a read-only file system"
 
 
+def test_what_goes_while_it_is_looked_at(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another sweep has removed it: it is not stale."""
+    store = pack_store(repo)
+    gone = store.incoming / f"{_dead_owner().encode()}~pack-{'1' * 40}.pack"
+    monkeypatch.setattr(publish_module, "_listed", lambda *_: [gone])
+    assert store.stale() == []
+
+
 def test_directories_that_can_not_be_listed(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing in them is taken for what the dead have left."""
     store = pack_store(repo)

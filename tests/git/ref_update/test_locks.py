@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from gitflowrun.errors import RepositoryError
-from gitflowrun.git import ref_update
+from gitflowrun.git import ref_locks, ref_update
 from gitflowrun.git.maintenance import sweep_locks
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.ref_locks import LockWatch, recover_locks
@@ -89,10 +89,11 @@ def test_a_damaged_ref_is_dropped_under_its_lock(
     assert not list((repository.state_dir / "stale-locks").iterdir())
 
 
+@pytest.mark.parametrize("moves", [True, False])
 def test_a_disk_that_does_not_remove_our_lock(
-    repository: Repository, monkeypatch: pytest.MonkeyPatch
+    repository: Repository, monkeypatch: pytest.MonkeyPatch, moves: bool
 ) -> None:
-    """The change is done, and the lock is moved away."""
+    """The change is done, and the lock is moved away: at once, or by whoever comes next."""
     path = repository.common_dir / NAME
     lock = path.with_name(f"{path.name}.lock")
     path.parent.mkdir(parents=True)
@@ -106,9 +107,25 @@ def test_a_disk_that_does_not_remove_our_lock(
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         unlink(path, missing_ok=missing_ok)
 
-    monkeypatch.setattr(Path, "unlink", fails)
-    repository.refs.drop_damaged(NAME)
-    assert (refused, path.exists(), lock.exists()) == ([lock], False, False)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", fails)
+        if not moves:
+            patch.setattr(ref_locks, "_remove", lambda *_: fails(lock))
+        repository.refs.drop_damaged(NAME)
+    assert (path.exists(), lock.exists()) == (False, not moves)
+    assert {*refused} == {lock}
+    left = recover_locks(repository.common_dir, repository.state_dir / "stale-locks")
+    assert (left, lock.exists()) == ([] if moves else [lock], False)
+
+
+def test_a_damaged_ref_where_a_link_leads_stays(repository: Repository, tmp_path: Path) -> None:
+    """It is not ours, and the error says where it is."""
+    (tmp_path / "F").mkdir()
+    (tmp_path / "F" / "1").write_text("rubbish\n")
+    (repository.common_dir / "refs/runs").symlink_to(tmp_path)
+    with pytest.raises(RepositoryError, match=f"is in {tmp_path}/F, where a link leads"):
+        repository.refs.drop_damaged("refs/runs/F/1")
+    assert (tmp_path / "F" / "1").read_text() == "rubbish\n"
 
 
 @pytest.mark.parametrize("change", ["create", "drop"])

@@ -387,3 +387,46 @@ def test_a_disk_that_fails_a_snapshot(repo: GitRepo, monkeypatch: pytest.MonkeyP
         )
         assert "free some space" in str(caught.value.hint)
     assert [*(repository.state_dir / "snapshots").iterdir()] == []
+
+
+def test_a_file_in_conflict_that_can_not_be_taken(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is left out and no longer in conflict, or there would be no tree."""
+    repo.write("text", "base\n")
+    base = repo.commit()
+    for side in ("ours", "theirs"):
+        repo.git("checkout", "-q", "-B", side, base)
+        repo.write("text", side + "\n")
+        repo.commit()
+    repo.git("merge", "ours", check=False)
+    repo.write("new", "1")
+    attempt = Git.attempt
+
+    def refuse(git: Git, *args: Any, **options: Any) -> Completed:
+        if "--add" in args and b"text\0" in options["stdin"]:
+            return Completed(128, b"", "fatal: no")
+        return attempt(git, *args, **options)
+
+    monkeypatch.setattr(Git, "attempt", refuse)
+    shot = shoot(repo)
+    assert (shot.reasons(), {*shot.files}) == ({"text": "no"}, {b"README", b"new"})
+
+
+def test_the_place_of_snapshots_that_goes_as_one_begins(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next try makes it anew."""
+    remove = snapshot_module._remove_abandoned
+    seen: list[Path] = []
+
+    def gone(parent: Path) -> None:
+        seen.append(parent)
+        if len(seen) == 1:
+            raise FileNotFoundError(2, "No such file or directory", str(parent))
+        remove(parent)
+
+    monkeypatch.setattr(snapshot_module, "_remove_abandoned", gone)
+    repo.write("new", "1")
+    assert shoot(repo).snapshot.dirty == ("new",)
+    assert len(seen) == 2

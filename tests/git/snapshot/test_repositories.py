@@ -171,6 +171,8 @@ def test_submodules(repo: GitRepo, tmp_path: Path) -> None:
     inner.write("more", "1")
     moved = inner.commit()
     inner.write("README", "dirty")
+    repo.git("config", "diff.ignoreSubmodules", "all")
+    repo.git("config", "submodule.sub.ignore", "all")
     shot = shoot(repo)
     assert shot.files[b"sub"].decode() == moved
     assert shot.snapshot.dirty == ("sub",)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from gitflowrun.errors import RepositoryError
 from gitflowrun.git import transport
 from gitflowrun.git.command import Completed, Git
-from gitflowrun.git.objects import Oid
+from gitflowrun.git.objects import ObjectType, Oid
 from gitflowrun.git.pack import publish
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.git.repository import Repository
@@ -75,6 +76,18 @@ def test_what_is_received_is_checked_and_bounded(
         "--no-tags", "--no-prune", "--no-write-fetch-head", "--no-recurse-submodules", "--refmap=",
         "--upload-pack=git-upload-pack", "--end-of-options",
     } <= {*words}  # fmt: skip
+
+
+def test_a_repository_without_commits_fetches(
+    repo: GitRepo, server: GitRepo, tmp_path: Path
+) -> None:
+    """It has none of which the other side could leave anything out."""
+    repo.git("push", "-q", "origin", "HEAD:refs/heads/main")
+    subprocess.run(["git", "init", "-q", str(tmp_path / "empty")], check=True)
+    empty = Repository.discover(tmp_path / "empty")
+    head = repo.git("rev-parse", "HEAD")
+    packs = Remote(empty, str(server.path)).fetch([head])
+    assert (len(packs), empty.objects.read(Oid.from_hex(head))[0]) == (1, ObjectType.COMMIT)
 
 
 @pytest.fixture
