@@ -4,7 +4,6 @@ Elsewhere: of records and messages (`msgpack`), of output (`runs.layout`, `runs.
 """
 
 # ---- Names, and what settings say where nobody has set them ----
-
 MAX_REF_COMPONENT = 250
 """Bytes of a part of a ref's name: a file name has 255, and a lock's suffix comes on top."""
 MAX_STEP_NAME = 200
@@ -48,7 +47,6 @@ PRINT_SECONDS = 10.0
 """For which code of the user may go on to say what a value is."""
 
 # ---- Git: objects, packs, refs, remotes ----
-
 MINIMUM_GIT = (2, 30)
 """The oldest git that works: `git update-ref --stdin` takes several transactions since then."""
 
@@ -296,7 +294,6 @@ MAX_DELTA_BLOB = 100 << 20
 """A file that git has made from others by deltas and that is therefore read whole; hosts refuse larger ones."""
 
 # ---- Artifacts: payloads, chunks, values ----
-
 INLINE_LIMIT = 64 << 10
 """Payloads of a task that are, together, sent to the scheduler instead of being written as a pack."""
 
@@ -434,7 +431,6 @@ DIGESTS_AT_A_TIME = 500
 """Digests in a query; SQLite allows 999 variables at least."""
 
 # ---- Runs: trust ----
-
 MAX_MARK = 4096
 """Bytes of the file that holds the last number given."""
 NUMBERS_AHEAD = 1_000_000
@@ -451,7 +447,6 @@ ANSWER = 100
 """Bytes of a line in which git names an object."""
 
 # ---- Client: what is shown, kept and written ----
-
 TAGS_FRESH = 1.0
 """Seconds for which the tags of a listing hold before they are read again."""
 NAMES_IN_A_HINT = 8
@@ -481,7 +476,6 @@ MAX_INFO_FILE = RECORD_SIZE
 """Bytes of an INFO file beside a script."""
 
 # ---- Verbs over runs ----
-
 MAX_PREVIEW = 256
 """Bytes of a stored value, and characters of its text, that are shown in a list."""
 COMPARE_UP_TO = 8 << 20
@@ -581,7 +575,6 @@ UID_DIGITS = 7
 """Digits of its uid in the id of a run whose number was taken; more where they are taken, too."""
 
 # ---- Runtime: processes, messages, output ----
-
 ORIGINS_NAMED = 3
 """Runs of others that `resume` names where it finds none of the user's own."""
 
@@ -678,7 +671,6 @@ WARM_UP_ROUNDS = 12
 """Runs of the warm-up for a foreach: the interpreter adapts a function when it has run eight times."""
 
 # ---- Integrity ----
-
 FSCK_REMEMBERED = 200_000
 """Objects found whole that are not looked at again: of many runs, the newest; about 40 MB of memory at most."""
 FSCK_FAULTS = 100
@@ -691,7 +683,6 @@ FSCK_PRODUCERS = 1_000
 """Tasks of a run whose chunks are remembered while those of later tasks are compared with them."""
 
 # ---- Secrets ----
-
 SHORTEST_SECRET = 6
 """Bytes of a secret that is looked for in output and values: a shorter one would be found everywhere."""
 LONGEST_SECRET = 16 << 10
