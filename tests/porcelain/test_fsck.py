@@ -544,7 +544,7 @@ def test_what_a_partial_clone_was_made_without(
     assert done.code == 0, done.out + done.err
     assert "that this clone was made without" in done.out
     assert sorted((objects_dir(clone) / "pack").iterdir()) == packs
-    made = make_run(clone)
+    made = make_run(clone, "Early")  # it is looked at before those that were cloned
     own = clone.git("rev-parse", f"refs/runs/{made.pathspec}:steps/start/1/TASK")
     for pack in (objects_dir(clone) / "pack").glob("*.pack"):
         if not pack.with_suffix(".promisor").exists():
@@ -553,7 +553,7 @@ def test_what_a_partial_clone_was_made_without(
             pack.with_suffix(".idx").unlink()
             clone.git("unpack-objects", "-q", stdin=data)
     new = clone.git("hash-object", "-w", "--stdin", stdin=b"made here")
-    listing = f"{clone.git('ls-tree', 'refs/runs/MyFlow/1:code')}\n100644 blob {new}\tnew.py\n"
+    listing = f"{clone.git('ls-tree', 'refs/runs/MyFlow/1:code/code')}\n100644 blob {new}\tnew.py\n"
     code = clone.git("mktree", "--missing", stdin=listing.encode())
     _change(clone, made.pathspec, "code", f"040000 tree {code}")
     assert _told(clone) == []  # a tree that was made here, of files that the remote has

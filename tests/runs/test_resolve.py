@@ -47,6 +47,9 @@ def store(repo: GitRepo, runs: list[RunIdentity]) -> RunStore:
         ("deadbeef", None, "B/2"),
         ("release/1.0", None, "A/3"),
         ("A/release/1.0", None, "A/3"),
+        ("A/best", "A", "A/1"),
+        ("A/@latest", "A", "A/3"),
+        ("A/release/1.0", "A", "A/3"),
         ("runs/A/1", None, "A/1"),
         ("refs/runs/A/1", None, "A/1"),
         ("runs/A/1", "A", "A/1"),
@@ -290,6 +293,10 @@ def test_a_damaged_run_is_told_where_it_is_asked_for(repo: GitRepo, store: RunSt
     for words in (("3",), ("A/3",), ("3", "A")):
         with pytest.raises(RepositoryError, match="refs/runs/A/3"):
             store.resolve(*words)
-    for words in (("B/3",), ("9",), ("3", "B")):
+    repo.write(".git/refs/runs/A/7-3fa29c1", "")
+    for words in (("7",), ("A/7",), ("7", "A")):
+        with pytest.raises(RepositoryError, match="refs/runs/A/7-3fa29c1"):
+            store.resolve(*words)
+    for words in (("B/3",), ("9",), ("3", "B"), ("7", "B")):
         with pytest.raises(NotFound):
             store.resolve(*words)
