@@ -174,6 +174,36 @@ def test_a_rewrite_is_on_the_disk_before_it_has_a_name(
     os.close(lock)
 
 
+def test_packs_that_can_not_be_read_are_no_inputs(
+    three: tuple[Repository, list[list[Oid]], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those with an index that only git reads; one that goes meanwhile has no time to be counted."""
+    repository, oids, names = three
+    index = repository.packs.pack_dir / f"{names[0]}.idx"
+    index.chmod(0o600)
+    index.write_bytes(b"junk" * 300)
+    choose = Rewrite._choose
+    gone = repository.packs.pack_dir / f"{names[1]}.pack"
+    stat = Path.stat
+
+    def vanished(path: Path, **options: bool) -> os.stat_result:
+        if path == gone:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+        return stat(path, **options)
+
+    def chosen(rewrite: Rewrite, *args: Any) -> Any:
+        yield from choose(rewrite, *args)
+        monkeypatch.setattr(Path, "stat", vanished)
+
+    monkeypatch.setattr(Rewrite, "_choose", chosen)
+    lock = fold_lock(repository)
+    assert lock is not None
+    rewrite = Rewrite(repository, lock, [oids[0][0], oids[1][0]])
+    assert (rewrite.inputs, rewrite.without) == ([names[1]], {oids[1][0]})
+    rewrite.close()
+    os.close(lock)
+
+
 def test_packs_that_change_beside_a_rewrite(
     repo: GitRepo, three: tuple[Repository, list[list[Oid]], list[str]],
     monkeypatch: pytest.MonkeyPatch,

@@ -354,6 +354,39 @@ def test_a_keep_that_can_not_be_removed(
     assert caught.value.hint == "the repository is on a read-only file system"
 
 
+@pytest.mark.parametrize(
+    ("verb", "breaks"),
+    [
+        ("publish", "sync_file"), ("publish", "sync_directory"), ("temporary_directory", "mkdir"),
+        ("receiving_directory", "mkdir"), ("write", "stat"),
+    ],
+)  # fmt: skip
+def test_a_disk_that_fails_wherever_packs_are_made(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch, verb: str, breaks: str
+) -> None:
+    """The error says what could not be written, and what to do; that nothing can be removed either is no other."""
+    store = pack_store(repo)
+    name = f"pack-{'a' * 40}"
+    written = _packed_by_git(repo, store.temporary_directory(name))
+    store.receiving_directory().rmdir()
+
+    def fails(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    owner: Any = publish_module if breaks.startswith("sync") else Path
+    verbs: dict[str, Callable[[], object]] = {
+        "publish": lambda: store.publish(written, name),
+        "temporary_directory": lambda: store.temporary_directory(f"pack-{'b' * 40}"),
+        "receiving_directory": store.receiving_directory,
+        "write": lambda: store.write([blob(b"x")]),
+    }
+    monkeypatch.setattr(owner, breaks, fails)
+    monkeypatch.setattr(Path, "unlink", fails)
+    with pytest.raises(RepositoryError, match=r"cannot write .*: Input/output error") as caught:
+        verbs[verb]()
+    assert caught.value.hint == "the disk reports errors; check it before anything else"
+
+
 def test_what_goes_while_it_is_looked_at(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another sweep has removed it: it is not stale."""
     store = pack_store(repo)

@@ -118,6 +118,38 @@ def test_a_disk_that_does_not_remove_our_lock(
     assert (left, lock.exists()) == ([] if moves else [lock], False)
 
 
+def test_a_ref_whose_lock_can_not_be_made(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error is the disk's, and the ref stays as it is."""
+    path = repository.common_dir / NAME
+    path.parent.mkdir(parents=True)
+    path.write_text("rubbish\n")
+
+    def full(_: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(ref_update, "make_directory", full)
+    with pytest.raises(RepositoryError, match=f"can't lock {NAME}: No space left"):
+        repository.refs.drop_damaged(NAME)
+    assert path.read_text() == "rubbish\n"
+
+
+def test_a_lock_that_can_not_be_given_back(
+    repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A third has made it since we looked, and one more by now, or there are no links: it is not called gone."""
+    lock = tmp_path / "x.lock"
+    lock.touch()
+
+    def refuse(*_: object) -> None:
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+
+    monkeypatch.setattr(os, "link", refuse)
+    assert not ref_locks._remove(lock, (0, 0, 0), repository.state("stale-locks"))
+    assert [*repository.state("stale-locks").iterdir()] == []
+
+
 def test_a_damaged_ref_where_a_link_leads_stays(repository: Repository, tmp_path: Path) -> None:
     """It is not ours, and the error says where it is."""
     (tmp_path / "F").mkdir()

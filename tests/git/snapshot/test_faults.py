@@ -430,3 +430,12 @@ def test_the_place_of_snapshots_that_goes_as_one_begins(
     repo.write("new", "1")
     assert shoot(repo).snapshot.dirty == ("new",)
     assert len(seen) == 2
+
+
+def test_what_another_process_has_removed_by_then(
+    repo: GitRepo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends with its own snapshot, of which nothing is to be removed; a program's name may be anything."""
+    monkeypatch.setattr(snapshot_module, "held_entries", lambda _: [tmp_path / "gone"])
+    snapshot = take_snapshot(Repository.discover(repo.path), Path("a" * 5000))
+    assert (snapshot.dirty, snapshot.left_out) == ((), ())
