@@ -139,7 +139,7 @@ def test_what_is_under_way_somewhere_stays(repo: GitRepo, root: str) -> None:
 
 
 def test_what_leads_to_nothing_keeps_nobody_waiting(repo: GitRepo) -> None:
-    """What was fetched last is not kept for that; a pipe or a directory is no ref and no reflog."""
+    """What was fetched last is not kept for that; a pipe, a directory or a link to nowhere is no ref and no reflog."""
     git = repo.path / ".git"
     tip = repo.git("rev-parse", "refs/runs/MyFlow/1")
     repo.write(".git/FETCH_HEAD", f"{tip}\t\tnot-for-merge\n")
@@ -149,6 +149,7 @@ def test_what_leads_to_nothing_keeps_nobody_waiting(repo: GitRepo) -> None:
     for name in ("ORIG_HEAD", "logs/pipe"):
         (git / name).unlink(missing_ok=True)
         os.mkfifo(git / name)
+    (git / "logs/gone").symlink_to("nowhere")
     assert freed(repo, "purge", "1")["objects"] > 5
     assert not has_result(repo)
 

@@ -181,6 +181,8 @@ def test_nobody_else_reads_what_runs_write_meanwhile(repo: GitRepo) -> None:
             ]
             assert len(made) == 4
             assert {path.stat().st_mode & 0o777 for path in made} == {0o700}
+            files = [path for path in (top / "live").rglob("*") if path.is_file()]
+            assert [path.name for path in files if path.stat().st_mode & 0o111] == []
             shutil.rmtree(top)
     finally:
         os.umask(old)
