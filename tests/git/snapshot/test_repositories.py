@@ -256,6 +256,18 @@ def test_partial_and_sparse_clone(repo: GitRepo, tmp_path: Path) -> None:
     assert "?" in missing
 
 
+def test_what_only_looks_like_a_git_directory(repo: GitRepo) -> None:
+    """Directories called as git's are a project's own: without a HEAD beside them, or with one that is tracked."""
+    repo.write("data/HEAD", "1")
+    repo.commit()
+    for name in ("data/objects/x", "data/refs/x", "site/objects/x", "site/refs/x", "site/page"):
+        repo.write(name, "1")
+    repo.write("data/HEAD", "2")
+    shot = shoot(repo)
+    assert shot.snapshot.left_out == ()
+    assert (shot.files[b"data/HEAD"], len(shot.files)) == (b"2", 7)
+
+
 def test_a_git_directory_of_another_name(tmp_path: Path) -> None:
     """Where the git directory lies in the work tree, nothing of it is in the snapshot."""
     repo = GitRepo(tmp_path / "work")
