@@ -311,9 +311,13 @@ class Worker:
         """What becomes of a mutant, and by what.
 
         Returns:
-            `killed` and by which test; `slow` when its tests took too long together; `survived`; or `gone`, where its
-            place is no more.
+            `killed` and by which test; `slow` when its tests took too long together; `survived`; `gone`, where its
+            place is no more; or `unguarded`, where the copy has none of its tests.
         """
+        # pytest fails at a file that was not there yet when the copy was made, and no mutant is killed by that.
+        tests = [it for it in tests if (self._copy / it).exists()]
+        if not tests:
+            return "unguarded", ""
         path = self._copy / mutant.module
         source = path.read_bytes()
         text = apply(mutant, source)
@@ -399,10 +403,7 @@ def run(
             while True:
                 mutant = left.get_nowait()
                 start = time.monotonic()
-                tests = guards_of(mutant.module)
-                word, test = "unguarded", ""
-                if tests:
-                    word, test = worker.fate(mutant, tests)
+                word, test = worker.fate(mutant, guards_of(mutant.module))
                 with lock:
                     report(mutant, word, test, time.monotonic() - start)
 

@@ -87,9 +87,10 @@ def test_a_worker_tells_killed_from_survived(tmp_path: Path) -> None:
     source = (ROOT / module).read_bytes()
     assert worker.failures(tests, limit=120) == []
     found = [it for _, it in mutants_of(module, source) if it.kind == "drop raise"]
-    word, test = worker.fate(found[0], tests)
+    word, test = worker.fate(found[0], ["tests/test_later.py", *tests])
     assert word == "killed"
     assert test.startswith("tests/test_names.py::")
+    assert worker.fate(found[0], ["tests/test_later.py"]) == ("unguarded", "")
     words = [
         it
         for _, it in mutants_of(
