@@ -301,6 +301,19 @@ def test_the_branch_costs_no_git(repo: GitRepo, monkeypatch: pytest.MonkeyPatch)
     assert opened.branch == "main"
 
 
+def test_a_branch_that_can_not_be_read_here_is_gits(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It looks again where a file is just being replaced."""
+    opened = Repository.discover(repo.path)
+
+    def fails(_: Path) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_bytes", fails)
+    assert opened.branch == "main"
+
+
 def test_names_that_are_no_utf_8(repo: GitRepo) -> None:
     """A name is converted from `i18n.commitEncoding`; a branch keeps its bytes, by which config finds it."""
     repo.git("config", "user.name", os.fsdecode(b"Jos\xe9"))

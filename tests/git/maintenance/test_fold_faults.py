@@ -22,6 +22,7 @@ from gitflowrun.git.maintenance import (
     fold_lock,
     start_fold,
 )
+from gitflowrun.git.pack.reader import PackReader
 from gitflowrun.git.repository import Repository
 from tests.git.maintenance.small_packs import foldable, folded, many, open_files, pack_files
 from tests.helpers.packs import objects_dir
@@ -346,3 +347,9 @@ def test_packs_that_are_no_input(repo: GitRepo) -> None:
     assert maintenance._input(directory, pack) is None
     index.unlink()
     assert maintenance._input(directory, pack) is None
+    others = many(repo, 2, size=400)
+    listing = maintenance._Listing.read(directory)
+    home = PackReader(repository.objects_dir).home(others[0])
+    assert home is not None
+    home.unlink()  # somebody's repack has just taken it
+    assert len([*listing.small()]) == 1
