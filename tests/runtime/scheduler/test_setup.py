@@ -68,6 +68,7 @@ class Course:
 
     def run(self) -> tuple[Status, str | None]:
         """Let the test do something, and turn until enough was told."""
+        self.loop.after(15, _hang)
         self.during()
         while len(self.told) < self.told_enough:
             self.loop.turn()
@@ -75,6 +76,10 @@ class Course:
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         return lambda *args: self.told.append((name, *args))
+
+
+def _hang() -> None:
+    raise AssertionError("nothing more is told")
 
 
 class Bench:
@@ -127,7 +132,8 @@ class Executor:
 def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Bench]]:
     """Makes benches, whose parts note what they are told."""
     made: list[Bench] = []
-    handlers = {it: signal.getsignal(it) for it in (signal.SIGTERM, signal.SIGTSTP, signal.SIGCHLD)}
+    numbers = (signal.SIGTERM, signal.SIGTSTP, signal.SIGCHLD)
+    handlers = {it: signal.signal(it, signal.SIG_DFL) for it in numbers}
     for name in ("ForkExecutor", "RemoteExecutor", "FreshExecutor"):
         monkeypatch.setattr(setup, name, type(name, (Executor,), {}))
     monkeypatch.setattr(setup, "Scheduler", Course)
