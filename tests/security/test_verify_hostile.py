@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -669,3 +670,32 @@ def test_a_program_ends_when_whoever_waits_for_it_is_interrupted(
         programs.run("sleep", "60")
     assert seen[0].returncode == -signal.SIGTERM
     assert all(pipe is None or pipe.closed for pipe in (seen[0].stdin, seen[0].stdout))
+
+
+@pytest.mark.parametrize("case", ["gone", "deaf"])
+def test_a_program_that_has_ended_or_does_not_heed_a_signal(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    """The first is no error of its own, the second is killed."""
+    sent: list[int] = []
+    killpg, wait = os.killpg, Process.wait
+
+    def send(group: int, number: int) -> None:
+        sent.append(number)
+        if case == "gone" or number == signal.SIGKILL:
+            killpg(group, number)
+        if case == "gone":
+            raise ProcessLookupError
+
+    def waits(process: Process, timeout: float | None = None) -> int:
+        if case == "deaf" and sent == [signal.SIGTERM]:
+            raise subprocess.TimeoutExpired("sleep", 1)
+        return wait(process, timeout)
+
+    programs = SignaturePrograms(open_repo(repo).git, {})
+    monkeypatch.setattr("gitflowrun.git.signing.signature.SIGNATURE_SECONDS", 0.05)
+    monkeypatch.setattr(os, "killpg", send)
+    monkeypatch.setattr(Process, "wait", waits)
+    with pytest.raises(RepositoryError, match="sleep has waited"):
+        programs.run("sleep", "60")
+    assert sent == [signal.SIGTERM, signal.SIGKILL][: 1 + (case == "deaf")]

@@ -194,6 +194,23 @@ def test_broken_submodule_is_no_failure(repo: GitRepo, tmp_path: Path) -> None:
     assert "submodules can't be read" in before.reasons()[".gitmodules"]
 
 
+def test_a_broken_submodule_beside_a_broken_filter(repo: GitRepo, tmp_path: Path) -> None:
+    """Each is told, and neither keeps the other from being passed over."""
+    other = make_repo(tmp_path / "other")
+    repo.git("submodule", "--quiet", "add", str(other.path), "sub")
+    repo.write(".gitattributes", "*.big filter=big\n")
+    repo.write("a.big", "1")
+    repo.commit()
+    repo.git("config", "filter.big.required", "true")
+    repo.git("config", "filter.big.clean", "no-such-program")
+    (repo.path / "sub" / ".git").write_text("gitdir: /nonexistent\n")
+    repo.write("a.big", "2")
+    repo.write("new", "1")
+    shot = shoot_without_checks(repo)
+    assert (shot.files[b"new"], shot.files[b"a.big"]) == (b"1", b"1")
+    assert {*shot.reasons()} == {".gitmodules", "a.big"}
+
+
 def shoot_without_checks(repo: GitRepo) -> Shot:
     """`shoot` for a repository that git itself has trouble with."""
     repository = Repository.discover(repo.path)
