@@ -98,6 +98,20 @@ def test_locks_that_are_held_or_not_ours_stay(run: GitRepo) -> None:
     assert len([*top.rglob("*.lock")]) == 4
 
 
+def test_locks_of_processes_of_ours_that_were_killed(
+    run: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are moved away by looking, and told as mended, which nothing else need do."""
+    path = run.path / ".git/refs/runs/MyFlow/1.lock"
+    monkeypatch.setattr(doctor, "recover_locks", lambda *_: [path])
+    for look in (examine, mend):
+        (it,) = look(open_repo(run))
+        assert (it.kind, it.where, it.fix, it.mended) == (
+            AilmentKind.LOCK, str(path), "was moved away", True,
+        )  # fmt: skip
+    assert run.call("doctor").code == 0
+
+
 def test_locks_of_a_git_that_is_at_work_stay(run: GitRepo) -> None:
     """While a gc goes on, or git holds the lock beside it, nobody else has to do with what git writes."""
     top = run.path.resolve() / ".git"
