@@ -14,11 +14,12 @@ no object goes that was not a removed run's:
    Look again at all of 2. Leave out what a dangling object of somebody else's leads to. Where packs hold what is left,
    write all else that they hold to a pack, a `Rewrite`, which git sees at 8: nothing is
    repacked, and nobody's lost objects are unpacked.
-7. Take the lock of run ids, under which no run can begin, and see that none has and that no ref, reflog, index or pack
-   has changed since 6; else look once more.
+7. Take the lock of run ids, under which no run can begin, and see that none has, that git is about to write no index,
+   for which it may have found objects before 1, and that no ref, reflog, index or pack has changed since 6; else look
+   once more.
 8. Change `freed`, note which packs go, then unlink the loose files of what is left, and the packs that were written
    anew, but for those that somebody has touched since 1: git touches an object, or its pack, where it would otherwise
-   write it. Remove `freeing`.
+   write it. When 1 was, the file system says: its clock may be another than ours. Remove `freeing`.
 
 Each of 3 to 8 is on the disk before the next one begins (`runs.durability=safe`).
 
@@ -87,8 +88,8 @@ _PSEUDO_REF = re.compile(r"[A-Z][A-Z_]*\Z")
 _NO_ROOT = "FETCH_HEAD"
 """What was fetched last: git does not keep it for that."""
 _OPERATIONS = ("rebase-merge", "rebase-apply", "sequencer", "refs")
-_FOLDS_AHEAD = 2.0
-"""Seconds by which the time of a pack may be ahead: each fold's is beyond those of its inputs."""
+_SECOND = 10**9
+"""Nanoseconds."""
 _KINDS = {kind: kind for kind in (b"commit", b"tree", b"tag")}
 _WALK = ("rev-list", "--objects", "--no-object-names")
 
@@ -208,6 +209,7 @@ class _Freeing:
         self._note = repo.state_dir / _NOTE
         self._packs: set[str] = set()
         """That are about to be deleted, by name."""
+        self._ahead: dict[Path, int] = {}
         self._begun, self._uids, self._left = self._read_note()
         self._wanted = set(self._left)
         self._uids |= {str(uid).encode("ascii") for uid in uids}
@@ -225,7 +227,7 @@ class _Freeing:
             self._remove_note()
             return Freed(shared=self._shared)
         before = _size(self._repo.objects_dir)
-        self._times, self._pack_times = self._seen()
+        self._ahead = self._find_ahead()
         try:
             rewrite_commit_graph(self._repo)  # 5
             count, kept, waits = self._free()
@@ -234,6 +236,11 @@ class _Freeing:
             raise RepositoryError(
                 f"cannot free space: {where}: {error.strerror}",
                 hint="nothing else is gone; `git runs gc` goes on",
+            ) from error
+        except GitflowrunError as error:  # the runs are gone, and no command finds them any more
+            raise RepositoryError(
+                f"not everything is freed yet: {error.message}",
+                hint=f"{error.hint + '; ' if error.hint else ''}`git runs gc` goes on",
             ) from error
         size = max(0, before - _size(self._repo.objects_dir))
         return Freed(count, size, self._shared, kept, waits)
@@ -251,8 +258,11 @@ class _Freeing:
                         return 0, 0, f"run {live[0]} has begun meanwhile"
                     if git_repacks(self._repo):
                         return 0, 0, "a `git gc` or `git maintenance run` has begun meanwhile"
+                    writing = _index_locks(self._repo)
                     is_same = _roots(self._repo) == seen and rewrite.is_current
-                    if not (is_same and lock.is_current):
+                    if writing and attempt == FREEING_LOOKS:
+                        return 0, 0, f"git is about to write an index, as {writing[0]} says"
+                    if writing or not (is_same and lock.is_current):
                         if attempt < FREEING_LOOKS:
                             continue
                         freed &= self._look()
@@ -271,9 +281,9 @@ class _Freeing:
         _leave_reached(self._repo, self._wanted, self._refs)
         self._shared = len(found - self._wanted)
 
-    def _read_note(self) -> tuple[float, set[bytes], set[bytes]]:
-        """When an interrupted `free` began, its runs, and its candidates."""
-        begun = float(int(time.time()))
+    def _read_note(self) -> tuple[int, set[bytes], set[bytes]]:
+        """When an interrupted `free` began, in nanoseconds, its runs, and its candidates."""
+        begun = _now(self._lock)
         data = read_file(self._note, "what is to be freed", limit=MAX_CANDIDATES) or b""
         head, _, rest = data.partition(b"\n")
         words = head.split(b" ")
@@ -281,8 +291,9 @@ class _Freeing:
             return begun, set(), set()
         self._packs = {word.decode("ascii") for word in words[1:] if _PACK.fullmatch(word)}
         uids = {word for word in words[1:] if _HEX.fullmatch(word)}
-        # The packs of runs and of folds are a little younger than they should be.
-        return float(words[0]) + _FOLDS_AHEAD, uids, set(rest.split())
+        noted = int(words[0])
+        # Notes had seconds, once.
+        return noted if noted > _SECOND * _SECOND else noted * _SECOND, uids, set(rest.split())
 
     def _write_note(self) -> None:
         packs = (name.encode("ascii") for name in sorted(self._packs))
@@ -301,7 +312,7 @@ class _Freeing:
         for name in self._packs:
             files = {it: self._repo.packs.pack_dir / f"{name}{it}" for it in PACK_FILES}
             with contextlib.suppress(OSError):  # the pack is gone
-                if not files[".idx"].exists() and self._is_untouched(files[".pack"], None):
+                if not files[".idx"].exists() and self._is_untouched(files[".pack"]):
                     for path in files.values():
                         path.unlink(missing_ok=True)
 
@@ -313,20 +324,18 @@ class _Freeing:
     def _remove_note(self) -> None:
         self._note.unlink(missing_ok=True)
 
-    def _seen(self) -> tuple[dict[bytes, int], dict[str, int]]:
-        """When the files that hold the candidates were last touched, and when all packs were, by their names."""
+    def _find_ahead(self) -> dict[Path, int]:
+        """The files of candidates, and the packs, that were touched later than now, by a clock that was ahead; when."""
         # What an interrupted `free` has left may have been touched since.
         fresh = self._wanted - self._left
         homes = self._repo.objects.homes(Oid.from_hex(oid.decode("ascii")) for oid in fresh)
-        files: dict[bytes, int] = {}
-        for oid, home in homes.items():
+        packs = () if self._left else (self._repo.objects_dir / "pack").glob("*.pack")
+        now, found = _now(self._lock), {}
+        for path in {*homes.values(), *packs}:
             with contextlib.suppress(OSError):
-                files[str(oid).encode("ascii")] = int(home.stat().st_mtime)
-        packs: dict[str, int] = {}
-        for path in () if self._left else (self._repo.objects_dir / "pack").glob("*.pack"):
-            with contextlib.suppress(OSError):
-                packs[path.name] = int(path.stat().st_mtime)
-        return files, packs
+                if (touched := _touched(path)) > now:
+                    found[path] = touched
+        return found
 
     def _rewrite(self, freed: set[bytes]) -> Rewrite:
         oids = [Oid.from_hex(oid.decode("ascii")) for oid in freed]
@@ -355,23 +364,23 @@ class _Freeing:
             text = oid.decode("ascii")
             path = self._repo.objects_dir / text[:2] / text[2:]
             with contextlib.suppress(FileNotFoundError):
-                if self._is_untouched(path, self._times.get(oid)):
+                if self._is_untouched(path):
                     path.unlink()
                     reached("free.unlinking")
                     folders.add(path.parent)
         if rewrite.without <= set(oids.values()):
             self._packs = {*rewrite.inputs}
             self._write_note()
-            rewrite.delete(lambda path: self._is_untouched(path, self._pack_times.get(path.name)))
+            rewrite.delete(self._is_untouched)
         if self._is_safe:
             for folder in folders:
                 sync_directory(folder)
         kept = len(self._repo.objects.homes(oids.values()))
         return here - kept, kept
 
-    def _is_untouched(self, path: Path, seen: int | None) -> bool:
-        touched = int(path.stat().st_mtime)
-        return touched <= self._begun or touched == seen
+    def _is_untouched(self, path: Path) -> bool:
+        touched = _touched(path)
+        return touched < self._begun or touched == self._ahead.get(path)
 
 
 class _Dangling:
@@ -617,6 +626,29 @@ def _roots(repo: Repository) -> tuple[object, ...]:
             found = path.stat()
             stamps.append((path, found.st_ino, found.st_size, found.st_mtime_ns))
     return (repo.refs.rows("refs/"), stamps)
+
+
+def _index_locks(repo: Repository) -> list[Path]:
+    """The locks under which git is about to write an index: what it names there, it may have found already."""
+    return [path for it in _work_trees(repo) if (path := it / "index.lock").exists()]
+
+
+def _now(lock: int) -> int:
+    """The time in nanoseconds, by the clock by which git touches files: that of a server, on a share."""
+    try:
+        os.utime(lock)
+        return os.fstat(lock).st_mtime_ns
+    except OSError:
+        return time.time_ns()
+
+
+def _touched(path: Path) -> int:
+    """When somebody has touched a file, in nanoseconds: that changes both of its times to now.
+
+    A fold of packs sets the one ahead, and a link, another name or a copy changes the other alone.
+    """
+    found = path.stat()
+    return min(found.st_mtime_ns, found.st_ctime_ns)
 
 
 def _size(directory: Path) -> int:

@@ -306,6 +306,62 @@ def test_a_loose_file_that_was_touched_meanwhile_stays(
     assert has(repo, OWN)
 
 
+@pytest.mark.parametrize("step", ["_list", "_delete_refs", "_unlink"])
+@pytest.mark.parametrize("place", ["loose", "packed"])
+def test_what_is_written_again_at_once_stays(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch, step: str, place: str
+) -> None:
+    """By git itself, at any step, in the second in which the purge has begun; also if the clock is set back then."""
+    if place == "loose":
+        unpack(repo)
+    taken = getattr(freeing._Freeing, step)
+
+    def write_again(self: freeing._Freeing, *args: Any) -> Any:
+        monkeypatch.setattr(time, "time", lambda: 0.0)
+        repo.git("hash-object", "-w", "--stdin", stdin=OWN)
+        return taken(self, *args)
+
+    monkeypatch.setattr(freeing._Freeing, step, write_again)
+    assert freed(repo, "purge", "1")["kept"] > 0
+    assert has(repo, OWN)
+    repo.fsck()
+
+
+def test_what_is_written_again_before_a_killed_purge_goes_on_stays(repo: GitRepo) -> None:
+    """A moment after that was killed."""
+    _in_a_fork(lambda: _purge_until(repo, "_delete_refs", "after"))
+    repo.git("hash-object", "-w", "--stdin", stdin=OWN)
+    assert freed(repo, "gc")["kept"] > 0
+    assert has(repo, OWN)
+
+
+@pytest.mark.parametrize("place", ["loose", "packed"])
+def test_what_was_written_by_a_clock_that_was_ahead_is_freed(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """Nobody has touched it since that was set back."""
+    if place == "loose":
+        unpack(repo)
+    monkeypatch.setattr(freeing, "_now", lambda _: 10**9)
+    report = freed(repo, "purge", "1")
+    assert (report["kept"], has(repo, OWN)) == (0, False)
+
+
+def test_what_git_is_about_to_write_into_an_index_stays(repo: GitRepo) -> None:
+    """It may name anything that was here when it began; a later gc frees the rest."""
+    tree = repo.path.parent / "tree"
+    repo.git("worktree", "add", "-q", "--detach", str(tree))
+    lock = repo.path / ".git" / "worktrees" / "tree" / "index.lock"
+    lock.touch()
+    done = repo.call("purge", "1")
+    assert (done.code, has(repo, OWN)) == (0, True)
+    assert f"not all is freed: git is about to write an index, as {lock} says" in done.out
+    lock.unlink()
+    assert freed(repo, "gc")["objects"] > 5
+    assert not has(repo, OWN)
+    repo.fsck()
+
+
 def test_files_that_go_meanwhile_count_for_nothing(
     repo: GitRepo, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -39,20 +40,31 @@ def test_who_goes_on_knows_what_was_to_be_freed(tmp_path: Path) -> None:
     assert (begun()._packs, begun()._uids, begun()._wanted) == (set(), set(), set())
 
 
+def test_a_note_that_has_seconds_is_read(tmp_path: Path) -> None:
+    """As they had when only seconds were compared."""
+    opened = open_repo(make_repo(tmp_path / "r"))
+    freeing._Freeing(opened, -1, {}, ())._write_note()
+    note = opened.state_dir / "freeing"
+    now = int(note.read_bytes())
+    assert freeing._Freeing(opened, -1, {}, ())._begun == now > 10**18
+    note.write_bytes(b"1795931107\n")
+    assert freeing._Freeing(opened, -1, {}, ())._begun == 1795931107 * 10**9
+
+
 def test_what_is_left_of_packs_goes_first(tmp_path: Path) -> None:
     """Of those that lost their index when they were being deleted, and which nobody has touched since."""
     opened = open_repo(make_repo(tmp_path / "r"))
     names = [f"pack-{digit * 40}" for digit in "abcd"]
-    for name, suffixes, when in zip(
-        names, [(".pack", ".rev"), (".pack",), (".pack", ".idx"), (".rev",)], (1e9, 1e11, 1e9, 1e9), strict=True
-    ):  # fmt: skip
+    for name, suffixes in zip(
+        names, [(".pack", ".rev"), (".pack",), (".pack", ".idx"), (".rev",)], strict=True
+    ):
         for suffix in suffixes:
-            path = opened.packs.pack_dir / f"{name}{suffix}"
-            path.touch()
-            os.utime(path, (when, when))
+            (opened.packs.pack_dir / f"{name}{suffix}").touch()
+    time.sleep(0.02)  # more than a tick of the file system's clock
     first = freeing._Freeing(opened, -1, {}, ())
     first._packs = {*names}
     first._write_note()
+    os.utime(opened.packs.pack_dir / f"{names[1]}.pack")
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(freeing, "check_free", lambda _: None)  # an empty index is none
         assert freeing.free(opened, {}).objects == 0

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from gitflowrun.errors import CorruptRecord, GitflowrunError, RepositoryError
 from gitflowrun.git.maintenance import Rewrite, fold_lock
 from gitflowrun.git.objects import ObjectType, Oid, hash_object
 from gitflowrun.git.permissions import replace_file
@@ -72,6 +73,32 @@ def test_what_is_noted_is_on_the_disk_first(
     else:
         assert synced[0] == state
         assert (path.parent, False) in synced[1:]
+
+
+@pytest.mark.parametrize(
+    ("error", "hint"),
+    [
+        (RepositoryError("git has died"), "`git runs gc` goes on"),
+        (CorruptRecord("git has died", hint="ask it"), "ask it; `git runs gc` goes on"),
+    ],
+)
+def test_who_is_told_of_an_error_is_told_that_content_is_left(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch, error: GitflowrunError, hint: str
+) -> None:
+    """When the runs are gone, no other command says so."""
+
+    def fail(_: freeing._Freeing) -> Any:
+        raise error
+
+    with monkeypatch.context() as failing:
+        failing.setattr(freeing._Freeing, "_look", fail)
+        done = repo.call("purge", "1")
+    assert done.code == 128
+    assert done.err == f"fatal: not everything is freed yet: git has died\nhint: {hint}\n"
+    assert "MyFlow/1" not in repo.call("list").out
+    assert has_result(repo)
+    freed(repo, "gc")
+    assert not has_result(repo)
 
 
 @pytest.mark.parametrize("name", ["freeing", "freed"])
