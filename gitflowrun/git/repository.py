@@ -343,6 +343,11 @@ def _ask(cwd: Path, env: dict[str, str]) -> dict[str, bytes]:
 def _refusal(err: str, cwd: Path) -> UnusableRepository:
     message = git_message(err)
     if message.startswith("not a git repository (or any"):
+        if error := _unreadable(cwd):
+            return UnusableRepository(
+                f"git can't use the repository at {error.filename!r}: {error.strerror}",
+                hint="it is there, and has to be readable again first",
+            )
         return NotARepository(
             f"{str(cwd.absolute())!r} is not in a git repository",
             hint="run `git init` there, or go to your code: runs are recorded in the repository around you",
@@ -370,6 +375,23 @@ def _refusal(err: str, cwd: Path) -> UnusableRepository:
             else f"`git -C {where} status` has to work first"
         ),
     )
+
+
+def _unreadable(cwd: Path) -> OSError | None:
+    """What keeps git from reading a repository around a directory: it says of such a one that there is none."""
+    here = cwd.absolute()
+    for directory in (here, *here.parents):
+        try:
+            head = os.open(directory / ".git" / "HEAD", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            with open(head, "rb", buffering=0) as file:  # noqa: PTH123
+                file.read(1)
+            for name in ("refs", "objects"):
+                os.stat(f"{directory}/.git/{name}/.")  # noqa: PTH116
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            return OSError(error.errno, error.strerror, str(directory / ".git"))
+    return None
 
 
 def _refuse_unknown_formats(objects: bytes, refs: bytes) -> None:

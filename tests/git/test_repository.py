@@ -120,6 +120,42 @@ def test_no_repository(tmp_path: Path) -> None:
     assert "git init" in (caught.value.hint or "")
 
 
+@pytest.mark.parametrize(
+    ("name", "damage", "words"),
+    [
+        ("HEAD", "directory", "Is a directory"),
+        ("HEAD", "circle", "Too many levels of symbolic links"),
+        ("refs", "circle", "Too many levels of symbolic links"),
+        ("objects", "circle", "Too many levels of symbolic links"),
+    ],
+)
+def test_one_that_git_can_not_read(repo: GitRepo, name: str, damage: str, words: str) -> None:
+    """Git says that there is none, and `git init` would be no help; from below, too."""
+    below = repo.write("below/file", "").parent
+    path = repo.path / ".git" / name
+    path.rename(path.with_name("old"))
+    if damage == "circle":
+        path.symlink_to(name)
+    else:
+        path.mkdir()
+    for cwd in (repo.path, below):
+        with pytest.raises(UnusableRepository) as caught:
+            Repository.discover(cwd)
+        assert (
+            caught.value.message == f"git can't use the repository at '{repo.path}/.git': {words}"
+        )
+        assert "git init" not in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize("name", ["HEAD", "refs", "objects"])
+def test_one_that_lacks_a_part_is_none(repo: GitRepo, name: str) -> None:
+    """As for git: a directory may be called so."""
+    path = repo.path / ".git" / name
+    path.rename(path.with_name("old"))
+    with pytest.raises(NotARepository):
+        Repository.discover(repo.path)
+
+
 def test_directory_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A start that does not exist, or a current directory that was removed, is named."""
     with pytest.raises(RepositoryError, match="nowhere' does not exist"):
