@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -660,14 +659,6 @@ def test_a_run_whose_code_was_freed_takes_another_snapshot(repo: GitRepo) -> Non
     repo.fsck()
 
 
-def test_a_run_whose_state_was_deleted_is_seen(repo: GitRepo) -> None:
-    """`.git/gitflowrun` may be deleted at any time, with the lock of a run that goes on."""
-    with start_run(repo):
-        shutil.rmtree(repo.path / ".git" / "gitflowrun")
-        assert "run 5 is running" in repo.call("purge", "1").err
-    assert freed(repo, "purge", "1")["objects"] > 5
-
-
 def test_nothing_of_a_purged_run_is_left_in_the_state(repo: GitRepo) -> None:
     """Its live output and its lock go along; those of other runs stay."""
     state = repo.path / ".git" / "gitflowrun"
@@ -702,25 +693,4 @@ def test_the_users_repack_may_take_the_packs_meanwhile(
     assert (report["kept"], report["waits"]) == (0, "")
     assert count(repo) == everything - (own - others)
     assert not freeing.has_unfinished(open_repo(repo))
-    repo.fsck()
-
-
-@pytest.mark.parametrize("step", ["_list", "_write_note", "_delete_refs", "_rewrite", "_unlink"])
-def test_its_state_may_be_deleted_meanwhile(
-    repo: GitRepo, monkeypatch: pytest.MonkeyPatch, step: str
-) -> None:
-    """`.git/gitflowrun` may go at any time: the space is freed all the same, by this purge or by the next `gc`."""
-    others = reached(repo, "HEAD", *(f"refs/runs/MyFlow/{n}" for n in (2, 3, 4)))
-    everything, own = count(repo), reached(repo, "refs/runs/MyFlow/1")
-    whole = getattr(freeing._Freeing, step)
-
-    def delete_first(self: freeing._Freeing, *args: Any) -> Any:
-        monkeypatch.undo()
-        shutil.rmtree(repo.path / ".git" / "gitflowrun")
-        return whole(self, *args)
-
-    monkeypatch.setattr(freeing._Freeing, step, delete_first)
-    freed(repo, "purge", "1")
-    freed(repo, "gc")
-    assert count(repo) == everything - (own - others)
     repo.fsck()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +20,7 @@ from gitflowrun.git.permissions import replace_file
 from gitflowrun.porcelain import free as freeing
 from gitflowrun.porcelain.free import exclusive_size
 from tests.helpers.repos import GitRepo, make_repo
-from tests.helpers.runs import make_run, open_repo
+from tests.helpers.runs import make_run, open_repo, start_run
 
 OWN = b"one has it " * 999
 BLOB = str(hash_object(ObjectType.BLOB, OWN))
@@ -37,6 +38,12 @@ def repo(tmp_path: Path) -> GitRepo:
 def has_result(repo: GitRepo) -> bool:
     """Whether the first run's result is there."""
     return repo.git("cat-file", "-t", BLOB, check=False) != ""
+
+
+def objects(repo: GitRepo) -> set[str]:
+    """All objects."""
+    words = ("cat-file", "--batch-all-objects", "--batch-check=%(objectname)")
+    return {*repo.git(*words).split()}
 
 
 def freed(repo: GitRepo, *words: str) -> Any:
@@ -228,3 +235,35 @@ def test_who_waits_for_a_fold_waits_for_a_while(
     again = fold_lock(open_repo(repo))
     assert again is not None
     os.close(again)
+
+
+@pytest.mark.parametrize("step", ["_list", "_write_note", "_delete_refs", "_rewrite", "_unlink"])
+def test_its_state_may_be_deleted_meanwhile(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """`.git/gitflowrun` may go at any time: the space is freed all the same, by this purge or by the next `gc`."""
+    others, own = (
+        {*repo.git("rev-list", "--objects", "--no-object-names", *names).split()}
+        for names in (["HEAD", "refs/runs/MyFlow/2"], ["refs/runs/MyFlow/1"])
+    )
+    everything = objects(repo)
+    whole = getattr(freeing._Freeing, step)
+
+    def delete_first(self: freeing._Freeing, *args: Any) -> Any:
+        monkeypatch.undo()
+        shutil.rmtree(repo.path / ".git" / "gitflowrun")
+        return whole(self, *args)
+
+    monkeypatch.setattr(freeing._Freeing, step, delete_first)
+    freed(repo, "purge", "1")
+    freed(repo, "gc")
+    assert objects(repo) == everything - (own - others)
+    repo.fsck()
+
+
+def test_a_run_whose_state_was_deleted_is_seen(repo: GitRepo) -> None:
+    """`.git/gitflowrun` may be deleted at any time, with the lock of a run that goes on."""
+    with start_run(repo):
+        shutil.rmtree(repo.path / ".git" / "gitflowrun")
+        assert "run 3 is running" in repo.call("purge", "1").err
+    assert freed(repo, "purge", "1")["objects"] > 5

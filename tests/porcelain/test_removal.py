@@ -139,3 +139,21 @@ def test_why_runs_may_be_missed(repo: GitRepo) -> None:
     with start_run(repo):
         running = run_of(repo, "3")
         assert objections(opened, [second, running]) == ["MyFlow/3 is running"]
+
+
+def test_nothing_is_freed_in_a_partial_clone(repo: GitRepo, tmp_path: Path) -> None:
+    """Git keeps track there of what the remote has: runs go to the trash, and no further."""
+    repo.git("config", "uploadpack.allowFilter", "true")
+    words = ("clone", "-q", "--no-local", "--filter=blob:none", str(repo.path), "partial")
+    GitRepo(tmp_path).git(*words)
+    partial = GitRepo(tmp_path / "partial")
+    run = make_run(partial)
+    for command in (("purge", "--force", str(run.id)), ("gc", "--prune=now")):
+        if command[0] == "gc":
+            assert partial.call("rm", "--force", str(run.id)).code == 0
+        done = partial.call(*command)
+        assert done.code == 128
+        assert "fatal: this is a partial clone, in which git keeps track" in done.err
+        assert "its space is freed in a whole clone only" in done.err
+    assert partial.call("restore", str(run.id)).code == 0
+    assert partial.call("fsck", str(run.id)).code == 0
