@@ -74,6 +74,7 @@ _FETCH = (
     "--stdin",
 )  # fmt: skip
 _UPLOAD = "git-upload-pack"
+_SYNCED = "git -c core.fsync=all -c core.fsyncMethod=batch receive-pack"
 _COPY = (
     "-c", "core.fsync=objects", "pack-objects", "--quiet", "--window=0", "--delta-base-offset", "--non-empty",
 )  # fmt: skip
@@ -393,9 +394,15 @@ class Remote:
     def _program(self, verb: str) -> tuple[str, ...]:
         """What serves a remote on this machine is git's, whatever `remote.<name>.uploadpack` says.
 
-        On another machine that names a program there.
+        On another machine that names a program there. What is pushed here is on the disk before git says so, where
+        durability is asked for: git syncs no refs and no loose objects by itself, and what we sync afterwards can
+        have the file system keep their names without their content.
         """
-        return () if self._is_elsewhere() else (f"--{verb}-pack=git-{verb}-pack",)
+        if self._is_elsewhere():
+            return ()
+        safe = self._repository.settings.durability is Durability.SAFE
+        program = _SYNCED if safe and verb == "receive" else f"git-{verb}-pack"
+        return (f"--{verb}-pack={program}",)
 
     def _trees_of_all(self) -> dict[str, str]:
         """The environment of a push that leaves out the trees of all commits that the remote has."""

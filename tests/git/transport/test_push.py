@@ -12,7 +12,7 @@ from gitflowrun.errors import RepositoryError
 from gitflowrun.git.command import Completed
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.refs import RefUpdate
-from gitflowrun.git.transport import PUSHING, PushResult, Remote, parse_push
+from gitflowrun.git.transport import _SYNCED, PUSHING, PushResult, Remote, parse_push
 from gitflowrun.limits import (
     MAX_REFUSALS,
     REFS_A_PUSH,
@@ -31,6 +31,23 @@ def test_push_creates_moves_and_deletes(repo: GitRepo, server: GitRepo, commits:
     assert all(it.ok for it in origin.push(changes))
     assert origin.refs() == {names[0]: str(commits[2])}
     assert server.git("for-each-ref", "--format=%(refname)") == names[0]
+
+
+@pytest.mark.parametrize("durability", ["safe", "fast"])
+def test_what_is_pushed_to_a_directory_is_on_the_disk(
+    repo: GitRepo, server: GitRepo, commits: list[Oid], durability: str
+) -> None:
+    """Refs and loose objects too, which git leaves to the system: before it says that it has them."""
+    repo.git("config", "runs.durability", durability)
+    server.git("config", "core.fsync", "none")
+    hook = server.path / "hooks/update"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\ngit config core.fsync >synced\n")
+    hook.chmod(0o755)
+    assert all(it.ok for it in remote(repo).push([RefUpdate("refs/runs/F/1", commits[0], None)]))
+    told = {"safe": "all\n", "fast": "none\n"}[durability]
+    assert (server.path / "synced").read_text() == told
+    server.fsck()
 
 
 def test_nothing_else_is_pushed(repo: GitRepo, server: GitRepo, tmp_path: Path) -> None:
@@ -140,7 +157,7 @@ def test_what_a_push_says(
     assert ("--no-verify" in words) is not verify
     assert {
         "push", "--porcelain", "--no-follow-tags", "--recurse-submodules=no", "--atomic", "gc.auto=0",
-        "--receive-pack=git-receive-pack", f"--force-with-lease=refs/runs/F/1:{UPDATE.old}",
+        f"--receive-pack={_SYNCED}", f"--force-with-lease=refs/runs/F/1:{UPDATE.old}",
     } <= {*words}  # fmt: skip
     assert words[-3:] == ("--end-of-options", "origin", f"{UPDATE.new}:refs/runs/F/1")
     assert (options["env"][PUSHING], options["env"]["GIT_SHALLOW_FILE"]) == ("1", "/dev/null")
