@@ -142,3 +142,16 @@ def test_info_says_what_the_snapshot_has(repo: GitRepo) -> None:
         }  # fmt: skip
         assert len(writer.info.nonce) == 32
         assert abs(writer.info.created - time.time()) < 60
+
+
+def test_code_that_is_all_here_is_what_it_was(repo: GitRepo) -> None:
+    """Where space was freed since the snapshot, a run has that one, unless something of it has gone."""
+    make_run(repo)
+    repository = open_repo(repo)
+    repo.write("new", "taken before\n")
+    snapshot = take_snapshot(repository)
+    assert repo.call("purge", "--force", "1").code == 0
+    assert repository.freed_stamp() != snapshot.freed
+    repo.write("new", "came later\n")
+    with create_run(repository, draft(), snapshot) as writer:
+        assert writer.snapshot.tree == snapshot.tree
