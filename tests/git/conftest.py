@@ -6,7 +6,13 @@ import pytest
 
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.repository import Repository
+from tests.helpers.refs import forget_git_children
 from tests.helpers.repos import GitRepo
+
+
+@pytest.fixture(autouse=True)
+def _git_children_of_its_own() -> None:
+    forget_git_children()
 
 
 @pytest.fixture

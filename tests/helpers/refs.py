@@ -40,7 +40,20 @@ def opened(repository: Repository, *, patience: float = 30, stale_after: float =
 
 
 def git_children() -> list[int]:
-    """The numbers of the git processes that this process has started and that are there."""
+    """The git processes that this process has started since `forget_git_children`, and that are there."""
+    return [pid for pid in _all_git_children() if pid not in _forgotten]
+
+
+def forget_git_children() -> None:
+    """Leave out what tests before have left to the garbage collection, whenever that is."""
+    _forgotten.clear()
+    _forgotten.update(_all_git_children())
+
+
+_forgotten: set[int] = set()
+
+
+def _all_git_children() -> list[int]:
     lists = Path("/proc/self/task").glob("*/children")
     pids = [int(pid) for children in lists for pid in children.read_text().split()]
     return [pid for pid in pids if Path(f"/proc/{pid}/comm").read_text() == "git\n"]
