@@ -692,10 +692,9 @@ def test_a_program_that_has_ended_or_does_not_heed_a_signal(
             raise subprocess.TimeoutExpired("sleep", 1)
         return wait(process, timeout)
 
-    programs = SignaturePrograms(open_repo(repo).git, {})
     monkeypatch.setattr("gitflowrun.git.signing.signature.SIGNATURE_SECONDS", 0.05)
     monkeypatch.setattr(os, "killpg", send)
     monkeypatch.setattr(Process, "wait", waits)
     with pytest.raises(RepositoryError, match="sleep has waited"):
-        programs.run("sleep", "60")
+        SignaturePrograms(open_repo(repo).git, {}).run("sleep", "60")
     assert sent == [signal.SIGTERM, signal.SIGKILL][: 1 + (case == "deaf")]
