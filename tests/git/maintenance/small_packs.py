@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from gitflowrun.git import maintenance
 from gitflowrun.git.maintenance import fold
@@ -41,3 +46,29 @@ def folded(repository: Repository) -> tuple[int, int] | None:
     """Fold; how many small packs there were, and are now. None where nothing was folded."""
     before = len(foldable(repository))
     return (before, len(foldable(repository))) if fold(repository) else None
+
+
+def watch_git(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> tuple[list[tuple[int, ...]], list[str]]:
+    """What each git that is started from now on inherits, and where it puts objects."""
+    start = repository.git.start
+    inherited: list[tuple[int, ...]] = []
+    apart: list[str] = []
+
+    def starts(_: object, *args: str, **options: Any) -> Any:
+        inherited.append(options["inherited"])
+        apart.append(options["env"]["GIT_OBJECT_DIRECTORY"])
+        return start(*args, **options)
+
+    monkeypatch.setattr(type(repository.git), "start", starts)
+    return inherited, apart
+
+
+def refuse_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Times of files can't be set."""
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "utime", refuse)

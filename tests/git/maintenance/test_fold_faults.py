@@ -24,7 +24,15 @@ from gitflowrun.git.maintenance import (
 )
 from gitflowrun.git.pack.reader import PackReader
 from gitflowrun.git.repository import Repository
-from tests.git.maintenance.small_packs import foldable, folded, many, open_files, pack_files
+from tests.git.maintenance.small_packs import (
+    foldable,
+    folded,
+    many,
+    open_files,
+    pack_files,
+    refuse_times,
+    watch_git,
+)
 from tests.helpers.packs import objects_dir
 from tests.helpers.repos import GitRepo
 from tests.helpers.runs import open_repo
@@ -219,20 +227,8 @@ def test_a_fold_where_times_can_not_be_set(repo: GitRepo, monkeypatch: pytest.Mo
     """A share that sets them itself sets them to now; git is apart, and holds the lock as long as it writes."""
     many(repo, 3)
     repository = open_repo(repo)
-    start = repository.git.start
-    inherited: list[tuple[int, ...]] = []
-    apart: list[str] = []
-
-    def starts(_: object, *args: str, **options: Any) -> Any:
-        inherited.append(options["inherited"])
-        apart.append(options["env"]["GIT_OBJECT_DIRECTORY"])
-        return start(*args, **options)
-
-    def refuse(*_: object) -> None:
-        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
-
-    monkeypatch.setattr(type(repository.git), "start", starts)
-    monkeypatch.setattr(os, "utime", refuse)
+    inherited, apart = watch_git(repository, monkeypatch)
+    refuse_times(monkeypatch)
     folding = start_fold(repository)
     assert folding is not None
     assert inherited == [(folding._lock,)]

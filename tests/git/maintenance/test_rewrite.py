@@ -20,6 +20,7 @@ from gitflowrun.git.objects import Oid
 from gitflowrun.git.pack.publish import PackStore
 from gitflowrun.git.pack.reader import PackReader
 from gitflowrun.git.repository import Repository
+from tests.git.maintenance.small_packs import refuse_times, watch_git
 from tests.helpers.packs import blob, noise, pack_store
 from tests.helpers.repos import GitRepo
 from tests.helpers.runs import open_repo
@@ -145,22 +146,10 @@ def test_a_rewrite_is_on_the_disk_before_it_has_a_name(
     """Its files are synced while nobody waits for them; git is apart and holds the lock of folds."""
     repository, oids, _ = three
     order: list[str] = []
-    inherited: list[object] = []
-    apart: list[str] = []
-    start = repository.git.start
-
-    def starts(_: object, *args: str, **options: Any) -> Any:
-        inherited.append(options["inherited"])
-        apart.append(options["env"]["GIT_OBJECT_DIRECTORY"])
-        return start(*args, **options)
-
-    def refuse(*_: object) -> None:
-        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
-
-    monkeypatch.setattr(type(repository.git), "start", starts)
+    inherited, apart = watch_git(repository, monkeypatch)
+    refuse_times(monkeypatch)
     monkeypatch.setattr(maintenance, "sync_file", lambda path: order.append(path.suffix))
     monkeypatch.setattr(maintenance, "reached", order.append)
-    monkeypatch.setattr(os, "utime", refuse)
     lock = fold_lock(repository)
     assert lock is not None
     rewrite = Rewrite(repository, lock, oids[0][:1])
