@@ -15,7 +15,7 @@ from gitflowrun.errors import CorruptRecord, RepositoryError
 from gitflowrun.limits import CELL_BYTES, ROWS_SHOWN
 from gitflowrun.names import PARAMETERS_STEP, Pathspec, RunId, check_tag
 from gitflowrun.runs.commit_message import Status
-from gitflowrun.runs.listing import RunSummary, no_runs_of, told_damaged
+from gitflowrun.runs.lookup.listing import RunSummary, no_runs_of, told_damaged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -28,13 +28,13 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from gitflowrun.cli.errors import DIFFERS, GIT, invoke
-from gitflowrun.cli.git_runs.show import some_files
+from gitflowrun.cli.git_runs.look.show import some_files
 from gitflowrun.cli.output.tables import as_json
 from gitflowrun.cli.output.terminal import PLAIN, open_screen
 from gitflowrun.cli.output.text import printable, terminal_safe
 from gitflowrun.git.diff import diff_trees
 from gitflowrun.git.repository import Repository
-from gitflowrun.porcelain.compare import (
+from gitflowrun.porcelain.comparison.compare import (
     FORMATS,
     code_diff,
     compare_left_out,
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from gitflowrun.cli.output.terminal import Style
-    from gitflowrun.porcelain.compare import Difference
+    from gitflowrun.porcelain.comparison.compare import Difference
 
 _JSON = "json"
 _PROGRAM = "python -m gitflowrun.cmd.diff"

@@ -1,6 +1,6 @@
 """The difference between two trees as values: files, renames, statistics, hunks and lines. Made by libgit2.
 
-Text that a person reads, or that `git apply` takes, comes from `git diff` (`porcelain.compare`); this is for
+Text that a person reads, or that `git apply` takes, comes from `git diff` (`porcelain.comparison.compare`); this is for
 programs, and the user's settings play no part in it. pygit2 is imported when a difference is asked for, and not
 before: loading it costs 60-90 ms of CPU.
 

@@ -4,8 +4,8 @@ Always by the git executable, which has credential helpers, proxies, `url.*.inst
 Each call names its refspecs; nothing is configured in `remote.*`, and what is configured there for people's branches
 (mirror, prune, tags) is switched off for the call, because each of these has been seen to delete runs.
 
-- A `+` refspec is used for tracking copies only (`porcelain.sync.Tracking`). Refs on the remote are created if absent
-  or moved from a known value (`--force-with-lease`), so the remote decides races.
+- A `+` refspec is used for tracking copies only (`porcelain.transfer.sync.Tracking`). Refs on the remote are created
+  if absent or moved from a known value (`--force-with-lease`), so the remote decides races.
 - Received objects are checked (`fsckObjects`) and come as a pack (`unpackLimit`), never as loose objects. git receives
   it in a directory apart, from where it is published as ours are: kept until a ref names what is in it.
 - Names and URLs come after `--end-of-options`, since `--upload-pack=<command>` runs its argument; `ext::` and `fd::`

@@ -31,7 +31,7 @@ from gitflowrun.git.objects import NULL_OID, Oid
 from gitflowrun.git.permissions import hint_of
 from gitflowrun.limits import RECENT_RUNS
 from gitflowrun.runs import layout
-from gitflowrun.runs.listing import RunSummary, list_runs
+from gitflowrun.runs.lookup.listing import RunSummary, list_runs
 from gitflowrun.runs.read import StoredRun
 from gitflowrun.runs.trust import Trust
 from gitflowrun.values import frozen, replace
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from gitflowrun.git.repository import Repository
-    from gitflowrun.porcelain.sync import SyncReport
+    from gitflowrun.porcelain.transfer.sync import SyncReport
 
 _LISTED = 10 * RECENT_RUNS  # among which those that were fetched are passed over
 _CLIENT = ("post-commit", "pre-push")
@@ -214,7 +214,7 @@ def pre_push(repo: Repository, remote: str, url: str, lines: Iterable[str]) -> S
         return None
     # Which the other hooks do not need.
     from gitflowrun.git.transport import Remote
-    from gitflowrun.porcelain.push import push_to
+    from gitflowrun.porcelain.transfer.push import push_to
 
     pushed, names = set(), set()
     for line in lines:

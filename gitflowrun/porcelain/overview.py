@@ -262,7 +262,7 @@ def _observed(run: StoredRun) -> StoredRun:
 
 
 def _signed_by(run: StoredRun) -> str | None:
-    """What a run says of its signature. To check that would cost a process: `porcelain.verify` does."""
+    """What a run says of its signature. To check that would cost a process: `porcelain.checks.verify` does."""
     _, content = run.objects.read(run.commit, COMMIT_SIZE)
     if b"\ngpgsig" not in content:
         return None

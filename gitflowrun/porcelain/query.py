@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from gitflowrun.errors import CorruptRecord, InvalidPathspec, NotFound, UsageError
 from gitflowrun.names import TaskName, did_you_mean
 from gitflowrun.runs.commit_message import Status
-from gitflowrun.runs.listing import RunSummary, looked_at, no_runs_of
+from gitflowrun.runs.lookup.listing import RunSummary, looked_at, no_runs_of
 from gitflowrun.runs.runs import RunStore
 from gitflowrun.values import frozen, replace
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from gitflowrun.artifacts.reference import ArtifactRef
     from gitflowrun.git.repository import Repository
-    from gitflowrun.runs.listing import DamagedRun
+    from gitflowrun.runs.lookup.listing import DamagedRun
+    from gitflowrun.runs.lookup.resolve import Address
     from gitflowrun.runs.read import StoredRun, StoredTask
-    from gitflowrun.runs.resolve import Address
 
 
 @frozen

@@ -1,8 +1,8 @@
 """Creates a run: a number, and two commits that exist before any of the user's code runs.
 
 1. Check the names that become refs, so that nothing has to be taken back.
-2. Reserve the next number and take the run's lock (`ids`). From now on no space is freed (`porcelain.free`); if some
-   was since the snapshot, and not all of its code is there, take another snapshot.
+2. Reserve the next number and take the run's lock (`ids`). From now on no space is freed (`porcelain.deletion.free`);
+   if some was since the snapshot, and not all of its code is there, take another snapshot.
 3. Make the first commit: no parent, INFO alone as its tree, with a random nonce. Its oid is the run's uid, and tags
    point at it: whoever pushes a tag publishes neither code nor data.
 4. Make its child: INFO, `code/` and the tasks that the run begins with (`_parameters`, or all that a resumed run

@@ -13,7 +13,7 @@ from gitflowrun.git.refs import loose_names
 from gitflowrun.names import RunId
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import Status
-from gitflowrun.runs.listing import (
+from gitflowrun.runs.lookup.listing import (
     DamagedRun,
     RunSummary,
     list_all,
@@ -25,8 +25,8 @@ from gitflowrun.runs.listing import (
 if TYPE_CHECKING:
     from gitflowrun.git.objects import Oid
     from gitflowrun.git.repository import Repository
+    from gitflowrun.runs.lookup.resolve import Address
     from gitflowrun.runs.read import StoredRun
-    from gitflowrun.runs.resolve import Address
 
 __all__ = ["RunStore", "RunSummary", "Status"]
 
@@ -79,7 +79,7 @@ class RunStore:
 
     def resolve(self, address: str, flow: str | None = None) -> Address:
         """The run, or the part of a run, that an address names. Raises as `find`."""
-        from gitflowrun.runs.resolve import resolve
+        from gitflowrun.runs.lookup.resolve import resolve
 
         return resolve(self.repo, address, flow)
 

@@ -24,8 +24,8 @@ from gitflowrun.git.refs import RefUpdate
 from gitflowrun.limits import MAX_USER_TAGS
 from gitflowrun.names import RunId, check_tag
 from gitflowrun.runs import layout
-from gitflowrun.runs.listing import tag_refs_by_run, tags_of_run, uids_of
 from gitflowrun.runs.locks import Locks
+from gitflowrun.runs.lookup.listing import tag_refs_by_run, tags_of_run, uids_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence

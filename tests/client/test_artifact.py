@@ -13,7 +13,7 @@ from gitflowrun.client.flow import rows
 from gitflowrun.errors import UntrustedArtifact
 from gitflowrun.git.transport import Remote
 from gitflowrun.names import TaskName
-from gitflowrun.porcelain.fetch import fetch
+from gitflowrun.porcelain.transfer.fetch import fetch
 from gitflowrun.runs.read import StoredRun
 from gitflowrun.runs.records import RunOrigin, TaskRecord
 from gitflowrun.runs.runs import RunStore, Status

@@ -9,8 +9,8 @@ import pytest
 from gitflowrun.artifacts.dedup import DedupIndex
 from gitflowrun.errors import RepositoryError
 from gitflowrun.git.repository import Repository
-from gitflowrun.porcelain.sync import Outcome
-from gitflowrun.porcelain.trash import Trash
+from gitflowrun.porcelain.deletion.trash import Trash
+from gitflowrun.porcelain.transfer.sync import Outcome
 from gitflowrun.runs.maintenance import ensure_dedup_index
 from gitflowrun.runs.runs import RunStore, Status
 from gitflowrun.runs.trees import GroupObjects

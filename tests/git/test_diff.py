@@ -18,7 +18,7 @@ from gitflowrun.git.ancestry import ahead_behind, descendants, reachable
 from gitflowrun.git.diff import ChangeExtent, diff_trees, extent_of_change
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.repository import Repository
-from gitflowrun.porcelain import compare
+from gitflowrun.porcelain.comparison import compare
 from tests.helpers.repos import GitRepo, make_repo
 
 TEXT = "".join(f"line {number}\n" for number in range(40))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import subprocess
 from typing import TYPE_CHECKING
 
-from gitflowrun.porcelain.fetch import fetch
-from gitflowrun.porcelain.push import push
-from gitflowrun.porcelain.sync import Outcome, SyncReport
+from gitflowrun.porcelain.transfer.fetch import fetch
+from gitflowrun.porcelain.transfer.push import push
+from gitflowrun.porcelain.transfer.sync import Outcome, SyncReport
 from gitflowrun.runs.runs import RunStore
 from gitflowrun.runs.tags import Tags
 from tests.helpers.repos import GitRepo

@@ -19,8 +19,8 @@ from pathlib import Path
 from gitflowrun.errors import GitflowrunError
 from gitflowrun.git.maintenance import fold
 from gitflowrun.git.repository import Repository
-from gitflowrun.porcelain.fetch import fetch
-from gitflowrun.porcelain.push import push
+from gitflowrun.porcelain.transfer.fetch import fetch
+from gitflowrun.porcelain.transfer.push import push
 from gitflowrun.runs.maintenance import tidy
 from gitflowrun.runs.runs import RunStore, Status
 from gitflowrun.runs.tags import Tags

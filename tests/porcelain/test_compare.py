@@ -10,8 +10,13 @@ from unittest.mock import Mock
 import pytest
 
 from gitflowrun.git.repository import Repository
-from gitflowrun.porcelain.changes import delta
-from gitflowrun.porcelain.compare import Difference, RunDifference, StepDifference, compare
+from gitflowrun.porcelain.comparison.changes import delta
+from gitflowrun.porcelain.comparison.compare import (
+    Difference,
+    RunDifference,
+    StepDifference,
+    compare,
+)
 from gitflowrun.runs import read
 from gitflowrun.runs.runs import RunStore
 from tests.helpers.flows import foreach_flow, linear_flow

@@ -15,9 +15,9 @@ import pytest
 from gitflowrun.git.maintenance import fold_lock
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.owner import Owner
-from gitflowrun.porcelain import doctor
-from gitflowrun.porcelain.doctor import AilmentKind, examine, mend
-from gitflowrun.porcelain.free import Freed
+from gitflowrun.porcelain.checks import doctor
+from gitflowrun.porcelain.checks.doctor import AilmentKind, examine, mend
+from gitflowrun.porcelain.deletion.free import Freed
 from gitflowrun.runs.commit_message import Status
 from gitflowrun.values import replace
 from tests.helpers.packs import objects_dir
@@ -151,7 +151,7 @@ def test_space_that_is_yet_to_be_freed(run: GitRepo, monkeypatch: pytest.MonkeyP
         raise OSError(5, "Input/output error")
 
     with monkeypatch.context() as patched:
-        patched.setattr("gitflowrun.porcelain.free.rewrite_commit_graph", fail)
+        patched.setattr("gitflowrun.porcelain.deletion.free.rewrite_commit_graph", fail)
         assert run.call("purge", "--force", "1").code == 128
     expected = [(AilmentKind.SPACE, str(opened.state_dir))]
     assert found(run) == expected
@@ -401,7 +401,7 @@ def test_what_can_not_be_mended_says_why(run: GitRepo, monkeypatch: pytest.Monke
     def refuse(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("gitflowrun.porcelain.doctor.remove_old_lock", refuse)
+    monkeypatch.setattr("gitflowrun.porcelain.checks.doctor.remove_old_lock", refuse)
     findings = mend(open_repo(run))
     assert [(it.where, it.mended) for it in findings] == [
         (str(lock), False), (str(top / "gitflowrun-mark"), True)

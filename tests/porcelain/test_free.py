@@ -20,10 +20,10 @@ from gitflowrun.git.maintenance import Rewrite, fold_lock
 from gitflowrun.git.objects import ObjectType, hash_object
 from gitflowrun.git.snapshot import take_snapshot
 from gitflowrun.names import TaskName
-from gitflowrun.porcelain import free as freeing
-from gitflowrun.porcelain import removal
-from gitflowrun.porcelain.removal import purge
-from gitflowrun.porcelain.trash import RemovedRuns, Trash, TrashedRun
+from gitflowrun.porcelain.deletion import free as freeing
+from gitflowrun.porcelain.deletion import removal
+from gitflowrun.porcelain.deletion.removal import purge
+from gitflowrun.porcelain.deletion.trash import RemovedRuns, Trash, TrashedRun
 from gitflowrun.runs.create import create_run
 from gitflowrun.runs.live import LiveState, StartedTask
 from gitflowrun.runs.runs import RunStore, Status

@@ -13,7 +13,7 @@ import pytest
 from gitflowrun.errors import MissingObject
 from gitflowrun.git.objects import ObjectType, Oid
 from gitflowrun.limits import COMMIT_SIZE, TREE_SIZE
-from gitflowrun.porcelain import free as freeing
+from gitflowrun.porcelain.deletion import free as freeing
 from tests.helpers.repos import make_repo
 from tests.helpers.runs import (
     open_repo,

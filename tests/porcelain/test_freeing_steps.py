@@ -17,8 +17,8 @@ from gitflowrun.errors import CorruptRecord, GitflowrunError, RepositoryError
 from gitflowrun.git.maintenance import Rewrite, fold_lock
 from gitflowrun.git.objects import ObjectType, Oid, hash_object
 from gitflowrun.git.permissions import replace_file
-from gitflowrun.porcelain import free as freeing
-from gitflowrun.porcelain.free import exclusive_size
+from gitflowrun.porcelain.deletion import free as freeing
+from gitflowrun.porcelain.deletion.free import exclusive_size
 from tests.helpers.repos import GitRepo, make_repo
 from tests.helpers.runs import make_run, open_repo, start_run
 

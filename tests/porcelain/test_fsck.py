@@ -18,8 +18,8 @@ from gitflowrun.errors import CorruptRecord, GitflowrunError, MissingObject
 from gitflowrun.git.objects import ObjectType
 from gitflowrun.git.pack.writer import PackObject
 from gitflowrun.names import TaskName
-from gitflowrun.porcelain import fsck
-from gitflowrun.porcelain.fsck import Fault, RunsCheck
+from gitflowrun.porcelain.checks import fsck
+from gitflowrun.porcelain.checks.fsck import Fault, RunsCheck
 from gitflowrun.runs.read import StoredRun
 from gitflowrun.runs.runs import RunStore, Status
 from gitflowrun.values import replace

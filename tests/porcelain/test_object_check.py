@@ -11,8 +11,8 @@ import pytest
 
 from gitflowrun.errors import CorruptRecord, MissingObject
 from gitflowrun.git.objects import Mode, Oid, TreeEntry
-from gitflowrun.porcelain import object_check
-from gitflowrun.porcelain.object_check import ObjectCheck, ObjectFault, Remembered
+from gitflowrun.porcelain.checks import object_check
+from gitflowrun.porcelain.checks.object_check import ObjectCheck, ObjectFault, Remembered
 
 COMMIT = Oid(b"c" * 20)
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from gitflowrun.errors import NotFound, RepositoryError
-from gitflowrun.porcelain import removal
-from gitflowrun.porcelain.removal import collect, find_runs, objections, purge, remove
-from gitflowrun.porcelain.trash import RemovedRuns, Trash
+from gitflowrun.porcelain.deletion import removal
+from gitflowrun.porcelain.deletion.removal import collect, find_runs, objections, purge, remove
+from gitflowrun.porcelain.deletion.trash import RemovedRuns, Trash
 from gitflowrun.runs.locks import Locks
 from gitflowrun.runs.read import StoredRun
 from tests.helpers.clones import refs

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgpack
 import pytest
 
-from gitflowrun.porcelain.secret_rules import find_secrets
+from gitflowrun.porcelain.secrets.secret_rules import find_secrets
 from tests.helpers.credentials import CREDENTIALS, HARMLESS, made_up
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -14,10 +14,10 @@ from gitflowrun.git.objects import Oid
 from gitflowrun.git.snapshot import take_snapshot
 from gitflowrun.limits import SCAN_NUMBERS
 from gitflowrun.porcelain.hooks import install
-from gitflowrun.porcelain.push import push
-from gitflowrun.porcelain.secret_rules import find_secrets
-from gitflowrun.porcelain.secret_scan import SecretSearch
-from gitflowrun.porcelain.sync import Outcome, RunTip, SyncReport
+from gitflowrun.porcelain.secrets.secret_rules import find_secrets
+from gitflowrun.porcelain.secrets.secret_scan import SecretSearch
+from gitflowrun.porcelain.transfer.push import push
+from gitflowrun.porcelain.transfer.sync import Outcome, RunTip, SyncReport
 from gitflowrun.runs.create import create_run
 from gitflowrun.runs.runs import Status
 from gitflowrun.values import replace
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from gitflowrun.porcelain.secret_rules import Found
+    from gitflowrun.porcelain.secrets.secret_rules import Found
     from gitflowrun.runs.records import RunIdentity
 
 TOKEN = CREDENTIALS["github"]
@@ -324,8 +324,8 @@ def test_tags_that_are_secrets_are_not_sent(ada: GitRepo, server: GitRepo) -> No
 
 def test_large_files_are_told(ada: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is too large to be searched goes, and the report says so; arrays of numbers are passed over."""
-    monkeypatch.setattr("gitflowrun.porcelain.secret_scan.SCAN_FILE", 1_000)
-    monkeypatch.setattr("gitflowrun.porcelain.secret_scan.SCAN_NUMBERS", 100)
+    monkeypatch.setattr("gitflowrun.porcelain.secrets.secret_scan.SCAN_FILE", 1_000)
+    monkeypatch.setattr("gitflowrun.porcelain.secrets.secret_scan.SCAN_NUMBERS", 100)
     ada.write("large.txt", TOKEN + "x" * 2_000)
     run_with(ada, {"numbers": bytes(range(128, 256)) * 4 + TOKEN.encode()})
     report = send(ada)
@@ -404,7 +404,7 @@ def test_a_run_that_can_not_be_searched_costs_itself_alone(
 
     run_with(ada, {"db_password": b"x", "large": b"damaged" * 500})
     run_with(ada, task="other/1")
-    monkeypatch.setattr("gitflowrun.porcelain.secret_scan.find_secrets", find)
+    monkeypatch.setattr("gitflowrun.porcelain.secrets.secret_scan.find_secrets", find)
     assert outcomes(send(ada)) == [Outcome.REFUSED, Outcome.NEW]
 
 

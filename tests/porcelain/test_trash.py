@@ -22,7 +22,7 @@ from gitflowrun.git.pack.publish import PackStore
 from gitflowrun.git.ref_update import Refs
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.git.repository import Repository
-from gitflowrun.porcelain.trash import RemovedRun, RemovedRuns, Trash, TrashedRun
+from gitflowrun.porcelain.deletion.trash import RemovedRun, RemovedRuns, Trash, TrashedRun
 from gitflowrun.runs.ids import RunIds
 from gitflowrun.runs.locks import FileLock
 from gitflowrun.runs.read import StoredRun
@@ -198,7 +198,7 @@ def test_asks_before_what_may_be_missed(ada: GitRepo, monkeypatch: pytest.Monkey
     assert len(ids(ada)) == 2
     for answer, code, left in (("\n", 1, 2), ("y\n", 0, 1)):
         monkeypatch.setattr(sys, "stdin", _Terminal(answer))
-        monkeypatch.setattr("gitflowrun.cli.git_runs.removal._is_terminal", lambda: True)
+        monkeypatch.setattr("gitflowrun.cli.git_runs.remove.removal._is_terminal", lambda: True)
         assert ada.call("rm", "1").code == code
         assert len(ids(ada)) == left
 
@@ -398,7 +398,8 @@ def test_the_list_of_removed_runs_is_on_the_disk(
     repo.git("config", "runs.durability", durability)
     removed, synced = RemovedRuns(open_repo(repo)), list[list[RemovedRun]]()
     monkeypatch.setattr(
-        "gitflowrun.porcelain.trash.sync_directory", lambda _: synced.append(removed.read())
+        "gitflowrun.porcelain.deletion.trash.sync_directory",
+        lambda _: synced.append(removed.read()),
     )
     line = RemovedRun("1" * 40, "2" * 40, "F/1")
     removed.add([line])

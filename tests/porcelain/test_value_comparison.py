@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from gitflowrun.errors import CorruptRecord
-from gitflowrun.porcelain import value_comparison
-from gitflowrun.porcelain.changes import value_changes
-from gitflowrun.porcelain.compare import RunDifference, compare
+from gitflowrun.porcelain.comparison import value_comparison
+from gitflowrun.porcelain.comparison.changes import value_changes
+from gitflowrun.porcelain.comparison.compare import RunDifference, compare
 from gitflowrun.runs.runs import RunStore
 from tests.helpers.clones import clone, get
 from tests.helpers.flows import linear_flow

@@ -11,8 +11,8 @@ from gitflowrun.errors import CorruptRecord, MissingObject, TooLarge
 from gitflowrun.git.objects import Commit, Mode, ObjectType, Oid, Signature, TreeEntry
 from gitflowrun.git.signing.signature_check import SignatureReport, SignatureState
 from gitflowrun.names import RunId
-from gitflowrun.porcelain import verify
-from gitflowrun.porcelain.verify import RunVerifier
+from gitflowrun.porcelain.checks import verify
+from gitflowrun.porcelain.checks.verify import RunVerifier
 from gitflowrun.runs.commit_message import Status
 
 INFO, OTHER, CODE = (Oid(letter.encode() * 20) for letter in "iok")

@@ -18,9 +18,9 @@ from gitflowrun.git.command import Argument, Process
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.ref_update import Refs
 from gitflowrun.names import RunId
-from gitflowrun.runs import listing
 from gitflowrun.runs.commit_message import RunState, Status
-from gitflowrun.runs.listing import DamagedRun, RunSummary
+from gitflowrun.runs.lookup import listing
+from gitflowrun.runs.lookup.listing import DamagedRun, RunSummary
 from gitflowrun.runs.runs import RunStore
 from gitflowrun.runs.tags import Tags
 from tests.helpers.repos import ROOT, GitRepo

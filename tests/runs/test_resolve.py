@@ -66,7 +66,7 @@ def test_a_run_that_is_said_whole_is_found_without_a_look_at_others(
     store: RunStore, monkeypatch: pytest.MonkeyPatch, address: str, flow: str | None
 ) -> None:
     """There may be 100,000."""
-    monkeypatch.setattr("gitflowrun.runs.resolve._Catalog", None)
+    monkeypatch.setattr("gitflowrun.runs.lookup.resolve._Catalog", None)
     assert store.find(address.removesuffix("/train/1"), flow).pathspec == "A/1"
     assert store.resolve(address, flow).run.pathspec == "A/1"
 

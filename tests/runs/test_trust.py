@@ -18,8 +18,8 @@ from gitflowrun.git.objects import Commit, Oid, Signature
 from gitflowrun.git.signing import signature
 from gitflowrun.git.signing.signature import with_signature
 from gitflowrun.git.transport import Remote
-from gitflowrun.porcelain.fetch import fetch
 from gitflowrun.porcelain.overview import run_overview
+from gitflowrun.porcelain.transfer.fetch import fetch
 from gitflowrun.runs import clone_key
 from gitflowrun.runs.clone_key import CloneKey
 from gitflowrun.runs.commit_message import Status

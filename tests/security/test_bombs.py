@@ -15,7 +15,7 @@ from gitflowrun.errors import TooLarge
 from gitflowrun.git.diff import diff_trees
 from gitflowrun.git.objects import Oid
 from gitflowrun.names import TaskName
-from gitflowrun.porcelain.compare import code_diff
+from gitflowrun.porcelain.comparison.compare import code_diff
 from tests.helpers.repos import GitRepo, make_repo
 from tests.helpers.runs import make_run, open_repo, store_of
 from tests.security.forge import Forge, ForgedTask, Forgery, info, record, task
@@ -167,7 +167,7 @@ def test_a_large_file_is_named_and_not_compared_line_by_line(
     stranger: GitRepo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """That it differs is said; git, which would hold it, is not asked; the error says how to see it all the same."""
-    for module in ("git.diff.DIFFED_FILE", "porcelain.compare.DIFFED_IN_ALL"):
+    for module in ("git.diff.DIFFED_FILE", "porcelain.comparison.compare.DIFFED_IN_ALL"):
         monkeypatch.setattr(f"gitflowrun.{module}", 1 << 20)
     monkeypatch.setattr("gitflowrun.git.diff.DIFFED_FILES", 1)  # old and new are one file
     forge, repo = Forge(stranger), open_repo(stranger)

@@ -16,8 +16,8 @@ from gitflowrun.client import repository
 from gitflowrun.cmd.diff import main as cmd_diff
 from gitflowrun.errors import RepositoryError
 from gitflowrun.git.config import FETCHING, PROGRAMS, parse_config
-from gitflowrun.porcelain.fetch import fetch
-from gitflowrun.porcelain.push import push
+from gitflowrun.porcelain.transfer.fetch import fetch
+from gitflowrun.porcelain.transfer.push import push
 from tests.helpers.repos import GitRepo, make_repo
 from tests.helpers.runs import make_run, open_repo
 

@@ -19,7 +19,7 @@ from gitflowrun.errors import GitflowrunError, UntrustedArtifact
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.transport import Remote
 from gitflowrun.names import TaskName
-from gitflowrun.porcelain.fetch import fetch
+from gitflowrun.porcelain.transfer.fetch import fetch
 from gitflowrun.runs.read import StoredRun
 from gitflowrun.runs.trust import Trust
 from tests.helpers.repos import GitRepo, make_repo

@@ -11,7 +11,7 @@ import pytest
 
 from gitflowrun.git.signing.signature import CommitSigner, claimed_key, split_signature
 from gitflowrun.git.signing.signature_check import SignatureState
-from gitflowrun.porcelain.verify import RunVerifier, Verification
+from gitflowrun.porcelain.checks.verify import RunVerifier, Verification
 from tests.helpers.repos import GitRepo
 from tests.helpers.runs import open_repo, start_run
 from tests.helpers.signing import (

@@ -9,7 +9,7 @@ import click
 
 from gitflowrun.cli.errors import FLOW, Damage
 from gitflowrun.cli.flow.context import FlowContext, described
-from gitflowrun.cli.git_runs.logs import LogPrinter
+from gitflowrun.cli.git_runs.look.logs import LogPrinter
 from gitflowrun.cli.options import stream_options
 from gitflowrun.cli.output.terminal import open_screen
 from gitflowrun.errors import CorruptRecord, NotFound

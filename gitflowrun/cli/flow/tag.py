@@ -11,7 +11,7 @@ from gitflowrun.cli.output.tables import columns as in_columns
 from gitflowrun.cli.output.terminal import Screen, open_screen
 from gitflowrun.cli.output.text import printable
 from gitflowrun.errors import CorruptRecord, NotFound, RepositoryError, UsageError
-from gitflowrun.runs.listing import told_damaged
+from gitflowrun.runs.lookup.listing import told_damaged
 from gitflowrun.runs.runs import RunStore
 from gitflowrun.runs.tags import Tags
 

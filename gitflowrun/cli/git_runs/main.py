@@ -1,7 +1,7 @@
 """The program `git runs`: its commands, their overview and the exit code.
 
 The overview and the version are printed from the table below, before click is imported, and what a command needs
-is imported when it runs (`commands`): `git runs` must not feel slower than git.
+is imported when it runs (`commands` of each folder): `git runs` must not feel slower than git.
 """
 
 from __future__ import annotations
@@ -26,38 +26,47 @@ if TYPE_CHECKING:
 
 @frozen
 class Entry:
-    """A command in the overview. Those without a heading are called by programs, not by people.
+    """A command.
 
     Attributes:
-        heading: Under which it is listed.
-        help: What it does.
+        folder: The package beside this file that has its declaration, in `commands`, and what it does.
+        help: What it does, for the overview; nothing of one that is called by programs, not by people.
     """
 
-    heading: str
+    folder: str
     help: str
 
 
+_HEADINGS = {
+    "look": "Look at runs",
+    "mark": "Mark runs",
+    "remove": "Remove runs",
+    "share": "Share runs",
+    "set_up": "Set up and check",
+}
+
+
 COMMANDS = {
-    "list": Entry("Look at runs", "List runs, newest first"),
-    "show": Entry("Look at runs", "Show a run, a step, a task or an artifact"),
-    "log": Entry("Look at runs", "Show runs one after the other, as git log does"),
-    "diff": Entry("Look at runs", "Show what differs between two runs"),
-    "logs": Entry("Look at runs", "Print what tasks wrote to stdout and stderr"),
-    "cat": Entry("Look at runs", "Print the value of an artifact"),
-    "tag": Entry("Mark runs", "List, add or remove tags of a run"),
-    "rm": Entry("Remove runs", "Move runs to the trash"),
-    "restore": Entry("Remove runs", "Put runs back from the trash, or list it"),
-    "gc": Entry("Remove runs", "Free the space of runs that left the trash"),
-    "purge": Entry("Remove runs", "Remove runs and their objects for good"),
-    "push": Entry("Share runs", "Send runs and tags to a remote"),
-    "fetch": Entry("Share runs", "Get runs and tags from a remote"),
-    "trust": Entry("Share runs", "Allow loading pickles of somebody else's runs"),
-    "untrust": Entry("Share runs", "Take that back"),
-    "verify": Entry("Share runs", "Check who signed runs, and that they are whole"),
-    "fsck": Entry("Set up", "Check that runs are whole"),
-    "doctor": Entry("Set up", "Find and mend what crashes have left"),
-    "hooks": Entry("Set up", "Install or remove git hooks"),
-    "hook": Entry("", "Do the work of a git hook"),
+    "list": Entry("look", "List runs, newest first"),
+    "show": Entry("look", "Show a run, a step, a task or an artifact"),
+    "log": Entry("look", "Show runs one after the other, as git log does"),
+    "diff": Entry("look", "Show what differs between two runs"),
+    "logs": Entry("look", "Print what tasks wrote to stdout and stderr"),
+    "cat": Entry("look", "Print the value of an artifact"),
+    "tag": Entry("mark", "List, add or remove tags of a run"),
+    "rm": Entry("remove", "Move runs to the trash"),
+    "restore": Entry("remove", "Put runs back from the trash, or list it"),
+    "gc": Entry("remove", "Free the space of runs that left the trash"),
+    "purge": Entry("remove", "Remove runs and their objects for good"),
+    "push": Entry("share", "Send runs and tags to a remote"),
+    "fetch": Entry("share", "Get runs and tags from a remote"),
+    "trust": Entry("share", "Allow loading pickles of somebody else's runs"),
+    "untrust": Entry("share", "Take that back"),
+    "verify": Entry("share", "Check who signed runs, and that they are whole"),
+    "fsck": Entry("set_up", "Check that runs are whole"),
+    "doctor": Entry("set_up", "Find and mend what crashes have left"),
+    "hooks": Entry("set_up", "Install or remove git hooks"),
+    "hook": Entry("set_up", ""),
 }
 _DEFAULT = "list"
 _MOST_NAMES = {"show": sys.maxsize, "push": sys.maxsize, "fetch": sys.maxsize}
@@ -81,7 +90,7 @@ def _dispatch(words: list[str]) -> int:
         sys.stdout.write(f"git-runs version {__version__}\n")
         return 0
     if words in ([], [_DEFAULT]):
-        from gitflowrun.cli.git_runs.run_table import list_runs
+        from gitflowrun.cli.git_runs.look.run_table import list_runs
 
         list_runs()
         return 0
@@ -97,10 +106,10 @@ def _dispatch(words: list[str]) -> int:
 def _without_options(command: str, names: Sequence[str]) -> int:
     """Run a command of `_MOST_NAMES` with nothing but names."""
     if command == "show":
-        from gitflowrun.cli.git_runs.show import print_addresses
+        from gitflowrun.cli.git_runs.look.show import print_addresses
 
         return print_addresses(as_json_=False, addresses=tuple(names))
-    from gitflowrun.cli.git_runs import sync
+    from gitflowrun.cli.git_runs.share import sync
 
     remote, runs = names[0] if names else None, tuple(names[1:])
     return sync.push_runs(remote, runs) if command == "push" else sync.fetch_runs(remote, runs)
@@ -119,21 +128,20 @@ def load(name: str) -> click.Command:
     if name not in COMMANDS:
         from gitflowrun.names import did_you_mean
 
-        known = [known for known, entry in COMMANDS.items() if entry.heading]
+        known = [known for known, entry in COMMANDS.items() if entry.help]
         hint = did_you_mean(name, known, "`git runs -h` lists the commands")
         raise UsageError(f"'{name}' is not a git runs command", hint=hint)
     from gitflowrun.cli.options import load_command
 
-    return load_command("git_runs.commands", name)
+    return load_command(f"git_runs.{COMMANDS[name].folder}.commands", name)
 
 
 def _overview() -> str:
     style = style_for(sys.stdout)
     lines = ["usage: git runs [<command>] [<options>] [<address>...]"]
-    for heading, group in groupby(COMMANDS.items(), lambda command: command[1].heading):
-        if heading:
-            lines += ["", style.bold(heading)]
-            lines += [f"   {name:<7} {entry.help}" for name, entry in group]
+    for folder, group in groupby(COMMANDS.items(), lambda command: command[1].folder):
+        lines += ["", style.bold(_HEADINGS[folder])]
+        lines += [f"   {name:<10} {entry.help}" for name, entry in group if entry.help]
     lines += [
         "",
         "Without a command, runs are listed. An address is a run's id (12), Flow/12, the",

@@ -31,8 +31,8 @@ def test_each_line_has_its_time(
     repo: GitRepo, runs: Runs, monkeypatch: pytest.MonkeyPatch, output: bytes
 ) -> None:
     """The first two lines have one, the others a dash; long lines and cut off characters come whole."""
-    monkeypatch.setattr("gitflowrun.cli.git_runs.logs.LONGEST_LINE", 7)
-    monkeypatch.setattr("gitflowrun.cli.git_runs.logs.LINES_AT_ONCE", 2)
+    monkeypatch.setattr("gitflowrun.cli.git_runs.look.logs.LONGEST_LINE", 7)
+    monkeypatch.setattr("gitflowrun.cli.git_runs.look.logs.LINES_AT_ONCE", 2)
     monkeypatch.setattr("gitflowrun.limits.INFLATE_STEP", 5)
     now = time.time()
     with start_run(repo) as writer:

@@ -20,7 +20,7 @@ def test_help_lists_every_command(word: str, capsys: pytest.CaptureFixture[str])
     assert main([word]) == 0
     out = capsys.readouterr().out
     for name, entry in COMMANDS.items():
-        assert (f"   {name:<7} {entry.help}" in out) is bool(entry.heading)
+        assert (f"   {name:<10} {entry.help}" in out) is bool(entry.help)
     assert max(map(len, out.splitlines())) <= 90
 
 

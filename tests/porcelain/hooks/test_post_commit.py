@@ -10,7 +10,7 @@ from gitflowrun.porcelain.hooks import (
     install,
     post_commit,
 )
-from gitflowrun.runs.listing import list_runs
+from gitflowrun.runs.lookup.listing import list_runs
 from tests.helpers.repos import GitRepo
 from tests.helpers.runs import make_run, open_repo
 from tests.porcelain.hooks.scripts import dirty_run, hook, run_git

@@ -16,7 +16,7 @@ from gitflowrun.porcelain.hooks import (
     push_arguments,
     uninstall,
 )
-from gitflowrun.porcelain.push import push
+from gitflowrun.porcelain.transfer.push import push
 from tests.helpers.repos import GitRepo
 from tests.helpers.runs import make_run, open_repo
 from tests.porcelain.hooks.scripts import dirty_run, hook, own_hook, run_git, runs_in

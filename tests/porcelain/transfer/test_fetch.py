@@ -11,9 +11,9 @@ from gitflowrun.git.objects import Oid
 from gitflowrun.git.ref_update import Refs
 from gitflowrun.git.transport import Remote
 from gitflowrun.names import RunId
-from gitflowrun.porcelain.fetch import fetch
-from gitflowrun.porcelain.push import push, push_to
-from gitflowrun.porcelain.sync import Outcome, RemoteView, Transfer, free_id, tags_of
+from gitflowrun.porcelain.transfer.fetch import fetch
+from gitflowrun.porcelain.transfer.push import push, push_to
+from gitflowrun.porcelain.transfer.sync import Outcome, RemoteView, Transfer, free_id, tags_of
 from gitflowrun.runs.locks import Locks, LockState
 from gitflowrun.runs.runs import Status
 from tests.helpers.clones import add_tag, clone, get, ids, outcomes, refs, send, tags

@@ -12,10 +12,10 @@ from gitflowrun.errors import CorruptRecord, GitflowrunError, NotFound, Reposito
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.names import RunId
-from gitflowrun.porcelain import fetch
-from gitflowrun.porcelain.fetch import _Fetch, _Move
-from gitflowrun.porcelain.sync import Loss, Outcome, RemoteView, RunTip, SyncedRun
-from gitflowrun.porcelain.trash import RemovedRun
+from gitflowrun.porcelain.deletion.trash import RemovedRun
+from gitflowrun.porcelain.transfer import fetch
+from gitflowrun.porcelain.transfer.fetch import _Fetch, _Move
+from gitflowrun.porcelain.transfer.sync import Loss, Outcome, RemoteView, RunTip, SyncedRun
 from gitflowrun.runs.commit_message import RunState, Status, format_message
 from gitflowrun.runs.records import RunIdentity, RunInfo
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gitflowrun.porcelain.sync import Outcome
+from gitflowrun.porcelain.transfer.sync import Outcome
 from tests.helpers.clones import get, outcomes, refs, send
 from tests.helpers.runs import make_run, store_of
 from tests.security import forge

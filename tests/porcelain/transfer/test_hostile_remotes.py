@@ -13,9 +13,9 @@ from gitflowrun.git.objects import Oid
 from gitflowrun.git.transport import Remote
 from gitflowrun.limits import MAX_NAMED, MAX_NOTICES
 from gitflowrun.names import RunId
-from gitflowrun.porcelain.fetch import fetch
-from gitflowrun.porcelain.push import push
-from gitflowrun.porcelain.sync import Outcome, RemoteView, RunTip, Transfer
+from gitflowrun.porcelain.transfer.fetch import fetch
+from gitflowrun.porcelain.transfer.push import push
+from gitflowrun.porcelain.transfer.sync import Outcome, RemoteView, RunTip, Transfer
 from gitflowrun.runs.runs import Status
 from tests.helpers.clones import get, ids, outcomes, refs, send, tags
 from tests.helpers.repos import ROOT, GitRepo
@@ -352,8 +352,8 @@ def test_malformed_runs_do_not_keep_others_out(
             "hash-object", "-w", "-t", "commit", "--literally", "--stdin", stdin=text.encode()
         )
         server.git("update-ref", f"refs/runs/MyFlow/1-{number:07}", odd)
-    monkeypatch.setattr("gitflowrun.porcelain.sync.LOST_A_FETCH", 3)
-    monkeypatch.setattr("gitflowrun.porcelain.sync.LOST_AGAIN", 2)
+    monkeypatch.setattr("gitflowrun.porcelain.transfer.sync.LOST_A_FETCH", 3)
+    monkeypatch.setattr("gitflowrun.porcelain.transfer.sync.LOST_AGAIN", 2)
     assert outcomes(get(bob)).count(Outcome.REFUSED) == 4 + 3
     assert {*ids(bob)} == {"MyFlow/1"}
     get(bob)
@@ -387,7 +387,7 @@ def test_too_many_that_cannot_be_had(
             "hash-object", "-w", "-t", "commit", "--literally", "--stdin", stdin=text.encode()
         )
         server.git("update-ref", f"refs/runs/MyFlow/{number}", odd)
-    monkeypatch.setattr("gitflowrun.porcelain.sync.LOST_A_FETCH", 3)
+    monkeypatch.setattr("gitflowrun.porcelain.transfer.sync.LOST_A_FETCH", 3)
     report = get(bob)
     assert {*ids(bob)} == {"MyFlow/1"}
     reasons = [run.reason for run in report.with_outcome(Outcome.REFUSED)]
@@ -419,7 +419,7 @@ def test_runs_that_cannot_be_had_cost_few_fetches(
         looks += len(patterns)
         return {}
 
-    monkeypatch.setattr("gitflowrun.porcelain.sync.LOST_A_FETCH", 1_000)
+    monkeypatch.setattr("gitflowrun.porcelain.transfer.sync.LOST_A_FETCH", 1_000)
     monkeypatch.setattr(Transfer, "_copy", copy)
     monkeypatch.setattr(Remote, "refs", refs)
     repo = open_repo(ada)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gitflowrun.git.transport import Remote
-from gitflowrun.porcelain.push import push_to
-from gitflowrun.porcelain.sync import Outcome
+from gitflowrun.porcelain.transfer.push import push_to
+from gitflowrun.porcelain.transfer.sync import Outcome
 from tests.helpers.clones import add_tag, get, outcomes, refs, send, tags
 from tests.helpers.runs import make_run, open_repo
 

@@ -14,8 +14,8 @@ from gitflowrun.git.objects import Oid
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.git.transport import PushResult, Remote
 from gitflowrun.limits import MAX_NOTICES, PUSH_ROUNDS
-from gitflowrun.porcelain.push import _Push, push
-from gitflowrun.porcelain.sync import Outcome, some
+from gitflowrun.porcelain.transfer.push import _Push, push
+from gitflowrun.porcelain.transfer.sync import Outcome, some
 from tests.helpers.clones import add_tag, ids, outcomes, refs, send, tags
 from tests.helpers.repos import GitRepo
 from tests.helpers.runs import make_run, open_repo

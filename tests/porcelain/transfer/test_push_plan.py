@@ -13,9 +13,9 @@ from gitflowrun.errors import MissingObject
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.names import RunId
-from gitflowrun.porcelain import push
-from gitflowrun.porcelain.push import _Plan, _Push
-from gitflowrun.porcelain.sync import Outcome, RemoteView, RunTip, SyncedRun, TagKey
+from gitflowrun.porcelain.transfer import push
+from gitflowrun.porcelain.transfer.push import _Plan, _Push
+from gitflowrun.porcelain.transfer.sync import Outcome, RemoteView, RunTip, SyncedRun, TagKey
 from gitflowrun.runs.commit_message import RunState, Status, format_message
 
 UID, OTHER, TIP, LATER, OLD = (Oid(letter.encode() * 20) for letter in "untlo")

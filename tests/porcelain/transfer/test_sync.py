@@ -12,9 +12,9 @@ import pytest
 
 from gitflowrun.errors import RepositoryError
 from gitflowrun.git.transport import label_of
-from gitflowrun.porcelain.fetch import fetch
-from gitflowrun.porcelain.push import push
-from gitflowrun.porcelain.sync import Outcome
+from gitflowrun.porcelain.transfer.fetch import fetch
+from gitflowrun.porcelain.transfer.push import push
+from gitflowrun.porcelain.transfer.sync import Outcome
 from gitflowrun.runs.runs import Status
 from tests.helpers.clones import add_tag, clone, get, ids, outcomes, refs, send, tags
 from tests.helpers.repos import ROOT, GitRepo
@@ -245,7 +245,7 @@ def test_racing_pushes_have_one_winner(server: GitRepo) -> None:
     uids = {start_close(repo) for repo in clones}
     script = (
         "from gitflowrun.git.repository import Repository\n"
-        "from gitflowrun.porcelain.push import push\n"
+        "from gitflowrun.porcelain.transfer.push import push\n"
         "(report,) = push(Repository.discover())\n"
         "assert [run.outcome.value for run in report.runs] == ['new'], report"
     )

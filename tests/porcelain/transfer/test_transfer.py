@@ -13,8 +13,8 @@ from gitflowrun.git.objects import Oid
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.git.transport import PushResult
 from gitflowrun.names import RunId
-from gitflowrun.porcelain import push, sync
-from gitflowrun.porcelain.sync import (
+from gitflowrun.porcelain.transfer import push, sync
+from gitflowrun.porcelain.transfer.sync import (
     Loss,
     Outcome,
     RemoteView,

@@ -1,0 +1,207 @@
+"""`git runs diff`: the differences between two runs."""
+
+from __future__ import annotations
+
+from math import ceil
+from typing import TYPE_CHECKING
+
+from gitflowrun.cli.errors import DIFFERS, GIT, Damage
+from gitflowrun.cli.git_runs.look.show import short_type, shown, some_files
+from gitflowrun.cli.output.tables import as_json, pairs, section
+from gitflowrun.cli.output.terminal import Screen, open_screen
+from gitflowrun.cli.output.text import counted, printable, terminal_safe
+from gitflowrun.errors import CorruptRecord, NotFound, RepositoryError, UsageError
+from gitflowrun.git.repository import Repository
+from gitflowrun.porcelain.comparison.changes import delta
+from gitflowrun.porcelain.comparison.compare import (
+    Difference,
+    RunDifference,
+    StepDifference,
+    code_diff,
+    compare,
+)
+from gitflowrun.runs.runs import RunStore
+from gitflowrun.settings import format_size
+from gitflowrun.values import field_names
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from gitflowrun.git.diff import FileDiff, TreeDiff
+    from gitflowrun.porcelain.overview import ArtifactRow
+    from gitflowrun.runs.read import StoredRun
+
+_SHORT = 7
+_TWO = 2
+_BEFORE = "@{-1}"
+_BAR = 40
+"""Columns of the longest bar of `+` and `-`."""
+
+
+def print_difference(*, patch: bool, exit_code: bool, as_json_: bool, runs: tuple[str, ...]) -> int:
+    """Show what differs between two runs: parameters, environment, artifacts, code."""
+    addresses = _addresses(runs)
+    repo, damage = Repository.discover(), Damage(GIT)
+    old, new = _find(RunStore(repo), addresses)
+    found = compare(repo, old, new)
+    for message in found.unreadable:
+        damage.tell(CorruptRecord(message))
+    with open_screen(repo, page=True) as screen:
+        text = None
+        if patch:
+            colour = screen.style.colour and not as_json_
+            try:
+                code = code_diff(repo, old.code_tree, new.code_tree, colour=colour)
+            except (CorruptRecord, RepositoryError) as error:
+                damage.tell(error)
+                code = b""
+            text = code.decode(errors="replace")
+            if (
+                screen.person and not as_json_
+            ):  # what is in somebody's files must not command the terminal
+                text = "\n".join(map(terminal_safe, text.split("\n")))
+        if as_json_:
+            document = {name: getattr(found, name) for name in field_names(found)}
+            screen.line(as_json(document if text is None else {**document, "patch": text}))
+        else:
+            screen.lines(_lines(found, text, screen))
+    return damage.exit_code or (DIFFERS if exit_code and found.differs else 0)
+
+
+def _addresses(runs: tuple[str, ...]) -> tuple[str, str]:
+    """The two runs to compare, the older one first."""
+    if len(runs) > _TWO:
+        raise UsageError("git runs diff compares two runs", hint="name one or two")
+    if len(runs) == _TWO:
+        return runs[0], runs[1]
+    return runs[0] if runs else _BEFORE, "@latest"
+
+
+def _find(store: RunStore, addresses: tuple[str, str]) -> tuple[StoredRun, StoredRun]:
+    old, new = addresses
+    newest = store.find(new)
+    try:
+        return store.find(old), newest
+    except NotFound:
+        if old != _BEFORE:
+            raise
+        raise NotFound(
+            f"{newest.pathspec} is the only run: there is nothing to compare it with",
+            hint="`python FLOW.py run` makes another one; `git runs fetch` gets those of a remote",
+        ) from None
+
+
+def _lines(found: RunDifference, patch: str | None, screen: Screen) -> Iterator[str]:
+    """What differs, for a person."""
+    yield screen.style.red(f"--- {printable(found.old)}")
+    yield screen.style.green(f"+++ {printable(found.new)}")
+    if not found.differs and found.unreadable:
+        yield "What can be read of them is the same."
+    elif not found.differs:
+        code = "recorded code" if found.unknown else "code"
+        yield f"They have the same parameters, environment, artifacts and {code}, and ended alike."
+    if (status := found.status) is not None:
+        yield from section("Status", _pairs([status], found, screen), screen)
+    yield from section("Parameters", _pairs(found.parameters, found, screen), screen)
+    yield from section("Environment", _pairs(found.environment, found, screen), screen)
+    yield from section("Artifacts", _artifacts(found, screen), screen)
+    yield from section("Steps", map(_step, found.steps), screen)
+    lines = patch.rstrip("\n").split("\n") if patch else _code(found.code, screen)
+    yield from section("Code", lines, screen)
+    yield from section("Not in the recorded code", _left_out(found, screen), screen)
+
+
+def _left_out(found: RunDifference, screen: Screen) -> Iterator[str]:
+    """What is known of what the snapshots do not hold."""
+    for row in found.left_out:
+        old = screen.style.red(printable(row.old or "(not left out)"))
+        new = screen.style.green(printable(row.new or "(not left out)"))
+        yield f"  {printable(row.name)}: {old} -> {new}"
+    if found.unknown:
+        listed = some_files(found.unknown, len(found.unknown))
+        yield f"  perhaps changed, for their contents are not recorded: {listed}"
+
+
+def _code(code: TreeDiff, screen: Screen) -> Iterator[str]:
+    """The files that differ, as `git diff --stat` lists them."""
+    names = [_name(file) for file in code.files]
+    width = max(map(len, names), default=0)
+    most = max((file.insertions + file.deletions for file in code.files), default=0)
+    scale = min(1.0, _BAR / most) if most else 1.0
+    for name, file in zip(names, code.files, strict=True):
+        plus, minus = (ceil(count * scale) for count in (file.insertions, file.deletions))
+        bar = screen.style.green("+" * plus) + screen.style.red("-" * minus)
+        count = "Bin" if file.binary else f"{file.insertions + file.deletions:>{len(str(most))}}"
+        yield f" {name:<{width}} | {count} {bar}".rstrip()
+    if code.files:
+        lines = (code.insertions, "insertion", "(+)"), (code.deletions, "deletion", "(-)")
+        counts = [f"{counted(number, noun)}{sign}" for number, noun, sign in lines if number]
+        yield " " + ", ".join([f"{counted(len(code.files), 'file')} changed", *counts])
+
+
+def _name(file: FileDiff) -> str:
+    old, new = (printable(path or "") for path in (file.old_path, file.new_path))
+    return f"{old} => {new}" if file.status == "renamed" else new or old
+
+
+def _step(row: StepDifference) -> str:
+    counts = f"{row.old:,} -> {counted(row.new, 'task')}" if row.old != row.new else ""
+    both = counted(min(row.old, row.new), "task")
+    made = (
+        f"{', '.join(map(printable, row.artifacts))} in {row.tasks:,} of {both}"
+        if row.tasks
+        else ""
+    )
+    return f"  {printable(row.step)}: {'; '.join(filter(None, (counts, made)))}"
+
+
+def _pairs(rows: Iterable[Difference[str]], found: RunDifference, screen: Screen) -> Iterator[str]:
+    return pairs(
+        [(row.name, _change(row.name, row.old, row.new, found, screen)) for row in rows], "  "
+    )
+
+
+def _artifacts(found: RunDifference, screen: Screen) -> Iterator[str]:
+    rows = []
+    for row in found.artifacts:
+        old, new = _described(row)
+        rows.append((row.name, _change(row.name, old, new, found, screen, delta(old, new))))
+    return pairs(rows, "  ")
+
+
+def _described(row: Difference[ArtifactRow]) -> tuple[str | None, str | None]:
+    """Both sides as text, each side's value if it is small."""
+    old, new = _value(row.old), _value(row.new)
+    if old == new:  # long values that begin alike, or values of two types that are written alike
+        return _facts(row.old, codec=True), _facts(row.new, codec=True)
+    return old, new
+
+
+def _value(row: ArtifactRow | None) -> str | None:
+    """A value if it is short; a larger one by what it is, for below it stands in what it differs."""
+    return _facts(row) if row is None or row.preview is None or row.facts else shown(row)
+
+
+def _facts(row: ArtifactRow | None, *, codec: bool = False) -> str | None:
+    """What tells values apart that are large, and with the codec those that read alike."""
+    if row is None:
+        return None
+    more = f", {row.codec}" if codec else ""
+    return f"<{short_type(row.type)}, {format_size(row.size)}, {str(row.blake3)[:_SHORT]}{more}>"
+
+
+def _change(
+    name: str,
+    old: str | None,
+    new: str | None,
+    found: RunDifference,
+    screen: Screen,
+    amount: str = "",
+) -> str:
+    """Both sides, and below them in what they differ."""
+    style = screen.style
+    before = "(none)" if old is None else style.red(printable(old))
+    after = "(none)" if new is None else style.green(printable(new))
+    paint = {"-": style.red, "+": style.green}
+    more = [paint.get(line[:1], str)(printable(line)) for line in found.changes.get(name, ())]
+    return "\n".join([f"{before} -> {after}{amount}", *more])

@@ -1,0 +1,78 @@
+"""The commands that remove runs as they are declared: arguments, options and help.
+
+What a command does is imported when it runs, so that its help costs what click costs.
+"""
+
+from __future__ import annotations
+
+import click
+
+from gitflowrun.cli.options import json_option
+
+_force = click.option(
+    "-f", "--force", is_flag=True,
+    help="Do not ask about runs that are running, tagged, on a remote, or the origin of others.",
+)  # fmt: skip
+
+
+@click.command(name="rm")
+@_force
+@json_option
+@click.argument("addresses", nargs=-1, required=True, metavar="RUN...")
+def rm_command(force: bool, as_json_: bool, addresses: tuple[str, ...]) -> int:
+    """Move RUNs to the trash, with their tags and the notes on them.
+
+    There they stay for 30 days, or as long as runs.trashExpire says, and git runs restore puts them back. Remotes keep
+    what they have, and no fetch brings it here again unless it is asked for by name.
+    """
+    from gitflowrun.cli.git_runs.remove.removal import remove_runs
+
+    return remove_runs(force=force, as_json_=as_json_, addresses=addresses)
+
+
+@click.command(name="restore")
+@json_option
+@click.argument("addresses", nargs=-1, metavar="[RUN]...")
+def restore_command(as_json_: bool, addresses: tuple[str, ...]) -> None:
+    """Put RUNs back from the trash; without RUN, list the trash.
+
+    RUN is 12, Flow/12 or the first digits of a uid. Where the name is taken, it becomes <number>-<uid>.
+    """
+    from gitflowrun.cli.git_runs.remove.removal import list_trash, restore_runs
+
+    if addresses:
+        restore_runs(as_json_=as_json_, addresses=addresses)
+    else:
+        list_trash(as_json_=as_json_)
+
+
+@click.command(name="gc")
+@click.option(
+    "--prune",
+    metavar="AGE",
+    help="Empty the trash of what is older: now, never, or such as 2.weeks.",
+)
+@json_option
+def gc_command(prune: str | None, as_json_: bool) -> None:
+    """Remove the runs for good that have been in the trash for 30 days, or as long as runs.trashExpire says.
+
+    Frees what only they reached, and nothing of yours: packs that hold some of it are written anew without it. Also
+    folds small packs and removes what crashed processes left.
+    """
+    from gitflowrun.cli.git_runs.remove.removal import collect_garbage
+
+    collect_garbage(prune=prune, as_json_=as_json_)
+
+
+@click.command(name="purge")
+@_force
+@json_option
+@click.argument("addresses", nargs=-1, required=True, metavar="RUN...")
+def purge_command(force: bool, as_json_: bool, addresses: tuple[str, ...]) -> int:
+    """Remove RUNs, here or in the trash, and their objects for good, now.
+
+    What remotes have stays there: which they are, and what removes it there, is printed.
+    """
+    from gitflowrun.cli.git_runs.remove.removal import purge_runs
+
+    return purge_runs(force=force, as_json_=as_json_, addresses=addresses)

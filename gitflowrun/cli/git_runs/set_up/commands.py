@@ -1,0 +1,68 @@
+"""The commands that set up and check a repository as they are declared: arguments, options and help.
+
+What a command does is imported when it runs, so that its help costs what click costs.
+"""
+
+from __future__ import annotations
+
+import click
+
+from gitflowrun.cli.options import json_option
+
+
+@click.command(name="fsck")
+@click.option("--read-data", is_flag=True, help="Read artifacts, output and code, too.")
+@json_option
+@click.argument("addresses", nargs=-1, metavar="[RUN]...")
+def fsck_command(read_data: bool, as_json_: bool, addresses: tuple[str, ...]) -> int:
+    """Check that runs are whole: all of them, with their tags and what is known of remotes, or each RUN.
+
+    Histories, trees and records are read; what else they name must be here, in packs that are complete. With
+    --read-data all content is read and compared with its digests, and packs with their checksums. What a partial
+    clone was made without is not damage, but --read-data fetches it. Nothing is changed. Exits with 1 if anything is
+    damaged. Your own objects are not looked at: 'git fsck' does that.
+    """
+    from gitflowrun.cli.git_runs.set_up.fsck import check_runs
+
+    return check_runs(read_data=read_data, as_json_=as_json_, addresses=addresses)
+
+
+@click.command(name="doctor")
+@click.option("--fix", is_flag=True, help="Mend what can be mended.")
+@json_option
+def doctor_command(fix: bool, as_json_: bool) -> int:
+    """Find what crashes and power cuts have left in the repository, and say what --fix does about it.
+
+    Locks of refs, kept packs and temporary files whose process is dead; refs and objects that hold nothing; copies of
+    remotes' refs that lead nowhere; git tags that runs' tags lack, the last number given, hooks of another release; and
+    runs that are damaged. Exits with 1 if something is wrong and was not mended.
+    """
+    from gitflowrun.cli.git_runs.set_up.doctor import examine
+
+    return examine(fix=fix, as_json_=as_json_)
+
+
+@click.command(name="hooks")
+@json_option
+@click.option("--force", is_flag=True, help="install: replace lines of ours that were changed.")
+@click.argument("action", required=False, type=click.Choice(["install", "uninstall"]))
+def hooks_command(as_json_: bool, force: bool, action: str | None) -> int:
+    """Install git hooks beside your own, remove them again, or show how they are.
+
+    post-commit says so when a commit is what a run ran. pre-push sends the runs of pushed commits along when
+    runs.autoPush is true. In a bare repository, pre-receive makes runs append-only. Your own hooks stay, and
+    still run. What another release has installed is replaced.
+    """
+    from gitflowrun.cli.git_runs.set_up.hooks import change_hooks
+
+    return change_hooks(as_json_=as_json_, action=action, force=force)
+
+
+@click.command(name="hook", hidden=True)
+@click.argument("name", type=click.Choice(["post-commit", "pre-push"]))
+@click.argument("words", nargs=-1)
+def hook_command(name: str, words: tuple[str, ...]) -> int:
+    """Do the work of the git hook NAME, called with the arguments and the input that git gives it."""
+    from gitflowrun.cli.git_runs.set_up.hooks import run_hook
+
+    return run_hook(name=name, words=words)

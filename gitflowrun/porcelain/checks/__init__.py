@@ -1,0 +1,1 @@
+"""Whether runs are whole, and who signed them."""

@@ -1,0 +1,1 @@
+"""Runs removed, put back, and freed for good."""

@@ -1,0 +1,318 @@
+"""Removing runs: to the trash and back, out of it when it is old, and for good.
+
+Each verb names its runs, looks whether they can go, and reports what it did; who asks a person first asks
+`objections`. How refs move is in `trash`, how space is freed in `free`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import time
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from gitflowrun.errors import GitflowrunError, NotFound, RepositoryError
+from gitflowrun.failpoints import reached
+from gitflowrun.git.command import BOUNDED
+from gitflowrun.git.objects import Oid
+from gitflowrun.git.transport import Remote
+from gitflowrun.limits import REMOVAL_LOOK
+from gitflowrun.porcelain.deletion.free import Freed, check_free, exclusive_size, free
+from gitflowrun.porcelain.deletion.trash import (
+    RemovedRun,
+    RemovedRuns,
+    Trash,
+    TrashedRun,
+    remove_notes,
+)
+from gitflowrun.runs import layout
+from gitflowrun.runs.commit_message import Status, parse_message
+from gitflowrun.runs.ids import RunIds
+from gitflowrun.runs.live import remove_live_state
+from gitflowrun.runs.locks import Locks
+from gitflowrun.runs.maintenance import tidy
+from gitflowrun.runs.runs import RunStore
+from gitflowrun.runs.tags import Tags
+from gitflowrun.values import frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from gitflowrun.git.repository import Repository
+    from gitflowrun.runs.read import StoredRun
+
+
+@frozen
+class RemoteCopy:
+    """A ref of a remote that had a run, or a tag of it, when we last looked.
+
+    Attributes:
+        uid: The run.
+        remote: The remote's name, or the digest of its URL where it is not configured any more.
+        ref: The ref there.
+        tracking: Our copy of that ref.
+        oid: What that holds.
+        command: What removes it there; empty where that place is not known.
+    """
+
+    uid: Oid
+    remote: str
+    ref: str
+    tracking: str
+    oid: Oid
+    command: str
+
+
+@frozen
+class Removal:
+    """What moving runs to the trash did.
+
+    Attributes:
+        runs: `Flow/id` of the runs.
+        objects: How many objects only they reach.
+        size: The bytes of these on disk, which are freed when the runs leave the trash.
+        exact: Whether these are: else at most so many.
+        copies: Which remotes had them.
+    """
+
+    runs: tuple[str, ...]
+    objects: int
+    size: int
+    exact: bool
+    copies: tuple[RemoteCopy, ...]
+
+
+@frozen
+class Purge:
+    """What removing runs for good did.
+
+    Attributes:
+        runs: `Flow/id` of the runs.
+        freed: What became of their objects.
+        copies: Which remotes had them: they still have.
+        reached_by: Other refs, from which a run's commits can still be reached.
+    """
+
+    runs: tuple[str, ...]
+    freed: Freed
+    copies: tuple[RemoteCopy, ...] = ()
+    reached_by: tuple[str, ...] = ()
+
+
+def objections(repo: Repository, runs: Sequence[StoredRun]) -> list[str]:
+    """Why a person might want to keep runs: they run, have tags, are on a remote, or others stem from them."""
+    tags = Tags(repo).all()
+    copies = _Copies(repo).of({run.identity.uid for run in runs})
+    leaving = {run.pathspec for run in runs}
+    heirs: dict[str, list[str]] = {}
+    for row in RunStore(repo).summaries():
+        if row.state.origin and row.pathspec not in leaving:
+            heirs.setdefault(row.state.origin.rpartition(" ")[2], []).append(row.pathspec)
+    found = []
+    for run in runs:
+        uid = run.identity.uid
+        names = sorted({copy.remote for copy in copies if copy.uid == uid})
+        own, stem = tags.get((run.flow, run.id)), heirs.get(str(uid))
+        reasons = (
+            "is running" if run.status is Status.RUNNING else "",
+            f"is tagged {', '.join(own)}" if own else "",
+            f"is also on {', '.join(names)}" if names else "",
+            f"is the origin of {', '.join(stem)}" if stem else "",
+        )
+        found += [f"{run.pathspec} {reason}" for reason in reasons if reason]
+    return found
+
+
+def remove(repo: Repository, runs: Sequence[StoredRun]) -> Removal:
+    """Move runs to the trash.
+
+    Raises:
+        RefConflict: one of them has just changed.
+        RepositoryError: the repository can't be written to.
+    """
+    uids = {run.identity.uid for run in runs}
+    copies = _Copies(repo).of(uids)
+    refs: dict[str, Oid] = {layout.run_ref(run.flow, run.id): run.commit for run in runs}
+    tags = Tags(repo).all()
+    for run in runs:
+        for tag in tags.get((run.flow, run.id), ()):
+            uid = run.identity.uid
+            refs[layout.tag_ref(run.flow, tag, run.id)] = uid
+            refs[layout.tag_mirror(run.flow, tag, run.id, uid)] = uid
+    refs |= {copy.tracking: copy.oid for copy in copies}
+    trash = Trash(repo)
+    trash.empty_logs(refs)
+    try:
+        objects, size, exact = exclusive_size(repo, refs, REMOVAL_LOOK)
+    except RepositoryError:  # something is missing somewhere: that must not keep a run here
+        objects, size, exact = 0, 0, False
+    trash.put(runs)
+    return Removal(tuple(run.pathspec for run in runs), objects, size, exact, tuple(copies))
+
+
+def collect(repo: Repository, expire: float) -> Purge:
+    """Remove what has been in the trash for `expire` seconds, free its space, and tidy up.
+
+    Raises:
+        RepositoryError: space can't be freed now; the trash is as it was.
+    """
+    oldest = time.time() - expire
+    runs = [run for run in Trash(repo).runs() if run.when <= oldest]
+    found = purge(repo, (), runs)
+    tidy(repo)
+    return found
+
+
+def purge(repo: Repository, runs: Sequence[StoredRun], trashed: Sequence[TrashedRun]) -> Purge:
+    """Remove runs for good, and their objects: what is here as well as what is in the trash.
+
+    Raises:
+        RefConflict: one of them has just changed.
+        RepositoryError: space can't be freed, and nothing was removed; or git failed later, and `collect` goes on; or
+            notes could not be removed.
+    """
+    if runs or trashed:
+        check_free(repo)
+    here = {run.identity.uid for run in runs}
+    uids = here | {run.uid for run in trashed}
+    copies = _Copies(repo).of(uids)
+    if runs:  # in one way: whatever kills us, they are in the trash
+        Trash(repo).put(runs)
+    reached("purge.trashed")
+    leaving = [*trashed, *(it for it in Trash(repo).runs() if it.uid in here)]
+    if here - {run.uid for run in leaving}:  # git has passed over a ref that it could not read
+        words = " ".join(run.pathspec for run in runs)
+        raise RepositoryError(
+            f"what was just moved to the trash can't be read there: {words}",
+            hint=f"`git runs purge {words}` goes on",
+        )
+    still = {uid for uid in uids if uid in _uids_here(repo)}
+    refs = {name: oid for run in leaving for name, oid in run.refs().items()}
+    refs |= {copy.tracking: copy.oid for copy in copies if copy.uid not in still}
+    gone = [run for run in leaving if run.uid not in still]
+    lines = [RemovedRun(str(run.uid), str(run.tip), run.pathspec) for run in gone]
+    RemovedRuns(repo).add([*lines, *(_removed(copy) for copy in copies if copy.uid not in still)])
+    if leaving:
+        RunIds(repo).mend()  # of numbers that came from elsewhere, refs alone tell till now
+    reached("purge.listed")
+    Trash(repo).empty_logs(refs)
+    try:
+        freed = free(repo, refs, uids - still)
+    except RepositoryError:
+        # Where not even that succeeds, as on a full disk, they are in the trash.
+        with contextlib.suppress(GitflowrunError):
+            _put_back(repo, here)
+        raise
+    _remove_notes(repo, sorted(uids - still))
+    reached("purge.freed")
+    for run in gone:
+        _forget(repo, run)
+    others = _reached_by(repo, [run.uid for run in gone])
+    names = tuple(dict.fromkeys(run.pathspec for run in leaving))
+    return Purge(names, freed, tuple(it for it in copies if it.uid not in still), others)
+
+
+def find_runs(repo: Repository, words: Iterable[str]) -> tuple[list[StoredRun], list[TrashedRun]]:
+    """The runs that words name, and, where there is none here, all that the trash has of such a run.
+
+    Raises:
+        NotFound: there is none, neither here nor there.
+        InvalidPathspec: a word is no address of a run, or an ambiguous one.
+    """
+    runs, trash = {}, Trash(repo)
+    trashed: set[Oid] = set()
+    for word in words:
+        try:
+            run = RunStore(repo).find(word)
+            runs[run.pathspec] = run
+        except NotFound as error:
+            try:
+                trashed.add(trash.find(word).uid)
+            except NotFound:
+                raise error from None
+    return list(runs.values()), [it for it in trash.runs() if it.uid in trashed]
+
+
+def _put_back(repo: Repository, uids: set[Oid]) -> None:
+    """Restore runs that could not be freed: nothing of them is gone while they are in the trash."""
+    trash = Trash(repo)
+    if back := [run for run in trash.runs() if run.uid in uids]:
+        RemovedRuns(repo).drop(uids)
+        trash.restore(back)
+
+
+def _remove_notes(repo: Repository, uids: Sequence[Oid]) -> None:
+    """Remove the notes on runs that are gone. Raises RepositoryError: they stay, and nothing names them any more."""
+    try:
+        remove_notes(repo, uids)
+    except GitflowrunError as error:
+        raise RepositoryError(
+            f"the runs are gone, but not the notes on them: {error.message}",
+            hint=f"`git notes --ref={layout.NOTES} prune` removes these",
+        ) from error
+
+
+def _uids_here(repo: Repository) -> set[Oid]:
+    return {row.uid for row in RunStore(repo).summaries()}
+
+
+def _removed(copy: RemoteCopy) -> RemovedRun:
+    return RemovedRun(str(copy.uid), str(copy.oid), copy.tracking.removeprefix(layout.REMOTES))
+
+
+def _forget(repo: Repository, run: TrashedRun) -> None:
+    """Remove what the state directory has of a run that is gone."""
+    remove_live_state(repo, run.uid)
+    lock = Locks(repo.state_dir).run(run.id)
+    if lock.path.exists() and lock.try_acquire():
+        lock.release(remove=True)
+
+
+def _reached_by(repo: Repository, uids: Sequence[Oid]) -> tuple[str, ...]:
+    """The refs from which commits of these runs can be reached."""
+    found: dict[str, None] = {}
+    for uid in uids:
+        done = repo.git.attempt(
+            "for-each-ref", "--format=%(refname)", f"--contains={uid}", env=BOUNDED
+        )
+        if not done.code:
+            found.update(dict.fromkeys(done.out.decode(errors="replace").splitlines()))
+    return tuple(found)
+
+
+class _Copies:
+    """Our copies of remotes' refs, which tell what they had when we last looked."""
+
+    def __init__(self, repo: Repository) -> None:
+        self._repo = repo
+
+    def of(self, uids: set[Oid]) -> list[RemoteCopy]:
+        """The copies of runs, and of their tags."""
+        if not uids:
+            return []
+        rows = self._repo.refs.rows(layout.REMOTES, fields=("refname", "objectname", "contents"))
+        found = []
+        for name, text, message in rows:
+            label, _, rest = name.removeprefix(layout.REMOTES).partition("/")
+            ref, oid = f"{layout.RUNS}{rest}", Oid.from_hex(text)
+            uid: Oid | None = oid
+            if layout.parse_run_ref(ref):
+                state = parse_message(message)
+                uid = (state.uid if state else None) or oid
+            if uid in uids:
+                remote = self._remotes.get(label)
+                command = shlex.join(("git", "push", remote, "--delete", ref)) if remote else ""
+                found.append(RemoteCopy(uid, remote or label, ref, name, oid, command))
+        return found
+
+    @cached_property
+    def _remotes(self) -> dict[str, str]:
+        """The configured remotes by what their copies lie under."""
+        found: dict[str, str] = {}
+        for name in self._repo.remotes():
+            with contextlib.suppress(GitflowrunError):  # one that can't be used
+                remote = Remote(self._repo, name)
+                for place in (remote, *remote.for_push()):
+                    found.setdefault(place.label, place.name)
+        return found

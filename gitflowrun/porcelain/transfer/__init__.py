@@ -1,0 +1,1 @@
+"""Runs and tags sent to remotes and fetched from them."""

@@ -1,0 +1,445 @@
+"""Pushing runs: each is found on the remote, or gets a name there, and is sent.
+
+A remote may have several push URLs. Each is a repository of its own, with its own names for our runs, and gets all of
+them.
+
+Where no runs are named, those go that were made here or that the user trusts, as `git push` sends what is one's own:
+who fetches from one remote and pushes to another does not spread what anybody has put there.
+
+1. List the remote's refs below refs/runs, and for the search for secrets its branches.
+2. What is there under its own name, in the same state, is up to date, and nothing else is asked about it. Find every
+   other run there. Only runs of the same flow and number can be it; those whose newest state is not here are fetched
+   into their tracking copies, for only their history says whether it is the same run.
+3. It is there: up to date, or to be moved forward, or ahead of us. It is not: it gets a free name. So does one that
+   was made here and that somebody else went on with there.
+4. Push, expecting every ref to be as seen. Where somebody was faster, begin again at 1.
+5. Note in the tracking copies what the remote now has.
+6. Merge the tags of these runs; begin again there, too, where somebody was faster.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from gitflowrun.errors import GitflowrunError, RepositoryError
+from gitflowrun.failpoints import reached
+from gitflowrun.git.objects import Oid
+from gitflowrun.git.odb import History
+from gitflowrun.git.refs import RefUpdate
+from gitflowrun.git.transport import Remote, default_remote
+from gitflowrun.limits import LISTED_COMMIT, PUSH_ROUNDS
+from gitflowrun.porcelain.secrets.secret_scan import (
+    SecretSearch,
+    is_secret_tag,
+    reason_of,
+    told_secrets,
+)
+from gitflowrun.porcelain.transfer.sync import (
+    Outcome,
+    RemoteView,
+    RunTip,
+    SyncedRun,
+    SyncReport,
+    TagKey,
+    Transfer,
+    some,
+    tags_of,
+)
+from gitflowrun.runs import layout
+from gitflowrun.runs.commit_message import parse_message
+from gitflowrun.runs.lookup.listing import damaged_runs, told_damaged, uids_of
+from gitflowrun.values import frozen, replace
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from gitflowrun.git.repository import Repository
+    from gitflowrun.git.transport import PushResult
+    from gitflowrun.names import RunId
+    from gitflowrun.porcelain.secrets.secret_scan import Finding
+    from gitflowrun.runs.read import StoredRun
+
+
+def push(
+    repo: Repository,
+    remote: str | None = None,
+    runs: Sequence[StoredRun] | None = None,
+    *,
+    of_all: bool = False,
+    allow_secrets: bool = False,
+) -> list[SyncReport]:
+    """Send runs and their tags to a remote, to each of its push URLs.
+
+    Args:
+        repo: The repository.
+        remote: A configured remote, a URL or a path; what git would push to when None.
+        runs: Which runs; those made here or trusted when None.
+        of_all: Whether None means all runs, whoever made them.
+        allow_secrets: Whether runs go that may hold secrets.
+
+    Returns:
+        A report for each place.
+
+    Raises:
+        RepositoryError: a place can't be reached; the others have got the runs. What was sent before stays, and is
+            not sent again.
+    """
+    reports: list[SyncReport] = []
+    failures: list[RepositoryError] = []
+    for place in Remote(repo, remote or default_remote(repo, push=True)).for_push():
+        try:
+            pushed = push_to(repo, place, runs, of_all=of_all, allow_secrets=allow_secrets)
+            reports.append(pushed)
+        except RepositoryError as error:
+            failures.append(error)
+    if failures:
+        raise _some_failed(failures, reports)
+    return reports
+
+
+def push_to(
+    repo: Repository,
+    place: Remote,
+    runs: Sequence[StoredRun] | None = None,
+    *,
+    of_all: bool = False,
+    verify: bool = True,
+    allow_secrets: bool = False,
+) -> SyncReport:
+    """Send runs and their tags to one place; see `push`.
+
+    Args:
+        repo: The repository.
+        place: Where to.
+        runs: Which runs; those made here or trusted when None.
+        of_all: Whether None means all runs, whoever made them.
+        verify: Whether the user's pre-push hook is asked.
+        allow_secrets: Whether runs go that may hold secrets.
+    """
+    if runs is None:
+        refs = repo.refs.below(layout.RUNS)
+        tips = {ref: oid for ref, oid in refs.items() if layout.is_run_ref(ref)}
+    else:
+        tips = {layout.run_ref(run.flow, run.id): str(run.commit) for run in runs}
+    search = repo.settings.push_scan and not allow_secrets
+    chooses = runs is None and not of_all
+    return _Push(repo, place, verify=verify, search=search, chooses=chooses).send(tips)
+
+
+def _some_failed(
+    failures: Sequence[RepositoryError], reports: Sequence[SyncReport]
+) -> RepositoryError:
+    if len(failures) == 1 and not reports:
+        return failures[0]
+    message = "; ".join(error.message for error in failures)
+    there = f"; {', '.join(report.remote for report in reports)} got the runs" if reports else ""
+    return RepositoryError(f"{message}{there}", hint=failures[0].hint)
+
+
+@frozen
+class _Plan:
+    """What is to become of a run on the remote, and what to push for it."""
+
+    run: RunTip
+    result: SyncedRun
+    change: RefUpdate | None = None
+
+    @property
+    def before(self) -> Oid | None:
+        """The run's state on the remote, if that is to be moved."""
+        return self.change.old if self.change else None
+
+    def refused(self, reason: str) -> SyncedRun:
+        return replace(self.result, target=None, outcome=Outcome.REFUSED, reason=reason)
+
+
+class _Push(Transfer):
+    def __init__(
+        self, repo: Repository, remote: Remote, *, verify: bool, search: bool, chooses: bool
+    ) -> None:
+        super().__init__(repo, remote)
+        self._verify = verify
+        self._search = search
+        self._chooses = chooses
+        self._notices: dict[str, None] = {}
+        self._damaged: set[str] = set()
+        self._uids: dict[Oid, Oid] = {}
+        self._failed: Counter[str] = Counter()
+
+    def send(self, tips: Mapping[str, str]) -> SyncReport:
+        """Push runs, in the order of their numbers, and their tags.
+
+        Args:
+            tips: The runs: ref to commit. There may be very many, of which few are not there yet.
+        """
+        view = self._look()
+        self._damaged = {*damaged_runs(self.repo)}
+        waiting = self._unsent(view, tips)
+        for attempt in range(PUSH_ROUNDS):
+            slower = self._round(view, waiting)
+            if not slower:
+                break
+            if attempt == PUSH_ROUNDS - 1:
+                self.done += slower.values()
+            else:
+                view = self._look()
+            waiting = list(slower)
+        for attempt in range(PUSH_ROUNDS):
+            report, again = self._push_tags(view, atomic=attempt < PUSH_ROUNDS // 2)  # 6
+            if not again:
+                break
+            view = RemoteView.of(self.remote)
+        return report
+
+    def _look(self) -> RemoteView:
+        look = RemoteView.with_branches if self._search else RemoteView.of
+        view = look(self.remote)  # 1
+        self.forget_lost_tags(view)
+        return view
+
+    def _unsent(self, view: RemoteView, tips: Mapping[str, str]) -> list[RunTip]:
+        """The runs that the remote has not under their own names as they are here; the others are up to date."""
+        self.up_to_date = {ref for ref, _ in tips.items() & view.refs.items()}
+        unsent = [
+            RunTip(*name, Oid.from_hex(tips[ref]))
+            for ref in tips.keys() - self.up_to_date
+            if (name := layout.parse_run_ref(ref))
+        ]
+        return sorted(filter(self._is_run, unsent), key=lambda run: (*run.id.sort_key, run.flow))
+
+    def _is_run(self, run: RunTip) -> bool:
+        """Whether what our own ref of a run holds is one, for anybody can make a ref."""
+        try:
+            message = self.repo.objects.commit(run.tip, LISTED_COMMIT).message
+        except GitflowrunError:
+            self._damaged.add(f"{run.flow}/{run.id}")
+            return False
+        state = parse_message(message.decode(errors="replace"))
+        if state is not None:
+            self._uids[run.tip] = state.uid or run.tip
+        return state is not None
+
+    def _round(self, view: RemoteView, runs: Sequence[RunTip]) -> dict[RunTip, SyncedRun]:
+        """Push once; returns the runs with which somebody else was faster, as refused."""
+        history = self._history(view, runs)  # 2
+        plans = [self._plan(run, view, history) for run in runs]  # 3
+        if self._chooses:
+            plans = self._own(plans)
+        plans = self._without_secrets(plans, view, history)
+        changes = [plan.change for plan in plans if plan.change]
+        new = {plan.result.uid for plan in plans if plan.result.outcome is Outcome.NEW}
+        self.forget_tags(lambda key: key.uid in new)  # before the runs are there, lest we be killed
+        reached("push.planned")
+        pushed = self.remote.push(changes, verify=self._verify)  # 4
+        reached("push.sent")
+        results = {result.name: result for result in pushed}
+        done = {change.name: change.new for change in changes if results[change.name].ok}
+        self.tracking.note(done)  # 5
+        reached("push.noted")
+        slower = {}
+        for plan in plans:
+            result = results[plan.change.name] if plan.change else None
+            if result is None or result.ok:
+                self.done.append(plan.result)
+            elif result.stale:
+                slower[plan.run] = plan.refused(result.reason)
+                self._failed[result.name] += 1
+            else:
+                self.done.append(plan.refused(result.reason))
+        return slower
+
+    def _own(self, plans: Sequence[_Plan]) -> list[_Plan]:
+        """The plans but those to send what was not made here and is not trusted; it is said that there are such."""
+        chosen, left = list[_Plan](), list[RunTip]()
+        for plan in plans:
+            if plan.change is None or self.trust.trusts(plan.run.tip):
+                chosen.append(plan)
+            else:
+                left.append(plan.run)
+        if left:
+            self._notices[_told_left(left, self.remote)] = None
+        return chosen
+
+    def _without_secrets(
+        self, plans: Sequence[_Plan], view: RemoteView, history: History
+    ) -> list[_Plan]:
+        """The plans, those of runs that may hold secrets as refusals."""
+        search = SecretSearch(self.repo, view.refs, view.branches)
+        found: dict[Oid, Sequence[Finding]] = {}
+        changed = [plan for plan in plans if plan.change and self._search]
+        for plan in changed:
+            line = history.line(plan.run.tip)
+            found[plan.run.tip] = search.findings(plan.run, line, plan.before)
+        clean = [plan for plan in changed if not found[plan.run.tip]]
+        if search.is_more_before([(plan.run.tip, plan.before) for plan in clean]):
+            for plan in clean:
+                found[plan.run.tip] = search.findings_before(plan.run, plan.before)
+        checked = []
+        for plan in plans:
+            secrets = found.get(plan.run.tip, ()) if plan.change else ()
+            self._notices |= dict.fromkeys(told_secrets(plan.run, secrets))
+            refused = _Plan(plan.run, plan.refused(reason_of(secrets))) if secrets else plan
+            checked.append(refused)
+        self._notices |= dict.fromkeys(search.notices())
+        return checked
+
+    def _history(self, view: RemoteView, runs: Sequence[RunTip]) -> History:
+        """The history of every run of the remote that may be one of `runs`, and of these."""
+        ours = {run.tip for run in runs}
+        theirs = [mate for run in runs for mate in view.namesakes(run, self._uids[run.tip])]
+        seen = set(self.tracking.seen.values())
+        # What can't be read, because it is malformed or was just deleted, is not ours: its name is taken,
+        # that is all.
+        apart = [mate for mate in theirs if mate.tip not in ours and str(mate.tip) not in seen]
+        lost = self.fetch_copies([mate for mate in apart if not self.repo.objects.exists(mate.tip)])
+        missing = {mate.tip for mate in lost}
+        return History(self.repo.git, {*ours, *(mate.tip for mate in theirs)} - missing)
+
+    def _push_tags(self, view: RemoteView, *, atomic: bool) -> tuple[SyncReport, bool]:
+        """Bring our changes to the tags of the runs that are there to the remote.
+
+        Args:
+            view: The remote as it is.
+            atomic: Whether all change or none does; else one that can't be made costs itself alone.
+
+        Returns:
+            The report of all, and whether somebody was faster.
+        """
+        base = tags_of(self.tracking.seen.items())
+        have = tags_of(view.refs.items())
+        ours = self.our_tags()
+        there = {(run.flow, run.source): run.target for run in self.done if run.target}
+        targets = {(run.flow, run.target) for run in self.done if run.target}
+
+        def is_same(flow: str, run: RunId) -> bool:
+            return layout.run_ref(flow, run) in self.up_to_date
+
+        new = sorted(ours.keys() - have.keys() - base.keys())
+        uids = uids_of(self.repo, {(key.flow, ours[key]) for key in new})
+        wanted = [
+            RefUpdate(key.ref(there.get((key.flow, run), run)), key.uid, None)
+            for key in new
+            if ((key.flow, run := ours[key]) in there or is_same(key.flow, run))
+            and uids.get((key.flow, run)) == key.uid  # else it is another run's, see `tags_of_run`
+            and self._may_go(key)
+        ]
+        squatted = {
+            change.name: found for change in wanted if (found := view.in_the_way(change.name))
+        }
+        added = [change for change in wanted if change.name not in squatted]
+        # Which tag one that can't be read is, nobody knows: none counts as removed.
+        unread = self._unread_tags()
+        removed = [
+            RefUpdate(key.ref(have[key]), None, key.uid)
+            for key in sorted((base.keys() - ours.keys()) & have.keys())
+            if not unread and ((key.flow, have[key]) in targets or is_same(key.flow, have[key]))
+        ]
+        results = self.remote.push([*removed, *added], atomic=atomic, verify=self._verify)
+        fine = {result.name for result in results if result.ok}
+        # What both sides have, or both have dropped, is common ground from now on.
+        notes = {change.name: change.new for change in [*added, *removed] if change.name in fine}
+        notes |= {key.ref(have[key]): key.uid for key in ours.keys() & have.keys()}
+        notes |= {key.ref(base[key]): None for key in base.keys() - ours.keys() - have.keys()}
+        self.tracking.note(notes)
+        report = self.report(
+            sum(change.name in fine for change in added),
+            sum(change.name in fine for change in removed),
+            self._told([result for result in results if not result.ok], squatted),
+        )
+        return report, any(result.stale for result in results)
+
+    def _told(self, failed: Sequence[PushResult], squatted: Mapping[str, str]) -> list[str]:
+        """What is said besides: of damaged runs, what was noticed, and the tags that are not there."""
+        damaged = sorted(self._damaged)
+        tags = [
+            *map(_tag_notice, failed),
+            *(_told_squat(*names, self.remote) for names in squatted.items()),
+        ]
+        return [
+            *([told_damaged(damaged, "damaged and not sent")] if damaged else []),
+            *self._notices,
+            *some(tags, "tags are not there"),
+        ]
+
+    def _unread_tags(self) -> bool:
+        """Whether tags of ours are damaged or can't be read; it is said that there are such."""
+        found = min((it for it in self.repo.refs.damaged if it.startswith(layout.TAGS)), default="")
+        if found:
+            self._notices[
+                f"no tag was removed there, for {found} can't be read; `git runs doctor --fix` mends it if it is empty"
+            ] = None
+        return bool(found)
+
+    def _may_go(self, key: TagKey) -> bool:
+        """Whether a tag is no secret."""
+        found = self._search and is_secret_tag(key.tag)
+        if found:
+            self._notices[
+                f"a tag of {key.flow} was not sent, for it may be a secret: {key.tag[:4]}****"
+            ] = None
+        return not found
+
+    def _plan(self, run: RunTip, view: RemoteView, history: History) -> _Plan:
+        uid = history.root(run.tip) or run.tip
+        result = SyncedRun(run.flow, run.id, None, uid, Outcome.REFUSED)
+        apart = ""
+        for mate in view.namesakes(run, uid):
+            if history.root(mate.tip) != uid:
+                continue
+            if mate.tip == run.tip:
+                return _Plan(run, replace(result, target=mate.id, outcome=Outcome.CURRENT))
+            if history.leads_to(mate.tip, run.tip):
+                there = replace(result, target=mate.id, outcome=Outcome.AHEAD)
+                if self._is_mine(run, uid) and not self.trust.made(mate.tip):
+                    reason = f"the remote has it as {mate.tip.short}, which was not made here"
+                    there = replace(there, outcome=Outcome.KEPT, reason=reason)
+                return _Plan(run, there)
+            if history.leads_to(run.tip, mate.tip):
+                change = RefUpdate(mate.ref, run.tip, mate.tip)
+                return _Plan(run, replace(result, target=mate.id, outcome=Outcome.UPDATED), change)
+            apart = f"the remote has another continuation of it ({mate.tip.short})"
+        if apart and not self._is_mine(run, uid):
+            return _Plan(run, replace(result, reason=apart))
+        # Where a name is free, and still can't be made: something is in its way that the remote does not show.
+        avoided = [name for name, times in self._failed.items() if times > 1]
+        target = view.give_id(run, uid, avoided)
+        if target is None:
+            return _Plan(run, replace(result, reason=_told_taken(view, run, self.remote)))
+        change = RefUpdate(layout.run_ref(run.flow, target), run.tip, None)
+        return _Plan(run, replace(result, target=target, outcome=Outcome.NEW, reason=apart), change)
+
+    def _is_mine(self, run: RunTip, uid: Oid) -> bool:
+        return self.trust.made(run.tip) or self.trust.made(uid)
+
+
+def _told_left(runs: Sequence[RunTip], remote: Remote) -> str:
+    """That runs were not sent because they are somebody else's, and what sends them."""
+    command, name = f"git runs push {shlex.quote(remote.title)}", f"{runs[0].flow}/{runs[0].id}"
+    if len(runs) == 1:
+        return f"{name}, which was not made here, was not sent; `{command} {name}` sends it"
+    return (
+        f"{len(runs):,} runs that were not made here were not sent, such as {name}; `{command} RUN...` sends some, "
+        f"`{command} --all` all"
+    )
+
+
+def _told_taken(view: RemoteView, run: RunTip, remote: Remote) -> str:
+    """Why there is no name for a run on a remote."""
+    found = view.in_the_way(run.ref)
+    return _told_way(found, remote) if found else "all its names are taken there"
+
+
+def _tag_notice(result: PushResult) -> str:
+    reason = "somebody else changed it; push again" if result.stale else result.reason
+    return f"tag ref {result.name}: {reason}"
+
+
+def _told_squat(name: str, found: str, remote: Remote) -> str:
+    return f"tag ref {name}: {_told_way(found, remote)}"
+
+
+def _told_way(found: str, remote: Remote) -> str:
+    words = f"git push {shlex.quote(remote.name)} {shlex.quote(f':{found}')}"
+    return f"the remote has {found} in its place; `{words}` removes that"

@@ -1,0 +1,1 @@
+"""Runs found: lists, and addresses."""
