@@ -34,6 +34,16 @@ KEPT_TASK_NAMES = 256
 SKIPPED_IN_C = 32 << 10
 """Bytes of a record that msgpack's own parser looks through before it is decoded: the parser copies them."""
 
+# Scalars and metrics.
+SCALAR_TEXT = 200
+"""Characters of a text that counts as a scalar: what a cell of a table may say."""
+SCALAR_DIGITS = 64
+"""Bits of a whole number that does."""
+METRICS_SIZE = 64 << 10
+"""Bytes of the metrics of a run."""
+MOST_METRICS = 1_000
+"""Metrics of a run; the first ones by name of more."""
+
 # Values as text.
 PRINT_SIZE = 4 << 20
 """Characters of a value that are printed."""

@@ -126,6 +126,7 @@ class ArtifactWriter:
                 chunks=chunks[digests[name]],
                 producer=producer,
                 preview=value.preview,
+                scalar=value.scalar,
                 picture=_picture(drawings[name], chunks[drawn[name]]) if name in drawn else None,
             )
             for name, value in values.items()

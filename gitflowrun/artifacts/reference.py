@@ -6,6 +6,7 @@ import struct
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from gitflowrun.artifacts.scalar import is_scalar
 from gitflowrun.errors import CorruptRecord
 from gitflowrun.git.objects import Oid
 from gitflowrun.names import Digest, PayloadIdentity, TaskName
@@ -14,6 +15,8 @@ from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from gitflowrun.artifacts.scalar import Scalar
 
 
 @frozen
@@ -53,6 +56,7 @@ class ArtifactRef:
         producer: The task that wrote it. An inherited artifact names an earlier task of the run.
         preview: What is shown of the value, see `artifacts.preview`. Where it is inherited, its producer's record
             has that.
+        scalar: The value of a scalar, alone in a tuple, see `artifacts.scalar`; empty for other values.
         picture: What shows a figure; it has no part in which value this is.
         untrusted: Whether a run made it that was not trusted when a run of ours took it over. The mark goes wherever
             the reference goes: into joins, under other names, into runs that resume that one.
@@ -65,6 +69,7 @@ class ArtifactRef:
     chunks: tuple[Chunk, ...]
     producer: TaskName
     preview: bytes = b""
+    scalar: tuple[Scalar, ...] = ()
     picture: Picture | None = None
     untrusted: bool = False
 
@@ -105,6 +110,12 @@ def _read_picture(raw: Any) -> Picture:
     return Picture(raw[_ROW.size + 1 :].decode(), bool(raw[_ROW.size]), chunk)
 
 
+def _read_scalar(raw: Any) -> tuple[Scalar, ...]:
+    """A scalar; nothing for what a later release may count as one."""
+    row = tuple(raw) if isinstance(raw, list | tuple) else ()
+    return row if len(row) == 1 and is_scalar(row[0]) else ()
+
+
 def _check_sizes(ref: ArtifactRef) -> None:
     if sum([chunk.size for chunk in ref.chunks]) != ref.size:
         raise CorruptRecord("an artifact's chunks do not add up to its size")
@@ -121,10 +132,11 @@ ARTIFACT_REF = MapSchema(
         "producer": TASK_NAME,
         "chunks": Kind(read_chunk_rows, chunk_rows),
         "preview": BINARY,
+        "scalar": Kind(_read_scalar, list),
         "picture": Kind(_read_picture, _picture_row),
         "untrusted": FLAG,
     },
     keys={"digest": "blake3", "producer": "task"},
-    sparse=("preview", "picture", "untrusted"),
+    sparse=("preview", "scalar", "picture", "untrusted"),
     check=_check_sizes,
 )

@@ -22,6 +22,7 @@ The tree of a run's commit:
     steps/<step>/<task>/pictures/<name><suffix>   pictures of the task's own figures, .png or .html
     data/<name><suffix>                       the end task's artifacts by name, and the pictures of figures
     data/<name><suffix>.chunks                text that lists the chunks of a larger one
+    data/metrics.json                         the scalars among them, see `metrics`
 """
 
 from __future__ import annotations
@@ -60,6 +61,7 @@ INFO = b"INFO"
 CODE = b"code"
 STEPS = b"steps"
 DATA = b"data"
+METRICS = b"metrics.json"
 TASK = b"TASK"
 STDOUT = b"stdout"
 STDERR = b"stderr"
@@ -221,4 +223,6 @@ def picture_path(task: TaskName, artifact: str, suffix: str) -> str:
 
 def data_name(artifact: str, suffix: str, *, chunked: bool = False) -> bytes:
     """The entry of an artifact below `data/`; names that are no identifiers are percent-encoded."""
-    return f"{encode_artifact(artifact)}{suffix}{'.chunks' if chunked else ''}".encode()
+    name = f"{encode_artifact(artifact)}{suffix}{'.chunks' if chunked else ''}".encode()
+    # A codec of the user's may write JSON, and an artifact be called `metrics`.
+    return name if name != METRICS else b"%6Detrics.json"

@@ -7,6 +7,7 @@ it, or git would drop it sooner or later.
     data/<name><suffix>            an artifact of one chunk: the payload's own blob, under a name
     data/<name><suffix>.chunks     a larger one: a text that says what it is and lists its chunks
     data/<name>.png, .html         beside that, the picture of a figure
+    data/metrics.json              the scalars among them, see `metrics`
 
 A text rather than a directory of chunks: `git diff runs/F/11 runs/F/12 -- data` then says in words that size or type
 changed, and in which chunks the payloads differ. And stock tools can put a payload together:
@@ -27,6 +28,7 @@ from gitflowrun.errors import CorruptRecord, RepositoryError, UsageError
 from gitflowrun.git.objects import Mode, ObjectType, Oid, TreeEntry, hash_object, tree_bytes
 from gitflowrun.git.pack.writer import PackObject
 from gitflowrun.runs import layout
+from gitflowrun.runs.metrics import dump_metrics, metrics_of
 from gitflowrun.runs.records import TASK
 from gitflowrun.values import frozen
 
@@ -371,6 +373,11 @@ def data_entries(record: TaskRecord) -> tuple[list[TreeEntry], list[PackObject]]
         if ref.picture is not None:
             picture = layout.data_name(name, ref.picture.suffix)
             entries.append(TreeEntry(Mode.BLOB, picture, ref.picture.chunk.oid))
+    metrics = dump_metrics(metrics_of(record))
+    if metrics is not None:
+        oid, item = make_object(ObjectType.BLOB, metrics)
+        objects.append(item)
+        entries.append(TreeEntry(Mode.BLOB, layout.METRICS, oid))
     return entries, objects
 
 

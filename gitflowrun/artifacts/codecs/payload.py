@@ -25,6 +25,7 @@ from gitflowrun.values import frozen, replace
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from gitflowrun.artifacts.scalar import Scalar
     from gitflowrun.names import Digest
 
 TOO_DEEP = "it is nested too deeply for pickle"
@@ -62,6 +63,7 @@ class Encoded:
         is_volatile: Whether parts view a file that others may change meanwhile, whatever the codec.
         digest: BLAKE3 of the payload where it has been computed, so that nobody does it again.
         preview: What manifests say of the value, see `artifacts.preview`.
+        scalar: The value itself, where it is a scalar (`artifacts.scalar`); otherwise nothing.
     """
 
     codec: str
@@ -70,6 +72,7 @@ class Encoded:
     is_volatile: bool = False
     digest: Digest | None = None
     preview: bytes = b""
+    scalar: tuple[Scalar, ...] = ()
 
     @property
     def size(self) -> int:

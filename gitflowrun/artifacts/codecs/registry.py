@@ -43,6 +43,7 @@ from gitflowrun.artifacts.codecs.payload import (
     needs_trust,
     type_name,
 )
+from gitflowrun.artifacts.scalar import scalar_of
 from gitflowrun.errors import (
     CorruptRecord,
     GitflowrunError,
@@ -161,7 +162,9 @@ def encode(value: Any) -> Encoded:
     reasons = []
     for id_, encoder in _encoders(type(value)):
         try:
-            return Encoded(id_, name, encoder(value), is_volatile=id_ == FILE)
+            return Encoded(
+                id_, name, encoder(value), is_volatile=id_ == FILE, scalar=scalar_of(value)
+            )
         except Unencodable as reason:
             reasons.append(str(reason))
         except (GitflowrunError, MemoryError):

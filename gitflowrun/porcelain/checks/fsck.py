@@ -41,6 +41,7 @@ from gitflowrun.porcelain.checks.object_check import ObjectCheck, ObjectFault, o
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import parse_message
 from gitflowrun.runs.line_times import decode_times
+from gitflowrun.runs.metrics import dump_metrics, metrics_of
 from gitflowrun.runs.records import INFO, TASK
 from gitflowrun.values import frozen
 
@@ -411,7 +412,8 @@ class _RunCheck:
         record = yield from self._task_record(name, rows, path)
         if record is not None:
             if name.step == self._end_step:
-                self._final.add(_EMPTY)
+                metrics = dump_metrics(metrics_of(record)) or b""
+                self._final.update((_EMPTY, hash_object(ObjectType.BLOB, metrics)))
             yield from self._artifacts(record, rows, path, {fault.path: fault for fault in found})
         yield from self._new(found, path)
 
