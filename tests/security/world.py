@@ -15,7 +15,7 @@ from pathlib import Path
 
 import click
 
-from gitflowrun.cli.git_runs import main as program
+from gitflowrun.cli.git_runs import verbs
 from tests.helpers.repos import ROOT, GitRepo, make_repo
 from tests.security.exerciser import Command, Done
 from tests.security.generator import Variant, variants
@@ -299,10 +299,10 @@ def _others(address: str) -> list[Command]:
 def _command_lines() -> list[list[str]]:
     """Every verb of `git runs`, alone and with each of its flags; `<run>` stands for the run's address."""
     lines = []
-    for verb in program.COMMANDS:
+    for verb in verbs.COMMANDS:
         if verb in _CHANGES:
             continue
-        command = program.load(verb)
+        command = verbs.load(verb)
         flags = [""] + [
             option.opts[-1]
             for option in command.params

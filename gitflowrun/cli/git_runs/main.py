@@ -1,6 +1,6 @@
 """The program `git runs`: its commands, their overview and the exit code.
 
-The overview and the version are printed from the table below, before click is imported, and what a command needs
+The overview and the version are printed from the table of verbs, before click is imported, and what a command needs
 is imported when it runs (`commands` of each folder): `git runs` must not feel slower than git.
 """
 
@@ -14,60 +14,12 @@ from itertools import groupby
 from typing import TYPE_CHECKING, NoReturn
 
 from gitflowrun.cli.errors import GIT, exit_code_of, invoke
+from gitflowrun.cli.git_runs.verbs import COMMANDS, HEADINGS, load
 from gitflowrun.cli.output.terminal import reset_signals, style_for
-from gitflowrun.errors import UsageError
-from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import click
-
-
-@frozen
-class Entry:
-    """A command.
-
-    Attributes:
-        folder: The package beside this file that has its declaration, in `commands`, and what it does.
-        help: What it does, for the overview; nothing of one that is called by programs, not by people.
-    """
-
-    folder: str
-    help: str
-
-
-_HEADINGS = {
-    "look": "Look at runs",
-    "mark": "Mark runs",
-    "remove": "Remove runs",
-    "share": "Share runs",
-    "set_up": "Set up and check",
-}
-
-
-COMMANDS = {
-    "list": Entry("look", "List runs, newest first"),
-    "show": Entry("look", "Show a run, a step, a task or an artifact"),
-    "log": Entry("look", "Show runs one after the other, as git log does"),
-    "diff": Entry("look", "Show what differs between two runs"),
-    "logs": Entry("look", "Print what tasks wrote to stdout and stderr"),
-    "cat": Entry("look", "Print the value of an artifact"),
-    "tag": Entry("mark", "List, add or remove tags of a run"),
-    "rm": Entry("remove", "Move runs to the trash"),
-    "restore": Entry("remove", "Put runs back from the trash, or list it"),
-    "gc": Entry("remove", "Free the space of runs that left the trash"),
-    "purge": Entry("remove", "Remove runs and their objects for good"),
-    "push": Entry("share", "Send runs and tags to a remote"),
-    "fetch": Entry("share", "Get runs and tags from a remote"),
-    "trust": Entry("share", "Allow loading pickles of somebody else's runs"),
-    "untrust": Entry("share", "Take that back"),
-    "verify": Entry("share", "Check who signed runs, and that they are whole"),
-    "fsck": Entry("set_up", "Check that runs are whole"),
-    "doctor": Entry("set_up", "Find and mend what crashes have left"),
-    "hooks": Entry("set_up", "Install or remove git hooks"),
-    "hook": Entry("set_up", ""),
-}
 _DEFAULT = "list"
 _MOST_NAMES = {"show": sys.maxsize, "push": sys.maxsize, "fetch": sys.maxsize}
 """How many words a command has at most that needs no click where none of them is an option: half its time."""
@@ -119,28 +71,11 @@ def _initials(words: Sequence[str]) -> set[str]:
     return {word[:1] for word in words}
 
 
-def load(name: str) -> click.Command:
-    """The command `name`.
-
-    Raises:
-        UsageError: there is none.
-    """
-    if name not in COMMANDS:
-        from gitflowrun.names import did_you_mean
-
-        known = [known for known, entry in COMMANDS.items() if entry.help]
-        hint = did_you_mean(name, known, "`git runs -h` lists the commands")
-        raise UsageError(f"'{name}' is not a git runs command", hint=hint)
-    from gitflowrun.cli.options import load_command
-
-    return load_command(f"git_runs.{COMMANDS[name].folder}.commands", name)
-
-
 def _overview() -> str:
     style = style_for(sys.stdout)
     lines = ["usage: git runs [<command>] [<options>] [<address>...]"]
     for folder, group in groupby(COMMANDS.items(), lambda command: command[1].folder):
-        lines += ["", style.bold(_HEADINGS[folder])]
+        lines += ["", style.bold(HEADINGS[folder])]
         lines += [f"   {name:<10} {entry.help}" for name, entry in group if entry.help]
     lines += [
         "",

@@ -9,7 +9,8 @@ import sys
 import pytest
 
 from gitflowrun import __version__
-from gitflowrun.cli.git_runs.main import COMMANDS, main
+from gitflowrun.cli.git_runs.main import main
+from gitflowrun.cli.git_runs.verbs import COMMANDS
 from tests.helpers.repos import ROOT, GitRepo, run_program
 from tests.helpers.runs import make_run
 
