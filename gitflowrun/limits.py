@@ -1,6 +1,7 @@
 """All limits of the package: sizes, counts and times, by layer, each with its unit.
 
-Elsewhere: of records and messages (`msgpack`), of output (`runs.layout`, `runs.line_times`), of ids (`runs.ids`).
+Elsewhere: of records and messages (`msgpack`), of output (`runs.layout`, `runs.line_times`), of ids (`runs.ids`), of
+scalars and metrics (`artifacts.scalar`, `runs.metrics`).
 """
 
 # ---- Names, and what settings say where nobody has set them ----
@@ -33,16 +34,6 @@ KEPT_TASK_NAMES = 256
 """Names of tasks that are not parsed again."""
 SKIPPED_IN_C = 32 << 10
 """Bytes of a record that msgpack's own parser looks through before it is decoded: the parser copies them."""
-
-# Scalars and metrics.
-SCALAR_TEXT = 200
-"""Characters of a text that counts as a scalar: what a cell of a table may say."""
-SCALAR_DIGITS = 64
-"""Bits of a whole number that does."""
-METRICS_SIZE = 64 << 10
-"""Bytes of the metrics of a run."""
-MOST_METRICS = 1_000
-"""Metrics of a run; the first ones by name of more."""
 
 # Values as text.
 PRINT_SIZE = 4 << 20

@@ -9,12 +9,12 @@ import math
 import sys
 from typing import Any, TypeGuard
 
-from gitflowrun.limits import SCALAR_DIGITS, SCALAR_TEXT
-
 Scalar = bool | int | float | str | None
 """A value of this kind. Integers have at most 64 bits, texts one line."""
 
-_LARGEST: int = 2 ** (SCALAR_DIGITS - 1)
+SCALAR_TEXT = 200
+"""Characters of a text that counts as a scalar: what a cell of a table may say."""
+_LARGEST = 2**63
 
 
 def is_scalar(value: object) -> TypeGuard[Scalar]:

@@ -21,7 +21,7 @@ from gitflowrun.limits import (
     TASKS_SHOWN,
 )
 from gitflowrun.names import PARAMETERS_STEP, TaskName
-from gitflowrun.porcelain.query import final_artifacts, is_private
+from gitflowrun.porcelain.parts import final_artifacts, is_private
 from gitflowrun.runs.commit_message import Status
 from gitflowrun.runs.live import observe
 from gitflowrun.runs.records import RunInfo, other_code

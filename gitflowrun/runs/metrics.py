@@ -15,7 +15,6 @@ import math
 from typing import TYPE_CHECKING
 
 from gitflowrun.artifacts.scalar import is_scalar
-from gitflowrun.limits import METRICS_SIZE, MOST_METRICS
 from gitflowrun.names import PARAMETERS_STEP
 
 if TYPE_CHECKING:
@@ -24,6 +23,10 @@ if TYPE_CHECKING:
     from gitflowrun.artifacts.scalar import Scalar
     from gitflowrun.runs.records import TaskRecord
 
+METRICS_SIZE = 64 << 10
+"""Bytes of the metrics of a run."""
+MOST_METRICS = 1_000
+"""Metrics of a run; the first ones by name of more."""
 _SPECIAL = {text: float(text) for text in ("NaN", "Infinity", "-Infinity")}
 _WORDS = {True: "true", False: "false", None: "null"}
 

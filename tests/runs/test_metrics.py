@@ -10,9 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gitflowrun.limits import METRICS_SIZE, MOST_METRICS
 from gitflowrun.names import TaskName
-from gitflowrun.runs.metrics import dump_metrics, metrics_of, read_metrics
+from gitflowrun.runs.metrics import (
+    METRICS_SIZE,
+    MOST_METRICS,
+    dump_metrics,
+    metrics_of,
+    read_metrics,
+)
 from gitflowrun.runs.trees import data_entries
 from gitflowrun.values import replace
 from tests.artifacts.test_scalar import SCALARS

@@ -132,7 +132,7 @@ class FlowContext:
 
     def tasks_at(self, path: str) -> list[StoredTask]:
         """The tasks that `RUN/STEP` or `RUN/STEP/TASK` names. Raises NotFound, InvalidPathspec."""
-        from gitflowrun.porcelain.query import tasks_at
+        from gitflowrun.porcelain.parts import tasks_at
         from gitflowrun.runs.runs import RunStore
 
         address = RunStore(self.repository).resolve(path, self.name)

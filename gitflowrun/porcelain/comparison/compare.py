@@ -19,7 +19,7 @@ from gitflowrun.porcelain.comparison.changes import changes
 from gitflowrun.porcelain.comparison.value_comparison import Pair, compare_apart
 from gitflowrun.porcelain.overview import ArtifactRow, is_result, make_row
 from gitflowrun.porcelain.parameters import names_of, parameters_task, told_apart
-from gitflowrun.porcelain.query import final_artifacts, is_private
+from gitflowrun.porcelain.parts import final_artifacts, is_private
 from gitflowrun.runs.read import StoredRun
 from gitflowrun.runs.records import other_code
 from gitflowrun.runs.trust import Trust

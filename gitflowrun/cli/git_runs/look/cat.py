@@ -18,7 +18,7 @@ from gitflowrun.errors import NotFound, UntrustedArtifact, UsageError
 from gitflowrun.git.repository import Repository
 from gitflowrun.limits import COPY_PIECE, PRINT_SECONDS, PRINT_SIZE
 from gitflowrun.porcelain.overview import is_trusted
-from gitflowrun.porcelain.query import artifact_at, artifact_ref
+from gitflowrun.porcelain.parts import artifact_at, artifact_ref
 from gitflowrun.printing import pretty, shown, within
 from gitflowrun.runs.runs import RunStore
 from gitflowrun.runs.trust import Trust

@@ -12,7 +12,7 @@ from gitflowrun.cli.output.tables import apart, facts
 from gitflowrun.cli.output.terminal import open_screen
 from gitflowrun.cli.output.text import counted, printable, stamp
 from gitflowrun.git.repository import Repository
-from gitflowrun.porcelain.query import RunQuery, parameters_of, select
+from gitflowrun.porcelain.query.select import RunQuery, parameters_of, select
 from gitflowrun.runs.commit_message import duration
 from gitflowrun.runs.lookup.listing import DamagedRun, RunSummary
 

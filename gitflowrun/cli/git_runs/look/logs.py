@@ -19,7 +19,7 @@ from gitflowrun.cli.output.text import clock, printable, terminal_safe
 from gitflowrun.errors import CorruptRecord, NotFound, UsageError
 from gitflowrun.git.repository import Repository
 from gitflowrun.limits import FOLLOW_PAUSE, LINES_AT_ONCE, LONGEST_LINE, TERMINAL_OUTPUT
-from gitflowrun.porcelain.query import tasks_at
+from gitflowrun.porcelain.parts import tasks_at
 from gitflowrun.runs.commit_message import Status
 from gitflowrun.runs.runs import RunStore
 from gitflowrun.values import replace

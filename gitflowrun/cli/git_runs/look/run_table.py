@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from gitflowrun.cli.output.tables import Cell, Column, show, table
 from gitflowrun.cli.output.text import ago, printable, stamp
 from gitflowrun.git.repository import Repository
-from gitflowrun.porcelain.query import RunQuery, differing, select
+from gitflowrun.porcelain.query.select import RunQuery, differing, select
 from gitflowrun.runs.commit_message import Status, duration
 from gitflowrun.runs.lookup.listing import DamagedRun, RunSummary, told_damaged
 from gitflowrun.runs.runs import RunStore

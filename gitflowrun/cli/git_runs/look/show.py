@@ -21,7 +21,7 @@ from gitflowrun.git.repository import Repository
 from gitflowrun.limits import MAX_PREVIEW
 from gitflowrun.names import TaskName
 from gitflowrun.porcelain import overview
-from gitflowrun.porcelain.query import artifact_ref
+from gitflowrun.porcelain.parts import artifact_ref
 from gitflowrun.runs.commit_message import Status, duration
 from gitflowrun.runs.live import observe
 from gitflowrun.runs.runs import RunStore

@@ -1,0 +1,1 @@
+"""The runs that people ask for: a language of conditions, and what it asks about."""
