@@ -55,6 +55,8 @@ NAMES = frozenset({
     # in the list of those that are gone, and gone.
     "trash.planned", "trash.moved", "trash.noted", "restore.planned", "restore.moved",
     "purge.trashed", "purge.listed", "purge.freed",
+    # Notes: what changes is in a pack, the ref is moved.
+    "note.written", "note.moved",
     # Space: what may go is written down, no ref leads to it, packs without it are written, durable, no run can begin,
     # a loose file is gone, one of an old pack is, all is.
     "free.noted", "free.unreferenced", "free.written", "free.durable", "free.locked", "free.unlinking", "free.deleting",

@@ -524,6 +524,8 @@ TRASH_EXPIRE = 30 * 86_400.0
 """Seconds for which removed runs stay in the trash."""
 NOTES_TRIES = 5
 """Times that the git notes on runs are changed, while somebody else changes notes meanwhile."""
+MAX_NOTE = 1 << 20
+"""Bytes of a note that is shown."""
 MAX_REMOVED = 64 << 20
 """Bytes of the list of runs that were removed for good: 150 for each, and for each copy of it."""
 MAX_CANDIDATES = 512 << 20

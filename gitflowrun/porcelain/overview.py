@@ -21,6 +21,7 @@ from gitflowrun.limits import (
     TASKS_SHOWN,
 )
 from gitflowrun.names import PARAMETERS_STEP, TaskName
+from gitflowrun.porcelain.notes import Notes
 from gitflowrun.porcelain.parts import final_artifacts, is_private
 from gitflowrun.runs.commit_message import Status
 from gitflowrun.runs.live import observe
@@ -166,7 +167,7 @@ class CodeState:
 
 @frozen
 class RunOverview:
-    """A run; `signed_by` is what it says itself of its signature, if it has one.
+    """A run; `note` is the git note on it, `signed_by` what it says itself of its signature, if it has one.
 
     Of tasks whose records are damaged or too large to be read, `unreadable` has the first twenty; `failures` has the
     first hundred. Where INFO, the
@@ -177,6 +178,7 @@ class RunOverview:
     pathspec: str
     uid: Oid
     commit: Oid
+    note: str | None
     signed_by: str | None
     status: Status
     started: float
@@ -207,6 +209,7 @@ def run_overview(run: StoredRun, tags: tuple[str, ...]) -> RunOverview:
         pathspec=run.pathspec,
         uid=uid,
         commit=run.commit,
+        note=Notes(run.repo).shown(uid),
         signed_by=_signed_by(run),
         status=Status.DAMAGED if lost else run.status,
         started=info.created,

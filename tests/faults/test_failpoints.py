@@ -127,6 +127,24 @@ def _after_tag(trial: Trial) -> None:
     git_is_well(repo)
 
 
+def _noted_run(place: Path) -> GitRepo:
+    repo = _one_run(place)
+    assert repo.runs("note", "1", "-m", "before").code == 0
+    return repo
+
+
+def _after_note(trial: Trial) -> None:
+    repo = trial.repo
+    nobody_is_left(trial.marker)
+    repo.fsck()
+    is_told = trial.done.code == 0
+    assert repo.runs("note", "1").out in {"after\n", *(() if is_told else ("before\n",))}
+    assert repo.runs("note", "1", "-m", "again").code == 0
+    assert repo.git("log", "-1", "--format=%s", "refs/notes/runs") == "Note on run MyFlow/1"
+    assert repo.runs("note", "1").out == "again\n"
+    git_is_well(repo)
+
+
 def _clones(place: Path) -> GitRepo:
     """Ada's clone with runs that the hub has not, and the hub with as many that she has not."""
     make_repo(place / "first")
@@ -302,6 +320,7 @@ SCENARIOS = (
     ),
     Scenario(("fold.",), _many_packs, ("-c", FOLD), _after_fold),
     Scenario(("tags.",), _one_run, (*RUNS, "tag", "1", "good"), _after_tag),
+    Scenario(("note.",), _noted_run, (*RUNS, "note", "1", "-m", "after"), _after_note),
     Scenario(("trust.", "file."), _clones, (*RUNS, "trust", "origin"), _after_trust),
     Scenario(("fetch.", "packed."), _clones, (*RUNS, "fetch"), _after_fetch),
     Scenario(("push.",), _clones, (*RUNS, "push"), _after_push),

@@ -41,6 +41,7 @@ COMMANDS = {
     "logs": Entry("look", "Print what tasks wrote to stdout and stderr"),
     "cat": Entry("look", "Print the value of an artifact"),
     "tag": Entry("mark", "List, add or remove tags of a run"),
+    "note": Entry("mark", "Show, write or delete the note on a run"),
     "rm": Entry("remove", "Move runs to the trash"),
     "restore": Entry("remove", "Put runs back from the trash, or list it"),
     "gc": Entry("remove", "Free the space of runs that left the trash"),

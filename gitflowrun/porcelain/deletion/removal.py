@@ -24,8 +24,8 @@ from gitflowrun.porcelain.deletion.trash import (
     RemovedRuns,
     Trash,
     TrashedRun,
-    remove_notes,
 )
+from gitflowrun.porcelain.notes import remove_notes
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import Status, parse_message
 from gitflowrun.runs.ids import RunIds

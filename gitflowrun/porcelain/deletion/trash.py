@@ -25,18 +25,15 @@ import time
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import (
-    CorruptRecord,
     GitflowrunError,
     InvalidPathspec,
     NotFound,
-    RefConflict,
     RepositoryError,
 )
 from gitflowrun.failpoints import reached
-from gitflowrun.git.command import BOUNDED
-from gitflowrun.git.objects import Commit, Mode, ObjectType, Oid, TreeEntry
+from gitflowrun.git.objects import Oid
 from gitflowrun.git.odb import History
-from gitflowrun.git.pack.writer import PackObject, sync_directory
+from gitflowrun.git.pack.writer import sync_directory
 from gitflowrun.git.permissions import (
     is_in_place,
     make_directory,
@@ -45,8 +42,8 @@ from gitflowrun.git.permissions import (
     replace_file,
 )
 from gitflowrun.git.refs import RefUpdate
-from gitflowrun.git.tree_edit import EMPTY_TREE, edit_tree
-from gitflowrun.limits import MAX_REMOVED, NOTES_TRIES
+from gitflowrun.limits import MAX_REMOVED
+from gitflowrun.porcelain.notes import all_notes, change_notes, remove_notes
 from gitflowrun.porcelain.transfer.sync import RunTip, free_id
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import parse_message
@@ -57,7 +54,7 @@ from gitflowrun.settings import Durability
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from gitflowrun.git.repository import Repository
@@ -199,7 +196,7 @@ class Trash:
         gone: list[RefUpdate] = []
         noted: list[Oid] = []
         with self._locks.tags():
-            tags, notes = _tags_of(self._repo), _notes(self._repo)
+            tags, notes = _tags_of(self._repo), all_notes(self._repo)
             for run in runs:
                 uid = run.identity.uid
                 own = tags.get((run.flow, run.id), [])
@@ -249,9 +246,9 @@ class Trash:
                 updates += tag_updates(self._repo, identity, add=run.tags)
             # What is made comes first, as in `put`.
             updates.sort(key=lambda it: it.new is None)
-            notes = _notes(self._repo)
+            notes = all_notes(self._repo)
             back = {run.uid: run.note for run in runs if run.note and run.uid not in notes}
-            _change_notes(self._repo, back)
+            change_notes(self._repo, back)
             reached("restore.planned")
             with _logged(self._repo, updates):
                 transact(self._repo.refs, updates)
@@ -334,79 +331,6 @@ def _runs_here(repo: Repository) -> dict[Oid, RunTip]:
             state, tip = parse_message(message), Oid.from_hex(text)
             found[(state.uid if state else None) or tip] = RunTip(*run, tip)
     return found
-
-
-def _notes(repo: Repository) -> dict[Oid, Oid]:
-    """The blobs of all git notes on runs and commits, by these: one process, however many runs are removed."""
-    if repo.refs.get(layout.NOTES) is None:
-        return {}
-    listed = repo.git.run("notes", f"--ref={layout.NOTES}", "list", env=BOUNDED)
-    lines = listed.decode("ascii").splitlines()
-    pairs = (line.split(" ") for line in lines)
-    return {Oid.from_hex(noted): Oid.from_hex(blob) for blob, noted in pairs}
-
-
-def remove_notes(repo: Repository, uids: Sequence[Oid]) -> None:
-    """Remove the git notes on runs. Raises GitflowrunError: they stay."""
-    _change_notes(repo, dict.fromkeys(uids))
-
-
-def _change_notes(repo: Repository, notes: Mapping[Oid, Oid | None]) -> None:
-    """Set or remove git notes. Not by git, which makes nothing of it durable, and then a power cut breaks the ref.
-
-    Raises:
-        RefConflict: others wrote notes each time.
-        GitflowrunError: the notes are damaged, or the repository can't be written to.
-    """
-    for attempt in range(1, NOTES_TRIES + 1):
-        tip = repo.refs.get(layout.NOTES)
-        if not tip and not any(notes.values()):
-            return
-        objects = _with_notes(repo, tip, notes)
-        if not objects:
-            return
-        pack = repo.packs.write(objects)
-        try:
-            repo.refs.transaction([RefUpdate(layout.NOTES, pack.oids[-1], tip)])
-        except RefConflict:  # somebody has just written one
-            if attempt == NOTES_TRIES:
-                raise
-        else:
-            return
-        finally:
-            repo.packs.release([pack.name])
-
-
-def _with_notes(
-    repo: Repository, tip: Oid | None, notes: Mapping[Oid, Oid | None]
-) -> list[PackObject]:
-    """The trees and the commit that change notes, with what is noted; none where all are as they shall be.
-
-    With it, since a repack may have read the refs of notes before, and of the trash after: it then deletes the old one.
-    """
-    listed = tip and repo.git.run("ls-tree", "-r", "-z", "--name-only", str(tip), env=BOUNDED)
-    paths = listed.split(b"\0") if listed else []
-    # Git puts notes into folders by their first digits when there are many, and finds them at each depth.
-    files: dict[bytes, TreeEntry | None] = {
-        path: None
-        for path in paths
-        if path.replace(b"/", b"") in {str(it).encode() for it in notes}
-    }
-    for noted, blob in notes.items():
-        if blob:
-            name = str(noted).encode()
-            files[name] = TreeEntry(Mode.BLOB, name, blob)
-    old = repo.objects.commit(tip).tree if tip else EMPTY_TREE
-    tree, made = edit_tree(repo.objects, old, files)
-    if tree == old:
-        return []
-    parents = (tip,) if tip else ()
-    commit = Commit(tree, parents, *repo.signatures(), b"Notes of runs, removed or restored\n")
-    blobs = []
-    for blob in filter(None, notes.values()):
-        with contextlib.suppress(CorruptRecord):  # larger than records are: it stays where it is
-            blobs.append(PackObject(ObjectType.BLOB, repo.objects.blob(blob)))
-    return [*blobs, *made.values(), PackObject(ObjectType.COMMIT, commit.encode())]
 
 
 @frozen

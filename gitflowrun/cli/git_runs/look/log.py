@@ -12,6 +12,7 @@ from gitflowrun.cli.output.tables import apart, facts
 from gitflowrun.cli.output.terminal import open_screen
 from gitflowrun.cli.output.text import counted, printable, stamp
 from gitflowrun.git.repository import Repository
+from gitflowrun.porcelain.notes import Notes
 from gitflowrun.porcelain.query.select import RunQuery, parameters_of, select
 from gitflowrun.runs.commit_message import duration
 from gitflowrun.runs.lookup.listing import DamagedRun, RunSummary
@@ -36,11 +37,14 @@ def print_log(*, as_json_: bool, **filters: Any) -> None:
     repo = Repository.discover()
     runs = select(repo, query)
     with open_screen(repo, page=True) as screen:
-        screen.lines(apart(_entry(repo, run, screen) for run in runs))
+        notes = Notes(repo)
+        screen.lines(apart(_entry(repo, run, notes, screen) for run in runs))
     warn_of_damage(runs)
 
 
-def _entry(repo: Repository, run: RunSummary | DamagedRun, screen: Screen) -> Iterator[str]:
+def _entry(
+    repo: Repository, run: RunSummary | DamagedRun, notes: Notes, screen: Screen
+) -> Iterator[str]:
     style = screen.style
     tags = f" ({style.cyan(', '.join(map(printable, run.tags)))})" if run.tags else ""
     uid = f" {run.uid.short}" if isinstance(run, RunSummary) else ""
@@ -53,6 +57,8 @@ def _entry(repo: Repository, run: RunSummary | DamagedRun, screen: Screen) -> It
             yield ""
             for name, text in parameters.items():
                 yield f"    {printable(name)} = {printable(text)}"
+        if note := notes.shown(run.uid):
+            yield from ("", "Note:", *(f"    {printable(line)}" for line in note.split("\n")))
 
 
 def _facts(run: RunSummary, screen: Screen) -> Iterator[str]:

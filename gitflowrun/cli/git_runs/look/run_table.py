@@ -45,7 +45,7 @@ def list_runs(query: RunQuery | None = None, *, params: bool = False, json: bool
     repo = Repository.discover()
     runs = select(repo, query or RunQuery())
     parameters = _parameters(repo, runs) if params else []
-    rows = [_as_map(*row) for row in zip_longest(runs, parameters)] if json else []
+    rows = _maps(repo, runs, parameters) if json else []
 
     def lines(screen: Screen) -> Iterator[str]:
         return _lines(runs, parameters, screen) if runs else _none(repo)
@@ -116,6 +116,20 @@ def _none(repo: Repository) -> Iterator[str]:
     else:
         yield "There are no runs in this repository yet."
         yield "`python FLOW.py run` makes one; `git runs fetch` gets those of a remote."
+
+
+def _maps(
+    repo: Repository,
+    runs: Sequence[RunSummary | DamagedRun],
+    parameters: Sequence[Mapping[str, str]],
+) -> list[dict[str, Any]]:
+    from gitflowrun.porcelain.notes import Notes
+
+    notes = Notes(repo)
+    rows = [_as_map(*row) for row in zip_longest(runs, parameters)]
+    for row in rows:
+        row["note"] = notes.shown(row["uid"]) if row["uid"] else None
+    return rows
 
 
 def _as_map(run: RunSummary | DamagedRun, parameters: Mapping[str, str] | None) -> dict[str, Any]:

@@ -91,6 +91,7 @@ def _run_facts(top: Path | None, run: overview.RunOverview, screen: Screen) -> I
         ("Uid", str(run.uid)),
         ("Commit", str(run.commit)),
         ("Signed by", _signed_by(run)),
+        ("Note", "\n".join(map(printable, (run.note or "").split("\n")))),
     )
 
 

@@ -5,6 +5,8 @@ What a command does is imported when it runs, so that its help costs what click 
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from gitflowrun.cli.options import json_option
@@ -20,3 +22,43 @@ def tag_command(delete: bool, as_json_: bool, address: str | None, tags: tuple[s
     from gitflowrun.cli.git_runs.mark.tag import change_tags
 
     return change_tags(delete=delete, as_json_=as_json_, address=address, tags=tags)
+
+
+@click.command(name="note")
+@click.option(
+    "-m",
+    "--message",
+    "messages",
+    multiple=True,
+    metavar="TEXT",
+    help="Write this; several are paragraphs.",
+)
+@click.option(
+    "-F",
+    "--file",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
+    help="Write what is in FILE, or on standard input for -.",
+)
+@click.option("-e", "--edit", is_flag=True, help="Write it in git's editor.")
+@click.option("-d", "--delete", is_flag=True, help="Delete it.")
+@json_option
+@click.argument("address", metavar="RUN")
+def note_command(
+    messages: tuple[str, ...],
+    file: Path | None,
+    edit: bool,
+    delete: bool,
+    as_json_: bool,
+    address: str,
+) -> int:
+    """Show the note on RUN, write it or delete it.
+
+    Notes are git notes on a run's first commit, in refs/notes/runs, which keeps each state of them. git runs show and
+    log print them. A note that is written takes the place of the one before.
+    """
+    from gitflowrun.cli.git_runs.mark.note import note
+
+    return note(
+        messages=messages, file=file, edit=edit, delete=delete, as_json_=as_json_, address=address
+    )
