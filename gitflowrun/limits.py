@@ -452,6 +452,8 @@ TAGS_FRESH = 1.0
 """Seconds for which the tags of a listing hold before they are read again."""
 NAMES_IN_A_HINT = 8
 """Names that the hint of a "no such" error lists."""
+CANDIDATES = 20
+"""Runs that the error of an ambiguous address lists."""
 HINT_WORK = 4_000_000
 HINT_FIXED_WORK = 200
 """To find the nearest, names are compared for half a second: a pair counts this and the product of both lengths."""

@@ -28,8 +28,8 @@ Tagging = str | bytes | Iterable[str]
 class Run(RunPart, Container[Step]):
     """A run: iterate over its steps, the last one first, or index it by step name.
 
-    Besides `Flow/12`, a run is found by what names it on the command line: `12`, `@latest`, `Flow/@latest`,
-    `Flow/<tag>`, `Flow/<first digits of its uid>`.
+    Besides `Flow/12`, a run is found by what names it on the command line: `12`, `@latest`, `@{1}`, `Flow/@latest`,
+    `Flow/<tag>`, `tag:<tag>`, `Flow/<first digits of its uid>`. A tag that several runs have is ambiguous.
     """
 
     _depth = 2
@@ -41,7 +41,7 @@ class Run(RunPart, Container[Step]):
             path = super()._parse(pathspec, source)
             if RunId.matches(path.run or ""):
                 return _unless_absent(path, source)
-        elif not (pathspec[:1].isdigit() or pathspec.startswith("@")):
+        elif not (pathspec[:1].isdigit() or pathspec.startswith(("@", "tag:"))):
             return super()._parse(pathspec, source)  # a flow's name: too few components
         flow, _, word = pathspec.rpartition("/")
         found = source.runs.find(word, flow or None)

@@ -23,6 +23,8 @@ from gitflowrun.runs.lookup.listing import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from gitflowrun.git.objects import Oid
     from gitflowrun.git.repository import Repository
     from gitflowrun.runs.lookup.resolve import Address
@@ -76,6 +78,20 @@ class RunStore:
                 hint=f"the run is {found.run.pathspec}",
             )
         return found.run
+
+    def find_all(self, words: Iterable[str]) -> list[StoredRun]:
+        """The runs that words name, each once: addresses, and ranges such as `10..20`. Raises as `find`."""
+        runs = (self.find(word) for word in self.expand(words))
+        return list({run.pathspec: run for run in runs}.values())
+
+    def expand(self, words: Iterable[str]) -> list[str]:
+        """Words, with the runs of a range in its place (`lookup.ranges`). Raises as `find`."""
+        words = list(words)
+        if not any(".." in word for word in words):
+            return words
+        from gitflowrun.runs.lookup.ranges import expand
+
+        return expand(self.repo, words)
 
     def resolve(self, address: str, flow: str | None = None) -> Address:
         """The run, or the part of a run, that an address names. Raises as `find`."""

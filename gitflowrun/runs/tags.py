@@ -7,6 +7,8 @@ Changing the tags of a run:
 3. Change refs/runs/@tags and its mirror in refs/tags/runs in one transaction; without the mirror where a user's own
    tag is in its place. With `runs.gitTags=false` no mirror is made; one that is there goes with its tag.
 
+A tag that is moved names one run of its flow, an alias: step 3 then takes it from the others as well.
+
 Rules (Metaflow's): 1 to 500 characters; a run has at most 50 user tags, and only growing beyond is refused;
 adding a tag that the system has set is ignored; removing one is an error; removing what is not there is fine;
 a replacement removes first.
@@ -26,6 +28,7 @@ from gitflowrun.names import RunId, check_tag
 from gitflowrun.runs import layout
 from gitflowrun.runs.locks import Locks
 from gitflowrun.runs.lookup.listing import tag_refs_by_run, tags_of_run, uids_of
+from gitflowrun.values import replace
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -150,6 +153,45 @@ class Tags:
             reached("tags.planned")
             transact(self._repo.refs, updates)  # 3
         return tuple(sorted({*kept, *added}))
+
+    def move(self, run: StoredRun, tag: str) -> tuple[str, ...]:
+        """Give a run a tag and take it from all other runs of the flow, in one transaction.
+
+        Returns:
+            `Flow/id` of the runs that had it, sorted.
+
+        Raises:
+            TaggingError: it can't be a tag, would be one too many, or is one that the system gives.
+            RefConflict: somebody else has just changed one of these tags; nothing is done.
+        """
+        tag = check_tag(tag)
+        system = run.info.system_tags
+        if tag in system:
+            raise TaggingError(f"tag {tag!r} describes the run {run.pathspec} and can't be moved")
+        with Locks(self._repo.state_dir).tags():  # 1
+            reached("tags.locked")
+            tagged = self.all(run.flow)  # 2
+            present = tagged.get((run.flow, run.id), ())
+            others = [
+                replace(run.identity, id=other, uid=self._tagged(flow, tag, other))
+                for (flow, other), tags in tagged.items()
+                if tag in tags and other != run.id
+            ]
+            added = check_tags([tag], system=system, present=present)
+            updates = tag_updates(self._repo, run.identity, add=added)
+            for other in others:
+                updates += tag_updates(self._repo, other, remove=[tag])
+            reached("tags.planned")
+            transact(self._repo.refs, updates)  # 3
+        ids = sorted((other.id.sort_key, other.id) for other in others)
+        return tuple(f"{run.flow}/{other}" for _, other in ids)
+
+    def _tagged(self, flow: str, tag: str, run: RunId) -> Oid:
+        """The first commit of a run that has a tag, as its ref says: the run itself may be damaged."""
+        uid = self._repo.refs.get(layout.tag_ref(flow, tag, run))
+        if uid is None:
+            raise RefConflict(f"the tag {tag!r} of {flow}/{run} has just been removed")
+        return uid
 
     def mirror(self) -> int:
         """Make refs/tags/runs what refs/runs/@tags says; how many git tags had to be changed.

@@ -21,10 +21,17 @@ def test_a_run_is_found_by_any_address(here: GitRepo) -> None:
     stored = make_run(here, tags=["best"])
     make_run(here)
     uid = str(stored.identity.uid)
-    for address in ("MyFlow/1", "1", "@{-1}", "MyFlow/@{-1}", "MyFlow/best", f"MyFlow/{uid[:9]}"):
+    for address in (
+        *("MyFlow/1", "1", "@{-1}", "MyFlow/@{-1}", "@{1}", "@{1}:MyFlow"),
+        *("MyFlow/best", "tag:best", "MyFlow/tag:best", f"MyFlow/{uid[:9]}"),
+    ):
         run = Run(address)
         assert (run.pathspec, run.id, run.uid) == ("MyFlow/1", "1", uid)
     assert Run("@latest").id == "2"
+    make_run(here, tags=["best"])
+    for address in ("MyFlow/best", "tag:best"):
+        with pytest.raises(InvalidPathspec, match="ambiguous"):
+            Run(address)
 
 
 def test_names_of_digits_alone(here: GitRepo) -> None:

@@ -42,6 +42,17 @@ def store(repo: GitRepo, runs: list[RunIdentity]) -> RunStore:
         ("@{-1}", None, "B/2"),
         ("@{-2}", None, "A/1"),
         ("A/@{-1}", None, "A/1"),
+        ("@{1}", None, "B/2"),
+        ("@{0}", None, "A/3"),
+        ("A/@{1}", None, "A/1"),
+        ("@{1}:A", None, "A/1"),
+        ("@latest:B", None, "B/2"),
+        ("@latest:B", "B", "B/2"),
+        ("tag:deadbeef", None, "B/2"),
+        ("tag:77", None, "A/3"),
+        ("A/tag:best", None, "A/1"),
+        ("tag:best", "B", "B/2"),
+        ("tag:release/1.0", None, "A/3"),
         ("A/best", None, "A/1"),
         ("best", "B", "B/2"),
         ("deadbeef", None, "B/2"),
@@ -119,7 +130,14 @@ def test_parts_of_runs(store: RunStore) -> None:
         None,
         None,
     )
-    assert store.resolve("deadbeef/start/1").task == "1"
+    for address in (
+        "deadbeef/start/1",
+        "tag:deadbeef/start/1",
+        "@latest:B/start/1",
+        "@{1}/start/1",
+    ):
+        found = store.resolve(address)
+        assert (found.run.pathspec, found.step, found.task) == ("B/2", "start", "1")
 
 
 def test_a_run_of_another_clone(store: RunStore, repo: GitRepo, runs: list[RunIdentity]) -> None:
@@ -152,10 +170,30 @@ def test_an_ambiguous_address_lists_the_candidates(
     assert len(lines) == 3
 
 
-def test_a_tag_names_the_newest_run_that_has_it(store: RunStore, repo: GitRepo) -> None:
-    """Within a flow a tag that several runs have means the newest of them."""
-    make_run(repo, "A", tags=["best"])
-    assert store.find("A/best").pathspec == "A/4"
+@pytest.mark.parametrize("address", ["A/best", "A/best/start", "A/tag:best"])
+def test_a_tag_that_several_runs_of_a_flow_have(
+    store: RunStore, repo: GitRepo, runs: list[RunIdentity], address: str
+) -> None:
+    """None of them is meant more than another; the error lists them and says how the tag comes to name one."""
+    newer = make_run(repo, "A", tags=["best"])
+    with pytest.raises(InvalidPathspec, match="is ambiguous") as caught:
+        store.resolve(address)
+    lines = (caught.value.hint or "").splitlines()
+    assert [line.split()[0] for line in lines[1:3]] == [newer.uid.short, runs[0].uid.short]
+    assert lines[3:] == ["`git runs tag --move best RUN` makes it name one run of a flow"]
+
+
+def test_very_many_candidates_are_counted(
+    store: RunStore, runs: list[RunIdentity], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten thousand runs may have a tag."""
+    monkeypatch.setattr("gitflowrun.runs.lookup.resolve.CANDIDATES", 1)
+    with pytest.raises(InvalidPathspec, match="is ambiguous") as caught:
+        store.find("best")
+    assert (caught.value.hint or "").splitlines()[1:] == [
+        f"  {runs[1].uid.short} {store.summaries('B')[0].subject}",
+        "  and 1 more",
+    ]
 
 
 def test_a_flow_called_like_a_tag(store: RunStore, repo: GitRepo) -> None:
@@ -226,7 +264,7 @@ def test_what_is_no_address(store: RunStore, address: str) -> None:
             "77",
             None,
             "there is no run '77': 77 is a tag of A/3",
-            "`git runs show A/3` shows it; digits alone are the id of a run",
+            "`git runs show tag:77` shows it; digits alone are the id of a run",
         ),
         ("A/9/start", None, "there is no run 'A/9/start' of flow A", "the newest is A/3"),
         ("A", None, "A is a flow, not a run", "try A/@latest"),
@@ -240,7 +278,16 @@ def test_what_is_no_address(store: RunStore, address: str) -> None:
         ),
         ("1", "C", "there are no runs of flow 'C' in this repository", "flows with runs: A, B"),
         ("@{-3}", None, "there is no run '@{-3}'", "the newest is A/3"),
-        ("@{1}", None, "there is no run '@{1}'", "the newest is A/3"),
+        ("@{3}", None, "there is no run '@{3}'", "the newest is A/3"),
+        ("tag:bets", None, "there is no run 'tag:bets'", "did you mean best? the newest is A/3"),
+        ("tag:3", None, "there is no run 'tag:3'", "did you mean 3? the newest is A/3"),
+        (
+            "@latest:C",
+            None,
+            "there are no runs of flow 'C' in this repository",
+            "flows with runs: A, B",
+        ),
+        ("@latest:B", "A", "there is no run '@latest:B' of flow A", "the newest is A/3"),
     ],
 )
 def test_unknown_runs_say_what_is_near(

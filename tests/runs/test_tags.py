@@ -226,3 +226,44 @@ def test_without_git_tags(repo: GitRepo, tags: Tags, run: StoredRun) -> None:
         "runs/MyFlow/begun",
         "runs/MyFlow/new",
     ]
+
+
+def test_a_tag_that_is_moved_names_one_run(repo: GitRepo, tags: Tags, run: StoredRun) -> None:
+    """It is taken from all others of the flow, its git tags too; runs of other flows keep it."""
+    for flow in ("MyFlow", "MyFlow", "Other"):
+        make_run(repo, flow, tags=["prod"])
+    tags.change(run, add=["own"])
+    assert tags.move(run, "prod") == ("MyFlow/2", "MyFlow/3")
+    uid, other = run.identity.uid.short, store_of(repo).find("4").identity.uid.short
+    assert repo.git("tag", "-l", "*/prod/*").split() == [
+        f"runs/MyFlow/prod/1-{uid}",
+        f"runs/Other/prod/4-{other}",
+    ]
+    assert tags.all() == {("MyFlow", "1"): ("own", "prod"), ("Other", "4"): ("prod",)}
+    assert store_of(repo).find("MyFlow/prod").pathspec == "MyFlow/1"
+    assert tags.move(run, "prod") == ()
+    assert tags.of(run) == ("own", "prod")
+
+
+def test_a_move_that_cannot_be_takes_nothing(repo: GitRepo, tags: Tags, run: StoredRun) -> None:
+    """Nor one of a tag that the system gives."""
+    make_run(repo, tags=["prod", "user:ada"])
+    tags.change(run, add=NUMBERED)
+    for tag in ("prod", "user:ada", ""):
+        with pytest.raises(TaggingError):
+            tags.move(run, tag)
+    assert "prod" in tags.of(store_of(repo).find("2"))
+    assert tags.of(run) == tuple(sorted(NUMBERED))
+
+
+def test_a_tag_is_moved_away_from_what_cannot_be_read(
+    repo: GitRepo, tags: Tags, run: StoredRun
+) -> None:
+    """From a run that is damaged, or gone, as from any other; both git tags go."""
+    for _ in range(2):
+        make_run(repo, tags=["prod"])
+    repo.git("update-ref", "-d", "refs/runs/MyFlow/2")
+    (repo.path / ".git/refs/runs/MyFlow/3").write_text("")
+    assert tags.move(run, "prod") == ("MyFlow/2", "MyFlow/3")
+    uid = run.identity.uid.short
+    assert repo.git("tag", "-l").split() == [f"runs/MyFlow/prod/1-{uid}"]

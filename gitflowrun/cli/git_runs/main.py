@@ -80,9 +80,9 @@ def _overview() -> str:
     lines += [
         "",
         "Without a command, runs are listed. An address is a run's id (12), Flow/12, the",
-        "first digits of its uid, @latest, @{-1} or a tag; 12/train/3/model reaches a",
-        "step, a task, an artifact. Every run is also a git revision:",
-        "`git show runs/Flow/12`.",
+        "first digits of its uid, @latest, @{1} (the one before) or a tag; 12/train/3/model",
+        "reaches a step, a task, an artifact, and 10..20 several runs. Every run is also a",
+        "git revision: `git show runs/Flow/12`.",
         "`git runs <command> -h` tells more about a command.",
     ]
     return "\n".join(lines) + "\n"

@@ -31,6 +31,7 @@ from gitflowrun.runs.commit_message import Status, parse_message
 from gitflowrun.runs.ids import RunIds
 from gitflowrun.runs.live import remove_live_state
 from gitflowrun.runs.locks import Locks
+from gitflowrun.runs.lookup.ranges import expand
 from gitflowrun.runs.maintenance import tidy
 from gitflowrun.runs.runs import RunStore
 from gitflowrun.runs.tags import Tags
@@ -216,13 +217,15 @@ def purge(repo: Repository, runs: Sequence[StoredRun], trashed: Sequence[Trashed
 def find_runs(repo: Repository, words: Iterable[str]) -> tuple[list[StoredRun], list[TrashedRun]]:
     """The runs that words name, and, where there is none here, all that the trash has of such a run.
 
+    A range (`10..20`) takes in what is here and what is in the trash.
+
     Raises:
         NotFound: there is none, neither here nor there.
         InvalidPathspec: a word is no address of a run, or an ambiguous one.
     """
     runs, trash = {}, Trash(repo)
     trashed: set[Oid] = set()
-    for word in words:
+    for word in expand(repo, words, lambda: [*RunStore(repo).names(), *trash.names()]):
         try:
             run = RunStore(repo).find(word)
             runs[run.pathspec] = run

@@ -48,6 +48,7 @@ from gitflowrun.porcelain.transfer.sync import RunTip, free_id
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import parse_message
 from gitflowrun.runs.locks import Locks
+from gitflowrun.runs.lookup.ranges import expand
 from gitflowrun.runs.records import RunIdentity
 from gitflowrun.runs.tags import tag_updates, transact
 from gitflowrun.settings import Durability
@@ -182,6 +183,18 @@ class Trash:
             names = "\n".join(f"  {run.uid.short} {run.subject}" for run in found.values())
             raise InvalidPathspec(f"{word!r} is ambiguous", hint=f"the candidates are:\n{names}")
         return next(iter(found.values()))
+
+    def names(self) -> list[tuple[str, RunId]]:
+        """Flow and id of the runs in the trash."""
+        return [(run.flow, run.id) for run in self.runs()]
+
+    def find_all(self, words: Iterable[str]) -> list[TrashedRun]:
+        """The runs in the trash that words name, each once; a range (`10..20`) chooses among those that are there.
+
+        Raises: as `find`.
+        """
+        found = map(self.find, expand(self._repo, words, self.names))
+        return list({run.uid: run for run in found}.values())
 
     def put(self, runs: Sequence[StoredRun]) -> None:
         """Move runs to the trash, with their tags and the notes on them.

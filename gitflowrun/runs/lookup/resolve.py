@@ -3,10 +3,11 @@
     12                     the run with that number
     12-3fa29c1             the run of that number that was created in another clone
     MyFlow/12              the same, when the flow is worth saying
-    production             the newest run with that tag
+    production             the run with that tag
+    tag:production         the same, whatever else is called so: `tag:12` is a tag, and `tag:log` never a command
     3fa29c1                the run whose first commit, or newest commit, begins so (4 digits or more)
-    @latest                the newest run; MyFlow/@latest the newest of a flow
-    @{-1}                  the run before that one, @{-2} the one before it
+    @latest                the newest run; MyFlow/@latest, or @latest:MyFlow, the newest of a flow
+    @{1}                   the run before that one, @{2} the one before it; @{-1} and @{-2} are the same
 
 Each may be followed by /step, /step/task or /step/task/artifact, which are not looked up here, and a tag may have
 slashes itself. `a/b` may so be the tag `b` of the flow `a`, the step `b` of what is tagged `a`, and the tag `a/b`: if
@@ -14,30 +15,45 @@ it is more than one run, it is ambiguous, for a flow is called, and a tag given,
 an id is one, and never a tag: where there is no run 12, a run that is tagged `12` is not what was meant. Seven digits
 or more may be a hash as well, and a whole hash is nothing else: anybody may give a run any number, and any tag.
 Otherwise the kinds are tried in this order and the first that finds anything decides. If several runs are found, the
-address is ambiguous and the error lists them.
+address is ambiguous and the error lists them. So it is with a tag that several runs have, of one flow or of many: the
+newest of them may be anybody's. `Tags.move` makes a tag name one run of a flow, which is then an alias of it.
+
+`10..20` names several runs, for those who take several: see `ranges`.
 """
 
 from __future__ import annotations
 
 import re
+import shlex
+from collections import Counter
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import InvalidPathspec, NotFound, UsageError
 from gitflowrun.git.objects import Oid
+from gitflowrun.limits import CANDIDATES
 from gitflowrun.names import RunId, nearest
 from gitflowrun.runs import layout
-from gitflowrun.runs.lookup.listing import list_runs, newest_first, no_runs_of, uids_of
+from gitflowrun.runs.lookup.listing import (
+    RunSummary,
+    list_all,
+    list_runs,
+    newest_first,
+    no_runs_of,
+    uids_of,
+)
 from gitflowrun.runs.read import StoredRun
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from gitflowrun.git.repository import Repository
+    from gitflowrun.runs.lookup.listing import DamagedRun
 
 _RunName = tuple[str, RunId]
-_BACK = re.compile(r"@\{-([0-9]{1,9})\}\Z")
+_NEWEST = re.compile(r"@(?:latest|\{-?(?P<back>[0-9]{1,9})\})(?::(?P<flow>.+))?\Z")
+_TAG = "tag:"
 _HASH = re.compile(r"[0-9a-f]{4,40}\Z")
 _LONG_HASH = re.compile(r"[0-9a-f]{7,40}\Z")  # as lists and messages shorten it
 _MAX_PARTS = 3
@@ -167,10 +183,13 @@ class _Catalog:
 
     def find(self, word: str, flow: str | None) -> list[_RunName]:
         """The runs that `word` may mean, of the first kind that finds any."""
-        back = _BACK.match(word)
-        if word == _LATEST or back:
-            place = int(back[1]) if back else 0
-            return self._newest(self._runs, flow)[place : place + 1]
+        if counted := _NEWEST.match(word):
+            place, wanted = int(counted["back"] or 0), counted["flow"] or flow
+            if flow not in {None, wanted}:
+                return []
+            return self._newest(self._runs, wanted)[place : place + 1]
+        if word.startswith(_TAG):
+            return self.tagged(word, flow)
         hashed = self._by_hash(word, flow) if _LONG_HASH.match(word) else []
         if hashed and len(word) == 2 * Oid.SIZE:
             return hashed
@@ -181,20 +200,16 @@ class _Catalog:
         return self._by_hash(word, flow) if _HASH.match(word) else []
 
     def tagged(self, tag: str, flow: str | None) -> list[_RunName]:
-        """The newest run with a tag, of each flow."""
-        refs = self._tags.get(tag, {})
-        tagged = [name for name in self._newest(refs, flow) if name in self._runs]
-        newest = _first_of_each_flow(tagged)
-        found = self._really(newest, refs)
-        return found if found == newest else _first_of_each_flow(self._really(tagged, refs))
-
-    def _really(self, names: Sequence[_RunName], refs: Mapping[_RunName, str]) -> list[_RunName]:
-        """The runs whose first commit is what the ref of a tag holds."""
+        """The runs with a tag, which may be written `tag:...`: those whose first commit its ref holds."""
+        refs = self._tags.get(tag.removeprefix(_TAG), {})
+        names = [name for name in refs if name in self._runs and flow in {None, name[0]}]
         uids = uids_of(self._repo, names)
         return [name for name in names if name not in uids or refs[name] == str(uids[name])]
 
     def not_found(self, text: str, word: str, flow: str | None) -> NotFound:
         """The error that there is no such run."""
+        if flow is None and (counted := _NEWEST.match(word)):
+            flow = counted["flow"]
         runs = self._newest(self._runs, flow)
         where = f" of flow {flow}" if flow else ""
         if flow and not runs:
@@ -210,15 +225,16 @@ class _Catalog:
                 f"there is no run {text!r}{where}: {word} is {other}",
                 hint=f"`git runs show {other}` shows it; the newest{where} is {runs[0][1]}",
             )
-        tagged = self.tagged(word, flow)
+        tagged = self._newest(self.tagged(word, flow), None)
         if tagged:
             other = "/".join(map(str, tagged[0]))
             return NotFound(
                 f"there is no run {text!r}{where}: {word} is a tag of {other}",
-                hint=f"`git runs show {other}` shows it; digits alone are the id of a run",
+                hint=f"`git runs show {_TAG}{word}` shows it; digits alone are the id of a run",
             )
         flows = self.flows() if flow is None else ()
-        close = nearest(word, [*(str(run) for _, run in runs), *self._tags, *flows])
+        names = [*(str(run) for _, run in runs), *self._tags, *flows]
+        close = nearest(word.removeprefix(_TAG), names)
         hint = f"did you mean {' or '.join(close)}? " if close else ""
         newest = "/".join(map(str, runs[0]))
         return NotFound(f"there is no run {text!r}{where}", hint=f"{hint}the newest is {newest}")
@@ -249,15 +265,27 @@ class _Catalog:
         ]
 
 
-def _first_of_each_flow(names: Iterable[_RunName]) -> list[_RunName]:
-    first: dict[str, _RunName] = {}
-    for name in names:
-        first.setdefault(name[0], name)
-    return list(first.values())
-
-
 def _ambiguous(repo: Repository, text: str, names: Collection[_RunName]) -> InvalidPathspec:
     wanted = set(names)
-    found = [run for run in list_runs(repo) if (run.flow, run.id) in wanted]
-    lines = ["the candidates are:", *(f"  {run.uid.short} {run.subject}" for run in found)]
+    found = [run for run in list_all(repo) if (run.flow, run.id) in wanted]
+    lines = ["the candidates are:", *map(_candidate, found[:CANDIDATES])]
+    if len(found) > CANDIDATES:
+        lines.append(f"  and {len(found) - CANDIDATES:,} more")
+    if tag := _shared(text, found):
+        lines.append(
+            f"`git runs tag --move {shlex.quote(tag)} RUN` makes it name one run of a flow"
+        )
     return InvalidPathspec(f"{text!r} is ambiguous", hint="\n".join(lines))
+
+
+def _shared(text: str, found: Sequence[RunSummary | DamagedRun]) -> str | None:
+    """The tag in an address that several of the runs found have, of one flow."""
+    said = f"/{text.replace(_TAG, '')}/"
+    have = Counter((run.flow, tag) for run in found for tag in run.tags if f"/{tag}/" in said)
+    return next((tag for (_, tag), count in have.items() if count > 1), None)
+
+
+def _candidate(run: RunSummary | DamagedRun) -> str:
+    if isinstance(run, RunSummary):
+        return f"  {run.uid.short} {run.subject}"
+    return f"  {run.pathspec}: {run.status.value}"

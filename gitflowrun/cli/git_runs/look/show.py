@@ -265,7 +265,8 @@ def print_addresses(*, as_json_: bool, addresses: tuple[str, ...]) -> int:
     store = RunStore(repo)
     damage = Damage(GIT)
     found = []
-    for address in addresses or ("@latest",):
+    addresses = tuple(store.expand(addresses or ("@latest",)))
+    for address in addresses:
         try:
             found.append(_gathered(repo, store.resolve(address)))
         except (CorruptRecord, RepositoryError) as error:

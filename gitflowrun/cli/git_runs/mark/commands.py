@@ -14,13 +14,25 @@ from gitflowrun.cli.options import json_option
 
 @click.command(name="tag")
 @click.option("-d", "--delete", is_flag=True, help="Remove the tags instead of adding them.")
+@click.option(
+    "--move", "moved", metavar="TAG",
+    help="Give TAG to RUN, and take it from all other runs of its flow.",
+)  # fmt: skip
 @json_option
 @click.argument("address", required=False, metavar="[RUN]")
 @click.argument("tags", nargs=-1, metavar="[TAG]...")
-def tag_command(delete: bool, as_json_: bool, address: str | None, tags: tuple[str, ...]) -> int:
-    """List the tags of all runs, or of RUN; add TAGs to RUN, or remove them with -d."""
-    from gitflowrun.cli.git_runs.mark.tag import change_tags
+def tag_command(
+    delete: bool, moved: str | None, as_json_: bool, address: str | None, tags: tuple[str, ...]
+) -> int:
+    """List the tags of all runs, or of RUN; add TAGs to RUN, or remove them with -d.
 
+    RUN may be several: 10..20. A tag that one run has names it wherever a run is named; one that
+    several have is ambiguous there. --move TAG RUN makes it name RUN, among the runs of its flow.
+    """
+    from gitflowrun.cli.git_runs.mark.tag import change_tags, move_tag
+
+    if moved is not None:
+        return move_tag(moved, address, delete=delete, more=tags, as_json_=as_json_)
     return change_tags(delete=delete, as_json_=as_json_, address=address, tags=tags)
 
 

@@ -1,17 +1,19 @@
-"""`git runs tag`: list, add or remove tags of a run; they are git tags, too."""
+"""`git runs tag`: list, add, remove or move tags of runs; they are git tags, too."""
 
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
 from gitflowrun.cli.errors import GIT, REFUSED, report_error, warn_of_settings
 from gitflowrun.cli.output.tables import Cell, Column, show, table
 from gitflowrun.cli.output.text import printable
-from gitflowrun.errors import UsageError
+from gitflowrun.errors import NotFound, UsageError
 from gitflowrun.git.repository import Repository
-from gitflowrun.names import did_you_mean
+from gitflowrun.names import RunId, did_you_mean
 from gitflowrun.runs.lookup.listing import newest_first
+from gitflowrun.runs.lookup.ranges import parse_range
 from gitflowrun.runs.runs import RunStore
 from gitflowrun.runs.tags import Tags
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from gitflowrun.cli.output.terminal import Screen
+    from gitflowrun.runs.read import StoredRun
 
 
 def change_tags(*, delete: bool, as_json_: bool, address: str | None, tags: tuple[str, ...]) -> int:
@@ -29,21 +32,73 @@ def change_tags(*, delete: bool, as_json_: bool, address: str | None, tags: tupl
     if address is None:
         _list_all(repo, json=as_json_)
         return 0
-    run = RunStore(repo).find(address)
+    runs = RunStore(repo).find_all([address])
     if tags:
         warn_of_settings(repo)
     store = Tags(repo)
-    present = store.of(run)
+    before = [store.of(run) for run in runs]
     added, removed = ((), tags) if delete else (tags, ())
-    current = store.change(run, add=added, remove=removed) if tags else present
-    found = {"run": run.pathspec, "tags": current}
-    show(repo, found, lambda screen: map(screen.style.cyan, map(printable, current)), json=as_json_)
+    after = before
+    if tags:
+        after = [store.change(run, add=added, remove=removed) for run in runs]
+    rows = [{"run": run.pathspec, "tags": now} for run, now in zip(runs, after, strict=True)]
+    found = rows if parse_range(address) else rows[0]
+    show(repo, found, lambda screen: _tags_of(rows, screen), json=as_json_)
+    present = set(chain.from_iterable(before))
     missing = [tag for tag in dict.fromkeys(removed) if tag not in present]
     listed = f"`git runs tag {shlex.quote(address)}` lists its tags"
     for tag in missing:
-        hint = did_you_mean(tag, current, listed)
-        report_error(UsageError(f"{run.pathspec} has no tag {tag!r}", hint=hint), GIT)
+        hint = did_you_mean(tag, sorted(present), listed)
+        none = runs[0].pathspec if len(runs) == 1 else f"none of {address}"
+        report_error(
+            UsageError(f"{none} has {'no' if len(runs) == 1 else 'the'} tag {tag!r}", hint=hint),
+            GIT,
+        )
     return REFUSED if missing else 0
+
+
+def _tags_of(rows: Sequence[Mapping[str, Any]], screen: Screen) -> Iterator[str]:
+    """The tags of a run, a line each; of several runs a table."""
+    if len(rows) == 1:
+        return map(screen.style.cyan, map(printable, rows[0]["tags"]))
+    cells = [
+        (Cell(row["run"], screen.style.yellow), Cell(", ".join(row["tags"]), screen.style.cyan))
+        for row in rows
+    ]
+    return table([Column("RUN"), Column("TAGS", shrinks=True)], cells, screen)
+
+
+def move_tag(
+    tag: str, address: str | None, *, delete: bool, more: tuple[str, ...], as_json_: bool
+) -> int:
+    """Make a tag name one run of its flow."""
+    if delete or more or address is None:
+        raise UsageError(
+            "--move takes one tag and one run", hint=f"git runs tag --move {shlex.quote(tag)} RUN"
+        )
+    repo = Repository.discover()
+    run = _run_to_tag(RunStore(repo), tag, address)
+    warn_of_settings(repo)
+    store = Tags(repo)
+    taken = store.move(run, tag)
+    found = {"run": run.pathspec, "tags": store.of(run), "moved": tag, "taken_from": taken}
+    show(repo, found, lambda _: iter([_told_moved(tag, run.pathspec, taken)]), json=as_json_)
+    return 0
+
+
+def _run_to_tag(store: RunStore, tag: str, address: str) -> StoredRun:
+    try:
+        return store.find(address)
+    except NotFound as error:
+        if not RunId.matches(tag):
+            raise
+        words = f"git runs tag --move {shlex.quote(address)} {tag}"
+        raise NotFound(error.message, hint=f"the tag comes first: {words}") from error
+
+
+def _told_moved(tag: str, run: str, taken: Sequence[str]) -> str:
+    before = f"; taken from {', '.join(taken)}" if taken else ""
+    return printable(f"{tag} names {run} now{before}")
 
 
 def _list_all(repo: Repository, *, json: bool) -> None:

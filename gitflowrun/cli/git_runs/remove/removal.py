@@ -43,9 +43,7 @@ _COLUMNS = (
 def remove_runs(*, force: bool, as_json_: bool, addresses: tuple[str, ...]) -> int:
     """Move runs to the trash."""
     repo = Repository.discover()
-    store = RunStore(repo)
-    found = {run.pathspec: run for run in map(store.find, addresses)}
-    runs = list(found.values())
+    runs = RunStore(repo).find_all(addresses)
     if not force and not _agrees(repo, runs, "rm"):
         return REFUSED
     done = remove(repo, runs)
@@ -57,8 +55,7 @@ def restore_runs(*, as_json_: bool, addresses: tuple[str, ...]) -> None:
     """Put runs back."""
     repo = Repository.discover()
     trash = Trash(repo)
-    found = {run.uid: run for run in map(trash.find, addresses)}
-    done = trash.restore(list(found.values()))
+    done = trash.restore(trash.find_all(addresses))
     show(repo, done, lambda _: map(_restored, done), json=as_json_)
 
 

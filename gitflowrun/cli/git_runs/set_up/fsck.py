@@ -53,8 +53,7 @@ def check_runs(*, read_data: bool, as_json_: bool, addresses: tuple[str, ...]) -
 def _faults(check: RunsCheck, store: RunStore, addresses: tuple[str, ...]) -> Iterator[Fault]:
     if not addresses:
         yield from check.all()
-    for address in dict.fromkeys(addresses):
-        run = store.find(address)
+    for run in store.find_all(addresses):
         yield from check.one(run.flow, run.id, run.commit)
 
 

@@ -124,7 +124,7 @@ def _chosen(repo: Repository, words: tuple[str, ...]) -> list[StoredRun]:
     store = RunStore(repo)
     found = {}
     for word in words:
-        runs = [store.get(*name) for name in store.names(word)] or [store.find(word)]
+        runs = [store.get(*name) for name in store.names(word)] or store.find_all([word])
         found.update({run.pathspec: run for run in runs})
     return list(found.values())
 

@@ -44,7 +44,7 @@ def _chosen(store: RunStore, addresses: tuple[str, ...], everything: bool) -> It
     if everything:
         yield from (store.get(*name) for name in store.names())
     else:
-        yield from (store.find(address) for address in addresses or ("@latest",))
+        yield from (store.find(word) for word in store.expand(addresses or ("@latest",)))
 
 
 def _lines(found: Sequence[Verification], screen: Screen) -> Iterator[str]:
