@@ -12,6 +12,7 @@ from zipfile import ZipFile
 
 import pytest
 
+from gitflowrun.cli.manual.installed import installed_files
 from tests.docs.blocks import blocks, lines_for
 from tests.helpers.repos import ROOT
 
@@ -83,6 +84,9 @@ def check_installed(project: Path) -> None:
     client, server = project / ".git" / "hooks", project.parent / "shared.git" / "hooks"
     assert {path.name for path in (*client.iterdir(), *server.iterdir())} >= HOOKS
     shell("git fsck --strict --no-dangling", project)
+    assert "git-runs-show(1)" in shell("git runs show --help", project)
+    if shutil.which("man"):
+        assert "Look at runs:" in shell("git runs --help", project)
 
 
 @pytest.mark.slow
@@ -96,10 +100,13 @@ def test_a_checkout_is_installed_into_a_project(checkout: Path, project: Path) -
 
 @pytest.mark.slow
 def test_a_wheel_is_installed_into_a_fresh_environment(checkout: Path, project: Path) -> None:
-    """The wheel holds hooks, license and type marker, nothing of tests and docs, and needs no checkout."""
+    """The wheel holds hooks, manual, license and type marker, nothing of tests, and needs no checkout."""
     install(FROM_WHEEL, project)
     (wheel,) = (project / "dist").glob("*.whl")
-    names = {name for name in ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    everything = {name for name in ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    names = {name for name in everything if ".data/" not in name}
+    beside = {name.partition(".data/data/")[2] for name in everything - names}
+    assert beside == set(installed_files())
     assert names >= {"gitflowrun/py.typed", *(f"gitflowrun/hooks/{name}" for name in HOOKS)}
     assert {name.split("/")[0] for name in names} == {"gitflowrun"}
     assert any(name.endswith("/licenses/LICENSE") for name in ZipFile(wheel).namelist())

@@ -85,6 +85,15 @@ def test_the_documentation_lists_all_settings() -> None:
     assert re.findall(r"`(.*?)`", " ".join(rows)) == list(KEYS)
 
 
+def test_the_documented_defaults_are_the_defaults() -> None:
+    """What docs/settings.md gives as a default, written into git config, changes nothing."""
+    text = (ROOT / "docs/settings.md").read_text()
+    rows = re.findall(r"^\| `(\S+)` \| `(.*?)` \|", text, re.MULTILINE)
+    assert len(rows) > len(KEYS) / 2
+    for key, default in rows:
+        assert Settings.parse({key.lower(): default}, {}) == Settings()
+
+
 @pytest.mark.parametrize(
     ("key", "meant"),
     [

@@ -106,7 +106,7 @@ def test_help_of_a_command_loads_the_command_line_alone(
         f"and m.split('.')[1] in {layers!r}])"
     )
     done = repo.python("-c", code)
-    assert done.out.startswith("Usage: git runs ")
+    assert done.out.startswith(("Usage: git runs ", "NAME\n    git-runs-"))
     assert done.out.endswith("LOADED []\n")
 
 

@@ -6,14 +6,19 @@
     ```sh title=".ci/run"          set-up commands, each a line of .ci/run; of these, `python ...` runs here too
     ```sh title="tests/..."        set-up commands that this file of tests runs, in environments of its own
 
+A page of the manual (`docs/manual/git-runs-<verb>.md`) goes on where the one of the program, `git-runs.md`, ends.
+
 Ids, times, oids and pids differ from run to run: both sides are compared after `normal`. A line `...` stands for
 any lines. `python -m tests.docs.blocks FILE...` rewrites the outputs in place.
 """
 
 from __future__ import annotations
 
+import atexit
+import functools
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -24,6 +29,8 @@ from pathlib import Path
 from tests.helpers.repos import ROOT, GitRepo, make_repo
 
 FENCE = re.compile(r"^```(\w+)(?: title=\"([^\"]+)\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+MANUAL = ROOT / "docs" / "manual"
+FIRST_PAGE = MANUAL / "git-runs.md"
 MAIN_JOB = re.compile(r"\bpython docs/.*")  # what a set-up line runs once everything is installed
 VARIABLE = (
     (re.compile(r"\b[0-9a-f]{7,64}\b"), "<oid>"),
@@ -84,11 +91,13 @@ def matches(expected: str, actual: str) -> bool:
 class Sandbox:
     """A repository in which the blocks of one document run one after the other."""
 
-    def __init__(self, directory: Path) -> None:
-        self.repo: GitRepo = make_repo(directory / "project")
-        for example in (ROOT / "docs" / "examples").glob("*.py"):
-            self.repo.write(f"docs/examples/{example.name}", example.read_bytes())
-        self.repo.commit("the examples")
+    def __init__(self, directory: Path, document: Path) -> None:
+        self.repo = GitRepo(directory / "project")
+        if document.parent == MANUAL and document != FIRST_PAGE:
+            shutil.copytree(_after_the_first_page(), self.repo.path, symlinks=True)
+            self.repo.git("update-index", "-q", "--refresh")
+        else:
+            self._make()
         bin_ = directory / "bin"
         bin_.mkdir()
         self._program(bin_ / "git-runs", "-m gitflowrun.cli.git_runs.main")
@@ -99,6 +108,12 @@ class Sandbox:
             "PYTHONPATH": str(ROOT),
             "COLUMNS": "100",
         }
+
+    def _make(self) -> None:
+        make_repo(self.repo.path)
+        for example in (ROOT / "docs" / "examples").glob("*.py"):
+            self.repo.write(f"docs/examples/{example.name}", example.read_bytes())
+        self.repo.commit("the examples")
 
     @staticmethod
     def _program(path: Path, args: str) -> None:
@@ -130,10 +145,25 @@ class Sandbox:
         return [(command, expected, self.shell(command)) for command, expected in pairs]
 
 
+@functools.cache
+def _after_the_first_page() -> Path:
+    place = Path(tempfile.mkdtemp(prefix="gitflowrun-manual-"))
+    atexit.register(_remove, place, os.getpid())
+    sandbox = Sandbox(place, FIRST_PAGE)
+    for block in blocks(FIRST_PAGE):
+        sandbox.run(block)
+    return sandbox.repo.path
+
+
+def _remove(place: Path, maker: int) -> None:
+    if os.getpid() == maker:  # and no child of it
+        shutil.rmtree(place, ignore_errors=True)
+
+
 def update(document: Path) -> None:
     """Rewrite the outputs of a document's console blocks."""
     with tempfile.TemporaryDirectory() as directory:
-        sandbox, text, shift = Sandbox(Path(directory)), document.read_text(), 0
+        sandbox, text, shift = Sandbox(Path(directory), document), document.read_text(), 0
         for block in blocks(document):
             rows = sandbox.run(block)
             if not rows:
@@ -152,4 +182,4 @@ if __name__ == "__main__":
     import tests.conftest  # noqa: F401  (keeps this process apart as it keeps the tests)
 
     for name in sys.argv[1:]:
-        update(Path(name))
+        update(Path(name).resolve())

@@ -14,7 +14,7 @@ from tests.helpers.repos import ROOT
 NOT_OURS = {
     ".git/gitflowrun/", "incoming/", "code/", "data/", "cards/", "web/", "compat/", "objects/", ".aws/",
 }  # fmt: skip
-DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
@@ -23,7 +23,7 @@ def test_blocks_print_what_the_document_shows(document: Path, tmp_path: Path) ->
     found = list(blocks(document))
     if not found:
         return
-    sandbox = Sandbox(tmp_path)
+    sandbox = Sandbox(tmp_path, document)
     for block in found:
         for command, expected, actual in sandbox.run(block):
             assert matches(expected, actual), f"$ {command}\n{actual}\n--- expected\n{expected}"

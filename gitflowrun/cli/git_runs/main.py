@@ -33,9 +33,13 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def _dispatch(words: list[str]) -> int:
     first = words[0] if words else _DEFAULT
-    if first in {"-h", "--help"} or words == ["help"]:
+    if first == "-h" or words == ["help"]:
         sys.stdout.write(_overview())
         return 0
+    if (topic := _asks_for_page(words)) is not None:
+        from gitflowrun.cli.manual.viewer import show_page
+
+        return show_page(topic)
     if first in {"--version", "version"}:
         from gitflowrun._version import __version__
 
@@ -48,11 +52,23 @@ def _dispatch(words: list[str]) -> int:
         return 0
     if first in _MOST_NAMES and len(words) <= _MOST_NAMES[first] and "-" not in _initials(words):
         return _without_options(first, words[1:])
-    if first == "help":
-        first, words = words[1], [words[1], "--help"]
-    elif first.startswith("-"):
+    if first.startswith("-"):
         first, words = _DEFAULT, [_DEFAULT, *words]
-    return invoke(load(first), words[1:], f"git runs {first}", GIT)
+    command = load(first)
+    helps = ["-h"] if COMMANDS[first].help else ["-h", "--help"]  # what has no page has that alone
+    return invoke(command, words[1:], f"git runs {first}", GIT, help_option_names=helps)
+
+
+def _asks_for_page(words: Sequence[str]) -> str | None:
+    """The verb whose page of the manual is asked for, "" for that of the program; None where none is."""
+    first, *rest = words or [""]
+    if first == "help":
+        return rest[0]
+    if first == "--help":
+        return ""
+    options = rest[: rest.index("--")] if "--" in rest else rest
+    asks = "--help" in options and first in COMMANDS and COMMANDS[first].help
+    return first if asks else None
 
 
 def _without_options(command: str, names: Sequence[str]) -> int:

@@ -49,7 +49,7 @@ COMMANDS = {
     "push": Entry("share", "Send runs and tags to a remote"),
     "fetch": Entry("share", "Get runs and tags from a remote"),
     "trust": Entry("share", "Allow loading pickles of somebody else's runs"),
-    "untrust": Entry("share", "Take that back"),
+    "untrust": Entry("share", "Take the trust back"),
     "verify": Entry("share", "Check who signed runs, and that they are whole"),
     "fsck": Entry("set_up", "Check that runs are whole"),
     "doctor": Entry("set_up", "Find and mend what crashes have left"),

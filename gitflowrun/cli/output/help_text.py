@@ -20,7 +20,7 @@ class _Formatter(click.HelpFormatter):
         """Write paragraphs, indented."""
         indent = " " * self.current_indent
         for number, paragraph in enumerate(text.split("\n\n")):
-            lines = _wrapped(paragraph, self.width - self.current_indent)
+            lines = wrapped(paragraph, self.width - self.current_indent)
             self.write("\n" * (number > 0) + "".join(f"{indent}{line}\n" for line in lines))
 
     def write_dl(
@@ -31,14 +31,15 @@ class _Formatter(click.HelpFormatter):
         column = min(max((len(term) for term, _ in rows), default=0), col_max) + col_spacing
         indent = " " * self.current_indent
         for term, meaning in rows:
-            lines = _wrapped(meaning, self.width - column - self.current_indent)
+            lines = wrapped(meaning, self.width - column - self.current_indent)
             beside = lines[:1] if len(term) <= column - col_spacing else []
             first = f"{indent}{term.ljust(column) if beside else term}{''.join(beside)}\n"
             pad = indent + " " * column
             self.write(first + "".join(f"{pad}{line}\n" for line in lines[len(beside) :]))
 
 
-def _wrapped(text: str, width: int) -> list[str]:
+def wrapped(text: str, width: int) -> list[str]:
+    """The lines of a paragraph of that width; no word is broken."""
     import textwrap  # only help needs it
 
     return textwrap.wrap(text, max(width, _LEAST), break_long_words=False, break_on_hyphens=False)

@@ -15,7 +15,7 @@ from tests.helpers.repos import ROOT, GitRepo, run_program
 from tests.helpers.runs import make_run
 
 
-@pytest.mark.parametrize("word", ["-h", "--help", "help"])
+@pytest.mark.parametrize("word", ["-h", "help"])
 def test_help_lists_every_command(word: str, capsys: pytest.CaptureFixture[str]) -> None:
     """`git runs -h` names each command with a line about it, but those that only programs call."""
     assert main([word]) == 0

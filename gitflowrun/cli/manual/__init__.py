@@ -1,0 +1,1 @@
+"""The manual of `git runs`: pages made of Markdown and of the declarations of commands, as roff and as text."""
