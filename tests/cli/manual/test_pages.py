@@ -15,6 +15,7 @@ import pytest
 from gitflowrun.cli.git_runs.verbs import COMMANDS, load
 from gitflowrun.cli.manual.installed import installed_files
 from gitflowrun.cli.manual.page import (
+    Block,
     Example,
     Page,
     Paragraph,
@@ -114,7 +115,7 @@ def test_any_text_is_shown_as_it_is(tmp_path: Path) -> None:
     words = [text.replace("`", "") for text in odd]
     terms = [Term(text, text) for text in words]
     example = Example([*words, "", "$ 'x' .y"])
-    blocks = [Section("Odd .x"), *map(Paragraph, odd), example, *terms]
+    blocks: list[Block] = [Section("Odd .x"), *map(Paragraph, odd), example, *terms]
     page = Page("git-runs-odd", r".summary with \ and 'quotes'", blocks)
     assert shown_by_man(page, tmp_path) == text_of(page)
 
