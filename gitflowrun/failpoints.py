@@ -42,7 +42,7 @@ NAMES = frozenset({
     # A task: its step has returned and its values are encoded, the large ones stored, its result is about to be sent.
     "payload.encoded", "payload.stored", "payload.sending",
     # Caches and what people look at meanwhile.
-    "dedup.opened", "dedup.written", "live.started",
+    "cache.opened", "dedup.written", "live.started",
     # A fold: git has written the new pack, it is checked, visible, durable, the first input is gone.
     "fold.written", "fold.checked", "fold.visible", "fold.durable", "fold.deleting",
     # Tags: the lock is held, the change is known.

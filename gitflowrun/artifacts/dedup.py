@@ -1,11 +1,7 @@
 """The index of what is stored already: from BLAKE3 digests, across all runs, to blobs and to runs that hold them.
 
-It is a SQLite file in the state directory, and a cache in every respect: it may be deleted at any time, it is
-deleted by us when it is damaged, and when it is busy or not writable nothing is found in it. It never decides
-what is kept. Any process of its user may read and write it, and none keeps it open: connections do not survive a fork.
-
-A hit is believed without reading what it names. So each user of a shared repository has an index of their own, and
-what another user may have put in its place, or beside it for SQLite to take up, is not used.
+It is a cache in every respect (`cache_file`) and never decides what is kept. A hit is believed without reading what it
+names.
 
 An answer is only given for objects that exist at this moment, and the pack they lie in is freshened, as git
 does before it relies on an object (git keeps recent ones). Objects in a cruft pack count as gone, for there
@@ -17,31 +13,27 @@ cut may tear pages, and a wrong id would cost an artifact.
 
 from __future__ import annotations
 
-import contextlib
 import os
-import stat
 import zlib
 from typing import TYPE_CHECKING
 
+from gitflowrun.artifacts.cache_file import CacheFile, DamagedFile
 from gitflowrun.artifacts.reference import chunk_rows, read_chunk_rows
 from gitflowrun.failpoints import reached
 from gitflowrun.git.owner import gc_is_running
-from gitflowrun.git.permissions import make_directory, open_to_write
-from gitflowrun.limits import DIGESTS_AT_A_TIME, PATIENCE
+from gitflowrun.limits import DIGESTS_AT_A_TIME
 from gitflowrun.names import Digest, TaskName
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from gitflowrun.artifacts.reference import ArtifactRef, Chunk
     from gitflowrun.git.objects import Oid
     from gitflowrun.git.pack.reader import PackReader
 
-_FILE = "dedup-{}.sqlite"  # with the user's id; one of another form needs another name
-_PARTS = ("-journal", "-wal", "-shm", "")
 _TABLE = (
     "CREATE TABLE IF NOT EXISTS stored (digest BLOB PRIMARY KEY, row BLOB NOT NULL) WITHOUT ROWID"
 )
@@ -69,7 +61,7 @@ class DedupIndex:
     """
 
     def __init__(self, state_dir: Path, objects: PackReader) -> None:
-        self._path = state_dir / _FILE.format(os.geteuid())
+        self._file = CacheFile(state_dir, "dedup")
         self._objects = objects
 
     def lookup(self, digests: Iterable[Digest]) -> dict[Digest, tuple[Chunk, ...]]:
@@ -78,7 +70,7 @@ class DedupIndex:
         if not wanted or not self.exists or gc_is_running(self._objects.objects_dir.parent):
             return {}
         found: dict[Digest, tuple[Chunk, ...]] = {}
-        self._use(lambda database: found.update(_chunks(database, wanted)), makes=False)
+        self._file.use(lambda database: found.update(_chunks(database, wanted)))
         files = self._objects.homes(chunk.oid for chunks in found.values() for chunk in chunks)
         fresh = {file for file in set(files.values()) if _freshen(file)}
         whole = {
@@ -100,7 +92,7 @@ class DedupIndex:
                 found.update({it.oid: holder for it in stored if it.oid == wanted[digest]})
 
         if wanted and self.exists:
-            self._use(select, makes=False)
+            self._file.use(select)
         return found
 
     def add(self, refs: Iterable[ArtifactRef], run: str) -> None:
@@ -122,25 +114,12 @@ class DedupIndex:
 
     def remove(self) -> None:
         """Forget everything."""
-        # The journal first: left behind, it would be rolled back into the next file.
-        for suffix in _PARTS:
-            with contextlib.suppress(OSError):
-                self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+        self._file.remove()
 
     @property
     def exists(self) -> bool:
         """Whether there is an index of this user's; where there is none, `rebuild` is worth its time."""
-        return self._path.exists() and self._is_ours()
-
-    def _is_ours(self) -> bool:
-        """Whether nothing lies there, as the file or a part of it, that is not a file of this user's."""
-        for suffix in _PARTS:
-            with contextlib.suppress(FileNotFoundError):
-                found = os.lstat(f"{self._path}{suffix}")
-                is_file = stat.S_ISREG(found.st_mode) and found.st_nlink == 1
-                if not is_file or found.st_uid != os.geteuid():
-                    return False
-        return True
+        return self._file.exists
 
     def _forget(self, digests: set[Digest]) -> None:
         if digests:
@@ -154,34 +133,7 @@ class DedupIndex:
             reached("dedup.written")
             database.execute("COMMIT")
 
-        self._use(write, makes=True)
-
-    def _use(self, use: Callable[[sqlite3.Connection], object], *, makes: bool) -> None:
-        try:
-            import sqlite3
-        except ImportError:  # a Python without it, or no memory left to load it
-            return
-        uri = f"{self._path.absolute().as_uri()}?mode=rw"
-        try:
-            if makes:
-                make_directory(self._path.parent)
-                os.close(open_to_write(self._path, os.O_RDWR | os.O_CREAT))
-            if not self._is_ours():
-                return
-            reached("dedup.opened")
-            database = sqlite3.connect(uri, uri=True, timeout=PATIENCE, isolation_level=None)
-            with contextlib.closing(database):
-                # Rows check themselves, so the file need not survive a power cut.
-                database.execute("PRAGMA synchronous = OFF")
-                use(database)
-        except (sqlite3.OperationalError, OSError):
-            return  # busy, not writable, no space left, or nothing was ever added
-        except (sqlite3.DatabaseError, _Damaged):
-            self.remove()
-
-
-class _Damaged(Exception):
-    """The file holds what we did not write."""
+        self._file.use(write, makes=True)
 
 
 def _chunks(database: sqlite3.Connection, digests: list[Digest]) -> dict[Digest, tuple[Chunk, ...]]:
@@ -216,12 +168,12 @@ def _with_checksum(digest: Digest, row: bytes) -> bytes:
 def _checked(digest: bytes, row: bytes) -> bytes:
     # SQLite returns numbers and text as well, if that is what it finds.
     if not isinstance(digest, bytes) or not isinstance(row, bytes):
-        raise _Damaged
+        raise DamagedFile
     if (
         len(digest) != Digest.SIZE
         or row[:_CHECKSUM] != _with_checksum(Digest(digest), row[_CHECKSUM:])[:_CHECKSUM]
     ):
-        raise _Damaged
+        raise DamagedFile
     return row[_CHECKSUM:]
 
 

@@ -58,6 +58,10 @@ filter_options = together(
         "--status", "statuses", multiple=True, callback=_statuses,
         help="Only runs with this status, or one of several: failed,interrupted.",
     ),
+    click.option(
+        "-w", "--where", metavar="QUERY",
+        help="Only runs that this query means, such as 'accuracy > 0.9 and not failed'.",
+    ),
     click.option("--user", help="Only runs of this user, or of the git author with this name or e-mail."),
 )  # fmt: skip
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from blake3 import blake3
 
-from gitflowrun.artifacts import dedup
+from gitflowrun.artifacts import cache_file, dedup
 from gitflowrun.artifacts.dedup import DedupIndex
 from gitflowrun.artifacts.reference import ArtifactRef, Chunk
 from gitflowrun.git.pack.reader import PackReader
@@ -210,7 +210,7 @@ def test_every_flipped_byte_is_harmless(repo: GitRepo) -> None:
 
 def test_a_busy_index_is_no_obstacle(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
     """While another process holds the file, nothing is found, nothing is added, nothing waits long."""
-    monkeypatch.setattr("gitflowrun.artifacts.dedup.PATIENCE", 0.01)
+    monkeypatch.setattr("gitflowrun.artifacts.cache_file.PATIENCE", 0.01)
     ref = _published(repo, 1, _pieces(1))
     index = _index(repo)
     index.add([ref], RUN)
@@ -288,12 +288,13 @@ def test_many_processes_add_at_once(repo: GitRepo) -> None:
 def test_the_places_of_the_index(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a test may let a process die: each is passed; a lookup writes nothing."""
     passed: list[str] = []
-    monkeypatch.setattr(dedup, "reached", passed.append)
+    for module in (cache_file, dedup):
+        monkeypatch.setattr(module, "reached", passed.append)
     index, ref = _index(repo), _published(repo, 1, _pieces(1))
     index.add([ref], RUN)
-    assert passed == ["dedup.opened", "dedup.written"]
+    assert passed == ["cache.opened", "dedup.written"]
     assert index.lookup([ref.digest])
-    assert passed[2:] == ["dedup.opened"]
+    assert passed[2:] == ["cache.opened"]
 
 
 def test_what_can_not_be_read_is_forgotten(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:

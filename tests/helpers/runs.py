@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from blake3 import blake3
 
 from gitflowrun.artifacts.reference import ArtifactRef, Chunk
+from gitflowrun.artifacts.scalar import scalar_of
 from gitflowrun.git.objects import ObjectType, hash_object
 from gitflowrun.git.repository import Repository
 from gitflowrun.git.snapshot import take_snapshot
@@ -27,6 +29,7 @@ __all__ = [
     "digest",
     "draft",
     "finished_task",
+    "make_measured_run",
     "make_run",
     "open_repo",
     "start_run",
@@ -124,6 +127,34 @@ def finished_task(
         stderr=stderr.encode(),
         times=encode_times(*lines),
     )
+
+
+def make_measured_run(
+    repo: GitRepo | Repository,
+    parameters: Mapping[str, str],
+    metrics: Mapping[str, Any],
+    *,
+    flow: str = "MyFlow",
+    status: Status = Status.DONE,
+    tags: Sequence[str] = (),
+    user: str = "ada",
+    stdout: str = "",
+) -> RunIdentity:
+    """A run of one task, with these parameters, and scalars among its artifacts."""
+    repository = repo if isinstance(repo, Repository) else open_repo(repo)
+    info = replace(draft(flow, tags=tags, user=user), parameters=parameters)
+    with create_run(repository, info, take_snapshot(repository)) as writer:
+        values = {name: repr(value).encode() for name, value in metrics.items()}
+        task = finished_task(
+            writer.identity, "end/1", values, stdout=stdout, ok=status is Status.DONE
+        )
+        artifacts = {
+            name: replace(ref, scalar=scalar_of(metrics[name]))
+            for name, ref in task.record.artifacts.items()
+        }
+        writer.commit([replace(task, record=replace(task.record, artifacts=artifacts))])
+        writer.commit([], status=status)
+        return writer.identity
 
 
 def with_packs(task: FinishedTask, *packs: str) -> FinishedTask:

@@ -31,6 +31,7 @@ class RunQuery:
         statuses: Runs with one of these statuses.
         user: Runs of this person: the user who ran it, or the name or e-mail address of its git author.
         on: Runs whose code commit is in the history of this branch, tag or other revision.
+        where: Runs that this query means, see `grammar`.
         limit: At most so many, the newest ones.
     """
 
@@ -39,12 +40,13 @@ class RunQuery:
     statuses: tuple[Status, ...] = ()
     user: str | None = None
     on: str | None = None
+    where: str | None = None
     limit: int | None = None
 
     @property
     def is_plain(self) -> bool:
         """Whether flow and limit are all that is asked."""
-        return not (self.tags or self.statuses or self.user or self.on)
+        return not (self.tags or self.statuses or self.user or self.on or self.where)
 
     def matches(self, run: RunSummary | DamagedRun) -> bool:
         """Whether a run is one of those asked for; flow, limit and history aside."""
@@ -75,6 +77,7 @@ def select(repo: Repository, query: RunQuery) -> list[RunSummary | DamagedRun]:
 
     Raises:
         NotFound: no run is of the flow asked for, and others are; there is no such revision.
+        QueryError: the query can't be understood, or asks for what no run has.
     """
     store = RunStore(repo)
     runs = looked_at(repo, store.listed(query.flow, query.limit if query.is_plain else None))
@@ -84,7 +87,13 @@ def select(repo: Repository, query: RunQuery) -> list[RunSummary | DamagedRun]:
     if query.user is not None:
         query = replace(query, user=repo.readable(query.user))
     found = [run for run in runs if query.matches(run)]
-    return (found if query.on is None else _on(repo, found, query.on))[: query.limit]
+    if query.on is not None:
+        found = _on(repo, found, query.on)
+    if query.where is not None:
+        from gitflowrun.porcelain.query.evaluate import select_where
+
+        found = select_where(repo, found, query.where)
+    return found[: query.limit]
 
 
 def _on(

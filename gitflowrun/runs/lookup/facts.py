@@ -1,0 +1,139 @@
+"""What lists and queries ask of many runs besides their messages: parameters, metrics, branch.
+
+Two small blobs a run, INFO and `data/metrics.json`, read by two processes of git for all runs together: a reader that
+walks from each commit to its blobs takes ten times as long. A run's blobs are those of its newest commit, and a commit
+never changes, so what was read is kept in the `FactsCache`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gitflowrun.git.objects import Oid
+from gitflowrun.runs import layout
+from gitflowrun.runs.lookup.facts_cache import FactsCache, RunFacts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from gitflowrun.git.repository import Repository
+
+INFO_SIZE = 1 << 20
+"""Bytes of an INFO that is read for a list: of one that is larger, a list knows no parameters."""
+_BATCH = 8 << 20
+"""Bytes of blobs that are read at once."""
+_ANSWER = 100
+"""Bytes of git's answer to a question after one object."""
+_PATHS = (layout.INFO, b"%s/%s" % (layout.DATA, layout.METRICS))
+
+
+NO_FACTS = RunFacts()
+
+
+def facts_of(repo: Repository, commits: Sequence[Oid | None]) -> list[RunFacts]:
+    """What is known of the runs whose newest commits these are; nothing of those that can't be read.
+
+    Args:
+        repo: The repository.
+        commits: Their newest commits; None for a run that has none.
+    """
+    wanted = [commit for commit in dict.fromkeys(commits) if commit is not None]
+    cache = FactsCache(repo)
+    known = cache.find(wanted)
+    new = _read(repo, [commit for commit in wanted if commit not in known])
+    cache.add(new)
+    known.update(new)
+    return [known.get(commit, NO_FACTS) if commit else NO_FACTS for commit in commits]
+
+
+def _read(repo: Repository, commits: Sequence[Oid]) -> dict[Oid, RunFacts]:
+    if not commits:
+        return {}
+    blobs = [*_blobs(repo, commits)]
+    contents = dict(_contents(repo, {oid: size for row in blobs for oid, size in row.values()}))
+    return {
+        commit: _facts({path: contents.get(oid, b"") for path, (oid, _) in row.items()})
+        for commit, row in zip(commits, blobs, strict=True)
+    }
+
+
+def _blobs(repo: Repository, commits: Sequence[Oid]) -> Iterator[dict[bytes, tuple[Oid, int]]]:
+    """The blobs of each run that are worth reading, and their sizes, by path."""
+    lines = b"".join(
+        b"%s:%s\n" % (str(commit).encode(), path) for commit in commits for path in _PATHS
+    )
+    check = ("cat-file", "--batch-check=%(objectname) %(objecttype) %(objectsize)")
+    done = repo.git.read(*check, most=_ANSWER * len(commits) * len(_PATHS), stdin=lines)
+    answers = done.out.splitlines()
+    # At a tree that is garbled git has ended without an answer: of the rest nothing is known, until it is gone.
+    answers += [b"missing"] * (len(commits) * len(_PATHS) - len(answers))
+    for number in range(len(commits)):
+        row = answers[number * len(_PATHS) : (number + 1) * len(_PATHS)]
+        yield {path: it for path, answer in zip(_PATHS, row, strict=True) if (it := _blob(answer))}
+
+
+def _blob(answer: bytes) -> tuple[Oid, int] | None:
+    words = answer.split()
+    if len(words) != 3 or words[1] != b"blob" or int(words[2]) > INFO_SIZE:  # noqa: PLR2004
+        return None
+    return Oid.from_hex(words[0].decode()), int(words[2])
+
+
+def _contents(repo: Repository, sizes: Mapping[Oid, int]) -> Iterator[tuple[Oid, bytes]]:
+    """The content of blobs, some megabytes at a time."""
+    for batch in _batches(sizes):
+        lines = b"".join(b"%s\n" % str(oid).encode() for oid in batch)
+        most = sum(sizes[oid] + _ANSWER for oid in batch)
+        out = repo.git.read("cat-file", "--batch", most=most, stdin=lines).out
+        place = 0
+        for oid in batch:
+            start = out.find(b"\n", place) + 1
+            end = start + sizes[oid]
+            if not start or len(out) <= end:
+                break  # it can't be read, and git has ended
+            yield oid, out[start:end]
+            place = end + 1
+
+
+def _batches(sizes: Mapping[Oid, int]) -> Iterator[list[Oid]]:
+    batch: list[Oid] = []
+    size = 0
+    for oid, more in sizes.items():
+        if batch and size + more > _BATCH:
+            yield batch
+            batch, size = [], 0
+        batch.append(oid)
+        size += more
+    if batch:
+        yield batch
+
+
+def _facts(contents: Mapping[bytes, bytes]) -> RunFacts:
+    from gitflowrun.runs.metrics import read_metrics
+
+    info = _info(contents.get(_PATHS[0], b""))
+    git = info.get("git")
+    branch = git.get("branch") if isinstance(git, dict) else None
+    metrics = contents.get(_PATHS[1], b"")
+    return RunFacts(
+        dict(_texts(info.get("parameters"))),
+        read_metrics(metrics) if metrics else {},
+        branch if isinstance(branch, str) else "",
+    )
+
+
+def _info(data: bytes) -> Mapping[str, Any]:
+    """The map in an INFO; an empty one where there is none: a list shows the run all the same."""
+    from gitflowrun import msgpack
+    from gitflowrun.errors import CorruptRecord
+
+    try:
+        found = msgpack.unpack(data) if data else {}
+    except CorruptRecord:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _texts(parameters: object) -> Iterable[tuple[str, str]]:
+    rows = parameters.items() if isinstance(parameters, dict) else ()
+    return ((name, text) for name, text in rows if isinstance(name, str) and isinstance(text, str))
