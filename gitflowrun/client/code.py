@@ -45,7 +45,7 @@ from gitflowrun.runs import layout
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from gitflowrun.client.repository import Source
     from gitflowrun.git.diff import TreeDiff
@@ -321,9 +321,17 @@ class _Pieces(io.RawIOBase):
 
 
 def materialise(
-    objects: ObjectStore, tree: Oid, target: Path, *, trusted: bool, suffix: str = ""
-) -> None:
+    objects: ObjectStore,
+    tree: Oid,
+    target: Path,
+    *,
+    trusted: bool,
+    suffix: str = "",
+    paths: Collection[str] = (),
+) -> int:
     """Write a tree into an empty directory that only the user may write to.
+
+    A `.git` may be there already, as git makes one of a linked work tree: no tree has such a name.
 
     Args:
         objects: Where to read.
@@ -331,20 +339,25 @@ def materialise(
         target: The directory.
         trusted: As for `code_files`.
         suffix: Of the files and links to write.
+        paths: The files and directories to write, from the tree's top; all where there are none.
+
+    Returns:
+        How many files and links were written.
 
     Raises:
         FileExistsError: the directory is not empty.
         CorruptRecord: see `code_files`.
         UntrustedArtifact: see `code_files`.
     """
-    if any(target.iterdir()):
+    if any(path.name != ".git" for path in target.iterdir()):
         raise FileExistsError(f"{str(target)!r} is not empty")
-    links = []
+    links, count = [], 0
     for item in code_files(objects, tree, trusted=trusted):
         path = target / item.path
         if item.is_directory:
-            path.mkdir()
-        elif not item.path.endswith(suffix):
+            if _is_within(item.path, paths) or any(it.startswith(f"{item.path}/") for it in paths):
+                path.mkdir()
+        elif not item.path.endswith(suffix) or not _is_within(item.path, paths):
             continue
         elif item.mode == Mode.LINK:
             links.append(item)
@@ -352,8 +365,15 @@ def materialise(
             # Mode `x`, O_EXCL to the kernel, follows no link.
             with open(path, "xb", opener=partial(os.open, mode=item.permissions)) as file:
                 file.writelines(objects.pieces(item.oid))
+            count += 1
     for item in links:
         (target / item.path).symlink_to(os.fsdecode(objects.blob(item.oid, LINK_SIZE)))
+    return count + len(links)
+
+
+def _is_within(path: str, places: Collection[str]) -> bool:
+    """Whether a path is one of some files and directories, or within one; any is where there are none."""
+    return not places or any(path == it or path.startswith(f"{it}/") for it in places)
 
 
 def write_tar(objects: ObjectStore, tree: Oid, out: io.BufferedIOBase, *, trusted: bool) -> None:

@@ -71,10 +71,10 @@ from gitflowrun.git.pack.publish import suffixed
 from gitflowrun.git.pack.reader import quarantine
 from gitflowrun.git.pack.writer import sync_directory, sync_file
 from gitflowrun.git.permissions import (
+    add_lines,
     held_directory,
     hint_of,
     lock_file,
-    make_directory,
     open_to_write,
     share_file,
 )
@@ -632,18 +632,7 @@ def exempt_from_deltas(repo: Repository, *patterns: str) -> None:
         RepositoryError: the file can't be written.
     """
     path = repo.common_dir / "info" / "attributes"
-    try:
-        text = path.read_bytes() if path.exists() else b""
-        lines = [f"{pattern} -delta".encode() for pattern in patterns]
-        missing = [line for line in lines if line not in text.splitlines()]
-        if missing and not (path.exists() and (path.is_symlink() or path.stat().st_nlink > 1)):
-            make_directory(path.parent)
-            start = b"" if text.endswith(b"\n") or not text else b"\n"
-            with path.open("ab") as file:
-                file.write(start + b"".join(line + b"\n" for line in missing))
-            share_file(path, repo.shared_mode)
-    except OSError as error:
-        raise RepositoryError(f"cannot write {path}: {error.strerror}") from error
+    add_lines(path, [f"{pattern} -delta".encode() for pattern in patterns], repo.shared_mode)
 
 
 def fold_lock(repo: Repository) -> int | None:

@@ -22,7 +22,7 @@ from gitflowrun.errors import RepositoryError
 from gitflowrun.failpoints import reached
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from typing import IO
 
 STATE = "gitflowrun"
@@ -415,3 +415,27 @@ def _content(data: bytes, path: Path, what: str, limit: int) -> bytes:
             hint="put it back from a backup, or remove it",
         )
     return data
+
+
+def add_lines(path: Path, lines: Sequence[bytes], mode: int | None) -> None:
+    """Add the lines that a file lacks; one elsewhere that it is a link to stays as it is.
+
+    Args:
+        path: The file, which need not be there.
+        lines: The lines, without their ends.
+        mode: Who may use it; see `shared_mode`.
+
+    Raises:
+        RepositoryError: it can't be written.
+    """
+    try:
+        text = path.read_bytes() if path.exists() else b""
+        missing = [line for line in lines if line not in text.splitlines()]
+        if missing and not (path.exists() and (path.is_symlink() or path.stat().st_nlink > 1)):
+            make_directory(path.parent)
+            start = b"" if text.endswith(b"\n") or not text else b"\n"
+            with path.open("ab") as file:
+                file.write(start + b"".join(line + b"\n" for line in missing))
+            share_file(path, mode)
+    except OSError as error:
+        raise RepositoryError(f"cannot write {path}: {error.strerror}") from error

@@ -165,7 +165,7 @@ class RunOrigin:
     """The run that a run was made from.
 
     Attributes:
-        kind: How: `resume` or `clone`.
+        kind: How: `resume`, `clone` or `rerun`.
         run: Which run.
         trusted_runs: The uids of the runs whose tasks count as trusted where they are taken over: none if that run
             was not trusted in the state it had, else its own and those that it names itself. None in runs of older

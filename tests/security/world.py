@@ -87,7 +87,7 @@ _SUFFIXES = ("pkl", "joblib", "json", "csv", "parquet", "npy", "npz", "png", "ht
 FIRST = 1_000
 """The number of the first forged run of a batch."""
 _READS_EVERYTHING = ("list", "log")
-_CHANGES = ("trust", "push", "fetch", "hooks", "hook", "purge", "gc")
+_CHANGES = ("trust", "push", "fetch", "hooks", "hook", "purge", "gc", "checkout", "rerun", "resume")
 """Verbs that are called otherwise than with the address of a forged run."""
 
 
@@ -286,6 +286,10 @@ def _others(address: str) -> list[Command]:
     for suffix, name in itertools.product(_SUFFIXES, names):
         line = ["cat", "-o", f"../written/x.{suffix}", f"{address}/start/1/{name}"]
         made.append(Command("runs", line, f"cat -o {suffix}", tty=True))
+    for number, flag in enumerate(([], ["--plain"], ["--json"])):
+        place = f"../written/{address.replace('/', '-')}-{number}"
+        kind = " ".join(["checkout", *flag])
+        made.append(Command("runs", ["checkout", *flag, address, place], kind, tty=not flag))
     of_flow = [
         ["dump", f"{run}/start/1"], ["dump", "--private", f"{run}/work"], ["logs", f"{run}/start"],
         ["dump", f"{run}/end"],

@@ -80,14 +80,19 @@ def _given(ctx: click.Context) -> dict[str, object]:
 @click.option(
     "--clone", metavar="RUN", help="Start with the parameters of this run; options given here win."
 )
+@click.option("--rerun", metavar="RUN", hidden=True, help="As --clone: what git runs rerun gives.")
 @run_options
 @click.pass_context
-def run_command(ctx: click.Context, /, clone: str | None, **options: Any) -> int:
+def run_command(ctx: click.Context, /, clone: str | None, rerun: str | None, **options: Any) -> int:
     """Run the flow and record the run in the git repository."""
     flow: FlowContext = ctx.obj
     flow.check()
     own = {key: value for key, value in options.items() if not key.startswith("parameter_")}
-    kind = RunKind.RUN if clone is None else RunKind.CLONE
+    kind = RunKind.RUN
+    if clone is not None or rerun is not None:
+        kind = RunKind.CLONE if rerun is None else RunKind.RERUN
     argv = redacted(sys.argv, (option.parameter for option in flow.parameter_options))
-    request = RunRequest(kind, origin=clone, parameters=_given(ctx), argv=argv, **own)
+    request = RunRequest(
+        kind, origin=clone if rerun is None else rerun, parameters=_given(ctx), argv=argv, **own
+    )
     return flow.launcher.run(request, flow.repository, ask_secret, flow.run_log)

@@ -27,6 +27,7 @@ class Entry:
 HEADINGS = {
     "look": "Look at runs",
     "mark": "Mark runs",
+    "again": "Run again",
     "remove": "Remove runs",
     "share": "Share runs",
     "set_up": "Set up and check",
@@ -42,6 +43,9 @@ COMMANDS = {
     "cat": Entry("look", "Print the value of an artifact"),
     "tag": Entry("mark", "List, add or remove tags of a run"),
     "note": Entry("mark", "Show, write or delete the note on a run"),
+    "checkout": Entry("again", "Write the code of a run to a new directory"),
+    "rerun": Entry("again", "Run a run's flow again, with other parameters if you like"),
+    "resume": Entry("again", "Run again what failed, reusing what is finished"),
     "rm": Entry("remove", "Move runs to the trash"),
     "restore": Entry("remove", "Put runs back from the trash, or list it"),
     "gc": Entry("remove", "Free the space of runs that left the trash"),

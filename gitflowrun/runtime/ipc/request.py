@@ -19,11 +19,15 @@ if TYPE_CHECKING:
 
 
 class RunKind(Enum):
-    """How a run begins: anew, from an earlier run's finished tasks, or anew with its parameters."""
+    """How a run begins: anew, from an earlier run's finished tasks, or anew with its parameters.
+
+    `CLONE` and `RERUN` are the same but for the word: who types `git runs rerun` finds that one recorded.
+    """
 
     RUN = "run"
     RESUME = "resume"
     CLONE = "clone"
+    RERUN = "rerun"
 
 
 @frozen
@@ -31,7 +35,7 @@ class RunRequest:
     """A run as asked for.
 
     Attributes:
-        kind: Anew, resumed or cloned.
+        kind: Anew, resumed, cloned or rerun.
         max_workers: Tasks that may run at the same time.
         max_num_splits: The most items a foreach may have.
         parameters: Attribute name to value, of the parameters that were given.
@@ -39,7 +43,7 @@ class RunRequest:
         max_log_size: Bytes of output kept per task and stream; the setting `runs.maxLogSize` when
             None.
         step: resume: the step to run again (and whatever follows it).
-        origin: resume and clone: address of the run to start from; resume without one takes the
+        origin: All but anew: address of the run to start from; resume without one takes the
             flow's newest run.
         run_id_file: Where to write the run id, before any task starts.
         runner_attribute_file: Where to write run id, flow name and metadata as JSON.

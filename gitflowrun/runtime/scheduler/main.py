@@ -190,7 +190,7 @@ class _NewRun:
     def adopt(self, plan: Plan) -> Adoption:
         """Adopt what the origin has finished: the plan goes on from there."""
         request = self.start.request
-        if self.origin is None or request.kind is RunKind.CLONE:
+        if self.origin is None or request.kind is not RunKind.RESUME:
             return Adoption((), 1)
         rerun = frozenset() if request.step is None else plan.shape.downstream(request.step)
         return resume.adopt(

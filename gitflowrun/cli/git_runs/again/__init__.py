@@ -1,0 +1,1 @@
+"""The commands that go back to what a run ran, and run it again."""

@@ -1,0 +1,230 @@
+"""The code of a run as files: in a new directory for people, in a temporary work tree for a run of that code.
+
+For people it is a linked work tree of git's where that can be, so that `git status` says there what was changed when
+the run began, and `git diff`, `git log` and a new run of the flow go on from it:
+
+1. Look at all names of the code's tree, and at the directory: nothing is made where something is refused.
+2. Have `git worktree add --no-checkout --detach` make the directory, at the commit below the run's code.
+3. Write the files, as `client.code` writes a tree of anybody's: no path leaves the directory, none is git's own, and
+   no filter of an attribute in that code runs.
+4. Fill the work tree's index from the commit, so that what differs is shown as changed.
+
+No hook runs, for there is nothing that git checks out. Where the commit is not here (a run that was fetched without
+its branch), where only some paths are wanted, or where the user wants that, it is a plain directory. What fails takes
+away what it has made.
+
+The work tree for a run is made by git's own checkout, filters and all, for the run is trusted and its files shall be
+what they were; it lies in `.git/gitflowrun/rerun`, and who makes the next one removes those of processes that died.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+from typing import TYPE_CHECKING
+
+from gitflowrun.client.code import code_files, materialise
+from gitflowrun.errors import GitflowrunError, NotFound, RepositoryError, UsageError
+from gitflowrun.git.objects import Oid
+from gitflowrun.git.permissions import add_lines
+from gitflowrun.git.repository import Repository
+from gitflowrun.runs.locks import FileLock
+from gitflowrun.runs.trust import Trust
+from gitflowrun.values import frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from gitflowrun.runs.read import StoredRun
+
+_RERUN = "rerun"
+_UNBORN = "refs/heads/code-of-run-{}"
+_SPECIAL = frozenset("\\*?[!# ")
+"""What means something in a pattern of `info/exclude`, at some place."""
+
+
+@frozen
+class CheckedOut:
+    """Where the code of a run was written to.
+
+    Attributes:
+        run: The run.
+        place: The directory.
+        files: How many files and links were written.
+        commit: The commit that its work tree is at; None of a plain directory.
+        why_plain: Why it is a plain directory; empty where that was asked for, or it is none.
+        is_ignored: Whether `.git/info/exclude` names it, as it lies within the user's own work tree.
+        left_out: What ran and is not in the run's code, and why.
+    """
+
+    run: str
+    place: Path
+    files: int
+    commit: Oid | None
+    why_plain: str
+    is_ignored: bool
+    left_out: dict[str, str]
+
+
+def check_out(
+    run: StoredRun, place: Path, paths: Sequence[str] = (), *, plain: bool = False
+) -> CheckedOut:
+    """Write the code of a run into a new directory.
+
+    Args:
+        run: The run, anybody's.
+        place: The directory, which must not be there, or be empty.
+        paths: The files and directories that are wanted, from the top of the code; all where there are none.
+        plain: Whether to make a plain directory in any case.
+
+    Raises:
+        UsageError: the directory is there, or can't be made.
+        NotFound: the code has no such path.
+        UntrustedArtifact: the run is not trusted, and its code has files or links that could do harm here.
+        RepositoryError: it can't be written.
+    """
+    repo, place = run.repo, place.absolute()
+    trusted = Trust(repo).trusts_run(run)
+    wanted = [os.path.normpath(path).strip("/") for path in paths]
+    _check_paths(run, wanted, trusted=trusted)  # 1
+    was_there = _check_place(place)
+    commit, why_plain = (None, "") if plain or paths else _commit_of(run)
+    try:
+        if commit is None:
+            place.mkdir(parents=True, exist_ok=True)
+        else:
+            _add_work_tree(repo, place, commit)  # 2
+        count = materialise(  # 3
+            repo.objects, run.code_tree, place, trusted=trusted, paths=frozenset(wanted)
+        )
+        if commit is not None:
+            Repository.discover(place).git.run("read-tree", "HEAD")  # 4
+        is_ignored = _ignore(repo, place)
+    except BaseException as error:
+        _remove(repo, place)
+        if was_there:
+            place.mkdir(exist_ok=True)
+        if isinstance(error, OSError):
+            raise UsageError(
+                f"the code of {run.pathspec} can't be written to {str(place)!r}: {error.strerror or error}",
+                hint="name a directory on a disk with free space that you may write to",
+            ) from error
+        raise
+    left_out = dict(run.left_out())
+    return CheckedOut(run.pathspec, place, count, commit, why_plain, is_ignored, left_out)
+
+
+def _check_paths(run: StoredRun, wanted: Sequence[str], *, trusted: bool) -> None:
+    """See that the whole tree can be written, and that the paths are in it. Raises as `check_out` does."""
+    missing = {path for path in wanted if path != "."}
+    for item in code_files(run.objects, run.code_tree, trusted=trusted):
+        missing.discard(item.path)
+    if missing:
+        path = min(missing)
+        raise NotFound(
+            f"the code of {run.pathspec} has no {path!r}",
+            hint=f"paths begin at its top: `git ls-tree -r --name-only runs/{run.pathspec}:code` lists them",
+        )
+
+
+def _check_place(place: Path) -> bool:
+    """Whether a directory is there, which is empty. Raises UsageError: something else is there."""
+    hint = "name one that is not there: nothing is overwritten"
+    try:
+        if not os.path.lexists(place):
+            return False
+        if place.is_symlink() or not place.is_dir():
+            raise UsageError(f"{str(place)!r} is there, and is no directory", hint=hint)
+        if any(place.iterdir()):
+            raise UsageError(f"the directory {str(place)!r} is there, and not empty", hint=hint)
+    except OSError as error:
+        raise UsageError(
+            f"{str(place)!r} can't be looked at: {error.strerror or error}", hint=hint
+        ) from error
+    return True
+
+
+def _commit_of(run: StoredRun) -> tuple[Oid | None, str]:
+    """The commit below the code of a run; where there is none here, why."""
+    text = run.info.git.get("commit")
+    try:
+        commit = Oid.from_hex(text) if text else None
+    except ValueError:
+        commit = None
+    if commit is None:
+        return None, "the run was made before the first commit"
+    try:
+        run.repo.git.run("rev-parse", "--quiet", "--verify", f"{commit}^{{commit}}")
+    except RepositoryError:
+        return None, f"its commit {commit.short} is not in this repository"
+    return commit, ""
+
+
+def _add_work_tree(repo: Repository, place: Path, commit: Oid) -> None:
+    """Make a linked work tree without files. Raises RepositoryError."""
+    # From its own main repository, whose variables would have git take the directory for that one's.
+    repo.git.run("worktree", "add", "--no-checkout", "--detach", str(place), str(commit))
+
+
+def _remove(repo: Repository, place: Path) -> None:
+    with contextlib.suppress(GitflowrunError):
+        repo.git.attempt("worktree", "remove", "--force", "--force", str(place))
+    shutil.rmtree(place, ignore_errors=True)
+
+
+def _ignore(repo: Repository, place: Path) -> bool:
+    """Have git not list a directory among new files of the work tree that it lies in; whether it lies there.
+
+    Raises:
+        RepositoryError: the list of what is ignored can't be written.
+    """
+    if repo.work_tree is None or not place.is_relative_to(repo.work_tree):
+        return False
+    path = place.relative_to(repo.work_tree).as_posix()
+    pattern = "".join(f"\\{it}" if it in _SPECIAL else it for it in path)
+    add_lines(repo.common_dir / "info" / "exclude", [os.fsencode(f"/{pattern}/")], repo.shared_mode)
+    return True
+
+
+@contextlib.contextmanager
+def temporary_work_tree(run: StoredRun) -> Iterator[Path]:
+    """A work tree with the code of a run, which is trusted, for as long as the context lasts.
+
+    A run that is started there is recorded in this repository, with that code as its own.
+
+    Args:
+        run: The run.
+
+    Raises:
+        RepositoryError: it can't be made.
+    """
+    repo = run.repo
+    top = repo.state(_RERUN)
+    _sweep(repo, top)
+    place = top / f"{run.id}-{secrets.token_hex(4)}"
+    lock = FileLock(top / f"{place.name}.lock")
+    lock.acquire()
+    try:
+        commit, _ = _commit_of(run)
+        _add_work_tree(repo, place, commit or run.identity.uid)
+        there = Repository.discover(place)
+        if commit is None:  # a work tree needs some commit: the run's code has none
+            there.git.run("symbolic-ref", "HEAD", _UNBORN.format(run.id))
+        there.git.run("-c", "core.sparseCheckout=false", "read-tree", "--reset", "-u", str(run.code_tree))  # fmt: skip
+        yield place
+    finally:
+        _remove(repo, place)
+        lock.release(remove=True)
+
+
+def _sweep(repo: Repository, top: Path) -> None:
+    """Remove the work trees of processes that died."""
+    with contextlib.suppress(OSError):
+        for path in list(top.glob("*.lock")):
+            lock = FileLock(path)
+            if lock.try_acquire():
+                _remove(repo, path.with_suffix(""))
+                lock.release(remove=True)
