@@ -133,22 +133,16 @@ def _import_everything() -> None:
     import pandas  # noqa: F401, ICN001
     import pygit2  # noqa: F401
 
-    import gitflowrun.cli as package
-    import gitflowrun.client  # noqa: F401
+    import gitflowrun.cli
+    import gitflowrun.client
+    import gitflowrun.porcelain
 
-    for module in pkgutil.walk_packages(package.__path__, "gitflowrun.cli."):
-        importlib.import_module(module.name)
-    for name in (
-        "compare",
-        "export",
-        "fetch",
-        "hooks",
-        "overview",
-        "push",
-        "query",
-        "value_comparison",
-    ):
-        importlib.import_module(f"gitflowrun.porcelain.{name}")
+    for package in (gitflowrun.cli, gitflowrun.porcelain):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if not module.name.endswith(
+                ".wheel_pages"
+            ):  # which builds wheels, and needs what does that
+                importlib.import_module(module.name)
     gc.collect()
     gc.freeze()
 
