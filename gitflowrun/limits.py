@@ -266,7 +266,8 @@ DIFF_WORK_UNSEEN = 10_000_000
 DIFF_LINES_SEEN = 2_000_000
 """Lines of both sides of a file that are looked at; of one with more it is said that it differs."""
 CODE_DIFF_SECONDS = 4
-"""Seconds of processor time that `git diff` gets for two trees of code."""
+CODE_LOG_SECONDS = 30
+"""Seconds of processor time that git gets for two trees of code, and for those of all runs."""
 MAX_RENAMES = 1_000
 """Files among which renames are looked for, as in git."""
 
@@ -451,9 +452,8 @@ ANSWER = 100
 TAGS_FRESH = 1.0
 """Seconds for which the tags of a listing hold before they are read again."""
 NAMES_IN_A_HINT = 8
-"""Names that the hint of a "no such" error lists."""
 CANDIDATES = 20
-"""Runs that the error of an ambiguous address lists."""
+"""Names that the hint of a "no such" error lists, and runs that the error of an ambiguous address lists."""
 HINT_WORK = 4_000_000
 HINT_FIXED_WORK = 200
 """To find the nearest, names are compared for half a second: a pair counts this and the product of both lengths."""

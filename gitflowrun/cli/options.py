@@ -47,7 +47,8 @@ def _streams(_ctx: click.Context, _option: click.Parameter, value: str | None) -
 filter_options = together(
     click.argument("flow", required=False),
     click.option(
-        "-n", "limit", type=click.IntRange(min=0), metavar="NUMBER", help="At most so many runs.",
+        "-n", "--max-count", "limit", type=click.IntRange(min=0), metavar="NUMBER",
+        help="At most so many runs; -5 is the same as -n 5.",
     ),
     click.option(
         "--on", metavar="REVISION",

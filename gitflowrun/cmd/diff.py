@@ -20,7 +20,6 @@ With `--json` it is one document instead:
 
 from __future__ import annotations
 
-import os
 import sys
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any, TextIO
@@ -28,6 +27,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from gitflowrun.cli.errors import DIFFERS, GIT, invoke
+from gitflowrun.cli.git_command import from_top
 from gitflowrun.cli.git_runs.look.show import some_files
 from gitflowrun.cli.output.tables import as_json
 from gitflowrun.cli.output.terminal import PLAIN, open_screen
@@ -89,7 +89,7 @@ def _diff(
     before, after = (RunStore(repo).find(run) for run in (old, new))
     parameters = compare_parameters(before, after)
     said = said_of_parameters(repo, before, after, parameters)
-    trees, places = (before.code_tree, after.code_tree), [_from_top(repo, path) for path in paths]
+    trees, places = (before.code_tree, after.code_tree), [from_top(repo, path) for path in paths]
     rows, alike = compare_left_out(before, after)
     left_out = [row for row in rows if _is_below(row.name, places)]
     unknown = [name for name in alike if _is_below(name, places)]
@@ -156,14 +156,6 @@ def _write(code: bytes, out: TextIO) -> None:
         out.buffer.write(code)
     else:
         out.write(code.decode(errors="replace"))
-
-
-def _from_top(repo: Repository, path: str) -> str:
-    """A path as the user types it, which is from where they are, as git's trees know it."""
-    if repo.work_tree is None or path.startswith(":"):  # git's pathspec magic
-        return path
-    here = os.path.realpath(os.getcwd())  # noqa: PTH109  (links in `path` itself must stay)
-    return os.path.relpath(os.path.join(here, path), repo.work_tree)  # noqa: PTH118
 
 
 def _is_below(name: str, places: Sequence[str]) -> bool:

@@ -24,7 +24,7 @@ import subprocess
 import sys
 import threading
 from functools import cached_property
-from typing import IO, TYPE_CHECKING, Any, ClassVar, TypeAlias, cast
+from typing import IO, TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from gitflowrun.errors import SYSTEM_LIMITS, MissingObject, RepositoryError, TooLarge
 from gitflowrun.git.config import NEVER_ALLOWED, Config, parse_config
@@ -140,21 +140,13 @@ def run_command(
         RepositoryError: git can't be started.
     """
     given = stdin if isinstance(stdin, bytes) else None
-    file: IO[bytes] | int = subprocess.DEVNULL if stdin is None else subprocess.PIPE
-    if stdin is not None and given is None:
-        file = cast("IO[bytes]", stdin)
+    file = subprocess.PIPE if isinstance(stdin, bytes) else stdin or subprocess.DEVNULL
     try:
         with Process(
             command, cwd=cwd, env=env, stdin=file, stdout=stdout, stderr=stderr
         ) as process:
             try:
-                if seconds is not None:
-                    with contextlib.suppress(OSError, ValueError):  # it has ended
-                        resource.prlimit(process.pid, resource.RLIMIT_CORE, (0, 0))
-                        resource.prlimit(process.pid, resource.RLIMIT_CPU, (seconds, seconds + 1))
-                if memory is not None:
-                    with contextlib.suppress(OSError, ValueError):  # or may take less anyway
-                        resource.prlimit(process.pid, resource.RLIMIT_DATA, (memory, memory))
+                _limit(process, seconds, memory)
                 out, err = process.communicate(given)
             except BaseException:
                 process.kill()
@@ -162,6 +154,15 @@ def run_command(
     except OSError as error:
         raise _launch_error(error, cwd) from error
     return _completed(process, command, out or b"", err or b"")
+
+
+def _limit(process: Process, seconds: int | None, memory: int | None) -> None:
+    with contextlib.suppress(OSError, ValueError):  # it has ended, or may have less anyway
+        if seconds is not None:
+            resource.prlimit(process.pid, resource.RLIMIT_CORE, (0, 0))
+            resource.prlimit(process.pid, resource.RLIMIT_CPU, (seconds, seconds + 1))
+        if memory is not None:
+            resource.prlimit(process.pid, resource.RLIMIT_DATA, (memory, memory))
 
 
 def _completed(process: Process, command: Sequence[Argument], out: bytes, err: bytes) -> Completed:
@@ -181,6 +182,7 @@ def read_command(
     env: Mapping[str, str],
     most: int,
     stdin: bytes = b"",
+    seconds: int | None = None,
 ) -> Completed:
     """As `run_command`, for what lists objects that may be anybody's: `Git.read`."""
     given, told = (os.memfd_create(name, os.MFD_CLOEXEC) for name in ("stdin", "stderr"))
@@ -192,10 +194,7 @@ def read_command(
                 command, cwd=cwd, env=env, stdin=file, stdout=subprocess.PIPE, stderr=messages
             ) as process:
                 # What git lists it may hold until it has all, whether anybody reads that or not.
-                with contextlib.suppress(
-                    OSError, ValueError
-                ):  # it has ended, or may take less anyway
-                    resource.prlimit(process.pid, resource.RLIMIT_DATA, (LISTED + most,) * 2)
+                _limit(process, seconds, LISTED + most)
                 assert process.stdout is not None
                 out = process.stdout.read(most + 1)
                 if len(out) > most:
@@ -473,19 +472,23 @@ class Git:
             ended.acquire()
         return Completed(done.code, done.out, said.decode(errors="replace"))
 
-    def read(self, *args: Argument, most: int, stdin: bytes = b"") -> Completed:
+    def read(
+        self, *args: Argument, most: int, stdin: bytes = b"", seconds: int | None = None
+    ) -> Completed:
         """As `attempt`, of objects that may be anybody's: their sizes are bounded, and so is the list of them.
 
         Args:
             args: The subcommand and its arguments.
             most: Bytes that it may print; what prints more is ended.
             stdin: What it reads.
+            seconds: How much processor time it gets.
 
         Raises:
             TooLarge: it prints more.
             RepositoryError: git can't be started.
         """
-        return read_command(self.command(args), self.cwd, self.environment(BOUNDED), most, stdin)
+        command, environment = self.command(args), self.environment(BOUNDED)
+        return read_command(command, self.cwd, environment, most, stdin, seconds)
 
     def start(
         self,

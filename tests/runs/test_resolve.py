@@ -267,7 +267,7 @@ def test_what_is_no_address(store: RunStore, address: str) -> None:
             "`git runs show tag:77` shows it; digits alone are the id of a run",
         ),
         ("A/9/start", None, "there is no run 'A/9/start' of flow A", "the newest is A/3"),
-        ("A", None, "A is a flow, not a run", "try A/@latest"),
+        ("A", None, "A is a flow, not a run", "try A/@latest; `git runs list A` lists its runs"),
         ("A", "A", "there is no run 'A' of flow A", "the newest is A/3"),
         ("A/9", "A", "there is no run 'A/9' of flow A", "the newest is A/3"),
         (

@@ -50,6 +50,11 @@ def _dispatch(words: list[str]) -> int:
 
         list_runs()
         return 0
+    if not (first in COMMANDS or first == "help" or first.startswith("-")):
+        from gitflowrun.cli.git_runs.unknown_words import check_is_run
+
+        check_is_run(first)
+        first, words = "show", ["show", *words]
     if first in _MOST_NAMES and len(words) <= _MOST_NAMES[first] and "-" not in _initials(words):
         return _without_options(first, words[1:])
     if first.startswith("-"):
@@ -95,10 +100,10 @@ def _overview() -> str:
         lines += [f"   {name:<10} {entry.help}" for name, entry in group if entry.help]
     lines += [
         "",
-        "Without a command, runs are listed. An address is a run's id (12), Flow/12, the",
-        "first digits of its uid, @latest, @{1} (the one before) or a tag; 12/train/3/model",
-        "reaches a step, a task, an artifact, and 10..20 several runs. Every run is also a",
-        "git revision: `git show runs/Flow/12`.",
+        "Without a command, runs are listed; `git runs 12` shows one. An address is a run's id",
+        "(12), Flow/12, the first digits of its uid, @latest, @{1} (the one before) or a tag;",
+        "12/train/3/model reaches a step, a task, an artifact, and 10..20 several runs.",
+        "Every run is also a git revision: `git show runs/Flow/12`.",
         "`git runs <command> -h` tells more about a command.",
     ]
     return "\n".join(lines) + "\n"

@@ -295,6 +295,7 @@ def code_diff(
     form: str = "patch",
     colour: bool = False,
     context: int | None = None,
+    width: int | None = None,
 ) -> bytes:
     """Compare two code trees for a person, or for `git apply`; values come from `git.diff`.
 
@@ -309,6 +310,7 @@ def code_diff(
         form: How to write it, one of `FORMATS`.
         colour: Whether to colour it as git's settings say.
         context: Lines around a change; git's setting when None.
+        width: The columns of a `stat`; git's choice when None.
 
     Returns:
         What git says of it; empty when the paths asked for do not differ.
@@ -322,7 +324,8 @@ def code_diff(
         raise UsageError(f"there is no form {form!r} of a diff", hint=f"use {', '.join(FORMATS)}")
     if old == new:
         return b""
-    options = [*_APPLICABLE, f"--{form}", f"--color={'always' if colour else 'never'}"]
+    how = f"--stat={width}" if form == "stat" and width else f"--{form}"
+    options = [*_APPLICABLE, how, f"--color={'always' if colour else 'never'}"]
     if context is None and repo.config.get("diff.context") == "0":
         context = _CONTEXT  # without any, `git apply` takes no patch
     if context is not None:

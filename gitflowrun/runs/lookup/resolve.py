@@ -136,6 +136,11 @@ def _address(run: StoredRun, parts: Sequence[str]) -> Address:
 _FORMS = "write 12, MyFlow/12, a tag or @latest; /step/task/artifact may follow"
 
 
+def known_words(repo: Repository) -> list[str]:
+    """What may stand at the beginning of an address, for hints: ids of runs, tags, flows."""
+    return _Catalog(repo).words()
+
+
 class _Catalog:
     """The names of all runs and tags, as one listing of refs shows them."""
 
@@ -206,6 +211,12 @@ class _Catalog:
         uids = uids_of(self._repo, names)
         return [name for name in names if name not in uids or refs[name] == str(uids[name])]
 
+    def words(self, flow: str | None = None) -> list[str]:
+        """Ids of runs, newest first, tags, and flows where none is said: what a word may have been meant for."""
+        runs = self._newest(self._runs, flow)
+        flows = self.flows() if flow is None else ()
+        return [*(str(run) for _, run in runs), *self._tags, *flows]
+
     def not_found(self, text: str, word: str, flow: str | None) -> NotFound:
         """The error that there is no such run."""
         if flow is None and (counted := _NEWEST.match(word)):
@@ -217,7 +228,10 @@ class _Catalog:
         if not runs:
             return NotFound("there are no runs in this repository", hint="a flow's `run` makes one")
         if flow is None and text in self.flows():
-            return NotFound(f"{text} is a flow, not a run", hint=f"try {text}/{_LATEST}")
+            return NotFound(
+                f"{text} is a flow, not a run",
+                hint=f"try {text}/{_LATEST}; `git runs list {text}` lists its runs",
+            )
         others = [name for name in self._runs if flow and str(name[1]) == word]
         if others:
             other = "/".join(map(str, others[0]))
@@ -232,9 +246,7 @@ class _Catalog:
                 f"there is no run {text!r}{where}: {word} is a tag of {other}",
                 hint=f"`git runs show {_TAG}{word}` shows it; digits alone are the id of a run",
             )
-        flows = self.flows() if flow is None else ()
-        names = [*(str(run) for _, run in runs), *self._tags, *flows]
-        close = nearest(word.removeprefix(_TAG), names)
+        close = nearest(word.removeprefix(_TAG), self.words(flow))
         hint = f"did you mean {' or '.join(close)}? " if close else ""
         newest = "/".join(map(str, runs[0]))
         return NotFound(f"there is no run {text!r}{where}", hint=f"{hint}the newest is {newest}")

@@ -56,6 +56,19 @@ def test_list_is_the_default_command(repo: GitRepo, runs: Runs) -> None:
 
 
 @pytest.mark.parametrize(
+    "words", [["-2"], ["-n2"], ["-n", "2"], ["--max-count", "2"], ["--max-count=2"]]
+)
+def test_how_many(repo: GitRepo, runs: Runs, words: list[str]) -> None:
+    """As `git log` takes it, in `git runs` alone too."""
+    for _ in range(3):
+        start_run(repo).close()
+    for verb in ([], ["list"]):
+        assert len(runs(*verb, *words).out.splitlines()) == 3
+    assert runs("log", *words).out.count("run MyFlow/") == 2
+    assert len(runs("list", "-1", "MyFlow").out.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
     ("words", "found"),
     [
         (["MyFlow"], ["3", "1"]),
@@ -103,7 +116,7 @@ def test_json_has_stable_keys(repo: GitRepo, runs: Runs) -> None:
     assert row["parameters"] == {"alpha": "0.5"}
     assert list(row) == [
         "flow", "id", "uid", "commit", "status", "started", "finished", "tasks", "user", "author", "email",
-        "tags", "code_commit", "dirty", "origin", "failed_step", "parameters",
+        "tags", "code_commit", "dirty", "origin", "failed_step", "parameters", "note",
     ]  # fmt: skip
 
 

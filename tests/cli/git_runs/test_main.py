@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,8 @@ from gitflowrun.cli.git_runs.main import main
 from gitflowrun.cli.git_runs.verbs import COMMANDS
 from tests.helpers.repos import ROOT, GitRepo, run_program
 from tests.helpers.runs import make_run
+
+_LISTS = "`git runs -h` lists the commands, `git runs` the runs"
 
 
 @pytest.mark.parametrize("word", ["-h", "help"])
@@ -39,6 +42,69 @@ def test_an_unknown_command_suggests_the_nearest(capsys: pytest.CaptureFixture[s
     assert "show" in err
     assert main(["xyzzy"]) == 129
     assert "git runs -h" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (["1"], ["run MyFlow/1"]),
+        (["prod"], ["run MyFlow/1"]),
+        (["@latest"], ["run MyFlow/2"]),
+        (["2/start"], ["step MyFlow/2/start"]),
+        (["MyFlow/2", "1"], ["run MyFlow/2", "run MyFlow/1"]),
+        (["1..2"], ["run MyFlow/1", "run MyFlow/2"]),
+        (["tag:log"], ["run MyFlow/2"]),
+        (["log", "-n1"], ["run MyFlow/2"]),
+    ],
+)
+def test_words_that_are_no_verb_show_runs(
+    repo: GitRepo, words: list[str], shown: list[str]
+) -> None:
+    """A verb always wins."""
+    make_run(repo, tags=["prod"])
+    make_run(repo, tags=["log"])
+    out = repo.call(*words).out
+    begins = ("run ", "step ")
+    found = [" ".join(line.split()[:2]) for line in out.splitlines() if line.startswith(begins)]
+    assert found == shown
+    if words[0] != "log":
+        assert repo.call(*words, "--json").out == repo.call("show", *words, "--json").out
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message", "hint"),
+    [
+        (["prodd"], 129, "'prodd' is not a git runs command, nor a run", "did you mean prod?"),
+        (["restor"], 129, "'restor' is not a git runs command, nor a run", "did you mean restore or restart or trust?"),
+        (["qqqq"], 129, "'qqqq' is not a git runs command, nor a run", _LISTS),
+        (["7"], 128, "there is no run '7'", "the newest is MyFlow/2"),
+        (["1", "7"], 128, "there is no run '7'", "the newest is MyFlow/2"),
+        (["7", "--json"], 128, "there is no run '7'", "the newest is MyFlow/2"),
+        (["MyFlow"], 128, "MyFlow is a flow, not a run", "try MyFlow/@latest; `git runs list MyFlow` lists its runs"),
+        (["both"], 128, "'both' is ambiguous", "the candidates are:"),
+    ],
+)  # fmt: skip
+def test_words_that_are_nothing(
+    repo: GitRepo, words: list[str], code: int, message: str, hint: str
+) -> None:
+    """What looks like a verb ends as a wrong command line, what looks like a run as a run that is not there."""
+    make_run(repo, tags=["prod", "both"])
+    make_run(repo, tags=["restart", "both"])
+    done = repo.call(*words)
+    assert (done.code, done.out) == (code, "")
+    assert done.err.splitlines()[:2] == [
+        f"{'error' if code == 129 else 'fatal'}: {message}",
+        f"hint: {hint}",
+    ]
+
+
+def test_words_outside_of_a_repository(tmp_path: Path) -> None:
+    """A verb that is none is told as ever."""
+    (done, other) = (GitRepo(tmp_path).runs(word) for word in ("shwo", "12"))
+    assert done.code == 129
+    assert done.err == "error: 'shwo' is not a git runs command\nhint: did you mean show or push?\n"
+    assert other.code == 128
+    assert "git init" in other.err
 
 
 def test_help_imports_neither_click_nor_pygit2(repo: GitRepo) -> None:

@@ -10,10 +10,11 @@ from typing import Any
 
 import click
 
+from gitflowrun.cli.git_command import GitCommand
 from gitflowrun.cli.options import filter_options, json_option, stream_options
 
 
-@click.command(name="list")
+@click.command(name="list", cls=GitCommand, counts=True)
 @filter_options
 @click.option("-p", "--params", is_flag=True, help="Show the parameters in which runs differ.")
 @click.option("--trash", is_flag=True, help="List the runs in the trash instead.")
@@ -30,14 +31,29 @@ def list_command(params: bool, trash: bool, as_json_: bool, **filters: Any) -> N
     print_list(params=params, as_json_=as_json_, **filters)
 
 
-@click.command(name="log")
+@click.command(name="log", cls=GitCommand, counts=True, takes_paths=True)
 @filter_options
+@click.option("--oneline", is_flag=True, help="Show each run in a line.")
+@click.option(
+    "-p",
+    "-u",
+    "--patch",
+    "form",
+    flag_value="patch",
+    default=None,
+    help="Show what changed in the code of each run, against the run before it of its flow.",
+)
+@click.option("--stat", "form", flag_value="stat", help="Show which files changed, and how much.")
 @json_option
-def log_command(as_json_: bool, **filters: Any) -> None:
-    """Show runs one after the other, newest first; only those of FLOW when it is given."""
+def log_command(as_json_: bool, **chosen: Any) -> int:
+    """Show runs one after the other, newest first.
+
+    FLOW are the runs of a flow; a run in its place is where to begin, 10..20 a range of runs. With
+    PATHs, only runs whose code changed there against the run before of the same flow are shown.
+    """
     from gitflowrun.cli.git_runs.look.log import print_log
 
-    print_log(as_json_=as_json_, **filters)
+    return print_log(as_json_=as_json_, **chosen)
 
 
 @click.command(name="show")
@@ -53,19 +69,30 @@ def show_command(as_json_: bool, addresses: tuple[str, ...]) -> int:
     return print_addresses(as_json_=as_json_, addresses=addresses)
 
 
-@click.command(name="diff")
+@click.command(name="diff", cls=GitCommand, takes_paths=True)
 @click.option("-p", "-u", "--patch", is_flag=True, help="Show the code's changes line by line.")
+@click.option(
+    "--stat",
+    "form",
+    flag_value="stat",
+    default=None,
+    help="Show nothing but which files of the code differ, and how much.",
+)
+@click.option(
+    "--name-only", "form", flag_value="name-only", help="Show nothing but the names of these."
+)
 @click.option("--exit-code", is_flag=True, help="Exit with 1 if anything differs.")
 @json_option
 @click.argument("runs", nargs=-1, metavar="[RUN [RUN]]")
-def diff_command(patch: bool, exit_code: bool, as_json_: bool, runs: tuple[str, ...]) -> int:
+def diff_command(as_json_: bool, **chosen: Any) -> int:
     """Show what differs between two runs: parameters, environment, artifacts, code.
 
-    One RUN is compared with the newest one; without any, the newest two are compared.
+    One RUN is compared with the newest one; without any, the newest two are compared. RUN..RUN is the
+    same as RUN RUN. With PATHs, only their changes are shown, line by line.
     """
     from gitflowrun.cli.git_runs.look.diff import print_difference
 
-    return print_difference(patch=patch, exit_code=exit_code, as_json_=as_json_, runs=runs)
+    return print_difference(as_json_=as_json_, **chosen)
 
 
 @click.command(name="logs")

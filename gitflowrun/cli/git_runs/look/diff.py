@@ -6,26 +6,29 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 from gitflowrun.cli.errors import DIFFERS, GIT, Damage
+from gitflowrun.cli.git_command import from_top
+from gitflowrun.cli.git_runs.look.code_text import code_text
 from gitflowrun.cli.git_runs.look.show import short_type, shown, some_files
 from gitflowrun.cli.output.tables import as_json, pairs, section
 from gitflowrun.cli.output.terminal import Screen, open_screen
-from gitflowrun.cli.output.text import counted, printable, terminal_safe
+from gitflowrun.cli.output.text import counted, printable
 from gitflowrun.errors import CorruptRecord, NotFound, RepositoryError, UsageError
+from gitflowrun.git.diff import diff_trees
 from gitflowrun.git.repository import Repository
 from gitflowrun.porcelain.comparison.changes import delta
 from gitflowrun.porcelain.comparison.compare import (
     Difference,
     RunDifference,
     StepDifference,
-    code_diff,
     compare,
 )
+from gitflowrun.runs.lookup.ranges import parse_range
 from gitflowrun.runs.runs import RunStore
 from gitflowrun.settings import format_size
-from gitflowrun.values import field_names
+from gitflowrun.values import field_names, replace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from gitflowrun.git.diff import FileDiff, TreeDiff
     from gitflowrun.porcelain.overview import ArtifactRow
@@ -33,48 +36,89 @@ if TYPE_CHECKING:
 
 _SHORT = 7
 _TWO = 2
-_BEFORE = "@{-1}"
+_BEFORE, _LATEST = "@{1}", "@latest"
 _BAR = 40
 """Columns of the longest bar of `+` and `-`."""
 
 
-def print_difference(*, patch: bool, exit_code: bool, as_json_: bool, runs: tuple[str, ...]) -> int:
-    """Show what differs between two runs: parameters, environment, artifacts, code."""
+def print_difference(
+    *,
+    patch: bool,
+    form: str | None,
+    exit_code: bool,
+    as_json_: bool,
+    runs: tuple[str, ...],
+    paths: tuple[str, ...],
+) -> int:
+    """Show what differs between two runs: parameters, environment, artifacts, code.
+
+    Args:
+        patch: Whether to show what differs in the code line by line.
+        form: Show nothing but the code, in this form of `code_diff`.
+        exit_code: Whether the exit code says if anything shown differs.
+        as_json_: Print JSON.
+        runs: None, one or two addresses, or a range.
+        paths: Of the code only these, and nothing but the code.
+    """
     addresses = _addresses(runs)
     repo, damage = Repository.discover(), Damage(GIT)
     old, new = _find(RunStore(repo), addresses)
+    places = [from_top(repo, path) for path in paths]
+    if (form or places) and not as_json_:
+        form = "patch" if patch or form is None else form
+        return _print_code(repo, (old, new), form, places, exit_code=exit_code)
     found = compare(repo, old, new)
+    if places:
+        found = replace(found, code=diff_trees(repo, old.code_tree, new.code_tree, paths=places))
     for message in found.unreadable:
         damage.tell(CorruptRecord(message))
     with open_screen(repo, page=True) as screen:
         text = None
         if patch:
-            colour = screen.style.colour and not as_json_
             try:
-                code = code_diff(repo, old.code_tree, new.code_tree, colour=colour)
+                trees = old.code_tree, new.code_tree
+                text = code_text(repo, trees, screen, paths=places, raw=as_json_)
             except (CorruptRecord, RepositoryError) as error:
                 damage.tell(error)
-                code = b""
-            text = code.decode(errors="replace")
-            if (
-                screen.person and not as_json_
-            ):  # what is in somebody's files must not command the terminal
-                text = "\n".join(map(terminal_safe, text.split("\n")))
+                text = ""
         if as_json_:
             document = {name: getattr(found, name) for name in field_names(found)}
             screen.line(as_json(document if text is None else {**document, "patch": text}))
         else:
             screen.lines(_lines(found, text, screen))
-    return damage.exit_code or (DIFFERS if exit_code and found.differs else 0)
+    differs = bool(found.code.files) if places or form else found.differs
+    return damage.exit_code or (DIFFERS if exit_code and differs else 0)
+
+
+def _print_code(
+    repo: Repository,
+    runs: tuple[StoredRun, StoredRun],
+    form: str,
+    paths: Sequence[str],
+    *,
+    exit_code: bool,
+) -> int:
+    """Show nothing but what differs in the code, as `git diff` does."""
+    trees = runs[0].code_tree, runs[1].code_tree
+    with open_screen(repo, page=True) as screen:
+        text = code_text(repo, trees, screen, form=form, paths=paths)
+        if text:
+            screen.line(text)
+    return DIFFERS if exit_code and text else 0
 
 
 def _addresses(runs: tuple[str, ...]) -> tuple[str, str]:
     """The two runs to compare, the older one first."""
+    if len(runs) == 1 and (ends := parse_range(runs[0])):
+        first, last = ends.ends
+        return first or _LATEST, last or _LATEST  # as HEAD in git's ranges
     if len(runs) > _TWO:
-        raise UsageError("git runs diff compares two runs", hint="name one or two")
+        raise UsageError(
+            "git runs diff compares two runs", hint="name one or two; `--` comes before paths"
+        )
     if len(runs) == _TWO:
         return runs[0], runs[1]
-    return runs[0] if runs else _BEFORE, "@latest"
+    return runs[0] if runs else _BEFORE, _LATEST
 
 
 def _find(store: RunStore, addresses: tuple[str, str]) -> tuple[StoredRun, StoredRun]:

@@ -5,20 +5,29 @@ The table is in `run_table`, which needs no click.
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from gitflowrun.cli.git_runs.look.run_table import list_runs, warn_of_damage
-from gitflowrun.cli.output.tables import apart, facts
+from gitflowrun.cli.errors import GIT, Damage
+from gitflowrun.cli.git_command import from_top
+from gitflowrun.cli.git_runs.look.code_text import code_text
+from gitflowrun.cli.git_runs.look.run_table import json_rows, list_runs, warn_of_damage
+from gitflowrun.cli.output.tables import apart, as_json, facts
 from gitflowrun.cli.output.terminal import open_screen
 from gitflowrun.cli.output.text import counted, printable, stamp
+from gitflowrun.errors import CorruptRecord, NotFound, RepositoryError
 from gitflowrun.git.repository import Repository
+from gitflowrun.porcelain.comparison.code_history import CodeHistory
 from gitflowrun.porcelain.notes import Notes
 from gitflowrun.porcelain.query.select import RunQuery, parameters_of, select
 from gitflowrun.runs.commit_message import duration
 from gitflowrun.runs.lookup.listing import DamagedRun, RunSummary
+from gitflowrun.runs.lookup.ranges import parse_range
+from gitflowrun.runs.runs import RunStore
+from gitflowrun.values import replace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from gitflowrun.cli.output.terminal import Screen
 
@@ -28,18 +37,126 @@ def print_list(*, params: bool, as_json_: bool, **filters: Any) -> None:
     list_runs(RunQuery(**filters), params=params, json=as_json_)
 
 
-def print_log(*, as_json_: bool, **filters: Any) -> None:
-    """Show runs one after the other, newest first; only those of FLOW when it is given."""
-    query = RunQuery(**filters)
-    if as_json_:
-        list_runs(query, params=True, json=True)
-        return
-    repo = Repository.discover()
-    runs = select(repo, query)
+def print_log(
+    *,
+    oneline: bool,
+    form: str | None,
+    paths: tuple[str, ...],
+    as_json_: bool,
+    flow: str | None,
+    **filters: Any,
+) -> int:
+    """Show runs one after the other, newest first, with what changed in their code.
+
+    Args:
+        oneline: A line for each.
+        form: How to show what changed in the code, as of `code_diff`; not at all when None.
+        paths: Only the runs whose code changed there, and of changes only these.
+        as_json_: Print JSON.
+        flow: A flow, a range, or the run to begin at; all runs when None.
+        filters: The other fields of a `RunQuery`.
+    """
+    repo, damage = Repository.discover(), Damage(GIT)
+    places = [from_top(repo, path) for path in paths]
+    runs = _chosen(repo, flow, RunQuery(**filters), places)
+    history = CodeHistory(repo) if form else None
+
+    def change(run: RunSummary | DamagedRun, screen: Screen) -> str:
+        """What changed in the code of a run."""
+        try:
+            trees = history.trees(run) if history else None
+            if trees is None or form is None:
+                return ""
+            return code_text(repo, trees, screen, form=form, paths=places, raw=as_json_)
+        except (CorruptRecord, RepositoryError) as error:
+            damage.tell(error)
+            return ""
+
     with open_screen(repo, page=True) as screen:
-        notes = Notes(repo)
-        screen.lines(apart(_entry(repo, run, notes, screen) for run in runs))
+        if as_json_:
+            rows = json_rows(repo, runs)
+            if form:
+                rows = [
+                    {**row, "code": change(run, screen)}
+                    for row, run in zip(rows, runs, strict=True)
+                ]
+            screen.line(as_json(rows))
+        elif oneline:
+            for run in runs:
+                screen.line(_line(run, screen))
+                if text := change(run, screen):
+                    screen.line(text)
+        else:
+            notes = Notes(repo)
+            entries = (_entry(repo, run, notes, screen) for run in runs)
+            blocks = (
+                chain(entry, _below(change(run, screen)))
+                for run, entry in zip(runs, entries, strict=True)
+            )
+            screen.lines(apart(blocks))
     warn_of_damage(runs)
+    return damage.exit_code
+
+
+def _chosen(
+    repo: Repository, word: str | None, query: RunQuery, places: Sequence[str]
+) -> list[RunSummary | DamagedRun]:
+    """The runs that a word and filters choose, and that changed something at some places, if any are named."""
+    first, names = None, None
+    if word is not None:
+        query, first, names = _begins(repo, word, query)
+    limit = query.limit
+    if first or names or places:
+        query = replace(query, limit=None)
+    runs = select(repo, query)
+    if first:
+        runs = _since(repo, runs, first, query.flow)
+    if names:
+        runs = [run for run in runs if run.pathspec in names]
+    if places:
+        runs = CodeHistory(repo).changing(runs, places)
+    return runs[:limit]
+
+
+def _begins(
+    repo: Repository, word: str, query: RunQuery
+) -> tuple[RunQuery, str | None, set[str] | None]:
+    """What a word asks for: the runs of a flow, those from a run on, or those of a range, by their pathspecs."""
+    store = RunStore(repo)
+    if wanted := parse_range(word):
+        return replace(query, flow=wanted.flow), None, set(store.expand([word]))
+    if store.has_flow(word):
+        return replace(query, flow=word), None, None
+    try:
+        run = store.find(word)
+    except NotFound as error:
+        raise NotFound(f"there is neither a flow nor a run {word!r}", hint=error.hint) from error
+    is_of_flow = word.removeprefix("refs/").removeprefix("runs/").startswith(f"{run.flow}/")
+    return replace(query, flow=run.flow if is_of_flow else None), run.pathspec, None
+
+
+def _since(
+    repo: Repository, runs: Sequence[RunSummary | DamagedRun], first: str, flow: str | None
+) -> list[RunSummary | DamagedRun]:
+    """Of some runs those that are not newer than a run, which need not be one of them."""
+    order = [f"{name}/{run}" for name, run in RunStore(repo).names(flow)]
+    older = set(order[order.index(first) :])
+    return [run for run in runs if run.pathspec in older]
+
+
+def _line(run: RunSummary | DamagedRun, screen: Screen) -> str:
+    """A run in one line, as `git log --oneline` has it."""
+    style = screen.style
+    tags = f" ({style.cyan(', '.join(map(printable, run.tags)))})" if run.tags else ""
+    if isinstance(run, DamagedRun):
+        return f"{style.yellow(printable(run.pathspec))}{tags} {style.status(run.status.value)}"
+    words = f"{printable(run.pathspec)}: {_status_words(run)}"
+    return f"{style.yellow(run.uid.short)}{tags} {words}"
+
+
+def _below(text: str) -> Iterator[str]:
+    """The lines of a text below an empty one; none where there is no text."""
+    return iter(("", *text.split("\n")) if text else ())
 
 
 def _entry(

@@ -54,6 +54,11 @@ def list_runs(query: RunQuery | None = None, *, params: bool = False, json: bool
     warn_of_damage(runs)
 
 
+def json_rows(repo: Repository, runs: Sequence[RunSummary | DamagedRun]) -> list[dict[str, Any]]:
+    """Runs as `--json` shows them, with their parameters."""
+    return _maps(repo, runs, _parameters(repo, runs))
+
+
 def warn_of_damage(runs: Sequence[RunSummary | DamagedRun]) -> None:
     """Say on standard error which runs of a list are damaged, and what to do."""
     if damaged := [run.pathspec for run in runs if run.status is Status.DAMAGED]:

@@ -1,0 +1,42 @@
+"""Words that are no verb: `git runs 12` shows run 12, and what is neither gets the nearest of both."""
+
+from __future__ import annotations
+
+import re
+
+from gitflowrun.cli.git_runs.verbs import COMMANDS, load
+from gitflowrun.errors import NotFound, RepositoryError, UsageError
+from gitflowrun.git.repository import Repository
+from gitflowrun.names import did_you_mean
+from gitflowrun.runs.lookup.resolve import known_words
+from gitflowrun.runs.runs import RunStore
+
+_VERB_LIKE = re.compile(r"[a-z][a-z-]*\Z")
+
+
+def check_is_run(word: str) -> None:
+    """Find out whether `git runs WORD` shows something.
+
+    Raises:
+        UsageError: it looks like a verb, and is neither one nor a run: the exit code is that of a wrong command line.
+        NotFound: it looks like a run, and is none.
+        InvalidPathspec: it may be several runs.
+    """
+    is_like_verb = _VERB_LIKE.match(word) is not None
+    try:
+        store = RunStore(Repository.discover())
+        store.resolve(store.expand([word])[0])
+    except NotFound as error:
+        if not is_like_verb or store.has_flow(word):
+            raise
+        known = [
+            *(verb for verb, entry in COMMANDS.items() if entry.help),
+            *known_words(store.repo),
+        ]
+        hint = did_you_mean(word, known, "`git runs -h` lists the commands, `git runs` the runs")
+        message = f"'{word}' is not a git runs command, nor a run"
+        raise UsageError(message, hint=hint) from error
+    except RepositoryError:
+        if is_like_verb:
+            load(word)  # which says that there is no such command
+        raise

@@ -1,0 +1,104 @@
+"""The code of runs, each against that of the run before it of the same flow: what `git log` is for commits.
+
+The first run of a flow has nothing before it, so nothing of its code has changed.
+"""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+from gitflowrun.errors import CorruptRecord, MissingObject, TooLarge
+from gitflowrun.limits import CODE_LOG_SECONDS, DIFFED_IN_ALL, INFO_ROUNDS
+from gitflowrun.runs.lookup.listing import RunSummary, list_runs
+from gitflowrun.runs.read import StoredRun
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gitflowrun.git.objects import Oid
+    from gitflowrun.git.repository import Repository
+    from gitflowrun.runs.lookup.listing import DamagedRun
+
+    _Pair = tuple[Oid, Oid]
+
+
+class CodeHistory:
+    """The code of all runs of a repository, in the order of lists."""
+
+    def __init__(self, repo: Repository) -> None:
+        self._repo = repo
+        self._before: dict[str, RunSummary] = {}
+        newer: dict[str, RunSummary] = {}
+        for run in list_runs(repo):
+            if run.flow in newer:
+                self._before[newer[run.flow].pathspec] = run
+            newer[run.flow] = run
+
+    def trees(self, run: RunSummary | DamagedRun) -> _Pair | None:
+        """The code of the run before, and of a run; None where there is no such run, or nobody can tell.
+
+        Raises:
+            CorruptRecord: one of the runs can't be read.
+        """
+        before = self._before.get(run.pathspec)
+        if before is None or not isinstance(run, RunSummary):
+            return None
+        return self._code(before), self._code(run)
+
+    def _code(self, run: RunSummary) -> Oid:
+        return StoredRun(self._repo, run.flow, run.id, run.commit).code_tree
+
+    def changing(
+        self, runs: Sequence[RunSummary | DamagedRun], paths: Sequence[str]
+    ) -> list[RunSummary | DamagedRun]:
+        """Those of some runs whose code differs from that of the run before in what git takes `paths` for.
+
+        A run whose code, or that of the one before it, can't be read is not among them.
+
+        Raises:
+            TooLarge: more differs than is compared.
+            RepositoryError: git can't read the paths.
+        """
+        found: dict[str, _Pair] = {}
+        for run in runs:
+            try:
+                pair = self.trees(run)
+            except (CorruptRecord, MissingObject):
+                continue
+            if pair is not None and pair[0] != pair[1]:
+                found[run.pathspec] = pair
+        differ = _differing(self._repo, list(dict.fromkeys(found.values())), paths)
+        return [run for run in runs if found.get(run.pathspec) in differ]
+
+
+def _differing(repo: Repository, pairs: Sequence[_Pair], paths: Sequence[str]) -> set[_Pair]:
+    """The pairs of trees that differ at paths, as one process of git says; those without that it can't read."""
+    args = ("diff-tree", "--stdin", "-r", "--raw", "--no-renames", "--", *paths)
+    found: set[_Pair] = set()
+    left = list(pairs)
+    for _ in range(INFO_ROUNDS):
+        if not left:
+            break
+        lines = "".join(f"{old} {new}\n" for old, new in left).encode()
+        most = DIFFED_IN_ALL + 2 * len(lines)
+        done = repo.git.read(*args, most=most, stdin=lines, seconds=CODE_LOG_SECONDS)
+        if done.code in {-signal.SIGXCPU, -signal.SIGKILL}:
+            raise TooLarge(
+                f"comparing the code of {len(left):,} runs has taken more than {CODE_LOG_SECONDS} s of processor time",
+                hint="name fewer runs (-n 20), or paths without patterns",
+            )
+        place = -1
+        for row in done.out.splitlines():
+            # Both trees come first, and then a line for each file, which begins with a colon.
+            if row.startswith(b":"):
+                found.add(left[place])
+            else:
+                place += 1
+        if not done.code:
+            break
+        if place < 0:
+            raise repo.git.failure(args, done)
+        found.discard(left[place])  # at a tree that is not there, or garbled, git has ended
+        left = left[place + 1 :]
+    return found
