@@ -153,6 +153,7 @@ def change_notes(
     *,
     content: Mapping[Oid, bytes] | None = None,
     expected: Mapping[Oid, Oid | None] | None = None,
+    seen: Mapping[Oid, Oid | None] | None = None,
     message: str = "Notes of runs, removed or restored",
 ) -> None:
     """Set or remove git notes; the module's docstring has the steps.
@@ -162,6 +163,7 @@ def change_notes(
         notes: What a note is on, and its blob; None to remove it.
         content: The content of blobs that are new.
         expected: The blobs of notes that must be there still; None for no note.
+        seen: Those that were there when this was decided: what is another one by now stays as it is.
         message: Of the commit.
 
     Raises:
@@ -173,7 +175,8 @@ def change_notes(
         if not tip and not any(notes.values()):
             return
         _check_expected(repo, expected or {})
-        objects = _with_notes(repo, tip, notes, content or {}, message)
+        wanted = notes if seen is None else _unchanged(repo, notes, seen)
+        objects = _with_notes(repo, tip, wanted, content or {}, message)
         if not objects:
             return
         pack = repo.packs.write(objects)  # 2
@@ -197,6 +200,13 @@ def _check_expected(repo: Repository, expected: Mapping[Oid, Oid | None]) -> Non
             "somebody has just written another note on this run",
             hint="look at that one first, and write yours again",
         )
+
+
+def _unchanged(
+    repo: Repository, notes: Mapping[Oid, Oid | None], seen: Mapping[Oid, Oid | None]
+) -> Mapping[Oid, Oid | None]:
+    now = Notes(repo)
+    return {noted: blob for noted, blob in notes.items() if now.blob(noted) == seen.get(noted)}
 
 
 def _with_notes(

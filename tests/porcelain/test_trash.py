@@ -598,6 +598,24 @@ def test_a_disk_that_takes_no_note(
         assert note(repo, uid) == "a good one"
 
 
+@pytest.mark.parametrize("verb", ["rm --force", "restore"])
+def test_a_new_note_stays(repo: GitRepo, monkeypatch: pytest.MonkeyPatch, verb: str) -> None:
+    """Somebody writes one while the one before is taken away or put back."""
+    uid = str(RunStore(open_repo(repo)).get("MyFlow", "1").identity.uid)
+    write = PackStore.write
+
+    def late(self: PackStore, *args: Any, **options: Any) -> Any:
+        monkeypatch.setattr(PackStore, "write", write)
+        repo.git("notes", "--ref=runs", "add", "--force", "-m", "a new one", uid)
+        return write(self, *args, **options)
+
+    if verb == "restore":
+        rm(repo, "1")
+    monkeypatch.setattr(PackStore, "write", late)
+    assert repo.call(*verb.split(), "1").code == 0
+    assert note(repo, uid) == "a new one"
+
+
 def test_a_note_that_was_written_meanwhile_stays(repo: GitRepo) -> None:
     """A run that is restored takes nobody's words away."""
     uid = str(RunStore(open_repo(repo)).get("MyFlow", "1").identity.uid)

@@ -43,7 +43,7 @@ from gitflowrun.git.permissions import (
 )
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.limits import MAX_REMOVED
-from gitflowrun.porcelain.notes import all_notes, change_notes, remove_notes
+from gitflowrun.porcelain.notes import all_notes, change_notes
 from gitflowrun.porcelain.transfer.sync import RunTip, free_id
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import parse_message
@@ -207,7 +207,7 @@ class Trash:
         removed = f"{time.strftime(_TIME, time.gmtime(now))}-{int(now % 1 * 1e6):06}"
         moved: dict[str, Oid] = {}
         gone: list[RefUpdate] = []
-        noted: list[Oid] = []
+        noted: dict[Oid, Oid | None] = {}
         with self._locks.tags():
             tags, notes = _tags_of(self._repo), all_notes(self._repo)
             for run in runs:
@@ -219,7 +219,7 @@ class Trash:
                 gone += tag_updates(self._repo, run.identity, remove=own)
                 if note := notes.get(uid):
                     moved[layout.note_ref(run.flow, run.id)] = note
-                    noted.append(uid)
+                    noted[uid] = note
             made = [
                 RefUpdate(layout.trash_ref(removed, name), oid, None) for name, oid in moved.items()
             ]
@@ -228,7 +228,7 @@ class Trash:
                 transact(self._repo.refs, [*made, *gone])
         reached("trash.moved")
         with contextlib.suppress(GitflowrunError):  # one that stays is the one that comes back
-            remove_notes(self._repo, noted)
+            change_notes(self._repo, dict.fromkeys(noted), seen=noted)
         reached("trash.noted")
 
     def restore(self, runs: Sequence[TrashedRun]) -> list[RestoredRun]:
@@ -259,9 +259,8 @@ class Trash:
                 updates += tag_updates(self._repo, identity, add=run.tags)
             # What is made comes first, as in `put`.
             updates.sort(key=lambda it: it.new is None)
-            notes = all_notes(self._repo)
-            back = {run.uid: run.note for run in runs if run.note and run.uid not in notes}
-            change_notes(self._repo, back)
+            back = {run.uid: run.note for run in runs if run.note}
+            change_notes(self._repo, back, seen=dict.fromkeys(back))
             reached("restore.planned")
             with _logged(self._repo, updates):
                 transact(self._repo.refs, updates)
