@@ -12,7 +12,8 @@ pack holds, and then each deletes the pack that the other relied on. A fold goes
 1. Take `fold.lock`: one fold at a time. git inherits it, so that a fold goes on to count when whoever began
    it is killed. Nothing is folded while a `git gc` or `git maintenance run` is at work, which fold themselves
    and fail when packs vanish under them; nor in a partial clone, where git would lose track of which objects
-   the remote has promised; nor beside a chain of multi-pack-indexes, which is not read here.
+   the remote has promised; nor where git may delete no pack (`extensions.preciousObjects`); nor beside a chain of
+   multi-pack-indexes, which is not read here.
 2. Choose the inputs: small packs that have an index and that nobody has marked (`_MARKS`) nor named in a
    multi-pack-index, for that one is the user's and would point nowhere. One that names packs which are gone
    is removed, as git does when it deletes a pack of it.
@@ -547,7 +548,7 @@ def _begin(repo: Repository, beyond: int, lock: int) -> Folding | None:
     """Steps 1 to 3, under the lock."""
     listing = _Listing.read(repo.packs.pack_dir)
     is_partial = any(name.endswith(".promisor") for name in listing.names)
-    if is_partial or git_repacks(repo):
+    if is_partial or repo.is_precious or git_repacks(repo):
         return None
     if _drop_stale_multi_pack_index(listing):
         listing = _Listing.read(listing.path)

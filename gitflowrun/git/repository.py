@@ -185,6 +185,12 @@ class Repository:
             for key in self.config
         )
 
+    @property
+    def is_precious(self) -> bool:
+        """Whether no object may be deleted here, for others borrow them: git itself refuses to."""
+        value = self.config.get("extensions.preciousobjects", "false").lower()
+        return value not in ("false", "no", "off", "0", "")
+
     @cached_property
     def state_dir(self) -> Path:
         """Where our disposable state lies: locks, caches, temporary files. May not exist; see `state`.

@@ -471,6 +471,10 @@ def test_not_beside_a_run_a_gc_or_a_fold(repo: GitRepo, monkeypatch: pytest.Monk
     assert "packs are being folded" in repo.call("purge", "1").err
     os.close(lock)
     assert refs(repo) == before
+    repo.git("config", "extensions.preciousObjects", "true")
+    assert "precious" in repo.call("purge", "1").err
+    assert refs(repo) == before
+    repo.git("config", "extensions.preciousObjects", "no")
     assert freed(repo, "purge", "1")["objects"] > 5
     assert "partial" not in repo.call("gc").err
 

@@ -176,6 +176,11 @@ def check_free(repo: Repository) -> None:
             "this is a partial clone, in which git keeps track of what the remote has",
             hint="remove the run with `git runs rm`; its space is freed in a whole clone only",
         )
+    if repo.is_precious:
+        raise RepositoryError(
+            "nothing is deleted in a repository of precious objects, which others may borrow",
+            hint="remove the run with `git runs rm`; `git config extensions.preciousObjects` says so",
+        )
     for path in sorted((repo.objects_dir / "pack").glob("*.idx")):
         with contextlib.suppress(FileNotFoundError):  # a repack has just taken it
             if not is_readable(path):

@@ -91,8 +91,11 @@ def test_only_one_process_folds(repo: GitRepo) -> None:
 
 
 def test_partial_clones_are_not_folded(repo: GitRepo) -> None:
-    """Packs of promised objects must stay marked as such."""
+    """Packs of promised objects must stay marked as such; and none is deleted where objects are precious."""
     many(repo, 3)
+    repo.git("config", "extensions.preciousObjects", "true")
+    assert not fold(open_repo(repo))
+    repo.git("config", "--unset", "extensions.preciousObjects")
     pack_files(repo)[0].with_suffix(".promisor").write_text("")
     assert not fold(open_repo(repo))
 
