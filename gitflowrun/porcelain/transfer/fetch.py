@@ -404,14 +404,15 @@ class _Fetch(Transfer):
         have = {key: run for key, run in theirs.items() if (key.flow, key.uid) in runs}
         there = {run.uid for run in self.done}
         there |= {uid for uid, run in self._here.items() if base and run.ref in self.up_to_date}
-        gone = [key for key in base if key.uid in there and key not in have]
         with self._locks.tags():
             ours = self.our_tags()
+            if have.keys() != base.keys():
+                self.leave_meanwhile(base, have)
             added = have.keys() - ours.keys() - base.keys()
             removed = [
                 (RunIdentity(key.flow, ours[key], key.uid), key.tag)
-                for key in sorted(gone)
-                if key in ours
+                for key in sorted((base.keys() - have.keys()) & ours.keys())
+                if key.uid in there
             ]
             updates: list[RefUpdate] = []
             for key in sorted(added):

@@ -312,6 +312,8 @@ class _Push(Transfer):
         ours = self.our_tags()
         there = {(run.flow, run.source): run.target for run in self.done if run.target}
         targets = {(run.flow, run.target) for run in self.done if run.target}
+        if base.keys() != ours.keys() or base.keys() != have.keys():
+            self.leave_meanwhile(base, have, ours)
 
         def is_same(flow: str, run: RunId) -> bool:
             return layout.run_ref(flow, run) in self.up_to_date

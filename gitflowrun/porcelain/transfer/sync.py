@@ -523,6 +523,17 @@ class Transfer:
         """The tags of our runs, and the ids of these."""
         return tags_of(self.repo.refs.below(layout.TAGS).items())
 
+    def leave_meanwhile(self, *sides: dict[TagKey, RunId]) -> None:
+        """Take out of what is merged the tags of which another push or fetch of ours has noted something else since.
+
+        What this one has seen of them is older: a tag that was sent meanwhile, and is no longer here, would look like
+        one that the remote has made, and one that was removed there and is here again like one that it has removed.
+        """
+        now = tags_of(Tracking(self.repo.refs, self.remote).seen.items())
+        for key in now.keys() ^ tags_of(self.tracking.seen.items()).keys():
+            for tags in sides:
+                tags.pop(key, None)
+
     def forget_lost_tags(self, view: RemoteView) -> None:
         """Take tags that a remote lost, along with runs, from the common base."""
         base = tags_of(self.tracking.seen.items())

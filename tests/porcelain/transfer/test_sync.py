@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gitflowrun.errors import RepositoryError
-from gitflowrun.git.transport import label_of
+from gitflowrun.git.transport import Remote, label_of
 from gitflowrun.porcelain.transfer.fetch import fetch
 from gitflowrun.porcelain.transfer.push import push
 from gitflowrun.porcelain.transfer.sync import Outcome
@@ -378,6 +378,34 @@ def test_removed_tags_do_not_come_back(ada: GitRepo, bob: GitRepo) -> None:
     get(bob)
     get(ada)
     assert tags(ada) == tags(bob) == {}
+
+
+@pytest.mark.parametrize("is_removed", [True, False])
+def test_a_tag_changes_beside_a_fetch(
+    ada: GitRepo, monkeypatch: pytest.MonkeyPatch, is_removed: bool
+) -> None:
+    """One that is sent and removed while it works does not come back; one that is removed and made again stays."""
+    make_run(ada)
+    send(ada)
+    add_tag(ada, "1", "a")
+    if not is_removed:
+        send(ada)
+    listed = Remote.refs
+
+    def slow(self: Remote, *patterns: str) -> dict[str, str]:
+        monkeypatch.setattr(Remote, "refs", listed)
+        if not is_removed:
+            add_tag(ada, "1", "a", remove=True)
+        send(ada)
+        found = self.refs(*patterns)
+        add_tag(ada, "1", "a", remove=is_removed)
+        return found
+
+    monkeypatch.setattr(Remote, "refs", slow)
+    get(ada)
+    assert tags(ada) == ({} if is_removed else {"MyFlow/1": ("a",)})
+    send(ada)
+    assert tags(ada) == ({} if is_removed else {"MyFlow/1": ("a",)})
 
 
 def test_a_tag_that_cannot_be_read_is_not_removed_there(server: GitRepo, ada: GitRepo) -> None:
