@@ -41,7 +41,7 @@ COMMANDS = {
     "diff": Entry("look", "Show what differs between two runs"),
     "logs": Entry("look", "Print what tasks wrote to stdout and stderr"),
     "cat": Entry("look", "Print the value of an artifact"),
-    "tag": Entry("mark", "List, add or remove tags of a run"),
+    "tag": Entry("mark", "List, add, remove or move tags of runs"),
     "note": Entry("mark", "Show, write or delete the note on a run"),
     "checkout": Entry("again", "Write the code of a run to a new directory"),
     "rerun": Entry("again", "Run a run's flow again, with other parameters if you like"),
