@@ -58,6 +58,7 @@ COMMANDS = {
     "fsck": Entry("set_up", "Check that runs are whole"),
     "doctor": Entry("set_up", "Find and mend what crashes have left"),
     "hooks": Entry("set_up", "Install or remove git hooks"),
+    "completion": Entry("set_up", "Print what a shell completes git runs with"),
     "hook": Entry("set_up", ""),
 }
 

@@ -120,12 +120,36 @@ def test_any_text_is_shown_as_it_is(tmp_path: Path) -> None:
     assert shown_by_man(page, tmp_path) == text_of(page)
 
 
-def test_the_pages_are_installed_where_man_looks() -> None:
-    """A wheel has a page for each verb below `share/man/man1`."""
+def install(prefix: Path) -> None:
+    """Put the files of a wheel below a prefix."""
+    for name, text in installed_files().items():
+        (prefix / name).parent.mkdir(parents=True, exist_ok=True)
+        (prefix / name).write_text(text)
+
+
+@needs_man
+def test_git_help_shows_the_pages_of_an_environment(
+    tmp_path: Path, repo: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the `bin` of an environment on PATH, `git help` finds what is installed in its `share`."""
+    install(tmp_path / "env")
+    program = tmp_path / "env/bin/git-runs"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    monkeypatch.delenv("MANPATH", raising=False)
+    assert "git-runs - look at" in repo.git("help", "runs")
+    assert "git-runs - look at" in repo.git("runs", "--help")
+    for verb in ("show", "tag"):
+        assert f"git-runs-{verb} - " in repo.git("help", f"runs-{verb}")
+
+
+def test_each_page_is_installed() -> None:
+    """A wheel has a page for each verb below `share/man/man1`, under both names that git asks for."""
     names = {name for name in installed_files() if name.startswith("share/man/")}
-    assert names == {
-        f"share/man/man1/git-runs{it}.1" for it in ("", *(f"-{verb}" for verb in VERBS))
-    }
+    expected = {f"git{dash}runs-{verb}" for verb in VERBS for dash in ("-", "")} | {"git-runs"}
+    assert names == {f"share/man/man1/{name}.1" for name in expected}
     assert installed_files()["share/man/man1/git-runs-show.1"].startswith(".TH GIT\\-RUNS\\-SHOW 1")
 
 

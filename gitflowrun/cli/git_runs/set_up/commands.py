@@ -58,6 +58,20 @@ def hooks_command(as_json_: bool, force: bool, action: str | None) -> int:
     return change_hooks(as_json_=as_json_, action=action, force=force)
 
 
+@click.command(name="completion")
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion_command(shell: str) -> None:
+    """Print the script that lets SHELL complete commands, options, runs, steps, artifacts, tags and names of queries.
+
+    It serves `git runs` and `git-runs`. For bash and zsh, let the shell's start-up file read it: source <(git runs
+    completion bash). For fish: git runs completion fish | source. A package that is installed where the shell looks
+    for scripts, as that of a system or of conda, needs none of this.
+    """
+    from gitflowrun.cli.git_runs.set_up.completion import print_script
+
+    print_script(shell)
+
+
 @click.command(name="hook", hidden=True)
 @click.argument("name", type=click.Choice(["post-commit", "pre-push"]))
 @click.argument("words", nargs=-1)
