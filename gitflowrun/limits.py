@@ -524,10 +524,8 @@ FAILURES_SHOWN = 100
 """Failed tasks of a run that it names."""
 TRASH_EXPIRE = 30 * 86_400.0
 """Seconds for which removed runs stay in the trash."""
-NOTES_TRIES = 5
-"""Times that the git notes on runs are changed, while somebody else changes notes meanwhile."""
-MAX_NOTE = 1 << 20
-"""Bytes of a note that is shown."""
+NOTES_TRIES, MAX_NOTE = 5, 1 << 20
+"""Times that the git notes on runs are changed, beside others who change notes; bytes of one that is shown."""
 MAX_REMOVED = 64 << 20
 """Bytes of the list of runs that were removed for good: 150 for each, and for each copy of it."""
 MAX_CANDIDATES = 512 << 20
@@ -650,7 +648,9 @@ HEARTBEAT = 10.0
 LIVE_AFTER = 0.25
 """Of a task that runs for longer, the output can be read while it runs."""
 FOLLOW_PAUSE = 0.2
-"""Seconds between two looks of `logs -f`."""
+"""Seconds between two looks of `logs -f` and `watch`."""
+WATCH_LINES, OUTPUT_TAIL, WATCHED_OUTPUTS, RATE_TASKS = 5, 4_096, 200, 200
+"""Of `watch`: lines and bytes of output, running tasks whose output it looks at, ends of tasks that make a rate."""
 LIVE_KEPT = 7 * 86_400.0
 """The live state of killed runs is removed after that."""
 LINES_AT_ONCE = 4096

@@ -215,6 +215,24 @@ class UnfinishedTask(StoredTask):
             task = self._published
             return task.output_size(stream) if task else 0
 
+    def output_changed(self, stream: str) -> float | None:
+        """When it has written to a stream last, in seconds since 1970; None where there is nothing."""
+        try:
+            return _output_file(self.run.top, self.name, stream).stat().st_mtime
+        except OSError:
+            return None
+
+    def output_tail(self, stream: str, size: int) -> bytes:
+        """The last bytes that it has written to a stream, from the beginning of a line where there is one."""
+        try:
+            with open_file(_output_file(self.run.top, self.name, stream), "the output") as file:
+                start = max(file.seek(0, os.SEEK_END) - size, 0)
+                file.seek(start)
+                data = file.read(size)
+        except (OSError, RepositoryError):
+            return b""
+        return data.partition(b"\n")[2] if start and b"\n" in data else data
+
     def output_pieces(self, stream: str) -> Iterator[bytes]:
         """What it has written to `stdout` or `stderr` so far."""
         try:

@@ -41,6 +41,7 @@ COMMANDS = {
     "diff": Entry("look", "Show what differs between two runs"),
     "logs": Entry("look", "Print what tasks wrote to stdout and stderr"),
     "cat": Entry("look", "Print the value of an artifact"),
+    "watch": Entry("look", "Show how far a run is, until it ends"),
     "tag": Entry("mark", "List, add, remove or move tags of runs"),
     "note": Entry("mark", "Show, write or delete the note on a run"),
     "checkout": Entry("again", "Write the code of a run to a new directory"),

@@ -130,3 +130,18 @@ def cat_command(raw: bool, file: Path | None, address: str) -> None:
     from gitflowrun.cli.git_runs.look.cat import print_artifact
 
     print_artifact(raw=raw, file=file, address=address)
+
+
+@click.command(name="watch")
+@json_option
+@click.argument("address", required=False, metavar="[RUN]")
+def watch_command(as_json_: bool, address: str | None) -> int:
+    """Show how far RUN is until it ends: of each step how many tasks are done, run and failed, and how long is left.
+
+    Without RUN, of the newest one that is running. A terminal shows it in place, with the last lines that tasks have
+    written; a pipe gets a line when something has happened, and with --json an object. The exit code is 0 if the run
+    is done, 1 if it failed or was interrupted. A run that has ended is told at once.
+    """
+    from gitflowrun.cli.git_runs.look.watch import watch_run
+
+    return watch_run(as_json_=as_json_, address=address)
