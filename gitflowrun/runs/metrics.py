@@ -53,12 +53,16 @@ def dump_metrics(metrics: Mapping[str, Scalar]) -> bytes | None:
     return ("{\n " + ",\n ".join(lines) + "\n}\n").encode() if lines else None
 
 
+def json_scalar(value: Scalar) -> Scalar:
+    """A scalar as JSON has it: NaN and infinities as texts."""
+    if not isinstance(value, float) or math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
 def _json(value: Scalar) -> str:
-    """A scalar as JSON. To import `json` would take as long as all else that ends a run."""
-    if isinstance(value, float):
-        if math.isfinite(value):
-            return repr(value)
-        value = "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    """A scalar in JSON. To import `json` would take as long as all else that ends a run."""
+    value = json_scalar(value)
     if isinstance(value, str):  # printable, so nothing else must be escaped
         return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
     return _WORDS[value] if value is None or isinstance(value, bool) else repr(value)

@@ -6,16 +6,16 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import GitflowrunError, NotFound, UsageError
-from gitflowrun.names import did_you_mean
 from gitflowrun.porcelain.query import grammar
 from gitflowrun.porcelain.query.fields import (
     FIELDS,
+    Fits,
     Row,
-    TextValue,
     read_duration,
     read_moment,
     scalar_fits,
 )
+from gitflowrun.porcelain.query.names import Values, needs_facts, values_of
 from gitflowrun.porcelain.query.words import QueryError
 from gitflowrun.runs.lookup.facts import NO_FACTS, facts_of
 from gitflowrun.runs.lookup.listing import RunSummary
@@ -31,9 +31,6 @@ if TYPE_CHECKING:
     from gitflowrun.runs.lookup.listing import DamagedRun
 
 Test = Callable[[Row], bool]
-
-_METRIC, _PARAMETER = "metric.", "parameter."
-_SAID_SHORT = {"param.": _PARAMETER, "params.": _PARAMETER, "metrics.": _METRIC}
 
 
 def select_where(
@@ -67,10 +64,11 @@ def _conditions(expression: Expression) -> Iterable[Condition]:
 
 
 def _needs_facts(condition: Condition) -> bool:
-    if condition.operator is None:
-        return condition.name == "branch"
-    field = FIELDS.get(condition.name.lower())
-    return field is None or field.needs_facts
+    return needs_facts(condition.name) if condition.operator else condition.name == "branch"
+
+
+def _without_nan(values: Sequence[Any]) -> Sequence[Any]:
+    return [value for value in values if value == value]  # noqa: PLR0124
 
 
 class _Compiler:
@@ -111,77 +109,28 @@ class _Compiler:
             raise QueryError(error.message, self._query, word, error.hint) from error
 
     def _comparison(self, condition: Condition, operator: grammar.Operator) -> Test:
+        found_of = self._values_of(condition)
         field = FIELDS.get(condition.name.lower())
-        if field is None:
-            values_of = self._values_of(condition)
-            fits = [scalar_fits(operator, value) for value in condition.values]
-        else:
-            values_of = _listed(field.of)
-            fits = [field.kind.fits(operator, value) for value in condition.values]
-            if condition.name.lower() == "user":
-                fits = [
-                    self._person(operator, value) or it
-                    for it, value in zip(fits, condition.values, strict=True)
-                ]
+        make = scalar_fits if field is None else field.kind.fits
+        fits = [make(operator, value) for value in condition.values]
+        if condition.name.lower() == "user" and operator is grammar.Operator.EQUAL:
+            fits = [self._person(value) for value in condition.values]
         if condition.is_negated:
             return lambda row: (
-                bool(found := values_of(row))
+                bool(found := _without_nan(found_of(row)))
                 and not any(fit(value) for value in found for fit in fits)
             )
-        return lambda row: any(fit(value) for value in values_of(row) for fit in fits)
+        return lambda row: any(fit(value) for value in found_of(row) for fit in fits)
 
-    def _person(self, operator: grammar.Operator, value: Value) -> Callable[[Any], bool] | None:
-        if operator is not grammar.Operator.EQUAL:
-            return None
+    def _person(self, value: Value) -> Fits:
         wanted = self._repo.readable(value.text).casefold()
-        return lambda person: person.casefold() == wanted
+        return lambda person: bool(person.casefold() == wanted)
 
-    def _values_of(self, condition: Condition) -> Callable[[Row], Sequence[Any]]:
-        """A metric or parameter of runs."""
-        name = condition.name
-        for short, long in _SAID_SHORT.items():
-            name = long + name.removeprefix(short) if name.startswith(short) else name
-        bare = name.removeprefix(_METRIC).removeprefix(_PARAMETER)
-        spellings = dict.fromkeys((bare, bare.replace("_", "-"), bare.replace("-", "_")))
-
-        def values_of(row: Row) -> Sequence[Any]:
-            for spelling in spellings:
-                if not name.startswith(_PARAMETER) and spelling in row.facts.metrics:
-                    value = row.facts.metrics[spelling]
-                    return () if value != value else (value,)  # noqa: PLR0124  (NaN)
-                if not name.startswith(_METRIC) and spelling in row.facts.parameters:
-                    return (TextValue(row.facts.parameters[spelling]),)
-            return ()
-
-        if self._rows and not any(map(values_of, self._rows)) and not self._is_known(spellings):
-            raise self._unknown(condition)
-        return values_of
-
-    def _is_known(self, names: Iterable[str]) -> bool:
-        """Whether a run has it, if only as NaN."""
-        wanted = set(names)
-        return any(
-            wanted.intersection(row.facts.metrics) or wanted.intersection(row.facts.parameters)
-            for row in self._rows
-        )
-
-    def _unknown(self, condition: Condition) -> QueryError:
-        names = dict.fromkeys(
-            [
-                *FIELDS,
-                *(
-                    name
-                    for row in self._rows
-                    for name in (*row.facts.metrics, *row.facts.parameters)
-                ),
-            ]
-        )
-        return QueryError(
-            f"none of these runs has a metric or parameter {condition.name!r}",
-            self._query,
-            condition.word,
-            did_you_mean(condition.name, names, f"there are {', '.join([*names][:20])}"),
-        )
+    def _values_of(self, condition: Condition) -> Values:
+        try:
+            return values_of(condition.name, self._rows)
+        except UsageError as error:
+            raise QueryError(error.message, self._query, condition.word, error.hint) from error
 
     def _key(self, key: str, value: Value) -> Test:
         """`key:value`."""
@@ -236,13 +185,3 @@ class _Compiler:
         from gitflowrun.porcelain.query.output import has_output
 
         return lambda row: has_output(self._repo, row.run, text)
-
-
-def _listed(of: Callable[[Row], Any]) -> Callable[[Row], Sequence[Any]]:
-    """The values of a field as a sequence: of a tag there may be several, of what is not known there is none."""
-
-    def values_of(row: Row) -> Sequence[Any]:
-        found = of(row)
-        return () if found is None else found if isinstance(found, tuple) else (found,)
-
-    return values_of

@@ -287,7 +287,7 @@ FIELDS: Mapping[str, QueryField] = {
     "tasks": QueryField(NUMBER, _state("tasks"), "how many tasks are done"),
     "step": QueryField(TEXT, lambda row: _state("failed_step")(row) or None, "where it failed"),
     "dirty": QueryField(FLAG, _state("dirty"), "whether its code differed from the commit"),
-    "commit": QueryField(
+    "code_commit": QueryField(
         TEXT, lambda row: (it := _state("code_commit")(row)) and str(it), "the commit of its code"
     ),
     "origin": QueryField(

@@ -78,7 +78,7 @@ def found(repo: GitRepo | Repository, query: str) -> str:
         ("branch:main", "1 2"), ("flow = Other", "5 6"), ("flow like oth*", "5 6"),
         ("id > 3 and id <= 5", "4 5"),
         ("tasks = 1", "1 2 3 5"), ("dirty = false", "1 2 3 4 5 6"), ("step = end", "4 6"),
-        ("commit like *", "1 2 3 4 5 6"),
+        ("code_commit like *", "1 2 3 4 5 6"),
         ("duration < 1h", "1 2 3 4 5 6"), ("duration > 10m", ""), ("started > 1h", "1 2 3 4 5 6"),
         ("started = today", "1 2 3 4 5 6"),
         ("started < 2020-01-01", ""), ("finished >= 2020-01-01", "1 2 3 4 5 6"), ("older:7d", ""),
@@ -100,7 +100,7 @@ def test_queries(measured: GitRepo, query: str, ids: str) -> None:
 @pytest.mark.parametrize(
     ("query", "why", "hint"),
     [
-        ("ac > 1", "metric or parameter 'ac'", "acc"), ("zzz = 1", "'zzz'", "there are id, flow"),
+        ("ac > 1", "metric or parameter 'ac'", "acc"), ("zzz = 1", "'zzz'", "there are acc"),
         ("status = faild", "'faild' is not a status", "failed"),
         ("tasks > many", "compared with a number", "tasks > 3"),
         ("duration > long", "a span of time", "10m"), ("started > never", "compared with a time", "2026"),

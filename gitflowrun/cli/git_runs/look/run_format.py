@@ -1,0 +1,168 @@
+"""`--format` of lists of runs: the atoms of `git for-each-ref`, or a template.
+
+    %(run) %(status) %(metric:accuracy) %(parameter:lr) %(started:unix) %% %0a
+    {run} {status:>8} {accuracy:.3f} {started}
+
+In a template a name may be followed by a format of Python's, and by nothing else: no attribute, index or conversion.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+from typing import TYPE_CHECKING, Any
+
+from gitflowrun.cli.output.text import ago, stamp
+from gitflowrun.errors import UsageError
+from gitflowrun.names import did_you_mean
+from gitflowrun.porcelain.query.columns import text_of
+from gitflowrun.porcelain.query.fields import FIELDS, TextValue, read_number
+from gitflowrun.porcelain.query.names import values_of
+from gitflowrun.runs.lookup.listing import RunSummary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from gitflowrun.porcelain.query.fields import Row
+
+Piece = str | tuple[str, str]
+"""A text, or a name and how its value is written."""
+
+_ATOM = re.compile(r"%(?:\(([^()]*)\)|([0-9a-fA-F]{2})|(%))")
+_OWN: dict[str, Callable[[Row], Any]] = {
+    "run": lambda row: row.run.pathspec,
+    "uid": lambda row: str(row.run.uid) if isinstance(row.run, RunSummary) else "",
+    "commit": lambda row: str(row.run.commit or ""),
+    "author": lambda row: getattr(row.run, "author", ""),
+    "email": lambda row: getattr(row.run, "email", ""),
+    "user": lambda row: row.run.state.user if isinstance(row.run, RunSummary) else "",
+    "tags": lambda row: ", ".join(row.run.tags),
+    "id": lambda row: str(row.run.id),
+    "subject": lambda row: getattr(row.run, "subject", ""),
+}
+_TIMES = frozenset({"started", "finished"})
+_WIDEST = 500
+"""Characters to which a template may pad a value."""
+
+
+def needs_facts(template: str) -> bool:
+    """Whether more than the messages of runs is shown."""
+    names = [piece[0] for piece in _pieces(template) if not isinstance(piece, str)]
+    return any(
+        name not in _OWN and (name not in FIELDS or FIELDS[name].needs_facts) for name in names
+    )
+
+
+def formatted(template: str, rows: Sequence[Row], now: float) -> list[str]:
+    """What a template makes of each run.
+
+    Raises:
+        UsageError: it names what none of the runs has, or can't be understood.
+    """
+    parts = [
+        piece if isinstance(piece, str) else _written(*piece, rows, now)
+        for piece in _pieces(template)
+    ]
+    return ["".join(part if isinstance(part, str) else part(row) for part in parts) for row in rows]
+
+
+def _pieces(template: str) -> list[Piece]:
+    return _of_atoms(template) if "%" in template or "{" not in template else _of_braces(template)
+
+
+def _of_atoms(template: str) -> list[Piece]:
+    pieces: list[Piece] = []
+    place = 0
+    for match in _ATOM.finditer(template):
+        _no_percent(template[place : match.start()])
+        pieces.append(template[place : match.start()])
+        name, code, percent = match.groups()
+        if name is not None:
+            pieces.append(_atom(name))
+        else:
+            pieces.append(percent or chr(int(code, 16)))
+        place = match.end()
+    _no_percent(template[place:])
+    return [*pieces, template[place:]]
+
+
+def _no_percent(text: str) -> None:
+    if "%" in text:
+        raise UsageError(
+            f"a % in {text!r} begins no atom", hint="write %(name), such as %(run), or %% for a %"
+        )
+
+
+def _atom(name: str) -> tuple[str, str]:
+    kind, colon, rest = name.partition(":")
+    if kind in {"metric", "parameter"} and colon:
+        return f"{kind}.{rest}", ""
+    return kind, rest
+
+
+def _of_braces(template: str) -> list[Piece]:
+    pieces: list[Piece] = []
+    try:
+        for text, name, spec, conversion in string.Formatter().parse(template):
+            pieces.append(text)
+            if name is None:
+                continue
+            if conversion or not re.fullmatch(r"[^\W\d][\w.-]*", name) or "{" in (spec or ""):
+                raise UsageError(
+                    f"{{{name}}} is no name",
+                    hint="write {run} or {accuracy:.3f}: a name, and a format",
+                )
+            pieces.append((name, spec or ""))
+    except ValueError as error:
+        raise UsageError(
+            f"the format can't be understood: {error}", hint="write {{ for a {"
+        ) from None
+    return pieces
+
+
+def _written(name: str, spec: str, rows: Sequence[Row], now: float) -> Callable[[Row], str]:
+    """A function that writes a value of a run."""
+    own = _OWN.get(name)
+    if own is not None:
+        return lambda row: _with(str(own(row)), spec, name)
+    try:
+        values = values_of(name, rows)
+    except UsageError as error:
+        if rows and error.hint and "there are" in error.hint:
+            error.hint = did_you_mean(name, _OWN, error.hint)
+        raise
+    if name in _TIMES:
+        return lambda row: _time(values(row), spec, now)
+
+    def write(row: Row) -> str:
+        found = values(row)
+        if not spec or len(found) != 1:
+            return text_of(found)
+        value = found[0]
+        if isinstance(value, TextValue):
+            number = read_number(value.text)
+            value = value.text if number is None else number
+        return _with(value, spec, name)
+
+    return write
+
+
+def _time(values: Sequence[float], spec: str, now: float) -> str:
+    if not values:
+        return ""
+    if spec == "unix":
+        return f"{values[0]:.3f}"
+    return ago(values[0], now) if spec == "relative" else stamp(values[0])
+
+
+def _with(value: Any, spec: str, name: str) -> str:
+    if not spec:
+        return str(value)
+    if any(int(digits[:9]) > _WIDEST for digits in re.findall("[0-9]+", spec)):
+        raise UsageError(f"{spec!r} is too wide", hint=f"at most {_WIDEST} characters")
+    try:
+        return format(value, spec)
+    except (ValueError, TypeError):
+        if isinstance(value, str) or value is None:
+            return str(value)  # among numbers there may be a text
+        raise UsageError(f"{spec!r} is no format for {name}", hint="such as .3f or >8") from None
