@@ -81,8 +81,9 @@ def test_sharing_without_options_loads_no_click(repo: GitRepo, words: tuple[str,
 def test_looking_at_runs_without_options_loads_no_click(
     repo: GitRepo, words: tuple[str, ...]
 ) -> None:
-    """A list does not even wait for what reads records; a plain `show` not for what reads options."""
+    """A second list does not even wait for what reads records; a plain `show` not for what reads options."""
     run = make_run(repo)
+    repo.runs("list")  # reads the records of new runs, and remembers
     words = tuple(word.replace("F/", f"{run.flow}/") for word in words)
     unwanted = ["click"] if "show" in words else ["click", "msgpack", "gitflowrun.runs.records"]
     code = (
@@ -149,7 +150,7 @@ def test_listing_needs_no_pygit2(args: list[str], tmp_path_factory: pytest.TempP
         f"sys.argv = ['git-runs', *{args!r}]\n"
         "try:\n    main()\nexcept SystemExit:\n    pass\n"
     )
-    assert imported(repo, code) == set()
+    assert imported(repo, code) <= ({"sqlite3"} if args == ["list"] else set())
 
 
 def test_the_client_needs_no_pygit2(repo: GitRepo) -> None:

@@ -45,7 +45,6 @@ def _streams(_ctx: click.Context, _option: click.Parameter, value: str | None) -
 
 # The options that choose runs: the fields of a `porcelain.query.select.RunQuery`.
 filter_options = together(
-    click.argument("flow", required=False),
     click.option(
         "-n", "--max-count", "limit", type=click.IntRange(min=0), metavar="NUMBER",
         help="At most so many runs; -5 is the same as -n 5.",

@@ -14,7 +14,7 @@ from gitflowrun.cli.output.text import printable, width
 from gitflowrun.values import field_names, frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from gitflowrun.git.repository import Repository
 
@@ -25,11 +25,19 @@ _TIGHTEST = 3  # where the window is too narrow even so
 
 @frozen
 class Column:
-    """A column: its heading, whether it is numeric, and whether it may shrink in a narrow window."""
+    """A column of a table.
+
+    Attributes:
+        title: Its heading.
+        right: Whether it is numeric.
+        shrinks: Whether it may shrink in a narrow window.
+        leaves: Whether it is left out where the window is too narrow for all: that with the largest number first.
+    """
 
     title: str
     right: bool = False
     shrinks: bool = False
+    leaves: int = 0
 
 
 class Cell(NamedTuple):
@@ -68,6 +76,8 @@ def table(
     used = [index for index, column in enumerate(texts) if any(column[1:])]
     widths = {index: max(map(width, texts[index])) for index in used}
     if screen.person:
+        used = _kept(columns, widths, screen.columns - len(indent))
+        widths = {index: widths[index] for index in used}
         _narrow(columns, widths, screen.columns - len(indent))
     placed = [
         [
@@ -99,6 +109,20 @@ def _placed(text: str, space: int, right: bool, paint: Callable[[str], str] | No
     shown = paint(text) if paint is not None else text
     pad = " " * (space - taken)
     return pad + shown if right else shown + pad
+
+
+def _kept(columns: Sequence[Column], widths: Mapping[int, int], limit: int) -> list[int]:
+    """The columns for which there is space once those that shrink have shrunk."""
+    least = {
+        it: min(taken, _NARROWEST) if columns[it].shrinks else taken for it, taken in widths.items()
+    }
+    kept = list(widths)
+    for index in sorted(widths, key=lambda index: (columns[index].leaves, index), reverse=True):
+        if sum(least[it] for it in kept) + len(_GAP) * (len(kept) - 1) <= limit:
+            break
+        if columns[index].leaves:
+            kept.remove(index)
+    return kept
 
 
 def _narrow(columns: Sequence[Column], widths: dict[int, int], limit: int) -> None:

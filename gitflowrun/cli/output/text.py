@@ -102,6 +102,15 @@ def ago(then: float, now: float) -> str:
     return time.strftime("%Y-%m-%d", time.localtime(then))
 
 
+_SHORT = {"second": "s", "minute": "min", "hour": "h", "day": "d", "week": "wk", "month": "mo"}
+
+
+def ago_short(then: float, now: float) -> str:
+    """As `ago`, for a cell of a table: `12 s ago`, `3 wk ago`."""
+    words = ago(then, now).split(" ")
+    return " ".join(_SHORT.get(word.removesuffix("s"), word) for word in words)
+
+
 def stamp(when: float) -> str:
     """A local date and time, as `git log --date=iso` writes it, without the zone."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(when))

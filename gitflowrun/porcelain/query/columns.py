@@ -9,7 +9,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.porcelain.query.fields import TextValue, read_number
-from gitflowrun.porcelain.query.names import values_of
+from gitflowrun.porcelain.query.named import values_of
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:

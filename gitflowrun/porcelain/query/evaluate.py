@@ -15,7 +15,7 @@ from gitflowrun.porcelain.query.fields import (
     read_moment,
     scalar_fits,
 )
-from gitflowrun.porcelain.query.names import Values, needs_facts, values_of
+from gitflowrun.porcelain.query.named import Values, needs_facts, values_of
 from gitflowrun.porcelain.query.words import QueryError
 from gitflowrun.runs.lookup.facts import NO_FACTS, facts_of
 from gitflowrun.runs.lookup.listing import RunSummary

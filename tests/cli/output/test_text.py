@@ -132,6 +132,14 @@ def test_ages_are_told_in_gits_words(age: float, words: str) -> None:
     assert text.ago(now - age, now) == words
 
 
+def test_ages_in_tables_are_short() -> None:
+    """The same, as cells have space for it."""
+    ages = (0, 1, 90, 3 * 3600, 3 * 86400, 21 * 86400, 100 * 86400)
+    assert [text.ago_short(1e9 - age, 1e9) for age in ages] == [
+        "just now", "1 s ago", "1 min ago", "3 h ago", "3 d ago", "3 wk ago", "3 mo ago",
+    ]  # fmt: skip
+
+
 def test_clock_shows_milliseconds() -> None:
     """The run log's time has three digits after the second, cut, never rounded up."""
     assert text.clock(1.9996) == "1970-01-01 00:00:01.999"

@@ -14,24 +14,50 @@ from gitflowrun.cli.git_command import GitCommand
 from gitflowrun.cli.options import filter_options, json_option, stream_options
 
 
+def _names(_ctx: click.Context, _option: click.Parameter, values: tuple[str, ...]) -> Any:
+    return tuple(name.strip() for value in values for name in value.split(",") if name.strip())
+
+
 @click.command(name="list", cls=GitCommand, counts=True)
+@click.argument("words", nargs=-1, metavar="[FLOW] [QUERY]")
 @filter_options
+@click.option(
+    "-s", "--sort", multiple=True, callback=_names, metavar="NAME",
+    help="Sort by a metric, parameter or field; by -NAME with the largest first.",
+)  # fmt: skip
+@click.option(
+    "-c", "--columns", multiple=True, callback=_names, metavar="NAME,...",
+    help="Show these columns: metrics, parameters, fields.",
+)  # fmt: skip
 @click.option("-p", "--params", is_flag=True, help="Show the parameters in which runs differ.")
+@click.option("-m", "--metrics", is_flag=True, help="Show metrics; with neither, both are shown.")
+@click.option("--only-changed", is_flag=True, help="Leave out columns in which all runs are equal.")
+@click.option("--group-by", metavar="NAME", help="Show groups of runs with the same value.")
+@click.option(
+    "--format",
+    "template",
+    metavar="FORMAT",
+    help="Write each run so: '%(run) %(accuracy)', as for git for-each-ref, or '{run} {accuracy:.3f}'.",
+)
+@click.option("-z", "nul", is_flag=True, help="End entries with NUL instead of a line feed.")
 @click.option("--trash", is_flag=True, help="List the runs in the trash instead.")
 @json_option
-def list_command(params: bool, trash: bool, as_json_: bool, **filters: Any) -> None:
-    """List runs, newest first; only those of FLOW when it is given."""
+def list_command(trash: bool, words: tuple[str, ...], **options: Any) -> None:
+    """List runs, newest first; only those of FLOW, or that QUERY means, when these are given.
+
+    QUERY compares metrics, parameters and fields: 'accuracy > 0.9 and lr < 0.01 or tag = production'. Metrics are the
+    numbers, truth values and short texts among the artifacts of the end step.
+    """
+    from gitflowrun.cli.git_runs.look.run_list import print_list, print_trash
+
     if trash:
-        from gitflowrun.cli.git_runs.remove.removal import list_trash
-
-        list_trash(as_json_=as_json_, flow=filters["flow"])
-        return
-    from gitflowrun.cli.git_runs.look.log import print_list
-
-    print_list(params=params, as_json_=as_json_, **filters)
+        print_trash(words, as_json_=options["as_json_"])
+    else:
+        print_list(words, **options)
 
 
 @click.command(name="log", cls=GitCommand, counts=True, takes_paths=True)
+@click.argument("flow", required=False)
 @filter_options
 @click.option("--oneline", is_flag=True, help="Show each run in a line.")
 @click.option(

@@ -1,7 +1,4 @@
-"""`git runs list` and `git runs log`: runs as a table, or one after the other as `git log` shows commits.
-
-The table is in `run_table`, which needs no click.
-"""
+"""`git runs log`: runs one after the other, as `git log` shows commits."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from gitflowrun.cli.errors import GIT, Damage
 from gitflowrun.cli.git_command import from_top
 from gitflowrun.cli.git_runs.look.code_text import code_text
-from gitflowrun.cli.git_runs.look.run_table import json_rows, list_runs, warn_of_damage
+from gitflowrun.cli.git_runs.look.run_table import json_rows, warn_of_damage
 from gitflowrun.cli.output.tables import apart, as_json, facts
 from gitflowrun.cli.output.terminal import open_screen
 from gitflowrun.cli.output.text import counted, printable, stamp
@@ -30,11 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from gitflowrun.cli.output.terminal import Screen
-
-
-def print_list(*, params: bool, as_json_: bool, **filters: Any) -> None:
-    """List runs, newest first; only those of FLOW when it is given."""
-    list_runs(RunQuery(**filters), params=params, json=as_json_)
 
 
 def print_log(

@@ -17,7 +17,7 @@ from gitflowrun.errors import UsageError
 from gitflowrun.names import did_you_mean
 from gitflowrun.porcelain.query.columns import text_of
 from gitflowrun.porcelain.query.fields import FIELDS, TextValue, read_number
-from gitflowrun.porcelain.query.names import values_of
+from gitflowrun.porcelain.query.named import values_of
 from gitflowrun.runs.lookup.listing import RunSummary
 
 if TYPE_CHECKING:
@@ -67,7 +67,8 @@ def formatted(template: str, rows: Sequence[Row], now: float) -> list[str]:
 
 
 def _pieces(template: str) -> list[Piece]:
-    return _of_atoms(template) if "%" in template or "{" not in template else _of_braces(template)
+    is_template = "{" in template and "%(" not in template
+    return _of_braces(template) if is_template else _of_atoms(template)
 
 
 def _of_atoms(template: str) -> list[Piece]:

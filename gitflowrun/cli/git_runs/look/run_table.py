@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from gitflowrun.cli.output.tables import Cell, Column, show, table
 from gitflowrun.cli.output.terminal import open_screen
-from gitflowrun.cli.output.text import ago, printable, stamp
+from gitflowrun.cli.output.text import ago_short, printable, stamp
 from gitflowrun.git.repository import Repository
 from gitflowrun.porcelain.query.columns import (
     cell,
@@ -22,7 +22,7 @@ from gitflowrun.porcelain.query.columns import (
     text_of,
 )
 from gitflowrun.porcelain.query.fields import Row
-from gitflowrun.porcelain.query.names import needs_facts, values_of
+from gitflowrun.porcelain.query.named import needs_facts, values_of
 from gitflowrun.porcelain.query.select import RunQuery, differing, select
 from gitflowrun.runs.commit_message import Status, duration
 from gitflowrun.runs.lookup.facts import NO_FACTS, facts_of
@@ -40,9 +40,9 @@ _COLUMNS = (
     Column("RUN"),
     Column("STATUS", shrinks=True),
     Column("WHEN", shrinks=True),
-    Column("TOOK", right=True),
-    Column("TASKS", right=True),
-    Column("AUTHOR", shrinks=True),
+    Column("TOOK", right=True, leaves=3),
+    Column("TASKS", right=True, leaves=5),
+    Column("AUTHOR", shrinks=True, leaves=4),
     Column("TAGS", shrinks=True),
 )
 _NAME = "%(run)"
@@ -167,7 +167,9 @@ def _print_table(repo: Repository, rows: Sequence[Row], view: ListView) -> None:
 
 def json_rows(repo: Repository, runs: Sequence[RunSummary | DamagedRun]) -> list[dict[str, Any]]:
     """Runs as `--json` shows them, with their parameters."""
-    return _maps(repo, runs, _parameters(repo, runs))
+    facts = facts_of(repo, [run.commit for run in runs])
+    rows = [Row(run, it) for run, it in zip(runs, facts, strict=True)]
+    return _maps(repo, rows, _parameters(repo, runs))
 
 
 def warn_of_damage(runs: Sequence[RunSummary | DamagedRun]) -> None:
@@ -222,8 +224,10 @@ def _usual(
         parameters = [row.facts.parameters for row in rows]
         names = [] if view.metrics else changed_parameters(rows)
     metrics = metric_names(rows) if view.metrics or not view.params else []
-    columns += [Column(name, shrinks=True) for name in names]
-    columns += [Column(name, right=_is_numeric(rows, name), shrinks=True) for name in metrics]
+    columns += [Column(name, shrinks=True, leaves=1) for name in names]
+    columns += [
+        Column(name, right=_is_numeric(rows, name), shrinks=True, leaves=2) for name in metrics
+    ]
     for row, it, line in zip(rows, parameters, cells, strict=True):
         line += [it.get(name, "") for name in names]
         line += [
@@ -267,7 +271,7 @@ def _cells(run: RunSummary | DamagedRun, screen: Screen) -> list[Cell | str]:
     if isinstance(run, DamagedRun):
         return [Cell(run.pathspec, style.yellow), Cell(word, style.red), "", "", "", "", tags]
     step = f" in {run.state.failed_step}" if run.state.failed_step else ""
-    when = ago(run.state.started, screen.now) if screen.person else stamp(run.state.started)
+    when = ago_short(run.state.started, screen.now) if screen.person else stamp(run.state.started)
     took = _took(run, screen.now)
     return [
         Cell(run.pathspec, style.yellow),
@@ -321,7 +325,7 @@ def _as_map(row: Row, parameters: Mapping[str, str]) -> dict[str, Any]:
     found |= {name: getattr(state, name, None) or None for name in ("origin", "failed_step")}
     metrics = {name: json_scalar(value) for name, value in row.facts.metrics.items()}
     return found | {
-        "branch": row.facts.branch or None,
         "parameters": parameters,
         "metrics": metrics,
+        "branch": row.facts.branch or None,
     }
