@@ -109,14 +109,15 @@ def test_people_are_found_by_name_and_mail(
 
 
 def test_json_has_stable_keys(repo: GitRepo, runs: Runs) -> None:
-    """`--json` is a list of objects; parameters are in it when asked for."""
+    """`--json` is a list of objects; parameters and metrics are in it."""
     run = make_run(repo)
     (row,) = json.loads(runs("list", "--json", "--params").out)
     assert row["uid"] == str(run.uid)
     assert row["parameters"] == {"alpha": "0.5"}
     assert list(row) == [
         "flow", "id", "uid", "commit", "status", "started", "finished", "tasks", "user", "author", "email",
-        "tags", "code_commit", "dirty", "origin", "failed_step", "parameters", "note",
+        "tags", "code_commit", "dirty", "origin", "failed_step", "parameters",
+            "metrics", "branch", "note",
     ]  # fmt: skip
 
 
