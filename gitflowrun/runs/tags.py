@@ -19,7 +19,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from gitflowrun.errors import RefConflict, TaggingError
+from gitflowrun.errors import NotFound, RefConflict, TaggingError
 from gitflowrun.failpoints import reached
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.refs import RefUpdate
@@ -135,6 +135,7 @@ class Tags:
 
         Raises:
             TaggingError: a tag can't be one, would be one too many, or is the system's and can't go.
+            NotFound: the run that is to get tags has just been removed.
         """
         unwanted = {check_tag(tag) for tag in remove}
         system = run.info.system_tags
@@ -148,6 +149,7 @@ class Tags:
             present = self.of(run)  # 2
             kept = [tag for tag in present if tag not in unwanted]
             added = check_tags(add, system=system, present=kept)
+            self._check_here(run, added)
             removed = unwanted.intersection(present).difference(added)
             updates = tag_updates(self._repo, run.identity, add=added, remove=sorted(removed))
             reached("tags.planned")
@@ -163,6 +165,7 @@ class Tags:
         Raises:
             TaggingError: it can't be a tag, would be one too many, or is one that the system gives.
             RefConflict: somebody else has just changed one of these tags; nothing is done.
+            NotFound: the run has just been removed.
         """
         tag = check_tag(tag)
         system = run.info.system_tags
@@ -178,6 +181,7 @@ class Tags:
                 if tag in tags and other != run.id
             ]
             added = check_tags([tag], system=system, present=present)
+            self._check_here(run, added)
             updates = tag_updates(self._repo, run.identity, add=added)
             for other in others:
                 updates += tag_updates(self._repo, other, remove=[tag])
@@ -185,6 +189,14 @@ class Tags:
             transact(self._repo.refs, updates)  # 3
         ids = sorted((other.id.sort_key, other.id) for other in others)
         return tuple(f"{run.flow}/{other}" for _, other in ids)
+
+    def _check_here(self, run: StoredRun, added: Collection[str]) -> None:
+        """Raise NotFound where a run that is to get tags was removed while the lock was waited for."""
+        if added and self._repo.refs.get(layout.run_ref(run.flow, run.id)) is None:
+            raise NotFound(
+                f"{run.pathspec} has just been removed",
+                hint=f"`git runs restore {run.pathspec}` puts it back, if it is in the trash",
+            )
 
     def _tagged(self, flow: str, tag: str, run: RunId) -> Oid:
         """The first commit of a run that has a tag, as its ref says: the run itself may be damaged."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from gitflowrun.errors import RefConflict, TaggingError
+from gitflowrun.errors import NotFound, RefConflict, TaggingError
 from gitflowrun.git.ref_update import Refs
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.git.repository import Repository
@@ -254,6 +254,19 @@ def test_a_move_that_cannot_be_takes_nothing(repo: GitRepo, tags: Tags, run: Sto
             tags.move(run, tag)
     assert "prod" in tags.of(store_of(repo).find("2"))
     assert tags.of(run) == tuple(sorted(NUMBERED))
+
+
+def test_a_run_that_was_just_removed_gets_no_tags(
+    repo: GitRepo, tags: Tags, run: StoredRun
+) -> None:
+    """Whoever has found it may wait for the lock while `git runs rm` moves it away."""
+    repo.git("update-ref", "-d", "refs/runs/MyFlow/1")
+    with pytest.raises(NotFound, match="MyFlow/1 has just been removed"):
+        tags.change(run, add=["best"])
+    with pytest.raises(NotFound, match="MyFlow/1 has just been removed"):
+        tags.move(run, "best")
+    assert tags.change(run, remove=["best"]) == ()
+    assert repo.git("for-each-ref", "refs/runs", "refs/tags") == ""
 
 
 def test_a_tag_is_moved_away_from_what_cannot_be_read(

@@ -409,6 +409,11 @@ class _Fetch(Transfer):
             if have.keys() != base.keys():
                 self.leave_meanwhile(base, have)
             added = have.keys() - ours.keys() - base.keys()
+            tips = self.repo.refs.many(self._here[key.uid].ref for key in added)
+            for key in sorted(added):
+                if tips[self._here[key.uid].ref] is None:  # its run has just been removed
+                    added.remove(key)
+                    del have[key]
             removed = [
                 (RunIdentity(key.flow, ours[key], key.uid), key.tag)
                 for key in sorted((base.keys() - have.keys()) & ours.keys())

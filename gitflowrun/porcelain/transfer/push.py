@@ -49,6 +49,7 @@ from gitflowrun.porcelain.transfer.sync import (
 )
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import parse_message
+from gitflowrun.runs.locks import Locks
 from gitflowrun.runs.lookup.listing import damaged_runs, told_damaged, uids_of
 from gitflowrun.values import frozen, replace
 
@@ -333,11 +334,12 @@ class _Push(Transfer):
         added = [change for change in wanted if change.name not in squatted]
         # Which tag one that can't be read is, nobody knows: none counts as removed.
         unread = self._unread_tags()
-        removed = [
-            RefUpdate(key.ref(have[key]), None, key.uid)
+        gone = {
+            key: have[key]
             for key in sorted((base.keys() - ours.keys()) & have.keys())
             if not unread and ((key.flow, have[key]) in targets or is_same(key.flow, have[key]))
-        ]
+        }
+        removed = [RefUpdate(key.ref(have[key]), None, key.uid) for key in self._dropped(gone)]
         results = self.remote.push([*removed, *added], atomic=atomic, verify=self._verify)
         fine = {result.name for result in results if result.ok}
         # What both sides have, or both have dropped, is common ground from now on.
@@ -351,6 +353,22 @@ class _Push(Transfer):
             self._told([result for result in results if not result.ok], squatted),
         )
         return report, any(result.stale for result in results)
+
+    def _dropped(self, gone: Mapping[TagKey, RunId]) -> list[TagKey]:
+        """Those of the tags that are gone here, and the ids of their runs there, that somebody has taken off a run.
+
+        The others went with their run, which may be in the trash by now, and remotes keep what they have; or are back.
+        """
+        if not gone:
+            return []
+        sources = {(run.flow, run.target): run.source for run in self.done}
+        refs = {
+            key: layout.run_ref(key.flow, sources.get((key.flow, run), run))
+            for key, run in gone.items()
+        }
+        with Locks(self.repo.state_dir).tags():  # which whoever removes a run holds
+            runs, ours = self.repo.refs.many(refs.values()), self.our_tags()
+        return [key for key in gone if runs[refs[key]] and key not in ours]
 
     def _told(self, failed: Sequence[PushResult], squatted: Mapping[str, str]) -> list[str]:
         """What is said besides: of damaged runs, what was noticed, and the tags that are not there."""

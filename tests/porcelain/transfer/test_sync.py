@@ -408,6 +408,31 @@ def test_a_tag_changes_beside_a_fetch(
     assert tags(ada) == ({} if is_removed else {"MyFlow/1": ("a",)})
 
 
+@pytest.mark.parametrize("verb", ["fetch", "push"])
+def test_a_run_is_removed_beside_the_tags_of_it(
+    server: GitRepo, ada: GitRepo, bob: GitRepo, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    """It takes its tags along, and no others come; the remote keeps those that it has."""
+    make_run(ada, tags=["a"])
+    send(ada)
+    get(bob)
+    add_tag(ada, "1", "b")
+    send(ada)
+
+    def meanwhile(name: str) -> None:
+        if name in {"fetch.moved", "push.noted"}:
+            assert bob.call("rm", "--force", "1").code == 0
+
+    with monkeypatch.context() as patched:
+        patched.setattr(f"gitflowrun.porcelain.transfer.{verb}.reached", meanwhile)
+        get(bob) if verb == "fetch" else send(bob, "1")
+    assert (refs(bob), tags(server)) == ({}, {"MyFlow/1": ("a", "b")})
+    assert bob.call("restore", "1").code == 0
+    get(bob)
+    send(bob, "1")
+    assert tags(bob) == tags(server) == {"MyFlow/1": ("a", "b")}
+
+
 def test_a_tag_that_cannot_be_read_is_not_removed_there(server: GitRepo, ada: GitRepo) -> None:
     """Its ref is empty, as a power cut may leave it: that is no removal, and the push says so."""
     make_run(ada, tags=["good"])
