@@ -320,7 +320,7 @@ def _command_lines() -> list[list[str]]:
             words = [verb, *([flag] if flag else [])]
             if verb in _READS_EVERYTHING:
                 lines.append([*words, "-n", "20"] if flag else words)
-            elif verb == "diff":
+            elif verb in {"diff", "compare"}:
                 lines += [[*words, "MyFlow/1", "<run>"], [*words, "<run>", "MyFlow/1"]]
             else:
                 lines.append([*words, "<run>"] if takes else words)

@@ -39,6 +39,7 @@ COMMANDS = {
     "show": Entry("look", "Show a run, a step, a task or an artifact"),
     "log": Entry("look", "Show runs one after the other, as git log does"),
     "diff": Entry("look", "Show what differs between two runs"),
+    "compare": Entry("look", "Show several runs side by side"),
     "logs": Entry("look", "Print what tasks wrote to stdout and stderr"),
     "cat": Entry("look", "Print the value of an artifact"),
     "watch": Entry("look", "Show how far a run is, until it ends"),

@@ -121,6 +121,29 @@ def diff_command(as_json_: bool, **chosen: Any) -> int:
     return print_difference(as_json_=as_json_, **chosen)
 
 
+@click.command(name="compare")
+@click.option("--baseline", metavar="RUN", help="Show by how much the others differ from RUN.")
+@click.option("-a", "--all", "everything", is_flag=True, help="Show also what does not differ.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "markdown"]),
+    default="text",
+    help="Write a table for a terminal, or for a pull request.",
+)
+@click.option("--exit-code", is_flag=True, help="Exit with 1 if anything but durations differs.")
+@json_option
+@click.argument("runs", nargs=-1, metavar="[RUN]...")
+def compare_command(as_json_: bool, **chosen: Any) -> int:
+    """Show runs side by side: parameters, metrics, how long they took, their code; only what differs.
+
+    RUN is an address or a range, 10..20; without any, the newest two runs are compared.
+    """
+    from gitflowrun.cli.git_runs.look.compare import print_comparison
+
+    return print_comparison(as_json_=as_json_, **chosen)
+
+
 @click.command(name="logs")
 @stream_options
 @click.option("-f", "--follow", is_flag=True, help="Go on with what is written until the run ends.")
