@@ -23,9 +23,12 @@ E = TypeVar("E", bound=Enum)
 KEYS = (
     "runs.durability", "runs.snapshot.maxFileSize", "runs.snapshot.exclude", "runs.snapshot.include", "runs.maxLogSize",
     "runs.env", "runs.user", "runs.namespace", "runs.isolation", "runs.gitTags", "runs.autoPush", "runs.sign",
-    "runs.push.scan", "runs.push.allow", "runs.trashExpire",
+    "runs.push.scan", "runs.push.allow", "runs.onFinish", "runs.trashExpire",
 )  # fmt: skip
-"""Every key of ours in git config, in the spelling of the documentation."""
+"""Every key of ours in git config, in the spelling of the documentation.
+
+`runs.onFinish` alone is no attribute of `Settings`: it counts only where the user says it (`runtime.launch.on_finish`).
+"""
 LISTS = {
     "runs.snapshot.exclude": ":",
     "runs.snapshot.include": ":",
@@ -33,7 +36,7 @@ LISTS = {
     "runs.push.allow": " ",
 }
 """The settings that are lists, in lower case, and what stands between the items of one value."""
-TEXTS = frozenset({*LISTS, "runs.user", "runs.namespace"})
+TEXTS = frozenset({*LISTS, "runs.user", "runs.namespace", "runs.onfinish"})
 """The settings that may be any text."""
 _OUR_SUBSECTIONS = {"", "snapshot", "push"}
 OWN_NAMESPACE = "user"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gitflowrun.cli.flow.ask import ask_secret
+from gitflowrun.cli.flow.execute_run import execute_run
 from gitflowrun.cli.flow.run import run_options
 from gitflowrun.errors import FlowError, UsageError
 from gitflowrun.names import RunId, did_you_mean
@@ -43,7 +43,7 @@ def resume_command(
     request = RunRequest(
         RunKind.RESUME, step=step, origin=origin or origin_run_id, argv=tuple(sys.argv), **options
     )
-    return flow.launcher.run(request, flow.repository, ask_secret, flow.run_log)
+    return execute_run(flow, request)
 
 
 def _which(flow: FlowContext, word: str | None) -> tuple[str | None, str | None]:

@@ -9,8 +9,8 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from gitflowrun.cli.flow.ask import ask_secret
 from gitflowrun.cli.flow.context import FlowContext, RunCommand, with_option
+from gitflowrun.cli.flow.execute_run import execute_run
 from gitflowrun.cli.options import together
 from gitflowrun.flow.secret_parameters import redacted
 from gitflowrun.limits import MAX_NUM_SPLITS, MAX_WORKERS
@@ -95,4 +95,4 @@ def run_command(ctx: click.Context, /, clone: str | None, rerun: str | None, **o
     request = RunRequest(
         kind, origin=clone if rerun is None else rerun, parameters=_given(ctx), argv=argv, **own
     )
-    return flow.launcher.run(request, flow.repository, ask_secret, flow.run_log)
+    return execute_run(flow, request)

@@ -173,6 +173,11 @@ class Launcher:
         self._processes: _Processes | None = None
         self._named: RunIdentity | None = None
 
+    @property
+    def named(self) -> RunIdentity | None:
+        """The run that was executed, or was about to be; None before it has a number."""
+        return self._named
+
     def prepare(self) -> None:
         """Start what a run needs."""
         wanted = os.environ.get("GITFLOWRUN_ISOLATION", "fork").lower()

@@ -1,0 +1,39 @@
+"""Executes the run that `run` and `resume` ask for, and starts what the user wants started when it has ended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from gitflowrun.cli.flow.ask import ask_secret
+
+if TYPE_CHECKING:
+    from gitflowrun.cli.flow.context import FlowContext
+    from gitflowrun.runtime.ipc.request import RunRequest
+
+_IGNORED = (
+    "warning: runs.onFinish is not followed, as the repository's own config has it: "
+    "`git config --global runs.onFinish COMMAND` is yours"
+)
+
+
+def execute_run(flow: FlowContext, request: RunRequest) -> int:
+    """Execute a run to its end; the exit code. Raises what `Launcher.run` does."""
+    launcher, repository = flow.launcher, flow.repository
+    try:
+        return launcher.run(request, repository, ask_secret, flow.run_log)
+    finally:
+        if launcher.named is not None and _is_wanted(flow):
+            from gitflowrun.runtime.launch.on_finish import is_ignored, start_on_finish
+
+            start_on_finish(repository, launcher.named)
+            if is_ignored(repository):
+                click.echo(_IGNORED, err=True)
+
+
+def _is_wanted(flow: FlowContext) -> bool:
+    """Whether anything says what is to be started: most people say nothing, and pay for nothing."""
+    import os
+
+    return "GITFLOWRUN_ONFINISH" in os.environ or "runs.onfinish" in flow.repository.config
