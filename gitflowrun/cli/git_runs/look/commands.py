@@ -107,6 +107,13 @@ def show_command(as_json_: bool, addresses: tuple[str, ...]) -> int:
 @click.option(
     "--name-only", "form", flag_value="name-only", help="Show nothing but the names of these."
 )
+@click.option(
+    "--format",
+    "layout",
+    type=click.Choice(["text", "markdown"]),
+    default="text",
+    help="Write it for a terminal, or for a pull request.",
+)
 @click.option("--exit-code", is_flag=True, help="Exit with 1 if anything differs.")
 @json_option
 @click.argument("runs", nargs=-1, metavar="[RUN [RUN]]")

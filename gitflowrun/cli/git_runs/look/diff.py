@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from math import ceil
 from typing import TYPE_CHECKING
 
 from gitflowrun.cli.errors import DIFFERS, GIT, Damage
 from gitflowrun.cli.git_command import from_top
 from gitflowrun.cli.git_runs.look.code_text import code_text
-from gitflowrun.cli.git_runs.look.show import short_type, shown, some_files
+from gitflowrun.cli.git_runs.look.diff_lines import (
+    code_lines,
+    described,
+    left_out_lines,
+    step_line,
+)
+from gitflowrun.cli.git_runs.look.diff_markdown import markdown_lines
 from gitflowrun.cli.output.tables import as_json, pairs, section
 from gitflowrun.cli.output.terminal import Screen, open_screen
-from gitflowrun.cli.output.text import counted, printable
+from gitflowrun.cli.output.text import printable
 from gitflowrun.errors import CorruptRecord, NotFound, RepositoryError, UsageError
 from gitflowrun.git.diff import diff_trees
 from gitflowrun.git.repository import Repository
@@ -19,32 +24,26 @@ from gitflowrun.porcelain.comparison.changes import delta
 from gitflowrun.porcelain.comparison.compare import (
     Difference,
     RunDifference,
-    StepDifference,
     compare,
 )
 from gitflowrun.runs.lookup.ranges import parse_range
 from gitflowrun.runs.runs import RunStore
-from gitflowrun.settings import format_size
 from gitflowrun.values import field_names, replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from gitflowrun.git.diff import FileDiff, TreeDiff
-    from gitflowrun.porcelain.overview import ArtifactRow
     from gitflowrun.runs.read import StoredRun
 
-_SHORT = 7
 _TWO = 2
 _BEFORE, _LATEST = "@{1}", "@latest"
-_BAR = 40
-"""Columns of the longest bar of `+` and `-`."""
 
 
 def print_difference(
     *,
     patch: bool,
     form: str | None,
+    layout: str,
     exit_code: bool,
     as_json_: bool,
     runs: tuple[str, ...],
@@ -55,16 +54,18 @@ def print_difference(
     Args:
         patch: Whether to show what differs in the code line by line.
         form: Show nothing but the code, in this form of `code_diff`.
+        layout: `text`, or `markdown`, which shows all that differs, as JSON does.
         exit_code: Whether the exit code says if anything shown differs.
         as_json_: Print JSON.
         runs: None, one or two addresses, or a range.
-        paths: Of the code only these, and nothing but the code.
+        paths: Of the code only these, and in text nothing but the code.
     """
     addresses = _addresses(runs)
     repo, damage = Repository.discover(), Damage(GIT)
     old, new = _find(RunStore(repo), addresses)
     places = [from_top(repo, path) for path in paths]
-    if (form or places) and not as_json_:
+    is_whole = as_json_ or layout == "markdown"
+    if (form or places) and not is_whole:
         form = "patch" if patch or form is None else form
         return _print_code(repo, (old, new), form, places, exit_code=exit_code)
     found = compare(repo, old, new)
@@ -77,13 +78,15 @@ def print_difference(
         if patch:
             try:
                 trees = old.code_tree, new.code_tree
-                text = code_text(repo, trees, screen, paths=places, raw=as_json_)
+                text = code_text(repo, trees, screen, paths=places, raw=is_whole)
             except (CorruptRecord, RepositoryError) as error:
                 damage.tell(error)
                 text = ""
         if as_json_:
             document = {name: getattr(found, name) for name in field_names(found)}
             screen.line(as_json(document if text is None else {**document, "patch": text}))
+        elif is_whole:
+            screen.lines(markdown_lines(found, text, screen.out))
         else:
             screen.lines(_lines(found, text, screen))
     differs = bool(found.code.files) if places or form else found.differs
@@ -149,54 +152,10 @@ def _lines(found: RunDifference, patch: str | None, screen: Screen) -> Iterator[
     yield from section("Parameters", _pairs(found.parameters, found, screen), screen)
     yield from section("Environment", _pairs(found.environment, found, screen), screen)
     yield from section("Artifacts", _artifacts(found, screen), screen)
-    yield from section("Steps", map(_step, found.steps), screen)
-    lines = patch.rstrip("\n").split("\n") if patch else _code(found.code, screen)
+    yield from section("Steps", map(step_line, found.steps), screen)
+    lines = patch.rstrip("\n").split("\n") if patch else code_lines(found.code, screen)
     yield from section("Code", lines, screen)
-    yield from section("Not in the recorded code", _left_out(found, screen), screen)
-
-
-def _left_out(found: RunDifference, screen: Screen) -> Iterator[str]:
-    """What is known of what the snapshots do not hold."""
-    for row in found.left_out:
-        old = screen.style.red(printable(row.old or "(not left out)"))
-        new = screen.style.green(printable(row.new or "(not left out)"))
-        yield f"  {printable(row.name)}: {old} -> {new}"
-    if found.unknown:
-        listed = some_files(found.unknown, len(found.unknown))
-        yield f"  perhaps changed, for their contents are not recorded: {listed}"
-
-
-def _code(code: TreeDiff, screen: Screen) -> Iterator[str]:
-    """The files that differ, as `git diff --stat` lists them."""
-    names = [_name(file) for file in code.files]
-    width = max(map(len, names), default=0)
-    most = max((file.insertions + file.deletions for file in code.files), default=0)
-    scale = min(1.0, _BAR / most) if most else 1.0
-    for name, file in zip(names, code.files, strict=True):
-        plus, minus = (ceil(count * scale) for count in (file.insertions, file.deletions))
-        bar = screen.style.green("+" * plus) + screen.style.red("-" * minus)
-        count = "Bin" if file.binary else f"{file.insertions + file.deletions:>{len(str(most))}}"
-        yield f" {name:<{width}} | {count} {bar}".rstrip()
-    if code.files:
-        lines = (code.insertions, "insertion", "(+)"), (code.deletions, "deletion", "(-)")
-        counts = [f"{counted(number, noun)}{sign}" for number, noun, sign in lines if number]
-        yield " " + ", ".join([f"{counted(len(code.files), 'file')} changed", *counts])
-
-
-def _name(file: FileDiff) -> str:
-    old, new = (printable(path or "") for path in (file.old_path, file.new_path))
-    return f"{old} => {new}" if file.status == "renamed" else new or old
-
-
-def _step(row: StepDifference) -> str:
-    counts = f"{row.old:,} -> {counted(row.new, 'task')}" if row.old != row.new else ""
-    both = counted(min(row.old, row.new), "task")
-    made = (
-        f"{', '.join(map(printable, row.artifacts))} in {row.tasks:,} of {both}"
-        if row.tasks
-        else ""
-    )
-    return f"  {printable(row.step)}: {'; '.join(filter(None, (counts, made)))}"
+    yield from section("Not in the recorded code", left_out_lines(found, screen), screen)
 
 
 def _pairs(rows: Iterable[Difference[str]], found: RunDifference, screen: Screen) -> Iterator[str]:
@@ -208,30 +167,9 @@ def _pairs(rows: Iterable[Difference[str]], found: RunDifference, screen: Screen
 def _artifacts(found: RunDifference, screen: Screen) -> Iterator[str]:
     rows = []
     for row in found.artifacts:
-        old, new = _described(row)
+        old, new = described(row)
         rows.append((row.name, _change(row.name, old, new, found, screen, delta(old, new))))
     return pairs(rows, "  ")
-
-
-def _described(row: Difference[ArtifactRow]) -> tuple[str | None, str | None]:
-    """Both sides as text, each side's value if it is small."""
-    old, new = _value(row.old), _value(row.new)
-    if old == new:  # long values that begin alike, or values of two types that are written alike
-        return _facts(row.old, codec=True), _facts(row.new, codec=True)
-    return old, new
-
-
-def _value(row: ArtifactRow | None) -> str | None:
-    """A value if it is short; a larger one by what it is, for below it stands in what it differs."""
-    return _facts(row) if row is None or row.preview is None or row.facts else shown(row)
-
-
-def _facts(row: ArtifactRow | None, *, codec: bool = False) -> str | None:
-    """What tells values apart that are large, and with the codec those that read alike."""
-    if row is None:
-        return None
-    more = f", {row.codec}" if codec else ""
-    return f"<{short_type(row.type)}, {format_size(row.size)}, {str(row.blake3)[:_SHORT]}{more}>"
 
 
 def _change(

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tests.helpers.repos import GitRepo
-from tests.helpers.runs import start_run
+from tests.helpers.runs import make_measured_run, start_run
 
 
 @pytest.fixture
@@ -76,3 +76,31 @@ def test_too_many_runs(history: GitRepo) -> None:
     done = history.call("diff", "1", "2", "a.py")
     assert done.code == 129
     assert "hint: name one or two; `--` comes before paths\n" in done.err
+
+
+def test_markdown(history: GitRepo) -> None:
+    """A table, and the code folded below it; what runs hold is code, whatever it says."""
+    strange = "<img src=x>|@team"
+    for number in (1, 2):
+        make_measured_run(history, {"lr": strange if number == 2 else "0.1"}, {"loss": number})
+        history.write("`odd`.py", "x = 1\n```\n</details>\n")
+    lines = history.call("diff", "--format", "markdown", "4..5").out.splitlines()
+    assert lines == [
+        "|  | `MyFlow/4` | `MyFlow/5` |",
+        "| --- | --- | --- |",
+        "| parameter `lr` | `0.1` | `<img src=x>\\|@team` |",
+        "| artifact `loss` | `b'1'` | `b'2'` |",
+        "",
+        "<details><summary>Code: 1 file changed, 3 insertions(+)</summary>",
+        "",
+        "```",
+        " `odd`.py | 3 +++",
+        " 1 file changed, 3 insertions(+)",
+        "```",
+        "",
+        "</details>",
+    ]
+    out = history.call("diff", "--format", "markdown", "-p", "4..5").out
+    assert "\n````diff\ndiff --git" in out
+    assert out.endswith("+</details>\n````\n\n</details>\n")
+    assert "ended alike" in history.call("diff", "--format", "markdown", "5", "5").out
