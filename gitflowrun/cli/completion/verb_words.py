@@ -25,6 +25,7 @@ KINDS = {
     "REMOTE": "remotes",
     "REVISION": "revisions",
     "QUERY": "names",
+    "NAME": "names",
     "FILE": "files",
     "DIR": "files",
     "PATH": "files",

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _DEFAULT = "list"
+JSON_SCHEMA = 1
+"""The number of what docs/json.md says; another one where a key goes or changes its meaning."""
 _MOST_NAMES = {"show": sys.maxsize, "push": sys.maxsize, "fetch": sys.maxsize}
 """How many words a command has at most that needs no click where none of them is an option: half its time."""
 
@@ -41,9 +43,7 @@ def _dispatch(words: list[str]) -> int:
 
         return show_page(topic)
     if first in {"--version", "version"}:
-        from gitflowrun._version import __version__
-
-        sys.stdout.write(f"git-runs version {__version__}\n")
+        sys.stdout.write(_version(as_json="--json" in words))
         return 0
     if words in ([], [_DEFAULT]):
         from gitflowrun.cli.git_runs.look.run_table import list_runs
@@ -86,6 +86,14 @@ def _without_options(command: str, names: Sequence[str]) -> int:
 
     remote, runs = names[0] if names else None, tuple(names[1:])
     return sync.push_runs(remote, runs) if command == "push" else sync.fetch_runs(remote, runs)
+
+
+def _version(*, as_json: bool) -> str:
+    from gitflowrun._version import __version__
+
+    if as_json:
+        return f'{{"version": "{__version__}", "schema": {JSON_SCHEMA}}}\n'
+    return f"git-runs version {__version__}\n"
 
 
 def _initials(words: Sequence[str]) -> set[str]:
