@@ -87,7 +87,19 @@ _SUFFIXES = ("pkl", "joblib", "json", "csv", "parquet", "npy", "npz", "png", "ht
 FIRST = 1_000
 """The number of the first forged run of a batch."""
 _READS_EVERYTHING = ("list", "log")
-_CHANGES = ("trust", "push", "fetch", "hooks", "hook", "purge", "gc", "checkout", "rerun", "resume")
+_CHANGES = (
+    "trust",
+    "push",
+    "fetch",
+    "hooks",
+    "hook",
+    "purge",
+    "gc",
+    "checkout",
+    "rerun",
+    "resume",
+    "init",
+)
 """Verbs that are called otherwise than with the address of a forged run."""
 
 

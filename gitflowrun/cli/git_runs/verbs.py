@@ -57,6 +57,7 @@ COMMANDS = {
     "trust": Entry("share", "Allow loading pickles of somebody else's runs"),
     "untrust": Entry("share", "Take the trust back"),
     "verify": Entry("share", "Check who signed runs, and that they are whole"),
+    "init": Entry("set_up", "Set up a repository: hooks, and what is next"),
     "fsck": Entry("set_up", "Check that runs are whole"),
     "doctor": Entry("set_up", "Find and mend what crashes have left"),
     "hooks": Entry("set_up", "Install or remove git hooks"),

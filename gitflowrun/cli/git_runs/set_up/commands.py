@@ -10,6 +10,20 @@ import click
 from gitflowrun.cli.options import json_option
 
 
+@click.command(name="init")
+@json_option
+def init_command(as_json_: bool) -> int:
+    """Set up this repository: install our git hooks, and say how your shell completes git runs.
+
+    Asks nothing, and changes nothing a second time. What git push and git fetch do stays as it is. Runs are recorded
+    in every repository, whether this was done or not. In a bare repository, which others push to, the hook makes runs
+    append-only. Exits with 1 if a hook can't be installed.
+    """
+    from gitflowrun.cli.git_runs.set_up.init import set_up_repository
+
+    return set_up_repository(as_json_=as_json_)
+
+
 @click.command(name="fsck")
 @click.option("--read-data", is_flag=True, help="Read artifacts, output and code, too.")
 @json_option

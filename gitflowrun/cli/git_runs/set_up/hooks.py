@@ -25,7 +25,7 @@ def change_hooks(*, as_json_: bool, action: str | None, force: bool) -> int:
         found = hooks.install(repo, force=force)
     else:
         found = hooks.state(repo) if action is None else hooks.uninstall(repo)
-    lines = [_state(hook) for hook in found]
+    lines = [hook_line(hook) for hook in found]
     if not repo.settings.auto_push and any(_sends(hook) for hook in found):
         lines.append("pre-push sends runs along once you say so: git config runs.autoPush true")
     show(repo, found, lambda _: lines, json=as_json_)
@@ -40,7 +40,8 @@ def _sends(hook: hooks.HookState) -> bool:
     return hook.name == "pre-push" and hook.installed is hooks.Installed.YES
 
 
-def _state(hook: hooks.HookState) -> str:
+def hook_line(hook: hooks.HookState) -> str:
+    """A hook, how it is and where, for people."""
     why = f": {hook.reason}" if hook.reason else ""
     return printable(f"{hook.name}: {hook.installed.value}{why} ({hook.path})")
 
