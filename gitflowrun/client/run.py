@@ -213,6 +213,17 @@ class Run(RunPart, Container[Step]):
             raise TaggingError("no tag was given", hint="add or remove at least one")
         self._run.retag(remove, add)
 
+    def move_tag(self, tag: str) -> tuple[str, ...]:
+        """Have a tag name this run alone, of those of its flow: `Run("MyFlow/production")` is then this one.
+
+        Returns:
+            The pathspecs of the runs that it was taken from, of all namespaces.
+
+        Raises:
+            TaggingError: it can't be a tag, is one that the system gives, or one too many.
+        """
+        return self._run.move_tag(tag)
+
     def _repr_html_(self) -> str:
         """What it is, a table of its steps, and what it ended up with; nothing of anybody's is run."""
         stored = self._run.now()

@@ -170,6 +170,13 @@ class RunReader:
         source.tags.change(self.now(), remove=remove, add=add)
         source.tag_changes += 1
 
+    def move_tag(self, tag: str) -> tuple[str, ...]:
+        """Take a tag from all other runs of the flow, and give it; the pathspecs of these. Raises TaggingError."""
+        source = self.source
+        taken = source.tags.move(self.now(), tag)
+        source.tag_changes += 1
+        return taken
+
 
 class TaskReader:
     """A task as one of its attempts left it.

@@ -226,6 +226,20 @@ def test_all_ways_to_tag(here: GitRepo) -> None:
     assert run.user_tags == {"g", "ünï cödé / with spaces"}
 
 
+def test_a_tag_is_moved(here: GitRepo) -> None:
+    """It names one run of the flow then, and all objects know at once."""
+    for _ in range(3):
+        make_run(here, tags=["prod"])
+    first, second = Run("1"), Run("2")
+    assert "prod" in first.user_tags
+    assert second.move_tag("prod") == ("MyFlow/1", "MyFlow/3")
+    assert first.user_tags == frozenset()
+    assert second.user_tags == {"prod"}
+    assert Run("MyFlow/prod").id == "2"
+    with pytest.raises(TaggingError):
+        second.move_tag("user:ada")
+
+
 @pytest.mark.parametrize("wrong", ["", "x" * 501, 5, b"\xff"])
 def test_tags_that_cannot_be(here: GitRepo, wrong: object) -> None:
     """Empty, overlong and non-text tags are refused, and nothing is changed."""

@@ -279,6 +279,7 @@ def test_what_is_no_address(store: RunStore, address: str) -> None:
         ("1", "C", "there are no runs of flow 'C' in this repository", "flows with runs: A, B"),
         ("@{-3}", None, "there is no run '@{-3}'", "the newest is A/3"),
         ("@{3}", None, "there is no run '@{3}'", "the newest is A/3"),
+        ("1..3", None, "'1..3' would be several runs, and one is meant here", "name one of them"),
         ("tag:bets", None, "there is no run 'tag:bets'", "did you mean best? the newest is A/3"),
         ("tag:3", None, "there is no run 'tag:3'", "did you mean 3? the newest is A/3"),
         (

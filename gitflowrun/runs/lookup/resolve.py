@@ -248,8 +248,12 @@ class _Catalog:
             )
         close = nearest(word.removeprefix(_TAG), self.words(flow))
         hint = f"did you mean {' or '.join(close)}? " if close else ""
-        newest = "/".join(map(str, runs[0]))
-        return NotFound(f"there is no run {text!r}{where}", hint=f"{hint}the newest is {newest}")
+        hint += f"the newest is {'/'.join(map(str, runs[0]))}"
+        message = f"there is no run {text!r}{where}"
+        if ".." in word and not word.startswith(_TAG):
+            message = f"{text!r} would be several runs, and one is meant here"
+            hint = "name one of them"
+        return NotFound(message, hint=hint)
 
     def _newest(self, names: Iterable[_RunName], flow: str | None) -> list[_RunName]:
         """The runs of a flow, or of all, newest first."""
