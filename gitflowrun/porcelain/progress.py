@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from gitflowrun.errors import CorruptRecord, NotFound
 from gitflowrun.limits import OUTPUT_TAIL, RATE_TASKS, TASKS_SECONDS, WATCHED_OUTPUTS
 from gitflowrun.names import TaskName
+from gitflowrun.porcelain.overview import Failure
 from gitflowrun.porcelain.parts import is_private
 from gitflowrun.runs.commit_message import Status
 from gitflowrun.runs.live import UnfinishedTask, observe
@@ -71,7 +72,7 @@ class RunProgress:
     seconds: float | None
     tasks: int
     steps: tuple[StepProgress, ...]
-    failed: tuple[str, str] | None
+    failed: Failure | None
     output: tuple[tuple[str, str], ...]
 
     def counts(self) -> tuple[Any, ...]:
@@ -102,7 +103,7 @@ class ProgressWatch:
         self._flow, self._id = run.flow, run.id
         self._uid = run.identity.uid
         self._steps: dict[str, _Step] = {}
-        self._failed: tuple[str, str] | None = None
+        self._failed: Failure | None = None
 
     def look(self) -> RunProgress:
         """How far the run is now.
@@ -153,16 +154,16 @@ class ProgressWatch:
             if time.process_time() > end and len(step.ended) > 1:
                 continue  # of very many tasks, all that counts is that they have ended
             try:
-                self._note(step, stored.pathspec, stored.record)
+                self._note(step, stored.record)
             except CorruptRecord as error:
-                self._failed = self._failed or (stored.pathspec, error.message)
+                self._failed = self._failed or Failure(str(stored.name), error.message)
         return unfinished
 
-    def _note(self, step: _Step, pathspec: str, record: TaskRecord) -> None:
+    def _note(self, step: _Step, record: TaskRecord) -> None:
         last = record.attempts[-1] if record.attempts else None
         if last is not None and not last.ok:
             step.failed += 1
-            self._failed = self._failed or (pathspec, last.error or "failed")
+            self._failed = self._failed or Failure(str(record.name), last.error or "failed")
         if record.transition is not None:
             step.splits += record.transition.num_splits or 0
         if last is not None and record.run.uid == self._uid:

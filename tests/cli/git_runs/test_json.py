@@ -27,7 +27,6 @@ WITHOUT = {
     "logs": "prints what is stored",
     "cat": "prints what is stored",
     "completion": "prints a program",
-    "watch": "prints a document for each change",
 }
 """The verbs that print no document, and why."""
 FLOWS = {
@@ -46,6 +45,7 @@ SAMPLES = {
     "show ADDRESS ADDRESS": ["show 1 2", "show 1/start 1/start/1 1/start/1/greeting"],
     "diff": ["diff 1 2", "diff 3 4", "diff -p 1 2"],
     "compare": ["compare 1 2", "compare 1 2 --all --baseline 1"],
+    "watch": ["watch 1", "watch 4"],
     "tag": ["tag"],
     "tag RUN": ["tag 1", "tag 1 good", "tag --move good 2", "tag -d 2 good"],
     "checkout": ["checkout 1"],
@@ -64,6 +64,7 @@ SAMPLES = {
     "verify": ["verify 1 2"],
     "hooks": ["hooks", "hooks install"],
     "version": ["version"],
+    "init": ["init"],
     "fsck": ["fsck", "EMPTY fsck"],
     "doctor": ["doctor", "doctor --fix"],
 }
@@ -146,7 +147,9 @@ def documents(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Any]]:
         repo.flow(*words.split())
     repo.git("init", "-q", "--bare", "../team.git")
     repo.git("remote", "add", "origin", "../team.git")
-    return {label: [_printed(repo, line) for line in lines] for label, lines in SAMPLES.items()}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SHELL", "/bin/bash")
+        return {label: [_printed(repo, line) for line in lines] for label, lines in SAMPLES.items()}
 
 
 def _printed(repo: GitRepo, line: str) -> Any:

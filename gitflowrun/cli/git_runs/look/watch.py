@@ -83,7 +83,7 @@ def _end(now: RunProgress, screen: Screen) -> Iterator[str]:
     words = f"{now.status.value}{took}, {counted(now.tasks, 'task')}"
     yield f"{printable(now.run)}: {screen.style.status(now.status.value, words)}"
     if now.failed is not None and now.status is not Status.DONE:
-        task, error = now.failed
+        task, error = f"{now.run}/{now.failed.task}", now.failed.error
         yield screen.style.red(printable(f"{task}: {error}"))
         yield printable(f"`git runs logs {task}` shows what it has written")
 
