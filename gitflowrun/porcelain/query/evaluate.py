@@ -47,20 +47,21 @@ def select_where(
         QueryError: the query can't be understood, or asks for what none of the runs has.
     """
     expression = grammar.parse(query)
-    needs = any(map(_needs_facts, _conditions(expression)))
+    needs = any(map(_needs_facts, conditions(expression)))
     facts = facts_of(repo, [run.commit for run in runs]) if needs else [NO_FACTS] * len(runs)
     rows = [Row(run, it) for run, it in zip(runs, facts, strict=True)]
     test = _Compiler(repo, query, rows).test(expression)
     return [row.run for row in rows if test(row)]
 
 
-def _conditions(expression: Expression) -> Iterable[Condition]:
+def conditions(expression: Expression) -> Iterable[Condition]:
+    """All conditions of an expression."""
     if isinstance(expression, grammar.Condition):
         yield expression
         return
     parts = expression.of if isinstance(expression.of, tuple) else (expression.of,)
     for part in parts:
-        yield from _conditions(part)
+        yield from conditions(part)
 
 
 def _needs_facts(condition: Condition) -> bool:

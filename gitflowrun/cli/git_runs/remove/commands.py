@@ -15,18 +15,58 @@ _force = click.option(
 )  # fmt: skip
 
 
+def _age(_ctx: click.Context, _option: click.Parameter, value: str | None) -> float | None:
+    from gitflowrun.porcelain.query.fields import read_duration
+    from gitflowrun.settings import parse_age
+
+    if value is None:
+        return None
+    seconds = read_duration(value)
+    return parse_age(value) if seconds is None else seconds
+
+
 @click.command(name="rm")
-@_force
+@click.option("-w", "--where", metavar="QUERY", help="Remove the runs that this query means.")
+@click.option(
+    "--keep-last", type=click.IntRange(min=0), metavar="NUMBER",
+    help="Remove all but so many of the newest runs of each flow.",
+)  # fmt: skip
+@click.option(
+    "--older-than", callback=_age, metavar="AGE", help="Remove runs that started longer ago: 30d, 2.weeks.",
+)  # fmt: skip
+@click.option(
+    "-f", "--force", is_flag=True,
+    help="Remove the runs of a set; of RUNs, those that are running, tagged, on a remote, or the origin of others.",
+)  # fmt: skip
 @json_option
-@click.argument("addresses", nargs=-1, required=True, metavar="RUN...")
-def rm_command(force: bool, as_json_: bool, addresses: tuple[str, ...]) -> int:
+@click.argument("addresses", nargs=-1, metavar="[RUN...|QUERY]")
+def rm_command(
+    where: str | None,
+    keep_last: int | None,
+    older_than: float | None,
+    force: bool,
+    as_json_: bool,
+    addresses: tuple[str, ...],
+) -> int:
     """Move RUNs to the trash, with their tags and the notes on them.
 
     There they stay for 30 days, or as long as runs.trashExpire says, and git runs restore puts them back. Remotes keep
     what they have, and no fetch brings it here again unless it is asked for by name.
-    """
-    from gitflowrun.cli.git_runs.remove.removal import remove_runs
 
+    Runs that are not named one by one, but by a query or an option, are only listed until --force is given; tagged ones
+    stay unless the query speaks of tags, and running ones in any case.
+    """
+    from gitflowrun.cli.git_runs.remove.removal import remove_runs, remove_set
+    from gitflowrun.porcelain.query.sets import RunSet, is_query
+
+    if len(addresses) == 1 and where is None and is_query(addresses[0]):
+        where, addresses = addresses[0], ()
+    wanted = RunSet(where, keep_last, older_than)
+    is_set = wanted != RunSet()
+    if is_set == bool(addresses):
+        raise click.UsageError("name the runs, or say by a query or an option which")
+    if is_set:
+        return remove_set(wanted, force=force, as_json_=as_json_)
     return remove_runs(force=force, as_json_=as_json_, addresses=addresses)
 
 

@@ -12,6 +12,7 @@ from gitflowrun.cli.output.tables import Column, show, table
 from gitflowrun.cli.output.text import ago, counted, printable
 from gitflowrun.errors import GitflowrunError
 from gitflowrun.git.repository import Repository
+from gitflowrun.limits import NAMES_IN_A_HINT
 from gitflowrun.porcelain.deletion.removal import (
     Purge,
     RemoteCopy,
@@ -23,6 +24,7 @@ from gitflowrun.porcelain.deletion.removal import (
     remove,
 )
 from gitflowrun.porcelain.deletion.trash import RestoredRun, Trash, TrashedRun
+from gitflowrun.porcelain.query.sets import choose
 from gitflowrun.runs.runs import RunStore
 from gitflowrun.settings import format_size, parse_age
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from gitflowrun.cli.output.terminal import Screen
+    from gitflowrun.porcelain.query.sets import ChosenRuns, RunSet
     from gitflowrun.runs.read import StoredRun
 
 _COLUMNS = (
@@ -49,6 +52,35 @@ def remove_runs(*, force: bool, as_json_: bool, addresses: tuple[str, ...]) -> i
     done = remove(repo, runs)
     show(repo, done, lambda _: _removed(repo, done), json=as_json_)
     return 0
+
+
+def remove_set(wanted: RunSet, *, force: bool, as_json_: bool) -> int:
+    """Move the runs of a set to the trash, or say which these are."""
+    repo = Repository.discover()
+    chosen = choose(repo, wanted)
+    names = [run.pathspec for run in chosen.runs]
+    for left, why in ((chosen.tagged, "tagged"), (chosen.running, "running")):
+        if left:
+            some = f"{', '.join(left[:NAMES_IN_A_HINT])}{' …' * (len(left) > NAMES_IN_A_HINT)}"
+            kept = f"{counted(len(left), 'run')} kept that {'is' if len(left) == 1 else 'are'} {why}: {some}"
+            sys.stderr.write(f"{printable(kept)}\n")
+    if force and names:
+        done = remove(repo, RunStore(repo).find_all(names))
+        show(repo, done, lambda _: _removed(repo, done), json=as_json_)
+        return 0
+    told = {"would_remove": names, "tagged": chosen.tagged, "running": chosen.running}
+    show(repo, told, lambda _: _would_remove(chosen), json=as_json_, page=True)
+    return 0
+
+
+def _would_remove(chosen: ChosenRuns) -> Iterator[str]:
+    for run in chosen.runs:
+        tags = f" ({', '.join(run.tags)})" if run.tags else ""
+        yield printable(f"would remove {run.subject}{tags}")
+    if chosen.runs:
+        yield f"{counted(len(chosen.runs), 'run')}; --force removes them"
+    else:
+        yield "No run matches."
 
 
 def restore_runs(*, as_json_: bool, addresses: tuple[str, ...]) -> None:
