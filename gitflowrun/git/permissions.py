@@ -439,3 +439,23 @@ def add_lines(path: Path, lines: Sequence[bytes], mode: int | None) -> None:
             share_file(path, mode)
     except OSError as error:
         raise RepositoryError(f"cannot write {path}: {error.strerror}") from error
+
+
+def remove_lines(path: Path, lines: Sequence[bytes], mode: int | None) -> None:
+    """Remove what `add_lines` added; a file elsewhere that it is a link to stays as it is.
+
+    Args:
+        path: The file, which need not be there.
+        lines: The lines, without their ends.
+        mode: Who may use it; see `shared_mode`.
+
+    Raises:
+        RepositoryError: it can't be written.
+    """
+    try:
+        text = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
+        kept = b"".join(it for it in text.splitlines(keepends=True) if it.strip() not in lines)
+        if kept != text:
+            replace_file(path, kept, mode)
+    except OSError as error:
+        raise RepositoryError(f"cannot write {path}: {error.strerror}") from error

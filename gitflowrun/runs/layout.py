@@ -72,6 +72,8 @@ PAYLOADS = b"blake3"
 PICTURES = b"pictures"
 _NOTED = f"{RUNS}@notes/"
 PAYLOAD_PATTERN = "steps/*/*/blake3/*"  # as gitattributes(5) writes it
+RECORD_PATTERNS = ("/INFO", "/steps/*/*/TASK", "/data/*.msgpack")
+"""What is msgpack and worth reading as text; likewise."""
 
 
 # A tag's ref becomes a path below the git directory, and Linux ends paths at 4,096 bytes. One limit

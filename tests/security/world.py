@@ -95,6 +95,7 @@ _CHANGES = (
     "hook",
     "purge",
     "gc",
+    "textconv",
     "checkout",
     "rerun",
     "resume",

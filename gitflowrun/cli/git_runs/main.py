@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _DEFAULT = "list"
 JSON_SCHEMA = 1
 """The number of what docs/json.md says; another one where a key goes or changes its meaning."""
-_MOST_NAMES = {"show": sys.maxsize, "push": sys.maxsize, "fetch": sys.maxsize}
+_MOST_NAMES = {"show": sys.maxsize, "push": sys.maxsize, "fetch": sys.maxsize, "textconv": 2}
 """How many words a command has at most that needs no click where none of them is an option: half its time."""
 
 
@@ -82,6 +82,10 @@ def _without_options(command: str, names: Sequence[str]) -> int:
         from gitflowrun.cli.git_runs.look.show import print_addresses
 
         return print_addresses(as_json_=False, addresses=tuple(names))
+    if command == "textconv":
+        from gitflowrun.cli.git_runs.set_up.textconv import change_textconv, print_record
+
+        return print_record(names[0]) if names else change_textconv(action=None, as_json_=False)
     from gitflowrun.cli.git_runs.share import sync
 
     remote, runs = names[0] if names else None, tuple(names[1:])

@@ -61,6 +61,7 @@ COMMANDS = {
     "fsck": Entry("set_up", "Check that runs are whole"),
     "doctor": Entry("set_up", "Find and mend what crashes have left"),
     "hooks": Entry("set_up", "Install or remove git hooks"),
+    "textconv": Entry("set_up", "Show records in git diff and git show as text"),
     "completion": Entry("set_up", "Print what a shell completes git runs with"),
     "hook": Entry("set_up", ""),
 }

@@ -63,6 +63,7 @@ SAMPLES = {
     "untrust": ["untrust origin"],
     "verify": ["verify 1 2"],
     "hooks": ["hooks", "hooks install"],
+    "textconv": ["textconv", "textconv --install"],
     "version": ["version"],
     "init": ["init"],
     "fsck": ["fsck", "EMPTY fsck"],

@@ -72,6 +72,22 @@ def hooks_command(as_json_: bool, force: bool, action: str | None) -> int:
     return change_hooks(as_json_=as_json_, action=action, force=force)
 
 
+@click.command(name="textconv")
+@click.option("--install", "action", flag_value="install", help="Have git call this for records.")
+@click.option("--uninstall", "action", flag_value="uninstall", help="Take that back.")
+@json_option
+@click.argument("file", required=False)
+def textconv_command(action: str | None, as_json_: bool, file: str | None) -> int:
+    """Print the record or value of a run in FILE as text; without FILE, say whether git diff and git show do so.
+
+    --install adds lines to .git/info/attributes and sets diff.runs.textconv, both in this repository only. git starts
+    a process for each record that it shows: git diff of two runs with thousands of tasks takes long.
+    """
+    from gitflowrun.cli.git_runs.set_up.textconv import change_textconv, print_record
+
+    return print_record(file) if file else change_textconv(action=action, as_json_=as_json_)
+
+
 @click.command(name="completion")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion_command(shell: str) -> None:
