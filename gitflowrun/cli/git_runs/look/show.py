@@ -265,16 +265,18 @@ def print_addresses(*, as_json_: bool, addresses: tuple[str, ...]) -> int:
     store = RunStore(repo)
     damage = Damage(GIT)
     found = []
-    addresses = tuple(store.expand(addresses or ("@latest",)))
-    for address in addresses:
+    words = list(addresses or ("@latest",))
+    expanded = store.expand(words)
+    is_one = len(words) == 1 and expanded == words  # a range is several, however many lie in it
+    for address in expanded:
         try:
             found.append(_gathered(repo, store.resolve(address)))
         except (CorruptRecord, RepositoryError) as error:
-            if len(addresses) < 2:  # noqa: PLR2004  (one)
+            if is_one:
                 raise
             damage.tell(error)  # the others are shown
     values = [value for value, _ in found]
-    value = values if len(addresses) > 1 else values[0]
+    value = values[0] if is_one else values
 
     def blocks(screen: Screen) -> Iterator[str]:
         return apart(lines(value, screen) for value, lines in found)
