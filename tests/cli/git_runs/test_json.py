@@ -54,6 +54,7 @@ SAMPLES = {
     "rerun": ["rerun 1 --name Bob"],
     "resume": ["resume 4"],
     "push": ["push", "push"],
+    "rm QUERY": ["rm id<2", "rm --keep-last 1"],
     "rm": ["rm 3 --force"],
     "list --trash": ["list --trash"],
     "fetch": ["fetch", "fetch origin Hello/1"],
