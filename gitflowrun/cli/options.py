@@ -34,7 +34,7 @@ def together(*options: _Decorator) -> _Decorator:
 
 
 def _statuses(_ctx: click.Context, _option: click.Parameter, value: tuple[str, ...]) -> Any:
-    from gitflowrun.porcelain.query.select import parse_status
+    from gitflowrun.runs.query.select import parse_status
 
     return tuple(parse_status(word) for words in value for word in words.split(","))
 
@@ -43,7 +43,7 @@ def _streams(_ctx: click.Context, _option: click.Parameter, value: str | None) -
     return ("stdout", "stderr") if value in {None, "both"} else (str(value),)
 
 
-# The options that choose runs: the fields of a `porcelain.query.select.RunQuery`.
+# The options that choose runs: the fields of a `runs.query.select.RunQuery`.
 filter_options = together(
     click.option(
         "-n", "--max-count", "limit", type=click.IntRange(min=0), metavar="NUMBER",

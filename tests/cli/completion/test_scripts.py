@@ -19,8 +19,8 @@ from gitflowrun.cli.completion.scripts import FIELDS, INSTALLED, script_for
 from gitflowrun.cli.completion.verb_words import all_verbs
 from gitflowrun.cli.git_runs.verbs import COMMANDS
 from gitflowrun.cli.manual.installed import installed_files
-from gitflowrun.porcelain.query import fields
 from gitflowrun.runs.commit_message import Status
+from gitflowrun.runs.query import fields
 from tests.helpers.repos import ROOT, GitRepo, make_repo
 from tests.helpers.runs import make_run
 

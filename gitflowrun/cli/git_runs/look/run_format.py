@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any
 from gitflowrun.cli.output.text import ago, stamp
 from gitflowrun.errors import UsageError
 from gitflowrun.names import did_you_mean
-from gitflowrun.porcelain.query.columns import text_of
-from gitflowrun.porcelain.query.fields import FIELDS, TextValue, read_number
-from gitflowrun.porcelain.query.named import values_of
 from gitflowrun.runs.lookup.listing import RunSummary
+from gitflowrun.runs.query.columns import text_of
+from gitflowrun.runs.query.fields import FIELDS, TextValue, read_number
+from gitflowrun.runs.query.named import values_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from gitflowrun.porcelain.query.fields import Row
+    from gitflowrun.runs.query.fields import Row
 
 Piece = str | tuple[str, str]
 """A text, or a name and how its value is written."""

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from gitflowrun.cli.git_runs.look.run_table import ListView, list_runs
 from gitflowrun.errors import UsageError
-from gitflowrun.porcelain.query.select import RunQuery
 from gitflowrun.runs.commit_message import Status
+from gitflowrun.runs.query.select import RunQuery
 from gitflowrun.values import field_names
 
 if TYPE_CHECKING:

@@ -13,7 +13,11 @@ from gitflowrun.cli.output.tables import Cell, Column, show, table
 from gitflowrun.cli.output.terminal import open_screen
 from gitflowrun.cli.output.text import ago_short, printable, stamp
 from gitflowrun.git.repository import Repository
-from gitflowrun.porcelain.query.columns import (
+from gitflowrun.runs.commit_message import Status, duration
+from gitflowrun.runs.lookup.facts import NO_FACTS, facts_of
+from gitflowrun.runs.lookup.listing import DamagedRun, RunSummary, told_damaged
+from gitflowrun.runs.metrics import json_scalar
+from gitflowrun.runs.query.columns import (
     cell,
     changed_parameters,
     grouped,
@@ -21,13 +25,9 @@ from gitflowrun.porcelain.query.columns import (
     ordered,
     text_of,
 )
-from gitflowrun.porcelain.query.fields import Row
-from gitflowrun.porcelain.query.named import needs_facts, values_of
-from gitflowrun.porcelain.query.select import RunQuery, differing, select
-from gitflowrun.runs.commit_message import Status, duration
-from gitflowrun.runs.lookup.facts import NO_FACTS, facts_of
-from gitflowrun.runs.lookup.listing import DamagedRun, RunSummary, told_damaged
-from gitflowrun.runs.metrics import json_scalar
+from gitflowrun.runs.query.fields import Row
+from gitflowrun.runs.query.named import needs_facts, values_of
+from gitflowrun.runs.query.select import RunQuery, differing, select
 from gitflowrun.runs.runs import RunStore
 from gitflowrun.values import frozen, replace
 

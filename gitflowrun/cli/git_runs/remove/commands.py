@@ -16,7 +16,7 @@ _force = click.option(
 
 
 def _age(_ctx: click.Context, _option: click.Parameter, value: str | None) -> float | None:
-    from gitflowrun.porcelain.query.fields import read_duration
+    from gitflowrun.runs.query.fields import read_duration
     from gitflowrun.settings import parse_age
 
     if value is None:
@@ -57,7 +57,7 @@ def rm_command(
     stay unless the query speaks of tags, and running ones in any case.
     """
     from gitflowrun.cli.git_runs.remove.removal import remove_runs, remove_set
-    from gitflowrun.porcelain.query.sets import RunSet, is_query
+    from gitflowrun.runs.query.sets import RunSet, is_query
 
     if len(addresses) == 1 and where is None and is_query(addresses[0]):
         where, addresses = addresses[0], ()

@@ -24,7 +24,7 @@ from gitflowrun.porcelain.deletion.removal import (
     remove,
 )
 from gitflowrun.porcelain.deletion.trash import RestoredRun, Trash, TrashedRun
-from gitflowrun.porcelain.query.sets import choose
+from gitflowrun.runs.query.sets import choose
 from gitflowrun.runs.runs import RunStore
 from gitflowrun.settings import format_size, parse_age
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from gitflowrun.cli.output.terminal import Screen
-    from gitflowrun.porcelain.query.sets import ChosenRuns, RunSet
+    from gitflowrun.runs.query.sets import ChosenRuns, RunSet
     from gitflowrun.runs.read import StoredRun
 
 _COLUMNS = (

@@ -18,8 +18,8 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from gitflowrun.porcelain.query.words import QueryError, Word, WordKind, words_of
 from gitflowrun.runs.commit_message import Status
+from gitflowrun.runs.query.words import QueryError, Word, WordKind, words_of
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gitflowrun.porcelain.query import grammar
-from gitflowrun.porcelain.query.grammar import All, Condition, Expression, Not, Operator, parse
-from gitflowrun.porcelain.query.words import MOST_CHARACTERS, QueryError
+from gitflowrun.runs.query import grammar
+from gitflowrun.runs.query.grammar import All, Condition, Expression, Not, Operator, parse
+from gitflowrun.runs.query.words import MOST_CHARACTERS, QueryError
 
 
 def shown(expression: Expression) -> str:

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import GitflowrunError, NotFound, UsageError
-from gitflowrun.porcelain.query import grammar
-from gitflowrun.porcelain.query.fields import (
+from gitflowrun.runs.lookup.facts import NO_FACTS, facts_of
+from gitflowrun.runs.lookup.listing import RunSummary
+from gitflowrun.runs.query import grammar
+from gitflowrun.runs.query.fields import (
     FIELDS,
     Fits,
     Row,
@@ -15,10 +17,8 @@ from gitflowrun.porcelain.query.fields import (
     read_moment,
     scalar_fits,
 )
-from gitflowrun.porcelain.query.named import Values, needs_facts, values_of
-from gitflowrun.porcelain.query.words import QueryError
-from gitflowrun.runs.lookup.facts import NO_FACTS, facts_of
-from gitflowrun.runs.lookup.listing import RunSummary
+from gitflowrun.runs.query.named import Values, needs_facts, values_of
+from gitflowrun.runs.query.words import QueryError
 from gitflowrun.values import replace
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from gitflowrun.git.objects import Oid
     from gitflowrun.git.repository import Repository
-    from gitflowrun.porcelain.query.grammar import Condition, Expression, Value
     from gitflowrun.runs.lookup.listing import DamagedRun
+    from gitflowrun.runs.query.grammar import Condition, Expression, Value
 
 Test = Callable[[Row], bool]
 
@@ -183,6 +183,6 @@ class _Compiler:
         return lambda row: isinstance(row.run, RunSummary) and row.run.state.code_commit in there
 
     def _log(self, text: str) -> Test:
-        from gitflowrun.porcelain.query.output import has_output
+        from gitflowrun.runs.query.output import has_output
 
         return lambda row: has_output(self._repo, row.run, text)

@@ -8,14 +8,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from gitflowrun.porcelain.query.fields import TextValue, read_number
-from gitflowrun.porcelain.query.named import values_of
+from gitflowrun.runs.query.fields import TextValue, read_number
+from gitflowrun.runs.query.named import values_of
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from gitflowrun.porcelain.query.fields import Row
+    from gitflowrun.runs.query.fields import Row
 
 
 def changed_parameters(rows: Sequence[Row]) -> list[str]:

@@ -6,14 +6,14 @@ import pytest
 
 from gitflowrun.errors import NotFound, UsageError
 from gitflowrun.git.snapshot import take_snapshot
-from gitflowrun.porcelain.query.select import (
+from gitflowrun.runs.create import create_run
+from gitflowrun.runs.query.select import (
     RunQuery,
     differing,
     parameters_of,
     parse_status,
     select,
 )
-from gitflowrun.runs.create import create_run
 from gitflowrun.runs.runs import Status
 from gitflowrun.values import replace
 from tests.helpers.repos import GitRepo

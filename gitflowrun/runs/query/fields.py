@@ -15,18 +15,18 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.errors import UsageError
-from gitflowrun.porcelain.query.grammar import Operator
 from gitflowrun.runs.commit_message import Status
 from gitflowrun.runs.lookup.listing import RunSummary
+from gitflowrun.runs.query.grammar import Operator
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from gitflowrun.artifacts.scalar import Scalar
-    from gitflowrun.porcelain.query.grammar import Value
     from gitflowrun.runs.lookup.facts_cache import RunFacts
     from gitflowrun.runs.lookup.listing import DamagedRun
+    from gitflowrun.runs.query.grammar import Value
 
 
 @frozen

@@ -90,7 +90,7 @@ def select(repo: Repository, query: RunQuery) -> list[RunSummary | DamagedRun]:
     if query.on is not None:
         found = _on(repo, found, query.on)
     if query.where is not None:
-        from gitflowrun.porcelain.query.evaluate import select_where
+        from gitflowrun.runs.query.evaluate import select_where
 
         found = select_where(repo, found, query.where)
     return found[: query.limit]

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from gitflowrun.git.repository import Repository
-from gitflowrun.porcelain.query.fields import read_moment, read_number
-from gitflowrun.porcelain.query.select import RunQuery, select
-from gitflowrun.porcelain.query.words import QueryError
+from gitflowrun.runs.query.fields import read_moment, read_number
+from gitflowrun.runs.query.select import RunQuery, select
+from gitflowrun.runs.query.words import QueryError
 from gitflowrun.runs.runs import Status
 from tests.helpers.repos import GitRepo, make_repo
 from tests.helpers.runs import make_measured_run, open_repo

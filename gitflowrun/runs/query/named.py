@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from gitflowrun.errors import UsageError
 from gitflowrun.names import did_you_mean
-from gitflowrun.porcelain.query.fields import FIELDS, Row, TextValue
+from gitflowrun.runs.query.fields import FIELDS, Row, TextValue
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

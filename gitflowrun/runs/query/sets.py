@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from gitflowrun.porcelain.query import grammar
-from gitflowrun.porcelain.query.evaluate import conditions, select_where
 from gitflowrun.runs.commit_message import Status
 from gitflowrun.runs.lookup.listing import RunSummary
+from gitflowrun.runs.query import grammar
+from gitflowrun.runs.query.evaluate import conditions, select_where
 from gitflowrun.runs.runs import RunStore
 from gitflowrun.values import frozen
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gitflowrun.git.repository import Repository
-    from gitflowrun.porcelain.query.grammar import Expression
+    from gitflowrun.runs.query.grammar import Expression
 
 
 @frozen
