@@ -9,9 +9,9 @@ the run began, and `git diff`, `git log` and a new run of the flow go on from it
    no filter of an attribute in that code runs.
 4. Fill the work tree's index from the commit, so that what differs is shown as changed.
 
-No hook runs, for there is nothing that git checks out. Where the commit is not here (a run that was fetched without
-its branch), where only some paths are wanted, or where the user wants that, it is a plain directory. What fails takes
-away what it has made.
+No hook runs, for there is nothing that git checks out. Where the commit is not here (a run that was fetched without its
+branch), where git can't make a work tree, where only some paths are wanted, or where the user wants that, it is a plain
+directory. What fails takes away what it has made.
 
 The work tree for a run is made by git's own checkout, filters and all, for the run is trusted and its files shall be
 what they were; it lies in `.git/gitflowrun/rerun`, and who makes the next one removes those of processes that died.
@@ -93,10 +93,10 @@ def check_out(
     was_there = _check_place(place)
     commit, why_plain = (None, "") if plain or paths else _commit_of(run)
     try:
+        if commit is not None and (why_plain := _why_no_work_tree(repo, place, commit)):  # 2
+            commit = None
         if commit is None:
             place.mkdir(parents=True, exist_ok=True)
-        else:
-            _add_work_tree(repo, place, commit)  # 2
         count = materialise(  # 3
             repo.objects, run.code_tree, place, trusted=trusted, paths=frozenset(wanted)
         )
@@ -165,8 +165,17 @@ def _commit_of(run: StoredRun) -> tuple[Oid | None, str]:
 
 def _add_work_tree(repo: Repository, place: Path, commit: Oid) -> None:
     """Make a linked work tree without files. Raises RepositoryError."""
-    # From its own main repository, whose variables would have git take the directory for that one's.
     repo.git.run("worktree", "add", "--no-checkout", "--detach", str(place), str(commit))
+
+
+def _why_no_work_tree(repo: Repository, place: Path, commit: Oid) -> str:
+    """Make a linked work tree without files; where git can't, as in a repository that may only be read, why not."""
+    try:
+        _add_work_tree(repo, place, commit)
+    except RepositoryError as error:
+        _remove(repo, place)
+        return f"git makes no work tree: {error.message.strip().splitlines()[-1]}"
+    return ""
 
 
 def _remove(repo: Repository, place: Path) -> None:
@@ -176,16 +185,17 @@ def _remove(repo: Repository, place: Path) -> None:
 
 
 def _ignore(repo: Repository, place: Path) -> bool:
-    """Have git not list a directory among new files of the work tree that it lies in; whether it lies there.
-
-    Raises:
-        RepositoryError: the list of what is ignored can't be written.
-    """
+    """Have git not list a directory among new files of the work tree that it lies in; whether it does so."""
+    place = place.resolve()
     if repo.work_tree is None or not place.is_relative_to(repo.work_tree):
         return False
     path = place.relative_to(repo.work_tree).as_posix()
     pattern = "".join(f"\\{it}" if it in _SPECIAL else it for it in path)
-    add_lines(repo.common_dir / "info" / "exclude", [os.fsencode(f"/{pattern}/")], repo.shared_mode)
+    exclude = repo.common_dir / "info" / "exclude"
+    try:
+        add_lines(exclude, [os.fsencode(f"/{pattern}/")], repo.shared_mode)
+    except RepositoryError:  # then git lists it
+        return False
     return True
 
 

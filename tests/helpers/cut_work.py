@@ -139,6 +139,13 @@ def _purge(repo: GitRepo, said: _Acknowledged) -> None:
         said.all()
 
 
+def _note(repo: GitRepo, said: _Acknowledged) -> None:
+    said.all()
+    for args in (["1", "-m", "one"], ["2", "-m", "two"], ["1", "-m", "again"], ["2", "-d"]):
+        assert repo.call("note", *args).code == 0
+        said.all()
+
+
 def _nothing(_repo: GitRepo) -> None:
     pass
 
@@ -199,6 +206,7 @@ WORK: dict[str, tuple[Callable[[GitRepo], None], Callable[[GitRepo, _Acknowledge
     "fold": (_with_runs, _fold),
     "deleted": (_nothing, _deleted),
     "remove": (_with_runs, _remove),
+    "note": (_with_runs, _note),
     "purge": (_with_runs, _purge),
     "purge packed": (_with_lost, _purge),
 }

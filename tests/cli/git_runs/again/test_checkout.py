@@ -151,6 +151,16 @@ def test_where_the_commit_is_not_here(
     assert files(repo.path / "MyFlow-1") == {"README": b"a project\n"}
 
 
+def test_where_git_makes_no_work_tree(repo: GitRepo, runs: Runs, tmp_path: Path) -> None:
+    """In a repository that may only be read, say: a plain directory, and in git's words why."""
+    make_run(repo)
+    repo.write(".git/worktrees", "in its place")
+    done = runs("checkout", "1", str(tmp_path / "there"))
+    assert done.code == 0, done.err
+    assert "a plain directory, for git makes no work tree: " in done.out
+    assert files(tmp_path / "there") == {"README": b"a project\n"}
+
+
 def test_a_failure_leaves_nothing(
     dirty: GitRepo, runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

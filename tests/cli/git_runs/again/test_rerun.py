@@ -179,6 +179,38 @@ def test_without_a_file_or_a_work_tree(repo: GitRepo, runs: Runs) -> None:
     assert "there is no work tree here" in bare.err
 
 
+def test_secrets_are_given_again(repo: GitRepo) -> None:
+    """What was recorded as stars is asked for; the error names the variable that gives it."""
+    secret = "Parameter('key', secret=True, required=True)"
+    repo.write(
+        "flow.py",
+        flow().replace("lr = Parameter('lr', default=0.5)", f"lr = 1\n    key = {secret}"),
+    )
+    given = {"METAFLOW_RUN_KEY": "correct horse"}
+    assert repo.flow("flow.py", "run", env=given).code == 0
+    done = repo.runs("rerun", "1")
+    assert done.code != 0
+    assert "set GITFLOWRUN_RUN_KEY, or add --key VALUE" in done.err
+    assert len(store_of(repo).names()) == 1
+    again = repo.runs("rerun", "1", env=given)
+    assert again.code == 0, again.err
+    assert latest(repo, "F").info.parameters["key"] == "***"
+
+
+def test_ctrl_c_interrupts_the_run(repo: GitRepo) -> None:
+    """A terminal sends it to all processes: the run ends as interrupted, and its code is taken away."""
+    wait = "print('ready', flush=True)\ntime.sleep(0 if 'FAST' in os.environ else 60)"
+    repo.write("flow.py", flow(start=wait))
+    assert repo.flow("flow.py", "run", env={"FAST": "1"}).code == 0
+    words = ("-m", "gitflowrun.cli.git_runs.main", "rerun", "--same-code", "1")
+    running = background(repo, *words)
+    running.wait_for("ready")
+    running.ctrl_c()
+    assert running.wait() == 130
+    assert latest(repo, "F").state.status.value == "interrupted"
+    assert list((repo.path / ".git" / "gitflowrun" / "rerun").iterdir()) == []
+
+
 def test_nothing_of_a_stranger_is_started(tmp_path: Path) -> None:
     """Neither their code nor the file that their run names, until somebody trusts it."""
     hub = make_repo(tmp_path / "hub")

@@ -92,7 +92,9 @@ def going(repo: GitRepo) -> Iterator[Going]:
 def then(monkeypatch: pytest.MonkeyPatch, *moves: Callable[[], None]) -> None:
     """Each time that `watch` waits, the next thing happens."""
     waiting = iter(moves)
-    monkeypatch.setattr(watch, "time", SimpleNamespace(sleep=lambda _: next(waiting)()))
+    monkeypatch.setattr(
+        watch, "time", SimpleNamespace(sleep=lambda _: next(waiting)(), monotonic=time.monotonic)
+    )
 
 
 def test_numbers_of_a_run_that_goes_on(repo: GitRepo, going: Going) -> None:
