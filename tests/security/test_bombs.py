@@ -17,7 +17,7 @@ from gitflowrun.git.objects import Oid
 from gitflowrun.names import TaskName
 from gitflowrun.porcelain.comparison.compare import code_diff
 from tests.helpers.repos import GitRepo, make_repo
-from tests.helpers.runs import make_run, open_repo, store_of
+from tests.helpers.runs import make_run, open_repo, start_run, store_of
 from tests.security.forge import Forge, ForgedTask, Forgery, info, record, task
 
 SIZE = 12 << 20
@@ -151,6 +151,28 @@ def test_code_that_doubles_is_not_compared(stranger: GitRepo) -> None:
     for compare in (diff_trees, code_diff):
         with pytest.raises(TooLarge, match="more than 200,000 files differ"):
             compare(repo, one, two)
+
+
+def test_the_runs_that_changed_a_file_beside_code_that_doubles(tmp_path: Path) -> None:
+    """The other runs are found; what changed in the code of that one is not shown, and said to be too much."""
+    repo = make_repo(tmp_path / "doubling")
+    for text in ("1", "2", "3", "4"):
+        repo.write("f.py", text)
+        start_run(repo).close()
+    forge = Forge(repo)
+    bomb = forge.files({"f.py": b"print(1)\n"})
+    for _ in range(30):
+        bomb = forge.tree([("40000", "a", bomb), ("40000", "b", bomb)])
+    info_ = repo.git("rev-parse", "runs/MyFlow/2:INFO")
+    tree = forge.tree([("100644", "INFO", info_), ("40000", "code", bomb)])
+    text = repo.git("log", "-1", "--format=%B", "runs/MyFlow/2")
+    tip = forge.commit(tree, [repo.git("rev-parse", "runs/MyFlow/2^")], text)
+    repo.git("update-ref", "refs/runs/MyFlow/2", tip)
+    _, out = measured(repo, "log", "--oneline", "--", "*.py")
+    assert [line.split()[1] for line in out.splitlines()] == ["MyFlow/4:"]
+    _, out = measured(repo, "log", "--oneline", "-p", "3")
+    assert "error: more than 200,000 files differ" in out
+    assert "MyFlow/1: " in out
 
 
 def test_code_that_lies_deep_is_not_compared(stranger: GitRepo) -> None:

@@ -9,7 +9,8 @@ import signal
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import CorruptRecord, MissingObject, TooLarge
-from gitflowrun.limits import CODE_LOG_SECONDS, DIFFED_IN_ALL, INFO_ROUNDS
+from gitflowrun.git.diff import extent_of_change
+from gitflowrun.limits import CODE_LOG_SECONDS, INFO_ROUNDS
 from gitflowrun.runs.lookup.listing import RunSummary, list_runs
 from gitflowrun.runs.read import StoredRun
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from gitflowrun.runs.lookup.listing import DamagedRun
 
     _Pair = tuple[Oid, Oid]
+
+_NAMES = 16 << 20
+"""Bytes of the names of files that differ, of all runs together."""
 
 
 class CodeHistory:
@@ -49,15 +53,24 @@ class CodeHistory:
     def _code(self, run: RunSummary) -> Oid:
         return StoredRun(self._repo, run.flow, run.id, run.commit).code_tree
 
+    def _is_moderate(self, pair: _Pair) -> bool:
+        """Whether no more differs between two trees than the code of people has."""
+        try:
+            extent_of_change(self._repo, *pair)
+        except (CorruptRecord, MissingObject):
+            return False
+        return True
+
     def changing(
         self, runs: Sequence[RunSummary | DamagedRun], paths: Sequence[str]
     ) -> list[RunSummary | DamagedRun]:
         """Those of some runs whose code differs from that of the run before in what git takes `paths` for.
 
-        A run whose code, or that of the one before it, can't be read is not among them.
+        A run is not among them whose code, or that of the one before it, can't be read, or where too much differs
+        to be compared.
 
         Raises:
-            TooLarge: more differs than is compared.
+            TooLarge: more differs in all than is compared.
             RepositoryError: git can't read the paths.
         """
         found: dict[str, _Pair] = {}
@@ -68,20 +81,24 @@ class CodeHistory:
                 continue
             if pair is not None and pair[0] != pair[1]:
                 found[run.pathspec] = pair
-        differ = _differing(self._repo, list(dict.fromkeys(found.values())), paths)
+        pairs = list(dict.fromkeys(found.values()))
+        try:
+            differ = _differing(self._repo, pairs, paths)
+        except TooLarge:  # a stranger's, perhaps: the others are compared
+            differ = _differing(self._repo, [it for it in pairs if self._is_moderate(it)], paths)
         return [run for run in runs if found.get(run.pathspec) in differ]
 
 
 def _differing(repo: Repository, pairs: Sequence[_Pair], paths: Sequence[str]) -> set[_Pair]:
     """The pairs of trees that differ at paths, as one process of git says; those without that it can't read."""
-    args = ("diff-tree", "--stdin", "-r", "--raw", "--no-renames", "--", *paths)
+    args = ("diff-tree", "--stdin", "-r", "--name-status", "--no-renames", "--", *paths)
     found: set[_Pair] = set()
     left = list(pairs)
     for _ in range(INFO_ROUNDS):
         if not left:
             break
         lines = "".join(f"{old} {new}\n" for old, new in left).encode()
-        most = DIFFED_IN_ALL + 2 * len(lines)
+        most = _NAMES + 2 * len(lines)
         done = repo.git.read(*args, most=most, stdin=lines, seconds=CODE_LOG_SECONDS)
         if done.code in {-signal.SIGXCPU, -signal.SIGKILL}:
             raise TooLarge(
@@ -90,8 +107,8 @@ def _differing(repo: Repository, pairs: Sequence[_Pair], paths: Sequence[str]) -
             )
         place = -1
         for row in done.out.splitlines():
-            # Both trees come first, and then a line for each file, which begins with a colon.
-            if row.startswith(b":"):
+            # Both trees come first, and then a line for each file, whose name is quoted where it has a tab.
+            if b"\t" in row:
                 found.add(left[place])
             else:
                 place += 1
