@@ -18,12 +18,14 @@ from gitflowrun.runs.commit_message import Status
 from gitflowrun.runs.lookup.listing import RunSummary, no_runs_of, told_damaged
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from pandas import DataFrame
 
     from gitflowrun.client.task import Task
+    from gitflowrun.runs.commit_message import RunState
+    from gitflowrun.runs.lookup.listing import DamagedRun
 
 T = TypeVar("T")
 
@@ -40,8 +42,15 @@ _LEADING: Mapping[str, Callable[[Run], Any]] = {
     "finished_at": attrgetter("finished_at"),
     "seconds": seconds,
     "tags": lambda run: tuple(sorted(run.user_tags)),
+    "code_commit": lambda run: str(_state(run).code_commit or "") or None,
+    "dirty": lambda run: _state(run).dirty,
+    "origin": lambda run: " ".join(_state(run).origin.split()[1:2]) or None,
 }
 """The columns of every run, in a data frame before all others."""
+
+
+def _state(run: Run) -> RunState:
+    return run._run.summary().state  # noqa: SLF001  (what a list has read already)
 
 
 class Flow(Container[Run]):
@@ -68,34 +77,49 @@ class Flow(Container[Run]):
         return local_time(self._source.runs.get(*first).info.created)
 
     def __iter__(self) -> Iterator[Run]:
+        return self._some(None)
+
+    def _some(self, where: str | None) -> Iterator[Run]:
         is_narrowed = self._scope.checked and self._scope.namespace is not None
-        return self._visible() if is_narrowed else self._all()
+        return self._visible(where) if is_narrowed else self._all(where)
 
-    def _visible(self) -> Iterator[Run]:
+    def _visible(self, where: str | None = None) -> Iterator[Run]:
         # Whose a damaged run is nobody can tell: it is shown rather than lost.
-        return (run for run in self._all() if _unless_damaged(run, Run.is_in_namespace, lost=True))
+        return (
+            run for run in self._all(where) if _unless_damaged(run, Run.is_in_namespace, lost=True)
+        )
 
-    def _all(self) -> Iterator[Run]:
+    def _all(self, where: str | None = None) -> Iterator[Run]:
         flow, spec = self.id, self._scope.spec
         listing = Listing(self._source, flow)
-        for row in listing.rows:
+        for row in listing.rows if where is None else self._meant(listing, where):
             known = row if isinstance(row, RunSummary) else None
             reader = RunReader(spec, flow, row.id, listing=listing, row=known)
             yield make(Pathspec(flow, row.id), self._scope, _run=reader)
+
+    def _meant(self, listing: Listing, where: str) -> Sequence[RunSummary | DamagedRun]:
+        from gitflowrun.runs.query.evaluate import select_where  # most loops ask nothing
+
+        return select_where(self._source.repo, listing.rows, where)
 
     def _child(self, name: str) -> Run:
         run: Run = self._at(self.id, RunId(name))
         run._check_visible()  # noqa: SLF001  (of a class of this module)
         return run
 
-    def runs(self, *tags: str) -> Iterator[Run]:
+    def runs(self, *tags: str, where: str | None = None) -> Iterator[Run]:
         """The runs that have all of `tags`, newest first; all runs without any. Read as they are asked for.
+
+        Args:
+            tags: Tags, of either kind.
+            where: Only runs that this query means, as of `git runs list`: `"accuracy > 0.9 and not failed"`.
 
         A run that is damaged comes in its place, with the status `damaged`; whatever else is asked of it raises an
         error that says why. Where nobody can tell whether it has a tag, it is left out, with a warning.
 
         Raises:
             TaggingError: no tag can be called so.
+            QueryError: the query can't be understood, or asks for what no run has.
         """
         wanted = [check_tag(tag) for tag in tags]
 
@@ -103,7 +127,9 @@ class Flow(Container[Run]):
             return all(map(run.has_tag, wanted))
 
         return (
-            run for run in self if _unless_damaged(run, is_wanted, lost=False, told="not looked at")
+            run
+            for run in self._some(where)
+            if _unless_damaged(run, is_wanted, lost=False, told="not looked at")
         )
 
     @property
@@ -119,21 +145,30 @@ class Flow(Container[Run]):
         """The newest run whose end was reached; None when there is none."""
         return next((run for run in self if run.successful), None)
 
-    def to_pandas(self, *tags: str) -> DataFrame:
-        """A data frame with a row for each run: status, times, tags, parameters, and metrics.
+    def to_pandas(
+        self, *tags: str, where: str | None = None, columns: Iterable[str] | None = None
+    ) -> DataFrame:
+        """A data frame with a row for each run: status, times, tags, code, parameters, and metrics.
 
         Metrics are the numbers, truth values and short texts among the artifacts of the end task.
 
         Args:
             tags: Only runs that have all of them.
+            where: Only runs that this query means, as of `git runs list`.
+            columns: Only these columns, in this order; one that no run has is empty.
 
         Returns:
             A `pandas.DataFrame`, newest run first.
 
         Raises:
             UsageError: pandas is not installed.
+            QueryError: the query can't be understood, or asks for what no run has.
         """
-        return data_frame(list(rows(self.runs(*tags))), _LEADING)
+        found = list(rows(self.runs(*tags, where=where)))
+        if columns is None:
+            return data_frame(found, _LEADING)
+        wanted = list(columns)
+        return data_frame([{it: row[it] for it in wanted if it in row} for row in found], wanted)
 
     def _repr_html_(self) -> str:
         """A table of its newest runs."""

@@ -16,6 +16,7 @@ from gitflowrun.git.pack.reader import PackReader
 from gitflowrun.runs.runs import Status
 from tests.client.samples import Pickled, make_failed_run, make_run, start
 from tests.helpers.repos import GitRepo
+from tests.helpers.runs import make_measured_run
 
 
 def test_runs_come_newest_first(here: GitRepo) -> None:
@@ -225,6 +226,32 @@ def test_a_data_frame(here: GitRepo) -> None:
     assert list(frame["result"]) == [2, 1]
     assert list(Flow("MyFlow").to_pandas("keep")["run_id"]) == ["1"]
     assert next(iter(Flow("MyFlow").to_pandas("nobody").columns)) == "run_id"
+
+
+def test_queries(here: GitRepo) -> None:
+    """`runs` and `to_pandas` take the queries of `git runs list`, within the flow and the namespace."""
+    here.commit()
+    make_measured_run(here, {"lr": "0.1"}, {"acc": 0.5})
+    make_measured_run(here, {"lr": "0.2"}, {"acc": 0.75}, tags=["keep"])
+    make_measured_run(here, {"lr": "0.3"}, {"acc": 0.9}, flow="Other")
+    flow = Flow("MyFlow")
+    assert [run.id for run in flow.runs(where="acc > 0.4")] == ["2", "1"]
+    assert [run.id for run in flow.runs("keep", where="lr < 1")] == ["2"]
+    assert [run.id for run in flow.runs(where="acc > 0.8")] == []
+    with pytest.raises(UsageError, match="metric or parameter 'ac'"):
+        list(flow.runs(where="ac > 1"))
+    (first, _) = rows(flow.runs(where="acc > 0"))
+    assert first["code_commit"] == here.git("rev-parse", "HEAD")
+    assert (first["dirty"], first["origin"]) == (False, None)
+
+
+def test_chosen_columns_of_a_data_frame(here: GitRepo) -> None:
+    """In the order in which they are asked for; one that no run has is empty."""
+    pytest.importorskip("pandas")
+    make_run(here, result=1)
+    frame = Flow("MyFlow").to_pandas(columns=["result", "nothing", "run_id"], where="done")
+    assert list(frame.columns) == ["result", "nothing", "run_id"]
+    assert list(frame["result"]) == [1]
 
 
 def test_without_pandas_there_is_a_hint(here: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
