@@ -153,7 +153,9 @@ def test_code_that_doubles_is_not_compared(stranger: GitRepo) -> None:
             compare(repo, one, two)
 
 
-def test_the_runs_that_changed_a_file_beside_code_that_doubles(tmp_path: Path) -> None:
+def test_the_runs_that_changed_a_file_beside_code_that_doubles(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The other runs are found; what changed in the code of that one is not shown, and said to be too much."""
     repo = make_repo(tmp_path / "doubling")
     for text in ("1", "2", "3", "4"):
@@ -168,7 +170,10 @@ def test_the_runs_that_changed_a_file_beside_code_that_doubles(tmp_path: Path) -
     text = repo.git("log", "-1", "--format=%B", "runs/MyFlow/2")
     tip = forge.commit(tree, [repo.git("rev-parse", "runs/MyFlow/2^")], text)
     repo.git("update-ref", "refs/runs/MyFlow/2", tip)
-    _, out = measured(repo, "log", "--oneline", "--", "*.py")
+    # git's memory, which it fills.
+    monkeypatch.setattr("gitflowrun.git.command.LISTED", 2 << 20)
+    monkeypatch.setattr("gitflowrun.porcelain.comparison.code_history._NAMES", 1 << 20)
+    out = repo.call("log", "--oneline", "--", "*.py").out
     assert [line.split()[1] for line in out.splitlines()] == ["MyFlow/4:"]
     _, out = measured(repo, "log", "--oneline", "-p", "3")
     assert "error: more than 200,000 files differ" in out

@@ -5,7 +5,6 @@ The first run of a flow has nothing before it, so nothing of its code has change
 
 from __future__ import annotations
 
-import signal
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import CorruptRecord, MissingObject, TooLarge
@@ -53,14 +52,6 @@ class CodeHistory:
     def _code(self, run: RunSummary) -> Oid:
         return StoredRun(self._repo, run.flow, run.id, run.commit).code_tree
 
-    def _is_moderate(self, pair: _Pair) -> bool:
-        """Whether no more differs between two trees than the code of people has."""
-        try:
-            extent_of_change(self._repo, *pair)
-        except (CorruptRecord, MissingObject):
-            return False
-        return True
-
     def changing(
         self, runs: Sequence[RunSummary | DamagedRun], paths: Sequence[str]
     ) -> list[RunSummary | DamagedRun]:
@@ -71,7 +62,7 @@ class CodeHistory:
 
         Raises:
             TooLarge: more differs in all than is compared.
-            RepositoryError: git can't read the paths.
+            RepositoryError: git can't read the paths, or the code of many runs.
         """
         found: dict[str, _Pair] = {}
         for run in runs:
@@ -81,41 +72,62 @@ class CodeHistory:
                 continue
             if pair is not None and pair[0] != pair[1]:
                 found[run.pathspec] = pair
-        pairs = list(dict.fromkeys(found.values()))
-        try:
-            differ = _differing(self._repo, pairs, paths)
-        except TooLarge:  # a stranger's, perhaps: the others are compared
-            differ = _differing(self._repo, [it for it in pairs if self._is_moderate(it)], paths)
+        differ = _differing(self._repo, list(dict.fromkeys(found.values())), paths)
         return [run for run in runs if found.get(run.pathspec) in differ]
 
 
-def _differing(repo: Repository, pairs: Sequence[_Pair], paths: Sequence[str]) -> set[_Pair]:
-    """The pairs of trees that differ at paths, as one process of git says; those without that it can't read."""
+def _differing(repo: Repository, pairs: list[_Pair], paths: Sequence[str]) -> set[_Pair]:
+    """The pairs of trees that differ at paths; without those that git can't read, or where very much differs.
+
+    One process says it of all pairs. Where it ends early, those are left out in which more differs than people change,
+    and it goes on behind the pair at which it ended.
+    """
     args = ("diff-tree", "--stdin", "-r", "--name-status", "--no-renames", "--", *paths)
     found: set[_Pair] = set()
-    left = list(pairs)
-    for _ in range(INFO_ROUNDS):
-        if not left:
-            break
-        lines = "".join(f"{old} {new}\n" for old, new in left).encode()
+    for attempt in range(INFO_ROUNDS):
+        if not pairs:
+            return found
+        lines = "".join(f"{old} {new}\n" for old, new in pairs).encode()
         most = _NAMES + 2 * len(lines)
-        done = repo.git.read(*args, most=most, stdin=lines, seconds=CODE_LOG_SECONDS)
-        if done.code in {-signal.SIGXCPU, -signal.SIGKILL}:
-            raise TooLarge(
-                f"comparing the code of {len(left):,} runs has taken more than {CODE_LOG_SECONDS} s of processor time",
-                hint="name fewer runs (-n 20), or paths without patterns",
-            )
-        place = -1
-        for row in done.out.splitlines():
-            # Both trees come first, and then a line for each file, whose name is quoted where it has a tab.
-            if b"\t" in row:
-                found.add(left[place])
-            else:
-                place += 1
+        try:
+            done = repo.git.read(*args, most=most, stdin=lines, seconds=CODE_LOG_SECONDS)
+            is_too_large = done.code < 0
+        except TooLarge:
+            if attempt:
+                raise
+            is_too_large = True
+        if is_too_large and not attempt:
+            pairs = [pair for pair in pairs if _is_moderate(repo, pair)]
+            continue
+        asked, differ = _parse(done.out, pairs)
+        found |= differ
         if not done.code:
+            return found
+        if not asked:
             break
-        if place < 0:
-            raise repo.git.failure(args, done)
-        found.discard(left[place])  # at a tree that is not there, or garbled, git has ended
-        left = left[place + 1 :]
-    return found
+        found.discard(pairs[asked - 1])
+        pairs = pairs[asked:]
+        if not attempt:
+            pairs = [pair for pair in pairs if _is_moderate(repo, pair)]
+    raise repo.git.failure(args, done)
+
+
+def _parse(out: bytes, pairs: Sequence[_Pair]) -> tuple[int, set[_Pair]]:
+    """How many pairs git has begun to compare, and which of them differ."""
+    asked, differ = 0, set()
+    for row in out.splitlines():
+        # Both trees come first, and then a line for each file, whose name is quoted where it has a tab.
+        if b"\t" in row:
+            differ.add(pairs[asked - 1])
+        else:
+            asked += 1
+    return asked, differ
+
+
+def _is_moderate(repo: Repository, pair: _Pair) -> bool:
+    """Whether no more differs between two trees than the code of people has."""
+    try:
+        extent_of_change(repo, *pair)
+    except (CorruptRecord, MissingObject):
+        return False
+    return True
