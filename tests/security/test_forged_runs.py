@@ -221,7 +221,8 @@ def _executing(name: str, address: str, index: int) -> Iterator[tuple[str, ...]]
     others = (
         ("show", address), ("trust", address), ("cat", f"{address}/start/1/pickled"), ("trust", "-d",
         address), ("tag", address, "t"),
-        ("cat", "-o", "/dev/null", f"{address}/plain"), ("diff", address),
+        ("cat", "-o", "/dev/null", f"{address}/plain"), ("diff", address), ("rerun", "--same-code", address),
+        ("resume", address), ("rerun", address), ("note", address, "-m", "seen"),
     )  # fmt: skip
     if others[index % len(others)][0] != "trust":
         yield (*GIT_RUNS, *others[index % len(others)])

@@ -292,7 +292,7 @@ def _others(address: str) -> list[Command]:
     addresses += [f"{address}/start/1/{name}" for name in names] + [f"{address}/result"]
     of = {"show": addresses, "cat": addresses, "logs": addresses[:4]}
     for words in _command_lines():
-        tty = not {"--raw", "--json"} & set(words)
+        tty = not {"--raw", "--json", "-z"} & set(words)
         for one in of.get(words[0], [address]):
             line = [one if word == "<run>" else word for word in words]
             made.append(Command("runs", line, " ".join(words), tty=tty))

@@ -111,7 +111,8 @@ class _Block:
         lines = list(_lines(now, screen, size.lines - 1))[: max(size.lines - 1, 1)]
         # A window that became narrower has broken the lines that were there.
         rows = sum(max(-(-taken // columns), 1) for taken in self._widths)
-        self._screen.out.write(_UP.format(rows) * (rows > 0) + _CLEAR)
+        if rows:
+            self._screen.out.write(_UP.format(rows) + _CLEAR)
         self._screen.lines(lines)
         self._widths = [min(width(_plain(line)), columns - 1) for line in lines]
 
