@@ -47,6 +47,11 @@ class GitCommand(click.Command):
         return [*super().collect_usage_pieces(ctx), *paths]
 
 
+def path_hint(command: str, word: str) -> str | None:
+    """What to say of a word that is no run where it is a file; git asks for `--` before paths as well."""
+    return f"`{command} -- {word}` if the file is meant" if os.path.lexists(word) else None
+
+
 def from_top(repo: Repository, path: str) -> str:
     """A path as the user types it, which is from where they are, as git's trees know it."""
     if repo.work_tree is None or path.startswith(":"):  # git's pathspec magic

@@ -129,7 +129,16 @@ def test_closed_streams_are_no_error(repo: GitRepo, closed: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [("log",), ("diff",), ("show", "1"), ("list",), ("cat", "1/result")]
+    "words",
+    [
+        ("log",),
+        ("log", "-p"),
+        ("diff",),
+        ("compare",),
+        ("show", "1"),
+        ("list",),
+        ("cat", "1/result"),
+    ],
 )
 def test_a_reader_that_has_gone(repo: GitRepo, words: tuple[str, ...]) -> None:
     """Where nobody reads, every command ends in silence, with the code that git has then."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gitflowrun.cli.errors import DIFFERS, GIT, Damage
-from gitflowrun.cli.git_command import from_top
+from gitflowrun.cli.git_command import from_top, path_hint
 from gitflowrun.cli.git_runs.look.code_text import code_text
 from gitflowrun.cli.git_runs.look.diff_lines import (
     code_lines,
@@ -126,9 +126,9 @@ def _addresses(runs: tuple[str, ...]) -> tuple[str, str]:
 
 def _find(store: RunStore, addresses: tuple[str, str]) -> tuple[StoredRun, StoredRun]:
     old, new = addresses
-    newest = store.find(new)
+    newest = _named(store, new, f"git runs diff {old}")
     try:
-        return store.find(old), newest
+        return _named(store, old, "git runs diff"), newest
     except NotFound:
         if old != _BEFORE:
             raise
@@ -136,6 +136,15 @@ def _find(store: RunStore, addresses: tuple[str, str]) -> tuple[StoredRun, Store
             f"{newest.pathspec} is the only run: there is nothing to compare it with",
             hint="`python FLOW.py run` makes another one; `git runs fetch` gets those of a remote",
         ) from None
+
+
+def _named(store: RunStore, word: str, command: str) -> StoredRun:
+    """The run at an address; of a file's name is said how `command` takes it."""
+    try:
+        return store.find(word)
+    except NotFound as error:
+        hint = path_hint(command, word) or error.hint
+        raise NotFound(error.message, hint=hint) from error
 
 
 def _lines(found: RunDifference, patch: str | None, screen: Screen) -> Iterator[str]:

@@ -6,7 +6,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.cli.errors import GIT, Damage
-from gitflowrun.cli.git_command import from_top
+from gitflowrun.cli.git_command import from_top, path_hint
 from gitflowrun.cli.git_runs.look.code_text import code_text
 from gitflowrun.cli.git_runs.look.run_table import json_rows, warn_of_damage
 from gitflowrun.cli.output.tables import apart, as_json, facts
@@ -122,7 +122,8 @@ def _begins(
     try:
         run = store.find(word)
     except NotFound as error:
-        raise NotFound(f"there is neither a flow nor a run {word!r}", hint=error.hint) from error
+        hint = path_hint("git runs log", word) or error.hint
+        raise NotFound(f"there is neither a flow nor a run {word!r}", hint=hint) from error
     is_of_flow = word.removeprefix("refs/").removeprefix("runs/").startswith(f"{run.flow}/")
     return replace(query, flow=run.flow if is_of_flow else None), run.pathspec, None
 

@@ -123,6 +123,18 @@ def _forget(repo: GitRepo, oid: str) -> None:
     (repo.path / ".git/objects" / oid[:2] / oid[2:]).unlink()
 
 
+def test_a_path_without_the_dashes(history: GitRepo) -> None:
+    """Where a file is called like what is no run, the hint says how it is meant."""
+    for words, command in (
+        (("log", "a.py"), "git runs log"),
+        (("diff", "1", "a.py"), "git runs diff 1"),
+    ):
+        done = history.call(*words)
+        assert done.code == 128
+        assert done.err.endswith(f"hint: `{command} -- a.py` if the file is meant\n")
+    assert "if the file is meant" not in history.call("diff", "1", "b.py").err
+
+
 def test_what_is_neither_flow_nor_run(repo: GitRepo, runs: Runs) -> None:
     """The nearest of both are named."""
     make_run(repo, "Train")
