@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from gitflowrun.git.objects import Oid
+from gitflowrun.runs.read import StoredRun
 from gitflowrun.runs.trust import Trust
 from tests.cli.conftest import Runs
 from tests.helpers.repos import GitRepo
@@ -136,6 +138,46 @@ def test_nothing_of_the_code_is_started(repo: GitRepo, runs: Runs, tmp_path: Pat
     assert done.code == 0, done.err
     assert (repo.path / "MyFlow-1" / "file").read_text() == "x\n"
     assert not canary.exists()
+
+
+@pytest.mark.parametrize("plain", [[], ["--plain"]])
+@pytest.mark.parametrize(
+    ("mode", "name", "content"),
+    [
+        ("100644", ".git", "gitdir: /elsewhere\n"),
+        ("40000", ".GIT", None),
+        ("40000", "git~1", None),
+        ("40000", "..", None),
+        ("120000", "link", "/etc/passwd"),
+        ("120000", "link", "../../outside"),
+        ("120000", "sub\\link", "a"),
+    ],
+)
+def test_code_that_would_leave_its_directory_is_refused(
+    repo: GitRepo,
+    runs: Runs,
+    monkeypatch: pytest.MonkeyPatch,
+    plain: list[str],
+    mode: str,
+    name: str,
+    content: str | None,
+) -> None:
+    """Of a stranger's run: names that are git's or another system's, and links out; nothing is made."""
+    make_run(repo)
+    blob = repo.git("hash-object", "-w", "--stdin", stdin=(content or "[core]").encode())
+    inner = b"100644 config\0" + bytes.fromhex(blob)
+    tree = repo.git("hash-object", "-t", "tree", "-w", "--literally", "--stdin", stdin=inner)
+    oid = bytes.fromhex(tree if content is None else blob)
+    row = f"{mode} {name}\0".encode() + oid
+    evil = repo.git("hash-object", "-t", "tree", "-w", "--literally", "--stdin", stdin=row)
+    monkeypatch.setattr(StoredRun, "code_tree", Oid.from_hex(evil))
+    monkeypatch.setattr(Trust, "trusts_run", lambda *_: False)
+    before = files(repo.path)
+    done = runs("checkout", *plain, "1")
+    assert done.code == 128
+    assert files(repo.path) == before
+    assert not (repo.path / "MyFlow-1").exists()
+    assert len(repo.git("worktree", "list").split("\n")) == 1
 
 
 def test_where_the_commit_is_not_here(
