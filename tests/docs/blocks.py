@@ -3,6 +3,7 @@
     ```python title="hello.py"     written to that file of the sandbox
     ```python                      executed
     ```console                     `$ command` lines are run by sh; the lines below are what they print
+    ```console title="40 columns"  likewise, on a terminal of that width
     ```sh title=".ci/run"          set-up commands, each a line of .ci/run; of these, `python ...` runs here too
     ```sh title="tests/..."        set-up commands that this file of tests runs, in environments of its own
 
@@ -15,13 +16,16 @@ any lines. `python -m tests.docs.blocks FILE...` rewrites the outputs in place.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import os
+import pty
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import termios
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +40,7 @@ VARIABLE = (
     (re.compile(r"\b[0-9a-f]{7,64}\b"), "<oid>"),
     (re.compile(r"\b\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d(\.\d+)?)?( ?[+-]\d{4}|Z)?"), "<time>"),
     (re.compile(r"\b\w{3} \w{3} +\d+ \d\d:\d\d:\d\d \d{4} [+-]\d{4}"), "<time>"),
-    (re.compile(r"\b(\d+ (seconds?|minutes?) ago|just now)\b"), "<time>"),
+    (re.compile(r"\b(\d+ (seconds?|minutes?|s|min) ago|just now)\b"), "<time>"),
     (re.compile(r"\bpid \d+"), "pid <n>"),
     (re.compile(r"\b\d+(\.\d+)? ?(ms|s)\b"), "<duration>"),
     (re.compile(r"\b\d+(\.\d+)? ?([kKMG]i?B|bytes)\b"), "<size>"),
@@ -128,6 +132,24 @@ class Sandbox:
         )  # fmt: skip
         return done.stdout
 
+    def screen(self, command: str, columns: int) -> str:
+        """What a terminal of that width shows of one command line, without colours."""
+        ours, theirs = pty.openpty()
+        termios.tcsetwinsize(theirs, (50, columns))
+        env = {name: text for name, text in self.env.items() if name != "COLUMNS"}
+        with subprocess.Popen(
+            ["sh", "-c", command], cwd=self.repo.path, stdin=theirs, stdout=theirs, stderr=theirs,
+            env={**env, "TERM": "xterm", "NO_COLOR": "1", "GIT_PAGER": "cat"}, start_new_session=True,
+        ) as process:  # fmt: skip
+            os.close(theirs)
+            seen = b""
+            with contextlib.suppress(OSError):  # nobody writes any more
+                while piece := os.read(ours, 65536):
+                    seen += piece
+            process.wait(300)
+        os.close(ours)
+        return seen.decode().replace("\r\n", "\n")
+
     def run(self, block: Block) -> list[tuple[str, str, str]]:
         """Run a block; (command, expected, actual) for each command of a console block."""
         if block.kind == "sh" and block.title == ".ci/run":
@@ -142,7 +164,15 @@ class Sandbox:
             return []
         parts = re.split(r"^\$ (.*)\n", block.text, flags=re.MULTILINE)
         pairs = zip(parts[1::2], parts[2::2], strict=True)
-        return [(command, expected, self.shell(command)) for command, expected in pairs]
+        columns = re.fullmatch(r"(\d+) columns", block.title or "")
+        return [
+            (
+                command,
+                expected,
+                self.screen(command, int(columns[1])) if columns else self.shell(command),
+            )
+            for command, expected in pairs
+        ]
 
 
 @functools.cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gitflowrun.cli.manual.page import Example, Page, Paragraph, Section
-from gitflowrun.cli.output.help_text import wrapped
+from gitflowrun.cli.output.text import wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

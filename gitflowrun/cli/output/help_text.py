@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gitflowrun.cli.output.text import wrapped
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-_LEAST = 10  # characters of a line, however narrow the terminal is
 
 
 class _Formatter(click.HelpFormatter):
@@ -36,13 +36,6 @@ class _Formatter(click.HelpFormatter):
             first = f"{indent}{term.ljust(column) if beside else term}{''.join(beside)}\n"
             pad = indent + " " * column
             self.write(first + "".join(f"{pad}{line}\n" for line in lines[len(beside) :]))
-
-
-def wrapped(text: str, width: int) -> list[str]:
-    """The lines of a paragraph of that width; no word is broken."""
-    import textwrap  # only help needs it
-
-    return textwrap.wrap(text, max(width, _LEAST), break_long_words=False, break_on_hyphens=False)
 
 
 class _Context(click.Context):

@@ -10,7 +10,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gitflowrun.cli.output.terminal import Screen, open_screen
-from gitflowrun.cli.output.text import printable, width
+from gitflowrun.cli.output.text import printable, width, wrapped
 from gitflowrun.values import field_names, frozen
 
 if TYPE_CHECKING:
@@ -166,6 +166,12 @@ def pairs(rows: Sequence[tuple[str, str]], indent: str = "") -> Iterator[str]:
 def facts(*rows: tuple[str, str]) -> Iterator[str]:
     """Lines `Name:  value`, of those rows that have a value."""
     return pairs([(f"{name}:", value) for name, value in rows if value])
+
+
+def prose(text: str, screen: Screen, margin: int = 0) -> list[str]:
+    """A sentence: for a person in lines that end with a word and leave that margin free, for a pipe in one line."""
+    space = screen.columns - margin
+    return [text] if not screen.person or width(text) <= space else wrapped(text, space)
 
 
 def section(title: str, lines: Iterable[str], screen: Screen) -> Iterator[str]:

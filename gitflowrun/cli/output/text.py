@@ -22,6 +22,7 @@ _UNSAFE_OR_SGR = f"{UNSAFE}(?:(?<=\x1b){_SGR})?"
 _BYTES_FROM, _BYTES_TO = 0xDC80, 0xDCFF  # where `os.fsdecode` puts bytes that are no UTF-8
 _SHORT_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\x1b": "\\e"}
 
+_LEAST = 10  # characters of a line, however narrow the terminal is
 _MINUTE = 60
 _HOUR = 60 * _MINUTE
 _DAY = 24 * _HOUR
@@ -84,6 +85,13 @@ def width(text: str) -> int:
 
     wide = sum(unicodedata.east_asian_width(char) in "WF" for char in text)
     return len(text) + wide - sum(unicodedata.combining(char) != 0 for char in text)
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """The lines of a paragraph of that width; no word is broken."""
+    import textwrap  # few commands need it
+
+    return textwrap.wrap(text, max(width, _LEAST), break_long_words=False, break_on_hyphens=False)
 
 
 def counted(count: int, noun: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 
-from gitflowrun.cli.output.tables import Cell, Column, as_json, columns, fit, pairs, table
+from gitflowrun.cli.output.tables import Cell, Column, as_json, columns, fit, pairs, prose, table
 from gitflowrun.cli.output.terminal import Screen, Style
 from gitflowrun.git.objects import Oid
 from gitflowrun.values import frozen
@@ -104,3 +104,11 @@ def test_columns_are_filled_downwards() -> None:
     assert list(columns(words, _screen(12, person=True))) == ["a    d", "bb   e", "ccc"]
     assert list(columns(words, _screen())) == words
     assert list(columns([], _screen(person=True))) == []
+
+
+def test_prose_breaks_between_words_for_a_person_alone() -> None:
+    """A sentence fills the window, less a margin; a pipe gets it in one line."""
+    text = "one two three --long-option four"
+    assert prose(text, _screen(20)) == [text]
+    assert prose(text, _screen(40, person=True)) == [text]
+    assert prose(text, _screen(20, person=True), 2) == ["one two three", "--long-option four"]

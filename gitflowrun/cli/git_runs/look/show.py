@@ -14,7 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 from gitflowrun.artifacts.preview import Preview
 from gitflowrun.cli.errors import GIT, UNREADABLE, Damage
-from gitflowrun.cli.output.tables import Cell, Column, apart, facts, pairs, section, show, table
+from gitflowrun.cli.output.tables import (
+    Cell,
+    Column,
+    apart,
+    facts,
+    pairs,
+    prose,
+    section,
+    show,
+    table,
+)
 from gitflowrun.cli.output.text import ago, counted, printable, stamp
 from gitflowrun.errors import CorruptRecord, RepositoryError
 from gitflowrun.git.repository import Repository
@@ -55,7 +65,7 @@ def run_lines(top: Path | None, run: overview.RunOverview, screen: Screen) -> It
     yield from section("Parameters", pairs(parameters, _INDENT), screen)
     yield from section("Steps", _step_table(run, screen), screen)
     for failure in run.failures:
-        error = [_INDENT + style.red(printable(failure.error))]
+        error = _told(failure.error, screen)
         yield from section(f"Failed: {printable(failure.task)}", error, screen)
     failed = sum(step.failed for step in run.steps)
     if failed > len(run.failures):
@@ -63,9 +73,14 @@ def run_lines(top: Path | None, run: overview.RunOverview, screen: Screen) -> It
             "Failed", [f"{_INDENT}and {failed - len(run.failures):,} more tasks"], screen
         )
     for task in run.unreadable:
-        error = [_INDENT + style.red(printable(task.error))]
+        error = _told(task.error, screen)
         yield from section(f"Unreadable: {printable(task.task)}", error, screen)
     yield from section("Artifacts", _artifact_table(run.artifacts, screen), screen)
+
+
+def _told(error: str, screen: Screen) -> list[str]:
+    lines = prose(printable(error), screen, len(_INDENT))
+    return [_INDENT + screen.style.red(line) for line in lines]
 
 
 def _run_facts(top: Path | None, run: overview.RunOverview, screen: Screen) -> Iterator[str]:
@@ -123,8 +138,8 @@ def step_lines(step: overview.StepDetails, screen: Screen) -> Iterator[str]:
     """A step: its tasks in a table."""
     yield screen.style.yellow(f"step {printable(step.pathspec)}")
     columns = [
-        Column("TASK"), Column("STATUS"), Column("TOOK", right=True), Column("CPU", right=True),
-        Column("MEMORY", right=True), Column("FOREACH", shrinks=True), Column("ERROR", shrinks=True),
+        Column("TASK"), Column("STATUS"), Column("TOOK", right=True, leaves=1), Column("CPU", right=True, leaves=2),
+        Column("MEMORY", right=True, leaves=3), Column("FOREACH", shrinks=True), Column("ERROR", shrinks=True),
     ]  # fmt: skip
     rows: list[list[Cell | str]] = [
         [
@@ -187,8 +202,8 @@ def artifact_lines(row: overview.ArtifactRow, screen: Screen) -> Iterator[str]:
 def _artifact_table(rows: Sequence[overview.ArtifactRow], screen: Screen) -> Iterator[str]:
     """Artifacts by name, type, size, the beginning of their digest and, of small ones, value."""
     columns = [
-        Column("NAME", shrinks=True), Column("TYPE", shrinks=True), Column("SIZE", right=True),
-        Column("BLAKE3"), Column("MADE BY"), Column("VALUE", shrinks=True),
+        Column("NAME", shrinks=True), Column("TYPE", shrinks=True, leaves=2), Column("SIZE", right=True, leaves=1),
+        Column("BLAKE3", leaves=4), Column("MADE BY", leaves=3), Column("VALUE", shrinks=True),
     ]  # fmt: skip
     cells = [
         [
@@ -309,4 +324,4 @@ def _whose_word(run: StoredRun, rows: Sequence[overview.ArtifactRow], lines: _Li
     is_noted = any(row.size > MAX_PREVIEW and row.preview is not None for row in rows)
     if not is_noted or overview.is_trusted(run):
         return lines
-    return lambda value, screen: chain(lines(value, screen), ("", _WORD))
+    return lambda value, screen: chain(lines(value, screen), ("", *prose(_WORD, screen)))

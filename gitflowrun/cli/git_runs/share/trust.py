@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from gitflowrun.cli.output.tables import Column, show, table
+from gitflowrun.cli.output.tables import Column, prose, show, table
 from gitflowrun.cli.output.text import counted, printable
 from gitflowrun.errors import NotFound, UsageError
 from gitflowrun.git.repository import Repository
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from gitflowrun.cli.output.terminal import Screen
     from gitflowrun.runs.read import StoredRun
 
+_OWN = "Runs that you made in this clone are trusted, and need no line here."
 _MEANING = (
-    "Runs that you made in this clone are trusted, and need no line here.",
-    "What is trusted may do anything that you can do: pickles, data frames, tensors and values of classes of its own",
-    "are loaded, and its code is written out as it is. Of all other runs only what our own readers decode is loaded:",
-    "text, bytes, plain values, numpy arrays of numbers. Everything else shows what its task noted of it.",
+    "What is trusted may do anything that you can do: pickles, data frames, tensors and values of classes of its own "
+    "are loaded, and its code is written out as it is. Of all other runs only what our own readers decode is loaded: "
+    "text, bytes, plain values, numpy arrays of numbers. Everything else shows what its task noted of it."
 )
 
 
@@ -159,7 +159,8 @@ def _listed(repo: Repository, found: Trust, screen: Screen) -> Iterator[str]:
             "not as they were when the key of this clone sealed them"
         )
         yield ""
-    yield from _MEANING
+    for sentence in (_OWN, _MEANING):
+        yield from prose(sentence, screen)
 
 
 def _described(
