@@ -14,7 +14,8 @@ branch), where git can't make a work tree, where only some paths are wanted, or 
 directory. What fails takes away what it has made.
 
 The work tree for a run is made by git's own checkout, filters and all, for the run is trusted and its files shall be
-what they were; it lies in `.git/gitflowrun/rerun`, and who makes the next one removes those of processes that died.
+what they were. It lies in `.git/gitflowrun/rerun` beside a lock; those of processes that died are removed by who makes
+the next one, and by `git runs doctor --fix`.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from gitflowrun.errors import GitflowrunError, NotFound, RepositoryError, UsageE
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.permissions import add_lines
 from gitflowrun.git.repository import Repository
-from gitflowrun.runs.locks import FileLock
+from gitflowrun.runs.locks import FileLock, LockState
 from gitflowrun.runs.trust import Trust
 from gitflowrun.values import frozen
 
@@ -213,7 +214,8 @@ def temporary_work_tree(run: StoredRun) -> Iterator[Path]:
     """
     repo = run.repo
     top = repo.state(_RERUN)
-    _sweep(repo, top)
+    for left in abandoned_work_trees(repo):
+        remove_abandoned(repo, left)
     place = top / f"{run.id}-{secrets.token_hex(4)}"
     lock = FileLock(top / f"{place.name}.lock")
     lock.acquire()
@@ -230,11 +232,23 @@ def temporary_work_tree(run: StoredRun) -> Iterator[Path]:
         lock.release(remove=True)
 
 
-def _sweep(repo: Repository, top: Path) -> None:
-    """Remove the work trees of processes that died."""
+def abandoned_work_trees(repo: Repository) -> list[Path]:
+    """The temporary work trees of processes that died."""
+    top = repo.state_dir / _RERUN
     with contextlib.suppress(OSError):
-        for path in list(top.glob("*.lock")):
-            lock = FileLock(path)
-            if lock.try_acquire():
-                _remove(repo, path.with_suffix(""))
-                lock.release(remove=True)
+        return [
+            path.with_suffix("")
+            for path in sorted(top.glob("*.lock"))
+            if FileLock(path).state() is LockState.FREE
+        ]
+    return []
+
+
+def remove_abandoned(repo: Repository, place: Path) -> None:
+    """Remove the temporary work tree of a process that died; not where somebody has it after all."""
+    lock = FileLock(place.with_suffix(".lock"))
+    if lock.try_acquire():
+        try:
+            _remove(repo, place)
+        finally:
+            lock.release(remove=True)

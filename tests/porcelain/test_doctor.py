@@ -15,6 +15,7 @@ import pytest
 from gitflowrun.git.maintenance import fold_lock
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.owner import Owner
+from gitflowrun.porcelain.checkout import temporary_work_tree
 from gitflowrun.porcelain.checks import doctor
 from gitflowrun.porcelain.checks.doctor import AilmentKind, examine, mend
 from gitflowrun.porcelain.deletion.free import Freed
@@ -140,6 +141,21 @@ def test_half_written_files_of_ours(run: GitRepo, name: str) -> None:
     assert all(it.exists() for it in others)
     path.touch()
     assert found(run) == []
+
+
+def test_a_work_tree_of_a_rerun_that_was_killed(run: GitRepo) -> None:
+    """It is named and removed, for git too; one that somebody uses stays."""
+    stored = store_of(run).latest()
+    assert stored is not None
+    with temporary_work_tree(stored) as place:
+        assert (place / "README").exists()
+        assert found(run) == []
+        lock = place.with_suffix(".lock")
+        lock.rename(lock.with_name("kept"))  # whoever had it is not there any more
+        lock.write_text("")
+        check_mended(run, AilmentKind.WORK_TREE, place)
+        assert not place.exists()
+        assert len(run.git("worktree", "list").split("\n")) == 1
 
 
 def test_space_that_is_yet_to_be_freed(run: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:

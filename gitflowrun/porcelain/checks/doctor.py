@@ -27,6 +27,7 @@ from gitflowrun.git.ref_locks import recover_locks, remove_old_lock
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.limits import LOCK_ABANDONED, LOCK_STALE
 from gitflowrun.porcelain import hooks
+from gitflowrun.porcelain.checkout import abandoned_work_trees, remove_abandoned
 from gitflowrun.porcelain.checks.fsck import RunsCheck
 from gitflowrun.porcelain.deletion.free import free, has_unfinished
 from gitflowrun.runs import layout
@@ -61,6 +62,7 @@ class AilmentKind(str, Enum):
     NUMBER = "last number"
     HOOK = "hook"
     SPACE = "unfinished gc"
+    WORK_TREE = "work tree"
     COPY = "copy of a remote's ref"
     RUN = "damaged run"
 
@@ -189,6 +191,16 @@ def _half_written(repo: Repository) -> Iterator[Ailment]:
 
 def _remove_half_written(_: Repository, finding: Ailment) -> None:
     Path(finding.where).unlink(missing_ok=True)
+
+
+def _work_trees(repo: Repository) -> Iterator[Ailment]:
+    for path in abandoned_work_trees(repo):
+        what = "a `git runs rerun --same-code` that was killed had left it"
+        yield Ailment(AilmentKind.WORK_TREE, str(path), what, "is removed")
+
+
+def _remove_work_tree(repo: Repository, finding: Ailment) -> None:
+    remove_abandoned(repo, Path(finding.where))
 
 
 def _space(repo: Repository) -> Iterator[Ailment]:
@@ -400,6 +412,7 @@ _CHECKS: tuple[
     (_tags, _mirror),
     (_number, _set_number),
     (_half_written, _remove_half_written),
+    (_work_trees, _remove_work_tree),
     (_space, _free),
     (_hooks, _update_hook),
     (_runs, _forget),

@@ -56,7 +56,7 @@ def checkout_command(
 @click.option("--same-code", is_flag=True, help="Run the code of RUN instead of today's.")
 @json_option
 @click.argument("address", metavar="RUN")
-@click.argument("words", nargs=-1, metavar="[FLOW OPTION]...", type=click.UNPROCESSED)
+@click.argument("words", nargs=-1, metavar="[OPTION]...", type=click.UNPROCESSED)
 def rerun_command(same_code: bool, as_json_: bool, address: str, words: tuple[str, ...]) -> int:
     """Run the flow of RUN again with its parameters, but for those that are given: git runs rerun 12 --lr 0.1.
 
@@ -73,7 +73,7 @@ def rerun_command(same_code: bool, as_json_: bool, address: str, words: tuple[st
 @click.option("--step", metavar="STEP", help="Run this step again, and all that follows it.")
 @json_option
 @click.argument("address", metavar="RUN")
-@click.argument("words", nargs=-1, metavar="[FLOW OPTION]...", type=click.UNPROCESSED)
+@click.argument("words", nargs=-1, metavar="[OPTION]...", type=click.UNPROCESSED)
 def resume_command(step: str | None, as_json_: bool, address: str, words: tuple[str, ...]) -> int:
     """Run again what failed in RUN and what follows it, with today's code, and reuse what is finished.
 
