@@ -47,9 +47,9 @@ def fsck_command(read_data: bool, as_json_: bool, addresses: tuple[str, ...]) ->
 def doctor_command(fix: bool, as_json_: bool) -> int:
     """Find what crashes and power cuts have left in the repository, and say what --fix does about it.
 
-    Locks of refs, kept packs, temporary files and work trees whose process is dead; refs and objects that hold
-    nothing; copies of remotes' refs that lead nowhere; git tags that runs' tags lack, the last number given, hooks of another release; and
-    runs that are damaged. Exits with 1 if something is wrong and was not mended.
+    Locks of refs, kept packs, temporary files and work trees whose process is dead; refs and objects that hold nothing;
+    copies of remotes' refs that lead nowhere; git tags that runs' tags lack, the last number given, hooks of another
+    release; and runs that are damaged. Exits with 1 if something is wrong and was not mended.
     """
     from gitflowrun.cli.git_runs.set_up.doctor import examine
 
