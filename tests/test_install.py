@@ -84,7 +84,7 @@ def check_installed(project: Path) -> None:
     client, server = project / ".git" / "hooks", project.parent / "shared.git" / "hooks"
     assert {path.name for path in (*client.iterdir(), *server.iterdir())} >= HOOKS
     shell("git fsck --strict --no-dangling", project)
-    assert "git-runs-show(1)" in shell("git runs show --help", project)
+    assert "$ git runs show 2" in shell("git runs show --help", project)
     if shutil.which("man"):
         assert "Look at runs:" in shell("git runs --help", project)
 
