@@ -312,6 +312,15 @@ def test_a_flow_and_all_that_follows(
     for address in ("1", "2", "2/start", "2/start/1/large"):
         assert told("show", address)
     assert told("tag", "2", "good")
+    assert told("note", "2", "-m", "kept")
+    assert "The code of F/2 is in " in told("checkout", "2", str(tmp_path / "files"))
+    if state != "bare":
+        assert (tmp_path / "files" / "f.py").read_text() == FLOW
+        again = repo.runs("rerun", "--same-code", "--json", "2")
+        assert again.code == 0, again.err
+        made = json.loads(again.out)["run"]
+        assert repo.git("rev-parse", f"runs/{made}:code") == repo.git("rev-parse", "runs/F/2:code")
+        assert repo.call("rm", "--force", made).code == 0
     assert "F/1" in told("diff", "1", "2")
     assert "2 runs new, 1 tag added" in told("push", str(server))
     assert "1 run new" in told("fetch", str(server))
