@@ -3,7 +3,8 @@
 For people it is a linked work tree of git's where that can be, so that `git status` says there what was changed when
 the run began, and `git diff`, `git log` and a new run of the flow go on from it:
 
-1. Look at all names of the code's tree, and at the directory: nothing is made where something is refused.
+1. Look at all names of the code's tree, and at the directory: nothing is made where something is refused. It is
+   locked, for what the first of two commands has written there must not be taken for what the second one has.
 2. Have `git worktree add --no-checkout --detach` make the directory, at the commit below the run's code.
 3. Write the files, as `client.code` writes a tree of anybody's: no path leaves the directory, none is git's own, and
    no filter of an attribute in that code runs.
@@ -11,7 +12,7 @@ the run began, and `git diff`, `git log` and a new run of the flow go on from it
 
 No hook runs, for there is nothing that git checks out. Where the commit is not here (a run that was fetched without its
 branch), where git can't make a work tree, where only some paths are wanted, or where the user wants that, it is a plain
-directory. What fails takes away what it has made.
+directory. What fails takes away what it has made, and nothing else.
 
 The work tree for a run is made by git's own checkout, filters and all, for the run is trusted and its files shall be
 what they were. It lies in `.git/gitflowrun/rerun` beside a lock; those of processes that died are removed by who makes
@@ -21,6 +22,7 @@ the next one, and by `git runs doctor --fix`.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import secrets
 import shutil
@@ -29,7 +31,7 @@ from typing import TYPE_CHECKING
 from gitflowrun.client.code import code_files, materialise
 from gitflowrun.errors import GitflowrunError, NotFound, RepositoryError, UsageError
 from gitflowrun.git.objects import Oid
-from gitflowrun.git.permissions import add_lines
+from gitflowrun.git.permissions import add_lines, lock_file
 from gitflowrun.git.repository import Repository
 from gitflowrun.runs.locks import FileLock, LockState
 from gitflowrun.runs.trust import Trust
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from gitflowrun.runs.read import StoredRun
 
 _RERUN = "rerun"
+_FREE = "name one that is not there: nothing is overwritten"
 _UNBORN = "refs/heads/code-of-run-{}"
 _SPECIAL = frozenset("\\*?[!# ")
 """What means something in a pattern of `info/exclude`, at some place."""
@@ -91,29 +94,23 @@ def check_out(
     trusted = Trust(repo).trusts_run(run)
     wanted = [os.path.normpath(path).strip("/") for path in paths]
     _check_paths(run, wanted, trusted=trusted)  # 1
-    was_there = _check_place(place)
     commit, why_plain = (None, "") if plain or paths else _commit_of(run)
     try:
-        if commit is not None and (why_plain := _why_no_work_tree(repo, place, commit)):  # 2
-            commit = None
-        if commit is None:
-            place.mkdir(parents=True, exist_ok=True)
-        count = materialise(  # 3
-            repo.objects, run.code_tree, place, trusted=trusted, paths=frozenset(wanted)
-        )
-        if commit is not None:
-            Repository.discover(place).git.run("read-tree", "HEAD")  # 4
-        is_ignored = _ignore(repo, place)
-    except BaseException as error:
-        _remove(repo, place)
-        if was_there:
-            place.mkdir(exist_ok=True)
-        if isinstance(error, OSError):
-            raise UsageError(
-                f"the code of {run.pathspec} can't be written to {str(place)!r}: {error.strerror or error}",
-                hint="name a directory on a disk with free space that you may write to",
-            ) from error
-        raise
+        with _claimed(place) as was_there:
+            if commit is not None and (why_plain := _why_no_work_tree(repo, place, commit)):  # 2
+                commit = None
+            with _removed_if_it_fails(repo, place, was_there=was_there):
+                count = materialise(  # 3
+                    repo.objects, run.code_tree, place, trusted=trusted, paths=frozenset(wanted)
+                )
+                if commit is not None:
+                    Repository.discover(place).git.run("read-tree", "HEAD")  # 4
+                is_ignored = _ignore(repo, place)
+    except OSError as error:
+        raise UsageError(
+            f"the code of {run.pathspec} can't be written to {str(place)!r}: {error.strerror or error}",
+            hint="name a directory on a disk with free space that you may write to",
+        ) from error
     left_out = dict(run.left_out())
     return CheckedOut(run.pathspec, place, count, commit, why_plain, is_ignored, left_out)
 
@@ -131,19 +128,71 @@ def _check_paths(run: StoredRun, wanted: Sequence[str], *, trusted: bool) -> Non
         )
 
 
+@contextlib.contextmanager
+def _claimed(place: Path) -> Iterator[bool]:
+    """Have an empty directory to oneself, which is made where it is not there; gives whether it was.
+
+    Raises:
+        UsageError: something else is there, or somebody else has just claimed it.
+        OSError: it can't be made.
+    """
+    was_there = _check_place(place)
+    place.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        if not _lock(descriptor, place):
+            raise UsageError(f"somebody else is just writing to {str(place)!r}", hint=_FREE)
+        try:
+            yield was_there
+        except BaseException:
+            if not was_there:
+                with contextlib.suppress(OSError):  # there is something in it
+                    place.rmdir()
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, place: Path) -> bool:
+    """Lock a directory, open as it is there; whether that was free, and whoever had it has left nothing there."""
+    try:
+        lock_file(descriptor, place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except RepositoryError:
+        pass  # a network file system without such locks
+    return _check_place(place) and os.path.samestat(os.fstat(descriptor), place.stat())
+
+
+@contextlib.contextmanager
+def _removed_if_it_fails(repo: Repository, place: Path, *, was_there: bool) -> Iterator[None]:
+    """Remove what is written within the context if that fails, unless others write to the same place."""
+    try:
+        yield
+    except FileExistsError as error:
+        raise UsageError(
+            f"something else was written to {str(place)!r} meanwhile: {error}",
+            hint=f"nothing was removed there; {_FREE}",
+        ) from error
+    except BaseException:
+        _remove(repo, place)
+        if was_there:
+            place.mkdir(exist_ok=True)
+        raise
+
+
 def _check_place(place: Path) -> bool:
     """Whether a directory is there, which is empty. Raises UsageError: something else is there."""
-    hint = "name one that is not there: nothing is overwritten"
     try:
         if not os.path.lexists(place):
             return False
         if place.is_symlink() or not place.is_dir():
-            raise UsageError(f"{str(place)!r} is there, and is no directory", hint=hint)
+            raise UsageError(f"{str(place)!r} is there, and is no directory", hint=_FREE)
         if any(place.iterdir()):
-            raise UsageError(f"the directory {str(place)!r} is there, and not empty", hint=hint)
+            raise UsageError(f"the directory {str(place)!r} is there, and not empty", hint=_FREE)
     except OSError as error:
         raise UsageError(
-            f"{str(place)!r} can't be looked at: {error.strerror or error}", hint=hint
+            f"{str(place)!r} can't be looked at: {error.strerror or error}", hint=_FREE
         ) from error
     return True
 
@@ -174,7 +223,10 @@ def _why_no_work_tree(repo: Repository, place: Path, commit: Oid) -> str:
     try:
         _add_work_tree(repo, place, commit)
     except RepositoryError as error:
-        _remove(repo, place)
+        # Git takes away what it has made, unless it was killed; anything else is somebody's.
+        if [path.name for path in place.glob("*")] == [".git"]:
+            _remove(repo, place)
+        place.mkdir(exist_ok=True)
         return f"git makes no work tree: {error.message.strip().splitlines()[-1]}"
     return ""
 

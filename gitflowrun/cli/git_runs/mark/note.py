@@ -21,6 +21,7 @@ from gitflowrun.runs.runs import RunStore
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from gitflowrun.git.objects import Oid
     from gitflowrun.runs.read import StoredRun
 
 _TEMPLATE = """
@@ -47,11 +48,12 @@ def note(
     if messages or file or edit:
         warn_of_settings(repo)
         before = Notes(repo).blob(uid)
-        text = _edited(repo, run) if edit else _text(_given(messages, file))
+        text = _edited(repo, run, before) if edit else _text(_given(messages, file))
         if text is None:
             report_error(NotFound(f"nothing was changed: the note on {name} is as it was"), GIT)
             return REFUSED
         try:
+            _check_size(text.encode(errors="surrogateescape"))
             expected = {uid: before} if edit else None
             write_note(repo, uid, text, name=name, expected=expected)
         except GitflowrunError as error:
@@ -94,6 +96,8 @@ def _given(messages: Sequence[str], file: Path | None) -> str:
                 data = opened.read(MAX_NOTE + 1)
     except OSError as error:
         raise UsageError(f"{str(file)!r} can't be read: {error.strerror or error}") from error
+    # Even if `_text` makes it smaller: there may be more to read.
+    _check_size(data)
     return data.decode(errors="surrogateescape")
 
 
@@ -101,25 +105,34 @@ def _text(given: str) -> str:
     """A note as it is stored: no spaces at the ends of lines, and a newline at its end, as git writes notes.
 
     Raises:
-        UsageError: nothing is left, or it is too long.
+        UsageError: nothing is left.
     """
     text = "\n".join(line.rstrip() for line in given.split("\n")).strip("\n")
     if not text:
         raise UsageError("the note is empty", hint="-d deletes the note on a run")
-    if len(text) >= MAX_NOTE:
-        raise UsageError(
-            f"the note is larger than {MAX_NOTE >> 20} MiB", hint="note where the text is instead"
-        )
     return text + "\n"
 
 
-def _edited(repo: Repository, run: StoredRun) -> str | None:
+def _check_size(data: bytes) -> None:
+    if len(data) > MAX_NOTE:
+        raise UsageError(
+            f"the note is larger than {MAX_NOTE >> 20} MiB", hint="note where the text is instead"
+        )
+
+
+def _edited(repo: Repository, run: StoredRun, before: Oid | None) -> str | None:
     """The note as the user's editor leaves it; None where nothing changed, or nothing is left.
+
+    Args:
+        repo: The repository.
+        run: The run.
+        before: The blob of the note that is edited, whose bytes stay what they are; None where there is none.
 
     Raises:
         RepositoryError: the editor can't be started, or ends with another exit code than 0.
     """
-    old = Notes(repo).text(run.identity.uid) or ""
+    data = b"" if before is None else repo.objects.blob(before, MAX_NOTE)
+    old = data.decode(errors="surrogateescape").rstrip("\n")
     template = _TEMPLATE.format(run=run.pathspec, subject=f"{run.status.value}, {run.info.user}")
     editor = repo.git.run("var", "GIT_EDITOR").decode(errors="surrogateescape").strip()
     with tempfile.TemporaryDirectory(prefix="git-runs-note-") as place:
@@ -133,7 +146,9 @@ def _edited(repo: Repository, run: StoredRun) -> str | None:
                 hint="`git config core.editor` names another one; -m gives the text itself",
             )
         written = path.read_bytes() if path.is_file() else b""
-    text = repo.git.run("stripspace", "--strip-comments", stdin=written)
+    # The template's own sign, whatever `core.commentChar` says.
+    comments = ("-c", "core.commentChar=#")
+    text = repo.git.run(*comments, "stripspace", "--strip-comments", stdin=written)
     plain = text.decode(errors="surrogateescape")
     return _text(plain) if plain.strip() and plain.strip() != old.strip() else None
 

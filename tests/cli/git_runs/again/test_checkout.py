@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -220,6 +221,60 @@ def test_a_failure_leaves_nothing(
     assert "No space left on device" in done.err
     assert list(place.iterdir()) == []
     assert str(place) not in dirty.git("worktree", "list")
+
+
+@pytest.mark.parametrize("step", ["_commit_of", "_add_work_tree", "materialise"])
+def test_two_that_write_to_one_directory(
+    dirty: GitRepo, runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """One of them is refused, and removes nothing of what the other one has written."""
+    from gitflowrun.porcelain import checkout
+
+    place, others = tmp_path / "there", []
+    original = getattr(checkout, step)
+
+    def beside(*args: Any, **kwargs: Any) -> Any:
+        monkeypatch.setattr(checkout, step, original)
+        others.append(runs("checkout", "1", str(place)))
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(checkout, step, beside)
+    done = runs("checkout", "1", str(place))
+    assert sorted([done.code, *(other.code for other in others)]) == [0, 129]
+    assert "Traceback" not in done.err
+    assert files(place) == CODE
+    assert GitRepo(place).git("rev-parse", "HEAD") == dirty.git("rev-parse", "HEAD")
+
+
+@pytest.mark.parametrize(
+    ("step", "option"),
+    [("_add_work_tree", "--json"), ("materialise", "--json"), ("materialise", "--plain")],
+)
+def test_what_somebody_writes_there_meanwhile_stays(
+    dirty: GitRepo,
+    runs: Runs,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    step: str,
+    option: str,
+) -> None:
+    """A file of the user's that comes between the look at the directory and its use."""
+    from gitflowrun.porcelain import checkout
+
+    place = tmp_path / "there"
+    original = getattr(checkout, step)
+
+    def beside(*args: Any, **kwargs: Any) -> Any:
+        place.mkdir(exist_ok=True)
+        (place / "keep").write_text("mine")
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(checkout, step, beside)
+    done = runs("checkout", option, "1", str(place))
+    assert done.code in {128, 129}
+    assert str(place) in done.err
+    assert (place / "keep").read_text() == "mine"
+    dirty.fsck()
 
 
 def test_says_how_the_run_was_started_if_that_is_trusted(

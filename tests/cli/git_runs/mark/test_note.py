@@ -155,6 +155,61 @@ def test_refuses_what_is_no_note(run: RunIdentity, runs: Runs, words: list[str],
     assert runs("note", "1").code == 1
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["ä" * 700_000, "x" + " " * (1 << 20) + "\nthe end", "x" * (1 << 20) + "\n"],
+    ids=["more bytes than characters", "blanks at the end of a line", "one byte too many"],
+)
+def test_refuses_a_note_that_is_too_long(
+    run: RunIdentity, runs: Runs, tmp_path: Path, text: str
+) -> None:
+    """It is never cut: what was read of a file may be all of it or not."""
+    (tmp_path / "text").write_text(text, encoding="utf-8")
+    done = runs("note", "1", "-F", str(tmp_path / "text"))
+    assert done.code == 129
+    assert "the note is larger than 1 MiB" in done.err
+    assert runs("note", "1").code == 1
+    assert run.id == "1"
+
+
+def test_the_longest_note_is_shown(run: RunIdentity, runs: Runs, tmp_path: Path) -> None:
+    """A note of exactly as many bytes as are read."""
+    text = "ä" * ((1 << 19) - 1) + "x\n"
+    (tmp_path / "text").write_text(text, encoding="utf-8")
+    assert runs("note", "1", "-F", str(tmp_path / "text")).code == 0
+    assert runs("note", "1").out == text
+    assert run.id == "1"
+
+
+def test_what_was_edited_and_is_too_long_is_kept(
+    run: RunIdentity, runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error says where the text is, and the note is as it was."""
+    assert runs("note", "1", "-m", "old").code == 0
+    monkeypatch.setenv("GIT_EDITOR", editor(tmp_path, "text = chr(228) * 700_000"))
+    done = runs("note", "-e", "1")
+    assert done.code == 129
+    kept = Path(done.err.split("what you wrote is in ")[1].split(":")[0])
+    assert kept.read_text(encoding="utf-8") == "ä" * 700_000 + "\n"
+    kept.unlink()
+    assert runs("note", "1").out == "old\n"
+    assert run.id == "1"
+
+
+def test_editing_leaves_all_else_as_it_is(
+    repo: GitRepo, run: RunIdentity, runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bytes that are no UTF-8 stay, and the template's comment is left out whatever git's own sign of one is."""
+    (tmp_path / "text").write_bytes(b"gr\xfc\xdfe")
+    assert runs("note", "1", "-F", str(tmp_path / "text")).code == 0
+    repo.git("config", "core.commentChar", ";")
+    monkeypatch.setenv("GIT_EDITOR", "f() { echo new >> $1; }; f")
+    assert runs("note", "-e", "1").code == 0
+    command = ["git", "-C", str(repo.path), "notes", "--ref=runs", "show", str(run.uid)]
+    noted = subprocess.run(command, capture_output=True, check=True).stdout
+    assert noted == b"gr\xfc\xdfe\nnew\n"
+
+
 def test_reads_standard_input(repo: GitRepo, run: RunIdentity, runs: Runs) -> None:
     """`-F -`, as git has it."""
     done = subprocess.run(
