@@ -47,6 +47,8 @@ VERBS: list[tuple[str, ...]] = [
     ("diff", "1", "2", "--stat"), ("diff", "1", "2", "--patch"), ("diff", "1", "2", "--name-only"),
     ("cat", "1/result"), ("tag",), ("tag", "1"), ("tag", "1", "x"), ("trust",), ("trust", "1"), ("trust", "origin"),
     ("hooks",), ("help",), ("fetch", "origin"), ("push", "origin"), ("fetch", "../origin.git"), ("verify",),
+    ("checkout", "1"), ("checkout", "1", "there", "--", "README"), ("note", "1", "-m", "x"), ("note", "1", "-e"),
+    ("note", "1"), ("watch", "1"), ("init",),
 ]  # fmt: skip
 
 
