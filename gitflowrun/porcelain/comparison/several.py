@@ -108,7 +108,7 @@ def _for_all(rows: Sequence[ComparedValue], runs: Sequence[_Run]) -> tuple[Compa
     """The rows that say something; a value that only some of the runs have differs."""
     return tuple(
         ComparedValue(row.kind, row.name, row.values, differs=True)
-        if row.name != _DURATION and len(row.values) < len(runs)
+        if (row.kind, row.name) != (RUN, _DURATION) and len(row.values) < len(runs)
         else row
         for row in rows
         if row.values
@@ -118,7 +118,7 @@ def _for_all(rows: Sequence[ComparedValue], runs: Sequence[_Run]) -> tuple[Compa
 def _row(kind: str, name: str, values: Mapping[str, Scalar]) -> ComparedValue:
     # By type, too: True is no 1, and of a text that reads like a number nobody knows which was meant.
     different = {(type(value), repr(value)) for value in values.values()}
-    is_timing = kind == RUN and name == _DURATION
+    is_timing = (kind, name) == (RUN, _DURATION)
     return ComparedValue(kind, name, values, differs=len(different) > 1 and not is_timing)
 
 

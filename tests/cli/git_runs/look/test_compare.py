@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
 from gitflowrun.runs.runs import Status
-from tests.helpers.repos import GitRepo
+from tests.helpers.repos import GitRepo, make_repo
 from tests.helpers.runs import make_measured_run
 
 
@@ -102,6 +103,42 @@ def test_what_only_some_have(three: GitRepo) -> None:
     rows = _words(three.call("compare", "3", "5").out)
     assert ["Status", "done", "failed"] in rows
     assert ["accuracy", "0.25"] in rows
+
+
+def test_parameters_and_metrics_that_are_called_like_a_fact(three: GitRepo) -> None:
+    """They are what they are; a duration is one of the run alone."""
+    for number in (1, 2):
+        make_measured_run(three, {"status": "done"}, {"duration": 1.0 * number})
+    make_measured_run(three, {}, {"code": 1})
+    rows = json.loads(three.call("compare", "--json", "4..6").out)["rows"]
+    found = [(row["kind"], row["name"], row["differs"]) for row in rows]
+    assert found == [
+        ("run", "status", False),
+        ("run", "duration", False),
+        ("parameters", "status", True),
+        ("metrics", "duration", True),
+        ("metrics", "code", True),
+    ]
+
+
+def test_code_of_no_commit(tmp_path: Path) -> None:
+    """What ran before the first commit is told apart by its tree."""
+    repo = make_repo(tmp_path / "new")
+    repo.git("update-ref", "-d", "HEAD")
+    for text in ("1", "1", "2"):
+        repo.write("a.py", text)
+        make_measured_run(repo, {}, {})
+    tree = [repo.git("rev-parse", "--short=7", f"runs/MyFlow/{n}:code") for n in (1, 2, 3)]
+    (row,) = [
+        it
+        for it in json.loads(repo.call("compare", "--json", "1..3").out)["rows"]
+        if it["name"] == "code"
+    ]
+    assert [re.sub(r".*\(", "(", text) for text in row["values"].values()] == [
+        f"(tree {it})" for it in tree
+    ]
+    assert "Code" not in repo.call("compare", "1", "2").out
+    assert "no commit" in repo.call("compare", "--all", "1", "2").out
 
 
 def test_exit_code(three: GitRepo) -> None:
