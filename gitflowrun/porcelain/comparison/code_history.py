@@ -105,7 +105,6 @@ def _differing(repo: Repository, pairs: list[_Pair], paths: Sequence[str]) -> se
             return found
         if not asked:
             break
-        found.discard(pairs[asked - 1])
         pairs = pairs[asked:]
         if not attempt:
             pairs = [pair for pair in pairs if _is_moderate(repo, pair)]

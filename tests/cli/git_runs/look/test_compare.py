@@ -60,6 +60,7 @@ def test_everything(three: GitRepo) -> None:
     rows = _words(three.call("compare", "--all", "2", "3").out)
     assert ["name", "Ada", "Ada"] in rows
     assert ["kind", "tree", "tree"] in rows
+    assert ["Code", "OID+dirty", "OID+dirty"] in rows
 
 
 def test_a_baseline_comes_first(three: GitRepo) -> None:

@@ -123,6 +123,33 @@ def _forget(repo: GitRepo, oid: str) -> None:
     (repo.path / ".git/objects" / oid[:2] / oid[2:]).unlink()
 
 
+def test_a_run_in_which_too_much_has_changed(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is left out, and the others are compared."""
+    start_run(repo).close()
+    for number in range(30):
+        repo.write(f"{'long' * 20}/{number}.py", "x")
+    start_run(repo).close()
+    repo.write("a.py", "x")
+    start_run(repo).close()
+    monkeypatch.setattr("gitflowrun.porcelain.comparison.code_history._NAMES", 300)
+    monkeypatch.setattr("gitflowrun.git.diff.DIFFED_FILES", 20)
+    assert _names(repo.call("log", "--", "*.py").out) == ["MyFlow/3"]
+    monkeypatch.setattr("gitflowrun.git.diff.DIFFED_FILES", 40)
+    done = repo.call("log", "--", "*.py")
+    assert (done.code, done.out) == (128, "")
+    assert "more than" in done.err
+
+
+def test_what_git_takes_for_no_path(history: GitRepo) -> None:
+    """The message is git's."""
+    done = history.call("log", "--", ":(nonsense)a.py")
+    assert (done.code, done.out) == (128, "")
+    assert "nonsense" in done.err
+    assert "Traceback" not in done.err
+
+
 def test_a_path_without_the_dashes(history: GitRepo) -> None:
     """Where a file is called like what is no run, the hint says how it is meant."""
     for words, command in (
