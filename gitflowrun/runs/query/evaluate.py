@@ -12,12 +12,12 @@ from gitflowrun.runs.query import grammar
 from gitflowrun.runs.query.fields import (
     FIELDS,
     Fits,
-    Row,
     read_duration,
     read_moment,
     scalar_fits,
 )
 from gitflowrun.runs.query.named import Values, needs_facts, values_of
+from gitflowrun.runs.query.row import Row
 from gitflowrun.runs.query.words import QueryError
 from gitflowrun.values import replace
 

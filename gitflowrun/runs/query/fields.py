@@ -18,23 +18,14 @@ from gitflowrun.errors import UsageError
 from gitflowrun.runs.commit_message import Status
 from gitflowrun.runs.lookup.listing import RunSummary
 from gitflowrun.runs.query.grammar import Operator
+from gitflowrun.runs.query.row import Row, TextValue
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from gitflowrun.artifacts.scalar import Scalar
-    from gitflowrun.runs.lookup.facts_cache import RunFacts
-    from gitflowrun.runs.lookup.listing import DamagedRun
     from gitflowrun.runs.query.grammar import Value
-
-
-@frozen
-class Row:
-    """A run as queries see it."""
-
-    run: RunSummary | DamagedRun
-    facts: RunFacts
 
 
 Fits = Callable[[Any], bool]
@@ -201,13 +192,6 @@ def read_number(text: str) -> float | int | None:
     except ValueError:
         return None
     return None if math.isnan(number) else number
-
-
-@frozen
-class TextValue:
-    """A value that is known as a text alone."""
-
-    text: str
 
 
 def scalar_fits(operator: Operator, value: Value) -> Fits:

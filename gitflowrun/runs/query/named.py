@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from gitflowrun.errors import UsageError
 from gitflowrun.names import did_you_mean
-from gitflowrun.runs.query.fields import FIELDS, Row, TextValue
+from gitflowrun.runs.query.fields import FIELDS
+from gitflowrun.runs.query.row import Row, TextValue
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

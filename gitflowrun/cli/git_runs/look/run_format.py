@@ -17,13 +17,14 @@ from gitflowrun.errors import UsageError
 from gitflowrun.names import did_you_mean
 from gitflowrun.runs.lookup.listing import RunSummary
 from gitflowrun.runs.query.columns import text_of
-from gitflowrun.runs.query.fields import FIELDS, TextValue, read_number
+from gitflowrun.runs.query.fields import FIELDS, read_number
 from gitflowrun.runs.query.named import values_of
+from gitflowrun.runs.query.row import TextValue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from gitflowrun.runs.query.fields import Row
+    from gitflowrun.runs.query.row import Row
 
 Piece = str | tuple[str, str]
 """A text, or a name and how its value is written."""

@@ -17,16 +17,8 @@ from gitflowrun.runs.commit_message import Status, duration
 from gitflowrun.runs.lookup.facts import NO_FACTS, facts_of
 from gitflowrun.runs.lookup.listing import DamagedRun, RunSummary, told_damaged
 from gitflowrun.runs.metrics import json_scalar
-from gitflowrun.runs.query.columns import (
-    cell,
-    changed_parameters,
-    grouped,
-    metric_names,
-    ordered,
-    text_of,
-)
-from gitflowrun.runs.query.fields import Row
-from gitflowrun.runs.query.named import needs_facts, values_of
+from gitflowrun.runs.query.columns import cell, changed_parameters, metric_names, text_of
+from gitflowrun.runs.query.row import Row
 from gitflowrun.runs.query.select import RunQuery, differing, select
 from gitflowrun.runs.runs import RunStore
 from gitflowrun.values import frozen, replace
@@ -80,6 +72,7 @@ class ListView:
         if self.template is None and not self.nul:
             return True
         from gitflowrun.cli.git_runs.look import run_format
+        from gitflowrun.runs.query.named import needs_facts
 
         by_facts = [name for name in self.sort if needs_facts(name.removeprefix("-"))]
         return bool(by_facts) or run_format.needs_facts(self.template or _NAME)
@@ -100,6 +93,8 @@ def list_runs(query: RunQuery | None = None, view: ListView | None = None) -> No
     )
     rows = [Row(run, it) for run, it in zip(runs, facts, strict=True)]
     if view.sort and rows:
+        from gitflowrun.runs.query.order import ordered  # `git runs` alone does without
+
         rows = ordered(rows, view.sort)[:limit]
     if view.group_by is not None:
         _print_groups(repo, rows, view)
@@ -121,6 +116,8 @@ def _print_formatted(repo: Repository, rows: Sequence[Row], view: ListView) -> N
 
 
 def _print_groups(repo: Repository, rows: Sequence[Row], view: ListView) -> None:
+    from gitflowrun.runs.query.order import grouped
+
     assert view.group_by is not None
     groups = grouped(rows, view.group_by) if rows else []
     names = list(dict.fromkeys(name for group in groups for name in group.metrics))
@@ -244,6 +241,8 @@ def _chosen(
     rows: Sequence[Row], names: Sequence[str], screen: Screen
 ) -> tuple[list[Column], list[list[Cell | str]]]:
     """The columns that somebody wants, with the run in front."""
+    from gitflowrun.runs.query.named import values_of
+
     usual = {column.title.lower(): n for n, column in enumerate(_COLUMNS)}
     usual |= {"started": usual["when"], "duration": usual["took"], "tag": usual["tags"]}
     wanted = [name for name in names if name.lower() != "run"]
