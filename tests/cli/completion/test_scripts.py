@@ -228,6 +228,23 @@ def test_odd_names_are_neither_run_nor_offered(tmp_path: Path, programs: Path, s
     assert not list(repo.path.rglob("bad*"))
 
 
+def test_zsh_is_offered_no_odd_names(tmp_path: Path, programs: Path) -> None:
+    """Likewise in zsh, whose script is asked for what it would offer."""
+    if not shutil.which("zsh"):
+        pytest.skip("zsh is not installed")
+    repo = make_repo(tmp_path / "odd")
+    plant_odd_names(repo)
+    (programs / "completion").write_text(script_for("zsh"))
+    code = (
+        "source $1; for cur in '' 7 8 MyFlow/ 9/ MyFlow/9/; do __git_runs_list parts; done; "
+        "for kind in tags flows names; do __git_runs_list $kind; done"
+    )
+    out = run(repo, programs, "zsh", "-f", "-c", code, "zsh", str(programs / "completion"))
+    assert {"MyFlow/", "MyFlow/9", "7", "9/ok"} <= set(out.splitlines())
+    assert [it for it in out.splitlines() if not re.fullmatch(r"[A-Za-z0-9_./@%+,=-]+", it)] == []
+    assert not list(repo.path.rglob("bad*"))
+
+
 class Terminal:
     """A shell on a terminal of its own."""
 

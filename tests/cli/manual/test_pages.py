@@ -80,6 +80,7 @@ def test_a_page_has_all_that_is_declared(verb: str) -> None:
     for option in command.params:
         if isinstance(option, click.Option) and (record := option.get_help_record(context)):
             assert record[0] in text
+            assert option.help, f"{record[0]} of {verb} has no help"
     assert f"SYNOPSIS git runs {verb} [<options>]" in text
 
 

@@ -11,6 +11,7 @@ from gitflowrun.cli.output.tables import show
 from gitflowrun.cli.output.text import counted, printable
 from gitflowrun.git.repository import Repository
 from gitflowrun.porcelain import hooks
+from gitflowrun.porcelain.textconv import textconv_state
 from gitflowrun.runs.runs import RunStore
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ def _next_lines(repo: Repository, shell: str, count: int) -> Iterator[str]:
     if shell in _COMPLETION:
         file, line = _COMPLETION[shell]
         yield f"to complete git runs in {shell}, put this line into {file}: {line}"
+    if not textconv_state(repo).installed:
+        yield "git diff shows records of runs as bytes: `git runs textconv --install` has it show text"
     if count:
         verb = "is" if count == 1 else "are"
         yield f"there {verb} {counted(count, 'run')} here: `git runs` lists them"

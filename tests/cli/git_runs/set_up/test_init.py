@@ -35,6 +35,7 @@ def test_installs_hooks_and_says_what_is_next(repo: GitRepo, runs: Runs) -> None
         "`git runs hooks uninstall` takes hooks away again",
         "git push and git fetch leave runs alone: `git runs push` and `git runs fetch` send and get them",
         "to complete git runs in zsh, put this line into ~/.zshrc: source <(git runs completion zsh)",
+        "git diff shows records of runs as bytes: `git runs textconv --install` has it show text",
         "`python FLOW.py run` makes the first run, `git runs` lists runs",
     ]
     assert {it.installed for it in hooks.state(open_repo(repo))} == {hooks.Installed.YES}
@@ -49,6 +50,7 @@ def test_a_second_time_changes_nothing(repo: GitRepo, runs: Runs) -> None:
     """It says so."""
     assert runs("init").code == 0
     make_run(repo)
+    assert runs("textconv", "--install").code == 0
     before = files(repo)
     done = runs("init", env={"SHELL": "/bin/odd"})
     assert done.code == 0
@@ -57,6 +59,7 @@ def test_a_second_time_changes_nothing(repo: GitRepo, runs: Runs) -> None:
     assert [line.endswith("), as before") for line in lines[:2]] == [True, True]
     assert "takes hooks away" not in done.out
     assert "complete" not in done.out
+    assert "textconv" not in done.out
     assert lines[-1] == "there is 1 run here: `git runs` lists them"
 
 
