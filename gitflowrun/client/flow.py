@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from itertools import islice
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from gitflowrun.client.task import Task
+    from gitflowrun.git.objects import Oid
     from gitflowrun.runs.commit_message import RunState
     from gitflowrun.runs.lookup.listing import DamagedRun
 
@@ -47,6 +49,10 @@ _LEADING: Mapping[str, Callable[[Run], Any]] = {
     "origin": lambda run: " ".join(_state(run).origin.split()[1:2]) or None,
 }
 """The columns of every run, in a data frame before all others."""
+
+
+def _commit(run: Run) -> Oid:
+    return run._run.summary().commit  # noqa: SLF001  (as below)
 
 
 def _state(run: Run) -> RunState:
@@ -171,9 +177,31 @@ class Flow(Container[Run]):
         return data_frame([{it: row[it] for it in wanted if it in row} for row in found], wanted)
 
     def _repr_html_(self) -> str:
-        """A table of its newest runs."""
-        runs = ((run.id, *facts(run, run.user_tags)) for run in self)
-        return title(f"Flow {self.id}") + table(("run", *FACTS), runs, most=ROWS_SHOWN)
+        """A table of its newest runs, with the parameters in which they differ, and their metrics."""
+        from gitflowrun.runs.lookup.facts import facts_of  # few programs show pages
+        from gitflowrun.runs.query.columns import cell
+
+        runs = list(islice(self, ROWS_SHOWN + 1))
+        commits = [_unless_damaged(run, _commit, lost=None) for run in runs]
+        known = facts_of(self._source.repo, commits)
+        names = {
+            name: {it.parameters.get(name) for it in known}
+            for it in known
+            for name in it.parameters
+        }
+        changed = [name for name, texts in names.items() if len(texts) > 1]
+        metrics = [*dict.fromkeys(name for it in known for name in it.metrics)]
+        lines = [
+            (
+                run.id,
+                *facts(run, run.user_tags),
+                *(it.parameters.get(name, "") for name in changed),
+                *(cell(it.metrics[name]) if name in it.metrics else "" for name in metrics),
+            )
+            for run, it in zip(runs, known, strict=True)
+        ]
+        heads = ("run", *FACTS, *changed, *metrics)
+        return title(f"Flow {self.id}") + table(heads, lines, most=ROWS_SHOWN)
 
 
 class Metaflow(Index[Flow]):

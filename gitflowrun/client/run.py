@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from gitflowrun.client.base import Container, RunPart, local_time, make
-from gitflowrun.client.display import table, time_text, title
+from gitflowrun.client.display import preformatted, table, time_text, title
 from gitflowrun.client.step import Step
 from gitflowrun.client.task import artifact_table
 from gitflowrun.errors import NotFound, TaggingError
@@ -225,13 +225,15 @@ class Run(RunPart, Container[Step]):
         return self._run.move_tag(tag)
 
     def _repr_html_(self) -> str:
-        """What it is, a table of its steps, and what it ended up with; nothing of anybody's is run."""
+        """What it is, its parameters, its steps, and what it ended up with; nothing of anybody's is run."""
         stored = self._run.now()
         last = stored.final_task()
         steps = [(name, str(len(stored.tasks(name)))) for name in stored.steps() if name[0] != "_"]
         return (
             title(f"Run {self.pathspec}")
-            + table(FACTS, [facts(self, self.tags)])
+            + table(FACTS, [facts(self, self.user_tags)])
+            + (table((), sorted(stored.info.parameters.items())) if stored.info.parameters else "")
+            + preformatted(" ".join(sorted(self.system_tags)))
             + table(("step", "tasks"), steps)
             + (artifact_table(last, last.record.artifacts) if last is not None else "")
         )

@@ -245,6 +245,20 @@ def test_queries(here: GitRepo) -> None:
     assert (first["dirty"], first["origin"]) == (False, None)
 
 
+def test_notebooks_show_what_tells_runs_apart(here: GitRepo) -> None:
+    """Parameters that differ and metrics are columns; what is equal is none, and all is escaped."""
+    make_measured_run(here, {"lr": "0.1", "seed": "1"}, {"acc": 0.123456789})
+    make_measured_run(here, {"lr": "<b>", "seed": "1"}, {"note": "a & b"})
+    page = Flow("MyFlow")._repr_html_()
+    heads = "".join(f"<th>{it}</th>" for it in ("tags", "lr", "note", "acc"))
+    assert heads in page
+    assert "<td>&lt;b&gt;</td><td>a &amp; b</td><td></td>" in page
+    assert "<td>0.1</td><td></td><td>0.123457</td>" in page
+    page = Flow("MyFlow")["1"]._repr_html_()
+    assert "<tr><td>lr</td><td>0.1</td></tr><tr><td>seed</td><td>1</td></tr>" in page
+    assert "<pre>runtime:dev user:ada</pre>" in page
+
+
 def test_chosen_columns_of_a_data_frame(here: GitRepo) -> None:
     """In the order in which they are asked for; one that no run has is empty."""
     pytest.importorskip("pandas")
