@@ -28,6 +28,7 @@ def rerun(*, same_code: bool, as_json_: bool, address: str, words: Sequence[str]
     repo = Repository.discover()
     run = RunStore(repo).find(address)
     check_trusted(run)
+    _check_order(run, words, "rerun", ("--same-code", "--json"))
     command = ["run", "--rerun", run.pathspec, *words]
     if not same_code:
         return _start(run, _top(repo), command, os.environ, as_json_=as_json_)
@@ -50,8 +51,23 @@ def resume(*, step: str | None, as_json_: bool, address: str, words: Sequence[st
     repo = Repository.discover()
     run = RunStore(repo).find(address)
     check_trusted(run)
+    _check_order(run, words, "resume", ("--step", "--json"))
     command = ["resume", *([step] if step else []), "--origin-run-id", run.pathspec, *words]
     return _start(run, _top(repo), command, os.environ, as_json_=as_json_)
+
+
+def _check_order(run: StoredRun, words: Sequence[str], verb: str, ours: Sequence[str]) -> None:
+    """Say so where an option of ours stands among those of the flow, which does not know it.
+
+    Raises:
+        UsageError: it does.
+    """
+    for name in ours:
+        if name in words and name.removeprefix("--") not in run.info.parameters:
+            raise UsageError(
+                f"what follows RUN are options of its flow, and {name} is none of them",
+                hint=f"write it before RUN: git runs {verb} {name} {run.pathspec}",
+            )
 
 
 def _top(repo: Repository) -> Path:

@@ -76,6 +76,21 @@ def test_options_of_the_flow_follow_the_run(ran: GitRepo) -> None:
     assert len(store_of(ran).names()) == 2
 
 
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [(["rerun", "1", "--same-code"], "--same-code"), (["resume", "1", "--step", "end"], "--step")],
+)
+def test_options_of_ours_come_first(
+    ran: GitRepo, runs: Runs, words: list[str], option: str
+) -> None:
+    """Behind RUN they would be the flow's: the error says where they belong."""
+    done = runs(*words)
+    assert done.code == 129
+    assert f"and {option} is none of them" in done.err
+    assert f"git runs {words[0]} {option} F/1" in done.err
+    assert len(store_of(ran).names()) == 1
+
+
 def test_the_same_code(ran: GitRepo) -> None:
     """Its code, uncommitted changes included, becomes the new run's, in this repository; nothing stays behind."""
     (ran.path / "sub" / "data").write_text("")
