@@ -116,7 +116,8 @@ def _overview() -> str:
         "(12), Flow/12, the first digits of its uid, @latest, @{1} (the one before) or a tag;",
         "12/train/3/model reaches a step, a task, an artifact, and 10..20 several runs.",
         "Every run is also a git revision: `git show runs/Flow/12`.",
-        "`git runs <command> -h` tells more about a command.",
+        "`git runs <command> -h` lists the options of a command, `git runs help <command>` shows",
+        "its page of the manual.",
     ]
     return "\n".join(lines) + "\n"
 
