@@ -14,7 +14,7 @@ from gitflowrun.runs import layout
 from gitflowrun.runs.lookup.facts_cache import FactsCache, RunFacts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from gitflowrun.git.repository import Repository
 
@@ -24,6 +24,10 @@ _BATCH = 8 << 20
 """Bytes of blobs that are read at once."""
 _ANSWER = 100
 """Bytes of git's answer to a question after one object."""
+_ROUNDS = 100
+"""How often git is asked on after what it could not read."""
+_PARAMETERS = 16 << 10
+"""Characters of the parameters of one run, together, that a list keeps: the first ones of longer ones."""
 _PATHS = (layout.INFO, b"%s/%s" % (layout.DATA, layout.METRICS))
 
 
@@ -47,29 +51,54 @@ def facts_of(repo: Repository, commits: Sequence[Oid | None]) -> list[RunFacts]:
 
 
 def _read(repo: Repository, commits: Sequence[Oid]) -> dict[Oid, RunFacts]:
-    if not commits:
-        return {}
-    blobs = [*_blobs(repo, commits)]
-    contents = dict(_contents(repo, {oid: size for row in blobs for oid, size in row.values()}))
+    """What the runs say whose INFO can be read."""
+    rows = _blobs(repo, commits)
+    sizes = {oid: size for row in rows.values() for oid, size in row.values()}
+    contents = dict(_contents(repo, sizes))
     return {
-        commit: _facts({path: contents.get(oid, b"") for path, (oid, _) in row.items()})
-        for commit, row in zip(commits, blobs, strict=True)
+        commit: _facts({path: contents[oid] for path, (oid, _) in row.items()})
+        for commit, row in rows.items()
+        if all(oid in contents for oid, _ in row.values())
     }
 
 
-def _blobs(repo: Repository, commits: Sequence[Oid]) -> Iterator[dict[bytes, tuple[Oid, int]]]:
-    """The blobs of each run that are worth reading, and their sizes, by path."""
-    lines = b"".join(
-        b"%s:%s\n" % (str(commit).encode(), path) for commit in commits for path in _PATHS
-    )
+def _blobs(repo: Repository, commits: Sequence[Oid]) -> dict[Oid, dict[bytes, tuple[Oid, int]]]:
+    """The blobs of each run that has an INFO, and their sizes, by path."""
     check = ("cat-file", "--batch-check=%(objectname) %(objecttype) %(objectsize)")
-    done = repo.git.read(*check, most=_ANSWER * len(commits) * len(_PATHS), stdin=lines)
-    answers = done.out.splitlines()
-    # At a tree that is garbled git has ended without an answer: of the rest nothing is known, until it is gone.
-    answers += [b"missing"] * (len(commits) * len(_PATHS) - len(answers))
-    for number in range(len(commits)):
-        row = answers[number * len(_PATHS) : (number + 1) * len(_PATHS)]
-        yield {path: it for path, answer in zip(_PATHS, row, strict=True) if (it := _blob(answer))}
+    found: dict[Oid, dict[bytes, tuple[Oid, int]]] = {}
+    for left in _in_rounds(commits):
+        lines = b"".join(
+            b"%s:%s\n" % (str(it).encode(), path) for it in left.items for path in _PATHS
+        )
+        most = _ANSWER * len(left.items) * len(_PATHS)
+        answers = repo.git.read(*check, most=most, stdin=lines).out.splitlines()
+        left.done = len(answers) // len(_PATHS)
+        for number, commit in enumerate(left.items[: left.done]):
+            row = answers[number * len(_PATHS) : (number + 1) * len(_PATHS)]
+            blobs = {
+                path: it for path, answer in zip(_PATHS, row, strict=True) if (it := _blob(answer))
+            }
+            if not row[0].endswith(b" missing"):
+                found[commit] = blobs
+    return found
+
+
+class _Round:
+    """What is still to be asked of git, which ends at what it can't read; `done` says how many it has answered."""
+
+    def __init__(self, items: Sequence[Oid]) -> None:
+        self.items = items
+        self.done = 0
+
+
+def _in_rounds(items: Sequence[Oid]) -> Iterator[_Round]:
+    """All of them, and after each at which git has ended the rest: one run that is damaged hides no other."""
+    for _ in range(_ROUNDS):
+        if not items:
+            return
+        now = _Round(items)
+        yield now
+        items = items[now.done + 1 :] if now.done < len(items) else ()
 
 
 def _blob(answer: bytes) -> tuple[Oid, int] | None:
@@ -80,19 +109,21 @@ def _blob(answer: bytes) -> tuple[Oid, int] | None:
 
 
 def _contents(repo: Repository, sizes: Mapping[Oid, int]) -> Iterator[tuple[Oid, bytes]]:
-    """The content of blobs, some megabytes at a time."""
+    """The content of blobs that can be read, some megabytes at a time."""
     for batch in _batches(sizes):
-        lines = b"".join(b"%s\n" % str(oid).encode() for oid in batch)
-        most = sum(sizes[oid] + _ANSWER for oid in batch)
-        out = repo.git.read("cat-file", "--batch", most=most, stdin=lines).out
-        place = 0
-        for oid in batch:
-            start = out.find(b"\n", place) + 1
-            end = start + sizes[oid]
-            if not start or len(out) <= end:
-                break  # it can't be read, and git has ended
-            yield oid, out[start:end]
-            place = end + 1
+        for left in _in_rounds(batch):
+            lines = b"".join(b"%s\n" % str(oid).encode() for oid in left.items)
+            most = sum(sizes[oid] + _ANSWER for oid in left.items)
+            out = repo.git.read("cat-file", "--batch", most=most, stdin=lines).out
+            place = 0
+            for oid in left.items:
+                start = out.find(b"\n", place) + 1
+                end = start + sizes[oid]
+                if not start or len(out) <= end:
+                    break
+                yield oid, out[start:end]
+                place = end + 1
+                left.done += 1
 
 
 def _batches(sizes: Mapping[Oid, int]) -> Iterator[list[Oid]]:
@@ -134,6 +165,11 @@ def _info(data: bytes) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _texts(parameters: object) -> Iterable[tuple[str, str]]:
-    rows = parameters.items() if isinstance(parameters, dict) else ()
-    return ((name, text) for name, text in rows if isinstance(name, str) and isinstance(text, str))
+def _texts(parameters: object) -> Iterator[tuple[str, str]]:
+    left = _PARAMETERS
+    for name, text in parameters.items() if isinstance(parameters, dict) else ():
+        if not isinstance(name, str) or not isinstance(text, str) or len(name) > left:
+            continue
+        left -= len(name)
+        yield name, text[:left]
+        left -= min(len(text), left)

@@ -115,3 +115,33 @@ def test_batches(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
         assert [it.metrics["m"] for it in all_facts(repo)] == [0, 1, 2, 3, 4]
     monkeypatch.setattr("gitflowrun.runs.lookup.facts_cache._MANY", 1)
     assert [it.metrics["m"] for it in all_facts(repo)] == [0, 1, 2, 3, 4]
+
+
+def test_a_damaged_run_hides_no_other(repo: GitRepo) -> None:
+    """What git ends at costs its own run alone: git is asked on after that, and nothing of it is remembered."""
+    for number in range(4):
+        make_measured_run(repo, {"n": str(number)}, {"m": number})
+    names = [
+        repo.git("rev-parse", f"runs/MyFlow/2:{path}") for path in ("INFO", "data/metrics.json")
+    ]
+    names.append(repo.git("rev-parse", "runs/MyFlow/4^{tree}"))
+    for pack in (repo.path / ".git/objects/pack").glob("*.pack"):
+        pack.rename(repo.path / pack.name)
+        repo.git("unpack-objects", "-q", stdin=(repo.path / pack.name).read_bytes())
+    places = [repo.path / ".git/objects" / name[:2] / name[2:] for name in names]
+    kept = [place.read_bytes() for place in places]
+    for place in places:
+        place.chmod(0o644)
+        place.write_bytes(b"garbage")
+    assert [it.metrics.get("m") for it in all_facts(repo)] == [0, None, 2, None]
+    for place, content in zip(places, kept, strict=True):
+        place.write_bytes(content)
+    assert [it.metrics.get("m") for it in all_facts(repo)] == [0, 1, 2, 3]
+
+
+def test_long_parameters_are_cut(repo: GitRepo) -> None:
+    """What anybody has pushed fills no memory."""
+    make_measured_run(repo, {"a": "x" * 20_000, "b": "y"}, {})
+    (found,) = all_facts(repo)
+    assert len("".join([*found.parameters, *found.parameters.values()])) <= 16 << 10
+    assert found.parameters["a"].startswith("xxx")
