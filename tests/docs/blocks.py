@@ -17,11 +17,13 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import fcntl
 import functools
 import os
 import pty
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -135,7 +137,8 @@ class Sandbox:
     def screen(self, command: str, columns: int) -> str:
         """What a terminal of that width shows of one command line, without colours."""
         ours, theirs = pty.openpty()
-        termios.tcsetwinsize(theirs, (50, columns))
+        # `termios.tcsetwinsize`, which came with Python 3.11.
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
         env = {name: text for name, text in self.env.items() if name != "COLUMNS"}
         with subprocess.Popen(
             ["sh", "-c", command], cwd=self.repo.path, stdin=theirs, stdout=theirs, stderr=theirs,
