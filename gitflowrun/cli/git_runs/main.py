@@ -115,7 +115,8 @@ def _overview() -> str:
         "Without a command, runs are listed; `git runs 12` shows one. An address is a run's id",
         "(12), Flow/12, the first digits of its uid, @latest, @{1} (the one before) or a tag;",
         "12/train/3/model reaches a step, a task, an artifact, and 10..20 several runs.",
-        "Every run is also a git revision: `git show runs/Flow/12`.",
+        "Every run is also a git revision: `git show runs/Flow/12`. Queries ask by metrics",
+        "and parameters: `git runs list 'accuracy > 0.9 and not failed' --sort -accuracy`.",
         "`git runs <command> -h` lists the options of a command, `git runs help <command>` shows",
         "its page of the manual.",
     ]
