@@ -98,6 +98,7 @@ class Recorder(Launcher):
     """A launcher that remembers what it was asked for."""
 
     def __init__(self, code: int = 0) -> None:
+        super().__init__(FlowSpec, "")
         self.code = code
         self.requests: list[RunRequest] = []
 

@@ -17,6 +17,8 @@ from tests.helpers.repos import GitRepo
 class _Launcher:
     """Takes requests instead of running them."""
 
+    named = None
+
     def run(self, request: Any, *_more: Any) -> int:
         self.parameters = request.parameters
         return 0
