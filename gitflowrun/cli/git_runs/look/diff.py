@@ -84,7 +84,9 @@ def print_difference(
                 text = ""
         if as_json_:
             document = {name: getattr(found, name) for name in field_names(found)}
-            screen.line(as_json(document if text is None else {**document, "patch": text}))
+            if text is not None:  # whole, as `git apply` takes it
+                document["patch"] = text + "\n" * bool(text)
+            screen.line(as_json(document))
         elif is_whole:
             screen.lines(markdown_lines(found, text, screen.out))
         else:

@@ -59,7 +59,8 @@ def print_log(
             trees = history.trees(run) if history else None
             if trees is None or form is None:
                 return ""
-            return code_text(repo, trees, screen, form=form, paths=places, raw=as_json_)
+            text = code_text(repo, trees, screen, form=form, paths=places, raw=as_json_)
+            return text + "\n" * (as_json_ and bool(text))  # whole, as `git apply` takes it
         except (CorruptRecord, RepositoryError) as error:
             damage.tell(error)
             return ""

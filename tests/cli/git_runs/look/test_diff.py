@@ -68,7 +68,7 @@ def test_paths(history: GitRepo) -> None:
     assert here.call("diff", "prod", "--name-only", "--", "b.py").out == "sub/b.py\n"
     found = json.loads(history.call("diff", "prod", "--json", "-p", "--", "a.py").out)
     assert [file["new_path"] for file in found["code"]["files"]] == ["a.py"]
-    assert found["patch"] == patch.rstrip("\n")
+    assert found["patch"] == patch
 
 
 def test_too_many_runs(history: GitRepo) -> None:
