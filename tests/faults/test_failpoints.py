@@ -39,7 +39,7 @@ FOLD = (
 )
 RUNS = ("-m", "gitflowrun.cli.git_runs.main")
 # Where one error costs nobody anything: what is lost is a cache, or for people to look at; or it is tried again.
-HARMLESS = ("dedup.", "live.", "key.", "packed.", "sign.")
+HARMLESS = ("cache.", "dedup.", "live.", "key.", "packed.", "sign.")
 # What could not be mended is a line of the report.
 REPORTED = ("doctor.",)
 # At the first time where it is reached once, else in the middle of a run.
@@ -315,7 +315,8 @@ def _signing_repo(place: Path) -> GitRepo:
 
 SCENARIOS = (
     Scenario(
-        ("publish.", "commit.", "ref.", "ids.", "create.", "run.", "snapshot.", "payload.", "dedup.", "live.", "key."),
+        ("publish.", "commit.", "ref.", "ids.", "create.", "run.", "snapshot.", "payload.", "cache.", "dedup.", "live.",
+         "key."),
         _flow_repo, ("f.py", "run", "--tag", "good"), _after_flow,
     ),
     Scenario(("fold.",), _many_packs, ("-c", FOLD), _after_fold),
