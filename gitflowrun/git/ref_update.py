@@ -33,6 +33,7 @@ import contextlib
 import errno
 import os
 import re
+import stat
 import time
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -40,7 +41,7 @@ from typing import TYPE_CHECKING
 from gitflowrun.errors import MissingObject, RefConflict, RepositoryError
 from gitflowrun.failpoints import reached
 from gitflowrun.git.command import BOUNDED, Git, Resident, git_message
-from gitflowrun.git.permissions import is_in_place, make_directory, share_file
+from gitflowrun.git.permissions import allow, is_in_place, make_directory, share_file
 from gitflowrun.git.ref_locks import (
     PACKED,
     Identity,
@@ -66,6 +67,8 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable, Collection, Iterator, Sequence
     from pathlib import Path
+
+    from gitflowrun.git.objects import Oid
 
 _OPTIONS = ("-c", "core.logAllRefUpdates=false")
 # Off, because each file is synced once, by us.
@@ -153,8 +156,13 @@ class Refs(RefReader):
             else:
                 return
 
-    def drop_damaged(self, name: str) -> None:
+    def drop_damaged(self, name: str, new: Oid | None = None) -> None:
         """Remove the file of a ref that holds no object id: git deletes no such ref, and makes none in its place.
+
+        Args:
+            name: The ref.
+            new: What it shall hold instead, an object that is here. That is one step, for a ref that is removed first
+                is gone for good where a kill or a disk keeps the second step from being done.
 
         Raises:
             RepositoryError: somebody holds its lock, or the file can't be removed or lies elsewhere.
@@ -164,17 +172,37 @@ class Refs(RefReader):
             there = os.path.realpath(path.parent)
             raise RepositoryError(f"{path} is in {there}, where a link leads")
         scratch = self._stale_locks / f"{os.getpid()}-{time.monotonic_ns()}.lock"
+        instead = scratch.with_name(f"new-{scratch.name}")
         try:
             make_directory(self._stale_locks)
             scratch.touch(exist_ok=False)
+            if new is not None:
+                self._write_ref(instead, new, like=path)
             with self._locked(name, scratch):
-                if not _holds_id(self._loose(name)):  # somebody may have mended it meanwhile
-                    path.unlink(missing_ok=True)
+                held = self._loose(name)  # somebody may have mended it meanwhile
+                if held is not None and not _holds_id(held):
+                    if new is None:
+                        path.unlink(missing_ok=True)
+                    else:
+                        instead.replace(path)
+            if new is not None:
+                self.sync(name)
         except OSError as error:
             raise RepositoryError(f"can't lock {name}: {error.strerror}") from error
         finally:
-            scratch.unlink(missing_ok=True)
+            for left in (instead, scratch):
+                with contextlib.suppress(OSError):
+                    left.unlink()
         self.damaged.discard(name)
+
+    def _write_ref(self, path: Path, oid: Oid, *, like: Path) -> None:
+        from gitflowrun.git.pack.writer import sync_file
+
+        path.write_text(f"{oid}\n", encoding="ascii")
+        with contextlib.suppress(FileNotFoundError):  # it was removed meanwhile
+            allow(path, stat.S_IMODE(like.stat().st_mode))
+        if self._syncs:
+            sync_file(path)
 
     def sync(self, name: str) -> None:
         """Have what a ref says outlast a power cut; who moved it may have died before. Raises RepositoryError."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -15,6 +16,7 @@ import pytest
 from gitflowrun.git.maintenance import fold_lock
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.owner import Owner
+from gitflowrun.git.ref_update import Refs
 from gitflowrun.porcelain.checkout import temporary_work_tree
 from gitflowrun.porcelain.checks import doctor
 from gitflowrun.porcelain.checks.doctor import AilmentKind, examine, mend
@@ -283,6 +285,32 @@ def test_an_empty_ref_of_a_tag_names_its_run_again(run: GitRepo) -> None:
     gone = run.write(".git/refs/runs/@tags/MyFlow/best/7", "")
     assert run.call("doctor", "--fix").code == 0
     assert not gone.exists()
+
+
+@pytest.mark.parametrize("step", ["replace", "unlink"])
+def test_an_empty_ref_that_can_not_be_written_now_is_mended_later(
+    run: GitRepo, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """A run, a tag and a branch are not removed before they are made again: nothing would tell of them then."""
+    assert run.call("tag", "1", "best").code == 0
+    names = ("refs/runs/MyFlow/1", "refs/runs/@tags/MyFlow/best/1", "refs/heads/main")
+    before = run.git("rev-parse", *names)
+    for name in names:
+        (run.path / ".git" / name).write_bytes(b"")
+    empty = [where for kind, where in found(run) if kind is AilmentKind.REF]
+    assert (sorted(empty), empty[-1]) == (sorted(names), names[1])
+
+    def fails(*_: object, **__: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, step, fails)
+        patch.setattr(Refs, "transaction", fails)
+        with contextlib.suppress(OSError):
+            mend(open_repo(run))
+    mend(open_repo(run))
+    assert run.git("rev-parse", *names) == before
+    assert found(run) == []
 
 
 def test_what_others_say_to_be_that_run_is_not_taken_for_it(run: GitRepo) -> None:

@@ -219,22 +219,36 @@ def _free(repo: Repository, _: Ailment) -> None:
 
 
 def _refs(repo: Repository) -> Iterator[Ailment]:
-    """Files below `refs/` that hold nothing: git's own gc and clone fail at them."""
-    for folder, _, names in os.walk(repo.common_dir / "refs"):
-        for path in (Path(folder, name) for name in names if not name.endswith(".lock")):
-            if _holds_nothing(path):
-                ref = str(path.relative_to(repo.common_dir))
-                tip = _lost_tip(repo, ref)
-                which = (
-                    "the run it is of" if layout.parse_tag_ref(ref) else "its newest commit here"
-                )
-                fix = f"is set to {tip}, {which}" if tip else "is removed"
-                what = "it holds nothing, as a power cut leaves it; git's gc and clone fail at it"
-                yield Ailment(AilmentKind.REF, ref, what, fix)
+    """Files below `refs/` that hold nothing: git's own gc and clone fail at them. Runs before tags, which need them."""
+    refs = [
+        str(Path(folder, name).relative_to(repo.common_dir))
+        for folder, _, names in os.walk(repo.common_dir / "refs")
+        for name in names
+        if not name.endswith(".lock") and _holds_nothing(Path(folder, name))
+    ]
+    for ref in sorted(refs, key=lambda it: layout.parse_tag_ref(it) is not None):
+        tip = _lost_tip(repo, ref)
+        which = "the run it is of" if layout.parse_tag_ref(ref) else "its newest commit here"
+        fix = f"is set to {tip}, {which}" if tip else "is removed"
+        if tip is None and _run_holds_nothing(repo, ref):
+            fix = "names its run again once that is mended"
+        what = "it holds nothing, as a power cut leaves it; git's gc and clone fail at it"
+        yield Ailment(AilmentKind.REF, ref, what, fix)
+
+
+def _run_holds_nothing(repo: Repository, ref: str) -> bool:
+    """Whether a ref is that of a tag, and the ref of the run that has it holds nothing either."""
+    tag = layout.parse_tag_ref(ref)
+    return tag is not None and _holds_nothing(repo.common_dir / layout.run_ref(tag[0], tag[2]))
 
 
 def _restore_ref(repo: Repository, finding: Ailment) -> None:
     tip = _lost_tip(repo, finding.where)
+    if tip and repo.objects.exists(tip):
+        repo.refs.drop_damaged(finding.where, tip)
+        return
+    if tip is None and _run_holds_nothing(repo, finding.where):
+        raise RepositoryError("the run that it names has to be mended first")
     repo.refs.drop_damaged(finding.where)
     packed = repo.refs.get(finding.where)  # where git packed it, maybe an older state
     if tip and tip != packed:
