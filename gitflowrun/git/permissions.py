@@ -434,11 +434,25 @@ def add_lines(path: Path, lines: Sequence[bytes], mode: int | None) -> None:
         if missing and not (path.exists() and (path.is_symlink() or path.stat().st_nlink > 1)):
             make_directory(path.parent)
             start = b"" if text.endswith(b"\n") or not text else b"\n"
-            with path.open("ab") as file:
-                file.write(start + b"".join(line + b"\n" for line in missing))
+            _append(path, start + b"".join(line + b"\n" for line in missing))
             share_file(path, mode)
     except OSError as error:
         raise RepositoryError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _append(path: Path, data: bytes) -> None:
+    """Add to a file, or leave it as it is: half a line may mean something else. Raises OSError."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+    try:
+        size = os.fstat(descriptor).st_size
+        try:
+            while data:
+                data = data[os.write(descriptor, data) :]
+        except OSError:
+            os.ftruncate(descriptor, size)
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def remove_lines(path: Path, lines: Sequence[bytes], mode: int | None) -> None:

@@ -16,6 +16,7 @@ from gitflowrun.errors import RepositoryError
 from gitflowrun.git import permissions
 from gitflowrun.git.permissions import (
     STAND_IN,
+    add_lines,
     held_directory,
     is_in_place,
     lock_file,
@@ -499,3 +500,23 @@ def test_links_in_place_of_what_is_ours_are_refused(tmp_path: Path) -> None:
         assert f"rm {link}" in str(caught.value.hint)
         link.unlink()
     refuse_links(git_dir)
+
+
+def test_a_full_disk_leaves_no_half_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`/build-code/` cut to `/build` would hide a directory of the user's: the file is as it was."""
+    file = tmp_path / "exclude"
+    file.write_bytes(b"old\n")
+    write = os.write
+
+    def full(descriptor: int, data: bytes) -> int:
+        if len(data) <= 6:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(descriptor, data[:6])
+
+    monkeypatch.setattr("gitflowrun.git.permissions.os.write", full)
+    with pytest.raises(RepositoryError, match="No space left"):
+        add_lines(file, [b"/build-code/"], None)
+    assert file.read_bytes() == b"old\n"
+    monkeypatch.undo()
+    add_lines(file, [b"/build-code/", b"old"], None)
+    assert file.read_bytes() == b"old\n/build-code/\n"

@@ -125,8 +125,13 @@ def objections(repo: Repository, runs: Sequence[StoredRun]) -> list[str]:
     return found
 
 
-def remove(repo: Repository, runs: Sequence[StoredRun]) -> Removal:
+def remove(repo: Repository, runs: Sequence[StoredRun], *, spare_tagged: bool = False) -> Removal:
     """Move runs to the trash.
+
+    Args:
+        repo: The repository.
+        runs: The runs.
+        spare_tagged: Whether those stay that somebody tags meanwhile.
 
     Raises:
         RefConflict: one of them has just changed.
@@ -148,8 +153,10 @@ def remove(repo: Repository, runs: Sequence[StoredRun]) -> Removal:
         objects, size, exact = exclusive_size(repo, refs, REMOVAL_LOOK)
     except RepositoryError:  # something is missing somewhere: that must not keep a run here
         objects, size, exact = 0, 0, False
-    trash.put(runs)
-    return Removal(tuple(run.pathspec for run in runs), objects, size, exact, tuple(copies))
+    moved = trash.put(runs, spare_tagged=spare_tagged)
+    names = tuple(run.pathspec for run in moved)
+    copies = [copy for copy in copies if copy.uid in {run.identity.uid for run in moved}]
+    return Removal(names, objects, size, exact and len(moved) == len(runs), tuple(copies))
 
 
 def collect(repo: Repository, expire: float) -> Purge:

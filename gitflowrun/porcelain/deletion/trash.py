@@ -196,8 +196,15 @@ class Trash:
         found = map(self.find, expand(self._repo, words, self.names))
         return list({run.uid: run for run in found}.values())
 
-    def put(self, runs: Sequence[StoredRun]) -> None:
+    def put(self, runs: Sequence[StoredRun], *, spare_tagged: bool = False) -> list[StoredRun]:
         """Move runs to the trash, with their tags and the notes on them.
+
+        Args:
+            runs: The runs.
+            spare_tagged: Whether those stay that have a tag by now.
+
+        Returns:
+            The runs that were moved.
 
         Raises:
             RefConflict: one of them has just changed.
@@ -210,6 +217,10 @@ class Trash:
         noted: dict[Oid, Oid | None] = {}
         with self._locks.tags():
             tags, notes = _tags_of(self._repo), all_notes(self._repo)
+            if spare_tagged:
+                runs = [run for run in runs if not tags.get((run.flow, run.id))]
+            if not runs:
+                return []
             for run in runs:
                 uid = run.identity.uid
                 own = tags.get((run.flow, run.id), [])
@@ -230,6 +241,7 @@ class Trash:
         with contextlib.suppress(GitflowrunError):  # one that stays is the one that comes back
             change_notes(self._repo, dict.fromkeys(noted), seen=noted)
         reached("trash.noted")
+        return list(runs)
 
     def restore(self, runs: Sequence[TrashedRun]) -> list[RestoredRun]:
         """Put runs back where they were; under `<number>-<uid>` where that name was taken meanwhile.

@@ -42,11 +42,13 @@ class ChosenRuns:
         runs: The runs, the newest first.
         tagged: Those that were left out because they have tags, and the query does not speak of tags.
         running: Those that were left out because they are under way.
+        spares_tagged: Whether tagged ones stay.
     """
 
     runs: tuple[RunSummary, ...]
     tagged: tuple[str, ...]
     running: tuple[str, ...]
+    spares_tagged: bool
 
 
 def is_query(word: str) -> bool:
@@ -80,7 +82,7 @@ def choose(repo: Repository, wanted: RunSet) -> ChosenRuns:
     running = [run for run in runs if run.status is Status.RUNNING]
     tagged = [run for run in runs if run.tags and not speaks_of_tags and run not in running]
     left = tuple(run for run in runs if run not in running and run not in tagged)
-    return ChosenRuns(left, _names(tagged), _names(running))
+    return ChosenRuns(left, _names(tagged), _names(running), not speaks_of_tags)
 
 
 def _names(runs: Sequence[RunSummary]) -> tuple[str, ...]:

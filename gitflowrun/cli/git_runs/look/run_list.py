@@ -39,7 +39,7 @@ def print_trash(words: Sequence[str], *, as_json_: bool) -> None:
 def flow_and_query(words: Sequence[str], where: str | None = None) -> tuple[str | None, str | None]:
     """What words beside a verb mean: a flow, and a query. A word that is a status is one."""
     first, rest = (words[0], words[1:]) if words else ("", ())
-    is_flow = first.isidentifier() and first.lower() not in {it.value for it in Status}
+    is_flow = first.isidentifier() and first not in {it.value for it in Status}
     said = " ".join(rest if is_flow else words)
     parts = [part for part in (said, where) if part]
     query = f"({said}) and ({where})" if len(parts) > 1 else "".join(parts) or None

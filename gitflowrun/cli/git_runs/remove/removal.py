@@ -59,18 +59,26 @@ def remove_set(wanted: RunSet, *, force: bool, as_json_: bool) -> int:
     repo = Repository.discover()
     chosen = choose(repo, wanted)
     names = [run.pathspec for run in chosen.runs]
-    for left, why in ((chosen.tagged, "tagged"), (chosen.running, "running")):
-        if left:
-            some = f"{', '.join(left[:NAMES_IN_A_HINT])}{' …' * (len(left) > NAMES_IN_A_HINT)}"
-            kept = f"{counted(len(left), 'run')} kept that {'is' if len(left) == 1 else 'are'} {why}: {some}"
-            sys.stderr.write(f"{printable(kept)}\n")
+    _tell_kept(chosen.tagged, "tagged")
+    _tell_kept(chosen.running, "running")
     if force and names:
-        done = remove(repo, RunStore(repo).find_all(names))
-        show(repo, done, lambda _: _removed(repo, done), json=as_json_)
+        runs = RunStore(repo).find_all(names)
+        done = remove(repo, runs, spare_tagged=chosen.spares_tagged)
+        _tell_kept([name for name in names if name not in done.runs], "tagged by now")
+        lines = _removed(repo, done) if done.runs else iter(["No run was removed."])
+        show(repo, done, lambda _: lines, json=as_json_)
         return 0
     told = {"would_remove": names, "tagged": chosen.tagged, "running": chosen.running}
     show(repo, told, lambda _: _would_remove(chosen), json=as_json_, page=True)
     return 0
+
+
+def _tell_kept(left: Sequence[str], why: str) -> None:
+    if left:
+        some = f"{', '.join(left[:NAMES_IN_A_HINT])}{' …' * (len(left) > NAMES_IN_A_HINT)}"
+        are = "is" if len(left) == 1 else "are"
+        kept = f"{counted(len(left), 'run')} kept that {are} {why}: {some}"
+        sys.stderr.write(f"{printable(kept)}\n")
 
 
 def _would_remove(chosen: ChosenRuns) -> Iterator[str]:

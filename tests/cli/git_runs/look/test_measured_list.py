@@ -30,7 +30,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> GitRepo:
 
 def listed(repo: GitRepo, *args: str) -> list[str]:
     """The lines of a list, columns apart by one blank."""
-    done = repo.runs("list", *args)
+    done = repo.call("list", *args)
     assert (done.code, done.err) == (0, "")
     return [" ".join(line.split()) for line in done.out.splitlines()]
 
@@ -88,7 +88,7 @@ def test_groups(measured: GitRepo) -> None:
     assert listed(measured, "MyFlow", "--group-by", "lr") == [
         "lr RUNS DONE acc (mean, least … most)", "1e-3 1 1", "0.01 2 1 0.9", "0.1 1 1 0.812346",
     ]  # fmt: skip
-    done = measured.runs("list", "--group-by", "kind", "--json")
+    done = measured.call("list", "--group-by", "kind", "--json")
     rows = {row["value"]: row for row in json.loads(done.out)}
     assert rows["tree"]["runs"] == 3
     assert rows["tree"]["metrics"]["acc"][0::2] == [0.8123456789, 1]
@@ -106,15 +106,15 @@ def test_groups(measured: GitRepo) -> None:
 )  # fmt: skip
 def test_formats(measured: GitRepo, template: str, line: str) -> None:
     """Atoms as of `git for-each-ref`, or a template."""
-    done = measured.runs("list", "id = 1", "--format", template)
+    done = measured.call("list", "id = 1", "--format", template)
     assert (done.out, done.err) == (f"{line}\n", "")
 
 
 def test_formats_of_what_is_missing_and_of_times(measured: GitRepo) -> None:
     """A run without a value has an empty text; times are readable, or seconds."""
-    lines = measured.runs("list", "--format", "%(id) %(kind)").out.splitlines()
+    lines = measured.call("list", "--format", "%(id) %(kind)").out.splitlines()
     assert lines == ["5 tree", "4 ", "3 \u20ac{x}%", "2 tree", "1 tree"]
-    times = measured.runs(
+    times = measured.call(
         "list", "--format", "%(started) %(started:unix) %(finished:relative)", "-n1"
     ).out
     day, clock, unix, *_ = times.split()
@@ -132,20 +132,20 @@ def test_formats_of_what_is_missing_and_of_times(measured: GitRepo) -> None:
 )  # fmt: skip
 def test_formats_that_mean_nothing(measured: GitRepo, template: str, why: str) -> None:
     """They are told, and nothing is looked up in objects."""
-    done = measured.runs("list", "--format", template)
+    done = measured.call("list", "--format", template)
     assert done.code == 129
     assert why in done.err
 
 
 def test_nul(measured: GitRepo) -> None:
     """Entries for a program, whatever is in them."""
-    assert measured.runs("list", "-z", "-n", "2").out == "Other/5\0MyFlow/4\0"
-    assert measured.runs("list", "-z", "--format", "%(id)%0a", "-n1").out == "5\n\0"
+    assert measured.call("list", "-z", "-n", "2").out == "Other/5\0MyFlow/4\0"
+    assert measured.call("list", "-z", "--format", "%(id)%0a", "-n1").out == "5\n\0"
 
 
 def test_json_has_parameters_and_metrics(measured: GitRepo) -> None:
     """All of them, as JSON that every reader takes."""
-    rows = json.loads(measured.runs("list", "--json").out, parse_constant=pytest.fail)
+    rows = json.loads(measured.call("list", "--json").out, parse_constant=pytest.fail)
     assert [row["metrics"].get("acc") for row in rows] == [1, None, "NaN", 0.9, 0.8123456789]
     assert rows[-1]["parameters"] == {"lr": "0.1", "seed": "1"}
     assert {row["branch"] for row in rows} == {"main"}
@@ -161,7 +161,7 @@ def test_json_has_parameters_and_metrics(measured: GitRepo) -> None:
 )  # fmt: skip
 def test_unknown_names(measured: GitRepo, args: tuple[str, ...], why: str) -> None:
     """They are an error that names the nearest."""
-    done = measured.runs("list", *args)
+    done = measured.call("list", *args)
     assert done.code == 129
     assert why in done.err
 
@@ -170,4 +170,4 @@ def test_what_a_stranger_has_written_commands_no_terminal(repo: GitRepo) -> None
     """Names and texts of metrics may be anybody's."""
     make_measured_run(repo, {"p\x1b[31m": "\x1b]0;x\x07"}, {"m": 1})
     make_measured_run(repo, {"p\x1b[31m": "2"}, {"m": 1})
-    assert "\x1b" not in repo.runs("list").out
+    assert "\x1b" not in repo.call("list").out

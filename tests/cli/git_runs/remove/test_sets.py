@@ -25,7 +25,7 @@ def full(repo: GitRepo) -> GitRepo:
 
 def left(repo: GitRepo) -> str:
     """The ids of the runs that are there."""
-    return " ".join(sorted(repo.runs("list", "--format", "%(id)").out.split()))
+    return " ".join(sorted(repo.call("list", "--format", "%(id)").out.split()))
 
 
 @pytest.mark.parametrize(
@@ -38,11 +38,11 @@ def left(repo: GitRepo) -> str:
 )  # fmt: skip
 def test_sets(full: GitRepo, args: tuple[str, ...], removed: str) -> None:
     """They are told first, and removed by --force; what is tagged stays unless the query speaks of tags."""
-    told = json.loads(full.runs("rm", *args, "--json").out)
+    told = json.loads(full.call("rm", *args, "--json").out)
     ids = [name.partition("/")[2] for name in told["would_remove"]]
     assert " ".join(sorted(ids)) == removed
     assert left(full) == "1 2 3 4 5"
-    assert full.runs("rm", *args, "--force").code == 0
+    assert full.call("rm", *args, "--force").code == 0
     assert left(full) == " ".join(it for it in "12345" if it not in removed)
 
 
@@ -50,13 +50,33 @@ def test_what_is_told(full: GitRepo) -> None:
     """A line for each run, what is kept and why, and how to go on."""
     with start_run(full) as writer:
         writer.begin([])
-        done = full.runs("rm", "--keep-last", "0")
+        done = full.call("rm", "--keep-last", "0")
         assert done.out.splitlines()[-1] == "3 runs; --force removes them"
         assert done.out.splitlines()[0].startswith("would remove Other/5: done")
         assert "2 runs kept that are tagged: MyFlow/4, MyFlow/2" in done.err
         assert "1 run kept that is running: MyFlow/6" in done.err
-    assert full.runs("rm", "-w", "tag = nothing").out == "No run matches.\n"
-    assert full.runs("rm", "-w", "tag = nothing", "--force").out == "No run matches.\n"
+    assert full.call("rm", "-w", "tag = nothing").out == "No run matches.\n"
+    assert full.call("rm", "-w", "tag = nothing", "--force").out == "No run matches.\n"
+
+
+@pytest.mark.parametrize(
+    ("query", "kept"), [("acc < 0.15", True), ("acc < 0.15 and not tag = x", False)]
+)
+def test_a_tag_that_is_given_meanwhile_counts(
+    full: GitRepo, monkeypatch: pytest.MonkeyPatch, query: str, kept: bool
+) -> None:
+    """A run that is tagged while its size is counted stays, unless the query has spoken of tags."""
+
+    def tagging(*_args: object) -> tuple[int, int, bool]:
+        assert full.call("tag", "1", "production").code == 0
+        return 0, 0, False
+
+    monkeypatch.setattr("gitflowrun.porcelain.deletion.removal.exclusive_size", tagging)
+    done = full.call("rm", query, "--force")
+    assert done.code == 0
+    assert ("1" in left(full)) is kept
+    assert ("1 run kept that is tagged by now: MyFlow/1" in done.err) is kept
+    assert done.out.startswith("No run was removed." if kept else "moved to the trash: MyFlow/1")
 
 
 @pytest.mark.parametrize(
@@ -64,7 +84,7 @@ def test_what_is_told(full: GitRepo) -> None:
 )
 def test_either_names_or_a_set(full: GitRepo, args: tuple[str, ...]) -> None:
     """Both, or neither, is a mistake, and removes nothing."""
-    done = full.runs("rm", *args, "--force")
+    done = full.call("rm", *args, "--force")
     assert done.code == 129
     assert done.out == ""
     assert left(full) == "1 2 3 4 5"
@@ -73,5 +93,5 @@ def test_either_names_or_a_set(full: GitRepo, args: tuple[str, ...]) -> None:
 def test_a_query_with_a_mistake_removes_nothing(full: GitRepo) -> None:
     """Neither a wrong name nor a wrong word."""
     for query in ("ac < 1", "acc < 1 failed", "status = faild"):
-        assert full.runs("rm", "--force", query).code == 129
+        assert full.call("rm", "--force", query).code == 129
     assert left(full) == "1 2 3 4 5"
