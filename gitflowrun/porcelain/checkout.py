@@ -281,6 +281,7 @@ def temporary_work_tree(run: StoredRun) -> Iterator[Path]:
         yield place
     finally:
         _remove(repo, place)
+        _forget(repo, place)
         lock.release(remove=True)
 
 
@@ -302,5 +303,16 @@ def remove_abandoned(repo: Repository, place: Path) -> None:
     if lock.try_acquire():
         try:
             _remove(repo, place)
+            _forget(repo, place)
         finally:
             lock.release(remove=True)
+
+
+def _forget(repo: Repository, place: Path) -> None:
+    """Remove what a `git worktree add` that was killed has left of its entry: git lists none without `commondir`.
+
+    Until then git's own gc and fsck fail at it. The name is ours alone, as no other work tree has it.
+    """
+    entry = repo.common_dir / "worktrees" / place.name
+    if not entry.is_symlink():
+        shutil.rmtree(entry, ignore_errors=True)

@@ -160,6 +160,21 @@ def test_a_work_tree_of_a_rerun_that_was_killed(run: GitRepo) -> None:
         assert len(run.git("worktree", "list").split("\n")) == 1
 
 
+@pytest.mark.parametrize("left", [["gitdir"], ["gitdir", "HEAD"], ["gitdir", "HEAD", "commondir"]])
+def test_a_work_tree_whose_making_was_killed(run: GitRepo, left: list[str]) -> None:
+    """Git's half-made entry of it, at which the user's own gc and fsck fail, goes with it."""
+    place = run.path / ".git/gitflowrun/rerun/1-0123abcd"
+    place.mkdir(parents=True)
+    place.with_suffix(".lock").write_text("")
+    for name in left:
+        run.write(
+            f".git/worktrees/{place.name}/{name}", f"{place}/.git\n" if name == "gitdir" else ""
+        )
+    check_mended(run, AilmentKind.WORK_TREE, place)
+    assert not (run.path / ".git/worktrees" / place.name).exists()
+    run.fsck()
+
+
 def test_space_that_is_yet_to_be_freed(run: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
     """A gc that was interrupted is finished, unless somebody is at it, or it has to wait: for what is said then."""
     opened = open_repo(run)
