@@ -179,17 +179,12 @@ class Flow(Container[Run]):
     def _repr_html_(self) -> str:
         """A table of its newest runs, with the parameters in which they differ, and their metrics."""
         from gitflowrun.runs.lookup.facts import facts_of  # few programs show pages
-        from gitflowrun.runs.query.columns import cell
+        from gitflowrun.runs.query.columns import cell, differing
 
         runs = list(islice(self, ROWS_SHOWN + 1))
         commits = [_unless_damaged(run, _commit, lost=None) for run in runs]
         known = facts_of(self._source.repo, commits)
-        names = {
-            name: {it.parameters.get(name) for it in known}
-            for it in known
-            for name in it.parameters
-        }
-        changed = [name for name, texts in names.items() if len(texts) > 1]
+        changed = differing([(self.id, it.parameters) for it in known])
         metrics = [*dict.fromkeys(name for it in known for name in it.metrics)]
         lines = [
             (

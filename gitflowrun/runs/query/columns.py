@@ -18,36 +18,29 @@ if TYPE_CHECKING:
 
 def changed_parameters(rows: Sequence[Row]) -> list[str]:
     """The parameters in which runs of the same flow differ, in order."""
-    return _changed(rows, [row.facts.parameters for row in rows])
+    return differing([(row.run.flow, row.facts.parameters) for row in rows if _is_known(row)])
 
 
-def metric_names(rows: Sequence[Row], *, only_changed: bool = False) -> list[str]:
-    """The metrics of runs, in order; those alone in which runs of the same flow differ if that is asked for."""
-    metrics = [row.facts.metrics for row in rows]
-    if only_changed:
-        return _changed(rows, metrics)
-    return [*dict.fromkeys(name for it in metrics for name in it)]
+def metric_names(rows: Sequence[Row]) -> list[str]:
+    """The metrics of runs, in order."""
+    return [*dict.fromkeys(name for row in rows for name in row.facts.metrics)]
 
 
-def _changed(rows: Sequence[Row], values: Sequence[Mapping[str, Any]]) -> list[str]:
-    of_flow: dict[str, list[Mapping[str, Any]]] = {}
-    for row, found in zip(rows, values, strict=True):
-        if found or row.run.commit is not None:
-            of_flow.setdefault(row.run.flow, []).append(found)
-    names = dict.fromkeys(name for found in values for name in found)
+def _is_known(row: Row) -> bool:
+    return bool(row.facts.parameters) or row.run.commit is not None
+
+
+def differing(rows: Sequence[tuple[str, Mapping[str, str]]]) -> list[str]:
+    """Of the parameters of (flow, parameters) rows, those in which runs of the same flow differ, in order."""
+    runs_of: dict[str, list[Mapping[str, str]]] = {}
+    for flow, parameters in rows:
+        runs_of.setdefault(flow, []).append(parameters)
+    names = dict.fromkeys(name for _, parameters in rows for name in parameters)
     return [
         name
         for name in names
-        if any(len({_key(it.get(name, _NONE)) for it in group}) > 1 for group in of_flow.values())
+        if any(len({run.get(name) for run in runs}) > 1 for runs in runs_of.values())
     ]
-
-
-_NONE = object()
-
-
-def _key(value: Any) -> Any:
-    """What tells values apart in a set: 1 is not true, and NaN is NaN."""
-    return (type(value), "nan" if value != value else value)  # noqa: PLR0124
 
 
 def text_of(values: Sequence[Any]) -> str:

@@ -116,16 +116,3 @@ def parameters_of(repo: Repository, run: RunSummary) -> Mapping[str, str]:
         return StoredRun(repo, run.flow, run.id, run.commit).info.parameters
     except CorruptRecord:  # a list shows the other runs all the same
         return {}
-
-
-def differing(rows: Sequence[tuple[str, Mapping[str, str]]]) -> list[str]:
-    """Of the parameters of (flow, parameters) rows, those in which runs of the same flow differ, in order."""
-    runs_of: dict[str, list[Mapping[str, str]]] = {}
-    for flow, parameters in rows:
-        runs_of.setdefault(flow, []).append(parameters)
-    names = dict.fromkeys(name for _, parameters in rows for name in parameters)
-    return [
-        name
-        for name in names
-        if any(len({run.get(name) for run in runs}) > 1 for runs in runs_of.values())
-    ]

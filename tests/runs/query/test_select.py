@@ -7,9 +7,9 @@ import pytest
 from gitflowrun.errors import NotFound, UsageError
 from gitflowrun.git.snapshot import take_snapshot
 from gitflowrun.runs.create import create_run
+from gitflowrun.runs.query.columns import differing
 from gitflowrun.runs.query.select import (
     RunQuery,
-    differing,
     parameters_of,
     parse_status,
     select,

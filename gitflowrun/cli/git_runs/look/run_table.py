@@ -17,9 +17,9 @@ from gitflowrun.runs.commit_message import Status, duration
 from gitflowrun.runs.lookup.facts import NO_FACTS, facts_of
 from gitflowrun.runs.lookup.listing import DamagedRun, RunSummary, told_damaged
 from gitflowrun.runs.metrics import json_scalar
-from gitflowrun.runs.query.columns import cell, changed_parameters, metric_names, text_of
+from gitflowrun.runs.query.columns import cell, changed_parameters, differing, metric_names, text_of
 from gitflowrun.runs.query.row import Row
-from gitflowrun.runs.query.select import RunQuery, differing, select
+from gitflowrun.runs.query.select import RunQuery, select
 from gitflowrun.runs.runs import RunStore
 from gitflowrun.values import frozen, replace
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from gitflowrun.porcelain.progress import RunProgress, StepProgress
 
 _WIDE = 60
-"""Columns of a window in which there is room for all of a table."""
+"""Columns of a window that shows all of a table."""
 _UP, _CLEAR = "\x1b[{}A\r", "\x1b[J"
 """Commands of terminals: so many lines up, and clear what is below."""
 
@@ -154,13 +154,13 @@ def _lines(now: RunProgress, screen: Screen, most: int) -> Iterator[str]:
         rows,
         screen,
     )
-    room = min(max(most - 2 - len(steps), 1), WATCH_LINES)
-    for task, line in now.output[-room:]:
+    lines = min(max(most - 2 - len(steps), 1), WATCH_LINES)
+    for task, line in now.output[-lines:]:
         yield style.dim(fit(printable(f"{task}: {line}".expandtabs()), columns))
 
 
 def _chosen(steps: Sequence[StepProgress], most: int) -> list[StepProgress]:
-    """The steps that there is room for, in their order: first those in which something goes on."""
+    """As many steps as are shown, in their order: first those in which something goes on."""
     first = sorted(steps, key=lambda it: not (it.running or it.failed))[: max(most, 1)]
     return [step for step in steps if step in first]
 

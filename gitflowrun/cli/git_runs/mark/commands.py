@@ -6,6 +6,7 @@ What a command does is imported when it runs, so that its help costs what click 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -56,14 +57,7 @@ def tag_command(
 @click.option("-d", "--delete", is_flag=True, help="Delete it.")
 @json_option
 @click.argument("address", metavar="RUN")
-def note_command(
-    messages: tuple[str, ...],
-    file: Path | None,
-    edit: bool,
-    delete: bool,
-    as_json_: bool,
-    address: str,
-) -> int:
+def note_command(as_json_: bool, **chosen: Any) -> int:
     """Show the note on RUN, write it or delete it.
 
     Notes are git notes on a run's first commit, in refs/notes/runs, which keeps each state of them. git runs show and
@@ -71,6 +65,4 @@ def note_command(
     """
     from gitflowrun.cli.git_runs.mark.note import note
 
-    return note(
-        messages=messages, file=file, edit=edit, delete=delete, as_json_=as_json_, address=address
-    )
+    return note(as_json_=as_json_, **chosen)
