@@ -138,35 +138,39 @@ def lock_file(descriptor: int, path: Path, operation: int) -> None:
         ) from error
 
 
-def make_directory(path: Path) -> None:
+def make_directory(path: Path, mode: int = _PRIVATE) -> None:
     """Make a directory and those above it that are missing; nothing happens if it is there.
 
     What `STATE` lies in is never made: a git directory that was moved away must not leave a hollow one behind.
+
+    Args:
+        path: The directory.
+        mode: What those that are made get, less the umask; in a shared repository they get that of the one above.
 
     Raises:
         OSError: it can't be made.
     """
     try:
-        path.mkdir(mode=_PRIVATE)
+        path.mkdir(mode=mode)
     except FileNotFoundError:
         if path.name == STATE:
             raise
-        _make_below(path)
+        _make_below(path, mode)
     except FileExistsError:
         if path.is_dir():
             return
         raise
-    mode = path.parent.stat().st_mode
-    if mode & stat.S_ISGID:
-        allow(path, stat.S_IMODE(mode))
+    above = path.parent.stat().st_mode
+    if above & stat.S_ISGID:
+        allow(path, stat.S_IMODE(above))
 
 
-def _make_below(path: Path) -> None:
+def _make_below(path: Path, mode: int) -> None:
     """Make a directory and those above it. `STATE` may be deleted at any time, and so between the two."""
     for last in (False, False, True):
-        make_directory(path.parent)
+        make_directory(path.parent, mode)
         try:
-            path.mkdir(mode=_PRIVATE, exist_ok=True)
+            path.mkdir(mode=mode, exist_ok=True)
         except FileNotFoundError:
             if last:
                 raise

@@ -10,6 +10,9 @@ the run began, and `git diff`, `git log` and a new run of the flow go on from it
    no filter of an attribute in that code runs.
 4. Fill the work tree's index from the commit, so that what differs is shown as changed.
 
+What a killed `git worktree add` has left of its entry, ours or the user's, is removed first, and by `git runs doctor
+--fix`: git's own gc fails at it, and `git worktree prune` leaves it.
+
 No hook runs, for there is nothing that git checks out. Where the commit is not here (a run that was fetched without its
 branch), where git can't make a work tree, where only some paths are wanted, or where the user wants that, it is a plain
 directory. What fails takes away what it has made, and nothing else.
@@ -26,28 +29,36 @@ import fcntl
 import os
 import secrets
 import shutil
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gitflowrun.client.code import code_files, materialise
 from gitflowrun.errors import GitflowrunError, NotFound, RepositoryError, UsageError
 from gitflowrun.git.objects import Oid
-from gitflowrun.git.permissions import add_lines, lock_file
+from gitflowrun.git.permissions import add_lines, lock_file, open_file
 from gitflowrun.git.repository import Repository
+from gitflowrun.limits import LOCK_STALE
 from gitflowrun.runs.locks import FileLock, LockState
 from gitflowrun.runs.trust import Trust
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from gitflowrun.runs.read import StoredRun
 
 _RERUN = "rerun"
 _FREE = "name one that is not there: nothing is overwritten"
+_SMALL = 8192
+"""Bytes that are read of a file of git's which holds one path or one commit."""
 _UNBORN = "refs/heads/code-of-run-{}"
 _SPECIAL = frozenset("\\*?[!# ")
 """What means something in a pattern of `info/exclude`, at some place."""
+_FIRST_FILES = frozenset(
+    {"gitdir", "commondir", "HEAD", "locked", "refs", "logs", "config.worktree"}
+)
+"""What git writes of a work tree's entry before there is anything in it to lose."""
 
 
 @frozen
@@ -91,6 +102,8 @@ def check_out(
         RepositoryError: it can't be written.
     """
     repo, place = run.repo, place.absolute()
+    for entry in half_made_entries(repo):
+        remove_half_made(entry)
     trusted = Trust(repo).trusts_run(run)
     wanted = [os.path.normpath(path).strip("/") for path in paths]
     _check_paths(run, wanted, trusted=trusted)  # 1
@@ -316,3 +329,58 @@ def _forget(repo: Repository, place: Path) -> None:
     entry = repo.common_dir / "worktrees" / place.name
     if not entry.is_symlink():
         shutil.rmtree(entry, ignore_errors=True)
+
+
+def half_made_entries(repo: Repository) -> list[Path]:
+    """The entries in `.git/worktrees` that a `git worktree add` has left which was killed before it had written them.
+
+    Git writes them within milliseconds, and nothing else beforehand: what nobody has touched for `LOCK_STALE` seconds
+    is left over. An entry that has an index is somebody's work tree, whatever else it lacks.
+    """
+    top = repo.common_dir / "worktrees"
+    with contextlib.suppress(OSError):
+        return [path for path in sorted(top.iterdir()) if _is_half_made(path)]
+    return []
+
+
+def _is_half_made(entry: Path) -> bool:
+    if entry.is_symlink() or not entry.is_dir():
+        return False
+    files = list(entry.iterdir())
+    is_written = all(_says_something(entry / name) for name in ("gitdir", "commondir", "HEAD"))
+    if is_written or not {path.name for path in files} <= _FIRST_FILES:
+        return False
+    return time.time() - max(path.lstat().st_mtime for path in (entry, *files)) > LOCK_STALE
+
+
+def _says_something(path: Path) -> bool:
+    """Whether a small file of git's is there, and neither empty nor a commit of zeros."""
+    try:
+        with open_file(path, "a file of git's") as file:
+            return bool(file.read(_SMALL).strip(b"0\0\n"))
+    except (OSError, RepositoryError):
+        return False
+
+
+def remove_half_made(entry: Path) -> None:
+    """Remove such an entry, and the directory that was to be its work tree where that has nothing but git's link."""
+    if not _is_half_made(entry):
+        return
+    link = _link_to(entry)
+    shutil.rmtree(entry, ignore_errors=True)
+    if link is not None:
+        link.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # somebody has just written there
+            link.parent.rmdir()
+
+
+def _link_to(entry: Path) -> Path | None:
+    """The `.git` file that leads to an entry, where it stands alone in its directory."""
+    with contextlib.suppress(OSError, RepositoryError):
+        with open_file(entry / "gitdir", "a file of git's") as file:
+            link = Path(os.fsdecode(file.read(_SMALL).strip()))
+        with open_file(link, "a file of git's") as file:
+            leads_there = file.read(_SMALL).strip() == b"gitdir: " + os.fsencode(entry)
+        if leads_there and [*link.parent.iterdir()] == [link]:
+            return link
+    return None

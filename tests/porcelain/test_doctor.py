@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -173,6 +174,65 @@ def test_a_work_tree_whose_making_was_killed(run: GitRepo, left: list[str]) -> N
     check_mended(run, AilmentKind.WORK_TREE, place)
     assert not (run.path / ".git/worktrees" / place.name).exists()
     run.fsck()
+
+
+def half_made(repo: GitRepo, place: Path, head: str = "0" * 40 + "\n") -> Path:
+    """The entry of a work tree as `git worktree add` leaves it where it is killed; long ago."""
+    entry = repo.path.resolve() / ".git/worktrees" / place.name
+    old(entry / "gitdir", f"{place}/.git\n".encode())
+    old(entry / "HEAD", head.encode())
+    old(entry / "locked", b"initializing")
+    old(entry / "commondir")
+    place.mkdir()
+    (place / ".git").write_text(f"gitdir: {entry}\n")
+    os.utime(entry, (LONG_AGO, LONG_AGO))
+    return entry
+
+
+@pytest.mark.parametrize("head", ["", "0" * 40 + "\n"])
+def test_a_half_made_work_tree_of_the_user_is_removed(
+    run: GitRepo, tmp_path: Path, head: str
+) -> None:
+    """`git worktree prune` leaves it, and git's gc fails at it; a directory with files in it stays."""
+    place = tmp_path / "code"
+    entry = half_made(run, place, head)
+    check_mended(run, AilmentKind.WORK_TREE, entry)
+    assert not entry.exists()
+    assert not place.exists()
+    half_made(run, place, head)
+    (place / "notes").write_text("mine")
+    check_mended(run, AilmentKind.WORK_TREE, entry)
+    assert sorted(it.name for it in place.iterdir()) == [".git", "notes"]
+
+
+def test_a_work_tree_that_is_just_being_made_stays(run: GitRepo, tmp_path: Path) -> None:
+    """So does one with an index, and one that is whole."""
+    entry = half_made(run, tmp_path / "code")
+    (entry / "HEAD").touch()
+    assert found(run) == []
+    old(entry / "HEAD")
+    old(entry / "index", b"DIRC")
+    assert found(run) == []
+    shutil.rmtree(entry)
+    run.git("worktree", "add", "--no-checkout", str(tmp_path / "whole"))
+    assert found(run) == []
+
+
+def test_a_checkout_goes_where_one_was_killed(run: GitRepo, tmp_path: Path) -> None:
+    """The next one removes what the killed one has left, and takes its place."""
+    entry = half_made(run, tmp_path / "code")
+    assert run.call("checkout", "1", str(tmp_path / "code")).code == 0
+    assert (entry / "index").exists()
+    assert run.git("-C", str(tmp_path / "code"), "status", "--porcelain") == ""
+    run.git("gc", "-q")
+
+
+def test_a_half_written_hook(run: GitRepo) -> None:
+    """A script that an installation of hooks was about to put in place goes; others stay."""
+    hooks = run.path.resolve() / ".git/hooks"
+    stays = old(hooks / ".post-commit.swp", b"x")
+    check_mended(run, AilmentKind.INCOMING, old(hooks / ".post-commit.0123abcd", b"#!/bin/sh\n"))
+    assert stays.exists()
 
 
 def test_space_that_is_yet_to_be_freed(run: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -173,10 +173,12 @@ def test_what_is_under_way_somewhere_stays(repo: GitRepo, root: str) -> None:
 
 
 def test_what_leads_to_nothing_keeps_nobody_waiting(repo: GitRepo) -> None:
-    """What was fetched last is not kept for that; a pipe, a directory or a link to nowhere is no ref and no reflog."""
+    """What was fetched or typed last is not kept for that; a pipe, a directory, a link to nowhere are no refs."""
     git = repo.path / ".git"
     tip = repo.git("rev-parse", "refs/runs/MyFlow/1")
     repo.write(".git/FETCH_HEAD", f"{tip}\t\tnot-for-merge\n")
+    repo.write(".git/COMMIT_EDITMSG", f"Revert {tip}\n")
+    repo.write(".git/TAG_EDITMSG", f"{tip}\n")
     repo.write(".git/lower", f"{tip}\n")
     (git / "CHERRY_PICK_HEAD").mkdir()
     (git / "logs").mkdir(exist_ok=True)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import stat
 import time
 from pathlib import Path
 
@@ -157,3 +160,17 @@ def test_nothing_is_freed_in_a_partial_clone(repo: GitRepo, tmp_path: Path) -> N
         assert "its space is freed in a whole clone only" in done.err
     assert partial.call("restore", str(run.id)).code == 0
     assert partial.call("fsck", str(run.id)).code == 0
+
+
+def test_directories_of_reflogs_have_the_modes_of_gits(repo: GitRepo) -> None:
+    """After one `sudo git runs rm` they are root's, and git's own gc and fsck go through them as the user."""
+    logs = repo.path / ".git/logs"
+    shutil.rmtree(logs, ignore_errors=True)
+    old = os.umask(0o022)
+    try:
+        remove(open_repo(repo), [run_of(repo, "1")])
+    finally:
+        os.umask(old)
+    found = [logs, *(it for it in logs.rglob("*") if it.is_dir())]
+    assert len(found) > 3
+    assert {stat.S_IMODE(it.stat().st_mode) for it in found} == {0o755}

@@ -27,7 +27,12 @@ from gitflowrun.git.ref_locks import recover_locks, remove_old_lock
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.limits import LOCK_ABANDONED, LOCK_STALE
 from gitflowrun.porcelain import hooks
-from gitflowrun.porcelain.checkout import abandoned_work_trees, remove_abandoned
+from gitflowrun.porcelain.checkout import (
+    abandoned_work_trees,
+    half_made_entries,
+    remove_abandoned,
+    remove_half_made,
+)
 from gitflowrun.porcelain.checks.fsck import RunsCheck
 from gitflowrun.porcelain.deletion.free import free, has_unfinished
 from gitflowrun.runs import layout
@@ -178,8 +183,10 @@ def _sweep(repo: Repository, _: Ailment) -> None:
 
 
 def _half_written(repo: Repository) -> Iterator[Ailment]:
-    """What was to take the place of a small file of ours, such as the key of a clone."""
-    for folder, start in ((repo.common_dir, "gitflowrun-"), (repo.state_dir, "")):
+    """What was to take the place of a small file of ours: the key of a clone, a hook."""
+    places = [(repo.common_dir, "gitflowrun-"), (repo.state_dir, "")]
+    places += [(hook.path.parent, f".{hook.path.name}.") for hook in hooks.state(repo)]
+    for folder, start in places:
         names = os.listdir(folder) if folder.is_dir() else []  # noqa: PTH208  (names alone)
         for name in sorted(names):
             path = folder / name
@@ -201,6 +208,16 @@ def _work_trees(repo: Repository) -> Iterator[Ailment]:
 
 def _remove_work_tree(repo: Repository, finding: Ailment) -> None:
     remove_abandoned(repo, Path(finding.where))
+
+
+def _half_made(repo: Repository) -> Iterator[Ailment]:
+    for path in half_made_entries(repo):
+        what = "a `git worktree add` that was killed had left it; git's gc and fsck fail at it"
+        yield Ailment(AilmentKind.WORK_TREE, str(path), what, "is removed; there is no work tree")
+
+
+def _remove_half_made(_: Repository, finding: Ailment) -> None:
+    remove_half_made(Path(finding.where))
 
 
 def _space(repo: Repository) -> Iterator[Ailment]:
@@ -427,6 +444,7 @@ _CHECKS: tuple[
     (_number, _set_number),
     (_half_written, _remove_half_written),
     (_work_trees, _remove_work_tree),
+    (_half_made, _remove_half_made),
     (_space, _free),
     (_hooks, _update_hook),
     (_runs, _forget),

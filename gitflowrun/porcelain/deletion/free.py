@@ -85,8 +85,8 @@ _NOTE = "freeing"
 _PACK = re.compile(rb"pack-[0-9a-f]{40}")
 _HEX = re.compile(rb"\b[0-9a-f]{40}\b")
 _PSEUDO_REF = re.compile(r"[A-Z][A-Z_]*\Z")
-_NO_ROOT = "FETCH_HEAD"
-"""What was fetched last: git does not keep it for that."""
+_NO_ROOT = re.compile(r"FETCH_HEAD|[A-Z_]*EDITMSG")
+"""What was fetched last, which git does not keep for that, and what was last written in an editor."""
 _OPERATIONS = ("rebase-merge", "rebase-apply", "sequencer", "refs")
 _SECOND = 10**9
 """Nanoseconds."""
@@ -591,7 +591,7 @@ def _pseudo_files(repo: Repository) -> Iterator[Path]:
     """The files that name objects and are no refs for `git for-each-ref`: HEAD, ORIG_HEAD, a rebase's."""
     for place in _work_trees(repo):
         for path in _entries(place):
-            if _PSEUDO_REF.match(path.name) and path.name != _NO_ROOT:
+            if _PSEUDO_REF.match(path.name) and not _NO_ROOT.fullmatch(path.name):
                 yield path
         for name in _OPERATIONS:
             if place != repo.common_dir or name != "refs":

@@ -301,6 +301,10 @@ class Trash:
         )
 
 
+_AS_GIT = 0o777
+"""The mode, before the umask, of the directories that git makes for reflogs: whoever else may read one does."""
+
+
 def _log_of(repo: Repository, ref: str) -> Path | None:
     """The reflog of a run's ref, here or in the trash; None of another ref, and where a link leads elsewhere."""
     name = layout.parse_trash_ref(ref)[1] if ref.startswith(layout.TRASH) else ref
@@ -319,7 +323,7 @@ def _logged(repo: Repository, updates: Iterable[RefUpdate]) -> Iterator[None]:
     try:
         for path in logs:
             try:
-                make_directory(path.parent)
+                make_directory(path.parent, _AS_GIT)
                 path.touch()
             except OSError as error:
                 raise not_writable(path, f"cannot write {path}", error) from error
