@@ -49,8 +49,10 @@ NAMES = frozenset({
     "tags.locked", "tags.planned",
     # The key of a clone, and a small file that takes the place of another.
     "key.written", "key.made", "file.written", "file.replaced", "trust.locked",
-    # Transfers: objects and copies of the remote's refs are here, ours are moved; the remote has ours, that is noted.
+    # Transfers: objects and copies of the remote's refs are here, ours are moved; the remote has ours, that is noted;
+    # it has our tags.
     "fetch.received", "fetch.planned", "fetch.moved", "fetch.tagged", "push.planned", "push.sent", "push.noted",
+    "push.tagged",
     # Removal: what goes or comes back is known, its refs are moved, its notes are gone; a purged run is in the trash,
     # in the list of those that are gone, and gone.
     "trash.planned", "trash.moved", "trash.noted", "restore.planned", "restore.moved",

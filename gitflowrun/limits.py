@@ -526,8 +526,8 @@ TRASH_EXPIRE = 30 * 86_400.0
 """Seconds for which removed runs stay in the trash."""
 NOTES_TRIES, MAX_NOTE = 5, 1 << 20
 """Times that the git notes on runs are changed, beside others who change notes; bytes of one that is shown."""
-MAX_REMOVED = 64 << 20
-"""Bytes of the list of runs that were removed for good: 150 for each, and for each copy of it."""
+MAX_REMOVED, MAX_SENDING = 64 << 20, 64 << 20
+"""Bytes of the list of runs that were removed for good, 150 for each and each copy of it; and of tags being sent."""
 MAX_CANDIDATES = 512 << 20
 """Bytes of the list of objects that are to be freed: ten million."""
 REMOVAL_LOOK = 3.0

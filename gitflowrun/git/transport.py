@@ -80,8 +80,9 @@ _COPY = (
 )  # fmt: skip
 _PUSH = ("push", "--porcelain", "--no-follow-tags", "--recurse-submodules=no")
 # What git says when the ref was not as expected, and what the remote says when somebody else is at it.
+STALE = "stale info"
 _STALE = (
-    "stale info", "failed to update ref", "cannot lock ref", "atomic push fail", "transaction failed",
+    STALE, "failed to update ref", "cannot lock ref", "atomic push fail", "transaction failed",
     "unable to migrate objects",
 )  # fmt: skip
 # What git says where the connection broke, of which the remote may have taken all, or a part.
@@ -96,6 +97,9 @@ _WEB = ("http://", "https://", "ftp://", "ftps://")
 _CHECKED = re.compile(rb" run_command: [^\n]*git index-pack [^\n]*--strict")
 _DUBIOUS = re.compile("(?:dubious ownership in|unsafe) repository (?:at )?\\(?'([^'\n]+)'")
 _UNPACKING = re.compile("^error: remote unpack failed: (.+)$", re.MULTILINE)
+# Why the remote could not lock a ref; or all that are packed.
+_LOCKING = re.compile("error: cannot lock ref '([^'\n]+)': (.+)$", re.MULTILINE)
+_UNABLE = re.compile("error: (Unable to create '.+)$", re.MULTILINE)
 _LISTED_AT_ONCE = 1 << 20  # bytes
 _LISTED_URL = re.compile(r"([^\t]+)\t(.*) \((fetch|push)\)")
 _REMOTE_WORDS = "remote: "
@@ -103,6 +107,7 @@ _REFUSED = f"{_REMOTE_WORDS}refused: "  # as hooks/pre-receive says it
 _GITS_OWN = (
     "hint:", "error:", "warning:", "To ", "Done",
     f"{_REMOTE_WORDS}error: cannot lock ref", f"{_REMOTE_WORDS}error: hook declined to update",
+    f"{_REMOTE_WORDS}error: Unable to create ",
 )  # fmt: skip
 
 
@@ -540,15 +545,20 @@ def parse_push(out: bytes) -> dict[str, PushResult]:
 
 
 def _with_cause(results: dict[str, PushResult], err: str) -> dict[str, PushResult]:
-    """Results in which a ref says why the remote could not store the objects: git says it once for all of them."""
-    cause = _UNPACKING.search(err)
-    if cause is None:
-        return results
-    reason = f"the remote could not store the objects: {cause[1].strip()}"
-    return {
-        name: replace(result, reason=reason) if result.reason == "unpacker error" else result
-        for name, result in results.items()
-    }
+    """Results in which a ref says why it was not changed, which git says apart, or once for all of them."""
+    locks: dict[str, str] = dict(_LOCKING.findall(err))
+    unable = _UNABLE.search(err)
+    store = _UNPACKING.search(err)
+    found = {}
+    for name, result in results.items():
+        reason = result.reason
+        if reason == "unpacker error" and store:
+            reason = f"the remote could not store the objects: {store[1].strip()}"
+        elif result.stale and reason != STALE and (name in locks or unable):
+            cause = locks.get(name) or (unable[1] if unable else "")
+            reason = f"{reason}: {cause.strip().rstrip('.')[:MAX_WORDS]}"
+        found[name] = replace(result, reason=reason)
+    return found
 
 
 def _declined(err: str) -> dict[str, str]:
@@ -570,7 +580,7 @@ def _prompts() -> dict[str, str]:
 
 def _words(text: str, prefix: str = "") -> list[str]:
     """The first of the lines that begin with `prefix` and are not git's own, without what marks them."""
-    lines = [line.rstrip() for line in text.splitlines() if line.startswith(prefix)]
+    lines = [line for line in text.splitlines() if line.startswith(prefix)]
     others = [line.removeprefix(_REMOTE_WORDS) for line in lines if not line.startswith(_GITS_OWN)]
     return [line.strip()[:MAX_WORDS] for line in others if line.strip()][:MAX_NOTICES]
 

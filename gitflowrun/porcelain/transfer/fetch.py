@@ -144,6 +144,7 @@ class _Fetch(Transfer):
     def receive(self) -> SyncReport:
         """Fetch all runs and tags."""
         view = RemoteView.of(self.remote)  # 1
+        self.note_sent(view)
         aside = self._set_aside(view)
         away = self._stay_away(view)
         self.forget_lost_tags(view)

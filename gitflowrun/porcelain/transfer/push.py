@@ -14,11 +14,13 @@ who fetches from one remote and pushes to another does not spread what anybody h
    was made here and that somebody else went on with there.
 4. Push, expecting every ref to be as seen. Where somebody was faster, begin again at 1.
 5. Note in the tracking copies what the remote now has.
-6. Merge the tags of these runs; begin again there, too, where somebody was faster.
+6. Merge the tags of these runs, with it noted what is being sent (`sending`); begin again there, too, where somebody
+   was faster. What is left then is told, and counts as failed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -28,7 +30,7 @@ from gitflowrun.failpoints import reached
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.odb import History
 from gitflowrun.git.refs import RefUpdate
-from gitflowrun.git.transport import Remote, default_remote
+from gitflowrun.git.transport import STALE, Remote, default_remote
 from gitflowrun.limits import LISTED_COMMIT, PUSH_ROUNDS
 from gitflowrun.porcelain.secrets.secret_scan import (
     SecretSearch,
@@ -61,6 +63,10 @@ if TYPE_CHECKING:
     from gitflowrun.names import RunId
     from gitflowrun.porcelain.secrets.secret_scan import Finding
     from gitflowrun.runs.read import StoredRun
+
+
+_LOCKED = ".lock': File exists"
+"""What git says of a lock that somebody holds, or left."""
 
 
 def push(
@@ -126,7 +132,8 @@ def push_to(
         tips = {layout.run_ref(run.flow, run.id): str(run.commit) for run in runs}
     search = repo.settings.push_scan and not allow_secrets
     chooses = runs is None and not of_all
-    return _Push(repo, place, verify=verify, search=search, chooses=chooses).send(tips)
+    pushing = _Push(repo, place, verify=verify, search=search, chooses=chooses)
+    return pushing.send(tips, is_all=runs is None)
 
 
 def _some_failed(
@@ -156,6 +163,23 @@ class _Plan:
         return replace(self.result, target=None, outcome=Outcome.REFUSED, reason=reason)
 
 
+@frozen
+class _TagPlan:
+    """What is to become of tags on the remote.
+
+    Attributes:
+        added: Those to be made.
+        removed: Those to be removed.
+        squatted: Those that something there is in the way of, and what.
+        common: What both sides have or have dropped: our copies shall say so.
+    """
+
+    added: Sequence[RefUpdate]
+    removed: Sequence[RefUpdate]
+    squatted: Mapping[str, str]
+    common: Mapping[str, Oid | None]
+
+
 class _Push(Transfer):
     def __init__(
         self, repo: Repository, remote: Remote, *, verify: bool, search: bool, chooses: bool
@@ -168,12 +192,15 @@ class _Push(Transfer):
         self._damaged: set[str] = set()
         self._uids: dict[Oid, Oid] = {}
         self._failed: Counter[str] = Counter()
+        self._held_back: set[object] = set()
+        self._tags_added = self._tags_removed = 0
 
-    def send(self, tips: Mapping[str, str]) -> SyncReport:
+    def send(self, tips: Mapping[str, str], *, is_all: bool) -> SyncReport:
         """Push runs, in the order of their numbers, and their tags.
 
         Args:
             tips: The runs: ref to commit. There may be very many, of which few are not there yet.
+            is_all: Whether these are all that are here, so that a damaged one is one that was to be sent.
         """
         view = self._look()
         self._damaged = {*damaged_runs(self.repo)}
@@ -188,15 +215,31 @@ class _Push(Transfer):
                 view = self._look()
             waiting = list(slower)
         for attempt in range(PUSH_ROUNDS):
-            report, again = self._push_tags(view, atomic=attempt < PUSH_ROUNDS // 2)  # 6
-            if not again:
+            plan = self._plan_tags(view)  # 6
+            failed = self._push_tags(plan, atomic=attempt < PUSH_ROUNDS // 2)
+            if not any(result.stale for result in failed):
                 break
             view = RemoteView.of(self.remote)
-        return report
+            self.note_sent(view)
+        self._held_back.update(self._not_sent(view, None if is_all else tips))
+        return self._full_report(view, plan, failed)
+
+    def _not_sent(self, view: RemoteView, tips: Mapping[str, str] | None) -> list[str]:
+        """The damaged runs among some or all, but for those that the remote has as they were here."""
+        lost = []
+        for run in self._damaged:
+            ref = f"{layout.RUNS}{run}"
+            held = None
+            with contextlib.suppress(RepositoryError):  # it holds no id
+                held = self.repo.refs.get(ref)
+            if (tips is None or ref in tips) and not (held and _holds(view, ref, held)):
+                lost.append(run)
+        return lost
 
     def _look(self) -> RemoteView:
         look = RemoteView.with_branches if self._search else RemoteView.of
         view = look(self.remote)  # 1
+        self.note_sent(view)
         self.forget_lost_tags(view)
         return view
 
@@ -298,16 +341,8 @@ class _Push(Transfer):
         missing = {mate.tip for mate in lost}
         return History(self.repo.git, {*ours, *(mate.tip for mate in theirs)} - missing)
 
-    def _push_tags(self, view: RemoteView, *, atomic: bool) -> tuple[SyncReport, bool]:
-        """Bring our changes to the tags of the runs that are there to the remote.
-
-        Args:
-            view: The remote as it is.
-            atomic: Whether all change or none does; else one that can't be made costs itself alone.
-
-        Returns:
-            The report of all, and whether somebody was faster.
-        """
+    def _plan_tags(self, view: RemoteView) -> _TagPlan:
+        """Our changes to the tags of the runs that are there, on the remote as it is."""
         base = tags_of(self.tracking.seen.items())
         have = tags_of(view.refs.items())
         ours = self.our_tags()
@@ -331,28 +366,59 @@ class _Push(Transfer):
         squatted = {
             change.name: found for change in wanted if (found := view.in_the_way(change.name))
         }
-        added = [change for change in wanted if change.name not in squatted]
-        # Which tag one that can't be read is, nobody knows: none counts as removed.
-        unread = self._unread_tags()
         gone = {
             key: have[key]
             for key in sorted((base.keys() - ours.keys()) & have.keys())
-            if not unread and ((key.flow, have[key]) in targets or is_same(key.flow, have[key]))
+            if (key.flow, have[key]) in targets or is_same(key.flow, have[key])
         }
-        removed = [RefUpdate(key.ref(have[key]), None, key.uid) for key in self._dropped(gone)]
-        results = self.remote.push([*removed, *added], atomic=atomic, verify=self._verify)
-        fine = {result.name for result in results if result.ok}
+        # Which tag one that can't be read is, nobody knows: none counts as removed.
+        gone = {} if self._unread_tags(len(gone)) else gone
         # What both sides have, or both have dropped, is common ground from now on.
-        notes = {change.name: change.new for change in [*added, *removed] if change.name in fine}
-        notes |= {key.ref(have[key]): key.uid for key in ours.keys() & have.keys()}
-        notes |= {key.ref(base[key]): None for key in base.keys() - ours.keys() - have.keys()}
-        self.tracking.note(notes)
-        report = self.report(
-            sum(change.name in fine for change in added),
-            sum(change.name in fine for change in removed),
-            self._told([result for result in results if not result.ok], squatted),
+        common: dict[str, Oid | None] = {
+            key.ref(have[key]): key.uid for key in ours.keys() & have.keys()
+        }
+        common |= {key.ref(base[key]): None for key in base.keys() - ours.keys() - have.keys()}
+        return _TagPlan(
+            added=[change for change in wanted if change.name not in squatted],
+            removed=[RefUpdate(key.ref(have[key]), None, key.uid) for key in self._dropped(gone)],
+            squatted=squatted,
+            common=common,
         )
-        return report, any(result.stale for result in results)
+
+    def _push_tags(self, plan: _TagPlan, *, atomic: bool) -> list[PushResult]:
+        """Bring our changes to tags to the remote.
+
+        Args:
+            plan: The changes.
+            atomic: Whether all change or none does; else one that can't be made costs itself alone.
+
+        Returns:
+            Those that were not made.
+        """
+        changes = [*plan.removed, *plan.added]
+        with self.sending.of(changes):
+            results = self.remote.push(changes, atomic=atomic, verify=self._verify)
+            reached("push.tagged")
+            fine = {result.name for result in results if result.ok}
+            taken = {change.name: change.new for change in changes if change.name in fine}
+            self.tracking.note({**taken, **plan.common})
+        self._tags_added += sum(change.name in fine for change in plan.added)
+        self._tags_removed += sum(change.name in fine for change in plan.removed)
+        return [result for result in results if not result.ok]
+
+    def _full_report(
+        self, view: RemoteView, plan: _TagPlan, failed: Sequence[PushResult]
+    ) -> SyncReport:
+        """The report of all; `view` is the remote after the last changes that were not made as it was."""
+        seen = {change.name: change.old for change in [*plan.removed, *plan.added]}
+        tags = [
+            *(_tag_notice(it, is_as_seen=_holds(view, it.name, seen[it.name])) for it in failed),
+            *(_told_squat(*names, self.remote) for names in plan.squatted.items()),
+        ]
+        left = len(tags) + len(self._held_back)
+        return self.report(
+            self._tags_added, self._tags_removed, self._told(tags, left), failed=left
+        )
 
     def _dropped(self, gone: Mapping[TagKey, RunId]) -> list[TagKey]:
         """Those of the tags that are gone here, and the ids of their runs there, that somebody has taken off a run.
@@ -370,34 +436,47 @@ class _Push(Transfer):
             runs, ours = self.repo.refs.many(refs.values()), self.our_tags()
         return [key for key in gone if runs[refs[key]] and key not in ours]
 
-    def _told(self, failed: Sequence[PushResult], squatted: Mapping[str, str]) -> list[str]:
-        """What is said besides: of damaged runs, what was noticed, and the tags that are not there."""
+    def _told(self, tags: Sequence[str], left: int) -> list[str]:
+        """What is said besides: of damaged runs, what was noticed, and the changes to tags that were not made.
+
+        Args:
+            tags: What is said of these.
+            left: How much was not sent, of whatever kind.
+        """
         damaged = sorted(self._damaged)
-        tags = [
-            *map(_tag_notice, failed),
-            *(_told_squat(*names, self.remote) for names in squatted.items()),
-        ]
+        title = shlex.quote(self.remote.title)
+        again = f"once the causes are mended, `git runs push {title}` sends what was not sent"
         return [
             *([told_damaged(damaged, "damaged and not sent")] if damaged else []),
             *self._notices,
-            *some(tags, "tags are not there"),
+            *some(tags, "changes to tags were not sent"),
+            *([again] if left else []),
         ]
 
-    def _unread_tags(self) -> bool:
-        """Whether tags of ours are damaged or can't be read; it is said that there are such."""
-        found = min((it for it in self.repo.refs.damaged if it.startswith(layout.TAGS)), default="")
-        if found:
+    def _unread_tags(self, gone: int) -> bool:
+        """Whether tags of ours are damaged or can't be read; where others seem to be gone, that is said.
+
+        Args:
+            gone: How many tags are not among those that can be read.
+        """
+        unread = sorted(it for it in self.repo.refs.damaged if it.startswith(layout.TAGS))
+        if unread:
             self._notices[
-                f"no tag was removed there, for {found} can't be read; `git runs doctor --fix` mends it if it is empty"
+                f"no tag was removed there, for {unread[0]} can't be read; "
+                "`git runs doctor --fix` mends it if it is empty"
             ] = None
-        return bool(found)
+        if gone > len(unread) > 0:
+            self._held_back.add(layout.TAGS)
+        return bool(unread)
 
     def _may_go(self, key: TagKey) -> bool:
         """Whether a tag is no secret."""
         found = self._search and is_secret_tag(key.tag)
         if found:
+            self._held_back.add(key)
             self._notices[
-                f"a tag of {key.flow} was not sent, for it may be a secret: {key.tag[:4]}****"
+                f"a tag of {key.flow} was not sent, for it may be a secret: {key.tag[:4]}****; "
+                "`git runs push --allow-secrets` sends it"
             ] = None
         return not found
 
@@ -451,13 +530,24 @@ def _told_taken(view: RemoteView, run: RunTip, remote: Remote) -> str:
     return _told_way(found, remote) if found else "all its names are taken there"
 
 
-def _tag_notice(result: PushResult) -> str:
-    reason = "somebody else changed it; push again" if result.stale else result.reason
-    return f"tag ref {result.name}: {reason}"
+def _holds(view: RemoteView, name: str, oid: Oid | None) -> bool:
+    """Whether a remote has a ref as it was seen before; None for none."""
+    return view.refs.get(name) == (None if oid is None else str(oid))
+
+
+def _tag_notice(result: PushResult, *, is_as_seen: bool) -> str:
+    """What is said of a change that was not made; `is_as_seen`, nobody else has changed it."""
+    reason = result.reason
+    if result.stale and not is_as_seen:
+        reason = f"somebody else changed it each time ({reason})"
+    elif reason == STALE:
+        reason = f"the remote does not take it, though nobody has changed it ({reason})"
+    busy = "; if no git is at work there, remove that file" if _LOCKED in reason else ""
+    return f"tag ref {result.name} was not sent: {reason}{busy}"
 
 
 def _told_squat(name: str, found: str, remote: Remote) -> str:
-    return f"tag ref {name}: {_told_way(found, remote)}"
+    return f"tag ref {name} was not sent: {_told_way(found, remote)}"
 
 
 def _told_way(found: str, remote: Remote) -> str:

@@ -57,6 +57,7 @@ from gitflowrun.limits import (
     UID_DIGITS,
 )
 from gitflowrun.names import RefName, RunId, check_flow_name
+from gitflowrun.porcelain.transfer.sending import Sending
 from gitflowrun.runs import layout
 from gitflowrun.values import frozen
 
@@ -140,6 +141,7 @@ class SyncReport:
         trusted: How many runs of the receiving side are trusted because the user trusts what comes from there.
         tags_added: How many tags the receiving side got.
         tags_removed: How many it lost, because the other side had removed them.
+        failed: How much else was to be sent and was not: changes to tags, damaged runs. The notices say why.
         notices: What was passed over, for people.
         words: What the remote itself said, as its hooks do.
     """
@@ -148,6 +150,7 @@ class SyncReport:
     runs: tuple[SyncedRun, ...]
     tags_added: int
     tags_removed: int
+    failed: int
     notices: tuple[str, ...]
     words: tuple[str, ...]
     up_to_date: frozenset[str]
@@ -406,6 +409,8 @@ class Transfer:
         self.repo = repo
         self.remote = remote
         self.tracking = Tracking(repo.refs, remote)
+        self.sending = Sending(repo.state_dir, self.tracking.label)
+        self._dead = self.sending.of_the_dead()
         self.done: list[SyncedRun] = []
         self._lost = 0
         self._lost_in_a_row = 0
@@ -523,6 +528,24 @@ class Transfer:
         """The tags of our runs, and the ids of these."""
         return tags_of(self.repo.refs.below(layout.TAGS).items())
 
+    def note_sent(self, view: RemoteView) -> None:
+        """Note in the copies the tags that pushes of ours have sent and not noted, as the remote shows.
+
+        Args:
+            view: The remote as it is: who died before it was looked at sends nothing any more.
+        """
+        if sent := self.sending.read():
+            there = {name: view.refs.get(name) for name in sent}
+            self.tracking.note(
+                {
+                    name: new
+                    for name, wanted in sent.items()
+                    for new in wanted
+                    if there[name] == (str(new) if new else None)
+                }
+            )
+        self.sending.forget(self._dead)
+
     def leave_meanwhile(self, *sides: dict[TagKey, RunId]) -> None:
         """Take out of what is merged the tags of which another push or fetch of ours has noted something else since.
 
@@ -548,7 +571,9 @@ class Transfer:
         base = tags_of(self.tracking.seen.items())
         self.tracking.note({key.ref(run): None for key, run in base.items() if is_lost(key)})
 
-    def report(self, tags_added: int, tags_removed: int, notices: Iterable[str]) -> SyncReport:
+    def report(
+        self, tags_added: int, tags_removed: int, notices: Iterable[str], *, failed: int = 0
+    ) -> SyncReport:
         """What was done."""
         runs = sorted(self.done, key=lambda run: (*run.source.sort_key, run.flow))
         return SyncReport(
@@ -556,6 +581,7 @@ class Transfer:
             runs=tuple(runs),
             tags_added=tags_added,
             tags_removed=tags_removed,
+            failed=failed,
             notices=tuple(notices),
             words=tuple(self.remote.words),
             up_to_date=frozenset(ref[len(layout.RUNS) :] for ref in self.up_to_date),

@@ -518,8 +518,9 @@ def test_damage_keeps_no_push_from_the_others(ada: GitRepo) -> None:
     (ada.path / ".git/refs/runs/MyFlow/2").write_text("1" * 40 + "\n")
     report = send(ada)
     assert outcomes(report) == [Outcome.NEW]
-    (notice,) = report.notices
+    notice, again = report.notices
     assert notice.startswith("MyFlow/1, MyFlow/2 are damaged and not sent; ")
+    assert (report.failed, "`git runs push origin` sends what" in again) == (2, True)
 
 
 def test_runs_of_two_flows_with_one_number(ada: GitRepo, bob: GitRepo, server: GitRepo) -> None:

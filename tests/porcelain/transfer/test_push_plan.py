@@ -75,7 +75,7 @@ def pushing(made: Collection[Oid] = (), **fields: Any) -> Any:
     known = {
         "done": [], "trust": Trust(made), "_failed": Counter(), "_notices": {}, "_search": False,
         "_chooses": False, "_verify": True, "remote": SimpleNamespace(title="origin", name="origin"),
-        "_damaged": set(),
+        "_damaged": set(), "_held_back": set(),
     }  # fmt: skip
     found.__dict__.update(known | fields)
     return found
@@ -241,8 +241,10 @@ def test_tags_that_may_be_secrets_stay_here(monkeypatch: pytest.MonkeyPatch, sea
     assert found._may_go(TagKey("A", "best", UID))
     assert found._may_go(TagKey("A", "hunter2", UID)) is not search
     assert [*found._notices] == (
-        ["a tag of A was not sent, for it may be a secret: hunt****"] if search else []
-    )
+        ["a tag of A was not sent, for it may be a secret: hunt****; `git runs push --allow-secrets` sends it"]
+        if search else []
+    )  # fmt: skip
+    assert len(found._held_back) == int(search)
 
 
 def test_what_our_refs_of_runs_hold_may_be_none() -> None:
@@ -268,9 +270,8 @@ def test_what_our_refs_of_runs_hold_may_be_none() -> None:
 def test_what_is_told_besides() -> None:
     """Damaged runs, what was noticed, and tags that are not there."""
     found = pushing(_damaged={"A/2", "A/1"}, _notices={"a notice": None})
-    failed = [SimpleNamespace(name="refs/x", stale=False, reason="no")]
-    damaged, *rest = found._told(failed, {"refs/y": "refs/z"})
+    damaged, *rest = found._told(["x", "y"], 2)
     assert damaged.startswith("A/1, A/2 are damaged and not sent; ")
-    assert rest[:2] == ["a notice", "tag ref refs/x: no"]
-    assert rest[2].startswith("tag ref refs/y: the remote has refs/z in its place")
-    assert pushing()._told([], {}) == []
+    assert rest[:3] == ["a notice", "x", "y"]
+    assert rest[3].endswith("`git runs push origin` sends what was not sent")
+    assert pushing()._told([], 0) == []

@@ -433,10 +433,20 @@ def test_what_is_said_of_what_was_not_sent() -> None:
     assert push._told_taken(view(), one, remote) == "all its names are taken there"
     taken = push._told_taken(view("A/1/x"), one, remote)
     assert "`git push origin :refs/runs/A/1/x` removes that" in taken
-    assert push._told_squat("refs/x", "refs/y", remote).startswith("tag ref refs/x: the remote has")
-    for stale, words in ((True, "somebody else changed it; push again"), (False, "no")):
-        result = cast("PushResult", SimpleNamespace(name="refs/x", stale=stale, reason="no"))
-        assert push._tag_notice(result) == f"tag ref refs/x: {words}"
+    assert push._told_squat("refs/x", "refs/y", remote).startswith(
+        "tag ref refs/x was not sent: the remote has"
+    )
+    faster, busy = "somebody else changed it each time", "a: Unable to create 'b.lock': File exists"
+    for stale, is_as_seen, reason, words in (
+        (True, False, "no", f"{faster} (no)"),
+        (True, True, "no", "no"),
+        (False, False, "no", "no"),
+        (True, True, "stale info", "the remote does not take it, though nobody has changed it (stale info)"),
+        (True, True, busy, f"{busy}; if no git is at work there, remove that file"),
+    ):  # fmt: skip
+        result = cast("PushResult", SimpleNamespace(name="refs/x", stale=stale, reason=reason))
+        told = push._tag_notice(result, is_as_seen=is_as_seen)
+        assert told == f"tag ref refs/x was not sent: {words}"
 
 
 def test_places_that_can_not_be_reached_are_told_together() -> None:

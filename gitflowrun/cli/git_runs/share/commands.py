@@ -28,7 +28,8 @@ def push_command(
 
     Where REMOTE has several push URLs, each of them gets the runs, and --json has a report for each.
     A run whose number is taken there is published as <number>-<uid>; here it keeps its number. Nothing on the
-    remote is overwritten. A run that may hold secrets is refused, and the exit code is 1.
+    remote is overwritten. A run that may hold secrets is refused, and the exit code is 1, as it is where anything
+    else was not sent, such as a tag that REMOTE does not take.
     """
     from gitflowrun.cli.git_runs.share.sync import push_runs
 

@@ -29,12 +29,12 @@ _SIGNS = {Outcome.NEW: ("*", "[new run]"), Outcome.UPDATED: (" ", "[updated]")}
 
 
 def _tell(report: SyncReport) -> int:
-    """Pass on what went not as asked; returns 1 if a run was refused, as `git push` does."""
+    """Pass on what went not as asked; returns 1 if a run was refused, as `git push` does, or anything not sent."""
     for word in report.words:
         sys.stderr.write(f"remote: {printable(word)}\n")
     for notice in report.notices:
         sys.stderr.write(f"warning: {printable(notice)}\n")
-    return REFUSED if report.with_outcome(Outcome.REFUSED) else 0
+    return REFUSED if report.failed or report.with_outcome(Outcome.REFUSED) else 0
 
 
 def report_lines(report: SyncReport, verb: str, screen: Screen) -> Iterator[str]:
@@ -78,6 +78,7 @@ def summary(report: SyncReport) -> str:
         (report.trusted, f"{report.trusted:,} trusted"),
         (report.tags_added, f"{counted(report.tags_added, 'tag')} added"),
         (report.tags_removed, f"{counted(report.tags_removed, 'tag')} removed"),
+        (report.failed, f"{report.failed:,} not sent"),
     )
     return ", ".join(words for count, words in parts if count) or "No runs."
 
