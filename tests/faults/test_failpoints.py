@@ -120,7 +120,7 @@ def _after_tag(trial: Trial) -> None:
     repo = trial.repo
     nobody_is_left(trial.marker)
     repo.fsck()
-    assert repo.runs("tag", "1", "good").code == 0
+    assert repo.call("tag", "1", "good").code == 0
     (found,) = tags(repo).values()
     assert found == ("good",)
     assert len(refs(repo, "refs/tags/runs")) == 1
@@ -129,7 +129,7 @@ def _after_tag(trial: Trial) -> None:
 
 def _noted_run(place: Path) -> GitRepo:
     repo = _one_run(place)
-    assert repo.runs("note", "1", "-m", "before").code == 0
+    assert repo.call("note", "1", "-m", "before").code == 0
     return repo
 
 
@@ -138,10 +138,10 @@ def _after_note(trial: Trial) -> None:
     nobody_is_left(trial.marker)
     repo.fsck()
     is_told = trial.done.code == 0
-    assert repo.runs("note", "1").out in {"after\n", *(() if is_told else ("before\n",))}
-    assert repo.runs("note", "1", "-m", "again").code == 0
+    assert repo.call("note", "1").out in {"after\n", *(() if is_told else ("before\n",))}
+    assert repo.call("note", "1", "-m", "again").code == 0
     assert repo.git("log", "-1", "--format=%s", "refs/notes/runs") == "Note on run MyFlow/1"
-    assert repo.runs("note", "1").out == "again\n"
+    assert repo.call("note", "1").out == "again\n"
     git_is_well(repo)
 
 
@@ -154,7 +154,7 @@ def _clones(place: Path) -> GitRepo:
     for repo, count in ((ada, 2), (bob, FEW_REFS + 1)):
         for _ in range(count):
             make_run(repo)
-    assert bob.runs("tag", "1", "theirs").code == 0
+    assert bob.call("tag", "1", "theirs").code == 0
     send(bob)
     return ada
 
@@ -164,7 +164,7 @@ def _after_fetch(trial: Trial) -> None:
     nobody_is_left(trial.marker)
     repo.fsck()
     own = set(list(ids(repo).values())[:2])
-    assert repo.runs("fetch").code == 0
+    assert repo.call("fetch").code == 0
     assert len(set(ids(repo).values())) == FEW_REFS + 3
     assert own <= set(ids(repo).values())
     assert [*tags(repo).values()] == [("theirs",)]
@@ -177,7 +177,7 @@ def _after_push(trial: Trial) -> None:
     repo.fsck()
     hub = GitRepo(repo.path.parent / "hub")
     before = set(ids(hub).values())
-    assert repo.runs("push").code == 0
+    assert repo.call("push").code == 0
     after = set(ids(hub).values())
     assert before <= after
     assert len(after) == FEW_REFS + 3
@@ -188,10 +188,10 @@ def _after_push(trial: Trial) -> None:
 def _after_trust(trial: Trial) -> None:
     repo = trial.repo
     nobody_is_left(trial.marker)
-    again = repo.runs("trust", "origin", "--json")
+    again = repo.call("trust", "origin", "--json")
     assert again.code == 0, again.err
     assert again.out.count('"url"') == 1
-    assert repo.runs("trust", "--list").err == ""
+    assert repo.call("trust", "--list").err == ""
     assert not list((repo.path / ".git").glob("gitflowrun-trusted.*"))
     git_is_well(repo)
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from gitflowrun.cli.git_runs.main import main
 
-__all__ = ["GitRepo", "Output", "make_repo"]
+__all__ = ["GitRepo", "Output", "copy_repo", "make_repo"]
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -122,8 +122,8 @@ def run_program(
 
 def make_repo(path: Path, *, files: dict[str, str] | None = None) -> GitRepo:
     """Make a repository with one commit at `path`."""
-    if files is None:
-        return _copied(path)
+    if files is None:  # as most tests: a copy takes a third of the time of four git commands
+        return copy_repo(_first(), path)
     path.mkdir(parents=True)
     repo = GitRepo(path)
     repo.git("init", "-q")
@@ -133,19 +133,19 @@ def make_repo(path: Path, *, files: dict[str, str] | None = None) -> GitRepo:
     return repo
 
 
-def _copied(path: Path) -> GitRepo:
-    # Most tests begin with the same repository: a copy takes a third of the time of four git commands.
-    shutil.copytree(_first(), path, symlinks=True)
+def copy_repo(made: GitRepo, path: Path) -> GitRepo:
+    """Copy a repository, as it was made once for all tests of a module, to `path` for one of them."""
+    shutil.copytree(made.path, path, symlinks=True)
     repo = GitRepo(path)
-    repo.git("update-index", "-q", "--refresh")  # which knows the files by their inodes
+    repo.git("update-index", "-q", "--refresh", check=False)  # which knows files by their inodes
     return repo
 
 
 @functools.cache
-def _first() -> Path:
+def _first() -> GitRepo:
     place = Path(tempfile.mkdtemp(prefix="gitflowrun-first-"))
     atexit.register(_remove, place, os.getpid())
-    return make_repo(place / "repo", files={"README": "a project\n"}).path
+    return make_repo(place / "repo", files={"README": "a project\n"})
 
 
 def _remove(place: Path, maker: int) -> None:

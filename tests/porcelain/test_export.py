@@ -122,52 +122,19 @@ def test_no_file_is_something_else_than_the_value(
     assert not [path for path in stored.path.iterdir() if path.name.startswith(f".{name}")]
 
 
-def test_frames_and_arrays(repo: GitRepo) -> None:
-    """Frames and arrays are written by their libraries, an index only where it says something."""
-    np, pd = pytest.importorskip("numpy"), pytest.importorskip("pandas")
-    _stored(
-        repo,
-        "self.f = pd.DataFrame({'a': [1, 2]})\nself.g = self.f.set_index(pd.Index(['k', 'l']))\n"
-        "self.a = np.arange(6.0).reshape(2, 3)\nself.d = {'x': self.a}",
-        head="import numpy as np, pandas as pd\n",
-    )
-    assert _written(repo, "f", "f.csv").read_text() == "a\n1\n2\n"
-    assert _written(repo, "g", "g.csv").read_text() == ",a\nk,1\nl,2\n"
-    assert pd.read_pickle(_written(repo, "f", "f.pkl"))["a"].tolist() == [1, 2]
-    assert np.load(_written(repo, "a", "a.npy")).tolist() == [[0, 1, 2], [3, 4, 5]]
-    assert np.load(_written(repo, "d", "d.npz"))["x"].shape == (2, 3)
-    assert _written(repo, "a", "a.csv").read_text() == "0.0,1.0,2.0\n3.0,4.0,5.0\n"
+_FRAMES = """
+self.f, self.a = pd.DataFrame({'a': [1, 2]}), np.arange(6.0).reshape(2, 3)
+self.g, self.d = self.f.set_index(pd.Index(['k', 'l'])), {'x': self.a}
+self.masked = np.ma.array([1, 2], mask=[0, 1])
+self.odd = pd.DataFrame({('a', 1): [1.5]}, index=['r'])
 
+at = pd.to_datetime(['2020-01-02T03:04:05.123456789', None]).tz_localize('Europe/Berlin')
+text = pd.Series(['a\\ud800', None], dtype=object)
+self.exact = pd.DataFrame({'x': [1e-15, 0.1 + 0.2], 'at': at, 's': text, 3: [2**63, 1],
+    'n': pd.array([1, None], dtype='Int64'), 'd': [datetime.date(2020, 1, 2), [1, None]]})
+self.key = pd.DataFrame({'v': [1]}, index=pd.Index(['k'], name='key'))
+self.tiny, self.part = pd.DataFrame({'v': [1e-15]}), pd.DataFrame({'v': range(3)})[1:]
 
-_PANDAS = "import datetime, pandas as pd\n"
-
-
-def test_frames_as_json_are_exact(repo: GitRepo) -> None:
-    """Records give back the numbers to the last bit, times with zone and nanoseconds, the index first."""
-    pytest.importorskip("pandas")
-    _stored(
-        repo,
-        "at = pd.to_datetime(['2020-01-02T03:04:05.123456789', None]).tz_localize('Europe/Berlin')\n"
-        "text = pd.Series(['a\\ud800', None], dtype=object)\n"
-        "self.f = pd.DataFrame({'x': [1e-15, 0.1 + 0.2], 'at': at, 's': text, 3: [2**63, 1],\n"
-        "    'n': pd.array([1, None], dtype='Int64'), 'd': [datetime.date(2020, 1, 2), [1, None]]})\n"
-        "self.g = pd.DataFrame({'v': [1]}, index=pd.Index(['k'], name='key'))\n"
-        "self.g2 = pd.DataFrame({'v': [1e-15]})\n"
-        "self.part = pd.DataFrame({'v': range(3)})[1:]",
-        head=_PANDAS,
-    )
-    assert json.loads(_written(repo, "f", "f.json").read_text()) == [
-        {"x": 1e-15, "at": "2020-01-02T03:04:05.123456789+01:00", "s": "a\ud800", "3": 2**63, "n": 1,
-         "d": "2020-01-02"},
-        {"x": 0.1 + 0.2, "at": None, "s": None, "3": 1, "n": None, "d": [1, None]},
-    ]  # fmt: skip
-    assert json.loads(_written(repo, "g", "g.json").read_text()) == [{"key": "k", "v": 1}]
-    assert json.loads(_written(repo, "part", "p.json").read_text())[0] == {"index": 1, "v": 1}
-    assert _written(repo, "part", "p.csv").read_text() == ",v\n1,1\n2,2\n"
-    assert "<td>1e-15</td>" in _written(repo, "g2", "g.html").read_text()
-
-
-_UNFIT = """
 self.nan = pd.DataFrame({'a': [1], 'b': [float('nan')]})
 self.twice = pd.DataFrame([[1, 2]], columns=['a', 'a'])
 self.period = pd.DataFrame({'p': pd.period_range('2020', periods=1)})
@@ -178,10 +145,41 @@ self.pair = ['\\ud83d' + '\\ude00']
 """
 
 
-def test_what_libraries_can_not_write_is_refused(repo: GitRepo) -> None:
-    """Whatever a library raises for a value, and whatever JSON would change silently, is a refusal that says what."""
+@pytest.fixture(scope="module")
+def frames(tmp_path_factory: pytest.TempPathFactory) -> GitRepo:
+    """A repository with a run of frames and arrays; each test writes files of other names."""
     pytest.importorskip("pandas")
-    _stored(repo, _UNFIT, head=_PANDAS)
+    repo = make_repo(tmp_path_factory.mktemp("frames") / "a repo")
+    _stored(repo, _FRAMES, head="import datetime, numpy as np, pandas as pd\n")
+    return repo
+
+
+def test_frames_and_arrays(frames: GitRepo) -> None:
+    """Frames and arrays are written by their libraries, an index only where it says something."""
+    np, pd, repo = pytest.importorskip("numpy"), pytest.importorskip("pandas"), frames
+    assert _written(repo, "f", "f.csv").read_text() == "a\n1\n2\n"
+    assert _written(repo, "g", "g.csv").read_text() == ",a\nk,1\nl,2\n"
+    assert pd.read_pickle(_written(repo, "f", "f.pkl"))["a"].tolist() == [1, 2]
+    assert np.load(_written(repo, "a", "a.npy")).tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert np.load(_written(repo, "d", "d.npz"))["x"].shape == (2, 3)
+    assert _written(repo, "a", "a.csv").read_text() == "0.0,1.0,2.0\n3.0,4.0,5.0\n"
+
+
+def test_frames_as_json_are_exact(frames: GitRepo) -> None:
+    """Records give back the numbers to the last bit, times with zone and nanoseconds, the index first."""
+    assert json.loads(_written(frames, "exact", "exact.json").read_text()) == [
+        {"x": 1e-15, "at": "2020-01-02T03:04:05.123456789+01:00", "s": "a\ud800", "3": 2**63, "n": 1,
+         "d": "2020-01-02"},
+        {"x": 0.1 + 0.2, "at": None, "s": None, "3": 1, "n": None, "d": [1, None]},
+    ]  # fmt: skip
+    assert json.loads(_written(frames, "key", "key.json").read_text()) == [{"key": "k", "v": 1}]
+    assert json.loads(_written(frames, "part", "p.json").read_text())[0] == {"index": 1, "v": 1}
+    assert _written(frames, "part", "p.csv").read_text() == ",v\n1,1\n2,2\n"
+    assert "<td>1e-15</td>" in _written(frames, "tiny", "tiny.html").read_text()
+
+
+def test_what_libraries_can_not_write_is_refused(frames: GitRepo) -> None:
+    """Whatever a library raises for a value, and whatever JSON would change silently, is a refusal that says what."""
     for artifact, suffix, words in (
         ("nan", ".json", "column 'b': JSON has no such value"),
         ("twice", ".json", "two of its columns are named 'a'"),
@@ -198,11 +196,11 @@ def test_what_libraries_can_not_write_is_refused(repo: GitRepo) -> None:
           for name, suffix in (("text", ".txt"), ("text", ".md"), ("texts", ".csv"), ("texts", ".parquet"),
                                ("texts", ".html"))),
     ):  # fmt: skip
-        done = repo.call("cat", f"1/{artifact}", "-o", f"o{suffix}")
+        done = frames.call("cat", f"1/{artifact}", "-o", f"o{suffix}")
         assert (done.code, words in done.err) == (129, True), (artifact, suffix, done.err)
         assert "hint: name a file .pkl" in done.err
     for artifact, value in (("text", "a\ud800"), ("texts", [{"t": "a\ud800"}])):
-        assert json.loads(_written(repo, artifact, "o.json").read_text()) == value
+        assert json.loads(_written(frames, artifact, "o.json").read_text()) == value
 
 
 class Holder:
@@ -254,28 +252,29 @@ def test_text_and_bytes_are_no_formats_that_they_are_not(repo: GitRepo) -> None:
     assert _written(repo, "text", "o.log").read_bytes() == b"a"
 
 
-def test_a_mask_is_not_dropped(repo: GitRepo) -> None:
+def test_a_mask_is_not_dropped(frames: GitRepo) -> None:
     """An array with a mask is no `.npy`, which has none; what works is named."""
-    pytest.importorskip("numpy")
-    _stored(repo, "self.x = np.ma.array([1, 2], mask=[0, 1])", head="import numpy as np")
     for name in ("x.npy", "x.npz"):
-        done = repo.call("cat", "1/x", "-o", name)
+        done = frames.call("cat", "1/masked", "-o", name)
         assert (done.code, done.err.strip().split("hint: ")[-1]) == (
             129,
             "name a file .pkl or .json",
         )
-    assert json.loads(_written(repo, "x", "x.json").read_text()) == [1, None]
+    assert json.loads(_written(frames, "masked", "x.json").read_text()) == [1, None]
 
 
-def test_frames_as_pandas_reads_them(repo: GitRepo) -> None:
+def test_frames_as_pandas_reads_them(frames: GitRepo) -> None:
     """An Arrow or Parquet file of a frame gives pandas the same frame, index and names of columns included."""
     pandas = pytest.importorskip("pandas")
     pytest.importorskip("pyarrow")
-    _stored(repo, "self.f = pd.DataFrame({('a', 1): [1.5]}, index=['r'])", head=_PANDAS)
     frame = pandas.DataFrame({("a", 1): [1.5]}, index=["r"])
-    pandas.testing.assert_frame_equal(pandas.read_feather(_written(repo, "f", "f.arrow")), frame)
-    pandas.testing.assert_frame_equal(pandas.read_parquet(_written(repo, "f", "f.parquet")), frame)
-    refused = repo.call("cat", "1/f", "-o", "f.npy")
+    pandas.testing.assert_frame_equal(
+        pandas.read_feather(_written(frames, "odd", "odd.arrow")), frame
+    )
+    pandas.testing.assert_frame_equal(
+        pandas.read_parquet(_written(frames, "odd", "odd.parquet")), frame
+    )
+    refused = frames.call("cat", "1/odd", "-o", "odd.npy")
     assert refused.err.endswith("hint: name a file .pkl, .csv, .parquet or .arrow\n")
 
 
@@ -305,13 +304,13 @@ def test_files_that_may_run_what_a_stranger_wrote_are_told(stored: GitRepo, tmp_
         ("t.html", True), ("t.HTM", True), ("t.svg", True), ("t.xml", True), ("t", True),
         ("t.txt", False), ("t.json", False), ("t.md", False),
     ):  # fmt: skip
-        done = theirs.runs("cat", "1/text", "-o", name)
+        done = theirs.call("cat", "1/text", "-o", name)
         assert (theirs.path / name).exists()
         assert (done.code, done.err.startswith(f"note: '{name}' may run what a stranger")) == (
             0,
             is_told,
         )
         assert ("git runs trust F/1\n" in done.err) == is_told
-    assert "may run" in theirs.runs("cat", "1/model", "-o", "m.pkl").err
-    theirs.runs("trust", "1")
-    assert theirs.runs("cat", "1/text", "-o", "t.html").err == ""
+    assert "may run" in theirs.call("cat", "1/model", "-o", "m.pkl").err
+    theirs.call("trust", "1")
+    assert theirs.call("cat", "1/text", "-o", "t.html").err == ""

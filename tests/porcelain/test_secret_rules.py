@@ -105,7 +105,7 @@ def test_what_has_no_value() -> None:
 
 
 def test_hostile_text_takes_linear_time() -> None:
-    """A megabyte of what almost matches takes a few seconds at most, whatever it repeats."""
+    """A megabyte of what almost matches takes seconds, whatever it repeats; squared time would take minutes."""
     parts = (
         b"a", b"\0", b"password=", b'password"', b"token", b"api_key:", b"api_key_", b"kind: secret\ndata:\n",
         b"://a:", b"curl -u ", b"eyJaaaaaaaaaaaaaaaa.", b"AA", b"-us", b"auth:", b"AccountKey=",
@@ -114,8 +114,8 @@ def test_hostile_text_takes_linear_time() -> None:
     )  # fmt: skip
     for part in parts:
         begun = time.process_time()
-        assert not is_found(part * (200_000 // len(part))) or b"login" in part
-        assert time.process_time() - begun < 3, part
+        assert not is_found(part * (50_000 // len(part))) or b"login" in part
+        assert time.process_time() - begun < 1, part
 
 
 def test_our_own_code_holds_none() -> None:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gitflowrun.artifacts.codecs import decode, encode
+from gitflowrun.limits import ARROW_ROWS
 
 pa = pytest.importorskip("pyarrow")
 
@@ -161,7 +162,7 @@ def test_items_under_a_null_of_fixed_size_have_one_form() -> None:
     assert decode("arrow/1", payload, trusted=True).to_pylist() == values
 
 
-@pytest.mark.parametrize("length", [100, 200_000])
+@pytest.mark.parametrize("length", [100, ARROW_ROWS + 100])
 @pytest.mark.parametrize(
     "kind",
     [
@@ -174,7 +175,7 @@ def test_items_under_a_null_of_fixed_size_have_one_form() -> None:
 def test_what_lies_under_nulls_is_not_stored(kind: Any, length: int) -> None:
     """Neither of arrays, nor of tables and frames that hold them."""
     values = [None] * length
-    values[length // 2] = _hidden(kind)
+    values[-20] = _hidden(kind)
     untidy, tidy = _untidy(values, kind), _tidy(values, kind)
     assert untidy.equals(tidy)
     assert untidy.buffers()[1:] != tidy.buffers()[1:]

@@ -183,14 +183,21 @@ def shell(request: pytest.FixtureRequest) -> str:
     return name
 
 
-@pytest.mark.parametrize("command", ["git-runs", "git runs", "git -C . runs"])
-def test_what_is_offered(project: GitRepo, programs: Path, shell: str, command: str) -> None:
-    """Verbs, runs, steps, tags, flows, remotes and words are offered, for `git runs` as for `git-runs`."""
-    if shell == "bash" and command != "git-runs" and not GIT_COMPLETION.exists():
-        pytest.skip("git's own completion is not installed")
-    lines = [f"{command} {line}" for line in EXPECTED]
-    found = SHELLS[shell](project, programs, lines)
+def test_what_is_offered(project: GitRepo, programs: Path, shell: str) -> None:
+    """Verbs, runs, steps, tags, flows, remotes and words are offered."""
+    found = SHELLS[shell](project, programs, [f"git-runs {line}" for line in EXPECTED])
     assert dict(zip(EXPECTED, found, strict=True)) == EXPECTED
+    assert not (project.path / "bad").exists()
+
+
+@pytest.mark.parametrize("command", ["git runs", "git -C . runs"])
+def test_git_offers_the_same(project: GitRepo, programs: Path, shell: str, command: str) -> None:
+    """For `git runs` the same is offered as for `git-runs`: verbs, arguments, values of options, nothing."""
+    if shell == "bash" and not GIT_COMPLETION.exists():
+        pytest.skip("git's own completion is not installed")
+    typed = ["", "sho", "list --where st", "show 1/", "push origin O", "show $(touch bad)"]
+    found = SHELLS[shell](project, programs, [f"{command} {line}" for line in typed])
+    assert dict(zip(typed, found, strict=True)) == {line: EXPECTED[line] for line in typed}
     assert not (project.path / "bad").exists()
 
 

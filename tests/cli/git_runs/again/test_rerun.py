@@ -16,7 +16,7 @@ from gitflowrun.values import replace
 from tests.cli.conftest import Runs
 from tests.helpers.clones import clone, get, send
 from tests.helpers.flows import background, eventually, latest, linear_flow, one_task, value_of
-from tests.helpers.repos import GitRepo, make_repo
+from tests.helpers.repos import GitRepo, copy_repo, make_repo
 from tests.helpers.runs import make_run, store_of
 
 START = "self.said = WORD; self.x = (self.lr, os.path.exists('data'))"
@@ -32,9 +32,10 @@ def _has_ended(repo: GitRepo, run: str) -> bool:
     return store_of(repo).get("F", run).state.status.is_final
 
 
-@pytest.fixture
-def ran(repo: GitRepo) -> GitRepo:
+@pytest.fixture(scope="module")
+def made_run(tmp_path_factory: pytest.TempPathFactory) -> GitRepo:
     """A repository with a run of uncommitted code, which has changed since."""
+    repo = make_repo(tmp_path_factory.mktemp("rerun") / "made")
     repo.write("sub/flow.py", flow())
     repo.commit()
     repo.write("sub/flow.py", flow() + "# dirty\n")
@@ -43,6 +44,12 @@ def ran(repo: GitRepo) -> GitRepo:
     assert done.code == 0, done.err
     repo.write("sub/flow.py", flow("now"))
     return repo
+
+
+@pytest.fixture
+def ran(made_run: GitRepo, tmp_path: Path) -> GitRepo:
+    """A copy of it for each test."""
+    return copy_repo(made_run, tmp_path / "a repo")
 
 
 def made(repo: GitRepo) -> tuple[object, object]:
@@ -80,11 +87,9 @@ def test_options_of_the_flow_follow_the_run(ran: GitRepo) -> None:
     ("words", "option"),
     [(["rerun", "1", "--same-code"], "--same-code"), (["resume", "1", "--step", "end"], "--step")],
 )
-def test_options_of_ours_come_first(
-    ran: GitRepo, runs: Runs, words: list[str], option: str
-) -> None:
+def test_options_of_ours_come_first(ran: GitRepo, words: list[str], option: str) -> None:
     """Behind RUN they would be the flow's: the error says where they belong."""
-    done = runs(*words)
+    done = ran.call(*words)
     assert done.code == 129
     assert f"and {option} is none of them" in done.err
     assert f"git runs {words[0]} {option} F/1" in done.err
@@ -171,11 +176,11 @@ def test_resumes_from_anywhere(ran: GitRepo) -> None:
     assert json.loads(ran.runs("resume", "--json", "1", "--tag", "x").out)["run"] == "F/3"
 
 
-def test_a_flow_that_is_gone(ran: GitRepo, runs: Runs) -> None:
+def test_a_flow_that_is_gone(ran: GitRepo) -> None:
     """The error says what still can be done, and that works."""
     (ran.path / "sub" / "flow.py").unlink()
     for verb in ("rerun", "resume"):
-        done = runs(verb, "1")
+        done = ran.call(verb, "1")
         assert done.code == 128
         assert "'sub/flow.py', which F/1 ran, is not there any more" in done.err
         assert "git runs rerun --same-code F/1" in done.err
