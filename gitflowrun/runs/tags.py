@@ -111,8 +111,16 @@ class Tags:
 
     def of(self, run: StoredRun) -> tuple[str, ...]:
         """The user tags of a run, sorted."""
-        found = self._refs(run.flow).get((run.flow, run.id))
-        return tags_of_run(found, run.state.uid or run.commit) if found else ()
+        return self.of_all([run])[0]
+
+    def of_all(self, runs: Sequence[StoredRun]) -> list[tuple[str, ...]]:
+        """The user tags of each of some runs."""
+        flows = {run.flow for run in runs}
+        refs = self._refs(flows.pop() if len(flows) == 1 else None)
+        found = [(run, refs.get((run.flow, run.id))) for run in runs]
+        return [
+            tags_of_run(tags, run.state.uid or run.commit) if tags else () for run, tags in found
+        ]
 
     def all(self, flow: str | None = None) -> dict[tuple[str, RunId], tuple[str, ...]]:
         """The user tags of every tagged run of a flow, or of all flows, by flow and id.
@@ -131,30 +139,42 @@ class Tags:
     def change(
         self, run: StoredRun, *, remove: Iterable[object] = (), add: Iterable[object] = ()
     ) -> tuple[str, ...]:
-        """Remove tags from a run and add others, all or nothing; the tags it then has.
+        """The tags that a run has after a change. As `change_all`, of one run."""
+        return self.change_all([run], remove=remove, add=add)[0]
+
+    def change_all(
+        self,
+        runs: Sequence[StoredRun],
+        *,
+        remove: Iterable[object] = (),
+        add: Iterable[object] = (),
+    ) -> list[tuple[str, ...]]:
+        """Remove tags from runs and add others, all or nothing; the tags that each run then has.
 
         Raises:
             TaggingError: a tag can't be one, would be one too many, or is the system's and can't go.
-            NotFound: the run that is to get tags has just been removed.
+            NotFound: a run that is to get tags has just been removed.
         """
-        unwanted = {check_tag(tag) for tag in remove}
-        system = run.info.system_tags
-        fixed = sorted(unwanted.intersection(system))
-        if fixed:
-            raise TaggingError(
-                f"tag {fixed[0]!r} of {run.pathspec} describes the run and can't be removed"
-            )
+        unwanted, wanted = {check_tag(tag) for tag in remove}, list(add)
+        for run in runs:
+            fixed = sorted(unwanted.intersection(run.info.system_tags))
+            if fixed:
+                raise TaggingError(
+                    f"tag {fixed[0]!r} of {run.pathspec} describes the run and can't be removed"
+                )
+        after, updates = [], list[RefUpdate]()
         with Locks(self._repo.state_dir).tags():  # 1
             reached("tags.locked")
-            present = self.of(run)  # 2
-            kept = [tag for tag in present if tag not in unwanted]
-            added = check_tags(add, system=system, present=kept)
-            self._check_here(run, added)
-            removed = unwanted.intersection(present).difference(added)
-            updates = tag_updates(self._repo, run.identity, add=added, remove=sorted(removed))
+            for run, present in zip(runs, self.of_all(runs), strict=True):  # 2
+                kept = [tag for tag in present if tag not in unwanted]
+                added = check_tags(wanted, system=run.info.system_tags, present=kept)
+                self._check_here(run, added)
+                removed = sorted(unwanted.intersection(present).difference(added))
+                updates += tag_updates(self._repo, run.identity, add=added, remove=removed)
+                after.append(tuple(sorted({*kept, *added})))
             reached("tags.planned")
             transact(self._repo.refs, updates)  # 3
-        return tuple(sorted({*kept, *added}))
+        return after
 
     def move(self, run: StoredRun, tag: str) -> tuple[str, ...]:
         """Give a run a tag and take it from all other runs of the flow, in one transaction.

@@ -51,11 +51,6 @@ class ChosenRuns:
     spares_tagged: bool
 
 
-def is_query(word: str) -> bool:
-    """Whether a word is a query: no address has a blank or a sign of comparison."""
-    return any(sign in word for sign in " =<>(\n\t")
-
-
 def choose(repo: Repository, wanted: RunSet) -> ChosenRuns:
     """The runs of a set. Tagged ones are kept unless the query asks for them, running ones in any case.
 

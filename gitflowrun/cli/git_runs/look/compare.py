@@ -6,6 +6,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.cli.errors import DIFFERS
+from gitflowrun.cli.git_runs.run_words import expand_queries
 from gitflowrun.cli.output.markdown import code_span, markdown_table
 from gitflowrun.cli.output.tables import Cell, Column, show, table
 from gitflowrun.errors import UsageError
@@ -46,13 +47,13 @@ def print_comparison(
         form: `markdown` or nothing.
         exit_code: Whether the exit code says if anything differs.
         as_json_: Print JSON.
-        runs: Addresses and ranges; the newest two runs when empty.
+        runs: Addresses, ranges and queries; the newest two runs when empty.
     """
     repo = Repository.discover()
     store = RunStore(repo)
     pinned = store.find(baseline) if baseline is not None else None
     least = () if pinned and runs else _NEWEST_TWO
-    found = compare_runs(repo, store.find_all(runs or least), pinned)
+    found = compare_runs(repo, store.find_all(expand_queries(repo, runs) or least), pinned)
     if len(found.runs) < _TWO:
         raise UsageError(
             f"{', '.join(found.runs)} is one run, and there is nothing to compare it with",

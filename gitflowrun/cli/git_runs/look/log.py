@@ -9,6 +9,7 @@ from gitflowrun.cli.errors import GIT, Damage
 from gitflowrun.cli.git_command import from_top, path_hint
 from gitflowrun.cli.git_runs.look.code_text import code_text
 from gitflowrun.cli.git_runs.look.run_table import json_rows, warn_of_damage
+from gitflowrun.cli.git_runs.run_words import is_query
 from gitflowrun.cli.output.tables import apart, as_json, facts
 from gitflowrun.cli.output.terminal import open_screen
 from gitflowrun.cli.output.text import counted, printable, stamp
@@ -116,6 +117,9 @@ def _begins(
 ) -> tuple[RunQuery, str | None, set[str] | None]:
     """What a word asks for: the runs of a flow, those from a run on, or those of a range, by their pathspecs."""
     store = RunStore(repo)
+    if is_query(repo, word):
+        where = word if query.where is None else f"({query.where}) and ({word})"
+        return replace(query, where=where), None, None
     if wanted := parse_range(word):
         return replace(query, flow=wanted.flow), None, set(store.expand([word]))
     if store.has_flow(word):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from gitflowrun.artifacts.preview import Preview
 from gitflowrun.cli.errors import GIT, UNREADABLE, Damage
+from gitflowrun.cli.git_runs.run_words import expand_queries
 from gitflowrun.cli.output.tables import (
     Cell,
     Column,
@@ -281,7 +282,7 @@ def print_addresses(*, as_json_: bool, addresses: tuple[str, ...]) -> int:
     damage = Damage(GIT)
     found = []
     words = list(addresses or ("@latest",))
-    expanded = store.expand(words)
+    expanded = store.expand(expand_queries(repo, words))
     is_one = len(words) == 1 and expanded == words  # a range is several, however many lie in it
     for address in expanded:
         try:

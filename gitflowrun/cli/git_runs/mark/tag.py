@@ -7,6 +7,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.cli.errors import GIT, REFUSED, report_error, warn_of_settings
+from gitflowrun.cli.git_runs.run_words import expand_queries
 from gitflowrun.cli.output.tables import Cell, Column, show, table
 from gitflowrun.cli.output.text import printable
 from gitflowrun.errors import NotFound, UsageError
@@ -32,17 +33,18 @@ def change_tags(*, delete: bool, as_json_: bool, address: str | None, tags: tupl
     if address is None:
         _list_all(repo, json=as_json_)
         return 0
-    runs = RunStore(repo).find_all([address])
+    named = expand_queries(repo, [address])
+    runs = RunStore(repo).find_all(named)
     if tags:
         warn_of_settings(repo)
     store = Tags(repo)
-    before = [store.of(run) for run in runs]
+    before = store.of_all(runs)
     added, removed = ((), tags) if delete else (tags, ())
     after = before
     if tags:
-        after = [store.change(run, add=added, remove=removed) for run in runs]
+        after = store.change_all(runs, add=added, remove=removed)
     rows = [{"run": run.pathspec, "tags": now} for run, now in zip(runs, after, strict=True)]
-    found = rows if parse_range(address) else rows[0]
+    found = rows if named != [address] or parse_range(address) else rows[0]
     show(repo, found, lambda screen: _tags_of(rows, screen), json=as_json_)
     present = set(chain.from_iterable(before))
     missing = [tag for tag in dict.fromkeys(removed) if tag not in present]

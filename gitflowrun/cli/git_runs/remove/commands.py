@@ -57,9 +57,11 @@ def rm_command(
     stay unless the query speaks of tags, and running ones in any case.
     """
     from gitflowrun.cli.git_runs.remove.removal import remove_runs, remove_set
-    from gitflowrun.runs.query.sets import RunSet, is_query
+    from gitflowrun.cli.git_runs.run_words import is_query
+    from gitflowrun.git.repository import Repository
+    from gitflowrun.runs.query.sets import RunSet
 
-    if len(addresses) == 1 and where is None and is_query(addresses[0]):
+    if len(addresses) == 1 and where is None and is_query(Repository.discover(), addresses[0]):
         where, addresses = addresses[0], ()
     wanted = RunSet(where, keep_last, older_than)
     is_set = wanted != RunSet()

@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from gitflowrun.cli.errors import DAMAGED
+from gitflowrun.cli.git_runs.run_words import expand_queries
 from gitflowrun.cli.output.tables import show
 from gitflowrun.cli.output.terminal import open_screen
 from gitflowrun.cli.output.text import printable
@@ -53,7 +54,7 @@ def check_runs(*, read_data: bool, as_json_: bool, addresses: tuple[str, ...]) -
 def _faults(check: RunsCheck, store: RunStore, addresses: tuple[str, ...]) -> Iterator[Fault]:
     if not addresses:
         yield from check.all()
-    for run in store.find_all(addresses):
+    for run in store.find_all(expand_queries(store.repo, addresses)):
         yield from check.one(run.flow, run.id, run.commit)
 
 

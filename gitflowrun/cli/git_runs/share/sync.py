@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from itertools import chain
 from typing import TYPE_CHECKING
 
 from gitflowrun.cli.errors import REFUSED, warn_of_settings
+from gitflowrun.cli.git_runs.run_words import expand_queries, is_query
 from gitflowrun.cli.output.tables import show
 from gitflowrun.cli.output.text import counted, printable
 from gitflowrun.errors import UsageError
@@ -124,7 +126,7 @@ def push_runs(
 def _chosen(repo: Repository, words: tuple[str, ...]) -> list[StoredRun]:
     store = RunStore(repo)
     found = {}
-    for word in words:
+    for word in expand_queries(repo, words):
         runs = [store.get(*name) for name in store.names(word)] or store.find_all([word])
         found.update({run.pathspec: run for run in runs})
     return list(found.values())
@@ -136,6 +138,11 @@ def _check_remote(repo: Repository, word: str) -> None:
         raise UsageError(
             f"{word!r} is a run, not a remote",
             hint=f"git runs push {default_remote(repo, push=True)} {word}",
+        )
+    if is_query(repo, word):
+        raise UsageError(
+            f"{word!r} is a query, not a remote",
+            hint=f"git runs push {default_remote(repo, push=True)} {shlex.quote(word)}",
         )
 
 

@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from gitflowrun.cli.errors import UNVERIFIED
+from gitflowrun.cli.git_runs.run_words import expand_queries
 from gitflowrun.cli.output.tables import Cell, Column, show, table
 from gitflowrun.cli.output.text import printable
 from gitflowrun.errors import UsageError
@@ -29,7 +30,10 @@ def verify_runs(
     """Say of runs whether their signatures are good; 1 if one is not."""
     repo = Repository.discover()
     verifier = RunVerifier(repo)
-    found = [verifier.verify(run) for run in _chosen(RunStore(repo), addresses, everything)]
+    found = [
+        verifier.verify(run)
+        for run in _chosen(RunStore(repo), expand_queries(repo, addresses), everything)
+    ]
     show(repo, found, lambda screen: _lines(found, screen), json=as_json_)
     if not as_json_:
         for hint in dict.fromkeys(it.hint for it in found if it.hint):
@@ -38,13 +42,13 @@ def verify_runs(
     return 0 if all(it.state in good for it in found) else UNVERIFIED
 
 
-def _chosen(store: RunStore, addresses: tuple[str, ...], everything: bool) -> Iterator[StoredRun]:
+def _chosen(store: RunStore, addresses: list[str], everything: bool) -> Iterator[StoredRun]:
     if everything and addresses:
         raise UsageError("name runs, or all of them", hint="git runs verify --all")
     if everything:
         yield from (store.get(*name) for name in store.names())
     else:
-        yield from (store.find(word) for word in store.expand(addresses or ("@latest",)))
+        yield from (store.find(word) for word in store.expand(addresses or ["@latest"]))
 
 
 def _lines(found: Sequence[Verification], screen: Screen) -> Iterator[str]:
