@@ -55,7 +55,7 @@ NAMES = frozenset({
     "push.tagged",
     # Removal: what goes or comes back is known, its refs are moved, its notes are gone; a purged run is in the trash,
     # in the list of those that are gone, and gone.
-    "trash.planned", "trash.moved", "trash.noted", "restore.planned", "restore.moved",
+    "trash.planned", "trash.moved", "trash.noted", "restore.planned", "restore.moved", "rm.remote",
     "purge.trashed", "purge.listed", "purge.freed",
     # Notes: what changes is in a pack, the ref is moved.
     "note.written", "note.moved",

@@ -37,6 +37,11 @@ FOLD = (
     "from gitflowrun.git.maintenance import fold; from gitflowrun.git.repository import Repository\n"
     "raise SystemExit(exit_code_of(lambda: 1 - fold(Repository.discover(Path.cwd())), FLOW))"
 )
+# What a clone knows of a remote lies under its place, and the scenario's repositories are copies.
+REMOVE_THERE = (
+    "import sys; from gitflowrun.cli.git_runs.main import main\n"
+    "main(['fetch']); sys.exit(main(['rm', '--force', '--remote', '1']))"
+)
 RUNS = ("-m", "gitflowrun.cli.git_runs.main")
 # Where one error costs nobody anything: what is lost is a cache, or for people to look at; or it is tried again.
 HARMLESS = ("cache.", "dedup.", "live.", "key.", "packed.", "sign.")
@@ -232,6 +237,28 @@ def _removed_run(place: Path) -> GitRepo:
     return repo
 
 
+def _pushed_run(place: Path) -> GitRepo:
+    repo = _tagged_run(place)
+    repo.git("init", "-q", "--bare", str(place / "hub"))
+    repo.git("remote", "add", "origin", "../hub")
+    assert repo.call("push").code == 0
+    return repo
+
+
+def _after_removal_there(trial: Trial) -> None:
+    """The run can be restored, and the next one removes there what is left."""
+    repo, hub = trial.repo, GitRepo(trial.repo.path.parent / "hub")
+    nobody_is_left(trial.marker)
+    repo.fsck()
+    again = repo.call("rm", "--force", "--remote", "1")
+    assert again.code == 0, again.err
+    assert [*refs(hub)] == ["refs/runs/MyFlow/2"]
+    assert repo.call("restore", "1").code == 0
+    assert tags(repo) == {"MyFlow/1": ("good",)}
+    git_is_well(hub)
+    git_is_well(repo)
+
+
 def _is_whole(repo: GitRepo) -> None:
     done = repo.call("fsck")
     assert done.code == 0, done.out
@@ -326,6 +353,7 @@ SCENARIOS = (
     Scenario(("fetch.", "packed."), _clones, (*RUNS, "fetch"), _after_fetch),
     Scenario(("push.",), _clones, (*RUNS, "push"), _after_push),
     Scenario(("trash.",), _tagged_run, (*RUNS, "rm", "--force", "1"), _after_removal),
+    Scenario(("rm.",), _pushed_run, ("-c", REMOVE_THERE), _after_removal_there),
     Scenario(("restore.",), _removed_run, (*RUNS, "restore", "1"), _after_removal),
     Scenario(("purge.", "free."), _packed_run, (*RUNS, "purge", "--force", "1"), _after_purge),
     Scenario(("doctor.",), _ailing, (*RUNS, "doctor", "--fix"), _after_doctor),

@@ -7,17 +7,14 @@ Each verb names its runs, looks whether they can go, and reports what it did; wh
 from __future__ import annotations
 
 import contextlib
-import shlex
 import time
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import GitflowrunError, NotFound, RepositoryError
 from gitflowrun.failpoints import reached
 from gitflowrun.git.command import BOUNDED
-from gitflowrun.git.objects import Oid
-from gitflowrun.git.transport import Remote
 from gitflowrun.limits import REMOVAL_LOOK
+from gitflowrun.porcelain.deletion.copies import Copies, RemoteCopy, RemoteRemoval, remove_there
 from gitflowrun.porcelain.deletion.free import Freed, check_free, exclusive_size, free
 from gitflowrun.porcelain.deletion.trash import (
     RemovedRun,
@@ -27,7 +24,7 @@ from gitflowrun.porcelain.deletion.trash import (
 )
 from gitflowrun.porcelain.notes import remove_notes
 from gitflowrun.runs import layout
-from gitflowrun.runs.commit_message import Status, parse_message
+from gitflowrun.runs.commit_message import Status
 from gitflowrun.runs.ids import RunIds
 from gitflowrun.runs.live import remove_live_state
 from gitflowrun.runs.locks import Locks
@@ -35,34 +32,14 @@ from gitflowrun.runs.lookup.ranges import expand
 from gitflowrun.runs.maintenance import tidy
 from gitflowrun.runs.runs import RunStore
 from gitflowrun.runs.tags import Tags
-from gitflowrun.values import frozen
+from gitflowrun.values import frozen, replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from gitflowrun.git.objects import Oid
     from gitflowrun.git.repository import Repository
     from gitflowrun.runs.read import StoredRun
-
-
-@frozen
-class RemoteCopy:
-    """A ref of a remote that had a run, or a tag of it, when we last looked.
-
-    Attributes:
-        uid: The run.
-        remote: The remote's name, or the digest of its URL where it is not configured any more.
-        ref: The ref there.
-        tracking: Our copy of that ref.
-        oid: What that holds.
-        command: What removes it there; empty where that place is not known.
-    """
-
-    uid: Oid
-    remote: str
-    ref: str
-    tracking: str
-    oid: Oid
-    command: str
 
 
 @frozen
@@ -74,7 +51,8 @@ class Removal:
         objects: How many objects only they reach.
         size: The bytes of these on disk, which are freed when the runs leave the trash.
         exact: Whether these are: else at most so many.
-        copies: Which remotes had them.
+        copies: Which remotes had them, and have them still.
+        removed_there: What became of those that were to be removed there.
     """
 
     runs: tuple[str, ...]
@@ -82,6 +60,7 @@ class Removal:
     size: int
     exact: bool
     copies: tuple[RemoteCopy, ...]
+    removed_there: tuple[RemoteRemoval, ...] = ()
 
 
 @frozen
@@ -104,7 +83,7 @@ class Purge:
 def objections(repo: Repository, runs: Sequence[StoredRun]) -> list[str]:
     """Why a person might want to keep runs: they run, have tags, are on a remote, or others stem from them."""
     tags = Tags(repo).all()
-    copies = _Copies(repo).of({run.identity.uid for run in runs})
+    copies = Copies(repo).of({run.identity.uid for run in runs})
     leaving = {run.pathspec for run in runs}
     heirs: dict[str, list[str]] = {}
     for row in RunStore(repo).summaries():
@@ -138,7 +117,7 @@ def remove(repo: Repository, runs: Sequence[StoredRun], *, spare_tagged: bool = 
         RepositoryError: the repository can't be written to.
     """
     uids = {run.identity.uid for run in runs}
-    copies = _Copies(repo).of(uids)
+    copies = Copies(repo).of(uids)
     refs: dict[str, Oid] = {layout.run_ref(run.flow, run.id): run.commit for run in runs}
     tags = Tags(repo).all()
     for run in runs:
@@ -157,6 +136,35 @@ def remove(repo: Repository, runs: Sequence[StoredRun], *, spare_tagged: bool = 
     names = tuple(run.pathspec for run in moved)
     copies = [copy for copy in copies if copy.uid in {run.identity.uid for run in moved}]
     return Removal(names, objects, size, exact and len(moved) == len(runs), tuple(copies))
+
+
+def remove_everywhere(
+    repo: Repository,
+    runs: Sequence[StoredRun],
+    trashed: Sequence[TrashedRun] = (),
+    *,
+    spare_tagged: bool = False,
+) -> Removal:
+    """As `remove`, and from the remotes that had them when we last looked; a server may refuse that.
+
+    Args:
+        repo: The repository.
+        runs: The runs.
+        trashed: Runs that are in the trash already, which go from remotes only.
+        spare_tagged: Whether those stay that somebody tags meanwhile.
+
+    Raises:
+        RefConflict: one of them has just changed; nothing was removed anywhere.
+        RepositoryError: the repository can't be written to.
+    """
+    done = Removal((), 0, 0, exact=True, copies=())
+    if runs:
+        done = remove(repo, runs, spare_tagged=spare_tagged)
+    copies = [*done.copies, *Copies(repo).of({run.uid for run in trashed})]
+    found = remove_there(repo, copies)
+    gone = {it.copy.tracking for it in found if not it.reason}
+    kept = tuple(copy for copy in copies if copy.tracking not in gone)
+    return replace(done, copies=kept, removed_there=tuple(found))
 
 
 def collect(repo: Repository, expire: float) -> Purge:
@@ -184,7 +192,7 @@ def purge(repo: Repository, runs: Sequence[StoredRun], trashed: Sequence[Trashed
         check_free(repo)
     here = {run.identity.uid for run in runs}
     uids = here | {run.uid for run in trashed}
-    copies = _Copies(repo).of(uids)
+    copies = Copies(repo).of(uids)
     if runs:  # in one way: whatever kills us, they are in the trash
         Trash(repo).put(runs)
     reached("purge.trashed")
@@ -289,40 +297,3 @@ def _reached_by(repo: Repository, uids: Sequence[Oid]) -> tuple[str, ...]:
         if not done.code:
             found.update(dict.fromkeys(done.out.decode(errors="replace").splitlines()))
     return tuple(found)
-
-
-class _Copies:
-    """Our copies of remotes' refs, which tell what they had when we last looked."""
-
-    def __init__(self, repo: Repository) -> None:
-        self._repo = repo
-
-    def of(self, uids: set[Oid]) -> list[RemoteCopy]:
-        """The copies of runs, and of their tags."""
-        if not uids:
-            return []
-        rows = self._repo.refs.rows(layout.REMOTES, fields=("refname", "objectname", "contents"))
-        found = []
-        for name, text, message in rows:
-            label, _, rest = name.removeprefix(layout.REMOTES).partition("/")
-            ref, oid = f"{layout.RUNS}{rest}", Oid.from_hex(text)
-            uid: Oid | None = oid
-            if layout.parse_run_ref(ref):
-                state = parse_message(message)
-                uid = (state.uid if state else None) or oid
-            if uid in uids:
-                remote = self._remotes.get(label)
-                command = shlex.join(("git", "push", remote, "--delete", ref)) if remote else ""
-                found.append(RemoteCopy(uid, remote or label, ref, name, oid, command))
-        return found
-
-    @cached_property
-    def _remotes(self) -> dict[str, str]:
-        """The configured remotes by what their copies lie under."""
-        found: dict[str, str] = {}
-        for name in self._repo.remotes():
-            with contextlib.suppress(GitflowrunError):  # one that can't be used
-                remote = Remote(self._repo, name)
-                for place in (remote, *remote.for_push()):
-                    found.setdefault(place.label, place.name)
-        return found

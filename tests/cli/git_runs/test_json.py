@@ -55,7 +55,7 @@ SAMPLES = {
     "resume": ["resume 4"],
     "push": ["push", "push"],
     "rm QUERY": ["rm id<2", "rm --keep-last 1"],
-    "rm": ["rm 3 --force"],
+    "rm": ["rm 3 --force --remote"],
     "list --trash": ["list --trash"],
     "fetch": ["fetch", "fetch origin Hello/1"],
     "restore": ["restore"],

@@ -38,6 +38,9 @@ def _age(_ctx: click.Context, _option: click.Parameter, value: str | None) -> fl
     "-f", "--force", is_flag=True,
     help="Remove the runs of a set; of RUNs, those that are running, tagged, on a remote, or the origin of others.",
 )  # fmt: skip
+@click.option(
+    "--remote", "there", is_flag=True, help="Remove them also from remotes that have them."
+)
 @json_option
 @click.argument("addresses", nargs=-1, metavar="[RUN...|QUERY]")
 def rm_command(
@@ -45,6 +48,7 @@ def rm_command(
     keep_last: int | None,
     older_than: float | None,
     force: bool,
+    there: bool,
     as_json_: bool,
     addresses: tuple[str, ...],
 ) -> int:
@@ -55,6 +59,10 @@ def rm_command(
 
     Runs that are not named one by one, but by a query or an option, are only listed until --force is given; tagged ones
     stay unless the query speaks of tags, and running ones in any case.
+
+    With --remote they are removed from the remotes as well that had them when this clone last looked; RUNs may be in
+    the trash already. There is no trash there. A server may refuse it, and a run that went on there stays: the exit
+    code is 1 then.
     """
     from gitflowrun.cli.git_runs.remove.removal import remove_runs, remove_set
     from gitflowrun.cli.git_runs.run_words import is_query
@@ -68,8 +76,8 @@ def rm_command(
     if is_set == bool(addresses):
         raise click.UsageError("name the runs, or say by a query or an option which")
     if is_set:
-        return remove_set(wanted, force=force, as_json_=as_json_)
-    return remove_runs(force=force, as_json_=as_json_, addresses=addresses)
+        return remove_set(wanted, force=force, there=there, as_json_=as_json_)
+    return remove_runs(force=force, there=there, as_json_=as_json_, addresses=addresses)
 
 
 @click.command(name="restore")

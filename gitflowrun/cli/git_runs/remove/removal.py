@@ -15,13 +15,13 @@ from gitflowrun.git.repository import Repository
 from gitflowrun.limits import NAMES_IN_A_HINT
 from gitflowrun.porcelain.deletion.removal import (
     Purge,
-    RemoteCopy,
     Removal,
     collect,
     find_runs,
     objections,
     purge,
     remove,
+    remove_everywhere,
 )
 from gitflowrun.porcelain.deletion.trash import RestoredRun, Trash, TrashedRun
 from gitflowrun.runs.query.sets import choose
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from gitflowrun.cli.output.terminal import Screen
+    from gitflowrun.porcelain.deletion.copies import RemoteCopy
     from gitflowrun.runs.query.sets import ChosenRuns, RunSet
     from gitflowrun.runs.read import StoredRun
 
@@ -43,18 +44,30 @@ _COLUMNS = (
 )
 
 
-def remove_runs(*, force: bool, as_json_: bool, addresses: tuple[str, ...]) -> int:
-    """Move runs to the trash."""
+def remove_runs(*, force: bool, there: bool, as_json_: bool, addresses: tuple[str, ...]) -> int:
+    """Move runs to the trash; with `there`, remove them also from remotes."""
     repo = Repository.discover()
-    runs = RunStore(repo).find_all(addresses)
-    if not force and not _agrees(repo, runs, "rm"):
+    trashed: Sequence[TrashedRun] = ()
+    if there:
+        runs, trashed = find_runs(repo, addresses)
+    else:
+        runs = RunStore(repo).find_all(addresses)
+    if not force and not _agrees(repo, runs, "rm --remote" if there else "rm", trashed):
         return REFUSED
-    done = remove(repo, runs)
+    done = remove_everywhere(repo, runs, trashed) if there else remove(repo, runs)
     show(repo, done, lambda _: _removed(repo, done), json=as_json_)
-    return 0
+    if there and not done.removed_there:
+        sys.stderr.write(
+            "No remote had them when this clone last looked; git runs fetch looks again.\n"
+        )
+    return _exit_code(done)
 
 
-def remove_set(wanted: RunSet, *, force: bool, as_json_: bool) -> int:
+def _exit_code(done: Removal) -> int:
+    return REFUSED if any(it.reason for it in done.removed_there) else 0
+
+
+def remove_set(wanted: RunSet, *, force: bool, there: bool, as_json_: bool) -> int:
     """Move the runs of a set to the trash, or say which these are."""
     repo = Repository.discover()
     chosen = choose(repo, wanted)
@@ -63,11 +76,12 @@ def remove_set(wanted: RunSet, *, force: bool, as_json_: bool) -> int:
     _tell_kept(chosen.running, "running")
     if force and names:
         runs = RunStore(repo).find_all(names)
-        done = remove(repo, runs, spare_tagged=chosen.spares_tagged)
+        remover = remove_everywhere if there else remove
+        done = remover(repo, runs, spare_tagged=chosen.spares_tagged)
         _tell_kept([name for name in names if name not in done.runs], "tagged by now")
         lines = _removed(repo, done) if done.runs else iter(["No run was removed."])
         show(repo, done, lambda _: lines, json=as_json_)
-        return 0
+        return _exit_code(done)
     told = {"would_remove": names, "tagged": chosen.tagged, "running": chosen.running}
     show(repo, told, lambda _: _would_remove(chosen), json=as_json_, page=True)
     return 0
@@ -125,16 +139,19 @@ def purge_runs(*, force: bool, as_json_: bool, addresses: tuple[str, ...]) -> in
     return 0
 
 
-def _agrees(repo: Repository, runs: Sequence[StoredRun], command: str) -> bool:
+def _agrees(
+    repo: Repository, runs: Sequence[StoredRun], command: str, trashed: Sequence[TrashedRun] = ()
+) -> bool:
     """Whether whoever is there wants runs removed although there is something to be said against it.
 
     Raises:
         GitflowrunError: nobody is there to be asked.
     """
     against = objections(repo, runs)
+    against += [f"{run.pathspec} is in the trash, and would go from remotes" for run in trashed]
     if not against:
         return True
-    names = " ".join(run.pathspec for run in runs)
+    names = " ".join([*(run.pathspec for run in runs), *(run.pathspec for run in trashed)])
     if not _is_terminal():
         raise GitflowrunError(
             "; ".join(against), hint=f"`git runs {command} --force {names}` removes it all the same"
@@ -156,6 +173,14 @@ def _is_terminal() -> bool:
 
 
 def _removed(repo: Repository, done: Removal) -> Iterator[str]:
+    yield from _told_there(done)
+    if done.runs:
+        yield from _told_moved(repo, done)
+    told = {it.copy.tracking for it in done.removed_there}
+    yield from _told_copies([copy for copy in done.copies if copy.tracking not in told])
+
+
+def _told_moved(repo: Repository, done: Removal) -> Iterator[str]:
     yield f"moved to the trash: {printable(', '.join(done.runs))}"
     days = repo.settings.trash_expire / 86_400
     within = f" within {days:g} days" if days < 36_500 else ""  # noqa: PLR2004  (a century)
@@ -164,7 +189,15 @@ def _removed(repo: Repository, done: Removal) -> Iterator[str]:
     if done.objects or done.exact:
         size = f"{format_size(done.size)} ({counted(done.objects, 'object')})"
         yield f"leaving the trash will free {most}{size}"
-    yield from _told_copies(done.copies)
+
+
+def _told_there(done: Removal) -> Iterator[str]:
+    for it in done.removed_there:
+        name, remote = it.copy.ref.removeprefix("refs/runs/"), it.copy.remote
+        if it.reason:
+            yield printable(f"{remote} keeps {name}: {it.reason}")
+        else:
+            yield printable(f"removed from {remote}: {name}")
 
 
 def _them(names: Sequence[str]) -> str:

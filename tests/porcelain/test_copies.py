@@ -1,0 +1,160 @@
+"""Removing runs from remotes: what goes, what stays and why, and what a server's rule refuses."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from gitflowrun.git.objects import Oid
+from gitflowrun.porcelain.deletion.copies import Copies, remove_there
+from tests.helpers.clones import add_tag, clone, get, refs, send
+from tests.helpers.repos import GitRepo
+from tests.helpers.runs import make_run, open_repo, store_of
+
+
+@pytest.fixture
+def shared(ada: GitRepo) -> GitRepo:
+    """Ada's clone, with two runs that the server has, of which the first has a tag."""
+    make_run(ada, tags=["best"])
+    make_run(ada, result=b"another")
+    send(ada)
+    return ada
+
+
+def test_a_run_goes_from_its_remote_with_its_tags(server: GitRepo, shared: GitRepo) -> None:
+    """And so do git tags of it that somebody pushed; the others stay, and no fetch or push brings it back."""
+    shared.git("push", "-q", "origin", "--tags")
+    other = [ref for ref in refs(server, "refs") if "/2" in ref or "heads" in ref]
+    done = shared.call("rm", "--remote", "--force", "1")
+    assert done.code == 0
+    assert "removed from origin: MyFlow/1\n" in done.out
+    assert "moved to the trash: MyFlow/1\n" in done.out
+    assert "still has" not in done.out
+    assert sorted(refs(server, "refs")) == sorted(other)
+    assert not [ref for ref in refs(shared, "refs/runs-remotes") if ref.endswith("/1")]
+    get(shared)
+    send(shared)
+    assert sorted(refs(server, "refs")) == sorted(other)
+    assert shared.call("restore", "1").code == 0
+
+
+def test_tags_that_others_gave_it_there(server: GitRepo, shared: GitRepo, bob: GitRepo) -> None:
+    """They go with their run, though this clone has not seen them."""
+    get(bob)
+    add_tag(bob, "1", "mine")
+    send(bob, "1")
+    assert shared.call("rm", "--remote", "--force", "1").code == 0
+    assert not [ref for ref in refs(server) if ref.endswith("/1")]
+
+
+def test_runs_in_the_trash(server: GitRepo, shared: GitRepo) -> None:
+    """They go from remotes alone; where no remote has them, that is said."""
+    shared.call("rm", "--force", "1")
+    asked = shared.call("rm", "--remote", "1")
+    assert (asked.code, "would go from remotes" in asked.err) == (128, True)
+    assert "refs/runs/MyFlow/1" in refs(server)
+    done = shared.call("rm", "--remote", "--force", "1", "--json")
+    found = json.loads(done.out)
+    assert (done.code, found["runs"], found["copies"]) == (0, [], [])
+    assert {it["copy"]["ref"] for it in found["removed_there"]} == {
+        "refs/runs/MyFlow/1", "refs/runs/@tags/MyFlow/best/1",
+    }  # fmt: skip
+    assert "refs/runs/MyFlow/1" not in refs(server)
+    again = shared.call("rm", "--remote", "--force", "1")
+    assert (again.code, again.out) == (0, "")
+    assert "No remote had them" in again.err
+
+
+def test_a_set(server: GitRepo, shared: GitRepo) -> None:
+    """Only --force removes it anywhere."""
+    assert shared.call("rm", "--remote", "id = 2").code == 0
+    assert "refs/runs/MyFlow/2" in refs(server)
+    assert "removed from origin: MyFlow/2" in shared.call("rm", "--remote", "id = 2", "--force").out
+    assert "refs/runs/MyFlow/2" not in refs(server)
+
+
+def test_a_run_that_went_on_there_stays(server: GitRepo, shared: GitRepo) -> None:
+    """With its tags; the exit code is 1, and here it is in the trash all the same."""
+    tip = server.git("rev-parse", "refs/runs/MyFlow/1")
+    tree = server.git("rev-parse", f"{tip}^{{tree}}")
+    message = server.git("log", "-1", "--format=%B", tip)
+    newer = server.git("commit-tree", tree, "-p", tip, "-m", message)
+    server.git("update-ref", "refs/runs/MyFlow/1", newer)
+    before = refs(server)
+    done = shared.call("rm", "--remote", "--force", "1")
+    assert done.code == 1
+    assert "origin keeps MyFlow/1: it has changed there" in done.out
+    assert "origin keeps @tags/MyFlow/best/1: it goes with its run" in done.out
+    assert refs(server) == before
+
+
+def test_a_server_that_refuses_it(server: GitRepo, shared: GitRepo) -> None:
+    """Its rule counts: nothing goes there, tags neither, and the reason is the server's."""
+    hook = server.path / "hooks/update"
+    hook.write_text("#!/bin/sh\ncase $1 in refs/runs/My*) exit 1;; esac\n")
+    hook.chmod(0o755)
+    server.git("config", "core.hooksPath", "hooks")
+    before = refs(server)
+    done = shared.call("rm", "--remote", "--force", "1")
+    assert (done.code, "origin keeps MyFlow/1: " in done.out) == (1, True)
+    assert "hook declined" in done.out
+    assert refs(server) == before
+
+
+def test_a_server_with_our_hook(server: GitRepo, shared: GitRepo) -> None:
+    """Its runs are append-only."""
+    server.git("config", "core.hooksPath", "hooks")
+    server.call("hooks", "install")
+    before = refs(server)
+    done = shared.call("rm", "--remote", "--force", "1..2")
+    assert (done.code, done.out.count("runs are not deleted here")) == (1, 2)
+    assert refs(server) == before
+
+
+def test_a_remote_that_is_gone(shared: GitRepo) -> None:
+    """Nothing is done about its copies, which are told: it may be an old URL of another one."""
+    shared.git("remote", "set-url", "origin", str(shared.path / "nowhere"))
+    shared.git("config", "remote.origin.pushurl", str(shared.path / "nowhere"))
+    repo = open_repo(shared)
+    run = store_of(shared).find("2")
+    copies = Copies(repo).of({run.identity.uid})
+    assert [it.command for it in copies] == [""]
+    assert remove_there(repo, copies) == []
+    done = shared.call("rm", "--force", "--remote", "2")
+    assert done.code == 0
+    assert "a remote that is not configured any more still has MyFlow/2" in done.out
+    assert "No remote had them" in done.err
+
+
+def test_a_remote_that_can_not_be_reached(server: GitRepo, shared: GitRepo) -> None:
+    """The run is in the trash, and the exit code 1."""
+    server.path.rename(server.path.with_name("away"))
+    done = shared.call("rm", "--remote", "--force", "2")
+    assert done.code == 1
+    assert "origin keeps MyFlow/2: " in done.out
+    assert "moved to the trash: MyFlow/2" in done.out
+
+
+def test_names_that_a_hostile_remote_says(shared: GitRepo, server: GitRepo) -> None:
+    """Only refs that are tags of the run are removed, whatever others hold its commit."""
+    uid = Oid.from_hex(server.git("rev-list", "--max-parents=0", "refs/runs/MyFlow/1"))
+    for ref in ("refs/runs/@tags/odd", "refs/tags/runs/odd", "refs/heads/odd", "refs/runs/Other/1"):
+        server.git("update-ref", ref, str(uid))
+    assert shared.call("rm", "--remote", "--force", "1").code == 0
+    left = refs(server, "refs")
+    assert {
+        "refs/runs/@tags/odd",
+        "refs/tags/runs/odd",
+        "refs/heads/odd",
+        "refs/runs/Other/1",
+    } <= set(left)
+
+
+def test_another_clone_keeps_what_it_has(shared: GitRepo, server: GitRepo) -> None:
+    """Its run stays, and goes there again when it is pushed."""
+    carol = clone(server, "carol")
+    get(carol)
+    shared.call("rm", "--remote", "--force", "1")
+    get(carol)
+    assert "refs/runs/MyFlow/1" in refs(carol)
