@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 
 import pytest
 
 from tests.helpers.repos import ROOT, make_repo
+from tests.helpers.runs import make_measured_run
 
 
 def test_digits_trains_and_the_winner_is_promoted(tmp_path: Path) -> None:
@@ -24,3 +30,38 @@ def test_digits_trains_and_the_winner_is_promoted(tmp_path: Path) -> None:
     assert "accuracy 0.99" in done.out
     assert repo.git("tag", "-l").startswith("runs/Digits/production/2-")
     repo.fsck()
+
+
+@pytest.mark.parametrize(
+    ("name", "commit", "program"),
+    [
+        ("github-compare-runs.yml", "HEAD", "gh"),
+        ("gitlab-compare-runs.yml", "CI_COMMIT_SHA", "curl"),
+    ],
+)
+def test_a_pipeline_comments_with_the_comparison(
+    tmp_path: Path, name: str, commit: str, program: str
+) -> None:
+    """What it runs is run as it stands there, in a clone like the pipeline's; the comment is caught."""
+    text = (ROOT / "docs/examples" / name).read_text()
+    script = textwrap.dedent(re.split(r"(?:run:|-) \|\n", text)[-1])
+    repo = make_repo(tmp_path / "project")
+    make_measured_run(repo, {"lr": "0.1"}, {"acc": 0.5}, tags=["production"])
+    repo.git("switch", "-q", "-c", "feature")
+    repo.commit()
+    make_measured_run(repo, {"lr": "0.2"}, {"acc": 0.75})
+    pipeline = tmp_path / "clone"
+    repo.git("clone", "-q", "--branch", "feature", str(repo.path), str(pipeline))
+    caught = tmp_path / "bin" / program
+    caught.parent.mkdir()
+    caught.write_text('#!/bin/sh\nprintf "%s\\n" "$@" > "$CAUGHT"\n')
+    caught.chmod(0o755)
+    env = {
+        "CAUGHT": str(tmp_path / "words"),
+        commit: repo.git("rev-parse", "HEAD"),
+        "PULL_REQUEST": "7",
+    }
+    env["PATH"] = f"{caught.parent}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    subprocess.run(["sh", "-ec", script], cwd=pipeline, env={**os.environ, **env}, check=True)
+    assert "| metric `acc` | `0.5` | `0.75 (+0.25)` |" in (pipeline / "comparison.md").read_text()
+    assert "comparison.md" in (tmp_path / "words").read_text()
