@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import GitflowrunError, RepositoryError
-from gitflowrun.git.command import BOUNDED, Git
+from gitflowrun.git.command import Git
 from gitflowrun.git.objects import NULL_OID, Oid
 from gitflowrun.git.permissions import hint_of
 from gitflowrun.limits import RECENT_RUNS
@@ -178,9 +178,11 @@ def post_commit(repo: Repository) -> list[str]:
         run for run in list_runs(repo, limit=_LISTED) if run.state.dirty and trust.made(run.commit)
     )
     found = [run for run in islice(made, RECENT_RUNS) if _ran(repo, run, head.tree)]
-    if found:
+    if found and head.commit:
+        from gitflowrun.porcelain.notes import add_to_note  # which most commits do not need
+
         text = "\n".join(f"Run: {run.pathspec} {run.uid}" for run in found)
-        repo.git.run("notes", f"--ref={layout.NOTES}", "append", "-m", text, "HEAD", env=BOUNDED)
+        add_to_note(repo, head.commit, text, message=f"Note on commit {head.commit.short}")
     return [run.pathspec for run in found]
 
 

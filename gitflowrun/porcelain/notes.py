@@ -120,6 +120,36 @@ def write_note(
     )
 
 
+def add_to_note(repo: Repository, noted: Oid, text: str, *, message: str) -> None:
+    """Add a paragraph to the git note on a commit, as `git notes append` does, whoever else changes notes meanwhile.
+
+    Args:
+        repo: The repository.
+        noted: The commit, of a run or of the user's.
+        text: The paragraph.
+        message: Of the commit that changes the notes.
+
+    Raises:
+        RefConflict: others changed the notes each time.
+        GitflowrunError: the notes are damaged, or the repository can't be written to.
+    """
+    for attempt in range(1, NOTES_TRIES + 1):
+        before = Notes(repo).blob(noted)
+        old = repo.objects.blob(before).rstrip(b"\n") if before else b""
+        paragraph = f"{text}\n".encode(errors="surrogateescape")
+        data = b"\n\n".join(filter(None, (old, paragraph)))
+        blob = hash_object(ObjectType.BLOB, data)
+        try:
+            change_notes(
+                repo, {noted: blob}, content={blob: data}, expected={noted: before}, message=message
+            )
+        except RefConflict:  # this very note may be another one by now
+            if attempt == NOTES_TRIES:
+                raise
+        else:
+            return
+
+
 def delete_note(repo: Repository, uid: Oid, *, name: str) -> None:
     """Delete the note on a run.
 

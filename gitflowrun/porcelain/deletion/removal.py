@@ -10,10 +10,10 @@ import contextlib
 import time
 from typing import TYPE_CHECKING
 
-from gitflowrun.errors import GitflowrunError, NotFound, RepositoryError
+from gitflowrun.errors import GitflowrunError, NotFound, RefConflict, RepositoryError
 from gitflowrun.failpoints import reached
 from gitflowrun.git.command import BOUNDED
-from gitflowrun.limits import REMOVAL_LOOK
+from gitflowrun.limits import FREEING_LOOKS, REMOVAL_LOOK
 from gitflowrun.porcelain.deletion.copies import Copies, RemoteCopy, RemoteRemoval, remove_there
 from gitflowrun.porcelain.deletion.free import Freed, check_free, exclusive_size, free
 from gitflowrun.porcelain.deletion.trash import (
@@ -21,6 +21,7 @@ from gitflowrun.porcelain.deletion.trash import (
     RemovedRuns,
     Trash,
     TrashedRun,
+    told_left,
 )
 from gitflowrun.porcelain.notes import remove_notes
 from gitflowrun.runs import layout
@@ -170,12 +171,21 @@ def remove_everywhere(
 def collect(repo: Repository, expire: float) -> Purge:
     """Remove what has been in the trash for `expire` seconds, free its space, and tidy up.
 
+    What somebody restores meanwhile stays.
+
     Raises:
+        RefConflict: the trash has changed each time.
         RepositoryError: space can't be freed now; the trash is as it was.
     """
     oldest = time.time() - expire
-    runs = [run for run in Trash(repo).runs() if run.when <= oldest]
-    found = purge(repo, (), runs)
+    for attempt in range(1, FREEING_LOOKS + 1):
+        runs = [run for run in Trash(repo).runs() if run.when <= oldest]
+        try:
+            found = purge(repo, (), runs)
+            break
+        except RefConflict:
+            if attempt == FREEING_LOOKS:
+                raise
     tidy(repo)
     return found
 
@@ -215,10 +225,12 @@ def purge(repo: Repository, runs: Sequence[StoredRun], trashed: Sequence[Trashed
     Trash(repo).empty_logs(refs)
     try:
         freed = free(repo, refs, uids - still)
-    except RepositoryError:
+    except RepositoryError as error:
         # Where not even that succeeds, as on a full disk, they are in the trash.
         with contextlib.suppress(GitflowrunError):
             _put_back(repo, here)
+        if isinstance(error, RefConflict):
+            raise _changed_meanwhile(repo, leaving) or error from error
         raise
     _remove_notes(repo, sorted(uids - still))
     reached("purge.freed")
@@ -250,6 +262,17 @@ def find_runs(repo: Repository, words: Iterable[str]) -> tuple[list[StoredRun], 
             except NotFound:
                 raise error from None
     return list(runs.values()), [it for it in trash.runs() if it.uid in trashed]
+
+
+def _changed_meanwhile(repo: Repository, runs: Sequence[TrashedRun]) -> RefConflict | None:
+    """The error that runs have left the trash while they were about to be purged; None where all are there still."""
+    left, here = {(it.uid, it.removed) for it in Trash(repo).runs()}, _uids_here(repo)
+    gone = [run for run in runs if (run.uid, run.removed) not in left]
+    if not gone:
+        return None
+    with contextlib.suppress(GitflowrunError):  # else the next fetch does it
+        RemovedRuns(repo).drop(run.uid for run in runs if run.uid in here)
+    return told_left(gone[0], "purged", is_here=gone[0].uid in here)
 
 
 def _put_back(repo: Repository, uids: set[Oid]) -> None:

@@ -28,6 +28,7 @@ from gitflowrun.errors import (
     GitflowrunError,
     InvalidPathspec,
     NotFound,
+    RefConflict,
     RepositoryError,
 )
 from gitflowrun.failpoints import reached
@@ -55,7 +56,7 @@ from gitflowrun.settings import Durability
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from gitflowrun.git.repository import Repository
@@ -249,6 +250,7 @@ class Trash:
         A run that a fetch has brought back meanwhile goes on to the state that it had here, if that is a later one.
 
         Raises:
+            RefConflict: somebody else has just restored or purged one of them.
             RepositoryError: the repository can't be written to, or has another continuation of a run.
             CorruptRecord: a note can't be put back, for the notes are damaged.
         """
@@ -274,10 +276,22 @@ class Trash:
             back = {run.uid: run.note for run in runs if run.note}
             change_notes(self._repo, back, seen=dict.fromkeys(back))
             reached("restore.planned")
-            with _logged(self._repo, updates):
-                transact(self._repo.refs, updates)
+            try:
+                with _logged(self._repo, updates):
+                    transact(self._repo.refs, updates)
+            except RefConflict as error:
+                raise self._left(runs, back) or error from error
         reached("restore.moved")
         return restored
+
+    def _left(self, runs: Sequence[TrashedRun], back: Mapping[Oid, Oid]) -> RefConflict | None:
+        """The error that runs have just left the trash, whose notes go again; None where all are there."""
+        left, here = {(it.uid, it.removed) for it in self.runs()}, _runs_here(self._repo)
+        gone = [run for run in runs if (run.uid, run.removed) not in left]
+        lost = {uid: blob for uid, blob in back.items() if uid not in here}
+        with contextlib.suppress(GitflowrunError):  # a note on what is not there is in nobody's way
+            change_notes(self._repo, dict.fromkeys(lost), seen=lost)
+        return told_left(gone[0], "restored", is_here=gone[0].uid in here) if gone else None
 
     def empty_logs(self, refs: Iterable[str]) -> None:
         """Empty the reflogs of runs that are about to go, which would hold their objects as refs do."""
@@ -303,6 +317,15 @@ class Trash:
 
 _AS_GIT = 0o777
 """The mode, before the umask, of the directories that git makes for reflogs: whoever else may read one does."""
+
+
+def told_left(run: TrashedRun, verb: str, *, is_here: bool) -> RefConflict:
+    """The error that a run has left the trash while it was about to be `verb`."""
+    how = "was restored" if is_here else "was purged"
+    return RefConflict(
+        f"{run.pathspec} {how} by somebody else meanwhile, so nothing was {verb}",
+        hint="`git runs restore` lists what is in the trash; then try again",
+    )
 
 
 def _log_of(repo: Repository, ref: str) -> Path | None:

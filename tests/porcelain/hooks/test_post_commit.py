@@ -88,3 +88,42 @@ def test_post_commit_in_a_rebase_stays_silent(repo: GitRepo) -> None:
         repo, "-c", "sequence.editor=sed -i s/^pick/reword/", "rebase", "-q", "-i", "HEAD~1"
     )
     assert "this commit is" not in done.stderr
+
+
+@pytest.mark.parametrize("noted", ["HEAD", "HEAD~"])
+def test_whoever_writes_notes_at_that_moment_loses_none(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch, noted: str
+) -> None:
+    """On this commit or on another one: what both wrote is there, as `git notes append` puts it together."""
+    dirty_run(repo)
+    repo.git("add", "-A")
+    repo.commit("tune")
+    theirs = f"theirs on {noted}"
+
+    def meanwhile(name: str) -> None:
+        if name == "note.written":
+            monkeypatch.setattr("gitflowrun.porcelain.notes.reached", lambda _: None)
+            repo.git("notes", "--ref=runs", "append", "-m", theirs, noted)
+
+    repo.git("notes", "--ref=runs", "add", "-m", "before", "HEAD")
+    monkeypatch.setattr("gitflowrun.porcelain.notes.reached", meanwhile)
+    assert post_commit(open_repo(repo)) == ["MyFlow/1"]
+    found = repo.git("notes", "--ref=runs", "show", "HEAD").split("\n\n")
+    assert found[0] == "before"
+    assert found[-1].startswith("Run: MyFlow/1 ")
+    assert theirs in repo.git("notes", "--ref=runs", "show", noted)
+    assert len(found) == (3 if noted == "HEAD" else 2)
+    repo.fsck()
+
+
+def test_a_hook_that_can_not_note_fails_no_commit(repo: GitRepo) -> None:
+    """It says what it could not write."""
+    install(open_repo(repo))
+    dirty_run(repo)
+    repo.git("add", "-A")
+    (repo.path / ".git/refs/notes").mkdir(exist_ok=True)
+    (repo.path / ".git/refs/notes/runs").write_text("1" * 40 + "\n")
+    done = run_git(repo, "commit", "-q", "-m", "tune")
+    assert done.returncode == 0
+    assert "this commit is what" not in done.stderr
+    assert done.stderr
