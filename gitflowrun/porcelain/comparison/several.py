@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from gitflowrun.artifacts.scalar import is_number
 from gitflowrun.errors import CorruptRecord, RepositoryError
 from gitflowrun.porcelain.parameters import parameters_of_all
+from gitflowrun.runs.commit_message import Status
 from gitflowrun.runs.lookup.facts import facts_of
 from gitflowrun.runs.lookup.listing import RunSummary, list_all
 from gitflowrun.runs.read import StoredRun
@@ -105,11 +106,21 @@ def compare_runs(
 
 
 def _for_all(rows: Sequence[ComparedValue], runs: Sequence[_Run]) -> tuple[ComparedValue, ...]:
-    """The rows that say something; a value that only some of the runs have differs."""
+    """The rows that say something; a value that only some of the runs have differs.
+
+    Where others have a metric in common, a run that has not ended well need not have it: its status says why.
+    """
+    names = {run.pathspec for run in runs}
+    unfinished = {run.pathspec for run in runs if run.status is not Status.DONE}
+
+    def is_missed(row: ComparedValue) -> bool:
+        missing = names - row.values.keys()
+        if row.kind == METRICS and len(row.values) > 1:
+            missing -= unfinished
+        return bool(missing) and (row.kind, row.name) != (RUN, _DURATION)
+
     return tuple(
-        ComparedValue(row.kind, row.name, row.values, differs=True)
-        if (row.kind, row.name) != (RUN, _DURATION) and len(row.values) < len(runs)
-        else row
+        ComparedValue(row.kind, row.name, row.values, differs=True) if is_missed(row) else row
         for row in rows
         if row.values
     )

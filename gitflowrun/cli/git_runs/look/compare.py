@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from gitflowrun.cli.errors import DIFFERS
 from gitflowrun.cli.git_runs.run_words import expand_queries
 from gitflowrun.cli.output.markdown import code_span, markdown_table
-from gitflowrun.cli.output.tables import Cell, Column, show, table
+from gitflowrun.cli.output.tables import Cell, Column, apart, show, table
+from gitflowrun.cli.output.text import width
 from gitflowrun.errors import UsageError
 from gitflowrun.git.repository import Repository
 from gitflowrun.porcelain.comparison.several import (
@@ -74,6 +75,9 @@ def print_comparison(
     return DIFFERS if exit_code and found.differs else 0
 
 
+_WIDEST = 24
+"""Columns of a run's values for which a table is begun anew; longer ones are cut where that is not enough."""
+_GAP = 2
 _ALWAYS = {(RUN, "status"), (RUN, "duration")}
 """What is shown though it does not differ, or differs by chance."""
 
@@ -88,24 +92,56 @@ def _for_json(row: ComparedValue, found: RunsComparison) -> dict[str, Any]:
 
 
 def _lines(found: RunsComparison, rows: Sequence[ComparedValue], screen: Screen) -> Iterator[str]:
-    """A table, with a heading before parameters and before metrics."""
-    style = screen.style
+    """A table, with a heading before parameters and before metrics; where runs do not fit side by side, several."""
+    yield from apart(_table(found, rows, runs, screen) for runs in _fitting(found, rows, screen))
+    if not found.differs:
+        yield ""
+        yield "They have the same parameters, metrics and code, and ended alike."
+
+
+def _table(
+    found: RunsComparison, rows: Sequence[ComparedValue], runs: Sequence[str], screen: Screen
+) -> Iterator[str]:
     cells: list[list[Cell | str]] = []
     headings: dict[int, str] = {}
     for kind, group in groupby(rows, lambda row: row.kind):
         if kind != RUN:
             headings[len(cells)] = kind.capitalize()
-        for row in group:
-            name = row.name.capitalize() if kind == RUN else f"  {row.name}"
-            cells.append([name, *(_cell(row, run, found, screen) for run in found.runs)])
-    columns = [Column("RUN"), *(Column(run, shrinks=True) for run in found.runs)]
+        cells += ([_title(row), *(_cell(row, run, found, screen) for run in runs)] for row in group)
+    columns = [Column("RUN"), *(Column(run, shrinks=True) for run in runs)]
     for number, line in enumerate(table(columns, cells, screen)):
         if heading := headings.get(number - 1):
-            yield style.bold(heading)
+            yield screen.style.bold(heading)
         yield line
-    if not found.differs:
-        yield ""
-        yield "They have the same parameters, metrics and code, and ended alike."
+
+
+def _title(row: ComparedValue) -> str:
+    return row.name.capitalize() if row.kind == RUN else f"  {row.name}"
+
+
+def _fitting(
+    found: RunsComparison, rows: Sequence[ComparedValue], screen: Screen
+) -> list[list[str]]:
+    """The runs that fit beside one another on a person's screen, the baseline each time."""
+    pinned = [run for run in found.runs if run == found.baseline]
+    others = [run for run in found.runs if run != found.baseline]
+    if not screen.person or not others:
+        return [pinned + others]
+    sizes = {
+        run: min(
+            _WIDEST, max(width(text) for text in (run, *(_text(row, run, found) for row in rows)))
+        )
+        for run in found.runs
+    }
+    names = max(width(_title(row)) for row in rows)
+    groups: list[list[str]] = []
+    for run in others:
+        group = [*(groups[-1] if groups else pinned), run]
+        if groups and names + sum(sizes[it] + _GAP for it in group) > screen.columns:
+            groups.append([*pinned, run])
+        else:
+            groups[-1:] = [group]
+    return groups
 
 
 def _cell(row: ComparedValue, run: str, found: RunsComparison, screen: Screen) -> Cell | str:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from pathlib import Path
 
 import pytest
 
-from gitflowrun.runs.runs import Status
+from gitflowrun.cli.git_runs.look.compare import _lines
+from gitflowrun.cli.output.terminal import PLAIN, Screen
+from gitflowrun.porcelain.comparison.several import compare_runs
+from gitflowrun.runs.runs import RunStore, Status
 from tests.helpers.repos import GitRepo, make_repo
-from tests.helpers.runs import make_measured_run
+from tests.helpers.runs import make_measured_run, open_repo
 
 
 @pytest.fixture
@@ -104,6 +108,42 @@ def test_what_only_some_have(three: GitRepo) -> None:
     rows = _words(three.call("compare", "3", "5").out)
     assert ["Status", "done", "failed"] in rows
     assert ["accuracy", "0.25"] in rows
+
+
+def test_metrics_that_failed_runs_lack(three: GitRepo) -> None:
+    """Those that all others have in common are no difference: the status says why they are not there."""
+    make_measured_run(three, {"lr": "0.3"}, {}, status=Status.FAILED)
+    names = [row[0] for row in _words(three.call("compare", "1..4").out)]
+    assert "accuracy" in names
+    assert "kind" not in names
+    make_measured_run(three, {"lr": "0.3"}, {})
+    assert "kind" in [row[0] for row in _words(three.call("compare", "1..5").out)]
+
+
+@pytest.mark.parametrize(("columns", "runs"), [(40, 3), (60, 5), (200, 6), (24, 1)])
+def test_a_screen_shows_as_many_side_by_side_as_fit(
+    three: GitRepo, monkeypatch: pytest.MonkeyPatch, columns: int, runs: int
+) -> None:
+    """The others are below, each table with the baseline; a pipe has all in one."""
+    for _ in range(3):
+        make_measured_run(three, {"lr": "0.3"}, {"accuracy": 0.5})
+    assert three.call("compare", "1..6").out.count("Status") == 1
+    monkeypatch.chdir(three.path)
+    repo = open_repo(three)
+    found = compare_runs(repo, RunStore(repo).find_all(["1..6"]))
+    rows = [row for row in found.rows if row.kind != "run" or row.name == "status"]
+    screen = Screen(io.StringIO(), PLAIN, person=True, columns=columns)
+    out = [*_lines(found, rows, screen)]
+    heads = [line.split()[1:] for line in out if line.startswith("RUN")]
+    assert [name for head in heads for name in head] == [f"MyFlow/{n}" for n in range(1, 7)]
+    assert max(map(len, heads)) == runs
+    assert all(len(line) <= columns for line in out)
+    pinned = compare_runs(repo, RunStore(repo).find_all(["1..6"]), RunStore(repo).find("5"))
+    heads = [line.split()[1:] for line in _lines(pinned, rows, screen) if line.startswith("RUN")]
+    assert {head[0] for head in heads} == {"MyFlow/5"}
+    assert sorted(name for head in heads for name in head[1:]) == [
+        f"MyFlow/{n}" for n in (1, 2, 3, 4, 6)
+    ]
 
 
 def test_parameters_and_metrics_that_are_called_like_a_fact(three: GitRepo) -> None:
