@@ -120,7 +120,7 @@ def test_metrics_that_failed_runs_lack(three: GitRepo) -> None:
     assert "kind" in [row[0] for row in _words(three.call("compare", "1..5").out)]
 
 
-@pytest.mark.parametrize(("columns", "runs"), [(40, 3), (60, 5), (200, 6), (24, 1)])
+@pytest.mark.parametrize(("columns", "runs"), [(40, 3), (60, 5), (200, 6), (30, 2)])
 def test_a_screen_shows_as_many_side_by_side_as_fit(
     three: GitRepo, monkeypatch: pytest.MonkeyPatch, columns: int, runs: int
 ) -> None:
