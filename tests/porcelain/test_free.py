@@ -29,7 +29,7 @@ from gitflowrun.runs.live import LiveState, StartedTask
 from gitflowrun.runs.runs import RunStore, Status
 from tests.helpers.clones import ids, refs
 from tests.helpers.flows import eventually
-from tests.helpers.repos import ROOT, GitRepo, make_repo
+from tests.helpers.repos import ROOT, GitRepo, copy_repo, make_repo
 from tests.helpers.runs import (
     artifact,
     draft,
@@ -43,16 +43,22 @@ from tests.helpers.runs import (
 SHARED, OWN = b"both have it " * 999, b"one has it " * 999
 
 
-@pytest.fixture
-def repo(tmp_path: Path) -> GitRepo:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> GitRepo:
     """A repository with two runs, which share a payload; the first one's result is its own."""
-    found = make_repo(tmp_path / "r")
+    found = make_repo(tmp_path_factory.mktemp("free") / "made")
     make_run(found, result=OWN)
     make_run(found)
     found.write("new", "only the third run has this file\n")
     make_run(found, result=SHARED)
     make_run(found, result=SHARED)
     return found
+
+
+@pytest.fixture
+def repo(made: GitRepo, tmp_path: Path) -> GitRepo:
+    """A copy of it."""
+    return copy_repo(made, tmp_path / "r")
 
 
 def has(repo: GitRepo, data: bytes | str) -> bool:

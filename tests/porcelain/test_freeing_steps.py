@@ -19,20 +19,26 @@ from gitflowrun.git.objects import ObjectType, Oid, hash_object
 from gitflowrun.git.permissions import replace_file
 from gitflowrun.porcelain.deletion import free as freeing
 from gitflowrun.porcelain.deletion.free import exclusive_size
-from tests.helpers.repos import GitRepo, make_repo
+from tests.helpers.repos import GitRepo, copy_repo, make_repo
 from tests.helpers.runs import make_run, open_repo, start_run
 
 OWN = b"one has it " * 999
 BLOB = str(hash_object(ObjectType.BLOB, OWN))
 
 
-@pytest.fixture
-def repo(tmp_path: Path) -> GitRepo:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> GitRepo:
     """A repository with two runs; the first one's result is its own."""
-    found = make_repo(tmp_path / "r")
+    found = make_repo(tmp_path_factory.mktemp("freeing") / "made")
     make_run(found, result=OWN)
     make_run(found)
     return found
+
+
+@pytest.fixture
+def repo(made: GitRepo, tmp_path: Path) -> GitRepo:
+    """A copy of it."""
+    return copy_repo(made, tmp_path / "r")
 
 
 def has_result(repo: GitRepo) -> bool:

@@ -29,7 +29,7 @@ from gitflowrun.runs.read import StoredRun
 from gitflowrun.runs.runs import RunStore, Status
 from gitflowrun.values import replace
 from tests.helpers.clones import add_tag, get, ids, refs, send, tags
-from tests.helpers.repos import GitRepo, make_repo, run_program
+from tests.helpers.repos import GitRepo, copy_repo, make_repo, run_program
 from tests.helpers.runs import finished_task, make_run, open_repo, start_run
 
 OTHER_STATE = (
@@ -38,14 +38,20 @@ OTHER_STATE = (
 """The message of a state that somebody else made of a run."""
 
 
-@pytest.fixture
-def repo(tmp_path: Path) -> GitRepo:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> GitRepo:
     """A repository with two runs, the first of which has two tags and a note."""
-    found = make_repo(tmp_path / "r")
+    found = make_repo(tmp_path_factory.mktemp("trash") / "made")
     first = make_run(found, tags=["best", "a b"])
     make_run(found, "Other")
     found.git("notes", "--ref=runs", "add", "-m", "a good one", str(first.uid))
     return found
+
+
+@pytest.fixture
+def repo(made: GitRepo, tmp_path: Path) -> GitRepo:
+    """A copy of it."""
+    return copy_repo(made, tmp_path / "r")
 
 
 def rm(repo: GitRepo, *runs: str) -> str:

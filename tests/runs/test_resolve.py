@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from gitflowrun.errors import InvalidPathspec, NotFound, RepositoryError
@@ -7,25 +9,36 @@ from gitflowrun.runs.read import StoredRun
 from gitflowrun.runs.records import RunIdentity
 from gitflowrun.runs.runs import RunStore
 from gitflowrun.runs.tags import Tags
-from tests.helpers.repos import GitRepo
+from tests.helpers.repos import GitRepo, copy_repo, make_repo
 from tests.helpers.runs import make_run, open_repo, start_run, store_of
 
 
-@pytest.fixture
-def runs(repo: GitRepo) -> list[RunIdentity]:
-    """A/1 (best), B/2 (best, deadbeef), A/3 (2, 77, release/1.0)."""
-    return [
-        make_run(repo, "A", tags=["best"]),
-        make_run(repo, "B", tags=["best", "deadbeef"]),
-        make_run(repo, "A", tags=["2", "77", "release/1.0"]),
-    ]
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> GitRepo:
+    """A repository with A/1 (best), B/2 (best, deadbeef), A/3 (2, 77, release/1.0)."""
+    repo = make_repo(tmp_path_factory.mktemp("resolve") / "made")
+    make_run(repo, "A", tags=["best"])
+    make_run(repo, "B", tags=["best", "deadbeef"])
+    make_run(repo, "A", tags=["2", "77", "release/1.0"])
+    return repo
 
 
 @pytest.fixture
-def store(repo: GitRepo, runs: list[RunIdentity]) -> RunStore:
+def repo(made: GitRepo, tmp_path: Path) -> GitRepo:
+    """A copy of it."""
+    return copy_repo(made, tmp_path / "a repo")
+
+
+@pytest.fixture
+def store(repo: GitRepo) -> RunStore:
     """The runs."""
-    assert len(runs) == 3
     return store_of(repo)
+
+
+@pytest.fixture
+def runs(store: RunStore) -> list[RunIdentity]:
+    """What they are."""
+    return [store.get(*name).identity for name in (("A", "1"), ("B", "2"), ("A", "3"))]
 
 
 @pytest.mark.parametrize(
@@ -236,7 +249,7 @@ def test_a_tag_of_a_namesake(store: RunStore, repo: GitRepo, runs: list[RunIdent
     assert newest.tags == Tags(repository).of(store.find("3")) == tags
     assert Tags(repository).all("A") == {("A", "1"): ("best",), ("A", "3"): tags}
     assert Tags(repository).change(store.find("3"), add=["good"]) == ("2", "77", "good", *tags[2:])
-    assert repo.runs("rm", "--force", "3").code == 0
+    assert repo.call("rm", "--force", "3").code == 0
 
 
 @pytest.mark.parametrize(
@@ -300,14 +313,16 @@ def test_unknown_runs_say_what_is_near(
     assert (caught.value.message, caught.value.hint) == (message, hint)
 
 
-def test_a_repository_without_runs_says_so(repo: GitRepo) -> None:
+def test_a_repository_without_runs_says_so(tmp_path: Path) -> None:
     """The first look at an empty list is an explanation."""
+    repo = make_repo(tmp_path / "empty")
     with pytest.raises(NotFound, match="no runs in this repository"):
         store_of(repo).find("@latest")
 
 
-def test_a_tag_of_a_deleted_run_finds_nothing(repo: GitRepo) -> None:
+def test_a_tag_of_a_deleted_run_finds_nothing(tmp_path: Path) -> None:
     """A tag that outlived its run leads nowhere."""
+    repo = make_repo(tmp_path / "other")
     start_run(repo, "A", tags=["old"]).close()
     make_run(repo, "A")
     repo.git("update-ref", "-d", "refs/runs/A/1")

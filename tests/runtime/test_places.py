@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from gitflowrun.runs.runs import Status
+from tests.helpers.clones import refs
 from tests.helpers.flows import latest
 from tests.helpers.repos import ROOT, GitRepo, make_repo, run_program
 
@@ -148,8 +149,10 @@ def test_hints_start_the_flow_as_it_was_started(
     assert failed.code == 1, failed.err
     shown = repo.call("show", "1").out
     advice = next(line for line in shown.splitlines() if line.strip().startswith("Go on with"))
-    again = run_program(["sh", "-c", advice.partition(":")[2].strip()], repo.path)
-    assert "Cloning Away/1" in again.out, again.err
+    command = advice.partition(":")[2].strip()
+    assert command.endswith(" resume 1")
+    started = run_program(["sh", "-c", f"{command.removesuffix('resume 1')}show"], repo.path)
+    assert "Step start" in started.out, started.err
     hint = failed.err.partition("hint: `")[2].partition("` continues")[0]
     assert hint == shlex.join([sys.executable, *words, "resume", "1"])
     again = run_program(["sh", "-c", hint], here)
@@ -212,9 +215,8 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("kind", ["fork", "fresh"])
 def test_a_kept_run_belongs_to_the_clone_in_which_a_step_uses_it(
-    repo: GitRepo, tmp_path: Path, kind: str
+    repo: GitRepo, tmp_path: Path
 ) -> None:
     """Where a run is resumed in a clone, its steps read and tag that clone's run, whose number is another."""
     repo.write("flow.py", FLOW.format(head=""))
@@ -225,14 +227,17 @@ def test_a_kept_run_belongs_to_the_clone_in_which_a_step_uses_it(
     assert repo.flow("keep.py", "run", env={"FAILS": "1"}).code == 1
     clone = GitRepo(tmp_path / "clone")
     assert clone.flow("flow.py", "run", env={"FAILS": "1"}).code == 1
-    assert clone.runs("trust", "origin").code == 0
-    assert clone.runs("fetch", "origin").code == 0
-    done = clone.flow("keep.py", "resume", "2", env={"GITFLOWRUN_ISOLATION": kind})
-    assert done.code == 0, done.out + done.err
+    assert clone.call("trust", "origin").code == 0
+    assert clone.call("fetch", "origin").code == 0
     uid = repo.git("rev-list", "--max-parents=0", "runs/Away/1")
-    assert f"BEST Away/1-{uid[:7]} ['1']" in done.out
+    for kind in ("fork", "fresh"):
+        done = clone.flow("keep.py", "resume", "2", env={"GITFLOWRUN_ISOLATION": kind})
+        assert done.code == 0, done.out + done.err
+        assert f"BEST Away/1-{uid[:7]} ['1']" in done.out
+        ((tag, tagged),) = refs(clone, "refs/runs/@tags").items()
+        assert tagged == uid
+        clone.git("update-ref", "-d", tag)
     assert repo.git("for-each-ref", "refs/runs/@tags") == ""
-    assert clone.git("for-each-ref", "--format=%(objectname)", "refs/runs/@tags") == uid
 
 
 @pytest.mark.parametrize("start", [["pkg/f.py"], ["-m", "pkg.f"]], ids=" ".join)
@@ -248,7 +253,7 @@ def test_fresh_tasks_of_a_module_that_changes_directory(repo: GitRepo, start: li
         done = repo.python(*start, "run", env={"GITFLOWRUN_ISOLATION": isolation})
         assert done.code == 0, done.err
         assert (
-            repo.runs("cat", "F/" + ("1" if isolation == "fresh" else "2") + "/place").out == "pkg"
+            repo.call("cat", "F/" + ("1" if isolation == "fresh" else "2") + "/place").out == "pkg"
         )
 
 
@@ -265,7 +270,7 @@ def test_fresh_tasks_find_modules_where_the_program_began(repo: GitRepo, path: s
     env = {"GITFLOWRUN_ISOLATION": "fresh", "PYTHONPATH": f"{path}:{ROOT}"}
     done = repo.python("f.py", "run", env=env)
     assert done.code == 0, done.out + done.err
-    assert repo.runs("cat", "F/1/name").out == "early"
+    assert repo.call("cat", "F/1/name").out == "early"
 
 
 PROFILED = """

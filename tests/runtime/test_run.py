@@ -399,9 +399,18 @@ _STARTS_WITH = {
 }
 
 
-@pytest.mark.parametrize("by", ["parent", "module"])
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("what", _STARTS_WITH)
+@pytest.mark.parametrize(
+    ("what", "kind", "by"),
+    [(what, kind, "parent") for what in _STARTS_WITH for kind in KINDS]
+    + [(what, "fork", "module") for what in _STARTS_WITH]  # the process that forks has imported it
+    + [("children ignored", "fresh", "module")]
+    + [
+        pytest.param(what, kind, "module", marks=pytest.mark.slow)
+        for what in _STARTS_WITH
+        for kind in ("fresh", "inline")
+        if (what, kind) != ("children ignored", "fresh")
+    ],
+)
 def test_a_run_ends_alike_whatever_was_done_to_its_signals(
     repo: GitRepo, what: str, kind: str, by: str
 ) -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from gitflowrun.errors import InvalidPathspec, NotFound
 from gitflowrun.runs.runs import RunStore
-from tests.helpers.repos import GitRepo
+from tests.helpers.repos import GitRepo, copy_repo, make_repo
 from tests.helpers.runs import start_run, store_of
 
 
-@pytest.fixture
-def store(repo: GitRepo) -> RunStore:
-    """A/1 (old), B/2, A/3, A/5, B/6 (new, x..y); A/3 also as B/3-<uid7>."""
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> GitRepo:
+    """A/1 (old), B/2, A/3, A/5, B/6 (new, x..y)."""
+    repo = make_repo(tmp_path_factory.mktemp("ranges") / "made")
     for flow, tags in (
         ("A", ["old"]),
         ("B", []),
@@ -23,6 +26,18 @@ def store(repo: GitRepo) -> RunStore:
     ):
         start_run(repo, flow, tags=tags).close()  # fmt: skip
     repo.git("update-ref", "-d", "refs/runs/A/4")
+    return repo
+
+
+@pytest.fixture
+def repo(made: GitRepo, tmp_path: Path) -> GitRepo:
+    """A copy of it."""
+    return copy_repo(made, tmp_path / "a repo")
+
+
+@pytest.fixture
+def store(repo: GitRepo) -> RunStore:
+    """The runs."""
     return store_of(repo)
 
 

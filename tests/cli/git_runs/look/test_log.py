@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Runs
-from tests.helpers.repos import GitRepo
+from tests.helpers.repos import GitRepo, copy_repo, make_repo
 from tests.helpers.runs import make_run, start_run
 
 
-@pytest.fixture
-def history(repo: GitRepo) -> GitRepo:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> GitRepo:
     """A/1 (first), B/2, A/3 (a.py changed), A/4 (nothing), A/5 (sub/b.py new), B/6 (both since B/2)."""
+    repo = make_repo(tmp_path_factory.mktemp("log") / "made")
     repo.write("a.py", "one\n")
     start_run(repo, "A", tags=["first"]).close()
     start_run(repo, "B").close()
@@ -26,6 +27,12 @@ def history(repo: GitRepo) -> GitRepo:
     start_run(repo, "A").close()
     start_run(repo, "B").close()
     return repo
+
+
+@pytest.fixture
+def history(made: GitRepo, tmp_path: Path) -> GitRepo:
+    """A copy of it."""
+    return copy_repo(made, tmp_path / "a repo")
 
 
 def _names(out: str) -> list[str]:
