@@ -20,11 +20,11 @@ class Large(FlowSpec):
     @step
     def start(self):
         rng = np.random.default_rng(7)
-        self.noise = rng.random(4_000_000)
-        self.labels = rng.integers(0, 9, 4_000_000)
-        self.records = [{"id": n, "name": f"row {n}"} for n in range(500_000)]
-        self.text = "zeros and ones " * 2_000_000
-        self.things = {"noise": self.noise[:2_000_000] + 1, "raw": bytes(12_000_000)}
+        self.noise = rng.random(2_000_000)
+        self.labels = rng.integers(0, 9, 2_000_000)
+        self.records = [{"id": n, "name": f"row {n}"} for n in range(250_000)]
+        self.text = "zeros and ones " * 1_000_000
+        self.things = {"noise": self.noise[:1_000_000] + 1, "raw": bytes(6_000_000)}
         for n in range(60_000):
             print(n, "x" * 100)
         self.next(self.end)
@@ -44,16 +44,16 @@ from gitflowrun import Run
 
 run = Run("Large/1")
 start, rng = run["start"].task.data, np.random.default_rng(7)
-noise = rng.random(4_000_000)
+noise = rng.random(2_000_000)
 assert (start.noise == noise).all()
-assert (start.labels == rng.integers(0, 9, 4_000_000)).all()
-assert start.records == [{"id": n, "name": f"row {n}"} for n in range(500_000)]
-assert start.text == "zeros and ones " * 2_000_000
-assert (start.things["noise"] == noise[:2_000_000] + 1).all()
-assert start.things["raw"] == bytes(12_000_000)
+assert (start.labels == rng.integers(0, 9, 2_000_000)).all()
+assert start.records == [{"id": n, "name": f"row {n}"} for n in range(250_000)]
+assert start.text == "zeros and ones " * 1_000_000
+assert (start.things["noise"] == noise[:1_000_000] + 1).all()
+assert start.things["raw"] == bytes(6_000_000)
 noise[7] = 7
 assert (run.data.noise == noise).all()
-assert bytes(run.data.notes) == b"0123456789\\n" * 1_000_000
+assert bytes(run.data.notes) == b"0123456789\\n" * 600_000
 assert run["start"].task.stdout == "".join(f"{n} {'x' * 100}\\n" for n in range(60_000))
 print("whole")
 """
@@ -65,7 +65,7 @@ LARGEST = 5 << 20
 def large(tmp_path_factory: pytest.TempPathFactory) -> GitRepo:
     """A repository with a run whose artifacts, and output, are large."""
     repo = make_repo(tmp_path_factory.mktemp("large") / "a repo", files={"large.py": FLOW})
-    repo.write("notes.txt", "0123456789\n" * 1_000_000)
+    repo.write("notes.txt", "0123456789\n" * 600_000)
     repo.write(".gitignore", "notes.txt\n")
     repo.commit()
     done = repo.flow("large.py", "run")
@@ -92,7 +92,7 @@ def test_every_blob_is_small(large: GitRepo) -> None:
     large.fsck()
     lines = large.git("cat-file", "--batch-all-objects", "--batch-check").splitlines()
     sizes = [int(line.split()[2]) for line in lines if line.split()[1] == "blob"]
-    assert sum(sizes) > 80_000_000
+    assert sum(sizes) > 40_000_000
     assert max(sizes) < LARGEST
     output = large.git("ls-tree", "--name-only", "runs/Large/1:steps/start/1").splitlines()
     assert {"stdout", "stdout.2"} <= set(output)
@@ -105,7 +105,7 @@ def test_every_blob_is_small(large: GitRepo) -> None:
 def test_copies_are_whole(large: GitRepo, tmp_path: Path, how: str) -> None:
     """Whatever stock git makes of the objects, deltas included, is read back and checked.
 
-    Half a million records take many times their size in memory, which somebody else's must not without trust.
+    A quarter of a million records take many times their size in memory, which somebody else's must not without trust.
     """
     copy = _copy(large, how, tmp_path / "copy.git")
     copy.fsck()

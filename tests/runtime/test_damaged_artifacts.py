@@ -13,7 +13,7 @@ from gitflowrun.git.objects import Oid
 from gitflowrun.git.pack.reader import PackReader
 from tests.helpers.flows import foreach_flow, latest, linear_flow, one_task
 from tests.helpers.packs import objects_dir
-from tests.helpers.repos import GitRepo
+from tests.helpers.repos import GitRepo, copy_repo, make_repo
 
 FLOW = linear_flow(
     start="self.model = random.Random(7).randbytes(2_000_000)",
@@ -67,13 +67,35 @@ def _flip(repo: GitRepo, oid: Oid) -> None:
         pack.write(bytes([byte ^ 1]))
 
 
-@pytest.fixture
-def failed(repo: GitRepo) -> Path:
-    """The script of a flow whose last step failed."""
-    script = repo.write("f.py", FLOW)
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> GitRepo:
+    """A repository with a run whose last step failed."""
+    repo = make_repo(tmp_path_factory.mktemp("damaged") / "made")
+    repo.write("f.py", FLOW)
     repo.commit()
     assert repo.python("f.py", "run", env={"BOOM": "1"}).code == 1
-    return script
+    return repo
+
+
+@pytest.fixture
+def failed(made: GitRepo, tmp_path: Path) -> GitRepo:
+    """A copy of it."""
+    return copy_repo(made, tmp_path / "failed")
+
+
+@pytest.fixture(scope="module")
+def made_split(tmp_path_factory: pytest.TempPathFactory) -> GitRepo:
+    """A repository with a run of a split whose last step failed."""
+    repo = make_repo(tmp_path_factory.mktemp("damaged") / "split")
+    repo.write(
+        "g.py",
+        foreach_flow("pass").replace(
+            "print('total'", "assert 'BOOM' not in os.environ; print('total'"
+        ),
+    )
+    repo.commit()
+    assert repo.python("g.py", "run", env={"BOOM": "1"}).code == 1
+    return repo
 
 
 @pytest.mark.parametrize(("damage", "words"), [("lose", "is missing"), ("flip", "is damaged")])
@@ -92,20 +114,21 @@ def test_what_cannot_be_read_is_no_absent_attribute(repo: GitRepo, damage: str, 
 
 @pytest.mark.parametrize("damage", [_lose, _flip])
 def test_what_is_damaged_of_a_task_is_done_again(
-    repo: GitRepo, failed: Path, damage: Callable[[GitRepo, Oid], None]
+    failed: GitRepo, damage: Callable[[GitRepo, Oid], None]
 ) -> None:
     """A resumed run says which artifact is damaged, makes it again, and whoever has the same one can read it."""
-    chunk = _chunk(repo)
-    damage(repo, chunk)
-    done = repo.python(failed.name, "resume", "1")
+    chunk = _chunk(failed)
+    damage(failed, chunk)
+    done = failed.python("f.py", "resume", "1")
     assert done.code == 0, done.err
     assert f"F/1/start/1/model: object {chunk} " in done.err
     assert "done again" in done.err
     assert "[2/start/" in done.out
     assert "warm start" in done.out
-    assert repo.python(failed.name, "resume", "1").code == 0
-    assert "[3/start/" not in done.out
-    assert repo.runs("fsck", "F/1", "F/2").code == 0
+    again = failed.python("f.py", "resume", "1")
+    assert again.code == 0, again.err
+    assert "Cloning previously run task F/1/start/1\n" in again.out
+    assert failed.call("fsck", "F/1", "F/2").code == 0
 
 
 def test_damaged_parameters_are_not_made_again(repo: GitRepo) -> None:
@@ -130,12 +153,10 @@ def test_damaged_parameters_are_not_made_again(repo: GitRepo) -> None:
         ("steps/start/1/TASK", "F/1/start/1: object"),
     ],
 )
-def test_what_is_lost_of_a_task_is_done_again(
-    repo: GitRepo, failed: Path, path: str, named: str
-) -> None:
+def test_what_is_lost_of_a_task_is_done_again(failed: GitRepo, path: str, named: str) -> None:
     """A resumed run says which record it could not read, and runs the task."""
-    _lose(repo, Oid.from_hex(repo.git("rev-parse", f"refs/runs/F/1:{path}")))
-    done = repo.python(failed.name, "resume", "1")
+    _lose(failed, Oid.from_hex(failed.git("rev-parse", f"refs/runs/F/1:{path}")))
+    done = failed.python("f.py", "resume", "1")
     assert done.code == 0, done.err
     assert named in done.err
     assert "done again" in done.err
@@ -147,16 +168,11 @@ def test_what_is_lost_of_a_task_is_done_again(
     "lost",
     ["steps/join", "steps/work", "steps/join/6/TASK", "steps/work/4", "steps/work/4/blake3"],
 )
-def test_a_split_with_a_damaged_part_is_not_taken_whole(repo: GitRepo, lost: str) -> None:
+def test_a_split_with_a_damaged_part_is_not_taken_whole(
+    made_split: GitRepo, tmp_path: Path, lost: str
+) -> None:
     """The tasks that can be read are adopted, the others run again, and what follows has the same values."""
-    repo.write(
-        "g.py",
-        foreach_flow("pass").replace(
-            "print('total'", "assert 'BOOM' not in os.environ; print('total'"
-        ),
-    )
-    repo.commit()
-    assert repo.python("g.py", "run", env={"BOOM": "1"}).code == 1
+    repo = copy_repo(made_split, tmp_path / "split")
     _lose(repo, Oid.from_hex(repo.git("rev-parse", f"refs/runs/F/1:{lost}")))
     done = repo.python("g.py", "resume", "1")
     assert done.code == 0, done.err

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.repos import GitRepo, Output, make_repo
+from tests.helpers.repos import GitRepo, Output, copy_repo, make_repo
 
 IMPORT = re.compile(r"^(\s*from |\s*import )metaflow\b", re.MULTILINE)
 
@@ -31,18 +31,19 @@ def run(repo: GitRepo, example: str, before: str = "") -> Output:
     return done
 
 
-def flow_repo(path: Path, source: str, *args: str) -> GitRepo:
-    """A repository in which `python myflow.py run` made runs 1234 and 1235."""
+def flow_repo(path: Path, source: str, *args: str, older: bool = False) -> GitRepo:
+    """A repository in which `python myflow.py run` made runs 1234 and 1235, and an older one if asked for."""
     flow = adapt(source)
     name = re.findall(r"class (\w+)\(FlowSpec\)", flow)[-1]
     repo = make_repo(
         path, files={"myflow.py": f'{flow}\n\nif __name__ == "__main__":\n    {name}()\n'}
     )
     assert repo.flow("myflow.py", "run", *args).code == 0
-    repo.git("update-ref", f"refs/runs/{name}/1233", f"refs/runs/{name}/1")
+    first = 1233 if older else 1234
+    repo.git("update-ref", f"refs/runs/{name}/{first}", f"refs/runs/{name}/1")
     repo.git("update-ref", "-d", f"refs/runs/{name}/1")
     shutil.rmtree(repo.path / ".git" / "gitflowrun")
-    for number in (1234, 1235):
+    for number in range(first + 1, 1236):
         done = repo.flow("myflow.py", "run", *args)
         assert done.code == 0, done.err
         assert f"Run ID: {number}\n" in done.out
@@ -142,8 +143,14 @@ class GitVersionedFlow(FlowSpec):
 
 @pytest.fixture(scope="module")
 def my_flow(tmp_path_factory: pytest.TempPathFactory) -> GitRepo:
-    """A repository with runs 1234 and 1235 of MyFlow."""
-    return flow_repo(tmp_path_factory.mktemp("seed") / "my flow", MY_FLOW)
+    """A repository with runs 1233, 1234 and 1235 of MyFlow."""
+    return flow_repo(tmp_path_factory.mktemp("seed") / "my flow", MY_FLOW, older=True)
+
+
+@pytest.fixture(scope="module")
+def versioned_flow(tmp_path_factory: pytest.TempPathFactory) -> GitRepo:
+    """A repository with runs 1234 and 1235 of VersionedFlow."""
+    return flow_repo(tmp_path_factory.mktemp("seed") / "versioned flow", VERSIONED_FLOW)
 
 
 @pytest.fixture(scope="module")
@@ -258,9 +265,9 @@ print(sorted(code.tarball.getnames()))
     assert names == "['myflow.py']"
 
 
-def test_comparing_code_versions(tmp_path: Path) -> None:
+def test_comparing_code_versions(versioned_flow: GitRepo, tmp_path: Path) -> None:
     """`-m gitflowrun.cmd.diff 1234 1235` shows what changed in code and parameters."""
-    repo = flow_repo(tmp_path / "r", VERSIONED_FLOW)
+    repo = copy_repo(versioned_flow, tmp_path / "r")
     same = repo.python("-m", "gitflowrun.cmd.diff", "1234", "1235")
     assert same.code == 0, same.err
     source = (repo.path / "myflow.py").read_text().replace("Using model", "Model in use:")
@@ -273,9 +280,8 @@ def test_comparing_code_versions(tmp_path: Path) -> None:
     assert "v2" in done.out
 
 
-def test_parameter_versioning(tmp_path: Path) -> None:
+def test_parameter_versioning(versioned_flow: GitRepo) -> None:
     """Parameters are artifacts of every run."""
-    repo = flow_repo(tmp_path / "r", VERSIONED_FLOW)
     example = """
 from metaflow import Flow
 
@@ -283,8 +289,10 @@ run = Flow('VersionedFlow')['1234']
 print(f"Model version: {run.data.model_version}")
 print(f"Learning rate: {run.data.learning_rate}")
 """
-    assert run(repo, example).out == "Model version: v1\nLearning rate: 0.001\n"
-    assert "Using model v1" in repo.git("show", "runs/VersionedFlow/1234:steps/start/1/stdout")
+    assert run(versioned_flow, example).out == "Model version: v1\nLearning rate: 0.001\n"
+    assert "Using model v1" in versioned_flow.git(
+        "show", "runs/VersionedFlow/1234:steps/start/1/stdout"
+    )
 
 
 def test_artifact_versioning(data_flow: GitRepo) -> None:

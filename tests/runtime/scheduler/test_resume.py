@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import re
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -17,7 +20,7 @@ from gitflowrun.runtime.ipc.messages import Parent
 from gitflowrun.runtime.scheduler.plan import Plan, Shape
 from gitflowrun.runtime.scheduler.resume import Adoption, _Finished, adopt
 from tests.helpers.flows import foreach_flow, latest, linear_flow, one_task, value_of
-from tests.helpers.repos import GitRepo
+from tests.helpers.repos import GitRepo, copy_repo, make_repo
 
 CHAIN = """
 import os
@@ -82,6 +85,29 @@ if __name__ == "__main__":
 def chain(more: str = "", first: str = "a") -> str:
     """The flow of these tests."""
     return CHAIN.format(more=more, first=first)
+
+
+Ran = Callable[[str], GitRepo]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    """Repositories with a run of this flow that failed at an item, at a step or not at all, each made once."""
+
+    @functools.cache
+    def make(fail: str) -> GitRepo:
+        repo = make_repo(tmp_path_factory.mktemp("resume") / "made")
+        repo.write("f.py", chain())
+        assert repo.flow("f.py", "run", env={"FAIL": fail}).code == bool(fail)
+        return repo
+
+    return make
+
+
+@pytest.fixture
+def ran(made: Ran, tmp_path: Path) -> Ran:
+    """Copies of them."""
+    return lambda fail: copy_repo(made(fail), tmp_path / "ran")
 
 
 def adopted(run: StoredRun) -> set[str]:
@@ -223,10 +249,9 @@ def both(repo: GitRepo) -> list[StoredRun]:
     return [store.get("Wide", number) for number in ("1", "2")]
 
 
-def test_a_resume_can_be_resumed(repo: GitRepo) -> None:
+def test_a_resume_can_be_resumed(ran: Ran) -> None:
     """By default the newest run is gone on from, whether it was a run or a resume."""
-    repo.write("f.py", chain())
-    assert repo.flow("f.py", "run", env={"FAIL": "q"}).code == 1
+    repo = ran("q")
     assert repo.flow("f.py", "resume", env={"FAIL": "left"}).code == 1
     assert repo.flow("f.py", "resume").code == 0
     run = latest(repo)
@@ -235,10 +260,9 @@ def test_a_resume_can_be_resumed(repo: GitRepo) -> None:
     assert steps_run(run) == ["left", "meet", "end"]
 
 
-def test_a_step_runs_again_and_so_does_what_follows_it(repo: GitRepo) -> None:
+def test_a_step_runs_again_and_so_does_what_follows_it(ran: Ran) -> None:
     """A named step of a finished run: it and its successors run, the rest is taken over."""
-    repo.write("f.py", chain())
-    assert repo.flow("f.py", "run").code == 0
+    repo = ran("")
     done = repo.flow("f.py", "resume", "join")
     assert done.code == 0
     assert steps_run(latest(repo)) == ["join", "fan", "left", "right", "meet", "end"]
@@ -252,10 +276,9 @@ def test_a_step_runs_again_and_so_does_what_follows_it(repo: GitRepo) -> None:
     assert run.info.origin.run.id == "1"
 
 
-def test_a_finished_run_is_taken_over_whole(repo: GitRepo) -> None:
+def test_a_finished_run_is_taken_over_whole(ran: Ran) -> None:
     """Nothing is left to run; the new run is done and shows the same data."""
-    repo.write("f.py", chain())
-    assert repo.flow("f.py", "run").code == 0
+    repo = ran("")
     assert repo.flow("f.py", "resume", "1").code == 0
     run = latest(repo)
     assert steps_run(run) == []
@@ -271,11 +294,10 @@ def test_a_finished_run_is_taken_over_whole(repo: GitRepo) -> None:
     ],
 )
 def test_a_changed_flow_runs_again_from_where_it_changed(
-    repo: GitRepo, more: str, first: str, again: bool
+    ran: Ran, more: str, first: str, again: bool
 ) -> None:
     """A new step in between makes what follows run; a new parameter has its default."""
-    repo.write("f.py", chain())
-    assert repo.flow("f.py", "run", env={"FAIL": "left"}).code == 1
+    repo = ran("left")
     program = chain(more, first).replace(
         "self.next(self.meet)", "assert self.alpha == 1; self.next(self.meet)"
     )
@@ -339,7 +361,7 @@ def test_parameters_that_the_origin_lacks_are_evaluated_once_and_recorded(repo: 
     }  # fmt: skip
     assert not {"_parameters", "left"} - {*steps_run(run)}
     assert "start" not in steps_run(run)
-    assert "late-one  (none) -> 41" in repo.runs("diff", "1", "2").out
+    assert "late-one  (none) -> 41" in repo.call("diff", "1", "2").out
     # The next one has all it needs, and takes the task over as it is.
     assert repo.flow("f.py", "resume").code == 0
     trees = [repo.git("rev-parse", f"runs/F/{it}:steps/_parameters") for it in (2, 3)]
@@ -347,10 +369,9 @@ def test_parameters_that_the_origin_lacks_are_evaluated_once_and_recorded(repo: 
     repo.fsck()
 
 
-def test_a_required_parameter_that_the_origin_lacks_is_asked_for(repo: GitRepo) -> None:
+def test_a_required_parameter_that_the_origin_lacks_is_asked_for(ran: Ran) -> None:
     """Before there is a run, with commands that work."""
-    repo.write("f.py", chain())
-    assert repo.flow("f.py", "run", env={"FAIL": "left"}).code == 1
+    repo = ran("left")
     repo.write("f.py", chain("extra = Parameter('my-extra', required=True, type=int)"))
     done = repo.flow("f.py", "resume", "fan")
     assert done.code == 2
