@@ -109,7 +109,7 @@ def test_copies_are_whole(large: GitRepo, tmp_path: Path, how: str) -> None:
     """
     copy = _copy(large, how, tmp_path / "copy.git")
     copy.fsck()
-    assert copy.runs("trust", "Large/1").code == 0
+    assert copy.call("trust", "Large/1").code == 0
     found = copy.python("-c", CHECK)
     assert (found.code, found.out) == (0, "whole\n"), found.err
 

@@ -417,10 +417,10 @@ def test_our_own_pushes_pass(repo: GitRepo, hub: GitRepo) -> None:
     """Runs, their later states, and tags coming and going pass, as do tags of git's."""
     make_run(repo, tags=["a", "b c"])
     with start_run(repo) as writer:
-        assert repo.runs("push", "origin").code == 0
+        assert repo.call("push", "origin").code == 0
         writer.commit([finished_task(writer.identity, "end/1")], status=Status.DONE)
-    assert repo.runs("tag", "-d", "1", "a").code == 0
-    assert repo.runs("push", "origin").code == 0
+    assert repo.call("tag", "-d", "1", "a").code == 0
+    assert repo.call("push", "origin").code == 0
     assert push(repo, "--tags") == ""
     names = [name for name in refs(hub) if "@" not in name]
     assert names == ["refs/runs/MyFlow/1", "refs/runs/MyFlow/2"]

@@ -367,7 +367,7 @@ def test_the_hook_says_so_and_lets_the_push_go(ada: GitRepo, server: GitRepo) ->
 def test_the_command_line(ada: GitRepo, server: GitRepo) -> None:
     """`git runs push` ends with 1 and says how to go on; with --allow-secrets it sends the run."""
     run_with(ada, stdout=f"{TOKEN}\n")
-    done = ada.runs("push")
+    done = ada.call("push")
     assert done.code == 1
     assert (
         "[refused]   MyFlow/1 (it may hold a secret: steps/start/1/stdout line 1, github)"
@@ -375,7 +375,7 @@ def test_the_command_line(ada: GitRepo, server: GitRepo) -> None:
     )
     assert "git config --add runs.push.allow" in done.err
     assert TOKEN not in done.out + done.err
-    assert ada.runs("push", "--allow-secrets").code == 0
+    assert ada.call("push", "--allow-secrets").code == 0
     assert list(refs(server)) == ["refs/runs/MyFlow/1"]
 
 

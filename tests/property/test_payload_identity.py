@@ -307,9 +307,9 @@ def test_diff_tells_apart_what_only_the_type_tells(repo: GitRepo) -> None:
     mesh = Encoded("mesh/1", "lib.Mesh", (memoryview(b"m"),))
     for value in (mesh, mesh, replace(mesh, type="lib.Grid"), replace(mesh, codec="mesh/2")):
         _ended(repo, {"x": value})
-    assert "They have the same" in repo.runs("diff", "1", "2").out
-    assert "<lib.Mesh, 1 B, " in repo.runs("diff", "2", "3").out
-    assert ", mesh/1> -> <lib.Mesh, 1 B, " in repo.runs("diff", "2", "4").out
+    assert "They have the same" in repo.call("diff", "1", "2").out
+    assert "<lib.Mesh, 1 B, " in repo.call("diff", "2", "3").out
+    assert ", mesh/1> -> <lib.Mesh, 1 B, " in repo.call("diff", "2", "4").out
 
 
 def test_diff_tells_parameters_apart_that_read_alike(repo: GitRepo) -> None:
@@ -332,7 +332,7 @@ def test_diff_tells_parameters_apart_that_read_alike(repo: GitRepo) -> None:
         words = ("--a-number", number, "--long", "x" * 2000 + end, "--notes", str(notes))
         done = repo.flow("f.py", "run", *words)
         assert done.code == 0, done.err
-    shown = json.loads(repo.runs("diff", "--json", "1", "2").out)["parameters"]
+    shown = json.loads(repo.call("diff", "--json", "1", "2").out)["parameters"]
     assert [row["name"] for row in shown] == ["a-number", "long", "notes"]
     assert shown[0]["old"].startswith("2 <int, 1 B, ")
     assert shown[0]["new"].startswith("2 <str, 1 B, ")
@@ -342,4 +342,4 @@ def test_diff_tells_parameters_apart_that_read_alike(repo: GitRepo) -> None:
     assert [line.split(":")[0] for line in lines[1:3]] == ["-a-number", "+a-number"]
     assert len([line for line in lines if line[0] in "+-"]) == 2 * len(shown)
     assert " long: at character 2,000: " in "\n".join(lines)
-    assert "They have the same parameters" in repo.runs("diff", "2", "3").out
+    assert "They have the same parameters" in repo.call("diff", "2", "3").out

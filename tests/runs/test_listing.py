@@ -203,7 +203,7 @@ def test_runs_of_several_clones_stand_in_the_order_of_their_times(
     assert latest
     assert str(latest.id) == "3"
     assert [str(store.find(f"@{{-{n}}}").id) for n in (1, 2, 3)] == expected[1:]
-    assert repo.runs("show").out.startswith("run MyFlow/3")
+    assert repo.call("show").out.startswith("run MyFlow/3")
 
 
 def test_a_run_from_the_future_is_not_the_newest(repo: GitRepo) -> None:

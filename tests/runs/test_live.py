@@ -71,14 +71,14 @@ def _check_client(repo: GitRepo, status: str) -> None:
 
 def _check_commands(repo: GitRepo, word: str) -> None:
     output = "whole line\n\rbar 1"
-    assert repo.runs("logs").out == repo.runs("logs", "F/1/start/1").out == output
+    assert repo.call("logs").out == repo.call("logs", "F/1/start/1").out == output
     assert repo.flow("f.py", "--quiet", "logs", "1/start").out == output
-    (task,) = json.loads(repo.runs("show", "1/start", "--json").out)["tasks"]
+    (task,) = json.loads(repo.call("show", "1/start", "--json").out)["tasks"]
     assert (task["status"], task["ok"], task["seconds"]) == (word, False, None)
-    (run,) = json.loads(repo.runs("list", "--json").out)
+    (run,) = json.loads(repo.call("list", "--json").out)
     assert run["started"] <= task["started"] <= time.time()
-    assert f"1 {word}" in repo.runs("show", "1").out
-    assert repo.runs("show", "1/start/1").code == 0
+    assert f"1 {word}" in repo.call("show", "1").out
+    assert repo.call("show", "1/start/1").code == 0
     assert repo.flow("f.py", "dump", "1/start").code == 0
 
 
@@ -98,7 +98,7 @@ def test_a_running_task_is_seen_by_everybody(repo: GitRepo) -> None:
     assert flow.wait() == 0
     assert following.wait() == 0
     assert following.output.read_bytes() == b"whole line\n\rbar 1\nat the end\n"
-    assert repo.runs("logs").out == "whole line\n\rbar 1\nat the end\n"
+    assert repo.call("logs").out == "whole line\n\rbar 1\nat the end\n"
     assert not list((open_repo(repo).state_dir / "live").iterdir())
 
 
@@ -111,7 +111,7 @@ def test_what_was_written_before_the_scheduler_was_killed_is_shown(repo: GitRepo
     _check_commands(repo, "unfinished")
     repo.write("go", "")
     assert repo.flow("f.py", "resume", "1").code == 0
-    assert repo.runs("logs", "1").out == "whole line\n\rbar 1"
+    assert repo.call("logs", "1").out == "whole line\n\rbar 1"
 
 
 @pytest.mark.parametrize("kind", ["fork", "fresh", "inline"])
@@ -162,7 +162,7 @@ def test_a_clone_sees_what_is_stored(repo: GitRepo) -> None:
     flow = _started(repo)
     other = make_repo(repo.path.parent / "clone")
     other.git("fetch", "-q", str(repo.path), "refs/runs/F/1:refs/runs/F/1")
-    assert other.runs("logs", "1").out == ""
+    assert other.call("logs", "1").out == ""
     repo.write("go", "")
     assert flow.wait() == 0
 

@@ -112,5 +112,5 @@ def test_a_run_has_its_metrics_as_a_file(repo: GitRepo) -> None:
     assert repo.git("show", "runs/F/1:data/metrics.json") == (
         '{\n "accuracy": 0.93,\n "best": "tree"\n}'
     )
-    done = repo.runs("fsck", "--read-data")
+    done = repo.call("fsck", "--read-data")
     assert (done.code, done.err) == (0, "")

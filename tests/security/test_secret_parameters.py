@@ -110,10 +110,10 @@ def test_git_gets_stars_and_a_keyed_hash(vault: GitRepo) -> None:
     """Parameters, subject, argv, artifacts and the view of the end say `***`; the hash is told by no other key."""
     subject = vault.git("log", "--format=%s", "--reverse", "runs/Vault/1").split("\n")[0]
     assert subject == "Vault/1: entry=*** code=*** label=x"
-    shown = json.loads(vault.runs("show", "1", "--json").out)
+    shown = json.loads(vault.call("show", "1", "--json").out)
     assert shown["parameters"]["entry"] == "***"
     assert vault.git("show", "runs/Vault/1:data/entry.txt") == "***"
-    assert vault.runs("cat", "1/_parameters/0/entry").out.strip() == "***"
+    assert vault.call("cat", "1/_parameters/0/entry").out.strip() == "***"
 
 
 @pytest.mark.parametrize("isolation", ["fork", "fresh", "inline"])
@@ -259,7 +259,7 @@ def test_another_clone_cannot_compare_and_says_so(vault: GitRepo, tmp_path: Path
 def test_runs_with_different_secrets_are_told_apart(vault: GitRepo) -> None:
     """`diff` says that they differ, and neither value."""
     vault.flow("vault.py", "run", env={"GITFLOWRUN_RUN_ENTRY": "planted another"})
-    said = vault.runs("diff", "2", str(latest(vault).id)).out
+    said = vault.call("diff", "2", str(latest(vault).id)).out
     assert re.search(r"entry +\*\*\* <\w{7}> +-> +\*\*\* <\w{7}>", said), said
 
 

@@ -415,7 +415,7 @@ def test_the_repository_of_a_submodule_is_another_one(
     bring(sub, mallory)
     assert refused(sub, "MyFlow/7") >= {"start/model"}
     for command in (["show", "7"], ["cat", "7/start/1/model"], ["diff", "7", "7"], ["log"]):
-        assert "Traceback" not in sub.runs(*command).err
+        assert "Traceback" not in sub.call(*command).err
 
 
 def test_runs_of_a_trusted_url_load(own: GitRepo, mallory: GitRepo, tmp_path: Path) -> None:
@@ -506,9 +506,9 @@ def test_a_strangers_command_is_not_offered(own: GitRepo, mallory: GitRepo) -> N
     Forge(mallory).write(Forgery(info(environment=environment)))
     Forge(mallory).write(Forgery(info(number="8", script="/tmp/elsewhere.py")))
     bring(own, mallory)
-    assert "Go on with:  python f.py resume 7" in own.runs("show", "7").out
-    assert "Go on with" not in own.runs("show", "8").out
-    assert " f.py resume 1\n" in own.runs("show", "1").out
+    assert "Go on with:  python f.py resume 7" in own.call("show", "7").out
+    assert "Go on with" not in own.call("show", "8").out
+    assert " f.py resume 1\n" in own.call("show", "1").out
 
 
 BOMB = """

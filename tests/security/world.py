@@ -155,7 +155,7 @@ class World:
 
     def guarded_hook(self) -> None:
         """The hook that makes a shared repository append-only."""
-        assert self.guarded.runs("hooks", "install").code == 0
+        assert self.guarded.call("hooks", "install").code == 0
 
     @cached_property
     def parts(self) -> RunParts:

@@ -80,12 +80,12 @@ def test_a_strangers_pickle_is_not_loaded(repo: GitRepo, tmp_path: Path) -> None
         writer.commit([task], status=Status.DONE)
     repo.git("clone", "-q", "--mirror", str(repo.path), str(tmp_path / "copy"))
     copy = GitRepo(tmp_path / "copy")
-    done = copy.runs("cat", "1/x")
+    done = copy.call("cat", "1/x")
     assert done.code == 128
     assert "git runs trust" in done.err
     assert done.out == ""
-    assert copy.runs("cat", "--raw", "1/x").code == 0
-    assert "pickle/5" in copy.runs("show", "1/end/1/x").out
+    assert copy.call("cat", "--raw", "1/x").code == 0
+    assert "pickle/5" in copy.call("show", "1/end/1/x").out
 
 
 @pytest.mark.parametrize(

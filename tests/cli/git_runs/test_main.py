@@ -159,8 +159,8 @@ def test_a_run_by_its_revision(repo: GitRepo) -> None:
     """A run is named as git names it, too, its parts included."""
     make_run(repo)
     for name in ("runs/MyFlow/1", "refs/runs/MyFlow/1"):
-        assert repo.runs("show", name).out.startswith("run MyFlow/1\n")
-        assert repo.runs("cat", f"{name}/result").out == "42"
+        assert repo.call("show", name).out.startswith("run MyFlow/1\n")
+        assert repo.call("cat", f"{name}/result").out == "42"
 
 
 def test_a_parent_that_ignores_its_children_changes_no_answer(repo: GitRepo) -> None:

@@ -34,7 +34,7 @@ def test_show_and_checks(repo: GitRepo, runs: Runs) -> None:
     assert runs("fsck", "2..4", "2").out == "3 runs checked, nothing is damaged.\n"
     rows = json.loads(runs("verify", "..2", "--allow-unsigned", "--json").out)
     assert [row["run"] for row in rows] == ["A/1", "B/2"]
-    assert repo.runs("show", "2..3").code == 0
+    assert repo.call("show", "2..3").code == 0
 
 
 def test_removing_and_putting_back(repo: GitRepo, runs: Runs) -> None:

@@ -217,15 +217,15 @@ def test_what_a_task_noted_is_its_word(repo: GitRepo) -> None:
         record = replace(task.record, artifacts=forged)
         writer.commit([replace(task, record=record)], status=Status.DONE)
     word = "what is shown of values above 256 bytes is its own word"
-    shown = [repo.runs("show", address).out for address in ("1", "1/end/1", "1/end/1/large")]
+    shown = [repo.call("show", address).out for address in ("1", "1/end/1", "1/end/1/large")]
     assert all("b'0.99'" in it and word not in it for it in shown)
     assert all("b'0.5'" in it for it in shown[:2])
     for key in (repo.path / ".git").glob("gitflowrun-key-*"):
         key.unlink()
-    shown = [repo.runs("show", address).out for address in ("1", "1/end/1", "1/end/1/large")]
+    shown = [repo.call("show", address).out for address in ("1", "1/end/1", "1/end/1/large")]
     assert all(it.rstrip().endswith(f"{word}.") for it in shown)
-    assert word not in repo.runs("show", "1/end/1/small").out
-    assert "b'0.5'" in repo.runs("show", "1/end/1/small").out
+    assert word not in repo.call("show", "1/end/1/small").out
+    assert "b'0.5'" in repo.call("show", "1/end/1/small").out
 
 
 def test_a_run_of_very_many_tasks(

@@ -122,7 +122,7 @@ def test_lines_of_another_release_are_replaced(repo: GitRepo, call: str) -> None
     """Where they stand, and nothing else; the state before and the command say so; twice changes nothing."""
     mine = ("#!/bin/bash\necho before\n", "echo behind\n")
     path = own_hook(repo, "pre-push", EARLIER.replace("CALL", call).join(mine), 0o750)
-    shown = repo.runs("hooks").out
+    shown = repo.call("hooks").out
     assert "pre-push: outdated: `git runs hooks install` replaces it (" in shown
     first = install(open_repo(repo))[1]
     assert (first.installed, first.changed) == (Installed.YES, True)
@@ -152,20 +152,20 @@ def test_lines_of_ours_that_were_changed_stay(repo: GitRepo) -> None:
     changed = good.replace("fi\n", "fi\necho mine\n")
     for text in (changed, good.replace("# Says", "# Said")):
         path.write_text(text)
-        done = repo.runs("hooks", "install")
+        done = repo.call("hooks", "install")
         assert (done.code, path.read_text()) == (1, text)
         assert (
             "post-commit: edited: our lines were changed; `git runs hooks install --f" in done.out
         )
     path.write_text(changed)
-    done = repo.runs("hooks", "install", "--force")
+    done = repo.call("hooks", "install", "--force")
     assert (done.code, path.read_text()) == (0, good)
     assert "post-commit: installed: what was edited was replaced" in done.out
-    assert repo.runs("hooks", "--force").code == 129
+    assert repo.call("hooks", "--force").code == 129
     cut = good.replace("# <<< git runs <<<\n", "")
     path.write_text(cut)
-    assert repo.runs("hooks", "install", "--force").code == 1
-    done = repo.runs("hooks", "uninstall")
+    assert repo.call("hooks", "install", "--force").code == 1
+    done = repo.call("hooks", "uninstall")
     assert (done.code, path.read_text()) == (1, cut)
     assert "the last of our lines" in done.out
 
@@ -235,13 +235,13 @@ def test_our_lines_in_a_script_behind_a_link_are_not_removed(repo: GitRepo, tmp_
     install(open_repo(repo))
     target = hook(repo, "pre-push").rename(tmp_path / "shared-hook")
     hook(repo, "pre-push").symlink_to(target)
-    done = repo.runs("hooks", "uninstall")
+    done = repo.call("hooks", "uninstall")
     assert done.code == 1
     assert "pre-push: can't be removed: it is a link to another script" in done.out
     assert "post-commit: not installed" in done.out
     assert "git runs hook pre-push" in target.read_text()
     hook(repo, "pre-push").unlink()
-    assert repo.runs("hooks", "uninstall").code == 0
+    assert repo.call("hooks", "uninstall").code == 0
 
 
 def test_a_hook_that_is_a_link_says_what_makes_it_a_script(repo: GitRepo, tmp_path: Path) -> None:

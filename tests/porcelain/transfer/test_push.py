@@ -114,7 +114,7 @@ def test_a_refusing_hook_of_the_remote_is_quoted(ada: GitRepo, server: GitRepo, 
     report = send(ada)
     assert outcomes(report) == [Outcome.REFUSED]
     assert report.words == ("quota used up", "ask ops")
-    done = ada.runs("push")
+    done = ada.call("push")
     assert (done.code, done.err) == (1, "remote: quota used up\nremote: ask ops\n")
 
 

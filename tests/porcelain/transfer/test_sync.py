@@ -277,7 +277,10 @@ CONFIGS = [
     [
         (),
         *itertools.combinations(CONFIGS, 1),
-        *itertools.combinations(CONFIGS[:4], 2),
+        *(
+            pytest.param(it, marks=pytest.mark.slow)
+            for it in itertools.combinations(CONFIGS[:4], 2)
+        ),
         tuple(CONFIGS),
     ],
     ids=lambda chosen: "+".join(name for name, _ in chosen) or "none",

@@ -66,7 +66,7 @@ def test_parameters_of_a_run(repo: GitRepo) -> None:
         create_run(opened, made, take_snapshot(opened)).close()
     runs = store_of(repo).summaries()
     assert [parameters_of(opened, run)["alpha"] for run in runs] == ["2", "1"]
-    out = repo.runs("list", "--params").out.splitlines()
+    out = repo.call("list", "--params").out.splitlines()
     assert out[0].split()[-1] == "alpha"
     assert [line.split()[-1] for line in out[1:]] == ["2", "1"]
 
@@ -83,5 +83,5 @@ def test_runs_on_a_branch(repo: GitRepo) -> None:
     assert [run.id for run in select(opened, RunQuery(on=branch))] == ["1"]
     with pytest.raises(NotFound, match="'nowhere' names no commit"):
         select(opened, RunQuery(on="nowhere"))
-    lines = repo.runs("list", "--on", branch).out.splitlines()
+    lines = repo.call("list", "--on", branch).out.splitlines()
     assert [line.split()[0] for line in lines[1:]] == ["MyFlow/1"]
