@@ -22,6 +22,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shlex
 from functools import cached_property
 from heapq import nsmallest
@@ -32,9 +34,19 @@ from gitflowrun.errors import CorruptRecord, GitflowrunError, NotFound, Reposito
 from gitflowrun.failpoints import reached
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.odb import History, named
+from gitflowrun.git.pack.writer import sync_directory
+from gitflowrun.git.permissions import not_writable, read_file, replace_file
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.git.transport import Remote, default_remote
-from gitflowrun.limits import ANSWER, LISTED_COMMIT, MAX_NAMED, MAX_NOTICES, MAX_STATES, RECORD_SIZE
+from gitflowrun.limits import (
+    ANSWER,
+    LISTED_COMMIT,
+    MAX_NAMED,
+    MAX_NOTICES,
+    MAX_SENDING,
+    MAX_STATES,
+    RECORD_SIZE,
+)
 from gitflowrun.porcelain.deletion.trash import RemovedRun, RemovedRuns, Trash
 from gitflowrun.porcelain.transfer.sync import (
     Outcome,
@@ -56,6 +68,7 @@ from gitflowrun.runs.maintenance import tidy
 from gitflowrun.runs.records import INFO, RunIdentity, RunInfo
 from gitflowrun.runs.tags import Tags, tag_updates, transact
 from gitflowrun.runs.vouched import vouches_for_any
+from gitflowrun.settings import Durability
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -108,6 +121,7 @@ class _Fetch(Transfer):
             *(RemovedRun(str(it.uid), str(it.tip), it.pathspec) for it in Trash(repo).runs()),
         ]
         self._locks = Locks(repo.state_dir)
+        self._aside = repo.common_dir / "gitflowrun-aside"
         self._rows: list[tuple[str, ...]] = []
         self._tips: dict[str, str] = {}
         self._here: dict[Oid, RunTip] = {}
@@ -174,7 +188,7 @@ class _Fetch(Transfer):
         reached("fetch.received")
         self._give_up(lost)
         self._bring([run for run in news if run not in lost])  # 3, 4
-        self._restore_tags(aside)
+        self._restore_tags()
         self._note_back()
         reached("fetch.moved")
         added, removed = self._fetch_tags(view)  # 5
@@ -326,7 +340,7 @@ class _Fetch(Transfer):
         Of our runs only those that we have seen there under that name, or that are there in the same state.
 
         Returns:
-            The refs of ours, and what they held; None for one that held no id.
+            The refs of ours, and what they held; None for one that held no id. The tags among them are in a file.
         """
         copies, refs = self.tracking.seen, self.repo.refs
         damaged = {name: self._held(name) for name in refs.damaged if name.startswith(layout.RUNS)}
@@ -352,6 +366,8 @@ class _Fetch(Transfer):
         self.tracking.note(
             {name: None for name, oid in copies.items() if Oid.from_hex(oid) in gone}
         )
+        with self._locks.tags():  # or they would be lost with us
+            self._write_aside(self._read_aside() | {it: oid for it, oid in tags.items() if oid})
         for name, oid in {**aside, **tags}.items():
             if oid is None:
                 refs.drop_damaged(name)
@@ -367,14 +383,44 @@ class _Fetch(Transfer):
         except RepositoryError:
             return None
 
-    def _restore_tags(self, aside: Mapping[str, Oid | None]) -> None:
-        """Give the runs that are here again the tags that they had."""
-        for name, uid in aside.items():
-            tag = layout.parse_tag_ref(name)
-            if tag and uid in self._here:
-                run = RunIdentity(tag[0], self._here[uid].id, uid)
-                with self._locks.tags():
+    def _restore_tags(self) -> None:
+        """Give the runs that are here again the tags that they had, also before a fetch that did not come so far."""
+        if not self._read_aside():
+            return
+        with self._locks.tags():
+            left = self._read_aside()
+            for name, uid in [*left.items()]:
+                tag = layout.parse_tag_ref(name)
+                if tag and uid in self._here:
+                    run = RunIdentity(tag[0], self._here[uid].id, uid)
                     transact(self.repo.refs, tag_updates(self.repo, run, add=[tag[1]]))
+                if tag is None or uid in self._here:
+                    del left[name]
+            self._write_aside(left)
+
+    def _read_aside(self) -> dict[str, Oid]:
+        """The tags that were taken from damaged runs and not given back yet."""
+        data = read_file(self._aside, "tags of damaged runs", limit=MAX_SENDING) or b""
+        found = {}
+        for line in os.fsdecode(data).splitlines():
+            oid, _, name = line.partition(" ")
+            with contextlib.suppress(ValueError):
+                found[name] = Oid.from_hex(oid)
+        return found
+
+    def _write_aside(self, tags: Mapping[str, Oid]) -> None:
+        if tags == self._read_aside():
+            return
+        content = "".join(f"{oid} {name}\n" for name, oid in tags.items())
+        try:
+            if not tags:
+                self._aside.unlink(missing_ok=True)
+                return
+            replace_file(self._aside, os.fsencode(content), self.repo.shared_mode)
+            if self.repo.settings.durability is Durability.SAFE:
+                sync_directory(self._aside.parent)  # before the refs of these tags go
+        except OSError as error:
+            raise not_writable(self._aside, f"cannot write {self._aside}", error) from error
 
     def _told_damage(self, aside: Mapping[str, Oid | None]) -> list[str]:
         """What became of damaged runs, and what can be done about those that are still damaged."""

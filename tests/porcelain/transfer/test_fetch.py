@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gitflowrun.errors import RepositoryError
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.ref_update import Refs
 from gitflowrun.git.transport import Remote
@@ -400,6 +401,30 @@ def test_a_damaged_run_is_fetched_anew(ada: GitRepo, bob: GitRepo, how: str) -> 
     assert tags(ada) == tagged
     ada.fsck()
     assert get(ada).notices == ()
+
+
+def test_tags_of_a_damaged_run_outlast_a_fetch_that_fails(
+    ada: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also those that no remote has: they are there again once a fetch has brought the run."""
+    make_run(ada, tags=["sent"])
+    send(ada)
+    add_tag(ada, "1", "own")
+    _lose(ada, *ada.git("rev-list", "refs/runs/MyFlow/1").split())
+
+    def fail(*_args: object) -> None:
+        raise RepositoryError("the network is down")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("gitflowrun.porcelain.transfer.fetch._Fetch.fetch_copies", fail)
+        with pytest.raises(RepositoryError, match="the network"):
+            get(ada)
+    get(ada)
+    assert tags(ada) == {"MyFlow/1": ("own", "sent")}
+    assert not (ada.path / ".git/gitflowrun-aside").exists()
+    add_tag(ada, "1", "own", remove=True)
+    get(ada)
+    assert tags(ada) == {"MyFlow/1": ("sent",)}
 
 
 @pytest.mark.parametrize("times", [1, 2])
