@@ -1,7 +1,8 @@
 """Fetching runs: first into tracking copies, then create-only into refs of our own.
 
 1. List the remote's refs below refs/runs. Runs of ours that are damaged and are there make way: git fetches nothing
-   beside refs whose commits are gone.
+   beside refs whose commits are gone. Their tags are in `.git/gitflowrun-aside` (lines of uid and ref) until they have
+   them again, in this fetch or in a later one.
 2. Fetch what is new into refs/runs-remotes/<remote>/, in batches; what has come before, and is none of our runs yet, is
    fetched again unless it is whole. Where git refuses a batch (a malformed
    object, a ref that was deleted meanwhile), halve it until the culprits are alone.
