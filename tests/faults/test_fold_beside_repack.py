@@ -256,7 +256,7 @@ def test_a_storm_of_runs_and_folds_beside_repacks(repo: GitRepo) -> None:
     """Seconds of runs and folds beside `git repack -a -d` in a loop: nothing is missing."""
     _add_many(repo)
     add_bulk(repo, 4 << 20)
-    storm = _Storm(repo, 6, *REPACK.split())
+    storm = _Storm(repo, 4, *REPACK.split())
     storm.go()
     assert storm.folds > 3
     _assert_survived(storm)

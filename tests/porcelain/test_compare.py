@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from functools import partial
 from typing import TYPE_CHECKING
@@ -42,6 +43,39 @@ def _two(
     return found
 
 
+PLACES = [
+    ("{'a': {'b': [1, int(v)]}, 'same': 1}", ("['a']['b'][1]: 1 -> 3 (+2)",)),
+    ("{'a' + v: 1}", ("['a3']: (none) -> 1", "['a1']: 1 -> (none)")),
+    ("'x' * 5000 + v", ("at character 5,000: '…xxxxxxxxxxxxxxxxxxxx1' -> '…xxxxxxxxxxxxxxxxxxxx3'",)),
+    ("'one\\ntwo ' + v", ("@@ -2 +2 @@", "-two 1", "+two 3")),
+    ("list(range(1000)) + [v]", ("[1000]: '1' -> '3'",)),
+    ("{1, int(v) + 1}", ("items: 2 -> (none)", "items: (none) -> 4")),
+]  # fmt: skip
+ARRAYS = """
+import numpy as np
+self.arr = np.arange(100.0)
+self.arr[:int(v)] -= int(v)
+self.shape = np.zeros((2, int(v)), 'i4')
+"""
+FRAMES = """
+import pandas as pd
+self.frame = pd.DataFrame({'a': range(int(v) + 1)})
+"""
+
+
+@pytest.fixture(scope="module")
+def values(tmp_path_factory: pytest.TempPathFactory) -> RunDifference:
+    """The difference of two runs of a flow that makes values of many kinds, and has a constant, of V = 1 and 3."""
+    repo = make_repo(tmp_path_factory.mktemp("compare") / "values")
+    made = [f"self.v{number} = {value}" for number, (value, _) in enumerate(PLACES)]
+    made += [ARRAYS] if importlib.util.find_spec("numpy") else []
+    made += [FRAMES] if importlib.util.find_spec("pandas") else []
+    script = linear_flow("\n".join(["v = os.environ['V']", *made])).replace(
+        "(FlowSpec):\n", "(FlowSpec):\n    place = os.environ['V']\n"
+    )
+    return _two(repo, script, "1", "3")
+
+
 def test_an_included_file_whose_attribute_has_another_name(repo: GitRepo) -> None:
     """A file's content is compared, with its lines, whatever its attribute and its option are called."""
     head = "from gitflowrun import IncludeFile\n"
@@ -74,14 +108,13 @@ def test_parameters_whose_attributes_have_other_names(repo: GitRepo) -> None:
     assert listed.splitlines()[0].split()[-3:] == ["learning-rate", "a", "self.a"]
 
 
-def test_a_constant_that_is_not_in_the_code(repo: GitRepo) -> None:
+def test_a_constant_that_is_not_in_the_code(values: RunDifference) -> None:
     """A constant of the class differs where the code is the same."""
-    script = linear_flow().replace("(FlowSpec):\n", "(FlowSpec):\n    place = os.environ['V']\n")
-    (row,) = _two(repo, script, "a", "b").parameters
+    (row,) = values.parameters
     assert row.name == "place"
     assert row.old is not None
     assert row.new is not None
-    assert (row.old[:4], row.new[:4]) == ("'a' ", "'b' ")
+    assert (row.old[:4], row.new[:4]) == ("'1' ", "'3' ")
 
 
 def test_how_runs_ended(repo: GitRepo) -> None:
@@ -101,46 +134,23 @@ def test_values_that_no_later_task_has(repo: GitRepo) -> None:
     assert "\nSteps\n  work: lost in 2 of 4 tasks\n" in repo.call("diff", "1", "2").out
 
 
-PLACES = [
-    ("{'a': {'b': [1, int(v)]}, 'same': 1}", ("['a']['b'][1]: 1 -> 3 (+2)",)),
-    ("{'a' + v: 1}", ("['a3']: (none) -> 1", "['a1']: 1 -> (none)")),
-    ("'x' * 5000 + v", ("at character 5,000: '…xxxxxxxxxxxxxxxxxxxx1' -> '…xxxxxxxxxxxxxxxxxxxx3'",)),
-    ("'one\\ntwo ' + v", ("@@ -2 +2 @@", "-two 1", "+two 3")),
-    ("list(range(1000)) + [v]", ("[1000]: '1' -> '3'",)),
-    ("{1, int(v) + 1}", ("items: 2 -> (none)", "items: (none) -> 4")),
-]  # fmt: skip
-
-
-def test_places_within_a_value(repo: GitRepo) -> None:
+def test_places_within_a_value(values: RunDifference) -> None:
     """Of a container the places are listed that differ, of a text the lines or the place where it begins to."""
-    values = "\n".join(f"self.v{number} = {value}" for number, (value, _) in enumerate(PLACES))
-    found = _two(repo, linear_flow(f"v = os.environ['V']\n{values}"), "1", "3")
-    assert found.changes == {f"v{number}": lines for number, (_, lines) in enumerate(PLACES)}
+    found = {name: lines for name, lines in values.changes.items() if name.startswith("v")}
+    assert found == {f"v{number}": lines for number, (_, lines) in enumerate(PLACES)}
 
 
-def test_arrays(repo: GitRepo) -> None:
+def test_arrays(values: RunDifference) -> None:
     """Of arrays it is said how many elements differ and how much, or shape and dtype."""
     pytest.importorskip("numpy")
-    script = linear_flow(
-        "v = int(os.environ['V'])\nself.a = np.arange(100.0)\nself.a[:v] -= v\nself.b = np.zeros((2, v), 'i4')",
-        head="import numpy as np",
-    )
-    found = _two(repo, script, "1", "3")
-    assert found.changes == {
-        "a": ("3 of 100 elements differ, by up to 3",),
-        "b": ("shape: (2, 1) -> (2, 3)",),
-    }
+    assert values.changes["arr"] == ("3 of 100 elements differ, by up to 3",)
+    assert values.changes["shape"] == ("shape: (2, 1) -> (2, 3)",)
 
 
-def test_frames_by_what_their_tasks_noted(repo: GitRepo) -> None:
+def test_frames_by_what_their_tasks_noted(values: RunDifference) -> None:
     """Of frames what their tasks noted is compared: shape, columns, statistics."""
     pytest.importorskip("pandas")
-    script = linear_flow(
-        "v = int(os.environ['V'])\nself.f = pd.DataFrame({'a': range(v)})",
-        head="import pandas as pd",
-    )
-    found = _two(repo, script, "2", "4")
-    assert found.changes["f"] == (
+    assert values.changes["frame"] == (
         "shape: (2, 1) -> (4, 1)",
         "a: min 0, max 1, mean 0.5 -> min 0, max 3, mean 1.5",
     )

@@ -16,7 +16,7 @@ from gitflowrun.errors import ClassChanged, CorruptRecord, NotFound, UntrustedAr
 from tests.security.children import decode_all
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 PRIME = (1 << 61) - 1  # what hashes of numbers are the remainder of
 ZONES = ["Europe/Berlin", "Europe/Paris", "Asia/Tokyo", "Africa/Cairo", "Asia/Kolkata",
@@ -88,91 +88,6 @@ def _dropped_zones() -> bytes:
 
 _ARRAY, _SET, _TUPLE = plain_encode.ARRAY, plain_encode.SET, plain_encode.TUPLE
 _MB = 1 << 20
-BOMBS: dict[str, bytes] = {
-    # Parts that are used again and again
-    "a buffer": framed([number(plain_encode.BUFFER, 0)] * 2000, [bytes(_MB)]),
-    "a buffer of arrays": framed(
-        [ext(_ARRAY, ["<f8", False, [1 << 17], number(plain_encode.VIEW, 1)])] * 2000,
-        [bytes(4097), bytes(_MB)],
-    ),
-    "a buffer of bytearrays": framed([ext(30, number(plain_encode.VIEW, 0))] * 2000, [bytes(_MB)]),
-    "a list in tuples": pack(ext(plain_encode.SHARED, [
-        pack([0] * 200_000), pack([ext(_TUPLE, number(plain_encode.REF, 0))] * 2000),
-    ])),
-    "a bytearray in others": pack(ext(plain_encode.SHARED, [
-        pack(ext(30, bytes(_MB))), pack([ext(30, number(plain_encode.REF, 0))] * 2000),
-    ])),
-    "embedded values that double": _nested(60, _embedded),
-    "tables of shared objects within one another": _nested(
-        60, lambda inner: pack(ext(plain_encode.SHARED, [inner, pack([1])]))
-    ),
-    "a long value within tuples": _nested(60, lambda inner: pack([0])[:1] + pack(
-        msgpack.ExtType(_TUPLE, b"\x91" + (inner if len(inner) > _MB else pack(bytes(4 * _MB))))
-    )),
-    # More objects than bytes
-    "empty lists": many(1 << 20, b"\x90"),
-    "empty dicts": many(1 << 20, b"\x80"),
-    "small dicts": many(300_000, b"\x81\1\2"),
-    "empty tuples": many(350_000, b"\xd4\1\x90"),
-    "buffers of nothing": framed(1, [b""] * 1_000_000),
-    "shared objects": pack(ext(plain_encode.SHARED, [b"\x90"] * 350_000)),
-    "one wide character": pack([("a" * 30 * _MB) + "\U0001f600"]),
-    "rows of nothing": pack(ext(_ARRAY, ["<i8", False, [1 << 40, 0], b""])),
-    "a dtype of thousands of fields": pack([ext(33, _fields(4000))] * 20),
-    # More time than bytes
-    "integers of one hash": pack(ext(_SET, [big((n + 1024) * PRIME) for n in range(20_000)])),
-    "keys of one hash": b"\xdf" + struct.pack(">I", 20_000) + b"".join(
-        pack(big((n + 1024) * PRIME)) + b"\0" for n in range(20_000)
-    ),
-    "tuples of one hash": pack(
-        ext(_SET, [ext(_TUPLE, [big((n + 1024) * PRIME), 1]) for n in range(20_000)])
-    ),
-    "fractions of one hash": pack(
-        ext(_SET, [ext(17, [big((3 * n + 7) * PRIME * 3 + 1), 3]) for n in range(20_000)])
-    ),
-    "decimals of one hash": pack(ext(_SET, [ext(16, str(n * PRIME)) for n in range(1, 20_001)])),
-    "counted keys of one hash": pack(
-        ext(24, [part for n in range(20_000) for part in (big((n + 1024) * PRIME), 1)])
-    ),
-    "many sets of one hash each": many(200, pack(
-        ext(_SET, [ext(17, [big((3 * n + 7) * PRIME * 3 + 1), 3]) for n in range(250)])
-    )),
-    "small arrays of fields": many(23_000, pack(
-        ext(_ARRAY, ["[('a', '<i8')]", False, [1], bytes(8)])
-    )),
-    "a fraction of long integers": pack(
-        ext(17, [big(3 ** 1_000_000), big(7 ** 550_000)])
-    ),
-    "a range of long integers": pack(ext(6, [0, big(3 ** 1_000_000), big(7 ** 250_000)])),
-    "an npy header of a million tuples": _npy(
-        "{'descr':[" + "()," * 340_000 + "],'fortran_order':False,'shape':()}"
-    ),
-    "a dtype of a million numbers": pack(ext(33, "[" + "0," * 1_000_000 + "]")),
-    "time zones that are forgotten": _dropped_zones(),
-    # What ends the process
-    "times that divide by zero": pack(ext(33, "<M8[7s/0]")),
-    "an array of times of no length": pack(ext(_ARRAY, ["<M8[0s]", False, [1], bytes(8)])),
-    "a chain of deques": _chain(26, lambda part: [None, part], 60_000),
-    "a chain of defaultdicts": _chain(25, lambda part: ["list", 1, part], 60_000),
-    "what nests too deep": b"\x91" * 100_000 + b"\x90",
-    # What only its library can read
-    "a Timestamp": pack(ext(60, [0, "ns", None, 0])),
-    "a Timestamp of a file": pack(ext(60, [0, "ns", "dateutil//etc/passwd", 0])),
-    "NA": pack(ext(63, None)),
-    "a zone of pytz": pack(ext(64, ["UTC"])),
-    "an Arrow file": pack(ext(plain_encode.EMBEDDED, ["arrow/1", b"ARROW1"])),
-    "a user's codec": pack(ext(plain_encode.EMBEDDED, ["mesh/1", b""])),
-    # What no writer writes
-    "an element that is huge": pack(ext(33, "<U500000000")),
-    "an extended number": pack(ext(_ARRAY, ["<f16", False, [1], b"\xff" * 16])),
-    "a dtype of objects": pack(ext(33, "|O")),
-    "dimensions that are fractions": pack(ext(_ARRAY, ["<f8", False, [1.0], bytes(8)])),
-    "a time of msgpack's": b"\x91\xd6\xff\0\0\0\0",
-    "a Decimal of a list": pack(ext(16, [0, [1, 2], 3])),
-    "a path to a zone": pack(ext(15, "../../etc/passwd")),
-    "a file beside the zones": pack(ext(15, "zone1970.tab")),
-    "attributes without names": pack(ext(41, ["tests.helpers.values", "Point", 1, 2])),
-}  # fmt: skip
 BOMBS_OF_FILES = {
     "times of no length": _npy("{'descr': '<M8[7s/0]', 'fortran_order': False, 'shape': (1,), }"),
     "fields of objects": _npy("{'descr': [('a', '|O')], 'fortran_order': False, 'shape': (1,), }"),
@@ -183,10 +98,129 @@ BOMBS_OF_FILES = {
 }  # fmt: skip
 
 
+def _repeated() -> dict[str, bytes]:
+    """Parts that are used again and again."""
+    return {
+        "a buffer": framed([number(plain_encode.BUFFER, 0)] * 2000, [bytes(_MB)]),
+        "a buffer of arrays": framed(
+            [ext(_ARRAY, ["<f8", False, [1 << 17], number(plain_encode.VIEW, 1)])] * 2000,
+            [bytes(4097), bytes(_MB)],
+        ),
+        "a buffer of bytearrays": framed([ext(30, number(plain_encode.VIEW, 0))] * 2000, [bytes(_MB)]),
+        "a list in tuples": pack(ext(plain_encode.SHARED, [
+            pack([0] * 200_000), pack([ext(_TUPLE, number(plain_encode.REF, 0))] * 2000),
+        ])),
+        "a bytearray in others": pack(ext(plain_encode.SHARED, [
+            pack(ext(30, bytes(_MB))), pack([ext(30, number(plain_encode.REF, 0))] * 2000),
+        ])),
+        "embedded values that double": _nested(60, _embedded),
+        "tables of shared objects within one another": _nested(
+            60, lambda inner: pack(ext(plain_encode.SHARED, [inner, pack([1])]))
+        ),
+        "a long value within tuples": _nested(60, lambda inner: pack([0])[:1] + pack(
+            msgpack.ExtType(_TUPLE, b"\x91" + (inner if len(inner) > _MB else pack(bytes(4 * _MB))))
+        )),
+    }  # fmt: skip
+
+
+def _of_many_objects() -> dict[str, bytes]:
+    """More objects than bytes."""
+    return {
+        "empty lists": many(1 << 20, b"\x90"),
+        "empty dicts": many(1 << 20, b"\x80"),
+        "small dicts": many(300_000, b"\x81\1\2"),
+        "empty tuples": many(350_000, b"\xd4\1\x90"),
+        "buffers of nothing": framed(1, [b""] * 1_000_000),
+        "shared objects": pack(ext(plain_encode.SHARED, [b"\x90"] * 350_000)),
+        "one wide character": pack([("a" * 30 * _MB) + "\U0001f600"]),
+        "rows of nothing": pack(ext(_ARRAY, ["<i8", False, [1 << 40, 0], b""])),
+        "a dtype of thousands of fields": pack([ext(33, _fields(4000))] * 20),
+    }  # fmt: skip
+
+
+def _slow() -> dict[str, bytes]:
+    """More time than bytes."""
+    return {
+        "integers of one hash": pack(ext(_SET, [big((n + 1024) * PRIME) for n in range(20_000)])),
+        "keys of one hash": b"\xdf" + struct.pack(">I", 20_000) + b"".join(
+            pack(big((n + 1024) * PRIME)) + b"\0" for n in range(20_000)
+        ),
+        "tuples of one hash": pack(
+            ext(_SET, [ext(_TUPLE, [big((n + 1024) * PRIME), 1]) for n in range(20_000)])
+        ),
+        "fractions of one hash": pack(
+            ext(_SET, [ext(17, [big((3 * n + 7) * PRIME * 3 + 1), 3]) for n in range(20_000)])
+        ),
+        "decimals of one hash": pack(ext(_SET, [ext(16, str(n * PRIME)) for n in range(1, 20_001)])),
+        "counted keys of one hash": pack(
+            ext(24, [part for n in range(20_000) for part in (big((n + 1024) * PRIME), 1)])
+        ),
+        "many sets of one hash each": many(200, pack(
+            ext(_SET, [ext(17, [big((3 * n + 7) * PRIME * 3 + 1), 3]) for n in range(250)])
+        )),
+        "small arrays of fields": many(23_000, pack(
+            ext(_ARRAY, ["[('a', '<i8')]", False, [1], bytes(8)])
+        )),
+        "a fraction of long integers": pack(
+            ext(17, [big(3 ** 1_000_000), big(7 ** 550_000)])
+        ),
+        "a range of long integers": pack(ext(6, [0, big(3 ** 1_000_000), big(7 ** 250_000)])),
+        "an npy header of a million tuples": _npy(
+            "{'descr':[" + "()," * 340_000 + "],'fortran_order':False,'shape':()}"
+        ),
+        "a dtype of a million numbers": pack(ext(33, "[" + "0," * 1_000_000 + "]")),
+        "time zones that are forgotten": _dropped_zones(),
+    }  # fmt: skip
+
+
+def _deadly() -> dict[str, bytes]:
+    """What ends the process."""
+    return {
+        "times that divide by zero": pack(ext(33, "<M8[7s/0]")),
+        "an array of times of no length": pack(ext(_ARRAY, ["<M8[0s]", False, [1], bytes(8)])),
+        "a chain of deques": _chain(26, lambda part: [None, part], 60_000),
+        "a chain of defaultdicts": _chain(25, lambda part: ["list", 1, part], 60_000),
+        "what nests too deep": b"\x91" * 100_000 + b"\x90",
+    }  # fmt: skip
+
+
+def _of_libraries() -> dict[str, bytes]:
+    """What only its library can read."""
+    return {
+        "a Timestamp": pack(ext(60, [0, "ns", None, 0])),
+        "a Timestamp of a file": pack(ext(60, [0, "ns", "dateutil//etc/passwd", 0])),
+        "NA": pack(ext(63, None)),
+        "a zone of pytz": pack(ext(64, ["UTC"])),
+        "an Arrow file": pack(ext(plain_encode.EMBEDDED, ["arrow/1", b"ARROW1"])),
+        "a user's codec": pack(ext(plain_encode.EMBEDDED, ["mesh/1", b""])),
+    }  # fmt: skip
+
+
+def _never_written() -> dict[str, bytes]:
+    """What no writer writes."""
+    return {
+        "an element that is huge": pack(ext(33, "<U500000000")),
+        "an extended number": pack(ext(_ARRAY, ["<f16", False, [1], b"\xff" * 16])),
+        "a dtype of objects": pack(ext(33, "|O")),
+        "dimensions that are fractions": pack(ext(_ARRAY, ["<f8", False, [1.0], bytes(8)])),
+        "a time of msgpack's": b"\x91\xd6\xff\0\0\0\0",
+        "a Decimal of a list": pack(ext(16, [0, [1, 2], 3])),
+        "a path to a zone": pack(ext(15, "../../etc/passwd")),
+        "a file beside the zones": pack(ext(15, "zone1970.tab")),
+        "attributes without names": pack(ext(41, ["tests.helpers.values", "Point", 1, 2])),
+    }  # fmt: skip
+
+
+def bombs() -> Iterator[tuple[str, str, bytes]]:
+    """Codec, name and payload of each: made when they are wanted, for that takes seconds."""
+    for make in (_repeated, _of_many_objects, _slow, _deadly, _of_libraries, _never_written):
+        yield from (("plain/1", name, payload) for name, payload in make().items())
+    yield from (("npy/1", name, payload) for name, payload in BOMBS_OF_FILES.items())
+
+
 def test_bombs() -> None:
     """Each is refused; of memory it takes a constant and a small multiple of its bytes. All are read in one process."""
-    payloads = [("plain/1", name, payload) for name, payload in BOMBS.items()]
-    payloads += [("npy/1", name, payload) for name, payload in BOMBS_OF_FILES.items()]
+    payloads = [*bombs()]
     answers = decode_all((codec, payload) for codec, _, payload in payloads)
     assert len(answers) == len(payloads), f"{payloads[len(answers) - 1][1]}: {answers[-1]}"
     taken = {
