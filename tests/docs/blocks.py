@@ -2,7 +2,7 @@
 
     ```python title="hello.py"     written to that file of the sandbox
     ```python                      executed
-    ```console                     `$ command` lines are run by sh; the lines below are what they print
+    ```console                     `$ command` lines are run by sh, plain `git runs` here; below is what they print
     ```console title="40 columns"  likewise, on a terminal of that width
     ```sh title=".ci/run"          set-up commands, each a line of .ci/run; of these, `python ...` runs here too
     ```sh title="tests/..."        set-up commands that this file of tests runs, in environments of its own
@@ -19,9 +19,11 @@ import atexit
 import contextlib
 import fcntl
 import functools
+import io
 import os
 import pty
 import re
+import shlex
 import shutil
 import struct
 import subprocess
@@ -29,14 +31,19 @@ import sys
 import tempfile
 import termios
 from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
+from gitflowrun.cli.git_runs.main import main
 from tests.helpers.repos import ROOT, GitRepo, make_repo
 
 FENCE = re.compile(r"^```(\w+)(?: title=\"([^\"]+)\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 MANUAL = ROOT / "docs" / "manual"
 FIRST_PAGE = MANUAL / "git-runs.md"
+IN_PROCESS = re.compile(r"git runs (?!re(?:run|sume)\b)[\w @./:=+,'\"-]+")  # nothing for a shell
 MAIN_JOB = re.compile(r"\bpython docs/.*")  # what a set-up line runs once everything is installed
 VARIABLE = (
     (re.compile(r"\b[0-9a-f]{7,64}\b"), "<oid>"),
@@ -128,11 +135,24 @@ class Sandbox:
 
     def shell(self, command: str) -> str:
         """Run one command line; what it printed to both streams."""
+        if IN_PROCESS.fullmatch(command):
+            return self._call(shlex.split(command)[2:])
         done = subprocess.run(
             ["sh", "-c", command], cwd=self.repo.path, env=self.env, check=False, text=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300,
         )  # fmt: skip
         return done.stdout
+
+    def _call(self, words: list[str]) -> str:
+        """Run `git runs WORDS` in this process, which takes a fifth of the time of one of its own."""
+        out = io.TextIOWrapper(io.BytesIO(), "utf-8", newline="", write_through=True)
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(out):
+            patch.chdir(self.repo.path)
+            for name, text in self.env.items():
+                patch.setenv(name, text)
+            main(words)
+        out.seek(0)
+        return out.read()
 
     def screen(self, command: str, columns: int) -> str:
         """What a terminal of that width shows of one command line, without colours."""
