@@ -191,6 +191,13 @@ class Remote:
             return [self]
         return [Remote(self._repository, url) for url in urls]
 
+    def places(self) -> list[Remote]:
+        """All places that it is fetched from or pushed to, each by itself."""
+        places = self.for_push()
+        if self.label in {place.label for place in places}:
+            return places
+        return [Remote(self._repository, self._fetch_url), *places]
+
     def at(self, url: str) -> Remote:
         """The one of its push URLs that git calls `url`; for one that it does not have, that place."""
         is_all = [url] == self._push_urls == [self._fetch_url]

@@ -8,7 +8,7 @@ import pytest
 
 from gitflowrun.git.objects import Oid
 from gitflowrun.porcelain.deletion.copies import Copies, remove_there
-from tests.helpers.clones import add_tag, clone, get, refs, send
+from tests.helpers.clones import add_tag, clone, get, refs, send, tags
 from tests.helpers.repos import GitRepo
 from tests.helpers.runs import make_run, open_repo, store_of
 
@@ -40,12 +40,62 @@ def test_a_run_goes_from_its_remote_with_its_tags(server: GitRepo, shared: GitRe
 
 
 def test_tags_that_others_gave_it_there(server: GitRepo, shared: GitRepo, bob: GitRepo) -> None:
-    """They go with their run, though this clone has not seen them."""
+    """A run with such tags stays there: nobody could bring them back. Once they are here, they go and come with it."""
     get(bob)
     add_tag(bob, "1", "mine")
     send(bob, "1")
+    before = refs(server)
+    done = shared.call("rm", "--remote", "--force", "1")
+    assert (done.code, "origin keeps MyFlow/1: it has tags there" in done.out) == (1, True)
+    assert refs(server) == before
+    assert shared.call("restore", "1").code == 0
+    get(shared)
     assert shared.call("rm", "--remote", "--force", "1").code == 0
     assert not [ref for ref in refs(server) if ref.endswith("/1")]
+    assert shared.call("restore", "1").code == 0
+    send(shared)
+    get(bob)
+    send(bob)
+    for repo in (server, shared, bob):
+        assert tags(repo)["MyFlow/1"] == ("best", "mine")
+
+
+def test_a_remote_that_is_pushed_to_elsewhere(server: GitRepo, shared: GitRepo) -> None:
+    """Each place is asked by itself, where runs are fetched from and where they are pushed to."""
+    fork = GitRepo(shared.path.parent / "fork")
+    shared.git("init", "-q", "--bare", "../fork")
+    shared.git("remote", "set-url", "--push", "origin", "../fork")
+    send(shared)
+    assert "refs/runs/MyFlow/1" in refs(fork)
+    done = shared.call("rm", "--remote", "--force", "1")
+    assert done.code == 0, done.out
+    assert done.out.count("removed from ") == 4
+    for there in (server, fork):
+        assert not [ref for ref in refs(there) if ref.endswith("/1")]
+
+
+def test_a_place_that_no_push_goes_to(server: GitRepo, shared: GitRepo) -> None:
+    """`pushInsteadOf` takes it elsewhere, whatever is named: what is still there is told, and not forgotten."""
+    fork = shared.path.parent / "fork"
+    shared.git("init", "-q", "--bare", str(fork))
+    shared.git("config", f"url.{fork}.pushInsteadOf", str(server.path))
+    send(shared)
+    before = refs(server)
+    done = shared.call("rm", "--remote", "--force", "1")
+    assert done.code == 1
+    assert "keeps MyFlow/1: it is still there after git push" in done.out
+    assert refs(server) == before
+    assert not [ref for ref in refs(GitRepo(fork)) if ref.endswith("/1")]
+    again = shared.call("rm", "--remote", "--force", "1")
+    assert (again.code, "keeps MyFlow/1: " in again.out) == (1, True)
+
+
+def test_a_server_that_hides_its_runs(server: GitRepo, shared: GitRepo) -> None:
+    """What is not listed is not said to be removed."""
+    server.git("config", "uploadpack.hideRefs", "refs/runs")
+    done = shared.call("rm", "--remote", "--force", "1")
+    assert "origin lists no MyFlow/1\n" in done.out
+    assert "removed from" not in done.out
 
 
 def test_runs_in_the_trash(server: GitRepo, shared: GitRepo) -> None:
@@ -100,6 +150,19 @@ def test_a_server_that_refuses_it(server: GitRepo, shared: GitRepo) -> None:
     assert (done.code, "origin keeps MyFlow/1: " in done.out) == (1, True)
     assert "hook declined" in done.out
     assert refs(server) == before
+
+
+def test_a_git_tag_that_a_server_keeps(server: GitRepo, shared: GitRepo) -> None:
+    """It leads to the run's first commit, so it is told."""
+    shared.git("push", "-q", "origin", "--tags")
+    hook = server.path / "hooks/update"
+    hook.write_text("#!/bin/sh\ncase $1 in refs/tags/*) exit 1;; esac\n")
+    hook.chmod(0o755)
+    server.git("config", "core.hooksPath", "hooks")
+    done = shared.call("rm", "--remote", "--force", "1")
+    assert done.code == 1
+    assert "origin keeps refs/tags/runs/MyFlow/best/1-" in done.out
+    assert "removed from origin: MyFlow/1\n" in done.out
 
 
 def test_a_server_with_our_hook(server: GitRepo, shared: GitRepo) -> None:

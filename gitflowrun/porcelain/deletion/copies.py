@@ -2,12 +2,15 @@
 
 Our copies of a remote's refs tell what it had when we last looked. To remove runs there:
 
-1. List the remote's refs. What is gone there is gone; what is not as our copy says stays, for somebody went on with it.
+1. List the remote's refs. What is gone there is gone; what is not as our copy says stays, for somebody went on with it,
+   and so does a run with tags there that we have not seen: nobody could bring these back.
 2. Delete the refs of the runs, expecting each to be as seen. A server may refuse that: its rule counts.
 3. Delete the refs of tags, and the git tags of them, of those runs that are gone there.
-4. Forget our copies of what is gone.
+4. List the refs again: `git push` may go elsewhere than where they were listed (`pushInsteadOf`), and what it says is
+   of there. Forget our copies of what is gone.
 
-Who is killed between 2 and 3 leaves copies of tags, and does 3 the next time.
+A copy lies under the place that it is of, and a remote may have several: one that is fetched from, others that are
+pushed to. Each is asked by itself. Who is killed between 2 and 3 leaves copies of tags, and does 3 the next time.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from gitflowrun.errors import GitflowrunError, RepositoryError
 from gitflowrun.failpoints import reached
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.refs import RefUpdate
-from gitflowrun.git.transport import Remote
+from gitflowrun.git.transport import STALE, Remote
 from gitflowrun.porcelain.transfer.sync import Tracking
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import parse_message
@@ -32,6 +35,13 @@ if TYPE_CHECKING:
 
     from gitflowrun.git.repository import Repository
 
+_TAGGED = (
+    "it has tags there that this clone has not seen, which would be lost: put it back with git runs restore, "
+    "then git runs fetch, and try again"
+)
+_STILL = (
+    "it is still there after git push: see `git remote --verbose`, it may push to another place"
+)
 _CHANGED = "it has changed there since this clone last looked: git runs fetch, then try again"
 
 
@@ -41,7 +51,8 @@ class RemoteCopy:
 
     Attributes:
         uid: The run.
-        remote: The remote's name, or the digest of its URL where it is not configured any more.
+        remote: The remote's name, or its URL where it is one of several places; the digest of that where it is not
+            configured any more.
         ref: The ref there.
         tracking: Our copy of that ref.
         oid: What that holds.
@@ -63,10 +74,12 @@ class RemoteRemoval:
     Attributes:
         copy: The copy.
         reason: Why it is still there; empty where it is gone.
+        was_there: Whether the remote had listed it, and lists it no more; else it has not listed it at all.
     """
 
     copy: RemoteCopy
     reason: str
+    was_there: bool = True
 
 
 class Copies:
@@ -89,20 +102,20 @@ class Copies:
                 state = parse_message(message)
                 uid = (state.uid if state else None) or oid
             if uid in uids:
-                remote = self._remotes.get(label)
-                command = shlex.join(("git", "push", remote, "--delete", ref)) if remote else ""
-                found.append(RemoteCopy(uid, remote or label, ref, name, oid, command))
+                place = self.places.get(label)
+                title = place.title if place else label
+                command = shlex.join(("git", "push", title, "--delete", ref)) if place else ""
+                found.append(RemoteCopy(uid, title, ref, name, oid, command))
         return found
 
     @cached_property
-    def _remotes(self) -> dict[str, str]:
-        """The configured remotes by what their copies lie under."""
-        found: dict[str, str] = {}
+    def places(self) -> dict[str, Remote]:
+        """The places that configured remotes are fetched from or pushed to, by what their copies lie under."""
+        found: dict[str, Remote] = {}
         for name in self._repo.remotes():
             with contextlib.suppress(GitflowrunError):  # one that can't be used
-                remote = Remote(self._repo, name)
-                for place in (remote, *remote.for_push()):
-                    found.setdefault(place.label, place.name)
+                for place in Remote(self._repo, name).places():
+                    found.setdefault(place.label, place)
         return found
 
 
@@ -114,14 +127,15 @@ def remove_there(repo: Repository, copies: Iterable[RemoteCopy]) -> list[RemoteR
         copies: The copies, of runs and of their tags. Nothing is done about one whose remote is not configured any
             more: that may be an old URL of another one.
     """
-    by_remote: dict[str, list[RemoteCopy]] = {}
-    done = []
+    places, by_place = Copies(repo).places, dict[str, list[RemoteCopy]]()
     for copy in copies:
-        if copy.command:
-            by_remote.setdefault(copy.remote, []).append(copy)
-    for name, there in by_remote.items():
+        label = copy.tracking.removeprefix(layout.REMOTES).partition("/")[0]
+        if label in places:
+            by_place.setdefault(label, []).append(copy)
+    done: list[RemoteRemoval] = []
+    for label, there in by_place.items():
         try:
-            done += _RemoteRuns(repo, name).remove(there)
+            done += _RemoteRuns(repo, places[label]).remove(there)
         except RepositoryError as error:  # it can't be reached, or only in part
             done += [RemoteRemoval(copy, error.message) for copy in there]
     return done
@@ -130,42 +144,76 @@ def remove_there(repo: Repository, copies: Iterable[RemoteCopy]) -> list[RemoteR
 class _RemoteRuns:
     """The refs of runs and of their tags on a remote."""
 
-    def __init__(self, repo: Repository, name: str) -> None:
+    def __init__(self, repo: Repository, remote: Remote) -> None:
         self._repo = repo
-        self._remote = Remote(repo, name)
-        self._there = self._remote.refs(f"{layout.RUNS}*", f"{layout.TAG_MIRROR}*")
+        self._remote = remote
+        self._there = self._listed()
+
+    def _listed(self) -> dict[str, str]:
+        return self._remote.refs(f"{layout.RUNS}*", f"{layout.TAG_MIRROR}*")
 
     def remove(self, copies: Sequence[RemoteCopy]) -> list[RemoteRemoval]:
         """Remove copies. Raises RepositoryError: the remote can't be reached any more."""
-        is_run = {copy.ref: layout.is_run_ref(copy.ref) for copy in copies}
-        runs = [copy for copy in copies if is_run[copy.ref]]
-        why = self._delete({copy.ref: copy.oid for copy in runs})
+        why: dict[str, str] = {}
+        runs = [copy for copy in copies if layout.is_run_ref(copy.ref)]
+        tags = {copy.ref: copy.oid for copy in copies if not layout.is_run_ref(copy.ref)}
+        unseen = {
+            uid
+            for ref, uid in self._tags_of({copy.uid for copy in runs}).items()
+            if ref not in tags
+        }
+        why |= {copy.ref: _TAGGED for copy in runs if copy.uid in unseen}
+        why |= self._delete({copy.ref: copy.oid for copy in runs if copy.uid not in unseen})
         reached("rm.remote")
         kept = {copy.uid for copy in runs if why[copy.ref]}
-        uids = {copy.uid for copy in copies} - kept
-        tags = {copy.ref: copy.oid for copy in copies if not is_run[copy.ref] and copy.uid in uids}
-        tags |= self._tags_of(uids)
-        why |= self._delete(tags)
+        tags = {ref: uid for ref, uid in tags.items() if uid not in kept}
+        mirrors = self._mirrors_of(tags)
+        why |= self._delete(tags | mirrors)
+        still = self._listed()
         with_run = "it goes with its run, which stays there"
-        found = [RemoteRemoval(copy, why.get(copy.ref, with_run)) for copy in copies]
-        gone: dict[str, Oid | None] = {ref: None for ref, reason in why.items() if not reason}
+        as_before = {ref for ref, oid in still.items() if self._there.get(ref) == oid}
+        for ref, reason in why.items():
+            if ref not in still:
+                why[ref] = ""
+            elif ref in as_before and reason in {"", STALE}:
+                why[ref] = _STILL
+        found = [
+            RemoteRemoval(copy, why.get(copy.ref, with_run), copy.ref in self._there)
+            for copy in copies
+        ]
+        gone: dict[str, Oid | None] = {it.copy.ref: None for it in found if not it.reason}
         Tracking(self._repo.refs, self._remote).note(gone)
-        return found
+        left = [(ref, uid) for ref, uid in mirrors.items() if why[ref]]
+        return [*found, *(RemoteRemoval(self._as_copy(ref, uid), why[ref]) for ref, uid in left)]
+
+    def _as_copy(self, ref: str, uid: Oid) -> RemoteCopy:
+        """A git tag there, of which there is no copy."""
+        title = self._remote.title
+        command = shlex.join(("git", "push", title, "--delete", ref))
+        return RemoteCopy(
+            uid, title, ref, layout.tracking_ref(self._remote.label, ref), uid, command
+        )
 
     def _tags_of(self, uids: Collection[Oid]) -> dict[str, Oid]:
-        """The refs of all tags of runs there, also of those that were made since, and the git tags of these."""
-        found: dict[str, Oid] = {}
+        """The refs of all tags that runs have there."""
         wanted = {str(uid): uid for uid in uids}
-        for ref, oid in self._there.items():
-            if oid in wanted and (tag := layout.parse_tag_ref(ref)):
-                found[ref] = uid = wanted[oid]
-                mirror = layout.tag_mirror(*tag, uid)
-                if self._there.get(mirror) == oid:
-                    found[mirror] = uid
-        return found
+        return {
+            ref: wanted[oid]
+            for ref, oid in self._there.items()
+            if oid in wanted and layout.parse_tag_ref(ref)
+        }
+
+    def _mirrors_of(self, tags: Mapping[str, Oid]) -> dict[str, Oid]:
+        """The git tags there of some tags."""
+        named = {
+            layout.tag_mirror(*tag, uid): uid
+            for ref, uid in tags.items()
+            if (tag := layout.parse_tag_ref(ref))
+        }
+        return {name: uid for name, uid in named.items() if self._there.get(name) == str(uid)}
 
     def _delete(self, refs: Mapping[str, Oid]) -> dict[str, str]:
-        """Why refs are still there; nothing of those that are gone."""
+        """Why refs may still be there; nothing of those that were deleted, or were not there."""
         why = {ref: _CHANGED if ref in self._there else "" for ref in refs}
         updates = [
             RefUpdate(ref, None, oid)

@@ -196,8 +196,10 @@ def _told_there(done: Removal) -> Iterator[str]:
         name, remote = it.copy.ref.removeprefix("refs/runs/"), it.copy.remote
         if it.reason:
             yield printable(f"{remote} keeps {name}: {it.reason}")
-        else:
+        elif it.was_there:
             yield printable(f"removed from {remote}: {name}")
+        else:
+            yield printable(f"{remote} lists no {name}")
 
 
 def _them(names: Sequence[str]) -> str:
