@@ -524,8 +524,8 @@ FAILURES_SHOWN = 100
 """Failed tasks of a run that it names."""
 TRASH_EXPIRE = 30 * 86_400.0
 """Seconds for which removed runs stay in the trash."""
-NOTES_TRIES, MAX_NOTE = 5, 1 << 20
-"""Times that the git notes on runs are changed, beside others who change notes; bytes of one that is shown."""
+NOTES_TRIES, NOTES_PATIENCE, MAX_NOTE = 8, 10.0, 1 << 20
+"""Times that git notes on runs are changed beside others, seconds that one waits for these; bytes of a note."""
 MAX_REMOVED, MAX_SENDING = 64 << 20, 64 << 20
 """Bytes of the list of runs that were removed for good, 150 for each and each copy of it; and of tags being sent."""
 MAX_CANDIDATES = 512 << 20

@@ -162,7 +162,8 @@ _LeftLock = tuple["Path", Identity, bool]
 class LockWatch:
     """Watches one lock file over the attempts of a writer that it keeps waiting.
 
-    One that stays the same file (inode, time, size) for ten seconds has no owner. It is renamed away, never unlinked:
+    One that stays the same file (inode, time, size) for ten seconds has no owner, unless it is one of ours, whose
+    journal says that its owner lives: that one may be suspended, and would go on. It is renamed away, never unlinked:
     of two processes that judge at once one finds nothing to rename, and neither takes away the fresh lock of a third.
 
     Args:
@@ -185,9 +186,46 @@ class LockWatch:
         now = time.monotonic()
         if identity != self._seen:
             self._seen, self._since = identity, now
-            is_old = time.time() - identity[1] / 1e9 > LOCK_ABANDONED
-            return is_old and _remove(self.path, identity, self.stale_locks)
-        return now - self._since >= self.patience and _remove(self.path, identity, self.stale_locks)
+            is_stale = time.time() - identity[1] / 1e9 > LOCK_ABANDONED
+        else:
+            is_stale = now - self._since >= self.patience
+        if not is_stale or has_owner(self.path, identity, self.stale_locks):
+            return False
+        return _remove(self.path, identity, self.stale_locks)
+
+
+def has_owner(path: Path, lock: Identity | None, stale_locks: Path) -> bool:
+    """Whether a process of ours that lives has written down that a lock, as it is, is its own.
+
+    Args:
+        path: The lock.
+        lock: Which file it is.
+        stale_locks: The directory that stale locks go to.
+    """
+    if lock is None:
+        return False
+    with contextlib.suppress(OSError):
+        for journal in stale_locks.with_name(_JOURNALS).iterdir():
+            with (
+                contextlib.suppress(OSError, RepositoryError),
+                open_file(journal, "a journal") as file,
+            ):
+                if not _is_held(file.fileno()):
+                    continue
+                for line in _JOURNAL_LINE.finditer(file.read(MAX_JOURNAL)):
+                    name, _, *taken = line.groups()
+                    is_it = str(path).endswith(f"/{os.fsdecode(name)}.lock") and all(taken)
+                    if is_it and lock[:2] == (*map(int, taken),):
+                        return True
+    return False
+
+
+def _is_held(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    return False
 
 
 def recover_locks(root: Path, stale_locks: Path) -> list[Path]:
@@ -233,6 +271,8 @@ def remove_old_lock(path: Path, stale_locks: Path, age: float) -> bool:
     """Move a lock file away if it is older than `age` seconds; whether it was, and is gone."""
     identity = file_identity(path)
     if identity is None or time.time() - identity[1] / 1e9 <= age:
+        return False
+    if has_owner(path, identity, stale_locks):
         return False
     return _remove(path, identity, stale_locks)
 

@@ -4,6 +4,8 @@ Reading a note starts no process: git keeps notes in trees by the digits of what
 are many, and `Notes` looks there. Changing notes is not left to git, which makes nothing of it durable, and then a
 power cut breaks the ref:
 
+Others of ours wait meanwhile, for some seconds.
+
 1. Read the ref, and find where the notes to change lie.
 2. Write blobs, trees and the commit that changes them as one kept pack, which is durable.
 3. Move the ref by compare-and-swap. Where somebody has moved it meanwhile, begin again: what they wrote on other runs
@@ -16,18 +18,25 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from gitflowrun.errors import CorruptRecord, GitflowrunError, NotFound, RefConflict
+from gitflowrun.errors import (
+    CorruptRecord,
+    GitflowrunError,
+    NotFound,
+    RefConflict,
+    RepositoryError,
+)
 from gitflowrun.failpoints import reached
 from gitflowrun.git.command import BOUNDED
 from gitflowrun.git.objects import Commit, Mode, ObjectType, Oid, TreeEntry, hash_object
 from gitflowrun.git.pack.writer import PackObject
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.git.tree_edit import EMPTY_TREE, edit_tree
-from gitflowrun.limits import MAX_NOTE, NOTES_TRIES
+from gitflowrun.limits import MAX_NOTE, NOTES_PATIENCE, NOTES_TRIES
 from gitflowrun.runs import layout
+from gitflowrun.runs.locks import Locks
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from gitflowrun.git.repository import Repository
 
@@ -200,27 +209,56 @@ def change_notes(
         RefConflict: others wrote notes each time, or one of those that were expected.
         GitflowrunError: the notes are damaged, or the repository can't be written to.
     """
-    for attempt in range(1, NOTES_TRIES + 1):
-        tip = repo.refs.get(layout.NOTES)  # 1
-        if not tip and not any(notes.values()):
-            return
-        _check_expected(repo, expected or {})
-        wanted = notes if seen is None else _unchanged(repo, notes, seen)
-        objects = _with_notes(repo, tip, wanted, content or {}, message)
-        if not objects:
-            return
-        pack = repo.packs.write(objects)  # 2
-        reached("note.written")
-        try:
-            repo.refs.transaction([RefUpdate(layout.NOTES, pack.oids[-1], tip)])  # 3
-        except RefConflict:  # somebody has just written one
-            if attempt == NOTES_TRIES:
-                raise
-        else:
-            reached("note.moved")
-            return
-        finally:
-            repo.packs.release([pack.name])  # 4
+    with _one_at_a_time(repo):
+        for _ in range(NOTES_TRIES):
+            if _is_changed(repo, notes, content or {}, expected or {}, seen, message):
+                return
+    raise RefConflict(
+        "others were writing notes on runs all the time, and these could not be written",
+        hint="nothing is lost of theirs; try again",
+    )
+
+
+@contextlib.contextmanager
+def _one_at_a_time(repo: Repository) -> Iterator[None]:
+    """Have others of ours wait who write notes; who waits for long goes on, as the ref is moved by compare-and-swap."""
+    lock = Locks(repo.state_dir).notes()
+    with contextlib.suppress(RepositoryError):
+        lock.acquire(NOTES_PATIENCE)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _is_changed(
+    repo: Repository,
+    notes: Mapping[Oid, Oid | None],
+    content: Mapping[Oid, bytes],
+    expected: Mapping[Oid, Oid | None],
+    seen: Mapping[Oid, Oid | None] | None,
+    message: str,
+) -> bool:
+    """Change notes; whether they are as they shall be, and nobody else has changed them meanwhile."""
+    tip = repo.refs.get(layout.NOTES)  # 1
+    if not tip and not any(notes.values()):
+        return True
+    _check_expected(repo, expected)
+    wanted = notes if seen is None else _unchanged(repo, notes, seen)
+    objects = _with_notes(repo, tip, wanted, content, message)
+    if not objects:
+        return True
+    pack = repo.packs.write(objects)  # 2
+    reached("note.written")
+    try:
+        repo.refs.transaction([RefUpdate(layout.NOTES, pack.oids[-1], tip)])  # 3
+    except RefConflict:
+        return False
+    else:
+        reached("note.moved")
+        return True
+    finally:
+        repo.packs.release([pack.name])  # 4
 
 
 def _check_expected(repo: Repository, expected: Mapping[Oid, Oid | None]) -> None:

@@ -292,6 +292,10 @@ class Locks:
         """The lock under which tags are changed."""
         return FileLock(self._directory / "tags")
 
+    def notes(self) -> FileLock:
+        """The lock under which notes are changed, so that they need not be changed again and again."""
+        return FileLock(self._directory / "notes")
+
     def trust(self) -> FileLock:
         """The lock under which is changed what the user vouched for."""
         return FileLock(self._directory / "trust")

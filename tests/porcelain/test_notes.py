@@ -13,6 +13,7 @@ from gitflowrun.git.ref_update import Refs
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.porcelain.notes import Notes, delete_note, write_note
 from gitflowrun.runs import layout
+from tests.helpers.flows import background
 from tests.helpers.repos import GitRepo
 from tests.helpers.runs import make_run, open_repo
 
@@ -97,3 +98,35 @@ def test_damaged_notes_are_told(repo: GitRepo) -> None:
     assert open_repo(repo).refs.get(layout.NOTES) is not None
     assert repo.call("show", "1").code == 0
     assert repo.call("note", "1").code == 128
+
+
+def test_others_who_write_all_the_time(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What could not be written says so, and no way to take back what they have written."""
+    make_run(repo)
+
+    def move(*_: object) -> None:
+        raise RefConflict("refs/notes/runs was moved", hint="`git update-ref` takes that back")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Refs, "transaction", move)
+        done = repo.call("note", "1", "-m", "mine")
+    assert (done.code, done.out) == (128, "")
+    assert "hint: nothing is lost of theirs; try again" in done.err
+    assert "update-ref" not in done.err
+    assert repo.call("note", "1", "-m", "mine").code == 0
+
+
+def test_writers_at_once(repo: GitRepo) -> None:
+    """Each of them says that its note is written, and all notes are there."""
+    for _ in range(4):
+        make_run(repo)
+    writers = [
+        background(
+            repo, "-m", "gitflowrun.cli.git_runs.main", "note", str(number), "-m", f"note {number}"
+        )
+        for number in range(1, 5)
+    ]
+    assert [writer.wait(60) for writer in writers] == [0] * 4
+    assert [repo.call("note", str(number)).out for number in range(1, 5)] == [
+        f"note {number}\n" for number in range(1, 5)
+    ]

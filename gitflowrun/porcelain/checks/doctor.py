@@ -23,7 +23,7 @@ from gitflowrun.git.maintenance import fold_lock
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.owner import gc_is_running
 from gitflowrun.git.permissions import open_file
-from gitflowrun.git.ref_locks import recover_locks, remove_old_lock
+from gitflowrun.git.ref_locks import file_identity, has_owner, recover_locks, remove_old_lock
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.limits import LOCK_ABANDONED, LOCK_STALE
 from gitflowrun.porcelain import hooks
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from gitflowrun.names import RunId
 
 _ID_SIZE = 2 * Oid.SIZE
+_STALE_LOCKS = "stale-locks"
 _TEMPORARY = re.compile(r".+\.(?:[0-9a-f]{8}|new)")
 
 
@@ -122,7 +123,7 @@ def _mended(
 
 
 def _killed_writers(repo: Repository) -> Iterator[Ailment]:
-    for path in recover_locks(repo.common_dir, repo.state_dir / "stale-locks"):
+    for path in recover_locks(repo.common_dir, repo.state_dir / _STALE_LOCKS):
         what = "a process of ours that was killed had left it"
         yield Ailment(AilmentKind.LOCK, str(path), what, "was moved away", mended=True)
 
@@ -133,11 +134,12 @@ def _locks(repo: Repository) -> Iterator[Ailment]:
         # What a link leads to is not ours.
         for folder, _, names in os.walk(top) if str(top) == os.path.realpath(top) else ():
             for path in (Path(folder, name) for name in names if name.endswith(".lock")):
-                if _age(path) > LOCK_STALE:
+                if _age(path) > LOCK_STALE and not _is_somebodys(repo, path):
                     what = f"nobody has touched it for {_age(path):,.0f} s: its owner was killed"
                     yield Ailment(AilmentKind.LOCK, str(path), what, "is moved away")
     packed = repo.common_dir / "packed-refs.lock"
-    if _age(packed) > LOCK_ABANDONED and not gc_is_running(repo.common_dir):
+    is_free = not (gc_is_running(repo.common_dir) or _is_somebodys(repo, packed))
+    if _age(packed) > LOCK_ABANDONED and is_free:
         what = "nobody has touched it for an hour, and git packs and deletes no refs as long as it is there"
         yield Ailment(AilmentKind.LOCK, str(packed), what, "is moved away")
     half = packed.with_suffix(".new")
@@ -146,12 +148,17 @@ def _locks(repo: Repository) -> Iterator[Ailment]:
         yield Ailment(AilmentKind.LOCK, str(half), what, "is removed")
 
 
+def _is_somebodys(repo: Repository, path: Path) -> bool:
+    """Whether a lock is of a process of ours that lives, and may be suspended."""
+    return has_owner(path, file_identity(path), repo.state_dir / _STALE_LOCKS)
+
+
 def _unlock(repo: Repository, finding: Ailment) -> None:
     path = Path(finding.where)
     if path.stem == "packed-refs":
         path.with_suffix(".new").unlink(missing_ok=True)
     if path.suffix == ".lock":
-        remove_old_lock(path, repo.state_dir / "stale-locks", LOCK_STALE)
+        remove_old_lock(path, repo.state_dir / _STALE_LOCKS, LOCK_STALE)
 
 
 def _age(path: Path) -> float:

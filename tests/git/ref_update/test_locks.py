@@ -16,7 +16,7 @@ from gitflowrun.errors import RepositoryError
 from gitflowrun.git import ref_locks, ref_update
 from gitflowrun.git.maintenance import sweep_locks
 from gitflowrun.git.objects import Oid
-from gitflowrun.git.ref_locks import LockWatch, recover_locks
+from gitflowrun.git.ref_locks import LockJournal, LockWatch, recover_locks, remove_old_lock
 from gitflowrun.git.ref_update import Refs
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.git.repository import Repository
@@ -191,6 +191,30 @@ def test_an_abandoned_lock_is_not_waited_for(repository: Repository) -> None:
     os.utime(lock, (time.time() - 7200, time.time() - 7200))
     assert LockWatch(lock, graves, 99).remove_if_stale()
     assert not lock.exists()
+
+
+def test_a_lock_of_a_suspended_writer_stays(repository: Repository) -> None:
+    """Its journal says which file it has, and is held: the writer would go on with whatever lock is there then."""
+    graves = repository.state_dir / "stale-locks"
+    journal = LockJournal(repository.common_dir, graves)
+    update = RefUpdate("refs/notes/runs", repository.head().commit, None)
+    lock = journal.lock_of(update.name)
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    lock.touch()
+    for hours in (0, 3):  # by the clock of another machine it may be old
+        os.utime(lock, (time.time() - 3600 * hours, time.time() - 3600 * hours))
+        journal.begin([update])
+        journal.prepared([update])
+        watch = LockWatch(lock, graves, 0.0)
+        assert [watch.remove_if_stale() for _ in range(3)] == [False] * 3
+        assert not remove_old_lock(lock, graves, -1.0)
+    journal.begin([update])  # which it is about to take, and another one has
+    assert remove_old_lock(lock, graves, -1.0)
+    lock.touch()
+    journal.prepared([update])
+    journal.close()
+    watch = LockWatch(lock, graves, 0.0)
+    assert [watch.remove_if_stale() for _ in range(2)] == [False, True]
 
 
 @pytest.mark.parametrize("successor", [False, True])
