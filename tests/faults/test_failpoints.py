@@ -242,6 +242,10 @@ def _pushed_run(place: Path) -> GitRepo:
     repo.git("init", "-q", "--bare", str(place / "hub"))
     repo.git("remote", "add", "origin", "../hub")
     assert repo.call("push").code == 0
+    for ref, oid in refs(
+        repo, "refs/runs-remotes"
+    ).items():  # of a place that the copies know nothing of
+        repo.git("update-ref", "-d", ref, oid)
     return repo
 
 

@@ -174,3 +174,17 @@ def test_directories_of_reflogs_have_the_modes_of_gits(repo: GitRepo) -> None:
     found = [logs, *(it for it in logs.rglob("*") if it.is_dir())]
     assert len(found) > 3
     assert {stat.S_IMODE(it.stat().st_mode) for it in found} == {0o755}
+
+
+@pytest.mark.parametrize("removed", [3e9, 4e8, None])
+def test_the_age_of_what_was_removed_by_a_wrong_clock(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch, removed: float | None
+) -> None:
+    """An age of nothing takes all; what seems to have been removed before it was made was not removed long ago."""
+    opened = open_repo(repo)
+    with monkeypatch.context() as patched:
+        if removed is not None:
+            patched.setattr(time, "time", lambda: removed)
+        remove(opened, [run_of(repo, "1")])
+    assert collect(opened, 30 * 86_400.0).runs == ()
+    assert collect(opened, 0.0).runs == ("MyFlow/1",)

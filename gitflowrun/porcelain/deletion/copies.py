@@ -168,7 +168,10 @@ class _RemoteRuns:
         kept = {copy.uid for copy in runs if why[copy.ref]}
         tags = {ref: uid for ref, uid in tags.items() if uid not in kept}
         mirrors = self._mirrors_of(tags)
-        why |= self._delete(tags | mirrors)
+        try:
+            why |= self._delete(tags | mirrors)
+        except RepositoryError as error:  # the runs are gone by now
+            why |= dict.fromkeys(tags | mirrors, error.message)
         still = self._listed()
         with_run = "it goes with its run, which stays there"
         as_before = {ref for ref, oid in still.items() if self._there.get(ref) == oid}

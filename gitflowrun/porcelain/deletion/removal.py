@@ -171,15 +171,14 @@ def remove_everywhere(
 def collect(repo: Repository, expire: float) -> Purge:
     """Remove what has been in the trash for `expire` seconds, free its space, and tidy up.
 
-    What somebody restores meanwhile stays.
+    What somebody restores meanwhile stays. An age of no seconds takes all, by whatever clock it was removed.
 
     Raises:
         RefConflict: the trash has changed each time.
         RepositoryError: space can't be freed now; the trash is as it was.
     """
-    oldest = time.time() - expire
     for attempt in range(1, FREEING_LOOKS + 1):
-        runs = [run for run in Trash(repo).runs() if run.when <= oldest]
+        runs = [run for run in Trash(repo).runs() if expire <= 0 or _is_older(repo, run, expire)]
         try:
             found = purge(repo, (), runs)
             break
@@ -188,6 +187,17 @@ def collect(repo: Repository, expire: float) -> Purge:
                 raise
     tidy(repo)
     return found
+
+
+def _is_older(repo: Repository, run: TrashedRun, seconds: float) -> bool:
+    """Whether a run was removed so long ago; by a clock that was behind it was removed before it was made."""
+    now = time.time()
+    if run.when > now - seconds:
+        return False
+    made = 0.0
+    with contextlib.suppress(GitflowrunError):  # what can't be read goes by what the trash says
+        made = float(repo.objects.commit(run.tip).committer.seconds)
+    return made <= now - seconds or made > now
 
 
 def purge(repo: Repository, runs: Sequence[StoredRun], trashed: Sequence[TrashedRun]) -> Purge:

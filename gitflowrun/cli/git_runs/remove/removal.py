@@ -56,15 +56,17 @@ def remove_runs(*, force: bool, there: bool, as_json_: bool, addresses: tuple[st
         return REFUSED
     done = remove_everywhere(repo, runs, trashed) if there else remove(repo, runs)
     show(repo, done, lambda _: _removed(repo, done), json=as_json_)
-    if there and not done.removed_there:
+    if there and not (done.removed_there or done.copies):
         sys.stderr.write(
             "No remote had them when this clone last looked; git runs fetch looks again.\n"
         )
-    return _exit_code(done)
+    return _exit_code(done, there=there)
 
 
-def _exit_code(done: Removal) -> int:
-    return REFUSED if any(it.reason for it in done.removed_there) else 0
+def _exit_code(done: Removal, *, there: bool) -> int:
+    """Of what was to be removed from remotes, too: 1 if one has some of it still, as far as anybody knows."""
+    is_left = done.copies or any(it.reason for it in done.removed_there)
+    return REFUSED if there and is_left else 0
 
 
 def remove_set(wanted: RunSet, *, force: bool, there: bool, as_json_: bool) -> int:
@@ -81,7 +83,7 @@ def remove_set(wanted: RunSet, *, force: bool, there: bool, as_json_: bool) -> i
         _tell_kept([name for name in names if name not in done.runs], "tagged by now")
         lines = _removed(repo, done) if done.runs else iter(["No run was removed."])
         show(repo, done, lambda _: lines, json=as_json_)
-        return _exit_code(done)
+        return _exit_code(done, there=there)
     told = {"would_remove": names, "tagged": chosen.tagged, "running": chosen.running}
     show(repo, told, lambda _: _would_remove(chosen), json=as_json_, page=True)
     return 0
